@@ -1,0 +1,66 @@
+package s3server
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/rclone/gofakes3"
+)
+
+// Limits on what clients may ask of the server.
+const (
+	maxBody     = 5 << 30 // bytes of one request, as S3
+	maxInFlight = 256     // requests served at once; more wait
+	maxUploads  = 1000    // multipart uploads open at once; more are told to slow down
+	uploadIdle  = 24 * time.Hour
+)
+
+// Config says where the server keeps its objects and who may use it.
+type Config struct {
+	Dir       string           // directory of the server alone, made if missing
+	AccessKey string           // empty: made once and kept in Dir
+	SecretKey string           // empty: made once and kept in Dir
+	Listen    string           // address of Start, loopback by default
+	Logger    *slog.Logger     // nil discards
+	Now       func() time.Time // nil is time.Now
+}
+
+// DefaultConfig returns the configuration of a server over dir.
+func DefaultConfig(dir string) Config {
+	return Config{Dir: dir, Listen: "127.0.0.1:0", Now: time.Now}
+}
+
+// Validate reports the first field that cannot work, and the fix.
+func (c Config) Validate() error {
+	switch {
+	case c.Dir == "":
+		return errors.New("s3server: Dir is empty: name a directory for the objects")
+	case (c.AccessKey == "") != (c.SecretKey == ""):
+		return errors.New("s3server: AccessKey and SecretKey belong together: set both or neither")
+	case c.AccessKey != "" && len(c.AccessKey) < 3:
+		return errors.New("s3server: AccessKey is shorter than 3 characters, which the protocol handler refuses: use a longer one")
+	}
+	return nil
+}
+
+func (c Config) withDefaults() Config {
+	if c.Listen == "" {
+		c.Listen = DefaultConfig("").Listen
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+// clock is the configured clock as gofakes3 wants it.
+type clock func() time.Time
+
+func (c clock) Now() time.Time                  { return c().UTC() }
+func (c clock) Since(t time.Time) time.Duration { return c().Sub(t) }
+
+var _ gofakes3.TimeSource = clock(nil)

@@ -1,0 +1,139 @@
+package s3server
+
+import (
+	"crypto/md5"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+
+	"github.com/rclone/gofakes3"
+)
+
+const copyBuffer = 256 << 10 // bytes
+
+// syncDir makes the names in a folder durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("open folder to fsync: %w", err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("fsync folder: %w", err)
+	}
+	return nil
+}
+
+// lockDir keeps a second process off the directory: it would sweep our unfinished
+// writes and know nothing of our key locks.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s is in use by another process: stop it or choose another data_dir: %w", dir, err), f.Close())
+	}
+	return f, nil
+}
+
+// sweep empties a folder.
+func sweep(dir string) error {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+	}
+	return err
+}
+
+// folders makes folders durably and remembers which already are, so that the
+// parents are fsynced once and not on every write (E2).
+type folders struct {
+	mu      sync.Mutex
+	durable map[string]struct{}
+}
+
+// ensure makes dir and its missing parents below root. Root itself is durable.
+func (f *folders) ensure(root, dir string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.ensureLocked(root, dir)
+}
+
+// f.mu must be held.
+func (f *folders) ensureLocked(root, dir string) error {
+	if _, ok := f.durable[dir]; ok || dir == root {
+		return nil
+	}
+	parent := filepath.Dir(dir)
+	if err := f.ensureLocked(root, parent); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err := syncDir(parent); err != nil {
+		return err
+	}
+	f.durable[dir] = struct{}{}
+	return nil
+}
+
+// forgetAll drops what is known, after a bucket's folders were removed.
+func (f *folders) forgetAll() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	clear(f.durable)
+}
+
+// spooled is a body on its way into the store, in a temporary file.
+type spooled struct {
+	path string
+	size int64
+	md5  []byte
+}
+
+func (s spooled) etag() string { return `"` + hex.EncodeToString(s.md5) + `"` }
+
+// spool copies exactly size bytes (any number if negative) into a temporary file.
+// finish, if any, may append to the file before it is closed.
+func spool(tmp string, input io.Reader, size int64, finish func(*os.File, spooled) error) (s spooled, err error) {
+	f, err := os.CreateTemp(tmp, "body-")
+	if err != nil {
+		return s, fmt.Errorf("make temporary file: %w", err)
+	}
+	s.path = f.Name()
+	defer func() {
+		if err = errors.Join(err, f.Close()); err != nil {
+			os.Remove(s.path)
+		}
+	}()
+	if s.size, s.md5, err = copyHashed(f, input); err != nil {
+		return s, err
+	}
+	if size >= 0 && s.size != size {
+		return s, gofakes3.ErrIncompleteBody
+	}
+	if finish != nil {
+		err = finish(f, s)
+	}
+	return s, err
+}
+
+// copyHashed copies input and returns its MD5. gofakes3 hashes most bodies itself as
+// they are read; asking its reader for the sum halves the time spent on hashing.
+func copyHashed(f *os.File, input io.Reader) (int64, []byte, error) {
+	buf := make([]byte, copyBuffer)
+	if hashed, ok := input.(interface{ Sum([]byte) []byte }); ok {
+		n, err := io.CopyBuffer(struct{ io.Writer }{f}, input, buf)
+		return n, hashed.Sum(nil), err
+	}
+	h := md5.New()
+	n, err := io.CopyBuffer(struct{ io.Writer }{f}, io.TeeReader(input, h), buf)
+	return n, h.Sum(nil), err
+}

@@ -1,0 +1,35 @@
+package main
+
+import (
+	_ "github.com/ClickHouse/clickhouse-go/v2"
+	_ "github.com/alecthomas/kong"
+	_ "github.com/apache/arrow/go/v15/arrow"
+	_ "github.com/apache/arrow/go/v15/arrow/array"
+	_ "github.com/apache/arrow/go/v15/arrow/ipc"
+	_ "github.com/aws/aws-sdk-go-v2/aws"
+	_ "github.com/aws/aws-sdk-go-v2/config"
+	_ "github.com/aws/aws-sdk-go-v2/credentials"
+	_ "github.com/aws/aws-sdk-go-v2/service/s3"
+	_ "github.com/axiomhq/hyperloglog"
+	_ "github.com/cespare/xxhash/v2"
+	_ "github.com/ebitengine/purego"
+	_ "github.com/failsafe-go/failsafe-go"
+	_ "github.com/failsafe-go/failsafe-go/retrypolicy"
+	_ "github.com/klauspost/compress/zstd"
+	_ "github.com/nats-io/nats-server/v2/server"
+	_ "github.com/nats-io/nats.go"
+	_ "github.com/nats-io/nats.go/jetstream"
+	_ "github.com/parquet-go/parquet-go"
+	_ "github.com/prometheus/client_golang/prometheus/promhttp"
+	_ "github.com/rclone/gofakes3"
+	_ "github.com/robfig/cron/v3"
+	_ "golang.org/x/sync/errgroup"
+	_ "gopkg.in/yaml.v3"
+	_ "github.com/google/go-cmp/cmp"
+	_ "github.com/rogpeppe/go-internal/testscript"
+	_ "go.uber.org/goleak"
+	_ "pgregory.net/rapid"
+	_ "github.com/apache/arrow/go/v15/parquet/pqarrow"
+)
+
+func main() {}

@@ -1,0 +1,84 @@
+package eventbatch
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/ipc"
+)
+
+// Append encodes the records, all of one schema and type, as one frame behind dst.
+// The caller keeps the frame under MaxFrame and MaxEvents; larger is an error.
+func Append(dst []byte, eventType string, appended int64, recs ...arrow.Record) ([]byte, error) {
+	start, events := len(dst), 0
+	for _, r := range recs {
+		events += int(r.NumRows())
+	}
+	if events == 0 || events > MaxEvents || len(eventType) > maxType {
+		return dst, fmt.Errorf("encode log message: %d events of type %q; a message holds 1 to %d", events, eventType, MaxEvents)
+	}
+	buf := bytes.NewBuffer(appendHeader(dst, Header{Kind: Events, Type: eventType, Events: events, Appended: appended}))
+	w := ipc.NewWriter(buf, ipc.WithSchema(recs[0].Schema()))
+	for _, r := range recs {
+		if err := w.Write(r); err != nil {
+			return dst, fmt.Errorf("encode log message: %w", err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		return dst, fmt.Errorf("encode log message: %w", err)
+	}
+	if buf.Len()-start > MaxFrame {
+		return dst, fmt.Errorf("encode log message: %d bytes; at most %d", buf.Len()-start, MaxFrame)
+	}
+	return seal(buf.Bytes(), start), nil
+}
+
+// Decode checks a frame and returns its header and record batches. Records own
+// their memory: the frame may be reused. A heartbeat has no records. Decode never
+// panics: the Arrow reader's panics on malformed input become ErrCorrupt.
+func Decode(frame []byte) (h Header, recs []Columns, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			recs, err = nil, fmt.Errorf("%w: %v", ErrCorrupt, p)
+		}
+	}()
+	h, body, err := readHeader(frame)
+	if err != nil || h.Kind == Heartbeat {
+		return h, nil, err
+	}
+	r, err := ipc.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return h, nil, fmt.Errorf("%w: %v", ErrCorrupt, err)
+	}
+	defer r.Release()
+	events := 0
+	for r.Next() {
+		rec := r.Record()
+		c, err := NewColumns(rec)
+		if err != nil {
+			return h, nil, err
+		}
+		if err := c.complete(); err != nil {
+			return h, nil, err
+		}
+		rec.Retain()
+		recs = append(recs, c)
+		events += int(rec.NumRows())
+	}
+	if r.Err() != nil || events != h.Events {
+		return h, nil, fmt.Errorf("%w: %d of %d events: %v", ErrCorrupt, events, h.Events, r.Err())
+	}
+	return h, recs, nil
+}
+
+// complete checks that every column the log promises is there and without nulls.
+func (c Columns) complete() error {
+	n := int(c.Rec.NumRows())
+	for _, name := range []string{ColKey, ColTenant, ColFlags, ColHash, ColID, ColTime, ColSource} {
+		if a := c.Field(name); a == nil || a.Len() != n || a.NullN() > 0 {
+			return fmt.Errorf("%w: column %s is missing or has nulls", ErrCorrupt, name)
+		}
+	}
+	return nil
+}

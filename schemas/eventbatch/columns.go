@@ -1,0 +1,143 @@
+package eventbatch
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"recount/schemas/catalog"
+)
+
+// The columns every batch of events has, before the declared fields. Columns that
+// are not part of the CloudEvent begin with an underscore.
+const (
+	ColKey     = "_key"    // identity key, 16 bytes (I1)
+	ColTenant  = "_tenant" // who sent it
+	ColFlags   = "_flags"  // see FlagTimeAssigned
+	ColHash    = "_hash"   // digest of the payload, to tell a conflicting duplicate (B2)
+	ColID      = "id"
+	ColTime    = "time"
+	ColSource  = "source"
+	ColSubject = "subject" // null when missing
+	ColExtra   = "_extra"  // JSON object of fields and attributes nobody declared; null when none
+)
+
+// FlagTimeAssigned marks an event that came without a time and got the server's (D1).
+const FlagTimeAssigned uint8 = 1
+
+// DefaultTenant owns every event while there are no keys.
+const DefaultTenant = "default"
+
+// KeySize is the length of an identity key in bytes.
+const KeySize = 16
+
+// Key is the identity of an event: the first 16 bytes of a SHA-256 over the
+// tenant's length, the tenant and the id. A cryptographic hash, because with a fast
+// one a tenant could construct ids that collide with another tenant's; with
+// SHA instructions it costs about 80 ns.
+type Key [KeySize]byte
+
+// KeyOf returns the identity key of (tenant, id). It does not allocate for ids up to 200 bytes.
+func KeyOf(tenant, id string) Key {
+	var stack [256]byte
+	b := binary.LittleEndian.AppendUint32(stack[:0], uint32(len(tenant)))
+	b = append(b, tenant...)
+	b = append(b, id...)
+	sum := sha256.Sum256(b)
+	return Key(sum[:KeySize])
+}
+
+// Partition returns the partition of a key among n (L3). The bytes it uses are not the
+// ones hash tables use first, so a partition's keys stay evenly spread in them.
+func (k Key) Partition(n int) int {
+	return int(binary.LittleEndian.Uint64(k[8:]) % uint64(n))
+}
+
+// TimestampType is the Arrow type of every time.
+var TimestampType = &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}
+
+// ArrowType returns the Arrow type of a declared field.
+func ArrowType(t catalog.FieldType) arrow.DataType {
+	switch t {
+	case catalog.Int64:
+		return arrow.PrimitiveTypes.Int64
+	case catalog.Float64:
+		return arrow.PrimitiveTypes.Float64
+	case catalog.Bool:
+		return arrow.FixedWidthTypes.Boolean
+	case catalog.Timestamp:
+		return TimestampType
+	}
+	return arrow.BinaryTypes.String
+}
+
+// Schema returns the Arrow schema of batches of the event type: the columns
+// every event has, then the declared fields by name, all nullable.
+func Schema(e *catalog.EventType) *arrow.Schema {
+	fields := []arrow.Field{
+		{Name: ColKey, Type: &arrow.FixedSizeBinaryType{ByteWidth: KeySize}},
+		{Name: ColTenant, Type: arrow.BinaryTypes.String},
+		{Name: ColFlags, Type: arrow.PrimitiveTypes.Uint8},
+		{Name: ColHash, Type: arrow.PrimitiveTypes.Uint64},
+		{Name: ColID, Type: arrow.BinaryTypes.String},
+		{Name: ColTime, Type: TimestampType},
+		{Name: ColSource, Type: arrow.BinaryTypes.String},
+		{Name: ColSubject, Type: arrow.BinaryTypes.String, Nullable: true},
+		{Name: ColExtra, Type: arrow.BinaryTypes.String, Nullable: true},
+	}
+	for _, f := range e.Fields {
+		fields = append(fields, arrow.Field{Name: f.Name, Type: ArrowType(f.Type), Nullable: true})
+	}
+	return arrow.NewSchema(fields, nil)
+}
+
+// Columns gives typed access to one record batch. Records of the log and records
+// read from the lake have the same columns; a column a reader did not load, or
+// that an older schema did not have, is nil and means null in every row.
+type Columns struct {
+	Rec     arrow.Record
+	Key     *array.FixedSizeBinary
+	Tenant  *array.String
+	Flags   *array.Uint8
+	Hash    *array.Uint64
+	ID      *array.String
+	Time    *array.Timestamp
+	Source  *array.String
+	Subject *array.String
+	Extra   *array.String
+}
+
+// NewColumns finds the columns of rec by name and fails if one has another type
+// than Schema gives it.
+func NewColumns(rec arrow.Record) (c Columns, err error) {
+	c.Rec = rec
+	ok := bind(rec, ColKey, &c.Key) && bind(rec, ColTenant, &c.Tenant) && bind(rec, ColFlags, &c.Flags) &&
+		bind(rec, ColHash, &c.Hash) && bind(rec, ColID, &c.ID) && bind(rec, ColTime, &c.Time) &&
+		bind(rec, ColSource, &c.Source) && bind(rec, ColSubject, &c.Subject) && bind(rec, ColExtra, &c.Extra)
+	if !ok || c.Key != nil && c.Key.DataType().(*arrow.FixedSizeBinaryType).ByteWidth != KeySize {
+		return c, fmt.Errorf("%w: columns %v", ErrCorrupt, rec.Schema())
+	}
+	return c, nil
+}
+
+func bind[A arrow.Array](rec arrow.Record, name string, to *A) bool {
+	i := rec.Schema().FieldIndices(name)
+	if len(i) == 0 {
+		return true
+	}
+	a, ok := rec.Column(i[0]).(A)
+	*to = a
+	return ok
+}
+
+// Field returns the column of the name, or nil when the record has none.
+func (c Columns) Field(name string) arrow.Array {
+	i := c.Rec.Schema().FieldIndices(name)
+	if len(i) == 0 {
+		return nil
+	}
+	return c.Rec.Column(i[0])
+}

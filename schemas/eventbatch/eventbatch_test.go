@@ -1,0 +1,116 @@
+package eventbatch
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"recount/schemas/catalog"
+)
+
+var flight = &catalog.EventType{Name: "flight.departed", Fields: []catalog.Field{
+	{Name: "delay", Type: catalog.Int64}, {Name: "origin", Type: catalog.String},
+}}
+
+func record(ids ...string) arrow.Record {
+	b := array.NewRecordBuilder(memory.DefaultAllocator, Schema(flight))
+	defer b.Release()
+	for i, id := range ids {
+		k := KeyOf(DefaultTenant, id)
+		b.Field(0).(*array.FixedSizeBinaryBuilder).Append(k[:])
+		b.Field(1).(*array.StringBuilder).Append(DefaultTenant)
+		b.Field(2).(*array.Uint8Builder).Append(0)
+		b.Field(3).(*array.Uint64Builder).Append(uint64(i))
+		b.Field(4).(*array.StringBuilder).Append(id)
+		b.Field(5).(*array.TimestampBuilder).Append(arrow.Timestamp(i))
+		b.Field(6).(*array.StringBuilder).Append("test")
+		b.Field(7).AppendNull()
+		b.Field(8).AppendNull()
+		b.Field(9).(*array.Int64Builder).Append(int64(i))
+		b.Field(10).AppendNull()
+	}
+	return b.NewRecord()
+}
+
+func TestRoundTrip(t *testing.T) {
+	t.Parallel()
+	frame, err := Append([]byte("prefix"), flight.Name, 42, record("a", "b"), record("c"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, recs, err := Decode(frame[len("prefix"):])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (Header{Kind: Events, Type: flight.Name, Events: 3, Appended: 42}); h != want {
+		t.Errorf("header: got %+v, want %+v", h, want)
+	}
+	if len(recs) != 2 || recs[1].ID.Value(0) != "c" || recs[0].Field("delay").(*array.Int64).Value(1) != 1 {
+		t.Errorf("records: got %v", recs)
+	}
+}
+
+func TestHeartbeat(t *testing.T) {
+	t.Parallel()
+	h, recs, err := Decode(AppendHeartbeat(nil, 7))
+	if err != nil || recs != nil || h != (Header{Appended: 7}) {
+		t.Errorf("got %+v, %v, %v", h, recs, err)
+	}
+}
+
+func TestEveryFlippedByteIsFound(t *testing.T) {
+	t.Parallel()
+	frame, err := Append(nil, flight.Name, 42, record("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range frame {
+		frame[i] ^= 0x10
+		if _, _, err := Decode(frame); !errors.Is(err, ErrCorrupt) {
+			t.Fatalf("byte %d flipped: got %v, want ErrCorrupt", i, err)
+		}
+		frame[i] ^= 0x10
+	}
+}
+
+func TestKeySeparatesTenantAndID(t *testing.T) {
+	if KeyOf("ab", "c") == KeyOf("a", "bc") {
+		t.Error("(ab, c) and (a, bc) have one key")
+	}
+	if n := testing.AllocsPerRun(100, func() { KeyOf("default", "an-id-of-usual-length-0123456789") }); n != 0 {
+		t.Errorf("KeyOf allocates %v times", n)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	frame, err := Append(nil, flight.Name, 42, record("a", "b"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(frame[8:])
+	f.Add(AppendHeartbeat(nil, 1)[8:])
+	f.Fuzz(func(t *testing.T, body []byte) {
+		// The checksum is made right, so that fuzzing reaches what lies behind it.
+		b := seal(append([]byte(magic+"\x00\x00\x00\x00"), body...), 0)
+		h, recs, err := Decode(b)
+		if err != nil {
+			return
+		}
+		n := 0
+		for _, r := range recs {
+			n += int(r.Rec.NumRows())
+		}
+		if n != h.Events {
+			t.Errorf("%d events, header says %d", n, h.Events)
+		}
+	})
+}
+
+func BenchmarkKeyOf(b *testing.B) {
+	for b.Loop() {
+		KeyOf("default", "an-id-of-usual-length-0123456789")
+	}
+}

@@ -1,0 +1,75 @@
+package query
+
+import (
+	"math/bits"
+
+	"recount/schemas/catalog"
+	"recount/schemas/distinct"
+	"recount/schemas/position"
+)
+
+// Part is what one layer knows of a scan: one row a group that has events, in no
+// particular order, no group twice. Column i of Dims belongs to Scan.GroupBy[i],
+// Measures[j][row] to Scan.Measures[j].
+type Part struct {
+	Windows  []int32 // index of the row's window in Scan.Windows.Starts
+	Dims     []Column
+	Events   []uint64 // events of the row, so that a row without measures' values is still a row
+	Measures [][]Acc
+}
+
+// Rows is the number of rows.
+func (p *Part) Rows() int { return len(p.Windows) }
+
+// Column is one dimension of a part. Strings is set for String, Ints for Int64 and
+// for Bool as 0 or 1; Null marks rows whose value is missing (nil: none is).
+type Column struct {
+	Type    catalog.FieldType
+	Strings []string
+	Ints    []int64
+	Null    []bool
+}
+
+// IsNull reports whether the row's value is missing.
+func (c *Column) IsNull(row int) bool { return c.Null != nil && c.Null[row] }
+
+// Acc is the value of one measure of one group before it is finished.
+//
+//	count     N
+//	sum, avg  N non-null values; their sum in Hi:Lo (two's complement) or Float
+//	min, max  N non-null values; the extreme in Lo (as int64) or Float
+//	distinct  Exact from the batch layer, Sketch from both where asked for
+type Acc struct {
+	N      uint64
+	Hi     int64
+	Lo     uint64
+	Float  float64
+	Exact  uint64
+	Sketch *distinct.Sketch
+}
+
+// AddInt adds v to the 128-bit sum, which 2^64 values of any size cannot overflow.
+func (a *Acc) AddInt(v int64) { a.AddWide(v>>63, uint64(v)) }
+
+// AddWide adds the 128-bit number hi:lo to the sum.
+func (a *Acc) AddWide(hi int64, lo uint64) {
+	var carry uint64
+	a.Lo, carry = bits.Add64(a.Lo, lo, 0)
+	a.Hi += hi + int64(carry)
+}
+
+// Int64 returns the sum, and false when it does not fit.
+func (a *Acc) Int64() (int64, bool) {
+	v := int64(a.Lo)
+	return v, a.Hi == v>>63
+}
+
+// LivePart is the speed layer's answer for the messages [cut, Through) of every
+// partition it can answer for.
+type LivePart struct {
+	Part     *Part
+	Through  []position.Offset // next offset not in the answer; the cut itself where stale
+	Stale    []int             // partitions that gave nothing: behind the cut, or down (Q2)
+	Pending  uint64            // events in [cut, Through), before deduplication and filters
+	Appended int64             // newest writer's clock among the messages, microseconds; 0 when none
+}

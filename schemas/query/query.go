@@ -1,0 +1,327 @@
+// Package query is the question a user asks of a view, the scan both layers answer
+// for it, and the partial result they answer with.
+package query
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"recount/schemas/catalog"
+	"recount/schemas/window"
+)
+
+// Mode says which layers answer.
+type Mode string
+
+// The modes of a query.
+const (
+	Merged Mode = "merged" // batch before H, speed from H on
+	Exact  Mode = "exact"  // batch only
+	Live   Mode = "live"   // speed only, from H on
+)
+
+// Op is a comparison of a query's where.
+type Op string
+
+// The operators of where. Ne and NotIn are the complements of Eq and In, so a
+// null dimension satisfies them.
+const (
+	Eq     Op = "eq"
+	Ne     Op = "ne"
+	In     Op = "in"
+	NotIn  Op = "not_in"
+	Prefix Op = "prefix"
+	Exists Op = "exists"
+)
+
+// Ops lists the operators of where.
+var Ops = []Op{Eq, Ne, In, NotIn, Prefix, Exists}
+
+// Condition keeps the groups a query counts. After Resolve, Values have the
+// dimension's Go type (string, int64 or bool); null is the value nil in Eq, Ne, In and NotIn.
+type Condition struct {
+	Dimension string `json:"dimension"`
+	Op        Op     `json:"op"`
+	Value     any    `json:"value,omitempty"`
+	Values    []any  `json:"values,omitempty"`
+}
+
+// Order is one sort key: a dimension, a measure or time.
+type Order struct {
+	By   string `json:"by"`
+	Desc bool   `json:"desc,omitempty"`
+}
+
+// Query is the body of POST /v1/query.
+type Query struct {
+	View        string      `json:"view"`
+	Measures    []string    `json:"measures,omitempty"` // all when empty
+	From        time.Time   `json:"from"`
+	To          time.Time   `json:"to"`
+	Granularity string      `json:"granularity,omitempty"` // all when empty
+	TimeZone    string      `json:"time_zone,omitempty"`   // UTC when empty
+	GroupBy     []string    `json:"group_by,omitempty"`
+	Where       []Condition `json:"where,omitempty"`
+	OrderBy     []Order     `json:"order_by,omitempty"`
+	Limit       int         `json:"limit,omitempty"` // DefaultLimit when 0
+	Mode        Mode        `json:"mode,omitempty"`  // Merged when empty
+	AsOf        *uint64     `json:"as_of,omitempty"` // a kept publication; the newest when null
+	Fill        bool        `json:"fill,omitempty"`  // also return windows without events
+}
+
+// Limits of one query.
+const (
+	DefaultLimit  = 1_000
+	MaxLimit      = 1_000_000
+	MaxConditions = 32
+	MaxValues     = 10_000
+	MaxBody       = 4 << 20
+)
+
+// Error says which field of a query is at fault and what to write instead.
+type Error struct {
+	Field string
+	Msg   string
+}
+
+func (e *Error) Error() string { return e.Field + ": " + e.Msg }
+
+func fault(field, format string, args ...any) error {
+	return &Error{Field: field, Msg: fmt.Sprintf(format, args...)}
+}
+
+// Parse reads a query's JSON strictly: an unknown field is an error.
+func Parse(body []byte) (*Query, error) {
+	if len(body) > MaxBody {
+		return nil, fault("query", "%d bytes; at most %d", len(body), MaxBody)
+	}
+	d := json.NewDecoder(strings.NewReader(string(body)))
+	d.DisallowUnknownFields()
+	d.UseNumber()
+	var q Query
+	if err := d.Decode(&q); err != nil {
+		return nil, fault("query", "%s", strings.TrimPrefix(err.Error(), "json: "))
+	}
+	if d.More() {
+		return nil, fault("query", "more than one JSON value")
+	}
+	return &q, nil
+}
+
+// Scan is a query resolved against the catalog: the question each layer answers
+// with a Part. Both answer for events with From <= time < To of Windows.
+type Scan struct {
+	View     *catalog.View
+	Digest   string // of the view's definition
+	Tenant   string
+	Windows  window.Windows
+	GroupBy  []Dimension
+	Where    []Condition
+	Measures []Measure
+}
+
+// Dimension is a grouping column with its type.
+type Dimension struct {
+	Name string
+	Type catalog.FieldType // String, Int64 or Bool
+}
+
+// Measure is a measure with the type of its field.
+type Measure struct {
+	catalog.Measure
+	Type catalog.FieldType
+}
+
+// Resolve checks the query against the catalog, fills in defaults and returns the
+// scan. Every error is an *Error.
+func (q *Query) Resolve(c *catalog.Catalog, tenant string) (*Scan, error) {
+	v := c.Views[q.View]
+	if v == nil {
+		return nil, fault("view", "no view is named %q; GET /v1/views lists them", q.View)
+	}
+	if err := q.defaults(); err != nil {
+		return nil, err
+	}
+	s := &Scan{View: v, Digest: c.Digest(v), Tenant: tenant}
+	var err error
+	if s.Windows, err = q.windows(v.Cell); err != nil {
+		return nil, err
+	}
+	if s.Measures, err = q.measures(c, v); err != nil {
+		return nil, err
+	}
+	if s.GroupBy, err = q.groupBy(c, v); err != nil {
+		return nil, err
+	}
+	if s.Where, err = q.where(c, v); err != nil {
+		return nil, err
+	}
+	return s, q.orderBy()
+}
+
+func (q *Query) defaults() error {
+	if q.Mode == "" {
+		q.Mode = Merged
+	}
+	if q.Limit == 0 {
+		q.Limit = DefaultLimit
+	}
+	switch {
+	case !slices.Contains([]Mode{Merged, Exact, Live}, q.Mode):
+		return fault("mode", "unknown %q; use merged, exact or live", q.Mode)
+	case q.Limit < 0 || q.Limit > MaxLimit:
+		return fault("limit", "%d; use 1 to %d", q.Limit, MaxLimit)
+	case q.From.IsZero():
+		return fault("from", "missing; give an RFC 3339 time such as 2001-01-01T00:00:00Z")
+	case q.To.IsZero():
+		return fault("to", "missing; give an RFC 3339 time such as 2001-02-01T00:00:00Z")
+	case q.From.UnixMicro() < window.MinTime || q.To.UnixMicro() > window.MaxTime+1:
+		return fault("from", "from and to lie between the years 1970 and 2261")
+	}
+	return nil
+}
+
+// Location returns the query's time zone.
+func (q *Query) Location() (*time.Location, error) {
+	if q.TimeZone == "Local" {
+		return nil, fault("time_zone", "unknown %q; use an IANA name such as America/Chicago", q.TimeZone)
+	}
+	loc, err := time.LoadLocation(q.TimeZone)
+	if err != nil {
+		return nil, fault("time_zone", "unknown %q; use an IANA name such as America/Chicago", q.TimeZone)
+	}
+	return loc, nil
+}
+
+func (q *Query) windows(cell time.Duration) (window.Windows, error) {
+	loc, err := q.Location()
+	if err != nil {
+		return window.Windows{}, err
+	}
+	g, err := window.ParseGranularity(q.Granularity)
+	if err != nil {
+		return window.Windows{}, fault("granularity", "%s", strings.TrimPrefix(err.Error(), "granularity: "))
+	}
+	w, err := window.Of(q.From, q.To, g, loc, cell)
+	if err != nil {
+		field, msg, _ := strings.Cut(err.Error(), ": ")
+		return w, fault(field, "%s", msg)
+	}
+	return w, nil
+}
+
+func (q *Query) measures(c *catalog.Catalog, v *catalog.View) ([]Measure, error) {
+	if len(q.Measures) == 0 {
+		for _, m := range v.Measures {
+			q.Measures = append(q.Measures, m.Name)
+		}
+	}
+	var out []Measure
+	for i, name := range q.Measures {
+		m, ok := v.Measure(name)
+		if !ok {
+			return nil, fault("measures", "view %s has no measure %q", v.Name, name)
+		}
+		if slices.Contains(q.Measures[:i], name) {
+			return nil, fault("measures", "%q is listed twice", name)
+		}
+		out = append(out, Measure{m, c.MeasureType(v, m)})
+	}
+	return out, nil
+}
+
+func (q *Query) groupBy(c *catalog.Catalog, v *catalog.View) ([]Dimension, error) {
+	var out []Dimension
+	for i, name := range q.GroupBy {
+		if !slices.Contains(v.Dimensions, name) {
+			return nil, fault("group_by", "view %s has no dimension %q; it has %s", v.Name, name, strings.Join(v.Dimensions, ", "))
+		}
+		if slices.Contains(q.GroupBy[:i], name) {
+			return nil, fault("group_by", "%q is listed twice", name)
+		}
+		out = append(out, Dimension{name, c.DimensionType(v, name)})
+	}
+	return out, nil
+}
+
+func (q *Query) where(c *catalog.Catalog, v *catalog.View) ([]Condition, error) {
+	if len(q.Where) > MaxConditions {
+		return nil, fault("where", "%d conditions; at most %d", len(q.Where), MaxConditions)
+	}
+	out := slices.Clone(q.Where)
+	for i := range out {
+		if !slices.Contains(v.Dimensions, out[i].Dimension) {
+			return nil, fault("where", "view %s has no dimension %q; it has %s", v.Name, out[i].Dimension, strings.Join(v.Dimensions, ", "))
+		}
+		if err := out[i].resolve(c.DimensionType(v, out[i].Dimension)); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// resolve moves Value into Values and gives every value the dimension's Go type.
+func (c *Condition) resolve(t catalog.FieldType) error {
+	set := c.Op == In || c.Op == NotIn
+	if !slices.Contains(Ops, c.Op) {
+		return fault("where", "unknown op %q; use one of %v", c.Op, Ops)
+	}
+	if !set && len(c.Values) == 0 {
+		c.Values, c.Value = []any{c.Value}, nil
+	}
+	if len(c.Values) == 0 || len(c.Values) > MaxValues || !set && len(c.Values) != 1 || c.Value != nil {
+		return fault("where", "%s %s takes %s", c.Dimension, c.Op, map[bool]string{true: fmt.Sprintf("values: 1 to %d of them", MaxValues), false: "one value"}[set])
+	}
+	if c.Op == Exists {
+		t = catalog.Bool
+	}
+	if c.Op == Prefix && t != catalog.String {
+		return fault("where", "prefix needs a string dimension; %s is %s", c.Dimension, t)
+	}
+	c.Values = slices.Clone(c.Values)
+	for i, v := range c.Values {
+		if v == nil && c.Op != Prefix && c.Op != Exists {
+			continue
+		}
+		typed, err := typedValue(v, t)
+		if err != nil {
+			return fault("where", "%s: %v", c.Dimension, err)
+		}
+		c.Values[i] = typed
+	}
+	return nil
+}
+
+var errType = errors.New("wrong type")
+
+func typedValue(v any, t catalog.FieldType) (any, error) {
+	if n, ok := v.(json.Number); ok {
+		i, err := n.Int64()
+		if err != nil || t != catalog.Int64 {
+			return nil, fmt.Errorf("%w: %s is not %s", errType, n, t)
+		}
+		return i, nil
+	}
+	out, err := catalog.Normalize(v, t)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", errType, err)
+	}
+	return out, nil
+}
+
+func (q *Query) orderBy() error {
+	for i, o := range q.OrderBy {
+		known := slices.Contains(q.GroupBy, o.By) || slices.Contains(q.Measures, o.By) || o.By == "time" && q.Granularity != "" && q.Granularity != "all"
+		if !known {
+			return fault("order_by", "%q is neither time, nor in group_by or measures of this query", o.By)
+		}
+		if slices.ContainsFunc(q.OrderBy[:i], func(p Order) bool { return p.By == o.By }) {
+			return fault("order_by", "%q is listed twice", o.By)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,148 @@
+package record
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"recount/schemas/position"
+)
+
+// BucketVersion is the batch view's rows of one bucket: those with this ver in the
+// view's ClickHouse table. It is encoded as an array to keep publications small.
+type BucketVersion struct {
+	Bucket   int64  // bucket start, microseconds since 1970
+	Ver      uint64 // version of the rows (B4)
+	Rows     int64
+	Checksum uint64 // order-free sum of row hashes (B5)
+}
+
+// MarshalJSON encodes the version as [bucket, ver, rows, checksum].
+func (b BucketVersion) MarshalJSON() ([]byte, error) {
+	return fmt.Appendf(nil, "[%d,%d,%d,%d]", b.Bucket, b.Ver, b.Rows, b.Checksum), nil
+}
+
+// UnmarshalJSON is the reverse of MarshalJSON.
+func (b *BucketVersion) UnmarshalJSON(raw []byte) error {
+	var a []json.Number
+	if err := json.Unmarshal(raw, &a); err != nil {
+		return err
+	}
+	if len(a) != 4 {
+		return fmt.Errorf("%w: a bucket version has 4 numbers, not %d", ErrInvalid, len(a))
+	}
+	return scan(a, &b.Bucket, &b.Ver, &b.Rows, &b.Checksum)
+}
+
+// BucketCount is what deduplication found in one bucket of an event type. It is
+// encoded as an array.
+type BucketCount struct {
+	Bucket     int64 // bucket start, microseconds since 1970
+	Rows       int64 // landed rows
+	Duplicates int64 // of those, dropped as copies (B2), conflicting ones included
+	Conflicts  int64 // of those, copies with another payload
+}
+
+// MarshalJSON encodes the count as [bucket, rows, duplicates, conflicts].
+func (b BucketCount) MarshalJSON() ([]byte, error) {
+	return fmt.Appendf(nil, "[%d,%d,%d,%d]", b.Bucket, b.Rows, b.Duplicates, b.Conflicts), nil
+}
+
+// UnmarshalJSON is the reverse of MarshalJSON.
+func (b *BucketCount) UnmarshalJSON(raw []byte) error {
+	var a []json.Number
+	if err := json.Unmarshal(raw, &a); err != nil {
+		return err
+	}
+	if len(a) != 4 {
+		return fmt.Errorf("%w: a bucket count has 4 numbers, not %d", ErrInvalid, len(a))
+	}
+	return scan(a, &b.Bucket, &b.Rows, &b.Duplicates, &b.Conflicts)
+}
+
+func scan(a []json.Number, to ...any) error {
+	for i, p := range to {
+		if err := json.Unmarshal([]byte(a[i]), p); err != nil {
+			return fmt.Errorf("%w: %q", ErrInvalid, a[i])
+		}
+	}
+	return nil
+}
+
+// PublishedView is the batch view of one view in a publication: the changed
+// buckets, or all of them when the publication is a base or the view was redefined.
+type PublishedView struct {
+	Digest  string          `json:"digest"` // catalog.Catalog.Digest
+	Full    bool            `json:"full,omitempty"`
+	Buckets []BucketVersion `json:"buckets,omitempty"` // ascending by bucket
+}
+
+// Publication is the immutable record that makes rows count (P1). H advances for
+// all partitions at once. Views lists every view there is a batch view of.
+type Publication struct {
+	N        uint64                    `json:"n"`
+	Previous string                    `json:"previous"` // Digest of publication n-1; empty in the first
+	H        []position.Offset         `json:"h"`
+	Tips     []string                  `json:"tips"` // Digest of the commit record that ends at H, per partition
+	Base     bool                      `json:"base,omitempty"`
+	Views    map[string]*PublishedView `json:"views"`
+	Types    map[string][]BucketCount  `json:"types,omitempty"` // changed buckets, all in a base; ascending
+	Events   int64                     `json:"events"`          // landed events below H
+	Code     string                    `json:"code"`            // version of the program
+	Attempt  string                    `json:"attempt"`
+	Created  time.Time                 `json:"created"`
+}
+
+// MaxPublication is the largest publication in bytes: 256 views of 20 years of hours.
+const MaxPublication = 1 << 30
+
+// BaseEvery is how often a publication lists every bucket again, so that reading
+// one never takes more than this many records.
+const BaseEvery = 32
+
+// PublicationPrefix is the prefix of all publications.
+const PublicationPrefix = "publish/"
+
+// PublicationKey returns the key of publication n (P2).
+func PublicationKey(n uint64) string { return fmt.Sprintf("%s%020d.json", PublicationPrefix, n) }
+
+// Encode returns the publication's bytes, the same for the same publication.
+func (p *Publication) Encode() ([]byte, error) { return encode(p, p.check()) }
+
+// DecodePublication reads a publication strictly.
+func DecodePublication(raw []byte) (*Publication, error) {
+	var p Publication
+	if err := decode(raw, MaxPublication, &p); err != nil {
+		return nil, fmt.Errorf("publication: %w", err)
+	}
+	if err := p.check(); err != nil {
+		return nil, fmt.Errorf("publication: %w", err)
+	}
+	return &p, nil
+}
+
+func (p *Publication) check() error {
+	if p.N == 0 || len(p.H) == 0 || len(p.H) != len(p.Tips) || p.Views == nil {
+		return fmt.Errorf("%w: publication %d with %d partitions and %d tips", ErrInvalid, p.N, len(p.H), len(p.Tips))
+	}
+	for name, v := range p.Views {
+		if v == nil || !slices.IsSortedFunc(v.Buckets, func(a, b BucketVersion) int { return compareStrict(a.Bucket, b.Bucket) }) {
+			return fmt.Errorf("%w: view %s: buckets are not ascending", ErrInvalid, name)
+		}
+	}
+	for name, t := range p.Types {
+		if !slices.IsSortedFunc(t, func(a, b BucketCount) int { return compareStrict(a.Bucket, b.Bucket) }) {
+			return fmt.Errorf("%w: type %s: buckets are not ascending", ErrInvalid, name)
+		}
+	}
+	return nil
+}
+
+// compareStrict calls equal values descending, so that IsSortedFunc refuses duplicates.
+func compareStrict(a, b int64) int {
+	if a > b {
+		return 1
+	}
+	return -1
+}

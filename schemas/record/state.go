@@ -1,0 +1,100 @@
+package record
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"recount/schemas/position"
+)
+
+// State is a publication with its deltas resolved: everything a reader pins (Q1).
+// It is immutable; Apply returns a new one that shares what did not change.
+type State struct {
+	Publication *Publication             // nil in the state before the first publication
+	Digest      string                   // of the publication's bytes; empty before the first
+	N           uint64                   // 0 before the first
+	H           []position.Offset        // next offset that is not in the batch view, per partition
+	Views       map[string]ViewState     // every view with a batch view
+	Types       map[string][]BucketCount // ascending by bucket
+}
+
+// ViewState is the batch view of one view: which rows of its table count.
+type ViewState struct {
+	Digest  string
+	Buckets []BucketVersion // ascending by bucket
+}
+
+// EmptyState is the state before the first publication: nothing of the log is in
+// the batch view and every view's batch view is empty.
+func EmptyState(partitions int) *State {
+	s := &State{H: make([]position.Offset, partitions)}
+	for p := range s.H {
+		s.H[p].Seq = position.First
+	}
+	return s
+}
+
+// Apply returns the state after publication n+1, given its bytes. A base may be
+// applied to any state; everything else must continue the chain (P2, V5).
+func (s *State) Apply(raw []byte) (*State, error) {
+	p, err := DecodePublication(raw)
+	if err != nil {
+		return nil, err
+	}
+	if !p.Base && (p.N != s.N+1 || p.Previous != s.Digest) {
+		return nil, fmt.Errorf("%w: publication %d does not continue %d", ErrInvalid, p.N, s.N)
+	}
+	if p.N == s.N+1 && (decreases(s.H, p.H)) {
+		return nil, fmt.Errorf("%w: publication %d takes H from %v to %v", ErrInvalid, p.N, s.H, p.H)
+	}
+	next := &State{Publication: p, Digest: Digest(raw), N: p.N, H: p.H, Views: map[string]ViewState{}, Types: maps.Clone(s.Types)}
+	if p.Base || next.Types == nil {
+		next.Types = map[string][]BucketCount{}
+	}
+	for name, v := range p.Views {
+		buckets := v.Buckets
+		if !p.Base && !v.Full {
+			buckets = overlay(s.Views[name].Buckets, v.Buckets, func(b BucketVersion) int64 { return b.Bucket })
+		}
+		next.Views[name] = ViewState{Digest: v.Digest, Buckets: buckets}
+	}
+	for name, counts := range p.Types {
+		next.Types[name] = overlay(next.Types[name], counts, func(b BucketCount) int64 { return b.Bucket })
+	}
+	return next, nil
+}
+
+// decreases reports whether any component of the vector goes back (P2).
+func decreases(from, to []position.Offset) bool {
+	for p := range from {
+		if p >= len(to) || to[p].Seq < from[p].Seq {
+			return true
+		}
+	}
+	return len(from) != len(to)
+}
+
+// overlay merges two ascending lists; where both have a bucket the delta's wins.
+func overlay[T any](old, delta []T, bucket func(T) int64) []T {
+	out := make([]T, 0, len(old)+len(delta))
+	for len(old) > 0 && len(delta) > 0 {
+		switch cmp.Compare(bucket(old[0]), bucket(delta[0])) {
+		case -1:
+			out, old = append(out, old[0]), old[1:]
+		case 0:
+			old = old[1:]
+		case 1:
+			out, delta = append(out, delta[0]), delta[1:]
+		}
+	}
+	return append(append(out, old...), delta...)
+}
+
+// Between returns the versions of the buckets that start in [from, to).
+func (v ViewState) Between(from, to int64) []BucketVersion {
+	lo, _ := slices.BinarySearchFunc(v.Buckets, from, func(b BucketVersion, t int64) int { return cmp.Compare(b.Bucket, t) })
+	hi, _ := slices.BinarySearchFunc(v.Buckets, to, func(b BucketVersion, t int64) int { return cmp.Compare(b.Bucket, t) })
+	return v.Buckets[lo:max(lo, hi)]
+}

@@ -1,0 +1,150 @@
+// Package sqlschema names the ClickHouse tables of the batch views, their columns
+// and types. The batch layer writes them and the serving layer reads them; neither
+// spells a name itself.
+//
+// A view has one table of cells, versioned by (bucket, _ver), and a VIEW of the
+// view's own name that shows the newest publication to people who write SQL.
+package sqlschema
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"recount/schemas/catalog"
+)
+
+// The columns every table of cells has, before dimensions and measures.
+const (
+	ColBucket = "_bucket" // bucket start
+	ColVer    = "_ver"    // version of the bucket's rows (B4)
+	ColTenant = "tenant"
+	ColTime   = "time"    // cell start
+	ColEvents = "_events" // events of the row
+)
+
+// Published is the table that maps publications to versions for SQL readers. The
+// publication chain is the authority; this is its projection.
+const Published = "recount_published"
+
+// The numbered DDL of the tables that do not depend on views: one statement a file.
+//
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Migration is one numbered statement.
+type Migration struct {
+	Name   string // 0001_published.sql
+	SQL    string
+	SHA256 string // of SQL, recorded when it is applied
+}
+
+// Migrations returns the statements in order.
+func Migrations() ([]Migration, error) {
+	names, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		return nil, fmt.Errorf("list migrations: %w", err)
+	}
+	var out []Migration
+	for _, n := range names {
+		b, err := migrations.ReadFile(n)
+		if err != nil {
+			return nil, fmt.Errorf("read migration: %w", err)
+		}
+		sum := sha256.Sum256(b)
+		out = append(out, Migration{strings.TrimPrefix(n, "migrations/"), string(b), hex.EncodeToString(sum[:])})
+	}
+	return out, nil
+}
+
+// Table is the table of a view's cells. Its name holds the digest of the
+// definition, so that a redefined view gets a new table and the old one serves
+// pinned readers until it is collected.
+func Table(v *catalog.View, digest string) string { return "cells_" + v.Name + "_" + digest }
+
+// Column is a column with its ClickHouse type.
+type Column struct {
+	Name string
+	Type string
+}
+
+// MeasureColumns returns the columns a measure m is stored in:
+//
+//	count     m UInt64
+//	sum, avg  m__sum Int128 or Float64, m__n UInt64 (non-null values)
+//	min, max  m Nullable(Int64, Float64 or DateTime64(6))
+//	distinct  m__state String (a uniqExact state of UInt64), m__sketch Array(UInt32) (HyperLogLog registers)
+//
+// A sum is 128 bits wide so that a cell never overflows; the query says so when
+// its total does. No declared name may hold two underscores in a row.
+func MeasureColumns(c *catalog.Catalog, v *catalog.View, m catalog.Measure) []Column {
+	t := c.MeasureType(v, m)
+	sum := "Int128"
+	if t == catalog.Float64 {
+		sum = "Float64"
+	}
+	switch m.Kind {
+	case catalog.Count:
+		return []Column{{m.Name, "UInt64"}}
+	case catalog.Sum, catalog.Avg:
+		return []Column{{m.Name + "__sum", sum}, {m.Name + "__n", "UInt64"}}
+	case catalog.Min, catalog.Max:
+		return []Column{{m.Name, "Nullable(" + Type(t) + ")"}}
+	}
+	return []Column{{m.Name + "__state", "String"}, {m.Name + "__sketch", "Array(UInt32)"}}
+}
+
+// Type returns the ClickHouse type of a field.
+func Type(t catalog.FieldType) string {
+	switch t {
+	case catalog.Int64:
+		return "Int64"
+	case catalog.Float64:
+		return "Float64"
+	case catalog.Bool:
+		return "Bool"
+	case catalog.Timestamp:
+		return "DateTime64(6, 'UTC')"
+	}
+	return "String"
+}
+
+// DimensionType returns the ClickHouse type of a dimension: nullable, and
+// dictionary-encoded for strings.
+func DimensionType(t catalog.FieldType) string {
+	if t == catalog.String {
+		return "LowCardinality(Nullable(String))"
+	}
+	return "Nullable(" + Type(t) + ")"
+}
+
+// Quote quotes an identifier. Declared names hold nothing that needs escaping;
+// quoting keeps words of SQL usable as names.
+func Quote(name string) string {
+	return "`" + strings.NewReplacer("\\", "\\\\", "`", "\\`").Replace(name) + "`"
+}
+
+// CreateTable returns the DDL of a view's table of cells. Parts are bounded: one partition
+// a year of event time, and rows of one bucket and version lie together, so reading a pinned
+// bucket touches no other version's rows (B4).
+func CreateTable(c *catalog.Catalog, v *catalog.View) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "CREATE TABLE IF NOT EXISTS %s (\n", Quote(Table(v, c.Digest(v))))
+	columns := []Column{{ColBucket, "DateTime64(6, 'UTC')"}, {ColVer, "UInt64"}, {ColTenant, "LowCardinality(String)"}, {ColTime, "DateTime64(6, 'UTC')"}}
+	for _, d := range v.Dimensions {
+		columns = append(columns, Column{d, DimensionType(c.DimensionType(v, d))})
+	}
+	columns = append(columns, Column{ColEvents, "UInt64"})
+	for _, m := range v.Measures {
+		columns = append(columns, MeasureColumns(c, v, m)...)
+	}
+	for i, col := range columns {
+		fmt.Fprintf(&b, "  %s %s%s\n", Quote(col.Name), col.Type, map[bool]string{true: ",", false: ""}[i < len(columns)-1])
+	}
+	fmt.Fprintf(&b, ") ENGINE = MergeTree PARTITION BY toYear(%s) ORDER BY (%s, %s, %s, %s)",
+		Quote(ColBucket), Quote(ColBucket), Quote(ColVer), Quote(ColTenant), Quote(ColTime))
+	return b.String()
+}

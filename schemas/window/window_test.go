@@ -1,0 +1,118 @@
+package window
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+func at(t *testing.T, s string) time.Time {
+	t.Helper()
+	v, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func windows(t *testing.T, from, to, gran, zone string) Windows {
+	t.Helper()
+	g, err := ParseGranularity(gran)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loc, err := time.LoadLocation(zone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := Of(at(t, from), at(t, to), g, loc, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func TestWindows(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, from, to, gran, zone string
+		count                      int
+		first, second              string
+	}{
+		{"utc hours", "2001-01-01T00:00:00Z", "2001-01-02T00:00:00Z", "1h", "UTC", 24, "2001-01-01T00:00:00Z", "2001-01-01T01:00:00Z"},
+		{"half-hour zone", "2024-01-01T00:00:00Z", "2024-01-01T02:00:00Z", "1h", "Asia/Kolkata", 3, "2023-12-31T23:30:00Z", "2024-01-01T00:30:00Z"},
+		{"three-quarter-hour zone", "2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z", "1d", "Asia/Kathmandu", 2, "2023-12-31T18:15:00Z", "2024-01-01T18:15:00Z"},
+		{"day of 23 hours", "2024-03-10T06:00:00Z", "2024-03-11T05:00:00Z", "1h", "America/Chicago", 23, "2024-03-10T06:00:00Z", "2024-03-10T07:00:00Z"},
+		{"day of 25 hours", "2024-11-03T05:00:00Z", "2024-11-04T06:00:00Z", "1h", "America/Chicago", 25, "2024-11-03T05:00:00Z", "2024-11-03T06:00:00Z"},
+		{"days over a change", "2024-03-09T06:00:00Z", "2024-03-12T05:00:00Z", "1d", "America/Chicago", 3, "2024-03-09T06:00:00Z", "2024-03-10T06:00:00Z"},
+		{"iso weeks", "2024-01-01T00:00:00Z", "2024-01-15T00:00:00Z", "1w", "UTC", 2, "2024-01-01T00:00:00Z", "2024-01-08T00:00:00Z"},
+		{"months", "2024-01-15T00:00:00Z", "2024-03-01T00:00:00Z", "1mo", "UTC", 2, "2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z"},
+		{"midnight skipped", "2018-11-03T03:00:00Z", "2018-11-05T02:00:00Z", "1d", "America/Sao_Paulo", 2, "2018-11-03T03:00:00Z", "2018-11-04T03:00:00Z"},
+		{"midnight twice", "2024-11-02T04:00:00Z", "2024-11-05T05:00:00Z", "1d", "America/Havana", 3, "2024-11-02T04:00:00Z", "2024-11-03T04:00:00Z"},
+	} {
+		w := windows(t, c.from, c.to, c.gran, c.zone)
+		if len(w.Starts) != c.count || w.Starts[0] != at(t, c.first).UnixMicro() || w.Starts[1] != at(t, c.second).UnixMicro() {
+			t.Errorf("%s: got %d windows from %v, %v", c.name, len(w.Starts), time.UnixMicro(w.Starts[0]).UTC(), time.UnixMicro(w.Starts[1]).UTC())
+		}
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	for _, s := range []string{"7m", "0m", "2d", "1y", "-1h", "5h", "99999m"} {
+		if _, err := ParseGranularity(s); err == nil {
+			t.Errorf("granularity %q was accepted", s)
+		}
+	}
+	day := at(t, "2024-01-01T00:00:00Z")
+	kolkata, _ := time.LoadLocation("Asia/Kolkata")
+	daily, _ := ParseGranularity("1d")
+	second, _ := ParseGranularity("1s")
+	for name, err := range map[string]error{
+		"empty range":       second1(Of(day, day, All, time.UTC, time.Minute)),
+		"inside a cell":     second1(Of(day.Add(time.Second), day.Add(time.Hour), All, time.UTC, time.Minute)),
+		"zone inside cell":  second1(Of(day, day.AddDate(0, 0, 1), daily, kolkata, time.Hour)),
+		"too many windows":  second1(Of(day, day.AddDate(1, 0, 0), second, time.UTC, time.Second)),
+		"finer than a cell": second1(Of(day, day.AddDate(0, 0, 1), second, time.UTC, time.Minute)),
+	} {
+		if err == nil {
+			t.Errorf("%s was accepted", name)
+		}
+	}
+}
+
+func second1(_ Windows, err error) error { return err }
+
+// TestIndexAgainstSearch compares Index with a walk over the windows, in zones with
+// odd offsets and over clock changes.
+func TestIndexAgainstSearch(t *testing.T) {
+	t.Parallel()
+	zones := []string{"UTC", "America/Chicago", "Asia/Kolkata", "Asia/Kathmandu", "Australia/Lord_Howe", "America/Sao_Paulo", "Pacific/Apia", "America/Havana"}
+	rapid.Check(t, func(t *rapid.T) {
+		loc, _ := time.LoadLocation(rapid.SampledFrom(zones).Draw(t, "zone"))
+		g, _ := ParseGranularity(rapid.SampledFrom([]string{"15m", "30m", "1h", "6h", "1d", "1w", "1mo"}).Draw(t, "granularity"))
+		from := time.Unix(60*rapid.Int64Range(12_000_000, 30_000_000).Draw(t, "from"), 0)
+		to := from.Add(time.Duration(rapid.Int64Range(1, 60*24*40).Draw(t, "minutes")) * time.Minute)
+		w, err := Of(from, to, g, loc, time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w.Starts[0] > w.From || len(w.Starts) > 1 && w.Starts[1] <= w.From {
+			t.Fatalf("the first window does not hold from: %v", w.Starts[:min(3, len(w.Starts))])
+		}
+		at := rapid.Int64Range(w.From-1, w.To).Draw(t, "at")
+		want := -1
+		for i, s := range w.Starts {
+			if s <= at && at >= w.From && at < w.To {
+				want = i
+			}
+			if i > 0 && s <= w.Starts[i-1] {
+				t.Fatalf("windows do not ascend at %d", i)
+			}
+		}
+		if got := w.Index(at); got != want {
+			t.Fatalf("Index(%d): got %d, want %d", at, got, want)
+		}
+	})
+}
