@@ -38,14 +38,19 @@ func (c *Column) IsNull(row int) bool { return c.Null != nil && c.Null[row] }
 //	count     N
 //	sum, avg  N non-null values; their sum in Hi:Lo (two's complement) or Float
 //	min, max  N non-null values; the extreme in Lo (as int64) or Float
-//	distinct  Exact from the batch layer, Sketch from both where asked for
+//	distinct  from the batch layer Exact, and Registers where asked for; from the
+//	          speed layer Sketch
+//
+// The batch layer's registers stay a list, because most groups have few and a dense
+// sketch of every group would not fit in memory.
 type Acc struct {
-	N      uint64
-	Hi     int64
-	Lo     uint64
-	Float  float64
-	Exact  uint64
-	Sketch *distinct.Sketch
+	N         uint64
+	Hi        int64
+	Lo        uint64
+	Float     float64
+	Exact     uint64
+	Sketch    *distinct.Sketch
+	Registers []uint32 // ascending, one a register, as distinct.Sketch.Registers
 }
 
 // AddInt adds v to the 128-bit sum, which 2^64 values of any size cannot overflow.

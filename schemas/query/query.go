@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -106,7 +107,7 @@ func Parse(body []byte) (*Query, error) {
 	if err := d.Decode(&q); err != nil {
 		return nil, fault("query", "%s", strings.TrimPrefix(err.Error(), "json: "))
 	}
-	if d.More() {
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, fault("query", "more than one JSON value")
 	}
 	return &q, nil

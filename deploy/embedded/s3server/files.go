@@ -58,26 +58,32 @@ type folders struct {
 	durable map[string]struct{}
 }
 
-// ensure makes dir and its missing parents below root. Root itself is durable.
-func (f *folders) ensure(root, dir string) error {
+// ensure makes dir and its missing parents below root, fsyncing each parent with
+// sync. Root itself is durable.
+func (f *folders) ensure(root, dir string, sync func(*os.File) error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.ensureLocked(root, dir)
+	return f.ensureLocked(root, dir, sync)
 }
 
 // f.mu must be held.
-func (f *folders) ensureLocked(root, dir string) error {
+func (f *folders) ensureLocked(root, dir string, sync func(*os.File) error) error {
 	if _, ok := f.durable[dir]; ok || dir == root {
 		return nil
 	}
 	parent := filepath.Dir(dir)
-	if err := f.ensureLocked(root, parent); err != nil {
+	if err := f.ensureLocked(root, parent, sync); err != nil {
 		return err
 	}
+	d, err := os.Open(parent)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	if err := syncDir(parent); err != nil {
+	if err := sync(d); err != nil {
 		return err
 	}
 	f.durable[dir] = struct{}{}
@@ -109,7 +115,11 @@ func spool(tmp string, input io.Reader, size int64, finish func(*os.File, spoole
 	}
 	s.path = f.Name()
 	defer func() {
-		if err = errors.Join(err, f.Close()); err != nil {
+		// Not errors.Join: gofakes3 reads an error's code from its type alone.
+		if cerr := f.Close(); err == nil {
+			err = cerr
+		}
+		if err != nil {
 			os.Remove(s.path)
 		}
 	}()

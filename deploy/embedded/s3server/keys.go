@@ -90,8 +90,12 @@ func parseName(name string) (part string, ok bool) {
 		b.WriteByte(byte(hi<<4 | lo))
 		i += 2
 	}
-	if !leaf {
-		b.WriteByte('/')
+	segment := b.String()
+	if strings.Contains(segment, "/") || escape(segment) != base {
+		return "", false
 	}
-	return b.String(), escape(strings.TrimSuffix(b.String(), "/")) == base
+	if leaf {
+		return segment, true
+	}
+	return segment + "/", segment != ""
 }

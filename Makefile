@@ -1,0 +1,50 @@
+# Everything here needs Go, Node with npm, and make. Nothing is installed outside this folder.
+
+GO      ?= go
+NPM_DIR := deploy/embedded/npm
+NPM_OK  := $(NPM_DIR)/node_modules/.package-lock.json
+PKGS    := ./...
+
+.PHONY: help setup build demo test race lint bench fuzz clean
+
+help: ## Print this.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+setup: $(NPM_OK) ## Install the embedded ClickHouse engine and the sample data (npm packages pinned by a lock file).
+
+$(NPM_OK): $(NPM_DIR)/package-lock.json
+	npm ci --prefix $(NPM_DIR) --no-audit --no-fund --loglevel=error
+	@touch $@
+
+build: ## Build bin/recount.
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/recount ./deploy/recount
+
+demo: setup build ## Replay three million real flights; compare live, exact and true counts.
+	bin/recount demo $(ARGS)
+
+test: setup ## Run every test.
+	$(GO) test $(PKGS)
+
+race: setup ## Run every test under the race detector.
+	$(GO) test -race $(PKGS)
+
+lint: ## Check formatting, go vet, staticcheck and the module files.
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run gofmt -w on these'; exit 1; }
+	$(GO) vet $(PKGS)
+	$(GO) tool staticcheck $(PKGS)
+	$(GO) mod verify
+
+FUZZTIME ?= 5s
+fuzz: ## Run every fuzz target for FUZZTIME.
+	@$(GO) list -f '{{.ImportPath}}' $(PKGS) | while read -r pkg; do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "fuzz $$pkg $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg >/tmp/recount-fuzz.$$$$ 2>&1 || { cat /tmp/recount-fuzz.$$$$; rm -f /tmp/recount-fuzz.$$$$; exit 1; }; \
+			rm -f /tmp/recount-fuzz.$$$$; \
+		done; done
+
+bench: setup ## Run the benchmarks of the whole path (deploy/bench prints the table).
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./deploy/bench
+
+clean: ## Remove what was built and installed here.
+	rm -rf bin $(NPM_DIR)/node_modules

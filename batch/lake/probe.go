@@ -1,0 +1,49 @@
+package lake
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+
+	"recount/schemas/record"
+)
+
+// ProbePrefix is the prefix of the keys Probe creates and removes.
+const ProbePrefix = "probe/"
+
+// Probe creates one random key twice and fails unless the store keeps the first record
+// and says so (C9): SeaweedFS 3.96 took If-None-Match and overwrote. The bodies differ,
+// so that reading back cannot take the second for the first.
+func (s *Store) Probe(ctx context.Context) error {
+	log := NewCommitLog(s)
+	key := ProbePrefix + rand.Text()
+	first, second := []byte("first "+rand.Text()), []byte("second "+rand.Text())
+	outcome, _, err := log.Create(ctx, key, first)
+	defer s.removeProbe(ctx, key)
+	if err != nil {
+		return fmt.Errorf("probe the object store: it takes no create-only writes: %w", err)
+	}
+	if outcome != record.Created {
+		return fmt.Errorf("probe the object store: the random key %s was there before: it does not tell keys apart", key)
+	}
+	outcome, there, err := log.Create(ctx, key, second)
+	switch {
+	case err != nil:
+		return fmt.Errorf("probe the object store: second write of %s: %w", key, err)
+	case outcome != record.Exists:
+		return fmt.Errorf("probe the object store: it ignored If-None-Match and overwrote %s, "+
+			"so two writers could both win a commit: use a store with conditional writes (S3, R2, MinIO, Ceph) or the embedded one", key)
+	case !bytes.Equal(there, first):
+		return fmt.Errorf("probe the object store: it refused the second write of %s and still changed the record", key)
+	}
+	return nil
+}
+
+// removeProbe deletes the probe's own key, the one deletion that need not wait (C8). One
+// that stays behind does no harm.
+func (s *Store) removeProbe(ctx context.Context, key string) {
+	if err := s.Delete(context.WithoutCancel(ctx), key); err != nil {
+		s.cfg.Logger.WarnContext(ctx, "the probe's key stays behind", "key", key, "error", err)
+	}
+}

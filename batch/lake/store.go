@@ -1,0 +1,214 @@
+package lake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"golang.org/x/sync/errgroup"
+)
+
+// Store is a bucket, or the part of one below a prefix. Keys are relative to the
+// prefix. It is safe for concurrent use.
+type Store struct {
+	cfg       Config
+	client    *s3.Client
+	transport http.RoundTripper
+}
+
+// Info describes an object.
+type Info struct {
+	Key      string
+	Size     int64 // bytes
+	ETag     string
+	Modified time.Time
+}
+
+// Open connects to the store and checks that the bucket is there, making it if the
+// configuration allows.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg, err := cfg.resolve()
+	if err != nil {
+		return nil, err
+	}
+	m, err := newMetrics(cfg.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("register lake metrics: %w", err)
+	}
+	s := &Store{cfg: cfg, transport: cfg.Transport}
+	if s.transport == nil {
+		s.transport = newTransport()
+	}
+	if s.client, err = newClient(ctx, cfg, &wire{next: s.transport, m: m, timeout: cfg.Timeout}); err != nil {
+		return nil, err
+	}
+	if err := s.ensureBucket(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close drops idle connections. Requests that are under way go on.
+func (s *Store) Close() {
+	if t, ok := s.transport.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+}
+
+func (s *Store) ensureBucket(ctx context.Context) error {
+	ctx, cancel := s.within(ctx, "bucket", 0)
+	defer cancel()
+	_, err := s.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &s.cfg.Bucket})
+	switch {
+	case err == nil:
+		return nil
+	case statusOf(err) != http.StatusNotFound:
+		return fmt.Errorf("look for bucket %s: %w", s.cfg.Bucket, err)
+	case !s.cfg.CreateBucket:
+		return fmt.Errorf("bucket %s does not exist: create it, or correct object_store.url", s.cfg.Bucket)
+	}
+	s.cfg.Logger.InfoContext(ctx, "creating bucket", "bucket", s.cfg.Bucket)
+	_, err = s.client.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &s.cfg.Bucket}, once)
+	if err == nil {
+		return nil
+	}
+	// Another process may have been first, or the reply was lost.
+	if _, again := s.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &s.cfg.Bucket}); again != nil {
+		return fmt.Errorf("create bucket %s: %w", s.cfg.Bucket, err)
+	}
+	return nil
+}
+
+func (s *Store) key(key string) *string { return aws.String(s.cfg.Prefix + key) }
+
+// Head describes an object. The error wraps ErrNotFound if there is none.
+func (s *Store) Head(ctx context.Context, key string) (Info, error) {
+	ctx, cancel := s.within(ctx, "head", 0)
+	defer cancel()
+	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.cfg.Bucket, Key: s.key(key)})
+	if err != nil {
+		return Info{}, failed("head", key, err)
+	}
+	return Info{Key: key, Size: aws.ToInt64(out.ContentLength), ETag: aws.ToString(out.ETag), Modified: aws.ToTime(out.LastModified)}, nil
+}
+
+// Get returns a whole object. The error wraps ErrNotFound if there is none and
+// ErrTooLarge if it is above Config.MaxGet.
+func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
+	ctx, cancel := s.within(ctx, "get", s.cfg.MaxGet)
+	defer cancel()
+	var raw []byte
+	var err error
+	// The SDK retries until the answer begins; a body that breaks off is ours.
+	for attempt := 1; attempt <= s.cfg.Attempts; attempt++ {
+		if raw, err = s.getOnce(ctx, key); !errors.Is(err, errBody) || ctx.Err() != nil {
+			break
+		}
+		if sleep(ctx, pause(attempt, s.cfg.Backoff)) != nil {
+			break
+		}
+	}
+	return raw, err
+}
+
+var errBody = errors.New("the body broke off")
+
+func (s *Store) getOnce(ctx context.Context, key string, opts ...func(*s3.Options)) ([]byte, error) {
+	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.cfg.Bucket, Key: s.key(key)}, opts...)
+	if err != nil {
+		return nil, failed("get", key, err)
+	}
+	defer out.Body.Close()
+	if out.ContentLength == nil {
+		return nil, fmt.Errorf("get %s: the answer has no length", key)
+	}
+	size := *out.ContentLength
+	if size > s.cfg.MaxGet {
+		return nil, fmt.Errorf("get %s: %w: %d bytes, at most %d", key, ErrTooLarge, size, s.cfg.MaxGet)
+	}
+	raw := make([]byte, size)
+	if _, err := io.ReadFull(out.Body, raw); err != nil {
+		return nil, fmt.Errorf("get %s: %w: %w", key, errBody, err)
+	}
+	return raw, nil
+}
+
+// List yields the objects whose key begins with prefix and is above startAfter, in
+// byte order. It asks for a page of 1000 at a time; an error ends it.
+func (s *Store) List(ctx context.Context, prefix, startAfter string) iter.Seq2[Info, error] {
+	return func(yield func(Info, error) bool) {
+		in := &s3.ListObjectsV2Input{Bucket: &s.cfg.Bucket, Prefix: s.key(prefix)}
+		if startAfter != "" {
+			in.StartAfter = s.key(startAfter)
+		}
+		for {
+			out, err := s.listPage(ctx, in)
+			if err != nil {
+				yield(Info{}, fmt.Errorf("list %s: %w", prefix, err))
+				return
+			}
+			for _, o := range out.Contents {
+				info := Info{
+					Key:  strings.TrimPrefix(aws.ToString(o.Key), s.cfg.Prefix),
+					Size: aws.ToInt64(o.Size), ETag: aws.ToString(o.ETag), Modified: aws.ToTime(o.LastModified),
+				}
+				if !yield(info, nil) {
+					return
+				}
+			}
+			if !aws.ToBool(out.IsTruncated) {
+				return
+			}
+			if aws.ToString(out.NextContinuationToken) == "" {
+				yield(Info{}, fmt.Errorf("list %s: the store says there is more but not where", prefix))
+				return
+			}
+			in.ContinuationToken = out.NextContinuationToken
+		}
+	}
+}
+
+func (s *Store) listPage(ctx context.Context, in *s3.ListObjectsV2Input) (*s3.ListObjectsV2Output, error) {
+	ctx, cancel := s.within(ctx, "list", 0)
+	defer cancel()
+	return s.client.ListObjectsV2(ctx, in)
+}
+
+const parallelDeletes = 8
+
+// Delete removes objects; keys that have none are no error. One request for each key,
+// several at a time: not every S3 store knows DeleteObjects.
+func (s *Store) Delete(ctx context.Context, keys ...string) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallelDeletes)
+	for _, key := range keys {
+		g.Go(func() error {
+			ctx, cancel := s.within(ctx, "delete", 0)
+			defer cancel()
+			_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.cfg.Bucket, Key: s.key(key)})
+			if err = failedUnless(err, "delete", key); errors.Is(err, ErrNotFound) {
+				return nil
+			}
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+func failedUnless(err error, op, key string) error {
+	if err == nil {
+		return nil
+	}
+	return failed(op, key, err)
+}

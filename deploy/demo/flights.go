@@ -1,0 +1,161 @@
+package demo
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+)
+
+// flights are the columns of the source file: departures of US flights in the
+// first half of 2001, in order of time.
+type flights struct {
+	date        []int64 // microseconds since 1970
+	delay       []int64 // minutes
+	distance    []int64 // miles
+	origin      []string
+	destination []string
+}
+
+func (f *flights) len() int { return len(f.date) }
+
+// FlightsFile is where the sample data lies below a folder of npm modules.
+const FlightsFile = "vega-datasets/data/flights-3m.parquet"
+
+// FindFlights looks for the sample data beside the working directory and the
+// program, and above them.
+func FindFlights() (string, error) {
+	var starts []string
+	if wd, err := os.Getwd(); err == nil {
+		starts = append(starts, wd)
+	}
+	if exe, err := os.Executable(); err == nil {
+		starts = append(starts, filepath.Dir(exe))
+	}
+	for _, dir := range starts {
+		for range 8 {
+			path := filepath.Join(dir, "deploy/embedded/npm/node_modules", FlightsFile)
+			if _, err := os.Stat(path); err == nil {
+				return path, nil
+			}
+			dir = filepath.Dir(dir)
+		}
+	}
+	return "", errors.New("the sample data flights-3m.parquet is missing: run make setup in the checkout, or name the file with --file")
+}
+
+// readFlights reads the first n rows of the file, all when n is 0.
+func readFlights(path string, n int) (*flights, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open sample data: %w", err)
+	}
+	defer file.Close()
+	stat, err := file.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("open sample data: %w", err)
+	}
+	pf, err := parquet.OpenFile(file, stat.Size())
+	if err != nil {
+		return nil, fmt.Errorf("read sample data: %w", err)
+	}
+	rows := int(pf.NumRows())
+	if n > 0 && n < rows {
+		rows = n
+	}
+	f := &flights{}
+	intern := map[string]string{}
+	text := func(v parquet.Value) string {
+		s, ok := intern[string(v.ByteArray())]
+		if !ok {
+			s = string(v.ByteArray())
+			intern[s] = s
+		}
+		return s
+	}
+	columns := map[string]func(parquet.Value){
+		"date":        func(v parquet.Value) { f.date = append(f.date, v.Int64()) },
+		"delay":       func(v parquet.Value) { f.delay = append(f.delay, v.Int64()) },
+		"distance":    func(v parquet.Value) { f.distance = append(f.distance, v.Int64()) },
+		"origin":      func(v parquet.Value) { f.origin = append(f.origin, text(v)) },
+		"destination": func(v parquet.Value) { f.destination = append(f.destination, text(v)) },
+	}
+	for name, add := range columns {
+		if err := readColumn(pf, name, rows, add); err != nil {
+			return nil, fmt.Errorf("read sample data: column %s: %w", name, err)
+		}
+	}
+	return f, nil
+}
+
+// readColumn gives the first n values of a column to add.
+func readColumn(pf *parquet.File, name string, n int, add func(parquet.Value)) error {
+	leaf, ok := pf.Schema().Lookup(name)
+	if !ok {
+		return errors.New("missing")
+	}
+	buf := make([]parquet.Value, 4096)
+	for _, group := range pf.RowGroups() {
+		pages := group.ColumnChunks()[leaf.ColumnIndex].Pages()
+		for n > 0 {
+			page, err := pages.ReadPage()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				return errors.Join(err, pages.Close())
+			}
+			if n, err = drain(page.Values(), buf, n, add); err != nil {
+				return errors.Join(err, pages.Close())
+			}
+			parquet.Release(page)
+		}
+		if err := pages.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func drain(values parquet.ValueReader, buf []parquet.Value, n int, add func(parquet.Value)) (int, error) {
+	for n > 0 {
+		k, err := values.ReadValues(buf[:min(len(buf), n)])
+		for _, v := range buf[:k] {
+			add(v)
+		}
+		n -= k
+		if errors.Is(err, io.EOF) {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// appendEvent appends flight i as a CloudEvent and a newline.
+func (f *flights) appendEvent(dst []byte, i int) []byte {
+	dst = append(dst, `{"specversion":"1.0","id":"flight-`...)
+	dst = strconv.AppendInt(dst, int64(i), 10)
+	dst = append(dst, `","source":"flights-3m","type":"flight.departed","time":"`...)
+	dst = time.UnixMicro(f.date[i]).UTC().AppendFormat(dst, time.RFC3339)
+	dst = append(dst, `","data":{"origin":"`...)
+	dst = append(dst, f.origin[i]...)
+	dst = append(dst, `","destination":"`...)
+	dst = append(dst, f.destination[i]...)
+	dst = append(dst, `","route":"`...)
+	dst = append(dst, f.origin[i]...)
+	dst = append(dst, '-')
+	dst = append(dst, f.destination[i]...)
+	dst = append(dst, `","delay":`...)
+	dst = strconv.AppendInt(dst, f.delay[i], 10)
+	dst = append(dst, `,"distance":`...)
+	dst = strconv.AppendInt(dst, f.distance[i], 10)
+	return append(dst, "}}\n"...)
+}

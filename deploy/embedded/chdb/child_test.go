@@ -1,0 +1,195 @@
+package chdb_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"recount/deploy/embedded/chdb"
+)
+
+const childEnv, childModeEnv = "CHDB_TEST_DIR", "CHDB_TEST_MODE"
+
+// child starts this test binary again with an engine of its own in dir, and returns its output lines.
+func child(t *testing.T, mode, dir string) (*exec.Cmd, *bufio.Scanner) {
+	t.Helper()
+	if shared == nil {
+		_, err := chdb.Find("")
+		t.Skip(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, os.Args[0])
+	cmd.Env = append(os.Environ(), childEnv+"="+dir, childModeEnv+"="+mode)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	return cmd, bufio.NewScanner(out)
+}
+
+func wait(t *testing.T, out *bufio.Scanner, line string) {
+	t.Helper()
+	for out.Scan() {
+		if out.Text() == line {
+			return
+		}
+		t.Logf("child: %s", out.Text())
+	}
+	t.Fatalf("the child ended before it said %q", line)
+}
+
+// runChild is the child's side.
+func runChild(dir string) {
+	ctx := context.Background()
+	e, err := chdb.Open(ctx, chdb.DefaultConfig(dir))
+	if err != nil {
+		fmt.Println("open:", err)
+		os.Exit(1)
+	}
+	conn, err := clickhouse.Open(e.Options())
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	do := func(sql string) {
+		if err := conn.Exec(ctx, sql); err != nil {
+			fmt.Println(sql, err)
+			os.Exit(1)
+		}
+	}
+	switch os.Getenv(childModeEnv) {
+	case "insert":
+		do("CREATE TABLE IF NOT EXISTS kept (n UInt64) ENGINE = MergeTree ORDER BY n")
+		for i := range 20 {
+			do(fmt.Sprintf("INSERT INTO kept SELECT number + %d FROM numbers(1000)", i*1000))
+		}
+		fmt.Println("acknowledged")
+		select {}
+	case "count":
+		var n, sum uint64
+		if err := conn.QueryRow(ctx, "SELECT count(), sum(n) FROM kept").Scan(&n, &sum); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		fmt.Println("rows", n, "sum", sum)
+	case "signals":
+		childSignals(ctx, conn)
+	case "exit":
+		go conn.Exec(ctx, "SELECT sum(sleepEachRow(1)) FROM numbers(100) SETTINGS max_block_size = 1")
+		fmt.Println("leaving")
+		os.Exit(7)
+	case "reopen":
+		reopen(ctx, e, dir)
+		return
+	}
+	conn.Close()
+	if err := e.Close(); err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	fmt.Println("closed")
+}
+
+// childSignals shows that Go still gets its signals: a nil dereference is a panic, and SIGTERM is delivered.
+func childSignals(ctx context.Context, conn clickhouse.Conn) {
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, syscall.SIGTERM)
+	for range 3 {
+		if err := conn.Exec(ctx, "SELECT count() FROM system.stack_trace"); err != nil {
+			fmt.Println(err)
+		}
+		func() {
+			defer func() { fmt.Println("recovered", recover() != nil) }()
+			var p *int
+			*p = 1
+		}()
+		_ = syscall.Kill(os.Getpid(), syscall.SIGTERM)
+		fmt.Println("got", <-term)
+	}
+}
+
+// reopen shows that a process may open another folder once it closed the first.
+func reopen(ctx context.Context, e *chdb.Engine, dir string) {
+	if err := e.Close(); err != nil {
+		fmt.Println(err)
+	}
+	for _, d := range []string{dir + "2", dir} {
+		e, err := chdb.Open(ctx, chdb.DefaultConfig(d))
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		if err := e.Close(); err != nil {
+			fmt.Println(err)
+		}
+	}
+	fmt.Println("reopened")
+}
+
+func TestSurvivesKill(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cmd, out := child(t, "insert", dir)
+	wait(t, out, "acknowledged")
+	second, said := child(t, "count", dir)
+	said.Scan()
+	if err := second.Wait(); err == nil || !strings.Contains(said.Text(), "another process has this data directory open") {
+		t.Fatalf("a second process opened the folder: %v, %q", err, said.Text())
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	again, out := child(t, "count", dir)
+	wait(t, out, fmt.Sprintf("rows 20000 sum %d", 20000*19999/2))
+	wait(t, out, "closed")
+	if err := again.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSignalsStayWithGo(t *testing.T) {
+	t.Parallel()
+	cmd, out := child(t, "signals", t.TempDir())
+	for range 3 {
+		wait(t, out, "recovered true")
+		wait(t, out, "got terminated")
+	}
+	wait(t, out, "closed")
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestExitWithoutClose(t *testing.T) {
+	t.Parallel()
+	cmd, out := child(t, "exit", t.TempDir())
+	wait(t, out, "leaving")
+	if cmd.Wait(); cmd.ProcessState.ExitCode() != 7 {
+		t.Fatalf("exit: %v, want 7", cmd.ProcessState)
+	}
+}
+
+func TestReopen(t *testing.T) {
+	t.Parallel()
+	cmd, out := child(t, "reopen", t.TempDir())
+	wait(t, out, "reopened")
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}

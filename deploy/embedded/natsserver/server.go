@@ -1,0 +1,154 @@
+// Package natsserver runs a NATS server with JetStream inside the process: the
+// log of a recount that was given none. It opens no port by default, fsyncs every
+// write before its ack (L1) and survives kill -9 over the same directory.
+package natsserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// Server is a running embedded NATS server. It is safe for concurrent use.
+type Server struct {
+	nats  *server.Server
+	lock  *os.File
+	dir   string
+	store os.FileInfo // the stream directory as it was at start
+	close sync.Once
+}
+
+// Open starts the server over c.Dir, recovers its streams and returns once it takes
+// connections. Recovery reads the newest blocks of the log, so ctx should allow seconds.
+func Open(ctx context.Context, c Config) (*Server, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("embedded log: %w", err)
+	}
+	lock, err := lockDir(c.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("embedded log: %w", err)
+	}
+	s := &Server{lock: lock, dir: filepath.Join(c.Dir, server.JetStreamStoreDir)}
+	if err := s.start(ctx, c); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("embedded log in %s: %w", c.Dir, err)
+	}
+	return s, nil
+}
+
+func (s *Server) start(ctx context.Context, c Config) error {
+	opts, err := options(c)
+	if err != nil {
+		return err
+	}
+	if s.nats, err = server.NewServer(opts); err != nil {
+		return err
+	}
+	log := newLogger(c.Logger)
+	s.nats.SetLoggerV2(log, false, false, false)
+	go s.nats.Start()
+	for !s.nats.ReadyForConnections(50 * time.Millisecond) {
+		if err := errors.Join(log.fatal(), ctx.Err()); err != nil {
+			return err
+		}
+	}
+	if s.store, err = os.Stat(s.dir); err != nil {
+		return err
+	}
+	if c.SyncAlways && !s.SyncAlways() {
+		return errors.New("the server does not fsync every write although it was told to")
+	}
+	return nil
+}
+
+func options(c Config) (*server.Options, error) {
+	opts := &server.Options{
+		ServerName:         "recount",
+		JetStream:          true,
+		StoreDir:           c.Dir,
+		SyncAlways:         c.SyncAlways,
+		JetStreamMaxMemory: maxMemory,
+		JetStreamMaxStore:  c.MaxStore,
+		MaxPayload:         c.MaxPayload,
+		DontListen:         c.Listen == "",
+		NoSigs:             true, // signals belong to the process that embeds the server
+		NoLog:              true, // start attaches our own logger
+	}
+	if c.Listen == "" {
+		return opts, nil
+	}
+	host, port, err := splitListen(c.Listen)
+	if err != nil {
+		return nil, err
+	}
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	opts.Host, opts.Port = host, port
+	return opts, nil
+}
+
+func splitListen(listen string) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(listen)
+	if err == nil {
+		port, err = strconv.Atoi(text)
+	}
+	if err != nil || port < 0 || port > 65535 {
+		return "", 0, fmt.Errorf("log listen address %q: want host:port", listen)
+	}
+	return host, port, nil
+}
+
+// InProcessConn returns a connection to the server that uses no network.
+func (s *Server) InProcessConn() (net.Conn, error) { return s.nats.InProcessConn() }
+
+// ClientURL is the address for TCP clients, or empty when the server does not listen.
+func (s *Server) ClientURL() string {
+	if s.nats.Addr() == nil {
+		return ""
+	}
+	return "nats://" + s.nats.Addr().String()
+}
+
+// SyncAlways reports, from the running server rather than its configuration,
+// whether every write is fsynced before its ack (L1).
+func (s *Server) SyncAlways() bool {
+	c := s.nats.JetStreamConfig()
+	return c != nil && c.SyncAlways
+}
+
+// Healthy returns why the server cannot be trusted with writes, or nil. JetStream
+// answers nothing at all to a publish it failed to write, so this is where a full
+// disk shows. A removed directory shows nowhere else: writes go on into unlinked files.
+func (s *Server) Healthy() error {
+	now, err := os.Stat(s.dir)
+	if err != nil {
+		return fmt.Errorf("log directory is gone: stop, restore %s and start again: %w", s.dir, err)
+	}
+	if !os.SameFile(now, s.store) {
+		return fmt.Errorf("log directory %s was replaced while in use: stop, restore it and start again", s.dir)
+	}
+	if h := s.nats.Healthz(nil); h.Error != "" {
+		return fmt.Errorf("log server is %s: %s: free disk space if it is full, then restart", h.Status, h.Error)
+	}
+	return nil
+}
+
+// Close shuts the server down, waits until it has and gives the directory free. It may be called again.
+func (s *Server) Close() {
+	s.close.Do(func() {
+		if s.nats != nil {
+			s.nats.Shutdown()
+			s.nats.WaitForShutdown()
+		}
+		s.lock.Close()
+	})
+}

@@ -1,0 +1,198 @@
+package s3server
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/rclone/gofakes3"
+)
+
+const keyLocks = 1024
+
+// backend keeps buckets and objects in a directory, see the package comment.
+type backend struct {
+	tmp     string
+	buckets string
+	now     func() time.Time
+	forget  func(bucket, key string, id gofakes3.UploadID) // drops gofakes3's memory of an upload
+
+	mu       sync.RWMutex // a bucket is made or removed; writers of objects hold it shared
+	locks    [keyLocks]sync.RWMutex
+	folders  folders
+	listings listings
+	failed   atomic.Pointer[error] // E4
+
+	uploadMu sync.Mutex
+	uploads  map[gofakes3.UploadID]*upload
+}
+
+var (
+	_ gofakes3.Backend          = (*backend)(nil)
+	_ gofakes3.MultipartBackend = (*backend)(nil)
+)
+
+// openBackend opens the store in dir and sweeps what a killed process left. The
+// caller holds the directory's lock.
+func openBackend(dir string, now func() time.Time) (*backend, error) {
+	b := &backend{
+		tmp: filepath.Join(dir, "tmp"), buckets: filepath.Join(dir, "buckets"), now: now,
+		forget:  func(string, string, gofakes3.UploadID) {},
+		folders: folders{durable: map[string]struct{}{}}, listings: listings{byDir: map[string][]entry{}},
+		uploads: map[gofakes3.UploadID]*upload{},
+	}
+	for _, d := range []string{b.tmp, b.buckets} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	// A killed process may have renamed a file and not come to its fsync. It shows from now
+	// on, so it is made durable first (E3).
+	syscall.Sync()
+	return b, sweep(b.tmp)
+}
+
+// lock returns the lock of an object's file. Keys share locks: their number is
+// bounded, and the files tell keys apart.
+func (b *backend) lock(path string) *sync.RWMutex {
+	h := fnv.New32a()
+	io.WriteString(h, path)
+	return &b.locks[h.Sum32()%keyLocks]
+}
+
+// sync makes a change of an open folder durable. If that fails the change may or may
+// not survive, and it already shows: nothing can be served any more (E4).
+func (b *backend) sync(folder *os.File) error {
+	if err := folder.Sync(); err != nil {
+		err = fmt.Errorf("fsync %s: %w: check the disk, then restart", folder.Name(), err)
+		b.failed.CompareAndSwap(nil, &err)
+		return err
+	}
+	return nil
+}
+
+// change makes a change in a folder and then makes it durable. The folder is opened
+// first: lacking a file descriptor must not leave the change in doubt.
+func (b *backend) change(dir string, change func() error) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := change(); err != nil {
+		return err
+	}
+	b.listings.changed(dir)
+	return b.sync(d)
+}
+
+func (b *backend) broken() error {
+	if err := b.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+func (b *backend) bucketDir(name string) (string, bool) {
+	if gofakes3.ValidateBucketName(name) != nil {
+		return "", false
+	}
+	dir := filepath.Join(b.buckets, name)
+	st, err := os.Stat(dir)
+	return dir, err == nil && st.IsDir()
+}
+
+func (b *backend) path(bucket, key string) (dir, path string, err error) {
+	dir, ok := b.bucketDir(bucket)
+	if !ok {
+		return "", "", gofakes3.BucketNotFound(bucket)
+	}
+	path, err = objectPath(dir, key)
+	return dir, path, err
+}
+
+// spoolObject writes a whole, fsynced object file in tmp/ (E1).
+func (b *backend) spoolObject(key string, meta map[string]string, input io.Reader, size int64) (spooled, error) {
+	return spool(b.tmp, input, size, func(f *os.File, s spooled) error {
+		tail, err := appendTail(nil, s.size, metadata{Key: key, MD5: hex.EncodeToString(s.md5), Meta: meta})
+		if err != nil {
+			return err
+		}
+		if _, err := f.Write(tail); err != nil {
+			return err
+		}
+		return f.Sync()
+	})
+}
+
+// commit puts a finished object file in its place if the request's conditions hold
+// at that moment. A rename, not a link, also for creation: the key's lock and the lock
+// on the directory already make sure that nobody else can create the name (E3).
+func (b *backend) commit(ctx context.Context, bucket, key, temp string) error {
+	defer os.Remove(temp) // nothing is left to remove after the rename
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	dir, path, err := b.path(bucket, key)
+	if err != nil {
+		return err
+	}
+	l := b.lock(path)
+	l.Lock()
+	defer l.Unlock()
+	if err := checkConditions(ctx, path); err != nil {
+		return err
+	}
+	folder := filepath.Dir(path)
+	if err := b.folders.ensure(dir, folder, b.sync); err != nil {
+		return fmt.Errorf("make folder of %q: %w", key, err)
+	}
+	if err := b.change(folder, func() error { return os.Rename(temp, path) }); err != nil {
+		return fmt.Errorf("place %q: %w", key, err)
+	}
+	return nil
+}
+
+// The key's lock must be held.
+func checkConditions(ctx context.Context, path string) error {
+	if !gofakes3.HasWriteConditions(ctx) {
+		return nil
+	}
+	s, err := openStored(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return gofakes3.CheckWriteConditions(ctx, false, "")
+	}
+	if err != nil {
+		return err
+	}
+	defer s.File.Close()
+	return gofakes3.CheckWriteConditions(ctx, true, s.MD5)
+}
+
+// remove deletes a key. Folders stay, also empty ones: removing them would race
+// with writers for nothing.
+func (b *backend) remove(bucket, key string) error {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	_, path, err := b.path(bucket, key)
+	if err != nil {
+		return err
+	}
+	l := b.lock(path)
+	l.Lock()
+	defer l.Unlock()
+	err = b.change(filepath.Dir(path), func() error { return os.Remove(path) })
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove %q: %w", key, err)
+	}
+	return nil
+}

@@ -1,0 +1,103 @@
+package s3server
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestFormatGolden freezes the bytes of an object file.
+func TestFormatGolden(t *testing.T) {
+	t.Parallel()
+	tail, err := appendTail(nil, 3, metadata{Key: "a/b", MD5: "00ff", Meta: map[string]string{"Content-Type": "x"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"key":"a/b","md5":"00ff","meta":{"Content-Type":"x"}}` +
+		"\x03\x00\x00\x00\x00\x00\x00\x00" + "\x36\x00\x00\x00" + "\x14\x18\x57\x27" + "recount\x01"
+	if diff := cmp.Diff(want, string(tail)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestDamage flips and cuts every byte behind the body: none goes unnoticed.
+func TestDamage(t *testing.T) {
+	t.Parallel()
+	body := []byte("body")
+	whole, err := appendTail(body, int64(len(body)), metadata{Key: "k", MD5: "00"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "o")
+	check := func(raw []byte) error {
+		if err := os.WriteFile(path, raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := openStored(path)
+		if err == nil {
+			s.File.Close()
+		}
+		return err
+	}
+	if err := check(whole); err != nil {
+		t.Fatal(err)
+	}
+	for i := range whole {
+		if check(whole[:i]) == nil {
+			t.Errorf("cut to %d bytes was read", i)
+		}
+		if i < len(body) {
+			continue
+		}
+		bad := append([]byte(nil), whole...)
+		bad[i] ^= 1
+		if check(bad) == nil {
+			t.Errorf("flipped byte %d was read", i)
+		}
+	}
+}
+
+// FuzzTail: no bytes make the decoder panic, and what it accepts it writes again.
+func FuzzTail(f *testing.F) {
+	seed, err := appendTail(nil, 0, metadata{Key: "k", MD5: "00"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(seed)
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		body, meta, err := parseFooter(raw, int64(len(raw)))
+		if err != nil || body+meta+footerSize != int64(len(raw)) {
+			return
+		}
+		if m, err := parseTail(raw[body:]); err == nil {
+			if _, err := appendTail(nil, body, m); err != nil {
+				t.Errorf("%+v cannot be written again: %v", m, err)
+			}
+		}
+	})
+}
+
+// FuzzName: names and segments map to each other one to one.
+func FuzzName(f *testing.F) {
+	f.Add("a%2E")
+	f.Add("%-")
+	f.Fuzz(func(t *testing.T, name string) {
+		part, ok := parseName(name)
+		if !ok {
+			return
+		}
+		segment, isFolder := part, false
+		if len(part) > 0 && part[len(part)-1] == '/' {
+			segment, isFolder = part[:len(part)-1], true
+		}
+		again := escape(segment) + leafMark
+		if isFolder {
+			again = folderName(segment)
+		}
+		if again != name {
+			t.Errorf("%q stands for %q, which is written %q", name, part, again)
+		}
+	})
+}

@@ -1,0 +1,91 @@
+package s3server
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/xml"
+	"errors"
+	"hash"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/rclone/gofakes3"
+)
+
+// guard stands before gofakes3 and does what it leaves out: it bounds requests, refuses
+// those it would misread, and checks the body against the hash that was signed.
+func (s *Server) guard(next http.Handler) http.Handler {
+	inFlight := make(chan struct{}, maxInFlight)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case inFlight <- struct{}{}:
+			defer func() { <-inFlight }()
+		case <-r.Context().Done():
+			return
+		}
+		if err := s.backend.broken(); err != nil {
+			refuse(w, http.StatusInternalServerError, "InternalError", err.Error())
+			return
+		}
+		if why := unsupported(r); why != "" {
+			refuse(w, http.StatusNotImplemented, "NotImplemented", why)
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		if sum, err := hex.DecodeString(r.Header.Get("X-Amz-Content-Sha256")); err == nil && len(sum) == sha256.Size {
+			if r.ContentLength == 0 && [sha256.Size]byte(sum) != sha256.Sum256(nil) {
+				refuse(w, http.StatusBadRequest, "BadDigest", "The body is empty, which is not what was signed.")
+				return
+			}
+			r.Body = &signedBody{ReadCloser: r.Body, left: r.ContentLength, want: sum, hash: sha256.New()}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// unsupported names what gofakes3 would take for something else.
+func unsupported(r *http.Request) string {
+	switch mode := r.Header.Get("X-Amz-Content-Sha256"); {
+	case strings.HasPrefix(mode, "STREAMING-") && mode != "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" && mode != "STREAMING-UNSIGNED-PAYLOAD-TRAILER":
+		return "The payload encoding " + mode + " would be stored with its framing."
+	case strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/form-data"):
+		return "Browser uploads are not served."
+	}
+	return ""
+}
+
+// refuse answers with an S3 error.
+func refuse(w http.ResponseWriter, status int, code, message string) {
+	w.Header().Set("Content-Type", "application/xml")
+	w.WriteHeader(status)
+	io.WriteString(w, xml.Header+"<Error><Code>"+code+"</Code><Message>")
+	xml.EscapeText(w, []byte(message)) // the client is gone if this fails
+	io.WriteString(w, "</Message></Error>")
+}
+
+// signedBody fails the last read of a body that is not the one that was signed. It
+// goes by the announced length, because gofakes3 stops there without reading an EOF.
+type signedBody struct {
+	io.ReadCloser
+	left int64 // bytes announced and not read yet, negative if none were announced
+	want []byte
+	hash hash.Hash
+}
+
+// Read implements io.Reader.
+func (b *signedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.hash.Write(p[:n])
+	if b.left >= 0 {
+		b.left -= int64(n)
+	}
+	if (b.left == 0 && n > 0 || err == io.EOF) && string(b.hash.Sum(nil)) != string(b.want) {
+		return 0, gofakes3.ErrorMessage(gofakes3.ErrBadDigest, "The body is not the one that was signed.")
+	}
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return n, gofakes3.ErrEntityTooLarge
+	}
+	return n, err
+}

@@ -1,0 +1,190 @@
+package s3server
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/google/go-cmp/cmp"
+	"github.com/rclone/gofakes3"
+	"pgregory.net/rapid"
+)
+
+// list returns the keys and, behind them, the common prefixes of all pages.
+func list(t testing.TB, c *s3.Client, prefix, delimiter string, page int32) []string {
+	t.Helper()
+	in := &s3.ListObjectsV2Input{Bucket: aws.String(bucket), Prefix: &prefix, MaxKeys: &page}
+	if delimiter != "" {
+		in.Delimiter = &delimiter
+	}
+	var keys []string
+	for p := s3.NewListObjectsV2Paginator(c, in); p.HasMorePages(); {
+		out, err := p.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range out.Contents {
+			keys = append(keys, *o.Key)
+		}
+		for _, o := range out.CommonPrefixes {
+			keys = append(keys, *o.Prefix)
+		}
+	}
+	return keys
+}
+
+func TestListPages(t *testing.T) {
+	t.Parallel()
+	c, _ := fresh(t)
+	var want []string
+	for i := range 25 {
+		want = append(want, fmt.Sprintf("land/p%d/%020d.json", i%2, i))
+		put(t, c, want[i], []byte("x"))
+	}
+	slices.Sort(want)
+	for _, page := range []int32{1, 7, 25, 1000} {
+		if diff := cmp.Diff(want, list(t, c, "land/", "", page)); diff != "" {
+			t.Errorf("page of %d (-want +got):\n%s", page, diff)
+		}
+	}
+	if diff := cmp.Diff([]string{"land/p0/", "land/p1/"}, list(t, c, "land/", "/", 1)); diff != "" {
+		t.Errorf("common prefixes (-want +got):\n%s", diff)
+	}
+	out, err := c.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String(bucket), StartAfter: &want[20], Prefix: aws.String("land/p1/")})
+	if err != nil || len(out.Contents) != 4 || *out.Contents[0].Key != want[21] || *out.Contents[0].Size != 1 ||
+		*out.Contents[0].ETag != etag([]byte("x")) || out.Contents[0].LastModified.IsZero() {
+		t.Errorf("start after: %+v, %v", out, err)
+	}
+}
+
+// TestListIsNaive compares pages of random keys with a sorted slice, in folders both
+// above and below the size that is cached.
+func TestListIsNaive(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		b, err := openBackend(t.TempDir(), nil)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		if err := b.CreateBucket(t.Context(), bucket); err != nil {
+			rt.Fatal(err)
+		}
+		part := rapid.StringMatching(`[a-cA/!~.%0]{1,6}`)
+		keys := rapid.SliceOfNDistinct(part, 0, 30, rapid.ID).Draw(rt, "keys")
+		for _, k := range keys {
+			if _, err := b.PutObject(t.Context(), bucket, k, map[string]string{}, strings.NewReader(""), 0); err != nil {
+				rt.Fatal(err)
+			}
+		}
+		slices.Sort(keys)
+		prefix := rapid.StringMatching(`[a-cA/!.]{0,2}`).Draw(rt, "prefix")
+		delimiter := rapid.SampledFrom([]string{"", "/", "!", "a"}).Draw(rt, "delimiter")
+		limit := rapid.Int64Range(1, 5).Draw(rt, "limit")
+		want := naive(keys, prefix, delimiter)
+		got := pages(rt, b, &gofakes3.Prefix{Prefix: prefix, Delimiter: delimiter}, limit)
+		if diff := cmp.Diff(want, got); diff != "" {
+			rt.Fatalf("(-want +got):\n%s", diff)
+		}
+		after := part.Draw(rt, "after")
+		want = slices.DeleteFunc(naive(keys, prefix, ""), func(k string) bool { return k <= after })
+		list, err := b.ListBucket(t.Context(), bucket, &gofakes3.Prefix{Prefix: prefix}, gofakes3.ListBucketPage{Marker: after})
+		if err != nil {
+			rt.Fatal(err)
+		}
+		got = []string{}
+		for _, c := range list.Contents {
+			got = append(got, c.Key)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			rt.Fatalf("after %q (-want +got):\n%s", after, diff)
+		}
+	})
+}
+
+func naive(keys []string, prefix, delimiter string) []string {
+	out := []string{}
+	for _, k := range keys {
+		rest, ok := strings.CutPrefix(k, prefix)
+		if !ok {
+			continue
+		}
+		if i := strings.Index(rest, delimiter); delimiter != "" && i >= 0 {
+			k = prefix + rest[:i+len(delimiter)]
+		}
+		if !slices.Contains(out, k) {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// pages lists everything by pages, keys and common prefixes merged in byte order.
+func pages(rt *rapid.T, b *backend, p *gofakes3.Prefix, limit int64) []string {
+	out, marker := []string{}, ""
+	for range 100 {
+		list, err := b.ListBucket(rt.Context(), bucket, p, gofakes3.ListBucketPage{Marker: marker, MaxKeys: limit})
+		if err != nil {
+			rt.Fatal(err)
+		}
+		var page []string
+		for _, c := range list.Contents {
+			page = append(page, c.Key)
+		}
+		for _, c := range list.CommonPrefixes {
+			page = append(page, c.Prefix)
+		}
+		slices.Sort(page)
+		if int64(len(page)) > limit {
+			rt.Fatalf("a page of %d, asked for %d", len(page), limit)
+		}
+		out = append(out, page...)
+		if marker = list.NextMarker; !list.IsTruncated {
+			return out
+		}
+	}
+	rt.Fatal("the pages do not end")
+	return nil
+}
+
+// TestLargeFolder checks that a cached folder follows what is put and deleted.
+func TestLargeFolder(t *testing.T) {
+	t.Parallel()
+	b, err := openBackend(t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.CreateBucket(t.Context(), bucket); err != nil {
+		t.Fatal(err)
+	}
+	touch := func(k string) {
+		if _, err := b.PutObject(t.Context(), bucket, k, map[string]string{}, strings.NewReader(""), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	count := func(after string) int {
+		list, err := b.ListBucket(t.Context(), bucket, &gofakes3.Prefix{Prefix: "k/"}, gofakes3.ListBucketPage{Marker: after})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list.Contents)
+	}
+	for i := range largeFolder + 10 {
+		touch(fmt.Sprintf("k/%06d", i))
+	}
+	if got := count("k/000999"); got != 10 || len(b.listings.byDir) != 1 {
+		t.Errorf("%d keys in the last page, %d folders cached; want 10 and 1", got, len(b.listings.byDir))
+	}
+	touch("k/000999x")
+	if got := count("k/000999"); got != 11 {
+		t.Errorf("%d keys after a put, want 11", got)
+	}
+	if _, err := b.DeleteObject(t.Context(), bucket, "k/001000"); err != nil {
+		t.Fatal(err)
+	}
+	if got := count("k/000999"); got != 10 {
+		t.Errorf("%d keys after a delete, want 10", got)
+	}
+}

@@ -1,0 +1,140 @@
+package s3server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/rclone/gofakes3"
+)
+
+// Server is an S3 server over a directory. It is safe for concurrent use, except
+// Start and Close.
+type Server struct {
+	cfg      Config
+	creds    Credentials
+	lock     *os.File
+	backend  *backend
+	handler  http.Handler
+	http     *http.Server
+	listener net.Listener
+	served   chan struct{}
+}
+
+// Open takes the directory, sweeps what a killed process left in it and makes the
+// handler. It fails if another process has the directory open. Close releases it.
+func Open(cfg Config) (_ *Server, err error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("s3server: make directory: %w", err)
+	}
+	lock, err := lockDir(cfg.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("s3server: %w", err)
+	}
+	s := &Server{cfg: cfg, lock: lock}
+	if err := s.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("s3server: open %s: %w", cfg.Dir, err), lock.Close())
+	}
+	return s, nil
+}
+
+func (s *Server) open() (err error) {
+	if s.backend, err = openBackend(s.cfg.Dir, s.cfg.Now); err != nil {
+		return err
+	}
+	s.creds = Credentials{AccessKey: s.cfg.AccessKey, SecretKey: s.cfg.SecretKey}
+	if s.creds.AccessKey == "" {
+		if s.creds, err = loadCredentials(s.cfg.Dir); err != nil {
+			return err
+		}
+	}
+	g := gofakes3.New(s.backend,
+		gofakes3.WithV4Auth(map[string]string{s.creds.AccessKey: s.creds.SecretKey}),
+		gofakes3.WithTimeSource(clock(s.cfg.Now)),
+		gofakes3.WithLogger(logger{s.cfg.Logger}),
+		gofakes3.WithoutVersioning())
+	s.backend.forget = func(bucket, key string, id gofakes3.UploadID) {
+		// The upload is gone either way; gofakes3 not knowing it is what we want.
+		_ = g.ForgetMultipartUpload(context.Background(), bucket, key, id)
+	}
+	s.handler = s.guard(g.Server())
+	return nil
+}
+
+// Handler returns the S3 API, for a caller that serves it itself.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Credentials returns the key pair that clients sign with.
+func (s *Server) Credentials() Credentials { return s.creds }
+
+// Start listens on the configured address and serves until Close.
+func (s *Server) Start() error {
+	l, err := net.Listen("tcp", s.cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("s3server: listen on %s: %w", s.cfg.Listen, err)
+	}
+	s.listener, s.served = l, make(chan struct{})
+	s.http = &http.Server{
+		Handler:           s.handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelWarn),
+	}
+	go func() {
+		defer close(s.served)
+		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			s.cfg.Logger.Error("object store stopped serving", "error", err)
+		}
+	}()
+	return nil
+}
+
+// Endpoint returns the URL of a started server.
+func (s *Server) Endpoint() string {
+	if s.listener == nil {
+		return ""
+	}
+	return "http://" + s.listener.Addr().String()
+}
+
+// Close lets running requests finish for up to five seconds, cuts the rest off and
+// releases the directory. What was acknowledged is on disk already.
+func (s *Server) Close() error {
+	var err error
+	if s.http != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err = s.http.Shutdown(ctx); err != nil {
+			err = s.http.Close()
+		}
+		<-s.served
+	}
+	return errors.Join(err, s.lock.Close())
+}
+
+// logger hands gofakes3's messages to slog; its information is our debug.
+type logger struct{ log *slog.Logger }
+
+// Print implements gofakes3.Logger.
+func (l logger) Print(level gofakes3.LogLevel, v ...any) {
+	to := slog.LevelDebug
+	switch level {
+	case gofakes3.LogErr:
+		to = slog.LevelError
+	case gofakes3.LogWarn:
+		to = slog.LevelWarn
+	}
+	if l.log.Enabled(context.Background(), to) {
+		l.log.Log(context.Background(), to, "object store: "+fmt.Sprint(v...))
+	}
+}

@@ -1,0 +1,67 @@
+package eventfile
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+
+	"recount/schemas/catalog"
+)
+
+type csvFile struct {
+	file   *os.File
+	reader *csv.Reader
+	names  []string
+	total  int64
+	event  event
+}
+
+func newCSV(f *os.File, size int64, m Mapping) (*csvFile, error) {
+	c := &csvFile{file: f, reader: csv.NewReader(f), total: size, event: event{m: m}}
+	c.reader.ReuseRecord = true
+	header, err := c.reader.Read()
+	if err != nil {
+		return nil, fmt.Errorf("read the header line: %w", err)
+	}
+	c.names = append(c.names, header...)
+	return c, m.checkColumns(c.names)
+}
+
+func (c *csvFile) Next() ([]byte, error) {
+	row, err := c.reader.Read()
+	if errors.Is(err, io.EOF) {
+		return nil, io.EOF
+	}
+	if err != nil {
+		return nil, err // encoding/csv names the line.
+	}
+	c.event.begin()
+	for i, text := range row {
+		if text != "" { // An empty cell is a missing field.
+			c.event.put(c.names[i], c.value(c.names[i], text))
+		}
+	}
+	return c.event.json(), nil
+}
+
+// value gives text the JSON type its field is declared with; without a declaration
+// what looks like a number or a boolean becomes one.
+func (c *csvFile) value(name, text string) []byte {
+	if t := c.event.m.Fields; t != nil {
+		if ft, ok := t.Column(name); ok && (ft == catalog.String || ft == catalog.Timestamp) {
+			return appendString(nil, text)
+		}
+	}
+	_, err := strconv.ParseFloat(text, 64)
+	if err == nil && json.Valid([]byte(text)) || text == "true" || text == "false" {
+		return []byte(text)
+	}
+	return appendString(nil, text)
+}
+
+func (c *csvFile) Progress() (int64, int64) { return c.reader.InputOffset(), c.total }
+func (c *csvFile) Close() error             { return c.file.Close() }

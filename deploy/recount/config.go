@@ -1,0 +1,49 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"recount/deploy/stack"
+)
+
+// fileFlag names the configuration file.
+type fileFlag struct {
+	ConfigFile string `name:"config" short:"c" type:"path" help:"Configuration file (YAML). Defaults apply without one."`
+}
+
+func (f fileFlag) load(s *settingsFlags) (stack.Config, error) {
+	cfg, err := stack.Load(f.ConfigFile, s.given())
+	if err != nil {
+		return cfg, fmt.Errorf("configuration:\n%w", err)
+	}
+	return cfg, nil
+}
+
+type configCmd struct {
+	Check configCheckCmd `cmd:"" help:"Check a configuration, also against the data it would run on."`
+}
+
+type configCheckCmd struct {
+	File string `arg:"" type:"path" help:"Configuration file (YAML)."`
+}
+
+// Run prints what is wrong with file and line, or what the configuration declares.
+func (c *configCheckCmd) Run(s *settingsFlags, std streams) error {
+	cfg, err := fileFlag{c.File}.load(s)
+	if err != nil {
+		return err
+	}
+	stored, err := stack.CheckStored(cfg)
+	if err != nil {
+		return fmt.Errorf("configuration against stored data:\n%w", err)
+	}
+	fmt.Fprintf(std.out, "%s is valid: %d event types, %d views\n", c.File, len(cfg.Events), len(cfg.Views))
+	if stored {
+		fmt.Fprintf(std.out, "it fits the data in %s\n", cfg.DataDir)
+	}
+	if len(cfg.Views) == 0 {
+		return errors.New("no view is declared, so nothing would be counted; see the README for an example")
+	}
+	return nil
+}

@@ -1,0 +1,23 @@
+package main
+
+import (
+	"context"
+
+	"recount/deploy/demo"
+)
+
+type demoCmd struct {
+	logFlag
+	Rows int    `help:"Flights to replay; all three million when 0."`
+	Keep bool   `help:"Leave the server up afterwards, for queries."`
+	File string `type:"path" help:"The sample data; found in the checkout when empty."`
+	Seed uint64 `default:"1" help:"Seed of what is late, doubled and broken."`
+}
+
+// Run replays the flights and compares the counts; it fails if anything differs that should not.
+func (c *demoCmd) Run(ctx context.Context, s *settingsFlags, std streams) error {
+	return demo.Run(ctx, demo.Options{
+		Rows: c.Rows, Keep: c.Keep, File: c.File, Seed: c.Seed, Settings: s.given(),
+		Out: std.out, Logger: c.logger(std),
+	})
+}

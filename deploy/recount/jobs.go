@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"text/tabwriter"
+	"time"
+
+	"recount/jobs"
+)
+
+// serverFlag names the server a client command talks to.
+type serverFlag struct {
+	Server string `default:"http://127.0.0.1:8080" env:"RECOUNT_SERVER" help:"Address of the server."`
+}
+
+type jobsCmd struct {
+	List jobsListCmd `cmd:"" help:"List jobs and their latest runs."`
+	Run  jobsRunCmd  `cmd:"" help:"Run a job now and wait for it."`
+}
+
+type jobsListCmd struct{ serverFlag }
+
+// Run prints a line a job.
+func (c *jobsListCmd) Run(ctx context.Context, std streams) error {
+	var answer struct{ Jobs []jobs.Status }
+	if err := call(ctx, http.MethodGet, c.Server+"/v1/jobs", nil, &answer); err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "JOB\tSCHEDULE\tNEXT\tLAST RUN\tTOOK\tROWS\tOUTCOME")
+	for _, j := range answer.Jobs {
+		last, took, rows, outcome := "-", "-", "-", "-"
+		if len(j.Runs) > 0 {
+			r := j.Runs[0]
+			last, took, rows, outcome = stamp(r.Start), r.End.Sub(r.Start).Round(time.Millisecond).String(), fmt.Sprint(r.Rows), describe(r)
+		}
+		if j.Running {
+			took, outcome = "-", "running"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", j.Name, j.Schedule, stamp(j.Next), last, took, rows, outcome)
+	}
+	return w.Flush()
+}
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format(time.DateTime)
+}
+
+func describe(r jobs.Run) string {
+	switch {
+	case r.Error != "":
+		return "failed: " + r.Error
+	case r.Message != "":
+		return r.Message
+	}
+	return "ok"
+}
+
+type jobsRunCmd struct {
+	serverFlag
+	Name string `arg:"" help:"Name of the job."`
+}
+
+// Run starts the job and prints what it came to.
+func (c *jobsRunCmd) Run(ctx context.Context, std streams) error {
+	var r jobs.Run
+	if err := call(ctx, http.MethodPost, c.Server+"/v1/jobs/"+c.Name+"/runs", nil, &r); err != nil {
+		return err
+	}
+	raw, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(std.out, string(raw))
+	return nil
+}

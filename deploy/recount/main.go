@@ -1,0 +1,97 @@
+// Command recount is the whole of recount in one program: the server in every
+// role, the demonstration, and the client commands.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// The exit codes of every command.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// streams are the standard streams of a command.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// cli is the command line. Settings of the configuration are flags of every
+// command; settingsFlags adds them.
+type cli struct {
+	Up      upCmd      `cmd:"" help:"Run everything in one process with embedded engines. This is what a laptop needs."`
+	Serve   serveCmd   `cmd:"" help:"Run chosen roles."`
+	Demo    demoCmd    `cmd:"" help:"Replay three million real flights and compare live, exact and true counts."`
+	Ingest  ingestCmd  `cmd:"" help:"Send the events of files (NDJSON, CSV, Parquet) to a server."`
+	Query   queryCmd   `cmd:"" help:"Ask a server for counts."`
+	Jobs    jobsCmd    `cmd:"" help:"List and run scheduled jobs."`
+	Config  configCmd  `cmd:"" help:"Check a configuration file."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// usageError is a fault of the command line that kong cannot see.
+type usageError struct{ error }
+
+func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) int {
+	settings := newSettingsFlags()
+	exited := -1
+	parser, err := kong.New(&cli{},
+		kong.Name("recount"),
+		kong.Description("Counts you can watch now and bill on later."),
+		kong.Writers(out, errw),
+		kong.Exit(func(code int) { exited = code }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
+		kong.ExplicitGroups([]kong.Group{{Key: "settings", Title: "Settings of the configuration (also as environment variables):"}}),
+		kong.Plugins{settings.value},
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(streams{in, out, errw}, settings),
+	)
+	if err != nil {
+		fmt.Fprintln(errw, "recount:", err)
+		return exitFailed
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	k, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited // --help has printed and asked to leave.
+	}
+	if err != nil {
+		fmt.Fprintf(errw, "recount: %v\nTry: recount --help\n", err)
+		return exitUsage
+	}
+	return exitCode(errw, k.Run())
+}
+
+func exitCode(errw io.Writer, err error) int {
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &usage):
+		fmt.Fprintf(errw, "recount: %v\n", err)
+		return exitUsage
+	}
+	fmt.Fprintf(errw, "recount: %s\n", strings.TrimSpace(err.Error()))
+	return exitFailed
+}

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"fmt"
+	"reflect"
+
+	"recount/deploy/stack"
+)
+
+// settingsFlags is every scalar of the configuration as a flag and an environment
+// variable. The struct kong parses into is built from the list of settings, so
+// that the configuration is declared once.
+type settingsFlags struct {
+	settings []stack.Setting
+	value    any // pointer to a struct of *string, one a setting
+}
+
+func newSettingsFlags() *settingsFlags {
+	s := &settingsFlags{settings: stack.Settings()}
+	var fields []reflect.StructField
+	for i, set := range s.settings {
+		fields = append(fields, reflect.StructField{
+			Name: fmt.Sprintf("S%d", i),
+			Type: reflect.TypeFor[*string](),
+			Tag: reflect.StructTag(fmt.Sprintf(`name:%q env:%q help:%q group:"settings" placeholder:"VALUE"`,
+				set.Flag(), set.Env(), set.Help)),
+		})
+	}
+	s.value = reflect.New(reflect.StructOf(fields)).Interface()
+	return s
+}
+
+// given returns the settings flags or environment gave, by flag name.
+func (s *settingsFlags) given() map[string]string {
+	out := map[string]string{}
+	v := reflect.ValueOf(s.value).Elem()
+	for i, set := range s.settings {
+		if p := v.Field(i).Interface().(*string); p != nil {
+			out[set.Flag()] = *p
+		}
+	}
+	return out
+}

@@ -1,0 +1,16 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+
+	"recount/deploy/stack"
+)
+
+type versionCmd struct{}
+
+// Run prints the version and what it was built with.
+func (versionCmd) Run(std streams) error {
+	fmt.Fprintf(std.out, "recount %s (%s, %s/%s)\n", stack.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return nil
+}

@@ -1,0 +1,369 @@
+package stack
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/url"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"recount/jobs"
+	"recount/schemas/catalog"
+	"recount/schemas/position"
+)
+
+// Config is the whole configuration of a process. Each scalar can also be set by
+// an environment variable and a flag; Settings lists them.
+type Config struct {
+	Listen      string                 `yaml:"listen" help:"Address of the HTTP API. Without keys only a loopback address is allowed."`
+	DataDir     string                 `yaml:"data_dir" help:"Folder of everything the embedded engines keep."`
+	Log         LogConfig              `yaml:"log"`
+	ObjectStore ObjectStoreConfig      `yaml:"object_store"`
+	ClickHouse  ClickHouseConfig       `yaml:"clickhouse"`
+	Ingest      IngestConfig           `yaml:"ingest"`
+	Accept      AcceptConfig           `yaml:"accept"`
+	Speed       SpeedConfig            `yaml:"speed"`
+	Landing     LandingConfig          `yaml:"landing"`
+	Batch       BatchConfig            `yaml:"batch"`
+	Query       QueryConfig            `yaml:"query"`
+	Events      map[string]EventConfig `yaml:"events"`
+	Views       map[string]ViewConfig  `yaml:"views"`
+	Jobs        map[string]JobConfig   `yaml:"jobs"`
+}
+
+// LogConfig places the log.
+type LogConfig struct {
+	URL        string `yaml:"url" help:"embedded, or nats://host:port of a JetStream cluster."`
+	Partitions int    `yaml:"partitions" help:"Partitions of the log; fixed once data exists."`
+	Durability string `yaml:"durability" help:"strict: acknowledge only what is fsynced or replicated; relaxed: trust the server's settings."`
+	MaxBytes   Bytes  `yaml:"max_bytes" help:"Largest size of one partition of the log; a full log answers 503."`
+}
+
+// ObjectStoreConfig places the lake.
+type ObjectStoreConfig struct {
+	URL string `yaml:"url" help:"embedded, or s3://bucket/prefix?endpoint=...&region=..."`
+}
+
+// ClickHouseConfig places the batch views.
+type ClickHouseConfig struct {
+	URL     string `yaml:"url" help:"embedded, or clickhouse://user:password@host:9000/database (also http:// and https://)."`
+	Library string `yaml:"library" help:"Path of libchdb.so; found in the checkout when empty."`
+	Memory  Bytes  `yaml:"memory" help:"Largest memory of the embedded engine."`
+}
+
+// IngestConfig bounds what one request may ask for.
+type IngestConfig struct {
+	MaxBody   Bytes         `yaml:"max_body" help:"Largest request body, before and after decompression."`
+	MaxEvents int           `yaml:"max_events" help:"Most events in one request."`
+	Linger    time.Duration `yaml:"linger" help:"How long a group commit waits for more events."`
+}
+
+// AcceptConfig bounds event times. Past is a duration or "unlimited".
+type AcceptConfig struct {
+	Past   Past          `yaml:"past" help:"How old an event time may be: a duration or unlimited."`
+	Future time.Duration `yaml:"future" help:"How far ahead an event time may be."`
+}
+
+// SpeedConfig bounds the real-time views.
+type SpeedConfig struct {
+	Memory           Bytes         `yaml:"memory" help:"Largest memory of the real-time views; at the limit they stop following the log until a publication lets them evict."`
+	DedupWindow      time.Duration `yaml:"dedup_window" help:"How long the speed layer remembers ids."`
+	DedupEntries     int           `yaml:"dedup_entries" help:"Most ids the speed layer remembers, over all partitions."`
+	SnapshotInterval time.Duration `yaml:"snapshot_interval" help:"How often real-time views are written to disk."`
+}
+
+// LandingConfig is the cut rule (C1).
+type LandingConfig struct {
+	CutInterval time.Duration `yaml:"cut_interval" help:"Longest time a segment stays open."`
+	CutRows     int64         `yaml:"cut_rows" help:"Most events of a segment."`
+	CutBytes    Bytes         `yaml:"cut_bytes" help:"Most bytes of a segment."`
+}
+
+// BatchConfig sets the recomputation.
+type BatchConfig struct {
+	Bucket time.Duration `yaml:"bucket" help:"Width of the unit of recomputation; fixed once data exists."`
+	Memory Bytes         `yaml:"memory" help:"Largest memory of one recomputation."`
+	Keep   int           `yaml:"keep" help:"Newest publications that stay readable."`
+}
+
+// QueryConfig bounds queries.
+type QueryConfig struct {
+	Timeout    time.Duration `yaml:"timeout" help:"Longest time of one query."`
+	Concurrent int           `yaml:"concurrent" help:"Queries that run at once; as many again may wait."`
+}
+
+// EventConfig declares an event type: fields by name.
+type EventConfig struct {
+	Fields map[string]catalog.FieldType `yaml:"fields"`
+}
+
+// ViewConfig declares a view.
+type ViewConfig struct {
+	Event      string                   `yaml:"event"`
+	Dimensions []string                 `yaml:"dimensions"`
+	Cell       time.Duration            `yaml:"cell"`
+	Where      []FilterConfig           `yaml:"where"`
+	Measures   map[string]MeasureConfig `yaml:"measures"`
+}
+
+// FilterConfig is one condition on a field: value for most operators, values for in and not_in.
+type FilterConfig struct {
+	Field  string           `yaml:"field"`
+	Op     catalog.FilterOp `yaml:"op"`
+	Value  any              `yaml:"value"`
+	Values []any            `yaml:"values"`
+}
+
+// MeasureConfig is {kind: field}, or {count: {}}.
+type MeasureConfig struct {
+	Kind  catalog.MeasureKind
+	Field string
+}
+
+// UnmarshalYAML reads {sum: distance} or {count: {}}.
+func (m *MeasureConfig) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind != yaml.MappingNode || len(n.Content) != 2 {
+		return fmt.Errorf("line %d: a measure is one of {count: {}}, {sum: field}, {min: field}, {max: field}, {avg: field}, {distinct: field}", n.Line)
+	}
+	m.Kind = catalog.MeasureKind(n.Content[0].Value)
+	if v := n.Content[1]; v.Kind == yaml.ScalarNode {
+		m.Field = v.Value
+	} else if len(v.Content) > 0 {
+		return fmt.Errorf("line %d: write the field's name behind %s:", v.Line, m.Kind)
+	}
+	return nil
+}
+
+// JobConfig schedules a job; an empty schedule runs it on request only.
+type JobConfig struct {
+	Schedule string `yaml:"schedule"`
+}
+
+// Bytes is a size such as 64MiB.
+type Bytes int64
+
+var byteUnits = []struct {
+	suffix string
+	factor int64
+}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1}, {"", 1}}
+
+// UnmarshalText reads a number with KiB, MiB, GiB, TiB, KB, MB, GB, TB, B or nothing behind it.
+func (b *Bytes) UnmarshalText(text []byte) error {
+	s := strings.TrimSpace(string(text))
+	for _, u := range byteUnits {
+		num, ok := strings.CutSuffix(s, u.suffix)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseFloat(strings.TrimSpace(num), 64)
+		if err != nil || n < 0 || n*float64(u.factor) > math.MaxInt64/2 {
+			break
+		}
+		*b = Bytes(n * float64(u.factor))
+		return nil
+	}
+	return fmt.Errorf("%q is not a size; write for example 64MiB", s)
+}
+
+// MarshalText is the reverse of UnmarshalText.
+func (b Bytes) MarshalText() ([]byte, error) {
+	for i := 3; i >= 0; i-- {
+		if u := byteUnits[i]; b != 0 && int64(b)%u.factor == 0 {
+			return fmt.Appendf(nil, "%d%s", int64(b)/u.factor, u.suffix), nil
+		}
+	}
+	return strconv.AppendInt(nil, int64(b), 10), nil
+}
+
+// Past is how old an event time may be; 0 is unlimited.
+type Past time.Duration
+
+// UnmarshalText reads a duration or "unlimited".
+func (p *Past) UnmarshalText(text []byte) error {
+	if string(text) == "unlimited" {
+		*p = 0
+		return nil
+	}
+	d, err := time.ParseDuration(string(text))
+	if err != nil || d <= 0 {
+		return fmt.Errorf("%q is neither a duration such as 720h nor unlimited", text)
+	}
+	*p = Past(d)
+	return nil
+}
+
+// MarshalText is the reverse of UnmarshalText.
+func (p Past) MarshalText() ([]byte, error) {
+	if p == 0 {
+		return []byte("unlimited"), nil
+	}
+	return []byte(time.Duration(p).String()), nil
+}
+
+// Embedded is the URL of an engine that runs inside the process.
+const Embedded = "embedded"
+
+// DefaultConfig is what recount up runs with when told nothing.
+func DefaultConfig() Config {
+	cut := position.DefaultCutRule()
+	return Config{
+		Listen:      "127.0.0.1:8080",
+		DataDir:     "./recount-data",
+		Log:         LogConfig{URL: Embedded, Partitions: 4, Durability: "strict", MaxBytes: 4 << 30},
+		ObjectStore: ObjectStoreConfig{URL: Embedded},
+		ClickHouse:  ClickHouseConfig{URL: Embedded, Memory: 4 << 30},
+		Ingest:      IngestConfig{MaxBody: 64 << 20, MaxEvents: 100_000, Linger: 2 * time.Millisecond},
+		Accept:      AcceptConfig{Future: 5 * time.Minute},
+		Speed:       SpeedConfig{Memory: 2 << 30, DedupWindow: 24 * time.Hour, DedupEntries: 50_000_000, SnapshotInterval: 30 * time.Second},
+		Landing:     LandingConfig{CutInterval: cut.Interval, CutRows: cut.Rows, CutBytes: Bytes(cut.Bytes)},
+		Batch:       BatchConfig{Bucket: time.Hour, Memory: 2 << 30, Keep: 3},
+		Query:       QueryConfig{Timeout: 30 * time.Second, Concurrent: 4 * runtime.NumCPU()},
+		Jobs: map[string]JobConfig{
+			"recompute": {Schedule: "@every 1m"},
+			"collect":   {Schedule: "@every 1h"},
+			"expire":    {Schedule: "@every 5m"},
+		},
+	}
+}
+
+// CutRule returns the configured cut rule.
+func (c *Config) CutRule() position.CutRule {
+	return position.CutRule{Interval: c.Landing.CutInterval, Rows: c.Landing.CutRows, Bytes: int64(c.Landing.CutBytes)}
+}
+
+// Catalog returns the declared event types and views. Faults of single values are in the error.
+func (c *Config) Catalog() (*catalog.Catalog, error) {
+	cat := &catalog.Catalog{Events: map[string]*catalog.EventType{}, Views: map[string]*catalog.View{}, Bucket: c.Batch.Bucket}
+	for name, e := range c.Events {
+		t := &catalog.EventType{Name: name}
+		for f, ft := range e.Fields {
+			t.Fields = append(t.Fields, catalog.Field{Name: f, Type: ft})
+		}
+		slices.SortFunc(t.Fields, func(a, b catalog.Field) int { return strings.Compare(a.Name, b.Name) })
+		cat.Events[name] = t
+	}
+	var errs []error
+	for name, v := range c.Views {
+		view, err := v.view(name, cat.Events[v.Event])
+		cat.Views[name] = view
+		errs = append(errs, err)
+	}
+	return cat, errors.Join(append(errs, cat.Validate())...)
+}
+
+// DefaultCell is the cell of a view that names none.
+const DefaultCell = time.Minute
+
+func (v ViewConfig) view(name string, e *catalog.EventType) (*catalog.View, error) {
+	out := &catalog.View{Name: name, Event: v.Event, Dimensions: v.Dimensions, Cell: v.Cell}
+	if out.Cell == 0 {
+		out.Cell = DefaultCell
+	}
+	for m, cfg := range v.Measures {
+		out.Measures = append(out.Measures, catalog.Measure{Name: m, Kind: cfg.Kind, Field: cfg.Field})
+	}
+	slices.SortFunc(out.Measures, func(a, b catalog.Measure) int { return strings.Compare(a.Name, b.Name) })
+	var errs []error
+	for i, f := range v.Where {
+		filter, err := f.filter(e)
+		if err != nil {
+			errs = append(errs, &catalog.Error{Path: []string{"views", name, "where", strconv.Itoa(i)}, Msg: err.Error()})
+		}
+		out.Where = append(out.Where, filter)
+	}
+	return out, errors.Join(errs...)
+}
+
+func (f FilterConfig) filter(e *catalog.EventType) (catalog.Filter, error) {
+	out := catalog.Filter{Field: f.Field, Op: f.Op, Values: f.Values}
+	if f.Value != nil {
+		out.Values = append(out.Values, f.Value)
+	}
+	if e == nil {
+		return out, nil // Validate says that the event type is not declared.
+	}
+	t, ok := e.Column(f.Field)
+	if f.Op == catalog.Exists {
+		t = catalog.Bool
+	}
+	if !ok {
+		return out, nil // Validate says that there is no such field.
+	}
+	for i, v := range out.Values {
+		typed, err := catalog.Normalize(v, t)
+		if err != nil {
+			return out, fmt.Errorf("value: %w", err)
+		}
+		out.Values[i] = typed
+	}
+	return out, nil
+}
+
+// Validate returns every fault of the configuration, joined. Each is a *catalog.Error.
+func (c *Config) Validate() error {
+	var errs []error
+	check := func(ok bool, msg string, path ...string) {
+		if !ok {
+			errs = append(errs, &catalog.Error{Path: path, Msg: msg})
+		}
+	}
+	check(loopback(c.Listen), fmt.Sprintf("%q is not a loopback address with a port; without keys recount listens on 127.0.0.1, [::1] or localhost only", c.Listen), "listen")
+	check(c.DataDir != "", "empty; name a folder", "data_dir")
+	check(c.Log.Partitions >= 1 && c.Log.Partitions <= 256, "use 1 to 256", "log", "partitions")
+	check(c.Log.Durability == "strict" || c.Log.Durability == "relaxed", "use strict or relaxed", "log", "durability")
+	check(c.Log.MaxBytes >= 64<<20, "use at least 64MiB", "log", "max_bytes")
+	check(isURL(c.Log.URL, "nats", "tls"), "use embedded or nats://host:4222", "log", "url")
+	check(isURL(c.ObjectStore.URL, "s3"), "use embedded or s3://bucket/prefix?endpoint=...&region=...", "object_store", "url")
+	check(isURL(c.ClickHouse.URL, "clickhouse", "http", "https"), "use embedded or clickhouse://user:password@host:9000/database", "clickhouse", "url")
+	check(c.Ingest.MaxBody >= 1<<10, "use at least 1KiB", "ingest", "max_body")
+	check(c.Ingest.MaxEvents >= 1, "use at least 1", "ingest", "max_events")
+	check(c.Ingest.Linger >= 0 && c.Ingest.Linger <= time.Second, "use 0s to 1s", "ingest", "linger")
+	check(c.Accept.Future >= 0, "use a duration such as 5m", "accept", "future")
+	check(c.Speed.Memory >= 16<<20, "use at least 16MiB", "speed", "memory")
+	check(c.Speed.DedupWindow >= time.Minute, "use at least 1m", "speed", "dedup_window")
+	check(c.Speed.DedupEntries >= 1000, "use at least 1000", "speed", "dedup_entries")
+	check(c.Speed.SnapshotInterval >= 100*time.Millisecond, "use at least 100ms", "speed", "snapshot_interval")
+	check(c.Landing.CutInterval >= 50*time.Millisecond && c.Landing.CutInterval <= 24*time.Hour, "use 50ms to 24h", "landing", "cut_interval")
+	check(c.Landing.CutRows >= 1 && c.Landing.CutRows <= 16_000_000, "use 1 to 16000000", "landing", "cut_rows")
+	check(c.Landing.CutBytes >= 1<<10 && c.Landing.CutBytes <= 1<<30, "use 1KiB to 1GiB", "landing", "cut_bytes")
+	check(c.Batch.Memory >= 64<<20, "use at least 64MiB", "batch", "memory")
+	check(c.Batch.Keep >= 1 && c.Batch.Keep <= 1000, "use 1 to 1000", "batch", "keep")
+	check(c.Query.Timeout >= 10*time.Millisecond, "use at least 10ms", "query", "timeout")
+	check(c.Query.Concurrent >= 1, "use at least 1", "query", "concurrent")
+	for name, j := range c.Jobs {
+		check(slices.Contains(JobNames, name), fmt.Sprintf("no such job; the jobs are %s", strings.Join(JobNames, ", ")), "jobs", name)
+		if j.Schedule != "" {
+			_, err := jobs.ParseSchedule(j.Schedule)
+			check(err == nil, fmt.Sprint(err), "jobs", name, "schedule")
+		}
+	}
+	_, err := c.Catalog()
+	return errors.Join(append(errs, err)...)
+}
+
+// JobNames are the jobs there are.
+var JobNames = []string{"recompute", "collect", "expire"}
+
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func isURL(s string, schemes ...string) bool {
+	if s == Embedded {
+		return true
+	}
+	u, err := url.Parse(s)
+	return err == nil && u.Host != "" && slices.Contains(schemes, u.Scheme)
+}

@@ -1,0 +1,143 @@
+package stack
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"time"
+
+	"recount/speed/eventlog"
+)
+
+// mark is the high-water mark of one partition: a message the log has acknowledged,
+// and what its bytes hash to, so that another log in its place is noticed (L5).
+type mark struct {
+	Next   uint64 `json:"next"` // sequence behind the remembered message
+	Digest uint32 `json:"crc32c"`
+}
+
+// highWater keeps the marks of all partitions in a small file beside the
+// snapshots. It is only ever too low, which L5 allows.
+type highWater struct {
+	path  string
+	log   *eventlog.Log
+	marks []mark
+}
+
+const highWaterEvery = time.Second
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func openHighWater(dir string, log *eventlog.Log) (*highWater, error) {
+	h := &highWater{path: filepath.Join(dir, "high-water.json"), log: log, marks: make([]mark, log.Partitions())}
+	raw, err := os.ReadFile(h.path)
+	if errors.Is(err, os.ErrNotExist) {
+		return h, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the high-water marks: %w", err)
+	}
+	var marks []mark
+	if err := json.Unmarshal(raw, &marks); err != nil || len(marks) != len(h.marks) {
+		return nil, fmt.Errorf("%s is damaged (%v); it may be removed, and then a log that lost its end is noticed later", h.path, err)
+	}
+	h.marks = marks
+	return h, nil
+}
+
+// otherDigest reports whether the log has another message than the remembered one.
+func (h *highWater) otherDigest(ctx context.Context, p int) (bool, error) {
+	if h.marks[p].Next < 2 {
+		return false, nil
+	}
+	m, err := h.log.Get(ctx, p, h.marks[p].Next-1)
+	if errors.Is(err, eventlog.ErrTrimmed) || errors.Is(err, eventlog.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("compare the remembered message: %w", err)
+	}
+	return crc32.Checksum(m.Data, castagnoli) != h.marks[p].Digest, nil
+}
+
+// Run brings the marks up to date every second until ctx ends.
+func (h *highWater) Run(ctx context.Context) error {
+	tick := time.NewTicker(highWaterEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := h.advance(ctx); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("keep the high-water marks: %w", err)
+			}
+		}
+	}
+}
+
+func (h *highWater) advance(ctx context.Context) error {
+	changed := false
+	for p := range h.marks {
+		first, next, err := h.log.Bounds(ctx, p)
+		if err != nil {
+			return nil // The log is away; the marks stay where they are.
+		}
+		if next <= h.marks[p].Next || next <= first {
+			continue
+		}
+		m, err := h.log.Get(ctx, p, next-1)
+		if err != nil {
+			continue
+		}
+		h.marks[p] = mark{Next: next, Digest: crc32.Checksum(m.Data, castagnoli)}
+		changed = true
+	}
+	if !changed {
+		return nil
+	}
+	raw, err := json.Marshal(h.marks)
+	if err != nil {
+		return err
+	}
+	return replaceFile(h.path, raw)
+}
+
+// forget drops a partition's mark after its epoch was sealed.
+func (h *highWater) forget(p int) error {
+	h.marks[p] = mark{}
+	raw, err := json.Marshal(h.marks)
+	if err != nil {
+		return err
+	}
+	return replaceFile(h.path, raw)
+}
+
+// replaceFile puts raw in place of the file's content such that a crash leaves one
+// or the other: temporary file, fsync, rename, fsync of the folder.
+func replaceFile(path string, raw []byte) error {
+	tmp := path + ".tmp"
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o640)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(raw)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}

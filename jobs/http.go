@@ -1,0 +1,44 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+)
+
+// Handler serves GET /v1/jobs and POST /v1/jobs/{name}/runs. A requested run is
+// answered when it has ended; it goes on when the client leaves.
+func (s *Scheduler) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/jobs", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, "application/json", map[string]any{"jobs": s.List()})
+	})
+	mux.HandleFunc("POST /v1/jobs/{name}/runs", func(w http.ResponseWriter, r *http.Request) {
+		run, err := s.Start(context.WithoutCancel(r.Context()), r.PathValue("name"))
+		switch {
+		case errors.Is(err, ErrUnknownJob):
+			problem(w, http.StatusNotFound, "unknown_job", err.Error()+"; GET /v1/jobs lists them")
+		case errors.Is(err, ErrRunning):
+			w.Header().Set("Retry-After", "1")
+			problem(w, http.StatusConflict, "job_running", err.Error())
+		case run.Error != "":
+			writeJSON(w, http.StatusInternalServerError, "application/json", run)
+		default:
+			writeJSON(w, http.StatusOK, "application/json", run)
+		}
+	})
+	return mux
+}
+
+func problem(w http.ResponseWriter, status int, code, detail string) {
+	writeJSON(w, status, "application/problem+json", map[string]any{
+		"type": "about:blank", "title": http.StatusText(status), "status": status, "code": code, "detail": detail,
+	})
+}
+
+func writeJSON(w http.ResponseWriter, status int, contentType string, v any) {
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // The client may be gone; there is nobody left to tell.
+}

@@ -1,0 +1,80 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/robfig/cron/v3"
+)
+
+// Report is what a run of a job came to.
+type Report struct {
+	Rows        int64  `json:"rows,omitempty"`        // rows written or removed
+	Publication uint64 `json:"publication,omitempty"` // the publication created or found
+	Message     string `json:"message,omitempty"`     // one line for a person
+}
+
+// Job is a named piece of work that may be run at any time, any number of times.
+// Run must return soon after ctx ends.
+type Job struct {
+	Name     string
+	Schedule string // cron expression, seconds optional, or a descriptor such as "@every 1m"; empty: only on request
+	Run      func(ctx context.Context) (Report, error)
+}
+
+// Trigger says what started a run.
+type Trigger string
+
+// The triggers of a run.
+const (
+	OnSchedule Trigger = "schedule"
+	OnRequest  Trigger = "request"
+)
+
+// Run is one execution of a job, as the ledger keeps it. End is zero while it goes on.
+type Run struct {
+	ID      string    `json:"id"`
+	Job     string    `json:"job"`
+	Trigger Trigger   `json:"trigger"`
+	Start   time.Time `json:"start"`
+	End     time.Time `json:"end,omitzero"`
+	Error   string    `json:"error,omitempty"`
+	Report
+}
+
+// Status is a job with its next and latest runs.
+type Status struct {
+	Name     string    `json:"name"`
+	Schedule string    `json:"schedule"`
+	Next     time.Time `json:"next,omitzero"`
+	Running  bool      `json:"running"`
+	Runs     []Run     `json:"runs"` // newest first
+}
+
+// Errors of the scheduler.
+var (
+	ErrUnknownJob = errors.New("unknown job")
+	ErrRunning    = errors.New("the job is running already")
+)
+
+// parser reads five fields, six with seconds in front, or a descriptor.
+var parser = cron.NewParser(cron.SecondOptional | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor)
+
+// ParseSchedule reads a schedule. Schedules are in UTC: the library skips jobs in
+// the gap of a clock change, and panics on some time-zone prefixes, so a prefix is refused.
+func ParseSchedule(s string) (cron.Schedule, error) {
+	if strings.Contains(s, "TZ=") {
+		return nil, fmt.Errorf("schedule %q: schedules are in UTC; remove the time zone", s)
+	}
+	if len(s) > 200 {
+		return nil, fmt.Errorf("schedule of %d characters; at most 200", len(s))
+	}
+	sched, err := parser.Parse(s)
+	if err != nil {
+		return nil, fmt.Errorf("schedule %q: %w; use five cron fields (six with seconds) or @every 1m", s, err)
+	}
+	return sched, nil
+}

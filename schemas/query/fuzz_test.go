@@ -1,0 +1,92 @@
+package query
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"recount/schemas/catalog"
+)
+
+func flights() *catalog.Catalog {
+	return &catalog.Catalog{
+		Bucket: time.Hour,
+		Events: map[string]*catalog.EventType{"flight": {Name: "flight", Fields: []catalog.Field{
+			{Name: "cancelled", Type: catalog.Bool}, {Name: "delay", Type: catalog.Int64},
+			{Name: "origin", Type: catalog.String}, {Name: "tail", Type: catalog.String},
+		}}},
+		Views: map[string]*catalog.View{"flights": {
+			Name: "flights", Event: "flight", Dimensions: []string{"origin", "delay", "cancelled"}, Cell: time.Minute,
+			Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}, {Name: "tails", Kind: catalog.Distinct, Field: "tail"}},
+		}},
+	}
+}
+
+// FuzzParse checks that any body is either refused with an *Error that names a field or
+// resolves into a scan that keeps its promises, and that a resolved query parses again as itself.
+func FuzzParse(f *testing.F) {
+	for _, s := range []string{
+		`{"view":"flights","from":"2001-01-01T00:00:00Z","to":"2001-02-01T00:00:00Z"}`,
+		`{"view":"flights","from":"2001-01-01T00:00:00Z","to":"2001-01-02T00:00:00+01:00","granularity":"1h","time_zone":"Asia/Kolkata","group_by":["origin"]}`,
+		`{"view":"flights","from":"2001-01-01T00:00:00Z","to":"2001-01-02T00:00:00Z","where":[{"dimension":"delay","op":"in","values":[1,null,-9223372036854775808]},{"dimension":"origin","op":"prefix","value":"O"},{"dimension":"cancelled","op":"exists","value":true}],"order_by":[{"by":"n","desc":true}],"limit":5,"as_of":3,"mode":"live","fill":true}`,
+		`{"view":"flights"}}`, `{"views":1}`, `[]`, `null`, ``, `{"view":"flights","from":"2001-01-01T00:00:00Z","to":"9999-01-01T00:00:00Z"}`,
+	} {
+		f.Add([]byte(s))
+	}
+	c := flights()
+	f.Fuzz(func(t *testing.T, body []byte) {
+		q, err := Parse(body)
+		var fault *Error
+		if err != nil {
+			if !errors.As(err, &fault) || fault.Field == "" {
+				t.Fatalf("%T: %v", err, err)
+			}
+			return
+		}
+		s, err := q.Resolve(c, "t")
+		if err != nil {
+			if !errors.As(err, &fault) || fault.Field == "" {
+				t.Fatalf("%T: %v", err, err)
+			}
+			return
+		}
+		checkScan(t, s)
+		again, err := json.Marshal(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q2, err := Parse(again)
+		if err != nil {
+			t.Fatalf("%s: %v", again, err)
+		}
+		s2, err := q2.Resolve(c, "t")
+		if err != nil {
+			t.Fatalf("%s: %v", again, err)
+		}
+		if diff := cmp.Diff(s.Where, s2.Where); diff != "" || s.Windows.From != s2.Windows.From || len(s.Windows.Starts) != len(s2.Windows.Starts) {
+			t.Fatalf("%s resolves differently: %s", again, diff)
+		}
+	})
+}
+
+func checkScan(t *testing.T, s *Scan) {
+	w := s.Windows
+	if w.From >= w.To || len(w.Starts) == 0 || w.Starts[0] > w.From || len(s.Measures) == 0 {
+		t.Fatalf("windows %d to %d with %d starts, %d measures", w.From, w.To, len(w.Starts), len(s.Measures))
+	}
+	for _, c := range s.Where {
+		if len(c.Values) == 0 || c.Value != nil {
+			t.Fatalf("condition %+v", c)
+		}
+		for _, v := range c.Values {
+			switch v.(type) {
+			case nil, string, int64, bool:
+			default:
+				t.Fatalf("condition %+v holds a %T", c, v)
+			}
+		}
+	}
+}

@@ -1,0 +1,124 @@
+package merge
+
+import (
+	"fmt"
+	"math"
+
+	"recount/schemas/catalog"
+	"recount/schemas/query"
+)
+
+// OverflowError says that a value does not fit its type; it is never wrapped around or rounded.
+type OverflowError struct{ Measure string }
+
+func (e *OverflowError) Error() string {
+	return fmt.Sprintf("measure %s: a value is beyond the range of its type; use a shorter range, more dimensions or a finer granularity", e.Measure)
+}
+
+// value is one finished value.
+type value struct {
+	i    int64
+	f    float64
+	null bool
+}
+
+// resultType is the type of a measure's finished values.
+func resultType(m query.Measure) catalog.FieldType {
+	switch m.Kind {
+	case catalog.Count, catalog.Distinct:
+		return catalog.Int64
+	case catalog.Avg:
+		return catalog.Float64
+	}
+	return m.Type
+}
+
+// join adds two accumulators of a measure that is not distinct. Either may be nil.
+func join(m query.Measure, a, b *query.Acc) query.Acc {
+	if a == nil && b == nil {
+		return query.Acc{}
+	}
+	if a == nil || b == nil || a.N == 0 || b.N == 0 {
+		if a == nil || b != nil && a.N == 0 {
+			return *b
+		}
+		return *a
+	}
+	out := query.Acc{N: a.N + b.N}
+	switch m.Kind {
+	case catalog.Sum, catalog.Avg:
+		out.Hi, out.Lo, out.Float = a.Hi, a.Lo, a.Float+b.Float
+		out.AddWide(b.Hi, b.Lo)
+	case catalog.Min:
+		out.Lo, out.Float = uint64(min(int64(a.Lo), int64(b.Lo))), min(a.Float, b.Float)
+	case catalog.Max:
+		out.Lo, out.Float = uint64(max(int64(a.Lo), int64(b.Lo))), max(a.Float, b.Float)
+	}
+	return out
+}
+
+// finish turns an accumulator of a measure that is not distinct into its value.
+func finish(m query.Measure, a query.Acc) (value, error) {
+	float := m.Type == catalog.Float64
+	switch {
+	case m.Kind == catalog.Count:
+		return value{i: int64(a.N)}, overflow(m, a.N <= math.MaxInt64)
+	case a.N == 0:
+		return value{null: true}, nil
+	case m.Kind == catalog.Avg:
+		v := value{f: average(a, float)}
+		return v, overflow(m, isFinite(v.f))
+	case float:
+		return value{f: a.Float}, overflow(m, isFinite(a.Float))
+	case m.Kind == catalog.Sum:
+		v, ok := a.Int64()
+		return value{i: v}, overflow(m, ok)
+	}
+	return value{i: int64(a.Lo)}, nil
+}
+
+func average(a query.Acc, float bool) float64 {
+	if float {
+		return a.Float / float64(a.N)
+	}
+	if v, ok := a.Int64(); ok {
+		return float64(v) / float64(a.N)
+	}
+	return (float64(a.Hi)*(1<<64) + float64(a.Lo)) / float64(a.N)
+}
+
+func isFinite(f float64) bool { return !math.IsInf(f, 0) && !math.IsNaN(f) }
+
+func overflow(m query.Measure, fits bool) error {
+	if fits {
+		return nil
+	}
+	return &OverflowError{m.Name}
+}
+
+// column is a measure's accumulators in both parts.
+type column struct {
+	query.Measure
+	batch, live []query.Acc
+}
+
+func (c *column) at(g *groups, i int) (batch, live *query.Acc) {
+	if b := g.batch[i]; b != none {
+		batch = &c.batch[b]
+	}
+	if l := g.live[i]; l != none {
+		live = &c.live[l]
+	}
+	return batch, live
+}
+
+// merged returns the value of row i, and for distinct its bounds and what live adds.
+func (c *column) merged(g *groups, i int) (value, bounds, error) {
+	b, l := c.at(g, i)
+	if c.Kind == catalog.Distinct {
+		d := mergeDistinct(b, l)
+		return value{i: d.value}, d, nil
+	}
+	v, err := finish(c.Measure, join(c.Measure, b, l))
+	return v, bounds{}, err
+}

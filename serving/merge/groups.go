@@ -1,0 +1,123 @@
+package merge
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"recount/schemas/query"
+)
+
+// none stands for "no row" of a part.
+const none = -1
+
+// groups is the union of two parts' rows. Row i lies in window[i] and is made of
+// batch row batch[i] and live row live[i], or none; the row of dims it takes its key from is
+// keyRow[i] of the batch part, or ^keyRow[i] of the live part.
+type groups struct {
+	batchPart, livePart *query.Part
+
+	window, batch, live, keyRow []int32
+}
+
+func (g *groups) len() int { return len(g.window) }
+
+func (g *groups) add(window, batch, live, keyRow int32) {
+	g.window = append(g.window, window)
+	g.batch = append(g.batch, batch)
+	g.live = append(g.live, live)
+	g.keyRow = append(g.keyRow, keyRow)
+}
+
+// dim returns column d and the row in it that holds row i's value.
+func (g *groups) dim(d int, i int) (*query.Column, int) {
+	if k := g.keyRow[i]; k < 0 {
+		return &g.livePart.Dims[d], int(^k)
+	}
+	return &g.batchPart.Dims[d], int(g.keyRow[i])
+}
+
+// unite matches the rows of both parts by window and dimensions. The live part is the
+// small one, so it is the one that is indexed, and batch rows of windows without a live
+// row are not even hashed.
+func unite(windows int, batch, live *query.Part) *groups {
+	n := batch.Rows() + live.Rows()
+	g := &groups{batchPart: batch, livePart: live, window: make([]int32, 0, n),
+		batch: make([]int32, 0, n), live: make([]int32, 0, n), keyRow: make([]int32, 0, n)}
+	index, touched := indexLive(windows, live)
+	matched := make([]bool, live.Rows())
+	var key []byte
+	for i, w := range batch.Windows {
+		l := int32(none)
+		if touched != nil && touched[w] {
+			key = appendKey(key[:0], batch, i)
+			if at, ok := index[string(key)]; ok {
+				l, matched[at] = at, true
+			}
+		}
+		g.add(w, int32(i), l, int32(i))
+	}
+	for i, w := range live.Windows {
+		if !matched[i] {
+			g.add(w, none, int32(i), ^int32(i))
+		}
+	}
+	return g
+}
+
+func indexLive(windows int, live *query.Part) (index map[string]int32, touched []bool) {
+	if live.Rows() == 0 {
+		return nil, nil
+	}
+	index, touched = make(map[string]int32, live.Rows()), make([]bool, windows)
+	var key []byte
+	for i, w := range live.Windows {
+		key = appendKey(key[:0], live, i)
+		index[string(key)] = int32(i)
+		touched[w] = true
+	}
+	return index, touched
+}
+
+// appendKey appends the window and dimensions of a row, uniquely.
+func appendKey(dst []byte, p *query.Part, row int) []byte {
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(p.Windows[row]))
+	return appendDims(dst, p, row)
+}
+
+func appendDims(dst []byte, p *query.Part, row int) []byte {
+	for d := range p.Dims {
+		c := &p.Dims[d]
+		switch {
+		case c.IsNull(row):
+			dst = append(dst, 0)
+		case c.Strings != nil:
+			dst = append(dst, 1)
+			dst = binary.AppendUvarint(dst, uint64(len(c.Strings[row])))
+			dst = append(dst, c.Strings[row]...)
+		default:
+			dst = append(dst, 1)
+			dst = binary.LittleEndian.AppendUint64(dst, uint64(c.Ints[row]))
+		}
+	}
+	return dst
+}
+
+// checkPart refuses a part that does not fit its scan, since indexing it would panic or,
+// worse, pair a value with another group.
+func checkPart(scan *query.Scan, p *query.Part, of string) error {
+	n := p.Rows()
+	fits := len(p.Dims) == len(scan.GroupBy) && len(p.Measures) == len(scan.Measures) && len(p.Events) == n
+	for _, c := range p.Dims {
+		fits = fits && (len(c.Strings) == n || len(c.Ints) == n) && (c.Null == nil || len(c.Null) == n)
+	}
+	for _, m := range p.Measures {
+		fits = fits && len(m) == n
+	}
+	for _, w := range p.Windows {
+		fits = fits && w >= 0 && int(w) < len(scan.Windows.Starts)
+	}
+	if !fits {
+		return fmt.Errorf("merge: the %s part does not fit the scan of view %s", of, scan.View.Name)
+	}
+	return nil
+}

@@ -1,0 +1,165 @@
+package merge
+
+import (
+	"fmt"
+
+	"recount/schemas/catalog"
+	"recount/schemas/query"
+)
+
+// Merge makes the answer of a resolved query from both parts; either may be nil. It fills in
+// Exact and Truncated of the accuracy it is given. The parts are not changed.
+//
+// Errors: *OverflowError and *FillError, which the user can avoid; anything else is a part
+// that does not fit the scan.
+func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, acc Accuracy) (*Answer, error) {
+	batch, live = orEmpty(scan, batch), orEmpty(scan, live)
+	if err := checkPart(scan, batch, "batch"); err != nil {
+		return nil, err
+	}
+	if err := checkPart(scan, live, "live"); err != nil {
+		return nil, err
+	}
+	loc, err := q.Location()
+	if err != nil {
+		return nil, err
+	}
+	g := unite(len(scan.Windows.Starts), batch, live)
+	if q.Fill {
+		if err := g.fill(len(scan.Windows.Starts), len(scan.GroupBy)); err != nil {
+			return nil, err
+		}
+	}
+	cols := columns(scan, batch, live)
+	rows, err := order(scan, q, g, cols)
+	if err != nil {
+		return nil, err
+	}
+	acc.Exact, acc.Truncated = live.Rows() == 0, len(rows) < g.len()
+	a := &Answer{Location: loc, Windowed: q.Granularity != "" && q.Granularity != "all", Accuracy: acc, rows: len(rows)}
+	a.gatherKeys(scan, g, rows)
+	for i := range cols {
+		if err := a.gatherMeasure(&cols[i], g, rows); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+func orEmpty(scan *query.Scan, p *query.Part) *query.Part {
+	if p != nil {
+		return p
+	}
+	return &query.Part{Dims: make([]query.Column, len(scan.GroupBy)), Measures: make([][]query.Acc, len(scan.Measures))}
+}
+
+func columns(scan *query.Scan, batch, live *query.Part) []column {
+	cols := make([]column, len(scan.Measures))
+	for j, m := range scan.Measures {
+		cols[j] = column{Measure: m, batch: batch.Measures[j], live: live.Measures[j]}
+	}
+	return cols
+}
+
+// gatherKeys copies times, dimensions and the live flag of the rows.
+func (a *Answer) gatherKeys(scan *query.Scan, g *groups, rows []int32) {
+	if a.Windowed {
+		a.Times = make([]int64, len(rows))
+		for out, i := range rows {
+			a.Times[out] = scan.Windows.Starts[g.window[i]]
+		}
+	}
+	for d, dim := range scan.GroupBy {
+		a.Dims = append(a.Dims, Dimension{dim.Name, gatherDim(g, d, dim.Type, rows)})
+	}
+	if g.livePart.Rows() == 0 {
+		return
+	}
+	a.HasLive = make([]bool, len(rows))
+	for out, i := range rows {
+		a.HasLive[out] = g.live[i] != none
+	}
+}
+
+func gatherDim(g *groups, d int, t catalog.FieldType, rows []int32) query.Column {
+	out := query.Column{Type: t, Null: make([]bool, len(rows))}
+	if t == catalog.String {
+		out.Strings = make([]string, len(rows))
+	} else {
+		out.Ints = make([]int64, len(rows))
+	}
+	for at, i := range rows {
+		c, row := g.dim(d, int(i))
+		switch {
+		case c.IsNull(row):
+			out.Null[at] = true
+		case t == catalog.String:
+			out.Strings[at] = c.Strings[row]
+		default:
+			out.Ints[at] = c.Ints[row]
+		}
+	}
+	return out
+}
+
+// gatherMeasure finishes one measure of the rows, and what their live parts say of it.
+func (a *Answer) gatherMeasure(c *column, g *groups, rows []int32) error {
+	m := Measure{Name: c.Name, Kind: c.Kind, Type: resultType(c.Measure)}
+	m.Value = newValues(m.Type, len(rows))
+	if a.HasLive != nil {
+		m.Live = newValues(m.Type, len(rows))
+		if c.Kind == catalog.Distinct {
+			m.Low, m.High = make([]int64, len(rows)), make([]int64, len(rows))
+		}
+	}
+	for at, i := range rows {
+		v, d, err := c.merged(g, int(i))
+		if err != nil {
+			return fmt.Errorf("merge: %w", err)
+		}
+		m.Value.set(at, v)
+		if a.HasLive == nil {
+			continue
+		}
+		live, err := c.liveValue(g, int(i), d)
+		if err != nil {
+			return fmt.Errorf("merge: %w", err)
+		}
+		m.Live.set(at, live)
+		if m.Low != nil {
+			m.Low[at], m.High[at] = d.low, d.high
+		}
+	}
+	a.Measures = append(a.Measures, m)
+	return nil
+}
+
+func (c *column) liveValue(g *groups, i int, d bounds) (value, error) {
+	if c.Kind == catalog.Distinct {
+		return value{i: d.added, null: g.live[i] == none}, nil
+	}
+	_, l := c.at(g, i)
+	if l == nil {
+		return value{null: true}, nil
+	}
+	return finish(c.Measure, *l)
+}
+
+func newValues(t catalog.FieldType, n int) Values {
+	v := Values{Null: make([]bool, n)}
+	if t == catalog.Float64 {
+		v.Floats = make([]float64, n)
+	} else {
+		v.Ints = make([]int64, n)
+	}
+	return v
+}
+
+func (v *Values) set(row int, x value) {
+	v.Null[row] = x.null
+	if v.Floats != nil {
+		v.Floats[row] = x.f
+		return
+	}
+	v.Ints[row] = x.i
+}

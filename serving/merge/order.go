@@ -1,0 +1,251 @@
+package merge
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"recount/schemas/catalog"
+	"recount/schemas/query"
+)
+
+// sortKey is one key of the order: the rank of every row, 0 to max, in the order's
+// direction. Rows that compare equal have equal ranks.
+type sortKey struct {
+	rank []uint64
+	max  uint64
+}
+
+// newKey makes a key of values that compare as unsigned numbers. Nulls rank last.
+func newKey(values []uint64, null []bool, desc bool) sortKey {
+	low, high, nulls := uint64(math.MaxUint64), uint64(0), false
+	for i, v := range values {
+		if null != nil && null[i] {
+			nulls = true
+			continue
+		}
+		low, high = min(low, v), max(high, v)
+	}
+	if low > high {
+		return sortKey{values, 0}.constant()
+	}
+	if nulls && high-low == math.MaxUint64 {
+		return newKey(dense(values, null), null, desc)
+	}
+	k := sortKey{rank: values, max: high - low}
+	for i, v := range values {
+		switch {
+		case nulls && null[i]:
+			values[i] = k.max + 1
+		case desc:
+			values[i] = high - v
+		default:
+			values[i] = v - low
+		}
+	}
+	if nulls {
+		k.max++
+	}
+	return k
+}
+
+func (k sortKey) constant() sortKey { clear(k.rank); return k }
+
+// dense replaces values by their rank among all, which leaves room above for null.
+func dense(values []uint64, null []bool) []uint64 {
+	unique := slices.Compact(slices.Sorted(slices.Values(values)))
+	for i, v := range values {
+		at, _ := slices.BinarySearch(unique, v)
+		values[i] = uint64(at)
+	}
+	return values
+}
+
+// ordinal maps an int64 to a uint64 of the same order.
+func ordinal(v int64) uint64 { return uint64(v) ^ 1<<63 }
+
+// floatOrdinal maps a float64 that is not NaN to a uint64 of the same order.
+func floatOrdinal(f float64) uint64 {
+	b := math.Float64bits(f + 0)
+	if b>>63 == 1 {
+		return ^b
+	}
+	return b | 1<<63
+}
+
+// sorter orders the rows of groups by the keys of a query.
+type sorter struct {
+	scan  *query.Scan
+	g     *groups
+	cols  []column
+	words [][]uint64
+	bits  int // used of the last word
+}
+
+// order returns the numbers of the first limit rows in order.
+func order(scan *query.Scan, q *query.Query, g *groups, cols []column) ([]int32, error) {
+	s := &sorter{scan: scan, g: g, cols: cols}
+	for _, o := range q.OrderBy {
+		k, err := s.key(o)
+		if err != nil {
+			return nil, err
+		}
+		s.push(k)
+	}
+	rest := []string{"time"}
+	for _, d := range scan.GroupBy {
+		rest = append(rest, d.Name)
+	}
+	for _, name := range rest {
+		if slices.ContainsFunc(q.OrderBy, func(o query.Order) bool { return o.By == name }) {
+			continue
+		}
+		k, err := s.key(query.Order{By: name})
+		if err != nil {
+			return nil, err
+		}
+		s.push(k)
+	}
+	return s.first(q.Limit), nil
+}
+
+// push appends a key to the last word where it fits, so that most orders compare one number a row.
+func (s *sorter) push(k sortKey) {
+	width := 0
+	for m := k.max; m > 0; m >>= 1 {
+		width++
+	}
+	if width == 0 {
+		return
+	}
+	if len(s.words) == 0 || s.bits+width > 64 {
+		s.words, s.bits = append(s.words, k.rank), width
+		return
+	}
+	last := s.words[len(s.words)-1]
+	for i, r := range k.rank {
+		last[i] = last[i]<<width | r
+	}
+	s.bits += width
+}
+
+// entry is a row with its first word, so that most comparisons touch no other memory.
+type entry struct {
+	word uint64
+	row  int32
+}
+
+func (s *sorter) compare(a, b entry) int {
+	if a.word != b.word || len(s.words) < 2 {
+		return cmp.Compare(a.word, b.word)
+	}
+	for _, w := range s.words[1:] {
+		if c := cmp.Compare(w[a.row], w[b.row]); c != 0 {
+			return c
+		}
+	}
+	return 0
+}
+
+func (s *sorter) first(limit int) []int32 {
+	entries := make([]entry, s.g.len())
+	for i := range entries {
+		entries[i].row = int32(i)
+		if len(s.words) > 0 {
+			entries[i].word = s.words[0][i]
+		}
+	}
+	if limit < len(entries) {
+		entries = smallest(entries, limit, s.compare)
+	}
+	slices.SortFunc(entries, s.compare)
+	rows := make([]int32, len(entries))
+	for i, e := range entries {
+		rows[i] = e.row
+	}
+	return rows
+}
+
+func (s *sorter) key(o query.Order) (sortKey, error) {
+	if o.By == "time" {
+		values := make([]uint64, s.g.len())
+		for i, w := range s.g.window {
+			values[i] = uint64(w)
+		}
+		return newKey(values, nil, o.Desc), nil
+	}
+	for d := range s.scan.GroupBy {
+		if s.scan.GroupBy[d].Name == o.By {
+			return s.dimKey(d, o.Desc), nil
+		}
+	}
+	for i := range s.cols {
+		if s.cols[i].Name == o.By {
+			return s.measureKey(&s.cols[i], o.Desc)
+		}
+	}
+	return sortKey{rank: make([]uint64, s.g.len())}, nil
+}
+
+func (s *sorter) dimKey(d int, desc bool) sortKey {
+	values, null := make([]uint64, s.g.len()), make([]bool, s.g.len())
+	if s.scan.GroupBy[d].Type == catalog.String {
+		s.stringRanks(d, values, null)
+		return newKey(values, null, desc)
+	}
+	for i := range values {
+		c, row := s.g.dim(d, i)
+		if null[i] = c.IsNull(row); !null[i] {
+			values[i] = ordinal(c.Ints[row])
+		}
+	}
+	return newKey(values, null, desc)
+}
+
+// stringRanks numbers the distinct strings of a dimension and then replaces the numbers by
+// the strings' ranks, so that no two rows' strings are ever compared.
+func (s *sorter) stringRanks(d int, values []uint64, null []bool) {
+	number := map[string]uint64{}
+	var unique []string
+	for i := range values {
+		c, row := s.g.dim(d, i)
+		if null[i] = c.IsNull(row); null[i] {
+			continue
+		}
+		n, ok := number[c.Strings[row]]
+		if !ok {
+			n = uint64(len(unique))
+			number[c.Strings[row]] = n
+			unique = append(unique, c.Strings[row])
+		}
+		values[i] = n
+	}
+	ranks := make([]uint64, len(unique))
+	slices.Sort(unique)
+	for r, v := range unique {
+		ranks[number[v]] = uint64(r)
+	}
+	for i, n := range values {
+		if !null[i] {
+			values[i] = ranks[n]
+		}
+	}
+}
+
+func (s *sorter) measureKey(c *column, desc bool) (sortKey, error) {
+	values, null := make([]uint64, s.g.len()), make([]bool, s.g.len())
+	float := resultType(c.Measure) == catalog.Float64
+	for i := range values {
+		v, _, err := c.merged(s.g, i)
+		if err != nil {
+			return sortKey{}, err
+		}
+		if null[i] = v.null; v.null {
+			continue
+		}
+		if values[i] = ordinal(v.i); float {
+			values[i] = floatOrdinal(v.f)
+		}
+	}
+	return newKey(values, null, desc), nil
+}

@@ -1,0 +1,38 @@
+package merge
+
+// smallest moves the k smallest entries to the front, in no order, and returns them: a heap
+// of the best k with the worst at its root, so that most entries of a long list are refused by
+// one comparison. k is less than len(entries).
+func smallest(entries []entry, k int, compare func(a, b entry) int) []entry {
+	heap := entries[:k]
+	if k == 0 {
+		return heap
+	}
+	for i := k/2 - 1; i >= 0; i-- {
+		sink(heap, i, compare)
+	}
+	for i := k; i < len(entries); i++ {
+		if compare(entries[i], heap[0]) < 0 {
+			heap[0], entries[i] = entries[i], heap[0]
+			sink(heap, 0, compare)
+		}
+	}
+	return heap
+}
+
+func sink(heap []entry, i int, compare func(a, b entry) int) {
+	for {
+		child := 2*i + 1
+		if child >= len(heap) {
+			return
+		}
+		if child+1 < len(heap) && compare(heap[child+1], heap[child]) > 0 {
+			child++
+		}
+		if compare(heap[child], heap[i]) <= 0 {
+			return
+		}
+		heap[i], heap[child] = heap[child], heap[i]
+		i = child
+	}
+}

@@ -1,0 +1,96 @@
+package eventlog
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+var (
+	// ErrFull means that the message was not stored for want of space: max bytes, the
+	// server's storage or its account are used up. Retry after a trim.
+	ErrFull = errors.New("log is full")
+	// ErrUnavailable means that the server did not answer. The outcome of an append is
+	// unknown: the message may be stored, or may still be.
+	ErrUnavailable = errors.New("log is unavailable")
+	// ErrHalted means that nothing was stored because the server stopped taking writes
+	// after a disk error. It stays so until the cause is removed and the process restarted.
+	ErrHalted = errors.New("log is halted")
+	// ErrTooLarge means that the frame is larger than MaxFrame. Nothing was stored.
+	ErrTooLarge = errors.New("message is too large for the log")
+	// ErrTrimmed means that the wanted sequence lies below the first one the log still has (C6).
+	ErrTrimmed = errors.New("log is trimmed above the wanted sequence")
+	// ErrNotFound means that the log has not assigned the wanted sequence yet.
+	ErrNotFound = errors.New("sequence is not in the log")
+	// ErrAltered means that the streams are not the ones this configuration made.
+	ErrAltered = errors.New("log streams are not as configured")
+	// ErrClosed means that the Log or Reader was closed.
+	ErrClosed = errors.New("log is closed")
+)
+
+// ErrGap means that the log has lost messages: it went from Want straight to Got, or
+// ends at Got, below Want. Only an operator's hole record moves past it (C7).
+type ErrGap struct {
+	Partition int
+	Want, Got uint64
+}
+
+func (e ErrGap) Error() string {
+	return fmt.Sprintf("log of partition %d has a gap: want sequence %d, got %d", e.Partition, e.Want, e.Got)
+}
+
+// The server's error codes for a message or stream it has no room for.
+const (
+	codeAccountFull  = 10002 // resource limits exceeded for account
+	codeServerFull   = 10023 // insufficient resources
+	codeTooLarge     = 10054 // message size exceeds maximum
+	codeWrongStream  = 10060 // expected stream does not match
+	codeStorageFull  = 10047 // insufficient storage resources available
+	codeStoreFailed  = 10077 // the store refused: max bytes, or a message beyond its format
+	codeMaxStoreSize = 10122 // stream max bytes exceeds account limit
+)
+
+// The descriptions of codeStoreFailed that say what was wrong with the message or the space.
+const (
+	storeFull     = "maximum bytes exceeded"
+	storeTooLarge = "message too large"
+)
+
+// classify wraps err in the sentinel that says what became of the message. Whatever
+// the server did not plainly refuse is of unknown outcome.
+func classify(err error) error {
+	var api *jetstream.APIError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, nats.ErrMaxPayload):
+		return fmt.Errorf("%w: %w", ErrTooLarge, err)
+	case !errors.As(err, &api):
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	switch api.ErrorCode {
+	case codeAccountFull, codeServerFull, codeStorageFull, codeMaxStoreSize:
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	case codeStoreFailed:
+		return classifyStore(api, err)
+	case codeTooLarge:
+		return fmt.Errorf("%w: %w", ErrTooLarge, err)
+	case codeWrongStream:
+		return fmt.Errorf("%w: another stream takes this partition's subject: %w", ErrAltered, err)
+	case jetstream.JSErrCodeStreamNotFound:
+		return fmt.Errorf("%w: the stream was deleted: %w", ErrAltered, err)
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+func classifyStore(api *jetstream.APIError, err error) error {
+	switch api.Description {
+	case storeFull:
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	case storeTooLarge:
+		return fmt.Errorf("%w: %w", ErrTooLarge, err)
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}

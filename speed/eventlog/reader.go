@@ -1,0 +1,212 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	prefetchMessages = 512
+	// pullHeartbeat is how often the server must be heard of; twice that without it
+	// means that the consumer is lost.
+	pullHeartbeat = time.Second
+	pullExpiry    = 10 * time.Second
+	// consumerLife is how long the server keeps the position of a reader that died.
+	consumerLife = 5 * time.Minute
+	firstBackoff = 20 * time.Millisecond
+	maxBackoff   = 2 * time.Second
+)
+
+// Reader hands out the messages of one partition in order. The server's consumer
+// behind it is a throw-away: whenever it is lost the reader makes a new one at the
+// sequence it wants. A Reader is for one goroutine, apart from Lag.
+type Reader struct {
+	log       *Log
+	partition int
+	label     string
+	next      uint64
+	lag       atomic.Uint64
+
+	consumer jetstream.Consumer
+	messages jetstream.MessagesContext // nil while the consumer is lost
+	closed   bool
+}
+
+// Read opens a Reader whose first message is from. ErrTrimmed means that the log no
+// longer has from, ErrGap that it ends below from.
+func (l *Log) Read(ctx context.Context, partition int, from uint64) (*Reader, error) {
+	if err := l.checkPartition(partition); err != nil {
+		return nil, err
+	}
+	if from == 0 {
+		return nil, fmt.Errorf("read partition %d: sequences start at 1", partition)
+	}
+	r := &Reader{log: l, partition: partition, label: strconv.Itoa(partition), next: from}
+	if err := r.open(ctx); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Next returns the message after the one before, waiting for it if need be. It returns
+// ErrTrimmed, ErrGap, ErrAltered, ErrClosed or ctx's error; lost connections and servers
+// it waits out.
+func (r *Reader) Next(ctx context.Context) (Message, error) {
+	backoff := firstBackoff
+	for {
+		m, err := r.try(ctx)
+		if err == nil {
+			return m, nil
+		}
+		if err := r.ended(ctx); err != nil {
+			return Message{}, err
+		}
+		if !errors.Is(err, ErrUnavailable) {
+			return Message{}, err
+		}
+		r.log.metrics.reopened.Inc()
+		r.log.log.Warn("log reader resumes", "partition", r.partition, "sequence", r.next, "error", err)
+		if err := sleep(ctx, backoff); err != nil {
+			return Message{}, err
+		}
+		backoff = min(2*backoff, maxBackoff)
+	}
+}
+
+func (r *Reader) ended(ctx context.Context) error {
+	if r.closed || r.log.closed.Load() {
+		return ErrClosed
+	}
+	return ctx.Err()
+}
+
+// try returns the next message, or ErrUnavailable when the consumer is lost.
+func (r *Reader) try(ctx context.Context) (Message, error) {
+	if r.closed {
+		return Message{}, ErrClosed
+	}
+	if r.messages == nil {
+		if err := r.open(ctx); err != nil {
+			return Message{}, err
+		}
+	}
+	m, err := r.messages.Next(jetstream.NextContext(ctx))
+	if err != nil {
+		if ctx.Err() == nil {
+			r.drop()
+		}
+		return Message{}, fmt.Errorf("%w: read partition %d: %w", ErrUnavailable, r.partition, err)
+	}
+	return r.accept(ctx, m)
+}
+
+// accept checks that m is the wanted message; the server alone is not trusted with that.
+func (r *Reader) accept(ctx context.Context, m jetstream.Msg) (Message, error) {
+	meta, err := m.Metadata()
+	if err != nil {
+		r.drop()
+		return Message{}, fmt.Errorf("%w: read partition %d: %w", ErrUnavailable, r.partition, err)
+	}
+	if got := meta.Sequence.Stream; got != r.next {
+		r.drop()
+		if err := r.checkBounds(ctx); err != nil {
+			return Message{}, err
+		}
+		return Message{}, ErrGap{Partition: r.partition, Want: r.next, Got: got}
+	}
+	r.next++
+	r.lag.Store(meta.NumPending)
+	r.log.metrics.read.WithLabelValues(r.label).Inc()
+	r.log.metrics.readBytes.WithLabelValues(r.label).Add(float64(len(m.Data())))
+	return Message{Seq: meta.Sequence.Stream, Data: m.Data(), Stored: meta.Timestamp}, nil
+}
+
+// checkBounds returns ErrTrimmed or ErrGap if the wanted sequence is outside the log.
+// A log that ends below it lost its tail while we were away: waiting there would hand
+// out another message under a sequence already seen.
+func (r *Reader) checkBounds(ctx context.Context) error {
+	first, next, err := r.log.Bounds(ctx, r.partition)
+	switch {
+	case err != nil:
+		return err
+	case r.next < first:
+		return fmt.Errorf("read %d of partition %d: %w: the first is %d", r.next, r.partition, ErrTrimmed, first)
+	case r.next > next:
+		return ErrGap{Partition: r.partition, Want: r.next, Got: next}
+	}
+	return nil
+}
+
+// open makes a consumer at the wanted sequence. It keeps no state worth saving, so it
+// lives in the server's memory and acks nothing.
+func (r *Reader) open(ctx context.Context) error {
+	if err := r.checkBounds(ctx); err != nil {
+		return err
+	}
+	c, err := r.log.readJS.CreateConsumer(ctx, r.log.cfg.streamName(r.partition), jetstream.ConsumerConfig{
+		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:       r.next,
+		AckPolicy:         jetstream.AckNonePolicy,
+		MemoryStorage:     true,
+		Replicas:          1,
+		InactiveThreshold: consumerLife,
+	})
+	if err != nil {
+		return fmt.Errorf("read partition %d: %w", r.partition, classify(err))
+	}
+	r.consumer = c
+	r.messages, err = c.Messages(
+		jetstream.PullMaxMessagesWithBytesLimit(prefetchMessages, r.log.pullBytes()),
+		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
+	if err != nil {
+		return fmt.Errorf("%w: read partition %d: %w", ErrUnavailable, r.partition, err)
+	}
+	return nil
+}
+
+// pullBytes bounds one request of a reader. A message larger than that would never be
+// delivered and no error would say so, hence at least the largest the server takes.
+func (l *Log) pullBytes() int {
+	return max(l.cfg.Prefetch, int(l.reads.MaxPayload())+headerRoom)
+}
+
+// drop lets go of the consumer and what it prefetched.
+func (r *Reader) drop() {
+	if r.messages == nil {
+		return
+	}
+	r.messages.Stop()
+	r.messages = nil
+	if r.log.closed.Load() || !r.log.reads.IsConnected() {
+		return // the server forgets the consumer after consumerLife
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = r.log.readJS.DeleteConsumer(ctx, r.log.cfg.streamName(r.partition), r.consumer.CachedInfo().Name)
+}
+
+// Lag is the number of messages behind the last one Next returned, as of then.
+func (r *Reader) Lag() uint64 { return r.lag.Load() }
+
+// Close ends the reader. It may be called again.
+func (r *Reader) Close() {
+	r.closed = true
+	r.drop()
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

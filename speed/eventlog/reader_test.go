@@ -1,0 +1,195 @@
+package eventlog_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"recount/deploy/embedded/natsserver"
+	"recount/speed/eventlog"
+)
+
+// A reader waits out a server restart and goes on at the sequence it wants.
+func TestReaderResumesAfterRestart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	h := newHost(t, dir)
+	l := openLog(t, small(h))
+	appendN(t, l, 0, 3)
+	r := readFrom(t, l, 0, 2)
+	if m := next(t, r); m.Seq != 2 {
+		t.Fatalf("got %d, want 2", m.Seq)
+	}
+	h.stop()
+	_, err := l.Append(testContext(t), 0, []byte("lost"), "")
+	wantError(t, err, eventlog.ErrUnavailable)
+	if l.Healthy() == nil {
+		t.Error("healthy without a server")
+	}
+	h.start(natsserver.DefaultConfig(dir))
+	appendWhenBack(t, l)
+	for want := uint64(3); want <= 4; want++ {
+		if m := next(t, r); m.Seq != want {
+			t.Fatalf("got %d, want %d", m.Seq, want)
+		}
+	}
+	if err := l.Healthy(); err != nil {
+		t.Errorf("after the restart: %v", err)
+	}
+}
+
+// appendWhenBack appends one message as soon as the server takes it.
+func appendWhenBack(t *testing.T, l *eventlog.Log) {
+	t.Helper()
+	ctx := testContext(t)
+	for {
+		_, err := l.Append(ctx, 0, []byte("back"), "back")
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, eventlog.ErrUnavailable) && !errors.Is(err, eventlog.ErrHalted) || ctx.Err() != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A server that comes back without its tail would give old sequences to new messages;
+// a reader past the tail must not wait there for them.
+func TestLostTailIsAGap(t *testing.T) {
+	t.Parallel()
+	dir, older := t.TempDir(), t.TempDir()
+	h := newHost(t, dir)
+	l := openLog(t, small(h))
+	appendN(t, l, 0, 3)
+	h.stop()
+	if err := os.CopyFS(older+"/log", os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	h.start(natsserver.DefaultConfig(dir))
+	appendWhenBack(t, l)
+	appendN(t, l, 0, 2)
+	r := readFrom(t, l, 0, 4)
+	for range 3 {
+		next(t, r)
+	}
+	h.stop()
+	h.start(natsserver.DefaultConfig(older + "/log"))
+	_, err := r.Next(testContext(t))
+	if want := (eventlog.ErrGap{Partition: 0, Want: 7, Got: 4}); err != want {
+		t.Fatalf("got %v, want %v", err, want)
+	}
+}
+
+// C7: a missing message in the middle stops the reader.
+func TestMissingMessageIsAGap(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, t.TempDir())
+	l := openLog(t, small(h))
+	s := replaceStream(t, admin(t, h))
+	appendN(t, l, 0, 5)
+	if err := s.DeleteMsg(t.Context(), 3); err != nil {
+		t.Fatal(err)
+	}
+	r := readFrom(t, l, 0, 1)
+	next(t, r)
+	next(t, r)
+	for range 2 { // and goes on saying so
+		_, err := r.Next(testContext(t))
+		if want := (eventlog.ErrGap{Partition: 0, Want: 3, Got: 4}); err != want {
+			t.Fatalf("got %v, want %v", err, want)
+		}
+	}
+	_, err := l.Get(testContext(t), 0, 3)
+	wantError(t, err, eventlog.ErrNotFound)
+}
+
+// replaceStream puts a stream that allows deleting messages in the place of the log's.
+func replaceStream(t *testing.T, js jetstream.JetStream) jetstream.Stream {
+	t.Helper()
+	if err := js.DeleteStream(t.Context(), "recount-p0"); err != nil {
+		t.Fatal(err)
+	}
+	s, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "recount-p0", Subjects: []string{"recount.p0"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestReadOutsideTheLog(t *testing.T) {
+	t.Parallel()
+	l := openLog(t, small(newHost(t, t.TempDir())))
+	ctx := testContext(t)
+	appendN(t, l, 0, 5)
+	if err := l.Trim(ctx, 0, 3); err != nil {
+		t.Fatal(err)
+	}
+	_, err := l.Read(ctx, 0, 2)
+	wantError(t, err, eventlog.ErrTrimmed)
+	_, err = l.Get(ctx, 0, 2)
+	wantError(t, err, eventlog.ErrTrimmed)
+	_, err = l.Get(ctx, 0, 6)
+	wantError(t, err, eventlog.ErrNotFound)
+	if _, err = l.Read(ctx, 0, 7); err != (eventlog.ErrGap{Partition: 0, Want: 7, Got: 6}) {
+		t.Errorf("read beyond the end: %v", err)
+	}
+	if _, err = l.Read(ctx, 0, 0); err == nil {
+		t.Error("read from 0: no error")
+	}
+	if m := next(t, readFrom(t, l, 0, 3)); m.Seq != 3 {
+		t.Errorf("first readable is %d, want 3", m.Seq)
+	}
+}
+
+// A reader that fell behind a trim learns so instead of skipping.
+func TestReaderBehindTrim(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, t.TempDir())
+	l := openLog(t, small(h))
+	ctx := testContext(t)
+	var last *eventlog.Pending
+	for range 1200 { // more than a reader prefetches
+		p, err := l.AppendAsync(ctx, 0, []byte("frame"), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = p
+	}
+	if _, err := last.Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
+	r := readFrom(t, l, 0, 1)
+	next(t, r)
+	if err := l.Trim(ctx, 0, 1199); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	for want := uint64(2); err == nil; want++ { // what was prefetched still comes
+		var m eventlog.Message
+		if m, err = r.Next(ctx); err == nil && m.Seq != want {
+			t.Fatalf("got %d, want %d", m.Seq, want)
+		}
+	}
+	wantError(t, err, eventlog.ErrTrimmed)
+}
+
+func TestNextHonoursItsContext(t *testing.T) {
+	t.Parallel()
+	l := openLog(t, small(newHost(t, t.TempDir())))
+	r := readFrom(t, l, 0, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := r.Next(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v, want context canceled", err)
+	}
+	appendN(t, l, 0, 1)
+	if m := next(t, r); m.Seq != 1 {
+		t.Fatalf("after a cancelled wait: got %d, want 1", m.Seq)
+	}
+	r.Close()
+	_, err := r.Next(t.Context())
+	wantError(t, err, eventlog.ErrClosed)
+}

@@ -1,0 +1,166 @@
+package ingest
+
+import (
+	"math"
+	"strconv"
+	"unsafe"
+)
+
+// number is a JSON number as scanned. mantissa holds its digits without the point
+// and is meaningful up to 19 of them.
+type number struct {
+	raw      []byte
+	mantissa uint64
+	digits   int // of the mantissa, without leading zeros
+	fraction int // digits behind the point
+	negative bool
+	exponent bool // has an exponent
+}
+
+func (s *scanner) number() (n number, ok bool) {
+	b, i := s.buf, s.pos
+	start := i
+	if i < len(b) && b[i] == '-' {
+		n.negative = true
+		i++
+	}
+	whole := i
+	i = n.take(b, i)
+	if i == whole || b[whole] == '0' && i > whole+1 {
+		return n, s.syntax("a value is none of string, number, object, array, true, false, null")
+	}
+	if i < len(b) && b[i] == '.' {
+		point := i + 1
+		i = n.take(b, point)
+		if n.fraction = i - point; n.fraction == 0 {
+			return n, s.syntax("a number has no digit behind its point")
+		}
+	}
+	if i < len(b) && b[i]|0x20 == 'e' {
+		n.exponent = true
+		if i++; i < len(b) && (b[i] == '+' || b[i] == '-') {
+			i++
+		}
+		digits := i
+		for i < len(b) && b[i]-'0' <= 9 {
+			i++
+		}
+		if i == digits {
+			return n, s.syntax("a number has an empty exponent")
+		}
+	}
+	n.raw, s.pos = b[start:i], i
+	return n, true
+}
+
+// take adds the digits at i to the mantissa and returns the place behind them.
+func (n *number) take(b []byte, i int) int {
+	for ; i < len(b); i++ {
+		d := b[i] - '0'
+		if d > 9 {
+			break
+		}
+		n.mantissa = n.mantissa*10 + uint64(d)
+		if n.mantissa != 0 {
+			n.digits++
+		}
+	}
+	return i
+}
+
+// int64 returns the number if it is whole and fits: 5, 5.0 and 5e0 are all 5, for
+// there are clients that write every number with a point.
+func (n *number) int64() (v int64, whole, fits bool) {
+	if n.fraction == 0 && !n.exponent && n.digits <= 18 {
+		if n.negative {
+			return -int64(n.mantissa), true, true
+		}
+		return int64(n.mantissa), true, true
+	}
+	return n.exactInt()
+}
+
+// exactInt evaluates digits × 10^exponent without rounding.
+func (n *number) exactInt() (v int64, whole, fits bool) {
+	digits, exp, ok := n.decimal()
+	if !ok {
+		return 0, true, false
+	}
+	if len(digits) == 0 {
+		return 0, true, true
+	}
+	if exp < 0 {
+		return 0, false, true
+	}
+	if len(digits)+exp > 19 {
+		return 0, true, false
+	}
+	var text [24]byte
+	b := text[:0]
+	if n.negative {
+		b = append(b, '-')
+	}
+	b = append(b, digits...)
+	for range exp {
+		b = append(b, '0')
+	}
+	v, err := strconv.ParseInt(view(b), 10, 64)
+	return v, true, err == nil
+}
+
+// decimal returns the significant digits and the power of ten they are multiplied
+// with. ok is false when there are too many digits or the exponent is absurd; such
+// a number is treated as out of range.
+func (n *number) decimal() (digits []byte, exp int, ok bool) {
+	digits = make([]byte, 0, 64) // Does not escape: bounded, on the stack after inlining or a rare allocation.
+	rest := n.raw
+	if n.negative {
+		rest = rest[1:]
+	}
+	for i, c := range rest {
+		if c|0x20 == 'e' {
+			e, err := strconv.Atoi(string(rest[i+1:]))
+			if err != nil || e > 1000 || e < -1000 {
+				return nil, 0, len(digits) == 0
+			}
+			exp = e
+			break
+		}
+		if c == '.' || c == '0' && len(digits) == 0 {
+			continue
+		}
+		if len(digits) == cap(digits) {
+			return nil, 0, false
+		}
+		digits = append(digits, c)
+	}
+	exp -= n.fraction
+	for len(digits) > 0 && digits[len(digits)-1] == '0' {
+		digits = digits[:len(digits)-1]
+		exp++
+	}
+	return digits, exp, true
+}
+
+var powersOfTen = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
+
+// float64 returns the nearest float; fits is false when it would be infinite.
+// Minus zero becomes zero, so that equal values have equal bits.
+func (n *number) float64() (v float64, fits bool) {
+	if n.digits <= 15 && n.fraction <= 15 && !n.exponent {
+		// Both operands are exact, so the quotient is rounded once and right.
+		v = float64(n.mantissa) / powersOfTen[n.fraction]
+		if n.negative && v != 0 {
+			v = -v
+		}
+		return v, true
+	}
+	v, err := strconv.ParseFloat(view(n.raw), 64)
+	if v == 0 {
+		v = 0
+	}
+	return v, err == nil && !math.IsInf(v, 0)
+}
+
+// view is b as a string without a copy, for calls that do not keep it.
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

@@ -1,0 +1,86 @@
+package ingest
+
+// parseTime reads an RFC 3339 time as microseconds since 1970; digits beyond the
+// microsecond are cut off. It is as strict as the standard: capital T and Z, no
+// leap second, offsets up to 23:59.
+func parseTime(b []byte) (int64, bool) {
+	if len(b) < len("2006-01-02T15:04:05Z") || b[4] != '-' || b[7] != '-' || b[10] != 'T' || b[13] != ':' || b[16] != ':' {
+		return 0, false
+	}
+	century, year := two(b, 0), two(b, 2)
+	month, day := two(b, 5), two(b, 8)
+	hour, minute, second := two(b, 11), two(b, 14), two(b, 17)
+	if century > 99 || year > 99 || hour > 23 || minute > 59 || second > 59 {
+		return 0, false
+	}
+	year += century * 100
+	if month-1 > 11 || day-1 >= daysIn(month, year) {
+		return 0, false
+	}
+	micros, rest, ok := fraction(b[19:])
+	if !ok {
+		return 0, false
+	}
+	offset, ok := zone(rest)
+	t := (daysSince1970(int64(year), int64(month), int64(day))*24+int64(hour))*3600 + int64(minute)*60 + int64(second)
+	return (t-offset)*1_000_000 + micros, ok
+}
+
+// two reads two digits; anything else is above 99.
+func two(b []byte, i int) uint {
+	hi, lo := uint(b[i]-'0'), uint(b[i+1]-'0')
+	if hi > 9 || lo > 9 {
+		return 1000
+	}
+	return hi*10 + lo
+}
+
+func daysIn(month, year uint) uint {
+	switch month {
+	case 4, 6, 9, 11:
+		return 30
+	case 2:
+		if year%4 == 0 && (year%100 != 0 || year%400 == 0) {
+			return 29
+		}
+		return 28
+	}
+	return 31
+}
+
+// daysSince1970 counts from March, so that the leap day is the last of its year.
+func daysSince1970(y, m, d int64) int64 {
+	if m <= 2 {
+		y--
+		m += 12
+	}
+	return y*365 + y/4 - y/100 + y/400 + (153*(m-3)+2)/5 + d - 1 - 719468
+}
+
+func fraction(b []byte) (micros int64, rest []byte, ok bool) {
+	if b[0] != '.' {
+		return 0, b, true
+	}
+	i, scale := 1, int64(100_000)
+	for ; i < len(b) && b[i]-'0' <= 9; i++ {
+		micros += int64(b[i]-'0') * scale
+		scale /= 10
+	}
+	return micros, b[i:], i > 1
+}
+
+// zone reads Z or an offset such as -06:00 in seconds.
+func zone(b []byte) (int64, bool) {
+	if len(b) == 1 && b[0] == 'Z' {
+		return 0, true
+	}
+	if len(b) != 6 || b[3] != ':' || b[0] != '+' && b[0] != '-' {
+		return 0, false
+	}
+	hours, minutes := two(b, 1), two(b, 4)
+	offset := int64(hours)*3600 + int64(minutes)*60
+	if b[0] == '-' {
+		offset = -offset
+	}
+	return offset, hours < 24 && minutes < 60
+}

@@ -1,0 +1,260 @@
+package ingest
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"slices"
+	"unicode/utf8"
+)
+
+// scanner reads strict JSON (RFC 8259) in one pass over bytes it does not own.
+//
+// Faults are of two kinds. A noted fault refuses the event but leaves the scanner
+// in step, so that the rest of the event, its id above all, is still read. A stop
+// ends scanning: either the bytes are not JSON, or a limit was passed.
+type scanner struct {
+	buf    []byte
+	pos    int
+	fields int // members seen in this event
+
+	maxDepth, maxFields int
+
+	arena []byte   // unescaped strings of this event
+	keys  [][]byte // keys of the undeclared objects being scanned
+
+	fault   *fault // the first one noted, or the one that stopped
+	stopped bool
+}
+
+// begin starts a new event at the current position.
+func (s *scanner) begin() {
+	s.fields, s.fault, s.stopped = 0, nil, false
+	s.arena, s.keys = s.arena[:0], s.keys[:0]
+}
+
+// note refuses the event for the reason unless it is refused already.
+func (s *scanner) note(code Code, msg string) {
+	if s.fault == nil {
+		s.fault = &fault{code: code, msg: msg}
+	}
+}
+
+// stop ends scanning. It always returns false.
+func (s *scanner) stop(code Code, msg string) bool {
+	if !s.stopped {
+		s.fault, s.stopped = &fault{code: code, msg: msg}, true
+	}
+	return false
+}
+
+func (s *scanner) syntax(msg string) bool { return s.stop(CodeInvalidJSON, msg) }
+
+// broken says that the bytes are not JSON, so nothing behind them can be trusted.
+func (s *scanner) broken() bool { return s.stopped && s.fault.code == CodeInvalidJSON }
+
+// next returns the first byte that is not white space without taking it, 0 at the end.
+func (s *scanner) next() byte {
+	for s.pos < len(s.buf) {
+		c := s.buf[s.pos]
+		if c != ' ' && c != '\n' && c != '\r' && c != '\t' {
+			return c
+		}
+		s.pos++
+	}
+	return 0
+}
+
+// member takes the next key of an object, up to and with its colon; more is false
+// behind the closing brace and after a stop. The opening brace is taken already.
+func (s *scanner) member(first bool) (key []byte, more bool) {
+	c := s.next()
+	if c == '}' {
+		s.pos++
+		return nil, false
+	}
+	if !first {
+		if c != ',' {
+			return nil, s.syntax("a member of an object must be followed by a comma or a closing brace")
+		}
+		s.pos++
+		c = s.next()
+	}
+	if c != '"' {
+		return nil, s.syntax("a key in double quotes is missing in an object")
+	}
+	key, ok := s.str()
+	if !ok {
+		return nil, false
+	}
+	if s.next() != ':' {
+		return nil, s.syntax("a key must be followed by a colon")
+	}
+	s.pos++
+	if s.fields++; s.fields > s.maxFields {
+		return nil, s.stop(CodeTooManyFields, "the event has too many fields")
+	}
+	return key, true
+}
+
+const (
+	ones  = 0x0101010101010101
+	highs = 0x8080808080808080
+)
+
+// special marks the bytes of w that end the plain part of a string: quote,
+// backslash, control. Marks above the lowest one may be wrong.
+func special(w uint64) uint64 {
+	quote, slash := w^(ones*'"'), w^(ones*'\\')
+	return ((quote-ones)&^quote | (slash-ones)&^slash | (w-ones*' ')&^w) & highs
+}
+
+// str takes a string, whose opening quote is the next byte. The result is part of
+// the input or of the arena and stays until the next event.
+func (s *scanner) str() ([]byte, bool) {
+	start := s.pos + 1
+	i, high := start, uint64(0)
+	for i+8 <= len(s.buf) {
+		w := binary.LittleEndian.Uint64(s.buf[i:])
+		m := special(w)
+		if m == 0 {
+			high |= w
+			i += 8
+			continue
+		}
+		n := bits.TrailingZeros64(m) &^ 7
+		high |= w & (1<<n - 1)
+		i += n / 8
+		return s.endString(start, i, high)
+	}
+	for ; i < len(s.buf) && s.buf[i] >= ' ' && s.buf[i] != '"' && s.buf[i] != '\\'; i++ {
+		high |= uint64(s.buf[i])
+	}
+	return s.endString(start, i, high)
+}
+
+// endString ends a string at the special byte i, or unescapes it from there.
+func (s *scanner) endString(start, i int, high uint64) ([]byte, bool) {
+	switch {
+	case i >= len(s.buf):
+		s.pos = i
+		return nil, s.syntax("a string is not closed")
+	case s.buf[i] == '"':
+		s.pos = i + 1
+		b := s.buf[start:i]
+		if high&highs != 0 && !utf8.Valid(b) {
+			s.note(CodeInvalidUTF8, "a string is not valid UTF-8")
+		}
+		return b, true
+	case s.buf[i] == '\\':
+		return s.unescape(start, i)
+	}
+	s.pos = i
+	return nil, s.syntax("a string holds a control character; escape it")
+}
+
+// skip takes a value of any kind and checks all of it. depth counts the containers around it.
+func (s *scanner) skip(depth int) bool {
+	switch s.next() {
+	case '"':
+		_, ok := s.str()
+		return ok
+	case '{':
+		return s.skipObject(depth + 1)
+	case '[':
+		return s.skipArray(depth + 1)
+	case 't':
+		return s.literal("true")
+	case 'f':
+		return s.literal("false")
+	case 'n':
+		return s.literal("null")
+	}
+	_, ok := s.number()
+	return ok
+}
+
+func (s *scanner) literal(want string) bool {
+	if len(s.buf)-s.pos < len(want) || string(s.buf[s.pos:s.pos+len(want)]) != want {
+		return s.syntax("a value is none of string, number, object, array, true, false, null")
+	}
+	s.pos += len(want)
+	return true
+}
+
+func (s *scanner) skipArray(depth int) bool {
+	if depth > s.maxDepth {
+		return s.stop(CodeTooDeep, "objects and arrays are nested too deeply")
+	}
+	s.pos++
+	for first := true; ; first = false {
+		c := s.next()
+		if c == ']' {
+			break
+		}
+		if !first {
+			if c != ',' {
+				return s.syntax("an element of an array must be followed by a comma or a closing bracket")
+			}
+			s.pos++
+			if s.next() == ']' {
+				return s.syntax("an array ends with a comma")
+			}
+		}
+		if !s.skip(depth) {
+			return false
+		}
+	}
+	s.pos++
+	return true
+}
+
+func (s *scanner) skipObject(depth int) bool {
+	if depth > s.maxDepth {
+		return s.stop(CodeTooDeep, "objects and arrays are nested too deeply")
+	}
+	s.pos++
+	base := len(s.keys)
+	key, more := s.member(true)
+	for ; more; key, more = s.member(false) {
+		s.keys = append(s.keys, key)
+		if !s.skip(depth) {
+			return false
+		}
+	}
+	if s.stopped {
+		return false
+	}
+	slices.SortFunc(s.keys[base:], compareBytes)
+	for i := base + 1; i < len(s.keys); i++ {
+		if string(s.keys[i-1]) == string(s.keys[i]) {
+			s.note(CodeDuplicateKey, "the key "+excerpt(s.keys[i])+" comes twice in one object")
+		}
+	}
+	s.keys = s.keys[:base]
+	return true
+}
+
+// skipOver takes the object or array at start by its brackets alone. It is for
+// events refused by a limit: what lies before that point is well-formed, and
+// quotes and brackets tell where the event ends without any recursion.
+func (s *scanner) skipOver(start int) bool {
+	open, quoted := 0, false
+	for i := start; i < len(s.buf); i++ {
+		switch c := s.buf[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			open++
+		case c == '}' || c == ']':
+			if open--; open == 0 {
+				s.pos = i + 1
+				return true
+			}
+		}
+	}
+	s.stopped = false
+	return s.syntax("an event is not closed")
+}
