@@ -1,0 +1,99 @@
+package catalog
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func flights() *Catalog {
+	return &Catalog{
+		Bucket: time.Hour,
+		Events: map[string]*EventType{"flight.departed": {Name: "flight.departed", Fields: []Field{
+			{"delay", Int64}, {"distance", Float64}, {"on_time", Bool}, {"origin", String}, {"scheduled", Timestamp}, {"tail", String},
+		}}},
+		Views: map[string]*View{"departures": {Name: "departures", Event: "flight.departed", Cell: time.Minute,
+			Dimensions: []string{"origin", "subject"},
+			Where:      []Filter{{"delay", Ge, []any{int64(0)}}},
+			Measures:   []Measure{{"flights", Count, ""}, {"miles", Sum, "distance"}, {"tails", Distinct, "tail"}}}},
+	}
+}
+
+func TestValid(t *testing.T) {
+	t.Parallel()
+	if err := flights().Validate(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	for want, spoil := range map[string]func(*Catalog){
+		"batch.bucket":                               func(c *Catalog) { c.Bucket = 7 * time.Hour },
+		"views.departures.event":                     func(c *Catalog) { c.Views["departures"].Event = "x" },
+		"views.departures.cell":                      func(c *Catalog) { c.Views["departures"].Cell = 7 * time.Minute },
+		"views.departures.dimensions.gate":           func(c *Catalog) { c.Views["departures"].Dimensions = []string{"gate"} },
+		"cannot be a dimension":                      func(c *Catalog) { c.Views["departures"].Dimensions = []string{"distance"} },
+		"listed twice":                               func(c *Catalog) { c.Views["departures"].Dimensions = []string{"origin", "origin"} },
+		"measures.flights: count takes no field":     func(c *Catalog) { c.Views["departures"].Measures[0].Field = "tail" },
+		"miles: sum needs an int64 or float64":       func(c *Catalog) { c.Views["departures"].Measures[1].Field = "tail" },
+		"tails: unknown measure":                     func(c *Catalog) { c.Views["departures"].Measures[2].Kind = "median" },
+		"where.0: value: x is not int64":             func(c *Catalog) { c.Views["departures"].Where[0].Values = []any{"x"} },
+		"where.0: op: unknown":                       func(c *Catalog) { c.Views["departures"].Where[0].Op = "like" },
+		"fields.time: the name is taken":             func(c *Catalog) { c.Events["flight.departed"].Fields[0].Name = "time" },
+		"fields._key: a field name begins":           func(c *Catalog) { c.Events["flight.departed"].Fields[0].Name = "_key" },
+		"fields.a__b: two underscores":               func(c *Catalog) { c.Events["flight.departed"].Fields[0].Name = "a__b" },
+		"fields.delay: unknown type \"int\"":         func(c *Catalog) { c.Events["flight.departed"].Fields[0].Type = "int" },
+		"another measure or dimension has this name": func(c *Catalog) { c.Views["departures"].Measures[0].Name = "origin" },
+		"a view has 1 to 32":                         func(c *Catalog) { c.Views["departures"].Measures = nil },
+	} {
+		c := flights()
+		spoil(c)
+		err := c.Validate()
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want one that says %q", err, want)
+		}
+	}
+}
+
+// TestDigestFollowsMeaning: a digest changes with what is computed and with nothing else.
+func TestDigestFollowsMeaning(t *testing.T) {
+	t.Parallel()
+	digest := func(spoil func(*Catalog)) string {
+		c := flights()
+		spoil(c)
+		return c.Digest(c.Views["departures"])
+	}
+	same := digest(func(*Catalog) {})
+	for name, spoil := range map[string]func(*Catalog){
+		"filter": func(c *Catalog) { c.Views["departures"].Where[0].Values[0] = int64(1) },
+		"cell":   func(c *Catalog) { c.Views["departures"].Cell = time.Second },
+		"bucket": func(c *Catalog) { c.Bucket = 30 * time.Minute },
+		"type":   func(c *Catalog) { c.Events["flight.departed"].Fields[5].Type = Int64 },
+	} {
+		if digest(spoil) == same {
+			t.Errorf("%s: the digest did not change", name)
+		}
+	}
+	unused := digest(func(c *Catalog) { c.Events["flight.departed"].Fields[4].Type = String })
+	if unused != same {
+		t.Error("a field the view does not use changed its digest")
+	}
+}
+
+func TestEvolution(t *testing.T) {
+	t.Parallel()
+	stored := flights().Events["flight.departed"]
+	added := &EventType{Name: stored.Name, Fields: append([]Field{{"airline", String}}, stored.Fields...)}
+	if err := CheckEvolution(stored, added); err != nil {
+		t.Errorf("an added field: %v", err)
+	}
+	removed := &EventType{Name: stored.Name, Fields: stored.Fields[1:]}
+	if err := CheckEvolution(stored, removed); err == nil || !strings.Contains(err.Error(), "delay") {
+		t.Errorf("a removed field: got %v", err)
+	}
+	changed := &EventType{Name: stored.Name, Fields: append([]Field{{"delay", Float64}}, stored.Fields[1:]...)}
+	if err := CheckEvolution(stored, changed); err == nil || !strings.Contains(err.Error(), "int64") {
+		t.Errorf("a changed type: got %v", err)
+	}
+}

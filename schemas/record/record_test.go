@@ -1,0 +1,190 @@
+package record
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"recount/schemas/position"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var made = time.Date(2024, 1, 2, 3, 4, 5, 0, time.UTC)
+
+func genesis() *Commit {
+	return &Commit{Kind: Seal, Start: 1, End: 1, Attempt: "a0", Created: made,
+		Next: &Next{Epoch: 1, Rule: position.DefaultCutRule(), Bucket: time.Hour, Partitions: 2}}
+}
+
+func segment(start, end uint64, previous string) *Commit {
+	return &Commit{Kind: Segment, Epoch: 1, Start: start, End: end, Events: 3, Attempt: "a1", Created: made, Previous: previous,
+		Tenants: map[string]int64{"default": 3},
+		Objects: []Object{{Type: "t", Key: "data/x.parquet", Size: 10, SHA256: "aa", Digest: "bb", Rows: 3, Schema: "cc",
+			Buckets: []BucketRows{{Bucket: 0, Rows: 1}, {Bucket: 3_600_000_000, Rows: 2, Assigned: 1}}}}}
+}
+
+func encoded(t *testing.T, r interface{ Encode() ([]byte, error) }) []byte {
+	t.Helper()
+	raw, err := r.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+func TestChain(t *testing.T) {
+	t.Parallel()
+	c := NewChain(0)
+	g := encoded(t, genesis())
+	if _, err := c.Extend(g); err != nil {
+		t.Fatal(err)
+	}
+	s := segment(1, 5, Digest(g))
+	if _, err := c.Extend(encoded(t, s)); err != nil {
+		t.Fatal(err)
+	}
+	seal := &Commit{Kind: Seal, Epoch: 1, Start: 5, End: 5, Attempt: "a2", Created: made, Previous: Digest(encoded(t, s)),
+		Next: &Next{Epoch: 2, Rule: position.DefaultCutRule(), Bucket: time.Hour, Partitions: 2}, Reason: "the log lost its end"}
+	if _, err := c.Extend(encoded(t, seal)); err != nil {
+		t.Fatal(err)
+	}
+	if want := (position.Offset{Epoch: 2, Seq: 5}); c.Head != want || c.Events != 3 || len(c.Segments) != 1 || len(c.Epochs) != 2 {
+		t.Errorf("got head %v, %d events, %d segments, %d epochs", c.Head, c.Events, len(c.Segments), len(c.Epochs))
+	}
+	if got, want := c.NextKey(), "land/e000002/p000/00000000000000000005.json"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// TestChainRefuses is V1: nothing that does not continue the chain is taken.
+func TestChainRefuses(t *testing.T) {
+	t.Parallel()
+	g := genesis()
+	for name, r := range map[string]*Commit{
+		"gap":                segment(2, 5, ""),
+		"another's chain":    segment(1, 5, "beef"),
+		"no events counted":  {Kind: Segment, Epoch: 1, Start: 1, End: 5, Events: 9},
+		"hole without words": {Kind: Hole, Epoch: 1, Start: 1, End: 5},
+		"seal that skips":    {Kind: Seal, Epoch: 1, Start: 1, End: 1, Next: &Next{Epoch: 5}},
+	} {
+		c := NewChain(0)
+		if _, err := c.Extend(encoded(t, g)); err != nil {
+			t.Fatal(err)
+		}
+		raw, err := r.Encode()
+		if err == nil {
+			_, err = c.Extend(raw)
+		}
+		if !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: got %v, want ErrInvalid", name, err)
+		}
+	}
+	if _, err := NewChain(0).Extend(encoded(t, &Commit{Kind: Hole, Start: 1, End: 2, Reason: "x"})); !errors.Is(err, ErrInvalid) {
+		t.Errorf("a chain without its first seal: got %v", err)
+	}
+}
+
+func publication(n uint64, previous string, h uint64, base bool, buckets ...BucketVersion) *Publication {
+	return &Publication{N: n, Previous: previous, H: []position.Offset{{Epoch: 1, Seq: h}}, Tips: []string{"t"}, Base: base,
+		Views: map[string]*PublishedView{"v": {Digest: "d", Buckets: buckets}},
+		Types: map[string][]BucketCount{"t": {{Bucket: 0, Rows: int64(h)}}}, Code: "test", Attempt: "a", Created: made}
+}
+
+func TestStateResolvesDeltas(t *testing.T) {
+	t.Parallel()
+	first := encoded(t, publication(1, "", 5, true, BucketVersion{0, 10, 1, 7}, BucketVersion{100, 10, 1, 7}))
+	second := encoded(t, publication(2, Digest(first), 9, false, BucketVersion{50, 11, 1, 7}, BucketVersion{100, 11, 2, 8}))
+	s, err := EmptyState(1).Apply(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pinned := s
+	if s, err = s.Apply(second); err != nil {
+		t.Fatal(err)
+	}
+	want := []BucketVersion{{0, 10, 1, 7}, {50, 11, 1, 7}, {100, 11, 2, 8}}
+	if diff := cmp.Diff(want, s.Views["v"].Buckets); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(want[1:], s.Views["v"].Between(1, 101)); diff != "" {
+		t.Error(diff)
+	}
+	if len(pinned.Views["v"].Buckets) != 2 || pinned.Views["v"].Buckets[1].Ver != 10 {
+		t.Error("a pinned state changed")
+	}
+}
+
+// TestStateRefuses is P2 and V5: publications continue one another and H never decreases.
+func TestStateRefuses(t *testing.T) {
+	t.Parallel()
+	first := encoded(t, publication(1, "", 5, true))
+	s, err := EmptyState(1).Apply(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, p := range map[string]*Publication{
+		"a gap":           publication(3, Digest(first), 9, false),
+		"another chain":   publication(2, "beef", 9, false),
+		"H decreases":     publication(2, Digest(first), 4, false),
+		"base decreasing": publication(2, Digest(first), 4, true),
+	} {
+		if _, err := s.Apply(encoded(t, p)); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: got %v, want ErrInvalid", name, err)
+		}
+	}
+	twice := publication(2, Digest(first), 9, false, BucketVersion{0, 1, 1, 1}, BucketVersion{0, 2, 1, 1})
+	if _, err := twice.Encode(); !errors.Is(err, ErrInvalid) {
+		t.Errorf("a bucket listed twice: got %v", err)
+	}
+}
+
+func TestGolden(t *testing.T) {
+	t.Parallel()
+	for file, r := range map[string]interface{ Encode() ([]byte, error) }{
+		"testdata/commit.json":      segment(1, 5, "00ff"),
+		"testdata/seal.json":        genesis(),
+		"testdata/publication.json": publication(1, "", 5, true, BucketVersion{0, 10, 1, 7}, BucketVersion{3_600_000_000, 10, 2, 1 << 63}),
+	} {
+		got := string(encoded(t, r)) + "\n"
+		if *update {
+			if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), got); diff != "" {
+			t.Errorf("%s is a stored format; what it holds can never be read otherwise:\n%s", file, diff)
+		}
+	}
+	raw, err := os.ReadFile("testdata/publication.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := DecodePublication(raw)
+	if err != nil || p.Views["v"].Buckets[1].Checksum != 1<<63 {
+		t.Errorf("got %+v, %v", p, err)
+	}
+}
+
+func TestDecodingIsStrict(t *testing.T) {
+	t.Parallel()
+	raw := string(encoded(t, genesis()))
+	for name, s := range map[string]string{
+		"unknown field": strings.Replace(raw, `"epoch"`, `"epoc"`, 1),
+		"bytes behind":  raw + "{}",
+		"not JSON":      raw[1:],
+	} {
+		if _, err := DecodeCommit([]byte(s)); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
