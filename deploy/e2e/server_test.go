@@ -1,0 +1,225 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// binary is the program under test, built once by TestMain.
+var binary string
+
+// TestMain builds the program; the tests run it as a user would.
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "recount-e2e-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		binary = filepath.Join(dir, "recount")
+		build := exec.Command("go", "build", "-o", binary, "recount/deploy/recount")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "build recount: %v\n%s", err, out)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+// server is one running recount process.
+type server struct {
+	url  string
+	cmd  *exec.Cmd
+	logs *bytes.Buffer
+	done chan error
+}
+
+var urlLine = regexp.MustCompile(`on (http://\S+?),? `)
+
+// start runs recount up over dir and waits until it says where it listens.
+func start(t testing.TB, dir, config, listen string) *server {
+	t.Helper()
+	s := &server{logs: &bytes.Buffer{}, done: make(chan error, 1)}
+	s.cmd = exec.Command(binary, "up", "--config", config, "--data-dir", filepath.Join(dir, "data"), "--listen", listen, "--log-level", "warn")
+	s.cmd.Dir = repository(t)
+	s.cmd.Stderr = s.logs
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.kill() })
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if m := urlLine.FindStringSubmatch(line); m != nil {
+		s.url = m[1]
+	}
+	go func() {
+		_, _ = io.Copy(io.Discard, out) // Nothing more is said there.
+		s.done <- s.cmd.Wait()
+	}()
+	if s.url == "" {
+		<-s.done
+		s.done <- nil
+		t.Fatalf("recount up said %q (%v) and:\n%s", line, err, s.logs)
+	}
+	return s
+}
+
+// kill ends the process as a power cut would end it: without a word.
+func (s *server) kill() {
+	_ = s.cmd.Process.Kill() // It may have ended already.
+	<-s.done
+	s.done <- nil
+}
+
+// stop ends the process as an operator would and expects it to drain and succeed.
+func (s *server) stop(t testing.TB) {
+	t.Helper()
+	if err := s.cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-s.done:
+		s.done <- nil
+		if err != nil {
+			t.Fatalf("recount up ended with %v:\n%s", err, s.logs)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatalf("recount up did not end within 20 s of SIGINT:\n%s", s.logs)
+	}
+}
+
+// repository is the root of the checkout, from which the program finds its engine.
+func repository(t testing.TB) string {
+	t.Helper()
+	dir, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// freeAddress is a loopback address nobody listens on, so that a restarted server can keep it.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func writeFile(t testing.TB, path, content string) string {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// row is a row of an answer.
+type row map[string]any
+
+// accuracy is the part of an answer's accuracy block that tests look at.
+type accuracy struct {
+	Publication uint64   `json:"publication"`
+	Cut         []uint64 `json:"cut"`
+	Through     []uint64 `json:"through"`
+	Pending     int64    `json:"pending_events"`
+	Exact       bool     `json:"exact"`
+	Complete    bool     `json:"complete"`
+	Stale       []int    `json:"stale_partitions"`
+}
+
+// answer is the answer to a query.
+type answer struct {
+	Rows     []row    `json:"rows"`
+	Accuracy accuracy `json:"accuracy"`
+}
+
+// query asks the server; q is the JSON of a query.
+func query(ctx context.Context, url, q string) (answer, error) {
+	var a answer
+	err := post(ctx, url+"/v1/query", q, &a)
+	return a, err
+}
+
+// runJob runs a job and waits for its end.
+func runJob(ctx context.Context, url, name string) error {
+	return post(ctx, url+"/v1/jobs/"+name+"/runs", "", nil)
+}
+
+func post(ctx context.Context, url, body string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: status %d: %s", url, resp.StatusCode, raw)
+	}
+	if into == nil {
+		return nil
+	}
+	return json.Unmarshal(raw, into)
+}
+
+// eventually repeats f every 50 ms until it returns nil, for at most limit.
+func eventually(ctx context.Context, limit time.Duration, f func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for {
+		err := f()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(fmt.Errorf("not within %s", limit), err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// metrics returns the server's metrics as text.
+func metrics(ctx context.Context, url string) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/metrics", nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	return string(raw), err
+}
