@@ -1,6 +1,7 @@
 package lake
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -52,4 +53,57 @@ func BenchmarkAppend(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.N)*64*8192/b.Elapsed().Seconds()/1e6, "Mevents/s")
+}
+
+func BenchmarkReadParquet(b *testing.B) {
+	raw, o, err := benchTable(b, 1<<20).WriteParquet()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, c := range []struct {
+		name    string
+		columns []string
+	}{
+		{"numbers", []string{eventbatch.ColTime, "delay"}},
+		{"view", []string{eventbatch.ColTime, "delay", "origin", "destination", "tail"}},
+		{"identity", []string{eventbatch.ColKey, eventbatch.ColHash, eventbatch.ColFlags, ColSeq, ColIndex}},
+		{"everything", append([]string{"diverted", "fare"}, eventbatch.ColKey, eventbatch.ColTenant, eventbatch.ColFlags, eventbatch.ColHash,
+			eventbatch.ColID, eventbatch.ColTime, eventbatch.ColSource, eventbatch.ColSubject, eventbatch.ColExtra, "origin", "destination", "tail", "delay")},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				f, err := OpenParquet(b.Context(), o, bytes.NewReader(raw))
+				if err != nil {
+					b.Fatal(err)
+				}
+				for _, err := range f.Read(b.Context(), c.columns, 0, o.Rows) {
+					if err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			b.ReportMetric(float64(b.N)*float64(o.Rows)/b.Elapsed().Seconds()/1e6, "Mrows/s")
+		})
+	}
+}
+
+// BenchmarkReadRange reads the rows of one of 1,000 buckets, as a recompute of replayed history does.
+func BenchmarkReadRange(b *testing.B) {
+	raw, o, err := benchTable(b, 1<<20).WriteParquet()
+	if err != nil {
+		b.Fatal(err)
+	}
+	f, err := OpenParquet(b.Context(), o, bytes.NewReader(raw))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := int64(0); b.Loop(); i++ {
+		from := i * 7919 % (o.Rows - 1000)
+		for _, err := range f.Read(b.Context(), []string{eventbatch.ColTime, "delay", "origin"}, from, from+1000) {
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
 }

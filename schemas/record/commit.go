@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"recount/schemas/position"
@@ -176,7 +177,8 @@ func decode(raw []byte, limit int, into any) error {
 	if err := d.Decode(into); err != nil {
 		return fmt.Errorf("%w: %v", ErrInvalid, err)
 	}
-	if d.More() {
+	// Not More: it takes a closing bracket behind the record for the end of an outer value.
+	if _, err := d.Token(); err != io.EOF {
 		return fmt.Errorf("%w: bytes behind the record", ErrInvalid)
 	}
 	return nil

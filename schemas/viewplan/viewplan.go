@@ -71,6 +71,8 @@ func equal(values []any, col arrow.Array) func(int) bool {
 	switch c := col.(type) {
 	case *array.String:
 		return oneOf(values, c.Value)
+	case *array.Dictionary:
+		return ofDictionary(equal(values, c.Dictionary()), c)
 	case *array.Int64:
 		return oneOf(values, c.Value)
 	case *array.Timestamp:
@@ -81,6 +83,15 @@ func equal(values []any, col arrow.Array) func(int) bool {
 		return oneOf(values, c.Value)
 	}
 	return func(int) bool { return false }
+}
+
+// ofDictionary asks match about each value of the dictionary once, not about each row.
+func ofDictionary(match func(int) bool, c *array.Dictionary) func(int) bool {
+	codes := make([]bool, c.Dictionary().Len())
+	for i := range codes {
+		codes[i] = match(i)
+	}
+	return func(i int) bool { return codes[c.GetValueIndex(i)] }
 }
 
 func oneOf[T comparable](values []any, at func(int) T) func(int) bool {

@@ -33,16 +33,14 @@ func resultType(m query.Measure) catalog.FieldType {
 	return m.Type
 }
 
-// join adds two accumulators of a measure that is not distinct. Either may be nil.
-func join(m query.Measure, a, b *query.Acc) query.Acc {
-	if a == nil && b == nil {
-		return query.Acc{}
-	}
-	if a == nil || b == nil || a.N == 0 || b.N == 0 {
-		if a == nil || b != nil && a.N == 0 {
-			return *b
-		}
-		return *a
+// join adds two accumulators of a measure that is not distinct. Either may be nil, and
+// most often one is: then the other is returned as it is, without a copy.
+func join(m *query.Measure, a, b *query.Acc) *query.Acc {
+	switch {
+	case b == nil || a != nil && b.N == 0:
+		return a
+	case a == nil || a.N == 0:
+		return b
 	}
 	out := query.Acc{N: a.N + b.N}
 	switch m.Kind {
@@ -54,13 +52,16 @@ func join(m query.Measure, a, b *query.Acc) query.Acc {
 	case catalog.Max:
 		out.Lo, out.Float = uint64(max(int64(a.Lo), int64(b.Lo))), max(a.Float, b.Float)
 	}
-	return out
+	return &out
 }
 
-// finish turns an accumulator of a measure that is not distinct into its value.
-func finish(m query.Measure, a query.Acc) (value, error) {
+// finish turns an accumulator of a measure that is not distinct into its value; nil is
+// a group without events.
+func finish(m *query.Measure, a *query.Acc) (value, error) {
 	float := m.Type == catalog.Float64
 	switch {
+	case a == nil:
+		return value{null: m.Kind != catalog.Count}, nil
 	case m.Kind == catalog.Count:
 		return value{i: int64(a.N)}, overflow(m, a.N <= math.MaxInt64)
 	case a.N == 0:
@@ -77,7 +78,7 @@ func finish(m query.Measure, a query.Acc) (value, error) {
 	return value{i: int64(a.Lo)}, nil
 }
 
-func average(a query.Acc, float bool) float64 {
+func average(a *query.Acc, float bool) float64 {
 	if float {
 		return a.Float / float64(a.N)
 	}
@@ -89,7 +90,7 @@ func average(a query.Acc, float bool) float64 {
 
 func isFinite(f float64) bool { return !math.IsInf(f, 0) && !math.IsNaN(f) }
 
-func overflow(m query.Measure, fits bool) error {
+func overflow(m *query.Measure, fits bool) error {
 	if fits {
 		return nil
 	}
@@ -119,6 +120,6 @@ func (c *column) merged(g *groups, i int) (value, bounds, error) {
 		d := mergeDistinct(b, l)
 		return value{i: d.value}, d, nil
 	}
-	v, err := finish(c.Measure, join(c.Measure, b, l))
+	v, err := finish(&c.Measure, join(&c.Measure, b, l))
 	return v, bounds{}, err
 }

@@ -3,6 +3,7 @@ package merge
 import (
 	"cmp"
 	"math"
+	"math/bits"
 	"slices"
 
 	"recount/schemas/catalog"
@@ -111,10 +112,7 @@ func order(scan *query.Scan, q *query.Query, g *groups, cols []column) ([]int32,
 
 // push appends a key to the last word where it fits, so that most orders compare one number a row.
 func (s *sorter) push(k sortKey) {
-	width := 0
-	for m := k.max; m > 0; m >>= 1 {
-		width++
-	}
+	width := bits.Len64(k.max)
 	if width == 0 {
 		return
 	}
@@ -158,7 +156,11 @@ func (s *sorter) first(limit int) []int32 {
 	if limit < len(entries) {
 		entries = smallest(entries, limit, s.compare)
 	}
-	slices.SortFunc(entries, s.compare)
+	if len(s.words) == 1 && len(entries) > radixRows {
+		entries = radixSort(entries, s.bits)
+	} else {
+		slices.SortFunc(entries, s.compare)
+	}
 	rows := make([]int32, len(entries))
 	for i, e := range entries {
 		rows[i] = e.row

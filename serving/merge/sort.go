@@ -36,3 +36,30 @@ func sink(heap []entry, i int, compare func(a, b entry) int) {
 		i = child
 	}
 }
+
+// radixRows is from how many rows on a radix sort beats comparisons.
+const radixRows = 1 << 10
+
+// radixSort sorts entries by the low bits of their words, least significant digits first.
+func radixSort(entries []entry, bits int) []entry {
+	const digit = 11
+	from, to := entries, make([]entry, len(entries))
+	for shift := 0; shift < bits; shift += digit {
+		var starts [1 << digit]int
+		for _, e := range from {
+			starts[e.word>>shift&(1<<digit-1)]++
+		}
+		sum := 0
+		for d, n := range starts {
+			starts[d] = sum
+			sum += n
+		}
+		for _, e := range from {
+			d := e.word >> shift & (1<<digit - 1)
+			to[starts[d]] = e
+			starts[d]++
+		}
+		from, to = to, from
+	}
+	return from
+}

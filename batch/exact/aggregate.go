@@ -1,0 +1,168 @@
+package exact
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"recount/schemas/catalog"
+	"recount/schemas/eventbatch"
+	"recount/schemas/viewplan"
+)
+
+// columnsOf returns the columns the views read, the grouping ones first.
+func columnsOf(views []*catalog.View) []string {
+	columns := []string{eventbatch.ColTime, eventbatch.ColTenant}
+	for _, v := range views {
+		for _, c := range v.Columns() {
+			if !slices.Contains(columns, c) {
+				columns = append(columns, c)
+			}
+		}
+	}
+	return columns
+}
+
+// aggregate computes the span's views over the rows of slice k that are no
+// duplicates, and emits them.
+func (r *run) aggregate(ctx context.Context, s *span, k int) error {
+	t := r.newTask(s)
+	for _, p := range s.parts {
+		pieces := slices.DeleteFunc(slices.Clone(p.pieces), func(x *piece) bool { return x.before })
+		for _, f := range stretches(pieces, k, s.slices) {
+			drop := p.drop[f.offset:]
+			err := r.read(ctx, f.object, s.columns, f.from, f.to, func(c eventbatch.Columns) error {
+				n := int(c.Rec.NumRows())
+				err := t.add(c, drop[:n])
+				drop = drop[n:]
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	for i := range t.views {
+		if err := r.send(t.views[i].block(r.width)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) send(b *Block) error {
+	if b.Rows() == 0 {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.emit(b)
+}
+
+// task aggregates the rows of one slice of a span for all views at once.
+type task struct {
+	coders map[string]*coder // by column, shared by the views
+	views  []viewTask
+	keep   []bool
+}
+
+// viewTask is the state of one view in a task.
+type viewTask struct {
+	view     *catalog.View
+	origin   int64 // time of cell 0
+	cell     int64 // microseconds
+	cells    []uint32
+	coders   []*coder // tenant, then dimensions
+	types    []catalog.FieldType
+	groups   groups
+	measures []accumulator
+	keep     []bool
+	columns  [][]uint32
+}
+
+func (r *run) newTask(s *span) *task {
+	t := &task{coders: map[string]*coder{}}
+	for _, view := range s.views {
+		v := viewTask{view: view, origin: s.buckets[0], cell: view.Cell.Microseconds()}
+		for _, name := range append([]string{eventbatch.ColTenant}, view.Dimensions...) {
+			if t.coders[name] == nil {
+				t.coders[name] = &coder{name: name, typ: r.in.Catalog.DimensionType(view, name)}
+			}
+			v.coders = append(v.coders, t.coders[name])
+		}
+		for _, d := range view.Dimensions {
+			v.types = append(v.types, r.in.Catalog.DimensionType(view, d))
+		}
+		for _, m := range view.Measures {
+			v.measures = append(v.measures, accumulator{measure: m, typ: r.in.Catalog.MeasureType(view, m)})
+		}
+		t.views = append(t.views, v)
+	}
+	return t
+}
+
+// add aggregates a chunk; drop marks its duplicates.
+func (t *task) add(c eventbatch.Columns, drop []bool) error {
+	if c.Time == nil || c.Field(eventbatch.ColTenant) == nil {
+		return fmt.Errorf("column %s or %s is missing or of another type", eventbatch.ColTime, eventbatch.ColTenant)
+	}
+	t.keep = sized(t.keep, len(drop))
+	for i, d := range drop {
+		t.keep[i] = !d
+	}
+	for name, k := range t.coders {
+		if err := k.code(c.Field(name), len(drop)); err != nil {
+			return err
+		}
+	}
+	for i := range t.views {
+		if err := t.views[i].add(c, t.keep); err != nil {
+			return fmt.Errorf("view %s: %w", t.views[i].view.Name, err)
+		}
+	}
+	return nil
+}
+
+func (v *viewTask) add(c eventbatch.Columns, keep []bool) error {
+	if len(v.view.Where) > 0 {
+		v.keep = append(v.keep[:0], keep...)
+		viewplan.Select(v.view.Where, c, v.keep)
+		keep = v.keep
+	}
+	if err := v.codeCells(c.Time); err != nil {
+		return err
+	}
+	v.columns = append(v.columns[:0], v.cells)
+	for _, k := range v.coders {
+		v.columns = append(v.columns, k.codes)
+	}
+	v.groups.assign(v.columns, keep)
+	for i := range v.measures {
+		m := &v.measures[i]
+		if err := m.add(c.Field(m.measure.Field), v.groups.of, len(v.groups.events)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// codeCells numbers the cells of the chunk's rows from the span's first bucket.
+// Rows are ordered by time, so most share the cell of the row before.
+func (v *viewTask) codeCells(times *array.Timestamp) error {
+	v.cells = sized(v.cells, times.Len())
+	from, code := int64(-1), uint32(0)
+	for i, ts := range times.TimestampValues() {
+		t := int64(ts)
+		if from < 0 || t < from || t >= from+v.cell {
+			n := (t - v.origin) / v.cell
+			if t < v.origin || n >= 1<<32 {
+				return fmt.Errorf("column %s: %d lies outside the buckets of its row range", eventbatch.ColTime, t)
+			}
+			from, code = v.origin+n*v.cell, uint32(n)
+		}
+		v.cells[i] = code
+	}
+	return nil
+}

@@ -1,0 +1,111 @@
+package exact
+
+import (
+	"recount/schemas/catalog"
+	"recount/schemas/query"
+)
+
+// Block is a part of a view's batch view: rows ordered by bucket, then cell. A row
+// is a group with at least one event.
+type Block struct {
+	View     *catalog.View
+	Buckets  []int64 // bucket start of each row, microseconds since 1970
+	Times    []int64 // cell start
+	Tenants  []string
+	Dims     []query.Column // by the view's dimensions
+	Events   []uint64
+	Measures []Measure // by the view's measures
+}
+
+// Rows is the number of rows.
+func (b *Block) Rows() int { return len(b.Times) }
+
+// Measure is one measure of every row of a block:
+//
+//	count     nothing; it is the row's events
+//	sum, avg  N non-null values, their sum in Hi:Lo (two's complement) or Floats
+//	min, max  N non-null values, the extreme in Ints or Floats where N > 0
+//	distinct  Hashes[Starts[row]:Starts[row+1]], ascending and unique
+type Measure struct {
+	catalog.Measure
+	Type   catalog.FieldType // of the field
+	N      []uint64
+	Hi     []int64
+	Lo     []uint64
+	Ints   []int64
+	Floats []float64
+	Starts []int
+	Hashes []uint64
+}
+
+// block gathers the groups of a view, in order.
+func (v *viewTask) block(width int64) *Block {
+	order := v.groups.ordered()
+	n := v.groups.width
+	b := &Block{View: v.view, Times: make([]int64, len(order)), Buckets: make([]int64, len(order)), Tenants: make([]string, len(order)), Events: gather(v.groups.events, order)}
+	codes := make([]uint32, len(order))
+	column := func(j int) []uint32 {
+		for r, g := range order {
+			codes[r] = v.groups.codes[int(g)*n+j]
+		}
+		return codes
+	}
+	for r, c := range column(0) {
+		b.Times[r] = v.origin + int64(c)*v.cell
+		b.Buckets[r] = b.Times[r] - (b.Times[r]-v.origin)%width
+	}
+	for r, c := range column(1) {
+		b.Tenants[r] = v.coders[0].values.Strings[c]
+	}
+	for j, k := range v.coders[1:] {
+		b.Dims = append(b.Dims, k.gather(column(j+2), v.types[j]))
+	}
+	for i := range v.measures {
+		b.Measures = append(b.Measures, v.measures[i].gather(order))
+	}
+	return b
+}
+
+// gather returns the values of the codes.
+func (k *coder) gather(codes []uint32, t catalog.FieldType) query.Column {
+	c := query.Column{Type: t}
+	if t == catalog.String {
+		c.Strings = make([]string, len(codes))
+	} else {
+		c.Ints = make([]int64, len(codes))
+	}
+	for r, code := range codes {
+		switch {
+		case code == 0:
+			if c.Null == nil {
+				c.Null = make([]bool, len(codes))
+			}
+			c.Null[r] = true
+		case t == catalog.String:
+			c.Strings[r] = k.values.Strings[code]
+		default:
+			c.Ints[r] = k.values.Ints[code]
+		}
+	}
+	return c
+}
+
+func (a *accumulator) gather(order []int32) Measure {
+	m := Measure{Measure: a.measure, Type: a.typ, N: gather(a.n, order), Hi: gather(a.hi, order), Lo: gather(a.lo, order), Ints: gather(a.ints, order), Floats: gather(a.floats, order)}
+	if a.measure.Kind == catalog.Distinct {
+		m.Hashes, m.Starts = a.pairs.byGroup(order)
+	}
+	return m
+}
+
+// gather returns the values in order, or nil where the measure keeps none.
+func gather[T any](values []T, order []int32) []T {
+	if len(values) == 0 {
+		return nil
+	}
+	out := make([]T, len(order))
+	for r, g := range order {
+		out[r] = values[g]
+	}
+	return out
+}

@@ -1,0 +1,142 @@
+package exact
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"recount/schemas/catalog"
+	"recount/schemas/query"
+)
+
+// coder numbers the values of one grouping column within one task: 0 is null,
+// values count from 1 in the order they are met. Groups are then compared by
+// small integers, and a dictionary's string is looked at once per dictionary.
+type coder struct {
+	name    string
+	typ     catalog.FieldType
+	strings map[string]uint32
+	ints    map[int64]uint32
+	values  query.Column // by code; entry 0 is unused
+	codes   []uint32     // of the rows of the current chunk
+
+	dict  arrow.ArrayData // the dictionary that remap belongs to
+	remap []uint32        // its code → code + 1, 0 where not yet asked
+}
+
+// code numbers the rows of the chunk. A nil column is null in every row.
+func (k *coder) code(col arrow.Array, n int) error {
+	k.codes = sized(k.codes, n)
+	if col != nil && !k.fits(col) {
+		return fmt.Errorf("column %s is %s, declared %s", k.name, col.DataType(), k.typ)
+	}
+	switch c := col.(type) {
+	case nil:
+		clear(k.codes)
+	case *array.Dictionary:
+		return k.dictionary(c)
+	case *array.String:
+		for i := range k.codes {
+			k.codes[i] = 0
+			if c.IsValid(i) {
+				k.codes[i] = k.ofString(c.Value(i))
+			}
+		}
+	case *array.Int64:
+		k.integers(c, c.Value)
+	case *array.Boolean:
+		k.integers(c, func(i int) int64 { return boolInt(c.Value(i)) })
+	}
+	return nil
+}
+
+func (k *coder) fits(col arrow.Array) bool {
+	switch col.(type) {
+	case *array.String, *array.Dictionary:
+		return k.typ == catalog.String
+	case *array.Int64:
+		return k.typ == catalog.Int64
+	case *array.Boolean:
+		return k.typ == catalog.Bool
+	}
+	return false
+}
+
+func (k *coder) dictionary(c *array.Dictionary) error {
+	index, ok1 := c.Indices().(*array.Int32)
+	values, ok2 := c.Dictionary().(*array.String)
+	if !ok1 || !ok2 {
+		return fmt.Errorf("column %s is %s; a dictionary must be int32 over string", k.name, c.DataType())
+	}
+	if k.dict != values.Data() {
+		k.dict, k.remap = values.Data(), sized(k.remap, values.Len())
+		clear(k.remap)
+	}
+	nulls := c.NullN() > 0
+	for i, d := range index.Int32Values() {
+		if nulls && c.IsNull(i) {
+			k.codes[i] = 0
+			continue
+		}
+		if k.remap[d] == 0 {
+			k.remap[d] = k.ofString(values.Value(int(d)))
+		}
+		k.codes[i] = k.remap[d]
+	}
+	return nil
+}
+
+func (k *coder) ofString(s string) uint32 {
+	if code, ok := k.strings[s]; ok {
+		return code
+	}
+	if k.strings == nil {
+		k.strings, k.values.Strings = map[string]uint32{}, []string{""}
+	}
+	s = strings.Clone(s) // The chunk's memory may be reused.
+	code := uint32(len(k.values.Strings))
+	k.strings[s] = code
+	k.values.Strings = append(k.values.Strings, s)
+	return code
+}
+
+// integers numbers integer values; runs of one value, as sorted files have, cost no look-up.
+func (k *coder) integers(col arrow.Array, at func(int) int64) {
+	if k.ints == nil {
+		k.ints, k.values.Ints = map[int64]uint32{}, []int64{0}
+	}
+	last, code := int64(0), uint32(0)
+	for i := range k.codes {
+		k.codes[i] = 0
+		if col.IsNull(i) {
+			continue
+		}
+		if v := at(i); code == 0 || v != last {
+			last = v
+			var ok bool
+			if code, ok = k.ints[v]; !ok {
+				code = uint32(len(k.values.Ints))
+				k.ints[v] = code
+				k.values.Ints = append(k.values.Ints, v)
+			}
+		}
+		k.codes[i] = code
+	}
+}
+
+func boolInt(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// sized returns s with length n, keeping its memory where it is large enough.
+func sized[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}

@@ -1,0 +1,232 @@
+package exact
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"recount/schemas/catalog"
+	"recount/schemas/eventbatch"
+	"recount/schemas/record"
+	"recount/schemas/window"
+)
+
+const minute = int64(60_000_000)
+
+// event is a row as the naive oracle sees it; nil fields are null.
+type event struct {
+	tenant, id string
+	assigned   bool
+	hash       uint64
+	time       int64
+	seq        int64
+	index      int32
+	s          *string
+	i          *int64
+	f          *float64
+	b          *bool
+	t          *int64
+}
+
+func (e event) key() eventbatch.Key { return eventbatch.KeyOf(e.tenant, e.id) }
+
+func testCatalog() *catalog.Catalog {
+	e := &catalog.EventType{Name: "e", Fields: []catalog.Field{
+		{Name: "b", Type: catalog.Bool}, {Name: "f", Type: catalog.Float64}, {Name: "i", Type: catalog.Int64},
+		{Name: "s", Type: catalog.String}, {Name: "t", Type: catalog.Timestamp}}}
+	v := &catalog.View{Name: "wide", Event: "e", Dimensions: []string{"s", "i", "b"}, Cell: time.Minute, Measures: []catalog.Measure{
+		{Name: "n", Kind: catalog.Count}, {Name: "si", Kind: catalog.Sum, Field: "i"}, {Name: "sf", Kind: catalog.Avg, Field: "f"},
+		{Name: "mi", Kind: catalog.Min, Field: "i"}, {Name: "ma", Kind: catalog.Max, Field: "f"}, {Name: "mt", Kind: catalog.Max, Field: "t"},
+		{Name: "ds", Kind: catalog.Distinct, Field: "s"}, {Name: "df", Kind: catalog.Distinct, Field: "f"}, {Name: "di", Kind: catalog.Distinct, Field: "i"}}}
+	w := &catalog.View{Name: "narrow", Event: "e", Cell: 15 * time.Minute, Where: []catalog.Filter{
+		{Field: "s", Op: catalog.NotIn, Values: []any{"x", "y"}}, {Field: "i", Op: catalog.Ge, Values: []any{int64(-5)}}},
+		Measures: []catalog.Measure{{Name: "db", Kind: catalog.Distinct, Field: "b"}, {Name: "lo", Kind: catalog.Min, Field: "t"}, {Name: "ds", Kind: catalog.Distinct, Field: "s"}}}
+	return &catalog.Catalog{Events: map[string]*catalog.EventType{"e": e}, Views: map[string]*catalog.View{"wide": v, "narrow": w}, Bucket: time.Hour}
+}
+
+// memFile is an object in memory, read in chunks of chunk rows.
+type memFile struct {
+	rows  []event
+	dict  bool
+	chunk int
+}
+
+func (f memFile) Close() error { return nil }
+
+func (f memFile) Read(_ context.Context, columns []string, from, to int64) iter.Seq2[eventbatch.Columns, error] {
+	return func(yield func(eventbatch.Columns, error) bool) {
+		for from < to {
+			n := min(int64(f.chunk), to-from)
+			if !yield(f.columns(columns, f.rows[from:from+n]), nil) {
+				return
+			}
+			from += n
+		}
+	}
+}
+
+func (f memFile) columns(names []string, rows []event) eventbatch.Columns {
+	var fields []arrow.Field
+	var arrays []arrow.Array
+	for _, name := range names {
+		b := f.builder(name)
+		for _, e := range rows {
+			appendValue(b, name, e)
+		}
+		a := b.NewArray()
+		fields, arrays = append(fields, arrow.Field{Name: name, Type: a.DataType(), Nullable: true}), append(arrays, a)
+	}
+	c := eventbatch.Columns{Rec: array.NewRecord(arrow.NewSchema(fields, nil), arrays, int64(len(rows)))}
+	c.Key, _ = c.Field(eventbatch.ColKey).(*array.FixedSizeBinary)
+	c.Hash, _ = c.Field(eventbatch.ColHash).(*array.Uint64)
+	c.Flags, _ = c.Field(eventbatch.ColFlags).(*array.Uint8)
+	c.Time, _ = c.Field(eventbatch.ColTime).(*array.Timestamp)
+	return c
+}
+
+func (f memFile) builder(name string) array.Builder {
+	types := map[string]arrow.DataType{
+		eventbatch.ColKey: &arrow.FixedSizeBinaryType{ByteWidth: 16}, eventbatch.ColHash: arrow.PrimitiveTypes.Uint64,
+		eventbatch.ColFlags: arrow.PrimitiveTypes.Uint8, eventbatch.ColTime: eventbatch.TimestampType, "t": eventbatch.TimestampType,
+		ColSeq: arrow.PrimitiveTypes.Int64, ColIndex: arrow.PrimitiveTypes.Int32, "i": arrow.PrimitiveTypes.Int64,
+		"f": arrow.PrimitiveTypes.Float64, "b": arrow.FixedWidthTypes.Boolean,
+	}
+	t := types[name]
+	if t == nil {
+		t = arrow.BinaryTypes.String
+		if f.dict {
+			t = &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int32, ValueType: arrow.BinaryTypes.String}
+		}
+	}
+	return array.NewBuilder(memory.DefaultAllocator, t)
+}
+
+func appendValue(b array.Builder, name string, e event) {
+	switch b := b.(type) {
+	case *array.FixedSizeBinaryBuilder:
+		k := e.key()
+		b.Append(k[:])
+	case *array.Uint64Builder:
+		b.Append(e.hash)
+	case *array.Uint8Builder:
+		b.Append(uint8(boolInt(e.assigned)) * eventbatch.FlagTimeAssigned)
+	case *array.Int32Builder:
+		b.Append(e.index)
+	case *array.Int64Builder:
+		if name == ColSeq {
+			b.Append(e.seq)
+			return
+		}
+		appendOr(b, e.i, b.Append)
+	case *array.TimestampBuilder:
+		if name == eventbatch.ColTime {
+			b.Append(arrow.Timestamp(e.time))
+			return
+		}
+		appendOr(b, e.t, func(v int64) { b.Append(arrow.Timestamp(v)) })
+	case *array.Float64Builder:
+		appendOr(b, e.f, b.Append)
+	case *array.BooleanBuilder:
+		appendOr(b, e.b, b.Append)
+	case *array.StringBuilder:
+		appendOr(b, stringOf(name, e), b.Append)
+	case *array.BinaryDictionaryBuilder:
+		appendOr(b, stringOf(name, e), func(s string) { _ = b.AppendString(s) })
+	}
+}
+
+func stringOf(name string, e event) *string {
+	switch name {
+	case eventbatch.ColTenant:
+		return &e.tenant
+	case eventbatch.ColID, eventbatch.ColSource:
+		return &e.id
+	case "s":
+		return e.s
+	}
+	return nil
+}
+
+func appendOr[T any](b array.Builder, v *T, add func(T)) {
+	if v == nil {
+		b.AppendNull()
+		return
+	}
+	add(*v)
+}
+
+// lake is objects in memory by key.
+type lake struct {
+	objects []Object
+	files   map[string]memFile
+}
+
+// land cuts each partition's events, in position order, into segments of per
+// events and sorts each as landing does.
+func land(events []event, partitions, per int, chunk int) lake {
+	l := lake{files: map[string]memFile{}}
+	for p := range partitions {
+		var mine []event
+		for _, e := range events {
+			if e.key().Partition(partitions) == p {
+				mine = append(mine, e)
+			}
+		}
+		for len(mine) > 0 {
+			n := min(per, len(mine))
+			for n < len(mine) && mine[n].seq == mine[n-1].seq { // A segment ends with a message.
+				n++
+			}
+			l.add(p, slices.Clone(mine[:n]), len(l.objects)%2 == 0, chunk)
+			mine = mine[n:]
+		}
+	}
+	return l
+}
+
+func (l *lake) add(partition int, rows []event, dict bool, chunk int) {
+	start := rows[0].seq
+	slices.SortFunc(rows, func(a, b event) int {
+		return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.seq, b.seq), cmp.Compare(a.index, b.index))
+	})
+	key := fmt.Sprintf("data/e/p%d-%d", partition, start)
+	o := Object{Partition: partition, Start: uint64(start), Object: record.Object{Key: key, Type: "e", Rows: int64(len(rows))}}
+	for _, e := range rows {
+		b := window.Floor(e.time, time.Hour)
+		if n := len(o.Buckets); n == 0 || o.Buckets[n-1].Bucket != b {
+			o.Buckets = append(o.Buckets, record.BucketRows{Bucket: b})
+		}
+		run := &o.Buckets[len(o.Buckets)-1]
+		run.Rows++
+		run.Assigned += boolInt(e.assigned)
+	}
+	l.objects = append(l.objects, o)
+	l.files[key] = memFile{rows, dict, chunk}
+}
+
+func (l lake) open(_ context.Context, o record.Object) (File, error) {
+	f, ok := l.files[o.Key]
+	if !ok {
+		return nil, fmt.Errorf("open %s: missing", o.Key)
+	}
+	return f, nil
+}
+
+func (l lake) buckets() (out []int64) {
+	for _, o := range l.objects {
+		for _, b := range o.Buckets {
+			if !slices.Contains(out, b.Bucket) {
+				out = append(out, b.Bucket)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}

@@ -1,0 +1,178 @@
+package exact
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"runtime"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+
+	"recount/schemas/catalog"
+	"recount/schemas/eventbatch"
+	"recount/schemas/record"
+)
+
+// The columns of an object that are not part of an event.
+const (
+	ColSeq   = "_seq"   // sequence of the row's message, int64
+	ColIndex = "_index" // index of the event in its message, int32
+)
+
+// File is an open object. Read yields the rows [from, to) in file order, in
+// chunks of the reader's choice; columns the file does not have are absent. A
+// chunk may be reused after its iteration. String columns are array.String or
+// array.Dictionary of int32 over array.String. Read must allow concurrent calls.
+type File interface {
+	Read(ctx context.Context, columns []string, from, to int64) iter.Seq2[eventbatch.Columns, error]
+	Close() error
+}
+
+// Open opens an object of the lake. The error must name the object.
+type Open func(ctx context.Context, o record.Object) (File, error)
+
+// Object is an object with the place of its segment.
+type Object struct {
+	record.Object
+	Partition int
+	Start     uint64 // first sequence of the segment
+}
+
+// Target is a view and the buckets to compute for it, ascending.
+type Target struct {
+	View    *catalog.View
+	Buckets []int64
+}
+
+// Input is the work on one event type. Objects must hold every object of the type
+// below H that has rows of a wanted bucket, or of the bucket before one (I3); others are ignored.
+type Input struct {
+	Catalog *catalog.Catalog
+	Type    string
+	Objects []Object
+	Buckets []int64  // to deduplicate, ascending; every target's buckets are among them
+	Targets []Target // views over the type; may be empty
+}
+
+// Config bounds a run.
+type Config struct {
+	Workers int   // tasks at once
+	Memory  int64 // bytes the tasks may hold together, by estimate; one task may pass it when a single bucket does
+
+	span, slice int64 // rows of a span of several buckets and of a slice; 0 is the default
+}
+
+// DefaultConfig uses every core and 2 GiB.
+func DefaultConfig() Config { return Config{Workers: runtime.GOMAXPROCS(0), Memory: 2 << 30} }
+
+// Validate names each wrong field and what to write instead.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Workers < 1 {
+		errs = append(errs, fmt.Errorf("batch.workers: %d; use at least 1", c.Workers))
+	}
+	if c.Memory < 16<<20 {
+		errs = append(errs, fmt.Errorf("batch.memory: %d bytes; use at least 16MiB", c.Memory))
+	}
+	return errors.Join(errs...)
+}
+
+// Run deduplicates the buckets and calls emit with the aggregates of every target.
+// Calls of emit do not overlap. Blocks come in any order, but a cell of a view is
+// whole within one block, and its rows are in their order there. The counts are in the order of in.Buckets.
+// Errors: of open, of reading, of emit, and a column of another type than declared.
+func Run(ctx context.Context, cfg Config, open Open, in Input, emit func(*Block) error) ([]record.BucketCount, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("recompute %s: %w", in.Type, err)
+	}
+	p := newPlan(cfg, in)
+	r := &run{plan: p, files: newFiles(open, p), emit: emit, cpu: make(chan struct{}, cfg.Workers), memory: semaphore.NewWeighted(cfg.Memory), limit: cfg.Memory}
+	defer r.files.closeAll()
+	counts := make([][]record.BucketCount, len(p.spans))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(cfg.Workers)
+	for i := range p.spans {
+		g.Go(func() (err error) {
+			counts[i], err = r.span(ctx, &p.spans[i])
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, fmt.Errorf("recompute %s: %w", in.Type, err)
+	}
+	var all []record.BucketCount
+	for _, c := range counts {
+		all = append(all, c...)
+	}
+	return all, nil
+}
+
+// run is one call of Run.
+type run struct {
+	*plan
+	files  *files
+	mu     sync.Mutex // held while emit runs
+	emit   func(*Block) error
+	cpu    chan struct{}
+	memory *semaphore.Weighted
+	limit  int64
+}
+
+// span deduplicates partition by partition, then aggregates slice by slice.
+func (r *run) span(ctx context.Context, s *span) ([]record.BucketCount, error) {
+	defer r.files.release(s)
+	found := make([][]record.BucketCount, len(s.parts))
+	g, gctx := errgroup.WithContext(ctx)
+	for i, p := range s.parts {
+		r.task(gctx, g, p.rows*dedupBytes, func() (err error) {
+			found[i], err = r.dedup(gctx, s, p)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	if len(s.views) == 0 {
+		return addCounts(s, found), nil
+	}
+	g, gctx = errgroup.WithContext(ctx)
+	for k := range s.slices {
+		r.task(gctx, g, s.rows*s.rowBytes/int64(s.slices), func() error { return r.aggregate(gctx, s, k) })
+	}
+	return addCounts(s, found), g.Wait()
+}
+
+// task runs work in g once a worker and the memory are free. A task never waits
+// while it holds either, so tasks cannot lock each other out.
+func (r *run) task(ctx context.Context, g *errgroup.Group, bytes int64, work func() error) {
+	bytes = min(max(bytes, 1), r.limit)
+	g.Go(func() error {
+		if err := r.memory.Acquire(ctx, bytes); err != nil {
+			return err
+		}
+		defer r.memory.Release(bytes)
+		select {
+		case r.cpu <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		defer func() { <-r.cpu }()
+		return work()
+	})
+}
+
+func addCounts(s *span, parts [][]record.BucketCount) []record.BucketCount {
+	total := make([]record.BucketCount, len(s.buckets))
+	for i, b := range s.buckets {
+		total[i].Bucket = b
+		for _, p := range parts {
+			total[i].Rows += p[i].Rows
+			total[i].Duplicates += p[i].Duplicates
+			total[i].Conflicts += p[i].Conflicts
+		}
+	}
+	return total
+}

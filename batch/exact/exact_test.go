@@ -1,0 +1,163 @@
+package exact
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"recount/schemas/record"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func some[T any](g *rapid.Generator[T]) *rapid.Generator[*T] { return rapid.Ptr(g, true) }
+
+// drawEvents draws events in position order: few ids, so that copies, conflicts and
+// chains of assigned times over neighbouring buckets are common.
+func drawEvents(t *rapid.T) (events []event) {
+	floats := rapid.SampledFrom([]float64{0, math.Copysign(0, -1), 0.5, -8, 1 << 20})
+	seq, index := int64(rapid.IntRange(1, 1000).Draw(t, "start")), int32(0)
+	for range rapid.IntRange(1, 200).Draw(t, "events") {
+		if rapid.Bool().Draw(t, "message") {
+			seq, index = seq+1, 0
+		} else {
+			index++
+		}
+		events = append(events, event{
+			tenant: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "tenant"), id: rapid.StringMatching(`[a-f][a-c]?`).Draw(t, "id"),
+			assigned: rapid.Bool().Draw(t, "assigned"), hash: rapid.Uint64Range(0, 1).Draw(t, "hash"),
+			time: rapid.Int64Range(0, 4*60*minute-1).Draw(t, "time") - 60*minute*rapid.SampledFrom([]int64{0, 0, 0, 1000}).Draw(t, "old"),
+			seq:  seq, index: index,
+			s: some(rapid.SampledFrom([]string{"", "x", "y", "z", "null"})).Draw(t, "s"), i: some(rapid.SampledFrom([]int64{-6, -5, 0, 7, math.MaxInt64, math.MinInt64})).Draw(t, "i"),
+			f: some(floats).Draw(t, "f"), b: some(rapid.Bool()).Draw(t, "b"), t: some(rapid.Int64Range(0, 5)).Draw(t, "t"),
+		})
+	}
+	return events
+}
+
+func compute(t testing.TB, cfg Config, l lake, in Input) ([]string, []record.BucketCount) {
+	t.Helper()
+	blocks := map[string][]string{}
+	counts, err := Run(context.Background(), cfg, l.open, in, func(b *Block) error {
+		for i, row := range textRows(b) {
+			key := b.View.Name + " " + record.CommitKey(0, 0, uint64(b.Times[i]))
+			blocks[key] = append(blocks[key], row)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Rows of a cell keep their order; cells may come in any.
+	var rows []string
+	keys := make([]string, 0, len(blocks))
+	for k := range blocks {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		rows = append(rows, blocks[k]...)
+	}
+	return rows, counts
+}
+
+// TestOracle compares Run with the naive definition (B2, I2, I3), and one worker that cuts
+// little with eight that cut much (B1).
+func TestOracle(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		c, events := testCatalog(), drawEvents(t)
+		l := land(events, rapid.IntRange(1, 3).Draw(t, "partitions"), rapid.IntRange(1, 80).Draw(t, "segment"), rapid.IntRange(1, 40).Draw(t, "chunk"))
+		all := l.buckets()
+		dirty := rapid.SliceOfNDistinct(rapid.SampledFrom(all), 1, len(all), rapid.ID).Draw(t, "dirty")
+		slices.Sort(dirty)
+		old := dirty[:rapid.IntRange(0, len(dirty)).Draw(t, "old")]
+		in := Input{Catalog: c, Type: "e", Objects: l.objects, Buckets: dirty, Targets: []Target{{c.Views["wide"], dirty}, {c.Views["narrow"], old}}}
+		got, counts := compute(panicking{T: t}, Config{Workers: 1, Memory: 16 << 20}, l, in)
+		cut := Config{Workers: 8, Memory: 16 << 20, span: rapid.Int64Range(1, 100).Draw(t, "span"), slice: rapid.Int64Range(1, 30).Draw(t, "slice")}
+		again, _ := compute(panicking{T: t}, cut, l, in)
+		if diff := cmp.Diff(got, again); diff != "" {
+			t.Fatalf("1 worker (-) and 8 with more cuts (+) differ: %s", diff)
+		}
+		want, wantCounts := oracle(c, events, dirty, in.Targets)
+		slices.Sort(got)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("rows (-oracle +exact): %s", diff)
+		}
+		if diff := cmp.Diff(wantCounts, counts); diff != "" {
+			t.Fatalf("counts (-oracle +exact): %s", diff)
+		}
+	})
+}
+
+// panicking lets compute fail a rapid check.
+type panicking struct {
+	testing.TB
+	T *rapid.T
+}
+
+func (p panicking) Helper()           {}
+func (p panicking) Fatal(args ...any) { p.T.Fatal(args...) }
+
+func TestErrors(t *testing.T) {
+	t.Parallel()
+	c, events := testCatalog(), manyEvents(1000)
+	l := land(events, 1, 100, 10)
+	in := Input{Catalog: c, Type: "e", Objects: l.objects, Buckets: l.buckets(), Targets: []Target{{c.Views["wide"], l.buckets()}}}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	fail := errors.New("full")
+	if _, err := Run(ctx, DefaultConfig(), l.open, in, func(*Block) error { return fail }); !errors.Is(err, fail) {
+		t.Errorf("emit's error is lost: %v", err)
+	}
+	short := l.files[l.objects[3].Key]
+	short.rows = short.rows[:50]
+	gone := lake{files: map[string]memFile{}}
+	if _, err := Run(ctx, DefaultConfig(), gone.open, in, nil); err == nil || !strings.Contains(err.Error(), "data/e/p0-") {
+		t.Errorf("a missing object must be named: %v", err)
+	}
+	stop()
+	if _, err := Run(ctx, DefaultConfig(), l.open, in, func(*Block) error { return nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	if err := (Config{}).Validate(); err == nil || !strings.Contains(err.Error(), "batch.memory") {
+		t.Errorf("validate: %v", err)
+	}
+}
+
+// TestOpensOnce holds B3: each object is opened and closed exactly once.
+func TestOpensOnce(t *testing.T) {
+	t.Parallel()
+	c, l := testCatalog(), land(manyEvents(3000), 2, 100, 50)
+	var opened, closed atomic.Int64
+	open := func(ctx context.Context, o record.Object) (File, error) {
+		opened.Add(1)
+		f, err := l.open(ctx, o)
+		return counted{f, &closed}, err
+	}
+	in := Input{Catalog: c, Type: "e", Objects: l.objects, Buckets: l.buckets(), Targets: []Target{{c.Views["wide"], l.buckets()[1:]}}}
+	if _, err := Run(context.Background(), DefaultConfig(), open, in, func(*Block) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if n := int64(len(l.objects)); opened.Load() != n || closed.Load() != n {
+		t.Errorf("%d objects: opened %d times, closed %d times", n, opened.Load(), closed.Load())
+	}
+}
+
+type counted struct {
+	File
+	closed *atomic.Int64
+}
+
+func (c counted) Close() error {
+	c.closed.Add(1)
+	return c.File.Close()
+}

@@ -1,0 +1,70 @@
+package exact
+
+import (
+	"context"
+	"sync"
+)
+
+// files opens each object at most once a run and closes it behind the last span that reads it (B3).
+type files struct {
+	open  Open
+	plan  *plan
+	slots []slot
+}
+
+type slot struct {
+	mu    sync.Mutex
+	file  File
+	spans int // that still need it
+}
+
+func newFiles(open Open, p *plan) *files {
+	f := &files{open: open, plan: p, slots: make([]slot, len(p.objects))}
+	for _, s := range p.spans {
+		for _, o := range s.objects {
+			f.slots[o].spans++
+		}
+	}
+	return f
+}
+
+// get returns the open object. The caller's span must not have been released.
+func (f *files) get(ctx context.Context, object int) (File, error) {
+	s := &f.slots[object]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.file == nil {
+		file, err := f.open(ctx, f.plan.objects[object].Object)
+		if err != nil {
+			return nil, err
+		}
+		s.file = file
+	}
+	return s.file, nil
+}
+
+// release ends a span's use of its objects. Closing a file that was only read cannot lose anything.
+func (f *files) release(sp *span) {
+	for _, o := range sp.objects {
+		s := &f.slots[o]
+		s.mu.Lock()
+		if s.spans--; s.spans == 0 {
+			s.close()
+		}
+		s.mu.Unlock()
+	}
+}
+
+// closeAll closes what a failed run left open.
+func (f *files) closeAll() {
+	for i := range f.slots {
+		f.slots[i].close()
+	}
+}
+
+func (s *slot) close() {
+	if s.file != nil {
+		_ = s.file.Close()
+		s.file = nil
+	}
+}

@@ -1,0 +1,172 @@
+package exact
+
+import (
+	"math/bits"
+	"slices"
+)
+
+// groups numbers the groups of one view in one task: a group is a cell, a tenant
+// and the view's dimensions, each by code. The table is open-addressing over flat
+// codes; nothing is allocated for a row.
+type groups struct {
+	width  int      // codes of a group
+	codes  []uint32 // width for each group
+	hashes []uint64 // of each group, for growing
+	slots  []uint64 // upper half of the hash, group + 1; 0 is empty
+	events []uint64 // rows of each group
+	hash   []uint64 // of the rows of the current chunk
+	of     []int32  // group of each row of the current chunk, -1 where it is dropped
+}
+
+const (
+	multiplier = 0x9E3779B97F4A7C15
+	minSlots   = 1 << 10
+)
+
+// assign finds or makes the group of every kept row, from the codes of its columns.
+func (g *groups) assign(columns [][]uint32, keep []bool) {
+	g.width = len(columns)
+	g.hash, g.of = sized(g.hash, len(keep)), sized(g.of, len(keep))
+	clear(g.hash)
+	for _, codes := range columns {
+		for i, c := range codes[:len(g.hash)] {
+			h := (g.hash[i] ^ uint64(c)) * multiplier
+			g.hash[i] = h ^ h>>32
+		}
+	}
+	for i, k := range keep {
+		g.of[i] = -1
+		if !k {
+			continue
+		}
+		group := g.find(columns, i)
+		g.of[i] = int32(group)
+		g.events[group]++
+	}
+}
+
+func (g *groups) find(columns [][]uint32, row int) int {
+	if 2*len(g.events) >= len(g.slots) {
+		g.grow()
+	}
+	h := g.hash[row] * multiplier
+	mask := uint64(len(g.slots) - 1)
+	for i := h >> 32 & mask; ; i = (i + 1) & mask {
+		e := g.slots[i]
+		if e == 0 {
+			g.slots[i] = h&^0xffffffff | uint64(len(g.events)+1)
+			for _, codes := range columns {
+				g.codes = append(g.codes, codes[row])
+			}
+			g.hashes, g.events = append(g.hashes, h), append(g.events, 0)
+			return len(g.events) - 1
+		}
+		if e>>32 == h>>32 && g.is(int(uint32(e)-1), columns, row) {
+			return int(uint32(e) - 1)
+		}
+	}
+}
+
+func (g *groups) is(group int, columns [][]uint32, row int) bool {
+	codes := g.codes[group*g.width:]
+	for j, col := range columns {
+		if codes[j] != col[row] {
+			return false
+		}
+	}
+	return true
+}
+
+func (g *groups) grow() {
+	g.slots = make([]uint64, max(2*len(g.slots), minSlots))
+	mask := uint64(len(g.slots) - 1)
+	for group, h := range g.hashes {
+		i := h >> 32 & mask
+		for g.slots[i] != 0 {
+			i = (i + 1) & mask
+		}
+		g.slots[i] = h&^0xffffffff | uint64(group+1)
+	}
+}
+
+// ordered returns the groups by their first code, the cell, and by first appearance within one.
+func (g *groups) ordered() []int32 {
+	keys := make([]uint64, len(g.events))
+	for i := range keys {
+		keys[i] = uint64(g.codes[i*g.width])<<32 | uint64(i)
+	}
+	slices.Sort(keys)
+	order := make([]int32, len(keys))
+	for i, k := range keys {
+		order[i] = int32(uint32(k))
+	}
+	return order
+}
+
+// pairs is a set of (group, value hash): the distinct values of every group.
+type pairs struct {
+	slots  []uint32 // entry + 1; 0 is empty
+	hashes []uint64
+	groups []int32
+}
+
+func (p *pairs) add(group int32, hash uint64) {
+	if 2*len(p.hashes) >= len(p.slots) {
+		p.grow()
+	}
+	mask := uint64(len(p.slots) - 1)
+	for i := p.at(group, hash) & mask; ; i = (i + 1) & mask {
+		e := p.slots[i]
+		if e == 0 {
+			p.hashes, p.groups = append(p.hashes, hash), append(p.groups, group)
+			p.slots[i] = uint32(len(p.hashes))
+			return
+		}
+		if p.hashes[e-1] == hash && p.groups[e-1] == group {
+			return
+		}
+	}
+}
+
+func (p *pairs) at(group int32, hash uint64) uint64 {
+	hi, lo := bits.Mul64(hash^uint64(group)*multiplier, multiplier)
+	return hi ^ lo
+}
+
+func (p *pairs) grow() {
+	p.slots = make([]uint32, max(2*len(p.slots), minSlots))
+	mask := uint64(len(p.slots) - 1)
+	for e := range p.hashes {
+		i := p.at(p.groups[e], p.hashes[e]) & mask
+		for p.slots[i] != 0 {
+			i = (i + 1) & mask
+		}
+		p.slots[i] = uint32(e + 1)
+	}
+}
+
+// byGroup returns the hashes of every group in the order given, ascending, and
+// where each group's begin; the last entry of starts is their number.
+func (p *pairs) byGroup(order []int32) (hashes []uint64, starts []int) {
+	rank := make([]int, len(order))
+	for r, g := range order {
+		rank[g] = r
+	}
+	starts = make([]int, len(order)+1)
+	for _, g := range p.groups {
+		starts[rank[g]+1]++
+	}
+	for r := range order {
+		starts[r+1] += starts[r]
+	}
+	hashes = make([]uint64, len(p.hashes))
+	next := slices.Clone(starts)
+	for e, g := range p.groups {
+		hashes[next[rank[g]]] = p.hashes[e]
+		next[rank[g]]++
+	}
+	for r := range order {
+		slices.Sort(hashes[starts[r]:starts[r+1]])
+	}
+	return hashes, starts
+}

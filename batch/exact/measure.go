@@ -1,0 +1,176 @@
+package exact
+
+import (
+	"fmt"
+	"math/bits"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"recount/schemas/catalog"
+	"recount/schemas/distinct"
+)
+
+// accumulator keeps one measure of every group. Its columns become a Measure's.
+type accumulator struct {
+	measure catalog.Measure
+	typ     catalog.FieldType
+	n       []uint64 // non-null values
+	hi      []int64  // 128-bit sum, two's complement
+	lo      []uint64
+	ints    []int64 // min, max
+	floats  []float64
+	pairs   pairs
+	hashes  hasher
+}
+
+// add accounts for the chunk's rows. of gives each row's group, below groups, or -1. A nil column is null.
+func (a *accumulator) add(col arrow.Array, of []int32, groups int) error {
+	if a.measure.Kind == catalog.Count {
+		return nil // It is the group's events.
+	}
+	a.n = grown(a.n, groups)
+	var fits bool
+	switch a.measure.Kind {
+	case catalog.Sum, catalog.Avg:
+		fits = a.addSum(col, of, groups)
+	case catalog.Min:
+		fits = a.addExtreme(col, of, groups, true)
+	case catalog.Max:
+		fits = a.addExtreme(col, of, groups, false)
+	case catalog.Distinct:
+		return a.addDistinct(col, of)
+	}
+	if !fits && col != nil {
+		return fmt.Errorf("column %s is %s, declared %s", a.measure.Field, col.DataType(), a.typ)
+	}
+	return nil
+}
+
+func (a *accumulator) addSum(col arrow.Array, of []int32, groups int) bool {
+	if a.typ == catalog.Float64 {
+		a.floats = grown(a.floats, groups)
+		c, ok := col.(*array.Float64)
+		if ok {
+			values := c.Float64Values()
+			a.each(c, of, func(g int32, i int) { a.floats[g] += values[i] })
+		}
+		return ok
+	}
+	a.hi, a.lo = grown(a.hi, groups), grown(a.lo, groups)
+	c, ok := col.(*array.Int64)
+	if ok {
+		values := c.Int64Values()
+		a.each(c, of, func(g int32, i int) {
+			var carry uint64
+			a.lo[g], carry = bits.Add64(a.lo[g], uint64(values[i]), 0)
+			a.hi[g] += values[i]>>63 + int64(carry)
+		})
+	}
+	return ok
+}
+
+func (a *accumulator) addExtreme(col arrow.Array, of []int32, groups int, least bool) bool {
+	if a.typ == catalog.Float64 {
+		a.floats = grown(a.floats, groups)
+		c, ok := col.(*array.Float64)
+		if ok {
+			extreme(a, c, of, a.floats, c.Value, least)
+		}
+		return ok
+	}
+	a.ints = grown(a.ints, groups)
+	switch c := col.(type) {
+	case *array.Int64:
+		extreme(a, c, of, a.ints, c.Value, least)
+	case *array.Timestamp:
+		extreme(a, c, of, a.ints, func(i int) int64 { return int64(c.Value(i)) }, least)
+	default:
+		return false
+	}
+	return true
+}
+
+func extreme[T int64 | float64](a *accumulator, col arrow.Array, of []int32, best []T, at func(int) T, least bool) {
+	a.each(col, of, func(g int32, i int) {
+		if v := at(i); a.n[g] == 1 || v != best[g] && (v < best[g]) == least {
+			best[g] = v
+		}
+	})
+}
+
+// each calls fn with the group of every row that has one and a value, after counting it.
+func (a *accumulator) each(col arrow.Array, of []int32, fn func(group int32, row int)) {
+	nulls := col.NullN() > 0
+	for i, g := range of {
+		if g < 0 || nulls && col.IsNull(i) {
+			continue
+		}
+		a.n[g]++
+		fn(g, i)
+	}
+}
+
+func (a *accumulator) addDistinct(col arrow.Array, of []int32) error {
+	if col == nil {
+		return nil
+	}
+	at, err := a.hashes.of(col)
+	if err != nil {
+		return fmt.Errorf("column %s: %w", a.measure.Field, err)
+	}
+	a.each(col, of, func(g int32, i int) { a.pairs.add(g, at(i)) })
+	return nil
+}
+
+// hasher hashes the values of a column, those of a dictionary once per dictionary.
+type hasher struct {
+	dict   arrow.ArrayData
+	known  []bool
+	hashes []uint64
+}
+
+func (h *hasher) of(col arrow.Array) (func(row int) uint64, error) {
+	switch c := col.(type) {
+	case *array.Dictionary:
+		return h.dictionary(c)
+	case *array.String:
+		return func(i int) uint64 { return distinct.HashString(c.Value(i)) }, nil
+	case *array.Int64:
+		return func(i int) uint64 { return distinct.HashInt64(c.Value(i)) }, nil
+	case *array.Timestamp:
+		return func(i int) uint64 { return distinct.HashInt64(int64(c.Value(i))) }, nil
+	case *array.Float64:
+		return func(i int) uint64 { return distinct.HashFloat64(c.Value(i)) }, nil
+	case *array.Boolean:
+		return func(i int) uint64 { return distinct.HashInt64(boolInt(c.Value(i))) }, nil
+	}
+	return nil, fmt.Errorf("%s cannot be counted", col.DataType())
+}
+
+func (h *hasher) dictionary(c *array.Dictionary) (func(row int) uint64, error) {
+	index, ok1 := c.Indices().(*array.Int32)
+	values, ok2 := c.Dictionary().(*array.String)
+	if !ok1 || !ok2 {
+		return nil, fmt.Errorf("%s; a dictionary must be int32 over string", c.DataType())
+	}
+	if h.dict != values.Data() {
+		h.dict, h.known, h.hashes = values.Data(), sized(h.known, values.Len()), sized(h.hashes, values.Len())
+		clear(h.known)
+	}
+	return func(i int) uint64 {
+		d := index.Value(i)
+		if !h.known[d] {
+			h.known[d], h.hashes[d] = true, distinct.HashString(values.Value(int(d)))
+		}
+		return h.hashes[d]
+	}, nil
+}
+
+// grown returns s with at least n entries, the new ones zero.
+func grown[T any](s []T, n int) []T {
+	if n > len(s) {
+		s = append(s, make([]T, n-len(s))...)
+	}
+	return s
+}

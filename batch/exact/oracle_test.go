@@ -1,0 +1,219 @@
+package exact
+
+import (
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"time"
+
+	"recount/schemas/catalog"
+	"recount/schemas/distinct"
+	"recount/schemas/record"
+	"recount/schemas/window"
+)
+
+// oracle is the definition written down naively: B2 and I3 by maps of events, one
+// group after another. It returns rows as text, sorted, and the counts.
+func oracle(c *catalog.Catalog, events []event, buckets []int64, targets []Target) (rows []string, counts []record.BucketCount) {
+	type place struct {
+		id     string
+		bucket int64
+	}
+	at := func(e event) place { return place{e.tenant + "/" + e.id, window.Floor(e.time, time.Hour)} }
+	before := func(a, b event) bool { return a.seq < b.seq || a.seq == b.seq && a.index < b.index }
+	first, firstAssigned := map[place]event{}, map[place]event{}
+	for _, e := range events {
+		if w, ok := first[at(e)]; !ok || before(e, w) {
+			first[at(e)] = e
+		}
+		if w, ok := firstAssigned[at(e)]; e.assigned && (!ok || before(e, w)) {
+			firstAssigned[at(e)] = e
+		}
+	}
+	kept := map[int64][]event{}
+	for _, b := range buckets {
+		n := record.BucketCount{Bucket: b}
+		for _, e := range events {
+			if at(e).bucket != b {
+				continue
+			}
+			n.Rows++
+			w := first[at(e)]
+			copyOf := e.seq != w.seq || e.index != w.index
+			if prev, ok := firstAssigned[place{at(e).id, b - time.Hour.Microseconds()}]; !copyOf && ok && e.assigned {
+				copyOf, w = true, prev
+			}
+			if !copyOf {
+				kept[b] = append(kept[b], e)
+				continue
+			}
+			n.Duplicates++
+			n.Conflicts += boolInt(w.hash != e.hash)
+		}
+		counts = append(counts, n)
+	}
+	for _, t := range targets {
+		for _, b := range t.Buckets {
+			rows = append(rows, naive(c, t.View, b, kept[b])...)
+		}
+	}
+	slices.Sort(rows)
+	return rows, counts
+}
+
+func naive(c *catalog.Catalog, v *catalog.View, bucket int64, events []event) (rows []string) {
+	groups := map[string][]event{}
+	for _, e := range events {
+		if v.Name == "narrow" && (e.s != nil && (*e.s == "x" || *e.s == "y") || e.i == nil || *e.i < -5) {
+			continue
+		}
+		key := fmt.Sprintf("%s %d %d %q", v.Name, bucket, window.Floor(e.time, v.Cell), e.tenant)
+		for _, d := range v.Dimensions {
+			key += " " + text(field(e, d))
+		}
+		groups[key] = append(groups[key], e)
+	}
+	for key, list := range groups {
+		row := fmt.Sprintf("%s %d", key, len(list))
+		for _, m := range v.Measures {
+			row += " " + naiveMeasure(m, list)
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func field(e event, name string) any {
+	switch {
+	case name == "s" && e.s != nil:
+		return *e.s
+	case name == "i" && e.i != nil:
+		return *e.i
+	case name == "f" && e.f != nil:
+		return *e.f
+	case name == "b" && e.b != nil:
+		return *e.b
+	case name == "t" && e.t != nil:
+		return *e.t
+	}
+	return nil
+}
+
+func text(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "null"
+	case bool:
+		return fmt.Sprint(boolInt(v))
+	case string:
+		return fmt.Sprintf("%q", v)
+	}
+	return fmt.Sprint(v)
+}
+
+// naiveMeasure uses floats that add without rounding, so the order of the oracle does not matter.
+func naiveMeasure(m catalog.Measure, events []event) string {
+	var values []any
+	for _, e := range events {
+		if v := field(e, m.Field); v != nil {
+			values = append(values, v)
+		}
+	}
+	switch m.Kind {
+	case catalog.Count:
+		return "count"
+	case catalog.Distinct:
+		return naiveDistinct(values)
+	case catalog.Min, catalog.Max:
+		if len(values) == 0 {
+			return "n0"
+		}
+		best := slices.MaxFunc(values, func(a, b any) int { return int(sign(m.Kind == catalog.Max) * compareAny(a, b)) })
+		if f, ok := best.(float64); ok {
+			best = f + 0 // Which of 0 and -0 is met first is a matter of order.
+		}
+		return fmt.Sprintf("n%d %v", len(values), best)
+	}
+	sum, float := new(big.Int), 0.0
+	for _, v := range values {
+		if i, ok := v.(int64); ok {
+			sum.Add(sum, big.NewInt(i))
+		} else {
+			float += v.(float64)
+		}
+	}
+	if m.Field == "f" {
+		return fmt.Sprintf("n%d %v", len(values), float)
+	}
+	return fmt.Sprintf("n%d %v", len(values), sum)
+}
+
+func naiveDistinct(values []any) string {
+	var hashes []uint64
+	for _, v := range values {
+		switch v := v.(type) {
+		case string:
+			hashes = append(hashes, distinct.HashString(v))
+		case float64:
+			hashes = append(hashes, distinct.HashFloat64(v))
+		case int64:
+			hashes = append(hashes, distinct.HashInt64(v))
+		case bool:
+			hashes = append(hashes, distinct.HashInt64(boolInt(v)))
+		}
+	}
+	slices.Sort(hashes)
+	return fmt.Sprint(slices.Compact(hashes))
+}
+
+func sign(positive bool) float64 { return float64(2*boolInt(positive) - 1) }
+
+func compareAny(a, b any) float64 {
+	if x, ok := a.(int64); ok {
+		return sign(x > b.(int64)) * float64(boolInt(x != b.(int64)))
+	}
+	return sign(a.(float64) > b.(float64)) * float64(boolInt(a != b))
+}
+
+// textRows are the block's rows as the oracle writes them.
+func textRows(b *Block) (rows []string) {
+	for r := range b.Rows() {
+		var s strings.Builder
+		fmt.Fprintf(&s, "%s %d %d %q", b.View.Name, b.Buckets[r], b.Times[r], b.Tenants[r])
+		for _, d := range b.Dims {
+			switch {
+			case d.IsNull(r):
+				s.WriteString(" null")
+			case d.Type == catalog.String:
+				fmt.Fprintf(&s, " %q", d.Strings[r])
+			default:
+				fmt.Fprintf(&s, " %d", d.Ints[r])
+			}
+		}
+		fmt.Fprintf(&s, " %d", b.Events[r])
+		for i := range b.Measures {
+			s.WriteString(" " + textMeasure(&b.Measures[i], r))
+		}
+		rows = append(rows, s.String())
+	}
+	return rows
+}
+
+func textMeasure(m *Measure, r int) string {
+	float := m.Type == catalog.Float64
+	switch {
+	case m.Kind == catalog.Count:
+		return "count"
+	case m.Kind == catalog.Distinct:
+		return fmt.Sprint(m.Hashes[m.Starts[r]:m.Starts[r+1]])
+	case (m.Kind == catalog.Min || m.Kind == catalog.Max) && m.N[r] == 0:
+		return "n0"
+	case float:
+		return fmt.Sprintf("n%d %v", m.N[r], m.Floats[r]+0)
+	case m.Kind == catalog.Min || m.Kind == catalog.Max:
+		return fmt.Sprintf("n%d %v", m.N[r], m.Ints[r])
+	}
+	sum := new(big.Int).Lsh(big.NewInt(m.Hi[r]), 64)
+	return fmt.Sprintf("n%d %v", m.N[r], sum.Add(sum, new(big.Int).SetUint64(m.Lo[r])))
+}

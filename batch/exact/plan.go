@@ -1,0 +1,204 @@
+package exact
+
+import (
+	"cmp"
+	"slices"
+
+	"recount/schemas/catalog"
+)
+
+// Estimates and sizes. They steer the cutting of work only; no result depends on them.
+const (
+	dedupBytes = 64      // of a row while duplicates are looked for: key, hash, position, two table slots
+	maxSpan    = 4 << 20 // rows of a span of several buckets
+	sliceRows  = 512 << 10
+	maxSlices  = 256
+	// A cell is at least a second, so a span of 2^31 seconds numbers its cells in 32 bits.
+	maxWidth = int64(1<<31) * 1_000_000
+)
+
+// piece is the rows [from, to) of one object that lie in one bucket.
+type piece struct {
+	object   int // index in plan.objects
+	bucket   int64
+	from, to int64
+	assigned int64
+	before   bool    // of a bucket that is read for its assigned keys only (I3)
+	offset   int64   // of the first row in its part's flat arrays
+	cuts     []int64 // file row at which each slice begins, then to; nil in a span of one slice
+}
+
+// part is what a span needs of one partition, in the order of segment and file.
+type part struct {
+	pieces []*piece
+	rows   int64
+	drop   []bool // set by dedup: the row is a duplicate
+}
+
+// span is a run of buckets that are worked together (B3).
+type span struct {
+	buckets  []int64
+	views    []*catalog.View
+	columns  []string
+	parts    []*part
+	objects  []int // used, each once
+	rows     int64
+	rowBytes int64 // estimate of a row while it is aggregated
+	slices   int
+	width    int64 // of a slice in microseconds
+}
+
+// plan is the cutting of an input into spans.
+type plan struct {
+	cfg     Config
+	in      Input
+	objects []Object // by partition, then start
+	width   int64    // of a bucket in microseconds
+	spans   []span
+}
+
+func newPlan(cfg Config, in Input) *plan {
+	p := &plan{cfg: cfg, in: in, objects: slices.Clone(in.Objects), width: in.Catalog.Bucket.Microseconds()}
+	slices.SortStableFunc(p.objects, func(a, b Object) int {
+		return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Start, b.Start))
+	})
+	pieces := p.index()
+	var total int64
+	for _, b := range in.Buckets {
+		total += rowsOf(pieces[b])
+	}
+	// Four spans a worker even out; more would only repeat the cost of starting one.
+	target := cmp.Or(cfg.span, min(max(total/int64(4*cfg.Workers), 64<<10), maxSpan))
+	cursors := make([]int, len(in.Targets))
+	for i := 0; i < len(in.Buckets); {
+		s := span{views: p.viewsAt(cursors, in.Buckets[i])}
+		s.rowBytes = rowBytes(s.views)
+		most := max(min(target, cfg.Memory/int64(cfg.Workers)/(s.rowBytes+dedupBytes)), 1)
+		for ; i < len(in.Buckets); i++ {
+			n := rowsOf(pieces[in.Buckets[i]])
+			if len(s.buckets) > 0 && (s.rows+n > most || in.Buckets[i]-s.buckets[0] > maxWidth || !slices.Equal(s.views, p.viewsAt(cursors, in.Buckets[i]))) {
+				break
+			}
+			s.buckets = append(s.buckets, in.Buckets[i])
+			s.rows += n
+		}
+		p.fill(&s, pieces)
+		p.spans = append(p.spans, s)
+	}
+	return p
+}
+
+func rowsOf(pieces []piece) (n int64) {
+	for _, x := range pieces {
+		n += x.to - x.from
+	}
+	return n
+}
+
+// index finds the pieces of every wanted bucket and of the buckets before them, in visiting order.
+func (p *plan) index() map[int64][]piece {
+	pieces := make(map[int64][]piece, len(p.in.Buckets))
+	for _, b := range p.in.Buckets {
+		pieces[b] = nil
+		if _, ok := pieces[b-p.width]; !ok {
+			pieces[b-p.width] = nil
+		}
+	}
+	for i, o := range p.objects {
+		var row int64
+		for _, run := range o.Buckets {
+			if list, ok := pieces[run.Bucket]; ok {
+				pieces[run.Bucket] = append(list, piece{object: i, bucket: run.Bucket, from: row, to: row + run.Rows, assigned: run.Assigned})
+			}
+			row += run.Rows
+		}
+	}
+	return pieces
+}
+
+// viewsAt returns the views that want the bucket. Buckets must be asked for in
+// ascending order: cursors remember each target's place.
+func (p *plan) viewsAt(cursors []int, bucket int64) (views []*catalog.View) {
+	for i, t := range p.in.Targets {
+		for cursors[i] < len(t.Buckets) && t.Buckets[cursors[i]] < bucket {
+			cursors[i]++
+		}
+		if cursors[i] < len(t.Buckets) && t.Buckets[cursors[i]] == bucket {
+			views = append(views, t.View)
+		}
+	}
+	return views
+}
+
+// fill gives the span its pieces by partition, with the buckets before its own
+// where both hold events with assigned times (I3), and cuts it into slices.
+func (p *plan) fill(s *span, pieces map[int64][]piece) {
+	var use []*piece
+	seen := map[int64]bool{}
+	add := func(bucket int64, before bool) {
+		for i := range pieces[bucket] {
+			x := pieces[bucket][i] // A copy: another span may read the same bucket before its own.
+			x.before = before
+			use = append(use, &x)
+		}
+		seen[bucket] = true
+	}
+	for _, b := range s.buckets {
+		if before := b - p.width; !seen[before] && assigned(pieces[b]) && assigned(pieces[before]) {
+			add(before, true)
+		}
+		add(b, false)
+	}
+	slices.SortStableFunc(use, func(a, b *piece) int { return cmp.Or(cmp.Compare(a.object, b.object), cmp.Compare(a.from, b.from)) })
+	for i, x := range use {
+		if i == 0 || p.objects[use[i-1].object].Partition != p.objects[x.object].Partition {
+			s.parts = append(s.parts, &part{})
+		}
+		if i == 0 || use[i-1].object != x.object {
+			s.objects = append(s.objects, x.object)
+		}
+		t := s.parts[len(s.parts)-1]
+		x.offset = t.rows
+		t.rows += x.to - x.from
+		t.pieces = append(t.pieces, x)
+	}
+	s.columns = columnsOf(s.views)
+	s.slices, s.width = p.slice(s)
+}
+
+func assigned(pieces []piece) bool {
+	return slices.ContainsFunc(pieces, func(x piece) bool { return x.assigned > 0 })
+}
+
+// slice cuts the span of one large bucket at multiples of every view's cell, so
+// that all cores work on it and none holds all its groups.
+func (p *plan) slice(s *span) (n int, width int64) {
+	rows := cmp.Or(p.cfg.slice, sliceRows)
+	if len(s.buckets) > 1 || s.rows <= rows || len(s.views) == 0 {
+		return 1, p.width
+	}
+	unit := int64(1)
+	for _, v := range s.views {
+		unit = lcm(unit, v.Cell.Microseconds())
+	}
+	want := min(s.rows/rows+1, maxSlices)
+	cells := p.width / unit
+	width = (cells + want - 1) / want * unit
+	return int((p.width + width - 1) / width), width
+}
+
+func lcm(a, b int64) int64 {
+	x, y := a, b
+	for y != 0 {
+		x, y = y, x%y
+	}
+	return a / x * b
+}
+
+// rowBytes estimates what a row costs the aggregation when every row is a group of its own.
+func rowBytes(views []*catalog.View) (n int64) {
+	for _, v := range views {
+		n += 64 + 8*int64(len(v.Dimensions)) + 48*int64(len(v.Measures))
+	}
+	return n
+}

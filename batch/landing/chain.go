@@ -1,0 +1,109 @@
+package landing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"recount/batch/lake"
+	"recount/schemas/record"
+)
+
+// CommitLog keeps create-only records. lake.CommitLog and lake.DirCommitLog are two.
+type CommitLog interface {
+	// Create puts body under key if there is nothing yet: Created if the very bytes of body
+	// are in place, Exists with what is there instead, Unknown with an error.
+	Create(ctx context.Context, key string, body []byte) (record.Outcome, []byte, error)
+	// Get returns a record. The error wraps lake.ErrNotFound if there is none.
+	Get(ctx context.Context, key string) ([]byte, error)
+	// List returns the keys below prefix in byte order.
+	List(ctx context.Context, prefix string) ([]string, error)
+}
+
+const (
+	parallelGets = 32
+	windowGets   = 256 // records held before they are appended, so at most that many bodies wait
+)
+
+// LoadChain reads a partition's commit chain from its first record. A chain that has not
+// begun is no error. A record that is missing although later ones of its epoch exist, or
+// that does not continue the chain, wraps record.ErrInvalid (V1).
+func LoadChain(ctx context.Context, log CommitLog, partition int) (*record.Chain, error) {
+	c := record.NewChain(partition)
+	for {
+		epoch := c.Head.Epoch
+		last, err := loadEpoch(ctx, log, c)
+		if err == nil {
+			err = Extend(ctx, log, c)
+		}
+		if err == nil && c.Head.Epoch == epoch && last >= c.NextKey() {
+			err = fmt.Errorf("%w: %s is missing and the later %s exists: restore it from a copy of the object store", record.ErrInvalid, c.NextKey(), last)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("load the commit chain of partition %d: %w", partition, err)
+		}
+		if c.Head.Epoch == epoch {
+			return c, nil
+		}
+	}
+}
+
+// loadEpoch appends the listed records of the head's epoch, fetched several at a time,
+// and returns the last listed key. What the list does not show Extend finds.
+func loadEpoch(ctx context.Context, log CommitLog, c *record.Chain) (last string, err error) {
+	keys, err := log.List(ctx, record.CommitPrefix(c.Head.Epoch, c.Partition))
+	if err != nil || len(keys) == 0 {
+		return "", err
+	}
+	last = keys[len(keys)-1]
+	for len(keys) > 0 {
+		window := keys[:min(len(keys), windowGets)]
+		keys = keys[len(window):]
+		raws, err := getAll(ctx, log, window)
+		if err != nil {
+			return "", err
+		}
+		for i, key := range window {
+			if key != c.NextKey() {
+				return last, nil
+			}
+			if _, err := c.Extend(raws[i]); err != nil {
+				return "", err
+			}
+		}
+	}
+	return last, nil
+}
+
+// getAll returns the bodies of the keys in their order.
+func getAll(ctx context.Context, log CommitLog, keys []string) ([][]byte, error) {
+	raws := make([][]byte, len(keys))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallelGets)
+	for i, key := range keys {
+		g.Go(func() (err error) {
+			raws[i], err = log.Get(ctx, key)
+			return err
+		})
+	}
+	return raws, g.Wait()
+}
+
+// Extend reads the chain on from where it is, one record after the other, until there is
+// no next one. After an error the chain is whole up to the records read before it.
+func Extend(ctx context.Context, log CommitLog, c *record.Chain) error {
+	for {
+		raw, err := log.Get(ctx, c.NextKey())
+		if errors.Is(err, lake.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read commit record: %w", err)
+		}
+		if _, err := c.Extend(raw); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,140 @@
+package landing
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"recount/schemas/eventbatch"
+	"recount/schemas/position"
+	"recount/schemas/record"
+)
+
+var (
+	// ErrTrimmed is wrapped by a Source whose log begins above the wanted message (C6).
+	ErrTrimmed = errors.New("the log is trimmed above the wanted message")
+	// ErrGap is wrapped by a Source whose log lacks the wanted message although it is, or
+	// was, beyond it (C7).
+	ErrGap = errors.New("the log has a gap")
+)
+
+// Source is the log.
+type Source interface {
+	// Read opens a reader whose first message is from.
+	Read(ctx context.Context, partition int, from uint64) (Reader, error)
+	// Heartbeat appends a message without events, which ends an idle segment (C1).
+	Heartbeat(ctx context.Context, partition int) error
+}
+
+// Reader hands out the messages of one partition in order. Next may be called again
+// after its context ended. Errors that wrap neither ErrTrimmed nor ErrGap are waited out.
+type Reader interface {
+	Next(ctx context.Context) (eventbatch.Message, error)
+	Close()
+}
+
+// Objects keeps the Parquet objects. lake.Store is one.
+type Objects interface {
+	// Put stores the body durably. After an error the object may or may not be there.
+	Put(ctx context.Context, key string, body io.ReaderAt, size int64) error
+	// Get returns a whole object.
+	Get(ctx context.Context, key string) ([]byte, error)
+}
+
+// Config is what a Lander can be given. The zero value works.
+type Config struct {
+	Logger     *slog.Logger // nil discards
+	Registerer prometheus.Registerer
+	Now        func() time.Time // nil is time.Now
+	Attempt    func() string    // a new name at every call, unique for ever; nil is crypto/rand.Text
+	// OnCommit is called after a partition's head moved, from the partition's goroutine: it
+	// must return at once.
+	OnCommit func(partition int)
+}
+
+// Lander lands partitions. Run does the work; the other methods may be called at any time.
+type Lander struct {
+	partitions []*partition
+}
+
+// StoppedError says that a partition has stopped and needs an operator (C7): an event that
+// was acknowledged cannot be read, or the chain is not what it was. Err says which.
+type StoppedError struct {
+	Partition int
+	At        position.Offset // the chain head
+	Err       error
+}
+
+func (e *StoppedError) Error() string {
+	return fmt.Sprintf("landing of partition %d stopped at epoch %d, sequence %d: %v", e.Partition, e.At.Epoch, e.At.Seq, e.Err)
+}
+
+func (e *StoppedError) Unwrap() error { return e.Err }
+
+// New returns a lander of the chains' partitions. The chains must have begun (Begin); the
+// lander works on copies.
+func New(cfg Config, chains []*record.Chain, src Source, log CommitLog, objects Objects) (*Lander, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Attempt == nil {
+		cfg.Attempt = rand.Text
+	}
+	if cfg.OnCommit == nil {
+		cfg.OnCommit = func(int) {}
+	}
+	m, err := newMetrics(cfg.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("register landing metrics: %w", err)
+	}
+	l := &Lander{}
+	for _, c := range chains {
+		if !c.Begun() {
+			return nil, fmt.Errorf("land partition %d: its chain has no first record: call Begin", c.Partition)
+		}
+		l.partitions = append(l.partitions, newPartition(cfg, m, snapshot(c), src, log, objects))
+	}
+	return l, nil
+}
+
+// Run lands until ctx ends, and then returns nil. A partition that has to stop does not
+// stop the others; Run returns when all have, with a *StoppedError of each.
+func (l *Lander) Run(ctx context.Context) error {
+	errs := make([]error, len(l.partitions))
+	var wg sync.WaitGroup
+	for i, p := range l.partitions {
+		wg.Go(func() { errs[i] = p.run(ctx) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// Heads returns the chain heads, in the order of the chains given to New.
+func (l *Lander) Heads() []position.Offset {
+	heads := make([]position.Offset, len(l.partitions))
+	for i, p := range l.partitions {
+		heads[i] = p.seen.Load().Head
+	}
+	return heads
+}
+
+// Chains returns the chains as they are, in the order given to New. They share their
+// records with the lander's and never change; extending one copies it.
+func (l *Lander) Chains() []*record.Chain {
+	chains := make([]*record.Chain, len(l.partitions))
+	for i, p := range l.partitions {
+		c := *p.seen.Load()
+		chains[i] = &c
+	}
+	return chains
+}

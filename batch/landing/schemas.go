@@ -1,0 +1,78 @@
+package landing
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"recount/schemas/catalog"
+	"recount/schemas/record"
+)
+
+const schemaPrefix = "schema/"
+
+// maxSchema is the largest stored event type in bytes.
+const maxSchema = 1 << 20
+
+// schemaKey is the key of the document of an event type as objects hold it.
+func schemaKey(e *catalog.EventType) string {
+	return fmt.Sprintf("%stype=%s/%s.json", schemaPrefix, e.Name, e.SchemaID())
+}
+
+// createSchema stores the event type before a record names its id. Equal types have
+// equal documents, so two writers of one key agree.
+func createSchema(ctx context.Context, log CommitLog, e *catalog.EventType) error {
+	raw, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("encode event type %s: %w", e.Name, err)
+	}
+	outcome, _, err := log.Create(ctx, schemaKey(e), raw)
+	if err == nil && outcome != record.Created {
+		err = fmt.Errorf("%w: %s holds another document", record.ErrInvalid, schemaKey(e))
+	}
+	return err
+}
+
+// StoredSchemas returns every schema that objects of the lake have, by event type in the
+// order of their ids. catalog.CheckEvolution says whether a declared type may follow them.
+func StoredSchemas(ctx context.Context, log CommitLog) (map[string][]*catalog.EventType, error) {
+	keys, err := log.List(ctx, schemaPrefix)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string][]*catalog.EventType{}
+	for window := range slices.Chunk(keys, windowGets) {
+		raws, err := getAll(ctx, log, window)
+		if err != nil {
+			return nil, fmt.Errorf("read stored schemas: %w", err)
+		}
+		for i, key := range window {
+			e, err := decodeSchema(key, raws[i])
+			if err != nil {
+				return nil, err
+			}
+			out[e.Name] = append(out[e.Name], e)
+		}
+	}
+	return out, nil
+}
+
+// decodeSchema reads a document strictly: its key must be what its content says.
+func decodeSchema(key string, raw []byte) (*catalog.EventType, error) {
+	var e catalog.EventType
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	if len(raw) > maxSchema {
+		return nil, fmt.Errorf("%w: stored schema %s has %d bytes; at most %d", record.ErrInvalid, key, len(raw), maxSchema)
+	}
+	if err := d.Decode(&e); err != nil {
+		return nil, fmt.Errorf("%w: stored schema %s: %v", record.ErrInvalid, key, err)
+	}
+	if want := schemaKey(&e); key != want {
+		return nil, fmt.Errorf("%w: stored schema %s holds %s", record.ErrInvalid, key, strings.TrimPrefix(want, schemaPrefix))
+	}
+	return &e, nil
+}

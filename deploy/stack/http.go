@@ -1,0 +1,37 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// listen mounts what the roles serve and takes the address.
+func (s *Stack) listen(context.Context) error {
+	mux := http.NewServeMux()
+	mux.Handle("/", s.api.Handler())
+	if s.ingest != nil {
+		mux.Handle("/v1/events", s.ingest.Handler())
+	}
+	if s.scheduler != nil {
+		mux.Handle("/v1/jobs", s.scheduler.Handler())
+		mux.Handle("/v1/jobs/", s.scheduler.Handler())
+	}
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
+	s.server = &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+	}
+	l, err := net.Listen("tcp", s.cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w; choose another address with --listen", err)
+	}
+	s.listener = l
+	return nil
+}

@@ -1,0 +1,172 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"recount/batch/exact"
+	"recount/batch/lake"
+	"recount/batch/landing"
+	"recount/batch/publish"
+	"recount/jobs"
+	"recount/schemas/position"
+	"recount/schemas/record"
+	"recount/serving/api"
+	"recount/serving/batchview"
+	"recount/speed/ingest"
+	"recount/speed/realtime"
+)
+
+// openPublisher loads the newest publication. Every role needs it: it says what the
+// batch view answers for, and so what speed must keep and the log may forget.
+func (s *Stack) openPublisher(ctx context.Context) (err error) {
+	pc := publish.DefaultConfig(s.catalog, s.cfg.Log.Partitions)
+	pc.Keep, pc.LongestQuery, pc.Memory = s.cfg.Batch.Keep, s.cfg.Query.Timeout, int64(s.cfg.Batch.Memory)
+	pc.Code, pc.Logger, pc.Registerer = Version(), s.log, s.registry
+	s.publisher, err = publish.New(pc, s.engines.records, s.engines.lake, s.engines.sql, s.currentChains, s.openObject)
+	if err != nil {
+		return err
+	}
+	return s.publisher.Start(ctx)
+}
+
+// currentChains are the commit chains: the lander's where it runs in this process.
+func (s *Stack) currentChains(ctx context.Context) ([]*record.Chain, error) {
+	if s.lander != nil {
+		return s.lander.Chains(), nil
+	}
+	for _, c := range s.chains {
+		if err := landing.Extend(ctx, s.engines.records, c); err != nil {
+			return nil, fmt.Errorf("partition %d: %w", c.Partition, err)
+		}
+	}
+	return s.chains, nil
+}
+
+// openObject opens a committed object for the batch engine.
+func (s *Stack) openObject(ctx context.Context, o record.Object) (exact.File, error) {
+	r, err := s.engines.lake.Open(ctx, o.Key)
+	if err != nil {
+		return nil, fmt.Errorf("object %s: %w", o.Key, err)
+	}
+	f, err := lake.OpenParquet(ctx, o, r)
+	if err != nil {
+		return nil, fmt.Errorf("object %s: %w", o.Key, err)
+	}
+	return f, nil
+}
+
+func (s *Stack) openSpeed(ctx context.Context) error {
+	if !s.roles.Has(Speed) {
+		return nil
+	}
+	rc := realtime.DefaultConfig(snapshotDir(s.cfg))
+	rc.Memory, rc.Window, rc.SnapshotEvery = int64(s.cfg.Speed.Memory), s.cfg.Speed.DedupWindow, s.cfg.Speed.SnapshotInterval
+	rc.WindowEntries = int64(max(1, s.cfg.Speed.DedupEntries/s.cfg.Log.Partitions))
+	rc.Logger, rc.Registerer = s.log, s.registry
+	oldest := s.publisher.OldestKept()
+	starts := make([]realtime.PartitionStart, len(s.chains))
+	for p, chain := range s.chains {
+		_, next, err := s.engines.log.Bounds(ctx, p)
+		if err != nil {
+			return err
+		}
+		starts[p] = realtime.PartitionStart{Epochs: chain.Epochs, OldestKept: oldest.H[p].Seq, LogNext: next}
+	}
+	var err error
+	s.views, err = realtime.Open(rc, s.catalog, starts, speedSource{source{s.engines.log}})
+	return err
+}
+
+// retainEvery is how soon after a publication the speed layer lets go of what
+// fell behind the oldest kept one.
+const retainEvery = 500 * time.Millisecond
+
+// retain tells the speed layer what the oldest kept publication is (S3).
+func (s *Stack) retain(ctx context.Context) error {
+	tick := time.NewTicker(retainEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			s.views.Retain(s.publisher.OldestKept().H)
+		}
+	}
+}
+
+func (s *Stack) openLanding(context.Context) (err error) {
+	if !s.roles.Has(Landing) {
+		return nil
+	}
+	lc := landing.Config{Logger: s.log, Registerer: s.registry}
+	s.lander, err = landing.New(lc, s.chains, landingSource{source{s.engines.log}}, s.engines.records, s.engines.lake)
+	return err
+}
+
+func (s *Stack) openIngest(context.Context) (err error) {
+	if !s.roles.Has(Ingest) {
+		return nil
+	}
+	ic := ingest.DefaultConfig()
+	ic.BodyBytes, ic.DecodedBytes = int(s.cfg.Ingest.MaxBody), int(s.cfg.Ingest.MaxBody)
+	ic.Memory = max(ic.Memory, 4*ic.DecodedBytes)
+	ic.Events, ic.Linger = s.cfg.Ingest.MaxEvents, s.cfg.Ingest.Linger
+	ic.Past, ic.Future = time.Duration(s.cfg.Accept.Past), s.cfg.Accept.Future
+	epochs := make([]uint32, len(s.chains))
+	for p, c := range s.chains {
+		epochs[p] = c.Head.Epoch
+	}
+	s.ingest, err = ingest.New(ic, s.catalog, s.cfg.Log.Partitions, s.engines.log, ingest.Options{Epochs: epochs, Logger: s.log, Registerer: s.registry})
+	return err
+}
+
+func (s *Stack) openAPI(context.Context) (err error) {
+	_ = api.Config{}
+	_ = batchview.Views{}
+	return err
+}
+
+func (s *Stack) openJobs(ctx context.Context) error {
+	if !s.roles.Has(Batch) {
+		return nil
+	}
+	ledger, err := jobs.OpenLedger(ctx, s.engines.records, JobNames)
+	if err != nil {
+		return err
+	}
+	schedule := func(job string) string { return s.cfg.Jobs[job].Schedule }
+	s.scheduler, err = jobs.NewScheduler([]jobs.Job{
+		jobs.Recompute(schedule("recompute"), s.publisher),
+		jobs.Collect(schedule("collect"), s.publisher),
+		jobs.Expire(schedule("expire"), s.engines.log, s.needed, ledger, s.engines.lake),
+	}, ledger, jobs.Options{Logger: s.log, Registerer: s.registry})
+	return err
+}
+
+// needed is the lowest sequence of each partition that anything still reads (L6).
+func (s *Stack) needed() ([]uint64, error) {
+	bounds := make([]uint64, s.cfg.Log.Partitions)
+	oldest := s.publisher.OldestKept().H
+	heads := make([]position.Offset, len(bounds))
+	for p, c := range s.chains {
+		heads[p] = c.Head
+	}
+	if s.lander != nil {
+		heads = s.lander.Heads()
+	}
+	for p := range bounds {
+		bounds[p] = min(oldest[p].Seq, heads[p].Seq)
+		if s.views == nil {
+			continue
+		}
+		snapshot, err := realtime.SnapshotOffset(snapshotDir(s.cfg), p)
+		if err != nil {
+			return nil, err
+		}
+		bounds[p] = min(bounds[p], snapshot, s.views.Status()[p].Next)
+	}
+	return bounds, nil
+}

@@ -1,0 +1,205 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"recount/batch/landing"
+	"recount/batch/publish"
+	"recount/jobs"
+	"recount/schemas/catalog"
+	"recount/schemas/record"
+	"recount/serving/api"
+	"recount/speed/ingest"
+	"recount/speed/realtime"
+)
+
+// Options are what a process gives its stack.
+type Options struct {
+	Roles  Roles
+	Logger *slog.Logger // nil discards
+}
+
+// Stack is one running process: engines, the roles over them, and the HTTP server.
+type Stack struct {
+	cfg      Config
+	roles    Roles
+	log      *slog.Logger
+	registry *prometheus.Registry
+	lock     *os.File
+	engines  *engines
+	catalog  *catalog.Catalog
+	high     *highWater
+	chains   []*record.Chain // as they were at start
+
+	publisher *publish.Publisher
+	views     *realtime.Views
+	lander    *landing.Lander
+	ingest    *ingest.Server
+	api       *api.API
+	scheduler *jobs.Scheduler
+
+	listener net.Listener
+	server   *http.Server
+}
+
+// Open brings everything up, in the order in which each part can trust the one
+// before, and listens. Nothing is accepted before Run.
+func Open(ctx context.Context, cfg Config, o Options) (_ *Stack, err error) {
+	s := &Stack{cfg: cfg, roles: o.Roles, log: o.Logger, registry: prometheus.NewRegistry()}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, step := range []func(context.Context) error{
+		s.openEngines,     // one process a data_dir; the log, the lake and ClickHouse keep their promises
+		s.checkStored,     // the declared event types may follow the stored ones
+		s.beginPartitions, // commit chains are whole and logs hold what they acknowledged (L5)
+		s.openPublisher,   // the newest publication, which says what batch answers for
+		s.openSpeed,       // real-time views from a snapshot or from the oldest kept H (S5)
+		s.openLanding,
+		s.openIngest,
+		s.openAPI,
+		s.openJobs,
+		s.listen,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (s *Stack) openEngines(ctx context.Context) (err error) {
+	if s.catalog, err = s.cfg.Catalog(); err != nil {
+		return err
+	}
+	if s.lock, err = lockDataDir(s.cfg.DataDir); err != nil {
+		return err
+	}
+	s.engines, err = openEngines(ctx, s.cfg, s.log, s.registry)
+	return err
+}
+
+func (s *Stack) checkStored(ctx context.Context) error {
+	return checkEvolution(ctx, s.engines.records, s.catalog)
+}
+
+func (s *Stack) beginPartitions(ctx context.Context) (err error) {
+	dir := snapshotDir(s.cfg)
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return err
+	}
+	if s.high, err = openHighWater(dir, s.engines.log); err != nil {
+		return err
+	}
+	s.chains, err = begin(ctx, s.cfg, s.engines, s.high, s.log)
+	return err
+}
+
+// URL is the address of the HTTP API.
+func (s *Stack) URL() string { return "http://" + s.listener.Addr().String() }
+
+// ClickHouse is the connection to the batch views.
+func (s *Stack) ClickHouse() driver.Conn { return s.engines.sql }
+
+// drainTimeout bounds how long requests may go on after the process was told to end.
+const drainTimeout = 10 * time.Second
+
+// Run serves until ctx ends, then drains: first requests, so that nothing new is
+// accepted, then the group commits, then the consumers of the log, then the engines.
+func (s *Stack) Run(ctx context.Context) error {
+	// Consumers live a little longer than the HTTP server, so that what was
+	// acknowledged at the last moment is in their snapshots.
+	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	g, gctx := errgroup.WithContext(work)
+	for _, run := range s.runners() {
+		g.Go(func() error { return run(gctx) })
+	}
+	g.Go(func() error {
+		defer stopWork()
+		return s.serve(ctx, gctx)
+	})
+	return errors.Join(g.Wait(), s.close())
+}
+
+// runners are the loops of the process's roles.
+func (s *Stack) runners() []func(context.Context) error {
+	runs := []func(context.Context) error{s.high.Run}
+	if s.ingest != nil {
+		runs = append(runs, s.ingest.Run)
+	}
+	if s.views != nil {
+		runs = append(runs, s.views.Run, s.retain)
+	}
+	if s.lander != nil {
+		runs = append(runs, s.runLander)
+	}
+	if s.scheduler != nil {
+		runs = append(runs, s.scheduler.Run)
+	}
+	return runs
+}
+
+// runLander keeps the process up when a partition has stopped with an alarm (C7):
+// the others go on, and what was acknowledged stays readable.
+func (s *Stack) runLander(ctx context.Context) error {
+	if err := s.lander.Run(ctx); err != nil && ctx.Err() == nil {
+		s.log.Error("landing has stopped; answers stay right, but nothing new becomes exact", "error", err)
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// serve answers HTTP until ctx ends or another part of the process fails.
+func (s *Stack) serve(ctx, work context.Context) error {
+	failed := make(chan error, 1)
+	go func() { failed <- s.server.Serve(s.listener) }()
+	select {
+	case <-ctx.Done():
+	case <-work.Done():
+	case err := <-failed:
+		return fmt.Errorf("serve HTTP: %w", err)
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	if err := s.server.Shutdown(drain); err != nil {
+		return errors.Join(fmt.Errorf("drain HTTP: %w", err), s.server.Close())
+	}
+	return nil
+}
+
+// close releases what Open took, in reverse order.
+func (s *Stack) close() error {
+	var errs []error
+	if s.listener != nil {
+		_ = s.listener.Close() // The server has usually closed it already.
+	}
+	if s.engines != nil {
+		errs = append(errs, s.engines.close())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Stack) path(name string) string { return filepath.Join(s.cfg.DataDir, name) }

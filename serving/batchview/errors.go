@@ -1,0 +1,62 @@
+package batchview
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"recount/schemas/query"
+)
+
+// GuardError says that rows the publication pins are not in ClickHouse as it names them (Q3).
+// It wraps query.ErrCollected, the harmless reason.
+type GuardError struct {
+	View        string
+	Publication uint64
+	Want, Got   uint64 // rows of the pinned buckets in range
+}
+
+func (e *GuardError) Error() string {
+	return fmt.Sprintf("batch view %s: publication %d names %d rows, ClickHouse has %d of them or has them in other buckets",
+		e.View, e.Publication, e.Want, e.Got)
+}
+
+// Unwrap makes errors.Is(err, query.ErrCollected) true.
+func (e *GuardError) Unwrap() error { return query.ErrCollected }
+
+// LimitError says that a scan costs more than Config allows. Reason says what to change.
+type LimitError struct{ Reason string }
+
+func (e *LimitError) Error() string { return e.Reason }
+
+// The exception codes of ClickHouse that mean something to a caller.
+const (
+	codeUnknownTable = 60
+	codeTooManyRows  = 158
+	codeTimeout      = 159
+	codeMemory       = 241
+)
+
+// classify turns ClickHouse's exceptions into errors a caller can act on.
+func classify(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	var ex *clickhouse.Exception
+	if !errors.As(err, &ex) {
+		return err
+	}
+	switch ex.Code {
+	case codeUnknownTable:
+		return fmt.Errorf("%w: %v", query.ErrCollected, err)
+	case codeTooManyRows:
+		return &LimitError{"the query has too many groups; use fewer dimensions, a coarser granularity or a shorter range"}
+	case codeMemory:
+		return &LimitError{"the query needs too much memory; use fewer dimensions, fewer distinct measures or a shorter range"}
+	case codeTimeout:
+		return fmt.Errorf("%w: %v", context.DeadlineExceeded, err)
+	}
+	return err
+}

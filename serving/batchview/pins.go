@@ -1,0 +1,80 @@
+package batchview
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"recount/schemas/record"
+	"recount/schemas/window"
+)
+
+// pins are the (bucket, ver) pairs of a publication in a range of event time, as runs
+// of neighbouring buckets with one version.
+type pins struct {
+	starts []int64 // first bucket of each run
+	counts []int64 // buckets of each run
+	vers   []uint64
+	width  int64 // of a bucket in microseconds
+
+	rows uint64 // of all pinned buckets
+	sum  uint64 // of the hash of the bucket of every row, mod 2^64
+}
+
+func pinsOf(v record.ViewState, from, to int64, bucket time.Duration) *pins {
+	p := &pins{width: bucket.Microseconds()}
+	for _, b := range v.Between(window.Floor(from, bucket), to) {
+		p.rows += uint64(b.Rows)
+		p.sum += uint64(b.Rows) * hashBucket(b.Bucket)
+		if last := len(p.starts) - 1; last >= 0 && p.vers[last] == b.Ver && p.starts[last]+p.counts[last]*p.width == b.Bucket {
+			p.counts[last]++
+			continue
+		}
+		p.starts, p.counts, p.vers = append(p.starts, b.Bucket), append(p.counts, 1), append(p.vers, b.Ver)
+	}
+	return p
+}
+
+// hashBucket is ClickHouse's intHash64 of a bucket start.
+func hashBucket(bucket int64) uint64 {
+	x := uint64(bucket) ^ 0x4CF2D2BAAE6DA887
+	x ^= x >> 33
+	x *= 0xff51afd7ed558ccd
+	x ^= x >> 33
+	x *= 0xc4ceb9fe1a85ec53
+	return x ^ x>>33
+}
+
+// condition is the predicate of the pinned rows.
+func (p *pins) condition() string {
+	last := len(p.starts) - 1
+	within := between("_bucket", p.starts[0], p.starts[last]+p.counts[last]*p.width)
+	if last == 0 {
+		return within + " AND _ver = " + strconv.FormatUint(p.vers[0], 10)
+	}
+	return within + " AND (_bucket, _ver) IN (SELECT " + micros("run.1 + "+strconv.FormatInt(p.width, 10)+" * i") +
+		", run.3 FROM (SELECT arrayJoin(arrayZip(" + array(p.starts) + ", " + array(p.counts) + ", " + array(p.vers) +
+		")) AS run) ARRAY JOIN range(toUInt64(run.2)) AS i)"
+}
+
+// between is the predicate from <= column < to of a DateTime64(6) column.
+func between(column string, from, to int64) string {
+	return column + " >= " + micros(strconv.FormatInt(from, 10)) + " AND " + column + " < " + micros(strconv.FormatInt(to, 10))
+}
+
+func micros(expr string) string { return "fromUnixTimestamp64Micro(toInt64(" + expr + "), 'UTC')" }
+
+// array is a constant array. It is parsed from one string, because a list of literals is
+// parsed into one node each, which takes 10 times as long and counts toward max_ast_elements.
+func array[T int64 | uint64](values []T) string {
+	var b strings.Builder
+	for i, v := range values {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, "%d", v)
+	}
+	var zero T
+	return "CAST('[" + b.String() + "]', 'Array(" + map[bool]string{true: "Int64", false: "UInt64"}[zero-1 < 0] + ")')"
+}

@@ -1,0 +1,157 @@
+package batchview
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"recount/schemas/catalog"
+	"recount/schemas/query"
+	"recount/schemas/sqlschema"
+)
+
+// The kinds of rows of a statement's result.
+const (
+	kindGroup     = 0
+	kindGuardRows = 1 // events is the number of pinned rows
+	kindGuardSum  = 2 // events is the sum of their buckets' hashes
+)
+
+// statement is the SQL of a scan with its parameters. Its columns are, in order: kind, window,
+// two for each dimension (value, is null), events, and those of each measure.
+type statement struct {
+	sql  string
+	args []any
+}
+
+// build returns the statement of a scan. pins has at least one row.
+func build(scan *query.Scan, p *pins, sketches []int32) *statement {
+	st := &statement{}
+	table := sqlschema.Quote(sqlschema.Table(scan.View, scan.Digest))
+	where := " FROM " + table + " WHERE " + p.condition() + " AND " + st.rows(scan)
+	var branches []string
+	with := []span(nil)
+	if hasDistinct(scan) {
+		with = spansOf(scan.Windows, sketches)
+	}
+	whole := len(with) == 1 && with[0] == span{scan.Windows.From, scan.Windows.To}
+	if !whole {
+		branches = append(branches, groupColumns(scan, false)+where+within(with, "AND NOT")+groupBy(scan))
+	}
+	if len(with) > 0 {
+		hull := span{with[0].from, with[len(with)-1].to}
+		bucket := " AND " + between("_bucket", hull.from-hull.from%p.width, hull.to)
+		branches = append(branches, groupColumns(scan, true)+where+bucket+within(with, "AND")+groupBy(scan))
+	}
+	branches = append(branches, guard(scan, table, p))
+	st.sql = strings.Join(branches, "\nUNION ALL\n")
+	return st
+}
+
+// rows is the predicate of the scan's rows among the pinned ones.
+func (st *statement) rows(scan *query.Scan) string {
+	w := scan.Windows
+	out := []string{"tenant = " + st.param(scan.Tenant, "String"), between("time", w.From, w.To)}
+	for _, c := range scan.Where {
+		out = append(out, st.condition(c))
+	}
+	return strings.Join(out, " AND ")
+}
+
+// within adds the predicate of the spans, or with AND NOT of the time outside of them.
+func within(spans []span, how string) string {
+	if len(spans) == 0 {
+		return ""
+	}
+	var parts []string
+	for _, s := range spans {
+		parts = append(parts, between("time", s.from, s.to))
+	}
+	return " " + how + " (" + strings.Join(parts, " OR ") + ")"
+}
+
+func hasDistinct(scan *query.Scan) bool {
+	return slices.ContainsFunc(scan.Measures, func(m query.Measure) bool { return m.Kind == catalog.Distinct })
+}
+
+func groupColumns(scan *query.Scan, sketches bool) string {
+	cols := []string{fmt.Sprintf("toUInt8(%d)", kindGroup), windowIndex(scan.Windows) + " AS _w"}
+	for _, d := range scan.GroupBy {
+		name := sqlschema.Quote(d.Name)
+		switch d.Type {
+		case catalog.String:
+			cols = append(cols, "ifNull("+name+", '')")
+		default:
+			cols = append(cols, "ifNull(toInt64("+name+"), 0)")
+		}
+		cols = append(cols, "isNull("+name+")")
+	}
+	cols = append(cols, "sum(_events)")
+	for _, m := range scan.Measures {
+		cols = append(cols, measureColumns(m, sketches)...)
+	}
+	return "SELECT " + strings.Join(cols, ", ")
+}
+
+// measureColumns are the aggregates of one measure; collector.measure reads them.
+func measureColumns(m query.Measure, sketches bool) []string {
+	name := func(suffix string) string { return sqlschema.Quote(m.Name + suffix) }
+	switch m.Kind {
+	case catalog.Count:
+		return []string{"sum(" + name("") + ")"}
+	case catalog.Sum, catalog.Avg:
+		if m.Type == catalog.Float64 {
+			return []string{"sum(" + name("__n") + ")", "sum(" + name("__sum") + ")"}
+		}
+		sum := "sum(" + name("__sum") + ")"
+		return []string{"sum(" + name("__n") + ")", "toInt64(bitShiftRight(" + sum + ", 64))", "toUInt64(" + sum + ")"}
+	case catalog.Min, catalog.Max:
+		value := string(m.Kind) + "(" + name("") + ")"
+		if m.Type == catalog.Timestamp {
+			value = "toUnixTimestamp64Micro(" + value + ")"
+		}
+		return []string{"count(" + name("") + ")", "ifNull(" + value + ", 0)"}
+	}
+	exact := "uniqExactMerge(CAST(" + name("__state") + ", 'AggregateFunction(uniqExact, UInt64)'))"
+	if sketches {
+		return []string{exact, "toString(groupUniqArrayArray(" + name("__sketch") + "))"}
+	}
+	return []string{exact, "''"}
+}
+
+func groupBy(scan *query.Scan) string {
+	out := " GROUP BY _w"
+	for _, d := range scan.GroupBy {
+		out += ", " + sqlschema.Quote(d.Name)
+	}
+	return out
+}
+
+// guard is the branch that counts the pinned rows and sums the hash of their buckets: two rows
+// with the number in the place of events, and zeros of the same types everywhere else.
+func guard(scan *query.Scan, table string, p *pins) string {
+	cols := []string{"g.1", "toInt32(0)"}
+	for _, d := range scan.GroupBy {
+		cols = append(cols, map[bool]string{true: "''", false: "toInt64(0)"}[d.Type == catalog.String], "toUInt8(0)")
+	}
+	cols = append(cols, "g.2")
+	for _, m := range scan.Measures {
+		cols = append(cols, measureZeros(m)...)
+	}
+	return "SELECT " + strings.Join(cols, ", ") + " FROM (SELECT arrayJoin([(toUInt8(" + fmt.Sprint(kindGuardRows) + "), count()), (toUInt8(" +
+		fmt.Sprint(kindGuardSum) + "), sum(intHash64(toUInt64(toUnixTimestamp64Micro(_bucket)))))]) AS g FROM " + table + " WHERE " + p.condition() + ")"
+}
+
+func measureZeros(m query.Measure) []string {
+	switch {
+	case m.Kind == catalog.Count:
+		return []string{"toUInt64(0)"}
+	case m.Kind == catalog.Distinct:
+		return []string{"toUInt64(0)", "''"}
+	case m.Type == catalog.Float64:
+		return []string{"toUInt64(0)", "toFloat64(0)"}
+	case m.Kind == catalog.Sum || m.Kind == catalog.Avg:
+		return []string{"toUInt64(0)", "toInt64(0)", "toUInt64(0)"}
+	}
+	return []string{"toUInt64(0)", "toInt64(0)"}
+}

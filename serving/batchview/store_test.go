@@ -1,0 +1,162 @@
+package batchview
+
+import (
+	"fmt"
+	"math/big"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"recount/deploy/embedded/chdb/chdbtest"
+	"recount/schemas/catalog"
+	"recount/schemas/distinct"
+	"recount/schemas/query"
+	"recount/schemas/record"
+	"recount/schemas/sqlschema"
+	"recount/schemas/window"
+	"recount/serving/oracle"
+)
+
+// store is a view's table in a real engine.
+type store struct {
+	t       testing.TB
+	conn    driver.Conn
+	catalog *catalog.Catalog
+	view    *catalog.View
+	table   string
+}
+
+func newStore(t testing.TB) *store {
+	t.Helper()
+	conn, err := clickhouse.Open(chdbtest.Open(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	c := oracle.Catalog()
+	s := &store{t: t, conn: conn, catalog: c, view: c.Views["flights"]}
+	s.table = sqlschema.Quote(sqlschema.Table(s.view, c.Digest(s.view)))
+	s.exec(sqlschema.CreateTable(c, s.view))
+	return s
+}
+
+func (s *store) exec(sql string) {
+	s.t.Helper()
+	if err := s.conn.Exec(s.t.Context(), sql); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *store) views() *Views {
+	v, err := New(s.conn, DefaultConfig(s.catalog.Bucket))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return v
+}
+
+// cells groups events as the batch layer does: one row a minute and combination of dimensions.
+func (s *store) cells(events []oracle.Event) (*query.Scan, []*oracle.Row) {
+	q := &query.Query{View: "flights", From: time.UnixMicro(window.MinTime), To: time.UnixMicro(window.MaxTime + 1), GroupBy: s.view.Dimensions}
+	scan, err := q.Resolve(s.catalog, "default")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var rows []*oracle.Row
+	byMinute := map[int64][]oracle.Event{}
+	for _, e := range events {
+		byMinute[e.Time] = append(byMinute[e.Time], e)
+	}
+	for _, minute := range byMinute {
+		rows = append(rows, oracle.Rows(scan, minute)...)
+	}
+	return scan, rows
+}
+
+// write stores the events' cells as version ver and returns the buckets' versions, ascending.
+func (s *store) write(tenant string, ver uint64, events []oracle.Event) []record.BucketVersion {
+	scan, rows := s.cells(events)
+	if len(rows) == 0 {
+		return nil
+	}
+	b, err := s.conn.PrepareBatch(s.t.Context(), "INSERT INTO "+s.table)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer b.Close()
+	count := map[int64]int64{}
+	for _, r := range rows {
+		at := r.Events[0].Time
+		bucket := window.Floor(at, s.catalog.Bucket)
+		count[bucket]++
+		values := []any{time.UnixMicro(bucket).UTC(), ver, tenant, time.UnixMicro(at).UTC()}
+		values = append(append(values, r.Keys...), uint64(len(r.Events)))
+		for _, m := range scan.Measures {
+			values = append(values, stored(m, r)...)
+		}
+		if err := b.Append(values...); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	if err := b.Send(); err != nil {
+		s.t.Fatal(err)
+	}
+	var out []record.BucketVersion
+	for bucket, n := range count {
+		out = append(out, record.BucketVersion{Bucket: bucket, Ver: ver, Rows: n})
+	}
+	slices.SortFunc(out, func(a, b record.BucketVersion) int { return int(a.Bucket/1e6 - b.Bucket/1e6) })
+	return out
+}
+
+// stored are the columns of a measure, as sqlschema.MeasureColumns lists them.
+func stored(m query.Measure, r *oracle.Row) []any {
+	v := r.Measure(m)
+	var n uint64
+	var hashes []uint64
+	sum := new(big.Int)
+	for _, e := range r.Events {
+		switch x := e.Fields[m.Field].(type) {
+		case string:
+			if h := distinct.HashString(x); !slices.Contains(hashes, h) {
+				hashes = append(hashes, h)
+			}
+		case int64:
+			n++
+			sum.Add(sum, big.NewInt(x))
+		case float64:
+			n++
+		}
+	}
+	switch {
+	case m.Kind == catalog.Count:
+		return []any{uint64(len(r.Events))}
+	case m.Kind == catalog.Distinct:
+		return []any{string(distinct.AppendState(nil, hashes)), distinct.AppendRegisters(nil, hashes)}
+	case (m.Kind == catalog.Sum || m.Kind == catalog.Avg) && m.Type == catalog.Float64:
+		f, _ := v.(float64)
+		return []any{f, n}
+	case m.Kind == catalog.Sum || m.Kind == catalog.Avg:
+		return []any{sum, n}
+	case v != nil && m.Type == catalog.Timestamp:
+		return []any{time.UnixMicro(v.(int64)).UTC()}
+	}
+	return []any{v}
+}
+
+// state pins the versions.
+func (s *store) state(versions []record.BucketVersion) *record.State {
+	return &record.State{N: 7, Views: map[string]record.ViewState{"flights": {Digest: s.catalog.Digest(s.view), Buckets: versions}}}
+}
+
+func (s *store) resolve(q *query.Query) *query.Scan {
+	s.t.Helper()
+	scan, err := q.Resolve(s.catalog, "default")
+	if err != nil {
+		s.t.Fatal(fmt.Errorf("%+v: %w", q, err))
+	}
+	return scan
+}

@@ -1,0 +1,134 @@
+package batchview
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"recount/schemas/query"
+	"recount/schemas/record"
+)
+
+// Config bounds what one scan may cost.
+type Config struct {
+	Bucket    time.Duration // width of a bucket, as in the catalog
+	MaxGroups int           // rows of a part; a scan with more fails
+	MaxMemory int64         // bytes ClickHouse may use for one scan
+	Timeout   time.Duration // of one scan, when the caller's context ends later or never
+}
+
+// DefaultConfig returns the limits of a scan: 2 million groups, 2 GiB, 30 seconds.
+func DefaultConfig(bucket time.Duration) Config {
+	return Config{Bucket: bucket, MaxGroups: 2_000_000, MaxMemory: 2 << 30, Timeout: 30 * time.Second}
+}
+
+// Validate names each field that is wrong and what to write instead.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Bucket <= 0 {
+		errs = append(errs, fmt.Errorf("batch view bucket %s: give the catalog's bucket width", c.Bucket))
+	}
+	if c.MaxGroups < 1 || c.MaxGroups > math.MaxInt32 {
+		errs = append(errs, fmt.Errorf("batch view max groups %d: use 1 to %d", c.MaxGroups, math.MaxInt32))
+	}
+	if c.MaxMemory < 1<<20 {
+		errs = append(errs, fmt.Errorf("batch view max memory %d: use at least 1 MiB", c.MaxMemory))
+	}
+	if c.Timeout < time.Second {
+		errs = append(errs, fmt.Errorf("batch view timeout %s: use at least 1s", c.Timeout))
+	}
+	return errors.Join(errs...)
+}
+
+// Views reads batch views. It is safe for concurrent use.
+type Views struct {
+	conn driver.Conn
+	cfg  Config
+}
+
+// New returns the batch views behind a connection, which the caller keeps and closes.
+func New(conn driver.Conn, cfg Config) (*Views, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	return &Views{conn, cfg}, nil
+}
+
+// Options say what a scan needs beyond its values.
+type Options struct {
+	// Sketches are the windows, ascending, whose rows carry the registers of distinct measures.
+	Sketches []int32
+}
+
+// Scan returns the groups of the scan in the batch view that state pins. A view without
+// rows gives an empty part.
+//
+// Errors: *GuardError when pinned rows are missing and a wrapped query.ErrCollected when the table is;
+// *LimitError when the scan costs more than Config allows; context.DeadlineExceeded; anything
+// else means that ClickHouse cannot answer.
+func (v *Views) Scan(ctx context.Context, state *record.State, scan *query.Scan, opts Options) (*query.Part, error) {
+	view, ok := state.Views[scan.View.Name]
+	if ok && view.Digest != scan.Digest {
+		return nil, fmt.Errorf("batch view %s: publication %d has definition %s, not %s", scan.View.Name, state.N, view.Digest, scan.Digest)
+	}
+	pins := pinsOf(view, scan.Windows.From, scan.Windows.To, v.cfg.Bucket)
+	if pins.rows == 0 {
+		return newCollector(scan, v.cfg.MaxGroups).part, nil
+	}
+	st := build(scan, pins, opts.Sketches)
+	ctx, cancel := v.context(ctx, len(st.sql))
+	defer cancel()
+	c := newCollector(scan, v.cfg.MaxGroups)
+	if err := v.run(ctx, st, c); err != nil {
+		return nil, fmt.Errorf("scan batch view %s: %w", scan.View.Name, err)
+	}
+	if c.guardRows != pins.rows || c.guardSum != pins.sum {
+		return nil, &GuardError{View: scan.View.Name, Publication: state.N, Want: pins.rows, Got: c.guardRows}
+	}
+	return c.part, nil
+}
+
+func (v *Views) run(ctx context.Context, st *statement, c *collector) error {
+	rows, err := v.conn.Query(ctx, st.sql, st.args...)
+	if err != nil {
+		return classify(ctx, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := rows.Scan(c.dest...); err != nil {
+			return fmt.Errorf("read row: %w", err)
+		}
+		if err := c.add(); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return classify(ctx, err)
+	}
+	return ctx.Err()
+}
+
+// context returns a context for the driver with the settings of one scan. It ends when
+// the caller's does but shows no deadline, because the driver would overwrite max_execution_time
+// with the deadline and five seconds.
+func (v *Views) context(ctx context.Context, sqlBytes int) (context.Context, context.CancelFunc) {
+	limit := v.cfg.Timeout
+	if deadline, ok := ctx.Deadline(); ok {
+		limit = min(limit, time.Until(deadline))
+	}
+	inner, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
+	settings := clickhouse.Settings{
+		"max_execution_time":     max(1, int(math.Ceil(limit.Seconds()))),
+		"max_memory_usage":       v.cfg.MaxMemory,
+		"max_rows_to_group_by":   v.cfg.MaxGroups,
+		"group_by_overflow_mode": "throw",
+		"max_query_size":         sqlBytes + 1<<20,
+	}
+	return clickhouse.Context(inner, clickhouse.WithSettings(settings)), func() { stop(); cancel(nil) }
+}

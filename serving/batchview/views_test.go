@@ -1,0 +1,274 @@
+package batchview
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"recount/schemas/distinct"
+	"recount/schemas/query"
+	"recount/schemas/record"
+	"recount/schemas/window"
+	"recount/serving/oracle"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// Around the end of daylight saving time, so that windows have several widths.
+var start = time.Date(2024, 11, 2, 20, 0, 0, 0, time.UTC)
+
+const minutes = 24 * 60
+
+func drawQuery(t *rapid.T) *query.Query {
+	q := &query.Query{View: "flights"}
+	from := rapid.IntRange(0, minutes-1).Draw(t, "from")
+	q.From = start.Add(time.Duration(from) * time.Minute)
+	q.To = q.From.Add(time.Duration(rapid.IntRange(1, minutes).Draw(t, "width")) * time.Minute)
+	q.TimeZone = rapid.SampledFrom([]string{"", "America/Chicago", "Asia/Kathmandu", "Australia/Lord_Howe"}).Draw(t, "zone")
+	q.Granularity = rapid.SampledFrom([]string{"", "15m", "1h", "6h", "1d", "1mo"}).Draw(t, "granularity")
+	for _, d := range []string{"origin", "delay", "cancelled"} {
+		if rapid.Bool().Draw(t, d) {
+			q.GroupBy = append(q.GroupBy, d)
+		}
+	}
+	q.Where = rapid.SliceOfN(rapid.Custom(drawCondition), 0, 2).Draw(t, "where")
+	return q
+}
+
+func drawCondition(t *rapid.T) query.Condition {
+	values := map[string]*rapid.Generator[any]{
+		"origin":    rapid.SampledFrom([]any{nil, "absent", "OR", ""}),
+		"delay":     rapid.SampledFrom([]any{nil, int64(-3), int64(5), int64(math.MinInt64)}),
+		"cancelled": rapid.SampledFrom([]any{nil, true, false}),
+	}
+	for _, s := range oracle.Strings {
+		values["origin"] = rapid.OneOf(values["origin"], rapid.Just[any](s))
+	}
+	c := query.Condition{Dimension: rapid.SampledFrom([]string{"origin", "delay", "cancelled"}).Draw(t, "dimension")}
+	c.Op = rapid.SampledFrom(query.Ops).Draw(t, "op")
+	switch c.Op {
+	case query.Exists:
+		c.Value = rapid.Bool().Draw(t, "exists")
+	case query.Prefix:
+		c.Dimension, c.Value = "origin", rapid.SampledFrom(oracle.Strings).Draw(t, "prefix")
+	case query.In, query.NotIn:
+		c.Values = rapid.SliceOfN(values[c.Dimension], 1, 4).Draw(t, "values")
+	default:
+		c.Value = values[c.Dimension].Draw(t, "value")
+	}
+	return c
+}
+
+// split deals buckets to versions, so that some neighbours share one and some do not.
+func split(t *rapid.T, events []oracle.Event) map[uint64][]oracle.Event {
+	vers, byVer := map[int64]uint64{}, map[uint64][]oracle.Event{}
+	for _, e := range events {
+		b := window.Floor(e.Time, time.Hour)
+		if _, ok := vers[b]; !ok {
+			vers[b] = uint64(rapid.IntRange(1, 3).Draw(t, "ver"))
+		}
+		byVer[vers[b]] = append(byVer[vers[b]], e)
+	}
+	return byVer
+}
+
+// TestScanAgainstOracle stores random events in several versions among rows of other
+// versions and tenants, asks random queries, and compares with a naive grouping.
+func TestScanAgainstOracle(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	views := s.views()
+	rapid.Check(t, func(t *rapid.T) {
+		s.exec("TRUNCATE TABLE " + s.table)
+		events := oracle.Draw(t, start, minutes, 60)
+		var pinned []record.BucketVersion
+		for ver, group := range split(t, events) {
+			pinned = append(pinned, s.write("default", ver, group)...)
+		}
+		slices.SortFunc(pinned, func(a, b record.BucketVersion) int { return int(a.Bucket/1e6 - b.Bucket/1e6) })
+		s.write("default", 9, oracle.Draw(t, start, minutes, 20))
+		others := s.write("other", 8, oracle.Draw(t, start, minutes, 5))
+		// A bucket has one version for all tenants; here the other tenant's rows are of pinned buckets.
+		pinned = slices.DeleteFunc(slices.Concat(pinned, others), func(b record.BucketVersion) bool {
+			return b.Ver == 8 && slices.ContainsFunc(pinned, func(p record.BucketVersion) bool { return p.Bucket == b.Bucket })
+		})
+		slices.SortFunc(pinned, func(a, b record.BucketVersion) int { return int(a.Bucket/1e6 - b.Bucket/1e6) })
+		for range 4 {
+			compareWithOracle(t, views, s.state(pinned), s.resolve(drawQuery(t)), events)
+		}
+	})
+}
+
+func compareWithOracle(t *rapid.T, views *Views, state *record.State, scan *query.Scan, events []oracle.Event) {
+	var sketches []int32
+	for w := range scan.Windows.Starts {
+		if rapid.IntRange(0, 3).Draw(t, "sketch") == 0 && w < 40 {
+			sketches = append(sketches, int32(w))
+		}
+	}
+	got, err := views.Scan(context.Background(), state, scan, Options{Sketches: sketches})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := oracle.Part(scan, events, oracle.Batch)
+	j := slices.IndexFunc(scan.Measures, func(m query.Measure) bool { return m.Name == "tails" })
+	wide := spansOf(scan.Windows, sketches)
+	for i, w := range want.Windows {
+		at := max(scan.Windows.Starts[w], scan.Windows.From)
+		if !slices.ContainsFunc(wide, func(s span) bool { return at >= s.from && at < s.to }) {
+			want.Measures[j][i].Registers = nil
+		}
+	}
+	if diff := cmp.Diff(byKey(want), byKey(got), cmp.AllowUnexported(distinct.Sketch{})); diff != "" {
+		t.Fatalf("%+v\n%s", scan.Where, diff)
+	}
+}
+
+// byKey lists a part's rows by group.
+func byKey(p *query.Part) map[string][]query.Acc {
+	out := map[string][]query.Acc{}
+	for i, w := range p.Windows {
+		key := fmt.Sprint(w)
+		for d := range p.Dims {
+			switch c := &p.Dims[d]; {
+			case c.IsNull(i):
+				key += " null"
+			case c.Strings != nil:
+				key += fmt.Sprintf(" %q", c.Strings[i])
+			default:
+				key += fmt.Sprint(" ", c.Ints[i])
+			}
+		}
+		for j := range p.Measures {
+			a := p.Measures[j][i]
+			if a.N == 0 && a.Exact == 0 {
+				a.Registers = nil
+			}
+			a.N = min(a.N, map[bool]uint64{true: 1, false: math.MaxUint64}[j == 3 || j == 5 || j == 6]) // min and max state only whether there is one
+			out[key] = append(out[key], a)
+		}
+		out[key] = append(out[key], query.Acc{N: p.Events[i]})
+	}
+	return out
+}
+
+// events48 are events in 48 buckets, one a minute.
+func events48() []oracle.Event {
+	var events []oracle.Event
+	for i := range 48 * 60 {
+		events = append(events, oracle.Event{Time: start.Add(time.Duration(i) * time.Minute).UnixMicro(),
+			Fields: map[string]any{"origin": fmt.Sprint("A", i%7), "tail": fmt.Sprint("N", i)}})
+	}
+	return events
+}
+
+func wholeRange() *query.Query {
+	return &query.Query{View: "flights", From: start, To: start.Add(48 * time.Hour), GroupBy: []string{"origin"}}
+}
+
+// TestGuardFailsClosed removes rows in ways a collect or a fault could and wants an error,
+// never a smaller number (Q3, Q5).
+func TestGuardFailsClosed(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	pinned := s.write("default", 4, events48())
+	scan, views := s.resolve(wholeRange()), s.views()
+	if _, err := views.Scan(t.Context(), s.state(pinned), scan, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	moved := slices.Clone(pinned)
+	moved[3].Rows, moved[4].Rows = moved[3].Rows+1, moved[4].Rows-1
+	missing := slices.Clone(pinned)
+	missing[40].Ver = 5
+	for name, versions := range map[string][]record.BucketVersion{"same total": moved, "version gone": missing} {
+		if _, err := views.Scan(t.Context(), s.state(versions), scan, Options{}); !errors.Is(err, query.ErrCollected) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	// One deleted row of a bucket at the edge of the range, of which the scan reads another minute.
+	s.exec("ALTER TABLE " + s.table + " DELETE WHERE time = fromUnixTimestamp64Micro(" + fmt.Sprint(start.UnixMicro()) + ", 'UTC') SETTINGS mutations_sync = 1")
+	narrow := wholeRange()
+	narrow.From = start.Add(30 * time.Minute)
+	narrow.To = start.Add(31 * time.Minute)
+	var guard *GuardError
+	if _, err := views.Scan(t.Context(), s.state(pinned), s.resolve(narrow), Options{}); !errors.As(err, &guard) || guard.Want != 60 || guard.Got != 59 {
+		t.Errorf("deleted row: got %v", err)
+	}
+	s.exec("DROP TABLE " + s.table + " SYNC")
+	if _, err := views.Scan(t.Context(), s.state(pinned), scan, Options{}); !errors.Is(err, query.ErrCollected) {
+		t.Errorf("dropped table: got %v", err)
+	}
+}
+
+func TestLimitsAreErrors(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	state := s.state(s.write("default", 4, events48()))
+	views := s.views()
+	views.cfg.MaxGroups = 6
+	var limit *LimitError
+	if _, err := views.Scan(t.Context(), state, s.resolve(wholeRange()), Options{}); !errors.As(err, &limit) {
+		t.Errorf("groups: got %v", err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("gone"))
+	if _, err := s.views().Scan(ctx, state, s.resolve(wholeRange()), Options{}); err == nil || errors.As(err, &limit) {
+		t.Errorf("cancelled: got %v", err)
+	}
+	expired, cancel2 := context.WithDeadline(t.Context(), time.Unix(0, 0))
+	defer cancel2()
+	if _, err := s.views().Scan(expired, state, s.resolve(wholeRange()), Options{}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("deadline: got %v", err)
+	}
+}
+
+func TestNothingPublishedIsAnEmptyPart(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	scan := s.resolve(wholeRange())
+	for name, state := range map[string]*record.State{"first": record.EmptyState(2), "no buckets": s.state(nil)} {
+		p, err := s.views().Scan(t.Context(), state, scan, Options{})
+		if err != nil || p.Rows() != 0 || len(p.Dims) != 1 || len(p.Measures) != len(scan.Measures) {
+			t.Errorf("%s: got %+v, %v", name, p, err)
+		}
+	}
+	redefined := s.state(nil)
+	redefined.Views["flights"] = record.ViewState{Digest: "other"}
+	if _, err := s.views().Scan(t.Context(), redefined, scan, Options{}); err == nil {
+		t.Error("another definition's rows were accepted")
+	}
+}
+
+func TestWindowRunsCoverTheWindows(t *testing.T) {
+	t.Parallel()
+	loc, _ := time.LoadLocation("America/Chicago")
+	g, _ := window.ParseGranularity("1d")
+	w, err := window.Of(time.Date(2000, 1, 1, 0, 0, 0, 0, loc), time.Date(2020, 1, 1, 0, 0, 0, 0, loc), g, loc, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	starts, first, widths := windowRuns(w)
+	if len(starts) > 90 {
+		t.Errorf("%d runs for 20 years of days", len(starts))
+	}
+	for i, s := range w.Starts {
+		at, found := slices.BinarySearch(starts, s)
+		if !found {
+			at--
+		}
+		if got := first[at] + (s-starts[at])/widths[at]; got != int64(i) {
+			t.Fatalf("window %d: got %d", i, got)
+		}
+	}
+	if got, want := hashBucket(12345), uint64(16722121143744093920); got != want {
+		t.Errorf("hashBucket: got %d, want ClickHouse's %d", got, want)
+	}
+}

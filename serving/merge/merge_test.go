@@ -1,0 +1,328 @@
+package merge
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"recount/schemas/catalog"
+	"recount/schemas/distinct"
+	"recount/schemas/query"
+	"recount/serving/oracle"
+)
+
+var start = time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func anyValue(v *Values, row int) any {
+	switch {
+	case v.Null[row]:
+		return nil
+	case v.Floats != nil:
+		return v.Floats[row]
+	}
+	return v.Ints[row]
+}
+
+func anyKey(d *Dimension, row int) any {
+	switch {
+	case d.IsNull(row):
+		return nil
+	case d.Type == catalog.String:
+		return d.Strings[row]
+	case d.Type == catalog.Bool:
+		return d.Ints[row] == 1
+	}
+	return d.Ints[row]
+}
+
+func drawQuery(t *rapid.T) *query.Query {
+	q := &query.Query{View: "flights", From: start, To: start.Add(6 * time.Hour)}
+	q.Granularity = rapid.SampledFrom([]string{"", "1h", "15m", "1d"}).Draw(t, "granularity")
+	names := []string{"time", "n", "late", "mean", "worst", "far", "short", "first", "tails"}
+	for _, d := range []string{"origin", "delay", "cancelled"} {
+		if rapid.Bool().Draw(t, d) {
+			q.GroupBy, names = append(q.GroupBy, d), append(names, d)
+		}
+	}
+	for _, by := range rapid.SliceOfNDistinct(rapid.SampledFrom(names), 0, 3, rapid.ID[string]).Draw(t, "order") {
+		if by != "time" || q.Granularity != "" {
+			q.OrderBy = append(q.OrderBy, query.Order{By: by, Desc: rapid.Bool().Draw(t, "desc")})
+		}
+	}
+	q.Limit = rapid.SampledFrom([]int{0, 1, 3, 50}).Draw(t, "limit")
+	q.Fill = rapid.Bool().Draw(t, "fill")
+	return q
+}
+
+func resolve(t interface{ Fatal(...any) }, q *query.Query) *query.Scan {
+	scan, err := q.Resolve(oracle.Catalog(), "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return scan
+}
+
+// TestMergeIsTheWhole cuts random events in two, merges the parts of both halves and
+// compares with a naive grouping of all events: no event is missed or counted twice (Q5),
+// rows come in the documented order, and every bound holds the true count.
+func TestMergeIsTheWhole(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		events, q := oracle.Draw(t, start, 6*60, 120), drawQuery(t)
+		scan := resolve(t, q)
+		cut := rapid.IntRange(0, len(events)).Draw(t, "cut")
+		batch, live := oracle.Part(scan, events[:cut], oracle.Batch), oracle.Part(scan, events[cut:], oracle.Speed)
+		a, err := Merge(scan, q, batch, live, Accuracy{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := oracle.Rows(scan, events)
+		if q.Fill {
+			all = fillNaively(scan, all)
+		}
+		sortNaively(scan, q, all, a)
+		want := all[:min(len(all), q.Limit)]
+		if a.Rows() != len(want) || a.Accuracy.Truncated != (len(want) < len(all)) || a.Accuracy.Exact != (live.Rows() == 0) {
+			t.Fatalf("%d rows of %d, %+v", a.Rows(), len(all), a.Accuracy)
+		}
+		for i, r := range want {
+			checkRow(t, scan, a, i, r, oracle.Rows(scan, events[cut:]))
+		}
+	})
+}
+
+func fillNaively(scan *query.Scan, rows []*oracle.Row) []*oracle.Row {
+	groups := [][]any{}
+	if len(scan.GroupBy) == 0 {
+		groups = append(groups, []any{})
+	}
+	for _, r := range rows {
+		if !slices.ContainsFunc(groups, func(k []any) bool { return slices.Equal(k, r.Keys) }) {
+			groups = append(groups, r.Keys)
+		}
+	}
+	for w := range scan.Windows.Starts {
+		for _, k := range groups {
+			if !slices.ContainsFunc(rows, func(r *oracle.Row) bool { return r.Window == w && slices.Equal(r.Keys, k) }) {
+				rows = append(rows, &oracle.Row{Window: w, Keys: k})
+			}
+		}
+	}
+	return rows
+}
+
+// sortNaively orders rows by comparing values one by one. An estimated distinct count
+// takes its place in the order by its estimate, so that value is read from the answer.
+func sortNaively(scan *query.Scan, q *query.Query, rows []*oracle.Row, a *Answer) {
+	estimate := func(m query.Measure, r *oracle.Row) any { return r.Measure(m) }
+	keys := slices.Clone(q.OrderBy)
+	for _, name := range append([]string{"time"}, q.GroupBy...) {
+		keys = append(keys, query.Order{By: name})
+	}
+	slices.SortStableFunc(rows, func(x, y *oracle.Row) int {
+		for _, o := range keys {
+			var c int
+			if o.By == "time" {
+				c = oracle.Compare(int64(x.Window), int64(y.Window), o.Desc)
+			} else if d := slices.Index(q.GroupBy, o.By); d >= 0 {
+				c = oracle.Compare(x.Keys[d], y.Keys[d], o.Desc)
+			} else {
+				m := scan.Measures[slices.Index(q.Measures, o.By)]
+				c = oracle.Compare(estimate(m, x), estimate(m, y), o.Desc)
+			}
+			if c != 0 {
+				return c
+			}
+		}
+		return 0
+	})
+}
+
+func checkRow(t *rapid.T, scan *query.Scan, a *Answer, i int, want *oracle.Row, live []*oracle.Row) {
+	if a.Windowed && a.Times[i] != scan.Windows.Starts[want.Window] {
+		t.Fatalf("row %d: time %d, want window %d", i, a.Times[i], want.Window)
+	}
+	for d := range a.Dims {
+		if got := anyKey(&a.Dims[d], i); got != want.Keys[d] {
+			t.Fatalf("row %d: %s is %v, want %v", i, a.Dims[d].Name, got, want.Keys[d])
+		}
+	}
+	at := slices.IndexFunc(live, func(r *oracle.Row) bool { return r.Window == want.Window && slices.Equal(r.Keys, want.Keys) })
+	if a.IsLive(i) != (at >= 0) {
+		t.Fatalf("row %d: live %v", i, a.IsLive(i))
+	}
+	for j := range a.Measures {
+		m, truth := &a.Measures[j], want.Measure(scan.Measures[j])
+		if got := anyValue(&m.Value, i); !oracle.Equal(got, truth) {
+			t.Fatalf("row %d: %s is %v, want %v", i, m.Name, got, truth)
+		}
+		if at >= 0 && m.Kind != catalog.Distinct && !oracle.Equal(anyValue(&m.Live, i), live[at].Measure(scan.Measures[j])) {
+			t.Fatalf("row %d: live %s is %v", i, m.Name, anyValue(&m.Live, i))
+		}
+	}
+}
+
+// TestDistinctBoundsHold draws batch and live sets of many sizes and overlaps, over the border
+// between exact and dense, and wants the truth between the bounds and no bounds on a wrong value.
+func TestDistinctBoundsHold(t *testing.T) {
+	t.Parallel()
+	sizes := []int{0, 1, 30, 900, 1024, 1025, 5000, 40_000}
+	for _, inBatch := range sizes {
+		for _, inLive := range sizes[:7] {
+			for _, shared := range []int{0, inLive / 3, inLive} {
+				checkBounds(t, inBatch, inLive, min(shared, inBatch))
+			}
+		}
+	}
+}
+
+func checkBounds(t *testing.T, inBatch, inLive, shared int) {
+	hash := func(i int) uint64 { return distinct.HashString(fmt.Sprint(inBatch, "/", inLive, "/", i)) }
+	var hashes []uint64
+	for i := range inBatch {
+		hashes = append(hashes, hash(i))
+	}
+	live := &distinct.Sketch{}
+	for i := inBatch - shared; i < inBatch-shared+inLive; i++ {
+		live.Add(hash(i))
+	}
+	truth := int64(inBatch + inLive - shared)
+	d := mergeDistinct(&query.Acc{Exact: uint64(inBatch), Registers: distinct.AppendRegisters(nil, hashes)}, &query.Acc{Sketch: live})
+	if truth < d.low || truth > d.high || d.value < d.low || d.value > d.high || d.value != int64(inBatch)+d.added {
+		t.Errorf("batch %d, live %d, shared %d: %+v does not hold %d", inBatch, inLive, shared, d, truth)
+	}
+	if off := math.Abs(float64(d.value - truth)); off > 1+float64(BoundErrors)*distinct.StandardError*float64(truth) {
+		t.Errorf("batch %d, live %d, shared %d: %d is far from %d", inBatch, inLive, shared, d.value, truth)
+	}
+	if inLive == 0 && d.low != d.high || inBatch == 0 && live.Exact() && d.low != d.high {
+		t.Errorf("batch %d, live %d: %+v is not exact", inBatch, inLive, d)
+	}
+}
+
+func TestOverflowIsAnError(t *testing.T) {
+	t.Parallel()
+	q := &query.Query{View: "flights", Measures: []string{"late"}, From: start, To: start.Add(time.Hour)}
+	scan := resolve(t, q)
+	part := func(v int64) *query.Part {
+		a := query.Acc{N: 1}
+		a.AddInt(v)
+		return &query.Part{Windows: []int32{0}, Events: []uint64{1}, Measures: [][]query.Acc{{a}}}
+	}
+	var overflow *OverflowError
+	if _, err := Merge(scan, q, part(math.MaxInt64), part(1), Accuracy{}); !errors.As(err, &overflow) || overflow.Measure != "late" {
+		t.Errorf("got %v", err)
+	}
+	a, err := Merge(scan, q, part(math.MinInt64), part(math.MaxInt64), Accuracy{})
+	if err != nil || a.Measures[0].Value.Ints[0] != -1 {
+		t.Errorf("got %v, %v", a, err)
+	}
+}
+
+func TestFillIsBounded(t *testing.T) {
+	t.Parallel()
+	q := &query.Query{View: "flights", Measures: []string{"n"}, From: start, To: start.AddDate(1, 0, 0), Granularity: "1m", GroupBy: []string{"delay"}, Fill: true}
+	scan := resolve(t, q)
+	p := &query.Part{Windows: []int32{0, 0}, Events: []uint64{1, 1}, Measures: [][]query.Acc{{{N: 1}, {N: 1}}},
+		Dims: []query.Column{{Type: catalog.Int64, Ints: []int64{1, 2}}}}
+	var fill *FillError
+	if _, err := Merge(scan, q, p, nil, Accuracy{}); !errors.As(err, &fill) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestKeysKeepTheOrder covers ranges a rank can barely hold.
+func TestKeysKeepTheOrder(t *testing.T) {
+	t.Parallel()
+	values := []int64{math.MinInt64, 0, math.MaxInt64, 5}
+	for _, desc := range []bool{false, true} {
+		raw := make([]uint64, len(values))
+		for i, v := range values {
+			raw[i] = ordinal(v)
+		}
+		k := newKey(raw, []bool{false, false, false, true}, desc)
+		got := []int{0, 1, 2, 3}
+		slices.SortFunc(got, func(a, b int) int { return int(int64(k.rank[a])) - int(int64(k.rank[b])) })
+		want := map[bool][]int{false: {0, 1, 2, 3}, true: {2, 1, 0, 3}}[desc]
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("desc %v: %s", desc, diff)
+		}
+	}
+}
+
+func TestRadixSortSorts(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		bits := rapid.IntRange(1, 64).Draw(t, "bits")
+		words := rapid.SliceOf(rapid.Uint64Range(0, math.MaxUint64>>(64-bits))).Draw(t, "words")
+		entries := make([]entry, len(words))
+		for i, w := range words {
+			entries[i] = entry{w, int32(i)}
+		}
+		got := radixSort(entries, bits)
+		slices.Sort(words)
+		for i := range words {
+			if got[i].word != words[i] {
+				t.Fatalf("row %d: got %d, want %d", i, got[i].word, words[i])
+			}
+		}
+	})
+}
+
+func TestPartsThatDoNotFitAreRefused(t *testing.T) {
+	t.Parallel()
+	q := &query.Query{View: "flights", Measures: []string{"n"}, From: start, To: start.Add(time.Hour)}
+	scan := resolve(t, q)
+	for name, p := range map[string]*query.Part{
+		"window":  {Windows: []int32{1}, Events: []uint64{1}, Measures: [][]query.Acc{{{N: 1}}}},
+		"measure": {Windows: []int32{0}, Events: []uint64{1}, Measures: [][]query.Acc{{}}},
+		"dims":    {Windows: []int32{0}, Events: []uint64{1}, Measures: [][]query.Acc{{{N: 1}}}, Dims: make([]query.Column, 1)},
+	} {
+		if _, err := Merge(scan, q, nil, p, Accuracy{}); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+// BenchmarkMerge merges a day of 1,440 minutes and 70 groups with a live part of 1,000 rows.
+func BenchmarkMerge(b *testing.B) {
+	q := &query.Query{View: "flights", Measures: []string{"n", "late", "far"}, From: start, To: start.AddDate(0, 0, 1), Granularity: "1m", GroupBy: []string{"origin"}, Limit: query.MaxLimit}
+	scan := resolve(b, q)
+	batch, live := bigPart(100_000), bigPart(1000)
+	for b.Loop() {
+		if _, err := Merge(scan, q, batch, live, Accuracy{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkMergeTop(b *testing.B) {
+	q := &query.Query{View: "flights", Measures: []string{"n", "late", "far"}, From: start, To: start.AddDate(0, 0, 1), Granularity: "1m", GroupBy: []string{"origin"},
+		OrderBy: []query.Order{{By: "late", Desc: true}}, Limit: 100}
+	scan := resolve(b, q)
+	batch, live := bigPart(100_000), bigPart(1000)
+	for b.Loop() {
+		if _, err := Merge(scan, q, batch, live, Accuracy{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func bigPart(n int) *query.Part {
+	p := &query.Part{Dims: []query.Column{{Type: catalog.String}}, Measures: make([][]query.Acc, 3)}
+	for i := range n {
+		i = i * 7919 % 100_000 // In no particular order, as parts come.
+		p.Windows = append(p.Windows, int32(i%1440))
+		p.Events = append(p.Events, 3)
+		p.Dims[0].Strings = append(p.Dims[0].Strings, fmt.Sprintf("airport-%d", i/1440))
+		p.Measures[0] = append(p.Measures[0], query.Acc{N: 3})
+		p.Measures[1] = append(p.Measures[1], query.Acc{N: 3, Lo: uint64(i)})
+		p.Measures[2] = append(p.Measures[2], query.Acc{N: 3, Float: float64(i)})
+	}
+	return p
+}

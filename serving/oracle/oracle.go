@@ -1,0 +1,254 @@
+// Package oracle answers scans the slow and obvious way, from the events themselves. It
+// exists for the tests of the packages beside it, which compare themselves with it.
+package oracle
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"recount/schemas/catalog"
+	"recount/schemas/distinct"
+	"recount/schemas/query"
+)
+
+// Catalog declares one view, flights, with every kind of dimension and measure.
+func Catalog() *catalog.Catalog {
+	return &catalog.Catalog{
+		Bucket: time.Hour,
+		Events: map[string]*catalog.EventType{"flight": {Name: "flight", Fields: []catalog.Field{
+			{Name: "at", Type: catalog.Timestamp}, {Name: "cancelled", Type: catalog.Bool}, {Name: "delay", Type: catalog.Int64},
+			{Name: "miles", Type: catalog.Float64}, {Name: "origin", Type: catalog.String}, {Name: "tail", Type: catalog.String},
+		}}},
+		Views: map[string]*catalog.View{"flights": {
+			Name: "flights", Event: "flight", Dimensions: []string{"origin", "delay", "cancelled"}, Cell: time.Minute,
+			Measures: []catalog.Measure{
+				{Name: "n", Kind: catalog.Count}, {Name: "late", Kind: catalog.Sum, Field: "delay"},
+				{Name: "mean", Kind: catalog.Avg, Field: "delay"}, {Name: "worst", Kind: catalog.Max, Field: "delay"},
+				{Name: "far", Kind: catalog.Sum, Field: "miles"}, {Name: "short", Kind: catalog.Min, Field: "miles"},
+				{Name: "first", Kind: catalog.Min, Field: "at"}, {Name: "tails", Kind: catalog.Distinct, Field: "tail"},
+			},
+		}},
+	}
+}
+
+// Event is an event as a user thinks of it. A missing field is absent from Fields, whose
+// values are string, int64, float64 or bool; timestamps are int64 microseconds.
+type Event struct {
+	Time   int64 // microseconds since 1970
+	Fields map[string]any
+}
+
+// Strings are the values drawn for string dimensions: what quoting and escaping get wrong.
+var Strings = []string{"", "ATL", "ORD", "OR", "ÅR", "it's", `back\slash`, "tab\tnew\nline", `"q"`, "nul\x00", "NULL", `\N`, "{p0:String}", "a,b"}
+
+// Draw draws up to limit events of the catalog's type within [from, from + minutes).
+func Draw(t *rapid.T, from time.Time, minutes, limit int) []Event {
+	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Event {
+		e := Event{from.Add(time.Duration(rapid.IntRange(0, minutes-1).Draw(t, "minute")) * time.Minute).UnixMicro(), map[string]any{}}
+		put := func(name string, v any) {
+			if rapid.IntRange(0, 4).Draw(t, name+"?") > 0 {
+				e.Fields[name] = v
+			}
+		}
+		put("origin", rapid.SampledFrom(Strings).Draw(t, "origin"))
+		put("delay", rapid.SampledFrom([]int64{-3, 0, 5, 1 << 40, math.MinInt64 / 200}).Draw(t, "delay"))
+		put("cancelled", rapid.Bool().Draw(t, "cancelled"))
+		put("miles", float64(rapid.IntRange(-4, 40).Draw(t, "miles"))/4)
+		put("at", int64(rapid.IntRange(0, 1000).Draw(t, "at")))
+		put("tail", fmt.Sprint("N", rapid.IntRange(0, 60).Draw(t, "tail")))
+		return e
+	}), 0, limit).Draw(t, "events")
+}
+
+// Row is a group with its events; a key is nil for null.
+type Row struct {
+	Window int
+	Keys   []any
+	Events []Event
+}
+
+// Same reports whether both are the same group.
+func (r *Row) Same(o *Row) bool { return r.Window == o.Window && slices.Equal(r.Keys, o.Keys) }
+
+// Rows groups the events the scan's conditions keep.
+func Rows(scan *query.Scan, events []Event) []*Row {
+	var rows []*Row
+	for _, e := range events {
+		r := &Row{Window: scan.Windows.Index(e.Time)}
+		if r.Window < 0 || !Keeps(scan.Where, e) {
+			continue
+		}
+		for _, d := range scan.GroupBy {
+			r.Keys = append(r.Keys, e.Fields[d.Name])
+		}
+		i := slices.IndexFunc(rows, r.Same)
+		if i < 0 {
+			rows, i = append(rows, r), len(rows)
+		}
+		rows[i].Events = append(rows[i].Events, e)
+	}
+	return rows
+}
+
+// Keeps reports whether all conditions hold for the event.
+func Keeps(where []query.Condition, e Event) bool {
+	for _, c := range where {
+		v := e.Fields[c.Dimension]
+		text, isText := v.(string)
+		in := slices.Contains(c.Values, v)
+		if !map[query.Op]bool{
+			query.Eq: in, query.In: in, query.Ne: !in, query.NotIn: !in,
+			query.Prefix: isText && strings.HasPrefix(text, fmt.Sprint(c.Values[0])),
+			query.Exists: (v != nil) == (c.Values[0] == true),
+		}[c.Op] {
+			return false
+		}
+	}
+	return true
+}
+
+// Measure computes one measure of the row: int64, float64 or nil.
+func (r *Row) Measure(m query.Measure) any {
+	var values []any
+	for _, e := range r.Events {
+		if v := e.Fields[m.Field]; v != nil {
+			values = append(values, v)
+		}
+	}
+	switch {
+	case m.Kind == catalog.Count:
+		return int64(len(r.Events))
+	case m.Kind == catalog.Distinct:
+		set := map[any]bool{}
+		for _, v := range values {
+			set[v] = true
+		}
+		return int64(len(set))
+	case len(values) == 0:
+		return nil
+	case m.Type == catalog.Float64:
+		return fold(m.Kind, values, func(v any) float64 { return v.(float64) })
+	}
+	return fold(m.Kind, values, func(v any) int64 { return v.(int64) })
+}
+
+func fold[T int64 | float64](kind catalog.MeasureKind, values []any, as func(any) T) any {
+	var sum T
+	low, high := as(values[0]), as(values[0])
+	for _, v := range values {
+		sum, low, high = sum+as(v), min(low, as(v)), max(high, as(v))
+	}
+	return map[catalog.MeasureKind]any{
+		catalog.Sum: sum, catalog.Avg: float64(sum) / float64(len(values)), catalog.Min: low, catalog.Max: high,
+	}[kind]
+}
+
+// Compare orders two values of one column; nulls come last either way.
+func Compare(a, b any, desc bool) int {
+	one := func(v bool) int { return map[bool]int{true: 1}[v] }
+	switch {
+	case a == nil || b == nil:
+		return cmp.Compare(one(a == nil), one(b == nil))
+	case desc:
+		return Compare(b, a, false)
+	}
+	switch x := a.(type) {
+	case string:
+		return cmp.Compare(x, b.(string))
+	case int64:
+		return cmp.Compare(x, b.(int64))
+	case float64:
+		return cmp.Compare(x, b.(float64))
+	}
+	return cmp.Compare(one(a == true), one(b == true))
+}
+
+// Equal compares finished values; floats only to the last bits, since sums of them depend on their order.
+func Equal(a, b any) bool {
+	x, ok := a.(float64)
+	y, ok2 := b.(float64)
+	return ok && ok2 && math.Abs(x-y) <= 1e-12*math.Abs(x) || a == b
+}
+
+// Layer says whose part Part makes.
+type Layer int
+
+// The layers. Batch gives exact distinct counts with registers, Speed sketches.
+const (
+	Batch Layer = iota
+	Speed
+)
+
+// Part is what a layer answers when it holds exactly the events.
+func Part(scan *query.Scan, events []Event, l Layer) *query.Part {
+	p := &query.Part{Dims: make([]query.Column, len(scan.GroupBy)), Measures: make([][]query.Acc, len(scan.Measures))}
+	for d, dim := range scan.GroupBy {
+		p.Dims[d].Type = dim.Type
+	}
+	for _, r := range Rows(scan, events) {
+		p.Windows = append(p.Windows, int32(r.Window))
+		p.Events = append(p.Events, uint64(len(r.Events)))
+		for d := range scan.GroupBy {
+			appendKey(&p.Dims[d], r.Keys[d])
+		}
+		for j, m := range scan.Measures {
+			p.Measures[j] = append(p.Measures[j], acc(m, r, l))
+		}
+	}
+	return p
+}
+
+func appendKey(c *query.Column, v any) {
+	c.Null = append(c.Null, v == nil)
+	if c.Type == catalog.String {
+		s, _ := v.(string)
+		c.Strings = append(c.Strings, s)
+		return
+	}
+	n, _ := v.(int64)
+	if v == true {
+		n = 1
+	}
+	c.Ints = append(c.Ints, n)
+}
+
+func acc(m query.Measure, r *Row, l Layer) query.Acc {
+	if m.Kind == catalog.Count {
+		return query.Acc{N: uint64(len(r.Events))}
+	}
+	var a query.Acc
+	var s distinct.Sketch
+	for _, e := range r.Events {
+		switch v := e.Fields[m.Field].(type) {
+		case string:
+			s.Add(distinct.HashString(v))
+		case int64:
+			a.N++
+			if m.Kind == catalog.Sum || m.Kind == catalog.Avg {
+				a.AddInt(v)
+			}
+		case float64:
+			a.N++
+			a.Float += v
+		}
+	}
+	extreme := r.Measure(m)
+	switch {
+	case m.Kind == catalog.Distinct && l == Batch:
+		a.Exact, a.Registers = s.Estimate(), s.Registers()
+	case m.Kind == catalog.Distinct:
+		a.Sketch = &s
+	case extreme == nil || m.Kind == catalog.Sum || m.Kind == catalog.Avg:
+	case m.Type == catalog.Float64:
+		a.Float = extreme.(float64)
+	default:
+		a.Lo = uint64(extreme.(int64))
+	}
+	return a
+}

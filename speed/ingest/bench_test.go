@@ -1,0 +1,104 @@
+package ingest
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+func flights(n int) string {
+	lines := make([]string, n)
+	for i := range lines {
+		lines[i] = flight(i)
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// BenchmarkDecode decodes requests of 1,000 flights into columns of four partitions on one core.
+func BenchmarkDecode(b *testing.B) {
+	s, err := New(DefaultConfig(), testCatalog(), 4, nil, Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	const events = 1000
+	body := []byte(flights(events))
+	q := s.newRequest()
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		q.body = body
+		if f := q.pay(baseCost + len(body)); f != nil {
+			b.Fatal(f)
+		}
+		if f := q.decode(kindLines, nil, testNow); f != nil || len(q.rejected) > 0 {
+			b.Fatal(f, q.rejected)
+		}
+		q.recycle()
+	}
+	b.ReportMetric(float64(events)*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+// BenchmarkEncode gathers four requests' chunks into one message.
+func BenchmarkEncode(b *testing.B) {
+	s, err := New(DefaultConfig(), testCatalog(), 1, nil, Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	q := s.newRequest()
+	q.body = []byte(flights(250))
+	if f := q.pay(1 << 20); f != nil {
+		b.Fatal(f)
+	}
+	if f := q.decode(kindLines, nil, testNow); f != nil {
+		b.Fatal(f)
+	}
+	c := q.chunks[0]
+	f := c.typ.frames.Get().(*frame)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := f.encode([]*chunk{c, c, c, c}, "default", 1); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(1000*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+type noLog struct{}
+
+func (noLog) Append(context.Context, int, []byte, string) (uint64, error) { return 1, nil }
+
+// discard is a ResponseWriter that keeps nothing but the status.
+type discard struct {
+	header http.Header
+	status int
+}
+
+func (d *discard) Header() http.Header         { return d.header }
+func (d *discard) WriteHeader(s int)           { d.status = s }
+func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
+
+// BenchmarkHandler sends requests of 1,000 flights from 16 clients per core through
+// everything but the network and the log.
+func BenchmarkHandler(b *testing.B) {
+	s := run(b, DefaultConfig(), 4, noLog{})
+	const events = 1000
+	body := flights(events)
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	b.SetParallelism(16)
+	h := s.Handler()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			r := httptest.NewRequest(http.MethodPost, "/v1/events", strings.NewReader(body))
+			r.Header.Set("Content-Type", "application/x-ndjson")
+			w := &discard{header: http.Header{}}
+			h.ServeHTTP(w, r)
+			if w.status != http.StatusOK {
+				b.Errorf("status %d", w.status)
+			}
+		}
+	})
+	b.ReportMetric(events*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}

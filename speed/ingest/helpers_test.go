@@ -1,0 +1,218 @@
+package ingest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"recount/schemas/catalog"
+	"recount/schemas/eventbatch"
+)
+
+var testNow = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+func testCatalog() *catalog.Catalog {
+	return &catalog.Catalog{Bucket: time.Hour, Events: map[string]*catalog.EventType{
+		"flight.departed": {Name: "flight.departed", Fields: []catalog.Field{
+			{Name: "delay", Type: catalog.Int64}, {Name: "destination", Type: catalog.String}, {Name: "distance", Type: catalog.Float64},
+			{Name: "origin", Type: catalog.String}, {Name: "tail", Type: catalog.String},
+		}},
+		"all": {Name: "all", Fields: []catalog.Field{
+			{Name: "b", Type: catalog.Bool}, {Name: "f", Type: catalog.Float64}, {Name: "i", Type: catalog.Int64},
+			{Name: "s", Type: catalog.String}, {Name: "t", Type: catalog.Timestamp},
+		}},
+	}}
+}
+
+// memoryLog keeps frames. hook, if set, runs before each append and may refuse it.
+type memoryLog struct {
+	mu     sync.Mutex
+	frames map[int][][]byte
+	hook   func(partition int) error
+}
+
+func (l *memoryLog) Append(_ context.Context, partition int, frame []byte, _ string) (uint64, error) {
+	if l.hook != nil {
+		if err := l.hook(partition); err != nil {
+			return 0, err
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.frames == nil {
+		l.frames = map[int][][]byte{}
+	}
+	l.frames[partition] = append(l.frames[partition], bytes.Clone(frame))
+	return uint64(len(l.frames[partition])), nil
+}
+
+// stored is an event as found in the log. Values are what JSON would hold.
+type stored struct {
+	ID, Type, Source, Subject, Extra, Tenant string
+	Time                                     int64
+	Flags                                    uint8
+	Hash                                     uint64
+	Fields                                   map[string]any
+	Place                                    Place // Count is 1
+}
+
+// events decodes everything in the log and checks what every frame promises.
+func (l *memoryLog) events(t testing.TB, partitions int) map[string]stored {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := map[string]stored{}
+	for p, frames := range l.frames {
+		for i, frame := range frames {
+			h, recs, err := eventbatch.Decode(frame)
+			if err != nil {
+				t.Fatal(err)
+			}
+			at := 0
+			for _, c := range recs {
+				for row := range int(c.Rec.NumRows()) {
+					e := read(c, row)
+					e.Type, e.Place = h.Type, Place{Partition: p, Seq: uint64(i + 1), First: at, Count: 1}
+					if key := eventbatch.KeyOf(e.Tenant, e.ID); !bytes.Equal(key[:], c.Key.Value(row)) || key.Partition(partitions) != p {
+						t.Errorf("%s: key or partition is wrong", e.ID)
+					}
+					if _, again := out[e.ID]; again {
+						t.Errorf("%s is in the log twice", e.ID)
+					}
+					out[e.ID] = e
+					at++
+				}
+			}
+		}
+	}
+	return out
+}
+
+func read(c eventbatch.Columns, row int) stored {
+	e := stored{ID: c.ID.Value(row), Source: c.Source.Value(row), Subject: c.Subject.Value(row), Extra: c.Extra.Value(row),
+		Tenant: c.Tenant.Value(row), Time: int64(c.Time.Value(row)), Flags: c.Flags.Value(row), Hash: c.Hash.Value(row), Fields: map[string]any{}}
+	for i, f := range c.Rec.Schema().Fields()[9:] {
+		switch a := c.Rec.Column(9 + i).(type) {
+		case *array.Int64:
+			set(e.Fields, f.Name, a.IsValid(row), func() any { return a.Value(row) })
+		case *array.Float64:
+			set(e.Fields, f.Name, a.IsValid(row), func() any { return a.Value(row) })
+		case *array.Boolean:
+			set(e.Fields, f.Name, a.IsValid(row), func() any { return a.Value(row) })
+		case *array.String:
+			set(e.Fields, f.Name, a.IsValid(row), func() any { return a.Value(row) })
+		case *array.Timestamp:
+			set(e.Fields, f.Name, a.IsValid(row), func() any { return int64(a.Value(row)) })
+		}
+	}
+	return e
+}
+
+func set(m map[string]any, name string, valid bool, value func() any) {
+	if valid {
+		m[name] = value()
+	}
+}
+
+// values is the decoder's row as a map, for comparing without a log.
+func values(d *decoder) map[string]any {
+	out := map[string]any{}
+	for i, s := range d.row.slots {
+		if s.state != present {
+			continue
+		}
+		switch f := d.typ.fields[i]; f.kind {
+		case catalog.Int64, catalog.Timestamp:
+			out[f.name] = s.num
+		case catalog.Float64:
+			out[f.name] = math.Float64frombits(uint64(s.num))
+		case catalog.Bool:
+			out[f.name] = s.num == 1
+		case catalog.String:
+			out[f.name] = string(s.text)
+		}
+	}
+	return out
+}
+
+func testConfig() Config {
+	c := DefaultConfig()
+	c.Linger = 100 * time.Microsecond
+	return c
+}
+
+// run starts a server over the log; it is drained and checked when the test ends.
+func run(t testing.TB, cfg Config, partitions int, log Log) *Server {
+	t.Helper()
+	s, err := New(cfg, testCatalog(), partitions, log, Options{Now: func() time.Time { return testNow }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if left := s.memory.left.Load(); left != int64(cfg.Memory) {
+			t.Errorf("memory budget: %d bytes were not given back", int64(cfg.Memory)-left)
+		}
+		for _, c := range s.committers {
+			if held := c.queue.held(); held != 0 {
+				t.Errorf("queue: %d bytes were not released", held)
+			}
+		}
+	})
+	return s
+}
+
+type response struct {
+	Status   int
+	Header   http.Header
+	Code     string
+	Accepted int
+	Rejected []struct {
+		Index             int
+		ID, Code, Message string
+	}
+	Receipt string
+}
+
+func (r response) codes() string {
+	s := ""
+	for _, e := range r.Rejected {
+		s += fmt.Sprintf("%d:%s ", e.Index, e.Code)
+	}
+	return s
+}
+
+func post(t testing.TB, s *Server, body string, headers ...string) response {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodPost, "/v1/events", bytes.NewReader([]byte(body)))
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Add(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	s.Handler().ServeHTTP(w, r)
+	out := response{Status: w.Code, Header: w.Header()}
+	if err := json.Unmarshal(w.Body.Bytes(), &out); err != nil {
+		t.Fatalf("%v in %s", err, w.Body)
+	}
+	return out
+}
+
+func flight(i int) string {
+	return fmt.Sprintf(`{"specversion":"1.0","id":"f-%09d","source":"demo","type":"flight.departed","time":"2001-01-01T00:%02d:00Z","subject":"ORD",`+
+		`"data":{"origin":"ORD","destination":"ATL","tail":"N%d","delay":%d,"distance":607}}`, i, i%60, i%500, i%90-10)
+}

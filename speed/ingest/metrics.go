@@ -1,0 +1,82 @@
+package ingest
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics are the counters of a Server. Rejected events and refused requests are
+// counted by code, of which there are few.
+type metrics struct {
+	accepted  prometheus.Counter
+	rejected  *prometheus.CounterVec
+	requests  *prometheus.CounterVec
+	bytes     prometheus.Counter
+	seconds   prometheus.Histogram
+	group     prometheus.Histogram
+	frames    prometheus.Counter
+	appending prometheus.Histogram
+	failed    *prometheus.CounterVec
+}
+
+func newMetrics(reg prometheus.Registerer, queues []*queue, memory *budget, limit int) (*metrics, error) {
+	name := func(n string) string { return prometheus.BuildFQName("recount", "ingest", n) }
+	counter := func(n, help string) prometheus.CounterOpts { return prometheus.CounterOpts{Name: name(n), Help: help} }
+	m := &metrics{
+		accepted: prometheus.NewCounter(prometheus.CounterOpts(counter("events_accepted_total", "Events acknowledged as durable."))),
+		rejected: prometheus.NewCounterVec(counter("events_rejected_total", "Events refused, by code."), []string{"code"}),
+		requests: prometheus.NewCounterVec(counter("requests_total", "Requests answered, by code; ok when every event was stored or refused for good."), []string{"code"}),
+		bytes:    prometheus.NewCounter(prometheus.CounterOpts(counter("body_bytes_total", "Bytes of bodies after decompression."))),
+		frames:   prometheus.NewCounter(prometheus.CounterOpts(counter("message_bytes_total", "Bytes of messages given to the log."))),
+		failed:   prometheus.NewCounterVec(counter("appends_failed_total", "Messages the log did not take, by code."), []string{"code"}),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: name("request_seconds"), Help: "Time to answer a request.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15)}),
+		appending: prometheus.NewHistogram(prometheus.HistogramOpts{Name: name("append_seconds"), Help: "Time to encode a message and have it stored.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15)}),
+		group: prometheus.NewHistogram(prometheus.HistogramOpts{Name: name("message_events"), Help: "Events of one message to the log.",
+			Buckets: prometheus.ExponentialBuckets(1, 4, 10)}),
+	}
+	if reg == nil {
+		return m, nil
+	}
+	all := []prometheus.Collector{m.accepted, m.rejected, m.requests, m.bytes, m.seconds, m.group, m.frames, m.appending, m.failed}
+	all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name("memory_bytes"), Help: "Memory held by requests."},
+		func() float64 { return float64(int64(limit) - memory.left.Load()) }))
+	for i, q := range queues {
+		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name("queue_bytes"), Help: "Bytes waiting for the log or in it, by partition.",
+			ConstLabels: prometheus.Labels{"partition": strconv.Itoa(i)}}, func() float64 { return float64(q.held()) }))
+	}
+	for _, c := range all {
+		if err := reg.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// answered counts a finished request.
+func (m *metrics) answered(a *answer, bytes int, took time.Duration) {
+	code := "ok"
+	if a.problem != nil {
+		code = string(a.problem.code)
+	}
+	m.requests.WithLabelValues(code).Inc()
+	m.accepted.Add(float64(a.accepted))
+	m.bytes.Add(float64(bytes))
+	m.seconds.Observe(took.Seconds())
+	for _, r := range a.rejected {
+		m.rejected.WithLabelValues(string(r.code)).Inc()
+	}
+}
+
+// committed counts a message.
+func (m *metrics) committed(events, bytes int, took time.Duration, f *fault) {
+	m.group.Observe(float64(events))
+	m.frames.Add(float64(bytes))
+	m.appending.Observe(took.Seconds())
+	if f != nil {
+		m.failed.WithLabelValues(string(f.code)).Inc()
+	}
+}

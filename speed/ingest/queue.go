@@ -1,0 +1,122 @@
+package ingest
+
+import "sync"
+
+// chunk is what one request has for one partition and event type. The request
+// owns it; committers read it between submit and done.
+type chunk struct {
+	columns
+	partition int
+	index     []int32 // of each event in the request
+	done      *sync.WaitGroup
+
+	// Set before done: the place in the log, or why there is none.
+	seq   uint64
+	first int // index of the chunk's first event in its message
+	fault *fault
+}
+
+// cost is what the chunk counts against the queue: its frame bytes, and a floor for an almost empty one.
+func (c *chunk) cost() int { return c.bytes + 1024 }
+
+func (c *chunk) recycle() {
+	c.reset()
+	c.index, c.done, c.fault, c.seq, c.first = c.index[:0], nil, nil, 0, 0
+	c.typ.chunks.Put(c)
+}
+
+// queue holds the chunks that wait for one partition's log. Its bytes count from
+// reserve to release, so they include what is being appended, and never pass limit.
+type queue struct {
+	mu     sync.Mutex
+	chunks []*chunk
+	events int // of chunks
+	ready  int // bytes of chunks
+	bytes  int // reserved and not released
+	limit  int
+	closed bool
+	wake   chan struct{} // holds a token when there may be something to do
+}
+
+func newQueue(limit int) *queue { return &queue{limit: limit, wake: make(chan struct{}, 1)} }
+
+func (q *queue) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// reserve makes room for n bytes, or says why there is none.
+func (q *queue) reserve(n int) *fault {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.closed:
+		return &fault{code: CodeShuttingDown, status: 503, msg: "the server is shutting down"}
+	case q.bytes+n > q.limit:
+		return &fault{code: CodeOverloaded, status: 429, msg: "events arrive faster than the log stores them"}
+	}
+	q.bytes += n
+	return nil
+}
+
+func (q *queue) release(n int) {
+	q.mu.Lock()
+	q.bytes -= n
+	q.mu.Unlock()
+	q.signal()
+}
+
+// push adds a chunk whose room is reserved.
+func (q *queue) push(c *chunk) {
+	q.mu.Lock()
+	q.chunks = append(q.chunks, c)
+	q.events += c.n
+	q.ready += c.bytes
+	q.mu.Unlock()
+	q.signal()
+}
+
+// take removes the oldest chunks up to a number of events and bytes, at least one if there is any.
+func (q *queue) take(into []*chunk, events, bytes int) []*chunk {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := 0
+	for ; n < len(q.chunks); n++ {
+		c := q.chunks[n]
+		if n > 0 && (c.n > events || c.bytes > bytes) {
+			break
+		}
+		events -= c.n
+		bytes -= c.bytes
+		q.events -= c.n
+		q.ready -= c.bytes
+		into = append(into, c)
+	}
+	rest := copy(q.chunks, q.chunks[n:])
+	clear(q.chunks[rest:])
+	q.chunks = q.chunks[:rest]
+	return into
+}
+
+// waiting returns the events and bytes that nobody took yet.
+func (q *queue) waiting() (events, bytes int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.events, q.ready
+}
+
+// held returns the reserved bytes.
+func (q *queue) held() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.bytes
+}
+
+// close refuses new reservations. What is reserved will still be pushed.
+func (q *queue) close() {
+	q.mu.Lock()
+	q.closed = true
+	q.mu.Unlock()
+}

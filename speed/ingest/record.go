@@ -1,0 +1,123 @@
+package ingest
+
+import (
+	"encoding/binary"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"recount/schemas/catalog"
+	"recount/schemas/eventbatch"
+)
+
+// frame is the scratch memory of one log message of a type.
+type frame struct {
+	gathered columns
+	tenant   text
+	buf      []byte
+}
+
+// encode builds the message for chunks of one type. It sets their first.
+func (f *frame) encode(chunks []*chunk, tenant string, appended int64) ([]byte, error) {
+	cols := f.gather(chunks)
+	rec := f.record(cols, tenant)
+	defer rec.Release()
+	frame, err := eventbatch.Append(f.buf[:0], cols.typ.name, appended, rec)
+	if err == nil {
+		f.buf = frame
+	}
+	return frame, err
+}
+
+// gather returns the columns of all chunks; those of a single one as they are.
+func (f *frame) gather(chunks []*chunk) *columns {
+	if len(chunks) == 1 {
+		chunks[0].first = 0
+		return &chunks[0].columns
+	}
+	f.gathered.reset()
+	for _, c := range chunks {
+		c.first = f.gathered.n
+		f.gathered.appendAll(&c.columns)
+	}
+	return &f.gathered
+}
+
+// record puts an Arrow record over the columns' memory, without copying it. It is
+// valid until they change.
+func (f *frame) record(c *columns, tenant string) arrow.Record {
+	f.tenant.reset()
+	for range c.n {
+		f.tenant.data = append(f.tenant.data, tenant...)
+		f.tenant.off = append(f.tenant.off, int32(len(f.tenant.data)))
+	}
+	schema := c.typ.schema
+	arrays := make([]arrow.Array, 0, schema.NumFields())
+	add := func(m *mask, bufs ...[]byte) {
+		arrays = append(arrays, newArray(schema.Field(len(arrays)).Type, c.n, m, bufs))
+	}
+	str := func(m *mask, t *text) { add(m, arrow.Int32Traits.CastToBytes(t.off), t.data) }
+	add(nil, c.key)
+	str(nil, &f.tenant)
+	add(nil, c.flags)
+	add(nil, arrow.Uint64Traits.CastToBytes(c.hash))
+	str(nil, &c.id)
+	add(nil, arrow.Int64Traits.CastToBytes(c.time))
+	str(nil, &c.source)
+	str(&c.hasSubject, &c.subject)
+	str(&c.hasExtra, &c.extra)
+	for i := range c.fields {
+		col := &c.fields[i]
+		switch c.typ.fields[i].kind {
+		case catalog.String:
+			str(&col.valid, &col.text)
+		case catalog.Bool:
+			add(&col.valid, packInts(col.num))
+		default:
+			add(&col.valid, arrow.Int64Traits.CastToBytes(col.num))
+		}
+	}
+	rec := array.NewRecord(schema, arrays, int64(c.n))
+	for _, a := range arrays {
+		a.Release()
+	}
+	return rec
+}
+
+// newArray wraps buffers; m is nil for a column without nulls.
+func newArray(t arrow.DataType, n int, m *mask, bufs [][]byte) arrow.Array {
+	buffers, nulls := make([]*memory.Buffer, 1, 3), 0
+	if m != nil && m.nulls > 0 {
+		nulls = m.nulls
+		buffers[0] = memory.NewBufferBytes(pack(m.rows))
+	}
+	for _, b := range bufs {
+		buffers = append(buffers, memory.NewBufferBytes(b))
+	}
+	data := array.NewData(t, n, buffers, nil, nulls, 0)
+	defer data.Release()
+	return array.MakeFromData(data)
+}
+
+// pack turns bytes of 0 or 1 into bits, the first in the lowest.
+func pack(rows []byte) []byte {
+	bits := make([]byte, (len(rows)+7)/8)
+	i := 0
+	for ; i+8 <= len(rows); i += 8 {
+		// The product moves byte k's lowest bit to bit 56+k.
+		bits[i/8] = byte(binary.LittleEndian.Uint64(rows[i:]) * 0x0102040810204080 >> 56)
+	}
+	for ; i < len(rows); i++ {
+		bits[i/8] |= rows[i] << (i % 8)
+	}
+	return bits
+}
+
+func packInts(rows []int64) []byte {
+	bits := make([]byte, (len(rows)+7)/8)
+	for i, v := range rows {
+		bits[i/8] |= byte(v) << (i % 8)
+	}
+	return bits
+}

@@ -1,0 +1,249 @@
+package ingest
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// budget is the memory all requests share.
+type budget struct{ left atomic.Int64 }
+
+func (b *budget) take(n int) bool {
+	if b.left.Add(-int64(n)) >= 0 {
+		return true
+	}
+	b.left.Add(int64(n))
+	return false
+}
+
+func (b *budget) give(n int) { b.left.Add(int64(n)) }
+
+const (
+	// baseCost is what a request pays for its goroutine, buffers and scratch.
+	baseCost = 64 << 10
+	// payStep is how much memory is paid for at a time while columns grow.
+	payStep = 256 << 10
+	// keepBody is the largest body buffer kept for the next request.
+	keepBody = 4 << 20
+)
+
+// request is the state of one request, reused for later ones.
+type request struct {
+	cfg        *Config
+	budget     *budget
+	partitions int
+	types      int
+
+	paid, used int // bytes of the budget, and how many columns take of them
+	body       []byte
+	dec        *decoder
+	open       []*chunk // the chunk being filled, by partition and type
+	chunks     []*chunk // all of them
+	rejected   []rejection
+	events     int // seen so far
+	done       sync.WaitGroup
+	out        []byte
+}
+
+// tooMuch refuses a request that could never be accepted, whatever the load.
+var tooMuch = &fault{code: CodeBodyTooLarge, status: http.StatusRequestEntityTooLarge, msg: "the events of the request take too much memory; split it"}
+
+// pay takes n bytes of the budget for this request.
+func (q *request) pay(n int) *fault {
+	if q.paid+n > q.cfg.Memory {
+		return tooMuch
+	}
+	if !q.budget.take(n) {
+		return &fault{code: CodeOverloaded, status: http.StatusTooManyRequests, msg: "the memory for requests is used up"}
+	}
+	q.paid += n
+	return nil
+}
+
+// recycle returns all memory the request holds. No committer may still have its chunks.
+func (q *request) recycle() {
+	for _, c := range q.chunks {
+		if q.used > keepBody {
+			continue // Chunks of a huge request are left to the garbage collector.
+		}
+		c.recycle()
+	}
+	clear(q.open)
+	clear(q.chunks)
+	clear(q.rejected)
+	q.chunks, q.rejected, q.events = q.chunks[:0], q.rejected[:0], 0
+	if cap(q.body) > keepBody {
+		q.body = nil
+	}
+	q.budget.give(q.paid)
+	q.paid, q.used = 0, 0
+}
+
+// decode turns the body into chunks and rejections. A fault refuses the whole request.
+func (q *request) decode(kind contentKind, h http.Header, now time.Time) *fault {
+	d := q.dec
+	d.start(q.body, kind.strict(), now)
+	if kind == kindLines {
+		return q.lines()
+	}
+	if kind == kindBinary {
+		return q.add(d.binary(h, q.body))
+	}
+	first := d.next()
+	if first == '[' && kind != kindObject {
+		return q.array()
+	}
+	if first != '{' || kind == kindBatch {
+		return &fault{code: CodeInvalidJSON, status: http.StatusBadRequest, msg: "the body is not " + kind.expects()}
+	}
+	if f := q.next(); f != nil {
+		return f
+	}
+	return q.end()
+}
+
+// next decodes the event at the current position of a body that is one JSON text.
+// Where that is not JSON there is no telling what follows, so the request is refused.
+func (q *request) next() *fault {
+	f := q.dec.event()
+	if f != nil && f.code == CodeInvalidJSON {
+		return q.malformed(f.msg)
+	}
+	return q.add(f)
+}
+
+func (q *request) array() *fault {
+	d := q.dec
+	d.pos++
+	if d.next() == ']' {
+		d.pos++
+		return q.end()
+	}
+	for {
+		if f := q.next(); f != nil {
+			return f
+		}
+		c := d.next()
+		d.pos++
+		switch c {
+		case ',':
+		case ']':
+			return q.end()
+		default:
+			return q.malformed("an event must be followed by a comma or a closing bracket")
+		}
+	}
+}
+
+// end checks that nothing follows the events.
+func (q *request) end() *fault {
+	if d := q.dec; d.next() != 0 || d.pos < len(d.buf) {
+		return q.malformed("there is more behind the last event")
+	}
+	return nil
+}
+
+func (q *request) malformed(msg string) *fault {
+	return &fault{code: CodeInvalidJSON, status: http.StatusBadRequest, msg: fmt.Sprintf("after event %d: %s", q.events, msg)}
+}
+
+// lines decodes one event a line; a broken line costs only itself. Empty lines are not events.
+func (q *request) lines() *fault {
+	rest := q.body
+	for len(rest) > 0 {
+		line := rest
+		if i := bytes.IndexByte(rest, '\n'); i >= 0 {
+			line, rest = rest[:i], rest[i+1:]
+		} else {
+			rest = nil
+		}
+		d := q.dec
+		d.buf, d.pos = line, 0
+		if d.next() == 0 && d.pos == len(line) {
+			continue
+		}
+		f := d.event()
+		if (f == nil || f.code != CodeInvalidJSON) && (d.next() != 0 || d.pos < len(line)) {
+			f = &fault{code: CodeInvalidJSON, msg: "there is more on the line behind the event"}
+		}
+		if f := q.add(f); f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+// count counts one more event of the request.
+func (q *request) count() *fault {
+	if q.events == q.cfg.Events {
+		return &fault{code: CodeTooManyEvents, status: http.StatusRequestEntityTooLarge,
+			msg: fmt.Sprintf("more than %d events in one request; split it", q.cfg.Events)}
+	}
+	q.events++
+	return nil
+}
+
+// add stores the decoder's event, or notes why it is refused. The fault returned
+// refuses the request.
+func (q *request) add(refused *fault) *fault {
+	if f := q.count(); f != nil {
+		return f
+	}
+	if refused == nil {
+		return q.store(q.events - 1)
+	}
+	q.reject(q.events-1, q.dec.id(), refused)
+	return nil
+}
+
+func (q *request) reject(index int, id string, f *fault) {
+	q.rejected = append(q.rejected, rejection{index: index, id: id, code: f.code, msg: f.msg})
+}
+
+// store appends the decoder's row to the chunk of its partition and type (L3). A
+// chunk that would outgrow a group is left as it is and another one begun, so no
+// chunk ever needs splitting.
+func (q *request) store(index int) *fault {
+	d := q.dec
+	size := d.typ.rowBytes(&d.row, len(d.tenant))
+	if q.used += size; q.used > q.paid-baseCost-cap(q.body) {
+		if f := q.pay(payStep + size); f != nil {
+			return f
+		}
+	}
+	p := d.row.key.Partition(q.partitions)
+	at := p*q.types + d.typ.index
+	c := q.open[at]
+	if c == nil || c.n == q.cfg.GroupEvents || c.bytes+size > q.cfg.GroupBytes && c.n > 0 {
+		c = d.typ.chunks.Get().(*chunk)
+		c.partition, c.done = p, &q.done
+		q.open[at] = c
+		q.chunks = append(q.chunks, c)
+	}
+	c.append(&d.row, size)
+	c.index = append(c.index, int32(index))
+	return nil
+}
+
+// settle waits until every chunk is in the log or refused, then returns how many
+// events are durable and where. It turns failed chunks into rejections.
+func (q *request) settle(epochs []uint32) (accepted int, places []Place) {
+	q.done.Wait()
+	for _, c := range q.chunks {
+		if c.fault == nil {
+			accepted += c.n
+			places = append(places, Place{Partition: c.partition, Epoch: epochs[c.partition], Seq: c.seq, First: c.first, Count: c.n})
+			continue
+		}
+		for i, index := range c.index {
+			q.reject(int(index), string(c.id.value(i)), c.fault)
+		}
+	}
+	slices.SortFunc(q.rejected, func(a, b rejection) int { return a.index - b.index })
+	return accepted, places
+}

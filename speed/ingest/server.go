@@ -1,0 +1,173 @@
+package ingest
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"recount/schemas/catalog"
+)
+
+// Server accepts events over HTTP and brings them into the log. Its handler and
+// Run work together: without Run, requests wait.
+type Server struct {
+	cfg        Config
+	types      map[string]*eventType
+	fields     int // most fields of one type
+	epochs     []uint32
+	log        Log
+	logger     *slog.Logger
+	now        func() time.Time
+	metrics    *metrics
+	process    string // unique to this Server, part of message ids (L7)
+	memory     budget
+	committers []*committer
+
+	requests, gzips, zstds sync.Pool
+}
+
+// New returns a server for the catalog's event types over a log of the given number of partitions.
+func New(cfg Config, cat *catalog.Catalog, partitions int, log Log, opts Options) (*Server, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("new ingest: %w", err)
+	}
+	if partitions < 1 || opts.Epochs != nil && len(opts.Epochs) != partitions {
+		return nil, fmt.Errorf("new ingest: %d partitions with %d epochs", partitions, len(opts.Epochs))
+	}
+	s := &Server{cfg: cfg, log: log, epochs: opts.Epochs, logger: opts.Logger, now: opts.Now, process: rand.Text()[:12]}
+	if s.epochs == nil {
+		s.epochs = make([]uint32, partitions)
+	}
+	if s.logger == nil {
+		s.logger = slog.New(slog.DiscardHandler)
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	s.types, s.fields = compileTypes(cat)
+	s.memory.left.Store(int64(cfg.Memory))
+	queues := make([]*queue, partitions)
+	for i := range queues {
+		queues[i] = newQueue(cfg.QueueBytes)
+		s.committers = append(s.committers, &committer{Server: s, partition: i, queue: queues[i], slots: make(chan struct{}, cfg.InFlight)})
+	}
+	s.requests.New = func() any { return s.newRequest() }
+	var err error
+	if s.metrics, err = newMetrics(opts.Registerer, queues, &s.memory, cfg.Memory); err != nil {
+		return nil, fmt.Errorf("new ingest: register metrics: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Server) newRequest() *request {
+	partitions := len(s.committers)
+	return &request{cfg: &s.cfg, budget: &s.memory, partitions: partitions, types: len(s.types),
+		dec: newDecoder(s.cfg, s.types, s.fields), open: make([]*chunk, partitions*len(s.types))}
+}
+
+// Run commits events until ctx ends, then finishes those already accepted into its
+// queues and returns. Requests that come later get 503.
+func (s *Server) Run(ctx context.Context) error {
+	var g errgroup.Group
+	for _, c := range s.committers {
+		g.Go(func() error { return c.run(ctx) })
+	}
+	return g.Wait()
+}
+
+// Handler serves POST /v1/events, wherever it is mounted.
+func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serve) }
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	start := s.now()
+	q := s.requests.Get().(*request)
+	a := s.handle(w, r, q, start)
+	s.metrics.answered(&a, len(q.body), s.now().Sub(start))
+	s.write(w, q, a)
+	q.recycle()
+	s.requests.Put(q)
+}
+
+// handle does everything but answering.
+func (s *Server) handle(w http.ResponseWriter, r *http.Request, q *request, now time.Time) answer {
+	q.body = q.body[:0]
+	if f := s.accept(w, r, q, now); f != nil {
+		return answer{status: f.status, problem: f}
+	}
+	if f := s.submit(q.chunks); f != nil {
+		return answer{status: f.status, problem: f}
+	}
+	accepted, places := q.settle(s.epochs)
+	return judge(accepted, q.rejected, places)
+}
+
+// accept reads and decodes the request into q.
+func (s *Server) accept(w http.ResponseWriter, r *http.Request, q *request, now time.Time) *fault {
+	if r.Method != http.MethodPost {
+		return &fault{code: CodeMethodNotAllowed, status: http.StatusMethodNotAllowed, msg: "send events with POST"}
+	}
+	kind, f := kindOf(r.Header)
+	if f != nil {
+		return f
+	}
+	if f := q.pay(baseCost); f != nil {
+		return f
+	}
+	if err := s.readInTime(w, func() { f = s.read(w, r, q) }); err != nil {
+		return &fault{code: CodeUnreadableBody, status: http.StatusBadRequest, msg: "the connection is gone"}
+	}
+	if f != nil {
+		return f
+	}
+	return q.decode(kind, r.Header, now)
+}
+
+// readInTime bounds how long a slow client can hold memory. The deadline is lifted
+// afterwards, or it would cut the wait for the log short.
+func (s *Server) readInTime(w http.ResponseWriter, read func()) error {
+	c := http.NewResponseController(w)
+	if err := c.SetReadDeadline(time.Now().Add(s.cfg.ReadTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	read()
+	if err := c.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	return nil
+}
+
+// submit queues all chunks or none: an overloaded partition sheds the whole request,
+// which is then easy to send again.
+func (s *Server) submit(chunks []*chunk) *fault {
+	for i, c := range chunks {
+		f := s.committers[c.partition].queue.reserve(c.cost())
+		if f == nil {
+			continue
+		}
+		held := c.cost()
+		for _, before := range chunks[:i] {
+			s.committers[before.partition].queue.release(before.cost())
+			if before.partition == c.partition {
+				held += before.cost()
+			}
+		}
+		if held > s.cfg.QueueBytes {
+			return tooMuch
+		}
+		return f
+	}
+	for _, c := range chunks {
+		c.done.Add(1)
+	}
+	for _, c := range chunks {
+		s.committers[c.partition].queue.push(c)
+	}
+	return nil
+}

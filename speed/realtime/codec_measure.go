@@ -1,0 +1,127 @@
+package realtime
+
+import (
+	"math"
+
+	"recount/schemas/distinct"
+)
+
+func (s *intSums) encode(b []byte) []byte {
+	for _, r := range s.rows {
+		b = le.AppendUint64(b, r.n)
+		b = le.AppendUint64(b, uint64(r.hi))
+		b = le.AppendUint64(b, r.lo)
+	}
+	return b
+}
+
+func (s *intSums) decode(d *decoder, rows int) {
+	if !d.room(rows, 24) {
+		return
+	}
+	s.grow(rows)
+	for i := range s.rows {
+		s.rows[i] = intSum{d.uint64(), d.int64(), d.uint64()}
+	}
+}
+
+func (s *floatSums) encode(b []byte) []byte {
+	for _, r := range s.rows {
+		b = le.AppendUint64(b, r.n)
+		b = le.AppendUint64(b, math.Float64bits(r.sum))
+	}
+	return b
+}
+
+func (s *floatSums) decode(d *decoder, rows int) {
+	if !d.room(rows, 16) {
+		return
+	}
+	s.grow(rows)
+	for i := range s.rows {
+		s.rows[i] = floatSum{d.uint64(), d.float64()}
+	}
+}
+
+func (s *extremes[T]) encode(b []byte) []byte {
+	for _, r := range s.rows {
+		b = le.AppendUint64(b, r.n)
+		switch v := any(r.v).(type) {
+		case int64:
+			b = le.AppendUint64(b, uint64(v))
+		case float64:
+			b = le.AppendUint64(b, math.Float64bits(v))
+		}
+	}
+	return b
+}
+
+func (s *extremes[T]) decode(d *decoder, rows int) {
+	if !d.room(rows, 16) {
+		return
+	}
+	s.grow(rows)
+	for i := range s.rows {
+		s.rows[i].n = d.uint64()
+		switch v := any(&s.rows[i].v).(type) {
+		case *int64:
+			*v = d.int64()
+		case *float64:
+			*v = d.float64()
+		}
+	}
+}
+
+const (
+	denseSketch = 1<<16 - 1
+	registers   = 1 << distinct.Precision
+)
+
+// encode writes the registers of a large set as they lie in memory. As a list, a set that a
+// client chose to share few registers would be smaller on disk than in memory, and
+// what a damaged file can make the decoder allocate would have no bound.
+func (s *sketches) encode(b []byte) []byte {
+	for i := range s.rows {
+		r := &s.rows[i]
+		if r.Exact() {
+			b = le.AppendUint16(b, uint16(len(r.Hashes())))
+			for _, h := range r.Hashes() {
+				b = le.AppendUint64(b, h)
+			}
+			continue
+		}
+		b = le.AppendUint16(b, denseSketch)
+		ranks := make([]byte, registers)
+		for _, reg := range r.Registers() {
+			ranks[reg>>8] = byte(reg)
+		}
+		b = append(b, ranks...)
+	}
+	return b
+}
+
+func (s *sketches) decode(d *decoder, rows int) {
+	if !d.room(rows, 2) {
+		return
+	}
+	s.grow(rows)
+	for i := range s.rows {
+		r := &s.rows[i]
+		n := int(d.uint16())
+		if n == denseSketch {
+			for reg, rank := range d.take(registers) {
+				if rank > 0 {
+					r.AddRegister(uint32(reg)<<8 | uint32(rank))
+				}
+			}
+		} else if n > distinct.ExactLimit {
+			d.fail("a set of %d hashes", n)
+		} else if d.room(n, 8) {
+			for range n {
+				r.Add(d.uint64())
+			}
+		}
+		s.held += r.Bytes() - sketchSize
+	}
+}
+

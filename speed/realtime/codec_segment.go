@@ -1,0 +1,142 @@
+package realtime
+
+func (t *table) encode(b []byte) []byte {
+	b = le.AppendUint64(b, uint64(len(t.keys)))
+	for _, w := range t.keys {
+		b = le.AppendUint32(b, w)
+	}
+	for _, n := range t.events {
+		b = le.AppendUint64(b, n)
+	}
+	for _, m := range t.measures {
+		if m != nil {
+			b = m.encode(b)
+		}
+	}
+	return b
+}
+
+// decode reads a table whose keys must lie in the dictionaries.
+func (t *table) decode(d *decoder, v *viewPlan, dicts []*dict) {
+	n, stride := d.count(4), keyHead+len(v.dims)
+	if n%stride != 0 {
+		d.fail("%d words of keys of %d", n, stride)
+		return
+	}
+	t.keys = make([]uint32, n)
+	for i := range t.keys {
+		t.keys[i] = d.uint32()
+	}
+	if !d.room(n/stride, 8) {
+		return
+	}
+	t.events = make([]uint64, n/stride)
+	for r := range t.events {
+		t.events[r] = d.uint64()
+		t.admit(d, t.keys[r*stride:(r+1)*stride], v, dicts, r)
+	}
+	for _, m := range t.measures {
+		if m != nil {
+			m.decode(d, t.rows())
+		}
+	}
+}
+
+// admit checks a decoded key and widens the table's range of cells by it.
+func (t *table) admit(d *decoder, key []uint32, v *viewPlan, dicts []*dict, row int) {
+	bad := key[2] == 0 || int(key[2]) >= dicts[0].size()
+	for i, dictionary := range v.dims {
+		bad = bad || int(key[keyHead+i]) >= dicts[dictionary].size()
+	}
+	if bad {
+		d.fail("a key names a value the dictionary lacks")
+	}
+	cell := cellOf(key)
+	if row == 0 {
+		t.low, t.hi = cell, cell
+	}
+	t.low, t.hi = min(t.low, cell), max(t.hi, cell)
+}
+
+func (s *segment) encode(b []byte) []byte {
+	for _, v := range []uint64{s.start, s.end, s.events, s.duplicates, uint64(s.appended)} {
+		b = le.AppendUint64(b, v)
+	}
+	for _, t := range s.types {
+		if t == nil {
+			b = append(b, 0)
+			continue
+		}
+		b = append(b, 1)
+		for _, d := range t.dicts {
+			b = d.encode(b)
+		}
+		for _, t := range t.tables {
+			b = t.encode(b)
+		}
+	}
+	return b
+}
+
+func decodeSegment(d *decoder, p *plan) *segment {
+	s := newSegment(p, d.uint64())
+	s.end, s.events, s.duplicates, s.appended = d.uint64(), d.uint64(), d.uint64(), d.int64()
+	for i, t := range p.types {
+		if d.uint8() == 0 {
+			continue
+		}
+		ts := newTypeSegment(t)
+		for _, x := range ts.dicts {
+			x.decode(d)
+		}
+		for j, tb := range ts.tables {
+			tb.decode(d, t.views[j], ts.dicts)
+		}
+		s.types[i] = ts
+	}
+	if d.err == nil && len(d.b) > 0 {
+		d.fail("%d bytes behind a segment", len(d.b))
+	}
+	return s
+}
+
+func (d *dict) encode(b []byte) []byte {
+	if !d.isText {
+		b = le.AppendUint64(append(b, 1), uint64(len(d.ints)-1))
+		for _, v := range d.ints[1:] {
+			b = le.AppendUint64(b, uint64(v))
+		}
+		return b
+	}
+	b = le.AppendUint64(append(b, 0), uint64(len(d.ends)-1))
+	for _, e := range d.ends[1:] {
+		b = le.AppendUint64(b, uint64(e))
+	}
+	return append(le.AppendUint64(b, uint64(len(d.text))), d.text...)
+}
+
+func (d *dict) decode(x *decoder) {
+	ints := x.uint8() == 1
+	if ints == d.isText {
+		x.fail("a dictionary is of another type")
+		return
+	}
+	n := x.count(8)
+	for range n {
+		if d.isText {
+			d.ends = append(d.ends, int(x.uint64()))
+		} else {
+			d.ints = append(d.ints, x.int64())
+		}
+	}
+	if !d.isText {
+		return
+	}
+	d.text = append(d.text, x.take(x.count(1))...)
+	for i, e := range d.ends {
+		if e < 0 || e > len(d.text) || i > 0 && e < d.ends[i-1] {
+			x.fail("a dictionary's values overlap")
+			return
+		}
+	}
+}

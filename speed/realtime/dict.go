@@ -1,0 +1,131 @@
+package realtime
+
+import (
+	"hash/maphash"
+	"unsafe"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"recount/schemas/catalog"
+)
+
+// dict numbers the values of one column within one segment from 1 on; 0 is null. It
+// lives and dies with its segment, which is what bounds it. Strings lie end to end in
+// one slice, because a million string headers would be a million pointers to the collector.
+type dict struct {
+	isText bool
+	ends   []int // value i ends at ends[i] of text; ends[0] is 0
+	text   []byte
+	ints   []int64 // ints[0] is unused
+	index  index
+	seed   maphash.Seed // keeps clients from choosing values that collide
+}
+
+func newDict(t catalog.FieldType) *dict {
+	d := &dict{isText: t == catalog.String, seed: maphash.MakeSeed()}
+	if d.isText {
+		d.ends = []int{0}
+	} else {
+		d.ints = []int64{0}
+	}
+	return d
+}
+
+// size is the number of ids, null included.
+func (d *dict) size() int { return len(d.ends) + len(d.ints) }
+
+func (d *dict) bytes() int64 {
+	return int64(8*cap(d.ends)+cap(d.text)+8*cap(d.ints)) + d.index.bytes()
+}
+
+// value returns the text of an id without copying it; it is valid while the dict lives.
+func (d *dict) value(id uint32) string {
+	b := d.text[d.ends[id-1]:d.ends[id]]
+	return unsafe.String(unsafe.SliceData(b), len(b))
+}
+
+// textID returns the id of s, a new one if need be. s is copied.
+func (d *dict) textID(s string) uint32 {
+	d.index.reserve()
+	h := uint32(maphash.String(d.seed, s))
+	mask := uint32(len(d.index.slots) - 1)
+	i := h & mask
+	for ; d.index.slots[i] != 0; i = (i + 1) & mask {
+		if e := d.index.slots[i]; uint32(e>>32) == h && d.value(uint32(e)) == s {
+			return uint32(e)
+		}
+	}
+	d.text = append(d.text, s...)
+	d.ends = append(d.ends, len(d.text))
+	id := uint32(len(d.ends) - 1)
+	d.index.put(i, h, id)
+	return id
+}
+
+// intID returns the id of v, a new one if need be.
+func (d *dict) intID(v int64) uint32 {
+	d.index.reserve()
+	h := uint32(maphash.Comparable(d.seed, v))
+	mask := uint32(len(d.index.slots) - 1)
+	i := h & mask
+	for ; d.index.slots[i] != 0; i = (i + 1) & mask {
+		if e := d.index.slots[i]; uint32(e>>32) == h && d.ints[uint32(e)] == v {
+			return uint32(e)
+		}
+	}
+	d.ints = append(d.ints, v)
+	id := uint32(len(d.ints) - 1)
+	d.index.put(i, h, id)
+	return id
+}
+
+// find returns the id of s without the index, which closed segments do not keep; 0 if it has none.
+func (d *dict) find(s string) uint32 {
+	for id := 1; id < len(d.ends); id++ {
+		if d.value(uint32(id)) == s {
+			return uint32(id)
+		}
+	}
+	return 0
+}
+
+// unset marks a row of a batch whose id has not been looked up.
+const unset = ^uint32(0)
+
+// fill sets ids[i] for the selected rows i that are unset.
+func (d *dict) fill(col arrow.Array, sel []int32, ids []uint32) {
+	if col == nil {
+		for _, i := range sel {
+			ids[i] = 0
+		}
+		return
+	}
+	nulls := col.NullN() > 0
+	id := d.lookup(col)
+	for _, i := range sel {
+		switch {
+		case ids[i] != unset:
+		case nulls && col.IsNull(int(i)):
+			ids[i] = 0
+		default:
+			ids[i] = id(int(i))
+		}
+	}
+}
+
+func (d *dict) lookup(col arrow.Array) func(int) uint32 {
+	switch c := col.(type) {
+	case *array.String:
+		return func(i int) uint32 { return d.textID(c.Value(i)) }
+	case *array.Int64:
+		return func(i int) uint32 { return d.intID(c.Value(i)) }
+	}
+	c := col.(*array.Boolean)
+	return func(i int) uint32 {
+		if c.Value(i) {
+			return d.intID(1)
+		}
+		return d.intID(0)
+	}
+}

@@ -1,0 +1,73 @@
+package realtime
+
+import (
+	"encoding/binary"
+	"time"
+
+	"recount/schemas/eventbatch"
+	"recount/schemas/window"
+)
+
+// identity is a key mixed with what it was seen as: within a bucket (I2), or with an
+// assigned time within a bucket (I3). The mask of a bucket is a bijection of the bucket in
+// either half, so one key never has one identity twice; two keys share one with
+// the probability 2^-128.
+type identity struct{ a, b uint64 }
+
+// The four constants make the masks of a bucket; they are frozen in snapshots.
+const (
+	maskPlainA    = 0x243f6a8885a308d3
+	maskPlainB    = 0x13198a2e03707344
+	maskAssignedA = 0xa4093822299f31d0
+	maskAssignedB = 0x082efa98ec4e6c89
+)
+
+func plainMask(bucket int64) identity {
+	return identity{mix(uint64(bucket) ^ maskPlainA), mix(uint64(bucket) ^ maskPlainB)}
+}
+
+func assignedMask(bucket int64) identity {
+	return identity{mix(uint64(bucket) ^ maskAssignedA), mix(uint64(bucket) ^ maskAssignedB)}
+}
+
+func (m identity) of(key []byte) identity {
+	return identity{binary.LittleEndian.Uint64(key) ^ m.a, binary.LittleEndian.Uint64(key[8:]) ^ m.b}
+}
+
+// masks are those of the bucket an event lies in. Neighbouring events mostly share one.
+type masks struct {
+	width                   time.Duration
+	bucket, end             int64
+	plain, assigned, before identity
+}
+
+func (m *masks) move(at int64) {
+	if at >= m.bucket && at < m.end {
+		return
+	}
+	m.bucket = window.Floor(at, m.width)
+	m.end = m.bucket + m.width.Microseconds()
+	m.plain, m.assigned = plainMask(m.bucket), assignedMask(m.bucket)
+	m.before = assignedMask(m.bucket - m.width.Microseconds())
+}
+
+// admit marks the events of a batch as seen and appends to sel those that are no
+// duplicates (I2, I3). It must be followed by counting them (D2). A copy that is dropped
+// is marked like any other, so that a chain of retries is one event.
+func (w *idWindow) admit(c eventbatch.Columns, sel []int32) []int32 {
+	m := masks{width: w.bucket}
+	times, flags := c.Time.TimestampValues(), c.Flags.Uint8Values()
+	for i, at := range times {
+		m.move(int64(at))
+		key := c.Key.Value(i)
+		first := w.claim(m.plain.of(key))
+		if flags[i]&eventbatch.FlagTimeAssigned != 0 {
+			first = !w.has(m.before.of(key)) && first
+			w.claim(m.assigned.of(key))
+		}
+		if first {
+			sel = append(sel, int32(i))
+		}
+	}
+	return sel
+}

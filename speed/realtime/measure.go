@@ -1,0 +1,125 @@
+package realtime
+
+import (
+	"math/bits"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"recount/schemas/catalog"
+	"recount/schemas/query"
+)
+
+// measure holds one measure of every row of a table.
+type measure interface {
+	grow(rows int)
+	// add adds the value of row sel[k] of the column, unless null, to row rows[k].
+	add(col arrow.Array, sel []int32, rows []uint32)
+	// merge adds row r to into[target[r]], unless that is negative.
+	merge(into []query.Acc, target []int32)
+	bytes() int64
+	encode(b []byte) []byte
+	decode(d *decoder, rows int)
+}
+
+// newMeasure returns nil for count, which is the row's number of events.
+func newMeasure(kind catalog.MeasureKind, t catalog.FieldType) measure {
+	switch {
+	case kind == catalog.Count:
+		return nil
+	case kind == catalog.Distinct:
+		return &sketches{}
+	case kind == catalog.Sum || kind == catalog.Avg:
+		if t == catalog.Float64 {
+			return &floatSums{}
+		}
+		return &intSums{}
+	case t == catalog.Float64:
+		return &extremes[float64]{max: kind == catalog.Max}
+	}
+	return &extremes[int64]{max: kind == catalog.Max}
+}
+
+// grown returns s with n items, the new ones zero.
+func grown[T any](s []T, n int) []T {
+	if n <= cap(s) {
+		return s[:n]
+	}
+	next := make([]T, n, max(n, cap(s)+cap(s)/2, 16))
+	copy(next, s)
+	return next
+}
+
+// intSums are sums of int64 in 128 bits, which no number of events overflows.
+type intSums struct{ rows []intSum }
+
+type intSum struct {
+	n  uint64
+	hi int64
+	lo uint64
+}
+
+func (s *intSums) grow(rows int) { s.rows = grown(s.rows, rows) }
+func (s *intSums) bytes() int64  { return int64(24 * cap(s.rows)) }
+
+func (s *intSums) add(col arrow.Array, sel []int32, rows []uint32) {
+	c, ok := col.(*array.Int64)
+	if !ok {
+		return
+	}
+	values, nulls := c.Int64Values(), c.NullN() > 0
+	for k, i := range sel {
+		if nulls && c.IsNull(int(i)) {
+			continue
+		}
+		a, v, carry := &s.rows[rows[k]], values[i], uint64(0)
+		a.n++
+		a.lo, carry = bits.Add64(a.lo, uint64(v), 0)
+		a.hi += v>>63 + int64(carry)
+	}
+}
+
+func (s *intSums) merge(into []query.Acc, target []int32) {
+	for r, t := range target {
+		if t >= 0 {
+			into[t].N += s.rows[r].n
+			into[t].AddWide(s.rows[r].hi, s.rows[r].lo)
+		}
+	}
+}
+
+// floatSums are plain sums in the order of the log.
+type floatSums struct{ rows []floatSum }
+
+type floatSum struct {
+	n   uint64
+	sum float64
+}
+
+func (s *floatSums) grow(rows int) { s.rows = grown(s.rows, rows) }
+func (s *floatSums) bytes() int64  { return int64(16 * cap(s.rows)) }
+
+func (s *floatSums) add(col arrow.Array, sel []int32, rows []uint32) {
+	c, ok := col.(*array.Float64)
+	if !ok {
+		return
+	}
+	values, nulls := c.Float64Values(), c.NullN() > 0
+	for k, i := range sel {
+		if nulls && c.IsNull(int(i)) {
+			continue
+		}
+		a := &s.rows[rows[k]]
+		a.n++
+		a.sum += values[i]
+	}
+}
+
+func (s *floatSums) merge(into []query.Acc, target []int32) {
+	for r, t := range target {
+		if t >= 0 {
+			into[t].N += s.rows[r].n
+			into[t].Float += s.rows[r].sum
+		}
+	}
+}

@@ -1,0 +1,234 @@
+package realtime
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"recount/schemas/catalog"
+	"recount/schemas/eventbatch"
+	"recount/schemas/position"
+)
+
+// partition is the real-time views of one partition of the log. Its goroutine is the only
+// one that reads the log, owns the cutter, the window and the scratch memory, and
+// changes what mu guards; Retain evicts under mu too.
+type partition struct {
+	id      int
+	cfg     Config
+	bucket  int64 // width of a bucket, microseconds
+	of      int   // number of partitions
+	plan    *plan
+	epochs  []position.EpochStart
+	budget  int64 // share of Config.Memory in bytes
+	source  Source
+	log     *slog.Logger
+	wake    chan struct{} // Retain made room
+	cutter  *position.Cutter
+	window  *idWindow
+	scratch scratch
+
+	mu     sync.RWMutex
+	base   uint64 // first message the aggregates hold; a boundary (S4)
+	floor  uint64 // H of the oldest kept publication: messages before it are only remembered as seen
+	next   uint64 // first message not consumed; S
+	closed []*segment
+	open   *segment
+	sealed sealed
+	state  state
+	totals totals
+
+	snapshots snapshots
+}
+
+// sealed is what a snapshot takes of the window: its state where the open segment begins.
+type sealed struct {
+	ring  ring
+	marks []mark
+}
+
+// state is whether and why a partition does not go on.
+type state struct {
+	stalled string // it waits and goes on by itself
+	failed  error  // it stopped with an alarm
+	ended   bool   // Run returned
+}
+
+// totals count since the process started, except for those that describe the present.
+type totals struct {
+	messages, events, duplicates uint64
+	closedBytes, openBytes       int64
+	appended                     int64 // newest writer's clock, microseconds
+	window                       windowTotals
+}
+
+type windowTotals struct {
+	entries int
+	bytes   int64
+	dropped uint64
+	reach   float64 // seconds
+}
+
+func newPartition(id, of int, cfg Config, cat *catalog.Catalog, pl *plan, start PartitionStart, src Source) *partition {
+	p := &partition{
+		id: id, of: of, cfg: cfg, bucket: cat.Bucket.Microseconds(), plan: pl, epochs: start.Epochs,
+		budget: max(1, cfg.Memory/int64(of)), source: src, log: cfg.Logger.With("partition", id),
+		wake: make(chan struct{}, 1), floor: start.OldestKept,
+	}
+	p.snapshots = newSnapshots(cfg.Dir, id)
+	return p
+}
+
+// begin makes the partition empty but for the window, with an open segment that
+// begins at next, which must be a boundary.
+func (p *partition) begin(next uint64, w *idWindow) {
+	p.window, p.cutter = w, position.NewCutter(p.epochs, next)
+	p.base, p.next, p.closed = max(next, p.floor), next, nil
+	p.open = newSegment(p.plan, next)
+	p.totals.closedBytes, p.totals.openBytes = 0, p.open.bytes()
+	p.seal()
+}
+
+// seal keeps the window's state at a boundary. mu must be held.
+func (p *partition) seal() {
+	p.sealed = sealed{ring: p.window.ring, marks: slices.Clone(p.window.marks)}
+	p.sealed.ring.chunks = slices.Clone(p.window.ring.chunks)
+}
+
+// consume takes the next message of the log, all of it or, with an error, none.
+func (p *partition) consume(m eventbatch.Message) error {
+	if m.Seq != p.next {
+		return fmt.Errorf("%w: want sequence %d, got %d", ErrGap, p.next, m.Seq)
+	}
+	h, recs, err := eventbatch.Decode(m.Frame)
+	defer release(recs)
+	if err != nil {
+		return fmt.Errorf("message %d: %w", m.Seq, err)
+	}
+	t := p.plan.typeOf(h.Type)
+	if t != nil {
+		for _, c := range recs {
+			if err := t.check(c); err != nil {
+				return fmt.Errorf("message %d: %w", m.Seq, err)
+			}
+		}
+	}
+	begins := p.cutter.Add(m.Cut(h))
+	if begins {
+		p.window.begin(m.Seq)
+	}
+	p.admit(recs)
+	p.window.advance(h.Appended)
+	return p.count(m.Seq, begins, h, t, recs)
+}
+
+func release(recs []eventbatch.Columns) {
+	for _, c := range recs {
+		c.Rec.Release()
+	}
+}
+
+// admit selects the first copies in each batch. The window is this goroutine's alone, so
+// readers are not kept waiting while it is searched.
+func (p *partition) admit(recs []eventbatch.Columns) {
+	x := &p.scratch
+	x.first = grown(x.first, max(len(recs), len(x.first)))
+	for i, c := range recs {
+		x.first[i] = p.window.admit(c, x.first[i][:0])
+	}
+}
+
+// count adds the message to the open segment and moves next past it, in one step for readers.
+func (p *partition) count(seq uint64, begins bool, h eventbatch.Header, t *typePlan, recs []eventbatch.Columns) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if begins {
+		p.cut(seq)
+	} else if seq == p.floor && seq > p.open.start {
+		return fmt.Errorf("%w: %d, the end of the oldest kept publication (S2)", ErrNotBoundary, seq)
+	}
+	kept := 0
+	for i, c := range recs {
+		first := p.scratch.first[i]
+		kept += len(first)
+		// Segments before the oldest kept publication would be evicted as they close.
+		if t != nil && seq >= p.floor {
+			p.open.add(t, c, first, &p.scratch)
+		}
+	}
+	p.open.events += uint64(h.Events)
+	p.open.duplicates += uint64(h.Events - kept)
+	p.open.appended = max(p.open.appended, h.Appended)
+	p.next = seq + 1
+	p.account(h, kept)
+	return nil
+}
+
+// account updates the totals after a message. mu must be held.
+func (p *partition) account(h eventbatch.Header, kept int) {
+	t := &p.totals
+	t.messages++
+	t.events += uint64(h.Events)
+	t.duplicates += uint64(h.Events - kept)
+	t.appended = max(t.appended, h.Appended)
+	t.openBytes = p.open.bytes()
+	w := p.window
+	t.window = windowTotals{entries: w.ring.len(), bytes: w.bytes(), dropped: w.dropped, reach: w.reach().Seconds()}
+}
+
+// cut closes the open segment just before the message seq. mu must be held.
+func (p *partition) cut(seq uint64) {
+	p.open.close(seq)
+	if seq > p.base {
+		p.totals.closedBytes += p.open.bytes()
+		p.closed = append(p.closed, p.open)
+	}
+	p.open = newSegment(p.plan, seq)
+	p.seal()
+}
+
+// retain evicts every segment that ends at or before h (S3). Where h is not reached yet
+// the open segment ends at or before it too, so it is emptied, and what comes before
+// h is not aggregated at all: a partition that waits for memory goes on.
+func (p *partition) retain(h uint64) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if h <= p.base {
+		return nil
+	}
+	n := slices.IndexFunc(p.closed, func(s *segment) bool { return s.end > h })
+	if n < 0 {
+		n = len(p.closed)
+	}
+	reached := h == p.open.start || h >= p.next || n < len(p.closed) && p.closed[n].start == h
+	if !reached {
+		return fmt.Errorf("retain from %d in partition %d: %w (S2)", h, p.id, ErrNotBoundary)
+	}
+	if h > p.open.start {
+		events, duplicates, appended := p.open.events, p.open.duplicates, p.open.appended
+		p.open = newSegment(p.plan, p.open.start)
+		p.open.events, p.open.duplicates, p.open.appended = events, duplicates, appended
+		p.totals.openBytes = p.open.bytes()
+	}
+	for _, s := range p.closed[:n] {
+		p.totals.closedBytes -= s.bytes()
+	}
+	p.closed = slices.Clone(p.closed[n:])
+	p.base, p.floor = h, h
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// epochAt is the epoch an offset counts in.
+func (p *partition) epochAt(seq uint64) (epoch uint32) {
+	for _, e := range p.epochs {
+		if e.Start <= seq {
+			epoch = e.Epoch
+		}
+	}
+	return epoch
+}

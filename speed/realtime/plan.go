@@ -1,0 +1,105 @@
+package realtime
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/apache/arrow/go/v15/arrow"
+
+	"recount/schemas/catalog"
+	"recount/schemas/eventbatch"
+	"recount/schemas/query"
+)
+
+// plan is the catalog in the order everything here is laid out in: event types that
+// have views by name, in each the dimension columns by name and the views by name. Views
+// of one type share the dictionaries of their dimensions.
+type plan struct {
+	types []*typePlan
+	views map[string]*viewPlan
+}
+
+type typePlan struct {
+	name    string
+	number  int
+	dims    []query.Dimension // dictionary i+1; dictionary 0 holds the tenants
+	columns []query.Dimension // every column the views read
+	views   []*viewPlan
+}
+
+type viewPlan struct {
+	view   *catalog.View
+	digest string
+	typ    *typePlan
+	number int   // in typ.views
+	dims   []int // dictionary of each of the view's dimensions
+	types  []catalog.FieldType
+}
+
+func newPlan(c *catalog.Catalog) *plan {
+	p := &plan{views: map[string]*viewPlan{}}
+	for _, name := range slices.Sorted(maps.Keys(c.Events)) {
+		if views := c.ViewsOf(name); len(views) > 0 {
+			p.types = append(p.types, p.newType(c, name, views))
+		}
+	}
+	return p
+}
+
+func (p *plan) newType(c *catalog.Catalog, name string, views []*catalog.View) *typePlan {
+	t := &typePlan{name: name, number: len(p.types)}
+	t.dims = typed(c.Events[name], views, func(v *catalog.View) []string { return v.Dimensions })
+	t.columns = typed(c.Events[name], views, (*catalog.View).Columns)
+	for i, v := range views {
+		vp := &viewPlan{view: v, digest: c.Digest(v), typ: t, number: i}
+		for _, d := range v.Dimensions {
+			vp.dims = append(vp.dims, 1+slices.IndexFunc(t.dims, func(q query.Dimension) bool { return q.Name == d }))
+		}
+		for _, m := range v.Measures {
+			vp.types = append(vp.types, c.MeasureType(v, m))
+		}
+		t.views = append(t.views, vp)
+		p.views[v.Name] = vp
+	}
+	return t
+}
+
+// typed returns the columns the views name, sorted, each once.
+func typed(e *catalog.EventType, views []*catalog.View, of func(*catalog.View) []string) []query.Dimension {
+	set := map[string]bool{}
+	for _, v := range views {
+		for _, name := range of(v) {
+			set[name] = true
+		}
+	}
+	var out []query.Dimension
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		t, _ := e.Column(name)
+		out = append(out, query.Dimension{Name: name, Type: t})
+	}
+	return out
+}
+
+// typeOf returns the plan of an event type, or nil if no view is over it.
+func (p *plan) typeOf(name string) *typePlan {
+	for _, t := range p.types {
+		if t.name == name {
+			return t
+		}
+	}
+	return nil
+}
+
+// check refuses a batch in which a column the views read has another type than
+// declared. Read as null it would make a silently smaller number (Q5).
+func (t *typePlan) check(c eventbatch.Columns) error {
+	for _, col := range t.columns {
+		got := c.Field(col.Name)
+		if got != nil && !arrow.TypeEqual(got.DataType(), eventbatch.ArrowType(col.Type)) {
+			return fmt.Errorf("%w: column %s of type %s is %s, declared as %s",
+				eventbatch.ErrCorrupt, col.Name, t.name, got.DataType(), col.Type)
+		}
+	}
+	return nil
+}

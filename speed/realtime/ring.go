@@ -1,0 +1,46 @@
+package realtime
+
+// chunkSize is the number of identities in one chunk of a ring, 256 KiB.
+const chunkSize = 1 << 14
+
+// ring holds identities in the order of admission. Entries are numbered from 0 and
+// never move or change, so a snapshot reads the chunks it was given while newer entries
+// are appended behind.
+type ring struct {
+	chunks     []*[chunkSize]identity
+	base       uint64 // number of the first entry of the first chunk
+	first, end uint64 // the entries remembered
+}
+
+func (r *ring) len() int { return int(r.end - r.first) }
+
+func (r *ring) at(n uint64) *identity {
+	n -= r.base
+	return &r.chunks[n/chunkSize][n%chunkSize]
+}
+
+// has reports whether the entry whose number ends in low is still remembered. A number
+// that was used again 2^32 entries later looks remembered; holds compares the identity.
+func (r *ring) has(low uint32) bool { return uint64(low-uint32(r.first)) < r.end-r.first }
+
+func (r *ring) holds(low uint32, id identity) bool {
+	return r.has(low) && *r.at(r.first + uint64(low-uint32(r.first))) == id
+}
+
+func (r *ring) append(id identity) {
+	n := r.end - r.base
+	if n == uint64(len(r.chunks))*chunkSize {
+		r.chunks = append(r.chunks, new([chunkSize]identity))
+	}
+	r.chunks[n/chunkSize][n%chunkSize] = id
+	r.end++
+}
+
+// forget drops the entries before first.
+func (r *ring) forget(first uint64) {
+	r.first = max(r.first, first)
+	drop := (r.first - r.base) / chunkSize
+	clear(r.chunks[:drop])
+	r.chunks = r.chunks[drop:]
+	r.base += drop * chunkSize
+}

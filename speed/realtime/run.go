@@ -1,0 +1,126 @@
+package realtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"recount/schemas/eventbatch"
+)
+
+// Waits between attempts to read a log that does not answer.
+const (
+	firstBackoff = 50 * time.Millisecond
+	maxBackoff   = 5 * time.Second
+)
+
+// run consumes until ctx ends, which is no error, or until a fault that must not be skipped.
+func (p *partition) run(ctx context.Context) error {
+	defer p.note(func(s *state) { s.ended = true })
+	backoff := firstBackoff
+	for {
+		before := p.next
+		err := p.read(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, ErrGap) && p.jump():
+			p.log.Warn("duplicates of events before the oldest kept publication may not be recognized", "sequence", p.next, "error", err)
+			continue
+		case p.fatal(err):
+			p.note(func(s *state) { s.failed = err })
+			p.log.Error("partition stopped", "sequence", p.next, "error", err)
+			return fmt.Errorf("real-time views of partition %d: %w", p.id, err)
+		case p.next > before:
+			backoff = firstBackoff
+		}
+		p.note(func(s *state) { s.stalled = err.Error() })
+		p.log.Warn("log does not answer", "sequence", p.next, "error", err)
+		if !sleep(ctx, backoff) {
+			return nil
+		}
+		backoff = min(2*backoff, maxBackoff)
+	}
+}
+
+// fatal reports whether going on after err would skip or invent events.
+func (p *partition) fatal(err error) bool {
+	return errors.Is(err, ErrGap) || errors.Is(err, eventbatch.ErrCorrupt) || errors.Is(err, ErrNotBoundary)
+}
+
+func (p *partition) read(ctx context.Context) error {
+	r, err := p.source.Read(ctx, p.id, p.next)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	p.note(func(s *state) { s.stalled = "" })
+	for {
+		if err := p.room(ctx); err != nil {
+			return err
+		}
+		m, err := r.Next(ctx)
+		if err != nil {
+			return err
+		}
+		if err := p.consume(m); err != nil {
+			return err
+		}
+	}
+}
+
+// room waits until the aggregates are below the partition's share of the memory.
+// Dropping or thinning them instead would make a silently smaller number (Q5).
+func (p *partition) room(ctx context.Context) error {
+	for p.full() {
+		p.note(func(s *state) { s.stalled = stalledMemory })
+		select {
+		case <-p.wake:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if p.state.stalled != "" { // This goroutine alone writes it.
+		p.note(func(s *state) { s.stalled = "" })
+	}
+	return nil
+}
+
+func (p *partition) full() bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.totals.closedBytes+p.totals.openBytes >= p.budget
+}
+
+// jump moves a partition that cannot read the log before the oldest kept publication to
+// where it must begin to count. What it passes over is in the batch view; only
+// copies of those events are not recognized (D3). It reports whether there was such a way.
+func (p *partition) jump() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.next >= p.floor {
+		return false
+	}
+	p.window.begin(p.floor)
+	p.begin(p.floor, p.window)
+	return true
+}
+
+func (p *partition) note(change func(*state)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change(&p.state)
+}
+
+// sleep reports whether the wait ended before ctx.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

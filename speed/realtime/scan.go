@@ -1,0 +1,124 @@
+package realtime
+
+import (
+	"context"
+	"fmt"
+
+	"recount/schemas/position"
+	"recount/schemas/query"
+)
+
+// Scan answers for the messages [cut, S) of every partition. Partitions that are behind
+// their cut, count in an older epoch or stopped are listed as stale and give nothing
+// (Q2). Errors wrap ErrPinExpired (S4), ErrNotBoundary (S2), ErrViewNotReady (S5) or are ctx's.
+func (v *Views) Scan(ctx context.Context, s *query.Scan, cut []position.Offset) (*query.LivePart, error) {
+	return v.scan(ctx, s, cut, nil)
+}
+
+// scan is Scan up to the boundaries through, or up to S where that is nil.
+func (v *Views) scan(ctx context.Context, s *query.Scan, cut, through []position.Offset) (*query.LivePart, error) {
+	if len(cut) != len(v.parts) || through != nil && len(through) != len(v.parts) {
+		return nil, fmt.Errorf("scan real-time views: cut of %d partitions, there are %d", len(cut), len(v.parts))
+	}
+	vp := v.plan.views[s.View.Name]
+	if vp == nil || vp.digest != s.Digest {
+		return nil, fmt.Errorf("scan real-time view %s, digest %s: %w", s.View.Name, s.Digest, ErrViewNotReady)
+	}
+	sc, err := newScanner(s, vp)
+	if err != nil {
+		return nil, err
+	}
+	live := &query.LivePart{}
+	for i, p := range v.parts {
+		r := reach{from: cut[i]}
+		if through != nil {
+			r.to = &through[i]
+		}
+		if err := p.scan(ctx, sc, r, live); err != nil {
+			return nil, fmt.Errorf("scan real-time view %s: partition %d: %w", s.View.Name, i, err)
+		}
+	}
+	live.Part = sc.part()
+	return live, nil
+}
+
+// reach is the range of one partition that a scan asks for; to is nil for all there is.
+type reach struct {
+	from position.Offset
+	to   *position.Offset
+}
+
+// scan adds the partition's part of a scan to live and sc. The lock is held for the open
+// segment only; closed ones are read after it.
+func (p *partition) scan(ctx context.Context, sc *scanner, r reach, live *query.LivePart) error {
+	closed, err := p.scanTail(sc, r, live)
+	if err != nil {
+		return err
+	}
+	for _, s := range closed {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		sc.add(s)
+	}
+	return nil
+}
+
+func (p *partition) scanTail(sc *scanner, r reach, live *query.LivePart) ([]*segment, error) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if p.stale(r) {
+		live.Stale = append(live.Stale, p.id)
+		live.Through = append(live.Through, r.from)
+		return nil, nil
+	}
+	if r.from.Seq < p.base {
+		return nil, fmt.Errorf("%w: cut %d, base %d", ErrPinExpired, r.from.Seq, p.base)
+	}
+	segs, through, err := p.between(r)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range segs {
+		live.Pending += s.events
+		live.Appended = max(live.Appended, s.appended)
+	}
+	live.Through = append(live.Through, position.Offset{Epoch: p.epochAt(through), Seq: through})
+	if n := len(segs); n > 0 && segs[n-1] == p.open {
+		sc.add(p.open)
+		segs = segs[:n-1]
+	}
+	return segs, nil
+}
+
+// stale reports whether the partition must give nothing. A cut of a later epoch means that
+// what was read from the log may not be what it holds now (L5). mu must be held.
+func (p *partition) stale(r reach) bool {
+	behind := r.from.Seq > p.next || r.to != nil && r.to.Seq > p.next
+	return behind || p.state.failed != nil || p.state.ended || r.from.Epoch > p.epochs[len(p.epochs)-1].Epoch
+}
+
+// between returns the segments of the range and its end. Both ends must be boundaries
+// (S2); next counts as one, because nothing lies behind it. mu must be held.
+func (p *partition) between(r reach) ([]*segment, uint64, error) {
+	all := append(p.closed[:len(p.closed):len(p.closed)], p.open)
+	from, err := p.boundary(all, r.from.Seq)
+	if err != nil || r.to == nil {
+		return all[from:], p.next, err
+	}
+	to, err := p.boundary(all, r.to.Seq)
+	return all[from:max(from, to)], r.to.Seq, err
+}
+
+// boundary returns the number of the segment that begins at seq, len(all) for next.
+func (p *partition) boundary(all []*segment, seq uint64) (int, error) {
+	for i, s := range all {
+		if s.start == seq {
+			return i, nil
+		}
+	}
+	if seq == p.next {
+		return len(all), nil
+	}
+	return 0, fmt.Errorf("%w: %d", ErrNotBoundary, seq)
+}

@@ -1,0 +1,124 @@
+package realtime
+
+import (
+	"slices"
+
+	"recount/schemas/catalog"
+	"recount/schemas/query"
+)
+
+// groupTable numbers the groups of a scan. A key is the window and the id of each
+// grouping dimension. Both are small numbers made here, so no client can choose keys that collide.
+type groupTable struct {
+	stride int
+	keys   []uint32
+	index  index
+}
+
+func (g *groupTable) len() int { return len(g.keys) / g.stride }
+
+// id returns the number of the group of key, from 0 on.
+func (g *groupTable) id(key []uint32) uint32 {
+	g.index.reserve()
+	h64 := uint64(0)
+	for _, w := range key {
+		h64 = (h64 ^ uint64(w)) * 0x9e3779b97f4a7c15
+		h64 ^= h64 >> 32
+	}
+	h, n := uint32(h64), len(key)
+	mask := uint32(len(g.index.slots) - 1)
+	i := h & mask
+	for ; g.index.slots[i] != 0; i = (i + 1) & mask {
+		e := g.index.slots[i]
+		if k := int(uint32(e) - 1); uint32(e>>32) == h && slices.Equal(g.keys[k*n:k*n+n], key) {
+			return uint32(k)
+		}
+	}
+	g.keys = append(g.keys, key...)
+	id := uint32(g.len())
+	g.index.put(i, h, id)
+	return id - 1
+}
+
+// part returns the answer.
+func (sc *scanner) part() *query.Part {
+	n, stride := sc.groups.len(), sc.groups.stride
+	sc.result.Windows = make([]int32, n)
+	for r := range n {
+		sc.result.Windows[r] = int32(sc.groups.keys[r*stride])
+	}
+	for i, g := range sc.group {
+		sc.result.Dims = append(sc.result.Dims, g.column(sc.scan.GroupBy[i].Type, n, func(row int) uint32 { return sc.groups.keys[row*stride+1+i] }))
+	}
+	return &sc.result
+}
+
+// column is the values of a grouping dimension, given the id of each row.
+func (g *groupColumn) column(t catalog.FieldType, rows int, idOf func(row int) uint32) query.Column {
+	c := query.Column{Type: t}
+	if g.values.isText {
+		c.Strings = make([]string, rows)
+	} else {
+		c.Ints = make([]int64, rows)
+	}
+	for r := range rows {
+		id := idOf(r)
+		switch {
+		case id == 0:
+			if c.Null == nil {
+				c.Null = make([]bool, rows)
+			}
+			c.Null[r] = true
+		case g.values.isText:
+			c.Strings[r] = g.values.value(id)
+		default:
+			c.Ints[r] = g.values.ints[id]
+		}
+	}
+	return c
+}
+
+// matcher returns the condition as a predicate of a value and its dictionary; id 0 is null.
+func matcher(c query.Condition) func(*dict, uint32) bool {
+	switch c.Op {
+	case query.Exists:
+		want := c.Values[0].(bool)
+		return func(_ *dict, id uint32) bool { return (id != 0) == want }
+	case query.Prefix:
+		prefix := c.Values[0].(string)
+		return func(d *dict, id uint32) bool {
+			return id != 0 && len(d.value(id)) >= len(prefix) && d.value(id)[:len(prefix)] == prefix
+		}
+	}
+	in := oneOf(c.Values)
+	if c.Op == query.Ne || c.Op == query.NotIn {
+		return func(d *dict, id uint32) bool { return !in(d, id) }
+	}
+	return in
+}
+
+// oneOf reports whether a value is among values, of which nil stands for null.
+func oneOf(values []any) func(*dict, uint32) bool {
+	texts, ints, null := map[string]bool{}, map[int64]bool{}, false
+	for _, v := range values {
+		switch v := v.(type) {
+		case string:
+			texts[v] = true
+		case int64:
+			ints[v] = true
+		case bool:
+			ints[map[bool]int64{true: 1}[v]] = true
+		case nil:
+			null = true
+		}
+	}
+	return func(d *dict, id uint32) bool {
+		switch {
+		case id == 0:
+			return null
+		case d.isText:
+			return texts[d.value(id)]
+		}
+		return ints[d.ints[id]]
+	}
+}

@@ -1,0 +1,197 @@
+package realtime
+
+import (
+	"fmt"
+	"slices"
+
+	"recount/schemas/catalog"
+	"recount/schemas/query"
+)
+
+// scanner gathers the groups of one scan over any number of segments.
+type scanner struct {
+	scan    *query.Scan
+	view    *viewPlan
+	columns []int // of the view's measures, those the scan asks for
+	group   []groupColumn
+	where   []whereColumn
+	groups  groupTable
+	result  query.Part
+	target  []int32 // by row of the table being read: its group, -1 without
+}
+
+// groupColumn is a grouping dimension: word is its place in a table's keys.
+type groupColumn struct {
+	word, dict int
+	values     *dict    // every value in the answer
+	ids        []uint32 // by id in the segment being read: id in values, or unset
+}
+
+// whereColumn is a condition. Its verdict is found once for each value of a segment.
+type whereColumn struct {
+	word, dict int
+	match      func(d *dict, id uint32) bool
+	verdict    []uint8 // by id in the segment being read
+}
+
+// The verdicts of a condition on a value.
+const (
+	unknown uint8 = iota
+	passes
+	fails
+)
+
+func newScanner(s *query.Scan, v *viewPlan) (*scanner, error) {
+	sc := &scanner{scan: s, view: v}
+	for _, g := range s.GroupBy {
+		word, dictionary, err := v.place(g.Name)
+		if err != nil {
+			return nil, err
+		}
+		sc.group = append(sc.group, groupColumn{word: word, dict: dictionary, values: newDict(g.Type)})
+	}
+	for _, c := range s.Where {
+		word, dictionary, err := v.place(c.Dimension)
+		if err != nil {
+			return nil, err
+		}
+		sc.where = append(sc.where, whereColumn{word: word, dict: dictionary, match: matcher(c)})
+	}
+	for _, m := range s.Measures {
+		i := slices.IndexFunc(v.view.Measures, func(o catalog.Measure) bool { return o.Name == m.Name })
+		if i < 0 {
+			return nil, fmt.Errorf("scan real-time view %s: no measure %q", v.view.Name, m.Name)
+		}
+		sc.columns = append(sc.columns, i)
+	}
+	sc.groups.stride = 1 + len(sc.group)
+	sc.result.Measures = make([][]query.Acc, len(sc.columns))
+	return sc, nil
+}
+
+// place returns where a dimension is in the keys of the view's tables and which dictionary it has.
+func (v *viewPlan) place(dimension string) (word, dictionary int, err error) {
+	i := slices.Index(v.view.Dimensions, dimension)
+	if i < 0 {
+		return 0, 0, fmt.Errorf("scan real-time view %s: no dimension %q", v.view.Name, dimension)
+	}
+	return keyHead + i, v.dims[i], nil
+}
+
+// add adds a segment. The open one may be added while its partition's lock is held.
+func (sc *scanner) add(s *segment) {
+	ts := s.types[sc.view.typ.number]
+	if ts == nil {
+		return
+	}
+	t := ts.tables[sc.view.number]
+	if t.rows() == 0 || t.hi < sc.scan.Windows.From || t.low >= sc.scan.Windows.To {
+		return
+	}
+	tenant := ts.dicts[0].find(sc.scan.Tenant)
+	if tenant == 0 {
+		return
+	}
+	sc.enter(ts)
+	if sc.assign(t, ts, tenant) {
+		sc.merge(t)
+	}
+}
+
+// enter forgets what is known of the values of the segment before.
+func (sc *scanner) enter(ts *typeSegment) {
+	for i := range sc.group {
+		g := &sc.group[i]
+		g.ids = grown(g.ids[:0], ts.dicts[g.dict].size())
+		for id := range g.ids {
+			g.ids[id] = unset
+		}
+		g.ids[0] = 0
+	}
+	for i := range sc.where {
+		c := &sc.where[i]
+		c.verdict = grown(c.verdict[:0], ts.dicts[c.dict].size())
+		clear(c.verdict)
+	}
+}
+
+// assign finds the group of every row that counts and reports whether one does. All
+// events of a row lie in its cell, and From, To and every window's start lie on cells.
+func (sc *scanner) assign(t *table, ts *typeSegment, tenant uint32) (some bool) {
+	sc.target = grown(sc.target[:0], t.rows())
+	stride := len(t.keys) / t.rows()
+	cell, window := int64(-1)<<63, -1
+	var space [1 + catalog.MaxDimensions]uint32
+	key := space[:1+len(sc.group)]
+	for r := range sc.target {
+		row := t.keys[r*stride : (r+1)*stride]
+		if c := cellOf(row); c != cell {
+			cell, window = c, sc.scan.Windows.Index(c)
+		}
+		if window < 0 || row[2] != tenant || !sc.passes(row, ts) {
+			sc.target[r] = -1
+			continue
+		}
+		key[0] = uint32(window)
+		for i := range sc.group {
+			key[1+i] = sc.group[i].id(row, ts)
+		}
+		sc.target[r] = int32(sc.groups.id(key))
+		some = true
+	}
+	return some
+}
+
+func (sc *scanner) passes(row []uint32, ts *typeSegment) bool {
+	for i := range sc.where {
+		c := &sc.where[i]
+		id := row[c.word]
+		if c.verdict[id] == unknown {
+			c.verdict[id] = fails
+			if c.match(ts.dicts[c.dict], id) {
+				c.verdict[id] = passes
+			}
+		}
+		if c.verdict[id] == fails {
+			return false
+		}
+	}
+	return true
+}
+
+// id translates the row's value from the segment's dictionary to the answer's.
+func (g *groupColumn) id(row []uint32, ts *typeSegment) uint32 {
+	id := row[g.word]
+	if g.ids[id] == unset {
+		if d := ts.dicts[g.dict]; d.isText {
+			g.ids[id] = g.values.textID(d.value(id))
+		} else {
+			g.ids[id] = g.values.intID(d.ints[id])
+		}
+	}
+	return g.ids[id]
+}
+
+// merge adds the table's events and measures to the groups its rows were assigned to.
+func (sc *scanner) merge(t *table) {
+	n := sc.groups.len()
+	sc.result.Events = grown(sc.result.Events, n)
+	for r, g := range sc.target {
+		if g >= 0 {
+			sc.result.Events[g] += t.events[r]
+		}
+	}
+	for i, column := range sc.columns {
+		accs := grown(sc.result.Measures[i], n)
+		sc.result.Measures[i] = accs
+		if m := t.measures[column]; m != nil {
+			m.merge(accs, sc.target)
+			continue
+		}
+		for r, g := range sc.target {
+			if g >= 0 {
+				accs[g].N += t.events[r]
+			}
+		}
+	}
+}

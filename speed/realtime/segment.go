@@ -1,0 +1,156 @@
+package realtime
+
+import (
+	"recount/schemas/catalog"
+	"recount/schemas/eventbatch"
+	"recount/schemas/viewplan"
+)
+
+// segment is the aggregates of the messages [start, end) of a partition (S1). The open
+// one has no end and belongs to its partition's goroutine under the partition's lock; a
+// closed one is immutable and free for every reader.
+type segment struct {
+	start, end uint64
+	events     uint64 // before deduplication
+	duplicates uint64
+	appended   int64          // newest writer's clock, microseconds
+	types      []*typeSegment // by typePlan.number; nil without events
+}
+
+// typeSegment is the events of one type in a segment.
+type typeSegment struct {
+	dicts  []*dict // tenants, then the type's dimensions
+	tables []*table
+}
+
+const (
+	segmentSize = 128 // bytes of an empty segment, roughly
+	tableSize   = 256 // bytes of an empty table and its share of the type, roughly
+)
+
+func newSegment(p *plan, start uint64) *segment {
+	return &segment{start: start, types: make([]*typeSegment, len(p.types))}
+}
+
+func newTypeSegment(t *typePlan) *typeSegment {
+	s := &typeSegment{dicts: []*dict{newDict(catalog.String)}}
+	for _, d := range t.dims {
+		s.dicts = append(s.dicts, newDict(d.Type))
+	}
+	for _, v := range t.views {
+		s.tables = append(s.tables, newTable(v))
+	}
+	return s
+}
+
+// close ends the segment: what only adding needs is dropped.
+func (s *segment) close(end uint64) {
+	s.end = end
+	for _, t := range s.types {
+		if t == nil {
+			continue
+		}
+		for _, d := range t.dicts {
+			d.index = index{}
+		}
+		for _, t := range t.tables {
+			t.index = index{}
+		}
+	}
+}
+
+func (s *segment) bytes() int64 {
+	n := int64(segmentSize)
+	for _, t := range s.types {
+		if t == nil {
+			continue
+		}
+		for _, d := range t.dicts {
+			n += d.bytes()
+		}
+		for _, t := range t.tables {
+			n += tableSize + t.bytes()
+		}
+	}
+	return n
+}
+
+func (s *segment) groups() (n int) {
+	for _, t := range s.types {
+		if t == nil {
+			continue
+		}
+		for _, t := range t.tables {
+			n += t.rows()
+		}
+	}
+	return n
+}
+
+// scratch is the memory one partition uses again for every batch.
+type scratch struct {
+	first [][]int32  // by batch of the message: rows that are no duplicates
+	ids   [][]uint32 // by dictionary: the id of each row of the batch
+	keep  []bool     // by row: whether the view's filters keep it
+	sel   []int32    // the rows they keep
+	rows  []uint32   // the table row of each of those
+}
+
+// add counts the events of a batch that sel selects in every view of their type.
+func (s *segment) add(t *typePlan, c eventbatch.Columns, sel []int32, x *scratch) {
+	if len(sel) == 0 {
+		return
+	}
+	if s.types[t.number] == nil {
+		s.types[t.number] = newTypeSegment(t)
+	}
+	ts, n := s.types[t.number], int(c.Rec.NumRows())
+	x.reset(len(ts.dicts), n)
+	ts.dicts[0].fill(c.Tenant, sel, x.ids[0])
+	for i, v := range t.views {
+		kept := x.filter(v.view.Where, c, sel, n)
+		for _, d := range v.dims {
+			ts.dicts[d].fill(c.Field(t.dims[d-1].Name), kept, x.ids[d])
+		}
+		tb := ts.tables[i]
+		x.rows = tb.count(v, c.Time.TimestampValues(), x.ids, kept, x.rows[:0])
+		for j, m := range tb.measures {
+			if m != nil {
+				m.grow(tb.rows())
+				m.add(c.Field(v.view.Measures[j].Field), kept, x.rows)
+			}
+		}
+	}
+}
+
+// reset makes every id of a batch of n rows unset. An id is looked up only for rows that
+// some view keeps: values no view keeps must not fill a dictionary.
+func (x *scratch) reset(dicts, n int) {
+	x.ids = grown(x.ids, max(dicts, len(x.ids)))
+	for d := range dicts {
+		x.ids[d] = grown(x.ids[d][:0], n)
+		for i := range x.ids[d] {
+			x.ids[d][i] = unset
+		}
+	}
+}
+
+// filter returns the rows of sel that the filters keep.
+func (x *scratch) filter(where []catalog.Filter, c eventbatch.Columns, sel []int32, n int) []int32 {
+	if len(where) == 0 {
+		return sel
+	}
+	x.keep = grown(x.keep[:0], n)
+	clear(x.keep)
+	for _, i := range sel {
+		x.keep[i] = true
+	}
+	viewplan.Select(where, c, x.keep)
+	x.sel = x.sel[:0]
+	for _, i := range sel {
+		if x.keep[i] {
+			x.sel = append(x.sel, i)
+		}
+	}
+	return x.sel
+}

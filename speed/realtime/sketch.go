@@ -1,0 +1,70 @@
+package realtime
+
+import (
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"recount/schemas/distinct"
+	"recount/schemas/query"
+)
+
+// sketches are the distinct values of a field.
+type sketches struct {
+	rows []distinct.Sketch
+	held int64 // bytes of the sets; asking every sketch for its size would cost more than adding to one
+}
+
+const sketchSize = 56 // of an empty distinct.Sketch, in bytes
+
+func (s *sketches) grow(rows int) { s.rows = grown(s.rows, rows) }
+func (s *sketches) bytes() int64  { return int64(sketchSize*cap(s.rows)) + s.held }
+
+func (s *sketches) add(col arrow.Array, sel []int32, rows []uint32) {
+	hash := hasher(col)
+	if hash == nil {
+		return
+	}
+	nulls := col.NullN() > 0
+	for k, i := range sel {
+		if nulls && col.IsNull(int(i)) {
+			continue
+		}
+		a := &s.rows[rows[k]]
+		before := a.Bytes()
+		a.Add(hash(int(i)))
+		s.held += a.Bytes() - before
+	}
+}
+
+func hasher(col arrow.Array) func(int) uint64 {
+	switch c := col.(type) {
+	case *array.String:
+		return func(i int) uint64 { return distinct.HashString(c.Value(i)) }
+	case *array.Int64:
+		return func(i int) uint64 { return distinct.HashInt64(c.Value(i)) }
+	case *array.Timestamp:
+		return func(i int) uint64 { return distinct.HashInt64(int64(c.Value(i))) }
+	case *array.Float64:
+		return func(i int) uint64 { return distinct.HashFloat64(c.Value(i)) }
+	case *array.Boolean:
+		return func(i int) uint64 {
+			if c.Value(i) {
+				return distinct.HashInt64(1)
+			}
+			return distinct.HashInt64(0)
+		}
+	}
+	return nil
+}
+
+func (s *sketches) merge(into []query.Acc, target []int32) {
+	for r, t := range target {
+		if t < 0 {
+			continue
+		}
+		if into[t].Sketch == nil {
+			into[t].Sketch = &distinct.Sketch{}
+		}
+		into[t].Sketch.Merge(&s.rows[r])
+	}
+}

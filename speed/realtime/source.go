@@ -1,0 +1,35 @@
+package realtime
+
+import (
+	"context"
+	"errors"
+
+	"recount/schemas/eventbatch"
+)
+
+var (
+	// ErrPinExpired means that the cut lies below the base: begin again with the newest publication (S4).
+	ErrPinExpired = errors.New("real-time views no longer reach back to the publication")
+	// ErrNotBoundary means that an offset which must be a segment boundary is none (S2). One
+	// side applies another cut rule, or the offset belongs to another log.
+	ErrNotBoundary = errors.New("offset is not a segment boundary")
+	// ErrViewNotReady means that the views were opened with another definition of the view, or
+	// without it. It ends with a restart on the new configuration.
+	ErrViewNotReady = errors.New("real-time view is not ready")
+	// ErrGap means that the log lacks messages. A Source wraps it when those it should
+	// read next are gone; any other error of a Source is retried.
+	ErrGap = errors.New("log has a gap")
+)
+
+// Source is what the views need of the log.
+type Source interface {
+	// Read opens a Reader whose first message is from.
+	Read(ctx context.Context, partition int, from uint64) (Reader, error)
+}
+
+// Reader hands out the messages of one partition in order.
+type Reader interface {
+	// Next returns the next message, waiting for it. The frame is used until the next call.
+	Next(ctx context.Context) (eventbatch.Message, error)
+	Close()
+}

@@ -1,0 +1,104 @@
+package realtime
+
+import (
+	"math/rand/v2"
+	"slices"
+
+	"github.com/apache/arrow/go/v15/arrow"
+
+	"recount/schemas/window"
+)
+
+// keyHead is the number of words of a row's key before its dimensions: the start of
+// the cell as low and high half, and the tenant.
+const keyHead = 3
+
+// table is one view in one segment: a row for every (cell, tenant, dimension values)
+// with events. Keys lie row by row, because finding a row compares a whole key; all
+// else lies column by column.
+type table struct {
+	keys     []uint32
+	events   []uint64
+	measures []measure // nil for count
+	index    index     // dropped when the segment closes
+	seed     uint64
+	low, hi  int64 // first and last cell
+}
+
+func newTable(v *viewPlan) *table {
+	t := &table{seed: rand.Uint64()}
+	for i, m := range v.view.Measures {
+		t.measures = append(t.measures, newMeasure(m.Kind, v.types[i]))
+	}
+	return t
+}
+
+func (t *table) rows() int { return len(t.events) }
+
+func (t *table) bytes() int64 {
+	n := int64(4*cap(t.keys)+8*cap(t.events)) + t.index.bytes()
+	for _, m := range t.measures {
+		if m != nil {
+			n += m.bytes()
+		}
+	}
+	return n
+}
+
+// cellOf is the start of the cell a key names.
+func cellOf(key []uint32) int64 { return int64(uint64(key[0]) | uint64(key[1])<<32) }
+
+func (t *table) hash(key []uint32) uint32 {
+	h := t.seed
+	for _, w := range key {
+		h = (h ^ uint64(w)) * 0x9e3779b97f4a7c15
+		h ^= h >> 32
+	}
+	return uint32(mix(h))
+}
+
+// row returns the row of a key, a new one if need be.
+func (t *table) row(key []uint32) uint32 {
+	t.index.reserve()
+	h, n := t.hash(key), len(key)
+	mask := uint32(len(t.index.slots) - 1)
+	i := h & mask
+	for ; t.index.slots[i] != 0; i = (i + 1) & mask {
+		e := t.index.slots[i]
+		if r := int(uint32(e) - 1); uint32(e>>32) == h && slices.Equal(t.keys[r*n:r*n+n], key) {
+			return uint32(r)
+		}
+	}
+	cell := cellOf(key)
+	if len(t.events) == 0 {
+		t.low, t.hi = cell, cell
+	}
+	t.low, t.hi = min(t.low, cell), max(t.hi, cell)
+	t.keys = append(t.keys, key...)
+	t.events = append(t.events, 0)
+	t.index.put(i, h, uint32(len(t.events)))
+	return uint32(len(t.events) - 1)
+}
+
+// count finds the row of every selected event and adds one to it. ids are the
+// dictionary ids of the batch's rows by dictionary; the rows are returned in out.
+func (t *table) count(v *viewPlan, times []arrow.Timestamp, ids [][]uint32, sel []int32, out []uint32) []uint32 {
+	var space [keyHead + 16]uint32 // catalog.MaxDimensions
+	key := space[:keyHead+len(v.dims)]
+	width := v.view.Cell.Microseconds()
+	cell := int64(-1) << 63
+	for _, i := range sel {
+		if at := int64(times[i]); at < cell || at-cell >= width {
+			cell = window.Floor(at, v.view.Cell)
+			key[0], key[1] = uint32(cell), uint32(uint64(cell)>>32)
+		}
+		key[2] = ids[0][i]
+		for d, dictionary := range v.dims {
+			key[keyHead+d] = ids[dictionary][i]
+		}
+		r := t.row(key)
+		t.events[r]++
+		out = append(out, r)
+	}
+	return out
+}
