@@ -15,13 +15,9 @@ type Log interface {
 // Expire trims every partition of the log below the bound, and the ledger. bound
 // returns per partition the lowest sequence that anything still needs (L6): H of
 // the oldest kept publication, the newest valid snapshot, every consumer, the chain head.
-func Expire(schedule string, log Log, bound func() ([]uint64, error), ledger *Ledger, remove Remover) Job {
+func Expire(schedule string, log Log, bound func() []uint64, ledger *Ledger, remove Remover) Job {
 	return Job{Name: "expire", Schedule: schedule, Run: func(ctx context.Context) (Report, error) {
-		bounds, err := bound()
-		if err != nil {
-			return Report{}, fmt.Errorf("find what the log must keep: %w", err)
-		}
-		trimmed, err := trim(ctx, log, bounds)
+		trimmed, err := trim(ctx, log, bound())
 		runs, ledgerErr := ledger.Expire(ctx, remove)
 		return Report{
 			Rows:    trimmed + runs,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/apache/arrow/go/v15/arrow/array"
 
@@ -29,6 +30,7 @@ func columnsOf(views []*catalog.View) []string {
 // duplicates, and emits them.
 func (r *run) aggregate(ctx context.Context, s *span, k int) error {
 	t := r.newTask(s)
+	defer r.recycle(t)
 	for _, p := range s.parts {
 		pieces := slices.DeleteFunc(slices.Clone(p.pieces), func(x *piece) bool { return x.before })
 		for _, f := range stretches(pieces, k, s.slices) {
@@ -64,7 +66,7 @@ func (r *run) send(b *Block) error {
 // task aggregates the rows of one slice of a span for all views at once.
 type task struct {
 	coders map[string]*coder // by column, shared by the views
-	views  []viewTask
+	views  []*viewTask
 	keep   []bool
 }
 
@@ -82,25 +84,49 @@ type viewTask struct {
 	columns  [][]uint32
 }
 
+// newTask takes each view's state from a task that is done, if there is one: tables
+// that grew once need not grow in every span.
 func (r *run) newTask(s *span) *task {
 	t := &task{coders: map[string]*coder{}}
 	for _, view := range s.views {
-		v := viewTask{view: view, origin: s.buckets[0], cell: view.Cell.Microseconds()}
+		v := r.pool(view).Get().(*viewTask)
+		v.origin, v.coders = s.buckets[0], v.coders[:0]
+		v.groups.reset(s.rows)
+		for i := range v.measures {
+			v.measures[i].reset(s.rows)
+		}
 		for _, name := range append([]string{eventbatch.ColTenant}, view.Dimensions...) {
 			if t.coders[name] == nil {
 				t.coders[name] = &coder{name: name, typ: r.in.Catalog.DimensionType(view, name)}
 			}
 			v.coders = append(v.coders, t.coders[name])
 		}
-		for _, d := range view.Dimensions {
-			v.types = append(v.types, r.in.Catalog.DimensionType(view, d))
-		}
-		for _, m := range view.Measures {
-			v.measures = append(v.measures, accumulator{measure: m, typ: r.in.Catalog.MeasureType(view, m)})
-		}
 		t.views = append(t.views, v)
 	}
 	return t
+}
+
+func (r *run) recycle(t *task) {
+	for _, v := range t.views {
+		r.pool(v.view).Put(v)
+	}
+}
+
+// pool returns the view's pool of task states.
+func (r *run) pool(view *catalog.View) *sync.Pool {
+	i := slices.IndexFunc(r.in.Targets, func(t Target) bool { return t.View == view })
+	return &r.pools[i]
+}
+
+func (r *run) newViewTask(view *catalog.View) *viewTask {
+	v := &viewTask{view: view, cell: view.Cell.Microseconds()}
+	for _, d := range view.Dimensions {
+		v.types = append(v.types, r.in.Catalog.DimensionType(view, d))
+	}
+	for _, m := range view.Measures {
+		v.measures = append(v.measures, accumulator{measure: m, typ: r.in.Catalog.MeasureType(view, m)})
+	}
+	return v
 }
 
 // add aggregates a chunk; drop marks its duplicates.

@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// manyEvents makes n events in two hours with 2 % copies, some with assigned times, in position order.
-func manyEvents(n int) []event {
+// manyEvents makes n events in two hours with 2 % copies, some with assigned times, in position order,
+// message events to a message.
+func manyEvents(n, message int) []event {
 	r := rand.New(rand.NewPCG(1, 2))
 	carriers := make([]string, 300)
 	for i := range carriers {
@@ -22,7 +23,7 @@ func manyEvents(n int) []event {
 			at -= 60 * minute
 		}
 		events[i] = event{tenant: "default", id: fmt.Sprint(i - boolIndex(r.IntN(50) == 0)*min(i, r.IntN(5000))), assigned: i%7 == 0,
-			hash: uint64(r.IntN(2)), time: at, seq: int64(i/100 + 1), index: int32(i % 100), s: s, i: &v, f: &f, b: &flag, t: &v}
+			hash: uint64(r.IntN(2)), time: at, seq: int64(i/message + 1), index: int32(i % message), s: s, i: &v, f: &f, b: &flag, t: &v}
 	}
 	return events
 }
@@ -33,7 +34,7 @@ func boolIndex(b bool) int { return int(boolInt(b)) }
 // anew, which is most of the time: the figure is a lower bound.
 func BenchmarkRun(b *testing.B) {
 	c := testCatalog()
-	l := land(manyEvents(1_000_000), 4, 250_000, 16<<10)
+	l := land(manyEvents(1_000_000, 4096), 4, 250_000, 16<<10)
 	in := Input{Catalog: c, Type: "e", Objects: l.objects, Buckets: l.buckets(), Targets: []Target{{c.Views["narrow"], l.buckets()}}}
 	b.ReportAllocs()
 	for b.Loop() {

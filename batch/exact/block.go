@@ -42,7 +42,10 @@ type Measure struct {
 func (v *viewTask) block(width int64) *Block {
 	order := v.groups.ordered()
 	n := v.groups.width
-	b := &Block{View: v.view, Times: make([]int64, len(order)), Buckets: make([]int64, len(order)), Tenants: make([]string, len(order)), Events: gather(v.groups.events, order)}
+	b := &Block{
+		View: v.view, Buckets: make([]int64, len(order)), Times: make([]int64, len(order)),
+		Tenants: make([]string, len(order)), Events: gather(v.groups.events, order),
+	}
 	codes := make([]uint32, len(order))
 	column := func(j int) []uint32 {
 		for r, g := range order {
@@ -91,7 +94,10 @@ func (k *coder) gather(codes []uint32, t catalog.FieldType) query.Column {
 }
 
 func (a *accumulator) gather(order []int32) Measure {
-	m := Measure{Measure: a.measure, Type: a.typ, N: gather(a.n, order), Hi: gather(a.hi, order), Lo: gather(a.lo, order), Ints: gather(a.ints, order), Floats: gather(a.floats, order)}
+	m := Measure{
+		Measure: a.measure, Type: a.typ, N: gather(a.n, order), Hi: gather(a.hi, order), Lo: gather(a.lo, order),
+		Ints: gather(a.ints, order), Floats: gather(a.floats, order),
+	}
 	if a.measure.Kind == catalog.Distinct {
 		m.Hashes, m.Starts = a.pairs.byGroup(order)
 	}

@@ -62,6 +62,7 @@ func (f memFile) Close() error { return nil }
 
 func (f memFile) Read(_ context.Context, columns []string, from, to int64) iter.Seq2[eventbatch.Columns, error] {
 	return func(yield func(eventbatch.Columns, error) bool) {
+		to = min(to, int64(len(f.rows)))
 		for from < to {
 			n := min(int64(f.chunk), to-from)
 			if !yield(f.columns(columns, f.rows[from:from+n]), nil) {

@@ -89,7 +89,13 @@ func Run(ctx context.Context, cfg Config, open Open, in Input, emit func(*Block)
 		return nil, fmt.Errorf("recompute %s: %w", in.Type, err)
 	}
 	p := newPlan(cfg, in)
-	r := &run{plan: p, files: newFiles(open, p), emit: emit, cpu: make(chan struct{}, cfg.Workers), memory: semaphore.NewWeighted(cfg.Memory), limit: cfg.Memory}
+	r := &run{
+		plan: p, files: newFiles(open, p), emit: emit, pools: make([]sync.Pool, len(in.Targets)),
+		cpu: make(chan struct{}, cfg.Workers), memory: semaphore.NewWeighted(cfg.Memory), limit: cfg.Memory,
+	}
+	for i, t := range in.Targets {
+		r.pools[i].New = func() any { return r.newViewTask(t.View) }
+	}
 	defer r.files.closeAll()
 	counts := make([][]record.BucketCount, len(p.spans))
 	g, ctx := errgroup.WithContext(ctx)
@@ -118,6 +124,7 @@ type run struct {
 	emit   func(*Block) error
 	cpu    chan struct{}
 	memory *semaphore.Weighted
+	pools  []sync.Pool // of *viewTask, by target
 	limit  int64
 }
 

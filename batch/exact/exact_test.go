@@ -36,7 +36,8 @@ func drawEvents(t *rapid.T) (events []event) {
 			assigned: rapid.Bool().Draw(t, "assigned"), hash: rapid.Uint64Range(0, 1).Draw(t, "hash"),
 			time: rapid.Int64Range(0, 4*60*minute-1).Draw(t, "time") - 60*minute*rapid.SampledFrom([]int64{0, 0, 0, 1000}).Draw(t, "old"),
 			seq:  seq, index: index,
-			s: some(rapid.SampledFrom([]string{"", "x", "y", "z", "null"})).Draw(t, "s"), i: some(rapid.SampledFrom([]int64{-6, -5, 0, 7, math.MaxInt64, math.MinInt64})).Draw(t, "i"),
+			s: some(rapid.SampledFrom([]string{"", "x", "y", "z", "null"})).Draw(t, "s"),
+			i: some(rapid.SampledFrom([]int64{-6, -5, 0, 7, math.MaxInt64, math.MinInt64})).Draw(t, "i"),
 			f: some(floats).Draw(t, "f"), b: some(rapid.Bool()).Draw(t, "b"), t: some(rapid.Int64Range(0, 5)).Draw(t, "t"),
 		})
 	}
@@ -109,7 +110,7 @@ func (p panicking) Fatal(args ...any) { p.T.Fatal(args...) }
 
 func TestErrors(t *testing.T) {
 	t.Parallel()
-	c, events := testCatalog(), manyEvents(1000)
+	c, events := testCatalog(), manyEvents(1000, 10)
 	l := land(events, 1, 100, 10)
 	in := Input{Catalog: c, Type: "e", Objects: l.objects, Buckets: l.buckets(), Targets: []Target{{c.Views["wide"], l.buckets()}}}
 	ctx, stop := context.WithCancel(context.Background())
@@ -118,8 +119,13 @@ func TestErrors(t *testing.T) {
 	if _, err := Run(ctx, DefaultConfig(), l.open, in, func(*Block) error { return fail }); !errors.Is(err, fail) {
 		t.Errorf("emit's error is lost: %v", err)
 	}
-	short := l.files[l.objects[3].Key]
-	short.rows = short.rows[:50]
+	short := land(events, 1, 100, 10)
+	cut := short.files[short.objects[3].Key]
+	cut.rows = cut.rows[:50]
+	short.files[short.objects[3].Key] = cut
+	if _, err := Run(ctx, DefaultConfig(), short.open, in, func(*Block) error { return nil }); err == nil || !strings.Contains(err.Error(), short.objects[3].Key) {
+		t.Errorf("an object with too few rows must be named: %v", err)
+	}
 	gone := lake{files: map[string]memFile{}}
 	if _, err := Run(ctx, DefaultConfig(), gone.open, in, nil); err == nil || !strings.Contains(err.Error(), "data/e/p0-") {
 		t.Errorf("a missing object must be named: %v", err)
@@ -136,7 +142,7 @@ func TestErrors(t *testing.T) {
 // TestOpensOnce holds B3: each object is opened and closed exactly once.
 func TestOpensOnce(t *testing.T) {
 	t.Parallel()
-	c, l := testCatalog(), land(manyEvents(3000), 2, 100, 50)
+	c, l := testCatalog(), land(manyEvents(3000, 10), 2, 100, 50)
 	var opened, closed atomic.Int64
 	open := func(ctx context.Context, o record.Object) (File, error) {
 		opened.Add(1)

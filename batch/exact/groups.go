@@ -45,6 +45,32 @@ func (g *groups) assign(columns [][]uint32, keep []bool) {
 	}
 }
 
+// reset empties the table for a task of at most rows rows, keeping its memory.
+func (g *groups) reset(rows int64) {
+	g.codes, g.hashes, g.events = g.codes[:0], g.hashes[:0], g.events[:0]
+	g.slots = emptied(g.slots, rows)
+}
+
+// emptied clears the part of a table that rows entries can fill.
+func emptied[T any](slots []T, rows int64) []T {
+	if want := 1 << bits.Len64(uint64(2*rows)); want < len(slots) {
+		slots = slots[:max(want, minSlots)]
+	}
+	clear(slots)
+	return slots
+}
+
+// doubled returns an empty table of twice the size, in the same memory where it fits.
+func doubled[T any](slots []T) []T {
+	size := max(2*len(slots), minSlots)
+	if cap(slots) < size {
+		return make([]T, size)
+	}
+	slots = slots[:size]
+	clear(slots)
+	return slots
+}
+
 func (g *groups) find(columns [][]uint32, row int) int {
 	if 2*len(g.events) >= len(g.slots) {
 		g.grow()
@@ -78,7 +104,7 @@ func (g *groups) is(group int, columns [][]uint32, row int) bool {
 }
 
 func (g *groups) grow() {
-	g.slots = make([]uint64, max(2*len(g.slots), minSlots))
+	g.slots = doubled(g.slots)
 	mask := uint64(len(g.slots) - 1)
 	for group, h := range g.hashes {
 		i := h >> 32 & mask
@@ -110,6 +136,11 @@ type pairs struct {
 	groups []int32
 }
 
+func (p *pairs) reset(rows int64) {
+	p.hashes, p.groups = p.hashes[:0], p.groups[:0]
+	p.slots = emptied(p.slots, rows)
+}
+
 func (p *pairs) add(group int32, hash uint64) {
 	if 2*len(p.hashes) >= len(p.slots) {
 		p.grow()
@@ -134,7 +165,7 @@ func (p *pairs) at(group int32, hash uint64) uint64 {
 }
 
 func (p *pairs) grow() {
-	p.slots = make([]uint32, max(2*len(p.slots), minSlots))
+	p.slots = doubled(p.slots)
 	mask := uint64(len(p.slots) - 1)
 	for e := range p.hashes {
 		i := p.at(p.groups[e], p.hashes[e]) & mask

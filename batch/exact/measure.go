@@ -24,6 +24,12 @@ type accumulator struct {
 	hashes  hasher
 }
 
+// reset empties the accumulator for a task of at most rows rows, keeping its memory.
+func (a *accumulator) reset(rows int64) {
+	a.n, a.hi, a.lo, a.ints, a.floats = a.n[:0], a.hi[:0], a.lo[:0], a.ints[:0], a.floats[:0]
+	a.pairs.reset(rows)
+}
+
 // add accounts for the chunk's rows. of gives each row's group, below groups, or -1. A nil column is null.
 func (a *accumulator) add(col arrow.Array, of []int32, groups int) error {
 	if a.measure.Kind == catalog.Count {

@@ -3,7 +3,6 @@ package exact
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -74,7 +73,7 @@ func batchOf(t testing.TB, e *catalog.EventType, rows []event) eventbatch.Column
 // TestParquet reads what landing writes and finds what the oracle finds.
 func TestParquet(t *testing.T) {
 	t.Parallel()
-	c, events := testCatalog(), manyEvents(20_000)
+	c, events := testCatalog(), manyEvents(20_000, 100)
 	mem := land(events, 3, 3000, 1000)
 	l := toParquet(t, c, mem)
 	in := Input{Catalog: c, Type: "e", Objects: l.objects, Buckets: mem.buckets()}
@@ -101,38 +100,46 @@ func TestParquet(t *testing.T) {
 	}
 }
 
-// BenchmarkParquet recomputes a million events over 24 hours from Parquet: dedup by
-// id, minute and three dimensions, an exact distinct count.
+// BenchmarkParquet recomputes a million events from Parquet: dedup by id, minute and
+// three dimensions, an exact distinct count; spread over a day, and in one hot bucket.
 func BenchmarkParquet(b *testing.B) {
+	for name, width := range map[string]int64{"day": 24 * 60 * minute, "hour": 60 * minute} {
+		for groups, dims := range map[string][]string{"few": {"b"}, "many": {"s", "i", "b"}} {
+			b.Run(name+"/"+groups, func(b *testing.B) { benchmarkParquet(b, width, dims) })
+		}
+	}
+}
+
+func benchmarkParquet(b *testing.B, width int64, dims []string) {
 	c := testCatalog()
 	v := c.Views["wide"]
+	v.Dimensions = dims
 	v.Measures = []catalog.Measure{{Name: "n", Kind: catalog.Count}, {Name: "si", Kind: catalog.Sum, Field: "i"}, {Name: "ds", Kind: catalog.Distinct, Field: "t"}}
-	events := manyEvents(1 << 20)
+	l, buckets := benchLake(b, c, width)
+	in := Input{Catalog: c, Type: "e", Objects: l.objects, Buckets: buckets, Targets: []Target{{v, buckets}}}
+	var rows, groups int64
+	b.ReportAllocs()
+	for b.Loop() {
+		counts, err := Run(b.Context(), DefaultConfig(), l.open, in, func(b *Block) error { groups += int64(b.Rows()); return nil })
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, n := range counts {
+			rows += n.Rows
+		}
+	}
+	b.ReportMetric(float64(rows)/b.Elapsed().Seconds()/1e6, "Mevents/s")
+	b.ReportMetric(float64(groups)/float64(rows), "groups/event")
+}
+
+// benchLake spreads the events evenly over width; its rows are freed, or the
+// collector would spend the benchmark walking them.
+func benchLake(b *testing.B, c *catalog.Catalog, width int64) (parquetLake, []int64) {
+	events := manyEvents(1<<20, 4096)
 	for i := range events {
-		events[i].time = int64(i) * 24 * 60 * minute / int64(len(events))
+		events[i].time = int64(i) * width / int64(len(events))
 		*events[i].i %= 10
 	}
-	l := toParquet(b, c, land(events, 4, 1<<17, 1000))
-	for _, hours := range []int{24, 1} {
-		b.Run(fmt.Sprintf("hours=%d", hours), func(b *testing.B) {
-			in := Input{Catalog: c, Type: "e", Objects: l.objects}
-			var rows, groups int64
-			for h := range hours {
-				in.Buckets = append(in.Buckets, int64(h)*60*minute)
-			}
-			in.Targets = []Target{{v, in.Buckets}}
-			b.ReportAllocs()
-			for b.Loop() {
-				counts, err := Run(b.Context(), DefaultConfig(), l.open, in, func(b *Block) error { groups += int64(b.Rows()); return nil })
-				if err != nil {
-					b.Fatal(err)
-				}
-				for _, n := range counts {
-					rows += n.Rows
-				}
-			}
-			b.ReportMetric(float64(rows)/b.Elapsed().Seconds()/1e6, "Mevents/s")
-			b.ReportMetric(float64(groups)/float64(rows), "groups/event")
-		})
-	}
+	l := land(events, 4, 1<<17, 1000)
+	return toParquet(b, c, l), l.buckets()
 }

@@ -28,8 +28,11 @@ type column struct {
 	present []bool   // nil while no value is null
 }
 
-// append adds the rows of an Arrow array of the column's kind. A nil array means n nulls.
+// append adds the n rows of an Arrow array of the column's kind. A nil array means n nulls.
 func (c *column) append(a arrow.Array, n int) error {
+	if !c.optional && (a == nil || a.NullN() > 0) {
+		return fmt.Errorf("%w: column %s is missing or has nulls", eventbatch.ErrCorrupt, c.name)
+	}
 	if a == nil || a.NullN() > 0 && c.present == nil {
 		c.markPresent()
 	}
@@ -99,7 +102,7 @@ func boolWord(b bool) uint64 {
 
 func (c *column) appendStrings(a *array.String, n int) error {
 	if len(c.bytes)+len(a.ValueBytes()) > math.MaxUint32 {
-		return fmt.Errorf("column %s of the segment is larger than 4 GiB: lower landing.cut_bytes", c.name)
+		return fmt.Errorf("%w: column %s of the segment is larger than 4 GiB: lower landing.cut_bytes", eventbatch.ErrCorrupt, c.name)
 	}
 	base := uint32(len(c.bytes)) - uint32(a.ValueOffset(0))
 	c.bytes = append(c.bytes, a.ValueBytes()...)

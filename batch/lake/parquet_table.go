@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/apache/arrow/go/v15/arrow"
-
 	"recount/schemas/catalog"
 	"recount/schemas/eventbatch"
 	"recount/schemas/position"
@@ -68,10 +66,11 @@ func (t *Table) Accepts(b eventbatch.Columns) bool {
 }
 
 // Append adds the batch, whose first event is the one of the index in the message
-// at the offset. Batches must come in log order. The batch's memory is not kept.
+// at the offset. Batches must come in log order. The batch's memory is not kept. After
+// an error, which wraps eventbatch.ErrCorrupt, the table is of no use.
 func (t *Table) Append(at position.Offset, index int, b eventbatch.Columns) error {
 	if !t.Accepts(b) || at.Epoch != t.epoch {
-		return fmt.Errorf("batch of type %s at %v does not fit its table: %v", t.eventType, at, b.Rec.Schema())
+		return fmt.Errorf("%w: batch of type %s at %v does not fit its table: %v", eventbatch.ErrCorrupt, t.eventType, at, b.Rec.Schema())
 	}
 	n := int(b.Rec.NumRows())
 	for _, c := range t.base {
@@ -103,7 +102,7 @@ func (t *Table) declare(b eventbatch.Columns) {
 		k, _ := kindOf(f.Type)
 		c := &column{name: f.Name, kind: k, optional: true}
 		if t.rows > 0 {
-			_ = c.append(arrow.Array(nil), t.rows) // Nulls always fit.
+			_ = c.append(nil, t.rows) // Nulls always fit an optional column.
 		}
 		t.declared[f.Name] = c
 	}

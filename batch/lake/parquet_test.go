@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -73,6 +73,14 @@ func appendRandom(r *rand.Rand, b array.Builder) {
 	case *array.TimestampBuilder:
 		b.Append(arrow.Timestamp((r.Int64N(2000) - 500) * 60e6))
 	}
+}
+
+// diff is cmp.Diff, but quick when there is none.
+func diff(want, got []naive) string {
+	if reflect.DeepEqual(want, got) {
+		return ""
+	}
+	return gocmp.Diff(want, got)
 }
 
 // rowsOf takes a batch apart. Every column of names is in every row, null when absent.
@@ -184,8 +192,8 @@ func TestRoundTrip(t *testing.T) {
 		}
 		from := rapid.Int64Range(0, o.Rows).Draw(t, "from")
 		to := rapid.Int64Range(from, o.Rows).Draw(t, "to")
-		if diff := gocmp.Diff(want[from:to], readRows(t, f, allColumns, from, to)); diff != "" {
-			t.Fatalf("rows [%d, %d) (-want +got):\n%s", from, to, diff)
+		if d := diff(want[from:to], readRows(t, f, allColumns, from, to)); d != "" {
+			t.Fatalf("rows [%d, %d) (-want +got):\n%s", from, to, d)
 		}
 		checkBuckets(t, o, want)
 		checkWithArrow(t, raw, want)
@@ -229,8 +237,8 @@ func checkWithArrow(t *rapid.T, raw []byte, want []naive) {
 	for tr := array.NewTableReader(table, 0); tr.Next(); {
 		got = append(got, rowsOf(eventbatch.Columns{Rec: tr.Record()}, allColumns)...)
 	}
-	if diff := gocmp.Diff(want, got); diff != "" {
-		t.Fatalf("another reader (-want +got):\n%s", diff)
+	if d := diff(want, got); d != "" {
+		t.Fatalf("another reader (-want +got):\n%s", d)
 	}
 }
 
@@ -262,166 +270,4 @@ func TestGolden(t *testing.T) {
 	if want := "fb2e"; o.Digest[:4] != want {
 		t.Errorf("logical digest: got %s, want %s…: it must never change", o.Digest, want)
 	}
-}
-
-// TestPagesAndGroups reads ranges around the edges of pages, of all columns at once.
-func TestPagesAndGroups(t *testing.T) {
-	t.Parallel()
-	table := benchTable(t, 2*rowsPerPage+5000)
-	raw, o, err := table.WriteParquet()
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := OpenParquet(t.Context(), o, bytes.NewReader(raw))
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := readRows(t, f, allColumns, 0, o.Rows)
-	for _, r := range [][2]int64{{0, 1}, {rowsPerPage - 1, rowsPerPage + 1}, {rowsPerPage, 2 * rowsPerPage}, {5, o.Rows - 5}, {o.Rows - 1, o.Rows}, {3, 3}} {
-		if got := readRows(t, f, allColumns, r[0], r[1]); !slices.EqualFunc(got, all[r[0]:r[1]], func(a, b naive) bool { return gocmp.Equal(a, b) }) {
-			t.Errorf("rows %v differ", r)
-		}
-	}
-}
-
-func TestDictionariesAndAbsentColumns(t *testing.T) {
-	t.Parallel()
-	raw, o, err := benchTable(t, 3*rowsPerPage).WriteParquet()
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := OpenParquet(t.Context(), o, bytes.NewReader(raw))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var dict arrow.ArrayData
-	for c, err := range f.Read(t.Context(), []string{"origin", "none", eventbatch.ColID, "origin"}, 0, o.Rows) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		d, ok := c.Field("origin").(*array.Dictionary)
-		if !ok || dict != nil && d.Data().Dictionary() != dict {
-			t.Fatalf("origin is %T, want a dictionary that all records share", c.Field("origin"))
-		}
-		dict = d.Data().Dictionary()
-		if c.ID == nil || c.Field("none") != nil || c.Rec.NumCols() != 2 {
-			t.Fatalf("columns: got %v", c.Rec.Schema())
-		}
-	}
-	rows := int64(0)
-	for c := range f.Read(t.Context(), nil, 10, 20) {
-		rows += c.Rec.NumRows()
-	}
-	if rows != 10 {
-		t.Errorf("no columns: got %d rows, want 10", rows)
-	}
-}
-
-// TestDictionaryFallback has a column that repeats in its first rows and then no more, so that
-// its pages are coded first and plain later.
-func TestDictionaryFallback(t *testing.T) {
-	t.Parallel()
-	col := &column{name: "s", kind: kindString, optional: true}
-	table := benchTable(t, 3*rowsPerPage)
-	table.declared = map[string]*column{"s": col}
-	for i := range table.rows {
-		s := "same"
-		if i%2 == 1 {
-			s = fmt.Sprintf("%06d-%0500d", i, 0)
-		}
-		col.bytes = append(col.bytes, s...)
-		col.ends = append(col.ends, uint32(len(col.bytes)))
-		col.rows++
-	}
-	raw, o, err := table.WriteParquet()
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := OpenParquet(t.Context(), o, bytes.NewReader(raw))
-	if err != nil {
-		t.Fatal(err)
-	}
-	rows := readRows(t, f, []string{"s", ColSeq, ColIndex}, 0, o.Rows)
-	for _, row := range rows {
-		i := (row[ColSeq].(int64)-1)*8192 + int64(row[ColIndex].(int32))
-		if want := string(col.str(uint32(i))); row["s"] != want {
-			t.Fatalf("row %d: got %v, want %s", i, row["s"], want)
-		}
-	}
-	if m := f.file.Metadata(); allCodes(&m.RowGroups[0].Columns[f.leaves["s"].index].MetaData) {
-		t.Error("the column did not fall back; the test shows nothing")
-	}
-}
-
-// TestConflictingFields: a field that changed its type does not fit the table (see Accepts).
-func TestConflictingFields(t *testing.T) {
-	t.Parallel()
-	table := NewTable("t", 0, 1, time.Hour)
-	batch := func(ft catalog.FieldType) eventbatch.Columns {
-		e := &catalog.EventType{Name: "t", Fields: []catalog.Field{{Name: "x", Type: ft}}}
-		b := array.NewRecordBuilder(memory.DefaultAllocator, eventbatch.Schema(e))
-		defer b.Release()
-		for i := range b.Fields() {
-			appendRandom(rand.New(rand.NewPCG(1, 1)), b.Field(i))
-		}
-		c, err := eventbatch.NewColumns(b.NewRecord())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
-	at := position.Offset{Epoch: 1, Seq: 1}
-	if err := table.Append(at, 0, batch(catalog.Int64)); err != nil {
-		t.Fatal(err)
-	}
-	if table.Accepts(batch(catalog.String)) || table.Append(at, 1, batch(catalog.String)) == nil {
-		t.Error("the table took a field of two types")
-	}
-	if want := []catalog.Field{{Name: "x", Type: catalog.Int64}}; !gocmp.Equal(table.EventType().Fields, want) {
-		t.Errorf("fields: got %v, want %v", table.EventType().Fields, want)
-	}
-}
-
-func TestDamageIsFound(t *testing.T) {
-	t.Parallel()
-	raw, o, err := benchTable(t, 1000).WriteParquet()
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw[len(raw)/2] ^= 1
-	if err := Verify(t.Context(), o, bytes.NewReader(raw)); !errors.Is(err, ErrMalformed) {
-		t.Errorf("flipped bit: got %v, want ErrMalformed", err)
-	}
-	raw[len(raw)/2] ^= 1
-	if err := Verify(t.Context(), o, bytes.NewReader(append(raw, 0))); !errors.Is(err, ErrMalformed) {
-		t.Errorf("a byte more: got %v, want ErrMalformed", err)
-	}
-	o.Rows++
-	if _, err := OpenParquet(t.Context(), o, bytes.NewReader(raw)); !errors.Is(err, ErrMalformed) {
-		t.Errorf("another row count: got %v, want ErrMalformed", err)
-	}
-}
-
-func FuzzOpenParquet(f *testing.F) {
-	raw, o, err := benchTable(f, 200).WriteParquet()
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(uint32(len(raw)-100), []byte{1})
-	f.Add(uint32(4), []byte{0xff, 0xff})
-	f.Fuzz(func(t *testing.T, at uint32, patch []byte) {
-		damaged := slices.Clone(raw)
-		for i, b := range patch {
-			damaged[(int(at)+i)%len(damaged)] ^= b
-		}
-		file, err := OpenParquet(t.Context(), o, bytes.NewReader(damaged))
-		if err != nil {
-			return
-		}
-		for c, err := range file.Read(t.Context(), allColumns, 10, o.Rows) {
-			if err == nil {
-				rowsOf(c, allColumns) // A value that cannot be read would panic here.
-			}
-		}
-	})
 }

@@ -70,8 +70,11 @@ func New(cfg Config, log CommitLog, objects Objects, db driver.Conn, chains Chai
 		return nil, err
 	}
 	p := &Publisher{cfg: cfg, log: log, objects: objects, db: db, chains: chains, open: open}
-	p.metrics = newMetrics(cfg.Registerer, p)
 	p.newest.Store(record.EmptyState(cfg.Partitions))
+	var err error
+	if p.metrics, err = newMetrics(cfg.Registerer, p); err != nil {
+		return nil, fmt.Errorf("publish: register metrics: %w", err)
+	}
 	return p, nil
 }
 

@@ -92,7 +92,9 @@ func (s *Stack) retain(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			s.views.Retain(s.publisher.OldestKept().H)
+			if err := s.views.Retain(s.publisher.OldestKept().H); err != nil {
+				s.log.Error("the speed layer and the publications disagree about a cut", "error", err)
+			}
 		}
 	}
 }
@@ -147,7 +149,7 @@ func (s *Stack) openJobs(ctx context.Context) error {
 }
 
 // needed is the lowest sequence of each partition that anything still reads (L6).
-func (s *Stack) needed() ([]uint64, error) {
+func (s *Stack) needed() []uint64 {
 	bounds := make([]uint64, s.cfg.Log.Partitions)
 	oldest := s.publisher.OldestKept().H
 	heads := make([]position.Offset, len(bounds))
@@ -159,14 +161,11 @@ func (s *Stack) needed() ([]uint64, error) {
 	}
 	for p := range bounds {
 		bounds[p] = min(oldest[p].Seq, heads[p].Seq)
-		if s.views == nil {
-			continue
-		}
-		snapshot, err := realtime.SnapshotOffset(snapshotDir(s.cfg), p)
-		if err != nil {
-			return nil, err
-		}
-		bounds[p] = min(bounds[p], snapshot, s.views.Status()[p].Next)
 	}
-	return bounds, nil
+	if s.views != nil {
+		for p, st := range s.views.Status() {
+			bounds[p] = min(bounds[p], st.Snapshot, st.Through.Seq)
+		}
+	}
+	return bounds
 }

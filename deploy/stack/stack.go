@@ -148,7 +148,7 @@ func (s *Stack) runners() []func(context.Context) error {
 		runs = append(runs, s.ingest.Run)
 	}
 	if s.views != nil {
-		runs = append(runs, s.views.Run, s.retain)
+		runs = append(runs, s.runViews, s.retain)
 	}
 	if s.lander != nil {
 		runs = append(runs, s.runLander)
@@ -164,6 +164,16 @@ func (s *Stack) runners() []func(context.Context) error {
 func (s *Stack) runLander(ctx context.Context) error {
 	if err := s.lander.Run(ctx); err != nil && ctx.Err() == nil {
 		s.log.Error("landing has stopped; answers stay right, but nothing new becomes exact", "error", err)
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// runViews keeps the process up when a partition of the real-time views has stopped:
+// answers then take nothing from it and say so (Q2).
+func (s *Stack) runViews(ctx context.Context) error {
+	if err := s.views.Run(ctx); err != nil && ctx.Err() == nil {
+		s.log.Error("real-time views have stopped; answers are exact but older", "error", err)
 	}
 	<-ctx.Done()
 	return nil

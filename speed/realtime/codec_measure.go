@@ -124,4 +124,3 @@ func (s *sketches) decode(d *decoder, rows int) {
 		s.held += r.Bytes() - sketchSize
 	}
 }
-

@@ -88,4 +88,3 @@ func (d *decoder) room(n, size int) bool {
 	}
 	return d.err == nil
 }
-

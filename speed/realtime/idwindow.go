@@ -3,6 +3,7 @@ package realtime
 import (
 	"math/bits"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -86,7 +87,7 @@ func (w *idWindow) has(id identity) bool {
 // claim marks id as seen and reports whether it was not.
 func (w *idWindow) claim(id identity) bool {
 	s, tag := w.place(id)
-	if 5*(s.used+1) > 4*len(s.slots) {
+	if s.full() {
 		w.rebuild(s)
 	}
 	i, found := w.find(s, tag, id)
@@ -115,6 +116,23 @@ func (w *idWindow) rebuild(s *shard) {
 		}
 	}
 }
+
+// build makes the index anew from the ring.
+func (w *idWindow) build() {
+	for i := range w.shards {
+		w.shards[i] = shard{slots: make([]uint64, max(minSlots, w.ring.len()/shards*100/70))}
+	}
+	for n := w.ring.first; n < w.ring.end; n++ {
+		s, tag := w.place(*w.ring.at(n))
+		if s.full() {
+			w.rebuild(s)
+		}
+		s.put(uint64(tag)<<32 | uint64(uint32(n)))
+	}
+}
+
+// full reports whether another entry would take the shard past a load of four fifths.
+func (s *shard) full() bool { return 5*(s.used+1) > 4*len(s.slots) }
 
 func (s *shard) put(e uint64) {
 	i := s.home(uint32(e >> 32))
@@ -153,19 +171,34 @@ func (w *idWindow) advance(appended int64) {
 	w.ring.forget(first)
 }
 
-// reach is how far back the window remembers, by the messages' append times.
-func (w *idWindow) reach() time.Duration {
-	newest := w.marks[len(w.marks)-1].appended
-	if w.marks[0].appended == 0 || newest == 0 {
-		return 0
-	}
-	return time.Duration(newest-w.marks[0].appended) * time.Microsecond
+// sealed is the window at a segment boundary, for a snapshot.
+type sealed struct {
+	ring  ring
+	marks []mark
 }
 
-func (w *idWindow) bytes() int64 {
-	n := int64(len(w.ring.chunks)) * chunkSize * 16
+// seal returns the window as it is. Entries never change, so only the lists of chunks and marks are copied.
+func (w *idWindow) seal() sealed {
+	s := sealed{ring: w.ring, marks: slices.Clone(w.marks)}
+	s.ring.chunks = slices.Clone(w.ring.chunks)
+	return s
+}
+
+// windowTotals describe a window.
+type windowTotals struct {
+	entries int
+	bytes   int64
+	dropped uint64
+	reach   time.Duration // how far back it remembers, by the messages' append times
+}
+
+func (w *idWindow) totals() windowTotals {
+	t := windowTotals{entries: w.ring.len(), bytes: int64(len(w.ring.chunks)) * chunkSize * 16, dropped: w.dropped}
 	for i := range w.shards {
-		n += int64(8 * len(w.shards[i].slots))
+		t.bytes += int64(8 * len(w.shards[i].slots))
 	}
-	return n
+	if oldest, newest := w.marks[0].appended, w.marks[len(w.marks)-1].appended; oldest != 0 && newest != 0 {
+		t.reach = time.Duration(newest-oldest) * time.Microsecond
+	}
+	return t
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"time"
 
 	"recount/schemas/catalog"
 	"recount/schemas/eventbatch"
@@ -17,8 +18,8 @@ import (
 type partition struct {
 	id      int
 	cfg     Config
-	bucket  int64 // width of a bucket, microseconds
-	of      int   // number of partitions
+	bucket  time.Duration
+	of      int // number of partitions
 	plan    *plan
 	epochs  []position.EpochStart
 	budget  int64 // share of Config.Memory in bytes
@@ -27,6 +28,7 @@ type partition struct {
 	wake    chan struct{} // Retain made room
 	cutter  *position.Cutter
 	window  *idWindow
+	sealing sealed // the window where the message being consumed begins a segment
 	scratch scratch
 
 	mu     sync.RWMutex
@@ -35,17 +37,11 @@ type partition struct {
 	next   uint64 // first message not consumed; S
 	closed []*segment
 	open   *segment
-	sealed sealed
+	sealed sealed // the window where the open segment begins
 	state  state
 	totals totals
 
 	snapshots snapshots
-}
-
-// sealed is what a snapshot takes of the window: its state where the open segment begins.
-type sealed struct {
-	ring  ring
-	marks []mark
 }
 
 // state is whether and why a partition does not go on.
@@ -63,16 +59,9 @@ type totals struct {
 	window                       windowTotals
 }
 
-type windowTotals struct {
-	entries int
-	bytes   int64
-	dropped uint64
-	reach   float64 // seconds
-}
-
 func newPartition(id, of int, cfg Config, cat *catalog.Catalog, pl *plan, start PartitionStart, src Source) *partition {
 	p := &partition{
-		id: id, of: of, cfg: cfg, bucket: cat.Bucket.Microseconds(), plan: pl, epochs: start.Epochs,
+		id: id, of: of, cfg: cfg, bucket: cat.Bucket, plan: pl, epochs: start.Epochs,
 		budget: max(1, cfg.Memory/int64(of)), source: src, log: cfg.Logger.With("partition", id),
 		wake: make(chan struct{}, 1), floor: start.OldestKept,
 	}
@@ -87,13 +76,7 @@ func (p *partition) begin(next uint64, w *idWindow) {
 	p.base, p.next, p.closed = max(next, p.floor), next, nil
 	p.open = newSegment(p.plan, next)
 	p.totals.closedBytes, p.totals.openBytes = 0, p.open.bytes()
-	p.seal()
-}
-
-// seal keeps the window's state at a boundary. mu must be held.
-func (p *partition) seal() {
-	p.sealed = sealed{ring: p.window.ring, marks: slices.Clone(p.window.marks)}
-	p.sealed.ring.chunks = slices.Clone(p.window.ring.chunks)
+	p.sealed, p.totals.window = w.seal(), w.totals()
 }
 
 // consume takes the next message of the log, all of it or, with an error, none.
@@ -117,6 +100,7 @@ func (p *partition) consume(m eventbatch.Message) error {
 	begins := p.cutter.Add(m.Cut(h))
 	if begins {
 		p.window.begin(m.Seq)
+		p.sealing = p.window.seal()
 	}
 	p.admit(recs)
 	p.window.advance(h.Appended)
@@ -173,8 +157,7 @@ func (p *partition) account(h eventbatch.Header, kept int) {
 	t.duplicates += uint64(h.Events - kept)
 	t.appended = max(t.appended, h.Appended)
 	t.openBytes = p.open.bytes()
-	w := p.window
-	t.window = windowTotals{entries: w.ring.len(), bytes: w.bytes(), dropped: w.dropped, reach: w.reach().Seconds()}
+	t.window = p.window.totals()
 }
 
 // cut closes the open segment just before the message seq. mu must be held.
@@ -185,7 +168,7 @@ func (p *partition) cut(seq uint64) {
 		p.closed = append(p.closed, p.open)
 	}
 	p.open = newSegment(p.plan, seq)
-	p.seal()
+	p.sealed, p.sealing = p.sealing, sealed{}
 }
 
 // retain evicts every segment that ends at or before h (S3). Where h is not reached yet
@@ -224,8 +207,8 @@ func (p *partition) retain(h uint64) error {
 }
 
 // epochAt is the epoch an offset counts in.
-func (p *partition) epochAt(seq uint64) (epoch uint32) {
-	for _, e := range p.epochs {
+func epochAt(epochs []position.EpochStart, seq uint64) (epoch uint32) {
+	for _, e := range epochs {
 		if e.Start <= seq {
 			epoch = e.Epoch
 		}

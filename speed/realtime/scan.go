@@ -83,7 +83,7 @@ func (p *partition) scanTail(sc *scanner, r reach, live *query.LivePart) ([]*seg
 		live.Pending += s.events
 		live.Appended = max(live.Appended, s.appended)
 	}
-	live.Through = append(live.Through, position.Offset{Epoch: p.epochAt(through), Seq: through})
+	live.Through = append(live.Through, position.Offset{Epoch: epochAt(p.epochs, through), Seq: through})
 	if n := len(segs); n > 0 && segs[n-1] == p.open {
 		sc.add(p.open)
 		segs = segs[:n-1]

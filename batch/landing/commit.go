@@ -1,0 +1,116 @@
+package landing
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"recount/batch/lake"
+	"recount/schemas/record"
+)
+
+// land lands the open segment, which ends before the message end: CUT to ACK. When it
+// returns nil the head is at end. errMoved means that the record at the head is another's.
+func (p *partition) land(ctx context.Context, s *segment, end uint64) error {
+	c := &record.Commit{Kind: record.Segment, Epoch: s.start.Epoch, Partition: p.id, Start: s.start.Seq, End: end,
+		Events: s.events, Tenants: map[string]int64{}, Attempt: p.cfg.Attempt(), Created: p.cfg.Now().UTC(), Previous: p.chain.Tip}
+	size := int64(0)
+	for _, t := range s.all() {
+		o, err := p.store(ctx, t, c)
+		if err != nil {
+			return err
+		}
+		c.Objects = append(c.Objects, o)
+		size += o.Size
+		for tenant, n := range t.Tenants() {
+			c.Tenants[tenant] += n
+		}
+	}
+	if err := p.commit(ctx, c); err != nil {
+		return err
+	}
+	p.m.landed(s, size)
+	return nil
+}
+
+// store makes one object durable: ENCODE, PUT, VERIFY. An object that may be there, or is
+// not what was sent, is left where it is (N3) and put again under another name.
+func (p *partition) store(ctx context.Context, t *lake.Table, c *record.Commit) (o record.Object, err error) {
+	var body []byte
+	err = p.timed(stageEncode, func() error {
+		body, o, err = p.encode(t)
+		return err
+	})
+	if err != nil {
+		return o, fmt.Errorf("encode [%d, %d): %w", c.Start, c.End, err)
+	}
+	if err := p.storeSchema(ctx, t); err != nil {
+		return o, err
+	}
+	err = p.retry(ctx, stagePut, func() error {
+		o.Key = lake.ObjectKey(o.Type, c.Created, c.Epoch, p.id, c.Start, c.End, p.cfg.Attempt())
+		if err := p.objects.Put(ctx, o.Key, bytes.NewReader(body), o.Size); err != nil {
+			return err
+		}
+		return p.timed(stageVerify, func() error { return p.verify(ctx, o) })
+	})
+	return o, err
+}
+
+// verify compares the object with its record as a reader will find it (C4).
+func (p *partition) verify(ctx context.Context, o record.Object) error {
+	there, err := p.objects.Get(ctx, o.Key)
+	if err != nil {
+		return fmt.Errorf("read back: %w", err)
+	}
+	return lake.Verify(ctx, o, bytes.NewReader(there))
+}
+
+// storeSchema makes the table's schema durable before a record names its id.
+func (p *partition) storeSchema(ctx context.Context, t *lake.Table) error {
+	e := t.EventType()
+	key := schemaKey(e)
+	if p.schemas[key] {
+		return nil
+	}
+	err := p.retry(ctx, stageSchema, func() error { return createSchema(ctx, p.log, e) })
+	p.schemas[key] = err == nil
+	return err
+}
+
+// commit creates the record that continues the chain, with the same bytes until the
+// outcome is known (C5, N2), and moves the chain past whoever's it is.
+func (p *partition) commit(ctx context.Context, c *record.Commit) error {
+	raw, err := c.Encode()
+	if err == nil && len(raw) > record.MaxCommit {
+		err = fmt.Errorf("its record has %d bytes, at most %d: the events touch too many buckets; lower landing.cut_rows and start again", len(raw), record.MaxCommit)
+	}
+	if err != nil {
+		return fmt.Errorf("commit [%d, %d): %w", c.Start, c.End, err)
+	}
+	var outcome record.Outcome
+	var there []byte
+	err = p.retry(ctx, stageCommit, func() (err error) {
+		outcome, there, err = p.log.Create(ctx, p.chain.NextKey(), raw)
+		if err == nil && outcome == record.Unknown {
+			err = errors.New("the outcome is unknown")
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if outcome == record.Created {
+		there = raw
+	}
+	if _, err := p.chain.Extend(there); err != nil {
+		return err
+	}
+	p.publish()
+	if outcome == record.Exists {
+		p.m.lost.Inc()
+		return errMoved
+	}
+	return nil
+}

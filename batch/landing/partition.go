@@ -1,0 +1,179 @@
+package landing
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"recount/batch/lake"
+	"recount/schemas/eventbatch"
+	"recount/schemas/position"
+	"recount/schemas/record"
+)
+
+// errMoved says that another moved the chain: what is open here has landed elsewhere, or
+// belongs to an epoch that has ended.
+var errMoved = errors.New("another created the next record")
+
+// warnEvery bounds how often a partition logs the same trouble.
+const warnEvery = 5 * time.Second
+
+// partition is the state machine of one partition. Its goroutine owns everything but seen.
+type partition struct {
+	id      int
+	cfg     Config
+	m       partitionMetrics
+	src     Source
+	log     CommitLog
+	objects Objects
+	encode  func(*lake.Table) ([]byte, record.Object, error) // the simulation runs it outside its bubble
+
+	chain   *record.Chain
+	seen    atomic.Pointer[record.Chain] // what Heads and Chains show; never changed
+	schemas map[string]bool              // keys of the schemas known to be stored
+	warned  time.Time
+}
+
+func newPartition(cfg Config, m *metrics, chain *record.Chain, src Source, log CommitLog, objects Objects) *partition {
+	p := &partition{id: chain.Partition, cfg: cfg, m: m.of(chain.Partition), src: src, log: log, objects: objects,
+		encode: (*lake.Table).WriteParquet, chain: chain, schemas: map[string]bool{}}
+	p.seen.Store(snapshot(chain))
+	p.m.head.Set(float64(chain.Head.Seq))
+	return p
+}
+
+// snapshot copies a chain so that extending either does not show in the other.
+func snapshot(c *record.Chain) *record.Chain {
+	out := *c
+	out.Epochs, out.Segments = slices.Clip(c.Epochs), slices.Clip(c.Segments)
+	return &out
+}
+
+// run lands until ctx ends or the partition has to stop.
+func (p *partition) run(ctx context.Context) error {
+	for {
+		err := p.follow(ctx)
+		p.m.discard()
+		if errors.Is(err, errMoved) {
+			continue
+		}
+		moved, walkErr := p.behind(ctx, err)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if !moved {
+			return p.stop(ctx, cmp.Or(walkErr, err))
+		}
+	}
+}
+
+// stop is the alarm of C7.
+func (p *partition) stop(ctx context.Context, err error) error {
+	p.m.alarms.Inc()
+	p.cfg.Logger.ErrorContext(ctx, "landing has stopped: acknowledged events cannot land until an operator acts",
+		"partition", p.id, "epoch", p.chain.Head.Epoch, "head", p.chain.Head.Seq, "error", err)
+	return &StoppedError{Partition: p.id, At: p.chain.Head, Err: err}
+}
+
+// behind walks the chain again where the log's failure may only mean that this lander is
+// behind another that has landed, and trimmed, what is missing here (C6).
+func (p *partition) behind(ctx context.Context, err error) (moved bool, walkErr error) {
+	if !errors.Is(err, ErrTrimmed) && !errors.Is(err, ErrGap) {
+		return false, nil
+	}
+	head := p.chain.Head
+	walkErr = p.recover(ctx)
+	return walkErr == nil && p.chain.Head != head, walkErr
+}
+
+// recover walks the chain to its head: RECOVER.
+func (p *partition) recover(ctx context.Context) error {
+	return p.retry(ctx, stageRecover, func() error {
+		err := Extend(ctx, p.log, p.chain)
+		p.publish() // What was read before an error counts too.
+		return err
+	})
+}
+
+// publish shows the chain to readers and says so if its head moved: ACK.
+func (p *partition) publish() {
+	if p.seen.Load().Head == p.chain.Head {
+		return
+	}
+	p.seen.Store(snapshot(p.chain))
+	p.m.head.Set(float64(p.chain.Head.Seq))
+	p.cfg.OnCommit(p.id)
+}
+
+// follow consumes from the chain head until something makes it begin again.
+func (p *partition) follow(ctx context.Context) error {
+	if err := p.recover(ctx); err != nil {
+		return err
+	}
+	cutter := position.NewCutter(p.chain.Epochs, p.chain.Head.Seq)
+	in := &intake{p: p, cutter: cutter, want: p.chain.Head.Seq}
+	defer in.close()
+	open := newSegment(p.chain)
+	for {
+		m, err := in.next(ctx)
+		if err != nil {
+			return err
+		}
+		h, batches, err := eventbatch.Decode(m.Frame)
+		if err != nil {
+			return fmt.Errorf("message %d: %w", m.Seq, err)
+		}
+		if cutter.Add(m.Cut(h)) {
+			if err := p.land(ctx, open, m.Seq); err != nil {
+				return err
+			}
+			open = newSegment(p.chain)
+			in.cut()
+		}
+		if err := open.add(m, h, batches); err != nil {
+			return fmt.Errorf("message %d: %w", m.Seq, err)
+		}
+		p.m.open(open)
+	}
+}
+
+// retry does a step until it succeeds, ctx ends, or an error says that trying again
+// cannot help. There is no last try: the log keeps what has not landed (L6).
+func (p *partition) retry(ctx context.Context, s stage, step func() error) error {
+	for try := 0; ; try++ {
+		err := p.timed(s, step)
+		if err == nil || errors.Is(err, record.ErrInvalid) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		p.m.retries[s].Inc()
+		p.warn(ctx, "landing waits", "stage", s.String(), "error", err)
+		if err := sleep(ctx, pause(try)); err != nil {
+			return err
+		}
+	}
+}
+
+// timed does a step and notes how long it took, failed or not.
+func (p *partition) timed(s stage, step func() error) error {
+	start := p.cfg.Now()
+	err := step()
+	p.m.seconds[s].Observe(p.cfg.Now().Sub(start).Seconds())
+	return err
+}
+
+// warn logs at most once in warnEvery: a store that is down for a night must not fill the disk.
+func (p *partition) warn(ctx context.Context, msg string, args ...any) {
+	now := p.cfg.Now()
+	if now.Sub(p.warned) < warnEvery {
+		return
+	}
+	p.warned = now
+	p.cfg.Logger.WarnContext(ctx, msg, append([]any{"partition", p.id, "head", p.chain.Head.Seq}, args...)...)
+}

@@ -1,0 +1,80 @@
+package landing
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"recount/batch/lake"
+	"recount/schemas/eventbatch"
+	"recount/schemas/position"
+	"recount/schemas/record"
+)
+
+// segment is the open segment: the columns of its events, by event type. The cut rule
+// bounds what it holds, plus one message.
+type segment struct {
+	start     position.Offset
+	partition int
+	bucket    time.Duration
+	events    int64
+	bytes     int64                    // of frames, as the cut rule counts them
+	tables    map[string][]*lake.Table // more than one where a field changed its type
+}
+
+// newSegment opens the segment at the chain's head.
+func newSegment(c *record.Chain) *segment {
+	return &segment{start: c.Head, partition: c.Partition, bucket: c.Bucket, tables: map[string][]*lake.Table{}}
+}
+
+// add appends a message's events. The checksum says that the frame is as it was written,
+// not that the writer wrote sense: what cannot be a column is ErrCorrupt, panics of the
+// Arrow accessors included.
+func (s *segment) add(m eventbatch.Message, h eventbatch.Header, batches []eventbatch.Columns) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v", eventbatch.ErrCorrupt, p)
+		}
+	}()
+	index := 0
+	for _, b := range batches {
+		t, err := s.table(h.Type, b)
+		if err != nil {
+			return err
+		}
+		if err := t.Append(position.Offset{Epoch: s.start.Epoch, Seq: m.Seq}, index, b); err != nil {
+			return err
+		}
+		index += int(b.Rec.NumRows())
+		b.Rec.Release()
+	}
+	s.events += int64(h.Events)
+	s.bytes += int64(len(m.Frame))
+	return nil
+}
+
+// table returns the table that can hold the batch. The catalog is not asked: events of a
+// type that it no longer has must land too.
+func (s *segment) table(eventType string, b eventbatch.Columns) (*lake.Table, error) {
+	for _, t := range s.tables[eventType] {
+		if t.Accepts(b) {
+			return t, nil
+		}
+	}
+	t := lake.NewTable(eventType, s.partition, s.start.Epoch, s.bucket)
+	if !t.Accepts(b) {
+		return nil, fmt.Errorf("%w: columns of type %s: %v", eventbatch.ErrCorrupt, eventType, b.Rec.Schema())
+	}
+	s.tables[eventType] = append(s.tables[eventType], t)
+	return t, nil
+}
+
+// all returns the tables in the order of their types.
+func (s *segment) all() []*lake.Table {
+	var out []*lake.Table
+	for _, name := range slices.Sorted(maps.Keys(s.tables)) {
+		out = append(out, s.tables[name]...)
+	}
+	return out
+}

@@ -1,0 +1,176 @@
+package landing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"recount/schemas/catalog"
+	"recount/schemas/position"
+)
+
+const (
+	simSeeds    = 150
+	simMessages = 40
+	simDeadline = 6 * time.Hour // of the bubble's clock
+)
+
+// TestSimulation drives two landers of one partition against a log, records and a store
+// that lose requests and replies, deliver late, mangle objects and are trimmed, while the
+// landers are killed at any operation, restarted, and reconfigured. In the end the chain is
+// contiguous and every acknowledged event is in the lake exactly once (C1–C6, L5).
+func TestSimulation(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(simSeeds) {
+		if err := simulate(t, func(*world) {}, seed); err != nil {
+			t.Errorf("seed %d: %v", seed, err)
+		}
+	}
+}
+
+// TestSimulationCatches gives the simulation stores that break their promises: it must
+// notice, or it proves nothing.
+func TestSimulationCatches(t *testing.T) {
+	t.Parallel()
+	for name, breaks := range map[string]func(*world){
+		"records are replaced":          func(w *world) { w.overwrites = true },
+		"objects rot after they landed": func(w *world) { w.rots = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			caught := 0
+			for seed := range uint64(20) {
+				if simulate(t, breaks, seed) != nil {
+					caught++
+				}
+			}
+			if caught == 0 {
+				t.Error("not caught by any of 20 seeds")
+			}
+		})
+	}
+}
+
+// simulate runs one seed to its end and checks what it left.
+func simulate(t *testing.T, breaks func(*world), seed uint64) (err error) {
+	var w *world
+	synctest.Test(t, func(t *testing.T) {
+		w = newWorld()
+		breaks(w)
+		err = run(t, w, seed)
+	})
+	return errors.Join(err, w.check(t, 0))
+}
+
+func run(t *testing.T, w *world, seed uint64) error {
+	ctx, end := context.WithTimeout(t.Context(), simDeadline)
+	defer end()
+	rng := rand.New(rand.NewPCG(seed, 1))
+	var wg sync.WaitGroup
+	failed := make(chan error, 8)
+	for id := range uint64(2) {
+		wg.Go(func() {
+			if err := lives(ctx, t, w, rand.New(rand.NewPCG(seed, 10+id)), seed, id); err != nil {
+				failed <- err
+			}
+		})
+	}
+	wg.Go(func() { trims(ctx, w, rand.New(rand.NewPCG(seed, 2))) })
+	produces(t, w, rng)
+	defer wg.Wait()
+	defer end()
+	return settle(ctx, t, w, failed)
+}
+
+// produces appends messages of several types with pauses, now and then longer than the cut interval.
+func produces(t *testing.T, w *world, rng *rand.Rand) {
+	types := []*catalog.EventType{clicked, clicked2, viewed, viewed2}
+	for range simMessages {
+		w.produce(t, 0, types[rng.IntN(len(types))], 1+rng.IntN(25), time.Now())
+		pause := time.Duration(rng.Int64N(int64(200 * time.Millisecond)))
+		if rng.IntN(8) == 0 {
+			pause *= 30
+		}
+		time.Sleep(pause)
+	}
+}
+
+// settle waits until everything has landed.
+func settle(ctx context.Context, t *testing.T, w *world, failed <-chan error) error {
+	for ctx.Err() == nil {
+		select {
+		case err := <-failed:
+			return err
+		case <-time.After(time.Second):
+		}
+		if _, err := LoadChain(ctx, w, 0); err != nil {
+			return err
+		}
+		if w.landedAll(t, 0) {
+			return nil
+		}
+	}
+	return fmt.Errorf("not everything landed in %s", simDeadline)
+}
+
+// lives runs one lander after the other, each until it is killed.
+func lives(ctx context.Context, t *testing.T, w *world, rng *rand.Rand, seed, id uint64) error {
+	var nodes []*node
+	defer func() {
+		for _, n := range nodes {
+			n.late.Wait()
+		}
+	}()
+	for life := uint64(0); ctx.Err() == nil; life++ {
+		n := newNode(w, seed, 100+2*life+id, 6)
+		n.killAt = rng.IntN(120)
+		nodes = append(nodes, n)
+		alive, kill := context.WithCancel(ctx)
+		n.kill = kill
+		err := live(alive, t, n, rng)
+		kill()
+		if err != nil {
+			return err
+		}
+		time.Sleep(time.Duration(rng.Int64N(int64(3 * time.Second))))
+	}
+	return nil
+}
+
+// live is one process from boot to kill. Every tenth has another cut rule, every tenth
+// believes that the log lost its end.
+func live(ctx context.Context, t *testing.T, n *node, rng *rand.Rand) error {
+	next := testNext
+	if rng.IntN(10) == 0 {
+		next.Rule = position.CutRule{Interval: 700 * time.Millisecond, Rows: 30, Bytes: 1 << 20}
+	}
+	seals := rng.IntN(10) == 0
+	for ctx.Err() == nil {
+		chain, err := Begin(ctx, n, 0, next)
+		if err == nil && seals {
+			err = SealEpoch(ctx, n, chain, next.Rule, "a test")
+			seals = err != nil
+		}
+		if err != nil {
+			if !errors.Is(err, errLost) && ctx.Err() == nil {
+				return err
+			}
+			continue
+		}
+		return newLander(t, Config{}, n, chain).Run(ctx)
+	}
+	return nil
+}
+
+// trims trims the log as the janitor may (L6): below the chain head.
+func trims(ctx context.Context, w *world, rng *rand.Rand) {
+	for sleep(ctx, time.Duration(rng.Int64N(int64(4*time.Second)))) == nil {
+		if c, err := LoadChain(ctx, w, 0); err == nil {
+			w.trim(0, c.Head.Seq)
+		}
+	}
+}

@@ -1,0 +1,153 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"recount/batch/lake"
+	"recount/schemas/record"
+)
+
+// State is the newest publication known here; n is 0 before the first. It never blocks.
+func (p *Publisher) State() *record.State { return p.newest.Load() }
+
+// Newest is State with the signature readers declare. Another process's publication
+// is seen once Refresh or Follow read on; an older one is as exact, only older.
+func (p *Publisher) Newest(context.Context) (*record.State, error) { return p.State(), nil }
+
+// Follow reads on in the chain at an interval until ctx ends, for a process that
+// does not publish itself. A store that does not answer is logged and asked again.
+func (p *Publisher) Follow(ctx context.Context, every time.Duration) error {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := p.Refresh(ctx); err != nil && ctx.Err() == nil {
+			p.cfg.Logger.Warn("read on in the publication chain", "publication", p.State().N, "error", err)
+		}
+	}
+}
+
+// Refresh reads the chain on from the newest publication known here.
+func (p *Publisher) Refresh(ctx context.Context) error {
+	p.reading.Lock()
+	defer p.reading.Unlock()
+	for {
+		raw, err := p.log.Get(ctx, record.PublicationKey(p.State().N+1))
+		if errors.Is(err, lake.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("refresh publications: %w", err)
+		}
+		if err := p.advance(raw); err != nil {
+			return fmt.Errorf("refresh publications: %w", err)
+		}
+	}
+}
+
+// advance makes the record that follows the newest publication the newest. p.reading must be held.
+func (p *Publisher) advance(raw []byte) error {
+	s, err := p.State().Apply(raw)
+	if err != nil {
+		return err
+	}
+	if len(s.H) != p.cfg.Partitions {
+		return fmt.Errorf("%w: publication %d has %d partitions, partitions is %d", record.ErrInvalid, s.N, len(s.H), p.cfg.Partitions)
+	}
+	p.remember(s)
+	return nil
+}
+
+// remember makes s the newest state and forgets those no longer kept.
+func (p *Publisher) remember(s *record.State) {
+	p.mu.Lock()
+	p.recent = append(p.recent, s)
+	p.recent = slices.Clone(p.recent[p.firstKept():]) // A copy, so that what is cut off can be freed.
+	p.newest.Store(s)
+	p.mu.Unlock()
+	if p.cfg.OnPublish != nil {
+		p.cfg.OnPublish(s)
+	}
+}
+
+// load finds the newest publications: back from the last key to the base below
+// everything kept, then forward.
+func (p *Publisher) load(ctx context.Context) error {
+	p.reading.Lock()
+	defer p.reading.Unlock()
+	last, err := p.lastPublication(ctx)
+	if err != nil {
+		return err
+	}
+	if err := p.loadPins(ctx); err != nil {
+		return err
+	}
+	if last == 0 {
+		return nil
+	}
+	limit := p.cfg.Now().Add(-2 * p.cfg.LongestQuery)
+	kept, replaced := 0, p.cfg.Now()
+	raws, err := p.readBack(ctx, last, func(b *record.Publication) bool {
+		wanted := kept < p.cfg.Keep || replaced.After(limit)
+		kept, replaced = kept+1, b.Created
+		return wanted
+	})
+	if err != nil {
+		return err
+	}
+	p.newest.Store(record.EmptyState(p.cfg.Partitions))
+	p.recent = nil
+	for _, raw := range raws {
+		if err := p.advance(raw); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lastPublication is the highest number under the prefix, 0 when there is none.
+func (p *Publisher) lastPublication(ctx context.Context) (last uint64, err error) {
+	keys, err := p.log.List(ctx, record.PublicationPrefix)
+	if err != nil {
+		return 0, fmt.Errorf("list publications: %w", err)
+	}
+	for _, k := range keys {
+		digits := strings.TrimSuffix(strings.TrimPrefix(k, record.PublicationPrefix), ".json")
+		if n, err := strconv.ParseUint(digits, 10, 64); err == nil && record.PublicationKey(n) == k {
+			last = max(last, n)
+		}
+	}
+	return last, nil
+}
+
+// readBack returns the records from a base to n, ascending. It goes back past
+// bases while wanted says so of the record at hand, which it is asked once each.
+func (p *Publisher) readBack(ctx context.Context, n uint64, wanted func(*record.Publication) bool) (raws [][]byte, err error) {
+	for more := true; n > 0; n-- {
+		raw, err := p.log.Get(ctx, record.PublicationKey(n))
+		if err != nil {
+			return nil, fmt.Errorf("read publication %d: %w", n, err)
+		}
+		b, err := record.DecodePublication(raw)
+		if err != nil {
+			return nil, fmt.Errorf("read publication %d: %w", n, err)
+		}
+		raws = append(raws, raw)
+		more = more && wanted(b)
+		if b.Base && !more {
+			break
+		}
+	}
+	slices.Reverse(raws)
+	return raws, nil
+}

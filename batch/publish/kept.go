@@ -1,0 +1,144 @@
+package publish
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"recount/schemas/record"
+)
+
+// PinPrefix is the prefix of pins: the record publish/pins/{n} keeps publication n for ever (P3).
+const PinPrefix = record.PublicationPrefix + "pins/"
+
+// PinKey is the key of the pin of publication n.
+func PinKey(n uint64) string { return fmt.Sprintf("%s%d", PinPrefix, n) }
+
+// maxPinned bounds the states of pinned publications that are held in memory.
+const maxPinned = 4
+
+// firstKept is the index in recent of the oldest kept publication: the last Keep
+// ones, and those that were the newest within twice the longest query. Age counts
+// from the day a publication was replaced, because a reader may have pinned it
+// until then. p.mu must be held.
+func (p *Publisher) firstKept() int {
+	i := max(0, len(p.recent)-p.cfg.Keep)
+	limit := p.cfg.Now().Add(-2 * p.cfg.LongestQuery)
+	for i > 0 && p.recent[i].Publication.Created.After(limit) {
+		i--
+	}
+	return i
+}
+
+// OldestKept is the oldest publication a reader may hold while it asks the speed
+// layer. Its H bounds what speed and log must keep (S3, L6). Pinned publications
+// do not count: they answer from the batch view alone, and a pin of last year must
+// not keep the log since then.
+func (p *Publisher) OldestKept() *record.State {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.recent) == 0 {
+		return p.State()
+	}
+	return p.recent[p.firstKept()]
+}
+
+// Kept lists the publications At answers for, ascending.
+func (p *Publisher) Kept() []uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	kept := slices.Clone(p.pins)
+	for _, s := range p.recent[min(p.firstKept(), len(p.recent)):] {
+		kept = append(kept, s.N)
+	}
+	slices.Sort(kept)
+	return slices.Compact(kept)
+}
+
+// At returns publication n. The error wraps ErrNoPublication if there never was
+// one and ErrExpired if it is no longer kept (P3).
+func (p *Publisher) At(ctx context.Context, n uint64) (*record.State, error) {
+	if n > p.State().N {
+		if err := p.Refresh(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if n == 0 || n > p.State().N {
+		return nil, fmt.Errorf("publication %d: %w; the newest is %d", n, ErrNoPublication, p.State().N)
+	}
+	if s := p.known(n); s != nil {
+		return s, nil
+	}
+	if err := p.loadPins(ctx); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	_, pinned := slices.BinarySearch(p.pins, n)
+	p.mu.Unlock()
+	if !pinned {
+		return nil, fmt.Errorf("publication %d: %w; kept are %v", n, ErrExpired, p.Kept())
+	}
+	return p.loadPinned(ctx, n)
+}
+
+// known returns a kept publication that is in memory, or nil.
+func (p *Publisher) known(n uint64) *record.State {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.recent[min(p.firstKept(), len(p.recent)):] {
+		if s.N == n {
+			return s
+		}
+	}
+	if _, pinned := slices.BinarySearch(p.pins, n); !pinned {
+		return nil
+	}
+	for _, s := range p.pinned {
+		if s.N == n {
+			return s
+		}
+	}
+	return nil
+}
+
+// loadPinned resolves a publication from its base.
+func (p *Publisher) loadPinned(ctx context.Context, n uint64) (*record.State, error) {
+	raws, err := p.readBack(ctx, n, func(*record.Publication) bool { return false })
+	if err != nil {
+		return nil, err
+	}
+	s := record.EmptyState(p.cfg.Partitions)
+	for _, raw := range raws {
+		if s, err = s.Apply(raw); err != nil {
+			return nil, fmt.Errorf("read publication %d: %w", n, err)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pinned = append(p.pinned, s)
+	p.pinned = slices.Clone(p.pinned[max(0, len(p.pinned)-maxPinned):])
+	return s, nil
+}
+
+// loadPins reads which publications are pinned.
+func (p *Publisher) loadPins(ctx context.Context) error {
+	keys, err := p.log.List(ctx, PinPrefix)
+	if err != nil {
+		return fmt.Errorf("list pins: %w", err)
+	}
+	var pins []uint64
+	for _, k := range keys {
+		n, err := strconv.ParseUint(strings.TrimPrefix(k, PinPrefix), 10, 64)
+		if err != nil {
+			return fmt.Errorf("list pins: %s does not end in the number of a publication; remove or rename it", k)
+		}
+		pins = append(pins, n)
+	}
+	slices.Sort(pins)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pins = pins
+	return nil
+}

@@ -1,0 +1,78 @@
+package publish
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics describes runs and the newest publication.
+type metrics struct {
+	seconds   prometheus.Histogram
+	events    prometheus.Counter
+	rows      prometheus.Counter
+	buckets   prometheus.Counter
+	failures  *prometheus.CounterVec
+	collected *prometheus.CounterVec
+	n         *prometheus.Desc
+	age       *prometheus.Desc
+	h         *prometheus.Desc
+	publisher *Publisher
+}
+
+func newMetrics(r prometheus.Registerer, p *Publisher) (*metrics, error) {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: "recount_batch_" + name, Help: help})
+	}
+	m := &metrics{
+		publisher: p,
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "recount_batch_run_seconds", Help: "Time of a recompute that published.", Buckets: prometheus.ExponentialBuckets(0.05, 2, 16)}),
+		events:    counter("events_total", "Landed events that publications of this process brought in."),
+		rows:      counter("rows_total", "Rows written to ClickHouse."),
+		buckets:   counter("dirty_buckets_total", "Buckets recomputed."),
+		failures:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_batch_failures_total", Help: "Failed runs by operation."}, []string{"op"}),
+		collected: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_batch_collected_total", Help: "What was collected by kind: rows, objects, tables."}, []string{"kind"}),
+		n:         prometheus.NewDesc("recount_batch_publication", "Number of the newest publication known.", nil, nil),
+		age:       prometheus.NewDesc("recount_batch_publication_age_seconds", "Time since the newest publication was made.", nil, nil),
+		h:         prometheus.NewDesc("recount_batch_h", "Next sequence that is not in the batch view.", []string{"partition"}, nil),
+	}
+	if r == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.seconds, m.events, m.rows, m.buckets, m.failures, m.collected, m} {
+		if err := r.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// Describe implements prometheus.Collector.
+func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
+	ch <- m.n
+	ch <- m.age
+	ch <- m.h
+}
+
+// Collect implements prometheus.Collector.
+func (m *metrics) Collect(ch chan<- prometheus.Metric) {
+	s := m.publisher.State()
+	ch <- prometheus.MustNewConstMetric(m.n, prometheus.GaugeValue, float64(s.N))
+	if s.N > 0 {
+		age := m.publisher.cfg.Now().Sub(s.Publication.Created).Seconds()
+		ch <- prometheus.MustNewConstMetric(m.age, prometheus.GaugeValue, age)
+	}
+	for i, h := range s.H {
+		ch <- prometheus.MustNewConstMetric(m.h, prometheus.GaugeValue, float64(h.Seq), strconv.Itoa(i))
+	}
+}
+
+// published accounts for a run that published.
+func (m *metrics) published(r Result, took time.Duration) {
+	m.seconds.Observe(took.Seconds())
+	m.events.Add(float64(r.Events))
+	m.rows.Add(float64(r.Rows))
+	m.buckets.Add(float64(r.Buckets))
+}

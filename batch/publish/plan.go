@@ -1,0 +1,170 @@
+package publish
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"recount/batch/exact"
+	"recount/schemas/catalog"
+	"recount/schemas/position"
+	"recount/schemas/record"
+)
+
+// plan is the work of one attempt at publication n: everything from the newest
+// publication's H up to the chain heads (B1, B3).
+type plan struct {
+	prev      *record.State
+	n         uint64
+	h         []position.Offset
+	tips      []string
+	events    int64 // landed below h
+	newEvents int64 // of those, not below the previous H
+	fresh     []record.Object
+	inputs    []exact.Input    // one an event type with dirty buckets
+	full      map[string]bool  // views that are new or changed: all their buckets are dirty
+	base      bool             // the record lists every bucket
+	digests   map[string]string // of the views that will be published
+	nothing   bool             // J1
+}
+
+// landed is what the chains hold of one event type.
+type landed struct {
+	objects  []exact.Object
+	all      map[int64]bool // every bucket with rows; true where the rows are new
+	assigned map[int64]bool // buckets with assigned times (I3); true where such rows are new
+}
+
+// plan reads the chains. The newest state must have been refreshed before, so that
+// heads below its H are a fault of the chains and not a race with another publisher.
+func (p *Publisher) plan(ctx context.Context) (*plan, error) {
+	prev := p.State()
+	chains, err := p.chains(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read commit chains: %w", err)
+	}
+	if len(chains) != p.cfg.Partitions {
+		return nil, fmt.Errorf("read commit chains: %d chains, partitions is %d", len(chains), p.cfg.Partitions)
+	}
+	pl := &plan{prev: prev, n: prev.N + 1, full: map[string]bool{}, digests: map[string]string{}}
+	types := map[string]*landed{}
+	for i, c := range chains {
+		if err := p.checkChain(c, i, prev.H[i]); err != nil {
+			return nil, err
+		}
+		pl.h, pl.tips = append(pl.h, c.Head), append(pl.tips, c.Tip)
+		pl.events += c.Events
+		if err := pl.survey(c, prev.H[i], types); err != nil {
+			return nil, err
+		}
+	}
+	pl.compareViews(p.cfg.Catalog)
+	pl.nothing = pl.nothing && slices.Equal(pl.h, prev.H)
+	for _, name := range slices.Sorted(maps.Keys(types)) {
+		pl.add(p.cfg.Catalog, name, types[name])
+	}
+	return pl, nil
+}
+
+func (p *Publisher) checkChain(c *record.Chain, i int, h position.Offset) error {
+	switch {
+	case c.Partition != i:
+		return fmt.Errorf("read commit chains: partition %d at index %d", c.Partition, i)
+	case c.Head.Seq < h.Seq || c.Head.Epoch < h.Epoch:
+		return fmt.Errorf("partition %d: the commit chain ends at %v and publication %d covers it up to %v; "+
+			"read the chain again, or restore the commit records that are missing", i, c.Head, p.State().N, h)
+	case c.Begun() && c.Bucket != p.cfg.Catalog.Bucket:
+		return fmt.Errorf("partition %d: batch.bucket is %s and the lake's is %s; set it back", i, p.cfg.Catalog.Bucket, c.Bucket)
+	case c.Begun() && c.Partitions != p.cfg.Partitions:
+		return fmt.Errorf("partition %d: log.partitions is %d and the lake's is %d; set it back", i, p.cfg.Partitions, c.Partitions)
+	}
+	return nil
+}
+
+// survey sorts a chain's objects by type and notes which buckets are dirty; no file is opened (B3).
+func (pl *plan) survey(c *record.Chain, h position.Offset, types map[string]*landed) error {
+	for _, s := range c.Segments {
+		if s.End > c.Head.Seq {
+			break // The chain went on since its head was read.
+		}
+		fresh := s.Start >= h.Seq
+		if !fresh && s.End > h.Seq {
+			return fmt.Errorf("partition %d: H %v lies inside the segment [%d, %d); the chain is another than the one published from", c.Partition, h, s.Start, s.End)
+		}
+		if fresh {
+			pl.newEvents += s.Events
+			pl.fresh = append(pl.fresh, s.Objects...)
+		}
+		for _, o := range s.Objects {
+			t := types[o.Type]
+			if t == nil {
+				t = &landed{all: map[int64]bool{}, assigned: map[int64]bool{}}
+				types[o.Type] = t
+			}
+			t.objects = append(t.objects, exact.Object{Object: o, Partition: c.Partition, Start: s.Start})
+			for _, b := range o.Buckets {
+				t.all[b.Bucket] = t.all[b.Bucket] || fresh
+				if b.Assigned > 0 {
+					t.assigned[b.Bucket] = t.assigned[b.Bucket] || fresh
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// compareViews finds the views that are new, changed or gone.
+func (pl *plan) compareViews(c *catalog.Catalog) {
+	for name, v := range c.Views {
+		pl.digests[name] = c.Digest(v)
+		old, published := pl.prev.Views[name]
+		pl.full[name] = !published || old.Digest != pl.digests[name]
+	}
+	same := func(name string, old record.ViewState) bool { return pl.digests[name] == old.Digest }
+	pl.nothing = len(pl.digests) == len(pl.prev.Views)
+	for name, old := range pl.prev.Views {
+		pl.nothing = pl.nothing && same(name, old)
+	}
+	pl.base = pl.n%record.BaseEvery == 1
+	for name := range pl.prev.Types {
+		// A delta cannot take a type's counts away, and nobody counts a type without views.
+		pl.base = pl.base || len(c.ViewsOf(name)) == 0
+	}
+}
+
+// add plans the dirty buckets of one event type.
+func (pl *plan) add(c *catalog.Catalog, name string, t *landed) {
+	dirty := pl.dirty(t, c.Bucket.Microseconds())
+	all := slices.Sorted(maps.Keys(t.all))
+	in := exact.Input{Catalog: c, Type: name, Objects: t.objects, Buckets: dirty}
+	for _, v := range c.ViewsOf(name) {
+		target := exact.Target{View: v, Buckets: dirty}
+		if pl.full[v.Name] {
+			target.Buckets, in.Buckets = all, all
+		}
+		if len(target.Buckets) > 0 {
+			in.Targets = append(in.Targets, target)
+		}
+	}
+	if len(in.Targets) > 0 {
+		pl.inputs = append(pl.inputs, in)
+	}
+}
+
+// dirty is every bucket with new rows, and the one behind a bucket with new
+// assigned times where it holds assigned times too (I3).
+func (pl *plan) dirty(t *landed, width int64) []int64 {
+	dirty := map[int64]bool{}
+	for b, fresh := range t.all {
+		if fresh {
+			dirty[b] = true
+		}
+	}
+	for b, fresh := range t.assigned {
+		if _, behind := t.assigned[b+width]; fresh && behind {
+			dirty[b+width] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(dirty))
+}

@@ -1,0 +1,425 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"recount/speed/eventlog"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestRefusedEventsLeaveNoTrace mixes good and bad events and compares the columns
+// with those of the good ones alone.
+func TestRefusedEventsLeaveNoTrace(t *testing.T) {
+	t.Parallel()
+	s, err := New(testConfig(), testCatalog(), 3, noLog{}, Options{Now: func() time.Time { return testNow }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		events := rapid.SliceOfN(rapid.OneOf(jsonEvent(), rapid.Map(rapid.IntRange(0, 99), flight)), 0, 30).Draw(t, "events")
+		var mixed, good []string
+		d := testDecoder()
+		for i, e := range events {
+			e = strings.ReplaceAll(strings.Replace(e, `"id":"x"`, fmt.Sprintf(`"id":"x%d"`, i), 1), "\n", " ")
+			mixed = append(mixed, e)
+			d.start([]byte(e), false, testNow)
+			if f := d.event(); f == nil && d.next() == 0 {
+				good = append(good, e)
+			}
+		}
+		all, some := s.newRequest(), s.newRequest()
+		decodeLines(t, all, mixed)
+		decodeLines(t, some, good)
+		if len(all.rejected) != len(mixed)-len(good) || len(some.rejected) != 0 {
+			t.Fatalf("%d rejected of %d, %d good", len(all.rejected), len(mixed), len(good))
+		}
+		if diff := cmp.Diff(contents(some), contents(all)); diff != "" {
+			t.Fatal(diff)
+		}
+		all.recycle()
+		some.recycle()
+	})
+}
+
+func decodeLines(t *rapid.T, q *request, events []string) {
+	q.body = []byte(strings.Join(events, "\n"))
+	if f := q.pay(baseCost + cap(q.body)); f != nil {
+		t.Fatal(f)
+	}
+	if f := q.decode(kindLines, nil, testNow); f != nil {
+		t.Fatal(f)
+	}
+}
+
+// contents are the columns of a request, printed with everything in them.
+func contents(q *request) []string {
+	var out []string
+	for _, c := range q.chunks {
+		out = append(out, fmt.Sprintf("%d %s %d %d %x %v %x %v %v %v %v %v %v %v %v", c.partition, c.typ.name, c.n, c.bytes, c.key, c.flags, c.hash,
+			c.time, c.id, c.source, c.subject, c.extra, c.hasSubject, c.hasExtra, c.fields))
+	}
+	return out
+}
+
+// TestConcurrentRequests sends many requests at once and finds exactly the accepted
+// events in the log, each at the place its receipt says.
+func TestConcurrentRequests(t *testing.T) {
+	t.Parallel()
+	const clients, requests, events, partitions = 8, 10, 40, 4
+	log := &memoryLog{}
+	cfg := testConfig()
+	cfg.GroupEvents = 25 // smaller than a request's chunk may be, so that chunks end early
+	s := run(t, cfg, partitions, log)
+	var mu sync.Mutex
+	acked := map[Place]int{}
+	var wg sync.WaitGroup
+	for c := range clients {
+		wg.Go(func() {
+			for r := range requests {
+				body := ""
+				for e := range events {
+					body += flight((c*requests+r)*events+e) + "\n" + `{"type":"none"}` + "\n"
+				}
+				got := post(t, s, body, "Content-Type", lines)
+				places, err := DecodeReceipt(got.Receipt)
+				if err != nil || got.Accepted != events || len(got.Rejected) != events {
+					t.Errorf("got %d accepted, %d rejected, receipt: %v", got.Accepted, len(got.Rejected), err)
+				}
+				mu.Lock()
+				for _, p := range places {
+					for i := range p.Count {
+						acked[Place{Partition: p.Partition, Seq: p.Seq, First: p.First + i, Count: 1}]++
+					}
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	stored := log.events(t, partitions)
+	if len(stored) != clients*requests*events || len(acked) != len(stored) {
+		t.Fatalf("%d events in the log, %d places acknowledged, want %d", len(stored), len(acked), clients*requests*events)
+	}
+	for id, e := range stored {
+		if acked[e.Place] != 1 {
+			t.Errorf("%s at %+v: acknowledged %d times", id, e.Place, acked[e.Place])
+		}
+	}
+}
+
+// TestAckOnlyAfterTheLog holds the log back and checks that nobody is answered (L1).
+func TestAckOnlyAfterTheLog(t *testing.T) {
+	t.Parallel()
+	reached, release := make(chan int, 10), make(chan struct{})
+	log := &memoryLog{hook: func(p int) error { reached <- p; <-release; return nil }}
+	s := run(t, testConfig(), 2, log)
+	var answered atomic.Bool
+	done := make(chan response)
+	go func() {
+		r := post(t, s, flight(1)+"\n"+flight(2)+"\n"+flight(3)+"\n"+flight(4), "Content-Type", lines)
+		answered.Store(true)
+		done <- r
+	}()
+	<-reached
+	<-reached
+	if answered.Load() {
+		t.Error("answered before the log")
+	}
+	close(release)
+	if r := <-done; r.Status != 200 || r.Accepted != 4 {
+		t.Errorf("got %+v", r)
+	}
+}
+
+// TestOverloadSheds blocks the log and floods the server: it answers 429 and its
+// queue stays within its limit. What was taken is stored in the end, also when
+// Run is told to stop meanwhile.
+func TestOverloadSheds(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	log := &memoryLog{hook: func(int) error { <-release; return nil }}
+	cfg := testConfig()
+	cfg.GroupBytes, cfg.EventBytes = 64<<10, 1<<10
+	cfg.QueueBytes = 2 * (cfg.GroupBytes + cfg.EventBytes)
+	s := run(t, cfg, 1, log)
+	const clients = 64
+	results := make(chan response, clients)
+	for i := range clients {
+		go func() {
+			body := ""
+			for e := range 100 {
+				body += flight(i*100+e) + "\n"
+			}
+			results <- post(t, s, body, "Content-Type", lines)
+		}()
+	}
+	shed, stored := 0, 0
+	for range clients {
+		if held := s.committers[0].queue.held(); held > cfg.QueueBytes {
+			t.Errorf("queue holds %d bytes, limit %d", held, cfg.QueueBytes)
+		}
+		if shed == 0 {
+			r := <-results // Nothing is stored yet, so the first answers are refusals.
+			shed++
+			if r.Status != 429 || r.Code != string(CodeOverloaded) || r.Header.Get("Retry-After") != "1" {
+				t.Fatalf("got %+v", r)
+			}
+			close(release)
+			continue
+		}
+		if r := <-results; r.Status == 200 {
+			stored += r.Accepted
+		}
+	}
+	if got := len(log.events(t, 1)); got != stored || stored == 0 {
+		t.Errorf("%d events in the log, %d acknowledged", got, stored)
+	}
+}
+
+// TestMemoryBudgetSheds uses the memory up and checks that requests are refused and get in again later.
+func TestMemoryBudgetSheds(t *testing.T) {
+	t.Parallel()
+	s := run(t, testConfig(), 1, &memoryLog{})
+	s.memory.take(s.cfg.Memory - baseCost - 100)
+	if r := post(t, s, flight(1), "Content-Type", plain); r.Status != 429 || r.Header.Get("Retry-After") == "" {
+		t.Errorf("got %+v", r)
+	}
+	s.memory.give(s.cfg.Memory - baseCost - 100)
+	if r := post(t, s, flight(1), "Content-Type", plain); r.Status != 200 {
+		t.Errorf("got %+v", r)
+	}
+}
+
+// TestFailedPartition answers per event when one partition's log fails (L2).
+func TestFailedPartition(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		err    error
+		status int
+		code   Code
+	}{
+		{fmt.Errorf("append: %w", eventlog.ErrUnavailable), 503, CodeLogUnavailable},
+		{errors.New("anything else"), 503, CodeLogUnavailable},
+		{fmt.Errorf("append: %w", eventlog.ErrFull), 503, CodeLogFull},
+		{fmt.Errorf("append: %w", eventlog.ErrTooLarge), 200, CodeEventTooLarge},
+	} {
+		log := &memoryLog{hook: func(p int) error {
+			if p == 1 {
+				return c.err
+			}
+			return nil
+		}}
+		s := run(t, testConfig(), 2, log)
+		body := `{"type":"none"}`
+		for i := range 20 {
+			body += "\n" + flight(i)
+		}
+		r := post(t, s, body, "Content-Type", lines)
+		stored := log.events(t, 2)
+		if r.Status != c.status || r.Accepted != len(stored) || r.Accepted+len(r.Rejected) != 21 || r.Receipt == "" {
+			t.Errorf("%v: got %d %s, %d accepted, %d stored", c.err, r.Status, r.Code, r.Accepted, len(stored))
+		}
+		if c.status == 503 && (r.Code != string(c.code) || r.Header.Get("Retry-After") == "") {
+			t.Errorf("%v: got %s", c.err, r.Code)
+		}
+		last := -1
+		for _, e := range r.Rejected {
+			if _, ok := stored[e.ID]; ok || e.Index <= last || e.Index > 0 && (Code(e.Code) != c.code || e.ID != fmt.Sprintf("f-%09d", e.Index-1)) {
+				t.Errorf("%v: rejected %+v", c.err, e)
+			}
+			last = e.Index
+		}
+	}
+}
+
+// TestRunDrains stops the server while requests wait for the log.
+func TestRunDrains(t *testing.T) {
+	t.Parallel()
+	reached, release := make(chan struct{}), make(chan struct{})
+	log := &memoryLog{hook: func(int) error { reached <- struct{}{}; <-release; return nil }}
+	s, err := New(testConfig(), testCatalog(), 1, log, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	stopped, answered := make(chan error), make(chan response)
+	go func() { stopped <- s.Run(ctx) }()
+	go func() { answered <- post(t, s, flight(1), "Content-Type", plain) }()
+	<-reached
+	cancel()
+	close(release)
+	if r := <-answered; r.Status != 200 || r.Accepted != 1 {
+		t.Errorf("got %+v", r)
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+	if r := post(t, s, flight(2), "Content-Type", plain); r.Status != 503 || r.Code != string(CodeShuttingDown) {
+		t.Errorf("after the end: got %+v", r)
+	}
+}
+
+// TestOverTheNetwork runs the handler in a real server: keep-alive, deadlines and
+// a client that stops in the middle of its body.
+func TestOverTheNetwork(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig()
+	cfg.ReadTimeout = 50 * time.Millisecond
+	s := run(t, cfg, 2, &memoryLog{})
+	srv := httptest.NewServer(s.Handler())
+	defer srv.Close()
+	for range 3 {
+		r, err := srv.Client().Post(srv.URL, lines, strings.NewReader(flights(100)))
+		if err != nil || r.StatusCode != 200 {
+			t.Fatal(r, err)
+		}
+		_ = r.Body.Close()
+	}
+	pr, pw, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pw.Close()
+	_, _ = pw.WriteString(flight(1))
+	r, err := srv.Client().Post(srv.URL, lines, pr)
+	if err != nil || r.StatusCode != 400 {
+		t.Fatal(r, err)
+	}
+	_ = r.Body.Close()
+	r, err = srv.Client().Get(srv.URL)
+	if err != nil || r.StatusCode != http.StatusMethodNotAllowed || r.Header.Get("Allow") != "POST" {
+		t.Fatal(r, err)
+	}
+	_ = r.Body.Close()
+}
+
+// TestHashIsOfTheContent sends one event in several spellings.
+func TestHashIsOfTheContent(t *testing.T) {
+	t.Parallel()
+	d := testDecoder()
+	hash := func(event string) uint64 {
+		d.start([]byte(event), false, testNow)
+		if f := d.event(); f != nil {
+			t.Fatal(f, event)
+		}
+		return d.row.hash
+	}
+	base := hash(ev(`,"x":1,"data":{"i":5,"s":"é","z":[1,2],"y":2}`))
+	for _, same := range []string{
+		` {"x" : 1,"data":{"y":2,"z":[1, 2 ],"s":"\u00e9","i":5.0,"f":null,"q":null},"source":"s","type":"all","id":"a","time":"2001-01-01T01:01:00.000+01:00"}`,
+		ev(`,"x":1,"subject":null,"data":{"i":5e0,"s":"é","z":[1,2],"y":2}`),
+	} {
+		if hash(same) != base {
+			t.Errorf("%s has another hash", same)
+		}
+	}
+	for _, other := range []string{
+		ev(`,"x":2,"data":{"i":5,"s":"é","z":[1,2],"y":2}`), ev(`,"x":1,"data":{"i":6,"s":"é","z":[1,2],"y":2}`),
+		ev(`,"x":1,"data":{"i":5,"s":"é","z":[2,1],"y":2}`), ev(`,"x":1,"subject":"u","data":{"i":5,"s":"é","z":[1,2],"y":2}`),
+		ev(`,"x":1,"data":{"i":5,"z":[1,2],"y":2}`),
+	} {
+		if hash(other) == base {
+			t.Errorf("%s has the same hash", other)
+		}
+	}
+	untimed := hash(`{"id":"a","type":"all"}`)
+	d.start([]byte(`{"id":"a","type":"all"}`), false, testNow.Add(time.Hour))
+	if d.event(); d.row.hash != untimed {
+		t.Error("an assigned time changes the hash (D1)")
+	}
+}
+
+func TestPastIsBounded(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig()
+	cfg.Past = time.Hour
+	s := run(t, cfg, 1, &memoryLog{})
+	r := post(t, s, `[{"id":"a","type":"all","time":"2026-11-23T10:59:59.999999Z"},{"id":"b","type":"all","time":"2026-11-23T11:00:00Z"}]`, "Content-Type", plain)
+	if r.Accepted != 1 || r.codes() != "0:time_too_old " {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestReceipt(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		want := rapid.SliceOf(rapid.Custom(func(t *rapid.T) Place {
+			return Place{Partition: rapid.IntRange(0, 64).Draw(t, "p"), Epoch: rapid.Uint32Range(0, 1<<30).Draw(t, "e"), Seq: rapid.Uint64().Draw(t, "s"),
+				First: rapid.IntRange(0, 1<<20).Draw(t, "f"), Count: rapid.IntRange(0, 1<<20).Draw(t, "c")}
+		})).Draw(t, "places")
+		got, err := DecodeReceipt(string(appendReceipt(nil, want)))
+		if err != nil || len(got) != len(want) || len(want) > 0 && !cmp.Equal(got, want) {
+			t.Fatalf("got %v, %v, want %v", got, err, want)
+		}
+	})
+	for _, bad := range []string{"", "!", "Ag", "AQE", "AQEBAQEB_", string(appendReceipt(nil, []Place{{Seq: 1}}))[:5]} {
+		if p, err := DecodeReceipt(bad); !errors.Is(err, ErrReceipt) {
+			t.Errorf("%q: got %v, %v", bad, p, err)
+		}
+	}
+}
+
+func FuzzDecodeReceipt(f *testing.F) {
+	f.Add(string(appendReceipt(nil, []Place{{1, 2, 3, 4, 5}})))
+	f.Fuzz(func(t *testing.T, token string) {
+		if places, err := DecodeReceipt(token); err == nil && len(places) > len(token) {
+			t.Errorf("%d places from %d characters", len(places), len(token))
+		}
+	})
+}
+
+// TestDecodingDoesNotAllocate allows a few allocations a request and none per event.
+func TestDecodingDoesNotAllocate(t *testing.T) {
+	s, err := New(testConfig(), testCatalog(), 4, nil, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, body := s.newRequest(), []byte(flights(500))
+	n := testing.AllocsPerRun(20, func() {
+		q.body = body
+		if f := q.pay(baseCost + len(body)); f != nil {
+			t.Fatal(f)
+		}
+		if f := q.decode(kindLines, nil, testNow); f != nil || len(q.rejected) > 0 {
+			t.Fatal(f)
+		}
+		q.recycle()
+	})
+	// The race detector makes pools forget at random, so the bound is not tighter.
+	if n > 250 {
+		t.Errorf("%v allocations for 500 events", n)
+	}
+}
+
+func TestMetricsAndConfig(t *testing.T) {
+	t.Parallel()
+	reg := prometheus.NewRegistry()
+	if _, err := New(DefaultConfig(), testCatalog(), 2, noLog{}, Options{Registerer: reg, Epochs: []uint32{1, 2}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(DefaultConfig(), testCatalog(), 2, noLog{}, Options{Registerer: reg}); err == nil {
+		t.Error("registering twice: no error")
+	}
+	if _, err := New(Config{}, testCatalog(), 2, noLog{}, Options{}); err == nil {
+		t.Error("empty configuration: no error")
+	}
+	if _, err := New(DefaultConfig(), testCatalog(), 2, noLog{}, Options{Epochs: []uint32{1}}); err == nil {
+		t.Error("one epoch for two partitions: no error")
+	}
+}

@@ -1,0 +1,181 @@
+package realtime
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"recount/schemas/catalog"
+	"recount/schemas/position"
+	"recount/schemas/query"
+)
+
+// The generated world: minutes as cells, hours as buckets, half a day of event time.
+const (
+	testCell   = time.Minute
+	testBucket = time.Hour
+)
+
+var testStart = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
+
+var (
+	wideType = &catalog.EventType{Name: "wide", Fields: []catalog.Field{
+		{Name: "b", Type: catalog.Bool}, {Name: "f", Type: catalog.Float64}, {Name: "i", Type: catalog.Int64},
+		{Name: "s", Type: catalog.String}, {Name: "t", Type: catalog.Timestamp},
+	}}
+	// wideBefore is the type before fields were added to it: their columns are missing.
+	wideBefore = &catalog.EventType{Name: "wide", Fields: []catalog.Field{{Name: "i", Type: catalog.Int64}, {Name: "s", Type: catalog.String}}}
+	slimType   = &catalog.EventType{Name: "slim", Fields: []catalog.Field{{Name: "s", Type: catalog.String}}}
+	goneType   = &catalog.EventType{Name: "gone", Fields: []catalog.Field{{Name: "s", Type: catalog.String}}}
+)
+
+type generator struct{ *rand.Rand }
+
+func pick[T any](g generator, of ...T) T { return of[g.IntN(len(of))] }
+
+func (g generator) chance(percent int) bool { return g.IntN(100) < percent }
+
+func (g generator) value(name string) any {
+	if g.chance(15) {
+		return nil
+	}
+	switch name {
+	case "b":
+		return g.chance(50)
+	case "f":
+		return float64(g.IntN(64)-32) / 4
+	case "i":
+		return pick[int64](g, math.MaxInt64, math.MinInt64, 0, -1, int64(g.IntN(4)))
+	case "t":
+		return testStart + int64(g.IntN(1000))
+	case "source":
+		return pick(g, "east", "west")
+	}
+	return pick(g, "", "a", "ab", "abc", "b", fmt.Sprint("v", g.IntN(20)))
+}
+
+// event makes an event of a small world of ids, so that copies in the same bucket, in
+// the next one and far away are common.
+func (g generator) event(partition int) event {
+	e := event{tenant: pick(g, "default", "default", "other"), id: fmt.Sprintf("p%d-%d", partition, g.IntN(60)), fields: map[string]any{}}
+	e.assigned = g.chance(30)
+	e.time = testStart + int64(len(e.id)*7)*60e6 + int64(g.IntN(40))*600e6 + g.Int64N(60e6)
+	for _, f := range []string{"b", "f", "i", "s", "t", "source", "subject"} {
+		e.fields[f] = g.value(f)
+	}
+	return e
+}
+
+func (g generator) message(t testing.TB, partition int, appended int64) message {
+	if g.chance(10) {
+		return heartbeat(appended)
+	}
+	typ := pick(g, wideType, wideType, wideType, wideBefore, slimType, goneType)
+	var events []event
+	for range 1 + g.IntN(12) {
+		e := g.event(partition)
+		if typ == wideBefore {
+			delete(e.fields, "b")
+			delete(e.fields, "f")
+			delete(e.fields, "t")
+		}
+		events = append(events, e)
+	}
+	return newMessage(t, typ, appended, events, 1+g.IntN(2))
+}
+
+func (g generator) view(name string) *catalog.View {
+	v := &catalog.View{Name: name, Event: "wide", Cell: pick(g, testCell, 15*testCell), Dimensions: []string{}}
+	for _, d := range []string{"s", "i", "b", "source", "subject"} {
+		if g.chance(40) {
+			v.Dimensions = append(v.Dimensions, d)
+		}
+	}
+	for _, f := range []catalog.Filter{
+		{Field: "i", Op: pick(g, catalog.Lt, catalog.Ge), Values: []any{int64(1)}},
+		{Field: "s", Op: pick(g, catalog.In, catalog.NotIn), Values: []any{"a", "v3"}},
+		{Field: "f", Op: catalog.Exists, Values: []any{g.chance(50)}},
+		{Field: "b", Op: pick(g, catalog.Eq, catalog.Ne), Values: []any{true}},
+	} {
+		if g.chance(15) {
+			v.Where = append(v.Where, f)
+		}
+	}
+	for _, m := range []catalog.Measure{
+		{Name: "n", Kind: catalog.Count}, {Name: "sum_i", Kind: catalog.Sum, Field: "i"}, {Name: "sum_f", Kind: catalog.Sum, Field: "f"},
+		{Name: "avg_i", Kind: catalog.Avg, Field: "i"}, {Name: "avg_f", Kind: catalog.Avg, Field: "f"},
+		{Name: "min_i", Kind: catalog.Min, Field: "i"}, {Name: "max_f", Kind: catalog.Max, Field: "f"},
+		{Name: "min_t", Kind: catalog.Min, Field: "t"}, {Name: "max_t", Kind: catalog.Max, Field: "t"},
+		{Name: "d_s", Kind: catalog.Distinct, Field: "s"}, {Name: "d_i", Kind: catalog.Distinct, Field: "i"},
+		{Name: "d_f", Kind: catalog.Distinct, Field: "f"}, {Name: "d_b", Kind: catalog.Distinct, Field: "b"},
+		{Name: "d_t", Kind: catalog.Distinct, Field: "t"}, {Name: "d_source", Kind: catalog.Distinct, Field: "source"},
+	} {
+		if m.Kind == catalog.Count || g.chance(40) {
+			v.Measures = append(v.Measures, m)
+		}
+	}
+	return v
+}
+
+func (g generator) catalog(views int) *catalog.Catalog {
+	c := &catalog.Catalog{Bucket: testBucket, Views: map[string]*catalog.View{}, Events: map[string]*catalog.EventType{"wide": wideType, "slim": slimType}}
+	for i := range views {
+		v := g.view(fmt.Sprint("view_", i))
+		c.Views[v.Name] = v
+	}
+	c.Views["slim_view"] = &catalog.View{Name: "slim_view", Event: "slim", Cell: testCell, Dimensions: []string{"s"},
+		Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}}}
+	return c
+}
+
+func (g generator) scan(t rapid.TB, c *catalog.Catalog) *query.Scan {
+	t.Helper()
+	var names []string
+	for n := range c.Views {
+		names = append(names, n)
+	}
+	v := c.Views[pick(g, names...)]
+	from := time.UnixMicro(testStart).UTC().Add(time.Duration(g.IntN(8)) * time.Hour)
+	q := query.Query{View: v.Name, From: from, To: from.Add(time.Duration(1+g.IntN(12)) * time.Hour),
+		Granularity: pick(g, "all", "15m", "1h", "1d"), TimeZone: pick(g, "", "America/Chicago")}
+	for _, d := range v.Dimensions {
+		if g.chance(50) {
+			q.GroupBy = append(q.GroupBy, d)
+		}
+		if g.chance(30) {
+			q.Where = append(q.Where, g.condition(c.DimensionType(v, d), d))
+		}
+	}
+	s, err := q.Resolve(c, pick(g, "default", "other", "nobody"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (g generator) condition(typ catalog.FieldType, dimension string) query.Condition {
+	some := map[catalog.FieldType][]any{
+		catalog.String: {"a", "east", "v3", "", nil}, catalog.Int64: {int64(0), int64(-1), nil}, catalog.Bool: {true, false, nil},
+	}[typ]
+	switch op := pick(g, query.Ops...); op {
+	case query.Prefix:
+		if typ == catalog.String {
+			return query.Condition{Dimension: dimension, Op: op, Value: "a"}
+		}
+		fallthrough
+	case query.Exists:
+		return query.Condition{Dimension: dimension, Op: query.Exists, Value: g.chance(50)}
+	case query.In, query.NotIn:
+		return query.Condition{Dimension: dimension, Op: op, Values: []any{pick(g, some...), pick(g, some...)}}
+	default:
+		return query.Condition{Dimension: dimension, Op: op, Value: pick(g, some...)}
+	}
+}
+
+func (g generator) rule() position.CutRule {
+	return position.CutRule{Interval: time.Duration(1+g.IntN(20)) * time.Second, Rows: int64(8 + g.IntN(80)), Bytes: 1 << 20}
+}

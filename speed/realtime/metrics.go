@@ -1,0 +1,106 @@
+package realtime
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// collector reports Status and the snapshots when scraped; nothing is counted twice.
+type collector struct{ views *Views }
+
+func describe(name, help string) *prometheus.Desc {
+	return prometheus.NewDesc("recount_realtime_"+name, help, []string{"partition"}, nil)
+}
+
+var (
+	descMessages   = describe("messages_total", "Messages consumed.")
+	descEvents     = describe("events_total", "Events consumed, duplicates included.")
+	descDuplicates = describe("duplicates_total", "Events dropped as duplicates.")
+	descBase       = describe("base_sequence", "First message the aggregates hold.")
+	descNext       = describe("next_sequence", "Next message to consume.")
+	descAppended   = describe("appended_timestamp_seconds", "Append time of the newest message consumed.")
+	descSegments   = describe("segments", "Closed segments in memory.")
+	descGroups     = describe("groups", "Rows of all views in memory.")
+	descBytes      = describe("bytes", "Bytes of the aggregates.")
+	descMaxBytes   = describe("max_bytes", "Bytes of aggregates at which the partition waits.")
+	descStalled    = describe("stalled", "1 while the partition waits for memory or for the log.")
+	descFailed     = describe("failed", "1 after the partition stopped with an alarm.")
+	descEntries    = describe("window_entries", "Ids remembered to recognize duplicates.")
+	descMaxEntries = describe("window_max_entries", "Ids at which the oldest are forgotten.")
+	descReach      = describe("window_seconds", "How far back duplicates are recognized.")
+	descForgotten  = describe("window_forgotten_total", "Ids forgotten before their time for want of entries.")
+	descWinBytes   = describe("window_bytes", "Bytes of the id window.")
+	descSnapshot   = describe("snapshot_sequence", "Offset of the newest snapshot.")
+	descSnapBytes  = describe("snapshot_bytes", "Bytes of the newest snapshot.")
+	descSnapTook   = describe("snapshot_seconds", "Time the newest snapshot took to write.")
+	descSnapFailed = describe("snapshot_failures_total", "Snapshots that could not be written.")
+)
+
+// Describe implements prometheus.Collector.
+func (c collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
+
+// Collect implements prometheus.Collector.
+func (c collector) Collect(ch chan<- prometheus.Metric) {
+	for _, p := range c.views.parts {
+		p.collect(ch)
+	}
+}
+
+func (p *partition) collect(ch chan<- prometheus.Metric) {
+	label := strconv.Itoa(p.id)
+	send := func(t prometheus.ValueType, d *prometheus.Desc, v float64) {
+		ch <- prometheus.MustNewConstMetric(d, t, v, label)
+	}
+	gauge := func(d *prometheus.Desc, v float64) { send(prometheus.GaugeValue, d, v) }
+	count := func(d *prometheus.Desc, v float64) { send(prometheus.CounterValue, d, v) }
+	s, saved := p.status(), p.snapshots.last()
+	count(descMessages, float64(s.Messages))
+	count(descEvents, float64(s.Events))
+	count(descDuplicates, float64(s.Duplicates))
+	gauge(descBase, float64(s.Base))
+	gauge(descNext, float64(s.Through.Seq))
+	if !s.Appended.IsZero() {
+		gauge(descAppended, float64(s.Appended.UnixMicro())/1e6)
+	}
+	gauge(descSegments, float64(s.Segments))
+	gauge(descGroups, float64(s.Groups))
+	gauge(descBytes, float64(s.Bytes))
+	gauge(descMaxBytes, float64(p.budget))
+	gauge(descStalled, flag(s.Stalled != ""))
+	gauge(descFailed, flag(s.Failed != nil))
+	gauge(descEntries, float64(s.WindowEntries))
+	gauge(descMaxEntries, float64(p.cfg.WindowEntries))
+	gauge(descReach, s.WindowReach.Seconds())
+	count(descForgotten, float64(s.WindowDropped))
+	gauge(descWinBytes, float64(s.WindowBytes))
+	gauge(descSnapshot, float64(saved.next))
+	gauge(descSnapBytes, float64(saved.bytes))
+	gauge(descSnapTook, saved.took.Seconds())
+	count(descSnapFailed, float64(saved.failures))
+}
+
+func flag(on bool) float64 {
+	if on {
+		return 1
+	}
+	return 0
+}
+
+func (v *Views) register() error {
+	if v.cfg.Registerer == nil {
+		return nil
+	}
+	if err := v.cfg.Registerer.Register(collector{v}); err != nil {
+		return fmt.Errorf("open real-time views: register metrics: %w", err)
+	}
+	return nil
+}
+
+// unregister gives the names free for other Views of the process.
+func (v *Views) unregister() {
+	if v.cfg.Registerer != nil {
+		v.cfg.Registerer.Unregister(collector{v})
+	}
+}

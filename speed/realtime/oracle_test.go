@@ -1,0 +1,215 @@
+package realtime
+
+import (
+	"cmp"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"time"
+
+	"recount/schemas/catalog"
+	"recount/schemas/position"
+	"recount/schemas/query"
+)
+
+// oracle answers scans by walking over all events again: the definition, not an algorithm.
+type oracle struct {
+	log    *memLog
+	bucket time.Duration
+}
+
+// group is one row of an answer in a form that can be compared.
+type group struct {
+	Key      string
+	Events   uint64
+	Measures []string
+}
+
+// answer is the naive answer for [cut, through) of every partition.
+func (o oracle) answer(s *query.Scan, cut []position.Offset, through []position.Offset) ([]group, uint64) {
+	rows, pending := map[string][]event{}, uint64(0)
+	for p, messages := range o.log.parts {
+		var before []event
+		for i, m := range messages {
+			seq := uint64(i) + 1
+			for _, e := range m.events {
+				in := seq >= cut[p].Seq && seq < through[p].Seq
+				if in {
+					pending++
+				}
+				if w := s.Windows.Index(e.time); in && w >= 0 && m.typ == s.View.Event && e.tenant == s.Tenant &&
+					!o.duplicate(before, e) && matches(s, e) {
+					key := keyOf(s, w, e)
+					rows[key] = append(rows[key], e)
+				}
+				before = append(before, e)
+			}
+		}
+	}
+	var out []group
+	for key, events := range rows {
+		g := group{Key: key, Events: uint64(len(events))}
+		for _, m := range s.Measures {
+			g.Measures = append(g.Measures, naive(m, events))
+		}
+		out = append(out, g)
+	}
+	return sorted(out), pending
+}
+
+func sorted(g []group) []group {
+	slices.SortFunc(g, func(a, b group) int { return cmp.Compare(a.Key, b.Key) })
+	return g
+}
+
+// duplicate is I2 and I3 as written.
+func (o oracle) duplicate(before []event, e event) bool {
+	bucket := func(e event) int64 { return e.time / o.bucket.Microseconds() }
+	return slices.ContainsFunc(before, func(b event) bool {
+		if b.tenant != e.tenant || b.id != e.id {
+			return false
+		}
+		return bucket(b) == bucket(e) || e.assigned && b.assigned && bucket(b) == bucket(e)-1
+	})
+}
+
+// matches evaluates the view's filters and the scan's conditions on one event.
+func matches(s *query.Scan, e event) bool {
+	for _, f := range s.View.Where {
+		if !compare(string(f.Op), e.column(f.Field), f.Values) {
+			return false
+		}
+	}
+	for _, c := range s.Where {
+		if !compare(string(c.Op), e.column(c.Dimension), c.Values) {
+			return false
+		}
+	}
+	return true
+}
+
+func compare(op string, v any, values []any) bool {
+	switch op {
+	case "eq", "in":
+		return slices.Contains(values, v)
+	case "ne", "not_in":
+		return !slices.Contains(values, v)
+	case "exists":
+		return (v != nil) == values[0]
+	case "prefix":
+		text, ok := v.(string)
+		return ok && strings.HasPrefix(text, values[0].(string))
+	}
+	if v == nil {
+		return false
+	}
+	var c int
+	switch v := v.(type) {
+	case int64:
+		c = cmp.Compare(v, values[0].(int64))
+	case float64:
+		c = cmp.Compare(v, values[0].(float64))
+	}
+	return map[string]bool{"lt": c < 0, "le": c <= 0, "gt": c > 0, "ge": c >= 0}[op]
+}
+
+func keyOf(s *query.Scan, window int, e event) string {
+	key := fmt.Sprint(window)
+	for _, d := range s.GroupBy {
+		key += fmt.Sprintf("|%v", e.column(d.Name))
+	}
+	return key
+}
+
+// naive is the value of a measure over events.
+func naive(m query.Measure, events []event) string {
+	if m.Kind == catalog.Count {
+		return fmt.Sprint(len(events))
+	}
+	var values []any
+	for _, e := range events {
+		if v := e.column(m.Field); v != nil {
+			values = append(values, v)
+		}
+	}
+	if m.Kind == catalog.Distinct {
+		set := map[any]bool{}
+		for _, v := range values {
+			set[v] = true
+		}
+		return fmt.Sprint(len(set))
+	}
+	sum, low, high := new(big.Rat), (*big.Rat)(nil), (*big.Rat)(nil)
+	for _, v := range values {
+		r := rat(v)
+		sum.Add(sum, r)
+		if low == nil || r.Cmp(low) < 0 {
+			low = r
+		}
+		if high == nil || r.Cmp(high) > 0 {
+			high = r
+		}
+	}
+	out := map[catalog.MeasureKind]*big.Rat{catalog.Sum: sum, catalog.Avg: sum, catalog.Min: low, catalog.Max: high}[m.Kind]
+	if len(values) == 0 {
+		out = new(big.Rat)
+	}
+	return fmt.Sprintf("%d:%s", len(values), out.RatString())
+}
+
+func rat(v any) *big.Rat {
+	switch v := v.(type) {
+	case int64:
+		return new(big.Rat).SetInt64(v)
+	case float64:
+		return new(big.Rat).SetFloat64(v)
+	}
+	panic(fmt.Sprintf("no number: %v", v))
+}
+
+// groupsOf puts a part in the form of the oracle.
+func groupsOf(s *query.Scan, p *query.Part) []group {
+	var out []group
+	for r := range p.Rows() {
+		g := group{Key: fmt.Sprint(p.Windows[r]), Events: p.Events[r]}
+		for i := range p.Dims {
+			g.Key += fmt.Sprintf("|%v", dimension(&p.Dims[i], r))
+		}
+		for i, m := range s.Measures {
+			g.Measures = append(g.Measures, finished(m, p.Measures[i][r]))
+		}
+		out = append(out, g)
+	}
+	return sorted(out)
+}
+
+func dimension(c *query.Column, row int) any {
+	switch {
+	case c.IsNull(row):
+		return nil
+	case c.Type == catalog.String:
+		return c.Strings[row]
+	case c.Type == catalog.Bool:
+		return c.Ints[row] == 1
+	}
+	return c.Ints[row]
+}
+
+func finished(m query.Measure, a query.Acc) string {
+	v := new(big.Rat)
+	switch {
+	case m.Kind == catalog.Count:
+		return fmt.Sprint(a.N)
+	case m.Kind == catalog.Distinct:
+		return fmt.Sprint(a.Sketch.Estimate())
+	case m.Type == catalog.Float64:
+		v.SetFloat64(a.Float)
+	case m.Kind == catalog.Sum || m.Kind == catalog.Avg:
+		wide := new(big.Int).Lsh(big.NewInt(a.Hi), 64)
+		v.SetInt(wide.Add(wide, new(big.Int).SetUint64(a.Lo)))
+	default:
+		v.SetInt64(int64(a.Lo))
+	}
+	return fmt.Sprintf("%d:%s", a.N, v.RatString())
+}

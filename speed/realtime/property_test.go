@@ -1,0 +1,191 @@
+package realtime
+
+import (
+	"errors"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"recount/schemas/catalog"
+	"recount/schemas/position"
+)
+
+// world is views beside an oracle, driven message by message.
+type world struct {
+	*rapid.T
+	g        generator
+	dir      string
+	log      *memLog
+	epochs   []position.EpochStart
+	catalog  *catalog.Catalog
+	floor    []position.Offset // H of the oldest kept publication
+	views    *Views
+	bounds   [][]uint64
+	appended int64
+}
+
+// The answer for [cut, S) is the oracle's for every boundary cut, whatever was consumed,
+// retained, saved, restarted or redefined before (S1–S6, D2, Q2, Q5).
+func TestScansAreThoseOfTheOracle(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		dir, err := os.MkdirTemp("", "realtime")
+		if err != nil {
+			rt.Fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		w := &world{T: rt, dir: dir, g: generator{rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 1))}}
+		w.start(t)
+		for range 40 {
+			w.step()
+		}
+	})
+}
+
+func (w *world) start(t *testing.T) {
+	w.log, w.catalog = newMemLog(2), w.g.catalog(2)
+	if err := w.catalog.Validate(); err != nil {
+		w.Fatal(err)
+	}
+	w.epochs = []position.EpochStart{{Epoch: 1, Start: 1, Rule: w.g.rule()}}
+	if w.g.chance(50) {
+		w.epochs = append(w.epochs, position.EpochStart{Epoch: 2, Start: uint64(2 + w.g.IntN(60)), Rule: w.g.rule()})
+	}
+	w.appended = testStart
+	for p := range w.log.parts {
+		w.floor = append(w.floor, position.Offset{Seq: position.First})
+		for range 80 {
+			w.appended += w.g.Int64N(4e6)
+			w.log.append(p, w.g.message(t, p, w.appended))
+		}
+		w.bounds = append(w.bounds, w.log.boundaries(p, w.epochs))
+	}
+	w.open()
+}
+
+func (w *world) open() {
+	cfg := DefaultConfig(w.dir)
+	var starts []PartitionStart
+	for p := range w.log.parts {
+		starts = append(starts, PartitionStart{Epochs: w.epochs, OldestKept: w.floor[p].Seq, LogNext: w.log.next(p)})
+	}
+	var err error
+	if w.views, err = Open(cfg, w.catalog, starts, w.log); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *world) step() {
+	switch w.g.IntN(10) {
+	case 0, 1, 2, 3:
+		p := w.views.parts[w.g.IntN(len(w.views.parts))]
+		for n := w.g.IntN(12); n > 0 && p.next < w.log.next(p.id); n-- {
+			if err := p.consume(w.log.at(p.id, p.next)); err != nil {
+				w.Fatal(err)
+			}
+		}
+	case 4, 5, 6:
+		w.check()
+	case 7:
+		for p := range w.floor {
+			later := slices.DeleteFunc(slices.Clone(w.bounds[p]), func(b uint64) bool { return b < w.floor[p].Seq })
+			w.floor[p].Seq = later[min(w.g.IntN(3), len(later)-1)]
+		}
+		if err := w.views.Retain(w.floor); err != nil {
+			w.Fatal(err)
+		}
+	case 8:
+		if err := w.views.Snapshot(); err != nil {
+			w.Fatal(err)
+		}
+	case 9:
+		w.restart()
+	}
+}
+
+// restart is a crash: what no snapshot holds is gone. Views may have changed meanwhile.
+func (w *world) restart() {
+	switch w.g.IntN(4) {
+	case 0:
+		w.catalog = w.g.catalog(1 + w.g.IntN(3))
+	case 1:
+		if err := w.views.Snapshot(); err != nil {
+			w.Fatal(err)
+		}
+	}
+	w.open()
+}
+
+func (w *world) check() {
+	s := w.g.scan(w, w.catalog)
+	cut := slices.Clone(w.floor)
+	for p := range cut {
+		cut[p].Seq = pick(w.g, w.bounds[p]...)
+	}
+	live, err := w.views.Scan(w.Context(), s, cut)
+	expired := false
+	for p, part := range w.views.parts {
+		expired = expired || cut[p].Seq <= part.next && cut[p].Seq < w.floor[p].Seq
+	}
+	if expired {
+		if !errors.Is(err, ErrPinExpired) {
+			w.Fatalf("cut %v, base %v: got %v, want ErrPinExpired", cut, w.floor, err)
+		}
+		return
+	}
+	if err != nil {
+		w.Fatalf("cut %v, base %v: %v", cut, w.floor, err)
+	}
+	for p, part := range w.views.parts {
+		stale := cut[p].Seq > part.next
+		if want := max(cut[p].Seq, part.next); live.Through[p].Seq != want || slices.Contains(live.Stale, p) != stale {
+			w.Fatalf("partition %d: through %d, stale %v, want %d, %v", p, live.Through[p].Seq, live.Stale, want, stale)
+		}
+	}
+	want, pending := oracle{w.log, w.catalog.Bucket}.answer(s, cut, live.Through)
+	if diff := cmp.Diff(want, groupsOf(s, live.Part)); diff != "" {
+		w.Fatalf("view %s, cut %v, through %v: (-want +got)\n%s", s.View.Name, cut, live.Through, diff)
+	}
+	if live.Pending != pending {
+		w.Fatalf("pending: got %d, want %d", live.Pending, pending)
+	}
+}
+
+// Between two boundaries a scan answers for exactly what lies between them (A2).
+func TestScanUpToABoundary(t *testing.T) {
+	t.Parallel()
+	w := &world{g: generator{rand.New(rand.NewPCG(7, 7))}, dir: t.TempDir()}
+	rapid.Check(t, func(rt *rapid.T) {
+		if w.T = rt; w.log == nil {
+			w.start(t)
+			for _, p := range w.views.parts {
+				for p.next < w.log.next(p.id) {
+					if err := p.consume(w.log.at(p.id, p.next)); err != nil {
+						rt.Fatal(err)
+					}
+				}
+			}
+		}
+		var from, to []position.Offset
+		for p := range w.bounds {
+			i := rapid.IntRange(0, len(w.bounds[p])-1).Draw(rt, "from")
+			j := rapid.IntRange(i, len(w.bounds[p])-1).Draw(rt, "to")
+			from = append(from, position.Offset{Seq: w.bounds[p][i]})
+			to = append(to, position.Offset{Seq: w.bounds[p][j]})
+		}
+		s := w.g.scan(t, w.catalog)
+		live, err := w.views.scan(rt.Context(), s, from, to)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		want, _ := oracle{w.log, w.catalog.Bucket}.answer(s, from, to)
+		if diff := cmp.Diff(want, groupsOf(s, live.Part)); diff != "" {
+			rt.Fatalf("[%v, %v): (-want +got)\n%s", from, to, diff)
+		}
+	})
+}
+

@@ -1,0 +1,194 @@
+package realtime
+
+import (
+	"bufio"
+	"hash/crc32"
+	"io"
+	"slices"
+	"time"
+
+	"recount/schemas/position"
+)
+
+const snapshotMagic = "RCNSNAP1"
+
+// The kinds of sections, in the order of the file.
+const (
+	kindHead uint8 = iota + 1
+	kindSegment
+	kindMarks
+	kindIdentities
+	kindEnd
+)
+
+const (
+	sectionHead = 13
+	// identitiesPerSection keeps a section of identities at 1 MiB.
+	identitiesPerSection = 1 << 16
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// snapshot is one partition at a segment boundary (S5).
+type snapshot struct {
+	partition, of int
+	bucket        int64 // microseconds
+	base, next    uint64
+	epochs        []position.EpochStart
+	views         []viewID
+	segments      []*segment // nil when views are not the plan's
+	marks         []mark     // the last begins at next
+	ring          ring
+}
+
+// viewID names exactly what a view's tables hold.
+type viewID struct{ name, digest, event string }
+
+// viewIDs are those of the plan, in its order.
+func (p *plan) viewIDs() (out []viewID) {
+	for _, t := range p.types {
+		for _, v := range t.views {
+			out = append(out, viewID{v.view.Name, v.digest, t.name})
+		}
+	}
+	return out
+}
+
+// capture returns the state at the start of the open segment. It copies no aggregates
+// and no identities: closed segments and the ring's entries never change.
+func (p *partition) capture() *snapshot {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return &snapshot{
+		partition: p.id, of: p.of, bucket: p.bucket.Microseconds(), base: min(p.base, p.open.start), next: p.open.start, epochs: p.epochs,
+		views: p.plan.viewIDs(), segments: p.closed[:len(p.closed):len(p.closed)], marks: p.sealed.marks, ring: p.sealed.ring,
+	}
+}
+
+// write writes the snapshot file.
+func (s *snapshot) write(w io.Writer) error {
+	out := sectionWriter{w: bufio.NewWriterSize(w, 1<<20)}
+	_, out.err = out.w.WriteString(snapshotMagic)
+	out.write(kindHead, s.head)
+	for _, seg := range s.segments {
+		out.write(kindSegment, seg.encode)
+	}
+	out.write(kindMarks, s.encodeMarks)
+	for n := s.ring.first; n < s.ring.end; n += identitiesPerSection {
+		out.write(kindIdentities, func(b []byte) []byte {
+			for i := n; i < min(n+identitiesPerSection, s.ring.end); i++ {
+				id := s.ring.at(i)
+				b = le.AppendUint64(le.AppendUint64(b, id.a), id.b)
+			}
+			return b
+		})
+	}
+	sections := out.sections
+	out.write(kindEnd, func(b []byte) []byte { return le.AppendUint64(b, sections) })
+	if out.err != nil {
+		return out.err
+	}
+	return out.w.Flush()
+}
+
+type sectionWriter struct {
+	w        *bufio.Writer
+	buf      []byte
+	sections uint64
+	err      error
+}
+
+func (o *sectionWriter) write(kind uint8, payload func([]byte) []byte) {
+	if o.err != nil {
+		return
+	}
+	o.buf = append(o.buf[:0], make([]byte, sectionHead)...)
+	o.buf = payload(o.buf)
+	o.buf[0] = kind
+	le.PutUint64(o.buf[1:], uint64(len(o.buf)-sectionHead))
+	le.PutUint32(o.buf[9:], sectionSum(o.buf[:sectionHead], o.buf[sectionHead:]))
+	o.sections++
+	_, o.err = o.w.Write(o.buf)
+}
+
+func sectionSum(head, payload []byte) uint32 {
+	return crc32.Update(crc32.Checksum(head[:9], castagnoli), castagnoli, payload)
+}
+
+func (s *snapshot) head(b []byte) []byte {
+	b = le.AppendUint32(b, uint32(s.partition))
+	b = le.AppendUint32(b, uint32(s.of))
+	b = le.AppendUint64(b, uint64(s.bucket))
+	b = le.AppendUint64(b, s.base)
+	b = le.AppendUint64(b, s.next)
+	b = le.AppendUint64(b, uint64(len(s.epochs)))
+	for _, e := range s.epochs {
+		b = le.AppendUint32(b, e.Epoch)
+		b = le.AppendUint64(b, e.Start)
+		b = le.AppendUint64(b, uint64(e.Rule.Interval))
+		b = le.AppendUint64(b, uint64(e.Rule.Rows))
+		b = le.AppendUint64(b, uint64(e.Rule.Bytes))
+	}
+	b = le.AppendUint64(b, uint64(len(s.views)))
+	for _, v := range s.views {
+		b = appendText(appendText(appendText(b, v.name), v.digest), v.event)
+	}
+	return b
+}
+
+func (s *snapshot) decodeHead(d *decoder) {
+	s.partition, s.of, s.bucket = int(d.uint32()), int(d.uint32()), d.int64()
+	s.base, s.next = d.uint64(), d.uint64()
+	for range d.count(36) {
+		e := position.EpochStart{Epoch: d.uint32(), Start: d.uint64()}
+		e.Rule = position.CutRule{Interval: time.Duration(d.int64()), Rows: d.int64(), Bytes: d.int64()}
+		s.epochs = append(s.epochs, e)
+	}
+	for range d.count(24) {
+		s.views = append(s.views, viewID{d.text(), d.text(), d.text()})
+	}
+	if s.base > s.next {
+		d.fail("base %d, next %d", s.base, s.next)
+	}
+}
+
+func (s *snapshot) encodeMarks(b []byte) []byte {
+	b = le.AppendUint64(b, uint64(s.ring.len()))
+	b = le.AppendUint64(b, uint64(len(s.marks)))
+	for _, m := range s.marks {
+		b = le.AppendUint64(b, m.start)
+		b = le.AppendUint64(b, max(m.first, s.ring.first)-s.ring.first)
+		b = le.AppendUint64(b, uint64(m.appended))
+	}
+	return b
+}
+
+// decodeMarks returns the number of identities that must follow.
+func (s *snapshot) decodeMarks(d *decoder) uint64 {
+	entries := d.uint64()
+	for range d.count(24) {
+		s.marks = append(s.marks, mark{d.uint64(), d.uint64(), d.int64()})
+	}
+	rises := func(a, b mark) bool { return a.start < b.start && a.first <= b.first }
+	for i := range s.marks[:max(0, len(s.marks)-1)] {
+		if !rises(s.marks[i], s.marks[i+1]) {
+			d.fail("mark %d is not before the next", i)
+		}
+	}
+	if n := len(s.marks); n == 0 || s.marks[n-1].start != s.next || s.marks[n-1].first != entries {
+		d.fail("the marks do not end at %d", s.next)
+	}
+	return entries
+}
+
+// truncate forgets the identities admitted at or after the message start. It reports
+// whether start is a boundary: within a segment the window cannot tell them apart.
+func (s *snapshot) truncate(start uint64) bool {
+	i := slices.IndexFunc(s.marks, func(m mark) bool { return m.start >= start })
+	if i < 0 || i > 0 && s.marks[i].start != start {
+		return false
+	}
+	s.ring.end = max(s.ring.first, s.marks[i].first)
+	s.marks = append(slices.Clone(s.marks[:i]), mark{start: start, first: s.ring.end})
+	return true
+}

@@ -1,0 +1,183 @@
+package realtime
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"recount/schemas/position"
+)
+
+const (
+	snapshotSuffix = ".snap"
+	tempSuffix     = ".tmp"
+	// keptSnapshots are kept of each partition: the newest, and the one before in case it is damaged.
+	keptSnapshots = 2
+)
+
+// SnapshotOffset returns the offset of the newest valid snapshot of a partition, as L5 and L6
+// need it, and false if there is none. It reads the whole file; Status has the
+// offset of a running process's. A folder that does not exist holds none.
+func SnapshotOffset(dir string, partition int) (position.Offset, bool, error) {
+	s := newSnapshots(dir, partition)
+	names, err := s.list()
+	if err != nil {
+		return position.Offset{}, false, err
+	}
+	for _, name := range names {
+		snap, err := s.read(name, nil)
+		if err == nil {
+			return position.Offset{Epoch: epochAt(snap.epochs, snap.next), Seq: snap.next}, true, nil
+		}
+		if !errors.Is(err, errSnapshot) {
+			return position.Offset{}, false, err
+		}
+	}
+	return position.Offset{}, false, nil
+}
+
+// snapshots are the files of one partition. Their number only grows, so that the
+// newest is known even where a lost log has made offsets go back (L5).
+type snapshots struct {
+	dir    string
+	prefix string
+
+	mu     sync.Mutex // one writer at a time; also guards what follows
+	newest uint64     // number of the newest file
+	saved  savedSnapshot
+}
+
+// savedSnapshot is what is known of the last snapshot that was written or loaded.
+type savedSnapshot struct {
+	next     uint64
+	bytes    int64
+	took     time.Duration
+	failures uint64
+}
+
+func newSnapshots(dir string, partition int) snapshots {
+	return snapshots{dir: dir, prefix: fmt.Sprintf("p%03d-", partition)}
+}
+
+func (s *snapshots) name(number uint64) string {
+	return fmt.Sprintf("%s%020d%s", s.prefix, number, snapshotSuffix)
+}
+
+// list returns the names of the partition's files, the newest first.
+func (s *snapshots) list() ([]string, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("list snapshots: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		digits := strings.TrimSuffix(strings.TrimPrefix(e.Name(), s.prefix), snapshotSuffix)
+		if n, err := strconv.ParseUint(digits, 10, 64); err == nil && e.Name() == s.name(n) {
+			names = append(names, e.Name())
+			s.newest = max(s.newest, n)
+		}
+	}
+	slices.Sort(names)
+	slices.Reverse(names)
+	return names, nil
+}
+
+func (s *snapshots) read(name string, p *plan) (*snapshot, error) {
+	f, err := os.Open(filepath.Join(s.dir, name))
+	if err != nil {
+		return nil, fmt.Errorf("open snapshot: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("open snapshot: %w", err)
+	}
+	snap, err := readSnapshot(f, info.Size(), p)
+	if err != nil {
+		return nil, fmt.Errorf("snapshot %s: %w", name, err)
+	}
+	return snap, nil
+}
+
+// write makes snap the newest file and removes those no longer kept. It does nothing if
+// the newest is of the same offset.
+func (s *snapshots) write(snap *snapshot) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if snap.next == s.saved.next {
+		return nil
+	}
+	begun := time.Now()
+	size, err := s.create(s.name(s.newest+1), snap)
+	if err != nil {
+		s.saved.failures++
+		return fmt.Errorf("write snapshot of partition %d: %w", snap.partition, err)
+	}
+	s.newest++
+	s.saved.next, s.saved.bytes, s.saved.took = snap.next, size, time.Since(begun)
+	return s.prune()
+}
+
+// create writes a file that is either whole under its name or not there.
+func (s *snapshots) create(name string, snap *snapshot) (size int64, err error) {
+	path := filepath.Join(s.dir, name)
+	f, err := os.Create(path + tempSuffix)
+	if err != nil {
+		return 0, err
+	}
+	err = snap.write(f)
+	if err == nil {
+		err = f.Sync()
+	}
+	if info, e := f.Stat(); e == nil {
+		size = info.Size()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return 0, errors.Join(err, os.Remove(path+tempSuffix))
+	}
+	if err := os.Rename(path+tempSuffix, path); err != nil {
+		return 0, err
+	}
+	return size, syncDir(s.dir)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+func (s *snapshots) prune() error {
+	names, err := s.list()
+	if err != nil {
+		return err
+	}
+	for _, name := range names[min(len(names), keptSnapshots):] {
+		err = errors.Join(err, os.Remove(filepath.Join(s.dir, name)))
+	}
+	return err
+}
+
+// clean removes what a crash left of a file that was being written.
+func (s *snapshots) clean() error {
+	left, err := filepath.Glob(filepath.Join(s.dir, s.prefix+"*"+snapshotSuffix+tempSuffix))
+	for _, path := range left {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
+}
+
+func (s *snapshots) last() savedSnapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.saved
+}
