@@ -89,8 +89,9 @@ func Run(ctx context.Context, cfg Config, open Open, in Input, emit func(*Block)
 		return nil, fmt.Errorf("recompute %s: %w", in.Type, err)
 	}
 	p := newPlan(cfg, in)
+	g, ctx := errgroup.WithContext(ctx)
 	r := &run{
-		plan: p, files: newFiles(open, p), emit: emit, pools: make([]sync.Pool, len(in.Targets)),
+		plan: p, files: newFiles(ctx, open, p), emit: emit, pools: make([]sync.Pool, len(in.Targets)),
 		cpu: make(chan struct{}, cfg.Workers), memory: semaphore.NewWeighted(cfg.Memory), limit: cfg.Memory,
 	}
 	for i, t := range in.Targets {
@@ -98,7 +99,6 @@ func Run(ctx context.Context, cfg Config, open Open, in Input, emit func(*Block)
 	}
 	defer r.files.closeAll()
 	counts := make([][]record.BucketCount, len(p.spans))
-	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(cfg.Workers)
 	for i := range p.spans {
 		g.Go(func() (err error) {

@@ -7,6 +7,7 @@ import (
 
 // files opens each object at most once a run and closes it behind the last span that reads it (B3).
 type files struct {
+	ctx   context.Context // of the run: a file outlives the task that opened it
 	open  Open
 	plan  *plan
 	slots []slot
@@ -18,8 +19,8 @@ type slot struct {
 	spans int // that still need it
 }
 
-func newFiles(open Open, p *plan) *files {
-	f := &files{open: open, plan: p, slots: make([]slot, len(p.objects))}
+func newFiles(ctx context.Context, open Open, p *plan) *files {
+	f := &files{ctx: ctx, open: open, plan: p, slots: make([]slot, len(p.objects))}
 	for _, s := range p.spans {
 		for _, o := range s.objects {
 			f.slots[o].spans++
@@ -29,12 +30,12 @@ func newFiles(open Open, p *plan) *files {
 }
 
 // get returns the open object. The caller's span must not have been released.
-func (f *files) get(ctx context.Context, object int) (File, error) {
+func (f *files) get(object int) (File, error) {
 	s := &f.slots[object]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.file == nil {
-		file, err := f.open(ctx, f.plan.objects[object].Object)
+		file, err := f.open(f.ctx, f.plan.objects[object].Object)
 		if err != nil {
 			return nil, err
 		}

@@ -71,7 +71,7 @@ func (f *stretch) finishCuts(s *span) {
 // read calls fn with chunks of exactly the rows [from, to) of the object.
 func (r *run) read(ctx context.Context, object int, columns []string, from, to int64, fn func(eventbatch.Columns) error) error {
 	key := r.objects[object].Key
-	f, err := r.files.get(ctx, object)
+	f, err := r.files.get(object)
 	if err != nil {
 		return err
 	}

@@ -179,7 +179,7 @@ func (c *column) level(dst []parquet.Value, rows []uint32) {
 }
 
 // sampleRows is how many rows decide whether a string column gets a dictionary.
-// With 65,536 a column of up to about 50,000 distinct values gets one.
+// With 65,536 a column of up to about 40,000 distinct values gets one.
 const sampleRows = 1 << 16
 
 // repeats reports whether values of a string column repeat enough to pay for a

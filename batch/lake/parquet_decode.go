@@ -11,8 +11,8 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 )
 
-// decoder reads one column chunk from a row on. Pages are taken apart here and not
-// through parquet-go's value readers, which cost twenty times as much.
+// decoder reads one column chunk from a row on. Pages are taken apart here, because
+// parquet-go's reader of typed rows has a twentieth of the speed.
 type decoder struct {
 	leaf
 	codes bool // every page of strings holds dictionary codes, and they are read as such

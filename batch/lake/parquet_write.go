@@ -57,7 +57,7 @@ func (t *Table) WriteParquet() ([]byte, record.Object, error) {
 
 // write writes the columns one after the other, a page at a time, through values and
 // not row structs: parquet-go has no typed way into a column writer, and this way
-// costs about 15 ns a value.
+// costs about 20 ns a value, encoding and compression included.
 func (t *Table) write(out *bytes.Buffer, rows []uint32) error {
 	columns := map[string]*column{}
 	schema := parquet.Group{}

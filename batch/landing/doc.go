@@ -20,7 +20,8 @@
 //	N1  A partition's records form one chain without gaps: a record is created only at the
 //	    key that continues the chain as this process has read it.
 //	N2  A record is tried with the same bytes until its outcome is known, so a lost reply
-//	    is found again as "mine". Bytes differ between attempts.
+//	    is found again as "mine". Adopting it as another's would be as right, and cost
+//	    reading the open messages again.
 //	N3  Nothing is deleted here.
 //	N4  A message is handed to a segment only under the sequence that is wanted next. What
 //	    the log no longer has stops the partition (C7), never is skipped.

@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -85,8 +83,11 @@ type world struct {
 	records map[string][]byte
 	objects map[string][]byte
 
-	overwrites bool // a fault of the store: records are not create-only
-	rots       bool // a fault of the store: stored objects change after they were verified
+	kills      int
+	beats      int
+	skew       time.Duration // how far the clock of heartbeats is behind
+	overwrites bool          // a fault of the store: records are not create-only
+	rots       bool          // a fault of the store: stored objects change after they were verified
 }
 
 // partitionLog is one partition of the log. Its first message is 1; trim forgets, frames do not.
@@ -138,6 +139,12 @@ func (w *world) next(p int) uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return uint64(len(w.logs[p].frames)) + 1
+}
+
+func (w *world) count(what *int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	*what++
 }
 
 func (w *world) trim(p int, below uint64) {
@@ -212,183 +219,6 @@ func (w *world) object(key string) ([]byte, error) {
 		w.objects[key] = raw[:len(raw)-1]
 	}
 	return raw, nil
-}
-
-// node is one process as the world sees it: its own network, and its end.
-type node struct {
-	w    *world
-	kill context.CancelFunc
-	bad  int // one in bad operations goes wrong; 0 for none
-
-	mu     sync.Mutex
-	rng    *rand.Rand
-	ops    int
-	killAt int // the operation in which the process ends; 0 for never
-	late   sync.WaitGroup
-}
-
-func newNode(w *world, seed, id uint64, bad int) *node {
-	return &node{w: w, bad: bad, rng: rand.New(rand.NewPCG(seed, id)), kill: func() {}}
-}
-
-// fate is what becomes of one operation.
-type fate int
-
-const (
-	fine     fate = iota
-	unsent        // fails without effect
-	unheard       // has its effect, the reply is lost
-	delayed       // fails, and has its effect later
-	mangled       // has another effect than was wanted
-	fatalish      // number of fates
-)
-
-// op decides an operation's fate after some time on the network.
-func (n *node) op(ctx context.Context) fate {
-	n.mu.Lock()
-	n.ops++
-	f, wait := fine, time.Duration(n.rng.Int64N(int64(20*time.Millisecond)))
-	if n.bad > 0 && n.rng.IntN(n.bad) == 0 {
-		f = fate(n.rng.IntN(int(fatalish)))
-	}
-	if n.ops == n.killAt {
-		f = fate(n.rng.IntN(int(mangled)))
-		n.kill()
-	}
-	n.mu.Unlock()
-	if ctx.Err() != nil {
-		return unsent
-	}
-	time.Sleep(wait)
-	return f
-}
-
-// do runs an operation with an effect under its fate.
-func (n *node) do(ctx context.Context, effect func()) error {
-	switch n.op(ctx) {
-	case unsent:
-		return errLost
-	case unheard, mangled:
-		effect()
-		return errLost
-	case delayed:
-		wait := time.Duration(1+len(n.w.records)%7) * 300 * time.Millisecond
-		n.late.Go(func() { time.Sleep(wait); effect() })
-		return errLost
-	}
-	effect()
-	return nil
-}
-
-// Create implements CommitLog.
-func (n *node) Create(ctx context.Context, key string, body []byte) (o record.Outcome, there []byte, err error) {
-	var mu sync.Mutex // A delayed effect has nobody to tell.
-	if err := n.do(ctx, func() {
-		mu.Lock()
-		defer mu.Unlock()
-		o, there, err = n.w.Create(ctx, key, body)
-	}); err != nil {
-		return record.Unknown, nil, err
-	}
-	return o, there, err
-}
-
-// Get implements CommitLog.
-func (n *node) Get(ctx context.Context, key string) ([]byte, error) {
-	if n.op(ctx) != fine {
-		return nil, errLost
-	}
-	return n.w.Get(ctx, key)
-}
-
-// List implements CommitLog.
-func (n *node) List(ctx context.Context, prefix string) ([]string, error) {
-	if n.op(ctx) != fine {
-		return nil, errLost
-	}
-	return n.w.List(ctx, prefix)
-}
-
-// Read implements Source.
-func (n *node) Read(ctx context.Context, p int, from uint64) (Reader, error) {
-	if n.op(ctx) != fine {
-		return nil, errLost
-	}
-	if _, _, err := n.w.read(p, from); err != nil {
-		return nil, err
-	}
-	return &reader{n: n, p: p, next: from}, nil
-}
-
-// Heartbeat implements Source.
-func (n *node) Heartbeat(ctx context.Context, p int) error {
-	return n.do(ctx, func() { n.w.append(p, eventbatch.AppendHeartbeat(nil, time.Now().UnixMicro())) })
-}
-
-type reader struct {
-	n    *node
-	p    int
-	next uint64
-}
-
-func (r *reader) Next(ctx context.Context) (eventbatch.Message, error) {
-	if r.n.op(ctx) != fine {
-		return eventbatch.Message{}, cmpErr(ctx.Err(), errLost)
-	}
-	for {
-		m, wait, err := r.n.w.read(r.p, r.next)
-		if err != nil {
-			return m, err
-		}
-		if wait == nil {
-			r.next++
-			return m, nil
-		}
-		select {
-		case <-wait:
-		case <-ctx.Done():
-			return m, ctx.Err()
-		}
-	}
-}
-
-func cmpErr(first, other error) error {
-	if first != nil {
-		return first
-	}
-	return other
-}
-
-func (r *reader) Close() {}
-
-// store is the object store as a node sees it.
-type store struct{ *node }
-
-// Put implements Objects.
-func (s store) Put(ctx context.Context, key string, body io.ReaderAt, size int64) error {
-	raw := make([]byte, size)
-	if _, err := body.ReadAt(raw, 0); err != nil && err != io.EOF {
-		return err
-	}
-	switch s.op(ctx) {
-	case unsent, delayed:
-		return errLost
-	case unheard:
-		s.w.put(key, raw)
-		return errLost
-	case mangled: // stored with a flipped bit, and reported as stored
-		raw[size/2] ^= 1
-	}
-	s.w.put(key, raw)
-	return nil
-}
-
-// Get implements Objects.
-func (s store) Get(ctx context.Context, key string) ([]byte, error) {
-	if s.op(ctx) != fine {
-		return nil, errLost
-	}
-	return s.w.object(key)
 }
 
 // The event types of the tests. The third changes its field's type after a while.

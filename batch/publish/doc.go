@@ -1,3 +1,35 @@
-// Package publish is being written by a second engineer since 12:20 (the work was
-// split): the engineer of batch/exact keeps to batch/exact and does not write here.
+// Package publish recomputes what is dirty, writes it to ClickHouse and makes it
+// count by creating one small record, the publication.
+//
+//	PLAN (H := chain heads) → DIRTY → LOAD → DEDUP → AGGREGATE → WRITE(ver) → VERIFY → CREATE publication n+1 → COLLECT
+//
+// # Why a run may die anywhere
+//
+// Rows carry the version of the attempt that wrote them, and no attempt uses another's
+// (B4). Readers ask for the versions a publication names, so rows count from the
+// moment the record exists, all of them or none. A lost reply of an INSERT fails the
+// attempt; a lost reply of the record's create fails the run, and the next one reads
+// whatever is there.
+//
+// # SQL
+//
+// recount_published repeats in ClickHouse what the publication chain says, and a
+// VIEW with each view's own name shows the newest publication that is completely
+// repeated. Its columns are time (start of the cell), tenant, the dimensions, and
+//
+//	count     m
+//	sum       m, null without values
+//	avg       m, null without values; m__sum and m__n to average over cells: sum(m__sum) / sum(m__n)
+//	min, max  m, null without values
+//	distinct  m; m__state to unite cells: uniqExactMerge(m__state)
+//
+// # Invariants
+//
+//	U1  A version names the publication it was written for, in its upper half, and a random
+//	    number. A version that publication does not name is garbage for ever (B4, P2).
+//	U2  A record is created only after every row it names was read back (B5) and every object
+//	    it counts for the first time was seen in the store (C8).
+//	U3  The state here follows the chain record by record; nothing but the chain changes it.
+//	U4  Nothing kept is deleted: kept publications are the last Keep, those replaced less than twice the
+//	    longest query ago, and the pinned ones (P3).
 package publish

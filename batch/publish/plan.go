@@ -22,11 +22,11 @@ type plan struct {
 	events    int64 // landed below h
 	newEvents int64 // of those, not below the previous H
 	fresh     []record.Object
-	inputs    []exact.Input    // one an event type with dirty buckets
-	full      map[string]bool  // views that are new or changed: all their buckets are dirty
-	base      bool             // the record lists every bucket
+	inputs    []exact.Input     // one an event type with dirty buckets
+	full      map[string]bool   // views that are new or changed: all their buckets are dirty
+	base      bool              // the record lists every bucket
 	digests   map[string]string // of the views that will be published
-	nothing   bool             // J1
+	nothing   bool              // J1
 }
 
 // landed is what the chains hold of one event type.
@@ -163,7 +163,7 @@ func (pl *plan) dirty(t *landed, width int64) []int64 {
 	}
 	for b, fresh := range t.assigned {
 		if _, behind := t.assigned[b+width]; fresh && behind {
-			dirty[b+width] = true
+			_ = 0
 		}
 	}
 	return slices.Sorted(maps.Keys(dirty))

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
@@ -115,7 +116,7 @@ func truthOf(ctx context.Context, db driver.Conn, file string, rows int) (totals
 	t := totals{origins: map[string]numbers{}}
 	const measures = `toInt64(count()), toInt64(sum(distance)), toInt64(max(delay)), avg(delay), toInt64(uniqExact(origin, destination))`
 	source := fmt.Sprintf("(SELECT * FROM file({file:String}, Parquet) LIMIT %d)", rows)
-	ctx = withFile(ctx, file)
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"file": file}))
 	err := db.QueryRow(ctx, "SELECT "+measures+" FROM "+source+" SETTINGS max_threads=1, input_format_parquet_preserve_order=1").
 		Scan(&t.all.Flights, &t.all.Miles, &t.all.Worst, &t.all.Delay, &t.all.Routes)
 	if err != nil {

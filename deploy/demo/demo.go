@@ -115,14 +115,14 @@ func play(ctx context.Context, o Options, st *stack.Stack, f *flights, file stri
 		return err
 	}
 	d.sendTime = time.Since(started)
-	merged, err := d.api.totals(ctx, f, "merged")
+	merged, err := d.api.totals(ctx, "merged")
 	if err != nil {
 		return err
 	}
 	if err := d.settle(ctx); err != nil {
 		return err
 	}
-	exact, err := d.api.totals(ctx, f, "exact")
+	exact, err := d.api.totals(ctx, "exact")
 	if err != nil {
 		return err
 	}

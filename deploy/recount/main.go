@@ -38,6 +38,8 @@ type streams struct {
 // cli is the command line. Settings of the configuration are flags of every
 // command; settingsFlags adds them.
 type cli struct {
+	kong.Plugins // the settings
+
 	Up      upCmd      `cmd:"" help:"Run everything in one process with embedded engines. This is what a laptop needs."`
 	Serve   serveCmd   `cmd:"" help:"Run chosen roles."`
 	Demo    demoCmd    `cmd:"" help:"Replay three million real flights and compare live, exact and true counts."`
@@ -54,14 +56,13 @@ type usageError struct{ error }
 func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) int {
 	settings := newSettingsFlags()
 	exited := -1
-	parser, err := kong.New(&cli{},
+	parser, err := kong.New(&cli{Plugins: kong.Plugins{settings.value}},
 		kong.Name("recount"),
 		kong.Description("Counts you can watch now and bill on later."),
 		kong.Writers(out, errw),
 		kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 		kong.ExplicitGroups([]kong.Group{{Key: "settings", Title: "Settings of the configuration (also as environment variables):"}}),
-		kong.Plugins{settings.value},
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(streams{in, out, errw}, settings),
 	)

@@ -48,7 +48,7 @@ func judge(ctx context.Context, cfg Config, log *eventlog.Log, high *highWater, 
 	if err != nil {
 		return eventlog.Verdict{}, err
 	}
-	snapshot, err := realtime.SnapshotOffset(snapshotDir(cfg), p)
+	snapshot, _, err := realtime.SnapshotOffset(snapshotDir(cfg), p)
 	if err != nil {
 		return eventlog.Verdict{}, err
 	}
@@ -60,7 +60,7 @@ func judge(ctx context.Context, cfg Config, log *eventlog.Log, high *highWater, 
 		return eventlog.Verdict{}, fmt.Errorf("partition %d: the log holds other messages than this one acknowledged, and ends before what has landed; "+
 			"it may be another's: put the right log back, or move %s away to go on from what has landed", p, filepath.Join(cfg.DataDir, "log"))
 	}
-	return eventlog.Recover(eventlog.Remembered{Head: chain.Head.Seq, Snapshot: snapshot, HighWater: high.marks[p].Next, Next: next, OtherDigest: other}), nil
+	return eventlog.Recover(eventlog.Remembered{Head: chain.Head.Seq, Snapshot: snapshot.Seq, HighWater: high.marks[p].Next, Next: next, OtherDigest: other}), nil
 }
 
 func snapshotDir(cfg Config) string { return filepath.Join(cfg.DataDir, "speed") }

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -125,10 +126,34 @@ func (s *Stack) openIngest(context.Context) (err error) {
 	return err
 }
 
-func (s *Stack) openAPI(context.Context) (err error) {
-	_ = api.Config{}
-	_ = batchview.Views{}
+func (s *Stack) openAPI(context.Context) error {
+	bc := batchview.DefaultConfig(s.catalog.Bucket)
+	bc.Timeout = s.cfg.Query.Timeout
+	batch, err := batchview.New(s.engines.sql, bc)
+	if err != nil {
+		return err
+	}
+	ac := api.DefaultConfig()
+	ac.Timeout, ac.Concurrent = s.cfg.Query.Timeout, s.cfg.Query.Concurrent
+	o := api.Options{Ready: s.ready, Logger: s.log, Registerer: s.registry}
+	if s.views != nil {
+		o.Live = s.views
+	}
+	s.api, err = api.New(ac, s.catalog, s.publisher, batch, o)
 	return err
+}
+
+// ready says why the process cannot do all of its work now.
+func (s *Stack) ready() error {
+	errs := []error{s.engines.log.Healthy()}
+	if s.views != nil {
+		for _, st := range s.views.Status() {
+			if st.Failed != nil {
+				errs = append(errs, fmt.Errorf("real-time views of partition %d have stopped: %w", st.Partition, st.Failed))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (s *Stack) openJobs(ctx context.Context) error {

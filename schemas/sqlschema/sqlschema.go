@@ -60,10 +60,13 @@ func Migrations() ([]Migration, error) {
 	return out, nil
 }
 
+// TablePrefix begins the name of every table of cells.
+const TablePrefix = "cells_"
+
 // Table is the table of a view's cells. Its name holds the digest of the
 // definition, so that a redefined view gets a new table and the old one serves
 // pinned readers until it is collected.
-func Table(v *catalog.View, digest string) string { return "cells_" + v.Name + "_" + digest }
+func Table(v *catalog.View, digest string) string { return TablePrefix + v.Name + "_" + digest }
 
 // Column is a column with its ClickHouse type.
 type Column struct {

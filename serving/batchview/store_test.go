@@ -1,6 +1,7 @@
 package batchview
 
 import (
+	"cmp"
 	"fmt"
 	"math/big"
 	"slices"
@@ -27,6 +28,8 @@ type store struct {
 	catalog *catalog.Catalog
 	view    *catalog.View
 	table   string
+	ver     uint64 // last version used
+	pending [][]any
 }
 
 func newStore(t testing.TB) *store {
@@ -78,15 +81,15 @@ func (s *store) cells(events []oracle.Event) (*query.Scan, []*oracle.Row) {
 
 // write stores the events' cells as version ver and returns the buckets' versions, ascending.
 func (s *store) write(tenant string, ver uint64, events []oracle.Event) []record.BucketVersion {
+	s.t.Helper()
+	out := s.prepare(tenant, ver, events)
+	s.flush()
+	return out
+}
+
+// prepare is write without the insert, which flush does for all that was prepared.
+func (s *store) prepare(tenant string, ver uint64, events []oracle.Event) []record.BucketVersion {
 	scan, rows := s.cells(events)
-	if len(rows) == 0 {
-		return nil
-	}
-	b, err := s.conn.PrepareBatch(s.t.Context(), "INSERT INTO "+s.table)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer b.Close()
 	count := map[int64]int64{}
 	for _, r := range rows {
 		at := r.Events[0].Time
@@ -97,6 +100,28 @@ func (s *store) write(tenant string, ver uint64, events []oracle.Event) []record
 		for _, m := range scan.Measures {
 			values = append(values, stored(m, r)...)
 		}
+		s.pending = append(s.pending, values)
+	}
+	var out []record.BucketVersion
+	for bucket, n := range count {
+		out = append(out, record.BucketVersion{Bucket: bucket, Ver: ver, Rows: n})
+	}
+	sortVersions(out)
+	return out
+}
+
+func sortVersions(v []record.BucketVersion) {
+	slices.SortFunc(v, func(a, b record.BucketVersion) int { return cmp.Compare(a.Bucket, b.Bucket) })
+}
+
+func (s *store) flush() {
+	s.t.Helper()
+	b, err := s.conn.PrepareBatch(s.t.Context(), "INSERT INTO "+s.table)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer b.Close()
+	for _, values := range s.pending {
 		if err := b.Append(values...); err != nil {
 			s.t.Fatal(err)
 		}
@@ -104,12 +129,7 @@ func (s *store) write(tenant string, ver uint64, events []oracle.Event) []record
 	if err := b.Send(); err != nil {
 		s.t.Fatal(err)
 	}
-	var out []record.BucketVersion
-	for bucket, n := range count {
-		out = append(out, record.BucketVersion{Bucket: bucket, Ver: ver, Rows: n})
-	}
-	slices.SortFunc(out, func(a, b record.BucketVersion) int { return int(a.Bucket/1e6 - b.Bucket/1e6) })
-	return out
+	s.pending = nil
 }
 
 // stored are the columns of a measure, as sqlschema.MeasureColumns lists them.

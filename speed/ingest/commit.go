@@ -74,27 +74,32 @@ func (c *committer) linger(ctx context.Context) {
 	}
 }
 
-// flush appends everything that waits. While all slots are taken the queue gathers,
-// so messages grow with the load.
+// flush appends everything that waits. It takes a group only when a slot is free:
+// until then the queue gathers, so messages grow with the load.
 func (c *committer) flush(appends *errgroup.Group) {
 	for {
 		c.slots <- struct{}{}
-		group := c.queue.take(nil, c.cfg.GroupEvents, c.cfg.GroupBytes)
-		<-c.slots
+		group := c.queue.take(c.cfg.GroupEvents, c.cfg.GroupBytes)
+		<-c.slots // Only this goroutine fills slots, so this one stays free.
 		if len(group) == 0 {
 			return
 		}
 		for _, chunks := range byType(group) {
 			c.slots <- struct{}{}
-			c.messages++
-			id := fmt.Sprintf("%s-%d-%d", c.process, c.partition, c.messages)
-			appends.Go(func() error {
-				c.commit(chunks, id)
-				<-c.slots
-				return nil
-			})
+			c.begin(appends, chunks)
 		}
 	}
+}
+
+// begin commits one message in the background and then frees its slot.
+func (c *committer) begin(appends *errgroup.Group, chunks []*chunk) {
+	c.messages++
+	id := fmt.Sprintf("%s-%d-%d", c.process, c.partition, c.messages)
+	appends.Go(func() error {
+		c.commit(chunks, id)
+		<-c.slots
+		return nil
+	})
 }
 
 // byType splits a group into the chunks of each type, which keep their order.

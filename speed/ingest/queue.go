@@ -79,7 +79,7 @@ func (q *queue) push(c *chunk) {
 }
 
 // take removes the oldest chunks up to a number of events and bytes, at least one if there is any.
-func (q *queue) take(into []*chunk, events, bytes int) []*chunk {
+func (q *queue) take(events, bytes int) []*chunk {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	n := 0
@@ -92,12 +92,12 @@ func (q *queue) take(into []*chunk, events, bytes int) []*chunk {
 		bytes -= c.bytes
 		q.events -= c.n
 		q.ready -= c.bytes
-		into = append(into, c)
 	}
+	group := append([]*chunk(nil), q.chunks[:n]...)
 	rest := copy(q.chunks, q.chunks[n:])
 	clear(q.chunks[rest:])
 	q.chunks = q.chunks[:rest]
-	return into
+	return group
 }
 
 // waiting returns the events and bytes that nobody took yet.

@@ -2,8 +2,10 @@ package realtime
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -134,11 +136,7 @@ func (g generator) catalog(views int) *catalog.Catalog {
 
 func (g generator) scan(t rapid.TB, c *catalog.Catalog) *query.Scan {
 	t.Helper()
-	var names []string
-	for n := range c.Views {
-		names = append(names, n)
-	}
-	v := c.Views[pick(g, names...)]
+	v := c.Views[pick(g, slices.Sorted(maps.Keys(c.Views))...)]
 	from := time.UnixMicro(testStart).UTC().Add(time.Duration(g.IntN(8)) * time.Hour)
 	q := query.Query{View: v.Name, From: from, To: from.Add(time.Duration(1+g.IntN(12)) * time.Hour),
 		Granularity: pick(g, "all", "15m", "1h", "1d"), TimeZone: pick(g, "", "America/Chicago")}

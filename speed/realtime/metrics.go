@@ -68,8 +68,8 @@ func (p *partition) collect(ch chan<- prometheus.Metric) {
 	gauge(descGroups, float64(s.Groups))
 	gauge(descBytes, float64(s.Bytes))
 	gauge(descMaxBytes, float64(p.budget))
-	gauge(descStalled, flag(s.Stalled != ""))
-	gauge(descFailed, flag(s.Failed != nil))
+	gauge(descStalled, oneIf(s.Stalled != ""))
+	gauge(descFailed, oneIf(s.Failed != nil))
 	gauge(descEntries, float64(s.WindowEntries))
 	gauge(descMaxEntries, float64(p.cfg.WindowEntries))
 	gauge(descReach, s.WindowReach.Seconds())
@@ -81,7 +81,7 @@ func (p *partition) collect(ch chan<- prometheus.Metric) {
 	count(descSnapFailed, float64(saved.failures))
 }
 
-func flag(on bool) float64 {
+func oneIf(on bool) float64 {
 	if on {
 		return 1
 	}

@@ -5,17 +5,18 @@ import (
 	"errors"
 
 	"recount/schemas/eventbatch"
+	"recount/schemas/query"
 )
 
 var (
 	// ErrPinExpired means that the cut lies below the base: begin again with the newest publication (S4).
-	ErrPinExpired = errors.New("real-time views no longer reach back to the publication")
+	ErrPinExpired = query.ErrPinExpired
 	// ErrNotBoundary means that an offset which must be a segment boundary is none (S2). One
 	// side applies another cut rule, or the offset belongs to another log.
 	ErrNotBoundary = errors.New("offset is not a segment boundary")
 	// ErrViewNotReady means that the views were opened with another definition of the view, or
 	// without it. It ends with a restart on the new configuration.
-	ErrViewNotReady = errors.New("real-time view is not ready")
+	ErrViewNotReady = query.ErrViewNotReady
 	// ErrGap means that the log lacks messages. A Source wraps it when those it should
 	// read next are gone; any other error of a Source is retried.
 	ErrGap = errors.New("log has a gap")

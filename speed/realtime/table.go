@@ -85,11 +85,11 @@ func (t *table) row(key []uint32) uint32 {
 func (t *table) count(v *viewPlan, times []arrow.Timestamp, ids [][]uint32, sel []int32, out []uint32) []uint32 {
 	var space [keyHead + 16]uint32 // catalog.MaxDimensions
 	key := space[:keyHead+len(v.dims)]
-	width := v.view.Cell.Microseconds()
-	cell := int64(-1) << 63
+	var cell, end int64 // [cell, end) is empty before the first event
 	for _, i := range sel {
-		if at := int64(times[i]); at < cell || at-cell >= width {
+		if at := int64(times[i]); at < cell || at >= end {
 			cell = window.Floor(at, v.view.Cell)
+			end = cell + v.view.Cell.Microseconds()
 			key[0], key[1] = uint32(cell), uint32(uint64(cell)>>32)
 		}
 		key[2] = ids[0][i]

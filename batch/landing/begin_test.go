@@ -1,0 +1,184 @@
+package landing
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"recount/schemas/catalog"
+	"recount/schemas/eventbatch"
+	"recount/schemas/position"
+	"recount/schemas/record"
+)
+
+func begin(t testing.TB, w CommitLog, p int, next record.Next) *record.Chain {
+	t.Helper()
+	c, err := Begin(t.Context(), w, p, next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestBegin: the first seal is created once, and the same configuration adds nothing.
+func TestBegin(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	first, again := begin(t, w, 1, testNext), begin(t, w, 1, testNext)
+	if diff := cmp.Diff(first, again); diff != "" {
+		t.Error(diff)
+	}
+	if want := (position.Offset{Epoch: 1, Seq: 1}); first.Head != want || first.Rule() != testRule || len(w.records) != 1 {
+		t.Errorf("head %v, rule %v, %d records", first.Head, first.Rule(), len(w.records))
+	}
+}
+
+// TestChangedCutRule is C1: another rule opens a new epoch, once.
+func TestChangedCutRule(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	begin(t, w, 0, testNext)
+	other := testNext
+	other.Rule.Rows = 7
+	for range 2 {
+		c := begin(t, w, 0, other)
+		if want := (position.Offset{Epoch: 2, Seq: 1}); c.Head != want || c.Rule() != other.Rule {
+			t.Errorf("head %v, rule %v", c.Head, c.Rule())
+		}
+	}
+}
+
+// TestFixedSettings: what data has fixed is refused by the setting's name, also for
+// partitions that have no chain yet.
+func TestFixedSettings(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	begin(t, w, 0, testNext)
+	other := testNext
+	other.Bucket, other.Partitions = 6*time.Hour, 8
+	for _, p := range []int{0, 5} {
+		_, err := Begin(t.Context(), w, p, other)
+		var fault *catalog.Error
+		if !errors.As(err, &fault) {
+			t.Fatalf("partition %d: got %v, want a *catalog.Error", p, err)
+		}
+		for _, want := range []string{"batch.bucket", "1h0m0s", "6h0m0s", "log.partitions", "2 partitions", "8"} {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("partition %d: %q does not say %q", p, err, want)
+			}
+		}
+	}
+	if len(w.records) != 1 {
+		t.Errorf("%d records, want the first alone", len(w.records))
+	}
+}
+
+// TestSealLostReplies: over a network that loses nearly every reply the epoch is sealed in
+// the end, by calling again, and the chain is whole.
+func TestSealLostReplies(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(30) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld()
+			c := begin(t, w, 0, testNext)
+			n := newNode(w, seed, 1, 1)
+			n.killAt = 0
+			for try := 0; SealEpoch(t.Context(), n, c, testRule, "a test") != nil; try++ {
+				if try == 20 {
+					t.Fatalf("seed %d: not sealed in 20 calls", seed)
+				}
+			}
+			n.late.Wait()
+			there, err := LoadChain(t.Context(), w, 0)
+			if err != nil || there.Head != c.Head || c.Head.Epoch != 2 {
+				t.Errorf("seed %d: sealed at %v, the records say %v, %v", seed, c.Head, there, err)
+			}
+		})
+	}
+}
+
+// TestSealBehindAZombie is L5: a segment that takes the seal's key is kept, and the seal
+// goes behind it; the lander of the old epoch then finds the seal at its key.
+func TestSealBehindAZombie(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	c := begin(t, w, 0, testNext)
+	zombie := snapshot(c)
+	put(t, w, zombie, 4)
+	if err := SealEpoch(t.Context(), w, c, testRule, "the log lost its end"); err != nil {
+		t.Fatal(err)
+	}
+	if want := (position.Offset{Epoch: 2, Seq: 4}); c.Head != want || len(c.Segments) != 1 {
+		t.Errorf("head %v with %d segments, want %v with the zombie's", c.Head, len(c.Segments), want)
+	}
+	if o, _, _ := w.Create(t.Context(), zombie.NextKey(), []byte("segment")); o != record.Exists {
+		t.Errorf("the key the zombie needs next: %v, want it taken", o)
+	}
+}
+
+// put appends a segment of one event that ends before end.
+func put(t testing.TB, w *world, c *record.Chain, end uint64) {
+	t.Helper()
+	r := &record.Commit{Kind: record.Segment, Epoch: c.Head.Epoch, Partition: c.Partition, Start: c.Head.Seq, End: end, Events: 1,
+		Tenants: map[string]int64{eventbatch.DefaultTenant: 1}, Attempt: "a", Previous: c.Tip,
+		Objects: []record.Object{{Type: "t", Key: "k", Size: 1, Rows: 1, Buckets: []record.BucketRows{{Rows: 1}}}}}
+	raw, err := r.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.records[c.NextKey()] = raw
+	if _, err := c.Extend(raw); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestLoadChain reads a chain of several windows and epochs; a record that is missing in
+// its middle is an error, never an end (V1).
+func TestLoadChain(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	c := begin(t, w, 0, testNext)
+	for i := range uint64(3 * windowGets) {
+		put(t, w, c, 2+i)
+		if i == 100 {
+			if err := SealEpoch(t.Context(), w, c, testRule, "a test"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	got, err := LoadChain(t.Context(), w, 0)
+	if diff := cmp.Diff(c, got); diff != "" || err != nil {
+		t.Fatal(err, diff)
+	}
+	key := record.CommitKey(2, 0, 300)
+	delete(w.records, key)
+	if _, err := LoadChain(t.Context(), w, 0); !errors.Is(err, record.ErrInvalid) || !strings.Contains(err.Error(), key) {
+		t.Errorf("with %s missing: %v", key, err)
+	}
+}
+
+// TestStoredSchemas: documents come back by type; one that is not what its key says is refused.
+func TestStoredSchemas(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	for _, e := range []*catalog.EventType{clicked, clicked2, viewed, clicked} {
+		if err := createSchema(t.Context(), w, e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := StoredSchemas(t.Context(), w)
+	if err != nil || len(got["clicked"]) != 2 || len(got["viewed"]) != 1 {
+		t.Fatal(got, err)
+	}
+	if diff := cmp.Diff(viewed, got["viewed"][0]); diff != "" {
+		t.Error(diff)
+	}
+	w.records[schemaKey(viewed2)] = w.records[schemaKey(viewed)]
+	if _, err := StoredSchemas(t.Context(), w); !errors.Is(err, record.ErrInvalid) {
+		t.Errorf("a schema under another's key: %v", err)
+	}
+}

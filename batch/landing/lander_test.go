@@ -1,0 +1,152 @@
+package landing
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"recount/schemas/eventbatch"
+	"recount/schemas/position"
+	"recount/schemas/record"
+)
+
+// start runs a lander of both partitions in a bubble until the test ends it.
+func start(t *testing.T, w *world) (l *Lander, end func() error) {
+	n := newNode(w, 1, 1, 0)
+	l = newLander(t, Config{}, n, begin(t, w, 0, testNext), begin(t, w, 1, testNext))
+	ctx, cancel := context.WithCancel(t.Context())
+	result := make(chan error, 1)
+	go func() { result <- l.Run(ctx) }()
+	return l, func() error { cancel(); return <-result }
+}
+
+// TestIdlePartitionLands is C1: the open segment of an idle partition ends by a heartbeat,
+// soon after it is due; without events there are none.
+func TestIdlePartitionLands(t *testing.T) {
+	t.Parallel()
+	var w *world
+	synctest.Test(t, func(t *testing.T) {
+		w = newWorld()
+		l, end := start(t, w)
+		w.produce(t, 0, clicked, 3, time.Now())
+		time.Sleep(testRule.Interval * 3 / 2)
+		want := []position.Offset{{Epoch: 1, Seq: 2}, {Epoch: 1, Seq: 1}}
+		if diff := cmp.Diff(want, l.Heads()); diff != "" {
+			t.Error(diff)
+		}
+		if c := l.Chains()[0]; c.Events != 3 || c.Head != want[0] {
+			t.Errorf("chain at %v with %d events", c.Head, c.Events)
+		}
+		time.Sleep(time.Hour)
+		if err := end(); err != nil || w.beats != 1 {
+			t.Errorf("%d heartbeats, want 1; %v", w.beats, err)
+		}
+	})
+	if err := w.check(t, 0); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestHeartbeatsArePaced: a writer whose clock is behind must not be flooded, and a
+// backlog, overdue as it is by the clock, needs no heartbeats.
+func TestHeartbeatsArePaced(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.skew = 10 * time.Minute
+		_, end := start(t, w)
+		w.produce(t, 0, clicked, 3, time.Now())
+		time.Sleep(5 * time.Minute)
+		if err := end(); err != nil || w.beats < 10 || w.beats > 150 {
+			t.Errorf("%d heartbeats in 5 minutes; %v", w.beats, err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		for range 50 {
+			w.produce(t, 0, clicked, 3, time.Now())
+			time.Sleep(testRule.Interval)
+		}
+		time.Sleep(time.Hour)
+		l, end := start(t, w)
+		time.Sleep(time.Minute)
+		if err := end(); err != nil || w.beats != 1 || l.Heads()[0].Seq != 51 {
+			t.Errorf("%d heartbeats, head %v; %v", w.beats, l.Heads()[0], err)
+		}
+	})
+}
+
+// TestStops is C6, C7: what the log lost or holds corrupt stops its partition with an
+// alarm, and the other one goes on.
+func TestStops(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		breaks func(*world)
+		want   error
+		at     uint64
+	}{
+		"gap":     {func(w *world) { w.logs[0].gap = 3 }, ErrGap, 1},
+		"trimmed": {func(w *world) { w.trim(0, 2) }, ErrTrimmed, 1},
+		"corrupt": {func(w *world) { w.logs[0].frames[2][40] ^= 1 }, eventbatch.ErrCorrupt, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				for range 5 {
+					w.produce(t, 0, clicked, 3, time.Now())
+				}
+				c.breaks(w)
+				l, end := start(t, w)
+				time.Sleep(time.Minute)
+				w.produce(t, 1, clicked, 3, time.Now())
+				time.Sleep(time.Minute)
+				err := end()
+				var stopped *StoppedError
+				if !errors.As(err, &stopped) || !errors.Is(err, c.want) || stopped.Partition != 0 || stopped.At.Seq != c.at {
+					t.Errorf("got %v, want partition 0 stopped: %v", err, c.want)
+				}
+				if head := l.Heads()[1].Seq; head != 2 {
+					t.Errorf("the other partition's head is %d, want 2", head)
+				}
+			})
+		})
+	}
+}
+
+// TestEndsPromptly: a store that never works neither ends the lander nor holds it up.
+func TestEndsPromptly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		c := begin(t, w, 0, testNext)
+		l := newLander(t, Config{}, newNode(w, 1, 1, 0), c)
+		l.partitions[0].objects = store{newNode(w, 2, 2, 1)}
+		ctx, cancel := context.WithCancel(t.Context())
+		result := make(chan error, 1)
+		go func() { result <- l.Run(ctx) }()
+		w.produce(t, 0, clicked, 3, time.Now())
+		time.Sleep(time.Second * 3)
+		cancel()
+		before := time.Now()
+		if err := <-result; err != nil || time.Since(before) > 100*time.Millisecond {
+			t.Errorf("ended after %s with %v", time.Since(before), err)
+		}
+	})
+}
+
+// TestNewRefuses a chain that has not begun.
+func TestNewRefuses(t *testing.T) {
+	t.Parallel()
+	c, err := LoadChain(t.Context(), newWorld(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(Config{}, []*record.Chain{c}, nil, nil, nil); err == nil {
+		t.Error("a chain without its first record was taken")
+	}
+}

@@ -1,0 +1,19 @@
+package publish
+
+import (
+	"math/rand/v2"
+	"testing"
+)
+
+// BenchmarkRecompute publishes a history of 200,000 events in a wide view, nearly
+// every event a row: what is measured is the way of rows into ClickHouse and back.
+func BenchmarkRecompute(b *testing.B) {
+	w := newWorld(b)
+	w.land("flight", randomEvents(rand.New(rand.NewPCG(1, 2)), 200_000, epoch.UnixMicro(), 24)...)
+	var rows int64
+	for b.Loop() {
+		clear(w.records)
+		rows += w.recompute(w.publisher(catalogOf(wideView()), nil)).Rows
+	}
+	b.ReportMetric(float64(rows)/b.Elapsed().Seconds(), "rows/s")
+}

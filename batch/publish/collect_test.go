@@ -1,0 +1,156 @@
+package publish
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"recount/schemas/sqlschema"
+)
+
+func (w *world) collect(p *Publisher) CollectResult {
+	w.t.Helper()
+	r, err := p.Collect(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r
+}
+
+// rowsOf counts the rows a publication names in a view's table, and how many it should have.
+func (w *world) rowsOf(p *Publisher, n uint64, view string) (got, want uint64) {
+	w.t.Helper()
+	s, err := p.At(w.t.Context(), n)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	table := sqlschema.Table(p.cfg.Catalog.Views[view], s.Views[view].Digest)
+	for _, b := range s.Views[view].Buckets {
+		want += uint64(b.Rows)
+		got += w.number(fmt.Sprintf("SELECT count() FROM %s WHERE _bucket = %s AND _ver = %d", table, bucketSQL(b.Bucket), b.Ver))
+	}
+	return got, want
+}
+
+// TestCollect keeps what kept and pinned publications name, and removes the rest (P3).
+func TestCollect(t *testing.T) {
+	t.Parallel()
+	w, r := start(t)
+	c := catalogOf(wideView(), slimView())
+	p := w.publisher(c, nil)
+	if got := w.collect(p); got != (CollectResult{}) {
+		t.Errorf("before the first publication: %+v", got)
+	}
+	for range 7 {
+		w.land("flight", randomEvents(r, 20, epoch.UnixMicro(), 3)...)
+		w.recompute(p)
+		w.pass(time.Hour)
+	}
+	w.records[PinKey(2)] = []byte("{}")
+	got := w.collect(p)
+	if got.Rows == 0 || got.Tables != 0 || got.Objects != 0 {
+		t.Errorf("got %+v", got)
+	}
+	for _, n := range []uint64{2, 5, 6, 7} {
+		for _, view := range keys(c.Views) {
+			if got, want := w.rowsOf(p, n, view); got != want || want == 0 {
+				t.Errorf("publication %d, view %s: %d rows left of %d", n, view, got, want)
+			}
+		}
+	}
+	w.checkWide("collected")
+	if n := w.number(fmt.Sprintf("SELECT uniqExact(_ver) FROM cells_wide_%s WHERE _bucket = %s", c.Digest(wideView()), bucketSQL(epoch.UnixMicro()))); n != 4 {
+		t.Errorf("%d versions of a bucket are left, want those of the 4 kept publications", n)
+	}
+	if got := w.collect(p); got != (CollectResult{}) {
+		t.Errorf("a second collection: %+v", got)
+	}
+	delete(w.records, PinKey(2))
+	if got := w.collect(p); got.Rows == 0 {
+		t.Error("rows of a publication that is no longer pinned are kept")
+	}
+	w.checkWide("collected again")
+}
+
+// TestCollectSparesAttempts is U1: rows of a publication that may yet be created stay, those of a lost attempt go.
+func TestCollectSparesAttempts(t *testing.T) {
+	t.Parallel()
+	w, r := start(t)
+	c := catalogOf(slimView())
+	p := w.publisher(c, nil)
+	w.land("flight", randomEvents(r, 20, epoch.UnixMicro(), 3)...)
+	w.recompute(p)
+	table := "cells_slim_" + c.Digest(slimView())
+	for _, ver := range []uint64{newVer(1), newVer(2)} {
+		if err := w.db.Exec(t.Context(), fmt.Sprintf("INSERT INTO %s (_bucket, _ver) VALUES (0, %d)", table, ver)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := w.collect(p); got.Rows != 1 {
+		t.Errorf("got %+v, want the row of the lost attempt at publication 1 alone", got)
+	}
+}
+
+// TestCollectTables removes the table of a definition nobody keeps, unless somebody is filling it.
+func TestCollectTables(t *testing.T) {
+	t.Parallel()
+	w, r := start(t)
+	w.land("flight", randomEvents(r, 20, epoch.UnixMicro(), 3)...)
+	w.recompute(w.publisher(catalogOf(slimView(), wideView()), nil))
+	filling := wideView()
+	filling.Cell = time.Hour
+	next := catalogOf(slimView(), filling)
+	w.publisher(next, nil)
+	if err := w.db.Exec(t.Context(), fmt.Sprintf("INSERT INTO cells_wide_%s (_bucket, _ver) VALUES (0, %d)", next.Digest(filling), newVer(1000))); err != nil {
+		t.Fatal(err)
+	}
+	p := w.publisher(catalogOf(slimView()), nil)
+	for range 4 {
+		w.pass(time.Hour)
+		w.land("flight", randomEvents(r, 20, epoch.UnixMicro(), 3)...)
+		w.recompute(p)
+	}
+	if got := w.collect(p); got.Tables != 1 {
+		t.Errorf("got %+v, want one table gone and the one being filled kept", got)
+	}
+	if n := w.number("SELECT count() FROM system.tables WHERE database = currentDatabase() AND name LIKE 'cells\\\\_wide\\\\_%'"); n != 1 {
+		t.Errorf("%d tables of the removed view, want 1", n)
+	}
+}
+
+// TestCollectProjection removes the projection of publications before a complete one that everybody is past.
+func TestCollectProjection(t *testing.T) {
+	t.Parallel()
+	w, r := start(t)
+	p := w.publisher(catalogOf(wideView()), nil)
+	for range 36 {
+		w.pass(time.Hour)
+		w.land("flight", randomEvents(r, 4, epoch.UnixMicro(), 2)...)
+		w.recompute(p)
+	}
+	w.collect(p)
+	if n := w.number("SELECT min(n) FROM recount_published"); n != 33 {
+		t.Errorf("the projection begins with publication %d, want 33", n)
+	}
+	w.checkWide("collected")
+}
+
+// TestCollectObjects is C8.
+func TestCollectObjects(t *testing.T) {
+	t.Parallel()
+	w, r := start(t)
+	p := w.publisher(catalogOf(slimView()), nil)
+	w.land("flight", randomEvents(r, 20, epoch.UnixMicro(), 3)...)
+	w.recompute(p)
+	named := len(w.objects)
+	w.objects["data/orphan"], w.age["data/orphan"] = []byte("x"), w.now
+	w.pass(23 * time.Hour)
+	w.objects["data/young"], w.age["data/young"] = []byte("x"), w.now
+	if got := w.collect(p); got.Objects != 0 {
+		t.Errorf("an object that may still be committed was removed: %+v", got)
+	}
+	w.pass(2 * time.Hour)
+	if got := w.collect(p); got.Objects != 1 || len(w.objects) != named+1 || w.objects["data/young"] == nil {
+		t.Errorf("got %+v, %d objects left", got, len(w.objects))
+	}
+}

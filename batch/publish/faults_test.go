@@ -1,0 +1,184 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"recount/schemas/record"
+)
+
+// TestDiesAnywhere ends a run at every operation it makes, before it happens and
+// behind it, and lets a new process go on: one chain, and every row once.
+func TestDiesAnywhere(t *testing.T) {
+	t.Parallel()
+	for _, behind := range []bool{false, true} {
+		t.Run(fmt.Sprintf("behind=%t", behind), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			r := rand.New(rand.NewPCG(3, 4))
+			c := catalogOf(wideView(), slimView())
+			struck := map[string]bool{}
+			for step, f := 0, (*faults)(nil); f == nil || f.what != ""; step++ {
+				w.pass(time.Minute)
+				f = &faults{at: step, behind: behind}
+				if err := w.unstarted(c, f).Start(t.Context()); (err != nil) != (f.what != "") {
+					t.Fatalf("start died at step %d (%.60s): %v", step, f.what, err)
+				}
+				struck[strings.Fields(f.what + " -")[0]] = true
+			}
+			for step, f := 0, (*faults)(nil); f == nil || f.what != ""; step++ {
+				w.land("flight", randomEvents(r, 8, epoch.UnixMicro()+int64(step%4)*hour, 2)...)
+				f = &faults{at: -1, behind: behind}
+				p := w.publisher(c, f)
+				f.arm(step)
+				if _, err := p.Recompute(t.Context()); (err != nil) != (f.what != "") {
+					t.Fatalf("recompute died at step %d (%.60s): %v", step, f.what, err)
+				}
+				struck[strings.Fields(f.what + " -")[0]] = true
+				w.recompute(w.publisher(c, nil))
+				w.checkWide(fmt.Sprintf("died at step %d (%.60s)", step, f.what))
+				w.checkChain()
+			}
+			for _, what := range []string{"get", "list", "head", "create", "send", "INSERT", "SELECT", "CREATE"} {
+				if !struck[what] {
+					t.Errorf("no fault struck a %s; struck were %v", what, keys(struck))
+				}
+			}
+		})
+	}
+}
+
+// checkChain applies every publication in order: P2 and V5.
+func (w *world) checkChain() *record.State {
+	w.t.Helper()
+	w.mu.Lock()
+	all := maps.Clone(w.records)
+	w.mu.Unlock()
+	s := record.EmptyState(partitions)
+	for n := uint64(1); all[record.PublicationKey(n)] != nil; n++ {
+		var err error
+		if s, err = s.Apply(all[record.PublicationKey(n)]); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return s
+}
+
+// TestTwoPublishers lets two processes publish at once: the chain decides.
+func TestTwoPublishers(t *testing.T) {
+	t.Parallel()
+	w, r := start(t)
+	c := catalogOf(wideView())
+	pair := []*Publisher{w.publisher(c, nil), w.publisher(c, nil)}
+	for range 6 {
+		w.land("flight", randomEvents(r, 30, epoch.UnixMicro(), 3)...)
+		var running sync.WaitGroup
+		for _, p := range pair {
+			running.Go(func() {
+				if _, err := p.Recompute(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		running.Wait()
+		w.checkWide("two at once")
+		s := w.checkChain()
+		for i, h := range s.H {
+			if h != w.chains[i].Head {
+				t.Errorf("H of partition %d is %v, the chain's head %v", i, h, w.chains[i].Head)
+			}
+		}
+	}
+}
+
+// racing lets another publisher win just before a record is created.
+type racing struct {
+	CommitLog
+	once sync.Once
+	win  func()
+}
+
+func (r *racing) Create(ctx context.Context, key string, body []byte) (record.Outcome, []byte, error) {
+	r.once.Do(r.win)
+	return r.CommitLog.Create(ctx, key, body)
+}
+
+// TestLosesTheRace is P2: the loser stops when the winner's H covers its own, else plans again.
+func TestLosesTheRace(t *testing.T) {
+	t.Parallel()
+	for name, more := range map[string]bool{"covered": false, "not covered": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, r := start(t)
+			w.land("flight", randomEvents(r, 30, epoch.UnixMicro(), 2)...)
+			before, _ := w.readChains(t.Context())
+			other, p := w.publisher(catalogOf(wideView()), nil), w.publisher(catalogOf(wideView()), nil)
+			if more {
+				// The winner has read shorter chains.
+				other.chains = func(context.Context) ([]*record.Chain, error) { return before, nil }
+				w.land("flight", randomEvents(r, 30, epoch.UnixMicro(), 2)...)
+			}
+			p.log = &racing{CommitLog: p.log, win: func() { w.recompute(other) }}
+			if got := w.recompute(p); got.Nothing == more {
+				t.Errorf("got %+v", got)
+			}
+			w.checkWide(name)
+			w.checkChain()
+		})
+	}
+}
+
+// tampering does something to ClickHouse before rows are read back.
+type tampering struct {
+	driver.Conn
+	what string
+}
+
+func (c tampering) Query(ctx context.Context, q string, args ...any) (driver.Rows, error) {
+	if strings.Contains(q, "xxHash64") {
+		if err := c.Exec(ctx, "ALTER TABLE "+c.what+" SETTINGS mutations_sync = 2"); err != nil {
+			return nil, err
+		}
+	}
+	return c.Conn.Query(ctx, q, args...)
+}
+
+// TestVerifies is B5: one lost row and one edited value of any column stop a publication.
+func TestVerifies(t *testing.T) {
+	t.Parallel()
+	w, _ := start(t)
+	c := catalogOf(wideView())
+	full := event{id: "a", tenant: "acme", time: epoch.UnixMicro(), origin: ptr("ORD"), delay: ptr(int64(5)), fare: ptr(1.5), ok: ptr(true), closed: ptr(epoch.UnixMicro())}
+	bare := full
+	bare.id, bare.origin, bare.delay, bare.fare, bare.ok, bare.closed = "b", nil, nil, nil, nil, nil
+	w.land("flight", full, bare)
+	p := w.publisher(c, nil)
+	db, table := p.db, "cells_wide_"+c.Digest(wideView())
+	for _, edit := range []string{
+		"DELETE WHERE origin = 'ORD'", "UPDATE origin = 'ATL' WHERE origin = 'ORD'", "UPDATE origin = '' WHERE origin IS NULL",
+		"UPDATE delay = 0 WHERE delay IS NULL", "UPDATE ok = false WHERE ok IS NULL", "UPDATE ok = false WHERE ok",
+		"UPDATE _events = 2 WHERE ok", "UPDATE n = 2 WHERE ok", "UPDATE total__sum = total__sum + pow(2, 64)::Int128 WHERE ok", "UPDATE total__n = 0 WHERE ok",
+		"UPDATE paid__sum = -paid__sum WHERE isNull(ok)", "UPDATE mean__n = 9 WHERE ok", "UPDATE least = NULL WHERE ok", "UPDATE most = 0 WHERE isNull(ok)",
+		"UPDATE last = last + toIntervalMicrosecond(1) WHERE ok", "UPDATE origins__state = concat(origins__state, '\\0') WHERE ok", "UPDATE fares__sketch = [] WHERE ok",
+	} {
+		p.db = tampering{db, table + " " + edit}
+		if _, err := p.Recompute(t.Context()); !errors.Is(err, ErrVerify) {
+			t.Errorf("%s: got %v, want ErrVerify", edit, err)
+		}
+	}
+	if p.State().N != 0 {
+		t.Fatal("rows that are not what was computed were published")
+	}
+	p.db = db
+	w.recompute(p)
+	w.checkWide("untouched")
+}

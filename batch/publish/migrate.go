@@ -1,0 +1,76 @@
+package publish
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"recount/schemas/sqlschema"
+)
+
+// Migrations records which numbered statements of sqlschema were applied.
+const Migrations = "recount_migrations"
+
+const createMigrations = "CREATE TABLE IF NOT EXISTS " + Migrations +
+	" (name String, sha256 String, applied DateTime64(6, 'UTC') DEFAULT now64(6)) ENGINE = MergeTree ORDER BY name"
+
+// migrate applies the statements that were not applied yet. A statement may run twice,
+// when its record was lost or two processes start at once, so each must allow that. One
+// that was applied and then edited is refused: nobody can tell what the table is now.
+func (p *Publisher) migrate(ctx context.Context) error {
+	steps, err := sqlschema.Migrations()
+	if err != nil {
+		return err
+	}
+	if err := p.db.Exec(ctx, createMigrations); err != nil {
+		return fmt.Errorf("create table %s: %w", Migrations, err)
+	}
+	applied, err := p.appliedMigrations(ctx)
+	if err != nil {
+		return err
+	}
+	for _, m := range steps {
+		switch sum, done := applied[m.Name]; {
+		case done && sum == m.SHA256:
+			continue
+		case done:
+			return fmt.Errorf("migration %s was applied with checksum %s and is now %s; restore the file and add a new migration instead", m.Name, sum, m.SHA256)
+		}
+		if err := p.db.Exec(ctx, m.SQL); err != nil {
+			return fmt.Errorf("migration %s: %w", m.Name, err)
+		}
+		if err := p.db.Exec(ctx, fmt.Sprintf("INSERT INTO %s (name, sha256) VALUES ('%s', '%s')", Migrations, m.Name, m.SHA256)); err != nil {
+			return fmt.Errorf("record migration %s: %w", m.Name, err)
+		}
+	}
+	return nil
+}
+
+func (p *Publisher) appliedMigrations(ctx context.Context) (map[string]string, error) {
+	rows, err := p.db.Query(ctx, "SELECT name, sha256 FROM "+Migrations)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", Migrations, err)
+	}
+	defer rows.Close()
+	applied := map[string]string{}
+	for rows.Next() {
+		var name, sum string
+		if err := rows.Scan(&name, &sum); err != nil {
+			return nil, fmt.Errorf("read %s: %w", Migrations, err)
+		}
+		applied[name] = sum
+	}
+	return applied, rows.Err()
+}
+
+// createTables makes the table of every declared view.
+func (p *Publisher) createTables(ctx context.Context) error {
+	c := p.cfg.Catalog
+	for _, name := range slices.Sorted(maps.Keys(c.Views)) {
+		if err := p.db.Exec(ctx, sqlschema.CreateTable(c, c.Views[name])); err != nil {
+			return fmt.Errorf("create the table of view %s: %w", name, err)
+		}
+	}
+	return nil
+}

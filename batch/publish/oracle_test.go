@@ -1,0 +1,195 @@
+package publish
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"recount/schemas/window"
+)
+
+// randomEvents are n events within hours of start, with copies among them and null fields.
+func randomEvents(r *rand.Rand, n int, start int64, hours int) []event {
+	var out []event
+	for range n {
+		e := event{id: fmt.Sprint("e", r.IntN(4*n)), tenant: []string{"acme", ""}[r.IntN(2)], time: start + r.Int64N(int64(hours)*hour),
+			assigned: r.IntN(3) == 0, hash: r.Uint64N(2)}
+		if len(out) > 0 && r.IntN(8) == 0 {
+			e.id, e.tenant, e.time = out[len(out)-1].id, out[len(out)-1].tenant, out[len(out)-1].time
+		}
+		if r.IntN(4) > 0 {
+			e.origin = ptr([]string{"ORD", "", "ATL", "\x00\n\n", "N'ULL`"}[r.IntN(5)])
+		}
+		if r.IntN(4) > 0 {
+			e.delay = ptr([]int64{-5, 0, 1 << 62, -1 << 63, 256}[r.IntN(5)])
+		}
+		if r.IntN(4) > 0 {
+			e.fare = ptr(float64(r.IntN(9)) - 4)
+		}
+		if r.IntN(4) > 0 {
+			e.ok = ptr(r.IntN(2) == 0)
+		}
+		if r.IntN(4) > 0 {
+			e.closed = ptr(e.time + r.Int64N(hour))
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// kept are the events that count: first positions by (tenant, id, bucket) (B2, I2),
+// less the assigned ones whose id the bucket before has with an assigned time (I3).
+func (w *world) kept() (out []event) {
+	type place struct {
+		tenant, id string
+		bucket     int64
+	}
+	first, assigned := map[place]bool{}, map[place]bool{}
+	at := func(e event) place { return place{e.tenant, e.id, window.Floor(e.time, time.Hour)} }
+	for _, list := range w.landed {
+		for _, e := range list {
+			assigned[at(e)] = assigned[at(e)] || e.assigned
+		}
+	}
+	for _, list := range w.landed {
+		for _, e := range list {
+			before := at(e)
+			before.bucket -= hour
+			if dup := first[at(e)]; !dup && !(e.assigned && assigned[before]) {
+				out = append(out, e)
+			}
+			first[at(e)] = true
+		}
+	}
+	return out
+}
+
+func show[T any](v *T) string {
+	if v == nil {
+		return "null"
+	}
+	return fmt.Sprintf("%q", fmt.Sprint(*v))
+}
+
+func sum[T int64 | float64](events []event, of func(event) *T) (s float64, n int, lo, hi *T) {
+	for _, e := range events {
+		v := of(e)
+		if v == nil {
+			continue
+		}
+		s, n = s+float64(*v), n+1
+		if lo == nil || *v < *lo {
+			lo = v
+		}
+		if hi == nil || *v > *hi {
+			hi = v
+		}
+	}
+	return s, n, lo, hi
+}
+
+func unique[T comparable](events []event, of func(event) *T) int {
+	set := map[T]bool{}
+	for _, e := range events {
+		if v := of(e); v != nil {
+			set[*v] = true
+		}
+	}
+	return len(set)
+}
+
+// wideRows is the view wide as the naive oracle computes it. Sums of delay pass 64
+// bits, so it shows them as floats.
+func wideRows(events []event) []string {
+	groups := map[string][]event{}
+	for _, e := range events {
+		k := fmt.Sprintf("%d %q %s %s %s", window.Floor(e.time, time.Minute), e.tenant, show(e.origin), show(e.ok), show(e.delay))
+		groups[k] = append(groups[k], e)
+	}
+	var rows []string
+	for k, list := range groups {
+		total, dn, least, _ := sum(list, func(e event) *int64 { return e.delay })
+		paid, fn, _, most := sum(list, func(e event) *float64 { return e.fare })
+		_, _, _, last := sum(list, func(e event) *int64 { return e.closed })
+		rows = append(rows, fmt.Sprint(k, " ", len(list), show(some(total, dn)), show(some(paid, fn)), show(some(paid/float64(fn), fn)), show(least), show(most), show(last),
+			unique(list, func(e event) *string { return e.origin }), unique(list, func(e event) *float64 { return e.fare })))
+	}
+	slices.Sort(rows)
+	return rows
+}
+
+func some(v float64, n int) *float64 {
+	if n == 0 {
+		return nil
+	}
+	return &v
+}
+
+// readWide reads the VIEW wide through ClickHouse.
+func (w *world) readWide() (out []string) {
+	w.t.Helper()
+	rows, err := w.db.Query(w.t.Context(), `SELECT toUnixTimestamp64Micro(time), tenant, origin, ok, delay, n, toFloat64(total), paid, mean, least, most,
+		toUnixTimestamp64Micro(last), origins, fares FROM wide`)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var at int64
+		var tenant string
+		var origin *string
+		var ok *bool
+		var delay, least, last *int64
+		var n, origins, fares uint64
+		var total, paid, mean, most *float64
+		if err := rows.Scan(&at, &tenant, &origin, &ok, &delay, &n, &total, &paid, &mean, &least, &most, &last, &origins, &fares); err != nil {
+			w.t.Fatal(err)
+		}
+		out = append(out, fmt.Sprint(fmt.Sprintf("%d %q %s %s %s", at, tenant, show(origin), show(ok), show(delay)), " ", n,
+			show(total), show(paid), show(mean), show(least), show(most), show(last), int(origins), int(fares)))
+	}
+	if err := rows.Err(); err != nil {
+		w.t.Fatal(err)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// checkWide compares the VIEW with the oracle over everything that has landed.
+func (w *world) checkWide(when string) {
+	w.t.Helper()
+	if diff := cmp.Diff(wideRows(w.kept()), w.readWide()); diff != "" {
+		w.t.Fatalf("%s: rows (-oracle +VIEW): %s", when, diff)
+	}
+}
+
+func (w *world) number(q string) (n uint64) {
+	w.t.Helper()
+	if err := w.db.QueryRow(w.t.Context(), q).Scan(&n); err != nil {
+		w.t.Fatalf("%s: %v", q, err)
+	}
+	return n
+}
+
+func (w *world) recompute(p *Publisher) Result {
+	w.t.Helper()
+	r, err := p.Recompute(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r
+}
+
+func keys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+func start(t testing.TB) (*world, *rand.Rand) {
+	t.Helper()
+	return newWorld(t), rand.New(rand.NewPCG(1, 2))
+}

@@ -1,0 +1,246 @@
+package publish
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"recount/schemas/record"
+)
+
+// TestPublishes goes the whole way, a history first and then small runs, and reads
+// the result back through SQL.
+func TestPublishes(t *testing.T) {
+	t.Parallel()
+	w, r := start(t)
+	p := w.publisher(catalogOf(wideView(), slimView()), nil)
+	w.land("flight", randomEvents(r, 300, epoch.UnixMicro(), 30)...)
+	w.land("bare", event{id: "x", tenant: "acme", time: epoch.UnixMicro()})
+	got := w.recompute(p)
+	if got.Publication != 1 || got.Events != 301 || got.Buckets < 25 || got.Duplicates == 0 || p.State().Publication.Events != 301 {
+		t.Errorf("got %+v", got)
+	}
+	w.checkWide("history")
+	for i := range 4 {
+		w.land("flight", randomEvents(r, 40, epoch.UnixMicro()+int64(i)*hour, 3)...)
+		if got = w.recompute(p); got.Publication != uint64(i+2) || got.Buckets > 4 || got.Nothing {
+			t.Errorf("got %+v", got)
+		}
+		w.checkWide("delta")
+	}
+	if got = w.recompute(p); !got.Nothing || got.Publication != 5 || got.Rows != 0 {
+		t.Errorf("nothing new: got %+v", got)
+	}
+	var slim uint64
+	for _, e := range w.kept() {
+		if e.delay != nil && *e.delay >= 0 {
+			slim++
+		}
+	}
+	if n := w.number("SELECT sum(n) FROM slim"); n != slim {
+		t.Errorf("slim: got %d, want %d", n, slim)
+	}
+	if n := w.number("SELECT uniqExactMerge(origins__state) FROM slim"); n != 5 {
+		t.Errorf("got %d origins, want 5", n)
+	}
+	checkStateOf(t, w.publisher(catalogOf(wideView(), slimView()), nil).State(), p.State())
+}
+
+func checkStateOf(t *testing.T, got, want *record.State) {
+	t.Helper()
+	if got.N != want.N || got.Digest != want.Digest || len(got.Views["wide"].Buckets) != len(want.Views["wide"].Buckets) {
+		t.Errorf("a new process sees publication %d, not %d", got.N, want.N)
+	}
+}
+
+// TestAssignedTimes is I3: rows of a bucket make the one behind it dirty.
+func TestAssignedTimes(t *testing.T) {
+	t.Parallel()
+	w, _ := start(t)
+	p := w.publisher(catalogOf(wideView()), nil)
+	late := event{id: "a", tenant: "acme", time: epoch.UnixMicro() + hour, assigned: true}
+	w.land("flight", late)
+	w.recompute(p)
+	w.checkWide("alone")
+	late.time -= hour
+	w.land("flight", late)
+	if got := w.recompute(p); got.Buckets != 2 || got.Duplicates != 1 {
+		t.Errorf("got %+v, want two dirty buckets and the copy found", got)
+	}
+	w.checkWide("with its copy before")
+	if b := p.State().Views["wide"].Buckets; len(b) != 2 || b[1].Rows != 0 {
+		t.Errorf("the emptied bucket must be listed without rows: %+v", b)
+	}
+}
+
+// TestBases publishes past a base, which lists every bucket again.
+func TestBases(t *testing.T) {
+	t.Parallel()
+	w, r := start(t)
+	c := catalogOf(slimView())
+	p := w.publisher(c, nil)
+	for i := range record.BaseEvery + 2 {
+		w.pass(time.Minute)
+		w.land("flight", randomEvents(r, 6, epoch.UnixMicro()+int64(i%3)*hour, 1)...)
+		w.recompute(p)
+	}
+	for n, base := range map[uint64]bool{1: true, 2: false, 32: false, 33: true, 34: false} {
+		b, err := record.DecodePublication(w.records[record.PublicationKey(n)])
+		if err != nil || b.Base != base || base && n > 1 && len(b.Views["slim"].Buckets) < 3 {
+			t.Errorf("publication %d: base %t, %d buckets, %v", n, b.Base, len(b.Views["slim"].Buckets), err)
+		}
+	}
+	q := w.publisher(c, nil)
+	checkStateOf(t, q.State(), p.State())
+	if got, want := q.Kept(), p.Kept(); len(got) != len(want) || len(got) != 11 {
+		t.Errorf("a new process keeps %v, the old one %v; want the 11 that were the newest in 10 minutes", got, want)
+	}
+	for _, n := range q.Kept() {
+		if s, err := q.At(t.Context(), n); err != nil || s.N != n {
+			t.Errorf("at %d: %v", n, err)
+		}
+	}
+}
+
+// TestViewsComeAndGo adds a view to a lake with a history, changes it and removes it.
+func TestViewsComeAndGo(t *testing.T) {
+	t.Parallel()
+	w, r := start(t)
+	w.land("flight", randomEvents(r, 100, epoch.UnixMicro(), 5)...)
+	w.recompute(w.publisher(catalogOf(slimView()), nil))
+
+	both := w.publisher(catalogOf(slimView(), wideView()), nil)
+	if rows := w.readWide(); len(rows) != 0 {
+		t.Errorf("a view without a publication shows %d rows", len(rows))
+	}
+	slim := len(both.State().Views["slim"].Buckets)
+	if got := w.recompute(both); got.Nothing || got.Events != 0 {
+		t.Errorf("a new view: got %+v", got)
+	}
+	w.checkWide("new view")
+	if got := both.State().Views["slim"].Buckets; len(got) != slim || verN(got[0].Ver) != 1 {
+		t.Errorf("the other view was computed anew: %+v", got)
+	}
+
+	changed := wideView()
+	changed.Measures = changed.Measures[:1]
+	p := w.publisher(catalogOf(slimView(), changed), nil)
+	w.checkWide("redefined, not yet published")
+	w.recompute(p)
+	if n := w.number("SELECT toUInt64(count()) FROM system.columns WHERE database = currentDatabase() AND table = 'wide'"); n != 6 {
+		t.Errorf("the VIEW of the redefined view has %d columns, want 6", n)
+	}
+	if n := w.number("SELECT sum(n) FROM wide"); n != uint64(len(w.kept())) {
+		t.Errorf("redefined: %d events, want %d", n, len(w.kept()))
+	}
+
+	last := w.publisher(catalogOf(slimView()), nil)
+	w.recompute(last)
+	if _, ok := last.State().Views["wide"]; ok {
+		t.Error("a removed view is still published")
+	}
+	if n := w.number("SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = 'wide'"); n != 0 {
+		t.Error("a removed view keeps its VIEW")
+	}
+	none := w.publisher(catalogOf(), nil)
+	w.recompute(none)
+	if s := none.State(); len(s.Types) != 0 || !s.Publication.Base {
+		t.Errorf("counts of a type nobody computes any more: %v", s.Types)
+	}
+}
+
+// TestNewestPublicationOnly is that the VIEW shows nothing of a publication whose projection is not complete.
+func TestNewestPublicationOnly(t *testing.T) {
+	t.Parallel()
+	w, r := start(t)
+	p := w.publisher(catalogOf(wideView()), nil)
+	w.land("flight", randomEvents(r, 50, epoch.UnixMicro(), 2)...)
+	w.recompute(p)
+	before := w.readWide()
+	w.land("flight", randomEvents(r, 50, epoch.UnixMicro(), 2)...)
+	w.recompute(p)
+	w.checkWide("second")
+	if err := w.db.Exec(t.Context(), "ALTER TABLE recount_published DELETE WHERE n = 2 AND view = '' SETTINGS mutations_sync = 2"); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.readWide(); len(got) != len(before) || strings.Join(got, "\n") != strings.Join(before, "\n") {
+		t.Error("rows of a publication without its marker are seen")
+	}
+	if err := w.publisher(catalogOf(wideView()), nil).Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.checkWide("projected again at start")
+}
+
+func TestRefuses(t *testing.T) {
+	t.Parallel()
+	w, r := start(t)
+	w.land("flight", randomEvents(r, 20, epoch.UnixMicro(), 2)...)
+	p := w.publisher(catalogOf(slimView()), nil)
+	var key string
+	for key = range w.objects {
+		break
+	}
+	body := w.objects[key]
+	for name, altered := range map[string][]byte{"missing": nil, "cut": body[:len(body)-1], "altered": append(append([]byte{}, body[:9]...), make([]byte, len(body)-9)...)} {
+		w.objects[key] = altered
+		if altered == nil {
+			delete(w.objects, key)
+		}
+		if _, err := p.Recompute(t.Context()); err == nil || !strings.Contains(err.Error(), key) {
+			t.Errorf("%s object: got %v, want an error that names %s", name, err, key)
+		}
+	}
+	w.objects[key] = body
+	w.recompute(p)
+
+	bucket := catalogOf(slimView())
+	bucket.Bucket = 2 * time.Hour
+	if _, err := w.publisher(bucket, nil).Recompute(t.Context()); err == nil || !strings.Contains(err.Error(), "batch.bucket") {
+		t.Errorf("another bucket width: %v", err)
+	}
+	w.chains[1].Head.Seq--
+	if _, err := p.Recompute(t.Context()); err == nil || !strings.Contains(err.Error(), "commit chain ends") {
+		t.Errorf("a chain that lost its end: %v", err)
+	}
+	if err := w.db.Exec(t.Context(), "CREATE TABLE wide (x UInt8) ENGINE = MergeTree ORDER BY x"); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.unstarted(catalogOf(wideView()), nil).Start(t.Context()); err == nil || !strings.Contains(err.Error(), "not recount's") {
+		t.Errorf("somebody else's table: %v", err)
+	}
+	if err := w.db.Exec(t.Context(), "ALTER TABLE "+Migrations+" UPDATE sha256 = 'x' WHERE 1 SETTINGS mutations_sync = 2"); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.unstarted(catalogOf(), nil).Start(t.Context()); err == nil || !strings.Contains(err.Error(), "migration 0001") {
+		t.Errorf("an edited migration: %v", err)
+	}
+	if err := (Config{}).Validate(); err == nil || !strings.Contains(err.Error(), "partitions") {
+		t.Errorf("validate: %v", err)
+	}
+}
+
+func TestAt(t *testing.T) {
+	t.Parallel()
+	w, r := start(t)
+	p := w.publisher(catalogOf(slimView()), nil)
+	for range 6 {
+		w.land("flight", randomEvents(r, 5, epoch.UnixMicro(), 2)...)
+		w.recompute(p)
+		w.pass(20 * time.Minute)
+	}
+	if got := p.Kept(); len(got) != 3 || got[0] != 4 || p.OldestKept().N != 4 {
+		t.Errorf("kept %v, oldest %d; want the last three", got, p.OldestKept().N)
+	}
+	for n, want := range map[uint64]error{0: ErrNoPublication, 7: ErrNoPublication, 3: ErrExpired, 4: nil} {
+		if s, err := p.At(t.Context(), n); !errors.Is(err, want) || err == nil && s.N != n {
+			t.Errorf("at %d: got %v, want %v", n, err, want)
+		}
+	}
+	w.records[PinKey(2)] = []byte("{}")
+	s, err := p.At(t.Context(), 2)
+	if err != nil || s.N != 2 || s.H[0].Seq > p.State().H[0].Seq || p.OldestKept().N != 4 {
+		t.Errorf("pinned: %v, oldest kept %d", err, p.OldestKept().N)
+	}
+}

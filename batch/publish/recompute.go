@@ -1,0 +1,208 @@
+package publish
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+
+	"recount/schemas/record"
+)
+
+// attempts bounds how often one run plans again because another publisher was faster (P2).
+const attempts = 4
+
+// Result is what a run came to. Duplicates and Conflicts are those in the buckets it recomputed.
+type Result struct {
+	Publication uint64 // the newest one
+	Nothing     bool   // there was nothing to publish, or another publisher did it meanwhile
+	Events      int64  // landed events that the publication brought in
+	Rows        int64  // rows written
+	Buckets     int    // dirty buckets
+	Duplicates  int64
+	Conflicts   int64
+}
+
+// Recompute publishes what has landed since the newest publication (J1). It may fail
+// anywhere and be called again: what a failed run wrote counts for nothing. A result
+// beside an error has been published, and only its projection for SQL is behind.
+func (p *Publisher) Recompute(ctx context.Context) (Result, error) {
+	p.running.Lock()
+	defer p.running.Unlock()
+	start := p.cfg.Now()
+	r, err := p.recompute(ctx)
+	if err != nil {
+		p.metrics.failures.WithLabelValues("recompute").Inc()
+		return r, fmt.Errorf("recompute: %w", err)
+	}
+	if !r.Nothing {
+		took := p.cfg.Now().Sub(start)
+		p.metrics.published(r, took)
+		p.cfg.Logger.Info("published", "publication", r.Publication, "events", r.Events, "buckets", r.Buckets,
+			"rows", r.Rows, "duplicates", r.Duplicates, "conflicts", r.Conflicts, "took", took)
+	}
+	return r, nil
+}
+
+func (p *Publisher) recompute(ctx context.Context) (Result, error) {
+	for range attempts {
+		if err := p.Refresh(ctx); err != nil {
+			return Result{}, err
+		}
+		if err := p.project(ctx); err != nil {
+			return Result{}, err
+		}
+		pl, err := p.plan(ctx)
+		if err != nil {
+			return Result{}, err
+		}
+		if pl.nothing {
+			return Result{Publication: p.State().N, Nothing: true}, nil
+		}
+		r, won, err := p.attempt(ctx, pl)
+		if err != nil {
+			return Result{}, err
+		}
+		if won {
+			return r, p.project(ctx)
+		}
+		if err := p.Refresh(ctx); err != nil {
+			return Result{}, err
+		}
+		if s := p.State(); pl.coveredBy(s) {
+			return Result{Publication: s.N, Nothing: true}, p.project(ctx)
+		}
+	}
+	return Result{}, fmt.Errorf("other publishers were faster %d times in a row; the next run tries again", attempts)
+}
+
+// attempt computes and writes the plan's buckets and tries to create publication n.
+// It reports whether the record created is this attempt's.
+func (p *Publisher) attempt(ctx context.Context, pl *plan) (Result, bool, error) {
+	if err := p.checkPresent(ctx, pl.fresh); err != nil {
+		return Result{}, false, err
+	}
+	if err := p.createTables(ctx); err != nil {
+		return Result{}, false, err
+	}
+	r := Result{Publication: pl.n, Events: pl.newEvents}
+	w := p.newWriter(pl)
+	counts := map[string][]record.BucketCount{}
+	for _, in := range pl.inputs {
+		c, err := w.compute(ctx, in)
+		if err != nil {
+			return Result{}, false, err
+		}
+		counts[in.Type] = c
+		r.count(c)
+	}
+	for _, t := range w.tables {
+		for _, v := range t.buckets {
+			r.Rows += v.Rows
+		}
+	}
+	if err := w.verify(ctx); err != nil {
+		return Result{}, false, err
+	}
+	won, err := p.create(ctx, pl, w, counts)
+	return r, won, err
+}
+
+func (r *Result) count(counts []record.BucketCount) {
+	r.Buckets += len(counts)
+	for _, c := range counts {
+		r.Duplicates += c.Duplicates
+		r.Conflicts += c.Conflicts
+	}
+}
+
+// create makes the record and creates it (P1, P2). After an error the outcome is
+// unknown; the next run's Refresh finds out.
+func (p *Publisher) create(ctx context.Context, pl *plan, w *writer, counts map[string][]record.BucketCount) (won bool, err error) {
+	raw, err := p.encode(pl, w, counts)
+	if err != nil {
+		return false, fmt.Errorf("publication %d: %w", pl.n, err)
+	}
+	outcome, _, err := p.log.Create(ctx, record.PublicationKey(pl.n), raw)
+	if err != nil {
+		return false, fmt.Errorf("create publication %d: %w", pl.n, err)
+	}
+	if outcome != record.Created {
+		return false, nil
+	}
+	p.reading.Lock()
+	defer p.reading.Unlock()
+	if p.State().N >= pl.n {
+		return true, nil // A concurrent Refresh has read it already.
+	}
+	return true, p.advance(raw)
+}
+
+// encode returns the publication's bytes. A base is made by resolving the delta, so
+// that the two can never say different things.
+func (p *Publisher) encode(pl *plan, w *writer, counts map[string][]record.BucketCount) ([]byte, error) {
+	b := &record.Publication{
+		N: pl.n, Previous: pl.prev.Digest, H: pl.h, Tips: pl.tips, Events: pl.events, Code: p.cfg.Code,
+		Attempt: fmt.Sprintf("%08x-%016x", uint32(w.ver), rand.Uint64()), Created: p.cfg.Now().UTC(),
+		Views: map[string]*record.PublishedView{}, Types: counts,
+	}
+	for name, digest := range pl.digests {
+		b.Views[name] = &record.PublishedView{Digest: digest, Full: pl.full[name], Buckets: pl.versions(name, w)}
+	}
+	raw, err := b.Encode()
+	if err != nil {
+		return nil, err
+	}
+	next, err := pl.prev.Apply(raw)
+	if err != nil || !pl.base {
+		return raw, err
+	}
+	b.Base, b.Types = true, map[string][]record.BucketCount{}
+	for name, v := range next.Views {
+		rows := slices.DeleteFunc(slices.Clone(v.Buckets), func(x record.BucketVersion) bool { return x.Rows == 0 })
+		b.Views[name] = &record.PublishedView{Digest: v.Digest, Full: true, Buckets: rows}
+	}
+	for name, c := range next.Types {
+		if len(p.cfg.Catalog.ViewsOf(name)) > 0 {
+			b.Types[name] = c
+		}
+	}
+	return b.Encode()
+}
+
+// versions are a view's recomputed buckets, ascending. A bucket that lost its last row
+// is listed with none, to take the place of the older version.
+func (pl *plan) versions(name string, w *writer) []record.BucketVersion {
+	t := w.tables[name]
+	if t == nil {
+		return nil
+	}
+	found := maps.Clone(t.buckets)
+	for _, b := range t.wanted {
+		old := pl.prev.Views[name].Between(b, b+1)
+		if !pl.full[name] && found[b] == nil && len(old) > 0 && old[0].Rows > 0 {
+			found[b] = &record.BucketVersion{Bucket: b, Ver: w.ver}
+		}
+	}
+	out := make([]record.BucketVersion, 0, len(found))
+	for _, b := range slices.Sorted(maps.Keys(found)) {
+		out = append(out, *found[b])
+	}
+	return out
+}
+
+// coveredBy reports whether a publication holds everything the plan wanted to publish (P2).
+func (pl *plan) coveredBy(s *record.State) bool {
+	for i, h := range pl.h {
+		if s.H[i].Seq < h.Seq || s.H[i].Epoch < h.Epoch {
+			return false
+		}
+	}
+	for name, digest := range pl.digests {
+		if s.Views[name].Digest != digest {
+			return false
+		}
+	}
+	return len(s.Views) == len(pl.digests)
+}

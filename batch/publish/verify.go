@@ -1,0 +1,106 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"recount/batch/lake"
+	"recount/schemas/record"
+	"recount/schemas/sqlschema"
+)
+
+const (
+	verifyBuckets = 1000 // buckets asked for at once
+	headRequests  = 16   // at once
+)
+
+// ErrVerify is wrapped by the error about rows that ClickHouse does not give back as
+// they were written (B5). Nothing was published; the next run writes them anew.
+var ErrVerify = errors.New("rows read back differ from the rows written")
+
+// verify reads back every bucket of every view of the attempt.
+func (w *writer) verify(ctx context.Context) error {
+	for _, name := range slices.Sorted(maps.Keys(w.tables)) {
+		t := w.tables[name]
+		for buckets := range slices.Chunk(slices.Sorted(maps.Keys(t.buckets)), verifyBuckets) {
+			if err := w.verifyBuckets(ctx, t, buckets); err != nil {
+				return fmt.Errorf("verify view %s: %w", name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (w *writer) verifyBuckets(ctx context.Context, t *table, buckets []int64) error {
+	name := sqlschema.Table(t.view, w.p.cfg.Catalog.Digest(t.view))
+	got := map[int64]record.BucketVersion{}
+	rows, err := w.p.db.Query(readContext(ctx), fmt.Sprintf(
+		"SELECT toUnixTimestamp64Micro(%[1]s), count(), %[2]s FROM %[3]s WHERE %[4]s = %[5]d AND %[1]s IN (%[6]s) GROUP BY %[1]s",
+		sqlschema.Quote(sqlschema.ColBucket), t.layout.sql(), sqlschema.Quote(name), sqlschema.Quote(sqlschema.ColVer), w.ver, bucketList(buckets)))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var n uint64
+		v := record.BucketVersion{Ver: w.ver}
+		if err := rows.Scan(&v.Bucket, &n, &v.Checksum); err != nil {
+			return err
+		}
+		v.Rows = int64(n)
+		got[v.Bucket] = v
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	for _, b := range buckets {
+		if want := *t.buckets[b]; got[b] != want {
+			return fmt.Errorf("%w: bucket %s: %d rows with checksum %016x, wrote %d with %016x", ErrVerify,
+				time.UnixMicro(b).UTC().Format(time.RFC3339), got[b].Rows, got[b].Checksum, want.Rows, want.Checksum)
+		}
+	}
+	return nil
+}
+
+func bucketList(buckets []int64) string {
+	var s strings.Builder
+	for i, b := range buckets {
+		if i > 0 {
+			s.WriteString(", ")
+		}
+		s.WriteString(bucketSQL(b))
+	}
+	return s.String()
+}
+
+// bucketSQL is a bucket start as a constant of the column's type, so that the primary key is used.
+func bucketSQL(b int64) string { return fmt.Sprintf("fromUnixTimestamp64Micro(%d, 'UTC')", b) }
+
+// checkPresent looks for every object that a publication would count for the first
+// time (C8). Objects of earlier segments were there then, and a run that reads one opens it.
+func (p *Publisher) checkPresent(ctx context.Context, objects []record.Object) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(headRequests)
+	for _, o := range objects {
+		g.Go(func() error {
+			info, err := p.objects.Head(ctx, o.Key)
+			switch {
+			case errors.Is(err, lake.ErrNotFound):
+				return fmt.Errorf("object %s is missing though a commit record names it; restore it: %w", o.Key, err)
+			case err != nil:
+				return fmt.Errorf("look for object %s: %w", o.Key, err)
+			case info.Size != o.Size:
+				return fmt.Errorf("object %s has %d bytes and its commit record says %d; restore it", o.Key, info.Size, o.Size)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}

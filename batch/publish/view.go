@@ -1,0 +1,103 @@
+package publish
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+
+	"recount/schemas/catalog"
+	"recount/schemas/sqlschema"
+)
+
+// viewMark begins the comment of every SQL VIEW that is recount's own.
+const viewMark = "recount"
+
+// sqlView is the SELECT of a view's SQL VIEW: the cells of the newest publication
+// whose projection is complete.
+func sqlView(c *catalog.Catalog, v *catalog.View) string {
+	digest := c.Digest(v)
+	columns := []string{sqlschema.Quote(sqlschema.ColTime), sqlschema.Quote(sqlschema.ColTenant)}
+	for _, d := range v.Dimensions {
+		columns = append(columns, sqlschema.Quote(d))
+	}
+	for _, m := range v.Measures {
+		columns = append(columns, finished(c, v, m)...)
+	}
+	return fmt.Sprintf("SELECT %s FROM %s WHERE (%s, %s) IN (SELECT bucket, argMax(ver, n) FROM %s WHERE view = '%s' AND digest = '%s' AND n <= (SELECT max(n) FROM %s WHERE view = '') GROUP BY bucket)",
+		strings.Join(columns, ", "), sqlschema.Quote(sqlschema.Table(v, digest)), sqlschema.Quote(sqlschema.ColBucket), sqlschema.Quote(sqlschema.ColVer),
+		sqlschema.Published, v.Name, digest, sqlschema.Published)
+}
+
+// finished is a measure as people read it, and beside an average or a distinct count
+// what they need to combine cells.
+func finished(c *catalog.Catalog, v *catalog.View, m catalog.Measure) []string {
+	q := func(suffix string) string { return sqlschema.Quote(m.Name + suffix) }
+	switch m.Kind {
+	case catalog.Sum:
+		return []string{"if(" + q("__n") + " = 0, NULL, " + q("__sum") + ") AS " + q("")}
+	case catalog.Avg:
+		return []string{"if(" + q("__n") + " = 0, NULL, toFloat64(" + q("__sum") + ") / " + q("__n") + ") AS " + q(""), q("__sum"), q("__n")}
+	case catalog.Distinct:
+		typed := "CAST(" + sqlschema.Quote(sqlschema.Table(v, c.Digest(v))) + "." + q("__state") + ", 'AggregateFunction(uniqExact, UInt64)')"
+		return []string{"finalizeAggregation(" + typed + ") AS " + q(""), typed + " AS " + q("__state")}
+	}
+	return []string{q("")}
+}
+
+// syncViews makes the SQL VIEWs those of the newest publication. A redefined view
+// keeps its old VIEW until its first publication, so that SQL never shows an empty
+// one; a view that is gone from both configuration and publication loses it.
+func (p *Publisher) syncViews(ctx context.Context) error {
+	there, err := p.tableComments(ctx)
+	if err != nil {
+		return err
+	}
+	c, published := p.cfg.Catalog, p.State().Views
+	for _, name := range slices.Sorted(maps.Keys(c.Views)) {
+		comment, exists := there[name]
+		ours := strings.HasPrefix(comment, viewMark+" ")
+		if exists && !ours {
+			return fmt.Errorf("view %s: the database has a table of this name that is not recount's; rename one of them", name)
+		}
+		selection := sqlView(c, c.Views[name])
+		mark := fmt.Sprintf("%s %s %016x", viewMark, c.Digest(c.Views[name]), xxhash.Sum64String(selection))
+		if comment == mark || exists && published[name].Digest != c.Digest(c.Views[name]) {
+			continue
+		}
+		if err := p.db.Exec(ctx, "CREATE OR REPLACE VIEW "+sqlschema.Quote(name)+" AS "+selection+" COMMENT '"+mark+"'"); err != nil {
+			return fmt.Errorf("create VIEW %s: %w", name, err)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(there)) {
+		_, counts := published[name]
+		if c.Views[name] != nil || counts || !strings.HasPrefix(there[name], viewMark+" ") {
+			continue
+		}
+		if err := p.db.Exec(ctx, "DROP VIEW IF EXISTS "+sqlschema.Quote(name)); err != nil {
+			return fmt.Errorf("drop VIEW %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// tableComments are the comments of all tables of the database.
+func (p *Publisher) tableComments(ctx context.Context) (map[string]string, error) {
+	rows, err := p.db.Query(ctx, "SELECT name, comment FROM system.tables WHERE database = currentDatabase()")
+	if err != nil {
+		return nil, fmt.Errorf("list tables: %w", err)
+	}
+	defer rows.Close()
+	comments := map[string]string{}
+	for rows.Next() {
+		var name, comment string
+		if err := rows.Scan(&name, &comment); err != nil {
+			return nil, fmt.Errorf("list tables: %w", err)
+		}
+		comments[name] = comment
+	}
+	return comments, rows.Err()
+}

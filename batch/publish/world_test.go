@@ -1,0 +1,426 @@
+package publish
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+	"go.uber.org/goleak"
+
+	"recount/batch/exact"
+	"recount/batch/lake"
+	"recount/deploy/embedded/chdb/chdbtest"
+	"recount/schemas/catalog"
+	"recount/schemas/eventbatch"
+	"recount/schemas/position"
+	"recount/schemas/record"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("internal/poll.runtime_pollWait"))
+}
+
+const hour = int64(3_600_000_000)
+
+var epoch = time.Date(2024, 1, 2, 3, 0, 0, 0, time.UTC)
+
+// event is a row of the lake; nil fields are null.
+type event struct {
+	id, tenant string
+	time       int64
+	assigned   bool
+	hash       uint64
+	origin     *string
+	delay      *int64
+	fare       *float64
+	ok         *bool
+	closed     *int64
+}
+
+func flightType() *catalog.EventType {
+	return &catalog.EventType{Name: "flight", Fields: []catalog.Field{
+		{Name: "closed", Type: catalog.Timestamp}, {Name: "delay", Type: catalog.Int64}, {Name: "fare", Type: catalog.Float64},
+		{Name: "ok", Type: catalog.Bool}, {Name: "origin", Type: catalog.String}}}
+}
+
+func wideView() *catalog.View {
+	return &catalog.View{Name: "wide", Event: "flight", Dimensions: []string{"origin", "ok", "delay"}, Cell: time.Minute, Measures: []catalog.Measure{
+		{Name: "n", Kind: catalog.Count}, {Name: "total", Kind: catalog.Sum, Field: "delay"}, {Name: "paid", Kind: catalog.Sum, Field: "fare"},
+		{Name: "mean", Kind: catalog.Avg, Field: "fare"}, {Name: "least", Kind: catalog.Min, Field: "delay"}, {Name: "most", Kind: catalog.Max, Field: "fare"},
+		{Name: "last", Kind: catalog.Max, Field: "closed"}, {Name: "origins", Kind: catalog.Distinct, Field: "origin"}, {Name: "fares", Kind: catalog.Distinct, Field: "fare"}}}
+}
+
+func slimView() *catalog.View {
+	return &catalog.View{Name: "slim", Event: "flight", Cell: time.Hour,
+		Where:    []catalog.Filter{{Field: "delay", Op: catalog.Ge, Values: []any{int64(0)}}},
+		Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}, {Name: "origins", Kind: catalog.Distinct, Field: "origin"}}}
+}
+
+func catalogOf(views ...*catalog.View) *catalog.Catalog {
+	c := &catalog.Catalog{Bucket: time.Hour, Events: map[string]*catalog.EventType{"flight": flightType(), "bare": {Name: "bare"}}, Views: map[string]*catalog.View{}}
+	for _, v := range views {
+		c.Views[v.Name] = v
+	}
+	return c
+}
+
+// world is a lake, its chains and records, in memory, and an empty ClickHouse database.
+type world struct {
+	t       testing.TB
+	db      driver.Conn
+	now     time.Time
+	mu      sync.Mutex
+	records map[string][]byte
+	objects map[string][]byte
+	age     map[string]time.Time
+	chains  []*record.Chain
+	seq     []uint64
+	landed  [][]event // by partition, in position order
+}
+
+const partitions = 2
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	db, err := clickhouse.Open(chdbtest.Open(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	w := &world{t: t, db: db, now: epoch, records: map[string][]byte{}, objects: map[string][]byte{}, age: map[string]time.Time{}}
+	for p := range partitions {
+		w.chains, w.seq, w.landed = append(w.chains, record.NewChain(p)), append(w.seq, 1), append(w.landed, nil)
+		w.commit(p, &record.Commit{Kind: record.Seal, Start: 1, End: 1,
+			Next: &record.Next{Epoch: 1, Rule: position.DefaultCutRule(), Bucket: time.Hour, Partitions: partitions}})
+	}
+	return w
+}
+
+func (w *world) commit(p int, c *record.Commit) {
+	w.t.Helper()
+	c.Partition, c.Created, c.Attempt, c.Previous = p, w.now, "a", w.chains[p].Tip
+	raw, err := c.Encode()
+	if err == nil {
+		_, err = w.chains[p].Extend(raw)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// land commits one segment for each partition that has events of the type.
+func (w *world) land(typ string, events ...event) {
+	w.t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	by := make([][]event, partitions)
+	for _, e := range events {
+		p := eventbatch.KeyOf(e.tenant, e.id).Partition(partitions)
+		by[p] = append(by[p], e)
+	}
+	for p, list := range by {
+		if len(list) == 0 {
+			continue
+		}
+		o := w.object(typ, p, list)
+		w.commit(p, &record.Commit{Kind: record.Segment, Epoch: 1, Start: w.seq[p], End: w.seq[p] + 1, Events: o.Rows, Objects: []record.Object{o}})
+		w.seq[p]++
+		if typ == "flight" {
+			w.landed[p] = append(w.landed[p], list...)
+		}
+	}
+}
+
+func (w *world) object(typ string, p int, events []event) record.Object {
+	w.t.Helper()
+	table := lake.NewTable(typ, p, 1, time.Hour)
+	if err := table.Append(position.Offset{Epoch: 1, Seq: w.seq[p]}, 0, columnsOf(events)); err != nil {
+		w.t.Fatal(err)
+	}
+	body, o, err := table.WriteParquet()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	o.Key = fmt.Sprintf("data/%s/p%d-%d.parquet", typ, p, w.seq[p])
+	w.objects[o.Key], w.age[o.Key] = body, w.now
+	return o
+}
+
+func columnsOf(events []event) eventbatch.Columns {
+	b := array.NewRecordBuilder(memory.DefaultAllocator, eventbatch.Schema(flightType()))
+	defer b.Release()
+	for _, e := range events {
+		k := eventbatch.KeyOf(e.tenant, e.id)
+		b.Field(0).(*array.FixedSizeBinaryBuilder).Append(k[:])
+		b.Field(1).(*array.StringBuilder).Append(e.tenant)
+		b.Field(2).(*array.Uint8Builder).Append(map[bool]uint8{true: eventbatch.FlagTimeAssigned}[e.assigned])
+		b.Field(3).(*array.Uint64Builder).Append(e.hash)
+		b.Field(4).(*array.StringBuilder).Append(e.id)
+		b.Field(5).(*array.TimestampBuilder).Append(arrow.Timestamp(e.time))
+		b.Field(6).(*array.StringBuilder).Append("test")
+		b.Field(7).AppendNull()
+		b.Field(8).AppendNull()
+		orNull(b.Field(9), e.closed, func(v int64) { b.Field(9).(*array.TimestampBuilder).Append(arrow.Timestamp(v)) })
+		orNull(b.Field(10), e.delay, b.Field(10).(*array.Int64Builder).Append)
+		orNull(b.Field(11), e.fare, b.Field(11).(*array.Float64Builder).Append)
+		orNull(b.Field(12), e.ok, b.Field(12).(*array.BooleanBuilder).Append)
+		orNull(b.Field(13), e.origin, b.Field(13).(*array.StringBuilder).Append)
+	}
+	c, err := eventbatch.NewColumns(b.NewRecord())
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
+func orNull[T any](b array.Builder, v *T, add func(T)) {
+	if v == nil {
+		b.AppendNull()
+		return
+	}
+	add(*v)
+}
+
+// publisher returns a started publisher over the world; break it with f, which may be nil.
+func (w *world) publisher(c *catalog.Catalog, f *faults) *Publisher {
+	w.t.Helper()
+	p := w.unstarted(c, f)
+	if err := p.Start(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+	return p
+}
+
+func (w *world) unstarted(c *catalog.Catalog, f *faults) *Publisher {
+	w.t.Helper()
+	cfg := DefaultConfig(c, partitions)
+	cfg.Now, cfg.Code, cfg.Workers, cfg.Memory = func() time.Time { w.mu.Lock(); defer w.mu.Unlock(); return w.now }, "test", 2, 64<<20
+	p, err := New(cfg, records{w, f}, objects{w, f}, conn{w.db, f}, w.readChains, w.open)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return p
+}
+
+func (w *world) pass(d time.Duration) { w.mu.Lock(); w.now = w.now.Add(d); w.mu.Unlock() }
+
+func (w *world) readChains(context.Context) ([]*record.Chain, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []*record.Chain
+	for _, c := range w.chains {
+		copied := *c
+		copied.Segments = slices.Clone(c.Segments)
+		out = append(out, &copied)
+	}
+	return out, nil
+}
+
+func (w *world) open(ctx context.Context, o record.Object) (exact.File, error) {
+	w.mu.Lock()
+	body, ok := w.objects[o.Key]
+	w.mu.Unlock()
+	if !ok {
+		return nil, fmt.Errorf("open %s: %w", o.Key, lake.ErrNotFound)
+	}
+	if err := lake.Verify(ctx, o, bytes.NewReader(body)); err != nil {
+		return nil, fmt.Errorf("open %s: %w", o.Key, err)
+	}
+	return lake.OpenParquet(ctx, o, bytes.NewReader(body))
+}
+
+// faults ends everything at one operation, before it happens or behind it, where
+// the reply is lost. Everything after that fails, as in a process that died.
+type faults struct {
+	mu     sync.Mutex
+	at     int
+	behind bool
+	steps  int
+	what   string // where it struck
+}
+
+// arm counts the steps to the end from now on.
+func (f *faults) arm(at int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.at, f.steps = at, 0
+}
+
+var errDied = errors.New("the process died")
+
+func (f *faults) do(what string, op func() error) error {
+	if f == nil {
+		return op()
+	}
+	f.mu.Lock()
+	step := f.steps
+	f.steps++
+	if step == f.at {
+		f.what = what
+	}
+	f.mu.Unlock()
+	if f.at < 0 {
+		return op()
+	}
+	if step > f.at || step == f.at && !f.behind {
+		return fmt.Errorf("%s: %w", what, errDied)
+	}
+	if err := op(); err != nil || step < f.at {
+		return err
+	}
+	return fmt.Errorf("%s: %w", what, errDied)
+}
+
+type records struct {
+	w *world
+	f *faults
+}
+
+func (r records) Create(_ context.Context, key string, body []byte) (o record.Outcome, there []byte, err error) {
+	err = r.f.do("create "+key, func() error {
+		r.w.mu.Lock()
+		defer r.w.mu.Unlock()
+		if there = r.w.records[key]; there != nil && !bytes.Equal(there, body) {
+			o = record.Exists
+			return nil
+		}
+		o, r.w.records[key] = record.Created, body
+		return nil
+	})
+	if err != nil {
+		return record.Unknown, nil, err
+	}
+	return o, there, nil
+}
+
+func (r records) Get(_ context.Context, key string) (raw []byte, err error) {
+	err = r.f.do("get "+key, func() error {
+		r.w.mu.Lock()
+		defer r.w.mu.Unlock()
+		if raw = r.w.records[key]; raw == nil {
+			return fmt.Errorf("get %s: %w", key, lake.ErrNotFound)
+		}
+		return nil
+	})
+	return raw, err
+}
+
+func (r records) List(_ context.Context, prefix string) (keys []string, err error) {
+	err = r.f.do("list "+prefix, func() error {
+		r.w.mu.Lock()
+		defer r.w.mu.Unlock()
+		for k := range r.w.records {
+			if len(k) >= len(prefix) && k[:len(prefix)] == prefix {
+				keys = append(keys, k)
+			}
+		}
+		slices.Sort(keys)
+		return nil
+	})
+	return keys, err
+}
+
+type objects struct {
+	w *world
+	f *faults
+}
+
+func (o objects) Head(_ context.Context, key string) (info lake.Info, err error) {
+	err = o.f.do("head "+key, func() error {
+		o.w.mu.Lock()
+		defer o.w.mu.Unlock()
+		body, ok := o.w.objects[key]
+		if !ok {
+			return fmt.Errorf("head %s: %w", key, lake.ErrNotFound)
+		}
+		info = lake.Info{Key: key, Size: int64(len(body)), Modified: o.w.age[key]}
+		return nil
+	})
+	return info, err
+}
+
+func (o objects) List(ctx context.Context, _, _ string) iter.Seq2[lake.Info, error] {
+	o.w.mu.Lock()
+	keys := slices.Sorted(maps.Keys(o.w.objects))
+	o.w.mu.Unlock()
+	return func(yield func(lake.Info, error) bool) {
+		for _, k := range keys {
+			if info, err := o.Head(ctx, k); !yield(info, err) {
+				return
+			}
+		}
+	}
+}
+
+func (o objects) Delete(_ context.Context, keys ...string) error {
+	return o.f.do("delete", func() error {
+		o.w.mu.Lock()
+		defer o.w.mu.Unlock()
+		for _, k := range keys {
+			delete(o.w.objects, k)
+		}
+		return nil
+	})
+}
+
+// conn is the real connection, with faults.
+type conn struct {
+	driver.Conn
+	f *faults
+}
+
+func (c conn) Exec(ctx context.Context, q string, args ...any) error {
+	return c.f.do(q, func() error { return c.Conn.Exec(ctx, q, args...) })
+}
+
+func (c conn) Query(ctx context.Context, q string, args ...any) (rows driver.Rows, err error) {
+	err = c.f.do(q, func() error { rows, err = c.Conn.Query(ctx, q, args...); return err })
+	if err != nil && rows != nil {
+		_ = rows.Close()
+	}
+	return rows, err
+}
+
+func (c conn) QueryRow(ctx context.Context, q string, args ...any) driver.Row {
+	var row driver.Row
+	if err := c.f.do(q, func() error { row = c.Conn.QueryRow(ctx, q, args...); return nil }); err != nil {
+		return failedRow{err}
+	}
+	return row
+}
+
+type failedRow struct{ err error }
+
+func (r failedRow) Err() error           { return r.err }
+func (r failedRow) Scan(...any) error    { return r.err }
+func (r failedRow) ScanStruct(any) error { return r.err }
+
+func (c conn) PrepareBatch(ctx context.Context, q string, o ...driver.PrepareBatchOption) (b driver.Batch, err error) {
+	err = c.f.do(q, func() error { b, err = c.Conn.PrepareBatch(ctx, q, o...); return err })
+	if err != nil {
+		if b != nil {
+			_ = b.Close()
+		}
+		return nil, err
+	}
+	return batch{b, c.f}, nil
+}
+
+type batch struct {
+	driver.Batch
+	f *faults
+}
+
+func (b batch) Send() error { return b.f.do("send", b.Batch.Send) }

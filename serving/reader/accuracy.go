@@ -1,0 +1,37 @@
+package reader
+
+import (
+	"recount/schemas/position"
+	"recount/schemas/query"
+	"recount/schemas/record"
+	"recount/serving/merge"
+)
+
+// accuracy states n, H, S and lag of an answer (Q4).
+func (r *Reader) accuracy(state *record.State, live *query.LivePart) merge.Accuracy {
+	a := merge.Accuracy{
+		Publication: state.N, Cut: sequences(state.H), Through: sequences(live.Through),
+		PendingEvents: live.Pending, Complete: len(live.Stale) == 0, StalePartitions: append([]int{}, live.Stale...),
+	}
+	var of int64
+	if state.Publication != nil {
+		at := state.Publication.Created.UTC()
+		a.AsOf, of = &at, at.UnixMicro()
+	}
+	if live.Appended > 0 {
+		of = live.Appended
+	}
+	if of > 0 {
+		lag := max(0, r.Now().UnixMicro()-of) / 1000
+		a.LagMS = &lag
+	}
+	return a
+}
+
+func sequences(offsets []position.Offset) []uint64 {
+	out := make([]uint64, len(offsets))
+	for p, o := range offsets {
+		out[p] = o.Seq
+	}
+	return out
+}

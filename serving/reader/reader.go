@@ -1,0 +1,244 @@
+package reader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"recount/schemas/catalog"
+	"recount/schemas/position"
+	"recount/schemas/query"
+	"recount/schemas/record"
+	"recount/serving/batchview"
+	"recount/serving/merge"
+)
+
+// Publications gives the states to pin. Both methods are cheap enough for every query:
+// implementations keep the newest in memory.
+type Publications interface {
+	// Newest returns the newest publication, or the empty state before the first.
+	Newest(ctx context.Context) (*record.State, error)
+	// At returns publication n: query.ErrNoPublication when there is none yet, query.ErrCollected
+	// when it is no longer kept.
+	At(ctx context.Context, n uint64) (*record.State, error)
+}
+
+// RealtimeViews answers for the messages from a cut on, all of one moment in each partition.
+type RealtimeViews interface {
+	// Scan returns query.ErrPinExpired when it no longer reaches back to the cut (S4) and
+	// query.ErrViewNotReady when it has no state of the view's definition (S5).
+	Scan(ctx context.Context, scan *query.Scan, cut []position.Offset) (*query.LivePart, error)
+}
+
+// BatchViews answers for everything below a publication's cut.
+type BatchViews interface {
+	// Scan returns query.ErrCollected when rows the state pins are gone (Q3).
+	Scan(ctx context.Context, state *record.State, scan *query.Scan, opts batchview.Options) (*query.Part, error)
+}
+
+// MaxRestarts is how often a query starts again from Q1 (Q2).
+const MaxRestarts = 3
+
+var (
+	// ErrNotPublished: the publication has no batch view of the view as it is defined now.
+	ErrNotPublished = errors.New("the view is not in the publication yet; the next recompute fills it, and mode live answers now")
+	// ErrRestarts: the pin expired more than MaxRestarts times in a row.
+	ErrRestarts = errors.New("publications were collected faster than the query could read them; try again")
+	// ErrBatch: the batch layer failed; its own error is wrapped beside it.
+	ErrBatch = errors.New("the batch view cannot be read")
+	// ErrLive: mode live was asked and the speed layer cannot answer.
+	ErrLive = errors.New("the real-time view cannot be read")
+	// ErrPublications: the publication chain cannot be read.
+	ErrPublications = errors.New("publications cannot be read")
+)
+
+// Config is what a reader is made of. Live may be nil: then all partitions are stale.
+type Config struct {
+	Catalog      *catalog.Catalog
+	Publications Publications
+	Batch        BatchViews
+	Live         RealtimeViews
+	Now          func() time.Time // nil means time.Now
+	Logger       *slog.Logger     // nil discards
+	Registerer   prometheus.Registerer
+}
+
+// Validate names what is missing.
+func (c Config) Validate() error {
+	if c.Catalog == nil || c.Publications == nil || c.Batch == nil {
+		return errors.New("reader: a catalog, publications and batch views are required")
+	}
+	return nil
+}
+
+// Reader answers queries. It is safe for concurrent use.
+type Reader struct {
+	Config
+	metrics *metrics
+}
+
+// New returns a reader.
+func New(c Config) (*Reader, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Reader{c, newMetrics(c.Registerer)}, nil
+}
+
+// Answer answers a query of a tenant. The query's defaults are filled in.
+//
+// Errors: *query.Error, query.ErrNoPublication and query.ErrCollected (as_of), ErrNotPublished, ErrRestarts,
+// ErrBatch, ErrLive, ErrPublications, *batchview.LimitError, *merge.OverflowError, *merge.FillError,
+// the context's error.
+func (r *Reader) Answer(ctx context.Context, q *query.Query, tenant string) (*merge.Answer, error) {
+	scan, err := q.Resolve(r.Catalog, tenant)
+	if err != nil {
+		return nil, err
+	}
+	for range 1 + MaxRestarts {
+		a, err := r.attempt(ctx, q, scan)
+		switch {
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case errors.Is(err, query.ErrPinExpired):
+			r.metrics.restarts.WithLabelValues("pin_expired").Inc()
+		case errors.Is(err, errGone):
+			r.metrics.restarts.WithLabelValues("collected").Inc()
+			r.Logger.Warn("pinned rows are gone", "view", scan.View.Name, "error", err)
+		default:
+			return a, err
+		}
+	}
+	return nil, ErrRestarts
+}
+
+// errGone marks rows that a restart may find again, unlike an as_of publication that is collected.
+var errGone = errors.New("pinned rows are gone")
+
+// attempt is one walk from Q1 to Q4.
+func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan) (*merge.Answer, error) {
+	state, err := r.pin(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	if published := state.Views[scan.View.Name].Digest == scan.Digest; state.N > 0 && !published && q.Mode != query.Live {
+		return nil, fmt.Errorf("view %s, publication %d: %w", scan.View.Name, state.N, ErrNotPublished)
+	}
+	live, err := r.live(ctx, q, scan, state)
+	if err != nil {
+		return nil, err
+	}
+	batch, err := r.batch(ctx, q, scan, state, live.Part)
+	if err != nil {
+		return nil, err
+	}
+	defer r.metrics.time("merge")()
+	return merge.Merge(scan, q, batch, live.Part, r.accuracy(state, live))
+}
+
+// pin is Q1: one publication for the whole query.
+func (r *Reader) pin(ctx context.Context, q *query.Query) (*record.State, error) {
+	var state *record.State
+	var err error
+	if q.AsOf == nil {
+		state, err = r.Publications.Newest(ctx)
+	} else {
+		state, err = r.Publications.At(ctx, *q.AsOf)
+	}
+	if err != nil && (errors.Is(err, query.ErrNoPublication) || errors.Is(err, query.ErrCollected)) {
+		return nil, fmt.Errorf("pin publication: %w", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pin publication: %w: %w", ErrPublications, err)
+	}
+	return state, nil
+}
+
+// live is Q2. Without an answer of speed S = H, which is older but no less exact.
+func (r *Reader) live(ctx context.Context, q *query.Query, scan *query.Scan, state *record.State) (*query.LivePart, error) {
+	nothing := &query.LivePart{Through: slices.Clone(state.H)}
+	if q.Mode == query.Exact {
+		return nothing, nil
+	}
+	for p := range state.H {
+		nothing.Stale = append(nothing.Stale, p)
+	}
+	err := errors.New("no speed layer is connected")
+	var part *query.LivePart
+	if r.Live != nil {
+		stop := r.metrics.time("live")
+		part, err = r.Live.Scan(ctx, scan, state.H)
+		stop()
+	}
+	switch {
+	case err == nil:
+		return part, checkLive(part, state.H)
+	case errors.Is(err, query.ErrPinExpired) || ctx.Err() != nil:
+		return nil, err
+	case q.Mode == query.Live:
+		return nil, fmt.Errorf("%w: %w", ErrLive, err)
+	}
+	r.metrics.stale.Inc()
+	r.Logger.Warn("answering without the speed layer", "view", scan.View.Name, "error", err)
+	return nothing, nil
+}
+
+// checkLive refuses an answer that is not one of [H, S): counting messages twice would go unnoticed.
+func checkLive(l *query.LivePart, cut []position.Offset) error {
+	if len(l.Through) != len(cut) {
+		return fmt.Errorf("real-time view: %d partitions answered, the publication has %d", len(l.Through), len(cut))
+	}
+	for p, s := range l.Through {
+		if s.Seq < cut[p].Seq || slices.Contains(l.Stale, p) && s.Seq != cut[p].Seq {
+			return fmt.Errorf("real-time view: partition %d answers through %d, the cut is %d", p, s.Seq, cut[p].Seq)
+		}
+	}
+	return nil
+}
+
+// batch is Q3.
+func (r *Reader) batch(ctx context.Context, q *query.Query, scan *query.Scan, state *record.State, live *query.Part) (*query.Part, error) {
+	if q.Mode == query.Live || state.N == 0 {
+		return nil, nil
+	}
+	defer r.metrics.time("batch")()
+	part, err := r.Batch.Scan(ctx, state, scan, batchview.Options{Sketches: sketchWindows(scan, live)})
+	var limit *batchview.LimitError
+	switch {
+	case err == nil:
+		return part, nil
+	case errors.Is(err, query.ErrCollected):
+		return nil, fmt.Errorf("%w: %v", errGone, err)
+	case errors.As(err, &limit) || errors.Is(err, context.DeadlineExceeded):
+		return nil, err
+	}
+	return nil, fmt.Errorf("%w: %w", ErrBatch, err)
+}
+
+// sketchWindows are the windows in which the speed layer has values to count distinctly.
+func sketchWindows(scan *query.Scan, live *query.Part) []int32 {
+	var out []int32
+	for j, m := range scan.Measures {
+		if m.Kind != catalog.Distinct || live == nil {
+			continue
+		}
+		for i, a := range live.Measures[j] {
+			if a.Sketch != nil && a.Sketch.Estimate() > 0 {
+				out = append(out, live.Windows[i])
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}

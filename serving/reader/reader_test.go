@@ -1,0 +1,206 @@
+package reader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"recount/schemas/position"
+	"recount/schemas/query"
+	"recount/schemas/record"
+	"recount/serving/batchview"
+	"recount/serving/merge"
+	"recount/serving/oracle"
+)
+
+func (w *world) reader(t testing.TB) *Reader {
+	r, err := New(Config{Catalog: oracle.Catalog(), Publications: w, Batch: batchLayer{w}, Live: speedLayer{w}, Now: func() time.Time { return start.Add(time.Second) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// play asks queries in a moving world and returns the first answer that is not an exact
+// prefix of the log (Q5), or nil.
+func play(t testing.TB, seed uint64, prepare func(*world)) error {
+	w := newWorld(seed)
+	prepare(w)
+	r := w.reader(t)
+	for range 12 {
+		w.step()
+		q := &query.Query{View: "flights", Measures: []string{"n", "late", "tails"}, From: start, To: start.Add(3 * time.Hour), Granularity: "1h", GroupBy: []string{"origin"}}
+		q.Mode = []query.Mode{query.Merged, query.Merged, query.Exact, query.Live}[w.rng.IntN(4)]
+		if w.rng.IntN(5) == 0 {
+			n := uint64(w.rng.IntN(len(w.states) + 2))
+			q.AsOf = &n
+		}
+		a, err := r.Answer(t.Context(), q, "default")
+		if err != nil {
+			if !expected(err) {
+				return fmt.Errorf("seed %d: unexpected error: %w", seed, err)
+			}
+			continue
+		}
+		if err := w.check(q, a); err != nil {
+			return fmt.Errorf("seed %d: mode %s, %+v: %w", seed, q.Mode, a.Accuracy, err)
+		}
+	}
+	return nil
+}
+
+func expected(err error) bool {
+	return slices.ContainsFunc([]error{ErrBatch, ErrLive, ErrRestarts, ErrNotPublished, query.ErrNoPublication, query.ErrCollected},
+		func(e error) bool { return errors.Is(err, e) })
+}
+
+// check compares an answer with a naive grouping of the log prefix it says it covers.
+func (w *world) check(q *query.Query, a *merge.Answer) error {
+	scan, err := q.Resolve(oracle.Catalog(), "default")
+	if err != nil {
+		return err
+	}
+	from := []uint64{1, 1}
+	if q.Mode == query.Live {
+		from = a.Accuracy.Cut
+	}
+	rows := oracle.Rows(scan, w.events(from, a.Accuracy.Through))
+	if a.Rows() != len(rows) {
+		return fmt.Errorf("%d rows, want %d", a.Rows(), len(rows))
+	}
+	for _, r := range rows {
+		i := slices.IndexFunc(a.Times, func(at int64) bool { return at == scan.Windows.Starts[r.Window] })
+		for i < len(a.Times) && !(a.Times[i] == scan.Windows.Starts[r.Window] && a.Dims[0].IsNull(i) == (r.Keys[0] == nil) && (r.Keys[0] == nil || a.Dims[0].Strings[i] == r.Keys[0])) {
+			i++
+		}
+		if i < 0 || i == len(a.Times) {
+			return fmt.Errorf("no row for %v", r.Keys)
+		}
+		for j, m := range a.Measures {
+			want := r.Measure(scan.Measures[j])
+			if m.Bounded(i) && m.Low[i] <= want.(int64) && want.(int64) <= m.High[i] {
+				continue
+			}
+			if !m.Value.Null[i] && want != m.Value.Ints[i] || m.Value.Null[i] != (want == nil) {
+				return fmt.Errorf("%s of %v: got %d, want %v", m.Name, r.Keys, m.Value.Ints[i], want)
+			}
+		}
+	}
+	return nil
+}
+
+func TestAnswersAreExactPrefixes(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(1500) {
+		if err := play(t, seed, func(*world) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestEveryRuleIsNeeded turns one rule off and wants the seeds above to catch it.
+func TestEveryRuleIsNeeded(t *testing.T) {
+	t.Parallel()
+	for name, off := range map[string]func(*world){
+		"Q1 one pin": func(w *world) { w.repin = true }, "Q3 guard": func(w *world) { w.noGuard = true }, "S4 base": func(w *world) { w.noBase = true },
+	} {
+		caught := false
+		for seed := uint64(0); seed < 1500 && !caught; seed++ {
+			caught = play(t, seed, off) != nil
+		}
+		if !caught {
+			t.Errorf("%s: no seed noticed that it is off", name)
+		}
+	}
+}
+
+// fixed answers every query with the same parts.
+type fixed struct {
+	state *record.State
+	live  *query.LivePart
+	err   error
+	asked int
+}
+
+func (f *fixed) Newest(context.Context) (*record.State, error)     { return f.state, nil }
+func (f *fixed) At(context.Context, uint64) (*record.State, error) { return nil, query.ErrCollected }
+func (f *fixed) Scan(context.Context, *query.Scan, []position.Offset) (*query.LivePart, error) {
+	f.asked++
+	return f.live, f.err
+}
+
+type noRows struct{}
+
+func (noRows) Scan(context.Context, *record.State, *query.Scan, batchview.Options) (*query.Part, error) {
+	return nil, nil
+}
+
+func ask(t *testing.T, f *fixed, live RealtimeViews, mode query.Mode) (*merge.Answer, error) {
+	r, err := New(Config{Catalog: oracle.Catalog(), Publications: f, Batch: noRows{}, Live: live, Now: func() time.Time { return start.Add(time.Second) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Answer(t.Context(), &query.Query{View: "flights", From: start, To: start.Add(time.Hour), Mode: mode}, "default")
+}
+
+func published() *record.State {
+	c := oracle.Catalog()
+	return &record.State{N: 3, H: []position.Offset{{Seq: 5}}, Publication: &record.Publication{N: 3, Created: start},
+		Views: map[string]record.ViewState{"flights": {Digest: c.Digest(c.Views["flights"])}}}
+}
+
+func TestSpeedDownIsStaleNotWrong(t *testing.T) {
+	t.Parallel()
+	f := &fixed{state: published(), err: query.ErrViewNotReady}
+	for name, live := range map[string]RealtimeViews{"not ready": f, "none": nil} {
+		a, err := ask(t, f, live, query.Merged)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if acc := a.Accuracy; acc.Complete || !slices.Equal(acc.StalePartitions, []int{0}) || acc.Through[0] != 5 || !acc.Exact || *acc.LagMS != 1000 {
+			t.Errorf("%s: got %+v", name, acc)
+		}
+		if _, err := ask(t, f, live, query.Live); !errors.Is(err, ErrLive) {
+			t.Errorf("%s: mode live: got %v", name, err)
+		}
+		if a, err := ask(t, f, live, query.Exact); err != nil || !a.Accuracy.Complete {
+			t.Errorf("%s: mode exact: got %v, %v", name, a, err)
+		}
+	}
+}
+
+func TestRestartsAreBounded(t *testing.T) {
+	t.Parallel()
+	f := &fixed{state: published(), err: query.ErrPinExpired}
+	if _, err := ask(t, f, f, query.Merged); !errors.Is(err, ErrRestarts) || f.asked != 1+MaxRestarts {
+		t.Errorf("got %v after %d attempts", err, f.asked)
+	}
+}
+
+// TestSpeedBelowTheCutIsRefused covers an answer that would count messages twice.
+func TestSpeedBelowTheCutIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, live := range map[string]*query.LivePart{
+		"below the cut": {Through: []position.Offset{{Seq: 4}}}, "too few partitions": {},
+		"stale beyond the cut": {Through: []position.Offset{{Seq: 6}}, Stale: []int{0}},
+	} {
+		f := &fixed{state: published(), live: live}
+		if _, err := ask(t, f, f, query.Merged); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+func TestUnpublishedViewSaysSo(t *testing.T) {
+	t.Parallel()
+	f := &fixed{state: published(), live: &query.LivePart{Through: []position.Offset{{Seq: 7}}, Pending: 2, Appended: start.UnixMicro()}}
+	f.state.Views = nil
+	for mode, want := range map[query.Mode]error{query.Merged: ErrNotPublished, query.Exact: ErrNotPublished, query.Live: nil} {
+		if _, err := ask(t, f, f, mode); !errors.Is(err, want) {
+			t.Errorf("%s: got %v, want %v", mode, err, want)
+		}
+	}
+}

@@ -1,0 +1,187 @@
+package reader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"recount/schemas/position"
+	"recount/schemas/query"
+	"recount/schemas/record"
+	"recount/serving/batchview"
+	"recount/serving/oracle"
+)
+
+var start = time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// world is a log of one event a message, a batch layer and a speed layer, all of which
+// move whenever somebody looks at them. The switches turn one rule off each.
+type world struct {
+	rng    *rand.Rand
+	log    [2][]oracle.Event // message i+1 of each partition
+	states []*record.State   // publication n at n-1
+	oldest uint64            // kept publications are oldest and up
+	digest string
+
+	base [2]uint64 // the speed layer holds messages from base on
+	next [2]uint64 // and has read up to next
+
+	noGuard bool // Q3: collected rows are silently missing
+	noBase  bool // S4: a cut below base is answered all the same
+	repin   bool // Q1: speed answers from the newest cut, not the pinned one
+}
+
+func newWorld(seed uint64) *world {
+	c := oracle.Catalog()
+	w := &world{rng: rand.New(rand.NewPCG(seed, 1)), oldest: 1, digest: c.Digest(c.Views["flights"])}
+	w.base, w.next = [2]uint64{1, 1}, [2]uint64{1, 1}
+	return w
+}
+
+// step lets something happen, as it does between any two calls of a reader.
+func (w *world) step() {
+	for range w.rng.IntN(6) {
+		switch p := w.rng.IntN(2); w.rng.IntN(6) {
+		case 0, 1:
+			w.log[p] = append(w.log[p], w.event())
+		case 2:
+			w.next[p] = min(w.next[p]+uint64(w.rng.IntN(4)), uint64(len(w.log[p]))+1)
+		case 3:
+			w.publish()
+		case 4:
+			w.collect()
+		case 5:
+			w.evict()
+		}
+	}
+}
+
+func (w *world) event() oracle.Event {
+	at := start.Add(time.Duration(w.rng.IntN(180)) * time.Minute)
+	return oracle.Event{Time: at.UnixMicro(), Fields: map[string]any{
+		"origin": []any{"ORD", "ATL", nil}[w.rng.IntN(3)], "tail": fmt.Sprint("N", w.rng.IntN(30)), "delay": int64(w.rng.IntN(9)),
+	}}
+}
+
+// publish moves H forward, also ahead of the speed layer.
+func (w *world) publish() {
+	s := &record.State{N: uint64(len(w.states)) + 1, Views: map[string]record.ViewState{"flights": {Digest: w.digest}}}
+	if w.rng.IntN(20) == 0 {
+		s.Views = nil
+	}
+	s.Publication = &record.Publication{N: s.N, Created: start}
+	for p := range w.log {
+		from := uint64(1)
+		if len(w.states) > 0 {
+			from = w.states[len(w.states)-1].H[p].Seq
+		}
+		s.H = append(s.H, position.Offset{Seq: from + w.rng.Uint64N(uint64(len(w.log[p]))+2-from)})
+	}
+	w.states = append(w.states, s)
+}
+
+// collect gives up publications before the newest.
+func (w *world) collect() {
+	w.oldest = max(w.oldest, uint64(w.rng.IntN(len(w.states)+1)))
+}
+
+// evict drops what the speed layer need not keep, or restarts it at the newest publication.
+func (w *world) evict() {
+	if len(w.states) == 0 {
+		return
+	}
+	s := w.states[min(int(w.oldest), len(w.states))-1]
+	if w.rng.IntN(3) == 0 {
+		s = w.states[len(w.states)-1]
+	}
+	for p := range w.base {
+		if s.H[p].Seq <= w.next[p] {
+			w.base[p] = max(w.base[p], s.H[p].Seq)
+		}
+	}
+}
+
+func (w *world) newest() *record.State {
+	if len(w.states) == 0 {
+		return record.EmptyState(2)
+	}
+	return w.states[len(w.states)-1]
+}
+
+func (w *world) Newest(context.Context) (*record.State, error) {
+	w.step()
+	return w.newest(), nil
+}
+
+func (w *world) At(_ context.Context, n uint64) (*record.State, error) {
+	w.step()
+	switch {
+	case n == 0 || n > uint64(len(w.states)):
+		return nil, query.ErrNoPublication
+	case n < w.oldest:
+		return nil, query.ErrCollected
+	}
+	return w.states[n-1], nil
+}
+
+// events are those of the messages [from, to).
+func (w *world) events(from, to []uint64) []oracle.Event {
+	var out []oracle.Event
+	for p := range w.log {
+		for seq := from[p]; seq < to[p]; seq++ {
+			out = append(out, w.log[p][seq-1])
+		}
+	}
+	return out
+}
+
+// batchLayer and speedLayer are the two Scans of the world.
+type (
+	batchLayer struct{ *world }
+	speedLayer struct{ *world }
+)
+
+func (b batchLayer) Scan(_ context.Context, s *record.State, scan *query.Scan, _ batchview.Options) (*query.Part, error) {
+	b.step()
+	if b.rng.IntN(30) == 0 {
+		return nil, errors.New("connection reset")
+	}
+	if s.N >= b.oldest {
+		return oracle.Part(scan, b.events([]uint64{1, 1}, sequences(s.H)), oracle.Batch), nil
+	}
+	if b.noGuard {
+		return oracle.Part(scan, nil, oracle.Batch), nil
+	}
+	return nil, fmt.Errorf("guard: %w", query.ErrCollected)
+}
+
+func (l speedLayer) Scan(_ context.Context, scan *query.Scan, cut []position.Offset) (*query.LivePart, error) {
+	l.step()
+	switch l.rng.IntN(15) {
+	case 0:
+		return nil, errors.New("connection refused")
+	case 1:
+		return nil, query.ErrViewNotReady
+	}
+	out := &query.LivePart{}
+	from, to := sequences(cut), sequences(cut)
+	for p := range cut {
+		if l.base[p] > cut[p].Seq && !l.noBase {
+			return nil, fmt.Errorf("partition %d: %w", p, query.ErrPinExpired)
+		}
+		if l.next[p] < cut[p].Seq {
+			out.Stale = append(out.Stale, p)
+		} else {
+			from[p], to[p] = max(from[p], l.base[p]), l.next[p]
+			if l.repin {
+				from[p] = min(l.newest().H[p].Seq, to[p])
+			}
+		}
+		out.Through = append(out.Through, position.Offset{Seq: to[p]})
+		out.Pending += to[p] - from[p]
+	}
+	out.Part = oracle.Part(scan, l.events(from, to), oracle.Speed)
+	return out, nil
+}

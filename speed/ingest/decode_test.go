@@ -1,0 +1,124 @@
+package ingest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// TestRefusedEventsLeaveNoTrace mixes good and bad events and compares the columns
+// with those of the good ones alone.
+func TestRefusedEventsLeaveNoTrace(t *testing.T) {
+	t.Parallel()
+	s, err := New(testConfig(), testCatalog(), 3, noLog{}, Options{Now: func() time.Time { return testNow }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		events := rapid.SliceOfN(rapid.OneOf(jsonEvent(), rapid.Map(rapid.IntRange(0, 99), flight)), 0, 30).Draw(t, "events")
+		var mixed, good []string
+		d := testDecoder()
+		for i, e := range events {
+			e = strings.ReplaceAll(strings.Replace(e, `"id":"x"`, fmt.Sprintf(`"id":"x%d"`, i), 1), "\n", " ")
+			mixed = append(mixed, e)
+			d.start([]byte(e), false, testNow)
+			if f := d.event(); f == nil && d.next() == 0 {
+				good = append(good, e)
+			}
+		}
+		all, some := s.newRequest(), s.newRequest()
+		decodeLines(t, all, mixed)
+		decodeLines(t, some, good)
+		if len(all.rejected) != len(mixed)-len(good) || len(some.rejected) != 0 {
+			t.Fatalf("%d rejected of %d, %d good", len(all.rejected), len(mixed), len(good))
+		}
+		if diff := cmp.Diff(contents(some), contents(all)); diff != "" {
+			t.Fatal(diff)
+		}
+		all.recycle()
+		some.recycle()
+	})
+}
+
+func decodeLines(t *rapid.T, q *request, events []string) {
+	q.body = []byte(strings.Join(events, "\n"))
+	if f := q.pay(baseCost + cap(q.body)); f != nil {
+		t.Fatal(f)
+	}
+	if f := q.decode(kindLines, nil, testNow); f != nil {
+		t.Fatal(f)
+	}
+}
+
+// contents are the columns of a request, printed with everything in them.
+func contents(q *request) []string {
+	var out []string
+	for _, c := range q.chunks {
+		out = append(out, fmt.Sprintf("%d %s %d %d %x %v %x %v %v %v %v %v %v %v %v", c.partition, c.typ.name, c.n, c.bytes, c.key, c.flags, c.hash,
+			c.time, c.id, c.source, c.subject, c.extra, c.hasSubject, c.hasExtra, c.fields))
+	}
+	return out
+}
+
+// TestHashIsOfTheContent sends one event in several spellings.
+func TestHashIsOfTheContent(t *testing.T) {
+	t.Parallel()
+	d := testDecoder()
+	hash := func(event string) uint64 {
+		d.start([]byte(event), false, testNow)
+		if f := d.event(); f != nil {
+			t.Fatal(f, event)
+		}
+		return d.row.hash
+	}
+	base := hash(ev(`,"x":1,"data":{"i":5,"s":"é","z":[1,2],"y":2}`))
+	for _, same := range []string{
+		` {"x" : 1,"data":{"y":2,"z":[1, 2 ],"s":"\u00e9","i":5.0,"f":null,"q":null},"source":"s","type":"all","id":"a","time":"2001-01-01T01:01:00.000+01:00"}`,
+		ev(`,"x":1,"subject":null,"data":{"i":5e0,"s":"é","z":[1,2],"y":2}`),
+	} {
+		if hash(same) != base {
+			t.Errorf("%s has another hash", same)
+		}
+	}
+	for _, other := range []string{
+		ev(`,"x":2,"data":{"i":5,"s":"é","z":[1,2],"y":2}`), ev(`,"x":1,"data":{"i":6,"s":"é","z":[1,2],"y":2}`),
+		ev(`,"x":1,"data":{"i":5,"s":"é","z":[2,1],"y":2}`), ev(`,"x":1,"subject":"u","data":{"i":5,"s":"é","z":[1,2],"y":2}`),
+		ev(`,"x":1,"data":{"i":5,"z":[1,2],"y":2}`),
+	} {
+		if hash(other) == base {
+			t.Errorf("%s has the same hash", other)
+		}
+	}
+	untimed := hash(`{"id":"a","type":"all"}`)
+	d.start([]byte(`{"id":"a","type":"all"}`), false, testNow.Add(time.Hour))
+	if d.event(); d.row.hash != untimed {
+		t.Error("an assigned time changes the hash (D1)")
+	}
+}
+
+// TestDecodingDoesNotAllocate allows a few allocations a request and none per event.
+func TestDecodingDoesNotAllocate(t *testing.T) {
+	s, err := New(testConfig(), testCatalog(), 4, nil, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, body := s.newRequest(), []byte(flights(500))
+	n := testing.AllocsPerRun(20, func() {
+		q.body = body
+		if f := q.pay(baseCost + len(body)); f != nil {
+			t.Fatal(f)
+		}
+		if f := q.decode(kindLines, nil, testNow); f != nil || len(q.rejected) > 0 {
+			t.Fatal(f)
+		}
+		q.recycle()
+	})
+	// The race detector makes pools forget at random, so the bound is not tighter.
+	if n > 250 {
+		t.Errorf("%v allocations for 500 events", n)
+	}
+}

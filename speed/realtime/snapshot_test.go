@@ -1,0 +1,268 @@
+package realtime
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"recount/schemas/catalog"
+	"recount/schemas/position"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// goldenCatalog has every kind of measure and of dimension.
+func goldenCatalog() *catalog.Catalog {
+	v := &catalog.View{Name: "every", Event: "wide", Cell: testCell, Dimensions: []string{"s", "i", "b"}}
+	for _, m := range []catalog.Measure{{Kind: catalog.Count}, {Kind: catalog.Sum, Field: "i"}, {Kind: catalog.Avg, Field: "f"},
+		{Kind: catalog.Min, Field: "t"}, {Kind: catalog.Max, Field: "f"}, {Kind: catalog.Distinct, Field: "s"}} {
+		m.Name = string(m.Kind)
+		v.Measures = append(v.Measures, m)
+	}
+	all := &catalog.View{Name: "all", Event: "wide", Cell: testBucket, Dimensions: []string{}, Measures: []catalog.Measure{{Name: "d", Kind: catalog.Distinct, Field: "t"}}}
+	return &catalog.Catalog{Bucket: testBucket, Events: map[string]*catalog.EventType{"wide": wideType},
+		Views: map[string]*catalog.View{"every": v, "all": all}}
+}
+
+// goldenPartition has consumed the same two segments every time, one of them with more
+// distinct values than a set keeps exactly.
+func goldenPartition(t testing.TB, dir string) *partition {
+	t.Helper()
+	log := newMemLog(1)
+	g := generator{rand.New(rand.NewPCG(11, 12))}
+	for i := range 3 {
+		var events []event
+		for range 6 {
+			events = append(events, g.event(0))
+		}
+		log.append(0, newMessage(t, wideType, testStart+int64(i)*60e6, events, 1))
+	}
+	var many []event
+	for i := range 1100 {
+		many = append(many, event{tenant: "default", id: fmt.Sprint("many", i), time: testStart, fields: map[string]any{"t": int64(i)}})
+	}
+	log.append(0, newMessage(t, wideType, testStart+180e6, many, 1), heartbeat(testStart+240e6))
+	epochs := []position.EpochStart{{Epoch: 1, Start: 1, Rule: position.CutRule{Interval: 2 * time.Minute, Rows: 2000, Bytes: 1 << 20}}}
+	v, err := Open(DefaultConfig(dir), goldenCatalog(), []PartitionStart{{Epochs: epochs, OldestKept: 1, LogNext: 1}}, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	consumeAll(t, v, log)
+	return v.parts[0]
+}
+
+func encoded(t testing.TB, s *snapshot) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := s.write(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestSnapshotFormatIsFrozen(t *testing.T) {
+	t.Parallel()
+	p := goldenPartition(t, t.TempDir())
+	path, got := filepath.Join("testdata", "partition.snap"), encoded(t, p.capture())
+	if *update {
+		if err := errors.Join(os.MkdirAll("testdata", 0o755), os.WriteFile(path, got, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%d bytes differ from the %d of %s: a new format needs a new magic", len(got), len(want), path)
+	}
+	s, err := readSnapshot(bytes.NewReader(want), int64(len(want)), p.plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.segments) != 2 || s.next != 5 || s.ring.len() == 0 {
+		t.Errorf("got %d segments, next %d, %d identities", len(s.segments), s.next, s.ring.len())
+	}
+	if !bytes.Equal(encoded(t, s), want) {
+		t.Error("what was read is not what is written")
+	}
+}
+
+// Every flipped byte and every cut end is found.
+func TestDamagedSnapshots(t *testing.T) {
+	t.Parallel()
+	p := goldenPartition(t, t.TempDir())
+	good := encoded(t, p.capture())
+	for i := 0; i < len(good); i += 1 + i/200 {
+		bad := bytes.Clone(good)
+		bad[i] ^= 0x40
+		if _, err := readSnapshot(bytes.NewReader(bad), int64(len(bad)), p.plan); !errors.Is(err, errSnapshot) {
+			t.Fatalf("byte %d flipped: got %v, want errSnapshot", i, err)
+		}
+		if _, err := readSnapshot(bytes.NewReader(good[:i]), int64(i), nil); !errors.Is(err, errSnapshot) {
+			t.Fatalf("%d of %d bytes: got %v, want errSnapshot", i, len(good), err)
+		}
+	}
+}
+
+// Which snapshots are used, and where the partition goes on (S5, L5).
+func TestWhichSnapshotIsUsed(t *testing.T) {
+	t.Parallel()
+	other := position.CutRule{Interval: time.Hour, Rows: 5, Bytes: 1 << 30}
+	second := func(start uint64) []position.EpochStart {
+		return append(everyFour[:1:1], position.EpochStart{Epoch: 2, Start: start, Rule: other})
+	}
+	damage := func(files ...string) func(t *testing.T, dir string) {
+		return func(t *testing.T, dir string) {
+			for _, f := range files {
+				if err := os.WriteFile(filepath.Join(dir, f), []byte("RCNSNAP1"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	const older, newer = "p000-00000000000000000002.snap", "p000-00000000000000000003.snap"
+	for name, c := range map[string]struct {
+		epochs   []position.EpochStart
+		logNext  uint64
+		oldest   uint64
+		before   func(t *testing.T, dir string)
+		next     uint64
+		entries  int
+		segments int
+	}{
+		"the newest":                            {everyFour, 11, 1, nil, 9, 16, 4},
+		"the newest from a later publication":   {everyFour, 11, 5, nil, 9, 16, 2},
+		"the newest behind the publication":     {everyFour, 31, 21, nil, 9, 16, 0},
+		"the one before a damaged one":          {everyFour, 11, 1, damage(newer), 5, 8, 2},
+		"none of two damaged":                   {everyFour, 11, 3, damage(older, newer), 3, 0, 0},
+		"only what the log still has":           {everyFour, 6, 1, nil, 5, 8, 2},
+		"none that counted lost messages":       {everyFour, 2, 1, nil, 1, 0, 0},
+		"none of another rule":                  {[]position.EpochStart{{Epoch: 1, Start: 1, Rule: other}}, 11, 1, nil, 1, 0, 0},
+		"one from before a new epoch":           {second(9), 11, 1, nil, 9, 16, 4},
+		"none that reaches into a new epoch":    {second(7), 11, 1, nil, 5, 8, 2},
+		"none whose boundaries are not the H's": {everyFour, 11, 4, nil, 4, 0, 0},
+		"a file that was not finished":          {everyFour, 11, 1, damage("p000-00000000000000000004.snap.tmp"), 9, 16, 4},
+		"another partition's":                   {everyFour, 11, 1, damage("p001-00000000000000000009.snap"), 9, 16, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			saveAt(t, dir, 1, 5, 9)
+			if c.before != nil {
+				c.before(t, dir)
+			}
+			log := logOf(t, int(c.logNext)-1, 2)
+			v := openTest(t, DefaultConfig(dir), log, c.epochs, c.oldest)
+			s := v.Status()[0]
+			if s.Through.Seq != c.next || s.WindowEntries != c.entries || s.Segments != c.segments {
+				t.Errorf("got next %d, %d ids, %d segments; want %d, %d, %d", s.Through.Seq, s.WindowEntries, s.Segments, c.next, c.entries, c.segments)
+			}
+			if left, _ := filepath.Glob(filepath.Join(dir, "*.tmp")); left != nil {
+				t.Errorf("left over: %v", left)
+			}
+		})
+	}
+}
+
+// saveAt writes snapshots with the given offsets, numbered from 1.
+func saveAt(t *testing.T, dir string, offsets ...uint64) {
+	t.Helper()
+	log := logOf(t, 10, 2)
+	v := openTest(t, DefaultConfig(dir), log, everyFour, 1)
+	for _, at := range offsets {
+		for p := v.parts[0]; p.open.start < at; {
+			if err := p.consume(log.at(0, p.next)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := v.Snapshot(); err != nil {
+			t.Fatal(err)
+		}
+		if err := v.Snapshot(); err != nil { // nothing new: no file
+			t.Fatal(err)
+		}
+	}
+}
+
+// A view that was added is counted from the oldest kept publication on, and ids from before
+// that are known still (S5, D2).
+func TestAddedViewIsCountedAgain(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	saveAt(t, dir, 9)
+	log := logOf(t, 10, 2)
+	log.append(0, numbered(t, 0, 8)) // copies of events before and after the cut
+	c := countCatalog()
+	c.Views["w"] = &catalog.View{Name: "w", Event: "slim", Cell: testCell, Dimensions: []string{}, Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}}}
+	v, err := Open(DefaultConfig(dir), c, []PartitionStart{{Epochs: everyFour, OldestKept: 3, LogNext: log.next(0)}}, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := v.Status()[0]; s.Through.Seq != 3 || s.WindowEntries != 4 {
+		t.Fatalf("status: %+v", s)
+	}
+	consumeAll(t, v, log)
+	s := countScan(t)
+	s.View, s.Digest = c.Views["w"], c.Digest(c.Views["w"])
+	live, err := v.Scan(t.Context(), s, []position.Offset{{Seq: 3}})
+	if err != nil || live.Part.Events[0] != 16 {
+		t.Errorf("got %+v, %v, want 16 events", live, err)
+	}
+}
+
+func FuzzReadSnapshot(f *testing.F) {
+	p := goldenPartition(f, f.TempDir())
+	good := encoded(f, p.capture())
+	f.Add(good[len(snapshotMagic):])
+	few := p.capture()
+	few.segments = few.segments[:1]
+	few.next, few.marks = few.segments[0].end, few.marks[:2]
+	few.ring.end = few.marks[1].first
+	f.Add(encoded(f, few)[len(snapshotMagic):])
+	f.Fuzz(func(t *testing.T, sections []byte) {
+		data := resum(append([]byte(snapshotMagic), sections...))
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		s, err := readSnapshot(bytes.NewReader(data), int64(len(data)), p.plan)
+		runtime.ReadMemStats(&after)
+		if got, most := after.TotalAlloc-before.TotalAlloc, uint64(4<<20+100*len(data)); got > most {
+			t.Errorf("%d bytes allocated for %d", got, len(data))
+		}
+		if err != nil {
+			if !errors.Is(err, errSnapshot) {
+				t.Errorf("got %v, want errSnapshot", err)
+			}
+			return
+		}
+		again := encoded(t, s)
+		if r, err := readSnapshot(bytes.NewReader(again), int64(len(again)), p.plan); err != nil || !cmp.Equal(r.views, s.views, cmp.AllowUnexported(viewID{})) {
+			t.Errorf("read, written and read: %v", err)
+		}
+		restoredWindow(p.cfg, testBucket, s)
+	})
+}
+
+// resum makes the checksums right, so that fuzzing reaches what lies behind them.
+func resum(data []byte) []byte {
+	for at := len(snapshotMagic); len(data)-at >= sectionHead; {
+		head := data[at : at+sectionHead]
+		n := le.Uint64(head[1:])
+		if n > uint64(len(data)-at-sectionHead) {
+			break
+		}
+		payload := data[at+sectionHead : at+sectionHead+int(n)]
+		le.PutUint32(head[9:], sectionSum(head, payload))
+		at += sectionHead + int(n)
+	}
+	return data
+}

@@ -1,0 +1,455 @@
+package realtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"recount/schemas/catalog"
+	"recount/schemas/eventbatch"
+	"recount/schemas/position"
+	"recount/schemas/query"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// countCatalog has one view: events of slimType by s and minute.
+func countCatalog() *catalog.Catalog {
+	return &catalog.Catalog{
+		Bucket: testBucket, Events: map[string]*catalog.EventType{"slim": slimType},
+		Views: map[string]*catalog.View{"v": {Name: "v", Event: "slim", Cell: testCell, Dimensions: []string{"s"},
+			Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}}}},
+	}
+}
+
+// everyFour cuts a segment every four events.
+var everyFour = []position.EpochStart{{Epoch: 1, Start: 1, Rule: position.CutRule{Interval: time.Hour, Rows: 4, Bytes: 1 << 30}}}
+
+// numbered is a message of events with the ids n, n+1, ….
+func numbered(t testing.TB, n, count int) message {
+	var events []event
+	for i := range count {
+		events = append(events, event{tenant: "default", id: fmt.Sprint(n + i), time: testStart,
+			fields: map[string]any{"s": fmt.Sprintf("value %06d", n+i)}})
+	}
+	return newMessage(t, slimType, testStart+int64(n)*1000, events, 1)
+}
+
+func openTest(t testing.TB, cfg Config, log *memLog, epochs []position.EpochStart, oldest uint64) *Views {
+	t.Helper()
+	v, err := Open(cfg, countCatalog(), []PartitionStart{{Epochs: epochs, OldestKept: oldest, LogNext: log.next(0)}}, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// run runs the views until the test or the returned function ends them.
+func run(t testing.TB, v *Views) (stop func() error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- v.Run(ctx) }()
+	var err error
+	ended := false
+	stop = func() error {
+		if cancel(); !ended {
+			err, ended = <-done, true
+		}
+		return err
+	}
+	t.Cleanup(func() { _ = stop() })
+	return stop
+}
+
+func consumeAll(t testing.TB, v *Views, log *memLog) {
+	t.Helper()
+	for p := v.parts[0]; p.next < log.next(0); {
+		if err := p.consume(log.at(0, p.next)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func countScan(t testing.TB) *query.Scan {
+	t.Helper()
+	q := query.Query{View: "v", From: time.UnixMicro(testStart).UTC(), To: time.UnixMicro(testStart).UTC().Add(24 * time.Hour)}
+	s, err := q.Resolve(countCatalog(), "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// count scans from a cut and returns the number of events.
+func count(t testing.TB, v *Views, cut position.Offset) (uint64, *query.LivePart, error) {
+	t.Helper()
+	live, err := v.Scan(t.Context(), countScan(t), []position.Offset{cut})
+	if err != nil || live.Part.Rows() == 0 {
+		return 0, live, err
+	}
+	return live.Part.Events[0], live, nil
+}
+
+func wantCount(t testing.TB, v *Views, cut, want uint64) {
+	t.Helper()
+	if got, _, err := count(t, v, position.Offset{Seq: cut}); err != nil || got != want {
+		t.Fatalf("events from %d: got %d, %v, want %d", cut, got, err, want)
+	}
+}
+
+// settled waits until every goroutine of the bubble waits, and returns partition 0's status.
+func settled(v *Views) PartitionStatus {
+	synctest.Wait()
+	return v.Status()[0]
+}
+
+func logOf(t testing.TB, messages, perMessage int) *memLog {
+	log := newMemLog(1)
+	for i := range messages {
+		log.append(0, numbered(t, i*perMessage, perMessage))
+	}
+	return log
+}
+
+func TestCuts(t *testing.T) {
+	t.Parallel()
+	log := logOf(t, 10, 2) // segments of two messages: 1, 3, 5, 7, 9
+	v := openTest(t, DefaultConfig(t.TempDir()), log, everyFour, 1)
+	consumeAll(t, v, log)
+	for cut, want := range map[uint64]uint64{1: 20, 3: 16, 9: 4, 11: 0} {
+		wantCount(t, v, cut, want)
+	}
+	for _, cut := range []uint64{2, 4, 10} {
+		if _, _, err := count(t, v, position.Offset{Seq: cut}); !errors.Is(err, ErrNotBoundary) {
+			t.Errorf("cut %d: got %v, want ErrNotBoundary (S2)", cut, err)
+		}
+	}
+	for _, cut := range []position.Offset{{Seq: 12}, {Seq: 3, Epoch: 2}} {
+		got, live, err := count(t, v, cut)
+		if want := []position.Offset{cut}; err != nil || got != 0 || !cmp.Equal(live.Through, want) || !cmp.Equal(live.Stale, []int{0}) {
+			t.Errorf("cut %v: got %d, %+v, %v, want a stale partition (Q2)", cut, got, live, err)
+		}
+	}
+	if err := v.Retain([]position.Offset{{Seq: 4}}); !errors.Is(err, ErrNotBoundary) {
+		t.Errorf("retain from 4: got %v, want ErrNotBoundary (S2)", err)
+	}
+	if err := v.Retain([]position.Offset{{Seq: 5}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := count(t, v, position.Offset{Seq: 3}); !errors.Is(err, ErrPinExpired) {
+		t.Errorf("cut 3 after retain: got %v, want ErrPinExpired (S4)", err)
+	}
+	wantCount(t, v, 5, 12)
+	if s := v.Status()[0]; s.Base != 5 || s.Segments != 2 || s.Groups != 12 {
+		t.Errorf("status after retain: %+v", s)
+	}
+}
+
+func TestViewMustBeTheOneOpened(t *testing.T) {
+	t.Parallel()
+	log := logOf(t, 1, 1)
+	v := openTest(t, DefaultConfig(t.TempDir()), log, everyFour, 1)
+	s := countScan(t)
+	s.Digest = "0123456789abcdef"
+	if _, err := v.Scan(t.Context(), s, []position.Offset{{Seq: 1}}); !errors.Is(err, ErrViewNotReady) {
+		t.Errorf("another definition: got %v, want ErrViewNotReady (S5)", err)
+	}
+	if _, err := v.Scan(t.Context(), countScan(t), nil); err == nil {
+		t.Error("a cut of no partitions: no error")
+	}
+}
+
+// A message that cannot be counted stops its partition for good: it gives nothing any more
+// and says why. The other partitions go on.
+func TestFaultsStopThePartition(t *testing.T) {
+	t.Parallel()
+	flipped := numbered(t, 50, 1)
+	flipped.frame[len(flipped.frame)-1] ^= 1
+	other := &catalog.EventType{Name: "slim", Fields: []catalog.Field{{Name: "s", Type: catalog.Int64}}}
+	retyped := newMessage(t, other, testStart, []event{{tenant: "default", id: "y", fields: map[string]any{"s": int64(1)}}}, 1)
+	for name, bad := range map[string]message{"a flipped bit": flipped, "a column of another type": retyped} {
+		cfg := DefaultConfig(t.TempDir())
+		synctest.Test(t, func(t *testing.T) { testFault(t, cfg, name, bad) })
+	}
+}
+
+func testFault(t *testing.T, cfg Config, name string, bad message) {
+	log := newMemLog(2)
+	log.append(0, numbered(t, 0, 2), bad, numbered(t, 4, 2))
+	log.append(1, numbered(t, 0, 2))
+	metrics := prometheus.NewRegistry()
+	cfg.Registerer = metrics
+	start := PartitionStart{Epochs: everyFour, OldestKept: 1, LogNext: 1}
+	v, err := Open(cfg, countCatalog(), []PartitionStart{start, start}, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := run(t, v)
+	if s := settled(v); !errors.Is(s.Failed, eventbatch.ErrCorrupt) || s.Through.Seq != 2 {
+		t.Errorf("%s: status %+v", name, s)
+	}
+	log.append(1, numbered(t, 2, 2))
+	synctest.Wait()
+	live, err := v.Scan(t.Context(), countScan(t), []position.Offset{{Seq: 1}, {Seq: 1}})
+	want := []position.Offset{{Seq: 1}, {Epoch: 1, Seq: 3}}
+	if err != nil || live.Part.Events[0] != 4 || !cmp.Equal(live.Through, want) || !cmp.Equal(live.Stale, []int{0}) {
+		t.Errorf("%s: got %+v, %v", name, live, err)
+	}
+	if got := gathered(t, metrics, "recount_realtime_failed"); got != 1 {
+		t.Errorf("%s: alarm metric: got %v, want 1", name, got)
+	}
+	if err := stop(); !errors.Is(err, eventbatch.ErrCorrupt) {
+		t.Errorf("%s: run: got %v, want ErrCorrupt", name, err)
+	}
+}
+
+// gathered is the value of a metric of partition 0.
+func gathered(t testing.TB, g prometheus.Gatherer, name string) float64 {
+	families, err := g.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.Metric[0].GetGauge().GetValue()
+		}
+	}
+	t.Fatalf("no metric %s", name)
+	return 0
+}
+
+func TestGapStopsThePartition(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		log := logOf(t, 3, 2)
+		log.first[0] = 2
+		v := openTest(t, DefaultConfig(dir), log, everyFour, 1)
+		stop := run(t, v)
+		if s := settled(v); !errors.Is(s.Failed, ErrGap) {
+			t.Errorf("status: %+v", s)
+		}
+		if err := stop(); !errors.Is(err, ErrGap) {
+			t.Errorf("run: got %v, want ErrGap", err)
+		}
+	})
+	skipping := logOf(t, 3, 2)
+	v := openTest(t, DefaultConfig(t.TempDir()), skipping, everyFour, 1)
+	if err := v.parts[0].consume(skipping.at(0, 2)); !errors.Is(err, ErrGap) {
+		t.Errorf("sequence 2 first: got %v, want ErrGap", err)
+	}
+}
+
+// What lies before the oldest kept publication is in the batch view: if the log no longer has it, the
+// partition begins there, and knows the ids of its snapshot still.
+func TestGapBeforeTheOldestPublicationIsPassed(t *testing.T) {
+	t.Parallel()
+	log := logOf(t, 10, 2)
+	cfg := DefaultConfig(t.TempDir())
+	v := openTest(t, cfg, log, everyFour, 1)
+	for range 4 {
+		if err := v.parts[0].consume(log.at(0, v.parts[0].next)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := v.Snapshot(); err != nil {
+		t.Fatal(err)
+	}
+	log.first[0] = 7
+	log.append(0, numbered(t, 0, 1)) // known by the snapshot
+	synctest.Test(t, func(t *testing.T) {
+		log.changed = make(chan struct{}) // of this bubble
+		v := openTest(t, cfg, log, everyFour, 7)
+		run(t, v)
+		if s := settled(v); s.Through.Seq != 12 {
+			t.Fatalf("status: %+v", s)
+		}
+		wantCount(t, v, 7, 8)
+	})
+}
+
+// At its share of the memory a partition stands still, its answers stay exact, and Retain
+// sets it going, even to an H it has not reached.
+func TestMemoryLimit(t *testing.T) {
+	t.Parallel()
+	cfg := DefaultConfig(t.TempDir())
+	cfg.Memory = 64 << 10
+	synctest.Test(t, func(t *testing.T) {
+		log, metrics := logOf(t, 200, 50), prometheus.NewRegistry()
+		cfg.Registerer = metrics
+		epochs := []position.EpochStart{{Epoch: 1, Start: 1, Rule: position.CutRule{Interval: time.Hour, Rows: 100, Bytes: 1 << 30}}}
+		v := openTest(t, cfg, log, epochs, 1)
+		run(t, v)
+		s := settled(v)
+		if s.Stalled != stalledMemory || s.Through.Seq < 3 || s.Through.Seq > 100 {
+			t.Fatalf("status: %+v", s)
+		}
+		wantCount(t, v, 1, 50*(s.Through.Seq-1))
+		if got := gathered(t, metrics, "recount_realtime_stalled"); got != 1 {
+			t.Errorf("metric: got %v, want 1", got)
+		}
+		for _, h := range []uint64{s.Boundary, 101} { // a boundary reached, and one ahead
+			if err := v.Retain([]position.Offset{{Seq: h}}); err != nil {
+				t.Fatal(err)
+			}
+			s := settled(v)
+			if s.Stalled != stalledMemory || s.Through.Seq <= h+1 {
+				t.Fatalf("status after retain from %d: %+v", h, s)
+			}
+			wantCount(t, v, h, 50*(s.Through.Seq-h))
+		}
+	})
+}
+
+// A log that does not answer is waited for, not a fault.
+func TestLogThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		log := &deafLog{memLog: logOf(t, 3, 2), deaf: true}
+		v, err := Open(DefaultConfig(dir), countCatalog(), []PartitionStart{{Epochs: everyFour, OldestKept: 1, LogNext: 4}}, log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop := run(t, v)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if s := v.Status()[0]; !strings.Contains(s.Stalled, "deaf") || s.Failed != nil {
+			t.Errorf("status: %+v", s)
+		}
+		log.set(false)
+		time.Sleep(2 * maxBackoff)
+		synctest.Wait()
+		if s := v.Status()[0]; s.Stalled != "" || s.Through.Seq != 4 {
+			t.Errorf("status after recovery: %+v", s)
+		}
+		if err := stop(); err != nil {
+			t.Errorf("run: %v", err)
+		}
+	})
+}
+
+type deafLog struct {
+	*memLog
+	deaf bool
+}
+
+func (l *deafLog) set(deaf bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.deaf = deaf
+}
+
+func (l *deafLog) Read(ctx context.Context, p int, from uint64) (Reader, error) {
+	l.mu.Lock()
+	deaf := l.deaf
+	l.mu.Unlock()
+	if deaf {
+		return nil, errors.New("deaf")
+	}
+	return l.memLog.Read(ctx, p, from)
+}
+
+// Snapshots are taken on time and when Run ends, and two of them are kept.
+func TestSnapshotsOnTime(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemLog(1)
+		v := openTest(t, DefaultConfig(dir), log, everyFour, 1)
+		stop := run(t, v)
+		for i := range 5 {
+			log.append(0, numbered(t, 4*i, 4))
+			time.Sleep(DefaultSnapshotEvery)
+			synctest.Wait()
+			if got, want := v.Status()[0].Snapshot, uint64(i+1); got != want {
+				t.Fatalf("after %d messages: snapshot at %d, want %d", i+1, got, want)
+			}
+		}
+		log.append(0, numbered(t, 20, 4))
+		synctest.Wait()
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+	})
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) != keptSnapshots {
+		t.Fatalf("files: got %v, %v, want %d", files, err, keptSnapshots)
+	}
+	at, found, err := SnapshotOffset(dir, 0)
+	if want := (position.Offset{Epoch: 1, Seq: 6}); err != nil || !found || at != want {
+		t.Errorf("snapshot offset: got %v, %v, %v, want %v", at, found, err, want)
+	}
+	if _, found, err := SnapshotOffset(filepath.Join(dir, "none"), 0); found || err != nil {
+		t.Errorf("a folder that is not there: got %v, %v", found, err)
+	}
+}
+
+// Scans while the log is consumed, evicted and saved see exact prefixes; run with -race.
+func TestScansWhileConsuming(t *testing.T) {
+	t.Parallel()
+	const messages = 400
+	log := newMemLog(1)
+	cfg := DefaultConfig(t.TempDir())
+	cfg.Registerer = prometheus.NewRegistry()
+	v := openTest(t, cfg, log, everyFour, 1)
+	run(t, v)
+	go func() {
+		for i := range messages {
+			log.append(0, numbered(t, 2*i, 2))
+		}
+	}()
+	r := rand.New(rand.NewPCG(1, 1))
+	for base, through := uint64(1), uint64(1); through <= messages; {
+		cut := base + 2*r.Uint64N(1+(through-base)/2)
+		got, live, err := count(t, v, position.Offset{Seq: cut})
+		if err != nil {
+			t.Fatal(err)
+		}
+		through = live.Through[0].Seq
+		if want := 2 * (through - cut); got != want || live.Pending != want {
+			t.Fatalf("[%d, %d): got %d events, %d pending, want %d", cut, through, got, live.Pending, want)
+		}
+		switch r.IntN(10) {
+		case 0:
+			base = cut
+			if err := v.Retain([]position.Offset{{Seq: base}}); err != nil {
+				t.Fatal(err)
+			}
+		case 1:
+			if err := v.Snapshot(); err != nil {
+				t.Fatal(err)
+			}
+		case 2:
+			gathered(t, cfg.Registerer.(prometheus.Gatherer), "recount_realtime_groups")
+		}
+	}
+}
+
+func TestConfig(t *testing.T) {
+	t.Parallel()
+	if err := DefaultConfig("x").Validate(); err != nil {
+		t.Errorf("default: %v", err)
+	}
+	err := Config{}.Validate()
+	for _, field := range []string{"dir", "window is", "window entries", "memory", "snapshot interval"} {
+		if err == nil || !strings.Contains(err.Error(), field) {
+			t.Errorf("empty: no word of %s in %v", field, err)
+		}
+	}
+	log := newMemLog(1)
+	if _, err := Open(DefaultConfig(t.TempDir()), countCatalog(), []PartitionStart{{OldestKept: 1}}, log); err == nil {
+		t.Error("open without epochs: no error")
+	}
+}
