@@ -59,17 +59,20 @@ func (p *Publisher) collect(ctx context.Context, r *CollectResult) error {
 	if err := p.project(ctx); err != nil {
 		return err
 	}
-	if p.State().N == 0 {
-		return nil // Nothing is named yet, so nothing can be told apart.
-	}
 	if err := p.loadPins(ctx); err != nil {
 		return err
+	}
+	// n is taken before the kept states are: a publication seen only now is among
+	// them or above n, never below n and not among them.
+	n := p.State().N
+	if n == 0 {
+		return nil // Nothing is named yet, so nothing can be told apart.
 	}
 	kept, err := p.keptStates(ctx)
 	if err != nil {
 		return err
 	}
-	if err := p.collectTables(ctx, kept, r); err != nil {
+	if err := p.collectTables(ctx, n, kept, r); err != nil {
 		return err
 	}
 	if err := p.collectProjection(ctx, r); err != nil {
@@ -81,8 +84,8 @@ func (p *Publisher) collect(ctx context.Context, r *CollectResult) error {
 func (p *Publisher) keptStates(ctx context.Context) (kept []*record.State, err error) {
 	for _, n := range p.Kept() {
 		s, err := p.At(ctx, n)
-		if errors.Is(err, ErrNoPublication) {
-			continue // A pin of a publication yet to come keeps nothing.
+		if errors.Is(err, ErrNoPublication) || errors.Is(err, ErrExpired) {
+			continue // A pin of a publication yet to come, or one that expired this moment.
 		}
 		if err != nil {
 			return nil, err
@@ -92,7 +95,7 @@ func (p *Publisher) keptStates(ctx context.Context) (kept []*record.State, err e
 	return kept, nil
 }
 
-func (p *Publisher) collectTables(ctx context.Context, kept []*record.State, r *CollectResult) error {
+func (p *Publisher) collectTables(ctx context.Context, n uint64, kept []*record.State, r *CollectResult) error {
 	there, err := p.tableComments(ctx)
 	if err != nil {
 		return err
@@ -113,9 +116,9 @@ func (p *Publisher) collectTables(ctx context.Context, kept []*record.State, r *
 			continue
 		}
 		if views, ok := named[name]; ok {
-			err = p.collectVersions(ctx, name, views, r)
+			err = p.collectVersions(ctx, name, n, views, r)
 		} else {
-			err = p.collectTable(ctx, name, r)
+			err = p.collectTable(ctx, name, n, r)
 		}
 		if err != nil {
 			return fmt.Errorf("table %s: %w", name, err)
@@ -125,9 +128,9 @@ func (p *Publisher) collectTables(ctx context.Context, kept []*record.State, r *
 }
 
 // collectVersions deletes rows of a table in use whose version no kept publication names.
-func (p *Publisher) collectVersions(ctx context.Context, table string, views []record.ViewState, r *CollectResult) error {
+func (p *Publisher) collectVersions(ctx context.Context, table string, newest uint64, views []record.ViewState, r *CollectResult) error {
 	rows, err := p.db.Query(readContext(ctx), fmt.Sprintf("SELECT toUnixTimestamp64Micro(%[1]s), %[2]s, count() FROM %[3]s WHERE %[2]s < %[4]d GROUP BY %[1]s, %[2]s",
-		sqlschema.Quote(sqlschema.ColBucket), sqlschema.Quote(sqlschema.ColVer), sqlschema.Quote(table), (p.State().N+1)<<32))
+		sqlschema.Quote(sqlschema.ColBucket), sqlschema.Quote(sqlschema.ColVer), sqlschema.Quote(table), (newest+1)<<32))
 	if err != nil {
 		return err
 	}
@@ -168,8 +171,8 @@ func isNamed(views []record.ViewState, bucket int64, ver uint64) bool {
 // declared here. Another process may just be filling it, with versions of the next
 // publication: those rows stay, and the engine itself drops the table only if it
 // is empty, however long ago this process looked.
-func (p *Publisher) collectTable(ctx context.Context, table string, r *CollectResult) error {
-	where := fmt.Sprintf("%s < %d", sqlschema.Quote(sqlschema.ColVer), (p.State().N+1)<<32)
+func (p *Publisher) collectTable(ctx context.Context, table string, newest uint64, r *CollectResult) error {
+	where := fmt.Sprintf("%s < %d", sqlschema.Quote(sqlschema.ColVer), (newest+1)<<32)
 	var rows uint64
 	if err := p.db.QueryRow(readContext(ctx), "SELECT count() FROM "+sqlschema.Quote(table)+" WHERE "+where).Scan(&rows); err != nil {
 		return err
@@ -211,54 +214,4 @@ func (p *Publisher) collectProjection(ctx context.Context, r *CollectResult) err
 	}
 	r.Rows += int64(rows)
 	return nil
-}
-
-// collectObjects deletes objects older than G that no commit record names (C8). The
-// chains are read again behind the listing, so that a record created meanwhile is seen.
-func (p *Publisher) collectObjects(ctx context.Context, r *CollectResult) error {
-	named, err := p.namedObjects(ctx)
-	if err != nil {
-		return err
-	}
-	limit := p.cfg.Now().Add(-p.cfg.CollectAfter)
-	var orphans []string
-	for info, err := range p.objects.List(ctx, "data/", "") {
-		if err != nil {
-			return fmt.Errorf("list objects: %w", err)
-		}
-		if info.Modified.Before(limit) && !named[info.Key] {
-			orphans = append(orphans, info.Key)
-		}
-		if len(orphans) == collectObjects {
-			break
-		}
-	}
-	if len(orphans) == 0 {
-		return nil
-	}
-	if named, err = p.namedObjects(ctx); err != nil {
-		return err
-	}
-	orphans = slices.DeleteFunc(orphans, func(k string) bool { return named[k] })
-	if err := p.objects.Delete(ctx, orphans...); err != nil {
-		return fmt.Errorf("delete objects: %w", err)
-	}
-	r.Objects += int64(len(orphans))
-	return nil
-}
-
-func (p *Publisher) namedObjects(ctx context.Context) (map[string]bool, error) {
-	chains, err := p.chains(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read commit chains: %w", err)
-	}
-	named := map[string]bool{}
-	for _, c := range chains {
-		for _, s := range c.Segments {
-			for _, o := range s.Objects {
-				named[o.Key] = true
-			}
-		}
-	}
-	return named, nil
 }

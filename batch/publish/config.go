@@ -25,7 +25,7 @@ type Config struct {
 	CollectAfter time.Duration // G: an object in no record is collected when older (C8)
 	Code         string        // version of the program, kept in publications
 
-	OnPublish  func(*record.State) // called once for every publication that becomes the newest known, in order; nil: nobody asks
+	OnPublish  func(*record.State) // called once for every publication that becomes the newest known, in order; it must not call the publisher's methods that read on
 	Logger     *slog.Logger        // nil discards
 	Registerer prometheus.Registerer
 	Now        func() time.Time

@@ -16,6 +16,18 @@ const PinPrefix = record.PublicationPrefix + "pins/"
 // PinKey is the key of the pin of publication n.
 func PinKey(n uint64) string { return fmt.Sprintf("%s%d", PinPrefix, n) }
 
+// Pin keeps publication n for ever. It must be kept still, and not about to expire:
+// a collection that has begun does not see a new pin.
+func (p *Publisher) Pin(ctx context.Context, n uint64) error {
+	if _, err := p.At(ctx, n); err != nil {
+		return fmt.Errorf("pin: %w", err)
+	}
+	if _, _, err := p.log.Create(ctx, PinKey(n), fmt.Appendf(nil, `{"n":%d}`, n)); err != nil {
+		return fmt.Errorf("pin publication %d: %w", n, err)
+	}
+	return p.loadPins(ctx)
+}
+
 // maxPinned bounds the states of pinned publications that are held in memory.
 const maxPinned = 4
 

@@ -163,7 +163,7 @@ func (pl *plan) dirty(t *landed, width int64) []int64 {
 	}
 	for b, fresh := range t.assigned {
 		if _, behind := t.assigned[b+width]; fresh && behind {
-			_ = 0
+			dirty[b+width] = true
 		}
 	}
 	return slices.Sorted(maps.Keys(dirty))

@@ -167,10 +167,15 @@ func TestNewestPublicationOnly(t *testing.T) {
 	if got := w.readWide(); len(got) != len(before) || strings.Join(got, "\n") != strings.Join(before, "\n") {
 		t.Error("rows of a publication without its marker are seen")
 	}
-	if err := w.publisher(catalogOf(wideView()), nil).Refresh(t.Context()); err != nil {
+	w.publisher(catalogOf(wideView()), nil)
+	w.checkWide("projected again at start")
+	w.land("flight", randomEvents(r, 50, epoch.UnixMicro(), 4)...)
+	w.recompute(p)
+	if err := w.db.Exec(t.Context(), "ALTER TABLE recount_published DELETE WHERE n >= 2 SETTINGS mutations_sync = 2"); err != nil {
 		t.Fatal(err)
 	}
-	w.checkWide("projected again at start")
+	w.publisher(catalogOf(wideView()), nil)
+	w.checkWide("two publications behind")
 }
 
 func TestRefuses(t *testing.T) {
@@ -238,7 +243,10 @@ func TestAt(t *testing.T) {
 			t.Errorf("at %d: got %v, want %v", n, err, want)
 		}
 	}
-	w.records[PinKey(2)] = []byte("{}")
+	if err := p.Pin(t.Context(), 3); !errors.Is(err, ErrExpired) {
+		t.Errorf("pin of an expired publication: %v", err)
+	}
+	w.records[PinKey(2)] = []byte("{}") // By another process, while 2 was kept.
 	s, err := p.At(t.Context(), 2)
 	if err != nil || s.N != 2 || s.H[0].Seq > p.State().H[0].Seq || p.OldestKept().N != 4 {
 		t.Errorf("pinned: %v, oldest kept %d", err, p.OldestKept().N)

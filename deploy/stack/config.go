@@ -172,6 +172,16 @@ func (b *Bytes) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%q is not a size; write for example 64MiB", s)
 }
 
+// UnmarshalYAML is UnmarshalText with the line of a fault.
+func (b *Bytes) UnmarshalYAML(n *yaml.Node) error { return onLine(n, b.UnmarshalText([]byte(n.Value))) }
+
+func onLine(n *yaml.Node, err error) error {
+	if err != nil && n.Line > 0 {
+		return fmt.Errorf("line %d: %w", n.Line, err)
+	}
+	return err
+}
+
 // MarshalText is the reverse of UnmarshalText.
 func (b Bytes) MarshalText() ([]byte, error) {
 	for i := 3; i >= 0; i-- {
@@ -198,6 +208,9 @@ func (p *Past) UnmarshalText(text []byte) error {
 	*p = Past(d)
 	return nil
 }
+
+// UnmarshalYAML is UnmarshalText with the line of a fault.
+func (p *Past) UnmarshalYAML(n *yaml.Node) error { return onLine(n, p.UnmarshalText([]byte(n.Value))) }
 
 // MarshalText is the reverse of UnmarshalText.
 func (p Past) MarshalText() ([]byte, error) {

@@ -34,8 +34,14 @@ func beginPartition(ctx context.Context, cfg Config, e *engines, high *highWater
 	if err := landing.SealEpoch(ctx, e.records, chain, cfg.CutRule(), verdict.Reason); err != nil {
 		return nil, fmt.Errorf("seal the epoch: %w", err)
 	}
-	if verdict.Jump {
-		if err := e.log.Advance(ctx, p, verdict.Next); err != nil {
+	// Sealing may have found a segment that a zombie landed meanwhile, so the head is asked
+	// again: a message appended below it would never be read.
+	_, end, err := e.log.Bounds(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if end < chain.Head.Seq {
+		if err := e.log.Advance(ctx, p, chain.Head.Seq); err != nil {
 			return nil, fmt.Errorf("move the log to its chain head: %w", err)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"recount/schemas/record"
 	"recount/serving/api"
 	"recount/serving/batchview"
+	"recount/serving/reader"
 	"recount/speed/ingest"
 	"recount/speed/realtime"
 )
@@ -133,13 +134,17 @@ func (s *Stack) openAPI(context.Context) error {
 	if err != nil {
 		return err
 	}
+	rc := reader.Config{Catalog: s.catalog, Publications: s.publisher, Batch: batch, Logger: s.log, Registerer: s.registry}
+	if s.views != nil {
+		rc.Live = s.views
+	}
+	answers, err := reader.New(rc)
+	if err != nil {
+		return err
+	}
 	ac := api.DefaultConfig()
 	ac.Timeout, ac.Concurrent = s.cfg.Query.Timeout, s.cfg.Query.Concurrent
-	o := api.Options{Ready: s.ready, Logger: s.log, Registerer: s.registry}
-	if s.views != nil {
-		o.Live = s.views
-	}
-	s.api, err = api.New(ac, s.catalog, s.publisher, batch, o)
+	s.api, err = api.New(ac, s.catalog, s.publisher, answers, api.Options{Ready: s.ready, Logger: s.log, Registerer: s.registry})
 	return err
 }
 

@@ -78,6 +78,9 @@ func decreases(from, to []position.Offset) bool {
 
 // overlay merges two ascending lists; where both have a bucket the delta's wins.
 func overlay[T any](old, delta []T, bucket func(T) int64) []T {
+	if len(delta) == 0 {
+		return old
+	}
 	out := make([]T, 0, len(old)+len(delta))
 	for len(old) > 0 && len(delta) > 0 {
 		switch cmp.Compare(bucket(old[0]), bucket(delta[0])) {

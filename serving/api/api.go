@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,26 +13,14 @@ import (
 	"recount/schemas/catalog"
 	"recount/schemas/eventbatch"
 	"recount/schemas/openapi"
-	"recount/schemas/position"
-	"recount/schemas/query"
 	"recount/schemas/record"
-	"recount/serving/batchview"
+	"recount/serving/reader"
 )
 
-// RealtimeViews is the speed layer. Its errors wrap query.ErrPinExpired and query.ErrViewNotReady.
-type RealtimeViews interface {
-	Scan(ctx context.Context, scan *query.Scan, cut []position.Offset) (*query.LivePart, error)
-}
-
-// BatchViews is the batch layer's view of a pinned publication.
-type BatchViews interface {
-	Scan(ctx context.Context, state *record.State, scan *query.Scan, o batchview.Options) (*query.Part, error)
-}
-
-// Publications are what can be pinned. Errors of At wrap query.ErrNoPublication and query.ErrCollected.
+// Publications are what can be pinned and listed.
 type Publications interface {
+	reader.Publications
 	State() *record.State // the newest known, never nil
-	At(ctx context.Context, n uint64) (*record.State, error)
 	Kept() []uint64
 }
 
@@ -64,9 +51,8 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Options are what the process injects. Live is nil where no speed layer runs here.
+// Options are what the process injects.
 type Options struct {
-	Live       RealtimeViews
 	Ready      func() error // why the process cannot do its work, or nil; nil: it always can
 	Now        func() time.Time
 	Logger     *slog.Logger
@@ -78,8 +64,7 @@ type API struct {
 	cfg      Config
 	catalog  *catalog.Catalog
 	pubs     Publications
-	batch    BatchViews
-	live     RealtimeViews
+	reader   *reader.Reader
 	ready    func() error
 	now      func() time.Time
 	log      *slog.Logger
@@ -88,12 +73,12 @@ type API struct {
 	running  chan struct{}
 }
 
-// New returns an API over a catalog, its publications and its batch views.
-func New(cfg Config, cat *catalog.Catalog, pubs Publications, batch BatchViews, o Options) (*API, error) {
+// New returns an API over a catalog, its publications and the reader of its views.
+func New(cfg Config, cat *catalog.Catalog, pubs Publications, r *reader.Reader, o Options) (*API, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	a := &API{cfg: cfg, catalog: cat, pubs: pubs, batch: batch, live: o.Live, ready: o.Ready, now: o.Now, log: o.Logger,
+	a := &API{cfg: cfg, catalog: cat, pubs: pubs, reader: r, ready: o.Ready, now: o.Now, log: o.Logger,
 		admitted: make(chan struct{}, 2*cfg.Concurrent), running: make(chan struct{}, cfg.Concurrent)}
 	if a.now == nil {
 		a.now = time.Now
@@ -117,7 +102,9 @@ func (a *API) Handler() http.Handler {
 	mux.HandleFunc("GET /v1/views/{name}", a.showView)
 	mux.HandleFunc("GET /v1/publications", a.listPublications)
 	mux.HandleFunc("GET /v1/publications/{n}", a.showPublication)
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, map[string]string{"status": "ok"}) })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	})
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

@@ -11,26 +11,22 @@ import (
 
 type metrics struct {
 	seconds  *prometheus.HistogramVec
-	layer    *prometheus.HistogramVec
 	refusals *prometheus.CounterVec
 	rows     prometheus.Counter
-	restarts prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, a *API) *metrics {
 	buckets := prometheus.ExponentialBuckets(0.0005, 2, 16)
 	m := &metrics{
 		seconds:  prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "recount_query_seconds", Help: "Time of an answered query, by mode.", Buckets: buckets}, []string{"mode"}),
-		layer:    prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "recount_query_layer_seconds", Help: "Time one layer took for its part.", Buckets: buckets}, []string{"layer"}),
 		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_query_refused_total", Help: "Queries without an answer, by mode and status."}, []string{"mode", "status"}),
 		rows:     prometheus.NewCounter(prometheus.CounterOpts{Name: "recount_query_rows_total", Help: "Rows of answers."}),
-		restarts: prometheus.NewCounter(prometheus.CounterOpts{Name: "recount_query_restarts_total", Help: "Queries that began again with a newer publication (Q2)."}),
 	}
 	if reg != nil {
 		running := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_query_running", Help: "Queries that run."}, func() float64 { return float64(len(a.running)) })
 		waiting := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_query_waiting", Help: "Queries that wait for a place."},
 			func() float64 { return float64(max(0, len(a.admitted)-len(a.running))) })
-		reg.MustRegister(m.seconds, m.layer, m.refusals, m.rows, m.restarts, running, waiting)
+		reg.MustRegister(m.seconds, m.refusals, m.rows, running, waiting)
 	}
 	return m
 }

@@ -9,6 +9,7 @@ import (
 	"recount/schemas/query"
 	"recount/serving/batchview"
 	"recount/serving/merge"
+	"recount/serving/reader"
 )
 
 // problem is an RFC 9457 answer. Code is stable; Detail is for people.
@@ -38,17 +39,15 @@ func problemOf(err error) *problem {
 		return &problem{Status: http.StatusUnprocessableEntity, Code: "overflow", Field: "measures", Detail: over.Error()}
 	case errors.As(err, &limit):
 		return &problem{Status: http.StatusUnprocessableEntity, Code: "query_too_large", Detail: limit.Error()}
-	case errors.Is(err, errNotPublished):
+	case errors.Is(err, reader.ErrNotPublished):
 		return &problem{Status: http.StatusConflict, Code: "view_not_published", retryAfter: "5",
-			Detail: errNotPublished.Error() + "; the next run of the job recompute fills it from the lake; mode live can be asked at once"}
-	case errors.Is(err, errNoLive):
+			Detail: err.Error()}
+	case errors.Is(err, reader.ErrLive):
 		return &problem{Status: http.StatusServiceUnavailable, Code: "live_unavailable", retryAfter: "1", Detail: err.Error() + "; ask in mode exact or merged"}
 	case errors.Is(err, query.ErrNoPublication):
 		return &problem{Status: http.StatusNotFound, Code: "no_such_publication", Field: "as_of", Detail: "there is no such publication; GET /v1/publications lists them"}
 	case errors.Is(err, query.ErrCollected):
 		return &problem{Status: http.StatusGone, Code: "publication_collected", Field: "as_of", Detail: "the publication is no longer kept; GET /v1/publications lists those that are"}
-	case errors.Is(err, query.ErrPinExpired):
-		return &problem{Status: http.StatusGone, Code: "publication_expired", Field: "as_of", Detail: "the speed layer no longer reaches back to this publication; ask for it in mode exact"}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &problem{Status: http.StatusGatewayTimeout, Code: "query_timeout", Detail: "the query took too long; use a shorter range or a coarser granularity"}
 	}

@@ -2,11 +2,11 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 
 	"recount/schemas/query"
-	"recount/serving/merge"
 )
 
 func (a *API) postQuery(w http.ResponseWriter, r *http.Request) {
@@ -40,11 +40,6 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, q *query.Query) {
 		a.refuse(w, q.Mode, p)
 		return
 	}
-	scan, err := q.Resolve(a.catalog, a.cfg.Tenant)
-	if err != nil {
-		a.refuse(w, "", problemOf(err))
-		return
-	}
 	ctx, cancel := context.WithTimeout(r.Context(), a.cfg.Timeout)
 	defer cancel()
 	leave, err := a.enter(ctx)
@@ -52,7 +47,7 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, q *query.Query) {
 		a.refuse(w, q.Mode, overloaded(err))
 		return
 	}
-	answer, err := a.ask(ctx, q, scan)
+	answer, err := a.reader.Answer(ctx, q, a.cfg.Tenant)
 	leave()
 	if err != nil {
 		p := problemOf(err)
@@ -63,6 +58,9 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, q *query.Query) {
 		return
 	}
 	w.Header().Set("Content-Type", contentType)
+	if accuracy, err := json.Marshal(answer.Accuracy); err == nil && contentType != "application/json" {
+		w.Header().Set("Recount-Accuracy", string(accuracy))
+	}
 	if err := encode(w, answer); err != nil && r.Context().Err() == nil {
 		a.log.Warn("write answer", "error", err)
 	}
@@ -93,7 +91,3 @@ func overloaded(err error) *problem {
 	}
 	return problemOf(err)
 }
-
-// encoder writes an answer; headers may still be set before its first byte.
-type encoder func(w http.ResponseWriter, a *merge.Answer) error
-

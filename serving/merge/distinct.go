@@ -25,7 +25,8 @@ type bounds struct{ value, low, high, added int64 }
 //
 // holds always, and where both sides meet the count is exact. Between them the estimate is
 // |E| + |B ∪ L| − |B|, whose error is on the live part only. When L is a sketch itself, its
-// size is known to BoundErrors standard errors and the bounds are that much wider.
+// size is known to BoundErrors standard errors. The estimate of |B ∪ L| bounds the count
+// as well, to as many standard errors, and the narrower bound is stated.
 func mergeDistinct(batch, live *query.Acc) bounds {
 	var e int64
 	if batch != nil {
@@ -45,10 +46,18 @@ func mergeDistinct(batch, live *query.Acc) bounds {
 	case d.low == d.high:
 		d.value = d.low
 	default:
-		d.value = min(max(e+unionGain(batch.Registers, live.Sketch), d.low), d.high)
+		gain, union := unionOf(batch.Registers, live.Sketch)
+		d.low, d.high = max(d.low, union-margin(union)), min(d.high, union+margin(union))
+		d.high = max(d.high, d.low)
+		d.value = min(max(e+gain, d.low), d.high)
 	}
 	d.added = d.value - e
 	return d
+}
+
+// margin is BoundErrors standard errors of an estimate of n.
+func margin(n int64) int64 {
+	return int64(math.Ceil(BoundErrors * distinct.StandardError * float64(n)))
 }
 
 // setSize returns the range the number of elements lies in: one number while exact.
@@ -57,8 +66,7 @@ func setSize(s *distinct.Sketch) (low, high int64) {
 	if s.Exact() {
 		return n, n
 	}
-	margin := int64(math.Ceil(BoundErrors * distinct.StandardError * float64(n)))
-	return max(distinct.ExactLimit+1, n-margin), n + margin
+	return max(distinct.ExactLimit+1, n-margin(n)), n + margin(n)
 }
 
 // certainlyNew counts the hashes whose rank is above their register's.
@@ -75,12 +83,14 @@ func certainlyNew(registers []uint32, hashes []uint64) int64 {
 	return n
 }
 
-func unionGain(registers []uint32, live *distinct.Sketch) int64 {
+// unionOf estimates |B ∪ L| − |B| and |B ∪ L|.
+func unionOf(registers []uint32, live *distinct.Sketch) (gain, union int64) {
 	var s distinct.Sketch
 	for _, r := range registers {
 		s.AddRegister(r)
 	}
-	before := s.Approximate()
+	before := int64(s.Approximate())
 	s.Merge(live)
-	return max(0, int64(s.Approximate())-int64(before))
+	union = int64(s.Approximate())
+	return max(0, union-before), union
 }

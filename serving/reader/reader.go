@@ -47,7 +47,7 @@ const MaxRestarts = 3
 var (
 	// ErrNotPublished: the publication has no batch view of the view as it is defined now.
 	ErrNotPublished = errors.New("the view is not in the publication yet; the next recompute fills it, and mode live answers now")
-	// ErrRestarts: the pin expired more than MaxRestarts times in a row.
+	// ErrRestarts: pinned rows were gone more than MaxRestarts times in a row.
 	ErrRestarts = errors.New("publications were collected faster than the query could read them; try again")
 	// ErrBatch: the batch layer failed; its own error is wrapped beside it.
 	ErrBatch = errors.New("the batch view cannot be read")
@@ -106,8 +106,8 @@ func (r *Reader) Answer(ctx context.Context, q *query.Query, tenant string) (*me
 	if err != nil {
 		return nil, err
 	}
-	for range 1 + MaxRestarts {
-		a, err := r.attempt(ctx, q, scan)
+	for restarts := range 1 + MaxRestarts {
+		a, err := r.attempt(ctx, q, scan, restarts == MaxRestarts)
 		switch {
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
@@ -126,8 +126,9 @@ func (r *Reader) Answer(ctx context.Context, q *query.Query, tenant string) (*me
 // errGone marks rows that a restart may find again, unlike an as_of publication that is collected.
 var errGone = errors.New("pinned rows are gone")
 
-// attempt is one walk from Q1 to Q4.
-func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan) (*merge.Answer, error) {
+// attempt is one walk from Q1 to Q4. In the last one a speed layer that does not reach
+// back to the pin counts as down: so it is after a sealed epoch, until a publication.
+func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan, last bool) (*merge.Answer, error) {
 	state, err := r.pin(ctx, q)
 	if err != nil {
 		return nil, err
@@ -135,7 +136,7 @@ func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan) 
 	if published := state.Views[scan.View.Name].Digest == scan.Digest; state.N > 0 && !published && q.Mode != query.Live {
 		return nil, fmt.Errorf("view %s, publication %d: %w", scan.View.Name, state.N, ErrNotPublished)
 	}
-	live, err := r.live(ctx, q, scan, state)
+	live, err := r.live(ctx, q, scan, state, last)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +167,7 @@ func (r *Reader) pin(ctx context.Context, q *query.Query) (*record.State, error)
 }
 
 // live is Q2. Without an answer of speed S = H, which is older but no less exact.
-func (r *Reader) live(ctx context.Context, q *query.Query, scan *query.Scan, state *record.State) (*query.LivePart, error) {
+func (r *Reader) live(ctx context.Context, q *query.Query, scan *query.Scan, state *record.State, last bool) (*query.LivePart, error) {
 	nothing := &query.LivePart{Through: slices.Clone(state.H)}
 	if q.Mode == query.Exact {
 		return nothing, nil
@@ -184,7 +185,7 @@ func (r *Reader) live(ctx context.Context, q *query.Query, scan *query.Scan, sta
 	switch {
 	case err == nil:
 		return part, checkLive(part, state.H)
-	case errors.Is(err, query.ErrPinExpired) || ctx.Err() != nil:
+	case errors.Is(err, query.ErrPinExpired) && !last || ctx.Err() != nil:
 		return nil, err
 	case q.Mode == query.Live:
 		return nil, fmt.Errorf("%w: %w", ErrLive, err)

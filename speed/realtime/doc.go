@@ -24,7 +24,12 @@
 // The event at position x is a duplicate when a position before x holds the same key in
 // the same bucket (I2), whether that copy was counted or not; or when its time was
 // assigned and a position before x holds the same key with an assigned time in the bucket
-// before (I3). The window keeps 128 bits of each identity, so a false positive
+// before (I3). Keys are compared within one event type, as the batch view does. It differs from
+// the batch view in one case: an assigned copy in the bucket before that comes later in the log, which
+// takes a writer's clock that went back over a bucket's edge. Both copies count here until
+// the publication that holds both.
+//
+// The window keeps 128 bits of each identity, so a false positive
 // has the probability 2^-128; an identity is forgotten Config.Window after it was
 // appended, or when Config.WindowEntries newer ones came, and its copies count from then on (D3).
 //

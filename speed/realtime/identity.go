@@ -4,14 +4,17 @@ import (
 	"encoding/binary"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
+
 	"recount/schemas/eventbatch"
 	"recount/schemas/window"
 )
 
-// identity is a key mixed with what it was seen as: within a bucket (I2), or with an
-// assigned time within a bucket (I3). The mask of a bucket is a bijection of the bucket in
-// either half, so one key never has one identity twice; two keys share one with
-// the probability 2^-128.
+// identity is a key mixed with its event type and with what it was seen as: within a
+// bucket (I2), or with an assigned time within a bucket (I3). The type is in it because the
+// batch view removes duplicates one event type at a time. Within a type the mask of a bucket is a bijection
+// of the bucket in either half, so one key never has one identity twice; two keys share
+// one with the probability 2^-128.
 type identity struct{ a, b uint64 }
 
 // The four constants make the masks of a bucket; they are frozen in snapshots.
@@ -34,9 +37,17 @@ func (m identity) of(key []byte) identity {
 	return identity{binary.LittleEndian.Uint64(key) ^ m.a, binary.LittleEndian.Uint64(key[8:]) ^ m.b}
 }
 
+func typeMask(name string) identity {
+	h := xxhash.Sum64String(name)
+	return identity{h, mix(h + 1)}
+}
+
+func (m identity) with(o identity) identity { return identity{m.a ^ o.a, m.b ^ o.b} }
+
 // masks are those of the bucket an event lies in. Neighbouring events mostly share one.
 type masks struct {
 	width                   time.Duration
+	typ                     identity
 	bucket, end             int64
 	plain, assigned, before identity
 }
@@ -47,15 +58,15 @@ func (m *masks) move(at int64) {
 	}
 	m.bucket = window.Floor(at, m.width)
 	m.end = m.bucket + m.width.Microseconds()
-	m.plain, m.assigned = plainMask(m.bucket), assignedMask(m.bucket)
-	m.before = assignedMask(m.bucket - m.width.Microseconds())
+	m.plain, m.assigned = plainMask(m.bucket).with(m.typ), assignedMask(m.bucket).with(m.typ)
+	m.before = assignedMask(m.bucket - m.width.Microseconds()).with(m.typ)
 }
 
-// admit marks the events of a batch as seen and appends to sel those that are no
+// admit marks the events of a batch of one type as seen and appends to sel those that are no
 // duplicates (I2, I3). It must be followed by counting them (D2). A copy that is dropped
 // is marked like any other, so that a chain of retries is one event.
-func (w *idWindow) admit(c eventbatch.Columns, sel []int32) []int32 {
-	m := masks{width: w.bucket}
+func (w *idWindow) admit(eventType string, c eventbatch.Columns, sel []int32) []int32 {
+	m := masks{width: w.bucket, typ: typeMask(eventType)}
 	times, flags := c.Time.TimestampValues(), c.Flags.Uint8Values()
 	for i, at := range times {
 		m.move(int64(at))

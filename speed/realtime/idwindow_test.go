@@ -99,6 +99,20 @@ func TestWindowSurvivesNumbersThatRepeat(t *testing.T) {
 	}
 }
 
+// Two identities may share a tag; they are two all the same.
+func TestATagIsNoIdentity(t *testing.T) {
+	t.Parallel()
+	w, a := smallWindow(10, time.Hour), identity{1, 2}
+	w.claim(a)
+	s, tag := w.place(a)
+	if _, found := w.find(s, tag, a); !found {
+		t.Error("the identity is not found")
+	}
+	if _, found := w.find(s, tag, identity{1, 3}); found {
+		t.Error("another identity of the tag is found")
+	}
+}
+
 // I1–I3, case by case: which of the events, in the order of the log, are counted.
 func TestDuplicates(t *testing.T) {
 	t.Parallel()
@@ -129,7 +143,7 @@ func TestDuplicates(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := smallWindow(100, time.Hour).admit(cols, nil)
+		got := smallWindow(100, time.Hour).admit("slim", cols, nil)
 		if len(got) != len(c.want) {
 			t.Errorf("%s: counted %v, want %v", name, got, c.want)
 			continue

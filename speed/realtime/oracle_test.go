@@ -30,7 +30,7 @@ type group struct {
 func (o oracle) answer(s *query.Scan, cut []position.Offset, through []position.Offset) ([]group, uint64) {
 	rows, pending := map[string][]event{}, uint64(0)
 	for p, messages := range o.log.parts {
-		var before []event
+		var before []typedEvent
 		for i, m := range messages {
 			seq := uint64(i) + 1
 			for _, e := range m.events {
@@ -39,11 +39,11 @@ func (o oracle) answer(s *query.Scan, cut []position.Offset, through []position.
 					pending++
 				}
 				if w := s.Windows.Index(e.time); in && w >= 0 && m.typ == s.View.Event && e.tenant == s.Tenant &&
-					!o.duplicate(before, e) && matches(s, e) {
+					!o.duplicate(before, typedEvent{m.typ, e}) && matches(s, e) {
 					key := keyOf(s, w, e)
 					rows[key] = append(rows[key], e)
 				}
-				before = append(before, e)
+				before = append(before, typedEvent{m.typ, e})
 			}
 		}
 	}
@@ -63,11 +63,16 @@ func sorted(g []group) []group {
 	return g
 }
 
-// duplicate is I2 and I3 as written.
-func (o oracle) duplicate(before []event, e event) bool {
-	bucket := func(e event) int64 { return e.time / o.bucket.Microseconds() }
-	return slices.ContainsFunc(before, func(b event) bool {
-		if b.tenant != e.tenant || b.id != e.id {
+type typedEvent struct {
+	typ string
+	event
+}
+
+// duplicate is I2 and I3 as written, within one event type.
+func (o oracle) duplicate(before []typedEvent, e typedEvent) bool {
+	bucket := func(e typedEvent) int64 { return e.time / o.bucket.Microseconds() }
+	return slices.ContainsFunc(before, func(b typedEvent) bool {
+		if b.typ != e.typ || b.tenant != e.tenant || b.id != e.id {
 			return false
 		}
 		return bucket(b) == bucket(e) || e.assigned && b.assigned && bucket(b) == bucket(e)-1

@@ -102,7 +102,7 @@ func (p *partition) consume(m eventbatch.Message) error {
 		p.window.begin(m.Seq)
 		p.sealing = p.window.seal()
 	}
-	p.admit(recs)
+	p.admit(h.Type, recs)
 	p.window.advance(h.Appended)
 	return p.count(m.Seq, begins, h, t, recs)
 }
@@ -115,11 +115,11 @@ func release(recs []eventbatch.Columns) {
 
 // admit selects the first copies in each batch. The window is this goroutine's alone, so
 // readers are not kept waiting while it is searched.
-func (p *partition) admit(recs []eventbatch.Columns) {
+func (p *partition) admit(eventType string, recs []eventbatch.Columns) {
 	x := &p.scratch
 	x.first = grown(x.first, max(len(recs), len(x.first)))
 	for i, c := range recs {
-		x.first[i] = p.window.admit(c, x.first[i][:0])
+		x.first[i] = p.window.admit(eventType, c, x.first[i][:0])
 	}
 }
 

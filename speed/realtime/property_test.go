@@ -193,4 +193,3 @@ func TestScanUpToABoundary(t *testing.T) {
 		}
 	})
 }
-

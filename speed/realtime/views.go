@@ -76,10 +76,15 @@ func (v *Views) Run(ctx context.Context) error {
 	return errors.Join(g.Wait(), v.Snapshot())
 }
 
+// snapshotLoop begins with a snapshot: where none could be used, a restart would find the
+// same unusable ones again, and without any it would know no duplicates from before.
 func (v *Views) snapshotLoop(ctx context.Context) {
-	for sleep(ctx, v.cfg.SnapshotEvery) {
+	for {
 		if err := v.Snapshot(); err != nil {
 			v.cfg.Logger.Error("snapshot failed; a restart replays more of the log", "error", err)
+		}
+		if !sleep(ctx, v.cfg.SnapshotEvery) {
+			return
 		}
 	}
 }

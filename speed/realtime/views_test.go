@@ -283,33 +283,37 @@ func TestGapBeforeTheOldestPublicationIsPassed(t *testing.T) {
 // sets it going, even to an H it has not reached.
 func TestMemoryLimit(t *testing.T) {
 	t.Parallel()
-	cfg := DefaultConfig(t.TempDir())
-	cfg.Memory = 64 << 10
-	synctest.Test(t, func(t *testing.T) {
-		log, metrics := logOf(t, 200, 50), prometheus.NewRegistry()
-		cfg.Registerer = metrics
-		epochs := []position.EpochStart{{Epoch: 1, Start: 1, Rule: position.CutRule{Interval: time.Hour, Rows: 100, Bytes: 1 << 30}}}
-		v := openTest(t, cfg, log, epochs, 1)
-		run(t, v)
+	for _, rows := range []int64{100, 5000} { // many segments fill the memory, or less than one does
+		cfg := DefaultConfig(t.TempDir())
+		cfg.Memory = 64 << 10
+		synctest.Test(t, func(t *testing.T) { testMemoryLimit(t, cfg, rows) })
+	}
+}
+
+func testMemoryLimit(t *testing.T, cfg Config, rows int64) {
+	log, metrics := logOf(t, 200, 50), prometheus.NewRegistry()
+	cfg.Registerer = metrics
+	epochs := []position.EpochStart{{Epoch: 1, Start: 1, Rule: position.CutRule{Interval: time.Hour, Rows: rows, Bytes: 1 << 30}}}
+	v := openTest(t, cfg, log, epochs, 1)
+	run(t, v)
+	s := settled(v)
+	if s.Stalled != stalledMemory || s.Through.Seq < 3 || s.Through.Seq > 100 {
+		t.Fatalf("status: %+v", s)
+	}
+	wantCount(t, v, 1, 50*(s.Through.Seq-1))
+	if got := gathered(t, metrics, "recount_realtime_stalled"); got != 1 {
+		t.Errorf("metric: got %v, want 1", got)
+	}
+	for _, h := range []uint64{s.Boundary, 101} { // a boundary reached, and one ahead
+		if err := v.Retain([]position.Offset{{Seq: h}}); err != nil {
+			t.Fatal(err)
+		}
 		s := settled(v)
-		if s.Stalled != stalledMemory || s.Through.Seq < 3 || s.Through.Seq > 100 {
-			t.Fatalf("status: %+v", s)
+		if s.Stalled != stalledMemory || s.Through.Seq <= h+1 {
+			t.Fatalf("status after retain from %d: %+v", h, s)
 		}
-		wantCount(t, v, 1, 50*(s.Through.Seq-1))
-		if got := gathered(t, metrics, "recount_realtime_stalled"); got != 1 {
-			t.Errorf("metric: got %v, want 1", got)
-		}
-		for _, h := range []uint64{s.Boundary, 101} { // a boundary reached, and one ahead
-			if err := v.Retain([]position.Offset{{Seq: h}}); err != nil {
-				t.Fatal(err)
-			}
-			s := settled(v)
-			if s.Stalled != stalledMemory || s.Through.Seq <= h+1 {
-				t.Fatalf("status after retain from %d: %+v", h, s)
-			}
-			wantCount(t, v, h, 50*(s.Through.Seq-h))
-		}
-	})
+		wantCount(t, v, h, 50*(s.Through.Seq-h))
+	}
 }
 
 // A log that does not answer is waited for, not a fault.

@@ -1,0 +1,57 @@
+package publish
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// collectObjects deletes objects older than G that no commit record names (C8). The
+// chains are read again behind the listing, so that a record created meanwhile is seen.
+func (p *Publisher) collectObjects(ctx context.Context, r *CollectResult) error {
+	named, err := p.namedObjects(ctx)
+	if err != nil {
+		return err
+	}
+	limit := p.cfg.Now().Add(-p.cfg.CollectAfter)
+	var orphans []string
+	for info, err := range p.objects.List(ctx, "data/", "") {
+		if err != nil {
+			return fmt.Errorf("list objects: %w", err)
+		}
+		if info.Modified.Before(limit) && !named[info.Key] {
+			orphans = append(orphans, info.Key)
+		}
+		if len(orphans) == collectObjects {
+			break
+		}
+	}
+	if len(orphans) == 0 {
+		return nil
+	}
+	if named, err = p.namedObjects(ctx); err != nil {
+		return err
+	}
+	orphans = slices.DeleteFunc(orphans, func(k string) bool { return named[k] })
+	if err := p.objects.Delete(ctx, orphans...); err != nil {
+		return fmt.Errorf("delete objects: %w", err)
+	}
+	r.Objects += int64(len(orphans))
+	return nil
+}
+
+func (p *Publisher) namedObjects(ctx context.Context) (map[string]bool, error) {
+	chains, err := p.chains(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read commit chains: %w", err)
+	}
+	named := map[string]bool{}
+	for _, c := range chains {
+		for _, s := range c.Segments {
+			for _, o := range s.Objects {
+				named[o.Key] = true
+			}
+		}
+	}
+	return named, nil
+}

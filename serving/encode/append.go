@@ -1,0 +1,72 @@
+package encode
+
+import (
+	"encoding/json"
+	"math"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"recount/schemas/catalog"
+	"recount/schemas/query"
+	"recount/serving/merge"
+)
+
+// appendString appends s as a JSON string.
+func appendString(dst []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			quoted, err := json.Marshal(s)
+			if err != nil {
+				return append(dst, `""`...) // Marshal of a string does not fail.
+			}
+			return append(dst, quoted...)
+		}
+	}
+	dst = append(dst, '"')
+	dst = append(dst, s...)
+	return append(dst, '"')
+}
+
+// appendFloat appends the shortest decimal that reads back as f, as encoding/json does.
+func appendFloat(dst []byte, f float64) []byte {
+	format := byte('f')
+	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
+		format = 'e'
+	}
+	return strconv.AppendFloat(dst, f, format, -1, 64)
+}
+
+// clock formats times of one zone and remembers the last, because rows of one window
+// mostly follow each other.
+type clock struct {
+	zone *time.Location
+	last int64
+	text []byte
+}
+
+func (c *clock) append(dst []byte, micros int64) []byte {
+	if c.text == nil || micros != c.last {
+		c.last, c.text = micros, time.UnixMicro(micros).In(c.zone).AppendFormat(c.text[:0], time.RFC3339Nano)
+	}
+	return append(dst, c.text...)
+}
+
+// appendValue appends a measure's value that is not null, without quotes around times.
+func (c *clock) appendValue(dst []byte, t catalog.FieldType, v *merge.Values, row int) []byte {
+	switch t {
+	case catalog.Float64:
+		return appendFloat(dst, v.Floats[row])
+	case catalog.Timestamp:
+		return time.UnixMicro(v.Ints[row]).In(c.zone).AppendFormat(dst, time.RFC3339Nano)
+	}
+	return strconv.AppendInt(dst, v.Ints[row], 10)
+}
+
+// appendNumber appends a dimension's value that is neither null nor a string.
+func appendNumber(dst []byte, c *query.Column, row int) []byte {
+	if c.Type == catalog.Bool {
+		return strconv.AppendBool(dst, c.Ints[row] == 1)
+	}
+	return strconv.AppendInt(dst, c.Ints[row], 10)
+}

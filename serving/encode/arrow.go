@@ -1,0 +1,150 @@
+package encode
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/ipc"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"recount/schemas/catalog"
+	"recount/schemas/query"
+	"recount/serving/merge"
+)
+
+// arrowRows is the size of a record batch.
+const arrowRows = 64 << 10
+
+// Arrow writes the answer as an Arrow IPC stream.
+func Arrow(w io.Writer, a *merge.Answer) (err error) {
+	accuracy, err := json.Marshal(a.Accuracy)
+	if err != nil {
+		return fmt.Errorf("write answer: %w", err)
+	}
+	metadata := arrow.NewMetadata([]string{"accuracy"}, []string{string(accuracy)})
+	schema := arrow.NewSchema(arrowFields(a), &metadata)
+	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+	defer b.Release()
+	out := ipc.NewWriter(w, ipc.WithSchema(schema))
+	defer func() { err = errors.Join(err, out.Close()) }()
+	for from := 0; from < a.Rows(); from += arrowRows {
+		fillArrow(b, a, from, min(from+arrowRows, a.Rows()))
+		if err := writeRecord(out, b); err != nil {
+			return fmt.Errorf("write answer: %w", err)
+		}
+	}
+	return nil
+}
+
+func writeRecord(out *ipc.Writer, b *array.RecordBuilder) error {
+	rec := b.NewRecord()
+	defer rec.Release()
+	return out.Write(rec)
+}
+
+// arrowFields are the fields of Columns.
+func arrowFields(a *merge.Answer) []arrow.Field {
+	zone := "UTC"
+	if a.Location != nil {
+		zone = a.Location.String()
+	}
+	timestamp := &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: zone}
+	types := map[catalog.FieldType]arrow.DataType{
+		catalog.String: arrow.BinaryTypes.String, catalog.Int64: arrow.PrimitiveTypes.Int64, catalog.Bool: arrow.FixedWidthTypes.Boolean,
+		catalog.Float64: arrow.PrimitiveTypes.Float64, catalog.Timestamp: timestamp,
+	}
+	var of []arrow.DataType
+	if a.Windowed {
+		of = append(of, timestamp)
+	}
+	for _, d := range a.Dims {
+		of = append(of, types[d.Type])
+	}
+	for _, m := range a.Measures {
+		of = append(of, types[m.Type])
+	}
+	for _, m := range a.Measures {
+		of = append(of, types[m.Type])
+		if m.Kind == catalog.Distinct {
+			of = append(of, types[m.Type], types[m.Type])
+		}
+	}
+	fields := make([]arrow.Field, len(of))
+	for i, name := range Columns(a) {
+		fields[i] = arrow.Field{Name: name, Type: of[i], Nullable: true}
+	}
+	return fields
+}
+
+// fillArrow appends the rows [from, to), column by column.
+func fillArrow(b *array.RecordBuilder, a *merge.Answer, from, to int) {
+	next := 0
+	column := func() array.Builder { next++; return b.Field(next - 1) }
+	if a.Windowed {
+		appendTimes(column().(*array.TimestampBuilder), a.Times[from:to])
+	}
+	for d := range a.Dims {
+		appendColumn(column(), &a.Dims[d].Column, from, to)
+	}
+	for j := range a.Measures {
+		m := &a.Measures[j]
+		appendValues(column(), &m.Value, from, to, func(int) bool { return true })
+	}
+	for j := range a.Measures {
+		m := &a.Measures[j]
+		appendValues(column(), &m.Live, from, to, a.IsLive)
+		if m.Kind == catalog.Distinct {
+			none := make([]bool, a.Rows())
+			appendValues(column(), &merge.Values{Ints: m.Low, Null: none}, from, to, m.Bounded)
+			appendValues(column(), &merge.Values{Ints: m.High, Null: none}, from, to, m.Bounded)
+		}
+	}
+}
+
+func appendTimes(b *array.TimestampBuilder, times []int64) {
+	b.Reserve(len(times))
+	for _, t := range times {
+		b.UnsafeAppend(arrow.Timestamp(t))
+	}
+}
+
+func appendColumn(b array.Builder, c *query.Column, from, to int) {
+	b.Reserve(to - from)
+	for i := from; i < to; i++ {
+		if c.IsNull(i) {
+			b.AppendNull()
+			continue
+		}
+		switch b := b.(type) {
+		case *array.StringBuilder:
+			b.Append(c.Strings[i])
+		case *array.BooleanBuilder:
+			b.Append(c.Ints[i] == 1)
+		case *array.Int64Builder:
+			b.Append(c.Ints[i])
+		}
+	}
+}
+
+// appendValues appends the values of the rows for which has is true, and null for the others.
+func appendValues(b array.Builder, v *merge.Values, from, to int, has func(int) bool) {
+	b.Reserve(to - from)
+	for i := from; i < to; i++ {
+		if !has(i) || v.Null[i] {
+			b.AppendNull()
+			continue
+		}
+		switch b := b.(type) {
+		case *array.Float64Builder:
+			b.Append(v.Floats[i])
+		case *array.TimestampBuilder:
+			b.Append(arrow.Timestamp(v.Ints[i]))
+		case *array.Int64Builder:
+			b.Append(v.Ints[i])
+		}
+	}
+}

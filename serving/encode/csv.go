@@ -1,0 +1,114 @@
+package encode
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"recount/schemas/catalog"
+	"recount/serving/merge"
+)
+
+// Columns are the names of the columns of CSV and Arrow, in order.
+func Columns(a *merge.Answer) []string {
+	var names []string
+	if a.Windowed {
+		names = append(names, "time")
+	}
+	for _, d := range a.Dims {
+		names = append(names, d.Name)
+	}
+	for _, m := range a.Measures {
+		names = append(names, m.Name)
+	}
+	for _, m := range a.Measures {
+		names = append(names, m.Name+"__live")
+		if m.Kind == catalog.Distinct {
+			names = append(names, m.Name+"__low", m.Name+"__high")
+		}
+	}
+	return names
+}
+
+// CSV writes the answer's rows.
+func CSV(w io.Writer, a *merge.Answer) error {
+	e := &csvRow{a: a, clock: clock{zone: a.Location}}
+	buf := append([]byte(strings.Join(Columns(a), ",")), "\r\n"...)
+	for i := range a.Rows() {
+		buf = e.append(buf, i)
+		if len(buf) >= flushBytes {
+			if _, err := w.Write(buf); err != nil {
+				return fmt.Errorf("write answer: %w", err)
+			}
+			buf = buf[:0]
+		}
+	}
+	if _, err := w.Write(buf); err != nil {
+		return fmt.Errorf("write answer: %w", err)
+	}
+	return nil
+}
+
+type csvRow struct {
+	a     *merge.Answer
+	clock clock
+}
+
+// append appends row i. Every field is followed by a comma, of which the last becomes the line's end.
+func (e *csvRow) append(dst []byte, i int) []byte {
+	if e.a.Windowed {
+		dst = append(e.clock.append(dst, e.a.Times[i]), ',')
+	}
+	for d := range e.a.Dims {
+		dst = append(e.appendDim(dst, d, i), ',')
+	}
+	for j := range e.a.Measures {
+		m := &e.a.Measures[j]
+		dst = append(e.appendMeasure(dst, m, &m.Value, i), ',')
+	}
+	for j := range e.a.Measures {
+		dst = e.appendHonest(dst, &e.a.Measures[j], i)
+	}
+	return append(dst[:len(dst)-1], "\r\n"...)
+}
+
+// appendHonest appends the live part and bounds of a measure.
+func (e *csvRow) appendHonest(dst []byte, m *merge.Measure, i int) []byte {
+	if e.a.IsLive(i) {
+		dst = e.appendMeasure(dst, m, &m.Live, i)
+	}
+	dst = append(dst, ',')
+	if m.Kind != catalog.Distinct {
+		return dst
+	}
+	if !m.Bounded(i) {
+		return append(dst, ",,"...)
+	}
+	dst = append(strconv.AppendInt(dst, m.Low[i], 10), ',')
+	return append(strconv.AppendInt(dst, m.High[i], 10), ',')
+}
+
+func (e *csvRow) appendMeasure(dst []byte, m *merge.Measure, v *merge.Values, i int) []byte {
+	if v.Null[i] {
+		return dst
+	}
+	return e.clock.appendValue(dst, m.Type, v, i)
+}
+
+func (e *csvRow) appendDim(dst []byte, d, i int) []byte {
+	c := &e.a.Dims[d].Column
+	switch {
+	case c.IsNull(i):
+		return dst
+	case c.Type != catalog.String:
+		return appendNumber(dst, c, i)
+	}
+	s := c.Strings[i]
+	if s != "" && !strings.ContainsAny(s, "\",\r\n") && s[0] != ' ' && s[len(s)-1] != ' ' {
+		return append(dst, s...)
+	}
+	dst = append(dst, '"')
+	dst = append(dst, strings.ReplaceAll(s, `"`, `""`)...)
+	return append(dst, '"')
+}

@@ -1,0 +1,279 @@
+package encode
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/ipc"
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"recount/schemas/catalog"
+	"recount/schemas/query"
+	"recount/serving/merge"
+	"recount/serving/oracle"
+)
+
+var start = time.Date(2001, 1, 1, 6, 0, 0, 0, time.UTC)
+
+// drawAnswer merges random events of both layers.
+func drawAnswer(t *rapid.T) *merge.Answer {
+	q := &query.Query{View: "flights", From: start, To: start.Add(6 * time.Hour), TimeZone: "America/Chicago"}
+	q.Granularity = rapid.SampledFrom([]string{"", "1h"}).Draw(t, "granularity")
+	q.GroupBy = rapid.SampledFrom([][]string{nil, {"origin"}, {"origin", "delay", "cancelled"}}).Draw(t, "group_by")
+	scan, err := q.Resolve(oracle.Catalog(), "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch := oracle.Part(scan, oracle.Draw(t, start, 300, 40), oracle.Batch)
+	live := oracle.Part(scan, oracle.Draw(t, start, 300, 10), oracle.Speed)
+	a, err := merge.Merge(scan, q, batch, live, merge.Accuracy{Publication: 3, Cut: []uint64{1}, Through: []uint64{2}, StalePartitions: []int{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// naive builds row i the way no encoder here does: as a map.
+func naive(a *merge.Answer, i int) map[string]any {
+	row, live, bounds := map[string]any{}, map[string]any{}, map[string]any{}
+	at := func(micros int64) string { return time.UnixMicro(micros).In(a.Location).Format(time.RFC3339Nano) }
+	if a.Windowed {
+		row["time"] = at(a.Times[i])
+	}
+	for _, d := range a.Dims {
+		switch {
+		case d.IsNull(i):
+			row[d.Name] = nil
+		case d.Type == catalog.String:
+			row[d.Name] = d.Strings[i]
+		case d.Type == catalog.Bool:
+			row[d.Name] = d.Ints[i] == 1
+		default:
+			row[d.Name] = json.Number(fmt.Sprint(d.Ints[i]))
+		}
+	}
+	value := func(m *merge.Measure, v *merge.Values) any {
+		switch {
+		case v.Null[i]:
+			return nil
+		case m.Type == catalog.Float64:
+			raw, _ := json.Marshal(v.Floats[i])
+			return json.Number(raw)
+		case m.Type == catalog.Timestamp:
+			return at(v.Ints[i])
+		}
+		return json.Number(fmt.Sprint(v.Ints[i]))
+	}
+	for j := range a.Measures {
+		m := &a.Measures[j]
+		row[m.Name] = value(m, &m.Value)
+		if a.IsLive(i) && !m.Live.Null[i] {
+			live[m.Name] = value(m, &m.Live)
+		}
+		if m.Bounded(i) {
+			bounds[m.Name] = []any{json.Number(fmt.Sprint(m.Low[i])), json.Number(fmt.Sprint(m.High[i]))}
+		}
+	}
+	if a.IsLive(i) {
+		row["live"] = live
+	}
+	if len(bounds) > 0 {
+		row["bounds"] = bounds
+	}
+	return row
+}
+
+func TestJSONIsTheAnswer(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		a := drawAnswer(t)
+		var b bytes.Buffer
+		if err := JSON(&b, a); err != nil {
+			t.Fatal(err)
+		}
+		var got struct {
+			Rows     []map[string]any
+			Accuracy merge.Accuracy
+		}
+		d := json.NewDecoder(bytes.NewReader(b.Bytes()))
+		d.UseNumber()
+		if err := d.Decode(&got); err != nil {
+			t.Fatalf("%v: %s", err, b.String())
+		}
+		want := []map[string]any{}
+		for i := range a.Rows() {
+			want = append(want, naive(a, i))
+		}
+		if diff := cmp.Diff(want, got.Rows); diff != "" {
+			t.Fatal(diff)
+		}
+		if diff := cmp.Diff(a.Accuracy, got.Accuracy); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
+
+func TestCSVAndArrowAreTheAnswer(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		a := drawAnswer(t)
+		var text, stream bytes.Buffer
+		if err := CSV(&text, a); err != nil {
+			t.Fatal(err)
+		}
+		if err := Arrow(&stream, a); err != nil {
+			t.Fatal(err)
+		}
+		records, err := csv.NewReader(&text).ReadAll()
+		if err != nil || len(records) != a.Rows()+1 {
+			t.Fatalf("%d records, %v", len(records), err)
+		}
+		cells := arrowCells(t, &stream)
+		for i := range a.Rows() {
+			for c, name := range records[0] {
+				want := cell(naive(a, i), name)
+				// encoding/csv normalizes line ends inside quotes.
+				if got := records[i+1][c]; got != strings.ReplaceAll(want, "\r\n", "\n") {
+					t.Fatalf("csv row %d, %s: got %q, want %q", i, name, got, want)
+				}
+				if got := cells[name][i]; got != want {
+					t.Fatalf("arrow row %d, %s: got %q, want %q", i, name, got, want)
+				}
+			}
+		}
+	})
+}
+
+// cell is the text of a column in a naive row; null is empty.
+func cell(row map[string]any, column string) string {
+	name, part, _ := strings.Cut(column, "__")
+	v := row[name]
+	switch part {
+	case "live":
+		live, _ := row["live"].(map[string]any)
+		v = live[name]
+	case "low", "high":
+		bounds, _ := row["bounds"].(map[string]any)
+		v = nil
+		if b, ok := bounds[name].([]any); ok {
+			v = b[map[string]int{"high": 1}[part]]
+		}
+	}
+	if v == nil {
+		return ""
+	}
+	return fmt.Sprint(v)
+}
+
+func arrowCells(t *rapid.T, r io.Reader) map[string][]string {
+	in, err := ipc.NewReader(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Release()
+	zone, _ := time.LoadLocation("America/Chicago")
+	out := map[string][]string{}
+	for in.Next() {
+		for c, f := range in.Schema().Fields() {
+			for i := range int(in.Record().NumRows()) {
+				out[f.Name] = append(out[f.Name], arrowCell(in.Record().Column(c), i, zone))
+			}
+		}
+	}
+	if in.Err() != nil {
+		t.Fatal(in.Err())
+	}
+	return out
+}
+
+func arrowCell(col interface {
+	IsNull(int) bool
+	ValueStr(int) string
+}, i int, zone *time.Location) string {
+	if col.IsNull(i) {
+		return ""
+	}
+	switch c := col.(type) {
+	case *array.Timestamp:
+		return time.UnixMicro(int64(c.Value(i))).In(zone).Format(time.RFC3339Nano)
+	case *array.Float64:
+		raw, _ := json.Marshal(c.Value(i))
+		return string(raw)
+	case *array.String:
+		return c.Value(i)
+	}
+	return col.ValueStr(i)
+}
+
+func TestGolden(t *testing.T) {
+	t.Parallel()
+	zone, _ := time.LoadLocation("America/Chicago")
+	a, err := merge.Merge(goldenParts(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Location = zone
+	var j, c bytes.Buffer
+	if err := JSON(&j, a); err != nil {
+		t.Fatal(err)
+	}
+	if err := CSV(&c, a); err != nil {
+		t.Fatal(err)
+	}
+	wantJSON := `{"rows":[{"time":"2001-01-01T00:00:00-06:00","origin":"OR\"D","n":5,"far":0.1,"live":{"n":2,"far":0.1}},` +
+		`{"time":"2001-01-01T00:00:00-06:00","origin":null,"n":9007199254740993,"far":1e+300}],` +
+		`"accuracy":{"publication":0,"as_of":null,"cut":[1],"through":[2],"pending_events":2,"exact":false,"complete":true,"stale_partitions":[],"lag_ms":null,"truncated":false}}` + "\n"
+	if diff := cmp.Diff(wantJSON, j.String()); diff != "" {
+		t.Error(diff)
+	}
+	wantCSV := "time,origin,n,far,n__live,far__live\r\n2001-01-01T00:00:00-06:00,\"OR\"\"D\",5,0.1,2,0.1\r\n2001-01-01T00:00:00-06:00,,9007199254740993," +
+		"1" + strings.Repeat("0", 300) + ",,\r\n"
+	wantCSV = strings.Replace(wantCSV, "1"+strings.Repeat("0", 300), "1e+300", 1)
+	if diff := cmp.Diff(wantCSV, c.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func goldenParts(t *testing.T) (*query.Scan, *query.Query, *query.Part, *query.Part, merge.Accuracy) {
+	q := &query.Query{View: "flights", Measures: []string{"n", "far"}, From: start, To: start.Add(time.Hour), Granularity: "1h", GroupBy: []string{"origin"}, TimeZone: "America/Chicago"}
+	scan, err := q.Resolve(oracle.Catalog(), "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch := &query.Part{Windows: []int32{0, 0}, Events: []uint64{1, 1}, Dims: []query.Column{{Type: catalog.String, Strings: []string{"", `OR"D`}, Null: []bool{true, false}}},
+		Measures: [][]query.Acc{{{N: 1<<53 + 1}, {N: 3}}, {{N: 1, Float: 1e300}, {}}}}
+	live := &query.Part{Windows: []int32{0}, Events: []uint64{1}, Dims: []query.Column{{Type: catalog.String, Strings: []string{`OR"D`}}},
+		Measures: [][]query.Acc{{{N: 2}}, {{N: 1, Float: 0.1}}}}
+	return scan, q, batch, live, merge.Accuracy{Cut: []uint64{1}, Through: []uint64{2}, PendingEvents: 2, Complete: true, StalePartitions: []int{}}
+}
+
+func BenchmarkJSON(b *testing.B) {
+	q := &query.Query{View: "flights", Measures: []string{"n", "far"}, From: start, To: start.AddDate(0, 0, 70), Granularity: "1m", Limit: query.MaxLimit}
+	scan, err := q.Resolve(oracle.Catalog(), "default")
+	if err != nil {
+		b.Fatal(err)
+	}
+	p := &query.Part{Measures: make([][]query.Acc, 2)}
+	for i := range 100_000 {
+		p.Windows, p.Events = append(p.Windows, int32(i)), append(p.Events, 1)
+		p.Measures[0], p.Measures[1] = append(p.Measures[0], query.Acc{N: uint64(i)}), append(p.Measures[1], query.Acc{N: 1, Float: math.Sqrt(float64(i))})
+	}
+	a, err := merge.Merge(scan, q, p, nil, merge.Accuracy{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if err := JSON(io.Discard, a); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

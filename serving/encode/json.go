@@ -1,0 +1,143 @@
+package encode
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+
+	"recount/schemas/catalog"
+	"recount/serving/merge"
+)
+
+// flushBytes is how much is gathered before it is written.
+const flushBytes = 64 << 10
+
+// JSON writes the answer as one JSON object.
+func JSON(w io.Writer, a *merge.Answer) error {
+	e := newJSONRow(a)
+	buf := append(make([]byte, 0, flushBytes+4096), `{"rows":[`...)
+	for i := range a.Rows() {
+		if i > 0 {
+			buf = append(buf, ',')
+		}
+		buf = e.append(buf, i)
+		if len(buf) >= flushBytes {
+			if _, err := w.Write(buf); err != nil {
+				return fmt.Errorf("write answer: %w", err)
+			}
+			buf = buf[:0]
+		}
+	}
+	accuracy, err := json.Marshal(a.Accuracy)
+	if err != nil {
+		return fmt.Errorf("write answer: %w", err)
+	}
+	buf = append(buf, `],"accuracy":`...)
+	buf = append(append(buf, accuracy...), '}', '\n')
+	if _, err := w.Write(buf); err != nil {
+		return fmt.Errorf("write answer: %w", err)
+	}
+	return nil
+}
+
+// jsonRow appends rows of one answer. Keys are encoded once.
+type jsonRow struct {
+	a              *merge.Answer
+	clock          clock
+	dims, measures [][]byte // `"name":`
+}
+
+func newJSONRow(a *merge.Answer) *jsonRow {
+	e := &jsonRow{a: a, clock: clock{zone: a.Location}}
+	for _, d := range a.Dims {
+		e.dims = append(e.dims, append(appendString(nil, d.Name), ':'))
+	}
+	for _, m := range a.Measures {
+		e.measures = append(e.measures, append(appendString(nil, m.Name), ':'))
+	}
+	return e
+}
+
+// append appends row i as an object.
+func (e *jsonRow) append(dst []byte, i int) []byte {
+	dst = append(dst, '{')
+	open := len(dst)
+	if e.a.Windowed {
+		dst = append(dst, `"time":"`...)
+		dst = append(e.clock.append(dst, e.a.Times[i]), '"')
+	}
+	for d := range e.a.Dims {
+		dst = append(comma(dst, open), e.dims[d]...)
+		dst = e.appendDim(dst, d, i)
+	}
+	for m := range e.a.Measures {
+		dst = append(comma(dst, open), e.measures[m]...)
+		dst = e.appendMeasure(dst, &e.a.Measures[m], &e.a.Measures[m].Value, i)
+	}
+	if e.a.IsLive(i) {
+		dst = e.appendBounds(e.appendLive(comma(dst, open), i), i)
+	}
+	return append(dst, '}')
+}
+
+func comma(dst []byte, open int) []byte {
+	if len(dst) > open {
+		return append(dst, ',')
+	}
+	return dst
+}
+
+func (e *jsonRow) appendDim(dst []byte, d, i int) []byte {
+	c := &e.a.Dims[d].Column
+	switch {
+	case c.IsNull(i):
+		return append(dst, "null"...)
+	case c.Type == catalog.String:
+		return appendString(dst, c.Strings[i])
+	}
+	return appendNumber(dst, c, i)
+}
+
+func (e *jsonRow) appendMeasure(dst []byte, m *merge.Measure, v *merge.Values, i int) []byte {
+	switch {
+	case v.Null[i]:
+		return append(dst, "null"...)
+	case m.Type == catalog.Timestamp:
+		return append(e.clock.appendValue(append(dst, '"'), m.Type, v, i), '"')
+	}
+	return e.clock.appendValue(dst, m.Type, v, i)
+}
+
+func (e *jsonRow) appendLive(dst []byte, i int) []byte {
+	dst = append(dst, `"live":{`...)
+	open := len(dst)
+	for j := range e.a.Measures {
+		if m := &e.a.Measures[j]; !m.Live.Null[i] {
+			dst = append(comma(dst, open), e.measures[j]...)
+			dst = e.appendMeasure(dst, m, &m.Live, i)
+		}
+	}
+	return append(dst, '}')
+}
+
+func (e *jsonRow) appendBounds(dst []byte, i int) []byte {
+	open := -1
+	for j := range e.a.Measures {
+		m := &e.a.Measures[j]
+		if !m.Bounded(i) {
+			continue
+		}
+		if open < 0 {
+			dst = append(dst, `,"bounds":{`...)
+			open = len(dst)
+		}
+		dst = append(append(comma(dst, open), e.measures[j]...), '[')
+		dst = append(strconv.AppendInt(dst, m.Low[i], 10), ',')
+		dst = append(strconv.AppendInt(dst, m.High[i], 10), ']')
+	}
+	if open < 0 {
+		return dst
+	}
+	return append(dst, '}')
+}
