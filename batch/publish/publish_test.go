@@ -169,7 +169,7 @@ func TestNewestPublicationOnly(t *testing.T) {
 	}
 	w.publisher(catalogOf(wideView()), nil)
 	w.checkWide("projected again at start")
-	w.land("flight", randomEvents(r, 50, epoch.UnixMicro(), 4)...)
+	w.land("flight", randomEvents(r, 50, epoch.UnixMicro()+4*hour, 1)...)
 	w.recompute(p)
 	if err := w.db.Exec(t.Context(), "ALTER TABLE recount_published DELETE WHERE n >= 2 SETTINGS mutations_sync = 2"); err != nil {
 		t.Fatal(err)

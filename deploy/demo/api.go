@@ -111,6 +111,29 @@ func (a *api) totals(ctx context.Context, mode string) (totals, error) {
 	return t, err
 }
 
+// publication is what the newest publication says of all events.
+type publication struct {
+	N, Events, Duplicates int64
+}
+
+func (a *api) newest(ctx context.Context) (publication, error) {
+	var answer struct {
+		Publications []struct {
+			N, Events int64
+			Types     map[string]struct{ Duplicates int64 }
+		}
+	}
+	if err := a.call(ctx, http.MethodGet, "/v1/publications", nil, &answer); err != nil || len(answer.Publications) == 0 {
+		return publication{}, err
+	}
+	newest := answer.Publications[0]
+	p := publication{N: newest.N, Events: newest.Events}
+	for _, t := range newest.Types {
+		p.Duplicates += t.Duplicates
+	}
+	return p, nil
+}
+
 // truthOf asks ClickHouse straight over the source file.
 func truthOf(ctx context.Context, db driver.Conn, file string, rows int) (totals, error) {
 	t := totals{origins: map[string]numbers{}}

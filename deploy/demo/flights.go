@@ -15,11 +15,12 @@ import (
 // flights are the columns of the source file: departures of US flights in the
 // first half of 2001, in order of time.
 type flights struct {
-	date        []int64 // microseconds since 1970
-	delay       []int64 // minutes
-	distance    []int64 // miles
-	origin      []string
-	destination []string
+	date        []int64  // microseconds since 1970
+	delay       []int16  // minutes
+	distance    []int16  // miles
+	origin      []uint16 // index in airports
+	destination []uint16
+	airports    []string
 }
 
 func (f *flights) len() int { return len(f.date) }
@@ -69,21 +70,22 @@ func readFlights(path string, n int) (*flights, error) {
 		rows = n
 	}
 	f := &flights{}
-	intern := map[string]string{}
-	text := func(v parquet.Value) string {
-		s, ok := intern[string(v.ByteArray())]
+	codes := map[string]uint16{}
+	code := func(v parquet.Value) uint16 {
+		c, ok := codes[string(v.ByteArray())]
 		if !ok {
-			s = string(v.ByteArray())
-			intern[s] = s
+			c = uint16(len(f.airports))
+			f.airports = append(f.airports, string(v.ByteArray()))
+			codes[f.airports[c]] = c
 		}
-		return s
+		return c
 	}
 	columns := map[string]func(parquet.Value){
 		"date":        func(v parquet.Value) { f.date = append(f.date, v.Int64()) },
-		"delay":       func(v parquet.Value) { f.delay = append(f.delay, v.Int64()) },
-		"distance":    func(v parquet.Value) { f.distance = append(f.distance, v.Int64()) },
-		"origin":      func(v parquet.Value) { f.origin = append(f.origin, text(v)) },
-		"destination": func(v parquet.Value) { f.destination = append(f.destination, text(v)) },
+		"delay":       func(v parquet.Value) { f.delay = append(f.delay, int16(v.Int64())) },
+		"distance":    func(v parquet.Value) { f.distance = append(f.distance, int16(v.Int64())) },
+		"origin":      func(v parquet.Value) { f.origin = append(f.origin, code(v)) },
+		"destination": func(v parquet.Value) { f.destination = append(f.destination, code(v)) },
 	}
 	for name, add := range columns {
 		if err := readColumn(pf, name, rows, add); err != nil {
@@ -146,16 +148,16 @@ func (f *flights) appendEvent(dst []byte, i int) []byte {
 	dst = append(dst, `","source":"flights-3m","type":"flight.departed","time":"`...)
 	dst = time.UnixMicro(f.date[i]).UTC().AppendFormat(dst, time.RFC3339)
 	dst = append(dst, `","data":{"origin":"`...)
-	dst = append(dst, f.origin[i]...)
+	dst = append(dst, f.airports[f.origin[i]]...)
 	dst = append(dst, `","destination":"`...)
-	dst = append(dst, f.destination[i]...)
+	dst = append(dst, f.airports[f.destination[i]]...)
 	dst = append(dst, `","route":"`...)
-	dst = append(dst, f.origin[i]...)
+	dst = append(dst, f.airports[f.origin[i]]...)
 	dst = append(dst, '-')
-	dst = append(dst, f.destination[i]...)
+	dst = append(dst, f.airports[f.destination[i]]...)
 	dst = append(dst, `","delay":`...)
-	dst = strconv.AppendInt(dst, f.delay[i], 10)
+	dst = strconv.AppendInt(dst, int64(f.delay[i]), 10)
 	dst = append(dst, `,"distance":`...)
-	dst = strconv.AppendInt(dst, f.distance[i], 10)
+	dst = strconv.AppendInt(dst, int64(f.distance[i]), 10)
 	return append(dst, "}}\n"...)
 }

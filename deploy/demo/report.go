@@ -69,12 +69,8 @@ func bounded(want, got numbers) bool {
 
 // summary prints the totals, and fails if the server's differ from what was sent.
 func (d *director) summary(ctx context.Context, truth, merged totals) error {
-	var p struct {
-		N          uint64 `json:"n"`
-		Events     int64  `json:"events"`
-		Duplicates int64  `json:"duplicates"`
-	}
-	if err := d.api.call(ctx, "GET", "/v1/publications/newest", nil, &p); err != nil {
+	p, err := d.api.newest(ctx)
+	if err != nil {
 		return err
 	}
 	w := tabwriter.NewWriter(d.out, 0, 4, 2, ' ', 0)

@@ -143,19 +143,31 @@ func (s *Stack) openAPI(context.Context) error {
 		return err
 	}
 	ac := api.DefaultConfig()
-	ac.Timeout, ac.Concurrent = s.cfg.Query.Timeout, s.cfg.Query.Concurrent
-	s.api, err = api.New(ac, s.catalog, s.publisher, answers, api.Options{Ready: s.ready, Logger: s.log, Registerer: s.registry})
+	ac.Timeout, ac.MaxConcurrent, ac.MaxQueued = s.cfg.Query.Timeout, s.cfg.Query.Concurrent, s.cfg.Query.Concurrent
+	s.api, err = api.New(ac, api.Parts{
+		Catalog: s.catalog, Answerer: answers, Publications: publications{s.publisher}, Logger: s.log, Registerer: s.registry,
+		Checks: []api.Check{{Name: "log", Check: s.checkLog}, {Name: "real-time views", Check: s.checkViews}},
+	})
 	return err
 }
 
-// ready says why the process cannot do all of its work now.
-func (s *Stack) ready() error {
-	errs := []error{s.engines.log.Healthy()}
-	if s.views != nil {
-		for _, st := range s.views.Status() {
-			if st.Failed != nil {
-				errs = append(errs, fmt.Errorf("real-time views of partition %d have stopped: %w", st.Partition, st.Failed))
-			}
+// publications are the publisher's, as the API wants them listed.
+type publications struct{ *publish.Publisher }
+
+// Kept lists the publications that can be pinned.
+func (p publications) Kept(context.Context) ([]uint64, error) { return p.Publisher.Kept(), nil }
+
+func (s *Stack) checkLog(context.Context) error { return s.engines.log.Healthy() }
+
+// checkViews says which partitions of the real-time views have stopped.
+func (s *Stack) checkViews(context.Context) error {
+	if s.views == nil {
+		return nil
+	}
+	var errs []error
+	for _, st := range s.views.Status() {
+		if st.Failed != nil {
+			errs = append(errs, fmt.Errorf("partition %d has stopped: %w", st.Partition, st.Failed))
 		}
 	}
 	return errors.Join(errs...)

@@ -1,9 +1,11 @@
-// Package openapi holds the reference of the HTTP API, an OpenAPI 3.1 document.
+// Package openapi holds the OpenAPI 3.1 document of recount's HTTP API, which is the
+// reference of it. Tests beside each handler compare the document with the routes and the Go types.
 package openapi
 
 import _ "embed"
 
-// Document is the OpenAPI document as JSON.
-//
 //go:embed openapi.json
-var Document []byte
+var document []byte
+
+// Document returns the document's bytes, which the caller must not change.
+func Document() []byte { return document }

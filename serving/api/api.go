@@ -1,123 +1,112 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"runtime"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"recount/schemas/catalog"
 	"recount/schemas/eventbatch"
-	"recount/schemas/openapi"
-	"recount/schemas/record"
+	"recount/schemas/query"
+	"recount/serving/merge"
 	"recount/serving/reader"
 )
 
-// Publications are what can be pinned and listed.
+// Answerer answers queries; *reader.Reader does.
+type Answerer interface {
+	Answer(ctx context.Context, q *query.Query, tenant string) (*merge.Answer, error)
+}
+
+// Publications are the states to show.
 type Publications interface {
 	reader.Publications
-	State() *record.State // the newest known, never nil
-	Kept() []uint64
+	// Kept returns the numbers of the publications that can be pinned, ascending.
+	Kept(ctx context.Context) ([]uint64, error)
 }
 
-// Config bounds queries.
+// Check is one reason not to be ready.
+type Check struct {
+	Name  string
+	Check func(ctx context.Context) error
+}
+
+// Config bounds what clients may ask at once.
 type Config struct {
-	Tenant     string        // whose events are asked for
-	Timeout    time.Duration // of one query
-	Concurrent int           // queries at once; as many again may wait
+	MaxConcurrent int           // queries that run at once
+	MaxQueued     int           // queries that wait for their turn
+	Timeout       time.Duration // of one query, waiting included
 }
 
-// DefaultConfig lets four queries a core run at once, for 30 seconds.
+// DefaultConfig returns 16 running and 64 waiting queries of 30 seconds.
 func DefaultConfig() Config {
-	return Config{Tenant: eventbatch.DefaultTenant, Timeout: 30 * time.Second, Concurrent: 4 * runtime.NumCPU()}
+	return Config{MaxConcurrent: 16, MaxQueued: 64, Timeout: 30 * time.Second}
 }
 
-// Validate names each wrong field and what to write instead.
+// Validate names each field that is wrong and what to write instead.
 func (c Config) Validate() error {
 	var errs []error
-	if c.Tenant == "" {
-		errs = append(errs, errors.New("query.tenant: empty"))
+	if c.MaxConcurrent < 1 {
+		errs = append(errs, fmt.Errorf("query max_concurrent %d: use at least 1", c.MaxConcurrent))
+	}
+	if c.MaxQueued < 0 {
+		errs = append(errs, fmt.Errorf("query max_queued %d: use 0 or more", c.MaxQueued))
 	}
 	if c.Timeout <= 0 {
-		errs = append(errs, fmt.Errorf("query.timeout: %s; use a duration such as 30s", c.Timeout))
-	}
-	if c.Concurrent < 1 {
-		errs = append(errs, fmt.Errorf("query.concurrent: %d; use at least 1", c.Concurrent))
+		errs = append(errs, fmt.Errorf("query timeout %s: use a duration such as 30s", c.Timeout))
 	}
 	return errors.Join(errs...)
 }
 
-// Options are what the process injects.
-type Options struct {
-	Ready      func() error // why the process cannot do its work, or nil; nil: it always can
-	Now        func() time.Time
-	Logger     *slog.Logger
-	Registerer prometheus.Registerer
+// Parts is what the API answers from.
+type Parts struct {
+	Catalog      *catalog.Catalog
+	Answerer     Answerer
+	Publications Publications
+	Checks       []Check                    // of /readyz, besides the publications
+	Tenant       func(*http.Request) string // whose events a request sees; nil means eventbatch.DefaultTenant
+	Logger       *slog.Logger               // nil discards
+	Registerer   prometheus.Registerer      // nil registers nothing
 }
 
-// API answers queries. It is safe for concurrent use.
+// API is the HTTP interface. It is safe for concurrent use.
 type API struct {
-	cfg      Config
-	catalog  *catalog.Catalog
-	pubs     Publications
-	reader   *reader.Reader
-	ready    func() error
-	now      func() time.Time
-	log      *slog.Logger
-	metrics  *metrics
-	admitted chan struct{} // one element a query that runs or waits
-	running  chan struct{}
+	cfg     Config
+	parts   Parts
+	gate    *gate
+	metrics *metrics
+	routes  []route
 }
 
-// New returns an API over a catalog, its publications and the reader of its views.
-func New(cfg Config, cat *catalog.Catalog, pubs Publications, r *reader.Reader, o Options) (*API, error) {
+// New returns the API.
+func New(cfg Config, p Parts) (*API, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	a := &API{cfg: cfg, catalog: cat, pubs: pubs, reader: r, ready: o.Ready, now: o.Now, log: o.Logger,
-		admitted: make(chan struct{}, 2*cfg.Concurrent), running: make(chan struct{}, cfg.Concurrent)}
-	if a.now == nil {
-		a.now = time.Now
+	if p.Catalog == nil || p.Answerer == nil || p.Publications == nil {
+		return nil, errors.New("api: a catalog, an answerer and publications are required")
 	}
-	if a.log == nil {
-		a.log = slog.New(slog.DiscardHandler)
+	if p.Logger == nil {
+		p.Logger = slog.New(slog.DiscardHandler)
 	}
-	if a.ready == nil {
-		a.ready = func() error { return nil }
+	if p.Tenant == nil {
+		p.Tenant = func(*http.Request) string { return eventbatch.DefaultTenant }
 	}
-	a.metrics = newMetrics(o.Registerer, a)
+	g := newGate(cfg)
+	a := &API{cfg: cfg, parts: p, gate: g, metrics: newMetrics(p.Registerer, g)}
+	a.routes = []route{
+		{"/v1/query", map[string]handler{http.MethodGet: a.getQuery, http.MethodPost: a.postQuery}},
+		{"/v1/views", map[string]handler{http.MethodGet: a.listViews}},
+		{"/v1/views/{name}", map[string]handler{http.MethodGet: a.getView}},
+		{"/v1/publications", map[string]handler{http.MethodGet: a.listPublications}},
+		{"/v1/publications/{n}", map[string]handler{http.MethodGet: a.getPublication}},
+		{"/healthz", map[string]handler{http.MethodGet: a.healthz}},
+		{"/readyz", map[string]handler{http.MethodGet: a.readyz}},
+		{"/openapi.json", map[string]handler{http.MethodGet: a.openapi}},
+	}
 	return a, nil
-}
-
-// Handler serves every route of the package; anything else is a problem with status 404.
-func (a *API) Handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/query", a.getQuery)
-	mux.HandleFunc("POST /v1/query", a.postQuery)
-	mux.HandleFunc("GET /v1/views", a.listViews)
-	mux.HandleFunc("GET /v1/views/{name}", a.showView)
-	mux.HandleFunc("GET /v1/publications", a.listPublications)
-	mux.HandleFunc("GET /v1/publications/{n}", a.showPublication)
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
-	})
-	mux.HandleFunc("GET /readyz", a.readyz)
-	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(openapi.Document)
-	})
-	mux.HandleFunc("/", notFound)
-	return mux
-}
-
-func (a *API) readyz(w http.ResponseWriter, _ *http.Request) {
-	if err := a.ready(); err != nil {
-		writeProblem(w, &problem{Status: http.StatusServiceUnavailable, Code: "not_ready", Detail: err.Error()})
-		return
-	}
-	writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 }

@@ -10,38 +10,35 @@ import (
 )
 
 type metrics struct {
-	seconds  *prometheus.HistogramVec
-	refusals *prometheus.CounterVec
-	rows     prometheus.Counter
+	seconds *prometheus.HistogramVec
+	rows    prometheus.Histogram
 }
 
-func newMetrics(reg prometheus.Registerer, a *API) *metrics {
-	buckets := prometheus.ExponentialBuckets(0.0005, 2, 16)
+func newMetrics(r prometheus.Registerer, g *gate) *metrics {
 	m := &metrics{
-		seconds:  prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "recount_query_seconds", Help: "Time of an answered query, by mode.", Buckets: buckets}, []string{"mode"}),
-		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_query_refused_total", Help: "Queries without an answer, by mode and status."}, []string{"mode", "status"}),
-		rows:     prometheus.NewCounter(prometheus.CounterOpts{Name: "recount_query_rows_total", Help: "Rows of answers."}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "recount_query_seconds", Help: "Time from a query's arrival to the last byte of its answer, by mode and status.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16),
+		}, []string{"mode", "status"}),
+		rows: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "recount_query_rows", Help: "Rows of an answer.", Buckets: prometheus.ExponentialBuckets(1, 10, 7),
+		}),
 	}
-	if reg != nil {
-		running := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_query_running", Help: "Queries that run."}, func() float64 { return float64(len(a.running)) })
-		waiting := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_query_waiting", Help: "Queries that wait for a place."},
-			func() float64 { return float64(max(0, len(a.admitted)-len(a.running))) })
-		reg.MustRegister(m.seconds, m.refusals, m.rows, running, waiting)
+	if r != nil {
+		r.MustRegister(m.seconds, m.rows,
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_query_running", Help: "Queries that run now."},
+				func() float64 { return float64(len(g.running)) }),
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_query_waiting", Help: "Queries that wait for their turn."}, g.waiting))
 	}
 	return m
 }
 
-func (m *metrics) answered(mode query.Mode, rows int, took time.Duration) {
-	m.seconds.WithLabelValues(string(mode)).Observe(took.Seconds())
-	m.rows.Add(float64(rows))
-}
+// statusClientGone is what logs of proxies call a request whose client went away.
+const statusClientGone = 499
 
-// refused counts a query without an answer. A mode nobody knows is not a label.
-func (m *metrics) refused(mode query.Mode, status int) {
-	switch mode {
-	case query.Merged, query.Exact, query.Live:
-	default:
-		mode = "unknown"
+func (m *metrics) observe(mode query.Mode, status int, began time.Time) {
+	if mode == "" {
+		mode = "none"
 	}
-	m.refusals.WithLabelValues(string(mode), strconv.Itoa(status)).Inc()
+	m.seconds.WithLabelValues(string(mode), strconv.Itoa(status)).Observe(time.Since(began).Seconds())
 }

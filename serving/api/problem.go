@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"strconv"
 
 	"recount/schemas/query"
 	"recount/serving/batchview"
@@ -12,64 +14,107 @@ import (
 	"recount/serving/reader"
 )
 
-// problem is an RFC 9457 answer. Code is stable; Detail is for people.
-type problem struct {
-	Type   string `json:"type"`
-	Title  string `json:"title"`
-	Status int    `json:"status"`
-	Code   string `json:"code"`
-	Detail string `json:"detail"`
-	Field  string `json:"field,omitempty"` // of the query at fault
-
-	retryAfter string
+// Problem is the body of every error (RFC 9457). Code is stable; Detail is for people.
+type Problem struct {
+	Type    string   `json:"type"`
+	Title   string   `json:"title"`
+	Status  int      `json:"status"`
+	Code    string   `json:"code"`
+	Detail  string   `json:"detail"`
+	Field   string   `json:"field,omitempty"`   // of the request that is at fault
+	Reasons []string `json:"reasons,omitempty"` // of not_ready
+	retry   int      // seconds of Retry-After; 0 sends none
 }
 
-// problemOf decides what an error means to a client.
-func problemOf(err error) *problem {
-	var field *query.Error
-	var fill *merge.FillError
-	var over *merge.OverflowError
-	var limit *batchview.LimitError
-	switch {
-	case errors.As(err, &field):
-		return &problem{Status: http.StatusBadRequest, Code: "invalid_query", Field: field.Field, Detail: field.Error()}
-	case errors.As(err, &fill):
-		return &problem{Status: http.StatusBadRequest, Code: "invalid_query", Field: "fill", Detail: fill.Error()}
-	case errors.As(err, &over):
-		return &problem{Status: http.StatusUnprocessableEntity, Code: "overflow", Field: "measures", Detail: over.Error()}
-	case errors.As(err, &limit):
-		return &problem{Status: http.StatusUnprocessableEntity, Code: "query_too_large", Detail: limit.Error()}
-	case errors.Is(err, reader.ErrNotPublished):
-		return &problem{Status: http.StatusConflict, Code: "view_not_published", retryAfter: "5",
-			Detail: err.Error()}
-	case errors.Is(err, reader.ErrLive):
-		return &problem{Status: http.StatusServiceUnavailable, Code: "live_unavailable", retryAfter: "1", Detail: err.Error() + "; ask in mode exact or merged"}
-	case errors.Is(err, query.ErrNoPublication):
-		return &problem{Status: http.StatusNotFound, Code: "no_such_publication", Field: "as_of", Detail: "there is no such publication; GET /v1/publications lists them"}
-	case errors.Is(err, query.ErrCollected):
-		return &problem{Status: http.StatusGone, Code: "publication_collected", Field: "as_of", Detail: "the publication is no longer kept; GET /v1/publications lists those that are"}
-	case errors.Is(err, context.DeadlineExceeded):
-		return &problem{Status: http.StatusGatewayTimeout, Code: "query_timeout", Detail: "the query took too long; use a shorter range or a coarser granularity"}
-	}
-	return &problem{Status: http.StatusServiceUnavailable, Code: "unavailable", retryAfter: "1", Detail: "the query could not be answered now; the server's log says why"}
-}
+func (p *Problem) Error() string { return p.Code + ": " + p.Detail }
 
-func writeProblem(w http.ResponseWriter, p *problem) {
+// writeProblem fills in what follows from the code and answers with the problem.
+func writeProblem(w http.ResponseWriter, p *Problem) {
 	p.Type, p.Title = "about:blank", http.StatusText(p.Status)
-	if p.retryAfter != "" {
-		w.Header().Set("Retry-After", p.retryAfter)
+	h := w.Header()
+	for _, name := range []string{"Content-Length", "Recount-Accuracy"} {
+		h.Del(name)
 	}
-	write(w, p.Status, "application/problem+json", p)
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	if p.retry > 0 {
+		h.Set("Retry-After", strconv.Itoa(p.retry))
+	}
+	w.WriteHeader(p.Status)
+	// A Problem always encodes, and whether the client is still there changes nothing.
+	_ = json.NewEncoder(w).Encode(p)
 }
 
-func writeJSON(w http.ResponseWriter, status int, v any) { write(w, status, "application/json", v) }
+// errClientGone marks a failed write: there is nobody left to tell.
+var errClientGone = errors.New("the client is gone")
 
-func write(w http.ResponseWriter, status int, contentType string, v any) {
-	w.Header().Set("Content-Type", contentType)
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // The client may be gone; there is nobody left to tell.
+func clientGone(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", errClientGone, err)
 }
 
-func notFound(w http.ResponseWriter, r *http.Request) {
-	writeProblem(w, &problem{Status: http.StatusNotFound, Code: "not_found", Detail: "nothing is served at " + r.URL.Path + "; /openapi.json lists the routes"})
+// fail answers with the problem an error is, and logs those that are the server's fault.
+func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, errClientGone) || r.Context().Err() != nil {
+		a.parts.Logger.Debug("client gone", "path", r.URL.Path, "error", err)
+		return
+	}
+	p := problemOf(err)
+	if p.Status >= http.StatusInternalServerError {
+		a.parts.Logger.Error("request failed", "path", r.URL.Path, "code", p.Code, "error", err)
+	}
+	writeProblem(w, p)
+}
+
+// unavailable are the errors of layers: what a client is told, without the reason.
+var unavailable = []struct {
+	err    error
+	status int
+	code   string
+	retry  int
+}{
+	{query.ErrNoPublication, http.StatusNotFound, "unknown_publication", 0},
+	{query.ErrCollected, http.StatusGone, "publication_collected", 0},
+	{reader.ErrNotPublished, http.StatusConflict, "view_not_published", 5},
+	{reader.ErrRestarts, http.StatusServiceUnavailable, "pin_expired", 1},
+	{reader.ErrLive, http.StatusServiceUnavailable, "live_unavailable", 1},
+	{errBusy, http.StatusTooManyRequests, "too_many_queries", 1},
+	{context.DeadlineExceeded, http.StatusGatewayTimeout, "query_timeout", 0},
+	{reader.ErrBatch, http.StatusServiceUnavailable, "batch_unavailable", 5},
+	{reader.ErrPublications, http.StatusServiceUnavailable, "publications_unavailable", 5},
+}
+
+// problemOf decides what an error is to a client.
+func problemOf(err error) *Problem {
+	var p *Problem
+	var fault *query.Error
+	var limit *batchview.LimitError
+	var overflow *merge.OverflowError
+	var fill *merge.FillError
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.As(err, &fault) && fault.Field == "view":
+		return &Problem{Status: http.StatusNotFound, Code: "unknown_view", Detail: fault.Msg, Field: fault.Field}
+	case errors.As(err, &fault):
+		return &Problem{Status: http.StatusBadRequest, Code: "invalid_query", Detail: fault.Msg, Field: fault.Field}
+	case errors.As(err, &limit):
+		return &Problem{Status: http.StatusUnprocessableEntity, Code: "query_too_large", Detail: limit.Reason}
+	case errors.As(err, &fill):
+		return &Problem{Status: http.StatusUnprocessableEntity, Code: "query_too_large", Detail: fill.Error(), Field: "fill"}
+	case errors.As(err, &overflow):
+		return &Problem{Status: http.StatusUnprocessableEntity, Code: "value_overflow", Detail: overflow.Error(), Field: "measures"}
+	}
+	for _, u := range unavailable {
+		if errors.Is(err, u.err) {
+			detail := u.err.Error()
+			if errors.Is(u.err, context.DeadlineExceeded) {
+				detail = "the query took too long; use a shorter range, fewer dimensions or a coarser granularity"
+			}
+			return &Problem{Status: u.status, Code: u.code, Detail: detail, retry: u.retry}
+		}
+	}
+	return &Problem{Status: http.StatusInternalServerError, Code: "internal", Detail: "the request failed for a reason that is in the server's log"}
 }

@@ -4,90 +4,99 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"mime"
 	"net/http"
+	"time"
 
 	"recount/schemas/query"
+	"recount/serving/merge"
 )
 
-func (a *API) postQuery(w http.ResponseWriter, r *http.Request) {
-	q, p := readBody(w, r)
-	if p != nil {
-		a.refuse(w, "", p)
-		return
-	}
-	a.answer(w, r, q)
+func (a *API) postQuery(w http.ResponseWriter, r *http.Request) error {
+	return a.observed(w, r, func() (*query.Query, error) {
+		body, err := readBody(w, r)
+		if err != nil {
+			return nil, err
+		}
+		return query.Parse(body)
+	})
 }
 
-func (a *API) getQuery(w http.ResponseWriter, r *http.Request) {
-	q, err := a.readParameters(r.URL.Query())
+func (a *API) getQuery(w http.ResponseWriter, r *http.Request) error {
+	return a.observed(w, r, func() (*query.Query, error) { return parseParameters(r.URL.RawQuery, a.parts.Catalog) })
+}
+
+// observed runs a query and records how long it took and what came of it.
+func (a *API) observed(w http.ResponseWriter, r *http.Request, parse func() (*query.Query, error)) error {
+	began, mode, status := time.Now(), query.Mode(""), http.StatusOK
+	q, err := parse()
+	if err == nil {
+		err = a.runQuery(w, r, q)
+		mode = q.Mode
+	}
+	switch {
+	case errors.Is(err, errClientGone) || r.Context().Err() != nil:
+		status = statusClientGone
+	case err != nil:
+		status = problemOf(err).Status
+		if status == http.StatusBadRequest {
+			mode = "" // It may be any string.
+		}
+	}
+	a.metrics.observe(mode, status, began)
+	return err
+}
+
+func (a *API) runQuery(w http.ResponseWriter, r *http.Request, q *query.Query) error {
+	f, err := negotiate(r)
 	if err != nil {
-		a.refuse(w, "", problemOf(err))
-		return
-	}
-	a.answer(w, r, q)
-}
-
-func (a *API) refuse(w http.ResponseWriter, mode query.Mode, p *problem) {
-	a.metrics.refused(mode, p.Status)
-	writeProblem(w, p)
-}
-
-// answer runs a query and writes what came of it.
-func (a *API) answer(w http.ResponseWriter, r *http.Request, q *query.Query) {
-	began := a.now()
-	encode, contentType, p := encoderFor(r.Header.Values("Accept"))
-	if p != nil {
-		a.refuse(w, q.Mode, p)
-		return
+		return err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), a.cfg.Timeout)
 	defer cancel()
-	leave, err := a.enter(ctx)
+	leave, err := a.gate.enter(ctx)
 	if err != nil {
-		a.refuse(w, q.Mode, overloaded(err))
-		return
+		return err
 	}
-	answer, err := a.reader.Answer(ctx, q, a.cfg.Tenant)
-	leave()
+	defer leave()
+	answer, err := a.parts.Answerer.Answer(ctx, q, a.parts.Tenant(r))
 	if err != nil {
-		p := problemOf(err)
-		if p.Status == http.StatusServiceUnavailable && r.Context().Err() == nil {
-			a.log.Error("query failed", "view", q.View, "mode", q.Mode, "error", err)
-		}
-		a.refuse(w, q.Mode, p)
-		return
+		return err
 	}
-	w.Header().Set("Content-Type", contentType)
-	if accuracy, err := json.Marshal(answer.Accuracy); err == nil && contentType != "application/json" {
-		w.Header().Set("Recount-Accuracy", string(accuracy))
-	}
-	if err := encode(w, answer); err != nil && r.Context().Err() == nil {
-		a.log.Warn("write answer", "error", err)
-	}
-	a.metrics.answered(q.Mode, answer.Rows(), a.now().Sub(began))
+	a.metrics.rows.Observe(float64(answer.Rows()))
+	return write(w, f, answer)
 }
 
-var errQueueFull = errors.New("too many queries run and wait")
-
-// enter takes a place among the running queries, waiting if as many as may wait do not.
-func (a *API) enter(ctx context.Context) (leave func(), err error) {
-	select {
-	case a.admitted <- struct{}{}:
-	default:
-		return nil, errQueueFull
+// write sends the answer. The accuracy goes ahead as a header, so that formats without a
+// place for it are as honest as JSON.
+func write(w http.ResponseWriter, f format, answer *merge.Answer) error {
+	accuracy, err := json.Marshal(answer.Accuracy)
+	if err != nil {
+		return fmt.Errorf("encode accuracy: %w", err)
 	}
-	select {
-	case a.running <- struct{}{}:
-		return func() { <-a.running; <-a.admitted }, nil
-	case <-ctx.Done():
-		<-a.admitted
-		return nil, ctx.Err()
-	}
+	h := w.Header()
+	h.Set("Content-Type", f.media)
+	h.Set("Cache-Control", "no-store")
+	h.Set("Vary", "Accept")
+	h.Set("Recount-Accuracy", string(accuracy))
+	return clientGone(f.write(w, answer))
 }
 
-func overloaded(err error) *problem {
-	if errors.Is(err, errQueueFull) {
-		return &problem{Status: http.StatusTooManyRequests, Code: "too_many_queries", retryAfter: "1", Detail: errQueueFull.Error() + "; try again in a moment"}
+// readBody reads a JSON body of at most query.MaxBody bytes.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || media != "application/json" {
+		return nil, &Problem{Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type", Detail: "send the query as Content-Type: application/json"}
 	}
-	return problemOf(err)
+	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+		return nil, &Problem{Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type", Detail: "send the query without Content-Encoding"}
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, query.MaxBody))
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return nil, &Problem{Status: http.StatusRequestEntityTooLarge, Code: "body_too_large", Detail: fmt.Sprintf("a query has at most %d bytes", tooLarge.Limit)}
+	}
+	return body, clientGone(err)
 }

@@ -235,9 +235,7 @@ func TestGolden(t *testing.T) {
 	if diff := cmp.Diff(wantJSON, j.String()); diff != "" {
 		t.Error(diff)
 	}
-	wantCSV := "time,origin,n,far,n__live,far__live\r\n2001-01-01T00:00:00-06:00,\"OR\"\"D\",5,0.1,2,0.1\r\n2001-01-01T00:00:00-06:00,,9007199254740993," +
-		"1" + strings.Repeat("0", 300) + ",,\r\n"
-	wantCSV = strings.Replace(wantCSV, "1"+strings.Repeat("0", 300), "1e+300", 1)
+	wantCSV := "time,origin,n,far,n__live,far__live\r\n2001-01-01T00:00:00-06:00,\"OR\"\"D\",5,0.1,2,0.1\r\n2001-01-01T00:00:00-06:00,,9007199254740993,1e+300,,\r\n"
 	if diff := cmp.Diff(wantCSV, c.String()); diff != "" {
 		t.Error(diff)
 	}

@@ -69,6 +69,9 @@ func (w *idWindow) admit(eventType string, c eventbatch.Columns, sel []int32) []
 	m := masks{width: w.bucket, typ: typeMask(eventType)}
 	times, flags := c.Time.TimestampValues(), c.Flags.Uint8Values()
 	for i, at := range times {
+		if i%warmAhead == 0 {
+			w.warm(&m, c, i, min(i+warmAhead, len(times)))
+		}
 		m.move(int64(at))
 		key := c.Key.Value(i)
 		first := w.claim(m.plain.of(key))
@@ -81,4 +84,19 @@ func (w *idWindow) admit(eventType string, c eventbatch.Columns, sel []int32) []
 		}
 	}
 	return sel
+}
+
+// warmAhead is how many events are warmed together.
+const warmAhead = 32
+
+// warm reads the slots the events [from, to) will be looked for in. The reads do not depend
+// on each other, so the processor waits for memory once for several of them; claim
+// alone waits once for each.
+func (w *idWindow) warm(m *masks, c eventbatch.Columns, from, to int) {
+	for i := from; i < to; i++ {
+		m.move(int64(c.Time.Value(i)))
+		if s, tag := w.place(m.plain.of(c.Key.Value(i))); s.used > 0 {
+			w.warmed ^= s.slots[s.home(tag)]
+		}
+	}
 }

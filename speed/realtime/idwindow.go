@@ -25,6 +25,7 @@ type idWindow struct {
 	marks   []mark
 	shards  [shards]shard
 	dropped uint64 // entries forgotten for the limit before their time
+	warmed  uint64 // of no meaning; it keeps warm's reads from being optimized away
 }
 
 // mark says where a segment begins in the ring. The last is the open segment's.

@@ -1,0 +1,65 @@
+package api
+
+import (
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"recount/serving/encode"
+	"recount/serving/merge"
+)
+
+// format is a media type an answer can be written as.
+type format struct {
+	media string
+	write func(io.Writer, *merge.Answer) error
+}
+
+// formats in order of preference: what */* gets first.
+var formats = []format{
+	{"application/json", encode.JSON},
+	{"text/csv", encode.CSV},
+	{"application/vnd.apache.arrow.stream", encode.Arrow},
+}
+
+// negotiate chooses by the Accept header: the format the client weighs highest, and among
+// equals the first of formats. A more specific range overrides a wildcard.
+func negotiate(r *http.Request) (format, error) {
+	header := strings.Join(r.Header.Values("Accept"), ",")
+	if strings.TrimSpace(header) == "" {
+		return formats[0], nil
+	}
+	best, weight := -1, 0.0
+	for i, f := range formats {
+		if q := quality(header, f.media); q > weight {
+			best, weight = i, q
+		}
+	}
+	if best < 0 {
+		return format{}, &Problem{Status: http.StatusNotAcceptable, Code: "not_acceptable",
+			Detail: "an answer is application/json, text/csv or application/vnd.apache.arrow.stream"}
+	}
+	return formats[best], nil
+}
+
+// quality is the weight a header gives a media type: that of the most specific range holding it.
+func quality(header, media string) float64 {
+	kind, _, _ := strings.Cut(media, "/")
+	specific := map[string]int{"*/*": 1, kind + "/*": 2, media: 3}
+	found, q := 0, 0.0
+	for part := range strings.SplitSeq(header, ",") {
+		name, params, err := mime.ParseMediaType(part)
+		if err != nil || specific[name] <= found {
+			continue
+		}
+		found, q = specific[name], 1
+		if v, ok := params["q"]; ok {
+			if q, err = strconv.ParseFloat(v, 64); err != nil {
+				q = 0
+			}
+		}
+	}
+	return q
+}

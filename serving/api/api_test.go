@@ -1,0 +1,347 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"recount/schemas/query"
+	"recount/serving/batchview"
+	"recount/serving/merge"
+	"recount/serving/oracle"
+	"recount/serving/reader"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const hourly = `{"view":"flights","measures":["n","tails"],"from":"2001-01-01T00:00:00Z","to":"2001-01-01T02:00:00Z","granularity":"1h","group_by":["origin"]}`
+
+func TestQueryInEveryFormat(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, newLayers(), nil)
+	accuracy := `{"publication":17,"as_of":"2001-01-01T00:00:00Z","cut":[3],"through":[4],"pending_events":1,"exact":false,"complete":true,"stale_partitions":[],"lag_ms":12,"truncated":false}`
+	for accept, want := range map[string]string{
+		"":                                       `{"rows":[{"time":"2001-01-01T00:00:00Z","origin":"ORD","n":1,"tails":1},{"time":"2001-01-01T01:00:00Z","origin":"ATL","n":2,"tails":2,"live":{"n":1,"tails":1}}],"accuracy":` + accuracy + "}\n",
+		"text/csv;q=0.9, application/json;q=0.1": "time,origin,n,tails,n__live,tails__live,tails__low,tails__high\r\n2001-01-01T00:00:00Z,ORD,1,1,,,,\r\n2001-01-01T01:00:00Z,ATL,2,2,1,1,,\r\n",
+	} {
+		res, body := call(a, "POST", "/v1/query", hourly, "Accept", accept)
+		if diff := cmp.Diff(want, body); diff != "" || res.StatusCode != 200 {
+			t.Errorf("%q: %s %s", accept, res.Status, diff)
+		}
+		if got := res.Header.Get("Recount-Accuracy"); got != accuracy {
+			t.Errorf("%q: accuracy %s", accept, got)
+		}
+	}
+	res, body := call(a, "POST", "/v1/query", hourly, "Accept", "application/vnd.apache.arrow.stream")
+	if res.StatusCode != 200 || !strings.HasPrefix(body, "\xff\xff\xff\xff") {
+		t.Errorf("arrow: %s", res.Status)
+	}
+}
+
+// TestProblems lists what clients can do wrong, with the status and code they branch on.
+func TestProblems(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, newLayers(), nil)
+	with := func(old, new string) string { return strings.Replace(hourly, old, new, 1) }
+	for _, c := range []struct {
+		method, target, body string
+		headers              []string
+		status               int
+		code, field          string
+	}{
+		{"POST", "/v1/query", `{`, nil, 400, "invalid_query", "query"},
+		{"POST", "/v1/query", with(`"view"`, `"limits":1,"view"`), nil, 400, "invalid_query", "query"},
+		{"POST", "/v1/query", hourly + "{}", nil, 400, "invalid_query", "query"},
+		{"POST", "/v1/query", with("flights", "trains"), nil, 404, "unknown_view", "view"},
+		{"POST", "/v1/query", with(`"n"`, `"m"`), nil, 400, "invalid_query", "measures"},
+		{"POST", "/v1/query", with(`"1h"`, `"7m"`), nil, 400, "invalid_query", "granularity"},
+		{"POST", "/v1/query", with(`"view"`, `"as_of":16,"view"`), nil, 410, "publication_collected", ""},
+		{"POST", "/v1/query", with(`"view"`, `"as_of":99,"view"`), nil, 404, "unknown_publication", ""},
+		{"POST", "/v1/query", hourly, []string{"Content-Type", "text/plain"}, 415, "unsupported_media_type", ""},
+		{"POST", "/v1/query", hourly, []string{"Content-Encoding", "gzip"}, 415, "unsupported_media_type", ""},
+		{"POST", "/v1/query", hourly, []string{"Accept", "text/html, application/json;q=0"}, 406, "not_acceptable", ""},
+		{"POST", "/v1/query", `"` + strings.Repeat("x", query.MaxBody) + `"`, nil, 413, "body_too_large", ""},
+		{"PUT", "/v1/query", hourly, nil, 405, "method_not_allowed", ""},
+		{"GET", "/v1/query?views=flights", "", nil, 400, "invalid_query", "query"},
+		{"GET", "/v1/query?view=flights&view=x", "", nil, 400, "invalid_query", "query"},
+		{"GET", "/v1/query?view=flights&from=2001", "", nil, 400, "invalid_query", "from"},
+		{"GET", "/v1/query?view=flights&fill=yes", "", nil, 400, "invalid_query", "fill"},
+		{"GET", "/v1/query?view=flights&where=origin", "", nil, 400, "invalid_query", "where"},
+		{"GET", "/v1/views/trains", "", nil, 404, "unknown_view", ""},
+		{"GET", "/v1/publications/x", "", nil, 400, "invalid_request", "n"},
+		{"GET", "/v1/publications/17?buckets=1", "", nil, 400, "invalid_request", "buckets"},
+		{"GET", "/v1/publications/16", "", nil, 410, "publication_collected", ""},
+		{"GET", "/v1/publications/18", "", nil, 404, "unknown_publication", ""},
+		{"GET", "/v2", "", nil, 404, "not_found", ""},
+	} {
+		res, body := call(a, c.method, c.target, c.body, c.headers...)
+		p := problem(t, res, body)
+		if p.Status != c.status || p.Code != c.code || p.Field != c.field {
+			t.Errorf("%s %s %.80s: got %d %s %q: %s", c.method, c.target, c.body, p.Status, p.Code, p.Field, p.Detail)
+		}
+		if c.status == 405 && res.Header.Get("Allow") != "GET, POST" {
+			t.Errorf("Allow: %q", res.Header.Get("Allow"))
+		}
+	}
+}
+
+// TestServerFaults maps what the layers can answer; the reason stays in the log.
+func TestServerFaults(t *testing.T) {
+	t.Parallel()
+	secret := errors.New("password=secret")
+	for _, c := range []struct {
+		err    error
+		status int
+		code   string
+		retry  bool
+	}{
+		{reader.ErrNotPublished, 409, "view_not_published", true},
+		{reader.ErrRestarts, 503, "pin_expired", true},
+		{errors.Join(reader.ErrBatch, secret), 503, "batch_unavailable", true},
+		{errors.Join(reader.ErrLive, secret), 503, "live_unavailable", true},
+		{errors.Join(reader.ErrPublications, secret), 503, "publications_unavailable", true},
+		{&batchview.LimitError{Reason: "too many groups"}, 422, "query_too_large", false},
+		{&merge.FillError{Groups: 2, Windows: 3}, 422, "query_too_large", false},
+		{&merge.OverflowError{Measure: "n"}, 422, "value_overflow", false},
+		{errors.Join(context.DeadlineExceeded, secret), 504, "query_timeout", false},
+		{secret, 500, "internal", false},
+	} {
+		a := newAPI(t, newLayers(), func(_ *Config, p *Parts) {
+			p.Answerer = answerFunc(func(context.Context) (*merge.Answer, error) { return nil, c.err })
+		})
+		res, body := call(a, "POST", "/v1/query", hourly)
+		p := problem(t, res, body)
+		if p.Status != c.status || p.Code != c.code || (res.Header.Get("Retry-After") != "") != c.retry {
+			t.Errorf("%v: got %d %s, Retry-After %q", c.err, p.Status, p.Code, res.Header.Get("Retry-After"))
+		}
+		if strings.Contains(body, "secret") {
+			t.Errorf("%v: told the client %s", c.err, body)
+		}
+	}
+}
+
+// TestGetIsPost draws queries, writes them as parameters and wants the same query back.
+func TestGetIsPost(t *testing.T) {
+	t.Parallel()
+	c := oracle.Catalog()
+	rapid.Check(t, func(t *rapid.T) {
+		q := drawQuery(t)
+		raw, err := json.Marshal(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		posted, err := query.Parse(raw)
+		if err != nil {
+			t.Fatalf("%s: %v", raw, err)
+		}
+		got, err := parseParameters(parametersOf(q), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		one, err1 := posted.Resolve(c, "t")
+		two, err2 := got.Resolve(c, "t")
+		if err1 != nil || err2 != nil {
+			t.Fatalf("%s: %v, %v", raw, err1, err2)
+		}
+		if diff := cmp.Diff(one.Where, two.Where); diff != "" {
+			t.Fatal(diff)
+		}
+		posted.Where, got.Where = nil, nil
+		if diff := cmp.Diff(posted, got); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
+
+func drawQuery(t *rapid.T) *query.Query {
+	q := &query.Query{View: "flights", From: start, To: start.Add(time.Duration(rapid.IntRange(1, 48).Draw(t, "hours")) * time.Hour),
+		Granularity: rapid.SampledFrom([]string{"1h", "1d"}).Draw(t, "granularity"), TimeZone: rapid.SampledFrom([]string{"", "America/Chicago"}).Draw(t, "zone"),
+		Measures: rapid.SampledFrom([][]string{{"n"}, {"late", "tails"}}).Draw(t, "measures"), GroupBy: rapid.SampledFrom([][]string{nil, {"origin", "delay"}}).Draw(t, "group_by"),
+		Limit: rapid.IntRange(1, 50).Draw(t, "limit"), Mode: rapid.SampledFrom([]query.Mode{query.Merged, query.Exact, query.Live}).Draw(t, "mode"), Fill: rapid.Bool().Draw(t, "fill")}
+	if rapid.Bool().Draw(t, "as_of") {
+		n := rapid.Uint64().Draw(t, "n")
+		q.AsOf = &n
+	}
+	q.OrderBy = rapid.SampledFrom([][]query.Order{nil, {{By: "time", Desc: true}, {By: q.Measures[0]}}}).Draw(t, "order")
+	q.Where = rapid.SliceOfN(rapid.SampledFrom([]query.Condition{
+		{Dimension: "origin", Op: query.Eq, Value: "a:b,c"}, {Dimension: "origin", Op: query.In, Values: []any{"ORD", "", "Å&="}},
+		{Dimension: "origin", Op: query.Prefix, Value: "5"}, {Dimension: "origin", Op: query.Ne, Value: "true"},
+		{Dimension: "delay", Op: query.NotIn, Values: []any{1, -2}}, {Dimension: "delay", Op: query.Exists, Value: false},
+		{Dimension: "cancelled", Op: query.Eq, Value: true},
+	}), 0, 3).Draw(t, "where")
+	return q
+}
+
+func parametersOf(q *query.Query) string {
+	raw, _ := json.Marshal(q)
+	var fields map[string]any
+	_ = json.Unmarshal(raw, &fields)
+	v := url.Values{}
+	for name, value := range fields {
+		switch value := value.(type) {
+		case string:
+			v.Set(name, value)
+		case float64, bool:
+			text, _ := json.Marshal(value)
+			v.Set(name, string(text))
+		}
+	}
+	if q.AsOf != nil {
+		text, _ := json.Marshal(*q.AsOf)
+		v.Set("as_of", string(text))
+	}
+	v["measures"], v["group_by"] = []string{strings.Join(q.Measures, ",")}, q.GroupBy
+	for _, o := range q.OrderBy {
+		v.Add("order_by", o.By+map[bool]string{true: ":desc"}[o.Desc])
+	}
+	for _, c := range q.Where {
+		var texts []string
+		for _, value := range append(c.Values, c.Value) {
+			if text, ok := value.(string); ok {
+				texts = append(texts, text)
+			} else if value != nil {
+				text, _ := json.Marshal(value)
+				texts = append(texts, string(text))
+			}
+		}
+		v.Add("where", c.Dimension+":"+string(c.Op)+":"+strings.Join(texts, ","))
+	}
+	return v.Encode()
+}
+
+func TestGetAnswersLikePost(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, newLayers(), nil)
+	_, want := call(a, "POST", "/v1/query", hourly)
+	res, got := call(a, "GET", "/v1/query?view=flights&measures=n,tails&from=2001-01-01T00:00:00Z&to=2001-01-01T02:00:00Z&granularity=1h&group_by=origin", "")
+	if got != want || res.StatusCode != 200 {
+		t.Errorf("%s: got %s, want %s", res.Status, got, want)
+	}
+}
+
+// TestAdmission fills the gate: one query runs, one waits, the third is refused; all of them
+// end when they may.
+func TestAdmission(t *testing.T) {
+	t.Parallel()
+	entered, release := make(chan struct{}, 3), make(chan struct{})
+	a := newAPI(t, newLayers(), func(c *Config, p *Parts) {
+		c.MaxConcurrent, c.MaxQueued = 1, 1
+		p.Registerer = prometheus.NewRegistry()
+		p.Answerer = answerFunc(func(context.Context) (*merge.Answer, error) {
+			entered <- struct{}{}
+			<-release
+			return &merge.Answer{}, nil
+		})
+	})
+	codes := make(chan int, 2)
+	ask := func() { res, _ := call(a, "POST", "/v1/query", hourly); codes <- res.StatusCode }
+	go ask()
+	<-entered
+	go ask()
+	for len(a.gate.admitted) < 2 {
+		time.Sleep(time.Millisecond)
+	}
+	res, body := call(a, "POST", "/v1/query", hourly)
+	if p := problem(t, res, body); p.Code != "too_many_queries" || res.Header.Get("Retry-After") == "" || a.gate.waiting() != 1 {
+		t.Errorf("got %+v", p)
+	}
+	close(release)
+	if one, two := <-codes, <-codes; one != 200 || two != 200 {
+		t.Errorf("got %d and %d", one, two)
+	}
+	if len(a.gate.admitted)+len(a.gate.running) != 0 {
+		t.Error("places were not given back")
+	}
+}
+
+func TestTimeoutsWhileWaitingAndRunning(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, newLayers(), func(c *Config, p *Parts) {
+		c.Timeout, c.MaxConcurrent = time.Millisecond, 1
+		p.Answerer = answerFunc(func(ctx context.Context) (*merge.Answer, error) { <-ctx.Done(); return nil, context.Cause(ctx) })
+	})
+	for _, full := range []bool{false, true} {
+		if full {
+			a.gate.running <- struct{}{}
+		}
+		res, body := call(a, "POST", "/v1/query", hourly)
+		if p := problem(t, res, body); p.Code != "query_timeout" {
+			t.Errorf("full %v: got %+v", full, p)
+		}
+	}
+}
+
+func TestViewsAndPublications(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, newLayers(), nil)
+	_, body := call(a, "GET", "/v1/views", "")
+	if !strings.HasPrefix(body, `{"views":[{"name":"flights","event":"flight","cell":"1m","dimensions":[{"name":"origin","type":"string"}`) || !strings.Contains(body, `"published":17`) {
+		t.Error(body)
+	}
+	_, one := call(a, "GET", "/v1/views/flights", "")
+	if `{"views":[`+strings.TrimSpace(one)+"]}\n" != body {
+		t.Error(one)
+	}
+	_, body = call(a, "GET", "/v1/publications", "")
+	if strings.Count(body, `"n":`) != 1 || !strings.Contains(body, `"types":{"flight":{"buckets":1,"events":2,"duplicates":1,"conflicts":0}}`) {
+		t.Error(body)
+	}
+	_, body = call(a, "GET", "/v1/publications/17?buckets=true", "")
+	if !strings.Contains(body, `"rows":2,"bucket_list":[[978307200000000,4,2,9]]`) {
+		t.Error(body)
+	}
+}
+
+func TestHealth(t *testing.T) {
+	t.Parallel()
+	l := newLayers()
+	a := newAPI(t, l, func(_ *Config, p *Parts) {
+		p.Checks = []Check{{"speed", func(context.Context) error { return l.err }}}
+	})
+	for _, path := range []string{"/healthz", "/readyz", "/openapi.json"} {
+		if res, body := call(a, "GET", path, ""); res.StatusCode != 200 || !json.Valid([]byte(body)) {
+			t.Errorf("%s: %s %s", path, res.Status, body)
+		}
+	}
+	l.err = errors.New("replaying")
+	res, body := call(a, "GET", "/readyz", "")
+	if p := problem(t, res, body); p.Code != "not_ready" || !cmp.Equal(p.Reasons, []string{"publications: replaying", "speed: replaying"}) {
+		t.Errorf("got %+v", p)
+	}
+	if res, _ := call(a, "GET", "/healthz", ""); res.StatusCode != 200 {
+		t.Errorf("healthz: %s", res.Status)
+	}
+}
+
+// TestClientThatLeaves wants no answer and no 5xx in the metrics for a cancelled request.
+func TestClientThatLeaves(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	a := newAPI(t, newLayers(), func(_ *Config, p *Parts) { p.Registerer = registry })
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/v1/query", strings.NewReader(hourly))
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	a.Handler().ServeHTTP(w, r)
+	families, err := registry.Gather()
+	if err != nil || w.Body.Len() != 0 {
+		t.Fatalf("%v, %q", err, w.Body.String())
+	}
+	for _, f := range families {
+		if f.GetName() == "recount_query_seconds" && !strings.Contains(f.String(), `"499"`) {
+			t.Error(f)
+		}
+	}
+}

@@ -1,0 +1,124 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"recount/schemas/position"
+	"recount/schemas/query"
+	"recount/schemas/record"
+	"recount/serving/batchview"
+	"recount/serving/merge"
+	"recount/serving/oracle"
+	"recount/serving/reader"
+)
+
+var start = time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// layers are both layers and the publications over a fixed list of events, of which the
+// first below are published.
+type layers struct {
+	events []oracle.Event
+	below  int
+	err    error
+}
+
+func (l *layers) state() *record.State {
+	c := oracle.Catalog()
+	return &record.State{N: 17, H: []position.Offset{{Seq: 3}}, Digest: "d17",
+		Publication: &record.Publication{N: 17, Created: start, Events: 2, Code: "test"},
+		Views:       map[string]record.ViewState{"flights": {Digest: c.Digest(c.Views["flights"]), Buckets: []record.BucketVersion{{Bucket: start.UnixMicro(), Ver: 4, Rows: 2, Checksum: 9}}}},
+		Types:       map[string][]record.BucketCount{"flight": {{Bucket: start.UnixMicro(), Rows: 2, Duplicates: 1}}}}
+}
+
+func (l *layers) Newest(context.Context) (*record.State, error) { return l.state(), l.err }
+func (l *layers) Kept(context.Context) ([]uint64, error)        { return []uint64{16, 17}, l.err }
+
+func (l *layers) At(_ context.Context, n uint64) (*record.State, error) {
+	switch {
+	case n == 17:
+		return l.state(), nil
+	case n < 17:
+		return nil, query.ErrCollected
+	}
+	return nil, query.ErrNoPublication
+}
+
+type batch struct{ *layers }
+
+func (b batch) Scan(_ context.Context, _ *record.State, scan *query.Scan, _ batchview.Options) (*query.Part, error) {
+	return oracle.Part(scan, b.events[:b.below], oracle.Batch), nil
+}
+
+type live struct{ *layers }
+
+func (l live) Scan(_ context.Context, scan *query.Scan, _ []position.Offset) (*query.LivePart, error) {
+	rest := l.events[l.below:]
+	return &query.LivePart{Part: oracle.Part(scan, rest, oracle.Speed), Through: []position.Offset{{Seq: 3 + uint64(len(rest))}},
+		Pending: uint64(len(rest)), Appended: start.UnixMicro()}, nil
+}
+
+func flight(minute int, origin, tail string) oracle.Event {
+	return oracle.Event{Time: start.Add(time.Duration(minute) * time.Minute).UnixMicro(), Fields: map[string]any{"origin": origin, "tail": tail, "delay": int64(minute)}}
+}
+
+func newLayers() *layers {
+	return &layers{below: 2, events: []oracle.Event{flight(0, "ORD", "N1"), flight(61, "ATL", "N2"), flight(62, "ATL", "N3")}}
+}
+
+func newAPI(t testing.TB, l *layers, change func(*Config, *Parts)) *API {
+	t.Helper()
+	r, err := reader.New(reader.Config{Catalog: oracle.Catalog(), Publications: l, Batch: batch{l}, Live: live{l}, Now: func() time.Time { return start.Add(12 * time.Millisecond) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, parts := DefaultConfig(), Parts{Catalog: oracle.Catalog(), Answerer: r, Publications: l}
+	if change != nil {
+		change(&cfg, &parts)
+	}
+	a, err := New(cfg, parts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// call sends a request and returns the response with its body.
+func call(a *API, method, target, body string, headers ...string) (*http.Response, string) {
+	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	if method == http.MethodPost {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	a.Handler().ServeHTTP(w, r)
+	out, _ := io.ReadAll(w.Result().Body)
+	return w.Result(), string(out)
+}
+
+func problem(t testing.TB, res *http.Response, body string) Problem {
+	t.Helper()
+	var p Problem
+	if err := json.Unmarshal([]byte(body), &p); err != nil || res.Header.Get("Content-Type") != "application/problem+json" {
+		t.Fatalf("%s %q: not a problem: %v", res.Status, body, err)
+	}
+	if p.Status != res.StatusCode || p.Title == "" || p.Detail == "" || p.Code == "" {
+		t.Errorf("incomplete problem: %s", body)
+	}
+	return p
+}
+
+// answerFunc is an Answerer.
+type answerFunc func(ctx context.Context) (*merge.Answer, error)
+
+func (f answerFunc) Answer(ctx context.Context, _ *query.Query, _ string) (*merge.Answer, error) {
+	return f(ctx)
+}

@@ -1,0 +1,36 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// checkTimeout bounds all checks of /readyz together.
+const checkTimeout = 2 * time.Second
+
+// healthz says that the process answers, and nothing about what it depends on: restarting it
+// would not repair those.
+func (a *API) healthz(w http.ResponseWriter, _ *http.Request) error {
+	return writeJSON(w, map[string]string{"status": "ok"})
+}
+
+// readyz says whether queries can be answered, and if not why.
+func (a *API) readyz(w http.ResponseWriter, r *http.Request) error {
+	ctx, cancel := context.WithTimeout(r.Context(), checkTimeout)
+	defer cancel()
+	publications := Check{"publications", func(ctx context.Context) error {
+		_, err := a.parts.Publications.Newest(ctx)
+		return err
+	}}
+	var reasons []string
+	for _, c := range append([]Check{publications}, a.parts.Checks...) {
+		if err := c.Check(ctx); err != nil {
+			reasons = append(reasons, c.Name+": "+err.Error())
+		}
+	}
+	if len(reasons) > 0 {
+		return &Problem{Status: http.StatusServiceUnavailable, Code: "not_ready", Detail: "queries cannot be answered yet", Reasons: reasons, retry: 1}
+	}
+	return writeJSON(w, map[string]string{"status": "ready"})
+}

@@ -1,0 +1,151 @@
+package api
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"recount/schemas/openapi"
+	"recount/schemas/query"
+	"recount/serving/merge"
+)
+
+type schema struct {
+	Ref        string            `json:"$ref"`
+	Properties map[string]schema `json:"properties"`
+	Required   []string          `json:"required"`
+	Enum       []string          `json:"enum"`
+}
+
+type document struct {
+	Paths      map[string]map[string]json.RawMessage `json:"paths"`
+	Components struct {
+		Schemas map[string]schema `json:"schemas"`
+	} `json:"components"`
+}
+
+func parse(t *testing.T) document {
+	t.Helper()
+	var d document
+	if err := json.Unmarshal(openapi.Document(), &d); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// TestDocumentHasTheRoutes walks the routes and methods.
+func TestDocumentHasTheRoutes(t *testing.T) {
+	t.Parallel()
+	d := parse(t)
+	for _, r := range newAPI(t, newLayers(), nil).routes {
+		var got []string
+		for method := range d.Paths[r.pattern] {
+			if method != "parameters" {
+				got = append(got, strings.ToUpper(method))
+			}
+		}
+		slices.Sort(got)
+		if diff := cmp.Diff(slices.Sorted(maps.Keys(r.methods)), got); diff != "" {
+			t.Errorf("%s: %s", r.pattern, diff)
+		}
+	}
+}
+
+// TestDocumentHasTheFields compares the schemas with the fields of the Go types.
+func TestDocumentHasTheFields(t *testing.T) {
+	t.Parallel()
+	d := parse(t)
+	for name, v := range map[string]any{
+		"Query": query.Query{}, "Condition": query.Condition{}, "Order": query.Order{}, "Accuracy": merge.Accuracy{}, "Problem": Problem{},
+		"View": View{}, "Dimension": Dimension{}, "Measure": Measure{}, "Filter": Filter{},
+		"Publication": Publication{}, "PublicationView": PublicationView{}, "PublicationType": PublicationType{},
+	} {
+		want, required := fields(reflect.TypeOf(v))
+		s := d.Components.Schemas[name]
+		if diff := cmp.Diff(want, slices.Sorted(maps.Keys(s.Properties))); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		slices.Sort(s.Required)
+		if diff := cmp.Diff(required, s.Required); diff != "" {
+			t.Errorf("%s: required: %s", name, diff)
+		}
+	}
+}
+
+// fields are the JSON names of a struct's fields, and those that are always there.
+func fields(t reflect.Type) (all, required []string) {
+	for i := range t.NumField() {
+		name, rest, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		if name == "" {
+			continue
+		}
+		all = append(all, name)
+		if !strings.Contains(rest, "omitempty") {
+			required = append(required, name)
+		}
+	}
+	slices.Sort(all)
+	slices.Sort(required)
+	return all, required
+}
+
+// TestDocumentHasTheParameters compares GET /v1/query with what it reads.
+func TestDocumentHasTheParameters(t *testing.T) {
+	t.Parallel()
+	var get struct {
+		Parameters []struct{ Name string }
+	}
+	if err := json.Unmarshal(parse(t).Paths["/v1/query"]["get"], &get); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, p := range get.Parameters {
+		got = append(got, p.Name)
+	}
+	slices.Sort(got)
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(known)), got); diff != "" {
+		t.Error(diff)
+	}
+	inBody, _ := fields(reflect.TypeOf(query.Query{}))
+	if diff := cmp.Diff(inBody, got); diff != "" {
+		t.Errorf("GET and POST differ: %s", diff)
+	}
+}
+
+// TestDocumentHasTheCodes reads every code this package can answer with from its source.
+func TestDocumentHasTheCodes(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := parse(t).Components.Schemas["Problem"].Properties["code"].Enum
+	inSource := regexp.MustCompile(`Code: "([a-z_]+)"|http\.Status\w+, "([a-z_]+)"`)
+	found := 0
+	for _, f := range files {
+		source, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(f, "_test.go") {
+			continue
+		}
+		for _, m := range inSource.FindAllStringSubmatch(string(source), -1) {
+			found++
+			if code := m[1] + m[2]; !slices.Contains(listed, code) {
+				t.Errorf("%s: code %s is not in the document", f, code)
+			}
+		}
+	}
+	if found < 15 {
+		t.Errorf("found only %d codes in the source", found)
+	}
+}

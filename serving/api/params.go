@@ -1,0 +1,176 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"recount/schemas/catalog"
+	"recount/schemas/query"
+)
+
+// parameters reads the parameters of GET /v1/query and remembers the first fault.
+type parameters struct {
+	values url.Values
+	err    error
+}
+
+func fault(field, format string, args ...any) error {
+	return &query.Error{Field: field, Msg: fmt.Sprintf(format, args...)}
+}
+
+// known are the parameters and whether they may be repeated.
+var known = map[string]bool{
+	"view": false, "from": false, "to": false, "granularity": false, "time_zone": false, "limit": false, "mode": false,
+	"as_of": false, "fill": false, "measures": true, "group_by": true, "order_by": true, "where": true,
+}
+
+// parseParameters reads a query from URL parameters, as strictly as query.Parse does from
+// JSON. The catalog gives values of where their types; what it does not know is left to Resolve.
+func parseParameters(raw string, c *catalog.Catalog) (*query.Query, error) {
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, fault("query", "%v", err)
+	}
+	for name, v := range values {
+		repeated, ok := known[name]
+		switch {
+		case !ok:
+			return nil, fault("query", "unknown parameter %q", name)
+		case !repeated && len(v) > 1:
+			return nil, fault("query", "parameter %s is given %d times; once is enough", name, len(v))
+		}
+	}
+	p := &parameters{values: values}
+	q := &query.Query{
+		View: values.Get("view"), Measures: p.list("measures"), From: p.time("from"), To: p.time("to"),
+		Granularity: values.Get("granularity"), TimeZone: values.Get("time_zone"), GroupBy: p.list("group_by"),
+		OrderBy: p.orderBy(), Limit: p.int("limit"), Mode: query.Mode(values.Get("mode")), AsOf: p.asOf(), Fill: p.bool("fill"),
+	}
+	q.Where = p.where(q.View, c)
+	return q, p.err
+}
+
+func (p *parameters) fail(err error) {
+	if p.err == nil {
+		p.err = err
+	}
+}
+
+// list splits all values of a parameter at commas.
+func (p *parameters) list(name string) []string {
+	var out []string
+	for _, v := range p.values[name] {
+		out = append(out, strings.Split(v, ",")...)
+	}
+	return out
+}
+
+func (p *parameters) time(name string) time.Time {
+	text := p.values.Get(name)
+	if text == "" {
+		return time.Time{}
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		p.fail(fault(name, "%q is not an RFC 3339 time such as 2001-01-01T00:00:00Z; a plus sign in it must be written as %%2B", text))
+	}
+	return t
+}
+
+func (p *parameters) int(name string) int {
+	text := p.values.Get(name)
+	if text == "" {
+		return 0
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		p.fail(fault(name, "%q is not a number", text))
+	}
+	return n
+}
+
+func (p *parameters) bool(name string) bool {
+	switch text := p.values.Get(name); text {
+	case "", "false":
+		return false
+	case "true":
+		return true
+	default:
+		p.fail(fault(name, "%q is neither true nor false", text))
+		return false
+	}
+}
+
+func (p *parameters) asOf() *uint64 {
+	text := p.values.Get("as_of")
+	if text == "" {
+		return nil
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		p.fail(fault("as_of", "%q is not the number of a publication", text))
+	}
+	return &n
+}
+
+func (p *parameters) orderBy() []query.Order {
+	var out []query.Order
+	for _, text := range p.list("order_by") {
+		by, direction, _ := strings.Cut(text, ":")
+		if direction != "" && direction != "asc" && direction != "desc" {
+			p.fail(fault("order_by", "%q: use name, name:asc or name:desc", text))
+		}
+		out = append(out, query.Order{By: by, Desc: direction == "desc"})
+	}
+	return out
+}
+
+func (p *parameters) where(view string, c *catalog.Catalog) []query.Condition {
+	var out []query.Condition
+	for _, text := range p.values["where"] {
+		parts := strings.SplitN(text, ":", 3)
+		if len(parts) < 3 {
+			p.fail(fault("where", "%q: use dimension:op:value, as in origin:in:ORD,ATL", text))
+			return nil
+		}
+		cond := query.Condition{Dimension: parts[0], Op: query.Op(parts[1])}
+		t := valueType(c.Views[view], c, cond)
+		if cond.Op == query.In || cond.Op == query.NotIn {
+			for v := range strings.SplitSeq(parts[2], ",") {
+				cond.Values = append(cond.Values, typed(v, t))
+			}
+		} else {
+			cond.Value = typed(parts[2], t)
+		}
+		out = append(out, cond)
+	}
+	return out
+}
+
+func valueType(v *catalog.View, c *catalog.Catalog, cond query.Condition) catalog.FieldType {
+	switch {
+	case cond.Op == query.Exists:
+		return catalog.Bool
+	case v == nil || !slices.Contains(v.Dimensions, cond.Dimension):
+		return catalog.String
+	}
+	return c.DimensionType(v, cond.Dimension)
+}
+
+// typed gives a text the type JSON would have; what does not fit stays text, which Resolve refuses.
+func typed(text string, t catalog.FieldType) any {
+	switch {
+	case t == catalog.Bool && (text == "true" || text == "false"):
+		return text == "true"
+	case t == catalog.Int64:
+		if _, err := strconv.ParseInt(text, 10, 64); err == nil {
+			return json.Number(text)
+		}
+	}
+	return text
+}

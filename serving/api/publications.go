@@ -1,0 +1,128 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"recount/schemas/query"
+	"recount/schemas/record"
+	"recount/serving/reader"
+)
+
+// maxPublications bounds the list; publications are kept by the handful (P3).
+const maxPublications = 1000
+
+// Publication is a publication as the API shows it.
+type Publication struct {
+	N        uint64                     `json:"n"`
+	Created  time.Time                  `json:"created"`
+	Digest   string                     `json:"digest"`
+	Previous string                     `json:"previous"`
+	Cut      []uint64                   `json:"cut"`    // H: next sequence that is not in the batch view, per partition
+	Epochs   []uint32                   `json:"epochs"` // of the cut, per partition
+	Events   int64                      `json:"events"` // landed events below the cut
+	Code     string                     `json:"code"`   // version of the program that published
+	Views    map[string]PublicationView `json:"views"`
+	Types    map[string]PublicationType `json:"types"`
+}
+
+// PublicationView is the batch view of one view.
+type PublicationView struct {
+	Digest  string                 `json:"digest"`
+	Buckets int                    `json:"buckets"`
+	Rows    int64                  `json:"rows"`
+	List    []record.BucketVersion `json:"bucket_list,omitempty"` // [bucket, ver, rows, checksum], when asked for
+}
+
+// PublicationType is what deduplication found among the events of one type.
+type PublicationType struct {
+	Buckets    int                  `json:"buckets"`
+	Events     int64                `json:"events"`                // landed
+	Duplicates int64                `json:"duplicates"`            // of those, dropped as copies
+	Conflicts  int64                `json:"conflicts"`             // of those, copies with another payload
+	List       []record.BucketCount `json:"bucket_list,omitempty"` // [bucket, rows, duplicates, conflicts], when asked for
+}
+
+func (a *API) newest(r *http.Request) (*record.State, error) {
+	state, err := a.parts.Publications.Newest(r.Context())
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", reader.ErrPublications, err)
+	}
+	return state, nil
+}
+
+// listPublications lists the kept ones, newest first.
+func (a *API) listPublications(w http.ResponseWriter, r *http.Request) error {
+	kept, err := a.parts.Publications.Kept(r.Context())
+	if err != nil {
+		return fmt.Errorf("%w: %w", reader.ErrPublications, err)
+	}
+	slices.Sort(kept)
+	slices.Reverse(kept)
+	out := []Publication{}
+	for _, n := range kept[:min(len(kept), maxPublications)] {
+		state, err := a.parts.Publications.At(r.Context(), n)
+		if errors.Is(err, query.ErrCollected) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %w", reader.ErrPublications, err)
+		}
+		out = append(out, publication(state, false))
+	}
+	return writeJSON(w, map[string]any{"publications": out})
+}
+
+func (a *API) getPublication(w http.ResponseWriter, r *http.Request) error {
+	n, err := strconv.ParseUint(r.PathValue("n"), 10, 64)
+	if err != nil {
+		return &Problem{Status: http.StatusBadRequest, Code: "invalid_request", Detail: "a publication has a number", Field: "n"}
+	}
+	buckets := r.URL.Query().Get("buckets")
+	if buckets != "" && buckets != "true" && buckets != "false" {
+		return &Problem{Status: http.StatusBadRequest, Code: "invalid_request", Detail: "buckets is true or false", Field: "buckets"}
+	}
+	state, err := a.parts.Publications.At(r.Context(), n)
+	if errors.Is(err, query.ErrCollected) || errors.Is(err, query.ErrNoPublication) {
+		return err
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", reader.ErrPublications, err)
+	}
+	return writeJSON(w, publication(state, buckets == "true"))
+}
+
+func publication(s *record.State, buckets bool) Publication {
+	out := Publication{N: s.N, Digest: s.Digest, Cut: []uint64{}, Epochs: []uint32{}, Views: map[string]PublicationView{}, Types: map[string]PublicationType{}}
+	if p := s.Publication; p != nil {
+		out.Created, out.Previous, out.Events, out.Code = p.Created.UTC(), p.Previous, p.Events, p.Code
+	}
+	for _, h := range s.H {
+		out.Cut, out.Epochs = append(out.Cut, h.Seq), append(out.Epochs, h.Epoch)
+	}
+	for name, v := range s.Views {
+		pv := PublicationView{Digest: v.Digest, Buckets: len(v.Buckets)}
+		for _, b := range v.Buckets {
+			pv.Rows += b.Rows
+		}
+		if buckets {
+			pv.List = v.Buckets
+		}
+		out.Views[name] = pv
+	}
+	for name, counts := range s.Types {
+		pt := PublicationType{Buckets: len(counts)}
+		for _, b := range counts {
+			pt.Events, pt.Duplicates, pt.Conflicts = pt.Events+b.Rows, pt.Duplicates+b.Duplicates, pt.Conflicts+b.Conflicts
+		}
+		if buckets {
+			pt.List = counts
+		}
+		out.Types[name] = pt
+	}
+	return out
+}

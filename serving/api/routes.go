@@ -1,0 +1,78 @@
+package api
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"recount/schemas/openapi"
+)
+
+// handler answers a request or returns why it cannot; the error becomes a problem.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// route is a pattern of http.ServeMux with a handler a method.
+type route struct {
+	pattern string
+	methods map[string]handler
+}
+
+// Patterns are the paths the handler answers, as http.ServeMux patterns without a method, for
+// a process that mounts them beside those of other layers.
+func (a *API) Patterns() []string {
+	var out []string
+	for _, r := range a.routes {
+		out = append(out, r.pattern)
+	}
+	return out
+}
+
+// Handler returns the handler of all paths. Unknown ones are problems too.
+func (a *API) Handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, r := range a.routes {
+		mux.Handle(r.pattern, a.methods(r.methods))
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		writeProblem(w, &Problem{Status: http.StatusNotFound, Code: "not_found", Detail: "no resource is at " + r.URL.Path + "; /openapi.json lists them"})
+	})
+	return mux
+}
+
+// methods chooses by method itself, because ServeMux answers 405 in plain text.
+func (a *API) methods(of map[string]handler) http.Handler {
+	allow := slices.Sorted(maps.Keys(of))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		method := r.Method
+		if method == http.MethodHead {
+			method = http.MethodGet
+		}
+		h, ok := of[method]
+		if !ok {
+			w.Header().Set("Allow", strings.Join(allow, ", "))
+			writeProblem(w, &Problem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Detail: r.Method + " is not allowed here; use " + strings.Join(allow, " or ")})
+			return
+		}
+		if err := h(w, r); err != nil {
+			a.fail(w, r, err)
+		}
+	})
+}
+
+func writeJSON(w http.ResponseWriter, v any) error {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, err = w.Write(append(raw, '\n'))
+	return clientGone(err)
+}
+
+func (a *API) openapi(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Content-Type", "application/json")
+	_, err := w.Write(openapi.Document())
+	return clientGone(err)
+}
