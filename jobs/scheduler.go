@@ -22,6 +22,8 @@ type Scheduler struct {
 	ledger  *Ledger
 	entries []*entry
 	metrics metrics
+
+	requested sync.WaitGroup // runs that Start began
 }
 
 type entry struct {
@@ -75,10 +77,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	c.Start()
 	<-ctx.Done()
 	<-c.Stop().Done()
-	for _, e := range s.entries {
-		e.mu.Lock() // A requested run is waited for as well.
-		e.mu.Unlock()
-	}
+	s.requested.Wait()
 	return nil
 }
 
@@ -103,6 +102,8 @@ func (s *Scheduler) Start(ctx context.Context, name string) (Run, error) {
 		return Run{}, fmt.Errorf("%w: %s", ErrRunning, name)
 	}
 	defer e.mu.Unlock()
+	s.requested.Add(1)
+	defer s.requested.Done()
 	return s.execute(ctx, e, OnRequest), nil
 }
 

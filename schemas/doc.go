@@ -17,10 +17,11 @@
 // # Invariants
 //
 //	I1  Identity is (tenant, id). All copies of an event have one key and one partition (L3).
-//	I2  Duplicates are removed within (key, bucket). A copy of an id with another time in another
-//	    bucket breaks the client's contract (D1) and counts there; both layers agree on that.
+//	I2  Duplicates are removed within (event type, key, bucket). A copy of an id with another time in
+//	    another bucket, or of another type, breaks the client's contract (D1) and counts there; both
+//	    layers agree on that.
 //	I3  An event whose time the server assigned is also a duplicate when the bucket before its own
-//	    holds the same key with an assigned time (D1).
+//	    of the type holds the same key with an assigned time (D1).
 //	I4  Cut points are a pure function of log content (C1), so every reader of the log finds the same segments.
 //	I5  Sequences are continuous across epochs and never reused below the chain head (L5).
 //	I6  Every half-open range is [start, end); every time is in UTC microseconds since 1970.

@@ -16,7 +16,8 @@ import (
 
 type parquetFile struct {
 	file   *os.File
-	reader *parquet.Reader
+	reader parquet.Rows
+	total  int64
 	names  []string
 	units  []time.Duration // of timestamp columns, 0 otherwise
 	rows   []parquet.Row
@@ -43,7 +44,7 @@ func newParquet(f *os.File, size int64, m Mapping) (p *parquetFile, err error) {
 		p.names = append(p.names, field.Name())
 		p.units = append(p.units, unitOf(field.Type().LogicalType()))
 	}
-	p.reader = parquet.NewReader(pf)
+	p.reader, p.total = parquet.MultiRowGroup(pf.RowGroups()...).Rows(), pf.NumRows()
 	return p, m.checkColumns(p.names)
 }
 
@@ -128,6 +129,6 @@ func floorDiv(a, b int64) int64 {
 	return q
 }
 
-func (p *parquetFile) Progress() (int64, int64) { return p.done, p.reader.NumRows() }
+func (p *parquetFile) Progress() (int64, int64) { return p.done, p.total }
 
 func (p *parquetFile) Close() error { return errors.Join(p.reader.Close(), p.file.Close()) }

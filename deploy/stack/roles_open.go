@@ -46,11 +46,19 @@ func (s *Stack) currentChains(ctx context.Context) ([]*record.Chain, error) {
 	return s.chains, nil
 }
 
-// openObject opens a committed object for the batch engine.
+// openObject opens a committed object for the batch engine. The first time in this
+// process its digest is compared with the record's: objects are immutable, and
+// reading one whole at every run would double the work.
 func (s *Stack) openObject(ctx context.Context, o record.Object) (exact.File, error) {
 	r, err := s.engines.lake.Open(ctx, o.Key)
 	if err != nil {
 		return nil, fmt.Errorf("object %s: %w", o.Key, err)
+	}
+	if _, seen := s.verified.Load(o.Key); !seen {
+		if err := lake.Verify(ctx, o, r); err != nil {
+			return nil, fmt.Errorf("object %s: %w", o.Key, err)
+		}
+		s.verified.Store(o.Key, struct{}{})
 	}
 	f, err := lake.OpenParquet(ctx, o, r)
 	if err != nil {

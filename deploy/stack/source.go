@@ -67,14 +67,23 @@ type speedSource struct{ source }
 type speedReader struct{ *eventlog.Reader }
 
 func (r speedReader) Next(ctx context.Context) (eventbatch.Message, error) {
-	return message(ctx, r.Reader)
+	m, err := message(ctx, r.Reader)
+	return m, speedError(err)
 }
 
 // Read opens a reader at a message of a partition.
 func (s speedSource) Read(ctx context.Context, p int, from uint64) (realtime.Reader, error) {
 	r, err := s.log.Read(ctx, p, from)
 	if err != nil {
-		return nil, err
+		return nil, speedError(err)
 	}
 	return speedReader{r}, nil
+}
+
+func speedError(err error) error {
+	var gap eventlog.ErrGap
+	if errors.Is(err, eventlog.ErrTrimmed) || errors.As(err, &gap) {
+		return fmt.Errorf("%w: %w", realtime.ErrGap, err)
+	}
+	return err
 }

@@ -8,7 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -43,6 +43,7 @@ type Stack struct {
 	catalog  *catalog.Catalog
 	high     *highWater
 	chains   []*record.Chain // as they were at start
+	verified sync.Map        // keys of the objects whose digest was compared
 
 	publisher *publish.Publisher
 	views     *realtime.Views
@@ -211,5 +212,3 @@ func (s *Stack) close() error {
 	}
 	return errors.Join(errs...)
 }
-
-func (s *Stack) path(name string) string { return filepath.Join(s.cfg.DataDir, name) }

@@ -218,10 +218,10 @@ func sigma(x float64) float64 {
 	if x == 1 {
 		return math.Inf(1)
 	}
-	for y, z, last := 1.0, x, math.NaN(); ; y += y {
+	for y, z := 1.0, x; ; y += y {
 		x *= x
-		last, z = z, z+x*y
-		if z == last {
+		last := z
+		if z += x * y; z == last {
 			return z
 		}
 	}
@@ -231,11 +231,11 @@ func tau(x float64) float64 {
 	if x == 0 || x == 1 {
 		return 0
 	}
-	for y, z, last := 1.0, 1-x, math.NaN(); ; {
+	for y, z := 1.0, 1-x; ; {
 		x = math.Sqrt(x)
 		y *= 0.5
-		last, z = z, z-(1-x)*(1-x)*y
-		if z == last {
+		last := z
+		if z -= (1 - x) * (1 - x) * y; z == last {
 			return z / 3
 		}
 	}

@@ -26,7 +26,7 @@ type Answerer interface {
 type Publications interface {
 	reader.Publications
 	// Kept returns the numbers of the publications that can be pinned, ascending.
-	Kept(ctx context.Context) ([]uint64, error)
+	Kept() []uint64
 }
 
 // Check is one reason not to be ready.

@@ -57,10 +57,7 @@ func (a *API) newest(r *http.Request) (*record.State, error) {
 
 // listPublications lists the kept ones, newest first.
 func (a *API) listPublications(w http.ResponseWriter, r *http.Request) error {
-	kept, err := a.parts.Publications.Kept(r.Context())
-	if err != nil {
-		return fmt.Errorf("%w: %w", reader.ErrPublications, err)
-	}
+	kept := slices.Clone(a.parts.Publications.Kept())
 	slices.Sort(kept)
 	slices.Reverse(kept)
 	out := []Publication{}

@@ -6,9 +6,11 @@
 //	   ▲            │ pin expired                │ rows collected
 //	   └────────────┴────────────────────────────┘ at most MaxRestarts times
 //
-// Speed is asked first: its answer is small, says which windows need sketches, and fixes S before the slow
-// part begins. It may fail in two ways. A pin that expired starts the query again. Anything
-// else (down, behind, view not ready) takes nothing from speed, S = H: the answer is older,
-// still an exact log prefix, and lists all partitions as stale. The batch layer may not fail: an answer without
-// it would be a smaller number (Q5), so its failure is the query's.
+// Speed is asked first: its answer is small, says which windows need sketches, and fixes S
+// before the slow part begins. It may fail in two ways. A pin that expired starts the query
+// again. Anything else (down, behind, view not ready) takes nothing from speed, S = H: the
+// answer is older, still an exact log prefix, and lists all partitions as stale. So does
+// a pin that expires again and again, and a publication asked for by as_of that the speed
+// layer no longer reaches back to, because starting again would not change it. The batch
+// layer may not fail: an answer without it would be a smaller number (Q5), so its failure is the query's.
 package reader

@@ -107,7 +107,8 @@ func (r *Reader) Answer(ctx context.Context, q *query.Query, tenant string) (*me
 		return nil, err
 	}
 	for restarts := range 1 + MaxRestarts {
-		a, err := r.attempt(ctx, q, scan, restarts == MaxRestarts)
+		// Starting again does not change what as_of pins.
+		a, err := r.attempt(ctx, q, scan, restarts == MaxRestarts || q.AsOf != nil)
 		switch {
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)

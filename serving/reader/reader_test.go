@@ -172,6 +172,27 @@ func TestSpeedDownIsStaleNotWrong(t *testing.T) {
 	}
 }
 
+// TestOldPublicationsAnswerAlone covers an as_of from before what the speed layer keeps.
+func TestOldPublicationsAnswerAlone(t *testing.T) {
+	t.Parallel()
+	f := &fixed{state: published(), err: query.ErrPinExpired}
+	r, err := New(Config{Catalog: oracle.Catalog(), Publications: kept{f.state}, Batch: noRows{}, Live: f})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := f.state.N
+	a, err := r.Answer(t.Context(), &query.Query{View: "flights", From: start, To: start.Add(time.Hour), AsOf: &n}, "default")
+	if err != nil || f.asked != 1 || a.Accuracy.Complete || !slices.Equal(a.Accuracy.Through, a.Accuracy.Cut) {
+		t.Errorf("got %+v, %v after %d attempts", a, err, f.asked)
+	}
+}
+
+// kept has one publication.
+type kept struct{ state *record.State }
+
+func (k kept) Newest(context.Context) (*record.State, error)     { return k.state, nil }
+func (k kept) At(context.Context, uint64) (*record.State, error) { return k.state, nil }
+
 func TestRestartsAreBounded(t *testing.T) {
 	t.Parallel()
 	f := &fixed{state: published(), err: query.ErrPinExpired}
