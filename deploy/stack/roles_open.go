@@ -153,17 +153,11 @@ func (s *Stack) openAPI(context.Context) error {
 	ac := api.DefaultConfig()
 	ac.Timeout, ac.MaxConcurrent, ac.MaxQueued = s.cfg.Query.Timeout, s.cfg.Query.Concurrent, s.cfg.Query.Concurrent
 	s.api, err = api.New(ac, api.Parts{
-		Catalog: s.catalog, Answerer: answers, Publications: publications{s.publisher}, Logger: s.log, Registerer: s.registry,
+		Catalog: s.catalog, Answerer: answers, Publications: s.publisher, Logger: s.log, Registerer: s.registry,
 		Checks: []api.Check{{Name: "log", Check: s.checkLog}, {Name: "real-time views", Check: s.checkViews}},
 	})
 	return err
 }
-
-// publications are the publisher's, as the API wants them listed.
-type publications struct{ *publish.Publisher }
-
-// Kept lists the publications that can be pinned.
-func (p publications) Kept(context.Context) ([]uint64, error) { return p.Publisher.Kept(), nil }
 
 func (s *Stack) checkLog(context.Context) error { return s.engines.log.Healthy() }
 
