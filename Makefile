@@ -17,7 +17,7 @@ $(NPM_OK): $(NPM_DIR)/package-lock.json
 	@touch $@
 
 build: ## Build bin/recount.
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/recount ./deploy/recount
+	CGO_ENABLED=0 $(GO) build -buildvcs=auto -trimpath -o bin/recount ./deploy/recount
 
 demo: setup build ## Replay three million real flights; compare live, exact and true counts.
 	bin/recount demo $(ARGS)

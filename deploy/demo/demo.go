@@ -143,7 +143,7 @@ func (d *director) keep(url string) {
 	fmt.Fprintf(d.out, `
 The server stays up at %s until you press Ctrl-C. Try:
 
-  curl -s '%s/v1/query?view=flight_departures&from=2001-01-01T00:00:00Z&to=2001-02-01T00:00:00Z&measures=flights&group_by=origin&order_by=-flights&limit=5'
+  curl -s '%s/v1/query?view=flight_departures&from=2001-01-01T00:00:00Z&to=2001-02-01T00:00:00Z&measures=flights&group_by=origin&order_by=flights:desc&limit=5'
 `, url, url)
 }
 

@@ -2,17 +2,27 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/parquet-go/parquet-go"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"recount/deploy/embedded/chdb"
 	"recount/deploy/sender"
 )
+
+// atOnce is how many scripts run at the same time: each has a server, and a server
+// with an embedded ClickHouse takes half a gigabyte.
+const atOnce = 3
 
 // TestScripts runs the text scripts of testdata. Each has a server of its own:
 //
@@ -20,18 +30,38 @@ import (
 //	down | crash       stops it with SIGINT, or with kill -9
 //	post FILE          sends the CloudEvents of FILE and prints what was accepted and rejected
 //	advance            waits until the speed layer answers for everything that was acknowledged
-//	cut                waits until everything that was acknowledged has landed in the lake
+//	cut                waits until everything that was acknowledged has also landed in the lake
 //	recompute          runs the job recompute and waits for its end
-//	query ARGS…        runs recount query against the server; its table is the output
-//	recount ARGS…      runs any other command
+//	day VIEW ARGS…     runs recount query for the day of the scripts, 2024-05-01
+//	recount ARGS…      runs any other command; exits CODE expects it to fail with that code
+//
+// What a command prints is matched by cmp, stdout and stderr, as with exec.
 func TestScripts(t *testing.T) {
 	t.Parallel()
+	library, err := chdb.Find("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	slots := make(chan struct{}, atOnce)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
-			env.Values[serverKey{}] = &scriptServer{t: t, listen: freeAddress(t)}
-			return nil
+			slots <- struct{}{}
+			s := &scriptServer{listen: freeAddress(t)}
+			env.Defer(func() {
+				if s.server != nil {
+					s.kill()
+				}
+				<-slots
+			})
+			env.Values[serverKey{}] = s
+			env.Setenv("RECOUNT_CLICKHOUSE_LIBRARY", library)
+			env.Setenv("RECOUNT_SERVER", "http://"+s.listen)
+			return parquet.WriteFile(filepath.Join(env.WorkDir, "views.parquet"), []view{
+				{"5", time.Date(2024, 5, 1, 10, 0, 4, 0, time.UTC), "/"},
+				{"6", time.Date(2024, 5, 1, 10, 0, 5, 0, time.UTC), "7"},
+			})
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"up":        scriptUp,
@@ -41,16 +71,23 @@ func TestScripts(t *testing.T) {
 			"advance":   scriptAdvance,
 			"cut":       scriptCut,
 			"recompute": scriptRecompute,
-			"query":     scriptQuery,
+			"day":       scriptDay,
 			"recount":   scriptRecount,
+			"exits":     scriptExits,
 		},
 	})
+}
+
+// view is a row of views.parquet.
+type view struct {
+	ID   string    `parquet:"id"`
+	At   time.Time `parquet:"at,timestamp(microsecond)"`
+	Page string    `parquet:"page"`
 }
 
 type serverKey struct{}
 
 type scriptServer struct {
-	t      *testing.T
 	listen string
 	*server
 }
@@ -58,12 +95,12 @@ type scriptServer struct {
 func of(ts *testscript.TestScript) *scriptServer { return ts.Value(serverKey{}).(*scriptServer) }
 
 func scriptUp(ts *testscript.TestScript, _ bool, args []string) {
-	s := of(ts)
-	s.server = start(s.t, ts.Getenv("WORK"), ts.MkAbs(args[0]), s.listen)
-	ts.Setenv("RECOUNT_SERVER", s.url)
+	s, err := launch(ts.Getenv("WORK"), ts.MkAbs(args[0]), of(ts).listen)
+	ts.Check(err)
+	of(ts).server = s
 }
 
-func scriptDown(ts *testscript.TestScript, _ bool, _ []string) { of(ts).stop(of(ts).t) }
+func scriptDown(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(of(ts).drain()) }
 
 func scriptCrash(ts *testscript.TestScript, _ bool, _ []string) { of(ts).kill() }
 
@@ -79,74 +116,99 @@ func scriptPost(ts *testscript.TestScript, _ bool, args []string) {
 	for _, r := range a.Rejected {
 		fmt.Fprintf(&out, "rejected %d %s %s\n", r.Index, r.ID, r.Code)
 	}
-	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("WORK"), "posted"), []byte(out.String()), 0o600))
-	fmt.Fprint(ts.Stdout(), out.String())
+	_, err = fmt.Fprint(ts.Stdout(), out.String())
+	ts.Check(err)
 }
 
-// metric sums a metric over its labels.
-func metric(ctx context.Context, url, name string) (float64, error) {
-	m, err := metrics(ctx, url)
-	if err != nil {
-		return 0, err
-	}
-	total, found := 0.0, false
-	for line := range strings.Lines(m) {
-		if rest, ok := strings.CutPrefix(line, name); ok && (strings.HasPrefix(rest, "{") || strings.HasPrefix(rest, " ")) {
-			var v float64
-			if _, err := fmt.Sscan(rest[strings.LastIndexByte(rest, ' ')+1:], &v); err != nil {
-				return 0, err
-			}
-			total, found = total+v, true
-		}
-	}
-	if !found {
-		return 0, fmt.Errorf("no metric %s", name)
-	}
-	return total, nil
+func scriptAdvance(ts *testscript.TestScript, _ bool, _ []string) { wait(ts, state.advanced) }
+
+// scriptCut needs two looks that agree, because the gauges of one look are not read
+// at the same instant.
+func scriptCut(ts *testscript.TestScript, _ bool, _ []string) {
+	wait(ts, state.advanced)
+	wait(ts, state.landed)
+	wait(ts, state.landed)
 }
 
-// reached waits until a metric of the partitions' next offsets equals the log's.
-func reached(ts *testscript.TestScript, name string) {
+// wait looks at the server's metrics until they are as wanted.
+func wait(ts *testscript.TestScript, wanted func(state) error) {
 	ctx := context.Background()
 	ts.Check(eventually(ctx, 20*time.Second, func() error {
-		want, err := metric(ctx, of(ts).url, "recount_log_next_sequence")
+		text, err := metrics(ctx, of(ts).url)
 		if err != nil {
 			return err
 		}
-		got, err := metric(ctx, of(ts).url, name)
-		if err == nil && got < want {
-			err = fmt.Errorf("%s is %v, the log's next sequences add up to %v", name, got, want)
-		}
-		return err
+		return wanted(parseState(text))
 	}))
 }
 
-func scriptAdvance(ts *testscript.TestScript, _ bool, _ []string) {
-	reached(ts, "recount_realtime_next_sequence")
+// state is metrics by name and labels, such as recount_log_next_sequence{partition="0"}.
+type state map[string]float64
+
+func parseState(text string) state {
+	s := state{}
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if v, err := strconv.ParseFloat(value, 64); err == nil {
+			s[name] = v
+		}
+	}
+	return s
 }
 
-func scriptCut(ts *testscript.TestScript, _ bool, _ []string) {
-	ctx := context.Background()
-	ts.Check(eventually(ctx, 20*time.Second, func() error {
-		open, err := metric(ctx, of(ts).url, "recount_landing_open_events")
-		if err == nil && open > 0 {
-			err = fmt.Errorf("%v events have not landed", open)
+// advanced fails until the speed layer has consumed every message of the log.
+func (s state) advanced() error {
+	for p := 0; ; p++ {
+		label := fmt.Sprintf(`{partition="%d"}`, p)
+		next, ok := s["recount_log_next_sequence"+label]
+		switch got := s["recount_realtime_next_sequence"+label]; {
+		case !ok && p == 0:
+			return errors.New("no metric recount_log_next_sequence")
+		case !ok:
+			return nil
+		case got < next:
+			return fmt.Errorf("partition %d: the speed layer is at %v of %v", p, got, next)
 		}
-		return err
-	}))
+	}
+}
+
+// landed fails until landing has committed every event. After an idle cut the message
+// that closed the segment, a heartbeat, is alone in the next one (C1).
+func (s state) landed() error {
+	for p := 0; ; p++ {
+		label := fmt.Sprintf(`{partition="%d"}`, p)
+		next, ok := s["recount_log_next_sequence"+label]
+		committed, events, bytes := s["recount_landing_next_sequence"+label], s["recount_landing_open_events"+label], s["recount_landing_open_bytes"+label]
+		switch {
+		case !ok:
+			return nil
+		case committed >= next:
+		case committed == next-1 && events == 0 && bytes > 0:
+		default:
+			return fmt.Errorf("partition %d: committed up to %v of %v, %v events open", p, committed, next, events)
+		}
+	}
 }
 
 func scriptRecompute(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Check(runJob(context.Background(), of(ts).url, "recompute"))
 }
 
-func scriptQuery(ts *testscript.TestScript, neg bool, args []string) {
-	scriptRecount(ts, neg, append([]string{"query"}, args...))
+func scriptDay(ts *testscript.TestScript, neg bool, args []string) {
+	scriptRecount(ts, neg, slices.Concat([]string{"query", args[0], "--from", "2024-05-01T00:00:00Z", "--to", "2024-05-02T00:00:00Z"}, args[1:]))
 }
 
 func scriptRecount(ts *testscript.TestScript, neg bool, args []string) {
 	err := ts.Exec(binary, args...)
 	if (err != nil) != neg {
 		ts.Fatalf("recount %s: %v", strings.Join(args, " "), err)
+	}
+}
+
+func scriptExits(ts *testscript.TestScript, _ bool, args []string) {
+	err := ts.Exec(binary, args[2:]...)
+	var exit *exec.ExitError
+	if args[1] != "recount" || !errors.As(err, &exit) || fmt.Sprint(exit.ExitCode()) != args[0] {
+		ts.Fatalf("%s: %v, want exit code %s", strings.Join(args[1:], " "), err, args[0])
 	}
 }

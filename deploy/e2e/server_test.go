@@ -52,21 +52,30 @@ type server struct {
 
 var urlLine = regexp.MustCompile(`on (http://\S+?),? `)
 
-// start runs recount up over dir and waits until it says where it listens.
+// start is launch for a test, which ends the process when it ends.
 func start(t testing.TB, dir, config, listen string) *server {
 	t.Helper()
-	s := &server{logs: &bytes.Buffer{}, done: make(chan error, 1)}
-	s.cmd = exec.Command(binary, "up", "--config", config, "--data-dir", filepath.Join(dir, "data"), "--listen", listen, "--log-level", "warn")
-	s.cmd.Dir = repository(t)
-	s.cmd.Stderr = s.logs
-	out, err := s.cmd.StdoutPipe()
+	s, err := launch(dir, config, listen)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
+	t.Cleanup(s.kill)
+	return s
+}
+
+// launch runs recount up over dir and waits until it says where it listens.
+func launch(dir, config, listen string) (*server, error) {
+	s := &server{logs: &bytes.Buffer{}, done: make(chan error, 1)}
+	s.cmd = exec.Command(binary, "up", "--config", config, "--data-dir", filepath.Join(dir, "data"), "--listen", listen, "--log-level", "warn")
+	s.cmd.Dir = filepath.Join("..", "..") // The checkout, in which the program finds its engine.
+	s.cmd.Stderr = s.logs
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
 	}
-	t.Cleanup(func() { s.kill() })
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if m := urlLine.FindStringSubmatch(line); m != nil {
 		s.url = m[1]
@@ -76,11 +85,10 @@ func start(t testing.TB, dir, config, listen string) *server {
 		s.done <- s.cmd.Wait()
 	}()
 	if s.url == "" {
-		<-s.done
-		s.done <- nil
-		t.Fatalf("recount up said %q (%v) and:\n%s", line, err, s.logs)
+		s.kill()
+		return nil, fmt.Errorf("recount up said %q (%v) and:\n%s", line, err, s.logs)
 	}
-	return s
+	return s, nil
 }
 
 // kill ends the process as a power cut would end it: without a word.
@@ -93,28 +101,25 @@ func (s *server) kill() {
 // stop ends the process as an operator would and expects it to drain and succeed.
 func (s *server) stop(t testing.TB) {
 	t.Helper()
-	if err := s.cmd.Process.Signal(os.Interrupt); err != nil {
+	if err := s.drain(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func (s *server) drain() error {
+	if err := s.cmd.Process.Signal(os.Interrupt); err != nil {
+		return err
 	}
 	select {
 	case err := <-s.done:
 		s.done <- nil
 		if err != nil {
-			t.Fatalf("recount up ended with %v:\n%s", err, s.logs)
+			return fmt.Errorf("recount up ended with %w:\n%s", err, s.logs)
 		}
+		return nil
 	case <-time.After(20 * time.Second):
-		t.Fatalf("recount up did not end within 20 s of SIGINT:\n%s", s.logs)
+		return fmt.Errorf("recount up did not end within 20 s of SIGINT:\n%s", s.logs)
 	}
-}
-
-// repository is the root of the checkout, from which the program finds its engine.
-func repository(t testing.TB) string {
-	t.Helper()
-	dir, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }
 
 // freeAddress is a loopback address nobody listens on, so that a restarted server can keep it.

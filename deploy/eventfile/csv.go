@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"recount/schemas/catalog"
 )
@@ -28,6 +30,7 @@ func newCSV(f *os.File, size int64, m Mapping) (*csvFile, error) {
 		return nil, fmt.Errorf("read the header line: %w", err)
 	}
 	c.names = append(c.names, header...)
+	c.names[0] = strings.TrimPrefix(c.names[0], "\ufeff") // Spreadsheets begin a file with a byte order mark.
 	return c, m.checkColumns(c.names)
 }
 
@@ -41,6 +44,10 @@ func (c *csvFile) Next() ([]byte, error) {
 	}
 	c.event.begin()
 	for i, text := range row {
+		if !utf8.ValidString(text) {
+			line, _ := c.reader.FieldPos(i)
+			return nil, fmt.Errorf("line %d: column %s is not UTF-8; convert the file", line, c.names[i])
+		}
 		if text != "" { // An empty cell is a missing field.
 			c.event.put(c.names[i], c.value(c.names[i], text))
 		}

@@ -99,6 +99,7 @@ func (l *lines) Next() ([]byte, error) {
 	if err := l.scan.Err(); err != nil {
 		return nil, fmt.Errorf("byte %d: %w (a line has at most %d bytes)", l.done, err, MaxLine)
 	}
+	l.done = l.total // Line ends of two bytes were counted as one.
 	return nil, io.EOF
 }
 
@@ -175,8 +176,17 @@ func appendString(dst []byte, s string) []byte {
 	return append(dst, raw...)
 }
 
-// checkColumns fails when a mapping names a column the file does not have.
+// checkColumns fails when a column cannot be a field, or a mapping names one the file
+// does not have.
 func (m Mapping) checkColumns(columns []string) error {
+	for i, name := range columns {
+		if name == "" {
+			return fmt.Errorf("column %d has no name; every column becomes a field, so name it", i+1)
+		}
+		if slices.Contains(columns[:i], name) {
+			return fmt.Errorf("two columns are named %s; rename one", name)
+		}
+	}
 	for flag, name := range map[string]string{"--id": m.ID, "--time": m.Time, "--subject": m.Subject} {
 		if name != "" && !slices.Contains(columns, name) {
 			return fmt.Errorf("%s %s: no such column; the file has %s", flag, name, strings.Join(columns, ", "))

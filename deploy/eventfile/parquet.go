@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
@@ -77,9 +78,13 @@ func (p *parquetFile) Next() (line []byte, err error) {
 	}
 	p.event.begin()
 	for _, v := range p.rows[p.at] {
-		if !v.IsNull() {
-			p.event.put(p.names[v.Column()], p.value(v))
+		if v.IsNull() {
+			continue
 		}
+		if k := v.Kind(); (k == parquet.ByteArray || k == parquet.FixedLenByteArray) && !utf8.Valid(v.ByteArray()) {
+			return nil, fmt.Errorf("row %d: column %s is not UTF-8 text", p.done+1, p.names[v.Column()])
+		}
+		p.event.put(p.names[v.Column()], p.value(v))
 	}
 	p.at++
 	p.done++

@@ -46,8 +46,11 @@ func request(ctx context.Context, method, url string, body []byte, accept string
 	}
 	defer resp.Body.Close()
 	raw, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20)) // What there is of it explains enough.
-	var p struct{ Code, Detail, Error string }
+	var p struct{ Code, Field, Detail, Error string }
 	if json.Unmarshal(raw, &p) == nil && p.Detail+p.Error != "" {
+		if p.Field != "" {
+			p.Detail = p.Field + ": " + p.Detail
+		}
 		return nil, fmt.Errorf("%s (status %d, code %q)", strings.TrimSpace(p.Detail+p.Error), resp.StatusCode, p.Code)
 	}
 	return nil, fmt.Errorf("status %d: %s", resp.StatusCode, bytes.TrimSpace(raw))

@@ -1,18 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/csv"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
-
-	"recount/schemas/query"
 )
 
 type queryCmd struct {
@@ -25,25 +26,22 @@ type queryCmd struct {
 	Granularity string    `default:"all" help:"Width of the windows: all, 1m, 5m, 15m, 1h, 1d, 1w, 1mo."`
 	TimeZone    string    `help:"IANA name; UTC when empty."`
 	Where       []string  `short:"w" sep:"none" help:"Condition as dimension:op:value, or with in and not_in dimension:in:a,b."`
-	OrderBy     []string  `short:"o" help:"Columns to order by, -column for descending."`
+	OrderBy     []string  `short:"o" help:"Columns to order by, column:desc for descending."`
 	Limit       int       `default:"1000" help:"Most rows."`
 	Mode        string    `default:"merged" enum:"merged,exact,live" help:"merged, exact or live."`
 	AsOf        *uint64   `help:"Number of a kept publication."`
+	Fill        bool      `help:"Also print windows without events."`
 	Format      string    `default:"table" enum:"table,csv,json" help:"table, csv or json."`
 }
 
 // Run asks the server and prints the answer.
 func (c *queryCmd) Run(ctx context.Context, std streams) error {
-	q, err := c.query()
+	values, err := c.parameters()
 	if err != nil {
 		return usageError{err}
 	}
-	body, err := json.Marshal(q)
-	if err != nil {
-		return err
-	}
 	accept := map[string]string{"table": "text/csv", "csv": "text/csv", "json": "application/json"}[c.Format]
-	resp, err := request(ctx, http.MethodPost, c.Server+"/v1/query", body, accept)
+	resp, err := request(ctx, http.MethodGet, c.Server+"/v1/query?"+values.Encode(), nil, accept)
 	if err != nil {
 		return err
 	}
@@ -52,57 +50,93 @@ func (c *queryCmd) Run(ctx context.Context, std streams) error {
 		_, err := io.Copy(std.out, resp.Body)
 		return err
 	}
-	return printTable(std.out, resp.Body)
+	if err := printTable(std.out, resp.Body); err != nil {
+		return err
+	}
+	return printAccuracy(std.err, resp.Header.Get("Recount-Accuracy"))
 }
 
-func (c *queryCmd) query() (*query.Query, error) {
-	q := &query.Query{View: c.View, Measures: c.Measures, From: c.From, To: c.To, Granularity: c.Granularity, TimeZone: c.TimeZone,
-		GroupBy: c.GroupBy, Limit: c.Limit, Mode: query.Mode(c.Mode), AsOf: c.AsOf}
-	for _, o := range c.OrderBy {
-		by, desc := strings.CutPrefix(o, "-")
-		q.OrderBy = append(q.OrderBy, query.Order{By: by, Desc: desc})
+// parameters are those of GET /v1/query, where the server gives the values of
+// conditions the types of their dimensions: only it knows that a flight is named "7".
+func (c *queryCmd) parameters() (url.Values, error) {
+	v := url.Values{
+		"view": {c.View}, "from": {c.From.Format(time.RFC3339Nano)}, "to": {c.To.Format(time.RFC3339Nano)},
+		"granularity": {c.Granularity}, "limit": {strconv.Itoa(c.Limit)}, "mode": {c.Mode},
+		"fill": {strconv.FormatBool(c.Fill)}, "where": c.Where,
+	}
+	for name, list := range map[string][]string{"measures": c.Measures, "group_by": c.GroupBy, "order_by": c.OrderBy} {
+		if len(list) > 0 {
+			v.Set(name, strings.Join(list, ","))
+		}
+	}
+	if c.TimeZone != "" {
+		v.Set("time_zone", c.TimeZone)
+	}
+	if c.AsOf != nil {
+		v.Set("as_of", strconv.FormatUint(*c.AsOf, 10))
 	}
 	for _, w := range c.Where {
-		parts := strings.SplitN(w, ":", 3)
-		if len(parts) != 3 {
+		if strings.Count(w, ":") < 2 {
 			return nil, fmt.Errorf("--where %q: write dimension:op:value, such as origin:in:ORD,ATL", w)
 		}
-		q.Where = append(q.Where, condition(parts[0], query.Op(parts[1]), parts[2]))
 	}
-	return q, nil
+	return v, nil
 }
 
-// condition reads values as JSON where they are numbers, booleans or null, else as strings.
-func condition(dimension string, op query.Op, text string) query.Condition {
-	value := func(s string) any {
-		var v any
-		if json.Unmarshal([]byte(s), &v) == nil {
-			return v
-		}
-		return s
-	}
-	c := query.Condition{Dimension: dimension, Op: op}
-	if op != query.In && op != query.NotIn {
-		c.Value = value(text)
-		return c
-	}
-	for _, s := range strings.Split(text, ",") {
-		c.Values = append(c.Values, value(s))
-	}
-	return c
-}
-
+// printTable prints CSV in aligned columns. Columns of live parts and bounds that no
+// row fills are left out; a missing value is a dash.
 func printTable(out io.Writer, body io.Reader) error {
-	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	r := csv.NewReader(body)
-	for {
-		row, err := r.Read()
-		if errors.Is(err, io.EOF) {
-			return w.Flush()
-		}
-		if err != nil {
-			return fmt.Errorf("read the answer: %w", err)
-		}
-		fmt.Fprintln(w, strings.Join(row, "\t"))
+	rows, err := csv.NewReader(body).ReadAll()
+	if err == nil && len(rows) == 0 {
+		err = io.ErrUnexpectedEOF
 	}
+	if err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	var columns []int
+	for i, name := range rows[0] {
+		filled := slices.ContainsFunc(rows[1:], func(row []string) bool { return row[i] != "" })
+		if filled || !strings.Contains(name, "__") {
+			columns = append(columns, i)
+		}
+	}
+	for _, row := range rows {
+		cells := make([]string, len(columns))
+		for i, c := range columns {
+			cells[i] = cmp.Or(row[c], "-")
+		}
+		fmt.Fprintln(w, strings.Join(cells, "\t"))
+	}
+	return w.Flush()
+}
+
+// printAccuracy says what the answer rests on.
+func printAccuracy(out io.Writer, header string) error {
+	var a struct {
+		Publication uint64
+		Exact       bool
+		Complete    bool
+		Truncated   bool
+		Pending     uint64 `json:"pending_events"`
+		Stale       []int  `json:"stale_partitions"`
+	}
+	if err := json.Unmarshal([]byte(header), &a); err != nil {
+		return fmt.Errorf("read the answer's accuracy: %w", err)
+	}
+	if a.Truncated {
+		fmt.Fprintln(out, "there are more rows; raise --limit to see them")
+	}
+	line := fmt.Sprintf("publication %d", a.Publication)
+	if a.Pending > 0 {
+		line += fmt.Sprintf(" and %d events since", a.Pending)
+	}
+	if a.Exact {
+		line += ", exact"
+	}
+	if !a.Complete {
+		line += fmt.Sprintf("; INCOMPLETE: nothing newer of partitions %v", a.Stale)
+	}
+	fmt.Fprintln(out, line)
+	return nil
 }

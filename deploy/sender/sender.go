@@ -32,7 +32,11 @@ type Answer struct {
 	Accepted int        `json:"accepted"`
 	Rejected []Rejected `json:"rejected"`
 	Receipt  string     `json:"receipt"`
+	Code     string     `json:"code"` // of a problem; empty when an event was accepted
 }
+
+// allRejected is the code of a refusal that is an answer for each event.
+const allRejected = "all_rejected"
 
 // Sender posts requests to one server. Its fields may be set before first use.
 type Sender struct {
@@ -98,31 +102,17 @@ func (s *Sender) try(ctx context.Context, body []byte) (Answer, time.Duration, e
 	if err != nil {
 		return Answer{}, 0, err
 	}
-	if resp.StatusCode != http.StatusOK {
-		seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
-		err := fmt.Errorf("status %d: %s", resp.StatusCode, bytes.TrimSpace(raw[:min(len(raw), 500)]))
-		if !retryable(resp.StatusCode) {
-			err = fmt.Errorf("%w: %w", errRefused, err)
-		}
-		return Answer{}, time.Duration(seconds) * time.Second, err
-	}
 	var a Answer
-	if err := json.Unmarshal(raw, &a); err != nil {
+	if err := json.Unmarshal(raw, &a); resp.StatusCode == http.StatusOK && err != nil {
 		return Answer{}, 0, fmt.Errorf("read the server's answer: %w", err)
 	}
-	if unlogged(a) {
-		return a, 0, fmt.Errorf("the log did not take %d of the events", len(a.Rejected))
+	if resp.StatusCode == http.StatusOK || a.Code == allRejected {
+		return a, 0, nil
 	}
-	return a, 0, nil
-}
-
-// unlogged reports whether events were refused only because the log did not take
-// them: then the whole request is sent again, and what was taken counts once.
-func unlogged(a Answer) bool {
-	for _, r := range a.Rejected {
-		if strings.HasPrefix(r.Code, "log_") {
-			return true
-		}
+	seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
+	err = fmt.Errorf("status %d: %s", resp.StatusCode, bytes.TrimSpace(raw[:min(len(raw), 500)]))
+	if !retryable(resp.StatusCode) {
+		err = fmt.Errorf("%w: %w", errRefused, err)
 	}
-	return false
+	return Answer{}, time.Duration(seconds) * time.Second, err
 }

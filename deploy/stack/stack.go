@@ -92,6 +92,9 @@ func (s *Stack) openEngines(ctx context.Context) (err error) {
 	if s.catalog, err = s.cfg.Catalog(); err != nil {
 		return err
 	}
+	if len(s.catalog.Views) == 0 {
+		s.log.Warn("no view is declared, so nothing is counted; pass a file with --config (the README shows one)")
+	}
 	if s.lock, err = lockDataDir(s.cfg.DataDir); err != nil {
 		return err
 	}

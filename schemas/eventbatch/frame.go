@@ -44,7 +44,7 @@ const (
 	headerSize = 24
 
 	// MaxFrame is the largest frame in bytes; the log refuses larger ones.
-	MaxFrame = 8 << 20
+	MaxFrame = 8<<20 - 64<<10
 	// MaxEvents is the largest number of events in one frame.
 	MaxEvents = 1 << 20
 	maxType   = 128

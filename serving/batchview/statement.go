@@ -28,7 +28,7 @@ type statement struct {
 func build(scan *query.Scan, p *pins, sketches []int32) *statement {
 	st := &statement{}
 	table := sqlschema.Quote(sqlschema.Table(scan.View, scan.Digest))
-	where := " FROM " + table + " WHERE " + p.condition() + " AND " + st.rows(scan)
+	where := " FROM " + table + " WHERE " + p.condition() + " AND " + st.rows(scan, p.width)
 	var branches []string
 	with := []span(nil)
 	if hasDistinct(scan) {
@@ -49,9 +49,12 @@ func build(scan *query.Scan, p *pins, sketches []int32) *statement {
 }
 
 // rows is the predicate of the scan's rows among the pinned ones.
-func (st *statement) rows(scan *query.Scan) string {
+func (st *statement) rows(scan *query.Scan, width int64) string {
 	w := scan.Windows
-	out := []string{"tenant = " + st.param(scan.Tenant, "String"), between("time", w.From, w.To)}
+	out := []string{"tenant = " + st.param(scan.Tenant, "String")}
+	if w.From%width != 0 || w.To%width != 0 {
+		out = append(out, between("time", w.From, w.To)) // Else the pinned buckets are the range.
+	}
 	for _, c := range scan.Where {
 		out = append(out, st.condition(c))
 	}

@@ -23,7 +23,7 @@ const (
 const (
 	DefaultPartitions  = 4
 	DefaultMaxBytes    = 4 << 30
-	DefaultMaxFrame    = 8 << 20
+	DefaultMaxFrame    = 8<<20 - 64<<10
 	DefaultMaxInFlight = 64 << 20
 	DefaultPrefetch    = 16 << 20
 	DefaultAckTimeout  = 10 * time.Second

@@ -7,8 +7,9 @@ import (
 	"net"
 )
 
-// DefaultMaxPayload holds the largest log message, an 8 MiB frame, and its headers, in bytes.
-const DefaultMaxPayload = 8<<20 + 64<<10
+// DefaultMaxPayload holds the largest log message and its headers, in bytes. The server
+// advises against more.
+const DefaultMaxPayload = 8 << 20
 
 // maxMemory bounds JetStream's memory storage in bytes. No stream lives there, only
 // the positions of the log's readers, which are a few hundred bytes each.

@@ -1,0 +1,240 @@
+package eventfile
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/parquet-go/parquet-go"
+
+	"recount/schemas/catalog"
+)
+
+func write(t testing.TB, name string, content []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// readAll returns the events of a file as compact JSON.
+func readAll(t testing.TB, path string, m Mapping) ([]string, error) {
+	t.Helper()
+	r, err := Open(path, m)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	var out []string
+	for {
+		line, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			if done, total := r.Progress(); done != total {
+				t.Errorf("at the end of %s: %d of %d", path, done, total)
+			}
+			return out, nil
+		}
+		if err != nil {
+			return out, err
+		}
+		if !json.Valid(line) {
+			t.Fatalf("not JSON: %s", line)
+		}
+		out = append(out, string(line))
+	}
+}
+
+func TestLines(t *testing.T) {
+	t.Parallel()
+	got, err := readAll(t, write(t, "a.ndjson", []byte("{\"id\":\"1\"}\n\n  \r\n{\"id\":\"2\"}\r\n{\"id\":\"3\"}")), Mapping{})
+	if diff := cmp.Diff([]string{`{"id":"1"}`, `{"id":"2"}`, `{"id":"3"}`}, got); err != nil || diff != "" {
+		t.Fatal(err, diff)
+	}
+	long := write(t, "long.ndjson", []byte("{}\n"+strings.Repeat(" ", MaxLine+1)))
+	if _, err = readAll(t, long, Mapping{}); err == nil || !strings.Contains(err.Error(), "byte 3") {
+		t.Errorf("a line that is too long: %v", err)
+	}
+}
+
+var pageViewed = &catalog.EventType{Name: "page.viewed", Fields: []catalog.Field{
+	{Name: "at", Type: catalog.Timestamp}, {Name: "ms", Type: catalog.Int64}, {Name: "page", Type: catalog.String},
+}}
+
+func TestCSV(t *testing.T) {
+	t.Parallel()
+	const text = "\ufeffid,when,page,ms,ok,note\n7,2024-05-01T10:00:00Z,404,12,true,\"a, \"\"b\"\"\"\n8,,/,,,007\n"
+	path := write(t, "views.csv", []byte(text))
+	m := Mapping{Type: "page.viewed", ID: "id", Time: "when"}
+	const guessed = `{"specversion":"1.0","type":"page.viewed","source":"views.csv","id":"7","time":"2024-05-01T10:00:00Z","data":{"page":404,"ms":12,"ok":true,"note":"a, \"b\""}}`
+	const second = `{"specversion":"1.0","type":"page.viewed","source":"views.csv","id":"8","data":{"page":"/","note":"007"}}`
+	got, err := readAll(t, path, m)
+	if diff := cmp.Diff([]string{guessed, second}, got); err != nil || diff != "" {
+		t.Errorf("types guessed: %v\n%s", err, diff)
+	}
+	m.Fields = pageViewed
+	got, err = readAll(t, path, m)
+	if diff := cmp.Diff([]string{strings.Replace(guessed, "404", `"404"`, 1), second}, got); err != nil || diff != "" {
+		t.Errorf("types declared: %v\n%s", err, diff)
+	}
+}
+
+// TestIDs: without an id column a row is identified by file and number, so that
+// sending the file again counts once.
+func TestIDs(t *testing.T) {
+	t.Parallel()
+	got, err := readAll(t, write(t, "a.csv", []byte("page\n/\n/\n")), Mapping{Type: "t", Source: "shop"})
+	want := []string{
+		`{"specversion":"1.0","type":"t","source":"shop","id":"shop#1","data":{"page":"/"}}`,
+		`{"specversion":"1.0","type":"t","source":"shop","id":"shop#2","data":{"page":"/"}}`,
+	}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Fatal(err, diff)
+	}
+}
+
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	typed := Mapping{Type: "t"}
+	for name, c := range map[string]struct {
+		file, content string
+		m             Mapping
+		want          string
+	}{
+		"no type":         {"a.csv", "a\n1\n", Mapping{}, "--type"},
+		"kind":            {"a.xlsx", "", typed, "unknown kind of file"},
+		"empty":           {"a.csv", "", typed, "read the header line"},
+		"unnamed column":  {"a.csv", ",a\n0,1\n", typed, "column 1 has no name"},
+		"doubled column":  {"a.csv", "a,a\n0,1\n", typed, "two columns are named a"},
+		"no such column":  {"a.csv", "a,b\n", Mapping{Type: "t", ID: "c"}, "--id c: no such column; the file has a, b"},
+		"ragged":          {"a.csv", "a,b\n1,2\n3\n", typed, "line 3"},
+		"quote":           {"a.csv", "a\n\"1\n", typed, "line"},
+		"not UTF-8":       {"a.csv", "a,b\n1,2\n3,M\xfcnchen\n", typed, "line 3: column b is not UTF-8"},
+		"no Parquet":      {"a.parquet", "PAR1 no PAR1", typed, "a.parquet"},
+		"shorter Parquet": {"a.parquet", "PAR1", typed, "a.parquet"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := readAll(t, write(t, c.file, []byte(c.content)), c.m)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("%q, error %v; want one with %q", got, err, c.want)
+			}
+		})
+	}
+}
+
+type flat struct {
+	ID    int64     `parquet:"id"`
+	At    time.Time `parquet:"at,timestamp(millisecond)"`
+	Nano  time.Time `parquet:"nano,timestamp(nanosecond)"`
+	Page  *string   `parquet:"page,optional"`
+	MS    int32     `parquet:"ms"`
+	Share float64   `parquet:"share"`
+	OK    bool      `parquet:"ok"`
+}
+
+func parquetFileOf[T any](t testing.TB, rows ...T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "a.parquet")
+	if err := parquet.WriteFile(path, rows); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestParquet(t *testing.T) {
+	t.Parallel()
+	page := "/"
+	path := parquetFileOf(t,
+		flat{7, time.Date(1969, 12, 31, 23, 59, 59, 999e6, time.UTC), time.Unix(0, 1).UTC(), &page, -3, 0.5, true},
+		flat{ID: 8, At: time.Unix(0, 0), Nano: time.Unix(0, 0)},
+	)
+	got, err := readAll(t, path, Mapping{Type: "t", ID: "id", Time: "at"})
+	want := []string{
+		`{"specversion":"1.0","type":"t","source":"a.parquet","id":"7","time":"1969-12-31T23:59:59.999Z","data":{"ms":-3,"nano":"1970-01-01T00:00:00.000000001Z","ok":true,"page":"/","share":0.5}}`,
+		`{"specversion":"1.0","type":"t","source":"a.parquet","id":"8","time":"1970-01-01T00:00:00Z","data":{"ms":0,"nano":"1970-01-01T00:00:00Z","ok":false,"share":0}}`,
+	}
+	if diff := cmp.Diff(decoded(t, want), decoded(t, got)); err != nil || diff != "" {
+		t.Fatal(err, diff)
+	}
+}
+
+// TestParquetRows reads more rows than fit one read.
+func TestParquetRows(t *testing.T) {
+	t.Parallel()
+	rows := make([]flat, 3000)
+	got, err := readAll(t, parquetFileOf(t, rows...), Mapping{Type: "t"})
+	if err != nil || len(got) != len(rows) || !strings.Contains(got[2999], `"a.parquet#3000"`) {
+		t.Fatalf("%d rows, error %v", len(got), err)
+	}
+}
+
+func TestParquetRefused(t *testing.T) {
+	t.Parallel()
+	type nested struct{ Tags []string }
+	if _, err := readAll(t, parquetFileOf(t, nested{}), Mapping{Type: "t"}); err == nil || !strings.Contains(err.Error(), "column Tags is nested; only flat files can be read") {
+		t.Errorf("nested: %v", err)
+	}
+	type binary struct{ B []byte }
+	if _, err := readAll(t, parquetFileOf(t, binary{[]byte{0xff}}), Mapping{Type: "t"}); err == nil || !strings.Contains(err.Error(), "row 1: column B is not UTF-8") {
+		t.Errorf("binary: %v", err)
+	}
+	raw, err := os.ReadFile(parquetFileOf(t, make([]flat, 100)...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := 4; at < len(raw)-8; at += 7 { // Errors are fine here, panics are not.
+		broken := append([]byte(nil), raw...)
+		broken[at] ^= 0xff
+		path := write(t, "a.parquet", broken)
+		if r, err := Open(path, Mapping{Type: "t"}); err == nil {
+			for range 200 {
+				if _, err := r.Next(); err != nil {
+					break
+				}
+			}
+			_ = r.Close()
+		}
+	}
+}
+
+func decoded(t *testing.T, lines []string) (out []any) {
+	t.Helper()
+	for _, l := range lines {
+		var v any
+		if err := json.Unmarshal([]byte(l), &v); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// FuzzCSV checks that every row is either refused or one JSON object on one line.
+func FuzzCSV(f *testing.F) {
+	f.Add("id,page\n1,/\n", "id")
+	f.Add("a\n\"x\ny\"\n1e999\n-0\n0x1p-2\nNaN\n", "")
+	f.Fuzz(func(t *testing.T, text, id string) {
+		got, _ := readAll(t, write(t, "a.csv", []byte(text)), Mapping{Type: "t", ID: id})
+		for _, line := range got {
+			var e struct {
+				Specversion, Type, Source, ID string
+				Data                          map[string]any
+			}
+			if err := json.Unmarshal([]byte(line), &e); err != nil || e.Type != "t" || strings.Contains(line, "\n") {
+				t.Fatalf("%s: %v", line, err)
+			}
+		}
+	})
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// command runs the program and returns its exit code and what it printed.
+func command(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errw bytes.Buffer
+	code = run(t.Context(), args, strings.NewReader(""), &out, &errw)
+	return code, out.String(), errw.String()
+}
+
+func TestExitCodes(t *testing.T) {
+	t.Parallel()
+	const day = "--from=2024-05-01T00:00:00Z --to=2024-05-02T00:00:00Z "
+	const nobody = "--server=http://127.0.0.1:1"
+	for line, c := range map[string]struct {
+		code int
+		says string
+	}{
+		"":                            {exitOK, "Counts you can watch now"},
+		"--help":                      {exitOK, "Check a configuration file"},
+		"query --help":                {exitOK, "--group-by"},
+		"version":                     {exitOK, "recount "},
+		"querry":                      {exitUsage, "unexpected argument querry"},
+		"query":                       {exitUsage, "missing flags: --from"},
+		"query v --from=today":        {exitUsage, "today"},
+		"query v -w page=/ " + day:    {exitUsage, "write dimension:op:value"},
+		"query v --mode=best " + day:  {exitUsage, "merged,exact,live"},
+		"query v --server=:// " + day: {exitUsage, "://"},
+		"query v " + day + nobody:     {exitFailed, "is a server running? try: recount up"},
+		"jobs list " + nobody:         {exitFailed, "is a server running? try: recount up"},
+		"serve":                       {exitUsage, "--role"},
+		"serve --role=cook":           {exitUsage, "cook"},
+		"ingest nothing.csv":          {exitUsage, "nothing.csv"},
+		"ingest main.go --batch=0":    {exitUsage, "--batch and --in-flight must be at least 1"},
+		"up --config=nothing.yaml":    {exitFailed, "nothing.yaml"},
+		"up --log.partitions=0":       {exitFailed, "log.partitions: use 1 to 256"},
+		"up --log.partitions=many":    {exitFailed, "RECOUNT_LOG_PARTITIONS"},
+		"up --listen=0.0.0.0:80":      {exitFailed, "not a loopback address"},
+	} {
+		t.Run(line, func(t *testing.T) {
+			t.Parallel()
+			code, stdout, stderr := command(t, strings.Fields(line)...)
+			if code != c.code || !strings.Contains(stdout+stderr, c.says) {
+				t.Errorf("exit code %d, want %d saying %q:\n%s%s", code, c.code, c.says, stdout, stderr)
+			}
+		})
+	}
+}
+
+func TestConfigCheck(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.yaml")
+	const valid = "events:\n  hit: {fields: {page: string, ms: int64}}\nviews:\n  hits:\n    event: hit\n    dimensions: [page]\n    measures: {hits: {count: {}}}\n"
+	for name, c := range map[string]struct {
+		yaml, says string
+		code       int
+	}{
+		"valid":            {valid, "a.yaml is valid: 1 event types, 1 views", exitOK},
+		"no view":          {"events: {hit: {fields: {page: string}}}\n", "no view is declared, so nothing would be counted", exitFailed},
+		"unknown key":      {valid + "landng: {}\n", "a.yaml: line 8: unknown key landng; remove it or correct its spelling", exitFailed},
+		"unknown field":    {strings.Replace(valid, "[page]", "[pages]", 1), "a.yaml:6: views.hits.dimensions", exitFailed},
+		"unknown measure":  {strings.Replace(valid, "count: {}", "median: ms", 1), "a.yaml:7: ", exitFailed},
+		"no size":          {valid + "batch: {memory: lots}\n", `"lots" is not a size; write for example 64MiB`, exitFailed},
+		"unknown schedule": {valid + "jobs: {recompute: {schedule: sometimes}}\n", "a.yaml:8: jobs.recompute.schedule", exitFailed},
+		"unknown job":      {valid + "jobs: {lunch: {schedule: '@daily'}}\n", "no such job; the jobs are recompute, collect, expire", exitFailed},
+	} {
+		if err := os.WriteFile(path, []byte(c.yaml), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		code, stdout, stderr := command(t, "config", "check", path, "--data-dir", filepath.Join(dir, "data"))
+		if code != c.code || !strings.Contains(stdout+stderr, c.says) {
+			t.Errorf("%s: exit code %d, want %d saying %q:\n%s%s", name, code, c.code, c.says, stdout, stderr)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "data")); err == nil {
+		t.Error("a check made the data folder")
+	}
+}
+
+// TestExample: the file the README starts from is valid.
+func TestExample(t *testing.T) {
+	t.Parallel()
+	if code, stdout, stderr := command(t, "config", "check", "example.yaml", "--data-dir", t.TempDir()); code != exitOK {
+		t.Errorf("%s%s", stdout, stderr)
+	}
+}
+
+func TestPrintTable(t *testing.T) {
+	t.Parallel()
+	const csv = "page,views,users,views__live,users__live,users__low,users__high\r\n/,3,2,1,,,\r\n\"a,b\",1,,,,,\r\n,1,1,,,,\r\n"
+	const want = "page  views  users  views__live\n/     3      2      1\na,b   1      -      -\n-     1      1      -\n"
+	var out bytes.Buffer
+	if err := printTable(&out, strings.NewReader(csv)); err != nil || out.String() != want {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+	if err := printTable(&out, strings.NewReader("")); err == nil {
+		t.Error("an empty answer is no table")
+	}
+}
+
+func TestPrintAccuracy(t *testing.T) {
+	t.Parallel()
+	for header, want := range map[string]string{
+		`{"publication":3,"exact":true,"complete":true}`:                                            "publication 3, exact\n",
+		`{"publication":3,"complete":true,"pending_events":4,"truncated":true}`:                     "there are more rows; raise --limit to see them\npublication 3 and 4 events since\n",
+		`{"publication":3,"exact":true,"complete":false,"stale_partitions":[1],"pending_events":2}`: "publication 3 and 2 events since, exact; INCOMPLETE: nothing newer of partitions [1]\n",
+	} {
+		var out bytes.Buffer
+		if err := printAccuracy(&out, header); err != nil || out.String() != want {
+			t.Errorf("%s: %v\n%s", header, err, out.String())
+		}
+	}
+}
