@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,6 +25,10 @@ type Config struct {
 	Workers      int           // tasks at once
 	CollectAfter time.Duration // G: an object in no record is collected when older (C8)
 	Code         string        // version of the program, kept in publications
+
+	// Rebuild puts an object back that a commit record names and the store has lost (C8);
+	// nil: such an object is an error.
+	Rebuild func(context.Context, record.Object) error
 
 	OnPublish  func(*record.State) // called once for every publication that becomes the newest known, in order; it must not call the publisher's methods that read on
 	Logger     *slog.Logger        // nil discards

@@ -92,6 +92,9 @@ func (p *Publisher) checkPresent(ctx context.Context, objects []record.Object) e
 		g.Go(func() error {
 			info, err := p.objects.Head(ctx, o.Key)
 			switch {
+			case errors.Is(err, lake.ErrNotFound) && p.cfg.Rebuild != nil:
+				p.cfg.Logger.Error("an object of the lake is missing; rebuilding it from the log", "object", o.Key)
+				return p.cfg.Rebuild(ctx, o)
 			case errors.Is(err, lake.ErrNotFound):
 				return fmt.Errorf("object %s is missing though a commit record names it; restore it: %w", o.Key, err)
 			case err != nil:

@@ -62,8 +62,47 @@ func TestAnotherToolReadsTheLake(t *testing.T) {
 	}
 }
 
-// copyLake copies the objects of a stopped server's lake into plain files.
-func copyLake(t *testing.T, s3dir string) string {
+// TestLostObjectIsRebuilt deletes a landed object before it was published (C8): the next
+// recompute writes it again from the log, byte for byte.
+func TestLostObjectIsRebuilt(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	config := writeFile(t, filepath.Join(dir, "recount.yaml"), strings.Replace(crashConfig, `"@every 1s"`, `""`, 1))
+	srv := start(t, dir, config, "127.0.0.1:0")
+	sendHits(t, srv, 0, 1000)
+	err := eventually(t.Context(), 20*time.Second, func() error {
+		text, err := metrics(t.Context(), srv.url)
+		if err != nil {
+			return err
+		}
+		return parseState(text).landed()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.stop(t)
+	openLake(t, filepath.Join(dir, "data", "s3"), func(ctx context.Context, store *lake.Store) {
+		for info, err := range store.List(ctx, "data/", "") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := store.Delete(ctx, info.Key); err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+		t.Fatal("the lake is empty")
+	})
+	srv = start(t, dir, config, "127.0.0.1:0")
+	if err := runJob(t.Context(), srv.url, "recompute"); err != nil {
+		t.Fatalf("%v\n%s", err, srv.logs)
+	}
+	expectHits(t, srv, "exact", 1000)
+	srv.stop(t)
+}
+
+// openLake gives f the store of a stopped server.
+func openLake(t *testing.T, s3dir string, f func(context.Context, *lake.Store)) {
 	t.Helper()
 	ctx := context.Background()
 	server, err := s3server.Open(s3server.DefaultConfig(s3dir))
@@ -82,22 +121,30 @@ func copyLake(t *testing.T, s3dir string) string {
 		t.Fatal(err)
 	}
 	defer store.Close()
+	f(ctx, store)
+}
+
+// copyLake copies the objects of a stopped server's lake into plain files.
+func copyLake(t *testing.T, s3dir string) string {
+	t.Helper()
 	to := t.TempDir()
-	for info, err := range store.List(ctx, "data/", "") {
-		if err != nil {
-			t.Fatal(err)
+	openLake(t, s3dir, func(ctx context.Context, store *lake.Store) {
+		for info, err := range store.List(ctx, "data/", "") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			raw, err := store.Get(ctx, info.Key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(to, filepath.FromSlash(info.Key))
+			if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, raw, 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
-		raw, err := store.Get(ctx, info.Key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		path := filepath.Join(to, filepath.FromSlash(info.Key))
-		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, raw, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	})
 	return to
 }

@@ -201,6 +201,9 @@ func scriptDay(ts *testscript.TestScript, neg bool, args []string) {
 func scriptRecount(ts *testscript.TestScript, neg bool, args []string) {
 	err := ts.Exec(binary, args...)
 	if (err != nil) != neg {
+		if s := of(ts).server; s != nil {
+			ts.Logf("[server]\n%s", s.logs)
+		}
 		ts.Fatalf("recount %s: %v", strings.Join(args, " "), err)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -46,11 +47,29 @@ func TestMain(m *testing.M) {
 type server struct {
 	url  string
 	cmd  *exec.Cmd
-	logs *bytes.Buffer
+	logs *output
 	done chan error
 }
 
 var urlLine = regexp.MustCompile(`on (http://\S+?),? `)
+
+// output keeps what a running process prints.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
 
 // start is launch for a test, which ends the process when it ends.
 func start(t testing.TB, dir, config, listen string) *server {
@@ -65,7 +84,7 @@ func start(t testing.TB, dir, config, listen string) *server {
 
 // launch runs recount up over dir and waits until it says where it listens.
 func launch(dir, config, listen string) (*server, error) {
-	s := &server{logs: &bytes.Buffer{}, done: make(chan error, 1)}
+	s := &server{logs: &output{}, done: make(chan error, 1)}
 	s.cmd = exec.Command(binary, "up", "--config", config, "--data-dir", filepath.Join(dir, "data"), "--listen", listen, "--log-level", "warn")
 	s.cmd.Dir = filepath.Join("..", "..") // The checkout, in which the program finds its engine.
 	s.cmd.Stderr = s.logs

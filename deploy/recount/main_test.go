@@ -32,7 +32,7 @@ func TestExitCodes(t *testing.T) {
 		"query":                       {exitUsage, "missing flags: --from"},
 		"query v --from=today":        {exitUsage, "today"},
 		"query v -w page=/ " + day:    {exitUsage, "write dimension:op:value"},
-		"query v --mode=best " + day:  {exitUsage, "merged,exact,live"},
+		"query v --mode=best " + day:  {exitUsage, `must be one of "merged","exact","live"`},
 		"query v --server=:// " + day: {exitUsage, "://"},
 		"query v " + day + nobody:     {exitFailed, "is a server running? try: recount up"},
 		"jobs list " + nobody:         {exitFailed, "is a server running? try: recount up"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"recount/batch/exact"
@@ -25,6 +26,7 @@ import (
 func (s *Stack) openPublisher(ctx context.Context) (err error) {
 	pc := publish.DefaultConfig(s.catalog, s.cfg.Log.Partitions)
 	pc.Keep, pc.LongestQuery, pc.Memory = s.cfg.Batch.Keep, s.cfg.Query.Timeout, int64(s.cfg.Batch.Memory)
+	pc.Rebuild = s.rebuild
 	pc.Code, pc.Logger, pc.Registerer = Version(), s.log, s.registry
 	s.publisher, err = publish.New(pc, s.engines.records, s.engines.lake, s.engines.sql, s.currentChains, s.openObject)
 	if err != nil {
@@ -44,6 +46,22 @@ func (s *Stack) currentChains(ctx context.Context) ([]*record.Chain, error) {
 		}
 	}
 	return s.chains, nil
+}
+
+// rebuild puts a lost object back from the log (C8).
+func (s *Stack) rebuild(ctx context.Context, o record.Object) error {
+	chains, err := s.currentChains(ctx)
+	if err != nil {
+		return err
+	}
+	for _, chain := range chains {
+		for _, c := range chain.Segments {
+			if slices.ContainsFunc(c.Objects, func(have record.Object) bool { return have.Key == o.Key }) {
+				return landing.Rebuild(ctx, landingSource{source{s.engines.log}}, s.engines.lake, c, o.Key, chain.Bucket)
+			}
+		}
+	}
+	return fmt.Errorf("no commit record names object %s", o.Key)
 }
 
 // openObject opens a committed object for the batch engine. The first time in this

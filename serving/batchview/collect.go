@@ -17,13 +17,14 @@ type collector struct {
 	dest []any
 	max  int
 
-	kind     uint8
+	group    uint8 // 0 in the guard's row
 	window   int32
 	events   uint64
 	dims     []dimCell
 	measures []measureCell
 
-	guardRows, guardSum uint64
+	rows, sum        uint64 // of the row
+	allRows, allSums uint64 // of all rows so far
 }
 
 type dimCell struct {
@@ -44,7 +45,7 @@ type measureCell struct {
 func newCollector(scan *query.Scan, limit int) *collector {
 	c := &collector{max: limit, dims: make([]dimCell, len(scan.GroupBy)), measures: make([]measureCell, len(scan.Measures))}
 	c.part = &query.Part{Dims: make([]query.Column, len(scan.GroupBy)), Measures: make([][]query.Acc, len(scan.Measures))}
-	c.dest = []any{&c.kind, &c.window}
+	c.dest = []any{&c.group, &c.window}
 	for d, dim := range scan.GroupBy {
 		c.part.Dims[d].Type = dim.Type
 		if dim.Type == catalog.String {
@@ -58,6 +59,7 @@ func newCollector(scan *query.Scan, limit int) *collector {
 		c.measures[j].Measure = m
 		c.dest = append(c.dest, c.measures[j].dest()...)
 	}
+	c.dest = append(c.dest, &c.rows, &c.sum)
 	return c
 }
 
@@ -78,12 +80,8 @@ func (m *measureCell) dest() []any {
 
 // add takes the row that was scanned last.
 func (c *collector) add() error {
-	switch c.kind {
-	case kindGuardRows:
-		c.guardRows = c.events
-		return nil
-	case kindGuardSum:
-		c.guardSum = c.events
+	c.allRows, c.allSums = c.allRows+c.rows, c.allSums+c.sum
+	if c.group == 0 {
 		return nil
 	}
 	p := c.part
@@ -110,6 +108,9 @@ func (c *collector) add() error {
 	}
 	return nil
 }
+
+// proves reports whether the rows that were counted are the pinned ones (Q3).
+func (c *collector) proves(p *pins) bool { return c.allRows == p.rows && c.allSums == p.sum }
 
 func (m *measureCell) acc() (query.Acc, error) {
 	switch {

@@ -17,6 +17,11 @@
 // the data, behind it, because rows of a version only ever disappear: a guard that ran before
 // the data was read would prove nothing about what the data saw.
 //
+// A scan without conditions over whole buckets reads every pinned row of its tenant. Its groups
+// count what they read, and if that is all there should be, it is proof without a branch.
+// If not, rows are missing or another tenant has some, so the scan runs again with the guard, and
+// so do all scans from then on.
+//
 // # Pins
 //
 // Buckets that follow each other with one version are a run. One run is a range of the

@@ -1,7 +1,6 @@
 package batchview
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -10,22 +9,23 @@ import (
 	"recount/schemas/sqlschema"
 )
 
-// The kinds of rows of a statement's result.
-const (
-	kindGroup     = 0
-	kindGuardRows = 1 // events is the number of pinned rows
-	kindGuardSum  = 2 // events is the sum of their buckets' hashes
-)
-
-// statement is the SQL of a scan with its parameters. Its columns are, in order: kind, window,
-// two for each dimension (value, is null), events, and those of each measure.
+// statement is the SQL of a scan with its parameters. Its columns are, in order: is it a
+// group (or the guard), window, two for each dimension (value, is null), events, those
+// of each measure, and the number of table rows read with the sum of their buckets' hashes.
 type statement struct {
 	sql  string
 	args []any
 }
 
-// build returns the statement of a scan. pins has at least one row.
-func build(scan *query.Scan, p *pins, sketches []int32) *statement {
+// readsAll reports whether the scan reads every pinned row of its tenant, so that
+// its groups can prove the pins themselves when there is no other tenant.
+func readsAll(scan *query.Scan, p *pins) bool {
+	return len(scan.Where) == 0 && scan.Windows.From%p.width == 0 && scan.Windows.To%p.width == 0
+}
+
+// build returns the statement of a scan. pins has at least one row. With guard it has a branch
+// that counts the pinned rows; without, the groups count theirs.
+func build(scan *query.Scan, p *pins, sketches []int32, guard bool) *statement {
 	st := &statement{}
 	table := sqlschema.Quote(sqlschema.Table(scan.View, scan.Digest))
 	where := " FROM " + table + " WHERE " + p.condition() + " AND " + st.rows(scan, p.width)
@@ -36,14 +36,16 @@ func build(scan *query.Scan, p *pins, sketches []int32) *statement {
 	}
 	whole := len(with) == 1 && with[0] == span{scan.Windows.From, scan.Windows.To}
 	if !whole {
-		branches = append(branches, groupColumns(scan, false)+where+within(with, "AND NOT")+groupBy(scan))
+		branches = append(branches, groupColumns(scan, false, !guard)+where+within(with, "AND NOT")+groupBy(scan))
 	}
 	if len(with) > 0 {
 		hull := span{with[0].from, with[len(with)-1].to}
 		bucket := " AND " + between("_bucket", hull.from-hull.from%p.width, hull.to)
-		branches = append(branches, groupColumns(scan, true)+where+bucket+within(with, "AND")+groupBy(scan))
+		branches = append(branches, groupColumns(scan, true, !guard)+where+bucket+within(with, "AND")+groupBy(scan))
 	}
-	branches = append(branches, guard(scan, table, p))
+	if guard {
+		branches = append(branches, guardColumns(scan)+" FROM "+table+" WHERE "+p.condition())
+	}
 	st.sql = strings.Join(branches, "\nUNION ALL\n")
 	return st
 }
@@ -77,8 +79,8 @@ func hasDistinct(scan *query.Scan) bool {
 	return slices.ContainsFunc(scan.Measures, func(m query.Measure) bool { return m.Kind == catalog.Distinct })
 }
 
-func groupColumns(scan *query.Scan, sketches bool) string {
-	cols := []string{fmt.Sprintf("toUInt8(%d)", kindGroup), windowIndex(scan.Windows) + " AS _w"}
+func groupColumns(scan *query.Scan, sketches, counted bool) string {
+	cols := []string{"toUInt8(1)", windowIndex(scan.Windows) + " AS _w"}
 	for _, d := range scan.GroupBy {
 		name := sqlschema.Quote(d.Name)
 		switch d.Type {
@@ -92,6 +94,11 @@ func groupColumns(scan *query.Scan, sketches bool) string {
 	cols = append(cols, "sum(_events)")
 	for _, m := range scan.Measures {
 		cols = append(cols, measureColumns(m, sketches)...)
+	}
+	if counted {
+		cols = append(cols, rowsAndSum...)
+	} else {
+		cols = append(cols, "toUInt64(0)", "toUInt64(0)")
 	}
 	return "SELECT " + strings.Join(cols, ", ")
 }
@@ -130,19 +137,20 @@ func groupBy(scan *query.Scan) string {
 	return out
 }
 
-// guard is the branch that counts the pinned rows and sums the hash of their buckets: two rows
-// with the number in the place of events, and zeros of the same types everywhere else.
-func guard(scan *query.Scan, table string, p *pins) string {
-	cols := []string{"g.1", "toInt32(0)"}
+// rowsAndSum are the aggregates that prove rows to be the pinned ones.
+var rowsAndSum = []string{"count()", "sum(intHash64(toUInt64(toUnixTimestamp64Micro(_bucket))))"}
+
+// guardColumns are the columns of the guard: zeros of the groups' types, and what it counted.
+func guardColumns(scan *query.Scan) string {
+	cols := []string{"toUInt8(0)", "toInt32(0)"}
 	for _, d := range scan.GroupBy {
 		cols = append(cols, map[bool]string{true: "''", false: "toInt64(0)"}[d.Type == catalog.String], "toUInt8(0)")
 	}
-	cols = append(cols, "g.2")
+	cols = append(cols, "toUInt64(0)")
 	for _, m := range scan.Measures {
 		cols = append(cols, measureZeros(m)...)
 	}
-	return "SELECT " + strings.Join(cols, ", ") + " FROM (SELECT arrayJoin([(toUInt8(" + fmt.Sprint(kindGuardRows) + "), count()), (toUInt8(" +
-		fmt.Sprint(kindGuardSum) + "), sum(intHash64(toUInt64(toUnixTimestamp64Micro(_bucket)))))]) AS g FROM " + table + " WHERE " + p.condition() + ")"
+	return "SELECT " + strings.Join(append(cols, rowsAndSum...), ", ")
 }
 
 func measureZeros(m query.Measure) []string {

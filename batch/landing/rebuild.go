@@ -1,0 +1,73 @@
+package landing
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"recount/batch/lake"
+	"recount/schemas/eventbatch"
+	"recount/schemas/position"
+	"recount/schemas/record"
+)
+
+// Rebuild puts a committed object that has gone missing back, from the messages the log
+// still has of its segment (C8). It is put under its own name, which readers know, so
+// its bytes must be the ones the record names: another digest is an error and nothing
+// is written. Bucket is the width of a bucket.
+func Rebuild(ctx context.Context, src Source, objects Objects, c *record.Commit, key string, bucket time.Duration) error {
+	at := slices.IndexFunc(c.Objects, func(o record.Object) bool { return o.Key == key })
+	if at < 0 {
+		return fmt.Errorf("rebuild %s: segment [%d, %d) of partition %d does not name it", key, c.Start, c.End, c.Partition)
+	}
+	s, err := reread(ctx, src, c, bucket)
+	if err != nil {
+		return fmt.Errorf("rebuild %s: %w", key, err)
+	}
+	tables := s.all() // A segment's objects stand in this order.
+	if len(tables) != len(c.Objects) {
+		return fmt.Errorf("rebuild %s: the log gives %d objects, the record names %d", key, len(tables), len(c.Objects))
+	}
+	body, got, err := tables[at].WriteParquet()
+	if err != nil {
+		return fmt.Errorf("rebuild %s: %w", key, err)
+	}
+	if want := c.Objects[at]; got.Digest != want.Digest || got.SHA256 != want.SHA256 {
+		return fmt.Errorf("rebuild %s: the log gives digest %s and SHA-256 %s, the record names %s and %s", key, got.Digest, got.SHA256, want.Digest, want.SHA256)
+	}
+	if err := objects.Put(ctx, key, bytes.NewReader(body), got.Size); err != nil {
+		return fmt.Errorf("rebuild %s: %w", key, err)
+	}
+	return nil
+}
+
+// reread collects the events of a committed segment again.
+func reread(ctx context.Context, src Source, c *record.Commit, bucket time.Duration) (*segment, error) {
+	s := &segment{start: position.Offset{Epoch: c.Epoch, Seq: c.Start}, partition: c.Partition, bucket: bucket, tables: map[string][]*lake.Table{}}
+	r, err := src.Read(ctx, c.Partition, c.Start)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	for want := c.Start; want < c.End; want++ {
+		m, err := r.Next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if m.Seq != want {
+			return nil, fmt.Errorf("%w: want message %d, got %d", ErrGap, want, m.Seq)
+		}
+		h, batches, err := eventbatch.Decode(m.Frame)
+		if err != nil {
+			return nil, err
+		}
+		if h.Kind == eventbatch.Events {
+			if err := s.add(m, h, batches); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return s, nil
+}
