@@ -194,7 +194,7 @@ func TestParquetRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for at := 4; at < len(raw)-8; at += 7 { // Errors are fine here, panics are not.
+	for at := 4; at < len(raw)-8; at += 29 { // Errors are fine here, panics are not.
 		broken := append([]byte(nil), raw...)
 		broken[at] ^= 0xff
 		path := write(t, "a.parquet", broken)

@@ -210,6 +210,31 @@ func TestGuardFailsClosed(t *testing.T) {
 	}
 }
 
+// TestAnotherTenantsRowsNeedTheGuard covers both ways to prove the pins: groups that count what
+// they read while there is one tenant, and the branch from then on.
+func TestAnotherTenantsRowsNeedTheGuard(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	scan, views := s.resolve(wholeRange()), s.views()
+	pinned := s.write("default", 4, events48())
+	alone, err := views.Scan(t.Context(), s.state(pinned), scan, Options{})
+	if err != nil || views.tenants.Load() {
+		t.Fatalf("one tenant: %v, guard branch %v", err, views.tenants.Load())
+	}
+	for i, b := range s.write("other", 4, events48()[:120]) {
+		pinned[i].Rows += b.Rows
+	}
+	for range 2 {
+		among, err := views.Scan(t.Context(), s.state(pinned), scan, Options{})
+		if err != nil || !views.tenants.Load() {
+			t.Fatalf("two tenants: %v, guard branch %v", err, views.tenants.Load())
+		}
+		if diff := cmp.Diff(byKey(alone), byKey(among), cmp.AllowUnexported(distinct.Sketch{})); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
 func TestLimitsAreErrors(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
