@@ -34,14 +34,12 @@ func (c *configCheckCmd) Run(s *settingsFlags, std streams) error {
 	if err != nil {
 		return err
 	}
-	stored, err := stack.CheckStored(cfg)
+	found, err := stack.CheckStored(cfg)
 	if err != nil {
 		return fmt.Errorf("configuration against stored data:\n%w", err)
 	}
 	fmt.Fprintf(std.out, "%s is valid: %d event types, %d views\n", c.File, len(cfg.Events), len(cfg.Views))
-	if stored {
-		fmt.Fprintf(std.out, "it fits the data in %s\n", cfg.DataDir)
-	}
+	fmt.Fprintln(std.out, found)
 	if len(cfg.Views) == 0 {
 		return errors.New("no view is declared, so nothing would be counted; see the README for an example")
 	}

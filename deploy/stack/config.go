@@ -130,13 +130,13 @@ type MeasureConfig struct {
 // UnmarshalYAML reads {sum: distance} or {count: {}}.
 func (m *MeasureConfig) UnmarshalYAML(n *yaml.Node) error {
 	if n.Kind != yaml.MappingNode || len(n.Content) != 2 {
-		return fmt.Errorf("line %d: a measure is one of {count: {}}, {sum: field}, {min: field}, {max: field}, {avg: field}, {distinct: field}", n.Line)
+		return fmt.Errorf("line %d: a measure is one of {count: {}}, {sum: field}, {min: field}, {max: field}, {avg: field} or {distinct: field}, and nothing beside it", n.Line)
 	}
 	m.Kind = catalog.MeasureKind(n.Content[0].Value)
 	if v := n.Content[1]; v.Kind == yaml.ScalarNode {
 		m.Field = v.Value
 	} else if len(v.Content) > 0 {
-		return fmt.Errorf("line %d: write the field's name behind %s:", v.Line, m.Kind)
+		return fmt.Errorf("line %d: the name of a field must stand behind %s", v.Line, m.Kind)
 	}
 	return nil
 }

@@ -8,6 +8,9 @@ import (
 	"syscall"
 )
 
+// errInUse is wrapped by the error about a folder that another process has.
+var errInUse = errors.New("is in use")
+
 // lockDataDir makes the folder and takes it for this process. The kernel drops the
 // lock when the process ends, however it ends.
 func lockDataDir(dir string) (*os.File, error) {
@@ -22,15 +25,18 @@ func lockDataDir(dir string) (*os.File, error) {
 		owner, _ := os.ReadFile(f.Name()) // An empty owner is said too.
 		f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("data_dir: %s is in use by process %s; stop it or choose another folder with --data-dir", dir, owner)
+			return nil, fmt.Errorf("data_dir: %s %w by process %s; stop it or choose another folder with --data-dir", dir, errInUse, owner)
 		}
 		return nil, fmt.Errorf("data_dir: lock %s: %w", dir, err)
 	}
-	if err := f.Truncate(0); err == nil {
-		_, err = fmt.Fprint(f, os.Getpid())
-	}
-	if err != nil {
+	if err := errors.Join(f.Truncate(0), writePID(f)); err != nil {
 		return nil, errors.Join(fmt.Errorf("data_dir: %w", err), f.Close())
 	}
 	return f, nil
+}
+
+// writePID tells a second process whom it met.
+func writePID(f *os.File) error {
+	_, err := fmt.Fprint(f, os.Getpid())
+	return err
 }

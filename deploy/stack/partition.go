@@ -2,7 +2,6 @@ package stack
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -71,15 +70,15 @@ func judge(ctx context.Context, cfg Config, log *eventlog.Log, high *highWater, 
 
 func snapshotDir(cfg Config) string { return filepath.Join(cfg.DataDir, "speed") }
 
-// begin begins every partition.
+// begin begins every partition. What is wrong with one is mostly wrong with all, so the
+// first fault is enough.
 func begin(ctx context.Context, cfg Config, e *engines, high *highWater, logger *slog.Logger) ([]*record.Chain, error) {
-	var errs []error
 	chains := make([]*record.Chain, cfg.Log.Partitions)
 	for p := range chains {
 		var err error
 		if chains[p], err = beginPartition(ctx, cfg, e, high, p, logger); err != nil {
-			errs = append(errs, fmt.Errorf("partition %d: %w", p, err))
+			return nil, fmt.Errorf("partition %d: %w", p, err)
 		}
 	}
-	return chains, errors.Join(errs...)
+	return chains, nil
 }

@@ -9,27 +9,31 @@ import (
 	"recount/schemas/catalog"
 )
 
-// CheckStored checks a configuration against the data it would run on. It reports
-// false when there is none yet.
-func CheckStored(cfg Config) (bool, error) {
+// CheckStored checks a configuration against the data it would run on and says in a
+// line what it found. Data that a server has open is not compared; the server
+// itself refuses at start what does not fit.
+func CheckStored(cfg Config) (string, error) {
 	if !stored(cfg) {
-		return false, nil
+		return "there is no data in " + cfg.DataDir + " yet", nil
 	}
 	ctx := context.Background()
 	cat, err := cfg.Catalog()
 	if err != nil {
-		return false, err
+		return "", err
 	}
 	lock, err := lockDataDir(cfg.DataDir)
+	if errors.Is(err, errInUse) {
+		return "the data in " + cfg.DataDir + " is in use by a running server and was not compared", nil
+	}
 	if err != nil {
-		return false, err
+		return "", err
 	}
 	defer lock.Close()
 	e := &engines{}
 	if err := e.openLake(ctx, cfg, nil, nil); err != nil {
-		return false, errors.Join(err, e.close())
+		return "", errors.Join(err, e.close())
 	}
-	return true, errors.Join(checkEvolution(ctx, e.records, cat), checkFixed(ctx, cfg, e), e.close())
+	return "it fits the data in " + cfg.DataDir, errors.Join(checkEvolution(ctx, e.records, cat), checkFixed(ctx, cfg, e), e.close())
 }
 
 // checkEvolution fails where a declared event type may not follow a stored one. A
