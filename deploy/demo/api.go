@@ -36,9 +36,10 @@ type totals struct {
 
 // accuracy is what an answer says of itself.
 type accuracy struct {
-	Publication uint64 `json:"publication"`
-	Pending     int64  `json:"pending_events"`
-	Exact       bool   `json:"exact"`
+	Publication uint64   `json:"publication"`
+	Pending     int64    `json:"pending_events"`
+	Exact       bool     `json:"exact"`
+	Through     []uint64 `json:"through"`
 }
 
 // api asks a server.

@@ -2,8 +2,10 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 
 	"recount/deploy/progress"
 	"recount/deploy/sender"
+	"recount/speed/ingest"
 )
 
 // How the flights are sent.
@@ -31,6 +34,9 @@ type director struct {
 	accepted atomic.Int64
 	rejected atomic.Int64
 	retries  atomic.Int64
+
+	mu    sync.Mutex
+	acked map[int]uint64 // per partition, the sequence behind the last acknowledged message
 }
 
 // replay sends every event and shows how it goes.
@@ -62,10 +68,44 @@ func (d *director) send(ctx context.Context) error {
 			answer, err := d.sender.Send(gctx, body)
 			d.accepted.Add(int64(answer.Accepted))
 			d.rejected.Add(int64(len(answer.Rejected)))
-			return err
+			return errors.Join(err, d.note(answer.Receipt))
 		})
 	}
 	return g.Wait()
+}
+
+// note remembers the positions that a receipt names.
+func (d *director) note(receipt string) error {
+	if receipt == "" {
+		return nil
+	}
+	places, err := ingest.DecodeReceipt(receipt)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, p := range places {
+		d.acked[p.Partition] = max(d.acked[p.Partition], p.Seq+1)
+	}
+	return err
+}
+
+// visible waits until answers cover every acknowledged event: an answer is an exact
+// prefix of the log, and says through which position.
+func (d *director) visible(ctx context.Context) error {
+	for {
+		_, acc, err := d.api.flights(ctx)
+		covered := err == nil
+		for p, next := range d.acked {
+			covered = covered && acc.Through[p] >= next
+		}
+		if covered {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // watch shows progress and the live answer until its context ends.
