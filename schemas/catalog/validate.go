@@ -1,0 +1,205 @@
+package catalog
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+var (
+	nameFormat = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,62}$`)
+	typeFormat = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+	viewFormat = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
+
+	// reservedFields are the names of the columns every event has. Columns that
+	// are recount's own begin with an underscore, which nameFormat refuses.
+	reservedFields = []string{"id", "time", "source", "subject", "type", "specversion", "landed"}
+	// reservedOutputs are the names an answer row uses itself.
+	reservedOutputs = []string{"time", "tenant", "live", "bounds"}
+)
+
+// An Error is one fault of a declaration. Path is the place in the configuration,
+// as in events.flight.departed.fields.origin, so that a caller can find its line.
+type Error struct {
+	Path []string
+	Msg  string
+}
+
+func (e *Error) Error() string { return strings.Join(e.Path, ".") + ": " + e.Msg }
+
+func fault(msg string, path ...string) error { return &Error{Path: path, Msg: msg} }
+
+// Validate returns every fault of the catalog, joined.
+func (c *Catalog) Validate() error {
+	var errs []error
+	if c.Bucket < time.Minute || c.Bucket > 24*time.Hour || (24*time.Hour)%c.Bucket != 0 {
+		errs = append(errs, fault(fmt.Sprintf("%s does not divide a day; use a width from 1m to 24h such as 15m, 1h or 6h", c.Bucket), "batch", "bucket"))
+	}
+	for name, e := range c.Events {
+		errs = append(errs, e.validate(name))
+	}
+	for name, v := range c.Views {
+		errs = append(errs, c.validateView(name, v))
+	}
+	return errors.Join(errs...)
+}
+
+func (e *EventType) validate(name string) error {
+	var errs []error
+	if !typeFormat.MatchString(name) {
+		errs = append(errs, fault("an event type is 1 to 128 letters, digits, dots, dashes and underscores", "events", name))
+	}
+	if len(e.Fields) > MaxFields {
+		errs = append(errs, fault(fmt.Sprintf("%d fields; at most %d", len(e.Fields), MaxFields), "events", name, "fields"))
+	}
+	for i, f := range e.Fields {
+		path := []string{"events", name, "fields", f.Name}
+		switch {
+		case !nameFormat.MatchString(f.Name):
+			errs = append(errs, fault("a field name begins with a letter and has at most 63 letters, digits and underscores", path...))
+		case slices.Contains(reservedFields, f.Name):
+			errs = append(errs, fault("the name is taken by the event's own attribute; rename the field in the producer's data", path...))
+		case !slices.Contains(FieldTypes, f.Type):
+			errs = append(errs, fault(fmt.Sprintf("unknown type %q; use one of %v", f.Type, FieldTypes), path...))
+		case strings.Contains(f.Name, "__"):
+			errs = append(errs, fault("two underscores in a row are kept for recount's own columns", path...))
+		case i > 0 && e.Fields[i-1].Name == f.Name:
+			errs = append(errs, fault("declared twice", path...))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Catalog) validateView(name string, v *View) error {
+	e := c.Events[v.Event]
+	if e == nil {
+		return fault(fmt.Sprintf("event type %q is not declared under events", v.Event), "views", name, "event")
+	}
+	var errs []error
+	if !viewFormat.MatchString(name) {
+		errs = append(errs, fault("a view name begins with a lower-case letter and has at most 63 lower-case letters, digits and underscores", "views", name))
+	}
+	if v.Cell < time.Second || c.Bucket > 0 && c.Bucket%v.Cell != 0 {
+		errs = append(errs, fault(fmt.Sprintf("%s does not divide the bucket of %s; use a cell such as 1m", v.Cell, c.Bucket), "views", name, "cell"))
+	}
+	errs = append(errs, c.validateDimensions(v), c.validateMeasures(v), c.validateFilters(v))
+	return errors.Join(errs...)
+}
+
+func (c *Catalog) validateDimensions(v *View) error {
+	var errs []error
+	if len(v.Dimensions) > MaxDimensions {
+		errs = append(errs, fault(fmt.Sprintf("%d dimensions; at most %d", len(v.Dimensions), MaxDimensions), "views", v.Name, "dimensions"))
+	}
+	for i, d := range v.Dimensions {
+		path := []string{"views", v.Name, "dimensions", d}
+		t, ok := c.Events[v.Event].Column(d)
+		switch {
+		case !ok:
+			errs = append(errs, fault(fmt.Sprintf("event %q has no field of this name", v.Event), path...))
+		case t == Float64 || t == Timestamp:
+			errs = append(errs, fault(fmt.Sprintf("a %s cannot be a dimension; use a string, int64 or bool field", t), path...))
+		case slices.Contains(reservedOutputs, d):
+			errs = append(errs, fault("the name is used by every answer row; rename the field", path...))
+		case slices.Contains(v.Dimensions[:i], d):
+			errs = append(errs, fault("listed twice", path...))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Catalog) validateMeasures(v *View) error {
+	var errs []error
+	if len(v.Measures) == 0 || len(v.Measures) > MaxMeasures {
+		errs = append(errs, fault(fmt.Sprintf("%d measures; a view has 1 to %d", len(v.Measures), MaxMeasures), "views", v.Name, "measures"))
+	}
+	for i, m := range v.Measures {
+		path := []string{"views", v.Name, "measures", m.Name}
+		if msg := c.measureFault(v, m); msg != "" {
+			errs = append(errs, fault(msg, path...))
+		}
+		if slices.ContainsFunc(v.Measures[:i], func(o Measure) bool { return o.Name == m.Name }) || slices.Contains(v.Dimensions, m.Name) {
+			errs = append(errs, fault("another measure or dimension has this name", path...))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Catalog) measureFault(v *View, m Measure) string {
+	t, ok := c.Events[v.Event].Column(m.Field)
+	numeric := t == Int64 || t == Float64
+	switch {
+	case !nameFormat.MatchString(m.Name) || strings.Contains(m.Name, "__") || slices.Contains(reservedOutputs, m.Name):
+		return "a measure name begins with a letter, has at most 63 letters, digits and single underscores, and is not one of " + strings.Join(reservedOutputs, ", ")
+	case !slices.Contains(MeasureKinds, m.Kind):
+		return fmt.Sprintf("unknown measure %q; use one of %v", m.Kind, MeasureKinds)
+	case m.Kind == Count && m.Field != "":
+		return "count takes no field; write {count: {}}"
+	case m.Kind == Count:
+		return ""
+	case !ok:
+		return fmt.Sprintf("event %q has no field %q", v.Event, m.Field)
+	case (m.Kind == Sum || m.Kind == Avg) && !numeric:
+		return fmt.Sprintf("%s needs an int64 or float64 field; %q is %s", m.Kind, m.Field, t)
+	case (m.Kind == Min || m.Kind == Max) && !numeric && t != Timestamp:
+		return fmt.Sprintf("%s needs an int64, float64 or timestamp field; %q is %s", m.Kind, m.Field, t)
+	}
+	return ""
+}
+
+func (c *Catalog) validateFilters(v *View) error {
+	var errs []error
+	if len(v.Where) > MaxFilters {
+		errs = append(errs, fault(fmt.Sprintf("%d filters; at most %d", len(v.Where), MaxFilters), "views", v.Name, "where"))
+	}
+	for i, f := range v.Where {
+		if msg := c.filterFault(v, f); msg != "" {
+			errs = append(errs, fault(msg, "views", v.Name, "where", fmt.Sprint(i)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Catalog) filterFault(v *View, f Filter) string {
+	t, ok := c.Events[v.Event].Column(f.Field)
+	ordered := f.Op == Lt || f.Op == Le || f.Op == Gt || f.Op == Ge
+	switch {
+	case !ok:
+		return fmt.Sprintf("field: event %q has no field %q", v.Event, f.Field)
+	case !slices.Contains(FilterOps, f.Op):
+		return fmt.Sprintf("op: unknown %q; use one of %v", f.Op, FilterOps)
+	case ordered && (t == String || t == Bool):
+		return fmt.Sprintf("op: %s needs a number or a timestamp; %q is %s", f.Op, f.Field, t)
+	case len(f.Values) == 0 || len(f.Values) > MaxInValues:
+		return fmt.Sprintf("values: %d; give 1 to %d", len(f.Values), MaxInValues)
+	case f.Op != In && f.Op != NotIn && len(f.Values) != 1:
+		return fmt.Sprintf("value: %s takes exactly one", f.Op)
+	}
+	want := t
+	if f.Op == Exists {
+		want = Bool
+	}
+	for _, val := range f.Values {
+		if !isOf(val, want) {
+			return fmt.Sprintf("value: %v is not %s", val, want)
+		}
+	}
+	return ""
+}
+
+func isOf(v any, t FieldType) bool {
+	switch v.(type) {
+	case string:
+		return t == String
+	case int64:
+		return t == Int64 || t == Timestamp
+	case float64:
+		return t == Float64
+	case bool:
+		return t == Bool
+	}
+	return false
+}

@@ -1,0 +1,50 @@
+package catalog
+
+import (
+	"fmt"
+	"time"
+)
+
+// Normalize turns a value as YAML or JSON gives it (string, int, int64, float64,
+// bool) into the Go type columns of type t hold: string, int64, float64, bool, or
+// int64 microseconds since 1970 for an RFC 3339 timestamp.
+func Normalize(v any, t FieldType) (any, error) {
+	switch x := v.(type) {
+	case int:
+		return Normalize(int64(x), t)
+	case int64:
+		if t == Float64 {
+			return float64(x), nil
+		}
+		if t == Int64 {
+			return x, nil
+		}
+	case float64:
+		if t == Float64 {
+			return x, nil
+		}
+		if t == Int64 && x == float64(int64(x)) && x < 1<<53 && x > -(1<<53) {
+			return int64(x), nil
+		}
+	case time.Time:
+		if t == Timestamp {
+			return x.UnixMicro(), nil
+		}
+	case string:
+		if t == Timestamp {
+			ts, err := time.Parse(time.RFC3339Nano, x)
+			if err != nil {
+				return nil, fmt.Errorf("%q is not an RFC 3339 time", x)
+			}
+			return ts.UnixMicro(), nil
+		}
+		if t == String {
+			return x, nil
+		}
+	case bool:
+		if t == Bool {
+			return x, nil
+		}
+	}
+	return nil, fmt.Errorf("%v is not %s", v, t)
+}
