@@ -6,6 +6,7 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
+	"github.com/apache/arrow/go/v15/arrow/memory"
 )
 
 // Append encodes the records, all of one schema and type, as one frame behind dst.
@@ -47,7 +48,7 @@ func Decode(frame []byte) (h Header, recs []Columns, err error) {
 	if err != nil || h.Kind == Heartbeat {
 		return h, nil, err
 	}
-	r, err := ipc.NewReader(bytes.NewReader(body))
+	r, err := ipc.NewReader(bytes.NewReader(body), ipc.WithAllocator(&boundedAllocator{left: 4*len(body) + 1<<20}))
 	if err != nil {
 		return h, nil, fmt.Errorf("%w: %v", ErrCorrupt, err)
 	}
@@ -70,6 +71,34 @@ func Decode(frame []byte) (h Header, recs []Columns, err error) {
 		return h, nil, fmt.Errorf("%w: %d of %d events: %v", ErrCorrupt, events, h.Events, r.Err())
 	}
 	return h, recs, nil
+}
+
+// boundedAllocator gives out a bounded number of bytes. The Arrow reader takes the
+// lengths of buffers at their word, so a forged message of a hundred bytes could ask for
+// terabytes; an honest one needs its own size twice, and padding. Running out panics,
+// which Decode turns into ErrCorrupt.
+type boundedAllocator struct{ left int }
+
+// Allocate implements memory.Allocator.
+func (a *boundedAllocator) Allocate(size int) []byte {
+	a.take(size)
+	return memory.DefaultAllocator.Allocate(size)
+}
+
+// Reallocate implements memory.Allocator.
+func (a *boundedAllocator) Reallocate(size int, b []byte) []byte {
+	a.take(size - len(b))
+	return memory.DefaultAllocator.Reallocate(size, b)
+}
+
+// Free implements memory.Allocator.
+func (a *boundedAllocator) Free(b []byte) { memory.DefaultAllocator.Free(b) }
+
+func (a *boundedAllocator) take(size int) {
+	if size > a.left {
+		panic(fmt.Sprintf("a buffer of %d bytes is more than the message can hold", size))
+	}
+	a.left -= max(size, 0)
 }
 
 // complete checks that every column the log promises is there and without nulls.

@@ -2,6 +2,7 @@ package eventbatch
 
 import (
 	"errors"
+	"os"
 	"testing"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -85,16 +86,34 @@ func TestKeySeparatesTenantAndID(t *testing.T) {
 	}
 }
 
+// TestForgedLength: a message with a right checksum and a buffer that claims a terabyte
+// is refused before memory is asked for.
+func TestForgedLength(t *testing.T) {
+	t.Parallel()
+	body, err := os.ReadFile("testdata/forged-length.bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Decode(seal(append([]byte(magic+"\x00\x00\x00\x00"), body...), 0)); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("got %v, want ErrCorrupt", err)
+	}
+}
+
+// FuzzDecode changes the header at will and cuts the Arrow stream anywhere, and makes
+// the checksum right, so that fuzzing reaches what lies behind it. The stream's own
+// metadata stays as written: the Arrow library takes the counts in it at their word, and
+// nothing but the checksum stands between a forged one and the machine's memory.
 func FuzzDecode(f *testing.F) {
-	frame, err := Append(nil, flight.Name, 42, record("a", "b"))
+	frame, err := Append(nil, flight.Name, 42, record("a", "b"), record("c"))
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(frame[8:])
-	f.Add(AppendHeartbeat(nil, 1)[8:])
-	f.Fuzz(func(t *testing.T, body []byte) {
-		// The checksum is made right, so that fuzzing reaches what lies behind it.
-		b := seal(append([]byte(magic+"\x00\x00\x00\x00"), body...), 0)
+	start := headerSize + len(flight.Name)
+	f.Add(frame[8:start], uint16(len(frame)-start))
+	f.Add(AppendHeartbeat(nil, 1)[8:], uint16(0))
+	f.Fuzz(func(t *testing.T, header []byte, cut uint16) {
+		b := append([]byte(magic+"\x00\x00\x00\x00"), header...)
+		b = seal(append(b, frame[start:start+min(int(cut), len(frame)-start)]...), 0)
 		h, recs, err := Decode(b)
 		if err != nil {
 			return
