@@ -1,4 +1,4 @@
-# Everything here needs Go, Node with npm, and make. Nothing is installed outside this folder.
+# Everything here needs Go, Node with npm, and make.
 
 GO      ?= go
 NPM_DIR := deploy/embedded/npm

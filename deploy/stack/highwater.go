@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -23,17 +24,18 @@ type mark struct {
 // highWater keeps the marks of all partitions in a small file beside the
 // snapshots. It is only ever too low, which L5 allows.
 type highWater struct {
-	path  string
-	log   *eventlog.Log
-	marks []mark
+	path   string
+	log    *eventlog.Log
+	logger *slog.Logger
+	marks  []mark
 }
 
 const highWaterEvery = time.Second
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func openHighWater(dir string, log *eventlog.Log) (*highWater, error) {
-	h := &highWater{path: filepath.Join(dir, "high-water.json"), log: log, marks: make([]mark, log.Partitions())}
+func openHighWater(dir string, log *eventlog.Log, logger *slog.Logger) (*highWater, error) {
+	h := &highWater{path: filepath.Join(dir, "high-water.json"), log: log, logger: logger, marks: make([]mark, log.Partitions())}
 	raw, err := os.ReadFile(h.path)
 	if errors.Is(err, os.ErrNotExist) {
 		return h, nil
@@ -64,7 +66,8 @@ func (h *highWater) otherDigest(ctx context.Context, p int) (bool, error) {
 	return crc32.Checksum(m.Data, castagnoli) != h.marks[p].Digest, nil
 }
 
-// Run brings the marks up to date every second until ctx ends.
+// Run brings the marks up to date every second until ctx ends. A mark that cannot be
+// written stays too low, which is no reason to stop counting.
 func (h *highWater) Run(ctx context.Context) error {
 	tick := time.NewTicker(highWaterEvery)
 	defer tick.Stop()
@@ -74,7 +77,7 @@ func (h *highWater) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 			if err := h.advance(ctx); err != nil && ctx.Err() == nil {
-				return fmt.Errorf("keep the high-water marks: %w", err)
+				h.logger.Warn("the high-water marks could not be written", "error", err)
 			}
 		}
 	}

@@ -38,9 +38,6 @@ func ParseRoles(names []string) (Roles, error) {
 // Has reports whether every role of o is in r.
 func (r Roles) Has(o Roles) bool { return r&o == o }
 
-// Any reports whether a role of o is in r.
-func (r Roles) Any(o Roles) bool { return r&o != 0 }
-
 // Names lists the roles.
 func (r Roles) Names() []string {
 	var out []string

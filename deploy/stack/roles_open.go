@@ -12,7 +12,6 @@ import (
 	"recount/batch/landing"
 	"recount/batch/publish"
 	"recount/jobs"
-	"recount/schemas/position"
 	"recount/schemas/record"
 	"recount/serving/api"
 	"recount/serving/batchview"
@@ -210,24 +209,21 @@ func (s *Stack) openJobs(ctx context.Context) error {
 	return err
 }
 
-// needed is the lowest sequence of each partition that anything still reads (L6).
+// needed is the lowest sequence of each partition that anything still reads (L6). A
+// process that does not run every reader of the log itself cannot know, and trims nothing.
 func (s *Stack) needed() []uint64 {
 	bounds := make([]uint64, s.cfg.Log.Partitions)
-	oldest := s.publisher.OldestKept().H
-	heads := make([]position.Offset, len(bounds))
-	for p, c := range s.chains {
-		heads[p] = c.Head
+	if s.views == nil || s.lander == nil {
+		return bounds
 	}
-	if s.lander != nil {
-		heads = s.lander.Heads()
-	}
+	oldest, heads, views := s.publisher.OldestKept().H, s.lander.Heads(), s.views.Status()
 	for p := range bounds {
-		bounds[p] = min(oldest[p].Seq, heads[p].Seq)
-	}
-	if s.views != nil {
-		for p, st := range s.views.Status() {
-			bounds[p] = min(bounds[p], st.Snapshot, st.Through.Seq)
-		}
+		bounds[p] = min(oldest[p].Seq, heads[p].Seq, views[p].Snapshot, views[p].Through.Seq)
 	}
 	return bounds
 }
+
+// followEvery is how soon a process that does not publish itself sees a publication.
+const followEvery = time.Second
+
+func (s *Stack) follow(ctx context.Context) error { return s.publisher.Follow(ctx, followEvery) }

@@ -111,7 +111,7 @@ func (s *Stack) beginPartitions(ctx context.Context) (err error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return err
 	}
-	if s.high, err = openHighWater(dir, s.engines.log); err != nil {
+	if s.high, err = openHighWater(dir, s.engines.log, s.log); err != nil {
 		return err
 	}
 	s.chains, err = begin(ctx, s.cfg, s.engines, s.high, s.log)
@@ -148,6 +148,9 @@ func (s *Stack) Run(ctx context.Context) error {
 // runners are the loops of the process's roles.
 func (s *Stack) runners() []func(context.Context) error {
 	runs := []func(context.Context) error{s.high.Run}
+	if !s.roles.Has(Batch) {
+		runs = append(runs, s.follow)
+	}
 	if s.ingest != nil {
 		runs = append(runs, s.ingest.Run)
 	}

@@ -29,9 +29,6 @@ const (
 // of different types need not differ.
 func HashString(s string) uint64 { return xxhash.Sum64String(s) }
 
-// HashBytes hashes the bytes of a string value, as HashString does.
-func HashBytes(b []byte) uint64 { return xxhash.Sum64(b) }
-
 // HashInt64 hashes an int64, a bool as 0 or 1, or a timestamp in microseconds.
 func HashInt64(v int64) uint64 {
 	var b [8]byte
@@ -127,13 +124,6 @@ func (s *Sketch) Merge(o *Sketch) {
 			s.AddRegister(uint32(i)<<8 | uint32(rank))
 		}
 	}
-}
-
-// Clone returns an independent copy.
-func (s *Sketch) Clone() *Sketch {
-	c := &Sketch{}
-	c.Merge(s)
-	return c
 }
 
 // Hashes returns the set's hashes while it is exact, else nil. The caller must not change them.
