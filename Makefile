@@ -5,6 +5,13 @@ NPM_DIR := deploy/embedded/npm
 NPM_OK  := $(NPM_DIR)/node_modules/.package-lock.json
 PKGS    := ./...
 
+# The engine's npm package of this platform. The lock file pins the one for linux/amd64,
+# which is tested; the others are taken by version, because a lock file can only pin
+# what the registry had when it was written.
+PLATFORM       ?= $(shell node -p 'process.platform + "-" + process.arch + (process.platform == "linux" ? "-gnu" : "")')
+ENGINE          = @chdb/lib-$(PLATFORM)
+ENGINE_VERSION  = 26.5.3
+
 .PHONY: help setup build demo test race lint bench fuzz clean
 
 help: ## Print this.
@@ -14,6 +21,8 @@ setup: $(NPM_OK) ## Install the embedded ClickHouse engine and the sample data (
 
 $(NPM_OK): $(NPM_DIR)/package-lock.json
 	npm ci --prefix $(NPM_DIR) --no-audit --no-fund --loglevel=error
+	@test -d $(NPM_DIR)/node_modules/$(ENGINE) || npm install --prefix $(NPM_DIR) --no-save --force --loglevel=error $(ENGINE)@$(ENGINE_VERSION) || \
+		echo "the registry has no $(ENGINE)@$(ENGINE_VERSION): name a libchdb with clickhouse.library, or a ClickHouse server with clickhouse.url"
 	@touch $@
 
 build: ## Build bin/recount.
