@@ -9,6 +9,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"recount/schemas/eventbatch"
+	"recount/schemas/fault"
 	"recount/schemas/record"
 )
 
@@ -25,10 +26,12 @@ var identityColumns = []string{eventbatch.ColKey, eventbatch.ColHash, eventbatch
 // dedup marks the duplicates of one partition's rows and counts them by bucket.
 // Copies of an event share a partition, so no other part need be asked (I1).
 func (r *run) dedup(ctx context.Context, s *span, p *part) ([]record.BucketCount, error) {
+	fault.Point("exact.load.before")
 	ids, err := r.load(ctx, s, p)
 	if err != nil {
 		return nil, err
 	}
+	fault.Point("exact.load.after")
 	p.drop = make([]bool, p.rows)
 	d := deduper{ids: ids, drop: p.drop}
 	byBucket := map[int64][]*piece{}

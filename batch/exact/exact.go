@@ -13,6 +13,7 @@ import (
 
 	"recount/schemas/catalog"
 	"recount/schemas/eventbatch"
+	"recount/schemas/fault"
 	"recount/schemas/record"
 )
 
@@ -142,6 +143,7 @@ func (r *run) span(ctx context.Context, s *span) ([]record.BucketCount, error) {
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
+	fault.Point("exact.dedup.after")
 	if len(s.views) == 0 {
 		return addCounts(s, found), nil
 	}
@@ -149,6 +151,7 @@ func (r *run) span(ctx context.Context, s *span) ([]record.BucketCount, error) {
 	for k := range s.slices {
 		r.task(gctx, g, s.rows*s.rowBytes/int64(s.slices), func() error { return r.aggregate(gctx, s, k) })
 	}
+	defer fault.Point("exact.aggregate.after")
 	return addCounts(s, found), g.Wait()
 }
 

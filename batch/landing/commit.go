@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"recount/batch/lake"
+	"recount/schemas/fault"
 	"recount/schemas/record"
 )
 
@@ -16,6 +17,7 @@ func (p *partition) land(ctx context.Context, s *segment, end uint64) error {
 	c := &record.Commit{Kind: record.Segment, Epoch: s.start.Epoch, Partition: p.id, Start: s.start.Seq, End: end,
 		Events: s.events, Tenants: map[string]int64{}, Attempt: p.cfg.Attempt(), Created: p.cfg.Now().UTC(), Previous: p.chain.Tip}
 	size := int64(0)
+	fault.Point("landing.cut.after")
 	for _, t := range s.all() {
 		o, err := p.store(ctx, t, c)
 		if err != nil {
@@ -42,6 +44,7 @@ func (p *partition) store(ctx context.Context, t *lake.Table, c *record.Commit) 
 		body, o, err = p.encode(t)
 		return err
 	})
+	fault.Point("landing.encode.after")
 	if err != nil {
 		return o, fmt.Errorf("encode [%d, %d): %w", c.Start, c.End, err)
 	}
@@ -50,9 +53,12 @@ func (p *partition) store(ctx context.Context, t *lake.Table, c *record.Commit) 
 	}
 	err = p.retry(ctx, stagePut, func() error {
 		o.Key = lake.ObjectKey(o.Type, c.Created, c.Epoch, p.id, c.Start, c.End, p.cfg.Attempt())
+		fault.Point("landing.put.before")
 		if err := p.objects.Put(ctx, o.Key, bytes.NewReader(body), o.Size); err != nil {
 			return err
 		}
+		fault.Point("landing.put.after")
+		defer fault.Point("landing.verify.after")
 		return p.timed(stageVerify, func() error { return p.verify(ctx, o) })
 	})
 	return o, err
@@ -92,7 +98,9 @@ func (p *partition) commit(ctx context.Context, c *record.Commit) error {
 	var outcome record.Outcome
 	var there []byte
 	err = p.retry(ctx, stageCommit, func() (err error) {
+		fault.Point("landing.create.before")
 		outcome, there, err = p.log.Create(ctx, p.chain.NextKey(), raw)
+		fault.Point("landing.create.after")
 		if err == nil && outcome == record.Unknown {
 			err = errors.New("the outcome is unknown")
 		}

@@ -11,6 +11,7 @@ import (
 
 	"recount/batch/lake"
 	"recount/schemas/eventbatch"
+	"recount/schemas/fault"
 	"recount/schemas/position"
 	"recount/schemas/record"
 )
@@ -92,6 +93,8 @@ func (p *partition) behind(ctx context.Context, err error) (moved bool, walkErr 
 
 // recover walks the chain to its head: RECOVER.
 func (p *partition) recover(ctx context.Context) error {
+	fault.Point("landing.recover.before")
+	defer fault.Point("landing.recover.after")
 	return p.retry(ctx, stageRecover, func() error {
 		err := Extend(ctx, p.log, p.chain)
 		p.publish() // What was read before an error counts too.
@@ -104,9 +107,11 @@ func (p *partition) publish() {
 	if p.seen.Load().Head == p.chain.Head {
 		return
 	}
+	fault.Point("landing.ack.before")
 	p.seen.Store(snapshot(p.chain))
 	p.m.head.Set(float64(p.chain.Head.Seq))
 	p.cfg.OnCommit(p.id)
+	fault.Point("landing.ack.after")
 }
 
 // follow consumes from the chain head until something makes it begin again.
@@ -119,10 +124,12 @@ func (p *partition) follow(ctx context.Context) error {
 	defer in.close()
 	open := newSegment(p.chain)
 	for {
+		fault.Point("landing.consume.before")
 		m, err := in.next(ctx)
 		if err != nil {
 			return err
 		}
+		fault.Point("landing.consume.after")
 		h, batches, err := eventbatch.Decode(m.Frame)
 		if err != nil {
 			return fmt.Errorf("message %d: %w", m.Seq, err)

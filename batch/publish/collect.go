@@ -11,6 +11,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 
 	"recount/schemas/catalog"
+	"recount/schemas/fault"
 	"recount/schemas/record"
 	"recount/schemas/sqlschema"
 )
@@ -72,9 +73,11 @@ func (p *Publisher) collect(ctx context.Context, r *CollectResult) error {
 	if err != nil {
 		return err
 	}
+	fault.Point("publish.collect.before")
 	if err := p.collectTables(ctx, n, kept, r); err != nil {
 		return err
 	}
+	fault.Point("publish.collect.after")
 	if err := p.collectProjection(ctx, r); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"recount/batch/exact"
 	"recount/schemas/catalog"
+	"recount/schemas/fault"
 	"recount/schemas/position"
 	"recount/schemas/record"
 )
@@ -59,6 +60,7 @@ func (p *Publisher) plan(ctx context.Context) (*plan, error) {
 			return nil, err
 		}
 	}
+	fault.Point("publish.dirty.before")
 	pl.compareViews(p.cfg.Catalog)
 	pl.nothing = pl.nothing && slices.Equal(pl.h, prev.H)
 	for _, name := range slices.Sorted(maps.Keys(types)) {

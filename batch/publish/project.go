@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"recount/schemas/fault"
 	"recount/schemas/record"
 	"recount/schemas/sqlschema"
 )
@@ -26,13 +27,16 @@ func (p *Publisher) project(ctx context.Context) error {
 	}
 	if done < s.N {
 		full := done != s.N-1 || s.Publication.Base
+		fault.Point("publish.project.before")
 		if err := p.projectRows(ctx, s, full); err != nil {
 			return fmt.Errorf("project publication %d: %w", s.N, err)
 		}
+		fault.Point("publish.marker.before")
 		marker := fmt.Sprintf("INSERT INTO %s (n, view, digest, bucket, ver) VALUES (%d, '', '', 0, %d)", sqlschema.Published, s.N, map[bool]int{true: 1}[full])
 		if err := p.db.Exec(ctx, marker); err != nil {
 			return fmt.Errorf("project publication %d: %w", s.N, err)
 		}
+		fault.Point("publish.marker.after")
 	}
 	if err := p.syncViews(ctx); err != nil {
 		return fmt.Errorf("project publication %d: %w", s.N, err)

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"recount/schemas/fault"
 	"recount/schemas/record"
 )
 
@@ -53,7 +54,9 @@ func (p *Publisher) recompute(ctx context.Context) (Result, error) {
 		if err := p.project(ctx); err != nil {
 			return Result{}, err
 		}
+		fault.Point("publish.plan.before")
 		pl, err := p.plan(ctx)
+		fault.Point("publish.plan.after")
 		if err != nil {
 			return Result{}, err
 		}
@@ -102,6 +105,7 @@ func (p *Publisher) attempt(ctx context.Context, pl *plan) (Result, bool, error)
 			r.Rows += v.Rows
 		}
 	}
+	fault.Point("publish.verify.before")
 	if err := w.verify(ctx); err != nil {
 		return Result{}, false, err
 	}
@@ -124,7 +128,9 @@ func (p *Publisher) create(ctx context.Context, pl *plan, w *writer, counts map[
 	if err != nil {
 		return false, fmt.Errorf("publication %d: %w", pl.n, err)
 	}
+	fault.Point("publish.create.before")
 	outcome, _, err := p.log.Create(ctx, record.PublicationKey(pl.n), raw)
+	fault.Point("publish.create.after")
 	if err != nil {
 		return false, fmt.Errorf("create publication %d: %w", pl.n, err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"recount/batch/exact"
 	"recount/schemas/catalog"
+	"recount/schemas/fault"
 	"recount/schemas/record"
 	"recount/schemas/sqlschema"
 )
@@ -151,9 +152,11 @@ func (w *writer) flush(ctx context.Context, t *table) error {
 	for _, x := range t.pieces {
 		t.layout.sums(x.block, x.lo, x.hi, w.ver, t.buckets)
 	}
+	fault.Point("publish.write.before")
 	if err := t.insert(ctx, w.p); err != nil {
 		return fmt.Errorf("write view %s: %w", t.view.Name, err)
 	}
+	fault.Point("publish.write.after")
 	w.bytes -= t.bytes
 	t.pieces, t.rows, t.bytes = nil, 0, 0
 	clear(t.layout.strings)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"recount/schemas/fault"
 	"recount/speed/eventlog"
 )
 
@@ -135,9 +136,11 @@ func replaceFile(path string, raw []byte) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
+	fault.Point("mark.rename.before")
 	if err := os.Rename(tmp, path); err != nil {
 		return err
 	}
+	fault.Point("mark.rename.after")
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"recount/batch/landing"
+	"recount/schemas/fault"
 	"recount/schemas/record"
 	"recount/speed/eventlog"
 	"recount/speed/realtime"
@@ -30,9 +31,11 @@ func beginPartition(ctx context.Context, cfg Config, e *engines, high *highWater
 	}
 	logger.Error("acknowledged events may be lost: the log is not what it was; sealing its epoch",
 		"partition", p, "epoch", chain.Head.Epoch, "head", chain.Head.Seq, "next", verdict.Next, "reason", verdict.Reason)
+	fault.Point("log.seal.before")
 	if err := landing.SealEpoch(ctx, e.records, chain, cfg.CutRule(), verdict.Reason); err != nil {
 		return nil, fmt.Errorf("seal the epoch: %w", err)
 	}
+	fault.Point("log.seal.after")
 	// Sealing may have found a segment that a zombie landed meanwhile, so the head is asked
 	// again: a message appended below it would never be read.
 	_, end, err := e.log.Bounds(ctx, p)

@@ -12,6 +12,7 @@ import (
 	"recount/batch/landing"
 	"recount/batch/publish"
 	"recount/jobs"
+	"recount/schemas/fault"
 	"recount/schemas/record"
 	"recount/serving/api"
 	"recount/serving/batchview"
@@ -26,7 +27,7 @@ func (s *Stack) openPublisher(ctx context.Context) (err error) {
 	pc := publish.DefaultConfig(s.catalog, s.cfg.Log.Partitions)
 	pc.Keep, pc.LongestQuery, pc.Memory = s.cfg.Batch.Keep, s.cfg.Query.Timeout, int64(s.cfg.Batch.Memory)
 	pc.Rebuild = s.rebuild
-	pc.Code, pc.Logger, pc.Registerer = Version(), s.log, s.registry
+	pc.Code, pc.Logger, pc.Registerer, pc.Now = Version(), s.log, s.registry, fault.Now
 	s.publisher, err = publish.New(pc, s.engines.records, s.engines.lake, s.engines.sql, s.currentChains, s.openObject)
 	if err != nil {
 		return err
@@ -130,7 +131,7 @@ func (s *Stack) openLanding(context.Context) (err error) {
 	if !s.roles.Has(Landing) {
 		return nil
 	}
-	lc := landing.Config{Logger: s.log, Registerer: s.registry}
+	lc := landing.Config{Logger: s.log, Registerer: s.registry, Now: fault.Now}
 	s.lander, err = landing.New(lc, s.chains, landingSource{source{s.engines.log}}, s.engines.records, s.engines.lake)
 	return err
 }
@@ -148,7 +149,7 @@ func (s *Stack) openIngest(context.Context) (err error) {
 	for p, c := range s.chains {
 		epochs[p] = c.Head.Epoch
 	}
-	s.ingest, err = ingest.New(ic, s.catalog, s.cfg.Log.Partitions, s.engines.log, ingest.Options{Epochs: epochs, Logger: s.log, Registerer: s.registry})
+	s.ingest, err = ingest.New(ic, s.catalog, s.cfg.Log.Partitions, s.engines.log, ingest.Options{Epochs: epochs, Now: fault.Now, Logger: s.log, Registerer: s.registry})
 	return err
 }
 
@@ -159,7 +160,7 @@ func (s *Stack) openAPI(context.Context) error {
 	if err != nil {
 		return err
 	}
-	rc := reader.Config{Catalog: s.catalog, Publications: s.publisher, Batch: batch, Logger: s.log, Registerer: s.registry}
+	rc := reader.Config{Catalog: s.catalog, Publications: s.publisher, Batch: batch, Now: fault.Now, Logger: s.log, Registerer: s.registry}
 	if s.views != nil {
 		rc.Live = s.views
 	}
@@ -205,7 +206,7 @@ func (s *Stack) openJobs(ctx context.Context) error {
 		jobs.Recompute(schedule("recompute"), s.publisher),
 		jobs.Collect(schedule("collect"), s.publisher),
 		jobs.Expire(schedule("expire"), s.engines.log, s.needed, ledger, s.engines.lake),
-	}, ledger, jobs.Options{Logger: s.log, Registerer: s.registry})
+	}, ledger, jobs.Options{Now: fault.Now, Logger: s.log, Registerer: s.registry})
 	return err
 }
 

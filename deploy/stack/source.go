@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"recount/batch/landing"
 	"recount/schemas/eventbatch"
+	"recount/schemas/fault"
 	"recount/speed/eventlog"
 	"recount/speed/realtime"
 )
@@ -46,7 +46,7 @@ func (s landingSource) Read(ctx context.Context, p int, from uint64) (landing.Re
 
 // Heartbeat appends a message without events, which ends an idle segment (C1).
 func (s landingSource) Heartbeat(ctx context.Context, p int) error {
-	_, err := s.log.Append(ctx, p, eventbatch.AppendHeartbeat(nil, time.Now().UnixMicro()), "")
+	_, err := s.log.Append(ctx, p, eventbatch.AppendHeartbeat(nil, fault.Now().UnixMicro()), "")
 	return err
 }
 

@@ -2,6 +2,8 @@
 
 package fault
 
+import "time"
+
 // Enabled reports whether this is a test build.
 const Enabled = false
 
@@ -10,3 +12,6 @@ func Off(Rule) bool { return false }
 
 // Point is a named place at which a test build may stop or end the process.
 func Point(string) {}
+
+// Now is time.Now; a test build may be ahead of it or behind.
+func Now() time.Time { return time.Now() }

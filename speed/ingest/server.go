@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"recount/schemas/catalog"
+	points "recount/schemas/fault" // A refused event or request is a fault here.
 )
 
 // Server accepts events over HTTP and brings them into the log. Its handler and
@@ -90,7 +91,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	q := s.requests.Get().(*request)
 	a := s.handle(w, r, q, start)
 	s.metrics.answered(&a, len(q.body), s.now().Sub(start))
+	points.Point("ingest.answer.before")
 	s.write(w, q, a)
+	points.Point("ingest.answer.after")
 	q.recycle()
 	s.requests.Put(q)
 }
