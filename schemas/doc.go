@@ -4,6 +4,7 @@
 // import these packages and they import nothing else of recount, so a type that
 // two layers must agree on has exactly one place to live.
 //
+//	access     who is asking: scopes, tenants, the principal in a request's context
 //	catalog    event types, views and measures, as configured; digests; schema evolution
 //	eventbatch the log message: frame header, Arrow columns, identity key, partition function
 //	position   offsets, the cut rule (C1) and epochs (L5)

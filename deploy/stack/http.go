@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"recount/schemas/access"
 )
 
 // listen mounts what the roles serve and takes the address.
@@ -23,7 +25,7 @@ func (s *Stack) listen(context.Context) error {
 	}
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
 	s.server = &http.Server{
-		Handler:           mux,
+		Handler:           owned(access.Local(), mux),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
@@ -34,4 +36,11 @@ func (s *Stack) listen(context.Context) error {
 	}
 	s.listener = l
 	return nil
+}
+
+// owned lets every request be p's.
+func owned(p access.Principal, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(w, r.WithContext(access.NewContext(r.Context(), p)))
+	})
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"recount/schemas/catalog"
-	"recount/schemas/eventbatch"
 	"recount/schemas/query"
 	"recount/serving/merge"
 	"recount/serving/reader"
@@ -67,10 +66,9 @@ type Parts struct {
 	Catalog      *catalog.Catalog
 	Answerer     Answerer
 	Publications Publications
-	Checks       []Check                    // of /readyz, besides the publications
-	Tenant       func(*http.Request) string // whose events a request sees; nil means eventbatch.DefaultTenant
-	Logger       *slog.Logger               // nil discards
-	Registerer   prometheus.Registerer      // nil registers nothing
+	Checks       []Check               // of /readyz, besides the publications
+	Logger       *slog.Logger          // nil discards
+	Registerer   prometheus.Registerer // nil registers nothing
 }
 
 // API is the HTTP interface. It is safe for concurrent use.
@@ -92,9 +90,6 @@ func New(cfg Config, p Parts) (*API, error) {
 	}
 	if p.Logger == nil {
 		p.Logger = slog.New(slog.DiscardHandler)
-	}
-	if p.Tenant == nil {
-		p.Tenant = func(*http.Request) string { return eventbatch.DefaultTenant }
 	}
 	g := newGate(cfg)
 	a := &API{cfg: cfg, parts: p, gate: g, metrics: newMetrics(p.Registerer, g)}

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
+	"recount/schemas/access"
 	"recount/schemas/query"
 	"recount/serving/batchview"
 	"recount/serving/merge"
@@ -329,7 +330,7 @@ func TestClientThatLeaves(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
 	a := newAPI(t, newLayers(), func(_ *Config, p *Parts) { p.Registerer = registry })
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(access.NewContext(t.Context(), access.Local()))
 	cancel()
 	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/v1/query", strings.NewReader(hourly))
 	r.Header.Set("Content-Type", "application/json")

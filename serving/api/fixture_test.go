@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"recount/schemas/access"
 	"recount/schemas/position"
 	"recount/schemas/query"
 	"recount/schemas/record"
@@ -91,7 +92,7 @@ func newAPI(t testing.TB, l *layers, change func(*Config, *Parts)) *API {
 
 // call sends a request and returns the response with its body.
 func call(a *API, method, target, body string, headers ...string) (*http.Response, string) {
-	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	r := httptest.NewRequestWithContext(access.NewContext(context.Background(), access.Local()), method, target, strings.NewReader(body))
 	if method == http.MethodPost {
 		r.Header.Set("Content-Type", "application/json")
 	}

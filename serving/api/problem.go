@@ -45,6 +45,9 @@ func writeProblem(w http.ResponseWriter, p *Problem) {
 	_ = json.NewEncoder(w).Encode(p)
 }
 
+// errNobody refuses a request whose context carries no principal.
+var errNobody = &Problem{Status: http.StatusUnauthorized, Code: "unauthorized", Detail: "the request has no owner"}
+
 // errClientGone marks a failed write: there is nobody left to tell.
 var errClientGone = errors.New("the client is gone")
 

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"recount/schemas/access"
 	"recount/schemas/query"
 	"recount/serving/merge"
 )
@@ -50,6 +51,10 @@ func (a *API) observed(w http.ResponseWriter, r *http.Request, parse func() (*qu
 }
 
 func (a *API) runQuery(w http.ResponseWriter, r *http.Request, q *query.Query) error {
+	who, ok := access.FromContext(r.Context())
+	if !ok {
+		return errNobody
+	}
 	f, err := negotiate(r)
 	if err != nil {
 		return err
@@ -61,7 +66,7 @@ func (a *API) runQuery(w http.ResponseWriter, r *http.Request, q *query.Query) e
 		return err
 	}
 	defer leave()
-	answer, err := a.parts.Answerer.Answer(ctx, q, a.parts.Tenant(r))
+	answer, err := a.parts.Answerer.Answer(ctx, q, who.Tenant)
 	if err != nil {
 		return err
 	}

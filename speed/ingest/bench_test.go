@@ -58,7 +58,7 @@ func BenchmarkEncode(b *testing.B) {
 	f := c.typ.frames.Get().(*frame)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := f.encode([]*chunk{c, c, c, c}, "default", 1); err != nil {
+		if _, err := f.encode([]*chunk{c, c, c, c}, 1); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -88,7 +88,7 @@ func BenchmarkHandler(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	b.SetParallelism(16)
-	h := s.Handler()
+	h := handler(s)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			r := httptest.NewRequest(http.MethodPost, "/v1/events", strings.NewReader(body))

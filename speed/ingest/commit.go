@@ -147,7 +147,7 @@ func (c *committer) append(chunks []*chunk, msgID string, now time.Time) (seq ui
 	defer cancel()
 	typ := chunks[0].typ
 	f := typ.frames.Get().(*frame)
-	b, err := f.encode(chunks, c.cfg.Tenant, now.UnixMicro())
+	b, err := f.encode(chunks, now.UnixMicro())
 	if err != nil {
 		return 0, 0, fmt.Errorf("%w: %w", eventlog.ErrTooLarge, err)
 	}

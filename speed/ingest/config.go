@@ -14,8 +14,6 @@ import (
 // Config is what an operator may set. The limits bound every request; the queues
 // and Memory bound the whole server.
 type Config struct {
-	Tenant string // owner of every event
-
 	BodyBytes    int // of a request as sent
 	DecodedBytes int // of a request after gzip or zstd
 	Events       int // per request
@@ -50,7 +48,6 @@ const maxDepth = 512
 // DefaultConfig accepts any past and 5 minutes of future.
 func DefaultConfig() Config {
 	return Config{
-		Tenant:    eventbatch.DefaultTenant,
 		BodyBytes: 16 << 20, DecodedBytes: 32 << 20, Events: 100_000, EventBytes: 256 << 10, Depth: 32, Fields: 1000,
 		Future: 5 * time.Minute,
 		Linger: 2 * time.Millisecond, GroupEvents: 16_384, GroupBytes: 4 << 20, InFlight: 4, AppendTimeout: 10 * time.Second,
@@ -66,7 +63,6 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("ingest.%s: %d; set it to %d to %d", name, v, lo, hi))
 		}
 	}
-	between("tenant (length)", len(c.Tenant), 1, 128)
 	between("event_bytes", c.EventBytes, 256, maxEventBytes)
 	between("decoded_bytes", c.DecodedBytes, c.EventBytes, 1<<30)
 	between("body_bytes", c.BodyBytes, 256, c.DecodedBytes)

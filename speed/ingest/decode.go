@@ -16,7 +16,7 @@ type member struct{ key, raw []byte }
 type decoder struct {
 	scanner
 	types      map[string]*eventType
-	tenant     string
+	tenant     string // who sent the request
 	eventBytes int
 	past       time.Duration
 	future     time.Duration
@@ -41,7 +41,6 @@ func newDecoder(cfg Config, types map[string]*eventType, fields int) *decoder {
 	return &decoder{
 		scanner:    scanner{maxDepth: cfg.Depth, maxFields: cfg.Fields},
 		types:      types,
-		tenant:     cfg.Tenant,
 		eventBytes: cfg.EventBytes,
 		past:       cfg.Past,
 		future:     cfg.Future,

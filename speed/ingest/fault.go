@@ -41,6 +41,7 @@ const (
 	CodeMethodNotAllowed     Code = "method_not_allowed"
 	CodeAllRejected          Code = "all_rejected" // every event was refused; each has its own code
 	CodeOverloaded           Code = "overloaded"
+	CodeUnauthorized         Code = "unauthorized" // nobody said who is asking
 	CodeShuttingDown         Code = "shutting_down"
 )
 

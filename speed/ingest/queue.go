@@ -7,6 +7,7 @@ import "sync"
 type chunk struct {
 	columns
 	partition int
+	tenant    string  // who sent it
 	index     []int32 // of each event in the request
 	done      *sync.WaitGroup
 
@@ -21,7 +22,7 @@ func (c *chunk) cost() int { return c.bytes + 1024 }
 
 func (c *chunk) recycle() {
 	c.reset()
-	c.index, c.done, c.fault, c.seq, c.first = c.index[:0], nil, nil, 0, 0
+	c.index, c.tenant, c.done, c.fault, c.seq, c.first = c.index[:0], "", nil, nil, 0, 0
 	c.typ.chunks.Put(c)
 }
 

@@ -18,10 +18,11 @@ type frame struct {
 	buf      []byte
 }
 
-// encode builds the message for chunks of one type. It sets their first.
-func (f *frame) encode(chunks []*chunk, tenant string, appended int64) ([]byte, error) {
+// encode builds the message for chunks of one type, whoever sent them. It sets their first.
+func (f *frame) encode(chunks []*chunk, appended int64) ([]byte, error) {
 	cols := f.gather(chunks)
-	rec := f.record(cols, tenant)
+	f.tenants(chunks)
+	rec := f.record(cols)
 	defer rec.Release()
 	frame, err := eventbatch.Append(f.buf[:0], cols.typ.name, appended, rec)
 	if err == nil {
@@ -44,14 +45,20 @@ func (f *frame) gather(chunks []*chunk) *columns {
 	return &f.gathered
 }
 
+// tenants fills the column that says who sent each event.
+func (f *frame) tenants(chunks []*chunk) {
+	f.tenant.reset()
+	for _, c := range chunks {
+		for range c.n {
+			f.tenant.data = append(f.tenant.data, c.tenant...)
+			f.tenant.off = append(f.tenant.off, int32(len(f.tenant.data)))
+		}
+	}
+}
+
 // record puts an Arrow record over the columns' memory, without copying it. It is
 // valid until they change.
-func (f *frame) record(c *columns, tenant string) arrow.Record {
-	f.tenant.reset()
-	for range c.n {
-		f.tenant.data = append(f.tenant.data, tenant...)
-		f.tenant.off = append(f.tenant.off, int32(len(f.tenant.data)))
-	}
+func (f *frame) record(c *columns) arrow.Record {
 	schema := c.typ.schema
 	arrays := make([]arrow.Array, 0, schema.NumFields())
 	add := func(m *mask, bufs ...[]byte) {

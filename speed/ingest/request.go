@@ -183,7 +183,7 @@ func (q *request) store(index int) *fault {
 	c := q.open[at]
 	if c == nil || c.n == q.cfg.GroupEvents || c.bytes+size > q.cfg.GroupBytes && c.n > 0 {
 		c = d.typ.chunks.Get().(*chunk)
-		c.partition, c.done = p, &q.done
+		c.partition, c.tenant, c.done = p, d.tenant, &q.done
 		q.open[at] = c
 		q.chunks = append(q.chunks, c)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"recount/schemas/access"
 	"recount/schemas/catalog"
 	points "recount/schemas/fault" // A refused event or request is a fault here.
 )
@@ -83,7 +84,8 @@ func (s *Server) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// Handler serves POST /v1/events, wherever it is mounted.
+// Handler serves POST /v1/events, wherever it is mounted. The tenant is that of the
+// request's principal (package access).
 func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serve) }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
@@ -116,6 +118,11 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, q *request, now 
 	if r.Method != http.MethodPost {
 		return &fault{code: CodeMethodNotAllowed, status: http.StatusMethodNotAllowed, msg: "send events with POST"}
 	}
+	who, ok := access.FromContext(r.Context())
+	if !ok {
+		return &fault{code: CodeUnauthorized, status: http.StatusUnauthorized, msg: "the request has no owner"}
+	}
+	q.dec.tenant = who.Tenant
 	kind, f := kindOf(r.Header)
 	if f != nil {
 		return f

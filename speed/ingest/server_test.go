@@ -226,7 +226,7 @@ func TestOverTheNetwork(t *testing.T) {
 	cfg := testConfig()
 	cfg.ReadTimeout = 50 * time.Millisecond
 	s := run(t, cfg, 2, &memoryLog{})
-	srv := httptest.NewServer(s.Handler())
+	srv := httptest.NewServer(handler(s))
 	defer srv.Close()
 	for range 3 {
 		r, err := srv.Client().Post(srv.URL, lines, strings.NewReader(flights(100)))

@@ -1,0 +1,104 @@
+// Package access says who is asking and what they may do. Whatever guards the door
+// puts a Principal into the request's context; ingest and serving take the tenant
+// from there and from nowhere else, so no header, parameter or body can name one.
+//
+// A context without a principal is nobody: a handler that was mounted without a
+// guard refuses everything, instead of answering as somebody.
+package access
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"recount/schemas/eventbatch"
+)
+
+// Scopes is a set of what a key may do.
+type Scopes uint8
+
+// The scopes of a key. Ingest and Query are about the key's own tenant; Admin is about
+// the installation: jobs, checks and counts over all tenants.
+const (
+	Ingest Scopes = 1 << iota
+	Query
+	Admin
+	AllScopes = Ingest | Query | Admin
+)
+
+var scopeNames = []string{"ingest", "query", "admin"}
+
+// ParseScopes reads scope names; there must be at least one.
+func ParseScopes(names []string) (Scopes, error) {
+	var s Scopes
+	for _, n := range names {
+		i := slices.Index(scopeNames, n)
+		if i < 0 {
+			return 0, fmt.Errorf("scope %q: use some of %s", n, strings.Join(scopeNames, ", "))
+		}
+		s |= 1 << i
+	}
+	if s == 0 {
+		return 0, fmt.Errorf("no scope: use some of %s", strings.Join(scopeNames, ", "))
+	}
+	return s, nil
+}
+
+// Has reports whether every scope of o is in s.
+func (s Scopes) Has(o Scopes) bool { return s&o == o }
+
+// Names lists the scopes.
+func (s Scopes) Names() []string {
+	var out []string
+	for i, n := range scopeNames {
+		if s.Has(1 << i) {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+func (s Scopes) String() string { return strings.Join(s.Names(), ",") }
+
+// MaxTenant is the longest name of a tenant, in bytes.
+const MaxTenant = 64
+
+// CheckTenant says what is wrong with a tenant's name. It is so strict because the name
+// ends up in metrics, SQL and lists that people read.
+func CheckTenant(name string) error {
+	if name == "" || len(name) > MaxTenant {
+		return fmt.Errorf("tenant %.80q: a name has 1 to %d characters", name, MaxTenant)
+	}
+	for _, c := range []byte(name) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return fmt.Errorf("tenant %q: use a-z, 0-9, - and _", name)
+		}
+	}
+	return nil
+}
+
+// Principal is who is asking.
+type Principal struct {
+	Tenant string
+	KeyID  string // empty: no key, because the server is reached over the loopback only
+	Scopes Scopes
+}
+
+// Local is whoever reaches a server without keys: it owns everything there is.
+func Local() Principal {
+	return Principal{Tenant: eventbatch.DefaultTenant, Scopes: AllScopes}
+}
+
+type contextKey struct{}
+
+// NewContext returns a context that carries p.
+func NewContext(ctx context.Context, p Principal) context.Context {
+	return context.WithValue(ctx, contextKey{}, p)
+}
+
+// FromContext returns who is asking; ok is false when nobody said.
+func FromContext(ctx context.Context) (p Principal, ok bool) {
+	p, ok = ctx.Value(contextKey{}).(Principal)
+	return p, ok && p.Tenant != ""
+}
