@@ -8,7 +8,8 @@
 //	catalog    event types, views and measures, as configured; digests; schema evolution
 //	eventbatch the log message: frame header, Arrow columns, identity key, partition function
 //	position   offsets, the cut rule (C1) and epochs (L5)
-//	record     commit records (C3), the commit chain, publications (P1) and their resolution
+//	deadletter rejected events: themselves events, of a reserved type
+//	record     commit records (C3), the commit chain, publications (P1) and their resolution, retirements
 //	window     cells, buckets and query windows in any time zone: the only time arithmetic
 //	distinct   the value hash, the exact small set and the HyperLogLog sketch beside it
 //	viewplan   the row filter of a view, run by both layers on the same Arrow columns

@@ -16,6 +16,7 @@ import (
 
 	"recount/jobs"
 	"recount/schemas/catalog"
+	"recount/schemas/deadletter"
 	"recount/schemas/position"
 )
 
@@ -254,7 +255,12 @@ func (c *Config) CutRule() position.CutRule {
 // Catalog returns the declared event types and views. Faults of single values are in the error.
 func (c *Config) Catalog() (*catalog.Catalog, error) {
 	cat := &catalog.Catalog{Events: map[string]*catalog.EventType{}, Views: map[string]*catalog.View{}, Bucket: c.Batch.Bucket}
+	var errs []error
 	for name, e := range c.Events {
+		if strings.HasPrefix(name, catalog.ReservedPrefix) {
+			errs = append(errs, &catalog.Error{Path: []string{"events", name}, Msg: "names that begin with " + catalog.ReservedPrefix + " are recount's own; choose another"})
+			continue
+		}
 		t := &catalog.EventType{Name: name}
 		for f, ft := range e.Fields {
 			t.Fields = append(t.Fields, catalog.Field{Name: f, Type: ft})
@@ -262,7 +268,7 @@ func (c *Config) Catalog() (*catalog.Catalog, error) {
 		slices.SortFunc(t.Fields, func(a, b catalog.Field) int { return strings.Compare(a.Name, b.Name) })
 		cat.Events[name] = t
 	}
-	var errs []error
+	cat.Events[deadletter.Type] = deadletter.EventType() // Views may count rejections.
 	for name, v := range c.Views {
 		view, err := v.view(name, cat.Events[v.Event])
 		cat.Views[name] = view

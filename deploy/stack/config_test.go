@@ -80,6 +80,7 @@ func TestFaultsNameTheirLine(t *testing.T) {
 		{"delay: int64", "delay: number", "recount.yaml:7: events.flight.departed.fields.delay: unknown type"},
 		{"event: flight.departed", "event: flight.left", "recount.yaml:10: views.departures.event"},
 		{"[origin]", "[gate]", "recount.yaml:11: views.departures.dimensions.gate"},
+		{"events:", "events:\n  recount.mine: {fields: {a: string}}", "recount.yaml:6: events.recount.mine: names that begin with recount."},
 		{"value: 0", "value: none", "recount.yaml:13: views.departures.where.0: value: none is not int64"},
 		{"{max: delay}", "{max: origin}", "recount.yaml:17: views.departures.measures.worst: max needs"},
 		{"{max: delay}", "{max: delay, min: delay}", "line 17: a measure is one of"},

@@ -120,6 +120,10 @@ const (
 	MaxInValues   = 1000
 )
 
+// ReservedPrefix begins the names of event types that are recount's own. They can be
+// counted by views like any other, but neither declared nor sent.
+const ReservedPrefix = "recount."
+
 // Attributes are the CloudEvent attributes a view may use where no field of the name is declared.
 var Attributes = []string{"source", "subject"}
 
