@@ -20,6 +20,12 @@ type Block struct {
 // Rows is the number of rows.
 func (b *Block) Rows() int { return len(b.Times) }
 
+// Piece is the rows [Lo, Hi) of a block.
+type Piece struct {
+	Block  *Block
+	Lo, Hi int
+}
+
 // Measure is one measure of every row of a block:
 //
 //	count     nothing; it is the row's events

@@ -4,11 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
-	"strings"
-
-	"github.com/ClickHouse/clickhouse-go/v2"
 
 	"recount/schemas/catalog"
 	"recount/schemas/fault"
@@ -19,11 +15,7 @@ import (
 const (
 	collectPairs   = 4000   // (bucket, ver) of one table deleted in one run
 	collectObjects = 10_000 // objects deleted in one run
-	notEmpty       = 705    // ClickHouse's code of DROP TABLE IF EMPTY
 )
-
-// tableName matches what sqlschema.Table makes.
-var tableName = regexp.MustCompile("^" + sqlschema.TablePrefix + "[a-z][a-z0-9_]*_[0-9a-f]{16}$")
 
 // CollectResult is what a collection removed.
 type CollectResult struct {
@@ -57,7 +49,7 @@ func (p *Publisher) collect(ctx context.Context, r *CollectResult) error {
 	if err := p.Refresh(ctx); err != nil {
 		return err
 	}
-	if err := p.project(ctx); err != nil {
+	if err := p.views.Project(ctx, p.State()); err != nil {
 		return err
 	}
 	if err := p.loadPins(ctx); err != nil {
@@ -78,9 +70,11 @@ func (p *Publisher) collect(ctx context.Context, r *CollectResult) error {
 		return err
 	}
 	fault.Point("publish.collect.after")
-	if err := p.collectProjection(ctx, r); err != nil {
+	rows, err := p.views.DeleteProjection(ctx, p.OldestKept().N)
+	if err != nil {
 		return err
 	}
+	r.Rows += rows
 	return p.collectObjects(ctx, r)
 }
 
@@ -99,7 +93,7 @@ func (p *Publisher) keptStates(ctx context.Context) (kept []*record.State, err e
 }
 
 func (p *Publisher) collectTables(ctx context.Context, n uint64, kept []*record.State, r *CollectResult) error {
-	there, err := p.tableComments(ctx)
+	tables, err := p.views.Tables(ctx)
 	if err != nil {
 		return err
 	}
@@ -114,10 +108,7 @@ func (p *Publisher) collectTables(ctx context.Context, n uint64, kept []*record.
 		name := sqlschema.Table(v, p.cfg.Catalog.Digest(v))
 		named[name] = append(named[name], record.ViewState{})
 	}
-	for name, comment := range there {
-		if !tableName.MatchString(name) || strings.HasPrefix(comment, viewMark+" ") {
-			continue
-		}
+	for _, name := range tables {
 		if views, ok := named[name]; ok {
 			err = p.collectVersions(ctx, name, n, views, r)
 		} else {
@@ -132,34 +123,27 @@ func (p *Publisher) collectTables(ctx context.Context, n uint64, kept []*record.
 
 // collectVersions deletes rows of a table in use whose version no kept publication names.
 func (p *Publisher) collectVersions(ctx context.Context, table string, newest uint64, views []record.ViewState, r *CollectResult) error {
-	rows, err := p.db.Query(readContext(ctx), fmt.Sprintf("SELECT toUnixTimestamp64Micro(%[1]s), %[2]s, count() FROM %[3]s WHERE %[2]s < %[4]d GROUP BY %[1]s, %[2]s",
-		sqlschema.Quote(sqlschema.ColBucket), sqlschema.Quote(sqlschema.ColVer), sqlschema.Quote(table), (newest+1)<<32))
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	var pairs []string
-	var deleted int64
-	for rows.Next() && len(pairs) < collectPairs {
-		var bucket int64
-		var ver, n uint64
-		if err := rows.Scan(&bucket, &ver, &n); err != nil {
+	var garbage []record.BucketVersion
+	var rows int64
+	for b, err := range p.views.Versions(ctx, table, (newest+1)<<32) {
+		if err != nil {
 			return err
 		}
-		if !isNamed(views, bucket, ver) {
-			pairs = append(pairs, fmt.Sprintf("(%s, %d)", bucketSQL(bucket), ver))
-			deleted += int64(n)
+		if isNamed(views, b.Bucket, b.Ver) {
+			continue
+		}
+		garbage, rows = append(garbage, b), rows+b.Rows
+		if len(garbage) == collectPairs {
+			break
 		}
 	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil || len(pairs) == 0 {
+	if len(garbage) == 0 {
+		return nil
+	}
+	if err := p.views.DeleteVersions(ctx, table, garbage); err != nil {
 		return err
 	}
-	err = p.db.Exec(readContext(ctx), fmt.Sprintf("DELETE FROM %s WHERE (%s, %s) IN (%s)",
-		sqlschema.Quote(table), sqlschema.Quote(sqlschema.ColBucket), sqlschema.Quote(sqlschema.ColVer), strings.Join(pairs, ", ")))
-	if err != nil {
-		return err
-	}
-	r.Rows += deleted
+	r.Rows += rows
 	return nil
 }
 
@@ -172,49 +156,12 @@ func isNamed(views []record.ViewState, bucket int64, ver uint64) bool {
 
 // collectTable removes the table of a definition that is neither published nor
 // declared here. Another process may just be filling it, with versions of the next
-// publication: those rows stay, and the engine itself drops the table only if it
-// is empty, however long ago this process looked.
+// publication: those rows stay, and so does the table.
 func (p *Publisher) collectTable(ctx context.Context, table string, newest uint64, r *CollectResult) error {
-	where := fmt.Sprintf("%s < %d", sqlschema.Quote(sqlschema.ColVer), (newest+1)<<32)
-	var rows uint64
-	if err := p.db.QueryRow(readContext(ctx), "SELECT count() FROM "+sqlschema.Quote(table)+" WHERE "+where).Scan(&rows); err != nil {
-		return err
-	}
-	if rows > 0 {
-		// DELETE FROM only masks rows, and a table of masked rows is not empty.
-		if err := p.db.Exec(readContext(ctx), "ALTER TABLE "+sqlschema.Quote(table)+" DELETE WHERE "+where+" SETTINGS mutations_sync = 2"); err != nil {
-			return err
-		}
-		r.Rows += int64(rows)
-	}
-	err := p.db.Exec(ctx, "DROP TABLE IF EMPTY "+sqlschema.Quote(table))
-	var e *clickhouse.Exception
-	if errors.As(err, &e) && e.Code == notEmpty {
-		return nil
-	}
-	if err == nil {
+	rows, dropped, err := p.views.DropTable(ctx, table, (newest+1)<<32)
+	r.Rows += rows
+	if dropped {
 		r.Tables++
 	}
 	return err
-}
-
-// collectProjection deletes rows of publications before the newest complete list of
-// buckets that no reader of the VIEWs can be behind of any more.
-func (p *Publisher) collectProjection(ctx context.Context, r *CollectResult) error {
-	var full, rows uint64
-	row := p.db.QueryRow(ctx, fmt.Sprintf("SELECT max(n) FROM %s WHERE view = '' AND ver = 1 AND n <= %d", sqlschema.Published, p.OldestKept().N))
-	if err := row.Scan(&full); err != nil {
-		return fmt.Errorf("read the projection: %w", err)
-	}
-	if err := p.db.QueryRow(ctx, fmt.Sprintf("SELECT count() FROM %s WHERE n < %d", sqlschema.Published, full)).Scan(&rows); err != nil {
-		return fmt.Errorf("read the projection: %w", err)
-	}
-	if rows == 0 {
-		return nil
-	}
-	if err := p.db.Exec(readContext(ctx), fmt.Sprintf("DELETE FROM %s WHERE n < %d", sqlschema.Published, full)); err != nil {
-		return fmt.Errorf("delete the projection before publication %d: %w", full, err)
-	}
-	r.Rows += int64(rows)
-	return nil
 }

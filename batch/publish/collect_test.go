@@ -8,6 +8,9 @@ import (
 	"recount/schemas/sqlschema"
 )
 
+// bucketSQL is a bucket start as SQL.
+func bucketSQL(b int64) string { return fmt.Sprintf("fromUnixTimestamp64Micro(%d, 'UTC')", b) }
+
 func (w *world) collect(p *Publisher) CollectResult {
 	w.t.Helper()
 	r, err := p.Collect(w.t.Context())

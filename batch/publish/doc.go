@@ -11,18 +11,6 @@
 // attempt; a lost reply of the record's create fails the run, and the next one reads
 // whatever is there.
 //
-// # SQL
-//
-// recount_published repeats in ClickHouse what the publication chain says, and a
-// VIEW with each view's own name shows the newest publication that is completely
-// repeated. Its columns are time (start of the cell), tenant, the dimensions, and
-//
-//	count     m
-//	sum       m, null without values
-//	avg       m, null without values; m__sum and m__n to average over cells: sum(m__sum) / sum(m__n)
-//	min, max  m, null without values
-//	distinct  m; m__state to unite cells: uniqExactMerge(m__state)
-//
 // # Invariants
 //
 //	U1  A version names the publication it was written for, in its upper half, and a random

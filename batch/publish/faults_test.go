@@ -13,6 +13,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"recount/batch/cells"
 	"recount/schemas/record"
 )
 
@@ -162,7 +163,7 @@ func TestVerifies(t *testing.T) {
 	bare.id, bare.origin, bare.delay, bare.fare, bare.ok, bare.closed = "b", nil, nil, nil, nil, nil
 	w.land("flight", full, bare)
 	p := w.publisher(c, nil)
-	db, table := p.db, "cells_wide_"+c.Digest(wideView())
+	views, table := p.views, "cells_wide_"+c.Digest(wideView())
 	for _, edit := range []string{
 		"DELETE WHERE origin = 'ORD'", "UPDATE origin = 'ATL' WHERE origin = 'ORD'", "UPDATE origin = '' WHERE origin IS NULL",
 		"UPDATE delay = 0 WHERE delay IS NULL", "UPDATE ok = false WHERE ok IS NULL", "UPDATE ok = false WHERE ok",
@@ -170,7 +171,7 @@ func TestVerifies(t *testing.T) {
 		"UPDATE paid__sum = -paid__sum WHERE isNull(ok)", "UPDATE mean__n = 9 WHERE ok", "UPDATE least = NULL WHERE ok", "UPDATE most = 0 WHERE isNull(ok)",
 		"UPDATE last = last + toIntervalMicrosecond(1) WHERE ok", "UPDATE origins__state = concat(origins__state, '\\0') WHERE ok", "UPDATE fares__sketch = [] WHERE ok",
 	} {
-		p.db = tampering{db, table + " " + edit}
+		p.views = cells.NewStore(tampering{w.db, table + " " + edit}, c)
 		if _, err := p.Recompute(t.Context()); !errors.Is(err, ErrVerify) {
 			t.Errorf("%s: got %v, want ErrVerify", edit, err)
 		}
@@ -178,7 +179,7 @@ func TestVerifies(t *testing.T) {
 	if p.State().N != 0 {
 		t.Fatal("rows that are not what was computed were published")
 	}
-	p.db = db
+	p.views = views
 	w.recompute(p)
 	w.checkWide("untouched")
 }

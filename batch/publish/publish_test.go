@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"recount/batch/cells"
 	"recount/schemas/record"
 )
 
@@ -215,7 +216,7 @@ func TestRefuses(t *testing.T) {
 	if err := w.unstarted(catalogOf(wideView()), nil).Start(t.Context()); err == nil || !strings.Contains(err.Error(), "not recount's") {
 		t.Errorf("somebody else's table: %v", err)
 	}
-	if err := w.db.Exec(t.Context(), "ALTER TABLE "+Migrations+" UPDATE sha256 = 'x' WHERE 1 SETTINGS mutations_sync = 2"); err != nil {
+	if err := w.db.Exec(t.Context(), "ALTER TABLE "+cells.Migrations+" UPDATE sha256 = 'x' WHERE 1 SETTINGS mutations_sync = 2"); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.unstarted(catalogOf(), nil).Start(t.Context()); err == nil || !strings.Contains(err.Error(), "migration 0001") {

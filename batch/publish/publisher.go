@@ -7,10 +7,9 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
-
 	"recount/batch/exact"
 	"recount/batch/lake"
+	"recount/schemas/catalog"
 	"recount/schemas/query"
 	"recount/schemas/record"
 )
@@ -27,6 +26,28 @@ type Objects interface {
 	List(ctx context.Context, prefix, startAfter string) iter.Seq2[lake.Info, error]
 	Head(ctx context.Context, key string) (lake.Info, error) // wraps lake.ErrNotFound
 	Delete(ctx context.Context, keys ...string) error
+}
+
+// Views is ClickHouse. cells.Store is one.
+type Views interface {
+	Prepare(ctx context.Context) error      // brings tables up to date
+	CreateTables(ctx context.Context) error // of the declared views
+
+	// Insert adds rows of a view under a version and returns what it wrote by bucket;
+	// after an error they may be there or not (B4). ReadBack returns what is there (B5).
+	Insert(ctx context.Context, v *catalog.View, ver uint64, pieces []exact.Piece) (map[int64]record.BucketVersion, error)
+	ReadBack(ctx context.Context, v *catalog.View, ver uint64, buckets []int64) (map[int64]record.BucketVersion, error)
+
+	// Project shows people who write SQL publication s, if it is newer than what they see.
+	Project(ctx context.Context, s *record.State) error
+	DeleteProjection(ctx context.Context, oldest uint64) (rows int64, err error)
+
+	// Versions lists what a table holds of versions below a limit; DropTable deletes all
+	// of that, and the table if it is empty then.
+	Tables(ctx context.Context) ([]string, error)
+	Versions(ctx context.Context, table string, below uint64) iter.Seq2[record.BucketVersion, error]
+	DeleteVersions(ctx context.Context, table string, vers []record.BucketVersion) error
+	DropTable(ctx context.Context, table string, below uint64) (rows int64, dropped bool, err error)
 }
 
 // Chains reads every partition's commit chain anew, partition p at index p. What
@@ -47,7 +68,7 @@ type Publisher struct {
 	cfg     Config
 	log     CommitLog
 	objects Objects
-	db      driver.Conn
+	views   Views
 	chains  Chains
 	open    exact.Open
 	metrics *metrics
@@ -64,12 +85,12 @@ type Publisher struct {
 
 // New returns a publisher. Call Start before anything else. open is called for
 // every object a run reads; it should verify the digest (lake.Verify) and must name the object in its errors.
-func New(cfg Config, log CommitLog, objects Objects, db driver.Conn, chains Chains, open exact.Open) (*Publisher, error) {
+func New(cfg Config, log CommitLog, objects Objects, views Views, chains Chains, open exact.Open) (*Publisher, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	p := &Publisher{cfg: cfg, log: log, objects: objects, db: db, chains: chains, open: open}
+	p := &Publisher{cfg: cfg, log: log, objects: objects, views: views, chains: chains, open: open}
 	p.newest.Store(record.EmptyState(cfg.Partitions))
 	var err error
 	if p.metrics, err = newMetrics(cfg.Registerer, p); err != nil {
@@ -83,16 +104,13 @@ func New(cfg Config, log CommitLog, objects Objects, db driver.Conn, chains Chai
 func (p *Publisher) Start(ctx context.Context) error {
 	p.running.Lock()
 	defer p.running.Unlock()
-	if err := p.migrate(ctx); err != nil {
-		return fmt.Errorf("start publisher: %w", err)
-	}
-	if err := p.createTables(ctx); err != nil {
+	if err := p.views.Prepare(ctx); err != nil {
 		return fmt.Errorf("start publisher: %w", err)
 	}
 	if err := p.load(ctx); err != nil {
 		return fmt.Errorf("start publisher: %w", err)
 	}
-	if err := p.project(ctx); err != nil {
+	if err := p.views.Project(ctx, p.State()); err != nil {
 		return fmt.Errorf("start publisher: %w", err)
 	}
 	return nil

@@ -51,7 +51,7 @@ func (p *Publisher) recompute(ctx context.Context) (Result, error) {
 		if err := p.Refresh(ctx); err != nil {
 			return Result{}, err
 		}
-		if err := p.project(ctx); err != nil {
+		if err := p.views.Project(ctx, p.State()); err != nil {
 			return Result{}, err
 		}
 		fault.Point("publish.plan.before")
@@ -68,13 +68,13 @@ func (p *Publisher) recompute(ctx context.Context) (Result, error) {
 			return Result{}, err
 		}
 		if won {
-			return r, p.project(ctx)
+			return r, p.views.Project(ctx, p.State())
 		}
 		if err := p.Refresh(ctx); err != nil {
 			return Result{}, err
 		}
 		if s := p.State(); pl.coveredBy(s) {
-			return Result{Publication: s.N, Nothing: true}, p.project(ctx)
+			return Result{Publication: s.N, Nothing: true}, p.views.Project(ctx, p.State())
 		}
 	}
 	return Result{}, fmt.Errorf("other publishers were faster %d times in a row; the next run tries again", attempts)
@@ -86,7 +86,7 @@ func (p *Publisher) attempt(ctx context.Context, pl *plan) (Result, bool, error)
 	if err := p.checkPresent(ctx, pl.fresh); err != nil {
 		return Result{}, false, err
 	}
-	if err := p.createTables(ctx); err != nil {
+	if err := p.views.CreateTables(ctx); err != nil {
 		return Result{}, false, err
 	}
 	r := Result{Publication: pl.n, Events: pl.newEvents}
@@ -187,13 +187,13 @@ func (pl *plan) versions(name string, w *writer) []record.BucketVersion {
 	found := maps.Clone(t.buckets)
 	for _, b := range t.wanted {
 		old := pl.prev.Views[name].Between(b, b+1)
-		if !pl.full[name] && found[b] == nil && len(old) > 0 && old[0].Rows > 0 {
-			found[b] = &record.BucketVersion{Bucket: b, Ver: w.ver}
+		if !pl.full[name] && found[b].Rows == 0 && len(old) > 0 && old[0].Rows > 0 {
+			found[b] = record.BucketVersion{Bucket: b, Ver: w.ver}
 		}
 	}
 	out := make([]record.BucketVersion, 0, len(found))
 	for _, b := range slices.Sorted(maps.Keys(found)) {
-		out = append(out, *found[b])
+		out = append(out, found[b])
 	}
 	return out
 }

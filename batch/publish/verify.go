@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"recount/batch/lake"
 	"recount/schemas/record"
-	"recount/schemas/sqlschema"
 )
 
 const (
@@ -39,49 +37,18 @@ func (w *writer) verify(ctx context.Context) error {
 }
 
 func (w *writer) verifyBuckets(ctx context.Context, t *table, buckets []int64) error {
-	name := sqlschema.Table(t.view, w.p.cfg.Catalog.Digest(t.view))
-	got := map[int64]record.BucketVersion{}
-	rows, err := w.p.db.Query(readContext(ctx), fmt.Sprintf(
-		"SELECT toUnixTimestamp64Micro(%[1]s), count(), %[2]s FROM %[3]s WHERE %[4]s = %[5]d AND %[1]s IN (%[6]s) GROUP BY %[1]s",
-		sqlschema.Quote(sqlschema.ColBucket), t.layout.sql(), sqlschema.Quote(name), sqlschema.Quote(sqlschema.ColVer), w.ver, bucketList(buckets)))
+	got, err := w.p.views.ReadBack(ctx, t.view, w.ver, buckets)
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var n uint64
-		v := record.BucketVersion{Ver: w.ver}
-		if err := rows.Scan(&v.Bucket, &n, &v.Checksum); err != nil {
-			return err
-		}
-		v.Rows = int64(n)
-		got[v.Bucket] = v
-	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
 	for _, b := range buckets {
-		if want := *t.buckets[b]; got[b] != want {
+		if want := t.buckets[b]; got[b] != want {
 			return fmt.Errorf("%w: bucket %s: %d rows with checksum %016x, wrote %d with %016x", ErrVerify,
 				time.UnixMicro(b).UTC().Format(time.RFC3339), got[b].Rows, got[b].Checksum, want.Rows, want.Checksum)
 		}
 	}
 	return nil
 }
-
-func bucketList(buckets []int64) string {
-	var s strings.Builder
-	for i, b := range buckets {
-		if i > 0 {
-			s.WriteString(", ")
-		}
-		s.WriteString(bucketSQL(b))
-	}
-	return s.String()
-}
-
-// bucketSQL is a bucket start as a constant of the column's type, so that the primary key is used.
-func bucketSQL(b int64) string { return fmt.Sprintf("fromUnixTimestamp64Micro(%d, 'UTC')", b) }
 
 // checkPresent looks for every object that a publication would count for the first
 // time (C8). Objects of earlier segments were there then, and a run that reads one opens it.

@@ -19,6 +19,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 	"go.uber.org/goleak"
 
+	"recount/batch/cells"
 	"recount/batch/exact"
 	"recount/batch/lake"
 	"recount/deploy/embedded/chdb/chdbtest"
@@ -207,7 +208,7 @@ func (w *world) unstarted(c *catalog.Catalog, f *faults) *Publisher {
 	w.t.Helper()
 	cfg := DefaultConfig(c, partitions)
 	cfg.Now, cfg.Code, cfg.Workers, cfg.Memory = func() time.Time { w.mu.Lock(); defer w.mu.Unlock(); return w.now }, "test", 2, 64<<20
-	p, err := New(cfg, records{w, f}, objects{w, f}, conn{w.db, f}, w.readChains, w.open)
+	p, err := New(cfg, records{w, f}, objects{w, f}, cells.NewStore(conn{w.db, f}, c), w.readChains, w.open)
 	if err != nil {
 		w.t.Fatal(err)
 	}

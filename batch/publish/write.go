@@ -5,14 +5,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"golang.org/x/sync/errgroup"
 
 	"recount/batch/exact"
 	"recount/schemas/catalog"
 	"recount/schemas/fault"
 	"recount/schemas/record"
-	"recount/schemas/sqlschema"
 )
 
 const (
@@ -40,25 +38,18 @@ type writer struct {
 // table gathers the rows of one view until they are worth an INSERT.
 type table struct {
 	view    *catalog.View
-	layout  *layout
-	pieces  []piece
+	pieces  []exact.Piece
 	rows    int
 	bytes   int64
-	wanted  []int64 // buckets that are computed
-	buckets map[int64]*record.BucketVersion
-}
-
-// piece is the rows [lo, hi) of a block.
-type piece struct {
-	block  *exact.Block
-	lo, hi int
+	wanted  []int64                        // buckets that are computed
+	buckets map[int64]record.BucketVersion // what was written
 }
 
 func (p *Publisher) newWriter(pl *plan) *writer {
 	w := &writer{p: p, ver: newVer(pl.n), tables: map[string]*table{}, limit: max(p.cfg.Memory/8, 1<<20)}
 	for _, in := range pl.inputs {
 		for _, t := range in.Targets {
-			w.tables[t.View.Name] = &table{view: t.View, layout: newLayout(p.cfg.Catalog, t.View, w.ver), wanted: t.Buckets, buckets: map[int64]*record.BucketVersion{}}
+			w.tables[t.View.Name] = &table{view: t.View, wanted: t.Buckets, buckets: map[int64]record.BucketVersion{}}
 		}
 	}
 	return w
@@ -105,7 +96,7 @@ func (w *writer) add(ctx context.Context, b *exact.Block) error {
 				return err
 			}
 		}
-		t.pieces = append(t.pieces, piece{b, lo, hi})
+		t.pieces = append(t.pieces, exact.Piece{Block: b, Lo: lo, Hi: hi})
 		t.rows, t.bytes, w.bytes = t.rows+hi-lo, t.bytes+bytes, w.bytes+bytes
 	}
 	for w.bytes > w.limit {
@@ -149,48 +140,18 @@ func (w *writer) flush(ctx context.Context, t *table) error {
 	if t.rows == 0 {
 		return nil
 	}
-	for _, x := range t.pieces {
-		t.layout.sums(x.block, x.lo, x.hi, w.ver, t.buckets)
-	}
 	fault.Point("publish.write.before")
-	if err := t.insert(ctx, w.p); err != nil {
+	wrote, err := w.p.views.Insert(ctx, t.view, w.ver, t.pieces)
+	if err != nil {
 		return fmt.Errorf("write view %s: %w", t.view.Name, err)
+	}
+	for bucket, v := range wrote {
+		v.Rows += t.buckets[bucket].Rows
+		v.Checksum += t.buckets[bucket].Checksum
+		t.buckets[bucket] = v
 	}
 	fault.Point("publish.write.after")
 	w.bytes -= t.bytes
 	t.pieces, t.rows, t.bytes = nil, 0, 0
-	clear(t.layout.strings)
 	return nil
-}
-
-func (t *table) insert(ctx context.Context, p *Publisher) error {
-	name := sqlschema.Table(t.view, p.cfg.Catalog.Digest(t.view))
-	batch, err := p.db.PrepareBatch(insertContext(ctx), "INSERT INTO "+sqlschema.Quote(name)+" ("+t.layout.names()+")")
-	if err != nil {
-		return err
-	}
-	defer batch.Close()
-	for i, c := range t.layout.columns {
-		for _, x := range t.pieces {
-			if err := c.write(batch.Column(i), x.block, x.lo, x.hi); err != nil {
-				return fmt.Errorf("column %s: %w", c.name, err)
-			}
-		}
-	}
-	return batch.Send()
-}
-
-// insertContext allows what one INSERT of a history needs: rows of many years, each
-// year a partition of the table.
-func insertContext(ctx context.Context) context.Context {
-	return clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
-		"max_partitions_per_insert_block": 0, "max_execution_time": 0, "async_insert": 0,
-	}))
-}
-
-// readContext allows long reads and long lists of buckets.
-func readContext(ctx context.Context) context.Context {
-	return clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
-		"max_execution_time": 0, "max_query_size": 16 << 20, "max_ast_elements": 1 << 20, "max_expanded_ast_elements": 1 << 20,
-	}))
 }

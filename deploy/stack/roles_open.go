@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"recount/batch/cells"
 	"recount/batch/exact"
 	"recount/batch/lake"
 	"recount/batch/landing"
@@ -28,7 +29,7 @@ func (s *Stack) openPublisher(ctx context.Context) (err error) {
 	pc.Keep, pc.LongestQuery, pc.Memory = s.cfg.Batch.Keep, s.cfg.Query.Timeout, int64(s.cfg.Batch.Memory)
 	pc.Rebuild = s.rebuild
 	pc.Code, pc.Logger, pc.Registerer, pc.Now = Version(), s.log, s.registry, fault.Now
-	s.publisher, err = publish.New(pc, s.engines.records, s.engines.lake, s.engines.sql, s.currentChains, s.openObject)
+	s.publisher, err = publish.New(pc, s.engines.records, s.engines.lake, cells.NewStore(s.engines.sql, s.catalog), s.currentChains, s.openObject)
 	if err != nil {
 		return err
 	}

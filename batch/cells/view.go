@@ -1,4 +1,4 @@
-package publish
+package cells
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"recount/schemas/catalog"
+	"recount/schemas/record"
 	"recount/schemas/sqlschema"
 )
 
@@ -48,15 +49,15 @@ func finished(c *catalog.Catalog, v *catalog.View, m catalog.Measure) []string {
 	return []string{q("")}
 }
 
-// syncViews makes the SQL VIEWs those of the newest publication. A redefined view
+// syncViews makes the SQL VIEWs those of the publication. A redefined view
 // keeps its old VIEW until its first publication, so that SQL never shows an empty
 // one; a view that is gone from both configuration and publication loses it.
-func (p *Publisher) syncViews(ctx context.Context) error {
-	there, err := p.tableComments(ctx)
+func (s *Store) syncViews(ctx context.Context, published map[string]record.ViewState) error {
+	there, err := s.tableComments(ctx)
 	if err != nil {
 		return err
 	}
-	c, published := p.cfg.Catalog, p.State().Views
+	c := s.catalog
 	for _, name := range slices.Sorted(maps.Keys(c.Views)) {
 		comment, exists := there[name]
 		ours := strings.HasPrefix(comment, viewMark+" ")
@@ -68,7 +69,7 @@ func (p *Publisher) syncViews(ctx context.Context) error {
 		if comment == mark || exists && published[name].Digest != c.Digest(c.Views[name]) {
 			continue
 		}
-		if err := p.db.Exec(ctx, "CREATE OR REPLACE VIEW "+sqlschema.Quote(name)+" AS "+selection+" COMMENT '"+mark+"'"); err != nil {
+		if err := s.db.Exec(ctx, "CREATE OR REPLACE VIEW "+sqlschema.Quote(name)+" AS "+selection+" COMMENT '"+mark+"'"); err != nil {
 			return fmt.Errorf("create VIEW %s: %w", name, err)
 		}
 	}
@@ -77,7 +78,7 @@ func (p *Publisher) syncViews(ctx context.Context) error {
 		if c.Views[name] != nil || counts || !strings.HasPrefix(there[name], viewMark+" ") {
 			continue
 		}
-		if err := p.db.Exec(ctx, "DROP VIEW IF EXISTS "+sqlschema.Quote(name)); err != nil {
+		if err := s.db.Exec(ctx, "DROP VIEW IF EXISTS "+sqlschema.Quote(name)); err != nil {
 			return fmt.Errorf("drop VIEW %s: %w", name, err)
 		}
 	}
@@ -85,8 +86,8 @@ func (p *Publisher) syncViews(ctx context.Context) error {
 }
 
 // tableComments are the comments of all tables of the database.
-func (p *Publisher) tableComments(ctx context.Context) (map[string]string, error) {
-	rows, err := p.db.Query(ctx, "SELECT name, comment FROM system.tables WHERE database = currentDatabase()")
+func (s *Store) tableComments(ctx context.Context) (map[string]string, error) {
+	rows, err := s.db.Query(ctx, "SELECT name, comment FROM system.tables WHERE database = currentDatabase()")
 	if err != nil {
 		return nil, fmt.Errorf("list tables: %w", err)
 	}

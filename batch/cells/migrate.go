@@ -1,4 +1,4 @@
-package publish
+package cells
 
 import (
 	"context"
@@ -15,18 +15,26 @@ const Migrations = "recount_migrations"
 const createMigrations = "CREATE TABLE IF NOT EXISTS " + Migrations +
 	" (name String, sha256 String, applied DateTime64(6, 'UTC') DEFAULT now64(6)) ENGINE = MergeTree ORDER BY name"
 
+// Prepare brings the tables up to date. An applied migration that was edited is an error.
+func (s *Store) Prepare(ctx context.Context) error {
+	if err := s.migrate(ctx); err != nil {
+		return err
+	}
+	return s.CreateTables(ctx)
+}
+
 // migrate applies the statements that were not applied yet. A statement may run twice,
 // when its record was lost or two processes start at once, so each must allow that. One
 // that was applied and then edited is refused: nobody can tell what the table is now.
-func (p *Publisher) migrate(ctx context.Context) error {
+func (s *Store) migrate(ctx context.Context) error {
 	steps, err := sqlschema.Migrations()
 	if err != nil {
 		return err
 	}
-	if err := p.db.Exec(ctx, createMigrations); err != nil {
+	if err := s.db.Exec(ctx, createMigrations); err != nil {
 		return fmt.Errorf("create table %s: %w", Migrations, err)
 	}
-	applied, err := p.appliedMigrations(ctx)
+	applied, err := s.appliedMigrations(ctx)
 	if err != nil {
 		return err
 	}
@@ -37,18 +45,18 @@ func (p *Publisher) migrate(ctx context.Context) error {
 		case done:
 			return fmt.Errorf("migration %s was applied with checksum %s and is now %s; restore the file and add a new migration instead", m.Name, sum, m.SHA256)
 		}
-		if err := p.db.Exec(ctx, m.SQL); err != nil {
+		if err := s.db.Exec(ctx, m.SQL); err != nil {
 			return fmt.Errorf("migration %s: %w", m.Name, err)
 		}
-		if err := p.db.Exec(ctx, fmt.Sprintf("INSERT INTO %s (name, sha256) VALUES ('%s', '%s')", Migrations, m.Name, m.SHA256)); err != nil {
+		if err := s.db.Exec(ctx, fmt.Sprintf("INSERT INTO %s (name, sha256) VALUES ('%s', '%s')", Migrations, m.Name, m.SHA256)); err != nil {
 			return fmt.Errorf("record migration %s: %w", m.Name, err)
 		}
 	}
 	return nil
 }
 
-func (p *Publisher) appliedMigrations(ctx context.Context) (map[string]string, error) {
-	rows, err := p.db.Query(ctx, "SELECT name, sha256 FROM "+Migrations)
+func (s *Store) appliedMigrations(ctx context.Context) (map[string]string, error) {
+	rows, err := s.db.Query(ctx, "SELECT name, sha256 FROM "+Migrations)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", Migrations, err)
 	}
@@ -64,11 +72,11 @@ func (p *Publisher) appliedMigrations(ctx context.Context) (map[string]string, e
 	return applied, rows.Err()
 }
 
-// createTables makes the table of every declared view.
-func (p *Publisher) createTables(ctx context.Context) error {
-	c := p.cfg.Catalog
+// CreateTables makes the table of every declared view that has none.
+func (s *Store) CreateTables(ctx context.Context) error {
+	c := s.catalog
 	for _, name := range slices.Sorted(maps.Keys(c.Views)) {
-		if err := p.db.Exec(ctx, sqlschema.CreateTable(c, c.Views[name])); err != nil {
+		if err := s.db.Exec(ctx, sqlschema.CreateTable(c, c.Views[name])); err != nil {
 			return fmt.Errorf("create the table of view %s: %w", name, err)
 		}
 	}

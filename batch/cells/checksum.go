@@ -1,4 +1,4 @@
-package publish
+package cells
 
 import (
 	"strings"
@@ -6,6 +6,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"recount/batch/exact"
+	"recount/schemas/catalog"
 	"recount/schemas/record"
 	"recount/schemas/sqlschema"
 )
@@ -50,16 +51,30 @@ func (l *layout) names() string {
 	return strings.Join(names, ", ")
 }
 
-// sums adds the rows [lo, hi) to the versions of their buckets.
-func (l *layout) sums(b *exact.Block, lo, hi int, ver uint64, into map[int64]*record.BucketVersion) {
+// Sums are how many rows the pieces have in each bucket, and their checksum.
+func Sums(c *catalog.Catalog, v *catalog.View, ver uint64, pieces []exact.Piece) map[int64]record.BucketVersion {
+	return newLayout(c, v, ver).sums(pieces, ver)
+}
+
+func (l *layout) sums(pieces []exact.Piece, ver uint64) map[int64]record.BucketVersion {
+	sums := map[int64]record.BucketVersion{}
+	for _, x := range pieces {
+		l.addSums(sums, x.Block, x.Lo, x.Hi, ver)
+	}
+	return sums
+}
+
+// addSums adds the rows [lo, hi), which are ordered by bucket.
+func (l *layout) addSums(sums map[int64]record.BucketVersion, b *exact.Block, lo, hi int, ver uint64) {
 	var buf []byte
-	var v *record.BucketVersion
+	v := record.BucketVersion{Bucket: -1}
 	for row := lo; row < hi; row++ {
-		if v == nil || v.Bucket != b.Buckets[row] {
-			if v = into[b.Buckets[row]]; v == nil {
-				v = &record.BucketVersion{Bucket: b.Buckets[row], Ver: ver}
-				into[v.Bucket] = v
+		if v.Bucket != b.Buckets[row] {
+			if row > lo {
+				sums[v.Bucket] = v
 			}
+			v = sums[b.Buckets[row]]
+			v.Bucket, v.Ver = b.Buckets[row], ver
 		}
 		buf = buf[:0]
 		for _, c := range l.columns {
@@ -69,5 +84,8 @@ func (l *layout) sums(b *exact.Block, lo, hi int, ver uint64, into map[int64]*re
 		}
 		v.Rows++
 		v.Checksum += xxhash.Sum64(buf)
+	}
+	if hi > lo {
+		sums[v.Bucket] = v
 	}
 }

@@ -1,0 +1,113 @@
+package cells
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"regexp"
+	"strings"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"recount/schemas/record"
+	"recount/schemas/sqlschema"
+)
+
+// notEmpty is ClickHouse's code of DROP TABLE IF EMPTY.
+const notEmpty = 705
+
+// tableName matches what sqlschema.Table makes.
+var tableName = regexp.MustCompile("^" + sqlschema.TablePrefix + "[a-z][a-z0-9_]*_[0-9a-f]{16}$")
+
+// Tables lists the tables of cells, those of definitions no longer declared among them.
+func (s *Store) Tables(ctx context.Context) ([]string, error) {
+	there, err := s.tableComments(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var tables []string
+	for name, comment := range there {
+		if tableName.MatchString(name) && !strings.HasPrefix(comment, viewMark+" ") {
+			tables = append(tables, name)
+		}
+	}
+	return tables, nil
+}
+
+// Versions lists which versions below a limit a table holds, and how many rows of each.
+func (s *Store) Versions(ctx context.Context, table string, below uint64) iter.Seq2[record.BucketVersion, error] {
+	return func(yield func(record.BucketVersion, error) bool) {
+		rows, err := s.db.Query(readContext(ctx), fmt.Sprintf("SELECT toUnixTimestamp64Micro(%[1]s), %[2]s, count() FROM %[3]s WHERE %[2]s < %[4]d GROUP BY %[1]s, %[2]s",
+			sqlschema.Quote(sqlschema.ColBucket), sqlschema.Quote(sqlschema.ColVer), sqlschema.Quote(table), below))
+		if err != nil {
+			yield(record.BucketVersion{}, err)
+			return
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var b record.BucketVersion
+			var n uint64
+			err := rows.Scan(&b.Bucket, &b.Ver, &n)
+			b.Rows = int64(n)
+			if !yield(b, err) {
+				return
+			}
+		}
+		if err := rows.Err(); err != nil {
+			yield(record.BucketVersion{}, err)
+		}
+	}
+}
+
+// DeleteVersions deletes the rows of the buckets' versions.
+func (s *Store) DeleteVersions(ctx context.Context, table string, vers []record.BucketVersion) error {
+	var pairs []string
+	for _, b := range vers {
+		pairs = append(pairs, fmt.Sprintf("(%s, %d)", bucketSQL(b.Bucket), b.Ver))
+	}
+	return s.db.Exec(readContext(ctx), fmt.Sprintf("DELETE FROM %s WHERE (%s, %s) IN (%s)",
+		sqlschema.Quote(table), sqlschema.Quote(sqlschema.ColBucket), sqlschema.Quote(sqlschema.ColVer), strings.Join(pairs, ", ")))
+}
+
+// DropTable deletes the rows of versions below a limit, and the table if it is empty
+// then: the engine itself looks, however long ago this process did.
+func (s *Store) DropTable(ctx context.Context, table string, below uint64) (rows int64, dropped bool, err error) {
+	where := fmt.Sprintf("%s < %d", sqlschema.Quote(sqlschema.ColVer), below)
+	var n uint64
+	if err := s.db.QueryRow(readContext(ctx), "SELECT count() FROM "+sqlschema.Quote(table)+" WHERE "+where).Scan(&n); err != nil {
+		return 0, false, err
+	}
+	if n > 0 {
+		// DELETE FROM only masks rows, and a table of masked rows is not empty.
+		if err := s.db.Exec(readContext(ctx), "ALTER TABLE "+sqlschema.Quote(table)+" DELETE WHERE "+where+" SETTINGS mutations_sync = 2"); err != nil {
+			return 0, false, err
+		}
+	}
+	err = s.db.Exec(ctx, "DROP TABLE IF EMPTY "+sqlschema.Quote(table))
+	var e *clickhouse.Exception
+	if errors.As(err, &e) && e.Code == notEmpty {
+		return int64(n), false, nil
+	}
+	return int64(n), err == nil, err
+}
+
+// DeleteProjection deletes rows of publications before the newest complete list of
+// buckets that is not above oldest: no reader of the VIEWs can be behind of it.
+func (s *Store) DeleteProjection(ctx context.Context, oldest uint64) (int64, error) {
+	var full, rows uint64
+	row := s.db.QueryRow(ctx, fmt.Sprintf("SELECT max(n) FROM %s WHERE view = '' AND ver = 1 AND n <= %d", sqlschema.Published, oldest))
+	if err := row.Scan(&full); err != nil {
+		return 0, fmt.Errorf("read the projection: %w", err)
+	}
+	if err := s.db.QueryRow(ctx, fmt.Sprintf("SELECT count() FROM %s WHERE n < %d", sqlschema.Published, full)).Scan(&rows); err != nil {
+		return 0, fmt.Errorf("read the projection: %w", err)
+	}
+	if rows == 0 {
+		return 0, nil
+	}
+	if err := s.db.Exec(readContext(ctx), fmt.Sprintf("DELETE FROM %s WHERE n < %d", sqlschema.Published, full)); err != nil {
+		return 0, fmt.Errorf("delete the projection before publication %d: %w", full, err)
+	}
+	return int64(rows), nil
+}

@@ -1,0 +1,102 @@
+package cells
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"recount/schemas/fault"
+	"recount/schemas/record"
+	"recount/schemas/sqlschema"
+)
+
+// The projection of publication n is its rows in recount_published, then a marker:
+// the row with an empty view name, whose ver is 1 where the rows list every bucket
+// and 0 where they are the changes since n-1. Readers go by the highest marker, so
+// half a projection is never seen; rows written twice say the same thing twice.
+
+// Project brings the projection and the SQL VIEWs to publication state, whatever an
+// earlier run left undone.
+func (s *Store) Project(ctx context.Context, state *record.State) error {
+	var done uint64
+	if err := s.db.QueryRow(ctx, "SELECT max(n) FROM "+sqlschema.Published+" WHERE view = ''").Scan(&done); err != nil {
+		return fmt.Errorf("read the projection: %w", err)
+	}
+	if done < state.N {
+		full := done != state.N-1 || state.Publication.Base
+		fault.Point("publish.project.before")
+		if err := s.projectRows(ctx, state, full); err != nil {
+			return fmt.Errorf("project publication %d: %w", state.N, err)
+		}
+		fault.Point("publish.marker.before")
+		marker := fmt.Sprintf("INSERT INTO %s (n, view, digest, bucket, ver) VALUES (%d, '', '', 0, %d)", sqlschema.Published, state.N, map[bool]int{true: 1}[full])
+		if err := s.db.Exec(ctx, marker); err != nil {
+			return fmt.Errorf("project publication %d: %w", state.N, err)
+		}
+		fault.Point("publish.marker.after")
+	}
+	if err := s.syncViews(ctx, state.Views); err != nil {
+		return fmt.Errorf("project publication %d: %w", state.N, err)
+	}
+	return nil
+}
+
+func (s *Store) projectRows(ctx context.Context, state *record.State, full bool) error {
+	rows := projection{n: state.N}
+	for _, name := range slices.Sorted(maps.Keys(state.Views)) {
+		buckets := state.Views[name].Buckets
+		if !full {
+			buckets = state.Publication.Views[name].Buckets
+		}
+		for part := range slices.Chunk(buckets, projectedRows) {
+			rows.add(name, state.Views[name].Digest, part)
+			if len(rows.vers) < projectedRows {
+				continue
+			}
+			if err := rows.insert(ctx, s.db); err != nil {
+				return err
+			}
+		}
+	}
+	return rows.insert(ctx, s.db)
+}
+
+// projectedRows is about the most rows of one INSERT.
+const projectedRows = 250_000
+
+// projection gathers rows of recount_published.
+type projection struct {
+	n              uint64
+	views, digests []string
+	buckets        []time.Time
+	vers           []uint64
+}
+
+func (r *projection) add(view, digest string, buckets []record.BucketVersion) {
+	for _, b := range buckets {
+		r.views, r.digests = append(r.views, view), append(r.digests, digest)
+		r.buckets, r.vers = append(r.buckets, time.UnixMicro(b.Bucket).UTC()), append(r.vers, b.Ver)
+	}
+}
+
+func (r *projection) insert(ctx context.Context, db driver.Conn) error {
+	if len(r.vers) == 0 {
+		return nil
+	}
+	batch, err := db.PrepareBatch(insertContext(ctx), "INSERT INTO "+sqlschema.Published+" (n, view, digest, bucket, ver)")
+	if err != nil {
+		return err
+	}
+	defer batch.Close()
+	for i, values := range []any{slices.Repeat([]uint64{r.n}, len(r.vers)), r.views, r.digests, r.buckets, r.vers} {
+		if err := batch.Column(i).Append(values); err != nil {
+			return err
+		}
+	}
+	*r = projection{n: r.n}
+	return batch.Send()
+}

@@ -1,0 +1,70 @@
+package cells
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"recount/batch/exact"
+	"recount/schemas/catalog"
+	"recount/schemas/record"
+	"recount/schemas/sqlschema"
+)
+
+// Insert adds rows of a view under a version, in one INSERT, and returns how many they
+// are and their checksum by bucket. An error may hide an INSERT that was done.
+func (s *Store) Insert(ctx context.Context, v *catalog.View, ver uint64, pieces []exact.Piece) (map[int64]record.BucketVersion, error) {
+	l := newLayout(s.catalog, v, ver)
+	name := sqlschema.Table(v, s.catalog.Digest(v))
+	batch, err := s.db.PrepareBatch(insertContext(ctx), "INSERT INTO "+sqlschema.Quote(name)+" ("+l.names()+")")
+	if err != nil {
+		return nil, err
+	}
+	defer batch.Close()
+	for i, c := range l.columns {
+		for _, x := range pieces {
+			if err := c.write(batch.Column(i), x.Block, x.Lo, x.Hi); err != nil {
+				return nil, fmt.Errorf("column %s: %w", c.name, err)
+			}
+		}
+	}
+	return l.sums(pieces, ver), batch.Send()
+}
+
+// ReadBack returns what the table holds of the buckets under a version. A bucket
+// without rows is absent.
+func (s *Store) ReadBack(ctx context.Context, v *catalog.View, ver uint64, buckets []int64) (map[int64]record.BucketVersion, error) {
+	name := sqlschema.Table(v, s.catalog.Digest(v))
+	rows, err := s.db.Query(readContext(ctx), fmt.Sprintf(
+		"SELECT toUnixTimestamp64Micro(%[1]s), count(), %[2]s FROM %[3]s WHERE %[4]s = %[5]d AND %[1]s IN (%[6]s) GROUP BY %[1]s",
+		sqlschema.Quote(sqlschema.ColBucket), newLayout(s.catalog, v, ver).sql(), sqlschema.Quote(name), sqlschema.Quote(sqlschema.ColVer), ver, bucketList(buckets)))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	got := map[int64]record.BucketVersion{}
+	for rows.Next() {
+		var n uint64
+		b := record.BucketVersion{Ver: ver}
+		if err := rows.Scan(&b.Bucket, &n, &b.Checksum); err != nil {
+			return nil, err
+		}
+		b.Rows = int64(n)
+		got[b.Bucket] = b
+	}
+	return got, rows.Err()
+}
+
+func bucketList(buckets []int64) string {
+	var s strings.Builder
+	for i, b := range buckets {
+		if i > 0 {
+			s.WriteString(", ")
+		}
+		s.WriteString(bucketSQL(b))
+	}
+	return s.String()
+}
+
+// bucketSQL is a bucket start as a constant of the column's type, so that the primary key is used.
+func bucketSQL(b int64) string { return fmt.Sprintf("fromUnixTimestamp64Micro(%d, 'UTC')", b) }
