@@ -45,6 +45,7 @@ type cli struct {
 	Demo    demoCmd    `cmd:"" help:"Replay three million real flights and compare live, exact and true counts."`
 	Ingest  ingestCmd  `cmd:"" help:"Send the events of files (NDJSON, CSV, Parquet) to a server."`
 	Query   queryCmd   `cmd:"" help:"Ask a server for counts."`
+	Load    loadCmd    `cmd:"" help:"Send a steady load, whatever the server does, and say how it went."`
 	Jobs    jobsCmd    `cmd:"" help:"List and run scheduled jobs."`
 	Config  configCmd  `cmd:"" help:"Check a configuration file."`
 	Version versionCmd `cmd:"" help:"Print the version."`

@@ -1,0 +1,173 @@
+package load
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"recount/schemas/catalog"
+)
+
+// testView has a field of every kind.
+func testView(t testing.TB) View {
+	t.Helper()
+	var v View
+	const text = `{"name":"v","event":"e","dimensions":[{"name":"page","type":"string"},{"name":"ok","type":"bool"},{"name":"subject","type":"string"}],
+		"measures":[{"name":"n","kind":"count","type":"int64"},{"name":"s","kind":"sum","field":"ms","type":"int64"},{"name":"f","kind":"avg","field":"cost","type":"float64"},
+		{"name":"u","kind":"distinct","field":"user","type":"string"},{"name":"m","kind":"max","field":"at","type":"timestamp"},{"name":"m2","kind":"min","field":"ms","type":"int64"}]}`
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func testConfig() Config {
+	c := DefaultConfig()
+	c.Run, c.View, c.Batch, c.Keys = "r", "v", 20, 50
+	return c
+}
+
+// TestNumbers checks that new events count up without a gap, and that a copy was sent before.
+func TestNumbers(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		s := numbers{
+			batch:      rapid.Int64Range(1, 50).Draw(t, "batch"),
+			duplicates: rapid.Float64Range(0, 0.5).Draw(t, "duplicates"),
+			lag:        rapid.Int64Range(1, 10).Draw(t, "lag"),
+		}
+		next, copies := int64(0), int64(0)
+		for n := range int64(100) {
+			fresh, again := s.request(n)
+			if fresh.first != next || fresh.count+again.count != s.batch {
+				t.Fatalf("request %d: %+v and %+v, want %d from %d on", n, fresh, again, s.batch, next)
+			}
+			next += fresh.count
+			copies += again.count
+			if again.first < 0 || again.first+again.count > next {
+				t.Fatalf("request %d sends %+v again before it was new", n, again)
+			}
+		}
+		if want := s.duplicates * float64(100*s.batch); math.Abs(float64(copies)-want) > 1 {
+			t.Fatalf("%d copies, want %g", copies, want)
+		}
+	})
+}
+
+func TestKeysFollowTheirWeights(t *testing.T) {
+	t.Parallel()
+	for _, skew := range []float64{0, 0.8, 1.5} {
+		const keys, draws = 20, 200_000
+		z := newZipf(keys, skew)
+		var got [keys]float64
+		for i := range int64(draws) {
+			got[z.key(draw(7, i, 3))]++
+		}
+		sum := z.upTo[keys-1]
+		for k, n := range got {
+			p := math.Pow(float64(k+1), -skew) / sum
+			if want, sigma := draws*p, math.Sqrt(draws*p); math.Abs(n-want) > 5*sigma {
+				t.Errorf("skew %g: key %d was drawn %.0f times, want %.0f", skew, k, n, want)
+			}
+		}
+	}
+}
+
+// decoded is an event as encoding/json reads it.
+type decoded struct {
+	ID, Type, Source, Subject, SpecVersion string
+	Time                                   time.Time
+	Data                                   struct {
+		Page, User string
+		OK         *bool
+		MS         *int64
+		Cost       *float64
+		At         time.Time
+	}
+}
+
+// TestEvents reads the lines of requests back.
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	c := testConfig()
+	c.Late, c.LateBy, c.Malformed, c.Duplicates = 0.3, time.Hour, 0.1, 0.2
+	start := time.Date(2024, 5, 1, 12, 0, 0, 123456000, time.UTC)
+	e := &encoder{Events: NewEvents(c, testView(t), start)}
+	seen := map[int64]string{}
+	late, broken := 0, 0
+	for n := range int64(200) {
+		fresh, copies := e.numbers.request(n)
+		lines := bytes.SplitAfter(e.request(n), []byte("\n"))
+		if got, want := int64(len(lines)-1), fresh.count+copies.count; got != want {
+			t.Fatalf("request %d: %d lines, want %d", n, got, want)
+		}
+		for k, line := range lines[:len(lines)-1] {
+			i := fresh.first + int64(k)
+			if int64(k) >= fresh.count {
+				i = copies.first + int64(k) - fresh.count
+			}
+			if was, again := seen[i]; again && was != string(line) {
+				t.Fatalf("event %d changed:\n%s%s", i, was, line)
+			}
+			seen[i] = string(line)
+			if e.malformed(i) {
+				broken++
+				continue
+			}
+			if checkLine(t, line, start, c) {
+				late++
+			}
+		}
+	}
+	if total := 200 * c.Batch; late < total/5 || late > total*2/5 || broken < total/20 || broken > total/5 {
+		t.Errorf("%d late and %d malformed of %d events", late, broken, total)
+	}
+}
+
+// checkLine checks a sound event and says whether it is late.
+func checkLine(t *testing.T, line []byte, start time.Time, c Config) (late bool) {
+	t.Helper()
+	var d decoded
+	if err := json.Unmarshal(line, &d); err != nil {
+		t.Fatalf("%s: %v", line, err)
+	}
+	if d.SpecVersion != "1.0" || d.Type != "e" || d.Source != "load" || d.Subject == "" || d.Data.Page[0] != 'k' ||
+		d.Data.OK == nil || d.Data.MS == nil || d.Data.Cost == nil || d.Data.User == "" || d.Data.At.IsZero() {
+		t.Fatalf("a field is missing: %s", line)
+	}
+	if from := start.Add(-c.LateBy - c.interval()); d.Time.Before(from.Truncate(time.Microsecond)) || d.Time.After(start.Add(time.Minute)) {
+		t.Fatalf("time out of range: %s", line)
+	}
+	return d.Time.Before(start.Add(-c.interval() - time.Second))
+}
+
+// TestMalformedIsRefused checks that every way a line is spoiled is one that JSON or UTF-8 forbids.
+func TestMalformedIsRefused(t *testing.T) {
+	t.Parallel()
+	c := testConfig()
+	c.Malformed = 1
+	e := &encoder{Events: NewEvents(c, testView(t), time.Now())}
+	for n, line := range bytes.Split(bytes.TrimSuffix(e.request(0), []byte("\n")), []byte("\n")) {
+		var d map[string]json.RawMessage
+		sound := json.Unmarshal(line, &d) == nil && bytes.Equal(bytes.ToValidUTF8(line, nil), line) && bytes.Count(line, []byte(`"data":`)) == 1
+		if sound {
+			t.Errorf("event %d is sound: %s", n, line)
+		}
+	}
+}
+
+func BenchmarkEncode(b *testing.B) {
+	c := testConfig()
+	c.Batch = 1000
+	v := testView(b)
+	v.Dimensions[2].Type = catalog.String
+	e := &encoder{Events: NewEvents(c, v, time.Now())}
+	for n := range int64(b.N) {
+		b.SetBytes(int64(len(e.request(n))))
+	}
+	b.ReportMetric(float64(b.N)*1000/b.Elapsed().Seconds(), "events/s")
+}
