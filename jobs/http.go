@@ -14,6 +14,11 @@ func (s *Scheduler) Handler() http.Handler {
 	mux.HandleFunc("GET /v1/jobs", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, "application/json", map[string]any{"jobs": s.List()})
 	})
+	mux.HandleFunc("/v1/jobs", only(http.MethodGet))
+	mux.HandleFunc("/v1/jobs/{name}/runs", only(http.MethodPost))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		problem(w, http.StatusNotFound, "not_found", "no resource is at "+r.URL.Path+"; /openapi.json lists them")
+	})
 	mux.HandleFunc("POST /v1/jobs/{name}/runs", func(w http.ResponseWriter, r *http.Request) {
 		run, err := s.Start(context.WithoutCancel(r.Context()), r.PathValue("name"))
 		switch {
@@ -29,6 +34,14 @@ func (s *Scheduler) Handler() http.Handler {
 		}
 	})
 	return mux
+}
+
+// only answers every other method, because ServeMux would in plain text.
+func only(method string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", method)
+		problem(w, http.StatusMethodNotAllowed, "method_not_allowed", r.Method+" is not allowed here; use "+method)
+	}
 }
 
 func problem(w http.ResponseWriter, status int, code, detail string) {

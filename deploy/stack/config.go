@@ -24,6 +24,7 @@ import (
 // an environment variable and a flag; Settings lists them.
 type Config struct {
 	Listen      string                 `yaml:"listen" help:"Address of the HTTP API. Without keys only a loopback address is allowed."`
+	HTTP        HTTPConfig             `yaml:"http"`
 	DataDir     string                 `yaml:"data_dir" help:"Folder of everything the embedded engines keep."`
 	Log         LogConfig              `yaml:"log"`
 	ObjectStore ObjectStoreConfig      `yaml:"object_store"`
@@ -229,6 +230,7 @@ func DefaultConfig() Config {
 	cut := position.DefaultCutRule()
 	return Config{
 		Listen:      "127.0.0.1:8080",
+		HTTP:        DefaultHTTPConfig(),
 		DataDir:     "./recount-data",
 		Log:         LogConfig{URL: Embedded, Partitions: 4, Durability: "strict", MaxBytes: 4 << 30},
 		ObjectStore: ObjectStoreConfig{URL: Embedded},
@@ -327,7 +329,7 @@ func (f FilterConfig) filter(e *catalog.EventType) (catalog.Filter, error) {
 
 // Validate returns every fault of the configuration, joined. Each is a *catalog.Error.
 func (c *Config) Validate() error {
-	var errs []error
+	errs := c.HTTP.validate()
 	check := func(ok bool, msg string, path ...string) {
 		if !ok {
 			errs = append(errs, &catalog.Error{Path: path, Msg: msg})

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"recount/schemas/access"
 )
+
+// metricsAtOnce bounds how many may gather metrics at the same time; others are told 503.
+const metricsAtOnce = 8
 
 // listen mounts what the roles serve and takes the address.
 func (s *Stack) listen(context.Context) error {
@@ -23,18 +25,13 @@ func (s *Stack) listen(context.Context) error {
 		mux.Handle("/v1/jobs", s.scheduler.Handler())
 		mux.Handle("/v1/jobs/", s.scheduler.Handler())
 	}
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
-	s.server = &http.Server{
-		Handler:           owned(access.Local(), mux),
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-	}
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{MaxRequestsInFlight: metricsAtOnce}))
+	s.server = newServer(s.cfg.HTTP, owned(access.Local(), mux), s.log)
 	l, err := net.Listen("tcp", s.cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w; choose another address with --listen", err)
 	}
-	s.listener = l
+	s.listener = limitConnections(l, affordable(s.cfg.HTTP, s.log), s.registry)
 	return nil
 }
 

@@ -3,6 +3,7 @@
 package query
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +25,9 @@ const (
 	Exact  Mode = "exact"  // batch only
 	Live   Mode = "live"   // speed only, from H on
 )
+
+// Modes lists the modes.
+var Modes = []Mode{Merged, Exact, Live}
 
 // Op is a comparison of a query's where.
 type Op string
@@ -91,16 +95,26 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Field + ": " + e.Msg }
 
+// maxMessage bounds an error, which may quote what was sent.
+const maxMessage = 500
+
 func fault(field, format string, args ...any) error {
-	return &Error{Field: field, Msg: fmt.Sprintf(format, args...)}
+	msg := fmt.Sprintf(format, args...)
+	if len(msg) > maxMessage {
+		msg = strings.ToValidUTF8(msg[:maxMessage], "") + "…"
+	}
+	return &Error{Field: field, Msg: msg}
 }
 
-// Parse reads a query's JSON strictly: an unknown field is an error.
+// Parse reads a query's JSON strictly: RFC 8259, and an unknown field is an error.
 func Parse(body []byte) (*Query, error) {
 	if len(body) > MaxBody {
 		return nil, fault("query", "%d bytes; at most %d", len(body), MaxBody)
 	}
-	d := json.NewDecoder(strings.NewReader(string(body)))
+	if err := strict(body); err != nil {
+		return nil, err
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	d.UseNumber()
 	var q Query
@@ -172,7 +186,7 @@ func (q *Query) defaults() error {
 		q.Limit = DefaultLimit
 	}
 	switch {
-	case !slices.Contains([]Mode{Merged, Exact, Live}, q.Mode):
+	case !slices.Contains(Modes, q.Mode):
 		return fault("mode", "unknown %q; use merged, exact or live", q.Mode)
 	case q.Limit < 0 || q.Limit > MaxLimit:
 		return fault("limit", "%d; use 1 to %d", q.Limit, MaxLimit)

@@ -76,6 +76,7 @@ type API struct {
 	cfg     Config
 	parts   Parts
 	gate    *gate
+	large   chan struct{} // a token for each large body being read or parsed
 	metrics *metrics
 	routes  []route
 }
@@ -92,13 +93,13 @@ func New(cfg Config, p Parts) (*API, error) {
 		p.Logger = slog.New(slog.DiscardHandler)
 	}
 	g := newGate(cfg)
-	a := &API{cfg: cfg, parts: p, gate: g, metrics: newMetrics(p.Registerer, g)}
+	a := &API{cfg: cfg, parts: p, gate: g, large: make(chan struct{}, cfg.MaxConcurrent), metrics: newMetrics(p.Registerer, g)}
 	a.routes = []route{
 		{"/v1/query", map[string]handler{http.MethodGet: a.getQuery, http.MethodPost: a.postQuery}},
-		{"/v1/views", map[string]handler{http.MethodGet: a.listViews}},
-		{"/v1/views/{name}", map[string]handler{http.MethodGet: a.getView}},
-		{"/v1/publications", map[string]handler{http.MethodGet: a.listPublications}},
-		{"/v1/publications/{n}", map[string]handler{http.MethodGet: a.getPublication}},
+		{"/v1/views", map[string]handler{http.MethodGet: a.gated(a.listViews)}},
+		{"/v1/views/{name}", map[string]handler{http.MethodGet: a.gated(a.getView)}},
+		{"/v1/publications", map[string]handler{http.MethodGet: a.gated(a.listPublications)}},
+		{"/v1/publications/{n}", map[string]handler{http.MethodGet: a.gated(a.getPublication)}},
 		{"/healthz", map[string]handler{http.MethodGet: a.healthz}},
 		{"/readyz", map[string]handler{http.MethodGet: a.readyz}},
 		{"/openapi.json", map[string]handler{http.MethodGet: a.openapi}},

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"net/http"
 )
 
 // errBusy says that no more queries may wait.
@@ -35,3 +36,17 @@ func (g *gate) enter(ctx context.Context) (leave func(), err error) {
 }
 
 func (g *gate) waiting() float64 { return float64(max(0, len(g.admitted)-len(g.running))) }
+
+// gated lets a handler run only when a query could: its answer is held in memory as well.
+func (a *API) gated(h handler) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		ctx, cancel := context.WithTimeout(r.Context(), a.cfg.Timeout)
+		defer cancel()
+		leave, err := a.gate.enter(ctx)
+		if err != nil {
+			return err
+		}
+		defer leave()
+		return h(w, r)
+	}
+}

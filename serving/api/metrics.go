@@ -1,6 +1,7 @@
 package api
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -37,8 +38,8 @@ func newMetrics(r prometheus.Registerer, g *gate) *metrics {
 const statusClientGone = 499
 
 func (m *metrics) observe(mode query.Mode, status int, began time.Time) {
-	if mode == "" {
-		mode = "none"
+	if !slices.Contains(query.Modes, mode) {
+		mode = "none" // It may be any string, and a label is kept for ever.
 	}
 	m.seconds.WithLabelValues(string(mode), strconv.Itoa(status)).Observe(time.Since(began).Seconds())
 }

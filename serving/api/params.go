@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"recount/schemas/catalog"
 	"recount/schemas/query"
@@ -39,6 +40,8 @@ func parseParameters(raw string, c *catalog.Catalog) (*query.Query, error) {
 	for name, v := range values {
 		repeated, ok := known[name]
 		switch {
+		case !utf8.ValidString(strings.Join(v, "")):
+			return nil, fault("query", "parameter %q is not valid UTF-8", name)
 		case !ok:
 			return nil, fault("query", "unknown parameter %q", name)
 		case !repeated && len(v) > 1:

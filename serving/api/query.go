@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strings"
 	"time"
 
 	"recount/schemas/access"
@@ -17,10 +19,11 @@ import (
 
 func (a *API) postQuery(w http.ResponseWriter, r *http.Request) error {
 	return a.observed(w, r, func() (*query.Query, error) {
-		body, err := readBody(w, r)
+		body, done, err := a.readBody(w, r)
 		if err != nil {
 			return nil, err
 		}
+		defer done()
 		return query.Parse(body)
 	})
 }
@@ -42,9 +45,6 @@ func (a *API) observed(w http.ResponseWriter, r *http.Request, parse func() (*qu
 		status = statusClientGone
 	case err != nil:
 		status = problemOf(err).Status
-		if status == http.StatusBadRequest {
-			mode = "" // It may be any string.
-		}
 	}
 	a.metrics.observe(mode, status, began)
 	return err
@@ -89,19 +89,46 @@ func write(w http.ResponseWriter, f format, answer *merge.Answer) error {
 	return clientGone(f.write(w, answer))
 }
 
-// readBody reads a JSON body of at most query.MaxBody bytes.
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+// smallBody is how much of a query's body is read without asking whether there is room
+// for it. Nearly every query is smaller, and a client that sends slowly holds no more.
+const smallBody = 64 << 10
+
+// readBody reads a JSON body of at most query.MaxBody bytes. As many as may run at once
+// may be larger than smallBody; done gives the place of such a one back.
+func (a *API) readBody(w http.ResponseWriter, r *http.Request) (body []byte, done func(), err error) {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || media != "application/json" {
-		return nil, &Problem{Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type", Detail: "send the query as Content-Type: application/json"}
+	if err != nil || media != "application/json" || len(r.Header["Content-Type"]) > 1 {
+		return nil, nil, &Problem{Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type", Detail: "send the query as Content-Type: application/json"}
 	}
-	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
-		return nil, &Problem{Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type", Detail: "send the query without Content-Encoding"}
+	if e := strings.Join(r.Header["Content-Encoding"], ","); e != "" && e != "identity" {
+		return nil, nil, &Problem{Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type", Detail: "send the query without Content-Encoding"}
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, query.MaxBody))
+	rest := http.MaxBytesReader(w, r.Body, query.MaxBody)
+	if body, err = io.ReadAll(io.LimitReader(rest, smallBody)); err != nil || len(body) < smallBody {
+		return body, func() {}, unreadable(err)
+	}
+	select {
+	case a.large <- struct{}{}:
+		done = func() { <-a.large }
+	default:
+		return nil, nil, errBusy
+	}
+	large := bytes.NewBuffer(body)
+	if _, err := large.ReadFrom(rest); err != nil {
+		done()
+		return nil, nil, unreadable(err)
+	}
+	return large.Bytes(), done, nil
+}
+
+// unreadable says why a body cannot be read.
+func unreadable(err error) error {
 	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		return nil, &Problem{Status: http.StatusRequestEntityTooLarge, Code: "body_too_large", Detail: fmt.Sprintf("a query has at most %d bytes", tooLarge.Limit)}
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &tooLarge):
+		return &Problem{Status: http.StatusRequestEntityTooLarge, Code: "body_too_large", Detail: fmt.Sprintf("a query has at most %d bytes", tooLarge.Limit)}
 	}
-	return body, clientGone(err)
+	return &Problem{Status: http.StatusBadRequest, Code: "unreadable_body", Detail: "the body did not arrive whole and in time"}
 }

@@ -40,6 +40,9 @@ var contentKinds = map[string]contentKind{
 // kindOf reads Content-Type. A request with ce- attributes is of binary mode unless
 // its type is one of CloudEvents' own, as the HTTP binding says.
 func kindOf(h http.Header) (contentKind, *fault) {
+	if len(h["Content-Type"]) > 1 {
+		return 0, unsupportedType("Content-Type: must come once")
+	}
 	sent := h.Get("Content-Type")
 	media, params, err := mime.ParseMediaType(sent)
 	charset := params["charset"]
@@ -84,7 +87,8 @@ const zstdWindow = 8 << 20
 func (s *Server) read(w http.ResponseWriter, r *http.Request, q *request) *fault {
 	src := &source{Reader: http.MaxBytesReader(w, r.Body, int64(s.cfg.BodyBytes))}
 	var f *fault
-	switch coding := strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding"))); coding {
+	// One coding: a second one inside the first is how bombs get past a limit for one.
+	switch coding := strings.ToLower(strings.TrimSpace(strings.Join(r.Header["Content-Encoding"], ", "))); coding {
 	case "", "identity":
 		f = q.readAll(src, int(min(max(r.ContentLength, 0), 1<<20)), s.cfg.BodyBytes)
 	case "gzip", "x-gzip":
@@ -93,7 +97,7 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, q *request) *fault
 		f = s.readZstd(src, q)
 	default:
 		return &fault{code: CodeUnsupportedEncoding, status: http.StatusUnsupportedMediaType,
-			msg: "Content-Encoding: " + excerpt([]byte(coding)) + " is not supported; use gzip, zstd or none"}
+			msg: "Content-Encoding: " + excerpt([]byte(coding)) + " is not supported; use gzip, zstd or none, and one alone"}
 	}
 	var tooLarge *http.MaxBytesError
 	switch {

@@ -23,7 +23,7 @@ const (
 	baseCost = 64 << 10
 	// payStep is how much memory is paid for at a time while columns grow.
 	payStep = 256 << 10
-	// keepBody is the largest body buffer kept for the next request.
+	// keepBody is the largest buffer kept for the next request.
 	keepBody = 4 << 20
 )
 
@@ -41,3 +41,15 @@ func (q *request) pay(n int) *fault {
 	q.paid += n
 	return nil
 }
+
+// charge counts n more bytes that the request keeps, and pays for them in steps.
+func (q *request) charge(n int) *fault {
+	if q.used += n; q.used > q.paid-baseCost-cap(q.body) {
+		return q.pay(payStep + n)
+	}
+	return nil
+}
+
+// answerCost is the most an event takes of the answer, as a rejection and as JSON. It is
+// paid for accepted events as well: the log may still refuse them, when nothing can be refused for it.
+func answerCost(id, msg int) int { return 256 + 7*id + 2*msg }

@@ -30,10 +30,9 @@ type Config struct {
 	InFlight      int           // appends under way per partition
 	AppendTimeout time.Duration
 
-	QueueBytes  int           // columns waiting for the log, or in it, per partition; more is shed with 429
-	Memory      int           // bodies and columns of all requests together; more is shed with 429
-	ReadTimeout time.Duration // for a client to send its body
-	RetryAfter  time.Duration // told to clients that were shed, in whole seconds
+	QueueBytes int           // columns waiting for the log, or in it, per partition; more is shed with 429
+	Memory     int           // bodies, columns and answers of all requests together; more is shed with 429
+	RetryAfter time.Duration // told to clients that were shed, in whole seconds
 }
 
 // MaxGroupBytes leaves room in a frame for one more event and the Arrow metadata.
@@ -51,7 +50,7 @@ func DefaultConfig() Config {
 		BodyBytes: 16 << 20, DecodedBytes: 32 << 20, Events: 100_000, EventBytes: 256 << 10, Depth: 32, Fields: 1000,
 		Future: 5 * time.Minute,
 		Linger: 2 * time.Millisecond, GroupEvents: 16_384, GroupBytes: 4 << 20, InFlight: 4, AppendTimeout: 10 * time.Second,
-		QueueBytes: 64 << 20, Memory: 512 << 20, ReadTimeout: 30 * time.Second, RetryAfter: time.Second,
+		QueueBytes: 64 << 20, Memory: 512 << 20, RetryAfter: time.Second,
 	}
 }
 
@@ -83,8 +82,8 @@ func (c Config) validateTimes() error {
 		return fmt.Errorf("accept: past %s and future %s must not be negative; past 0 is unlimited", c.Past, c.Future)
 	case c.Linger < 0 || c.Linger > time.Second:
 		return fmt.Errorf("ingest.linger: %s; set it to 0s to 1s", c.Linger)
-	case c.AppendTimeout <= 0 || c.ReadTimeout <= 0:
-		return fmt.Errorf("ingest.append_timeout, ingest.read_timeout: %s and %s must be positive", c.AppendTimeout, c.ReadTimeout)
+	case c.AppendTimeout <= 0:
+		return fmt.Errorf("ingest.append_timeout: %s must be positive", c.AppendTimeout)
 	case c.RetryAfter < time.Second:
 		return fmt.Errorf("ingest.retry_after: %s; set it to 1s or more", c.RetryAfter)
 	}

@@ -39,7 +39,7 @@ type decoder struct {
 
 func newDecoder(cfg Config, types map[string]*eventType, fields int) *decoder {
 	return &decoder{
-		scanner:    scanner{maxDepth: cfg.Depth, maxFields: cfg.Fields},
+		scanner:    scanner{maxDepth: cfg.Depth, maxFields: cfg.Fields, maxArena: cfg.EventBytes},
 		types:      types,
 		eventBytes: cfg.EventBytes,
 		past:       cfg.Past,

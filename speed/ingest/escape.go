@@ -16,6 +16,8 @@ func (s *scanner) unescape(start, i int) ([]byte, bool) {
 	for i < len(s.buf) {
 		c := s.buf[i]
 		switch {
+		case len(s.arena) > s.maxArena:
+			return nil, s.stop(CodeEventTooLarge, "the event is larger than the limit")
 		case c == '"':
 			s.pos = i + 1
 			b := s.arena[from:len(s.arena):len(s.arena)]

@@ -103,6 +103,20 @@ func TestEventOutcomes(t *testing.T) {
 		{"deep event", deep, "too_deep"},
 		{"many fields", data(`"z":{` + strings.Repeat(`"a":1,`, 1000) + `"b":1}`), "too_many_fields"},
 		{"large", data(`"z":"` + strings.Repeat("x", 256<<10) + `"`), "event_too_large"},
+		{"large, escaped", data(`"z":"` + strings.Repeat(`\"`, 2<<20) + `"`), "event_too_large"},
+		{"large without end", `{"id":"` + strings.Repeat(`\n`, 2<<20), "invalid_json"},
+		{"large id", `{"type":"all","id":"` + strings.Repeat("x", 1<<20) + `"}`, "event_too_large"},
+		{"deep, 10^5", data(`"z":` + strings.Repeat(`{"a":[`, 50_000) + strings.Repeat("]}", 50_000)), "too_deep"},
+		{"deep, without end", data(`"z":` + strings.Repeat("[", 100_000)), "invalid_json"},
+		{"many digits", data(`"i":` + strings.Repeat("1", 100_000)), "number_out_of_range"},
+		{"many digits of a fraction", data(`"f":0.` + strings.Repeat("3", 100_000)), ""},
+		{"many zeros", data(`"i":0.` + strings.Repeat("0", 100_000)), ""},
+		{"1e400", data(`"f":1e400`), "number_out_of_range"},
+		{"-0", data(`"f":-0,"i":-0`), ""},
+		{"2^63 as a float", data(`"f":9223372036854775808`), ""},
+		{"Infinity", data(`"f":Infinity`), "invalid_json"},
+		{"-Infinity", data(`"f":-Infinity`), "invalid_json"},
+		{"NUL, escaped, in an id", `{"type":"all","id":"a\u0000b"}`, ""},
 
 		{"NaN", data(`"f":NaN`), "invalid_json"},
 		{"leading zero", data(`"i":01`), "invalid_json"},
@@ -216,6 +230,21 @@ func TestRequestOutcomes(t *testing.T) {
 		{"zstd bomb", compressed(t, "zstd", bomb), []string{"Content-Type", lines, "Content-Encoding", "zstd"}, 413, "body_too_large", 0},
 		{"large body", bomb, []string{"Content-Type", lines}, 413, "body_too_large", 0},
 		{"brotli", "x", []string{"Content-Type", lines, "Content-Encoding", "br"}, 415, "unsupported_encoding", 0},
+		{"gzip in gzip", compressed(t, "gzip", compressed(t, "gzip", two)), []string{"Content-Type", lines, "Content-Encoding", "gzip, gzip"}, 415, "unsupported_encoding", 0},
+		{"two headers of encodings", two, []string{"Content-Type", lines, "Content-Encoding", "identity", "Content-Encoding", "gzip"}, 415, "unsupported_encoding", 0},
+		{"gzip in two members", compressed(t, "gzip", ev("")) + compressed(t, "gzip", "\n"+two[len(two)-len(ev("")):]), []string{"Content-Type", lines, "Content-Encoding", "gzip"}, 200, "", 2},
+		{"gzip bomb of many members", strings.Repeat(compressed(t, "gzip", bomb[:10<<10]), 11), []string{"Content-Type", lines, "Content-Encoding", "gzip"}, 413, "body_too_large", 0},
+		{"gzip with more behind it", compressed(t, "gzip", two) + "x", []string{"Content-Type", lines, "Content-Encoding", "gzip"}, 400, "invalid_encoding", 0},
+		{"gzip with a wrong checksum", wrongLast(compressed(t, "gzip", two), 5), []string{"Content-Type", lines, "Content-Encoding", "gzip"}, 400, "invalid_encoding", 0},
+		{"gzip with a wrong length", wrongLast(compressed(t, "gzip", two), 1), []string{"Content-Type", lines, "Content-Encoding", "gzip"}, 400, "invalid_encoding", 0},
+		{"zstd with more behind it", compressed(t, "zstd", two) + "more", []string{"Content-Type", lines, "Content-Encoding", "zstd"}, 400, "invalid_encoding", 0},
+		{"zstd with a wrong checksum", wrongLast(compressed(t, "zstd", two), 1), []string{"Content-Type", lines, "Content-Encoding", "zstd"}, 400, "invalid_encoding", 0},
+		{"zstd with a window of 2 GiB", "\x28\xb5\x2f\xfd\x00\xa8" + "\x01\x00\x00", []string{"Content-Type", lines, "Content-Encoding", "zstd"}, 400, "invalid_encoding", 0},
+		{"zstd that promises 2^63 bytes", "\x28\xb5\x2f\xfd\xe0\x00\x00\x00\x00\x00\x00\x00\x80" + "\x01\x00\x00", []string{"Content-Type", lines, "Content-Encoding", "zstd"}, 400, "invalid_encoding", 0},
+		{"zstd of a skipped frame without end", "\x50\x2a\x4d\x18\xff\xff\xff\xff" + strings.Repeat("x", 1000), []string{"Content-Type", lines, "Content-Encoding", "zstd"}, 400, "invalid_encoding", 0},
+		{"zstd of a dictionary nobody has", "\x28\xb5\x2f\xfd\x21\x07\x05\x29\x00\x00hello", []string{"Content-Type", lines, "Content-Encoding", "zstd"}, 400, "invalid_encoding", 0},
+		{"empty gzip", "", []string{"Content-Type", lines, "Content-Encoding", "gzip"}, 400, "invalid_encoding", 0},
+		{"two content types", ev(""), []string{"Content-Type", lines, "Content-Type", plain}, 415, "unsupported_media_type", 0},
 		{"many events", strings.Repeat("{}\n", 11), []string{"Content-Type", lines}, 413, "too_many_events", 0},
 		{"no content type", ev(""), nil, 415, "unsupported_media_type", 0},
 		{"text", ev(""), []string{"Content-Type", "text/plain"}, 415, "unsupported_media_type", 0},
@@ -240,6 +269,13 @@ func TestRequestOutcomes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// wrongLast flips a bit of the nth byte from the end.
+func wrongLast(s string, n int) string {
+	b := []byte(s)
+	b[len(b)-n] ^= 1
+	return string(b)
 }
 
 func binaryHeaders(more ...string) []string {

@@ -29,9 +29,10 @@ type request struct {
 
 // recycle returns all memory the request holds. No committer may still have its chunks.
 func (q *request) recycle() {
+	kept := 0
 	for _, c := range q.chunks {
-		if q.used > keepBody {
-			continue // Chunks of a huge request are left to the garbage collector.
+		if kept += c.bytes; kept > keepBody {
+			break // The rest of a huge request is left to the garbage collector.
 		}
 		c.recycle()
 	}
@@ -41,6 +42,9 @@ func (q *request) recycle() {
 	q.chunks, q.rejected, q.events = q.chunks[:0], q.rejected[:0], 0
 	if cap(q.body) > keepBody {
 		q.body = nil
+	}
+	if cap(q.out) > keepBody {
+		q.rejected, q.out = nil, nil
 	}
 	q.budget.give(q.paid)
 	q.paid, q.used = 0, 0
@@ -159,8 +163,9 @@ func (q *request) add(refused *fault) *fault {
 	if refused == nil {
 		return q.store(q.events - 1)
 	}
-	q.reject(q.events-1, q.dec.id(), refused)
-	return nil
+	id := q.dec.id()
+	q.reject(q.events-1, id, refused)
+	return q.charge(answerCost(len(id), len(refused.msg)))
 }
 
 func (q *request) reject(index int, id string, f *fault) {
@@ -173,10 +178,8 @@ func (q *request) reject(index int, id string, f *fault) {
 func (q *request) store(index int) *fault {
 	d := q.dec
 	size := d.typ.rowBytes(&d.row, len(d.tenant))
-	if q.used += size; q.used > q.paid-baseCost-cap(q.body) {
-		if f := q.pay(payStep + size); f != nil {
-			return f
-		}
+	if f := q.charge(size + answerCost(len(d.row.id), 0)); f != nil {
+		return f
 	}
 	p := d.row.key.Partition(q.partitions)
 	at := p*q.types + d.typ.index

@@ -17,6 +17,7 @@ type scanner struct {
 	fields int // members seen in this event
 
 	maxDepth, maxFields int
+	maxArena            int // an event that needs more is larger than an event may be
 
 	arena []byte   // unescaped strings of this event
 	keys  [][]byte // keys of the undeclared objects being scanned

@@ -3,7 +3,6 @@ package ingest
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -130,27 +129,10 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, q *request, now 
 	if f := q.pay(baseCost); f != nil {
 		return f
 	}
-	if err := s.readInTime(w, func() { f = s.read(w, r, q) }); err != nil {
-		return &fault{code: CodeUnreadableBody, status: http.StatusBadRequest, msg: "the connection is gone"}
-	}
-	if f != nil {
+	if f := s.read(w, r, q); f != nil {
 		return f
 	}
 	return q.decode(kind, r.Header, now)
-}
-
-// readInTime bounds how long a slow client can hold memory. The deadline is lifted
-// afterwards, or it would cut the wait for the log short.
-func (s *Server) readInTime(w http.ResponseWriter, read func()) error {
-	c := http.NewResponseController(w)
-	if err := c.SetReadDeadline(time.Now().Add(s.cfg.ReadTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return err
-	}
-	read()
-	if err := c.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return err
-	}
-	return nil
 }
 
 // submit queues all chunks or none: an overloaded partition sheds the whole request,

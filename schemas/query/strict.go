@@ -1,0 +1,156 @@
+package query
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// maxDepth is how deep a query's JSON goes: the query, a list, a condition, its values.
+const maxDepth = 4
+
+// strict refuses what encoding/json takes although two readers may understand it
+// differently: a field twice, a field in another case, bytes that are not UTF-8 and
+// halves of surrogate pairs, which it replaces. It also bounds depth and lists, so
+// that what encoding/json then builds takes little more memory than the body.
+func strict(body []byte) error {
+	if !utf8.Valid(body) {
+		return fault("query", "not valid UTF-8")
+	}
+	if halfPair(body) {
+		return fault("query", "a string holds half of a surrogate pair")
+	}
+	w := walker{json.NewDecoder(bytes.NewReader(body))}
+	w.UseNumber()
+	if err := w.value("query", 0); err != nil {
+		return err
+	}
+	if _, err := w.Token(); !errors.Is(err, io.EOF) {
+		return fault("query", "more than one JSON value")
+	}
+	return nil
+}
+
+// walker goes through a body token by token.
+type walker struct{ *json.Decoder }
+
+func (w walker) token() (json.Token, error) {
+	tok, err := w.Token()
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, fault("query", "the JSON ends too early")
+	case err != nil:
+		return nil, fault("query", "%s", strings.TrimPrefix(err.Error(), "json: "))
+	}
+	return tok, nil
+}
+
+// value takes the next value, which belongs to a field.
+func (w walker) value(field string, depth int) error {
+	tok, err := w.token()
+	if err != nil {
+		return err
+	}
+	open, ok := tok.(json.Delim)
+	if !ok {
+		return nil
+	}
+	if depth == maxDepth {
+		return fault(field, "objects and lists are nested too deeply")
+	}
+	if open == '{' {
+		err = w.members(field, depth)
+	} else {
+		err = w.elements(field, depth)
+	}
+	if err == nil {
+		_, err = w.token() // The closing bracket.
+	}
+	return err
+}
+
+func (w walker) elements(field string, depth int) error {
+	for n := 0; w.More(); n++ {
+		if n == MaxValues {
+			return fault(field, "more than %d elements in a list", MaxValues)
+		}
+		if err := w.value(field, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w walker) members(field string, depth int) error {
+	var seen []string
+	for w.More() {
+		tok, err := w.token()
+		if err != nil {
+			return err
+		}
+		name, _ := tok.(string)
+		switch {
+		case strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") != "": // All fields are, and encoding/json would take AS_OF for as_of.
+			return fault(field, "unknown field %q", name)
+		case slices.Contains(seen, name):
+			return fault(field, "%q comes twice", name)
+		case len(seen) == maxMembers:
+			return fault(field, "unknown fields")
+		}
+		seen = append(seen, name)
+		if depth == 0 {
+			field = name
+		}
+		if err := w.value(field, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxMembers is more than any object of a query has.
+const maxMembers = 32
+
+// halfPair finds an escaped surrogate that is not one of a pair. Backslashes are in strings
+// alone, or the body is not JSON and refused for that.
+func halfPair(body []byte) bool {
+	for i := 0; i < len(body); i++ {
+		if body[i] != '\\' {
+			continue
+		}
+		r := hex4(body[i:])
+		switch {
+		case !utf16.IsSurrogate(r):
+			i++ // What follows is escaped; it may be another backslash.
+		case utf16.DecodeRune(r, hex4(body[min(i+6, len(body)):])) == utf8.RuneError:
+			return true
+		default:
+			i += 11
+		}
+	}
+	return false
+}
+
+// hex4 reads \uXXXX, -1 if it is not there.
+func hex4(b []byte) rune {
+	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
+		return -1
+	}
+	var r rune
+	for _, c := range b[2:6] {
+		i := strings.IndexByte("0123456789abcdefABCDEF", c)
+		if i < 0 {
+			return -1
+		}
+		if i > 15 {
+			i -= 6
+		}
+		r = r<<4 | rune(i)
+	}
+	return r
+}

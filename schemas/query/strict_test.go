@@ -1,0 +1,83 @@
+package query
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+// TestParseIsStrict is the table of bodies that encoding/json would take, or would take
+// much memory for: each is refused, with the field at fault.
+func TestParseIsStrict(t *testing.T) {
+	t.Parallel()
+	many := func(element string) string { return strings.Repeat(element+",", MaxValues) + element }
+	for _, c := range []struct{ name, body, field, msg string }{
+		{"empty", ``, "query", "ends too early"},
+		{"cut off", `{"view":"flights"`, "query", "ends too early"},
+		{"cut off in a string", `{"view":"fl`, "query", "unexpected EOF"},
+		{"two values", `{"view":"flights"}{}`, "query", "more than one"},
+		{"garbage behind", `{"view":"flights"}]`, "query", "more than one"},
+		{"a list", `[]`, "query", "cannot unmarshal array"},
+		{"twice", `{"view":"flights","view":"other"}`, "view", "comes twice"},
+		{"twice, escaped", `{"view":"flights","v\u0069ew":"other"}`, "view", "comes twice"},
+		{"twice, the same", `{"limit":1,"limit":1}`, "limit", "comes twice"},
+		{"twice in a condition", `{"where":[{"op":"eq","value":1,"value":2}]}`, "where", "comes twice"},
+		{"twice in a value", `{"where":[{"op":"eq","value":{"a":1,"a":2}}]}`, "where", "comes twice"},
+		{"another case", `{"View":"flights"}`, "query", `unknown field "View"`},
+		{"another case beside the right one", `{"view":"flights","VIEW":"other"}`, "view", `unknown field "VIEW"`},
+		{"another case in a condition", `{"where":[{"Op":"eq"}]}`, "where", `unknown field "Op"`},
+		{"letters that fold", "{\"mea\u017fures\":[]}", "query", "unknown field"},
+		{"unknown", `{"views":"flights"}`, "query", `unknown field "views"`},
+		{"bad UTF-8", "{\"view\":\"\xff\"}", "query", "UTF-8"},
+		{"half a pair", `{"view":"\ud83d"}`, "query", "surrogate"},
+		{"half a pair, then text", `{"view":"\ud83dx"}`, "query", "surrogate"},
+		{"swapped pair", `{"view":"\uDE00\uD83D"}`, "query", "surrogate"},
+		{"half a pair at the end", `{"view":"\ud83d`, "query", "surrogate"},
+		{"byte order mark", "\ufeff{}", "query", "invalid character"},
+		{"NaN", `{"limit":NaN}`, "query", "invalid character"},
+		{"fraction", `{"limit":1.5}`, "query", "cannot unmarshal number"},
+		{"2^63", `{"limit":9223372036854775808}`, "query", "cannot unmarshal number"},
+		{"2^64", `{"as_of":18446744073709551616}`, "query", "cannot unmarshal number"},
+		{"text for a number", `{"limit":"1"}`, "query", "cannot unmarshal string"},
+		{"deep list", `{"where":` + strings.Repeat("[", 100_000), "where", "too deeply"},
+		{"deep objects", `{"where":` + strings.Repeat(`{"a":`, 100_000), "where", "too deeply"},
+		{"many values", `{"where":[{"dimension":"delay","op":"in","values":[` + many("1") + `]}]}`, "where", "more than 10000"},
+		{"many conditions", `{"where":[` + many("{}") + `]}`, "where", "more than 10000"},
+		{"many members", `{"where":[{` + members(100) + `}]}`, "where", "unknown fields"},
+	} {
+		_, err := Parse([]byte(c.body))
+		var fault *Error
+		if !errors.As(err, &fault) || fault.Field != c.field || !strings.Contains(fault.Msg, c.msg) {
+			t.Errorf("%s: got %v, want %s: …%s…", c.name, err, c.field, c.msg)
+		}
+	}
+	for _, body := range []string{
+		`{"view":"\ud83d\ude00","where":[{"op":"eq","value":"\\ud83d"}]}`,
+		` { "view" : null , "where" : [ ] , "as_of" : 18446744073709551615 } `,
+	} {
+		if _, err := Parse([]byte(body)); err != nil {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}
+
+// members are n members of different names.
+func members(n int) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(`"` + strings.Repeat("a", i+1) + `":1,`)
+	}
+	return b.String() + `"z":1`
+}
+
+// TestMessagesAreBounded quotes a long name back.
+func TestMessagesAreBounded(t *testing.T) {
+	t.Parallel()
+	q, err := Parse([]byte(`{"view":"` + strings.Repeat("é", 1<<20) + `"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := q.Resolve(flights(), "t"); err == nil || len(err.Error()) > 2*maxMessage {
+		t.Errorf("got a message of %d bytes", len(err.Error()))
+	}
+}
