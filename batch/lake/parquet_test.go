@@ -19,6 +19,8 @@ import (
 	"github.com/apache/arrow/go/v15/parquet/file"
 	"github.com/apache/arrow/go/v15/parquet/pqarrow"
 	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 	"pgregory.net/rapid"
 
 	"recount/schemas/catalog"
@@ -257,6 +259,7 @@ func TestGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	checkEncodings(t, raw)
 	const path = "testdata/flights.parquet"
 	if *update {
 		if err := os.WriteFile(path, raw, 0o644); err != nil {
@@ -269,5 +272,20 @@ func TestGolden(t *testing.T) {
 	}
 	if want := "fb2e"; o.Digest[:4] != want {
 		t.Errorf("logical digest: got %s, want %s…: it must never change", o.Digest, want)
+	}
+}
+
+// checkEncodings allows what every reader of the lake has been seen to decode rightly.
+func checkEncodings(t *testing.T, raw []byte) {
+	f, err := parquet.OpenFile(bytes.NewReader(raw), int64(len(raw)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range f.Metadata().RowGroups[0].Columns {
+		for _, e := range c.MetaData.Encoding {
+			if e != format.Plain && e != format.RLE && e != format.RLEDictionary {
+				t.Errorf("column %v is encoded as %v", c.MetaData.PathInSchema, e)
+			}
+		}
 	}
 }

@@ -102,11 +102,16 @@ func writeColumn(w *parquet.ColumnWriter, c *column, rows []uint32, values []par
 	return nil
 }
 
-// node returns the Parquet column, with a dictionary if its values repeat.
+// node returns the Parquet column, with a dictionary if its values repeat. Other strings
+// are plain: of DELTA_LENGTH_BYTE_ARRAY pages, parquet-go's default for them, Spark 3.5.3
+// silently read wrong values behind a page's first vector of rows (SPARK-52240).
 func (c *column) node() parquet.Node {
 	n := c.kind.node()
-	if c.repeats() {
+	switch {
+	case c.repeats():
 		n = parquet.Encoded(n, &parquet.RLEDictionary)
+	case c.kind == kindString:
+		n = parquet.Encoded(n, &parquet.Plain)
 	}
 	if c.optional {
 		n = parquet.Optional(n)
