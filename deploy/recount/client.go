@@ -4,34 +4,75 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 )
+
+// serverFlag names the server a client command talks to, and the key it shows there. A key is
+// no flag: everybody on a machine can read the arguments of its processes.
+type serverFlag struct {
+	Server  string `default:"http://127.0.0.1:8080" env:"RECOUNT_SERVER" help:"Address of the server."`
+	KeyFile string `type:"path" env:"RECOUNT_KEY_FILE" help:"File with the API key; without it RECOUNT_KEY has the key, if the server wants one."`
+}
+
+// maxKey bounds what is read of a key file, in bytes.
+const maxKey = 1024
+
+// key is the API key to show; empty when there is none.
+func (f serverFlag) key() (string, error) {
+	text := os.Getenv("RECOUNT_KEY")
+	if f.KeyFile != "" {
+		file, err := os.Open(f.KeyFile)
+		if err != nil {
+			return "", fmt.Errorf("--key-file: %w", err)
+		}
+		defer file.Close()
+		raw, err := io.ReadAll(io.LimitReader(file, maxKey))
+		if err != nil {
+			return "", fmt.Errorf("--key-file: %w", err)
+		}
+		text = string(raw)
+	}
+	text = strings.TrimSpace(text)
+	if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", usageError{errors.New("the API key holds characters that no key has; is it the right file?")}
+	}
+	return text, nil
+}
 
 // maxAnswer bounds what a client command reads of an answer, in bytes.
 const maxAnswer = 1 << 30
 
 // call sends a request and decodes the JSON answer into into. A problem answer
 // becomes an error of its detail.
-func call(ctx context.Context, method, url string, body []byte, into any) error {
-	resp, err := request(ctx, method, url, body, "application/json")
+func (f serverFlag) call(ctx context.Context, method, path string, body []byte, into any) error {
+	resp, err := f.request(ctx, method, path, body, "application/json")
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(into); err != nil {
-		return fmt.Errorf("read the answer of %s: %w", url, err)
+		return fmt.Errorf("read the answer of %s: %w", path, err)
 	}
 	return nil
 }
 
 // request sends a request and returns the answer if its status is 200.
-func request(ctx context.Context, method, url string, body []byte, accept string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+func (f serverFlag) request(ctx context.Context, method, path string, body []byte, accept string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(f.Server, "/")+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, usageError{err}
+	}
+	key, err := f.key()
+	if err != nil {
+		return nil, err
+	}
+	if key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
 	}
 	req.Header.Set("Accept", accept)
 	if body != nil {

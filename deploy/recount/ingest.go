@@ -58,6 +58,10 @@ func (c *ingestCmd) Run(ctx context.Context, s *settingsFlags, std streams) erro
 		m.Fields = cat.Events[c.Type]
 	}
 	r := &ingestRun{std: std, sender: sender.New(c.Server, c.InFlight), bar: progress.New(std.err)}
+	var err error
+	if r.sender.Key, err = c.key(); err != nil {
+		return err
+	}
 	for _, path := range c.Files {
 		if err := c.file(ctx, r, path, m); err != nil {
 			return fmt.Errorf("%s: %w", path, err)

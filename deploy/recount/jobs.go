@@ -11,11 +11,6 @@ import (
 	"recount/jobs"
 )
 
-// serverFlag names the server a client command talks to.
-type serverFlag struct {
-	Server string `default:"http://127.0.0.1:8080" env:"RECOUNT_SERVER" help:"Address of the server."`
-}
-
 type jobsCmd struct {
 	List jobsListCmd `cmd:"" help:"List jobs and their latest runs."`
 	Run  jobsRunCmd  `cmd:"" help:"Run a job now and wait for it."`
@@ -26,7 +21,7 @@ type jobsListCmd struct{ serverFlag }
 // Run prints a line a job.
 func (c *jobsListCmd) Run(ctx context.Context, std streams) error {
 	var answer struct{ Jobs []jobs.Status }
-	if err := call(ctx, http.MethodGet, c.Server+"/v1/jobs", nil, &answer); err != nil {
+	if err := c.call(ctx, http.MethodGet, "/v1/jobs", nil, &answer); err != nil {
 		return err
 	}
 	w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
@@ -70,7 +65,7 @@ type jobsRunCmd struct {
 // Run starts the job and prints what it came to.
 func (c *jobsRunCmd) Run(ctx context.Context, std streams) error {
 	var r jobs.Run
-	if err := call(ctx, http.MethodPost, c.Server+"/v1/jobs/"+c.Name+"/runs", nil, &r); err != nil {
+	if err := c.call(ctx, http.MethodPost, "/v1/jobs/"+c.Name+"/runs", nil, &r); err != nil {
 		return err
 	}
 	raw, err := json.MarshalIndent(r, "", "  ")

@@ -47,6 +47,7 @@ type cli struct {
 	Query   queryCmd   `cmd:"" help:"Ask a server for counts."`
 	Load    loadCmd    `cmd:"" help:"Send a steady load, whatever the server does, and say how it went."`
 	Jobs    jobsCmd    `cmd:"" help:"List and run scheduled jobs."`
+	Keys    keysCmd    `cmd:"" help:"Make, list and revoke API keys."`
 	Config  configCmd  `cmd:"" help:"Check a configuration file."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

@@ -41,7 +41,7 @@ func (c *queryCmd) Run(ctx context.Context, std streams) error {
 		return usageError{err}
 	}
 	accept := map[string]string{"table": "text/csv", "csv": "text/csv", "json": "application/json"}[c.Format]
-	resp, err := request(ctx, http.MethodGet, c.Server+"/v1/query?"+values.Encode(), nil, accept)
+	resp, err := c.request(ctx, http.MethodGet, "/v1/query?"+values.Encode(), nil, accept)
 	if err != nil {
 		return err
 	}

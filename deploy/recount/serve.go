@@ -53,5 +53,6 @@ func serve(ctx context.Context, f fileFlag, l logFlag, s *settingsFlags, std str
 		return err
 	}
 	fmt.Fprintf(std.out, "recount %s serves %s on %s, data in %s\n", stack.Version(), strings.Join(roles.Names(), ", "), st.URL(), cfg.DataDir)
+	fmt.Fprintln(std.out, st.Access())
 	return st.Run(ctx)
 }

@@ -41,6 +41,7 @@ const allRejected = "all_rejected"
 // Sender posts requests to one server. Its fields may be set before first use.
 type Sender struct {
 	URL     string // http://127.0.0.1:8080
+	Key     string // the API key to show; empty shows none
 	Client  *http.Client
 	Backoff time.Duration // before the first retry; doubled up to MaxBackoff
 	Retries func()        // told of every retry; may be nil
@@ -93,6 +94,9 @@ func (s *Sender) try(ctx context.Context, body []byte) (Answer, time.Duration, e
 		return Answer{}, 0, fmt.Errorf("%w: %w", errRefused, err)
 	}
 	req.Header.Set("Content-Type", "application/x-ndjson")
+	if s.Key != "" {
+		req.Header.Set("Authorization", "Bearer "+s.Key)
+	}
 	resp, err := s.Client.Do(req)
 	if err != nil {
 		return Answer{}, 0, err

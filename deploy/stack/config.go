@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net"
 	"net/url"
 	"runtime"
 	"slices"
@@ -25,6 +24,9 @@ import (
 type Config struct {
 	Listen      string                 `yaml:"listen" help:"Address of the HTTP API. Without keys only a loopback address is allowed."`
 	HTTP        HTTPConfig             `yaml:"http"`
+	TLS         TLSConfig              `yaml:"tls"`
+	Admin       AdminConfig            `yaml:"admin"`
+	Auth        AuthConfig             `yaml:"auth"`
 	DataDir     string                 `yaml:"data_dir" help:"Folder of everything the embedded engines keep."`
 	Log         LogConfig              `yaml:"log"`
 	ObjectStore ObjectStoreConfig      `yaml:"object_store"`
@@ -335,7 +337,7 @@ func (c *Config) Validate() error {
 			errs = append(errs, &catalog.Error{Path: path, Msg: msg})
 		}
 	}
-	check(loopback(c.Listen), fmt.Sprintf("%q is not a loopback address with a port; without keys recount listens on 127.0.0.1, [::1] or localhost only", c.Listen), "listen")
+	c.validateDoors(check)
 	check(c.DataDir != "", "empty; name a folder", "data_dir")
 	check(c.Log.Partitions >= 1 && c.Log.Partitions <= 256, "use 1 to 256", "log", "partitions")
 	check(c.Log.Durability == "strict" || c.Log.Durability == "relaxed", "use strict or relaxed", "log", "durability")
@@ -371,15 +373,6 @@ func (c *Config) Validate() error {
 
 // JobNames are the jobs there are.
 var JobNames = []string{"recompute", "collect", "expire"}
-
-func loopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
 
 func isURL(s string, schemes ...string) bool {
 	if s == Embedded {

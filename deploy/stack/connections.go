@@ -3,6 +3,7 @@ package stack
 import (
 	"container/list"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
@@ -191,12 +192,20 @@ type connectionKey struct{}
 
 // connectionContext is http.Server.ConnContext: it lets handlers find their connection.
 func connectionContext(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, connectionKey{}, c)
+	return context.WithValue(ctx, connectionKey{}, plain(c))
+}
+
+// plain is the connection below TLS, where there is TLS.
+func plain(c net.Conn) net.Conn {
+	if t, ok := c.(*tls.Conn); ok {
+		return t.NetConn()
+	}
+	return c
 }
 
 // connectionState is http.Server.ConnState.
 func connectionState(c net.Conn, s http.ConnState) {
 	if s == http.StateIdle {
-		c.(*connection).rest()
+		plain(c).(*connection).rest()
 	}
 }

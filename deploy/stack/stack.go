@@ -3,13 +3,9 @@ package stack
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"sync"
-	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +14,7 @@ import (
 
 	"recount/batch/landing"
 	"recount/batch/publish"
+	"recount/deploy/keys"
 	"recount/jobs"
 	"recount/schemas/catalog"
 	"recount/schemas/record"
@@ -52,8 +49,8 @@ type Stack struct {
 	api       *api.API
 	scheduler *jobs.Scheduler
 
-	listener net.Listener
-	server   *http.Server
+	keys  *keys.Watcher // nil when there are none
+	doors []*door       // the public one first
 }
 
 // Open brings everything up, in the order in which each part can trust the one
@@ -70,6 +67,7 @@ func Open(ctx context.Context, cfg Config, o Options) (_ *Stack, err error) {
 	}()
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context) error{
+		s.openKeys,
 		s.openEngines,     // one process a data_dir; the log, the lake and ClickHouse keep their promises
 		s.checkStored,     // the declared event types may follow the stored ones
 		s.beginPartitions, // commit chains are whole and logs hold what they acknowledged (L5)
@@ -119,13 +117,10 @@ func (s *Stack) beginPartitions(ctx context.Context) (err error) {
 }
 
 // URL is the address of the HTTP API.
-func (s *Stack) URL() string { return "http://" + s.listener.Addr().String() }
+func (s *Stack) URL() string { return s.doors[0].url() }
 
 // ClickHouse is the connection to the batch views.
 func (s *Stack) ClickHouse() driver.Conn { return s.engines.sql }
-
-// drainTimeout bounds how long requests may go on after the process was told to end.
-const drainTimeout = 10 * time.Second
 
 // Run serves until ctx ends, then drains: first requests, so that nothing new is
 // accepted, then the group commits, then the consumers of the log, then the engines.
@@ -150,6 +145,9 @@ func (s *Stack) runners() []func(context.Context) error {
 	runs := []func(context.Context) error{s.high.Run}
 	if !s.roles.Has(Batch) {
 		runs = append(runs, s.follow)
+	}
+	if s.keys != nil {
+		runs = append(runs, s.keys.Run)
 	}
 	if s.ingest != nil {
 		runs = append(runs, s.ingest.Run)
@@ -186,29 +184,11 @@ func (s *Stack) runViews(ctx context.Context) error {
 	return nil
 }
 
-// serve answers HTTP until ctx ends or another part of the process fails.
-func (s *Stack) serve(ctx, work context.Context) error {
-	failed := make(chan error, 1)
-	go func() { failed <- s.server.Serve(s.listener) }()
-	select {
-	case <-ctx.Done():
-	case <-work.Done():
-	case err := <-failed:
-		return fmt.Errorf("serve HTTP: %w", err)
-	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
-	defer cancel()
-	if err := s.server.Shutdown(drain); err != nil {
-		return errors.Join(fmt.Errorf("drain HTTP: %w", err), s.server.Close())
-	}
-	return nil
-}
-
 // close releases what Open took, in reverse order.
 func (s *Stack) close() error {
 	var errs []error
-	if s.listener != nil {
-		_ = s.listener.Close() // The server has usually closed it already.
+	for _, d := range s.doors {
+		_ = d.listener.Close() // The server has usually closed it already.
 	}
 	if s.engines != nil {
 		errs = append(errs, s.engines.close())

@@ -61,6 +61,15 @@ func (s Scopes) Names() []string {
 
 func (s Scopes) String() string { return strings.Join(s.Names(), ",") }
 
+// MarshalText writes names with commas.
+func (s Scopes) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (s *Scopes) UnmarshalText(text []byte) (err error) {
+	*s, err = ParseScopes(strings.Split(string(text), ","))
+	return err
+}
+
 // MaxTenant is the longest name of a tenant, in bytes.
 const MaxTenant = 64
 

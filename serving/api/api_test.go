@@ -335,7 +335,7 @@ func TestClientThatLeaves(t *testing.T) {
 	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/v1/query", strings.NewReader(hourly))
 	r.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
-	a.Handler().ServeHTTP(w, r)
+	served(a).ServeHTTP(w, r)
 	families, err := registry.Gather()
 	if err != nil || w.Body.Len() != 0 {
 		t.Fatalf("%v, %q", err, w.Body.String())

@@ -90,6 +90,15 @@ func newAPI(t testing.TB, l *layers, change func(*Config, *Parts)) *API {
 	return a
 }
 
+// served is all routes of the API.
+func served(a *API) http.Handler {
+	mux := http.NewServeMux()
+	for pattern, h := range a.Routes() {
+		mux.Handle(pattern, h)
+	}
+	return mux
+}
+
 // call sends a request and returns the response with its body.
 func call(a *API, method, target, body string, headers ...string) (*http.Response, string) {
 	r := httptest.NewRequestWithContext(access.NewContext(context.Background(), access.Local()), method, target, strings.NewReader(body))
@@ -100,7 +109,7 @@ func call(a *API, method, target, body string, headers ...string) (*http.Respons
 		r.Header.Set(headers[i], headers[i+1])
 	}
 	w := httptest.NewRecorder()
-	a.Handler().ServeHTTP(w, r)
+	served(a).ServeHTTP(w, r)
 	out, _ := io.ReadAll(w.Result().Body)
 	return w.Result(), string(out)
 }

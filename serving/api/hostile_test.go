@@ -56,7 +56,7 @@ func TestLargeBodiesWaitForRoom(t *testing.T) {
 		r.Header.Set("Content-Type", "application/json")
 		go func() {
 			w := httptest.NewRecorder()
-			a.Handler().ServeHTTP(w, r)
+			served(a).ServeHTTP(w, r)
 			done <- w.Code
 		}()
 		if _, err := io.WriteString(pw, large[:smallBody+1]); err != nil {

@@ -19,26 +19,18 @@ type route struct {
 	methods map[string]handler
 }
 
-// Patterns are the paths the handler answers, as http.ServeMux patterns without a method, for
-// a process that mounts them beside those of other layers.
-func (a *API) Patterns() []string {
-	var out []string
+// Routes are the handlers by http.ServeMux pattern, without methods, for a process that mounts them
+// beside those of other layers. The one of "/" says that nothing is there.
+func (a *API) Routes() map[string]http.Handler {
+	out := map[string]http.Handler{"/": http.HandlerFunc(notFound)}
 	for _, r := range a.routes {
-		out = append(out, r.pattern)
+		out[r.pattern] = a.methods(r.methods)
 	}
 	return out
 }
 
-// Handler returns the handler of all paths. Unknown ones are problems too.
-func (a *API) Handler() http.Handler {
-	mux := http.NewServeMux()
-	for _, r := range a.routes {
-		mux.Handle(r.pattern, a.methods(r.methods))
-	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, &Problem{Status: http.StatusNotFound, Code: "not_found", Detail: "no resource is at " + r.URL.Path + "; /openapi.json lists them"})
-	})
-	return mux
+func notFound(w http.ResponseWriter, r *http.Request) {
+	writeProblem(w, &Problem{Status: http.StatusNotFound, Code: "not_found", Detail: "no resource is at " + r.URL.Path + "; /openapi.json lists them"})
 }
 
 // methods chooses by method itself, because ServeMux answers 405 in plain text.

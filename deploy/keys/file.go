@@ -1,0 +1,182 @@
+package keys
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+const (
+	fileVersion = 1
+	// maxFile bounds the file in bytes, to some 60,000 keys.
+	maxFile = 16 << 20
+)
+
+type file struct {
+	Version int   `json:"version"`
+	Keys    []Key `json:"keys"`
+}
+
+// Decode reads the keys of a file.
+func Decode(raw []byte) ([]Key, error) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	var f file
+	if err := d.Decode(&f); err != nil {
+		return nil, fmt.Errorf("not a keys file: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("not a keys file: something follows the keys")
+	}
+	if f.Version != fileVersion {
+		return nil, fmt.Errorf("keys file of version %d; this program reads %d", f.Version, fileVersion)
+	}
+	ids := make(map[string]bool, len(f.Keys))
+	for i, k := range f.Keys {
+		if err := k.check(); err != nil {
+			return nil, fmt.Errorf("key %d: %w", i, err)
+		}
+		if ids[k.ID] {
+			return nil, fmt.Errorf("key %d: id %s comes twice", i, k.ID)
+		}
+		ids[k.ID] = true
+	}
+	return f.Keys, nil
+}
+
+// Encode is the reverse of Decode: one key a line.
+func Encode(keys []Key) ([]byte, error) {
+	out := fmt.Appendf(nil, `{"version":%d,"keys":[`, fileVersion)
+	for i, k := range keys {
+		line, err := json.Marshal(k)
+		if err != nil {
+			return nil, fmt.Errorf("encode key %s: %w", k.ID, err)
+		}
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(append(out, "\n "...), line...)
+	}
+	return append(out, "]}\n"...), nil
+}
+
+// Read returns the keys of the file at path and its bytes.
+func Read(path string) ([]Key, []byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	if info.Mode().Perm()&0o022 != 0 {
+		return nil, nil, fmt.Errorf("%s can be written by others than its owner; chmod 600 it", path)
+	}
+	raw, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(raw) > maxFile {
+		return nil, nil, fmt.Errorf("%s is larger than %d bytes", path, maxFile)
+	}
+	keys, err := Decode(raw)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return keys, raw, nil
+}
+
+// Update replaces the file at path by what change makes of its keys; a file that does
+// not exist has none. Updates of several processes follow one another.
+func Update(path string, change func([]Key) ([]Key, error)) error {
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer dir.Close() // The lock on the folder ends with it.
+	if err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX); err != nil {
+		return fmt.Errorf("lock %s: %w", dir.Name(), err)
+	}
+	keys, _, err := Read(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if keys, err = change(keys); err != nil {
+		return err
+	}
+	raw, err := Encode(keys)
+	if err != nil {
+		return err
+	}
+	if len(raw) > maxFile {
+		return fmt.Errorf("%s would be larger than %d bytes; remove revoked keys from it", path, maxFile)
+	}
+	if err := replace(path, raw); err != nil {
+		return err
+	}
+	return dir.Sync()
+}
+
+// Revoke revokes the keys with the ids and those that are meant besides, all or none, and
+// returns the ones that were good until now.
+func Revoke(path string, ids []string, meant func(Key) bool, now time.Time) (revoked []Key, err error) {
+	missing := map[string]bool{}
+	for _, id := range ids {
+		missing[id] = true
+	}
+	err = Update(path, func(keys []Key) ([]Key, error) {
+		for i, k := range keys {
+			named := missing[k.ID]
+			delete(missing, k.ID)
+			if (named || meant(k)) && k.Revoked.IsZero() {
+				keys[i].Revoked = now
+				revoked = append(revoked, k)
+			}
+		}
+		for id := range missing {
+			return nil, fmt.Errorf("no key has the id %.40q; recount keys list shows them", id)
+		}
+		return keys, nil
+	})
+	return revoked, err
+}
+
+// replace puts raw in the place of the file at path at once, for the same owner: a server
+// must be able to read what root has changed.
+func replace(path string, raw []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+		}
+	}()
+	if was, err := os.Stat(path); err == nil {
+		if st, ok := was.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() {
+			if err := f.Chown(int(st.Uid), int(st.Gid)); err != nil {
+				return err
+			}
+		}
+	}
+	if _, err := f.Write(raw); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return f.Close()
+}

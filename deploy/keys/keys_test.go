@@ -1,0 +1,320 @@
+package keys
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"recount/schemas/access"
+)
+
+var created = time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)
+
+// keysFile is a file of the keys, in a folder of its own.
+func keysFile(t testing.TB, keys ...Key) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "keys.json")
+	if err := Update(path, func([]Key) ([]Key, error) { return keys, nil }); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func watch(t testing.TB, path string) *Watcher {
+	t.Helper()
+	w, err := Open(Config{Path: path, Now: func() time.Time { return created.Add(time.Hour) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func gauge(t testing.TB, r *prometheus.Registry, name string) float64 {
+	t.Helper()
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	t.Fatalf("no metric %s", name)
+	return 0
+}
+
+func TestFileHasNoKey(t *testing.T) {
+	t.Parallel()
+	k, text := New("acme", access.Ingest|access.Query, created, time.Time{})
+	if len(text) != 64 || !strings.HasPrefix(text, "recount_"+k.ID+"_") {
+		t.Errorf("key %q of id %q", text, k.ID)
+	}
+	path := keysFile(t, k)
+	got, raw, err := Read(path)
+	if err != nil || cmp.Diff([]Key{k}, got) != "" {
+		t.Errorf("%v %v", err, cmp.Diff([]Key{k}, got))
+	}
+	if secret := text[len(text)-43:]; strings.Contains(string(raw), secret) {
+		t.Error("the file holds the secret")
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	if left, _ := filepath.Glob(path + ".*"); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestGolden freezes version 1 of the file.
+func TestGolden(t *testing.T) {
+	t.Parallel()
+	const want = `{"version":1,"keys":[
+ {"id":"aaaabbbb2222","tenant":"acme","scopes":"ingest,query","sha256":"0100000000000000000000000000000000000000000000000000000000000000","created":"2026-11-24T08:00:00Z"},
+ {"id":"aaaabbbb3333","tenant":"b","scopes":"admin","sha256":"0200000000000000000000000000000000000000000000000000000000000000","created":"2026-11-24T08:00:00Z","expires":"2026-11-24T09:00:00Z","revoked":"2026-11-24T08:00:00Z"}]}
+`
+	keys := []Key{
+		{ID: "aaaabbbb2222", Tenant: "acme", Scopes: access.Ingest | access.Query, SHA256: Digest{1}, Created: created},
+		{ID: "aaaabbbb3333", Tenant: "b", Scopes: access.Admin, SHA256: Digest{2}, Created: created, Expires: created.Add(time.Hour), Revoked: created},
+	}
+	raw, err := Encode(keys)
+	if err != nil || string(raw) != want {
+		t.Errorf("%v\n%s", err, cmp.Diff(want, string(raw)))
+	}
+	got, err := Decode([]byte(want))
+	if err != nil || cmp.Diff(keys, got) != "" {
+		t.Errorf("%v %s", err, cmp.Diff(keys, got))
+	}
+}
+
+func TestDamagedFiles(t *testing.T) {
+	t.Parallel()
+	const good = `{"version":1,"keys":[{"id":"aaaabbbb2222","tenant":"acme","scopes":"query","sha256":"0100000000000000000000000000000000000000000000000000000000000000","created":"2026-11-24T08:00:00Z"}]}`
+	if _, err := Decode([]byte(good)); err != nil {
+		t.Fatal(err)
+	}
+	for says, change := range map[string][2]string{
+		"EOF":                 {`]}`, ``},
+		"something follows":   {`]}`, `]}{}`},
+		"version 2":           {`"version":1`, `"version":2`},
+		"unknown field":       {`"tenant"`, `"owner"`},
+		"tenant \"Acme\"":     {`"acme"`, `"Acme"`},
+		"scope \"root\"":      {`"query"`, `"root"`},
+		"64 hex digits":       {`00000000"`, `"`},
+		"invalid byte":        {`"01`, `"zz`},
+		"is missing":          {`"sha256":"01`, `"sha256":"00`},
+		"id \"AAAABBBB2222\"": {`aaaabbbb2222`, `AAAABBBB2222`},
+		"comes twice":         {`"keys":[`, `"keys":[` + good[len(`{"version":1,"keys":[`):len(good)-2] + `,`},
+	} {
+		bad := strings.Replace(good, change[0], change[1], 1)
+		if _, err := Decode([]byte(bad)); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: got %v, want an error saying %q", bad, err, says)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	k, _ := New("acme", access.AllScopes, created, created)
+	raw, err := Encode([]Key{k})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(raw)
+	f.Add([]byte(`{"version":1,"keys":[]}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		keys, err := Decode(raw)
+		if err != nil {
+			return
+		}
+		again, err := Encode(keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Decode(again)
+		if err != nil || !slices.EqualFunc(keys, got, func(a, b Key) bool {
+			return a.ID == b.ID && a.SHA256 == b.SHA256 && a.Scopes == b.Scopes && a.Revoked.IsZero() == b.Revoked.IsZero() && a.Expires.Equal(b.Expires)
+		}) {
+			t.Errorf("%v: %v became %v", err, keys, got)
+		}
+	})
+}
+
+// TestUpdatesFollowOneAnother: no key made by one of several processes at once is lost.
+func TestUpdatesFollowOneAnother(t *testing.T) {
+	t.Parallel()
+	path := keysFile(t)
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			k, _ := New("acme", access.Query, created, time.Time{})
+			if err := Update(path, func(ks []Key) ([]Key, error) { return append(ks, k), nil }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if keys, _, err := Read(path); err != nil || len(keys) != 20 {
+		t.Errorf("%d keys, %v", len(keys), err)
+	}
+}
+
+func TestFind(t *testing.T) {
+	t.Parallel()
+	good, text := New("acme", access.Query, created, created.Add(2*time.Hour))
+	revoked, revokedText := New("acme", access.AllScopes, created, time.Time{})
+	revoked.Revoked = created
+	expired, expiredText := New("acme", access.AllScopes, created, created.Add(time.Hour))
+	w := watch(t, keysFile(t, good, revoked, expired))
+	if p, err := w.Find(text); err != nil || p != (access.Principal{Tenant: "acme", KeyID: good.ID, Scopes: access.Query}) {
+		t.Errorf("%v %v", p, err)
+	}
+	_, other := New("acme", access.Query, created, time.Time{})
+	last := byte('A')
+	if text[63] == last {
+		last = 'Q'
+	}
+	for text, want := range map[string]error{
+		revokedText:                             errRevoked,
+		expiredText:                             errExpired,
+		other:                                   errUnknown,
+		text[:63] + string(last):                errUnknown, // one bit of the secret
+		other[:20] + text[20:]:                  errUnknown, // the id of nobody
+		revokedText[:20] + text[20:]:            errUnknown, // a revoked id without its secret learns nothing
+		"":                                      errUnknown,
+		text + "x":                              errUnknown,
+		strings.Repeat("x", 64):                 errUnknown,
+		"recount_" + strings.Repeat("\x00", 56): errUnknown,
+	} {
+		if p, err := w.Find(text); err != want || p != (access.Principal{}) {
+			t.Errorf("%q: got %v, %v; want %v", text, p, err, want)
+		}
+	}
+}
+
+// TestReload: changes are followed; a file that is damaged, open to others or gone
+// leaves the keys as they were and raises the alarm.
+func TestReload(t *testing.T) {
+	t.Parallel()
+	k, text := New("acme", access.Query, created, time.Time{})
+	path := keysFile(t, k)
+	registry := prometheus.NewRegistry()
+	w, err := Open(Config{Path: path, Registerer: registry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	works := func(step string, want error, stale float64) {
+		t.Helper()
+		w.reload()
+		if _, err := w.Find(text); err != want || gauge(t, registry, "recount_keys_stale") != stale {
+			t.Errorf("%s: got %v and stale %v, want %v and %v", step, err, gauge(t, registry, "recount_keys_stale"), want, stale)
+		}
+	}
+	works("at first", nil, 0)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(raw []byte) {
+		t.Helper()
+		if err := os.WriteFile(path, raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(whole[:len(whole)/2])
+	works("damaged", nil, 1)
+	write(whole)
+	works("whole again", nil, 0)
+	if err := os.Chmod(path, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	works("open to others", nil, 1)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	works("gone", nil, 1)
+	write([]byte(`{"version":1,"keys":[]}`))
+	works("empty", errUnknown, 0)
+	write(whole)
+	works("back", nil, 0)
+	if err := Update(path, func(ks []Key) ([]Key, error) { ks[0].Revoked = created; return ks, nil }); err != nil {
+		t.Fatal(err)
+	}
+	works("revoked", errRevoked, 0)
+	if got := gauge(t, registry, "recount_keys"); got != 0 {
+		t.Errorf("%v good keys", got)
+	}
+}
+
+func TestOpenNeedsAFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "keys.json")
+	if _, err := Open(Config{Path: path}); err == nil || !strings.Contains(err.Error(), "recount keys create --keys-file "+path) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := Open(Config{Path: keysFile(t), Registerer: prometheus.NewRegistry()}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestGuard(t *testing.T) {
+	t.Parallel()
+	k, text := New("acme", access.Query, created, time.Time{})
+	w := watch(t, keysFile(t, k))
+	for name, c := range map[string]struct {
+		headers []string
+		needs   access.Scopes
+		status  int
+		code    string
+		header  string
+	}{
+		"good":       {[]string{"Bearer " + text}, access.Query, 200, "", ""},
+		"case":       {[]string{"bearer  " + text}, access.Query, 200, "", ""},
+		"none":       {nil, access.Query, 401, "unauthorized", `Bearer realm="recount"`},
+		"basic":      {[]string{"Basic " + text}, access.Query, 401, "unauthorized", `Bearer realm="recount"`},
+		"bare":       {[]string{text}, access.Query, 401, "unauthorized", `Bearer realm="recount"`},
+		"two":        {[]string{"Bearer " + text, "Bearer " + text}, access.Query, 401, "unauthorized", `Bearer realm="recount"`},
+		"unknown":    {[]string{"Bearer x"}, access.Query, 401, "unauthorized", `Bearer realm="recount", error="invalid_token"`},
+		"no scope":   {[]string{"Bearer " + text}, access.Admin, 403, "forbidden", `Bearer realm="recount", error="insufficient_scope", scope="admin"`},
+		"half of it": {[]string{"Bearer " + text}, access.Query | access.Admin, 403, "forbidden", `Bearer realm="recount", error="insufficient_scope", scope="query admin"`},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header["Authorization"] = c.headers
+		rec := httptest.NewRecorder()
+		Guard(w.Authenticate, c.needs, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if p, ok := access.FromContext(r.Context()); !ok || p.Tenant != "acme" {
+				t.Errorf("%s: principal %v, %v", name, p, ok)
+			}
+		})).ServeHTTP(rec, r)
+		var p struct {
+			Code   string
+			Detail string
+		}
+		_ = json.Unmarshal(rec.Body.Bytes(), &p) // There is no body when all is well.
+		if rec.Code != c.status || p.Code != c.code || rec.Header().Get("WWW-Authenticate") != c.header || strings.Contains(rec.Body.String(), text) {
+			t.Errorf("%s: %d %q %s", name, rec.Code, rec.Header().Get("WWW-Authenticate"), rec.Body)
+		}
+	}
+}
+
+func TestLoopback(t *testing.T) {
+	t.Parallel()
+	for host, ok := range map[string]bool{"127.0.0.1:8080": true, "localhost": true, "[::1]:80": true, "[::1]": true, "127.0.0.1": true,
+		"evil.example": false, "evil.example:8080": false, "10.0.0.1:8080": false, "": false} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Host = host
+		if _, err := Loopback(r); (err == nil) != ok {
+			t.Errorf("%q: %v", host, err)
+		}
+	}
+}

@@ -1,0 +1,146 @@
+package keys
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"recount/schemas/access"
+)
+
+// ReloadEvery is how often the file is read: a revocation counts after at most this long.
+const ReloadEvery = 5 * time.Second
+
+// Config says where keys come from; all but Path may be zero.
+type Config struct {
+	Path       string
+	Logger     *slog.Logger // nil discards
+	Now        func() time.Time
+	Registerer prometheus.Registerer
+}
+
+// Watcher knows the keys of a file and follows its changes. It is safe for concurrent use.
+type Watcher struct {
+	cfg   Config
+	keys  atomic.Pointer[map[string]Key] // by id, never changed once stored
+	raw   []byte                         // the file they come from; Run's alone
+	fault string                         // what is wrong with the file now; Run's alone
+	stale prometheus.Gauge
+}
+
+// Open reads the file. It must exist and be whole: a server must not begin without
+// knowing whom to let in.
+func Open(cfg Config) (*Watcher, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	w := &Watcher{cfg: cfg, stale: prometheus.NewGauge(prometheus.GaugeOpts{Name: "recount_keys_stale",
+		Help: "1 while the keys file cannot be read, so that the keys read last go on counting."})}
+	known := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_keys", Help: "Keys that are neither revoked nor expired."}, w.good)
+	if cfg.Registerer != nil {
+		if err := errors.Join(cfg.Registerer.Register(w.stale), cfg.Registerer.Register(known)); err != nil {
+			return nil, fmt.Errorf("open keys: %w", err)
+		}
+	}
+	if err := w.load(); err != nil {
+		return nil, fmt.Errorf("auth.keys_file: %w; make a first key with: recount keys create --keys-file %s --tenant NAME --scope ingest,query", err, cfg.Path)
+	}
+	return w, nil
+}
+
+// Run follows the file until ctx ends.
+func (w *Watcher) Run(ctx context.Context) error {
+	tick := time.NewTicker(ReloadEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			w.reload()
+		}
+	}
+}
+
+// reload reads the file and alarms once about each thing that is wrong with it.
+func (w *Watcher) reload() {
+	err := w.load()
+	switch {
+	case err == nil && w.fault != "":
+		w.cfg.Logger.Info("the keys file can be read again", "file", w.cfg.Path)
+		w.fault = ""
+		w.stale.Set(0)
+	case err != nil && err.Error() != w.fault:
+		w.cfg.Logger.Error("the keys file cannot be read; the keys read last go on counting, and revocations are not seen", "file", w.cfg.Path, "error", err)
+		w.fault = err.Error()
+		w.stale.Set(1)
+	}
+}
+
+// load reads the file whole: comparing times and sizes would save little and miss a
+// change within one tick of the file system's clock.
+func (w *Watcher) load() error {
+	keys, raw, err := Read(w.cfg.Path)
+	if err != nil || bytes.Equal(raw, w.raw) {
+		return err
+	}
+	byID := make(map[string]Key, len(keys))
+	for _, k := range keys {
+		byID[k.ID] = k
+	}
+	if w.raw != nil {
+		w.cfg.Logger.Info("keys changed", "file", w.cfg.Path, "keys", len(keys))
+	}
+	w.raw = raw
+	w.keys.Store(&byID)
+	return nil
+}
+
+// good counts the keys that open anything.
+func (w *Watcher) good() float64 {
+	n, now := 0.0, w.cfg.Now()
+	for _, k := range *w.keys.Load() {
+		if k.Revoked.IsZero() && (k.Expires.IsZero() || now.Before(k.Expires)) {
+			n++
+		}
+	}
+	return n
+}
+
+// The reasons for which a key opens nothing. Only who has the whole key learns that it
+// was revoked or has expired.
+var (
+	errUnknown = errors.New("the key is not one of this server's")
+	errRevoked = errors.New("the key was revoked")
+	errExpired = errors.New("the key has expired")
+)
+
+// Find returns whose key the text is.
+func (w *Watcher) Find(text string) (access.Principal, error) {
+	id, ok := idOf(text)
+	if !ok {
+		return access.Principal{}, errUnknown
+	}
+	k := (*w.keys.Load())[id] // Of an unknown id all is zero, and no text has that hash.
+	sum := sha256.Sum256([]byte(text))
+	switch {
+	case subtle.ConstantTimeCompare(sum[:], k.SHA256[:]) != 1:
+		return access.Principal{}, errUnknown
+	case !k.Revoked.IsZero():
+		return access.Principal{}, errRevoked
+	case !k.Expires.IsZero() && !w.cfg.Now().Before(k.Expires):
+		return access.Principal{}, errExpired
+	}
+	return access.Principal{Tenant: k.Tenant, KeyID: k.ID, Scopes: k.Scopes}, nil
+}
