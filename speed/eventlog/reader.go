@@ -115,16 +115,30 @@ func (r *Reader) accept(ctx context.Context, m jetstream.Msg) (Message, error) {
 	}
 	if got := meta.Sequence.Stream; got != r.next {
 		r.drop()
-		if err := r.checkBounds(ctx); err != nil {
-			return Message{}, err
-		}
-		return Message{}, ErrGap{Partition: r.partition, Want: r.next, Got: got}
+		return Message{}, r.missed(ctx, got)
 	}
 	r.next++
 	r.lag.Store(meta.NumPending)
 	r.log.metrics.read.WithLabelValues(r.label).Inc()
 	r.log.metrics.readBytes.WithLabelValues(r.label).Add(float64(len(m.Data())))
 	return Message{Seq: meta.Sequence.Stream, Data: m.Data(), Stored: meta.Timestamp}, nil
+}
+
+// missed says why message got came instead of the wanted one. Nothing acknowledges deliveries,
+// so one that the client gave up waiting for is lost, and the consumer goes on behind it. Only
+// the log knows whether the message is missing from it (C7), or from what arrived.
+func (r *Reader) missed(ctx context.Context, got uint64) error {
+	if err := r.checkBounds(ctx); err != nil {
+		return err
+	}
+	switch _, err := r.log.Get(ctx, r.partition, r.next); {
+	case err == nil:
+		return fmt.Errorf("%w: read partition %d: message %d came instead of %d, which the log has", ErrUnavailable, r.partition, got, r.next)
+	case errors.Is(err, ErrNotFound):
+		return ErrGap{Partition: r.partition, Want: r.next, Got: got}
+	default:
+		return err
+	}
 }
 
 // checkBounds returns ErrTrimmed or ErrGap if the wanted sequence is outside the log.

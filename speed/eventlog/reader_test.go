@@ -106,6 +106,41 @@ func TestMissingMessageIsAGap(t *testing.T) {
 	wantError(t, err, eventlog.ErrNotFound)
 }
 
+// A delivery may be lost between the server and an overloaded client. That is no gap of the log.
+func TestLostDeliveryIsNoGap(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, t.TempDir())
+	l := openLog(t, small(h))
+	appendN(t, l, 0, 5)
+	r := readFrom(t, l, 0, 1)
+	s, err := admin(t, h).Stream(t.Context(), "recount-p0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := 0
+	for info := range s.ListConsumers(t.Context()).Info() {
+		c, err := s.Consumer(t.Context(), info.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch, err := c.Fetch(3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range batch.Messages() {
+			taken++
+		}
+	}
+	if taken != 3 {
+		t.Fatalf("took %d messages off the reader's consumer, want 3", taken)
+	}
+	for want := uint64(1); want <= 5; want++ {
+		if m := next(t, r); m.Seq != want {
+			t.Fatalf("got %d, want %d", m.Seq, want)
+		}
+	}
+}
+
 // replaceStream puts a stream that allows deleting messages in the place of the log's.
 func replaceStream(t *testing.T, js jetstream.JetStream) jetstream.Stream {
 	t.Helper()
