@@ -12,7 +12,7 @@ PLATFORM       ?= $(shell node -p 'process.platform + "-" + process.arch + (proc
 ENGINE          = @chdb/lib-$(PLATFORM)
 ENGINE_VERSION  = 26.5.3
 
-.PHONY: help setup build demo test race lint bench fuzz clean
+.PHONY: help setup build demo test race lint bench fuzz torture clean
 
 help: ## Print this.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -56,6 +56,11 @@ fuzz: ## Run every fuzz target for FUZZTIME executions (20000x).
 
 bench: setup ## Run the benchmarks of the whole path (deploy/bench prints the table).
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./deploy/bench
+
+MINUTES ?= 5
+SEED    ?= 0
+torture: setup ## Break real servers for MINUTES (5) under a client that counts along; SEED repeats a run.
+	$(GO) run ./deploy/torture -minutes $(MINUTES) -seed $(SEED)
 
 clean: ## Remove what was built and installed here.
 	rm -rf bin $(NPM_DIR)/node_modules

@@ -47,6 +47,7 @@ type LogConfig struct {
 	URL        string `yaml:"url" help:"embedded, or nats://host:port of a JetStream cluster."`
 	Partitions int    `yaml:"partitions" help:"Partitions of the log; fixed once data exists."`
 	Durability string `yaml:"durability" help:"strict: acknowledge only what is fsynced or replicated; relaxed: trust the server's settings."`
+	Replicas   int    `yaml:"replicas" help:"Copies of the log on an external cluster; strict wants 3. The embedded log keeps one."`
 	MaxBytes   Bytes  `yaml:"max_bytes" help:"Largest size of one partition of the log; a full log answers 503."`
 }
 
@@ -234,7 +235,7 @@ func DefaultConfig() Config {
 		Listen:      "127.0.0.1:8080",
 		HTTP:        DefaultHTTPConfig(),
 		DataDir:     "./recount-data",
-		Log:         LogConfig{URL: Embedded, Partitions: 4, Durability: "strict", MaxBytes: 4 << 30},
+		Log:         LogConfig{URL: Embedded, Partitions: 4, Durability: "strict", Replicas: 3, MaxBytes: 4 << 30},
 		ObjectStore: ObjectStoreConfig{URL: Embedded},
 		ClickHouse:  ClickHouseConfig{URL: Embedded, Memory: 4 << 30},
 		Ingest:      IngestConfig{MaxBody: 64 << 20, MaxEvents: 100_000, Linger: 2 * time.Millisecond},
@@ -341,6 +342,7 @@ func (c *Config) Validate() error {
 	check(c.DataDir != "", "empty; name a folder", "data_dir")
 	check(c.Log.Partitions >= 1 && c.Log.Partitions <= 256, "use 1 to 256", "log", "partitions")
 	check(c.Log.Durability == "strict" || c.Log.Durability == "relaxed", "use strict or relaxed", "log", "durability")
+	check(c.Log.Replicas >= 1 && c.Log.Replicas <= 5, "use 3, or 1 to 5 with durability: relaxed", "log", "replicas")
 	check(c.Log.MaxBytes >= 64<<20, "use at least 64MiB", "log", "max_bytes")
 	check(isURL(c.Log.URL, "nats", "tls"), "use embedded or nats://host:4222", "log", "url")
 	check(isURL(c.ObjectStore.URL, "s3"), "use embedded or s3://bucket/prefix?endpoint=...&region=...", "object_store", "url")

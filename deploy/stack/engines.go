@@ -130,7 +130,7 @@ func (e *engines) openLog(ctx context.Context, cfg Config, logger *slog.Logger, 
 		e.onClose(func() error { server.Close(); return nil })
 		lc = eventlog.DefaultConfig(server)
 	} else {
-		lc.Replicas = 3
+		lc.Replicas = cfg.Log.Replicas
 	}
 	lc.Partitions, lc.Durability, lc.MaxBytes = cfg.Log.Partitions, cfg.Log.Durability, int64(cfg.Log.MaxBytes)
 	lc.Logger, lc.Registerer = logger, reg

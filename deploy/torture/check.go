@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+const hitsQuery = `{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2100-01-01T00:00:00Z","group_by":["page"],"mode":%q}`
+
+// answer is what the harness looks at of an answer.
+type answer struct {
+	Rows []struct {
+		Page  string `json:"page"`
+		Hits  int64  `json:"hits"`
+		N     int64  `json:"n"`
+		Users int64  `json:"users"`
+	} `json:"rows"`
+	Accuracy struct {
+		Publication uint64 `json:"publication"`
+		Pending     int64  `json:"pending_events"`
+		Stale       []int  `json:"stale_partitions"`
+	} `json:"accuracy"`
+}
+
+var askClient = &http.Client{Timeout: 10 * time.Second}
+
+// query asks for the hits of every page.
+func (s *server) query(ctx context.Context, mode string) (a answer, err error) {
+	raw, err := s.request(ctx, http.MethodPost, "/v1/query", fmt.Sprintf(hitsQuery, mode))
+	if err != nil {
+		return a, err
+	}
+	return a, json.Unmarshal(raw, &a)
+}
+
+// request returns the body of an answer with status 200.
+func (s *server) request(ctx context.Context, method, path, body string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, s.url()+path, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := askClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: status %d: %s", path, resp.StatusCode, raw[:min(len(raw), 500)])
+	}
+	return raw, err
+}
+
+// difference is how an answer differs from what was acknowledged.
+type difference struct {
+	lost, double int64
+	wrong        []string
+	state        string
+}
+
+func (d *difference) err(mode string) error {
+	if len(d.wrong) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: %d lost, %d double (%s): %s", mode, d.lost, d.double, d.state, strings.Join(d.wrong[:min(3, len(d.wrong))], "; "))
+}
+
+// compare compares an answer with what was acknowledged.
+func (l *load) compare(a answer) *difference {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	d := &difference{state: fmt.Sprintf("publication %d, %d pending, stale %v", a.Accuracy.Publication, a.Accuracy.Pending, a.Accuracy.Stale)}
+	got := map[string][3]int64{}
+	for _, r := range a.Rows {
+		got[r.Page] = [3]int64{r.Hits, r.N, r.Users}
+		if l.truth[r.Page] == nil {
+			d.double += r.Hits
+			d.wrong = append(d.wrong, "page "+r.Page+" was never sent")
+		}
+	}
+	for page, c := range l.truth {
+		want := [3]int64{c.Hits, c.N, int64(len(c.users))}
+		if got[page] != want {
+			d.lost, d.double = d.lost+max(0, want[0]-got[page][0]), d.double+max(0, got[page][0]-want[0])
+			d.wrong = append(d.wrong, fmt.Sprintf("page %s: hits, sum and users %v, want %v", page, got[page], want))
+		}
+	}
+	return d
+}
+
+// agreeLimit is how long everything may take to be published after the last acknowledgement.
+const agreeLimit = 60 * time.Second
+
+// agree waits until the server's answers are what was acknowledged: exact and merged.
+func (s *server) agree(ctx context.Context) error {
+	var last *difference
+	for _, mode := range []string{"merged", "exact", "merged"} {
+		err := eventually(ctx, agreeLimit, func() error {
+			if mode == "exact" {
+				// Not every server runs jobs, and one that runs already is as good.
+				_, _ = s.request(ctx, http.MethodPost, "/v1/jobs/recompute/runs", "")
+			}
+			a, err := s.query(ctx, mode)
+			if err != nil {
+				return err
+			}
+			last = s.w.load.compare(a)
+			return last.err(mode)
+		})
+		if err != nil {
+			if last != nil {
+				s.w.h.report.wrong(last)
+			}
+			return fmt.Errorf("server %d: %w", s.n, err)
+		}
+	}
+	return nil
+}
+
+// finishLimit is how long the client may need for the requests under way.
+const finishLimit = 60 * time.Second
+
+// end lets the client finish, compares every server's answers with what it was promised,
+// ends the servers as an operator would, and has all they left verified.
+func (w *world) end(ctx context.Context) error {
+	for _, s := range w.servers {
+		if s.proc.ended(0) {
+			if err := s.up(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	if err := w.load.finish(finishLimit); err != nil {
+		return err
+	}
+	for _, s := range w.servers {
+		if err := s.agree(ctx); err != nil {
+			return err
+		}
+	}
+	var errs []error
+	for _, s := range w.servers {
+		errs = append(errs, s.proc.drain())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return w.verify(ctx)
+}
+
+// verify has the program's own checker look at everything that was left on the disk.
+func (w *world) verify(ctx context.Context) error {
+	if !w.h.verify {
+		return nil
+	}
+	cmd := exec.CommandContext(ctx, w.h.binary, "verify", "--config", w.config, "--data-dir", w.servers[0].dir, "--ack-log", w.load.file.Name())
+	cmd.Dir = w.h.root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("verify: %w\n%s", err, out)
+	}
+	w.h.report.verified()
+	return nil
+}

@@ -1,0 +1,16 @@
+// Command torture proves that recount loses nothing and counts nothing twice, by breaking
+// the real program in every way it can while a client counts along.
+//
+// It builds the server with its failpoints (schemas/fault) and plays rounds until its time
+// is over. Each round has a world of its own: one or two servers, with engines inside them
+// or over shared ones behind fault proxies, and a client that sends everything with the
+// same ids until it is acknowledged. At the end of a round all is healed, every server
+// must answer exactly what was acknowledged, and the program's own checker looks at
+// everything on the disk.
+//
+//	kills      kill -9 at failpoints and at random moments
+//	lost log   the log is removed from a stopped server, which is killed while it seals (L5)
+//
+// Everything drawn comes from one seed. Moments that the machine decides do not, so a
+// seed repeats the same faults, not the same instants.
+package main

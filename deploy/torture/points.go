@@ -1,0 +1,97 @@
+package main
+
+import (
+	"maps"
+	"math/rand/v2"
+	"slices"
+)
+
+// passes are the failpoints and how many passes of each a server makes within about a
+// second of load: the one it is killed at is drawn from them. TestEveryPointIsKilledAt
+// compares the names with those in the source.
+var passes = map[string]int{
+	"exact.aggregate.after":  2,
+	"exact.dedup.after":      2,
+	"exact.load.after":       3,
+	"exact.load.before":      3,
+	"ingest.answer.after":    60,
+	"ingest.answer.before":   60,
+	"landing.ack.after":      9,
+	"landing.ack.before":     9,
+	"landing.consume.after":  100,
+	"landing.consume.before": 100,
+	"landing.create.after":   9,
+	"landing.create.before":  9,
+	"landing.cut.after":      9,
+	"landing.encode.after":   9,
+	"landing.put.after":      9,
+	"landing.put.before":     9,
+	"landing.recover.after":  3,
+	"landing.recover.before": 3,
+	"landing.verify.after":   9,
+	"log.ack.after":          100,
+	"log.ack.before":         100,
+	"log.append.after":       100,
+	"log.append.before":      100,
+	"log.trim.after":         3,
+	"log.trim.before":        3,
+	"mark.rename.after":      2,
+	"mark.rename.before":     2,
+	"publish.collect.after":  1,
+	"publish.collect.before": 1,
+	"publish.create.after":   2,
+	"publish.create.before":  2,
+	"publish.dirty.before":   2,
+	"publish.marker.after":   2,
+	"publish.marker.before":  2,
+	"publish.plan.after":     2,
+	"publish.plan.before":    2,
+	"publish.project.before": 2,
+	"publish.verify.before":  2,
+	"publish.write.after":    2,
+	"publish.write.before":   2,
+	"s3.folder.after":        30,
+	"s3.rename.after":        30,
+	"s3.rename.before":       30,
+	"s3.temp.after":          30,
+	"s3.temp.before":         30,
+	"snapshot.folder.after":  6,
+	"snapshot.fsync.before":  6,
+	"snapshot.rename.after":  6,
+	"snapshot.rename.before": 6,
+	"snapshot.temp.before":   6,
+
+	// Only a log that has lost its end passes these; the round "lost log" kills at them.
+	"log.advance.after":  1,
+	"log.advance.before": 1,
+	"log.seal.after":     1,
+	"log.seal.before":    1,
+}
+
+// lostLogPoints are those of the round that takes the log away.
+var lostLogPoints = []string{"log.seal.before", "log.seal.after", "log.advance.before", "log.advance.after"}
+
+// pointList hands out the failpoints in a drawn order, again and again, so that every one
+// has its turn however many rounds there are.
+type pointList struct {
+	names []string
+	next  int
+}
+
+func newPointList(seed uint64) *pointList {
+	l := &pointList{}
+	for _, name := range slices.Sorted(maps.Keys(passes)) {
+		if !slices.Contains(lostLogPoints, name) {
+			l.names = append(l.names, name)
+		}
+	}
+	rng := rand.New(rand.NewPCG(seed, 1))
+	rng.Shuffle(len(l.names), func(i, j int) { l.names[i], l.names[j] = l.names[j], l.names[i] })
+	return l
+}
+
+func (l *pointList) take() string {
+	name := l.names[l.next%len(l.names)]
+	l.next++
+	return name
+}

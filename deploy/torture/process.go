@@ -1,0 +1,201 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// checkout is the folder of the module, from wherever below it this runs.
+func checkout() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for ; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", errors.New("run it inside a checkout of recount")
+		}
+	}
+}
+
+// buildRecount builds the server with the failpoints in it.
+func buildRecount(ctx context.Context, root, dir string) (string, error) {
+	binary := filepath.Join(dir, "recount")
+	build := exec.CommandContext(ctx, "go", "build", "-tags", "faults", "-o", binary, "./deploy/recount")
+	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build recount: %w\n%s", err, out)
+	}
+	return binary, nil
+}
+
+// spawner starts every process from one thread that lives as long as the harness: the
+// kernel then ends them with it, however it ends. Tied to any other thread they would
+// be ended whenever the runtime lets that thread go.
+type spawner struct{ jobs chan func() }
+
+func newSpawner() *spawner {
+	s := &spawner{jobs: make(chan func())}
+	go func() {
+		runtime.LockOSThread()
+		for job := range s.jobs {
+			job()
+		}
+	}()
+	return s
+}
+
+func (s *spawner) start(cmd *exec.Cmd) (err error) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	done := make(chan struct{})
+	s.jobs <- func() { err = cmd.Start(); close(done) }
+	<-done
+	return err
+}
+
+func (s *spawner) close() { close(s.jobs) }
+
+// process is a running child that says on its first line of output where it listens.
+type process struct {
+	name string
+	cmd  *exec.Cmd
+	url  string
+	logs *tail
+	done chan struct{} // closed when it has ended
+}
+
+// firstLine finds the address in what a server or an engine says first.
+var firstLine = regexp.MustCompile(`((?:http|nats)://[^\s,]+)`)
+
+// errEnded says that a process ended before it listened.
+var errEnded = errors.New("ended before it listened")
+
+// startLimit is how long a process may take until it listens.
+const startLimit = 60 * time.Second
+
+// launch starts a child and waits for its first line.
+func (h *harness) launch(ctx context.Context, name string, cmd *exec.Cmd) (*process, error) {
+	p := &process{name: name, cmd: cmd, logs: &tail{}, done: make(chan struct{})}
+	cmd.Dir, cmd.Stderr = h.root, p.logs
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := h.spawn.start(cmd); err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	first := make(chan string, 1)
+	go func() {
+		r := bufio.NewReader(out)
+		line, _ := r.ReadString('\n') // A process that ends says less than a line.
+		first <- line
+		_, _ = io.Copy(io.Discard, r)
+		_ = cmd.Wait() // How it ended is in its state.
+		close(p.done)
+	}()
+	var line string
+	select {
+	case line = <-first:
+	case <-ctx.Done():
+	case <-time.After(startLimit):
+	}
+	if p.url = firstLine.FindString(line); p.url != "" {
+		return p, nil
+	}
+	p.kill()
+	return p, fmt.Errorf("%s %w: %q", name, errEnded, strings.TrimSpace(line))
+}
+
+func (p *process) signal(sig syscall.Signal) { _ = p.cmd.Process.Signal(sig) } // It may have ended.
+
+// kill ends the process as a power cut would end it: without a word.
+func (p *process) kill() {
+	p.signal(syscall.SIGKILL)
+	<-p.done
+}
+
+// ended reports whether the process ended within the time.
+func (p *process) ended(within time.Duration) bool {
+	timer := time.NewTimer(within)
+	defer timer.Stop()
+	select {
+	case <-p.done:
+		return true
+	case <-timer.C:
+	}
+	select { // With no time to wait both may be so, and the process matters.
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// drainLimit is how long a process may take to end when it was asked to.
+const drainLimit = 30 * time.Second
+
+// drain ends the process as an operator would.
+func (p *process) drain() error {
+	p.signal(syscall.SIGTERM)
+	if !p.ended(drainLimit) {
+		p.kill()
+		return fmt.Errorf("%s did not end within %s of SIGTERM", p.name, drainLimit)
+	}
+	if !p.cmd.ProcessState.Success() {
+		return fmt.Errorf("%s ended with %s", p.name, p.cmd.ProcessState)
+	}
+	return nil
+}
+
+// tail keeps the end of what a process prints.
+type tail struct {
+	mu  sync.Mutex
+	buf []byte
+}
+
+const tailBytes = 64 << 10
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.buf = append(t.buf, p...)
+	if over := len(t.buf) - tailBytes; over > 0 {
+		t.buf = append(t.buf[:0], t.buf[over:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.buf)
+}
+
+func (t *tail) has(text string) bool { return strings.Contains(t.String(), text) }
+
+// lines prints whole lines, whoever says them.
+type lines struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+func (l *lines) print(line string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fmt.Fprintln(l.to, line)
+}
