@@ -26,6 +26,7 @@ type Config struct {
 	SecretKey    string
 	PathStyle    bool
 	CreateBucket bool // make a missing bucket
+	ReadOnly     bool // never make one: for who only reads
 
 	Attempts int           // tries of one request, or of one create with its read-back
 	Backoff  time.Duration // longest pause between two tries; pauses double from 50 ms and are jittered

@@ -75,7 +75,7 @@ func (s *Store) ensureBucket(ctx context.Context) error {
 		return nil
 	case statusOf(err) != http.StatusNotFound:
 		return fmt.Errorf("look for bucket %s: %w", s.cfg.Bucket, err)
-	case !s.cfg.CreateBucket:
+	case !s.cfg.CreateBucket || s.cfg.ReadOnly:
 		return fmt.Errorf("bucket %s does not exist: create it, or correct object_store.url", s.cfg.Bucket)
 	}
 	s.cfg.Logger.InfoContext(ctx, "creating bucket", "bucket", s.cfg.Bucket)

@@ -48,6 +48,7 @@ type cli struct {
 	Load    loadCmd    `cmd:"" help:"Send a steady load, whatever the server does, and say how it went."`
 	Jobs    jobsCmd    `cmd:"" help:"List and run scheduled jobs."`
 	Keys    keysCmd    `cmd:"" help:"Make, list and revoke API keys."`
+	Verify  verifyCmd  `cmd:"" help:"Check what is stored against the promises of the protocol (V1 to V10)."`
 	Config  configCmd  `cmd:"" help:"Check a configuration file."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

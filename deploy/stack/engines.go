@@ -27,7 +27,12 @@ type engines struct {
 	records *lake.CommitLog
 	sql     driver.Conn
 	closers []func() error
+
+	readOnly bool // open nothing that writes
 }
+
+// opener opens one of the engines.
+type opener = func(ctx context.Context, cfg Config, logger *slog.Logger, reg prometheus.Registerer) error
 
 func (e *engines) onClose(f func() error) { e.closers = append(e.closers, f) }
 
@@ -64,7 +69,7 @@ func (e *engines) openLake(ctx context.Context, cfg Config, logger *slog.Logger,
 	lc := lake.DefaultConfig(cfg.ObjectStore.URL)
 	if cfg.ObjectStore.URL == Embedded {
 		sc := s3server.DefaultConfig(filepath.Join(cfg.DataDir, "s3"))
-		sc.Logger = logger
+		sc.Logger, sc.ReadOnly = logger, e.readOnly
 		server, err := s3server.Open(sc)
 		if err != nil {
 			return err
@@ -78,13 +83,16 @@ func (e *engines) openLake(ctx context.Context, cfg Config, logger *slog.Logger,
 		lc.Endpoint, lc.Bucket, lc.PathStyle, lc.CreateBucket = server.Endpoint(), "recount", true, true
 		lc.AccessKey, lc.SecretKey = keys.AccessKey, keys.SecretKey
 	}
-	lc.Logger, lc.Registerer = logger, reg
+	lc.Logger, lc.Registerer, lc.ReadOnly = logger, reg, e.readOnly
 	store, err := lake.Open(ctx, lc)
 	if err != nil {
 		return err
 	}
 	e.onClose(func() error { store.Close(); return nil })
 	e.lake, e.records = store, lake.NewCommitLog(store)
+	if e.readOnly {
+		return nil // The probe writes, and who does not write need not trust the store's conditions.
+	}
 	return store.Probe(ctx)
 }
 
@@ -105,6 +113,9 @@ func (e *engines) openSQL(ctx context.Context, cfg Config, logger *slog.Logger, 
 			return fmt.Errorf("clickhouse.url: %w", err)
 		}
 		opts.Compression = &clickhouse.Compression{Method: clickhouse.CompressionLZ4}
+		if e.readOnly {
+			opts.Settings = clickhouse.Settings{"readonly": 2} // 1 would refuse the settings of long reads
+		}
 	}
 	conn, err := clickhouse.Open(opts)
 	if err != nil {
@@ -133,7 +144,7 @@ func (e *engines) openLog(ctx context.Context, cfg Config, logger *slog.Logger, 
 		lc.Replicas = cfg.Log.Replicas
 	}
 	lc.Partitions, lc.Durability, lc.MaxBytes = cfg.Log.Partitions, cfg.Log.Durability, int64(cfg.Log.MaxBytes)
-	lc.Logger, lc.Registerer = logger, reg
+	lc.Logger, lc.Registerer, lc.ReadOnly = logger, reg, e.readOnly
 	log, err := eventlog.Open(ctx, lc)
 	if err != nil {
 		return err

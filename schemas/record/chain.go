@@ -17,6 +17,7 @@ type Chain struct {
 	Bucket     time.Duration // width of a bucket, fixed by the first record
 	Partitions int           // P, fixed by the first record
 	Segments   []*Commit     // the segments that hold events, in order
+	Holes      []*Commit     // what an operator gave up (C7), in order
 	Events     int64
 }
 
@@ -57,7 +58,9 @@ func (c *Chain) Extend(raw []byte) (*Commit, error) {
 	if r.Kind == Seal {
 		c.Head.Epoch = r.Next.Epoch
 	}
-	if r.Events > 0 {
+	if r.Kind == Hole {
+		c.Holes = append(c.Holes, r)
+	} else if r.Events > 0 {
 		c.Segments = append(c.Segments, r)
 		c.Events += r.Events
 	}

@@ -76,6 +76,9 @@ type Config struct {
 	// Prefetch bounds the bytes of one request of a Reader, of which at most two overlap.
 	// It is never below the server's largest message.
 	Prefetch int
+	// ReadOnly makes Open take the streams as they are: a missing one is an error, no setting
+	// is changed, and none is judged. Appending is for the caller to leave out.
+	ReadOnly bool
 	// AckTimeout is how long an append waits for its ack before its outcome is called unknown.
 	AckTimeout time.Duration
 	// Logger may be nil.

@@ -88,6 +88,12 @@ func (l *Log) checkPartitions(ctx context.Context) error {
 func (l *Log) openStream(ctx context.Context, partition int) (jetstream.Stream, error) {
 	want := l.cfg.stream(partition)
 	s, err := l.js.Stream(ctx, want.Name)
+	if l.cfg.ReadOnly {
+		if err != nil {
+			return nil, fmt.Errorf("open stream %s for reading: %w", want.Name, classify(err))
+		}
+		return s, nil
+	}
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		l.log.Info("create log stream", "stream", want.Name, "max_bytes", want.MaxBytes, "replicas", want.Replicas)
 		s, err = l.js.CreateStream(ctx, want)

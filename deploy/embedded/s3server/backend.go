@@ -44,15 +44,20 @@ var (
 	_ gofakes3.MultipartBackend = (*backend)(nil)
 )
 
-// openBackend opens the store in dir and sweeps what a killed process left. The
-// caller holds the directory's lock.
-func openBackend(dir string, now func() time.Time) (*backend, error) {
-	b := &backend{
+// newBackend is the store in dir as it is.
+func newBackend(dir string, now func() time.Time) *backend {
+	return &backend{
 		tmp: filepath.Join(dir, "tmp"), buckets: filepath.Join(dir, "buckets"), now: now,
 		forget:  func(string, string, gofakes3.UploadID) {},
 		folders: folders{durable: map[string]struct{}{}}, listings: listings{byDir: map[string][]entry{}},
 		uploads: map[gofakes3.UploadID]*upload{},
 	}
+}
+
+// openBackend opens the store in dir and sweeps what a killed process left. The
+// caller holds the directory's lock.
+func openBackend(dir string, now func() time.Time) (*backend, error) {
+	b := newBackend(dir, now)
 	for _, d := range []string{b.tmp, b.buckets} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, err

@@ -22,6 +22,7 @@ type Config struct {
 	AccessKey string           // empty: made once and kept in Dir
 	SecretKey string           // empty: made once and kept in Dir
 	Listen    string           // address of Start, loopback by default
+	ReadOnly  bool             // change nothing in Dir, which must be there, and refuse every write
 	Logger    *slog.Logger     // nil discards
 	Now       func() time.Time // nil is time.Now
 }

@@ -18,10 +18,10 @@ type Credentials struct {
 
 // loadCredentials returns the pair kept in dir, making it on the first start.
 // The caller holds the directory's lock, so nobody else makes another one.
-func loadCredentials(dir string) (Credentials, error) {
+func loadCredentials(dir string, readOnly bool) (Credentials, error) {
 	path := filepath.Join(dir, "credentials")
 	raw, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) && !readOnly {
 		return makeCredentials(dir, path)
 	}
 	if err != nil {

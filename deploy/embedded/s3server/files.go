@@ -29,14 +29,26 @@ func syncDir(dir string) error {
 	return nil
 }
 
+// takeDir makes the directory and locks it. A reader finds it there or fails, shares its
+// lock with other readers, and leaves no trace.
+func takeDir(cfg Config) (*os.File, error) {
+	if cfg.ReadOnly {
+		return lockDir(cfg.Dir, os.O_RDONLY, syscall.LOCK_SH)
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make directory: %w", err)
+	}
+	return lockDir(cfg.Dir, os.O_CREATE|os.O_RDWR, syscall.LOCK_EX)
+}
+
 // lockDir keeps a second process off the directory: it would sweep our unfinished
 // writes and know nothing of our key locks.
-func lockDir(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+func lockDir(dir string, flags, how int) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), flags, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s is in use by another process: stop it or choose another data_dir: %w", dir, err), f.Close())
 	}
 	return f, nil

@@ -28,6 +28,10 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			refuse(w, http.StatusInternalServerError, "InternalError", err.Error())
 			return
 		}
+		if s.cfg.ReadOnly && r.Method != http.MethodGet && r.Method != http.MethodHead {
+			refuse(w, http.StatusForbidden, "AccessDenied", "The store is open for reading only.")
+			return
+		}
 		if why := unsupported(r); why != "" {
 			refuse(w, http.StatusNotImplemented, "NotImplemented", why)
 			return

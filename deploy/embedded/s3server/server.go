@@ -33,10 +33,7 @@ func Open(cfg Config) (_ *Server, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("s3server: make directory: %w", err)
-	}
-	lock, err := lockDir(cfg.Dir)
+	lock, err := takeDir(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("s3server: %w", err)
 	}
@@ -48,12 +45,14 @@ func Open(cfg Config) (_ *Server, err error) {
 }
 
 func (s *Server) open() (err error) {
-	if s.backend, err = openBackend(s.cfg.Dir, s.cfg.Now); err != nil {
+	if s.cfg.ReadOnly {
+		s.backend = newBackend(s.cfg.Dir, s.cfg.Now)
+	} else if s.backend, err = openBackend(s.cfg.Dir, s.cfg.Now); err != nil {
 		return err
 	}
 	s.creds = Credentials{AccessKey: s.cfg.AccessKey, SecretKey: s.cfg.SecretKey}
 	if s.creds.AccessKey == "" {
-		if s.creds, err = loadCredentials(s.cfg.Dir); err != nil {
+		if s.creds, err = loadCredentials(s.cfg.Dir, s.cfg.ReadOnly); err != nil {
 			return err
 		}
 	}

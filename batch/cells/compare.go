@@ -1,0 +1,81 @@
+package cells
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"recount/schemas/catalog"
+	"recount/schemas/record"
+	"recount/schemas/sqlschema"
+)
+
+const (
+	pairsAtOnce = 1000 // (bucket, version) in one statement
+	noTable     = 60   // ClickHouse's code of a table that is not there
+)
+
+// Stored returns what ClickHouse holds of versions of a view's buckets, at most one version
+// a bucket. A version it has no row of is absent, and so are all if there is no table.
+func (s *Store) Stored(ctx context.Context, v *catalog.View, versions []record.BucketVersion) (map[int64]record.BucketVersion, error) {
+	out := make(map[int64]record.BucketVersion, len(versions))
+	for part := range slices.Chunk(versions, pairsAtOnce) {
+		err := s.stored(ctx, v, part, out)
+		var e *clickhouse.Exception
+		if errors.As(err, &e) && e.Code == noTable {
+			return out, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read rows of view %s: %w", v.Name, err)
+		}
+	}
+	return out, nil
+}
+
+func (s *Store) stored(ctx context.Context, v *catalog.View, versions []record.BucketVersion, out map[int64]record.BucketVersion) error {
+	rows, err := s.db.Query(readContext(ctx), fmt.Sprintf(
+		"SELECT toUnixTimestamp64Micro(%[1]s), %[2]s, count(), %[3]s FROM %[4]s WHERE (%[1]s, %[2]s) IN (%[5]s) GROUP BY %[1]s, %[2]s",
+		sqlschema.Quote(sqlschema.ColBucket), sqlschema.Quote(sqlschema.ColVer), newLayout(s.catalog, v, 0).sql(),
+		sqlschema.Quote(sqlschema.Table(v, s.catalog.Digest(v))), pairList(versions)))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var b record.BucketVersion
+		var n uint64
+		if err := rows.Scan(&b.Bucket, &b.Ver, &n, &b.Checksum); err != nil {
+			return err
+		}
+		b.Rows = int64(n)
+		out[b.Bucket] = b
+	}
+	return rows.Err()
+}
+
+// CountedEvents is how many events the rows of versions of a view count.
+func (s *Store) CountedEvents(ctx context.Context, v *catalog.View, versions []record.BucketVersion) (events int64, err error) {
+	for part := range slices.Chunk(versions, pairsAtOnce) {
+		var sum uint64
+		row := s.db.QueryRow(readContext(ctx), fmt.Sprintf("SELECT sum(%s) FROM %s WHERE (%s, %s) IN (%s)",
+			sqlschema.Quote(sqlschema.ColEvents), sqlschema.Quote(sqlschema.Table(v, s.catalog.Digest(v))),
+			sqlschema.Quote(sqlschema.ColBucket), sqlschema.Quote(sqlschema.ColVer), pairList(part)))
+		if err := row.Scan(&sum); err != nil {
+			return 0, fmt.Errorf("count events of view %s: %w", v.Name, err)
+		}
+		events += int64(sum)
+	}
+	return events, nil
+}
+
+func pairList(versions []record.BucketVersion) string {
+	pairs := make([]string, len(versions))
+	for i, b := range versions {
+		pairs[i] = fmt.Sprintf("(%s, %d)", bucketSQL(b.Bucket), b.Ver)
+	}
+	return strings.Join(pairs, ", ")
+}

@@ -1,0 +1,213 @@
+package verify
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+
+	"recount/schemas/eventbatch"
+	"recount/schemas/record"
+	"recount/schemas/window"
+	"recount/speed/eventlog"
+)
+
+// positions checks that every position holds one value (V10): within a segment's objects,
+// and between them and the log as far back as it goes. In passing it compares the rows with
+// the histograms of their records (V2), by which batch finds them.
+type positions struct {
+	e *Evidence
+	r *recorder
+	s *snapshot
+
+	values    []value                        // of the segment being read
+	histogram map[string][]record.BucketRows // by object key
+	logs      []*logCursor                   // by partition; nil before the first segment the log has
+	trimmed   map[int]bool                   // a running server trimmed the log meanwhile
+}
+
+// value is what stands at a position: a hash of the event's identity and payload.
+type value struct {
+	at   uint64 // sequence within the segment, then index
+	hash uint64
+}
+
+const indexBits = 21 // more than eventbatch.MaxEvents
+
+func newPositions(e *Evidence, r *recorder, s *snapshot) *positions {
+	return &positions{e: e, r: r, s: s, histogram: map[string][]record.BucketRows{}, logs: make([]*logCursor, len(s.chains)), trimmed: map[int]bool{}}
+}
+
+func (v *positions) close() {
+	for _, l := range v.logs {
+		l.close()
+	}
+}
+
+func hashOf(b *rows, i int) uint64 {
+	var buf [eventbatch.KeySize + 8]byte
+	key := b.key(i)
+	copy(buf[:], key[:])
+	binary.LittleEndian.PutUint64(buf[eventbatch.KeySize:], b.cols.Hash.Value(i))
+	return xxhash.Sum64(buf[:])
+}
+
+func (v *positions) tail(m *message, b *rows) {
+	for i := range b.n {
+		v.checkKey(b, i, in(b.partition).at(b.epoch, m.seq, 0))
+	}
+}
+
+func (v *positions) landed(seg *record.Commit, o *record.Object, b *rows) {
+	runs := v.histogram[o.Key]
+	for i := range b.n {
+		seq, index := b.position(i)
+		where := in(seg.Partition).at(seg.Epoch, seq, 0).file(o.Key)
+		if seq < seg.Start || seq >= seg.End || index < 0 || index >= 1<<indexBits {
+			v.r.find(V10, where, "restore the object its record was made for", "an event of message %d lies in an object of %s", seq, describe(seg))
+			continue
+		}
+		v.checkKey(b, i, where)
+		v.values = append(v.values, value{(seq-seg.Start)<<indexBits | uint64(index), hashOf(b, i)})
+		bucket := window.Floor(b.time(i), v.e.Catalog.Bucket)
+		if n := len(runs); n == 0 || runs[n-1].Bucket != bucket {
+			runs = append(runs, record.BucketRows{Bucket: bucket})
+		}
+		run := &runs[len(runs)-1]
+		run.Rows++
+		if b.assigned(i) {
+			run.Assigned++
+		}
+	}
+	v.histogram[o.Key] = runs
+}
+
+// checkKey compares the stored identity with the one the id gives: copies meet only
+// where both are the same (I1), and in the same partition (L3).
+func (v *positions) checkKey(b *rows, i int, where Place) {
+	want := eventbatch.KeyOf(text(b.tenant, i), b.id(i))
+	if got := b.key(i); got != want {
+		where.ID = b.id(i)
+		v.r.find(V10, where, "keep the object aside and report a fault of recount", "the event's stored identity is %x and its id gives %x", got, want)
+	} else if p := want.Partition(v.e.Partitions); p != b.partition {
+		where.ID = b.id(i)
+		v.r.find(V10, where, "keep the object aside and report a fault of recount", "the event belongs to partition %d: copies of it would not meet", p)
+	}
+}
+
+// segment judges the segment that has been read.
+func (v *positions) segment(ctx context.Context, seg *record.Commit) error {
+	defer func() {
+		v.values = v.values[:0]
+		clear(v.histogram)
+	}()
+	whole := true
+	for i := range seg.Objects {
+		o := &seg.Objects[i]
+		if !v.s.readable(seg, o) {
+			whole = false
+			continue
+		}
+		if !slices.Equal(v.histogram[o.Key], o.Buckets) {
+			v.r.find(V2, in(seg.Partition).at(seg.Epoch, seg.Start, seg.End).file(o.Key),
+				"restore the commit record from a copy: batch would look for events in the wrong buckets", "the object's rows lie in other buckets than its record says")
+		}
+	}
+	slices.SortFunc(v.values, func(a, b value) int { return cmp.Compare(a.at, b.at) })
+	v.unique(seg, whole)
+	if !whole || v.e.Log == nil {
+		return nil
+	}
+	return v.compareLog(ctx, seg)
+}
+
+// unique finds positions with two values, and with none where a message must have one.
+func (v *positions) unique(seg *record.Commit, whole bool) {
+	for i, x := range v.values {
+		seq, index := seg.Start+x.at>>indexBits, x.at&(1<<indexBits-1)
+		where := in(seg.Partition).at(seg.Epoch, seq, 0)
+		expected := uint64(0)
+		if i > 0 && v.values[i-1].at>>indexBits == x.at>>indexBits {
+			expected = v.values[i-1].at&(1<<indexBits-1) + 1
+		}
+		switch {
+		case i > 0 && v.values[i-1].at == x.at:
+			v.r.find(V10, where, "one of the segment's objects is another's; compare them with a copy of the bucket", "two events stand at index %d of message %d", index, seq)
+		case whole && index != expected:
+			v.r.find(V10, where, "restore the segment's objects from a copy, or the segment from the log", "message %d has an event at index %d and none at %d", seq, index, expected)
+		}
+	}
+}
+
+// compareLog compares the segment with the log's messages of it, as far as there are any.
+func (v *positions) compareLog(ctx context.Context, seg *record.Commit) error {
+	p, from := seg.Partition, max(seg.Start, v.s.logs[seg.Partition].first)
+	end := min(seg.End, v.s.logs[p].next)
+	if from >= end || v.trimmed[p] {
+		return nil
+	}
+	err := v.readLog(ctx, seg, from, end)
+	if errors.Is(err, eventlog.ErrTrimmed) && v.e.Kept != nil {
+		v.trimmed[p] = true
+		return nil
+	}
+	return err
+}
+
+func (v *positions) readLog(ctx context.Context, seg *record.Commit, from, end uint64) (err error) {
+	p := seg.Partition
+	if v.logs[p] == nil || v.logs[p].next != from {
+		v.logs[p].close()
+		if v.logs[p], err = v.e.openLog(ctx, p, from); err != nil {
+			return err
+		}
+	}
+	cur := v.logs[p]
+	cur.epoch = seg.Epoch
+	i, _ := slices.BinarySearchFunc(v.values, (from-seg.Start)<<indexBits, func(x value, at uint64) int { return cmp.Compare(x.at, at) })
+	rest := v.values[i:]
+	for cur.next < end {
+		m, err := cur.read(ctx)
+		where := in(p).at(seg.Epoch, cur.next-1, 0)
+		if errors.Is(err, errUndecodable) {
+			v.r.find(V10, where, "nothing is lost, its events have landed; restore the log from a replica", "%v", err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		n := 0
+		for n < len(rest) && rest[n].at>>indexBits == m.seq-seg.Start {
+			n++
+		}
+		if !m.equals(rest[:n]) {
+			v.r.find(V10, where, "stop the server and keep both; the log and the lake of two different systems may have been put together",
+				"message %d has %d events in the log and %d in the lake, and they are not the same", m.seq, m.header.Events, n)
+		}
+		rest = rest[n:]
+		for _, b := range m.rows {
+			b.cols.Rec.Release()
+		}
+	}
+	return nil
+}
+
+// equals reports whether the message's events are those at the positions, which are in order.
+func (m *message) equals(there []value) bool {
+	if m.header.Events != len(there) {
+		return false
+	}
+	k := 0
+	for _, b := range m.rows {
+		for i := range b.n {
+			if there[k].hash != hashOf(b, i) || int(there[k].at&(1<<indexBits-1)) != b.first+i {
+				return false
+			}
+			k++
+		}
+	}
+	return true
+}

@@ -1,0 +1,217 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"recount/batch/lake"
+	"recount/batch/publish"
+	"recount/schemas/record"
+)
+
+// publication is one record of the publication chain, without its lists of buckets.
+type publication struct {
+	*record.Publication
+	digest string
+}
+
+// readPublications reads every publication in order. What one lists of buckets is dropped:
+// a year of them would not fit in memory, and only those of kept ones are needed.
+func readPublications(ctx context.Context, e *Evidence, r *recorder) (out []*publication, err error) {
+	keys, err := e.Records.List(ctx, record.PublicationPrefix)
+	if err != nil {
+		return nil, err
+	}
+	var places []place
+	for _, key := range keys {
+		digits := strings.TrimSuffix(strings.TrimPrefix(key, record.PublicationPrefix), ".json")
+		n, err := strconv.ParseUint(digits, 10, 64)
+		switch {
+		case err == nil && record.PublicationKey(n) == key:
+			places = append(places, place{key: key})
+		case !strings.HasPrefix(key, publish.PinPrefix):
+			r.find(V5, Place{File: key}, "find out who wrote it, and remove it", "the key is neither that of a publication nor of a pin")
+		}
+	}
+	for window := range slices.Chunk(places, windowGets/8) {
+		raws, err := getAll(ctx, e, window)
+		if err != nil {
+			return nil, err
+		}
+		for i, at := range window {
+			p, err := record.DecodePublication(raws[i])
+			if err != nil {
+				r.find(V5, Place{File: at.key}, restorePublication, "the publication cannot be read: %v", err)
+				continue
+			}
+			if record.PublicationKey(p.N) != at.key {
+				r.find(V5, Place{File: at.key, Publication: p.N}, restorePublication, "the record says that it is publication %d", p.N)
+				continue
+			}
+			digest := record.Digest(raws[i])
+			p.Views, p.Types = nil, nil
+			out = append(out, &publication{p, digest})
+		}
+		r.progress("V5 publications", int64(len(out)), int64(len(places)))
+	}
+	r.examine(V5, int64(len(places)), "publications")
+	return out, nil
+}
+
+const restorePublication = "restore publish/ from a copy of the object store; numbers given out since then may have come from a forged record"
+
+// checkPublications judges the publication chain against the commit chains (V5).
+func checkPublications(r *recorder, s *snapshot) {
+	for i, p := range s.publications {
+		where := Place{Publication: p.N, File: record.PublicationKey(p.N)}
+		switch {
+		case i == 0 && p.N != 1:
+			r.find(V5, where, restorePublication, "the first publication there is has the number %d", p.N)
+		case i > 0 && p.N != s.publications[i-1].N+1:
+			r.find(V5, where, restorePublication, "no publication between %d and %d", s.publications[i-1].N, p.N)
+		case i == 0 && p.Previous != "":
+			r.find(V5, where, restorePublication, "the first publication names one before it")
+		case i > 0 && p.Previous != s.publications[i-1].digest:
+			r.find(V5, where, restorePublication, "it names %.12s… as the digest of publication %d, which is %.12s…", p.Previous, p.N-1, s.publications[i-1].digest)
+		}
+		if len(p.H) != len(s.chains) {
+			r.find(V5, where, "set log.partitions back", "it covers %d partitions and there are %d", len(p.H), len(s.chains))
+			continue
+		}
+		checkCut(r, s, p, where)
+		if i > 0 {
+			for part, h := range s.publications[i-1].H {
+				if part < len(p.H) && (p.H[part].Seq < h.Seq || p.H[part].Epoch < h.Epoch) {
+					at := where
+					at.Partition = &part
+					r.find(V5, at, restorePublication, "H went back from epoch %d, sequence %d to epoch %d, sequence %d", h.Epoch, h.Seq, p.H[part].Epoch, p.H[part].Seq)
+				}
+			}
+		}
+	}
+}
+
+// checkCut says whether every H is where a commit record ends, the very one it names.
+func checkCut(r *recorder, s *snapshot, p *publication, where Place) {
+	events := int64(0)
+	sound := true
+	for part, h := range p.H {
+		c := s.chains[part]
+		at := where
+		at.Partition, at.Epoch, at.From = &part, h.Epoch, h.Seq
+		tip, boundary := c.boundaries[h]
+		switch {
+		case !boundary && (h.Seq > c.head.Seq || h.Epoch > c.head.Epoch):
+			r.find(V5, at, restore, "H is epoch %d, sequence %d, beyond the chain's head at epoch %d, sequence %d", h.Epoch, h.Seq, c.head.Epoch, c.head.Seq)
+		case !boundary:
+			r.find(V5, at, restorePublication, "H is epoch %d, sequence %d, where no commit record ends", h.Epoch, h.Seq)
+		case tip != p.Tips[part]:
+			r.find(V5, at, restorePublication, "it was made from a chain that ends in %.12s… at H; this chain's record there is %.12s…", p.Tips[part], tip)
+		}
+		sound = sound && boundary
+		events += s.eventsBelow(part, h)
+	}
+	if sound && events != p.Events {
+		r.find(V8, where, restorePublication, "it says that %d events had landed below H; the commit records say %d", p.Events, events)
+	}
+}
+
+// onBoundaries reports whether a publication's H can be recomputed at all.
+func (s *snapshot) onBoundaries(st *record.State) bool {
+	if len(st.H) != len(s.chains) {
+		return false
+	}
+	for p, h := range st.H {
+		if _, ok := s.chains[p].boundaries[h]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// keptStates resolves the publications that are kept: the newest ones and the pinned.
+func keptStates(ctx context.Context, e *Evidence, r *recorder, all []*publication) ([]*record.State, error) {
+	var out []*record.State
+	want, err := keptNumbers(ctx, e, r, all)
+	if err != nil {
+		return nil, err
+	}
+	state := record.EmptyState(e.Partitions)
+	for _, n := range want {
+		if state, err = resolve(ctx, e, all, state, n); err != nil {
+			r.fail(V6, "publication %d: %v", n, err)
+			state = record.EmptyState(e.Partitions)
+			continue
+		}
+		out = append(out, state)
+	}
+	return out, nil
+}
+
+// keptNumbers lists the publications whose rows must be there, ascending.
+func keptNumbers(ctx context.Context, e *Evidence, r *recorder, all []*publication) ([]uint64, error) {
+	var want []uint64
+	if e.Kept != nil {
+		want = e.Kept()
+	} else {
+		for _, p := range all[max(0, len(all)-e.Keep):] {
+			want = append(want, p.N)
+		}
+	}
+	pins, err := e.Records.List(ctx, publish.PinPrefix)
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range pins {
+		n, err := strconv.ParseUint(strings.TrimPrefix(key, publish.PinPrefix), 10, 64)
+		if err != nil || numbered(all, n) == nil {
+			r.find(V9, Place{File: key}, "remove the pin, or restore the publication", "the pin is of a publication that is not there")
+			continue
+		}
+		want = append(want, n)
+	}
+	slices.Sort(want)
+	want = slices.Compact(want)
+	return slices.DeleteFunc(want, func(n uint64) bool { return numbered(all, n) == nil }), nil
+}
+
+func numbered(all []*publication, n uint64) *publication {
+	i, ok := slices.BinarySearchFunc(all, n, func(p *publication, n uint64) int { return int(int64(p.N) - int64(n)) })
+	if !ok {
+		return nil
+	}
+	return all[i]
+}
+
+// resolve returns the state of publication n, from an older state or from the base before
+// it. That the chain of digests holds is checkPublications' to say: here a break must not
+// keep the rows of later publications from being checked.
+func resolve(ctx context.Context, e *Evidence, all []*publication, from *record.State, n uint64) (*record.State, error) {
+	first := n
+	for first > from.N+1 && !numbered(all, first).Base {
+		first--
+		if numbered(all, first) == nil {
+			return nil, fmt.Errorf("publication %d, on which it builds, is missing", first)
+		}
+	}
+	s := from
+	for k := first; k <= n; k++ {
+		raw, err := e.Records.Get(ctx, record.PublicationKey(k))
+		if errors.Is(err, lake.ErrNotFound) {
+			return nil, fmt.Errorf("publication %d is missing", k)
+		}
+		if err != nil {
+			return nil, err
+		}
+		before := *s
+		before.N, before.Digest = k-1, numbered(all, k).Previous
+		if s, err = before.Apply(raw); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}

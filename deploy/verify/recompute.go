@@ -1,0 +1,250 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"recount/batch/cells"
+	"recount/batch/exact"
+	"recount/batch/lake"
+	"recount/schemas/catalog"
+	"recount/schemas/record"
+)
+
+// recomputation checks the rows of kept publications (V6, V9), the newest first. A bucket of
+// an older one is worked again only where its version or what had landed of it differs.
+type recomputation struct {
+	e *Evidence
+	r *recorder
+	s *snapshot
+
+	seen     map[string]map[record.BucketVersion]bool // by view: versions compared with ClickHouse
+	newer    *record.State                            // the publication recomputed before
+	verified int64
+}
+
+func checkRows(ctx context.Context, e *Evidence, r *recorder, s *snapshot) error {
+	v := &recomputation{e: e, r: r, s: s, seen: map[string]map[record.BucketVersion]bool{}}
+	for i, st := range slices.Backward(s.kept) {
+		r.progress("V6 publications", int64(len(s.kept)-1-i), int64(len(s.kept)))
+		if !s.onBoundaries(st) {
+			r.fail(V6, "publication %d was not recomputed: its H is no place where commit records end (V5)", st.N)
+			continue
+		}
+		if err := v.publication(ctx, st); err != nil {
+			return fmt.Errorf("publication %d: %w", st.N, err)
+		}
+		v.newer = st
+	}
+	r.examine(V6, v.verified, "buckets of views")
+	return nil
+}
+
+func (v *recomputation) publication(ctx context.Context, st *record.State) error {
+	for _, name := range slices.Sorted(maps.Keys(st.Views)) {
+		view := v.e.Catalog.Views[name]
+		if view == nil || v.e.Catalog.Digest(view) != st.Views[name].Digest {
+			v.r.note("view %s of publication %d is not the one that is declared now, so its rows were not recomputed", name, st.N)
+			continue
+		}
+		if err := v.stored(ctx, st, view); err != nil {
+			return err
+		}
+	}
+	for _, event := range slices.Sorted(maps.Keys(v.e.Catalog.Events)) {
+		in, left := v.input(st, event)
+		if len(in.Targets) == 0 {
+			continue // No view of the publication counts the type.
+		}
+		if left > 0 {
+			v.r.fail(V6, "%d buckets of type %s were not recomputed: they have rows in objects that are missing, damaged (V2) or retired", left, event)
+		}
+		if len(in.Buckets) == 0 {
+			continue
+		}
+		if err := v.recompute(ctx, st, in); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stored compares the rows in ClickHouse with the publication.
+func (v *recomputation) stored(ctx context.Context, st *record.State, view *catalog.View) error {
+	seen := v.seen[view.Name]
+	if seen == nil {
+		seen = map[record.BucketVersion]bool{}
+		v.seen[view.Name] = seen
+	}
+	var versions []record.BucketVersion
+	for _, b := range st.Views[view.Name].Buckets {
+		if b.Rows > 0 && !seen[b] {
+			versions = append(versions, b)
+			seen[b] = true
+		}
+	}
+	got, err := v.e.Cells.Stored(ctx, view, versions)
+	if err != nil {
+		return err
+	}
+	v.verified += int64(len(versions))
+	v.r.examine(V9, int64(len(versions)), "versions of buckets")
+	for _, want := range versions {
+		b, there := got[want.Bucket]
+		where := Place{Publication: st.N, View: view.Name, Version: want.Ver}.bucket(want.Bucket)
+		switch {
+		case there && b == want:
+		case v.e.Kept != nil && !slices.Contains(v.e.Kept(), st.N):
+			return nil // It was collected while we looked.
+		case !there:
+			v.r.find(V9, where, "declare the view anew under another name or cell, which computes all its buckets again, or restore ClickHouse; until then queries that need the bucket fail",
+				"ClickHouse has none of the %d rows that the publication counts", want.Rows)
+		default:
+			v.r.find(V6, where, "restore the rows from a backup of ClickHouse, or make the bucket dirty: the next event in it recomputes it in full",
+				"ClickHouse has %d rows with checksum %016x, the publication says %d with %016x: rows were changed, added or lost", b.Rows, b.Checksum, want.Rows, want.Checksum)
+		}
+	}
+	return nil
+}
+
+// input is what a publication's views of an event type are recomputed from; left is how
+// many buckets damaged objects keep from being recomputed.
+func (v *recomputation) input(st *record.State, event string) (in exact.Input, left int) {
+	in = exact.Input{Catalog: v.e.Catalog, Type: event}
+	width := v.e.Catalog.Bucket.Microseconds()
+	buckets, cannot := map[int64]bool{}, map[int64]bool{}
+	for p, h := range st.H {
+		for _, seg := range v.s.segmentsBelow(p, h) {
+			for _, o := range seg.Objects {
+				if o.Type != event {
+					continue
+				}
+				readable := v.s.readable(seg, &o)
+				if readable {
+					in.Objects = append(in.Objects, exact.Object{Object: o, Partition: p, Start: seg.Start})
+				}
+				for _, b := range o.Buckets {
+					buckets[b.Bucket] = true
+					if !readable {
+						cannot[b.Bucket] = true
+						cannot[b.Bucket+width] = cannot[b.Bucket+width] || b.Assigned > 0
+					}
+				}
+			}
+		}
+	}
+	changed := v.changed(st, event)
+	for _, b := range slices.Sorted(maps.Keys(buckets)) {
+		switch {
+		case cannot[b]:
+			left++
+		case changed == nil || changed[b]:
+			in.Buckets = append(in.Buckets, b)
+		}
+	}
+	for _, view := range v.e.Catalog.ViewsOf(event) {
+		if s, published := st.Views[view.Name]; published && s.Digest == v.e.Catalog.Digest(view) {
+			in.Targets = append(in.Targets, exact.Target{View: view, Buckets: in.Buckets})
+		}
+	}
+	return in, left
+}
+
+// changed are the buckets of an older publication that the recomputation of the newer one
+// says nothing about: those with another version, and those that more had landed in, or in
+// the bucket before them (I3). Nil means all.
+func (v *recomputation) changed(st *record.State, event string) map[int64]bool {
+	if v.newer == nil {
+		return nil
+	}
+	out := map[int64]bool{}
+	for _, view := range v.e.Catalog.ViewsOf(event) {
+		newer := map[int64]record.BucketVersion{}
+		for _, b := range v.newer.Views[view.Name].Buckets {
+			newer[b.Bucket] = b
+		}
+		for _, b := range st.Views[view.Name].Buckets {
+			if newer[b.Bucket] != b {
+				out[b.Bucket] = true
+			}
+		}
+	}
+	for p, h := range st.H {
+		older := len(v.s.segmentsBelow(p, h))
+		for _, seg := range v.s.segmentsBelow(p, v.newer.H[p])[older:] {
+			for _, o := range seg.Objects {
+				for _, b := range o.Buckets {
+					if o.Type == event {
+						out[b.Bucket], out[b.Bucket+v.e.Catalog.Bucket.Microseconds()] = true, true
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
+// recompute compares a recomputation of the input's buckets with the publication.
+func (v *recomputation) recompute(ctx context.Context, st *record.State, in exact.Input) error {
+	computed := map[string]map[int64]record.BucketVersion{}
+	for _, t := range in.Targets {
+		computed[t.View.Name] = map[int64]record.BucketVersion{}
+	}
+	open := func(ctx context.Context, o record.Object) (exact.File, error) {
+		body, err := v.e.Objects.Open(ctx, o.Key)
+		if err != nil {
+			return nil, fmt.Errorf("object %s: %w", o.Key, err)
+		}
+		return lake.OpenParquet(ctx, o, body)
+	}
+	counts, err := exact.Run(ctx, v.e.Exact, open, in, func(b *exact.Block) error {
+		of := computed[b.View.Name]
+		for bucket, part := range cells.Sums(v.e.Catalog, b.View, 0, []exact.Piece{{Block: b, Hi: b.Rows()}}) {
+			part.Rows += of[bucket].Rows
+			part.Checksum += of[bucket].Checksum // It wraps around, and is a sum over rows (B5).
+			of[bucket] = part
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, t := range in.Targets {
+		v.compare(st, t.View.Name, in.Buckets, computed[t.View.Name])
+	}
+	v.compareCounts(st, in.Type, counts)
+	return nil
+}
+
+const republish = "keep the publication record aside and report a fault of recount; the next event in the bucket recomputes it"
+
+func (v *recomputation) compare(st *record.State, view string, buckets []int64, computed map[int64]record.BucketVersion) {
+	for _, b := range buckets {
+		var said record.BucketVersion
+		if l := st.Views[view].Between(b, b+1); len(l) > 0 {
+			said = l[0]
+		}
+		want := computed[b]
+		if said.Rows != want.Rows || said.Checksum != want.Checksum {
+			v.r.find(V6, Place{Publication: st.N, View: view, Version: said.Ver}.bucket(b), republish,
+				"the publication says %d rows with checksum %016x, the events below its H give %d with %016x", said.Rows, said.Checksum, want.Rows, want.Checksum)
+		}
+	}
+}
+
+// compareCounts compares what deduplication found (V8).
+func (v *recomputation) compareCounts(st *record.State, event string, counts []record.BucketCount) {
+	said := map[int64]record.BucketCount{}
+	for _, c := range st.Types[event] {
+		said[c.Bucket] = c
+	}
+	for _, want := range counts {
+		if got := said[want.Bucket]; got != want {
+			v.r.find(V8, Place{Publication: st.N, Type: event}.bucket(want.Bucket), republish,
+				"the publication says %d landed, %d duplicates, %d conflicts; the events below its H give %d, %d, %d",
+				got.Rows, got.Duplicates, got.Conflicts, want.Rows, want.Duplicates, want.Conflicts)
+		}
+	}
+}

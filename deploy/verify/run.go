@@ -1,0 +1,84 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"io"
+)
+
+// Options are what a run is given besides the evidence.
+type Options struct {
+	AckLog   io.Reader      // what a load client kept (package acklog); nil: V3, V4 and V7 are skipped
+	Progress func(Progress) // told of every step; nil: nobody is
+}
+
+// Run judges the evidence. What cannot be read is said in the report's checks; an error
+// means that there is no report: the context ended, or the acknowledgement log makes no sense.
+func Run(ctx context.Context, e *Evidence, o Options) (Report, error) {
+	r := newRecorder(o.Progress)
+	var client *acks
+	if o.AckLog != nil {
+		var err error
+		if client, err = readAcks(e, r, o.AckLog); err != nil {
+			return Report{}, err
+		}
+	} else {
+		for _, name := range []Name{V3, V4} {
+			r.skip(name, "no acknowledgement log was given")
+		}
+	}
+	r.skip(V7, "recorded answers are not judged yet")
+	s, err := e.look(ctx, r)
+	if err != nil {
+		for _, name := range Names {
+			r.fail(name, "%v", err)
+		}
+		return r.report, ctx.Err()
+	}
+	if e.Log == nil {
+		for _, name := range []Name{V3, V8, V9, V10} {
+			r.fail(name, "the log cannot be read: %v", e.LogError)
+		}
+	}
+	checkPublications(r, s)
+	if err := checkObjects(ctx, e, r, s); err != nil {
+		r.fail(V2, "%v", err)
+	}
+	if err := checkEvents(ctx, e, r, s, client); err != nil {
+		for _, name := range []Name{V3, V4, V10} {
+			r.fail(name, "%v", err)
+		}
+	}
+	if e.Cells == nil {
+		r.fail(V6, "ClickHouse cannot be read: %v", e.CellsError)
+		r.fail(V9, "ClickHouse cannot be read: %v", e.CellsError)
+	} else if err := checkRows(ctx, e, r, s); err != nil {
+		r.fail(V6, "%v", err)
+		r.fail(V9, "%v", err)
+	}
+	if err := checkConservation(ctx, e, r, s); err != nil {
+		r.fail(V8, "%v", err)
+	}
+	if ctx.Err() != nil {
+		return Report{}, errors.Join(context.Cause(ctx))
+	}
+	return r.report, nil
+}
+
+// checkEvents walks over all events once, for every check that looks at single events.
+func checkEvents(ctx context.Context, e *Evidence, r *recorder, s *snapshot, client *acks) error {
+	at := newPositions(e, r, s)
+	defer at.close()
+	visitors := []visitor{at}
+	if client != nil {
+		client.s = s
+		visitors = append(visitors, client)
+	}
+	if err := walk(ctx, e, r, s, visitors); err != nil {
+		return err
+	}
+	if client != nil {
+		client.judge()
+	}
+	return nil
+}

@@ -1,0 +1,256 @@
+package verify_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"recount/deploy/acklog"
+	"recount/deploy/embedded/chdb"
+	"recount/deploy/sender"
+	"recount/deploy/stack"
+	"recount/deploy/verify"
+	"recount/schemas/catalog"
+)
+
+// world is a data_dir made by a real server: duplicates, late events, several publications and
+// events that have not landed yet, and what its client kept. Each case plants its fault in a copy.
+type world struct {
+	cfg  stack.Config
+	dir  string
+	acks []byte
+}
+
+var shared *world // made by TestMain for all tests, read only
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "verify-test-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		shared, err = build(ctx, dir)
+		var missing *chdb.ErrNoLibrary
+		if err != nil && !errors.As(err, &missing) {
+			fmt.Fprintln(os.Stderr, "build the data_dir:", err)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+func config(dir string) stack.Config {
+	cfg := stack.DefaultConfig()
+	cfg.Listen, cfg.DataDir, cfg.Log.Partitions = "127.0.0.1:0", dir, 2
+	cfg.Landing.CutInterval = 100 * time.Millisecond
+	cfg.Events = map[string]stack.EventConfig{"hit": {Fields: map[string]catalog.FieldType{"page": "string", "user": "string", "ms": "int64"}}}
+	cfg.Views = map[string]stack.ViewConfig{"hits": {Event: "hit", Dimensions: []string{"page"}, Measures: map[string]stack.MeasureConfig{
+		"hits": {Kind: catalog.Count}, "ms": {Kind: catalog.Sum, Field: "ms"}, "users": {Kind: catalog.Distinct, Field: "user"}, "worst": {Kind: catalog.Max, Field: "ms"}}}}
+	for job := range cfg.Jobs {
+		cfg.Jobs[job] = stack.JobConfig{} // On request only.
+	}
+	return cfg
+}
+
+// build runs a server over dir and a client that keeps an acknowledgement log.
+func build(ctx context.Context, dir string) (*world, error) {
+	w := &world{cfg: config(filepath.Join(dir, "data")), dir: dir}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	s, err := stack.Open(ctx, w.cfg, stack.Options{Roles: stack.AllRoles})
+	if err != nil {
+		return nil, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	var file bytes.Buffer
+	c := &client{url: s.URL(), send: sender.New(s.URL(), 1), log: acklog.NewWriter(&file)}
+	err = errors.Join(c.run(ctx), c.log.Flush())
+	stop()
+	w.acks = file.Bytes()
+	return w, errors.Join(err, <-ended)
+}
+
+// client sends events and writes down what it is told.
+type client struct {
+	url  string
+	send *sender.Sender
+	log  *acklog.Writer
+}
+
+const start = "2024-01-01T10:00:00Z"
+
+func (c *client) run(ctx context.Context) error {
+	return errors.Join(
+		c.events(ctx, "r", 0, 300), c.publish(ctx), c.ask(ctx),
+		c.events(ctx, "r", 250, 150), // 50 duplicates of landed events
+		c.publish(ctx), c.ask(ctx),
+		c.events(ctx, "late", 0, 50), c.publish(ctx), c.ask(ctx),
+		c.events(ctx, "tail", 0, 40), c.ask(ctx))
+}
+
+// events sends count events from number first on. They lie in three buckets.
+func (c *client) events(ctx context.Context, run string, first, count int64) error {
+	var body bytes.Buffer
+	at, _ := time.Parse(time.RFC3339, start)
+	for i := first; i < first+count; i++ {
+		fmt.Fprintf(&body, `{"specversion":"1.0","id":%q,"source":"test","type":"hit","time":%q,"data":{"page":"/p%d","user":"u%d","ms":%d}}`+"\n",
+			acklog.ID(run, i), at.Add(time.Duration(i%3)*time.Hour+time.Duration(i)*time.Second).Format(time.RFC3339), i%5, i%37, i)
+	}
+	answer, err := c.send.Send(ctx, body.Bytes())
+	if err != nil || len(answer.Rejected) > 0 {
+		return fmt.Errorf("send: %w %v", err, answer.Rejected)
+	}
+	return c.log.Write(acklog.Line{Kind: acklog.Acked, Run: run, First: first, Count: count, Receipt: answer.Receipt})
+}
+
+// publish waits until what was sent has landed and is published.
+func (c *client) publish(ctx context.Context) error {
+	for try := 0; try < 200; try++ {
+		if _, err := c.post(ctx, "/v1/jobs/recompute/runs", nil); err != nil {
+			return err
+		}
+		answer, err := c.query(ctx)
+		if err != nil {
+			return err
+		}
+		var a struct {
+			Accuracy struct {
+				Pending int `json:"pending_events"`
+			}
+		}
+		if err := json.Unmarshal(answer, &a); err != nil {
+			return err
+		}
+		if a.Accuracy.Pending == 0 {
+			return nil
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return errors.New("events stay pending")
+}
+
+const question = `{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-01-02T00:00:00Z","granularity":"1h","group_by":["page"]}`
+
+func (c *client) query(ctx context.Context) ([]byte, error) {
+	return c.post(ctx, "/v1/query", []byte(question))
+}
+
+func (c *client) ask(ctx context.Context) error {
+	answer, err := c.query(ctx)
+	if err != nil {
+		return err
+	}
+	return c.log.Write(acklog.Line{Kind: acklog.Answer, Query: json.RawMessage(question), Response: answer})
+}
+
+func (c *client) post(ctx context.Context, path string, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: status %d: %s", path, resp.StatusCode, raw)
+	}
+	return raw, err
+}
+
+// copied returns the world in a folder of its own.
+func (w *world) copied(t *testing.T) *world {
+	t.Helper()
+	if w == nil {
+		t.Skip("the ClickHouse library is not installed: make setup")
+	}
+	out := *w
+	out.dir = t.TempDir()
+	out.cfg.DataDir = filepath.Join(out.dir, "data")
+	if err := os.CopyFS(out.cfg.DataDir, os.DirFS(w.cfg.DataDir)); err != nil {
+		t.Fatal(err)
+	}
+	return &out
+}
+
+func (w *world) verify(t *testing.T) verify.Report {
+	t.Helper()
+	report, err := stack.Verify(t.Context(), w.cfg, stack.VerifyOptions{Options: verify.Options{AckLog: bytes.NewReader(w.acks)}, Scratch: w.dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+func dump(r verify.Report) string {
+	raw, _ := json.MarshalIndent(r, "", " ")
+	return string(raw)
+}
+
+// TestClean finds nothing, looks at everything and leaves no trace.
+func TestClean(t *testing.T) {
+	w := shared.copied(t)
+	before := fingerprint(t, w.cfg.DataDir)
+	report := w.verify(t)
+	if !report.Clean() {
+		t.Fatalf("not clean: %s", dump(report))
+	}
+	for _, c := range report.Checks {
+		if c.Name != verify.V7 && (c.Examined == 0 || c.Skipped != "") {
+			t.Errorf("%s looked at nothing: %+v", c.Name, c)
+		}
+	}
+	if after := fingerprint(t, w.cfg.DataDir); after != before {
+		t.Errorf("the data_dir was changed:\nbefore\n%s\nafter\n%s", before, after)
+	}
+}
+
+// fingerprint names every file with its size, time and content.
+func fingerprint(t *testing.T, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&b, "%s %s %d %s", path, info.Mode(), info.Size(), info.ModTime())
+		if info.Mode().IsRegular() {
+			raw, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(&b, " %x", sum(raw))
+		}
+		b.WriteByte('\n')
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func sum(raw []byte) [32]byte { return sha256.Sum256(raw) }

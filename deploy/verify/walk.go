@@ -1,0 +1,272 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"recount/batch/lake"
+	"recount/schemas/eventbatch"
+	"recount/schemas/record"
+	"recount/speed/eventlog"
+)
+
+// rows are events that lie together: a chunk of an object of the lake, or a record batch of
+// a message of the log. The columns are those asked for, and always the identity's.
+type rows struct {
+	partition int
+	epoch     uint32
+	eventType string
+	n         int
+	cols      eventbatch.Columns
+	seqs      *array.Int64 // nil in a message: all are seq
+	indexes   *array.Int32 // nil in a message: they count from first
+	seq       uint64
+	first     int
+	tenant    arrow.Array
+	ids       arrow.Array
+}
+
+// position is the sequence of the row's message and its index in it.
+func (b *rows) position(i int) (seq uint64, index int) {
+	if b.seqs == nil {
+		return b.seq, b.first + i
+	}
+	return uint64(b.seqs.Value(i)), int(b.indexes.Value(i))
+}
+
+func (b *rows) key(i int) eventbatch.Key { return eventbatch.Key(b.cols.Key.Value(i)) }
+func (b *rows) id(i int) string          { return text(b.ids, i) }
+func (b *rows) time(i int) int64         { return int64(b.cols.Time.Value(i)) }
+func (b *rows) assigned(i int) bool {
+	return b.cols.Flags.Value(i)&eventbatch.FlagTimeAssigned != 0
+}
+
+func text(col arrow.Array, i int) string {
+	switch c := col.(type) {
+	case *array.String:
+		return c.Value(i)
+	case *array.Dictionary:
+		return c.Dictionary().(*array.String).Value(c.GetValueIndex(i))
+	}
+	return ""
+}
+
+// identity are the columns every walk reads.
+var identity = []string{eventbatch.ColKey, eventbatch.ColTenant, eventbatch.ColFlags, eventbatch.ColHash,
+	eventbatch.ColID, eventbatch.ColTime, lake.ColSeq, lake.ColIndex}
+
+// bindRows checks that a chunk of an object has what every event has.
+func bindRows(b *rows, c eventbatch.Columns) error {
+	b.cols, b.n = c, int(c.Rec.NumRows())
+	b.tenant, b.ids = c.Field(eventbatch.ColTenant), c.Field(eventbatch.ColID)
+	ok := c.Key != nil && c.Flags != nil && c.Hash != nil && c.Time != nil && isText(b.tenant) && isText(b.ids)
+	if seqs := c.Field(lake.ColSeq); seqs != nil {
+		var ok1, ok2 bool
+		b.seqs, ok1 = seqs.(*array.Int64)
+		b.indexes, ok2 = c.Field(lake.ColIndex).(*array.Int32)
+		ok = ok && ok1 && ok2
+	}
+	if !ok {
+		return fmt.Errorf("%w: a column of the event's identity or position is missing", lake.ErrMalformed)
+	}
+	return nil
+}
+
+func isText(col arrow.Array) bool {
+	switch c := col.(type) {
+	case *array.String:
+		return true
+	case *array.Dictionary:
+		_, ok := c.Dictionary().(*array.String)
+		return ok
+	}
+	return false
+}
+
+// readObject calls visit with the rows of a committed object in file order. Columns are
+// wanted besides the identity's. An error that wraps lake.ErrMalformed is the object's fault.
+func (e *Evidence) readObject(ctx context.Context, seg *record.Commit, o record.Object, columns []string, visit func(*rows) error) error {
+	body, err := e.Objects.Open(ctx, o.Key)
+	if err != nil {
+		return err
+	}
+	f, err := lake.OpenParquet(ctx, o, body)
+	if err != nil {
+		return err
+	}
+	for c, err := range f.Read(ctx, append(identity[:len(identity):len(identity)], columns...), 0, o.Rows) {
+		if err != nil {
+			return err
+		}
+		b := &rows{partition: seg.Partition, epoch: seg.Epoch, eventType: o.Type}
+		if err := bindRows(b, c); err != nil {
+			return fmt.Errorf("read %s: %w", o.Key, err)
+		}
+		if err := visit(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// message is one message of the log with its events.
+type message struct {
+	seq    uint64
+	header eventbatch.Header
+	rows   []*rows
+}
+
+// logCursor reads a partition's log forward from a sequence.
+type logCursor struct {
+	e         *Evidence
+	partition int
+	epoch     uint32
+	next      uint64
+	reader    *eventlog.Reader
+}
+
+func (e *Evidence) openLog(ctx context.Context, partition int, from uint64) (*logCursor, error) {
+	r, err := e.Log.Read(ctx, partition, from)
+	if err != nil {
+		return nil, err
+	}
+	return &logCursor{e: e, partition: partition, next: from, reader: r}, nil
+}
+
+func (l *logCursor) close() {
+	if l != nil && l.reader != nil {
+		l.reader.Close()
+	}
+}
+
+// errUndecodable says that a message's bytes are not as they were written.
+var errUndecodable = errors.New("the message cannot be decoded")
+
+// read returns the next message. The caller knows that there is one.
+func (l *logCursor) read(ctx context.Context) (*message, error) {
+	m, err := l.reader.Next(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l.next = m.Seq + 1
+	out := &message{seq: m.Seq}
+	h, batches, err := eventbatch.Decode(m.Data)
+	if err != nil {
+		return out, fmt.Errorf("%w: %w", errUndecodable, err)
+	}
+	out.header = h
+	first := 0
+	for _, c := range batches {
+		b := &rows{partition: l.partition, epoch: l.epoch, eventType: h.Type, seq: m.Seq, first: first}
+		if err := bindRows(b, c); err != nil {
+			return out, fmt.Errorf("%w: %w", errUndecodable, err)
+		}
+		first += b.n
+		out.rows = append(out.rows, b)
+	}
+	return out, nil
+}
+
+// visitor looks at every event once: first the tail of every partition's log, then what
+// has landed, segment by segment.
+type visitor interface {
+	tail(m *message, b *rows)
+	landed(seg *record.Commit, o *record.Object, b *rows)
+	segment(ctx context.Context, seg *record.Commit) error // behind the last rows of a segment
+}
+
+// walk shows every event there is to the visitors. The tails come first, because a running
+// server trims them soonest.
+func walk(ctx context.Context, e *Evidence, r *recorder, s *snapshot, visitors []visitor) error {
+	for p := range s.logs {
+		if err := walkTail(ctx, e, r, s, p, visitors); err != nil {
+			return fmt.Errorf("read the log of partition %d: %w", p, err)
+		}
+	}
+	var done, total int64
+	for _, c := range s.chains {
+		total += c.events
+	}
+	for _, c := range s.chains {
+		for _, seg := range c.segments {
+			if err := walkSegment(ctx, e, r, s, seg, visitors); err != nil {
+				return err
+			}
+			done += seg.Events
+			r.progress("V3, V4, V10 events", done, total)
+		}
+	}
+	r.examine(V10, total, "events")
+	return nil
+}
+
+func walkTail(ctx context.Context, e *Evidence, r *recorder, s *snapshot, p int, visitors []visitor) error {
+	c, b := s.chains[p], s.logs[p]
+	from := max(c.head.Seq, b.first)
+	switch {
+	case b.first > c.head.Seq:
+		r.find(V9, in(p).at(c.head.Epoch, c.head.Seq, b.first), "restore the log; if that cannot be done, give the range up with a hole record (C7)",
+			"the log is trimmed above the chain's head: these messages have not landed and are gone")
+	case b.next < c.head.Seq:
+		r.note("partition %d: the log ends at sequence %d, below the head of its chain at %d; the next start seals the epoch (L5)", p, b.next, c.head.Seq)
+	}
+	if from >= b.next {
+		return nil
+	}
+	cur, err := e.openLog(ctx, p, from)
+	if err != nil {
+		return err
+	}
+	defer cur.close()
+	cur.epoch = c.head.Epoch
+	for cur.next < b.next {
+		m, err := cur.read(ctx)
+		if errors.Is(err, errUndecodable) {
+			r.find(V10, in(p).at(c.head.Epoch, m.seq, 0), "restore the log from a replica or a copy; landing stops here until it can be read (C7)", "%v", err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for _, b := range m.rows {
+			for _, v := range visitors {
+				v.tail(m, b)
+			}
+			b.cols.Rec.Release()
+		}
+	}
+	return nil
+}
+
+func walkSegment(ctx context.Context, e *Evidence, r *recorder, s *snapshot, seg *record.Commit, visitors []visitor) error {
+	for i := range seg.Objects {
+		o := &seg.Objects[i]
+		if !s.readable(seg, o) {
+			continue // V2 has said so.
+		}
+		err := e.readObject(ctx, seg, *o, nil, func(b *rows) error {
+			for _, v := range visitors {
+				v.landed(seg, o, b)
+			}
+			return nil
+		})
+		if errors.Is(err, lake.ErrMalformed) {
+			s.damaged[o.Key] = true
+			r.find(V2, in(seg.Partition).at(seg.Epoch, seg.Start, seg.End).file(o.Key), "restore it from a copy of the bucket", "%v", err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, v := range visitors {
+		if err := v.segment(ctx, seg); err != nil {
+			return err
+		}
+	}
+	return nil
+}
