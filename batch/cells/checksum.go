@@ -66,6 +66,12 @@ func (l *layout) sums(pieces []exact.Piece, ver uint64) map[int64]record.BucketV
 
 // addSums adds the rows [lo, hi), which are ordered by bucket.
 func (l *layout) addSums(sums map[int64]record.BucketVersion, b *exact.Block, lo, hi int, ver uint64) {
+	var appends []func([]byte, int) []byte
+	for _, c := range l.columns {
+		if c.bytes != nil {
+			appends = append(appends, c.bytes(b))
+		}
+	}
 	var buf []byte
 	v := record.BucketVersion{Bucket: -1}
 	for row := lo; row < hi; row++ {
@@ -77,10 +83,8 @@ func (l *layout) addSums(sums map[int64]record.BucketVersion, b *exact.Block, lo
 			v.Bucket, v.Ver = b.Buckets[row], ver
 		}
 		buf = buf[:0]
-		for _, c := range l.columns {
-			if c.bytes != nil {
-				buf = c.bytes(buf, b, row)
-			}
+		for _, a := range appends {
+			buf = a(buf, row)
 		}
 		v.Rows++
 		v.Checksum += xxhash.Sum64(buf)

@@ -2,9 +2,7 @@ package cells
 
 import (
 	"encoding/binary"
-	"time"
-
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"math"
 
 	"recount/batch/exact"
 	"recount/schemas/catalog"
@@ -12,24 +10,26 @@ import (
 	"recount/schemas/sqlschema"
 )
 
-// column is one column of a view's table: how rows [lo, hi) of a block go into an
-// insert, and the bytes one value adds to its row's checksum, in Go and in SQL.
-// Keeping the three side by side is what keeps them equal.
+// column is one column of a view's table: its bytes in an INSERT, the bytes one value
+// adds to its row's checksum, and the SQL of the latter, which is of type String or
+// FixedString. Keeping the three side by side is what keeps them equal.
 type column struct {
-	name  string
-	write func(c driver.BatchColumn, b *exact.Block, lo, hi int) error
-	bytes func(dst []byte, b *exact.Block, row int) []byte
-	sql   string // of type String or FixedString
+	name   string
+	native func(dst []byte, rows []exact.Piece) []byte // as native.go says
+	bytes  appender
+	sql    string
 }
+
+// appender binds a block and returns what appends the bytes of one of its rows.
+type appender func(b *exact.Block) func(dst []byte, row int) []byte
 
 // layout is the columns of a view's table, in the table's order.
 type layout struct {
 	columns []column
-	strings map[string]*string // a low-cardinality column tells values apart by pointer
 }
 
 func newLayout(c *catalog.Catalog, v *catalog.View, ver uint64) *layout {
-	l := &layout{strings: map[string]*string{}}
+	l := &layout{}
 	l.micros(sqlschema.ColBucket, func(b *exact.Block) []int64 { return b.Buckets })
 	l.version(ver)
 	l.text(sqlschema.ColTenant, func(b *exact.Block) []string { return b.Tenants })
@@ -47,114 +47,96 @@ func newLayout(c *catalog.Catalog, v *catalog.View, ver uint64) *layout {
 // version is not part of the checksum: the same rows have the same one in every
 // attempt, so a recomputation can be compared with a publication (V6).
 func (l *layout) version(ver uint64) {
-	l.columns = append(l.columns, column{name: sqlschema.ColVer,
-		write: func(c driver.BatchColumn, _ *exact.Block, lo, hi int) error {
-			vers := make([]uint64, hi-lo)
-			for i := range vers {
-				vers[i] = ver
-			}
-			return c.Append(vers)
-		}})
+	l.columns = append(l.columns, column{name: sqlschema.ColVer, native: values(func(*exact.Block) func([]byte, int) []byte {
+		return func(dst []byte, _ int) []byte { return append64(dst, ver) }
+	})})
 }
 
 func (l *layout) micros(name string, of func(*exact.Block) []int64) {
-	l.columns = append(l.columns, column{name: name, sql: fixed("toUnixTimestamp64Micro(" + sqlschema.Quote(name) + ")"),
-		write: func(c driver.BatchColumn, b *exact.Block, lo, hi int) error {
-			times := make([]time.Time, 0, hi-lo)
-			for _, t := range of(b)[lo:hi] {
-				times = append(times, time.UnixMicro(t).UTC())
-			}
-			return c.Append(times)
-		},
-		bytes: func(dst []byte, b *exact.Block, row int) []byte { return append64(dst, uint64(of(b)[row])) }})
+	l.value(name, "toUnixTimestamp64Micro("+sqlschema.Quote(name)+")", integers(of))
 }
 
 func (l *layout) numbers(name string, of func(*exact.Block) []uint64) {
-	l.columns = append(l.columns, column{name: name, sql: fixed(sqlschema.Quote(name)),
-		write: func(c driver.BatchColumn, b *exact.Block, lo, hi int) error { return c.Append(of(b)[lo:hi]) },
-		bytes: func(dst []byte, b *exact.Block, row int) []byte { return append64(dst, of(b)[row]) }})
+	l.value(name, sqlschema.Quote(name), integers(of))
+}
+
+// value adds a column of numbers, whose bytes are the same everywhere.
+func (l *layout) value(name, sql string, bytes appender) {
+	l.columns = append(l.columns, column{name: name, sql: fixed(sql), native: values(bytes), bytes: bytes})
 }
 
 func (l *layout) text(name string, of func(*exact.Block) []string) {
 	l.columns = append(l.columns, column{name: name, sql: counted(sqlschema.Quote(name)),
-		write: func(c driver.BatchColumn, b *exact.Block, lo, hi int) error {
-			return c.Append(l.pointers(of(b)[lo:hi], nil))
-		},
-		bytes: func(dst []byte, b *exact.Block, row int) []byte { return appendText(dst, of(b)[row]) }})
-}
-
-// pointers returns one pointer a distinct string, nil where null says so.
-func (l *layout) pointers(values []string, null []bool) []*string {
-	out := make([]*string, len(values))
-	for i, v := range values {
-		if null != nil && null[i] {
-			continue
-		}
-		p := l.strings[v]
-		if p == nil {
-			p = &v
-			l.strings[v] = p
-		}
-		out[i] = p
-	}
-	return out
+		native: dictionary(false, func(b *exact.Block) ([]string, []bool) { return of(b), nil }),
+		bytes: func(b *exact.Block) func([]byte, int) []byte {
+			strings := of(b)
+			return func(dst []byte, row int) []byte { return appendText(dst, strings[row]) }
+		}})
 }
 
 func (l *layout) dimension(name string, t catalog.FieldType, of func(*exact.Block) *query.Column) {
 	q := sqlschema.Quote(name)
-	col := column{name: name}
-	isNull := func(b *exact.Block, row int) bool { return of(b).IsNull(row) }
-	nulls := func(b *exact.Block, lo, hi int) []bool {
-		if n := of(b).Null; n != nil {
-			return n[lo:hi]
-		}
-		return nil
-	}
+	null := func(b *exact.Block) func(int) bool { return of(b).IsNull }
+	ints := func(b *exact.Block) []int64 { return of(b).Ints }
 	switch t {
 	case catalog.String:
-		col.sql = nullable(q, counted("ifNull("+q+", '')"))
-		col.write = func(c driver.BatchColumn, b *exact.Block, lo, hi int) error {
-			return c.Append(l.pointers(of(b).Strings[lo:hi], nulls(b, lo, hi)))
-		}
-		col.bytes = func(dst []byte, b *exact.Block, row int) []byte {
-			if isNull(b, row) {
-				return appendText(append(dst, 1), "")
-			}
-			return appendText(append(dst, 0), of(b).Strings[row])
-		}
+		l.columns = append(l.columns, column{name: name, sql: nullable(q, counted("ifNull("+q+", '')")),
+			native: dictionary(true, func(b *exact.Block) ([]string, []bool) { return of(b).Strings, of(b).Null }),
+			bytes: func(b *exact.Block) func([]byte, int) []byte {
+				c := of(b)
+				return func(dst []byte, row int) []byte {
+					if c.IsNull(row) {
+						return appendText(append(dst, 1), "")
+					}
+					return appendText(append(dst, 0), c.Strings[row])
+				}
+			}})
 	case catalog.Bool:
-		col.sql = nullable(q, fixed("ifNull("+q+", false)"))
-		col.write = func(c driver.BatchColumn, b *exact.Block, lo, hi int) error {
-			values := make([]bool, hi-lo)
-			for i, v := range of(b).Ints[lo:hi] {
-				values[i] = v != 0
-			}
-			return c.Append(optional(values, nulls(b, lo, hi)))
-		}
-		col.bytes = func(dst []byte, b *exact.Block, row int) []byte {
-			return append(appendBool(dst, isNull(b, row)), byte(of(b).Ints[row]))
-		}
+		l.optional(name, "ifNull("+q+", false)", null, func(b *exact.Block) func([]byte, int) []byte {
+			values := ints(b)
+			return func(dst []byte, row int) []byte { return append(dst, byte(values[row])) }
+		}, 1)
 	default:
-		col.sql = nullable(q, fixed("ifNull("+q+", toInt64(0))"))
-		col.write = func(c driver.BatchColumn, b *exact.Block, lo, hi int) error {
-			return c.Append(optional(of(b).Ints[lo:hi], nulls(b, lo, hi)))
-		}
-		col.bytes = func(dst []byte, b *exact.Block, row int) []byte {
-			return append64(appendBool(dst, isNull(b, row)), uint64(of(b).Ints[row]))
-		}
+		l.optional(name, "ifNull("+q+", toInt64(0))", null, integers(ints), 8)
 	}
-	l.columns = append(l.columns, col)
 }
 
-// optional returns pointers to the values, nil where null says so.
-func optional[T any](values []T, null []bool) []*T {
-	out := make([]*T, len(values))
-	for i := range values {
-		if null == nil || !null[i] {
-			out[i] = &values[i]
+// optional adds a column of numbers of some bytes each that may be null.
+func (l *layout) optional(name, sql string, null func(*exact.Block) func(row int) bool, bytes appender, width int) {
+	orZero := func(b *exact.Block) func([]byte, int) []byte {
+		isNull, value, zero := null(b), bytes(b), make([]byte, width)
+		return func(dst []byte, row int) []byte {
+			if isNull(row) {
+				return append(dst, zero...)
+			}
+			return value(dst, row)
 		}
 	}
-	return out
+	marks := func(b *exact.Block) func([]byte, int) []byte {
+		isNull := null(b)
+		return func(dst []byte, row int) []byte { return appendBool(dst, isNull(row)) }
+	}
+	l.columns = append(l.columns, column{name: name, sql: nullable(sqlschema.Quote(name), fixed(sql)),
+		native: func(dst []byte, rows []exact.Piece) []byte { return values(orZero)(values(marks)(dst, rows), rows) },
+		bytes: func(b *exact.Block) func([]byte, int) []byte {
+			mark, value := marks(b), orZero(b)
+			return func(dst []byte, row int) []byte { return value(mark(dst, row), row) }
+		}})
+}
+
+// integers and floats append a number of 8 bytes.
+func integers[T int64 | uint64](of func(*exact.Block) []T) appender {
+	return func(b *exact.Block) func([]byte, int) []byte {
+		values := of(b)
+		return func(dst []byte, row int) []byte { return append64(dst, uint64(values[row])) }
+	}
+}
+
+func floats(of func(*exact.Block) *exact.Measure) appender {
+	return func(b *exact.Block) func([]byte, int) []byte {
+		values := of(b).Floats
+		return func(dst []byte, row int) []byte { return append64(dst, math.Float64bits(values[row])) }
+	}
 }
 
 func append64(dst []byte, v uint64) []byte { return binary.LittleEndian.AppendUint64(dst, v) }

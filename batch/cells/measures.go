@@ -1,12 +1,8 @@
 package cells
 
 import (
-	"math"
-	"math/big"
+	"encoding/binary"
 	"strconv"
-	"time"
-
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"recount/batch/exact"
 	"recount/schemas/catalog"
@@ -20,10 +16,11 @@ func (l *layout) measure(m catalog.Measure, t catalog.FieldType, of func(*exact.
 	case catalog.Count:
 		l.numbers(m.Name, func(b *exact.Block) []uint64 { return b.Events })
 	case catalog.Sum, catalog.Avg:
+		sum := m.Name + "__sum"
 		if t == catalog.Float64 {
-			l.floatSum(m.Name+"__sum", of)
+			l.value(sum, sqlschema.Quote(sum), floats(of))
 		} else {
-			l.wideSum(m.Name+"__sum", of)
+			l.value(sum, sqlschema.Quote(sum), wide(of))
 		}
 		l.numbers(m.Name+"__n", func(b *exact.Block) []uint64 { return of(b).N })
 	case catalog.Min, catalog.Max:
@@ -34,120 +31,83 @@ func (l *layout) measure(m catalog.Measure, t catalog.FieldType, of func(*exact.
 	}
 }
 
-func (l *layout) floatSum(name string, of func(*exact.Block) *exact.Measure) {
-	l.columns = append(l.columns, column{name: name, sql: fixed(sqlschema.Quote(name)),
-		write: func(c driver.BatchColumn, b *exact.Block, lo, hi int) error { return c.Append(of(b).Floats[lo:hi]) },
-		bytes: func(dst []byte, b *exact.Block, row int) []byte {
-			return append64(dst, math.Float64bits(of(b).Floats[row]))
-		}})
-}
-
-func (l *layout) wideSum(name string, of func(*exact.Block) *exact.Measure) {
-	l.columns = append(l.columns, column{name: name, sql: fixed(sqlschema.Quote(name)),
-		write: func(c driver.BatchColumn, b *exact.Block, lo, hi int) error {
-			m, sums := of(b), make([]big.Int, hi-lo)
-			var low big.Int
-			for i := range sums {
-				sums[i].Lsh(sums[i].SetInt64(m.Hi[lo+i]), 64)
-				sums[i].Add(&sums[i], low.SetUint64(m.Lo[lo+i]))
-			}
-			return c.Append(sums)
-		},
-		bytes: func(dst []byte, b *exact.Block, row int) []byte {
-			return append64(append64(dst, of(b).Lo[row]), uint64(of(b).Hi[row]))
-		}})
+// wide appends an Int128.
+func wide(of func(*exact.Block) *exact.Measure) appender {
+	return func(b *exact.Block) func([]byte, int) []byte {
+		m := of(b)
+		return func(dst []byte, row int) []byte { return append64(append64(dst, m.Lo[row]), uint64(m.Hi[row])) }
+	}
 }
 
 // extreme is null where no value was seen.
 func (l *layout) extreme(name string, t catalog.FieldType, of func(*exact.Block) *exact.Measure) {
 	q := sqlschema.Quote(name)
-	col := column{name: name}
-	value := func(m *exact.Measure, row int) uint64 { return uint64(m.Ints[row]) }
+	value, sql := integers(func(b *exact.Block) []int64 { return of(b).Ints }), "ifNull("+q+", toInt64(0))"
 	switch t {
 	case catalog.Float64:
-		col.sql = nullable(q, fixed("ifNull("+q+", toFloat64(0))"))
-		value = func(m *exact.Measure, row int) uint64 { return math.Float64bits(m.Floats[row]) }
-		col.write = func(c driver.BatchColumn, b *exact.Block, lo, hi int) error {
-			return c.Append(optional(of(b).Floats[lo:hi], none(of(b).N[lo:hi])))
-		}
+		value, sql = floats(of), "ifNull("+q+", toFloat64(0))"
 	case catalog.Timestamp:
-		col.sql = nullable(q, fixed("ifNull(toUnixTimestamp64Micro("+q+"), toInt64(0))"))
-		col.write = func(c driver.BatchColumn, b *exact.Block, lo, hi int) error {
-			times := make([]time.Time, hi-lo)
-			for i, t := range of(b).Ints[lo:hi] {
-				times[i] = time.UnixMicro(t).UTC()
-			}
-			return c.Append(optional(times, none(of(b).N[lo:hi])))
-		}
-	default:
-		col.sql = nullable(q, fixed("ifNull("+q+", toInt64(0))"))
-		col.write = func(c driver.BatchColumn, b *exact.Block, lo, hi int) error {
-			return c.Append(optional(of(b).Ints[lo:hi], none(of(b).N[lo:hi])))
-		}
+		sql = "ifNull(toUnixTimestamp64Micro(" + q + "), toInt64(0))"
 	}
-	col.bytes = func(dst []byte, b *exact.Block, row int) []byte {
-		if of(b).N[row] == 0 {
-			return append64(append(dst, 1), 0)
-		}
-		return append64(append(dst, 0), value(of(b), row))
+	null := func(b *exact.Block) func(int) bool {
+		n := of(b).N
+		return func(row int) bool { return n[row] == 0 }
 	}
-	l.columns = append(l.columns, col)
+	l.optional(name, sql, null, value, 8)
 }
 
 func (l *layout) state(name string, of func(*exact.Block) *exact.Measure) {
-	var state []byte
-	at := func(b *exact.Block, row int) []byte {
-		state = distinct.AppendState(state[:0], hashes(of(b), row))
-		return state
-	}
 	l.columns = append(l.columns, column{name: name, sql: counted(sqlschema.Quote(name)),
-		write: func(c driver.BatchColumn, b *exact.Block, lo, hi int) error {
-			for row := lo; row < hi; row++ {
-				if err := c.AppendRow(at(b, row)); err != nil {
-					return err
-				}
+		native: values(func(b *exact.Block) func([]byte, int) []byte {
+			m, state := of(b), []byte(nil)
+			return func(dst []byte, row int) []byte {
+				state = distinct.AppendState(state[:0], hashes(m, row))
+				return append(binary.AppendUvarint(dst, uint64(len(state))), state...)
 			}
-			return nil
-		},
-		bytes: func(dst []byte, b *exact.Block, row int) []byte { return appendText(dst, at(b, row)) }})
+		}),
+		bytes: func(b *exact.Block) func([]byte, int) []byte {
+			m, state := of(b), []byte(nil)
+			return func(dst []byte, row int) []byte {
+				state = distinct.AppendState(state[:0], hashes(m, row))
+				return appendText(dst, state)
+			}
+		}})
 }
 
 // sketch is hashed as ClickHouse writes an array as text, because SQL has no plainer bytes of one.
 func (l *layout) sketch(name string, of func(*exact.Block) *exact.Measure) {
-	var registers []uint32
-	var text []byte
-	at := func(b *exact.Block, row int) []uint32 {
-		registers = distinct.AppendRegisters(registers[:0], hashes(of(b), row))
-		return registers
-	}
 	l.columns = append(l.columns, column{name: name, sql: counted("toString(" + sqlschema.Quote(name) + ")"),
-		write: func(c driver.BatchColumn, b *exact.Block, lo, hi int) error {
-			for row := lo; row < hi; row++ {
-				if err := c.AppendRow(at(b, row)); err != nil {
-					return err
+		native: func(dst []byte, rows []exact.Piece) []byte { return appendSketches(dst, rows, of) },
+		bytes: func(b *exact.Block) func([]byte, int) []byte {
+			m, registers, text := of(b), []uint32(nil), []byte(nil)
+			return func(dst []byte, row int) []byte {
+				registers = distinct.AppendRegisters(registers[:0], hashes(m, row))
+				text = append(text[:0], '[')
+				for i, r := range registers {
+					if i > 0 {
+						text = append(text, ',')
+					}
+					text = strconv.AppendUint(text, uint64(r), 10)
 				}
+				return appendText(dst, append(text, ']'))
 			}
-			return nil
-		},
-		bytes: func(dst []byte, b *exact.Block, row int) []byte {
-			text = append(text[:0], '[')
-			for i, r := range at(b, row) {
-				if i > 0 {
-					text = append(text, ',')
-				}
-				text = strconv.AppendUint(text, uint64(r), 10)
-			}
-			return appendText(dst, append(text, ']'))
 		}})
 }
 
-func hashes(m *exact.Measure, row int) []uint64 { return m.Hashes[m.Starts[row]:m.Starts[row+1]] }
-
-// none marks the rows without values.
-func none(n []uint64) []bool {
-	null := make([]bool, len(n))
-	for i, v := range n {
-		null[i] = v == 0
+// appendSketches appends an array: where each row's registers end, then the registers.
+func appendSketches(dst []byte, rows []exact.Piece, of func(*exact.Block) *exact.Measure) []byte {
+	var registers []uint32
+	for _, x := range rows {
+		m := of(x.Block)
+		for row := x.Lo; row < x.Hi; row++ {
+			registers = distinct.AppendRegisters(registers, hashes(m, row))
+			dst = append64(dst, uint64(len(registers)))
+		}
 	}
-	return null
+	for _, r := range registers {
+		dst = binary.LittleEndian.AppendUint32(dst, r)
+	}
+	return dst
 }
+
+func hashes(m *exact.Measure, row int) []uint64 { return m.Hashes[m.Starts[row]:m.Starts[row+1]] }

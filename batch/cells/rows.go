@@ -21,11 +21,10 @@ func (s *Store) Insert(ctx context.Context, v *catalog.View, ver uint64, pieces 
 		return nil, err
 	}
 	defer batch.Close()
-	for i, c := range l.columns {
-		for _, x := range pieces {
-			if err := c.write(batch.Column(i), x.Block, x.Lo, x.Hi); err != nil {
-				return nil, fmt.Errorf("column %s: %w", c.name, err)
-			}
+	var buf []byte
+	for i, c := range batch.Columns() {
+		if buf, err = l.columns[i].fill(c, pieces, buf); err != nil {
+			return nil, err
 		}
 	}
 	return l.sums(pieces, ver), batch.Send()
