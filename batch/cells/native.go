@@ -17,15 +17,18 @@ import (
 
 // fill makes the driver's column hold the rows. It returns buf, grown, for the next one.
 func (c *column) fill(into chcolumn.Interface, rows []exact.Piece, buf []byte) ([]byte, error) {
-	n := 0
-	for _, x := range rows {
-		n += x.Hi - x.Lo
-	}
 	buf = c.native(buf[:0], rows)
-	if err := into.Decode(proto.NewReader(bytes.NewReader(buf)), n); err != nil {
+	if err := into.Decode(proto.NewReader(bytes.NewReader(buf)), count(rows)); err != nil {
 		return nil, fmt.Errorf("column %s: %w", c.name, err)
 	}
 	return buf, nil
+}
+
+func count(rows []exact.Piece) (n int) {
+	for _, x := range rows {
+		n += x.Hi - x.Lo
+	}
+	return n
 }
 
 // values is the native form of what lies value after value.
@@ -71,7 +74,7 @@ func dictionary(null bool, of func(*exact.Block) ([]string, []bool)) func(dst []
 
 // keysOf numbers the strings of the rows, adding new ones to words.
 func keysOf(rows []exact.Piece, words *[]string, of func(*exact.Block) ([]string, []bool)) []uint32 {
-	var keys []uint32
+	keys := make([]uint32, 0, count(rows))
 	known := map[string]uint32{"": uint32(len(*words) - 1)}
 	for _, x := range rows {
 		strings, null := of(x.Block)

@@ -21,7 +21,7 @@ func (s *Store) Insert(ctx context.Context, v *catalog.View, ver uint64, pieces 
 		return nil, err
 	}
 	defer batch.Close()
-	var buf []byte
+	buf := make([]byte, 0, 24*count(pieces)) // What the widest columns take.
 	for i, c := range batch.Columns() {
 		if buf, err = l.columns[i].fill(c, pieces, buf); err != nil {
 			return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -15,7 +16,7 @@ import (
 
 const (
 	insertRows  = 1_000_000 // most rows of one INSERT
-	insertBytes = 64 << 20  // about the most bytes of one INSERT
+	insertBytes = 32 << 20  // about the most bytes of one INSERT
 )
 
 // newVer returns a version no other attempt has (B4). Its upper half is the number of
@@ -26,13 +27,15 @@ func newVer(n uint64) uint64 { return n<<32 | uint64(rand.Uint32()) }
 // verN is the number of the publication a version was written for.
 func verN(ver uint64) uint64 { return ver >> 32 }
 
-// writer sends the blocks of one attempt to ClickHouse. Only its own goroutine uses it.
+// writer sends the blocks of one attempt to ClickHouse. One goroutine gathers them
+// and starts INSERTs, of which as many run as there are workers.
 type writer struct {
 	p      *Publisher
 	ver    uint64
 	tables map[string]*table // by view
 	bytes  int64             // waiting in all tables
 	limit  int64
+	mu     sync.Mutex // guards what was written while INSERTs run
 }
 
 // table gathers the rows of one view until they are worth an INSERT.
@@ -60,13 +63,19 @@ func (p *Publisher) newWriter(pl *plan) *writer {
 func (w *writer) compute(ctx context.Context, in exact.Input) (counts []record.BucketCount, err error) {
 	blocks := make(chan *exact.Block, 1)
 	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(2 + w.p.cfg.Workers) // These two, and INSERTs.
+	start := func(t *table) {
+		pieces := w.take(t)
+		g.Go(func() error { return w.insert(ctx, t, pieces) })
+	}
 	g.Go(func() error {
 		for b := range blocks {
-			if err := w.add(ctx, b); err != nil {
-				return err
-			}
+			w.add(b, start)
 		}
-		return w.flushAll(ctx)
+		for _, t := range w.tables {
+			start(t)
+		}
+		return nil
 	})
 	g.Go(func() (err error) {
 		defer close(blocks)
@@ -83,8 +92,9 @@ func (w *writer) compute(ctx context.Context, in exact.Input) (counts []record.B
 	return counts, g.Wait()
 }
 
-// add takes a block over, in pieces no INSERT is too small for.
-func (w *writer) add(ctx context.Context, b *exact.Block) error {
+// add takes a block over, in pieces no INSERT is too small for, and starts the INSERT of
+// a table that gathered enough.
+func (w *writer) add(b *exact.Block, start func(*table)) {
 	t := w.tables[b.View.Name]
 	size := blockBytes(b)
 	per := max(1, min(insertRows, int(int64(b.Rows())*insertBytes/max(size, 1))))
@@ -92,19 +102,14 @@ func (w *writer) add(ctx context.Context, b *exact.Block) error {
 		hi := min(lo+per, b.Rows())
 		bytes := size * int64(hi-lo) / int64(b.Rows())
 		if t.rows+hi-lo > insertRows || t.bytes+bytes > insertBytes {
-			if err := w.flush(ctx, t); err != nil {
-				return err
-			}
+			start(t)
 		}
 		t.pieces = append(t.pieces, exact.Piece{Block: b, Lo: lo, Hi: hi})
 		t.rows, t.bytes, w.bytes = t.rows+hi-lo, t.bytes+bytes, w.bytes+bytes
 	}
 	for w.bytes > w.limit {
-		if err := w.flush(ctx, w.largest()); err != nil {
-			return err
-		}
+		start(w.largest())
 	}
-	return nil
 }
 
 func (w *writer) largest() (t *table) {
@@ -125,33 +130,32 @@ func blockBytes(b *exact.Block) int64 {
 	return bytes
 }
 
-func (w *writer) flushAll(ctx context.Context) error {
-	for _, t := range w.tables {
-		if err := w.flush(ctx, t); err != nil {
-			return err
-		}
-	}
-	return nil
+// take empties a table that gathered rows.
+func (w *writer) take(t *table) []exact.Piece {
+	pieces := t.pieces
+	w.bytes -= t.bytes
+	t.pieces, t.rows, t.bytes = nil, 0, 0
+	return pieces
 }
 
-// flush inserts what a table gathered. An error may hide an INSERT that was done,
-// so nothing is ever sent again under this version (B4): the attempt fails.
-func (w *writer) flush(ctx context.Context, t *table) error {
-	if t.rows == 0 {
+// insert writes rows of a view. An error may hide an INSERT that was done, so nothing is
+// ever sent again under this version (B4): the attempt fails.
+func (w *writer) insert(ctx context.Context, t *table, pieces []exact.Piece) error {
+	if len(pieces) == 0 {
 		return nil
 	}
 	fault.Point("publish.write.before")
-	wrote, err := w.p.views.Insert(ctx, t.view, w.ver, t.pieces)
+	wrote, err := w.p.views.Insert(ctx, t.view, w.ver, pieces)
 	if err != nil {
 		return fmt.Errorf("write view %s: %w", t.view.Name, err)
 	}
+	fault.Point("publish.write.after")
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for bucket, v := range wrote {
 		v.Rows += t.buckets[bucket].Rows
 		v.Checksum += t.buckets[bucket].Checksum
 		t.buckets[bucket] = v
 	}
-	fault.Point("publish.write.after")
-	w.bytes -= t.bytes
-	t.pieces, t.rows, t.bytes = nil, 0, 0
 	return nil
 }
