@@ -58,12 +58,6 @@ type acks struct {
 	strange int64 // events of runs that the log does not know
 }
 
-// recorded is an answer the client wrote down (V7).
-type recorded struct {
-	line int
-	acklog.Line
-}
-
 // readAcks reads a whole acknowledgement log, before any evidence: what it says was
 // promised has then happened before what is looked at.
 func readAcks(e *Evidence, r *recorder, in io.Reader) (*acks, error) {
@@ -289,6 +283,3 @@ func (r *ranges) add(i int64) {
 	}
 	*r = append(*r, [2]int64{i, i})
 }
-
-// maxAnswers bounds the recorded answers of one log.
-const maxAnswers = 100_000

@@ -129,10 +129,38 @@ var faults = []fault{
 		w.acks = bytes.Replace(w.acks, []byte(`"run":"tail","count":40`), []byte(`"run":"tail","count":40,"refused":[7]`), 1)
 		return finding(verify.V4, verify.Place{ID: "tail-7"})
 	}},
+	{"answer with another count", func(t *testing.T, w *world) verify.Finding {
+		return finding(verify.V7, verify.Place{View: "hits", Line: w.answered(t, `"hits":`, `"hits":1`)})
+	}},
+	{"answer with another group", func(t *testing.T, w *world) verify.Finding {
+		return finding(verify.V7, verify.Place{View: "hits", Line: w.answered(t, `"page":"/p3"`, `"page":"/p9"`)})
+	}},
+	{"answer beyond the log", func(t *testing.T, w *world) verify.Finding {
+		return finding(verify.V7, verify.Place{Line: w.answered(t, `"through":[`, `"through":[9`)})
+	}},
 	{"event nobody sent", func(t *testing.T, w *world) verify.Finding {
 		w.acks = bytes.Replace(w.acks, []byte(`"run":"late","count":50`), []byte(`"run":"late","count":49`), 1)
 		return finding(verify.V4, verify.Place{ID: "late-49"})
 	}},
+}
+
+// answered changes the last answer the client wrote down.
+func (w *world) answered(t *testing.T, from, to string) int {
+	t.Helper()
+	lines := bytes.SplitAfter(w.acks, []byte("\n"))
+	last := 0
+	for i, l := range lines {
+		if bytes.Contains(l, []byte(`"kind":"answer"`)) {
+			last = i
+		}
+	}
+	changed := bytes.Replace(lines[last], []byte(from), []byte(to), 1)
+	if bytes.Equal(changed, lines[last]) {
+		t.Fatalf("%s is not in %s", from, lines[last])
+	}
+	lines[last] = changed
+	w.acks = bytes.Join(lines, nil)
+	return last + 1
 }
 
 func finding(check verify.Name, where verify.Place) verify.Finding {

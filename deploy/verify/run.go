@@ -23,11 +23,10 @@ func Run(ctx context.Context, e *Evidence, o Options) (Report, error) {
 			return Report{}, err
 		}
 	} else {
-		for _, name := range []Name{V3, V4} {
+		for _, name := range []Name{V3, V4, V7} {
 			r.skip(name, "no acknowledgement log was given")
 		}
 	}
-	r.skip(V7, "recorded answers are not judged yet")
 	s, err := e.look(ctx, r)
 	if err != nil {
 		for _, name := range Names {
@@ -35,8 +34,11 @@ func Run(ctx context.Context, e *Evidence, o Options) (Report, error) {
 		}
 		return r.report, ctx.Err()
 	}
+	if client != nil {
+		client.s = s
+	}
 	if e.Log == nil {
-		for _, name := range []Name{V3, V8, V9, V10} {
+		for _, name := range []Name{V3, V7, V8, V9, V10} {
 			r.fail(name, "the log cannot be read: %v", e.LogError)
 		}
 	}
@@ -47,6 +49,11 @@ func Run(ctx context.Context, e *Evidence, o Options) (Report, error) {
 	if err := checkEvents(ctx, e, r, s, client); err != nil {
 		for _, name := range []Name{V3, V4, V10} {
 			r.fail(name, "%v", err)
+		}
+	}
+	if client != nil && e.Log != nil {
+		if err := client.checkAnswers(ctx); err != nil {
+			r.fail(V7, "%v", err)
 		}
 	}
 	if e.Cells == nil {
@@ -71,7 +78,6 @@ func checkEvents(ctx context.Context, e *Evidence, r *recorder, s *snapshot, cli
 	defer at.close()
 	visitors := []visitor{at}
 	if client != nil {
-		client.s = s
 		visitors = append(visitors, client)
 	}
 	if err := walk(ctx, e, r, s, visitors); err != nil {

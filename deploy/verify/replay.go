@@ -1,0 +1,170 @@
+package verify
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+
+	"recount/schemas/record"
+	"recount/schemas/window"
+)
+
+// replay shows the events of all partitions in the order of their positions, each once:
+// as the definition of an answer has it, without segments, layers or publications.
+type replay struct {
+	e       *Evidence
+	s       *snapshot
+	columns map[string][]string // wanted besides the identity's, by event type; no others are read
+	cursors []*cursor
+
+	// seen holds a hash of (type, bucket, key) of every event shown. 64 bits: among ten
+	// million events two collide with a chance of three in a million.
+	seen     map[uint64]struct{}
+	assigned map[uint64]struct{} // of those, the ones whose time the server assigned (I3)
+	unclear  map[string]bool     // types of which which copy counts depends on more than the order
+}
+
+// event is one event where it was read.
+type event struct {
+	b  *rows
+	i  int
+	at uint64 // sequence
+	in uint64 // index in the message
+}
+
+// cursor is how far a partition has been replayed: all below next.
+type cursor struct {
+	partition int
+	next      uint64
+	segments  []*record.Commit // not read yet
+	events    []event          // of the segment or message at hand, in order
+	log       *logCursor
+	head, end uint64
+}
+
+func newReplay(e *Evidence, s *snapshot, columns map[string][]string) *replay {
+	p := &replay{e: e, s: s, columns: columns, seen: map[uint64]struct{}{}, assigned: map[uint64]struct{}{}, unclear: map[string]bool{}}
+	for i, c := range s.chains {
+		p.cursors = append(p.cursors, &cursor{partition: i, segments: c.segments, head: c.head.Seq, end: max(s.logs[i].next, c.head.Seq)})
+	}
+	return p
+}
+
+func (p *replay) close() {
+	for _, c := range p.cursors {
+		c.log.close()
+	}
+}
+
+// advance shows every event of a partition below to that was not shown yet and is no copy.
+func (p *replay) advance(ctx context.Context, partition int, to uint64, show func(*event)) error {
+	c := p.cursors[partition]
+	for {
+		for len(c.events) > 0 && c.events[0].at < to {
+			if e := &c.events[0]; p.first(e) {
+				show(e)
+			}
+			c.events = c.events[1:]
+		}
+		more := len(c.events) == 0 && c.next < min(to, c.end)
+		if !more {
+			return nil
+		}
+		if err := p.load(ctx, c); err != nil {
+			return fmt.Errorf("replay partition %d: %w", partition, err)
+		}
+	}
+}
+
+// load reads the next segment, or the next message behind the last one.
+func (p *replay) load(ctx context.Context, c *cursor) error {
+	if len(c.segments) > 0 {
+		seg := c.segments[0]
+		c.segments, c.next = c.segments[1:], seg.End
+		return p.loadSegment(ctx, c, seg)
+	}
+	if c.next < c.head || c.log == nil {
+		c.next = max(c.next, c.head)
+		if c.next >= c.end {
+			return nil
+		}
+		log, err := p.e.openLog(ctx, c.partition, c.next)
+		if err != nil {
+			return err
+		}
+		c.log = log
+	}
+	m, err := c.log.read(ctx)
+	c.next = c.log.next
+	if errors.Is(err, errUndecodable) {
+		return nil // V10 has said so.
+	}
+	if err != nil {
+		return err
+	}
+	for _, b := range m.rows {
+		c.take(b, p.columns)
+	}
+	return nil
+}
+
+func (p *replay) loadSegment(ctx context.Context, c *cursor, seg *record.Commit) error {
+	for _, o := range seg.Objects {
+		columns, wanted := p.columns[o.Type]
+		if !wanted {
+			continue
+		}
+		err := p.e.readObject(ctx, seg, o, columns, func(b *rows) error {
+			c.take(b, p.columns)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	slices.SortFunc(c.events, func(a, b event) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.in, b.in)) })
+	return nil
+}
+
+func (c *cursor) take(b *rows, columns map[string][]string) {
+	if _, wanted := columns[b.eventType]; !wanted {
+		return
+	}
+	for i := range b.n {
+		seq, index := b.position(i)
+		c.events = append(c.events, event{b: b, i: i, at: seq, in: uint64(index)})
+	}
+}
+
+// first reports whether the event is no copy of one before it (I2, I3). Where a copy with an
+// assigned time lies in the bucket behind one that was shown, the earlier position loses when
+// batch looks at both, so the answer depends on when it did: the type is left to V6.
+func (p *replay) first(e *event) bool {
+	bucket := window.Floor(e.b.time(e.i), p.e.Catalog.Bucket)
+	width := p.e.Catalog.Bucket.Microseconds()
+	own := p.hash(e, bucket)
+	if _, copied := p.seen[own]; copied {
+		return false
+	}
+	p.seen[own] = struct{}{}
+	if !e.b.assigned(e.i) {
+		return true
+	}
+	p.assigned[own] = struct{}{}
+	if _, after := p.assigned[p.hash(e, bucket+width)]; after {
+		p.unclear[e.b.eventType] = true
+	}
+	_, before := p.assigned[p.hash(e, bucket-width)]
+	return !before
+}
+
+func (p *replay) hash(e *event, bucket int64) uint64 {
+	key := e.b.key(e.i)
+	buf := binary.LittleEndian.AppendUint64(key[:], uint64(bucket))
+	return xxhash.Sum64(append(buf, e.b.eventType...))
+}

@@ -1,0 +1,179 @@
+package verify
+
+import (
+	"fmt"
+	"hash/maphash"
+	"math"
+	"math/big"
+	"strings"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"recount/schemas/catalog"
+	"recount/schemas/query"
+)
+
+// tally is what a query answers, worked out one event after the other.
+type tally struct {
+	scan   *query.Scan
+	base   []uint64 // live answers begin here; nil: everything counts
+	groups map[string]*group
+}
+
+// group is one row of an answer.
+type group struct {
+	events   int64
+	measures []measure
+}
+
+// measure is the value of one measure, kept the plainest way.
+type measure struct {
+	n        int64 // values that are not missing
+	sum      big.Int
+	float    float64
+	min, max any // int64 or float64
+	distinct map[uint64]struct{}
+}
+
+var seed = maphash.MakeSeed()
+
+// add counts one event.
+func (t *tally) add(e *event) {
+	b, i := e.b, e.i
+	if b.eventType != t.scan.View.Event || text(b.tenant, i) != t.scan.Tenant || t.base != nil && e.at < t.base[b.partition] {
+		return
+	}
+	w := t.scan.Windows.Index(b.time(i))
+	if w < 0 || !t.wanted(e) {
+		return
+	}
+	dims := make([]any, len(t.scan.GroupBy))
+	for d, dim := range t.scan.GroupBy {
+		dims[d] = e.value(dim.Name)
+	}
+	k := groupKey(t.scan.Windows.Starts[w], dims)
+	g := t.groups[k]
+	if g == nil {
+		g = &group{measures: make([]measure, len(t.scan.Measures))}
+		t.groups[k] = g
+	}
+	g.events++
+	for m := range t.scan.Measures {
+		if v := e.value(t.scan.Measures[m].Field); v != nil {
+			g.measures[m].add(t.scan.Measures[m].Kind, v)
+		}
+	}
+}
+
+// groupKey names a group: its window's start and its dimensions with their types.
+func groupKey(start int64, dims []any) string {
+	var b strings.Builder
+	fmt.Fprint(&b, start)
+	for _, d := range dims {
+		fmt.Fprintf(&b, "|%T %q", d, fmt.Sprint(d))
+	}
+	return b.String()
+}
+
+func (m *measure) add(kind catalog.MeasureKind, v any) {
+	m.n++
+	switch x := v.(type) {
+	case int64:
+		m.sum.Add(&m.sum, big.NewInt(x))
+	case float64:
+		m.float += x
+	}
+	if m.min == nil || less(v, m.min) {
+		m.min = v
+	}
+	if m.max == nil || less(m.max, v) {
+		m.max = v
+	}
+	if kind == catalog.Distinct {
+		if m.distinct == nil {
+			m.distinct = map[uint64]struct{}{}
+		}
+		if v == math.Copysign(0, -1) {
+			v = float64(0)
+		}
+		m.distinct[maphash.String(seed, fmt.Sprint(v))] = struct{}{}
+	}
+}
+
+func less(a, b any) bool {
+	switch x := a.(type) {
+	case int64:
+		return x < b.(int64)
+	case float64:
+		return x < b.(float64)
+	}
+	return false
+}
+
+// wanted applies the view's filter and the query's conditions.
+func (t *tally) wanted(e *event) bool {
+	for _, f := range t.scan.View.Where {
+		if !holds(string(f.Op), e.value(f.Field), f.Values) {
+			return false
+		}
+	}
+	for _, c := range t.scan.Where {
+		if !holds(string(c.Op), e.value(c.Dimension), c.Values) {
+			return false
+		}
+	}
+	return true
+}
+
+// holds is the meaning of every operator; v is nil where the field is missing.
+func holds(op string, v any, values []any) bool {
+	in := false
+	for _, x := range values {
+		in = in || v == x
+	}
+	switch op {
+	case "eq", "in":
+		return in
+	case "ne", "not_in":
+		return !in
+	case "exists":
+		return (v != nil) == values[0].(bool)
+	case "prefix":
+		s, ok := v.(string)
+		return ok && strings.HasPrefix(s, values[0].(string))
+	}
+	if v == nil {
+		return false
+	}
+	return map[string]bool{
+		"lt": less(v, values[0]), "le": !less(values[0], v), "gt": less(values[0], v), "ge": !less(v, values[0])}[op]
+}
+
+// value is a column's value: string, int64 (timestamps are microseconds), float64, bool, or nil.
+func (e *event) value(name string) any {
+	if name == "" {
+		return nil
+	}
+	col := e.b.cols.Field(name)
+	if col == nil || col.IsNull(e.i) {
+		return nil
+	}
+	return valueOf(col, e.i)
+}
+
+func valueOf(col arrow.Array, i int) any {
+	switch c := col.(type) {
+	case *array.Int64:
+		return c.Value(i)
+	case *array.Timestamp:
+		return int64(c.Value(i))
+	case *array.Float64:
+		return c.Value(i)
+	case *array.Boolean:
+		return c.Value(i)
+	case *array.String, *array.Dictionary:
+		return text(c, i)
+	}
+	return nil
+}
