@@ -112,7 +112,9 @@ func (a *api) totals(ctx context.Context, mode string) (totals, error) {
 	return t, err
 }
 
-// publication is what the newest publication says of all events.
+// publication is what the newest publication says of all events that views count. The
+// rejected are in the log and the lake as well, as dead letters, and no view of the
+// demonstration counts those.
 type publication struct {
 	N, Events, Duplicates int64
 }
@@ -120,16 +122,17 @@ type publication struct {
 func (a *api) newest(ctx context.Context) (publication, error) {
 	var answer struct {
 		Publications []struct {
-			N, Events int64
-			Types     map[string]struct{ Duplicates int64 }
+			N     int64
+			Types map[string]struct{ Events, Duplicates int64 }
 		}
 	}
 	if err := a.call(ctx, http.MethodGet, "/v1/publications", nil, &answer); err != nil || len(answer.Publications) == 0 {
 		return publication{}, err
 	}
 	newest := answer.Publications[0]
-	p := publication{N: newest.N, Events: newest.Events}
+	p := publication{N: newest.N}
 	for _, t := range newest.Types {
+		p.Events += t.Events
 		p.Duplicates += t.Duplicates
 	}
 	return p, nil

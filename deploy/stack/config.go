@@ -33,6 +33,7 @@ type Config struct {
 	ClickHouse  ClickHouseConfig       `yaml:"clickhouse"`
 	Ingest      IngestConfig           `yaml:"ingest"`
 	Accept      AcceptConfig           `yaml:"accept"`
+	DeadLetters DeadLettersConfig      `yaml:"dead_letters"`
 	Speed       SpeedConfig            `yaml:"speed"`
 	Landing     LandingConfig          `yaml:"landing"`
 	Batch       BatchConfig            `yaml:"batch"`
@@ -74,6 +75,13 @@ type IngestConfig struct {
 type AcceptConfig struct {
 	Past   Past          `yaml:"past" help:"How old an event time may be: a duration or unlimited."`
 	Future time.Duration `yaml:"future" help:"How far ahead an event time may be."`
+}
+
+// DeadLettersConfig bounds how many rejected events are kept, and how long.
+type DeadLettersConfig struct {
+	Keep         time.Duration `yaml:"keep" help:"How long rejected events are kept in the lake."`
+	MaxBytes     Bytes         `yaml:"max_bytes" help:"Most bytes of rejected events in the lake; the oldest go first."`
+	MaxPerSecond int           `yaml:"max_per_second" help:"Most rejected events kept per second by one process; 0 keeps none. All are counted."`
 }
 
 // SpeedConfig bounds the real-time views.
@@ -240,6 +248,7 @@ func DefaultConfig() Config {
 		ClickHouse:  ClickHouseConfig{URL: Embedded, Memory: 4 << 30},
 		Ingest:      IngestConfig{MaxBody: 64 << 20, MaxEvents: 100_000, Linger: 2 * time.Millisecond},
 		Accept:      AcceptConfig{Future: 5 * time.Minute},
+		DeadLetters: DeadLettersConfig{Keep: 30 * 24 * time.Hour, MaxBytes: 10 << 30, MaxPerSecond: 1000},
 		Speed:       SpeedConfig{Memory: 2 << 30, DedupWindow: 24 * time.Hour, DedupEntries: 50_000_000, SnapshotInterval: 30 * time.Second},
 		Landing:     LandingConfig{CutInterval: cut.Interval, CutRows: cut.Rows, CutBytes: Bytes(cut.Bytes)},
 		Batch:       BatchConfig{Bucket: time.Hour, Memory: 2 << 30, Keep: 3},
@@ -351,6 +360,9 @@ func (c *Config) Validate() error {
 	check(c.Ingest.MaxEvents >= 1, "use at least 1", "ingest", "max_events")
 	check(c.Ingest.Linger >= 0 && c.Ingest.Linger <= time.Second, "use 0s to 1s", "ingest", "linger")
 	check(c.Accept.Future >= 0, "use a duration such as 5m", "accept", "future")
+	check(c.DeadLetters.Keep >= time.Second, "use at least 1s, such as 720h", "dead_letters", "keep")
+	check(c.DeadLetters.MaxBytes >= 1<<20, "use at least 1MiB", "dead_letters", "max_bytes")
+	check(c.DeadLetters.MaxPerSecond >= 0 && c.DeadLetters.MaxPerSecond <= 1_000_000, "use 0 to 1000000", "dead_letters", "max_per_second")
 	check(c.Speed.Memory >= 16<<20, "use at least 16MiB", "speed", "memory")
 	check(c.Speed.DedupWindow >= time.Minute, "use at least 1m", "speed", "dedup_window")
 	check(c.Speed.DedupEntries >= 1000, "use at least 1000", "speed", "dedup_entries")

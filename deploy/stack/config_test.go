@@ -77,6 +77,7 @@ func TestFaultsNameTheirLine(t *testing.T) {
 		{"cut_interval: 5s", "cut_interval: soon", "line 3"},
 		{"32MiB", "many", "line 3"},
 		{"720h", "forever", "line 4"},
+		{"accept: {past: 720h}", "dead_letters: {keep: 1ms}", "recount.yaml:4: dead_letters.keep: use at least 1s"},
 		{"delay: int64", "delay: number", "recount.yaml:7: events.flight.departed.fields.delay: unknown type"},
 		{"event: flight.departed", "event: flight.left", "recount.yaml:10: views.departures.event"},
 		{"[origin]", "[gate]", "recount.yaml:11: views.departures.dimensions.gate"},

@@ -146,6 +146,7 @@ func (s *Stack) openIngest(context.Context) (err error) {
 	ic.Memory = max(ic.Memory, 4*ic.DecodedBytes)
 	ic.Events, ic.Linger = s.cfg.Ingest.MaxEvents, s.cfg.Ingest.Linger
 	ic.Past, ic.Future = time.Duration(s.cfg.Accept.Past), s.cfg.Accept.Future
+	ic.Letters = s.cfg.DeadLetters.MaxPerSecond
 	epochs := make([]uint32, len(s.chains))
 	for p, c := range s.chains {
 		epochs[p] = c.Head.Epoch

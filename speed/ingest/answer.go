@@ -14,6 +14,7 @@ type answer struct {
 	accepted int
 	rejected []rejection
 	places   []Place
+	letter   string // name of the dead letter that holds the whole request
 }
 
 // judge chooses the status. 200 means that every event is durable or refused for
@@ -44,6 +45,9 @@ func (a *answer) append(b []byte) []byte {
 		b = strconv.AppendInt(append(b, `,"status":`...), int64(a.status), 10)
 		b = appendText(append(b, `,"code":`...), string(p.code))
 		b = appendText(append(b, `,"detail":`...), p.msg)
+		if a.letter != "" {
+			b = appendText(append(b, `,"dead_letter":`...), a.letter)
+		}
 		if !a.counted {
 			return append(b, "}\n"...)
 		}
@@ -58,7 +62,11 @@ func (a *answer) append(b []byte) []byte {
 		b = strconv.AppendInt(append(b, `{"index":`...), int64(r.index), 10)
 		b = appendText(append(b, `,"id":`...), r.id)
 		b = appendText(append(b, `,"code":`...), string(r.code))
-		b = append(appendText(append(b, `,"message":`...), r.msg), '}')
+		b = appendText(append(b, `,"message":`...), r.msg)
+		if r.letter != "" {
+			b = appendText(append(b, `,"dead_letter":`...), r.letter)
+		}
+		b = append(b, '}')
 	}
 	b = append(b, `],"receipt":"`...)
 	if len(a.places) > 0 {

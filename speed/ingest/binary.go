@@ -1,6 +1,8 @@
 package ingest
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"maps"
 	"net/http"
 	"net/url"
@@ -56,4 +58,42 @@ func (d *decoder) header(name string, values []string) {
 	d.buf, d.pos = appendString(nil, []byte(value)), 0
 	d.extension([]byte(name))
 	d.buf, d.pos = buf, pos
+}
+
+// inOnePiece is a refused event of binary mode as an event of structured mode, for keeping:
+// it would be refused for the same reason. A body that is not JSON goes into it as base64,
+// so that it cannot pass for further attributes.
+func inOnePiece(h http.Header, body []byte) []byte {
+	out := []byte("{")
+	add := func(name string, value []byte) {
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = append(append(appendString(out, []byte(name)), ':'), value...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		attr, ok := strings.CutPrefix(name, "Ce-")
+		for i := 0; ok && i < len(h[name]); i++ {
+			value, err := url.PathUnescape(h[name][i])
+			if err != nil || !utf8.ValidString(value) {
+				value = h[name][i]
+			}
+			add(strings.ToLower(attr), appendString(nil, []byte(value)))
+		}
+	}
+	media := h.Get("Content-Type")
+	switch {
+	case len(body) == 0:
+	case media != "" && !jsonContentType([]byte(media)) || !json.Valid(body):
+		add("data_base64", appendString(nil, []byte(base64.StdEncoding.EncodeToString(body))))
+		if media == "" {
+			media = "application/json"
+		}
+	default:
+		add("data", body)
+	}
+	if media != "" {
+		add("datacontenttype", appendString(nil, []byte(media)))
+	}
+	return append(out, '}')
 }

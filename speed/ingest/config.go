@@ -30,6 +30,9 @@ type Config struct {
 	InFlight      int           // appends under way per partition
 	AppendTimeout time.Duration
 
+	Letters     int // dead letters kept per second; rejections beyond them are only counted
+	LetterBytes int // bytes of rejected events kept per second
+
 	QueueBytes int           // columns waiting for the log, or in it, per partition; more is shed with 429
 	Memory     int           // bodies, columns and answers of all requests together; more is shed with 429
 	RetryAfter time.Duration // told to clients that were shed, in whole seconds
@@ -50,6 +53,7 @@ func DefaultConfig() Config {
 		BodyBytes: 16 << 20, DecodedBytes: 32 << 20, Events: 100_000, EventBytes: 256 << 10, Depth: 32, Fields: 1000,
 		Future: 5 * time.Minute,
 		Linger: 2 * time.Millisecond, GroupEvents: 16_384, GroupBytes: 4 << 20, InFlight: 4, AppendTimeout: 10 * time.Second,
+		Letters: 1000, LetterBytes: 4 << 20,
 		QueueBytes: 64 << 20, Memory: 512 << 20, RetryAfter: time.Second,
 	}
 }
@@ -71,6 +75,8 @@ func (c Config) Validate() error {
 	between("group_events", c.GroupEvents, 1, eventbatch.MaxEvents/2)
 	between("group_bytes", c.GroupBytes, 64<<10, MaxGroupBytes)
 	between("in_flight", c.InFlight, 1, 64)
+	between("letters", c.Letters, 0, 1_000_000)
+	between("letter_bytes", c.LetterBytes, 1<<10, 1<<30)
 	between("queue_bytes", c.QueueBytes, 2*(c.GroupBytes+c.EventBytes), 1<<40)
 	between("memory", c.Memory, 2*c.DecodedBytes, 1<<40)
 	return errors.Join(append(errs, c.validateTimes())...)

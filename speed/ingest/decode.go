@@ -51,6 +51,7 @@ func newDecoder(cfg Config, types map[string]*eventType, fields int) *decoder {
 
 // start points the decoder at the bytes of a request.
 func (d *decoder) start(buf []byte, strict bool, now time.Time) {
+	d.reset()
 	d.buf, d.pos, d.strict, d.now = buf, 0, strict, now.UnixMicro()
 	d.oldest, d.newest = window.MinTime, min(window.MaxTime, d.now+d.future.Microseconds())
 	if d.past > 0 {

@@ -11,6 +11,7 @@
 //	    GroupEvents or GroupBytes; a request is answered when all its messages are; failures are told per event.
 //	L3  partition = hash(tenant, id) mod P, by eventbatch.KeyOf.
 //	D1  An event without time gets the server's and FlagTimeAssigned.
+//	A1  A rejected event that was kept is an event of its own, so it has a position and can be counted.
 //
 // Memory is bounded twice: Memory for bodies and columns of all requests, QueueBytes
 // per partition for what waits for the log. Whoever finds either used up is told 429.
@@ -69,6 +70,28 @@
 // with the same ids counts once. If every event was refused for good it is 400 with
 // code all_rejected, and the list. Anything else than 200 is application/problem+json
 // (RFC 9457) with a stable code; without the member accepted, nothing of the request was kept.
+//
+// # Dead letters
+//
+// What is refused for good is kept as a dead letter (package deadletter): an event of a
+// reserved type, in the same log, durable before the answer. The rejection names it in the
+// member dead_letter; without that member it was not kept.
+//
+//	refused                                                   kept
+//	an event, for any code above log_unavailable in the list  its bytes: the line, the array's element, and in
+//	                                                          binary mode the same event in structured mode
+//	a request that is not JSON (400 invalid_json)             its body, as one letter without an index
+//	an event the log did not take (503)                       no: the sender has to send it again
+//	an event too large for a message, found in the log        no: its bytes are gone by then
+//	429, 503, 413 of a whole request                          no: the sender has to send it again, or in parts
+//	401, 403, 405, 415                                        no: nothing was read
+//	400 invalid_encoding, unreadable_body                     no: the body did not arrive
+//
+// All are counted by code. At most EventBytes of a letter are kept; it is then truncated
+// and not replayable. Beyond Letters and LetterBytes per second (ten seconds of them at
+// once), without memory for the request, when the queue is half full, and when the log does
+// not take them, letters are only counted: they never cost a good event its place, nor a
+// request its answer.
 //
 // # Receipt
 //

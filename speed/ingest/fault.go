@@ -57,8 +57,9 @@ type fault struct {
 
 // rejection is a refused event in an answer.
 type rejection struct {
-	index int
-	id    string
-	code  Code
-	msg   string
+	index  int
+	id     string
+	code   Code
+	msg    string
+	letter string // name of the dead letter; empty when it is not kept
 }

@@ -16,6 +16,7 @@ import (
 
 	"recount/schemas/access"
 	"recount/schemas/catalog"
+	"recount/schemas/deadletter"
 	"recount/schemas/eventbatch"
 )
 
@@ -66,12 +67,39 @@ type stored struct {
 	Place                                    Place // Count is 1
 }
 
-// events decodes everything in the log and checks what every frame promises.
+// events are all events in the log but the dead letters, by id.
 func (l *memoryLog) events(t testing.TB, partitions int) map[string]stored {
+	t.Helper()
+	out := map[string]stored{}
+	for _, e := range l.all(t, partitions) {
+		if e.Type == deadletter.Type {
+			continue
+		}
+		if _, again := out[e.ID]; again {
+			t.Errorf("%s is in the log twice", e.ID)
+		}
+		out[e.ID] = e
+	}
+	return out
+}
+
+// letters are the dead letters in the log, by name.
+func (l *memoryLog) letters(t testing.TB, partitions int) map[string]stored {
+	t.Helper()
+	out := map[string]stored{}
+	for _, e := range l.all(t, partitions) {
+		if e.Type == deadletter.Type {
+			out[deadletter.Name{Partition: e.Place.Partition, Seq: e.Place.Seq, Index: e.Place.First}.String()] = e
+		}
+	}
+	return out
+}
+
+// all decodes everything in the log and checks what every frame promises.
+func (l *memoryLog) all(t testing.TB, partitions int) (out []stored) {
 	t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	out := map[string]stored{}
 	for p, frames := range l.frames {
 		for i, frame := range frames {
 			h, recs, err := eventbatch.Decode(frame)
@@ -86,10 +114,7 @@ func (l *memoryLog) events(t testing.TB, partitions int) map[string]stored {
 					if key := eventbatch.KeyOf(e.Tenant, e.ID); !bytes.Equal(key[:], c.Key.Value(row)) || key.Partition(partitions) != p {
 						t.Errorf("%s: key or partition is wrong", e.ID)
 					}
-					if _, again := out[e.ID]; again {
-						t.Errorf("%s is in the log twice", e.ID)
-					}
-					out[e.ID] = e
+					out = append(out, e)
 					at++
 				}
 			}
@@ -186,8 +211,10 @@ type response struct {
 	Rejected []struct {
 		Index             int
 		ID, Code, Message string
+		Letter            string `json:"dead_letter"`
 	}
 	Receipt string
+	Letter  string `json:"dead_letter"` // of the whole request
 }
 
 func (r response) codes() string {

@@ -19,6 +19,8 @@ type metrics struct {
 	frames    prometheus.Counter
 	appending prometheus.Histogram
 	failed    *prometheus.CounterVec
+	kept      prometheus.Counter
+	dropped   [dropReasons]prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, queues []*queue, memory *budget, limit int) (*metrics, error) {
@@ -38,10 +40,15 @@ func newMetrics(reg prometheus.Registerer, queues []*queue, memory *budget, limi
 		group: prometheus.NewHistogram(prometheus.HistogramOpts{Name: name("message_events"), Help: "Events of one message to the log.",
 			Buckets: prometheus.ExponentialBuckets(1, 4, 10)}),
 	}
+	m.kept = prometheus.NewCounter(prometheus.CounterOpts(counter("dead_letters_kept_total", "Rejected events and requests kept as dead letters.")))
+	dropped := prometheus.NewCounterVec(counter("dead_letters_not_kept_total", "Rejected events and requests that are only counted, by reason: rate, memory, queue or log."), []string{"reason"})
+	for i, reason := range dropNames {
+		m.dropped[i] = dropped.WithLabelValues(reason)
+	}
 	if reg == nil {
 		return m, nil
 	}
-	all := []prometheus.Collector{m.accepted, m.rejected, m.requests, m.bytes, m.seconds, m.group, m.frames, m.appending, m.failed}
+	all := []prometheus.Collector{m.accepted, m.rejected, m.requests, m.bytes, m.seconds, m.group, m.frames, m.appending, m.failed, m.kept, dropped}
 	all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name("memory_bytes"), Help: "Memory held by requests."},
 		func() float64 { return float64(int64(limit) - memory.left.Load()) }))
 	for i, q := range queues {
@@ -68,6 +75,14 @@ func (m *metrics) answered(a *answer, bytes int, took time.Duration) {
 	m.seconds.Observe(took.Seconds())
 	for _, r := range a.rejected {
 		m.rejected.WithLabelValues(string(r.code)).Inc()
+	}
+}
+
+// lettered counts what became of a request's rejections.
+func (m *metrics) lettered(l *letters) {
+	m.kept.Add(float64(l.kept))
+	for i, n := range l.dropped {
+		m.dropped[i].Add(float64(n))
 	}
 }
 

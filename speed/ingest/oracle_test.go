@@ -149,6 +149,7 @@ func lenientTime(s string) bool {
 // halfSurrogate finds what encoding/json replaces silently.
 func halfSurrogate(event []byte) bool {
 	d := json.NewDecoder(bytes.NewReader(event))
+	d.UseNumber() // Or a number beyond float64 would hide what is behind it.
 	had := strings.Count(string(event), "\uFFFD") + strings.Count(strings.ToLower(string(event)), `\ufffd`)
 	for {
 		tok, err := d.Token()

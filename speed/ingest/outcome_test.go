@@ -146,9 +146,10 @@ func TestEventOutcomes(t *testing.T) {
 				}
 				return
 			}
-			if r.Status != 400 || r.Code != "all_rejected" || r.codes() != "0:"+c.code+" " || len(log.frames) != 0 {
+			if r.Status != 400 || r.Code != "all_rejected" || r.codes() != "0:"+c.code+" " || len(log.events(t, 2)) != 0 {
 				t.Errorf("got %+v, want %s", r, c.code)
 			}
+			checkLetters(t, log.letters(t, 2), r, c.event)
 		})
 	}
 }
@@ -266,6 +267,14 @@ func TestRequestOutcomes(t *testing.T) {
 			r := post(t, s, c.body, c.headers...)
 			if r.Status != c.status || r.Code != c.code || r.Accepted != c.accepted || len(log.events(t, 2)) != c.accepted {
 				t.Errorf("got %+v, %d stored", r, len(log.events(t, 2)))
+			}
+			want := len(r.Rejected)
+			if r.Code == string(CodeInvalidJSON) {
+				want = 1
+				checkWhole(t, log.letters(t, 2), r, c.body)
+			}
+			if got := len(log.letters(t, 2)); got != want {
+				t.Errorf("%d dead letters, want %d", got, want)
 			}
 		})
 	}

@@ -62,6 +62,18 @@ func (q *queue) reserve(n int) *fault {
 	return nil
 }
 
+// reserveSpare makes room for n bytes that may not crowd out what others bring: at most half
+// of the queue is for them.
+func (q *queue) reserveSpare(n int) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || q.bytes+n > q.limit/2 {
+		return false
+	}
+	q.bytes += n
+	return true
+}
+
 func (q *queue) release(n int) {
 	q.mu.Lock()
 	q.bytes -= n

@@ -22,7 +22,8 @@ type request struct {
 	open       []*chunk // the chunk being filled, by partition and type
 	chunks     []*chunk // all of them
 	rejected   []rejection
-	events     int // seen so far
+	letters    letters // what becomes of the rejected
+	events     int     // seen so far
 	done       sync.WaitGroup
 	out        []byte
 }
@@ -39,6 +40,7 @@ func (q *request) recycle() {
 	clear(q.open)
 	clear(q.chunks)
 	clear(q.rejected)
+	q.letters.recycle()
 	q.chunks, q.rejected, q.events = q.chunks[:0], q.rejected[:0], 0
 	if cap(q.body) > keepBody {
 		q.body = nil
@@ -58,7 +60,12 @@ func (q *request) decode(kind contentKind, h http.Header, now time.Time) *fault 
 		return q.lines()
 	}
 	if kind == kindBinary {
-		return q.add(d.binary(h, q.body))
+		f := d.binary(h, q.body)
+		var raw []byte
+		if f != nil {
+			raw = inOnePiece(h, q.body)
+		}
+		return q.add(raw, f)
 	}
 	first := d.next()
 	if first == '[' && kind != kindObject {
@@ -76,11 +83,13 @@ func (q *request) decode(kind contentKind, h http.Header, now time.Time) *fault 
 // next decodes the event at the current position of a body that is one JSON text.
 // Where that is not JSON there is no telling what follows, so the request is refused.
 func (q *request) next() *fault {
+	q.dec.next()
+	from := q.dec.pos
 	f := q.dec.event()
 	if f != nil && f.code == CodeInvalidJSON {
 		return q.malformed(f.msg)
 	}
-	return q.add(f)
+	return q.add(q.body[from:q.dec.pos], f)
 }
 
 func (q *request) array() *fault {
@@ -137,7 +146,7 @@ func (q *request) lines() *fault {
 		if (f == nil || f.code != CodeInvalidJSON) && (d.next() != 0 || d.pos < len(line)) {
 			f = &fault{code: CodeInvalidJSON, msg: "there is more on the line behind the event"}
 		}
-		if f := q.add(f); f != nil {
+		if f := q.add(line, f); f != nil {
 			return f
 		}
 	}
@@ -154,9 +163,9 @@ func (q *request) count() *fault {
 	return nil
 }
 
-// add stores the decoder's event, or notes why it is refused. The fault returned
-// refuses the request.
-func (q *request) add(refused *fault) *fault {
+// add stores the decoder's event, or notes why it is refused and keeps raw, the bytes it
+// came in. The fault returned refuses the request.
+func (q *request) add(raw []byte, refused *fault) *fault {
 	if f := q.count(); f != nil {
 		return f
 	}
@@ -165,16 +174,18 @@ func (q *request) add(refused *fault) *fault {
 	}
 	id := q.dec.id()
 	q.reject(q.events-1, id, refused)
-	return q.charge(answerCost(len(id), len(refused.msg)))
+	if f := q.charge(answerCost(len(id), len(refused.msg))); f != nil {
+		return f
+	}
+	q.keep(raw, q.events-1, refused)
+	return nil
 }
 
 func (q *request) reject(index int, id string, f *fault) {
 	q.rejected = append(q.rejected, rejection{index: index, id: id, code: f.code, msg: f.msg})
 }
 
-// store appends the decoder's row to the chunk of its partition and type (L3). A
-// chunk that would outgrow a group is left as it is and another one begun, so no
-// chunk ever needs splitting.
+// store appends the decoder's row to the chunk of its partition and type (L3).
 func (q *request) store(index int) *fault {
 	d := q.dec
 	size := d.typ.rowBytes(&d.row, len(d.tenant))
@@ -182,23 +193,30 @@ func (q *request) store(index int) *fault {
 		return f
 	}
 	p := d.row.key.Partition(q.partitions)
-	at := p*q.types + d.typ.index
-	c := q.open[at]
-	if c == nil || c.n == q.cfg.GroupEvents || c.bytes+size > q.cfg.GroupBytes && c.n > 0 {
-		c = d.typ.chunks.Get().(*chunk)
-		c.partition, c.tenant, c.done = p, d.tenant, &q.done
-		q.open[at] = c
-		q.chunks = append(q.chunks, c)
-	}
+	c := q.chunk(&q.open[p*q.types+d.typ.index], &q.chunks, d.typ, p, size)
 	c.append(&d.row, size)
 	c.index = append(c.index, int32(index))
 	return nil
+}
+
+// chunk returns the open chunk if size bytes more fit into it. A chunk that would outgrow
+// a group is left as it is and another one begun, so no chunk ever needs splitting.
+func (q *request) chunk(open **chunk, all *[]*chunk, t *eventType, partition, size int) *chunk {
+	c := *open
+	if c == nil || c.n == q.cfg.GroupEvents || c.bytes+size > q.cfg.GroupBytes && c.n > 0 {
+		c = t.chunks.Get().(*chunk)
+		c.partition, c.tenant, c.done = partition, q.dec.tenant, &q.done
+		*open = c
+		*all = append(*all, c)
+	}
+	return c
 }
 
 // settle waits until every chunk is in the log or refused, then returns how many
 // events are durable and where. It turns failed chunks into rejections.
 func (q *request) settle(epochs []uint32) (accepted int, places []Place) {
 	q.done.Wait()
+	q.collect()
 	for _, c := range q.chunks {
 		if c.fault == nil {
 			accepted += c.n

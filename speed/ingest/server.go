@@ -13,6 +13,7 @@ import (
 
 	"recount/schemas/access"
 	"recount/schemas/catalog"
+	"recount/schemas/deadletter"
 	points "recount/schemas/fault" // A refused event or request is a fault here.
 )
 
@@ -29,6 +30,8 @@ type Server struct {
 	metrics    *metrics
 	process    string // unique to this Server, part of message ids (L7)
 	memory     budget
+	letterType *eventType
+	rate       *rate // of dead letters
 	committers []*committer
 
 	requests, gzips, zstds sync.Pool
@@ -53,6 +56,7 @@ func New(cfg Config, cat *catalog.Catalog, partitions int, log Log, opts Options
 		s.now = time.Now
 	}
 	s.types, s.fields = compileTypes(cat)
+	s.letterType, s.rate = compileType(len(s.types), deadletter.EventType()), newRate(cfg.Letters, cfg.LetterBytes)
 	s.memory.left.Store(int64(cfg.Memory))
 	queues := make([]*queue, partitions)
 	for i := range queues {
@@ -70,7 +74,8 @@ func New(cfg Config, cat *catalog.Catalog, partitions int, log Log, opts Options
 func (s *Server) newRequest() *request {
 	partitions := len(s.committers)
 	return &request{cfg: &s.cfg, budget: &s.memory, partitions: partitions, types: len(s.types),
-		dec: newDecoder(s.cfg, s.types, s.fields), open: make([]*chunk, partitions*len(s.types))}
+		dec: newDecoder(s.cfg, s.types, s.fields), open: make([]*chunk, partitions*len(s.types)),
+		letters: letters{typ: s.letterType, rate: s.rate, open: make([]*chunk, partitions), row: row{slots: make([]slot, 0, len(s.letterType.fields))}}}
 }
 
 // Run commits events until ctx ends, then finishes those already accepted into its
@@ -92,6 +97,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	q := s.requests.Get().(*request)
 	a := s.handle(w, r, q, start)
 	s.metrics.answered(&a, len(q.body), s.now().Sub(start))
+	s.metrics.lettered(&q.letters)
 	points.Point("ingest.answer.before")
 	s.write(w, q, a)
 	points.Point("ingest.answer.after")
@@ -103,11 +109,15 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 func (s *Server) handle(w http.ResponseWriter, r *http.Request, q *request, now time.Time) answer {
 	q.body = q.body[:0]
 	if f := s.accept(w, r, q, now); f != nil {
-		return answer{status: f.status, problem: f}
+		if f.code == CodeInvalidJSON {
+			s.keepWhole(q, f)
+		}
+		return answer{status: f.status, problem: f, letter: q.letters.whole}
 	}
 	if f := s.submit(q.chunks); f != nil {
 		return answer{status: f.status, problem: f}
 	}
+	s.deliver(q)
 	accepted, places := q.settle(s.epochs)
 	return judge(accepted, q.rejected, places)
 }

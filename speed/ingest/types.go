@@ -34,7 +34,9 @@ type field struct {
 func compileTypes(cat *catalog.Catalog) (types map[string]*eventType, fields int) {
 	names := make([]string, 0, len(cat.Events))
 	for name := range cat.Events {
-		names = append(names, name)
+		if !strings.HasPrefix(name, catalog.ReservedPrefix) { // Nobody can send those.
+			names = append(names, name)
+		}
 	}
 	slices.SortFunc(names, strings.Compare)
 	types = make(map[string]*eventType, len(names))

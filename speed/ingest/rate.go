@@ -1,0 +1,40 @@
+package ingest
+
+import "sync"
+
+// burstSeconds is how much of a rate may be used at once: whoever notices that a whole
+// file had the wrong type should find all of it among the dead letters.
+const burstSeconds = 10
+
+// rate bounds how many dead letters a process keeps, and how many bytes of them.
+type rate struct {
+	letters, bytes float64 // per second
+
+	mu          sync.Mutex
+	lettersLeft float64
+	bytesLeft   float64
+	at          int64 // microseconds since 1970
+}
+
+func newRate(letters, bytes int) *rate {
+	r := &rate{letters: float64(letters), bytes: float64(bytes)}
+	r.lettersLeft, r.bytesLeft = burstSeconds*r.letters, burstSeconds*r.bytes
+	return r
+}
+
+// take reports whether a letter of size bytes may be kept now, and if so counts it.
+func (r *rate) take(size int, now int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if passed := float64(now-r.at) / 1e6; passed > 0 {
+		r.lettersLeft = min(burstSeconds*r.letters, r.lettersLeft+passed*r.letters)
+		r.bytesLeft = min(burstSeconds*r.bytes, r.bytesLeft+passed*r.bytes)
+		r.at = now
+	}
+	if r.lettersLeft < 1 || r.bytesLeft < float64(size) {
+		return false
+	}
+	r.lettersLeft--
+	r.bytesLeft -= float64(size)
+	return true
+}
