@@ -17,7 +17,7 @@ type Log interface {
 // the oldest kept publication, the newest valid snapshot, every consumer, the chain head.
 func Expire(schedule string, log Log, bound func() []uint64, ledger *Ledger, remove Remover) Job {
 	return Job{Name: "expire", Schedule: schedule, Run: func(ctx context.Context) (Report, error) {
-		trimmed, err := trim(ctx, log, bound())
+		trimmed, err := Trim(ctx, log, bound())
 		runs, ledgerErr := ledger.Expire(ctx, remove)
 		return Report{
 			Rows:    trimmed + runs,
@@ -26,7 +26,8 @@ func Expire(schedule string, log Log, bound func() []uint64, ledger *Ledger, rem
 	}}
 }
 
-func trim(ctx context.Context, log Log, bounds []uint64) (int64, error) {
+// Trim trims every partition below its bound and returns how many messages went.
+func Trim(ctx context.Context, log Log, bounds []uint64) (int64, error) {
 	var trimmed int64
 	for p, below := range bounds {
 		first, next, err := log.Bounds(ctx, p)

@@ -59,13 +59,15 @@ func (d *deduper) bucket(pieces, before []*piece) (c record.BucketCount) {
 	d.losers = d.losers[:0]
 	d.first(&d.own, pieces, false)
 	for _, l := range d.losers {
-		d.drop[l] = true
-		c.Duplicates++
+		d.drop[l] = !fault.Off(fault.B2)
+		if !fault.Off(fault.A1) {
+			c.Duplicates++
+		}
 		if w := d.find(&d.own, l); d.ids.hashes[w] != d.ids.hashes[l] {
 			c.Conflicts++
 		}
 	}
-	carried := anyAssigned(pieces) && anyAssigned(before)
+	carried := anyAssigned(pieces) && anyAssigned(before) && !fault.Off(fault.D1)
 	if carried {
 		d.first(&d.before, before, true)
 	}

@@ -5,21 +5,46 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"recount/schemas/fault"
 	"recount/schemas/record"
 )
 
 // maxKeys is the most keys List returns: 30-second segments of 32 partitions for a year.
 const maxKeys = 32 << 20
 
-// CommitLog keeps create-only records in a Store, by PutObject with If-None-Match.
-type CommitLog struct{ store *Store }
+// Backend is the store as a CommitLog sees it. Store is one; the simulation has another.
+type Backend interface {
+	// CreateOnce makes one try at putting body under key if there is nothing yet. An error
+	// with an HTTP status (a method HTTPStatusCode) tells what the store answered.
+	CreateOnce(ctx context.Context, key string, body []byte) error
+	// GetOnce makes one try, Get as many as the store allows. Errors wrap ErrNotFound.
+	GetOnce(ctx context.Context, key string) ([]byte, error)
+	Get(ctx context.Context, key string) ([]byte, error)
+	List(ctx context.Context, prefix, startAfter string) iter.Seq2[Info, error]
+}
+
+// CommitLog keeps create-only records in a store.
+type CommitLog struct {
+	store    Backend
+	attempts int
+	backoff  time.Duration
+}
 
 // NewCommitLog returns the commit log in a store. Call Store.Probe once before relying on it.
-func NewCommitLog(store *Store) *CommitLog { return &CommitLog{store: store} }
+func NewCommitLog(store *Store) *CommitLog {
+	return CommitLogOver(store, store.cfg.Attempts, store.cfg.Backoff)
+}
+
+// CommitLogOver returns a commit log that tries attempts times with at most backoff between.
+func CommitLogOver(b Backend, attempts int, backoff time.Duration) *CommitLog {
+	return &CommitLog{store: b, attempts: attempts, backoff: backoff}
+}
 
 // Create puts body under key if there is nothing yet. It returns Created if body is in
 // place and Exists with the body that is there instead. Whenever an answer leaves the
@@ -27,12 +52,15 @@ func NewCommitLog(store *Store) *CommitLog { return &CommitLog{store: store} }
 // try again. With an error the outcome is Unknown (O2).
 func (l *CommitLog) Create(ctx context.Context, key string, body []byte) (record.Outcome, []byte, error) {
 	var last error
-	for attempt := 1; attempt <= l.store.cfg.Attempts; attempt++ {
-		put := l.put(ctx, key, body)
+	for attempt := 1; attempt <= l.attempts; attempt++ {
+		put := l.store.CreateOnce(ctx, key, body)
 		if put == nil {
 			return record.Created, nil, nil
 		}
-		there, err := l.readBack(ctx, key)
+		if fault.Off(fault.C5) && !refused(put) {
+			return record.Created, nil, nil
+		}
+		there, err := l.store.GetOnce(ctx, key)
 		switch {
 		case err == nil && bytes.Equal(there, body):
 			return record.Created, nil, nil
@@ -45,29 +73,29 @@ func (l *CommitLog) Create(ctx context.Context, key string, body []byte) (record
 		if !errors.Is(err, ErrNotFound) {
 			last = errors.Join(put, err)
 		}
-		if attempt < l.store.cfg.Attempts && sleep(ctx, pause(attempt, l.store.cfg.Backoff)) != nil {
+		if attempt < l.attempts && sleep(ctx, pause(attempt, l.backoff)) != nil {
 			break
 		}
 	}
 	return record.Unknown, nil, fmt.Errorf("create %s: the outcome is unknown: %w", key, last)
 }
 
-// put makes one try. The SDK does not retry it: after a lost reply its second try would
+// CreateOnce implements Backend by PutObject with If-None-Match. The SDK does not retry it: after a lost reply its second try would
 // only find its first.
-func (l *CommitLog) put(ctx context.Context, key string, body []byte) error {
-	ctx, cancel := context.WithTimeout(withOp(ctx, "create"), l.store.allowance(int64(len(body))))
+func (s *Store) CreateOnce(ctx context.Context, key string, body []byte) error {
+	ctx, cancel := context.WithTimeout(withOp(ctx, "create"), s.allowance(int64(len(body))))
 	defer cancel()
-	_, err := l.store.client.PutObject(ctx, &s3.PutObjectInput{
-		Bucket: &l.store.cfg.Bucket, Key: l.store.key(key), Body: bytes.NewReader(body), IfNoneMatch: aws.String("*"),
+	_, err := s.client.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: &s.cfg.Bucket, Key: s.key(key), Body: bytes.NewReader(body), IfNoneMatch: aws.String("*"),
 	}, once)
 	return failedUnless(err, "create", key)
 }
 
-// readBack makes one try too: Create itself goes on trying.
-func (l *CommitLog) readBack(ctx context.Context, key string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(withOp(ctx, "readback"), l.store.allowance(l.store.cfg.MaxGet))
+// GetOnce implements Backend: one try, because Create itself goes on trying.
+func (s *Store) GetOnce(ctx context.Context, key string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(withOp(ctx, "readback"), s.allowance(s.cfg.MaxGet))
 	defer cancel()
-	return l.store.getOnce(ctx, key, once)
+	return s.getOnce(ctx, key, once)
 }
 
 // Get returns a record. The error wraps ErrNotFound if there is none.

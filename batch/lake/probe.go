@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"fmt"
 
+	"recount/schemas/fault"
 	"recount/schemas/record"
 )
 
@@ -16,18 +17,25 @@ const ProbePrefix = "probe/"
 // and says so (C9): SeaweedFS 3.96 took If-None-Match and overwrote. The bodies differ,
 // so that reading back cannot take the second for the first.
 func (s *Store) Probe(ctx context.Context) error {
-	log := NewCommitLog(s)
 	key := ProbePrefix + rand.Text()
-	first, second := []byte("first "+rand.Text()), []byte("second "+rand.Text())
-	outcome, _, err := log.Create(ctx, key, first)
 	defer s.removeProbe(ctx, key)
+	return NewCommitLog(s).Probe(ctx, key)
+}
+
+// Probe creates a key that was never used, twice.
+func (l *CommitLog) Probe(ctx context.Context, key string) error {
+	if fault.Off(fault.C9) {
+		return nil
+	}
+	first, second := []byte("first "+rand.Text()), []byte("second "+rand.Text())
+	outcome, _, err := l.Create(ctx, key, first)
 	if err != nil {
 		return fmt.Errorf("probe the object store: it takes no create-only writes: %w", err)
 	}
 	if outcome != record.Created {
 		return fmt.Errorf("probe the object store: the random key %s was there before: it does not tell keys apart", key)
 	}
-	outcome, there, err := log.Create(ctx, key, second)
+	outcome, there, err := l.Create(ctx, key, second)
 	switch {
 	case err != nil:
 		return fmt.Errorf("probe the object store: second write of %s: %w", key, err)

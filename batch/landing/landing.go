@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"recount/batch/lake"
 	"recount/schemas/eventbatch"
 	"recount/schemas/position"
 	"recount/schemas/record"
@@ -57,6 +58,8 @@ type Config struct {
 	// OnCommit is called after a partition's head moved, from the partition's goroutine: it
 	// must return at once.
 	OnCommit func(partition int)
+	// Encode makes an object of a table; nil is WriteParquet.
+	Encode func(*lake.Table) ([]byte, record.Object, error)
 }
 
 // Lander lands partitions. Run does the work; the other methods may be called at any time.
@@ -92,6 +95,9 @@ func New(cfg Config, chains []*record.Chain, src Source, log CommitLog, objects 
 	}
 	if cfg.OnCommit == nil {
 		cfg.OnCommit = func(int) {}
+	}
+	if cfg.Encode == nil {
+		cfg.Encode = (*lake.Table).WriteParquet
 	}
 	m, err := newMetrics(cfg.Registerer)
 	if err != nil {

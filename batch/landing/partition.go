@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"recount/batch/lake"
 	"recount/schemas/eventbatch"
 	"recount/schemas/fault"
 	"recount/schemas/position"
@@ -31,7 +30,6 @@ type partition struct {
 	src     Source
 	log     CommitLog
 	objects Objects
-	encode  func(*lake.Table) ([]byte, record.Object, error) // the simulation runs it outside its bubble
 
 	chain   *record.Chain
 	seen    atomic.Pointer[record.Chain] // what Heads and Chains show; never changed
@@ -40,8 +38,7 @@ type partition struct {
 }
 
 func newPartition(cfg Config, m *metrics, chain *record.Chain, src Source, log CommitLog, objects Objects) *partition {
-	p := &partition{id: chain.Partition, cfg: cfg, m: m.of(chain.Partition), src: src, log: log, objects: objects,
-		encode: (*lake.Table).WriteParquet, chain: chain, schemas: map[string]bool{}}
+	p := &partition{id: chain.Partition, cfg: cfg, m: m.of(chain.Partition), src: src, log: log, objects: objects, chain: chain, schemas: map[string]bool{}}
 	p.seen.Store(snapshot(chain))
 	p.m.head.Set(float64(chain.Head.Seq))
 	return p
@@ -83,7 +80,7 @@ func (p *partition) stop(ctx context.Context, err error) error {
 // behind walks the chain again where the log's failure may only mean that this lander is
 // behind another that has landed, and trimmed, what is missing here (C6).
 func (p *partition) behind(ctx context.Context, err error) (moved bool, walkErr error) {
-	if !errors.Is(err, ErrTrimmed) && !errors.Is(err, ErrGap) {
+	if !errors.Is(err, ErrTrimmed) && !errors.Is(err, ErrGap) || fault.Off(fault.C6) {
 		return false, nil
 	}
 	head := p.chain.Head
@@ -134,7 +131,11 @@ func (p *partition) follow(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("message %d: %w", m.Seq, err)
 		}
-		if cutter.Add(m.Cut(h)) {
+		begins := cutter.Add(m.Cut(h))
+		if fault.Off(fault.C1) && open.events > 0 {
+			begins = begins || p.cfg.Now().Unix()%3 == 0
+		}
+		if begins {
 			if err := p.land(ctx, open, m.Seq); err != nil {
 				return err
 			}

@@ -60,12 +60,10 @@ func encodeOutside(t *lake.Table) ([]byte, record.Object, error) {
 
 // newLander returns a lander whose encoding runs outside the bubble.
 func newLander(t testing.TB, cfg Config, n *node, chains ...*record.Chain) *Lander {
+	cfg.Encode = encodeOutside
 	l, err := New(cfg, chains, n, n, store{n})
 	if err != nil {
 		t.Fatal(err)
-	}
-	for _, p := range l.partitions {
-		p.encode = encodeOutside
 	}
 	return l
 }

@@ -134,7 +134,7 @@ func (p *Publisher) create(ctx context.Context, pl *plan, w *writer, counts map[
 	if err != nil {
 		return false, fmt.Errorf("create publication %d: %w", pl.n, err)
 	}
-	if outcome != record.Created {
+	if outcome != record.Created && !fault.Off(fault.P2) {
 		return false, nil
 	}
 	p.reading.Lock()
@@ -152,6 +152,9 @@ func (p *Publisher) encode(pl *plan, w *writer, counts map[string][]record.Bucke
 		N: pl.n, Previous: pl.prev.Digest, H: pl.h, Tips: pl.tips, Events: pl.events, Code: p.cfg.Code,
 		Attempt: fmt.Sprintf("%08x-%016x", uint32(w.ver), rand.Uint64()), Created: p.cfg.Now().UTC(),
 		Views: map[string]*record.PublishedView{}, Types: counts,
+	}
+	if fault.Off(fault.P1) {
+		b.H = slices.Concat(b.H[:1], pl.prev.H[1:])
 	}
 	for name, digest := range pl.digests {
 		b.Views[name] = &record.PublishedView{Digest: digest, Full: pl.full[name], Buckets: pl.versions(name, w)}

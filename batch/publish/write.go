@@ -3,7 +3,9 @@ package publish
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -22,7 +24,12 @@ const (
 // newVer returns a version no other attempt has (B4). Its upper half is the number of
 // the publication it is written for: once that number is taken, a version that no
 // record names can never be named by one, which is what makes collecting safe.
-func newVer(n uint64) uint64 { return n<<32 | uint64(rand.Uint32()) }
+func newVer(n uint64) uint64 {
+	if fault.Off(fault.B4) {
+		return n << 32
+	}
+	return n<<32 | uint64(rand.Uint32())
+}
 
 // verN is the number of the publication a version was written for.
 func verN(ver uint64) uint64 { return ver >> 32 }
@@ -72,8 +79,8 @@ func (w *writer) compute(ctx context.Context, in exact.Input) (counts []record.B
 		for b := range blocks {
 			w.add(b, start)
 		}
-		for _, t := range w.tables {
-			start(t)
+		for _, name := range slices.Sorted(maps.Keys(w.tables)) {
+			start(w.tables[name])
 		}
 		return nil
 	})

@@ -12,6 +12,7 @@ import (
 	"recount/batch/lake"
 	"recount/batch/landing"
 	"recount/batch/publish"
+	"recount/deploy/janitor"
 	"recount/jobs"
 	"recount/schemas/fault"
 	"recount/schemas/record"
@@ -212,18 +213,13 @@ func (s *Stack) openJobs(ctx context.Context) error {
 	return err
 }
 
-// needed is the lowest sequence of each partition that anything still reads (L6). A
-// process that does not run every reader of the log itself cannot know, and trims nothing.
+// needed is what the log must keep (L6): everything, where this process does not run
+// every reader of it.
 func (s *Stack) needed() []uint64 {
-	bounds := make([]uint64, s.cfg.Log.Partitions)
 	if s.views == nil || s.lander == nil {
-		return bounds
+		return make([]uint64, s.cfg.Log.Partitions)
 	}
-	oldest, heads, views := s.publisher.OldestKept().H, s.lander.Heads(), s.views.Status()
-	for p := range bounds {
-		bounds[p] = min(oldest[p].Seq, heads[p].Seq, views[p].Snapshot, views[p].Through.Seq)
-	}
-	return bounds
+	return janitor.Needed(s.publisher.OldestKept().H, s.lander.Heads(), s.views.Status())
 }
 
 // followEvery is how soon a process that does not publish itself sees a publication.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -14,6 +15,7 @@ import (
 
 	"recount/batch/landing"
 	"recount/batch/publish"
+	"recount/deploy/janitor"
 	"recount/deploy/keys"
 	"recount/jobs"
 	"recount/schemas/catalog"
@@ -38,7 +40,7 @@ type Stack struct {
 	lock     *os.File
 	engines  *engines
 	catalog  *catalog.Catalog
-	high     *highWater
+	marks    *janitor.Marks
 	chains   []*record.Chain // as they were at start
 	verified sync.Map        // keys of the objects whose digest was compared
 
@@ -109,12 +111,17 @@ func (s *Stack) beginPartitions(ctx context.Context) (err error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return err
 	}
-	if s.high, err = openHighWater(dir, s.engines.log, s.log); err != nil {
+	if s.marks, err = janitor.OpenMarks(dir, s.engines.log, s.log); err != nil {
 		return err
 	}
-	s.chains, err = begin(ctx, s.cfg, s.engines, s.high, s.log)
+	c := janitor.Config{Snapshots: dir, LogName: filepath.Join(s.cfg.DataDir, "log"), Logger: s.log,
+		Next: record.Next{Epoch: 1, Rule: s.cfg.CutRule(), Bucket: s.cfg.Batch.Bucket, Partitions: s.cfg.Log.Partitions}}
+	s.chains, err = janitor.Begin(ctx, c, s.engines.log, s.engines.records, s.marks)
 	return err
 }
+
+// snapshotDir holds what a restart of the speed layer begins with.
+func snapshotDir(cfg Config) string { return filepath.Join(cfg.DataDir, "speed") }
 
 // URL is the address of the HTTP API.
 func (s *Stack) URL() string { return s.doors[0].url() }
@@ -142,7 +149,7 @@ func (s *Stack) Run(ctx context.Context) error {
 
 // runners are the loops of the process's roles.
 func (s *Stack) runners() []func(context.Context) error {
-	runs := []func(context.Context) error{s.high.Run}
+	runs := []func(context.Context) error{s.marks.Run}
 	if !s.roles.Has(Batch) {
 		runs = append(runs, s.follow)
 	}

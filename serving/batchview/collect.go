@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"recount/schemas/catalog"
+	"recount/schemas/fault"
 	"recount/schemas/query"
 )
 
@@ -110,7 +111,9 @@ func (c *collector) add() error {
 }
 
 // proves reports whether the rows that were counted are the pinned ones (Q3).
-func (c *collector) proves(p *pins) bool { return c.allRows == p.rows && c.allSums == p.sum }
+func (c *collector) proves(p *pins) bool {
+	return c.allRows == p.rows && c.allSums == p.sum || fault.Off(fault.Q3)
+}
 
 func (m *measureCell) acc() (query.Acc, error) {
 	switch {

@@ -1,6 +1,9 @@
 package reader
 
 import (
+	"slices"
+
+	"recount/schemas/fault"
 	"recount/schemas/position"
 	"recount/schemas/query"
 	"recount/schemas/record"
@@ -12,6 +15,9 @@ func (r *Reader) accuracy(state *record.State, live *query.LivePart) merge.Accur
 	a := merge.Accuracy{
 		Publication: state.N, Cut: sequences(state.H), Through: sequences(live.Through),
 		PendingEvents: live.Pending, Complete: len(live.Stale) == 0, StalePartitions: append([]int{}, live.Stale...),
+	}
+	if fault.Off(fault.Q4) {
+		a.Through = slices.Clone(a.Cut)
 	}
 	var of int64
 	if state.Publication != nil {

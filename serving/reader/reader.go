@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"recount/schemas/catalog"
+	"recount/schemas/fault"
 	"recount/schemas/position"
 	"recount/schemas/query"
 	"recount/schemas/record"
@@ -141,6 +142,11 @@ func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan, 
 	if err != nil {
 		return nil, err
 	}
+	if fault.Off(fault.Q1) {
+		if state, err = r.pin(ctx, q); err != nil {
+			return nil, err
+		}
+	}
 	batch, err := r.batch(ctx, q, scan, state, live.Part)
 	if err != nil {
 		return nil, err
@@ -198,6 +204,9 @@ func (r *Reader) live(ctx context.Context, q *query.Query, scan *query.Scan, sta
 
 // checkLive refuses an answer that is not one of [H, S): counting messages twice would go unnoticed.
 func checkLive(l *query.LivePart, cut []position.Offset) error {
+	if fault.Off(fault.Q2) {
+		return nil
+	}
 	if len(l.Through) != len(cut) {
 		return fmt.Errorf("real-time view: %d partitions answered, the publication has %d", len(l.Through), len(cut))
 	}
@@ -224,6 +233,9 @@ func (r *Reader) batch(ctx context.Context, q *query.Query, scan *query.Scan, st
 		return nil, fmt.Errorf("%w: %v", errGone, err)
 	case errors.As(err, &limit) || errors.Is(err, context.DeadlineExceeded):
 		return nil, err
+	}
+	if fault.Off(fault.Q5) {
+		return nil, nil
 	}
 	return nil, fmt.Errorf("%w: %w", ErrBatch, err)
 }

@@ -9,6 +9,7 @@ import (
 
 	"recount/schemas/catalog"
 	"recount/schemas/eventbatch"
+	"recount/schemas/fault"
 	"recount/schemas/position"
 )
 
@@ -97,12 +98,15 @@ func (p *partition) consume(m eventbatch.Message) error {
 			}
 		}
 	}
-	begins := p.cutter.Add(m.Cut(h))
+	begins := p.cutter.Add(m.Cut(h)) && !fault.Off(fault.S1)
 	if begins {
 		p.window.begin(m.Seq)
 		p.sealing = p.window.seal()
 	}
 	p.admit(h.Type, recs)
+	if begins && fault.Off(fault.D2) {
+		p.sealing = p.window.seal()
+	}
 	p.window.advance(h.Appended)
 	return p.count(m.Seq, begins, h, t, recs)
 }
@@ -177,6 +181,9 @@ func (p *partition) cut(seq uint64) {
 func (p *partition) retain(h uint64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if fault.Off(fault.S3) {
+		h = max(h, p.open.start)
+	}
 	if h <= p.base {
 		return nil
 	}

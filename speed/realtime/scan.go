@@ -3,7 +3,9 @@ package realtime
 import (
 	"context"
 	"fmt"
+	"slices"
 
+	"recount/schemas/fault"
 	"recount/schemas/position"
 	"recount/schemas/query"
 )
@@ -68,11 +70,15 @@ func (p *partition) scanTail(sc *scanner, r reach, live *query.LivePart) ([]*seg
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	if p.stale(r) {
+		if fault.Off(fault.Q2) {
+			live.Through = append(live.Through, position.Offset{Epoch: r.from.Epoch, Seq: p.next})
+			return nil, nil
+		}
 		live.Stale = append(live.Stale, p.id)
 		live.Through = append(live.Through, r.from)
 		return nil, nil
 	}
-	if r.from.Seq < p.base {
+	if r.from.Seq < p.base && !fault.Off(fault.S4) {
 		return nil, fmt.Errorf("%w: cut %d, base %d", ErrPinExpired, r.from.Seq, p.base)
 	}
 	segs, through, err := p.between(r)
@@ -119,6 +125,10 @@ func (p *partition) boundary(all []*segment, seq uint64) (int, error) {
 	}
 	if seq == p.next {
 		return len(all), nil
+	}
+	if fault.Off(fault.S2) || fault.Off(fault.S4) && seq < p.base {
+		i := slices.IndexFunc(all, func(s *segment) bool { return s.start > seq })
+		return max(i, 0), nil
 	}
 	return 0, fmt.Errorf("%w: %d", ErrNotBoundary, seq)
 }

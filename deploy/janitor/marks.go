@@ -1,4 +1,4 @@
-package stack
+package janitor
 
 import (
 	"context"
@@ -22,21 +22,22 @@ type mark struct {
 	Digest uint32 `json:"crc32c"`
 }
 
-// highWater keeps the marks of all partitions in a small file beside the
-// snapshots. It is only ever too low, which L5 allows.
-type highWater struct {
+// Marks are the high-water marks of all partitions in a small file beside the
+// snapshots. They are only ever too low, which L5 allows.
+type Marks struct {
 	path   string
-	log    *eventlog.Log
+	log    Log
 	logger *slog.Logger
 	marks  []mark
 }
 
-const highWaterEvery = time.Second
+const markEvery = time.Second
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func openHighWater(dir string, log *eventlog.Log, logger *slog.Logger) (*highWater, error) {
-	h := &highWater{path: filepath.Join(dir, "high-water.json"), log: log, logger: logger, marks: make([]mark, log.Partitions())}
+// OpenMarks reads the marks kept in dir.
+func OpenMarks(dir string, log Log, logger *slog.Logger) (*Marks, error) {
+	h := &Marks{path: filepath.Join(dir, "high-water.json"), log: log, logger: logger, marks: make([]mark, log.Partitions())}
 	raw, err := os.ReadFile(h.path)
 	if errors.Is(err, os.ErrNotExist) {
 		return h, nil
@@ -53,7 +54,7 @@ func openHighWater(dir string, log *eventlog.Log, logger *slog.Logger) (*highWat
 }
 
 // otherDigest reports whether the log has another message than the remembered one.
-func (h *highWater) otherDigest(ctx context.Context, p int) (bool, error) {
+func (h *Marks) otherDigest(ctx context.Context, p int) (bool, error) {
 	if h.marks[p].Next < 2 {
 		return false, nil
 	}
@@ -69,27 +70,28 @@ func (h *highWater) otherDigest(ctx context.Context, p int) (bool, error) {
 
 // Run brings the marks up to date every second until ctx ends. A mark that cannot be
 // written stays too low, which is no reason to stop counting.
-func (h *highWater) Run(ctx context.Context) error {
-	tick := time.NewTicker(highWaterEvery)
+func (h *Marks) Run(ctx context.Context) error {
+	tick := time.NewTicker(markEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			if err := h.advance(ctx); err != nil && ctx.Err() == nil {
+			if err := h.Advance(ctx); err != nil && ctx.Err() == nil {
 				h.logger.Warn("the high-water marks could not be written", "error", err)
 			}
 		}
 	}
 }
 
-func (h *highWater) advance(ctx context.Context) error {
+// Advance brings the marks up to date once. A log that does not answer leaves them where they are.
+func (h *Marks) Advance(ctx context.Context) error {
 	changed := false
 	for p := range h.marks {
 		first, next, err := h.log.Bounds(ctx, p)
 		if err != nil {
-			return nil // The log is away; the marks stay where they are.
+			return nil
 		}
 		if next <= h.marks[p].Next || next <= first {
 			continue
@@ -112,7 +114,7 @@ func (h *highWater) advance(ctx context.Context) error {
 }
 
 // forget drops a partition's mark after its epoch was sealed.
-func (h *highWater) forget(p int) error {
+func (h *Marks) forget(p int) error {
 	h.marks[p] = mark{}
 	raw, err := json.Marshal(h.marks)
 	if err != nil {

@@ -1,0 +1,98 @@
+package janitor
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"recount/batch/landing"
+	"recount/schemas/fault"
+	"recount/schemas/record"
+	"recount/speed/eventlog"
+	"recount/speed/realtime"
+)
+
+// Log is the log as the janitor sees it. eventlog.Log is one.
+type Log interface {
+	Partitions() int
+	Bounds(ctx context.Context, partition int) (first, next uint64, err error)
+	Get(ctx context.Context, partition int, seq uint64) (eventlog.Message, error)
+	Advance(ctx context.Context, partition int, next uint64) error
+}
+
+// Config says how partitions begin.
+type Config struct {
+	Next      record.Next // what the first record of a chain fixes, and the cut rule in force
+	Snapshots string      // folder of the snapshots of the real-time views
+	LogName   string      // how an operator knows the log, for errors
+	Logger    *slog.Logger
+}
+
+// Begin begins every partition. What is wrong with one is mostly wrong with all, so the
+// first fault is enough.
+func Begin(ctx context.Context, cfg Config, log Log, records landing.CommitLog, marks *Marks) ([]*record.Chain, error) {
+	chains := make([]*record.Chain, log.Partitions())
+	for p := range chains {
+		var err error
+		if chains[p], err = begin(ctx, cfg, log, records, marks, p); err != nil {
+			return nil, fmt.Errorf("partition %d: %w", p, err)
+		}
+	}
+	return chains, nil
+}
+
+// begin loads a partition's commit chain and decides L5 before anything is
+// epoch is sealed and the log goes on behind everything that has landed.
+func begin(ctx context.Context, cfg Config, log Log, records landing.CommitLog, marks *Marks, p int) (*record.Chain, error) {
+	chain, err := landing.Begin(ctx, records, p, cfg.Next)
+	if err != nil {
+		return nil, err
+	}
+	verdict, err := judge(ctx, cfg, log, marks, chain)
+	if err != nil {
+		return nil, err
+	}
+	if !verdict.Seal || fault.Off(fault.L5) {
+		return chain, nil
+	}
+	cfg.Logger.Error("acknowledged events may be lost: the log is not what it was; sealing its epoch",
+		"partition", p, "epoch", chain.Head.Epoch, "head", chain.Head.Seq, "next", verdict.Next, "reason", verdict.Reason)
+	fault.Point("log.seal.before")
+	if err := landing.SealEpoch(ctx, records, chain, cfg.Next.Rule, verdict.Reason); err != nil {
+		return nil, fmt.Errorf("seal the epoch: %w", err)
+	}
+	fault.Point("log.seal.after")
+	// Sealing may have found a segment that a zombie landed meanwhile, so the head is asked
+	// again: a message appended below it would never be read.
+	_, end, err := log.Bounds(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if end < chain.Head.Seq {
+		if err := log.Advance(ctx, p, chain.Head.Seq); err != nil {
+			return nil, fmt.Errorf("move the log to its chain head: %w", err)
+		}
+	}
+	return chain, marks.forget(p)
+}
+
+func judge(ctx context.Context, cfg Config, log Log, marks *Marks, chain *record.Chain) (eventlog.Verdict, error) {
+	p := chain.Partition
+	first, next, err := log.Bounds(ctx, p)
+	if err != nil {
+		return eventlog.Verdict{}, err
+	}
+	snapshot, _, err := realtime.SnapshotOffset(cfg.Snapshots, p)
+	if err != nil {
+		return eventlog.Verdict{}, err
+	}
+	other, err := marks.otherDigest(ctx, p)
+	if err != nil {
+		return eventlog.Verdict{}, err
+	}
+	if other && next <= chain.Head.Seq && first < next {
+		return eventlog.Verdict{}, fmt.Errorf("partition %d: the log holds other messages than this one acknowledged, and ends before what has landed; "+
+			"it may be another's: put the right log back, or move %s away to go on from what has landed", p, cfg.LogName)
+	}
+	return eventlog.Recover(eventlog.Remembered{Head: chain.Head.Seq, Snapshot: snapshot.Seq, HighWater: marks.marks[p].Next, Next: next, OtherDigest: other}), nil
+}
