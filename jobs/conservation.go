@@ -32,8 +32,9 @@ type PartitionBooks struct {
 	First, Next uint64
 	// Headers calls each with the header of every message of [from, to), which the log has.
 	Headers func(ctx context.Context, from, to uint64, each func(seq uint64, h eventbatch.Header)) error
-	// Acknowledged is how many events ingest has answered for, and Voided how many of those
-	// a seal has given up because the log had lost them (L5); nil where nobody counts.
+	// Acknowledged is how many events have been promised: those the log had when ingest
+	// began to count, and those it has answered for since. Voided is how many of them a seal
+	// has given up because the log had lost them (L5). Nil where nobody counts.
 	Acknowledged *int64
 	Voided       int64
 }
@@ -46,15 +47,14 @@ type Audit struct {
 	Residue      int64              `json:"residue"` // the sum of all of them
 }
 
-// PartitionAudit is the part of the audit that partitions can be told apart in. Acknowledged
-// events are those ingest answered for since it began to count; more may be in the log: those of
-// an append whose answer was lost, and of the last second before a crash.
+// PartitionAudit is the part of the audit that partitions can be told apart in. More events
+// may be logged than acknowledged: those of an append whose answer was lost.
 type PartitionAudit struct {
 	Partition    int          `json:"partition"`
 	Acknowledged *int64       `json:"acknowledged"`
 	Logged       int64        `json:"logged"` // landed, or in the log behind what has landed
 	Voided       int64        `json:"voided"` // acknowledged, then lost by the log and given up by a seal
-	Lost         int64        `json:"lost"`   // acknowledged − voided − logged, where that is above 0
+	Lost         int64        `json:"lost"`   // acknowledged and neither logged nor voided
 	Ranges       []RangeAudit `json:"ranges"`
 }
 
@@ -154,7 +154,11 @@ func (b *Books) partition(ctx context.Context, p int) (PartitionAudit, error) {
 		return a, err
 	}
 	if books.Acknowledged != nil {
-		a.Lost = max(0, *books.Acknowledged-books.Voided-a.Logged)
+		known := books.Voided + a.Logged
+		for _, r := range a.Ranges {
+			known += r.Voided
+		}
+		a.Lost = max(0, *books.Acknowledged-known)
 	}
 	return a, nil
 }

@@ -1,4 +1,4 @@
-// Package jobs runs recount's scheduled work: recompute, collect and expire, one
+// Package jobs runs recount's scheduled work: recompute, collect, expire and audit, one
 // idempotent job a file, on robfig/cron as a clock and nothing more.
 //
 // Jobs are level-triggered (J1): a run looks at what there is to do, not at why it

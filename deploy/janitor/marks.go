@@ -20,6 +20,11 @@ import (
 type mark struct {
 	Next   uint64 `json:"next"` // sequence behind the remembered message
 	Digest uint32 `json:"crc32c"`
+
+	// Promised and Voided outlive a seal: events that were acknowledged, and those of them
+	// that the log has lost since (A1).
+	Promised int64 `json:"promised,omitempty"`
+	Voided   int64 `json:"voided,omitempty"`
 }
 
 // Marks are the high-water marks of all partitions in a small file beside the
@@ -29,6 +34,10 @@ type Marks struct {
 	log    Log
 	logger *slog.Logger
 	marks  []mark
+
+	// Promised says how many events of a partition were acknowledged so far, after Settle;
+	// nil where nobody counts. Set it before Run.
+	Promised func(partition int) int64
 }
 
 const markEvery = time.Second
@@ -89,6 +98,10 @@ func (h *Marks) Run(ctx context.Context) error {
 func (h *Marks) Advance(ctx context.Context) error {
 	changed := false
 	for p := range h.marks {
+		promised := h.marks[p].Promised
+		if h.Promised != nil {
+			promised = h.Promised(p) // Before the bounds: all of it lies below next.
+		}
 		first, next, err := h.log.Bounds(ctx, p)
 		if err != nil {
 			return nil
@@ -100,22 +113,42 @@ func (h *Marks) Advance(ctx context.Context) error {
 		if err != nil {
 			continue
 		}
-		h.marks[p] = mark{Next: next, Digest: crc32.Checksum(m.Data, castagnoli)}
+		h.marks[p].Next, h.marks[p].Digest, h.marks[p].Promised = next, crc32.Checksum(m.Data, castagnoli), promised
 		changed = true
 	}
 	if !changed {
 		return nil
 	}
-	raw, err := json.Marshal(h.marks)
-	if err != nil {
-		return err
-	}
-	return replaceFile(h.path, raw)
+	return h.write()
 }
 
 // forget drops a partition's mark after its epoch was sealed.
 func (h *Marks) forget(p int) error {
-	h.marks[p] = mark{}
+	h.marks[p].Next, h.marks[p].Digest = 0, 0
+	return h.write()
+}
+
+// Settle begins a count of promises: what the log has counts as promised, whoever was told.
+// If it has fewer events than were promised before, they are lost; where the mark was
+// forgotten a seal has given them up, else the audit goes on saying so.
+func (h *Marks) Settle(p int, logged int64) (promised int64, err error) {
+	m := &h.marks[p]
+	if lost := m.Promised - m.Voided - logged; lost > 0 {
+		h.logger.Error("the log lacks events that were acknowledged", "partition", p, "events", lost, "given_up_by_a_seal", m.Next == 0)
+		if m.Next == 0 {
+			m.Voided += lost
+		}
+	}
+	if now := logged + m.Voided; now > m.Promised {
+		m.Promised = now
+	}
+	return m.Promised, h.write()
+}
+
+// Voided is how many acknowledged events of a partition seals have given up.
+func (h *Marks) Voided(p int) int64 { return h.marks[p].Voided }
+
+func (h *Marks) write() error {
 	raw, err := json.Marshal(h.marks)
 	if err != nil {
 		return err

@@ -61,9 +61,18 @@ func (f serverFlag) call(ctx context.Context, method, path string, body []byte, 
 	return nil
 }
 
-// request sends a request and returns the answer if its status is 200.
+// request sends a request with JSON, or nothing, and returns the answer if its status is 200.
 func (f serverFlag) request(ctx context.Context, method, path string, body []byte, accept string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(f.Server, "/")+path, bytes.NewReader(body))
+	contentType := ""
+	if body != nil {
+		contentType = "application/json"
+	}
+	return f.send(ctx, method, path, bytes.NewReader(body), contentType, accept)
+}
+
+// send is request with a body of any type and size.
+func (f serverFlag) send(ctx context.Context, method, path string, body io.Reader, contentType, accept string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(f.Server, "/")+path, body)
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -75,8 +84,8 @@ func (f serverFlag) request(ctx context.Context, method, path string, body []byt
 		req.Header.Set("Authorization", "Bearer "+key)
 	}
 	req.Header.Set("Accept", accept)
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -18,6 +21,7 @@ import (
 type verifyCmd struct {
 	fileFlag
 	Server  string `help:"Address of a running server, which then verifies itself; without it the stopped server's data is read."`
+	KeyFile string `type:"path" env:"RECOUNT_KEY_FILE" help:"File with the API key for --server; without it RECOUNT_KEY has the key, if the server wants one."`
 	AckLog  string `name:"ack-log" type:"existingfile" help:"What a load client kept of the server's acknowledgements and answers."`
 	Scratch string `type:"existingdir" help:"Folder for temporary copies of the log and of ClickHouse."`
 	JSON    bool   `name:"json" help:"Print the report as JSON."`
@@ -28,6 +32,9 @@ var errNotClean = errors.New("what is stored is not as promised, or could not be
 
 // Run verifies and prints what it found.
 func (c *verifyCmd) Run(ctx context.Context, s *settingsFlags, std streams) error {
+	if c.Server != "" && (c.ConfigFile != "" || c.Scratch != "") {
+		return usageError{errors.New("--server verifies a running server, --config a stopped one: give one of them")}
+	}
 	var acks io.Reader
 	if c.AckLog != "" {
 		f, err := os.Open(c.AckLog)
@@ -54,11 +61,45 @@ func (c *verifyCmd) Run(ctx context.Context, s *settingsFlags, std streams) erro
 }
 
 func (c *verifyCmd) verify(ctx context.Context, s *settingsFlags, acks io.Reader, tell func(verify.Progress)) (verify.Report, error) {
+	if c.Server != "" {
+		return c.remote(ctx, acks, tell)
+	}
 	cfg, err := c.load(s)
 	if err != nil {
 		return verify.Report{}, err
 	}
 	return stack.Verify(ctx, cfg, stack.VerifyOptions{Options: verify.Options{AckLog: acks, Progress: tell}, Scratch: c.Scratch})
+}
+
+// maxReportLine bounds a line of a server's answer, in bytes.
+const maxReportLine = 64 << 20
+
+// remote has a running server verify itself.
+func (c *verifyCmd) remote(ctx context.Context, acks io.Reader, tell func(verify.Progress)) (report verify.Report, err error) {
+	if acks == nil {
+		acks = http.NoBody
+	}
+	resp, err := serverFlag{c.Server, c.KeyFile}.send(ctx, http.MethodPost, "/v1/verify", acks, "application/x-ndjson", "application/x-ndjson")
+	if err != nil {
+		return report, err
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, maxReportLine)
+	for lines.Scan() {
+		var l verify.Line
+		switch err := json.Unmarshal(lines.Bytes(), &l); {
+		case err != nil:
+			return report, fmt.Errorf("read the answer of /v1/verify: %w", err)
+		case l.Error != "":
+			return report, errors.New(l.Error)
+		case l.Report != nil:
+			return *l.Report, nil
+		case l.Progress != nil:
+			tell(*l.Progress)
+		}
+	}
+	return report, fmt.Errorf("the answer of /v1/verify ended without a report: %w", cmp.Or(lines.Err(), io.ErrUnexpectedEOF))
 }
 
 func (c *verifyCmd) print(out io.Writer, report verify.Report) error {

@@ -257,6 +257,7 @@ func DefaultConfig() Config {
 			"recompute": {Schedule: "@every 1m"},
 			"collect":   {Schedule: "@every 1h"},
 			"expire":    {Schedule: "@every 5m"},
+			"audit":     {Schedule: "@every 5m"},
 		},
 	}
 }
@@ -386,7 +387,7 @@ func (c *Config) Validate() error {
 }
 
 // JobNames are the jobs there are.
-var JobNames = []string{"recompute", "collect", "expire"}
+var JobNames = []string{"recompute", "collect", "expire", "audit"}
 
 func isURL(s string, schemes ...string) bool {
 	if s == Embedded {

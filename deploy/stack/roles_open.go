@@ -152,7 +152,7 @@ func (s *Stack) openIngest(context.Context) (err error) {
 	for p, c := range s.chains {
 		epochs[p] = c.Head.Epoch
 	}
-	s.ingest, err = ingest.New(ic, s.catalog, s.cfg.Log.Partitions, s.engines.log, ingest.Options{Epochs: epochs, Now: fault.Now, Logger: s.log, Registerer: s.registry})
+	s.ingest, err = ingest.New(ic, s.catalog, s.cfg.Log.Partitions, s.tally, ingest.Options{Epochs: epochs, Now: fault.Now, Logger: s.log, Registerer: s.registry})
 	return err
 }
 
@@ -205,10 +205,12 @@ func (s *Stack) openJobs(ctx context.Context) error {
 		return err
 	}
 	schedule := func(job string) string { return s.cfg.Jobs[job].Schedule }
+	s.auditor = jobs.NewAuditor(s.conserve, jobs.Options{Logger: s.log, Registerer: s.registry})
 	s.scheduler, err = jobs.NewScheduler([]jobs.Job{
 		jobs.Recompute(schedule("recompute"), s.publisher),
 		jobs.Collect(schedule("collect"), s.publisher),
 		jobs.Expire(schedule("expire"), s.engines.log, s.needed, ledger, s.engines.lake),
+		s.auditor.Job(schedule("audit")),
 	}, ledger, jobs.Options{Now: fault.Now, Logger: s.log, Registerer: s.registry})
 	return err
 }

@@ -47,6 +47,8 @@ var routes = map[string]route{
 	"/v1/publications/{n}": {access.Admin, byAdmins},
 	"/v1/jobs":             {access.Admin, byAdmins},
 	"/v1/jobs/{name}/runs": {access.Admin, byAdmins},
+	"/v1/audit":            {access.Admin, byAdmins},
+	"/v1/verify":           {access.Admin, byAdmins},
 	"/metrics":             {access.Admin, byAdmins},
 	"/debug/pprof/":        {access.Admin, apartOrNever},
 }
@@ -60,7 +62,9 @@ func (s *Stack) handlers() map[string]http.Handler {
 	if s.scheduler != nil {
 		out["/v1/jobs"] = s.scheduler.Handler()
 		out["/v1/jobs/{name}/runs"] = s.scheduler.Handler()
+		out["/v1/audit"] = s.auditor.Handler()
 	}
+	out["/v1/verify"] = s.verifyHandler()
 	out["/metrics"] = promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{MaxRequestsInFlight: metricsAtOnce})
 	out["/debug/pprof/"] = profiles()
 	return out

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/prometheus/client_golang/prometheus"
@@ -41,6 +42,7 @@ type Stack struct {
 	engines  *engines
 	catalog  *catalog.Catalog
 	marks    *janitor.Marks
+	tally    *tally          // nil without ingest
 	chains   []*record.Chain // as they were at start
 	verified sync.Map        // keys of the objects whose digest was compared
 
@@ -49,6 +51,7 @@ type Stack struct {
 	lander    *landing.Lander
 	ingest    *ingest.Server
 	api       *api.API
+	auditor   *jobs.Auditor
 	scheduler *jobs.Scheduler
 
 	keys  *keys.Watcher // nil when there are none
@@ -73,6 +76,7 @@ func Open(ctx context.Context, cfg Config, o Options) (_ *Stack, err error) {
 		s.openEngines,     // one process a data_dir; the log, the lake and ClickHouse keep their promises
 		s.checkStored,     // the declared event types may follow the stored ones
 		s.beginPartitions, // commit chains are whole and logs hold what they acknowledged (L5)
+		s.openTally,       // what the log has is promised, and from here on what it acknowledges (A1)
 		s.openPublisher,   // the newest publication, which says what batch answers for
 		s.openSpeed,       // real-time views from a snapshot or from the oldest kept H (S5)
 		s.openLanding,
@@ -144,7 +148,18 @@ func (s *Stack) Run(ctx context.Context) error {
 		defer stopWork()
 		return s.serve(ctx, gctx)
 	})
-	return errors.Join(g.Wait(), s.close())
+	err := g.Wait()
+	s.lastMarks()
+	return errors.Join(err, s.close())
+}
+
+// lastMarks writes the marks once more, behind everything that was acknowledged.
+func (s *Stack) lastMarks() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := s.marks.Advance(ctx); err != nil {
+		s.log.Warn("the last high-water marks could not be written", "error", err)
+	}
 }
 
 // runners are the loops of the process's roles.

@@ -2,24 +2,31 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
+	"recount/batch/cells"
 	"recount/jobs"
+	"recount/schemas/catalog"
 	"recount/schemas/eventbatch"
 	"recount/schemas/record"
+	"recount/speed/eventlog"
 )
+
+// trimTries bounds how often the books are added up anew because the log was trimmed.
+const trimTries = 3
 
 // checkConservation adds the books up from what this run has read itself (V8). That the
 // histograms and counts of single objects are those of their rows is V2's, those of single
 // buckets V6's to say; here the tiers are compared with each other.
 func checkConservation(ctx context.Context, e *Evidence, r *recorder, s *snapshot) error {
-	books := &jobs.Books{Catalog: e.Catalog, Counted: map[string]int64{}}
+	books := &jobs.Books{Catalog: e.Catalog}
 	for p, c := range s.chains {
 		b := jobs.PartitionBooks{Landed: c.segments, Holes: c.holes, Head: c.head}
 		if e.Log != nil {
 			b.First, b.Next = s.logs[p].first, s.logs[p].next
 			b.Headers = func(ctx context.Context, from, to uint64, each func(uint64, eventbatch.Header)) error {
-				return readHeaders(ctx, e, p, from, to, each)
+				return ReadHeaders(ctx, e.Log, p, from, to, each)
 			}
 		}
 		books.Partitions = append(books.Partitions, b)
@@ -31,11 +38,20 @@ func checkConservation(ctx context.Context, e *Evidence, r *recorder, s *snapsho
 		}
 	}
 	if n := len(books.States); n > 0 && e.Cells != nil {
-		if err := countRows(ctx, e, books, books.States[n-1]); err != nil {
+		var err error
+		if books.Counted, err = CountRows(ctx, e.Cells, e.Catalog, books.States[n-1]); err != nil {
 			return err
 		}
 	}
 	a, err := books.Conserve(ctx)
+	for try := 0; try < trimTries && e.Kept != nil && errors.Is(err, eventlog.ErrTrimmed); try++ {
+		for p := range books.Partitions { // A running server has let go of what is not needed any more.
+			if books.Partitions[p].First, _, err = e.Log.Bounds(ctx, p); err != nil {
+				return err
+			}
+		}
+		a, err = books.Conserve(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -72,25 +88,27 @@ func checkTenants(r *recorder, c *chain) {
 	}
 }
 
-// countRows asks ClickHouse how many events the rows of the publication's views count.
-func countRows(ctx context.Context, e *Evidence, books *jobs.Books, st *record.State) error {
+// CountRows asks ClickHouse how many events the rows of a publication's views count, by view:
+// of those without a filter, which count every event of their type.
+func CountRows(ctx context.Context, store *cells.Store, c *catalog.Catalog, st *record.State) (map[string]int64, error) {
+	out := map[string]int64{}
 	for name, published := range st.Views {
-		v := e.Catalog.Views[name]
-		if v == nil || len(v.Where) > 0 || e.Catalog.Digest(v) != published.Digest {
+		v := c.Views[name]
+		if v == nil || len(v.Where) > 0 || c.Digest(v) != published.Digest {
 			continue
 		}
-		n, err := e.Cells.CountedEvents(ctx, v, published.Buckets)
+		n, err := store.CountedEvents(ctx, v, published.Buckets)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		books.Counted[name] = n
+		out[name] = n
 	}
-	return nil
+	return out, nil
 }
 
-// readHeaders reads the headers of a partition's messages [from, to).
-func readHeaders(ctx context.Context, e *Evidence, p int, from, to uint64, each func(uint64, eventbatch.Header)) error {
-	reader, err := e.Log.Read(ctx, p, from)
+// ReadHeaders calls each with the header of every message [from, to) of a partition.
+func ReadHeaders(ctx context.Context, log *eventlog.Log, partition int, from, to uint64, each func(seq uint64, h eventbatch.Header)) error {
+	reader, err := log.Read(ctx, partition, from)
 	if err != nil {
 		return err
 	}

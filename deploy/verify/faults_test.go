@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -429,4 +430,11 @@ func later(c eventbatch.Columns) eventbatch.Columns {
 		panic(err)
 	}
 	return out
+}
+
+func (w *world) removeLog(t *testing.T) {
+	t.Helper()
+	if err := os.RemoveAll(filepath.Join(w.cfg.DataDir, "log")); err != nil {
+		t.Fatal(err)
+	}
 }

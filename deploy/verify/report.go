@@ -226,6 +226,13 @@ type Progress struct {
 	Total int64  `json:"total"`
 }
 
+// Line is a line of a running server's answer: progress, or in the end the report or an error.
+type Line struct {
+	Progress *Progress `json:"progress,omitempty"`
+	Report   *Report   `json:"report,omitempty"`
+	Error    string    `json:"error,omitempty"`
+}
+
 func (r *recorder) progress(step string, done, total int64) {
 	r.tell(Progress{Step: step, Done: done, Total: total})
 }

@@ -1,0 +1,254 @@
+package verify_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"recount/deploy/acklog"
+	"recount/deploy/sender"
+	"recount/deploy/stack"
+	"recount/deploy/verify"
+	"recount/jobs"
+	"recount/schemas/record"
+)
+
+// serve runs a server over the world until the test ends and returns its address.
+func (w *world) serve(t *testing.T) string {
+	t.Helper()
+	url, stop := w.start(t)
+	t.Cleanup(stop)
+	return url
+}
+
+func (w *world) start(t *testing.T) (url string, end func()) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	s, err := stack.Open(ctx, w.cfg, stack.Options{Roles: stack.AllRoles})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	return s.URL(), func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// ask asks a running server to verify itself.
+func ask(ctx context.Context, url string, acks []byte) (status int, steps int, report verify.Report, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v1/verify", bytes.NewReader(acks))
+	if err != nil {
+		return 0, 0, report, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, 0, report, err
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, 64<<20)
+	for lines.Scan() {
+		var l verify.Line
+		if err := json.Unmarshal(lines.Bytes(), &l); err != nil || resp.StatusCode != http.StatusOK {
+			return resp.StatusCode, steps, report, err
+		}
+		if l.Report != nil {
+			report = *l.Report
+			continue // To the end, when the server takes the next one.
+		}
+		steps++
+	}
+	return resp.StatusCode, steps, report, lines.Err()
+}
+
+// TestRunningServer verifies a server while events come in and publications are made.
+func TestRunningServer(t *testing.T) {
+	w := shared.copied(t)
+	url := w.serve(t)
+	ctx, stop := context.WithCancel(t.Context())
+	moved := make(chan error, 1)
+	go func() {
+		c := &client{url: url, send: sender.New(url, 1), log: acklog.NewWriter(io.Discard)}
+		var err error
+		for n := int64(0); err == nil && ctx.Err() == nil; n++ {
+			err = errors.Join(c.events(ctx, "more", 10*n, 20), c.publish(ctx))
+		}
+		moved <- err
+	}()
+	for range 3 {
+		status, steps, report, err := ask(t.Context(), url, w.acks)
+		if err != nil || status != http.StatusOK || steps == 0 || !report.Clean() {
+			t.Errorf("status %d, %d steps, %v: %s", status, steps, err, dump(report))
+		}
+	}
+	stop()
+	if err := <-moved; err != nil && ctx.Err() == nil {
+		t.Error(err)
+	}
+	if status, _, report, _ := ask(t.Context(), url, []byte(`{"kind":"acked","run":"r","first":400,"count":1}`+"\n")); status != http.StatusOK || report.Of(verify.V3).Findings != 1 {
+		t.Errorf("status %d: %s", status, dump(report))
+	}
+	if status, _, _, _ := ask(t.Context(), url, []byte("nonsense\n")); status != http.StatusBadRequest {
+		t.Errorf("an acknowledgement log that makes no sense: status %d", status)
+	}
+}
+
+// TestOneVerificationAtATime holds one up by its body.
+func TestOneVerificationAtATime(t *testing.T) {
+	w := shared.copied(t)
+	url := w.serve(t)
+	body, finish := io.Pipe()
+	first := make(chan int, 1)
+	go func() {
+		resp, err := http.Post(url+"/v1/verify", "application/x-ndjson", body)
+		if err != nil {
+			first <- 0
+			return
+		}
+		io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		first <- resp.StatusCode
+	}()
+	if _, err := finish.Write(w.acks); err != nil {
+		t.Fatal(err)
+	}
+	second := 0
+	for range 100 { // The first request may still be on its way.
+		if second, _, _, _ = ask(t.Context(), url, nil); second == http.StatusConflict {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	finish.Close()
+	if got := <-first; got != http.StatusOK || second != http.StatusConflict {
+		t.Errorf("the first: %d, the second: %d", got, second)
+	}
+}
+
+func get(t *testing.T, url string, into any) int {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, ok := into.(*string); ok {
+		*text = string(raw)
+	} else if err := json.Unmarshal(raw, into); err != nil {
+		t.Fatalf("%s: %v", raw, err)
+	}
+	return resp.StatusCode
+}
+
+// TestAudit follows the events of the world through the four tiers.
+func TestAudit(t *testing.T) {
+	w := shared.copied(t)
+	url := w.serve(t)
+	var problem struct{ Code string }
+	if status := get(t, url+"/v1/audit", &problem); status != http.StatusNotFound || problem.Code != "no_audit" {
+		t.Errorf("before the first audit: %d %s", status, problem.Code)
+	}
+	c := &client{url: url, send: sender.New(url, 1), log: acklog.NewWriter(io.Discard)}
+	if err := c.events(t.Context(), "fresh", 0, 7); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.post(t.Context(), "/v1/jobs/audit/runs", nil); err != nil {
+		t.Fatal(err)
+	}
+	var a jobs.AuditRun
+	get(t, url+"/v1/audit", &a)
+	var acknowledged, logged, landed, waiting, published int64
+	for _, p := range a.Partitions {
+		acknowledged, logged = acknowledged+*p.Acknowledged, logged+p.Logged
+		for _, r := range p.Ranges {
+			landed, waiting, published = landed+r.Landed, waiting+r.Waiting, published+r.Published
+		}
+	}
+	newest := a.Publications[len(a.Publications)-1]
+	const sent = 300 + 150 + 50 + 40 + 7
+	got := []int64{acknowledged, logged, landed + waiting, published, newest.Counted, newest.Duplicates, a.Residue}
+	if want := []int64{sent, sent, sent, 500, 450, 50, 0}; fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("acknowledged, logged, landed or waiting, published, counted, duplicates, residue: got %v, want %v: %+v", got, want, a)
+	}
+	var metrics string
+	if get(t, url+"/metrics", &metrics); !strings.Contains(metrics, `recount_audit_residue_events{tier="landed"} 0`) {
+		t.Error("no metric of the residue")
+	}
+}
+
+// TestAuditAlarm takes one event out of what has landed.
+func TestAuditAlarm(t *testing.T) {
+	w := shared.copied(t)
+	c := w.chain(t, 0)
+	last := c.Segments[len(c.Segments)-1]
+	last.Events--
+	last.Tenants["default"]--
+	last.Objects[0].Rows--
+	last.Objects[0].Buckets[0].Rows--
+	w.put(t, record.CommitKey(last.Epoch, 0, last.Start), last)
+	url := w.serve(t)
+	_, err := (&client{url: url}).post(t.Context(), "/v1/jobs/audit/runs", nil)
+	if err == nil || !strings.Contains(err.Error(), "GET /v1/audit says where") {
+		t.Fatalf("the run: %v", err)
+	}
+	var a jobs.AuditRun
+	get(t, url+"/v1/audit", &a)
+	residue := int64(0)
+	for _, r := range a.Partitions[0].Ranges {
+		if r.From <= last.Start && last.End <= r.To {
+			residue = r.Residue
+		}
+	}
+	if residue != 1 {
+		t.Errorf("residue %d of the range: %+v", residue, a)
+	}
+	var metrics string
+	if get(t, url+"/metrics", &metrics); !strings.Contains(metrics, `recount_audit_residue_events{tier="landed"} 1`) {
+		t.Error("the metric does not show the residue")
+	}
+	if status := get(t, url+"/readyz", &metrics); status != http.StatusOK {
+		t.Errorf("readyz: %d", status)
+	}
+}
+
+// TestAuditLostLog takes the end of the log away: what it had been promised is missing, and
+// the seal that the next start makes gives it up by number.
+func TestAuditLostLog(t *testing.T) {
+	w := shared.copied(t)
+	w.cfg.Landing.CutInterval = time.Hour // What is sent now stays in the log.
+	url, end := w.start(t)
+	if err := (&client{url: url, send: sender.New(url, 1), log: acklog.NewWriter(io.Discard)}).events(t.Context(), "lost", 0, 60); err != nil {
+		t.Fatal(err)
+	}
+	end()
+	w.removeLog(t)
+	url = w.serve(t)
+	if _, err := (&client{url: url}).post(t.Context(), "/v1/jobs/audit/runs", nil); err != nil {
+		t.Fatal(err)
+	}
+	var a jobs.AuditRun
+	get(t, url+"/v1/audit", &a)
+	var voided, lost, landed int64
+	for _, p := range a.Partitions {
+		voided, lost, landed = voided+p.Voided, lost+p.Lost, landed+p.Logged
+	}
+	if sent := int64(300 + 150 + 50 + 40 + 60); voided+landed != sent || voided < 60 || lost != 0 {
+		t.Errorf("%d voided, %d landed and %d lost of %d events: %+v", voided, landed, lost, sent, a)
+	}
+}
