@@ -32,6 +32,7 @@ func (t *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		if errors.Is(context.Cause(ctx), errStalled) {
 			err = errStalled
+			t.dropIdle()
 		}
 		cancel(nil)
 		t.m.requests.WithLabelValues(op, "none").Inc()
@@ -41,6 +42,14 @@ func (t *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	t.m.bytes.WithLabelValues("out").Add(float64(max(0, r.ContentLength)))
 	res.Body = &body{ReadCloser: res.Body, wire: t, cancel: cancel}
 	return res, nil
+}
+
+// dropIdle lets go of the connections kept for later: what made one hang, such as a peer
+// that is gone without a word, has mostly met all of them, and each would cost a try.
+func (t *wire) dropIdle() {
+	if c, ok := t.next.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
 }
 
 // perMiB is the time a body of size bytes gets on top.

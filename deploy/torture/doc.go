@@ -10,6 +10,7 @@
 //
 //	kills      kill -9 at failpoints and at random moments
 //	lost log   the log is removed from a stopped server, which is killed while it seals (L5)
+//	network    an engine's connections are slow, stall, are reset or half open, or it is killed
 //
 // Everything drawn comes from one seed. Moments that the machine decides do not, so a
 // seed repeats the same faults, not the same instants.

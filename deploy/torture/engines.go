@@ -78,7 +78,7 @@ func (e *engines) settings() string {
 	return fmt.Sprintf(settings,
 		", durability: relaxed, replicas: 1, url: \"nats://"+e.proxies["nats"].Addr()+"\"",
 		"s3://torture/lake?region=us-east-1&endpoint=http://"+e.proxies["s3"].Addr(),
-		"http://"+e.proxies["clickhouse"].Addr()+"/recount")
+		"http://"+e.proxies["clickhouse"].Addr()+"/recount?read_timeout=5s")
 }
 
 func (e *engines) close() {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -20,7 +21,7 @@ func (g gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	req := r.Clone(r.Context())
 	req.URL.RawQuery = q.Encode()
 	if decompress {
-		req.Body = io.NopCloser(compress.NewReader(r.Body))
+		req.Body = io.NopCloser(blocks{compress.NewReader(r.Body)})
 	}
 	resp, err := g.engine.RoundTrip(req)
 	if err != nil {
@@ -47,4 +48,15 @@ func (g gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(resp.StatusCode)
 	_, _ = w.Write(body) // The client may be gone; its query was killed then.
+}
+
+// blocks ends where the last block does; the reader below says so in words of its own.
+type blocks struct{ io.Reader }
+
+func (b blocks) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if errors.Is(err, io.EOF) {
+		err = io.EOF
+	}
+	return n, err
 }

@@ -50,7 +50,7 @@ func command(ctx context.Context, args []string) int {
 	}
 	h.keep, h.logLevel = *keep, *level
 	if *points != "" {
-		h.points.names = strings.Split(*points, ",")
+		h.points.things = strings.Split(*points, ",")
 	}
 	defer h.close()
 	failed := h.run(ctx, chosen, time.Duration(*minutes*float64(time.Minute)))
@@ -72,7 +72,8 @@ type harness struct {
 	verify  bool   // the binary has the command
 	spawn   *spawner
 	report  *report
-	points  *pointList
+	points  *turns[string]
+	breaks  *turns[engineBreak]
 	keep    bool
 	kept    bool
 
@@ -80,7 +81,8 @@ type harness struct {
 }
 
 func newHarness(ctx context.Context, seed uint64, out *os.File) (_ *harness, err error) {
-	h := &harness{seed: seed, out: &lines{to: out}, started: time.Now(), spawn: newSpawner(), report: newReport(seed), points: newPointList(seed), logLevel: "warn"}
+	h := &harness{seed: seed, out: &lines{to: out}, started: time.Now(), spawn: newSpawner(), report: newReport(seed),
+		points: newTurns(seed, killPoints()), breaks: newTurns(seed, engineBreaks()), logLevel: "warn"}
 	if h.root, err = checkout(); err != nil {
 		return nil, err
 	}

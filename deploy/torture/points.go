@@ -71,27 +71,26 @@ var passes = map[string]int{
 // lostLogPoints are those of the round that takes the log away.
 var lostLogPoints = []string{"log.seal.before", "log.seal.after", "log.advance.before", "log.advance.after"}
 
-// pointList hands out the failpoints in a drawn order, again and again, so that every one
-// has its turn however many rounds there are.
-type pointList struct {
-	names []string
-	next  int
+// turns hands things out in a drawn order, again and again, so that every one has its
+// turn however many rounds there are.
+type turns[T any] struct {
+	things []T
+	next   int
 }
 
-func newPointList(seed uint64) *pointList {
-	l := &pointList{}
-	for _, name := range slices.Sorted(maps.Keys(passes)) {
-		if !slices.Contains(lostLogPoints, name) {
-			l.names = append(l.names, name)
-		}
-	}
-	rng := rand.New(rand.NewPCG(seed, 1))
-	rng.Shuffle(len(l.names), func(i, j int) { l.names[i], l.names[j] = l.names[j], l.names[i] })
-	return l
+func newTurns[T any](seed uint64, things []T) *turns[T] {
+	rng := rand.New(rand.NewPCG(seed, uint64(len(things))))
+	rng.Shuffle(len(things), func(i, j int) { things[i], things[j] = things[j], things[i] })
+	return &turns[T]{things: things}
 }
 
-func (l *pointList) take() string {
-	name := l.names[l.next%len(l.names)]
-	l.next++
-	return name
+func (t *turns[T]) take() T {
+	x := t.things[t.next%len(t.things)]
+	t.next++
+	return x
+}
+
+// killPoints are the failpoints that an ordinary server comes to.
+func killPoints() []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(passes)), func(name string) bool { return slices.Contains(lostLogPoints, name) })
 }

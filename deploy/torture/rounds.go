@@ -23,6 +23,7 @@ func always() string { return "" }
 var rounds = []round{
 	{"kills", killRound, always},
 	{"lost log", lostLogRound, always},
+	{"network", networkRound, always},
 }
 
 func chooseRounds(names string) ([]round, error) {

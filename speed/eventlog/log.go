@@ -18,6 +18,13 @@ import (
 // limit, which fails instead of waiting, is never reached.
 const maxPending = 1 << 20
 
+// A connection that is half open answers nothing and fails nothing. The library would
+// notice after six minutes, in which no event could be accepted.
+const (
+	pingEvery       = 2 * time.Second
+	pingsUnanswered = 2
+)
+
 // Log is an open log. It is safe for concurrent use.
 type Log struct {
 	cfg     Config
@@ -115,6 +122,8 @@ func (l *Log) dial(purpose string) (*nats.Conn, error) {
 		nats.ReconnectWait(100 * time.Millisecond),
 		nats.ReconnectJitter(50*time.Millisecond, 50*time.Millisecond),
 		nats.ReconnectBufSize(-1),
+		nats.PingInterval(pingEvery),
+		nats.MaxPingsOutstanding(pingsUnanswered),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if !l.closed.Load() {
 				l.log.Warn("log connection lost", "connection", purpose, "error", err)

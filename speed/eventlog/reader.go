@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"recount/schemas/fault"
 )
 
 const (
@@ -17,10 +19,8 @@ const (
 	// means that the consumer is lost.
 	pullHeartbeat = time.Second
 	pullExpiry    = 10 * time.Second
-	// consumerLife is how long the server keeps the position of a reader that died.
-	consumerLife = 5 * time.Minute
-	firstBackoff = 20 * time.Millisecond
-	maxBackoff   = 2 * time.Second
+	firstBackoff  = 20 * time.Millisecond
+	maxBackoff    = 2 * time.Second
 )
 
 // Reader hands out the messages of one partition in order. The server's consumer
@@ -169,7 +169,7 @@ func (r *Reader) open(ctx context.Context) error {
 		AckPolicy:         jetstream.AckNonePolicy,
 		MemoryStorage:     true,
 		Replicas:          1,
-		InactiveThreshold: consumerLife,
+		InactiveThreshold: consumerLife(),
 	})
 	if err != nil {
 		return fmt.Errorf("read partition %d: %w", r.partition, classify(err))
@@ -212,6 +212,15 @@ func (r *Reader) Lag() uint64 { return r.lag.Load() }
 func (r *Reader) Close() {
 	r.closed = true
 	r.drop()
+}
+
+// consumerLife is how long the server keeps the position of a reader that it does not
+// hear of. A test build can pause a process for longer.
+func consumerLife() time.Duration {
+	if fault.Enabled {
+		return 5 * time.Second
+	}
+	return 5 * time.Minute
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
