@@ -42,7 +42,8 @@ func mergeDistinct(batch, live *query.Acc) bounds {
 	}
 	switch {
 	case e == 0:
-		d.low, d.value = low, int64(live.Sketch.Estimate())
+		// A sketch that has just ceased to be exact may estimate less than it held then.
+		d.low, d.value = low, min(max(int64(live.Sketch.Estimate()), low), high)
 	case d.low == d.high:
 		d.value = d.low
 	default:

@@ -326,3 +326,25 @@ func bigPart(n int) *query.Part {
 	}
 	return p
 }
+
+// TestDistinctLiesWithinItsBounds: sets just beyond what a sketch keeps exactly are
+// estimated at less than that as often as at more.
+func TestDistinctLiesWithinItsBounds(t *testing.T) {
+	t.Parallel()
+	below := 0
+	for n := range uint64(100) {
+		var s distinct.Sketch
+		for i := range uint64(distinct.ExactLimit + 1) {
+			s.Add(distinct.HashInt64(int64(n<<32 | i)))
+		}
+		if s.Estimate() <= distinct.ExactLimit {
+			below++
+		}
+		if d := mergeDistinct(nil, &query.Acc{Sketch: &s}); d.value < d.low || d.value > d.high {
+			t.Errorf("set %d: %d is not within [%d, %d]", n, d.value, d.low, d.high)
+		}
+	}
+	if below == 0 {
+		t.Error("no estimate was too low, so nothing was tested")
+	}
+}
