@@ -69,7 +69,6 @@ type harness struct {
 	root    string // the checkout, in which the server finds its ClickHouse engine
 	dir     string // of everything the harness makes
 	binary  string // recount, built for tests
-	verify  bool   // the binary has the command
 	spawn   *spawner
 	report  *report
 	points  *turns[string]
