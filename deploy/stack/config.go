@@ -22,25 +22,27 @@ import (
 // Config is the whole configuration of a process. Each scalar can also be set by
 // an environment variable and a flag; Settings lists them.
 type Config struct {
-	Listen      string                 `yaml:"listen" help:"Address of the HTTP API. Without keys only a loopback address is allowed."`
-	HTTP        HTTPConfig             `yaml:"http"`
-	TLS         TLSConfig              `yaml:"tls"`
-	Admin       AdminConfig            `yaml:"admin"`
-	Auth        AuthConfig             `yaml:"auth"`
-	DataDir     string                 `yaml:"data_dir" help:"Folder of everything the embedded engines keep."`
-	Log         LogConfig              `yaml:"log"`
-	ObjectStore ObjectStoreConfig      `yaml:"object_store"`
-	ClickHouse  ClickHouseConfig       `yaml:"clickhouse"`
-	Ingest      IngestConfig           `yaml:"ingest"`
-	Accept      AcceptConfig           `yaml:"accept"`
-	DeadLetters DeadLettersConfig      `yaml:"dead_letters"`
-	Speed       SpeedConfig            `yaml:"speed"`
-	Landing     LandingConfig          `yaml:"landing"`
-	Batch       BatchConfig            `yaml:"batch"`
-	Query       QueryConfig            `yaml:"query"`
-	Events      map[string]EventConfig `yaml:"events"`
-	Views       map[string]ViewConfig  `yaml:"views"`
-	Jobs        map[string]JobConfig   `yaml:"jobs"`
+	Listen      string                  `yaml:"listen" help:"Address of the HTTP API. Without keys only a loopback address is allowed."`
+	HTTP        HTTPConfig              `yaml:"http"`
+	TLS         TLSConfig               `yaml:"tls"`
+	Admin       AdminConfig             `yaml:"admin"`
+	Auth        AuthConfig              `yaml:"auth"`
+	DataDir     string                  `yaml:"data_dir" help:"Folder of everything the embedded engines keep."`
+	Log         LogConfig               `yaml:"log"`
+	ObjectStore ObjectStoreConfig       `yaml:"object_store"`
+	ClickHouse  ClickHouseConfig        `yaml:"clickhouse"`
+	Ingest      IngestConfig            `yaml:"ingest"`
+	Accept      AcceptConfig            `yaml:"accept"`
+	DeadLetters DeadLettersConfig       `yaml:"dead_letters"`
+	Speed       SpeedConfig             `yaml:"speed"`
+	Landing     LandingConfig           `yaml:"landing"`
+	Batch       BatchConfig             `yaml:"batch"`
+	Query       QueryConfig             `yaml:"query"`
+	Limits      LimitsConfig            `yaml:"limits"`
+	Tenants     map[string]TenantConfig `yaml:"tenants"`
+	Events      map[string]EventConfig  `yaml:"events"`
+	Views       map[string]ViewConfig   `yaml:"views"`
+	Jobs        map[string]JobConfig    `yaml:"jobs"`
 }
 
 // LogConfig places the log.
@@ -349,6 +351,7 @@ func (c *Config) Validate() error {
 		}
 	}
 	c.validateDoors(check)
+	c.validateLimits(check)
 	check(c.DataDir != "", "empty; name a folder", "data_dir")
 	check(c.Log.Partitions >= 1 && c.Log.Partitions <= 256, "use 1 to 256", "log", "partitions")
 	check(c.Log.Durability == "strict" || c.Log.Durability == "relaxed", "use strict or relaxed", "log", "durability")

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"recount/deploy/quota"
 	"recount/schemas/catalog"
 )
 
@@ -130,5 +131,41 @@ func TestEverySettingIsNamed(t *testing.T) {
 	}
 	if !flags["landing.cut-interval"] || !envs["RECOUNT_LANDING_CUT_INTERVAL"] || !flags["jobs.recompute.schedule"] {
 		t.Errorf("got %v", flags)
+	}
+}
+
+func TestTenantsAndLimits(t *testing.T) {
+	t.Parallel()
+	c, err := load(t, valid+`
+limits: {events_per_second: 1000, bytes_per_second: 1MiB}
+tenants:
+  acme: {events_per_second: 5000, queries_per_second: 0.5}
+  free: {events_per_second: 0}
+auth: {keys_file: keys.json}
+admin: {listen: 10.0.0.1:9001}
+`, map[string]string{"listen": "0.0.0.0:80"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for tenant, want := range map[string]quota.Rates{
+		"":     {Events: 1000, Bytes: 1 << 20},
+		"acme": {Events: 5000, Bytes: 1 << 20, Queries: 0.5},
+		"free": {Bytes: 1 << 20},
+	} {
+		if got := c.rates(tenant); got != want {
+			t.Errorf("%q: got %+v, want %+v", tenant, got, want)
+		}
+	}
+	for yaml, says := range map[string]string{
+		"tenants: {Acme: {events_per_second: 1}}":  "tenants.Acme: tenant \"Acme\": use a-z",
+		"tenants: {a: {events_per_second: -1}}":    "tenants.a.events_per_second: use 0 for no limit",
+		"limits: {queries_per_second: -1}":         "limits.queries_per_second: use 0 for no limit",
+		"admin: {listen: 10.0.0.1:9001}":           "admin.listen: \"10.0.0.1:9001\" is not a loopback address",
+		"tls: {cert_file: a.pem}":                  "tls: name both",
+		"auth: {keys_file: k}\nadmin: {listen: x}": "admin.listen",
+	} {
+		if _, err := load(t, valid+yaml+"\n", nil); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: got %v, want %q", yaml, err, says)
+		}
 	}
 }

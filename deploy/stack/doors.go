@@ -97,8 +97,8 @@ func (s *Stack) open(name, addr string, h http.Handler, t TLSConfig) error {
 
 // openKeys reads the keys file, where one is configured.
 func (s *Stack) openKeys(context.Context) (err error) {
-	if s.cfg.Auth.KeysFile == "" {
-		return nil
+	if err := s.openQuotas(); err != nil || s.cfg.Auth.KeysFile == "" {
+		return err
 	}
 	s.keys, err = keys.Open(keys.Config{Path: s.cfg.Auth.KeysFile, Logger: s.log, Registerer: s.registry})
 	return err

@@ -152,7 +152,9 @@ func (s *Stack) openIngest(context.Context) (err error) {
 	for p, c := range s.chains {
 		epochs[p] = c.Head.Epoch
 	}
-	s.ingest, err = ingest.New(ic, s.catalog, s.cfg.Log.Partitions, s.tally, ingest.Options{Epochs: epochs, Now: fault.Now, Logger: s.log, Registerer: s.registry})
+	ic.Fair = s.keys != nil // Without keys there is one tenant.
+	s.ingest, err = ingest.New(ic, s.catalog, s.cfg.Log.Partitions, s.tally,
+		ingest.Options{Epochs: epochs, Now: fault.Now, Admit: s.quotas.Ingest, Logger: s.log, Registerer: s.registry})
 	return err
 }
 
@@ -174,7 +176,7 @@ func (s *Stack) openAPI(context.Context) error {
 	ac := api.DefaultConfig()
 	ac.Timeout, ac.MaxConcurrent, ac.MaxQueued = s.cfg.Query.Timeout, s.cfg.Query.Concurrent, s.cfg.Query.Concurrent
 	s.api, err = api.New(ac, api.Parts{
-		Catalog: s.catalog, Answerer: answers, Publications: s.publisher, Logger: s.log, Registerer: s.registry,
+		Catalog: s.catalog, Answerer: answers, Publications: s.publisher, Admit: s.quotas.Query, Logger: s.log, Registerer: s.registry,
 		Checks: []api.Check{{Name: "log", Check: s.checkLog}, {Name: "real-time views", Check: s.checkViews}},
 	})
 	return err

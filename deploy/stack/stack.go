@@ -18,6 +18,7 @@ import (
 	"recount/batch/publish"
 	"recount/deploy/janitor"
 	"recount/deploy/keys"
+	"recount/deploy/quota"
 	"recount/jobs"
 	"recount/schemas/catalog"
 	"recount/schemas/record"
@@ -54,8 +55,9 @@ type Stack struct {
 	auditor   *jobs.Auditor
 	scheduler *jobs.Scheduler
 
-	keys  *keys.Watcher // nil when there are none
-	doors []*door       // the public one first
+	keys   *keys.Watcher // nil when there are none
+	quotas *quota.Quotas
+	doors  []*door // the public one first
 }
 
 // Open brings everything up, in the order in which each part can trust the one

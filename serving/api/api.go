@@ -66,9 +66,10 @@ type Parts struct {
 	Catalog      *catalog.Catalog
 	Answerer     Answerer
 	Publications Publications
-	Checks       []Check               // of /readyz, besides the publications
-	Logger       *slog.Logger          // nil discards
-	Registerer   prometheus.Registerer // nil registers nothing
+	Admit        func(tenant string) (wait time.Duration) // takes one query for a tenant, or says how long it has to wait; nil lets everybody
+	Checks       []Check                                  // of /readyz, besides the publications
+	Logger       *slog.Logger                             // nil discards
+	Registerer   prometheus.Registerer                    // nil registers nothing
 }
 
 // API is the HTTP interface. It is safe for concurrent use.

@@ -28,8 +28,9 @@ func newMetrics(r prometheus.Registerer, g *gate) *metrics {
 	if r != nil {
 		r.MustRegister(m.seconds, m.rows,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_query_running", Help: "Queries that run now."},
-				func() float64 { return float64(len(g.running)) }),
-			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_query_waiting", Help: "Queries that wait for their turn."}, g.waiting))
+				func() float64 { running, _ := g.count(); return float64(running) }),
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_query_waiting", Help: "Queries that wait for their turn."},
+				func() float64 { _, waiting := g.count(); return float64(waiting) }))
 	}
 	return m
 }

@@ -61,7 +61,7 @@ func (a *API) runQuery(w http.ResponseWriter, r *http.Request, q *query.Query) e
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), a.cfg.Timeout)
 	defer cancel()
-	leave, err := a.gate.enter(ctx)
+	leave, err := a.enter(ctx)
 	if err != nil {
 		return err
 	}

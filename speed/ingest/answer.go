@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"math"
 	"net/http"
 	"strconv"
 )
@@ -86,7 +87,8 @@ func (s *Server) write(w http.ResponseWriter, q *request, a answer) {
 	}
 	switch a.status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		h.Set("Retry-After", strconv.Itoa(int(s.cfg.RetryAfter.Seconds())))
+		wait := max(a.problem.retry, s.cfg.RetryAfter)
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 	case http.StatusMethodNotAllowed:
 		h.Set("Allow", http.MethodPost)
 	case http.StatusUnsupportedMediaType:

@@ -131,7 +131,7 @@ func (s *Server) readZstd(src io.Reader, q *request) *fault {
 		return f
 	}
 	defer func() {
-		q.budget.give(zstdWindow)
+		q.budget.give(q.mine, zstdWindow)
 		q.paid -= zstdWindow
 	}()
 	z, _ := s.zstds.Get().(*zstd.Decoder)

@@ -2,21 +2,50 @@ package ingest
 
 import (
 	"net/http"
+	"sync"
 	"sync/atomic"
 )
 
 // budget is the memory all requests share.
-type budget struct{ left atomic.Int64 }
+//
+// Where there are several tenants none may hold more than is left for all others: one
+// alone gets at most a half, two a third each, and whoever comes next finds room. A
+// fixed share each would waste most of it, for most tenants are silent most of the time.
+type budget struct {
+	left    atomic.Int64
+	tenants sync.Map // name to *atomic.Int64, what the tenant holds; as many as have keys
+}
 
-func (b *budget) take(n int) bool {
-	if b.left.Add(-int64(n)) >= 0 {
+// of is what a tenant holds.
+func (b *budget) of(tenant string) *atomic.Int64 {
+	held, ok := b.tenants.Load(tenant)
+	if !ok {
+		held, _ = b.tenants.LoadOrStore(tenant, new(atomic.Int64))
+	}
+	return held.(*atomic.Int64)
+}
+
+func (b *budget) take(mine *atomic.Int64, n int, fair bool) bool {
+	left, held := b.left.Add(-int64(n)), mine.Add(int64(n))
+	if left >= 0 && (!fair || held <= left) {
 		return true
 	}
-	b.left.Add(int64(n))
+	b.give(mine, n)
 	return false
 }
 
-func (b *budget) give(n int) { b.left.Add(int64(n)) }
+func (b *budget) give(mine *atomic.Int64, n int) {
+	mine.Add(-int64(n))
+	b.left.Add(int64(n))
+}
+
+// most is how much of limit one tenant can ever hold.
+func (c *Config) most(limit int) int {
+	if c.Fair {
+		return limit / 2
+	}
+	return limit
+}
 
 const (
 	// baseCost is what a request pays for its goroutine, buffers and scratch.
@@ -32,10 +61,10 @@ var tooMuch = &fault{code: CodeBodyTooLarge, status: http.StatusRequestEntityToo
 
 // pay takes n bytes of the budget for this request.
 func (q *request) pay(n int) *fault {
-	if q.paid+n > q.cfg.Memory {
+	if q.paid+n > q.cfg.most(q.cfg.Memory) {
 		return tooMuch
 	}
-	if !q.budget.take(n) {
+	if !q.budget.take(q.mine, n, q.cfg.Fair) {
 		return &fault{code: CodeOverloaded, status: http.StatusTooManyRequests, msg: "the memory for requests is used up"}
 	}
 	q.paid += n

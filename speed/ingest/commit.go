@@ -121,10 +121,9 @@ func byType(group []*chunk) [][]*chunk {
 // commit appends one message and answers the requests whose events it holds.
 func (c *committer) commit(chunks []*chunk, msgID string) {
 	start := c.now()
-	events, cost := 0, 0
+	events := 0
 	for _, ch := range chunks {
 		events += ch.n
-		cost += ch.cost()
 	}
 	seq, size, err := c.append(chunks, msgID, start)
 	var f *fault
@@ -133,11 +132,11 @@ func (c *committer) commit(chunks []*chunk, msgID string) {
 		c.logger.Error("append events", "partition", c.partition, "events", events, "code", f.code, "error", err)
 	}
 	c.metrics.committed(events, size, c.now().Sub(start), f)
+	c.queue.release(chunks...) // First, because a request that is done takes its chunks back.
 	for _, ch := range chunks {
 		ch.seq, ch.fault = seq, f
 		ch.done.Done()
 	}
-	c.queue.release(cost)
 }
 
 // append encodes and stores the message. It does not end with Run's context: what

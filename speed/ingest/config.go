@@ -30,8 +30,9 @@ type Config struct {
 	InFlight      int           // appends under way per partition
 	AppendTimeout time.Duration
 
-	Letters     int // dead letters kept per second; rejections beyond them are only counted
-	LetterBytes int // bytes of rejected events kept per second
+	Letters     int  // dead letters kept per second; rejections beyond them are only counted
+	LetterBytes int  // bytes of rejected events kept per second
+	Fair        bool // several tenants share: none may hold more of Memory or QueueBytes than is left for the others
 
 	QueueBytes int           // columns waiting for the log, or in it, per partition; more is shed with 429
 	Memory     int           // bodies, columns and answers of all requests together; more is shed with 429
@@ -99,7 +100,11 @@ func (c Config) validateTimes() error {
 // Options are what the process injects; each may be zero.
 type Options struct {
 	// Epochs is the epoch of each partition, fixed since boot (L5); nil means all are 0. Receipts name it.
-	Epochs     []uint32
+	Epochs []uint32
+	// Admit takes so many bytes of bodies or events for a tenant, or says how long it has to wait; nil lets
+	// everybody. It is asked for nothing before a body is read, for its bytes before it is decoded, and
+	// for its events, refused ones included, before anything goes to the log.
+	Admit      func(tenant string, bytes, events int) (wait time.Duration)
 	Now        func() time.Time
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer

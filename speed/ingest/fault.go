@@ -1,5 +1,7 @@
 package ingest
 
+import "time"
+
 // Code says in one stable word why an event or a request was refused.
 type Code string
 
@@ -41,6 +43,7 @@ const (
 	CodeMethodNotAllowed     Code = "method_not_allowed"
 	CodeAllRejected          Code = "all_rejected" // every event was refused; each has its own code
 	CodeOverloaded           Code = "overloaded"
+	CodeRateLimited          Code = "rate_limited" // the tenant is beyond its rate; another would not be
 	CodeUnauthorized         Code = "unauthorized" // nobody said who is asking
 	CodeShuttingDown         Code = "shutting_down"
 )
@@ -53,6 +56,7 @@ type fault struct {
 	code   Code
 	msg    string
 	status int
+	retry  time.Duration // of a 429 or 503, when it is known; else Config.RetryAfter
 }
 
 // rejection is a refused event in an answer.

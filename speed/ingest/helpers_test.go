@@ -179,7 +179,12 @@ func testConfig() Config {
 // run starts a server over the log; it is drained and checked when the test ends.
 func run(t testing.TB, cfg Config, partitions int, log Log) *Server {
 	t.Helper()
-	s, err := New(cfg, testCatalog(), partitions, log, Options{Now: func() time.Time { return testNow }})
+	return runWith(t, cfg, partitions, log, Options{Now: func() time.Time { return testNow }})
+}
+
+func runWith(t testing.TB, cfg Config, partitions int, log Log, opts Options) *Server {
+	t.Helper()
+	s, err := New(cfg, testCatalog(), partitions, log, opts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -139,7 +139,7 @@ func (l *letters) recycle() {
 func (s *Server) deliver(q *request) {
 	for _, c := range q.letters.chunks {
 		queue := s.committers[c.partition].queue
-		if !queue.reserveSpare(c.cost()) {
+		if !queue.reserveSpare(c) {
 			c.fault = &fault{code: CodeOverloaded}
 			q.letters.dropped[dropQueue] += c.n
 			continue

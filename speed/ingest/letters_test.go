@@ -253,21 +253,28 @@ func TestLettersNeverHarm(t *testing.T) {
 	}
 	log := &memoryLog{}
 	s := run(t, testConfig(), 1, log)
-	if f := s.committers[0].queue.reserve(s.cfg.QueueBytes/2 - 1000); f != nil {
+	if f := s.committers[0].queue.reserve(blocker(s.cfg.QueueBytes/2 - 1000)); f != nil {
 		t.Fatal(f)
 	}
 	check("a busy queue", s, log)
-	s.committers[0].queue.release(s.cfg.QueueBytes/2 - 1000)
+	s.committers[0].queue.release(blocker(s.cfg.QueueBytes/2 - 1000))
 
 	// The answer is paid for before the letters, and they find only one place.
 	large := `{"id":"x","type":"none","data":{"x":"` + strings.Repeat("x", 240<<10) + `"}}` + "\n"
 	taken := s.cfg.Memory - baseCost - 3*len(large) - payStep
-	s.memory.take(taken)
+	s.memory.take(s.memory.of("somebody"), taken, false)
 	r := post(t, s, large+large, "Content-Type", lines)
 	if r.codes() != "0:unknown_type 1:unknown_type " || r.Rejected[0].Letter == "" || r.Rejected[1].Letter != "" {
 		t.Errorf("no memory: got %+v", r)
 	}
-	s.memory.give(taken)
+	s.memory.give(s.memory.of("somebody"), taken)
+}
+
+// blocker is a chunk that takes n bytes of a queue.
+func blocker(n int) *chunk {
+	c := &chunk{tenant: "somebody"}
+	c.bytes = n - c.cost()
+	return c
 }
 
 // lettersRefused is a log that takes no dead letters.
@@ -289,11 +296,11 @@ func TestNothingIsKeptOfWhatComesAgain(t *testing.T) {
 	t.Parallel()
 	log := &memoryLog{}
 	s := run(t, testConfig(), 1, log)
-	if f := s.committers[0].queue.reserve(s.cfg.QueueBytes); f != nil {
+	if f := s.committers[0].queue.reserve(blocker(s.cfg.QueueBytes)); f != nil {
 		t.Fatal(f)
 	}
 	r := post(t, s, `{"id":"x","type":"none"}`+"\n"+flight(1), "Content-Type", lines)
-	s.committers[0].queue.release(s.cfg.QueueBytes)
+	s.committers[0].queue.release(blocker(s.cfg.QueueBytes))
 	if r.Status != 429 || len(log.letters(t, 1)) != 0 {
 		t.Errorf("got %+v and %d letters", r, len(log.letters(t, 1)))
 	}

@@ -35,11 +35,15 @@ type queue struct {
 	ready  int // bytes of chunks
 	bytes  int // reserved and not released
 	limit  int
+	fair   bool           // no tenant may hold more than is left, as in budget
+	owed   map[string]int // bytes of each tenant that has some
 	closed bool
 	wake   chan struct{} // holds a token when there may be something to do
 }
 
-func newQueue(limit int) *queue { return &queue{limit: limit, wake: make(chan struct{}, 1)} }
+func newQueue(limit int, fair bool) *queue {
+	return &queue{limit: limit, fair: fair, owed: map[string]int{}, wake: make(chan struct{}, 1)}
+}
 
 func (q *queue) signal() {
 	select {
@@ -48,35 +52,47 @@ func (q *queue) signal() {
 	}
 }
 
-// reserve makes room for n bytes, or says why there is none.
-func (q *queue) reserve(n int) *fault {
+// reserve makes room for a chunk, or says why there is none.
+func (q *queue) reserve(c *chunk) *fault {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	n := c.cost()
 	switch {
 	case q.closed:
 		return &fault{code: CodeShuttingDown, status: 503, msg: "the server is shutting down"}
 	case q.bytes+n > q.limit:
 		return &fault{code: CodeOverloaded, status: 429, msg: "events arrive faster than the log stores them"}
+	case q.fair && q.owed[c.tenant]+n > q.limit-q.bytes-n:
+		return &fault{code: CodeOverloaded, status: 429, msg: "your events arrive faster than the log stores them; the room that is left is for other tenants"}
 	}
 	q.bytes += n
+	q.owed[c.tenant] += n
 	return nil
 }
 
-// reserveSpare makes room for n bytes that may not crowd out what others bring: at most half
-// of the queue is for them.
-func (q *queue) reserveSpare(n int) bool {
+// reserveSpare makes room for a chunk that may not crowd out what others bring: at most half
+// of the queue is for such.
+func (q *queue) reserveSpare(c *chunk) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed || q.bytes+n > q.limit/2 {
+	if q.closed || q.bytes+c.cost() > q.limit/2 {
 		return false
 	}
-	q.bytes += n
+	q.bytes += c.cost()
+	q.owed[c.tenant] += c.cost()
 	return true
 }
 
-func (q *queue) release(n int) {
+// release gives back the room of chunks.
+func (q *queue) release(chunks ...*chunk) {
 	q.mu.Lock()
-	q.bytes -= n
+	for _, c := range chunks {
+		n := c.cost()
+		q.bytes -= n
+		if q.owed[c.tenant] -= n; q.owed[c.tenant] == 0 {
+			delete(q.owed, c.tenant)
+		}
+	}
 	q.mu.Unlock()
 	q.signal()
 }

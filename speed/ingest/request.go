@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,6 +14,7 @@ import (
 type request struct {
 	cfg        *Config
 	budget     *budget
+	mine       *atomic.Int64 // what the tenant holds of it
 	partitions int
 	types      int
 
@@ -48,7 +50,7 @@ func (q *request) recycle() {
 	if cap(q.out) > keepBody {
 		q.rejected, q.out = nil, nil
 	}
-	q.budget.give(q.paid)
+	q.budget.give(q.mine, q.paid)
 	q.paid, q.used = 0, 0
 }
 

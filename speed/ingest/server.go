@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -28,7 +29,8 @@ type Server struct {
 	logger     *slog.Logger
 	now        func() time.Time
 	metrics    *metrics
-	process    string // unique to this Server, part of message ids (L7)
+	limit      func(tenant string, bytes, events int) (wait time.Duration) // may be nil
+	process    string                                                      // unique to this Server, part of message ids (L7)
 	memory     budget
 	letterType *eventType
 	rate       *rate // of dead letters
@@ -45,7 +47,7 @@ func New(cfg Config, cat *catalog.Catalog, partitions int, log Log, opts Options
 	if partitions < 1 || opts.Epochs != nil && len(opts.Epochs) != partitions {
 		return nil, fmt.Errorf("new ingest: %d partitions with %d epochs", partitions, len(opts.Epochs))
 	}
-	s := &Server{cfg: cfg, log: log, epochs: opts.Epochs, logger: opts.Logger, now: opts.Now, process: rand.Text()[:12]}
+	s := &Server{cfg: cfg, log: log, epochs: opts.Epochs, logger: opts.Logger, now: opts.Now, limit: opts.Admit, process: rand.Text()[:12]}
 	if s.epochs == nil {
 		s.epochs = make([]uint32, partitions)
 	}
@@ -60,7 +62,7 @@ func New(cfg Config, cat *catalog.Catalog, partitions int, log Log, opts Options
 	s.memory.left.Store(int64(cfg.Memory))
 	queues := make([]*queue, partitions)
 	for i := range queues {
-		queues[i] = newQueue(cfg.QueueBytes)
+		queues[i] = newQueue(cfg.QueueBytes, cfg.Fair)
 		s.committers = append(s.committers, &committer{Server: s, partition: i, queue: queues[i], slots: make(chan struct{}, cfg.InFlight)})
 	}
 	s.requests.New = func() any { return s.newRequest() }
@@ -73,7 +75,7 @@ func New(cfg Config, cat *catalog.Catalog, partitions int, log Log, opts Options
 
 func (s *Server) newRequest() *request {
 	partitions := len(s.committers)
-	return &request{cfg: &s.cfg, budget: &s.memory, partitions: partitions, types: len(s.types),
+	return &request{cfg: &s.cfg, budget: &s.memory, mine: new(atomic.Int64), partitions: partitions, types: len(s.types),
 		dec: newDecoder(s.cfg, s.types, s.fields), open: make([]*chunk, partitions*len(s.types)),
 		letters: letters{typ: s.letterType, rate: s.rate, open: make([]*chunk, partitions), row: row{slots: make([]slot, 0, len(s.letterType.fields))}}}
 }
@@ -114,6 +116,9 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request, q *request, now 
 		}
 		return answer{status: f.status, problem: f, letter: q.letters.whole}
 	}
+	if f := s.admit(q.dec.tenant, 0, q.events); f != nil {
+		return answer{status: f.status, problem: f}
+	}
 	if f := s.submit(q.chunks); f != nil {
 		return answer{status: f.status, problem: f}
 	}
@@ -131,9 +136,12 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, q *request, now 
 	if !ok {
 		return &fault{code: CodeUnauthorized, status: http.StatusUnauthorized, msg: "the request has no owner"}
 	}
-	q.dec.tenant = who.Tenant
+	q.dec.tenant, q.mine = who.Tenant, s.memory.of(who.Tenant)
 	kind, f := kindOf(r.Header)
 	if f != nil {
+		return f
+	}
+	if f := s.admit(who.Tenant, 0, 0); f != nil {
 		return f
 	}
 	if f := q.pay(baseCost); f != nil {
@@ -142,25 +150,40 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, q *request, now 
 	if f := s.read(w, r, q); f != nil {
 		return f
 	}
+	if f := s.admit(who.Tenant, len(q.body), 0); f != nil {
+		return f
+	}
 	return q.decode(kind, r.Header, now)
+}
+
+// admit holds a tenant to its rates.
+func (s *Server) admit(tenant string, bytes, events int) *fault {
+	if s.limit == nil {
+		return nil
+	}
+	wait := s.limit(tenant, bytes, events)
+	if wait <= 0 {
+		return nil
+	}
+	return &fault{code: CodeRateLimited, status: http.StatusTooManyRequests, retry: wait, msg: "the rate of events or bytes allowed to this tenant is used up; send the request again after Retry-After"}
 }
 
 // submit queues all chunks or none: an overloaded partition sheds the whole request,
 // which is then easy to send again.
 func (s *Server) submit(chunks []*chunk) *fault {
 	for i, c := range chunks {
-		f := s.committers[c.partition].queue.reserve(c.cost())
+		f := s.committers[c.partition].queue.reserve(c)
 		if f == nil {
 			continue
 		}
 		held := c.cost()
 		for _, before := range chunks[:i] {
-			s.committers[before.partition].queue.release(before.cost())
+			s.committers[before.partition].queue.release(before)
 			if before.partition == c.partition {
 				held += before.cost()
 			}
 		}
-		if held > s.cfg.QueueBytes {
+		if held > s.cfg.most(s.cfg.QueueBytes) {
 			return tooMuch
 		}
 		return f

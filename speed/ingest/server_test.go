@@ -139,11 +139,11 @@ func TestOverloadSheds(t *testing.T) {
 func TestMemoryBudgetSheds(t *testing.T) {
 	t.Parallel()
 	s := run(t, testConfig(), 1, &memoryLog{})
-	s.memory.take(s.cfg.Memory - baseCost - 100)
+	s.memory.take(s.memory.of("default"), s.cfg.Memory-baseCost-100, false)
 	if r := post(t, s, flight(1), "Content-Type", plain); r.Status != 429 || r.Header.Get("Retry-After") == "" {
 		t.Errorf("got %+v", r)
 	}
-	s.memory.give(s.cfg.Memory - baseCost - 100)
+	s.memory.give(s.memory.of("default"), s.cfg.Memory-baseCost-100)
 	if r := post(t, s, flight(1), "Content-Type", plain); r.Status != 200 {
 		t.Errorf("got %+v", r)
 	}

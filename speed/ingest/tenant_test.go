@@ -1,11 +1,15 @@
 package ingest
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"recount/schemas/access"
 	"recount/schemas/eventbatch"
@@ -89,5 +93,123 @@ func TestOwnerIsThePrincipal(t *testing.T) {
 	}
 	if got["acme"] != 2 || got["b"] != 1 || len(got) != 2 {
 		t.Errorf("owners %v", got)
+	}
+}
+
+// ask sends a request of a tenant and returns the answer's status.
+func ask(s *Server, tenant, body string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodPost, "/v1/events", strings.NewReader(body))
+	r.Header.Set("Content-Type", lines)
+	w := httptest.NewRecorder()
+	s.Handler().ServeHTTP(w, r.WithContext(access.NewContext(r.Context(), access.Principal{Tenant: tenant, Scopes: access.Ingest})))
+	return w
+}
+
+// TestFloodLeavesRoom: a tenant that sends all it can while the log stands still is
+// told 429, and what another one sends then is still taken, from queue and memory.
+func TestFloodLeavesRoom(t *testing.T) {
+	t.Parallel()
+	stands, begun := make(chan struct{}), make(chan struct{}, 100)
+	log := &memoryLog{hook: func(int) error { begun <- struct{}{}; <-stands; return nil }}
+	cfg := testConfig()
+	cfg.Fair, cfg.QueueBytes = true, 2*(cfg.GroupBytes+cfg.EventBytes)
+	s := run(t, cfg, 1, log)
+	big := strings.Replace(flight(1), `"origin":"`, `"origin":"`+strings.Repeat("x", 100<<10), 1)
+	var flood sync.WaitGroup
+	codes := make(chan int, 1000)
+	for i := range 200 {
+		flood.Go(func() {
+			codes <- ask(s, "flood", strings.Replace(big, `"id":"`, `"id":"`+strconv.Itoa(i)+`-`, 1)).Code
+		})
+	}
+	for <-codes != http.StatusTooManyRequests {
+	}
+	<-begun
+	if held := s.committers[0].queue.held(); held > cfg.QueueBytes/2 {
+		t.Errorf("one tenant holds %d of %d bytes", held, cfg.QueueBytes)
+	}
+	other := make(chan int)
+	go func() { other <- ask(s, "other", big).Code }()
+	for { // The other tenant's event waits for the log like everybody's.
+		q := s.committers[0].queue
+		q.mu.Lock()
+		waits := q.owed["other"] > 0
+		q.mu.Unlock()
+		if waits {
+			break
+		}
+		select {
+		case code := <-other:
+			t.Fatalf("the other tenant was told %d", code)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	close(stands)
+	if code := <-other; code != http.StatusOK {
+		t.Errorf("the other tenant was told %d", code)
+	}
+	flood.Wait()
+	if n := len(s.committers[0].queue.owed); n != 0 {
+		t.Errorf("%d tenants still hold something", n)
+	}
+}
+
+// TestFairMemory is the rule of shares in numbers: a half, a third, and room for the next.
+func TestFairMemory(t *testing.T) {
+	t.Parallel()
+	b := &budget{}
+	b.left.Store(1200)
+	grab := func(tenant string) (n int) {
+		for b.take(b.of(tenant), 1, true) {
+			n++
+		}
+		return n
+	}
+	a, second, third := grab("a"), grab("b"), grab("c")
+	if a != 600 || second != 300 || third != 150 {
+		t.Errorf("%d, %d, %d", a, second, third)
+	}
+	b.give(b.of("a"), 300)
+	if got := grab("c"); got != 150 { // c has 300 then, and as much is left.
+		t.Errorf("after some was given back: %d", got)
+	}
+	if b.take(b.of("b"), 1200, true) || !b.take(b.of("d"), 100, false) {
+		t.Error("more than there is, or less without the rule")
+	}
+}
+
+// TestRates asks for admission three times: before reading, for the bytes, for the events.
+func TestRates(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		refuse int
+		asked  []string
+	}{
+		{1, []string{"acme 0 0"}},
+		{2, []string{"acme 0 0", "acme 9 0"}},
+		{3, []string{"acme 0 0", "acme 9 0", "acme 0 3"}},
+		{0, []string{"acme 0 0", "acme 9 0", "acme 0 3"}},
+	} {
+		var asked []string
+		log := &memoryLog{}
+		cfg := testConfig()
+		body := flight(1) + "\nx\n" + flight(2)
+		s := runWith(t, cfg, 1, log, Options{Now: func() time.Time { return testNow }, Admit: func(tenant string, bytes, events int) time.Duration {
+			asked = append(asked, fmt.Sprint(tenant, " ", bytes*9/len(body), " ", events)) // All of the body is 9.
+			if len(asked) == c.refuse {
+				return 2500 * time.Millisecond
+			}
+			return 0
+		}})
+		w := ask(s, "acme", body)
+		if !slices.Equal(asked, c.asked) {
+			t.Errorf("asked %v, want %v", asked, c.asked)
+		}
+		if c.refuse == 0 && w.Code == http.StatusOK {
+			continue
+		}
+		if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "3" || !strings.Contains(w.Body.String(), `"code":"rate_limited"`) || len(log.frames) > 0 {
+			t.Errorf("refused at %d: %d, Retry-After %q, %s", c.refuse, w.Code, w.Header().Get("Retry-After"), w.Body)
+		}
 	}
 }

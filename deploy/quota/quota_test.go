@@ -1,0 +1,121 @@
+package quota
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"pgregory.net/rapid"
+)
+
+type clock struct{ now time.Time }
+
+func (c *clock) Now() time.Time { return c.now }
+
+func quotas(t testing.TB, cfg Config) (*Quotas, *clock) {
+	t.Helper()
+	c := &clock{time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)}
+	cfg.Now = c.Now
+	q, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q, c
+}
+
+// TestRates reads like the documentation: a second's worth at once, then debts are waited for.
+func TestRates(t *testing.T) {
+	t.Parallel()
+	q, clock := quotas(t, Config{Default: Rates{Events: 100}, Tenants: map[string]Rates{"big": {Events: 1000, Queries: 0.5}}})
+	for i, step := range []struct {
+		after  time.Duration
+		tenant string
+		events int
+		wait   time.Duration
+	}{
+		{0, "a", 60, 0},
+		{0, "a", 250, 0}, // There were 40 left, so any request passes; now 210 are owed.
+		{0, "a", 1, 2100 * time.Millisecond},
+		{0, "b", 100, 0}, // Another tenant's debt is not mine.
+		{time.Second, "a", 1, 1100 * time.Millisecond},
+		{1100 * time.Millisecond, "a", 0, time.Nanosecond}, // Nothing is owed, and nothing is there yet.
+		{time.Millisecond, "a", 0, 0},
+		{time.Hour, "a", 100, 0}, // A long silence saves up no more than a second's worth.
+		{0, "a", 1, time.Nanosecond},
+		{0, "big", 999, 0},
+		{0, "big", 1, 0},
+		{-time.Hour, "big", 1, time.Nanosecond}, // A clock that jumps back gives nothing and takes nothing.
+	} {
+		clock.now = clock.now.Add(step.after)
+		if got := q.Ingest(step.tenant, 0, step.events); (got - step.wait).Abs() > time.Microsecond {
+			t.Errorf("step %d: wait %s, want %s", i, got, step.wait)
+		}
+	}
+	for i, want := range []time.Duration{0, time.Nanosecond} {
+		if got := q.Query("big"); got != want {
+			t.Errorf("query %d: wait %s, want %s", i, got, want)
+		}
+	}
+	if got := q.Ingest("free of bytes", 1<<40, 0) + q.Ingest("free of bytes", 1<<40, 0); got != 0 {
+		t.Errorf("without a limit: wait %s", got)
+	}
+}
+
+// TestNobodyGetsMoreThanTheRate sends requests of any size at any time: what was let through up to
+// any moment is at most the rate times the time, a second's worth, and the last request.
+func TestNobodyGetsMoreThanTheRate(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(r *rapid.T) {
+		rate := rapid.Float64Range(0.1, 1000).Draw(r, "rate")
+		q, clock := quotas(t, Config{Default: Rates{Bytes: rate}})
+		start, through := clock.now, 0.0
+		for range rapid.IntRange(1, 100).Draw(r, "requests") {
+			clock.now = clock.now.Add(time.Duration(rapid.Int64Range(0, 3e9).Draw(r, "pause")))
+			n := rapid.IntRange(0, 5000).Draw(r, "bytes")
+			if wait := q.Ingest("a", n, 0); wait > 0 {
+				clock.now = clock.now.Add(wait + time.Microsecond)
+				if again := q.Ingest("a", 0, 0); again > 0 {
+					r.Fatalf("told to wait %s, and then again %s", wait, again)
+				}
+				continue
+			}
+			if most := clock.now.Sub(start).Seconds()*rate + max(rate, 1) + 1e-6; through > most {
+				r.Fatalf("%v let through before a request that passed; at most %v", through, most)
+			}
+			through += float64(n)
+		}
+	})
+}
+
+// TestLabelsAreBounded: ten thousand tenants do not make ten thousand time series.
+func TestLabelsAreBounded(t *testing.T) {
+	t.Parallel()
+	reg := prometheus.NewRegistry()
+	q, _ := quotas(t, Config{Registerer: reg, Default: Rates{Queries: 1}})
+	for i := range 10_000 {
+		q.Query("tenant-" + strconv.Itoa(i))
+		q.Query("tenant-" + strconv.Itoa(i))
+	}
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		total, series := 0.0, 0
+		for _, m := range f.GetMetric() {
+			total += m.GetCounter().GetValue()
+			series++
+		}
+		if total != 10_000 || series != (maxLabels+1)*int(kinds) {
+			t.Errorf("%s: %d series with %v in all", f.GetName(), series, total)
+		}
+	}
+}
+
+func BenchmarkIngest(b *testing.B) {
+	q, _ := quotas(b, Config{Default: Rates{Events: 1e12, Bytes: 1e12}})
+	for b.Loop() {
+		q.Ingest("a", 1000, 10)
+	}
+}
