@@ -1,0 +1,22 @@
+// Package sim drives the real code of landing, publication, real-time views, query and
+// trimming through one seeded scheduler, over a log, an object store and a ClickHouse
+// that live in memory and keep none of the promises nobody made. It has tests alone.
+//
+// # One seed is one schedule
+//
+// A seed runs in a bubble of testing/synctest, so its clock is virtual. Every operation
+// of every process on anything outside itself parks in one scheduler. When nothing else
+// can happen, the scheduler sorts what is parked, draws an operation and its fate: done;
+// refused; done and its reply lost; done later; answered 409, 412 or 500; done wrong. Or it
+// lets ten seconds pass, kills or pauses a process, or takes the power away. A step of the clock
+// is longer than any random pause of the code under test, so those do not change the schedule.
+//
+// # What must hold
+//
+// Every answer is compared with a naive count of the log prefix it says it covers. When
+// the faults end, everything acknowledged must be counted once in modes exact and merged.
+// Publications only grow, their cuts are boundaries of the commit chain, nothing that a kept
+// publication names is collected, and a healthy process never stops.
+//
+// A failing seed prints its schedule; go test ./deploy/sim -run TestSimulation$ -sim.from N -sim.seeds 1 plays it again.
+package sim

@@ -1,0 +1,83 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"recount/schemas/catalog"
+	"recount/schemas/eventbatch"
+)
+
+const (
+	partitions = 2
+	bucket     = 10 * time.Minute
+)
+
+// event is one copy of an event, as it stands in a message.
+type event struct {
+	typ, tenant, id  string
+	time             int64 // microseconds
+	assigned         bool
+	kind, user       string
+	amount           int64
+	seq              uint64 // of its message, once it has one
+	appended         int64
+	bucket, previous int64
+}
+
+var clickFields = []catalog.Field{{Name: "amount", Type: catalog.Int64}, {Name: "kind", Type: catalog.String}, {Name: "name", Type: catalog.String}, {Name: "user", Type: catalog.String}}
+
+// catalogs are the configuration before and after the change of views that some seeds make.
+var catalogs = func() (c [2]*catalog.Catalog) {
+	byKind := func(where ...catalog.Filter) *catalog.View {
+		return &catalog.View{Name: "by_kind", Event: "click", Dimensions: []string{"kind"}, Cell: time.Minute, Where: where, Measures: []catalog.Measure{
+			{Name: "n", Kind: catalog.Count}, {Name: "total", Kind: catalog.Sum, Field: "amount"},
+			{Name: "top", Kind: catalog.Max, Field: "amount"}, {Name: "users", Kind: catalog.Distinct, Field: "user"}}}
+	}
+	each := &catalog.View{Name: "each", Event: "click", Dimensions: []string{"name"}, Cell: time.Minute, Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}}}
+	seen := &catalog.View{Name: "seen_users", Event: "seen", Cell: time.Minute, Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}, {Name: "users", Kind: catalog.Distinct, Field: "user"}}}
+	for i := range c {
+		c[i] = &catalog.Catalog{Bucket: bucket, Views: map[string]*catalog.View{"each": each},
+			Events: map[string]*catalog.EventType{"click": {Name: "click", Fields: clickFields}, "seen": {Name: "seen", Fields: clickFields}}}
+	}
+	c[0].Views["by_kind"] = byKind()
+	c[1].Views["by_kind"] = byKind(catalog.Filter{Field: "amount", Op: catalog.Ge, Values: []any{int64(5)}})
+	c[1].Views["seen_users"] = seen
+	return c
+}()
+
+// frame encodes events of one type as a message.
+func frame(events []event) []byte {
+	b := array.NewRecordBuilder(memory.DefaultAllocator, eventbatch.Schema(catalogs[0].Events[events[0].typ]))
+	defer b.Release()
+	for _, e := range events {
+		k := eventbatch.KeyOf(e.tenant, e.id)
+		b.Field(0).(*array.FixedSizeBinaryBuilder).Append(k[:])
+		b.Field(1).(*array.StringBuilder).Append(e.tenant)
+		flags := uint8(0)
+		if e.assigned {
+			flags = eventbatch.FlagTimeAssigned
+		}
+		b.Field(2).(*array.Uint8Builder).Append(flags)
+		b.Field(3).(*array.Uint64Builder).Append(uint64(e.amount))
+		b.Field(4).(*array.StringBuilder).Append(e.id)
+		b.Field(5).(*array.TimestampBuilder).Append(arrow.Timestamp(e.time))
+		b.Field(6).(*array.StringBuilder).Append("sim")
+		b.Field(7).AppendNull()
+		b.Field(8).AppendNull()
+		b.Field(9).(*array.Int64Builder).Append(e.amount)
+		b.Field(10).(*array.StringBuilder).Append(e.kind)
+		b.Field(11).(*array.StringBuilder).Append(e.id)
+		b.Field(12).(*array.StringBuilder).Append(e.user)
+	}
+	rec := b.NewRecord()
+	defer rec.Release()
+	f, err := eventbatch.Append(nil, events[0].typ, time.Now().UnixMicro(), rec)
+	if err != nil {
+		panic(err)
+	}
+	return f
+}

@@ -1,0 +1,113 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"recount/batch/exact"
+	"recount/schemas/catalog"
+	"recount/schemas/distinct"
+	"recount/schemas/fault"
+	"recount/schemas/query"
+	"recount/schemas/record"
+	"recount/schemas/sqlschema"
+	"recount/schemas/window"
+	"recount/serving/batchview"
+)
+
+// scansOf answers from the rows a publication names, as the statements of batchview do.
+type scansOf struct {
+	w *world
+	p *proc
+}
+
+func (s scansOf) Scan(ctx context.Context, state *record.State, scan *query.Scan, _ batchview.Options) (part *query.Part, err error) {
+	err = s.p.do(ctx, op{kind: "scan", key: scan.View.Name, fates: readFates, effect: func() error {
+		part, err = s.w.scan(state, scan)
+		return err
+	}})
+	return part, err
+}
+
+func (w *world) scan(state *record.State, scan *query.Scan) (*query.Part, error) {
+	var rows []exact.Piece
+	var want int64
+	view := state.Views[scan.View.Name]
+	for _, b := range view.Between(window.Floor(scan.Windows.From, bucket), scan.Windows.To) {
+		want += b.Rows
+		for _, r := range w.tables[sqlschema.Table(scan.View, view.Digest)] {
+			if r.bucket == b.Bucket && r.ver == b.Ver {
+				rows = append(rows, r.piece)
+			}
+		}
+	}
+	if int64(len(rows)) != want && !w.noGuard && !fault.Off(fault.Q3) {
+		return nil, fmt.Errorf("%w: %d rows of %d (Q3)", query.ErrCollected, len(rows), want)
+	}
+	p := &query.Part{Dims: make([]query.Column, len(scan.GroupBy)), Measures: make([][]query.Acc, len(scan.Measures))}
+	for d, dim := range scan.GroupBy {
+		p.Dims[d].Type = dim.Type
+	}
+	at := map[string]int{}
+	hashes := map[[2]int][]uint64{}
+	for _, x := range rows {
+		if x.Block.Tenants[x.Lo] == scan.Tenant {
+			addRow(p, scan, x.Block, x.Lo, at, hashes)
+		}
+	}
+	for k, h := range hashes {
+		slices.Sort(h)
+		h = slices.Compact(h)
+		a := &p.Measures[k[0]][k[1]]
+		a.Exact, a.Registers = uint64(len(h)), distinct.AppendRegisters(nil, h)
+	}
+	return p, nil
+}
+
+func addRow(p *query.Part, scan *query.Scan, b *exact.Block, r int, at map[string]int, hashes map[[2]int][]uint64) {
+	win := scan.Windows.Index(b.Times[r])
+	if win < 0 {
+		return
+	}
+	key := fmt.Sprint(win)
+	for _, d := range scan.GroupBy {
+		key += "|" + b.Dims[slices.Index(scan.View.Dimensions, d.Name)].Strings[r]
+	}
+	i, ok := at[key]
+	if !ok {
+		i = len(p.Windows)
+		at[key] = i
+		p.Windows, p.Events = append(p.Windows, int32(win)), append(p.Events, 0)
+		for d, dim := range scan.GroupBy {
+			p.Dims[d].Strings = append(p.Dims[d].Strings, b.Dims[slices.Index(scan.View.Dimensions, dim.Name)].Strings[r])
+		}
+		for j := range scan.Measures {
+			p.Measures[j] = append(p.Measures[j], query.Acc{})
+		}
+	}
+	p.Events[i] += b.Events[r]
+	for j, m := range scan.Measures {
+		a := &p.Measures[j][i]
+		src := &b.Measures[slices.IndexFunc(b.Measures, func(o exact.Measure) bool { return o.Name == m.Name })]
+		switch m.Kind {
+		case catalog.Count:
+			a.N += b.Events[r]
+		case catalog.Sum:
+			a.N += src.N[r]
+			a.AddWide(src.Hi[r], src.Lo[r])
+		case catalog.Max:
+			if a.N == 0 {
+				a.Lo = 1 << 63 // the least int64
+			}
+			if src.N[r] > 0 {
+				a.Lo = uint64(max(int64(a.Lo), src.Ints[r], math.MinInt64))
+			}
+			a.N += src.N[r]
+		case catalog.Distinct:
+			k := [2]int{j, i}
+			hashes[k] = append(hashes[k], src.Hashes[src.Starts[r]:src.Starts[r+1]]...)
+		}
+	}
+}

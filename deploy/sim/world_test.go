@@ -1,0 +1,263 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"recount/batch/lake"
+	"recount/schemas/eventbatch"
+	"recount/schemas/record"
+)
+
+const (
+	keep         = 3
+	longestQuery = 30 * time.Second
+)
+
+// breaks are promises of the surroundings that a test takes back.
+type breaks struct {
+	ackEarly    bool // L1: a message is acknowledged before it is durable
+	partialAck  bool // L2: a request is acknowledged when one of its partitions is
+	scatter     bool // L3: a retry may go to another partition
+	discardOld  bool // L4: a full log forgets its oldest messages
+	overwrites  bool // C9: records are not create-only
+	msgIDs      bool // L7: the log drops a message it has had already
+	rot         bool // C7: a message vanishes
+	noGuard     bool // Q3: rows are not counted
+	otherRule   bool // S2: one owner of the partitions has another cut rule
+	lossy       bool // acknowledged messages are lost with the power
+	shortWindow bool // D3
+	oneOwner    bool // S6: a single node
+	restless    bool // J1: jobs run at every step
+	views       bool // the views are changed
+}
+
+// message is one message of the log.
+type message struct {
+	frame   []byte
+	events  []event
+	durable bool
+}
+
+// partitionLog is one partition. line is everything that counts: the messages the log
+// has, those it trimmed, and those that landed before the log lost them.
+type partitionLog struct {
+	first, next uint64
+	line        map[uint64]*message
+	lost        map[uint64]*message
+	gone        uint64 // a message that vanished
+	ids         map[string]bool
+	head        uint64 // as far as records say
+	epoch       uint32
+	boundaries  map[uint64]bool
+}
+
+// world is what outlives every process.
+type world struct {
+	*scheduler
+	breaks
+	logs      [partitions]partitionLog
+	records   map[string]stored
+	objects   map[string]stored
+	tables    map[string][]row
+	states    []*record.State // publication n at n-1
+	acked     map[string]int  // event id to partition
+	losses    int             // times acknowledged messages were lost
+	catalog   int
+	written   bool // the writer has ended
+	accepting bool // a process has looked at the log since the power failed (L5)
+	counts    struct{ kills, pauses, powers, answers, acks int }
+}
+
+type stored struct {
+	body []byte
+	at   time.Time
+	tick int
+}
+
+func newWorld(root context.Context, seed uint64, b breaks) *world {
+	w := &world{scheduler: newScheduler(root, seed), breaks: b, records: map[string]stored{}, objects: map[string]stored{}, tables: map[string][]row{}, acked: map[string]int{}}
+	for p := range w.logs {
+		w.logs[p] = partitionLog{first: 1, next: 1, line: map[uint64]*message{}, lost: map[uint64]*message{}, ids: map[string]bool{}, head: 1, boundaries: map[uint64]bool{1: true}}
+	}
+	return w
+}
+
+// accepts: the log is the embedded one, so nothing is appended before L5 was decided.
+func (w *world) accepts() bool { return w.accepting }
+
+// logLimit is how many messages a log holds where a rule about full logs is tried.
+const logLimit = 6
+
+func (w *world) append(p int, frame []byte, events []event, id string) error {
+	l := &w.logs[p]
+	if w.msgIDs && id != "" && l.ids[id] {
+		return nil
+	}
+	if w.discardOld && l.next-l.first >= logLimit {
+		l.first++
+	}
+	l.ids[id] = true
+	m := &message{frame: frame, durable: !w.ackEarly}
+	h, _ := eventbatch.ReadHeader(frame)
+	for _, e := range events {
+		e.seq, e.appended = l.next, h.Appended
+		m.events = append(m.events, e)
+	}
+	l.line[l.next] = m
+	l.next++
+	return nil
+}
+
+// powerFails takes messages from the log's end: those not durable, and in a lossy world others.
+func (w *world) powerFails() {
+	w.counts.powers++
+	w.accepting = false
+	w.pending = slices.DeleteFunc(w.pending, func(o *op) bool { return o.p == nil && (o.kind == "append" || o.kind == "heartbeat") })
+	for p := range w.logs {
+		l := &w.logs[p]
+		k := uint64(0)
+		if w.lossy {
+			k = w.rng.Uint64N(4)
+		}
+		for n := uint64(0); l.next > l.first; n++ {
+			last := l.next - 1
+			m := l.line[last]
+			if m == nil || n >= k && m.durable {
+				break
+			}
+			if len(m.events) > 0 && m.durable {
+				w.losses++
+			}
+			l.lost[last] = m
+			if last >= l.head {
+				delete(l.line, last)
+			}
+			l.next = last
+			w.note("the log of partition %d loses message %d", p, last)
+		}
+	}
+}
+
+// create is the effect of a create-only write; errors have the status of an answer.
+func (w *world) create(key string, body []byte) error {
+	if _, there := w.records[key]; there && !w.overwrites {
+		return status(412)
+	}
+	w.records[key] = stored{body, time.Now(), w.ticks}
+	var p, e int
+	var start uint64
+	if n, _ := fmt.Sscanf(key, "land/e%d/p%d/%d.json", &e, &p, &start); n == 3 {
+		w.landed(p, body)
+	} else if c, err := record.DecodePublication(body); err == nil {
+		w.published(c, body)
+	}
+	return nil
+}
+
+// landed compares a new record with the log (V1, V10).
+func (w *world) landed(p int, body []byte) {
+	c, err := record.DecodeCommit(body)
+	if err != nil {
+		w.fail("partition %d: %v", p, err)
+		return
+	}
+	l := &w.logs[p]
+	if c.Kind == record.Seal {
+		l.epoch = c.Next.Epoch
+		return
+	}
+	if c.Start != l.head && !w.overwrites {
+		w.fail("partition %d: a record of [%d, %d), the chain ends at %d", p, c.Start, c.End, l.head)
+	}
+	events := int64(0)
+	for seq := c.Start; seq < c.End; seq++ {
+		if m := l.lost[seq]; l.line[seq] == nil && m != nil {
+			l.line[seq] = m // A process that outlived the power landed it.
+		}
+		m := l.line[seq]
+		if m == nil {
+			w.fail("partition %d: message %d landed and never was", p, seq)
+			return
+		}
+		events += int64(len(m.events))
+	}
+	if events != c.Events {
+		w.fail("partition %d: [%d, %d) landed with %d events, the log has %d", p, c.Start, c.End, c.Events, events)
+	}
+	l.head = c.End
+	l.boundaries[c.End] = true
+}
+
+// published follows the chain of publications (V5).
+func (w *world) published(b *record.Publication, body []byte) {
+	s := record.EmptyState(partitions)
+	if n := len(w.states); n > 0 {
+		s = w.states[n-1]
+	}
+	next, err := s.Apply(body)
+	if err != nil {
+		w.fail("publication %d: %v", b.N, err)
+		return
+	}
+	for p, h := range next.H {
+		if !w.logs[p].boundaries[h.Seq] {
+			w.fail("publication %d: cut %d of partition %d is no boundary of the chain", b.N, h.Seq, p)
+		}
+	}
+	w.states = append(w.states, next)
+	w.note("publication %d covers %v", b.N, next.H)
+}
+
+// kept are the publications that nobody may collect from, by the letter of P3.
+func (w *world) kept() []*record.State {
+	for i := range w.states {
+		last := i >= len(w.states)-keep
+		if last || time.Since(w.states[i+1].Publication.Created) < 2*longestQuery {
+			return w.states[i:]
+		}
+	}
+	return nil
+}
+
+// list returns the keys below a prefix. A stale list lacks what is new, and no order is promised.
+func (w *world) list(from map[string]stored, prefix string, stale, unsorted bool) []string {
+	var keys []string
+	for _, k := range slices.Sorted(maps.Keys(from)) {
+		if len(k) >= len(prefix) && k[:len(prefix)] == prefix && !(stale && from[k].tick >= w.ticks-3) {
+			keys = append(keys, k)
+		}
+	}
+	if unsorted {
+		w.rng.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
+	}
+	return keys
+}
+
+func (w *world) info(key string) (lake.Info, error) {
+	o, ok := w.objects[key]
+	if !ok {
+		return lake.Info{}, fmt.Errorf("object %s: %w", key, lake.ErrNotFound)
+	}
+	return lake.Info{Key: key, Size: int64(len(o.body)), Modified: o.at}, nil
+}
+
+// put stores an object, whole or with a flipped bit.
+func (w *world) put(key string, body []byte, flip bool) {
+	if flip {
+		body = bytes.Clone(body)
+		body[len(body)/2] ^= 1
+	}
+	w.objects[key] = stored{body, time.Now(), w.ticks}
+}
+
+// delete removes objects; one that a record names is lost for good (V9).
+func (w *world) delete(keys []string) {
+	for _, k := range keys {
+		delete(w.objects, k)
+	}
+}
