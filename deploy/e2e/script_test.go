@@ -26,15 +26,17 @@ const atOnce = 3
 
 // TestScripts runs the text scripts of testdata. Each has a server of its own:
 //
-//	up CONFIG          starts recount up, again over the same data if it ran before
+//	up CONFIG FLAGS…   starts recount up, again over the same data if it ran before
 //	down | crash       stops it with SIGINT, or with kill -9
 //	post FILE          sends the CloudEvents of FILE and prints what was accepted and rejected
 //	advance            waits until the speed layer answers for everything that was acknowledged
 //	cut                waits until everything that was acknowledged has also landed in the lake
 //	recompute          runs the job recompute and waits for its end
 //	day VIEW ARGS…     runs recount query for the day of the scripts, 2024-05-01
-//	recount ARGS…      runs any other command; exits CODE expects it to fail with that code
+//	recount ARGS…      runs any other command; exits CODE expects it to fail with that code, and
+//	                   becomes CODE repeats it until it does
 //
+// Where admin.key exists, what looks into the server shows that key; commands show the one of RECOUNT_KEY_FILE.
 // What a command prints is matched by cmp, stdout and stderr, as with exec.
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -74,6 +76,7 @@ func TestScripts(t *testing.T) {
 			"day":       scriptDay,
 			"recount":   scriptRecount,
 			"exits":     scriptExits,
+			"becomes":   scriptBecomes,
 		},
 	})
 }
@@ -95,7 +98,7 @@ type scriptServer struct {
 func of(ts *testscript.TestScript) *scriptServer { return ts.Value(serverKey{}).(*scriptServer) }
 
 func scriptUp(ts *testscript.TestScript, _ bool, args []string) {
-	s, err := launch(ts.Getenv("WORK"), ts.MkAbs(args[0]), of(ts).listen)
+	s, err := launch(ts.Getenv("WORK"), ts.MkAbs(args[0]), of(ts).listen, args[1:]...)
 	ts.Check(err)
 	of(ts).server = s
 }
@@ -109,7 +112,9 @@ func scriptPost(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	a, err := sender.New(of(ts).url, 1).Send(ctx, body)
+	s := sender.New(of(ts).url, 1)
+	s.Key = keyIn(ts.Getenv("RECOUNT_KEY_FILE"))
+	a, err := s.Send(ctx, body)
 	ts.Check(err)
 	var out strings.Builder
 	fmt.Fprintf(&out, "accepted %d\n", a.Accepted)
@@ -132,7 +137,7 @@ func scriptCut(ts *testscript.TestScript, _ bool, _ []string) {
 
 // wait looks at the server's metrics until they are as wanted.
 func wait(ts *testscript.TestScript, wanted func(state) error) {
-	ctx := context.Background()
+	ctx := asAdmin(ts)
 	ts.Check(eventually(ctx, 20*time.Second, func() error {
 		text, err := metrics(ctx, of(ts).url)
 		if err != nil {
@@ -191,7 +196,7 @@ func (s state) landed() error {
 }
 
 func scriptRecompute(ts *testscript.TestScript, _ bool, _ []string) {
-	ts.Check(runJob(context.Background(), of(ts).url, "recompute"))
+	ts.Check(runJob(asAdmin(ts), of(ts).url, "recompute"))
 }
 
 func scriptDay(ts *testscript.TestScript, neg bool, args []string) {
@@ -206,6 +211,28 @@ func scriptRecount(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		ts.Fatalf("recount %s: %v", strings.Join(args, " "), err)
 	}
+}
+
+// asAdmin shows the key of admin.key, where there is one.
+func asAdmin(ts *testscript.TestScript) context.Context {
+	return withKey(context.Background(), keyIn(ts.MkAbs("admin.key")))
+}
+
+// keyIn is the key in a file, empty without one.
+func keyIn(path string) string {
+	raw, _ := os.ReadFile(path)
+	return strings.TrimSpace(string(raw))
+}
+
+func scriptBecomes(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(eventually(context.Background(), 20*time.Second, func() error {
+		err := ts.Exec(binary, args[2:]...)
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || fmt.Sprint(exit.ExitCode()) != args[0] {
+			return fmt.Errorf("%s: %w, want exit code %s", strings.Join(args[1:], " "), err, args[0])
+		}
+		return nil
+	}))
 }
 
 func scriptExits(ts *testscript.TestScript, _ bool, args []string) {

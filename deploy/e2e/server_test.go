@@ -83,9 +83,9 @@ func start(t testing.TB, dir, config, listen string) *server {
 }
 
 // launch runs recount up over dir and waits until it says where it listens.
-func launch(dir, config, listen string) (*server, error) {
+func launch(dir, config, listen string, flags ...string) (*server, error) {
 	s := &server{logs: &output{}, done: make(chan error, 1)}
-	s.cmd = exec.Command(binary, "up", "--config", config, "--data-dir", filepath.Join(dir, "data"), "--listen", listen, "--log-level", "warn")
+	s.cmd = exec.Command(binary, append([]string{"up", "--config", config, "--data-dir", filepath.Join(dir, "data"), "--listen", listen, "--log-level", "warn"}, flags...)...)
 	s.cmd.Dir = filepath.Join("..", "..") // The checkout, in which the program finds its engine.
 	s.cmd.Stderr = s.logs
 	out, err := s.cmd.StdoutPipe()
@@ -198,6 +198,7 @@ func post(ctx context.Context, url, body string, into any) error {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
+	authorize(req)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err
@@ -233,12 +234,26 @@ func eventually(ctx context.Context, limit time.Duration, f func() error) error 
 	}
 }
 
+type keyKey struct{}
+
+// withKey lets requests that are sent with the context show an API key.
+func withKey(ctx context.Context, key string) context.Context {
+	return context.WithValue(ctx, keyKey{}, key)
+}
+
+func authorize(req *http.Request) {
+	if key, _ := req.Context().Value(keyKey{}).(string); key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
+}
+
 // metrics returns the server's metrics as text.
 func metrics(ctx context.Context, url string) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/metrics", nil)
 	if err != nil {
 		return "", err
 	}
+	authorize(req)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return "", err
