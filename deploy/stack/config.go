@@ -70,6 +70,7 @@ type ClickHouseConfig struct {
 type IngestConfig struct {
 	MaxBody   Bytes         `yaml:"max_body" help:"Largest request body, before and after decompression."`
 	MaxEvents int           `yaml:"max_events" help:"Most events in one request."`
+	MaxWait   time.Duration `yaml:"max_wait" help:"Longest wait for a processor, and again for the log, before a request is refused with 429."`
 	Linger    time.Duration `yaml:"linger" help:"How long a group commit waits for more events."`
 }
 
@@ -248,7 +249,7 @@ func DefaultConfig() Config {
 		Log:         LogConfig{URL: Embedded, Partitions: 4, Durability: "strict", Replicas: 3, MaxBytes: 4 << 30},
 		ObjectStore: ObjectStoreConfig{URL: Embedded},
 		ClickHouse:  ClickHouseConfig{URL: Embedded, Memory: 4 << 30},
-		Ingest:      IngestConfig{MaxBody: 64 << 20, MaxEvents: 100_000, Linger: 2 * time.Millisecond},
+		Ingest:      IngestConfig{MaxBody: 64 << 20, MaxEvents: 100_000, MaxWait: 250 * time.Millisecond, Linger: 2 * time.Millisecond},
 		Accept:      AcceptConfig{Future: 5 * time.Minute},
 		DeadLetters: DeadLettersConfig{Keep: 30 * 24 * time.Hour, MaxBytes: 10 << 30, MaxPerSecond: 1000},
 		Speed:       SpeedConfig{Memory: 2 << 30, DedupWindow: 24 * time.Hour, DedupEntries: 50_000_000, SnapshotInterval: 30 * time.Second},
@@ -362,6 +363,7 @@ func (c *Config) Validate() error {
 	check(isURL(c.ClickHouse.URL, "clickhouse", "http", "https"), "use embedded or clickhouse://user:password@host:9000/database", "clickhouse", "url")
 	check(c.Ingest.MaxBody >= 1<<10, "use at least 1KiB", "ingest", "max_body")
 	check(c.Ingest.MaxEvents >= 1, "use at least 1", "ingest", "max_events")
+	check(c.Ingest.MaxWait >= time.Millisecond && c.Ingest.MaxWait <= time.Minute, "use 1ms to 1m", "ingest", "max_wait")
 	check(c.Ingest.Linger >= 0 && c.Ingest.Linger <= time.Second, "use 0s to 1s", "ingest", "linger")
 	check(c.Accept.Future >= 0, "use a duration such as 5m", "accept", "future")
 	check(c.DeadLetters.Keep >= time.Second, "use at least 1s, such as 720h", "dead_letters", "keep")

@@ -145,7 +145,7 @@ func (s *Stack) openIngest(context.Context) (err error) {
 	ic := ingest.DefaultConfig()
 	ic.BodyBytes, ic.DecodedBytes = int(s.cfg.Ingest.MaxBody), int(s.cfg.Ingest.MaxBody)
 	ic.Memory = max(ic.Memory, 4*ic.DecodedBytes)
-	ic.Events, ic.Linger = s.cfg.Ingest.MaxEvents, s.cfg.Ingest.Linger
+	ic.Events, ic.Linger, ic.Wait = s.cfg.Ingest.MaxEvents, s.cfg.Ingest.Linger, s.cfg.Ingest.MaxWait
 	ic.Past, ic.Future = time.Duration(s.cfg.Accept.Past), s.cfg.Accept.Future
 	ic.Letters = s.cfg.DeadLetters.MaxPerSecond
 	epochs := make([]uint32, len(s.chains))

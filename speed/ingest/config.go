@@ -36,6 +36,7 @@ type Config struct {
 
 	QueueBytes int           // columns waiting for the log, or in it, per partition; more is shed with 429
 	Memory     int           // bodies, columns and answers of all requests together; more is shed with 429
+	Wait       time.Duration // longest wait for a processor, and again for the log; more is shed with 429
 	RetryAfter time.Duration // told to clients that were shed, in whole seconds
 }
 
@@ -55,7 +56,7 @@ func DefaultConfig() Config {
 		Future: 5 * time.Minute,
 		Linger: 2 * time.Millisecond, GroupEvents: 16_384, GroupBytes: 4 << 20, InFlight: 4, AppendTimeout: 10 * time.Second,
 		Letters: 1000, LetterBytes: 4 << 20,
-		QueueBytes: 64 << 20, Memory: 512 << 20, RetryAfter: time.Second,
+		QueueBytes: 64 << 20, Memory: 512 << 20, Wait: 250 * time.Millisecond, RetryAfter: time.Second,
 	}
 }
 
@@ -91,6 +92,8 @@ func (c Config) validateTimes() error {
 		return fmt.Errorf("ingest.linger: %s; set it to 0s to 1s", c.Linger)
 	case c.AppendTimeout <= 0:
 		return fmt.Errorf("ingest.append_timeout: %s must be positive", c.AppendTimeout)
+	case c.Wait < time.Millisecond || c.Wait > time.Minute:
+		return fmt.Errorf("ingest.max_wait: %s; set it to 1ms to 1m", c.Wait)
 	case c.RetryAfter < time.Second:
 		return fmt.Errorf("ingest.retry_after: %s; set it to 1s or more", c.RetryAfter)
 	}

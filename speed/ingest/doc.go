@@ -1,8 +1,8 @@
 // Package ingest is the way in: POST /v1/events turns CloudEvents into columns, and
 // one message per partition and moment carries them into the log.
 //
-//	body ─▶ scanner ─▶ row ─▶ chunk (request, partition, type) ─▶ queue ─▶ group ─▶ frame ─▶ Log
-//	        strict JSON  checked      plain columns          bounded   memcpy   Arrow IPC  fsync
+//	body ─▶ gate ─▶ scanner ─▶ row ─▶ chunk (request, partition, type) ─▶ queue ─▶ group ─▶ frame ─▶ Log
+//	                strict JSON  checked      plain columns          bounded   memcpy   Arrow IPC  fsync
 //
 // # What it promises
 //
@@ -14,7 +14,8 @@
 //	A1  A rejected event that was kept is an event of its own, so it has a position and can be counted.
 //
 // Memory is bounded twice: Memory for bodies and columns of all requests, QueueBytes
-// per partition for what waits for the log. Whoever finds either used up is told 429.
+// per partition for what waits for the log. Time is bounded twice too: nobody waits longer than
+// Wait for a processor, nor is let into a queue whose oldest events have. Whoever finds any of the four used up is told 429.
 //
 // # Content types
 //

@@ -23,7 +23,7 @@ type metrics struct {
 	dropped   [dropReasons]prometheus.Counter
 }
 
-func newMetrics(reg prometheus.Registerer, queues []*queue, memory *budget, limit int) (*metrics, error) {
+func newMetrics(reg prometheus.Registerer, queues []*queue, g *gate, memory *budget, limit int) (*metrics, error) {
 	name := func(n string) string { return prometheus.BuildFQName("recount", "ingest", n) }
 	counter := func(n, help string) prometheus.CounterOpts { return prometheus.CounterOpts{Name: name(n), Help: help} }
 	m := &metrics{
@@ -51,6 +51,8 @@ func newMetrics(reg prometheus.Registerer, queues []*queue, memory *budget, limi
 	all := []prometheus.Collector{m.accepted, m.rejected, m.requests, m.bytes, m.seconds, m.group, m.frames, m.appending, m.failed, m.kept, dropped}
 	all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name("memory_bytes"), Help: "Memory held by requests."},
 		func() float64 { return float64(int64(limit) - memory.left.Load()) }))
+	all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name("waiting_requests"), Help: "Requests that wait to be decoded."},
+		func() float64 { return float64(g.waiting.Load()) }))
 	for i, q := range queues {
 		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name("queue_bytes"), Help: "Bytes waiting for the log or in it, by partition.",
 			ConstLabels: prometheus.Labels{"partition": strconv.Itoa(i)}}, func() float64 { return float64(q.held()) }))

@@ -1,6 +1,9 @@
 package ingest
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // chunk is what one request has for one partition and event type. The request
 // owns it; committers read it between submit and done.
@@ -10,6 +13,8 @@ type chunk struct {
 	tenant    string  // who sent it
 	index     []int32 // of each event in the request
 	done      *sync.WaitGroup
+
+	since time.Time // when it was queued
 
 	// Set before done: the place in the log, or why there is none.
 	seq   uint64
@@ -28,6 +33,7 @@ func (c *chunk) recycle() {
 
 // queue holds the chunks that wait for one partition's log. Its bytes count from
 // reserve to release, so they include what is being appended, and never pass limit.
+// While the oldest chunk has waited longer than wait, nothing is let in (see gate).
 type queue struct {
 	mu     sync.Mutex
 	chunks []*chunk
@@ -37,12 +43,13 @@ type queue struct {
 	limit  int
 	fair   bool           // no tenant may hold more than is left, as in budget
 	owed   map[string]int // bytes of each tenant that has some
+	wait   time.Duration
 	closed bool
 	wake   chan struct{} // holds a token when there may be something to do
 }
 
-func newQueue(limit int, fair bool) *queue {
-	return &queue{limit: limit, fair: fair, owed: map[string]int{}, wake: make(chan struct{}, 1)}
+func newQueue(limit int, wait time.Duration, fair bool) *queue {
+	return &queue{limit: limit, wait: wait, fair: fair, owed: map[string]int{}, wake: make(chan struct{}, 1)}
 }
 
 func (q *queue) signal() {
@@ -60,7 +67,7 @@ func (q *queue) reserve(c *chunk) *fault {
 	switch {
 	case q.closed:
 		return &fault{code: CodeShuttingDown, status: 503, msg: "the server is shutting down"}
-	case q.bytes+n > q.limit:
+	case q.bytes+n > q.limit || q.oldest() > q.wait:
 		return &fault{code: CodeOverloaded, status: 429, msg: "events arrive faster than the log stores them"}
 	case q.fair && q.owed[c.tenant]+n > q.limit-q.bytes-n:
 		return &fault{code: CodeOverloaded, status: 429, msg: "your events arrive faster than the log stores them; the room that is left is for other tenants"}
@@ -83,6 +90,21 @@ func (q *queue) reserveSpare(c *chunk) bool {
 	return true
 }
 
+// oldest is how long the oldest chunk has waited. q.mu must be held.
+func (q *queue) oldest() time.Duration {
+	if len(q.chunks) == 0 {
+		return 0
+	}
+	return time.Since(q.chunks[0].since)
+}
+
+// behind says that the oldest chunk has waited half of what is allowed.
+func (q *queue) behind() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.oldest() > q.wait/2
+}
+
 // release gives back the room of chunks.
 func (q *queue) release(chunks ...*chunk) {
 	q.mu.Lock()
@@ -100,6 +122,7 @@ func (q *queue) release(chunks ...*chunk) {
 // push adds a chunk whose room is reserved.
 func (q *queue) push(c *chunk) {
 	q.mu.Lock()
+	c.since = time.Now()
 	q.chunks = append(q.chunks, c)
 	q.events += c.n
 	q.ready += c.bytes

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,7 @@ type Server struct {
 	memory     budget
 	letterType *eventType
 	rate       *rate // of dead letters
+	gate       *gate
 	committers []*committer
 
 	requests, gzips, zstds sync.Pool
@@ -60,14 +62,15 @@ func New(cfg Config, cat *catalog.Catalog, partitions int, log Log, opts Options
 	s.types, s.fields = compileTypes(cat)
 	s.letterType, s.rate = compileType(len(s.types), deadletter.EventType()), newRate(cfg.Letters, cfg.LetterBytes)
 	s.memory.left.Store(int64(cfg.Memory))
+	s.gate = newGate(cfg.Wait)
 	queues := make([]*queue, partitions)
 	for i := range queues {
-		queues[i] = newQueue(cfg.QueueBytes, cfg.Fair)
+		queues[i] = newQueue(cfg.QueueBytes, cfg.Wait, cfg.Fair)
 		s.committers = append(s.committers, &committer{Server: s, partition: i, queue: queues[i], slots: make(chan struct{}, cfg.InFlight)})
 	}
 	s.requests.New = func() any { return s.newRequest() }
 	var err error
-	if s.metrics, err = newMetrics(opts.Registerer, queues, &s.memory, cfg.Memory); err != nil {
+	if s.metrics, err = newMetrics(opts.Registerer, queues, s.gate, &s.memory, cfg.Memory); err != nil {
 		return nil, fmt.Errorf("new ingest: register metrics: %w", err)
 	}
 	return s, nil
@@ -141,6 +144,9 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, q *request, now 
 	if f != nil {
 		return f
 	}
+	if s.shedding() {
+		return tooBusy
+	}
 	if f := s.admit(who.Tenant, 0, 0); f != nil {
 		return f
 	}
@@ -150,6 +156,10 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, q *request, now 
 	if f := s.read(w, r, q); f != nil {
 		return f
 	}
+	if f := s.gate.enter(r.Context()); f != nil {
+		return f
+	}
+	defer s.gate.leave()
 	if f := s.admit(who.Tenant, len(q.body), 0); f != nil {
 		return f
 	}
@@ -166,6 +176,13 @@ func (s *Server) admit(tenant string, bytes, events int) *fault {
 		return nil
 	}
 	return &fault{code: CodeRateLimited, status: http.StatusTooManyRequests, retry: wait, msg: "the rate of events or bytes allowed to this tenant is used up; send the request again after Retry-After"}
+}
+
+// shedding says that a request that comes now would wait too long, wherever its events belong.
+// It is refused before its body is read: decoding what is refused afterwards would take the
+// time of what is not.
+func (s *Server) shedding() bool {
+	return s.gate.behind() || !slices.ContainsFunc(s.committers, func(c *committer) bool { return !c.queue.behind() })
 }
 
 // submit queues all chunks or none: an overloaded partition sheds the whole request,
