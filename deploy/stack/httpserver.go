@@ -105,7 +105,7 @@ func front(cfg HTTPConfig, next http.Handler) http.Handler {
 			writeProblem(w, http.StatusNotFound, "not_found", "no resource has an empty or dotted part in its path; /openapi.json lists them")
 		default:
 			if r.ContentLength != 0 {
-				r.Body = receive(w, r.Body, cfg.BodyTimeout)
+				r = receive(w, r, cfg.BodyTimeout)
 			}
 			next.ServeHTTP(w, r)
 		}
@@ -124,11 +124,16 @@ type body struct {
 // receive starts the clock of a body. It stops when the body has arrived whole, or the wait
 // for what the handler does next would count. It goes on when the handler gives the body up,
 // because net/http then reads on for a while, to use the connection again.
-func receive(w http.ResponseWriter, rc io.ReadCloser, timeout time.Duration) io.ReadCloser {
+//
+// The request is a copy: net/http looks at the Body of its own to tell whether what is left on
+// the connection may be taken for another request, and would take the rest of a damaged body for one.
+func receive(w http.ResponseWriter, r *http.Request, timeout time.Duration) *http.Request {
 	c := http.NewResponseController(w)
 	// Without a deadline the body is read all the same; a connection that takes none is a test's.
 	_ = c.SetReadDeadline(time.Now().Add(timeout))
-	return &body{rc, func() { _ = c.SetReadDeadline(time.Time{}) }}
+	r = r.WithContext(r.Context())
+	r.Body = &body{r.Body, func() { _ = c.SetReadDeadline(time.Time{}) }}
+	return r
 }
 
 // Read reads on and notices the end.

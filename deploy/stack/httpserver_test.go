@@ -205,6 +205,29 @@ func TestBodyDeadlineEndsWithTheBody(t *testing.T) {
 	}
 }
 
+// TestDamagedBodiesEndTheConnection sends a body whose framing is broken and more behind it, which
+// must not be taken for another request.
+func TestDamagedBodiesEndTheConnection(t *testing.T) {
+	t.Parallel()
+	addr, _ := listenHTTP(t, DefaultHTTPConfig(), func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.ReadAll(r.Body); err != nil {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+	})
+	const head = "POST / HTTP/1.1\r\nHost: x\r\n"
+	for _, sent := range []string{
+		head + "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX: " + strings.Repeat("x", 5000) + "\r\n\r\n" + get,
+		head + "Transfer-Encoding: chunked\r\n\r\n2\r\n{}garbage\r\n0\r\n\r\n" + get,
+		head + "Transfer-Encoding: chunked\r\n\r\nz\r\n" + get,
+	} {
+		conn := dial(t, addr, sent)
+		raw, _ := io.ReadAll(conn) // It may be reset after the answer.
+		if n := strings.Count(string(raw), "HTTP/1.1 "); n != 1 || !strings.Contains(string(raw), "HTTP/1.1 400 ") {
+			t.Errorf("%.80q: got %d answers: %q", sent, n, raw)
+		}
+	}
+}
+
 // TestFront is the table of requests that no handler sees.
 func TestFront(t *testing.T) {
 	t.Parallel()

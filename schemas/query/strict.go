@@ -95,7 +95,7 @@ func (w walker) members(field string, depth int) error {
 		}
 		name, _ := tok.(string)
 		switch {
-		case strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") != "": // All fields are, and encoding/json would take AS_OF for as_of.
+		case !fieldName(name):
 			return fault(field, "unknown field %q", name)
 		case slices.Contains(seen, name):
 			return fault(field, "%q comes twice", name)
@@ -113,8 +113,14 @@ func (w walker) members(field string, depth int) error {
 	return nil
 }
 
-// maxMembers is more than any object of a query has.
+// maxMembers is more than any object of a query has, and longer than any name.
 const maxMembers = 32
+
+// fieldName reports whether a field may have the name. All have lower-case letters only, and
+// encoding/json would take AS_OF for as_of.
+func fieldName(name string) bool {
+	return name != "" && len(name) <= maxMembers && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") == ""
+}
 
 // halfPair finds an escaped surrogate that is not one of a pair. Backslashes are in strings
 // alone, or the body is not JSON and refused for that.

@@ -27,6 +27,8 @@ func TestParseIsStrict(t *testing.T) {
 		{"another case beside the right one", `{"view":"flights","VIEW":"other"}`, "view", `unknown field "VIEW"`},
 		{"another case in a condition", `{"where":[{"Op":"eq"}]}`, "where", `unknown field "Op"`},
 		{"letters that fold", "{\"mea\u017fures\":[]}", "query", "unknown field"},
+		{"without a name", `{"":{"0":1}}`, "query", `unknown field ""`},
+		{"a long name", `{"` + strings.Repeat("a", 1<<20) + `":[]}`, "query", "unknown field"},
 		{"unknown", `{"views":"flights"}`, "query", `unknown field "views"`},
 		{"bad UTF-8", "{\"view\":\"\xff\"}", "query", "UTF-8"},
 		{"half a pair", `{"view":"\ud83d"}`, "query", "surrogate"},
@@ -65,7 +67,7 @@ func TestParseIsStrict(t *testing.T) {
 func members(n int) string {
 	var b strings.Builder
 	for i := range n {
-		b.WriteString(`"` + strings.Repeat("a", i+1) + `":1,`)
+		b.WriteString(`"` + string([]byte{'a' + byte(i/26), 'a' + byte(i%26)}) + `":1,`)
 	}
 	return b.String() + `"z":1`
 }

@@ -33,6 +33,8 @@ var (
 // MaxWindows is the largest number of windows in one query.
 const MaxWindows = 1_000_000
 
+var errWindows = fmt.Errorf("granularity: more than %d windows between from and to; use a coarser one or a shorter range", MaxWindows)
+
 // Granularity is the width of a query's windows: a number of minutes or hours
 // that divides a day, a day, an ISO week, a month, or all time as one window.
 type Granularity struct {
@@ -108,6 +110,9 @@ func Of(from, to time.Time, g Granularity, loc *time.Location, cell time.Duratio
 	if g.step > 0 && g.step%cell != 0 {
 		return w, fmt.Errorf("granularity: %s is not a multiple of the view's cell of %s", g, cell)
 	}
+	if g.step > 0 && (w.To-w.From)/g.step.Microseconds() > MaxWindows {
+		return w, errWindows // Before any of them is made.
+	}
 	for day := g.first(from.In(loc)); day.Before(to); {
 		next := g.next(day)
 		var err error
@@ -174,7 +179,7 @@ func (g Granularity) split(starts []int64, from, to time.Time, w Windows) ([]int
 			continue
 		}
 		if len(starts) == MaxWindows {
-			return nil, fmt.Errorf("granularity: more than %d windows between from and to; use a coarser one or a shorter range", MaxWindows)
+			return nil, errWindows
 		}
 		starts = append(starts, s)
 	}

@@ -58,13 +58,15 @@ func clientGone(err error) error {
 	return fmt.Errorf("%w: %w", errClientGone, err)
 }
 
-// fail answers with the problem an error is, and logs those that are the server's fault.
+// fail answers with the problem an error is, and logs those that are the server's fault. A
+// client that is gone, or too slow with its body, is told only what is wrong with its request. Else its connection is cut: should it have closed only its half of it, it must
+// not read the nothing that was written as an empty answer.
 func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(err, errClientGone) || r.Context().Err() != nil {
-		a.parts.Logger.Debug("client gone", "path", r.URL.Path, "error", err)
-		return
-	}
 	p := problemOf(err)
+	if errors.Is(err, errClientGone) || r.Context().Err() != nil && p.Status >= http.StatusInternalServerError {
+		a.parts.Logger.Debug("client gone", "path", r.URL.Path, "error", err)
+		panic(http.ErrAbortHandler)
+	}
 	if p.Status >= http.StatusInternalServerError {
 		a.parts.Logger.Error("request failed", "path", r.URL.Path, "code", p.Code, "error", err)
 	}

@@ -1,0 +1,170 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// connectionAttacks hold connections instead of sending much: what they may hold of the
+// server's memory and time is bounded, and normal clients are served meanwhile.
+var connectionAttacks = []struct {
+	name   string
+	memory int // most MiB by which the process grows
+	attack func(t *testing.T, h *victim)
+}{
+	{"10,000 idle connections", 400, idleConnections},
+	{"slowloris: headers that never end", 96, slowHeaders},
+	{"slow bodies of events", 128, slowEvents},
+	{"slow bodies of queries", 128, slowQueries},
+	{"clients that read no answer", 512, readNothing},
+	{"connections that reset at once", 96, resets},
+}
+
+// open opens n connections that send a text, and closes them when the test ends.
+func (h *victim) open(t *testing.T, n int, text string) []net.Conn {
+	t.Helper()
+	conns := make([]net.Conn, n)
+	var wg sync.WaitGroup
+	for w := range 16 {
+		wg.Go(func() {
+			for i := w; i < n; i += 16 {
+				c, err := net.Dial("tcp", h.addr)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_ = c.SetDeadline(time.Now().Add(15 * time.Second))
+				_, _ = io.WriteString(c, text) // Whether the server takes it is what the test is about.
+				conns[i] = c
+			}
+		})
+	}
+	wg.Wait()
+	t.Cleanup(func() {
+		for _, c := range conns {
+			if c != nil {
+				_ = c.Close()
+			}
+		}
+	})
+	if t.Failed() {
+		t.FailNow()
+	}
+	return conns
+}
+
+// ended waits until the server has closed every connection, and returns how many got an
+// answer that begins with want.
+func ended(t *testing.T, conns []net.Conn, want string) int {
+	t.Helper()
+	n := 0
+	for _, c := range conns {
+		raw, err := io.ReadAll(c)
+		if nerr, ok := err.(net.Error); ok && nerr.Timeout() {
+			t.Fatal("the server keeps a connection that does not go on")
+		}
+		if strings.HasPrefix(string(raw), want) {
+			n++
+		}
+	}
+	return n
+}
+
+// idleConnections opens more connections than the server holds. Each costs little, and clients
+// are served all the time: the longest idle connections make room.
+func idleConnections(t *testing.T, h *victim) {
+	const n = 10_000
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil || files.Cur < n+500 {
+		t.Skipf("%d files may be open, %d connections need more (ulimit -n)", files.Cur, n)
+	}
+	h.open(t, n/2, "")
+	h.stillWorks(t)
+	h.open(t, n/2, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	h.stillWorks(t)
+	text, err := metrics(t.Context(), h.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var open, limit float64
+	for name, value := range parseState(text) {
+		switch family, _, _ := strings.Cut(name, "{"); family {
+		case "recount_http_connections":
+			open = max(open, value)
+		case "recount_http_connections_limit":
+			limit = value
+		}
+	}
+	if open < 1000 || open > limit {
+		t.Errorf("%v connections are open, the limit is %v", open, limit)
+	}
+}
+
+// slowHeaders begins requests and does not end their headers.
+func slowHeaders(t *testing.T, h *victim) {
+	conns := h.open(t, 1000, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: "+strings.Repeat("a", 20<<10))
+	h.stillWorks(t)
+	ended(t, conns, "")
+}
+
+// slowEvents sends half of its bodies, plain and as gzip that is damaged already: what the
+// server then reads of them to use the connection again takes no longer.
+func slowEvents(t *testing.T, h *victim) {
+	const head = "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: 100000\r\n"
+	plain := h.open(t, 200, head+"\r\n"+strings.Repeat(" ", 50_000))
+	gzip := h.open(t, 200, head+"Content-Encoding: gzip\r\n\r\n"+strings.Repeat(" ", 50_000))
+	never := h.open(t, 200, head+"Expect: 100-continue\r\n\r\n")
+	h.stillWorks(t)
+	if n := ended(t, plain, "HTTP/1.1 400"); n != len(plain) {
+		t.Errorf("%d of %d slow bodies were answered 400", n, len(plain))
+	}
+	ended(t, gzip, "")
+	ended(t, never, "")
+}
+
+// slowQueries holds bodies that are large: there is room for few, and small ones need none.
+func slowQueries(t *testing.T, h *victim) {
+	conns := h.open(t, 200, "POST /v1/query HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 4000000\r\n\r\n{"+strings.Repeat(" ", 100_000))
+	h.stillWorks(t)
+	if n := ended(t, conns, "HTTP/1.1 4"); n != len(conns) {
+		t.Errorf("%d of %d slow bodies were answered 400 or 429", n, len(conns))
+	}
+}
+
+// readNothing asks for large answers and takes none of them: they are let go of.
+func readNothing(t *testing.T, h *victim) {
+	rejected := request("POST", "/v1/events", gzipped(strings.Repeat("{}\n", 20_000)), ndjson, "Content-Encoding: gzip")
+	large := request("POST", "/v1/query", `{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-03-01T00:00:00Z","granularity":"1m","fill":true,"limit":1000000}`, plainJSON)
+	h.open(t, 12, string(rejected))
+	h.open(t, 6, string(large))
+	err := eventually(t.Context(), 15*time.Second, func() error {
+		text, err := metrics(t.Context(), h.url)
+		if err != nil {
+			return err
+		}
+		s := parseState(text)
+		if held, running := s["recount_ingest_memory_bytes"], s["recount_query_running"]; held+running > 0 {
+			return fmt.Errorf("%v bytes of events and %v queries are held for clients that read nothing", held, running)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// resets opens, asks and resets, as a rapid reset does with connections for streams.
+func resets(t *testing.T, h *victim) {
+	for range 20 {
+		for _, c := range h.open(t, 50, string(request("POST", "/v1/query", `{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-01-02T00:00:00Z"}`, plainJSON))) {
+			_ = c.(*net.TCPConn).SetLinger(0)
+			_ = c.Close()
+		}
+	}
+}
