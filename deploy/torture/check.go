@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"os/exec"
 	"strings"
 	"time"
@@ -160,8 +159,7 @@ func (w *world) end(ctx context.Context) error {
 // verify has the program's own checker look at everything that was left on the disk.
 func (w *world) verify(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, w.h.binary, "verify", "--config", w.config, "--data-dir", w.servers[0].dir, "--ack-log", w.load.file.Name())
-	cmd.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID="+engineKey, "AWS_SECRET_ACCESS_KEY="+engineSecret)
-	cmd.Dir = w.h.root
+	cmd.Dir, cmd.Env = w.h.root, w.engineKeys()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("verify: %w\n%s", err, out)
 	}

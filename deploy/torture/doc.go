@@ -11,6 +11,11 @@
 //	kills      kill -9 at failpoints and at random moments
 //	lost log   the log is removed from a stopped server, which is killed while it seals (L5)
 //	network    an engine's connections are slow, stall, are reset or half open, or it is killed
+//	zombies    of two servers over the same engines one is stopped while the other does its work
+//	pause      a lone server is stopped for longer than any timeout
+//	disk       volumes of the log, the lake, ClickHouse and the snapshots are full for a while
+//	clock      the clock jumps by hours and days, there and back, and over the edge of a bucket
+//	flips      bits flip on the way to and from the engines
 //
 // Everything drawn comes from one seed. Moments that the machine decides do not, so a
 // seed repeats the same faults, not the same instants.

@@ -73,6 +73,9 @@ type harness struct {
 	report  *report
 	points  *turns[string]
 	breaks  *turns[engineBreak]
+	zombies *turns[string]
+	volumes *turns[string]
+	short   bool // for a test: less of everything
 	keep    bool
 	kept    bool
 
@@ -81,7 +84,8 @@ type harness struct {
 
 func newHarness(ctx context.Context, seed uint64, out *os.File) (_ *harness, err error) {
 	h := &harness{seed: seed, out: &lines{to: out}, started: time.Now(), spawn: newSpawner(), report: newReport(seed),
-		points: newTurns(seed, killPoints()), breaks: newTurns(seed, engineBreaks()), logLevel: "warn"}
+		points: newTurns(seed, killPoints()), breaks: newTurns(seed, engineBreaks()),
+		zombies: newTurns(seed, zombiePoints), volumes: newTurns(seed, volumes), logLevel: "warn"}
 	if h.root, err = checkout(); err != nil {
 		return nil, err
 	}

@@ -78,7 +78,11 @@ func networkRound(ctx context.Context, w *world) error {
 	if err := w.begin(ctx, 1, true); err != nil {
 		return err
 	}
-	for range breakagesARound {
+	n := breakagesARound
+	if w.h.short {
+		n = 3
+	}
+	for range n {
 		b := w.h.breaks.take()
 		w.say("%s: %s", b.engine, b.name)
 		w.h.report.fault(b.engine + ": " + b.name)

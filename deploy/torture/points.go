@@ -80,6 +80,7 @@ type turns[T any] struct {
 
 func newTurns[T any](seed uint64, things []T) *turns[T] {
 	rng := rand.New(rand.NewPCG(seed, uint64(len(things))))
+	things = slices.Clone(things)
 	rng.Shuffle(len(things), func(i, j int) { things[i], things[j] = things[j], things[i] })
 	return &turns[T]{things: things}
 }

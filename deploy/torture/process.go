@@ -199,3 +199,18 @@ func (l *lines) print(line string) {
 	defer l.mu.Unlock()
 	fmt.Fprintln(l.to, line)
 }
+
+// stopped reports whether the kernel has stopped the process, within the time.
+func (p *process) stopped(within time.Duration) bool {
+	for deadline := time.Now().Add(within); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+		if err != nil {
+			return false
+		}
+		// The state follows the name, which is in brackets and may hold anything.
+		if i := strings.LastIndexByte(string(stat), ')'); i > 0 && strings.HasPrefix(string(stat[i:]), ") T") {
+			return true
+		}
+	}
+	return false
+}

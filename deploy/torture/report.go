@@ -41,6 +41,7 @@ func (r *report) note(f func()) {
 }
 
 func (r *report) skipped(round, why string) { r.note(func() { r.left[round] = why }) }
+func (r *report) pause()                    { r.note(func() { r.pauses++ }) }
 func (r *report) killedAtRandom()           { r.note(func() { r.random++ }) }
 func (r *report) killedAt(point string)     { r.note(func() { r.atPoint[point]++ }) }
 func (r *report) notReached(point string)   { r.note(func() { r.unmet[point]++ }) }

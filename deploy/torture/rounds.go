@@ -24,6 +24,11 @@ var rounds = []round{
 	{"kills", killRound, always},
 	{"lost log", lostLogRound, always},
 	{"network", networkRound, always},
+	{"zombies", zombieRound, always},
+	{"pause", pauseRound, always},
+	{"disk", diskRound, cannotMount},
+	{"clock", clockRound, always},
+	{"flips", flipRound, always},
 }
 
 func chooseRounds(names string) ([]round, error) {
@@ -54,7 +59,11 @@ func killRound(ctx context.Context, w *world) error {
 	if err := w.killSoon(ctx, s); err != nil {
 		return err
 	}
-	for n := range killsARound {
+	kills := killsARound
+	if w.h.short {
+		kills = 5
+	}
+	for n := range kills {
 		var err error
 		if n%4 == 3 {
 			if err = s.up(ctx); err == nil {

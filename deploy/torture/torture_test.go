@@ -41,6 +41,7 @@ func TestTorture(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer h.close()
+	h.short = true
 	if h.run(t.Context(), rounds, 0) {
 		t.Errorf("failed; reproduce with -torture-seed=%d, or make torture SEED=%d", *seed, *seed)
 	}

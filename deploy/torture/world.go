@@ -122,10 +122,14 @@ func freeAddress() (string, error) {
 // something; the process may also be gone when it returns an error.
 func (s *server) launch(ctx context.Context, script ...string) (err error) {
 	cmd := exec.Command(s.w.h.binary, "up", "--config", s.w.config, "--data-dir", s.dir, "--listen", s.listen, "--log-level", s.w.h.logLevel)
-	cmd.Env = append(os.Environ(), fault.ScriptEnv+"="+strings.Join(script, ","), fault.ClockEnv+"="+s.clockFile(),
-		"AWS_ACCESS_KEY_ID="+engineKey, "AWS_SECRET_ACCESS_KEY="+engineSecret)
+	cmd.Env = append(s.w.engineKeys(), fault.ScriptEnv+"="+strings.Join(script, ","), fault.ClockEnv+"="+s.clockFile())
 	s.proc, err = s.w.h.launch(ctx, fmt.Sprintf("server %d", s.n), cmd)
 	return err
+}
+
+// engineKeys is the environment with the keys of the shared object store.
+func (w *world) engineKeys() []string {
+	return append(os.Environ(), "AWS_ACCESS_KEY_ID="+engineKey, "AWS_SECRET_ACCESS_KEY="+engineSecret)
 }
 
 // clockFile holds how far the server's clock is off; it exists only where a round writes it.
