@@ -80,6 +80,9 @@ func (in *intake) read(ctx context.Context) (eventbatch.Message, error) {
 	if !open {
 		return in.reader.Next(ctx)
 	}
+	if in.ahead() {
+		in.heartbeat(ctx) // However much arrives, no event will end the segment.
+	}
 	wait := max(due.Sub(in.p.cfg.Now()), idle)
 	timed, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
@@ -93,15 +96,23 @@ func (in *intake) read(ctx context.Context) (eventbatch.Message, error) {
 // due returns when the next heartbeat may be sent, and false while no event is open.
 func (in *intake) due() (time.Time, bool) {
 	micros, open := in.cutter.Due()
-	if open && in.beat.IsZero() {
-		spread := min(in.p.chain.Rule().Interval/10, mostSpread)
-		in.beat = time.UnixMicro(micros).Add(rand.N(spread + 1))
+	interval, now := in.p.chain.Rule().Interval, in.p.cfg.Now()
+	spread := min(interval/10, mostSpread)
+	// No segment is due in more than an interval, but by a clock that was set back since.
+	if open && (in.beat.IsZero() || in.beat.Sub(now) > max(interval+spread, idle+mostPause)) {
+		in.beat = now.Add(min(time.UnixMicro(micros).Sub(now), interval) + rand.N(spread+1))
 	}
 	return in.beat, open
 }
 
+// ahead reports whether the open segment was begun by a clock far ahead of this one.
+func (in *intake) ahead() bool {
+	micros, open := in.cutter.Due()
+	return open && time.UnixMicro(micros).Sub(in.p.cfg.Now()) > 2*in.p.chain.Rule().Interval
+}
+
 // heartbeat sends one if it is time, and puts the next off ever longer: one that did not
-// end the segment met a full log, or a writer whose clock is behind.
+// end the segment met a full log, or one that did not answer.
 func (in *intake) heartbeat(ctx context.Context) {
 	now := in.p.cfg.Now()
 	if now.Before(in.beat) {

@@ -3,6 +3,7 @@ package landing
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,18 +52,68 @@ func TestIdlePartitionLands(t *testing.T) {
 	}
 }
 
-// TestHeartbeatsArePaced: a writer whose clock is behind must not be flooded, and a
-// backlog, overdue as it is by the clock, needs no heartbeats.
+// fullLog takes no heartbeats.
+type fullLog struct {
+	*node
+	asked int
+}
+
+func (l *fullLog) Heartbeat(context.Context, int) error { l.asked++; return errLost }
+
+// TestClockGoesBack: a segment that a clock began which was hours ahead lands all the same
+// once an interval has passed, in an idle partition and in a busy one.
+func TestClockGoesBack(t *testing.T) {
+	t.Parallel()
+	for name, pause := range map[string]time.Duration{"idle": 0, "busy": idle * 4 / 5} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld()
+			w.skew = 3 * time.Hour
+			n := newNode(w, 1, 1, 0)
+			l := newLander(t, Config{Now: func() time.Time { return time.Now().Add(-w.skew) }}, n, begin(t, w, 0, testNext))
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- l.Run(ctx) }()
+			w.produce(t, 0, clicked, 3, time.Now())
+			for end := time.Now().Add(testRule.Interval * 3 / 2); pause > 0 && time.Now().Before(end); time.Sleep(pause) {
+				frame, err := eventbatch.Append(nil, clicked.Name, time.Now().Add(-w.skew).UnixMicro(), events(clicked, time.Now(), fmt.Sprint("late-", w.next(0))))
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.append(0, frame)
+			}
+			if pause == 0 {
+				time.Sleep(testRule.Interval * 3 / 2)
+			}
+			if l.Heads()[0].Seq < 2 {
+				t.Errorf("%s: the head is %v after an interval and a half", name, l.Heads()[0])
+			}
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestHeartbeatsArePaced: a log that takes none must not be flooded, and a backlog,
+// overdue as it is by the clock, needs no heartbeats.
 func TestHeartbeatsArePaced(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
-		w.skew = 10 * time.Minute
-		_, end := start(t, w)
+		full := &fullLog{node: newNode(w, 1, 1, 0)}
+		l, err := New(Config{}, []*record.Chain{begin(t, w, 0, testNext)}, full, full.node, store{full.node})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- l.Run(ctx) }()
 		w.produce(t, 0, clicked, 3, time.Now())
 		time.Sleep(5 * time.Minute)
-		if err := end(); err != nil || w.beats < 10 || w.beats > 150 {
-			t.Errorf("%d heartbeats in 5 minutes; %v", w.beats, err)
+		cancel()
+		if err := <-done; err != nil || full.asked < 10 || full.asked > 150 {
+			t.Errorf("%d heartbeats in 5 minutes; %v", full.asked, err)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
