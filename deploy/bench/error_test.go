@@ -1,0 +1,129 @@
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+const errorConfig = `
+landing: {cut_interval: 1s}
+events: {hit: {fields: {page: string, user: string, ms: int64}}}
+views:
+  hits:
+    event: hit
+    dimensions: [page]
+    cell: 1h
+    measures: {n: {count: {}}, total: {sum: ms}, least: {min: ms}, most: {max: ms}, mean: {avg: ms}, users: {distinct: user}}
+jobs: {recompute: {schedule: ""}, collect: {schedule: ""}, expire: {schedule: ""}}
+`
+
+// graded is the six measures of a group, and the bounds stated for the distinct count.
+type graded struct {
+	Page                               string
+	N, Total, Least, Most, Mean, Users float64
+	Bounds                             struct{ Users []float64 }
+}
+
+// BenchmarkSpeedError grades the speed layer by the batch layer over the same messages: every
+// round has a day of event time of its own, is asked live before its publication and exactly behind it.
+func BenchmarkSpeedError(b *testing.B) {
+	const rounds, groups, perRound = 6, 100, 400_000
+	p := startProcess(b, b.TempDir(), errorConfig)
+	defer p.kill()
+	errs := map[string][]float64{}
+	stated, held, sketched := 0, 0, 0
+	for round := range rounds {
+		day := time.Date(2024, 1, 1+round, 0, 0, 0, 0, time.UTC)
+		sendAll(b, p.url, hits(round, groups, perRound, day), 8)
+		live := caughtUp(b, p.url, day, perRound)
+		landed(b, p.url, (round+1)*perRound)
+		call(b, p.url, "/v1/jobs/recompute/runs", "")
+		exact := grades(b, p.url, day, "exact")
+		if len(live) != len(exact) || len(live) != groups {
+			b.Fatalf("%d groups live, %d exact", len(live), len(exact))
+		}
+		for page, e := range exact {
+			l := live[page]
+			for name, v := range map[string][2]float64{"n": {l.N, e.N}, "total": {l.Total, e.Total}, "least": {l.Least, e.Least},
+				"most": {l.Most, e.Most}, "mean": {l.Mean, e.Mean}, "users": {l.Users, e.Users}} {
+				errs[name] = append(errs[name], math.Abs(v[0]-v[1])/max(1, math.Abs(v[1])))
+			}
+			if e.Users > 1024 {
+				sketched++
+			}
+			if len(l.Bounds.Users) == 2 {
+				stated++
+				if l.Bounds.Users[0] <= e.Users && e.Users <= l.Bounds.Users[1] {
+					held++
+				}
+			} else if l.Users != e.Users {
+				b.Errorf("%s: %g users live without bounds, %g exactly", page, l.Users, e.Users)
+			}
+		}
+	}
+	fmt.Printf("%d samples a measure, %d with more than 1,024 distinct values\n%8s %10s %10s %10s\n", len(errs["n"]), sketched, "measure", "p50", "p99", "max")
+	for _, name := range []string{"n", "total", "least", "most", "mean", "users"} {
+		v := errs[name]
+		slices.Sort(v)
+		fmt.Printf("%8s %9.4f%% %9.4f%% %9.4f%%\n", name, 100*v[len(v)/2], 100*v[len(v)*99/100], 100*v[len(v)-1])
+	}
+	fmt.Printf("bounds stated %d times, held %d times\n", stated, held)
+	b.ReportMetric(float64(held)/float64(max(1, stated)), "coverage")
+	b.ReportMetric(100*errs["users"][len(errs["users"])*99/100], "distinct-p99-%")
+}
+
+// hits encodes a round's events: pages with a skew, one user in three comes again.
+func hits(round, groups, n int, day time.Time) [][]byte {
+	rng := rand.New(rand.NewPCG(uint64(round), 3))
+	zipf := rand.NewZipf(rng, 1.1, 20, uint64(groups-1))
+	var out [][]byte
+	for i := 0; i < n; i += batch {
+		var body []byte
+		for j := i; j < i+batch; j++ {
+			page := zipf.Uint64()
+			if j < groups {
+				page = uint64(j) // Every page is there.
+			}
+			body = fmt.Appendf(body, `{"specversion":"1.0","id":"%d-%d","source":"b","type":"hit","time":%q,"data":{"page":"p%d","user":"u%d","ms":%d}}`+"\n",
+				round, j, day.Add(time.Duration(rng.IntN(86400))*time.Second).Format(time.RFC3339), page, rng.IntN(n), rng.IntN(100_000))
+		}
+		out = append(out, body)
+	}
+	return out
+}
+
+// caughtUp waits until the live answer holds n events.
+func caughtUp(b *testing.B, url string, day time.Time, n float64) map[string]graded {
+	b.Helper()
+	for range 600 {
+		live, sum := grades(b, url, day, "live"), 0.0
+		for _, g := range live {
+			sum += g.N
+		}
+		if sum == n {
+			return live
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	b.Fatalf("the live answer did not reach %g events", n)
+	return nil
+}
+
+func grades(b *testing.B, url string, day time.Time, mode string) map[string]graded {
+	b.Helper()
+	q := fmt.Sprintf(`{"view":"hits","from":%q,"to":%q,"group_by":["page"],"mode":%q}`, day.Format(time.RFC3339), day.AddDate(0, 0, 1).Format(time.RFC3339), mode)
+	var a struct{ Rows []graded }
+	if err := json.Unmarshal(call(b, url, "/v1/query", q), &a); err != nil {
+		b.Fatal(err)
+	}
+	out := map[string]graded{}
+	for _, g := range a.Rows {
+		out[g.Page] = g
+	}
+	return out
+}
