@@ -55,7 +55,7 @@ fuzz: ## Run every fuzz target for FUZZTIME executions (20000x).
 		done; done
 
 bench: setup ## Run the benchmarks of the whole path (deploy/bench prints the table).
-	$(GO) test -run '^$$' -bench . -benchtime 1x ./deploy/bench
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./deploy/bench
 
 MINUTES ?= 5
 SEED    ?= 0
