@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"recount/batch/landing"
 	"recount/schemas/eventbatch"
@@ -16,11 +17,43 @@ import (
 // do not know each other or the log.
 type source struct{ log *eventlog.Log }
 
-// message reads the next message.
-func message(ctx context.Context, r *eventlog.Reader) (eventbatch.Message, error) {
+// logReader hands out a partition's messages as they are stored.
+type logReader struct {
+	*eventlog.Reader
+	log       *eventlog.Log
+	partition int
+}
+
+func (s source) read(ctx context.Context, p int, from uint64) (logReader, error) {
+	r, err := s.log.Read(ctx, p, from)
+	return logReader{r, s.log, p}, err
+}
+
+// rereads is how often a message is asked for again whose checksum is wrong.
+const rereads = 5
+
+// message reads the next message. One that arrives spoilt is fetched again: only what is
+// stored so is a matter for an operator (C7). The reader has gone past it, so the caller's
+// context must not end this half-way.
+func (r logReader) message(ctx context.Context) (eventbatch.Message, error) {
 	m, err := r.Next(ctx)
 	if err != nil {
 		return eventbatch.Message{}, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rereads*time.Second)
+	defer cancel()
+	for try := 0; try < rereads; try++ {
+		if _, err := eventbatch.ReadHeader(m.Data); err == nil {
+			break
+		}
+		if again, err := r.log.Get(ctx, r.partition, m.Seq); err == nil {
+			m = again
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
 	return eventbatch.Message{Seq: m.Seq, Frame: m.Data}, nil
 }
@@ -28,16 +61,16 @@ func message(ctx context.Context, r *eventlog.Reader) (eventbatch.Message, error
 // landingSource is the log as the landing sees it.
 type landingSource struct{ source }
 
-type landingReader struct{ *eventlog.Reader }
+type landingReader struct{ logReader }
 
 func (r landingReader) Next(ctx context.Context) (eventbatch.Message, error) {
-	m, err := message(ctx, r.Reader)
+	m, err := r.message(ctx)
 	return m, landingError(err)
 }
 
 // Read opens a reader at a message of a partition.
 func (s landingSource) Read(ctx context.Context, p int, from uint64) (landing.Reader, error) {
-	r, err := s.log.Read(ctx, p, from)
+	r, err := s.read(ctx, p, from)
 	if err != nil {
 		return nil, landingError(err)
 	}
@@ -64,16 +97,16 @@ func landingError(err error) error {
 // speedSource is the log as the real-time views see it.
 type speedSource struct{ source }
 
-type speedReader struct{ *eventlog.Reader }
+type speedReader struct{ logReader }
 
 func (r speedReader) Next(ctx context.Context) (eventbatch.Message, error) {
-	m, err := message(ctx, r.Reader)
+	m, err := r.message(ctx)
 	return m, speedError(err)
 }
 
 // Read opens a reader at a message of a partition.
 func (s speedSource) Read(ctx context.Context, p int, from uint64) (realtime.Reader, error) {
-	r, err := s.log.Read(ctx, p, from)
+	r, err := s.read(ctx, p, from)
 	if err != nil {
 		return nil, speedError(err)
 	}
