@@ -12,7 +12,7 @@ PLATFORM       ?= $(shell node -p 'process.platform + "-" + process.arch + (proc
 ENGINE          = @chdb/lib-$(PLATFORM)
 ENGINE_VERSION  = 26.5.3
 
-.PHONY: help setup build demo test race lint bench fuzz torture clean
+.PHONY: help setup build demo test race lint bench fuzz vuln torture clean
 
 help: ## Print this.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -53,6 +53,9 @@ fuzz: ## Run every fuzz target for FUZZTIME executions (20000x).
 			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg >/tmp/recount-fuzz.$$$$ 2>&1 || { cat /tmp/recount-fuzz.$$$$; rm -f /tmp/recount-fuzz.$$$$; exit 1; }; \
 			rm -f /tmp/recount-fuzz.$$$$; \
 		done; done
+
+vuln: ## Check the modules against the Go vulnerability database (exit code of .ci/vuln: 1 found, 3 could not check).
+	@GO=$(GO) .ci/vuln
 
 bench: setup ## Run the benchmarks of the whole path (deploy/bench prints the table).
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./deploy/bench

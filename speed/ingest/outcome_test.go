@@ -171,7 +171,7 @@ func TestRejectedEventsKeepTheirID(t *testing.T) {
 	}
 }
 
-func compressed(t *testing.T, coding, body string) string {
+func compressed(t testing.TB, coding, body string) string {
 	t.Helper()
 	var b bytes.Buffer
 	if coding == "gzip" {
