@@ -13,6 +13,7 @@ type metrics struct {
 	events    prometheus.Counter
 	rows      prometheus.Counter
 	buckets   prometheus.Counter
+	lost      prometheus.Counter
 	failures  *prometheus.CounterVec
 	collected *prometheus.CounterVec
 	n         *prometheus.Desc
@@ -32,6 +33,7 @@ func newMetrics(r prometheus.Registerer, p *Publisher) (*metrics, error) {
 		events:    counter("events_total", "Landed events that publications of this process brought in."),
 		rows:      counter("rows_total", "Rows written to ClickHouse."),
 		buckets:   counter("dirty_buckets_total", "Buckets recomputed."),
+		lost:      counter("lost_buckets_total", "Buckets found without the rows their publication names."),
 		failures:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_batch_failures_total", Help: "Failed runs by operation."}, []string{"op"}),
 		collected: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_batch_collected_total", Help: "What was collected by kind: rows, objects, tables."}, []string{"kind"}),
 		n:         prometheus.NewDesc("recount_batch_publication", "Number of the newest publication known.", nil, nil),
@@ -41,7 +43,7 @@ func newMetrics(r prometheus.Registerer, p *Publisher) (*metrics, error) {
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.seconds, m.events, m.rows, m.buckets, m.failures, m.collected, m} {
+	for _, c := range []prometheus.Collector{m.seconds, m.events, m.rows, m.buckets, m.lost, m.failures, m.collected, m} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}

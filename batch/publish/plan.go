@@ -23,11 +23,12 @@ type plan struct {
 	events    int64 // landed below h
 	newEvents int64 // of those, not below the previous H
 	fresh     []record.Object
-	inputs    []exact.Input     // one an event type with dirty buckets
-	full      map[string]bool   // views that are new or changed: all their buckets are dirty
-	base      bool              // the record lists every bucket
-	digests   map[string]string // of the views that will be published
-	nothing   bool              // J1
+	inputs    []exact.Input      // one an event type with dirty buckets
+	full      map[string]bool    // views that are new or changed: all their buckets are dirty
+	lost      map[string][]int64 // buckets of a view whose rows ClickHouse no longer has, ascending
+	base      bool               // the record lists every bucket
+	digests   map[string]string  // of the views that will be published
+	nothing   bool               // J1
 }
 
 // landed is what the chains hold of one event type.
@@ -48,7 +49,7 @@ func (p *Publisher) plan(ctx context.Context) (*plan, error) {
 	if len(chains) != p.cfg.Partitions {
 		return nil, fmt.Errorf("read commit chains: %d chains, partitions is %d", len(chains), p.cfg.Partitions)
 	}
-	pl := &plan{prev: prev, n: prev.N + 1, full: map[string]bool{}, digests: map[string]string{}}
+	pl := &plan{prev: prev, n: prev.N + 1, full: map[string]bool{}, lost: map[string][]int64{}, digests: map[string]string{}}
 	types := map[string]*landed{}
 	for i, c := range chains {
 		if err := p.checkChain(c, i, prev.H[i]); err != nil {
@@ -65,7 +66,16 @@ func (p *Publisher) plan(ctx context.Context) (*plan, error) {
 	}
 	fault.Point("publish.dirty.before")
 	pl.compareViews(p.cfg.Catalog)
-	pl.nothing = pl.nothing && slices.Equal(pl.h, prev.H)
+	if p.suspect.Swap(false) {
+		err := p.findLost(ctx, pl)
+		if err != nil || len(pl.lost) > 0 {
+			p.suspect.Store(true) // Until a count finds everything there.
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	pl.nothing = pl.nothing && slices.Equal(pl.h, prev.H) && len(pl.lost) == 0
 	for _, name := range slices.Sorted(maps.Keys(types)) {
 		pl.add(p.cfg.Catalog, name, types[name])
 	}
@@ -144,13 +154,13 @@ func (pl *plan) compareViews(c *catalog.Catalog) {
 // add plans the dirty buckets of one event type.
 func (pl *plan) add(c *catalog.Catalog, name string, t *landed) {
 	dirty := pl.dirty(t, c.Bucket.Microseconds())
-	all := slices.Sorted(maps.Keys(t.all))
 	in := exact.Input{Catalog: c, Type: name, Objects: t.objects, Buckets: dirty}
 	for _, v := range c.ViewsOf(name) {
-		target := exact.Target{View: v, Buckets: dirty}
+		target := exact.Target{View: v, Buckets: union(dirty, pl.lost[v.Name])}
 		if pl.full[v.Name] {
-			target.Buckets, in.Buckets = all, all
+			target.Buckets = slices.Sorted(maps.Keys(t.all))
 		}
+		in.Buckets = union(in.Buckets, target.Buckets)
 		if len(target.Buckets) > 0 {
 			in.Targets = append(in.Targets, target)
 		}

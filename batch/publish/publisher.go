@@ -74,8 +74,9 @@ type Publisher struct {
 	metrics *metrics
 
 	newest  atomic.Pointer[record.State]
-	running sync.Mutex // held by Recompute and Collect
-	reading sync.Mutex // held while the chain is read on
+	suspect atomic.Bool // rows of the newest publication may be missing
+	running sync.Mutex  // held by Recompute and Collect
+	reading sync.Mutex  // held while the chain is read on
 
 	mu     sync.Mutex      // guards what follows
 	recent []*record.State // consecutive and ascending, ending with the newest; every kept one that is not only pinned

@@ -34,6 +34,7 @@ func (s *Stack) openPublisher(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	s.publisher.Suspect() // ClickHouse may have lost rows while nobody ran.
 	return s.publisher.Start(ctx)
 }
 
@@ -165,7 +166,7 @@ func (s *Stack) openAPI(context.Context) error {
 	if err != nil {
 		return err
 	}
-	rc := reader.Config{Catalog: s.catalog, Publications: s.publisher, Batch: batch, Now: fault.Now, Logger: s.log, Registerer: s.registry}
+	rc := reader.Config{Catalog: s.catalog, Publications: s.publisher, Batch: batch, OnGone: s.publisher.Suspect, Now: fault.Now, Logger: s.log, Registerer: s.registry}
 	if s.views != nil {
 		rc.Live = s.views
 	}

@@ -64,6 +64,7 @@ type Config struct {
 	Publications Publications
 	Batch        BatchViews
 	Live         RealtimeViews
+	OnGone       func()           // called when rows of the newest publication are missing; nil where nobody can mend them
 	Now          func() time.Time // nil means time.Now
 	Logger       *slog.Logger     // nil discards
 	Registerer   prometheus.Registerer
@@ -118,6 +119,9 @@ func (r *Reader) Answer(ctx context.Context, q *query.Query, tenant string) (*me
 		case errors.Is(err, errGone):
 			r.metrics.restarts.WithLabelValues("collected").Inc()
 			r.Logger.Warn("pinned rows are gone", "view", scan.View.Name, "error", err)
+			if r.OnGone != nil && q.AsOf == nil {
+				r.OnGone()
+			}
 		default:
 			return a, err
 		}

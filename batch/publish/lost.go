@@ -1,0 +1,55 @@
+package publish
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"recount/schemas/record"
+	"recount/schemas/sqlschema"
+)
+
+// Suspect makes the next Recompute count the rows of the newest publication and write
+// buckets anew whose rows ClickHouse has lost. Readers refuse such rows (Q3), so without this they
+// would refuse for ever: nothing lands in an old bucket that would make it dirty.
+func (p *Publisher) Suspect() { p.suspect.Store(true) }
+
+// findLost notes the buckets of the newest publication that do not have the rows it names.
+func (p *Publisher) findLost(ctx context.Context, pl *plan) error {
+	if err := p.views.CreateTables(ctx); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(pl.digests)) {
+		published := pl.prev.Views[name]
+		if pl.full[name] || len(published.Buckets) == 0 {
+			continue // Every bucket is written anyway, or none is.
+		}
+		there := map[record.BucketVersion]bool{}
+		table := sqlschema.Table(p.cfg.Catalog.Views[name], published.Digest)
+		for b, err := range p.views.Versions(ctx, table, pl.n<<32) {
+			if err != nil {
+				return fmt.Errorf("count the rows of view %s: %w", name, err)
+			}
+			there[b] = true
+		}
+		for _, b := range published.Buckets {
+			b.Checksum = 0 // Versions does not read it.
+			if b.Rows > 0 && !there[b] {
+				pl.lost[name] = append(pl.lost[name], b.Bucket)
+			}
+		}
+		if n := len(pl.lost[name]); n > 0 {
+			p.metrics.lost.Add(float64(n))
+			p.cfg.Logger.Error("rows of the publication are missing in ClickHouse; they are computed again", "view", name, "publication", pl.prev.N, "buckets", n)
+		}
+	}
+	return nil
+}
+
+// union merges two ascending lists.
+func union(a, b []int64) []int64 {
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
+}

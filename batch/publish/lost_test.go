@@ -1,0 +1,58 @@
+package publish
+
+import (
+	"fmt"
+	"testing"
+)
+
+// TestLostRows takes rows of the newest publication away behind the publisher's back: the
+// next run after a suspicion writes exactly those buckets again, and then nothing more.
+func TestLostRows(t *testing.T) {
+	t.Parallel()
+	w, r := start(t)
+	c := catalogOf(wideView(), slimView())
+	w.land("flight", randomEvents(r, 400, epoch.UnixMicro(), 5)...)
+	p := w.publisher(c, nil)
+	w.recompute(p)
+	w.checkWide("published")
+	wide := "cells_wide_" + c.Digest(wideView())
+	buckets := p.State().Views["wide"].Buckets
+	for name, loss := range map[string]struct {
+		sql   string
+		wrote int
+	}{
+		"some rows of a bucket": {fmt.Sprintf("DELETE FROM %s WHERE _bucket = %s AND time < addMinutes(_bucket, 30)", wide, bucketSQL(buckets[1].Bucket)), 1},
+		"two buckets":           {fmt.Sprintf("DELETE FROM %s WHERE _bucket >= %s AND _bucket < %s", wide, bucketSQL(buckets[2].Bucket), bucketSQL(buckets[4].Bucket)), 2},
+		"the table":             {"DROP TABLE " + wide, len(buckets)},
+	} {
+		if err := w.db.Exec(t.Context(), loss.sql); err != nil {
+			t.Fatal(name, err)
+		}
+		if got := w.recompute(p); !got.Nothing {
+			t.Errorf("%s: a run without suspicion published: %+v", name, got)
+		}
+		p.Suspect()
+		before := p.State()
+		if got := w.recompute(p); got.Nothing || got.Events != 0 || got.Buckets != loss.wrote {
+			t.Errorf("%s: got %+v, want %d buckets written again", name, got, loss.wrote)
+		}
+		for i, b := range p.State().Views["slim"].Buckets {
+			if b != before.Views["slim"].Buckets[i] {
+				t.Errorf("%s: the other view was written again", name)
+			}
+		}
+		w.checkWide(name)
+		if got := w.recompute(p); !got.Nothing {
+			t.Errorf("%s: nothing is missing and the run published: %+v", name, got)
+		}
+	}
+	if err := w.db.Exec(t.Context(), "TRUNCATE TABLE "+wide); err != nil {
+		t.Fatal(err)
+	}
+	p = w.publisher(c, nil)
+	p.Suspect()
+	if got := w.recompute(p); got.Buckets != len(buckets) {
+		t.Errorf("a new process published %+v, want %d buckets written again", got, len(buckets))
+	}
+	w.checkWide("restarted")
+}
