@@ -12,7 +12,7 @@ PLATFORM       ?= $(shell node -p 'process.platform + "-" + process.arch + (proc
 ENGINE          = @chdb/lib-$(PLATFORM)
 ENGINE_VERSION  = 26.5.3
 
-.PHONY: help setup build demo test race lint bench fuzz vuln torture clean
+.PHONY: help setup build demo test race lint bench fuzz vuln torture sim proof clean
 
 help: ## Print this.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -56,6 +56,12 @@ fuzz: ## Run every fuzz target for FUZZTIME executions (20000x).
 
 vuln: ## Check the modules against the Go vulnerability database (exit code of .ci/vuln: 1 found, 3 could not check).
 	@GO=$(GO) .ci/vuln
+SEEDS ?= 500
+sim: ## Play SEEDS seeds of the simulation of the whole path (500).
+	go test ./deploy/sim -run 'TestSimulation$$' -sim.seeds $(SEEDS) -timeout 60m -v
+
+proof: ## Turn every rule off in the simulation and write the table of deploy/e2e/PROOF.md.
+	go test -tags faults ./deploy/sim -run TestEveryRuleIsCaught -proof -timeout 60m -v
 
 bench: setup ## Run the benchmarks of the whole path (deploy/bench prints the table).
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./deploy/bench

@@ -28,6 +28,12 @@ type event struct {
 	bucket, previous int64
 }
 
+// raw is the copy as its message holds it.
+func (e event) raw() event {
+	e.bucket, e.previous = 0, 0
+	return e
+}
+
 var clickFields = []catalog.Field{{Name: "amount", Type: catalog.Int64}, {Name: "kind", Type: catalog.String}, {Name: "name", Type: catalog.String}, {Name: "user", Type: catalog.String}}
 
 // catalogs are the configuration before and after the change of views that some seeds make.

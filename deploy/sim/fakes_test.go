@@ -70,7 +70,12 @@ func (l logOf) open(ctx context.Context, partition int, from uint64, speed bool)
 func (r *cursor) Next(ctx context.Context) (m eventbatch.Message, err error) {
 	l := &r.w.logs[r.partition]
 	err = r.p.do(ctx, op{kind: "next", key: fmt.Sprintf("p%d %t", r.partition, r.speed), fates: readFates,
-		ready: func() bool { return r.next < l.first || r.next < l.next && (r.next != l.gone || r.next+1 < l.next) },
+		ready: func() bool {
+			if r.speed && r.w.slowSpeed && r.w.bad > 0 && r.w.ticks%8 != 0 {
+				return false
+			}
+			return r.next < l.first || r.next < l.next && (r.next != l.gone || r.next+1 < l.next)
+		},
 		effect: func() error {
 			if r.next < l.first {
 				return r.trimmed(l.first)

@@ -164,7 +164,7 @@ func (n *node) boot(p *proc) (err error) {
 	if err := n.bootViews(log); err != nil {
 		return err
 	}
-	n.answers, err = reader.New(reader.Config{Catalog: n.catalog, Publications: n.publisher, Batch: scansOf{n.w, p}, Live: liveOf{n, p}})
+	n.answers, err = reader.New(reader.Config{Catalog: n.catalog, Publications: n.publisher, Batch: scansOf{n.w, p}, Live: liveOf{n, p, p.random("live")}})
 	return err
 }
 
@@ -272,13 +272,17 @@ func (n *node) pace(steps int) int {
 
 // liveOf lets a scan of the real-time views wait, as over a network.
 type liveOf struct {
-	n *node
-	p *proc
+	n   *node
+	p   *proc
+	rng *rand.Rand
 }
 
 func (l liveOf) Scan(ctx context.Context, scan *query.Scan, cut []position.Offset) (*query.LivePart, error) {
 	if err := l.p.do(ctx, op{kind: "live", key: scan.View.Name, fates: readFates, effect: func() error { return nil }}); err != nil {
 		return nil, err
+	}
+	if l.n.w.bad > 0 && l.rng.IntN(6) == 0 {
+		l.p.sleep(8 + l.rng.IntN(30)) // A slow reader: its publication may no longer be kept.
 	}
 	part, err := l.n.views.Scan(ctx, scan, cut)
 	if errors.Is(err, query.ErrPinExpired) && !l.n.restart {

@@ -55,13 +55,19 @@ func live(copies []event, cut, start uint64, span time.Duration) (must, may []ev
 			continue
 		}
 		known, copied := false, false
+		var seen [2]bool // An identity is remembered from its first copy on, not from later ones.
 		for j := range copies[:i] {
 			o := &copies[j]
-			if !o.same(e) || o.bucket != e.bucket && !(e.assigned && o.assigned && o.bucket == e.previous) {
+			same, before := o.bucket == e.bucket, e.assigned && o.assigned && o.bucket == e.previous
+			if !o.same(e) || !same && !before {
 				continue
 			}
 			copied = true
-			known = known || o.seq >= start && e.appended-o.appended < span.Microseconds()-(2*time.Minute).Microseconds()
+			kind := map[bool]int{true: 1}[same]
+			if o.seq >= start && !seen[kind] {
+				seen[kind] = true
+				known = known || e.appended-o.appended < (span-2*time.Minute).Microseconds()
+			}
 		}
 		switch {
 		case !copied:

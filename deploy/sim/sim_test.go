@@ -8,11 +8,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+
+	"recount/schemas/eventbatch"
 )
 
 var (
@@ -34,7 +37,7 @@ type outcome struct {
 func ordinary(seed uint64) breaks {
 	return breaks{
 		msgIDs: seed%2 == 1, lossy: seed%3 == 2, views: seed%6 == 4, shortWindow: seed%5 == 3,
-		otherRule: seed%8 == 3, oneOwner: seed%7 == 6, restless: seed%9 == 5, rot: seed%16 == 7,
+		otherRule: seed%8 == 3, oneOwner: seed%7 == 6, restless: seed%9 == 5, rot: seed%16 == 7, slowSpeed: seed%4 == 1,
 	}
 }
 
@@ -210,8 +213,16 @@ func (w *world) verdict(nodes []*node) error {
 	for p := range w.logs {
 		copies = append(copies, w.copies(p, 1, max(w.logs[p].next, w.logs[p].head))...)
 	}
+	at := map[string]int{}
 	for _, e := range copies {
-		all[e.typ+"/"+e.tenant+"/"+e.id] = true
+		id := e.typ + "/" + e.tenant + "/" + e.id
+		all[id] = true
+		if to := eventbatch.KeyOf(e.tenant, e.id).Partition(partitions); w.logs[to].line[e.seq] == nil || !slices.Contains(w.logs[to].line[e.seq].events, e.raw()) {
+			at[id]++
+		}
+	}
+	for id := range at {
+		return fmt.Errorf("copies of event %s are in more than one partition and count twice (L3)", id)
 	}
 	for id, p := range w.acked {
 		if !all[id] && w.losses == 0 || !all[id] && w.ackEarly {

@@ -34,6 +34,7 @@ type breaks struct {
 	oneOwner    bool // S6: a single node
 	restless    bool // J1: jobs run at every step
 	views       bool // the views are changed
+	slowSpeed   bool // real-time views read the log rarely
 }
 
 // message is one message of the log.

@@ -67,7 +67,7 @@ func (p *partition) capture() *snapshot {
 
 // write writes the snapshot file.
 func (s *snapshot) write(w io.Writer) error {
-	out := sectionWriter{w: bufio.NewWriterSize(w, 1<<20)}
+	out := sectionWriter{w: bufio.NewWriterSize(w, 64<<10)}
 	_, out.err = out.w.WriteString(snapshotMagic)
 	out.write(kindHead, s.head)
 	for _, seg := range s.segments {

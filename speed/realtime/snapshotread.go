@@ -19,7 +19,7 @@ type snapshotReader struct {
 // other views than the plan's, or of any with a nil plan, are checked and left out. Errors
 // wrap errSnapshot or are the reader's.
 func readSnapshot(r io.Reader, size int64, p *plan) (*snapshot, error) {
-	in := &snapshotReader{r: bufio.NewReaderSize(r, 1<<20), left: size}
+	in := &snapshotReader{r: bufio.NewReaderSize(r, 64<<10), left: size}
 	magic, err := in.read(len(snapshotMagic))
 	if err != nil || string(magic) != snapshotMagic {
 		return nil, fmt.Errorf("%w: it does not begin with %s: %v", errSnapshot, snapshotMagic, err)
