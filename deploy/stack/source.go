@@ -29,8 +29,12 @@ func (s source) read(ctx context.Context, p int, from uint64) (logReader, error)
 	return logReader{r, s.log, p}, err
 }
 
-// rereads is how often a message is asked for again whose checksum is wrong.
-const rereads = 5
+// A message whose checksum is wrong is asked for again for a while: what spoils one on the
+// way mostly spoils several.
+const (
+	rereadFor   = 8 * time.Second
+	rereadEvery = 200 * time.Millisecond
+)
 
 // message reads the next message. One that arrives spoilt is fetched again: only what is
 // stored so is a matter for an operator (C7). The reader has gone past it, so the caller's
@@ -40,22 +44,27 @@ func (r logReader) message(ctx context.Context) (eventbatch.Message, error) {
 	if err != nil {
 		return eventbatch.Message{}, err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rereads*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rereadFor)
 	defer cancel()
-	for try := 0; try < rereads; try++ {
-		if _, err := eventbatch.ReadHeader(m.Data); err == nil {
-			break
-		}
+	for ctx.Err() == nil && !whole(m.Data) {
 		if again, err := r.log.Get(ctx, r.partition, m.Seq); err == nil {
 			m = again
-			continue
+		}
+		if whole(m.Data) {
+			break
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(rereadEvery):
 		}
 	}
 	return eventbatch.Message{Seq: m.Seq, Frame: m.Data}, nil
+}
+
+// whole reports whether a frame is as it was written.
+func whole(frame []byte) bool {
+	_, err := eventbatch.ReadHeader(frame)
+	return err == nil
 }
 
 // landingSource is the log as the landing sees it.

@@ -18,7 +18,7 @@ var flipsOf = []struct {
 	{"s3", faultproxy.Faults{Down: faultproxy.Direction{FlipOneIn: 20 << 10}}},
 	{"clickhouse", faultproxy.Faults{Up: faultproxy.Direction{FlipOneIn: 5 << 10}}},
 	{"clickhouse", faultproxy.Faults{Down: faultproxy.Direction{FlipOneIn: 2 << 10}}},
-	{"nats", faultproxy.Faults{Down: faultproxy.Direction{FlipOneIn: 20 << 10}}},
+	{"nats", faultproxy.Faults{Down: faultproxy.Direction{FlipOneIn: 100 << 10}}},
 }
 
 // flipRound flips bits on the way to and from the engines, one direction after the other.
