@@ -97,7 +97,7 @@ const start = "2024-01-01T10:00:00Z"
 
 func (c *client) run(ctx context.Context) error {
 	return errors.Join(
-		c.events(ctx, "r", 0, 300), c.publish(ctx), c.ask(ctx),
+		c.events(ctx, "r", 0, 300), c.refused(ctx), c.publish(ctx), c.ask(ctx),
 		c.events(ctx, "r", 250, 150), // 50 duplicates of landed events
 		c.publish(ctx), c.ask(ctx),
 		c.events(ctx, "late", 0, 50), c.publish(ctx), c.ask(ctx),
@@ -117,6 +117,15 @@ func (c *client) events(ctx context.Context, run string, first, count int64) err
 		return fmt.Errorf("send: %w %v", err, answer.Rejected)
 	}
 	return c.log.Write(acklog.Line{Kind: acklog.Acked, Run: run, First: first, Count: count, Receipt: answer.Receipt})
+}
+
+// refused sends an event that is refused for good, and kept as a dead letter.
+func (c *client) refused(ctx context.Context) error {
+	answer, err := c.send.Send(ctx, []byte(`{"specversion":"1.0","id":"bad-0","source":"test","type":"miss","time":"`+start+`"}`+"\n"))
+	if err != nil || len(answer.Rejected) != 1 {
+		return fmt.Errorf("send what is to be refused: %w %+v", err, answer)
+	}
+	return c.log.Write(acklog.Line{Kind: acklog.Rejected, Run: "bad", Count: 1})
 }
 
 // publish waits until what was sent has landed and is published.

@@ -1,0 +1,169 @@
+package verify
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"math/big"
+	"time"
+
+	"recount/schemas/catalog"
+)
+
+// judge compares the rows of an answer with the tally's groups.
+func (c *claim) judge(r *recorder) {
+	where := Place{Line: c.line, View: c.scan.View.Name, Publication: c.said.Accuracy.Publication}
+	const do = "keep the line and the data: the answer was not that of the events it says it covers"
+	matched := map[string]bool{}
+	for _, row := range c.said.Rows {
+		key, err := c.key(row)
+		if err != nil {
+			r.find(V7, where, do, "row %v: %v", row, err)
+			return
+		}
+		g := c.tally.groups[key]
+		if g == nil && c.query.Fill && c.empty(row) {
+			continue
+		}
+		if g == nil || matched[key] {
+			r.find(V7, where, do, "the answer has the row %v, and the events of [0, S) have no such group, or not twice", row)
+			return
+		}
+		matched[key] = true
+		for i := range c.scan.Measures {
+			if err := c.compare(row, g, i); err != nil {
+				r.find(V7, where, do, "row %v: %s %v", row, c.scan.Measures[i].Name, err)
+				return
+			}
+		}
+	}
+	if missing := len(c.tally.groups) - len(matched); missing > 0 && !c.said.Accuracy.Truncated {
+		r.find(V7, where, do, "the answer has %d rows, and the events of [0, S) give %d", len(c.said.Rows), len(c.tally.groups))
+	}
+}
+
+// empty reports whether a row says that nothing happened, as fill adds them.
+func (c *claim) empty(row map[string]any) bool {
+	for _, m := range c.scan.Measures {
+		if v := row[m.Name]; v != nil && v != json.Number("0") {
+			return false
+		}
+	}
+	return true
+}
+
+// key is the group a row is about.
+func (c *claim) key(row map[string]any) (string, error) {
+	start := c.scan.Windows.Starts[0]
+	if stamp, ok := row["time"].(string); ok && c.query.Granularity != "" && c.query.Granularity != "all" {
+		t, err := time.Parse(time.RFC3339Nano, stamp)
+		if err != nil {
+			return "", err
+		}
+		start = t.UnixMicro()
+	}
+	dims := make([]any, len(c.scan.GroupBy))
+	for i, d := range c.scan.GroupBy {
+		dims[i] = row[d.Name]
+		if n, ok := dims[i].(json.Number); ok {
+			v, err := n.Int64()
+			if err != nil {
+				return "", err
+			}
+			dims[i] = v
+		}
+	}
+	return groupKey(start, dims), nil
+}
+
+// compare says how a stated measure differs from the group's.
+func (c *claim) compare(row map[string]any, g *group, i int) error {
+	m, got := c.scan.Measures[i], row[c.scan.Measures[i].Name]
+	x := &g.measures[i]
+	switch m.Kind {
+	case catalog.Count:
+		return same(got, fmt.Sprint(g.events))
+	case catalog.Distinct:
+		return c.compareDistinct(row, m.Name, int64(len(x.distinct)))
+	}
+	if x.n == 0 {
+		if got != nil {
+			return fmt.Errorf("is %v, and no event has a value", got)
+		}
+		return nil
+	}
+	sum, isFloat := x.float, m.Type == catalog.Float64
+	if !isFloat {
+		sum, _ = new(big.Float).SetInt(&x.sum).Float64()
+	}
+	switch {
+	case m.Kind == catalog.Avg:
+		return near(got, sum/float64(x.n))
+	case m.Kind == catalog.Sum && isFloat:
+		return near(got, sum)
+	case m.Kind == catalog.Sum:
+		return same(got, x.sum.String())
+	case m.Kind == catalog.Min:
+		return sameValue(got, x.min, m.Type)
+	}
+	return sameValue(got, x.max, m.Type)
+}
+
+func same(got any, want string) error {
+	if fmt.Sprint(got) != want {
+		return fmt.Errorf("is %v, the events give %s", got, want)
+	}
+	return nil
+}
+
+// near allows for the order of a float sum, which the protocol leaves open in answers.
+func near(got any, want float64) error {
+	n, ok := got.(json.Number)
+	f, err := n.Float64()
+	if !ok || err != nil || math.Abs(f-want) > 1e-9*max(1, math.Abs(want)) {
+		return fmt.Errorf("is %v, the events give %g", got, want)
+	}
+	return nil
+}
+
+func sameValue(got, want any, t catalog.FieldType) error {
+	switch {
+	case t == catalog.Float64:
+		return near(got, want.(float64))
+	case t == catalog.Timestamp:
+		at, err := time.Parse(time.RFC3339Nano, fmt.Sprint(got))
+		if err != nil || at.UnixMicro() != want.(int64) {
+			return fmt.Errorf("is %v, the events give %s", got, time.UnixMicro(want.(int64)).UTC().Format(time.RFC3339Nano))
+		}
+		return nil
+	}
+	return same(got, fmt.Sprint(want))
+}
+
+// compareDistinct holds an answer to the bounds it states, and to the number where it states none.
+func (c *claim) compareDistinct(row map[string]any, name string, want int64) error {
+	bounds, _ := row["bounds"].(map[string]any)
+	pair, stated := bounds[name].([]any)
+	if !stated || len(pair) != 2 {
+		return same(row[name], fmt.Sprint(want))
+	}
+	low, err1 := integer(pair[0])
+	high, err2 := integer(pair[1])
+	value, err3 := integer(row[name])
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return err
+	}
+	if want < low || want > high || value < low || value > high {
+		return fmt.Errorf("is %d within [%d, %d], the events give %d", value, low, high, want)
+	}
+	return nil
+}
+
+func integer(v any) (int64, error) {
+	n, ok := v.(json.Number)
+	if !ok {
+		return 0, fmt.Errorf("%v is no number", v)
+	}
+	return n.Int64()
+}
