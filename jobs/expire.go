@@ -12,17 +12,18 @@ type Log interface {
 	Trim(ctx context.Context, partition int, below uint64) error
 }
 
-// Expire trims every partition of the log below the bound, and the ledger. bound
-// returns per partition the lowest sequence that anything still needs (L6): H of
-// the oldest kept publication, the newest valid snapshot, every consumer, the chain head.
-func Expire(schedule string, log Log, bound func() []uint64, ledger *Ledger, remove Remover) Job {
+// Expire trims every partition of the log below the bound, and the ledger, and retires old
+// dead letters. bound returns per partition the lowest sequence that anything still needs
+// (L6): H of the oldest kept publication, the newest valid snapshot, every consumer, the chain head.
+func Expire(schedule string, log Log, bound func() []uint64, ledger *Ledger, remove Remover, retire func(context.Context) (int64, error)) Job {
 	return Job{Name: "expire", Schedule: schedule, Run: func(ctx context.Context) (Report, error) {
 		trimmed, err := Trim(ctx, log, bound())
 		runs, ledgerErr := ledger.Expire(ctx, remove)
+		letters, retireErr := retire(ctx)
 		return Report{
-			Rows:    trimmed + runs,
-			Message: fmt.Sprintf("trimmed %d messages of the log, removed %d runs of the ledger", trimmed, runs),
-		}, errors.Join(err, ledgerErr)
+			Rows:    trimmed + runs + letters,
+			Message: fmt.Sprintf("trimmed %d messages of the log, removed %d runs of the ledger, retired %d dead letters", trimmed, runs, letters),
+		}, errors.Join(err, ledgerErr, retireErr)
 	}}
 }
 

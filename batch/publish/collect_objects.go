@@ -45,16 +45,23 @@ func (p *Publisher) collectObjects(ctx context.Context, r *CollectResult) error 
 	return nil
 }
 
+// namedObjects are the objects that commit records name and no retirement has let go.
 func (p *Publisher) namedObjects(ctx context.Context) (map[string]bool, error) {
 	chains, err := p.chains(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read commit chains: %w", err)
 	}
+	horizons, err := p.horizons(ctx)
+	if err != nil {
+		return nil, err
+	}
 	named := map[string]bool{}
 	for _, c := range chains {
 		for _, s := range c.Segments {
 			for _, o := range s.Objects {
-				named[o.Key] = true
+				if !horizons.Retired(s, &o) {
+					named[o.Key] = true
+				}
 			}
 		}
 	}

@@ -36,11 +36,16 @@ func TestDiesAnywhere(t *testing.T) {
 				}
 				struck[strings.Fields(f.what + " -")[0]] = true
 			}
-			for step, f := 0, (*faults)(nil); f == nil || f.what != ""; step++ {
-				w.land("flight", randomEvents(r, 8, epoch.UnixMicro()+int64(step%4)*hour, 2)...)
+			// Runs differ in length, so counting steps may miss the operation that matters most:
+			// the first run dies at the create itself.
+			for step, f := -1, (*faults)(nil); f == nil || f.what != ""; step++ {
+				w.land("flight", randomEvents(r, 8, epoch.UnixMicro()+int64(step&3)*hour, 2)...)
 				f = &faults{at: -1, behind: behind}
 				p := w.publisher(c, f)
 				f.arm(step)
+				if step < 0 {
+					f.on = "create"
+				}
 				if _, err := p.Recompute(t.Context()); (err != nil) != (f.what != "") {
 					t.Fatalf("recompute died at step %d (%.60s): %v", step, f.what, err)
 				}

@@ -36,6 +36,7 @@ type landed struct {
 	objects  []exact.Object
 	all      map[int64]bool // every bucket with rows; true where the rows are new
 	assigned map[int64]bool // buckets with assigned times (I3); true where such rows are new
+	retired  map[int64]bool // buckets that have lost rows on purpose: what was published of them stays
 }
 
 // plan reads the chains. The newest state must have been refreshed before, so that
@@ -49,6 +50,10 @@ func (p *Publisher) plan(ctx context.Context) (*plan, error) {
 	if len(chains) != p.cfg.Partitions {
 		return nil, fmt.Errorf("read commit chains: %d chains, partitions is %d", len(chains), p.cfg.Partitions)
 	}
+	horizons, err := p.horizons(ctx)
+	if err != nil {
+		return nil, err
+	}
 	pl := &plan{prev: prev, n: prev.N + 1, full: map[string]bool{}, lost: map[string][]int64{}, digests: map[string]string{}}
 	types := map[string]*landed{}
 	for i, c := range chains {
@@ -60,7 +65,7 @@ func (p *Publisher) plan(ctx context.Context) (*plan, error) {
 			pl.h[i].Seq = max(c.Segments[n-1].Start, prev.H[i].Seq)
 		}
 		pl.events += c.Events
-		if err := pl.survey(c, prev.H[i], types); err != nil {
+		if err := pl.survey(c, prev.H[i], horizons, types); err != nil {
 			return nil, err
 		}
 	}
@@ -97,8 +102,19 @@ func (p *Publisher) checkChain(c *record.Chain, i int, h position.Offset) error 
 	return nil
 }
 
-// survey sorts a chain's objects by type and notes which buckets are dirty; no file is opened (B3).
-func (pl *plan) survey(c *record.Chain, h position.Offset, types map[string]*landed) error {
+// horizons says which objects are gone on purpose. It is read anew for every run: an object
+// is deleted only behind a record that says so.
+func (p *Publisher) horizons(ctx context.Context) (record.Horizons, error) {
+	keys, err := p.log.List(ctx, record.RetiredPrefix)
+	if err != nil {
+		return nil, fmt.Errorf("read retirements: %w", err)
+	}
+	return record.HorizonsOf(keys)
+}
+
+// survey sorts a chain's objects by type and notes which buckets are dirty; no file is
+// opened (B3). Retired objects are not there any more.
+func (pl *plan) survey(c *record.Chain, h position.Offset, horizons record.Horizons, types map[string]*landed) error {
 	for _, s := range c.Segments {
 		if s.End > c.Head.Seq {
 			break // The chain went on since its head was read.
@@ -112,13 +128,21 @@ func (pl *plan) survey(c *record.Chain, h position.Offset, types map[string]*lan
 		}
 		if fresh {
 			pl.newEvents += s.Events
-			pl.fresh = append(pl.fresh, s.Objects...)
 		}
 		for _, o := range s.Objects {
 			t := types[o.Type]
 			if t == nil {
-				t = &landed{all: map[int64]bool{}, assigned: map[int64]bool{}}
+				t = &landed{all: map[int64]bool{}, assigned: map[int64]bool{}, retired: map[int64]bool{}}
 				types[o.Type] = t
+			}
+			if horizons.Retired(s, &o) {
+				for _, b := range o.Buckets {
+					t.retired[b.Bucket] = true
+				}
+				continue
+			}
+			if fresh {
+				pl.fresh = append(pl.fresh, o)
 			}
 			t.objects = append(t.objects, exact.Object{Object: o, Partition: c.Partition, Start: s.Start})
 			for _, b := range o.Buckets {
@@ -171,16 +195,17 @@ func (pl *plan) add(c *catalog.Catalog, name string, t *landed) {
 }
 
 // dirty is every bucket with new rows, and the one behind a bucket with new
-// assigned times where it holds assigned times too (I3).
+// assigned times where it holds assigned times too (I3). A bucket with retired rows is never
+// dirty: recomputed from what is left of it, its number would fall.
 func (pl *plan) dirty(t *landed, width int64) []int64 {
 	dirty := map[int64]bool{}
 	for b, fresh := range t.all {
-		if fresh {
+		if fresh && !t.retired[b] {
 			dirty[b] = true
 		}
 	}
 	for b, fresh := range t.assigned {
-		if _, behind := t.assigned[b+width]; fresh && behind {
+		if _, behind := t.assigned[b+width]; fresh && behind && !t.retired[b+width] {
 			dirty[b+width] = true
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -247,6 +248,7 @@ func (w *world) open(ctx context.Context, o record.Object) (exact.File, error) {
 type faults struct {
 	mu     sync.Mutex
 	at     int
+	on     string // strike the first operation whose name begins so, when at is below 0
 	behind bool
 	steps  int
 	what   string // where it struck
@@ -268,17 +270,21 @@ func (f *faults) do(what string, op func() error) error {
 	f.mu.Lock()
 	step := f.steps
 	f.steps++
-	if step == f.at {
+	if f.at < 0 && f.on != "" && strings.HasPrefix(what, f.on) {
+		f.at = step
+	}
+	at := f.at
+	if step == at {
 		f.what = what
 	}
 	f.mu.Unlock()
-	if f.at < 0 {
+	if at < 0 {
 		return op()
 	}
-	if step > f.at || step == f.at && !f.behind {
+	if step > at || step == at && !f.behind {
 		return fmt.Errorf("%s: %w", what, errDied)
 	}
-	if err := op(); err != nil || step < f.at {
+	if err := op(); err != nil || step < at {
 		return err
 	}
 	return fmt.Errorf("%s: %w", what, errDied)

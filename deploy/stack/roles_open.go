@@ -43,12 +43,17 @@ func (s *Stack) currentChains(ctx context.Context) ([]*record.Chain, error) {
 	if s.lander != nil {
 		return s.lander.Chains(), nil
 	}
-	for _, c := range s.chains {
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	out := make([]*record.Chain, len(s.chains))
+	for i, c := range s.chains {
 		if err := landing.Extend(ctx, s.engines.records, c); err != nil {
 			return nil, fmt.Errorf("partition %d: %w", c.Partition, err)
 		}
+		there := *c
+		out[i] = &there
 	}
-	return s.chains, nil
+	return out, nil
 }
 
 // rebuild puts a lost object back from the log (C8).
@@ -177,7 +182,8 @@ func (s *Stack) openAPI(context.Context) error {
 	ac := api.DefaultConfig()
 	ac.Timeout, ac.MaxConcurrent, ac.MaxQueued = s.cfg.Query.Timeout, s.cfg.Query.Concurrent, s.cfg.Query.Concurrent
 	s.api, err = api.New(ac, api.Parts{
-		Catalog: s.catalog, Answerer: answers, Publications: s.publisher, Admit: s.quotas.Query, Logger: s.log, Registerer: s.registry,
+		Catalog: s.catalog, Answerer: answers, Publications: s.publisher, DeadLetters: servedLetters{s.letters, s.ingest},
+		Admit: s.quotas.Query, Logger: s.log, Registerer: s.registry,
 		Checks: []api.Check{{Name: "log", Check: s.checkLog}, {Name: "real-time views", Check: s.checkViews}},
 	})
 	return err
@@ -212,7 +218,7 @@ func (s *Stack) openJobs(ctx context.Context) error {
 	s.scheduler, err = jobs.NewScheduler([]jobs.Job{
 		jobs.Recompute(schedule("recompute"), s.publisher),
 		jobs.Collect(schedule("collect"), s.publisher),
-		jobs.Expire(schedule("expire"), s.engines.log, s.needed, ledger, s.engines.lake),
+		jobs.Expire(schedule("expire"), s.engines.log, s.needed, ledger, s.engines.lake, s.letters.Retire),
 		s.auditor.Job(schedule("audit")),
 	}, ledger, jobs.Options{Now: fault.Now, Logger: s.log, Registerer: s.registry})
 	return err

@@ -43,6 +43,10 @@ var routes = map[string]route{
 	"/v1/views":        {access.Query, publicly},
 	"/v1/views/{name}": {access.Query, publicly},
 
+	"/v1/dead-letters":         {access.Query, publicly}, // a tenant's own
+	"/v1/dead-letters/{name}":  {access.Query, publicly},
+	"/v1/dead-letters/replays": {access.Ingest, publicly},
+
 	"/v1/publications":     {access.Admin, byAdmins},
 	"/v1/publications/{n}": {access.Admin, byAdmins},
 	"/v1/jobs":             {access.Admin, byAdmins},

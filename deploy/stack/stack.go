@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
+	"recount/batch/deadletters"
 	"recount/batch/landing"
 	"recount/batch/publish"
 	"recount/deploy/janitor"
@@ -44,13 +45,15 @@ type Stack struct {
 	catalog  *catalog.Catalog
 	marks    *janitor.Marks
 	tally    *tally          // nil without ingest
-	chains   []*record.Chain // as they were at start
+	chains   []*record.Chain // as they were at start, or read on
+	reading  sync.Mutex      // held while chains are read on
 	verified sync.Map        // keys of the objects whose digest was compared
 
 	publisher *publish.Publisher
 	views     *realtime.Views
 	lander    *landing.Lander
 	ingest    *ingest.Server
+	letters   *deadletters.Store
 	api       *api.API
 	auditor   *jobs.Auditor
 	scheduler *jobs.Scheduler
@@ -83,6 +86,7 @@ func Open(ctx context.Context, cfg Config, o Options) (_ *Stack, err error) {
 		s.openSpeed,       // real-time views from a snapshot or from the oldest kept H (S5)
 		s.openLanding,
 		s.openIngest,
+		s.openDeadLetters,
 		s.openAPI,
 		s.openJobs,
 		s.listen,

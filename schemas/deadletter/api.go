@@ -1,6 +1,16 @@
 package deadletter
 
-import "time"
+import (
+	"errors"
+	"time"
+)
+
+// Errors of the store, for whoever serves it.
+var (
+	ErrUnknown     = errors.New("no dead letter has this name")
+	ErrUnavailable = errors.New("this process does not ingest")
+	ErrOverloaded  = errors.New("ingest is overloaded")
+)
 
 // Letter is a dead letter as the API shows it. Raw is left out of lists.
 type Letter struct {

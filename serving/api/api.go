@@ -66,6 +66,7 @@ type Parts struct {
 	Catalog      *catalog.Catalog
 	Answerer     Answerer
 	Publications Publications
+	DeadLetters  DeadLetters                              // nil: there are none here
 	Admit        func(tenant string) (wait time.Duration) // takes one query for a tenant, or says how long it has to wait; nil lets everybody
 	Checks       []Check                                  // of /readyz, besides the publications
 	Logger       *slog.Logger                             // nil discards
@@ -101,6 +102,9 @@ func New(cfg Config, p Parts) (*API, error) {
 		{"/v1/views/{name}", map[string]handler{http.MethodGet: a.gated(a.getView)}},
 		{"/v1/publications", map[string]handler{http.MethodGet: a.gated(a.listPublications)}},
 		{"/v1/publications/{n}", map[string]handler{http.MethodGet: a.gated(a.getPublication)}},
+		{"/v1/dead-letters", map[string]handler{http.MethodGet: a.gated(a.listLetters)}},
+		{"/v1/dead-letters/{name}", map[string]handler{http.MethodGet: a.gated(a.getLetter)}},
+		{"/v1/dead-letters/replays", map[string]handler{http.MethodPost: a.gated(a.replayLetters)}},
 		{"/healthz", map[string]handler{http.MethodGet: a.healthz}},
 		{"/readyz", map[string]handler{http.MethodGet: a.readyz}},
 		{"/openapi.json", map[string]handler{http.MethodGet: a.openapi}},

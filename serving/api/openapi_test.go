@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"recount/schemas/deadletter"
 	"recount/schemas/openapi"
 	"recount/schemas/query"
 	"recount/serving/merge"
@@ -67,6 +68,7 @@ func TestDocumentHasTheFields(t *testing.T) {
 		"Query": query.Query{}, "Condition": query.Condition{}, "Order": query.Order{}, "Accuracy": merge.Accuracy{}, "Problem": Problem{},
 		"View": View{}, "Dimension": Dimension{}, "Measure": Measure{}, "Filter": Filter{},
 		"Publication": Publication{}, "PublicationView": PublicationView{}, "PublicationType": PublicationType{},
+		"DeadLetter": deadletter.Letter{}, "DeadLetters": deadletter.Page{}, "Replay": deadletter.Replay{}, "ReplayFailure": deadletter.Failure{},
 	} {
 		want, required := fields(reflect.TypeOf(v))
 		s := d.Components.Schemas[name]
@@ -84,7 +86,7 @@ func TestDocumentHasTheFields(t *testing.T) {
 func fields(t reflect.Type) (all, required []string) {
 	for i := range t.NumField() {
 		name, rest, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-		if name == "" {
+		if name == "" || name == "-" {
 			continue
 		}
 		all = append(all, name)

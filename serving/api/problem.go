@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"recount/schemas/deadletter"
 	"recount/schemas/query"
 	"recount/serving/batchview"
 	"recount/serving/merge"
@@ -86,6 +87,9 @@ var unavailable = []struct {
 	{reader.ErrRestarts, http.StatusServiceUnavailable, "pin_expired", 1},
 	{reader.ErrLive, http.StatusServiceUnavailable, "live_unavailable", 1},
 	{errBusy, http.StatusTooManyRequests, "too_many_queries", 1},
+	{deadletter.ErrUnknown, http.StatusNotFound, "unknown_dead_letter", 0},
+	{deadletter.ErrUnavailable, http.StatusServiceUnavailable, "replay_unavailable", 0},
+	{deadletter.ErrOverloaded, http.StatusTooManyRequests, "overloaded", 1},
 	{context.DeadlineExceeded, http.StatusGatewayTimeout, "query_timeout", 0},
 	{reader.ErrBatch, http.StatusServiceUnavailable, "batch_unavailable", 5},
 	{reader.ErrPublications, http.StatusServiceUnavailable, "publications_unavailable", 5},

@@ -20,6 +20,7 @@ type metrics struct {
 	appending prometheus.Histogram
 	failed    *prometheus.CounterVec
 	kept      prometheus.Counter
+	replayed  prometheus.Counter
 	dropped   [dropReasons]prometheus.Counter
 }
 
@@ -41,6 +42,7 @@ func newMetrics(reg prometheus.Registerer, queues []*queue, g *gate, memory *bud
 			Buckets: prometheus.ExponentialBuckets(1, 4, 10)}),
 	}
 	m.kept = prometheus.NewCounter(prometheus.CounterOpts(counter("dead_letters_kept_total", "Rejected events and requests kept as dead letters.")))
+	m.replayed = prometheus.NewCounter(prometheus.CounterOpts(counter("dead_letters_replayed_total", "Dead letters accepted on replay, copies included.")))
 	dropped := prometheus.NewCounterVec(counter("dead_letters_not_kept_total", "Rejected events and requests that are only counted, by reason: rate, memory, queue or log."), []string{"reason"})
 	for i, reason := range dropNames {
 		m.dropped[i] = dropped.WithLabelValues(reason)
@@ -48,7 +50,7 @@ func newMetrics(reg prometheus.Registerer, queues []*queue, g *gate, memory *bud
 	if reg == nil {
 		return m, nil
 	}
-	all := []prometheus.Collector{m.accepted, m.rejected, m.requests, m.bytes, m.seconds, m.group, m.frames, m.appending, m.failed, m.kept, dropped}
+	all := []prometheus.Collector{m.accepted, m.rejected, m.requests, m.bytes, m.seconds, m.group, m.frames, m.appending, m.failed, m.kept, m.replayed, dropped}
 	all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name("memory_bytes"), Help: "Memory held by requests."},
 		func() float64 { return float64(int64(limit) - memory.left.Load()) }))
 	all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name("waiting_requests"), Help: "Requests that wait to be decoded."},

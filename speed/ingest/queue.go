@@ -82,7 +82,7 @@ func (q *queue) reserve(c *chunk) *fault {
 func (q *queue) reserveSpare(c *chunk) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed || q.bytes+c.cost() > q.limit/2 {
+	if q.closed || q.bytes+c.cost() > q.limit/2 || q.oldest() > q.wait/2 {
 		return false
 	}
 	q.bytes += c.cost()

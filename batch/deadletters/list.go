@@ -1,0 +1,241 @@
+package deadletters
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"recount/schemas/deadletter"
+	"recount/schemas/query"
+	"recount/schemas/record"
+)
+
+const (
+	// maxScan is the number of rows after which a page ends.
+	maxScan = 1_000_000
+	// maxRaw bounds the bytes of rejected events in one page that has them.
+	maxRaw = 8 << 20
+)
+
+// place orders dead letters: by time, then by where they lie in the log.
+type place struct {
+	time int64
+	deadletter.Name
+}
+
+func (a place) compare(b place) int {
+	return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Index, b.Index))
+}
+
+// cursor is a place as text; a page with it holds what lies before.
+func (a place) cursor() string { return fmt.Sprintf("%d_%s", a.time, a.Name) }
+
+func parseCursor(s string) (a place, err error) {
+	if s == "" {
+		return place{time: int64(1)<<62 - 1}, nil
+	}
+	var name string
+	if _, err = fmt.Sscanf(s, "%d_%s", &a.time, &name); err == nil {
+		a.Name, err = deadletter.ParseName(name)
+	}
+	if err != nil || a.cursor() != s {
+		return a, &query.Error{Field: "cursor", Msg: fmt.Sprintf("%.80q is not the cursor of a page; leave it out to begin with the newest", s)}
+	}
+	return a, nil
+}
+
+// run is a stretch of an object's rows that lie in one bucket.
+type run struct {
+	object    *record.Object
+	partition int
+	bucket    int64
+	from, to  int64
+}
+
+// found is a dead letter and where its row is.
+type found struct {
+	deadletter.Letter
+	place
+	object *record.Object
+	row    int64
+}
+
+// List returns a page of a tenant's dead letters, newest first, with their bytes if raw is wanted.
+func (s *Store) List(ctx context.Context, tenant string, f deadletter.Filter, raw bool) (deadletter.Page, error) {
+	before, err := parseCursor(f.Cursor)
+	if err != nil {
+		return deadletter.Page{}, err
+	}
+	if f.Limit <= 0 {
+		f.Limit = deadletter.DefaultLimit
+	}
+	runs, err := s.runs(ctx, f, before)
+	if err != nil {
+		return deadletter.Page{}, err
+	}
+	var page []found
+	scanned := int64(0)
+	more := ""
+	for len(runs) > 0 && more == "" {
+		bucket := runs[0].bucket
+		for len(runs) > 0 && runs[0].bucket == bucket {
+			scanned += runs[0].to - runs[0].from
+			if page, err = s.scan(ctx, runs[0], tenant, f, before, page); err != nil {
+				return deadletter.Page{}, err
+			}
+			runs = runs[1:]
+		}
+		page = newest(page, f.Limit)
+		if len(page) == f.Limit {
+			more = page[len(page)-1].cursor()
+		} else if scanned > maxScan {
+			more = place{time: bucket}.cursor()
+		}
+	}
+	if raw {
+		if n := fitting(page); n < len(page) {
+			page, more = page[:n], page[n-1].cursor()
+		}
+		if err := s.readRaw(ctx, page); err != nil {
+			return deadletter.Page{}, err
+		}
+	}
+	out := deadletter.Page{Letters: make([]deadletter.Letter, len(page)), Cursor: more}
+	for i := range page {
+		out.Letters[i] = page[i].Letter
+	}
+	return out, nil
+}
+
+// fitting is how many letters of the page have bytes for one answer, at least one.
+func fitting(page []found) int {
+	total := int64(0)
+	for i := range page {
+		if total += page[i].Bytes; total > maxRaw && i > 0 {
+			return i
+		}
+	}
+	return len(page)
+}
+
+// newest sorts a page, newest first, and cuts it to the limit.
+func newest(page []found, limit int) []found {
+	slices.SortFunc(page, func(a, b found) int { return b.compare(a.place) })
+	return page[:min(len(page), limit)]
+}
+
+// runs are the rows that may be among those wanted, newest bucket first.
+func (s *Store) runs(ctx context.Context, f deadletter.Filter, before place) (out []run, err error) {
+	horizons, err := s.horizons(ctx)
+	if err != nil {
+		return nil, err
+	}
+	chains, err := s.cfg.Chains(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read commit chains: %w", err)
+	}
+	from, to := bounds(f)
+	for _, c := range chains {
+		for _, seg := range c.Segments {
+			for i := range seg.Objects {
+				o := &seg.Objects[i]
+				if o.Type != deadletter.Type || horizons.Retired(seg, o) {
+					continue
+				}
+				row := int64(0)
+				for _, b := range o.Buckets {
+					if b.Bucket < to && b.Bucket+c.Bucket.Microseconds() > from && (place{time: b.Bucket}).compare(before) < 0 {
+						out = append(out, run{o, c.Partition, b.Bucket, row, row + b.Rows})
+					}
+					row += b.Rows
+				}
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b run) int { return cmp.Compare(b.bucket, a.bucket) })
+	return out, nil
+}
+
+// bounds are the filter's times in microseconds.
+func bounds(f deadletter.Filter) (from, to int64) {
+	from, to = 0, int64(1)<<62
+	if !f.From.IsZero() {
+		from = f.From.UnixMicro()
+	}
+	if !f.To.IsZero() {
+		to = f.To.UnixMicro()
+	}
+	return from, to
+}
+
+// scan adds the rows of a run that are wanted to the page, and drops the oldest while it
+// holds more than two pages.
+func (s *Store) scan(ctx context.Context, r run, tenant string, f deadletter.Filter, before place, page []found) ([]found, error) {
+	from, to := bounds(f)
+	for l, err := range s.read(ctx, r.object, r.partition, r.from, r.to) {
+		if err != nil {
+			return nil, err
+		}
+		if l.Tenant != tenant || l.time < from || l.time >= to || f.Code != "" && l.Code != f.Code || f.Type != "" && l.EventType != f.Type || l.compare(before) >= 0 {
+			continue
+		}
+		if page = append(page, l); len(page) == 2*f.Limit {
+			page = newest(page, f.Limit)
+		}
+	}
+	return page, nil
+}
+
+// Get returns a dead letter of the tenant with its bytes. The error wraps
+// deadletter.ErrUnknown if none of the name has landed, or it is no longer kept.
+func (s *Store) Get(ctx context.Context, tenant, name string) (deadletter.Letter, error) {
+	n, err := deadletter.ParseName(name)
+	if err != nil {
+		return deadletter.Letter{}, &query.Error{Field: "name", Msg: err.Error()}
+	}
+	objects, err := s.holding(ctx, n)
+	if err != nil {
+		return deadletter.Letter{}, err
+	}
+	for _, o := range objects {
+		for l, err := range s.read(ctx, o, n.Partition, 0, o.Rows) {
+			if err != nil {
+				return deadletter.Letter{}, err
+			}
+			if l.place.Name != n || l.Tenant != tenant {
+				continue
+			}
+			page := []found{l}
+			err := s.readRaw(ctx, page)
+			return page[0].Letter, err
+		}
+	}
+	return deadletter.Letter{}, fmt.Errorf("%w: %s", deadletter.ErrUnknown, name)
+}
+
+// holding are the objects of dead letters of the segment that holds the position.
+func (s *Store) holding(ctx context.Context, n deadletter.Name) (out []*record.Object, err error) {
+	horizons, err := s.horizons(ctx)
+	if err != nil {
+		return nil, err
+	}
+	chains, err := s.cfg.Chains(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read commit chains: %w", err)
+	}
+	if n.Partition >= len(chains) {
+		return nil, nil
+	}
+	segments := chains[n.Partition].Segments
+	i, _ := slices.BinarySearchFunc(segments, n.Seq, func(c *record.Commit, seq uint64) int { return cmp.Compare(c.End, seq+1) })
+	if i == len(segments) || segments[i].Start > n.Seq {
+		return nil, nil
+	}
+	for k := range segments[i].Objects {
+		if o := &segments[i].Objects[k]; o.Type == deadletter.Type && !horizons.Retired(segments[i], o) {
+			out = append(out, o)
+		}
+	}
+	return out, nil
+}

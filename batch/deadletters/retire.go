@@ -1,0 +1,167 @@
+package deadletters
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"recount/schemas/deadletter"
+	"recount/schemas/record"
+)
+
+const (
+	objectsPrefix = "data/type=" + deadletter.Type + "/"
+	// maxDeletes is how many objects one run deletes; the next one goes on.
+	maxDeletes = 10_000
+)
+
+// object is an object of dead letters with its segment.
+type object struct {
+	*record.Object
+	segment *record.Commit
+	settled bool // all is published, and its buckets get no more rows
+}
+
+// Retire retires what is older than Keep, and the oldest beyond MaxBytes. It returns how
+// many dead letters that were.
+func (s *Store) Retire(ctx context.Context) (letters int64, err error) {
+	horizons, err := s.horizons(ctx)
+	if err != nil {
+		return 0, err
+	}
+	all, err := s.objects(ctx)
+	if err != nil {
+		return 0, err
+	}
+	before := s.before(slices.DeleteFunc(slices.Clone(all), func(o object) bool { return horizons.Retired(o.segment, o.Object) }))
+	raised := record.Horizons{deadletter.Type: before}
+	for _, o := range all {
+		if raised.Retired(o.segment, o.Object) && !horizons.Retired(o.segment, o.Object) {
+			letters += o.Rows
+		}
+	}
+	if letters > 0 {
+		if err := s.raise(ctx, before); err != nil {
+			return 0, err
+		}
+		horizons = raised
+		s.metrics.retired.Add(float64(letters))
+	}
+	s.measure(all, horizons)
+	return letters, s.sweep(ctx, all, horizons)
+}
+
+// objects are all objects of dead letters that commit records name, in the order they landed.
+func (s *Store) objects(ctx context.Context) (out []object, err error) {
+	chains, err := s.cfg.Chains(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read commit chains: %w", err)
+	}
+	published := s.cfg.Published()
+	for p, c := range chains {
+		for _, seg := range c.Segments {
+			for i := range seg.Objects {
+				if o := &seg.Objects[i]; o.Type == deadletter.Type {
+					last := o.Buckets[len(o.Buckets)-1].Bucket
+					over := last+2*c.Bucket.Microseconds() <= s.cfg.Now().UnixMicro()
+					out = append(out, object{o, seg, over && seg.End <= published[p].Seq})
+				}
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b object) int { return a.segment.Created.Compare(b.segment.Created) })
+	return out, nil
+}
+
+// before is the horizon that leaves of the objects, oldest first, what is to be kept. It
+// lies on a whole second, as in the record.
+func (s *Store) before(kept []object) time.Time {
+	before := s.cfg.Now().Add(-s.cfg.Keep).Truncate(time.Second)
+	total := int64(0)
+	for _, o := range slices.Backward(kept) {
+		if total += o.Size; total > s.cfg.MaxBytes {
+			before = later(before, o.segment.Created.Truncate(time.Second).Add(time.Second))
+			break
+		}
+	}
+	for _, o := range kept {
+		if !o.settled && o.segment.Created.Before(before) {
+			before = o.segment.Created.Truncate(time.Second)
+		}
+	}
+	return before
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
+// raise creates the record that lets objects go. Another process may have created the same.
+func (s *Store) raise(ctx context.Context, before time.Time) error {
+	r := &record.Retired{Type: deadletter.Type, Before: before.UTC(), Reason: fmt.Sprintf("dead_letters.keep is %s and max_bytes %d", s.cfg.Keep, s.cfg.MaxBytes)}
+	raw, err := r.Encode()
+	if err != nil {
+		return err
+	}
+	if _, _, err := s.cfg.Records.Create(ctx, r.Key(), raw); err != nil {
+		return fmt.Errorf("retire dead letters: %w", err)
+	}
+	s.cfg.Logger.Info("dead letters retired", "landed_before", r.Before)
+	return nil
+}
+
+// sweep deletes the retired objects that are still there, and all but the last record
+// that says so. Objects of a day are listed together, so nothing younger is looked at.
+func (s *Store) sweep(ctx context.Context, all []object, horizons record.Horizons) error {
+	horizon, ok := horizons[deadletter.Type]
+	if !ok {
+		return nil
+	}
+	retired := map[string]bool{}
+	for _, o := range all {
+		if horizons.Retired(o.segment, o.Object) {
+			retired[o.Key] = true
+		}
+	}
+	last := objectsPrefix + "landed=" + horizon.UTC().Format(time.DateOnly) + "0" // Behind the day's slash.
+	var there []string
+	for info, err := range s.cfg.Objects.List(ctx, objectsPrefix, "") {
+		if err != nil {
+			return fmt.Errorf("list dead letters: %w", err)
+		}
+		if cmp.Compare(info.Key, last) > 0 || len(there) == maxDeletes {
+			break
+		}
+		if retired[info.Key] {
+			there = append(there, info.Key)
+		}
+	}
+	if err := s.cfg.Objects.Delete(ctx, there...); err != nil {
+		return fmt.Errorf("delete retired dead letters: %w", err)
+	}
+	records, err := s.cfg.Records.List(ctx, record.RetiredPrefix+deadletter.Type+"/")
+	if err != nil || len(records) < 2 {
+		return err
+	}
+	slices.Sort(records)
+	return s.cfg.Objects.Delete(ctx, records[:len(records)-1]...)
+}
+
+// measure sets the gauges of what is kept.
+func (s *Store) measure(all []object, horizons record.Horizons) {
+	var rows, bytes, oldest int64
+	for _, o := range slices.Backward(all) {
+		if horizons.Retired(o.segment, o.Object) {
+			break
+		}
+		rows, bytes, oldest = rows+o.Rows, bytes+o.Size, o.segment.Created.Unix()
+	}
+	s.metrics.stored.Set(float64(rows))
+	s.metrics.bytes.Set(float64(bytes))
+	s.metrics.oldest.Set(float64(oldest))
+}

@@ -1,0 +1,152 @@
+package deadletters
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"recount/batch/lake"
+	"recount/schemas/deadletter"
+	"recount/schemas/eventbatch"
+	"recount/schemas/record"
+)
+
+// listed are the columns of a list: all but the bytes.
+var listed = []string{
+	eventbatch.ColTime, eventbatch.ColTenant, eventbatch.ColSource, lake.ColSeq, lake.ColIndex,
+	deadletter.FieldBytes, deadletter.FieldCode, deadletter.FieldEventID, deadletter.FieldEventTime, deadletter.FieldEventType,
+	deadletter.FieldIndex, deadletter.FieldMessage, deadletter.FieldStrict, deadletter.FieldTruncated,
+}
+
+// read yields the letters in the rows [from, to) of an object.
+func (s *Store) read(ctx context.Context, o *record.Object, partition int, from, to int64) iter.Seq2[found, error] {
+	return func(yield func(found, error) bool) {
+		row := from
+		err := s.columns(ctx, o, listed, from, to, func(c eventbatch.Columns) bool {
+			for i := range int(c.Rec.NumRows()) {
+				l := letter(c, i, partition)
+				l.object, l.row = o, row
+				row++
+				if !yield(l, nil) {
+					return false
+				}
+			}
+			return true
+		})
+		if err != nil {
+			yield(found{}, err)
+		}
+	}
+}
+
+// columns calls each with chunks of rows until it returns false.
+func (s *Store) columns(ctx context.Context, o *record.Object, names []string, from, to int64, each func(eventbatch.Columns) bool) error {
+	f, err := s.cfg.Open(ctx, *o)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for c, err := range f.Read(ctx, names, from, to) {
+		if err != nil {
+			return fmt.Errorf("read dead letters of %s: %w", o.Key, err)
+		}
+		if !each(c) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// letter is row i of the columns.
+func letter(c eventbatch.Columns, i, partition int) (l found) {
+	l.place.time = int64(c.Time.Value(i))
+	l.place.Name = deadletter.Name{Partition: partition, Seq: uint64(value(c, lake.ColSeq, i)), Index: int(value(c, lake.ColIndex, i))}
+	l.Letter = deadletter.Letter{
+		Name: l.place.Name.String(), Received: time.UnixMicro(l.place.time).UTC(), Tenant: text(c, eventbatch.ColTenant, i),
+		Code: text(c, deadletter.FieldCode, i), Message: text(c, deadletter.FieldMessage, i),
+		EventType: text(c, deadletter.FieldEventType, i), Source: text(c, eventbatch.ColSource, i),
+		EventID: text(c, deadletter.FieldEventID, i), EventTime: text(c, deadletter.FieldEventTime, i),
+		Bytes: value(c, deadletter.FieldBytes, i), Truncated: flag(c, deadletter.FieldTruncated, i), Strict: flag(c, deadletter.FieldStrict, i),
+	}
+	if a := c.Field(deadletter.FieldIndex); a != nil && a.IsValid(i) {
+		index := value(c, deadletter.FieldIndex, i)
+		l.Letter.Index = &index
+	}
+	return l
+}
+
+// readRaw fills in the bytes of the letters, an object at a time.
+func (s *Store) readRaw(ctx context.Context, page []found) error {
+	byObject := map[*record.Object][]*found{}
+	for i := range page {
+		byObject[page[i].object] = append(byObject[page[i].object], &page[i])
+	}
+	for o, letters := range byObject {
+		rows := map[int64]*found{}
+		from, to := o.Rows, int64(0)
+		for _, l := range letters {
+			rows[l.row] = l
+			from, to = min(from, l.row), max(to, l.row+1)
+		}
+		row := from
+		err := s.columns(ctx, o, []string{deadletter.FieldRaw, deadletter.FieldRawBase64}, from, to, func(c eventbatch.Columns) bool {
+			for i := range int(c.Rec.NumRows()) {
+				if l := rows[row]; l != nil {
+					l.Raw, l.RawBase64 = optional(c, deadletter.FieldRaw, i), optional(c, deadletter.FieldRawBase64, i)
+				}
+				row++
+			}
+			return true
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// optional is a string or null; files keep strings plain or in a dictionary.
+func optional(c eventbatch.Columns, name string, i int) *string {
+	var s string
+	switch a := c.Field(name).(type) {
+	case *array.String:
+		if a.IsNull(i) {
+			return nil
+		}
+		s = a.Value(i)
+	case *array.Dictionary:
+		if a.IsNull(i) {
+			return nil
+		}
+		s = a.Dictionary().(*array.String).Value(a.GetValueIndex(i))
+	default:
+		return nil
+	}
+	s = string([]byte(s)) // Not a part of the record's memory.
+	return &s
+}
+
+func text(c eventbatch.Columns, name string, i int) string {
+	if s := optional(c, name, i); s != nil {
+		return *s
+	}
+	return ""
+}
+
+func value(c eventbatch.Columns, name string, i int) int64 {
+	switch a := c.Field(name).(type) {
+	case *array.Int64:
+		return a.Value(i)
+	case *array.Int32:
+		return int64(a.Value(i))
+	}
+	return 0
+}
+
+func flag(c eventbatch.Columns, name string, i int) bool {
+	a, ok := c.Field(name).(*array.Boolean)
+	return ok && a.IsValid(i) && a.Value(i)
+}

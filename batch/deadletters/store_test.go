@@ -1,0 +1,399 @@
+package deadletters
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"recount/batch/exact"
+	"recount/batch/lake"
+	"recount/deploy/embedded/s3server"
+	"recount/schemas/deadletter"
+	"recount/schemas/eventbatch"
+	"recount/schemas/position"
+	"recount/schemas/query"
+	"recount/schemas/record"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var epoch = time.Date(2024, 5, 1, 10, 0, 0, 0, time.UTC)
+
+const partitions = 2
+
+// world is a real object store with what has landed in it, and a clock.
+type world struct {
+	t         *testing.T
+	now       time.Time
+	store     *lake.Store
+	chains    []*record.Chain
+	published []position.Offset
+	letters   []deadletter.Letter // with raw bytes and tenant, in the order they landed
+	bodies    map[string][]byte
+	opened    int
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	server, err := s3server.Open(s3server.DefaultConfig(t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	cfg := lake.DefaultConfig("s3://recount/data?endpoint=" + server.Endpoint())
+	cfg.AccessKey, cfg.SecretKey = server.Credentials().AccessKey, server.Credentials().SecretKey
+	store, err := lake.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(store.Close)
+	w := &world{t: t, now: epoch, store: store, bodies: map[string][]byte{}}
+	for p := range partitions {
+		w.chains, w.published = append(w.chains, record.NewChain(p)), append(w.published, position.Offset{})
+		w.commit(p, &record.Commit{Kind: record.Seal, Start: 1, End: 1,
+			Next: &record.Next{Epoch: 1, Rule: position.DefaultCutRule(), Bucket: time.Hour, Partitions: partitions}})
+	}
+	return w
+}
+
+func (w *world) commit(p int, c *record.Commit) {
+	w.t.Helper()
+	c.Partition, c.Created, c.Attempt, c.Previous = p, w.now, "a", w.chains[p].Tip
+	raw, err := c.Encode()
+	if err == nil {
+		_, err = w.chains[p].Extend(raw)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// open returns the store with a keep of a day.
+func (w *world) open(maxBytes int64, reg prometheus.Registerer) *Store {
+	w.t.Helper()
+	s, err := New(Config{
+		Chains: func(context.Context) ([]*record.Chain, error) { return w.chains, nil },
+		Open: func(ctx context.Context, o record.Object) (exact.File, error) {
+			w.opened++
+			return lake.OpenParquet(ctx, o, bytes.NewReader(w.bodies[o.Key]))
+		},
+		Records: lake.NewCommitLog(w.store), Objects: w.store, Published: func() []position.Offset { return w.published },
+		Keep: 24 * time.Hour, MaxBytes: maxBytes, Now: func() time.Time { return w.now }, Registerer: reg,
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return s
+}
+
+// land lands one message of letters in a partition, received now, and publishes it.
+func (w *world) land(p int, letters ...deadletter.Letter) {
+	w.t.Helper()
+	e := deadletter.EventType()
+	b := array.NewRecordBuilder(memory.DefaultAllocator, eventbatch.Schema(e))
+	defer b.Release()
+	seq := w.chains[p].Head.Seq
+	for i := range letters {
+		l := &letters[i]
+		l.Name, l.Received = deadletter.Name{Partition: p, Seq: seq, Index: i}.String(), w.now
+		raw, err := deadletter.Decode(l.Raw, l.RawBase64)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		digest := deadletter.Digest(l.Code, raw)
+		key := eventbatch.KeyOf(l.Tenant, deadletter.EventID(digest))
+		b.Field(0).(*array.FixedSizeBinaryBuilder).Append(key[:])
+		b.Field(1).(*array.StringBuilder).Append(l.Tenant)
+		b.Field(2).(*array.Uint8Builder).Append(eventbatch.FlagTimeAssigned)
+		b.Field(3).(*array.Uint64Builder).Append(deadletter.PayloadHash(digest))
+		b.Field(4).(*array.StringBuilder).Append(deadletter.EventID(digest))
+		b.Field(5).(*array.TimestampBuilder).Append(arrow.Timestamp(w.now.UnixMicro()))
+		b.Field(6).(*array.StringBuilder).Append(l.Source)
+		b.Field(7).AppendNull()
+		b.Field(8).AppendNull()
+		for k, f := range e.Fields {
+			appendField(b.Field(9+k), l, f.Name)
+		}
+	}
+	c, err := eventbatch.NewColumns(b.NewRecord())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	table := lake.NewTable(deadletter.Type, p, 1, time.Hour)
+	if err := table.Append(position.Offset{Epoch: 1, Seq: seq}, 0, c); err != nil {
+		w.t.Fatal(err)
+	}
+	body, o, err := table.WriteParquet()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	o.Key = lake.ObjectKey(o.Type, w.now, 1, p, seq, seq+1, "a")
+	if err := w.store.Put(w.t.Context(), o.Key, bytes.NewReader(body), o.Size); err != nil {
+		w.t.Fatal(err)
+	}
+	w.bodies[o.Key] = body
+	w.commit(p, &record.Commit{Kind: record.Segment, Epoch: 1, Start: seq, End: seq + 1, Events: o.Rows, Objects: []record.Object{o}})
+	w.published[p] = w.chains[p].Head
+	w.letters = append(w.letters, letters...)
+}
+
+func appendField(b array.Builder, l *deadletter.Letter, name string) {
+	text := map[string]string{deadletter.FieldCode: l.Code, deadletter.FieldMessage: l.Message, deadletter.FieldEventID: l.EventID,
+		deadletter.FieldEventTime: l.EventTime, deadletter.FieldEventType: l.EventType}
+	optional := map[string]*string{deadletter.FieldRaw: l.Raw, deadletter.FieldRawBase64: l.RawBase64}
+	switch b := b.(type) {
+	case *array.Int64Builder:
+		switch {
+		case name == deadletter.FieldBytes:
+			b.Append(l.Bytes)
+		case l.Index == nil:
+			b.AppendNull()
+		default:
+			b.Append(*l.Index)
+		}
+	case *array.BooleanBuilder:
+		b.Append(name == deadletter.FieldStrict && l.Strict || name == deadletter.FieldTruncated && l.Truncated)
+	case *array.StringBuilder:
+		switch s, isOptional := optional[name]; {
+		case isOptional && s != nil:
+			b.Append(*s)
+		case isOptional || text[name] == "":
+			b.AppendNull()
+		default:
+			b.Append(text[name])
+		}
+	}
+}
+
+// letter makes a letter of the bytes.
+func letterOf(tenant, code string, raw []byte) deadletter.Letter {
+	index := int64(len(raw) % 7)
+	l := deadletter.Letter{Tenant: tenant, Code: code, Message: "because of " + code, EventType: "t" + code, Source: "s", EventID: fmt.Sprintf("%x", raw),
+		Index: &index, Bytes: int64(len(raw)), Strict: len(raw)%2 == 0}
+	text, encoded := deadletter.Encode(raw)
+	for to, b := range map[**string][]byte{&l.Raw: text, &l.RawBase64: encoded} {
+		if b != nil {
+			s := string(b)
+			*to = &s
+		}
+	}
+	if len(raw)%5 == 0 {
+		l.Index, l.EventID = nil, ""
+	}
+	return l
+}
+
+// random lands letters of two tenants for some hours.
+func (w *world) random(r *rand.Rand) {
+	for range 8 {
+		for p := range partitions {
+			var letters []deadletter.Letter
+			for range 1 + r.IntN(8) {
+				raw := make([]byte, r.IntN(20))
+				for i := range raw {
+					raw[i] = byte(r.IntN(256)) >> r.IntN(2)
+				}
+				letters = append(letters, letterOf([]string{"acme", "b"}[r.IntN(2)], []string{"x", "y"}[r.IntN(2)], raw))
+			}
+			w.land(p, letters...)
+		}
+		w.now = w.now.Add(time.Duration(r.IntN(50)) * time.Minute)
+	}
+}
+
+// wanted is the list as anybody would write it.
+func (w *world) wanted(tenant string, f deadletter.Filter) (out []deadletter.Letter) {
+	for _, l := range w.letters {
+		if l.Tenant == tenant && (f.Code == "" || l.Code == f.Code) && (f.Type == "" || l.EventType == f.Type) &&
+			!l.Received.Before(f.From) && (f.To.IsZero() || l.Received.Before(f.To)) {
+			out = append(out, l)
+		}
+	}
+	key := func(l deadletter.Letter) string {
+		n, _ := deadletter.ParseName(l.Name)
+		return fmt.Sprintf("%020d %03d %020d %05d", l.Received.UnixMicro(), n.Partition, n.Seq, n.Index)
+	}
+	slices.SortFunc(out, func(a, b deadletter.Letter) int { return strings.Compare(key(b), key(a)) })
+	return out
+}
+
+// TestListIsThatOfTheOracle pages through random letters with every filter, and shows each.
+func TestListIsThatOfTheOracle(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := rand.New(rand.NewPCG(1, 2))
+	w.random(r)
+	s := w.open(1<<30, nil)
+	for _, f := range []deadletter.Filter{
+		{}, {Code: "x"}, {Type: "ty"}, {Code: "x", Type: "ty"}, {From: epoch.Add(2 * time.Hour)}, {To: epoch.Add(2 * time.Hour)},
+		{From: epoch.Add(90 * time.Minute), To: epoch.Add(4 * time.Hour), Code: "y"}, {To: epoch},
+	} {
+		for _, f.Limit = range []int{5, 1000} {
+			for _, tenant := range []string{"acme", "b", "nobody"} {
+				want := w.wanted(tenant, f)
+				var got []deadletter.Letter
+				for f.Cursor = ""; ; {
+					page, err := s.List(t.Context(), tenant, f, true)
+					if err != nil || len(page.Letters) > f.Limit || len(got) > len(want) {
+						t.Fatalf("%+v: %d of %d letters, %v", f, len(page.Letters), len(want), err)
+					}
+					got = append(got, page.Letters...)
+					if f.Cursor = page.Cursor; f.Cursor == "" {
+						break
+					}
+				}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Fatalf("%s, %+v: %s", tenant, f, diff)
+				}
+			}
+		}
+	}
+	for _, want := range w.letters {
+		if got, err := s.Get(t.Context(), want.Tenant, want.Name); err != nil || cmp.Diff(want, got) != "" {
+			t.Fatalf("%s: %v %s", want.Name, err, cmp.Diff(want, got))
+		}
+		if _, err := s.Get(t.Context(), "nobody", want.Name); !errors.Is(err, deadletter.ErrUnknown) {
+			t.Fatalf("%s of another tenant: %v", want.Name, err)
+		}
+	}
+	for _, name := range []string{"0-99-0", "7-1-0", "0-1-99", "0-0-0"} {
+		if _, err := s.Get(t.Context(), "acme", name); !errors.Is(err, deadletter.ErrUnknown) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	var fault *query.Error
+	if _, err := s.List(t.Context(), "acme", deadletter.Filter{Cursor: "yesterday"}, false); !errors.As(err, &fault) || fault.Field != "cursor" {
+		t.Errorf("a bad cursor: got %v", err)
+	}
+	w.opened = 0
+	if _, err := s.List(t.Context(), "acme", deadletter.Filter{Limit: 1}, false); err != nil || w.opened > 6 {
+		t.Errorf("one page of one letter opened %d objects, %v", w.opened, err)
+	}
+}
+
+// keys are the objects and records in the store.
+func (w *world) keys(prefix string) (out []string) {
+	w.t.Helper()
+	for info, err := range w.store.List(w.t.Context(), prefix, "") {
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		out = append(out, info.Key)
+	}
+	return out
+}
+
+func metric(t *testing.T, reg *prometheus.Registry, name string) float64 {
+	t.Helper()
+	all, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range all {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetGauge().GetValue() + f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	t.Fatalf("no metric %s", name)
+	return 0
+}
+
+func (w *world) retire(s *Store, want int64) {
+	w.t.Helper()
+	if got, err := s.Retire(w.t.Context()); err != nil || got != want {
+		w.t.Errorf("retired %d letters, %v; want %d", got, err, want)
+	}
+}
+
+// TestRetireByAge: what landed longer ago than keep is gone from the list and the store,
+// behind a record; what is not published stays, and so does what lies in open buckets.
+func TestRetireByAge(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	reg := prometheus.NewRegistry()
+	s := w.open(1<<30, reg)
+	w.retire(s, 0)
+	a, b := letterOf("acme", "x", []byte("a")), letterOf("acme", "x", []byte("bb"))
+	w.land(0, a, b)
+	w.now = w.now.Add(20 * time.Hour)
+	w.land(1, a)
+	w.now = w.now.Add(4 * time.Hour)
+	w.retire(s, 0) // Of the age of keep, but not older.
+	w.now = w.now.Add(time.Second)
+	published := w.published[0]
+	w.published[0] = position.Offset{}
+	w.retire(s, 0)
+	w.published[0] = published
+	w.retire(s, 2)
+	if objects, records := w.keys("data/"), w.keys("retired/"); len(objects) != 1 || len(records) != 1 {
+		t.Errorf("left: %v, %v", objects, records)
+	}
+	page, err := s.List(t.Context(), "acme", deadletter.Filter{}, true)
+	if err != nil || len(page.Letters) != 1 || page.Letters[0].Name != "1-1-0" {
+		t.Errorf("listed %+v, %v", page, err)
+	}
+	if _, err := s.Get(t.Context(), "acme", "0-1-0"); !errors.Is(err, deadletter.ErrUnknown) {
+		t.Errorf("a retired letter: %v", err)
+	}
+	if stored, gone := metric(t, reg, "recount_dead_letters_stored"), metric(t, reg, "recount_dead_letters_retired_total"); stored != 1 || gone != 2 {
+		t.Errorf("metrics: %v stored, %v retired", stored, gone)
+	}
+	w.now = w.now.Add(24 * time.Hour)
+	w.retire(s, 1)
+	w.retire(s, 0)
+	if objects, records := w.keys("data/"), w.keys("retired/"); len(objects) != 0 || len(records) != 1 {
+		t.Errorf("left: %v, %v", objects, records)
+	}
+}
+
+// TestRetireForRoom: beyond MaxBytes the oldest go, but none of a bucket that still gets rows.
+func TestRetireForRoom(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range 6 {
+		w.land(i%2, letterOf("acme", "x", []byte{byte(i)}))
+		w.now = w.now.Add(time.Hour)
+	}
+	size := w.chains[0].Segments[0].Objects[0].Size
+	w.retire(w.open(3*size+size/2, nil), 3)
+	w.retire(w.open(size/2, nil), 2) // The sixth is of the hour before this one.
+	if left := w.keys("data/"); len(left) != 1 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+// TestCrashBehindTheRecord: objects that a dead run left are deleted by the next, and
+// nobody lists them meanwhile.
+func TestCrashBehindTheRecord(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.land(0, letterOf("acme", "x", []byte("a")))
+	w.now = w.now.Add(30 * time.Hour)
+	s := w.open(1<<30, nil)
+	if err := s.raise(t.Context(), w.now.Add(-24*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if page, err := s.List(t.Context(), "acme", deadletter.Filter{}, true); err != nil || len(page.Letters) != 0 || len(w.keys("data/")) != 1 {
+		t.Errorf("listed %+v, %v", page, err)
+	}
+	w.retire(s, 0)
+	if left := w.keys("data/"); len(left) != 0 {
+		t.Errorf("left: %v", left)
+	}
+}

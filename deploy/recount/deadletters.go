@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"recount/schemas/deadletter"
+)
+
+type deadLettersCmd struct {
+	List   lettersListCmd   `cmd:"" help:"List rejected events, newest first."`
+	Show   lettersShowCmd   `cmd:"" help:"Show why an event was rejected, and its bytes."`
+	Replay lettersReplayCmd `cmd:"" help:"Send rejected events through ingest again; each counts once however often it is replayed."`
+}
+
+// letterFilter chooses dead letters.
+type letterFilter struct {
+	serverFlag
+	Code string    `help:"Only those rejected for this code."`
+	Type string    `help:"Only those whose event said it was of this type."`
+	From time.Time `format:"2006-01-02T15:04:05Z07:00" help:"Received then or later, RFC 3339."`
+	To   time.Time `format:"2006-01-02T15:04:05Z07:00" help:"Received before, RFC 3339."`
+}
+
+func (f *letterFilter) parameters(cursor string, limit int) url.Values {
+	v := url.Values{"limit": {strconv.Itoa(limit)}}
+	for name, text := range map[string]string{"code": f.Code, "type": f.Type, "cursor": cursor, "from": when(f.From), "to": when(f.To)} {
+		if text != "" {
+			v.Set(name, text)
+		}
+	}
+	return v
+}
+
+func when(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+type lettersListCmd struct {
+	letterFilter
+	Limit  int    `default:"100" help:"Most rows."`
+	Format string `default:"table" enum:"table,csv,json" help:"table, csv or json (one object a line)."`
+}
+
+// Run prints what the server has, page by page.
+func (c *lettersListCmd) Run(ctx context.Context, std streams) error {
+	if c.Limit < 1 {
+		return usageError{errors.New("--limit must be at least 1")}
+	}
+	out := c.writer(std.out)
+	left, cursor := c.Limit, ""
+	for {
+		var page deadletter.Page
+		values := c.parameters(cursor, min(left, deadletter.MaxLimit))
+		if err := c.call(ctx, http.MethodGet, "/v1/dead-letters?"+values.Encode(), nil, &page); err != nil {
+			return err
+		}
+		for i := range page.Letters {
+			if err := out.write(&page.Letters[i]); err != nil {
+				return err
+			}
+		}
+		left, cursor = left-len(page.Letters), page.Cursor
+		if cursor == "" || left <= 0 {
+			break
+		}
+	}
+	if err := out.flush(); err != nil {
+		return err
+	}
+	if cursor != "" {
+		fmt.Fprintln(std.err, "there may be more; raise --limit or narrow --from and --to to see them")
+	}
+	fmt.Fprintln(std.err, "an event that was rejected a moment ago is listed once it has landed (landing.cut_interval)")
+	return nil
+}
+
+// letterWriter prints letters one by one.
+type letterWriter struct {
+	write func(*deadletter.Letter) error
+	flush func() error
+}
+
+var letterColumns = []string{"NAME", "RECEIVED", "CODE", "TYPE", "ID", "BYTES", "MESSAGE"}
+
+func (c *lettersListCmd) writer(out io.Writer) letterWriter {
+	switch c.Format {
+	case "json":
+		enc := json.NewEncoder(out)
+		return letterWriter{func(l *deadletter.Letter) error { return enc.Encode(l) }, func() error { return nil }}
+	case "csv":
+		w := csv.NewWriter(out)
+		_ = w.Write([]string{"name", "received", "code", "event_type", "event_id", "bytes", "message"}) // Flush returns its error.
+		return letterWriter{func(l *deadletter.Letter) error {
+			return w.Write([]string{l.Name, when(l.Received), l.Code, l.EventType, l.EventID, strconv.FormatInt(l.Bytes, 10), l.Message})
+		}, func() error { w.Flush(); return w.Error() }}
+	}
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	row := func(cells ...string) error {
+		for i, cell := range cells {
+			sep := "\t"
+			if i == len(cells)-1 {
+				sep = "\n"
+			}
+			if _, err := fmt.Fprint(w, shown(cell), sep); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	_ = row(letterColumns...) // Flush returns its error.
+	return letterWriter{func(l *deadletter.Letter) error {
+		return row(l.Name, stamp(l.Received), l.Code, l.EventType, l.EventID, strconv.FormatInt(l.Bytes, 10), l.Message)
+	}, w.Flush}
+}
+
+// shown is text of strangers on one line, without control characters, short, and a dash for nothing.
+func shown(s string) string {
+	const most = 100
+	r := []rune(strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, s))
+	switch {
+	case len(r) == 0:
+		return "-"
+	case len(r) > most:
+		return string(r[:most]) + "…"
+	}
+	return string(r)
+}
+
+type lettersShowCmd struct {
+	serverFlag
+	Name string `arg:"" help:"Name of the dead letter, as the rejection or the list gives it."`
+}
+
+// Run prints what was kept. Bytes that are text come last and as they are.
+func (c *lettersShowCmd) Run(ctx context.Context, std streams) error {
+	var l deadletter.Letter
+	if err := c.call(ctx, http.MethodGet, "/v1/dead-letters/"+url.PathEscape(c.Name), nil, &l); err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
+	for _, f := range [][2]string{{"name", l.Name}, {"received", when(l.Received)}, {"code", l.Code}, {"message", l.Message},
+		{"type", l.EventType}, {"source", l.Source}, {"id", l.EventID}, {"time", l.EventTime}, {"place", placeOf(&l)}, {"bytes", bytesOf(&l)}} {
+		fmt.Fprintf(w, "%s\t%s\n", f[0], shown(f[1]))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if l.Raw != nil {
+		_, err := fmt.Fprintf(std.out, "\n%s\n", *l.Raw)
+		return err
+	}
+	_, err := fmt.Fprintf(std.out, "\nnot UTF-8, in base64:\n%s\n", *l.RawBase64)
+	return err
+}
+
+func placeOf(l *deadletter.Letter) string {
+	if l.Index == nil {
+		return "a whole request, which is not JSON"
+	}
+	return fmt.Sprintf("event %d of its request", *l.Index)
+}
+
+func bytesOf(l *deadletter.Letter) string {
+	if l.Truncated {
+		return fmt.Sprintf("%d, of which only the first are kept", l.Bytes)
+	}
+	return strconv.FormatInt(l.Bytes, 10)
+}
+
+type lettersReplayCmd struct {
+	letterFilter
+	ID     string `placeholder:"NAME" help:"Only the dead letter of this name."`
+	DryRun bool   `help:"Only say what would be accepted."`
+}
+
+// Run replays page by page and fails if an event is still refused.
+func (c *lettersReplayCmd) Run(ctx context.Context, std streams) error {
+	replayed, accepted, failed, cursor := 0, 0, 0, ""
+	for more := true; more; more = cursor != "" {
+		values := c.parameters(cursor, deadletter.MaxLimit)
+		if c.ID != "" {
+			values.Set("name", c.ID)
+		}
+		values.Set("dry_run", strconv.FormatBool(c.DryRun))
+		var page deadletter.Replay
+		if err := c.call(ctx, http.MethodPost, "/v1/dead-letters/replays?"+values.Encode(), nil, &page); err != nil {
+			return fmt.Errorf("after %d of them: %w", replayed, err)
+		}
+		for _, f := range page.Failed {
+			if failed++; failed <= maxShown {
+				fmt.Fprintf(std.err, "%s (id %q) is still refused: %s: %s\n", f.Name, f.EventID, f.Code, f.Message)
+			}
+		}
+		replayed, accepted, cursor = replayed+page.Replayed, accepted+page.Accepted, page.Cursor
+	}
+	verb := "accepted"
+	if c.DryRun {
+		verb = "would accept"
+	}
+	fmt.Fprintf(std.out, "replayed %d, %s %d, failed %d\n", replayed, verb, accepted, failed)
+	if failed > 0 {
+		return fmt.Errorf("%d dead letters are still refused", failed)
+	}
+	return nil
+}

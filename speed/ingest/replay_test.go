@@ -1,0 +1,64 @@
+package ingest
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"recount/schemas/deadletter"
+	"recount/schemas/eventbatch"
+)
+
+// TestReplay: letters go through the same checks as before, under their own ids, and an
+// event without a time gets the moment it first came.
+func TestReplay(t *testing.T) {
+	t.Parallel()
+	log := &memoryLog{}
+	s := run(t, testConfig(), 2, log)
+	received := testNow.Add(-26 * time.Hour)
+	letters := []Letter{
+		{Raw: []byte(`{"id":"timeless","type":"all"}`), Received: received},
+		{Raw: []byte(ev("")), Strict: true, Received: received},
+		{Raw: []byte(`{"id":"still","type":"none"}`), Received: received},
+		{Raw: []byte(`{"id":"strict","type":"all"}`), Strict: true, Received: received},
+		{Raw: []byte(`{"id":"two","type":"all"} {}`), Received: received},
+		{Raw: []byte(`[{"id":"array","type":"all"}]`), Received: received},
+		{Raw: []byte(`{"id":"soon","type":"all","time":"2026-11-23T12:05:00Z"}`), Received: received},
+		{Raw: nil, Received: received},
+	}
+	want := []Code{"", "", CodeUnknownType, CodeInvalidSpecVersion, CodeInvalidJSON, CodeInvalidEvent, "", CodeInvalidJSON}
+	for _, dry := range []bool{true, false} {
+		out, err := s.Replay("acme", letters, dry)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, o := range out {
+			if o.Code != want[i] || (o.Code == "") != (o.Message == "") {
+				t.Errorf("letter %d: got %+v, want %q", i, o, want[i])
+			}
+		}
+		if dry && len(log.all(t, 2)) > 0 {
+			t.Error("a dry run stored something")
+		}
+	}
+	events := log.events(t, 2)
+	if e := events["timeless"]; len(events) != 3 || e.Time != received.UnixMicro() || e.Flags != eventbatch.FlagTimeAssigned || e.Tenant != "acme" {
+		t.Errorf("got %+v of %d", e, len(events))
+	}
+	if n := len(log.letters(t, 2)); n != 0 {
+		t.Errorf("%d letters are kept a second time", n)
+	}
+	busy := blocker(s.cfg.QueueBytes)
+	for _, c := range s.committers {
+		if f := c.queue.reserve(busy); f != nil {
+			t.Fatal(f)
+		}
+	}
+	_, err := s.Replay("acme", letters, false)
+	for _, c := range s.committers {
+		c.queue.release(busy)
+	}
+	if !errors.Is(err, deadletter.ErrOverloaded) {
+		t.Errorf("full queues: got %v", err)
+	}
+}
