@@ -254,6 +254,7 @@ func DefaultConfig() Config {
 		DeadLetters: DeadLettersConfig{Keep: 30 * 24 * time.Hour, MaxBytes: 10 << 30, MaxPerSecond: 1000},
 		Speed:       SpeedConfig{Memory: 2 << 30, DedupWindow: 24 * time.Hour, DedupEntries: 50_000_000, SnapshotInterval: 30 * time.Second},
 		Landing:     LandingConfig{CutInterval: cut.Interval, CutRows: cut.Rows, CutBytes: Bytes(cut.Bytes)},
+		Limits:      LimitsConfig{Cardinality: 1_000_000},
 		Batch:       BatchConfig{Bucket: time.Hour, Memory: 2 << 30, Keep: 3},
 		Query:       QueryConfig{Timeout: 30 * time.Second, Concurrent: 4 * runtime.NumCPU()},
 		Jobs: map[string]JobConfig{

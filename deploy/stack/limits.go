@@ -10,6 +10,7 @@ type LimitsConfig struct {
 	EventsPerSecond  float64 `yaml:"events_per_second" help:"Most events of a tenant a second, as an average; 0: no limit."`
 	BytesPerSecond   Bytes   `yaml:"bytes_per_second" help:"Most bytes of bodies of a tenant a second, decompressed; 0: no limit."`
 	QueriesPerSecond float64 `yaml:"queries_per_second" help:"Most queries of a tenant a second; 0: no limit."`
+	Cardinality      int     `yaml:"cardinality" help:"Most values of a dimension from a tenant in a UTC day; further ones are counted as ~overflow; 0: no limit."`
 }
 
 // TenantConfig is a tenant's own limits; what it leaves out is as in LimitsConfig.
@@ -25,6 +26,7 @@ func (c *Config) validateLimits(check func(ok bool, msg string, path ...string))
 	}
 	rate(c.Limits.EventsPerSecond, "limits", "events_per_second")
 	rate(c.Limits.QueriesPerSecond, "limits", "queries_per_second")
+	check(c.Limits.Cardinality >= 0, "use 0 for no limit, or a number such as 1000000", "limits", "cardinality")
 	for name := range c.Tenants {
 		if err := access.CheckTenant(name); err != nil {
 			check(false, err.Error(), "tenants", name)

@@ -158,6 +158,7 @@ func (s *Stack) openIngest(context.Context) (err error) {
 	for p, c := range s.chains {
 		epochs[p] = c.Head.Epoch
 	}
+	ic.Values = s.cfg.Limits.Cardinality
 	ic.Fair = s.keys != nil // Without keys there is one tenant.
 	s.ingest, err = ingest.New(ic, s.catalog, s.cfg.Log.Partitions, s.tally,
 		ingest.Options{Epochs: epochs, Now: fault.Now, Admit: s.quotas.Ingest, Logger: s.log, Registerer: s.registry})

@@ -18,7 +18,14 @@ func flights(n int) string {
 
 // BenchmarkDecode decodes requests of 1,000 flights into columns of four partitions on one core.
 func BenchmarkDecode(b *testing.B) {
-	s, err := New(DefaultConfig(), testCatalog(), 4, nil, Options{})
+	b.Run("uncapped", func(b *testing.B) { benchmarkDecode(b, 0) })
+	b.Run("capped", func(b *testing.B) { benchmarkDecode(b, 1_000_000) })
+}
+
+func benchmarkDecode(b *testing.B, most int) {
+	cfg := DefaultConfig()
+	cfg.Values = most
+	s, err := New(cfg, cappedCatalog(), 4, nil, Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -29,6 +36,8 @@ func BenchmarkDecode(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		q.body = body
+		q.dec.caps = s.caps.of("acme", testNow.UnixMicro())
+		clear(q.dec.sets)
 		if f := q.pay(baseCost + len(body)); f != nil {
 			b.Fatal(f)
 		}

@@ -30,9 +30,11 @@ type Config struct {
 	InFlight      int           // appends under way per partition
 	AppendTimeout time.Duration
 
-	Letters     int  // dead letters kept per second; rejections beyond them are only counted
-	LetterBytes int  // bytes of rejected events kept per second
-	Fair        bool // several tenants share: none may hold more of Memory or QueueBytes than is left for the others
+	Letters     int // dead letters kept per second; rejections beyond them are only counted
+	LetterBytes int // bytes of rejected events kept per second
+	Values      int // of a dimension, from one tenant in a UTC day; further ones become Overflow; 0 is no limit
+
+	Fair bool // several tenants share: none may hold more of Memory or QueueBytes than is left for the others
 
 	QueueBytes int           // columns waiting for the log, or in it, per partition; more is shed with 429
 	Memory     int           // bodies, columns and answers of all requests together; more is shed with 429
@@ -80,6 +82,7 @@ func (c Config) Validate() error {
 	between("letters", c.Letters, 0, 1_000_000)
 	between("letter_bytes", c.LetterBytes, 1<<10, 1<<30)
 	between("queue_bytes", c.QueueBytes, 2*(c.GroupBytes+c.EventBytes), 1<<40)
+	between("values", c.Values, 0, 1<<40)
 	between("memory", c.Memory, 2*c.DecodedBytes, 1<<40)
 	return errors.Join(append(errs, c.validateTimes())...)
 }

@@ -48,6 +48,18 @@
 // Names of both objects are in byte order, there is no white space between tokens, nulls and an
 // empty part are left out, and numbers and nested values keep the spelling they came in.
 //
+// # Too many values
+//
+// A string field that views have as a dimension, and use for nothing else, gets at most Config.Values
+// values from one tenant in a UTC day of the server's clock. Instead of a further one the column has
+// Overflow, and _extra what was sent:
+//
+//	{"overflow":{"page":"/x1"}}
+//
+// It is decided here and written into the log, so both layers count the same without knowing of
+// it. _hash is that of what was sent. Fields that are also filtered by or measured are not capped, nor are
+// numbers, source and subject.
+//
 // # Hash
 //
 // _hash is XXH64 over this canonical form; str is a uint32 length and the bytes, integers are little endian:

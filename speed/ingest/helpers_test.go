@@ -188,6 +188,14 @@ func runWith(t testing.TB, cfg Config, partitions int, log Log, opts Options) *S
 	if err != nil {
 		t.Fatal(err)
 	}
+	start(t, s)
+	return s
+}
+
+// start runs the server until the test ends, and then checks that it gave everything back.
+func start(t testing.TB, s *Server) {
+	t.Helper()
+	cfg := s.cfg
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
@@ -205,7 +213,6 @@ func runWith(t testing.TB, cfg Config, partitions int, log Log, opts Options) *S
 			}
 		}
 	})
-	return s
 }
 
 type response struct {

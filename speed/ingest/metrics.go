@@ -10,18 +10,19 @@ import (
 // metrics are the counters of a Server. Rejected events and refused requests are
 // counted by code, of which there are few.
 type metrics struct {
-	accepted  prometheus.Counter
-	rejected  *prometheus.CounterVec
-	requests  *prometheus.CounterVec
-	bytes     prometheus.Counter
-	seconds   prometheus.Histogram
-	group     prometheus.Histogram
-	frames    prometheus.Counter
-	appending prometheus.Histogram
-	failed    *prometheus.CounterVec
-	kept      prometheus.Counter
-	replayed  prometheus.Counter
-	dropped   [dropReasons]prometheus.Counter
+	accepted   prometheus.Counter
+	rejected   *prometheus.CounterVec
+	requests   *prometheus.CounterVec
+	bytes      prometheus.Counter
+	seconds    prometheus.Histogram
+	group      prometheus.Histogram
+	frames     prometheus.Counter
+	appending  prometheus.Histogram
+	failed     *prometheus.CounterVec
+	overflowed *prometheus.CounterVec
+	kept       prometheus.Counter
+	replayed   prometheus.Counter
+	dropped    [dropReasons]prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, queues []*queue, g *gate, memory *budget, limit int) (*metrics, error) {
@@ -47,10 +48,11 @@ func newMetrics(reg prometheus.Registerer, queues []*queue, g *gate, memory *bud
 	for i, reason := range dropNames {
 		m.dropped[i] = dropped.WithLabelValues(reason)
 	}
+	m.overflowed = prometheus.NewCounterVec(counter("values_overflowed_total", "Values of dimensions replaced because a tenant had too many in a day."), []string{"type", "field"})
 	if reg == nil {
 		return m, nil
 	}
-	all := []prometheus.Collector{m.accepted, m.rejected, m.requests, m.bytes, m.seconds, m.group, m.frames, m.appending, m.failed, m.kept, m.replayed, dropped}
+	all := []prometheus.Collector{m.accepted, m.rejected, m.requests, m.bytes, m.seconds, m.group, m.frames, m.appending, m.failed, m.kept, m.replayed, dropped, m.overflowed}
 	all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name("memory_bytes"), Help: "Memory held by requests."},
 		func() float64 { return float64(int64(limit) - memory.left.Load()) }))
 	all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name("waiting_requests"), Help: "Requests that wait to be decoded."},

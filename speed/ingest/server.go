@@ -33,6 +33,7 @@ type Server struct {
 	limit      func(tenant string, bytes, events int) (wait time.Duration) // may be nil
 	process    string                                                      // unique to this Server, part of message ids (L7)
 	memory     budget
+	caps       *caps
 	letterType *eventType
 	rate       *rate // of dead letters
 	gate       *gate
@@ -73,6 +74,7 @@ func New(cfg Config, cat *catalog.Catalog, partitions int, log Log, opts Options
 	if s.metrics, err = newMetrics(opts.Registerer, queues, s.gate, &s.memory, cfg.Memory); err != nil {
 		return nil, fmt.Errorf("new ingest: register metrics: %w", err)
 	}
+	s.caps = newCaps(cfg.Values, s.logger, s.metrics)
 	return s, nil
 }
 
@@ -140,6 +142,8 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, q *request, now 
 		return &fault{code: CodeUnauthorized, status: http.StatusUnauthorized, msg: "the request has no owner"}
 	}
 	q.dec.tenant, q.mine = who.Tenant, s.memory.of(who.Tenant)
+	q.dec.caps = s.caps.of(who.Tenant, now.UnixMicro())
+	clear(q.dec.sets)
 	kind, f := kindOf(r.Header)
 	if f != nil {
 		return f

@@ -19,6 +19,7 @@ type eventType struct {
 	label  []byte // the name, for the canonical form
 	fields []field
 	byName map[string]int
+	capped []int // fields whose values are capped
 	schema *arrow.Schema
 	chunks sync.Pool // of *chunk
 	frames sync.Pool // of *frame
@@ -42,6 +43,7 @@ func compileTypes(cat *catalog.Catalog) (types map[string]*eventType, fields int
 	types = make(map[string]*eventType, len(names))
 	for i, name := range names {
 		types[name] = compileType(i, cat.Events[name])
+		types[name].findCapped(cat)
 		fields = max(fields, len(types[name].fields))
 	}
 	return types, fields
