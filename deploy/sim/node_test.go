@@ -51,7 +51,8 @@ type node struct {
 	up        bool
 	restart   bool // an operator would restart it
 
-	failed error // of the last recompute
+	failed error              // of the last recompute
+	from   [partitions]uint64 // the lowest boundary that the log reached as the process began
 
 	memory recall
 	final  map[string]bool
@@ -211,7 +212,8 @@ func (n *node) bootViews(log logOf) (err error) {
 				epochs[i].Rule.Rows += 3
 			}
 		}
-		starts[p] = realtime.PartitionStart{Epochs: epochs, OldestKept: oldest.H[p].Seq, LogNext: n.w.logs[p].next}
+		n.from[p] = janitor.ReplayFrom(c, n.w.logs[p].first)
+		starts[p] = realtime.PartitionStart{Epochs: epochs, OldestKept: oldest.H[p].Seq, ReplayFrom: n.from[p], LogNext: n.w.logs[p].next}
 	}
 	if n.views, err = realtime.Open(rc, n.catalog, starts, speedLog{log}); err != nil {
 		return err
@@ -219,7 +221,7 @@ func (n *node) bootViews(log logOf) (err error) {
 	n.memory.span = rc.Window
 	for p, st := range n.views.Status() {
 		if st.Snapshot == 0 || st.Through.Seq < n.w.logs[p].first {
-			n.memory.start[p] = oldest.H[p].Seq
+			n.memory.start[p] = max(oldest.H[p].Seq, n.from[p])
 		}
 	}
 	return nil
@@ -288,7 +290,7 @@ func (l liveOf) Scan(ctx context.Context, scan *query.Scan, cut []position.Offse
 	if errors.Is(err, query.ErrPinExpired) && !l.n.restart {
 		expired := false
 		for p, h := range l.n.publisher.OldestKept().H {
-			expired = expired || cut[p].Seq < h.Seq
+			expired = expired || cut[p].Seq < max(h.Seq, l.n.from[p])
 		}
 		if !expired {
 			l.n.w.fail("%s: the real-time views do not reach back to a kept publication: %v", l.p.name, err)

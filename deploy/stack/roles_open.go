@@ -104,11 +104,11 @@ func (s *Stack) openSpeed(ctx context.Context) error {
 	oldest := s.publisher.OldestKept()
 	starts := make([]realtime.PartitionStart, len(s.chains))
 	for p, chain := range s.chains {
-		_, next, err := s.engines.log.Bounds(ctx, p)
+		first, next, err := s.engines.log.Bounds(ctx, p)
 		if err != nil {
 			return err
 		}
-		starts[p] = realtime.PartitionStart{Epochs: chain.Epochs, OldestKept: oldest.H[p].Seq, LogNext: next}
+		starts[p] = realtime.PartitionStart{Epochs: chain.Epochs, OldestKept: oldest.H[p].Seq, ReplayFrom: janitor.ReplayFrom(chain, first), LogNext: next}
 	}
 	var err error
 	s.views, err = realtime.Open(rc, s.catalog, starts, speedSource{source{s.engines.log}})

@@ -23,7 +23,8 @@ type partition struct {
 	of      int // number of partitions
 	plan    *plan
 	epochs  []position.EpochStart
-	budget  int64 // share of Config.Memory in bytes
+	budget  int64  // share of Config.Memory in bytes
+	replay  uint64 // where a replay begins, from Open
 	source  Source
 	log     *slog.Logger
 	wake    chan struct{} // Retain made room
@@ -64,7 +65,7 @@ func newPartition(id, of int, cfg Config, cat *catalog.Catalog, pl *plan, start 
 	p := &partition{
 		id: id, of: of, cfg: cfg, bucket: cat.Bucket, plan: pl, epochs: start.Epochs,
 		budget: max(1, cfg.Memory/int64(of)), source: src, log: cfg.Logger.With("partition", id),
-		wake: make(chan struct{}, 1), floor: start.OldestKept,
+		wake: make(chan struct{}, 1), floor: start.OldestKept, replay: max(start.OldestKept, start.ReplayFrom),
 	}
 	p.snapshots = newSnapshots(cfg.Dir, id)
 	return p

@@ -35,6 +35,7 @@ func (p *partition) restore(logNext uint64) error {
 		}
 		p.log.Warn("snapshot not used", "file", name, "reason", err)
 	}
+	p.floor = p.replay
 	p.begin(p.floor, newIDWindow(p.cfg, p.bucket, p.floor))
 	return nil
 }
@@ -59,11 +60,15 @@ func (p *partition) usable(s *snapshot, logNext uint64) error {
 
 // adopt takes the snapshot's window and, where its views are the ones configured and
 // reach back to the oldest kept publication, its segments. Otherwise everything from there
-// on is counted again, so what the window admitted from there on is forgotten first.
+// on is counted again, so what the window admitted from there on is forgotten first. A log
+// that no longer has what follows the snapshot, or what is to be counted again, is
+// counted from where it is whole.
 func (p *partition) adopt(s *snapshot) error {
-	if slices.Equal(s.views, p.plan.viewIDs()) && s.base <= p.floor {
+	follows := s.next >= p.replay || p.replay == p.floor
+	if follows && slices.Equal(s.views, p.plan.viewIDs()) && s.base <= p.floor {
 		return p.resume(s)
 	}
+	p.floor = p.replay
 	start := min(s.next, p.floor)
 	if !s.truncate(start) {
 		return fmt.Errorf("replay from %d: %w (S2)", start, ErrNotBoundary)

@@ -29,8 +29,11 @@ type Views struct {
 type PartitionStart struct {
 	// Epochs are all epochs of the partition in order, as its commit chain lists them.
 	Epochs []position.EpochStart
-	// OldestKept is H of the oldest kept publication: a replay begins here.
+	// OldestKept is H of the oldest kept publication.
 	OldestKept uint64
+	// ReplayFrom is where a replay begins if it is above OldestKept: the lowest boundary
+	// from which the log is whole, where it no longer reaches back (L5).
+	ReplayFrom uint64
 	// LogNext is the next sequence the log will assign.
 	LogNext uint64
 }
