@@ -16,7 +16,9 @@ import (
 func (p *Publisher) Suspect() { p.suspect.Store(true) }
 
 // findLost notes the buckets of the newest publication that do not have the rows it names.
-func (p *Publisher) findLost(ctx context.Context, pl *plan) error {
+// One with retired rows is left as it is: it cannot be computed again, and refusing it
+// (Q3) is right where anything else would be a smaller number (Q5).
+func (p *Publisher) findLost(ctx context.Context, pl *plan, types map[string]*landed) error {
 	if err := p.views.CreateTables(ctx); err != nil {
 		return err
 	}
@@ -26,7 +28,8 @@ func (p *Publisher) findLost(ctx context.Context, pl *plan) error {
 			continue // Every bucket is written anyway, or none is.
 		}
 		there := map[record.BucketVersion]bool{}
-		table := sqlschema.Table(p.cfg.Catalog.Views[name], published.Digest)
+		view := p.cfg.Catalog.Views[name]
+		table, of := sqlschema.Table(view, published.Digest), types[view.Event]
 		for b, err := range p.views.Versions(ctx, table, pl.n<<32) {
 			if err != nil {
 				return fmt.Errorf("count the rows of view %s: %w", name, err)
@@ -35,7 +38,7 @@ func (p *Publisher) findLost(ctx context.Context, pl *plan) error {
 		}
 		for _, b := range published.Buckets {
 			b.Checksum = 0 // Versions does not read it.
-			if b.Rows > 0 && !there[b] {
+			if b.Rows > 0 && !there[b] && of != nil && !of.retired[b.Bucket] {
 				pl.lost[name] = append(pl.lost[name], b.Bucket)
 			}
 		}

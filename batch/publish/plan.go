@@ -72,7 +72,7 @@ func (p *Publisher) plan(ctx context.Context) (*plan, error) {
 	fault.Point("publish.dirty.before")
 	pl.compareViews(p.cfg.Catalog)
 	if p.suspect.Swap(false) {
-		err := p.findLost(ctx, pl)
+		err := p.findLost(ctx, pl, types)
 		if err != nil || len(pl.lost) > 0 {
 			p.suspect.Store(true) // Until a count finds everything there.
 		}

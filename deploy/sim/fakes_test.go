@@ -143,6 +143,9 @@ func (l janitorLog) Trim(ctx context.Context, p int, below uint64) error {
 	return l.p.do(ctx, op{kind: "trim", key: fmt.Sprintf("%d below %d", p, below), fates: writeFates, effect: func() error {
 		g := &l.w.logs[p]
 		g.first = max(g.first, min(below, g.next))
+		for _, n := range l.w.nodes {
+			n.outrun(p, g.first)
+		}
 		return nil
 	}})
 }

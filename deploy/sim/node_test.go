@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -227,6 +228,14 @@ func (n *node) bootViews(log logOf) (err error) {
 	return nil
 }
 
+// outrun notes that another owner trimmed what this one's views had still to read. They
+// begin anew further on, and know no identities from before (D3).
+func (n *node) outrun(p int, first uint64) {
+	if n.up && n.views != nil && n.views.Status()[p].Through.Seq < first {
+		n.memory.start[p] = math.MaxUint64
+	}
+}
+
 // retains is stack's loops of a process: what speed keeps, and the high-water marks.
 func (n *node) retains(p *proc) {
 	for p.sleep(1) {
@@ -331,7 +340,7 @@ func (n *node) ask(p *proc, rng *rand.Rand, view string, mode query.Mode) {
 	if kept := n.publisher.Kept(); n.w.bad > 0 && len(kept) > 0 && rng.IntN(4) == 0 {
 		q.AsOf = &kept[rng.IntN(len(kept))]
 	}
-	losses, memory := n.w.losses, n.memory
+	losses := n.w.losses
 	tenant := []string{"acme", "default"}[rng.IntN(2)]
 	a, err := n.answers.Answer(p.ctx, q, tenant)
 	if p.ctx.Err() != nil || losses != n.w.losses {
@@ -345,7 +354,7 @@ func (n *node) ask(p *proc, rng *rand.Rand, view string, mode query.Mode) {
 		}
 		return
 	}
-	if err := n.w.check(n.catalog, q, tenant, a, memory); err != nil {
+	if err := n.w.check(n.catalog, q, tenant, a, n.memory); err != nil {
 		n.w.fail("%s: query of %s, tenant %s, mode %s, %+v: %v", p.name, view, tenant, mode, a.Accuracy, err)
 	}
 	n.w.mu.Lock()

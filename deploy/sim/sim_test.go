@@ -76,6 +76,7 @@ func (w *world) plays(base string, end func()) error {
 		nodes = nodes[:1]
 	}
 	var wg sync.WaitGroup
+	w.nodes = nodes
 	for _, n := range nodes {
 		wg.Go(n.runs)
 	}

@@ -61,6 +61,7 @@ type partitionLog struct {
 type world struct {
 	*scheduler
 	breaks
+	nodes     []*node
 	logs      [partitions]partitionLog
 	records   map[string]stored
 	objects   map[string]stored
