@@ -12,7 +12,7 @@ PLATFORM       ?= $(shell node -p 'process.platform + "-" + process.arch + (proc
 ENGINE          = @chdb/lib-$(PLATFORM)
 ENGINE_VERSION  = 26.5.3
 
-.PHONY: help setup build demo test race lint bench fuzz vuln torture sim proof clean
+.PHONY: help setup build demo test race lint vuln bench fuzz sim rules proof torture clean
 
 help: ## Print this.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -40,6 +40,7 @@ race: setup ## Run every test under the race detector.
 lint: ## Check formatting, go vet, staticcheck and the module files.
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run gofmt -w on these'; exit 1; }
 	$(GO) vet $(PKGS)
+	$(GO) vet -tags faults $(PKGS)
 	$(GO) tool staticcheck $(PKGS)
 	$(GO) mod verify
 
@@ -58,10 +59,13 @@ vuln: ## Check the modules against the Go vulnerability database (exit code of .
 	@GO=$(GO) .ci/vuln
 SEEDS ?= 500
 sim: ## Play SEEDS seeds of the simulation of the whole path (500).
-	go test ./deploy/sim -run 'TestSimulation$$' -sim.seeds $(SEEDS) -timeout 60m -v
+	$(GO) test ./deploy/sim -run 'TestSimulation$$' -sim.seeds $(SEEDS) -timeout 60m -v
 
-proof: ## Turn every rule off in the simulation and write the table of deploy/e2e/PROOF.md.
-	go test -tags faults ./deploy/sim -run TestEveryRuleIsCaught -proof -timeout 60m -v
+rules: ## Turn every rule off in the simulation, one after the other; a seed has to notice.
+	$(GO) test -tags faults ./deploy/sim -run TestEveryRuleIsCaught -timeout 60m
+
+proof: ## Do the same and write the table of deploy/e2e/PROOF.md.
+	$(GO) test -tags faults ./deploy/sim -run TestEveryRuleIsCaught -proof -timeout 60m -v
 
 bench: setup ## Run the benchmarks of the whole path (deploy/bench prints the table).
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./deploy/bench
