@@ -35,12 +35,17 @@ func BenchmarkOverload(b *testing.B) {
 	step := overload{b, p, 0}
 	step.run(20_000, 3*time.Second) // warms up
 	rated := 50_000.0
-	carries := func(rate float64) bool {
-		s, _ := step.run(rate, 5*time.Second)
-		return s.Shed429+s.Shed503+s.Missed == 0 && s.Latency.P99 < maxRated
-	}
 	// A rate counts as too high when it is so twice: the processors may be busy with something else.
-	for rate := rated; rate < 2e6 && (carries(rate) || carries(rate)); rate *= 1.4 {
+	carries := func(rate float64) bool {
+		for range 2 {
+			s, _ := step.run(rate, 5*time.Second)
+			if s.Shed429+s.Shed503+s.Missed == 0 && s.Latency.P99 < maxRated {
+				return true
+			}
+		}
+		return false
+	}
+	for rate := rated; rate < 2e6 && carries(rate); rate *= 1.4 {
 		rated = rate
 	}
 	fmt.Printf("rated load: %.0f events/s\n%5s %9s %9s %7s %7s %7s %8s %6s %6s %9s %8s %7s\n", rated,
