@@ -38,15 +38,18 @@ func (s *Stack) openPublisher(ctx context.Context) (err error) {
 	return s.publisher.Start(ctx)
 }
 
-// currentChains are the commit chains: the lander's where it runs in this process.
+// currentChains are the commit chains as the store has them now. The lander's are a start
+// and no more: another owner may have landed what this one has not read, and an object
+// whose record was not read would look like one in no record (C8).
 func (s *Stack) currentChains(ctx context.Context) ([]*record.Chain, error) {
-	if s.lander != nil {
-		return s.lander.Chains(), nil
-	}
 	s.reading.Lock()
 	defer s.reading.Unlock()
-	out := make([]*record.Chain, len(s.chains))
-	for i, c := range s.chains {
+	chains := s.chains
+	if s.lander != nil {
+		chains = s.lander.Chains()
+	}
+	out := make([]*record.Chain, len(chains))
+	for i, c := range chains {
 		if err := landing.Extend(ctx, s.engines.records, c); err != nil {
 			return nil, fmt.Errorf("partition %d: %w", c.Partition, err)
 		}
