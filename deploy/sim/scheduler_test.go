@@ -192,12 +192,14 @@ func (s *scheduler) play(o *op) {
 	}
 }
 
-// later parks an effect that nobody waits for any more.
+// later parks an effect that nobody waits for any more. It still waits until it can be: a
+// dead process's message must not reach a log that accepts nothing yet (L5).
 func (s *scheduler) later(o *op, effect func() error) {
 	due := s.ticks + 1 + s.rng.IntN(12)
+	ready := func() bool { return s.ticks >= due && (o.ready == nil || o.ready()) }
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pending = append(s.pending, &op{kind: o.kind, key: o.key + " of " + o.actor(), effect: effect, ready: func() bool { return s.ticks >= due }})
+	s.pending = append(s.pending, &op{kind: o.kind, key: o.key + " of " + o.actor(), effect: effect, ready: ready})
 }
 
 // proc is one process, from its start to its end.
