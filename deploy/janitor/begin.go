@@ -41,8 +41,8 @@ func Begin(ctx context.Context, cfg Config, log Log, records landing.CommitLog, 
 	return chains, nil
 }
 
-// begin loads a partition's commit chain and decides L5 before anything is
-// epoch is sealed and the log goes on behind everything that has landed.
+// begin loads a partition's commit chain and decides L5 before anything is accepted: where
+// the log lost its end, the epoch is sealed and the log goes on behind everything that has landed.
 func begin(ctx context.Context, cfg Config, log Log, records landing.CommitLog, marks *Marks, p int) (*record.Chain, error) {
 	chain, err := landing.Begin(ctx, records, p, cfg.Next)
 	if err != nil {

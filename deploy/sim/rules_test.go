@@ -130,6 +130,7 @@ var uncaught = map[fault.Rule]bool{fault.D2: true}
 
 // TestEveryRuleIsCaught turns one rule off after the other and wants a seed to fail.
 func TestEveryRuleIsCaught(t *testing.T) {
+	skipRace(t)
 	var table strings.Builder
 	caught := 0
 	for _, r := range rules {

@@ -287,6 +287,7 @@ func (o outcome) report(seed uint64) string {
 // TestSimulation plays seeds on all cores.
 func TestSimulation(t *testing.T) {
 	t.Parallel()
+	skipRace(t)
 	var next, steps, answers, kills, acks atomic.Int64
 	next.Store(int64(*simFrom))
 	var wg sync.WaitGroup
@@ -320,6 +321,7 @@ func TestSimulation(t *testing.T) {
 // TestOneSeedIsOneSchedule plays seeds twice.
 func TestOneSeedIsOneSchedule(t *testing.T) {
 	t.Parallel()
+	skipRace(t)
 	for seed := range uint64(8) {
 		a, b := simulate(t, seed, ordinary(seed)), simulate(t, seed, ordinary(seed))
 		if a.digest != b.digest {
