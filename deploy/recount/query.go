@@ -14,6 +14,9 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"recount/schemas/catalog"
+	"recount/schemas/query"
 )
 
 type queryCmd struct {
@@ -120,6 +123,7 @@ func printAccuracy(out io.Writer, header string) error {
 		Truncated   bool
 		Pending     uint64 `json:"pending_events"`
 		Stale       []int  `json:"stale_partitions"`
+		Overflow    *query.Overflow
 	}
 	if err := json.Unmarshal([]byte(header), &a); err != nil {
 		return fmt.Errorf("read the answer's accuracy: %w", err)
@@ -138,5 +142,8 @@ func printAccuracy(out io.Writer, header string) error {
 		line += fmt.Sprintf("; INCOMPLETE: nothing newer of partitions %v", a.Stale)
 	}
 	fmt.Fprintln(out, line)
+	if o := a.Overflow; o != nil {
+		fmt.Fprintf(out, "%d events had one value too many (%s): %d of them are in no row, and may belong to one\n", o.Events, catalog.Overflow, o.LeftOut)
+	}
 	return nil
 }

@@ -43,6 +43,7 @@ type answer struct {
 		Publication  uint64
 		Cut, Through []uint64
 		Truncated    bool
+		Overflow     query.Overflow // null is none
 	}
 }
 
@@ -157,7 +158,7 @@ func judgePass(ctx context.Context, e *Evidence, r *recorder, s *snapshot, claim
 	var tallies []*tally
 	for _, c := range claims {
 		if !slices.Contains(tallies, c.tally) {
-			c.tally.groups = map[string]*group{}
+			c.tally.groups, c.tally.over = map[string]*group{}, query.Overflow{}
 			tallies = append(tallies, c.tally)
 		}
 	}

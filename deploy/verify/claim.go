@@ -38,6 +38,10 @@ func (c *claim) judge(r *recorder) {
 			}
 		}
 	}
+	if said := c.said.Accuracy.Overflow; said != c.tally.over {
+		r.find(V7, where, do, "the answer says that %d events overflowed and %d of them are in no row, the events of [0, S) give %d and %d",
+			said.Events, said.LeftOut, c.tally.over.Events, c.tally.over.LeftOut)
+	}
 	if missing := len(c.tally.groups) - len(matched); missing > 0 && !c.said.Accuracy.Truncated {
 		r.find(V7, where, do, "the answer has %d rows, and the events of [0, S) give %d", len(c.said.Rows), len(c.tally.groups))
 	}

@@ -54,10 +54,14 @@ var faults = []fault{
 		return finding(verify.V1, verify.Place{Partition: &seg.Partition, From: seg.Start, To: seg.End, File: key})
 	}},
 	{"removed last commit record", func(t *testing.T, w *world) verify.Finding {
-		c := w.chain(t, 1)
-		seg := c.Segments[len(c.Segments)-1]
-		w.store(t, func(s *lake.Store) error { return s.Delete(t.Context(), record.CommitKey(seg.Epoch, 1, seg.Start)) })
-		return finding(verify.V5, verify.Place{Partition: &seg.Partition, From: seg.End})
+		// The last that is published, and what has landed since.
+		h, p := w.publication(t, 0).H[1].Seq, 1
+		for _, seg := range w.chain(t, p).Segments {
+			if seg.End >= h {
+				w.store(t, func(s *lake.Store) error { return s.Delete(t.Context(), record.CommitKey(seg.Epoch, p, seg.Start)) })
+			}
+		}
+		return finding(verify.V5, verify.Place{Partition: &p, From: h})
 	}},
 	{"edited commit record", func(t *testing.T, w *world) verify.Finding {
 		seg := w.chain(t, 0).Segments[0]
@@ -121,6 +125,9 @@ var faults = []fault{
 	}},
 	{"answer with another group", func(t *testing.T, w *world) verify.Finding {
 		return finding(verify.V7, verify.Place{View: "hits", Line: w.answered(t, `"page":"/p3"`, `"page":"/p9"`)})
+	}},
+	{"answer with another overflow", func(t *testing.T, w *world) verify.Finding {
+		return finding(verify.V7, verify.Place{View: "hits", Line: w.answered(t, `"left_out":0`, `"left_out":10`)})
 	}},
 	{"answer beyond the log", func(t *testing.T, w *world) verify.Finding {
 		return finding(verify.V7, verify.Place{Line: w.answered(t, `"through":[`, `"through":[9`)})

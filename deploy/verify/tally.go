@@ -19,6 +19,7 @@ type tally struct {
 	scan   *query.Scan
 	base   []uint64 // live answers begin here; nil: everything counts
 	groups map[string]*group
+	over   query.Overflow
 }
 
 // group is one row of an answer.
@@ -45,7 +46,17 @@ func (t *tally) add(e *event) {
 		return
 	}
 	w := t.scan.Windows.Index(b.time(i))
-	if w < 0 || !t.wanted(e) {
+	if w < 0 || !t.counted(e) {
+		return
+	}
+	wanted := t.wanted(e)
+	if t.unplaced(e) {
+		t.over.Events++
+		if !wanted {
+			t.over.LeftOut++
+		}
+	}
+	if !wanted {
 		return
 	}
 	dims := make([]any, len(t.scan.GroupBy))
@@ -111,13 +122,37 @@ func less(a, b any) bool {
 	return false
 }
 
-// wanted applies the view's filter and the query's conditions.
-func (t *tally) wanted(e *event) bool {
+// counted applies the view's filter.
+func (t *tally) counted(e *event) bool {
 	for _, f := range t.scan.View.Where {
 		if !holds(string(f.Op), e.value(f.Field), f.Values) {
 			return false
 		}
 	}
+	return true
+}
+
+// unplaced reports whether the answer cannot say where the event belongs (query.Overflow).
+func (t *tally) unplaced(e *event) bool {
+	is := false
+	for _, c := range t.scan.Where {
+		switch {
+		case c.Op != query.Exists && overflowed(e.value(c.Dimension)):
+			is = true
+		case !holds(string(c.Op), e.value(c.Dimension), c.Values):
+			return false
+		}
+	}
+	for _, d := range t.scan.GroupBy {
+		is = is || overflowed(e.value(d.Name))
+	}
+	return is
+}
+
+func overflowed(v any) bool { return v == catalog.Overflow || v == int64(catalog.OverflowInt) }
+
+// wanted applies the query's conditions.
+func (t *tally) wanted(e *event) bool {
 	for _, c := range t.scan.Where {
 		if !holds(string(c.Op), e.value(c.Dimension), c.Values) {
 			return false

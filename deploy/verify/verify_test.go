@@ -58,6 +58,7 @@ func config(dir string) stack.Config {
 	cfg := stack.DefaultConfig()
 	cfg.Listen, cfg.DataDir, cfg.Log.Partitions = "127.0.0.1:0", dir, 2
 	cfg.Landing.CutInterval = 100 * time.Millisecond
+	cfg.Limits.Cardinality = 4 // The fifth page overflows.
 	cfg.Events = map[string]stack.EventConfig{"hit": {Fields: map[string]catalog.FieldType{"page": "string", "user": "string", "ms": "int64"}}}
 	cfg.Views = map[string]stack.ViewConfig{"hits": {Event: "hit", Dimensions: []string{"page"}, Measures: map[string]stack.MeasureConfig{
 		"hits": {Kind: catalog.Count}, "ms": {Kind: catalog.Sum, Field: "ms"}, "users": {Kind: catalog.Distinct, Field: "user"}, "worst": {Kind: catalog.Max, Field: "ms"}}}}
@@ -134,7 +135,7 @@ func (c *client) publish(ctx context.Context) error {
 		if _, err := c.post(ctx, "/v1/jobs/recompute/runs", nil); err != nil {
 			return err
 		}
-		answer, err := c.query(ctx)
+		answer, err := c.post(ctx, "/v1/query", []byte(question))
 		if err != nil {
 			return err
 		}
@@ -156,16 +157,23 @@ func (c *client) publish(ctx context.Context) error {
 
 const question = `{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-01-02T00:00:00Z","granularity":"1h","group_by":["page"]}`
 
-func (c *client) query(ctx context.Context) ([]byte, error) {
-	return c.post(ctx, "/v1/query", []byte(question))
-}
+// filtered is a question whose answer lacks what overflowed, and says so.
+const filtered = `{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-01-02T00:00:00Z","where":[{"dimension":"page","op":"in","values":["/p1","/p4"]}]}`
 
 func (c *client) ask(ctx context.Context) error {
-	answer, err := c.query(ctx)
-	if err != nil {
-		return err
+	for _, q := range []string{filtered, question} {
+		answer, err := c.post(ctx, "/v1/query", []byte(q))
+		if err != nil {
+			return err
+		}
+		if !bytes.Contains(answer, []byte(`"overflow":{`)) {
+			return fmt.Errorf("the answer does not say that values overflowed: %s", answer)
+		}
+		if err := c.log.Write(acklog.Line{Kind: acklog.Answer, Query: json.RawMessage(q), Response: answer}); err != nil {
+			return err
+		}
 	}
-	return c.log.Write(acklog.Line{Kind: acklog.Answer, Query: json.RawMessage(question), Response: answer})
+	return nil
 }
 
 func (c *client) post(ctx context.Context, path string, body []byte) ([]byte, error) {

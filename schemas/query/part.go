@@ -16,6 +16,7 @@ type Part struct {
 	Dims     []Column
 	Events   []uint64 // events of the row, so that a row without measures' values is still a row
 	Measures [][]Acc
+	Overflow Overflow
 }
 
 // Rows is the number of rows.

@@ -49,10 +49,11 @@ var Ops = []Op{Eq, Ne, In, NotIn, Prefix, Exists}
 // Condition keeps the groups a query counts. After Resolve, Values have the
 // dimension's Go type (string, int64 or bool); null is the value nil in Eq, Ne, In and NotIn.
 type Condition struct {
-	Dimension string `json:"dimension"`
-	Op        Op     `json:"op"`
-	Value     any    `json:"value,omitempty"`
-	Values    []any  `json:"values,omitempty"`
+	Dimension string            `json:"dimension"`
+	Op        Op                `json:"op"`
+	Value     any               `json:"value,omitempty"`
+	Values    []any             `json:"values,omitempty"`
+	Type      catalog.FieldType `json:"-"` // of the dimension; set by Resolve
 }
 
 // Order is one sort key: a dimension, a measure or time.
@@ -272,7 +273,8 @@ func (q *Query) where(c *catalog.Catalog, v *catalog.View) ([]Condition, error) 
 		if !slices.Contains(v.Dimensions, out[i].Dimension) {
 			return nil, fault("where", "view %s has no dimension %q; it has %s", v.Name, out[i].Dimension, strings.Join(v.Dimensions, ", "))
 		}
-		if err := out[i].resolve(c.DimensionType(v, out[i].Dimension)); err != nil {
+		out[i].Type = c.DimensionType(v, out[i].Dimension)
+		if err := out[i].resolve(out[i].Type); err != nil {
 			return nil, err
 		}
 	}

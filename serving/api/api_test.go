@@ -31,7 +31,7 @@ const hourly = `{"view":"flights","measures":["n","tails"],"from":"2001-01-01T00
 func TestQueryInEveryFormat(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, newLayers(), nil)
-	accuracy := `{"publication":17,"as_of":"2001-01-01T00:00:00Z","cut":[3],"through":[4],"pending_events":1,"exact":false,"complete":true,"stale_partitions":[],"lag_ms":12,"truncated":false}`
+	accuracy := `{"publication":17,"as_of":"2001-01-01T00:00:00Z","cut":[3],"through":[4],"pending_events":1,"exact":false,"complete":true,"stale_partitions":[],"lag_ms":12,"truncated":false,"overflow":null}`
 	for accept, want := range map[string]string{
 		"":                                       `{"rows":[{"time":"2001-01-01T00:00:00Z","origin":"ORD","n":1,"tails":1},{"time":"2001-01-01T01:00:00Z","origin":"ATL","n":2,"tails":2,"live":{"n":1,"tails":1}}],"accuracy":` + accuracy + "}\n",
 		"text/csv;q=0.9, application/json;q=0.1": "time,origin,n,tails,n__live,tails__live,tails__low,tails__high\r\n2001-01-01T00:00:00Z,ORD,1,1,,,,\r\n2001-01-01T01:00:00Z,ATL,2,2,1,1,,\r\n",

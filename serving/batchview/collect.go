@@ -14,6 +14,7 @@ import (
 // collector appends result rows to the columns of a part. dest are the places a row is
 // scanned into, the same for every row, so that reading one allocates only its strings.
 type collector struct {
+	scan *query.Scan
 	part *query.Part
 	dest []any
 	max  int
@@ -26,6 +27,8 @@ type collector struct {
 
 	rows, sum        uint64 // of the row
 	allRows, allSums uint64 // of all rows so far
+
+	over query.Overflow // of the row
 }
 
 type dimCell struct {
@@ -44,7 +47,7 @@ type measureCell struct {
 }
 
 func newCollector(scan *query.Scan, limit int) *collector {
-	c := &collector{max: limit, dims: make([]dimCell, len(scan.GroupBy)), measures: make([]measureCell, len(scan.Measures))}
+	c := &collector{scan: scan, max: limit, dims: make([]dimCell, len(scan.GroupBy)), measures: make([]measureCell, len(scan.Measures))}
 	c.part = &query.Part{Dims: make([]query.Column, len(scan.GroupBy)), Measures: make([][]query.Acc, len(scan.Measures))}
 	c.dest = []any{&c.group, &c.window}
 	for d, dim := range scan.GroupBy {
@@ -60,7 +63,7 @@ func newCollector(scan *query.Scan, limit int) *collector {
 		c.measures[j].Measure = m
 		c.dest = append(c.dest, c.measures[j].dest()...)
 	}
-	c.dest = append(c.dest, &c.rows, &c.sum)
+	c.dest = append(c.dest, &c.rows, &c.sum, &c.over.Events, &c.over.LeftOut)
 	return c
 }
 
@@ -82,8 +85,12 @@ func (m *measureCell) dest() []any {
 // add takes the row that was scanned last.
 func (c *collector) add() error {
 	c.allRows, c.allSums = c.allRows+c.rows, c.allSums+c.sum
+	c.part.Overflow.Add(c.over)
 	if c.group == 0 {
 		return nil
+	}
+	if !unsure(c.scan) {
+		c.overflow()
 	}
 	p := c.part
 	if p.Rows() == c.max {

@@ -11,7 +11,8 @@ import (
 
 // statement is the SQL of a scan with its parameters. Its columns are, in order: is it a
 // group (or the guard), window, two for each dimension (value, is null), events, those
-// of each measure, and the number of table rows read with the sum of their buckets' hashes.
+// of each measure, the number of table rows read with the sum of their buckets' hashes, and
+// the two of query.Overflow.
 type statement struct {
 	sql  string
 	args []any
@@ -28,7 +29,8 @@ func readsAll(scan *query.Scan, p *pins) bool {
 func build(scan *query.Scan, p *pins, sketches []int32, guard bool) *statement {
 	st := &statement{}
 	table := sqlschema.Quote(sqlschema.Table(scan.View, scan.Digest))
-	where := " FROM " + table + " WHERE " + p.condition() + " AND " + st.rows(scan, p.width)
+	own, conditions := st.own(scan, p.width), st.conditions(scan)
+	where := " FROM " + table + " WHERE " + strings.Join(append([]string{p.condition(), own}, conditions...), " AND ")
 	var branches []string
 	with := []span(nil)
 	if hasDistinct(scan) {
@@ -44,23 +46,21 @@ func build(scan *query.Scan, p *pins, sketches []int32, guard bool) *statement {
 		branches = append(branches, groupColumns(scan, true, !guard)+where+bucket+within(with, "AND")+groupBy(scan))
 	}
 	if guard {
-		branches = append(branches, guardColumns(scan)+" FROM "+table+" WHERE "+p.condition())
+		columns := append(guardColumns(scan), overflowColumns(scan, own, conditions)...)
+		branches = append(branches, "SELECT "+strings.Join(columns, ", ")+" FROM "+table+" WHERE "+p.condition())
 	}
 	st.sql = strings.Join(branches, "\nUNION ALL\n")
 	return st
 }
 
-// rows is the predicate of the scan's rows among the pinned ones.
-func (st *statement) rows(scan *query.Scan, width int64) string {
+// own is the predicate of the tenant's rows in the scan's range among the pinned ones.
+func (st *statement) own(scan *query.Scan, width int64) string {
 	w := scan.Windows
-	out := []string{"tenant = " + st.param(scan.Tenant, "String")}
-	if w.From%width != 0 || w.To%width != 0 {
-		out = append(out, between("time", w.From, w.To)) // Else the pinned buckets are the range.
+	tenant := "tenant = " + st.param(scan.Tenant, "String")
+	if w.From%width == 0 && w.To%width == 0 {
+		return tenant // The pinned buckets are the range.
 	}
-	for _, c := range scan.Where {
-		out = append(out, st.condition(c))
-	}
-	return strings.Join(out, " AND ")
+	return tenant + " AND " + between("time", w.From, w.To)
 }
 
 // within adds the predicate of the spans, or with AND NOT of the time outside of them.
@@ -98,9 +98,9 @@ func groupColumns(scan *query.Scan, sketches, counted bool) string {
 	if counted {
 		cols = append(cols, rowsAndSum...)
 	} else {
-		cols = append(cols, "toUInt64(0)", "toUInt64(0)")
+		cols = append(cols, noCounts...)
 	}
-	return "SELECT " + strings.Join(cols, ", ")
+	return "SELECT " + strings.Join(append(cols, noCounts...), ", ")
 }
 
 // measureColumns are the aggregates of one measure; collector.measure reads them.
@@ -138,10 +138,13 @@ func groupBy(scan *query.Scan) string {
 }
 
 // rowsAndSum are the aggregates that prove rows to be the pinned ones.
-var rowsAndSum = []string{"count()", "sum(intHash64(toUInt64(toUnixTimestamp64Micro(_bucket))))"}
+var (
+	rowsAndSum = []string{"count()", "sum(intHash64(toUInt64(toUnixTimestamp64Micro(_bucket))))"}
+	noCounts   = []string{"toUInt64(0)", "toUInt64(0)"}
+)
 
 // guardColumns are the columns of the guard: zeros of the groups' types, and what it counted.
-func guardColumns(scan *query.Scan) string {
+func guardColumns(scan *query.Scan) []string {
 	cols := []string{"toUInt8(0)", "toInt32(0)"}
 	for _, d := range scan.GroupBy {
 		cols = append(cols, map[bool]string{true: "''", false: "toInt64(0)"}[d.Type == catalog.String], "toUInt8(0)")
@@ -150,7 +153,7 @@ func guardColumns(scan *query.Scan) string {
 	for _, m := range scan.Measures {
 		cols = append(cols, measureZeros(m)...)
 	}
-	return "SELECT " + strings.Join(append(cols, rowsAndSum...), ", ")
+	return append(cols, rowsAndSum...)
 }
 
 func measureZeros(m query.Measure) []string {

@@ -131,6 +131,9 @@ func compareWithOracle(t *rapid.T, views *Views, state *record.State, scan *quer
 	if diff := cmp.Diff(byKey(want), byKey(got), cmp.AllowUnexported(distinct.Sketch{})); diff != "" {
 		t.Fatalf("%+v\n%s", scan.Where, diff)
 	}
+	if got.Overflow != want.Overflow {
+		t.Fatalf("%+v, by %v: overflow %+v, want %+v", scan.Where, scan.GroupBy, got.Overflow, want.Overflow)
+	}
 }
 
 // byKey lists a part's rows by group.

@@ -16,6 +16,15 @@ func (st *statement) param(value any, sqlType string) string {
 	return "{" + name + ":" + sqlType + "}"
 }
 
+// conditions are the predicates of the scan's conditions.
+func (st *statement) conditions(scan *query.Scan) []string {
+	var out []string
+	for _, c := range scan.Where {
+		out = append(out, st.condition(c))
+	}
+	return out
+}
+
 // condition is the predicate of one condition: never null, so that its complement is NOT.
 func (st *statement) condition(c query.Condition) string {
 	column := sqlschema.Quote(c.Dimension)

@@ -231,7 +231,7 @@ func TestGolden(t *testing.T) {
 	}
 	wantJSON := `{"rows":[{"time":"2001-01-01T00:00:00-06:00","origin":"OR\"D","n":5,"far":0.1,"live":{"n":2,"far":0.1}},` +
 		`{"time":"2001-01-01T00:00:00-06:00","origin":null,"n":9007199254740993,"far":1e+300}],` +
-		`"accuracy":{"publication":0,"as_of":null,"cut":[1],"through":[2],"pending_events":2,"exact":false,"complete":true,"stale_partitions":[],"lag_ms":null,"truncated":false}}` + "\n"
+		`"accuracy":{"publication":0,"as_of":null,"cut":[1],"through":[2],"pending_events":2,"exact":false,"complete":true,"stale_partitions":[],"lag_ms":null,"truncated":false,"overflow":null}}` + "\n"
 	if diff := cmp.Diff(wantJSON, j.String()); diff != "" {
 		t.Error(diff)
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // Merge makes the answer of a resolved query from both parts; either may be nil. It fills in
-// Exact and Truncated of the accuracy it is given. The parts are not changed.
+// Exact, Truncated and Overflow of the accuracy it is given. The parts are not changed.
 //
 // Errors: *OverflowError and *FillError, which the user can avoid; anything else is a part
 // that does not fit the scan.
@@ -35,7 +35,11 @@ func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, acc Accura
 	if err != nil {
 		return nil, err
 	}
-	acc.Exact, acc.Truncated = live.Rows() == 0, len(rows) < g.len()
+	over := batch.Overflow
+	if over.Add(live.Overflow); over.Events > 0 {
+		acc.Overflow = &over
+	}
+	acc.Exact, acc.Truncated = live.Rows() == 0 && over.Events == 0, len(rows) < g.len()
 	a := &Answer{Location: loc, Windowed: q.Granularity != "" && q.Granularity != "all", Accuracy: acc, rows: len(rows)}
 	a.gatherKeys(scan, g, rows)
 	place := places(rows, g.len())

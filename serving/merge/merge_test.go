@@ -88,8 +88,12 @@ func TestMergeIsTheWhole(t *testing.T) {
 		}
 		sortNaively(scan, q, all, a)
 		want := all[:min(len(all), q.Limit)]
-		if a.Rows() != len(want) || a.Accuracy.Truncated != (len(want) < len(all)) || a.Accuracy.Exact != (live.Rows() == 0) {
+		over := oracle.Overflow(scan, events)
+		if a.Rows() != len(want) || a.Accuracy.Truncated != (len(want) < len(all)) || a.Accuracy.Exact != (live.Rows() == 0 && over.Events == 0) {
 			t.Fatalf("%d rows of %d, %+v", a.Rows(), len(all), a.Accuracy)
+		}
+		if got := a.Accuracy.Overflow; (got == nil) != (over.Events == 0) || got != nil && *got != over {
+			t.Fatalf("overflow %+v, want %+v", got, over)
 		}
 		for i, r := range want {
 			checkRow(t, scan, a, i, r, oracle.Rows(scan, events[cut:]))

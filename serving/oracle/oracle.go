@@ -44,8 +44,9 @@ type Event struct {
 	Fields map[string]any
 }
 
-// Strings are the values drawn for string dimensions: what quoting and escaping get wrong.
-var Strings = []string{"", "ATL", "ORD", "OR", "ÅR", "it's", `back\slash`, "tab\tnew\nline", `"q"`, "nul\x00", "NULL", `\N`, "{p0:String}", "a,b"}
+// Strings are the values drawn for string dimensions: what quoting and escaping get wrong, and
+// what stands for values too many.
+var Strings = []string{catalog.Overflow, "", "ATL", "ORD", "OR", "ÅR", "it's", `back\slash`, "tab\tnew\nline", `"q"`, "nul\x00", "NULL", `\N`, "{p0:String}", "a,b"}
 
 // Draw draws up to limit events of the catalog's type within [from, from + minutes).
 func Draw(t *rapid.T, from time.Time, minutes, limit int) []Event {
@@ -94,6 +95,34 @@ func Rows(scan *query.Scan, events []Event) []*Row {
 		rows[i].Events = append(rows[i].Events, e)
 	}
 	return rows
+}
+
+// Overflow counts the events whose place in the answer is not known.
+func Overflow(scan *query.Scan, events []Event) (o query.Overflow) {
+	for _, e := range events {
+		open := func(dimension string) bool {
+			v := e.Fields[dimension]
+			return v == catalog.Overflow || v == int64(catalog.OverflowInt)
+		}
+		possible, unknown := scan.Windows.Index(e.Time) >= 0, false
+		for _, c := range scan.Where {
+			if c.Op != query.Exists && open(c.Dimension) {
+				unknown = true
+				continue
+			}
+			possible = possible && Keeps([]query.Condition{c}, e)
+		}
+		for _, d := range scan.GroupBy {
+			unknown = unknown || open(d.Name)
+		}
+		if possible && unknown {
+			o.Events++
+			if !Keeps(scan.Where, e) {
+				o.LeftOut++
+			}
+		}
+	}
+	return o
 }
 
 // Keeps reports whether all conditions hold for the event.
@@ -191,6 +220,7 @@ func Part(scan *query.Scan, events []Event, l Layer) *query.Part {
 	for d, dim := range scan.GroupBy {
 		p.Dims[d].Type = dim.Type
 	}
+	p.Overflow = Overflow(scan, events)
 	for _, r := range Rows(scan, events) {
 		p.Windows = append(p.Windows, int32(r.Window))
 		p.Events = append(p.Events, uint64(len(r.Events)))

@@ -67,9 +67,14 @@ func (w *world) check(q *query.Query, a *merge.Answer) error {
 	if q.Mode == query.Live {
 		from = a.Accuracy.Cut
 	}
-	rows := oracle.Rows(scan, w.events(from, a.Accuracy.Through))
+	events := w.events(from, a.Accuracy.Through)
+	rows := oracle.Rows(scan, events)
 	if a.Rows() != len(rows) {
 		return fmt.Errorf("%d rows, want %d", a.Rows(), len(rows))
+	}
+	over := oracle.Overflow(scan, events)
+	if got := a.Accuracy.Overflow; (got == nil) != (over.Events == 0) || got != nil && *got != over {
+		return fmt.Errorf("overflow %+v, want %+v", got, over)
 	}
 	for _, r := range rows {
 		i := slices.IndexFunc(a.Times, func(at int64) bool { return at == scan.Windows.Starts[r.Window] })

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"recount/schemas/catalog"
 	"recount/schemas/position"
 	"recount/schemas/query"
 	"recount/schemas/record"
@@ -61,7 +62,7 @@ func (w *world) step() {
 func (w *world) event() oracle.Event {
 	at := start.Add(time.Duration(w.rng.IntN(180)) * time.Minute)
 	return oracle.Event{Time: at.UnixMicro(), Fields: map[string]any{
-		"origin": []any{"ORD", "ATL", nil}[w.rng.IntN(3)], "tail": fmt.Sprint("N", w.rng.IntN(30)), "delay": int64(w.rng.IntN(9)),
+		"origin": []any{"ORD", "ATL", nil, catalog.Overflow}[w.rng.IntN(4)], "tail": fmt.Sprint("N", w.rng.IntN(30)), "delay": int64(w.rng.IntN(9)),
 	}}
 }
 

@@ -12,9 +12,6 @@ import (
 	"recount/schemas/catalog"
 )
 
-// Overflow is what stands in a dimension instead of a value too many.
-const Overflow = "~overflow"
-
 // knownValues is how many values a decoder remembers, so that it need not ask the sets,
 // which all requests share, for those that come all the time.
 const knownValues = 4096
@@ -117,7 +114,7 @@ func (t *tenantCaps) admit(s *valueSet, hash uint64) (ok, first bool) {
 	return true, false
 }
 
-// capValues puts Overflow in the place of values too many, and what was there into extra. It comes
+// capValues puts catalog.Overflow in the place of values too many, and what was there into extra. It comes
 // after the hash, so a copy of the event is no conflict though it may have overflowed.
 func (d *decoder) capValues() {
 	over := false
@@ -127,7 +124,7 @@ func (d *decoder) capValues() {
 			continue
 		}
 		d.row.extra = appendOverflow(d.row.extra, !over, f.name, s.text)
-		s.text, over = []byte(Overflow), true
+		s.text, over = []byte(catalog.Overflow), true
 	}
 	if over {
 		d.row.extra = append(d.row.extra, "}}"...)
@@ -152,7 +149,7 @@ func (d *decoder) mayStand(f *field, value []byte) bool {
 		*at = known
 		return true
 	case first:
-		d.caps.logger.Warn("a dimension has too many values today; new ones are counted as "+Overflow,
+		d.caps.logger.Warn("a dimension has too many values today; new ones are counted as "+catalog.Overflow,
 			"tenant", d.caps.tenant, "type", d.typ.name, "field", f.name, "limit", d.caps.most)
 	}
 	set.over.Inc()

@@ -62,14 +62,14 @@ func TestCaps(t *testing.T) {
 	}{
 		{"acme", 0, "ORD", "ORD"},
 		{"acme", 0, "ATL", "ATL"},
-		{"acme", 0, "DFW", Overflow},
+		{"acme", 0, "DFW", catalog.Overflow},
 		{"acme", 0, "ORD", "ORD"}, // What stood there today goes on standing.
-		{"acme", 0, "DFW", Overflow},
-		{"acme", 0, `x"\`, Overflow},
+		{"acme", 0, "DFW", catalog.Overflow},
+		{"acme", 0, `x"\`, catalog.Overflow},
 		{"b", 0, "DFW", "DFW"}, // Another tenant has its own two.
 		{"acme", 1, "DFW", "DFW"},
 		{"acme", 1, "ORD", "ORD"},
-		{"acme", 1, "ATL", Overflow}, // Yesterday is forgotten.
+		{"acme", 1, "ATL", catalog.Overflow}, // Yesterday is forgotten.
 	} {
 		for _, more := range []string{"", `,"traceparent":"00-1"`} {
 			got, tail, extra, hash := decodeAs(t, d, c, step.tenant, step.day, step.origin, more)
@@ -77,7 +77,7 @@ func TestCaps(t *testing.T) {
 				t.Errorf("step %d: got %q and %q", i, got, tail)
 			}
 			var kept any
-			if step.want == Overflow {
+			if step.want == catalog.Overflow {
 				kept = map[string]any{"origin": step.origin}
 			}
 			if diff := cmp.Diff(kept, extra["overflow"]); diff != "" || (more == "") != (extra["attributes"] == nil) {
@@ -98,7 +98,7 @@ func TestCapsOfAllShareTheirMemory(t *testing.T) {
 	c.left.Store(100)
 	stood := func(tenant string) (n int) {
 		for i := range 100 {
-			if got, _, _, _ := decodeAs(t, d, c, tenant, 0, fmt.Sprint(i), ""); got != Overflow {
+			if got, _, _, _ := decodeAs(t, d, c, tenant, 0, fmt.Sprint(i), ""); got != catalog.Overflow {
 				n++
 			}
 		}
@@ -141,7 +141,7 @@ func TestCapsHoldUnderManyRequests(t *testing.T) {
 	}
 	stand, over := map[any]bool{}, 0
 	for _, e := range log.events(t, 2) {
-		if e.Fields["origin"] == Overflow {
+		if e.Fields["origin"] == catalog.Overflow {
 			over++
 			continue
 		}

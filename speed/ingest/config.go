@@ -32,7 +32,7 @@ type Config struct {
 
 	Letters     int // dead letters kept per second; rejections beyond them are only counted
 	LetterBytes int // bytes of rejected events kept per second
-	Values      int // of a dimension, from one tenant in a UTC day; further ones become Overflow; 0 is no limit
+	Values      int // of a dimension, from one tenant in a UTC day; further ones become catalog.Overflow; 0 is no limit
 
 	Fair bool // several tenants share: none may hold more of Memory or QueueBytes than is left for the others
 

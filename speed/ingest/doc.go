@@ -52,7 +52,7 @@
 //
 // A string field that views have as a dimension, and use for nothing else, gets at most Config.Values
 // values from one tenant in a UTC day of the server's clock. Instead of a further one the column has
-// Overflow, and _extra what was sent:
+// catalog.Overflow, and _extra what was sent:
 //
 //	{"overflow":{"page":"/x1"}}
 //

@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"hash/maphash"
+	"slices"
 	"unsafe"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -88,6 +89,20 @@ func (d *dict) find(s string) uint32 {
 		}
 	}
 	return 0
+}
+
+// overflow returns the id of what stands for values too many, or unset.
+func (d *dict) overflow() uint32 {
+	if d.isText {
+		if id := d.find(catalog.Overflow); id != 0 {
+			return id
+		}
+		return unset
+	}
+	if i := slices.Index(d.ints[1:], catalog.OverflowInt); i >= 0 {
+		return uint32(1 + i)
+	}
+	return unset
 }
 
 // unset marks a row of a batch whose id has not been looked up.

@@ -55,9 +55,9 @@ func (g generator) value(name string) any {
 	case "t":
 		return testStart + int64(g.IntN(1000))
 	case "source":
-		return pick(g, "east", "west")
+		return pick(g, "east", "west", catalog.Overflow)
 	}
-	return pick(g, "", "a", "ab", "abc", "b", fmt.Sprint("v", g.IntN(20)))
+	return pick(g, "", "a", "ab", "abc", "b", catalog.Overflow, fmt.Sprint("v", g.IntN(20)))
 }
 
 // event makes an event of a small world of ids, so that copies in the same bucket, in
@@ -157,7 +157,7 @@ func (g generator) scan(t rapid.TB, c *catalog.Catalog) *query.Scan {
 
 func (g generator) condition(typ catalog.FieldType, dimension string) query.Condition {
 	some := map[catalog.FieldType][]any{
-		catalog.String: {"a", "east", "v3", "", nil}, catalog.Int64: {int64(0), int64(-1), nil}, catalog.Bool: {true, false, nil},
+		catalog.String: {"a", "east", "v3", "", catalog.Overflow, nil}, catalog.Int64: {int64(0), int64(-1), nil}, catalog.Bool: {true, false, nil},
 	}[typ]
 	switch op := pick(g, query.Ops...); op {
 	case query.Prefix:

@@ -27,8 +27,8 @@ type group struct {
 }
 
 // answer is the naive answer for [cut, through) of every partition.
-func (o oracle) answer(s *query.Scan, cut []position.Offset, through []position.Offset) ([]group, uint64) {
-	rows, pending := map[string][]event{}, uint64(0)
+func (o oracle) answer(s *query.Scan, cut []position.Offset, through []position.Offset) ([]group, query.Overflow, uint64) {
+	rows, over, pending := map[string][]event{}, query.Overflow{}, uint64(0)
 	for p, messages := range o.log.parts {
 		var before []typedEvent
 		for i, m := range messages {
@@ -39,9 +39,12 @@ func (o oracle) answer(s *query.Scan, cut []position.Offset, through []position.
 					pending++
 				}
 				if w := s.Windows.Index(e.time); in && w >= 0 && m.typ == s.View.Event && e.tenant == s.Tenant &&
-					!o.duplicate(before, typedEvent{m.typ, e}) && matches(s, e) {
-					key := keyOf(s, w, e)
-					rows[key] = append(rows[key], e)
+					!o.duplicate(before, typedEvent{m.typ, e}) && filtered(s, e) {
+					over.Add(overflow(s, e))
+					if matches(s, e) {
+						key := keyOf(s, w, e)
+						rows[key] = append(rows[key], e)
+					}
 				}
 				before = append(before, typedEvent{m.typ, e})
 			}
@@ -55,7 +58,7 @@ func (o oracle) answer(s *query.Scan, cut []position.Offset, through []position.
 		}
 		out = append(out, g)
 	}
-	return sorted(out), pending
+	return sorted(out), over, pending
 }
 
 func sorted(g []group) []group {
@@ -79,13 +82,43 @@ func (o oracle) duplicate(before []typedEvent, e typedEvent) bool {
 	})
 }
 
-// matches evaluates the view's filters and the scan's conditions on one event.
-func matches(s *query.Scan, e event) bool {
+// filtered evaluates the view's filters on one event.
+func filtered(s *query.Scan, e event) bool {
 	for _, f := range s.View.Where {
 		if !compare(string(f.Op), e.column(f.Field), f.Values) {
 			return false
 		}
 	}
+	return true
+}
+
+// overflow is what an event adds to query.Overflow: nothing if its place is known.
+func overflow(s *query.Scan, e event) (o query.Overflow) {
+	unknown := func(dimension string) bool {
+		v := e.column(dimension)
+		return v == catalog.Overflow || v == int64(catalog.OverflowInt)
+	}
+	for _, d := range s.GroupBy {
+		if unknown(d.Name) {
+			o.Events = 1
+		}
+	}
+	for _, c := range s.Where {
+		switch open := unknown(c.Dimension) && c.Op != query.Exists; {
+		case open:
+			o.Events = 1
+		case !compare(string(c.Op), e.column(c.Dimension), c.Values):
+			return query.Overflow{}
+		}
+	}
+	if o.Events == 1 && !matches(s, e) {
+		o.LeftOut = 1
+	}
+	return o
+}
+
+// matches evaluates the scan's conditions on one event.
+func matches(s *query.Scan, e event) bool {
 	for _, c := range s.Where {
 		if !compare(string(c.Op), e.column(c.Dimension), c.Values) {
 			return false

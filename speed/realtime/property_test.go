@@ -150,12 +150,12 @@ func (w *world) check() {
 			w.Fatalf("partition %d: through %d, stale %v, want %d, %v", p, live.Through[p].Seq, live.Stale, want, stale)
 		}
 	}
-	want, pending := oracle{w.log, w.catalog.Bucket}.answer(s, cut, live.Through)
+	want, over, pending := oracle{w.log, w.catalog.Bucket}.answer(s, cut, live.Through)
 	if diff := cmp.Diff(want, groupsOf(s, live.Part)); diff != "" {
 		w.Fatalf("view %s, cut %v, through %v: (-want +got)\n%s", s.View.Name, cut, live.Through, diff)
 	}
-	if live.Pending != pending {
-		w.Fatalf("pending: got %d, want %d", live.Pending, pending)
+	if live.Pending != pending || live.Part.Overflow != over {
+		w.Fatalf("pending: got %d, want %d; overflow: got %+v, want %+v", live.Pending, pending, live.Part.Overflow, over)
 	}
 }
 
@@ -187,9 +187,12 @@ func TestScanUpToABoundary(t *testing.T) {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		want, _ := oracle{w.log, w.catalog.Bucket}.answer(s, from, to)
+		want, over, _ := oracle{w.log, w.catalog.Bucket}.answer(s, from, to)
 		if diff := cmp.Diff(want, groupsOf(s, live.Part)); diff != "" {
 			rt.Fatalf("[%v, %v): (-want +got)\n%s", from, to, diff)
+		}
+		if live.Part.Overflow != over {
+			rt.Fatalf("[%v, %v): overflow: got %+v, want %+v", from, to, live.Part.Overflow, over)
 		}
 	})
 }

@@ -18,6 +18,7 @@ type scanner struct {
 	groups  groupTable
 	result  query.Part
 	target  []int32 // by row of the table being read: its group, -1 without
+	over    bool    // a dimension of the segment being read has overflowed
 }
 
 // groupColumn is a grouping dimension: word is its place in a table's keys.
@@ -25,13 +26,16 @@ type groupColumn struct {
 	word, dict int
 	values     *dict    // every value in the answer
 	ids        []uint32 // by id in the segment being read: id in values, or unset
+	over       uint32   // id of what overflowed in it, or unset
 }
 
 // whereColumn is a condition. Its verdict is found once for each value of a segment.
 type whereColumn struct {
 	word, dict int
 	match      func(d *dict, id uint32) bool
+	unsure     bool    // whether it holds for what overflowed
 	verdict    []uint8 // by id in the segment being read
+	over       uint32  // id of what overflowed in it, or unset
 }
 
 // The verdicts of a condition on a value.
@@ -55,7 +59,7 @@ func newScanner(s *query.Scan, v *viewPlan) (*scanner, error) {
 		if err != nil {
 			return nil, err
 		}
-		sc.where = append(sc.where, whereColumn{word: word, dict: dictionary, match: matcher(c)})
+		sc.where = append(sc.where, whereColumn{word: word, dict: dictionary, match: matcher(c), unsure: c.Unsure()})
 	}
 	for _, m := range s.Measures {
 		i := slices.IndexFunc(v.view.Measures, func(o catalog.Measure) bool { return o.Name == m.Name })
@@ -100,8 +104,11 @@ func (sc *scanner) add(s *segment) {
 
 // enter forgets what is known of the values of the segment before.
 func (sc *scanner) enter(ts *typeSegment) {
+	sc.over = false
 	for i := range sc.group {
 		g := &sc.group[i]
+		g.over = ts.dicts[g.dict].overflow()
+		sc.over = sc.over || g.over != unset
 		g.ids = grown(g.ids[:0], ts.dicts[g.dict].size())
 		for id := range g.ids {
 			g.ids[id] = unset
@@ -112,6 +119,10 @@ func (sc *scanner) enter(ts *typeSegment) {
 		c := &sc.where[i]
 		c.verdict = grown(c.verdict[:0], ts.dicts[c.dict].size())
 		clear(c.verdict)
+		if c.over = unset; c.unsure {
+			c.over = ts.dicts[c.dict].overflow()
+			sc.over = sc.over || c.over != unset
+		}
 	}
 }
 
@@ -128,7 +139,15 @@ func (sc *scanner) assign(t *table, ts *typeSegment, tenant uint32) (some bool) 
 		if c := cellOf(row); c != cell {
 			cell, window = c, sc.scan.Windows.Index(c)
 		}
-		if window < 0 || row[2] != tenant || !sc.passes(row, ts) {
+		if window < 0 || row[2] != tenant {
+			sc.target[r] = -1
+			continue
+		}
+		passes := sc.passes(row, ts)
+		if sc.over {
+			sc.overflow(row, ts, t.events[r], passes)
+		}
+		if !passes {
 			sc.target[r] = -1
 			continue
 		}
@@ -144,19 +163,45 @@ func (sc *scanner) assign(t *table, ts *typeSegment, tenant uint32) (some bool) 
 
 func (sc *scanner) passes(row []uint32, ts *typeSegment) bool {
 	for i := range sc.where {
-		c := &sc.where[i]
-		id := row[c.word]
-		if c.verdict[id] == unknown {
-			c.verdict[id] = fails
-			if c.match(ts.dicts[c.dict], id) {
-				c.verdict[id] = passes
-			}
-		}
-		if c.verdict[id] == fails {
+		if !sc.where[i].passes(row, ts) {
 			return false
 		}
 	}
 	return true
+}
+
+func (c *whereColumn) passes(row []uint32, ts *typeSegment) bool {
+	id := row[c.word]
+	if c.verdict[id] == unknown {
+		c.verdict[id] = fails
+		if c.match(ts.dicts[c.dict], id) {
+			c.verdict[id] = passes
+		}
+	}
+	return c.verdict[id] == passes
+}
+
+// overflow counts the events of a row whose place is not known (query.Overflow).
+func (sc *scanner) overflow(row []uint32, ts *typeSegment, events uint64, passes bool) {
+	over := false
+	for i := range sc.where {
+		switch c := &sc.where[i]; {
+		case row[c.word] == c.over:
+			over = true
+		case !c.passes(row, ts):
+			return
+		}
+	}
+	for i := range sc.group {
+		over = over || row[sc.group[i].word] == sc.group[i].over
+	}
+	if !over {
+		return
+	}
+	sc.result.Overflow.Events += events
+	if !passes {
+		sc.result.Overflow.LeftOut += events
+	}
 }
 
 // id translates the row's value from the segment's dictionary to the answer's.
