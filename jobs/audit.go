@@ -9,30 +9,36 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"recount/jobs/conservation"
+	"recount/schemas/access"
 )
 
 // Auditor adds up conservation (A1) from the stored facts: nothing is remembered between
 // runs but what the last one came to, for people to read.
 type Auditor struct {
-	audit   func(context.Context) (*Audit, error)
+	audit   func(context.Context) (*conservation.Audit, error)
 	log     *slog.Logger
 	now     func() time.Time
 	last    atomic.Pointer[AuditRun]
 	residue *prometheus.GaugeVec
+	tenants *prometheus.GaugeVec
 	ran     prometheus.Gauge
 }
 
 // AuditRun is an audit and when it was.
 type AuditRun struct {
 	At time.Time `json:"at"`
-	Audit
+	conservation.Audit
 }
 
 // NewAuditor returns an auditor. audit reads the facts anew and adds them up.
-func NewAuditor(audit func(context.Context) (*Audit, error), o Options) *Auditor {
+func NewAuditor(audit func(context.Context) (*conservation.Audit, error), o Options) *Auditor {
 	a := &Auditor{audit: audit, log: o.Logger, now: o.Now,
 		residue: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "recount_audit_residue_events",
-			Help: "Events that went in at a tier and did not come out of it at the last audit; anything but 0 is an alarm."}, []string{"tier"}),
+			Help: "Events that a tier lacks, or has too many of, at the last audit; anything but 0 is an alarm."}, []string{"tier"}),
+		tenants: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "recount_audit_tenant_residue_events",
+			Help: "The same of tenants that have a residue at all, the largest first; the rest is ~others."}, []string{"tenant"}),
 		ran: prometheus.NewGauge(prometheus.GaugeOpts{Name: "recount_audit_last_run_seconds", Help: "Unix time of the last audit."}),
 	}
 	if a.log == nil {
@@ -42,7 +48,7 @@ func NewAuditor(audit func(context.Context) (*Audit, error), o Options) *Auditor
 		a.now = time.Now
 	}
 	if o.Registerer != nil {
-		o.Registerer.MustRegister(a.residue, a.ran)
+		o.Registerer.MustRegister(a.residue, a.tenants, a.ran)
 	}
 	return a
 }
@@ -59,64 +65,76 @@ func (a *Auditor) run(ctx context.Context) (Report, error) {
 	}
 	a.note(&AuditRun{At: a.now().UTC(), Audit: *audit})
 	if audit.Residue != 0 {
-		a.log.Error("conservation does not hold: events went in at a tier and did not come out; run recount verify",
-			"residue", audit.Residue, "lost", audit.lost(), "landing", audit.landing(), "publication", audit.publication())
+		for _, r := range audit.Residues {
+			a.log.Error("conservation does not hold", "tier", r.Tier, "events_missing", r.Events, "tenant", r.Tenant, "partition", number(r.Partition),
+				"from", r.From, "to", r.To, "publication", r.Publication, "view", r.View, "do", r.Do)
+		}
 		return Report{}, fmt.Errorf("the residue is %d events: GET /v1/audit says where, recount verify --server what is at fault", audit.Residue)
 	}
-	return Report{Message: fmt.Sprintf("%d events of %d partitions, residue 0", audit.logged(), len(audit.Partitions))}, nil
+	return Report{Message: fmt.Sprintf("%d events of %d partitions and %d tenants, residue 0", audit.Logged(), len(audit.Partitions), len(audit.Tenants))}, nil
 }
+
+func number(p *int) int {
+	if p == nil {
+		return -1
+	}
+	return *p
+}
+
+// maxTenantLabels bounds the tenants a metric tells apart.
+const maxTenantLabels = 100
 
 func (a *Auditor) note(r *AuditRun) {
 	a.last.Store(r)
 	a.ran.Set(float64(r.At.UnixMicro()) / 1e6)
-	for tier, n := range map[string]int64{"log": r.lost(), "landed": r.landing(), "published": r.publication()} {
-		a.residue.WithLabelValues(tier).Set(float64(n))
+	for _, tier := range conservation.Tiers {
+		a.residue.WithLabelValues(string(tier)).Set(float64(r.Missing(tier)))
+	}
+	a.tenants.Reset()
+	for i, t := range r.Tenants { // The largest residue comes first.
+		switch {
+		case t.Residue == 0:
+			return
+		case i < maxTenantLabels:
+			a.tenants.WithLabelValues(t.Tenant).Set(float64(t.Residue))
+		default:
+			a.tenants.WithLabelValues("~others").Add(float64(t.Residue))
+		}
 	}
 }
 
-// Handler serves GET /v1/audit: what the newest run came to.
+// Handler serves GET /v1/audit: what the newest run came to. Who may see the installation
+// sees everybody's numbers or, with ?tenant=, one tenant's; a tenant sees its own.
 func (a *Auditor) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/audit", func(w http.ResponseWriter, _ *http.Request) {
-		r := a.last.Load()
-		if r == nil {
-			problem(w, http.StatusNotFound, "no_audit", "no audit has run since the server started; POST /v1/jobs/audit/runs runs one")
-			return
-		}
-		writeJSON(w, http.StatusOK, "application/json", r)
-	})
+	mux.HandleFunc("GET /v1/audit", a.serve)
 	mux.HandleFunc("/v1/audit", only(http.MethodGet))
 	return mux
 }
 
-// The residue by the tier that lacks the events.
-
-func (a *Audit) lost() (n int64) {
-	for _, p := range a.Partitions {
-		n += p.Lost
+func (a *Auditor) serve(w http.ResponseWriter, r *http.Request) {
+	who, known := access.FromContext(r.Context())
+	tenant, asked := who.Tenant, r.URL.Query()
+	if who.Scopes.Has(access.Admin) {
+		tenant = asked.Get("tenant")
 	}
-	return n
-}
-
-func (a *Audit) landing() (n int64) {
-	for _, p := range a.Partitions {
-		for _, r := range p.Ranges {
-			n += r.Residue
+	for name := range asked {
+		if name != "tenant" {
+			problem(w, http.StatusBadRequest, "invalid_request", fmt.Sprintf("parameter %.80q: the only one is tenant", name))
+			return
 		}
 	}
-	return n
-}
-
-func (a *Audit) publication() (n int64) {
-	for _, p := range a.Publications {
-		n += p.Residue
+	run := a.last.Load()
+	switch {
+	case !known:
+		problem(w, http.StatusForbidden, "forbidden", "nobody has said who is asking")
+	case asked.Has("tenant") && asked.Get("tenant") != tenant:
+		problem(w, http.StatusForbidden, "forbidden", "a tenant sees its own numbers; those of others need a key with the scope admin")
+	case run == nil:
+		problem(w, http.StatusNotFound, "no_audit", "no audit has run since the server started; POST /v1/jobs/audit/runs runs one")
+	case tenant == "":
+		writeJSON(w, http.StatusOK, "application/json", run)
+	default:
+		writeJSON(w, http.StatusOK, "application/json", AuditRun{At: run.At, Audit: *run.Of(tenant)})
 	}
-	return n
-}
-
-func (a *Audit) logged() (n int64) {
-	for _, p := range a.Partitions {
-		n += p.Logged
-	}
-	return n
 }

@@ -57,19 +57,34 @@ func (s *Store) stored(ctx context.Context, v *catalog.View, versions []record.B
 	return rows.Err()
 }
 
-// CountedEvents is how many events the rows of versions of a view count.
-func (s *Store) CountedEvents(ctx context.Context, v *catalog.View, versions []record.BucketVersion) (events int64, err error) {
+// CountedEvents is how many events of each tenant the rows of versions of a view count.
+func (s *Store) CountedEvents(ctx context.Context, v *catalog.View, versions []record.BucketVersion) (map[string]int64, error) {
+	out := map[string]int64{}
 	for part := range slices.Chunk(versions, pairsAtOnce) {
-		var sum uint64
-		row := s.db.QueryRow(readContext(ctx), fmt.Sprintf("SELECT sum(%s) FROM %s WHERE (%s, %s) IN (%s)",
-			sqlschema.Quote(sqlschema.ColEvents), sqlschema.Quote(sqlschema.Table(v, s.catalog.Digest(v))),
-			sqlschema.Quote(sqlschema.ColBucket), sqlschema.Quote(sqlschema.ColVer), pairList(part)))
-		if err := row.Scan(&sum); err != nil {
-			return 0, fmt.Errorf("count events of view %s: %w", v.Name, err)
+		if err := s.countedEvents(ctx, v, part, out); err != nil {
+			return nil, fmt.Errorf("count events of view %s: %w", v.Name, err)
 		}
-		events += int64(sum)
 	}
-	return events, nil
+	return out, nil
+}
+
+func (s *Store) countedEvents(ctx context.Context, v *catalog.View, versions []record.BucketVersion, out map[string]int64) error {
+	rows, err := s.db.Query(readContext(ctx), fmt.Sprintf("SELECT toString(%[1]s), sum(%[2]s) FROM %[3]s WHERE (%[4]s, %[5]s) IN (%[6]s) GROUP BY %[1]s",
+		sqlschema.Quote(sqlschema.ColTenant), sqlschema.Quote(sqlschema.ColEvents), sqlschema.Quote(sqlschema.Table(v, s.catalog.Digest(v))),
+		sqlschema.Quote(sqlschema.ColBucket), sqlschema.Quote(sqlschema.ColVer), pairList(versions)))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var tenant string
+		var events uint64
+		if err := rows.Scan(&tenant, &events); err != nil {
+			return err
+		}
+		out[tenant] += int64(events)
+	}
+	return rows.Err()
 }
 
 func pairList(versions []record.BucketVersion) string {

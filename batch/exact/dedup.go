@@ -8,6 +8,7 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow/array"
 
+	"recount/schemas/catalog"
 	"recount/schemas/eventbatch"
 	"recount/schemas/fault"
 	"recount/schemas/record"
@@ -19,21 +20,23 @@ type identities struct {
 	hashes   []uint64
 	order    []uint64 // position within the object's segment
 	assigned []bool
+	tenants  []uint32 // codes of tenant
+	tenant   coder
 }
 
-var identityColumns = []string{eventbatch.ColKey, eventbatch.ColHash, eventbatch.ColFlags, ColSeq, ColIndex}
+var identityColumns = []string{eventbatch.ColKey, eventbatch.ColTenant, eventbatch.ColHash, eventbatch.ColFlags, ColSeq, ColIndex}
 
 // dedup marks the duplicates of one partition's rows and counts them by bucket.
 // Copies of an event share a partition, so no other part need be asked (I1).
-func (r *run) dedup(ctx context.Context, s *span, p *part) ([]record.BucketCount, error) {
+func (r *run) dedup(ctx context.Context, s *span, p *part) (Found, error) {
 	fault.Point("exact.load.before")
 	ids, err := r.load(ctx, s, p)
 	if err != nil {
-		return nil, err
+		return Found{}, err
 	}
 	fault.Point("exact.load.after")
 	p.drop = make([]bool, p.rows)
-	d := deduper{ids: ids, drop: p.drop}
+	d := deduper{ids: ids, drop: p.drop, fresh: int(p.fresh), accounts: make([]record.Account, len(ids.tenant.values.Strings))}
 	byBucket := map[int64][]*piece{}
 	for _, x := range p.pieces {
 		byBucket[x.bucket] = append(byBucket[x.bucket], x)
@@ -42,7 +45,13 @@ func (r *run) dedup(ctx context.Context, s *span, p *part) ([]record.BucketCount
 	for i, b := range s.buckets {
 		counts[i] = d.bucket(byBucket[b], byBucket[b-r.width])
 	}
-	return counts, nil
+	found := Found{Buckets: counts, Accounts: map[Owner]record.Account{}}
+	for code, a := range d.accounts {
+		if a != (record.Account{}) {
+			found.Accounts[Owner{ids.tenant.values.Strings[code], p.partition}] = a
+		}
+	}
+	return found, nil
 }
 
 // deduper finds the duplicates of a part, bucket by bucket.
@@ -52,6 +61,9 @@ type deduper struct {
 	own    table
 	before table
 	losers []int
+
+	fresh    int              // the first row that goes into the accounts
+	accounts []record.Account // by code of the tenant
 }
 
 // bucket applies B2 and I3 to the pieces of one bucket, given those of the bucket before.
@@ -62,6 +74,7 @@ func (d *deduper) bucket(pieces, before []*piece) (c record.BucketCount) {
 		d.drop[l] = !fault.Off(fault.B2)
 		if !fault.Off(fault.A1) {
 			c.Duplicates++
+			d.drops(l, l)
 		}
 		if w := d.find(&d.own, l); d.ids.hashes[w] != d.ids.hashes[l] {
 			c.Conflicts++
@@ -73,6 +86,9 @@ func (d *deduper) bucket(pieces, before []*piece) (c record.BucketCount) {
 	}
 	for _, x := range pieces {
 		c.Rows += x.to - x.from
+		for _, code := range d.ids.tenants[min(max(x.offset, int64(d.fresh)), x.offset+x.to-x.from) : x.offset+x.to-x.from] {
+			d.accounts[code].Rows++
+		}
 		if !carried || x.assigned == 0 {
 			continue
 		}
@@ -83,6 +99,7 @@ func (d *deduper) bucket(pieces, before []*piece) (c record.BucketCount) {
 			if w := d.find(&d.before, i); w >= 0 {
 				d.drop[i] = true
 				c.Duplicates++
+				d.drops(i, w)
 				if d.ids.hashes[w] != d.ids.hashes[i] {
 					c.Conflicts++
 				}
@@ -90,6 +107,14 @@ func (d *deduper) bucket(pieces, before []*piece) (c record.BucketCount) {
 		}
 	}
 	return c
+}
+
+// drops notes in the accounts that row i is a duplicate because of row by: if either is
+// fresh, it was none before.
+func (d *deduper) drops(i, by int) {
+	if max(i, by) >= d.fresh {
+		d.accounts[d.ids.tenants[i]].Duplicates++
+	}
 }
 
 func anyAssigned(pieces []*piece) bool {
@@ -181,7 +206,11 @@ func (r *run) load(ctx context.Context, s *span, p *part) (*identities, error) {
 	if p.rows >= 1<<32-1 {
 		return nil, fmt.Errorf("a bucket holds %d rows of one partition; at most %d: use a smaller batch.bucket or more partitions", p.rows, uint32(1<<32-2))
 	}
-	ids := &identities{make([]eventbatch.Key, 0, p.rows), make([]uint64, 0, p.rows), make([]uint64, 0, p.rows), make([]bool, 0, p.rows)}
+	ids := &identities{
+		keys: make([]eventbatch.Key, 0, p.rows), hashes: make([]uint64, 0, p.rows), order: make([]uint64, 0, p.rows),
+		assigned: make([]bool, 0, p.rows), tenants: make([]uint32, 0, p.rows),
+		tenant: coder{name: eventbatch.ColTenant, typ: catalog.String},
+	}
 	columns := identityColumns
 	if s.slices > 1 {
 		columns = append([]string{eventbatch.ColTime}, columns...)
@@ -210,7 +239,8 @@ func (r *run) load(ctx context.Context, s *span, p *part) (*identities, error) {
 func (ids *identities) append(c eventbatch.Columns, start uint64) error {
 	seq, ok1 := c.Field(ColSeq).(*array.Int64)
 	index, ok2 := c.Field(ColIndex).(*array.Int32)
-	if !ok1 || !ok2 || c.Key == nil || c.Hash == nil || c.Flags == nil {
+	tenant := c.Field(eventbatch.ColTenant)
+	if !ok1 || !ok2 || c.Key == nil || c.Hash == nil || c.Flags == nil || tenant == nil {
 		return fmt.Errorf("columns %v: identity columns %v are missing or of another type", c.Rec.Schema(), identityColumns)
 	}
 	for i := range int(c.Rec.NumRows()) {
@@ -220,5 +250,9 @@ func (ids *identities) append(c eventbatch.Columns, start uint64) error {
 		ids.assigned = append(ids.assigned, c.Flags.Value(i)&eventbatch.FlagTimeAssigned != 0)
 	}
 	ids.hashes = append(ids.hashes, c.Hash.Uint64Values()...)
+	if err := ids.tenant.code(tenant, int(c.Rec.NumRows())); err != nil {
+		return err
+	}
+	ids.tenants = append(ids.tenants, ids.tenant.codes...)
 	return nil
 }

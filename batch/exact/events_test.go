@@ -212,6 +212,19 @@ func (l *lake) add(partition int, rows []event, dict bool, chunk int) {
 	l.files[key] = memFile{rows, dict, chunk}
 }
 
+// freshen makes fresh what lies in segments that start at a sequence or behind it.
+func (l *lake) freshen(from uint64) (fresh func(event) bool) {
+	places := map[[2]int64]bool{}
+	for i := range l.objects {
+		o := &l.objects[i]
+		o.Fresh = o.Start >= from
+		for _, e := range l.files[o.Key].rows {
+			places[[2]int64{e.seq, int64(e.index)}] = o.Fresh
+		}
+	}
+	return func(e event) bool { return places[[2]int64{e.seq, int64(e.index)}] }
+}
+
 func (l lake) open(_ context.Context, o record.Object) (File, error) {
 	f, ok := l.files[o.Key]
 	if !ok {

@@ -40,6 +40,7 @@ type Object struct {
 	record.Object
 	Partition int
 	Start     uint64 // first sequence of the segment
+	Fresh     bool   // its rows go into Found.Accounts; so do those of all objects behind it
 }
 
 // Target is a view and the buckets to compute for it, ascending.
@@ -56,6 +57,19 @@ type Input struct {
 	Objects []Object
 	Buckets []int64  // to deduplicate, ascending; every target's buckets are among them
 	Targets []Target // views over the type; may be empty
+}
+
+// Owner is a tenant in a partition.
+type Owner struct {
+	Tenant    string
+	Partition int
+}
+
+// Found is what deduplication found. Accounts are of fresh rows, and of duplicates that
+// fresh rows made of older ones (I3).
+type Found struct {
+	Buckets  []record.BucketCount // in the order of Input.Buckets
+	Accounts map[Owner]record.Account
 }
 
 // Config bounds a run.
@@ -83,11 +97,11 @@ func (c Config) Validate() error {
 
 // Run deduplicates the buckets and calls emit with the aggregates of every target.
 // Calls of emit do not overlap. Blocks come in any order, but a cell of a view is
-// whole within one block, and its rows are in their order there. The counts are in the order of in.Buckets.
+// whole within one block, and its rows are in their order there.
 // Errors: of open, of reading, of emit, and a column of another type than declared.
-func Run(ctx context.Context, cfg Config, open Open, in Input, emit func(*Block) error) ([]record.BucketCount, error) {
+func Run(ctx context.Context, cfg Config, open Open, in Input, emit func(*Block) error) (Found, error) {
 	if err := cfg.Validate(); err != nil {
-		return nil, fmt.Errorf("recompute %s: %w", in.Type, err)
+		return Found{}, fmt.Errorf("recompute %s: %w", in.Type, err)
 	}
 	p := newPlan(cfg, in)
 	g, ctx := errgroup.WithContext(ctx)
@@ -99,20 +113,21 @@ func Run(ctx context.Context, cfg Config, open Open, in Input, emit func(*Block)
 		r.pools[i].New = func() any { return r.newViewTask(t.View) }
 	}
 	defer r.files.closeAll()
-	counts := make([][]record.BucketCount, len(p.spans))
+	found := make([]Found, len(p.spans))
 	g.SetLimit(cfg.Workers)
 	for i := range p.spans {
 		g.Go(func() (err error) {
-			counts[i], err = r.span(ctx, &p.spans[i])
+			found[i], err = r.span(ctx, &p.spans[i])
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return nil, fmt.Errorf("recompute %s: %w", in.Type, err)
+		return Found{}, fmt.Errorf("recompute %s: %w", in.Type, err)
 	}
-	var all []record.BucketCount
-	for _, c := range counts {
-		all = append(all, c...)
+	all := Found{Accounts: map[Owner]record.Account{}}
+	for _, f := range found {
+		all.Buckets = append(all.Buckets, f.Buckets...)
+		all.add(f.Accounts)
 	}
 	return all, nil
 }
@@ -130,9 +145,9 @@ type run struct {
 }
 
 // span deduplicates partition by partition, then aggregates slice by slice.
-func (r *run) span(ctx context.Context, s *span) ([]record.BucketCount, error) {
+func (r *run) span(ctx context.Context, s *span) (Found, error) {
 	defer r.files.release(s)
-	found := make([][]record.BucketCount, len(s.parts))
+	found := make([]Found, len(s.parts))
 	g, gctx := errgroup.WithContext(ctx)
 	for i, p := range s.parts {
 		r.task(gctx, g, p.rows*dedupBytes, func() (err error) {
@@ -141,7 +156,7 @@ func (r *run) span(ctx context.Context, s *span) ([]record.BucketCount, error) {
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return nil, err
+		return Found{}, err
 	}
 	fault.Point("exact.dedup.after")
 	if len(s.views) == 0 {
@@ -174,15 +189,29 @@ func (r *run) task(ctx context.Context, g *errgroup.Group, bytes int64, work fun
 	})
 }
 
-func addCounts(s *span, parts [][]record.BucketCount) []record.BucketCount {
-	total := make([]record.BucketCount, len(s.buckets))
+// addCounts adds what was found in the parts of a span.
+func addCounts(s *span, parts []Found) Found {
+	total := Found{Buckets: make([]record.BucketCount, len(s.buckets)), Accounts: map[Owner]record.Account{}}
 	for i, b := range s.buckets {
-		total[i].Bucket = b
+		t := &total.Buckets[i]
+		t.Bucket = b
 		for _, p := range parts {
-			total[i].Rows += p[i].Rows
-			total[i].Duplicates += p[i].Duplicates
-			total[i].Conflicts += p[i].Conflicts
+			t.Rows += p.Buckets[i].Rows
+			t.Duplicates += p.Buckets[i].Duplicates
+			t.Conflicts += p.Buckets[i].Conflicts
 		}
 	}
+	for _, p := range parts {
+		total.add(p.Accounts)
+	}
 	return total
+}
+
+func (f *Found) add(accounts map[Owner]record.Account) {
+	for o, a := range accounts {
+		t := f.Accounts[o]
+		t.Rows += a.Rows
+		t.Duplicates += a.Duplicates
+		f.Accounts[o] = t
+	}
 }

@@ -44,10 +44,10 @@ func drawEvents(t *rapid.T) (events []event) {
 	return events
 }
 
-func compute(t testing.TB, cfg Config, l lake, in Input) ([]string, []record.BucketCount) {
+func compute(t testing.TB, cfg Config, l lake, in Input) ([]string, Found) {
 	t.Helper()
 	blocks := map[string][]string{}
-	counts, err := Run(context.Background(), cfg, l.open, in, func(b *Block) error {
+	found, err := Run(context.Background(), cfg, l.open, in, func(b *Block) error {
 		for i, row := range textRows(b) {
 			key := b.View.Name + " " + record.CommitKey(0, 0, uint64(b.Times[i]))
 			blocks[key] = append(blocks[key], row)
@@ -67,7 +67,7 @@ func compute(t testing.TB, cfg Config, l lake, in Input) ([]string, []record.Buc
 	for _, k := range keys {
 		rows = append(rows, blocks[k]...)
 	}
-	return rows, counts
+	return rows, found
 }
 
 // TestOracle compares Run with the naive definition (B2, I2, I3), and one worker that cuts
@@ -76,16 +76,18 @@ func TestOracle(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		c, events := testCatalog(), drawEvents(t)
-		l := land(events, rapid.IntRange(1, 3).Draw(t, "partitions"), rapid.IntRange(1, 80).Draw(t, "segment"), rapid.IntRange(1, 40).Draw(t, "chunk"))
+		partitions := rapid.IntRange(1, 3).Draw(t, "partitions")
+		l := land(events, partitions, rapid.IntRange(1, 80).Draw(t, "segment"), rapid.IntRange(1, 40).Draw(t, "chunk"))
 		all := l.buckets()
 		dirty := rapid.SliceOfNDistinct(rapid.SampledFrom(all), 1, len(all), rapid.ID).Draw(t, "dirty")
 		slices.Sort(dirty)
+		fresh := l.freshen(rapid.Uint64Range(0, 1200).Draw(t, "fresh"))
 		old := dirty[:rapid.IntRange(0, len(dirty)).Draw(t, "old")]
 		in := Input{Catalog: c, Type: "e", Objects: l.objects, Buckets: dirty, Targets: []Target{{c.Views["wide"], dirty}, {c.Views["narrow"], old}}}
-		got, counts := compute(panicking{T: t}, Config{Workers: 1, Memory: 16 << 20}, l, in)
+		got, found := compute(panicking{T: t}, Config{Workers: 1, Memory: 16 << 20}, l, in)
 		cut := Config{Workers: 8, Memory: 16 << 20, span: rapid.Int64Range(1, 100).Draw(t, "span"), slice: rapid.Int64Range(1, 30).Draw(t, "slice")}
-		again, _ := compute(panicking{T: t}, cut, l, in)
-		if diff := cmp.Diff(got, again); diff != "" {
+		again, foundAgain := compute(panicking{T: t}, cut, l, in)
+		if diff := cmp.Diff(got, again) + cmp.Diff(found, foundAgain); diff != "" {
 			t.Fatalf("1 worker (-) and 8 with more cuts (+) differ: %s", diff)
 		}
 		want, wantCounts := oracle(c, events, dirty, in.Targets)
@@ -93,8 +95,11 @@ func TestOracle(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("rows (-oracle +exact): %s", diff)
 		}
-		if diff := cmp.Diff(wantCounts, counts); diff != "" {
+		if diff := cmp.Diff(wantCounts, found.Buckets); diff != "" {
 			t.Fatalf("counts (-oracle +exact): %s", diff)
+		}
+		if diff := cmp.Diff(oracleAccounts(c, events, fresh, partitions, dirty), found.Accounts); diff != "" {
+			t.Fatalf("accounts (-oracle +exact): %s", diff)
 		}
 	})
 }

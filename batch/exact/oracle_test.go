@@ -62,6 +62,37 @@ func oracle(c *catalog.Catalog, events []event, buckets []int64, targets []Targe
 	return rows, counts
 }
 
+// oracleAccounts are the accounts by their meaning: what the buckets hold with the fresh events, less
+// what they held without. Copies share tenant and partition, so each owner has its own oracle.
+func oracleAccounts(c *catalog.Catalog, events []event, fresh func(event) bool, partitions int, buckets []int64) map[Owner]record.Account {
+	out := map[Owner]record.Account{}
+	for _, tenant := range []string{"a", "b"} {
+		for p := range partitions {
+			var all, old []event
+			for _, e := range events {
+				if e.tenant != tenant || e.key().Partition(partitions) != p {
+					continue
+				}
+				all = append(all, e)
+				if !fresh(e) {
+					old = append(old, e)
+				}
+			}
+			var a record.Account
+			_, with := oracle(c, all, buckets, nil)
+			_, without := oracle(c, old, buckets, nil)
+			for i := range buckets {
+				a.Rows += with[i].Rows - without[i].Rows
+				a.Duplicates += with[i].Duplicates - without[i].Duplicates
+			}
+			if a != (record.Account{}) {
+				out[Owner{tenant, p}] = a
+			}
+		}
+	}
+	return out
+}
+
 func naive(c *catalog.Catalog, v *catalog.View, bucket int64, events []event) (rows []string) {
 	groups := map[string][]event{}
 	for _, e := range events {

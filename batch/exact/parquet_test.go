@@ -83,7 +83,7 @@ func TestParquet(t *testing.T) {
 	var got []string
 	cfg := DefaultConfig()
 	cfg.slice = 2000
-	counts, err := Run(t.Context(), cfg, l.open, in, func(b *Block) error {
+	found, err := Run(t.Context(), cfg, l.open, in, func(b *Block) error {
 		got = append(got, textRows(b)...)
 		return nil
 	})
@@ -92,7 +92,7 @@ func TestParquet(t *testing.T) {
 	}
 	slices.Sort(got)
 	want, wantCounts := oracle(c, events, in.Buckets, in.Targets)
-	if diff := cmp.Diff(wantCounts, counts); diff != "" {
+	if diff := cmp.Diff(wantCounts, found.Buckets); diff != "" {
 		t.Errorf("counts (-oracle +exact): %s", diff)
 	}
 	if !slices.Equal(want, got) {
@@ -120,11 +120,11 @@ func benchmarkParquet(b *testing.B, width int64, dims []string) {
 	var rows, groups int64
 	b.ReportAllocs()
 	for b.Loop() {
-		counts, err := Run(b.Context(), DefaultConfig(), l.open, in, func(b *Block) error { groups += int64(b.Rows()); return nil })
+		found, err := Run(b.Context(), DefaultConfig(), l.open, in, func(b *Block) error { groups += int64(b.Rows()); return nil })
 		if err != nil {
 			b.Fatal(err)
 		}
-		for _, n := range counts {
+		for _, n := range found.Buckets {
 			rows += n.Rows
 		}
 	}

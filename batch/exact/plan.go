@@ -9,7 +9,7 @@ import (
 
 // Estimates and sizes. They steer the cutting of work only; no result depends on them.
 const (
-	dedupBytes = 64      // of a row while duplicates are looked for: key, hash, position, two table slots
+	dedupBytes = 68      // of a row while duplicates are looked for: key, hash, position, tenant, two table slots
 	maxSpan    = 4 << 20 // rows of a span of several buckets
 	sliceRows  = 512 << 10
 	maxSlices  = 256
@@ -30,9 +30,11 @@ type piece struct {
 
 // part is what a span needs of one partition, in the order of segment and file.
 type part struct {
-	pieces []*piece
-	rows   int64
-	drop   []bool // set by dedup: the row is a duplicate
+	partition int
+	pieces    []*piece
+	rows      int64
+	fresh     int64  // the first row of fresh objects, which lie behind the others
+	drop      []bool // set by dedup: the row is a duplicate
 }
 
 // span is a run of buckets that are worked together (B3).
@@ -152,7 +154,7 @@ func (p *plan) fill(s *span, pieces map[int64][]piece) {
 	slices.SortStableFunc(use, func(a, b *piece) int { return cmp.Or(cmp.Compare(a.object, b.object), cmp.Compare(a.from, b.from)) })
 	for i, x := range use {
 		if i == 0 || p.objects[use[i-1].object].Partition != p.objects[x.object].Partition {
-			s.parts = append(s.parts, &part{})
+			s.parts = append(s.parts, &part{partition: p.objects[x.object].Partition})
 		}
 		if i == 0 || use[i-1].object != x.object {
 			s.objects = append(s.objects, x.object)
@@ -160,6 +162,9 @@ func (p *plan) fill(s *span, pieces map[int64][]piece) {
 		t := s.parts[len(s.parts)-1]
 		x.offset = t.rows
 		t.rows += x.to - x.from
+		if !p.objects[x.object].Fresh {
+			t.fresh = t.rows
+		}
 		t.pieces = append(t.pieces, x)
 	}
 	s.columns = columnsOf(s.views)

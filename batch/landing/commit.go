@@ -23,11 +23,12 @@ func (p *partition) land(ctx context.Context, s *segment, end uint64) error {
 		if err != nil {
 			return err
 		}
-		c.Objects = append(c.Objects, o)
-		size += o.Size
-		for tenant, n := range t.Tenants() {
+		o.Tenants = t.Tenants()
+		for tenant, n := range o.Tenants {
 			c.Tenants[tenant] += n
 		}
+		c.Objects = append(c.Objects, o)
+		size += o.Size
 	}
 	if err := p.commit(ctx, c); err != nil {
 		return err

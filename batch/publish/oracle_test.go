@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"recount/schemas/eventbatch"
+	"recount/schemas/record"
 	"recount/schemas/window"
 )
 
@@ -167,6 +169,31 @@ func (w *world) checkWide(when string) {
 	w.t.Helper()
 	if diff := cmp.Diff(wideRows(w.kept()), w.readWide()); diff != "" {
 		w.t.Fatalf("%s: rows (-oracle +VIEW): %s", when, diff)
+	}
+}
+
+// checkLedger compares the ledger of the only type with everything that has landed: what publications
+// brought in one after the other is what all of it comes to at once.
+func (w *world) checkLedger(p *Publisher) {
+	w.t.Helper()
+	want := map[string][]record.Account{}
+	add := func(e event, partition int, rows, duplicates int64) {
+		if want[e.tenant] == nil {
+			want[e.tenant] = make([]record.Account, len(w.landed))
+		}
+		want[e.tenant][partition].Rows += rows
+		want[e.tenant][partition].Duplicates += duplicates
+	}
+	for partition, list := range w.landed {
+		for _, e := range list {
+			add(e, partition, 1, 1)
+		}
+	}
+	for _, e := range w.kept() {
+		add(e, eventbatch.KeyOf(e.tenant, e.id).Partition(len(w.landed)), 0, -1)
+	}
+	if diff := cmp.Diff(want, p.State().Ledgers["flight"].Tenants); diff != "" {
+		w.t.Errorf("ledger (-landed +published): %s", diff)
 	}
 }
 

@@ -23,12 +23,13 @@ type plan struct {
 	events    int64 // landed below h
 	newEvents int64 // of those, not below the previous H
 	fresh     []record.Object
-	inputs    []exact.Input      // one an event type with dirty buckets
-	full      map[string]bool    // views that are new or changed: all their buckets are dirty
-	lost      map[string][]int64 // buckets of a view whose rows ClickHouse no longer has, ascending
-	base      bool               // the record lists every bucket
-	digests   map[string]string  // of the views that will be published
-	nothing   bool               // J1
+	inputs    []exact.Input             // one an event type with dirty buckets
+	full      map[string]bool           // views that are new or changed: all their buckets are dirty
+	lost      map[string][]int64        // buckets of a view whose rows ClickHouse no longer has, ascending
+	base      bool                      // the record lists every bucket
+	digests   map[string]string         // of the views that will be published
+	ledgers   map[string]*record.Ledger // by event type; what the computation finds goes in
+	nothing   bool                      // J1
 }
 
 // landed is what the chains hold of one event type.
@@ -54,7 +55,7 @@ func (p *Publisher) plan(ctx context.Context) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	pl := &plan{prev: prev, n: prev.N + 1, full: map[string]bool{}, lost: map[string][]int64{}, digests: map[string]string{}}
+	pl := &plan{prev: prev, n: prev.N + 1, full: map[string]bool{}, lost: map[string][]int64{}, digests: map[string]string{}, ledgers: map[string]*record.Ledger{}}
 	types := map[string]*landed{}
 	for i, c := range chains {
 		if err := p.checkChain(c, i, prev.H[i]); err != nil {
@@ -144,7 +145,7 @@ func (pl *plan) survey(c *record.Chain, h position.Offset, horizons record.Horiz
 			if fresh {
 				pl.fresh = append(pl.fresh, o)
 			}
-			t.objects = append(t.objects, exact.Object{Object: o, Partition: c.Partition, Start: s.Start})
+			t.objects = append(t.objects, exact.Object{Object: o, Partition: c.Partition, Start: s.Start, Fresh: fresh})
 			for _, b := range o.Buckets {
 				t.all[b.Bucket] = t.all[b.Bucket] || fresh
 				if b.Assigned > 0 {
@@ -190,8 +191,28 @@ func (pl *plan) add(c *catalog.Catalog, name string, t *landed) {
 		}
 	}
 	if len(in.Targets) > 0 {
+		pl.ledgers[name] = &record.Ledger{From: pl.begin(in, t), Tenants: map[string][]record.Account{}}
 		pl.inputs = append(pl.inputs, in)
 	}
+}
+
+// begin says where the ledger of a type begins that has none: with the first event if every
+// bucket is computed, which is so for the first views of a type; else with what is fresh.
+func (pl *plan) begin(in exact.Input, t *landed) (from []uint64) {
+	if _, begun := pl.prev.Ledgers[in.Type]; begun {
+		return nil
+	}
+	whole := len(in.Buckets) >= len(t.all) && len(t.retired) == 0
+	for i := range in.Objects {
+		in.Objects[i].Fresh = in.Objects[i].Fresh || whole
+	}
+	for _, h := range pl.prev.H {
+		if whole {
+			h.Seq = position.First
+		}
+		from = append(from, h.Seq)
+	}
+	return from
 }
 
 // dirty is every bucket with new rows, and the one behind a bucket with new

@@ -70,6 +70,7 @@ func TestAssignedTimes(t *testing.T) {
 		t.Errorf("got %+v, want two dirty buckets and the copy found", got)
 	}
 	w.checkWide("with its copy before")
+	w.checkLedger(p)
 	if b := p.State().Views["wide"].Buckets; len(b) != 2 || b[1].Rows != 0 {
 		t.Errorf("the emptied bucket must be listed without rows: %+v", b)
 	}
@@ -94,6 +95,8 @@ func TestBases(t *testing.T) {
 	}
 	q := w.publisher(c, nil)
 	checkStateOf(t, q.State(), p.State())
+	w.checkLedger(p)
+	w.checkLedger(q)
 	if got, want := q.Kept(), p.Kept(); len(got) != len(want) || len(got) != 11 {
 		t.Errorf("a new process keeps %v, the old one %v; want the 11 that were the newest in 10 minutes", got, want)
 	}
@@ -120,6 +123,7 @@ func TestViewsComeAndGo(t *testing.T) {
 		t.Errorf("a new view: got %+v", got)
 	}
 	w.checkWide("new view")
+	w.checkLedger(both)
 	if got := both.State().Views["slim"].Buckets; len(got) != slim || verN(got[0].Ver) != 1 {
 		t.Errorf("the other view was computed anew: %+v", got)
 	}

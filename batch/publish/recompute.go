@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"recount/batch/exact"
 	"recount/schemas/fault"
 	"recount/schemas/record"
 )
@@ -93,12 +94,13 @@ func (p *Publisher) attempt(ctx context.Context, pl *plan) (Result, bool, error)
 	w := p.newWriter(pl)
 	counts := map[string][]record.BucketCount{}
 	for _, in := range pl.inputs {
-		c, err := w.compute(ctx, in)
+		found, err := w.compute(ctx, in)
 		if err != nil {
 			return Result{}, false, err
 		}
-		counts[in.Type] = c
-		r.count(c)
+		counts[in.Type] = found.Buckets
+		pl.enter(in.Type, found.Accounts)
+		r.count(found.Buckets)
 	}
 	for _, t := range w.tables {
 		for _, v := range t.buckets {
@@ -111,6 +113,17 @@ func (p *Publisher) attempt(ctx context.Context, pl *plan) (Result, bool, error)
 	}
 	won, err := p.create(ctx, pl, w, counts)
 	return r, won, err
+}
+
+// enter puts what the computation of a type found into its ledger.
+func (pl *plan) enter(event string, accounts map[exact.Owner]record.Account) {
+	tenants := pl.ledgers[event].Tenants
+	for o, a := range accounts {
+		if tenants[o.Tenant] == nil {
+			tenants[o.Tenant] = make([]record.Account, len(pl.h))
+		}
+		tenants[o.Tenant][o.Partition] = a
+	}
 }
 
 func (r *Result) count(counts []record.BucketCount) {
@@ -151,7 +164,7 @@ func (p *Publisher) encode(pl *plan, w *writer, counts map[string][]record.Bucke
 	b := &record.Publication{
 		N: pl.n, Previous: pl.prev.Digest, H: pl.h, Tips: pl.tips, Events: pl.events, Code: p.cfg.Code,
 		Attempt: fmt.Sprintf("%08x-%016x", uint32(w.ver), rand.Uint64()), Created: p.cfg.Now().UTC(),
-		Views: map[string]*record.PublishedView{}, Types: counts,
+		Views: map[string]*record.PublishedView{}, Types: counts, Ledgers: pl.ledgers,
 	}
 	if fault.Off(fault.P1) {
 		b.H = slices.Concat(b.H[:1], pl.prev.H[1:])
@@ -167,7 +180,7 @@ func (p *Publisher) encode(pl *plan, w *writer, counts map[string][]record.Bucke
 	if err != nil || !pl.base {
 		return raw, err
 	}
-	b.Base, b.Types = true, map[string][]record.BucketCount{}
+	b.Base, b.Types, b.Ledgers = true, map[string][]record.BucketCount{}, map[string]*record.Ledger{}
 	for name, v := range next.Views {
 		rows := slices.DeleteFunc(slices.Clone(v.Buckets), func(x record.BucketVersion) bool { return x.Rows == 0 })
 		b.Views[name] = &record.PublishedView{Digest: v.Digest, Full: true, Buckets: rows}
@@ -175,6 +188,11 @@ func (p *Publisher) encode(pl *plan, w *writer, counts map[string][]record.Bucke
 	for name, c := range next.Types {
 		if len(p.cfg.Catalog.ViewsOf(name)) > 0 {
 			b.Types[name] = c
+		}
+	}
+	for name, l := range next.Ledgers {
+		if len(p.cfg.Catalog.ViewsOf(name)) > 0 {
+			b.Ledgers[name] = &l
 		}
 	}
 	return b.Encode()

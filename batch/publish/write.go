@@ -67,7 +67,7 @@ func (p *Publisher) newWriter(pl *plan) *writer {
 
 // compute runs one event type through the batch engine and into ClickHouse. The
 // engine goes on while rows are sent.
-func (w *writer) compute(ctx context.Context, in exact.Input) (counts []record.BucketCount, err error) {
+func (w *writer) compute(ctx context.Context, in exact.Input) (found exact.Found, err error) {
 	blocks := make(chan *exact.Block, 1)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(2 + w.p.cfg.Workers) // These two, and INSERTs.
@@ -86,7 +86,7 @@ func (w *writer) compute(ctx context.Context, in exact.Input) (counts []record.B
 	})
 	g.Go(func() (err error) {
 		defer close(blocks)
-		counts, err = exact.Run(ctx, w.p.cfg.exact(), w.p.open, in, func(b *exact.Block) error {
+		found, err = exact.Run(ctx, w.p.cfg.exact(), w.p.open, in, func(b *exact.Block) error {
 			select {
 			case blocks <- b:
 				return nil
@@ -96,7 +96,7 @@ func (w *writer) compute(ctx context.Context, in exact.Input) (counts []record.B
 		})
 		return err
 	})
-	return counts, g.Wait()
+	return found, g.Wait()
 }
 
 // add takes a block over, in pieces no INSERT is too small for, and starts the INSERT of

@@ -112,6 +112,18 @@ func TestNobodySeesAnothersEvents(t *testing.T) {
 		t.Errorf("acme sees %s", got)
 	}
 
+	if err := runJob(asAdmin, srv.url, "audit"); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		key, query string
+		want       int // events; 0: refused
+	}{{admin, "", 22}, {admin, "?tenant=acme", 20}, {acme, "", 20}, {rival, "", 2}, {rival, "?tenant=rival", 2}, {rival, "?tenant=acme", 0}, {writer, "", 0}} {
+		if got := audited(t, srv.url, c.key, c.query); got != c.want {
+			t.Errorf("audit%s: got %d events, want %d", c.query, got, c.want)
+		}
+	}
+
 	asked := 0
 	for _, op := range operations(t) {
 		for name, key := range map[string]string{"": "", "rival": rival, "writer": writer} {
@@ -141,6 +153,37 @@ func TestNobodySeesAnothersEvents(t *testing.T) {
 			t.Error("a key is in the log")
 		}
 	}
+}
+
+// audited is how many events an audit has at every tier, or 0 where there is none.
+func audited(t *testing.T, url, key, query string) (logged int) {
+	t.Helper()
+	status, body := ask(t, url, key, operation{method: http.MethodGet, path: "/v1/audit" + query})
+	if status == http.StatusForbidden {
+		return 0
+	}
+	var a struct {
+		Residue    int
+		Partitions []struct {
+			Acknowledged, Logged int
+			Ranges               []struct{ Landed, Waiting, Published int }
+		}
+		Publications []struct{ Counted int }
+	}
+	if err := json.Unmarshal([]byte(body), &a); err != nil || status != http.StatusOK || a.Residue != 0 {
+		t.Fatalf("audit%s: status %d, %v: %s", query, status, err, body)
+	}
+	acknowledged, ranges, published := 0, 0, 0
+	for _, p := range a.Partitions {
+		acknowledged, logged = acknowledged+p.Acknowledged, logged+p.Logged
+		for _, r := range p.Ranges {
+			ranges, published = ranges+r.Landed+r.Waiting, published+r.Published
+		}
+	}
+	if newest := a.Publications[len(a.Publications)-1]; acknowledged != logged || ranges != logged || newest.Counted != published {
+		t.Errorf("audit%s: the tiers differ: %s", query, body)
+	}
+	return logged
 }
 
 // operation is one method of one path of the document.

@@ -43,7 +43,7 @@ func Loopback(r *http.Request) (access.Principal, error) {
 	return access.Local(), nil
 }
 
-// Guard opens h to senders with all the scopes needed, and tells it who they are.
+// Guard opens h to senders with one of the scopes needed, and tells it who they are.
 func Guard(who Authenticate, need access.Scopes, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p, err := who(r)
@@ -55,9 +55,9 @@ func Guard(who Authenticate, need access.Scopes, h http.Handler) http.Handler {
 			}
 			w.Header().Set("WWW-Authenticate", challenge)
 			problem(w, http.StatusUnauthorized, "unauthorized", err.Error())
-		case !p.Scopes.Has(need):
+		case p.Scopes&need == 0:
 			w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="recount", error="insufficient_scope", scope="%s"`, strings.Join(need.Names(), " ")))
-			problem(w, http.StatusForbidden, "forbidden", fmt.Sprintf("this needs a key with the scope %s; this one has %s", need, p.Scopes))
+			problem(w, http.StatusForbidden, "forbidden", fmt.Sprintf("this needs a key with the scope %s; this one has %s", strings.Join(need.Names(), " or "), p.Scopes))
 		default:
 			h.ServeHTTP(w, r.WithContext(access.NewContext(r.Context(), p)))
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -16,6 +17,7 @@ import (
 	"testing/synctest"
 
 	"recount/schemas/eventbatch"
+	"recount/schemas/record"
 )
 
 var (
@@ -257,6 +259,36 @@ func (w *world) conserved() error {
 		if rows != landed || rows-dropped != counted {
 			return fmt.Errorf("type %s: publication %d has %d rows of %d landed and drops %d, %d count", typ, s.N, rows, landed, dropped, counted)
 		}
+		if err := w.accounted(s, typ); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// accounted compares the ledger of a type, to which every publication has added, with the log: by
+// tenant and partition.
+func (w *world) accounted(s *record.State, typ string) error {
+	want := map[string][]record.Account{}
+	for p := range w.logs {
+		add := func(events []event, rows, dropped int64) {
+			for _, e := range events {
+				if e.typ != typ {
+					continue
+				}
+				if want[e.tenant] == nil {
+					want[e.tenant] = make([]record.Account, len(w.logs))
+				}
+				want[e.tenant][p].Rows += rows
+				want[e.tenant][p].Duplicates += dropped
+			}
+		}
+		copies := w.copies(p, 1, s.H[p].Seq)
+		add(copies, 1, 1)
+		add(exactly(copies), 0, -1)
+	}
+	if got := s.Ledgers[typ].Tenants; !maps.EqualFunc(got, want, slices.Equal) {
+		return fmt.Errorf("type %s: the ledger of publication %d has %v, the log %v", typ, s.N, got, want)
 	}
 	return nil
 }

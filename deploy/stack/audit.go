@@ -4,68 +4,61 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 
 	"recount/batch/cells"
 	"recount/deploy/verify"
-	"recount/jobs"
-	"recount/schemas/eventbatch"
+	"recount/jobs/conservation"
 	"recount/schemas/record"
 	"recount/speed/eventlog"
 )
 
-// tally is the log as ingest sees it, with a count of what ingest has been promised, which
-// is what the tiers behind it must not be short of (A1).
-type tally struct {
-	*eventlog.Log
-	promised []atomic.Int64 // events, by partition
-}
-
-// Append appends a message and counts its events once they are durable.
-func (t *tally) Append(ctx context.Context, partition int, frame []byte, msgID string) (uint64, error) {
-	h, err := eventbatch.ReadHeader(frame)
-	if err != nil {
-		return 0, fmt.Errorf("%w: %w", eventlog.ErrTooLarge, err) // Such a frame never will be stored.
-	}
-	seq, err := t.Log.Append(ctx, partition, frame, msgID)
-	if err == nil {
-		t.promised[partition].Add(int64(h.Events))
-	}
-	return seq, err
-}
-
-// openTally counts what the log has and begins to count what it is promised. A process
+// openTally counts what the log has and begins to count what ingest promises. A process
 // without ingest promises nothing.
 func (s *Stack) openTally(ctx context.Context) error {
 	if !s.roles.Has(Ingest) {
 		return nil
 	}
-	s.tally = &tally{Log: s.engines.log, promised: make([]atomic.Int64, len(s.chains))}
+	s.tally = &tally{partitions: make([]promises, len(s.chains))}
 	for p, c := range s.chains {
 		logged, err := s.logged(ctx, c)
 		if err != nil {
 			return fmt.Errorf("count the events of partition %d: %w", p, err)
 		}
-		promised, err := s.marks.Settle(p, logged)
+		promised, err := s.marks.Settle(p, sum(logged))
 		if err != nil {
 			return err
 		}
-		s.tally.promised[p].Store(promised)
+		s.tally.partitions[p] = promises{total: promised, tenants: logged}
 	}
-	s.marks.Promised = func(p int) int64 { return s.tally.promised[p].Load() }
+	s.marks.Promised = s.tally.total
 	return nil
 }
 
-// logged is how many events have landed or are in the log behind what has.
-func (s *Stack) logged(ctx context.Context, c *record.Chain) (int64, error) {
-	n := c.Events
+// logged is how many events of each tenant have landed or are in the log behind what has.
+func (s *Stack) logged(ctx context.Context, c *record.Chain) (map[string]int64, error) {
+	n := map[string]int64{}
+	take := func(tenants map[string]int64) {
+		for tenant, events := range tenants {
+			n[tenant] += events
+		}
+	}
+	for _, seg := range c.Segments {
+		take(seg.Tenants)
+	}
 	first, next, err := s.engines.log.Bounds(ctx, c.Partition)
 	from := max(first, c.Head.Seq)
 	if err != nil || from >= next {
 		return n, err
 	}
-	err = verify.ReadHeaders(ctx, s.engines.log, c.Partition, from, next, func(_ uint64, h eventbatch.Header) { n += int64(h.Events) })
+	err = verify.ReadTenants(ctx, s.engines.log, c.Partition, from, next, func(_ uint64, tenants map[string]int64) { take(tenants) })
 	return n, err
+}
+
+func sum(tenants map[string]int64) (n int64) {
+	for _, events := range tenants {
+		n += events
+	}
+	return n
 }
 
 // booksTries bounds how often the facts are read again because the log was trimmed meanwhile.
@@ -73,14 +66,11 @@ const booksTries = 3
 
 // books reads the facts of an audit: what was promised first and the log's bounds last, so
 // that every tier is at least as new as the one before it.
-func (s *Stack) books(ctx context.Context) (*jobs.Books, error) {
-	b := &jobs.Books{Catalog: s.catalog}
-	promised := make([]*int64, s.cfg.Log.Partitions)
+func (s *Stack) books(ctx context.Context) (*conservation.Books, error) {
+	b := &conservation.Books{Catalog: s.catalog}
+	promised := make([]*conservation.Acknowledged, s.cfg.Log.Partitions)
 	for p := range promised {
-		if s.tally != nil {
-			n := s.tally.promised[p].Load()
-			promised[p] = &n
-		}
+		promised[p] = s.tally.of(p)
 	}
 	for _, n := range s.publisher.Kept() {
 		state, err := s.publisher.At(ctx, n)
@@ -100,12 +90,13 @@ func (s *Stack) books(ctx context.Context) (*jobs.Books, error) {
 		return nil, err
 	}
 	for p, c := range chains {
-		x := jobs.PartitionBooks{Landed: c.Segments, Holes: c.Holes, Head: c.Head, Acknowledged: promised[p], Voided: s.marks.Voided(p)}
+		x := conservation.Partition{Landed: c.Segments, Holes: c.Holes, Head: c.Head, Acknowledged: promised[p], Voided: s.marks.Voided(p)}
 		if x.First, x.Next, err = s.engines.log.Bounds(ctx, p); err != nil {
 			return nil, err
 		}
-		x.Headers = func(ctx context.Context, from, to uint64, each func(uint64, eventbatch.Header)) error {
-			return verify.ReadHeaders(ctx, s.engines.log, p, from, to, each)
+		s.tally.forget(p, x.First)
+		x.Messages = func(ctx context.Context, from, to uint64, each func(uint64, map[string]int64)) error {
+			return verify.ReadTenants(ctx, s.engines.log, p, from, to, each)
 		}
 		b.Partitions = append(b.Partitions, x)
 	}
@@ -113,9 +104,9 @@ func (s *Stack) books(ctx context.Context) (*jobs.Books, error) {
 }
 
 // conserve is a run of the audit. The janitor may trim the log while it is read.
-func (s *Stack) conserve(ctx context.Context) (a *jobs.Audit, err error) {
+func (s *Stack) conserve(ctx context.Context) (a *conservation.Audit, err error) {
 	for range booksTries {
-		var b *jobs.Books
+		var b *conservation.Books
 		if b, err = s.books(ctx); err != nil {
 			return nil, err
 		}

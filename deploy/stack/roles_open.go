@@ -163,8 +163,8 @@ func (s *Stack) openIngest(context.Context) (err error) {
 	}
 	ic.Values = s.cfg.Limits.Cardinality
 	ic.Fair = s.keys != nil // Without keys there is one tenant.
-	s.ingest, err = ingest.New(ic, s.catalog, s.cfg.Log.Partitions, s.tally,
-		ingest.Options{Epochs: epochs, Now: fault.Now, Admit: s.quotas.Ingest, Logger: s.log, Registerer: s.registry})
+	s.ingest, err = ingest.New(ic, s.catalog, s.cfg.Log.Partitions, s.engines.log,
+		ingest.Options{Epochs: epochs, Acknowledged: s.tally.acknowledged, Now: fault.Now, Admit: s.quotas.Ingest, Logger: s.log, Registerer: s.registry})
 	return err
 }
 

@@ -24,7 +24,7 @@ const (
 	apartOrNever       // on the admin address alone
 )
 
-// route is who may use a pattern, and where; with no scope it is anybody.
+// route is who may use a pattern, and where: who has one of the scopes; with none it is anybody.
 type route struct {
 	needs access.Scopes
 	on    place
@@ -47,11 +47,12 @@ var routes = map[string]route{
 	"/v1/dead-letters/{name}":  {access.Query, publicly},
 	"/v1/dead-letters/replays": {access.Ingest, publicly},
 
+	"/v1/audit": {access.Query | access.Admin, everywhere}, // a tenant's own; everybody's for admins
+
 	"/v1/publications":     {access.Admin, byAdmins},
 	"/v1/publications/{n}": {access.Admin, byAdmins},
 	"/v1/jobs":             {access.Admin, byAdmins},
 	"/v1/jobs/{name}/runs": {access.Admin, byAdmins},
-	"/v1/audit":            {access.Admin, byAdmins},
 	"/v1/verify":           {access.Admin, byAdmins},
 	"/metrics":             {access.Admin, byAdmins},
 	"/debug/pprof/":        {access.Admin, apartOrNever},

@@ -84,7 +84,7 @@ func TestMountGuards(t *testing.T) {
 			for pattern, r := range routes {
 				want := http.StatusTeapot
 				switch {
-				case r.needs == 0 || scope.Has(r.needs):
+				case r.needs == 0 || scope&r.needs != 0:
 				case scope == 0:
 					want = http.StatusUnauthorized
 				default:

@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"recount/batch/cells"
-	"recount/jobs"
+	"recount/jobs/conservation"
 	"recount/schemas/catalog"
 	"recount/schemas/eventbatch"
 	"recount/schemas/record"
@@ -20,13 +20,13 @@ const trimTries = 3
 // histograms and counts of single objects are those of their rows is V2's, those of single
 // buckets V6's to say; here the tiers are compared with each other.
 func checkConservation(ctx context.Context, e *Evidence, r *recorder, s *snapshot) error {
-	books := &jobs.Books{Catalog: e.Catalog}
+	books := &conservation.Books{Catalog: e.Catalog}
 	for p, c := range s.chains {
-		b := jobs.PartitionBooks{Landed: c.segments, Holes: c.holes, Head: c.head}
+		b := conservation.Partition{Landed: c.segments, Holes: c.holes, Head: c.head}
 		if e.Log != nil {
 			b.First, b.Next = s.logs[p].first, s.logs[p].next
-			b.Headers = func(ctx context.Context, from, to uint64, each func(uint64, eventbatch.Header)) error {
-				return ReadHeaders(ctx, e.Log, p, from, to, each)
+			b.Messages = func(ctx context.Context, from, to uint64, each func(uint64, map[string]int64)) error {
+				return ReadTenants(ctx, e.Log, p, from, to, each)
 			}
 		}
 		books.Partitions = append(books.Partitions, b)
@@ -58,40 +58,41 @@ func checkConservation(ctx context.Context, e *Evidence, r *recorder, s *snapsho
 	for _, p := range a.Partitions {
 		for _, x := range p.Ranges {
 			r.examine(V8, x.Landed+x.Waiting, "events")
-			if x.Residue != 0 {
-				r.find(V8, in(p.Partition).at(0, x.From, x.To), "V1, V2 and V10 name the record or object at fault; if they find none, report a fault of recount",
-					"the log has %d events of the range; %d have landed, %d wait, %d were given up: residue %d", *x.Logged, x.Landed, x.Waiting, x.Voided, x.Residue)
-			}
 		}
 	}
-	for _, x := range a.Publications {
-		if x.Residue != 0 {
-			r.find(V8, Place{Publication: x.Publication, File: record.PublicationKey(x.Publication)}, "V5 and V6 name the record or the rows at fault",
-				"%d events have landed below H; the publication has %d: %d counted, %d duplicates, %d rejected, %d of types without a view: residue %d",
-				x.Landed, x.Published, x.Counted, x.Duplicates, x.Rejected, x.Uncounted, x.Residue)
-		}
+	for _, x := range a.Residues {
+		where := Place{Partition: x.Partition, From: x.From, To: x.To, Publication: x.Publication, View: x.View, Tenant: x.Tenant}
+		r.find(V8, where, x.Do, "the tier %s lacks %d events that the tier before it has (too many if negative)", x.Tier, x.Events)
 	}
 	return nil
 }
 
-// checkTenants compares a record's count with the sum of its tenants'.
+// checkTenants compares a record's counts with the sums of its tenants'.
 func checkTenants(r *recorder, c *chain) {
 	for _, seg := range c.segments {
-		var n int64
-		for _, t := range seg.Tenants {
-			n += t
+		where := in(c.partition).at(seg.Epoch, seg.Start, seg.End).file(record.CommitKey(seg.Epoch, seg.Partition, seg.Start))
+		if n := eventsOf(seg.Tenants); n != seg.Events {
+			r.find(V8, where, restore, "the record has %d events and its tenants %d", seg.Events, n)
 		}
-		if n != seg.Events {
-			r.find(V8, in(c.partition).at(seg.Epoch, seg.Start, seg.End).file(record.CommitKey(seg.Epoch, seg.Partition, seg.Start)), restore,
-				"the record has %d events and its tenants %d", seg.Events, n)
+		for _, o := range seg.Objects {
+			if n := eventsOf(o.Tenants); o.Tenants != nil && n != o.Rows {
+				r.find(V8, where, restore, "object %s has %d rows and its tenants %d", o.Key, o.Rows, n)
+			}
 		}
 	}
 }
 
-// CountRows asks ClickHouse how many events the rows of a publication's views count, by view:
+func eventsOf(tenants map[string]int64) (n int64) {
+	for _, t := range tenants {
+		n += t
+	}
+	return n
+}
+
+// CountRows asks ClickHouse how many events the rows of a publication's views count, by view and tenant:
 // of those without a filter, which count every event of their type.
-func CountRows(ctx context.Context, store *cells.Store, c *catalog.Catalog, st *record.State) (map[string]int64, error) {
-	out := map[string]int64{}
+func CountRows(ctx context.Context, store *cells.Store, c *catalog.Catalog, st *record.State) (map[string]map[string]int64, error) {
+	out := map[string]map[string]int64{}
 	for name, published := range st.Views {
 		v := c.Views[name]
 		if v == nil || len(v.Where) > 0 || c.Digest(v) != published.Digest {
@@ -106,8 +107,8 @@ func CountRows(ctx context.Context, store *cells.Store, c *catalog.Catalog, st *
 	return out, nil
 }
 
-// ReadHeaders calls each with the header of every message [from, to) of a partition.
-func ReadHeaders(ctx context.Context, log *eventlog.Log, partition int, from, to uint64, each func(seq uint64, h eventbatch.Header)) error {
+// ReadTenants calls each with the tenants of the events of every message [from, to) of a partition.
+func ReadTenants(ctx context.Context, log *eventlog.Log, partition int, from, to uint64, each func(seq uint64, tenants map[string]int64)) error {
 	reader, err := log.Read(ctx, partition, from)
 	if err != nil {
 		return err
@@ -118,11 +119,11 @@ func ReadHeaders(ctx context.Context, log *eventlog.Log, partition int, from, to
 		if err != nil {
 			return err
 		}
-		h, err := eventbatch.ReadHeader(m.Data)
+		tenants, err := eventbatch.Tenants(m.Data)
 		if err != nil {
 			return fmt.Errorf("message %d: %w", m.Seq, err)
 		}
-		each(m.Seq, h)
+		each(m.Seq, tenants)
 	}
 	return nil
 }

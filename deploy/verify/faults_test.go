@@ -112,6 +112,14 @@ var faults = []fault{
 		bucket := time.UnixMicro(h.Types["hit"][0].Bucket).UTC()
 		return finding(verify.V8, verify.Place{Publication: h.N, Type: "hit", Bucket: &bucket})
 	}},
+	{"event of another tenant in a ledger", func(t *testing.T, w *world) verify.Finding {
+		h := w.publication(t, 0)
+		h.Ledgers["hit"].Tenants["other"] = make([]record.Account, len(h.H))
+		h.Ledgers["hit"].Tenants["other"][1].Rows++
+		w.put(t, record.PublicationKey(h.N), h)
+		p := 1
+		return finding(verify.V8, verify.Place{Publication: h.N, Type: "hit", Tenant: "other", Partition: &p})
+	}},
 	{"lost acknowledged event", func(t *testing.T, w *world) verify.Finding {
 		w.say(t, acklog.Line{Kind: acklog.Acked, Run: "r", First: 400, Count: 3})
 		return finding(verify.V3, verify.Place{ID: "r-400..r-402"})

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"recount/deploy/stack"
 	"recount/deploy/verify"
 	"recount/jobs"
+	"recount/jobs/conservation"
 	"recount/schemas/record"
 )
 
@@ -191,38 +193,66 @@ func TestAudit(t *testing.T) {
 	}
 }
 
-// TestAuditAlarm takes one event out of what has landed.
+// TestAuditAlarm takes one event out at a tier: the run fails, and the audit, the metrics and
+// the job's run name the tenant, the place and the tier. The server goes on: it is ready.
 func TestAuditAlarm(t *testing.T) {
-	w := shared.copied(t)
-	c := w.chain(t, 0)
-	last := c.Segments[len(c.Segments)-1]
-	last.Events--
-	last.Tenants["default"]--
-	last.Objects[0].Rows--
-	last.Objects[0].Buckets[0].Rows--
-	w.put(t, record.CommitKey(last.Epoch, 0, last.Start), last)
-	url := w.serve(t)
-	_, err := (&client{url: url}).post(t.Context(), "/v1/jobs/audit/runs", nil)
-	if err == nil || !strings.Contains(err.Error(), "GET /v1/audit says where") {
-		t.Fatalf("the run: %v", err)
-	}
-	var a jobs.AuditRun
-	get(t, url+"/v1/audit", &a)
-	residue := int64(0)
-	for _, r := range a.Partitions[0].Ranges {
-		if r.From <= last.Start && last.End <= r.To {
-			residue = r.Residue
-		}
-	}
-	if residue != 1 {
-		t.Errorf("residue %d of the range: %+v", residue, a)
-	}
-	var metrics string
-	if get(t, url+"/metrics", &metrics); !strings.Contains(metrics, `recount_audit_residue_events{tier="landed"} 1`) {
-		t.Error("the metric does not show the residue")
-	}
-	if status := get(t, url+"/readyz", &metrics); status != http.StatusOK {
-		t.Errorf("readyz: %d", status)
+	for name, c := range map[string]struct {
+		plant func(*testing.T, *world) conservation.Residue
+	}{
+		"landed": {func(t *testing.T, w *world) conservation.Residue {
+			chain := w.chain(t, 0)
+			last := chain.Segments[len(chain.Segments)-1]
+			last.Events--
+			last.Tenants["default"]--
+			last.Objects[0].Rows--
+			last.Objects[0].Tenants["default"]--
+			last.Objects[0].Buckets[0].Rows--
+			w.put(t, record.CommitKey(last.Epoch, 0, last.Start), last)
+			return conservation.Residue{Tenant: "default", Partition: new(int), To: last.End, Tier: conservation.Landed, Events: 1}
+		}},
+		"published": {func(t *testing.T, w *world) conservation.Residue {
+			newest := w.publication(t, 0)
+			newest.Ledgers["hit"].Tenants["default"][0].Rows--
+			w.put(t, record.PublicationKey(newest.N), newest)
+			return conservation.Residue{Tenant: "default", Partition: new(int), To: newest.H[0].Seq, Publication: newest.N, Tier: conservation.Published, Events: 1}
+		}},
+		"counted": {func(t *testing.T, w *world) conservation.Residue {
+			v := w.version(t, 0)
+			w.sql(t, fmt.Sprintf("ALTER TABLE %s UPDATE _events = _events - 1 WHERE _ver = %d AND toUnixTimestamp64Micro(_bucket) = %d AND page = '/p1' SETTINGS mutations_sync = 2",
+				w.table(), v.Ver, v.Bucket))
+			return conservation.Residue{Tenant: "default", View: "hits", Tier: conservation.Counted}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := shared.copied(t)
+			want := c.plant(t, w)
+			url := w.serve(t)
+			_, err := (&client{url: url}).post(t.Context(), "/v1/jobs/audit/runs", nil)
+			if err == nil || !strings.Contains(err.Error(), "GET /v1/audit says where") {
+				t.Fatalf("the run: %v", err)
+			}
+			var a jobs.AuditRun
+			get(t, url+"/v1/audit", &a)
+			if !slices.ContainsFunc(a.Residues, func(r conservation.Residue) bool {
+				return r.Tenant == want.Tenant && r.Tier == want.Tier && r.View == want.View && (want.To == 0 || r.To == want.To && *r.Partition == *want.Partition && r.Events == want.Events) && r.Do != ""
+			}) {
+				t.Errorf("want %+v, got %+v", want, a.Residues)
+			}
+			var own jobs.AuditRun
+			if get(t, url+"/v1/audit?tenant=default", &own); own.Tenant != "default" || own.Residue == 0 {
+				t.Errorf("the tenant's own audit: %+v", own)
+			}
+			var metrics string
+			get(t, url+"/metrics", &metrics)
+			for _, line := range []string{fmt.Sprintf(`recount_audit_residue_events{tier=%q} `, want.Tier), `recount_audit_tenant_residue_events{tenant="default"} `} {
+				if !strings.Contains(metrics, line) || strings.Contains(metrics, line+"0") {
+					t.Errorf("the metric %s does not show the residue", line)
+				}
+			}
+			if status := get(t, url+"/readyz", &metrics); status != http.StatusOK {
+				t.Errorf("readyz: %d", status)
+			}
+		})
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/cespare/xxhash/v2"
@@ -25,6 +26,7 @@ type positions struct {
 
 	values    []value                        // of the segment being read
 	histogram map[string][]record.BucketRows // by object key
+	tenants   map[string]map[string]int64    // rows, by object key
 	logs      []*logCursor                   // by partition; nil before the first segment the log has
 	trimmed   map[int]bool                   // a running server trimmed the log meanwhile
 }
@@ -38,7 +40,7 @@ type value struct {
 const indexBits = 21 // more than eventbatch.MaxEvents
 
 func newPositions(e *Evidence, r *recorder, s *snapshot) *positions {
-	return &positions{e: e, r: r, s: s, histogram: map[string][]record.BucketRows{}, logs: make([]*logCursor, len(s.chains)), trimmed: map[int]bool{}}
+	return &positions{e: e, r: r, s: s, histogram: map[string][]record.BucketRows{}, tenants: map[string]map[string]int64{}, logs: make([]*logCursor, len(s.chains)), trimmed: map[int]bool{}}
 }
 
 func (v *positions) close() {
@@ -63,6 +65,11 @@ func (v *positions) tail(m *message, b *rows) {
 
 func (v *positions) landed(seg *record.Commit, o *record.Object, b *rows) {
 	runs := v.histogram[o.Key]
+	tenants := v.tenants[o.Key]
+	if tenants == nil {
+		tenants = map[string]int64{}
+		v.tenants[o.Key] = tenants
+	}
 	for i := range b.n {
 		seq, index := b.position(i)
 		where := in(seg.Partition).at(seg.Epoch, seq, 0).file(o.Key)
@@ -71,6 +78,7 @@ func (v *positions) landed(seg *record.Commit, o *record.Object, b *rows) {
 			continue
 		}
 		v.checkKey(b, i, where)
+		tenants[text(b.tenant, i)]++
 		v.values = append(v.values, value{(seq-seg.Start)<<indexBits | uint64(index), hashOf(b, i)})
 		bucket := window.Floor(b.time(i), v.e.Catalog.Bucket)
 		if n := len(runs); n == 0 || runs[n-1].Bucket != bucket {
@@ -103,6 +111,7 @@ func (v *positions) segment(ctx context.Context, seg *record.Commit) error {
 	defer func() {
 		v.values = v.values[:0]
 		clear(v.histogram)
+		clear(v.tenants)
 	}()
 	whole := true
 	for i := range seg.Objects {
@@ -114,6 +123,9 @@ func (v *positions) segment(ctx context.Context, seg *record.Commit) error {
 		if !slices.Equal(v.histogram[o.Key], o.Buckets) {
 			v.r.find(V2, in(seg.Partition).at(seg.Epoch, seg.Start, seg.End).file(o.Key),
 				"restore the commit record from a copy: batch would look for events in the wrong buckets", "the object's rows lie in other buckets than its record says")
+		}
+		if o.Tenants != nil && !maps.Equal(v.tenants[o.Key], o.Tenants) {
+			v.r.find(V2, in(seg.Partition).at(seg.Epoch, seg.Start, seg.End).file(o.Key), restore, "the object's rows are not of the tenants its record says")
 		}
 	}
 	slices.SortFunc(v.values, func(a, b value) int { return cmp.Compare(a.at, b.at) })

@@ -53,7 +53,7 @@ func readPublications(ctx context.Context, e *Evidence, r *recorder) (out []*pub
 				continue
 			}
 			digest := record.Digest(raws[i])
-			p.Views, p.Types = nil, nil
+			p.Views, p.Types, p.Ledgers = nil, nil, nil
 			out = append(out, &publication{p, digest})
 		}
 		r.progress("V5 publications", int64(len(out)), int64(len(places)))

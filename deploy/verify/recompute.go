@@ -64,7 +64,7 @@ func (v *recomputation) publication(ctx context.Context, st *record.State) error
 		if len(in.Buckets) == 0 {
 			continue
 		}
-		if err := v.recompute(ctx, st, in); err != nil {
+		if err := v.recompute(ctx, st, in, left == 0 && v.newer == nil); err != nil {
 			return err
 		}
 	}
@@ -115,6 +115,7 @@ func (v *recomputation) input(st *record.State, event string) (in exact.Input, l
 	in = exact.Input{Catalog: v.e.Catalog, Type: event}
 	width := v.e.Catalog.Bucket.Microseconds()
 	buckets, cannot := map[int64]bool{}, map[int64]bool{}
+	ledger := st.Ledgers[event]
 	for p, h := range st.H {
 		for _, seg := range v.s.segmentsBelow(p, h) {
 			for _, o := range seg.Objects {
@@ -123,7 +124,7 @@ func (v *recomputation) input(st *record.State, event string) (in exact.Input, l
 				}
 				readable := v.s.readable(seg, &o)
 				if readable {
-					in.Objects = append(in.Objects, exact.Object{Object: o, Partition: p, Start: seg.Start})
+					in.Objects = append(in.Objects, exact.Object{Object: o, Partition: p, Start: seg.Start, Fresh: seg.Start >= ledger.Since(p)})
 				}
 				for _, b := range o.Buckets {
 					buckets[b.Bucket] = true
@@ -186,8 +187,9 @@ func (v *recomputation) changed(st *record.State, event string) map[int64]bool {
 	return out
 }
 
-// recompute compares a recomputation of the input's buckets with the publication.
-func (v *recomputation) recompute(ctx context.Context, st *record.State, in exact.Input) error {
+// recompute compares a recomputation of the input's buckets with the publication, and if
+// those are all also its ledger.
+func (v *recomputation) recompute(ctx context.Context, st *record.State, in exact.Input, all bool) error {
 	computed := map[string]map[int64]record.BucketVersion{}
 	for _, t := range in.Targets {
 		computed[t.View.Name] = map[int64]record.BucketVersion{}
@@ -199,7 +201,7 @@ func (v *recomputation) recompute(ctx context.Context, st *record.State, in exac
 		}
 		return lake.OpenParquet(ctx, o, body)
 	}
-	counts, err := exact.Run(ctx, v.e.Exact, open, in, func(b *exact.Block) error {
+	found, err := exact.Run(ctx, v.e.Exact, open, in, func(b *exact.Block) error {
 		of := computed[b.View.Name]
 		for bucket, part := range cells.Sums(v.e.Catalog, b.View, 0, []exact.Piece{{Block: b, Hi: b.Rows()}}) {
 			part.Rows += of[bucket].Rows
@@ -214,7 +216,10 @@ func (v *recomputation) recompute(ctx context.Context, st *record.State, in exac
 	for _, t := range in.Targets {
 		v.compare(st, t.View.Name, in.Buckets, computed[t.View.Name])
 	}
-	v.compareCounts(st, in.Type, counts)
+	v.compareCounts(st, in.Type, found.Buckets)
+	if all {
+		v.compareLedger(st, in.Type, found.Accounts)
+	}
 	return nil
 }
 
@@ -246,5 +251,26 @@ func (v *recomputation) compareCounts(st *record.State, event string, counts []r
 				"the publication says %d landed, %d duplicates, %d conflicts; the events below its H give %d, %d, %d",
 				got.Rows, got.Duplicates, got.Conflicts, want.Rows, want.Duplicates, want.Conflicts)
 		}
+	}
+}
+
+// compareLedger compares the accounts of tenants (V8).
+func (v *recomputation) compareLedger(st *record.State, event string, found map[exact.Owner]record.Account) {
+	for tenant, accounts := range st.Ledgers[event].Tenants {
+		for p, said := range accounts {
+			of := exact.Owner{Tenant: tenant, Partition: p}
+			if want := found[of]; said != want {
+				v.r.find(V8, Place{Partition: &p, Publication: st.N, Type: event, Tenant: tenant}, republish,
+					"the publication's ledger has %d rows and %d duplicates; the events below its H give %d and %d", said.Rows, said.Duplicates, want.Rows, want.Duplicates)
+			}
+			delete(found, of)
+		}
+	}
+	if _, kept := st.Ledgers[event]; !kept {
+		return // The publication is older than ledgers.
+	}
+	for of, want := range found {
+		v.r.find(V8, Place{Partition: &of.Partition, Publication: st.N, Type: event, Tenant: of.Tenant}, republish,
+			"the publication's ledger does not have the tenant; the events below its H give %d rows and %d duplicates", want.Rows, want.Duplicates)
 	}
 }

@@ -54,6 +54,7 @@ type Place struct {
 	File        string     `json:"file,omitempty"` // key of an object or a record
 	Publication uint64     `json:"publication,omitempty"`
 	Type        string     `json:"type,omitempty"`
+	Tenant      string     `json:"tenant,omitempty"`
 	View        string     `json:"view,omitempty"`
 	Bucket      *time.Time `json:"bucket,omitempty"`
 	Version     uint64     `json:"version,omitempty"`
@@ -99,6 +100,7 @@ func (p Place) String() string {
 	add(p.Publication > 0, "publication %d", p.Publication)
 	add(p.Type != "", "type %s", p.Type)
 	add(p.View != "", "view %s", p.View)
+	add(p.Tenant != "", "tenant %s", p.Tenant)
 	if p.Bucket != nil {
 		add(true, "bucket %s", p.Bucket.Format(time.RFC3339))
 	}

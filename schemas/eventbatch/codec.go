@@ -3,6 +3,7 @@ package eventbatch
 import (
 	"bytes"
 	"fmt"
+	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
@@ -71,6 +72,26 @@ func Decode(frame []byte) (h Header, recs []Columns, err error) {
 		return h, nil, fmt.Errorf("%w: %d of %d events: %v", ErrCorrupt, events, h.Events, r.Err())
 	}
 	return h, recs, nil
+}
+
+// Tenants returns how many of a frame's events each tenant sent.
+func Tenants(frame []byte) (map[string]int64, error) {
+	_, recs, err := Decode(frame)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]int64{}
+	for _, c := range recs {
+		for i := 0; i < c.Tenant.Len(); {
+			from, tenant := i, c.Tenant.Value(i)
+			for i < c.Tenant.Len() && c.Tenant.Value(i) == tenant {
+				i++
+			}
+			out[strings.Clone(tenant)] += int64(i - from) // Not a part of the frame's memory.
+		}
+		c.Rec.Release()
+	}
+	return out, nil
 }
 
 // boundedAllocator gives out a bounded number of bytes. The Arrow reader takes the

@@ -50,14 +50,16 @@ type BucketRows struct {
 
 // Object is a Parquet object of a segment: all its events of one type, ordered by event time, then position.
 type Object struct {
-	Type    string       `json:"type"`
-	Key     string       `json:"key"`
-	Size    int64        `json:"size"`
-	SHA256  string       `json:"sha256"`
-	Digest  string       `json:"digest"` // logical digest of position, id and payload hash of every row (C8)
-	Rows    int64        `json:"rows"`
-	Schema  string       `json:"schema"` // catalog.EventType.SchemaID
-	Buckets []BucketRows `json:"buckets"`
+	Type   string `json:"type"`
+	Key    string `json:"key"`
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"`
+	Digest string `json:"digest"` // logical digest of position, id and payload hash of every row (C8)
+	Rows   int64  `json:"rows"`
+	Schema string `json:"schema"` // catalog.EventType.SchemaID
+
+	Tenants map[string]int64 `json:"tenants,omitempty"` // rows of each tenant
+	Buckets []BucketRows     `json:"buckets"`
 }
 
 // Next is how a seal opens the epoch behind it. The first record of a partition's
@@ -78,7 +80,7 @@ type Commit struct {
 	End       uint64           `json:"end"`
 	Events    int64            `json:"events"`
 	Objects   []Object         `json:"objects,omitempty"`
-	Tenants   map[string]int64 `json:"tenants,omitempty"`
+	Tenants   map[string]int64 `json:"tenants,omitempty"` // events of each tenant, of all objects
 	Next      *Next            `json:"next,omitempty"`
 	Reason    string           `json:"reason,omitempty"`
 	Attempt   string           `json:"attempt"`

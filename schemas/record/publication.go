@@ -87,9 +87,10 @@ type Publication struct {
 	Tips     []string                  `json:"tips"` // Digest of the commit record that ends at H, per partition
 	Base     bool                      `json:"base,omitempty"`
 	Views    map[string]*PublishedView `json:"views"`
-	Types    map[string][]BucketCount  `json:"types,omitempty"` // changed buckets, all in a base; ascending
-	Events   int64                     `json:"events"`          // landed events below H
-	Code     string                    `json:"code"`            // version of the program
+	Types    map[string][]BucketCount  `json:"types,omitempty"`   // changed buckets, all in a base; ascending
+	Ledgers  map[string]*Ledger        `json:"ledgers,omitempty"` // by event type; of all there is in a base
+	Events   int64                     `json:"events"`            // landed events below H
+	Code     string                    `json:"code"`              // version of the program
 	Attempt  string                    `json:"attempt"`
 	Created  time.Time                 `json:"created"`
 }
@@ -134,6 +135,11 @@ func (p *Publication) check() error {
 	for name, t := range p.Types {
 		if !slices.IsSortedFunc(t, func(a, b BucketCount) int { return compareStrict(a.Bucket, b.Bucket) }) {
 			return fmt.Errorf("%w: type %s: buckets are not ascending", ErrInvalid, name)
+		}
+	}
+	for name, l := range p.Ledgers {
+		if err := l.check(len(p.H)); err != nil {
+			return fmt.Errorf("type %s: %w", name, err)
 		}
 	}
 	return nil

@@ -18,6 +18,7 @@ type State struct {
 	H           []position.Offset        // next offset that is not in the batch view, per partition
 	Views       map[string]ViewState     // every view with a batch view
 	Types       map[string][]BucketCount // ascending by bucket
+	Ledgers     map[string]Ledger        // by event type
 }
 
 // ViewState is the batch view of one view: which rows of its table count.
@@ -49,9 +50,12 @@ func (s *State) Apply(raw []byte) (*State, error) {
 	if p.N == s.N+1 && (decreases(s.H, p.H)) {
 		return nil, fmt.Errorf("%w: publication %d takes H from %v to %v", ErrInvalid, p.N, s.H, p.H)
 	}
-	next := &State{Publication: p, Digest: Digest(raw), N: p.N, H: p.H, Views: map[string]ViewState{}, Types: maps.Clone(s.Types)}
+	next := &State{Publication: p, Digest: Digest(raw), N: p.N, H: p.H, Views: map[string]ViewState{}, Types: maps.Clone(s.Types), Ledgers: maps.Clone(s.Ledgers)}
 	if p.Base || next.Types == nil {
 		next.Types = map[string][]BucketCount{}
+	}
+	if p.Base || next.Ledgers == nil {
+		next.Ledgers = map[string]Ledger{}
 	}
 	for name, v := range p.Views {
 		buckets := v.Buckets
@@ -62,6 +66,11 @@ func (s *State) Apply(raw []byte) (*State, error) {
 	}
 	for name, counts := range p.Types {
 		next.Types[name] = overlay(next.Types[name], counts, func(b BucketCount) int64 { return b.Bucket })
+	}
+	for name, l := range p.Ledgers {
+		if next.Ledgers[name], err = next.Ledgers[name].plus(l); err != nil {
+			return nil, fmt.Errorf("publication %d: type %s: %w", p.N, name, err)
+		}
 	}
 	return next, nil
 }

@@ -134,6 +134,9 @@ func (c *committer) commit(chunks []*chunk, msgID string) {
 	c.metrics.committed(events, size, c.now().Sub(start), f)
 	c.queue.release(chunks...) // First, because a request that is done takes its chunks back.
 	for _, ch := range chunks {
+		if err == nil && c.acknowledged != nil {
+			c.acknowledged(c.partition, seq, ch.tenant, ch.n)
+		}
 		ch.seq, ch.fault = seq, f
 		ch.done.Done()
 	}

@@ -110,7 +110,10 @@ type Options struct {
 	// Admit takes so many bytes of bodies or events for a tenant, or says how long it has to wait; nil lets
 	// everybody. It is asked for nothing before a body is read, for its bytes before it is decoded, and
 	// for its events, refused ones included, before anything goes to the log.
-	Admit      func(tenant string, bytes, events int) (wait time.Duration)
+	Admit func(tenant string, bytes, events int) (wait time.Duration)
+	// Acknowledged is told of events that are durable, before their sender is; nil: nobody is.
+	Acknowledged func(partition int, seq uint64, tenant string, events int)
+
 	Now        func() time.Time
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer

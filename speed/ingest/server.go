@@ -22,22 +22,23 @@ import (
 // Server accepts events over HTTP and brings them into the log. Its handler and
 // Run work together: without Run, requests wait.
 type Server struct {
-	cfg        Config
-	types      map[string]*eventType
-	fields     int // most fields of one type
-	epochs     []uint32
-	log        Log
-	logger     *slog.Logger
-	now        func() time.Time
-	metrics    *metrics
-	limit      func(tenant string, bytes, events int) (wait time.Duration) // may be nil
-	process    string                                                      // unique to this Server, part of message ids (L7)
-	memory     budget
-	caps       *caps
-	letterType *eventType
-	rate       *rate // of dead letters
-	gate       *gate
-	committers []*committer
+	cfg          Config
+	types        map[string]*eventType
+	fields       int // most fields of one type
+	epochs       []uint32
+	log          Log
+	logger       *slog.Logger
+	now          func() time.Time
+	metrics      *metrics
+	limit        func(tenant string, bytes, events int) (wait time.Duration) // may be nil
+	acknowledged func(partition int, seq uint64, tenant string, events int)  // may be nil
+	process      string                                                      // unique to this Server, part of message ids (L7)
+	memory       budget
+	caps         *caps
+	letterType   *eventType
+	rate         *rate // of dead letters
+	gate         *gate
+	committers   []*committer
 
 	requests, gzips, zstds sync.Pool
 }
@@ -50,7 +51,7 @@ func New(cfg Config, cat *catalog.Catalog, partitions int, log Log, opts Options
 	if partitions < 1 || opts.Epochs != nil && len(opts.Epochs) != partitions {
 		return nil, fmt.Errorf("new ingest: %d partitions with %d epochs", partitions, len(opts.Epochs))
 	}
-	s := &Server{cfg: cfg, log: log, epochs: opts.Epochs, logger: opts.Logger, now: opts.Now, limit: opts.Admit, process: rand.Text()[:12]}
+	s := &Server{cfg: cfg, log: log, epochs: opts.Epochs, logger: opts.Logger, now: opts.Now, limit: opts.Admit, acknowledged: opts.Acknowledged, process: rand.Text()[:12]}
 	if s.epochs == nil {
 		s.epochs = make([]uint32, partitions)
 	}
