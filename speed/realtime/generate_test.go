@@ -35,7 +35,10 @@ var (
 	goneType   = &catalog.EventType{Name: "gone", Fields: []catalog.Field{{Name: "s", Type: catalog.String}}}
 )
 
-type generator struct{ *rand.Rand }
+type generator struct {
+	*rand.Rand
+	overflow bool // values overflow now and then
+}
 
 func pick[T any](g generator, of ...T) T { return of[g.IntN(len(of))] }
 
@@ -55,9 +58,9 @@ func (g generator) value(name string) any {
 	case "t":
 		return testStart + int64(g.IntN(1000))
 	case "source":
-		return pick(g, "east", "west", catalog.Overflow)
+		return pick(g, "east", "west")
 	}
-	return pick(g, "", "a", "ab", "abc", "b", catalog.Overflow, fmt.Sprint("v", g.IntN(20)))
+	return pick(g, "", "a", "ab", "abc", "b", fmt.Sprint("v", g.IntN(20)))
 }
 
 // event makes an event of a small world of ids, so that copies in the same bucket, in
@@ -68,6 +71,9 @@ func (g generator) event(partition int) event {
 	e.time = testStart + int64(len(e.id)*7)*60e6 + int64(g.IntN(40))*600e6 + g.Int64N(60e6)
 	for _, f := range []string{"b", "f", "i", "s", "t", "source", "subject"} {
 		e.fields[f] = g.value(f)
+		if g.overflow && f == "s" && g.chance(10) {
+			e.fields[f] = catalog.Overflow
+		}
 	}
 	return e
 }

@@ -38,7 +38,7 @@ func TestScansAreThoseOfTheOracle(t *testing.T) {
 			rt.Fatal(err)
 		}
 		defer os.RemoveAll(dir)
-		w := &world{T: rt, dir: dir, g: generator{rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 1))}}
+		w := &world{T: rt, dir: dir, g: generator{rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 1)), true}}
 		w.start(t)
 		for range 40 {
 			w.step()
@@ -162,7 +162,7 @@ func (w *world) check() {
 // Between two boundaries a scan answers for exactly what lies between them (A2).
 func TestScanUpToABoundary(t *testing.T) {
 	t.Parallel()
-	w := &world{g: generator{rand.New(rand.NewPCG(7, 7))}, dir: t.TempDir()}
+	w := &world{g: generator{rand.New(rand.NewPCG(7, 7)), true}, dir: t.TempDir()}
 	rapid.Check(t, func(rt *rapid.T) {
 		if w.T = rt; w.log == nil {
 			w.start(t)
@@ -174,7 +174,7 @@ func TestScanUpToABoundary(t *testing.T) {
 				}
 			}
 		}
-		w.g = generator{rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 1))}
+		w.g = generator{rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 1)), true}
 		var from, to []position.Offset
 		for p := range w.bounds {
 			i := rapid.IntRange(0, len(w.bounds[p])-1).Draw(rt, "from")

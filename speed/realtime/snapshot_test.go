@@ -38,7 +38,7 @@ func goldenCatalog() *catalog.Catalog {
 func goldenPartition(t testing.TB, dir string) *partition {
 	t.Helper()
 	log := newMemLog(1)
-	g := generator{rand.New(rand.NewPCG(11, 12))}
+	g := generator{Rand: rand.New(rand.NewPCG(11, 12))}
 	for i := range 3 {
 		var events []event
 		for range 6 {
