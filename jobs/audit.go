@@ -24,17 +24,21 @@ type Auditor struct {
 	residue *prometheus.GaugeVec
 	tenants *prometheus.GaugeVec
 	ran     prometheus.Gauge
+	recheck *Rechecker
 }
 
-// AuditRun is an audit and when it was.
+// AuditRun is an audit and when it was, beside the last recheck.
 type AuditRun struct {
-	At time.Time `json:"at"`
+	At    time.Time `json:"at"`
+	Alarm bool      `json:"alarm"` // a residue or a difference
 	conservation.Audit
+	Recheck *RecheckRun `json:"recheck,omitempty"`
 }
 
-// NewAuditor returns an auditor. audit reads the facts anew and adds them up.
-func NewAuditor(audit func(context.Context) (*conservation.Audit, error), o Options) *Auditor {
-	a := &Auditor{audit: audit, log: o.Logger, now: o.Now,
+// NewAuditor returns an auditor. audit reads the facts anew and adds them up. What recheck
+// finds is shown beside it.
+func NewAuditor(audit func(context.Context) (*conservation.Audit, error), recheck *Rechecker, o Options) *Auditor {
+	a := &Auditor{audit: audit, recheck: recheck, log: o.Logger, now: o.Now,
 		residue: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "recount_audit_residue_events",
 			Help: "Events that a tier lacks, or has too many of, at the last audit; anything but 0 is an alarm."}, []string{"tier"}),
 		tenants: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "recount_audit_tenant_residue_events",
@@ -132,9 +136,13 @@ func (a *Auditor) serve(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusForbidden, "forbidden", "a tenant sees its own numbers; those of others need a key with the scope admin")
 	case run == nil:
 		problem(w, http.StatusNotFound, "no_audit", "no audit has run since the server started; POST /v1/jobs/audit/runs runs one")
-	case tenant == "":
-		writeJSON(w, http.StatusOK, "application/json", run)
 	default:
-		writeJSON(w, http.StatusOK, "application/json", AuditRun{At: run.At, Audit: *run.Of(tenant)})
+		answer := *run
+		if tenant != "" {
+			answer.Audit = *run.Of(tenant)
+		}
+		answer.Recheck = a.recheck.of(tenant)
+		answer.Alarm = answer.Residue != 0 || answer.Recheck != nil && len(answer.Recheck.Differences) > 0
+		writeJSON(w, http.StatusOK, "application/json", answer)
 	}
 }

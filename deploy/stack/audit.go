@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"recount/batch/cells"
+	"recount/batch/recheck"
 	"recount/deploy/verify"
 	"recount/jobs/conservation"
 	"recount/schemas/record"
@@ -115,4 +117,21 @@ func (s *Stack) conserve(ctx context.Context) (a *conservation.Audit, err error)
 		}
 	}
 	return nil, err
+}
+
+// recheck is a run of the recheck. A publication that expired meanwhile has lost rows on purpose.
+func (s *Stack) recheck(ctx context.Context) (recheck.Result, error) {
+	st := s.publisher.State()
+	if st.N == 0 {
+		return recheck.Result{}, nil
+	}
+	chains, err := s.currentChains(ctx)
+	if err != nil {
+		return recheck.Result{}, err
+	}
+	r, err := recheck.New(recheck.DefaultConfig(s.catalog), s.engines.sql, s.engines.lake.Reach).Check(ctx, st, chains)
+	if err == nil && !slices.Contains(s.publisher.Kept(), st.N) {
+		err = fmt.Errorf("publication %d expired while it was checked; the next run checks another", st.N)
+	}
+	return r, err
 }

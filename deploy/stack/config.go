@@ -262,6 +262,7 @@ func DefaultConfig() Config {
 			"collect":   {Schedule: "@every 1h"},
 			"expire":    {Schedule: "@every 5m"},
 			"audit":     {Schedule: "@every 5m"},
+			"recheck":   {Schedule: "23 4 * * *"},
 		},
 	}
 }
@@ -393,7 +394,7 @@ func (c *Config) Validate() error {
 }
 
 // JobNames are the jobs there are.
-var JobNames = []string{"recompute", "collect", "expire", "audit"}
+var JobNames = []string{"recompute", "collect", "expire", "audit", "recheck"}
 
 func isURL(s string, schemes ...string) bool {
 	if s == Embedded {

@@ -218,13 +218,16 @@ func (s *Stack) openJobs(ctx context.Context) error {
 		return err
 	}
 	schedule := func(job string) string { return s.cfg.Jobs[job].Schedule }
-	s.auditor = jobs.NewAuditor(s.conserve, jobs.Options{Logger: s.log, Registerer: s.registry})
+	o := jobs.Options{Logger: s.log, Now: fault.Now, Registerer: s.registry}
+	rechecker := jobs.NewRechecker(s.recheck, o)
+	s.auditor = jobs.NewAuditor(s.conserve, rechecker, o)
 	s.scheduler, err = jobs.NewScheduler([]jobs.Job{
 		jobs.Recompute(schedule("recompute"), s.publisher),
 		jobs.Collect(schedule("collect"), s.publisher),
 		jobs.Expire(schedule("expire"), s.engines.log, s.needed, ledger, s.engines.lake, s.letters.Retire),
 		s.auditor.Job(schedule("audit")),
-	}, ledger, jobs.Options{Now: fault.Now, Logger: s.log, Registerer: s.registry})
+		rechecker.Job(schedule("recheck")),
+	}, ledger, o)
 	return err
 }
 

@@ -256,6 +256,40 @@ func TestAuditAlarm(t *testing.T) {
 	}
 }
 
+// TestRecheck has ClickHouse compute the published buckets from the objects (A4), and finds a
+// row that somebody edited, which no count of events shows.
+func TestRecheck(t *testing.T) {
+	w := shared.copied(t)
+	url, end := w.start(t)
+	if _, err := (&client{url: url}).post(t.Context(), "/v1/jobs/recheck/runs", nil); err != nil {
+		t.Fatal(err)
+	}
+	end()
+	v := w.version(t, 0)
+	w.sql(t, fmt.Sprintf("ALTER TABLE %s UPDATE ms__sum = ms__sum + 5 WHERE _ver = %d AND toUnixTimestamp64Micro(_bucket) = %d AND page = '/p1' SETTINGS mutations_sync = 2", w.table(), v.Ver, v.Bucket))
+	url = w.serve(t)
+	c := &client{url: url}
+	if _, err := c.post(t.Context(), "/v1/jobs/recheck/runs", nil); err == nil || !strings.Contains(err.Error(), "GET /v1/audit names them") {
+		t.Fatalf("the run: %v", err)
+	}
+	if _, err := c.post(t.Context(), "/v1/jobs/audit/runs", nil); err != nil {
+		t.Fatal(err)
+	}
+	var a jobs.AuditRun
+	if get(t, url+"/v1/audit", &a); a.Residue != 0 || !a.Alarm || a.Recheck == nil || len(a.Recheck.Differences) == 0 {
+		t.Fatalf("got %+v", a)
+	}
+	for _, d := range a.Recheck.Differences {
+		if d.View != "hits" || d.Bucket.UnixMicro() != v.Bucket || d.Version != v.Ver || d.Tenant != "default" || !strings.Contains(d.Dimensions, "/p1") || d.Published == d.Computed {
+			t.Errorf("difference %+v", d)
+		}
+	}
+	var metrics string
+	if get(t, url+"/metrics", &metrics); strings.Contains(metrics, "recount_recheck_differing_rows 0") || !strings.Contains(metrics, "recount_recheck_differing_rows ") {
+		t.Error("the metric does not show the difference")
+	}
+}
+
 // TestAuditLostLog takes the end of the log away: what it had been promised is missing, and
 // the seal that the next start makes gives it up by number.
 func TestAuditLostLog(t *testing.T) {

@@ -1,0 +1,242 @@
+package recheck
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"recount/batch/lake"
+	"recount/schemas/catalog"
+	"recount/schemas/eventbatch"
+	"recount/schemas/sqlschema"
+)
+
+// maxShown is how many differing rows of a bucket are named.
+const maxShown = 5
+
+// statement is the comparison of one bucket of a view in one statement:
+//
+//	the published rows, and those of
+//	    the objects' rows of the bucket, of each identity the one of the lowest position (B2),
+//	    without those whose identity the bucket before has too, both with assigned times (I3),
+//	    that the view's filter keeps,
+//	    grouped by tenant, cell and dimensions,
+//	side by side, where they differ
+type statement struct {
+	catalog         *catalog.Catalog
+	view            *catalog.View
+	reach           lake.Reach
+	start           int64
+	version         uint64
+	objects, before []string
+}
+
+// parameters keep the keys to the store out of the text of the statement, which servers log.
+func (q *statement) parameters() clickhouse.Parameters {
+	return clickhouse.Parameters{
+		"objects": q.reach.URL + braces(q.objects), "before": q.reach.URL + braces(q.before),
+		"key": q.reach.AccessKey, "secret": q.reach.SecretKey, "token": q.reach.Token,
+	}
+}
+
+// braces name several objects in one pattern.
+func braces(keys []string) string {
+	if len(keys) == 1 {
+		return keys[0]
+	}
+	return "{" + strings.Join(keys, ",") + "}"
+}
+
+func (q *statement) sql() string {
+	keys := []string{"tenant", "cell"}
+	var dims []string
+	for i := range q.view.Dimensions {
+		dims = append(dims, fmt.Sprintf("d%d", i))
+	}
+	keys = append(keys, dims...)
+	dimensions := "''"
+	if len(dims) > 0 {
+		dimensions = "toString(tuple(" + strings.Join(dims, ", ") + "))"
+	}
+	var same, published, computed []string
+	for _, v := range q.values() {
+		a, b := v.of(0), v.of(1)
+		same = append(same, v.same(a, b))
+		published, computed = append(published, a), append(computed, b)
+	}
+	return fmt.Sprintf("SELECT tenant, toString(cell), %s, if(countIf(side = 0) = 0, 'no row', toString(tuple(%s))), if(countIf(side = 1) = 0, 'no row', toString(tuple(%s))), count() OVER ()\n"+
+		"FROM (\n%s\nUNION ALL\n%s\n)\nGROUP BY %s\nHAVING NOT (countIf(side = 0) = 1 AND countIf(side = 1) = 1 AND %s)\nORDER BY tenant, cell LIMIT %d",
+		dimensions, strings.Join(published, ", "), strings.Join(computed, ", "), q.published(), q.computed(), strings.Join(keys, ", "), strings.Join(same, " AND "), maxShown)
+}
+
+// value is a number of a row: how the published row has it, and how it is computed from events.
+type value struct {
+	name      string
+	published string
+	computed  string
+	size      string // of a sum of floats, whose order is not given: the sum of their sizes
+}
+
+// of is the value of one side of a group.
+func (v value) of(side int) string { return fmt.Sprintf("anyIf(%s, side = %d)", v.name, side) }
+
+func (v value) same(a, b string) string {
+	equal := fmt.Sprintf("ifNull(%s = %s, isNull(%s) AND isNull(%s))", a, b, a, b)
+	if v.size != "" {
+		return fmt.Sprintf("(%s OR abs(%s - %s) <= 1e-9 * (1 + anyIf(%s_size, side = 1)))", equal, a, b, v.name)
+	}
+	return equal
+}
+
+func (q *statement) values() []value {
+	out := []value{{name: "v", published: sqlschema.Quote(sqlschema.ColEvents), computed: "count()"}}
+	for i, m := range q.view.Measures {
+		name, field, column := fmt.Sprintf("v%d", i), sqlschema.Quote(m.Field), func(suffix string) string { return sqlschema.Quote(m.Name + suffix) }
+		t := q.catalog.MeasureType(q.view, m)
+		switch m.Kind {
+		case catalog.Count:
+			out = append(out, value{name: name, published: column(""), computed: "count()"})
+		case catalog.Sum, catalog.Avg:
+			sum := value{name: name, published: column("__sum"), computed: "ifNull(sum(toInt128(" + field + ")), toInt128(0))"}
+			if t == catalog.Float64 {
+				sum.computed, sum.size = "ifNull(sum("+field+"), 0.)", "ifNull(sum(abs("+field+")), 0.)"
+			}
+			out = append(out, sum, value{name: name + "n", published: column("__n"), computed: "count(" + field + ")"})
+		case catalog.Min, catalog.Max:
+			out = append(out, value{name: name, published: column(""), computed: string(m.Kind) + "(" + field + ")"})
+		case catalog.Distinct:
+			of := field
+			if t == catalog.Float64 {
+				of = "(" + field + " + 0)" // -0 is 0.
+			}
+			out = append(out, value{name: name, published: "finalizeAggregation(CAST(" + column("__state") + ", 'AggregateFunction(uniqExact, UInt64)'))", computed: "uniqExact(" + of + ")"})
+		}
+	}
+	return out
+}
+
+// published are the rows of the bucket's version.
+func (q *statement) published() string {
+	columns := []string{"0 AS side", "toString(tenant) AS tenant", "time AS cell"}
+	for i, d := range q.view.Dimensions {
+		columns = append(columns, fmt.Sprintf("CAST(%s, 'Nullable(%s)') AS d%d", sqlschema.Quote(d), sqlschema.Type(q.catalog.DimensionType(q.view, d)), i))
+	}
+	for _, v := range q.values() {
+		columns = append(columns, v.published+" AS "+v.name)
+		if v.size != "" {
+			columns = append(columns, "0. AS "+v.name+"_size")
+		}
+	}
+	return fmt.Sprintf("SELECT %s FROM %s WHERE %s = %s AND %s = %d", strings.Join(columns, ", "), sqlschema.Quote(sqlschema.Table(q.view, q.catalog.Digest(q.view))),
+		sqlschema.Quote(sqlschema.ColBucket), micros(q.start), sqlschema.Quote(sqlschema.ColVer), q.version)
+}
+
+// computed are the rows the events give.
+func (q *statement) computed() string {
+	cell := q.view.Cell.Microseconds()
+	columns := []string{"1 AS side", "_tenant AS tenant", fmt.Sprintf("fromUnixTimestamp64Micro(intDiv(toUnixTimestamp64Micro(time), %d) * %d, 'UTC') AS cell", cell, cell)}
+	by := []string{"tenant", "cell"}
+	for i, d := range q.view.Dimensions {
+		columns, by = append(columns, fmt.Sprintf("toNullable(%s) AS d%d", sqlschema.Quote(d), i)), append(by, fmt.Sprintf("d%d", i))
+	}
+	for _, v := range q.values() {
+		columns = append(columns, v.computed+" AS "+v.name)
+		if v.size != "" {
+			columns = append(columns, v.size+" AS "+v.name+"_size")
+		}
+	}
+	return fmt.Sprintf("SELECT %s FROM (\n%s\n)%s GROUP BY %s", strings.Join(columns, ", "), q.first(), q.filter(), strings.Join(by, ", "))
+}
+
+const assigned = "bitAnd(" + eventbatch.ColFlags + ", 1) = 1"
+
+// first are the events of the bucket that are no copies. Copies share a partition, whose
+// sequences only ascend.
+func (q *statement) first() string {
+	width := q.catalog.Bucket.Microseconds()
+	out := fmt.Sprintf("SELECT * FROM (SELECT * FROM %s WHERE time >= %s AND time < %s ORDER BY %s, %s LIMIT 1 BY %s)",
+		q.source("objects"), micros(q.start), micros(q.start+width), lake.ColSeq, lake.ColIndex, eventbatch.ColKey)
+	if len(q.before) > 0 {
+		out += fmt.Sprintf(" WHERE NOT (%s AND %s IN (SELECT %s FROM %s WHERE time >= %s AND time < %s AND %s))",
+			assigned, eventbatch.ColKey, eventbatch.ColKey, q.source("before"), micros(q.start-width), micros(q.start), assigned)
+	}
+	return out
+}
+
+// source is the table function over objects. Columns that an older object does not have are null.
+func (q *statement) source(objects string) string {
+	columns := []string{eventbatch.ColKey + " FixedString(16)", eventbatch.ColTenant + " String", eventbatch.ColFlags + " UInt8",
+		lake.ColSeq + " Int64", lake.ColIndex + " Int32", eventbatch.ColTime + " DateTime64(6, 'UTC')"}
+	e := q.catalog.Events[q.view.Event]
+	for _, name := range q.view.Columns() {
+		t, _ := e.Column(name)
+		columns = append(columns, sqlschema.Quote(name)+" Nullable("+sqlschema.Type(t)+")")
+	}
+	args := "{" + objects + ":String}"
+	if q.reach.AccessKey != "" {
+		args += ", {key:String}, {secret:String}"
+		if q.reach.Token != "" {
+			args += ", {token:String}"
+		}
+	}
+	return "s3(" + args + ", 'Parquet', " + quote(strings.Join(columns, ", ")) + ")"
+}
+
+// filter is the view's, with a missing field's meaning written out.
+func (q *statement) filter() string {
+	var parts []string
+	for _, f := range q.view.Where {
+		parts = append(parts, condition(f, q.fieldType(f.Field)))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(parts, " AND ")
+}
+
+func (q *statement) fieldType(field string) catalog.FieldType {
+	t, _ := q.catalog.Events[q.view.Event].Column(field)
+	return t
+}
+
+func condition(f catalog.Filter, t catalog.FieldType) string {
+	name := sqlschema.Quote(f.Field)
+	var values []string
+	for _, v := range f.Values {
+		values = append(values, literal(v, t))
+	}
+	list := name + " IN (" + strings.Join(values, ", ") + ")"
+	switch f.Op {
+	case catalog.Eq, catalog.In:
+		return "ifNull(" + list + ", 0)"
+	case catalog.Ne, catalog.NotIn:
+		return "NOT ifNull(" + list + ", 0)"
+	case catalog.Exists:
+		return "isNotNull(" + name + ") = " + values[0]
+	}
+	sign := map[catalog.FilterOp]string{catalog.Lt: "<", catalog.Le: "<=", catalog.Gt: ">", catalog.Ge: ">="}[f.Op]
+	return "ifNull(" + name + " " + sign + " " + values[0] + ", 0)"
+}
+
+func literal(v any, t catalog.FieldType) string {
+	switch x := v.(type) {
+	case bool:
+		return strconv.FormatBool(x)
+	case float64:
+		return "toFloat64(" + quote(strconv.FormatFloat(x, 'g', -1, 64)) + ")"
+	case int64:
+		if t == catalog.Timestamp {
+			return micros(x)
+		}
+		return "toInt64(" + quote(strconv.FormatInt(x, 10)) + ")"
+	}
+	return quote(fmt.Sprint(v))
+}
+
+func micros(t int64) string { return fmt.Sprintf("fromUnixTimestamp64Micro(%d, 'UTC')", t) }
+
+func quote(s string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
+}
