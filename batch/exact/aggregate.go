@@ -15,7 +15,7 @@ import (
 
 // columnsOf returns the columns the views read, the grouping ones first.
 func columnsOf(views []*catalog.View) []string {
-	columns := []string{eventbatch.ColTime, eventbatch.ColTenant}
+	columns := []string{eventbatch.ColTime, eventbatch.ColTenant, eventbatch.ColOverflow}
 	for _, v := range views {
 		for _, c := range v.Columns() {
 			if !slices.Contains(columns, c) {
@@ -139,7 +139,7 @@ func (t *task) add(c eventbatch.Columns, drop []bool) error {
 		t.keep[i] = !d
 	}
 	for name, k := range t.coders {
-		if err := k.code(c.Field(name), len(drop)); err != nil {
+		if err := k.code(c.Field(name), len(drop), c.Overflowed(name)); err != nil {
 			return err
 		}
 	}

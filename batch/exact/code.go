@@ -26,28 +26,49 @@ type coder struct {
 	remap []uint32        // its code → code + 1, 0 where not yet asked
 }
 
-// code numbers the rows of the chunk. A nil column is null in every row.
-func (k *coder) code(col arrow.Array, n int) error {
+// code numbers the rows of the chunk. A nil column is null in every row. The rows in over
+// count as what stands for values too many; theirs get no number.
+func (k *coder) code(col arrow.Array, n int, over []int) error {
 	k.codes = sized(k.codes, n)
 	if col != nil && !k.fits(col) {
 		return fmt.Errorf("column %s is %s, declared %s", k.name, col.DataType(), k.typ)
 	}
+	from := 0
+	for _, i := range over {
+		if err := k.stretch(col, from, i); err != nil {
+			return err
+		}
+		k.codes[i] = k.overflow()
+		from = i + 1
+	}
+	return k.stretch(col, from, n)
+}
+
+func (k *coder) overflow() uint32 {
+	if k.typ == catalog.String {
+		return k.ofString(catalog.Overflow)
+	}
+	return k.ofInt(catalog.OverflowInt)
+}
+
+// stretch numbers the rows [from, to).
+func (k *coder) stretch(col arrow.Array, from, to int) error {
 	switch c := col.(type) {
 	case nil:
-		clear(k.codes)
+		clear(k.codes[from:to])
 	case *array.Dictionary:
-		return k.dictionary(c)
+		return k.dictionary(c, from, to)
 	case *array.String:
-		for i := range k.codes {
+		for i := from; i < to; i++ {
 			k.codes[i] = 0
 			if c.IsValid(i) {
 				k.codes[i] = k.ofString(c.Value(i))
 			}
 		}
 	case *array.Int64:
-		k.integers(c, c.Value)
+		k.integers(c, from, to, c.Value)
 	case *array.Boolean:
-		k.integers(c, func(i int) int64 { return boolInt(c.Value(i)) })
+		k.integers(c, from, to, func(i int) int64 { return boolInt(c.Value(i)) })
 	}
 	return nil
 }
@@ -64,7 +85,7 @@ func (k *coder) fits(col arrow.Array) bool {
 	return false
 }
 
-func (k *coder) dictionary(c *array.Dictionary) error {
+func (k *coder) dictionary(c *array.Dictionary, from, to int) error {
 	index, ok1 := c.Indices().(*array.Int32)
 	values, ok2 := c.Dictionary().(*array.String)
 	if !ok1 || !ok2 {
@@ -75,7 +96,8 @@ func (k *coder) dictionary(c *array.Dictionary) error {
 		clear(k.remap)
 	}
 	nulls := c.NullN() > 0
-	for i, d := range index.Int32Values() {
+	for i := from; i < to; i++ {
+		d := index.Value(i)
 		if nulls && c.IsNull(i) {
 			k.codes[i] = 0
 			continue
@@ -103,27 +125,31 @@ func (k *coder) ofString(s string) uint32 {
 }
 
 // integers numbers integer values; runs of one value, as sorted files have, cost no look-up.
-func (k *coder) integers(col arrow.Array, at func(int) int64) {
-	if k.ints == nil {
-		k.ints, k.values.Ints = map[int64]uint32{}, []int64{0}
-	}
+func (k *coder) integers(col arrow.Array, from, to int, at func(int) int64) {
 	last, code := int64(0), uint32(0)
-	for i := range k.codes {
+	for i := from; i < to; i++ {
 		k.codes[i] = 0
 		if col.IsNull(i) {
 			continue
 		}
 		if v := at(i); code == 0 || v != last {
-			last = v
-			var ok bool
-			if code, ok = k.ints[v]; !ok {
-				code = uint32(len(k.values.Ints))
-				k.ints[v] = code
-				k.values.Ints = append(k.values.Ints, v)
-			}
+			last, code = v, k.ofInt(v)
 		}
 		k.codes[i] = code
 	}
+}
+
+func (k *coder) ofInt(v int64) uint32 {
+	if code, ok := k.ints[v]; ok {
+		return code
+	}
+	if k.ints == nil {
+		k.ints, k.values.Ints = map[int64]uint32{}, []int64{0}
+	}
+	code := uint32(len(k.values.Ints))
+	k.ints[v] = code
+	k.values.Ints = append(k.values.Ints, v)
+	return code
 }
 
 func boolInt(b bool) int64 {

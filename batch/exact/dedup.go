@@ -250,7 +250,7 @@ func (ids *identities) append(c eventbatch.Columns, start uint64) error {
 		ids.assigned = append(ids.assigned, c.Flags.Value(i)&eventbatch.FlagTimeAssigned != 0)
 	}
 	ids.hashes = append(ids.hashes, c.Hash.Uint64Values()...)
-	if err := ids.tenant.code(tenant, int(c.Rec.NumRows())); err != nil {
+	if err := ids.tenant.code(tenant, int(c.Rec.NumRows()), nil); err != nil {
 		return err
 	}
 	ids.tenants = append(ids.tenants, ids.tenant.codes...)

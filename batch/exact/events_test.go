@@ -33,6 +33,7 @@ type event struct {
 	f          *float64
 	b          *bool
 	t          *int64
+	over       string // fields whose value is one too many
 }
 
 func (e event) key() eventbatch.Key { return eventbatch.KeyOf(e.tenant, e.id) }
@@ -151,6 +152,10 @@ func stringOf(name string, e event) *string {
 		return &e.id
 	case "s":
 		return e.s
+	case eventbatch.ColOverflow:
+		if e.over != "" {
+			return &e.over
+		}
 	}
 	return nil
 }

@@ -39,6 +39,7 @@ func drawEvents(t *rapid.T) (events []event) {
 			s: some(rapid.SampledFrom([]string{"", "x", "y", "z", "null"})).Draw(t, "s"),
 			i: some(rapid.SampledFrom([]int64{-6, -5, 0, 7, math.MaxInt64, math.MinInt64})).Draw(t, "i"),
 			f: some(floats).Draw(t, "f"), b: some(rapid.Bool()).Draw(t, "b"), t: some(rapid.Int64Range(0, 5)).Draw(t, "t"),
+			over: rapid.SampledFrom([]string{"", "", "", "s", "i", "i,s"}).Draw(t, "over"),
 		})
 	}
 	return events

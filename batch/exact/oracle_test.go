@@ -101,7 +101,7 @@ func naive(c *catalog.Catalog, v *catalog.View, bucket int64, events []event) (r
 		}
 		key := fmt.Sprintf("%s %d %d %q", v.Name, bucket, window.Floor(e.time, v.Cell), e.tenant)
 		for _, d := range v.Dimensions {
-			key += " " + text(field(e, d))
+			key += " " + text(dimension(e, d))
 		}
 		groups[key] = append(groups[key], e)
 	}
@@ -113,6 +113,17 @@ func naive(c *catalog.Catalog, v *catalog.View, bucket int64, events []event) (r
 		rows = append(rows, row)
 	}
 	return rows
+}
+
+// dimension is what a view counts in a dimension.
+func dimension(e event, name string) any {
+	switch {
+	case !slices.Contains(strings.Split(e.over, ","), name):
+		return field(e, name)
+	case name == "i":
+		return int64(catalog.OverflowInt)
+	}
+	return catalog.Overflow
 }
 
 func field(e event, name string) any {

@@ -57,7 +57,7 @@ func toParquet(t testing.TB, c *catalog.Catalog, l lake) parquetLake {
 }
 
 func batchOf(t testing.TB, e *catalog.EventType, rows []event) eventbatch.Columns {
-	b := array.NewRecordBuilder(memory.DefaultAllocator, eventbatch.Schema(e))
+	b := array.NewRecordBuilder(memory.DefaultAllocator, eventbatch.OverflowSchema(eventbatch.Schema(e)))
 	for i, f := range b.Schema().Fields() {
 		for _, row := range rows {
 			appendValue(b.Field(i), f.Name, row)
@@ -74,6 +74,9 @@ func batchOf(t testing.TB, e *catalog.EventType, rows []event) eventbatch.Column
 func TestParquet(t *testing.T) {
 	t.Parallel()
 	c, events := testCatalog(), manyEvents(20_000, 100)
+	for i := range events {
+		events[i].over = map[bool]string{true: "s"}[i%9 == 0] // Seldom enough for a dictionary, and in all objects.
+	}
 	mem := land(events, 3, 3000, 1000)
 	l := toParquet(t, c, mem)
 	in := Input{Catalog: c, Type: "e", Objects: l.objects, Buckets: mem.buckets()}

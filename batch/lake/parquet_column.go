@@ -3,6 +3,7 @@ package lake
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -134,6 +135,9 @@ func (c *column) key(row uint32) []byte {
 }
 
 func (c *column) isNull(row uint32) bool { return c.present != nil && !c.present[row] }
+
+// empty reports whether every row is null.
+func (c *column) empty() bool { return c.present != nil && !slices.Contains(c.present, true) }
 
 // size is the memory the column holds, in bytes.
 func (c *column) size() int64 {

@@ -148,6 +148,7 @@ func baseColumns() []*column {
 		{name: eventbatch.ColSource, kind: kindString},
 		{name: eventbatch.ColSubject, kind: kindString, optional: true},
 		{name: eventbatch.ColExtra, kind: kindString, optional: true, unique: true},
+		{name: eventbatch.ColOverflow, kind: kindString, optional: true},
 	}
 }
 

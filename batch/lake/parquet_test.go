@@ -36,7 +36,11 @@ type naive map[string]any
 // make dictionaries, times on both sides of 1970 and equal ones test the order.
 func randomBatch(t *rapid.T, fields []catalog.Field) eventbatch.Columns {
 	e := &catalog.EventType{Name: flightType.Name, Fields: fields}
-	b := array.NewRecordBuilder(memory.DefaultAllocator, eventbatch.Schema(e))
+	schema := eventbatch.Schema(e)
+	if rapid.Bool().Draw(t, "overflow") {
+		schema = eventbatch.OverflowSchema(schema)
+	}
+	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
 	defer b.Release()
 	r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "rows"), 1))
 	for range rapid.IntRange(1, 300).Draw(t, "n") {
@@ -128,7 +132,7 @@ func valueOf(a arrow.Array, i int) any {
 
 var allColumns = []string{
 	eventbatch.ColKey, eventbatch.ColTenant, eventbatch.ColFlags, eventbatch.ColHash, eventbatch.ColID, eventbatch.ColTime,
-	eventbatch.ColSource, eventbatch.ColSubject, eventbatch.ColExtra,
+	eventbatch.ColSource, eventbatch.ColSubject, eventbatch.ColExtra, eventbatch.ColOverflow,
 	"delay", "destination", "diverted", "fare", "gate_closed", "origin", "tail",
 	ColPartition, ColEpoch, ColSeq, ColIndex,
 }

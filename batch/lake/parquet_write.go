@@ -62,6 +62,9 @@ func (t *Table) write(out *bytes.Buffer, rows []uint32) error {
 	columns := map[string]*column{}
 	schema := parquet.Group{}
 	for _, c := range append(t.columns(), t.constants()...) {
+		if c.name == eventbatch.ColOverflow && c.empty() {
+			continue // As in the log's batches: most objects have no such event.
+		}
 		columns[c.name] = c
 		schema[c.name] = c.node()
 	}

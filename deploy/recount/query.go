@@ -49,11 +49,12 @@ func (c *queryCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	defer resp.Body.Close()
-	if c.Format != "table" {
-		_, err := io.Copy(std.out, resp.Body)
-		return err
+	if c.Format == "table" {
+		err = printTable(std.out, resp.Body)
+	} else {
+		_, err = io.Copy(std.out, resp.Body)
 	}
-	if err := printTable(std.out, resp.Body); err != nil {
+	if err != nil || c.Format == "json" { // JSON holds its accuracy.
 		return err
 	}
 	return printAccuracy(std.err, resp.Header.Get("Recount-Accuracy"))

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"recount/deploy/acklog"
+	"recount/schemas/eventbatch"
 	"recount/schemas/query"
 )
 
@@ -204,7 +205,7 @@ func columnsOf(claims []*claim) map[string][]string {
 	out := map[string][]string{}
 	for _, c := range claims {
 		of := out[c.scan.View.Event]
-		for _, name := range c.scan.View.Columns() {
+		for _, name := range append(c.scan.View.Columns(), eventbatch.ColOverflow) {
 			if !slices.Contains(of, name) {
 				of = append(of, name)
 			}

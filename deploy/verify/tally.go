@@ -5,12 +5,14 @@ import (
 	"hash/maphash"
 	"math"
 	"math/big"
+	"slices"
 	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"recount/schemas/catalog"
+	"recount/schemas/eventbatch"
 	"recount/schemas/query"
 )
 
@@ -61,7 +63,7 @@ func (t *tally) add(e *event) {
 	}
 	dims := make([]any, len(t.scan.GroupBy))
 	for d, dim := range t.scan.GroupBy {
-		dims[d] = e.value(dim.Name)
+		dims[d] = e.dimension(dim)
 	}
 	k := groupKey(t.scan.Windows.Starts[w], dims)
 	g := t.groups[k]
@@ -137,14 +139,14 @@ func (t *tally) unplaced(e *event) bool {
 	is := false
 	for _, c := range t.scan.Where {
 		switch {
-		case c.Op != query.Exists && overflowed(e.value(c.Dimension)):
+		case c.Op != query.Exists && overflowed(e.dimension(query.Dimension{Name: c.Dimension, Type: c.Type})):
 			is = true
-		case !holds(string(c.Op), e.value(c.Dimension), c.Values):
+		case !t.meets(e, c):
 			return false
 		}
 	}
 	for _, d := range t.scan.GroupBy {
-		is = is || overflowed(e.value(d.Name))
+		is = is || overflowed(e.dimension(d))
 	}
 	return is
 }
@@ -154,11 +156,27 @@ func overflowed(v any) bool { return v == catalog.Overflow || v == int64(catalog
 // wanted applies the query's conditions.
 func (t *tally) wanted(e *event) bool {
 	for _, c := range t.scan.Where {
-		if !holds(string(c.Op), e.value(c.Dimension), c.Values) {
+		if !t.meets(e, c) {
 			return false
 		}
 	}
 	return true
+}
+
+func (t *tally) meets(e *event, c query.Condition) bool {
+	return holds(string(c.Op), e.dimension(query.Dimension{Name: c.Dimension, Type: c.Type}), c.Values)
+}
+
+// dimension is what views count in a dimension: the value, unless it is one too many.
+func (e *event) dimension(d query.Dimension) any {
+	over := e.b.cols.Field(eventbatch.ColOverflow)
+	if over == nil || over.IsNull(e.i) || !slices.Contains(strings.Split(text(over, e.i), ","), d.Name) {
+		return e.value(d.Name)
+	}
+	if d.Type == catalog.Int64 {
+		return int64(catalog.OverflowInt)
+	}
+	return catalog.Overflow
 }
 
 // holds is the meaning of every operator; v is nil where the field is missing.

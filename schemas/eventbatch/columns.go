@@ -23,6 +23,10 @@ const (
 	ColSource  = "source"
 	ColSubject = "subject" // null when missing
 	ColExtra   = "_extra"  // JSON object of fields and attributes nobody declared; null when none
+
+	// ColOverflow names the fields whose value is one too many for a dimension, by name and with
+	// commas between them; null when there are none. A batch without such an event lacks it.
+	ColOverflow = "_overflow"
 )
 
 // FlagTimeAssigned marks an event that came without a time and got the server's (D1).
@@ -108,6 +112,8 @@ type Columns struct {
 	Source  *array.String
 	Subject *array.String
 	Extra   *array.String
+
+	Overflow *array.String
 }
 
 // NewColumns finds the columns of rec by name and fails if one has another type
@@ -116,7 +122,7 @@ func NewColumns(rec arrow.Record) (c Columns, err error) {
 	c.Rec = rec
 	ok := bind(rec, ColKey, &c.Key) && bind(rec, ColTenant, &c.Tenant) && bind(rec, ColFlags, &c.Flags) &&
 		bind(rec, ColHash, &c.Hash) && bind(rec, ColID, &c.ID) && bind(rec, ColTime, &c.Time) &&
-		bind(rec, ColSource, &c.Source) && bind(rec, ColSubject, &c.Subject) && bind(rec, ColExtra, &c.Extra)
+		bind(rec, ColSource, &c.Source) && bind(rec, ColSubject, &c.Subject) && bind(rec, ColExtra, &c.Extra) && bind(rec, ColOverflow, &c.Overflow)
 	if !ok || c.Key != nil && c.Key.DataType().(*arrow.FixedSizeBinaryType).ByteWidth != KeySize {
 		return c, fmt.Errorf("%w: columns %v", ErrCorrupt, rec.Schema())
 	}

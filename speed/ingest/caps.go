@@ -3,6 +3,8 @@ package ingest
 import (
 	"hash/maphash"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,7 +45,7 @@ type tenantCaps struct {
 	since  int64 // the day
 	held   atomic.Int64
 	mu     sync.Mutex
-	fields map[*field]*valueSet
+	fields map[*cappedField]*valueSet
 }
 
 type setName struct {
@@ -79,13 +81,13 @@ func (v *caps) of(tenant string, now int64) *tenantCaps {
 	}
 	t := v.tenants[tenant]
 	if t == nil {
-		t = &tenantCaps{caps: v, tenant: tenant, since: day, fields: map[*field]*valueSet{}}
+		t = &tenantCaps{caps: v, tenant: tenant, since: day, fields: map[*cappedField]*valueSet{}}
 		v.tenants[tenant] = t
 	}
 	return t
 }
 
-func (t *tenantCaps) set(typ *eventType, f *field) *valueSet {
+func (t *tenantCaps) set(typ *eventType, f *cappedField) *valueSet {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.fields[f]
@@ -114,30 +116,74 @@ func (t *tenantCaps) admit(s *valueSet, hash uint64) (ok, first bool) {
 	return true, false
 }
 
-// capValues puts catalog.Overflow in the place of values too many, and what was there into extra. It comes
-// after the hash, so a copy of the event is no conflict though it may have overflowed.
-func (d *decoder) capValues() {
-	over := false
-	for _, i := range d.typ.capped {
-		s, f := &d.row.slots[i], &d.typ.fields[i]
-		if s.state != present || d.mayStand(f, s.text) {
+// cappedField is a field whose values are capped: a string or an int64 that is a dimension of
+// some view, or the source or subject of the event.
+type cappedField struct {
+	name string
+	kind catalog.FieldType
+	slot int       // among the declared fields, or
+	attr attribute // with slot -1
+}
+
+// findCapped lists the dimensions that could get ever more values. A bool cannot.
+func (t *eventType) findCapped(cat *catalog.Catalog) {
+	names := map[string]bool{}
+	for _, v := range cat.ViewsOf(t.name) {
+		for _, d := range v.Dimensions {
+			names[d] = true
+		}
+	}
+	for i, f := range t.fields {
+		if names[f.name] && f.kind != catalog.Bool {
+			t.capped = append(t.capped, &cappedField{name: f.name, kind: f.kind, slot: i})
+		}
+	}
+	for _, a := range []attribute{attrSource, attrSubject} {
+		if name := attributeNames[a]; names[name] {
+			t.capped = append(t.capped, &cappedField{name: name, kind: catalog.String, slot: -1, attr: a})
+		}
+	}
+	slices.SortFunc(t.capped, func(a, b *cappedField) int { return strings.Compare(a.name, b.name) })
+}
+
+// capValues names in the row the dimensions whose value is one too many. The values stay where
+// they are: a filter or a measure reads what was sent, and a copy of the event is no conflict.
+func (d *decoder) capValues(t *eventType, r *row) {
+	r.over = r.over[:0]
+	if d.caps == nil {
+		return
+	}
+	for _, f := range t.capped {
+		hash, ok := d.caps.hash(f, r)
+		if !ok || d.mayStand(t, f, hash) {
 			continue
 		}
-		d.row.extra = appendOverflow(d.row.extra, !over, f.name, s.text)
-		s.text, over = []byte(catalog.Overflow), true
-	}
-	if over {
-		d.row.extra = append(d.row.extra, "}}"...)
+		if len(r.over) > 0 {
+			r.over = append(r.over, ',')
+		}
+		r.over = append(r.over, f.name...)
 	}
 }
 
-func (d *decoder) mayStand(f *field, value []byte) bool {
+// hash is that of the field's value; ok is false if it has none.
+func (v *caps) hash(f *cappedField, r *row) (hash uint64, ok bool) {
+	switch {
+	case f.slot < 0 && f.attr == attrSource:
+		return maphash.Bytes(v.seed, r.source), true
+	case f.slot < 0:
+		return maphash.Bytes(v.seed, r.subject), len(r.subject) > 0
+	case f.kind == catalog.String:
+		return maphash.Bytes(v.seed, r.slots[f.slot].text), r.slots[f.slot].state == present
+	}
+	return maphash.Comparable(v.seed, r.slots[f.slot].num), r.slots[f.slot].state == present
+}
+
+func (d *decoder) mayStand(t *eventType, f *cappedField, hash uint64) bool {
 	set := d.sets[f]
 	if set == nil {
-		set = d.caps.set(d.typ, f)
+		set = d.caps.set(t, f)
 		d.sets[f] = set
 	}
-	hash := maphash.Bytes(d.caps.seed, value)
 	known := hash ^ set.salt
 	at := &d.known[known%knownValues]
 	if *at == known {
@@ -150,48 +196,8 @@ func (d *decoder) mayStand(f *field, value []byte) bool {
 		return true
 	case first:
 		d.caps.logger.Warn("a dimension has too many values today; new ones are counted as "+catalog.Overflow,
-			"tenant", d.caps.tenant, "type", d.typ.name, "field", f.name, "limit", d.caps.most)
+			"tenant", d.caps.tenant, "type", t.name, "field", f.name, "limit", d.caps.most)
 	}
 	set.over.Inc()
 	return false
-}
-
-// appendOverflow opens or goes on with the member overflow of the extra fields, which
-// comes last by name; two braces are still to come.
-func appendOverflow(extra []byte, first bool, name string, value []byte) []byte {
-	switch {
-	case !first:
-		extra = append(extra, ',')
-	case len(extra) == 0:
-		extra = append(extra, `{"overflow":{`...)
-	default:
-		extra = append(extra[:len(extra)-1], `,"overflow":{`...)
-	}
-	extra = append(appendString(extra, []byte(name)), ':')
-	return appendString(extra, value)
-}
-
-// capped are the places of the string fields that views have as dimensions and use for
-// nothing else: what a filter or a measure reads must stay what it was.
-func (t *eventType) findCapped(cat *catalog.Catalog) {
-	dimension, other := map[string]bool{}, map[string]bool{}
-	for _, v := range cat.Views {
-		if v.Event != t.name {
-			continue
-		}
-		for _, d := range v.Dimensions {
-			dimension[d] = true
-		}
-		for _, m := range v.Measures {
-			other[m.Field] = true
-		}
-		for _, f := range v.Where {
-			other[f.Field] = true
-		}
-	}
-	for i, f := range t.fields {
-		if f.kind == catalog.String && dimension[f.name] && !other[f.name] {
-			t.capped = append(t.capped, i)
-		}
-	}
 }

@@ -1,21 +1,21 @@
 package ingest
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"recount/schemas/catalog"
+	"recount/schemas/eventbatch"
 )
 
-// cappedCatalog has origin as a dimension alone; tail is one that is also counted distinctly.
+// cappedCatalog has dimensions of every kind; tail is one that is also counted distinctly, and
+// delay one that is also filtered by.
 func cappedCatalog() *catalog.Catalog {
 	c := testCatalog()
-	c.Views = map[string]*catalog.View{"v": {Name: "v", Event: "flight.departed", Dimensions: []string{"origin", "tail", "delay"},
+	c.Views = map[string]*catalog.View{"v": {Name: "v", Event: "flight.departed", Dimensions: []string{"origin", "tail", "delay", "source", "subject"},
+		Where:    []catalog.Filter{{Field: "delay", Op: catalog.Lt, Values: []any{int64(100)}}},
 		Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}, {Name: "d", Kind: catalog.Distinct, Field: "tail"}}}}
 	return c
 }
@@ -31,61 +31,56 @@ func cappedDecoder(t testing.TB, most int) (*decoder, *caps) {
 	return s.newRequest().dec, s.caps
 }
 
-// decodeAs decodes an event of a tenant and day, and returns origin, tail and what is kept beside.
-func decodeAs(t testing.TB, d *decoder, c *caps, tenant string, day int, origin, more string) (got, tail string, extra map[string]any, hash uint64) {
+// decodeAs decodes an event of a tenant and day, whose members besides the identity are given.
+func decodeAs(t testing.TB, d *decoder, c *caps, tenant string, day int, members string) *row {
 	t.Helper()
 	d.tenant, d.caps = tenant, c.of(tenant, testNow.AddDate(0, 0, day).UnixMicro())
 	clear(d.sets)
-	d.start([]byte(fmt.Sprintf(`{"id":"1","type":"flight.departed","time":"2001-01-01T00:00:00Z"%s,"data":{"origin":%q,"tail":%q}}`, more, origin, "N"+origin)), false, testNow)
+	d.start([]byte(`{"id":"1","type":"flight.departed","time":"2001-01-01T00:00:00Z",`+members+`}`), false, testNow)
 	if f := d.event(); f != nil {
 		t.Fatal(f)
 	}
-	if len(d.row.extra) > 0 {
-		if err := json.Unmarshal(d.row.extra, &extra); err != nil {
-			t.Fatalf("%v in %s", err, d.row.extra)
-		}
-	}
-	v := values(d)
-	return v["origin"].(string), v["tail"].(string), extra, d.row.hash
+	return &d.row
 }
 
 // TestCaps lets two values pass and no third: not of the same tenant on the same day. What
-// was sent stays in the event, and the hash is that of what was sent.
+// was sent stays in the event, whose hash does not depend on it.
 func TestCaps(t *testing.T) {
 	t.Parallel()
 	d, c := cappedDecoder(t, 2)
 	free, none := cappedDecoder(t, 0)
 	for i, step := range []struct {
-		tenant       string
-		day          int
-		origin, want string
+		tenant  string
+		day     int
+		members string
+		want    string
 	}{
-		{"acme", 0, "ORD", "ORD"},
-		{"acme", 0, "ATL", "ATL"},
-		{"acme", 0, "DFW", catalog.Overflow},
-		{"acme", 0, "ORD", "ORD"}, // What stood there today goes on standing.
-		{"acme", 0, "DFW", catalog.Overflow},
-		{"acme", 0, `x"\`, catalog.Overflow},
-		{"b", 0, "DFW", "DFW"}, // Another tenant has its own two.
-		{"acme", 1, "DFW", "DFW"},
-		{"acme", 1, "ORD", "ORD"},
-		{"acme", 1, "ATL", catalog.Overflow}, // Yesterday is forgotten.
+		{"acme", 0, `"data":{"origin":"ORD"}`, ""},
+		{"acme", 0, `"data":{"origin":"ATL"}`, ""},
+		{"acme", 0, `"data":{"origin":"DFW"}`, "origin"},
+		{"acme", 0, `"data":{"origin":"ORD"}`, ""}, // What stood there today goes on standing.
+		{"acme", 0, `"data":{"origin":"DFW"}`, "origin"},
+		{"acme", 0, `"data":{"origin":"x\"\\"}`, "origin"},
+		{"acme", 0, `"data":{"origin":null}`, ""}, // No value is none too many.
+		{"b", 0, `"data":{"origin":"DFW"}`, ""},   // Another tenant has its own two.
+		{"acme", 1, `"data":{"origin":"DFW"}`, ""},
+		{"acme", 1, `"data":{"origin":"ORD"}`, ""},
+		{"acme", 1, `"data":{"origin":"ATL"}`, "origin"}, // Yesterday is forgotten.
+		{"acme", 1, `"data":{"tail":"1","delay":1},"subject":"1"`, ""},
+		{"acme", 1, `"data":{"tail":"2","delay":2},"subject":"2","source":"1"`, ""}, // No source is a source.
+		{"acme", 1, `"data":{"tail":"3","delay":2},"subject":"2","source":"1"`, "tail"},
+		{"acme", 1, `"data":{"tail":"1","delay":-3},"subject":"1"`, "delay"},
+		{"acme", 1, `"data":{"tail":"1","delay":0},"subject":"3"`, "delay,subject"},
+		{"acme", 1, `"data":{"origin":"ATL","tail":"4","delay":4},"subject":"4","source":"4"`, "delay,origin,source,subject,tail"},
 	} {
-		for _, more := range []string{"", `,"traceparent":"00-1"`} {
-			got, tail, extra, hash := decodeAs(t, d, c, step.tenant, step.day, step.origin, more)
-			if got != step.want || tail != "N"+step.origin {
-				t.Errorf("step %d: got %q and %q", i, got, tail)
-			}
-			var kept any
-			if step.want == catalog.Overflow {
-				kept = map[string]any{"origin": step.origin}
-			}
-			if diff := cmp.Diff(kept, extra["overflow"]); diff != "" || (more == "") != (extra["attributes"] == nil) {
-				t.Errorf("step %d: kept %v: %s", i, extra, diff)
-			}
-			if _, _, _, want := decodeAs(t, free, none, step.tenant, step.day, step.origin, more); hash != want {
-				t.Errorf("step %d: the hash is not that of what was sent", i)
-			}
+		r := decodeAs(t, d, c, step.tenant, step.day, step.members)
+		got, sent := string(r.over), fmt.Sprint(values(d))
+		want := decodeAs(t, free, none, step.tenant, step.day, step.members)
+		if got != step.want || len(want.over) > 0 {
+			t.Errorf("step %d: %q are too many, want %q", i, got, step.want)
+		}
+		if r.hash != want.hash || sent != fmt.Sprint(values(free)) {
+			t.Errorf("step %d: the event is not what was sent: %s", i, sent)
 		}
 	}
 }
@@ -98,16 +93,16 @@ func TestCapsOfAllShareTheirMemory(t *testing.T) {
 	c.left.Store(100)
 	stood := func(tenant string) (n int) {
 		for i := range 100 {
-			if got, _, _, _ := decodeAs(t, d, c, tenant, 0, fmt.Sprint(i), ""); got != catalog.Overflow {
+			if r := decodeAs(t, d, c, tenant, 0, fmt.Sprintf(`"data":{"tail":"%d"}`, i)); len(r.over) == 0 {
 				n++
 			}
 		}
 		return n
 	}
-	if a, b := stood("acme"), stood("b"); a != 50 || b != 25 {
+	if a, b := stood("acme"), stood("b"); a != 49 || b != 24 { // And one entry each for their source.
 		t.Errorf("%d and %d of 100", a, b)
 	}
-	if again := stood("acme"); again != 50 {
+	if again := stood("acme"); again != 49 {
 		t.Errorf("%d stand later", again)
 	}
 }
@@ -141,7 +136,7 @@ func TestCapsHoldUnderManyRequests(t *testing.T) {
 	}
 	stand, over := map[any]bool{}, 0
 	for _, e := range log.events(t, 2) {
-		if e.Fields["origin"] == catalog.Overflow {
+		if e.Fields[eventbatch.ColOverflow] == "origin" {
 			over++
 			continue
 		}

@@ -72,9 +72,11 @@ type columns struct {
 	source  text
 	subject text
 	extra   text
+	over    text
 
-	hasSubject, hasExtra mask
-	fields               []column
+	hasSubject, hasExtra, hasOver mask
+
+	fields []column
 }
 
 func newColumns(t *eventType) columns {
@@ -86,11 +88,12 @@ func newColumns(t *eventType) columns {
 func (c *columns) reset() {
 	c.n, c.bytes = 0, 0
 	c.key, c.flags, c.hash, c.time = c.key[:0], c.flags[:0], c.hash[:0], c.time[:0]
-	for _, t := range []*text{&c.id, &c.source, &c.subject, &c.extra} {
+	for _, t := range []*text{&c.id, &c.source, &c.subject, &c.extra, &c.over} {
 		t.reset()
 	}
 	c.hasSubject.reset()
 	c.hasExtra.reset()
+	c.hasOver.reset()
 	for i := range c.fields {
 		f := &c.fields[i]
 		f.text.reset()
@@ -111,8 +114,10 @@ func (c *columns) appendAll(from *columns) {
 	c.source.appendAll(&from.source)
 	c.subject.appendAll(&from.subject)
 	c.extra.appendAll(&from.extra)
+	c.over.appendAll(&from.over)
 	c.hasSubject.appendAll(&from.hasSubject)
 	c.hasExtra.appendAll(&from.hasExtra)
+	c.hasOver.appendAll(&from.hasOver)
 	for i := range c.fields {
 		to, f := &c.fields[i], &from.fields[i]
 		to.valid.appendAll(&f.valid)
@@ -135,6 +140,7 @@ type row struct {
 	source  []byte
 	subject []byte // empty when missing
 	extra   []byte // empty when there is none
+	over    []byte // names of the dimensions whose value is one too many; empty when there are none
 	slots   []slot // per declared field
 }
 
@@ -154,12 +160,12 @@ const (
 )
 
 // fixedRow is what a row takes beside its strings and fields: key, flags, hash,
-// time, the offsets of four strings and the tenant's, the bits of two masks.
-const fixedRow = eventbatch.KeySize + 1 + 8 + 8 + 5*4 + 1
+// time, the offsets of five strings and the tenant's, the bits of three masks.
+const fixedRow = eventbatch.KeySize + 1 + 8 + 8 + 6*4 + 1
 
 // rowBytes is the most the row adds to a frame.
 func (t *eventType) rowBytes(r *row, tenant int) int {
-	n := fixedRow + tenant + 9*len(t.fields) + len(r.id) + len(r.source) + len(r.subject) + len(r.extra)
+	n := fixedRow + tenant + 9*len(t.fields) + len(r.id) + len(r.source) + len(r.subject) + len(r.extra) + len(r.over)
 	for i := range r.slots {
 		n += len(r.slots[i].text)
 	}
@@ -177,8 +183,10 @@ func (c *columns) append(r *row, bytes int) {
 	c.source.append(r.source)
 	c.subject.append(r.subject)
 	c.extra.append(r.extra)
+	c.over.append(r.over)
 	c.hasSubject.append(len(r.subject) > 0)
 	c.hasExtra.append(len(r.extra) > 0)
+	c.hasOver.append(len(r.over) > 0)
 	for i := range r.slots {
 		f, s := &c.fields[i], &r.slots[i]
 		f.valid.append(s.state == present)

@@ -16,9 +16,9 @@ type member struct{ key, raw []byte }
 type decoder struct {
 	scanner
 	types      map[string]*eventType
-	tenant     string               // who sent the request
-	caps       *tenantCaps          // what the tenant's dimensions hold today; nil without a cap
-	sets       map[*field]*valueSet // of caps, once used by this request
+	tenant     string                     // who sent the request
+	caps       *tenantCaps                // what the tenant's dimensions hold today; nil without a cap
+	sets       map[*cappedField]*valueSet // of caps, once used by this request
 	known      [knownValues]uint64
 	eventBytes int
 	past       time.Duration
@@ -49,7 +49,7 @@ func newDecoder(cfg Config, types map[string]*eventType, fields int) *decoder {
 		future:     cfg.Future,
 		row:        row{slots: make([]slot, 0, fields)},
 		guess:      make([]int, fields),
-		sets:       map[*field]*valueSet{},
+		sets:       map[*cappedField]*valueSet{},
 	}
 }
 
@@ -131,9 +131,7 @@ func (d *decoder) finish() {
 	if d.fault != nil {
 		return
 	}
-	if d.caps != nil && len(d.typ.capped) > 0 {
-		d.capValues()
-	}
 	d.row.id, d.row.source, d.row.subject = d.attrs[attrID], d.attrs[attrSource], d.attrs[attrSubject]
 	d.row.key = eventbatch.KeyOf(d.tenant, view(d.row.id))
+	d.capValues(d.typ, &d.row)
 }

@@ -50,15 +50,15 @@
 //
 // # Too many values
 //
-// A string field that views have as a dimension, and use for nothing else, gets at most Config.Values
-// values from one tenant in a UTC day of the server's clock. Instead of a further one the column has
-// catalog.Overflow, and _extra what was sent:
+// Whatever views have as a dimension, source and subject too, gets at most Config.Values values from
+// one tenant in a UTC day of the server's clock; a bool has two anyway. An event with a further one keeps
+// it, and the column _overflow names the field, with commas between several, in byte order:
 //
-//	{"overflow":{"page":"/x1"}}
+//	page,subject
 //
-// It is decided here and written into the log, so both layers count the same without knowing of
-// it. _hash is that of what was sent. Fields that are also filtered by or measured are not capped, nor are
-// numbers, source and subject.
+// It is decided here and written into the log, so both layers count the same: catalog.Overflow or
+// OverflowInt in the dimension, and what was sent wherever the field is filtered by or measured. A message
+// without such an event lacks the column. _hash does not depend on it.
 //
 // # Hash
 //

@@ -52,6 +52,7 @@ func (q *request) keep(raw []byte, index int, f *fault) {
 	l.fill(q.dec, raw, kept, f)
 	l.set(deadletter.FieldIndex, int64(index), index != wholeRequest)
 	l.set(deadletter.FieldTruncated, bit(truncated), true)
+	q.dec.capValues(l.typ, &l.row)
 	size := l.typ.rowBytes(&l.row, len(q.dec.tenant))
 	if f := q.charge(size); f != nil {
 		q.used -= size

@@ -60,6 +60,9 @@ func (f *frame) tenants(chunks []*chunk) {
 // valid until they change.
 func (f *frame) record(c *columns) arrow.Record {
 	schema := c.typ.schema
+	if c.hasOver.nulls < c.n {
+		schema = c.typ.over
+	}
 	arrays := make([]arrow.Array, 0, schema.NumFields())
 	add := func(m *mask, bufs ...[]byte) {
 		arrays = append(arrays, newArray(schema.Field(len(arrays)).Type, c.n, m, bufs))
@@ -84,6 +87,9 @@ func (f *frame) record(c *columns) arrow.Record {
 		default:
 			add(&col.valid, arrow.Int64Traits.CastToBytes(col.num))
 		}
+	}
+	if schema == c.typ.over {
+		str(&c.hasOver, &c.over)
 	}
 	rec := array.NewRecord(schema, arrays, int64(c.n))
 	for _, a := range arrays {

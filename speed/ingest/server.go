@@ -63,6 +63,7 @@ func New(cfg Config, cat *catalog.Catalog, partitions int, log Log, opts Options
 	}
 	s.types, s.fields = compileTypes(cat)
 	s.letterType, s.rate = compileType(len(s.types), deadletter.EventType()), newRate(cfg.Letters, cfg.LetterBytes)
+	s.letterType.findCapped(cat) // Senders choose what they get wrong.
 	s.memory.left.Store(int64(cfg.Memory))
 	s.gate = newGate(cfg.Wait)
 	queues := make([]*queue, partitions)

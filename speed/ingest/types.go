@@ -19,10 +19,11 @@ type eventType struct {
 	label  []byte // the name, for the canonical form
 	fields []field
 	byName map[string]int
-	capped []int // fields whose values are capped
-	schema *arrow.Schema
-	chunks sync.Pool // of *chunk
-	frames sync.Pool // of *frame
+	capped []*cappedField
+	schema *arrow.Schema // of batches without values too many, and
+	over   *arrow.Schema // with
+	chunks sync.Pool     // of *chunk
+	frames sync.Pool     // of *frame
 }
 
 type field struct {
@@ -51,6 +52,7 @@ func compileTypes(cat *catalog.Catalog) (types map[string]*eventType, fields int
 
 func compileType(index int, e *catalog.EventType) *eventType {
 	t := &eventType{index: index, name: e.Name, label: []byte(e.Name), byName: make(map[string]int, len(e.Fields)), schema: eventbatch.Schema(e)}
+	t.over = eventbatch.OverflowSchema(t.schema)
 	for i, f := range e.Fields {
 		mark := binary.LittleEndian.AppendUint32(nil, uint32(len(f.Name)))
 		mark = append(append(mark, f.Name...), f.Type[0])

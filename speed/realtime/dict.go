@@ -108,6 +108,17 @@ func (d *dict) overflow() uint32 {
 // unset marks a row of a batch whose id has not been looked up.
 const unset = ^uint32(0)
 
+// mark sets ids[i] of the rows i that overflowed: their values enter no dictionary.
+func (d *dict) mark(rows []int, ids []uint32) {
+	for _, i := range rows {
+		if d.isText {
+			ids[i] = d.textID(catalog.Overflow)
+		} else {
+			ids[i] = d.intID(catalog.OverflowInt)
+		}
+	}
+}
+
 // fill sets ids[i] for the selected rows i that are unset.
 func (d *dict) fill(col arrow.Array, sel []int32, ids []uint32) {
 	if col == nil {

@@ -75,7 +75,22 @@ func (g generator) event(partition int) event {
 			e.fields[f] = catalog.Overflow
 		}
 	}
+	if g.overflow {
+		g.overflows(&e)
+	}
 	return e
+}
+
+// overflows marks values as too many, or makes them what stands for such.
+func (g generator) overflows(e *event) {
+	for _, f := range []string{"i", "s", "source", "subject"} {
+		switch {
+		case e.fields[f] != nil && g.chance(5):
+			e.over = append(e.over, f)
+		case f != "i" && g.chance(5):
+			e.fields[f] = catalog.Overflow
+		}
+	}
 }
 
 func (g generator) message(t testing.TB, partition int, appended int64) message {

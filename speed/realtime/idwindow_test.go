@@ -138,7 +138,7 @@ func TestDuplicates(t *testing.T) {
 		"a bucket earlier, later in the log":        {[]event{at(1.1, true), at(0.9, true)}, []int32{0, 1}},
 		"before 1970":                               {[]event{at(-600000, false), at(-600000, false)}, []int32{0}},
 	} {
-		rec := newRecord(slimType, c.events)
+		rec := newRecord(eventbatch.Schema(slimType), c.events)
 		cols, err := eventbatch.NewColumns(rec)
 		if err != nil {
 			t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -22,6 +23,7 @@ type event struct {
 	time       int64
 	assigned   bool
 	fields     map[string]any // source and subject too
+	over       []string       // fields whose value is one too many
 }
 
 // message is a message of the log with what is in it.
@@ -116,9 +118,13 @@ func (l *memLog) boundaries(p int, epochs []position.EpochStart) []uint64 {
 func newMessage(t testing.TB, e *catalog.EventType, appended int64, events []event, batches int) message {
 	t.Helper()
 	m := message{typ: e.Name, appended: appended, events: events}
+	schema := eventbatch.Schema(e)
+	if slices.ContainsFunc(events, func(ev event) bool { return len(ev.over) > 0 }) {
+		schema = eventbatch.OverflowSchema(schema)
+	}
 	var recs []arrow.Record
 	for part := range slices.Chunk(events, max(1, (len(events)+batches-1)/batches)) {
-		recs = append(recs, newRecord(e, part))
+		recs = append(recs, newRecord(schema, part))
 	}
 	var err error
 	if m.frame, err = eventbatch.Append(nil, e.Name, appended, recs...); err != nil {
@@ -131,8 +137,8 @@ func heartbeat(appended int64) message {
 	return message{appended: appended, frame: eventbatch.AppendHeartbeat(nil, appended)}
 }
 
-func newRecord(e *catalog.EventType, events []event) arrow.Record {
-	b := array.NewRecordBuilder(memory.DefaultAllocator, eventbatch.Schema(e))
+func newRecord(schema *arrow.Schema, events []event) arrow.Record {
+	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
 	defer b.Release()
 	for i, f := range b.Schema().Fields() {
 		for _, ev := range events {
@@ -160,12 +166,28 @@ func (e event) column(name string) any {
 		return e.id
 	case eventbatch.ColTime:
 		return e.time
+	case eventbatch.ColOverflow:
+		if len(e.over) == 0 {
+			return nil
+		}
+		return strings.Join(e.over, ",")
 	case eventbatch.ColSource:
 		if e.fields["source"] == nil {
 			return "test"
 		}
 	}
 	return e.fields[name]
+}
+
+// dimension is what views count in a dimension.
+func (e event) dimension(name string) any {
+	switch {
+	case !slices.Contains(e.over, name):
+		return e.column(name)
+	case name == "i":
+		return int64(catalog.OverflowInt)
+	}
+	return catalog.Overflow
 }
 
 func appendValue(b array.Builder, v any) {

@@ -95,7 +95,7 @@ func filtered(s *query.Scan, e event) bool {
 // overflow is what an event adds to query.Overflow: nothing if its place is known.
 func overflow(s *query.Scan, e event) (o query.Overflow) {
 	unknown := func(dimension string) bool {
-		v := e.column(dimension)
+		v := e.dimension(dimension)
 		return v == catalog.Overflow || v == int64(catalog.OverflowInt)
 	}
 	for _, d := range s.GroupBy {
@@ -107,7 +107,7 @@ func overflow(s *query.Scan, e event) (o query.Overflow) {
 		switch open := unknown(c.Dimension) && c.Op != query.Exists; {
 		case open:
 			o.Events = 1
-		case !compare(string(c.Op), e.column(c.Dimension), c.Values):
+		case !compare(string(c.Op), e.dimension(c.Dimension), c.Values):
 			return query.Overflow{}
 		}
 	}
@@ -120,7 +120,7 @@ func overflow(s *query.Scan, e event) (o query.Overflow) {
 // matches evaluates the scan's conditions on one event.
 func matches(s *query.Scan, e event) bool {
 	for _, c := range s.Where {
-		if !compare(string(c.Op), e.column(c.Dimension), c.Values) {
+		if !compare(string(c.Op), e.dimension(c.Dimension), c.Values) {
 			return false
 		}
 	}
@@ -155,7 +155,7 @@ func compare(op string, v any, values []any) bool {
 func keyOf(s *query.Scan, window int, e event) string {
 	key := fmt.Sprint(window)
 	for _, d := range s.GroupBy {
-		key += fmt.Sprintf("|%v", e.column(d.Name))
+		key += fmt.Sprintf("|%v", e.dimension(d.Name))
 	}
 	return key
 }

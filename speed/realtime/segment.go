@@ -110,7 +110,9 @@ func (s *segment) add(t *typePlan, c eventbatch.Columns, sel []int32, x *scratch
 	for i, v := range t.views {
 		kept := x.filter(v.view.Where, c, sel, n)
 		for _, d := range v.dims {
-			ts.dicts[d].fill(c.Field(t.dims[d-1].Name), kept, x.ids[d])
+			name := t.dims[d-1].Name
+			ts.dicts[d].mark(c.Overflowed(name), x.ids[d])
+			ts.dicts[d].fill(c.Field(name), kept, x.ids[d])
 		}
 		tb := ts.tables[i]
 		x.rows = tb.count(v, c.Time.TimestampValues(), x.ids, kept, x.rows[:0])
