@@ -3,6 +3,7 @@ package stack
 import (
 	"recount/deploy/quota"
 	"recount/schemas/access"
+	"recount/serving/api"
 )
 
 // LimitsConfig is what each tenant may take of this process, unless it has limits of its own.
@@ -51,6 +52,18 @@ func (c *Config) rates(tenant string) quota.Rates {
 		r.Queries = *t.QueriesPerSecond
 	}
 	return r
+}
+
+// capOf tells a tenant how many values of a dimension it has brought today.
+func (s *Stack) capOf(tenant, event, dimension string) *api.Cap {
+	if s.ingest == nil {
+		return nil
+	}
+	c, ok := s.ingest.Cap(tenant, event, dimension)
+	if !ok {
+		return nil
+	}
+	return &api.Cap{Limit: c.Most, Values: c.Values, Overflowed: c.Overflowed}
 }
 
 func (s *Stack) openQuotas() (err error) {

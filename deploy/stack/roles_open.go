@@ -187,7 +187,7 @@ func (s *Stack) openAPI(context.Context) error {
 	ac.Timeout, ac.MaxConcurrent, ac.MaxQueued = s.cfg.Query.Timeout, s.cfg.Query.Concurrent, s.cfg.Query.Concurrent
 	s.api, err = api.New(ac, api.Parts{
 		Catalog: s.catalog, Answerer: answers, Publications: s.publisher, DeadLetters: servedLetters{s.letters, s.ingest},
-		Admit: s.quotas.Query, Logger: s.log, Registerer: s.registry,
+		Admit: s.quotas.Query, Cap: s.capOf, Logger: s.log, Registerer: s.registry,
 		Checks: []api.Check{{Name: "log", Check: s.checkLog}, {Name: "real-time views", Check: s.checkViews}},
 	})
 	return err

@@ -66,11 +66,12 @@ type Parts struct {
 	Catalog      *catalog.Catalog
 	Answerer     Answerer
 	Publications Publications
-	DeadLetters  DeadLetters                              // nil: there are none here
-	Admit        func(tenant string) (wait time.Duration) // takes one query for a tenant, or says how long it has to wait; nil lets everybody
-	Checks       []Check                                  // of /readyz, besides the publications
-	Logger       *slog.Logger                             // nil discards
-	Registerer   prometheus.Registerer                    // nil registers nothing
+	DeadLetters  DeadLetters                                // nil: there are none here
+	Admit        func(tenant string) (wait time.Duration)   // takes one query for a tenant, or says how long it has to wait; nil lets everybody
+	Checks       []Check                                    // of /readyz, besides the publications
+	Cap          func(tenant, event, dimension string) *Cap // nil, or returns it, where nothing is known of one
+	Logger       *slog.Logger                               // nil discards
+	Registerer   prometheus.Registerer                      // nil registers nothing
 }
 
 // API is the HTTP interface. It is safe for concurrent use.

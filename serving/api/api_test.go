@@ -287,9 +287,16 @@ func TestTimeoutsWhileWaitingAndRunning(t *testing.T) {
 
 func TestViewsAndPublications(t *testing.T) {
 	t.Parallel()
-	a := newAPI(t, newLayers(), nil)
+	a := newAPI(t, newLayers(), func(_ *Config, p *Parts) {
+		p.Cap = func(tenant, event, dimension string) *Cap {
+			if tenant+"/"+event+"/"+dimension != "default/flight/origin" {
+				return nil
+			}
+			return &Cap{Limit: 9, Values: 3, Overflowed: 1}
+		}
+	})
 	_, body := call(a, "GET", "/v1/views", "")
-	if !strings.HasPrefix(body, `{"views":[{"name":"flights","event":"flight","cell":"1m","dimensions":[{"name":"origin","type":"string"}`) || !strings.Contains(body, `"published":17`) {
+	if !strings.HasPrefix(body, `{"views":[{"name":"flights","event":"flight","cell":"1m","dimensions":[{"name":"origin","type":"string","cap":{"limit":9,"values":3,"overflowed":1}},{"name":"delay","type":"int64","cap":null}`) || !strings.Contains(body, `"published":17`) {
 		t.Error(body)
 	}
 	_, one := call(a, "GET", "/v1/views/flights", "")

@@ -66,7 +66,7 @@ func TestDocumentHasTheFields(t *testing.T) {
 	d := parse(t)
 	for name, v := range map[string]any{
 		"Query": query.Query{}, "Condition": query.Condition{}, "Order": query.Order{}, "Accuracy": merge.Accuracy{}, "Overflow": query.Overflow{}, "Problem": Problem{},
-		"View": View{}, "Dimension": Dimension{}, "Measure": Measure{}, "Filter": Filter{},
+		"View": View{}, "Dimension": Dimension{}, "Cap": Cap{}, "Measure": Measure{}, "Filter": Filter{},
 		"Publication": Publication{}, "PublicationView": PublicationView{}, "PublicationType": PublicationType{},
 		"DeadLetter": deadletter.Letter{}, "DeadLetters": deadletter.Page{}, "Replay": deadletter.Replay{}, "ReplayFailure": deadletter.Failure{},
 	} {

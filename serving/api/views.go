@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"recount/schemas/access"
 	"recount/schemas/catalog"
 	"recount/schemas/record"
 )
@@ -26,6 +27,14 @@ type View struct {
 type Dimension struct {
 	Name string            `json:"name"`
 	Type catalog.FieldType `json:"type"`
+	Cap  *Cap              `json:"cap"` // null for a bool, without limits.cardinality, and where no events are taken in
+}
+
+// Cap bounds the values a dimension gets from the tenant in a UTC day. Beyond it they are counted as ~overflow.
+type Cap struct {
+	Limit      int    `json:"limit"`
+	Values     int    `json:"values"`     // of this day, as the process knows that answers
+	Overflowed uint64 `json:"overflowed"` // events of this day that brought one too many
 }
 
 // Measure is a measure with the type of its field.
@@ -44,35 +53,47 @@ type Filter struct {
 }
 
 func (a *API) listViews(w http.ResponseWriter, r *http.Request) error {
+	who, ok := access.FromContext(r.Context())
+	if !ok {
+		return errNobody
+	}
 	state, err := a.newest(r)
 	if err != nil {
 		return err
 	}
 	out := []View{}
 	for _, v := range a.parts.Catalog.Views {
-		out = append(out, a.view(v, state))
+		out = append(out, a.view(v, state, who.Tenant))
 	}
 	slices.SortFunc(out, func(x, y View) int { return strings.Compare(x.Name, y.Name) })
 	return writeJSON(w, map[string]any{"views": out})
 }
 
 func (a *API) getView(w http.ResponseWriter, r *http.Request) error {
+	who, ok := access.FromContext(r.Context())
 	v := a.parts.Catalog.Views[r.PathValue("name")]
-	if v == nil {
+	switch {
+	case !ok:
+		return errNobody
+	case v == nil:
 		return &Problem{Status: http.StatusNotFound, Code: "unknown_view", Detail: "no view has this name; GET /v1/views lists them"}
 	}
 	state, err := a.newest(r)
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, a.view(v, state))
+	return writeJSON(w, a.view(v, state, who.Tenant))
 }
 
-func (a *API) view(v *catalog.View, state *record.State) View {
+func (a *API) view(v *catalog.View, state *record.State, tenant string) View {
 	c := a.parts.Catalog
 	out := View{Name: v.Name, Event: v.Event, Cell: duration(v.Cell), Dimensions: []Dimension{}, Where: []Filter{}, Digest: c.Digest(v)}
 	for _, d := range v.Dimensions {
-		out.Dimensions = append(out.Dimensions, Dimension{d, c.DimensionType(v, d)})
+		dim := Dimension{Name: d, Type: c.DimensionType(v, d)}
+		if a.parts.Cap != nil {
+			dim.Cap = a.parts.Cap(tenant, v.Event, d)
+		}
+		out.Dimensions = append(out.Dimensions, dim)
 	}
 	for _, m := range v.Measures {
 		out.Measures = append(out.Measures, Measure{m.Name, m.Kind, m.Field, c.MeasureType(v, m)})

@@ -57,7 +57,7 @@ type valueSet struct {
 	salt uint64 // keeps one set's values apart from another's in a decoder's memory
 	mu   sync.Mutex
 	seen map[uint64]struct{}
-	full bool
+	full uint64 // times a value was one too many
 	over prometheus.Counter
 }
 
@@ -107,13 +107,46 @@ func (t *tenantCaps) admit(s *valueSet, hash uint64) (ok, first bool) {
 		return true, false
 	}
 	if len(s.seen) >= t.most || t.held.Load() >= t.left.Load() {
-		first, s.full = !s.full, true
-		return false, first
+		s.full++
+		return false, s.full == 1
 	}
 	s.seen[hash] = struct{}{}
 	t.held.Add(1)
 	t.left.Add(-1)
 	return true, false
+}
+
+// Cap is what a dimension has of a tenant today, as this process knows.
+type Cap struct {
+	Most       int    // values it may have
+	Values     int    // values it has
+	Overflowed uint64 // events that brought one too many
+}
+
+// Cap returns what a dimension of an event type has of a tenant; ok is false if it is not capped.
+func (s *Server) Cap(tenant, event, dimension string) (c Cap, ok bool) {
+	typ := s.types[event]
+	if event == s.letterType.name {
+		typ = s.letterType
+	}
+	t := s.caps.of(tenant, s.now().UnixMicro())
+	if typ == nil || t == nil {
+		return c, false
+	}
+	i := slices.IndexFunc(typ.capped, func(f *cappedField) bool { return f.name == dimension })
+	if i < 0 {
+		return c, false
+	}
+	c.Most = t.most
+	t.mu.Lock()
+	set := t.fields[typ.capped[i]]
+	t.mu.Unlock()
+	if set != nil {
+		set.mu.Lock()
+		defer set.mu.Unlock()
+		c.Values, c.Overflowed = len(set.seen), set.full
+	}
+	return c, true
 }
 
 // cappedField is a field whose values are capped: a string or an int64 that is a dimension of

@@ -2,11 +2,13 @@ package ingest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"recount/schemas/catalog"
+	"recount/schemas/deadletter"
 	"recount/schemas/eventbatch"
 )
 
@@ -14,7 +16,9 @@ import (
 // delay one that is also filtered by.
 func cappedCatalog() *catalog.Catalog {
 	c := testCatalog()
-	c.Views = map[string]*catalog.View{"v": {Name: "v", Event: "flight.departed", Dimensions: []string{"origin", "tail", "delay", "source", "subject"},
+	e := c.Events["flight.departed"]
+	e.Fields = slices.Insert(e.Fields, 3, catalog.Field{Name: "late", Type: catalog.Bool})
+	c.Views = map[string]*catalog.View{"v": {Name: "v", Event: "flight.departed", Dimensions: []string{"origin", "tail", "delay", "late", "source", "subject"},
 		Where:    []catalog.Filter{{Field: "delay", Op: catalog.Lt, Values: []any{int64(100)}}},
 		Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}, {Name: "d", Kind: catalog.Distinct, Field: "tail"}}}}
 	return c
@@ -134,6 +138,16 @@ func TestCapsHoldUnderManyRequests(t *testing.T) {
 	for range 8 {
 		<-done
 	}
+	for tenant, want := range map[string]Cap{"acme": {Most: 10, Values: 10, Overflowed: 8 * 40}, "b": {Most: 10}} {
+		if got, ok := s.Cap(tenant, "flight.departed", "origin"); !ok || got != want {
+			t.Errorf("%s: %+v, want %+v", tenant, got, want)
+		}
+	}
+	for _, name := range []string{"destination", "late"} {
+		if _, ok := s.Cap("acme", "flight.departed", name); ok {
+			t.Errorf("%s is capped", name)
+		}
+	}
 	stand, over := map[any]bool{}, 0
 	for _, e := range log.events(t, 2) {
 		if e.Fields[eventbatch.ColOverflow] == "origin" {
@@ -144,5 +158,35 @@ func TestCapsHoldUnderManyRequests(t *testing.T) {
 	}
 	if len(stand) != 10 || over != 8*40 {
 		t.Errorf("%d values stand and %d events overflowed", len(stand), over)
+	}
+}
+
+// TestCapsOfDeadLetters: what senders get wrong is theirs to choose, so a view of it is capped too.
+func TestCapsOfDeadLetters(t *testing.T) {
+	t.Parallel()
+	cat, cfg, log := testCatalog(), testConfig(), &memoryLog{}
+	cat.Events[deadletter.Type] = deadletter.EventType()
+	cat.Views = map[string]*catalog.View{"rejections": {Name: "rejections", Event: deadletter.Type, Dimensions: []string{deadletter.FieldEventType}}}
+	cfg.Values = 2
+	s, err := New(cfg, cat, 1, log, Options{Now: func() time.Time { return testNow }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, s)
+	var body strings.Builder
+	for i := range 5 {
+		fmt.Fprintf(&body, `{"id":"%d","type":"wrong%d"}`+"\n", i, i)
+	}
+	if w := ask(s, "acme", body.String()); w.Code != 400 {
+		t.Fatal(w.Body)
+	}
+	over := 0
+	for _, l := range log.letters(t, 1) {
+		if l.Fields[eventbatch.ColOverflow] == deadletter.FieldEventType {
+			over++
+		}
+	}
+	if c, ok := s.Cap("acme", deadletter.Type, deadletter.FieldEventType); over != 3 || !ok || c != (Cap{Most: 2, Values: 2, Overflowed: 3}) {
+		t.Errorf("%d letters overflowed, %+v", over, c)
 	}
 }
