@@ -188,13 +188,14 @@ func (s *Store) scan(ctx context.Context, r run, tenant string, f deadletter.Fil
 }
 
 // Get returns a dead letter of the tenant with its bytes. The error wraps
-// deadletter.ErrUnknown if none of the name has landed, or it is no longer kept.
+// deadletter.ErrUnknown if none of the name has landed, and deadletter.ErrExpired if the tenant
+// had letters where it was, and they are no longer kept.
 func (s *Store) Get(ctx context.Context, tenant, name string) (deadletter.Letter, error) {
 	n, err := deadletter.ParseName(name)
 	if err != nil {
 		return deadletter.Letter{}, &query.Error{Field: "name", Msg: err.Error()}
 	}
-	objects, err := s.holding(ctx, n)
+	objects, err := s.holding(ctx, tenant, n)
 	if err != nil {
 		return deadletter.Letter{}, err
 	}
@@ -214,8 +215,9 @@ func (s *Store) Get(ctx context.Context, tenant, name string) (deadletter.Letter
 	return deadletter.Letter{}, fmt.Errorf("%w: %s", deadletter.ErrUnknown, name)
 }
 
-// holding are the objects of dead letters of the segment that holds the position.
-func (s *Store) holding(ctx context.Context, n deadletter.Name) (out []*record.Object, err error) {
+// holding are the objects of dead letters of the segment that holds the position. Of an object
+// that is retired nobody can say any more which letter was whose, but whether any was the tenant's.
+func (s *Store) holding(ctx context.Context, tenant string, n deadletter.Name) (out []*record.Object, err error) {
 	horizons, err := s.horizons(ctx)
 	if err != nil {
 		return nil, err
@@ -233,7 +235,11 @@ func (s *Store) holding(ctx context.Context, n deadletter.Name) (out []*record.O
 		return nil, nil
 	}
 	for k := range segments[i].Objects {
-		if o := &segments[i].Objects[k]; o.Type == deadletter.Type && !horizons.Retired(segments[i], o) {
+		o := &segments[i].Objects[k]
+		switch retired := o.Type == deadletter.Type && horizons.Retired(segments[i], o); {
+		case retired && o.Tenants[tenant] > 0:
+			return nil, fmt.Errorf("%w: %s was older than dead_letters.keep, or beyond dead_letters.max_bytes, when it was retired", deadletter.ErrExpired, n)
+		case o.Type == deadletter.Type && !retired:
 			out = append(out, o)
 		}
 	}

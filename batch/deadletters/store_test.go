@@ -143,7 +143,7 @@ func (w *world) land(p int, letters ...deadletter.Letter) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	o.Key = lake.ObjectKey(o.Type, w.now, 1, p, seq, seq+1, "a")
+	o.Key, o.Tenants = lake.ObjectKey(o.Type, w.now, 1, p, seq, seq+1, "a"), table.Tenants()
 	if err := w.store.Put(w.t.Context(), o.Key, bytes.NewReader(body), o.Size); err != nil {
 		w.t.Fatal(err)
 	}
@@ -348,8 +348,11 @@ func TestRetireByAge(t *testing.T) {
 	if err != nil || len(page.Letters) != 1 || page.Letters[0].Name != "1-1-0" {
 		t.Errorf("listed %+v, %v", page, err)
 	}
-	if _, err := s.Get(t.Context(), "acme", "0-1-0"); !errors.Is(err, deadletter.ErrUnknown) {
+	if _, err := s.Get(t.Context(), "acme", "0-1-0"); !errors.Is(err, deadletter.ErrExpired) {
 		t.Errorf("a retired letter: %v", err)
+	}
+	if _, err := s.Get(t.Context(), "b", "0-1-0"); !errors.Is(err, deadletter.ErrUnknown) {
+		t.Errorf("a retired letter of another tenant: %v", err)
 	}
 	if stored, gone := metric(t, reg, "recount_dead_letters_stored"), metric(t, reg, "recount_dead_letters_retired_total"); stored != 1 || gone != 2 {
 		t.Errorf("metrics: %v stored, %v retired", stored, gone)

@@ -84,9 +84,15 @@ func start(t testing.TB, dir, config, listen string) *server {
 
 // launch runs recount up over dir and waits until it says where it listens.
 func launch(dir, config, listen string, flags ...string) (*server, error) {
+	return launchAs(binary, nil, dir, config, listen, flags...)
+}
+
+// launchAs is launch of another build of the program, with more environment.
+func launchAs(program string, env []string, dir, config, listen string, flags ...string) (*server, error) {
 	s := &server{logs: &output{}, done: make(chan error, 1)}
-	s.cmd = exec.Command(binary, append([]string{"up", "--config", config, "--data-dir", filepath.Join(dir, "data"), "--listen", listen, "--log-level", "warn"}, flags...)...)
+	s.cmd = exec.Command(program, append([]string{"up", "--config", config, "--data-dir", filepath.Join(dir, "data"), "--listen", listen, "--log-level", "warn"}, flags...)...)
 	s.cmd.Dir = filepath.Join("..", "..") // The checkout, in which the program finds its engine.
+	s.cmd.Env = append(os.Environ(), env...)
 	s.cmd.Stderr = s.logs
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {

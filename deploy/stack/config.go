@@ -84,7 +84,7 @@ type AcceptConfig struct {
 type DeadLettersConfig struct {
 	Keep         time.Duration `yaml:"keep" help:"How long rejected events are kept in the lake."`
 	MaxBytes     Bytes         `yaml:"max_bytes" help:"Most bytes of rejected events in the lake; the oldest go first."`
-	MaxPerSecond int           `yaml:"max_per_second" help:"Most rejected events kept per second by one process; 0 keeps none. All are counted."`
+	MaxPerSecond int           `yaml:"max_per_second" help:"Most rejected events kept per second by one process, half of them at most of one tenant where there are keys; 0 keeps none. All are counted."`
 }
 
 // SpeedConfig bounds the real-time views.

@@ -8,6 +8,7 @@ import (
 // Errors of the store, for whoever serves it.
 var (
 	ErrUnknown     = errors.New("no dead letter has this name")
+	ErrExpired     = errors.New("the dead letter is no longer kept")
 	ErrUnavailable = errors.New("this process does not ingest")
 	ErrOverloaded  = errors.New("ingest is overloaded")
 )

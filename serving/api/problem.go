@@ -87,6 +87,7 @@ var unavailable = []struct {
 	{reader.ErrRestarts, http.StatusServiceUnavailable, "pin_expired", 1},
 	{reader.ErrLive, http.StatusServiceUnavailable, "live_unavailable", 1},
 	{errBusy, http.StatusTooManyRequests, "too_many_queries", 1},
+	{deadletter.ErrExpired, http.StatusGone, "expired_dead_letter", 0},
 	{deadletter.ErrUnknown, http.StatusNotFound, "unknown_dead_letter", 0},
 	{deadletter.ErrUnavailable, http.StatusServiceUnavailable, "replay_unavailable", 0},
 	{deadletter.ErrOverloaded, http.StatusTooManyRequests, "overloaded", 1},

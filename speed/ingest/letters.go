@@ -14,7 +14,7 @@ import (
 // letter is counted, and the answer stays what it would be without letters.
 type letters struct {
 	typ    *eventType
-	rate   *rate
+	rates  *rates
 	row    row // scratch
 	open   []*chunk
 	chunks []*chunk
@@ -28,7 +28,7 @@ type letters struct {
 type dropReason int
 
 const (
-	dropRate   dropReason = iota // more came than dead_letters.max_per_second, or too many bytes
+	dropRate   dropReason = iota // more came than dead_letters.max_per_second, or too many bytes, of all or of the tenant
 	dropMemory                   // the memory for requests is used up
 	dropQueue                    // the log is busy with good events
 	dropLog                      // the log did not take it
@@ -45,7 +45,7 @@ const wholeRequest = -1
 func (q *request) keep(raw []byte, index int, f *fault) {
 	l := &q.letters
 	kept, truncated := deadletter.Cut(raw, q.cfg.EventBytes)
-	if !l.rate.take(len(kept), q.dec.now) {
+	if !l.rates.take(q.dec.tenant, len(kept), q.dec.now) {
 		l.dropped[dropRate]++
 		return
 	}

@@ -230,6 +230,34 @@ func TestRate(t *testing.T) {
 	}
 }
 
+// TestRubbishOfOneTenant: whoever sends nothing but rubbish leaves others half of the room for
+// what they will look for. Where there is one tenant it has all of it.
+func TestRubbishOfOneTenant(t *testing.T) {
+	t.Parallel()
+	cfg := Config{Letters: 10, LetterBytes: 1000}
+	now := testNow.UnixMicro()
+	kept := func(r *rates, tenant string) (n int) {
+		for range 1000 {
+			if r.take(tenant, 1, now) {
+				n++
+			}
+		}
+		return n
+	}
+	if r := newRates(&cfg); kept(r, "a") != 100 {
+		t.Error("a single tenant does not have all of the room")
+	}
+	cfg.Fair = true
+	r := newRates(&cfg)
+	if a, b, c := kept(r, "a"), kept(r, "b"), kept(r, "c"); a != 50 || b != 50 || c != 0 {
+		t.Errorf("kept %d, %d and %d", a, b, c)
+	}
+	now += time.Second.Microseconds()
+	if a, c := kept(r, "a"), kept(r, "c"); a != 5 || c != 5 {
+		t.Errorf("a second later: kept %d and %d", a, c)
+	}
+}
+
 // TestLettersNeverHarm: whatever becomes of the letters, the good events' answer is what
 // it would be without them.
 func TestLettersNeverHarm(t *testing.T) {

@@ -16,6 +16,28 @@ type rate struct {
 	at          int64 // microseconds since 1970
 }
 
+// rates are the rate of a process and those of its tenants. Where there are several, none may
+// use more than a half, so that the rubbish of one leaves room for what others will look for.
+type rates struct {
+	all     *rate
+	cfg     *Config
+	tenants sync.Map // name to *rate; as many as have keys
+}
+
+func newRates(cfg *Config) *rates { return &rates{all: newRate(cfg.Letters, cfg.LetterBytes), cfg: cfg} }
+
+// take reports whether a tenant's letter of size bytes may be kept now, and if so counts it.
+func (r *rates) take(tenant string, size int, now int64) bool {
+	if !r.cfg.Fair {
+		return r.all.take(size, now)
+	}
+	of, ok := r.tenants.Load(tenant)
+	if !ok {
+		of, _ = r.tenants.LoadOrStore(tenant, newRate((r.cfg.Letters+1)/2, (r.cfg.LetterBytes+1)/2))
+	}
+	return of.(*rate).take(size, now) && r.all.take(size, now)
+}
+
 func newRate(letters, bytes int) *rate {
 	r := &rate{letters: float64(letters), bytes: float64(bytes)}
 	r.lettersLeft, r.bytesLeft = burstSeconds*r.letters, burstSeconds*r.bytes

@@ -36,7 +36,7 @@ type Server struct {
 	memory       budget
 	caps         *caps
 	letterType   *eventType
-	rate         *rate // of dead letters
+	rates        *rates // of dead letters
 	gate         *gate
 	committers   []*committer
 
@@ -62,7 +62,7 @@ func New(cfg Config, cat *catalog.Catalog, partitions int, log Log, opts Options
 		s.now = time.Now
 	}
 	s.types, s.fields = compileTypes(cat)
-	s.letterType, s.rate = compileType(len(s.types), deadletter.EventType()), newRate(cfg.Letters, cfg.LetterBytes)
+	s.letterType, s.rates = compileType(len(s.types), deadletter.EventType()), newRates(&s.cfg)
 	s.letterType.findCapped(cat) // Senders choose what they get wrong.
 	s.memory.left.Store(int64(cfg.Memory))
 	s.gate = newGate(cfg.Wait)
@@ -84,7 +84,7 @@ func (s *Server) newRequest() *request {
 	partitions := len(s.committers)
 	return &request{cfg: &s.cfg, budget: &s.memory, mine: new(atomic.Int64), partitions: partitions, types: len(s.types),
 		dec: newDecoder(s.cfg, s.types, s.fields), open: make([]*chunk, partitions*len(s.types)),
-		letters: letters{typ: s.letterType, rate: s.rate, open: make([]*chunk, partitions), row: row{slots: make([]slot, 0, len(s.letterType.fields))}}}
+		letters: letters{typ: s.letterType, rates: s.rates, open: make([]*chunk, partitions), row: row{slots: make([]slot, 0, len(s.letterType.fields))}}}
 }
 
 // Run commits events until ctx ends, then finishes those already accepted into its
