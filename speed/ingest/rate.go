@@ -24,7 +24,9 @@ type rates struct {
 	tenants sync.Map // name to *rate; as many as have keys
 }
 
-func newRates(cfg *Config) *rates { return &rates{all: newRate(cfg.Letters, cfg.LetterBytes), cfg: cfg} }
+func newRates(cfg *Config) *rates {
+	return &rates{all: newRate(cfg.Letters, cfg.LetterBytes), cfg: cfg}
+}
 
 // take reports whether a tenant's letter of size bytes may be kept now, and if so counts it.
 func (r *rates) take(tenant string, size int, now int64) bool {
