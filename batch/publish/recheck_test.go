@@ -59,7 +59,13 @@ func TestRecheck(t *testing.T) {
 	c := catalogOf(wideView(), slimView(), filteredView())
 	p := w.publisher(c, nil)
 	for i := range 3 {
-		w.land("flight", randomEvents(rand.New(rand.NewPCG(uint64(i), 3)), 150, epoch.UnixMicro()+int64(i)*hour, 3)...)
+		events := randomEvents(rand.New(rand.NewPCG(uint64(i), 3)), 150, epoch.UnixMicro()+int64(i)*hour, 3)
+		for i, over := range []string{"origin", "delay,origin", "source,subject"} {
+			for j := i; j < len(events); j += 9 {
+				events[j].over = &over
+			}
+		}
+		w.land("flight", events...)
 		w.land("flight", randomEvents(r, 20, epoch.UnixMicro(), 6)...)
 		w.recompute(p)
 	}

@@ -49,6 +49,7 @@ type event struct {
 	fare       *float64
 	ok         *bool
 	closed     *int64
+	over       *string // fields whose value is one too many
 }
 
 func flightType() *catalog.EventType {
@@ -161,7 +162,7 @@ func (w *world) object(typ string, p int, events []event) record.Object {
 }
 
 func columnsOf(events []event) eventbatch.Columns {
-	b := array.NewRecordBuilder(memory.DefaultAllocator, eventbatch.Schema(flightType()))
+	b := array.NewRecordBuilder(memory.DefaultAllocator, eventbatch.OverflowSchema(eventbatch.Schema(flightType())))
 	defer b.Release()
 	for _, e := range events {
 		k := eventbatch.KeyOf(e.tenant, e.id)
@@ -179,6 +180,7 @@ func columnsOf(events []event) eventbatch.Columns {
 		orNull(b.Field(11), e.fare, b.Field(11).(*array.Float64Builder).Append)
 		orNull(b.Field(12), e.ok, b.Field(12).(*array.BooleanBuilder).Append)
 		orNull(b.Field(13), e.origin, b.Field(13).(*array.StringBuilder).Append)
+		orNull(b.Field(14), e.over, b.Field(14).(*array.StringBuilder).Append)
 	}
 	c, err := eventbatch.NewColumns(b.NewRecord())
 	if err != nil {

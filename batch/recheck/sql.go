@@ -139,7 +139,7 @@ func (q *statement) computed() string {
 	columns := []string{"1 AS side", "_tenant AS tenant", fmt.Sprintf("fromUnixTimestamp64Micro(intDiv(toUnixTimestamp64Micro(time), %d) * %d, 'UTC') AS cell", cell, cell)}
 	by := []string{"tenant", "cell"}
 	for i, d := range q.view.Dimensions {
-		columns, by = append(columns, fmt.Sprintf("toNullable(%s) AS d%d", sqlschema.Quote(d), i)), append(by, fmt.Sprintf("d%d", i))
+		columns, by = append(columns, fmt.Sprintf("toNullable(%s) AS d%d", q.dimension(d), i)), append(by, fmt.Sprintf("d%d", i))
 	}
 	for _, v := range q.values() {
 		columns = append(columns, v.computed+" AS "+v.name)
@@ -148,6 +148,15 @@ func (q *statement) computed() string {
 		}
 	}
 	return fmt.Sprintf("SELECT %s FROM (\n%s\n)%s GROUP BY %s", strings.Join(columns, ", "), q.first(), q.filter(), strings.Join(by, ", "))
+}
+
+// dimension is what views count in a dimension: the value, unless it is one too many.
+func (q *statement) dimension(name string) string {
+	over := map[catalog.FieldType]string{catalog.String: quote(catalog.Overflow), catalog.Int64: fmt.Sprintf("toInt64(%s)", quote(strconv.FormatInt(catalog.OverflowInt, 10)))}[q.fieldType(name)]
+	if over == "" {
+		return sqlschema.Quote(name)
+	}
+	return fmt.Sprintf("if(has(splitByChar(',', ifNull(%s, '')), %s), %s, %s)", eventbatch.ColOverflow, quote(name), over, sqlschema.Quote(name))
 }
 
 const assigned = "bitAnd(" + eventbatch.ColFlags + ", 1) = 1"
@@ -168,7 +177,7 @@ func (q *statement) first() string {
 // source is the table function over objects. Columns that an older object does not have are null.
 func (q *statement) source(objects string) string {
 	columns := []string{eventbatch.ColKey + " FixedString(16)", eventbatch.ColTenant + " String", eventbatch.ColFlags + " UInt8",
-		lake.ColSeq + " Int64", lake.ColIndex + " Int32", eventbatch.ColTime + " DateTime64(6, 'UTC')"}
+		lake.ColSeq + " Int64", lake.ColIndex + " Int32", eventbatch.ColTime + " DateTime64(6, 'UTC')", eventbatch.ColOverflow + " Nullable(String)"}
 	e := q.catalog.Events[q.view.Event]
 	for _, name := range q.view.Columns() {
 		t, _ := e.Column(name)
