@@ -116,10 +116,12 @@ type janitorLog struct{ logOf }
 func (janitorLog) Partitions() int { return partitions }
 
 func (l janitorLog) Bounds(_ context.Context, p int) (first, next uint64, err error) {
+	l.w.see()
 	return l.w.logs[p].first, l.w.logs[p].next, nil
 }
 
 func (l janitorLog) Get(_ context.Context, p int, seq uint64) (eventlog.Message, error) {
+	l.w.see()
 	g := &l.w.logs[p]
 	switch m := g.line[seq]; {
 	case seq < g.first:

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"testing/synctest"
 	"time"
 
 	"recount/batch/lake"
@@ -50,7 +52,7 @@ type node struct {
 	lander    *landing.Lander
 	answers   *reader.Reader
 	up        bool
-	restart   bool // an operator would restart it
+	restart   atomic.Bool // an operator would restart it
 
 	failed error              // of the last recompute
 	from   [partitions]uint64 // the lowest boundary that the log reached as the process began
@@ -64,10 +66,12 @@ func (n *node) runs() {
 	for n.w.root.Err() == nil {
 		n.life++
 		n.p = n.w.start(fmt.Sprintf("%s%d", n.name, n.life))
-		n.up, n.restart, n.final = false, false, map[string]bool{}
+		n.up, n.final = false, map[string]bool{}
+		n.restart.Store(false)
 		n.lives(n.p)
 		if n.w.root.Err() == nil {
 			time.Sleep(step * time.Duration(1+n.p.random("next").IntN(4)))
+			n.w.see()
 		}
 	}
 }
@@ -81,6 +85,7 @@ func (n *node) kill() {
 	n.dir, n.up = next, false
 	n.w.note("%s is killed", n.p.name)
 	n.p.kill()
+	synctest.Wait() // It runs no further beside the scheduler.
 }
 
 func (n *node) lives(p *proc) {
@@ -110,7 +115,7 @@ func (n *node) lives(p *proc) {
 			if !n.w.rot && n.w.losses == 0 {
 				n.w.fail("%s: landing stopped: %v", p.name, err)
 			}
-			n.restart = true
+			n.restart.Store(true)
 		}
 	})
 	if n.name != "C" {
@@ -242,12 +247,14 @@ func (n *node) retains(p *proc) {
 		_ = n.marks.Advance(p.ctx)
 		err := n.views.Retain(n.publisher.OldestKept().H)
 		for i, st := range n.views.Status() {
-			n.restart = n.restart || n.w.logs[i].epoch != n.chains[i].Head.Epoch // Another owner sealed: it is stale.
+			if n.w.logs[i].epoch != n.chains[i].Head.Epoch {
+				n.restart.Store(true) // Another owner sealed: it is stale.
+			}
 			err = errors.Join(err, st.Failed)
 			if err == nil {
 				continue
 			}
-			n.restart = true
+			n.restart.Store(true)
 			gap := errors.Is(err, realtime.ErrGap) && (n.name == "B" || n.w.losses > 0)
 			other := n.w.otherRule && n.name == "B" || n.w.logs[i].epoch != n.chains[i].Head.Epoch
 			if !gap && !other && !n.w.rot {
@@ -296,7 +303,7 @@ func (l liveOf) Scan(ctx context.Context, scan *query.Scan, cut []position.Offse
 		l.p.sleep(8 + l.rng.IntN(30)) // A slow reader: its publication may no longer be kept.
 	}
 	part, err := l.n.views.Scan(ctx, scan, cut)
-	if errors.Is(err, query.ErrPinExpired) && !l.n.restart {
+	if errors.Is(err, query.ErrPinExpired) && !l.n.restart.Load() {
 		expired := false
 		for p, h := range l.n.publisher.OldestKept().H {
 			expired = expired || cut[p].Seq < max(h.Seq, l.n.from[p])

@@ -126,7 +126,6 @@ var surroundings = map[fault.Rule]bool{fault.L1: true, fault.L2: true, fault.L3:
 
 // TestEveryRuleIsCaught turns one rule off after the other and wants a seed to fail.
 func TestEveryRuleIsCaught(t *testing.T) {
-	skipRace(t)
 	var table strings.Builder
 	caught := 0
 	for _, r := range rules {

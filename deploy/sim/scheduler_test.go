@@ -267,8 +267,16 @@ func (p *proc) sleep(steps int) bool {
 	defer t.Stop()
 	select {
 	case <-t.C:
+		p.s.see()
 		return true
 	case <-p.ctx.Done():
 		return false
 	}
+}
+
+// see orders what the scheduler did before what the caller reads next. The virtual clock
+// does so already, but the race detector does not learn of it from a timer.
+func (s *scheduler) see() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 }
