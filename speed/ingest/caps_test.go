@@ -38,8 +38,7 @@ func cappedDecoder(t testing.TB, most int) (*decoder, *caps) {
 // decodeAs decodes an event of a tenant and day, whose members besides the identity are given.
 func decodeAs(t testing.TB, d *decoder, c *caps, tenant string, day int, members string) *row {
 	t.Helper()
-	d.tenant, d.caps = tenant, c.of(tenant, testNow.AddDate(0, 0, day).UnixMicro())
-	clear(d.sets)
+	d.serve(tenant, c.of(tenant, testNow.AddDate(0, 0, day).UnixMicro()))
 	d.start([]byte(`{"id":"1","type":"flight.departed","time":"2001-01-01T00:00:00Z",`+members+`}`), false, testNow)
 	if f := d.event(); f != nil {
 		t.Fatal(f)
@@ -188,5 +187,42 @@ func TestCapsOfDeadLetters(t *testing.T) {
 	}
 	if c, ok := s.Cap("acme", deadletter.Type, deadletter.FieldEventType); over != 3 || !ok || c != (Cap{Most: 2, Values: 2, Overflowed: 3}) {
 		t.Errorf("%d letters overflowed, %+v", over, c)
+	}
+}
+
+// TestReplayIsCappedAsItsTenant: requests are used again, and the one before may have been another tenant's.
+func TestReplayIsCappedAsItsTenant(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig()
+	cfg.Values = 2
+	s, err := New(cfg, cappedCatalog(), 1, &memoryLog{}, Options{Now: func() time.Time { return testNow }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, s)
+	event := func(i int) string {
+		return fmt.Sprintf(`{"id":"%d","type":"flight.departed","data":{"origin":"%d"}}`, i, i)
+	}
+	if w := ask(s, "acme", event(0)); w.Code != 200 {
+		t.Fatal(w.Body)
+	}
+	var letters []Letter
+	for i := range 4 {
+		letters = append(letters, Letter{Raw: []byte(event(i)), Received: testNow})
+	}
+	for _, dry := range []bool{true, false} {
+		if _, err := s.Replay("b", letters, dry); err != nil {
+			t.Fatal(err)
+		}
+		want := Cap{Most: 2}
+		if !dry {
+			want.Values, want.Overflowed = 2, 2
+		}
+		if c, _ := s.Cap("b", "flight.departed", "origin"); c != want {
+			t.Errorf("dry run %v: %+v, want %+v", dry, c, want)
+		}
+		if c, _ := s.Cap("acme", "flight.departed", "origin"); c != (Cap{Most: 2, Values: 1}) {
+			t.Errorf("dry run %v: the other tenant has %+v", dry, c)
+		}
 	}
 }

@@ -53,6 +53,12 @@ func newDecoder(cfg Config, types map[string]*eventType, fields int) *decoder {
 	}
 }
 
+// serve makes the decoder one tenant's: a request that is used again forgets the one before.
+func (d *decoder) serve(tenant string, caps *tenantCaps) {
+	d.tenant, d.caps = tenant, caps
+	clear(d.sets)
+}
+
 // start points the decoder at the bytes of a request.
 func (d *decoder) start(buf []byte, strict bool, now time.Time) {
 	d.reset()

@@ -31,7 +31,12 @@ func (s *Server) Replay(tenant string, letters []Letter, dry bool) ([]Outcome, e
 		q.recycle()
 		s.requests.Put(q)
 	}()
-	q.body, q.dec.tenant, q.mine = q.body[:0], tenant, s.memory.of(tenant)
+	q.body, q.mine = q.body[:0], s.memory.of(tenant)
+	caps := s.caps.of(tenant, s.now().UnixMicro())
+	if dry {
+		caps = nil // What is only tried takes no values' places.
+	}
+	q.dec.serve(tenant, caps)
 	if f := q.pay(baseCost); f != nil {
 		return nil, refusedReplay(f)
 	}

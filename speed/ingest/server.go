@@ -143,9 +143,8 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, q *request, now 
 	if !ok {
 		return &fault{code: CodeUnauthorized, status: http.StatusUnauthorized, msg: "the request has no owner"}
 	}
-	q.dec.tenant, q.mine = who.Tenant, s.memory.of(who.Tenant)
-	q.dec.caps = s.caps.of(who.Tenant, now.UnixMicro())
-	clear(q.dec.sets)
+	q.mine = s.memory.of(who.Tenant)
+	q.dec.serve(who.Tenant, s.caps.of(who.Tenant, now.UnixMicro()))
 	kind, f := kindOf(r.Header)
 	if f != nil {
 		return f
