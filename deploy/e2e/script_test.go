@@ -33,6 +33,7 @@ const atOnce = 3
 //	cut                waits until everything that was acknowledged has also landed in the lake
 //	recompute          runs the job recompute and waits for its end
 //	day VIEW ARGS…     runs recount query for the day of the scripts, 2024-05-01
+//	showkey FILE       puts the key of FILE into RECOUNT_KEY
 //	recount ARGS…      runs any other command; exits CODE expects it to fail with that code, and
 //	                   becomes CODE repeats it until it does
 //
@@ -75,6 +76,7 @@ func TestScripts(t *testing.T) {
 			"recompute": scriptRecompute,
 			"day":       scriptDay,
 			"recount":   scriptRecount,
+			"showkey":   scriptShowKey,
 			"exits":     scriptExits,
 			"becomes":   scriptBecomes,
 		},
@@ -222,6 +224,10 @@ func asAdmin(ts *testscript.TestScript) context.Context {
 func keyIn(path string) string {
 	raw, _ := os.ReadFile(path)
 	return strings.TrimSpace(string(raw))
+}
+
+func scriptShowKey(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv("RECOUNT_KEY", keyIn(ts.MkAbs(args[0])))
 }
 
 func scriptBecomes(ts *testscript.TestScript, _ bool, args []string) {

@@ -51,7 +51,7 @@ type server struct {
 	done chan error
 }
 
-var urlLine = regexp.MustCompile(`on (http://\S+?),? `)
+var urlLine = regexp.MustCompile(`on (https?://\S+?),? `)
 
 // output keeps what a running process prints.
 type output struct {

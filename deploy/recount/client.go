@@ -12,18 +12,23 @@ import (
 	"strings"
 )
 
-// serverFlag names the server a client command talks to, and the key it shows there. A key is
-// no flag: everybody on a machine can read the arguments of its processes.
+// serverFlag names the server a client command talks to, and the key it shows there.
 type serverFlag struct {
-	Server  string `default:"http://127.0.0.1:8080" env:"RECOUNT_SERVER" help:"Address of the server."`
-	KeyFile string `type:"path" env:"RECOUNT_KEY_FILE" help:"File with the API key; without it RECOUNT_KEY has the key, if the server wants one."`
+	Server string `default:"http://127.0.0.1:8080" env:"RECOUNT_SERVER" help:"Address of the server."`
+	keyFlag
+}
+
+// keyFlag finds the API key, the same way in every command that shows one. A key is no flag
+// itself: everybody on a machine can read the arguments of its processes.
+type keyFlag struct {
+	KeyFile string `env:"RECOUNT_KEY_FILE" help:"File with the API key; without it RECOUNT_KEY has the key, if the server wants one."`
 }
 
 // maxKey bounds what is read of a key file, in bytes.
 const maxKey = 1024
 
 // key is the API key to show; empty when there is none.
-func (f serverFlag) key() (string, error) {
+func (f keyFlag) key() (string, error) {
 	text := os.Getenv("RECOUNT_KEY")
 	if f.KeyFile != "" {
 		file, err := os.Open(f.KeyFile)

@@ -42,28 +42,22 @@ type loadCmd struct {
 	AckLog  string  `type:"path" help:"File for what the server acknowledged, which recount verify --ack-log reads. It must not exist."`
 	HDR     string  `name:"hdr" type:"path" help:"File for the latencies in HdrHistogram's percentile format."`
 	JSON    bool    `name:"json" help:"Print the summary as JSON."`
-	KeyFile string  `type:"existingfile" help:"File that holds the API key; RECOUNT_KEY when empty."`
+	keyFlag
 }
 
-// keyVariable is the environment variable of the API key. A flag would show it to everybody who can list processes.
-const keyVariable = "RECOUNT_KEY"
-
 func (c *loadCmd) config() (load.Config, error) {
+	key, err := c.key()
+	if err != nil {
+		return load.Config{}, err
+	}
 	cfg := load.Config{
-		URL: c.URL, View: c.View, Key: os.Getenv(keyVariable),
+		URL: c.URL, View: c.View, Key: key,
 		Rate: c.Rate, Batch: c.Batch, Duration: c.Duration, InFlight: c.InFlight, Patience: c.Patience, Timeout: c.Timeout, Retry: c.Retry, Drain: c.Drain,
 		Run: c.RunID, Seed: c.Seed, Keys: c.Keys, Skew: c.Zipf, Values: c.Values,
 		Duplicates: c.Duplicates, DuplicateAfter: c.DuplicatesAfter, Late: c.Late, LateBy: c.LateBy, Malformed: c.Malformed, Answers: c.Answers,
 	}
 	if cfg.Run == "" {
 		cfg.Run = strings.ToLower(rand.Text()[:10])
-	}
-	if c.KeyFile != "" {
-		raw, err := os.ReadFile(c.KeyFile)
-		if err != nil {
-			return cfg, err
-		}
-		cfg.Key = strings.TrimSpace(string(raw))
 	}
 	if err := cfg.Validate(); err != nil {
 		return cfg, usageError{err}

@@ -48,6 +48,10 @@ func TestExitCodes(t *testing.T) {
 		"up --log.partitions=0":       {exitFailed, "log.partitions: use 1 to 256"},
 		"up --log.partitions=many":    {exitFailed, "RECOUNT_LOG_PARTITIONS"},
 		"up --listen=0.0.0.0:80":      {exitFailed, "not a loopback address"},
+		"up --listen=:80":             {exitFailed, "without auth.keys_file recount listens on 127.0.0.1, [::1] or localhost only"},
+		"up --listen=[::]:80":         {exitFailed, "not a loopback address"},
+		"up --listen=example.org:80":  {exitFailed, "not a loopback address"},
+		"up --admin.listen=0.0.0.0:1": {exitFailed, "not a loopback address"},
 	} {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel()

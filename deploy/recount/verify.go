@@ -20,8 +20,8 @@ import (
 
 type verifyCmd struct {
 	fileFlag
-	Server  string `help:"Address of a running server, which then verifies itself; without it the stopped server's data is read."`
-	KeyFile string `type:"path" env:"RECOUNT_KEY_FILE" help:"File with the API key for --server; without it RECOUNT_KEY has the key, if the server wants one."`
+	Server string `help:"Address of a running server, which then verifies itself; without it the stopped server's data is read."`
+	keyFlag
 	AckLog  string `name:"ack-log" type:"existingfile" help:"What a load client kept of the server's acknowledgements and answers."`
 	Scratch string `type:"existingdir" help:"Folder for temporary copies of the log and of ClickHouse."`
 	JSON    bool   `name:"json" help:"Print the report as JSON."`
@@ -79,7 +79,7 @@ func (c *verifyCmd) remote(ctx context.Context, acks io.Reader, tell func(verify
 	if acks == nil {
 		acks = http.NoBody
 	}
-	resp, err := serverFlag{c.Server, c.KeyFile}.send(ctx, http.MethodPost, "/v1/verify", acks, "application/x-ndjson", "application/x-ndjson")
+	resp, err := serverFlag{c.Server, c.keyFlag}.send(ctx, http.MethodPost, "/v1/verify", acks, "application/x-ndjson", "application/x-ndjson")
 	if err != nil {
 		return report, err
 	}

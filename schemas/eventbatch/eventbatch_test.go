@@ -81,6 +81,9 @@ func TestKeySeparatesTenantAndID(t *testing.T) {
 	if KeyOf("ab", "c") == KeyOf("a", "bc") {
 		t.Error("(ab, c) and (a, bc) have one key")
 	}
+	if KeyOf("ab", "c") == KeyOf("xy", "c") || KeyOf("ab", "c") == KeyOf("ab", "d") {
+		t.Error("another tenant's or another id has the same key")
+	}
 	if n := testing.AllocsPerRun(100, func() { KeyOf("default", "an-id-of-usual-length-0123456789") }); n != 0 {
 		t.Errorf("KeyOf allocates %v times", n)
 	}
