@@ -29,7 +29,8 @@ type Backend interface {
 	List(ctx context.Context, prefix, startAfter string) iter.Seq2[Info, error]
 }
 
-// CommitLog keeps create-only records in a store.
+// CommitLog keeps create-only records in a store, each with its digest behind it
+// (record.WithDigest): what a read gives is what was written, or an error.
 type CommitLog struct {
 	store    Backend
 	attempts int
@@ -52,8 +53,9 @@ func CommitLogOver(b Backend, attempts int, backoff time.Duration) *CommitLog {
 // try again. With an error the outcome is Unknown (O2).
 func (l *CommitLog) Create(ctx context.Context, key string, body []byte) (record.Outcome, []byte, error) {
 	var last error
+	stored := record.WithDigest(body)
 	for attempt := 1; attempt <= l.attempts; attempt++ {
-		put := l.store.CreateOnce(ctx, key, body)
+		put := l.store.CreateOnce(ctx, key, stored)
 		if put == nil {
 			return record.Created, nil, nil
 		}
@@ -61,6 +63,9 @@ func (l *CommitLog) Create(ctx context.Context, key string, body []byte) (record
 			return record.Created, nil, nil
 		}
 		there, err := l.store.GetOnce(ctx, key)
+		if err == nil {
+			there, err = record.CheckDigest(there)
+		}
 		switch {
 		case err == nil && bytes.Equal(there, body):
 			return record.Created, nil, nil
@@ -98,9 +103,25 @@ func (s *Store) GetOnce(ctx context.Context, key string) ([]byte, error) {
 	return s.getOnce(ctx, key, once)
 }
 
-// Get returns a record. The error wraps ErrNotFound if there is none.
+// Get returns a record. The error wraps ErrNotFound if there is none, and record.ErrSpoilt
+// if every read of it brought other bytes than were written: then it is so in the store.
 func (l *CommitLog) Get(ctx context.Context, key string) ([]byte, error) {
-	return l.store.Get(ctx, key)
+	var spoilt error
+	for attempt := 1; attempt <= l.attempts; attempt++ {
+		stored, err := l.store.Get(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		raw, err := record.CheckDigest(stored)
+		if err == nil {
+			return raw, nil
+		}
+		spoilt = err
+		if attempt < l.attempts && sleep(ctx, pause(attempt, l.backoff)) != nil {
+			break
+		}
+	}
+	return nil, fmt.Errorf("get %s: read again and again: %w", key, spoilt)
 }
 
 // List returns the keys of the records below prefix in byte order.

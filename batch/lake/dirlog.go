@@ -38,7 +38,7 @@ func (l *DirCommitLog) Create(ctx context.Context, key string, body []byte) (rec
 	if err != nil {
 		return record.Unknown, nil, fmt.Errorf("create %s: %w", key, err)
 	}
-	err = l.link(path, body)
+	err = l.link(path, record.WithDigest(body))
 	if errors.Is(err, fs.ErrExist) {
 		// The other writer may not have got to its fsync yet.
 		err = syncFolder(filepath.Dir(path))
@@ -120,10 +120,14 @@ func (l *DirCommitLog) Get(ctx context.Context, key string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("get %s: %w", key, err)
 	}
-	raw, err := os.ReadFile(path)
+	stored, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("get %s: %w", key, ErrNotFound)
 	}
+	if err != nil {
+		return nil, fmt.Errorf("get %s: %w", key, err)
+	}
+	raw, err := record.CheckDigest(stored)
 	if err != nil {
 		return nil, fmt.Errorf("get %s: %w", key, err)
 	}

@@ -151,6 +151,10 @@ func (w *world) create(key string, body []byte) error {
 		return status(412)
 	}
 	w.records[key] = stored{body, time.Now(), w.ticks}
+	body, err := record.CheckDigest(body)
+	if err != nil {
+		w.fail("create %s: %v", key, err)
+	}
 	var p, e int
 	var start uint64
 	if n, _ := fmt.Sscanf(key, "land/e%d/p%d/%d.json", &e, &p, &start); n == 3 {

@@ -3,6 +3,7 @@ package verify
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -75,12 +76,12 @@ func readChains(ctx context.Context, e *Evidence, r *recorder) ([]*chain, error)
 		c := &chain{partition: p, head: start, boundaries: map[position.Offset]string{start: ""}}
 		chains[p] = c
 		for window := range slices.Chunk(places, windowGets) {
-			raws, err := getAll(ctx, e, window)
+			bodies, err := getAll(ctx, e, window)
 			if err != nil {
 				return nil, err
 			}
 			for i, at := range window {
-				c.take(r, at, raws[i])
+				c.take(r, at, bodies[i])
 			}
 			done += int64(len(window))
 			r.progress("V1 commit chains", done, int64(len(keys)))
@@ -105,32 +106,51 @@ func parseCommitKey(key string) (place, bool) {
 	return place{key: key, partition: partition, at: position.Offset{Epoch: uint32(epoch), Seq: start}}, ok
 }
 
-func getAll(ctx context.Context, e *Evidence, places []place) ([][]byte, error) {
-	raws := make([][]byte, len(places))
+// body is a record's bytes, or that they are spoilt where they lie.
+type body struct {
+	raw    []byte
+	spoilt error
+}
+
+func getAll(ctx context.Context, e *Evidence, places []place) ([]body, error) {
+	bodies := make([]body, len(places))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallelGets)
 	for i, at := range places {
-		g.Go(func() (err error) {
-			raws[i], err = e.Records.Get(ctx, at.key)
+		g.Go(func() error {
+			raw, err := e.Records.Get(ctx, at.key)
+			if errors.Is(err, record.ErrSpoilt) {
+				bodies[i].spoilt = err
+				return nil
+			}
+			bodies[i].raw = raw
 			return err
 		})
 	}
-	return raws, g.Wait()
+	return bodies, g.Wait()
+}
+
+// read decodes a record that may be spoilt.
+func read[R any](b body, decode func([]byte) (*R, error)) (*R, error) {
+	if b.spoilt != nil {
+		return nil, b.spoilt
+	}
+	return decode(b.raw)
 }
 
 const restore = "restore the record from a copy of the object store (a bucket's older version); until then nothing behind it can be trusted to be complete"
 
 // take judges the next record in the order of keys and goes on behind it.
-func (c *chain) take(r *recorder, at place, raw []byte) {
+func (c *chain) take(r *recorder, at place, b body) {
 	where := in(c.partition).file(at.key)
-	rec, err := record.DecodeCommit(raw)
+	rec, err := read(b, record.DecodeCommit)
 	if err != nil {
 		r.find(V1, where.at(at.at.Epoch, at.at.Seq, 0), restore, "the record cannot be read: %v", err)
 		c.unreadable = at.at
 		return
 	}
 	where = where.at(at.at.Epoch, at.at.Seq, rec.End)
-	l := &link{key: at.key, digest: record.Digest(raw), Commit: rec}
+	l := &link{key: at.key, digest: record.Digest(b.raw), Commit: rec}
 	switch {
 	case rec.Partition != c.partition || rec.Epoch != at.at.Epoch || rec.Start != at.at.Seq:
 		r.find(V1, where, restore, "the record says partition %d, epoch %d, start %d, which is not its key", rec.Partition, rec.Epoch, rec.Start)

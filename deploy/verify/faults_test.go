@@ -65,10 +65,21 @@ var faults = []fault{
 	}},
 	{"edited commit record", func(t *testing.T, w *world) verify.Finding {
 		seg := w.chain(t, 0).Segments[0]
-		w.change(t, record.CommitKey(seg.Epoch, 0, seg.Start), func(raw []byte) []byte {
+		w.edit(t, record.CommitKey(seg.Epoch, 0, seg.Start), func(raw []byte) []byte {
 			return bytes.Replace(raw, []byte(`"attempt":"`), []byte(`"attempt":"x`), 1)
 		})
 		return finding(verify.V1, verify.Place{Partition: &seg.Partition, From: seg.End})
+	}},
+	{"flipped byte in a commit record", func(t *testing.T, w *world) verify.Finding {
+		seg := w.chain(t, 0).Segments[0]
+		key := record.CommitKey(seg.Epoch, 0, seg.Start)
+		w.change(t, key, func(stored []byte) []byte { stored[bytes.Index(stored, []byte(`"attempt":"`))+12] ^= 1; return stored })
+		return finding(verify.V1, verify.Place{Partition: &seg.Partition, From: seg.Start, File: key})
+	}},
+	{"flipped byte in a publication", func(t *testing.T, w *world) verify.Finding {
+		key := record.PublicationKey(1)
+		w.change(t, key, func(stored []byte) []byte { stored[bytes.Index(stored, []byte(`"attempt":"`))+12] ^= 1; return stored })
+		return finding(verify.V5, verify.Place{File: key})
 	}},
 	{"chain overlap", func(t *testing.T, w *world) verify.Finding {
 		seg := *w.long(t)

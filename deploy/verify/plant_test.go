@@ -70,6 +70,18 @@ func (w *world) change(t *testing.T, key string, f func([]byte) []byte) {
 	})
 }
 
+// edit replaces what a record says, as somebody would who knows how records are stored.
+func (w *world) edit(t *testing.T, key string, f func([]byte) []byte) {
+	t.Helper()
+	w.change(t, key, func(stored []byte) []byte {
+		raw, err := record.CheckDigest(stored)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return record.WithDigest(f(raw))
+	})
+}
+
 // put writes a record over what is there.
 func (w *world) put(t *testing.T, key string, r interface{ Encode() ([]byte, error) }) {
 	t.Helper()
@@ -77,6 +89,7 @@ func (w *world) put(t *testing.T, key string, r interface{ Encode() ([]byte, err
 	if err != nil {
 		t.Fatal(err)
 	}
+	raw = record.WithDigest(raw)
 	w.store(t, func(s *lake.Store) error { return s.Put(t.Context(), key, bytes.NewReader(raw), int64(len(raw))) })
 }
 
@@ -121,7 +134,7 @@ func (w *world) publication(t *testing.T, n uint64) (p *record.Publication) {
 			}
 			n = uint64(len(keys))
 		}
-		raw, err := s.Get(t.Context(), record.PublicationKey(n))
+		raw, err := lake.NewCommitLog(s).Get(t.Context(), record.PublicationKey(n))
 		if err == nil {
 			p, err = record.DecodePublication(raw)
 		}
@@ -206,6 +219,7 @@ func (w *world) copyEvents(t *testing.T) (object string) {
 		forged := &record.Commit{Kind: record.Segment, Epoch: seg.Epoch, Start: c.Head.Seq, End: c.Head.Seq + 1, Events: 1,
 			Objects: []record.Object{again}, Tenants: map[string]int64{"default": 1}, Attempt: "FORGED", Created: seg.Created, Previous: c.Tip}
 		body2, err := forged.Encode()
+		body2 = record.WithDigest(body2)
 		return errors.Join(err, s.Put(t.Context(), again.Key, bytes.NewReader(raw), again.Size),
 			s.Put(t.Context(), c.NextKey(), bytes.NewReader(body2), int64(len(body2))))
 	})

@@ -38,12 +38,12 @@ func readPublications(ctx context.Context, e *Evidence, r *recorder) (out []*pub
 		}
 	}
 	for window := range slices.Chunk(places, windowGets/8) {
-		raws, err := getAll(ctx, e, window)
+		bodies, err := getAll(ctx, e, window)
 		if err != nil {
 			return nil, err
 		}
 		for i, at := range window {
-			p, err := record.DecodePublication(raws[i])
+			p, err := read(bodies[i], record.DecodePublication)
 			if err != nil {
 				r.find(V5, Place{File: at.key}, restorePublication, "the publication cannot be read: %v", err)
 				continue
@@ -52,7 +52,7 @@ func readPublications(ctx context.Context, e *Evidence, r *recorder) (out []*pub
 				r.find(V5, Place{File: at.key, Publication: p.N}, restorePublication, "the record says that it is publication %d", p.N)
 				continue
 			}
-			digest := record.Digest(raws[i])
+			digest := record.Digest(bodies[i].raw)
 			p.Views, p.Types, p.Ledgers = nil, nil, nil
 			out = append(out, &publication{p, digest})
 		}

@@ -58,7 +58,10 @@ func (l *Log) Get(ctx context.Context, partition int, seq uint64) (Message, erro
 	if err != nil {
 		return Message{}, fmt.Errorf("get %d of partition %d: %w", seq, partition, classify(err))
 	}
-	return Message{Seq: m.Sequence, Data: m.Data, Stored: m.Time}, nil
+	if m.Sequence != seq {
+		return Message{}, fmt.Errorf("%w: get %d of partition %d: message %d came instead", ErrUnavailable, seq, partition, m.Sequence)
+	}
+	return Message{Seq: seq, Data: m.Data, Stored: m.Time}, nil
 }
 
 // Trim forgets every message below the sequence below. The bound of L6 — the lowest of

@@ -36,6 +36,7 @@ type host struct {
 	mu     sync.Mutex
 	server *natsserver.Server
 	mute   chan struct{} // while not nil, nothing the server sends arrives
+	spoil  func([]byte)  // changes what the server sends on its way; nil leaves it
 }
 
 func newHost(t testing.TB, dir string) *host {
@@ -91,6 +92,20 @@ func (h *host) muted() chan struct{} {
 	return h.mute
 }
 
+func (h *host) spoilWith(f func([]byte)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.spoil = f
+}
+
+func (h *host) arrived(p []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.spoil != nil {
+		h.spoil(p)
+	}
+}
+
 func (h *host) SyncAlways() bool { return h.current().SyncAlways() }
 func (h *host) Healthy() error   { return h.current().Healthy() }
 
@@ -112,6 +127,7 @@ func (m mutable) Read(p []byte) (int, error) {
 	if mute := m.h.muted(); mute != nil {
 		<-mute
 	}
+	m.h.arrived(p[:n])
 	return n, err
 }
 

@@ -131,20 +131,48 @@ func (r *Reader) missed(ctx context.Context, got uint64) error {
 	if err := r.checkBounds(ctx); err != nil {
 		return err
 	}
-	switch _, err := r.log.Get(ctx, r.partition, r.next); {
-	case err == nil:
-		return fmt.Errorf("%w: read partition %d: message %d came instead of %d, which the log has", ErrUnavailable, r.partition, got, r.next)
-	case errors.Is(err, ErrNotFound):
-		return ErrGap{Partition: r.partition, Want: r.next, Got: got}
-	default:
-		return err
-	}
+	return confirmed(ctx, func() error {
+		switch _, err := r.log.Get(ctx, r.partition, r.next); {
+		case err == nil:
+			return fmt.Errorf("%w: read partition %d: message %d came instead of %d, which the log has", ErrUnavailable, r.partition, got, r.next)
+		case errors.Is(err, ErrNotFound):
+			return ErrGap{Partition: r.partition, Want: r.next, Got: got}
+		default:
+			return err
+		}
+	})
 }
 
 // checkBounds returns ErrTrimmed or ErrGap if the wanted sequence is outside the log.
-// A log that ends below it lost its tail while we were away: waiting there would hand
-// out another message under a sequence already seen.
 func (r *Reader) checkBounds(ctx context.Context) error {
+	return confirmed(ctx, func() error { return r.outside(ctx) })
+}
+
+const (
+	looks     = 3
+	lookEvery = 100 * time.Millisecond
+)
+
+// confirmed repeats a look at the log that found it trimmed or with a gap, and believes it
+// when every look says so. Such a verdict stops a partition until an operator acts, and
+// nothing in an answer of the server shows that a digit of it was spoilt on the way.
+func confirmed(ctx context.Context, look func() error) error {
+	for n := 1; ; n++ {
+		err := look()
+		var gap ErrGap
+		if n == looks || !errors.Is(err, ErrTrimmed) && !errors.As(err, &gap) {
+			return err
+		}
+		if err := sleep(ctx, lookEvery); err != nil {
+			return err
+		}
+	}
+}
+
+// outside is one look at the bounds. A log that ends below the wanted sequence lost its
+// tail while we were away: waiting there would hand out another message under a sequence
+// already seen.
+func (r *Reader) outside(ctx context.Context) error {
 	first, next, err := r.log.Bounds(ctx, r.partition)
 	switch {
 	case err != nil:

@@ -1,6 +1,7 @@
 package eventlog_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -152,6 +153,53 @@ func replaceStream(t *testing.T, js jetstream.JetStream) jetstream.Stream {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// What an answer of the server says of the log is believed when it says so again: a digit
+// that was spoilt on its way must not stop a partition for good.
+func TestSpoiltAnswerIsNoGap(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, t.TempDir())
+	l := openLog(t, small(h))
+	appendN(t, l, 0, 5)
+	for name, swap := range map[string][2]string{"a lost tail": {`"last_seq":5`, `"last_seq":1`}, "a trimmed log": {`"first_seq":1`, `"first_seq":9`}} {
+		for _, spoilt := range []int{1, 2} {
+			left := spoilt
+			h.spoilWith(func(p []byte) {
+				if i := bytes.Index(p, []byte(swap[0])); i >= 0 && left > 0 {
+					copy(p[i:], swap[1])
+					left--
+				}
+			})
+			r, err := l.Read(testContext(t), 0, 4)
+			if err != nil {
+				t.Fatalf("%s, said %d times: %v", name, spoilt, err)
+			}
+			if m := next(t, r); m.Seq != 4 || left != 0 {
+				t.Errorf("%s, said %d times: got message %d, %d answers left to spoil", name, spoilt, m.Seq, left)
+			}
+			r.Close()
+		}
+	}
+	h.spoilWith(func(p []byte) {
+		if i := bytes.Index(p, []byte(`"last_seq":5`)); i >= 0 {
+			copy(p[i:], `"last_seq":1`)
+		}
+	})
+	_, err := l.Read(testContext(t), 0, 4)
+	var gap eventlog.ErrGap
+	if !errors.As(err, &gap) {
+		t.Errorf("a log that says so every time: got %v, want a gap", err)
+	}
+	h.spoilWith(func(p []byte) {
+		if i := bytes.Index(p, []byte(`"seq":4,`)); i >= 0 {
+			p[i+len(`"seq":`)] = '5'
+		}
+	})
+	if m, err := l.Get(testContext(t), 0, 4); !errors.Is(err, eventlog.ErrUnavailable) {
+		t.Errorf("another message came than was asked for: got %d, %v", m.Seq, err)
+	}
+	h.spoilWith(nil)
 }
 
 func TestReadOutsideTheLog(t *testing.T) {

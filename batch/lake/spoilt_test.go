@@ -1,0 +1,108 @@
+package lake
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"recount/schemas/record"
+)
+
+// spoiling flips a bit in the body of every GET while there is something left to spoil, a
+// different one each time, and loses the answers of PUTs meanwhile.
+type spoiling struct {
+	next http.RoundTripper
+	left atomic.Int64
+	seen atomic.Int64 // GETs that were spoilt
+}
+
+// RoundTrip implements http.RoundTripper.
+func (s *spoiling) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := s.next.RoundTrip(r)
+	if err != nil || s.left.Load() == 0 {
+		return res, err
+	}
+	if r.Method == http.MethodPut {
+		return nil, discard(res, nil)
+	}
+	if r.Method != http.MethodGet || res.StatusCode != http.StatusOK {
+		return res, nil
+	}
+	s.left.Add(-1)
+	n := s.seen.Add(1)
+	raw, err := io.ReadAll(res.Body)
+	if err := errors.Join(err, res.Body.Close()); err != nil {
+		return nil, err
+	}
+	raw[int(n*7)%len(raw)] ^= 1 << (n % 8)
+	res.Body = io.NopCloser(bytes.NewReader(raw))
+	return res, nil
+}
+
+// spoilt opens a commit log behind a spoiling transport.
+func spoilt(t *testing.T) (*CommitLog, *spoiling) {
+	cfg := embedded(t)
+	cfg.Attempts, cfg.Backoff = 4, time.Millisecond
+	s := &spoiling{}
+	cfg = via(t, cfg, func(next http.RoundTripper) http.RoundTripper { s.next = next; return s })
+	return NewCommitLog(open(t, cfg)), s
+}
+
+// TestSpoiltReadIsReadAgain: what the chain is made of is never taken from bytes that
+// changed on the way, however few of them did.
+func TestSpoiltReadIsReadAgain(t *testing.T) {
+	t.Parallel()
+	log, s := spoilt(t)
+	key, body := record.CommitKey(1, 0, 1), []byte(`{"n":12345}`)
+	if o, _, err := log.Create(t.Context(), key, body); o != record.Created || err != nil {
+		t.Fatal(o, err)
+	}
+	for n := range int64(log.attempts) {
+		s.left.Store(n)
+		if got, err := log.Get(t.Context(), key); err != nil || !bytes.Equal(got, body) {
+			t.Errorf("%d spoilt reads: got %q, %v", n, got, err)
+		}
+	}
+	s.left.Store(1)
+	if o, there, err := log.Create(t.Context(), key, []byte("another's")); o != record.Exists || !bytes.Equal(there, body) {
+		t.Errorf("create over another's: %v %q, %v", o, there, err)
+	}
+	s.left.Store(1)
+	if o, _, err := log.Create(t.Context(), record.CommitKey(1, 0, 2), body); o != record.Created || err != nil {
+		t.Errorf("create with its answer lost and the first read-back spoilt: %v, %v; want created", o, err)
+	}
+}
+
+// TestSpoiltForGood: bytes that are wrong in the store are an error that names the key,
+// after a bounded number of reads.
+func TestSpoiltForGood(t *testing.T) {
+	t.Parallel()
+	log, s := spoilt(t)
+	key := record.PublicationKey(7)
+	if o, _, err := log.Create(t.Context(), key, []byte("right")); o != record.Created || err != nil {
+		t.Fatal(o, err)
+	}
+	s.left.Store(1 << 40)
+	s.seen.Store(0)
+	_, err := log.Get(t.Context(), key)
+	if !errors.Is(err, record.ErrSpoilt) || errors.Is(err, record.ErrInvalid) || !strings.Contains(err.Error(), key) {
+		t.Errorf("got %v, want a spoilt record named by its key", err)
+	}
+	if got := s.seen.Load(); got != int64(log.attempts) {
+		t.Errorf("read %d times, want %d", got, log.attempts)
+	}
+	if o, _, err := log.Create(t.Context(), key, []byte("another's")); o != record.Unknown || !errors.Is(err, record.ErrSpoilt) {
+		t.Errorf("create over it: %v, %v; want an unknown outcome", o, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := log.Get(ctx, key); err == nil {
+		t.Error("a cancelled read has no error")
+	}
+}

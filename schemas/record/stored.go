@@ -1,0 +1,50 @@
+package record
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+)
+
+// ErrSpoilt is wrapped by the error about stored bytes that are not what was written:
+// spoilt on the way, which another read mends, or where they lie, which only a copy does.
+// It is not ErrInvalid: a record that is spoilt says nothing, and so nothing false.
+var ErrSpoilt = errors.New("spoilt record")
+
+// A record is stored as two lines: its own bytes, and
+//
+//	{"sha256":"<its Digest, 64 digits>"}
+//
+// each ended by a newline. The chain alone does not protect a record: the digest of the last
+// one is in no other, and a reader that took a flipped digit in for the truth would
+// write the next record behind a tip that nobody else has. The line stands behind the record
+// instead of in it, so that whatever is stored has it, whoever defines what it says.
+const (
+	digestHead = `{"sha256":"`
+	digestTail = "\"}\n"
+	digestLine = len(digestHead) + 2*sha256.Size + len(digestTail)
+)
+
+// WithDigest returns the bytes to store for a record.
+func WithDigest(raw []byte) []byte {
+	stored := make([]byte, 0, len(raw)+1+digestLine)
+	stored = append(append(stored, raw...), '\n')
+	return fmt.Appendf(stored, "%s%s%s", digestHead, Digest(raw), digestTail)
+}
+
+// CheckDigest returns the record in stored bytes.
+func CheckDigest(stored []byte) ([]byte, error) {
+	end := len(stored) - digestLine
+	if end < 1 || stored[end-1] != '\n' {
+		return nil, fmt.Errorf("%w: %d bytes without a digest at their end", ErrSpoilt, len(stored))
+	}
+	raw, line := stored[:end-1:end-1], stored[end:]
+	said, ok := bytes.CutPrefix(line, []byte(digestHead))
+	said, ended := bytes.CutSuffix(said, []byte(digestTail))
+	if sum := sha256.Sum256(raw); !ok || !ended || hex.EncodeToString(sum[:]) != string(said) {
+		return nil, fmt.Errorf("%w: the digest of its %d bytes is %x and it says %q", ErrSpoilt, len(raw), sum, said)
+	}
+	return raw, nil
+}
