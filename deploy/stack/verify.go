@@ -11,6 +11,7 @@ import (
 	"recount/batch/cells"
 	"recount/batch/exact"
 	"recount/deploy/verify"
+	"recount/schemas/catalog"
 )
 
 // VerifyOptions are what an offline verification is given.
@@ -53,6 +54,9 @@ func Verify(ctx context.Context, cfg Config, o VerifyOptions) (report verify.Rep
 	if err := e.openLake(ctx, cfg, o.Logger, nil); err != nil {
 		return report, fmt.Errorf("object store: %w", err)
 	}
+	if err := fits(ctx, cfg, e); err != nil {
+		return report, err
+	}
 	evidence := &verify.Evidence{
 		Catalog: cat, Partitions: cfg.Log.Partitions, Records: e.records, Objects: e.lake, Keep: cfg.Batch.Keep,
 		Exact: exact.Config{Workers: exact.DefaultConfig().Workers, Memory: int64(cfg.Batch.Memory)}, OneWriter: cfg.ObjectStore.URL == Embedded,
@@ -67,6 +71,17 @@ func Verify(ctx context.Context, cfg Config, o VerifyOptions) (report verify.Rep
 		return report, context.Cause(ctx)
 	}
 	return verify.Run(ctx, evidence, o.Options)
+}
+
+// fits refuses a configuration of other data: everything would look wrong. What cannot be read is
+// for the verification to say.
+func fits(ctx context.Context, cfg Config, e *engines) error {
+	err := checkFixed(ctx, cfg, e)
+	var wrong *catalog.Error
+	if errors.As(err, &wrong) {
+		return fmt.Errorf("the configuration is not that of the data: %w", wrong)
+	}
+	return nil
 }
 
 func (c *Config) embedsAnything() bool {

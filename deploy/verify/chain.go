@@ -23,6 +23,7 @@ type chain struct {
 	tip        string                     // digest of the last record; empty before the first and behind a fault
 	boundaries map[position.Offset]string // every place a record ends, and its digest
 	last       *link
+	incomplete bool            // records are missing or cannot be read, and with them events
 	unreadable position.Offset // of the last record that could not be read
 	segments   []*record.Commit
 	holes      []*record.Commit
@@ -146,7 +147,7 @@ func (c *chain) take(r *recorder, at place, b body) {
 	rec, err := read(b, record.DecodeCommit)
 	if err != nil {
 		r.find(V1, where.at(at.at.Epoch, at.at.Seq, 0), restore, "the record cannot be read: %v", err)
-		c.unreadable = at.at
+		c.unreadable, c.incomplete = at.at, true
 		return
 	}
 	where = where.at(at.at.Epoch, at.at.Seq, rec.End)
@@ -154,6 +155,7 @@ func (c *chain) take(r *recorder, at place, b body) {
 	switch {
 	case rec.Partition != c.partition || rec.Epoch != at.at.Epoch || rec.Start != at.at.Seq:
 		r.find(V1, where, restore, "the record says partition %d, epoch %d, start %d, which is not its key", rec.Partition, rec.Epoch, rec.Start)
+		c.incomplete = true
 		return
 	case at.at.Epoch < c.head.Epoch || at.at.Seq < c.head.Seq:
 		r.find(V1, where, "find out who wrote it; if its events are those of the chain's own records remove it, otherwise keep both and stop landing",
@@ -161,6 +163,7 @@ func (c *chain) take(r *recorder, at place, b body) {
 		return
 	case at.at != c.head && c.unreadable == c.head: // Said already.
 	case at.at != c.head:
+		c.incomplete = true
 		gap := in(c.partition).at(c.head.Epoch, c.head.Seq, at.at.Seq).file(record.CommitKey(c.head.Epoch, c.partition, c.head.Seq))
 		r.find(V1, gap, restore, "the record is missing: the chain stops here and goes on at epoch %d, sequence %d", at.at.Epoch, at.at.Seq)
 	case c.last == nil && rec.Kind != record.Seal:

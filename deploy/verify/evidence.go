@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"recount/batch/cells"
 	"recount/batch/exact"
@@ -52,6 +53,14 @@ type bounds struct{ first, next uint64 }
 func (s *snapshot) readable(c *record.Commit, o *record.Object) bool {
 	return !s.damaged[o.Key] && !s.horizons.Retired(c, o)
 }
+
+// incomplete reports whether commit records are missing or cannot be read (V1). What they hold is
+// then missing everywhere, and to say so again for every bucket would hide the one record that is at fault.
+func (s *snapshot) incomplete() bool {
+	return slices.ContainsFunc(s.chains, func(c *chain) bool { return c.incomplete })
+}
+
+const becauseOfChains = "commit records are missing or cannot be read (V1), so nobody can say what should be there"
 
 // segmentsBelow returns a chain's segments that end at or before H.
 func (s *snapshot) segmentsBelow(p int, h position.Offset) []*record.Commit {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -46,6 +47,28 @@ var faults = []fault{
 		const stray = "data/type=hit/landed=2024-01-01/copy.parquet"
 		w.store(t, func(s *lake.Store) error { return copyObject(t.Context(), s, o.Key, stray) })
 		return finding(verify.V10, verify.Place{File: stray})
+	}},
+	{"file copied by hand", func(t *testing.T, w *world) verify.Finding {
+		path := w.file(t, "data/type=hit/*/*")
+		stranger := strings.TrimSuffix(path, "%") + "-Copy.parquet"
+		rewrite(t, path, stranger, func(raw []byte) []byte { return raw })
+		return finding(verify.V10, verify.Place{File: "data/type=hit/" + filepath.Base(filepath.Dir(path)) + "/" + filepath.Base(stranger)})
+	}},
+	{"file cut by hand", func(t *testing.T, w *world) verify.Finding {
+		path := w.file(t, "data/type=hit/*/*")
+		rewrite(t, path, path, func(raw []byte) []byte { return raw[:len(raw)/2] })
+		return verify.Finding{Check: verify.V2}
+	}},
+	{"commit record edited by hand", func(t *testing.T, w *world) verify.Finding {
+		path := w.file(t, "land/e000001/p000/*")
+		rewrite(t, path, path, func(raw []byte) []byte { return bytes.Replace(raw, []byte(`"events":`), []byte(`"events":1`), 1) })
+		p := 0
+		return finding(verify.V1, verify.Place{Partition: &p, File: "land/e000001/p000/" + strings.TrimSuffix(filepath.Base(path), "%")})
+	}},
+	{"publication edited by hand", func(t *testing.T, w *world) verify.Finding {
+		path := w.file(t, "publish/*2.json*")
+		rewrite(t, path, path, func(raw []byte) []byte { return bytes.Replace(raw, []byte(`"n":2`), []byte(`"n":12`), 1) })
+		return finding(verify.V5, verify.Place{File: "publish/" + strings.TrimSuffix(filepath.Base(path), "%")})
 	}},
 	{"removed commit record", func(t *testing.T, w *world) verify.Finding {
 		seg := w.chain(t, 1).Segments[0]

@@ -258,3 +258,25 @@ func (w *world) removeLog(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// file is the first file of the object store that matches a pattern: what somebody finds who
+// looks into the folder.
+func (w *world) file(t *testing.T, pattern string) string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(w.cfg.DataDir, "s3", "buckets", "recount", filepath.FromSlash(pattern)))
+	if err != nil || len(found) == 0 {
+		t.Fatalf("no file is %s: %v", pattern, err)
+	}
+	return found[0]
+}
+
+func rewrite(t *testing.T, from, to string, change func([]byte) []byte) {
+	t.Helper()
+	raw, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, change(raw), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

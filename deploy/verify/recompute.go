@@ -53,6 +53,10 @@ func (v *recomputation) publication(ctx context.Context, st *record.State) error
 			return err
 		}
 	}
+	if v.s.incomplete() {
+		v.r.fail(V6, "rows were compared with what was published, and not recomputed: %s", becauseOfChains)
+		return nil
+	}
 	for _, event := range slices.Sorted(maps.Keys(v.e.Catalog.Events)) {
 		in, left := v.input(st, event)
 		if len(in.Targets) == 0 {

@@ -39,6 +39,9 @@ var titles = map[Name]string{
 	V10: "no two values at one position",
 }
 
+// Title says what a check means when it finds nothing.
+func Title(n Name) string { return titles[n] }
+
 // Names lists the checks in order.
 var Names = []Name{V1, V2, V3, V4, V5, V6, V7, V8, V9, V10}
 
@@ -197,16 +200,18 @@ func (r *recorder) skip(name Name, format string, args ...any) {
 	r.check(name).Skipped = fmt.Sprintf(format, args...)
 }
 
-// fail says why a check could not look at everything. The first reasons are kept.
+// fail says why a check could not look at everything. The first reasons are kept. One that was
+// skipped has nothing to look at.
 func (r *recorder) fail(name Name, format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c := r.check(name)
+	c, reason := r.check(name), fmt.Sprintf(format, args...)
 	switch n := strings.Count(c.Failed, "; "); {
+	case c.Skipped != "" || strings.Contains(c.Failed, reason):
 	case c.Failed == "":
-		c.Failed = fmt.Sprintf(format, args...)
+		c.Failed = reason
 	case n < 4:
-		c.Failed += "; " + fmt.Sprintf(format, args...)
+		c.Failed += "; " + reason
 	case n == 4:
 		c.Failed += "; and more"
 	}

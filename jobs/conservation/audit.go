@@ -10,7 +10,7 @@ type Tier string
 
 // The tiers, in the order events pass them.
 const (
-	Log       Tier = "log"
+	Log       Tier = "logged"
 	Landed    Tier = "landed"
 	Published Tier = "published"
 	Counted   Tier = "counted"

@@ -51,13 +51,19 @@ type stored struct {
 	Hash []byte
 }
 
-// openStored opens an object file and reads its metadata.
+// openStored opens an object file and reads its metadata. A file that is not as this store
+// writes them, because somebody edited it or a disk did, is an object of all the bytes it has
+// and no metadata: whoever reads it knows what it should be, by digest or by its format, and
+// names it. As an error it would hide every other object of its folder from a listing.
 func openStored(path string) (*stored, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	s, err := readStored(f)
+	if errors.Is(err, errFormat) {
+		s, err = wholeFile(f)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("read %s: %w", path, err), f.Close())
 	}
@@ -86,6 +92,14 @@ func readStored(f *os.File) (*stored, error) {
 	}
 	s.Hash, err = hex.DecodeString(s.MD5)
 	return s, err
+}
+
+func wholeFile(f *os.File) (*stored, error) {
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return &stored{File: f, Size: st.Size()}, nil
 }
 
 func readEnd(f *os.File, size, n int64) ([]byte, error) {

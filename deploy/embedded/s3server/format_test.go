@@ -22,7 +22,8 @@ func TestFormatGolden(t *testing.T) {
 	}
 }
 
-// TestDamage flips and cuts every byte behind the body: none goes unnoticed.
+// TestDamage flips and cuts every byte behind the body: none goes unnoticed. Such a file is an
+// object of all its bytes, none of them taken for metadata, so that who reads it can tell.
 func TestDamage(t *testing.T) {
 	t.Parallel()
 	body := []byte("body")
@@ -31,21 +32,25 @@ func TestDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "o")
-	check := func(raw []byte) error {
+	sound := func(raw []byte) bool {
 		if err := os.WriteFile(path, raw, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		s, err := openStored(path)
-		if err == nil {
-			s.File.Close()
+		if err != nil {
+			t.Fatal(err)
 		}
-		return err
+		defer s.File.Close()
+		if s.Key == "" && (s.Size != int64(len(raw)) || s.MD5 != "" || s.Meta != nil) {
+			t.Errorf("a damaged file of %d bytes: %+v", len(raw), s)
+		}
+		return s.Key != ""
 	}
-	if err := check(whole); err != nil {
-		t.Fatal(err)
+	if !sound(whole) {
+		t.Fatal("a sound file is called damaged")
 	}
 	for i := range whole {
-		if check(whole[:i]) == nil {
+		if sound(whole[:i]) {
 			t.Errorf("cut to %d bytes was read", i)
 		}
 		if i < len(body) {
@@ -53,7 +58,7 @@ func TestDamage(t *testing.T) {
 		}
 		bad := append([]byte(nil), whole...)
 		bad[i] ^= 1
-		if check(bad) == nil {
+		if sound(bad) {
 			t.Errorf("flipped byte %d was read", i)
 		}
 	}

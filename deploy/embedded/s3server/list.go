@@ -30,7 +30,7 @@ func (b *backend) ListBucket(ctx context.Context, bucket string, prefix *gofakes
 	if rolled, ok := rollUp(page.Marker, prefix); ok && rolled == page.Marker {
 		w.skip = rolled // the page before ended with this prefix
 	}
-	w.visit = func(key string) (bool, error) {
+	w.visit = func(key, path string) (bool, error) {
 		if page.MaxKeys > 0 && int64(len(out.Contents)+len(out.CommonPrefixes)) == page.MaxKeys {
 			out.IsTruncated = true
 			return false, nil
@@ -40,7 +40,7 @@ func (b *backend) ListBucket(ctx context.Context, bucket string, prefix *gofakes
 			out.NextMarker, w.skip = rolled, rolled
 			return true, nil
 		}
-		c, err := b.content(bucket, key)
+		c, err := b.content(key, path)
 		if c != nil {
 			out.Add(c)
 			out.NextMarker = key
@@ -67,9 +67,10 @@ func rollUp(key string, p *gofakes3.Prefix) (string, bool) {
 	return key[:len(p.Prefix)+i+len(p.Delimiter)], true
 }
 
-// content describes an object in a listing, or nil if it was deleted meanwhile.
-func (b *backend) content(bucket, key string) (*gofakes3.Content, error) {
-	s, err := b.open(bucket, key)
+// content describes an object in a listing, or nil if it was deleted meanwhile. The time of a
+// file that was not written for this key is the file's own.
+func (b *backend) content(key, path string) (*gofakes3.Content, error) {
+	s, err := b.openFile(key, path)
 	if gofakes3.HasErrorCode(err, gofakes3.ErrNoSuchKey) {
 		return nil, nil
 	}
@@ -77,6 +78,9 @@ func (b *backend) content(bucket, key string) (*gofakes3.Content, error) {
 		return nil, err
 	}
 	modified, _ := http.ParseTime(s.Meta["Last-Modified"]) // always set by gofakes3; a zero time is listed as none
+	if st, err := s.File.Stat(); err == nil && s.Key != key {
+		modified = st.ModTime()
+	}
 	return &gofakes3.Content{
 		Key: key, Size: s.Size, ETag: `"` + s.MD5 + `"`,
 		LastModified: gofakes3.NewContentTime(modified), StorageClass: gofakes3.StorageStandard,
@@ -91,7 +95,7 @@ type walk struct {
 	prefix   string
 	after    string
 	skip     string // keys with this prefix are not visited, if not empty
-	visit    func(key string) (more bool, err error)
+	visit    func(key, path string) (more bool, err error)
 }
 
 // folder visits what is below a folder whose keys all begin with base.
@@ -127,13 +131,14 @@ func (w *walk) entry(dir, base string, e entry) (more bool, err error) {
 	case e.isFolder() && (strings.HasPrefix(name, w.prefix) || strings.HasPrefix(w.prefix, name)):
 		return w.folder(filepath.Join(dir, e.file), name)
 	case !e.isFolder() && strings.HasPrefix(name, w.prefix) && name > w.after:
-		return w.visit(name)
+		return w.visit(name, filepath.Join(dir, e.file))
 	}
 	return name <= w.prefix || strings.HasPrefix(name, w.prefix), nil
 }
 
 // entry is a name in a folder: part is the segment it stands for, with a slash if
-// it is a folder. Entries sorted by part have their keys in byte order.
+// it is a folder. Entries sorted by part have their keys in byte order. A name that this store
+// does not give stands for itself: it is listed, so that whoever looks finds it, and no key reads it.
 type entry struct{ part, file string }
 
 func (e entry) isFolder() bool { return strings.HasSuffix(e.part, "/") }
@@ -199,17 +204,20 @@ func readFolder(dir string) ([]entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	names, err := d.Readdirnames(-1)
+	names, err := d.ReadDir(-1)
 	if err := errors.Join(err, d.Close()); err != nil {
 		return nil, err
 	}
 	entries := make([]entry, 0, len(names))
-	for _, name := range names {
-		part, ok := parseName(name)
-		if !ok {
-			return nil, fmt.Errorf("%s is not a name of this store: move it out of the directory", filepath.Join(dir, name))
+	for _, e := range names {
+		part, ok := parseName(e.Name())
+		if !ok || strings.HasSuffix(part, "/") != e.IsDir() {
+			part = e.Name()
+			if e.IsDir() {
+				part += "/"
+			}
 		}
-		entries = append(entries, entry{part: part, file: name})
+		entries = append(entries, entry{part: part, file: e.Name()})
 	}
 	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.part, b.part) })
 	return entries, nil

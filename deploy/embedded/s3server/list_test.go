@@ -1,7 +1,11 @@
 package s3server
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -147,6 +151,62 @@ func pages(rt *rapid.T, b *backend, p *gofakes3.Prefix, limit int64) []string {
 	}
 	rt.Fatal("the pages do not end")
 	return nil
+}
+
+// TestStrangeFiles: files that were edited, copied or dropped into a folder by hand are listed with the
+// others and hide none of them.
+func TestStrangeFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	b, err := openBackend(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.CreateBucket(t.Context(), bucket); err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range []string{"k/a", "k/b", "k/c"} {
+		if _, err := b.PutObject(t.Context(), bucket, k, map[string]string{}, strings.NewReader("body"), 4); err != nil {
+			t.Fatal(err)
+		}
+	}
+	folder, ok := b.bucketDir(bucket)
+	if !ok {
+		t.Fatal("no folder")
+	}
+	raw, err := os.ReadFile(filepath.Join(folder, "k", "b%"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, raw := range map[string][]byte{"b%": append(raw, '\n'), "B copy%": raw, "Notes.txt": []byte("x"), "Folder/x": nil} {
+		path := filepath.Join(folder, "k", name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, raw, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err := b.ListBucket(t.Context(), bucket, &gofakes3.Prefix{Prefix: "k/"}, gofakes3.ListBucketPage{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range list.Contents {
+		got = append(got, fmt.Sprint(c.Key, " ", c.Size))
+	}
+	want := []string{"k/B copy% 4", "k/Folder/x 0", "k/Notes.txt 1", "k/a 4", fmt.Sprint("k/b ", len(raw)+1), "k/c 4"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	o, err := b.GetObject(t.Context(), bucket, "k/b", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Contents.Close()
+	if got, err := io.ReadAll(o.Contents); err != nil || string(got) != string(raw)+"\n" {
+		t.Errorf("read %q, %v", got, err)
+	}
+	if _, err := b.GetObject(t.Context(), bucket, "k/Notes.txt", nil); !gofakes3.HasErrorCode(err, gofakes3.ErrNoSuchKey) {
+		t.Errorf("a file that is no object is read: %v", err)
+	}
 }
 
 // TestLargeFolder checks that a cached folder follows what is put and deleted.

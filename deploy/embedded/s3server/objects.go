@@ -18,6 +18,10 @@ func (b *backend) open(bucket, key string) (*stored, error) {
 	if err != nil {
 		return nil, err
 	}
+	return b.openFile(key, path)
+}
+
+func (b *backend) openFile(key, path string) (*stored, error) {
 	l := b.lock(path)
 	l.RLock()
 	defer l.RUnlock()
