@@ -22,7 +22,6 @@ import (
 	"recount/deploy/janitor"
 	"recount/jobs"
 	"recount/schemas/catalog"
-	"recount/schemas/eventbatch"
 	"recount/schemas/position"
 	"recount/schemas/query"
 	"recount/schemas/record"
@@ -50,11 +49,13 @@ type node struct {
 	publisher *publish.Publisher
 	views     *realtime.Views
 	lander    *landing.Lander
+	records   *lake.CommitLog
 	answers   *reader.Reader
 	up        bool
 	restart   atomic.Bool // an operator would restart it
 
 	failed error              // of the last recompute
+	busy   bool               // recomputing
 	from   [partitions]uint64 // the lowest boundary that the log reached as the process began
 
 	memory recall
@@ -66,7 +67,7 @@ func (n *node) runs() {
 	for n.w.root.Err() == nil {
 		n.life++
 		n.p = n.w.start(fmt.Sprintf("%s%d", n.name, n.life))
-		n.up, n.final = false, map[string]bool{}
+		n.up, n.busy, n.final = false, false, map[string]bool{}
 		n.restart.Store(false)
 		n.lives(n.p)
 		if n.w.root.Err() == nil {
@@ -100,6 +101,7 @@ func (n *node) lives(p *proc) {
 		if strings.Contains(err.Error(), "may be another's") {
 			_ = os.Remove(filepath.Join(n.dir, "high-water.json")) // What the message tells the operator.
 		}
+		n.w.meet("boot fails")
 		if errors.Is(err, record.ErrInvalid) {
 			n.w.fail("%s: boot: %v", p.name, err)
 		}
@@ -131,7 +133,8 @@ func (n *node) lives(p *proc) {
 // boot is stack.Open.
 func (n *node) boot(p *proc) (err error) {
 	log := logOf{n.w, p}
-	records := lake.CommitLogOver(backend{n.w, p}, 3, time.Second)
+	n.records = lake.CommitLogOver(backend{n.w, p}, 3, time.Second)
+	records := n.records
 	objects := objectsOf{n.w, p}
 	if n.w.overwrites {
 		if err := records.Probe(p.ctx, "probe/"+p.name); err != nil {
@@ -171,32 +174,47 @@ func (n *node) boot(p *proc) (err error) {
 	if err := n.bootViews(log); err != nil {
 		return err
 	}
-	n.answers, err = reader.New(reader.Config{Catalog: n.catalog, Publications: n.publisher, Batch: scansOf{n.w, p}, Live: liveOf{n, p, p.random("live")}})
+	n.answers, err = reader.New(reader.Config{Catalog: n.catalog, Publications: n.publisher, Batch: scansOf{n.w, p}, Live: liveOf{n, p, p.random("live")}, OnGone: n.publisher.Suspect})
 	return err
 }
 
 func (n *node) bootPublisher(p *proc, records *lake.CommitLog, objects objectsOf) (err error) {
 	pc := publish.DefaultConfig(n.catalog, partitions)
-	pc.Keep, pc.LongestQuery, pc.Workers, pc.Memory, pc.CollectAfter = keep, longestQuery, 1, 64<<20, time.Hour
+	pc.Keep, pc.LongestQuery, pc.Workers, pc.Memory, pc.CollectAfter = keep, longestQuery, 1, 64<<20, collectAfter
 	pc.Rebuild = func(ctx context.Context, o record.Object) error {
-		return p.do(ctx, op{kind: "rebuild", key: unnamed(o.Key), fates: writeFates[:2], effect: func() error { return n.rebuild(o) }})
+		chains, err := n.current(ctx)
+		if err != nil {
+			return err
+		}
+		return p.do(ctx, op{kind: "rebuild", key: unnamed(o.Key), fates: writeFates[:2], effect: func() error { return n.w.rebuild(chains, o) }})
 	}
 	n.publisher, err = publish.New(pc, records, objects, viewsOf{n.w, p, n.catalog}, n.current, objects.open)
 	if err != nil {
 		return err
 	}
+	n.publisher.Suspect()
 	return n.publisher.Start(p.ctx)
 }
 
-func (n *node) current(context.Context) ([]*record.Chain, error) { return n.lander.Chains(), nil }
+// current is stack's currentChains: the lander's chains, read on.
+func (n *node) current(ctx context.Context) ([]*record.Chain, error) {
+	chains := n.lander.Chains()
+	for _, c := range chains {
+		if err := landing.Extend(ctx, n.records, c); err != nil {
+			return nil, err
+		}
+	}
+	return chains, nil
+}
 
 // rebuild puts a lost object back from the log (C8).
-func (n *node) rebuild(o record.Object) (err error) {
+func (w *world) rebuild(chains []*record.Chain, o record.Object) (err error) {
 	err = fmt.Errorf("no record names %s", o.Key)
-	for _, c := range n.lander.Chains() {
+	for _, c := range chains {
 		for _, s := range c.Segments {
 			if slices.ContainsFunc(s.Objects, func(x record.Object) bool { return x.Key == o.Key }) {
-				outside(func() { err = landing.Rebuild(context.Background(), plain{n.w}, plain{n.w}, s, o.Key, bucket) })
+				w.meet("an object is rebuilt")
+				outside(func() { err = landing.Rebuild(context.Background(), plain{w}, plain{w}, s, o.Key, bucket) })
 			}
 		}
 	}
@@ -226,6 +244,9 @@ func (n *node) bootViews(log logOf) (err error) {
 	}
 	n.memory.span = rc.Window
 	for p, st := range n.views.Status() {
+		if st.Snapshot > 0 {
+			n.w.meet("a snapshot is resumed")
+		}
 		if st.Snapshot == 0 || st.Through.Seq < n.w.logs[p].first {
 			n.memory.start[p] = max(oldest.H[p].Seq, n.from[p])
 		}
@@ -237,6 +258,7 @@ func (n *node) bootViews(log logOf) (err error) {
 // begin anew further on, and know no identities from before (D3).
 func (n *node) outrun(p int, first uint64) {
 	if n.up && n.views != nil && n.views.Status()[p].Through.Seq < first {
+		n.w.meet("another owner trims what is still to be read")
 		n.memory.start[p] = math.MaxUint64
 	}
 }
@@ -268,11 +290,16 @@ func (n *node) retains(p *proc) {
 func (n *node) works(p *proc) {
 	rng := p.random("works")
 	for k := 0; p.sleep(1 + rng.IntN(n.pace(6))); k++ {
+		n.busy = true
 		_, n.failed = n.publisher.Recompute(p.ctx)
+		n.busy = false
+		if n.failed == nil && n.w.bad == 0 {
+			n.w.healed(p.name)
+		}
 		if n.w.restless {
 			_, _ = n.publisher.Recompute(p.ctx)
 		}
-		if k%3 == 2 {
+		if k%2 == 0 {
 			_, _ = n.publisher.Collect(p.ctx)
 		}
 		if k%2 == 1 && n.name == "A" {
@@ -300,9 +327,13 @@ func (l liveOf) Scan(ctx context.Context, scan *query.Scan, cut []position.Offse
 		return nil, err
 	}
 	if l.n.w.bad > 0 && l.rng.IntN(6) == 0 {
+		l.n.w.meet("slow reader")
 		l.p.sleep(8 + l.rng.IntN(30)) // A slow reader: its publication may no longer be kept.
 	}
 	part, err := l.n.views.Scan(ctx, scan, cut)
+	if errors.Is(err, query.ErrPinExpired) {
+		l.n.w.meet("a reader's publication has expired")
+	}
 	if errors.Is(err, query.ErrPinExpired) && !l.n.restart.Load() {
 		expired := false
 		for p, h := range l.n.publisher.OldestKept().H {
@@ -355,6 +386,7 @@ func (n *node) ask(p *proc, rng *rand.Rand, view string, mode query.Mode) {
 	}
 	if err != nil {
 		stillKept := q.AsOf != nil && slices.ContainsFunc(n.w.kept(), func(s *record.State) bool { return s.N == *q.AsOf })
+		n.w.meet("answer: an error")
 		unexpected := !slices.ContainsFunc(expected, func(e error) bool { return errors.Is(err, e) })
 		if unexpected && !(n.w.otherRule && n.name == "B") || errors.Is(err, query.ErrCollected) && stillKept {
 			n.w.fail("%s: query of %s in mode %s: %v", p.name, view, mode, err)
@@ -364,9 +396,13 @@ func (n *node) ask(p *proc, rng *rand.Rand, view string, mode query.Mode) {
 	if err := n.w.check(n.catalog, q, tenant, a, n.memory); err != nil {
 		n.w.fail("%s: query of %s, tenant %s, mode %s, %+v: %v", p.name, view, tenant, mode, a.Accuracy, err)
 	}
-	n.w.mu.Lock()
-	n.w.counts.answers++
-	n.w.mu.Unlock()
+	n.w.meet("answer: " + string(mode))
+	if !a.Accuracy.Complete {
+		n.w.meet("answer: without a partition's live part")
+	}
+	if q.AsOf != nil {
+		n.w.meet("answer: as_of")
+	}
 	n.final[view+string(mode)] = n.w.bad == 0 && n.w.covers(a.Accuracy.Through) && (mode == query.Exact || a.Accuracy.Complete)
 }
 
@@ -375,29 +411,3 @@ func encode(t *lake.Table) (body []byte, o record.Object, err error) {
 	outside(func() { body, o, err = t.WriteParquet() })
 	return body, o, err
 }
-
-// plain is the log and the store without faults.
-type plain struct{ w *world }
-
-type plainReader struct {
-	w    *world
-	p    int
-	next uint64
-}
-
-func (x plain) Read(_ context.Context, p int, from uint64) (landing.Reader, error) {
-	return &plainReader{x.w, p, from}, nil
-}
-
-func (x plain) Heartbeat(context.Context, int) error { return nil }
-
-func (r *plainReader) Next(context.Context) (eventbatch.Message, error) {
-	l := &r.w.logs[r.p]
-	r.next++
-	if m := l.line[r.next-1]; m != nil && r.next-1 >= l.first && r.next-1 < l.next {
-		return eventbatch.Message{Seq: r.next - 1, Frame: slices.Clone(m.frame)}, nil
-	}
-	return eventbatch.Message{}, landing.ErrTrimmed
-}
-
-func (r *plainReader) Close() {}

@@ -103,6 +103,12 @@ func (w *world) check(c *catalog.Catalog, q *query.Query, tenant string, a *merg
 		x, y := live(w.copies(p, 1, through), cut, m.start[p], m.span)
 		must, may = append(must, x...), append(may, y...)
 	}
+	if len(may) > 0 {
+		w.meet("copies beyond the dedup window")
+	}
+	if a.Rows() > 0 && slices.ContainsFunc(a.Measures, func(m merge.Measure) bool { return m.Name == "users" }) {
+		w.meet("answer: distinct")
+	}
 	return compare(scan, grouped(scan, must), grouped(scan, may), a)
 }
 

@@ -65,13 +65,21 @@ type scheduler struct {
 
 	mu      sync.Mutex
 	pending []*op
+	met     map[string]int // how often each trouble was met; 0 for one that was offered and never came
 	trace   []string
 	digest  uint64
 	failed  error
 }
 
 func newScheduler(root context.Context, seed uint64) *scheduler {
-	return &scheduler{root: root, seed: seed, rng: rand.New(rand.NewPCG(seed, 0)), bad: 9}
+	return &scheduler{root: root, seed: seed, rng: rand.New(rand.NewPCG(seed, 0)), bad: 9, met: map[string]int{}}
+}
+
+// meet counts a trouble. It may be called by any goroutine.
+func (s *scheduler) meet(trouble string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.met[trouble]++
 }
 
 // note adds a line to the schedule.
@@ -158,6 +166,9 @@ func (s *scheduler) play(o *op) {
 	if s.bad > 0 && len(o.fates) > 0 && s.rng.IntN(s.bad) == 0 {
 		f = o.fates[s.rng.IntN(len(o.fates))]
 	}
+	if f != fine {
+		s.meet(o.kind + ": " + fateNames[f])
+	}
 	s.note("%s %s %s: %s", o.actor(), o.kind, o.key, fateNames[f])
 	var err error
 	switch f {
@@ -233,6 +244,9 @@ func (p *proc) do(ctx context.Context, o op) error {
 		return cmp.Or(ctx.Err(), errLost)
 	}
 	p.s.pending = append(p.s.pending, &o)
+	for _, f := range o.fates {
+		p.s.met[o.kind+": "+fateNames[f]] += 0
+	}
 	p.s.mu.Unlock()
 	select {
 	case err := <-o.reply:

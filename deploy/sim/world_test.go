@@ -6,16 +6,19 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"recount/batch/lake"
 	"recount/schemas/eventbatch"
 	"recount/schemas/record"
+	"recount/schemas/window"
 )
 
 const (
 	keep         = 3
 	longestQuery = 30 * time.Second
+	collectAfter = time.Hour // C8
 )
 
 // breaks are promises of the surroundings that a test takes back.
@@ -35,6 +38,7 @@ type breaks struct {
 	restless    bool // J1: jobs run at every step
 	views       bool // the views are changed
 	slowSpeed   bool // real-time views read the log rarely
+	forgets     bool // ClickHouse loses rows of a publication
 }
 
 // message is one message of the log.
@@ -66,13 +70,15 @@ type world struct {
 	records   map[string]stored
 	objects   map[string]stored
 	tables    map[string][]row
-	states    []*record.State // publication n at n-1
-	acked     map[string]int  // event id to partition
-	losses    int             // times acknowledged messages were lost
+	states    []*record.State  // publication n at n-1
+	acked     map[string]int   // event id to partition
+	sent      map[string]int64 // event id to the bucket it was in first
+	losses    int              // times acknowledged messages were lost
+	unhealed  bool             // the newest publication but one lacked rows
 	catalog   int
 	written   bool // the writer has ended
 	accepting bool // a process has looked at the log since the power failed (L5)
-	counts    struct{ kills, pauses, powers, answers, acks int }
+	acks      int
 }
 
 type stored struct {
@@ -82,7 +88,7 @@ type stored struct {
 }
 
 func newWorld(root context.Context, seed uint64, b breaks) *world {
-	w := &world{scheduler: newScheduler(root, seed), breaks: b, records: map[string]stored{}, objects: map[string]stored{}, tables: map[string][]row{}, acked: map[string]int{}}
+	w := &world{scheduler: newScheduler(root, seed), breaks: b, records: map[string]stored{}, objects: map[string]stored{}, tables: map[string][]row{}, acked: map[string]int{}, sent: map[string]int64{}}
 	for p := range w.logs {
 		w.logs[p] = partitionLog{first: 1, next: 1, line: map[uint64]*message{}, lost: map[uint64]*message{}, ids: map[string]bool{}, head: 1, boundaries: map[uint64]bool{1: true}}
 	}
@@ -107,6 +113,7 @@ func (w *world) append(p int, frame []byte, events []event, id string) error {
 	m := &message{frame: frame, durable: !w.ackEarly}
 	h, _ := eventbatch.ReadHeader(frame)
 	for _, e := range events {
+		w.meetEvent(e)
 		e.seq, e.appended = l.next, h.Appended
 		m.events = append(m.events, e)
 	}
@@ -115,16 +122,36 @@ func (w *world) append(p int, frame []byte, events []event, id string) error {
 	return nil
 }
 
+// meetEvent counts what makes an event hard to count once and in its place.
+func (w *world) meetEvent(e event) {
+	id := e.typ + "/" + e.tenant + "/" + e.id
+	before, sent := w.sent[id]
+	switch at := window.Floor(e.time, bucket); {
+	case sent && at != before:
+		w.meet("a copy in another bucket")
+	case sent:
+		w.meet("a copy in the same bucket")
+	default:
+		w.sent[id] = at
+	}
+	if len(w.states) > 0 {
+		newest := w.states[len(w.states)-1]
+		if v, ok := newest.Views["each"]; ok && e.typ == "click" && len(v.Between(window.Floor(e.time, bucket), window.Floor(e.time, bucket)+1)) > 0 {
+			w.meet("a late event of a published bucket")
+		}
+	}
+}
+
 // powerFails takes messages from the log's end: those not durable, and in a lossy world others.
 func (w *world) powerFails() {
-	w.counts.powers++
+	w.meet("power failure")
 	w.accepting = false
 	w.pending = slices.DeleteFunc(w.pending, func(o *op) bool { return o.p == nil && (o.kind == "append" || o.kind == "heartbeat") })
 	for p := range w.logs {
 		l := &w.logs[p]
 		k := uint64(0)
 		if w.lossy {
-			k = w.rng.Uint64N(4)
+			k = w.rng.Uint64N(6)
 		}
 		for n := uint64(0); l.next > l.first; n++ {
 			last := l.next - 1
@@ -134,6 +161,7 @@ func (w *world) powerFails() {
 			}
 			if len(m.events) > 0 && m.durable {
 				w.losses++
+				w.meet("an acknowledged message is lost")
 			}
 			l.lost[last] = m
 			if last >= l.head {
@@ -148,6 +176,7 @@ func (w *world) powerFails() {
 // create is the effect of a create-only write; errors have the status of an answer.
 func (w *world) create(key string, body []byte) error {
 	if _, there := w.records[key]; there && !w.overwrites {
+		w.meet("two meet at a record below " + key[:strings.IndexByte(key, '/')])
 		return status(412)
 	}
 	w.records[key] = stored{body, time.Now(), w.ticks}
@@ -174,6 +203,9 @@ func (w *world) landed(p int, body []byte) {
 	}
 	l := &w.logs[p]
 	if c.Kind == record.Seal {
+		if c.Next.Epoch > 1 {
+			w.meet("an epoch is sealed")
+		}
 		l.epoch = c.Next.Epoch
 		return
 	}
@@ -183,6 +215,7 @@ func (w *world) landed(p int, body []byte) {
 	events := int64(0)
 	for seq := c.Start; seq < c.End; seq++ {
 		if m := l.lost[seq]; l.line[seq] == nil && m != nil {
+			w.meet("a lost message lands")
 			l.line[seq] = m // A process that outlived the power landed it.
 		}
 		m := l.line[seq]
@@ -215,8 +248,15 @@ func (w *world) published(b *record.Publication, body []byte) {
 			w.fail("publication %d: cut %d of partition %d is no boundary of the chain", b.N, h.Seq, p)
 		}
 	}
+	if w.missing() != nil {
+		w.unhealed = true
+	}
 	w.states = append(w.states, next)
 	w.note("publication %d covers %v", b.N, next.H)
+	if w.unhealed && w.missing() == nil {
+		w.unhealed = false
+		w.meet("a publication brings lost rows back")
+	}
 }
 
 // kept are the publications that nobody may collect from, by the letter of P3.
@@ -234,11 +274,17 @@ func (w *world) kept() []*record.State {
 func (w *world) list(from map[string]stored, prefix string, stale, unsorted bool) []string {
 	var keys []string
 	for _, k := range slices.Sorted(maps.Keys(from)) {
-		if len(k) >= len(prefix) && k[:len(prefix)] == prefix && !(stale && from[k].tick >= w.ticks-3) {
-			keys = append(keys, k)
+		if !strings.HasPrefix(k, prefix) {
+			continue
 		}
+		if stale && from[k].tick >= w.ticks-3 {
+			w.meet("stale LIST")
+			continue
+		}
+		keys = append(keys, k)
 	}
-	if unsorted {
+	if unsorted && len(keys) > 1 {
+		w.meet("unsorted LIST")
 		w.rng.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
 	}
 	return keys
@@ -263,6 +309,7 @@ func (w *world) put(key string, body []byte, flip bool) {
 
 // delete removes objects; one that a record names is lost for good (V9).
 func (w *world) delete(keys []string) {
+	w.meet("orphan objects are collected")
 	for _, k := range keys {
 		delete(w.objects, k)
 	}

@@ -77,7 +77,7 @@ func (w *world) sends(p *proc, rng *rand.Rand, events []event) {
 			case err == nil || w.partialAck && i > 0:
 				for _, e := range part {
 					w.acked[e.typ+"/"+e.tenant+"/"+e.id] = i
-					w.counts.acks++
+					w.acks++
 				}
 			default:
 				open = append(open, part...)

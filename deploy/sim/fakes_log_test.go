@@ -1,0 +1,133 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"recount/batch/landing"
+	"recount/schemas/eventbatch"
+	"recount/speed/eventlog"
+	"recount/speed/realtime"
+)
+
+// logOf is the log as a process sees it.
+type logOf struct {
+	w *world
+	p *proc
+}
+
+type cursor struct {
+	logOf
+	partition int
+	next      uint64
+	speed     bool
+}
+
+func (r *cursor) trimmed(first uint64) error {
+	if r.speed {
+		return fmt.Errorf("%w: the first is %d", realtime.ErrGap, first)
+	}
+	return fmt.Errorf("%w: the first is %d", landing.ErrTrimmed, first)
+}
+
+func (l logOf) open(ctx context.Context, partition int, from uint64, speed bool) (*cursor, error) {
+	r := &cursor{l, partition, from, speed}
+	err := l.p.do(ctx, op{kind: "read", key: fmt.Sprintf("p%d %t", partition, speed), fates: readFates, effect: func() error {
+		if first := l.w.logs[partition].first; from < first {
+			return r.trimmed(first)
+		}
+		return nil
+	}})
+	return r, err
+}
+
+// Next hands out the next message there is; the code under test notices one that is missing.
+func (r *cursor) Next(ctx context.Context) (m eventbatch.Message, err error) {
+	l := &r.w.logs[r.partition]
+	err = r.p.do(ctx, op{kind: "next", key: fmt.Sprintf("p%d %t", r.partition, r.speed), fates: readFates,
+		ready: func() bool {
+			if r.speed && r.w.slowSpeed && r.w.bad > 0 && r.w.ticks%8 != 0 {
+				return false
+			}
+			return r.next < l.first || r.next < l.next && (r.next != l.gone || r.next+1 < l.next)
+		},
+		effect: func() error {
+			if r.next < l.first {
+				return r.trimmed(l.first)
+			}
+			at := r.next
+			if at == l.gone {
+				at++
+			}
+			m = eventbatch.Message{Seq: at, Frame: bytes.Clone(l.line[at].frame)}
+			r.next = at + 1
+			return nil
+		}})
+	return m, err
+}
+
+func (r *cursor) Close() {}
+
+type landingLog struct{ logOf }
+
+func (l landingLog) Read(ctx context.Context, p int, from uint64) (landing.Reader, error) {
+	return l.open(ctx, p, from, false)
+}
+
+func (l landingLog) Heartbeat(ctx context.Context, p int) error {
+	f := eventbatch.AppendHeartbeat(nil, time.Now().UnixMicro())
+	return l.p.do(ctx, op{kind: "heartbeat", key: fmt.Sprint(p), fates: writeFates, ready: l.w.accepts, effect: func() error { return l.w.append(p, f, nil, "") }})
+}
+
+type speedLog struct{ logOf }
+
+func (l speedLog) Read(ctx context.Context, p int, from uint64) (realtime.Reader, error) {
+	return l.open(ctx, p, from, true)
+}
+
+// janitorLog answers at once: boot and trimming ask little.
+type janitorLog struct{ logOf }
+
+func (janitorLog) Partitions() int { return partitions }
+
+func (l janitorLog) Bounds(_ context.Context, p int) (first, next uint64, err error) {
+	l.w.see()
+	return l.w.logs[p].first, l.w.logs[p].next, nil
+}
+
+func (l janitorLog) Get(_ context.Context, p int, seq uint64) (eventlog.Message, error) {
+	l.w.see()
+	g := &l.w.logs[p]
+	switch m := g.line[seq]; {
+	case seq < g.first:
+		return eventlog.Message{}, eventlog.ErrTrimmed
+	case seq >= g.next || m == nil:
+		return eventlog.Message{}, eventlog.ErrNotFound
+	default:
+		return eventlog.Message{Seq: seq, Data: m.frame}, nil
+	}
+}
+
+func (l janitorLog) Advance(ctx context.Context, p int, next uint64) error {
+	return l.p.do(ctx, op{kind: "advance", key: fmt.Sprint(p), fates: writeFates[:2], effect: func() error {
+		g := &l.w.logs[p]
+		g.first, g.next = max(g.first, next), max(g.next, next)
+		return nil
+	}})
+}
+
+func (l janitorLog) Trim(ctx context.Context, p int, below uint64) error {
+	return l.p.do(ctx, op{kind: "trim", key: fmt.Sprintf("%d below %d", p, below), fates: writeFates, effect: func() error {
+		g := &l.w.logs[p]
+		if below > g.first {
+			l.w.meet("the log is trimmed")
+		}
+		g.first = max(g.first, min(below, g.next))
+		for _, n := range l.w.nodes {
+			n.outrun(p, g.first)
+		}
+		return nil
+	}})
+}

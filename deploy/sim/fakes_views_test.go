@@ -1,0 +1,220 @@
+package sim
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+
+	"recount/batch/cells"
+	"recount/batch/exact"
+	"recount/schemas/catalog"
+	"recount/schemas/record"
+	"recount/schemas/sqlschema"
+)
+
+// row is one row of a table of cells.
+type row struct {
+	bucket int64
+	ver    uint64
+	piece  exact.Piece
+}
+
+// viewsOf is ClickHouse as a publisher sees it.
+type viewsOf struct {
+	w       *world
+	p       *proc
+	catalog *catalog.Catalog
+}
+
+func (v viewsOf) Prepare(ctx context.Context) error { return v.CreateTables(ctx) }
+
+func (v viewsOf) CreateTables(ctx context.Context) error {
+	return v.p.do(ctx, op{kind: "tables", fates: writeFates[:2], effect: func() error {
+		for _, view := range v.catalog.Views {
+			name := sqlschema.Table(view, v.catalog.Digest(view))
+			if _, ok := v.w.tables[name]; !ok {
+				v.w.tables[name] = nil
+			}
+		}
+		return nil
+	}})
+}
+
+func (v viewsOf) Insert(ctx context.Context, view *catalog.View, ver uint64, pieces []exact.Piece) (map[int64]record.BucketVersion, error) {
+	name := sqlschema.Table(view, v.catalog.Digest(view))
+	var rows []row
+	for _, x := range pieces {
+		for i := x.Lo; i < x.Hi; i++ {
+			rows = append(rows, row{x.Block.Buckets[i], ver, exact.Piece{Block: x.Block, Lo: i, Hi: i + 1}})
+		}
+	}
+	add := func(rows []row) error {
+		if _, ok := v.w.tables[name]; !ok {
+			return fmt.Errorf("no table %s", name)
+		}
+		v.w.tables[name] = append(v.w.tables[name], rows...)
+		return nil
+	}
+	err := v.p.do(ctx, op{kind: "insert", key: view.Name, fates: insertFates,
+		effect: func() error { return add(rows) }, mangle: func() { _ = add(v.w.spoilt(rows)) }})
+	return cells.Sums(v.catalog, view, ver, pieces), err
+}
+
+// spoilt is an insert gone wrong: some rows alone, or as many but not the same.
+func (w *world) spoilt(rows []row) []row {
+	if len(rows) == 0 || w.rng.IntN(2) == 0 {
+		return rows[:len(rows)/2]
+	}
+	rows = slices.Clone(rows)
+	rows[len(rows)-1] = rows[0]
+	return rows
+}
+
+// loses takes rows that the newest publication names from ClickHouse: all of a bucket, or
+// all but one.
+func (w *world) loses() {
+	if len(w.states) == 0 {
+		return
+	}
+	s := w.states[len(w.states)-1]
+	names := slices.Sorted(maps.Keys(s.Views))
+	name := names[w.rng.IntN(len(names))]
+	view := s.Views[name]
+	if len(view.Buckets) == 0 {
+		return
+	}
+	b := view.Buckets[w.rng.IntN(len(view.Buckets))]
+	left := w.rng.IntN(2)
+	table := sqlschema.Table(&catalog.View{Name: name}, view.Digest)
+	w.tables[table] = slices.DeleteFunc(w.tables[table], func(r row) bool {
+		if r.bucket == b.Bucket && r.ver == b.Ver {
+			left--
+			return left < 0
+		}
+		return false
+	})
+	w.meet("ClickHouse loses rows")
+	w.note("ClickHouse loses rows of view %s, bucket %d, version %d", name, b.Bucket, b.Ver)
+}
+
+// missing says which rows of the newest publication ClickHouse does not have.
+func (w *world) missing() error {
+	if len(w.states) == 0 {
+		return nil
+	}
+	s := w.states[len(w.states)-1]
+	for name, view := range s.Views {
+		there := map[record.BucketVersion]int64{}
+		for _, r := range w.tables[sqlschema.Table(&catalog.View{Name: name}, view.Digest)] {
+			there[record.BucketVersion{Bucket: r.bucket, Ver: r.ver}]++
+		}
+		for _, b := range view.Buckets {
+			if got := there[record.BucketVersion{Bucket: b.Bucket, Ver: b.Ver}]; got != b.Rows {
+				return fmt.Errorf("view %s, bucket %d: %d rows of the %d that publication %d names", name, b.Bucket, got, b.Rows, s.N)
+			}
+		}
+	}
+	return nil
+}
+
+// healed fails where rows are still lost after a run that began when nothing went wrong any
+// more: its process suspects them since it started, so that run was the last to leave any out.
+func (w *world) healed(name string) {
+	if err := w.missing(); err != nil {
+		w.fail("%s has recomputed, and ClickHouse still lacks rows: %v", name, err)
+	}
+}
+
+func (v viewsOf) ReadBack(ctx context.Context, view *catalog.View, ver uint64, buckets []int64) (map[int64]record.BucketVersion, error) {
+	var pieces []exact.Piece
+	err := v.p.do(ctx, op{kind: "read back", key: view.Name, fates: readFates, effect: func() error {
+		for _, r := range v.w.tables[sqlschema.Table(view, v.catalog.Digest(view))] {
+			if r.ver == ver && slices.Contains(buckets, r.bucket) {
+				pieces = append(pieces, r.piece)
+			}
+		}
+		return nil
+	}})
+	return cells.Sums(v.catalog, view, ver, pieces), err
+}
+
+func (v viewsOf) Project(context.Context, *record.State) error { return nil }
+
+func (v viewsOf) DeleteProjection(context.Context, uint64) (int64, error) { return 0, nil }
+
+func (v viewsOf) Tables(ctx context.Context) (names []string, err error) {
+	err = v.p.do(ctx, op{kind: "list tables", fates: readFates, effect: func() error { names = slices.Sorted(maps.Keys(v.w.tables)); return nil }})
+	return names, err
+}
+
+func (v viewsOf) Versions(ctx context.Context, table string, below uint64) iter.Seq2[record.BucketVersion, error] {
+	return func(yield func(record.BucketVersion, error) bool) {
+		found := map[[2]uint64]record.BucketVersion{}
+		err := v.p.do(ctx, op{kind: "versions", key: table, fates: readFates, effect: func() error {
+			for _, r := range v.w.tables[table] {
+				if at := [2]uint64{uint64(r.bucket), r.ver}; r.ver < below {
+					found[at] = record.BucketVersion{Bucket: r.bucket, Ver: r.ver, Rows: found[at].Rows + 1}
+				}
+			}
+			return nil
+		}})
+		if err != nil {
+			yield(record.BucketVersion{}, err)
+			return
+		}
+		for _, at := range slices.SortedFunc(maps.Keys(found), func(a, b [2]uint64) int { return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1])) }) {
+			if !yield(found[at], nil) {
+				return
+			}
+		}
+	}
+}
+
+func (v viewsOf) DeleteVersions(ctx context.Context, table string, vers []record.BucketVersion) error {
+	return v.p.do(ctx, op{kind: "delete versions", key: table, fates: writeFates, effect: func() error {
+		v.w.meet("rows are collected")
+		for _, b := range vers {
+			v.w.spare(table, b.Bucket, b.Ver)
+			v.w.tables[table] = slices.DeleteFunc(v.w.tables[table], func(r row) bool { return r.bucket == b.Bucket && r.ver == b.Ver })
+		}
+		return nil
+	}})
+}
+
+// spare fails when a kept publication names what is about to be deleted (P3, V9).
+func (w *world) spare(table string, bucket int64, ver uint64) {
+	for _, s := range w.kept() {
+		for name, view := range s.Views {
+			if sqlschema.Table(&catalog.View{Name: name}, view.Digest) != table {
+				continue
+			}
+			for _, b := range view.Between(bucket, bucket+1) {
+				if b.Ver == ver && b.Rows > 0 {
+					w.fail("rows of view %s were collected that publication %d names and that is kept", name, s.N)
+				}
+			}
+		}
+	}
+}
+
+func (v viewsOf) DropTable(ctx context.Context, table string, below uint64) (rows int64, dropped bool, err error) {
+	err = v.p.do(ctx, op{kind: "drop table", key: table, fates: writeFates, effect: func() error {
+		for _, r := range v.w.tables[table] {
+			if r.ver < below {
+				rows++
+				v.w.spare(table, r.bucket, r.ver)
+			}
+		}
+		v.w.tables[table] = slices.DeleteFunc(v.w.tables[table], func(r row) bool { return r.ver < below })
+		if len(v.w.tables[table]) == 0 {
+			delete(v.w.tables, table)
+			v.w.meet("the table of a changed view is dropped")
+			dropped = true
+		}
+		return nil
+	}})
+	return rows, dropped, err
+}
