@@ -83,3 +83,17 @@ func TestMessagesAreBounded(t *testing.T) {
 		t.Errorf("got a message of %d bytes", len(err.Error()))
 	}
 }
+
+// TestScansAreOfTheTenant: who asks is not in the query.
+func TestScansAreOfTheTenant(t *testing.T) {
+	t.Parallel()
+	q, err := Parse([]byte(`{"view":"flights","from":"2001-01-01T00:00:00Z","to":"2001-02-01T00:00:00Z"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tenant := range []string{"acme", "rival"} {
+		if s, err := q.Resolve(flights(), tenant); err != nil || s.Tenant != tenant {
+			t.Errorf("got %+v, %v, want the scan of %s", s, err, tenant)
+		}
+	}
+}

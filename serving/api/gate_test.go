@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -189,5 +190,28 @@ func TestQueryRate(t *testing.T) {
 	served(a).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v1/views", nil))
 	if w.Code != http.StatusUnauthorized {
 		t.Errorf("nobody got %d", w.Code)
+	}
+}
+
+// TestNobody: what is mounted without a guard answers nobody, beyond what is open to everybody.
+func TestNobody(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, newLayers(), nil)
+	for _, r := range a.routes {
+		for method := range r.methods {
+			open := r.pattern == "/healthz" || r.pattern == "/readyz" || r.pattern == "/openapi.json"
+			body := strings.NewReader(`{"view":"flights","from":"2001-01-01T00:00:00Z","to":"2001-01-02T00:00:00Z"}`)
+			query := ""
+			if r.pattern == "/v1/query" && method == http.MethodGet {
+				query = "?view=flights&from=2001-01-01T00:00:00Z&to=2001-01-02T00:00:00Z"
+			}
+			req := httptest.NewRequest(method, strings.NewReplacer("{name}", "flights", "{n}", "17").Replace(r.pattern)+query, body)
+			req.Header.Set("Content-Type", "application/json")
+			w := httptest.NewRecorder()
+			served(a).ServeHTTP(w, req)
+			if (w.Code == http.StatusUnauthorized) == open {
+				t.Errorf("%s %s: status %d: %s", method, r.pattern, w.Code, w.Body)
+			}
+		}
 	}
 }

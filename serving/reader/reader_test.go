@@ -177,6 +177,41 @@ func TestSpeedDownIsStaleNotWrong(t *testing.T) {
 	}
 }
 
+// TestBothLayersAreAskedForTheTenant: nothing on the way may put another's name into the scan.
+func TestBothLayersAreAskedForTheTenant(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	f := &fixed{state: published(), live: &query.LivePart{Through: published().H}}
+	r, err := New(Config{Catalog: oracle.Catalog(), Publications: f, Batch: batchFunc(func(s *query.Scan) { asked = append(asked, "batch "+s.Tenant) }),
+		Live: liveFunc(func(s *query.Scan) *query.LivePart { asked = append(asked, "live "+s.Tenant); return f.live })})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tenant := range []string{"acme", "rival"} {
+		if _, err := r.Answer(t.Context(), &query.Query{View: "flights", From: start, To: start.Add(time.Hour)}, tenant); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []string{"live acme", "batch acme", "live rival", "batch rival"}; !slices.Equal(asked, want) {
+		t.Errorf("asked %v, want %v", asked, want)
+	}
+}
+
+// batchFunc and liveFunc are layers that note what they are asked.
+type (
+	batchFunc func(*query.Scan)
+	liveFunc  func(*query.Scan) *query.LivePart
+)
+
+func (f batchFunc) Scan(_ context.Context, _ *record.State, s *query.Scan, _ batchview.Options) (*query.Part, error) {
+	f(s)
+	return nil, nil
+}
+
+func (f liveFunc) Scan(_ context.Context, s *query.Scan, _ []position.Offset) (*query.LivePart, error) {
+	return f(s), nil
+}
+
 // TestOldPublicationsAnswerAlone covers an as_of from before what the speed layer keeps.
 func TestOldPublicationsAnswerAlone(t *testing.T) {
 	t.Parallel()
