@@ -168,6 +168,9 @@ var faults = []fault{
 	{"answer with another group", func(t *testing.T, w *world) verify.Finding {
 		return finding(verify.V7, verify.Place{View: "hits", Line: w.answered(t, `"page":"/p3"`, `"page":"/p9"`)})
 	}},
+	{"answer to another tenant", func(t *testing.T, w *world) verify.Finding {
+		return finding(verify.V7, verify.Place{View: "hits", Line: w.answered(t, `"kind":"answer"`, `"kind":"answer","tenant":"other"`)})
+	}},
 	{"answer with another overflow", func(t *testing.T, w *world) verify.Finding {
 		return finding(verify.V7, verify.Place{View: "hits", Line: w.answered(t, `"left_out":0`, `"left_out":10`)})
 	}},

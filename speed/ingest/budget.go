@@ -25,13 +25,16 @@ func (b *budget) of(tenant string) *atomic.Int64 {
 	return held.(*atomic.Int64)
 }
 
-func (b *budget) take(mine *atomic.Int64, n int, fair bool) bool {
+func (b *budget) take(mine *atomic.Int64, n int, fair bool) *fault {
 	left, held := b.left.Add(-int64(n)), mine.Add(int64(n))
 	if left >= 0 && (!fair || held <= left) {
-		return true
+		return nil
 	}
 	b.give(mine, n)
-	return false
+	if left < 0 {
+		return memoryUsed
+	}
+	return shareUsed
 }
 
 func (b *budget) give(mine *atomic.Int64, n int) {
@@ -56,6 +59,11 @@ const (
 	keepBody = 4 << 20
 )
 
+var (
+	memoryUsed = &fault{code: CodeOverloaded, status: http.StatusTooManyRequests, msg: "the memory for requests is used up"}
+	shareUsed  = &fault{code: CodeShareUsed, status: http.StatusTooManyRequests, msg: "your requests hold their share of memory; the room that is left is for other tenants"}
+)
+
 // tooMuch refuses a request that could never be accepted, whatever the load.
 var tooMuch = &fault{code: CodeBodyTooLarge, status: http.StatusRequestEntityTooLarge, msg: "the events of the request take too much memory; split it"}
 
@@ -64,8 +72,8 @@ func (q *request) pay(n int) *fault {
 	if q.paid+n > q.cfg.most(q.cfg.Memory) {
 		return tooMuch
 	}
-	if !q.budget.take(q.mine, n, q.cfg.Fair) {
-		return &fault{code: CodeOverloaded, status: http.StatusTooManyRequests, msg: "the memory for requests is used up"}
+	if f := q.budget.take(q.mine, n, q.cfg.Fair); f != nil {
+		return f
 	}
 	q.paid += n
 	return nil

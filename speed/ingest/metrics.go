@@ -60,6 +60,8 @@ func newMetrics(reg prometheus.Registerer, queues []*queue, g *gate, memory *bud
 	for i, q := range queues {
 		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name("queue_bytes"), Help: "Bytes waiting for the log or in it, by partition.",
 			ConstLabels: prometheus.Labels{"partition": strconv.Itoa(i)}}, func() float64 { return float64(q.held()) }))
+		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name("queue_tenant_bytes"), Help: "Of queue_bytes, those of the tenant that has most; beyond its share it is refused with the code share_used.",
+			ConstLabels: prometheus.Labels{"partition": strconv.Itoa(i)}}, func() float64 { return float64(q.largest()) }))
 	}
 	for _, c := range all {
 		if err := reg.Register(c); err != nil {

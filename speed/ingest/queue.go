@@ -70,7 +70,7 @@ func (q *queue) reserve(c *chunk) *fault {
 	case q.bytes+n > q.limit || q.oldest() > q.wait:
 		return &fault{code: CodeOverloaded, status: 429, msg: "events arrive faster than the log stores them"}
 	case q.fair && q.owed[c.tenant]+n > q.limit-q.bytes-n:
-		return &fault{code: CodeOverloaded, status: 429, msg: "your events arrive faster than the log stores them; the room that is left is for other tenants"}
+		return &fault{code: CodeShareUsed, status: 429, msg: "your events arrive faster than the log stores them; the room that is left is for other tenants"}
 	}
 	q.bytes += n
 	q.owed[c.tenant] += n
@@ -164,6 +164,17 @@ func (q *queue) held() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.bytes
+}
+
+// largest returns the reserved bytes of the tenant that has most.
+func (q *queue) largest() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	most := 0
+	for _, n := range q.owed {
+		most = max(most, n)
+	}
+	return most
 }
 
 // close refuses new reservations. What is reserved will still be pushed.

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"recount/schemas/access"
 	"recount/schemas/eventbatch"
 )
@@ -113,20 +115,29 @@ func TestFloodLeavesRoom(t *testing.T) {
 	log := &memoryLog{hook: func(int) error { begun <- struct{}{}; <-stands; return nil }}
 	cfg := testConfig()
 	cfg.Fair, cfg.QueueBytes = true, 2*(cfg.GroupBytes+cfg.EventBytes)
-	s := run(t, cfg, 1, log)
+	cfg.Wait = time.Minute // Nothing is shed for having waited, so every 429 is for the share.
+	reg := prometheus.NewRegistry()
+	s := runWith(t, cfg, 1, log, Options{Now: func() time.Time { return testNow }, Registerer: reg})
 	big := strings.Replace(flight(1), `"origin":"`, `"origin":"`+strings.Repeat("x", 100<<10), 1)
 	var flood sync.WaitGroup
-	codes := make(chan int, 1000)
+	codes := make(chan *httptest.ResponseRecorder, 1000)
 	for i := range 200 {
 		flood.Go(func() {
-			codes <- ask(s, "flood", strings.Replace(big, `"id":"`, `"id":"`+strconv.Itoa(i)+`-`, 1)).Code
+			codes <- ask(s, "flood", strings.Replace(big, `"id":"`, `"id":"`+strconv.Itoa(i)+`-`, 1))
 		})
 	}
-	for <-codes != http.StatusTooManyRequests {
+	for { // What is refused is the tenant's own doing, and called so.
+		w := <-codes
+		if w.Code == http.StatusTooManyRequests {
+			if !strings.Contains(w.Body.String(), `"code":"share_used"`) || w.Header().Get("Retry-After") == "" {
+				t.Errorf("the flood is told %v %s", w.Header(), w.Body)
+			}
+			break
+		}
 	}
 	<-begun
-	if held := s.committers[0].queue.held(); held > cfg.QueueBytes/2 {
-		t.Errorf("one tenant holds %d of %d bytes", held, cfg.QueueBytes)
+	if held := value(t, reg, "recount_ingest_queue_tenant_bytes"); held == 0 || held > float64(cfg.QueueBytes/2) {
+		t.Errorf("one tenant holds %v of %d bytes", held, cfg.QueueBytes)
 	}
 	other := make(chan int)
 	go func() { other <- ask(s, "other", big).Code }()
@@ -154,13 +165,29 @@ func TestFloodLeavesRoom(t *testing.T) {
 	}
 }
 
+// value is that of a metric of one partition.
+func value(t *testing.T, reg *prometheus.Registry, name string) float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	t.Fatalf("no metric %s", name)
+	return 0
+}
+
 // TestFairMemory is the rule of shares in numbers: a half, a third, and room for the next.
 func TestFairMemory(t *testing.T) {
 	t.Parallel()
 	b := &budget{}
 	b.left.Store(1200)
 	grab := func(tenant string) (n int) {
-		for b.take(b.of(tenant), 1, true) {
+		for b.take(b.of(tenant), 1, true) == nil {
 			n++
 		}
 		return n
@@ -173,7 +200,7 @@ func TestFairMemory(t *testing.T) {
 	if got := grab("c"); got != 150 { // c has 300 then, and as much is left.
 		t.Errorf("after some was given back: %d", got)
 	}
-	if b.take(b.of("b"), 1200, true) || !b.take(b.of("d"), 100, false) {
+	if b.take(b.of("b"), 1200, true) != memoryUsed || b.take(b.of("c"), 100, true) != shareUsed || b.take(b.of("d"), 100, false) != nil {
 		t.Error("more than there is, or less without the rule")
 	}
 }
