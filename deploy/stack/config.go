@@ -61,7 +61,7 @@ type ObjectStoreConfig struct {
 
 // ClickHouseConfig places the batch views.
 type ClickHouseConfig struct {
-	URL     string `yaml:"url" help:"embedded, or clickhouse://user:password@host:9000/database (also http:// and https://)."`
+	URL     string `yaml:"url" help:"embedded, or clickhouse://user:password@host:9000/database (also http:// and https://); ?read_timeout=30s is how long it may be silent."`
 	Library string `yaml:"library" help:"Path of libchdb.so; found in the checkout when empty."`
 	Memory  Bytes  `yaml:"memory" help:"Largest memory of the embedded engine."`
 }

@@ -113,6 +113,7 @@ func (e *engines) openSQL(ctx context.Context, cfg Config, logger *slog.Logger, 
 			return fmt.Errorf("clickhouse.url: %w", err)
 		}
 		opts.Compression = &clickhouse.Compression{Method: clickhouse.CompressionLZ4}
+		boundSilence(opts, cfg.Query.Timeout)
 		if e.readOnly {
 			opts.Settings = clickhouse.Settings{"readonly": 2} // 1 would refuse the settings of long reads
 		}

@@ -26,6 +26,10 @@ func flipRound(ctx context.Context, w *world) error {
 	if err := w.begin(ctx, 1, true); err != nil {
 		return err
 	}
+	long := 3 * time.Second
+	if w.h.short {
+		long = 1200 * time.Millisecond
+	}
 	for _, f := range flipsOf {
 		p, way := w.engines.proxies[f.engine], "from"
 		if f.faults.Up.FlipOneIn > 0 {
@@ -33,7 +37,7 @@ func flipRound(ctx context.Context, w *world) error {
 		}
 		before := p.Stats().Flips
 		p.Set(f.faults)
-		err := pause(ctx, w.between(1500*time.Millisecond, 3*time.Second))
+		err := pause(ctx, w.between(long/2, long))
 		p.Set(faultproxy.Faults{})
 		n := p.Stats().Flips - before
 		for range n {

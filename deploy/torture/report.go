@@ -51,6 +51,18 @@ func (r *report) recovered(d time.Duration) { r.note(func() { r.recovery = appen
 func (r *report) verified()                 { r.note(func() { r.verifies++ }) }
 func (r *report) wrong(d *difference)       { r.note(func() { r.lost += d.lost; r.double += d.double }) }
 
+// missed are the failpoints that no server was killed at.
+func (r *report) missed() (names []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(passes)) {
+		if r.atPoint[name] == 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // print prints the table.
 func (r *report) print(w io.Writer) {
 	r.mu.Lock()

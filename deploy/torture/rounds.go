@@ -24,6 +24,7 @@ var rounds = []round{
 	{"kills", killRound, always},
 	{"lost log", lostLogRound, always},
 	{"network", networkRound, always},
+	{"kills", killRound, always}, // Two of them in a turn come to every failpoint.
 	{"zombies", zombieRound, always},
 	{"pause", pauseRound, always},
 	{"disk", diskRound, cannotMount},
@@ -46,8 +47,13 @@ func chooseRounds(names string) ([]round, error) {
 	return chosen, nil
 }
 
-// killsARound is how often one world is killed before it is compared with the truth.
-const killsARound = 14
+// killsARound is how often one world is killed before it is compared with the truth; one
+// of randomEvery at a random moment, the others at a failpoint each.
+const (
+	killsARound      = 30
+	killsAShortRound = 5
+	randomEvery      = 6
+)
 
 // killRound kills a server at failpoints and at random moments, in turn: each start
 // follows a kill.
@@ -61,11 +67,11 @@ func killRound(ctx context.Context, w *world) error {
 	}
 	kills := killsARound
 	if w.h.short {
-		kills = 5
+		kills = killsAShortRound
 	}
 	for n := range kills {
 		var err error
-		if n%4 == 3 {
+		if n%randomEvery == randomEvery-1 {
 			if err = s.up(ctx); err == nil {
 				err = w.killSoon(ctx, s)
 			}
