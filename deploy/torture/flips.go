@@ -17,7 +17,7 @@ var flipsOf = []struct {
 	{"s3", faultproxy.Faults{Up: faultproxy.Direction{FlipOneIn: 20 << 10}}},
 	{"s3", faultproxy.Faults{Down: faultproxy.Direction{FlipOneIn: 20 << 10}}},
 	{"clickhouse", faultproxy.Faults{Up: faultproxy.Direction{FlipOneIn: 5 << 10}}},
-	{"clickhouse", faultproxy.Faults{Down: faultproxy.Direction{FlipOneIn: 2 << 10}}},
+	{"clickhouse", faultproxy.Faults{Down: faultproxy.Direction{FlipOneIn: 512}}},
 	{"nats", faultproxy.Faults{Down: faultproxy.Direction{FlipOneIn: 100 << 10}}},
 }
 
