@@ -161,6 +161,9 @@ func TestStops(t *testing.T) {
 				if !errors.As(err, &stopped) || !errors.Is(err, c.want) || stopped.Partition != 0 || stopped.At.Seq != c.at {
 					t.Errorf("got %v, want partition 0 stopped: %v", err, c.want)
 				}
+				if got := l.Stopped(); got == nil || got.Error() != err.Error() {
+					t.Errorf("stopped says %v, Run said %v", got, err)
+				}
 				if head := l.Heads()[1].Seq; head != 2 {
 					t.Errorf("the other partition's head is %d, want 2", head)
 				}

@@ -125,6 +125,18 @@ func (l *Lander) Run(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// Stopped returns a *StoppedError of each partition that has stopped, joined, or nil. What
+// such a partition has not landed stays in the log, which in the end is full.
+func (l *Lander) Stopped() error {
+	var errs []error
+	for _, p := range l.partitions {
+		if err := p.stopped.Load(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // Heads returns the chain heads, in the order of the chains given to New.
 func (l *Lander) Heads() []position.Offset {
 	heads := make([]position.Offset, len(l.partitions))

@@ -22,7 +22,7 @@ var errMoved = errors.New("another created the next record")
 // warnEvery bounds how often a partition logs the same trouble.
 const warnEvery = 5 * time.Second
 
-// partition is the state machine of one partition. Its goroutine owns everything but seen.
+// partition is the state machine of one partition. Its goroutine owns everything but seen and stopped.
 type partition struct {
 	id      int
 	cfg     Config
@@ -35,6 +35,7 @@ type partition struct {
 	seen    atomic.Pointer[record.Chain] // what Heads and Chains show; never changed
 	schemas map[string]bool              // keys of the schemas known to be stored
 	warned  time.Time
+	stopped atomic.Pointer[StoppedError] // nil while it lands
 }
 
 func newPartition(cfg Config, m *metrics, chain *record.Chain, src Source, log CommitLog, objects Objects) *partition {
@@ -74,7 +75,9 @@ func (p *partition) stop(ctx context.Context, err error) error {
 	p.m.alarms.Inc()
 	p.cfg.Logger.ErrorContext(ctx, "landing has stopped: acknowledged events cannot land until an operator acts",
 		"partition", p.id, "epoch", p.chain.Head.Epoch, "head", p.chain.Head.Seq, "error", err)
-	return &StoppedError{Partition: p.id, At: p.chain.Head, Err: err}
+	stopped := &StoppedError{Partition: p.id, At: p.chain.Head, Err: err}
+	p.stopped.Store(stopped)
+	return stopped
 }
 
 // behind walks the chain again where the log's failure may only mean that this lander is

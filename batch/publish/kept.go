@@ -61,6 +61,26 @@ func (p *Publisher) OldestKept() *record.State {
 	return p.recent[p.firstKept()]
 }
 
+// holdsBack reports whether publications that no query can be reading any more, and that
+// are kept for their number alone, hold log and real-time views back (L6, S3). Where nothing
+// lands there is nothing to publish and they would do so for ever: a log that filled since
+// could not be trimmed, so nothing could be appended, so nothing could land. Publishing the
+// newest H again lets them go. Rejected: keeping fewer than Keep, which is what saves a
+// reader where clocks differ.
+func (p *Publisher) holdsBack() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.recent) == 0 {
+		return false
+	}
+	h := p.newest.Load().H
+	if slices.Equal(p.recent[p.firstKept()].H, h) {
+		return false
+	}
+	reached := slices.IndexFunc(p.recent, func(s *record.State) bool { return slices.Equal(s.H, h) })
+	return p.recent[reached].Publication.Created.Before(p.cfg.Now().Add(-2 * p.cfg.LongestQuery))
+}
+
 // Kept lists the publications At answers for, ascending.
 func (p *Publisher) Kept() []uint64 {
 	p.mu.Lock()

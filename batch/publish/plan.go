@@ -81,7 +81,7 @@ func (p *Publisher) plan(ctx context.Context) (*plan, error) {
 			return nil, err
 		}
 	}
-	pl.nothing = pl.nothing && slices.Equal(pl.h, prev.H) && len(pl.lost) == 0
+	pl.nothing = pl.nothing && slices.Equal(pl.h, prev.H) && len(pl.lost) == 0 && !p.holdsBack()
 	for _, name := range slices.Sorted(maps.Keys(types)) {
 		pl.add(p.cfg.Catalog, name, types[name])
 	}

@@ -360,6 +360,7 @@ func (c *Config) Validate() error {
 	check(c.Log.Durability == "strict" || c.Log.Durability == "relaxed", "use strict or relaxed", "log", "durability")
 	check(c.Log.Replicas >= 1 && c.Log.Replicas <= 5, "use 3, or 1 to 5 with durability: relaxed", "log", "replicas")
 	check(c.Log.MaxBytes >= 64<<20, "use at least 64MiB", "log", "max_bytes")
+	check(c.Log.MaxBytes >= 2*c.Landing.CutBytes, "use at least twice landing.cut_bytes: an open segment that fills the log could never end, for that takes a message (C1)", "log", "max_bytes")
 	check(isURL(c.Log.URL, "nats", "tls"), "use embedded or nats://host:4222", "log", "url")
 	check(isURL(c.ObjectStore.URL, "s3"), "use embedded or s3://bucket/prefix?endpoint=...&region=...", "object_store", "url")
 	check(isURL(c.ClickHouse.URL, "clickhouse", "http", "https"), "use embedded or clickhouse://user:password@host:9000/database", "clickhouse", "url")

@@ -20,7 +20,7 @@ const settings = `
 log: {partitions: 3, max_bytes: 64MiB%s}
 object_store: {url: %q}
 clickhouse: {url: %q}
-landing: {cut_interval: 200ms, cut_rows: 5000}
+landing: {cut_interval: 200ms, cut_rows: 5000, cut_bytes: 16MiB}
 speed: {snapshot_interval: 300ms}
 query: {timeout: 5s}
 events:
