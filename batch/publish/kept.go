@@ -17,14 +17,22 @@ const PinPrefix = record.PublicationPrefix + "pins/"
 // PinKey is the key of the pin of publication n.
 func PinKey(n uint64) string { return fmt.Sprintf("%s%d", PinPrefix, n) }
 
-// Pin keeps publication n for ever. It must be kept still, and not about to expire:
-// a collection that has begun does not see a new pin.
+// Pin keeps publication n for ever. It must be kept for its age or number still, and after
+// the pin is there too: a collection that began before does not see the pin, and has spared
+// n only if it was kept anyway. Looking before alone is not enough: this process may know an old
+// chain, or have been paused in between. A pin that came too late wraps ErrExpired.
 func (p *Publisher) Pin(ctx context.Context, n uint64) error {
 	if _, err := p.At(ctx, n); err != nil {
 		return fmt.Errorf("pin: %w", err)
 	}
 	if _, _, err := p.log.Create(ctx, PinKey(n), fmt.Appendf(nil, `{"n":%d}`, n)); err != nil {
 		return fmt.Errorf("pin publication %d: %w", n, err)
+	}
+	if err := p.Refresh(ctx); err != nil {
+		return fmt.Errorf("pin publication %d: %w", n, err)
+	}
+	if oldest := p.OldestKept().N; n < oldest {
+		return fmt.Errorf("pin publication %d: %w: the pin came too late, kept from %d on", n, ErrExpired, oldest)
 	}
 	return p.loadPins(ctx)
 }

@@ -235,9 +235,12 @@ func TestAt(t *testing.T) {
 	t.Parallel()
 	w, r := start(t)
 	p := w.publisher(catalogOf(slimView()), nil)
+	var stale *Publisher
 	for range 6 {
 		w.land("flight", randomEvents(r, 5, epoch.UnixMicro(), 2)...)
-		w.recompute(p)
+		if w.recompute(p).Publication == 3 {
+			stale = w.publisher(catalogOf(slimView()), nil)
+		}
 		w.pass(20 * time.Minute)
 	}
 	if got := p.Kept(); len(got) != 3 || got[0] != 4 || p.OldestKept().N != 4 {
@@ -251,6 +254,10 @@ func TestAt(t *testing.T) {
 	if err := p.Pin(t.Context(), 3); !errors.Is(err, ErrExpired) {
 		t.Errorf("pin of an expired publication: %v", err)
 	}
+	if err := stale.Pin(t.Context(), 2); !errors.Is(err, ErrExpired) {
+		t.Errorf("pin by a process that knows an old chain: %v", err)
+	}
+	delete(w.records, PinKey(2))
 	w.records[PinKey(2)] = []byte("{}") // By another process, while 2 was kept.
 	s, err := p.At(t.Context(), 2)
 	if err != nil || s.N != 2 || s.H[0].Seq > p.State().H[0].Seq || p.OldestKept().N != 4 {

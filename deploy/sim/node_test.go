@@ -29,8 +29,9 @@ import (
 	"recount/speed/realtime"
 )
 
-// rule cuts small segments, so that a seed sees many.
-var rule = position.CutRule{Interval: time.Minute, Rows: 8, Bytes: 1 << 20}
+// cutRules cut small segments, so that a seed sees many: the one of before and of after the
+// change that some seeds make.
+var cutRules = [2]position.CutRule{{Interval: time.Minute, Rows: 8, Bytes: 1 << 20}, {Interval: 90 * time.Second, Rows: 5, Bytes: 1 << 20}}
 
 // node is a place where processes run one after the other. Nodes A and B run every role,
 // wired as package stack wires them; C lands alone, and survives the power's failures.
@@ -141,7 +142,7 @@ func (n *node) boot(p *proc) (err error) {
 			return err
 		}
 	}
-	next := record.Next{Epoch: 1, Rule: rule, Bucket: bucket, Partitions: partitions}
+	next := record.Next{Epoch: 1, Rule: n.w.rule, Bucket: bucket, Partitions: partitions}
 	lc := landing.Config{Encode: encode}
 	if n.name == "C" {
 		n.chains = make([]*record.Chain, partitions)
@@ -299,12 +300,23 @@ func (n *node) works(p *proc) {
 		if n.w.restless {
 			_, _ = n.publisher.Recompute(p.ctx)
 		}
+		if n.w.pinning && n.w.bad > 0 && rng.IntN(8) == 0 {
+			n.pin(p)
+		}
 		if k%2 == 0 {
 			_, _ = n.publisher.Collect(p.ctx)
 		}
 		if k%2 == 1 && n.name == "A" {
 			_, _ = jobs.Trim(p.ctx, janitorLog{logOf{n.w, p}}, janitor.Needed(n.publisher.OldestKept().H, n.lander.Heads(), n.views.Status()))
 		}
+	}
+}
+
+// pin pins the newest publication this node knows.
+func (n *node) pin(p *proc) {
+	s := n.publisher.State()
+	if s.N > 0 && n.publisher.Pin(p.ctx, s.N) == nil {
+		n.w.pins(s.N)
 	}
 }
 
@@ -364,6 +376,9 @@ func (n *node) asks(p *proc) {
 			for _, mode := range modes {
 				n.ask(p, rng, view, mode)
 			}
+			if pins := n.w.pins(); len(pins) > 0 && rng.IntN(3) == 0 {
+				n.askPinned(p, view, pins[rng.IntN(len(pins))])
+			}
 		}
 	}
 }
@@ -378,32 +393,52 @@ func (n *node) ask(p *proc, rng *rand.Rand, view string, mode query.Mode) {
 	if kept := n.publisher.Kept(); n.w.bad > 0 && len(kept) > 0 && rng.IntN(4) == 0 {
 		q.AsOf = &kept[rng.IntN(len(kept))]
 	}
+	n.answer(p, q, []string{"acme", "default"}[rng.IntN(2)])
+}
+
+// askPinned asks for a publication that was pinned perhaps hours ago (P3).
+func (n *node) askPinned(p *proc, view string, pinned uint64) {
+	if pinned > n.publisher.State().N {
+		return // Reading on is the publisher's own affair.
+	}
+	err := n.answer(p, &query.Query{View: view, From: opening, To: opening.Add(96 * time.Hour), Mode: query.Exact, AsOf: &pinned}, "acme")
+	if err == nil {
+		n.w.meet("answer: of a pinned publication")
+	}
+	if err != nil && p.ctx.Err() == nil && n.w.bad == 0 && !n.w.forgets && !errors.Is(err, reader.ErrNotPublished) {
+		n.w.fail("%s: publication %d is pinned and does not answer: %v", p.name, pinned, err)
+	}
+}
+
+// answer asks a query and compares the answer. The error is the query's.
+func (n *node) answer(p *proc, q *query.Query, tenant string) error {
 	losses := n.w.losses
-	tenant := []string{"acme", "default"}[rng.IntN(2)]
 	a, err := n.answers.Answer(p.ctx, q, tenant)
 	if p.ctx.Err() != nil || losses != n.w.losses {
-		return
+		return nil
 	}
 	if err != nil {
 		stillKept := q.AsOf != nil && slices.ContainsFunc(n.w.kept(), func(s *record.State) bool { return s.N == *q.AsOf })
 		n.w.meet("answer: an error")
 		unexpected := !slices.ContainsFunc(expected, func(e error) bool { return errors.Is(err, e) })
 		if unexpected && !(n.w.otherRule && n.name == "B") || errors.Is(err, query.ErrCollected) && stillKept {
-			n.w.fail("%s: query of %s in mode %s: %v", p.name, view, mode, err)
+			n.w.fail("%s: query of %s in mode %s: %v", p.name, q.View, q.Mode, err)
 		}
-		return
+		return err
 	}
 	if err := n.w.check(n.catalog, q, tenant, a, n.memory); err != nil {
-		n.w.fail("%s: query of %s, tenant %s, mode %s, %+v: %v", p.name, view, tenant, mode, a.Accuracy, err)
+		n.w.fail("%s: query of %s, tenant %s, mode %s, %+v: %v", p.name, q.View, tenant, q.Mode, a.Accuracy, err)
 	}
-	n.w.meet("answer: " + string(mode))
+	n.w.meet("answer: " + string(q.Mode))
 	if !a.Accuracy.Complete {
 		n.w.meet("answer: without a partition's live part")
 	}
 	if q.AsOf != nil {
 		n.w.meet("answer: as_of")
+		return nil
 	}
-	n.final[view+string(mode)] = n.w.bad == 0 && n.w.covers(a.Accuracy.Through) && (mode == query.Exact || a.Accuracy.Complete)
+	n.final[q.View+string(q.Mode)] = n.w.bad == 0 && n.w.covers(a.Accuracy.Through) && (q.Mode == query.Exact || a.Accuracy.Complete)
+	return nil
 }
 
 // encode makes a Parquet object outside the bubble.

@@ -41,6 +41,13 @@ func (w *world) troubles(nodes []*node) {
 		}
 		return
 	}
+	if w.newRule && w.rule == cutRules[0] && w.ticks > 40 {
+		w.rule = cutRules[1]
+		w.note("the cut rule is changed")
+		w.meet("the cut rule is changed")
+		nodes[0].kill()
+		return
+	}
 	if (w.lossy || w.ackEarly) && w.rng.IntN(18) == 0 && nodes[0].up && (len(nodes) == 1 || nodes[1].up) {
 		w.power(nodes)
 		return

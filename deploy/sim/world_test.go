@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"recount/batch/lake"
 	"recount/schemas/eventbatch"
+	"recount/schemas/position"
 	"recount/schemas/record"
 	"recount/schemas/window"
 )
@@ -39,6 +41,9 @@ type breaks struct {
 	views       bool // the views are changed
 	slowSpeed   bool // real-time views read the log rarely
 	forgets     bool // ClickHouse loses rows of a publication
+	fills       bool // the log is small, and refuses while it is full
+	newRule     bool // C1: the cut rule is changed
+	pinning     bool // P3: publications are pinned
 }
 
 // message is one message of the log.
@@ -55,6 +60,7 @@ type partitionLog struct {
 	line        map[uint64]*message
 	lost        map[uint64]*message
 	gone        uint64 // a message that vanished
+	full        bool   // it refused the last message
 	ids         map[string]bool
 	head        uint64 // as far as records say
 	epoch       uint32
@@ -76,8 +82,10 @@ type world struct {
 	losses    int              // times acknowledged messages were lost
 	unhealed  bool             // the newest publication but one lacked rows
 	catalog   int
-	written   bool // the writer has ended
-	accepting bool // a process has looked at the log since the power failed (L5)
+	rule      position.CutRule
+	pinned    []uint64 // publications that somebody was told are pinned; guarded by mu
+	written   bool     // the writer has ended
+	accepting bool     // a process has looked at the log since the power failed (L5)
 	acks      int
 }
 
@@ -88,7 +96,7 @@ type stored struct {
 }
 
 func newWorld(root context.Context, seed uint64, b breaks) *world {
-	w := &world{scheduler: newScheduler(root, seed), breaks: b, records: map[string]stored{}, objects: map[string]stored{}, tables: map[string][]row{}, acked: map[string]int{}, sent: map[string]int64{}}
+	w := &world{scheduler: newScheduler(root, seed), breaks: b, records: map[string]stored{}, objects: map[string]stored{}, tables: map[string][]row{}, acked: map[string]int{}, sent: map[string]int64{}, rule: cutRules[0]}
 	for p := range w.logs {
 		w.logs[p] = partitionLog{first: 1, next: 1, line: map[uint64]*message{}, lost: map[uint64]*message{}, ids: map[string]bool{}, head: 1, boundaries: map[uint64]bool{1: true}}
 	}
@@ -101,10 +109,24 @@ func (w *world) accepts() bool { return w.accepting }
 // logLimit is how many messages a log holds where a rule about full logs is tried.
 const logLimit = 6
 
+// fullAt is how many messages a small log holds: more than a segment, and fewer than the kept publications can span.
+const fullAt = 24
+
+var errFull = errors.New("the log is full")
+
 func (w *world) append(p int, frame []byte, events []event, id string) error {
 	l := &w.logs[p]
 	if w.msgIDs && id != "" && l.ids[id] {
 		return nil
+	}
+	if w.fills && l.next-l.first >= fullAt {
+		l.full = true
+		w.meet("a full log refuses")
+		return errFull
+	}
+	if l.full {
+		l.full = false
+		w.meet("a log that was full accepts again")
 	}
 	if w.discardOld && l.next-l.first >= logLimit {
 		l.first++
@@ -259,15 +281,24 @@ func (w *world) published(b *record.Publication, body []byte) {
 	}
 }
 
+// pins notes pins, and returns all there are.
+func (w *world) pins(more ...uint64) []uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pinned = append(w.pinned, more...)
+	return slices.Clone(w.pinned)
+}
+
 // kept are the publications that nobody may collect from, by the letter of P3.
-func (w *world) kept() []*record.State {
-	for i := range w.states {
+func (w *world) kept() (kept []*record.State) {
+	pinned := w.pins()
+	for i, s := range w.states {
 		last := i >= len(w.states)-keep
-		if last || time.Since(w.states[i+1].Publication.Created) < 2*longestQuery {
-			return w.states[i:]
+		if last || slices.Contains(pinned, s.N) || time.Since(w.states[i+1].Publication.Created) < 2*longestQuery {
+			kept = append(kept, s)
 		}
 	}
-	return nil
+	return kept
 }
 
 // list returns the keys below a prefix. A stale list lacks what is new, and no order is promised.
