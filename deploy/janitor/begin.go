@@ -37,6 +37,7 @@ func Begin(ctx context.Context, cfg Config, log Log, records landing.CommitLog, 
 		if chains[p], err = begin(ctx, cfg, log, records, marks, p); err != nil {
 			return nil, fmt.Errorf("partition %d: %w", p, err)
 		}
+		marks.epochs[p] = chains[p].Head.Epoch
 	}
 	return chains, nil
 }
@@ -47,6 +48,11 @@ func begin(ctx context.Context, cfg Config, log Log, records landing.CommitLog, 
 	chain, err := landing.Begin(ctx, records, p, cfg.Next)
 	if err != nil {
 		return nil, err
+	}
+	if replaced(chain, marks.marks[p].Epoch) {
+		if err := marks.forget(p); err != nil {
+			return nil, err
+		}
 	}
 	verdict, err := judge(ctx, cfg, log, marks, chain)
 	if err != nil {
@@ -76,6 +82,19 @@ func begin(ctx context.Context, cfg Config, log Log, records landing.CommitLog, 
 	return chain, marks.forget(p)
 }
 
+// replaced reports whether the log has been another since an epoch: an owner found its end
+// missing and sealed (L5). What this owner remembers from before says nothing about the log
+// that came after. Such a seal keeps the cut rule; one that brings another rule (C1) leaves
+// the log as it is.
+func replaced(c *record.Chain, since uint32) bool {
+	for i := 1; i < len(c.Epochs); i++ {
+		if c.Epochs[i].Epoch > since && c.Epochs[i].Rule == c.Epochs[i-1].Rule {
+			return true
+		}
+	}
+	return false
+}
+
 func judge(ctx context.Context, cfg Config, log Log, marks *Marks, chain *record.Chain) (eventlog.Verdict, error) {
 	p := chain.Partition
 	first, next, err := log.Bounds(ctx, p)
@@ -85,6 +104,9 @@ func judge(ctx context.Context, cfg Config, log Log, marks *Marks, chain *record
 	snapshot, _, err := realtime.SnapshotOffset(cfg.Snapshots, p)
 	if err != nil {
 		return eventlog.Verdict{}, err
+	}
+	if replaced(chain, snapshot.Epoch) {
+		snapshot.Seq = 0
 	}
 	other, err := marks.otherDigest(ctx, p)
 	if err != nil {

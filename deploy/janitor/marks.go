@@ -18,7 +18,8 @@ import (
 // mark is the high-water mark of one partition: a message the log has acknowledged,
 // and what its bytes hash to, so that another log in its place is noticed (L5).
 type mark struct {
-	Next   uint64 `json:"next"` // sequence behind the remembered message
+	Epoch  uint32 `json:"epoch"` // in which it was acknowledged, as this owner knew it
+	Next   uint64 `json:"next"`  // sequence behind the remembered message
 	Digest uint32 `json:"crc32c"`
 
 	// Promised and Voided outlive a seal: events that were acknowledged, and those of them
@@ -34,6 +35,7 @@ type Marks struct {
 	log    Log
 	logger *slog.Logger
 	marks  []mark
+	epochs []uint32 // of the heads, by partition, as Begin found or made them
 
 	// Promised says how many events of a partition were acknowledged so far, after Settle;
 	// nil where nobody counts. Set it before Run.
@@ -46,7 +48,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // OpenMarks reads the marks kept in dir.
 func OpenMarks(dir string, log Log, logger *slog.Logger) (*Marks, error) {
-	h := &Marks{path: filepath.Join(dir, "high-water.json"), log: log, logger: logger, marks: make([]mark, log.Partitions())}
+	h := &Marks{path: filepath.Join(dir, "high-water.json"), log: log, logger: logger, marks: make([]mark, log.Partitions()), epochs: make([]uint32, log.Partitions())}
 	raw, err := os.ReadFile(h.path)
 	if errors.Is(err, os.ErrNotExist) {
 		return h, nil
@@ -113,7 +115,7 @@ func (h *Marks) Advance(ctx context.Context) error {
 		if err != nil {
 			continue
 		}
-		h.marks[p].Next, h.marks[p].Digest, h.marks[p].Promised = next, crc32.Checksum(m.Data, castagnoli), promised
+		h.marks[p].Epoch, h.marks[p].Next, h.marks[p].Digest, h.marks[p].Promised = h.epochs[p], next, crc32.Checksum(m.Data, castagnoli), promised
 		changed = true
 	}
 	if !changed {
@@ -124,7 +126,7 @@ func (h *Marks) Advance(ctx context.Context) error {
 
 // forget drops a partition's mark after its epoch was sealed.
 func (h *Marks) forget(p int) error {
-	h.marks[p].Next, h.marks[p].Digest = 0, 0
+	h.marks[p].Epoch, h.marks[p].Next, h.marks[p].Digest = 0, 0, 0
 	return h.write()
 }
 

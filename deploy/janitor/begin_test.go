@@ -1,0 +1,159 @@
+package janitor
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"recount/batch/lake"
+	"recount/batch/landing"
+	"recount/deploy/embedded/natsserver"
+	"recount/schemas/position"
+	"recount/schemas/record"
+	"recount/speed/eventlog"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var next = record.Next{Epoch: 1, Rule: position.DefaultCutRule(), Bucket: time.Hour, Partitions: 1}
+
+// owner is a process that begins partition 0 with marks of its own.
+type owner struct {
+	t     *testing.T
+	dir   string
+	marks *Marks
+	chain *record.Chain
+}
+
+func (o *owner) begins(log *eventlog.Log, records landing.CommitLog, n record.Next) error {
+	o.t.Helper()
+	var err error
+	if o.marks, err = OpenMarks(o.dir, log, slog.New(slog.DiscardHandler)); err != nil {
+		o.t.Fatal(err)
+	}
+	c := Config{Next: n, Snapshots: o.dir, LogName: "the log", Logger: slog.New(slog.DiscardHandler)}
+	chains, err := Begin(o.t.Context(), c, log, records, o.marks)
+	if err == nil {
+		o.chain = chains[0]
+	}
+	return err
+}
+
+func (o *owner) remembers() {
+	o.t.Helper()
+	if err := o.marks.Advance(o.t.Context()); err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+// freshLog is a log that holds nothing.
+func freshLog(t *testing.T) *eventlog.Log {
+	t.Helper()
+	s, err := natsserver.Open(t.Context(), natsserver.DefaultConfig(t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	c := eventlog.DefaultConfig(s)
+	c.Partitions, c.MaxBytes = 1, 16<<20
+	l, err := eventlog.Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	return l
+}
+
+func fill(t *testing.T, log *eventlog.Log, name string, messages int) {
+	t.Helper()
+	for i := range messages {
+		if _, err := log.Append(t.Context(), 0, fmt.Appendf(nil, "%s %d", name, i), ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// land moves the chain's head to the log's end.
+func land(t *testing.T, log *eventlog.Log, records landing.CommitLog, c *record.Chain) {
+	t.Helper()
+	_, end, err := log.Bounds(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := (&record.Commit{Kind: record.Segment, Epoch: c.Head.Epoch, Start: c.Head.Seq, End: end, Previous: c.Tip}).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if outcome, _, err := records.Create(context.Background(), c.NextKey(), raw); err != nil || outcome != record.Created {
+		t.Fatalf("%v, %v", outcome, err)
+	}
+	if _, err := c.Extend(raw); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestTwoOwnersOfALostLog: the log loses everything, one owner seals and goes on, and what the
+// other remembers of the log before must neither keep it from beginning nor seal again.
+func TestTwoOwnersOfALostLog(t *testing.T) {
+	t.Parallel()
+	records, err := lake.OpenDir(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, after := freshLog(t), freshLog(t)
+	a, b := owner{t: t, dir: t.TempDir()}, owner{t: t, dir: t.TempDir()}
+	for _, o := range []*owner{&a, &b} {
+		if err := o.begins(before, records, next); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill(t, before, "before", 3)
+	land(t, before, records, a.chain)
+	fill(t, before, "before", 3)
+	a.remembers()
+	b.remembers()
+
+	if err := a.begins(after, records, next); err != nil || a.chain.Head != (position.Offset{Epoch: 2, Seq: 4}) {
+		t.Fatalf("%v: the epoch is sealed at its head: %v", err, a.chain.Head)
+	}
+	fill(t, after, "after", 5) // Over the sequences that b remembers.
+	head := a.chain.Head
+	if err := b.begins(after, records, next); err != nil || b.chain.Head != head {
+		t.Errorf("the other owner: %v, its head %v, want %v", err, b.chain.Head, head)
+	}
+	land(t, after, records, a.chain)
+	b.marks.marks[0] = mark{Epoch: 1, Next: 7, Digest: 1} // As before it began.
+	if err := b.marks.write(); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.begins(after, records, next); err != nil || b.chain.Head != a.chain.Head {
+		t.Errorf("the other owner, behind what has landed: %v, its head %v, want %v", err, b.chain.Head, a.chain.Head)
+	}
+}
+
+// TestAnotherRuleForgetsNothing: an epoch that begins for another cut rule leaves the log as
+// it is, so what an owner remembers from before it still counts.
+func TestAnotherRuleForgetsNothing(t *testing.T) {
+	t.Parallel()
+	records, err := lake.OpenDir(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, after := freshLog(t), freshLog(t)
+	o := owner{t: t, dir: t.TempDir()}
+	if err := o.begins(before, records, next); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, before, "before", 3)
+	o.remembers()
+	fill(t, after, "after", 5)
+	other := next
+	other.Rule.Rows++
+	if err := o.begins(after, records, other); err != nil || o.chain.Head.Epoch != 3 {
+		t.Errorf("%v: head %v, want epoch 2 for the rule and epoch 3 for the log", err, o.chain.Head)
+	}
+}
