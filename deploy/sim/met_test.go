@@ -24,7 +24,7 @@ var wanted = []string{
 	"a copy in the same bucket", "a copy in another bucket", "copies beyond the dedup window", "a late event of a published bucket",
 	"a snapshot is resumed", "slow reader", "a reader's publication has expired",
 	"a full log refuses", "a log that was full accepts again", "the cut rule is changed", "answer: of a pinned publication",
-	"answer: merged", "answer: exact", "answer: live", "answer: distinct", "answer: as_of", "answer: an error", "answer: without a partition's live part",
+	"answer: merged", "answer: exact", "answer: live", "answer: distinct", "answer: an estimate and its bounds", "answer: as_of", "answer: an error", "answer: without a partition's live part",
 }
 
 // met counts troubles over seeds.

@@ -28,16 +28,30 @@ func (w *world) copies(p int, from, to uint64) (out []event) {
 	return out
 }
 
-func (e *event) same(o *event) bool { return e.typ == o.typ && e.tenant == o.tenant && e.id == o.id }
+// identity is what copies of an event share (D1).
+type identity struct{ typ, tenant, id string }
+
+func (e *event) identity() identity { return identity{e.typ, e.tenant, e.id} }
+
+// byIdentity are the places of each event's copies, in position order.
+func byIdentity(copies []event) map[identity][]int {
+	places := map[identity][]int{}
+	for i := range copies {
+		id := copies[i].identity()
+		places[id] = append(places[id], i)
+	}
+	return places
+}
 
 // exactly is what counts of a whole prefix: the first copy in a bucket (I2), unless its time was
 // assigned and the bucket before holds another such copy (I3).
 func exactly(copies []event) (out []event) {
+	places := byIdentity(copies)
 	for i := range copies {
 		e, drop := &copies[i], false
-		for j := range copies {
+		for _, j := range places[e.identity()] {
 			o := &copies[j]
-			drop = drop || o.same(e) && (j < i && o.bucket == e.bucket || e.assigned && o.assigned && o.bucket == e.previous)
+			drop = drop || j < i && o.bucket == e.bucket || e.assigned && o.assigned && o.bucket == e.previous
 		}
 		if !drop {
 			out = append(out, *e)
@@ -49,6 +63,7 @@ func exactly(copies []event) (out []event) {
 // live is what counts of the messages from cut on, for a reader that remembers identities
 // from start on and for the span of time: what must count, and what may count besides (D3).
 func live(copies []event, cut, start uint64, span time.Duration) (must, may []event) {
+	places := byIdentity(copies)
 	for i := range copies {
 		e := &copies[i]
 		if e.seq < cut {
@@ -56,10 +71,10 @@ func live(copies []event, cut, start uint64, span time.Duration) (must, may []ev
 		}
 		known, copied := false, false
 		var seen [2]bool // An identity is remembered from its first copy on, not from later ones.
-		for j := range copies[:i] {
+		for _, j := range places[e.identity()] {
 			o := &copies[j]
 			same, before := o.bucket == e.bucket, e.assigned && o.assigned && o.bucket == e.previous
-			if !o.same(e) || !same && !before {
+			if j >= i || !same && !before {
 				continue
 			}
 			copied = true
@@ -108,6 +123,13 @@ func (w *world) check(c *catalog.Catalog, q *query.Query, tenant string, a *merg
 	}
 	if a.Rows() > 0 && slices.ContainsFunc(a.Measures, func(m merge.Measure) bool { return m.Name == "users" }) {
 		w.meet("answer: distinct")
+	}
+	for j := range a.Measures {
+		for i := range a.Rows() {
+			if m := &a.Measures[j]; m.Bounded(i) {
+				w.meet("answer: an estimate and its bounds")
+			}
+		}
 	}
 	return compare(scan, grouped(scan, must), grouped(scan, may), a)
 }

@@ -35,7 +35,7 @@ func ordinary(seed uint64) breaks {
 	return breaks{
 		msgIDs: seed%2 == 1, lossy: seed%3 == 2, views: seed%6 == 4, shortWindow: seed%5 == 3,
 		otherRule: seed%8 == 3, oneOwner: seed%7 == 6, restless: seed%9 == 5, rot: seed%16 == 7, slowSpeed: seed%4 == 1, forgets: seed%3 == 1,
-		fills: seed%7 == 2, newRule: seed%5 == 2, pinning: seed%4 == 2,
+		fills: seed%7 == 2, newRule: seed%5 == 2, pinning: seed%4 == 2, crowd: seed%24 == 4,
 	}
 }
 

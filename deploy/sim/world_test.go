@@ -43,6 +43,7 @@ type breaks struct {
 	forgets     bool // ClickHouse loses rows of a publication
 	fills       bool // the log is small, and refuses while it is full
 	newRule     bool // C1: the cut rule is changed
+	crowd       bool // one request has many users
 	pinning     bool // P3: publications are pinned
 }
 

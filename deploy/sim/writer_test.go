@@ -18,6 +18,9 @@ func (w *world) writes(p *proc, batches int) {
 			return
 		}
 		events := newEvents(rng, n)
+		if w.crowd && n == 9 {
+			events = crowd(n)
+		}
 		w.sends(p, rng, events)
 		sent = append(sent, events)
 		if rng.IntN(3) == 0 {
@@ -25,6 +28,15 @@ func (w *world) writes(p *proc, batches int) {
 		}
 	}
 	w.written = true
+}
+
+// crowd are events of more users in one cell than are counted one by one: what is live of
+// them is an estimate, and says how far it may be off.
+func crowd(n int) (out []event) {
+	for i := range 1500 {
+		out = append(out, event{typ: "seen", tenant: "acme", id: fmt.Sprintf("e%d-%d", n, i), time: time.Now().UnixMicro(), kind: "a", user: fmt.Sprint("c", i)})
+	}
+	return out
 }
 
 func newEvents(r *rand.Rand, n int) (out []event) {
