@@ -48,7 +48,7 @@ func newMetrics(reg prometheus.Registerer, queues []*queue, g *gate, memory *bud
 	for i, reason := range dropNames {
 		m.dropped[i] = dropped.WithLabelValues(reason)
 	}
-	m.overflowed = prometheus.NewCounterVec(counter("values_overflowed_total", "Values of dimensions replaced because a tenant had too many in a day."), []string{"type", "field"})
+	m.overflowed = prometheus.NewCounterVec(counter("values_overflowed_total", "Values of dimensions counted as ~overflow because a tenant had too many in a day."), []string{"type", "field"})
 	if reg == nil {
 		return m, nil
 	}

@@ -112,12 +112,14 @@ func ask(s *Server, tenant, body string) *httptest.ResponseRecorder {
 func TestFloodLeavesRoom(t *testing.T) {
 	t.Parallel()
 	stands, begun := make(chan struct{}), make(chan struct{}, 100)
+	release := sync.OnceFunc(func() { close(stands) })
 	log := &memoryLog{hook: func(int) error { begun <- struct{}{}; <-stands; return nil }}
 	cfg := testConfig()
 	cfg.Fair, cfg.QueueBytes = true, 2*(cfg.GroupBytes+cfg.EventBytes)
 	cfg.Wait = time.Minute // Nothing is shed for having waited, so every 429 is for the share.
 	reg := prometheus.NewRegistry()
 	s := runWith(t, cfg, 1, log, Options{Now: func() time.Time { return testNow }, Registerer: reg})
+	defer release() // Whatever comes, the server can end.
 	big := strings.Replace(flight(1), `"origin":"`, `"origin":"`+strings.Repeat("x", 100<<10), 1)
 	var flood sync.WaitGroup
 	codes := make(chan *httptest.ResponseRecorder, 1000)
@@ -155,7 +157,7 @@ func TestFloodLeavesRoom(t *testing.T) {
 		case <-time.After(time.Millisecond):
 		}
 	}
-	close(stands)
+	release()
 	if code := <-other; code != http.StatusOK {
 		t.Errorf("the other tenant was told %d", code)
 	}

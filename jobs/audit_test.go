@@ -1,0 +1,54 @@
+package jobs
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"recount/batch/recheck"
+	"recount/jobs/conservation"
+	"recount/schemas/access"
+)
+
+// TestAuditIsOfWhoAsks: a tenant is told its own numbers and differences whatever it asks for, and
+// who runs the installation those of everybody or of one.
+func TestAuditIsOfWhoAsks(t *testing.T) {
+	t.Parallel()
+	differences := []recheck.Difference{{Tenant: "acme", Time: "acme's cell"}, {Tenant: "rival", Time: "rival's cell"}}
+	again := NewRechecker(func(context.Context) (recheck.Result, error) { return recheck.Result{Differences: differences}, nil }, Options{})
+	a := NewAuditor(func(context.Context) (*conservation.Audit, error) {
+		return &conservation.Audit{Tenants: []conservation.TenantAudit{{Tenant: "acme"}, {Tenant: "rival"}}}, nil
+	}, again, Options{})
+	_, _ = again.run(t.Context()) // It finds what differs, which fails the run.
+	if _, err := a.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	tenant := &access.Principal{Tenant: "rival", Scopes: access.Query}
+	admin := &access.Principal{Tenant: "ops", Scopes: access.Admin}
+	for _, c := range []struct {
+		who         *access.Principal
+		query       string
+		status      int
+		acme, rival bool // whose names the answer holds
+	}{
+		{nil, "", http.StatusForbidden, false, false},
+		{tenant, "", http.StatusOK, false, true},
+		{tenant, "?tenant=rival", http.StatusOK, false, true},
+		{tenant, "?tenant=acme", http.StatusForbidden, false, false},
+		{tenant, "?tenant=", http.StatusForbidden, false, false},
+		{admin, "", http.StatusOK, true, true},
+		{admin, "?tenant=acme", http.StatusOK, true, false},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/v1/audit"+c.query, nil)
+		if c.who != nil {
+			r = r.WithContext(access.NewContext(r.Context(), *c.who))
+		}
+		w := httptest.NewRecorder()
+		a.Handler().ServeHTTP(w, r)
+		if body := w.Body.String(); w.Code != c.status || strings.Contains(body, "acme") != c.acme || strings.Contains(body, "rival") != c.rival {
+			t.Errorf("%+v asks %q: status %d: %s", c.who, c.query, w.Code, body)
+		}
+	}
+}
