@@ -252,7 +252,7 @@ func FuzzOpenParquet(f *testing.F) {
 	}
 	f.Add(uint32(len(raw)-100), []byte{1})
 	f.Add(uint32(4), []byte{0xff, 0xff})
-	// The footer and the headers of pages stay whole: parquet-go's decoder takes a bogus length in
+	// The footer, the page index and the headers of pages stay whole: parquet-go's decoder takes a bogus length in
 	// them at its word and is busy for seconds (one of 2^31 items of no size was found here),
 	// which is why objects are compared with their digest first.
 	whole := headersOf(f, raw)
@@ -276,24 +276,27 @@ func FuzzOpenParquet(f *testing.F) {
 	})
 }
 
-// headersOf marks the bytes in which a page's header may lie.
+// headersOf marks the bytes in which a page's header may lie, and the page index, which says
+// where headers are.
 func headersOf(t testing.TB, raw []byte) []bool {
 	t.Helper()
-	const longest = 48
+	const longest = 128 // statistics hold the smallest and the largest value
 	file, err := parquet.OpenFile(bytes.NewReader(raw), int64(len(raw)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	marked := make([]bool, len(raw))
-	mark := func(from int64) {
-		for i := from; from > 0 && i < min(from+longest, int64(len(raw))); i++ {
+	mark := func(from, length int64) {
+		for i := from; from > 0 && i < min(from+length, int64(len(raw))); i++ {
 			marked[i] = true
 		}
 	}
 	for _, group := range file.Metadata().RowGroups {
 		for _, c := range group.Columns {
-			mark(c.MetaData.DictionaryPageOffset)
-			mark(c.MetaData.DataPageOffset)
+			mark(c.MetaData.DictionaryPageOffset, longest)
+			mark(c.MetaData.DataPageOffset, longest)
+			mark(c.OffsetIndexOffset, int64(c.OffsetIndexLength))
+			mark(c.ColumnIndexOffset, int64(c.ColumnIndexLength))
 		}
 	}
 	return marked
