@@ -51,7 +51,7 @@ fuzz: ## Run every fuzz target for FUZZTIME executions (20000x).
 	@$(GO) list -f '{{.ImportPath}}' $(PKGS) | while read -r pkg; do \
 		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
 			echo "fuzz $$pkg $$target"; \
-			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg >/tmp/recount-fuzz.$$$$ 2>&1 || { cat /tmp/recount-fuzz.$$$$; rm -f /tmp/recount-fuzz.$$$$; exit 1; }; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x $$pkg >/tmp/recount-fuzz.$$$$ 2>&1 || { cat /tmp/recount-fuzz.$$$$; rm -f /tmp/recount-fuzz.$$$$; exit 1; }; \
 			rm -f /tmp/recount-fuzz.$$$$; \
 		done; done
 

@@ -1,14 +1,19 @@
 package eventfile
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/parquet-go/parquet-go"
@@ -219,6 +224,104 @@ func decoded(t *testing.T, lines []string) (out []any) {
 		out = append(out, v)
 	}
 	return out
+}
+
+// FuzzLines: every line that is handed on is a part of the file that holds no line end.
+func FuzzLines(f *testing.F) {
+	f.Add([]byte("{}\n\n {\"a\":1}\r\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		r, err := Open(write(t, "a.ndjson", text), Mapping{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		for rest := text; ; {
+			line, err := r.Next()
+			if err != nil {
+				return
+			}
+			at := bytes.Index(rest, line)
+			if at < 0 || len(line) == 0 || bytes.ContainsRune(line, '\n') {
+				t.Fatalf("%q is no line of %q", line, text)
+			}
+			rest = rest[at+len(line):]
+		}
+	})
+}
+
+// TestDamagedParquet flips two bits of each byte of a file: it is refused, or gives lines of
+// JSON, and never makes the reader panic or go on for ever.
+func TestDamagedParquet(t *testing.T) {
+	t.Parallel()
+	page := "/"
+	raw, err := os.ReadFile(parquetFileOf(t, flat{ID: 7, Page: &page, Share: 0.5}, flat{ID: 8, OK: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := write(t, "a.parquet", raw)
+	for at := range raw {
+		damaged := slices.Clone(raw)
+		damaged[at] ^= 0x81
+		if err := os.WriteFile(path, damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r, err := Open(path, Mapping{Type: "t"})
+		if err != nil {
+			continue
+		}
+		for rows := 0; ; rows++ {
+			line, err := r.Next()
+			if err != nil {
+				break
+			}
+			if rows > len(raw) || !json.Valid(line) {
+				t.Fatalf("byte %d: row %d is %s", at, rows, line)
+			}
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// FuzzParquet: values reach the event as they are in the file.
+func FuzzParquet(f *testing.F) {
+	f.Add(int64(7), "/", int64(-1), int32(math.MinInt32), 0.5)
+	f.Add(int64(math.MaxInt64), "\"\x00\u2028", int64(1<<53), int32(0), math.NaN())
+	f.Fuzz(func(t *testing.T, id int64, page string, at int64, ms int32, share float64) {
+		row := flat{ID: id, At: time.UnixMilli(at), Nano: time.Unix(0, at).UTC(), Page: &page, MS: ms, Share: share}
+		lines, err := readAll(t, parquetFileOf(t, row), Mapping{Type: "t", ID: "id"})
+		if !utf8.ValidString(page) {
+			if err == nil {
+				t.Fatalf("%q is not UTF-8 and was read as %s", page, lines)
+			}
+			return
+		}
+		var e struct {
+			ID   string
+			Data struct {
+				At    string
+				Nano  time.Time
+				Page  string
+				MS    int32
+				Share *float64
+			}
+		}
+		if err != nil || len(lines) != 1 {
+			t.Fatalf("%d lines, %v", len(lines), err)
+		}
+		if err := json.Unmarshal([]byte(lines[0]), &e); err != nil {
+			t.Fatal(err)
+		}
+		d := e.Data
+		finite := !math.IsNaN(share) && !math.IsInf(share, 0)
+		if e.ID != strconv.FormatInt(id, 10) || d.Page != page || d.MS != ms || !d.Nano.Equal(row.Nano) || finite != (d.Share != nil) || finite && *d.Share != share {
+			t.Errorf("%+v was read as %s", row, lines[0])
+		}
+		if y := row.At.UTC().Year(); y > 0 && y < 10_000 && d.At != row.At.UTC().Format(time.RFC3339Nano) {
+			t.Errorf("%s was read as %s", row.At.UTC(), d.At)
+		}
+	})
 }
 
 // FuzzCSV checks that every row is either refused or one JSON object on one line.

@@ -117,3 +117,33 @@ func TestEventType(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// FuzzDecode: what Decode takes, Encode and Decode give back.
+func FuzzDecode(f *testing.F) {
+	f.Add("text", "", true)
+	f.Add("", "AP8=", false)
+	f.Fuzz(func(t *testing.T, text, encoded string, isText bool) {
+		columns := [2]*string{nil, &encoded}
+		if isText {
+			columns = [2]*string{&text, nil}
+		}
+		raw, err := Decode(columns[0], columns[1])
+		if err != nil {
+			return
+		}
+		if got, err := turn(raw); err != nil || !bytes.Equal(got, raw) {
+			t.Errorf("%x came back as %x, %v", raw, got, err)
+		}
+	})
+}
+
+// FuzzParseName: a name that is taken is written in the same way.
+func FuzzParseName(f *testing.F) {
+	f.Add("2-8120-0")
+	f.Add("-1-1-1")
+	f.Fuzz(func(t *testing.T, s string) {
+		if n, err := ParseName(s); err == nil && (n.String() != s || n.Partition < 0 || n.Index < 0) {
+			t.Errorf("%q was read as %+v", s, n)
+		}
+	})
+}
