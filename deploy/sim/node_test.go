@@ -113,14 +113,7 @@ func (n *node) lives(p *proc) {
 	n.up = true
 	n.w.accepting = n.w.accepting || n.name != "C"
 	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := n.lander.Run(p.ctx); err != nil && p.ctx.Err() == nil {
-			if !n.w.rot && n.w.losses == 0 {
-				n.w.fail("%s: landing stopped: %v", p.name, err)
-			}
-			n.restart.Store(true)
-		}
-	})
+	wg.Go(func() { _ = n.lander.Run(p.ctx) })
 	if n.name != "C" {
 		wg.Go(func() { _ = n.views.Run(p.ctx) })
 		wg.Go(func() { n.retains(p) })
@@ -253,6 +246,18 @@ func (n *node) bootViews(log logOf) (err error) {
 		}
 	}
 	return nil
+}
+
+// lands fails where a partition has stopped landing though the log has all it should.
+func (n *node) lands() {
+	err := n.lander.Stopped()
+	if err == nil {
+		return
+	}
+	if !n.w.rot && n.w.losses == 0 {
+		n.w.fail("%s: landing stopped: %v", n.p.name, err)
+	}
+	n.restart.Store(true)
 }
 
 // outrun notes that another owner trimmed what this one's views had still to read. They

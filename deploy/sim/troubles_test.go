@@ -86,6 +86,9 @@ func (w *world) outage(nodes []*node) {
 // restarts does what an operator does about processes that have stopped.
 func (w *world) restarts(nodes []*node) {
 	for _, n := range nodes {
+		if n.up {
+			n.lands()
+		}
 		if n.restart.Load() && n.up && w.rng.IntN(4) == 0 {
 			n.kill()
 		}
