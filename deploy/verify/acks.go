@@ -53,6 +53,7 @@ type acks struct {
 	answers []recorded
 	lines   int
 
+	atOnce  int64 // events among which copies are looked for
 	homes   []home
 	homeOf  map[home]uint32
 	strange int64 // events of runs that the log does not know

@@ -62,8 +62,12 @@ func (a *acks) checkAnswers(ctx context.Context) error {
 	claims := openClaims(e, r, s, a.answers)
 	slices.SortStableFunc(claims, func(a, b *claim) int { return cmp.Compare(total(a.through), total(b.through)) })
 	all := int64(len(claims))
+	copies, err := findCopies(ctx, e, r, s, columnsOf(claims), a.atOnce)
+	if err != nil {
+		return err
+	}
 	for pass := 0; pass < maxPasses && len(claims) > 0; pass++ {
-		left, err := judgePass(ctx, e, r, s, claims, all)
+		left, err := judgePass(ctx, e, r, s, claims, copies, all)
 		if err != nil {
 			return err
 		}
@@ -153,8 +157,8 @@ func (c *claim) beyond(s *snapshot) int {
 
 // judgePass replays all events once and judges every claim whose S lies ahead in all partitions
 // when its turn comes. It returns the others.
-func judgePass(ctx context.Context, e *Evidence, r *recorder, s *snapshot, claims []*claim, all int64) (left []*claim, err error) {
-	p := newReplay(e, s, columnsOf(claims))
+func judgePass(ctx context.Context, e *Evidence, r *recorder, s *snapshot, claims []*claim, copies *copies, all int64) (left []*claim, err error) {
+	p := newReplay(e, s, columnsOf(claims), copies)
 	defer p.close()
 	var tallies []*tally
 	for _, c := range claims {
@@ -182,7 +186,7 @@ func judgePass(ctx context.Context, e *Evidence, r *recorder, s *snapshot, claim
 		}
 		r.examine(V7, 1, "answers")
 		r.progress("V7 answers", r.report.Of(V7).Examined, all)
-		if p.unclear[c.scan.View.Event] {
+		if copies.unclearBelow(c.scan.View.Event, c.through) {
 			r.note("answers of view %s were not judged: copies with times the server assigned lie on both sides of a bucket's edge, and which of them counts depends on when batch saw them (I3)", c.scan.View.Name)
 			continue
 		}

@@ -3,15 +3,11 @@ package verify
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 
-	"github.com/cespare/xxhash/v2"
-
 	"recount/schemas/record"
-	"recount/schemas/window"
 )
 
 // replay shows the events of all partitions in the order of their positions, each once:
@@ -21,12 +17,6 @@ type replay struct {
 	s       *snapshot
 	columns map[string][]string // wanted besides the identity's, by event type; no others are read
 	cursors []*cursor
-
-	// seen holds a hash of (type, bucket, key) of every event shown. 64 bits: among ten
-	// million events two collide with a chance of three in a million.
-	seen     map[uint64]struct{}
-	assigned map[uint64]struct{} // of those, the ones whose time the server assigned (I3)
-	unclear  map[string]bool     // types of which which copy counts depends on more than the order
 }
 
 // event is one event where it was read.
@@ -45,12 +35,16 @@ type cursor struct {
 	events    []event          // of the segment or message at hand, in order
 	log       *logCursor
 	head, end uint64
+	copies    []uint64 // places of those that are still to come, ascending
 }
 
-func newReplay(e *Evidence, s *snapshot, columns map[string][]string) *replay {
-	p := &replay{e: e, s: s, columns: columns, seen: map[uint64]struct{}{}, assigned: map[uint64]struct{}{}, unclear: map[string]bool{}}
+func newReplay(e *Evidence, s *snapshot, columns map[string][]string, without *copies) *replay {
+	p := &replay{e: e, s: s, columns: columns}
 	for i, c := range s.chains {
 		p.cursors = append(p.cursors, &cursor{partition: i, segments: c.segments, head: c.head.Seq, end: max(s.logs[i].next, c.head.Seq)})
+		if without != nil {
+			p.cursors[i].copies = without.at[i]
+		}
 	}
 	return p
 }
@@ -66,7 +60,7 @@ func (p *replay) advance(ctx context.Context, partition int, to uint64, show fun
 	c := p.cursors[partition]
 	for {
 		for len(c.events) > 0 && c.events[0].at < to {
-			if e := &c.events[0]; p.first(e) {
+			if e := &c.events[0]; !c.copy(e) {
 				show(e)
 			}
 			c.events = c.events[1:]
@@ -141,30 +135,11 @@ func (c *cursor) take(b *rows, columns map[string][]string) {
 	}
 }
 
-// first reports whether the event is no copy of one before it (I2, I3). Where a copy with an
-// assigned time lies in the bucket behind one that was shown, the earlier position loses when
-// batch looks at both, so the answer depends on when it did: the type is left to V6.
-func (p *replay) first(e *event) bool {
-	bucket := window.Floor(e.b.time(e.i), p.e.Catalog.Bucket)
-	width := p.e.Catalog.Bucket.Microseconds()
-	own := p.hash(e, bucket)
-	if _, copied := p.seen[own]; copied {
+// copy reports whether the next event is a copy.
+func (c *cursor) copy(e *event) bool {
+	if len(c.copies) == 0 || c.copies[0] != e.place() {
 		return false
 	}
-	p.seen[own] = struct{}{}
-	if !e.b.assigned(e.i) {
-		return true
-	}
-	p.assigned[own] = struct{}{}
-	if _, after := p.assigned[p.hash(e, bucket+width)]; after {
-		p.unclear[e.b.eventType] = true
-	}
-	_, before := p.assigned[p.hash(e, bucket-width)]
-	return !before
-}
-
-func (p *replay) hash(e *event, bucket int64) uint64 {
-	key := e.b.key(e.i)
-	buf := binary.LittleEndian.AppendUint64(key[:], uint64(bucket))
-	return xxhash.Sum64(append(buf, e.b.eventType...))
+	c.copies = c.copies[1:]
+	return true
 }

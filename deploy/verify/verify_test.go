@@ -218,6 +218,27 @@ func (w *world) verify(t *testing.T) verify.Report {
 	return report
 }
 
+// TestFewEventsAtOnce looks for copies among a few events at a time, as where there are more than memory
+// has room for: answers over duplicates are found right, and a wrong one is found.
+func TestFewEventsAtOnce(t *testing.T) {
+	w := shared.copied(t)
+	verified := func() verify.Report {
+		t.Helper()
+		report, err := stack.Verify(t.Context(), w.cfg, stack.VerifyOptions{Options: verify.Options{AckLog: bytes.NewReader(w.acks), EventsAtOnce: 37}, Scratch: w.dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return report
+	}
+	if report := verified(); !report.Clean() || report.Of(verify.V7).Examined == 0 {
+		t.Fatalf("not clean: %s", dump(report))
+	}
+	w.answered(t, `"hits":`, `"hits":1`)
+	if report := verified(); report.Of(verify.V7).Findings != 1 {
+		t.Errorf("the wrong answer was not found: %s", dump(report))
+	}
+}
+
 func dump(r verify.Report) string {
 	raw, _ := json.MarshalIndent(r, "", " ")
 	return string(raw)
