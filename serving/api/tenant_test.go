@@ -1,0 +1,66 @@
+package api
+
+import (
+	"context"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"recount/schemas/access"
+	"recount/schemas/deadletter"
+	"recount/schemas/query"
+	"recount/serving/merge"
+)
+
+// asked notes whose answers the API asks for.
+type asked struct{ tenants []string }
+
+func (a *asked) note(tenant string) { a.tenants = append(a.tenants, tenant) }
+
+func (a *asked) Answer(_ context.Context, _ *query.Query, tenant string) (*merge.Answer, error) {
+	a.note(tenant)
+	return &merge.Answer{}, nil
+}
+
+func (a *asked) List(_ context.Context, tenant string, _ deadletter.Filter) (deadletter.Page, error) {
+	a.note(tenant)
+	return deadletter.Page{}, nil
+}
+
+func (a *asked) Get(_ context.Context, tenant, _ string) (deadletter.Letter, error) {
+	a.note(tenant)
+	return deadletter.Letter{}, nil
+}
+
+func (a *asked) Replay(_ context.Context, tenant string, _ deadletter.Filter, _ bool) (deadletter.Replay, error) {
+	a.note(tenant)
+	return deadletter.Replay{}, nil
+}
+
+// TestRequestsAreOfTheirTenant: what is asked for is that of the principal, whatever the request says.
+func TestRequestsAreOfTheirTenant(t *testing.T) {
+	t.Parallel()
+	all := &asked{}
+	api := newAPI(t, newLayers(), func(_ *Config, p *Parts) {
+		p.Answerer, p.DeadLetters = all, all
+		p.Cap = func(tenant, _, _ string) *Cap { all.note(tenant); return nil }
+	})
+	const day = "?view=flights&from=2001-01-01T00:00:00Z&to=2001-01-02T00:00:00Z"
+	for _, r := range [][2]string{
+		{"GET", "/v1/query" + day}, {"POST", "/v1/query"}, {"GET", "/v1/views"}, {"GET", "/v1/views/flights"},
+		{"GET", "/v1/dead-letters"}, {"GET", "/v1/dead-letters/0-1-0"}, {"POST", "/v1/dead-letters/replays"},
+	} {
+		for _, tenant := range []string{"acme", "rival"} {
+			all.tenants = nil
+			req := httptest.NewRequest(r[0], r[1], strings.NewReader(`{"view":"flights","from":"2001-01-01T00:00:00Z","to":"2001-01-02T00:00:00Z"}`))
+			req.Header.Set("Content-Type", "application/json")
+			req.Header.Set("Tenant", "default")
+			w := httptest.NewRecorder()
+			served(api).ServeHTTP(w, req.WithContext(access.NewContext(t.Context(), access.Principal{Tenant: tenant, Scopes: access.Query})))
+			if others := slices.DeleteFunc(slices.Clone(all.tenants), func(of string) bool { return of == tenant }); len(all.tenants) == 0 || len(others) > 0 {
+				t.Errorf("%s %s of %s: status %d, asked for %q", r[0], r[1], tenant, w.Code, all.tenants)
+			}
+		}
+	}
+}
