@@ -137,7 +137,7 @@ func (o objectsOf) List(ctx context.Context, prefix, _ string) iter.Seq2[lake.In
 }
 
 func (o objectsOf) Delete(ctx context.Context, keys ...string) error {
-	return o.p.do(ctx, op{kind: "delete", key: fmt.Sprint(len(keys)), fates: writeFates, effect: func() error { o.w.delete(keys); return nil }})
+	return o.p.do(ctx, op{kind: "delete", key: fmt.Sprint(len(keys)), fates: writeFates, rare: true, effect: func() error { o.w.delete(keys); return nil }})
 }
 
 // open reads an object for the batch engine. It is no operation of its own: the engine

@@ -201,7 +201,7 @@ func (w *world) spare(table string, bucket int64, ver uint64) {
 }
 
 func (v viewsOf) DropTable(ctx context.Context, table string, below uint64) (rows int64, dropped bool, err error) {
-	err = v.p.do(ctx, op{kind: "drop table", key: table, fates: writeFates, effect: func() error {
+	err = v.p.do(ctx, op{kind: "drop table", key: table, fates: writeFates, rare: true, effect: func() error {
 		for _, r := range v.w.tables[table] {
 			if r.ver < below {
 				rows++

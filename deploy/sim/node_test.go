@@ -68,7 +68,7 @@ func (n *node) runs() {
 	for n.w.root.Err() == nil {
 		n.life++
 		n.p = n.w.start(fmt.Sprintf("%s%d", n.name, n.life))
-		n.up, n.busy, n.final = false, false, map[string]bool{}
+		n.up, n.busy, n.views, n.final = false, false, nil, map[string]bool{}
 		n.restart.Store(false)
 		n.lives(n.p)
 		if n.w.root.Err() == nil {
@@ -180,7 +180,7 @@ func (n *node) bootPublisher(p *proc, records *lake.CommitLog, objects objectsOf
 		if err != nil {
 			return err
 		}
-		return p.do(ctx, op{kind: "rebuild", key: unnamed(o.Key), fates: writeFates[:2], effect: func() error { return n.w.rebuild(chains, o) }})
+		return p.do(ctx, op{kind: "rebuild", key: unnamed(o.Key), fates: writeFates[:2], rare: true, effect: func() error { return n.w.rebuild(chains, o) }})
 	}
 	n.publisher, err = publish.New(pc, records, objects, viewsOf{n.w, p, n.catalog}, n.current, objects.open)
 	if err != nil {
@@ -263,7 +263,7 @@ func (n *node) lands() {
 // outrun notes that another owner trimmed what this one's views had still to read. They
 // begin anew further on, and know no identities from before (D3).
 func (n *node) outrun(p int, first uint64) {
-	if n.up && n.views != nil && n.views.Status()[p].Through.Seq < first {
+	if n.views != nil && n.views.Status()[p].Through.Seq < first {
 		n.w.meet("another owner trims what is still to be read")
 		n.memory.start[p] = math.MaxUint64
 	}
@@ -395,7 +395,9 @@ func (n *node) ask(p *proc, rng *rand.Rand, view string, mode query.Mode) {
 	if v := n.catalog.Views[view]; len(v.Dimensions) > 0 && (view == "each" || rng.IntN(2) == 0) {
 		q.GroupBy = v.Dimensions
 	}
-	if kept := n.publisher.Kept(); n.w.bad > 0 && len(kept) > 0 && rng.IntN(4) == 0 {
+	// Another node may have pinned what this one has not read yet; reading on is not a reader's affair here.
+	kept := slices.DeleteFunc(n.publisher.Kept(), func(k uint64) bool { return k > n.publisher.State().N })
+	if n.w.bad > 0 && len(kept) > 0 && rng.IntN(4) == 0 {
 		q.AsOf = &kept[rng.IntN(len(kept))]
 	}
 	n.answer(p, q, []string{"acme", "default"}[rng.IntN(2)])

@@ -48,6 +48,7 @@ type op struct {
 	p         *proc // nil once its process is gone
 	kind, key string
 	fates     []fate
+	rare      bool         // so seldom that every second one goes wrong
 	ready     func() bool  // nil: always
 	effect    func() error // runs while every goroutine is blocked, so it needs no locks
 	mangle    func()
@@ -162,8 +163,11 @@ func (s *scheduler) run(done func() bool, between func()) {
 func (s *scheduler) play(o *op) {
 	s.remove(o)
 	s.steps++
-	f := fine
-	if s.bad > 0 && len(o.fates) > 0 && s.rng.IntN(s.bad) == 0 {
+	f, bad := fine, s.bad
+	if o.rare {
+		bad = min(bad, 2)
+	}
+	if bad > 0 && len(o.fates) > 0 && s.rng.IntN(bad) == 0 {
 		f = o.fates[s.rng.IntN(len(o.fates))]
 	}
 	if f != fine {
