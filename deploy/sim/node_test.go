@@ -1,15 +1,11 @@
 package sim
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,7 +19,6 @@ import (
 	"recount/jobs"
 	"recount/schemas/catalog"
 	"recount/schemas/position"
-	"recount/schemas/query"
 	"recount/schemas/record"
 	"recount/serving/reader"
 	"recount/speed/realtime"
@@ -124,130 +119,6 @@ func (n *node) lives(p *proc) {
 	<-p.ctx.Done()
 }
 
-// boot is stack.Open.
-func (n *node) boot(p *proc) (err error) {
-	log := logOf{n.w, p}
-	n.records = lake.CommitLogOver(backend{n.w, p}, 3, time.Second)
-	records := n.records
-	objects := objectsOf{n.w, p}
-	if n.w.overwrites {
-		if err := records.Probe(p.ctx, "probe/"+p.name); err != nil {
-			return err
-		}
-	}
-	next := record.Next{Epoch: 1, Rule: n.w.rule, Bucket: bucket, Partitions: partitions}
-	lc := landing.Config{Encode: encode}
-	if n.name == "C" {
-		n.chains = make([]*record.Chain, partitions)
-		for i := range n.chains {
-			if n.chains[i], err = landing.Begin(p.ctx, records, i, next); err != nil {
-				return err
-			}
-		}
-		n.lander, err = landing.New(lc, n.chains, landingLog{log}, records, objects)
-		return err
-	}
-	n.catalog = catalogs[n.w.catalog]
-	if err := os.MkdirAll(n.dir, 0o755); err != nil {
-		return err
-	}
-	discard := slog.New(slog.DiscardHandler)
-	if n.marks, err = janitor.OpenMarks(n.dir, janitorLog{log}, discard); err != nil {
-		return err
-	}
-	c := janitor.Config{Next: next, Snapshots: n.dir, LogName: "the log", Logger: discard}
-	if n.chains, err = janitor.Begin(p.ctx, c, janitorLog{log}, records, n.marks); err != nil {
-		return err
-	}
-	if n.lander, err = landing.New(lc, n.chains, landingLog{log}, records, objects); err != nil {
-		return err
-	}
-	if err := n.bootPublisher(p, records, objects); err != nil {
-		return err
-	}
-	if err := n.bootViews(log); err != nil {
-		return err
-	}
-	n.answers, err = reader.New(reader.Config{Catalog: n.catalog, Publications: n.publisher, Batch: scansOf{n.w, p}, Live: liveOf{n, p, p.random("live")}, OnGone: n.publisher.Suspect})
-	return err
-}
-
-func (n *node) bootPublisher(p *proc, records *lake.CommitLog, objects objectsOf) (err error) {
-	pc := publish.DefaultConfig(n.catalog, partitions)
-	pc.Keep, pc.LongestQuery, pc.Workers, pc.Memory, pc.CollectAfter = keep, longestQuery, 1, 64<<20, collectAfter
-	pc.Rebuild = func(ctx context.Context, o record.Object) error {
-		chains, err := n.current(ctx)
-		if err != nil {
-			return err
-		}
-		return p.do(ctx, op{kind: "rebuild", key: unnamed(o.Key), fates: writeFates[:2], rare: true, effect: func() error { return n.w.rebuild(chains, o) }})
-	}
-	n.publisher, err = publish.New(pc, records, objects, viewsOf{n.w, p, n.catalog}, n.current, objects.open)
-	if err != nil {
-		return err
-	}
-	n.publisher.Suspect()
-	return n.publisher.Start(p.ctx)
-}
-
-// current is stack's currentChains: the lander's chains, read on.
-func (n *node) current(ctx context.Context) ([]*record.Chain, error) {
-	chains := n.lander.Chains()
-	for _, c := range chains {
-		if err := landing.Extend(ctx, n.records, c); err != nil {
-			return nil, err
-		}
-	}
-	return chains, nil
-}
-
-// rebuild puts a lost object back from the log (C8).
-func (w *world) rebuild(chains []*record.Chain, o record.Object) (err error) {
-	err = fmt.Errorf("no record names %s", o.Key)
-	for _, c := range chains {
-		for _, s := range c.Segments {
-			if slices.ContainsFunc(s.Objects, func(x record.Object) bool { return x.Key == o.Key }) {
-				w.meet("an object is rebuilt")
-				outside(func() { err = landing.Rebuild(context.Background(), plain{w}, plain{w}, s, o.Key, bucket) })
-			}
-		}
-	}
-	return err
-}
-
-func (n *node) bootViews(log logOf) (err error) {
-	rc := realtime.DefaultConfig(n.dir)
-	rc.SnapshotEvery = 4 * step
-	if n.w.shortWindow {
-		rc.Window = 8 * time.Minute
-	}
-	oldest := n.publisher.OldestKept()
-	starts := make([]realtime.PartitionStart, partitions)
-	for p, c := range n.chains {
-		epochs := slices.Clone(c.Epochs)
-		for i := range epochs {
-			if n.w.otherRule && n.name == "B" {
-				epochs[i].Rule.Rows += 3
-			}
-		}
-		n.from[p] = janitor.ReplayFrom(c, n.w.logs[p].first)
-		starts[p] = realtime.PartitionStart{Epochs: epochs, OldestKept: oldest.H[p].Seq, ReplayFrom: n.from[p], LogNext: n.w.logs[p].next}
-	}
-	if n.views, err = realtime.Open(rc, n.catalog, starts, speedLog{log}); err != nil {
-		return err
-	}
-	n.memory.span = rc.Window
-	for p, st := range n.views.Status() {
-		if st.Snapshot > 0 {
-			n.w.meet("a snapshot is resumed")
-		}
-		if st.Snapshot == 0 || st.Through.Seq < n.w.logs[p].first {
-			n.memory.start[p] = max(oldest.H[p].Seq, n.from[p])
-		}
-	}
-	return nil
-}
-
 // lands fails where a partition has stopped landing though the log has all it should.
 func (n *node) lands() {
 	err := n.lander.Stopped()
@@ -330,126 +201,4 @@ func (n *node) pace(steps int) int {
 		return 1
 	}
 	return steps
-}
-
-// liveOf lets a scan of the real-time views wait, as over a network.
-type liveOf struct {
-	n   *node
-	p   *proc
-	rng *rand.Rand
-}
-
-func (l liveOf) Scan(ctx context.Context, scan *query.Scan, cut []position.Offset) (*query.LivePart, error) {
-	if err := l.p.do(ctx, op{kind: "live", key: scan.View.Name, fates: readFates, effect: func() error { return nil }}); err != nil {
-		return nil, err
-	}
-	if l.n.w.bad > 0 && l.rng.IntN(6) == 0 {
-		l.n.w.meet("slow reader")
-		l.p.sleep(8 + l.rng.IntN(30)) // A slow reader: its publication may no longer be kept.
-	}
-	part, err := l.n.views.Scan(ctx, scan, cut)
-	if errors.Is(err, query.ErrPinExpired) {
-		l.n.w.meet("a reader's publication has expired")
-	}
-	if errors.Is(err, query.ErrPinExpired) && !l.n.restart.Load() {
-		expired := false
-		for p, h := range l.n.publisher.OldestKept().H {
-			expired = expired || cut[p].Seq < max(h.Seq, l.n.from[p])
-		}
-		if !expired {
-			l.n.w.fail("%s: the real-time views do not reach back to a kept publication: %v", l.p.name, err)
-		}
-	}
-	return part, err
-}
-
-var expected = []error{reader.ErrBatch, reader.ErrLive, reader.ErrRestarts, reader.ErrNotPublished, query.ErrCollected, errLost}
-
-// asks asks queries and compares the answers.
-func (n *node) asks(p *proc) {
-	rng := p.random("asks")
-	for p.sleep(1 + rng.IntN(n.pace(3))) {
-		for name := range 3 {
-			view := []string{"by_kind", "each", "seen_users"}[name]
-			if n.catalog.Views[view] == nil || n.w.bad > 0 && rng.IntN(2) == 0 {
-				continue
-			}
-			modes := []query.Mode{query.Merged, query.Exact, query.Live}
-			if n.w.bad == 0 {
-				modes = modes[:2]
-			}
-			for _, mode := range modes {
-				n.ask(p, rng, view, mode)
-			}
-			if pins := n.w.pins(); len(pins) > 0 && rng.IntN(3) == 0 {
-				n.askPinned(p, view, pins[rng.IntN(len(pins))])
-			}
-		}
-	}
-}
-
-var opening = time.Date(1999, 12, 31, 0, 0, 0, 0, time.UTC)
-
-func (n *node) ask(p *proc, rng *rand.Rand, view string, mode query.Mode) {
-	q := &query.Query{View: view, From: opening, To: opening.Add(96 * time.Hour), Mode: mode, Granularity: []string{"all", "1h"}[rng.IntN(2)]}
-	if v := n.catalog.Views[view]; len(v.Dimensions) > 0 && (view == "each" || rng.IntN(2) == 0) {
-		q.GroupBy = v.Dimensions
-	}
-	// Another node may have pinned what this one has not read yet; reading on is not a reader's affair here.
-	kept := slices.DeleteFunc(n.publisher.Kept(), func(k uint64) bool { return k > n.publisher.State().N })
-	if n.w.bad > 0 && len(kept) > 0 && rng.IntN(4) == 0 {
-		q.AsOf = &kept[rng.IntN(len(kept))]
-	}
-	n.answer(p, q, []string{"acme", "default"}[rng.IntN(2)])
-}
-
-// askPinned asks for a publication that was pinned perhaps hours ago (P3).
-func (n *node) askPinned(p *proc, view string, pinned uint64) {
-	if pinned > n.publisher.State().N {
-		return // Reading on is the publisher's own affair.
-	}
-	err := n.answer(p, &query.Query{View: view, From: opening, To: opening.Add(96 * time.Hour), Mode: query.Exact, AsOf: &pinned}, "acme")
-	if err == nil {
-		n.w.meet("answer: of a pinned publication")
-	}
-	if err != nil && p.ctx.Err() == nil && n.w.bad == 0 && !n.w.forgets && !errors.Is(err, reader.ErrNotPublished) {
-		n.w.fail("%s: publication %d is pinned and does not answer: %v", p.name, pinned, err)
-	}
-}
-
-// answer asks a query and compares the answer. The error is the query's.
-func (n *node) answer(p *proc, q *query.Query, tenant string) error {
-	losses := n.w.losses
-	a, err := n.answers.Answer(p.ctx, q, tenant)
-	if p.ctx.Err() != nil || losses != n.w.losses {
-		return nil
-	}
-	if err != nil {
-		stillKept := q.AsOf != nil && slices.ContainsFunc(n.w.kept(), func(s *record.State) bool { return s.N == *q.AsOf })
-		n.w.meet("answer: an error")
-		unexpected := !slices.ContainsFunc(expected, func(e error) bool { return errors.Is(err, e) })
-		if unexpected && !(n.w.otherRule && n.name == "B") || errors.Is(err, query.ErrCollected) && stillKept {
-			n.w.fail("%s: query of %s in mode %s: %v", p.name, q.View, q.Mode, err)
-		}
-		return err
-	}
-	if err := n.w.check(n.catalog, q, tenant, a, n.memory); err != nil {
-		n.w.fail("%s: query of %s, tenant %s, mode %s, %+v: %v", p.name, q.View, tenant, q.Mode, a.Accuracy, err)
-	}
-	n.w.meet("answer: " + string(q.Mode))
-	if !a.Accuracy.Complete {
-		n.w.meet("answer: without a partition's live part")
-	}
-	if q.AsOf != nil {
-		n.w.meet("answer: as_of")
-		return nil
-	}
-	n.final[q.View+string(q.Mode)] = n.w.bad == 0 && n.w.covers(a.Accuracy.Through) && (q.Mode == query.Exact || a.Accuracy.Complete)
-	return nil
-}
-
-// encode makes a Parquet object outside the bubble.
-func encode(t *lake.Table) (body []byte, o record.Object, err error) {
-	outside(func() { body, o, err = t.WriteParquet() })
-	return body, o, err
 }
