@@ -16,7 +16,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -44,14 +43,6 @@ func certificate(t *testing.T, dir string) (certFile, keyFile string) {
 	}
 	return writeFile(t, filepath.Join(dir, "cert.pem"), block("CERTIFICATE", der)), writeFile(t, filepath.Join(dir, "key.pem"), block("PRIVATE KEY", secret))
 }
-
-// ratesConfig holds three tenants to one rate each, so low that a test need not hurry.
-const ratesConfig = `
-tenants:
-  few: {events_per_second: 0.01}
-  small: {bytes_per_second: 1}
-  rare: {queries_per_second: 0.01}
-`
 
 // guarded is a server with keys, TLS and an admin address of its own.
 type guarded struct {
@@ -226,51 +217,6 @@ func (g *guarded) testFormats() {
 		}
 		if status, kind, body := g.ask("GET", g.url+dayQuery, stranger, format, ""); status != http.StatusUnauthorized || kind != "application/problem+json" || !strings.Contains(body, `"code":"unauthorized"`) {
 			g.t.Errorf("%s: a stranger is told %d, %s: %q", format, status, kind, body)
-		}
-	}
-}
-
-// testRates: a tenant beyond a rate is told when to come back, and no other is held up. A tenant may go into
-// debt, so what it has asked for before decides.
-func (g *guarded) testRates() {
-	g.t.Helper()
-	events := strings.Repeat(`{"id":"%d","type":"page.viewed","source":"x","time":"2024-05-01T10:00:00Z","data":{"page":"/"}}`+"\n", 3)
-	for tenant, c := range map[string]struct{ method, path, kind string }{
-		"few": {"POST", "/v1/events", "events"}, "small": {"POST", "/v1/events", "bytes"}, "rare": {"GET", dayQuery, "queries"},
-	} {
-		send := func(key string) *http.Response {
-			body := ""
-			if c.method == "POST" {
-				body = fmt.Sprintf(events, 1, 2, 3)
-			}
-			req, err := http.NewRequestWithContext(withKey(g.t.Context(), key), c.method, g.url+c.path, strings.NewReader(body))
-			if err != nil {
-				g.t.Fatal(err)
-			}
-			authorize(req)
-			req.Header.Set("Content-Type", "application/x-ndjson")
-			res, err := g.client.Do(req)
-			if err != nil {
-				g.t.Fatal(err)
-			}
-			defer res.Body.Close()
-			_, _ = io.Copy(io.Discard, res.Body)
-			return res
-		}
-		var last *http.Response
-		for range 3 { // A query costs one, and the debt begins with the second.
-			last = send(g.limited[tenant])
-		}
-		if wait, err := strconv.Atoi(last.Header.Get("Retry-After")); last.StatusCode != http.StatusTooManyRequests || err != nil || wait < 10 {
-			g.t.Errorf("%s: status %d, Retry-After %q", tenant, last.StatusCode, last.Header.Get("Retry-After"))
-		}
-		if other := send(g.acme); other.StatusCode != http.StatusOK {
-			g.t.Errorf("%s is beyond its rate, and acme is told %d", tenant, other.StatusCode)
-		}
-		_, _, metrics := g.ask("GET", g.admin+"/metrics", g.ops, "", "")
-		refused := parseState(metrics)[fmt.Sprintf(`recount_tenant_refused_total{kind="%s",tenant="%s"}`, c.kind, tenant)]
-		if refused < 1 || parseState(metrics)[fmt.Sprintf(`recount_tenant_refused_total{kind="%s",tenant="acme"}`, c.kind)] != 0 {
-			g.t.Errorf("%s: %v requests refused for their %s", tenant, refused, c.kind)
 		}
 	}
 }

@@ -18,8 +18,8 @@ import (
 // which all requests share, for those that come all the time.
 const knownValues = 4096
 
-// caps bound how many values a dimension gets from one tenant in one UTC day. What is
-// decided here is written into the log, so both layers agree without knowing of it.
+// caps bound how many values a dimension gets from one tenant in one UTC day. Which are too
+// many is written into the log beside the values (eventbatch.ColOverflow), so both layers agree.
 //
 // Caps know what this process saw this day: another process or a restart lets as many pass
 // again. Their memory is bounded by maxValues and shared by tenants as budget is.
@@ -57,7 +57,7 @@ type valueSet struct {
 	salt uint64 // keeps one set's values apart from another's in a decoder's memory
 	mu   sync.Mutex
 	seen map[uint64]struct{}
-	full uint64 // times a value was one too many
+	full uint64 // events whose value was one too many
 	over prometheus.Counter
 }
 
