@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -27,7 +29,11 @@ const (
 	engineSecret = "torture-secret"
 )
 
-var engineKinds = []string{"nats", "s3", "clickhouse"}
+var (
+	engineKinds = []string{"nats", "s3", "clickhouse"}
+	// logServers are the three servers of a replicated log, in place of the one.
+	logServers = []string{"nats1", "nats2", "nats3"}
+)
 
 // engines are the log, the object store and ClickHouse of a world whose servers share
 // them, each behind a proxy.
@@ -35,12 +41,22 @@ type engines struct {
 	w       *world
 	procs   map[string]*process
 	listen  map[string]string
+	routes  map[string]string // where the servers of a replicated log find each other
 	proxies map[string]*faultproxy.Proxy
 }
 
-func openEngines(ctx context.Context, w *world) (*engines, error) {
-	e := &engines{w: w, procs: map[string]*process{}, listen: map[string]string{}, proxies: map[string]*faultproxy.Proxy{}}
-	for _, kind := range engineKinds {
+func openEngines(ctx context.Context, w *world, kinds []string) (*engines, error) {
+	e := &engines{w: w, procs: map[string]*process{}, listen: map[string]string{}, routes: map[string]string{}, proxies: map[string]*faultproxy.Proxy{}}
+	for _, kind := range kinds {
+		if !slices.Contains(logServers, kind) {
+			continue
+		}
+		var err error
+		if e.routes[kind], err = freeAddress(); err != nil {
+			return nil, err
+		}
+	}
+	for _, kind := range kinds {
 		err := e.open(ctx, kind)
 		if err != nil {
 			e.close()
@@ -67,7 +83,16 @@ func (e *engines) start(ctx context.Context, kind string) (err error) {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(self, engineArg, kind, filepath.Join(e.w.dir, kind), e.listen[kind])
+	args := []string{engineArg, kind, filepath.Join(e.w.dir, kind), e.listen[kind]}
+	if route := e.routes[kind]; route != "" {
+		args = append(args, route)
+		for _, other := range logServers {
+			if other != kind {
+				args = append(args, e.routes[other])
+			}
+		}
+	}
+	cmd := exec.Command(self, args...)
 	e.procs[kind], err = e.w.h.launch(ctx, kind, cmd)
 	return err
 }
@@ -75,8 +100,16 @@ func (e *engines) start(ctx context.Context, kind string) (err error) {
 // settings are those of a server over these engines. One NATS server cannot replicate, so
 // the log is relaxed for recount; the server syncs every write all the same.
 func (e *engines) settings() string {
-	return fmt.Sprintf(settings,
-		", durability: relaxed, replicas: 1, url: \"nats://"+e.proxies["nats"].Addr()+"\"",
+	log, names := ", durability: relaxed, replicas: 1", []string{"nats"}
+	if len(e.routes) > 0 {
+		log, names = ", durability: strict, replicas: 3", logServers
+	}
+	var urls []string
+	for _, name := range names {
+		urls = append(urls, "nats://"+e.proxies[name].Addr())
+	}
+	log += fmt.Sprintf(", url: %q", strings.Join(urls, ","))
+	return fmt.Sprintf(settings, log,
 		"s3://torture/lake?region=us-east-1&endpoint=http://"+e.proxies["s3"].Addr(),
 		"http://"+e.proxies["clickhouse"].Addr()+"/recount?read_timeout=5s")
 }
@@ -98,14 +131,14 @@ func (e *engines) close() {
 func runEngine(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if len(args) != 3 {
+	if len(args) < 3 {
 		fmt.Fprintln(os.Stderr, "torture: want engine KIND DIR ADDRESS")
 		return 2
 	}
 	err := errors.New("no such engine")
 	switch args[0] {
-	case "nats":
-		err = runNATS(ctx, args[1], args[2])
+	case "nats", "nats1", "nats2", "nats3":
+		err = runNATS(ctx, args)
 	case "s3":
 		err = runS3(ctx, args[1], args[2])
 	case "clickhouse":
@@ -118,9 +151,12 @@ func runEngine(args []string) int {
 	return 0
 }
 
-func runNATS(ctx context.Context, dir, listen string) error {
-	c := natsserver.DefaultConfig(dir)
-	c.Listen, c.MaxStore = listen, 1<<30
+func runNATS(ctx context.Context, args []string) error {
+	c := natsserver.DefaultConfig(args[1])
+	c.Listen, c.MaxStore = args[2], 1<<30
+	if len(args) > 3 {
+		c.Cluster = natsserver.Cluster{Name: args[0], Listen: args[3], Peers: args[4:]}
+	}
 	s, err := natsserver.Open(ctx, c)
 	if err != nil {
 		return err

@@ -30,6 +30,9 @@ var rounds = []round{
 	{"disk", diskRound, cannotMount},
 	{"clock", clockRound, always},
 	{"flips", flipRound, always},
+	{"trimmed", trimmedRound, always},
+	{"split", splitRound, always},
+	{"cluster", clusterRound, always},
 }
 
 func chooseRounds(names string) ([]round, error) {

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestTorture plays every round once. `make torture` goes on for longer.
+// TestTorture plays every round once but those that are too long for the gate. `make torture` goes on for longer.
 func TestTorture(t *testing.T) {
 	if testing.Short() {
 		t.Skip("kills and starves real servers for about a minute; left out by -short")
@@ -42,7 +42,10 @@ func TestTorture(t *testing.T) {
 	}
 	defer h.close()
 	h.short = true
-	if h.run(t.Context(), rounds, 0) {
+	long := []string{"trimmed", "split", "cluster"}
+	t.Logf("the rounds %v take half a minute each; make torture plays them", long)
+	kept := slices.DeleteFunc(slices.Clone(rounds), func(r round) bool { return slices.Contains(long, r.name) })
+	if h.run(t.Context(), kept, 0) {
 		t.Errorf("failed; reproduce with -torture-seed=%d, or make torture SEED=%d", *seed, *seed)
 	}
 	h.report.print(os.Stdout)
@@ -89,4 +92,18 @@ func errorOr(err, other error) error {
 		return err
 	}
 	return other
+}
+
+// TestMissedPointsAreNamed: a run that never killed at a failpoint says at which.
+func TestMissedPointsAreNamed(t *testing.T) {
+	t.Parallel()
+	r := newReport(1)
+	for name := range passes {
+		if name != "log.seal.after" {
+			r.killedAt(name)
+		}
+	}
+	if got := r.missed(); !slices.Equal(got, []string{"log.seal.after"}) {
+		t.Errorf("got %v", got)
+	}
 }

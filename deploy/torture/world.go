@@ -54,6 +54,7 @@ type world struct {
 type server struct {
 	w      *world
 	n      int
+	roles  string // separated by commas; empty: all
 	listen string
 	dir    string // its data_dir
 	proc   *process
@@ -62,15 +63,24 @@ type server struct {
 
 func (s *server) url() string { return "http://" + s.listen }
 
-// open makes a world of servers with engines inside them, or over shared ones.
+// open makes a world of servers with every role, with engines inside them or over shared ones.
 func (w *world) open(ctx context.Context, servers int, shared bool) error {
+	if !shared {
+		return w.openRoles(ctx, make([]string, servers), nil)
+	}
+	return w.openRoles(ctx, make([]string, servers), engineKinds)
+}
+
+// openRoles makes a world of one server for each entry of roles, over engines of the kinds
+// or, without kinds, over its own.
+func (w *world) openRoles(ctx context.Context, roles, kinds []string) error {
 	if err := os.MkdirAll(w.dir, 0o750); err != nil {
 		return err
 	}
 	config := fmt.Sprintf(settings, "", "embedded", "embedded")
-	if shared {
+	if kinds != nil {
 		var err error
-		if w.engines, err = openEngines(ctx, w); err != nil {
+		if w.engines, err = openEngines(ctx, w, kinds); err != nil {
 			return err
 		}
 		config = w.engines.settings()
@@ -80,14 +90,16 @@ func (w *world) open(ctx context.Context, servers int, shared bool) error {
 		return err
 	}
 	var urls []string
-	for n := range servers {
+	for n, r := range roles {
 		listen, err := freeAddress()
 		if err != nil {
 			return err
 		}
-		s := &server{w: w, n: n, listen: listen, dir: filepath.Join(w.dir, fmt.Sprintf("data%d", n))}
+		s := &server{w: w, n: n, roles: r, listen: listen, dir: filepath.Join(w.dir, fmt.Sprintf("data%d", n))}
 		w.servers = append(w.servers, s)
-		urls = append(urls, s.url())
+		if r == "" || strings.Contains(r, "ingest") {
+			urls = append(urls, s.url())
+		}
 	}
 	var err error
 	w.load, err = newLoad(w.rng.Uint64(), filepath.Join(w.dir, "acks.ndjson"), urls...)
@@ -99,6 +111,11 @@ func (w *world) begin(ctx context.Context, servers int, shared bool) error {
 	if err := w.open(ctx, servers, shared); err != nil {
 		return err
 	}
+	return w.start(ctx)
+}
+
+// start has every server up and the client at work.
+func (w *world) start(ctx context.Context) error {
 	for _, s := range w.servers {
 		if err := s.up(ctx); err != nil {
 			return err
@@ -121,7 +138,12 @@ func freeAddress() (string, error) {
 // launch starts the server and waits until it listens. The points of the script do
 // something; the process may also be gone when it returns an error.
 func (s *server) launch(ctx context.Context, script ...string) (err error) {
-	cmd := exec.Command(s.w.h.binary, "up", "--config", s.w.config, "--data-dir", s.dir, "--listen", s.listen, "--log-level", s.w.h.logLevel)
+	command := []string{"up"}
+	if s.roles != "" {
+		command = []string{"serve", "--role", s.roles}
+	}
+	args := append(command, "--config", s.w.config, "--data-dir", s.dir, "--listen", s.listen, "--log-level", s.w.h.logLevel)
+	cmd := exec.Command(s.w.h.binary, args...)
 	cmd.Env = append(s.w.engineKeys(), fault.ScriptEnv+"="+strings.Join(script, ","), fault.ClockEnv+"="+s.clockFile())
 	s.proc, err = s.w.h.launch(ctx, fmt.Sprintf("server %d", s.n), cmd)
 	return err

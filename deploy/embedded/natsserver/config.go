@@ -24,6 +24,9 @@ type Config struct {
 	// authentication, so other addresses are refused: a log shared between machines
 	// is an external NATS cluster.
 	Listen string
+	// Cluster joins the server with others that replicate its streams, on loopback as
+	// well: it is there to prove what recount does when one of them dies.
+	Cluster Cluster
 	// MaxPayload is the largest message in bytes, headers included.
 	MaxPayload int32
 	// MaxStore bounds all streams together, in bytes. 0 takes three quarters of the
@@ -34,6 +37,13 @@ type Config struct {
 	SyncAlways bool
 	// Logger receives warnings and errors, and notices at debug level. Nil discards.
 	Logger *slog.Logger
+}
+
+// Cluster is a server's place among others. The zero value is a server alone.
+type Cluster struct {
+	Name   string   // of this server
+	Listen string   // where the others find it, host:port
+	Peers  []string // where it finds the others
 }
 
 // DefaultConfig returns the durable settings for a store in dir.
@@ -55,6 +65,11 @@ func (c Config) Validate() error {
 	}
 	if c.Listen != "" {
 		errs = append(errs, checkLoopback(c.Listen))
+	}
+	if c.Cluster.Name != "" {
+		for _, address := range append([]string{c.Cluster.Listen}, c.Cluster.Peers...) {
+			errs = append(errs, checkLoopback(address))
+		}
 	}
 	return errors.Join(errs...)
 }

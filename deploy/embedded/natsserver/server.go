@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -82,6 +83,11 @@ func options(c Config) (*server.Options, error) {
 		NoSigs:             true, // signals belong to the process that embeds the server
 		NoLog:              true, // start attaches our own logger
 	}
+	if c.Cluster.Name != "" {
+		if err := c.Cluster.join(opts); err != nil {
+			return nil, err
+		}
+	}
 	if c.Listen == "" {
 		return opts, nil
 	}
@@ -94,6 +100,18 @@ func options(c Config) (*server.Options, error) {
 	}
 	opts.Host, opts.Port = host, port
 	return opts, nil
+}
+
+// join makes the server one of a cluster.
+func (c Cluster) join(opts *server.Options) (err error) {
+	opts.ServerName, opts.Cluster.Name = c.Name, "recount"
+	if opts.Cluster.Host, opts.Cluster.Port, err = splitListen(c.Listen); err != nil {
+		return err
+	}
+	for _, peer := range c.Peers {
+		opts.Routes = append(opts.Routes, &url.URL{Scheme: "nats", Host: peer})
+	}
+	return nil
 }
 
 func splitListen(listen string) (host string, port int, err error) {
