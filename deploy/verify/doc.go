@@ -13,6 +13,34 @@
 // batch/exact from the objects, whose bytes V2 has compared, and compares three witnesses:
 // publication, recomputation, and the rows in ClickHouse.
 //
+// # What is checked
+//
+//	V1  Every commit record there is, in the order of keys: its digest, that it is what its key says, that it
+//	    follows the one before by range and by hash. Behind a fault the walk goes on.
+//	V2  Every object a record names: size, SHA-256, that it can be read, and that its rows lie in the buckets and
+//	    are of the tenants its record says. Retired objects (record.Retired) may be gone.
+//	V3  Every event the client was promised, in the lake or in the log, in one place that counts.
+//	V4  Every event of the client's runs that is there: promised, or of unknown outcome.
+//	V5  Every publication: number, hash chain, H that never goes back, on a boundary whose record it names.
+//	V6  Of each kept publication the rows in ClickHouse by count and checksum, and the recomputation of its buckets;
+//	    of older kept ones only what differs from the newest.
+//	V7  Every recorded answer, worked out from the events of [0, S) in the order of their positions.
+//	V8  Package conservation over what was read here; the tenants' sums in commit records; duplicates by bucket
+//	    and, for the newest publication, its ledger by tenant and partition, against the recomputation.
+//	V9  Every version a kept publication names has rows; every pin has its publication; no message that has not
+//	    landed is trimmed away.
+//	V10 Every position of a segment once, and the same event there in the log as far as it goes back; the identity
+//	    that the id gives, in its partition; no object beside the named ones that repeats their events.
+//
+// Where commit records are missing nobody can say what should be there: V1 names the record, and what
+// would only repeat it (V5, V6, V8) is called not checked.
+//
+// # Memory
+//
+// Segments are looked at one after the other, and copies by classes of keys, so the memory of most checks does not grow
+// with the events. What does: V6 takes batch.memory, or one bucket; V3 has 4.4 bytes for each event the client
+// names; V7 holds what the recorded questions count distinctly.
+//
 // # Reading only
 //
 // Nothing here writes. Evidence comes from whoever opened it: offline from engines that were

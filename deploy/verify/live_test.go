@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -104,6 +105,23 @@ func TestRunningServer(t *testing.T) {
 	}
 	if status, _, _, _ := ask(t.Context(), url, []byte("nonsense\n")); status != http.StatusBadRequest {
 		t.Errorf("an acknowledgement log that makes no sense: status %d", status)
+	}
+}
+
+// TestRunningServerFindsFaults takes an object away from a running server, changes a byte of another and
+// drops a copy beside them: the server that looks at itself names all three.
+func TestRunningServerFindsFaults(t *testing.T) {
+	w := shared.copied(t)
+	url := w.serve(t)
+	objects := w.files(t, "data/type=hit/*/*")
+	rewrite(t, objects[1], objects[1], func(raw []byte) []byte { raw[len(raw)/2] ^= 1; return raw })
+	rewrite(t, objects[0], objects[0]+".bak", func(raw []byte) []byte { return raw })
+	if err := os.Remove(objects[0]); err != nil {
+		t.Fatal(err)
+	}
+	status, _, report, err := ask(t.Context(), url, nil)
+	if err != nil || status != http.StatusOK || report.Of(verify.V2).Findings != 2 || report.Of(verify.V10).Findings != 1 {
+		t.Errorf("status %d, %v: %s", status, err, dump(report))
 	}
 }
 

@@ -261,13 +261,15 @@ func (w *world) removeLog(t *testing.T) {
 
 // file is the first file of the object store that matches a pattern: what somebody finds who
 // looks into the folder.
-func (w *world) file(t *testing.T, pattern string) string {
+func (w *world) file(t *testing.T, pattern string) string { return w.files(t, pattern)[0] }
+
+func (w *world) files(t *testing.T, pattern string) []string {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(w.cfg.DataDir, "s3", "buckets", "recount", filepath.FromSlash(pattern)))
 	if err != nil || len(found) == 0 {
 		t.Fatalf("no file is %s: %v", pattern, err)
 	}
-	return found[0]
+	return found
 }
 
 func rewrite(t *testing.T, from, to string, change func([]byte) []byte) {
