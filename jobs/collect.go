@@ -2,22 +2,22 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"recount/batch/publish"
 )
 
 // Collect removes what no kept record names: versions and tables of ClickHouse (P3)
-// and objects of the lake (C8).
-func Collect(schedule string, p *publish.Publisher) Job {
+// and objects of the lake (C8). It also gathers commit records: checkpoint makes the
+// checkpoints of the commit chains that are due and returns how many.
+func Collect(schedule string, p *publish.Publisher, checkpoint func(context.Context) (int64, error)) Job {
 	return Job{Name: "collect", Schedule: schedule, Run: func(ctx context.Context) (Report, error) {
 		r, err := p.Collect(ctx)
-		if err != nil {
-			return Report{}, err
-		}
+		made, checkpointErr := checkpoint(ctx)
 		return Report{
 			Rows:    r.Rows + r.Objects + r.Tables,
-			Message: fmt.Sprintf("removed %d rows, %d tables, %d objects", r.Rows, r.Tables, r.Objects),
-		}, nil
+			Message: fmt.Sprintf("removed %d rows, %d tables, %d objects, made %d checkpoints of commit chains", r.Rows, r.Tables, r.Objects, made),
+		}, errors.Join(err, checkpointErr)
 	}}
 }

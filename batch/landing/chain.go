@@ -32,6 +32,9 @@ const (
 // that does not continue the chain, wraps record.ErrInvalid (V1).
 func LoadChain(ctx context.Context, log CommitLog, partition int) (*record.Chain, error) {
 	c := record.NewChain(partition)
+	if err := readCheckpoints(ctx, log, c); err != nil && ctx.Err() != nil {
+		return nil, err // Any other says nothing about the chain: what is left is walked.
+	}
 	for {
 		epoch := c.Head.Epoch
 		last, err := loadEpoch(ctx, log, c)
@@ -58,6 +61,9 @@ func loadEpoch(ctx context.Context, log CommitLog, c *record.Chain) (last string
 		return "", err
 	}
 	last = keys[len(keys)-1]
+	for len(keys) > 0 && keys[0] < c.NextKey() {
+		keys = keys[1:] // A checkpoint had it.
+	}
 	for len(keys) > 0 {
 		window := keys[:min(len(keys), windowGets)]
 		keys = keys[len(window):]

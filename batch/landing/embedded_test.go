@@ -14,7 +14,7 @@ import (
 	"recount/schemas/record"
 )
 
-func openStore(t *testing.T) *lake.Store {
+func openStore(t testing.TB) *lake.Store {
 	t.Helper()
 	server, err := s3server.Open(s3server.DefaultConfig(t.TempDir()))
 	if err != nil {

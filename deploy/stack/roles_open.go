@@ -231,12 +231,23 @@ func (s *Stack) openJobs(ctx context.Context) error {
 	s.auditor = jobs.NewAuditor(s.conserve, rechecker, o)
 	s.scheduler, err = jobs.NewScheduler([]jobs.Job{
 		jobs.Recompute(schedule("recompute"), s.publisher),
-		jobs.Collect(schedule("collect"), s.publisher),
+		jobs.Collect(schedule("collect"), s.publisher, s.checkpoint(landing.NewCheckpointer(s.engines.records, s.cfg.Log.Partitions))),
 		jobs.Expire(schedule("expire"), s.engines.log, s.needed, ledger, s.engines.lake, s.letters.Retire),
 		s.auditor.Job(schedule("audit")),
 		rechecker.Job(schedule("recheck")),
 	}, ledger, o)
 	return err
+}
+
+// checkpoint makes checkpoints of the commit chains, so that a start need not read every record.
+func (s *Stack) checkpoint(k *landing.Checkpointer) func(context.Context) (int64, error) {
+	return func(ctx context.Context) (int64, error) {
+		chains, err := s.currentChains(ctx)
+		if err != nil {
+			return 0, err
+		}
+		return k.Make(ctx, chains)
+	}
 }
 
 // needed is what the log must keep (L6): everything, where this process does not run

@@ -90,6 +90,9 @@ func readChains(ctx context.Context, e *Evidence, r *recorder) ([]*chain, error)
 		if len(places) == 0 && len(keys) > 0 {
 			r.find(V1, in(p), "restore the object store, or start again with an empty one", "the partition has no commit records while others do")
 		}
+		if err := c.checkCheckpoints(ctx, e, r); err != nil {
+			return nil, err
+		}
 	}
 	r.examine(V1, int64(len(keys)), "commit records")
 	return chains, nil

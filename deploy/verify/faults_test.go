@@ -48,6 +48,22 @@ var faults = []fault{
 		w.store(t, func(s *lake.Store) error { return copyObject(t.Context(), s, o.Key, stray) })
 		return finding(verify.V10, verify.Place{File: stray})
 	}},
+	{"forged checkpoint", func(t *testing.T, w *world) verify.Finding {
+		key := record.CheckpointPrefix(0) + "e000000-00000000000000000001.ndjson"
+		w.store(t, func(s *lake.Store) error {
+			stored, err := s.Get(t.Context(), record.CommitKey(0, 0, 1))
+			if err != nil {
+				return err
+			}
+			raw, err := record.CheckDigest(stored)
+			if err != nil {
+				return err
+			}
+			forged := record.WithDigest(append(bytes.Replace(raw, []byte("the first"), []byte("the other"), 1), '\n'))
+			return s.Put(t.Context(), key, bytes.NewReader(forged), int64(len(forged)))
+		})
+		return finding(verify.V1, verify.Place{File: key})
+	}},
 	{"file copied by hand", func(t *testing.T, w *world) verify.Finding {
 		path := w.file(t, "data/type=hit/*/*")
 		stranger := strings.TrimSuffix(path, "%") + "-Copy.parquet"

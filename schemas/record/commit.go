@@ -104,6 +104,9 @@ func CommitKey(epoch uint32, partition int, start uint64) string {
 	return fmt.Sprintf("%s%020d.json", CommitPrefix(epoch, partition), start)
 }
 
+// CheckpointPrefix is the prefix of the copies of a partition's records, many in one.
+func CheckpointPrefix(partition int) string { return fmt.Sprintf("chain/p%03d/", partition) }
+
 // Digest is the hex SHA-256 of a record's bytes, as Previous names it.
 func Digest(raw []byte) string {
 	sum := sha256.Sum256(raw)

@@ -1,0 +1,133 @@
+package landing
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"recount/schemas/record"
+)
+
+// A checkpoint is a copy of the next records of a chain in one, a line each, so that a start
+// needs a request for a thousand of them and not a thousand. It holds the records and no
+// summary of them: the hash chain is checked from the first record on whichever way it was
+// read (V1), and of each checkpoint the last record is compared with the one in its own
+// place, whose digests reach back to all before it. So a checkpoint that is spoilt, forged
+// or gone costs requests and nothing else.
+const (
+	checkpointRecords = 1000
+	checkpointBytes   = 8 << 20 // one is closed behind the record that reaches this
+)
+
+// checkpointKey is the key of the checkpoint that continues the chain.
+func checkpointKey(c *record.Chain) string {
+	return fmt.Sprintf("%se%06d-%020d.ndjson", record.CheckpointPrefix(c.Partition), c.Head.Epoch, c.Head.Seq)
+}
+
+// readCheckpoints extends the chain by all checkpoints that continue it. One that does not
+// hold what the chain does is an error, and leaves the chain as it was before it.
+func readCheckpoints(ctx context.Context, log CommitLog, c *record.Chain) error {
+	keys, err := log.List(ctx, record.CheckpointPrefix(c.Partition))
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		if key < checkpointKey(c) {
+			continue
+		}
+		if key != checkpointKey(c) {
+			return nil // What lies between must be read record by record, and then all may be.
+		}
+		if err := readCheckpoint(ctx, log, c, key); err != nil {
+			return fmt.Errorf("checkpoint %s, which may be removed: %w", key, err)
+		}
+	}
+	return nil
+}
+
+func readCheckpoint(ctx context.Context, log CommitLog, c *record.Chain, key string) error {
+	raw, err := log.Get(ctx, key)
+	if err != nil {
+		return err
+	}
+	read := snapshot(c)
+	var lastKey string
+	var last []byte
+	for line := range bytes.Lines(raw) {
+		lastKey, last = read.NextKey(), bytes.TrimSuffix(line, []byte("\n"))
+		if _, err := read.Extend(last); err != nil {
+			return err
+		}
+	}
+	there, err := log.Get(ctx, lastKey)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(there, last) {
+		return fmt.Errorf("%w: its last record is not the one at %s", record.ErrInvalid, lastKey)
+	}
+	*c = *read
+	return nil
+}
+
+// Checkpointer makes checkpoints. It is not safe for concurrent use.
+type Checkpointer struct {
+	log  CommitLog
+	ends []*record.Chain // by partition, up to the last checkpoint, without their segments
+}
+
+// NewCheckpointer returns a checkpointer of all partitions.
+func NewCheckpointer(log CommitLog, partitions int) *Checkpointer {
+	k := &Checkpointer{log: log}
+	for p := range partitions {
+		k.ends = append(k.ends, record.NewChain(p))
+	}
+	return k
+}
+
+// Make makes the checkpoints that are due and returns how many. The chains, of all
+// partitions, say what is.
+func (k *Checkpointer) Make(ctx context.Context, chains []*record.Chain) (made int64, err error) {
+	for p, end := range k.ends {
+		if !due(chains[p], end) {
+			continue
+		}
+		// The first time, and where another process makes them too.
+		if err := readCheckpoints(ctx, k.log, end); err != nil {
+			return made, err
+		}
+		for ; due(chains[p], end); made++ {
+			if err := k.makeOne(ctx, end); err != nil {
+				return made, fmt.Errorf("checkpoint of the commit chain of partition %d: %w", p, err)
+			}
+		}
+		end.Segments, end.Holes = nil, nil
+	}
+	return made, nil
+}
+
+// due reports whether enough has landed behind the last checkpoint.
+func due(c, end *record.Chain) bool {
+	n := len(c.Segments)
+	return n >= checkpointRecords && c.Segments[n-checkpointRecords].Start >= end.Head.Seq
+}
+
+// makeOne copies the records that follow, and goes on from what is there then, whoever made it.
+func (k *Checkpointer) makeOne(ctx context.Context, end *record.Chain) error {
+	key, next := checkpointKey(end), snapshot(end)
+	var body []byte
+	for n := 0; n < checkpointRecords && len(body) < checkpointBytes; n++ {
+		raw, err := k.log.Get(ctx, next.NextKey())
+		if err != nil {
+			return err
+		}
+		if _, err := next.Extend(raw); err != nil {
+			return err
+		}
+		body = append(append(body, raw...), '\n')
+	}
+	if _, _, err := k.log.Create(ctx, key, body); err != nil {
+		return err
+	}
+	return readCheckpoint(ctx, k.log, end, key)
+}

@@ -1,0 +1,158 @@
+package landing
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"recount/batch/lake"
+	"recount/schemas/position"
+	"recount/schemas/record"
+)
+
+// extendBy lands n small segments, and an epoch's seal in their middle.
+func extendBy(t testing.TB, log CommitLog, c *record.Chain, n int) {
+	t.Helper()
+	for i := range n {
+		r := &record.Commit{Kind: record.Segment, Epoch: c.Head.Epoch, Start: c.Head.Seq, End: c.Head.Seq + 3, Events: 1, Previous: c.Tip,
+			Objects: []record.Object{{Type: "hit", Key: fmt.Sprint("data/", c.Head.Seq), Size: 1, Rows: 1, Buckets: []record.BucketRows{{Bucket: 1, Rows: 1}}}}}
+		raw, err := r.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := log.Create(t.Context(), c.NextKey(), raw); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Extend(raw); err != nil {
+			t.Fatal(err)
+		}
+		if i == n/2 {
+			if err := SealEpoch(t.Context(), log, c, c.Rule(), "a test"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// counted counts reads.
+type counted struct {
+	CommitLog
+	gets atomic.Int64
+}
+
+func (c *counted) Get(ctx context.Context, key string) ([]byte, error) {
+	c.gets.Add(1)
+	return c.CommitLog.Get(ctx, key)
+}
+
+// TestCheckpoints: a chain read over its checkpoints is the one read record by record, with
+// few requests; and whatever is wrong with a checkpoint, it is passed over.
+func TestCheckpoints(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	want := begin(t, w, 0, testNext)
+	extendBy(t, w, want, 2*checkpointRecords+100)
+	k := NewCheckpointer(w, 1)
+	for _, expect := range []int64{2, 0} {
+		if made, err := k.Make(t.Context(), []*record.Chain{want}); err != nil || made != expect {
+			t.Fatalf("made %d checkpoints, %v; want %d", made, err, expect)
+		}
+	}
+	if made, err := NewCheckpointer(w, 1).Make(t.Context(), []*record.Chain{want}); err != nil || made != 0 {
+		t.Fatalf("another process made %d checkpoints, %v", made, err)
+	}
+	load := func(because string, most int64) {
+		t.Helper()
+		log := &counted{CommitLog: w}
+		c, err := LoadChain(t.Context(), log, 0)
+		if err != nil {
+			t.Fatalf("%s: %v", because, err)
+		}
+		if diff := cmp.Diff(want, c); diff != "" {
+			t.Errorf("%s: the chain (-records +checkpoints): %s", because, diff)
+		}
+		if n := log.gets.Load(); n > most {
+			t.Errorf("%s: %d reads, want at most %d", because, n, most)
+		}
+	}
+	load("two checkpoints", 4+110)
+
+	keys, err := w.List(t.Context(), record.CheckpointPrefix(0))
+	if err != nil || len(keys) != 2 {
+		t.Fatalf("%v, %v", keys, err)
+	}
+	good := bytes.Clone(w.records[keys[1]])
+	lines := bytes.SplitAfter(good, []byte("\n"))
+	for because, body := range map[string][]byte{
+		"a digit":             bytes.Replace(good, []byte(`"rows":1`), []byte(`"rows":2`), 1),
+		"the last record":     bytes.Join(append(lines[:len(lines)-2:len(lines)-2], bytes.Replace(lines[len(lines)-2], []byte(`"attempt":""`), []byte(`"attempt":"x"`), 1)), nil),
+		"a record too few":    bytes.Join(lines[1:], nil),
+		"not a checkpoint":    []byte("{}"),
+		"nothing":             {},
+		"half":                good[:len(good)/2],
+		"a forged checkpoint": forged(t, good),
+	} {
+		w.records[keys[1]] = body
+		load(because, 2*checkpointRecords+200)
+		if _, err := NewCheckpointer(w, 1).Make(t.Context(), []*record.Chain{want}); err == nil || !strings.Contains(err.Error(), keys[1]) {
+			t.Errorf("%s: the job says %v, want the key of the checkpoint", because, err)
+		}
+	}
+	delete(w.records, keys[0])
+	w.records[keys[1]] = good
+	load("the first is gone", 2*checkpointRecords+200)
+}
+
+// forged is a checkpoint with another record in it and every digest behind it made to fit.
+func forged(t *testing.T, good []byte) (body []byte) {
+	t.Helper()
+	tip := ""
+	for i, line := range bytes.Split(bytes.TrimSuffix(good, []byte("\n")), []byte("\n")) {
+		r, err := record.DecodeCommit(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i > 0 {
+			r.Previous = tip
+		} else {
+			r.Attempt = "forged"
+		}
+		raw, err := r.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		tip = record.Digest(raw)
+		body = append(append(body, raw...), '\n')
+	}
+	return body
+}
+
+// BenchmarkLoadChain starts from chains of two lengths in a store over HTTP.
+func BenchmarkLoadChain(b *testing.B) {
+	for _, n := range []int{1000, 20_000} {
+		log := lake.NewCommitLog(openStore(b))
+		first := record.Next{Epoch: 1, Rule: position.DefaultCutRule(), Bucket: testNext.Bucket, Partitions: 1}
+		c, err := Begin(b.Context(), log, 0, first)
+		if err != nil {
+			b.Fatal(err)
+		}
+		extendBy(b, log, c, n)
+		load := func(b *testing.B) {
+			for b.Loop() {
+				if got, err := LoadChain(b.Context(), log, 0); err != nil || got.Tip != c.Tip {
+					b.Fatalf("%v, %v", got, err)
+				}
+			}
+		}
+		b.Run(fmt.Sprintf("records=%d/walked", n), load)
+		if _, err := NewCheckpointer(log, 1).Make(b.Context(), []*record.Chain{c}); err != nil {
+			b.Fatal(err)
+		}
+		b.Run(fmt.Sprintf("records=%d/checkpoints", n), load)
+	}
+}

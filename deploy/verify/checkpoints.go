@@ -1,0 +1,62 @@
+package verify
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"recount/schemas/position"
+	"recount/schemas/record"
+)
+
+// checkCheckpoints compares the chain's checkpoints, which are copies of its records, with the
+// records (V1). A start that finds one to be wrong reads the records instead, so a finding is no
+// wrong number, and says that somebody or something changed what is stored.
+func (c *chain) checkCheckpoints(ctx context.Context, e *Evidence, r *recorder) error {
+	keys, err := e.Records.List(ctx, record.CheckpointPrefix(c.partition))
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		raw, err := e.Records.Get(ctx, key)
+		if err != nil && !errors.Is(err, record.ErrSpoilt) {
+			return err
+		}
+		if err == nil {
+			err = c.checkCheckpoint(key, raw)
+		}
+		if err != nil {
+			r.find(V1, in(c.partition).file(key), "remove it: starting takes longer without it until the collect job has made another",
+				"the checkpoint is no copy of the chain's records: %v", err)
+		}
+	}
+	return nil
+}
+
+func (c *chain) checkCheckpoint(key string, raw []byte) error {
+	var at position.Offset
+	name := strings.TrimPrefix(key, record.CheckpointPrefix(c.partition))
+	if _, err := fmt.Sscanf(name, "e%d-%d.ndjson", &at.Epoch, &at.Seq); err != nil {
+		return fmt.Errorf("its key names no place of a chain: %w", err)
+	}
+	for line := range bytes.Lines(raw) {
+		line = bytes.TrimSuffix(line, []byte("\n"))
+		rec, err := record.DecodeCommit(line)
+		if err != nil {
+			return err
+		}
+		if rec.Partition != c.partition || rec.Epoch != at.Epoch || rec.Start != at.Seq {
+			return fmt.Errorf("a record of partition %d, epoch %d, start %d stands where epoch %d, sequence %d follows", rec.Partition, rec.Epoch, rec.Start, at.Epoch, at.Seq)
+		}
+		at.Seq = rec.End
+		if rec.Kind == record.Seal {
+			at.Epoch = rec.Next.Epoch
+		}
+		if c.boundaries[at] != record.Digest(line) {
+			return fmt.Errorf("its record at %d is another than the chain's", rec.Start)
+		}
+	}
+	return nil
+}
