@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"maps"
 	"slices"
 	"strings"
 
@@ -86,9 +85,8 @@ func (w *world) losesObject() {
 		return
 	}
 	h := w.states[len(w.states)-1].H
-	for _, key := range slices.Sorted(maps.Keys(w.records)) {
-		c, err := record.DecodeCommit(w.records[key].body)
-		if err != nil || c.Kind == record.Seal || c.Start < h[c.Partition].Seq || len(c.Objects) == 0 {
+	for _, c := range w.segments {
+		if c.Start < h[c.Partition].Seq || len(c.Objects) == 0 {
 			continue
 		}
 		if o := c.Objects[0].Key; w.objects[o].body != nil {

@@ -65,6 +65,7 @@ func (w *world) landed(p int, body []byte) {
 		w.fail("partition %d: [%d, %d) landed with %d events, the log has %d", p, c.Start, c.End, c.Events, events)
 	}
 	l.head = c.End
+	w.segments = append(w.segments, c)
 	l.boundaries[c.End] = true
 }
 

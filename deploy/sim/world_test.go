@@ -77,6 +77,7 @@ type world struct {
 	records   map[string]stored
 	objects   map[string]stored
 	tables    map[string][]row
+	segments  []*record.Commit // in the order they landed
 	states    []*record.State  // publication n at n-1
 	acked     map[string]int   // event id to partition
 	sent      map[string]int64 // event id to the bucket it was in first
