@@ -7,6 +7,7 @@ import (
 	"iter"
 	"runtime"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
@@ -74,7 +75,10 @@ type Found struct {
 
 // Config bounds a run.
 type Config struct {
-	Workers int   // tasks at once
+	Workers int // tasks at once
+	// GiveWay is called by a worker each time it has worked on a chunk of rows, for as long
+	// as it is told; it may wait. Nil never does.
+	GiveWay func(worked time.Duration)
 	Memory  int64 // bytes the tasks may hold together, by estimate; one task may pass it when a single bucket does
 
 	span, slice int64 // rows of a span of several buckets and of a slice; 0 is the default
@@ -106,11 +110,14 @@ func Run(ctx context.Context, cfg Config, open Open, in Input, emit func(*Block)
 	p := newPlan(cfg, in)
 	g, ctx := errgroup.WithContext(ctx)
 	r := &run{
-		plan: p, files: newFiles(ctx, open, p), emit: emit, pools: make([]sync.Pool, len(in.Targets)),
+		plan: p, files: newFiles(ctx, open, p), emit: emit, giveWay: cfg.GiveWay, pools: make([]sync.Pool, len(in.Targets)),
 		cpu: make(chan struct{}, cfg.Workers), memory: semaphore.NewWeighted(cfg.Memory), limit: cfg.Memory,
 	}
 	for i, t := range in.Targets {
 		r.pools[i].New = func() any { return r.newViewTask(t.View) }
+	}
+	if r.giveWay == nil {
+		r.giveWay = func(time.Duration) {}
 	}
 	defer r.files.closeAll()
 	found := make([]Found, len(p.spans))
@@ -135,13 +142,14 @@ func Run(ctx context.Context, cfg Config, open Open, in Input, emit func(*Block)
 // run is one call of Run.
 type run struct {
 	*plan
-	files  *files
-	mu     sync.Mutex // held while emit runs
-	emit   func(*Block) error
-	cpu    chan struct{}
-	memory *semaphore.Weighted
-	pools  []sync.Pool // of *viewTask, by target
-	limit  int64
+	files   *files
+	mu      sync.Mutex // held while emit runs
+	emit    func(*Block) error
+	giveWay func(time.Duration)
+	cpu     chan struct{}
+	memory  *semaphore.Weighted
+	pools   []sync.Pool // of *viewTask, by target
+	limit   int64
 }
 
 // span deduplicates partition by partition, then aggregates slice by slice.

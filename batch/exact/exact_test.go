@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
@@ -86,10 +87,15 @@ func TestOracle(t *testing.T) {
 		old := dirty[:rapid.IntRange(0, len(dirty)).Draw(t, "old")]
 		in := Input{Catalog: c, Type: "e", Objects: l.objects, Buckets: dirty, Targets: []Target{{c.Views["wide"], dirty}, {c.Views["narrow"], old}}}
 		got, found := compute(panicking{T: t}, Config{Workers: 1, Memory: 16 << 20}, l, in)
-		cut := Config{Workers: 8, Memory: 16 << 20, span: rapid.Int64Range(1, 100).Draw(t, "span"), slice: rapid.Int64Range(1, 30).Draw(t, "slice")}
+		var gaveWay atomic.Bool
+		giveWay := func(time.Duration) { gaveWay.Store(true) }
+		cut := Config{Workers: 8, GiveWay: giveWay, Memory: 16 << 20, span: rapid.Int64Range(1, 100).Draw(t, "span"), slice: rapid.Int64Range(1, 30).Draw(t, "slice")}
 		again, foundAgain := compute(panicking{T: t}, cut, l, in)
 		if diff := cmp.Diff(got, again) + cmp.Diff(found, foundAgain); diff != "" {
 			t.Fatalf("1 worker (-) and 8 with more cuts (+) differ: %s", diff)
+		}
+		if !gaveWay.Load() {
+			t.Fatal("no worker gave way")
 		}
 		want, wantCounts := oracle(c, events, dirty, in.Targets)
 		slices.Sort(got)

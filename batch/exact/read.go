@@ -3,6 +3,7 @@ package exact
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/apache/arrow/go/v15/arrow/array"
 
@@ -76,6 +77,7 @@ func (r *run) read(ctx context.Context, object int, columns []string, from, to i
 		return err
 	}
 	rows := int64(0)
+	began := time.Now()
 	for c, err := range f.Read(ctx, columns, from, to) {
 		if err == nil {
 			err = ctx.Err()
@@ -87,6 +89,8 @@ func (r *run) read(ctx context.Context, object int, columns []string, from, to i
 			} else {
 				err = fn(c)
 			}
+			r.giveWay(time.Since(began))
+			began = time.Now()
 		}
 		if err != nil {
 			return fmt.Errorf("read rows %d to %d of %s: %w", from, to, key, err)

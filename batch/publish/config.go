@@ -18,13 +18,14 @@ import (
 // Config describes one publisher. Two publishers of one chain must agree on Catalog and Partitions.
 type Config struct {
 	Catalog      *catalog.Catalog
-	Partitions   int           // P (L3)
-	Keep         int           // publications that stay readable whatever their age (P3)
-	LongestQuery time.Duration // a publication stays readable for twice this after the next one replaced it
-	Memory       int64         // bytes a run may hold, by estimate
-	Workers      int           // tasks at once
-	CollectAfter time.Duration // G: an object in no record is collected when older (C8)
-	Code         string        // version of the program, kept in publications
+	Partitions   int                        // P (L3)
+	Keep         int                        // publications that stay readable whatever their age (P3)
+	LongestQuery time.Duration              // a publication stays readable for twice this after the next one replaced it
+	Memory       int64                      // bytes a run may hold, by estimate
+	Workers      int                        // tasks at once
+	GiveWay      func(worked time.Duration) // as of exact.Config: work that others wait for goes first; nil never waits
+	CollectAfter time.Duration              // G: an object in no record is collected when older (C8)
+	Code         string                     // version of the program, kept in publications
 
 	// Rebuild puts an object back that a commit record names and the store has lost (C8);
 	// nil: such an object is an error.
@@ -65,7 +66,7 @@ func (c Config) Validate() error {
 
 // exact leaves a quarter of the memory to blocks on their way into ClickHouse.
 func (c Config) exact() exact.Config {
-	return exact.Config{Workers: c.Workers, Memory: c.Memory / 4 * 3}
+	return exact.Config{Workers: c.Workers, GiveWay: c.GiveWay, Memory: c.Memory / 4 * 3}
 }
 
 // withDefaults fills the fields a caller may leave out.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"time"
 
@@ -28,7 +29,7 @@ import (
 func (s *Stack) openPublisher(ctx context.Context) (err error) {
 	pc := publish.DefaultConfig(s.catalog, s.cfg.Log.Partitions)
 	pc.Keep, pc.LongestQuery, pc.Memory = s.cfg.Batch.Keep, s.cfg.Query.Timeout, int64(s.cfg.Batch.Memory)
-	pc.Rebuild = s.rebuild
+	pc.Rebuild, pc.GiveWay = s.rebuild, s.giveWay
 	pc.Code, pc.Logger, pc.Registerer, pc.Now = Version(), s.log, s.registry, fault.Now
 	s.publisher, err = publish.New(pc, s.engines.records, s.engines.lake, cells.NewStore(s.engines.sql, s.catalog), s.currentChains, s.openObject)
 	if err != nil {
@@ -57,6 +58,19 @@ func (s *Stack) currentChains(ctx context.Context) ([]*record.Chain, error) {
 		out[i] = &there
 	}
 	return out, nil
+}
+
+// longestGiving bounds one wait of giveWay; a chunk of rows is far less work.
+const longestGiving = 20 * time.Millisecond
+
+// giveWay lets the batch engine rest as long as it worked while events come in: a client
+// waits for its acknowledgement, and nobody for a recompute. With every processor busy
+// with batch work an event waited for one at each of the ten or so goroutines it passes,
+// and the network was looked at each 10 ms only. Under load a recompute takes about twice as long.
+func (s *Stack) giveWay(worked time.Duration) {
+	if s.ingest != nil && s.ingest.Busy() {
+		time.Sleep(min(worked, longestGiving))
+	}
 }
 
 // rebuild puts a lost object back from the log (C8).
@@ -142,7 +156,14 @@ func (s *Stack) openLanding(context.Context) (err error) {
 	if !s.roles.Has(Landing) {
 		return nil
 	}
-	lc := landing.Config{Logger: s.log, Registerer: s.registry, Now: fault.Now}
+	// Partitions are cut at about the same time; encoding takes half of the processors at
+	// most, for the reason giveWay gives.
+	encoders := make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
+	lc := landing.Config{Logger: s.log, Registerer: s.registry, Now: fault.Now, Encode: func(t *lake.Table) ([]byte, record.Object, error) {
+		encoders <- struct{}{}
+		defer func() { <-encoders }()
+		return t.WriteParquet()
+	}}
 	s.lander, err = landing.New(lc, s.chains, landingSource{source{s.engines.log}}, s.engines.records, s.engines.lake)
 	return err
 }

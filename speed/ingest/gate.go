@@ -24,6 +24,7 @@ type gate struct {
 	slots   *semaphore.Weighted
 	waiting atomic.Int64
 	latest  atomic.Int64 // how long the latest request that got through had waited
+	came    atomic.Int64 // when the latest request came, in nanoseconds since 1970
 }
 
 func newGate(limit time.Duration) *gate {
@@ -35,8 +36,15 @@ func (g *gate) behind() bool {
 	return g.waiting.Load() > 0 && time.Duration(g.latest.Load()) > g.limit/2
 }
 
+// idleAfter is how long after a request nobody is taken to send any more.
+const idleAfter = 100 * time.Millisecond
+
+// busy says that requests come in.
+func (g *gate) busy() bool { return time.Since(time.Unix(0, g.came.Load())) < idleAfter }
+
 // enter waits for a turn, which leave ends.
 func (g *gate) enter(ctx context.Context) *fault {
+	g.came.Store(time.Now().UnixNano())
 	if g.slots.TryAcquire(1) {
 		g.latest.Store(0)
 		return nil

@@ -15,12 +15,18 @@ import (
 func TestGateBoundsTheWait(t *testing.T) {
 	t.Parallel()
 	g := newGate(5 * time.Millisecond)
+	if g.busy() {
+		t.Error("busy before the first request")
+	}
 	places := 0
 	for g.slots.TryAcquire(1) {
 		places++
 	}
 	if f := g.enter(t.Context()); f == nil || f.status != http.StatusTooManyRequests {
 		t.Errorf("got %v, want 429", f)
+	}
+	if g.came.Load() == 0 {
+		t.Error("the request was not noted")
 	}
 	for range places {
 		g.leave()

@@ -183,6 +183,9 @@ func (s *Server) admit(tenant string, bytes, events int) *fault {
 	return &fault{code: CodeRateLimited, status: http.StatusTooManyRequests, retry: wait, msg: "the rate of events or bytes allowed to this tenant is used up; send the request again after Retry-After"}
 }
 
+// Busy says that events come in: work that nobody waits for should give way.
+func (s *Server) Busy() bool { return s.gate.busy() }
+
 // shedding says that a request that comes now would wait too long, wherever its events belong.
 // It is refused before its body is read: decoding what is refused afterwards would take the
 // time of what is not.
