@@ -134,13 +134,20 @@ func TestBusyConnectionsAreKept(t *testing.T) {
 		t.Errorf("got %d %s", status, body)
 	}
 	close(release)
-	for _, c := range append(busy, dial(t, addr, get)) {
+	for _, c := range busy {
 		if status, _ := answerOn(t, c); status != http.StatusOK {
 			t.Errorf("got %d", status)
 		}
 	}
-	if refused := value(t, reg, "recount_http_connections_refused_total"); refused != 1 {
-		t.Errorf("%v refused", refused)
+	// A client has its answer a moment before the server takes the connection for idle.
+	told := 1.0
+	for status := 0; status != http.StatusOK && told < 1000; told++ {
+		if status, _ = answerOn(t, dial(t, addr, get)); status == http.StatusOK {
+			break
+		}
+	}
+	if refused := value(t, reg, "recount_http_connections_refused_total"); told == 1000 || refused != told {
+		t.Errorf("%v refused, %v told", refused, told)
 	}
 }
 
