@@ -17,7 +17,7 @@ import (
 
 var (
 	simFrom  = flag.Uint64("sim.from", 0, "first seed of the simulation")
-	simSeeds = flag.Uint64("sim.seeds", 40, "number of seeds of the simulation")
+	simSeeds = flag.Uint64("sim.seeds", 30, "number of seeds of the simulation")
 	simTrace = flag.Bool("sim.trace", false, "print the schedule of a seed that holds, too")
 )
 
