@@ -25,6 +25,7 @@ type event struct {
 	amount           int64
 	seq              uint64 // of its message, once it has one
 	appended         int64
+	clock            int64 // the newest append time in the log as it came; a request that hung for hours is behind
 	bucket, previous int64
 }
 

@@ -81,7 +81,9 @@ func list(ctx context.Context, p *proc, w *world, from map[string]stored, prefix
 // losesObject takes an object that has landed and is not published yet, while nobody
 // reads any: the log still has its events (C8), unless it loses them too.
 func (w *world) losesObject() {
-	if w.lossy || w.ackEarly || w.rot || len(w.states) == 0 || slices.ContainsFunc(w.nodes, func(n *node) bool { return n.busy }) {
+	busy := slices.ContainsFunc(w.nodes, func(n *node) bool { return n.busy })
+	onItsWay := slices.ContainsFunc(w.pending, func(o *op) bool { return o.kind == "create" && strings.HasPrefix(o.key, record.PublicationPrefix) })
+	if w.lossy || w.ackEarly || w.rot || len(w.states) == 0 || busy || onItsWay {
 		return
 	}
 	h := w.states[len(w.states)-1].H

@@ -81,7 +81,7 @@ func live(copies []event, cut, start uint64, span time.Duration) (must, may []ev
 			kind := map[bool]int{true: 1}[same]
 			if o.seq >= start && !seen[kind] {
 				seen[kind] = true
-				known = known || e.appended-o.appended < (span-2*time.Minute).Microseconds()
+				known = known || e.clock-o.appended < (span-2*time.Minute).Microseconds()
 			}
 		}
 		switch {

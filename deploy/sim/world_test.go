@@ -62,6 +62,7 @@ type partitionLog struct {
 	lost        map[uint64]*message
 	gone        uint64 // a message that vanished
 	full        bool   // it refused the last message
+	clock       int64  // the newest append time, microseconds
 	ids         map[string]bool
 	head        uint64 // as far as records say
 	epoch       uint32
@@ -136,9 +137,10 @@ func (w *world) append(p int, frame []byte, events []event, id string) error {
 	l.ids[id] = true
 	m := &message{frame: frame, durable: !w.ackEarly}
 	h, _ := eventbatch.ReadHeader(frame)
+	l.clock = max(l.clock, h.Appended)
 	for _, e := range events {
 		w.meetEvent(e)
-		e.seq, e.appended = l.next, h.Appended
+		e.seq, e.appended, e.clock = l.next, h.Appended, l.clock
 		m.events = append(m.events, e)
 	}
 	l.line[l.next] = m
