@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"golang.org/x/sync/errgroup"
 
@@ -24,6 +25,7 @@ type CommitLog interface {
 
 const (
 	parallelGets = 32
+	mostSingle   = 64  // records read one by one at a start before the rest is listed
 	windowGets   = 256 // records held before they are appended, so at most that many bodies wait
 )
 
@@ -32,14 +34,15 @@ const (
 // that does not continue the chain, wraps record.ErrInvalid (V1).
 func LoadChain(ctx context.Context, log CommitLog, partition int) (*record.Chain, error) {
 	c := record.NewChain(partition)
-	if err := readCheckpoints(ctx, log, c); err != nil && ctx.Err() != nil {
-		return nil, err // Any other says nothing about the chain: what is left is walked.
-	}
 	for {
 		epoch := c.Head.Epoch
 		last, err := loadEpoch(ctx, log, c)
+		ended := false
 		if err == nil {
-			err = Extend(ctx, log, c)
+			ended, err = extend(ctx, log, c, mostSingle)
+		}
+		if err == nil && !ended {
+			continue // An epoch may have begun, and of a long one many are listed and read at once.
 		}
 		if err == nil && c.Head.Epoch == epoch && last >= c.NextKey() {
 			err = fmt.Errorf("%w: %s is missing and the later %s exists: restore it from a copy of the object store", record.ErrInvalid, c.NextKey(), last)
@@ -61,6 +64,9 @@ func loadEpoch(ctx context.Context, log CommitLog, c *record.Chain) (last string
 		return "", err
 	}
 	last = keys[len(keys)-1]
+	if len(keys) >= checkpointRecords {
+		skipAhead(ctx, log, c)
+	}
 	for len(keys) > 0 && keys[0] < c.NextKey() {
 		keys = keys[1:] // A checkpoint had it.
 	}
@@ -100,16 +106,23 @@ func getAll(ctx context.Context, log CommitLog, keys []string) ([][]byte, error)
 // Extend reads the chain on from where it is, one record after the other, until there is
 // no next one. After an error the chain is whole up to the records read before it.
 func Extend(ctx context.Context, log CommitLog, c *record.Chain) error {
-	for {
+	_, err := extend(ctx, log, c, math.MaxInt)
+	return err
+}
+
+// extend is Extend for at most so many records; ended says that there was no next one.
+func extend(ctx context.Context, log CommitLog, c *record.Chain, most int) (ended bool, err error) {
+	for range most {
 		raw, err := log.Get(ctx, c.NextKey())
 		if errors.Is(err, lake.ErrNotFound) {
-			return nil
+			return true, nil
 		}
 		if err != nil {
-			return fmt.Errorf("read commit record: %w", err)
+			return false, fmt.Errorf("read commit record: %w", err)
 		}
 		if _, err := c.Extend(raw); err != nil {
-			return err
+			return false, err
 		}
 	}
+	return false, nil
 }

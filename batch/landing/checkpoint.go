@@ -24,6 +24,16 @@ func checkpointKey(c *record.Chain) string {
 	return fmt.Sprintf("%se%06d-%020d.ndjson", record.CheckpointPrefix(c.Partition), c.Head.Epoch, c.Head.Seq)
 }
 
+// skipAhead moves the chain to the end of its checkpoints. A fault of them, or of asking for
+// them, says nothing about the chain: what is left is walked.
+func skipAhead(ctx context.Context, log CommitLog, c *record.Chain) {
+	read := record.NewChain(c.Partition)
+	_ = readCheckpoints(ctx, log, read)
+	if read.Head.Seq > c.Head.Seq {
+		*c = *read
+	}
+}
+
 // readCheckpoints extends the chain by all checkpoints that continue it. One that does not
 // hold what the chain does is an error, and leaves the chain as it was before it.
 func readCheckpoints(ctx context.Context, log CommitLog, c *record.Chain) error {

@@ -80,7 +80,7 @@ func TestCheckpoints(t *testing.T) {
 			t.Errorf("%s: %d reads, want at most %d", because, n, most)
 		}
 	}
-	load("two checkpoints", 4+110)
+	load("two checkpoints", 4+110+mostSingle)
 
 	keys, err := w.List(t.Context(), record.CheckpointPrefix(0))
 	if err != nil || len(keys) != 2 {
@@ -98,14 +98,14 @@ func TestCheckpoints(t *testing.T) {
 		"a forged checkpoint": forged(t, good),
 	} {
 		w.records[keys[1]] = body
-		load(because, 2*checkpointRecords+200)
+		load(because, 2*checkpointRecords+200+mostSingle)
 		if _, err := NewCheckpointer(w, 1).Make(t.Context(), []*record.Chain{want}); err == nil || !strings.Contains(err.Error(), keys[1]) {
 			t.Errorf("%s: the job says %v, want the key of the checkpoint", because, err)
 		}
 	}
 	delete(w.records, keys[0])
 	w.records[keys[1]] = good
-	load("the first is gone", 2*checkpointRecords+200)
+	load("the first is gone", 2*checkpointRecords+200+mostSingle)
 }
 
 // forged is a checkpoint with another record in it and every digest behind it made to fit.
