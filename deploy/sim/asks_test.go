@@ -13,7 +13,8 @@ import (
 	"recount/serving/reader"
 )
 
-// liveOf lets a scan of the real-time views wait, as over a network.
+// liveOf lets a scan of the real-time views wait, as over a network. The operation comes last:
+// what wakes with the clock beside the scan would make its answer a matter of luck.
 type liveOf struct {
 	n   *node
 	p   *proc
@@ -21,12 +22,12 @@ type liveOf struct {
 }
 
 func (l liveOf) Scan(ctx context.Context, scan *query.Scan, cut []position.Offset) (*query.LivePart, error) {
-	if err := l.p.do(ctx, op{kind: "live", key: scan.View.Name, fates: readFates, effect: func() error { return nil }}); err != nil {
-		return nil, err
-	}
 	if l.n.w.bad > 0 && l.rng.IntN(6) == 0 {
 		l.n.w.meet("slow reader")
 		l.p.sleep(8 + l.rng.IntN(30)) // A slow reader: its publication may no longer be kept.
+	}
+	if err := l.p.do(ctx, op{kind: "live", key: scan.View.Name, fates: readFates, effect: func() error { return nil }}); err != nil {
+		return nil, err
 	}
 	part, err := l.n.views.Scan(ctx, scan, cut)
 	if errors.Is(err, query.ErrPinExpired) {
