@@ -74,13 +74,20 @@ func start(cfg Config) (*core, error) {
 }
 
 // makeFolders creates the data folder and empties the one for staged inserts, where a killed process leaves
-// files. Both only once no other process has the engine there.
+// files, and drops empty entries of mutations. All only once no other process has the engine there.
 func (c *core) makeFolders() error {
 	if err := os.MkdirAll(c.cfg.DataDir, 0o755); err != nil {
 		return err
 	}
 	if err := checkUnlocked(filepath.Join(c.cfg.DataDir, "status")); err != nil {
 		return err
+	}
+	dropped, err := dropEmptyMutations(c.cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	if dropped > 0 {
+		c.log.Warn("dropped empty entries of mutations, as a full disk leaves them", "files", dropped)
 	}
 	if err := os.RemoveAll(c.stageDir); err != nil {
 		return err
