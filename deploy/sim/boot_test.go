@@ -134,7 +134,9 @@ func (n *node) bootViews(log logOf) (err error) {
 		if st.Snapshot > 0 {
 			n.w.meet("a snapshot is resumed")
 		}
-		if st.Snapshot == 0 || st.Through.Seq < n.w.logs[p].first {
+		l := &n.w.logs[p]
+		hole := l.gone >= st.Through.Seq && l.gone < oldest.H[p].Seq // It cannot be read up to the oldest kept publication, and jumps there (D3).
+		if st.Snapshot == 0 || st.Through.Seq < l.first || hole {
 			n.memory.start[p] = max(oldest.H[p].Seq, n.from[p])
 		}
 	}
