@@ -76,8 +76,8 @@ type Found struct {
 // Config bounds a run.
 type Config struct {
 	Workers int // tasks at once
-	// GiveWay is called by a worker each time it has worked on a chunk of rows, for as long
-	// as it is told; it may wait. Nil never does.
+	// GiveWay is called by a worker after each chunk of rows, with how long the chunk took; it
+	// may wait. Nil never does.
 	GiveWay func(worked time.Duration)
 	Memory  int64 // bytes the tasks may hold together, by estimate; one task may pass it when a single bucket does
 

@@ -65,8 +65,8 @@ const longestGiving = 20 * time.Millisecond
 
 // giveWay lets the batch engine rest as long as it worked while events come in: a client
 // waits for its acknowledgement, and nobody for a recompute. With every processor busy
-// with batch work an event waited for one at each of the ten or so goroutines it passes,
-// and the network was looked at each 10 ms only. Under load a recompute takes about twice as long.
+// with batch work a request waits for one at every goroutine it passes. PROOF.md has what
+// it is worth; the price is that a recompute under load takes up to twice as long.
 func (s *Stack) giveWay(worked time.Duration) {
 	if s.ingest != nil && s.ingest.Busy() {
 		time.Sleep(min(worked, longestGiving))
