@@ -55,7 +55,7 @@ func TestCrash(t *testing.T) {
 	t.Logf("reproduce with -crash-seed=%d (the moments of the kills stay random)", seed)
 	dir := t.TempDir()
 	config := writeFile(t, filepath.Join(dir, "recount.yaml"), crashConfig)
-	listen := freeAddress(t)
+	listen := reserve(t)
 	srv := start(t, dir, config, listen)
 
 	ctx, cancel := context.WithCancel(t.Context())

@@ -150,7 +150,7 @@ func faultsBinary(t *testing.T) string {
 func (w *letterWorld) start(config string) {
 	w.t.Helper()
 	w.config = writeFile(w.t, filepath.Join(w.dir, "recount.yaml"), config)
-	srv, err := launchAs(w.program, []string{fault.ClockEnv + "=" + w.clockFile}, w.dir, w.config, freeAddress(w.t), "--auth.keys-file", filepath.Join(w.dir, "keys.json"))
+	srv, err := launchAs(w.program, []string{fault.ClockEnv + "=" + w.clockFile}, w.dir, w.config, "127.0.0.1:0", "--auth.keys-file", filepath.Join(w.dir, "keys.json"))
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -74,9 +74,9 @@ func newGuarded(t *testing.T) *guarded {
 	roots.AppendCertsFromPEM(raw)
 	g.client = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
 	t.Cleanup(g.client.CloseIdleConnections)
-	admin := freeAddress(t)
+	admin := reserve(t)
 	g.admin = "http://" + admin
-	g.server, err = launch(dir, writeFile(t, filepath.Join(dir, "recount.yaml"), tenantsConfig+ratesConfig), freeAddress(t),
+	g.server, err = launch(dir, writeFile(t, filepath.Join(dir, "recount.yaml"), tenantsConfig+ratesConfig), "127.0.0.1:0",
 		"--auth.keys-file", g.keys, "--tls.cert-file", g.cert, "--tls.key-file", key, "--admin.listen", admin)
 	if err != nil {
 		t.Fatal(err)

@@ -51,7 +51,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			slots <- struct{}{}
-			s := &scriptServer{listen: freeAddress(t)}
+			s := &scriptServer{listen: reserve(t)}
 			env.Defer(func() {
 				if s.server != nil {
 					s.kill()

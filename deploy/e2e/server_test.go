@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"recount/deploy/loopback"
 )
 
 // binary is the program under test, built once by TestMain.
@@ -147,15 +148,19 @@ func (s *server) drain() error {
 	}
 }
 
-// freeAddress is a loopback address nobody listens on, so that a restarted server can keep it.
-func freeAddress(t testing.TB) string {
+// reserve returns a loopback address that stays the test's own while its server is down.
+func reserve(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, release, err := loopback.Reserve()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Cleanup(func() {
+		if err := release(); err != nil {
+			t.Error(err)
+		}
+	})
+	return address
 }
 
 func writeFile(t testing.TB, path, content string) string {

@@ -52,7 +52,7 @@ func openEngines(ctx context.Context, w *world, kinds []string) (*engines, error
 			continue
 		}
 		var err error
-		if e.routes[kind], err = freeAddress(); err != nil {
+		if e.routes[kind], err = w.reserve(); err != nil {
 			return nil, err
 		}
 	}
@@ -67,7 +67,7 @@ func openEngines(ctx context.Context, w *world, kinds []string) (*engines, error
 }
 
 func (e *engines) open(ctx context.Context, kind string) (err error) {
-	if e.listen[kind], err = freeAddress(); err != nil {
+	if e.listen[kind], err = e.w.reserve(); err != nil {
 		return err
 	}
 	if err := e.start(ctx, kind); err != nil {

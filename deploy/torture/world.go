@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"recount/deploy/loopback"
 	"recount/schemas/fault"
 )
 
@@ -91,7 +91,7 @@ func (w *world) openRoles(ctx context.Context, roles, kinds []string) error {
 	}
 	var urls []string
 	for n, r := range roles {
-		listen, err := freeAddress()
+		listen, err := w.reserve()
 		if err != nil {
 			return err
 		}
@@ -125,14 +125,14 @@ func (w *world) start(ctx context.Context) error {
 	return nil
 }
 
-// freeAddress is a loopback address nobody listens on, so that a restarted server can keep it.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// reserve returns a loopback address that a server keeps until the world is closed.
+func (w *world) reserve() (string, error) {
+	address, release, err := loopback.Reserve()
 	if err != nil {
 		return "", err
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	w.onClose = append(w.onClose, func() { _ = release() }) // Nobody asks for it again.
+	return address, nil
 }
 
 // launch starts the server and waits until it listens. The points of the script do
