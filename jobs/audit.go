@@ -38,18 +38,13 @@ type AuditRun struct {
 // NewAuditor returns an auditor. audit reads the facts anew and adds them up. What recheck
 // finds is shown beside it.
 func NewAuditor(audit func(context.Context) (*conservation.Audit, error), recheck *Rechecker, o Options) *Auditor {
+	o = o.filled()
 	a := &Auditor{audit: audit, recheck: recheck, log: o.Logger, now: o.Now,
 		residue: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "recount_audit_residue_events",
 			Help: "Events that a tier lacks, or has too many of, at the last audit; anything but 0 is an alarm."}, []string{"tier"}),
 		tenants: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "recount_audit_tenant_residue_events",
 			Help: "The same of tenants that have a residue at all, the largest first; the rest is ~others."}, []string{"tenant"}),
 		ran: prometheus.NewGauge(prometheus.GaugeOpts{Name: "recount_audit_last_run_seconds", Help: "Unix time of the last audit."}),
-	}
-	if a.log == nil {
-		a.log = slog.New(slog.DiscardHandler)
-	}
-	if a.now == nil {
-		a.now = time.Now
 	}
 	if o.Registerer != nil {
 		o.Registerer.MustRegister(a.residue, a.tenants, a.ran)

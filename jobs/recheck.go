@@ -33,18 +33,13 @@ type RecheckRun struct {
 
 // NewRechecker returns a rechecker. check samples and compares.
 func NewRechecker(check func(context.Context) (recheck.Result, error), o Options) *Rechecker {
+	o = o.filled()
 	r := &Rechecker{check: check, log: o.Logger, now: o.Now,
 		checked: prometheus.NewCounter(prometheus.CounterOpts{Name: "recount_recheck_buckets_total",
 			Help: "Buckets of views that ClickHouse has computed again from the Parquet objects."}),
 		differences: prometheus.NewGauge(prometheus.GaugeOpts{Name: "recount_recheck_differing_rows",
 			Help: "Rows that differed from the published ones at the last check; anything but 0 is an alarm."}),
 		ran: prometheus.NewGauge(prometheus.GaugeOpts{Name: "recount_recheck_last_run_seconds", Help: "Unix time of the last check."}),
-	}
-	if r.log == nil {
-		r.log = slog.New(slog.DiscardHandler)
-	}
-	if r.now == nil {
-		r.now = time.Now
 	}
 	if o.Registerer != nil {
 		o.Registerer.MustRegister(r.checked, r.differences, r.ran)

@@ -35,22 +35,28 @@ type entry struct {
 	running *Run
 }
 
-// Options are what a scheduler is given by the process it runs in.
+// Options are what scheduler and jobs are given by the process they run in.
 type Options struct {
 	Logger     *slog.Logger     // nil discards
 	Now        func() time.Time // nil: time.Now
 	Registerer prometheus.Registerer
 }
 
+// filled are the options with what nil stands for.
+func (o Options) filled() Options {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
+}
+
 // NewScheduler checks every schedule and returns a scheduler over the jobs.
 func NewScheduler(jobs []Job, ledger *Ledger, o Options) (*Scheduler, error) {
+	o = o.filled()
 	s := &Scheduler{log: o.Logger, now: o.Now, ledger: ledger, metrics: newMetrics(o.Registerer)}
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
-	}
-	if s.now == nil {
-		s.now = time.Now
-	}
 	for _, j := range jobs {
 		e := &entry{job: j}
 		if j.Schedule != "" {
