@@ -25,9 +25,10 @@ func testView(t testing.TB) View {
 	return v
 }
 
+// testConfig has the patience to send the whole schedule, however slow the machine is.
 func testConfig() Config {
 	c := DefaultConfig()
-	c.Run, c.View, c.Batch, c.Keys = "r", "v", 20, 50
+	c.Run, c.View, c.Batch, c.Keys, c.Patience = "r", "v", 20, 50, time.Minute
 	return c
 }
 

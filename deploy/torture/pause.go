@@ -80,7 +80,8 @@ func (w *world) zombie(ctx context.Context, s, other *server, point string) erro
 	if !s.proc.stopped(reachLimit) {
 		w.say("%s was not reached", point)
 		w.h.report.notReached(point)
-		return nil
+		s.kill() // Or it stops there later, and nobody wakes it.
+		return s.up(ctx)
 	}
 	before, err := other.query(ctx, "exact")
 	if err != nil {

@@ -97,7 +97,7 @@ func TestRunningServer(t *testing.T) {
 		}
 	}
 	stop()
-	if err := <-moved; err != nil && ctx.Err() == nil {
+	if err := <-moved; err != nil && !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	if status, _, report, _ := ask(t.Context(), url, []byte(`{"kind":"acked","run":"r","first":400,"count":1}`+"\n")); status != http.StatusOK || report.Of(verify.V3).Findings != 1 {

@@ -200,12 +200,12 @@ func next(t testing.TB, r *eventlog.Reader) eventlog.Message {
 // admin is a JetStream client as an operator would use, past the Log.
 func admin(t testing.TB, h *host) jetstream.JetStream {
 	t.Helper()
-	nc, err := nats.Connect("", nats.InProcessServer(h))
+	nc, err := nats.Connect("", nats.InProcessServer(h), nats.Timeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -116,7 +116,6 @@ func TestFloodLeavesRoom(t *testing.T) {
 	log := &memoryLog{hook: func(int) error { begun <- struct{}{}; <-stands; return nil }}
 	cfg := testConfig()
 	cfg.Fair, cfg.QueueBytes = true, 2*(cfg.GroupBytes+cfg.EventBytes)
-	cfg.Wait = time.Minute // Nothing is shed for having waited, so every 429 is for the share.
 	reg := prometheus.NewRegistry()
 	s := runWith(t, cfg, 1, log, Options{Now: func() time.Time { return testNow }, Registerer: reg})
 	defer release() // Whatever comes, the server can end.
