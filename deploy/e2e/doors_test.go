@@ -158,6 +158,7 @@ func (g *guarded) testPlaces() {
 		{path: "/debug/pprof/goroutine?debug=1", publicMissing: true, admin: [3]int{none, no, may}},
 		{path: "/v1/jobs", publicMissing: true, admin: [3]int{none, no, may}},
 		{path: "/v1/audit", public: [3]int{none, may, may}, admin: [3]int{none, may, may}},
+		{path: "/v1/scores", publicMissing: true, admin: [3]int{none, no, http.StatusNotFound}}, // nothing is published
 		{path: "/v1/publications", publicMissing: true, admin: [3]int{none, no, may}},
 		{path: "/v1/views", public: [3]int{none, may, no}, adminsMissing: true},
 		{path: dayQuery, public: [3]int{none, may, no}, adminsMissing: true},

@@ -263,6 +263,7 @@ func DefaultConfig() Config {
 			"expire":    {Schedule: "@every 5m"},
 			"audit":     {Schedule: "@every 5m"},
 			"recheck":   {Schedule: "23 4 * * *"},
+			"score":     {Schedule: "@every 1m"},
 		},
 	}
 }
@@ -395,7 +396,7 @@ func (c *Config) Validate() error {
 }
 
 // JobNames are the jobs there are.
-var JobNames = []string{"recompute", "collect", "expire", "audit", "recheck"}
+var JobNames = []string{"recompute", "collect", "expire", "audit", "recheck", "score"}
 
 func isURL(s string, schemes ...string) bool {
 	if s == Embedded {

@@ -20,6 +20,7 @@ import (
 	"recount/serving/api"
 	"recount/serving/batchview"
 	"recount/serving/reader"
+	"recount/serving/scores"
 	"recount/speed/ingest"
 	"recount/speed/realtime"
 )
@@ -192,11 +193,11 @@ func (s *Stack) openIngest(context.Context) (err error) {
 func (s *Stack) openAPI(context.Context) error {
 	bc := batchview.DefaultConfig(s.catalog.Bucket)
 	bc.Timeout = s.cfg.Query.Timeout
-	batch, err := batchview.New(s.engines.sql, bc)
-	if err != nil {
+	var err error
+	if s.batch, err = batchview.New(s.engines.sql, bc); err != nil {
 		return err
 	}
-	rc := reader.Config{Catalog: s.catalog, Publications: s.publisher, Batch: batch, OnGone: s.publisher.Suspect, Now: fault.Now, Logger: s.log, Registerer: s.registry}
+	rc := reader.Config{Catalog: s.catalog, Publications: s.publisher, Batch: s.batch, OnGone: s.publisher.Suspect, Now: fault.Now, Logger: s.log, Registerer: s.registry}
 	if s.views != nil {
 		rc.Live = s.views
 	}
@@ -250,13 +251,18 @@ func (s *Stack) openJobs(ctx context.Context) error {
 	o := jobs.Options{Logger: s.log, Now: fault.Now, Registerer: s.registry}
 	rechecker := jobs.NewRechecker(s.recheck, o)
 	s.auditor = jobs.NewAuditor(s.conserve, rechecker, o)
-	s.scheduler, err = jobs.NewScheduler([]jobs.Job{
+	all := []jobs.Job{
 		jobs.Recompute(schedule("recompute"), s.publisher),
 		jobs.Collect(schedule("collect"), s.publisher, s.checkpoint(landing.NewCheckpointer(s.engines.records, s.cfg.Log.Partitions))),
 		jobs.Expire(schedule("expire"), s.engines.log, s.needed, ledger, s.engines.lake, s.letters.Retire),
 		s.auditor.Job(schedule("audit")),
 		rechecker.Job(schedule("recheck")),
-	}, ledger, o)
+	}
+	if s.views != nil {
+		s.grader = jobs.NewGrader(s.publisher, s.cfg.Log.Partitions, scores.DefaultConfig(s.catalog, s.batch, s.views).Run, o)
+		all = append(all, s.grader.Job(schedule("score")))
+	}
+	s.scheduler, err = jobs.NewScheduler(all, ledger, o)
 	return err
 }
 

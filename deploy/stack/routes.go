@@ -49,6 +49,7 @@ var routes = map[string]route{
 
 	"/v1/audit": {access.Query | access.Admin, everywhere}, // a tenant's own; everybody's for admins
 
+	"/v1/scores":           {access.Admin, byAdmins},
 	"/v1/publications":     {access.Admin, byAdmins},
 	"/v1/publications/{n}": {access.Admin, byAdmins},
 	"/v1/jobs":             {access.Admin, byAdmins},
@@ -68,6 +69,9 @@ func (s *Stack) handlers() map[string]http.Handler {
 		out["/v1/jobs"] = s.scheduler.Handler()
 		out["/v1/jobs/{name}/runs"] = s.scheduler.Handler()
 		out["/v1/audit"] = s.auditor.Handler()
+	}
+	if s.grader != nil {
+		out["/v1/scores"] = s.grader.Handler()
 	}
 	out["/v1/verify"] = s.verifyHandler()
 	out["/metrics"] = promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{MaxRequestsInFlight: metricsAtOnce})

@@ -24,6 +24,7 @@ import (
 	"recount/schemas/catalog"
 	"recount/schemas/record"
 	"recount/serving/api"
+	"recount/serving/batchview"
 	"recount/speed/ingest"
 	"recount/speed/realtime"
 )
@@ -54,8 +55,10 @@ type Stack struct {
 	lander    *landing.Lander
 	ingest    *ingest.Server
 	letters   *deadletters.Store
+	batch     *batchview.Views
 	api       *api.API
 	auditor   *jobs.Auditor
+	grader    *jobs.Grader // nil unless this process has both the batch and the speed layer
 	scheduler *jobs.Scheduler
 
 	keys   *keys.Watcher // nil when there are none

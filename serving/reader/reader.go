@@ -228,7 +228,7 @@ func (r *Reader) batch(ctx context.Context, q *query.Query, scan *query.Scan, st
 		return nil, nil
 	}
 	defer r.metrics.time("batch")()
-	part, err := r.Batch.Scan(ctx, state, scan, batchview.Options{Sketches: sketchWindows(scan, live)})
+	part, err := r.Batch.Scan(ctx, state, scan, batchview.Options{Sketches: SketchWindows(scan, live)})
 	var limit *batchview.LimitError
 	switch {
 	case err == nil:
@@ -244,8 +244,8 @@ func (r *Reader) batch(ctx context.Context, q *query.Query, scan *query.Scan, st
 	return nil, fmt.Errorf("%w: %w", ErrBatch, err)
 }
 
-// sketchWindows are the windows in which the speed layer has values to count distinctly.
-func sketchWindows(scan *query.Scan, live *query.Part) []int32 {
+// SketchWindows are the windows in which the speed layer has values to count distinctly.
+func SketchWindows(scan *query.Scan, live *query.Part) []int32 {
 	var out []int32
 	for j, m := range scan.Measures {
 		if m.Kind != catalog.Distinct || live == nil {

@@ -183,7 +183,7 @@ func TestScanUpToABoundary(t *testing.T) {
 			to = append(to, position.Offset{Seq: w.bounds[p][j]})
 		}
 		s := w.g.scan(t, w.catalog)
-		live, err := w.views.scan(rt.Context(), s, from, to)
+		live, err := w.views.ScanBetween(rt.Context(), s, from, to)
 		if err != nil {
 			rt.Fatal(err)
 		}

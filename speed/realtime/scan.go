@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -15,6 +16,16 @@ import (
 // (Q2). Errors wrap ErrPinExpired (S4), ErrNotBoundary (S2), ErrViewNotReady (S5) or are ctx's.
 func (v *Views) Scan(ctx context.Context, s *query.Scan, cut []position.Offset) (*query.LivePart, error) {
 	return v.scan(ctx, s, cut, nil)
+}
+
+// ScanBetween answers for the messages [from, to), so that batch, which has counted the same
+// ones, can be compared (A2). Both must be boundaries. A partition that has not read up to its
+// to is stale; errors are those of Scan.
+func (v *Views) ScanBetween(ctx context.Context, s *query.Scan, from, to []position.Offset) (*query.LivePart, error) {
+	if to == nil {
+		return nil, errors.New("scan real-time views: no end is given")
+	}
+	return v.scan(ctx, s, from, to)
 }
 
 // scan is Scan up to the boundaries through, or up to S where that is nil.

@@ -1,0 +1,65 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"recount/schemas/query"
+	"recount/schemas/record"
+	"recount/serving/scores"
+)
+
+// chain are publications 1 to n, of which the oldest kept is given.
+type chain struct{ n, kept uint64 }
+
+func (c *chain) State() *record.State { return &record.State{N: c.n} }
+
+func (c *chain) At(_ context.Context, n uint64) (*record.State, error) {
+	if n < c.kept {
+		return nil, query.ErrCollected
+	}
+	return &record.State{N: n}, nil
+}
+
+// TestEachPublicationIsGradedOnce: against the one before it, when there is something to compare, and a
+// failure is one of the layers' alone.
+func TestEachPublicationIsGradedOnce(t *testing.T) {
+	t.Parallel()
+	c := &chain{}
+	var graded []string
+	var fails error
+	g := NewGrader(c, 2, func(_ context.Context, before, now *record.State) (*scores.Grade, error) {
+		if len(before.H) != 2 && before.N == 0 {
+			t.Errorf("the empty state has a cut of %d partitions", len(before.H))
+		}
+		graded = append(graded, fmt.Sprintf("%d-%d", before.N, now.N))
+		return &scores.Grade{Publication: now.N}, fails
+	}, Options{})
+	broken := errors.New("connection refused")
+	for _, step := range []struct {
+		n, kept uint64
+		fails   error
+		message string
+		graded  string
+		err     error
+	}{
+		{0, 0, nil, "nothing new", "", nil},
+		{1, 1, nil, "compared", "0-1", nil},
+		{1, 1, nil, "nothing new", "", nil},
+		{2, 1, broken, "", "1-2", broken},
+		{2, 1, fmt.Errorf("partitions [1]: %w", scores.ErrStale), "not compared", "1-2", nil},
+		{2, 1, nil, "compared", "1-2", nil},
+		{5, 5, nil, "not compared", "", nil},
+		{6, 5, query.ErrPinExpired, "not compared", "5-6", nil},
+		{6, 5, nil, "compared", "5-6", nil},
+	} {
+		c.n, c.kept, fails, graded = step.n, step.kept, step.fails, nil
+		r, err := g.run(t.Context())
+		if !errors.Is(err, step.err) || !strings.Contains(r.Message, step.message) || strings.Join(graded, " ") != step.graded {
+			t.Errorf("%+v: got %+v, %v, graded %v", step, r, err, graded)
+		}
+	}
+}

@@ -1,0 +1,224 @@
+package scores
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"recount/schemas/catalog"
+	"recount/schemas/position"
+	"recount/schemas/query"
+	"recount/schemas/record"
+	"recount/serving/batchview"
+	"recount/serving/oracle"
+)
+
+var hour = time.Date(2024, 5, 1, 10, 0, 0, 0, time.UTC)
+
+// layers are a batch layer that has counted old, and then old and fresh, and a speed layer
+// that has counted live instead of fresh.
+type layers struct{ old, fresh, live []oracle.Event }
+
+func (l layers) Scan(_ context.Context, s *record.State, scan *query.Scan, _ batchview.Options) (*query.Part, error) {
+	events := l.old
+	if s.N == 2 {
+		events = slices.Concat(l.old, l.fresh)
+	}
+	return oracle.Part(scan, events, oracle.Batch), nil
+}
+
+func (l layers) ScanBetween(_ context.Context, scan *query.Scan, from, to []position.Offset) (*query.LivePart, error) {
+	if from[0].Seq != 11 || to[0].Seq != 21 {
+		return nil, errors.New("not the range between the publications")
+	}
+	return &query.LivePart{Part: oracle.Part(scan, l.live, oracle.Speed), Through: to}, nil
+}
+
+// states are publication 1 and 2 over the catalog; 2 changed the bucket of hour.
+func states(c *catalog.Catalog) (before, now *record.State) {
+	view := c.Digest(c.Views["flights"])
+	state := func(n, end uint64) *record.State {
+		return &record.State{N: n, Publication: &record.Publication{N: n}, H: []position.Offset{{Seq: end}},
+			Views: map[string]record.ViewState{"flights": {Digest: view, Buckets: []record.BucketVersion{
+				{Bucket: hour.Add(-time.Hour).UnixMicro(), Ver: 1}, {Bucket: hour.UnixMicro(), Ver: n}}}},
+			Ledgers: map[string]record.Ledger{"flight": {Tenants: map[string][]record.Account{"default": {{Rows: int64(n)}}, "quiet": {{Rows: 7}}}}},
+		}
+	}
+	return state(1, 11), state(2, 21)
+}
+
+// TestGradeIsTheError compares grades with errors computed group by group from the events:
+// those of layers that counted the same, and of a speed layer that counted some twice and lacks others.
+func TestGradeIsTheError(t *testing.T) {
+	t.Parallel()
+	c := oracle.Catalog()
+	rapid.Check(t, func(t *rapid.T) {
+		l := layers{old: oracle.Draw(t, hour, 60, 12), fresh: oracle.Draw(t, hour, 60, 20)}
+		l.live = slices.Clone(l.fresh)
+		if rapid.Bool().Draw(t, "differ") {
+			for i, e := range l.fresh {
+				switch rapid.IntRange(0, 3).Draw(t, "fate") {
+				case 0:
+					l.live = append(l.live, e)
+				case 1:
+					l.live = slices.Delete(l.live, min(i, len(l.live)-1), min(i, len(l.live)-1)+1)
+				}
+			}
+		}
+		before, now := states(c)
+		g, err := DefaultConfig(c, l, l).Run(t.Context(), before, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		scan, err := (&query.Query{View: "flights", From: hour, To: hour.Add(time.Hour), GroupBy: c.Views["flights"].Dimensions}).Resolve(c, "default")
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, g, scan, oracle.Rows(scan, slices.Concat(l.old, l.live)), oracle.Rows(scan, slices.Concat(l.old, l.fresh)))
+	})
+}
+
+func check(t *rapid.T, g *Grade, scan *query.Scan, told, exact []*oracle.Row) {
+	groups := len(exact)
+	for _, r := range told {
+		if !slices.ContainsFunc(exact, r.Same) {
+			groups++
+		}
+	}
+	if groups == 0 {
+		if len(g.Views) > 0 {
+			t.Fatalf("nothing to compare, got %+v", g.Views)
+		}
+		return
+	}
+	v := g.Views[0]
+	if v.Groups != groups || v.Buckets != 1 {
+		t.Fatalf("%d groups of %d buckets, want %d of 1", v.Groups, v.Buckets, groups)
+	}
+	for j, m := range scan.Measures {
+		var want []float64
+		for _, e := range exact {
+			i := slices.IndexFunc(told, e.Same)
+			if i < 0 {
+				want = append(want, 1)
+				continue
+			}
+			want = append(want, relative(told[i].Measure(m), e.Measure(m)))
+		}
+		for range groups - len(exact) {
+			want = append(want, 1)
+		}
+		slices.Sort(want)
+		got := v.Measures[j]
+		for _, q := range [][2]float64{{got.P50, want[groups/2]}, {got.P99, want[groups*99/100]}, {got.Max, want[groups-1]}} {
+			if math.Abs(q[0]-q[1]) > 1e-9 {
+				t.Fatalf("measure %s: got %+v, want %v", m.Name, got, want)
+			}
+		}
+	}
+}
+
+func relative(told, exact any) float64 {
+	if told == nil || exact == nil {
+		return map[bool]float64{false: 1}[told == exact]
+	}
+	float := func(v any) float64 {
+		if n, ok := v.(int64); ok {
+			return float64(n)
+		}
+		return v.(float64)
+	}
+	return math.Abs(float(told)-float(exact)) / max(1, math.Abs(float(exact)))
+}
+
+// TestBoundsAreGraded: a sketch's bounds are compared with the exact number.
+func TestBoundsAreGraded(t *testing.T) {
+	t.Parallel()
+	c := oracle.Catalog()
+	tails := func(from, to int) (out []oracle.Event) {
+		for i := from; i < to; i++ {
+			out = append(out, oracle.Event{Time: hour.UnixMicro(), Fields: map[string]any{"tail": string(rune(i))}})
+		}
+		return out
+	}
+	before, now := states(c)
+	for _, test := range []struct {
+		layers
+		held int
+	}{
+		{layers{old: tails(1, 20_000), fresh: tails(10_000, 40_000), live: tails(10_000, 40_000)}, 1},
+		{layers{old: tails(1, 20_000), fresh: tails(10_000, 40_000), live: tails(10_000, 50_000)}, 0},
+	} {
+		g, err := DefaultConfig(c, test, test).Run(t.Context(), before, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := g.Views[0].Measures[len(g.Views[0].Measures)-1]
+		if m.BoundsStated != 1 || m.BoundsHeld != test.held {
+			t.Errorf("%+v, want bounds stated once and held %d times", m, test.held)
+		}
+	}
+}
+
+// TestLimitIsNoError: where there are more groups than are compared, one that the limit has cut off
+// in one answer alone is not counted as missing.
+func TestLimitIsNoError(t *testing.T) {
+	t.Parallel()
+	c := oracle.Catalog()
+	events := func(from, to int64) (out []oracle.Event) {
+		for delay := from; delay < to; delay++ {
+			out = append(out, oracle.Event{Time: hour.UnixMicro(), Fields: map[string]any{"delay": delay}})
+		}
+		return out
+	}
+	cfg := DefaultConfig(c, layers{fresh: events(0, 100)}, layers{live: events(5, 100)})
+	cfg.Groups = 10
+	before, now := states(c)
+	g, err := cfg.Run(t.Context(), before, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := g.Views[0]; v.Groups != 5 || v.Measures[0].Max != 0 {
+		t.Errorf("%+v, want the 5 groups both answers hold, without error", v)
+	}
+}
+
+func TestLargestTenantsAreGraded(t *testing.T) {
+	t.Parallel()
+	before := record.Ledger{Tenants: map[string][]record.Account{"a": {{Rows: 1}, {}}, "c": {{Rows: 9}, {}}}}
+	now := record.Ledger{Tenants: map[string][]record.Account{"a": {{Rows: 2}, {Rows: 1}}, "b": {{Rows: 3}, {}}, "c": {{Rows: 9}, {}}, "d": {{}, {Rows: 1}}}}
+	if got := newest(before, now, 2); !slices.Equal(got, []string{"b", "a"}) {
+		t.Errorf("got %v", got)
+	}
+	if got := newest(before, now, 9); !slices.Equal(got, []string{"b", "a", "d"}) {
+		t.Errorf("got %v, and c has nothing new", got)
+	}
+}
+
+// TestViewsOfAnotherDefinition are not comparable, nor is a range a stale partition lacks.
+func TestViewsOfAnotherDefinition(t *testing.T) {
+	t.Parallel()
+	c := oracle.Catalog()
+	before, now := states(c)
+	before.Views = map[string]record.ViewState{"flights": {Digest: "another"}}
+	l := layers{fresh: []oracle.Event{{Time: hour.UnixMicro()}}}
+	g, err := DefaultConfig(c, l, l).Run(t.Context(), before, now)
+	if err != nil || len(g.Views) != 0 {
+		t.Errorf("got %+v, %v", g, err)
+	}
+	before, now = states(c)
+	if _, err := DefaultConfig(c, l, behind{}).Run(t.Context(), before, now); !errors.Is(err, ErrStale) {
+		t.Errorf("got %v, want ErrStale", err)
+	}
+}
+
+type behind struct{}
+
+func (behind) ScanBetween(context.Context, *query.Scan, []position.Offset, []position.Offset) (*query.LivePart, error) {
+	return &query.LivePart{Stale: []int{0}}, nil
+}
