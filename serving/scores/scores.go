@@ -53,8 +53,9 @@ type Grade struct {
 // View is the grade of a view.
 type View struct {
 	View     string    `json:"view"`
-	Buckets  int       `json:"buckets"` // compared, each for up to Config.Tenants tenants
-	Groups   int       `json:"groups"`  // rows that were compared
+	Buckets  int       `json:"buckets"`            // compared, each for up to Config.Tenants tenants
+	Groups   int       `json:"groups"`             // rows that were compared
+	LeftOut  int       `json:"left_out,omitempty"` // answers beyond what one query may be
 	Measures []Measure `json:"measures"`
 }
 
@@ -92,17 +93,29 @@ func (c Config) Run(ctx context.Context, before, now *record.State) (*Grade, err
 		s := newSheet(v)
 		for _, b := range changed[:min(len(changed), c.Buckets)] {
 			for _, tenant := range tenants {
-				if err := c.compare(ctx, s, before, now, v, b, tenant); err != nil {
+				err := c.compare(ctx, s, before, now, v, b, tenant)
+				if beyondLimits(err) {
+					s.leftOut++
+					continue
+				}
+				if err != nil {
 					return nil, fmt.Errorf("grade view %s, bucket %s: %w", name, time.UnixMicro(b).UTC().Format(time.RFC3339), err)
 				}
 			}
 			s.buckets++
 		}
-		if s.groups > 0 {
+		if s.groups > 0 || s.leftOut > 0 {
 			g.Views = append(g.Views, s.view())
 		}
 	}
 	return g, nil
+}
+
+// beyondLimits reports whether an answer is none that anybody can have been told.
+func beyondLimits(err error) bool {
+	var limit *batchview.LimitError
+	var sum *merge.OverflowError
+	return errors.As(err, &limit) || errors.As(err, &sum)
 }
 
 // changed are the buckets whose rows are not those of before.

@@ -188,6 +188,23 @@ func TestLimitIsNoError(t *testing.T) {
 	}
 }
 
+// TestAnswersBeyondLimits are left out, and the grade says how many.
+func TestAnswersBeyondLimits(t *testing.T) {
+	t.Parallel()
+	c := oracle.Catalog()
+	before, now := states(c)
+	g, err := DefaultConfig(c, tooLarge{}, layers{}).Run(t.Context(), before, now)
+	if err != nil || len(g.Views) != 1 || g.Views[0].LeftOut != 1 || g.Views[0].Groups != 0 || g.Views[0].Measures == nil {
+		t.Errorf("got %+v, %v", g, err)
+	}
+}
+
+type tooLarge struct{}
+
+func (tooLarge) Scan(context.Context, *record.State, *query.Scan, batchview.Options) (*query.Part, error) {
+	return nil, &batchview.LimitError{}
+}
+
 func TestLargestTenantsAreGraded(t *testing.T) {
 	t.Parallel()
 	before := record.Ledger{Tenants: map[string][]record.Account{"a": {{Rows: 1}, {}}, "c": {{Rows: 9}, {}}}}

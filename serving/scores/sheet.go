@@ -13,21 +13,22 @@ import (
 type sheet struct {
 	name            string
 	buckets, groups int
+	leftOut         int
 	measures        []Measure
 	errors          [][]float64
 }
 
-func newSheet(v *catalog.View) *sheet { return &sheet{name: v.Name} }
+func newSheet(v *catalog.View) *sheet {
+	s := &sheet{name: v.Name, measures: make([]Measure, len(v.Measures)), errors: make([][]float64, len(v.Measures))}
+	for j, m := range v.Measures { // A query that names none is of all, in this order.
+		s.measures[j] = Measure{Measure: m.Name, Kind: m.Kind}
+	}
+	return s
+}
 
 // add compares two answers to one query. Where the limit cut one of them off, a group that
 // has no partner may be behind the cut of the other and is left out.
 func (s *sheet) add(told, exact *merge.Answer) {
-	if s.measures == nil {
-		s.measures, s.errors = make([]Measure, len(exact.Measures)), make([][]float64, len(exact.Measures))
-		for j, m := range exact.Measures {
-			s.measures[j] = Measure{Measure: m.Name, Kind: m.Kind}
-		}
-	}
 	cut := told.Accuracy.Truncated || exact.Accuracy.Truncated
 	rows := make(map[string]int, told.Rows())
 	for row := range told.Rows() {
@@ -116,9 +117,11 @@ func key(a *merge.Answer, row int) string {
 // view is the grade of what was added.
 func (s *sheet) view() View {
 	for j, e := range s.errors {
-		slices.Sort(e)
+		if slices.Sort(e); len(e) == 0 {
+			continue
+		}
 		m := &s.measures[j]
 		m.P50, m.P99, m.Max = e[len(e)/2], e[len(e)*99/100], e[len(e)-1]
 	}
-	return View{View: s.name, Buckets: s.buckets, Groups: s.groups, Measures: s.measures}
+	return View{View: s.name, Buckets: s.buckets, Groups: s.groups, LeftOut: s.leftOut, Measures: s.measures}
 }
