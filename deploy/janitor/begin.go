@@ -37,7 +37,7 @@ func Begin(ctx context.Context, cfg Config, log Log, records landing.CommitLog, 
 		if chains[p], err = begin(ctx, cfg, log, records, marks, p); err != nil {
 			return nil, fmt.Errorf("partition %d: %w", p, err)
 		}
-		marks.epochs[p] = chains[p].Head.Epoch
+		marks.renew(p, chains[p].Head.Epoch)
 	}
 	return chains, nil
 }

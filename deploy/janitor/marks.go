@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"recount/schemas/fault"
@@ -35,7 +36,9 @@ type Marks struct {
 	log    Log
 	logger *slog.Logger
 	marks  []mark
-	epochs []uint32 // of the heads, by partition, as Begin found or made them
+
+	mu     sync.Mutex
+	epochs []uint32 // of the heads, by partition, as Begin found or made them, or Renew since; mu guards them
 
 	// Promised says how many events of a partition were acknowledged so far, after Settle;
 	// nil where nobody counts. Set it before Run.
@@ -115,13 +118,26 @@ func (h *Marks) Advance(ctx context.Context) error {
 		if err != nil {
 			continue
 		}
-		h.marks[p].Epoch, h.marks[p].Next, h.marks[p].Digest, h.marks[p].Promised = h.epochs[p], next, crc32.Checksum(m.Data, castagnoli), promised
+		h.marks[p].Epoch, h.marks[p].Next, h.marks[p].Digest, h.marks[p].Promised = h.epoch(p), next, crc32.Checksum(m.Data, castagnoli), promised
 		changed = true
 	}
 	if !changed {
 		return nil
 	}
 	return h.write()
+}
+
+func (h *Marks) epoch(p int) uint32 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.epochs[p]
+}
+
+// renew notes that a partition is in another epoch. A mark from before it keeps its own.
+func (h *Marks) renew(p int, epoch uint32) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.epochs[p] = epoch
 }
 
 // forget drops a partition's mark after its epoch was sealed.

@@ -117,14 +117,16 @@ func (n *node) bootViews(log logOf) (err error) {
 	oldest := n.publisher.OldestKept()
 	starts := make([]realtime.PartitionStart, partitions)
 	for p, c := range n.chains {
-		epochs := slices.Clone(c.Epochs)
-		for i := range epochs {
+		if starts[p], err = janitor.Start(context.Background(), janitorLog{log}, c, oldest.H[p]); err != nil {
+			return err
+		}
+		n.from[p] = starts[p].ReplayFrom
+		starts[p].Epochs = slices.Clone(c.Epochs)
+		for i := range c.Epochs {
 			if n.w.otherRule && n.name == "B" {
-				epochs[i].Rule.Rows += 3
+				starts[p].Epochs[i].Rule.Rows += 3
 			}
 		}
-		n.from[p] = janitor.ReplayFrom(c, n.w.logs[p].first)
-		starts[p] = realtime.PartitionStart{Epochs: epochs, OldestKept: oldest.H[p].Seq, ReplayFrom: n.from[p], LogNext: n.w.logs[p].next}
 	}
 	if n.views, err = realtime.Open(rc, n.catalog, starts, speedLog{log}); err != nil {
 		return err

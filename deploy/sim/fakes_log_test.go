@@ -27,7 +27,7 @@ type cursor struct {
 
 func (r *cursor) trimmed(first uint64) error {
 	if r.speed {
-		return fmt.Errorf("%w: the first is %d", realtime.ErrGap, first)
+		return fmt.Errorf("%w: the first is %d", realtime.ErrTrimmed, first)
 	}
 	return fmt.Errorf("%w: the first is %d", landing.ErrTrimmed, first)
 }

@@ -16,7 +16,7 @@ const everyTrouble = 2000
 var wanted = []string{
 	"kill", "pause", "pause longer than any lease", "power failure", "boot fails",
 	"an acknowledged message is lost", "a lost message lands", "a message vanishes", "an epoch is sealed", "the log is trimmed",
-	"another owner trims what is still to be read", "stale LIST", "unsorted LIST",
+	"another owner trims what is still to be read", "a running process follows another's epoch", "stale LIST", "unsorted LIST",
 	"two meet at a record below land", "two meet at a record below publish", "orphan objects are collected",
 	"an outage of hours", "the store loses an object", "an object is rebuilt",
 	"ClickHouse loses rows", "a publication brings lost rows back", "rows are collected",

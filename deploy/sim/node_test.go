@@ -145,21 +145,35 @@ func (n *node) retains(p *proc) {
 	for p.sleep(1) {
 		_ = n.marks.Advance(p.ctx)
 		err := n.views.Retain(n.publisher.OldestKept().H)
+		n.renew(p)
 		for i, st := range n.views.Status() {
-			if n.w.logs[i].epoch != n.chains[i].Head.Epoch {
-				n.restart.Store(true) // Another owner sealed: it is stale.
-			}
 			err = errors.Join(err, st.Failed)
 			if err == nil {
 				continue
 			}
-			n.restart.Store(true)
-			gap := errors.Is(err, realtime.ErrGap) && (n.name == "B" || n.w.losses > 0)
-			other := n.w.otherRule && n.name == "B" || n.w.logs[i].epoch != n.chains[i].Head.Epoch
+			gap := errors.Is(err, realtime.ErrGap) && n.w.losses > 0
+			other := n.w.otherRule && n.name == "B" || n.w.logs[i].epoch != st.Epoch
 			if !gap && !other && !n.w.rot {
 				n.w.fail("%s: real-time views of a healthy process: %v", p.name, err)
 			}
 		}
+	}
+}
+
+// renew is what stack's loop does about epochs that other owners begin.
+func (n *node) renew(p *proc) {
+	if n.w.otherRule && n.name == "B" {
+		return // It would learn the rule that it has not.
+	}
+	renewal := janitor.Renewal{Log: janitorLog{logOf{n.w, p}}, Marks: n.marks, Views: n.views, Chains: n.current}
+	oldest := n.publisher.OldestKept().H
+	renewed, _ := renewal.Renew(p.ctx, oldest, n.publisher.State().H, n.lander.Heads())
+	for _, i := range renewed {
+		n.w.meet("a running process follows another's epoch")
+		_ = p.do(p.ctx, op{kind: "renewed", key: fmt.Sprint(i), effect: func() error {
+			n.memory.start[i] = max(oldest[i].Seq, n.w.logs[i].first)
+			return nil
+		}})
 	}
 }
 

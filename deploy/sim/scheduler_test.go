@@ -149,14 +149,21 @@ func (s *scheduler) run(done func() bool, between func()) {
 		}
 		ops := s.eligible()
 		if len(ops) == 0 || s.bad > 0 && s.rng.IntN(25) == 0 {
-			s.ticks++
-			time.Sleep(step)
+			s.passes(1)
 			synctest.Wait()
 			between()
 			continue
 		}
 		s.play(ops[s.rng.IntN(len(ops))])
 	}
+}
+
+// passes lets the clock go on.
+func (s *scheduler) passes(steps int) {
+	s.mu.Lock()
+	s.ticks += steps
+	s.mu.Unlock()
+	time.Sleep(time.Duration(steps) * step)
 }
 
 // play lets one operation have its fate.
@@ -279,17 +286,27 @@ func (p *proc) kill() {
 	p.end()
 }
 
-// sleep reports whether the wait ended before the process.
+// sleep reports whether the wait ended before the process. One that is paused meanwhile wakes
+// behind the pause, and what it had asked of others may be answered before.
 func (p *proc) sleep(steps int) bool {
-	t := time.NewTimer(time.Duration(steps) * step)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		p.s.see()
-		return true
-	case <-p.ctx.Done():
-		return false
+	for wait := steps; ; wait = 1 {
+		t := time.NewTimer(time.Duration(wait) * step)
+		select {
+		case <-t.C:
+			if !p.paused() {
+				return true
+			}
+		case <-p.ctx.Done():
+			t.Stop()
+			return false
+		}
 	}
+}
+
+func (p *proc) paused() bool {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	return p.pausedUntil > p.s.ticks
 }
 
 // see orders what the scheduler did before what the caller reads next. The virtual clock

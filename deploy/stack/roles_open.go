@@ -16,6 +16,7 @@ import (
 	"recount/deploy/janitor"
 	"recount/jobs"
 	"recount/schemas/fault"
+	"recount/schemas/position"
 	"recount/schemas/record"
 	"recount/serving/api"
 	"recount/serving/batchview"
@@ -122,11 +123,10 @@ func (s *Stack) openSpeed(ctx context.Context) error {
 	oldest := s.publisher.OldestKept()
 	starts := make([]realtime.PartitionStart, len(s.chains))
 	for p, chain := range s.chains {
-		first, next, err := s.engines.log.Bounds(ctx, p)
-		if err != nil {
+		var err error
+		if starts[p], err = janitor.Start(ctx, s.engines.log, chain, oldest.H[p]); err != nil {
 			return err
 		}
-		starts[p] = realtime.PartitionStart{Epochs: chain.Epochs, OldestKept: oldest.H[p].Seq, ReplayFrom: janitor.ReplayFrom(chain, first), LogNext: next}
 	}
 	var err error
 	s.views, err = realtime.Open(rc, s.catalog, starts, speedSource{source{s.engines.log}})
@@ -137,8 +137,10 @@ func (s *Stack) openSpeed(ctx context.Context) error {
 // fell behind the oldest kept one.
 const retainEvery = 500 * time.Millisecond
 
-// retain tells the speed layer what the oldest kept publication is (S3).
+// retain tells the speed layer what the oldest kept publication is (S3), and of epochs that
+// other owners began.
 func (s *Stack) retain(ctx context.Context) error {
+	renewal := janitor.Renewal{Log: s.engines.log, Marks: s.marks, Views: s.views, Chains: s.currentChains}
 	tick := time.NewTicker(retainEvery)
 	defer tick.Stop()
 	for {
@@ -148,6 +150,13 @@ func (s *Stack) retain(ctx context.Context) error {
 		case <-tick.C:
 			if err := s.views.Retain(s.publisher.OldestKept().H); err != nil {
 				s.log.Error("the speed layer and the publications disagree about a cut", "error", err)
+			}
+			seen := [][]position.Offset{s.publisher.State().H}
+			if s.lander != nil {
+				seen = append(seen, s.lander.Heads())
+			}
+			if _, err := renewal.Renew(ctx, s.publisher.OldestKept().H, seen...); err != nil && ctx.Err() == nil {
+				s.log.Error("the speed layer cannot follow a new epoch", "error", err)
 			}
 		}
 	}

@@ -124,7 +124,10 @@ func (s speedSource) Read(ctx context.Context, p int, from uint64) (realtime.Rea
 
 func speedError(err error) error {
 	var gap eventlog.ErrGap
-	if errors.Is(err, eventlog.ErrTrimmed) || errors.As(err, &gap) {
+	switch {
+	case errors.Is(err, eventlog.ErrTrimmed):
+		return fmt.Errorf("%w: %w", realtime.ErrTrimmed, err)
+	case errors.As(err, &gap):
 		return fmt.Errorf("%w: %w", realtime.ErrGap, err)
 	}
 	return err

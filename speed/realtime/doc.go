@@ -17,7 +17,8 @@
 //	Q2  A partition that is behind the cut or stopped gives nothing and says so.
 //
 // A message that does not decode, or a sequence that is not the next, stops its
-// partition with an alarm. Nothing is skipped.
+// partition with an alarm. Nothing is skipped: it goes on when the oldest kept publication
+// is beyond what stopped it.
 //
 // # Duplicates
 //

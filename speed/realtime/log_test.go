@@ -69,7 +69,7 @@ func (l *memLog) Read(_ context.Context, p int, from uint64) (Reader, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if from < l.first[p] {
-		return nil, fmt.Errorf("%w: trimmed to %d, want %d", ErrGap, l.first[p], from)
+		return nil, fmt.Errorf("%w to %d, want %d", ErrTrimmed, l.first[p], from)
 	}
 	return &memReader{log: l, partition: p, seq: from}, nil
 }
@@ -86,6 +86,10 @@ func (r *memReader) Next(ctx context.Context) (eventbatch.Message, error) {
 	for {
 		r.log.mu.Lock()
 		changed, ready := r.log.changed, r.seq < r.log.next(r.partition)
+		if first := r.log.first[r.partition]; r.seq < first {
+			r.log.mu.Unlock()
+			return eventbatch.Message{}, fmt.Errorf("%w to %d, want %d", ErrTrimmed, first, r.seq)
+		}
 		if ready {
 			r.seq++
 			m := r.log.at(r.partition, r.seq-1)

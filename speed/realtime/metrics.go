@@ -26,7 +26,7 @@ var (
 	descBytes      = describe("bytes", "Bytes of the aggregates.")
 	descMaxBytes   = describe("max_bytes", "Bytes of aggregates at which the partition waits.")
 	descStalled    = describe("stalled", "1 while the partition waits for memory or for the log.")
-	descFailed     = describe("failed", "1 after the partition stopped with an alarm.")
+	descFailed     = describe("failed", "1 while the partition has stopped with an alarm.")
 	descEntries    = describe("window_entries", "Ids remembered to recognize duplicates.")
 	descMaxEntries = describe("window_max_entries", "Ids at which the oldest are forgotten.")
 	descReach      = describe("window_seconds", "How far back duplicates are recognized.")

@@ -1,6 +1,7 @@
 package realtime
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -27,7 +28,7 @@ type partition struct {
 	replay  uint64 // where a replay begins, from Open
 	source  Source
 	log     *slog.Logger
-	wake    chan struct{} // Retain made room
+	wake    chan struct{} // Retain made room, or Renew was called
 	cutter  *position.Cutter
 	window  *idWindow
 	sealing sealed // the window where the message being consumed begins a segment
@@ -42,6 +43,9 @@ type partition struct {
 	sealed sealed // the window where the open segment begins
 	state  state
 	totals totals
+
+	renewal   *PartitionStart    // what Renew asked for
+	interrupt context.CancelFunc // ends the reading that goes on
 
 	snapshots snapshots
 }
@@ -210,10 +214,7 @@ func (p *partition) retain(h uint64) error {
 	}
 	p.closed = slices.Clone(p.closed[n:])
 	p.base, p.floor = h, h
-	select {
-	case p.wake <- struct{}{}:
-	default:
-	}
+	p.awake()
 	return nil
 }
 

@@ -15,7 +15,7 @@ const (
 	maxBackoff   = 5 * time.Second
 )
 
-// run consumes until ctx ends, which is no error, or until a fault that must not be skipped.
+// run consumes until ctx ends. That is an error for a partition that has stopped then.
 func (p *partition) run(ctx context.Context) error {
 	defer p.note(func(s *state) { s.ended = true })
 	backoff := firstBackoff
@@ -25,13 +25,13 @@ func (p *partition) run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, ErrGap) && p.jump():
-			p.log.Warn("duplicates of events before the oldest kept publication may not be recognized", "sequence", p.next, "error", err)
+		case p.renew():
 			continue
 		case p.fatal(err):
-			p.note(func(s *state) { s.failed = err })
-			p.log.Error("partition stopped", "sequence", p.next, "error", err)
-			return fmt.Errorf("real-time views of partition %d: %w", p.id, err)
+			if err := p.stop(ctx, err); err != nil {
+				return fmt.Errorf("real-time views of partition %d: %w", p.id, err)
+			}
+			continue
 		case p.next > before:
 			backoff = firstBackoff
 		}
@@ -46,10 +46,43 @@ func (p *partition) run(ctx context.Context) error {
 
 // fatal reports whether going on after err would skip or invent events.
 func (p *partition) fatal(err error) bool {
-	return errors.Is(err, ErrGap) || errors.Is(err, eventbatch.ErrCorrupt) || errors.Is(err, ErrNotBoundary)
+	return errors.Is(err, ErrTrimmed) || errors.Is(err, ErrGap) || errors.Is(err, eventbatch.ErrCorrupt) || errors.Is(err, ErrNotBoundary)
+}
+
+// stop reads no further until what the partition cannot read is the batch view's affair: the
+// oldest kept publication is beyond it, or the partition begins anew.
+func (p *partition) stop(ctx context.Context, err error) error {
+	for waits := false; !p.jump() && !p.renew(); waits = true {
+		if !waits {
+			p.halt(err)
+		}
+		select {
+		case <-p.wake:
+		case <-ctx.Done():
+			return p.state.failed
+		}
+	}
+	p.note(func(s *state) { *s = state{} })
+	p.log.Warn("duplicates of events before the oldest kept publication may not be recognized", "sequence", p.next, "error", err)
+	return nil
+}
+
+// halt says why the partition does not go on. One that slept while another owner trimmed the
+// log has only to hear of newer publications (L6), and what it knows is right, only
+// older. All else is an alarm, and it gives nothing (Q2).
+func (p *partition) halt(err error) {
+	if errors.Is(err, ErrTrimmed) {
+		p.note(func(s *state) { s.stalled = err.Error() })
+		p.log.Warn("waiting for a publication that covers what was trimmed", "sequence", p.next, "error", err)
+		return
+	}
+	p.note(func(s *state) { s.failed = err })
+	p.log.Error("partition stopped", "sequence", p.next, "error", err)
 }
 
 func (p *partition) read(ctx context.Context) error {
+	ctx, end := p.interruptible(ctx)
+	defer end()
 	r, err := p.source.Read(ctx, p.id, p.next)
 	if err != nil {
 		return err
@@ -95,7 +128,7 @@ func (p *partition) full() bool {
 
 // jump moves a partition that cannot read the log before the oldest kept publication to
 // where it must begin to count. What it passes over is in the batch view; only
-// copies of those events are not recognized (D3). It reports whether there was such a way.
+// copies of those events are not recognized (D3). It reports whether it was so.
 func (p *partition) jump() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

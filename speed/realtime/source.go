@@ -18,8 +18,12 @@ var (
 	// without it. It ends with a restart on the new configuration.
 	ErrViewNotReady = query.ErrViewNotReady
 	// ErrGap means that the log lacks messages. A Source wraps it when those it should
-	// read next are gone; any other error of a Source is retried.
+	// read next are gone; any other error of a Source but ErrTrimmed is retried.
 	ErrGap = errors.New("log has a gap")
+	// ErrTrimmed is wrapped by a Source whose log begins above the wanted message. Only what
+	// every kept publication covers is trimmed (L6), so there is a publication to go on from,
+	// though this process may not have heard of it.
+	ErrTrimmed = errors.New("log is trimmed above the wanted message")
 )
 
 // Source is what the views need of the log.

@@ -17,8 +17,8 @@ import (
 // stalledMemory is the reason of a partition that reached its share of the memory.
 const stalledMemory = "memory"
 
-// Views are the real-time views of all partitions. The catalog, the epochs and the cut
-// rules are those of Open: changing one takes a restart.
+// Views are the real-time views of all partitions. The catalog is that of Open: changing
+// it takes a restart. Epochs and cut rules are those of Open, or of Renew since.
 type Views struct {
 	cfg   Config
 	plan  *plan
@@ -67,8 +67,9 @@ func Open(cfg Config, cat *catalog.Catalog, parts []PartitionStart, src Source) 
 	return v, v.register()
 }
 
-// Run consumes the log until ctx ends, then writes the last snapshots. A partition that
-// must stop does not end the others; Run returns its error when they have ended.
+// Run consumes the log until ctx ends, then writes the last snapshots. A partition that has
+// stopped does not end the others; it goes on once the oldest kept publication is beyond what
+// stopped it. Run returns the errors of those that stand still then.
 func (v *Views) Run(ctx context.Context) error {
 	defer v.unregister()
 	var g errgroup.Group
@@ -121,6 +122,7 @@ type PartitionStatus struct {
 	Partition int
 	Base      uint64          // first message of the aggregates
 	Through   position.Offset // S, the next message
+	Epoch     uint32          // the newest it knows of
 	Boundary  uint64          // start of the open segment
 	Snapshot  uint64          // offset of the newest snapshot, 0 without one (L6)
 	Segments  int             // closed ones
@@ -128,7 +130,7 @@ type PartitionStatus struct {
 	Bytes     int64           // of the aggregates
 	Appended  time.Time       // newest writer's clock; zero before the first message
 	Stalled   string          // why it waits, "memory" or the log's error; empty if it does not
-	Failed    error           // why it stopped for good
+	Failed    error           // why it stopped; nil once it goes on
 
 	Messages, Events, Duplicates uint64 // consumed since the start
 
@@ -154,7 +156,7 @@ func (p *partition) status() PartitionStatus {
 	t := p.totals
 	s := PartitionStatus{
 		Partition: p.id, Base: p.base, Through: position.Offset{Epoch: epochAt(p.epochs, p.next), Seq: p.next},
-		Boundary: p.open.start, Snapshot: saved.next, Segments: len(p.closed), Groups: p.open.groups(),
+		Epoch: p.epochs[len(p.epochs)-1].Epoch, Boundary: p.open.start, Snapshot: saved.next, Segments: len(p.closed), Groups: p.open.groups(),
 		Bytes: t.closedBytes + t.openBytes, Stalled: p.state.stalled, Failed: p.state.failed,
 		Messages: t.messages, Events: t.events, Duplicates: t.duplicates,
 		WindowEntries: t.window.entries, WindowBytes: t.window.bytes, WindowReach: t.window.reach, WindowDropped: t.window.dropped,

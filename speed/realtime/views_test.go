@@ -170,7 +170,7 @@ func TestViewMustBeTheOneOpened(t *testing.T) {
 	}
 }
 
-// A message that cannot be counted stops its partition for good: it gives nothing any more
+// A message that cannot be counted stops its partition: it gives nothing any more
 // and says why. The other partitions go on.
 func TestFaultsStopThePartition(t *testing.T) {
 	t.Parallel()
@@ -227,28 +227,6 @@ func gathered(t testing.TB, g prometheus.Gatherer, name string) float64 {
 	}
 	t.Fatalf("no metric %s", name)
 	return 0
-}
-
-func TestGapStopsThePartition(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	synctest.Test(t, func(t *testing.T) {
-		log := logOf(t, 3, 2)
-		log.first[0] = 2
-		v := openTest(t, DefaultConfig(dir), log, everyFour, 1)
-		stop := run(t, v)
-		if s := settled(v); !errors.Is(s.Failed, ErrGap) {
-			t.Errorf("status: %+v", s)
-		}
-		if err := stop(); !errors.Is(err, ErrGap) {
-			t.Errorf("run: got %v, want ErrGap", err)
-		}
-	})
-	skipping := logOf(t, 3, 2)
-	v := openTest(t, DefaultConfig(t.TempDir()), skipping, everyFour, 1)
-	if err := v.parts[0].consume(skipping.at(0, 2)); !errors.Is(err, ErrGap) {
-		t.Errorf("sequence 2 first: got %v, want ErrGap", err)
-	}
 }
 
 // What lies before the oldest kept publication is in the batch view: if the log no longer has it, the
