@@ -101,6 +101,13 @@ func (p *Publisher) Kept() []uint64 {
 	return slices.Compact(kept)
 }
 
+// Pinned lists the publications that are kept for ever, as far as this process knows, ascending.
+func (p *Publisher) Pinned() []uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.pins // Replaced when it changes, never written to.
+}
+
 // At returns publication n. The error wraps ErrNoPublication if there never was
 // one and ErrExpired if it is no longer kept (P3).
 func (p *Publisher) At(ctx context.Context, n uint64) (*record.State, error) {

@@ -40,18 +40,19 @@ type streams struct {
 type cli struct {
 	kong.Plugins // the settings
 
-	Up      upCmd          `cmd:"" help:"Run everything in one process with embedded engines. This is what a laptop needs."`
-	Serve   serveCmd       `cmd:"" help:"Run chosen roles."`
-	Demo    demoCmd        `cmd:"" help:"Replay three million real flights and compare live, exact and true counts."`
-	Ingest  ingestCmd      `cmd:"" help:"Send the events of files (NDJSON, CSV, Parquet) to a server."`
-	Query   queryCmd       `cmd:"" help:"Ask a server for counts."`
-	Load    loadCmd        `cmd:"" help:"Send a steady load, whatever the server does, and say how it went."`
-	Jobs    jobsCmd        `cmd:"" help:"List and run scheduled jobs."`
-	Letters deadLettersCmd `cmd:"" name:"dead-letters" help:"List, show and replay rejected events."`
-	Keys    keysCmd        `cmd:"" help:"Make, list and revoke API keys."`
-	Verify  verifyCmd      `cmd:"" help:"Check what is stored against the promises of the protocol (V1 to V10)."`
-	Config  configCmd      `cmd:"" help:"Check a configuration file."`
-	Version versionCmd     `cmd:"" help:"Print the version."`
+	Up           upCmd           `cmd:"" help:"Run everything in one process with embedded engines. This is what a laptop needs."`
+	Serve        serveCmd        `cmd:"" help:"Run chosen roles."`
+	Demo         demoCmd         `cmd:"" help:"Replay three million real flights and compare live, exact and true counts."`
+	Ingest       ingestCmd       `cmd:"" help:"Send the events of files (NDJSON, CSV, Parquet) to a server."`
+	Query        queryCmd        `cmd:"" help:"Ask a server for counts."`
+	Load         loadCmd         `cmd:"" help:"Send a steady load, whatever the server does, and say how it went."`
+	Jobs         jobsCmd         `cmd:"" help:"List and run scheduled jobs."`
+	Publications publicationsCmd `cmd:"" help:"List publications, and keep one for ever."`
+	Letters      deadLettersCmd  `cmd:"" name:"dead-letters" help:"List, show and replay rejected events."`
+	Keys         keysCmd         `cmd:"" help:"Make, list and revoke API keys."`
+	Verify       verifyCmd       `cmd:"" help:"Check what is stored against the promises of the protocol (V1 to V10)."`
+	Config       configCmd       `cmd:"" help:"Check a configuration file."`
+	Version      versionCmd      `cmd:"" help:"Print the version."`
 }
 
 // usageError is a fault of the command line that kong cannot see.

@@ -49,14 +49,15 @@ var routes = map[string]route{
 
 	"/v1/audit": {access.Query | access.Admin, everywhere}, // a tenant's own; everybody's for admins
 
-	"/v1/scores":           {access.Admin, byAdmins},
-	"/v1/publications":     {access.Admin, byAdmins},
-	"/v1/publications/{n}": {access.Admin, byAdmins},
-	"/v1/jobs":             {access.Admin, byAdmins},
-	"/v1/jobs/{name}/runs": {access.Admin, byAdmins},
-	"/v1/verify":           {access.Admin, byAdmins},
-	"/metrics":             {access.Admin, byAdmins},
-	"/debug/pprof/":        {access.Admin, apartOrNever},
+	"/v1/scores":               {access.Admin, byAdmins},
+	"/v1/publications":         {access.Admin, byAdmins},
+	"/v1/publications/{n}":     {access.Admin, byAdmins},
+	"/v1/publications/{n}/pin": {access.Admin, byAdmins},
+	"/v1/jobs":                 {access.Admin, byAdmins},
+	"/v1/jobs/{name}/runs":     {access.Admin, byAdmins},
+	"/v1/verify":               {access.Admin, byAdmins},
+	"/metrics":                 {access.Admin, byAdmins},
+	"/debug/pprof/":            {access.Admin, apartOrNever},
 }
 
 // handlers are what the process's roles answer, by pattern.

@@ -26,6 +26,11 @@ type Publications interface {
 	reader.Publications
 	// Kept returns the numbers of the publications that can be pinned, ascending.
 	Kept() []uint64
+	// Pinned returns the numbers of those that are kept for ever, ascending.
+	Pinned() []uint64
+	// Pin keeps publication n for ever: query.ErrNoPublication when there is none yet,
+	// query.ErrCollected when it is too late.
+	Pin(ctx context.Context, n uint64) error
 }
 
 // Check is one reason not to be ready.
@@ -103,6 +108,7 @@ func New(cfg Config, p Parts) (*API, error) {
 		{"/v1/views/{name}", map[string]handler{http.MethodGet: a.gated(a.getView)}},
 		{"/v1/publications", map[string]handler{http.MethodGet: a.gated(a.listPublications)}},
 		{"/v1/publications/{n}", map[string]handler{http.MethodGet: a.gated(a.getPublication)}},
+		{"/v1/publications/{n}/pin", map[string]handler{http.MethodPut: a.gated(a.pinPublication)}},
 		{"/v1/dead-letters", map[string]handler{http.MethodGet: a.gated(a.listLetters)}},
 		{"/v1/dead-letters/{name}", map[string]handler{http.MethodGet: a.gated(a.getLetter)}},
 		{"/v1/dead-letters/replays", map[string]handler{http.MethodPost: a.gated(a.replayLetters)}},

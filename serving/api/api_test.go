@@ -84,6 +84,9 @@ func TestProblems(t *testing.T) {
 		{"GET", "/v1/publications/17?buckets=1", "", nil, 400, "invalid_request", "buckets"},
 		{"GET", "/v1/publications/16", "", nil, 410, "publication_collected", ""},
 		{"GET", "/v1/publications/18", "", nil, 404, "unknown_publication", ""},
+		{"PUT", "/v1/publications/x/pin", "", nil, 400, "invalid_request", "n"},
+		{"PUT", "/v1/publications/16/pin", "", nil, 410, "publication_collected", ""},
+		{"PUT", "/v1/publications/18/pin", "", nil, 404, "unknown_publication", ""},
 		{"GET", "/v2", "", nil, 404, "not_found", ""},
 	} {
 		res, body := call(a, c.method, c.target, c.body, c.headers...)

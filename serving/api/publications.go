@@ -26,6 +26,7 @@ type Publication struct {
 	Epochs   []uint32                   `json:"epochs"` // of the cut, per partition
 	Events   int64                      `json:"events"` // landed events below the cut
 	Code     string                     `json:"code"`   // version of the program that published
+	Pinned   bool                       `json:"pinned"` // kept for ever
 	Views    map[string]PublicationView `json:"views"`
 	Types    map[string]PublicationType `json:"types"`
 }
@@ -69,15 +70,15 @@ func (a *API) listPublications(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return fmt.Errorf("%w: %w", reader.ErrPublications, err)
 		}
-		out = append(out, publication(state, false))
+		out = append(out, a.publication(state, false))
 	}
 	return writeJSON(w, map[string]any{"publications": out})
 }
 
 func (a *API) getPublication(w http.ResponseWriter, r *http.Request) error {
-	n, err := strconv.ParseUint(r.PathValue("n"), 10, 64)
+	n, err := number(r)
 	if err != nil {
-		return &Problem{Status: http.StatusBadRequest, Code: "invalid_request", Detail: "a publication has a number", Field: "n"}
+		return err
 	}
 	buckets := r.URL.Query().Get("buckets")
 	if buckets != "" && buckets != "true" && buckets != "false" {
@@ -90,11 +91,41 @@ func (a *API) getPublication(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", reader.ErrPublications, err)
 	}
-	return writeJSON(w, publication(state, buckets == "true"))
+	return writeJSON(w, a.publication(state, buckets == "true"))
 }
 
-func publication(s *record.State, buckets bool) Publication {
-	out := Publication{N: s.N, Digest: s.Digest, Cut: []uint64{}, Epochs: []uint32{}, Views: map[string]PublicationView{}, Types: map[string]PublicationType{}}
+// pinPublication keeps a publication for ever. It may be repeated.
+func (a *API) pinPublication(w http.ResponseWriter, r *http.Request) error {
+	n, err := number(r)
+	if err != nil {
+		return err
+	}
+	err = a.parts.Publications.Pin(r.Context(), n)
+	var state *record.State
+	if err == nil {
+		state, err = a.parts.Publications.At(r.Context(), n)
+	}
+	if errors.Is(err, query.ErrCollected) || errors.Is(err, query.ErrNoPublication) {
+		return err
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", reader.ErrPublications, err)
+	}
+	return writeJSON(w, a.publication(state, false))
+}
+
+// number is the publication a path names.
+func number(r *http.Request) (uint64, error) {
+	n, err := strconv.ParseUint(r.PathValue("n"), 10, 64)
+	if err != nil {
+		return 0, &Problem{Status: http.StatusBadRequest, Code: "invalid_request", Detail: "a publication has a number", Field: "n"}
+	}
+	return n, nil
+}
+
+func (a *API) publication(s *record.State, buckets bool) Publication {
+	_, pinned := slices.BinarySearch(a.parts.Publications.Pinned(), s.N)
+	out := Publication{N: s.N, Pinned: pinned, Digest: s.Digest, Cut: []uint64{}, Epochs: []uint32{}, Views: map[string]PublicationView{}, Types: map[string]PublicationType{}}
 	if p := s.Publication; p != nil {
 		out.Created, out.Previous, out.Events, out.Code = p.Created.UTC(), p.Previous, p.Events, p.Code
 	}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"text/tabwriter"
+
+	"recount/serving/api"
+)
+
+type publicationsCmd struct {
+	List publicationsListCmd `cmd:"" help:"List the publications that query --as-of can ask for, newest first."`
+	Pin  publicationsPinCmd  `cmd:"" help:"Keep a publication for ever, such as the one that was billed."`
+}
+
+type publicationsListCmd struct{ serverFlag }
+
+// Run prints a line a publication.
+func (c *publicationsListCmd) Run(ctx context.Context, std streams) error {
+	var answer struct{ Publications []api.Publication }
+	if err := c.call(ctx, http.MethodGet, "/v1/publications", nil, &answer); err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "PUBLICATION\tCREATED\tEVENTS\tKEPT")
+	for _, p := range answer.Publications {
+		kept := "for now"
+		if p.Pinned {
+			kept = "for ever"
+		}
+		fmt.Fprintf(w, "%d\t%s\t%d\t%s\n", p.N, stamp(p.Created), p.Events, kept)
+	}
+	return w.Flush()
+}
+
+type publicationsPinCmd struct {
+	serverFlag
+	N uint64 `arg:"" name:"publication" help:"Its number."`
+}
+
+// Run pins the publication and says how to ask for it.
+func (c *publicationsPinCmd) Run(ctx context.Context, std streams) error {
+	var p api.Publication
+	if err := c.call(ctx, http.MethodPut, fmt.Sprintf("/v1/publications/%d/pin", c.N), nil, &p); err != nil {
+		return err
+	}
+	fmt.Fprintf(std.out, "publication %d of %s is kept for ever: recount query VIEW --as-of %d --mode exact\n", p.N, stamp(p.Created), p.N)
+	return nil
+}
