@@ -181,26 +181,44 @@ func (s *Sketch) Estimate() uint64 {
 // cardinality estimation algorithms for HyperLogLog sketches" (2017), section 2: no bias
 // tables and no switch between ranges.
 func (s *Sketch) Approximate() uint64 {
-	const q = 64 - Precision
-	var counts [q + 2]float64
-	counts[0] = registers
-	count := func(rank uint8) { counts[0]--; counts[min(rank, q+1)]++ }
-	if s.dense != nil {
-		for _, rank := range s.dense {
-			if rank > 0 {
-				count(rank)
-			}
-		}
-	} else {
+	var c counts
+	if s.dense == nil {
 		for _, r := range AppendRegisters(nil, s.exact) {
-			count(uint8(r))
+			c.raise(0, uint8(r))
 		}
 	}
-	z := registers * tau(1-counts[q+1]/registers)
-	for k := q; k >= 1; k-- {
-		z = 0.5 * (z + counts[k])
+	for _, rank := range s.dense {
+		if rank > 0 {
+			c.raise(0, rank)
+		}
 	}
-	z += registers * sigma(counts[0]/registers)
+	return c.estimate()
+}
+
+// highest is the highest rank that a hash can have.
+const highest = 64 - Precision + 1
+
+// counts are how many registers have each rank but 0, which all others have.
+type counts [highest + 1]int32
+
+// raise moves a register from one rank to another.
+func (c *counts) raise(from, to uint8) {
+	if from > 0 {
+		c[min(from, highest)]--
+	}
+	c[min(to, highest)]++
+}
+
+func (c *counts) estimate() uint64 {
+	empty := registers
+	for _, n := range c[1:] {
+		empty -= int(n)
+	}
+	z := registers * tau(1-float64(c[highest])/registers)
+	for k := highest - 1; k >= 1; k-- {
+		z = 0.5 * (z + float64(c[k]))
+	}
+	z += registers * sigma(float64(empty)/registers)
 	return uint64(math.Round(registers * registers / (2 * math.Ln2 * z)))
 }
 

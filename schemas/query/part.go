@@ -51,7 +51,7 @@ type Acc struct {
 	Float     float64
 	Exact     uint64
 	Sketch    *distinct.Sketch
-	Registers []uint32 // ascending, one a register, as distinct.Sketch.Registers
+	Registers []uint32 // those of distinct.Sketch.Registers in any order, a register perhaps several times: the highest rank counts
 }
 
 // AddInt adds v to the 128-bit sum, which 2^64 values of any size cannot overflow.

@@ -122,9 +122,12 @@ func measureColumns(m query.Measure, sketches bool) []string {
 		}
 		return []string{"count(" + name("") + ")", "ifNull(" + value + ", 0)"}
 	}
-	exact := "uniqExactMerge(CAST(" + name("__state") + ", 'AggregateFunction(uniqExact, UInt64)'))"
+	// A uniqExact state is its number of hashes, in as many bytes as the length is over a multiple of 8, then the
+	// hashes. Taken as an array they are copied; uniqExactMerge of the CAST would make a set of every row first.
+	state := name("__state")
+	exact := "uniqExactArray(reinterpret(substring(" + state + ", length(" + state + ") % 8 + 1), 'Array(UInt64)'))"
 	if sketches {
-		return []string{exact, "toString(groupUniqArrayArray(" + name("__sketch") + "))"}
+		return []string{exact, "toString(groupUniqArrayArrayState(" + name("__sketch") + "))"}
 	}
 	return []string{exact, "''"}
 }

@@ -153,9 +153,7 @@ func byKey(p *query.Part) map[string][]query.Acc {
 		}
 		for j := range p.Measures {
 			a := p.Measures[j][i]
-			if a.N == 0 && a.Exact == 0 {
-				a.Registers = nil
-			}
+			a.Registers = united(a.Registers)
 			a.N = min(a.N, map[bool]uint64{true: 1, false: math.MaxUint64}[j == 3 || j == 5 || j == 6]) // min and max state only whether there is one
 			out[key] = append(out[key], a)
 		}

@@ -2,7 +2,6 @@ package merge
 
 import (
 	"math"
-	"slices"
 
 	"recount/schemas/distinct"
 	"recount/schemas/query"
@@ -27,7 +26,9 @@ type bounds struct{ value, low, high, added int64 }
 // |E| + |B ∪ L| − |B|, whose error is on the live part only. When L is a sketch itself, its
 // size is known to BoundErrors standard errors. The estimate of |B ∪ L| bounds the count
 // as well, to as many standard errors, and the narrower bound is stated.
-func mergeDistinct(batch, live *query.Acc) bounds {
+//
+// u is where the registers of one row after another are united; what it holds does not matter.
+func mergeDistinct(batch, live *query.Acc, u *distinct.Union) bounds {
 	var e int64
 	if batch != nil {
 		e = int64(batch.Exact)
@@ -37,8 +38,12 @@ func mergeDistinct(batch, live *query.Acc) bounds {
 	}
 	low, high := setSize(live.Sketch)
 	d := bounds{low: max(e, low), high: e + high}
-	if batch != nil && live.Sketch.Exact() {
-		d.low = max(d.low, e+certainlyNew(batch.Registers, live.Sketch.Hashes()))
+	u.Reset()
+	if batch != nil {
+		for _, r := range batch.Registers {
+			u.Raise(r)
+		}
+		d.low = max(d.low, e+certainlyNew(u, live.Sketch.Hashes()))
 	}
 	switch {
 	case e == 0:
@@ -47,7 +52,7 @@ func mergeDistinct(batch, live *query.Acc) bounds {
 	case d.low == d.high:
 		d.value = d.low
 	default:
-		gain, union := unionOf(batch.Registers, live.Sketch)
+		gain, union := gainOf(u, live.Sketch)
 		d.low, d.high = max(d.low, union-margin(union)), min(d.high, union+margin(union))
 		d.high = max(d.high, d.low)
 		d.value = min(max(e+gain, d.low), d.high)
@@ -70,28 +75,21 @@ func setSize(s *distinct.Sketch) (low, high int64) {
 	return max(distinct.ExactLimit+1, n-margin(n)), n + margin(n)
 }
 
-// certainlyNew counts the hashes whose rank is above their register's.
-func certainlyNew(registers []uint32, hashes []uint64) int64 {
+// certainlyNew counts the hashes whose rank is above their register's in the batch set.
+func certainlyNew(batch *distinct.Union, hashes []uint64) int64 {
 	var n int64
 	for _, h := range hashes {
-		r := distinct.Register(h)
-		// The first register of r's index or behind it; ascending order makes it the index's own.
-		i, _ := slices.BinarySearch(registers, r&^0xff)
-		if i == len(registers) || registers[i]>>8 != r>>8 || registers[i] < r {
+		if r := distinct.Register(h); uint8(r) > batch.Rank(r) {
 			n++
 		}
 	}
 	return n
 }
 
-// unionOf estimates |B ∪ L| − |B| and |B ∪ L|.
-func unionOf(registers []uint32, live *distinct.Sketch) (gain, union int64) {
-	var s distinct.Sketch
-	for _, r := range registers {
-		s.AddRegister(r)
-	}
-	before := int64(s.Approximate())
-	s.Merge(live)
-	union = int64(s.Approximate())
+// gainOf adds the live set to the batch set in u and estimates |B ∪ L| − |B| and |B ∪ L|.
+func gainOf(u *distinct.Union, live *distinct.Sketch) (gain, union int64) {
+	before := int64(u.Approximate())
+	u.Add(live)
+	union = int64(u.Approximate())
 	return max(0, union-before), union
 }

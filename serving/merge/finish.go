@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"recount/schemas/catalog"
+	"recount/schemas/distinct"
 	"recount/schemas/query"
 )
 
@@ -101,6 +102,7 @@ func overflow(m *query.Measure, fits bool) error {
 type column struct {
 	query.Measure
 	batch, live []query.Acc
+	union       *distinct.Union // of a distinct measure
 }
 
 func (c *column) at(g *groups, i int) (batch, live *query.Acc) {
@@ -117,7 +119,7 @@ func (c *column) at(g *groups, i int) (batch, live *query.Acc) {
 func (c *column) merged(g *groups, i int) (value, bounds, error) {
 	b, l := c.at(g, i)
 	if c.Kind == catalog.Distinct {
-		d := mergeDistinct(b, l)
+		d := mergeDistinct(b, l, c.union)
 		return value{i: d.value}, d, nil
 	}
 	v, err := finish(&c.Measure, join(&c.Measure, b, l))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"recount/schemas/catalog"
+	"recount/schemas/distinct"
 	"recount/schemas/query"
 )
 
@@ -62,6 +63,9 @@ func columns(scan *query.Scan, batch, live *query.Part) []column {
 	cols := make([]column, len(scan.Measures))
 	for j, m := range scan.Measures {
 		cols[j] = column{Measure: m, batch: batch.Measures[j], live: live.Measures[j]}
+		if m.Kind == catalog.Distinct {
+			cols[j].union = new(distinct.Union)
+		}
 	}
 	return cols
 }

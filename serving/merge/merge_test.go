@@ -197,7 +197,7 @@ func checkBounds(t *testing.T, inBatch, inLive, shared int) {
 		live.Add(hash(i))
 	}
 	truth := int64(inBatch + inLive - shared)
-	d := mergeDistinct(&query.Acc{Exact: uint64(inBatch), Registers: distinct.AppendRegisters(nil, hashes)}, &query.Acc{Sketch: live})
+	d := mergeDistinct(&query.Acc{Exact: uint64(inBatch), Registers: distinct.AppendRegisters(nil, hashes)}, &query.Acc{Sketch: live}, new(distinct.Union))
 	if truth < d.low || truth > d.high || d.value < d.low || d.value > d.high || d.value != int64(inBatch)+d.added {
 		t.Errorf("batch %d, live %d, shared %d: %+v does not hold %d", inBatch, inLive, shared, d, truth)
 	}
@@ -344,7 +344,7 @@ func TestDistinctLiesWithinItsBounds(t *testing.T) {
 		if s.Estimate() <= distinct.ExactLimit {
 			below++
 		}
-		if d := mergeDistinct(nil, &query.Acc{Sketch: &s}); d.value < d.low || d.value > d.high {
+		if d := mergeDistinct(nil, &query.Acc{Sketch: &s}, new(distinct.Union)); d.value < d.low || d.value > d.high {
 			t.Errorf("set %d: %d is not within [%d, %d]", n, d.value, d.low, d.high)
 		}
 	}

@@ -1,0 +1,48 @@
+package distinct
+
+// Union unites sketches and says how many values they hold together, one group after another. It counts registers
+// by rank while they rise, and remembers which did, so that a small group costs what it has and not a walk
+// over all registers. The zero value is empty. It is not safe for concurrent use.
+type Union struct {
+	ranks  [registers]uint8
+	counts counts
+	raised []uint16 // registers above 0
+}
+
+// Rank is the rank of the register that r names.
+func (u *Union) Rank(r uint32) uint8 { return u.ranks[r>>8&(registers-1)] }
+
+// Raise raises the register that r names to r's rank, unless it is there.
+func (u *Union) Raise(r uint32) {
+	i, rank := r>>8&(registers-1), uint8(r)
+	from := u.ranks[i]
+	if rank <= from {
+		return
+	}
+	if from == 0 {
+		u.raised = append(u.raised, uint16(i))
+	}
+	u.counts.raise(from, rank)
+	u.ranks[i] = rank
+}
+
+// Add unites with a sketch, which is not changed.
+func (u *Union) Add(s *Sketch) {
+	for _, h := range s.exact {
+		u.Raise(Register(h))
+	}
+	for i, rank := range s.dense {
+		u.Raise(uint32(i)<<8 | uint32(rank))
+	}
+}
+
+// Approximate estimates the number of distinct values, as Sketch.Approximate does.
+func (u *Union) Approximate() uint64 { return u.counts.estimate() }
+
+// Reset empties the union.
+func (u *Union) Reset() {
+	for _, i := range u.raised {
+		u.ranks[i] = 0
+	}
+	u.counts, u.raised = counts{}, u.raised[:0]
+}
