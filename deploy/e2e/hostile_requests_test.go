@@ -90,6 +90,8 @@ func events() []attack {
 		{name: "10^5 digits", want: rejected("number_out_of_range"), sent: send(structured, event("a", `"n":`+strings.Repeat("7", 100_000)))},
 		{name: "a string of 10 MB", want: rejected("event_too_large"), sent: send(structured, event("a", `"page":"`+strings.Repeat("x", 10<<20)+`"`))},
 		{name: "a string of 10 MB of escapes", want: rejected("event_too_large"), sent: send(structured, event("a", `"page":"`+strings.Repeat(`\"`, 5<<20)+`"`))},
+		{name: "a string of 300 kB of escapes instead of an event", want: "200 accepted 2", kept: 2,
+			sent: send(plainJSON, `["`+strings.Repeat(`\n`, 150_000)+`",`+event("behind-1", "")+","+event("behind-2", "")+"]")},
 		{name: "an id of 1 MB", want: rejected("event_too_large"), sent: send(ndjson, event(strings.Repeat("i", 1<<20), ""))},
 		{name: "an id of 201 bytes", want: rejected("id_too_long"), sent: send(ndjson, event(strings.Repeat("i", 201), ""))},
 		{name: "10^5 fields", want: rejected("too_many_fields"), sent: send(ndjson, event("a", strings.Repeat(`"a":1,`, 30_000)+`"b":2`))},

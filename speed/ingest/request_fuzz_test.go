@@ -1,12 +1,15 @@
 package ingest
 
 import (
+	"bytes"
+	"encoding/json"
 	"strings"
 	"testing"
 )
 
 // FuzzRequest sends any bytes as a body of each content type and coding: the answer is one of
-// the table's, and its receipt names as many events as were accepted.
+// the table's, its receipt names as many events as were accepted, and every event of the body
+// was accepted or rejected.
 func FuzzRequest(f *testing.F) {
 	kinds := []string{lines, plain, structured, batch, "text/plain"}
 	codings := []string{"identity", "gzip", "zstd", "gzip, gzip"}
@@ -14,6 +17,9 @@ func FuzzRequest(f *testing.F) {
 	f.Add(uint8(0), uint8(0), []byte(two))
 	f.Add(uint8(1), uint8(0), []byte("["+ev("")+","+data(`"i":1,"z":[{}]`)+"]"))
 	f.Add(uint8(2), uint8(0), []byte(ev(`,"datacontenttype":"application/json","data_base64":"eyJpIjo1fQ=="`)))
+	long := `"` + strings.Repeat(`\n`, 8<<10+1) + `"` // passes a limit, and is no object
+	f.Add(uint8(1), uint8(0), []byte("["+long+","+ev("")+","+strings.Replace(ev(""), `"a"`, `"b"`, 1)+"]"))
+	f.Add(uint8(0), uint8(0), []byte(long+"\n"+two))
 	for coding, name := range codings[1:3] {
 		f.Add(uint8(0), uint8(coding+1), []byte(compressed(f, name, two)))
 	}
@@ -43,5 +49,45 @@ func FuzzRequest(f *testing.F) {
 		if placed < r.Accepted {
 			t.Fatalf("%d events accepted, the receipt has %d", r.Accepted, placed)
 		}
+		if n, ok := countEvents(kinds[int(kind)%len(kinds)], body); ok && codings[int(coding)%len(codings)] == "identity" && r.Status != 413 {
+			if r.Status != 200 && r.Code != string(CodeAllRejected) {
+				t.Fatalf("the body has %d events, the answer is %d %s", n, r.Status, r.Code)
+			}
+			checkComplete(t, r, n)
+		}
 	})
+}
+
+// countEvents is how many events a body has: elements of an array or lines that are not empty. Of
+// other bodies it is not ok.
+func countEvents(kind string, body []byte) (n int, ok bool) {
+	switch kind {
+	case plain, batch:
+		var events []json.RawMessage
+		err := json.Unmarshal(body, &events)
+		return len(events), err == nil && events != nil
+	case lines:
+		for line := range bytes.SplitSeq(body, []byte("\n")) {
+			if len(bytes.Trim(line, " \t\r")) > 0 {
+				n++
+			}
+		}
+		return n, true
+	}
+	return 0, false
+}
+
+// checkComplete fails unless each of n events was either accepted or rejected under its own index.
+func checkComplete(t *testing.T, r response, n int) {
+	t.Helper()
+	last := -1
+	for _, e := range r.Rejected {
+		if e.Index <= last || e.Index >= n {
+			t.Fatalf("the index %d behind %d, of %d events", e.Index, last, n)
+		}
+		last = e.Index
+	}
+	if r.Accepted+len(r.Rejected) != n {
+		t.Fatalf("the body has %d events; %d were accepted and %d rejected", n, r.Accepted, len(r.Rejected))
+	}
 }

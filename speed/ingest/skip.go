@@ -84,9 +84,9 @@ func (s *scanner) skipObject(depth int) bool {
 	return true
 }
 
-// skipOver takes the object or array at start by its brackets alone. It is for
-// events refused by a limit: what lies before that point is well-formed, and
-// quotes and brackets tell where the event ends without any recursion.
+// skipOver takes the object, array or string at start by its brackets and quotes
+// alone. It is for events refused by a limit: what lies before that point is
+// well-formed, and what it looks at tells where the event ends without any recursion.
 func (s *scanner) skipOver(start int) bool {
 	open, quoted := 0, false
 	for i := start; i < len(s.buf); i++ {
@@ -94,7 +94,10 @@ func (s *scanner) skipOver(start int) bool {
 		case quoted && c == '\\':
 			i++
 		case c == '"':
-			quoted = !quoted
+			if quoted = !quoted; !quoted && open == 0 {
+				s.pos = i + 1
+				return true // The event is a string; no bracket is part of it.
+			}
 		case quoted:
 		case c == '{' || c == '[':
 			open++
