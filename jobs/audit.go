@@ -23,6 +23,7 @@ type Auditor struct {
 	last    atomic.Pointer[AuditRun]
 	residue *prometheus.GaugeVec
 	tenants *prometheus.GaugeVec
+	unread  prometheus.Gauge
 	ran     prometheus.Gauge
 	recheck *Rechecker
 }
@@ -30,7 +31,7 @@ type Auditor struct {
 // AuditRun is an audit and when it was, beside the last recheck.
 type AuditRun struct {
 	At    time.Time `json:"at"`
-	Alarm bool      `json:"alarm"` // a residue or a difference
+	Alarm bool      `json:"alarm"` // a residue, a difference, or a log that cannot be counted
 	conservation.Audit
 	Recheck *RecheckRun `json:"recheck,omitempty"`
 }
@@ -44,10 +45,12 @@ func NewAuditor(audit func(context.Context) (*conservation.Audit, error), rechec
 			Help: "Events that a tier lacks, or has too many of, at the last audit; anything but 0 is an alarm."}, []string{"tier"}),
 		tenants: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "recount_audit_tenant_residue_events",
 			Help: "The same of tenants that have a residue at all, the largest first; the rest is ~others."}, []string{"tenant"}),
+		unread: prometheus.NewGauge(prometheus.GaugeOpts{Name: "recount_audit_uncounted_partitions",
+			Help: "Partitions whose log the last audit could not count to its end; anything but 0 is an alarm."}),
 		ran: prometheus.NewGauge(prometheus.GaugeOpts{Name: "recount_audit_last_run_seconds", Help: "Unix time of the last audit."}),
 	}
 	if o.Registerer != nil {
-		o.Registerer.MustRegister(a.residue, a.tenants, a.ran)
+		o.Registerer.MustRegister(a.residue, a.tenants, a.unread, a.ran)
 	}
 	return a
 }
@@ -63,12 +66,19 @@ func (a *Auditor) run(ctx context.Context) (Report, error) {
 		return Report{}, fmt.Errorf("audit: %w", err)
 	}
 	a.note(&AuditRun{At: a.now().UTC(), Audit: *audit})
+	uncounted := audit.Uncounted()
+	for _, p := range uncounted {
+		a.log.Error("a partition cannot be counted", "partition", p, "unreadable", audit.Partitions[p].Unreadable)
+	}
 	if audit.Residue != 0 {
 		for _, r := range audit.Residues {
 			a.log.Error("conservation does not hold", "tier", r.Tier, "events_missing", r.Events, "tenant", r.Tenant, "partition", number(r.Partition),
 				"from", r.From, "to", r.To, "publication", r.Publication, "view", r.View, "do", r.Do)
 		}
 		return Report{}, fmt.Errorf("the residue is %d events: GET /v1/audit says where, recount verify --server what is at fault", audit.Residue)
+	}
+	if len(uncounted) > 0 {
+		return Report{}, fmt.Errorf("the log of partitions %v cannot be counted; of the others the residue is 0: GET /v1/audit says which message is spoilt", uncounted)
 	}
 	return Report{Message: fmt.Sprintf("%d events of %d partitions and %d tenants, residue 0", audit.Logged(), len(audit.Partitions), len(audit.Tenants))}, nil
 }
@@ -85,6 +95,7 @@ const maxTenantLabels = 100
 
 func (a *Auditor) note(r *AuditRun) {
 	a.last.Store(r)
+	a.unread.Set(float64(len(r.Uncounted())))
 	a.ran.Set(float64(r.At.UnixMicro()) / 1e6)
 	for _, tier := range conservation.Tiers {
 		a.residue.WithLabelValues(string(tier)).Set(float64(r.Missing(tier)))
@@ -137,7 +148,7 @@ func (a *Auditor) serve(w http.ResponseWriter, r *http.Request) {
 			answer.Audit = *run.Of(tenant)
 		}
 		answer.Recheck = a.recheck.of(tenant)
-		answer.Alarm = answer.Residue != 0 || answer.Recheck != nil && len(answer.Recheck.Differences) > 0
+		answer.Alarm = answer.Residue != 0 || len(answer.Uncounted()) > 0 || answer.Recheck != nil && len(answer.Recheck.Differences) > 0
 		writeJSON(w, http.StatusOK, "application/json", answer)
 	}
 }

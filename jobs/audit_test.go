@@ -52,3 +52,21 @@ func TestAuditIsOfWhoAsks(t *testing.T) {
 		}
 	}
 }
+
+// TestUncountedPartitionIsAnAlarm: an audit that could not count a partition has not found that
+// nothing is missing there.
+func TestUncountedPartitionIsAnAlarm(t *testing.T) {
+	t.Parallel()
+	a := NewAuditor(func(context.Context) (*conservation.Audit, error) {
+		return &conservation.Audit{Partitions: []conservation.PartitionAudit{{}, {Partition: 1, Unreadable: "message 7: flipped"}}}, nil
+	}, NewRechecker(nil, Options{}), Options{})
+	if _, err := a.run(t.Context()); err == nil || !strings.Contains(err.Error(), "partitions [1]") {
+		t.Errorf("the run came to %v", err)
+	}
+	r := httptest.NewRequest(http.MethodGet, "/v1/audit", nil)
+	w := httptest.NewRecorder()
+	a.Handler().ServeHTTP(w, r.WithContext(access.NewContext(r.Context(), access.Principal{Tenant: "ops", Scopes: access.Admin})))
+	if body := w.Body.String(); !strings.Contains(body, `"alarm":true`) || !strings.Contains(body, `"unreadable":"message 7: flipped"`) {
+		t.Error(body)
+	}
+}

@@ -57,6 +57,24 @@ func (s *Store) stored(ctx context.Context, v *catalog.View, versions []record.B
 	return rows.Err()
 }
 
+// Counted is how many events the rows of a publication's views count, by view and tenant: of
+// those without a filter, which count every event of their type.
+func (s *Store) Counted(ctx context.Context, st *record.State) (map[string]map[string]int64, error) {
+	out := map[string]map[string]int64{}
+	for name, published := range st.Views {
+		v := s.catalog.Views[name]
+		if v == nil || len(v.Where) > 0 || s.catalog.Digest(v) != published.Digest {
+			continue
+		}
+		n, err := s.CountedEvents(ctx, v, published.Buckets)
+		if err != nil {
+			return nil, err
+		}
+		out[name] = n
+	}
+	return out, nil
+}
+
 // CountedEvents is how many events of each tenant the rows of versions of a view count.
 func (s *Store) CountedEvents(ctx context.Context, v *catalog.View, versions []record.BucketVersion) (map[string]int64, error) {
 	out := map[string]int64{}

@@ -163,6 +163,10 @@ func (h *Marks) Settle(p int, logged int64) (promised int64, err error) {
 	return m.Promised, h.write()
 }
 
+// Remembered is how many events of a partition were promised as far as the marks know: what is
+// gone on from where nobody can count what the log has, and Settle would give up too much.
+func (h *Marks) Remembered(p int) int64 { return h.marks[p].Promised }
+
 // Voided is how many acknowledged events of a partition seals have given up.
 func (h *Marks) Voided(p int) int64 { return h.marks[p].Voided }
 

@@ -8,7 +8,6 @@ import (
 
 	"recount/batch/cells"
 	"recount/batch/recheck"
-	"recount/deploy/verify"
 	"recount/jobs/conservation"
 	"recount/schemas/record"
 	"recount/speed/eventlog"
@@ -22,15 +21,20 @@ func (s *Stack) openTally(ctx context.Context) error {
 	}
 	s.tally = &tally{partitions: make([]promises, len(s.chains))}
 	for p, c := range s.chains {
-		logged, err := s.logged(ctx, c)
-		if err != nil {
+		t := &s.tally.partitions[p]
+		var err error
+		t.tenants, err = s.logged(ctx, c)
+		switch {
+		case errors.As(err, &t.unreadable):
+			s.log.Error("a partition cannot be counted: the others go on, and an operator must restore its log (C7)", "partition", p, "error", err)
+			t.total = s.marks.Remembered(p)
+		case err != nil:
 			return fmt.Errorf("count the events of partition %d: %w", p, err)
+		default:
+			if t.total, err = s.marks.Settle(p, sum(t.tenants)); err != nil {
+				return err
+			}
 		}
-		promised, err := s.marks.Settle(p, sum(logged))
-		if err != nil {
-			return err
-		}
-		s.tally.partitions[p] = promises{total: promised, tenants: logged}
 	}
 	s.marks.Promised = s.tally.total
 	return nil
@@ -52,7 +56,7 @@ func (s *Stack) logged(ctx context.Context, c *record.Chain) (map[string]int64, 
 	if err != nil || from >= next {
 		return n, err
 	}
-	err = verify.ReadTenants(ctx, s.engines.log, c.Partition, from, next, func(_ uint64, tenants map[string]int64) { take(tenants) })
+	err = source{s.engines.log}.tenants(ctx, c.Partition, from, next, func(_ uint64, tenants map[string]int64) { take(tenants) })
 	return n, err
 }
 
@@ -83,7 +87,7 @@ func (s *Stack) books(ctx context.Context) (*conservation.Books, error) {
 	}
 	var err error
 	if n := len(b.States); n > 0 {
-		if b.Counted, err = verify.CountRows(ctx, cells.NewStore(s.engines.sql, s.catalog), s.catalog, b.States[n-1]); err != nil {
+		if b.Counted, err = cells.NewStore(s.engines.sql, s.catalog).Counted(ctx, b.States[n-1]); err != nil {
 			return nil, err
 		}
 	}
@@ -98,7 +102,7 @@ func (s *Stack) books(ctx context.Context) (*conservation.Books, error) {
 		}
 		s.tally.forget(p, x.First)
 		x.Messages = func(ctx context.Context, from, to uint64, each func(uint64, map[string]int64)) error {
-			return verify.ReadTenants(ctx, s.engines.log, p, from, to, each)
+			return source{s.engines.log}.tenants(ctx, p, from, to, each)
 		}
 		b.Partitions = append(b.Partitions, x)
 	}

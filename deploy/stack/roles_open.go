@@ -219,12 +219,15 @@ func (s *Stack) openAPI(context.Context) error {
 	s.api, err = api.New(ac, api.Parts{
 		Catalog: s.catalog, Answerer: answers, Publications: s.publisher, DeadLetters: servedLetters{s.letters, s.ingest},
 		Admit: s.quotas.Query, Cap: s.capOf, Logger: s.log, Registerer: s.registry,
-		Checks: []api.Check{{Name: "log", Check: s.checkLog}, {Name: "landing", Check: s.checkLanding}, {Name: "real-time views", Check: s.checkViews}},
+		Checks: []api.Check{{Name: "log", Check: s.checkLog}, {Name: "audit", Check: s.checkTally}, {Name: "landing", Check: s.checkLanding}, {Name: "real-time views", Check: s.checkViews}},
 	})
 	return err
 }
 
 func (s *Stack) checkLog(context.Context) error { return s.engines.log.Healthy() }
+
+// checkTally says which partitions hold messages that nobody can read.
+func (s *Stack) checkTally(context.Context) error { return s.tally.readable() }
 
 // checkLanding says which partitions have stopped landing: their log fills until it is full.
 func (s *Stack) checkLanding(context.Context) error {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"recount/batch/landing"
+	"recount/jobs/conservation"
 	"recount/schemas/eventbatch"
 	"recount/schemas/fault"
 	"recount/speed/eventlog"
@@ -59,6 +60,28 @@ func (r logReader) message(ctx context.Context) (eventbatch.Message, error) {
 		}
 	}
 	return eventbatch.Message{Seq: m.Seq, Frame: m.Data}, nil
+}
+
+// tenants calls each with the tenants of the events of every message [from, to) of a partition.
+// One that is stored spoilt ends it with a *conservation.UnreadableError.
+func (s source) tenants(ctx context.Context, p int, from, to uint64, each func(uint64, map[string]int64)) error {
+	r, err := s.read(ctx, p, from)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	for range to - from {
+		m, err := r.message(ctx)
+		if err != nil {
+			return err
+		}
+		tenants, err := eventbatch.Tenants(m.Frame)
+		if err != nil {
+			return &conservation.UnreadableError{Seq: m.Seq, Err: err}
+		}
+		each(m.Seq, tenants)
+	}
+	return nil
 }
 
 // whole reports whether a frame is as it was written.

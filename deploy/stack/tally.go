@@ -1,6 +1,8 @@
 package stack
 
 import (
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -20,6 +22,8 @@ type promises struct {
 	total   int64
 	tenants map[string]int64
 	recent  []conservation.Promise
+
+	unreadable *conservation.UnreadableError // what the log had at the start was counted up to here; set once
 }
 
 // maxRecent bounds the promises that are remembered one by one, in each partition. Older
@@ -47,9 +51,9 @@ func (t *tally) total(partition int) int64 {
 	return p.total
 }
 
-// of is everything that was promised in a partition.
+// of is everything that was promised in a partition; nil where that is not known.
 func (t *tally) of(partition int) *conservation.Acknowledged {
-	if t == nil {
+	if t == nil || t.partitions[partition].unreadable != nil {
 		return nil
 	}
 	p := &t.partitions[partition]
@@ -67,4 +71,18 @@ func (t *tally) forget(partition int, first uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.recent = slices.DeleteFunc(p.recent, func(x conservation.Promise) bool { return x.Seq < first })
+}
+
+// readable says which partitions could not be counted at the start. Only a start counts them anew.
+func (t *tally) readable() error {
+	if t == nil {
+		return nil
+	}
+	var errs []error
+	for p := range t.partitions {
+		if u := t.partitions[p].unreadable; u != nil {
+			errs = append(errs, fmt.Errorf("partition %d cannot be counted: %w", p, u))
+		}
+	}
+	return errors.Join(errs...)
 }

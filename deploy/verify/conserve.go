@@ -3,11 +3,8 @@ package verify
 import (
 	"context"
 	"errors"
-	"fmt"
 
-	"recount/batch/cells"
 	"recount/jobs/conservation"
-	"recount/schemas/catalog"
 	"recount/schemas/eventbatch"
 	"recount/schemas/record"
 	"recount/speed/eventlog"
@@ -26,7 +23,7 @@ func checkConservation(ctx context.Context, e *Evidence, r *recorder, s *snapsho
 		if e.Log != nil {
 			b.First, b.Next = s.logs[p].first, s.logs[p].next
 			b.Messages = func(ctx context.Context, from, to uint64, each func(uint64, map[string]int64)) error {
-				return ReadTenants(ctx, e.Log, p, from, to, each)
+				return readTenants(ctx, e.Log, p, from, to, each)
 			}
 		}
 		books.Partitions = append(books.Partitions, b)
@@ -39,7 +36,7 @@ func checkConservation(ctx context.Context, e *Evidence, r *recorder, s *snapsho
 	}
 	if n := len(books.States); n > 0 && e.Cells != nil {
 		var err error
-		if books.Counted, err = CountRows(ctx, e.Cells, e.Catalog, books.States[n-1]); err != nil {
+		if books.Counted, err = e.Cells.Counted(ctx, books.States[n-1]); err != nil {
 			return err
 		}
 	}
@@ -60,6 +57,9 @@ func checkConservation(ctx context.Context, e *Evidence, r *recorder, s *snapsho
 		return err
 	}
 	for _, p := range a.Partitions {
+		if p.Unreadable != "" {
+			r.fail(V8, "the log of partition %d cannot be counted: %s", p.Partition, p.Unreadable)
+		}
 		for _, x := range p.Ranges {
 			r.examine(V8, x.Landed+x.Waiting, "events")
 		}
@@ -97,26 +97,8 @@ func eventsOf(tenants map[string]int64) (n int64) {
 	return n
 }
 
-// CountRows asks ClickHouse how many events the rows of a publication's views count, by view and tenant:
-// of those without a filter, which count every event of their type.
-func CountRows(ctx context.Context, store *cells.Store, c *catalog.Catalog, st *record.State) (map[string]map[string]int64, error) {
-	out := map[string]map[string]int64{}
-	for name, published := range st.Views {
-		v := c.Views[name]
-		if v == nil || len(v.Where) > 0 || c.Digest(v) != published.Digest {
-			continue
-		}
-		n, err := store.CountedEvents(ctx, v, published.Buckets)
-		if err != nil {
-			return nil, err
-		}
-		out[name] = n
-	}
-	return out, nil
-}
-
-// ReadTenants calls each with the tenants of the events of every message [from, to) of a partition.
-func ReadTenants(ctx context.Context, log *eventlog.Log, partition int, from, to uint64, each func(seq uint64, tenants map[string]int64)) error {
+// readTenants calls each with the tenants of the events of every message [from, to) of a partition.
+func readTenants(ctx context.Context, log *eventlog.Log, partition int, from, to uint64, each func(seq uint64, tenants map[string]int64)) error {
 	reader, err := log.Read(ctx, partition, from)
 	if err != nil {
 		return err
@@ -129,7 +111,7 @@ func ReadTenants(ctx context.Context, log *eventlog.Log, partition int, from, to
 		}
 		tenants, err := eventbatch.Tenants(m.Data)
 		if err != nil {
-			return fmt.Errorf("message %d: %w", m.Seq, err)
+			return &conservation.UnreadableError{Seq: m.Seq, Err: err}
 		}
 		each(m.Seq, tenants)
 	}

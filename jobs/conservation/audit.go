@@ -64,10 +64,11 @@ type RangeAudit struct {
 // may be logged than acknowledged: those of an append whose answer was lost.
 type PartitionAudit struct {
 	Partition    int          `json:"partition"`
-	Acknowledged *int64       `json:"acknowledged"` // null where nobody counts
-	Logged       int64        `json:"logged"`       // landed, or in the log behind what has landed
-	Voided       int64        `json:"voided"`       // acknowledged, then lost by the log and given up by a seal
-	Lost         int64        `json:"lost"`         // acknowledged and neither logged nor voided
+	Acknowledged *int64       `json:"acknowledged"`         // null where nobody counts
+	Logged       int64        `json:"logged"`               // landed, or in the log behind what has landed
+	Voided       int64        `json:"voided"`               // acknowledged, then lost by the log and given up by a seal
+	Lost         int64        `json:"lost"`                 // acknowledged and neither logged nor voided
+	Unreadable   string       `json:"unreadable,omitempty"` // the message that is stored spoilt: nothing from it on was counted
 	Ranges       []RangeAudit `json:"ranges"`
 }
 
@@ -129,6 +130,16 @@ func (a *Audit) Logged() (n int64) {
 		n += p.Logged
 	}
 	return n
+}
+
+// Uncounted are the partitions whose log cannot be counted to its end.
+func (a *Audit) Uncounted() (partitions []int) {
+	for _, p := range a.Partitions {
+		if p.Unreadable != "" {
+			partitions = append(partitions, p.Partition)
+		}
+	}
+	return partitions
 }
 
 // find notes a residue, in the whole and in the tenant's part.

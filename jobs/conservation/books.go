@@ -14,6 +14,7 @@ package conservation
 
 import (
 	"context"
+	"fmt"
 
 	"recount/schemas/catalog"
 	"recount/schemas/position"
@@ -37,13 +38,25 @@ type Partition struct {
 	Head   position.Offset
 	// First and Next are the log's bounds; equal where it has nothing or cannot be read.
 	First, Next uint64
-	// Messages calls each with the tenants of every message of [from, to), which the log has.
+	// Messages calls each with the tenants of every message of [from, to), which the log has. One
+	// that is stored spoilt ends it with an *UnreadableError.
 	Messages func(ctx context.Context, from, to uint64, each func(seq uint64, tenants map[string]int64)) error
 	// Acknowledged is what has been promised. Voided is how many of those events a seal has
 	// given up because the log had lost them (L5). Nil where nobody counts.
 	Acknowledged *Acknowledged
 	Voided       int64
 }
+
+// UnreadableError says that a message of the log is not as it was written. What it held, and
+// from whom, nobody can tell.
+type UnreadableError struct {
+	Seq uint64
+	Err error
+}
+
+func (e *UnreadableError) Error() string { return fmt.Sprintf("message %d: %v", e.Seq, e.Err) }
+
+func (e *UnreadableError) Unwrap() error { return e.Err }
 
 // Acknowledged is what ingest has promised in one partition.
 type Acknowledged struct {

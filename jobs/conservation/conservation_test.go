@@ -3,6 +3,7 @@ package conservation
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -188,6 +189,34 @@ func TestResidue(t *testing.T) {
 		if got := a.Of("acme").Residue; got != 0 {
 			t.Errorf("%s: acme sees a residue of %d: %+v", name, got, a.Of("acme").Residues)
 		}
+	}
+}
+
+// TestUnreadable: a message that cannot be decoded makes its partition one that cannot be counted,
+// from its range on. That is an alarm of its own, no loss of so many events, and no other partition's.
+func TestUnreadable(t *testing.T) {
+	t.Parallel()
+	b := books()
+	read := b.Partitions[0].Messages
+	b.Partitions[0].Messages = func(ctx context.Context, from, to uint64, each func(uint64, map[string]int64)) error {
+		if err := read(ctx, from, 6, each); err != nil {
+			return err
+		}
+		return &UnreadableError{Seq: 6, Err: errors.New("flipped")}
+	}
+	b.States[1].Ledgers["hit"].Tenants["rival"][0].Rows-- // What is behind the log is judged as ever.
+	a := conserve(t, b)
+	if !cmp.Equal(a.Uncounted(), []int{0}) || a.Partitions[0].Unreadable != "message 6: flipped" || a.Of("acme").Partitions[0].Unreadable == "" {
+		t.Errorf("uncounted %v: %+v", a.Uncounted(), a.Partitions)
+	}
+	want := []string{
+		"1-3 n1: null null w0 v0 l20 p20 = 20+0+0+0, 0", "3-5 n2: 0 20 w0 v0 l20 p19 = 10+4+2+3, 1",
+		"5-7 n0: null null w0 v0 l20 p0 = 0+0+0+0, 0", "7-9 n0: null null w0 v0 l0 p0 = 0+0+0+0, 0"}
+	if diff := cmp.Diff(want, table(t, a)); diff != "" {
+		t.Error(diff)
+	}
+	if a.Missing(Log) != 0 || a.Missing(Landed) != 0 || a.Missing(Published) == 0 || a.Partitions[0].Acknowledged != nil {
+		t.Errorf("residues %+v of %+v", a.Residues, a.Partitions[0])
 	}
 }
 

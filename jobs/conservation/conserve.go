@@ -44,13 +44,18 @@ func (b *Books) Conserve(ctx context.Context) (*Audit, error) {
 	return a, nil
 }
 
-// partition adds a partition to the audit of everybody and to those of its tenants.
+// partition adds a partition to the audit of everybody and to those of its tenants. Of one that
+// cannot be counted to its end nothing is said to be lost: that it cannot is an alarm itself.
 func (s *sheet) partition(a *Audit) {
 	f := s.facts
-	all := PartitionAudit{Partition: s.p, Voided: f.Voided, Ranges: slices.Clone(s.ranges)}
+	promises, unreadable := f.Acknowledged, ""
+	if s.unreadable != nil {
+		promises, unreadable = nil, s.unreadable.Error()
+	}
+	all := PartitionAudit{Partition: s.p, Voided: f.Voided, Unreadable: unreadable, Ranges: slices.Clone(s.ranges)}
 	unexplained := int64(0) // lost, and nobody knows whose they were
 	for _, tenant := range slices.Sorted(maps.Keys(s.rows)) {
-		one := PartitionAudit{Partition: s.p, Ranges: slices.Clone(s.ranges)}
+		one := PartitionAudit{Partition: s.p, Unreadable: unreadable, Ranges: slices.Clone(s.ranges)}
 		known, named := int64(0), int64(0)
 		for i, n := range s.rows[tenant] {
 			r := &one.Ranges[i]
@@ -60,8 +65,8 @@ func (s *sheet) partition(a *Audit) {
 			known += r.Landed + r.Waiting + r.Voided
 			all.Ranges[i].plus(r.Numbers)
 		}
-		if f.Acknowledged != nil {
-			promised := f.Acknowledged.Tenants[tenant]
+		if promises != nil {
+			promised := promises.Tenants[tenant]
 			one.Acknowledged, one.Lost = &promised, max(0, promised-known, named)
 			a.find(Residue{Tenant: tenant, Partition: &s.p, Tier: Log, Events: one.Lost - named})
 		}
@@ -69,13 +74,13 @@ func (s *sheet) partition(a *Audit) {
 		all.Lost += one.Lost
 		a.tenants[tenant].Partitions = append(a.tenants[tenant].Partitions, one)
 	}
-	if f.Acknowledged != nil {
-		all.Acknowledged = &f.Acknowledged.Total
+	if promises != nil {
+		all.Acknowledged = &promises.Total
 		known := f.Voided + all.Logged
 		for _, r := range all.Ranges {
 			known += r.Voided
 		}
-		unexplained = max(0, f.Acknowledged.Total-known-all.Lost)
+		unexplained = max(0, promises.Total-known-all.Lost)
 	}
 	all.Lost += unexplained
 	a.find(Residue{Partition: &s.p, Tier: Log, Events: unexplained})

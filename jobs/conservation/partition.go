@@ -2,6 +2,7 @@ package conservation
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"recount/schemas/deadletter"
@@ -22,6 +23,8 @@ type sheet struct {
 	lots   map[lot]bool
 	rows   map[string][]Numbers
 	totals map[string][]totalAt
+
+	unreadable *UnreadableError // the message at which the count of the log had to end
 }
 
 // totalAt is a share with its publication.
@@ -113,13 +116,14 @@ func (s *sheet) land() {
 }
 
 // log takes in what the log has and what ingest has promised to be there. A range that the
-// log has not all of cannot be testified to.
+// log has not all of, or that cannot be read to its end, cannot be testified to.
 func (s *sheet) log(ctx context.Context) error {
 	f := s.facts
 	logged := make([]map[string]int64, len(s.ranges))
 	for i := range logged {
 		logged[i] = map[string]int64{}
 	}
+	readable := f.Next
 	if f.First < f.Next {
 		err := f.Messages(ctx, f.First, f.Next, func(seq uint64, tenants map[string]int64) {
 			i := s.find(seq)
@@ -137,13 +141,15 @@ func (s *sheet) log(ctx context.Context) error {
 				}
 			}
 		})
-		if err != nil {
+		if errors.As(err, &s.unreadable) {
+			readable = s.unreadable.Seq
+		} else if err != nil {
 			return err
 		}
 	}
 	promised := s.promised()
 	for i, r := range s.ranges {
-		if f.First >= f.Next || r.From < f.First || r.To > f.Next {
+		if f.First >= f.Next || r.From < f.First || r.To > readable {
 			continue
 		}
 		for tenant := range promised[i] {

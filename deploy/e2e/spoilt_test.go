@@ -1,0 +1,77 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"recount/deploy/embedded/natsserver"
+	"recount/schemas/eventbatch"
+	"recount/speed/eventlog"
+)
+
+// TestSpoiltMessage spoils the end of one partition's log while the server is down (C7). It
+// starts over it: the other partitions take events, count and publish, and what cannot be
+// counted is named where people look. Only a log that is put right ends the alarm.
+func TestSpoiltMessage(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	config := writeFile(t, filepath.Join(dir, "recount.yaml"), crashConfig)
+	srv := start(t, dir, config, "127.0.0.1:0")
+	sendHits(t, srv, 0, 1000)
+	expectHits(t, srv, "exact", 1000)
+	srv.stop(t)
+	seq := spoil(t, filepath.Join(dir, "data", "log"))
+
+	srv = start(t, dir, config, "127.0.0.1:0")
+	expectHits(t, srv, "merged", 1000)
+	sendHits(t, srv, 1000, 2000)
+	var others int
+	for i := 1000; i < 2000; i++ {
+		if eventbatch.KeyOf("default", fmt.Sprint(i)).Partition(3) != 0 {
+			others++
+		}
+	}
+	expectHits(t, srv, "merged", float64(1000+others))
+	expectHits(t, srv, "exact", float64(1000+others))
+	want := fmt.Sprintf("partition 0 cannot be counted: message %d: corrupt log message", seq)
+	if status, body := ask(t, srv.url, "", operation{method: http.MethodGet, path: "/readyz"}); status != http.StatusServiceUnavailable || !strings.Contains(body, want) || strings.Contains(body, "partition 1") {
+		t.Errorf("/readyz: status %d: %s", status, body)
+	}
+	if err := runJob(t.Context(), srv.url, "audit"); err == nil || !strings.Contains(err.Error(), "partitions [0] cannot be counted; of the others the residue is 0") {
+		t.Errorf("the audit comes to %v", err)
+	}
+	if _, body := ask(t, srv.url, "", operation{method: http.MethodGet, path: "/v1/audit"}); !strings.Contains(body, fmt.Sprintf(`"unreadable":"message %d: corrupt log message`, seq)) {
+		t.Errorf("/v1/audit does not say which message: %s", body)
+	}
+	srv.stop(t)
+}
+
+// spoil appends a message that is none to partition 0 of a stopped server's log.
+func spoil(t *testing.T, dir string) (seq uint64) {
+	t.Helper()
+	err := func() error {
+		nc := natsserver.DefaultConfig(dir)
+		nc.MaxStore = 1 << 40
+		server, err := natsserver.Open(t.Context(), nc)
+		if err != nil {
+			return err
+		}
+		defer server.Close()
+		lc := eventlog.DefaultConfig(server)
+		lc.Partitions = 3
+		log, err := eventlog.Open(t.Context(), lc)
+		if err != nil {
+			return err
+		}
+		defer log.Close()
+		seq, err = log.Append(t.Context(), 0, []byte("RCN1 and what a failing disk makes of the rest of a frame"), "")
+		return err
+	}()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seq
+}
