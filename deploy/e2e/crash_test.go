@@ -70,7 +70,7 @@ func TestCrash(t *testing.T) {
 		srv.kill()
 		began := time.Now()
 		srv = start(t, dir, config, listen)
-		if err := eventually(ctx, 10*time.Second, func() error { _, err := query(ctx, srv.url, fmt.Sprintf(hitsQuery, "exact")); return err }); err != nil {
+		if err := eventually(ctx, func() error { _, err := query(ctx, srv.url, fmt.Sprintf(hitsQuery, "exact")); return err }); err != nil {
 			t.Fatalf("the server does not answer after a restart: %v\n%s", err, srv.logs)
 		}
 		slowest = max(slowest, time.Since(began))
@@ -82,10 +82,10 @@ func TestCrash(t *testing.T) {
 	check := func(mode string) func() error {
 		return func() error { return load.compare(ctx, srv.url, mode, want) }
 	}
-	if err := eventually(ctx, 30*time.Second, check("merged")); err != nil {
+	if err := eventually(ctx, check("merged")); err != nil {
 		t.Errorf("merged: %v\n%s", err, srv.logs)
 	}
-	if err := eventually(ctx, 30*time.Second, check("exact")); err != nil {
+	if err := eventually(ctx, check("exact")); err != nil {
 		t.Errorf("exact: %v\n%s", err, srv.logs)
 	}
 	if err := check("merged")(); err != nil {

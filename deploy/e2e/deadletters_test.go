@@ -180,20 +180,10 @@ func (w *letterWorld) send(key, eventType string, n int) {
 	}
 }
 
-// landed waits until everything has landed; a cut may fall between two looks.
 func (w *letterWorld) landed() {
 	w.t.Helper()
-	for range 2 {
-		err := eventually(w.admin, 20*time.Second, func() error {
-			text, err := metrics(w.admin, w.srv.url)
-			if err != nil {
-				return err
-			}
-			return parseState(text).landed()
-		})
-		if err != nil {
-			w.t.Fatal(err)
-		}
+	if err := untilLanded(w.admin, w.srv.url); err != nil {
+		w.t.Fatal(err)
 	}
 }
 

@@ -72,7 +72,7 @@ func newGuarded(t *testing.T) *guarded {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(raw)
-	g.client = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	g.client = &http.Client{Timeout: patience, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
 	t.Cleanup(g.client.CloseIdleConnections)
 	admin := reserve(t)
 	g.admin = "http://" + admin
@@ -203,7 +203,7 @@ func (g *guarded) testFormats() {
 	g.t.Helper()
 	stranger := g.create(filepath.Join(g.t.TempDir(), "others.json"), "acme", "ingest,query,admin")
 	for _, format := range []string{"application/json", "text/csv", "application/vnd.apache.arrow.stream"} {
-		err := eventually(g.t.Context(), 10*time.Second, func() error {
+		err := eventually(g.t.Context(), func() error {
 			status, kind, body := g.ask("GET", g.url+dayQuery, g.acme, format, "")
 			if status != http.StatusOK || !strings.HasPrefix(kind, format) || !strings.Contains(body, "acme-secret") {
 				return fmt.Errorf("%s: acme is told %d, %s: %q", format, status, kind, body)
@@ -235,7 +235,7 @@ func (g *guarded) testEncryption() {
 	}
 	file := writeFile(g.t, filepath.Join(g.t.TempDir(), "acme.key"), g.acme+"\n")
 	for trusted, says := range map[string]string{g.cert: "acme-secret", "": "certificate"} {
-		ctx, cancel := context.WithTimeout(g.t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(g.t.Context(), patience)
 		cmd := exec.CommandContext(ctx, binary, "query", "page_views", "--server", g.url, "--key-file", file, "-g", "page",
 			"--from", "2024-05-01T00:00:00Z", "--to", "2024-05-02T00:00:00Z")
 		cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+trusted)
@@ -254,7 +254,7 @@ func (g *guarded) testRevocation() {
 	if out, err := exec.Command(binary, "keys", "revoke", "--keys-file", g.keys, id).CombinedOutput(); err != nil {
 		g.t.Fatalf("%v: %s", err, out)
 	}
-	err := eventually(g.t.Context(), time.Minute, func() error {
+	err := eventually(g.t.Context(), func() error {
 		if status, _, body := g.ask("GET", g.url+dayQuery, g.acme, "text/csv", ""); status != http.StatusUnauthorized || !strings.Contains(body, "the key was revoked") {
 			return fmt.Errorf("status %d: %s", status, body)
 		}

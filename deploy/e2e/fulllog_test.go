@@ -14,14 +14,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"recount/deploy/acklog"
 )
 
-// fullConfig has the smallest log there may be, and publications only when the test says so.
+// fullConfig has the smallest log there may be, publications only when the test says so, and no
+// request that is shed for having waited.
 const fullConfig = `
 log: {partitions: 1, max_bytes: 64MiB}
+ingest: {max_wait: 1m}
 landing: {cut_interval: 200ms, cut_bytes: 16MiB}
 speed: {snapshot_interval: 300ms}
 query: {timeout: 1s}
@@ -45,7 +46,7 @@ const (
 // jobs run as by their schedules, and the log must accept again without anybody's help.
 func TestFullLogRecovers(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*patience)
 	defer cancel()
 	dir := t.TempDir()
 	config := writeFile(t, filepath.Join(dir, "recount.yaml"), fullConfig)
@@ -63,7 +64,7 @@ func TestFullLogRecovers(t *testing.T) {
 		if err := f.send(ctx, 1); err != nil {
 			t.Fatal(err)
 		}
-		if err := eventually(ctx, 20*time.Second, func() error { return f.published(ctx) }); err != nil {
+		if err := eventually(ctx, func() error { return f.published(ctx) }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -83,11 +84,11 @@ func TestFullLogRecovers(t *testing.T) {
 		return f.send(ctx, hitsEach)
 	}
 	for f.next < full+10*hitsEach {
-		if err := eventually(ctx, 30*time.Second, accepts); err != nil {
+		if err := eventually(ctx, accepts); err != nil {
 			t.Fatalf("full after %d events, and it stays so after %d: %v\n%s", full, f.next, err, srv.logs)
 		}
 	}
-	if err := eventually(ctx, 20*time.Second, func() error { return f.published(ctx) }); err != nil {
+	if err := eventually(ctx, func() error { return f.published(ctx) }); err != nil {
 		t.Error(err)
 	}
 	if err := f.acks.Flush(); err != nil {

@@ -39,7 +39,7 @@ func (h *victim) open(t *testing.T, n int, text string) []net.Conn {
 					t.Error(err)
 					return
 				}
-				_ = c.SetDeadline(time.Now().Add(15 * time.Second))
+				_ = c.SetDeadline(time.Now().Add(patience))
 				_, _ = io.WriteString(c, text) // Whether the server takes it is what the test is about.
 				conns[i] = c
 			}
@@ -143,7 +143,7 @@ func readNothing(t *testing.T, h *victim) {
 	large := request("POST", "/v1/query", `{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-03-01T00:00:00Z","granularity":"1m","fill":true,"limit":1000000}`, plainJSON)
 	h.open(t, 12, string(rejected))
 	h.open(t, 6, string(large))
-	err := eventually(t.Context(), 15*time.Second, func() error {
+	err := eventually(t.Context(), func() error {
 		text, err := metrics(t.Context(), h.url)
 		if err != nil {
 			return err

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"recount/batch/lake"
 	"recount/deploy/embedded/s3server"
@@ -36,7 +35,7 @@ func TestAnotherToolReadsTheLake(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	err := eventually(t.Context(), 20*time.Second, func() error {
+	err := eventually(t.Context(), func() error {
 		a, err := query(t.Context(), srv.url, `{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-01-02T00:00:00Z","mode":"exact"}`)
 		if err == nil && (len(a.Rows) == 0 || a.Rows[0]["hits"].(float64) != events) {
 			err = fmt.Errorf("exact answer: %v", a.Rows)
@@ -70,14 +69,7 @@ func TestLostObjectIsRebuilt(t *testing.T) {
 	config := writeFile(t, filepath.Join(dir, "recount.yaml"), strings.Replace(crashConfig, `"@every 1s"`, `""`, 1))
 	srv := start(t, dir, config, "127.0.0.1:0")
 	sendHits(t, srv, 0, 1000)
-	err := eventually(t.Context(), 20*time.Second, func() error {
-		text, err := metrics(t.Context(), srv.url)
-		if err != nil {
-			return err
-		}
-		return parseState(text).landed()
-	})
-	if err != nil {
+	if err := untilLanded(t.Context(), srv.url); err != nil {
 		t.Fatal(err)
 	}
 	srv.stop(t)

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"recount/deploy/sender"
 )
@@ -56,7 +55,7 @@ func sendHits(t *testing.T, srv *server, from, to int) {
 // expectHits waits until the server counts n hits in a mode.
 func expectHits(t *testing.T, srv *server, mode string, n float64) {
 	t.Helper()
-	err := eventually(t.Context(), 20*time.Second, func() error {
+	err := eventually(t.Context(), func() error {
 		a, err := query(t.Context(), srv.url, fmt.Sprintf(`{"view":"hits","measures":["hits"],"from":"2024-01-01T00:00:00Z","to":"2024-01-02T00:00:00Z","mode":%q}`, mode))
 		if err == nil && (len(a.Rows) != 1 || a.Rows[0]["hits"].(float64) != n) {
 			err = fmt.Errorf("%s: %v with %+v, want %v hits", mode, a.Rows, a.Accuracy, n)

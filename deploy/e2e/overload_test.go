@@ -38,7 +38,7 @@ const maxResident = 1 << 30
 // refused with 429 or 503 and a Retry-After, and each acknowledged event counts once.
 func TestOverload(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*patience)
 	defer cancel()
 	dir := t.TempDir()
 	config := writeFile(t, filepath.Join(dir, "recount.yaml"), overloadConfig)
@@ -64,7 +64,7 @@ func TestOverload(t *testing.T) {
 		t.Errorf("an overloaded server refuses with 429 or 503 and Retry-After, and answers: %+v, %s", s.Counts, s.Error)
 	}
 	check := func(mode string) func() error { return func() error { return counted(ctx, srv.url, mode, s.Distinct) } }
-	if err := eventually(ctx, 30*time.Second, check("merged")); err != nil {
+	if err := eventually(ctx, check("merged")); err != nil {
 		t.Errorf("merged: %v", err)
 	}
 	publish := func() error {
@@ -73,7 +73,7 @@ func TestOverload(t *testing.T) {
 		}
 		return check("exact")()
 	}
-	if err := eventually(ctx, 30*time.Second, publish); err != nil {
+	if err := eventually(ctx, publish); err != nil {
 		t.Errorf("exact: %v", err)
 	}
 	if got := resident(ctx, t, srv.url); got > maxResident {

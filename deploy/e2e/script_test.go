@@ -112,7 +112,7 @@ func scriptCrash(ts *testscript.TestScript, _ bool, _ []string) { of(ts).kill() 
 func scriptPost(ts *testscript.TestScript, _ bool, args []string) {
 	body, err := os.ReadFile(ts.MkAbs(args[0]))
 	ts.Check(err)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	s := sender.New(of(ts).url, 1)
 	s.Key = keyIn(ts.Getenv("RECOUNT_KEY_FILE"))
@@ -127,26 +127,33 @@ func scriptPost(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 }
 
-func scriptAdvance(ts *testscript.TestScript, _ bool, _ []string) { wait(ts, state.advanced) }
-
-// scriptCut needs two looks that agree, because the gauges of one look are not read
-// at the same instant.
-func scriptCut(ts *testscript.TestScript, _ bool, _ []string) {
-	wait(ts, state.advanced)
-	wait(ts, state.landed)
-	wait(ts, state.landed)
+func scriptAdvance(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Check(until(asAdmin(ts), of(ts).url, state.advanced))
 }
 
-// wait looks at the server's metrics until they are as wanted.
-func wait(ts *testscript.TestScript, wanted func(state) error) {
-	ctx := asAdmin(ts)
-	ts.Check(eventually(ctx, 20*time.Second, func() error {
-		text, err := metrics(ctx, of(ts).url)
+func scriptCut(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Check(until(asAdmin(ts), of(ts).url, state.advanced))
+	ts.Check(untilLanded(asAdmin(ts), of(ts).url))
+}
+
+// until looks at a server's metrics until they are as wanted.
+func until(ctx context.Context, url string, wanted func(state) error) error {
+	return eventually(ctx, func() error {
+		text, err := metrics(ctx, url)
 		if err != nil {
 			return err
 		}
 		return wanted(parseState(text))
-	}))
+	})
+}
+
+// untilLanded waits until everything that was acknowledged is in the lake. It needs two looks that
+// agree, because the gauges of one look are not read at the same instant.
+func untilLanded(ctx context.Context, url string) error {
+	if err := until(ctx, url, state.landed); err != nil {
+		return err
+	}
+	return until(ctx, url, state.landed)
 }
 
 // state is metrics by name and labels, such as recount_log_next_sequence{partition="0"}.
@@ -231,7 +238,7 @@ func scriptShowKey(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func scriptBecomes(ts *testscript.TestScript, _ bool, args []string) {
-	ts.Check(eventually(context.Background(), 20*time.Second, func() error {
+	ts.Check(eventually(context.Background(), func() error {
 		err := ts.Exec(binary, args[2:]...)
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) || fmt.Sprint(exit.ExitCode()) != args[0] {

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,7 +13,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -44,32 +42,30 @@ func TestMain(m *testing.M) {
 	}())
 }
 
+// patience ends what hangs; no test depends on its length. A machine that others keep busy takes
+// seconds for what usually takes milliseconds.
+const patience = time.Minute
+
 // server is one running recount process.
 type server struct {
 	url  string
 	cmd  *exec.Cmd
-	logs *output
+	logs output
 	done chan error
 }
 
 var urlLine = regexp.MustCompile(`on (https?://\S+?),? `)
 
-// output keeps what a running process prints.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
+// output names the file into which a running process prints. It writes there itself, so what it
+// said before it told its address can be read by then.
+type output string
 
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
+func (o output) String() string {
+	raw, err := os.ReadFile(string(o))
+	if err != nil {
+		return err.Error()
+	}
+	return string(raw)
 }
 
 // start is launch for a test, which ends the process when it ends.
@@ -90,11 +86,16 @@ func launch(dir, config, listen string, flags ...string) (*server, error) {
 
 // launchAs is launch of another build of the program, with more environment.
 func launchAs(program string, env []string, dir, config, listen string, flags ...string) (*server, error) {
-	s := &server{logs: &output{}, done: make(chan error, 1)}
+	logs, err := os.CreateTemp(dir, "server-*.log")
+	if err != nil {
+		return nil, err
+	}
+	defer logs.Close()
+	s := &server{logs: output(logs.Name()), done: make(chan error, 1)}
 	s.cmd = exec.Command(program, append([]string{"up", "--config", config, "--data-dir", filepath.Join(dir, "data"), "--listen", listen, "--log-level", "warn"}, flags...)...)
 	s.cmd.Dir = filepath.Join("..", "..") // The checkout, in which the program finds its engine.
 	s.cmd.Env = append(os.Environ(), env...)
-	s.cmd.Stderr = s.logs
+	s.cmd.Stderr = logs
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -143,8 +144,8 @@ func (s *server) drain() error {
 			return fmt.Errorf("recount up ended with %w:\n%s", err, s.logs)
 		}
 		return nil
-	case <-time.After(20 * time.Second):
-		return fmt.Errorf("recount up did not end within 20 s of SIGINT:\n%s", s.logs)
+	case <-time.After(patience):
+		return fmt.Errorf("recount up did not end within %s of SIGINT:\n%s", patience, s.logs)
 	}
 }
 
@@ -228,9 +229,9 @@ func post(ctx context.Context, url, body string, into any) error {
 	return json.Unmarshal(raw, into)
 }
 
-// eventually repeats f every 50 ms until it returns nil, for at most limit.
-func eventually(ctx context.Context, limit time.Duration, f func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+// eventually repeats f every 50 ms until it returns nil, as long as patience lasts.
+func eventually(ctx context.Context, f func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
 		err := f()
@@ -239,7 +240,7 @@ func eventually(ctx context.Context, limit time.Duration, f func() error) error 
 		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("not within %s", limit), err)
+			return errors.Join(fmt.Errorf("not within %s", patience), err)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"recount/deploy/sender"
 	"recount/schemas/openapi"
@@ -59,29 +58,19 @@ func TestNobodySeesAnothersEvents(t *testing.T) {
 		}
 	}
 	asAdmin := withKey(t.Context(), admin)
-	until := func(wanted func(state) error) {
-		t.Helper()
-		err := eventually(asAdmin, 20*time.Second, func() error {
-			text, err := metrics(asAdmin, srv.url)
-			if err != nil {
-				return err
-			}
-			return wanted(parseState(text))
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
 	send(acme, "acme-secret", 0, 7)
 	send(acme, "/", 7, 10)
 	send(rival, "/", 0, 2)
-	until(state.landed)
-	until(state.landed)
+	if err := untilLanded(asAdmin, srv.url); err != nil {
+		t.Fatal(err)
+	}
 	if err := runJob(asAdmin, srv.url, "recompute"); err != nil {
 		t.Fatal(err)
 	}
 	send(acme, "acme-secret", 20, 30) // These stay live.
-	until(state.advanced)
+	if err := until(asAdmin, srv.url, state.advanced); err != nil {
+		t.Fatal(err)
+	}
 
 	views := func(key, more string) string {
 		t.Helper()
@@ -233,7 +222,7 @@ func ask(t *testing.T, url, key string, op operation) (status int, answer string
 	case op.path == "/v1/events":
 		body = `{"id":"0","type":"page.viewed","time":"2024-05-01T10:00:00Z","data":{"page":"/"},"tenant":"acme"}`
 	}
-	ctx, cancel := context.WithTimeout(withKey(t.Context(), key), 20*time.Second)
+	ctx, cancel := context.WithTimeout(withKey(t.Context(), key), patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, op.method, url+path, strings.NewReader(body))
 	if err != nil {
