@@ -51,7 +51,7 @@ func (o *owner) remembers() {
 }
 
 // freshLog is a log that holds nothing.
-func freshLog(t *testing.T) *eventlog.Log {
+func freshLog(t *testing.T, partitions int) *eventlog.Log {
 	t.Helper()
 	s, err := natsserver.Open(t.Context(), natsserver.DefaultConfig(t.TempDir()))
 	if err != nil {
@@ -59,7 +59,7 @@ func freshLog(t *testing.T) *eventlog.Log {
 	}
 	t.Cleanup(s.Close)
 	c := eventlog.DefaultConfig(s)
-	c.Partitions, c.MaxBytes = 1, 16<<20
+	c.Partitions, c.MaxBytes = partitions, 16<<20
 	l, err := eventlog.Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +104,7 @@ func TestTwoOwnersOfALostLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, after := freshLog(t), freshLog(t)
+	before, after := freshLog(t, 1), freshLog(t, 1)
 	a, b := owner{t: t, dir: t.TempDir()}, owner{t: t, dir: t.TempDir()}
 	for _, o := range []*owner{&a, &b} {
 		if err := o.begins(before, records, next); err != nil {
@@ -143,7 +143,7 @@ func TestAnotherRuleForgetsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, after := freshLog(t), freshLog(t)
+	before, after := freshLog(t, 1), freshLog(t, 1)
 	o := owner{t: t, dir: t.TempDir()}
 	if err := o.begins(before, records, next); err != nil {
 		t.Fatal(err)

@@ -36,6 +36,7 @@ type Marks struct {
 	log    Log
 	logger *slog.Logger
 	marks  []mark
+	ahead  bool // of the file: it could not be written, or is about to be
 
 	mu     sync.Mutex
 	epochs []uint32 // of the heads, by partition, as Begin found or made them, or Renew since; mu guards them
@@ -99,19 +100,15 @@ func (h *Marks) Run(ctx context.Context) error {
 	}
 }
 
-// Advance brings the marks up to date once. A log that does not answer leaves them where they are.
+// Advance brings the marks up to date once. A partition that does not answer leaves its own where it is.
 func (h *Marks) Advance(ctx context.Context) error {
-	changed := false
 	for p := range h.marks {
 		promised := h.marks[p].Promised
 		if h.Promised != nil {
 			promised = h.Promised(p) // Before the bounds: all of it lies below next.
 		}
 		first, next, err := h.log.Bounds(ctx, p)
-		if err != nil {
-			return nil
-		}
-		if next <= h.marks[p].Next || next <= first {
+		if err != nil || next <= h.marks[p].Next || next <= first {
 			continue
 		}
 		m, err := h.log.Get(ctx, p, next-1)
@@ -119,9 +116,9 @@ func (h *Marks) Advance(ctx context.Context) error {
 			continue
 		}
 		h.marks[p].Epoch, h.marks[p].Next, h.marks[p].Digest, h.marks[p].Promised = h.epoch(p), next, crc32.Checksum(m.Data, castagnoli), promised
-		changed = true
+		h.ahead = true
 	}
-	if !changed {
+	if !h.ahead {
 		return nil
 	}
 	return h.write()
@@ -175,7 +172,9 @@ func (h *Marks) write() error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(h.path, raw)
+	err = replaceFile(h.path, raw)
+	h.ahead = err != nil
+	return err
 }
 
 // replaceFile puts raw in place of the file's content such that a crash leaves one

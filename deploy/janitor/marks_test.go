@@ -1,0 +1,60 @@
+package janitor
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"testing"
+
+	"recount/speed/eventlog"
+)
+
+// halfDown is a log whose last partition does not answer.
+type halfDown struct{ *eventlog.Log }
+
+func (h halfDown) Bounds(ctx context.Context, p int) (first, next uint64, err error) {
+	if p == h.Partitions()-1 {
+		return 0, 0, errors.New("no answer")
+	}
+	return h.Log.Bounds(ctx, p)
+}
+
+// TestMarksOfOthers: a partition that does not answer keeps no other's mark from the file, nor
+// does a file that could not be written once.
+func TestMarksOfOthers(t *testing.T) {
+	t.Parallel()
+	log, dir := halfDown{freshLog(t, 2)}, t.TempDir()
+	open := func() *Marks {
+		m, err := OpenMarks(dir, log, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	m := open()
+	fill(t, log.Log, "a", 3)
+	if err := m.Advance(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got := open().marks[0].Next; got != 4 {
+		t.Errorf("behind the third message the file says %d, want 4", got)
+	}
+
+	fill(t, log.Log, "b", 1)
+	if err := os.Rename(dir, dir+"-away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Advance(t.Context()); err == nil {
+		t.Error("a file in a folder that is not there was written")
+	}
+	if err := os.Rename(dir+"-away", dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Advance(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got := open().marks[0].Next; got != 5 {
+		t.Errorf("after a failed write the file says %d, want 5", got)
+	}
+}
