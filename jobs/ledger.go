@@ -82,11 +82,11 @@ func (l *Ledger) Add(ctx context.Context, r Run) error {
 	return nil
 }
 
-// Newest returns the newest runs of a job, newest first.
+// Newest returns the newest runs of a job, newest first; never nil.
 func (l *Ledger) Newest(name string) []Run {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.Clone(l.runs[name])
+	return append([]Run{}, l.runs[name]...)
 }
 
 // Expire removes all but the newest KeepRuns records of every job and returns how many.

@@ -57,6 +57,9 @@ func (r *Rechecker) run(ctx context.Context) (Report, error) {
 	if err != nil {
 		return Report{}, fmt.Errorf("recheck: %w", err)
 	}
+	if result.Differences == nil {
+		result.Differences = []recheck.Difference{} // Where there is nothing to check yet; the contract knows no null.
+	}
 	at := r.now().UTC()
 	r.last.Store(&RecheckRun{At: at, Result: result})
 	r.checked.Add(float64(result.Checked))
