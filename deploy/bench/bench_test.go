@@ -108,7 +108,7 @@ func sendAll(b *testing.B, url string, all [][]byte, connections int) {
 	b.Helper()
 	s := sender.New(url, connections)
 	var next, retries atomic.Int64
-	s.Retries = func() { retries.Add(1) }
+	s.Retries = func(error) error { retries.Add(1); return nil }
 	var wg sync.WaitGroup
 	for range connections {
 		wg.Go(func() {

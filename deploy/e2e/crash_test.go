@@ -114,7 +114,7 @@ type crashLoad struct {
 func newCrashLoad(seed uint64, url string) *crashLoad {
 	l := &crashLoad{sender: sender.New(url, 4), seed: seed, hits: map[string]int64{}, ms: map[string]int64{}, user: map[string]map[string]bool{}}
 	l.sender.Client.Timeout = 5 * time.Second
-	l.sender.Retries = func() { l.retries.Add(1) }
+	l.sender.Retries = func(error) error { l.retries.Add(1); return nil }
 	return l
 }
 

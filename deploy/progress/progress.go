@@ -22,9 +22,9 @@ type Bar struct {
 	drawn bool
 }
 
-// New returns a bar on out.
+// New returns a bar on out. Elsewhere than on a terminal what is soon done leaves no line.
 func New(out io.Writer) *Bar {
-	b := &Bar{out: out, every: 5 * time.Second}
+	b := &Bar{out: out, every: 5 * time.Second, last: time.Now()}
 	if f, ok := out.(*os.File); ok {
 		if st, err := f.Stat(); err == nil && st.Mode()&os.ModeCharDevice != 0 {
 			b.terminal, b.every = true, 100*time.Millisecond

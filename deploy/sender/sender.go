@@ -44,7 +44,10 @@ type Sender struct {
 	Key     string // the API key to show; empty shows none
 	Client  *http.Client
 	Backoff time.Duration // before the first retry; doubled up to MaxBackoff
-	Retries func()        // told of every retry; may be nil
+
+	// Retries is told of every failure that is followed by another try, unless it returns an error,
+	// which then ends Send. It may be nil.
+	Retries func(failure error) error
 }
 
 // MaxBackoff bounds the wait between two tries.
@@ -68,7 +71,7 @@ func retryable(status int) bool {
 var errRefused = errors.New("the server refused the request")
 
 // Send posts newline-delimited CloudEvents until the server acknowledges them. It
-// returns an error only when ctx ends or the server refuses the whole request.
+// returns an error only when ctx ends, the server refuses the whole request, or Retries wants no more.
 func (s *Sender) Send(ctx context.Context, ndjson []byte) (Answer, error) {
 	for try := 0; ; try++ {
 		answer, wait, err := s.try(ctx, ndjson)
@@ -76,7 +79,9 @@ func (s *Sender) Send(ctx context.Context, ndjson []byte) (Answer, error) {
 			return answer, err
 		}
 		if s.Retries != nil {
-			s.Retries()
+			if err := s.Retries(err); err != nil {
+				return answer, fmt.Errorf("send events: %w", err)
+			}
 		}
 		backoff := min(s.Backoff<<min(try, 16), MaxBackoff)
 		wait = max(wait, backoff/2+rand.N(backoff/2+1))

@@ -51,7 +51,7 @@ func run(t *testing.T, ctx context.Context, s *script) (Answer, int, error) {
 	defer srv.Close()
 	send := New(srv.URL+"/", 1)
 	retries := 0
-	send.Backoff, send.Retries = time.Microsecond, func() { retries++ }
+	send.Backoff, send.Retries = time.Microsecond, func(error) error { retries++; return nil }
 	defer send.Client.CloseIdleConnections()
 	a, err := send.Send(ctx, []byte(body))
 	return a, retries, err
@@ -96,6 +96,21 @@ func TestAllRejected(t *testing.T) {
 	a, retries, err := run(t, t.Context(), s)
 	if err != nil || retries != 0 || len(a.Rejected) != 2 {
 		t.Fatalf("%+v, %d retries, error %v", a, retries, err)
+	}
+}
+
+// TestRetriesEnds: who hears of the failure may have had enough.
+func TestRetriesEnds(t *testing.T) {
+	t.Parallel()
+	s := &script{answers: []func(http.ResponseWriter){status(503, "the log is full")}}
+	srv := httptest.NewServer(s)
+	defer srv.Close()
+	enough, heard := errors.New("enough"), ""
+	send := New(srv.URL, 1)
+	send.Retries = func(err error) error { heard = err.Error(); return enough }
+	defer send.Client.CloseIdleConnections()
+	if _, err := send.Send(t.Context(), []byte(body)); !errors.Is(err, enough) || !strings.Contains(heard, "the log is full") {
+		t.Errorf("error %v after %q", err, heard)
 	}
 }
 

@@ -61,7 +61,7 @@ func newLoad(seed uint64, file string, urls ...string) (*load, error) {
 	for _, url := range urls {
 		s := sender.New(url, loadWorkers)
 		s.Client.Timeout = 5 * time.Second
-		s.Retries = func() { l.retries.Add(1) }
+		s.Retries = func(error) error { l.retries.Add(1); return nil }
 		l.senders = append(l.senders, s)
 	}
 	return l, nil
