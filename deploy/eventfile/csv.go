@@ -22,16 +22,19 @@ type csvFile struct {
 	event  event
 }
 
-func newCSV(f *os.File, size int64, m Mapping) (*csvFile, error) {
-	c := &csvFile{file: f, reader: csv.NewReader(f), total: size, event: event{m: m}}
+func newCSV(f *os.File, size int64, e event) (*csvFile, error) {
+	c := &csvFile{file: f, reader: csv.NewReader(f), total: size, event: e}
 	c.reader.ReuseRecord = true
 	header, err := c.reader.Read()
+	if errors.Is(err, io.EOF) {
+		return nil, errors.New("the file is empty: the first line has to name the columns")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the header line: %w", err)
 	}
 	c.names = append(c.names, header...)
 	c.names[0] = strings.TrimPrefix(c.names[0], "\ufeff") // Spreadsheets begin a file with a byte order mark.
-	return c, m.checkColumns(c.names)
+	return c, e.m.checkColumns(c.names)
 }
 
 func (c *csvFile) Next() ([]byte, error) {

@@ -5,6 +5,7 @@ package eventfile
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"recount/schemas/catalog"
@@ -23,7 +23,7 @@ import (
 type Mapping struct {
 	Type    string             // event type of every row
 	Source  string             // CloudEvents source; the file's name when empty
-	ID      string             // column of the id; file name and row number when empty, so that sending the file again counts once
+	ID      string             // column of the id; when empty, a row is identified by file name, number and content (event.identify)
 	Time    string             // column of the event time, RFC 3339; none: the server's time
 	Subject string             // column of the subject; may be empty
 	Fields  *catalog.EventType // declared types, which decide how CSV text is read; nil: guess from the text
@@ -41,14 +41,46 @@ type Reader interface {
 // MaxLine is the longest line of an NDJSON file in bytes.
 const MaxLine = 4 << 20
 
-// Open opens a file by its extension: .ndjson, .jsonl, .json, .csv or .parquet.
-func Open(path string, m Mapping) (Reader, error) {
-	ext := strings.ToLower(filepath.Ext(path))
-	if m.Type == "" && (ext == ".csv" || ext == ".parquet") {
-		return nil, fmt.Errorf("%s: name the event type of its rows with --type", path)
+// kind is a file's extension, and whether it holds rows, which the mapping makes events.
+func kind(path string) (ext string, rows bool) {
+	ext = strings.ToLower(filepath.Ext(path))
+	return ext, ext == ".csv" || ext == ".parquet"
+}
+
+// Check fails when files cannot be read with the mapping, by their names alone, or when rows of two
+// of them would get the same id.
+func Check(paths []string, m Mapping) error {
+	named := map[string]string{}
+	for _, path := range paths {
+		ext, rows := kind(path)
+		if !rows && !slices.Contains([]string{".ndjson", ".jsonl", ".json"}, ext) {
+			return fmt.Errorf("%s: unknown kind of file; use .ndjson, .jsonl, .csv or .parquet", path)
+		}
+		if !rows {
+			continue
+		}
+		if m.Type == "" {
+			return fmt.Errorf("%s: name the event type of its rows with --type", path)
+		}
+		name := filepath.Base(path)
+		if other, ok := named[name]; ok && m.ID == "" {
+			return fmt.Errorf("%s and %s have the same name, which identifies their rows: equal ones would count once. Name the column of the id with --id, or send each file with a --source of its own", other, path)
+		}
+		named[name] = path
 	}
+	return nil
+}
+
+// Open opens a file by its extension: .ndjson, .jsonl, .json, .csv or .parquet. Its name is not
+// in errors about what it holds.
+func Open(path string, m Mapping) (Reader, error) {
+	if err := Check([]string{path}, m); err != nil {
+		return nil, err
+	}
+	ext, _ := kind(path)
+	e := event{m: m, file: filepath.Base(path)}
 	if m.Source == "" {
-		m.Source = filepath.Base(path)
+		e.m.Source = e.file
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -60,17 +92,15 @@ func Open(path string, m Mapping) (Reader, error) {
 	}
 	var r Reader
 	switch ext {
-	case ".ndjson", ".jsonl", ".json":
-		r = newLines(f, stat.Size())
 	case ".csv":
-		r, err = newCSV(f, stat.Size(), m)
+		r, err = newCSV(f, stat.Size(), e)
 	case ".parquet":
-		r, err = newParquet(f, stat.Size(), m)
+		r, err = newParquet(f, stat.Size(), e)
 	default:
-		err = errors.New("unknown kind of file; use .ndjson, .jsonl, .csv or .parquet")
+		r = newLines(f, stat.Size())
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
+		return nil, errors.Join(err, f.Close())
 	}
 	return r, nil
 }
@@ -109,21 +139,26 @@ func (l *lines) Close() error             { return l.file.Close() }
 // event builds the JSON of one row.
 type event struct {
 	m      Mapping
+	file   string // its name without folders
 	row    int64
 	id     []byte // JSON of the attributes, empty when the row has none
 	time   []byte
 	subj   []byte
 	data   []byte
+	cells  []byte // what identify hashes of the row
 	buffer []byte
 }
 
 func (e *event) begin() {
 	e.row++
-	e.id, e.time, e.subj, e.data = e.id[:0], e.time[:0], e.subj[:0], e.data[:0]
+	e.id, e.time, e.subj, e.data, e.cells = e.id[:0], e.time[:0], e.subj[:0], e.data[:0], e.cells[:0]
 }
 
 // put adds a column's value, given as JSON.
 func (e *event) put(column string, value []byte) {
+	if e.m.ID == "" { // Text and number are one: what a file holds does not depend on what --config declares.
+		e.cells = append(appendString(e.cells, column), asString(value)...)
+	}
 	switch column {
 	case e.m.ID:
 		e.id = append(e.id, asString(value)...)
@@ -140,9 +175,21 @@ func (e *event) put(column string, value []byte) {
 	}
 }
 
+// identify gives a row an id when no column does. Sending the file again, wherever it lies now, or with
+// more rows behind, counts each row once. The hash keeps another file of the same name apart: with the
+// number alone its rows would be taken for copies, and lost. Rows that are equal in every column stay
+// apart by the number, so a row that is inserted makes those behind it other events: only a column of
+// ids can tell those.
+func (e *event) identify() {
+	h := sha256.New()
+	h.Write(appendString(appendString(nil, e.m.Type), e.m.Source))
+	h.Write(e.cells)
+	e.id = appendString(e.id, fmt.Sprintf("%s#%d#%x", e.file, e.row, h.Sum(nil)[:8]))
+}
+
 func (e *event) json() []byte {
 	if e.m.ID == "" {
-		e.id = appendString(e.id, e.m.Source+"#"+strconv.FormatInt(e.row, 10))
+		e.identify()
 	}
 	b := append(e.buffer[:0], `{"specversion":"1.0","type":`...)
 	b = appendString(b, e.m.Type)

@@ -95,17 +95,68 @@ func TestCSV(t *testing.T) {
 	}
 }
 
-// TestIDs: without an id column a row is identified by file and number, so that
-// sending the file again counts once.
+// ids returns the ids a file's rows get without an id column.
+func ids(t *testing.T, path, content string, m Mapping) (out []string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := readAll(t, path, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range got {
+		var e struct{ ID string }
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, e.ID)
+	}
+	return out
+}
+
+// TestIDs: without an id column a row is identified by file name, number and content. Sending a file
+// again, or with more rows behind, counts once; other rows under the same name are other events.
 func TestIDs(t *testing.T) {
 	t.Parallel()
-	got, err := readAll(t, write(t, "a.csv", []byte("page\n/\n/\n")), Mapping{Type: "t", Source: "shop"})
-	want := []string{
-		`{"specversion":"1.0","type":"t","source":"shop","id":"shop#1","data":{"page":"/"}}`,
-		`{"specversion":"1.0","type":"t","source":"shop","id":"shop#2","data":{"page":"/"}}`,
+	dir := t.TempDir()
+	monday, tuesday := filepath.Join(dir, "monday", "ev.csv"), filepath.Join(dir, "tuesday", "ev.csv")
+	const rows = "page,ms\n/,1\n/,1\n/a,\n"
+	m := Mapping{Type: "page.viewed"}
+	first := ids(t, monday, rows, m)
+	if len(first) != 3 || !strings.HasPrefix(first[0], "ev.csv#1#") || !strings.HasPrefix(first[1], "ev.csv#2#") {
+		t.Fatalf("got %q", first)
 	}
-	if diff := cmp.Diff(want, got); err != nil || diff != "" {
-		t.Fatal(err, diff)
+	for name, again := range map[string][]string{
+		"moved":       ids(t, tuesday, rows, m),
+		"appended to": ids(t, monday, rows+"/b,2\n", m)[:3],
+		"mended":      ids(t, monday, "page,ms\n/,1\n/,1\n/b,3\n", m)[:2],
+	} {
+		if diff := cmp.Diff(first[:len(again)], again); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+	typed := m
+	typed.Fields = &catalog.EventType{Name: "page.viewed", Fields: []catalog.Field{{Name: "ms", Type: catalog.String}, {Name: "page", Type: catalog.String}}}
+	if diff := cmp.Diff(first, ids(t, monday, rows, typed)); diff != "" {
+		t.Errorf("types declared: %s", diff)
+	}
+	for name, other := range map[string][]string{
+		"other values":      ids(t, tuesday, "page,ms\n/x,1\n,1\n/a,1\n", m),
+		"values moved":      ids(t, tuesday, "page,ms\n1,/\n1,/\n,/a\n", m),
+		"other columns":     ids(t, tuesday, "site,ms\n/,1\n/,1\n/a,\n", m),
+		"another type":      ids(t, tuesday, rows, Mapping{Type: "page.left"}),
+		"another source":    ids(t, tuesday, rows, Mapping{Type: "page.viewed", Source: "shop"}),
+		"another file name": ids(t, filepath.Join(dir, "ev2.csv"), rows, Mapping{Type: "page.viewed", Source: "ev.csv"}),
+	} {
+		for i := range first {
+			if first[i] == other[i] {
+				t.Errorf("%s: row %d has the id %s of another event", name, i+1, first[i])
+			}
+		}
 	}
 }
 
@@ -119,15 +170,15 @@ func TestRefused(t *testing.T) {
 	}{
 		"no type":         {"a.csv", "a\n1\n", Mapping{}, "--type"},
 		"kind":            {"a.xlsx", "", typed, "unknown kind of file"},
-		"empty":           {"a.csv", "", typed, "read the header line"},
+		"empty":           {"a.csv", "", typed, "empty: the first line has to name the columns"},
 		"unnamed column":  {"a.csv", ",a\n0,1\n", typed, "column 1 has no name"},
 		"doubled column":  {"a.csv", "a,a\n0,1\n", typed, "two columns are named a"},
 		"no such column":  {"a.csv", "a,b\n", Mapping{Type: "t", ID: "c"}, "--id c: no such column; the file has a, b"},
 		"ragged":          {"a.csv", "a,b\n1,2\n3\n", typed, "line 3"},
 		"quote":           {"a.csv", "a\n\"1\n", typed, "line"},
 		"not UTF-8":       {"a.csv", "a,b\n1,2\n3,M\xfcnchen\n", typed, "line 3: column b is not UTF-8"},
-		"no Parquet":      {"a.parquet", "PAR1 no PAR1", typed, "a.parquet"},
-		"shorter Parquet": {"a.parquet", "PAR1", typed, "a.parquet"},
+		"no Parquet":      {"a.parquet", "PAR1 no PAR1", typed, "parquet"},
+		"shorter Parquet": {"a.parquet", "PAR1", typed, "parquet"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -180,7 +231,7 @@ func TestParquetRows(t *testing.T) {
 	t.Parallel()
 	rows := make([]flat, 3000)
 	got, err := readAll(t, parquetFileOf(t, rows...), Mapping{Type: "t"})
-	if err != nil || len(got) != len(rows) || !strings.Contains(got[2999], `"a.parquet#3000"`) {
+	if err != nil || len(got) != len(rows) || !strings.Contains(got[2999], `"a.parquet#3000#`) {
 		t.Fatalf("%d rows, error %v", len(got), err)
 	}
 }

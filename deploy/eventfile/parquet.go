@@ -27,7 +27,7 @@ type parquetFile struct {
 	event  event
 }
 
-func newParquet(f *os.File, size int64, m Mapping) (p *parquetFile, err error) {
+func newParquet(f *os.File, size int64, e event) (p *parquetFile, err error) {
 	defer func() { // The library panics on some malformed files.
 		if r := recover(); r != nil {
 			err = fmt.Errorf("malformed Parquet file: %v", r)
@@ -37,7 +37,7 @@ func newParquet(f *os.File, size int64, m Mapping) (p *parquetFile, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p = &parquetFile{file: f, rows: make([]parquet.Row, 1024), event: event{m: m}}
+	p = &parquetFile{file: f, rows: make([]parquet.Row, 1024), event: e}
 	for _, field := range pf.Schema().Fields() {
 		if !field.Leaf() || field.Repeated() {
 			return nil, fmt.Errorf("column %s is nested; only flat files can be read", field.Name())
@@ -46,7 +46,7 @@ func newParquet(f *os.File, size int64, m Mapping) (p *parquetFile, err error) {
 		p.units = append(p.units, unitOf(field.Type().LogicalType()))
 	}
 	p.reader, p.total = parquet.MultiRowGroup(pf.RowGroups()...).Rows(), pf.NumRows()
-	return p, m.checkColumns(p.names)
+	return p, e.m.checkColumns(p.names)
 }
 
 func unitOf(t *format.LogicalType) time.Duration {

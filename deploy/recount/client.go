@@ -94,7 +94,7 @@ func (f serverFlag) send(ctx context.Context, method, path string, body io.Reade
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("%w (is a server running? try: recount up)", err)
+		return nil, noServer(err)
 	}
 	if resp.StatusCode == http.StatusOK {
 		return resp, nil
@@ -110,3 +110,6 @@ func (f serverFlag) send(ctx context.Context, method, path string, body io.Reade
 	}
 	return nil, fmt.Errorf("status %d: %s", resp.StatusCode, bytes.TrimSpace(raw))
 }
+
+// noServer adds what to do about a request that reached nobody.
+func noServer(err error) error { return fmt.Errorf("%w (is a server running? try: recount up)", err) }

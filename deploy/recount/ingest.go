@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,7 +22,7 @@ type ingestCmd struct {
 	Files    []string `arg:"" type:"existingfile" help:"Files of events: .ndjson with a CloudEvent a line, .csv, .parquet."`
 	Type     string   `help:"Event type of the rows of CSV and Parquet files."`
 	Source   string   `help:"CloudEvents source of the rows; the file's name when empty."`
-	ID       string   `help:"Column of the id; file name and row number when empty, so that sending a file again counts once."`
+	ID       string   `help:"Column of the id; when empty a row is its file's name, its number and its content, so that sending a file again counts once."`
 	Time     string   `help:"Column of the event time; the server's time when empty."`
 	Subject  string   `help:"Column of the subject."`
 	Batch    int      `default:"1000" help:"Events in a request."`
@@ -31,34 +32,32 @@ type ingestCmd struct {
 // maxShown is how many rejected events are printed one by one.
 const maxShown = 10
 
+// maxBody ends a request that has fewer events than --batch: events may be large, and a server
+// takes ingest.max_body bytes at most.
+const maxBody = 8 << 20
+
+// complainEvery is how often a run says why it does not get on.
+const complainEvery = 5 * time.Second
+
 // ingestRun is the state of one ingest command.
 type ingestRun struct {
-	std      streams
-	sender   *sender.Sender
-	bar      *progress.Bar
-	accepted atomic.Int64
-	rejected atomic.Int64
+	std       streams
+	sender    *sender.Sender
+	bar       *progress.Bar
+	accepted  atomic.Int64
+	rejected  atomic.Int64
+	reached   atomic.Bool  // a server has answered
+	complains atomic.Int64 // when the next failure is worth a line, in Unix nanoseconds
 }
 
 // Run sends every file and fails if an event was refused.
 func (c *ingestCmd) Run(ctx context.Context, s *settingsFlags, std streams) error {
-	if c.Batch < 1 || c.InFlight < 1 {
-		return usageError{errors.New("--batch and --in-flight must be at least 1")}
-	}
-	m := eventfile.Mapping{Type: c.Type, Source: c.Source, ID: c.ID, Time: c.Time, Subject: c.Subject}
-	if c.ConfigFile != "" {
-		cfg, err := c.load(s)
-		if err != nil {
-			return err
-		}
-		cat, err := cfg.Catalog()
-		if err != nil {
-			return err
-		}
-		m.Fields = cat.Events[c.Type]
+	m, err := c.mapping(s)
+	if err != nil {
+		return err
 	}
 	r := &ingestRun{std: std, sender: sender.New(c.Server, c.InFlight), bar: progress.New(std.err)}
-	var err error
+	r.sender.Retries = r.retries
 	if r.sender.Key, err = c.key(); err != nil {
 		return err
 	}
@@ -74,40 +73,66 @@ func (c *ingestCmd) Run(ctx context.Context, s *settingsFlags, std streams) erro
 	return nil
 }
 
+// mapping checks the command line before anything is sent.
+func (c *ingestCmd) mapping(s *settingsFlags) (eventfile.Mapping, error) {
+	m := eventfile.Mapping{Type: c.Type, Source: c.Source, ID: c.ID, Time: c.Time, Subject: c.Subject}
+	if c.Batch < 1 || c.InFlight < 1 {
+		return m, usageError{errors.New("--batch and --in-flight must be at least 1")}
+	}
+	if err := eventfile.Check(c.Files, m); err != nil {
+		return m, usageError{err}
+	}
+	if c.ConfigFile == "" {
+		return m, nil
+	}
+	cfg, err := c.load(s)
+	if err != nil {
+		return m, err
+	}
+	cat, err := cfg.Catalog()
+	if err != nil {
+		return m, err
+	}
+	m.Fields = cat.Events[c.Type]
+	return m, nil
+}
+
 func (c *ingestCmd) file(ctx context.Context, r *ingestRun, path string, m eventfile.Mapping) error {
 	f, err := eventfile.Open(path, m)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	defer r.bar.Clear()
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(c.InFlight)
 	first := 1
 	for more := true; more && ctx.Err() == nil; {
-		var body []byte
-		lines := 0
-		for ; lines < c.Batch && more; lines++ {
-			line, err := f.Next()
-			if errors.Is(err, io.EOF) {
-				more = false
-				break
-			}
-			if err != nil {
-				return errors.Join(err, g.Wait())
-			}
-			body = append(append(body, line...), '\n')
+		body, events, err := c.body(f)
+		if more = err == nil; !more && !errors.Is(err, io.EOF) {
+			return errors.Join(err, g.Wait())
 		}
-		if lines > 0 {
+		if events > 0 {
 			at := first
 			g.Go(func() error { return r.send(ctx, body, at) })
-			first += lines
+			first += events
 		}
 		done, total := f.Progress()
-		r.bar.Set(done, total, fmt.Sprintf("%s: %d accepted", path, r.accepted.Load()))
+		r.bar.Set(done, total, fmt.Sprintf("of %s read, %d events accepted", path, r.accepted.Load()))
 	}
-	err = g.Wait()
-	r.bar.Clear()
-	return err
+	return g.Wait()
+}
+
+// body reads the events of the next request. The error is io.EOF with the last ones.
+func (c *ingestCmd) body(f eventfile.Reader) (body []byte, events int, err error) {
+	for ; events < c.Batch && len(body) < maxBody; events++ {
+		line, err := f.Next()
+		if err != nil {
+			return body, events, err
+		}
+		body = append(append(body, line...), '\n')
+	}
+	return body, events, nil
 }
 
 func (r *ingestRun) send(ctx context.Context, body []byte, first int) error {
@@ -117,12 +142,29 @@ func (r *ingestRun) send(ctx context.Context, body []byte, first int) error {
 	if err != nil {
 		return err
 	}
+	r.reached.Store(true)
 	r.accepted.Add(int64(answer.Accepted))
 	for _, e := range answer.Rejected {
 		if n := r.rejected.Add(1); n <= maxShown {
 			r.bar.Clear()
 			fmt.Fprintf(r.std.err, "event %d (id %q) rejected: %s: %s\n", first+e.Index, e.ID, e.Code, e.Message)
 		}
+	}
+	return nil
+}
+
+// retries hears why a request was not accepted. It ends a run whose server was never there: one that
+// restarts comes back, and a wrong address does not.
+func (r *ingestRun) retries(failure error) error {
+	if !errors.Is(failure, syscall.ECONNREFUSED) {
+		r.reached.Store(true)
+	} else if !r.reached.Load() {
+		return noServer(failure)
+	}
+	now, next := time.Now(), r.complains.Load()
+	if now.UnixNano() >= next && r.complains.CompareAndSwap(next, now.Add(complainEvery).UnixNano()) {
+		r.bar.Clear()
+		fmt.Fprintf(r.std.err, "events are not accepted yet, trying again: %v\n", failure)
 	}
 	return nil
 }
