@@ -226,6 +226,13 @@ func TestParquet(t *testing.T) {
 	}
 }
 
+func TestParquetWithoutRows(t *testing.T) {
+	t.Parallel()
+	if got, err := readAll(t, parquetFileOf[flat](t), Mapping{Type: "t"}); err != nil || len(got) != 0 {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
 // TestParquetRows reads more rows than fit one read.
 func TestParquetRows(t *testing.T) {
 	t.Parallel()
@@ -235,6 +242,110 @@ func TestParquetRows(t *testing.T) {
 		t.Fatalf("%d rows, error %v", len(got), err)
 	}
 }
+
+// logical is a value of every kind that is more than its physical type says.
+type logical struct {
+	Price  int64    `parquet:"price,decimal(2:10)"`
+	Tax    int32    `parquet:"tax,decimal(3:9)"`
+	Long   [16]byte `parquet:"long,decimal(2:38)"`
+	Whole  int64    `parquet:"whole,decimal(0:10)"`
+	Day    int32    `parquet:"day,date"`
+	Births int32    `parquet:"births,date"`
+	Big    uint64   `parquet:"big"`
+	Wide   uint32   `parquet:"wide"`
+	User   [16]byte `parquet:"user,uuid"`
+	Note   string   `parquet:"note,json"`
+}
+
+// TestParquetLogical: what a column means is sent, not how it is stored.
+func TestParquetLogical(t *testing.T) {
+	t.Parallel()
+	minus := [16]byte{}
+	for i := range minus {
+		minus[i] = 0xff
+	}
+	path := parquetFileOf(t,
+		logical{Price: 1234, Tax: -5, Long: minus, Whole: 7, Day: 19000, Births: -1, Big: 1 << 63, Wide: 1 << 31, User: [16]byte{1: 0xff, 6: 0x40, 8: 0x80, 15: 1}, Note: "{}"},
+		logical{Price: -1, Tax: 1000, Long: [16]byte{15: 100}},
+	)
+	m := Mapping{Type: "t", ID: "user", Time: "day", Fields: &catalog.EventType{Fields: []catalog.Field{{Name: "births", Type: catalog.Timestamp}}}}
+	got, err := readAll(t, path, m)
+	want := []string{
+		`{"specversion":"1.0","type":"t","source":"a.parquet","id":"00ff0000-0000-4000-8000-000000000001","time":"2022-01-08T00:00:00Z","data":{"price":12.34,"tax":-0.005,"long":-0.01,"whole":7,"births":"1969-12-31T00:00:00Z","big":9223372036854775808,"wide":2147483648,"note":"{}"}}`,
+		`{"specversion":"1.0","type":"t","source":"a.parquet","id":"00000000-0000-0000-0000-000000000000","time":"1970-01-01T00:00:00Z","data":{"price":-0.01,"tax":1.000,"long":1.00,"whole":0,"births":"1970-01-01T00:00:00Z","big":0,"wide":0,"note":""}}`,
+	}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Fatal(err, diff)
+	}
+	if got, err = readAll(t, path, Mapping{Type: "t"}); err != nil || !strings.Contains(got[0], `"day":"2022-01-08"`) {
+		t.Errorf("a date that is no time: %v, %v", got, err)
+	}
+}
+
+// TestParquetMeaningless refuses what would be sent as something else.
+func TestParquetMeaningless(t *testing.T) {
+	t.Parallel()
+	for says, node := range map[string]parquet.Node{
+		"column c is TIME":     parquet.Time(parquet.Millisecond),
+		"column c is BSON":     parquet.BSON(),
+		"column c is INT96":    parquet.Leaf(parquet.Int96Type),
+		"column c is GEOMETRY": parquet.Geometry("x"),
+	} {
+		path := filepath.Join(t.TempDir(), "a.parquet")
+		f, err := os.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := parquet.NewGenericWriter[any](f, parquet.NewSchema("t", parquet.Group{"c": node}))
+		if err := errors.Join(w.Close(), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readAll(t, path, Mapping{Type: "t"}); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v: %v", says, err)
+		}
+	}
+}
+
+// few hands out fewer rows than it should, and then says that there are no more.
+type few struct{ parquet.Rows }
+
+func (f few) ReadRows(rows []parquet.Row) (int, error) {
+	n, err := f.Rows.ReadRows(rows[:min(len(rows), 2)])
+	if err == nil && n > 0 {
+		return n, nil
+	}
+	return 0, io.EOF
+}
+
+// TestParquetCut: a file that ends before it said it would is not taken for read.
+func TestParquetCut(t *testing.T) {
+	t.Parallel()
+	for name, rows := range map[string]func(parquet.Rows) parquet.Rows{
+		"end":     func(r parquet.Rows) parquet.Rows { _ = r.SeekToRow(1); return few{r} },
+		"nothing": func(r parquet.Rows) parquet.Rows { return nothing{r} },
+	} {
+		r, err := Open(parquetFileOf(t, make([]flat, 3)...), Mapping{Type: "t"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := r.(*parquetFile)
+		p.reader = rows(p.reader)
+		for err == nil {
+			_, err = r.Next()
+		}
+		if errors.Is(err, io.EOF) || !strings.Contains(err.Error(), "of 3 rows") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// nothing has no rows and no end.
+type nothing struct{ parquet.Rows }
+
+func (nothing) ReadRows([]parquet.Row) (int, error) { return 0, nil }
 
 func TestParquetRefused(t *testing.T) {
 	t.Parallel()

@@ -1,0 +1,185 @@
+package eventfile
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"math/big"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/deprecated"
+	"github.com/parquet-go/parquet-go/format"
+)
+
+// convert makes JSON of a column's values.
+type convert func(parquet.Value) ([]byte, error)
+
+// meaning is what a column's values are, nil when they are what their physical type says. The file's own
+// word comes first: the library has no type for all of them, and would give the stored bytes.
+func meaning(e *format.SchemaElement, t parquet.Type) format.LogicalTypeValue {
+	if e.LogicalType.Value != nil {
+		return e.LogicalType.Value
+	}
+	if l := t.LogicalType(); l != nil {
+		return l.Value
+	}
+	return nil
+}
+
+// converter chooses how a column's values become JSON. What it does not know is refused: the stored form
+// would be counted as if it were the value. A date that has to be an instant is midnight UTC.
+func converter(e *format.SchemaElement, t parquet.Type, instant bool) (convert, error) {
+	kind := t.Kind()
+	switch l := meaning(e, t).(type) {
+	case nil:
+		if interval := e.ConvertedType; kind == parquet.Int96 || interval.Valid && interval.V == deprecated.Interval {
+			break
+		}
+		return plain, nil
+	case *format.NullType, *format.StringType, *format.EnumType, *format.JsonType:
+		return plain, nil
+	case *format.IntType:
+		if l.IsSigned {
+			return plain, nil
+		}
+		return unsigned, nil
+	case *format.TimestampType:
+		return timestamp(l.Unit.Value.Duration()), nil
+	case *format.DateType:
+		return date(instant), nil
+	case *format.UUIDType:
+		return uuid, nil
+	case *format.DecimalType:
+		if l.Scale >= 0 && l.Scale <= maxScale {
+			return decimal(int(l.Scale)), nil
+		}
+	}
+	return nil, fmt.Errorf("is %s, which has no form in an event; leave it out, or write it as text or number", t)
+}
+
+// plain is a value as it is stored.
+func plain(v parquet.Value) ([]byte, error) {
+	switch v.Kind() {
+	case parquet.Boolean:
+		return strconv.AppendBool(nil, v.Boolean()), nil
+	case parquet.Int32:
+		return strconv.AppendInt(nil, int64(v.Int32()), 10), nil
+	case parquet.Int64:
+		return strconv.AppendInt(nil, v.Int64(), 10), nil
+	case parquet.Float:
+		return number(float64(v.Float())), nil
+	case parquet.Double:
+		return number(v.Double()), nil
+	}
+	if !utf8.Valid(v.ByteArray()) {
+		return nil, errors.New("is not UTF-8 text")
+	}
+	return appendString(nil, string(v.ByteArray())), nil
+}
+
+func unsigned(v parquet.Value) ([]byte, error) {
+	if v.Kind() == parquet.Int32 {
+		return strconv.AppendUint(nil, uint64(v.Uint32()), 10), nil
+	}
+	return strconv.AppendUint(nil, v.Uint64(), 10), nil
+}
+
+// number writes a float; JSON has no NaN or infinity, which become null.
+func number(f float64) []byte {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return []byte("null")
+	}
+	raw, err := json.Marshal(f)
+	if err != nil {
+		return []byte("null")
+	}
+	return raw
+}
+
+func timestamp(unit time.Duration) convert {
+	per := int64(time.Second / unit)
+	return func(v parquet.Value) ([]byte, error) {
+		seconds := floorDiv(v.Int64(), per)
+		t := time.Unix(seconds, (v.Int64()-seconds*per)*int64(unit)).UTC()
+		return appendString(nil, t.Format(time.RFC3339Nano)), nil
+	}
+}
+
+func floorDiv(a, b int64) int64 {
+	q := a / b
+	if a%b < 0 {
+		q--
+	}
+	return q
+}
+
+func date(instant bool) convert {
+	layout := time.DateOnly
+	if instant {
+		layout = time.RFC3339
+	}
+	return func(v parquet.Value) ([]byte, error) {
+		return appendString(nil, time.Unix(int64(v.Int32())*24*60*60, 0).UTC().Format(layout)), nil
+	}
+}
+
+func uuid(v parquet.Value) ([]byte, error) {
+	b := v.ByteArray()
+	if len(b) != 16 {
+		return nil, fmt.Errorf("is a UUID of %d bytes", len(b))
+	}
+	x := hex.EncodeToString(b)
+	return appendString(nil, strings.Join([]string{x[:8], x[8:12], x[12:16], x[16:20], x[20:]}, "-")), nil
+}
+
+// Decimals have at most 256 bits, as everywhere they are written.
+const (
+	maxScale        = 76
+	maxDecimalBytes = 32
+)
+
+// decimal writes a whole number of 10^-scale, digit by digit: a float would round it.
+func decimal(scale int) convert {
+	return func(v parquet.Value) ([]byte, error) {
+		n, err := whole(v)
+		if err != nil {
+			return nil, err
+		}
+		sign := ""
+		if n.Sign() < 0 {
+			sign = "-"
+		}
+		digits := n.Abs(n).String()
+		digits = strings.Repeat("0", max(0, scale+1-len(digits))) + digits
+		point := len(digits) - scale
+		if scale == 0 {
+			return []byte(sign + digits), nil
+		}
+		return []byte(sign + digits[:point] + "." + digits[point:]), nil
+	}
+}
+
+// whole is the integer a decimal is stored as: bytes are big-endian two's complement.
+func whole(v parquet.Value) (*big.Int, error) {
+	switch v.Kind() {
+	case parquet.Int32:
+		return big.NewInt(int64(v.Int32())), nil
+	case parquet.Int64:
+		return big.NewInt(v.Int64()), nil
+	}
+	b := v.ByteArray()
+	if len(b) == 0 || len(b) > maxDecimalBytes {
+		return nil, fmt.Errorf("is a decimal of %d bytes; 1 to %d can be read", len(b), maxDecimalBytes)
+	}
+	n := new(big.Int).SetBytes(b)
+	if b[0]&0x80 != 0 {
+		n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(8*len(b))))
+	}
+	return n, nil
+}
