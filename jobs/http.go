@@ -8,7 +8,7 @@ import (
 )
 
 // Handler serves GET /v1/jobs and POST /v1/jobs/{name}/runs. A requested run is
-// answered when it has ended; it goes on when the client leaves.
+// answered when it has ended; it goes on when the client leaves, and ends with Run.
 func (s *Scheduler) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/jobs", func(w http.ResponseWriter, _ *http.Request) {
@@ -27,6 +27,9 @@ func (s *Scheduler) Handler() http.Handler {
 		case errors.Is(err, ErrRunning):
 			w.Header().Set("Retry-After", "1")
 			problem(w, http.StatusConflict, "job_running", err.Error())
+		case errors.Is(err, ErrStopped):
+			w.Header().Set("Retry-After", "1")
+			problem(w, http.StatusServiceUnavailable, "shutting_down", err.Error()+"; run the job again when the server is back")
 		case run.Error != "":
 			writeJSON(w, http.StatusInternalServerError, "application/json", run)
 		default:

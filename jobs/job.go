@@ -58,6 +58,7 @@ type Status struct {
 var (
 	ErrUnknownJob = errors.New("unknown job")
 	ErrRunning    = errors.New("the job is running already")
+	ErrStopped    = errors.New("the process is stopping")
 )
 
 // parser reads five fields, six with seconds in front, or a descriptor.

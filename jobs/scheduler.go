@@ -23,7 +23,10 @@ type Scheduler struct {
 	entries []*entry
 	metrics metrics
 
-	requested sync.WaitGroup // runs that Start began
+	mu        sync.Mutex
+	requested sync.WaitGroup // runs that Start began; mu is held to add one
+	life      context.Context
+	end       context.CancelFunc // ends life with Run; mu is held, so nothing is added behind
 }
 
 type entry struct {
@@ -57,6 +60,7 @@ func (o Options) filled() Options {
 func NewScheduler(jobs []Job, ledger *Ledger, o Options) (*Scheduler, error) {
 	o = o.filled()
 	s := &Scheduler{log: o.Logger, now: o.Now, ledger: ledger, metrics: newMetrics(o.Registerer)}
+	s.life, s.end = context.WithCancel(context.Background())
 	for _, j := range jobs {
 		e := &entry{job: j}
 		if j.Schedule != "" {
@@ -72,7 +76,7 @@ func NewScheduler(jobs []Job, ledger *Ledger, o Options) (*Scheduler, error) {
 }
 
 // Run starts jobs by their schedules until ctx ends, then waits for the running
-// ones, whose context has ended too.
+// ones, requested ones too, whose context has ended with it.
 func (s *Scheduler) Run(ctx context.Context) error {
 	c := cron.New(cron.WithLocation(time.UTC), cron.WithChain(cron.SkipIfStillRunning(cron.DiscardLogger)))
 	for _, e := range s.entries {
@@ -82,6 +86,9 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	}
 	c.Start()
 	<-ctx.Done()
+	s.mu.Lock()
+	s.end()
+	s.mu.Unlock()
 	<-c.Stop().Done()
 	s.requested.Wait()
 	return nil
@@ -97,20 +104,41 @@ func (s *Scheduler) scheduled(ctx context.Context, e *entry) {
 }
 
 // Start runs the named job now and waits for its end. A job that is running already is
-// ErrRunning, a name nobody knows ErrUnknownJob.
+// ErrRunning, a name nobody knows ErrUnknownJob. When Run ends, so does the run: it is
+// ErrStopped then, as is a start behind that.
 func (s *Scheduler) Start(ctx context.Context, name string) (Run, error) {
 	i := slices.IndexFunc(s.entries, func(e *entry) bool { return e.job.Name == name })
 	if i < 0 {
 		return Run{}, fmt.Errorf("%w: %q", ErrUnknownJob, name)
 	}
+	if !s.begin() {
+		return Run{}, ErrStopped
+	}
+	defer s.requested.Done()
 	e := s.entries[i]
 	if !e.mu.TryLock() {
 		return Run{}, fmt.Errorf("%w: %s", ErrRunning, name)
 	}
 	defer e.mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.life, cancel)()
+	run := s.execute(ctx, e, OnRequest)
+	if run.Error != "" && s.life.Err() != nil {
+		return run, ErrStopped
+	}
+	return run, nil
+}
+
+// begin reports whether Run has not ended, and has its end wait for requested.Done.
+func (s *Scheduler) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life.Err() != nil {
+		return false
+	}
 	s.requested.Add(1)
-	defer s.requested.Done()
-	return s.execute(ctx, e, OnRequest), nil
+	return true
 }
 
 // execute runs the job and records the run. e.mu must be held.

@@ -142,7 +142,7 @@ func (s *Stack) URL() string { return s.doors[0].url() }
 // ClickHouse is the connection to the batch views.
 func (s *Stack) ClickHouse() driver.Conn { return s.engines.sql }
 
-// Run serves until ctx ends, then drains: first requests, so that nothing new is
+// Run serves until ctx ends, then drains: first jobs and requests, so that nothing new is
 // accepted, then the group commits, then the consumers of the log, then the engines.
 func (s *Stack) Run(ctx context.Context) error {
 	// Consumers live a little longer than the HTTP server, so that what was
@@ -152,6 +152,9 @@ func (s *Stack) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(work)
 	for _, run := range s.runners() {
 		g.Go(func() error { return run(gctx) })
+	}
+	if s.scheduler != nil {
+		g.Go(func() error { return s.runJobs(ctx, gctx) })
 	}
 	g.Go(func() error {
 		defer stopWork()
@@ -189,10 +192,16 @@ func (s *Stack) runners() []func(context.Context) error {
 	if s.lander != nil {
 		runs = append(runs, s.runLander)
 	}
-	if s.scheduler != nil {
-		runs = append(runs, s.scheduler.Run)
-	}
 	return runs
+}
+
+// runJobs ends jobs as soon as the process is told to end: a request that waits for a run
+// would hold the other requests' drain up, and the next start does what was left (J1).
+func (s *Stack) runJobs(ctx, work context.Context) error {
+	work, stop := context.WithCancel(work)
+	defer stop()
+	defer context.AfterFunc(ctx, stop)()
+	return s.scheduler.Run(work)
 }
 
 // runLander keeps the process up when a partition has stopped with an alarm (C7):
