@@ -45,7 +45,7 @@ func (e *engines) close() error {
 }
 
 // openEngines opens what the configuration names and proves that it keeps its
-// promises: the log's durability (L1), the store's create-only writes (C9).
+// promises: the log's durability (L1), the store's create-only writes (C9), the functions queries use.
 func openEngines(ctx context.Context, cfg Config, logger *slog.Logger, reg prometheus.Registerer) (_ *engines, err error) {
 	e := &engines{}
 	defer func() {
@@ -124,7 +124,20 @@ func (e *engines) openSQL(ctx context.Context, cfg Config, logger *slog.Logger, 
 	}
 	e.onClose(conn.Close)
 	e.sql = conn
-	return conn.Ping(ctx)
+	if err := conn.Ping(ctx); err != nil {
+		return err
+	}
+	return probeSQL(ctx, conn)
+}
+
+// probeSQL proves that the server knows the youngest function that queries use, rather than
+// let every distinct count fail later. Versions are not compared: forks number theirs differently.
+func probeSQL(ctx context.Context, conn driver.Conn) error {
+	var n uint64
+	if err := conn.QueryRow(ctx, "SELECT uniqExactArray(reinterpret('12345678', 'Array(UInt64)'))").Scan(&n); err != nil {
+		return fmt.Errorf("the server cannot read an array out of a string, which ClickHouse can from 25.7 on: %w", err)
+	}
+	return nil
 }
 
 func (e *engines) openLog(ctx context.Context, cfg Config, logger *slog.Logger, reg prometheus.Registerer) error {
