@@ -13,11 +13,14 @@ type Log interface {
 }
 
 // Expire trims every partition of the log below the bound, and the ledger, and retires old
-// dead letters. bound returns per partition the lowest sequence that anything still needs
-// (L6): H of the oldest kept publication, the newest valid snapshot, every consumer, the chain head.
-func Expire(schedule string, log Log, bound func() []uint64, ledger *Ledger, remove Remover, retire func(context.Context) (int64, error)) Job {
+// dead letters. bound returns per partition the lowest sequence that anything still needs (L6).
+func Expire(schedule string, log Log, bound func(context.Context) ([]uint64, error), ledger *Ledger, remove Remover, retire func(context.Context) (int64, error)) Job {
 	return Job{Name: "expire", Schedule: schedule, Run: func(ctx context.Context) (Report, error) {
-		trimmed, err := Trim(ctx, log, bound())
+		bounds, err := bound(ctx)
+		trimmed := int64(0)
+		if err == nil {
+			trimmed, err = Trim(ctx, log, bounds)
+		}
 		runs, ledgerErr := ledger.Expire(ctx, remove)
 		letters, retireErr := retire(ctx)
 		return Report{

@@ -148,7 +148,7 @@ func TestExpire(t *testing.T) {
 	}
 	for _, c := range []struct{ bound, want uint64 }{{5, 0}, {12, 12}, {99, 20}} {
 		log := &fakeLog{first: 10, next: 20}
-		job := Expire("", log, func() []uint64 { return []uint64{c.bound} }, l, fileRemover{dir}, func(context.Context) (int64, error) { return 0, nil })
+		job := Expire("", log, func(context.Context) ([]uint64, error) { return []uint64{c.bound}, nil }, l, fileRemover{dir}, func(context.Context) (int64, error) { return 0, nil })
 		if _, err := job.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}

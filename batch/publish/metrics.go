@@ -14,6 +14,7 @@ type metrics struct {
 	rows      prometheus.Counter
 	buckets   prometheus.Counter
 	lost      prometheus.Counter
+	rebuilt   prometheus.Counter
 	failures  *prometheus.CounterVec
 	collected *prometheus.CounterVec
 	n         *prometheus.Desc
@@ -34,6 +35,7 @@ func newMetrics(r prometheus.Registerer, p *Publisher) (*metrics, error) {
 		rows:      counter("rows_total", "Rows written to ClickHouse."),
 		buckets:   counter("dirty_buckets_total", "Buckets recomputed."),
 		lost:      counter("lost_buckets_total", "Buckets found without the rows their publication names."),
+		rebuilt:   counter("rebuilt_objects_total", "Objects that the store had lost and the log gave back."),
 		failures:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_batch_failures_total", Help: "Failed runs by operation."}, []string{"op"}),
 		collected: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_batch_collected_total", Help: "What was collected by kind: rows, objects, tables."}, []string{"kind"}),
 		n:         prometheus.NewDesc("recount_batch_publication", "Number of the newest publication known.", nil, nil),
@@ -43,7 +45,7 @@ func newMetrics(r prometheus.Registerer, p *Publisher) (*metrics, error) {
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.seconds, m.events, m.rows, m.buckets, m.lost, m.failures, m.collected, m} {
+	for _, c := range []prometheus.Collector{m.seconds, m.events, m.rows, m.buckets, m.lost, m.rebuilt, m.failures, m.collected, m} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}

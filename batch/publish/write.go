@@ -86,7 +86,7 @@ func (w *writer) compute(ctx context.Context, in exact.Input) (found exact.Found
 	})
 	g.Go(func() (err error) {
 		defer close(blocks)
-		found, err = exact.Run(ctx, w.p.cfg.exact(), w.p.open, in, func(b *exact.Block) error {
+		found, err = exact.Run(ctx, w.p.cfg.exact(), w.p.openObject, in, func(b *exact.Block) error {
 			select {
 			case blocks <- b:
 				return nil

@@ -78,22 +78,26 @@ func list(ctx context.Context, p *proc, w *world, from map[string]stored, prefix
 	}
 }
 
-// losesObject takes an object that has landed and is not published yet, while nobody
-// reads any: the log still has its events (C8), unless it loses them too.
+// losesObject takes an object that has landed, while nobody reads any: the log still has
+// its events (C8), unless it loses them too. A trim that is on its way looked before.
 func (w *world) losesObject() {
 	busy := slices.ContainsFunc(w.nodes, func(n *node) bool { return n.busy })
-	onItsWay := slices.ContainsFunc(w.pending, func(o *op) bool { return o.kind == "create" && strings.HasPrefix(o.key, record.PublicationPrefix) })
-	if w.lossy || w.ackEarly || w.rot || len(w.states) == 0 || busy || onItsWay {
+	trims := slices.ContainsFunc(w.pending, func(o *op) bool { return o.kind == "trim" })
+	if w.lossy || w.ackEarly || w.rot || len(w.states) == 0 || busy || trims {
 		return
 	}
 	h := w.states[len(w.states)-1].H
-	for _, c := range w.segments {
-		if c.Start < h[c.Partition].Seq || len(c.Objects) == 0 {
+	for _, i := range w.rng.Perm(len(w.segments)) {
+		c := w.segments[i]
+		if c.Start < w.logs[c.Partition].first || len(c.Objects) == 0 {
 			continue
 		}
 		if o := c.Objects[0].Key; w.objects[o].body != nil {
 			delete(w.objects, o)
 			w.meet("the store loses an object")
+			if c.Start < h[c.Partition].Seq {
+				w.meet("the store loses an object that was published")
+			}
 			w.note("the store loses the object of [%d, %d) of partition %d", c.Start, c.End, c.Partition)
 		}
 		return

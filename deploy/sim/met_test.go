@@ -18,7 +18,7 @@ var wanted = []string{
 	"an acknowledged message is lost", "a lost message lands", "a message vanishes", "an epoch is sealed", "the log is trimmed",
 	"another owner trims what is still to be read", "a running process follows another's epoch", "stale LIST", "unsorted LIST",
 	"two meet at a record below land", "two meet at a record below publish", "orphan objects are collected",
-	"an outage of hours", "the store loses an object", "an object is rebuilt",
+	"an outage of hours", "the store loses an object", "the store loses an object that was published", "an object is rebuilt",
 	"ClickHouse loses rows", "a publication brings lost rows back", "rows are collected",
 	"the views are changed", "the table of a changed view is dropped",
 	"a copy in the same bucket", "a copy in another bucket", "copies beyond the dedup window", "a late event of a published bucket",

@@ -197,8 +197,22 @@ func (n *node) works(p *proc) {
 			_, _ = n.publisher.Collect(p.ctx)
 		}
 		if k%2 == 1 && n.name == "A" {
-			_, _ = jobs.Trim(p.ctx, janitorLog{logOf{n.w, p}}, janitor.Needed(n.publisher.OldestKept().H, n.lander.Heads(), n.views.Status()))
+			n.trims(p)
 		}
+	}
+}
+
+// trims is the log's part of the job expire.
+func (n *node) trims(p *proc) {
+	n.busy = true
+	defer func() { n.busy = false }()
+	bounds := janitor.Needed(n.publisher.OldestKept().H, n.lander.Heads(), n.views.Status())
+	first := make([]uint64, partitions)
+	for i := range first {
+		first[i] = n.w.logs[i].first
+	}
+	if n.publisher.Secure(p.ctx, first, bounds) == nil {
+		_, _ = jobs.Trim(p.ctx, janitorLog{logOf{n.w, p}}, bounds)
 	}
 }
 

@@ -35,6 +35,13 @@ func (w *world) verdict(nodes []*node) error {
 			return fmt.Errorf("event %s of partition %d was acknowledged and is lost", id, p)
 		}
 	}
+	for _, c := range w.segments {
+		for _, o := range c.Objects {
+			if w.objects[o.Key].body == nil && c.Start < w.logs[c.Partition].first {
+				return fmt.Errorf("the object of [%d, %d) of partition %d is lost, and the log was trimmed (C8)", c.Start, c.End, c.Partition)
+			}
+		}
+	}
 	return w.conserved()
 }
 

@@ -291,11 +291,24 @@ func (s *Stack) checkpoint(k *landing.Checkpointer) func(context.Context) (int64
 
 // needed is what the log must keep (L6): everything, where this process does not run
 // every reader of it.
-func (s *Stack) needed() []uint64 {
+func (s *Stack) needed(ctx context.Context) ([]uint64, error) {
 	if s.views == nil || s.lander == nil {
-		return make([]uint64, s.cfg.Log.Partitions)
+		return make([]uint64, s.cfg.Log.Partitions), nil
 	}
-	return janitor.Needed(s.publisher.OldestKept().H, s.lander.Heads(), s.views.Status())
+	bounds := janitor.Needed(s.publisher.OldestKept().H, s.lander.Heads(), s.views.Status())
+	return bounds, s.secure(ctx, bounds)
+}
+
+// secure looks for the objects of what is about to be trimmed: the log alone could put one
+// back that the store has lost (C8).
+func (s *Stack) secure(ctx context.Context, bounds []uint64) (err error) {
+	first := make([]uint64, len(bounds))
+	for p := range first {
+		if first[p], _, err = s.engines.log.Bounds(ctx, p); err != nil {
+			return err
+		}
+	}
+	return s.publisher.Secure(ctx, first, bounds)
 }
 
 // followEvery is how soon a process that does not publish itself sees a publication.

@@ -77,7 +77,7 @@ func checkObject(ctx context.Context, e *Evidence, r *recorder, seg *record.Comm
 	where := in(seg.Partition).at(seg.Epoch, seg.Start, seg.End).file(o.Key)
 	info, ok := there[o.Key]
 	if !ok {
-		r.find(V2, where, "restore it from a copy of the bucket; while the log still has the segment the next recompute rebuilds an object that was not published yet (C8)",
+		r.find(V2, where, "restore it from a copy of the bucket under the same key; while the log still has the segment a recompute that reads the object, or the job expire before it trims the log, rebuilds it (C8)",
 			"the object is missing: %d events of type %s", o.Rows, o.Type)
 		return false, nil
 	}
