@@ -175,7 +175,8 @@ func (g *gate) count() (running, waiting int) {
 	return g.running, g.waiting
 }
 
-// gated lets a handler run only when a query could: its answer is held in memory as well.
+// gated lets a handler run only when a query could, and as long as one: its answer is held in
+// memory as well.
 func (a *API) gated(h handler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		ctx, cancel := context.WithTimeout(r.Context(), a.cfg.Timeout)
@@ -185,7 +186,7 @@ func (a *API) gated(h handler) handler {
 			return err
 		}
 		defer leave()
-		return h(w, r)
+		return h(w, r.WithContext(ctx))
 	}
 }
 

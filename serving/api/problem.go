@@ -121,7 +121,7 @@ func problemOf(err error) *Problem {
 		if errors.Is(err, u.err) {
 			detail := u.err.Error()
 			if errors.Is(u.err, context.DeadlineExceeded) {
-				detail = "the query took too long; use a shorter range, fewer dimensions or a coarser granularity"
+				detail = "the request took longer than query.timeout; ask for less: a shorter range, fewer dimensions, a coarser granularity, a lower limit"
 			}
 			return &Problem{Status: u.status, Code: u.code, Detail: detail, retry: u.retry}
 		}

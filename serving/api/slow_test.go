@@ -1,0 +1,59 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"testing/synctest"
+
+	"recount/schemas/deadletter"
+	"recount/schemas/record"
+)
+
+// stuck is a store that answers nothing before the request is over.
+type stuck struct{ *layers }
+
+func (stuck) At(ctx context.Context, _ uint64) (*record.State, error) { return nil, until(ctx) }
+func (stuck) Pin(ctx context.Context, _ uint64) error                 { return until(ctx) }
+
+func (stuck) List(ctx context.Context, _ string, _ deadletter.Filter) (deadletter.Page, error) {
+	return deadletter.Page{}, until(ctx)
+}
+
+func (stuck) Get(ctx context.Context, _, _ string) (deadletter.Letter, error) {
+	return deadletter.Letter{}, until(ctx)
+}
+
+func (stuck) Replay(ctx context.Context, _ string, _ deadletter.Filter, _ bool) (deadletter.Replay, error) {
+	return deadletter.Replay{}, until(ctx)
+}
+
+func until(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// TestNothingHoldsAPlaceLongerThanAQuery: whatever needs a query's place has a query's time. With one
+// place, each of these requests would keep all later ones out.
+func TestNothingHoldsAPlaceLongerThanAQuery(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLayers()
+		a := newAPI(t, l, func(c *Config, p *Parts) {
+			c.MaxConcurrent, p.Publications, p.DeadLetters = 1, stuck{l}, stuck{l}
+		})
+		for _, asked := range []struct{ method, target string }{
+			{http.MethodGet, "/v1/publications"},
+			{http.MethodGet, "/v1/publications/17"},
+			{http.MethodPut, "/v1/publications/17/pin"},
+			{http.MethodGet, "/v1/dead-letters"},
+			{http.MethodGet, "/v1/dead-letters/0-1-0"},
+			{http.MethodPost, "/v1/dead-letters/replays"},
+		} {
+			res, body := call(a, asked.method, asked.target, "")
+			if p := problem(t, res, body); p.Status != http.StatusGatewayTimeout || p.Code != "query_timeout" {
+				t.Errorf("%s %s: got %s", asked.method, asked.target, body)
+			}
+		}
+	})
+}
