@@ -83,11 +83,12 @@ func TestIngest(t *testing.T) {
 			s := &fakeServer{refusals: c.refusals}
 			srv := httptest.NewServer(s)
 			defer srv.Close()
+			began := time.Now()
 			code, stdout, stderr := command(t, append([]string{"ingest", "--server", srv.URL}, c.args...)...)
 			if code != c.code || !strings.Contains(stdout+stderr, c.says) || s.lines() != c.accepted {
 				t.Errorf("exit code %d, %d events, want %d, %d and %q:\n%s%s", code, s.lines(), c.code, c.accepted, c.says, stdout, stderr)
 			}
-			if strings.Contains(stderr, "0 accepted") {
+			if time.Since(began) < 5*time.Second && strings.Contains(stderr, "0 accepted") { // As package progress has it.
 				t.Errorf("progress of a file that is soon done:\n%s", stderr)
 			}
 		})
