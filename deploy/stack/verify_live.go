@@ -3,6 +3,7 @@ package stack
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -54,7 +55,7 @@ func (s *Stack) verifyInto(ctx context.Context, w http.ResponseWriter, r *http.R
 	out := &verifyStream{w: w, control: http.NewResponseController(w)}
 	o := verify.Options{Progress: out.progress}
 	if r.ContentLength != 0 {
-		o.AckLog = io.LimitReader(r.Body, maxAckLog)
+		o.AckLog = newAckLog(w, r, maxAckLog, s.cfg.HTTP.BodyTimeout)
 	}
 	report, err := verify.Run(ctx, s.liveEvidence(), o)
 	switch {
@@ -63,8 +64,35 @@ func (s *Stack) verifyInto(ctx context.Context, w http.ResponseWriter, r *http.R
 	case out.begun || ctx.Err() != nil:
 		out.line(verify.Line{Error: err.Error()})
 	default:
-		writeProblem(w, http.StatusBadRequest, "invalid_request", err.Error())
+		status, code := ackLogProblem(err)
+		writeProblem(w, status, code, err.Error())
 	}
+}
+
+// ackLog is an acknowledgement log in a request's body. It may be long in coming, so the time
+// a body has is that of each of its parts.
+type ackLog struct {
+	body    io.Reader
+	control *http.ResponseController
+	within  time.Duration
+}
+
+// newAckLog fails behind limit bytes: a log that ended there would be judged as if nothing more had been promised.
+func newAckLog(w http.ResponseWriter, r *http.Request, limit int64, within time.Duration) *ackLog {
+	return &ackLog{http.MaxBytesReader(w, r.Body, limit), http.NewResponseController(w), within}
+}
+
+func (a *ackLog) Read(p []byte) (int, error) {
+	_ = a.control.SetReadDeadline(time.Now().Add(a.within)) // As receive does.
+	return a.body.Read(p)
+}
+
+func ackLogProblem(err error) (status int, code string) {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return http.StatusRequestEntityTooLarge, "body_too_large"
+	}
+	return http.StatusBadRequest, "invalid_request"
 }
 
 // verifyStream is an answer that is written while the work goes on.
