@@ -3,8 +3,11 @@ package landing
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 
+	"recount/batch/lake"
 	"recount/schemas/record"
 )
 
@@ -49,13 +52,24 @@ func readCheckpoints(ctx context.Context, log CommitLog, c *record.Chain) error 
 			return nil // What lies between must be read record by record, and then all may be.
 		}
 		if err := readCheckpoint(ctx, log, c, key); err != nil {
-			return fmt.Errorf("checkpoint %s, which may be removed: %w", key, err)
+			return err
 		}
 	}
 	return nil
 }
 
+// errUseless is wrapped by the error about a checkpoint that does not hold what the chain does.
+var errUseless = errors.New("a checkpoint is of no use")
+
 func readCheckpoint(ctx context.Context, log CommitLog, c *record.Chain, key string) error {
+	err := copyCheckpoint(ctx, log, c, key)
+	if errors.Is(err, record.ErrInvalid) || errors.Is(err, record.ErrSpoilt) || errors.Is(err, lake.ErrNotFound) {
+		return fmt.Errorf("%w: %s, which may be removed: %w", errUseless, key, err)
+	}
+	return err
+}
+
+func copyCheckpoint(ctx context.Context, log CommitLog, c *record.Chain, key string) error {
 	raw, err := log.Get(ctx, key)
 	if err != nil {
 		return err
@@ -82,13 +96,17 @@ func readCheckpoint(ctx context.Context, log CommitLog, c *record.Chain, key str
 
 // Checkpointer makes checkpoints. It is not safe for concurrent use.
 type Checkpointer struct {
-	log  CommitLog
-	ends []*record.Chain // by partition, up to the last checkpoint, without their segments
+	log    CommitLog
+	logger *slog.Logger
+	ends   []*record.Chain // by partition, up to the last checkpoint, without their segments
 }
 
-// NewCheckpointer returns a checkpointer of all partitions.
-func NewCheckpointer(log CommitLog, partitions int) *Checkpointer {
-	k := &Checkpointer{log: log}
+// NewCheckpointer returns a checkpointer of all partitions. A nil logger discards.
+func NewCheckpointer(log CommitLog, partitions int, logger *slog.Logger) *Checkpointer {
+	k := &Checkpointer{log: log, logger: logger}
+	if logger == nil {
+		k.logger = slog.New(slog.DiscardHandler)
+	}
 	for p := range partitions {
 		k.ends = append(k.ends, record.NewChain(p))
 	}
@@ -96,23 +114,35 @@ func NewCheckpointer(log CommitLog, partitions int) *Checkpointer {
 }
 
 // Make makes the checkpoints that are due and returns how many. The chains, of all
-// partitions, say what is.
+// partitions, say what is. A partition with a checkpoint that is of no use has none behind it,
+// as long as it takes its place: its chain is walked from there, and nothing else suffers.
 func (k *Checkpointer) Make(ctx context.Context, chains []*record.Chain) (made int64, err error) {
 	for p, end := range k.ends {
-		if !due(chains[p], end) {
-			continue
+		n, err := k.makeDue(ctx, chains[p], end)
+		made += n
+		if errors.Is(err, errUseless) {
+			k.logger.WarnContext(ctx, "a commit chain gets no more checkpoints", "partition", p, "error", err)
+		} else if err != nil {
+			return made, fmt.Errorf("checkpoint of the commit chain of partition %d: %w", p, err)
 		}
-		// The first time, and where another process makes them too.
-		if err := readCheckpoints(ctx, k.log, end); err != nil {
+	}
+	return made, nil
+}
+
+func (k *Checkpointer) makeDue(ctx context.Context, c, end *record.Chain) (made int64, err error) {
+	if !due(c, end) {
+		return 0, nil
+	}
+	// The first time, and where another process makes them too.
+	if err := readCheckpoints(ctx, k.log, end); err != nil {
+		return 0, err
+	}
+	for ; due(c, end); made++ {
+		if err := k.makeOne(ctx, end); err != nil {
 			return made, err
 		}
-		for ; due(chains[p], end); made++ {
-			if err := k.makeOne(ctx, end); err != nil {
-				return made, fmt.Errorf("checkpoint of the commit chain of partition %d: %w", p, err)
-			}
-		}
-		end.Segments, end.Holes = nil, nil
 	}
+	end.Segments, end.Holes = nil, nil
 	return made, nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
+	"maps"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -19,7 +21,7 @@ import (
 func extendBy(t testing.TB, log CommitLog, c *record.Chain, n int) {
 	t.Helper()
 	for i := range n {
-		r := &record.Commit{Kind: record.Segment, Epoch: c.Head.Epoch, Start: c.Head.Seq, End: c.Head.Seq + 3, Events: 1, Previous: c.Tip,
+		r := &record.Commit{Kind: record.Segment, Partition: c.Partition, Epoch: c.Head.Epoch, Start: c.Head.Seq, End: c.Head.Seq + 3, Events: 1, Previous: c.Tip,
 			Objects: []record.Object{{Type: "hit", Key: fmt.Sprint("data/", c.Head.Seq), Size: 1, Rows: 1, Buckets: []record.BucketRows{{Bucket: 1, Rows: 1}}}}}
 		raw, err := r.Encode()
 		if err != nil {
@@ -57,13 +59,13 @@ func TestCheckpoints(t *testing.T) {
 	w := newWorld()
 	want := begin(t, w, 0, testNext)
 	extendBy(t, w, want, 2*checkpointRecords+100)
-	k := NewCheckpointer(w, 1)
+	k := NewCheckpointer(w, 1, nil)
 	for _, expect := range []int64{2, 0} {
 		if made, err := k.Make(t.Context(), []*record.Chain{want}); err != nil || made != expect {
 			t.Fatalf("made %d checkpoints, %v; want %d", made, err, expect)
 		}
 	}
-	if made, err := NewCheckpointer(w, 1).Make(t.Context(), []*record.Chain{want}); err != nil || made != 0 {
+	if made, err := NewCheckpointer(w, 1, nil).Make(t.Context(), []*record.Chain{want}); err != nil || made != 0 {
 		t.Fatalf("another process made %d checkpoints, %v", made, err)
 	}
 	load := func(because string, most int64) {
@@ -82,6 +84,8 @@ func TestCheckpoints(t *testing.T) {
 	}
 	load("two checkpoints", 4+110+mostSingle)
 
+	other := begin(t, w, 1, testNext)
+	extendBy(t, w, other, checkpointRecords+1)
 	keys, err := w.List(t.Context(), record.CheckpointPrefix(0))
 	if err != nil || len(keys) != 2 {
 		t.Fatalf("%v, %v", keys, err)
@@ -99,9 +103,12 @@ func TestCheckpoints(t *testing.T) {
 	} {
 		w.records[keys[1]] = body
 		load(because, 2*checkpointRecords+200+mostSingle)
-		if _, err := NewCheckpointer(w, 1).Make(t.Context(), []*record.Chain{want}); err == nil || !strings.Contains(err.Error(), keys[1]) {
-			t.Errorf("%s: the job says %v, want the key of the checkpoint", because, err)
+		var said bytes.Buffer
+		k := NewCheckpointer(w, 2, slog.New(slog.NewTextHandler(&said, nil)))
+		if made, err := k.Make(t.Context(), []*record.Chain{want, other}); err != nil || made != 1 || !strings.Contains(said.String(), keys[1]) {
+			t.Errorf("%s: made %d, %v: %s; want that of the other partition, and the key of this one's", because, made, err, &said)
 		}
+		maps.DeleteFunc(w.records, func(key string, _ []byte) bool { return strings.HasPrefix(key, record.CheckpointPrefix(1)) })
 	}
 	delete(w.records, keys[0])
 	w.records[keys[1]] = good
@@ -150,7 +157,7 @@ func BenchmarkLoadChain(b *testing.B) {
 			}
 		}
 		b.Run(fmt.Sprintf("records=%d/walked", n), load)
-		if _, err := NewCheckpointer(log, 1).Make(b.Context(), []*record.Chain{c}); err != nil {
+		if _, err := NewCheckpointer(log, 1, nil).Make(b.Context(), []*record.Chain{c}); err != nil {
 			b.Fatal(err)
 		}
 		b.Run(fmt.Sprintf("records=%d/checkpoints", n), load)

@@ -265,7 +265,7 @@ func (s *Stack) openJobs(ctx context.Context) error {
 	s.auditor = jobs.NewAuditor(s.conserve, rechecker, o)
 	all := []jobs.Job{
 		jobs.Recompute(schedule("recompute"), s.publisher),
-		jobs.Collect(schedule("collect"), s.publisher, s.checkpoint(landing.NewCheckpointer(s.engines.records, s.cfg.Log.Partitions))),
+		jobs.Collect(schedule("collect"), s.publisher, s.checkpoint(landing.NewCheckpointer(s.engines.records, s.cfg.Log.Partitions, s.log))),
 		jobs.Expire(schedule("expire"), s.engines.log, s.needed, ledger, s.engines.lake, s.letters.Retire),
 		s.auditor.Job(schedule("audit")),
 		rechecker.Job(schedule("recheck")),
