@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -25,7 +26,7 @@ func openLedger(t *testing.T, dir string) *Ledger {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := OpenLedger(t.Context(), records, []string{"work"})
+	l, err := OpenLedger(t.Context(), records, []string{"work"}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

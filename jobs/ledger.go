@@ -3,11 +3,16 @@ package jobs
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
+	"recount/batch/lake"
 	"recount/schemas/record"
 )
 
@@ -37,8 +42,12 @@ type Ledger struct {
 	runs map[string][]Run
 }
 
-// OpenLedger reads the newest runs of each job.
-func OpenLedger(ctx context.Context, records Records, names []string) (*Ledger, error) {
+// getsAtOnce is how many records of a ledger are read at the same time.
+const getsAtOnce = 16
+
+// OpenLedger reads the newest runs of each job. A record that cannot be read is passed over
+// with a warning: nothing depends on it.
+func OpenLedger(ctx context.Context, records Records, names []string, log *slog.Logger) (*Ledger, error) {
 	l := &Ledger{records: records, runs: map[string][]Run{}}
 	for _, name := range names {
 		keys, err := records.List(ctx, ledgerPrefix+name+"/")
@@ -46,19 +55,48 @@ func OpenLedger(ctx context.Context, records Records, names []string) (*Ledger, 
 			return nil, fmt.Errorf("read the ledger of job %s: %w", name, err)
 		}
 		slices.Sort(keys)
-		for _, key := range keys[max(0, len(keys)-KeepRuns):] {
-			raw, err := records.Get(ctx, key)
-			if err != nil {
-				return nil, fmt.Errorf("read the ledger of job %s: %w", name, err)
+		keys = keys[max(0, len(keys)-KeepRuns):]
+		runs := make([]*Run, len(keys))
+		g, gctx := errgroup.WithContext(ctx)
+		g.SetLimit(getsAtOnce)
+		for i, key := range keys {
+			g.Go(func() (err error) {
+				runs[i], err = getRun(gctx, records, name, key)
+				if errors.Is(err, errNoRun) {
+					log.Warn("a run is left out of the list of jobs", "error", err)
+					return nil
+				}
+				return err
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return nil, fmt.Errorf("read the ledger of job %s: %w", name, err)
+		}
+		for _, r := range runs {
+			if r != nil {
+				l.push(*r)
 			}
-			var r Run
-			if err := json.Unmarshal(raw, &r); err != nil {
-				return nil, fmt.Errorf("ledger record %s: %w", key, err)
-			}
-			l.push(r)
 		}
 	}
 	return l, nil
+}
+
+// errNoRun is wrapped by the error about a ledger record that says nothing.
+var errNoRun = errors.New("unreadable ledger record")
+
+func getRun(ctx context.Context, records Records, name, key string) (*Run, error) {
+	raw, err := records.Get(ctx, key)
+	if errors.Is(err, record.ErrSpoilt) || errors.Is(err, lake.ErrNotFound) { // Another process may have removed it.
+		return nil, fmt.Errorf("%w: %w", errNoRun, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var r Run
+	if err := json.Unmarshal(raw, &r); err != nil || r.Job != name {
+		return nil, fmt.Errorf("%w %s of job %q: %v", errNoRun, key, r.Job, err)
+	}
+	return &r, nil
 }
 
 func (l *Ledger) push(r Run) {

@@ -255,7 +255,7 @@ func (s *Stack) openJobs(ctx context.Context) error {
 	if !s.roles.Has(Batch) {
 		return nil
 	}
-	ledger, err := jobs.OpenLedger(ctx, s.engines.records, JobNames)
+	ledger, err := jobs.OpenLedger(ctx, s.engines.records, JobNames, s.log)
 	if err != nil {
 		return err
 	}

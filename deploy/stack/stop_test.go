@@ -27,7 +27,7 @@ func TestJobsEndBeforeRequestsDrain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ledger, err := jobs.OpenLedger(t.Context(), nil, nil)
+	ledger, err := jobs.OpenLedger(t.Context(), nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
