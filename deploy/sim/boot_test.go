@@ -2,16 +2,19 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"recount/batch/lake"
 	"recount/batch/landing"
 	"recount/batch/publish"
 	"recount/deploy/janitor"
+	"recount/schemas/position"
 	"recount/schemas/record"
 	"recount/serving/reader"
 	"recount/speed/realtime"
@@ -20,7 +23,7 @@ import (
 // boot is stack.Open.
 func (n *node) boot(p *proc) (err error) {
 	log := logOf{n.w, p}
-	n.records = lake.CommitLogOver(backend{n.w, p}, 3, time.Second)
+	n.records = recordsOf(n.w, p, "")
 	records := n.records
 	objects := objectsOf{n.w, p}
 	if n.w.overwrites {
@@ -29,7 +32,6 @@ func (n *node) boot(p *proc) (err error) {
 		}
 	}
 	next := record.Next{Epoch: 1, Rule: n.w.rule, Bucket: bucket, Partitions: partitions}
-	lc := landing.Config{Encode: encode}
 	if n.name == "C" {
 		n.chains = make([]*record.Chain, partitions)
 		for i := range n.chains {
@@ -37,7 +39,7 @@ func (n *node) boot(p *proc) (err error) {
 				return err
 			}
 		}
-		n.lander, err = landing.New(lc, n.chains, landingLog{log}, records, objects)
+		n.landers, err = landersOf(n.w, p, n.chains, log, objects)
 		return err
 	}
 	n.catalog = catalogs[n.w.catalog]
@@ -52,7 +54,7 @@ func (n *node) boot(p *proc) (err error) {
 	if n.chains, err = janitor.Begin(p.ctx, c, janitorLog{log}, records, n.marks); err != nil {
 		return err
 	}
-	if n.lander, err = landing.New(lc, n.chains, landingLog{log}, records, objects); err != nil {
+	if n.landers, err = landersOf(n.w, p, n.chains, log, objects); err != nil {
 		return err
 	}
 	if err := n.bootPublisher(p, records, objects); err != nil {
@@ -63,6 +65,59 @@ func (n *node) boot(p *proc) (err error) {
 	}
 	n.answers, err = reader.New(reader.Config{Catalog: n.catalog, Publications: n.publisher, Batch: scansOf{n.w, p}, Live: liveOf{n, p, p.random("live")}, OnGone: n.publisher.Suspect})
 	return err
+}
+
+// recordsOf are the records as a process sees them, or, by name, one goroutine of it: what
+// two of them ask at once must be told apart, or it has no order.
+func recordsOf(w *world, p *proc, by string) *lake.CommitLog {
+	return lake.CommitLogOver(backend{w, p, by}, 3, time.Second)
+}
+
+// landers are the lander of a process, made of one for each partition.
+type landers []*landing.Lander
+
+func landersOf(w *world, p *proc, chains []*record.Chain, log logOf, objects objectsOf) (landers, error) {
+	var ls landers
+	for i, c := range chains {
+		l, err := landing.New(landing.Config{Encode: encode}, []*record.Chain{c}, landingLog{log}, recordsOf(w, p, fmt.Sprintf(" by the lander of p%d", i)), objects)
+		if err != nil {
+			return nil, err
+		}
+		ls = append(ls, l)
+	}
+	return ls, nil
+}
+
+func (ls landers) run(ctx context.Context) {
+	var wg sync.WaitGroup
+	for _, l := range ls {
+		wg.Go(func() { _ = l.Run(ctx) })
+	}
+	wg.Wait()
+}
+
+// Stopped says which partitions have stopped.
+func (ls landers) Stopped() (err error) {
+	for _, l := range ls {
+		err = errors.Join(err, l.Stopped())
+	}
+	return err
+}
+
+// Heads are those of all partitions.
+func (ls landers) Heads() (heads []position.Offset) {
+	for _, l := range ls {
+		heads = append(heads, l.Heads()...)
+	}
+	return heads
+}
+
+// Chains are those of all partitions.
+func (ls landers) Chains() (chains []*record.Chain) {
+	for _, l := range ls {
+		chains = append(chains, l.Chains()...)
+	}
+	return chains
 }
 
 func (n *node) bootPublisher(p *proc, records *lake.CommitLog, objects objectsOf) (err error) {
@@ -85,7 +140,7 @@ func (n *node) bootPublisher(p *proc, records *lake.CommitLog, objects objectsOf
 
 // current is stack's currentChains: the lander's chains, read on.
 func (n *node) current(ctx context.Context) ([]*record.Chain, error) {
-	chains := n.lander.Chains()
+	chains := n.landers.Chains()
 	for _, c := range chains {
 		if err := landing.Extend(ctx, n.records, c); err != nil {
 			return nil, err

@@ -28,17 +28,18 @@ var (
 
 // backend is the store under a commit log.
 type backend struct {
-	w *world
-	p *proc
+	w  *world
+	p  *proc
+	by string // which goroutine of the process asks, where that matters
 }
 
 func (b backend) CreateOnce(ctx context.Context, key string, body []byte) error {
 	body = bytes.Clone(body)
-	return b.p.do(ctx, op{kind: "create", key: key, fates: createFates, effect: func() error { return b.w.create(key, body) }})
+	return b.p.do(ctx, op{kind: "create", key: key + b.by, fates: createFates, effect: func() error { return b.w.create(key, body) }})
 }
 
 func (b backend) GetOnce(ctx context.Context, key string) (body []byte, err error) {
-	err = b.p.do(ctx, op{kind: "get", key: key, fates: readFates, effect: func() error {
+	err = b.p.do(ctx, op{kind: "get", key: key + b.by, fates: readFates, effect: func() error {
 		r, ok := b.w.records[key]
 		if body = r.body; !ok {
 			return fmt.Errorf("get %s: %w", key, lake.ErrNotFound)

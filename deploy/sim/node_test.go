@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"recount/batch/lake"
-	"recount/batch/landing"
 	"recount/batch/publish"
 	"recount/deploy/janitor"
 	"recount/jobs"
@@ -44,7 +43,7 @@ type node struct {
 	marks     *janitor.Marks
 	publisher *publish.Publisher
 	views     *realtime.Views
-	lander    *landing.Lander
+	landers   landers
 	records   *lake.CommitLog
 	answers   *reader.Reader
 	up        bool
@@ -108,7 +107,7 @@ func (n *node) lives(p *proc) {
 	n.up = true
 	n.w.accepting = n.w.accepting || n.name != "C"
 	var wg sync.WaitGroup
-	wg.Go(func() { _ = n.lander.Run(p.ctx) })
+	wg.Go(func() { n.landers.run(p.ctx) })
 	if n.name != "C" {
 		wg.Go(func() { _ = n.views.Run(p.ctx) })
 		wg.Go(func() { n.retains(p) })
@@ -121,7 +120,7 @@ func (n *node) lives(p *proc) {
 
 // lands fails where a partition has stopped landing though the log has all it should.
 func (n *node) lands() {
-	err := n.lander.Stopped()
+	err := n.landers.Stopped()
 	if err == nil {
 		return
 	}
@@ -167,7 +166,7 @@ func (n *node) renew(p *proc) {
 	}
 	renewal := janitor.Renewal{Log: janitorLog{logOf{n.w, p}}, Marks: n.marks, Views: n.views, Chains: n.current}
 	oldest := n.publisher.OldestKept().H
-	renewed, _ := renewal.Renew(p.ctx, oldest, n.publisher.State().H, n.lander.Heads())
+	renewed, _ := renewal.Renew(p.ctx, oldest, n.publisher.State().H, n.landers.Heads())
 	for _, i := range renewed {
 		n.w.meet("a running process follows another's epoch")
 		_ = p.do(p.ctx, op{kind: "renewed", key: fmt.Sprint(i), effect: func() error {
@@ -177,7 +176,7 @@ func (n *node) renew(p *proc) {
 	}
 }
 
-// works runs the jobs one after the other. Only node A trims: its process knows no other's needs.
+// works runs the jobs one after the other.
 func (n *node) works(p *proc) {
 	rng := p.random("works")
 	for k := 0; p.sleep(1 + rng.IntN(n.pace(6))); k++ {
@@ -196,17 +195,26 @@ func (n *node) works(p *proc) {
 		if k%2 == 0 {
 			_, _ = n.publisher.Collect(p.ctx)
 		}
-		if k%2 == 1 && n.name == "A" {
+		if k%2 == 1 {
 			n.trims(p)
 		}
 	}
 }
 
-// trims is the log's part of the job expire.
+// trims is the log's part of the job expire. Node B trims like a process that has no
+// real-time views, so neither node asks for what the other's still read (L6).
 func (n *node) trims(p *proc) {
 	n.busy = true
 	defer func() { n.busy = false }()
-	bounds := janitor.Needed(n.publisher.OldestKept().H, n.lander.Heads(), n.views.Status())
+	chains, err := n.current(p.ctx)
+	if err != nil {
+		return
+	}
+	own := n.views.Status()
+	if n.name == "B" {
+		own = nil
+	}
+	bounds := janitor.Needed(n.publisher.OldestKept().H, chains, own)
 	first := make([]uint64, partitions)
 	for i := range first {
 		first[i] = n.w.logs[i].first

@@ -289,13 +289,17 @@ func (s *Stack) checkpoint(k *landing.Checkpointer) func(context.Context) (int64
 	}
 }
 
-// needed is what the log must keep (L6): everything, where this process does not run
-// every reader of it.
+// needed is what the log must keep (L6), as far as records and the process's own views say.
 func (s *Stack) needed(ctx context.Context) ([]uint64, error) {
-	if s.views == nil || s.lander == nil {
-		return make([]uint64, s.cfg.Log.Partitions), nil
+	chains, err := s.currentChains(ctx)
+	if err != nil {
+		return nil, err
 	}
-	bounds := janitor.Needed(s.publisher.OldestKept().H, s.lander.Heads(), s.views.Status())
+	var own []realtime.PartitionStatus
+	if s.views != nil {
+		own = s.views.Status()
+	}
+	bounds := janitor.Needed(s.publisher.OldestKept().H, chains, own)
 	return bounds, s.secure(ctx, bounds)
 }
 

@@ -17,7 +17,8 @@
 //	clock      the clock jumps by hours and days, there and back, and over the edge of a bucket
 //	flips      bits flip on the way to and from the engines
 //	trimmed    one of two servers is stopped until the log is trimmed past what it had read
-//	split      each role has processes of its own, which are killed in turn while connections break
+//	split      each role has processes of its own, which are killed in turn while connections break;
+//	           then one is stopped until the log is trimmed past what it had read
 //	cluster    the log has three servers and as many copies, of which one at a time is killed
 //
 // Everything drawn comes from one seed. Moments that the machine decides do not, so a

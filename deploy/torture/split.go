@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -11,7 +12,9 @@ import (
 var splitRoles = []string{"ingest", "speed,serving", "speed,serving", "landing", "landing", "batch"}
 
 // splitRound has each role in processes of its own over shared engines, and kills every
-// one of them in turn while the connections to an engine are broken.
+// one of them in turn while the connections to an engine are broken. Then one that answers
+// from real-time views is stopped until the process with the jobs, which has none and
+// knows of none, has trimmed the log past it (L6).
 func splitRound(ctx context.Context, w *world) error {
 	if err := w.openRoles(ctx, splitRoles, engineKinds); err != nil {
 		return err
@@ -38,6 +41,9 @@ func splitRound(ctx context.Context, w *world) error {
 		if err := pause(ctx, w.between(200*time.Millisecond, 600*time.Millisecond)); err != nil {
 			return err
 		}
+	}
+	if err := w.outrun(ctx, w.servers[slices.Index(splitRoles, "speed,serving")]); err != nil {
+		return err
 	}
 	return w.end(ctx)
 }

@@ -64,10 +64,8 @@ func (l *Log) Get(ctx context.Context, partition int, seq uint64) (Message, erro
 	return Message{Seq: seq, Data: m.Data, Stored: m.Time}, nil
 }
 
-// Trim forgets every message below the sequence below. The bound of L6 — the lowest of
-// the oldest kept publication's H, the newest valid snapshot, every live consumer and the
-// chain head — is the caller's to compute. A bound beyond the next sequence is refused,
-// because it would move that one.
+// Trim forgets every message below the sequence below. The bound of L6 is the caller's to
+// compute. One beyond the next sequence is refused, because it would move that one.
 func (l *Log) Trim(ctx context.Context, partition int, below uint64) error {
 	first, next, err := l.Bounds(ctx, partition)
 	switch {
