@@ -49,10 +49,12 @@ func TestOverload(t *testing.T) {
 	}
 	defer acks.Close()
 
-	c := load.DefaultConfig()
-	c.URL, c.View, c.Run = srv.url, "hits", "overload"
-	c.Rate, c.Batch, c.Duration, c.InFlight, c.Patience = 250_000, 2000, 2*time.Second, 64, 5*time.Second
-	c.Duplicates, c.DuplicateAfter, c.Late, c.Malformed, c.Answers = 0.1, 500*time.Millisecond, 0.1, 0.01, 5
+	c := load.Config{
+		URL: srv.url, View: "hits", Run: "overload", Seed: 1,
+		Rate: 250_000, Batch: 2000, Duration: 2 * time.Second, InFlight: 64, Patience: 5 * time.Second, Timeout: 30 * time.Second, Drain: 30 * time.Second,
+		Keys: 1000, Skew: 1.1, Values: 100_000, Late: 0.1, LateBy: time.Hour,
+		Duplicates: 0.1, DuplicateAfter: 500 * time.Millisecond, Malformed: 0.01, Answers: 5,
+	}
 	s, err := load.Run(ctx, c, load.Options{AckLog: acks})
 	if err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ type Config struct {
 	Key  string // API key, sent as Authorization: Bearer; may be empty
 
 	Rate     float64       // events a second, duplicates and malformed ones included
-	Batch    int           // events in a request
+	Batch    int           // most events in a request
 	Duration time.Duration // of the schedule
 	InFlight int           // requests at once, waiting retries included
 	Patience time.Duration // how late a request may be sent; later is not at all
@@ -34,15 +34,6 @@ type Config struct {
 	LateBy         time.Duration // by up to this much
 	Malformed      float64       // share of events that the server has to refuse
 	Answers        float64       // queries a second, which the acknowledgement log records too
-}
-
-// DefaultConfig is a second of 10,000 events for a local server.
-func DefaultConfig() Config {
-	return Config{
-		URL: "http://127.0.0.1:8080", Rate: 10_000, Batch: 1000, Duration: time.Second,
-		InFlight: 512, Patience: time.Second, Timeout: 30 * time.Second, Drain: 30 * time.Second,
-		Seed: 1, Keys: 1000, Skew: 1.1, Values: 100_000, DuplicateAfter: 2 * time.Second, LateBy: time.Hour,
-	}
 }
 
 // maxEvents bounds the numbers of a run: a bitmap of them stays below 128 MiB.
@@ -66,6 +57,7 @@ func (c Config) Validate() error {
 	check(c.Rate > 0 && c.Rate <= 1e8, "rate: %g; use more than 0 and at most 1e8 events a second", c.Rate)
 	check(c.Batch >= 1 && c.Batch <= 100_000, "batch: %d; use 1 to 100000", c.Batch)
 	check(c.Duration > 0, "duration: %s must be positive", c.Duration)
+	check(c.Rate*c.Duration.Seconds() >= 1, "rate, duration: less than one event")
 	check(c.Rate*c.Duration.Seconds() <= maxEvents, "rate, duration: more than %d events", maxEvents)
 	check(c.InFlight >= 1 && c.InFlight <= 16_384, "in-flight: %d; use 1 to 16384", c.InFlight)
 	check(c.Timeout > 0 && c.Patience > 0 && c.Drain >= 0, "timeout, patience, drain: must be positive")
@@ -79,6 +71,16 @@ func (c Config) Validate() error {
 	share("malformed", c.Malformed, 1)
 	share("answers", c.Answers, 1000)
 	return errors.Join(errs...)
+}
+
+// perSecond is how many requests a second there are at least, where the rate has as many events.
+const perSecond = 10
+
+// spread is the configuration with a batch that suits the rate. Few events a second in large requests
+// would be a burst now and then: another load than the one that was asked for, and that is reported.
+func (c Config) spread() Config {
+	c.Batch = max(1, min(c.Batch, int(c.Rate/perSecond), int(c.Rate*c.Duration.Seconds())))
+	return c
 }
 
 // interval is the time between two requests of the schedule.

@@ -27,9 +27,11 @@ func testView(t testing.TB) View {
 
 // testConfig has the patience to send the whole schedule, however slow the machine is.
 func testConfig() Config {
-	c := DefaultConfig()
-	c.Run, c.View, c.Batch, c.Keys, c.Patience = "r", "v", 20, 50, time.Minute
-	return c
+	return Config{
+		URL: "http://127.0.0.1:8080", View: "v", Run: "r", Seed: 1, Rate: 10_000, Batch: 20, Duration: time.Second,
+		InFlight: 512, Patience: time.Minute, Timeout: 30 * time.Second, Drain: 30 * time.Second,
+		Keys: 50, Skew: 1.1, Values: 100_000, DuplicateAfter: 2 * time.Second, LateBy: time.Hour,
+	}
 }
 
 // TestNumbers checks that new events count up without a gap, and that a copy was sent before.

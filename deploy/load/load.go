@@ -52,6 +52,7 @@ func Run(ctx context.Context, c Config, o Options) (*Summary, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
+	c = c.spread()
 	l := &Load{cfg: c, url: strings.TrimSuffix(c.URL, "/"), log: o.Logger, acks: acklog.NewWriter(io.Discard), tally: newTally()}
 	if l.log == nil {
 		l.log = slog.New(slog.DiscardHandler)

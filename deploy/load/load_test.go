@@ -103,6 +103,21 @@ func TestEveryRequestOfTheScheduleIsSent(t *testing.T) {
 	}
 }
 
+// TestLowRates: a load of few events is spread over its time, and not one request that comes and goes at once.
+func TestLowRates(t *testing.T) {
+	t.Parallel()
+	c := testConfig()
+	c.URL = fake(t, accept)
+	c.Rate, c.Batch, c.Duration = 100, 1000, 300*time.Millisecond
+	if s, _ := run(t, c); s.Sent != 30 || s.Requests != 3 || s.Batch != 10 || s.Schedule != 0.3 || s.Took < 0.2 {
+		t.Errorf("%d events in %d requests of %d for %g s, took %g s", s.Sent, s.Requests, s.Batch, s.Schedule, s.Took)
+	}
+	c.Rate, c.Duration = 3, time.Second
+	if s, _ := run(t, c); s.Sent != 3 || s.Requests != 3 || s.Took < 0.6 {
+		t.Errorf("%d events in %d requests, took %g s", s.Sent, s.Requests, s.Took)
+	}
+}
+
 // TestNoCoordinatedOmission stalls the server once. Requests that the schedule wanted sent
 // meanwhile count with the time they waited, or as missed where that is more than one has patience for.
 func TestNoCoordinatedOmission(t *testing.T) {
@@ -240,13 +255,14 @@ func TestFaultsOfTheServerAreFound(t *testing.T) {
 func TestFaultsOfTheConfiguration(t *testing.T) {
 	t.Parallel()
 	for want, f := range map[string]func(*Config){
-		"url":        func(c *Config) { c.URL = "localhost:80" },
-		"rate":       func(c *Config) { c.Rate = 0 },
-		"batch":      func(c *Config) { c.Batch = 0 },
-		"run":        func(c *Config) { c.Run = "a b" },
-		"duplicates": func(c *Config) { c.Duplicates = 0.6 },
-		"malformed":  func(c *Config) { c.Malformed = -1 },
-		"in-flight":  func(c *Config) { c.InFlight = 0 },
+		"url":                                 func(c *Config) { c.URL = "localhost:80" },
+		"rate":                                func(c *Config) { c.Rate = 0 },
+		"rate, duration: less than one event": func(c *Config) { c.Rate, c.Duration = 0.5, time.Second },
+		"batch":                               func(c *Config) { c.Batch = 0 },
+		"run":                                 func(c *Config) { c.Run = "a b" },
+		"duplicates":                          func(c *Config) { c.Duplicates = 0.6 },
+		"malformed":                           func(c *Config) { c.Malformed = -1 },
+		"in-flight":                           func(c *Config) { c.InFlight = 0 },
 	} {
 		c := testConfig()
 		f(&c)

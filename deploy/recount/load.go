@@ -20,7 +20,7 @@ type loadCmd struct {
 
 	Rate     float64       `default:"10000" help:"Events a second, duplicates and malformed ones included."`
 	Duration time.Duration `default:"10s" help:"How long to send."`
-	Batch    int           `default:"1000" help:"Events in a request."`
+	Batch    int           `default:"1000" help:"Most events in a request; fewer where there would be less than ten requests a second."`
 	InFlight int           `default:"512" help:"Most requests without an outcome. Beyond it requests are sent late, and not at all beyond --patience; both are reported."`
 	Patience time.Duration `default:"1s" help:"How late a request may be sent."`
 	Timeout  time.Duration `default:"30s" help:"Of one attempt of a request."`
