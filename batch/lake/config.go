@@ -68,7 +68,7 @@ func (c Config) Validate() error {
 func (c Config) resolve() (Config, error) {
 	if c.URL != "" {
 		if err := c.parseURL(); err != nil {
-			return c, fmt.Errorf("object_store.url %q: %w", c.URL, err)
+			return c, fmt.Errorf("object_store.url: %w", err) // The URL may hold a secret, and is in the configuration.
 		}
 	}
 	if c.Endpoint != "" {

@@ -99,8 +99,8 @@ func (e *engines) openLake(ctx context.Context, cfg Config, logger *slog.Logger,
 func (e *engines) openSQL(ctx context.Context, cfg Config, logger *slog.Logger, reg prometheus.Registerer) error {
 	var opts *clickhouse.Options
 	if cfg.ClickHouse.URL == Embedded {
-		cc := chdb.DefaultConfig(filepath.Join(cfg.DataDir, "clickhouse"))
-		cc.Library, cc.MaxMemory, cc.Logger, cc.Registerer = cfg.ClickHouse.Library, int64(cfg.ClickHouse.Memory), logger, reg
+		cc := cfg.embeddedSQL()
+		cc.Logger, cc.Registerer = logger, reg
 		engine, err := chdb.Open(ctx, cc)
 		if err != nil {
 			return err

@@ -27,7 +27,7 @@ func (c *Config) validateLimits(check func(ok bool, msg string, path ...string))
 	}
 	rate(c.Limits.EventsPerSecond, "limits", "events_per_second")
 	rate(c.Limits.QueriesPerSecond, "limits", "queries_per_second")
-	check(c.Limits.Cardinality >= 0, "use 0 for no limit, or a number such as 1000000", "limits", "cardinality")
+	check(c.Limits.Cardinality >= 0 && c.Limits.Cardinality <= 1<<40, "use 0 for no limit, or a number such as 1000000; at most 2^40", "limits", "cardinality")
 	for name := range c.Tenants {
 		if err := access.CheckTenant(name); err != nil {
 			check(false, err.Error(), "tenants", name)

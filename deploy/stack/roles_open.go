@@ -116,9 +116,7 @@ func (s *Stack) openSpeed(ctx context.Context) error {
 	if !s.roles.Has(Speed) {
 		return nil
 	}
-	rc := realtime.DefaultConfig(snapshotDir(s.cfg))
-	rc.Memory, rc.Window, rc.SnapshotEvery = int64(s.cfg.Speed.Memory), s.cfg.Speed.DedupWindow, s.cfg.Speed.SnapshotInterval
-	rc.WindowEntries = int64(max(1, s.cfg.Speed.DedupEntries/s.cfg.Log.Partitions))
+	rc := s.cfg.realtime()
 	rc.Logger, rc.Registerer = s.log, s.registry
 	oldest := s.publisher.OldestKept()
 	starts := make([]realtime.PartitionStart, len(s.chains))
@@ -182,17 +180,11 @@ func (s *Stack) openIngest(context.Context) (err error) {
 	if !s.roles.Has(Ingest) {
 		return nil
 	}
-	ic := ingest.DefaultConfig()
-	ic.BodyBytes, ic.DecodedBytes = int(s.cfg.Ingest.MaxBody), int(s.cfg.Ingest.MaxBody)
-	ic.Memory = max(ic.Memory, 4*ic.DecodedBytes)
-	ic.Events, ic.Linger, ic.Wait = s.cfg.Ingest.MaxEvents, s.cfg.Ingest.Linger, s.cfg.Ingest.MaxWait
-	ic.Past, ic.Future = time.Duration(s.cfg.Accept.Past), s.cfg.Accept.Future
-	ic.Letters = s.cfg.DeadLetters.MaxPerSecond
+	ic := s.cfg.ingest()
 	epochs := make([]uint32, len(s.chains))
 	for p, c := range s.chains {
 		epochs[p] = c.Head.Epoch
 	}
-	ic.Values = s.cfg.Limits.Cardinality
 	ic.Fair = s.keys != nil // Without keys there is one tenant.
 	s.ingest, err = ingest.New(ic, s.catalog, s.cfg.Log.Partitions, s.engines.log,
 		ingest.Options{Epochs: epochs, Acknowledged: s.tally.acknowledged, Now: fault.Now, Admit: s.quotas.Ingest, Logger: s.log, Registerer: s.registry})
@@ -200,10 +192,8 @@ func (s *Stack) openIngest(context.Context) (err error) {
 }
 
 func (s *Stack) openAPI(context.Context) error {
-	bc := batchview.DefaultConfig(s.catalog.Bucket)
-	bc.Timeout = s.cfg.Query.Timeout
 	var err error
-	if s.batch, err = batchview.New(s.engines.sql, bc); err != nil {
+	if s.batch, err = batchview.New(s.engines.sql, s.cfg.batchViews()); err != nil {
 		return err
 	}
 	rc := reader.Config{Catalog: s.catalog, Publications: s.publisher, Batch: s.batch, OnGone: s.publisher.Suspect, Now: fault.Now, Logger: s.log, Registerer: s.registry}
@@ -214,9 +204,7 @@ func (s *Stack) openAPI(context.Context) error {
 	if err != nil {
 		return err
 	}
-	ac := api.DefaultConfig()
-	ac.Timeout, ac.MaxConcurrent, ac.MaxQueued = s.cfg.Query.Timeout, s.cfg.Query.Concurrent, s.cfg.Query.Concurrent
-	s.api, err = api.New(ac, api.Parts{
+	s.api, err = api.New(s.cfg.api(), api.Parts{
 		Catalog: s.catalog, Answerer: answers, Publications: s.publisher, DeadLetters: servedLetters{s.letters, s.ingest},
 		Admit: s.quotas.Query, Cap: s.capOf, Logger: s.log, Registerer: s.registry,
 		Checks: []api.Check{{Name: "log", Check: s.checkLog}, {Name: "audit", Check: s.checkTally}, {Name: "landing", Check: s.checkLanding}, {Name: "real-time views", Check: s.checkViews}},
