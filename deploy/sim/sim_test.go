@@ -150,9 +150,9 @@ func (w *world) state(nodes []*node) string {
 	return s.String() + fmt.Sprint("written ", w.written)
 }
 
-// report describes a failing seed with its schedule.
-func (o outcome) report(seed uint64) string {
-	file := filepath.Join(os.TempDir(), fmt.Sprintf("recount-sim-%d.txt", seed))
+// report describes a failing seed with its schedule, which it keeps whole in a file in dir.
+func (o outcome) report(dir string, seed uint64) string {
+	file := filepath.Join(dir, fmt.Sprintf("recount-sim-%d.txt", seed))
 	_ = os.WriteFile(file, []byte(strings.Join(o.trace, "\n")+"\n"), 0o644)
 	tail := o.trace[max(0, len(o.trace)-60):]
 	return fmt.Sprintf("seed %d: %v\nplay again: go test ./deploy/sim -run TestSimulation$ -sim.from %d -sim.seeds 1\nschedule, whole in %s, the end of it:\n%s",
@@ -178,7 +178,7 @@ func TestSimulation(t *testing.T) {
 				acks.Add(int64(o.world.acks))
 				all.add(o.world.met)
 				if o.err != nil {
-					t.Error(o.report(seed))
+					t.Error(o.report(os.TempDir(), seed))
 				} else if *simTrace {
 					t.Log(strings.Join(o.trace, "\n"))
 				}
@@ -210,5 +210,43 @@ func TestOneSeedIsOneSchedule(t *testing.T) {
 		if errors.Join(a.err, b.err) != nil {
 			t.Log(a.err, b.err)
 		}
+	}
+}
+
+// TestFailingSeedPrintsItsSchedule plants a client that sends copies to any partition (L3). The report of the
+// seed that fails has all that a person needs, and the seed fails again in the same way.
+func TestFailingSeedPrintsItsSchedule(t *testing.T) {
+	t.Parallel()
+	planted := func(seed uint64) breaks {
+		b := ordinary(seed)
+		b.scatter = true
+		return b
+	}
+	seed := uint64(0)
+	o := simulate(t, seed, planted(seed))
+	for ; o.err == nil && seed < 20; o = simulate(t, seed, planted(seed)) {
+		seed++
+	}
+	if o.err == nil {
+		t.Fatalf("%d seeds hold without L3", seed)
+	}
+	dir := t.TempDir()
+	report := o.report(dir, seed)
+	for _, want := range []string{o.err.Error(), fmt.Sprintf("-sim.from %d -sim.seeds 1\n", seed), dir, o.trace[len(o.trace)-1]} {
+		if !strings.Contains(report, want) {
+			t.Errorf("the report lacks %q: %s", want, report)
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(files) != 1 || !strings.Contains(report, files[0]) {
+		t.Fatalf("files %v, %v: %s", files, err, report)
+	}
+	schedule, err := os.ReadFile(files[0])
+	if lines := strings.Split(strings.TrimSpace(string(schedule)), "\n"); err != nil || len(lines) != len(o.trace) || len(lines) < chaos {
+		t.Errorf("the schedule has %d lines of %d, %v", len(lines), len(o.trace), err)
+	}
+	again := simulate(t, seed, planted(seed))
+	if again.err == nil || again.err.Error() != o.err.Error() || again.digest != o.digest {
+		t.Errorf("played again seed %d comes to %v in schedule %x; first to %v in %x", seed, again.err, again.digest, o.err, o.digest)
 	}
 }

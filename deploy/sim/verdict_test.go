@@ -9,7 +9,8 @@ import (
 	"recount/schemas/record"
 )
 
-// verdict looks at what is left when everything has settled.
+// verdict looks at what is left when everything has settled. It goes through maps in order, so
+// that a seed that fails says the same every time.
 func (w *world) verdict(nodes []*node) error {
 	if !w.settled(nodes) {
 		return fmt.Errorf("not everything became exact: %s", w.state(nodes))
@@ -27,10 +28,11 @@ func (w *world) verdict(nodes []*node) error {
 			at[id]++
 		}
 	}
-	for id := range at {
+	for _, id := range slices.Sorted(maps.Keys(at)) {
 		return fmt.Errorf("copies of event %s are in more than one partition and count twice (L3)", id)
 	}
-	for id, p := range w.acked {
+	for _, id := range slices.Sorted(maps.Keys(w.acked)) {
+		p := w.acked[id]
 		if !all[id] && w.losses == 0 || !all[id] && w.ackEarly {
 			return fmt.Errorf("event %s of partition %d was acknowledged and is lost", id, p)
 		}
@@ -48,7 +50,8 @@ func (w *world) verdict(nodes []*node) error {
 // conserved compares what publications say they counted with the log (A1).
 func (w *world) conserved() error {
 	s := w.states[len(w.states)-1]
-	for typ, counts := range s.Types {
+	for _, typ := range slices.Sorted(maps.Keys(s.Types)) {
+		counts := s.Types[typ]
 		var rows, dropped, landed, counted int64
 		for _, c := range counts {
 			rows, dropped = rows+c.Rows, dropped+c.Duplicates
