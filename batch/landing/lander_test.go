@@ -172,6 +172,62 @@ func TestStops(t *testing.T) {
 	}
 }
 
+// TestGoesOn: a partition that has stopped goes on by itself once a record leads past what
+// stopped it: an operator's hole (C7), or the seal of an owner who found the log's end lost (L5).
+func TestGoesOn(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		breaks func(*world)
+		passes func(*testing.T, *world, *record.Chain)
+		head   position.Offset
+	}{
+		"hole": {func(w *world) { w.logs[0].frames[2][40] ^= 1 }, func(t *testing.T, w *world, c *record.Chain) {
+			hole := &record.Commit{Kind: record.Hole, Epoch: 1, Start: 1, End: 4, Reason: "corrupt", Previous: c.Tip}
+			raw, err := hole.Encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if outcome, _, err := w.Create(t.Context(), c.NextKey(), raw); err != nil || outcome != record.Created {
+				t.Fatal(outcome, err)
+			}
+		}, position.Offset{Epoch: 1, Seq: 6}},
+		"seal": {func(w *world) { w.logs[0].gap = 3 }, func(t *testing.T, w *world, c *record.Chain) {
+			w.logs[0].gap = 0
+			if err := SealEpoch(t.Context(), w, c, testNext.Rule, "the log lost its end"); err != nil {
+				t.Fatal(err)
+			}
+		}, position.Offset{Epoch: 2, Seq: 6}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				for range 5 {
+					w.produce(t, 0, clicked, 3, time.Now())
+				}
+				c.breaks(w)
+				l, end := start(t, w)
+				time.Sleep(time.Minute)
+				if l.Stopped() == nil {
+					t.Error("it has not stopped")
+				}
+				chain, err := LoadChain(t.Context(), w, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.passes(t, w, chain)
+				time.Sleep(2 * time.Minute)
+				if err := l.Stopped(); err != nil || l.Heads()[0] != c.head {
+					t.Errorf("stopped: %v, head %v, want %v", err, l.Heads()[0], c.head)
+				}
+				if err := end(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 // TestEndsPromptly: a store that never works neither ends the lander nor holds it up.
 func TestEndsPromptly(t *testing.T) {
 	t.Parallel()

@@ -113,8 +113,9 @@ func New(cfg Config, chains []*record.Chain, src Source, log CommitLog, objects 
 	return l, nil
 }
 
-// Run lands until ctx ends, and then returns nil. A partition that has to stop does not
-// stop the others; Run returns when all have, with a *StoppedError of each.
+// Run lands until ctx ends. A partition that has to stop does not stop the others; it goes
+// on when another has continued its chain. Run returns a *StoppedError of each that stands
+// still then.
 func (l *Lander) Run(ctx context.Context) error {
 	errs := make([]error, len(l.partitions))
 	var wg sync.WaitGroup

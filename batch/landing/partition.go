@@ -19,8 +19,12 @@ import (
 // belongs to an epoch that has ended.
 var errMoved = errors.New("another created the next record")
 
-// warnEvery bounds how often a partition logs the same trouble.
-const warnEvery = 5 * time.Second
+const (
+	// warnEvery bounds how often a partition logs the same trouble.
+	warnEvery = 5 * time.Second
+	// lookEvery is how often a partition that has stopped looks for a record that lets it go on.
+	lookEvery = 5 * time.Second
+)
 
 // partition is the state machine of one partition. Its goroutine owns everything but seen and stopped.
 type partition struct {
@@ -52,7 +56,7 @@ func snapshot(c *record.Chain) *record.Chain {
 	return &out
 }
 
-// run lands until ctx ends or the partition has to stop.
+// run lands until ctx ends. That is an error for a partition that has stopped then.
 func (p *partition) run(ctx context.Context) error {
 	for {
 		err := p.follow(ctx)
@@ -64,19 +68,32 @@ func (p *partition) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if !moved {
-			return p.stop(ctx, cmp.Or(walkErr, err))
+		if moved {
+			continue
+		}
+		if err := p.stop(ctx, cmp.Or(walkErr, err)); err != nil {
+			return err
 		}
 	}
 }
 
-// stop is the alarm of C7.
+// stop is the alarm of C7. What the partition cannot read it may pass only by a record: an
+// operator's hole, the seal of an owner who found the log's end lost (L5), or the segment of
+// a lander that could read it. So it reads no more of the log before there is one.
 func (p *partition) stop(ctx context.Context, err error) error {
 	p.m.alarms.Inc()
 	p.cfg.Logger.ErrorContext(ctx, "landing has stopped: acknowledged events cannot land until an operator acts",
 		"partition", p.id, "epoch", p.chain.Head.Epoch, "head", p.chain.Head.Seq, "error", err)
 	stopped := &StoppedError{Partition: p.id, At: p.chain.Head, Err: err}
 	p.stopped.Store(stopped)
+	for sleep(ctx, lookEvery) == nil {
+		head := p.chain.Head
+		if err := p.recover(ctx); err == nil && p.chain.Head != head {
+			p.stopped.Store(nil)
+			p.cfg.Logger.WarnContext(ctx, "landing goes on", "partition", p.id, "epoch", p.chain.Head.Epoch, "head", p.chain.Head.Seq)
+			return nil
+		}
+	}
 	return stopped
 }
 

@@ -33,7 +33,7 @@ func (l liveOf) Scan(ctx context.Context, scan *query.Scan, cut []position.Offse
 	if errors.Is(err, query.ErrPinExpired) {
 		l.n.w.meet("a reader's publication has expired")
 	}
-	if errors.Is(err, query.ErrPinExpired) && !l.n.restart.Load() {
+	if errors.Is(err, query.ErrPinExpired) {
 		expired := false
 		for p, h := range l.n.publisher.OldestKept().H {
 			expired = expired || cut[p].Seq < max(h.Seq, l.n.from[p])

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing/synctest"
 	"time"
 
@@ -47,7 +46,6 @@ type node struct {
 	records   *lake.CommitLog
 	answers   *reader.Reader
 	up        bool
-	restart   atomic.Bool // an operator would restart it
 
 	failed error              // of the last recompute
 	busy   bool               // recomputing
@@ -63,7 +61,6 @@ func (n *node) runs() {
 		n.life++
 		n.p = n.w.start(fmt.Sprintf("%s%d", n.name, n.life))
 		n.up, n.busy, n.views, n.final = false, false, nil, map[string]bool{}
-		n.restart.Store(false)
 		n.lives(n.p)
 		if n.w.root.Err() == nil {
 			time.Sleep(step * time.Duration(1+n.p.random("next").IntN(4)))
@@ -120,14 +117,9 @@ func (n *node) lives(p *proc) {
 
 // lands fails where a partition has stopped landing though the log has all it should.
 func (n *node) lands() {
-	err := n.landers.Stopped()
-	if err == nil {
-		return
-	}
-	if !n.w.rot && n.w.losses == 0 {
+	if err := n.landers.Stopped(); err != nil && !n.w.rot && n.w.losses == 0 {
 		n.w.fail("%s: landing stopped: %v", n.p.name, err)
 	}
-	n.restart.Store(true)
 }
 
 // outrun notes that another owner trimmed what this one's views had still to read. They
@@ -170,7 +162,8 @@ func (n *node) renew(p *proc) {
 	for _, i := range renewed {
 		n.w.meet("a running process follows another's epoch")
 		_ = p.do(p.ctx, op{kind: "renewed", key: fmt.Sprint(i), effect: func() error {
-			n.memory.start[i] = max(oldest[i].Seq, n.w.logs[i].first)
+			n.from[i] = n.w.logs[i].first
+			n.memory.start[i] = max(oldest[i].Seq, n.from[i])
 			return nil
 		}})
 	}

@@ -92,7 +92,7 @@ func (w *world) plays(base string, end func()) error {
 		n.kill()
 	}
 	last := w.ticks + 500
-	w.run(func() bool { return w.settled(nodes) || w.ticks > last || w.rot && w.ticks > last-460 }, func() { w.restarts(nodes) })
+	w.run(func() bool { return w.settled(nodes) || w.ticks > last || w.rot && w.ticks > last-460 }, func() { w.watches(nodes) })
 	err := w.failure()
 	if err == nil && !w.rot {
 		err = w.verdict(nodes)

@@ -69,7 +69,7 @@ func (w *world) troubles(nodes []*node) {
 			w.note("%s is paused until %d", n.p.name, n.p.pausedUntil)
 		}
 	}
-	w.restarts(nodes)
+	w.watches(nodes)
 }
 
 // outage ends every process, and lets more time pass than anybody's orphans may live.
@@ -83,14 +83,11 @@ func (w *world) outage(nodes []*node) {
 	synctest.Wait()
 }
 
-// restarts does what an operator does about processes that have stopped.
-func (w *world) restarts(nodes []*node) {
+// watches looks for processes that have stopped, which nobody restarts: they go on by themselves.
+func (w *world) watches(nodes []*node) {
 	for _, n := range nodes {
 		if n.up {
 			n.lands()
-		}
-		if n.restart.Load() && n.up && w.rng.IntN(4) == 0 {
-			n.kill()
 		}
 	}
 }
