@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,7 +15,8 @@ import (
 
 // TestSpoiltMessage spoils the end of one partition's log while the server is down (C7). It
 // starts over it: the other partitions take events, count and publish, and what cannot be
-// counted is named where people look. Only a log that is put right ends the alarm.
+// counted is named where people look. The alarm ends with a log that is put right, or when an
+// operator takes the partition's log away.
 func TestSpoiltMessage(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -45,6 +47,28 @@ func TestSpoiltMessage(t *testing.T) {
 	}
 	if _, body := ask(t, srv.url, "", operation{method: http.MethodGet, path: "/v1/audit"}); !strings.Contains(body, fmt.Sprintf(`"unreadable":"message %d: corrupt log message`, seq)) {
 		t.Errorf("/v1/audit does not say which message: %s", body)
+	}
+	srv.stop(t)
+
+	// Where no copy of the log is left, what had not landed of the partition can be given up.
+	streams, err := filepath.Glob(filepath.Join(dir, "data", "log", "jetstream", "*", "streams", "*-p0"))
+	if err != nil || len(streams) != 1 {
+		t.Fatalf("streams %v, %v", streams, err)
+	}
+	if err := os.RemoveAll(streams[0]); err != nil {
+		t.Fatal(err)
+	}
+	srv = start(t, dir, config, "127.0.0.1:0")
+	sendHits(t, srv, 2000, 2500)
+	expectHits(t, srv, "exact", float64(1500+others))
+	if status, body := ask(t, srv.url, "", operation{method: http.MethodGet, path: "/readyz"}); status != http.StatusOK {
+		t.Errorf("/readyz: status %d: %s", status, body)
+	}
+	if err := runJob(t.Context(), srv.url, "audit"); err != nil {
+		t.Errorf("the audit comes to %v", err)
+	}
+	if _, body := ask(t, srv.url, "", operation{method: http.MethodGet, path: "/v1/audit"}); !strings.Contains(body, fmt.Sprintf(`"voided":%d,`, 1000-others)) {
+		t.Errorf("/v1/audit does not say that %d events were given up: %s", 1000-others, body)
 	}
 	srv.stop(t)
 }

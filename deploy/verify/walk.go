@@ -209,7 +209,7 @@ func walkTail(ctx context.Context, e *Evidence, r *recorder, s *snapshot, p int,
 	from := max(c.head.Seq, b.first)
 	switch {
 	case b.first > c.head.Seq:
-		r.find(V9, in(p).at(c.head.Epoch, c.head.Seq, b.first), "restore the log; if that cannot be done, give the range up with a hole record (C7)",
+		r.find(V9, in(p).at(c.head.Epoch, c.head.Seq, b.first), "restore the log; if that cannot be done, take the partition's stream away while no server runs: the next start seals the epoch and goes on behind what has landed (L5)",
 			"the log is trimmed above the chain's head: these messages have not landed and are gone")
 	case b.next < c.head.Seq:
 		r.note("partition %d: the log ends at sequence %d, below the head of its chain at %d; the next start seals the epoch (L5)", p, b.next, c.head.Seq)

@@ -31,7 +31,7 @@ var (
 )
 
 // ErrGap means that the log has lost messages: it went from Want straight to Got, or
-// ends at Got, below Want. Only an operator's hole record moves past it (C7).
+// ends at Got, below Want. Only an operator moves past it (C7).
 type ErrGap struct {
 	Partition int
 	Want, Got uint64
