@@ -14,12 +14,15 @@
 //	L7  The message id only absorbs resends within thirty seconds. Nothing relies on it.
 //
 // A Reader hands out every sequence exactly once and in order, or fails with ErrGap or
-// ErrTrimmed; it never skips. Trim and Advance do what L6 and L5 decided; the decisions
+// ErrTrimmed; it never skips, and does not go on in a log that lost its end and was filled again. Trim and Advance do what L6 and L5 decided; the decisions
 // need chain heads and publications, which are the caller's. Recover is the decision of L5.
 //
 // # Rejected
 //
 // Ordered consumers of the client library: they resume by themselves and hide why.
+// Fetch in place of Messages, whose channel heartbeats share, so that an overloaded reader may
+// lose a delivery and ask again: by count it has no bound in bytes, or with one two
+// messages a request (Prefetch by MaxFrame), and by bytes it makes channels for a million messages each time.
 // Consumer acks: a restart resumes at the chain head, not where a server remembers (C4).
 // Stream age limits and discard old: they would lose messages nobody has landed.
 package eventlog

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -31,6 +32,7 @@ type Reader struct {
 	partition int
 	label     string
 	next      uint64
+	last      identity // of the message before next; zero before the first
 	lag       atomic.Uint64
 
 	consumer jetstream.Consumer
@@ -118,6 +120,7 @@ func (r *Reader) accept(ctx context.Context, m jetstream.Msg) (Message, error) {
 		return Message{}, r.missed(ctx, got)
 	}
 	r.next++
+	r.last = identityOf(m.Data(), meta.Timestamp)
 	r.lag.Store(meta.NumPending)
 	r.log.metrics.read.WithLabelValues(r.label).Inc()
 	r.log.metrics.readBytes.WithLabelValues(r.label).Add(float64(len(m.Data())))
@@ -169,9 +172,9 @@ func confirmed(ctx context.Context, look func() error) error {
 	}
 }
 
-// outside is one look at the bounds. A log that ends below the wanted sequence lost its
-// tail while we were away: waiting there would hand out another message under a sequence
-// already seen.
+// outside is one look at the log. One that ends below the wanted sequence, or has another
+// message at the last one, lost its tail while we were away: going on there would hand out
+// another message under a sequence already seen, or what followed other messages as following ours.
 func (r *Reader) outside(ctx context.Context) error {
 	first, next, err := r.log.Bounds(ctx, r.partition)
 	switch {
@@ -181,6 +184,36 @@ func (r *Reader) outside(ctx context.Context) error {
 		return fmt.Errorf("read %d of partition %d: %w: the first is %d", r.next, r.partition, ErrTrimmed, first)
 	case r.next > next:
 		return ErrGap{Partition: r.partition, Want: r.next, Got: next}
+	case r.next > first && r.last != identity{}:
+		return r.replaced(ctx)
+	}
+	return nil
+}
+
+// identity tells two messages of one sequence apart.
+type identity struct {
+	stored int64 // the server's clock, nanoseconds
+	sum    uint32
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func identityOf(data []byte, stored time.Time) identity {
+	return identity{stored.UnixNano(), crc32.Checksum(data, castagnoli)}
+}
+
+// replaced returns ErrGap if the log has another message at the last sequence. What differs in
+// one half alone was spoilt on the way.
+func (r *Reader) replaced(ctx context.Context) error {
+	m, err := r.log.Get(ctx, r.partition, r.next-1)
+	switch there := identityOf(m.Data, m.Stored); {
+	case errors.Is(err, ErrTrimmed) || errors.Is(err, ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case there.stored != r.last.stored && there.sum != r.last.sum:
+		return fmt.Errorf("%w: message %d is another than the one that was read: the log lost its end and was filled again",
+			ErrGap{Partition: r.partition, Want: r.next, Got: r.next - 1}, r.next-1)
 	}
 	return nil
 }

@@ -84,6 +84,42 @@ func TestLostTailIsAGap(t *testing.T) {
 	}
 }
 
+// A log that lost its end while a reader was away and was filled again beyond it has another
+// message where the reader stopped: what follows does not follow what was read.
+func TestRefilledLogIsAGap(t *testing.T) {
+	t.Parallel()
+	dir, older := t.TempDir(), t.TempDir()
+	h := newHost(t, dir)
+	l := openLog(t, small(h))
+	appendN(t, l, 0, 3)
+	h.stop()
+	if err := os.CopyFS(older+"/log", os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	h.start(natsserver.DefaultConfig(dir))
+	appendWhenBack(t, l)
+	appendN(t, l, 0, 2)
+	r := readFrom(t, l, 0, 4)
+	for range 3 {
+		next(t, r)
+	}
+	h.stop()
+	refilled := newHost(t, older+"/log")
+	other := openLog(t, small(refilled))
+	for n := range 9 {
+		if _, err := other.Append(testContext(t), 0, []byte{byte(n)}, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other.Close()
+	refilled.stop()
+	h.start(natsserver.DefaultConfig(older + "/log"))
+	var gap eventlog.ErrGap
+	if m, err := r.Next(testContext(t)); !errors.As(err, &gap) || gap.Want != 7 {
+		t.Fatalf("got message %d %q, %v, want a gap at 7", m.Seq, m.Data, err)
+	}
+}
+
 // C7: a missing message in the middle stops the reader.
 func TestMissingMessageIsAGap(t *testing.T) {
 	t.Parallel()
