@@ -204,7 +204,9 @@ func (s *Stack) openAPI(context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.api, err = api.New(s.cfg.api(), api.Parts{
+	ac := s.cfg.api()
+	ac.Fair = s.keys != nil // Without keys there is one tenant.
+	s.api, err = api.New(ac, api.Parts{
 		Catalog: s.catalog, Answerer: answers, Publications: s.publisher, DeadLetters: servedLetters{s.letters, s.ingest},
 		Admit: s.quotas.Query, Cap: s.capOf, Logger: s.log, Registerer: s.registry,
 		Checks: []api.Check{{Name: "log", Check: s.checkLog}, {Name: "audit", Check: s.checkTally}, {Name: "landing", Check: s.checkLanding}, {Name: "real-time views", Check: s.checkViews}},

@@ -43,12 +43,14 @@ type Check struct {
 type Config struct {
 	MaxConcurrent int           // queries that run at once
 	MaxQueued     int           // queries that wait for their turn
+	MaxHeld       int64         // bytes of answers that wait for their readers, besides those of running queries
 	Timeout       time.Duration // of one query, waiting included
+	Fair          bool          // there are several tenants, so none may have all places
 }
 
-// DefaultConfig returns 16 running and 64 waiting queries of 30 seconds.
+// DefaultConfig returns 16 running and 64 waiting queries of 30 seconds, and 64 MiB for slow readers.
 func DefaultConfig() Config {
-	return Config{MaxConcurrent: 16, MaxQueued: 64, Timeout: 30 * time.Second}
+	return Config{MaxConcurrent: 16, MaxQueued: 64, MaxHeld: 64 << 20, Timeout: 30 * time.Second}
 }
 
 // Validate names each field that is wrong and what to write instead.
@@ -59,6 +61,9 @@ func (c Config) Validate() error {
 	}
 	if c.MaxQueued < 0 {
 		errs = append(errs, fmt.Errorf("query max_queued %d: use 0 or more", c.MaxQueued))
+	}
+	if c.MaxHeld < 0 {
+		errs = append(errs, fmt.Errorf("query max_held %d: use 0 or more", c.MaxHeld))
 	}
 	if c.Timeout <= 0 {
 		errs = append(errs, fmt.Errorf("query timeout %s: use a duration such as 30s", c.Timeout))

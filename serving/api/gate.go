@@ -20,17 +20,23 @@ var errBusy = errors.New("too many queries are waiting; try again after Retry-Af
 // waiting places are used up, who has most gives one to who has less. So a tenant that
 // asks now and then waits for others' running queries and not for their waiting ones.
 // First come first served would let the one who asks most have nearly all.
+//
+// One that asks a lot and reads slowly would have every place all the same, if its answers are
+// too large to be held. With more than one tenant about, each may have three quarters of them.
 type gate struct {
 	maxRunning, maxWaiting int
+	most                   int   // places one tenant may have
+	maxHeld                int64 // bytes
 
 	mu      sync.Mutex
+	held    int64 // bytes of answers that wait to be read
 	running int
 	waiting int
 	arrived uint64           // queries that ever waited
 	lines   map[string]*line // of tenants that have a query here
 }
 
-// line is the queries of one tenant. A query waits only while maxRunning run.
+// line is the queries of one tenant. A query waits only while maxRunning run, or most of its tenant.
 type line struct {
 	running int
 	waiting []*turn // first come first served
@@ -43,7 +49,11 @@ type turn struct {
 }
 
 func newGate(c Config) *gate {
-	return &gate{maxRunning: c.MaxConcurrent, maxWaiting: c.MaxQueued, lines: map[string]*line{}}
+	g := &gate{maxRunning: c.MaxConcurrent, maxWaiting: c.MaxQueued, most: c.MaxConcurrent, maxHeld: c.MaxHeld, lines: map[string]*line{}}
+	if c.Fair {
+		g.most = max(1, c.MaxConcurrent-max(1, c.MaxConcurrent/4))
+	}
+	return g
 }
 
 // enter waits for a turn. leave must be called when err is nil.
@@ -80,7 +90,7 @@ func (g *gate) join(tenant string) (*turn, error) {
 		l = &line{}
 	}
 	switch {
-	case g.running < g.maxRunning:
+	case g.running < g.maxRunning && l.running < g.most:
 		l.running++
 		g.running++
 		g.lines[tenant] = l
@@ -158,7 +168,7 @@ func (g *gate) forget(tenant string) {
 // next is the line whose turn it is: fewest running, then longest waiting. mu must be held.
 func (g *gate) next() (best *line) {
 	for _, l := range g.lines {
-		if len(l.waiting) == 0 {
+		if len(l.waiting) == 0 || l.running == g.most {
 			continue
 		}
 		if best == nil || l.running < best.running || l.running == best.running && l.waiting[0].number < best.waiting[0].number {
@@ -175,6 +185,24 @@ func (g *gate) count() (running, waiting int) {
 	return g.running, g.waiting
 }
 
+// hold takes n bytes for an answer that waits to be read, or gives them back.
+func (g *gate) hold(n int64) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if n > 0 && g.held+n > g.maxHeld {
+		return false
+	}
+	g.held += n
+	return true
+}
+
+// holding returns how many bytes are taken for answers that wait to be read.
+func (g *gate) holding() int64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.held
+}
+
 // gated lets a handler run only when a query could, and as long as one: its answer is held in
 // memory as well.
 func (a *API) gated(h handler) handler {
@@ -185,8 +213,13 @@ func (a *API) gated(h handler) handler {
 		if err != nil {
 			return err
 		}
-		defer leave()
-		return h(w, r.WithContext(ctx))
+		answer := &held{ResponseWriter: w, gate: a.gate, leave: sync.OnceFunc(leave)}
+		defer answer.leave()
+		defer answer.drop()
+		if err := h(answer, r.WithContext(ctx)); err != nil {
+			return err
+		}
+		return answer.send()
 	}
 }
 

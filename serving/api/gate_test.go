@@ -77,7 +77,7 @@ func TestFewestRunningFirst(t *testing.T) {
 func TestGateNeverLosesAPlace(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
-		cfg := Config{MaxConcurrent: rapid.IntRange(1, 3).Draw(r, "running"), MaxQueued: rapid.IntRange(0, 3).Draw(r, "waiting")}
+		cfg := Config{MaxConcurrent: rapid.IntRange(1, 3).Draw(r, "running"), MaxQueued: rapid.IntRange(0, 3).Draw(r, "waiting"), Fair: rapid.Bool().Draw(r, "fair")}
 		g := newGate(cfg)
 		type waiter struct {
 			tenant string
@@ -126,8 +126,19 @@ func TestGateNeverLosesAPlace(t *testing.T) {
 			}
 			settle()
 			gotRunning, gotWaiting := g.count()
-			if gotRunning != len(running) || gotWaiting != len(waiting) || gotRunning > cfg.MaxConcurrent || gotWaiting > cfg.MaxQueued || gotWaiting > 0 && gotRunning < cfg.MaxConcurrent {
+			if gotRunning != len(running) || gotWaiting != len(waiting) || gotRunning > cfg.MaxConcurrent || gotWaiting > cfg.MaxQueued {
 				r.Fatalf("the gate says %d and %d, it is %d and %d of %+v", gotRunning, gotWaiting, len(running), len(waiting), cfg)
+			}
+			of := map[string]int{}
+			for _, tenant := range running {
+				if of[tenant]++; cfg.Fair && of[tenant] == cfg.MaxConcurrent && cfg.MaxConcurrent > 1 {
+					r.Fatalf("%s has all places of %+v", tenant, cfg)
+				}
+			}
+			for _, w := range waiting {
+				if gotRunning < cfg.MaxConcurrent && of[w.tenant] < g.most {
+					r.Fatalf("%s waits with %d running, while there is room in %+v", w.tenant, of[w.tenant], cfg)
+				}
 			}
 		}
 		for len(running) > 0 {

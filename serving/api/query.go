@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -59,19 +58,14 @@ func (a *API) runQuery(w http.ResponseWriter, r *http.Request, q *query.Query) e
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), a.cfg.Timeout)
-	defer cancel()
-	leave, err := a.enter(ctx)
-	if err != nil {
-		return err
-	}
-	defer leave()
-	answer, err := a.parts.Answerer.Answer(ctx, q, who.Tenant)
-	if err != nil {
-		return err
-	}
-	a.metrics.rows.Observe(float64(answer.Rows()))
-	return write(w, f, answer)
+	return a.gated(func(w http.ResponseWriter, r *http.Request) error {
+		answer, err := a.parts.Answerer.Answer(r.Context(), q, who.Tenant)
+		if err != nil {
+			return err
+		}
+		a.metrics.rows.Observe(float64(answer.Rows()))
+		return write(w, f, answer)
+	})(w, r)
 }
 
 // write sends the answer. The accuracy goes ahead as a header, so that formats without a
