@@ -75,13 +75,15 @@ func (v *caps) of(tenant string, now int64) *tenantCaps {
 	day := now / (24 * time.Hour).Microseconds()
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if day != v.day {
+	// A request from before midnight that comes late uses the new day's sets. Only that day's: a
+	// clock that is set right after it was far ahead begins anew.
+	if day != v.day && day != v.day-1 {
 		v.day, v.tenants = day, map[string]*tenantCaps{}
 		v.left.Store(maxValues) // Requests that began yesterday go on with their sets.
 	}
 	t := v.tenants[tenant]
 	if t == nil {
-		t = &tenantCaps{caps: v, tenant: tenant, since: day, fields: map[*cappedField]*valueSet{}}
+		t = &tenantCaps{caps: v, tenant: tenant, since: v.day, fields: map[*cappedField]*valueSet{}}
 		v.tenants[tenant] = t
 	}
 	return t

@@ -88,6 +88,26 @@ func TestCaps(t *testing.T) {
 	}
 }
 
+// TestCapsAtMidnight: requests of both days come mixed at midnight, and none makes the sets of the new
+// day begin again.
+func TestCapsAtMidnight(t *testing.T) {
+	t.Parallel()
+	d, c := cappedDecoder(t, 2)
+	var over int
+	for i := range 10 {
+		if r := decodeAs(t, d, c, "acme", 1-i%2, fmt.Sprintf(`"data":{"tail":"%d"}`, i)); len(r.over) > 0 {
+			over++
+		}
+	}
+	if over != 8 {
+		t.Errorf("%d of 10 values were too many for two places", over)
+	}
+	decodeAs(t, d, c, "acme", 400, `"data":{"tail":"0"}`)
+	if r := decodeAs(t, d, c, "acme", 1, `"data":{"tail":"10"}`); len(r.over) > 0 {
+		t.Error("the caps wait for the day of a clock that was wrong")
+	}
+}
+
 // TestCapsOfAllShareTheirMemory: when the entries are used up, nobody has more than is left for others.
 func TestCapsOfAllShareTheirMemory(t *testing.T) {
 	t.Parallel()
