@@ -1,6 +1,8 @@
 package janitor
 
 import (
+	"math"
+
 	"recount/schemas/fault"
 	"recount/schemas/position"
 	"recount/schemas/record"
@@ -23,7 +25,7 @@ func Needed(oldestKept []position.Offset, chains []*record.Chain, own []realtime
 			needed[p] = min(needed[p], own[p].Snapshot, own[p].Through.Seq)
 		}
 		if fault.Off(fault.L6) {
-			needed[p] = c.Head.Seq
+			needed[p] = math.MaxUint64
 		}
 	}
 	return needed

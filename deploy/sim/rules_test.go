@@ -33,7 +33,7 @@ var rules = []struct {
 	{fault.L3, "copies share a partition", "client: any partition", with(func(b *breaks) { b.scatter = true })},
 	{fault.L4, "a full log refuses, and forgets nothing", "log: forgets its oldest messages", with(func(b *breaks) { b.discardOld = true })},
 	{fault.L5, "a log that lost its end is sealed", "janitor.Begin", with(func(b *breaks) { b.lossy, b.rot = true, false })},
-	{fault.L6, "trim only what nobody needs", "janitor.Needed", ordinary},
+	{fault.L6, "trim only what nobody needs", "janitor.Needed: nothing is", ordinary},
 	{fault.C1, "cuts depend on the log alone", "landing: cuts by its own clock", ordinary},
 	{fault.C2, "an object's name is used once", "landing: one name a segment", ordinary},
 	{fault.C3, "a record's key holds epoch and start", "record.CommitPrefix: without the epoch", ordinary},
