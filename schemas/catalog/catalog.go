@@ -146,7 +146,7 @@ func (e *EventType) SchemaID() string { return digest(e) }
 func (c *Catalog) Digest(v *View) string {
 	types := map[string]FieldType{}
 	e := c.Events[v.Event]
-	for _, name := range v.usedFields() {
+	for _, name := range v.Columns() {
 		types[name], _ = e.Column(name)
 	}
 	return digest(struct {
@@ -182,9 +182,7 @@ func (v *View) Measure(name string) (Measure, bool) {
 
 // Columns returns the distinct event columns the view reads, in a stable order:
 // dimensions, then filters, then measures.
-func (v *View) Columns() []string { return v.usedFields() }
-
-func (v *View) usedFields() []string {
+func (v *View) Columns() []string {
 	var names []string
 	add := func(n string) {
 		if n != "" && !slices.Contains(names, n) {

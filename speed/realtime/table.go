@@ -6,6 +6,7 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 
+	"recount/schemas/catalog"
 	"recount/schemas/window"
 )
 
@@ -83,7 +84,7 @@ func (t *table) row(key []uint32) uint32 {
 // count finds the row of every selected event and adds one to it. ids are the
 // dictionary ids of the batch's rows by dictionary; the rows are returned in out.
 func (t *table) count(v *viewPlan, times []arrow.Timestamp, ids [][]uint32, sel []int32, out []uint32) []uint32 {
-	var space [keyHead + 16]uint32 // catalog.MaxDimensions
+	var space [keyHead + catalog.MaxDimensions]uint32
 	key := space[:keyHead+len(v.dims)]
 	var cell, end int64 // [cell, end) is empty before the first event
 	for _, i := range sel {
