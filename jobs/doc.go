@@ -1,5 +1,5 @@
-// Package jobs runs recount's scheduled work: recompute, collect, expire and audit, one
-// idempotent job a file, on robfig/cron as a clock and nothing more.
+// Package jobs runs recount's scheduled work: recompute, collect, expire, audit, recheck and score,
+// one idempotent job a file, on robfig/cron as a clock and nothing more.
 //
 // Jobs are level-triggered (J1): a run looks at what there is to do, not at why it
 // was started, so missed, late and doubled runs are harmless and a run with

@@ -1,6 +1,6 @@
 // Package schemas is the root of the contracts between recount's layers.
 //
-// Everything here is pure: no I/O, no clocks, no goroutines. Every layer may
+// Everything but fault is pure: no I/O, no clocks, no goroutines. Every layer may
 // import these packages and they import nothing else of recount, so a type that
 // two layers must agree on has exactly one place to live.
 //
@@ -15,6 +15,8 @@
 //	viewplan   the row filter of a view, run by both layers on the same Arrow columns
 //	query      the query, the scan both layers answer, and its partial results
 //	sqlschema  names, types and DDL of the ClickHouse tables
+//	openapi    the document of the HTTP API
+//	fault      the one exception: switches that turn rules off and places to end a process at, in test builds; and its clock
 //
 // # Invariants
 //

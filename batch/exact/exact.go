@@ -178,8 +178,9 @@ func (r *run) span(ctx context.Context, s *span) (Found, error) {
 	return addCounts(s, found), g.Wait()
 }
 
-// task runs work in g once a worker and the memory are free. A task never waits
-// while it holds either, so tasks cannot lock each other out.
+// task runs work in g once the memory and a worker are free. It may wait for a worker while it
+// holds memory, and never for memory while it holds a worker: whoever has a worker has all it
+// needs and ends, so tasks cannot lock each other out.
 func (r *run) task(ctx context.Context, g *errgroup.Group, bytes int64, work func() error) {
 	bytes = min(max(bytes, 1), r.limit)
 	g.Go(func() error {
