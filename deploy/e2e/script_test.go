@@ -18,6 +18,7 @@ import (
 
 	"recount/deploy/embedded/chdb"
 	"recount/deploy/sender"
+	"recount/schemas/eventbatch"
 )
 
 // atOnce is how many scripts run at the same time: each has a server, and a server
@@ -186,8 +187,11 @@ func (s state) advanced() error {
 	}
 }
 
-// landed fails until landing has committed every event. After an idle cut the message
-// that closed the segment, a heartbeat, is alone in the next one (C1).
+// heartbeatBytes is what a message without events adds to the open segment.
+var heartbeatBytes = float64(len(eventbatch.AppendHeartbeat(nil, 0)))
+
+// landed fails until landing has committed every event. After an idle cut the heartbeat that
+// closed the segment is in the next one (C1), and more of them where it took long to arrive.
 func (s state) landed() error {
 	for p := 0; ; p++ {
 		label := fmt.Sprintf(`{partition="%d"}`, p)
@@ -197,9 +201,9 @@ func (s state) landed() error {
 		case !ok:
 			return nil
 		case committed >= next:
-		case committed == next-1 && events == 0 && bytes > 0:
+		case events == 0 && bytes == (next-committed)*heartbeatBytes:
 		default:
-			return fmt.Errorf("partition %d: committed up to %v of %v, %v events open", p, committed, next, events)
+			return fmt.Errorf("partition %d: committed up to %v of %v, %v events and %v bytes open", p, committed, next, events, bytes)
 		}
 	}
 }
