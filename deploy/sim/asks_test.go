@@ -45,7 +45,7 @@ func (l liveOf) Scan(ctx context.Context, scan *query.Scan, cut []position.Offse
 	return part, err
 }
 
-var expected = []error{reader.ErrBatch, reader.ErrLive, reader.ErrRestarts, reader.ErrNotPublished, query.ErrCollected, errLost}
+var expected = []error{reader.ErrBatch, reader.ErrLive, reader.ErrRestarts, reader.ErrLost, reader.ErrNotPublished, query.ErrCollected, errLost}
 
 // asks asks queries and compares the answers.
 func (n *node) asks(p *proc) {

@@ -112,6 +112,7 @@ func TestServerFaults(t *testing.T) {
 	}{
 		{reader.ErrNotPublished, 409, "view_not_published", true},
 		{reader.ErrRestarts, 503, "pin_expired", true},
+		{reader.ErrLost, 503, "rows_missing", true},
 		{errors.Join(reader.ErrBatch, secret), 503, "batch_unavailable", true},
 		{errors.Join(reader.ErrLive, secret), 503, "live_unavailable", true},
 		{errors.Join(reader.ErrPublications, secret), 503, "publications_unavailable", true},

@@ -85,6 +85,7 @@ var unavailable = []struct {
 	{query.ErrCollected, http.StatusGone, "publication_collected", 0},
 	{reader.ErrNotPublished, http.StatusConflict, "view_not_published", 5},
 	{reader.ErrRestarts, http.StatusServiceUnavailable, "pin_expired", 1},
+	{reader.ErrLost, http.StatusServiceUnavailable, "rows_missing", 5},
 	{reader.ErrLive, http.StatusServiceUnavailable, "live_unavailable", 1},
 	{errBusy, http.StatusTooManyRequests, "too_many_queries", 1},
 	{deadletter.ErrExpired, http.StatusGone, "expired_dead_letter", 0},

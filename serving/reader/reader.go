@@ -50,6 +50,8 @@ var (
 	ErrNotPublished = errors.New("the view is not in the publication yet; the next recompute fills it, and mode live answers now")
 	// ErrRestarts: pinned rows were gone more than MaxRestarts times in a row.
 	ErrRestarts = errors.New("publications were collected faster than the query could read them; try again")
+	// ErrLost: rows of a publication are gone though it is kept; which, recount verify says (V6).
+	ErrLost = errors.New("rows of the publication are missing in ClickHouse; run recount verify. The next recompute writes those of the newest publication again")
 	// ErrBatch: the batch layer failed; its own error is wrapped beside it.
 	ErrBatch = errors.New("the batch view cannot be read")
 	// ErrLive: mode live was asked and the speed layer cannot answer.
@@ -101,27 +103,33 @@ func New(c Config) (*Reader, error) {
 // Answer answers a query of a tenant. The query's defaults are filled in.
 //
 // Errors: *query.Error, query.ErrNoPublication and query.ErrCollected (as_of), ErrNotPublished, ErrRestarts,
-// ErrBatch, ErrLive, ErrPublications, *batchview.LimitError, *merge.OverflowError, *merge.FillError,
+// ErrLost, ErrBatch, ErrLive, ErrPublications, *batchview.LimitError, *merge.OverflowError, *merge.FillError,
 // the context's error.
 func (r *Reader) Answer(ctx context.Context, q *query.Query, tenant string) (*merge.Answer, error) {
 	scan, err := q.Resolve(r.Catalog, tenant)
 	if err != nil {
 		return nil, err
 	}
+	var missing uint64 // publication whose rows were gone in the last attempt
 	for restarts := range 1 + MaxRestarts {
 		// Starting again does not change what as_of pins.
+		var gone *goneError
 		a, err := r.attempt(ctx, q, scan, restarts == MaxRestarts || q.AsOf != nil)
 		switch {
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
 		case errors.Is(err, query.ErrPinExpired):
 			r.metrics.restarts.WithLabelValues("pin_expired").Inc()
-		case errors.Is(err, errGone):
+		case errors.As(err, &gone):
 			r.metrics.restarts.WithLabelValues("collected").Inc()
 			r.Logger.Warn("pinned rows are gone", "view", scan.View.Name, "error", err)
 			if r.OnGone != nil && q.AsOf == nil {
 				r.OnGone()
 			}
+			if gone.n == missing { // It is still the one to answer from, so nobody has collected it.
+				return nil, fmt.Errorf("publication %d: %w", gone.n, ErrLost)
+			}
+			missing = gone.n
 		default:
 			return a, err
 		}
@@ -129,8 +137,14 @@ func (r *Reader) Answer(ctx context.Context, q *query.Query, tenant string) (*me
 	return nil, ErrRestarts
 }
 
-// errGone marks rows that a restart may find again, unlike an as_of publication that is collected.
-var errGone = errors.New("pinned rows are gone")
+// goneError is about pinned rows that are not there. A restart finds a publication with its rows
+// where these were collected, and the same one where they were lost.
+type goneError struct {
+	n   uint64
+	err error
+}
+
+func (e *goneError) Error() string { return fmt.Sprintf("publication %d: %v", e.n, e.err) }
 
 // attempt is one walk from Q1 to Q4. In the last one a speed layer that does not reach
 // back to the pin counts as down: so it is after a sealed epoch, until a publication.
@@ -234,7 +248,7 @@ func (r *Reader) batch(ctx context.Context, q *query.Query, scan *query.Scan, st
 	case err == nil:
 		return part, nil
 	case errors.Is(err, query.ErrCollected):
-		return nil, fmt.Errorf("%w: %v", errGone, err)
+		return nil, &goneError{state.N, err}
 	case errors.As(err, &limit) || errors.Is(err, context.DeadlineExceeded):
 		return nil, err
 	}

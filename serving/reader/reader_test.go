@@ -53,7 +53,7 @@ func play(t testing.TB, seed uint64, prepare func(*world)) error {
 }
 
 func expected(err error) bool {
-	return slices.ContainsFunc([]error{ErrBatch, ErrLive, ErrRestarts, ErrNotPublished, query.ErrNoPublication, query.ErrCollected},
+	return slices.ContainsFunc([]error{ErrBatch, ErrLive, ErrRestarts, ErrLost, ErrNotPublished, query.ErrNoPublication, query.ErrCollected},
 		func(e error) bool { return errors.Is(err, e) })
 }
 
@@ -240,6 +240,39 @@ func TestRestartsAreBounded(t *testing.T) {
 	if err != nil || f.asked != 1+MaxRestarts || a.Accuracy.Complete || a.Accuracy.Through[0] != 5 {
 		t.Errorf("got %+v, %v after %d attempts, want the publication alone", a, err, f.asked)
 	}
+}
+
+// TestLostRowsAreNotCollectedOnes: rows of a publication that is still the one to answer from were lost,
+// and asking again helps nobody; of a newer one they may be there.
+func TestLostRowsAreNotCollectedOnes(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		newer bool
+		asked int
+		want  error
+	}{"the same publication": {false, 2, ErrLost}, "newer and newer ones": {true, 1 + MaxRestarts, ErrRestarts}} {
+		state, asked := published(), 0
+		r, err := New(Config{Catalog: oracle.Catalog(), Publications: kept{state}, Batch: goneRows(func() {
+			if asked++; c.newer {
+				state.N++
+			}
+		})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := &query.Query{View: "flights", From: start, To: start.Add(time.Hour), Mode: query.Exact}
+		if _, err := r.Answer(t.Context(), q, "default"); !errors.Is(err, c.want) || asked != c.asked {
+			t.Errorf("%s: got %v after %d attempts, want %v after %d", name, err, asked, c.want, c.asked)
+		}
+	}
+}
+
+// goneRows is a batch layer without the rows it is asked for.
+type goneRows func()
+
+func (f goneRows) Scan(context.Context, *record.State, *query.Scan, batchview.Options) (*query.Part, error) {
+	f()
+	return nil, query.ErrCollected
 }
 
 // TestSpeedBelowTheCutIsRefused covers an answer that would count messages twice.
