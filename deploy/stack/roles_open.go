@@ -206,8 +206,11 @@ func (s *Stack) openAPI(context.Context) error {
 	}
 	ac := s.cfg.api()
 	ac.Fair = s.keys != nil // Without keys there is one tenant.
+	if s.views != nil && s.roles.Has(Batch) {
+		s.grader = scores.NewGrader(s.publisher, s.cfg.Log.Partitions, scores.DefaultConfig(s.catalog, s.batch, s.views).Run, s.log, s.registry)
+	}
 	s.api, err = api.New(ac, api.Parts{
-		Catalog: s.catalog, Answerer: answers, Publications: s.publisher, DeadLetters: servedLetters{s.letters, s.ingest},
+		Catalog: s.catalog, Grade: s.grader.Last, Answerer: answers, Publications: s.publisher, DeadLetters: servedLetters{s.letters, s.ingest},
 		Admit: s.quotas.Query, Cap: s.capOf, Logger: s.log, Registerer: s.registry,
 		Checks: []api.Check{{Name: "log", Check: s.checkLog}, {Name: "audit", Check: s.checkTally}, {Name: "landing", Check: s.checkLanding}, {Name: "real-time views", Check: s.checkViews}},
 	})
@@ -260,9 +263,8 @@ func (s *Stack) openJobs(ctx context.Context) error {
 		s.auditor.Job(schedule("audit")),
 		rechecker.Job(schedule("recheck")),
 	}
-	if s.views != nil {
-		s.grader = jobs.NewGrader(s.publisher, s.cfg.Log.Partitions, scores.DefaultConfig(s.catalog, s.batch, s.views).Run, o)
-		all = append(all, s.grader.Job(schedule("score")))
+	if s.grader != nil {
+		all = append(all, jobs.Score(schedule("score"), s.grader.Grade))
 	}
 	s.scheduler, err = jobs.NewScheduler(all, ledger, o)
 	return err

@@ -71,9 +71,6 @@ func (s *Stack) handlers() map[string]http.Handler {
 		out["/v1/jobs/{name}/runs"] = s.scheduler.Handler()
 		out["/v1/audit"] = s.auditor.Handler()
 	}
-	if s.grader != nil {
-		out["/v1/scores"] = s.grader.Handler()
-	}
 	out["/v1/verify"] = s.verifyHandler()
 	out["/metrics"] = promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{MaxRequestsInFlight: metricsAtOnce})
 	out["/debug/pprof/"] = profiles()

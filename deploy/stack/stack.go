@@ -25,6 +25,7 @@ import (
 	"recount/schemas/record"
 	"recount/serving/api"
 	"recount/serving/batchview"
+	"recount/serving/scores"
 	"recount/speed/ingest"
 	"recount/speed/realtime"
 )
@@ -58,7 +59,7 @@ type Stack struct {
 	batch     *batchview.Views
 	api       *api.API
 	auditor   *jobs.Auditor
-	grader    *jobs.Grader // nil unless this process has both the batch and the speed layer
+	grader    *scores.Grader // nil unless this process has both the batch and the speed layer
 	scheduler *jobs.Scheduler
 
 	keys   *keys.Watcher // nil when there are none

@@ -14,6 +14,7 @@ import (
 	"recount/schemas/query"
 	"recount/serving/merge"
 	"recount/serving/reader"
+	"recount/serving/scores"
 )
 
 // Answerer answers queries; *reader.Reader does.
@@ -77,6 +78,7 @@ type Parts struct {
 	Answerer     Answerer
 	Publications Publications
 	DeadLetters  DeadLetters                                // nil: there are none here
+	Grade        func() *scores.Grade                       // the newest; nil, or returns it, where nothing is compared
 	Admit        func(tenant string) (wait time.Duration)   // takes one query for a tenant, or says how long it has to wait; nil lets everybody
 	Checks       []Check                                    // of /readyz, besides the publications
 	Cap          func(tenant, event, dimension string) *Cap // nil, or returns it, where nothing is known of one
@@ -114,6 +116,7 @@ func New(cfg Config, p Parts) (*API, error) {
 		{"/v1/publications", map[string]handler{http.MethodGet: a.gated(a.listPublications)}},
 		{"/v1/publications/{n}", map[string]handler{http.MethodGet: a.gated(a.getPublication)}},
 		{"/v1/publications/{n}/pin", map[string]handler{http.MethodPut: a.gated(a.pinPublication)}},
+		{"/v1/scores", map[string]handler{http.MethodGet: a.gated(a.getScores)}},
 		{"/v1/dead-letters", map[string]handler{http.MethodGet: a.gated(a.listLetters)}},
 		{"/v1/dead-letters/{name}", map[string]handler{http.MethodGet: a.gated(a.getLetter)}},
 		{"/v1/dead-letters/replays", map[string]handler{http.MethodPost: a.gated(a.replayLetters)}},

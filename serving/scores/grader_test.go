@@ -1,4 +1,4 @@
-package jobs
+package scores
 
 import (
 	"context"
@@ -9,13 +9,12 @@ import (
 
 	"recount/schemas/query"
 	"recount/schemas/record"
-	"recount/serving/scores"
 )
 
 // chain are publications 1 to n, of which the oldest kept is given.
 type chain struct{ n, kept uint64 }
 
-func (c *chain) State() *record.State { return &record.State{N: c.n} }
+func (c *chain) Newest(context.Context) (*record.State, error) { return &record.State{N: c.n}, nil }
 
 func (c *chain) At(_ context.Context, n uint64) (*record.State, error) {
 	if n < c.kept {
@@ -31,13 +30,13 @@ func TestEachPublicationIsGradedOnce(t *testing.T) {
 	c := &chain{}
 	var graded []string
 	var fails error
-	g := NewGrader(c, 2, func(_ context.Context, before, now *record.State) (*scores.Grade, error) {
+	g := NewGrader(c, 2, func(_ context.Context, before, now *record.State) (*Grade, error) {
 		if len(before.H) != 2 && before.N == 0 {
 			t.Errorf("the empty state has a cut of %d partitions", len(before.H))
 		}
 		graded = append(graded, fmt.Sprintf("%d-%d", before.N, now.N))
-		return &scores.Grade{Publication: now.N}, fails
-	}, Options{})
+		return &Grade{Publication: now.N}, fails
+	}, nil, nil)
 	broken := errors.New("connection refused")
 	for _, step := range []struct {
 		n, kept uint64
@@ -50,16 +49,16 @@ func TestEachPublicationIsGradedOnce(t *testing.T) {
 		{1, 1, nil, "compared", "0-1", nil},
 		{1, 1, nil, "nothing new", "", nil},
 		{2, 1, broken, "", "1-2", broken},
-		{2, 1, fmt.Errorf("partitions [1]: %w", scores.ErrStale), "not compared", "1-2", nil},
+		{2, 1, fmt.Errorf("partitions [1]: %w", ErrStale), "not compared", "1-2", nil},
 		{2, 1, nil, "compared", "1-2", nil},
 		{5, 5, nil, "not compared", "", nil},
 		{6, 5, query.ErrPinExpired, "not compared", "5-6", nil},
 		{6, 5, nil, "compared", "5-6", nil},
 	} {
 		c.n, c.kept, fails, graded = step.n, step.kept, step.fails, nil
-		r, err := g.run(t.Context())
-		if !errors.Is(err, step.err) || !strings.Contains(r.Message, step.message) || strings.Join(graded, " ") != step.graded {
-			t.Errorf("%+v: got %+v, %v, graded %v", step, r, err, graded)
+		n, outcome, err := g.Grade(t.Context())
+		if n != step.n || !errors.Is(err, step.err) || !strings.Contains(outcome, step.message) || strings.Join(graded, " ") != step.graded {
+			t.Errorf("%+v: got %d, %q, %v, graded %v", step, n, outcome, err, graded)
 		}
 	}
 }

@@ -1,0 +1,15 @@
+package api
+
+import "net/http"
+
+// getScores shows the newest grade of the speed layer (A2). It is for who runs the installation,
+// because the grade is of the largest tenants together.
+func (a *API) getScores(w http.ResponseWriter, _ *http.Request) error {
+	if a.parts.Grade != nil {
+		if grade := a.parts.Grade(); grade != nil {
+			return writeJSON(w, grade)
+		}
+	}
+	return &Problem{Status: http.StatusNotFound, Code: "no_scores",
+		Detail: "nothing was compared since the server started; POST /v1/jobs/score/runs compares the newest publication, in a process with the roles batch and speed"}
+}

@@ -1,0 +1,110 @@
+package scores
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"recount/schemas/query"
+	"recount/schemas/record"
+)
+
+// Publications are the newest publication and the kept ones.
+type Publications interface {
+	Newest(ctx context.Context) (*record.State, error)
+	// At returns publication n: query.ErrCollected when it is no longer kept.
+	At(ctx context.Context, n uint64) (*record.State, error)
+}
+
+// Grader grades the newest publication, once, and keeps the grade. It is safe for concurrent use.
+type Grader struct {
+	publications Publications
+	partitions   int
+	compare      func(ctx context.Context, before, now *record.State) (*Grade, error)
+	log          *slog.Logger
+	last         atomic.Pointer[Grade]
+
+	errors *prometheus.GaugeVec
+	stated *prometheus.CounterVec
+	missed *prometheus.CounterVec
+}
+
+// NewGrader returns a grader. compare is Config.Run, of two publications that follow each
+// other. A nil logger discards, a nil registerer registers nothing.
+func NewGrader(p Publications, partitions int, compare func(ctx context.Context, before, now *record.State) (*Grade, error), logger *slog.Logger, reg prometheus.Registerer) *Grader {
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	labels := []string{"view", "measure"}
+	g := &Grader{publications: p, partitions: partitions, compare: compare, log: logger,
+		errors: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "recount_scores_error_ratio",
+			Help: "How far the speed layer was off, relative to the exact value, in the newest grade."}, append(labels, "quantile")),
+		stated: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_scores_bounds_total", Help: "Stated bounds that were compared with the exact value."}, labels),
+		missed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_scores_bounds_missed_total", Help: "Of those, bounds the exact value lay outside of."}, labels),
+	}
+	if reg != nil {
+		reg.MustRegister(g.errors, g.stated, g.missed)
+	}
+	return g
+}
+
+// Last is the newest grade; nil before the first, and of no grader.
+func (g *Grader) Last() *Grade {
+	if g == nil {
+		return nil
+	}
+	return g.last.Load()
+}
+
+// Grade compares the newest publication, unless it was compared before, and says what that came to. One that
+// cannot be compared, because the speed layer began behind the publication before it or is
+// behind it, is no error: the next one is.
+func (g *Grader) Grade(ctx context.Context) (n uint64, outcome string, err error) {
+	now, err := g.publications.Newest(ctx)
+	if err != nil {
+		return 0, "", err
+	}
+	if last := g.last.Load(); now.N == 0 || last != nil && last.Publication == now.N {
+		return now.N, "nothing new is published", nil
+	}
+	before := record.EmptyState(g.partitions)
+	if now.N > 1 {
+		before, err = g.publications.At(ctx, now.N-1)
+	}
+	var grade *Grade
+	if err == nil {
+		grade, err = g.compare(ctx, before, now)
+	}
+	switch {
+	case errors.Is(err, ErrStale) || errors.Is(err, query.ErrPinExpired) || errors.Is(err, query.ErrCollected):
+		return now.N, fmt.Sprintf("not compared: %v", err), nil
+	case err != nil:
+		return now.N, "", fmt.Errorf("compare publication %d with the one before it: %w", now.N, err)
+	}
+	return now.N, g.note(grade), nil
+}
+
+// note keeps the grade and says what it came to.
+func (g *Grader) note(grade *Grade) string {
+	g.last.Store(grade)
+	groups, stated, held := 0, 0, 0
+	for _, v := range grade.Views {
+		groups += v.Groups
+		for _, m := range v.Measures {
+			g.errors.WithLabelValues(v.View, m.Measure, "0.5").Set(m.P50)
+			g.errors.WithLabelValues(v.View, m.Measure, "0.99").Set(m.P99)
+			g.errors.WithLabelValues(v.View, m.Measure, "1").Set(m.Max)
+			g.stated.WithLabelValues(v.View, m.Measure).Add(float64(m.BoundsStated))
+			g.missed.WithLabelValues(v.View, m.Measure).Add(float64(m.BoundsStated - m.BoundsHeld))
+			stated, held = stated+m.BoundsStated, held+m.BoundsHeld
+			if m.BoundsHeld < m.BoundsStated {
+				g.log.Warn("stated bounds did not hold", "view", v.View, "measure", m.Measure, "stated", m.BoundsStated, "held", m.BoundsHeld, "publication", grade.Publication)
+			}
+		}
+	}
+	return fmt.Sprintf("%d groups of %d views compared, %d of %d stated bounds held", groups, len(grade.Views), held, stated)
+}
