@@ -129,6 +129,9 @@ func Update(path string, change func([]Key) ([]Key, error)) error {
 // Revoke revokes the keys with the ids and those that are meant besides, all or none, and
 // returns the ones that were good until now.
 func Revoke(path string, ids []string, meant func(Key) bool, now time.Time) (revoked []Key, err error) {
+	if _, err := os.Stat(path); err != nil { // Update takes a file that is not there for one without keys.
+		return nil, err
+	}
 	missing := map[string]bool{}
 	for _, id := range ids {
 		missing[id] = true

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"time"
 )
 
 // serverFlag names the server a client command talks to, and the key it shows there.
@@ -47,6 +48,17 @@ func (f keyFlag) key() (string, error) {
 		return "", usageError{errors.New("the API key holds characters that no key has; is it the right file?")}
 	}
 	return text, nil
+}
+
+// instant is a time of the command line.
+type instant struct{ time.Time }
+
+// UnmarshalText reads RFC 3339.
+func (i *instant) UnmarshalText(text []byte) (err error) {
+	if i.Time, err = time.Parse(time.RFC3339, string(text)); err != nil {
+		return fmt.Errorf("%q is no time; write RFC 3339, such as 2024-05-01T00:00:00Z", text)
+	}
+	return nil
 }
 
 // maxAnswer bounds what a client command reads of an answer, in bytes.

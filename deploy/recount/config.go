@@ -15,7 +15,7 @@ type fileFlag struct {
 func (f fileFlag) load(s *settingsFlags) (stack.Config, error) {
 	cfg, err := stack.Load(f.ConfigFile, s.given())
 	if err != nil {
-		return cfg, fmt.Errorf("configuration:\n%w", err)
+		return cfg, fmt.Errorf("configuration: %w", err)
 	}
 	return cfg, nil
 }
@@ -25,6 +25,7 @@ type configCmd struct {
 }
 
 type configCheckCmd struct {
+	settable
 	File string `arg:"" type:"path" help:"Configuration file (YAML)."`
 }
 
@@ -36,12 +37,20 @@ func (c *configCheckCmd) Run(s *settingsFlags, std streams) error {
 	}
 	found, err := stack.CheckStored(cfg)
 	if err != nil {
-		return fmt.Errorf("configuration against stored data:\n%w", err)
+		return fmt.Errorf("configuration against stored data: %w", err)
 	}
-	fmt.Fprintf(std.out, "%s is valid: %d event types, %d views\n", c.File, len(cfg.Events), len(cfg.Views))
+	fmt.Fprintf(std.out, "%s is valid: %s, %s\n", c.File, count(len(cfg.Events), "event type"), count(len(cfg.Views), "view"))
 	fmt.Fprintln(std.out, found)
 	if len(cfg.Views) == 0 {
 		return errors.New("no view is declared, so nothing would be counted; see the README for an example")
 	}
 	return nil
+}
+
+// count is 1 view, or 2 views.
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }

@@ -27,20 +27,27 @@ type deadLettersCmd struct {
 // letterFilter chooses dead letters.
 type letterFilter struct {
 	serverFlag
-	Code string    `help:"Only those rejected for this code."`
-	Type string    `help:"Only those whose event said it was of this type."`
-	From time.Time `format:"2006-01-02T15:04:05Z07:00" help:"Received then or later, RFC 3339."`
-	To   time.Time `format:"2006-01-02T15:04:05Z07:00" help:"Received before, RFC 3339."`
+	Code string  `help:"Only those rejected for this code."`
+	Type string  `help:"Only those whose event said it was of this type."`
+	From instant `placeholder:"TIME" help:"Received then or later, RFC 3339."`
+	To   instant `placeholder:"TIME" help:"Received before, RFC 3339."`
 }
 
 func (f *letterFilter) parameters(cursor string, limit int) url.Values {
 	v := url.Values{"limit": {strconv.Itoa(limit)}}
-	for name, text := range map[string]string{"code": f.Code, "type": f.Type, "cursor": cursor, "from": when(f.From), "to": when(f.To)} {
+	for name, text := range map[string]string{"code": f.Code, "type": f.Type, "cursor": cursor, "from": when(f.From.Time), "to": when(f.To.Time)} {
 		if text != "" {
 			v.Set(name, text)
 		}
 	}
 	return v
+}
+
+// hint says what a code is where none was found: one that is misspelled finds nothing either.
+func (f *letterFilter) hint(out io.Writer, found int) {
+	if f.Code != "" && found == 0 {
+		fmt.Fprintf(out, "nothing was rejected for the code %q; codes are such as unknown_type or invalid_field, and dead-letters list shows those there are\n", f.Code)
+	}
 }
 
 func when(t time.Time) string {
@@ -82,6 +89,7 @@ func (c *lettersListCmd) Run(ctx context.Context, std streams) error {
 	if err := out.flush(); err != nil {
 		return err
 	}
+	c.hint(std.err, c.Limit-left)
 	if cursor != "" {
 		fmt.Fprintln(std.err, "there may be more; raise --limit or narrow --from and --to to see them")
 	}
@@ -189,7 +197,7 @@ func bytesOf(l *deadletter.Letter) string {
 
 type lettersReplayCmd struct {
 	letterFilter
-	ID     string `placeholder:"NAME" help:"Only the dead letter of this name."`
+	Name   string `aliases:"id" help:"Only the dead letter of this name."`
 	DryRun bool   `help:"Only say what would be accepted."`
 }
 
@@ -198,8 +206,8 @@ func (c *lettersReplayCmd) Run(ctx context.Context, std streams) error {
 	replayed, accepted, failed, cursor := 0, 0, 0, ""
 	for more := true; more; more = cursor != "" {
 		values := c.parameters(cursor, deadletter.MaxLimit)
-		if c.ID != "" {
-			values.Set("name", c.ID)
+		if c.Name != "" {
+			values.Set("name", c.Name)
 		}
 		values.Set("dry_run", strconv.FormatBool(c.DryRun))
 		var page deadletter.Replay
@@ -218,6 +226,7 @@ func (c *lettersReplayCmd) Run(ctx context.Context, std streams) error {
 		verb = "would accept"
 	}
 	fmt.Fprintf(std.out, "replayed %d, %s %d, failed %d\n", replayed, verb, accepted, failed)
+	c.hint(std.err, replayed)
 	if failed > 0 {
 		return fmt.Errorf("%d dead letters are still refused", failed)
 	}

@@ -9,6 +9,7 @@ import (
 )
 
 type demoCmd struct {
+	settable
 	logFlag
 	Rows int    `help:"Flights to replay; all three million when 0."`
 	Keep bool   `help:"Leave the server up afterwards, for queries."`

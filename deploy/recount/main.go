@@ -35,11 +35,8 @@ type streams struct {
 	out, err io.Writer
 }
 
-// cli is the command line. Settings of the configuration are flags of every
-// command; settingsFlags adds them.
+// cli is the command line.
 type cli struct {
-	kong.Plugins // the settings
-
 	Up           upCmd           `cmd:"" help:"Run everything in one process with embedded engines. This is what a laptop needs."`
 	Serve        serveCmd        `cmd:"" help:"Run chosen roles."`
 	Demo         demoCmd         `cmd:"" help:"Replay three million real flights and compare live, exact and true counts."`
@@ -61,7 +58,11 @@ type usageError struct{ error }
 func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) int {
 	settings := newSettingsFlags()
 	exited := -1
-	parser, err := kong.New(&cli{Plugins: kong.Plugins{settings.value}},
+	set := settings.settable()
+	parser, err := kong.New(&cli{
+		Up: upCmd{settable: set}, Serve: serveCmd{settable: set}, Demo: demoCmd{settable: set},
+		Verify: verifyCmd{settable: set}, Config: configCmd{configCheckCmd{settable: set}},
+	},
 		kong.Name("recount"),
 		kong.Description("Counts you can watch now and bill on later."),
 		kong.Writers(out, errw),
@@ -83,10 +84,25 @@ func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) 
 		return exited // --help has printed and asked to leave.
 	}
 	if err != nil {
-		fmt.Fprintf(errw, "recount: %v\nTry: recount --help\n", err)
+		fmt.Fprintf(errw, "recount: %v\n%s", err, usageOf(err))
 		return exitUsage
 	}
 	return exitCode(errw, k.Run())
+}
+
+// usageOf says how the command that a faulty command line means is used, as far as it is known.
+func usageOf(err error) string {
+	name, usage := "recount", ""
+	fault := (*kong.ParseError)(nil)
+	if errors.As(err, &fault) {
+		for _, step := range fault.Context.Path {
+			if step.Command != nil {
+				name += " " + step.Command.Name
+				usage = "Usage: recount " + step.Command.Summary() + "\n"
+			}
+		}
+	}
+	return usage + "Try: " + name + " --help\n"
 }
 
 func exitCode(errw io.Writer, err error) int {

@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,34 +27,41 @@ func TestExitCodes(t *testing.T) {
 		code int
 		says string
 	}{
-		"":                            {exitOK, "Counts you can watch now"},
-		"--help":                      {exitOK, "Check a configuration file"},
-		"query --help":                {exitOK, "--group-by"},
-		"version":                     {exitOK, "recount "},
-		"querry":                      {exitUsage, "unexpected argument querry"},
-		"query":                       {exitUsage, "missing flags: --from"},
-		"query v --from=today":        {exitUsage, "today"},
-		"query v -w page=/ " + day:    {exitUsage, "write dimension:op:value"},
-		"query v --mode=best " + day:  {exitUsage, `must be one of "merged","exact","live"`},
-		"query v --server=:// " + day: {exitUsage, "://"},
-		"query v " + day + nobody:     {exitFailed, "is a server running? try: recount up"},
-		"jobs list " + nobody:         {exitFailed, "is a server running? try: recount up"},
-		"verify --ack-log=nothing":    {exitUsage, "nothing"},
-		"verify --data-dir=nothing":   {exitFailed, "nothing holds no data"},
-		"verify " + nobody:            {exitFailed, "is a server running? try: recount up"},
-		"verify -c main.go " + nobody: {exitUsage, "give one of them"},
-		"serve":                       {exitUsage, "--role"},
-		"serve --role=cook":           {exitUsage, "cook"},
-		"ingest nothing.csv":          {exitUsage, "nothing.csv"},
-		"ingest main.go --batch=0":    {exitUsage, "--batch and --in-flight must be at least 1"},
-		"up --config=nothing.yaml":    {exitFailed, "nothing.yaml"},
-		"up --log.partitions=0":       {exitFailed, "log.partitions: use 1 to 256"},
-		"up --log.partitions=many":    {exitFailed, "RECOUNT_LOG_PARTITIONS"},
-		"up --listen=0.0.0.0:80":      {exitFailed, "not a loopback address"},
-		"up --listen=:80":             {exitFailed, "without auth.keys_file recount listens on 127.0.0.1, [::1] or localhost only"},
-		"up --listen=[::]:80":         {exitFailed, "not a loopback address"},
-		"up --listen=example.org:80":  {exitFailed, "not a loopback address"},
-		"up --admin.listen=0.0.0.0:1": {exitFailed, "not a loopback address"},
+		"":                          {exitOK, "Counts you can watch now"},
+		"--help":                    {exitOK, "Check a configuration file"},
+		"query --help":              {exitOK, "--group-by"},
+		"version":                   {exitOK, "recount "},
+		"querry":                    {exitUsage, "unexpected argument querry"},
+		"query":                     {exitUsage, "Usage: recount query --from=TIME --to=TIME <view> [flags]"},
+		"query v":                   {exitUsage, "missing flags: --from=TIME, --to=TIME"},
+		"query v --from=today":      {exitUsage, "--from: \"today\" is no time; write RFC 3339, such as 2024-05-01T00:00:00Z"},
+		"query v --form=2024-05-01": {exitUsage, "Try: recount query --help"},
+		"query v --landing.cut-rows=1 " + day + nobody: {exitUsage, "unknown flag --landing.cut-rows"},
+		"up --data-dri=x": {exitUsage, "Try: recount up --help"},
+		"config chekc":    {exitUsage, "Try: recount config --help"},
+		"dead-letters list --from=2024-05-01 " + nobody: {exitUsage, "--from: \"2024-05-01\" is no time; write RFC 3339"},
+		"dead-letters replay --help":                    {exitOK, "--name=STRING"},
+		"query v -w page=/ " + day:                      {exitUsage, "write dimension:op:value"},
+		"query v --mode=best " + day:                    {exitUsage, `must be one of "merged","exact","live"`},
+		"query v --server=:// " + day:                   {exitUsage, "://"},
+		"query v " + day + nobody:                       {exitFailed, "is a server running? try: recount up"},
+		"jobs list " + nobody:                           {exitFailed, "is a server running? try: recount up"},
+		"verify --ack-log=nothing":                      {exitUsage, "nothing"},
+		"verify --data-dir=nothing":                     {exitFailed, "nothing holds no data"},
+		"verify " + nobody:                              {exitFailed, "is a server running? try: recount up"},
+		"verify -c main.go " + nobody:                   {exitUsage, "give one of them"},
+		"serve":                                         {exitUsage, "--role"},
+		"serve --role=cook":                             {exitUsage, "cook"},
+		"ingest nothing.csv":                            {exitUsage, "nothing.csv"},
+		"ingest main.go --batch=0":                      {exitUsage, "--batch and --in-flight must be at least 1"},
+		"up --config=nothing.yaml":                      {exitFailed, "recount: configuration: open "},
+		"up --log.partitions=0":                         {exitFailed, "log.partitions: use 1 to 256"},
+		"up --log.partitions=many":                      {exitFailed, "RECOUNT_LOG_PARTITIONS"},
+		"up --listen=0.0.0.0:80":                        {exitFailed, "not a loopback address"},
+		"up --listen=:80":                               {exitFailed, "without auth.keys_file recount listens on 127.0.0.1, [::1] or localhost only"},
+		"up --listen=[::]:80":                           {exitFailed, "not a loopback address"},
+		"up --listen=example.org:80":                    {exitFailed, "not a loopback address"},
+		"up --admin.listen=0.0.0.0:1":                   {exitFailed, "not a loopback address"},
 	} {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel()
@@ -60,6 +70,38 @@ func TestExitCodes(t *testing.T) {
 				t.Errorf("exit code %d, want %d saying %q:\n%s%s", code, c.code, c.says, stdout, stderr)
 			}
 		})
+	}
+}
+
+// TestHelp: help begins with the commands, and a command's own with what it does.
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	for line, most := range map[string]int{"--help": 30, "jobs list --help": 20, "query --help": 40, "keys create --help": 20, "load --help": 50} {
+		if _, stdout, _ := command(t, strings.Fields(line)...); strings.Count(stdout, "\n") > most || strings.Contains(stdout, "--landing.cut-rows") {
+			t.Errorf("recount %s has more than %d lines, or settings:\n%s", line, most, stdout)
+		}
+	}
+	for _, line := range []string{"up --help", "serve --help", "demo --help", "verify --help", "config check --help"} {
+		if _, stdout, _ := command(t, strings.Fields(line)...); !strings.Contains(stdout, "--landing.cut-rows=VALUE") {
+			t.Errorf("recount %s names no settings:\n%s", line, stdout)
+		}
+	}
+}
+
+// TestSettingsReach: a setting is read from its flag before its variable, and from the variable where
+// there is no flag.
+func TestSettingsReach(t *testing.T) {
+	t.Setenv("RECOUNT_LOG_PARTITIONS", "0")
+	if code, _, stderr := command(t, "config", "check", "example.yaml", "--data-dir", t.TempDir()); code != exitFailed || !strings.Contains(stderr, "log.partitions: use 1 to 256") {
+		t.Errorf("variable: exit code %d: %s", code, stderr)
+	}
+	if code, _, stderr := command(t, "config", "check", "example.yaml", "--log.partitions=4", "--data-dir", t.TempDir()); code != exitOK {
+		t.Errorf("flag: exit code %d: %s", code, stderr)
+	}
+	t.Setenv("RECOUNT_LOG_PARTITIONS", "4")
+	t.Setenv("RECOUNT_AUTH_KEYS_FILE", "there.json")
+	if _, _, stderr := command(t, "keys", "list"); !strings.Contains(stderr, "there.json") {
+		t.Errorf("a command without the flag: %s", stderr)
 	}
 }
 
@@ -72,7 +114,7 @@ func TestConfigCheck(t *testing.T) {
 		yaml, says string
 		code       int
 	}{
-		"valid":            {valid, "a.yaml is valid: 1 event types, 1 views", exitOK},
+		"valid":            {valid, "a.yaml is valid: 1 event type, 1 view\n", exitOK},
 		"no view":          {"events: {hit: {fields: {page: string}}}\n", "no view is declared, so nothing would be counted", exitFailed},
 		"unknown key":      {valid + "landng: {}\n", "a.yaml: line 8: unknown key landng; remove it or correct its spelling", exitFailed},
 		"unknown field":    {strings.Replace(valid, "[page]", "[pages]", 1), "a.yaml:6: views.hits.dimensions", exitFailed},
@@ -126,6 +168,19 @@ func TestPrintAccuracy(t *testing.T) {
 		var out bytes.Buffer
 		if err := printAccuracy(&out, header); err != nil || out.String() != want {
 			t.Errorf("%s: %v\n%s", header, err, out.String())
+		}
+	}
+}
+
+// TestUnknownCode: a code that finds nothing may be none.
+func TestUnknownCode(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") }))
+	defer srv.Close()
+	for _, verb := range []string{"list", "replay"} {
+		code, _, stderr := command(t, "dead-letters", verb, "--server", srv.URL, "--code=bogus")
+		if code != exitOK || !strings.Contains(stderr, `nothing was rejected for the code "bogus"`) {
+			t.Errorf("%s: exit code %d: %s", verb, code, stderr)
 		}
 	}
 }

@@ -21,20 +21,20 @@ import (
 
 type queryCmd struct {
 	serverFlag
-	View        string    `arg:"" help:"Name of the view."`
-	From        time.Time `required:"" format:"2006-01-02T15:04:05Z07:00" help:"First instant, RFC 3339."`
-	To          time.Time `required:"" format:"2006-01-02T15:04:05Z07:00" help:"End, not included, RFC 3339."`
-	Measures    []string  `short:"m" help:"Measures; all when none is named."`
-	GroupBy     []string  `short:"g" help:"Dimensions to group by."`
-	Granularity string    `default:"all" help:"Width of the windows: all, 1m, 5m, 15m, 1h, 1d, 1w, 1mo."`
-	TimeZone    string    `help:"IANA name; UTC when empty."`
-	Where       []string  `short:"w" sep:"none" help:"Condition as dimension:op:value, or with in and not_in dimension:in:a,b."`
-	OrderBy     []string  `short:"o" help:"Columns to order by, column:desc for descending."`
-	Limit       int       `default:"1000" help:"Most rows."`
-	Mode        string    `default:"merged" enum:"merged,exact,live" help:"merged, exact or live."`
-	AsOf        *uint64   `help:"Number of a kept publication."`
-	Fill        bool      `help:"Also print windows without events."`
-	Format      string    `default:"table" enum:"table,csv,json" help:"table, csv or json."`
+	View        string   `arg:"" help:"Name of the view."`
+	From        instant  `required:"" placeholder:"TIME" help:"First instant, RFC 3339."`
+	To          instant  `required:"" placeholder:"TIME" help:"End, not included, RFC 3339."`
+	Measures    []string `short:"m" help:"Measures; all when none is named."`
+	GroupBy     []string `short:"g" help:"Dimensions to group by."`
+	Granularity string   `default:"all" help:"Width of the windows: all, 1m, 5m, 15m, 1h, 1d, 1w, 1mo."`
+	TimeZone    string   `help:"IANA name; UTC when empty."`
+	Where       []string `short:"w" sep:"none" help:"Condition as dimension:op:value, or with in and not_in dimension:in:a,b."`
+	OrderBy     []string `short:"o" help:"Columns to order by, column:desc for descending."`
+	Limit       int      `default:"1000" help:"Most rows."`
+	Mode        string   `default:"merged" enum:"merged,exact,live" help:"merged, exact or live."`
+	AsOf        *uint64  `help:"Number of a kept publication."`
+	Fill        bool     `help:"Also print windows without events."`
+	Format      string   `default:"table" enum:"table,csv,json" help:"table, csv or json."`
 }
 
 // Run asks the server and prints the answer.

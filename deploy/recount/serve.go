@@ -21,6 +21,7 @@ func (l logFlag) logger(std streams) *slog.Logger {
 type upCmd struct {
 	fileFlag
 	logFlag
+	settable
 }
 
 // Run serves every role until the context ends.
@@ -31,6 +32,7 @@ func (c *upCmd) Run(ctx context.Context, s *settingsFlags, std streams) error {
 type serveCmd struct {
 	fileFlag
 	logFlag
+	settable
 	Role []string `required:"" enum:"ingest,speed,landing,batch,serving" help:"Roles of this process: ingest, speed, landing, batch, serving."`
 }
 

@@ -2,7 +2,10 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"reflect"
+
+	"github.com/alecthomas/kong"
 
 	"recount/deploy/stack"
 )
@@ -14,6 +17,12 @@ type settingsFlags struct {
 	settings []stack.Setting
 	value    any // pointer to a struct of *string, one a setting
 }
+
+// settable is a command that has the settings as flags: one that runs or reads what they describe.
+// Others that read a configuration know its file and the environment.
+type settable struct{ kong.Plugins }
+
+func (s *settingsFlags) settable() settable { return settable{kong.Plugins{s.value}} }
 
 func newSettingsFlags() *settingsFlags {
 	s := &settingsFlags{settings: stack.Settings()}
@@ -37,6 +46,8 @@ func (s *settingsFlags) given() map[string]string {
 	for i, set := range s.settings {
 		if p := v.Field(i).Interface().(*string); p != nil {
 			out[set.Flag()] = *p
+		} else if text, ok := os.LookupEnv(set.Env()); ok {
+			out[set.Flag()] = text
 		}
 	}
 	return out

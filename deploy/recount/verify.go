@@ -20,6 +20,7 @@ import (
 
 type verifyCmd struct {
 	fileFlag
+	settable
 	Server string `help:"Address of a running server, which then verifies itself; without it the stopped server's data is read."`
 	keyFlag
 	AckLog  string `name:"ack-log" type:"existingfile" help:"What a load client kept of the server's acknowledgements and answers."`

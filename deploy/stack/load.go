@@ -61,7 +61,7 @@ func Load(file string, settings map[string]string) (Config, error) {
 	if file != "" {
 		var err error
 		if raw, err = os.ReadFile(file); err != nil {
-			return c, fmt.Errorf("read configuration: %w", err)
+			return c, err
 		}
 	}
 	if err := c.parse(raw); err != nil {

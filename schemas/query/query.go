@@ -120,7 +120,11 @@ func Parse(body []byte) (*Query, error) {
 	d.UseNumber()
 	var q Query
 	if err := d.Decode(&q); err != nil {
-		return nil, fault("query", "%s", strings.TrimPrefix(err.Error(), "json: "))
+		msg, field := strings.TrimPrefix(err.Error(), "json: "), "query"
+		if quoted, ok := strings.CutPrefix(msg, "unknown field "); ok { // The library has no type for it.
+			field = unknown(strings.Trim(quoted, `"`))
+		}
+		return nil, fault(field, "%s", msg)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, fault("query", "more than one JSON value")

@@ -86,6 +86,17 @@ func (w walker) elements(field string, depth int) error {
 	return nil
 }
 
+// unknown names a field that nobody knows, where that is a name; the whole query otherwise.
+func unknown(name string) string {
+	if len(name) == 0 || len(name) > maxUnknown {
+		return "query"
+	}
+	return name
+}
+
+// maxUnknown is the longest name of an unknown field that is repeated as the field at fault, in bytes.
+const maxUnknown = 64
+
 func (w walker) members(field string, depth int) error {
 	var seen []string
 	for w.More() {
@@ -96,6 +107,9 @@ func (w walker) members(field string, depth int) error {
 		name, _ := tok.(string)
 		switch {
 		case !fieldName(name):
+			if depth == 0 {
+				field = unknown(name)
+			}
 			return fault(field, "unknown field %q", name)
 		case slices.Contains(seen, name):
 			return fault(field, "%q comes twice", name)
