@@ -15,12 +15,18 @@ func Recompute(schedule string, p *publish.Publisher) Job {
 		if err != nil {
 			return Report{}, err
 		}
-		if r.Nothing {
-			return Report{Publication: r.Publication, Message: "nothing new has landed"}, nil
-		}
-		return Report{
-			Rows: r.Rows, Publication: r.Publication,
-			Message: fmt.Sprintf("%d events of %d buckets, %d duplicates of which %d conflict", r.Events, r.Buckets, r.Duplicates, r.Conflicts),
-		}, nil
+		return Report{Rows: r.Rows, Publication: r.Publication, Message: found(r)}, nil
 	}}
+}
+
+// found says what a run found. Who asks for one right behind the events should learn why they are not in it.
+func found(r publish.Result) string {
+	const wait = "; what was just accepted lands within landing.cut_interval"
+	switch {
+	case r.Nothing:
+		return "nothing new has landed" + wait
+	case r.Events == 0 && r.Buckets == 0: // The first publication.
+		return "nothing has landed" + wait
+	}
+	return fmt.Sprintf("%d events of %d buckets, %d duplicates of which %d conflict", r.Events, r.Buckets, r.Duplicates, r.Conflicts)
 }

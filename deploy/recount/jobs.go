@@ -37,7 +37,11 @@ func (c *jobsListCmd) Run(ctx context.Context, std streams) error {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", j.Name, j.Schedule, stamp(j.Next), last, took, rows, outcome)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(std.err, "scheduled runs that found nothing to do are not kept, and not listed")
+	return nil
 }
 
 func stamp(t time.Time) string {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"recount/deploy/verify"
 )
 
 // command runs the program and returns its exit code and what it printed.
@@ -181,6 +183,16 @@ func TestUnknownCode(t *testing.T) {
 		code, _, stderr := command(t, "dead-letters", verb, "--server", srv.URL, "--code=bogus")
 		if code != exitOK || !strings.Contains(stderr, `nothing was rejected for the code "bogus"`) {
 			t.Errorf("%s: exit code %d: %s", verb, code, stderr)
+		}
+	}
+}
+
+// TestOutcome: a check that looked at nothing has not found that all is well.
+func TestOutcome(t *testing.T) {
+	t.Parallel()
+	for want, c := range map[string]verify.Check{"ok": {Examined: 1}, "nothing to check": {}, "skipped: why": {Skipped: "why"}, "2 FOUND": {Findings: 2}, "NOT CHECKED": {Failed: "why"}} {
+		if got := outcome(c); got != want {
+			t.Errorf("%+v: got %s, want %s", c, got, want)
 		}
 	}
 }

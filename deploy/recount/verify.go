@@ -184,7 +184,10 @@ func outcome(c verify.Check) string {
 	if c.Skipped != "" {
 		parts = append(parts, "skipped: "+c.Skipped)
 	}
-	if len(parts) == 0 {
+	switch {
+	case len(parts) == 0 && c.Examined == 0:
+		return "nothing to check"
+	case len(parts) == 0:
 		return "ok"
 	}
 	return strings.Join(parts, ", ")

@@ -243,7 +243,7 @@ func (a *acks) judge() {
 	a.r.examine(V3, known, "acknowledged events")
 	a.r.examine(V4, known, "acknowledged events")
 	if a.strange > 0 {
-		a.r.note("%d events have ids of no run in the acknowledgement log and were not judged by it (V3, V4)", a.strange)
+		a.r.note("%d events, of other loads or clients, have ids of no run in the acknowledgement log and were not judged by it (V3, V4)", a.strange)
 	}
 }
 
