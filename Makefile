@@ -32,10 +32,10 @@ demo: setup build ## Replay three million real flights; compare live, exact and 
 	bin/recount demo $(ARGS)
 
 test: setup ## Run every test.
-	$(GO) test $(PKGS)
+	$(GO) test -timeout 30m $(PKGS)
 
 race: setup ## Run every test under the race detector.
-	$(GO) test -race $(PKGS)
+	$(GO) test -timeout 30m -race $(PKGS)
 
 lint: ## Check formatting, go vet, staticcheck and the module files.
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run gofmt -w on these'; exit 1; }
