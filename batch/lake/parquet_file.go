@@ -123,7 +123,7 @@ func guard(err *error, key string) {
 func Verify(ctx context.Context, o record.Object, r io.ReaderAt) error {
 	h := sha256.New()
 	section := io.NewSectionReader(r, 0, o.Size+1) // A byte more, to notice a longer object.
-	buf := make([]byte, 1<<20)
+	buf := make([]byte, min(o.Size+1, 1<<20))
 	total := int64(0)
 	for {
 		if err := ctx.Err(); err != nil {

@@ -74,7 +74,7 @@ func (t *Table) write(out *bytes.Buffer, rows []uint32) error {
 		parquet.SortingWriterConfig(parquet.SortingColumns(
 			parquet.Ascending(eventbatch.ColTime), parquet.Ascending(ColSeq), parquet.Ascending(ColIndex))))
 	fields := w.Schema().Fields()
-	values := make([]parquet.Value, rowsPerPage)
+	values := make([]parquet.Value, min(len(rows), rowsPerPage))
 	for len(rows) > 0 {
 		group := rows[:min(len(rows), rowsPerGroup)]
 		for i, cw := range w.ColumnWriters() {
