@@ -59,21 +59,21 @@ vuln: ## Check the modules against the Go vulnerability database (exit code of .
 	@GO=$(GO) .ci/vuln
 SEEDS ?= 500
 sim: ## Play SEEDS seeds of the simulation of the whole path (500).
-	$(GO) test ./deploy/sim -run 'TestSimulation$$' -sim.seeds $(SEEDS) -timeout 60m -v
+	$(GO) test ./deploy/proof/sim -run 'TestSimulation$$' -sim.seeds $(SEEDS) -timeout 60m -v
 
 rules: ## Turn every rule off in the simulation, one after the other; a seed has to notice.
-	$(GO) test -tags faults ./deploy/sim -run TestEveryRuleIsCaught -timeout 60m
+	$(GO) test -tags faults ./deploy/proof/sim -run TestEveryRuleIsCaught -timeout 60m
 
-proof: ## Do the same and write the table of deploy/e2e/PROOF.md.
-	$(GO) test -tags faults ./deploy/sim -run TestEveryRuleIsCaught -proof -timeout 60m -v
+proof: ## Do the same and write the table of deploy/proof/PROOF.md.
+	$(GO) test -tags faults ./deploy/proof/sim -run TestEveryRuleIsCaught -proof -timeout 60m -v
 
-bench: setup ## Run the benchmarks of the whole path (deploy/bench prints the table).
-	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./deploy/bench
+bench: setup ## Run the benchmarks of the whole path (deploy/proof/bench prints the table).
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./deploy/proof/bench
 
 MINUTES ?= 5
 SEED    ?= 0
 torture: setup ## Break real servers for MINUTES (5) under a client that counts along; SEED repeats a run.
-	$(GO) run ./deploy/torture -minutes $(MINUTES) -seed $(SEED)
+	$(GO) run ./deploy/proof/torture -minutes $(MINUTES) -seed $(SEED)
 
 clean: ## Remove what was built and installed here.
 	rm -rf bin $(NPM_DIR)/node_modules

@@ -17,8 +17,8 @@ const (
 	maxDeletes = 10_000
 )
 
-// object is an object of dead letters with its segment.
-type object struct {
+// letterObject is an object of dead letters with its segment.
+type letterObject struct {
 	*record.Object
 	segment *record.Commit
 	settled bool // all is published, and its buckets get no more rows
@@ -35,7 +35,7 @@ func (s *Store) Retire(ctx context.Context) (letters int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	before := s.before(slices.DeleteFunc(slices.Clone(all), func(o object) bool { return horizons.Retired(o.segment, o.Object) }))
+	before := s.before(slices.DeleteFunc(slices.Clone(all), func(o letterObject) bool { return horizons.Retired(o.segment, o.Object) }))
 	raised := record.Horizons{deadletter.Type: before}
 	for _, o := range all {
 		if raised.Retired(o.segment, o.Object) && !horizons.Retired(o.segment, o.Object) {
@@ -54,7 +54,7 @@ func (s *Store) Retire(ctx context.Context) (letters int64, err error) {
 }
 
 // objects are all objects of dead letters that commit records name, in the order they landed.
-func (s *Store) objects(ctx context.Context) (out []object, err error) {
+func (s *Store) objects(ctx context.Context) (out []letterObject, err error) {
 	chains, err := s.cfg.Chains(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read commit chains: %w", err)
@@ -66,18 +66,18 @@ func (s *Store) objects(ctx context.Context) (out []object, err error) {
 				if o := &seg.Objects[i]; o.Type == deadletter.Type {
 					last := o.Buckets[len(o.Buckets)-1].Bucket
 					over := last+2*c.Bucket.Microseconds() <= s.cfg.Now().UnixMicro()
-					out = append(out, object{o, seg, over && seg.End <= published[p].Seq})
+					out = append(out, letterObject{o, seg, over && seg.End <= published[p].Seq})
 				}
 			}
 		}
 	}
-	slices.SortStableFunc(out, func(a, b object) int { return a.segment.Created.Compare(b.segment.Created) })
+	slices.SortStableFunc(out, func(a, b letterObject) int { return a.segment.Created.Compare(b.segment.Created) })
 	return out, nil
 }
 
 // before is the horizon that leaves of the objects, oldest first, what is to be kept. It
 // lies on a whole second, as in the record.
-func (s *Store) before(kept []object) time.Time {
+func (s *Store) before(kept []letterObject) time.Time {
 	before := s.cfg.Now().Add(-s.cfg.Keep).Truncate(time.Second)
 	total := int64(0)
 	for _, o := range slices.Backward(kept) {
@@ -117,7 +117,7 @@ func (s *Store) raise(ctx context.Context, before time.Time) error {
 
 // sweep deletes the retired objects that are still there, and all but the last record
 // that says so. Objects of a day are listed together, so nothing younger is looked at.
-func (s *Store) sweep(ctx context.Context, all []object, horizons record.Horizons) error {
+func (s *Store) sweep(ctx context.Context, all []letterObject, horizons record.Horizons) error {
 	horizon, ok := horizons[deadletter.Type]
 	if !ok {
 		return nil
@@ -153,7 +153,7 @@ func (s *Store) sweep(ctx context.Context, all []object, horizons record.Horizon
 }
 
 // measure sets the gauges of what is kept.
-func (s *Store) measure(all []object, horizons record.Horizons) {
+func (s *Store) measure(all []letterObject, horizons record.Horizons) {
 	var rows, bytes, oldest int64
 	for _, o := range slices.Backward(all) {
 		if horizons.Retired(o.segment, o.Object) {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow/array"
 
-	"recount/batch/lake"
+	"recount/batch/object"
 	"recount/schemas/deadletter"
 	"recount/schemas/eventbatch"
 	"recount/schemas/record"
@@ -16,7 +16,7 @@ import (
 
 // listed are the columns of a list: all but the bytes.
 var listed = []string{
-	eventbatch.ColTime, eventbatch.ColTenant, eventbatch.ColSource, lake.ColSeq, lake.ColIndex,
+	eventbatch.ColTime, eventbatch.ColTenant, eventbatch.ColSource, object.ColSeq, object.ColIndex,
 	deadletter.FieldBytes, deadletter.FieldCode, deadletter.FieldEventID, deadletter.FieldEventTime, deadletter.FieldEventType,
 	deadletter.FieldIndex, deadletter.FieldMessage, deadletter.FieldStrict, deadletter.FieldTruncated,
 }
@@ -63,7 +63,7 @@ func (s *Store) columns(ctx context.Context, o *record.Object, names []string, f
 // letter is row i of the columns.
 func letter(c eventbatch.Columns, i, partition int) (l found) {
 	l.place.time = int64(c.Time.Value(i))
-	l.place.Name = deadletter.Name{Partition: partition, Seq: uint64(value(c, lake.ColSeq, i)), Index: int(value(c, lake.ColIndex, i))}
+	l.place.Name = deadletter.Name{Partition: partition, Seq: uint64(value(c, object.ColSeq, i)), Index: int(value(c, object.ColIndex, i))}
 	l.Letter = deadletter.Letter{
 		Name: l.place.Name.String(), Received: time.UnixMicro(l.place.time).UTC(), Tenant: text(c, eventbatch.ColTenant, i),
 		Code: text(c, deadletter.FieldCode, i), Message: text(c, deadletter.FieldMessage, i),

@@ -20,6 +20,7 @@ import (
 
 	"recount/batch/exact"
 	"recount/batch/lake"
+	"recount/batch/object"
 	"recount/deploy/embedded/s3server"
 	"recount/schemas/deadletter"
 	"recount/schemas/eventbatch"
@@ -91,7 +92,7 @@ func (w *world) open(maxBytes int64, reg prometheus.Registerer) *Store {
 		Chains: func(context.Context) ([]*record.Chain, error) { return w.chains, nil },
 		Open: func(ctx context.Context, o record.Object) (exact.File, error) {
 			w.opened++
-			return lake.OpenParquet(ctx, o, bytes.NewReader(w.bodies[o.Key]))
+			return object.OpenParquet(ctx, o, bytes.NewReader(w.bodies[o.Key]))
 		},
 		Records: lake.NewCommitLog(w.store), Objects: w.store, Published: func() []position.Offset { return w.published },
 		Keep: 24 * time.Hour, MaxBytes: maxBytes, Now: func() time.Time { return w.now }, Registerer: reg,
@@ -135,7 +136,7 @@ func (w *world) land(p int, letters ...deadletter.Letter) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	table := lake.NewTable(deadletter.Type, p, 1, time.Hour)
+	table := object.NewTable(deadletter.Type, p, 1, time.Hour)
 	if err := table.Append(position.Offset{Epoch: 1, Seq: seq}, 0, c); err != nil {
 		w.t.Fatal(err)
 	}
@@ -143,7 +144,7 @@ func (w *world) land(p int, letters ...deadletter.Letter) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	o.Key, o.Tenants = lake.ObjectKey(o.Type, w.now, 1, p, seq, seq+1, "a"), table.Tenants()
+	o.Key, o.Tenants = object.ObjectKey(o.Type, w.now, 1, p, seq, seq+1, "a"), table.Tenants()
 	if err := w.store.Put(w.t.Context(), o.Key, bytes.NewReader(body), o.Size); err != nil {
 		w.t.Fatal(err)
 	}

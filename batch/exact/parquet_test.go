@@ -11,7 +11,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/google/go-cmp/cmp"
 
-	parquet "recount/batch/lake"
+	"recount/batch/object"
 	"recount/schemas/catalog"
 	"recount/schemas/eventbatch"
 	"recount/schemas/position"
@@ -25,7 +25,7 @@ type parquetLake struct {
 }
 
 func (l parquetLake) open(ctx context.Context, o record.Object) (File, error) {
-	return parquet.OpenParquet(ctx, o, bytes.NewReader(l.bytes[o.Key]))
+	return object.OpenParquet(ctx, o, bytes.NewReader(l.bytes[o.Key]))
 }
 
 // toParquet writes every object of l by the lake's own writer.
@@ -34,7 +34,7 @@ func toParquet(t testing.TB, c *catalog.Catalog, l lake) parquetLake {
 	for _, o := range l.objects {
 		rows := slices.Clone(l.files[o.Key].rows)
 		slices.SortFunc(rows, func(a, b event) int { return int((a.seq-b.seq)<<20 + int64(a.index-b.index)) })
-		table := parquet.NewTable("e", o.Partition, 1, time.Hour)
+		table := object.NewTable("e", o.Partition, 1, time.Hour)
 		for len(rows) > 0 {
 			n := 1
 			for n < len(rows) && rows[n].seq == rows[0].seq && rows[n].index == rows[n-1].index+1 {

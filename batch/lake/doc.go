@@ -1,5 +1,5 @@
 // Package lake keeps recount's raw events and records in an object store. It is the
-// only package that speaks S3 and Parquet.
+// only package that speaks S3.
 //
 //	Store         objects: Put, Get, Open for ranged reads, Head, List, Delete
 //	CommitLog     create-only records in a Store (PROTOCOL.md, top)

@@ -9,7 +9,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/google/go-cmp/cmp"
 
-	"recount/batch/lake"
+	"recount/batch/object"
 	"recount/schemas/eventbatch"
 	"recount/schemas/position"
 	"recount/schemas/record"
@@ -54,21 +54,21 @@ func (w *world) check(t testing.TB, p int) error {
 // checkObject reads an object's rows into landed; no row may come twice.
 func (w *world) checkObject(t testing.TB, s *record.Commit, o record.Object, landed map[[2]uint64]string) error {
 	raw := w.objects[o.Key]
-	if err := lake.Verify(t.Context(), o, bytes.NewReader(raw)); err != nil {
+	if err := object.Verify(t.Context(), o, bytes.NewReader(raw)); err != nil {
 		return err
 	}
-	f, err := lake.OpenParquet(t.Context(), o, bytes.NewReader(raw))
+	f, err := object.OpenParquet(t.Context(), o, bytes.NewReader(raw))
 	if err != nil {
 		return err
 	}
 	if key := fmt.Sprintf("schema/type=%s/%s.json", o.Type, o.Schema); w.records[key] == nil {
 		return fmt.Errorf("%s is not stored", key)
 	}
-	for c, err := range f.Read(t.Context(), []string{lake.ColSeq, lake.ColIndex, eventbatch.ColID}, 0, o.Rows) {
+	for c, err := range f.Read(t.Context(), []string{object.ColSeq, object.ColIndex, eventbatch.ColID}, 0, o.Rows) {
 		if err != nil {
 			return err
 		}
-		seqs, indexes := c.Field(lake.ColSeq).(*array.Int64), c.Field(lake.ColIndex).(*array.Int32)
+		seqs, indexes := c.Field(object.ColSeq).(*array.Int64), c.Field(object.ColIndex).(*array.Int32)
 		for i := range int(c.Rec.NumRows()) {
 			at := [2]uint64{uint64(seqs.Value(i)), uint64(indexes.Value(i))}
 			if _, twice := landed[at]; twice || at[0] < s.Start || at[0] >= s.End {

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 
-	"recount/batch/lake"
+	"recount/batch/object"
 	"recount/schemas/fault"
 	"recount/schemas/record"
 )
@@ -39,7 +39,7 @@ func (p *partition) land(ctx context.Context, s *segment, end uint64) error {
 
 // store makes one object durable: ENCODE, PUT, VERIFY. An object that may be there, or is
 // not what was sent, is left where it is (N3) and put again under another name.
-func (p *partition) store(ctx context.Context, t *lake.Table, c *record.Commit) (o record.Object, err error) {
+func (p *partition) store(ctx context.Context, t *object.Table, c *record.Commit) (o record.Object, err error) {
 	var body []byte
 	err = p.timed(stageEncode, func() error {
 		body, o, err = p.cfg.Encode(t)
@@ -53,9 +53,9 @@ func (p *partition) store(ctx context.Context, t *lake.Table, c *record.Commit) 
 		return o, err
 	}
 	err = p.retry(ctx, stagePut, func() error {
-		o.Key = lake.ObjectKey(o.Type, c.Created, c.Epoch, p.id, c.Start, c.End, p.cfg.Attempt())
+		o.Key = object.ObjectKey(o.Type, c.Created, c.Epoch, p.id, c.Start, c.End, p.cfg.Attempt())
 		if fault.Off(fault.C2) {
-			o.Key = lake.ObjectKey(o.Type, c.Created, c.Epoch, p.id, c.Start, c.End, "only")
+			o.Key = object.ObjectKey(o.Type, c.Created, c.Epoch, p.id, c.Start, c.End, "only")
 		}
 		fault.Point("landing.put.before")
 		if err := p.objects.Put(ctx, o.Key, bytes.NewReader(body), o.Size); err != nil {
@@ -77,11 +77,11 @@ func (p *partition) verify(ctx context.Context, o record.Object) error {
 	if err != nil {
 		return fmt.Errorf("read back: %w", err)
 	}
-	return lake.Verify(ctx, o, bytes.NewReader(there))
+	return object.Verify(ctx, o, bytes.NewReader(there))
 }
 
 // storeSchema makes the table's schema durable before a record names its id.
-func (p *partition) storeSchema(ctx context.Context, t *lake.Table) error {
+func (p *partition) storeSchema(ctx context.Context, t *object.Table) error {
 	e := t.EventType()
 	key := schemaKey(e)
 	if p.schemas[key] {

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"recount/batch/lake"
+	"recount/batch/object"
 	"recount/deploy/embedded/s3server"
 	"recount/schemas/position"
 	"recount/schemas/record"
@@ -80,7 +81,7 @@ func compare(t *testing.T, s *lake.Store, log CommitLog, l *Lander) {
 		for _, o := range segment.Objects {
 			raw, err := s.Get(t.Context(), o.Key)
 			if err == nil {
-				err = lake.Verify(t.Context(), o, bytes.NewReader(raw))
+				err = object.Verify(t.Context(), o, bytes.NewReader(raw))
 			}
 			if err != nil {
 				t.Error(err)

@@ -12,7 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"recount/batch/lake"
+	"recount/batch/object"
 	"recount/schemas/eventbatch"
 	"recount/schemas/position"
 	"recount/schemas/record"
@@ -59,7 +59,7 @@ type Config struct {
 	// must return at once.
 	OnCommit func(partition int)
 	// Encode makes an object of a table; nil is WriteParquet.
-	Encode func(*lake.Table) ([]byte, record.Object, error)
+	Encode func(*object.Table) ([]byte, record.Object, error)
 }
 
 // Lander lands partitions. Run does the work; the other methods may be called at any time.
@@ -97,7 +97,7 @@ func New(cfg Config, chains []*record.Chain, src Source, log CommitLog, objects 
 		cfg.OnCommit = func(int) {}
 	}
 	if cfg.Encode == nil {
-		cfg.Encode = (*lake.Table).WriteParquet
+		cfg.Encode = (*object.Table).WriteParquet
 	}
 	m, err := newMetrics(cfg.Registerer)
 	if err != nil {

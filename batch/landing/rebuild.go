@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"recount/batch/lake"
+	"recount/batch/object"
 	"recount/schemas/eventbatch"
 	"recount/schemas/position"
 	"recount/schemas/record"
@@ -45,7 +45,7 @@ func Rebuild(ctx context.Context, src Source, objects Objects, c *record.Commit,
 
 // reread collects the events of a committed segment again.
 func reread(ctx context.Context, src Source, c *record.Commit, bucket time.Duration) (*segment, error) {
-	s := &segment{start: position.Offset{Epoch: c.Epoch, Seq: c.Start}, partition: c.Partition, bucket: bucket, tables: map[string][]*lake.Table{}}
+	s := &segment{start: position.Offset{Epoch: c.Epoch, Seq: c.Start}, partition: c.Partition, bucket: bucket, tables: map[string][]*object.Table{}}
 	r, err := src.Read(ctx, c.Partition, c.Start)
 	if err != nil {
 		return nil, err

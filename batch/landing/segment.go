@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"recount/batch/lake"
+	"recount/batch/object"
 	"recount/schemas/eventbatch"
 	"recount/schemas/position"
 	"recount/schemas/record"
@@ -19,13 +19,13 @@ type segment struct {
 	partition int
 	bucket    time.Duration
 	events    int64
-	bytes     int64                    // of frames, as the cut rule counts them
-	tables    map[string][]*lake.Table // more than one where a field changed its type
+	bytes     int64                      // of frames, as the cut rule counts them
+	tables    map[string][]*object.Table // more than one where a field changed its type
 }
 
 // newSegment opens the segment at the chain's head.
 func newSegment(c *record.Chain) *segment {
-	return &segment{start: c.Head, partition: c.Partition, bucket: c.Bucket, tables: map[string][]*lake.Table{}}
+	return &segment{start: c.Head, partition: c.Partition, bucket: c.Bucket, tables: map[string][]*object.Table{}}
 }
 
 // add appends a message's events. The checksum says that the frame is as it was written,
@@ -56,13 +56,13 @@ func (s *segment) add(m eventbatch.Message, h eventbatch.Header, batches []event
 
 // table returns the table that can hold the batch. The catalog is not asked: events of a
 // type that it no longer has must land too.
-func (s *segment) table(eventType string, b eventbatch.Columns) (*lake.Table, error) {
+func (s *segment) table(eventType string, b eventbatch.Columns) (*object.Table, error) {
 	for _, t := range s.tables[eventType] {
 		if t.Accepts(b) {
 			return t, nil
 		}
 	}
-	t := lake.NewTable(eventType, s.partition, s.start.Epoch, s.bucket)
+	t := object.NewTable(eventType, s.partition, s.start.Epoch, s.bucket)
 	if !t.Accepts(b) {
 		return nil, fmt.Errorf("%w: columns of type %s: %v", eventbatch.ErrCorrupt, eventType, b.Rec.Schema())
 	}
@@ -71,8 +71,8 @@ func (s *segment) table(eventType string, b eventbatch.Columns) (*lake.Table, er
 }
 
 // all returns the tables in the order of their types.
-func (s *segment) all() []*lake.Table {
-	var out []*lake.Table
+func (s *segment) all() []*object.Table {
+	var out []*object.Table
 	for _, name := range slices.Sorted(maps.Keys(s.tables)) {
 		out = append(out, s.tables[name]...)
 	}

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"recount/batch/lake"
+	"recount/batch/object"
 	"recount/schemas/catalog"
 	"recount/schemas/eventbatch"
 	"recount/schemas/position"
@@ -32,7 +33,7 @@ func TestMain(m *testing.M) {
 // bubbles of synctest. The simulation therefore encodes in a goroutine outside all of them.
 var (
 	encodeMu sync.Mutex
-	toEncode = make(chan *lake.Table)
+	toEncode = make(chan *object.Table)
 	encoded  = make(chan parquetObject)
 )
 
@@ -50,7 +51,7 @@ func encodes() {
 	}
 }
 
-func encodeOutside(t *lake.Table) ([]byte, record.Object, error) {
+func encodeOutside(t *object.Table) ([]byte, record.Object, error) {
 	encodeMu.Lock()
 	defer encodeMu.Unlock()
 	toEncode <- t

@@ -85,7 +85,7 @@ type Publisher struct {
 }
 
 // New returns a publisher. Call Start before anything else. open is called for
-// every object a run reads; it should verify the digest (lake.Verify) and must name the object in its errors.
+// every object a run reads; it should verify the digest (object.Verify) and must name the object in its errors.
 func New(cfg Config, log CommitLog, objects Objects, views Views, chains Chains, open exact.Open) (*Publisher, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.Validate(); err != nil {

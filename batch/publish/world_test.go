@@ -23,6 +23,7 @@ import (
 	"recount/batch/cells"
 	"recount/batch/exact"
 	"recount/batch/lake"
+	"recount/batch/object"
 	"recount/deploy/embedded/chdb/chdbtest"
 	"recount/schemas/catalog"
 	"recount/schemas/eventbatch"
@@ -148,7 +149,7 @@ func (w *world) land(typ string, events ...event) {
 
 func (w *world) object(typ string, p int, events []event) record.Object {
 	w.t.Helper()
-	table := lake.NewTable(typ, p, 1, time.Hour)
+	table := object.NewTable(typ, p, 1, time.Hour)
 	if err := table.Append(position.Offset{Epoch: 1, Seq: w.seq[p]}, 0, columnsOf(events)); err != nil {
 		w.t.Fatal(err)
 	}
@@ -239,10 +240,10 @@ func (w *world) open(ctx context.Context, o record.Object) (exact.File, error) {
 	if !ok {
 		return nil, fmt.Errorf("open %s: %w", o.Key, lake.ErrNotFound)
 	}
-	if err := lake.Verify(ctx, o, bytes.NewReader(body)); err != nil {
+	if err := object.Verify(ctx, o, bytes.NewReader(body)); err != nil {
 		return nil, fmt.Errorf("open %s: %w", o.Key, err)
 	}
-	return lake.OpenParquet(ctx, o, bytes.NewReader(body))
+	return object.OpenParquet(ctx, o, bytes.NewReader(body))
 }
 
 // faults ends everything at one operation, before it happens or behind it, where

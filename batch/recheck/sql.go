@@ -8,6 +8,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 
 	"recount/batch/lake"
+	"recount/batch/object"
 	"recount/schemas/catalog"
 	"recount/schemas/eventbatch"
 	"recount/schemas/sqlschema"
@@ -166,7 +167,7 @@ const assigned = "bitAnd(" + eventbatch.ColFlags + ", 1) = 1"
 func (q *statement) first() string {
 	width := q.catalog.Bucket.Microseconds()
 	out := fmt.Sprintf("SELECT * FROM (SELECT * FROM %s WHERE time >= %s AND time < %s ORDER BY %s, %s LIMIT 1 BY %s)",
-		q.source("objects"), micros(q.start), micros(q.start+width), lake.ColSeq, lake.ColIndex, eventbatch.ColKey)
+		q.source("objects"), micros(q.start), micros(q.start+width), object.ColSeq, object.ColIndex, eventbatch.ColKey)
 	if len(q.before) > 0 {
 		out += fmt.Sprintf(" WHERE NOT (%s AND %s IN (SELECT %s FROM %s WHERE time >= %s AND time < %s AND %s))",
 			assigned, eventbatch.ColKey, eventbatch.ColKey, q.source("before"), micros(q.start-width), micros(q.start), assigned)
@@ -177,7 +178,7 @@ func (q *statement) first() string {
 // source is the table function over objects. Columns that an older object does not have are null.
 func (q *statement) source(objects string) string {
 	columns := []string{eventbatch.ColKey + " FixedString(16)", eventbatch.ColTenant + " String", eventbatch.ColFlags + " UInt8",
-		lake.ColSeq + " Int64", lake.ColIndex + " Int32", eventbatch.ColTime + " DateTime64(6, 'UTC')", eventbatch.ColOverflow + " Nullable(String)"}
+		object.ColSeq + " Int64", object.ColIndex + " Int32", eventbatch.ColTime + " DateTime64(6, 'UTC')", eventbatch.ColOverflow + " Nullable(String)"}
 	e := q.catalog.Events[q.view.Event]
 	for _, name := range q.view.Columns() {
 		t, _ := e.Column(name)

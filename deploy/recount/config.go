@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"recount/deploy/stack"
+	"recount/deploy/server"
 )
 
 // fileFlag names the configuration file.
@@ -12,8 +12,8 @@ type fileFlag struct {
 	ConfigFile string `name:"config" short:"c" type:"path" help:"Configuration file (YAML). Defaults apply without one."`
 }
 
-func (f fileFlag) load(s *settingsFlags) (stack.Config, error) {
-	cfg, err := stack.Load(f.ConfigFile, s.given())
+func (f fileFlag) load(s *settingsFlags) (server.Config, error) {
+	cfg, err := server.Load(f.ConfigFile, s.given())
 	if err != nil {
 		return cfg, fmt.Errorf("configuration: %w", err)
 	}
@@ -35,7 +35,7 @@ func (c *configCheckCmd) Run(s *settingsFlags, std streams) error {
 	if err != nil {
 		return err
 	}
-	found, err := stack.CheckStored(cfg)
+	found, err := server.CheckStored(cfg)
 	if err != nil {
 		return fmt.Errorf("configuration against stored data: %w", err)
 	}

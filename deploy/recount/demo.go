@@ -5,7 +5,7 @@ import (
 	"os"
 	"runtime/debug"
 
-	"recount/deploy/demo"
+	"recount/deploy/recount/demo"
 )
 
 type demoCmd struct {

@@ -11,9 +11,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"recount/deploy/eventfile"
-	"recount/deploy/progress"
-	"recount/deploy/sender"
+	"recount/deploy/client"
+	"recount/deploy/client/eventfile"
+	"recount/deploy/recount/progress"
 )
 
 type ingestCmd struct {
@@ -42,7 +42,7 @@ const complainEvery = 5 * time.Second
 // ingestRun is the state of one ingest command.
 type ingestRun struct {
 	std       streams
-	sender    *sender.Sender
+	sender    *client.Sender
 	bar       *progress.Bar
 	accepted  atomic.Int64
 	rejected  atomic.Int64
@@ -56,7 +56,7 @@ func (c *ingestCmd) Run(ctx context.Context, s *settingsFlags, std streams) erro
 	if err != nil {
 		return err
 	}
-	r := &ingestRun{std: std, sender: sender.New(c.Server, c.InFlight), bar: progress.New(std.err)}
+	r := &ingestRun{std: std, sender: client.New(c.Server, c.InFlight), bar: progress.New(std.err)}
 	r.sender.Retries = r.retries
 	if r.sender.Key, err = c.key(); err != nil {
 		return err

@@ -6,7 +6,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"recount/deploy/keys"
+	"recount/deploy/server/keys"
 	"recount/schemas/access"
 )
 

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"recount/deploy/load"
+	"recount/deploy/client/load"
 )
 
 type loadCmd struct {

@@ -6,7 +6,7 @@ import (
 	"log/slog"
 	"strings"
 
-	"recount/deploy/stack"
+	"recount/deploy/server"
 )
 
 // logFlag sets how much a server says.
@@ -26,7 +26,7 @@ type upCmd struct {
 
 // Run serves every role until the context ends.
 func (c *upCmd) Run(ctx context.Context, s *settingsFlags, std streams) error {
-	return serve(ctx, c.fileFlag, c.logFlag, s, std, stack.AllRoles)
+	return serve(ctx, c.fileFlag, c.logFlag, s, std, server.AllRoles)
 }
 
 type serveCmd struct {
@@ -38,23 +38,23 @@ type serveCmd struct {
 
 // Run serves the chosen roles until the context ends.
 func (c *serveCmd) Run(ctx context.Context, s *settingsFlags, std streams) error {
-	roles, err := stack.ParseRoles(c.Role)
+	roles, err := server.ParseRoles(c.Role)
 	if err != nil {
 		return usageError{err}
 	}
 	return serve(ctx, c.fileFlag, c.logFlag, s, std, roles)
 }
 
-func serve(ctx context.Context, f fileFlag, l logFlag, s *settingsFlags, std streams, roles stack.Roles) error {
+func serve(ctx context.Context, f fileFlag, l logFlag, s *settingsFlags, std streams, roles server.Roles) error {
 	cfg, err := f.load(s)
 	if err != nil {
 		return err
 	}
-	st, err := stack.Open(ctx, cfg, stack.Options{Roles: roles, Logger: l.logger(std)})
+	st, err := server.Open(ctx, cfg, server.Options{Roles: roles, Logger: l.logger(std)})
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(std.out, "recount %s serves %s on %s, data in %s\n", stack.Version(), strings.Join(roles.Names(), ", "), st.URL(), cfg.DataDir)
+	fmt.Fprintf(std.out, "recount %s serves %s on %s, data in %s\n", server.Version(), strings.Join(roles.Names(), ", "), st.URL(), cfg.DataDir)
 	fmt.Fprintln(std.out, st.Access())
 	return st.Run(ctx)
 }

@@ -7,14 +7,14 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"recount/deploy/stack"
+	"recount/deploy/server"
 )
 
 // settingsFlags is every scalar of the configuration as a flag and an environment
 // variable. The struct kong parses into is built from the list of settings, so
 // that the configuration is declared once.
 type settingsFlags struct {
-	settings []stack.Setting
+	settings []server.Setting
 	value    any // pointer to a struct of *string, one a setting
 }
 
@@ -25,7 +25,7 @@ type settable struct{ kong.Plugins }
 func (s *settingsFlags) settable() settable { return settable{kong.Plugins{s.value}} }
 
 func newSettingsFlags() *settingsFlags {
-	s := &settingsFlags{settings: stack.Settings()}
+	s := &settingsFlags{settings: server.Settings()}
 	var fields []reflect.StructField
 	for i, set := range s.settings {
 		fields = append(fields, reflect.StructField{

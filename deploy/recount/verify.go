@@ -13,8 +13,8 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"recount/deploy/progress"
-	"recount/deploy/stack"
+	"recount/deploy/recount/progress"
+	"recount/deploy/server"
 	"recount/deploy/verify"
 )
 
@@ -81,7 +81,7 @@ func (c *verifyCmd) verify(ctx context.Context, s *settingsFlags, acks io.Reader
 	if err != nil {
 		return verify.Report{}, err
 	}
-	return stack.Verify(ctx, cfg, stack.VerifyOptions{Options: verify.Options{AckLog: acks, Progress: tell}, Scratch: c.Scratch})
+	return server.Verify(ctx, cfg, server.VerifyOptions{Options: verify.Options{AckLog: acks, Progress: tell}, Scratch: c.Scratch})
 }
 
 // maxReportLine bounds a line of a server's answer, in bytes.

@@ -4,13 +4,13 @@ import (
 	"fmt"
 	"runtime"
 
-	"recount/deploy/stack"
+	"recount/deploy/server"
 )
 
 type versionCmd struct{}
 
 // Run prints the version and what it was built with.
 func (versionCmd) Run(std streams) error {
-	fmt.Fprintf(std.out, "recount %s (%s, %s/%s)\n", stack.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	fmt.Fprintf(std.out, "recount %s (%s, %s/%s)\n", server.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return nil
 }

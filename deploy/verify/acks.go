@@ -8,7 +8,7 @@ import (
 	"maps"
 	"slices"
 
-	"recount/deploy/acklog"
+	"recount/deploy/client/acklog"
 	"recount/schemas/deadletter"
 	"recount/schemas/eventbatch"
 	"recount/schemas/record"

@@ -9,7 +9,7 @@ import (
 	"fmt"
 	"slices"
 
-	"recount/deploy/acklog"
+	"recount/deploy/client/acklog"
 	"recount/schemas/eventbatch"
 	"recount/schemas/query"
 )

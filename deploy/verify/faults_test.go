@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"recount/batch/lake"
-	"recount/deploy/acklog"
+	"recount/deploy/client/acklog"
 	"recount/deploy/verify"
 	"recount/schemas/record"
 )

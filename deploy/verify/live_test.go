@@ -15,9 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"recount/deploy/acklog"
-	"recount/deploy/sender"
-	"recount/deploy/stack"
+	"recount/deploy/client"
+	"recount/deploy/client/acklog"
+	"recount/deploy/server"
 	"recount/deploy/verify"
 	"recount/jobs"
 	"recount/jobs/conservation"
@@ -35,7 +35,7 @@ func (w *world) serve(t *testing.T) string {
 func (w *world) start(t *testing.T) (url string, end func()) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
-	s, err := stack.Open(ctx, w.cfg, stack.Options{Roles: stack.AllRoles})
+	s, err := server.Open(ctx, w.cfg, server.Options{Roles: server.AllRoles})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestRunningServer(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	moved := make(chan error, 1)
 	go func() {
-		c := &client{url: url, send: sender.New(url, 1), log: acklog.NewWriter(io.Discard)}
+		c := &ackClient{url: url, send: client.New(url, 1), log: acklog.NewWriter(io.Discard)}
 		var err error
 		for n := int64(0); err == nil && ctx.Err() == nil; n++ {
 			err = errors.Join(c.events(ctx, "more", 10*n, 20), c.publish(ctx))
@@ -183,7 +183,7 @@ func TestAudit(t *testing.T) {
 	if status := get(t, url+"/v1/audit", &problem); status != http.StatusNotFound || problem.Code != "no_audit" {
 		t.Errorf("before the first audit: %d %s", status, problem.Code)
 	}
-	c := &client{url: url, send: sender.New(url, 1), log: acklog.NewWriter(io.Discard)}
+	c := &ackClient{url: url, send: client.New(url, 1), log: acklog.NewWriter(io.Discard)}
 	if err := c.events(t.Context(), "fresh", 0, 7); err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +245,7 @@ func TestAuditAlarm(t *testing.T) {
 			w := shared.copied(t)
 			want := c.plant(t, w)
 			url := w.serve(t)
-			_, err := (&client{url: url}).post(t.Context(), "/v1/jobs/audit/runs", nil)
+			_, err := (&ackClient{url: url}).post(t.Context(), "/v1/jobs/audit/runs", nil)
 			if err == nil || !strings.Contains(err.Error(), "GET /v1/audit says where") {
 				t.Fatalf("the run: %v", err)
 			}
@@ -279,14 +279,14 @@ func TestAuditAlarm(t *testing.T) {
 func TestRecheck(t *testing.T) {
 	w := shared.copied(t)
 	url, end := w.start(t)
-	if _, err := (&client{url: url}).post(t.Context(), "/v1/jobs/recheck/runs", nil); err != nil {
+	if _, err := (&ackClient{url: url}).post(t.Context(), "/v1/jobs/recheck/runs", nil); err != nil {
 		t.Fatal(err)
 	}
 	end()
 	v := w.version(t, 0)
 	w.sql(t, fmt.Sprintf("ALTER TABLE %s UPDATE ms__sum = ms__sum + 5 WHERE _ver = %d AND toUnixTimestamp64Micro(_bucket) = %d AND page = '/p1' SETTINGS mutations_sync = 2", w.table(), v.Ver, v.Bucket))
 	url = w.serve(t)
-	c := &client{url: url}
+	c := &ackClient{url: url}
 	if _, err := c.post(t.Context(), "/v1/jobs/recheck/runs", nil); err == nil || !strings.Contains(err.Error(), "GET /v1/audit names them") {
 		t.Fatalf("the run: %v", err)
 	}
@@ -314,13 +314,13 @@ func TestAuditLostLog(t *testing.T) {
 	w := shared.copied(t)
 	w.cfg.Landing.CutInterval = time.Hour // What is sent now stays in the log.
 	url, end := w.start(t)
-	if err := (&client{url: url, send: sender.New(url, 1), log: acklog.NewWriter(io.Discard)}).events(t.Context(), "lost", 0, 60); err != nil {
+	if err := (&ackClient{url: url, send: client.New(url, 1), log: acklog.NewWriter(io.Discard)}).events(t.Context(), "lost", 0, 60); err != nil {
 		t.Fatal(err)
 	}
 	end()
 	w.removeLog(t)
 	url = w.serve(t)
-	if _, err := (&client{url: url}).post(t.Context(), "/v1/jobs/audit/runs", nil); err != nil {
+	if _, err := (&ackClient{url: url}).post(t.Context(), "/v1/jobs/audit/runs", nil); err != nil {
 		t.Fatal(err)
 	}
 	var a jobs.AuditRun

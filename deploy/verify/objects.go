@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"recount/batch/lake"
+	"recount/batch/object"
 	"recount/schemas/record"
 )
 
@@ -91,19 +92,19 @@ func checkObject(ctx context.Context, e *Evidence, r *recorder, seg *record.Comm
 		return false, fmt.Errorf("object %s went away while it was being verified: %w", o.Key, err)
 	}
 	if err == nil {
-		err = lake.Verify(ctx, o, body)
+		err = object.Verify(ctx, o, body)
 	}
 	if err == nil {
-		_, err = lake.OpenParquet(ctx, o, body)
+		_, err = object.OpenParquet(ctx, o, body)
 	}
-	if errors.Is(err, lake.ErrMalformed) {
+	if errors.Is(err, object.ErrMalformed) {
 		r.find(V2, where, damaged, "the object is damaged: %v", err)
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// objectName is what landing names an object: lake.ObjectKey.
+// objectName is what landing names an object: object.ObjectKey.
 var objectName = regexp.MustCompile(`^data/type=[^/]+/landed=\d{4}-\d{2}-\d{2}/e(\d+)-p(\d+)-(\d+)-(\d+)-[^/]+\.parquet$`)
 
 // strangerAfter is how much younger than the record of its segment an unnamed object

@@ -17,7 +17,8 @@ import (
 
 	"recount/batch/lake"
 	"recount/batch/landing"
-	"recount/deploy/acklog"
+	"recount/batch/object"
+	"recount/deploy/client/acklog"
 	"recount/deploy/embedded/chdb"
 	"recount/deploy/embedded/s3server"
 	"recount/schemas/eventbatch"
@@ -187,7 +188,7 @@ func (w *world) say(t *testing.T, l acklog.Line) {
 
 // copyEvents lands the events of the first message of partition 0 once more, an hour
 // later each, as a lander would that does not know their ids.
-func (w *world) copyEvents(t *testing.T) (object string) {
+func (w *world) copyEvents(t *testing.T) (key string) {
 	t.Helper()
 	seg, o := w.object(t, 0)
 	c := w.chain(t, 0)
@@ -196,11 +197,11 @@ func (w *world) copyEvents(t *testing.T) (object string) {
 		if err != nil {
 			return err
 		}
-		f, err := lake.OpenParquet(t.Context(), o, body)
+		f, err := object.OpenParquet(t.Context(), o, body)
 		if err != nil {
 			return err
 		}
-		table := lake.NewTable("hit", 0, seg.Epoch, w.cfg.Batch.Bucket)
+		table := object.NewTable("hit", 0, seg.Epoch, w.cfg.Batch.Bucket)
 		columns := []string{"_key", "_tenant", "_flags", "_hash", "id", "time", "source", "subject", "_extra", "page", "user", "ms"}
 		for cols, err := range f.Read(t.Context(), columns, 0, 1) {
 			if err != nil {
@@ -214,8 +215,8 @@ func (w *world) copyEvents(t *testing.T) (object string) {
 		if err != nil {
 			return err
 		}
-		again.Key = lake.ObjectKey("hit", seg.Created, seg.Epoch, 0, c.Head.Seq, c.Head.Seq+1, "FORGED")
-		object = again.Key
+		again.Key = object.ObjectKey("hit", seg.Created, seg.Epoch, 0, c.Head.Seq, c.Head.Seq+1, "FORGED")
+		key = again.Key
 		forged := &record.Commit{Kind: record.Segment, Epoch: seg.Epoch, Start: c.Head.Seq, End: c.Head.Seq + 1, Events: 1,
 			Objects: []record.Object{again}, Tenants: map[string]int64{"default": 1}, Attempt: "FORGED", Created: seg.Created, Previous: c.Tip}
 		body2, err := forged.Encode()
@@ -223,7 +224,7 @@ func (w *world) copyEvents(t *testing.T) (object string) {
 		return errors.Join(err, s.Put(t.Context(), again.Key, bytes.NewReader(raw), again.Size),
 			s.Put(t.Context(), c.NextKey(), bytes.NewReader(body2), int64(len(body2))))
 	})
-	return object
+	return key
 }
 
 // later moves the events of a batch an hour on.

@@ -8,7 +8,7 @@ import (
 
 	"recount/batch/cells"
 	"recount/batch/exact"
-	"recount/batch/lake"
+	"recount/batch/object"
 	"recount/schemas/catalog"
 	"recount/schemas/record"
 )
@@ -203,7 +203,7 @@ func (v *recomputation) recompute(ctx context.Context, st *record.State, in exac
 		if err != nil {
 			return nil, fmt.Errorf("object %s: %w", o.Key, err)
 		}
-		return lake.OpenParquet(ctx, o, body)
+		return object.OpenParquet(ctx, o, body)
 	}
 	found, err := exact.Run(ctx, v.e.Exact, open, in, func(b *exact.Block) error {
 		of := computed[b.View.Name]

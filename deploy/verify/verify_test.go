@@ -16,10 +16,10 @@ import (
 	"testing"
 	"time"
 
-	"recount/deploy/acklog"
+	"recount/deploy/client"
+	"recount/deploy/client/acklog"
 	"recount/deploy/embedded/chdb"
-	"recount/deploy/sender"
-	"recount/deploy/stack"
+	"recount/deploy/server"
 	"recount/deploy/verify"
 	"recount/schemas/catalog"
 )
@@ -27,7 +27,7 @@ import (
 // world is a data_dir made by a real server: duplicates, late events, several publications and
 // events that have not landed yet, and what its client kept. Each case plants its fault in a copy.
 type world struct {
-	cfg  stack.Config
+	cfg  server.Config
 	dir  string
 	acks []byte
 }
@@ -54,16 +54,16 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-func config(dir string) stack.Config {
-	cfg := stack.DefaultConfig()
+func config(dir string) server.Config {
+	cfg := server.DefaultConfig()
 	cfg.Listen, cfg.DataDir, cfg.Log.Partitions = "127.0.0.1:0", dir, 2
 	cfg.Landing.CutInterval = 100 * time.Millisecond
 	cfg.Limits.Cardinality = 4 // The fifth page overflows.
-	cfg.Events = map[string]stack.EventConfig{"hit": {Fields: map[string]catalog.FieldType{"page": "string", "user": "string", "ms": "int64"}}}
-	cfg.Views = map[string]stack.ViewConfig{"hits": {Event: "hit", Dimensions: []string{"page"}, Measures: map[string]stack.MeasureConfig{
+	cfg.Events = map[string]server.EventConfig{"hit": {Fields: map[string]catalog.FieldType{"page": "string", "user": "string", "ms": "int64"}}}
+	cfg.Views = map[string]server.ViewConfig{"hits": {Event: "hit", Dimensions: []string{"page"}, Measures: map[string]server.MeasureConfig{
 		"hits": {Kind: catalog.Count}, "ms": {Kind: catalog.Sum, Field: "ms"}, "users": {Kind: catalog.Distinct, Field: "user"}, "worst": {Kind: catalog.Max, Field: "ms"}}}}
 	for job := range cfg.Jobs {
-		cfg.Jobs[job] = stack.JobConfig{} // On request only.
+		cfg.Jobs[job] = server.JobConfig{} // On request only.
 	}
 	return cfg
 }
@@ -73,30 +73,30 @@ func build(ctx context.Context, dir string) (*world, error) {
 	w := &world{cfg: config(filepath.Join(dir, "data")), dir: dir}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	s, err := stack.Open(ctx, w.cfg, stack.Options{Roles: stack.AllRoles})
+	s, err := server.Open(ctx, w.cfg, server.Options{Roles: server.AllRoles})
 	if err != nil {
 		return nil, err
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
 	var file bytes.Buffer
-	c := &client{url: s.URL(), send: sender.New(s.URL(), 1), log: acklog.NewWriter(&file)}
+	c := &ackClient{url: s.URL(), send: client.New(s.URL(), 1), log: acklog.NewWriter(&file)}
 	err = errors.Join(c.run(ctx), c.log.Flush())
 	stop()
 	w.acks = file.Bytes()
 	return w, errors.Join(err, <-ended)
 }
 
-// client sends events and writes down what it is told.
-type client struct {
+// ackClient sends events and writes down what it is told.
+type ackClient struct {
 	url  string
-	send *sender.Sender
+	send *client.Sender
 	log  *acklog.Writer
 }
 
 const start = "2024-01-01T10:00:00Z"
 
-func (c *client) run(ctx context.Context) error {
+func (c *ackClient) run(ctx context.Context) error {
 	return errors.Join(
 		c.events(ctx, "r", 0, 300), c.refused(ctx), c.publish(ctx), c.ask(ctx),
 		c.events(ctx, "r", 250, 150), // 50 duplicates of landed events
@@ -106,7 +106,7 @@ func (c *client) run(ctx context.Context) error {
 }
 
 // events sends count events from number first on. They lie in three buckets.
-func (c *client) events(ctx context.Context, run string, first, count int64) error {
+func (c *ackClient) events(ctx context.Context, run string, first, count int64) error {
 	var body bytes.Buffer
 	at, _ := time.Parse(time.RFC3339, start)
 	for i := first; i < first+count; i++ {
@@ -121,7 +121,7 @@ func (c *client) events(ctx context.Context, run string, first, count int64) err
 }
 
 // refused sends an event that is refused for good, and kept as a dead letter.
-func (c *client) refused(ctx context.Context) error {
+func (c *ackClient) refused(ctx context.Context) error {
 	answer, err := c.send.Send(ctx, []byte(`{"specversion":"1.0","id":"bad-0","source":"test","type":"miss","time":"`+start+`"}`+"\n"))
 	if err != nil || len(answer.Rejected) != 1 {
 		return fmt.Errorf("send what is to be refused: %w %+v", err, answer)
@@ -130,7 +130,7 @@ func (c *client) refused(ctx context.Context) error {
 }
 
 // publish waits until what was sent has landed and is published.
-func (c *client) publish(ctx context.Context) error {
+func (c *ackClient) publish(ctx context.Context) error {
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if _, err := c.post(ctx, "/v1/jobs/recompute/runs", nil); err != nil {
 			return err
@@ -159,7 +159,7 @@ const question = `{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-01-02T
 // filtered is a question whose answer lacks what overflowed, and says so.
 const filtered = `{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-01-02T00:00:00Z","where":[{"dimension":"page","op":"in","values":["/p1","/p4"]}]}`
 
-func (c *client) ask(ctx context.Context) error {
+func (c *ackClient) ask(ctx context.Context) error {
 	for _, q := range []string{filtered, question} {
 		answer, err := c.post(ctx, "/v1/query", []byte(q))
 		if err != nil {
@@ -175,7 +175,7 @@ func (c *client) ask(ctx context.Context) error {
 	return nil
 }
 
-func (c *client) post(ctx context.Context, path string, body []byte) ([]byte, error) {
+func (c *ackClient) post(ctx context.Context, path string, body []byte) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -210,7 +210,7 @@ func (w *world) copied(t *testing.T) *world {
 
 func (w *world) verify(t *testing.T) verify.Report {
 	t.Helper()
-	report, err := stack.Verify(t.Context(), w.cfg, stack.VerifyOptions{Options: verify.Options{AckLog: bytes.NewReader(w.acks)}, Scratch: w.dir})
+	report, err := server.Verify(t.Context(), w.cfg, server.VerifyOptions{Options: verify.Options{AckLog: bytes.NewReader(w.acks)}, Scratch: w.dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +223,7 @@ func TestFewEventsAtOnce(t *testing.T) {
 	w := shared.copied(t)
 	verified := func() verify.Report {
 		t.Helper()
-		report, err := stack.Verify(t.Context(), w.cfg, stack.VerifyOptions{Options: verify.Options{AckLog: bytes.NewReader(w.acks), EventsAtOnce: 37}, Scratch: w.dir})
+		report, err := server.Verify(t.Context(), w.cfg, server.VerifyOptions{Options: verify.Options{AckLog: bytes.NewReader(w.acks), EventsAtOnce: 37}, Scratch: w.dir})
 		if err != nil {
 			t.Fatal(err)
 		}

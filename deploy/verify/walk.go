@@ -8,7 +8,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 
-	"recount/batch/lake"
+	"recount/batch/object"
 	"recount/schemas/eventbatch"
 	"recount/schemas/record"
 	"recount/speed/eventlog"
@@ -57,21 +57,21 @@ func text(col arrow.Array, i int) string {
 
 // identity are the columns every walk reads.
 var identity = []string{eventbatch.ColKey, eventbatch.ColTenant, eventbatch.ColFlags, eventbatch.ColHash,
-	eventbatch.ColID, eventbatch.ColTime, lake.ColSeq, lake.ColIndex}
+	eventbatch.ColID, eventbatch.ColTime, object.ColSeq, object.ColIndex}
 
 // bindRows checks that a chunk of an object has what every event has.
 func bindRows(b *rows, c eventbatch.Columns) error {
 	b.cols, b.n = c, int(c.Rec.NumRows())
 	b.tenant, b.ids = c.Field(eventbatch.ColTenant), c.Field(eventbatch.ColID)
 	ok := c.Key != nil && c.Flags != nil && c.Hash != nil && c.Time != nil && isText(b.tenant) && isText(b.ids)
-	if seqs := c.Field(lake.ColSeq); seqs != nil {
+	if seqs := c.Field(object.ColSeq); seqs != nil {
 		var ok1, ok2 bool
 		b.seqs, ok1 = seqs.(*array.Int64)
-		b.indexes, ok2 = c.Field(lake.ColIndex).(*array.Int32)
+		b.indexes, ok2 = c.Field(object.ColIndex).(*array.Int32)
 		ok = ok && ok1 && ok2
 	}
 	if !ok {
-		return fmt.Errorf("%w: a column of the event's identity or position is missing", lake.ErrMalformed)
+		return fmt.Errorf("%w: a column of the event's identity or position is missing", object.ErrMalformed)
 	}
 	return nil
 }
@@ -88,13 +88,13 @@ func isText(col arrow.Array) bool {
 }
 
 // readObject calls visit with the rows of a committed object in file order. Columns are
-// wanted besides the identity's. An error that wraps lake.ErrMalformed is the object's fault.
+// wanted besides the identity's. An error that wraps object.ErrMalformed is the object's fault.
 func (e *Evidence) readObject(ctx context.Context, seg *record.Commit, o record.Object, columns []string, visit func(*rows) error) error {
 	body, err := e.Objects.Open(ctx, o.Key)
 	if err != nil {
 		return err
 	}
-	f, err := lake.OpenParquet(ctx, o, body)
+	f, err := object.OpenParquet(ctx, o, body)
 	if err != nil {
 		return err
 	}
@@ -254,7 +254,7 @@ func walkSegment(ctx context.Context, e *Evidence, r *recorder, s *snapshot, seg
 			}
 			return nil
 		})
-		if errors.Is(err, lake.ErrMalformed) {
+		if errors.Is(err, object.ErrMalformed) {
 			s.damaged[o.Key] = true
 			r.find(V2, in(seg.Partition).at(seg.Epoch, seg.Start, seg.End).file(o.Key), "restore it from a copy of the bucket", "%v", err)
 			continue

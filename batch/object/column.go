@@ -1,0 +1,213 @@
+package object
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/parquet-go/parquet-go"
+
+	"recount/schemas/eventbatch"
+)
+
+// column collects one column of a segment in log order. Fixed-width values are
+// kept as 64 bits whatever their kind; strings and keys as bytes behind each other.
+// Keeping Arrow records instead would cost several kilobytes a message, which
+// small messages make more than their events.
+type column struct {
+	name     string
+	kind     kind
+	optional bool
+	unique   bool // values hardly repeat: never a dictionary
+
+	rows    int
+	words   []uint64
+	bytes   []byte
+	ends    []uint32 // end of each string in bytes
+	present []bool   // nil while no value is null
+}
+
+// append adds the n rows of an Arrow array of the column's kind. A nil array means n nulls.
+func (c *column) append(a arrow.Array, n int) error {
+	if !c.optional && (a == nil || a.NullN() > 0) {
+		return fmt.Errorf("%w: column %s is missing or has nulls", eventbatch.ErrCorrupt, c.name)
+	}
+	if a == nil || a.NullN() > 0 && c.present == nil {
+		c.markPresent()
+	}
+	if c.present != nil {
+		for i := range n {
+			c.present = append(c.present, a != nil && a.IsValid(i))
+		}
+	}
+	c.rows += n
+	return c.appendValues(a, n)
+}
+
+// markPresent says of every row so far that it has a value.
+func (c *column) markPresent() {
+	if c.present != nil {
+		return
+	}
+	c.present = make([]bool, c.rows)
+	for i := range c.present {
+		c.present[i] = true
+	}
+}
+
+func (c *column) appendValues(a arrow.Array, n int) error {
+	switch a := a.(type) {
+	case nil:
+		c.appendZeros(n)
+	case *array.Int64:
+		c.words = appendWords(c.words, a.Int64Values(), func(v int64) uint64 { return uint64(v) })
+	case *array.Timestamp:
+		c.words = appendWords(c.words, a.TimestampValues(), func(v arrow.Timestamp) uint64 { return uint64(v) })
+	case *array.Uint64:
+		c.words = append(c.words, a.Uint64Values()...)
+	case *array.Float64:
+		c.words = appendWords(c.words, a.Float64Values(), math.Float64bits)
+	case *array.Uint8:
+		c.words = appendWords(c.words, a.Uint8Values(), func(v uint8) uint64 { return uint64(v) })
+	case *array.Boolean:
+		for i := range n {
+			c.words = append(c.words, boolWord(a.Value(i)))
+		}
+	case *array.FixedSizeBinary:
+		for i := range n {
+			c.bytes = append(c.bytes, a.Value(i)...)
+		}
+	case *array.String:
+		return c.appendStrings(a, n)
+	default:
+		return fmt.Errorf("%w: column %s has type %s", eventbatch.ErrCorrupt, c.name, a.DataType())
+	}
+	return nil
+}
+
+func appendWords[T any](dst []uint64, values []T, word func(T) uint64) []uint64 {
+	for _, v := range values {
+		dst = append(dst, word(v))
+	}
+	return dst
+}
+
+func boolWord(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (c *column) appendStrings(a *array.String, n int) error {
+	if len(c.bytes)+len(a.ValueBytes()) > math.MaxUint32 {
+		return fmt.Errorf("%w: column %s of the segment is larger than 4 GiB: lower landing.cut_bytes", eventbatch.ErrCorrupt, c.name)
+	}
+	base := uint32(len(c.bytes)) - uint32(a.ValueOffset(0))
+	c.bytes = append(c.bytes, a.ValueBytes()...)
+	for i := range n {
+		c.ends = append(c.ends, base+uint32(a.ValueOffset(i+1)))
+	}
+	return nil
+}
+
+func (c *column) appendZeros(n int) {
+	if c.kind != kindString {
+		c.words = append(c.words, make([]uint64, n)...)
+		return
+	}
+	for range n {
+		c.ends = append(c.ends, uint32(len(c.bytes)))
+	}
+}
+
+func (c *column) str(row uint32) []byte {
+	if row == 0 {
+		return c.bytes[:c.ends[0]]
+	}
+	return c.bytes[c.ends[row-1]:c.ends[row]]
+}
+
+func (c *column) key(row uint32) []byte {
+	return c.bytes[row*eventbatch.KeySize:][:eventbatch.KeySize]
+}
+
+func (c *column) isNull(row uint32) bool { return c.present != nil && !c.present[row] }
+
+// empty reports whether every row is null.
+func (c *column) empty() bool { return c.present != nil && !slices.Contains(c.present, true) }
+
+// size is the memory the column holds, in bytes.
+func (c *column) size() int64 {
+	return int64(8*cap(c.words) + cap(c.bytes) + 4*cap(c.ends) + cap(c.present))
+}
+
+// fill sets dst to the Parquet values of the rows. Values refer to the column's bytes.
+func (c *column) fill(dst []parquet.Value, rows []uint32) {
+	switch c.kind {
+	case kindString:
+		each(dst, rows, func(r uint32) parquet.Value { return parquet.ByteArrayValue(c.str(r)) })
+	case kindKey:
+		each(dst, rows, func(r uint32) parquet.Value { return parquet.FixedLenByteArrayValue(c.key(r)) })
+	case kindFloat64:
+		each(dst, rows, func(r uint32) parquet.Value { return parquet.DoubleValue(math.Float64frombits(c.words[r])) })
+	case kindBool:
+		each(dst, rows, func(r uint32) parquet.Value { return parquet.BooleanValue(c.words[r] != 0) })
+	case kindUint8, kindInt32:
+		each(dst, rows, func(r uint32) parquet.Value { return parquet.Int32Value(int32(c.words[r])) })
+	default:
+		each(dst, rows, func(r uint32) parquet.Value { return parquet.Int64Value(int64(c.words[r])) })
+	}
+	if c.optional {
+		c.level(dst, rows)
+	}
+}
+
+func each(dst []parquet.Value, rows []uint32, value func(uint32) parquet.Value) {
+	for i, r := range rows {
+		dst[i] = value(r)
+	}
+}
+
+// level sets the definition levels: 1 for a value, 0 for a null.
+func (c *column) level(dst []parquet.Value, rows []uint32) {
+	for i, r := range rows {
+		if c.isNull(r) {
+			dst[i] = parquet.NullValue()
+		} else {
+			dst[i] = dst[i].Level(0, 1, 0)
+		}
+	}
+}
+
+// sampleRows is how many rows decide whether a string column gets a dictionary.
+// With 65,536 a column of up to about 40,000 distinct values gets one.
+const sampleRows = 1 << 16
+
+// repeats reports whether values of a string column repeat enough to pay for a
+// dictionary: at most every second sampled value is new. The sample is a fixed
+// choice of rows, so that the same input gives the same bytes.
+func (c *column) repeats() bool {
+	if c.kind != kindString || c.unique {
+		return false
+	}
+	step := max(1, c.rows/sampleRows)
+	seen, sampled := map[string]struct{}{}, 0
+	for r := 0; r < c.rows; r += step {
+		if c.isNull(uint32(r)) {
+			continue
+		}
+		sampled++
+		if s := c.str(uint32(r)); !has(seen, s) {
+			seen[string(s)] = struct{}{}
+		}
+	}
+	return 2*len(seen) <= sampled && sampled > 0
+}
+
+func has(seen map[string]struct{}, s []byte) bool {
+	_, ok := seen[string(s)]
+	return ok
+}

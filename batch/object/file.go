@@ -1,0 +1,147 @@
+package object
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
+
+	"recount/schemas/record"
+)
+
+// ErrMalformed is wrapped by every error about an object that is not what its commit
+// record says, or that the Parquet reader cannot make sense of.
+var ErrMalformed = errors.New("malformed parquet object")
+
+// File is an open Parquet object of the lake, for concurrent use.
+type File struct {
+	object record.Object
+	reader io.ReaderAt
+	file   *parquet.File
+	leaves map[string]leaf
+}
+
+// leaf is a column of the file.
+type leaf struct {
+	index    int
+	kind     kind
+	optional bool
+}
+
+// OpenParquet opens the object a commit record names and checks that it holds as many
+// rows as the record says. It reads the footer and the page index, and never panics:
+// panics of the Parquet reader on malformed files become ErrMalformed. It does not
+// compare the digest; Verify does, and comes first where an object is in doubt: a
+// damaged footer can keep the Parquet reader busy for many seconds.
+func OpenParquet(ctx context.Context, o record.Object, r io.ReaderAt) (f *File, err error) {
+	defer guard(&err, o.Key)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := checkFooter(o, r); err != nil {
+		return nil, fmt.Errorf("open %s: %w", o.Key, err)
+	}
+	pf, err := parquet.OpenFile(r, o.Size, parquet.SkipMagicBytes(true), parquet.SkipBloomFilters(true))
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w: %w", o.Key, ErrMalformed, err)
+	}
+	f = &File{object: o, reader: r, file: pf, leaves: map[string]leaf{}}
+	return f, f.check()
+}
+
+// checkFooter refuses a footer that is longer than the object before anything allocates it.
+func checkFooter(o record.Object, r io.ReaderAt) error {
+	const trailer = 8 // length of the footer and the magic bytes
+	var tail [trailer]byte
+	if o.Size < 2*trailer {
+		return fmt.Errorf("%w: %d bytes", ErrMalformed, o.Size)
+	}
+	if n, err := r.ReadAt(tail[:], o.Size-trailer); n < trailer {
+		return fmt.Errorf("read footer: %w", err)
+	}
+	if size := int64(binary.LittleEndian.Uint32(tail[:])); size > o.Size-trailer || string(tail[4:]) != "PAR1" {
+		return fmt.Errorf("%w: no footer at the end of its %d bytes", ErrMalformed, o.Size)
+	}
+	return nil
+}
+
+// check finds the columns and compares the row counts with the commit record's.
+func (f *File) check() error {
+	rows := int64(0)
+	for _, g := range f.file.RowGroups() {
+		if g.NumRows() < 0 {
+			return fmt.Errorf("open %s: %w: row group of %d rows", f.object.Key, ErrMalformed, g.NumRows())
+		}
+		rows += g.NumRows()
+	}
+	if rows != f.object.Rows || rows != f.file.NumRows() {
+		return fmt.Errorf("open %s: %w: %d rows in row groups, %d in the footer, %d in the commit record",
+			f.object.Key, ErrMalformed, rows, f.file.NumRows(), f.object.Rows)
+	}
+	for _, g := range f.file.Metadata().RowGroups {
+		for _, c := range g.Columns {
+			// Other codecs never come from here, and parquet-go's LZ4 grows its buffer
+			// without end on input that is not LZ4.
+			if c.MetaData.Codec != format.Zstd {
+				return fmt.Errorf("open %s: %w: compressed with %s", f.object.Key, ErrMalformed, c.MetaData.Codec)
+			}
+		}
+	}
+	for i, field := range f.file.Schema().Fields() {
+		if !field.Leaf() || field.Repeated() {
+			return fmt.Errorf("open %s: %w: column %s is nested", f.object.Key, ErrMalformed, field.Name())
+		}
+		if k, ok := kindOfColumn(field.Type()); ok {
+			f.leaves[field.Name()] = leaf{index: i, kind: k, optional: field.Optional()}
+		}
+	}
+	return nil
+}
+
+// Rows returns the number of rows.
+func (f *File) Rows() int64 { return f.object.Rows }
+
+// Close releases the file. There is nothing to release but memory.
+func (f *File) Close() error { return nil }
+
+// guard turns a panic of the Parquet reader into an error. Decoders trust lengths they
+// read, so a damaged file can make them index out of range.
+func guard(err *error, key string) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("read %s: %w: %v", key, ErrMalformed, p)
+	}
+}
+
+// Verify reads the whole object and compares its size and SHA-256 with the commit
+// record's. An error that does not wrap ErrMalformed says nothing about the object.
+func Verify(ctx context.Context, o record.Object, r io.ReaderAt) error {
+	h := sha256.New()
+	section := io.NewSectionReader(r, 0, o.Size+1) // A byte more, to notice a longer object.
+	buf := make([]byte, min(o.Size+1, 1<<20))
+	total := int64(0)
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := section.Read(buf)
+		h.Write(buf[:n])
+		total += int64(n)
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("verify %s: %w", o.Key, err)
+		}
+	}
+	if sum := hex.EncodeToString(h.Sum(nil)); total != o.Size || sum != o.SHA256 {
+		return fmt.Errorf("verify %s: %w: %d bytes with sha256 %s, the commit record says %d with %s",
+			o.Key, ErrMalformed, total, sum, o.Size, o.SHA256)
+	}
+	return nil
+}

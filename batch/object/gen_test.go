@@ -1,0 +1,63 @@
+package object
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"recount/schemas/catalog"
+	"recount/schemas/eventbatch"
+)
+
+// flightType is the event type of most tests: one field of each type, and two more strings.
+var flightType = &catalog.EventType{Name: "flight.departed", Fields: []catalog.Field{
+	{Name: "delay", Type: catalog.Int64}, {Name: "destination", Type: catalog.String},
+	{Name: "diverted", Type: catalog.Bool}, {Name: "fare", Type: catalog.Float64},
+	{Name: "gate_closed", Type: catalog.Timestamp}, {Name: "origin", Type: catalog.String},
+	{Name: "tail", Type: catalog.String},
+}}
+
+const benchStart = int64(1_000_000_000_000_000) // 2001-09-09, microseconds
+
+// flights returns a batch of n events whose times advance from `at` by a second each,
+// give or take a minute, so that they are nearly in order, as live events are.
+func flights(r *rand.Rand, n int, at int64) eventbatch.Columns {
+	b := array.NewRecordBuilder(memory.DefaultAllocator, eventbatch.Schema(flightType))
+	defer b.Release()
+	for i := range n {
+		id := fmt.Sprintf("%016x-%016x", r.Uint64(), r.Uint64())
+		k := eventbatch.KeyOf(eventbatch.DefaultTenant, id)
+		b.Field(0).(*array.FixedSizeBinaryBuilder).Append(k[:])
+		b.Field(1).(*array.StringBuilder).Append(eventbatch.DefaultTenant)
+		b.Field(2).(*array.Uint8Builder).Append(uint8(r.IntN(50) / 49))
+		b.Field(3).(*array.Uint64Builder).Append(r.Uint64())
+		b.Field(4).(*array.StringBuilder).Append(id)
+		b.Field(5).(*array.TimestampBuilder).Append(arrow.Timestamp(at + int64(i)*1e6 + r.Int64N(120e6) - 60e6))
+		b.Field(6).(*array.StringBuilder).Append("https://example.org/airline")
+		b.Field(7).AppendNull()
+		b.Field(8).AppendNull()
+		b.Field(9).(*array.Int64Builder).Append(r.Int64N(200) - 20)
+		b.Field(10).(*array.StringBuilder).Append(airport(r))
+		b.Field(11).(*array.BooleanBuilder).Append(r.IntN(100) == 0)
+		b.Field(12).(*array.Float64Builder).Append(float64(r.IntN(100000)) / 100)
+		b.Field(13).(*array.TimestampBuilder).Append(arrow.Timestamp(at + int64(i)*1e6))
+		b.Field(14).(*array.StringBuilder).Append(airport(r))
+		if r.IntN(10) == 0 {
+			b.Field(15).AppendNull()
+		} else {
+			b.Field(15).(*array.StringBuilder).Append(fmt.Sprintf("N%05d", r.IntN(5000)))
+		}
+	}
+	c, err := eventbatch.NewColumns(b.NewRecord())
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
+func airport(r *rand.Rand) string {
+	return string([]byte{'A' + byte(r.IntN(4)), 'A' + byte(r.IntN(8)), 'A' + byte(r.IntN(8))})
+}

@@ -1,0 +1,195 @@
+package object
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/compress/zstd"
+
+	"recount/schemas/eventbatch"
+	"recount/schemas/record"
+	cells "recount/schemas/window"
+)
+
+const (
+	// rowsPerPage is the number of rows of every page of every column. All columns
+	// break at the same rows, so that the rows of a bucket are found in each of them
+	// through the offset index without decoding more than a page too much at either end.
+	// Measured on 1 M flights, one core: two number columns read at 75 M rows/s and a
+	// bucket of 1,000 rows in 0.2 ms; pages of 65,536 rows give 100 M rows/s but 0.6 ms
+	// a bucket, pages of 4,096 only 0.1 ms but 20 % less on views with strings.
+	rowsPerPage = 16384
+	// rowsPerGroup bounds a row group. A segment cut by the default rule is one row
+	// group, so that its dictionaries are the same in all rows of the object.
+	rowsPerGroup = 1 << 20
+	// dictionaryLimit is the size in bytes at which a dictionary stops to pay and the
+	// pages behind go on plain.
+	dictionaryLimit = 4 << 20
+)
+
+// fastest is the compression of every column: against none it costs no time, because
+// fewer bytes are written and read, and saves about two thirds of the space.
+var fastest = &zstd.Codec{Level: zstd.SpeedFastest}
+
+// WriteParquet returns the table's rows as a Parquet object, sorted by event time,
+// then position (C2), and what its commit record says of it (C3); the record's key is
+// the caller's to add. The same rows give the same bytes. The table stays as it is.
+func (t *Table) WriteParquet() ([]byte, record.Object, error) {
+	if t.rows == 0 {
+		return nil, record.Object{}, fmt.Errorf("write parquet object of %s: no events", t.eventType)
+	}
+	rows := orderByTime(t.base[colTime].words)
+	var out bytes.Buffer
+	out.Grow(t.rows * 64)
+	if err := t.write(&out, rows); err != nil {
+		return nil, record.Object{}, fmt.Errorf("write parquet object of %s: %w", t.eventType, err)
+	}
+	sum := sha256.Sum256(out.Bytes())
+	return out.Bytes(), record.Object{
+		Type: t.eventType, Size: int64(out.Len()), SHA256: hex.EncodeToString(sum[:]),
+		Digest: t.digest(rows), Rows: int64(t.rows), Schema: t.EventType().SchemaID(), Buckets: t.buckets(rows),
+	}, nil
+}
+
+// write writes the columns one after the other, a page at a time, through values and
+// not row structs: parquet-go has no typed way into a column writer, and this way
+// costs about 20 ns a value, encoding and compression included.
+func (t *Table) write(out *bytes.Buffer, rows []uint32) error {
+	columns := map[string]*column{}
+	schema := parquet.Group{}
+	for _, c := range append(t.columns(), t.constants()...) {
+		if c.name == eventbatch.ColOverflow && c.empty() {
+			continue // As in the log's batches: most objects have no such event.
+		}
+		columns[c.name] = c
+		schema[c.name] = c.node()
+	}
+	w := parquet.NewGenericWriter[any](out, parquet.NewSchema("event", schema), parquet.Compression(fastest),
+		parquet.CreatedBy("recount", "1", "0"), parquet.DictionaryMaxBytes(dictionaryLimit),
+		parquet.PageBufferSize(rowsPerPage*8), parquet.WriteBufferSize(0),
+		parquet.SortingWriterConfig(parquet.SortingColumns(
+			parquet.Ascending(eventbatch.ColTime), parquet.Ascending(ColSeq), parquet.Ascending(ColIndex))))
+	fields := w.Schema().Fields()
+	values := make([]parquet.Value, min(len(rows), rowsPerPage))
+	for len(rows) > 0 {
+		group := rows[:min(len(rows), rowsPerGroup)]
+		for i, cw := range w.ColumnWriters() {
+			if err := writeColumn(cw, columns[fields[i].Name()], group, values); err != nil {
+				return err
+			}
+		}
+		if err := w.Flush(); err != nil {
+			return err
+		}
+		rows = rows[len(group):]
+	}
+	return w.Close()
+}
+
+func writeColumn(w *parquet.ColumnWriter, c *column, rows []uint32, values []parquet.Value) error {
+	for len(rows) > 0 {
+		page := rows[:min(len(rows), rowsPerPage)]
+		c.fill(values[:len(page)], page)
+		if _, err := w.WriteRowValues(values[:len(page)]); err != nil {
+			return fmt.Errorf("column %s: %w", c.name, err)
+		}
+		if err := w.Flush(); err != nil {
+			return fmt.Errorf("column %s: %w", c.name, err)
+		}
+		rows = rows[len(page):]
+	}
+	return nil
+}
+
+// node returns the Parquet column, with a dictionary if its values repeat. Other strings
+// are plain: of DELTA_LENGTH_BYTE_ARRAY pages, parquet-go's default for them, Spark 3.5.3
+// silently read wrong values behind a page's first vector of rows (SPARK-52240).
+func (c *column) node() parquet.Node {
+	n := c.kind.node()
+	switch {
+	case c.repeats():
+		n = parquet.Encoded(n, &parquet.RLEDictionary)
+	case c.kind == kindString:
+		n = parquet.Encoded(n, &parquet.Plain)
+	}
+	if c.optional {
+		n = parquet.Optional(n)
+	}
+	return n
+}
+
+// constants returns the columns that are the same in every row of the object. They
+// exist so that the lake can be read without its commit records.
+func (t *Table) constants() []*column {
+	partition := &column{name: ColPartition, kind: kindInt32, rows: t.rows, words: make([]uint64, t.rows)}
+	epoch := &column{name: ColEpoch, kind: kindInt32, rows: t.rows, words: make([]uint64, t.rows)}
+	for i := range t.rows {
+		partition.words[i], epoch.words[i] = uint64(t.partition), uint64(t.epoch)
+	}
+	return []*column{partition, epoch}
+}
+
+// digest is the logical digest of the rows in file order (C8): SHA-256 over each row's
+// sequence (8 bytes), index (4), identity key (16) and payload hash (8), little endian.
+// The key stands for the id, being a cryptographic hash of tenant and id. Rebuilding a
+// lost object from the log must give the same digest whatever the writer's version.
+func (t *Table) digest(rows []uint32) string {
+	h := sha256.New()
+	buf := make([]byte, 0, 36*1024)
+	key, hash := t.base[colKey], t.base[colHash].words
+	for _, r := range rows {
+		buf = binary.LittleEndian.AppendUint64(buf, t.seq.words[r])
+		buf = binary.LittleEndian.AppendUint32(buf, uint32(t.index.words[r]))
+		buf = append(buf, key.key(r)...)
+		buf = binary.LittleEndian.AppendUint64(buf, hash[r])
+		if len(buf) == cap(buf) {
+			h.Write(buf)
+			buf = buf[:0]
+		}
+	}
+	h.Write(buf)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// buckets returns the runs of rows of each bucket in file order, which is ascending.
+func (t *Table) buckets(rows []uint32) []record.BucketRows {
+	var runs []record.BucketRows
+	times, flags := t.base[colTime].words, t.base[colFlags].words
+	end := int64(0)
+	for _, r := range rows {
+		at := int64(times[r])
+		if len(runs) == 0 || at >= end {
+			start := cells.Floor(at, t.bucket)
+			end = start + t.bucket.Microseconds()
+			runs = append(runs, record.BucketRows{Bucket: start})
+		}
+		run := &runs[len(runs)-1]
+		run.Rows++
+		if uint8(flags[r])&eventbatch.FlagTimeAssigned != 0 {
+			run.Assigned++
+		}
+	}
+	return runs
+}
+
+// Tenants returns how many of the table's events each tenant sent.
+func (t *Table) Tenants() map[string]int64 {
+	out := map[string]int64{}
+	tenants, last, n := t.base[colTenant], "", int64(0)
+	for r := range uint32(t.rows) {
+		if s := tenants.str(r); string(s) != last {
+			out[last] += n
+			last, n = string(s), 0
+		}
+		n++
+	}
+	out[last] += n
+	if out[""] == 0 {
+		delete(out, "")
+	}
+	return out
+}

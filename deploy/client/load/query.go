@@ -1,0 +1,102 @@
+package load
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"recount/deploy/client/acklog"
+	"recount/schemas/query"
+)
+
+// queriers is how many queries may be under way at once.
+const queriers = 8
+
+// maxRecorded bounds an answer that is recorded, in bytes.
+const maxRecorded = 4 << 20
+
+// query asks questions at the configured rate while the schedule lasts.
+func (l *Load) query(g *errgroup.Group, ctx context.Context, start time.Time) {
+	if l.cfg.Answers == 0 {
+		return
+	}
+	var next atomic.Int64
+	interval := time.Duration(float64(time.Second) / l.cfg.Answers)
+	for range queriers {
+		g.Go(func() error {
+			for {
+				n := next.Add(1) - 1
+				due := start.Add(time.Duration(n) * interval)
+				if due.After(l.end) || !sleepUntil(ctx, due) {
+					return nil
+				}
+				if time.Since(due) > l.cfg.Patience {
+					l.tally.with(func() { l.tally.QueryMissed++ })
+					continue
+				}
+				if err := l.ask(ctx, n, due); err != nil {
+					return err
+				}
+			}
+		})
+	}
+}
+
+// question is the total of the view over the run's time, or every other time each group of the first dimension.
+func (l *Load) question(n int64) *query.Query {
+	const day = 24 * time.Hour // A multiple of every cell.
+	q := &query.Query{
+		View: l.view.Name, Mode: query.Merged,
+		From: l.events.start.Add(-l.cfg.LateBy - l.cfg.interval()).UTC().Truncate(day), To: l.end.Add(day).UTC().Truncate(day),
+	}
+	if n%2 == 1 && len(l.view.Dimensions) > 0 {
+		q.GroupBy = []string{l.view.Dimensions[0].Name}
+	}
+	return q
+}
+
+// ask sends one query and records its answer (V7).
+func (l *Load) ask(ctx context.Context, n int64, due time.Time) error {
+	question, err := json.Marshal(l.question(n))
+	if err != nil {
+		return err
+	}
+	answer, err := l.answer(ctx, question)
+	l.tally.answered(time.Since(due), err)
+	if err != nil {
+		l.log.Debug("query", "error", err)
+		return nil
+	}
+	return l.acks.Write(acklog.Line{Kind: acklog.Answer, Query: question, Response: answer, Intended: due.UnixMicro(), Done: time.Now().UnixMicro()})
+}
+
+func (l *Load) answer(ctx context.Context, question []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.url+"/v1/query", bytes.NewReader(question))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	l.cfg.authorize(req)
+	resp, err := l.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxRecorded+1))
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK || len(raw) > maxRecorded {
+		return nil, fmt.Errorf("status %d, %d bytes: %s", resp.StatusCode, len(raw), excerpt(raw))
+	}
+	return bytes.TrimSpace(raw), nil
+}

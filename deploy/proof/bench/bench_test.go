@@ -1,0 +1,298 @@
+// Package bench measures the whole path: HTTP to fsynced acknowledgement, lake to
+// ClickHouse, and the merged answer. Run it with make bench; every figure is a
+// benchmark metric, nothing asserts a time.
+package bench
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"recount/deploy/client"
+	"recount/deploy/server"
+)
+
+// The dimensions of the view. With dense ones a row has one and a half events on average;
+// with sparse ones nearly every event is a row of its own.
+const (
+	dense  = "origin, carrier, cabin"
+	sparse = "origin, destination, tail"
+	// grouped is what counting is mostly like: 93 events a row.
+	grouped = "carrier, cabin, source"
+)
+
+// configuration of the benchmarks: nothing is recomputed unless a benchmark asks.
+const configuration = `
+landing: {cut_interval: 1s}
+events:
+  flight.departed:
+    fields: {origin: string, destination: string, carrier: string, cabin: string, tail: string, delay: int64, distance: float64}
+views:
+  departures:
+    event: flight.departed
+    dimensions: [%s]
+    measures: {flights: {count: {}}, miles: {sum: distance}, worst: {max: delay}, aircraft: {distinct: tail}}
+jobs:
+  recompute: {schedule: ""}
+  collect: {schedule: ""}
+  expire: {schedule: ""}
+`
+
+// up runs a server of its own for the benchmark.
+func up(b *testing.B, dimensions string) (_ *server.Stack, down func()) {
+	b.Helper()
+	dir := b.TempDir()
+	path := filepath.Join(dir, "recount.yaml")
+	if err := os.WriteFile(path, fmt.Appendf(nil, configuration, dimensions), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	cfg, err := server.Load(path, map[string]string{"data-dir": filepath.Join(dir, "data"), "listen": "127.0.0.1:0"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	st, err := server.Open(ctx, cfg, server.Options{Roles: server.AllRoles})
+	if err != nil {
+		cancel()
+		b.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- st.Run(ctx) }()
+	return st, func() {
+		cancel()
+		if err := <-done; err != nil {
+			b.Error(err)
+		}
+	}
+}
+
+const batch = 1000
+
+// bodies encodes n requests of 1,000 events each: 300 origins and destinations with
+// a skew, 10 carriers, 3 cabins, 5,000 aircraft, times over six hours.
+func bodies(n int, prefix string) [][]byte {
+	rng := rand.New(rand.NewPCG(1, 2))
+	zipf := rand.NewZipf(rng, 1.2, 8, 299)
+	out := make([][]byte, n)
+	for i := range out {
+		b := make([]byte, 0, batch*230)
+		for j := range batch {
+			b = append(b, `{"specversion":"1.0","id":"`...)
+			b = append(b, prefix...)
+			b = strconv.AppendInt(b, int64(i*batch+j), 10)
+			b = append(b, `","source":"bench","type":"flight.departed","time":"`...)
+			b = time.Unix(1704067200+rng.Int64N(6*3600), 0).UTC().AppendFormat(b, time.RFC3339)
+			b = fmt.Appendf(b, `","data":{"origin":"A%02d","destination":"A%02d","carrier":"C%d","cabin":"K%d","tail":"N%d","delay":%d,"distance":%d}}`+"\n",
+				zipf.Uint64(), zipf.Uint64(), rng.IntN(10), rng.IntN(3), rng.IntN(5000), rng.IntN(200)-20, 100+rng.IntN(2500))
+		}
+		out[i] = b
+	}
+	return out
+}
+
+// sendAll posts every body over a number of connections.
+func sendAll(b *testing.B, url string, all [][]byte, connections int) {
+	b.Helper()
+	s := client.New(url, connections)
+	var next, retries atomic.Int64
+	s.Retries = func(error) error { retries.Add(1); return nil }
+	var wg sync.WaitGroup
+	for range connections {
+		wg.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(all) {
+					return
+				}
+				if _, err := s.Send(context.Background(), all[i]); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b.ReportMetric(float64(retries.Load()), "retries")
+}
+
+// BenchmarkIngest is acknowledged events a second over HTTP, 1,000 a request, with
+// fsync, while the same process aggregates and lands them.
+func BenchmarkIngest(b *testing.B) {
+	st, down := up(b, dense)
+	defer down()
+	all := bodies(1000, "i")
+	sendAll(b, st.URL(), bodies(50, "warm"), 8)
+	b.ResetTimer()
+	began := time.Now()
+	for range b.N {
+		sendAll(b, st.URL(), all, 8)
+	}
+	events := float64(len(all) * batch * b.N)
+	b.ReportMetric(events/time.Since(began).Seconds(), "events/s")
+}
+
+// BenchmarkRecompute is landed events a second through deduplication, minutes by
+// three dimensions and exact distinct, into fsynced and verified ClickHouse rows.
+func BenchmarkRecompute(b *testing.B) {
+	for name, dimensions := range map[string]string{"grouped": grouped, "dense": dense, "sparse": sparse} {
+		b.Run(name, func(b *testing.B) {
+			var took, used time.Duration
+			var rows float64
+			all := bodies(1000, "r")
+			for range b.N {
+				st, down := up(b, dimensions)
+				sendAll(b, st.URL(), all, 8)
+				landed(b, st.URL(), len(all)*batch)
+				began, cpu := time.Now(), processor(b)
+				call(b, st.URL(), "/v1/jobs/recompute/runs", "")
+				took, used = took+time.Since(began), used+processor(b)-cpu
+				rows += metric(b, st.URL(), "recount_batch_rows_total")
+				down()
+			}
+			b.ReportMetric(float64(b.N*len(all)*batch)/took.Seconds(), "events/s")
+			b.ReportMetric(used.Seconds()*1e6/float64(b.N*len(all)*batch), "cpu-µs/event")
+			b.ReportMetric(rows/float64(b.N), "rows")
+		})
+	}
+}
+
+// processor is the processor time of this process so far: what one change saves shows in it
+// where others keep the machine busy.
+func processor(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// landed waits until the lake holds n events.
+func landed(b *testing.B, url string, n int) {
+	b.Helper()
+	for range 600 {
+		time.Sleep(100 * time.Millisecond)
+		if metric(b, url, "recount_landing_events_total") >= float64(n) {
+			return
+		}
+	}
+	b.Fatalf("%d events did not land within a minute", n)
+}
+
+// BenchmarkMergedQuery is the latency of a merged answer over 100,000 cells: a group by
+// over batch rows with a live tail on top.
+func BenchmarkMergedQuery(b *testing.B) {
+	st, down := up(b, sparse)
+	defer down()
+	sendAll(b, st.URL(), bodies(101, "q"), 8)
+	landed(b, st.URL(), 101*batch)
+	call(b, st.URL(), "/v1/jobs/recompute/runs", "")
+	sendAll(b, st.URL(), bodies(5, "live"), 2)
+	for name, q := range map[string]string{
+		"sum":      `{"view":"departures","measures":["flights","miles"],"from":"2024-01-01T00:00:00Z","to":"2024-01-01T06:00:00Z","group_by":["origin"]}`,
+		"hourly":   `{"view":"departures","measures":["flights","worst"],"from":"2024-01-01T00:00:00Z","to":"2024-01-01T06:00:00Z","granularity":"1h","group_by":["origin"],"limit":10000}`,
+		"distinct": `{"view":"departures","measures":["aircraft"],"from":"2024-01-01T00:00:00Z","to":"2024-01-01T06:00:00Z","group_by":["origin"]}`,
+	} {
+		b.Run(name, func(b *testing.B) {
+			for range 20 {
+				call(b, st.URL(), "/v1/query", q)
+			}
+			var took []time.Duration
+			used := processor(b)
+			for range 300 {
+				began := time.Now()
+				call(b, st.URL(), "/v1/query", q)
+				took = append(took, time.Since(began))
+			}
+			b.ReportMetric((processor(b)-used).Seconds()*1e3/float64(len(took)), "cpu-ms")
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2].Microseconds())/1e3, "p50-ms")
+			b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1e3, "p99-ms")
+			b.ReportMetric(metric(b, st.URL(), "recount_batch_rows_total"), "cells")
+		})
+	}
+}
+
+// BenchmarkVisible is the time from an acknowledgement until an answer holds the event.
+func BenchmarkVisible(b *testing.B) {
+	st, down := up(b, dense)
+	defer down()
+	s := client.New(st.URL(), 1)
+	var took []time.Duration
+	for i := range 200 {
+		body := bytes.ReplaceAll(bodies(1, "v")[0][:230], []byte(`"id":"v`), fmt.Appendf(nil, `"id":"x%d-`, i))
+		body = body[:bytes.IndexByte(body, '\n')+1]
+		if _, err := s.Send(context.Background(), body); err != nil {
+			b.Fatal(err)
+		}
+		began := time.Now()
+		for {
+			var a struct{ Rows []struct{ Flights int } }
+			raw := call(b, st.URL(), "/v1/query", `{"view":"departures","measures":["flights"],"from":"2024-01-01T00:00:00Z","to":"2024-01-02T00:00:00Z"}`)
+			if err := json.Unmarshal(raw, &a); err != nil {
+				b.Fatal(err)
+			}
+			if len(a.Rows) > 0 && a.Rows[0].Flights > i {
+				break
+			}
+		}
+		took = append(took, time.Since(began))
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1e3, "p50-ms")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1e3, "p99-ms")
+}
+
+func call(b *testing.B, url, path, body string) []byte {
+	b.Helper()
+	resp, err := http.Post(url+path, "application/json", bytes.NewReader([]byte(body)))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		b.Fatalf("%s: status %d, %v: %s", path, resp.StatusCode, err, raw)
+	}
+	return raw
+}
+
+// metric sums a metric over its labels.
+func metric(b *testing.B, url, name string) float64 {
+	b.Helper()
+	resp, err := http.Get(url + "/metrics")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		b.Fatal(err)
+	}
+	total := 0.0
+	for line := range bytes.Lines(raw) {
+		rest, ok := bytes.CutPrefix(line, []byte(name))
+		if !ok || len(rest) == 0 || rest[0] != ' ' && rest[0] != '{' {
+			continue
+		}
+		v, err := strconv.ParseFloat(string(bytes.TrimSpace(rest[bytes.LastIndexByte(rest, ' '):])), 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		total += v
+	}
+	return total
+}

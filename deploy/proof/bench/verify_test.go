@@ -1,0 +1,79 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// verifyRate is how fast a benchmark of verify makes its events.
+const verifyRate = 40_000
+
+// BenchmarkVerify is how long recount verify takes over a stopped server's data and a client's
+// acknowledgement log, and the memory it needs at most. Some 250 MiB are the embedded ClickHouse's.
+func BenchmarkVerify(b *testing.B) {
+	for _, seconds := range []int{5, 25, 75} {
+		b.Run(fmt.Sprintf("%dk", verifyRate*seconds/1000), func(b *testing.B) {
+			dir := b.TempDir()
+			acks := filepath.Join(dir, "acks")
+			p := startProcess(b, dir, strings.Replace(fmt.Sprintf(configuration, dense), `recompute: {schedule: ""}`, `recompute: {schedule: "@every 5s"}`, 1))
+			out, err := recount(b, "load", "--url", p.url, "--rate", fmt.Sprint(verifyRate), "--duration", fmt.Sprint(seconds, "s"),
+				"--retry", "--duplicates", "0.05", "--late", "0.1", "--malformed", "0.001", "--answers", "0.3", "--ack-log", acks).CombinedOutput()
+			if err != nil {
+				p.kill()
+				b.Fatalf("load: %v\n%s", err, out)
+			}
+			publishAll(b, p)
+			_ = p.cmd.Process.Signal(os.Interrupt)
+			if err := p.cmd.Wait(); err != nil {
+				b.Fatalf("up: %v\n%s", err, &p.logs)
+			}
+			peak := int64(0)
+			b.ResetTimer()
+			for range b.N {
+				cmd := recount(b, "verify", "--config", filepath.Join(dir, "recount.yaml"), "--data-dir", filepath.Join(dir, "data"), "--ack-log", acks)
+				if out, err := cmd.CombinedOutput(); err != nil {
+					b.Fatalf("verify: %v\n%s", err, out)
+				}
+				peak = max(peak, cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss)
+			}
+			b.ReportMetric(float64(peak)/1024, "peakMiB")
+		})
+	}
+}
+
+// recount is the program with arguments, not started yet.
+func recount(b *testing.B, args ...string) *exec.Cmd {
+	b.Helper()
+	path, err := program()
+	if err != nil {
+		b.Fatal(err)
+	}
+	cmd := exec.Command(path, args...)
+	cmd.Dir = filepath.Join("..", "..", "..")
+	return cmd
+}
+
+// publishAll has the server publish until what was sent has had time to land.
+func publishAll(b *testing.B, p *process) {
+	b.Helper()
+	for range 3 {
+		time.Sleep(2 * time.Second)
+		req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, p.url+"/v1/jobs/recompute/runs", nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			b.Fatal(err)
+		}
+		_ = resp.Body.Close()
+	}
+}

@@ -1,0 +1,206 @@
+package e2e
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"recount/deploy/client"
+)
+
+var (
+	kills     = flag.Int("kills", 30, "how often TestCrash kills the server")
+	crashSeed = flag.Uint64("crash-seed", 0, "seed of TestCrash; 0 draws one")
+)
+
+// crashConfig makes everything happen often, so that a kill meets all of it.
+const crashConfig = `
+log: {partitions: 3}
+landing: {cut_interval: 200ms, cut_rows: 5000}
+speed: {snapshot_interval: 300ms}
+events:
+  hit: {fields: {page: string, user: string, ms: int64}}
+views:
+  hits:
+    event: hit
+    dimensions: [page]
+    measures: {hits: {count: {}}, ms: {sum: ms}, users: {distinct: user}}
+jobs:
+  recompute: {schedule: "@every 1s"}
+  collect: {schedule: "@every 3s"}
+  expire: {schedule: "@every 1s"}
+`
+
+const hitsQuery = `{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-01-03T00:00:00Z","group_by":["page"],"mode":%q}`
+
+// TestCrash kills a real server at random moments under a client that sends with
+// the same ids until it is acknowledged. In the end every acknowledged event counts
+// exactly once, exactly and merged.
+func TestCrash(t *testing.T) {
+	if testing.Short() {
+		t.Skip("kills and restarts a server 30 times; left out by -short")
+	}
+	seed := *crashSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("reproduce with -crash-seed=%d (the moments of the kills stay random)", seed)
+	dir := t.TempDir()
+	config := writeFile(t, filepath.Join(dir, "recount.yaml"), crashConfig)
+	listen := reserve(t)
+	srv := start(t, dir, config, listen)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	load := newCrashLoad(seed, "http://"+listen)
+	load.start(ctx)
+
+	rng := rand.New(rand.NewPCG(seed, 2))
+	var slowest time.Duration
+	for range *kills {
+		time.Sleep(time.Duration(rng.IntN(900)+100) * time.Millisecond)
+		srv.kill()
+		began := time.Now()
+		srv = start(t, dir, config, listen)
+		if err := eventually(ctx, func() error { _, err := query(ctx, srv.url, fmt.Sprintf(hitsQuery, "exact")); return err }); err != nil {
+			t.Fatalf("the server does not answer after a restart: %v\n%s", err, srv.logs)
+		}
+		slowest = max(slowest, time.Since(began))
+	}
+	if err := load.stop(); err != nil {
+		t.Fatalf("the client: %v\n%s", err, srv.logs)
+	}
+	want := load.truth()
+	check := func(mode string) func() error {
+		return func() error { return load.compare(ctx, srv.url, mode, want) }
+	}
+	if err := eventually(ctx, check("merged")); err != nil {
+		t.Errorf("merged: %v\n%s", err, srv.logs)
+	}
+	if err := eventually(ctx, check("exact")); err != nil {
+		t.Errorf("exact: %v\n%s", err, srv.logs)
+	}
+	if err := check("merged")(); err != nil {
+		t.Errorf("merged, after all was published: %v", err)
+	}
+	t.Logf("%d kills, %d acknowledged events, %d requests sent again, slowest restart %s", *kills, load.acked.Load(), load.retries.Load(), slowest.Round(time.Millisecond))
+	srv.stop(t)
+}
+
+// crashLoad is a client with several connections that never gives an event up.
+type crashLoad struct {
+	sender  *client.Sender
+	seed    uint64
+	finish  atomic.Bool
+	acked   atomic.Int64
+	retries atomic.Int64
+	wg      sync.WaitGroup
+
+	mu   sync.Mutex
+	hits map[string]int64
+	ms   map[string]int64
+	user map[string]map[string]bool
+	err  error
+}
+
+func newCrashLoad(seed uint64, url string) *crashLoad {
+	l := &crashLoad{sender: client.New(url, 4), seed: seed, hits: map[string]int64{}, ms: map[string]int64{}, user: map[string]map[string]bool{}}
+	l.sender.Client.Timeout = 5 * time.Second
+	l.sender.Retries = func(error) error { l.retries.Add(1); return nil }
+	return l
+}
+
+func (l *crashLoad) start(ctx context.Context) {
+	for worker := range 4 {
+		l.wg.Go(func() {
+			rng := rand.New(rand.NewPCG(l.seed, uint64(worker)+10))
+			for n := 0; !l.finish.Load() && ctx.Err() == nil; n++ {
+				if err := l.batch(ctx, rng, worker, n); err != nil {
+					l.mu.Lock()
+					l.err = err
+					l.mu.Unlock()
+					return
+				}
+				time.Sleep(time.Duration(rng.IntN(20)) * time.Millisecond)
+			}
+		})
+	}
+}
+
+// batch sends up to 200 new events and copies of some, until they are acknowledged.
+func (l *crashLoad) batch(ctx context.Context, rng *rand.Rand, worker, n int) error {
+	var body []byte
+	type event struct {
+		page, user string
+		ms         int64
+	}
+	var events []event
+	for i := range 1 + rng.IntN(200) {
+		e := event{fmt.Sprintf("/p%d", rng.IntN(20)), fmt.Sprintf("u%d", rng.IntN(500)), rng.Int64N(1000)}
+		at := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(rng.IntN(48*3600)) * time.Second)
+		line := fmt.Sprintf(`{"specversion":"1.0","id":"%d-%d-%d","source":"crash","type":"hit","time":%q,"data":{"page":%q,"user":%q,"ms":%d}}`+"\n",
+			worker, n, i, at.Format(time.RFC3339), e.page, e.user, e.ms)
+		body = append(body, line...)
+		events = append(events, e)
+		if rng.IntN(20) == 0 {
+			body = append(body, line...)
+		}
+	}
+	answer, err := l.sender.Send(ctx, body)
+	if err != nil {
+		return err
+	}
+	if len(answer.Rejected) > 0 {
+		return fmt.Errorf("rejected: %+v", answer.Rejected[0])
+	}
+	l.acked.Add(int64(len(events)))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range events {
+		l.hits[e.page]++
+		l.ms[e.page] += e.ms
+		if l.user[e.page] == nil {
+			l.user[e.page] = map[string]bool{}
+		}
+		l.user[e.page][e.user] = true
+	}
+	return nil
+}
+
+func (l *crashLoad) stop() error {
+	l.finish.Store(true)
+	l.wg.Wait()
+	return l.err
+}
+
+// truth is what the answer must be: hits, milliseconds and users of each page.
+func (l *crashLoad) truth() map[string][3]int64 {
+	out := map[string][3]int64{}
+	for page, n := range l.hits {
+		out[page] = [3]int64{n, l.ms[page], int64(len(l.user[page]))}
+	}
+	return out
+}
+
+func (l *crashLoad) compare(ctx context.Context, url, mode string, want map[string][3]int64) error {
+	a, err := query(ctx, url, fmt.Sprintf(hitsQuery, mode))
+	if err != nil {
+		return err
+	}
+	got := map[string][3]int64{}
+	for _, r := range a.Rows {
+		got[r["page"].(string)] = [3]int64{int64(r["hits"].(float64)), int64(r["ms"].(float64)), int64(r["users"].(float64))}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		return fmt.Errorf("publication %d, %d pending, stale %v:\n%s", a.Accuracy.Publication, a.Accuracy.Pending, a.Accuracy.Stale, diff)
+	}
+	return nil
+}

@@ -1,0 +1,273 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"recount/batch/lake"
+	"recount/deploy/client"
+	"recount/schemas/deadletter"
+	"recount/schemas/fault"
+)
+
+const lettersConfig = `
+landing: {cut_interval: 100ms}
+dead_letters: {keep: 72h}
+events:
+  page.viewed: {fields: {page: string}}
+views:
+  page_views: {event: page.viewed, dimensions: [page], measures: {views: {count: {}}}}
+jobs: {recompute: {schedule: ""}, collect: {schedule: ""}, expire: {schedule: ""}, audit: {schedule: ""}, recheck: {schedule: ""}}
+`
+
+// TestDeadLetters follows the rejected events of two tenants: nobody sees, shows or replays those of the
+// other; replayed at once by several after the schema was fixed they count once; and when the clock has passed
+// dead_letters.keep their objects go, and nothing else does.
+func TestDeadLetters(t *testing.T) {
+	t.Parallel()
+	w := newLetterWorld(t)
+	w.start(lettersConfig)
+	for _, key := range []string{w.acme, w.rival} {
+		w.send(key, "page.viewed", 5)
+		w.send(key, "page.clicked", 3)
+	}
+	w.landed()
+	acme, rival := w.list(w.acme), w.list(w.rival)
+	if len(acme) != 3 || len(rival) != 3 {
+		t.Fatalf("acme sees %d dead letters and rival %d, want 3 each", len(acme), len(rival))
+	}
+	for i, name := range rival {
+		if slices.Contains(acme, name) {
+			t.Errorf("both tenants see %s", name)
+		}
+		if status, code := w.ask(w.acme, http.MethodGet, "/v1/dead-letters/"+name); status != http.StatusNotFound || code != "unknown_dead_letter" {
+			t.Errorf("another tenant's letter is shown: %d %s", status, code)
+		}
+		if status, _ := w.ask(w.acme, http.MethodPost, "/v1/dead-letters/replays?name="+name); status != http.StatusNotFound {
+			t.Errorf("another tenant's letter is replayed: %d", status)
+		}
+		if status, _ := w.ask(w.acme, http.MethodGet, "/v1/dead-letters/"+acme[i]); status != http.StatusOK {
+			t.Errorf("its own letter is not shown: %d", status)
+		}
+	}
+
+	w.srv.stop(t)
+	w.start(strings.Replace(lettersConfig, "views:", "  page.clicked: {fields: {page: string}}\nviews:\n  clicks: {event: page.clicked, measures: {clicks: {count: {}}}}", 1))
+	var replays sync.WaitGroup
+	for range 4 {
+		replays.Go(func() { w.ask(w.acme, http.MethodPost, "/v1/dead-letters/replays") })
+	}
+	replays.Wait()
+	w.publish()
+	w.counts(w.acme, "clicks", 3)
+	w.counts(w.rival, "clicks", 0)
+
+	w.clock(77 * time.Hour)
+	w.publish()
+	before := w.objects()
+	if err := runJob(w.admin, w.srv.url, "expire"); err != nil {
+		t.Fatal(err)
+	}
+	text, err := metrics(w.admin, w.srv.url)
+	if err != nil || !strings.Contains(text, "recount_dead_letters_retired_total 6\n") || !strings.Contains(text, "recount_dead_letters_stored 0\n") {
+		t.Errorf("the metrics do not show the retirement: %v", err)
+	}
+	after := w.objects()
+	gone := slices.DeleteFunc(slices.Clone(before), func(key string) bool { return slices.Contains(after, key) })
+	if len(gone) == 0 || slices.ContainsFunc(gone, func(key string) bool { return !strings.Contains(key, "type="+deadletter.Type) }) ||
+		slices.ContainsFunc(after, func(key string) bool { return strings.Contains(key, "type="+deadletter.Type) }) {
+		t.Errorf("gone are %v, left are %v", gone, after)
+	}
+	for _, key := range []string{w.acme, w.rival} {
+		w.counts(key, "page_views", 5)
+		if left := w.list(key); len(left) != 0 {
+			t.Errorf("still listed: %v", left)
+		}
+	}
+	if status, code := w.ask(w.acme, http.MethodGet, "/v1/dead-letters/"+acme[0]); status != http.StatusGone || code != "expired_dead_letter" {
+		t.Errorf("an expired letter: %d %s", status, code)
+	}
+	if err := runJob(w.admin, w.srv.url, "audit"); err != nil {
+		t.Errorf("audit: %v", err)
+	}
+	w.srv.stop(t)
+	verify := exec.Command(w.program, "verify", "--config", w.config, "--data-dir", filepath.Join(w.dir, "data"))
+	verify.Dir = filepath.Join("..", "..", "..")
+	if out, err := verify.CombinedOutput(); err != nil {
+		t.Errorf("verify: %v\n%s", err, out)
+	}
+}
+
+// letterWorld is a server whose clock can be set, and the keys of three.
+type letterWorld struct {
+	t                 *testing.T
+	dir, program      string
+	config, clockFile string
+	srv               *server
+	acme, rival       string
+	admin             context.Context
+}
+
+func newLetterWorld(t *testing.T) *letterWorld {
+	t.Helper()
+	w := &letterWorld{t: t, dir: t.TempDir(), program: faultsBinary(t)}
+	w.clockFile = filepath.Join(w.dir, "clock")
+	w.clock(0)
+	create := func(tenant, scope string) string {
+		out, err := exec.Command(binary, "keys", "create", "--keys-file", filepath.Join(w.dir, "keys.json"), "--tenant", tenant, "--scope", scope).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	w.acme, w.rival, w.admin = create("acme", "ingest,query"), create("rival", "ingest,query"), withKey(t.Context(), create("ops", "admin"))
+	return w
+}
+
+// faultsBinary builds the program with the clock that can be set.
+func faultsBinary(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "recount")
+	build := exec.Command("go", "build", "-tags", "faults", "-o", program, "recount/deploy/recount")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build recount with faults: %v\n%s", err, out)
+	}
+	return program
+}
+
+func (w *letterWorld) start(config string) {
+	w.t.Helper()
+	w.config = writeFile(w.t, filepath.Join(w.dir, "recount.yaml"), config)
+	srv, err := launchAs(w.program, []string{fault.ClockEnv + "=" + w.clockFile}, w.dir, w.config, "127.0.0.1:0", "--auth.keys-file", filepath.Join(w.dir, "keys.json"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(srv.kill)
+	w.srv = srv
+}
+
+// clock sets how far the server's clock is ahead.
+func (w *letterWorld) clock(ahead time.Duration) {
+	w.t.Helper()
+	if err := os.WriteFile(w.clockFile, []byte(ahead.String()), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	time.Sleep(100 * time.Millisecond) // The server looks every 20.
+}
+
+func (w *letterWorld) send(key, eventType string, n int) {
+	w.t.Helper()
+	s := client.New(w.srv.url, 1)
+	s.Key = key
+	var body strings.Builder
+	for i := range n {
+		fmt.Fprintf(&body, `{"id":"%s-%d","type":"%s","source":"x","time":"2024-05-01T10:00:00Z","data":{"page":"/"}}`+"\n", eventType, i, eventType)
+	}
+	if a, err := s.Send(w.t.Context(), []byte(body.String())); err != nil || a.Accepted+len(a.Rejected) != n {
+		w.t.Fatal(a, err)
+	}
+}
+
+func (w *letterWorld) landed() {
+	w.t.Helper()
+	if err := untilLanded(w.admin, w.srv.url); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *letterWorld) publish() {
+	w.t.Helper()
+	w.landed()
+	if err := runJob(w.admin, w.srv.url, "recompute"); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *letterWorld) list(key string) (names []string) {
+	w.t.Helper()
+	_, raw := w.fetch(key, http.MethodGet, "/v1/dead-letters")
+	var page deadletter.Page
+	if err := json.Unmarshal(raw, &page); err != nil {
+		w.t.Fatal(err)
+	}
+	for _, l := range page.Letters {
+		names = append(names, l.Name)
+	}
+	return names
+}
+
+func (w *letterWorld) ask(key, method, path string) (status int, code string) {
+	status, raw := w.fetch(key, method, path)
+	var problem struct{ Code string }
+	_ = json.Unmarshal(raw, &problem) // An answer that is no problem has no code.
+	return status, problem.Code
+}
+
+func (w *letterWorld) fetch(key, method, path string) (int, []byte) {
+	req, err := http.NewRequestWithContext(withKey(w.t.Context(), key), method, w.srv.url+path, nil)
+	if err != nil {
+		w.t.Error(err)
+		return 0, nil
+	}
+	authorize(req)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		w.t.Error(err)
+		return 0, nil
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		w.t.Error(err)
+	}
+	return resp.StatusCode, raw
+}
+
+func (w *letterWorld) counts(key, view string, want int) {
+	w.t.Helper()
+	a, err := query(withKey(w.t.Context(), key), w.srv.url, fmt.Sprintf(`{"view":%q,"from":"2024-05-01T00:00:00Z","to":"2024-05-02T00:00:00Z","mode":"exact"}`, view))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	got := 0
+	for _, row := range a.Rows {
+		for _, v := range row {
+			got += int(v.(float64))
+		}
+	}
+	if got != want {
+		w.t.Errorf("%s: got %d, want %d", view, got, want)
+	}
+}
+
+// objects are the keys of the lake's data, as the folder of the running server has them.
+func (w *letterWorld) objects() (keys []string) {
+	w.t.Helper()
+	w.srv.stop(w.t)
+	openLake(w.t, filepath.Join(w.dir, "data", "s3"), func(ctx context.Context, store *lake.Store) {
+		for info, err := range store.List(ctx, "data/", "") {
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			keys = append(keys, info.Key)
+		}
+	})
+	raw, err := os.ReadFile(w.config)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.start(string(raw))
+	return keys
+}

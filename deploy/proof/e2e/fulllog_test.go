@@ -1,0 +1,155 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"recount/deploy/client/acklog"
+)
+
+// fullConfig has the smallest log there may be, publications only when the test says so, and no
+// request that is shed for having waited.
+const fullConfig = `
+log: {partitions: 1, max_bytes: 64MiB}
+ingest: {max_wait: 1m}
+landing: {cut_interval: 200ms, cut_bytes: 16MiB}
+speed: {snapshot_interval: 300ms}
+query: {timeout: 1s}
+events:
+  hit: {fields: {page: string, user: string}}
+views:
+  hits: {event: hit, dimensions: [page], measures: {hits: {count: {}}}}
+jobs:
+  recompute: {schedule: ""}
+  expire: {schedule: ""}
+`
+
+const (
+	hitsEach = 200      // events in a large request
+	hitBytes = 10 << 10 // random bytes of an event
+	tooMany  = 20_000   // events, of which a third fills the log
+)
+
+// TestFullLogRecovers fills the log while nothing is published, which is what a store that was
+// away for a while comes to. What is refused is refused with 503 and says what to do. Then the
+// jobs run as by their schedules, and the log must accept again without anybody's help.
+func TestFullLogRecovers(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*patience)
+	defer cancel()
+	dir := t.TempDir()
+	config := writeFile(t, filepath.Join(dir, "recount.yaml"), fullConfig)
+	srv := start(t, dir, config, "127.0.0.1:0")
+	file, err := os.Create(filepath.Join(dir, "acks.ndjson"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	f := filler{url: srv.url, acks: acklog.NewWriter(file), rng: rand.NewChaCha8([32]byte{1})}
+
+	// Publications that are kept by their number hold the log at the beginning. Their events are
+	// so few that one of them more or less makes no room for a request.
+	for range 3 {
+		if err := f.send(ctx, 1); err != nil {
+			t.Fatal(err)
+		}
+		if err := eventually(ctx, func() error { return f.published(ctx) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for err = error(nil); err == nil && f.next < tooMany; {
+		err = f.send(ctx, hitsEach)
+	}
+	if err == nil || !strings.Contains(err.Error(), "log_full") || !strings.Contains(err.Error(), "log.max_bytes") {
+		t.Fatalf("a full log is answered with %v", err)
+	}
+	full := f.next
+	accepts := func() error {
+		for _, job := range []string{"recompute", "expire"} {
+			if err := runJob(ctx, srv.url, job); err != nil {
+				return err
+			}
+		}
+		return f.send(ctx, hitsEach)
+	}
+	for f.next < full+10*hitsEach {
+		if err := eventually(ctx, accepts); err != nil {
+			t.Fatalf("full after %d events, and it stays so after %d: %v\n%s", full, f.next, err, srv.logs)
+		}
+	}
+	if err := eventually(ctx, func() error { return f.published(ctx) }); err != nil {
+		t.Error(err)
+	}
+	if err := f.acks.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	srv.stop(t)
+	verify := exec.CommandContext(ctx, binary, "verify", "--config", config, "--data-dir", filepath.Join(dir, "data"), "--ack-log", file.Name())
+	verify.Dir = srv.cmd.Dir
+	if out, err := verify.CombinedOutput(); err != nil {
+		t.Errorf("recount verify: %v\n%s", err, out)
+	}
+}
+
+// filler sends one request after the other, each again until it was acknowledged.
+type filler struct {
+	url  string
+	acks *acklog.Writer
+	rng  io.Reader
+	next int64 // event
+}
+
+func (f *filler) send(ctx context.Context, events int64) error {
+	var body bytes.Buffer
+	user := make([]byte, hitBytes)
+	for i := range events {
+		if _, err := io.ReadFull(f.rng, user); err != nil {
+			return err
+		}
+		fmt.Fprintf(&body, `{"specversion":"1.0","id":%q,"source":"e2e","type":"hit","time":"2024-01-01T10:00:00Z","data":{"page":"/","user":%q}}`+"\n",
+			acklog.ID("full", f.next+i), hex.EncodeToString(user))
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.url+"/v1/events", &body)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/x-ndjson")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %d: %s", resp.StatusCode, raw[:min(len(raw), 500)])
+	}
+	line := acklog.Line{Kind: acklog.Acked, Run: "full", First: f.next, Count: events}
+	f.next += events
+	return f.acks.Write(line)
+}
+
+// published publishes and compares the exact count with what was acknowledged.
+func (f *filler) published(ctx context.Context) error {
+	if err := runJob(ctx, f.url, "recompute"); err != nil {
+		return err
+	}
+	a, err := query(ctx, f.url, fmt.Sprintf(hitsQuery, "exact"))
+	if err == nil && (len(a.Rows) != 1 || a.Rows[0]["hits"] != float64(f.next)) {
+		err = errors.New("exact is behind")
+	}
+	return err
+}

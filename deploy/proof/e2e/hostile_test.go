@@ -1,0 +1,277 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"recount/deploy/client"
+)
+
+// hostileConfig has the defaults of a server but for limits that an attack of a test's size passes.
+const hostileConfig = `
+ingest: {max_body: 16MiB}
+query: {timeout: 1m, concurrent: 4}
+events:
+  hit: {fields: {page: string, n: int64, f: float64, ok: bool, at: timestamp}}
+views:
+  hits: {event: hit, dimensions: [page, n], measures: {hits: {count: {}}, sum: {sum: n}, worst: {max: f}}}
+jobs: {recompute: {schedule: ""}, collect: {schedule: ""}, expire: {schedule: ""}}
+`
+
+// shortTimeouts are those a test can wait for. Attacks that take their time have them alone: a machine
+// that others keep busy may take as long with an attack that is merely large.
+const shortTimeouts = "http: {header_timeout: 1s, body_timeout: 3s, write_timeout: 3s}\n"
+
+// attack is a row of the outcome table: what is sent, what is answered and what is kept.
+type attack struct {
+	name string
+	sent func() []byte // everything one connection sends
+	// want are the answers on the connection: status, code, the first rejected event's code, or how
+	// many events were accepted. Of copies some may be told 429 instead.
+	want   string
+	copies int  // sent at the same time; 1 when 0
+	half   bool // the client then closes its half of the connection, and reads on
+	kept   int  // events that count afterwards, over all copies
+	memory int  // most MiB by which the process grows; defaultGrowth when 0
+}
+
+// defaultGrowth is far below what the attacks ask for: gigabytes.
+const defaultGrowth = 96
+
+// TestHostile sends the attacks to a real server, one after the other. Each has the outcome of
+// the table, the server's memory stays below the bound, and afterwards a normal
+// event is accepted and counted, and nothing that the table does not say.
+func TestHostile(t *testing.T) {
+	h := newVictim(t, hostileConfig)
+	for _, table := range [][]attack{bodies(), events(), queries(), paths(), messages()} {
+		h.attackedBy(t, table)
+	}
+	h.stop(t)
+}
+
+// TestHostileConnections is the same for attacks that hold connections.
+func TestHostileConnections(t *testing.T) {
+	h := newVictim(t, shortTimeouts+hostileConfig)
+	h.attackedBy(t, unfinished())
+	for _, c := range connectionAttacks {
+		t.Run(c.name, func(t *testing.T) {
+			within := h.watch(t, c.memory)
+			c.attack(t, h)
+			within()
+			h.stillWorks(t)
+		})
+	}
+	h.stop(t)
+}
+
+// victim is the server under attack.
+type victim struct {
+	*server
+	addr   string
+	client *client.Sender
+	normal int // normal events sent, which all count
+	kept   int // events of attacks that count
+	broken bool
+}
+
+func newVictim(t *testing.T, config string) *victim {
+	t.Helper()
+	dir := t.TempDir()
+	h := &victim{server: start(t, dir, writeFile(t, filepath.Join(dir, "recount.yaml"), config), "127.0.0.1:0")}
+	h.addr, h.client = strings.TrimPrefix(h.url, "http://"), client.New(h.url, 1)
+	t.Cleanup(h.client.Client.CloseIdleConnections)
+	h.stillWorks(t)
+	return h
+}
+
+func (h *victim) attackedBy(t *testing.T, table []attack) {
+	t.Helper()
+	for _, a := range table {
+		if t.Run(a.name, func(t *testing.T) { h.attacked(t, a) }); h.broken {
+			t.FailNow() // Every row behind would fail for the same reason.
+		}
+	}
+}
+
+// attacked sends all copies of an attack and checks its row.
+func (h *victim) attacked(t *testing.T, a attack) {
+	sent := a.sent()
+	growth := a.memory
+	if growth == 0 {
+		growth = defaultGrowth
+	}
+	within := h.watch(t, growth)
+	got := make([]string, max(a.copies, 1))
+	var wg sync.WaitGroup
+	for i := range got {
+		wg.Go(func() { got[i] = h.send(a, sent) })
+	}
+	wg.Wait()
+	right := 0
+	for _, g := range got {
+		shed := len(got) > 1 && strings.HasPrefix(g, "429 ")
+		if g == a.want {
+			right++
+		} else if !shed {
+			t.Errorf("got %s, want %s", g, a.want)
+		}
+	}
+	if right == 0 {
+		t.Errorf("no copy was answered %s", a.want)
+	}
+	within()
+	h.kept += a.kept
+	h.stillWorks(t)
+}
+
+// send opens a connection, sends everything and returns the outcomes of all answers. When the
+// wanted number of them has come it closes its half, and reads on.
+func (h *victim) send(a attack, sent []byte) string {
+	c, err := net.Dial("tcp", h.addr)
+	if err != nil {
+		return err.Error()
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	go func() {
+		_, _ = c.Write(sent) // The server may close it earlier.
+		if a.half {
+			_ = c.(*net.TCPConn).CloseWrite()
+		}
+	}()
+	var out []string
+	for r, last := bufio.NewReader(c), strings.Count(a.want, ","); ; {
+		o, err := readOutcome(r)
+		if err != nil {
+			if len(out) == 0 {
+				return "closed"
+			}
+			return strings.Join(out, ", ")
+		}
+		if out = append(out, o); len(out) > last {
+			_ = c.(*net.TCPConn).CloseWrite()
+		}
+	}
+}
+
+// readOutcome reads one answer in the words of the table.
+func readOutcome(r *bufio.Reader) (string, error) {
+	resp, err := http.ReadResponse(r, nil)
+	if err != nil {
+		return "", err
+	}
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return "", err
+	}
+	var body struct {
+		Code     string
+		Accepted *int
+		Rejected []struct{ Code string }
+	}
+	out := strconv.Itoa(resp.StatusCode)
+	problem := resp.Header.Get("Content-Type") == "application/problem+json"
+	if len(raw) == 0 {
+		return out, nil
+	}
+	if err := json.Unmarshal(raw, &body); err != nil || problem != (body.Code != "") {
+		return out + " text", nil
+	}
+	switch {
+	case problem && len(body.Rejected) > 0:
+		out += " " + body.Code + "/" + body.Rejected[0].Code
+	case problem:
+		out += " " + body.Code
+	case body.Accepted != nil:
+		out += fmt.Sprint(" accepted ", *body.Accepted)
+	}
+	return out, nil
+}
+
+// stillWorks sends a normal event as clients do, which come again when they are told 429 or lose
+// an idle connection to somebody else, and waits until exactly what should count does.
+func (h *victim) stillWorks(t *testing.T) {
+	t.Helper()
+	h.normal++
+	ctx := t.Context()
+	event := fmt.Sprintf(`{"id":"normal-%d","type":"hit","time":"2024-01-01T00:00:00Z","data":{"page":"/"}}`, h.normal)
+	within, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if a, err := h.client.Send(within, []byte(event)); err != nil || a.Accepted != 1 {
+		t.Fatalf("a normal event: %+v, %v\n%s", a, err, h.logs)
+	}
+	err := eventually(ctx, func() error {
+		a, err := query(ctx, h.url, `{"view":"hits","measures":["hits"],"from":"1970-01-01T00:00:00Z","to":"2262-01-01T00:00:00Z"}`)
+		if want := float64(h.normal + h.kept); err == nil && (len(a.Rows) != 1 || a.Rows[0]["hits"] != want) {
+			err = fmt.Errorf("%v, want %v hits", a.Rows, want)
+		}
+		return err
+	})
+	if err != nil {
+		h.broken = true
+		t.Fatalf("%v\n%s", err, h.logs)
+	}
+}
+
+// watch notes the process's memory; the function it returns fails the test if the peak since then
+// is more than growth MiB above. Where the system does not tell, nothing is checked.
+func (h *victim) watch(t *testing.T, growth int) (within func()) {
+	t.Helper()
+	proc := filepath.Join("/proc", strconv.Itoa(h.cmd.Process.Pid))
+	if err := os.WriteFile(filepath.Join(proc, "clear_refs"), []byte("5"), 0); err != nil {
+		if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrPermission) {
+			t.Fatal(err)
+		}
+		t.Logf("the bound of %d MiB is not checked: %v", growth, err)
+		return func() {}
+	}
+	before := memoryOf(t, proc, "VmRSS:")
+	return func() {
+		t.Helper()
+		peak := memoryOf(t, proc, "VmHWM:")
+		t.Logf("memory: %d MiB before, %d MiB at the peak", before, peak)
+		if peak-before > growth {
+			t.Errorf("the server grew by %d MiB, at most %d are right", peak-before, growth)
+		}
+	}
+}
+
+// memoryOf reads a size of /proc/PID/status in MiB.
+func memoryOf(t *testing.T, proc, field string) int {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(proc, "status"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := bytes.Cut(raw, []byte(field))
+	var kib int
+	if _, err := fmt.Sscan(string(rest), &kib); err != nil {
+		t.Fatal(err)
+	}
+	return kib >> 10
+}
+
+// request is the bytes of a request with a body; headers are whole lines.
+func request(method, path, body string, headers ...string) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: localhost\r\n", method, path)
+	for _, h := range headers {
+		b.WriteString(h + "\r\n")
+	}
+	fmt.Fprintf(&b, "Content-Length: %d\r\n\r\n%s", len(body), body)
+	return b.Bytes()
+}

@@ -1,0 +1,142 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"recount/batch/lake"
+	"recount/deploy/client"
+	"recount/deploy/embedded/s3server"
+)
+
+// TestAnotherToolReadsTheLake: DuckDB reads the committed files as a Hive-partitioned
+// dataset and counts what was acknowledged.
+func TestAnotherToolReadsTheLake(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("node"); err != nil {
+		t.Skip("node is not installed; it runs DuckDB in this test")
+	}
+	dir := t.TempDir()
+	srv := start(t, dir, writeFile(t, filepath.Join(dir, "recount.yaml"), crashConfig), "127.0.0.1:0")
+	const events, perRequest = 5000, 500
+	send := client.New(srv.url, 1)
+	for i := 0; i < events; i += perRequest {
+		var body strings.Builder
+		for j := i; j < i+perRequest; j++ {
+			fmt.Fprintf(&body, `{"specversion":"1.0","id":"%d","source":"lake","type":"hit","time":"2024-01-01T00:%02d:00Z","data":{"page":"/","ms":1,"unknown":[%d]}}`+"\n", j, j%60, j)
+		}
+		if _, err := send.Send(t.Context(), []byte(body.String())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := eventually(t.Context(), func() error {
+		a, err := query(t.Context(), srv.url, `{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-01-02T00:00:00Z","mode":"exact"}`)
+		if err == nil && (len(a.Rows) == 0 || a.Rows[0]["hits"].(float64) != events) {
+			err = fmt.Errorf("exact answer: %v", a.Rows)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, srv.logs)
+	}
+	srv.stop(t)
+
+	copied := copyLake(t, filepath.Join(dir, "data", "s3"))
+	out, err := exec.Command("node", "duckdb.mjs", copied).CombinedOutput()
+	if err != nil {
+		t.Fatalf("DuckDB: %v\n%s", err, out)
+	}
+	var rows []map[string]any
+	if err := json.Unmarshal(out, &rows); err != nil {
+		t.Fatalf("DuckDB said %s", out)
+	}
+	if got, want := fmt.Sprint(rows), fmt.Sprintf("[map[days:1 events:%d first:2024-01-01 00:00:00+00 ids:%d ms:%d type:hit]]", events, events, events); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// TestLostObjectIsRebuilt deletes a landed object before it was published (C8): the next
+// recompute writes it again from the log, byte for byte.
+func TestLostObjectIsRebuilt(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	config := writeFile(t, filepath.Join(dir, "recount.yaml"), strings.Replace(crashConfig, `"@every 1s"`, `""`, 1))
+	srv := start(t, dir, config, "127.0.0.1:0")
+	sendHits(t, srv, 0, 1000)
+	if err := untilLanded(t.Context(), srv.url); err != nil {
+		t.Fatal(err)
+	}
+	srv.stop(t)
+	openLake(t, filepath.Join(dir, "data", "s3"), func(ctx context.Context, store *lake.Store) {
+		for info, err := range store.List(ctx, "data/", "") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := store.Delete(ctx, info.Key); err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+		t.Fatal("the lake is empty")
+	})
+	srv = start(t, dir, config, "127.0.0.1:0")
+	if err := runJob(t.Context(), srv.url, "recompute"); err != nil {
+		t.Fatalf("%v\n%s", err, srv.logs)
+	}
+	expectHits(t, srv, "exact", 1000)
+	srv.stop(t)
+}
+
+// openLake gives f the store of a stopped server.
+func openLake(t *testing.T, s3dir string, f func(context.Context, *lake.Store)) {
+	t.Helper()
+	ctx := context.Background()
+	server, err := s3server.Open(s3server.DefaultConfig(s3dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	cfg := lake.DefaultConfig("")
+	cfg.Endpoint, cfg.Bucket, cfg.PathStyle = server.Endpoint(), "recount", true
+	cfg.AccessKey, cfg.SecretKey = server.Credentials().AccessKey, server.Credentials().SecretKey
+	store, err := lake.Open(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	f(ctx, store)
+}
+
+// copyLake copies the objects of a stopped server's lake into plain files.
+func copyLake(t *testing.T, s3dir string) string {
+	t.Helper()
+	to := t.TempDir()
+	openLake(t, s3dir, func(ctx context.Context, store *lake.Store) {
+		for info, err := range store.List(ctx, "data/", "") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			raw, err := store.Get(ctx, info.Key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(to, filepath.FromSlash(info.Key))
+			if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, raw, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	return to
+}

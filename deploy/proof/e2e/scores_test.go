@@ -1,0 +1,109 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"path/filepath"
+	"testing"
+
+	"recount/deploy/client"
+	"recount/serving/scores"
+)
+
+// scoresConfig lets the speed layer forget ids soon, so that copies reach its counts (D3).
+const scoresConfig = `
+log: {partitions: 1}
+landing: {cut_interval: 100ms}
+speed: {dedup_entries: 1000}
+events:
+  hit: {fields: {page: string, user: string, n: int64}}
+views:
+  hits: {event: hit, dimensions: [page], measures: {hits: {count: {}}, n: {sum: n}, users: {distinct: user}}}
+jobs: {recompute: {schedule: ""}, score: {schedule: ""}, expire: {schedule: ""}}
+`
+
+// TestScores: what was told before a publication is graded by it (A2). One grade is of events that
+// both layers counted alike, and another of copies the speed layer no longer knew. The first publication
+// has none for certain: nothing before it is kept, so the speed layer may forget at once what it holds (S3).
+func TestScores(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*patience)
+	defer cancel()
+	dir := t.TempDir()
+	srv := start(t, dir, writeFile(t, filepath.Join(dir, "recount.yaml"), scoresConfig), "127.0.0.1:0")
+	const first, copies = 8000, 400
+	if grade, status := gradeOf(ctx, t, srv.url); status != http.StatusNotFound {
+		t.Fatalf("status %d before anything is published: %+v", status, grade)
+	}
+
+	publishHits(ctx, t, srv.url, first-1, first)
+	publishHits(ctx, t, srv.url, 0, first-1)
+	grade, status := gradeOf(ctx, t, srv.url)
+	if status != http.StatusOK {
+		t.Fatalf("status %d, want a grade", status)
+	}
+	hits, users := grade.Views[0].Measures[0], grade.Views[0].Measures[2]
+	if grade.Publication != 2 || grade.Views[0].Groups != 1 || hits.Measure != "hits" || hits.Max != 0 || grade.Views[0].Measures[1].Max != 0 {
+		t.Errorf("publication 2: %+v, want counts and sums without error", grade)
+	}
+	if users.BoundsStated != 1 || users.BoundsHeld != 1 || users.Max == 0 || users.Max > 0.05 {
+		t.Errorf("users: %+v, want a sketch's error within its bounds", users)
+	}
+
+	publishHits(ctx, t, srv.url, 0, copies)
+	grade, _ = gradeOf(ctx, t, srv.url)
+	if len(grade.Views) != 1 || grade.Publication != 3 || math.Abs(grade.Views[0].Measures[0].Max-float64(copies)/first) > 1e-9 {
+		t.Errorf("publication 3: %+v, want hits off by the %d copies among %d", grade, copies, first)
+	}
+}
+
+// publishHits sends the hits [from, to) of one page, waits until both layers have them, publishes and grades.
+func publishHits(ctx context.Context, t *testing.T, url string, from, to int) {
+	t.Helper()
+	var body bytes.Buffer
+	for i := from; i < to; i++ {
+		fmt.Fprintf(&body, `{"id":"%d","type":"hit","source":"s","time":"2024-05-01T10:00:00Z","data":{"page":"a","user":"u%d","n":%d}}`+"\n", i, i, i)
+	}
+	if _, err := client.New(url, 1).Send(ctx, body.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	if err := until(ctx, url, state.advanced); err != nil {
+		t.Fatal(err)
+	}
+	if err := untilLanded(ctx, url); err != nil {
+		t.Fatal(err)
+	}
+	for _, job := range []string{"recompute", "score"} {
+		if err := runJob(ctx, url, job); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func gradeOf(ctx context.Context, t *testing.T, url string) (g scores.Grade, status int) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/v1/scores", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		if err := json.Unmarshal(raw, &g); err != nil || len(g.Views) == 0 {
+			t.Fatalf("grade %s: %v", raw, err)
+		}
+	}
+	return g, resp.StatusCode
+}

@@ -1,0 +1,276 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"recount/deploy/proof/loopback"
+)
+
+// binary is the program under test, built once by TestMain.
+var binary string
+
+// TestMain builds the program; the tests run it as a user would.
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "recount-e2e-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		binary = filepath.Join(dir, "recount")
+		build := exec.Command("go", "build", "-o", binary, "recount/deploy/recount")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "build recount: %v\n%s", err, out)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+// patience ends what hangs; no test depends on its length. A machine that others keep busy takes
+// seconds for what usually takes milliseconds.
+const patience = time.Minute
+
+// server is one running recount process.
+type server struct {
+	url  string
+	cmd  *exec.Cmd
+	logs output
+	done chan error
+}
+
+var urlLine = regexp.MustCompile(`on (https?://\S+?),? `)
+
+// output names the file into which a running process prints. It writes there itself, so what it
+// said before it told its address can be read by then.
+type output string
+
+func (o output) String() string {
+	raw, err := os.ReadFile(string(o))
+	if err != nil {
+		return err.Error()
+	}
+	return string(raw)
+}
+
+// start is launch for a test, which ends the process when it ends.
+func start(t testing.TB, dir, config, listen string) *server {
+	t.Helper()
+	s, err := launch(dir, config, listen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.kill)
+	return s
+}
+
+// launch runs recount up over dir and waits until it says where it listens.
+func launch(dir, config, listen string, flags ...string) (*server, error) {
+	return launchAs(binary, nil, dir, config, listen, flags...)
+}
+
+// launchAs is launch of another build of the program, with more environment.
+func launchAs(program string, env []string, dir, config, listen string, flags ...string) (*server, error) {
+	logs, err := os.CreateTemp(dir, "server-*.log")
+	if err != nil {
+		return nil, err
+	}
+	defer logs.Close()
+	s := &server{logs: output(logs.Name()), done: make(chan error, 1)}
+	s.cmd = exec.Command(program, append([]string{"up", "--config", config, "--data-dir", filepath.Join(dir, "data"), "--listen", listen, "--log-level", "warn"}, flags...)...)
+	s.cmd.Dir = filepath.Join("..", "..") // The checkout, in which the program finds its engine.
+	s.cmd.Env = append(os.Environ(), env...)
+	s.cmd.Stderr = logs
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if m := urlLine.FindStringSubmatch(line); m != nil {
+		s.url = m[1]
+	}
+	go func() {
+		_, _ = io.Copy(io.Discard, out) // Nothing more is said there.
+		s.done <- s.cmd.Wait()
+	}()
+	if s.url == "" {
+		s.kill()
+		return nil, fmt.Errorf("recount up said %q (%v) and:\n%s", line, err, s.logs)
+	}
+	return s, nil
+}
+
+// kill ends the process as a power cut would end it: without a word.
+func (s *server) kill() {
+	_ = s.cmd.Process.Kill() // It may have ended already.
+	<-s.done
+	s.done <- nil
+}
+
+// stop ends the process as an operator would and expects it to drain and succeed.
+func (s *server) stop(t testing.TB) {
+	t.Helper()
+	if err := s.drain(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *server) drain() error {
+	if err := s.cmd.Process.Signal(os.Interrupt); err != nil {
+		return err
+	}
+	select {
+	case err := <-s.done:
+		s.done <- nil
+		if err != nil {
+			return fmt.Errorf("recount up ended with %w:\n%s", err, s.logs)
+		}
+		return nil
+	case <-time.After(patience):
+		return fmt.Errorf("recount up did not end within %s of SIGINT:\n%s", patience, s.logs)
+	}
+}
+
+// reserve returns a loopback address that stays the test's own while its server is down.
+func reserve(t testing.TB) string {
+	t.Helper()
+	address, release, err := loopback.Reserve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := release(); err != nil {
+			t.Error(err)
+		}
+	})
+	return address
+}
+
+func writeFile(t testing.TB, path, content string) string {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// row is a row of an answer.
+type row map[string]any
+
+// accuracy is the part of an answer's accuracy block that tests look at.
+type accuracy struct {
+	Publication uint64   `json:"publication"`
+	Cut         []uint64 `json:"cut"`
+	Through     []uint64 `json:"through"`
+	Pending     int64    `json:"pending_events"`
+	Exact       bool     `json:"exact"`
+	Complete    bool     `json:"complete"`
+	Stale       []int    `json:"stale_partitions"`
+}
+
+// answer is the answer to a query.
+type answer struct {
+	Rows     []row    `json:"rows"`
+	Accuracy accuracy `json:"accuracy"`
+}
+
+// query asks the server; q is the JSON of a query.
+func query(ctx context.Context, url, q string) (answer, error) {
+	var a answer
+	err := post(ctx, url+"/v1/query", q, &a)
+	return a, err
+}
+
+// runJob runs a job and waits for its end.
+func runJob(ctx context.Context, url, name string) error {
+	return post(ctx, url+"/v1/jobs/"+name+"/runs", "", nil)
+}
+
+func post(ctx context.Context, url, body string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	authorize(req)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: status %d: %s", url, resp.StatusCode, raw)
+	}
+	if into == nil {
+		return nil
+	}
+	return json.Unmarshal(raw, into)
+}
+
+// eventually repeats f every 50 ms until it returns nil, as long as patience lasts.
+func eventually(ctx context.Context, f func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		err := f()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(fmt.Errorf("not within %s", patience), err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+type keyKey struct{}
+
+// withKey lets requests that are sent with the context show an API key.
+func withKey(ctx context.Context, key string) context.Context {
+	return context.WithValue(ctx, keyKey{}, key)
+}
+
+func authorize(req *http.Request) {
+	if key, _ := req.Context().Value(keyKey{}).(string); key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
+}
+
+// metrics returns the server's metrics as text.
+func metrics(ctx context.Context, url string) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/metrics", nil)
+	if err != nil {
+		return "", err
+	}
+	authorize(req)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	return string(raw), err
+}

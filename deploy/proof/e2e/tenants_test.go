@@ -1,0 +1,246 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"recount/deploy/client"
+	"recount/schemas/openapi"
+)
+
+const tenantsConfig = `
+landing: {cut_interval: 100ms}
+events:
+  page.viewed: {fields: {page: string, user: string}}
+views:
+  page_views: {event: page.viewed, dimensions: [page], measures: {views: {count: {}}, users: {distinct: user}}}
+jobs: {recompute: {schedule: ""}, collect: {schedule: ""}, expire: {schedule: ""}}
+`
+
+// TestNobodySeesAnothersEvents gives two tenants events of the same ids, and then asks every operation
+// of the OpenAPI document with each key of one of them: nothing that comes back may show
+// the other, whether its events are published or only live.
+func TestNobodySeesAnothersEvents(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "keys.json")
+	create := func(tenant, scope string) string {
+		t.Helper()
+		out, err := exec.Command(binary, "keys", "create", "--keys-file", file, "--tenant", tenant, "--scope", scope).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	admin, acme, rival, writer := create("ops", "admin"), create("acme", "ingest,query"), create("rival", "ingest,query"), create("rival", "ingest")
+	srv, err := launch(dir, writeFile(t, filepath.Join(dir, "recount.yaml"), tenantsConfig), "127.0.0.1:0", "--auth.keys-file", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(srv.kill)
+	send := func(key, page string, from, to int) {
+		t.Helper()
+		s := client.New(srv.url, 1)
+		s.Key = key
+		var body strings.Builder
+		for i := from; i < to; i++ {
+			fmt.Fprintf(&body, `{"id":"%d","type":"page.viewed","source":"x","time":"2024-05-01T10:00:00Z","data":{"page":%q,"user":"%s-%d"}}`+"\n", i, page, key[8:20], i)
+		}
+		if a, err := s.Send(t.Context(), []byte(body.String())); err != nil || a.Accepted != to-from {
+			t.Fatal(a, err)
+		}
+	}
+	asAdmin := withKey(t.Context(), admin)
+	send(acme, "acme-secret", 0, 7)
+	send(acme, "/", 7, 10)
+	send(rival, "/", 0, 2)
+	if err := untilLanded(asAdmin, srv.url); err != nil {
+		t.Fatal(err)
+	}
+	if err := runJob(asAdmin, srv.url, "recompute"); err != nil {
+		t.Fatal(err)
+	}
+	send(acme, "acme-secret", 20, 30) // These stay live.
+	if err := until(asAdmin, srv.url, state.advanced); err != nil {
+		t.Fatal(err)
+	}
+
+	views := func(key, more string) string {
+		t.Helper()
+		a, err := query(withKey(t.Context(), key), srv.url, `{"view":"page_views","from":"2024-05-01T00:00:00Z","to":"2024-05-02T00:00:00Z"`+more+`}`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := json.Marshal(a.Rows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(raw)
+	}
+	for _, c := range []struct{ key, query, want string }{
+		{rival, ``, `[{"users":2,"views":2}]`},
+		{rival, `,"mode":"exact"`, `[{"users":2,"views":2}]`},
+		{rival, `,"mode":"live","group_by":["page"]`, `[]`},
+		{rival, `,"group_by":["page"]`, `[{"page":"/","users":2,"views":2}]`},
+		{rival, `,"group_by":["page"],"where":[{"dimension":"page","op":"eq","value":"acme-secret"}]`, `[]`},
+		{rival, `,"group_by":["page"],"where":[{"dimension":"page","op":"ne","value":"/"}]`, `[]`},
+		{acme, `,"mode":"exact","group_by":["page"]`, `[{"page":"/","users":3,"views":3},{"page":"acme-secret","users":7,"views":7}]`},
+	} {
+		if got := views(c.key, c.query); got != c.want {
+			t.Errorf("%s: got %s, want %s", c.query, got, c.want)
+		}
+	}
+	if got := views(acme, ""); !strings.Contains(got, `"views":20`) {
+		t.Errorf("acme sees %s", got)
+	}
+
+	if err := runJob(asAdmin, srv.url, "audit"); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		key, query string
+		want       int // events; 0: refused
+	}{{admin, "", 22}, {admin, "?tenant=acme", 20}, {acme, "", 20}, {rival, "", 2}, {rival, "?tenant=rival", 2}, {rival, "?tenant=acme", 0}, {writer, "", 0}} {
+		if got := audited(t, srv.url, c.key, c.query); got != c.want {
+			t.Errorf("audit%s: got %d events, want %d", c.query, got, c.want)
+		}
+	}
+
+	asked := 0
+	for _, op := range operations(t) {
+		for name, key := range map[string]string{"": "", "rival": rival, "writer": writer} {
+			status, body := ask(t, srv.url, key, op)
+			asked++
+			open := op.path == "/healthz" || op.path == "/readyz" || op.path == "/openapi.json"
+			scope := op.scope == "query" && name == "rival" || op.scope == "ingest" && name != ""
+			switch {
+			case open || scope:
+				if status == http.StatusUnauthorized || status == http.StatusForbidden {
+					t.Errorf("%s %s as %q: status %d", op.method, op.path, name, status)
+				}
+			case name == "" && status != http.StatusUnauthorized, name != "" && status != http.StatusForbidden:
+				t.Errorf("%s %s as %q: status %d %s", op.method, op.path, name, status, body)
+			}
+			if strings.Contains(body, "acme") {
+				t.Errorf("%s %s as %q shows another tenant: %s", op.method, op.path, name, body)
+			}
+		}
+	}
+	if asked < 3*15 {
+		t.Errorf("only %d operations were asked", asked)
+	}
+	srv.stop(t)
+	for _, key := range []string{admin, acme, rival, writer} {
+		if strings.Contains(srv.logs.String(), key[21:]) {
+			t.Error("a key is in the log")
+		}
+	}
+}
+
+// audited is how many events an audit has at every tier, or 0 where there is none.
+func audited(t *testing.T, url, key, query string) (logged int) {
+	t.Helper()
+	status, body := ask(t, url, key, operation{method: http.MethodGet, path: "/v1/audit" + query})
+	if status == http.StatusForbidden {
+		return 0
+	}
+	var a struct {
+		Residue    int
+		Partitions []struct {
+			Acknowledged, Logged int
+			Ranges               []struct{ Landed, Waiting, Published int }
+		}
+		Publications []struct{ Counted int }
+	}
+	if err := json.Unmarshal([]byte(body), &a); err != nil || status != http.StatusOK || a.Residue != 0 {
+		t.Fatalf("audit%s: status %d, %v: %s", query, status, err, body)
+	}
+	acknowledged, ranges, published := 0, 0, 0
+	for _, p := range a.Partitions {
+		acknowledged, logged = acknowledged+p.Acknowledged, logged+p.Logged
+		for _, r := range p.Ranges {
+			ranges, published = ranges+r.Landed+r.Waiting, published+r.Published
+		}
+	}
+	if newest := a.Publications[len(a.Publications)-1]; acknowledged != logged || ranges != logged || newest.Counted != published {
+		t.Errorf("audit%s: the tiers differ: %s", query, body)
+	}
+	return logged
+}
+
+// operation is one method of one path of the document.
+type operation struct{ method, path, scope string }
+
+func operations(t *testing.T) (out []operation) {
+	t.Helper()
+	var d struct {
+		Paths map[string]map[string]json.RawMessage
+	}
+	if err := json.Unmarshal(openapi.Document(), &d); err != nil {
+		t.Fatal(err)
+	}
+	for path, item := range d.Paths {
+		for method, raw := range item {
+			var op struct{ Security []map[string][]string }
+			if method == "parameters" {
+				continue
+			}
+			if err := json.Unmarshal(raw, &op); err != nil {
+				t.Fatal(err)
+			}
+			o := operation{strings.ToUpper(method), path, ""}
+			if len(op.Security) > 0 {
+				o.scope = op.Security[0]["key"][0]
+			}
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// ask sends the operation a request that is right in all but, perhaps, the key. It names the other tenant
+// wherever somebody might think of looking for a tenant.
+func ask(t *testing.T, url, key string, op operation) (status int, answer string) {
+	t.Helper()
+	path := strings.NewReplacer("{name}", "page_views", "{n}", "1").Replace(op.path)
+	if strings.HasPrefix(path, "/v1/jobs/") {
+		path = "/v1/jobs/recompute/runs"
+	}
+	body := ""
+	switch {
+	case op.path == "/v1/query" && op.method == http.MethodPost:
+		body = `{"view":"page_views","from":"2024-05-01T00:00:00Z","to":"2024-05-02T00:00:00Z","group_by":["page"]}`
+	case op.path == "/v1/query":
+		path += "?view=page_views&from=2024-05-01T00:00:00Z&to=2024-05-02T00:00:00Z&group_by=page"
+	case op.path == "/v1/events":
+		body = `{"id":"0","type":"page.viewed","time":"2024-05-01T10:00:00Z","data":{"page":"/"},"tenant":"acme"}`
+	}
+	ctx, cancel := context.WithTimeout(withKey(t.Context(), key), patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, op.method, url+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	authorize(req)
+	req.Header.Set("Content-Type", "application/json")
+	for _, name := range []string{"Tenant", "X-Tenant", "X-Scope-OrgID"} {
+		req.Header.Set(name, "acme")
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	raw, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(raw)
+}

@@ -1,0 +1,208 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"recount/batch/lake"
+	"recount/batch/landing"
+	"recount/batch/object"
+	"recount/batch/publish"
+	"recount/deploy/server/janitor"
+	"recount/schemas/position"
+	"recount/schemas/record"
+	"recount/serving/reader"
+	"recount/speed/realtime"
+)
+
+// boot is server.Open.
+func (n *node) boot(p *proc) (err error) {
+	log := logOf{n.w, p}
+	n.records = recordsOf(n.w, p, "")
+	records := n.records
+	objects := objectsOf{n.w, p}
+	if n.w.overwrites {
+		if err := records.Probe(p.ctx, "probe/"+p.name); err != nil {
+			return err
+		}
+	}
+	next := record.Next{Epoch: 1, Rule: n.w.rule, Bucket: bucket, Partitions: partitions}
+	if n.name == "C" {
+		n.chains = make([]*record.Chain, partitions)
+		for i := range n.chains {
+			if n.chains[i], err = landing.Begin(p.ctx, records, i, next); err != nil {
+				return err
+			}
+		}
+		n.landers, err = landersOf(n.w, p, n.chains, log, objects)
+		return err
+	}
+	n.catalog = catalogs[n.w.catalog]
+	if err := os.MkdirAll(n.dir, 0o755); err != nil {
+		return err
+	}
+	discard := slog.New(slog.DiscardHandler)
+	if n.marks, err = janitor.OpenMarks(n.dir, janitorLog{log}, discard); err != nil {
+		return err
+	}
+	c := janitor.Config{Next: next, Snapshots: n.dir, LogName: "the log", Logger: discard}
+	if n.chains, err = janitor.Begin(p.ctx, c, janitorLog{log}, records, n.marks); err != nil {
+		return err
+	}
+	if n.landers, err = landersOf(n.w, p, n.chains, log, objects); err != nil {
+		return err
+	}
+	if err := n.bootPublisher(p, records, objects); err != nil {
+		return err
+	}
+	if err := n.bootViews(log); err != nil {
+		return err
+	}
+	n.answers, err = reader.New(reader.Config{Catalog: n.catalog, Publications: n.publisher, Batch: scansOf{n.w, p}, Live: liveOf{n, p, p.random("live")}, OnGone: n.publisher.Suspect})
+	return err
+}
+
+// recordsOf are the records as a process sees them, or, by name, one goroutine of it: what
+// two of them ask at once must be told apart, or it has no order.
+func recordsOf(w *world, p *proc, by string) *lake.CommitLog {
+	return lake.CommitLogOver(backend{w, p, by}, 3, time.Second)
+}
+
+// landers are the lander of a process, made of one for each partition.
+type landers []*landing.Lander
+
+func landersOf(w *world, p *proc, chains []*record.Chain, log logOf, objects objectsOf) (landers, error) {
+	var ls landers
+	for i, c := range chains {
+		l, err := landing.New(landing.Config{Encode: encode}, []*record.Chain{c}, landingLog{log}, recordsOf(w, p, fmt.Sprintf(" by the lander of p%d", i)), objects)
+		if err != nil {
+			return nil, err
+		}
+		ls = append(ls, l)
+	}
+	return ls, nil
+}
+
+func (ls landers) run(ctx context.Context) {
+	var wg sync.WaitGroup
+	for _, l := range ls {
+		wg.Go(func() { _ = l.Run(ctx) })
+	}
+	wg.Wait()
+}
+
+// Stopped says which partitions have stopped.
+func (ls landers) Stopped() (err error) {
+	for _, l := range ls {
+		err = errors.Join(err, l.Stopped())
+	}
+	return err
+}
+
+// Heads are those of all partitions.
+func (ls landers) Heads() (heads []position.Offset) {
+	for _, l := range ls {
+		heads = append(heads, l.Heads()...)
+	}
+	return heads
+}
+
+// Chains are those of all partitions.
+func (ls landers) Chains() (chains []*record.Chain) {
+	for _, l := range ls {
+		chains = append(chains, l.Chains()...)
+	}
+	return chains
+}
+
+func (n *node) bootPublisher(p *proc, records *lake.CommitLog, objects objectsOf) (err error) {
+	pc := publish.DefaultConfig(n.catalog, partitions)
+	pc.Keep, pc.LongestQuery, pc.Workers, pc.Memory, pc.CollectAfter = keep, longestQuery, 1, 64<<20, collectAfter
+	pc.Rebuild = func(ctx context.Context, o record.Object) error {
+		chains, err := n.current(ctx)
+		if err != nil {
+			return err
+		}
+		return p.do(ctx, op{kind: "rebuild", key: unnamed(o.Key), fates: writeFates[:2], rare: true, effect: func() error { return n.w.rebuild(chains, o) }})
+	}
+	n.publisher, err = publish.New(pc, records, objects, viewsOf{n.w, p, n.catalog}, n.current, objects.open)
+	if err != nil {
+		return err
+	}
+	n.publisher.Suspect()
+	return n.publisher.Start(p.ctx)
+}
+
+// current is stack's currentChains: the lander's chains, read on.
+func (n *node) current(ctx context.Context) ([]*record.Chain, error) {
+	chains := n.landers.Chains()
+	for _, c := range chains {
+		if err := landing.Extend(ctx, n.records, c); err != nil {
+			return nil, err
+		}
+	}
+	return chains, nil
+}
+
+// rebuild puts a lost object back from the log (C8).
+func (w *world) rebuild(chains []*record.Chain, o record.Object) (err error) {
+	err = fmt.Errorf("no record names %s", o.Key)
+	for _, c := range chains {
+		for _, s := range c.Segments {
+			if slices.ContainsFunc(s.Objects, func(x record.Object) bool { return x.Key == o.Key }) {
+				w.meet("an object is rebuilt")
+				outside(func() { err = landing.Rebuild(context.Background(), plain{w}, plain{w}, s, o.Key, bucket) })
+			}
+		}
+	}
+	return err
+}
+
+func (n *node) bootViews(log logOf) (err error) {
+	rc := realtime.DefaultConfig(n.dir)
+	rc.SnapshotEvery = 4 * step
+	if n.w.shortWindow {
+		rc.Window = 8 * time.Minute
+	}
+	oldest := n.publisher.OldestKept()
+	starts := make([]realtime.PartitionStart, partitions)
+	for p, c := range n.chains {
+		if starts[p], err = janitor.Start(context.Background(), janitorLog{log}, c, oldest.H[p]); err != nil {
+			return err
+		}
+		n.from[p] = starts[p].ReplayFrom
+		starts[p].Epochs = slices.Clone(c.Epochs)
+		for i := range c.Epochs {
+			if n.w.otherRule && n.name == "B" {
+				starts[p].Epochs[i].Rule.Rows += 3
+			}
+		}
+	}
+	if n.views, err = realtime.Open(rc, n.catalog, starts, speedLog{log}); err != nil {
+		return err
+	}
+	n.memory.span = rc.Window
+	for p, st := range n.views.Status() {
+		if st.Snapshot > 0 {
+			n.w.meet("a snapshot is resumed")
+		}
+		l := &n.w.logs[p]
+		hole := l.gone >= st.Through.Seq && l.gone < oldest.H[p].Seq // It cannot be read up to the oldest kept publication, and jumps there (D3).
+		if st.Snapshot == 0 || st.Through.Seq < l.first || hole {
+			n.memory.start[p] = max(oldest.H[p].Seq, n.from[p])
+		}
+	}
+	return nil
+}
+
+// encode makes a Parquet object outside the bubble.
+func encode(t *object.Table) (body []byte, o record.Object, err error) {
+	outside(func() { body, o, err = t.WriteParquet() })
+	return body, o, err
+}

@@ -1,0 +1,205 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"recount/batch/exact"
+	"recount/batch/lake"
+	"recount/batch/object"
+	"recount/schemas/eventbatch"
+	"recount/schemas/record"
+)
+
+// How each kind of operation may go wrong.
+var (
+	readFates   = []fate{unsent}
+	writeFates  = []fate{unsent, unheard, delayed}
+	createFates = []fate{unsent, unheard, delayed, conflict, refused, broken}
+	putFates    = []fate{unsent, unheard, delayed, mangled, lateWrong}
+	insertFates = []fate{unsent, unheard, delayed, mangled}
+)
+
+// backend is the store under a commit log.
+type backend struct {
+	w  *world
+	p  *proc
+	by string // which goroutine of the process asks, where that matters
+}
+
+func (b backend) CreateOnce(ctx context.Context, key string, body []byte) error {
+	body = bytes.Clone(body)
+	return b.p.do(ctx, op{kind: "create", key: key + b.by, fates: createFates, effect: func() error { return b.w.create(key, body) }})
+}
+
+func (b backend) GetOnce(ctx context.Context, key string) (body []byte, err error) {
+	err = b.p.do(ctx, op{kind: "get", key: key + b.by, fates: readFates, effect: func() error {
+		r, ok := b.w.records[key]
+		if body = r.body; !ok {
+			return fmt.Errorf("get %s: %w", key, lake.ErrNotFound)
+		}
+		return nil
+	}})
+	return body, err
+}
+
+func (b backend) Get(ctx context.Context, key string) ([]byte, error) { return b.GetOnce(ctx, key) }
+
+func (b backend) List(ctx context.Context, prefix, _ string) iter.Seq2[lake.Info, error] {
+	return list(ctx, b.p, b.w, b.w.records, prefix)
+}
+
+// list is a LIST of a store: it may be stale, and out of order.
+func list(ctx context.Context, p *proc, w *world, from map[string]stored, prefix string) iter.Seq2[lake.Info, error] {
+	return func(yield func(lake.Info, error) bool) {
+		var infos []lake.Info
+		show := func(stale, unsorted bool) {
+			for _, k := range w.list(from, prefix, stale, unsorted) {
+				infos = append(infos, lake.Info{Key: k, Size: int64(len(from[k].body)), Modified: from[k].at})
+			}
+		}
+		err := p.do(ctx, op{kind: "list", key: prefix, fates: []fate{unsent, mangled},
+			effect: func() error { show(false, false); return nil },
+			mangle: func() { show(w.rng.IntN(2) == 0, w.rng.IntN(2) == 0) }})
+		if err != nil {
+			yield(lake.Info{}, err)
+			return
+		}
+		for _, i := range infos {
+			if !yield(i, nil) {
+				return
+			}
+		}
+	}
+}
+
+// losesObject takes an object that has landed, while nobody reads any: the log still has
+// its events (C8), unless it loses them too. A trim that is on its way looked before.
+func (w *world) losesObject() {
+	busy := slices.ContainsFunc(w.nodes, func(n *node) bool { return n.busy })
+	trims := slices.ContainsFunc(w.pending, func(o *op) bool { return o.kind == "trim" })
+	if w.lossy || w.ackEarly || w.rot || len(w.states) == 0 || busy || trims {
+		return
+	}
+	h := w.states[len(w.states)-1].H
+	for _, i := range w.rng.Perm(len(w.segments)) {
+		c := w.segments[i]
+		if c.Start < w.logs[c.Partition].first || len(c.Objects) == 0 {
+			continue
+		}
+		if o := c.Objects[0].Key; w.objects[o].body != nil {
+			delete(w.objects, o)
+			w.meet("the store loses an object")
+			if c.Start < h[c.Partition].Seq {
+				w.meet("the store loses an object that was published")
+			}
+			w.note("the store loses the object of [%d, %d) of partition %d", c.Start, c.End, c.Partition)
+		}
+		return
+	}
+}
+
+// unnamed is an object's key without the random name of its attempt.
+func unnamed(key string) string { return key[:strings.LastIndexByte(key, '-')] }
+
+// objectsOf is the object store as a process sees it.
+type objectsOf struct {
+	w *world
+	p *proc
+}
+
+func (o objectsOf) Put(ctx context.Context, key string, body io.ReaderAt, size int64) error {
+	raw := make([]byte, size)
+	if _, err := body.ReadAt(raw, 0); err != nil && err != io.EOF {
+		return err
+	}
+	return o.p.do(ctx, op{kind: "put", key: unnamed(key), fates: putFates,
+		effect: func() error { o.w.put(key, raw, false); return nil }, mangle: func() { o.w.put(key, raw, true) }})
+}
+
+func (o objectsOf) Get(ctx context.Context, key string) (body []byte, err error) {
+	err = o.p.do(ctx, op{kind: "fetch", key: unnamed(key), fates: readFates, effect: func() error {
+		_, err := o.w.info(key)
+		body = o.w.objects[key].body
+		return err
+	}})
+	return body, err
+}
+
+func (o objectsOf) Head(ctx context.Context, key string) (info lake.Info, err error) {
+	err = o.p.do(ctx, op{kind: "head", key: unnamed(key), fates: readFates, effect: func() (err error) { info, err = o.w.info(key); return err }})
+	return info, err
+}
+
+func (o objectsOf) List(ctx context.Context, prefix, _ string) iter.Seq2[lake.Info, error] {
+	return list(ctx, o.p, o.w, o.w.objects, prefix)
+}
+
+func (o objectsOf) Delete(ctx context.Context, keys ...string) error {
+	return o.p.do(ctx, op{kind: "delete", key: fmt.Sprint(len(keys)), fates: writeFates, rare: true, effect: func() error { o.w.delete(keys); return nil }})
+}
+
+// open reads an object for the batch engine. It is no operation of its own: the engine
+// opens objects in an order that is not the schedule's.
+func (o objectsOf) open(ctx context.Context, r record.Object) (exact.File, error) {
+	if _, err := o.w.info(r.Key); err != nil {
+		return nil, err
+	}
+	body := o.w.objects[r.Key].body
+	var f file
+	var err error
+	outside(func() {
+		if err = object.Verify(ctx, r, bytes.NewReader(body)); err != nil {
+			return
+		}
+		var opened *object.File
+		if opened, err = object.OpenParquet(ctx, r, bytes.NewReader(body)); err != nil {
+			return
+		}
+		all := append(slices.Clone(objectColumns), "amount", "kind", "name", "user")
+		for c, readErr := range opened.Read(ctx, all, 0, r.Rows) {
+			if err = readErr; err != nil {
+				return
+			}
+			c.Rec.Retain()
+			f = append(f, c)
+		}
+	})
+	return f, err
+}
+
+var objectColumns = []string{eventbatch.ColKey, eventbatch.ColHash, eventbatch.ColFlags, eventbatch.ColTime, eventbatch.ColTenant, exact.ColSeq, exact.ColIndex}
+
+// file is an object that was decoded outside the bubble.
+type file []eventbatch.Columns
+
+func (f file) Close() error { return nil }
+
+func (f file) Read(_ context.Context, _ []string, from, to int64) iter.Seq2[eventbatch.Columns, error] {
+	return func(yield func(eventbatch.Columns, error) bool) {
+		at := int64(0)
+		for _, c := range f {
+			lo, hi := max(from-at, 0), min(to-at, c.Rec.NumRows())
+			at += c.Rec.NumRows()
+			if lo >= hi {
+				continue
+			}
+			part := eventbatch.Columns{Rec: c.Rec.NewSlice(lo, hi)}
+			part.Key, _ = part.Field(eventbatch.ColKey).(*array.FixedSizeBinary)
+			part.Tenant, _ = part.Field(eventbatch.ColTenant).(*array.String)
+			part.Flags, _ = part.Field(eventbatch.ColFlags).(*array.Uint8)
+			part.Hash, _ = part.Field(eventbatch.ColHash).(*array.Uint64)
+			part.Time, _ = part.Field(eventbatch.ColTime).(*array.Timestamp)
+			if !yield(part, nil) {
+				return
+			}
+		}
+	}
+}

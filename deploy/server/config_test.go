@@ -1,0 +1,171 @@
+package server
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"recount/deploy/server/quota"
+	"recount/schemas/catalog"
+)
+
+func load(t *testing.T, yaml string, settings map[string]string) (Config, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "recount.yaml")
+	if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return Load(path, settings)
+}
+
+const valid = `
+listen: 127.0.0.1:9000
+landing: {cut_interval: 5s, cut_bytes: 32MiB}
+accept: {past: 720h}
+events:
+  flight.departed:
+    fields: {origin: string, delay: int64, at: timestamp}
+views:
+  departures:
+    event: flight.departed
+    dimensions: [origin]
+    where:
+      - {field: delay, op: ge, value: 0}
+      - {field: at, op: lt, value: 2030-01-01T00:00:00Z}
+    measures:
+      flights: {count: {}}
+      worst: {max: delay}
+jobs:
+  recompute: {schedule: "@every 10s"}
+`
+
+func TestLoad(t *testing.T) {
+	t.Parallel()
+	c, err := load(t, valid, map[string]string{"log.partitions": "8", "speed.memory": "1GiB", "jobs.collect.schedule": "@daily", "data-dir": "/x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Listen != "127.0.0.1:9000" || c.Landing.CutInterval != 5*time.Second || c.Landing.CutBytes != 32<<20 || time.Duration(c.Accept.Past) != 720*time.Hour {
+		t.Errorf("from the file: %+v", c)
+	}
+	if c.Log.Partitions != 8 || c.Speed.Memory != 1<<30 || c.DataDir != "/x" || c.Jobs["collect"].Schedule != "@daily" {
+		t.Errorf("from settings: %+v", c)
+	}
+	if c.Jobs["recompute"].Schedule != "@every 10s" || c.Jobs["expire"].Schedule == "" || c.Batch.Bucket != time.Hour {
+		t.Errorf("defaults: %+v", c)
+	}
+	cat, err := c.Catalog()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := cat.Views["departures"]
+	if v.Cell != DefaultCell || v.Where[0].Values[0] != int64(0) || v.Where[1].Values[0] != time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro() {
+		t.Errorf("view: %+v", v)
+	}
+	if m, _ := v.Measure("worst"); m != (catalog.Measure{Name: "worst", Kind: catalog.Max, Field: "delay"}) {
+		t.Errorf("measure: %+v", m)
+	}
+}
+
+// TestFaultsNameTheirLine: every fault says where it is and what to write.
+func TestFaultsNameTheirLine(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ old, new, want string }{
+		{"listen: 127.0.0.1:9000", "listen: 0.0.0.0:9000", "recount.yaml:2: listen: \"0.0.0.0:9000\" is not a loopback address"},
+		{"listen:", "lisen:", "recount.yaml: line 2: unknown key lisen"},
+		{"cut_interval: 5s", "cut_interval: soon", "line 3"},
+		{"32MiB", "many", "line 3"},
+		{"720h", "forever", "line 4"},
+		{"accept: {past: 720h}", "dead_letters: {keep: 1ms}", "recount.yaml:4: dead_letters.keep: use at least 1s"},
+		{"delay: int64", "delay: number", "recount.yaml:7: events.flight.departed.fields.delay: unknown type"},
+		{"event: flight.departed", "event: flight.left", "recount.yaml:10: views.departures.event"},
+		{"[origin]", "[gate]", "recount.yaml:11: views.departures.dimensions.gate"},
+		{"events:", "events:\n  recount.mine: {fields: {a: string}}", "recount.yaml:6: events.recount.mine: names that begin with recount."},
+		{"value: 0", "value: none", "recount.yaml:13: views.departures.where.0: value: none is not int64"},
+		{"{max: delay}", "{max: origin}", "recount.yaml:17: views.departures.measures.worst: max needs"},
+		{"{max: delay}", "{max: delay, min: delay}", "line 17: a measure is one of"},
+		{"@every 10s", "@every now", "recount.yaml:19: jobs.recompute.schedule"},
+		{"recompute:", "recomputing:", "recount.yaml:19: jobs.recomputing: no such job"},
+	} {
+		_, err := load(t, strings.Replace(valid, c.old, c.new, 1), nil)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s → %s: got %v, want one that says %q", c.old, c.new, err, c.want)
+		}
+	}
+	if _, err := load(t, valid, map[string]string{"log.partitions": "many"}); err == nil || !strings.Contains(err.Error(), "--log.partitions (or RECOUNT_LOG_PARTITIONS)") {
+		t.Errorf("a bad flag: got %v", err)
+	}
+	if _, err := Load("/nonexistent.yaml", nil); err == nil {
+		t.Error("a missing file was accepted")
+	}
+}
+
+func TestBytes(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]Bytes{"64MiB": 64 << 20, "1.5GiB": 3 << 29, "1000": 1000, "2KB": 2000, "7B": 7} {
+		var b Bytes
+		if err := b.UnmarshalText([]byte(text)); err != nil || b != want {
+			t.Errorf("%s: got %d, %v", text, b, err)
+		}
+	}
+	for _, text := range []string{"", "-1", "1XB", "MiB", "99999999TiB"} {
+		var b Bytes
+		if err := b.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q was accepted as %d", text, b)
+		}
+	}
+}
+
+// TestEverySettingIsNamed: each scalar of the configuration has help, a flag and a
+// variable of its own.
+func TestEverySettingIsNamed(t *testing.T) {
+	t.Parallel()
+	flags, envs := map[string]bool{}, map[string]bool{}
+	for _, s := range Settings() {
+		if s.Help == "" || flags[s.Flag()] || envs[s.Env()] {
+			t.Errorf("%v: help %q, flag %s, variable %s", s.Path, s.Help, s.Flag(), s.Env())
+		}
+		flags[s.Flag()], envs[s.Env()] = true, true
+	}
+	if !flags["landing.cut-interval"] || !envs["RECOUNT_LANDING_CUT_INTERVAL"] || !flags["jobs.recompute.schedule"] {
+		t.Errorf("got %v", flags)
+	}
+}
+
+func TestTenantsAndLimits(t *testing.T) {
+	t.Parallel()
+	c, err := load(t, valid+`
+limits: {events_per_second: 1000, bytes_per_second: 1MiB}
+tenants:
+  acme: {events_per_second: 5000, queries_per_second: 0.5}
+  free: {events_per_second: 0}
+auth: {keys_file: keys.json}
+admin: {listen: 10.0.0.1:9001}
+`, map[string]string{"listen": "0.0.0.0:80"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for tenant, want := range map[string]quota.Rates{
+		"":     {Events: 1000, Bytes: 1 << 20},
+		"acme": {Events: 5000, Bytes: 1 << 20, Queries: 0.5},
+		"free": {Bytes: 1 << 20},
+	} {
+		if got := c.rates(tenant); got != want {
+			t.Errorf("%q: got %+v, want %+v", tenant, got, want)
+		}
+	}
+	for yaml, says := range map[string]string{
+		"tenants: {Acme: {events_per_second: 1}}":  "tenants.Acme: tenant \"Acme\": use a-z",
+		"tenants: {a: {events_per_second: -1}}":    "tenants.a.events_per_second: use 0 for no limit",
+		"limits: {queries_per_second: -1}":         "limits.queries_per_second: use 0 for no limit",
+		"admin: {listen: 10.0.0.1:9001}":           "admin.listen: \"10.0.0.1:9001\" is not a loopback address",
+		"tls: {cert_file: a.pem}":                  "tls: name both",
+		"auth: {keys_file: k}\nadmin: {listen: x}": "admin.listen",
+	} {
+		if _, err := load(t, valid+yaml+"\n", nil); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: got %v, want %q", yaml, err, says)
+		}
+	}
+}

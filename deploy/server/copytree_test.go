@@ -1,0 +1,36 @@
+package server
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestCopyTree: a copy shares nothing with the original that could be written to.
+func TestCopyTree(t *testing.T) {
+	t.Parallel()
+	from, to := filepath.Join(t.TempDir(), "from"), filepath.Join(t.TempDir(), "to")
+	mustDo(t, os.MkdirAll(filepath.Join(from, "store"), 0o700))
+	mustDo(t, os.WriteFile(filepath.Join(from, "store", "part"), []byte("rows"), 0o400))
+	mustDo(t, os.Symlink(filepath.Join(from, "store", "part"), filepath.Join(from, "absolute")))
+	mustDo(t, os.Symlink("store/part", filepath.Join(from, "relative")))
+	mustDo(t, copyTree(t.Context(), from, to))
+	for _, name := range []string{"store/part", "absolute", "relative"} {
+		mustDo(t, os.WriteFile(filepath.Join(to, name), []byte(name), 0o600))
+	}
+	if raw, err := os.ReadFile(filepath.Join(from, "store", "part")); err != nil || string(raw) != "rows" {
+		t.Errorf("the original now holds %q, %v", raw, err)
+	}
+	mustDo(t, os.Symlink("/etc/hostname", filepath.Join(from, "outside")))
+	if err := copyTree(t.Context(), from, filepath.Join(t.TempDir(), "again")); err == nil || !strings.Contains(err.Error(), "leads out of its folder") {
+		t.Errorf("a link that leads out: %v", err)
+	}
+}
+
+func mustDo(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

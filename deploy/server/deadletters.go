@@ -1,0 +1,85 @@
+package server
+
+import (
+	"context"
+
+	"recount/batch/deadletters"
+	"recount/schemas/deadletter"
+	"recount/schemas/fault"
+	"recount/schemas/position"
+	"recount/speed/ingest"
+)
+
+func (s *Stack) openDeadLetters(context.Context) (err error) {
+	s.letters, err = deadletters.New(deadletters.Config{
+		Chains: s.currentChains, Open: s.openObject, Records: s.engines.records, Objects: s.engines.lake,
+		Published: func() []position.Offset { return s.publisher.State().H },
+		Keep:      s.cfg.DeadLetters.Keep, MaxBytes: int64(s.cfg.DeadLetters.MaxBytes),
+		Logger: s.log, Registerer: s.registry, Now: fault.Now,
+	})
+	return err
+}
+
+// servedLetters are the dead letters as the API serves them: read from the lake, and
+// replayed through this process's ingest if it has one.
+type servedLetters struct {
+	store  *deadletters.Store
+	ingest *ingest.Server
+}
+
+func (l servedLetters) List(ctx context.Context, tenant string, f deadletter.Filter) (deadletter.Page, error) {
+	return l.store.List(ctx, tenant, f, false)
+}
+
+func (l servedLetters) Get(ctx context.Context, tenant, name string) (deadletter.Letter, error) {
+	return l.store.Get(ctx, tenant, name)
+}
+
+// Replay replays a page of letters.
+func (l servedLetters) Replay(ctx context.Context, tenant string, f deadletter.Filter, dry bool) (deadletter.Replay, error) {
+	if l.ingest == nil {
+		return deadletter.Replay{}, deadletter.ErrUnavailable
+	}
+	page, err := l.page(ctx, tenant, f)
+	if err != nil {
+		return deadletter.Replay{}, err
+	}
+	out := deadletter.Replay{Replayed: len(page.Letters), Failed: []deadletter.Failure{}, Cursor: page.Cursor}
+	fail := func(x *deadletter.Letter, code, message string) {
+		out.Failed = append(out.Failed, deadletter.Failure{Name: x.Name, EventID: x.EventID, Code: code, Message: message})
+	}
+	var tried []*deadletter.Letter
+	var events []ingest.Letter
+	for i := range page.Letters {
+		x := &page.Letters[i]
+		if !x.Replayable() {
+			fail(x, deadletter.CodeNotReplayable, "it does not hold a whole event: it was truncated, or the request was not JSON")
+			continue
+		}
+		raw, err := deadletter.Decode(x.Raw, x.RawBase64)
+		if err != nil {
+			return deadletter.Replay{}, err
+		}
+		tried, events = append(tried, x), append(events, ingest.Letter{Raw: raw, Strict: x.Strict, Received: x.Received})
+	}
+	outcomes, err := l.ingest.Replay(tenant, events, dry)
+	if err != nil {
+		return deadletter.Replay{}, err
+	}
+	for i, o := range outcomes {
+		if o.Code == "" {
+			out.Accepted++
+		} else {
+			fail(tried[i], string(o.Code), o.Message)
+		}
+	}
+	return out, nil
+}
+
+func (l servedLetters) page(ctx context.Context, tenant string, f deadletter.Filter) (deadletter.Page, error) {
+	if f.Name == "" {
+		return l.store.List(ctx, tenant, f, true)
+	}
+	x, err := l.store.Get(ctx, tenant, f.Name)
+	return deadletter.Page{Letters: []deadletter.Letter{x}}, err
+}

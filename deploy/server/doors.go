@@ -1,0 +1,151 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"recount/deploy/server/keys"
+)
+
+// AuthConfig says who may ask.
+type AuthConfig struct {
+	KeysFile string `yaml:"keys_file" help:"File of API keys, made by recount keys create. Empty: no key is asked for, and the server listens on loopback addresses only."`
+}
+
+// AdminConfig moves what is for operators to an address of its own.
+type AdminConfig struct {
+	Listen string `yaml:"listen" help:"Address of metrics, profiles, jobs and checks; empty: that of the API, without profiles."`
+}
+
+// TLSConfig encrypts the public address.
+type TLSConfig struct {
+	CertFile string `yaml:"cert_file" help:"Certificate chain (PEM) of the public address; empty: HTTP without encryption."`
+	KeyFile  string `yaml:"key_file" help:"Private key (PEM) of the certificate."`
+}
+
+func (c *Config) validateDoors(check func(ok bool, msg string, path ...string)) {
+	const hint = "without auth.keys_file recount listens on 127.0.0.1, [::1] or localhost only"
+	check(mayListen(c.Listen, c.Auth.KeysFile), fmt.Sprintf("%q is not a loopback address with a port; %s", c.Listen, hint), "listen")
+	check(c.Admin.Listen == "" || mayListen(c.Admin.Listen, c.Auth.KeysFile), fmt.Sprintf("%q is not a loopback address with a port; %s", c.Admin.Listen, hint), "admin", "listen")
+	check((c.TLS.CertFile == "") == (c.TLS.KeyFile == ""), "name both cert_file and key_file, or neither", "tls")
+}
+
+// mayListen: an address others can reach needs keys.
+func mayListen(addr, keysFile string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	return err == nil && (keysFile != "" || loopback(host))
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// door is an address and what is answered there.
+type door struct {
+	scheme   string
+	listener net.Listener
+	server   *http.Server
+}
+
+// listen guards what the roles serve and takes the addresses.
+func (s *Stack) listen(context.Context) error {
+	who := keys.Authenticate(keys.Loopback)
+	if s.keys != nil {
+		who = s.keys.Authenticate
+	}
+	public, admin, err := mount(s.handlers(), who, s.cfg.Admin.Listen != "")
+	if err != nil {
+		return err
+	}
+	if err := s.open("public", s.cfg.Listen, public, s.cfg.TLS); err != nil {
+		return fmt.Errorf("listen: %w; choose another address with --listen", err)
+	}
+	if s.cfg.Admin.Listen == "" {
+		return nil
+	}
+	if err := s.open("admin", s.cfg.Admin.Listen, admin, TLSConfig{}); err != nil {
+		return fmt.Errorf("admin.listen: %w; choose another address with --admin.listen", err)
+	}
+	return nil
+}
+
+func (s *Stack) open(name, addr string, h http.Handler, t TLSConfig) error {
+	d := &door{scheme: "http", server: newServer(s.cfg.HTTP, h, s.log)}
+	if t.CertFile != "" {
+		cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+		if err != nil {
+			return fmt.Errorf("tls: %w", err)
+		}
+		d.scheme, d.server.TLSConfig = "https", &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	d.listener = limitConnections(l, affordable(s.cfg.HTTP, s.log), prometheus.WrapRegistererWith(prometheus.Labels{"address": name}, s.registry))
+	s.doors = append(s.doors, d)
+	return nil
+}
+
+// openKeys reads the keys file, where one is configured.
+func (s *Stack) openKeys(context.Context) (err error) {
+	if err := s.openQuotas(); err != nil || s.cfg.Auth.KeysFile == "" {
+		return err
+	}
+	s.keys, err = keys.Open(keys.Config{Path: s.cfg.Auth.KeysFile, Logger: s.log, Registerer: s.registry})
+	return err
+}
+
+// Access says in a line who may ask.
+func (s *Stack) Access() string {
+	switch {
+	case s.keys == nil:
+		return "without keys everybody on this machine may do everything, and nobody else anything; recount keys create makes keys"
+	case s.doors[0].scheme == "http" && !loopback(s.doors[0].listener.Addr().(*net.TCPAddr).IP.String()):
+		return "every request needs a key; this address is not encrypted, so put a proxy with TLS before it or set tls.cert_file"
+	}
+	return "every request needs a key"
+}
+
+func (d *door) url() string { return d.scheme + "://" + d.listener.Addr().String() }
+
+func (d *door) serve() error {
+	if d.scheme == "https" {
+		return d.server.ServeTLS(d.listener, "", "")
+	}
+	return d.server.Serve(d.listener)
+}
+
+// drainTimeout bounds how long requests may go on after the process was told to end.
+const drainTimeout = 10 * time.Second
+
+// serve answers HTTP until ctx ends or another part of the process fails.
+func (s *Stack) serve(ctx, work context.Context) error {
+	failed := make(chan error, len(s.doors))
+	for _, d := range s.doors {
+		go func() { failed <- d.serve() }()
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case <-work.Done():
+	case err = <-failed:
+		err = fmt.Errorf("serve HTTP: %w", err)
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	for _, d := range s.doors {
+		if e := d.server.Shutdown(drain); e != nil {
+			err = errors.Join(err, fmt.Errorf("drain HTTP: %w", e), d.server.Close())
+		}
+	}
+	return err
+}

@@ -1,0 +1,157 @@
+package server
+
+import (
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"path"
+	"strings"
+	"syscall"
+	"time"
+
+	"recount/schemas/catalog"
+)
+
+// HTTPConfig bounds what clients may hold of the server: connections, their memory, and time.
+type HTTPConfig struct {
+	MaxConnections int           `yaml:"max_connections" help:"Most open connections; at the limit the longest idle one is closed for a new one."`
+	MaxHeader      Bytes         `yaml:"max_header" help:"Largest request line and header of a request."`
+	HeaderTimeout  time.Duration `yaml:"header_timeout" help:"Longest time a client may take to send a request's header."`
+	BodyTimeout    time.Duration `yaml:"body_timeout" help:"Longest time a client may take to send a request's body."`
+	WriteTimeout   time.Duration `yaml:"write_timeout" help:"Longest time a client may take to receive an answer, from its first byte on."`
+	IdleTimeout    time.Duration `yaml:"idle_timeout" help:"Longest time a connection may stay open between requests."`
+}
+
+// DefaultHTTPConfig is generous for clients and bounded for everyone: at most some 500 MB for
+// connections that send nothing but header.
+func DefaultHTTPConfig() HTTPConfig {
+	return HTTPConfig{MaxConnections: 10_000, MaxHeader: 32 << 10, HeaderTimeout: 10 * time.Second,
+		BodyTimeout: 30 * time.Second, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute}
+}
+
+// validate returns every fault of the configuration.
+func (c HTTPConfig) validate() (faults []error) {
+	check := func(ok bool, msg, name string) {
+		if !ok {
+			faults = append(faults, &catalog.Error{Path: []string{"http", name}, Msg: msg})
+		}
+	}
+	duration := func(d time.Duration, name string) {
+		check(d >= 10*time.Millisecond && d <= 24*time.Hour, "use 10ms to 24h", name)
+	}
+	check(c.MaxConnections >= 1 && c.MaxConnections <= 1_000_000, "use 1 to 1000000", "max_connections")
+	check(c.MaxHeader >= 4<<10 && c.MaxHeader <= 1<<20, "use 4KiB to 1MiB", "max_header")
+	duration(c.HeaderTimeout, "header_timeout")
+	duration(c.BodyTimeout, "body_timeout")
+	duration(c.WriteTimeout, "write_timeout")
+	duration(c.IdleTimeout, "idle_timeout")
+	return faults
+}
+
+// affordable lowers MaxConnections to half of what the process may open: the engines
+// need files and connections too, and a listener that runs out of them stops everything.
+func affordable(cfg HTTPConfig, log *slog.Logger) HTTPConfig {
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
+		return cfg
+	}
+	if half := max(1, files.Cur/2); uint64(cfg.MaxConnections) > half {
+		log.Warn("fewer connections than http.max_connections are accepted; raise the limit of open files (ulimit -n) or lower the setting",
+			"open_files", files.Cur, "max_connections", cfg.MaxConnections, "accepted", half)
+		cfg.MaxConnections = int(half)
+	}
+	return cfg
+}
+
+// newServer returns the server over a handler of all paths. It speaks HTTP/1.1 alone:
+// HTTP/2 without TLS is for proxies, which speak 1.1 too, and its streams would need limits of their own.
+func newServer(cfg HTTPConfig, mux http.Handler, log *slog.Logger) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	sameOrigin := http.NewCrossOriginProtection()
+	sameOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		writeProblem(w, http.StatusForbidden, "cross_origin", "a page of another origin may not do this in a browser's name")
+	}))
+	return &http.Server{
+		Handler:                      front(cfg, sameOrigin.Handler(mux)),
+		ReadHeaderTimeout:            cfg.HeaderTimeout,
+		IdleTimeout:                  cfg.IdleTimeout,
+		MaxHeaderBytes:               int(cfg.MaxHeader),
+		Protocols:                    protocols,
+		DisableGeneralOptionsHandler: true, // It would answer OPTIONS * itself, with nothing.
+		ConnContext:                  connectionContext,
+		ConnState:                    connectionState,
+		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+}
+
+// front is what every request passes first: it takes only paths that are written the
+// one right way, for ServeMux would answer others with a redirect in HTML, and bounds
+// the time a body takes to arrive.
+func front(cfg HTTPConfig, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, _ := r.Context().Value(connectionKey{}).(*connection)
+		if c != nil {
+			c.begin()
+		}
+		switch {
+		case r.ProtoMajor != 1:
+			w.Header().Set("Connection", "close")
+			writeProblem(w, http.StatusHTTPVersionNotSupported, "http_version_not_supported", "speak HTTP/1.1")
+		case r.Method == http.MethodConnect || !strings.HasPrefix(r.URL.Path, "/"):
+			writeProblem(w, http.StatusBadRequest, "invalid_request", "this server is no proxy; ask for a path such as /v1/query")
+		case !clean(r.URL.EscapedPath()):
+			writeProblem(w, http.StatusNotFound, "not_found", "no resource has an empty or dotted part in its path; /openapi.json lists them")
+		default:
+			if r.ContentLength != 0 {
+				r = receive(w, r, cfg.BodyTimeout)
+			}
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// clean reports whether ServeMux takes the path as it is.
+func clean(p string) bool { return p == "/" || path.Clean(p) == strings.TrimSuffix(p, "/") }
+
+// body is a request's body that has to arrive in time.
+type body struct {
+	io.ReadCloser
+	arrived func()
+}
+
+// receive starts the clock of a body. It stops when the body has arrived whole, or the wait
+// for what the handler does next would count. It goes on when the handler gives the body up,
+// because net/http then reads on for a while, to use the connection again.
+//
+// The request is a copy: net/http looks at the Body of its own to tell whether what is left on
+// the connection may be taken for another request, and would take the rest of a damaged body for one.
+func receive(w http.ResponseWriter, r *http.Request, timeout time.Duration) *http.Request {
+	c := http.NewResponseController(w)
+	// Without a deadline the body is read all the same; a connection that takes none is a test's.
+	_ = c.SetReadDeadline(time.Now().Add(timeout))
+	r = r.WithContext(r.Context())
+	r.Body = &body{r.Body, func() { _ = c.SetReadDeadline(time.Time{}) }}
+	return r
+}
+
+// Read reads on and notices the end.
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		b.arrived()
+	}
+	return n, err
+}
+
+func problemBody(status int, code, detail string) []byte {
+	raw, _ := json.Marshal(map[string]any{"type": "about:blank", "title": http.StatusText(status), "status": status, "code": code, "detail": detail})
+	return append(raw, '\n') // A map of strings and a number always encodes.
+}
+
+func writeProblem(w http.ResponseWriter, status int, code, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_, _ = w.Write(problemBody(status, code, detail)) // The client may be gone; there is nobody left to tell.
+}

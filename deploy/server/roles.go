@@ -1,0 +1,67 @@
+package server
+
+import (
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"strings"
+)
+
+// Roles is a set of what a process does.
+type Roles uint8
+
+// The roles of a process.
+const (
+	Ingest Roles = 1 << iota
+	Speed
+	Landing
+	Batch
+	Serving
+	AllRoles = Ingest | Speed | Landing | Batch | Serving
+)
+
+var roleNames = []string{"ingest", "speed", "landing", "batch", "serving"}
+
+// ParseRoles reads role names.
+func ParseRoles(names []string) (Roles, error) {
+	var r Roles
+	for _, n := range names {
+		i := slices.Index(roleNames, n)
+		if i < 0 {
+			return 0, fmt.Errorf("role %q: use some of %s", n, strings.Join(roleNames, ", "))
+		}
+		r |= 1 << i
+	}
+	return r, nil
+}
+
+// Has reports whether every role of o is in r.
+func (r Roles) Has(o Roles) bool { return r&o == o }
+
+// Names lists the roles.
+func (r Roles) Names() []string {
+	var out []string
+	for i, n := range roleNames {
+		if r.Has(1 << i) {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// Version is the version of the program, from its module or its commit.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return "devel"
+}

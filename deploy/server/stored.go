@@ -1,0 +1,73 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"recount/batch/landing"
+	"recount/schemas/catalog"
+)
+
+// CheckStored checks a configuration against the data it would run on and says in a
+// line what it found. Data that a server has open is not compared; the server
+// itself refuses at start what does not fit.
+func CheckStored(cfg Config) (string, error) {
+	if !stored(cfg) {
+		return "there is no data in " + cfg.DataDir + " yet", nil
+	}
+	ctx := context.Background()
+	cat, err := cfg.Catalog()
+	if err != nil {
+		return "", err
+	}
+	lock, err := lockDataDir(cfg.DataDir)
+	if errors.Is(err, errInUse) {
+		return "the data in " + cfg.DataDir + " is in use by a running server and was not compared", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer lock.Close()
+	e := &engines{}
+	if err := e.openLake(ctx, cfg, nil, nil); err != nil {
+		return "", errors.Join(err, e.close())
+	}
+	return "it fits the data in " + cfg.DataDir, errors.Join(checkEvolution(ctx, e.records, cat), checkFixed(ctx, cfg, e), e.close())
+}
+
+// checkEvolution fails where a declared event type may not follow a stored one. A
+// stored type that is no longer declared is fine: its events stay in the lake.
+func checkEvolution(ctx context.Context, records landing.CommitLog, cat *catalog.Catalog) error {
+	types, err := landing.StoredSchemas(ctx, records)
+	if err != nil {
+		return fmt.Errorf("read the stored schemas: %w", err)
+	}
+	var errs []error
+	for name, stored := range types {
+		declared := cat.Events[name]
+		if declared == nil {
+			continue
+		}
+		for _, s := range stored {
+			errs = append(errs, catalog.CheckEvolution(s, declared))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkFixed fails where the configuration changes what data has fixed.
+func checkFixed(ctx context.Context, cfg Config, e *engines) error {
+	chain, err := landing.LoadChain(ctx, e.records, 0)
+	if err != nil || !chain.Begun() {
+		return err
+	}
+	var errs []error
+	if chain.Bucket != cfg.Batch.Bucket {
+		errs = append(errs, &catalog.Error{Path: []string{"batch", "bucket"}, Msg: fmt.Sprintf("the stored data has %s, which cannot be changed; write %s", chain.Bucket, chain.Bucket)})
+	}
+	if chain.Partitions != cfg.Log.Partitions {
+		errs = append(errs, &catalog.Error{Path: []string{"log", "partitions"}, Msg: fmt.Sprintf("the stored data has %d, which cannot be changed; write %d", chain.Partitions, chain.Partitions)})
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,53 @@
+package server
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"recount/deploy/client/acklog"
+)
+
+// TestAckLogIsNotCut: an acknowledgement log above the limit is refused, though it ends between two lines there,
+// and one that is longer in coming than other bodies may be is read.
+func TestAckLogIsNotCut(t *testing.T) {
+	t.Parallel()
+	const line = `{"kind":"acked","run":"r","first":0,"count":1}` + "\n"
+	limit := int64(2 * len(line))
+	cfg := DefaultHTTPConfig()
+	shortBody(&cfg)
+	addr, _ := listenHTTP(t, cfg, func(w http.ResponseWriter, r *http.Request) {
+		if err := acklog.Read(newAckLog(w, r, limit, time.Minute), func(acklog.Line) error { return nil }); err != nil {
+			status, code := ackLogProblem(err)
+			writeProblem(w, status, code, err.Error())
+		}
+	})
+	for lines, want := range map[int]int{2: http.StatusOK, 3: http.StatusRequestEntityTooLarge} {
+		resp, err := http.Post("http://"+addr, "application/x-ndjson", strings.NewReader(strings.Repeat(line, lines)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("%d lines of at most 2: status %d, want %d", lines, resp.StatusCode, want)
+		}
+	}
+	resp, err := http.Post("http://"+addr, "application/x-ndjson", io.MultiReader(strings.NewReader(line), late{3 * short}, strings.NewReader(line)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("a log whose second half comes late: status %d", resp.StatusCode)
+	}
+}
+
+// late is nothing, after a while.
+type late struct{ after time.Duration }
+
+func (l late) Read([]byte) (int, error) {
+	time.Sleep(l.after)
+	return 0, io.EOF
+}
