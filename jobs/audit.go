@@ -124,7 +124,8 @@ func (a *Auditor) Handler() http.Handler {
 
 func (a *Auditor) serve(w http.ResponseWriter, r *http.Request) {
 	who, known := access.FromContext(r.Context())
-	tenant, asked := who.Tenant, r.URL.Query()
+	tenant := who.Tenant
+	asked := r.URL.Query()
 	if who.Scopes.Has(access.Admin) {
 		tenant = asked.Get("tenant")
 	}

@@ -86,7 +86,9 @@ func TestScheduledRuns(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		if got, want := started.Load(), int64(3); got != want {
+		got := started.Load()
+		want := int64(3)
+		if got != want {
 			t.Errorf("started %d times, want %d: at 10 s, 40 s and 70 s", got, want)
 		}
 		if running.Load() != 0 {

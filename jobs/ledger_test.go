@@ -36,7 +36,8 @@ func TestLedgerOpensInTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names, before := []string{"work", "play"}, openLedger(t, dir)
+	names := []string{"work", "play"}
+	before := openLedger(t, dir)
 	start := time.Date(2024, 5, 1, 0, 0, 0, 0, time.UTC)
 	for i := range KeepRuns {
 		for _, name := range names {
@@ -52,7 +53,8 @@ func TestLedgerOpensInTime(t *testing.T) {
 		}
 	}
 	synctest.Test(t, func(t *testing.T) {
-		began, said := time.Now(), &bytes.Buffer{}
+		began := time.Now()
+		said := &bytes.Buffer{}
 		l, err := OpenLedger(t.Context(), slow{records}, names, slog.New(slog.NewTextHandler(said, nil)))
 		if err != nil {
 			t.Fatal(err)

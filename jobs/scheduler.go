@@ -146,7 +146,8 @@ func (s *Scheduler) execute(ctx context.Context, e *entry, by Trigger) Run {
 	run := Run{ID: rand.Text()[:12], Job: e.job.Name, Trigger: by, Start: s.now().UTC()}
 	e.setRunning(&run)
 	report, err := protect(ctx, e.job.Run)
-	run.Report, run.End = report, s.now().UTC()
+	run.Report = report
+	run.End = s.now().UTC()
 	if err != nil {
 		run.Error = err.Error()
 	}

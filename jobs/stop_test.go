@@ -27,7 +27,8 @@ func TestRequestedRunsEndWithTheScheduler(t *testing.T) {
 			return Report{}, ctx.Err()
 		}})
 		ctx, cancel := context.WithCancel(t.Context())
-		done, answer := make(chan error, 1), make(chan *httptest.ResponseRecorder, 1)
+		done := make(chan error, 1)
+		answer := make(chan *httptest.ResponseRecorder, 1)
 		go func() { done <- s.Run(ctx) }()
 		request := func(client context.Context) {
 			w := httptest.NewRecorder()

@@ -80,7 +80,8 @@ func (l *layout) addSums(sums map[int64]record.BucketVersion, b *exact.Block, lo
 				sums[v.Bucket] = v
 			}
 			v = sums[b.Buckets[row]]
-			v.Bucket, v.Ver = b.Buckets[row], ver
+			v.Bucket = b.Buckets[row]
+			v.Ver = ver
 		}
 		buf = buf[:0]
 		for _, a := range appends {

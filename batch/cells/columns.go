@@ -104,7 +104,9 @@ func (l *layout) dimension(name string, t catalog.FieldType, of func(*exact.Bloc
 // optional adds a column of numbers of some bytes each that may be null.
 func (l *layout) optional(name, sql string, null func(*exact.Block) func(row int) bool, bytes appender, width int) {
 	orZero := func(b *exact.Block) func([]byte, int) []byte {
-		isNull, value, zero := null(b), bytes(b), make([]byte, width)
+		isNull := null(b)
+		value := bytes(b)
+		zero := make([]byte, width)
 		return func(dst []byte, row int) []byte {
 			if isNull(row) {
 				return append(dst, zero...)
@@ -119,7 +121,8 @@ func (l *layout) optional(name, sql string, null func(*exact.Block) func(row int
 	l.columns = append(l.columns, column{name: name, sql: nullable(sqlschema.Quote(name), fixed(sql)),
 		native: func(dst []byte, rows []exact.Piece) []byte { return values(orZero)(values(marks)(dst, rows), rows) },
 		bytes: func(b *exact.Block) func([]byte, int) []byte {
-			mark, value := marks(b), orZero(b)
+			mark := marks(b)
+			value := orZero(b)
 			return func(dst []byte, row int) []byte { return value(mark(dst, row), row) }
 		}})
 }

@@ -42,10 +42,12 @@ func wide(of func(*exact.Block) *exact.Measure) appender {
 // extreme is null where no value was seen.
 func (l *layout) extreme(name string, t catalog.FieldType, of func(*exact.Block) *exact.Measure) {
 	q := sqlschema.Quote(name)
-	value, sql := integers(func(b *exact.Block) []int64 { return of(b).Ints }), "ifNull("+q+", toInt64(0))"
+	value := integers(func(b *exact.Block) []int64 { return of(b).Ints })
+	sql := "ifNull(" + q + ", toInt64(0))"
 	switch t {
 	case catalog.Float64:
-		value, sql = floats(of), "ifNull("+q+", toFloat64(0))"
+		value = floats(of)
+		sql = "ifNull(" + q + ", toFloat64(0))"
 	case catalog.Timestamp:
 		sql = "ifNull(toUnixTimestamp64Micro(" + q + "), toInt64(0))"
 	}
@@ -59,14 +61,16 @@ func (l *layout) extreme(name string, t catalog.FieldType, of func(*exact.Block)
 func (l *layout) state(name string, of func(*exact.Block) *exact.Measure) {
 	l.columns = append(l.columns, column{name: name, sql: counted(sqlschema.Quote(name)),
 		native: values(func(b *exact.Block) func([]byte, int) []byte {
-			m, state := of(b), []byte(nil)
+			m := of(b)
+			state := []byte(nil)
 			return func(dst []byte, row int) []byte {
 				state = distinct.AppendState(state[:0], hashes(m, row))
 				return append(binary.AppendUvarint(dst, uint64(len(state))), state...)
 			}
 		}),
 		bytes: func(b *exact.Block) func([]byte, int) []byte {
-			m, state := of(b), []byte(nil)
+			m := of(b)
+			state := []byte(nil)
 			return func(dst []byte, row int) []byte {
 				state = distinct.AppendState(state[:0], hashes(m, row))
 				return appendText(dst, state)
@@ -79,7 +83,9 @@ func (l *layout) sketch(name string, of func(*exact.Block) *exact.Measure) {
 	l.columns = append(l.columns, column{name: name, sql: counted("toString(" + sqlschema.Quote(name) + ")"),
 		native: func(dst []byte, rows []exact.Piece) []byte { return appendSketches(dst, rows, of) },
 		bytes: func(b *exact.Block) func([]byte, int) []byte {
-			m, registers, text := of(b), []uint32(nil), []byte(nil)
+			m := of(b)
+			registers := []uint32(nil)
+			text := []byte(nil)
 			return func(dst []byte, row int) []byte {
 				registers = distinct.AppendRegisters(registers[:0], hashes(m, row))
 				text = append(text[:0], '[')

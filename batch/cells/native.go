@@ -78,7 +78,8 @@ func keysOf(rows []exact.Piece, words *[]string, of func(*exact.Block) ([]string
 	known := map[string]uint32{"": uint32(len(*words) - 1)}
 	for _, x := range rows {
 		strings, null := of(x.Block)
-		last, key := "", known[""] // Runs of one string are common: tenants, sorted cells.
+		last := ""
+		key := known[""] // Runs of one string are common: tenants, sorted cells.
 		for row := x.Lo; row < x.Hi; row++ {
 			if null != nil && null[row] {
 				keys = append(keys, 0)

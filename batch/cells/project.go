@@ -78,8 +78,10 @@ type projection struct {
 
 func (r *projection) add(view, digest string, buckets []record.BucketVersion) {
 	for _, b := range buckets {
-		r.views, r.digests = append(r.views, view), append(r.digests, digest)
-		r.buckets, r.vers = append(r.buckets, time.UnixMicro(b.Bucket).UTC()), append(r.vers, b.Ver)
+		r.views = append(r.views, view)
+		r.digests = append(r.digests, digest)
+		r.buckets = append(r.buckets, time.UnixMicro(b.Bucket).UTC())
+		r.vers = append(r.vers, b.Ver)
 	}
 }
 

@@ -159,7 +159,8 @@ func (s *Store) runs(ctx context.Context, f deadletter.Filter, before place) (ou
 
 // bounds are the filter's times in microseconds.
 func bounds(f deadletter.Filter) (from, to int64) {
-	from, to = 0, int64(1)<<62
+	from = 0
+	to = int64(1) << 62
 	if !f.From.IsZero() {
 		from = f.From.UnixMicro()
 	}

@@ -159,7 +159,9 @@ func (s *Store) measure(all []letterObject, horizons record.Horizons) {
 		if horizons.Retired(o.segment, o.Object) {
 			break
 		}
-		rows, bytes, oldest = rows+o.Rows, bytes+o.Size, o.segment.Created.Unix()
+		rows = rows + o.Rows
+		bytes = bytes + o.Size
+		oldest = o.segment.Created.Unix()
 	}
 	s.metrics.stored.Set(float64(rows))
 	s.metrics.bytes.Set(float64(bytes))

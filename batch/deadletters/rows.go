@@ -28,7 +28,8 @@ func (s *Store) read(ctx context.Context, o *record.Object, partition int, from,
 		err := s.columns(ctx, o, listed, from, to, func(c eventbatch.Columns) bool {
 			for i := range int(c.Rec.NumRows()) {
 				l := letter(c, i, partition)
-				l.object, l.row = o, row
+				l.object = o
+				l.row = row
 				row++
 				if !yield(l, nil) {
 					return false
@@ -86,16 +87,19 @@ func (s *Store) readRaw(ctx context.Context, page []found) error {
 	}
 	for o, letters := range byObject {
 		rows := map[int64]*found{}
-		from, to := o.Rows, int64(0)
+		from := o.Rows
+		to := int64(0)
 		for _, l := range letters {
 			rows[l.row] = l
-			from, to = min(from, l.row), max(to, l.row+1)
+			from = min(from, l.row)
+			to = max(to, l.row+1)
 		}
 		row := from
 		err := s.columns(ctx, o, []string{deadletter.FieldRaw, deadletter.FieldRawBase64}, from, to, func(c eventbatch.Columns) bool {
 			for i := range int(c.Rec.NumRows()) {
 				if l := rows[row]; l != nil {
-					l.Raw, l.RawBase64 = optional(c, deadletter.FieldRaw, i), optional(c, deadletter.FieldRawBase64, i)
+					l.Raw = optional(c, deadletter.FieldRaw, i)
+					l.RawBase64 = optional(c, deadletter.FieldRawBase64, i)
 				}
 				row++
 			}

@@ -58,7 +58,8 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	cfg := lake.DefaultConfig("s3://recount/data?endpoint=" + server.Endpoint())
-	cfg.AccessKey, cfg.SecretKey = server.Credentials().AccessKey, server.Credentials().SecretKey
+	cfg.AccessKey = server.Credentials().AccessKey
+	cfg.SecretKey = server.Credentials().SecretKey
 	store, err := lake.Open(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +67,8 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(store.Close)
 	w := &world{t: t, now: epoch, store: store, bodies: map[string][]byte{}}
 	for p := range partitions {
-		w.chains, w.published = append(w.chains, record.NewChain(p)), append(w.published, position.Offset{})
+		w.chains = append(w.chains, record.NewChain(p))
+		w.published = append(w.published, position.Offset{})
 		w.commit(p, &record.Commit{Kind: record.Seal, Start: 1, End: 1,
 			Next: &record.Next{Epoch: 1, Rule: position.DefaultCutRule(), Bucket: time.Hour, Partitions: partitions}})
 	}
@@ -75,7 +77,10 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) commit(p int, c *record.Commit) {
 	w.t.Helper()
-	c.Partition, c.Created, c.Attempt, c.Previous = p, w.now, "a", w.chains[p].Tip
+	c.Partition = p
+	c.Created = w.now
+	c.Attempt = "a"
+	c.Previous = w.chains[p].Tip
 	raw, err := c.Encode()
 	if err == nil {
 		_, err = w.chains[p].Extend(raw)
@@ -112,7 +117,8 @@ func (w *world) land(p int, letters ...deadletter.Letter) {
 	seq := w.chains[p].Head.Seq
 	for i := range letters {
 		l := &letters[i]
-		l.Name, l.Received = deadletter.Name{Partition: p, Seq: seq, Index: i}.String(), w.now
+		l.Name = deadletter.Name{Partition: p, Seq: seq, Index: i}.String()
+		l.Received = w.now
 		raw, err := deadletter.Decode(l.Raw, l.RawBase64)
 		if err != nil {
 			w.t.Fatal(err)
@@ -144,7 +150,8 @@ func (w *world) land(p int, letters ...deadletter.Letter) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	o.Key, o.Tenants = object.ObjectKey(o.Type, w.now, 1, p, seq, seq+1, "a"), table.Tenants()
+	o.Key = object.ObjectKey(o.Type, w.now, 1, p, seq, seq+1, "a")
+	o.Tenants = table.Tenants()
 	if err := w.store.Put(w.t.Context(), o.Key, bytes.NewReader(body), o.Size); err != nil {
 		w.t.Fatal(err)
 	}
@@ -195,7 +202,8 @@ func letterOf(tenant, code string, raw []byte) deadletter.Letter {
 		}
 	}
 	if len(raw)%5 == 0 {
-		l.Index, l.EventID = nil, ""
+		l.Index = nil
+		l.EventID = ""
 	}
 	return l
 }
@@ -330,7 +338,8 @@ func TestRetireByAge(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	s := w.open(1<<30, reg)
 	w.retire(s, 0)
-	a, b := letterOf("acme", "x", []byte("a")), letterOf("acme", "x", []byte("bb"))
+	a := letterOf("acme", "x", []byte("a"))
+	b := letterOf("acme", "x", []byte("bb"))
 	w.land(0, a, b)
 	w.now = w.now.Add(20 * time.Hour)
 	w.land(1, a)
@@ -342,7 +351,9 @@ func TestRetireByAge(t *testing.T) {
 	w.retire(s, 0)
 	w.published[0] = published
 	w.retire(s, 2)
-	if objects, records := w.keys("data/"), w.keys("retired/"); len(objects) != 1 || len(records) != 1 {
+	objects := w.keys("data/")
+	records := w.keys("retired/")
+	if len(objects) != 1 || len(records) != 1 {
 		t.Errorf("left: %v, %v", objects, records)
 	}
 	page, err := s.List(t.Context(), "acme", deadletter.Filter{}, true)
@@ -355,13 +366,17 @@ func TestRetireByAge(t *testing.T) {
 	if _, err := s.Get(t.Context(), "b", "0-1-0"); !errors.Is(err, deadletter.ErrUnknown) {
 		t.Errorf("a retired letter of another tenant: %v", err)
 	}
-	if stored, gone := metric(t, reg, "recount_dead_letters_stored"), metric(t, reg, "recount_dead_letters_retired_total"); stored != 1 || gone != 2 {
+	stored := metric(t, reg, "recount_dead_letters_stored")
+	gone := metric(t, reg, "recount_dead_letters_retired_total")
+	if stored != 1 || gone != 2 {
 		t.Errorf("metrics: %v stored, %v retired", stored, gone)
 	}
 	w.now = w.now.Add(24 * time.Hour)
 	w.retire(s, 1)
 	w.retire(s, 0)
-	if objects, records := w.keys("data/"), w.keys("retired/"); len(objects) != 0 || len(records) != 1 {
+	objects = w.keys("data/")
+	records = w.keys("retired/")
+	if len(objects) != 0 || len(records) != 1 {
 		t.Errorf("left: %v, %v", objects, records)
 	}
 }

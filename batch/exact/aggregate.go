@@ -90,7 +90,8 @@ func (r *run) newTask(s *span) *task {
 	t := &task{coders: map[string]*coder{}}
 	for _, view := range s.views {
 		v := r.pool(view).Get().(*viewTask)
-		v.origin, v.coders = s.buckets[0], v.coders[:0]
+		v.origin = s.buckets[0]
+		v.coders = v.coders[:0]
 		v.groups.reset(s.rows)
 		for i := range v.measures {
 			v.measures[i].reset(s.rows)
@@ -178,7 +179,8 @@ func (v *viewTask) add(c eventbatch.Columns, keep []bool) error {
 // Rows are ordered by time, so most share the cell of the row before.
 func (v *viewTask) codeCells(times *array.Timestamp) error {
 	v.cells = sized(v.cells, times.Len())
-	from, code := int64(-1), uint32(0)
+	from := int64(-1)
+	code := uint32(0)
 	for i, ts := range times.TimestampValues() {
 		t := int64(ts)
 		if from < 0 || t < from || t >= from+v.cell {
@@ -186,7 +188,8 @@ func (v *viewTask) codeCells(times *array.Timestamp) error {
 			if t < v.origin || n >= 1<<32 {
 				return fmt.Errorf("column %s: %d lies outside the buckets of its row range", eventbatch.ColTime, t)
 			}
-			from, code = v.origin+n*v.cell, uint32(n)
+			from = v.origin + n*v.cell
+			code = uint32(n)
 		}
 		v.cells[i] = code
 	}

@@ -17,7 +17,10 @@ func manyEvents(n, message int) []event {
 	}
 	events := make([]event, n)
 	for i := range events {
-		s, v, f, flag := &carriers[r.IntN(len(carriers))], r.Int64N(40), float64(r.IntN(1000)), r.IntN(2) == 0
+		s := &carriers[r.IntN(len(carriers))]
+		v := r.Int64N(40)
+		f := float64(r.IntN(1000))
+		flag := r.IntN(2) == 0
 		at := 60*minute + r.Int64N(60*minute)
 		if i%10 == 0 {
 			at -= 60 * minute

@@ -92,7 +92,8 @@ func (k *coder) dictionary(c *array.Dictionary, from, to int) error {
 		return fmt.Errorf("column %s is %s; a dictionary must be int32 over string", k.name, c.DataType())
 	}
 	if k.dict != values.Data() {
-		k.dict, k.remap = values.Data(), sized(k.remap, values.Len())
+		k.dict = values.Data()
+		k.remap = sized(k.remap, values.Len())
 		clear(k.remap)
 	}
 	nulls := c.NullN() > 0
@@ -115,7 +116,8 @@ func (k *coder) ofString(s string) uint32 {
 		return code
 	}
 	if k.strings == nil {
-		k.strings, k.values.Strings = map[string]uint32{}, []string{""}
+		k.strings = map[string]uint32{}
+		k.values.Strings = []string{""}
 	}
 	s = strings.Clone(s) // The chunk's memory may be reused.
 	code := uint32(len(k.values.Strings))
@@ -126,14 +128,16 @@ func (k *coder) ofString(s string) uint32 {
 
 // integers numbers integer values; runs of one value, as sorted files have, cost no look-up.
 func (k *coder) integers(col arrow.Array, from, to int, at func(int) int64) {
-	last, code := int64(0), uint32(0)
+	last := int64(0)
+	code := uint32(0)
 	for i := from; i < to; i++ {
 		k.codes[i] = 0
 		if col.IsNull(i) {
 			continue
 		}
 		if v := at(i); code == 0 || v != last {
-			last, code = v, k.ofInt(v)
+			last = v
+			code = k.ofInt(v)
 		}
 		k.codes[i] = code
 	}
@@ -144,7 +148,8 @@ func (k *coder) ofInt(v int64) uint32 {
 		return code
 	}
 	if k.ints == nil {
-		k.ints, k.values.Ints = map[int64]uint32{}, []int64{0}
+		k.ints = map[int64]uint32{}
+		k.values.Ints = []int64{0}
 	}
 	code := uint32(len(k.values.Ints))
 	k.ints[v] = code

@@ -83,7 +83,8 @@ func (f memFile) columns(names []string, rows []event) eventbatch.Columns {
 			appendValue(b, name, e)
 		}
 		a := b.NewArray()
-		fields, arrays = append(fields, arrow.Field{Name: name, Type: a.DataType(), Nullable: true}), append(arrays, a)
+		fields = append(fields, arrow.Field{Name: name, Type: a.DataType(), Nullable: true})
+		arrays = append(arrays, a)
 	}
 	c := eventbatch.Columns{Rec: array.NewRecord(arrow.NewSchema(fields, nil), arrays, int64(len(rows)))}
 	c.Key, _ = c.Field(eventbatch.ColKey).(*array.FixedSizeBinary)

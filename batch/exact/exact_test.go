@@ -25,10 +25,12 @@ func some[T any](g *rapid.Generator[T]) *rapid.Generator[*T] { return rapid.Ptr(
 // chains of assigned times over neighbouring buckets are common.
 func drawEvents(t *rapid.T) (events []event) {
 	floats := rapid.SampledFrom([]float64{0, math.Copysign(0, -1), 0.5, -8, 1 << 20})
-	seq, index := int64(rapid.IntRange(1, 1000).Draw(t, "start")), int32(0)
+	seq := int64(rapid.IntRange(1, 1000).Draw(t, "start"))
+	index := int32(0)
 	for range rapid.IntRange(1, 200).Draw(t, "events") {
 		if rapid.Bool().Draw(t, "message") {
-			seq, index = seq+1, 0
+			seq = seq + 1
+			index = 0
 		} else {
 			index++
 		}
@@ -77,7 +79,8 @@ func compute(t testing.TB, cfg Config, l lake, in Input) ([]string, Found) {
 func TestOracle(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		c, events := testCatalog(), drawEvents(t)
+		c := testCatalog()
+		events := drawEvents(t)
 		partitions := rapid.IntRange(1, 3).Draw(t, "partitions")
 		l := land(events, partitions, rapid.IntRange(1, 80).Draw(t, "segment"), rapid.IntRange(1, 40).Draw(t, "chunk"))
 		all := l.buckets()
@@ -122,7 +125,8 @@ func (p panicking) Fatal(args ...any) { p.T.Fatal(args...) }
 
 func TestErrors(t *testing.T) {
 	t.Parallel()
-	c, events := testCatalog(), manyEvents(1000, 10)
+	c := testCatalog()
+	events := manyEvents(1000, 10)
 	l := land(events, 1, 100, 10)
 	in := Input{Catalog: c, Type: "e", Objects: l.objects, Buckets: l.buckets(), Targets: []Target{{c.Views["wide"], l.buckets()}}}
 	ctx, stop := context.WithCancel(context.Background())
@@ -154,7 +158,8 @@ func TestErrors(t *testing.T) {
 // TestOpensOnce holds B3: each object is opened and closed exactly once.
 func TestOpensOnce(t *testing.T) {
 	t.Parallel()
-	c, l := testCatalog(), land(manyEvents(3000, 10), 2, 100, 50)
+	c := testCatalog()
+	l := land(manyEvents(3000, 10), 2, 100, 50)
 	var opened, closed atomic.Int64
 	open := func(ctx context.Context, o record.Object) (File, error) {
 		opened.Add(1)

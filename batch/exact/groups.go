@@ -26,7 +26,8 @@ const (
 // assign finds or makes the group of every kept row, from the codes of its columns.
 func (g *groups) assign(columns [][]uint32, keep []bool) {
 	g.width = len(columns)
-	g.hash, g.of = sized(g.hash, len(keep)), sized(g.of, len(keep))
+	g.hash = sized(g.hash, len(keep))
+	g.of = sized(g.of, len(keep))
 	clear(g.hash)
 	for _, codes := range columns {
 		for i, c := range codes[:len(g.hash)] {
@@ -47,7 +48,9 @@ func (g *groups) assign(columns [][]uint32, keep []bool) {
 
 // reset empties the table for a task of at most rows rows, keeping its memory.
 func (g *groups) reset(rows int64) {
-	g.codes, g.hashes, g.events = g.codes[:0], g.hashes[:0], g.events[:0]
+	g.codes = g.codes[:0]
+	g.hashes = g.hashes[:0]
+	g.events = g.events[:0]
 	g.slots = emptied(g.slots, rows)
 }
 
@@ -84,7 +87,8 @@ func (g *groups) find(columns [][]uint32, row int) int {
 			for _, codes := range columns {
 				g.codes = append(g.codes, codes[row])
 			}
-			g.hashes, g.events = append(g.hashes, h), append(g.events, 0)
+			g.hashes = append(g.hashes, h)
+			g.events = append(g.events, 0)
 			return len(g.events) - 1
 		}
 		if e>>32 == h>>32 && g.is(int(uint32(e)-1), columns, row) {
@@ -137,7 +141,8 @@ type pairs struct {
 }
 
 func (p *pairs) reset(rows int64) {
-	p.hashes, p.groups = p.hashes[:0], p.groups[:0]
+	p.hashes = p.hashes[:0]
+	p.groups = p.groups[:0]
 	p.slots = emptied(p.slots, rows)
 }
 
@@ -149,7 +154,8 @@ func (p *pairs) add(group int32, hash uint64) {
 	for i := p.at(group, hash) & mask; ; i = (i + 1) & mask {
 		e := p.slots[i]
 		if e == 0 {
-			p.hashes, p.groups = append(p.hashes, hash), append(p.groups, group)
+			p.hashes = append(p.hashes, hash)
+			p.groups = append(p.groups, group)
 			p.slots[i] = uint32(len(p.hashes))
 			return
 		}

@@ -26,7 +26,11 @@ type accumulator struct {
 
 // reset empties the accumulator for a task of at most rows rows, keeping its memory.
 func (a *accumulator) reset(rows int64) {
-	a.n, a.hi, a.lo, a.ints, a.floats = a.n[:0], a.hi[:0], a.lo[:0], a.ints[:0], a.floats[:0]
+	a.n = a.n[:0]
+	a.hi = a.hi[:0]
+	a.lo = a.lo[:0]
+	a.ints = a.ints[:0]
+	a.floats = a.floats[:0]
 	a.pairs.reset(rows)
 }
 
@@ -63,7 +67,8 @@ func (a *accumulator) addSum(col arrow.Array, of []int32, groups int) bool {
 		}
 		return ok
 	}
-	a.hi, a.lo = grown(a.hi, groups), grown(a.lo, groups)
+	a.hi = grown(a.hi, groups)
+	a.lo = grown(a.lo, groups)
 	c, ok := col.(*array.Int64)
 	if ok {
 		values := c.Int64Values()
@@ -161,13 +166,16 @@ func (h *hasher) dictionary(c *array.Dictionary) (func(row int) uint64, error) {
 		return nil, fmt.Errorf("%s; a dictionary must be int32 over string", c.DataType())
 	}
 	if h.dict != values.Data() {
-		h.dict, h.known, h.hashes = values.Data(), sized(h.known, values.Len()), sized(h.hashes, values.Len())
+		h.dict = values.Data()
+		h.known = sized(h.known, values.Len())
+		h.hashes = sized(h.hashes, values.Len())
 		clear(h.known)
 	}
 	return func(i int) uint64 {
 		d := index.Value(i)
 		if !h.known[d] {
-			h.known[d], h.hashes[d] = true, distinct.HashString(values.Value(int(d)))
+			h.known[d] = true
+			h.hashes[d] = distinct.HashString(values.Value(int(d)))
 		}
 		return h.hashes[d]
 	}, nil

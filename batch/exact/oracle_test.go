@@ -22,7 +22,8 @@ func oracle(c *catalog.Catalog, events []event, buckets []int64, targets []Targe
 	}
 	at := func(e event) place { return place{e.tenant + "/" + e.id, window.Floor(e.time, time.Hour)} }
 	before := func(a, b event) bool { return a.seq < b.seq || a.seq == b.seq && a.index < b.index }
-	first, firstAssigned := map[place]event{}, map[place]event{}
+	first := map[place]event{}
+	firstAssigned := map[place]event{}
 	for _, e := range events {
 		if w, ok := first[at(e)]; !ok || before(e, w) {
 			first[at(e)] = e
@@ -42,7 +43,8 @@ func oracle(c *catalog.Catalog, events []event, buckets []int64, targets []Targe
 			w := first[at(e)]
 			copyOf := e.seq != w.seq || e.index != w.index
 			if prev, ok := firstAssigned[place{at(e).id, b - time.Hour.Microseconds()}]; !copyOf && ok && e.assigned {
-				copyOf, w = true, prev
+				copyOf = true
+				w = prev
 			}
 			if !copyOf {
 				kept[b] = append(kept[b], e)
@@ -177,7 +179,8 @@ func naiveMeasure(m catalog.Measure, events []event) string {
 		}
 		return fmt.Sprintf("n%d %v", len(values), best)
 	}
-	sum, float := new(big.Int), 0.0
+	sum := new(big.Int)
+	float := 0.0
 	for _, v := range values {
 		if i, ok := v.(int64); ok {
 			sum.Add(sum, big.NewInt(i))

@@ -73,7 +73,8 @@ func batchOf(t testing.TB, e *catalog.EventType, rows []event) eventbatch.Column
 // TestParquet reads what landing writes and finds what the oracle finds.
 func TestParquet(t *testing.T) {
 	t.Parallel()
-	c, events := testCatalog(), manyEvents(20_000, 100)
+	c := testCatalog()
+	events := manyEvents(20_000, 100)
 	for i := range events {
 		events[i].over = map[bool]string{true: "s"}[i%9 == 0] // Seldom enough for a dictionary, and in all objects.
 	}

@@ -193,7 +193,8 @@ func (p *plan) slice(s *span) (n int, width int64) {
 }
 
 func lcm(a, b int64) int64 {
-	x, y := a, b
+	x := a
+	y := b
 	for y != 0 {
 		x, y = y, x%y
 	}

@@ -22,9 +22,11 @@ type stretch struct {
 // stretches joins neighbouring pieces. With slices > 1 it returns the rows of slice k.
 func stretches(pieces []*piece, k, slices int) (out []stretch) {
 	for _, x := range pieces {
-		from, to := x.from, x.to
+		from := x.from
+		to := x.to
 		if slices > 1 {
-			from, to = x.cuts[k], x.cuts[k+1]
+			from = x.cuts[k]
+			to = x.cuts[k+1]
 		}
 		if from == to {
 			continue

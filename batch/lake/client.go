@@ -57,7 +57,8 @@ func newClient(ctx context.Context, cfg Config, transport http.RoundTripper) (*s
 // Attempts still allows.
 func newRetryer(cfg Config) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
-		o.MaxAttempts, o.MaxBackoff = cfg.Attempts, cfg.Backoff
+		o.MaxAttempts = cfg.Attempts
+		o.MaxBackoff = cfg.Backoff
 		o.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
 			return pause(attempt, cfg.Backoff), nil
 		})

@@ -98,7 +98,8 @@ func oneWinner(t *testing.T, log commitLog) {
 	t.Helper()
 	for round := range uint64(5) {
 		key := record.PublicationKey(round)
-		outcomes, bodies := make([]record.Outcome, 16), make([][]byte, 16)
+		outcomes := make([]record.Outcome, 16)
+		bodies := make([][]byte, 16)
 		var wg sync.WaitGroup
 		for i := range outcomes {
 			wg.Go(func() {

@@ -101,7 +101,8 @@ func (c *Config) parseURL() error {
 	case u.User != nil:
 		return errors.New("credentials in a URL end up in logs: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead")
 	}
-	c.Bucket, c.Prefix = u.Host, u.Path
+	c.Bucket = u.Host
+	c.Prefix = u.Path
 	pathStyle := ""
 	for name, values := range u.Query() {
 		switch name {

@@ -28,7 +28,8 @@ func embedded(t testing.TB) Config {
 		t.Fatal(err)
 	}
 	cfg := DefaultConfig("s3://recount/data?endpoint=" + server.Endpoint())
-	cfg.AccessKey, cfg.SecretKey = server.Credentials().AccessKey, server.Credentials().SecretKey
+	cfg.AccessKey = server.Credentials().AccessKey
+	cfg.SecretKey = server.Credentials().SecretKey
 	cfg.Backoff = 5 * time.Millisecond
 	return cfg
 }

@@ -41,7 +41,8 @@ func (f *faults) RoundTrip(r *http.Request) (*http.Response, error) {
 		return f.next.RoundTrip(c)
 	}
 	f.mu.Lock()
-	fate, status := f.rng.IntN(10), []int{409, 500, 503, 412}[f.rng.IntN(4)]
+	fate := f.rng.IntN(10)
+	status := []int{409, 500, 503, 412}[f.rng.IntN(4)]
 	f.mu.Unlock()
 	if r.Method != http.MethodPut && status == 412 {
 		status = 503 // a read has no condition that could fail
@@ -86,7 +87,8 @@ func TestCreateIsNeverWrong(t *testing.T) {
 	cfg := embedded(t)
 	cfg.Attempts = 3
 	clean := NewCommitLog(open(t, cfg))
-	said, silent := 0, 0
+	said := 0
+	silent := 0
 	for seed := range uint64(40) {
 		key := fmt.Sprintf("land/e1/p0/%020d", seed)
 		results := race(t, cfg, seed, key)

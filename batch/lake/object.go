@@ -55,7 +55,8 @@ func (s *Store) Open(ctx context.Context, key string) (*Object, error) {
 	if statusOf(err) == 416 {
 		// Only an empty object has no last byte.
 		info, err := s.Head(ctx, key)
-		o.size, o.etag = info.Size, info.ETag
+		o.size = info.Size
+		o.etag = info.ETag
 		return o, err
 	}
 	if err != nil {

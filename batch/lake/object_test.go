@@ -34,7 +34,8 @@ func TestReadAt(t *testing.T) {
 		rapid.Check(t, func(rt *rapid.T) {
 			off := rapid.Int64Range(0, size+10).Draw(rt, "off")
 			n := rapid.OneOf(rapid.IntRange(0, 100), rapid.IntRange(0, 2*readWindow)).Draw(rt, "n")
-			a, b := make([]byte, n), make([]byte, n)
+			a := make([]byte, n)
+			b := make([]byte, n)
 			gotN, gotErr := o.ReadAt(a, off)
 			wantN, wantErr := want.ReadAt(b, off)
 			if n == 0 {

@@ -27,7 +27,8 @@ func (l *CommitLog) Probe(ctx context.Context, key string) error {
 	if fault.Off(fault.C9) {
 		return nil
 	}
-	first, second := []byte("first "+rand.Text()), []byte("second "+rand.Text())
+	first := []byte("first " + rand.Text())
+	second := []byte("second " + rand.Text())
 	outcome, _, err := l.Create(ctx, key, first)
 	if err != nil {
 		return fmt.Errorf("probe the object store: it takes no create-only writes: %w", err)

@@ -72,7 +72,8 @@ func (s *Store) uploadParts(ctx context.Context, key string, id *string, body io
 	for i := range parts {
 		g.Go(func() error {
 			from := int64(i) * step
-			n, number := min(step, size-from), int32(i+1)
+			n := min(step, size-from)
+			number := int32(i + 1)
 			ctx, cancel := s.within(ctx, "part", n)
 			defer cancel()
 			out, err := s.client.UploadPart(ctx, &s3.UploadPartInput{

@@ -24,6 +24,8 @@ func (s *Store) Reach(ctx context.Context) (r Reach, err error) {
 	if err != nil {
 		return r, fmt.Errorf("credentials of the object store: %w", err)
 	}
-	r.AccessKey, r.SecretKey, r.Token = keys.AccessKeyID, keys.SecretAccessKey, keys.SessionToken
+	r.AccessKey = keys.AccessKeyID
+	r.SecretKey = keys.SecretAccessKey
+	r.Token = keys.SessionToken
 	return r, nil
 }

@@ -48,7 +48,8 @@ func (s *spoiling) RoundTrip(r *http.Request) (*http.Response, error) {
 // spoilt opens a commit log behind a spoiling transport.
 func spoilt(t *testing.T) (*CommitLog, *spoiling) {
 	cfg := embedded(t)
-	cfg.Attempts, cfg.Backoff = 4, time.Millisecond
+	cfg.Attempts = 4
+	cfg.Backoff = time.Millisecond
 	s := &spoiling{}
 	cfg = via(t, cfg, func(next http.RoundTripper) http.RoundTripper { s.next = next; return s })
 	return NewCommitLog(open(t, cfg)), s
@@ -59,7 +60,8 @@ func spoilt(t *testing.T) (*CommitLog, *spoiling) {
 func TestSpoiltReadIsReadAgain(t *testing.T) {
 	t.Parallel()
 	log, s := spoilt(t)
-	key, body := record.CommitKey(1, 0, 1), []byte(`{"n":12345}`)
+	key := record.CommitKey(1, 0, 1)
+	body := []byte(`{"n":12345}`)
 	if o, _, err := log.Create(t.Context(), key, body); o != record.Created || err != nil {
 		t.Fatal(o, err)
 	}

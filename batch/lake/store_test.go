@@ -22,7 +22,8 @@ func TestStore(t *testing.T) {
 	cfg := embedded(t)
 	reg := prometheus.NewRegistry()
 	cfg.Registerer = reg
-	s, ctx := open(t, cfg), t.Context()
+	s := open(t, cfg)
+	ctx := t.Context()
 	body := []byte("0123456789")
 	if err := s.Put(ctx, "data/a b", bytes.NewReader(body), 10); err != nil {
 		t.Fatal(err)
@@ -190,7 +191,8 @@ func TestMissingBucket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.URL, cfg.CreateBucket = "", false
+	cfg.URL = ""
+	cfg.CreateBucket = false
 	if _, err := Open(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "does not exist") {
 		t.Errorf("open: %v, want an error that names the bucket", err)
 	}

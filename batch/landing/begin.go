@@ -116,7 +116,8 @@ func SealEpoch(ctx context.Context, log CommitLog, c *record.Chain, rule positio
 // createSeal creates the record that continues the chain and moves the chain past
 // whatever is there in the end; mine says whose it is.
 func createSeal(ctx context.Context, log CommitLog, c *record.Chain, seal *record.Commit) (mine bool, err error) {
-	seal.Attempt, seal.Created = rand.Text(), time.Now().UTC()
+	seal.Attempt = rand.Text()
+	seal.Created = time.Now().UTC()
 	raw, err := seal.Encode()
 	if err != nil {
 		return false, err

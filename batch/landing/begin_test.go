@@ -28,7 +28,8 @@ func begin(t testing.TB, w CommitLog, p int, next record.Next) *record.Chain {
 func TestBegin(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
-	first, again := begin(t, w, 1, testNext), begin(t, w, 1, testNext)
+	first := begin(t, w, 1, testNext)
+	again := begin(t, w, 1, testNext)
 	if diff := cmp.Diff(first, again); diff != "" {
 		t.Error(diff)
 	}
@@ -59,7 +60,8 @@ func TestFixedSettings(t *testing.T) {
 	w := newWorld()
 	begin(t, w, 0, testNext)
 	other := testNext
-	other.Bucket, other.Partitions = 6*time.Hour, 8
+	other.Bucket = 6 * time.Hour
+	other.Partitions = 8
 	for _, p := range []int{0, 5} {
 		_, err := Begin(t.Context(), w, p, other)
 		var fault *catalog.Error

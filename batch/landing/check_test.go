@@ -68,7 +68,8 @@ func (w *world) checkObject(t testing.TB, s *record.Commit, o record.Object, lan
 		if err != nil {
 			return err
 		}
-		seqs, indexes := c.Field(object.ColSeq).(*array.Int64), c.Field(object.ColIndex).(*array.Int32)
+		seqs := c.Field(object.ColSeq).(*array.Int64)
+		indexes := c.Field(object.ColIndex).(*array.Int32)
 		for i := range int(c.Rec.NumRows()) {
 			at := [2]uint64{uint64(seqs.Value(i)), uint64(indexes.Value(i))}
 			if _, twice := landed[at]; twice || at[0] < s.Start || at[0] >= s.End {

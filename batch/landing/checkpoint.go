@@ -78,7 +78,8 @@ func copyCheckpoint(ctx context.Context, log CommitLog, c *record.Chain, key str
 	var lastKey string
 	var last []byte
 	for line := range bytes.Lines(raw) {
-		lastKey, last = read.NextKey(), bytes.TrimSuffix(line, []byte("\n"))
+		lastKey = read.NextKey()
+		last = bytes.TrimSuffix(line, []byte("\n"))
 		if _, err := read.Extend(last); err != nil {
 			return err
 		}
@@ -142,7 +143,8 @@ func (k *Checkpointer) makeDue(ctx context.Context, c, end *record.Chain) (made 
 			return made, err
 		}
 	}
-	end.Segments, end.Holes = nil, nil
+	end.Segments = nil
+	end.Holes = nil
 	return made, nil
 }
 
@@ -154,7 +156,8 @@ func due(c, end *record.Chain) bool {
 
 // makeOne copies the records that follow, and goes on from what is there then, whoever made it.
 func (k *Checkpointer) makeOne(ctx context.Context, end *record.Chain) error {
-	key, next := checkpointKey(end), snapshot(end)
+	key := checkpointKey(end)
+	next := snapshot(end)
 	var body []byte
 	for n := 0; n < checkpointRecords && len(body) < checkpointBytes; n++ {
 		raw, err := k.log.Get(ctx, next.NextKey())

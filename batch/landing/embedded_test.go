@@ -26,7 +26,8 @@ func openStore(t testing.TB) *lake.Store {
 		t.Fatal(err)
 	}
 	cfg := lake.DefaultConfig("s3://recount/data?endpoint=" + server.Endpoint())
-	cfg.AccessKey, cfg.SecretKey = server.Credentials().AccessKey, server.Credentials().SecretKey
+	cfg.AccessKey = server.Credentials().AccessKey
+	cfg.SecretKey = server.Credentials().SecretKey
 	s, err := lake.Open(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +40,8 @@ func openStore(t testing.TB) *lake.Store {
 // chain head the first left.
 func TestEmbeddedStore(t *testing.T) {
 	t.Parallel()
-	s, w := openStore(t), newWorld()
+	s := openStore(t)
+	w := newWorld()
 	log := lake.NewCommitLog(s)
 	next := testNext
 	next.Rule = position.CutRule{Interval: 100 * time.Millisecond, Rows: 50, Bytes: 1 << 20}

@@ -96,7 +96,8 @@ func (in *intake) read(ctx context.Context) (eventbatch.Message, error) {
 // due returns when the next heartbeat may be sent, and false while no event is open.
 func (in *intake) due() (time.Time, bool) {
 	micros, open := in.cutter.Due()
-	interval, now := in.p.chain.Rule().Interval, in.p.cfg.Now()
+	interval := in.p.chain.Rule().Interval
+	now := in.p.cfg.Now()
 	spread := min(interval/10, mostSpread)
 	// No segment is due in more than an interval, but by a clock that was set back since.
 	if open && (in.beat.IsZero() || in.beat.Sub(now) > max(interval+spread, idle+mostPause)) {
@@ -129,7 +130,10 @@ func (in *intake) heartbeat(ctx context.Context) {
 }
 
 // cut notes that a new segment is open.
-func (in *intake) cut() { in.beat, in.beats = time.Time{}, 0 }
+func (in *intake) cut() {
+	in.beat = time.Time{}
+	in.beats = 0
+}
 
 // close ends the reader; the next read opens another.
 func (in *intake) close() {

@@ -49,7 +49,8 @@ const (
 func (n *node) op(ctx context.Context) fate {
 	n.mu.Lock()
 	n.ops++
-	f, wait := fine, time.Duration(n.rng.Int64N(int64(20*time.Millisecond)))
+	f := fine
+	wait := time.Duration(n.rng.Int64N(int64(20 * time.Millisecond)))
 	if n.bad > 0 && n.rng.IntN(n.bad) == 0 {
 		f = fate(n.rng.IntN(int(fates)))
 	}

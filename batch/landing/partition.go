@@ -52,7 +52,9 @@ func newPartition(cfg Config, m *metrics, chain *record.Chain, src Source, log C
 // snapshot copies a chain so that extending either does not show in the other.
 func snapshot(c *record.Chain) *record.Chain {
 	out := *c
-	out.Epochs, out.Segments, out.Holes = slices.Clip(c.Epochs), slices.Clip(c.Segments), slices.Clip(c.Holes)
+	out.Epochs = slices.Clip(c.Epochs)
+	out.Segments = slices.Clip(c.Segments)
+	out.Holes = slices.Clip(c.Holes)
 	return &out
 }
 

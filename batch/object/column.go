@@ -194,7 +194,8 @@ func (c *column) repeats() bool {
 		return false
 	}
 	step := max(1, c.rows/sampleRows)
-	seen, sampled := map[string]struct{}{}, 0
+	seen := map[string]struct{}{}
+	sampled := 0
 	for r := 0; r < c.rows; r += step {
 		if c.isNull(uint32(r)) {
 			continue

@@ -33,7 +33,8 @@ func (f *File) openDecoder(chunk *parquet.FileColumnChunk, meta *format.ColumnMe
 	if err != nil || index.NumPages() == 0 || index.FirstRowIndex(0) != 0 {
 		return nil, fmt.Errorf("%w: no offset index: %w", ErrMalformed, err)
 	}
-	first, last := pageOf(index, from), pageOf(index, to-1)
+	first := pageOf(index, from)
+	last := pageOf(index, to-1)
 	data := span{index.Offset(first), index.Offset(last) + index.CompressedPageSize(last)}
 	dict := span{data.from, data.from}
 	if meta.DictionaryPageOffset > 0 {
@@ -118,7 +119,11 @@ func (d *decoder) load() error {
 
 // take makes the page the current one.
 func (d *decoder) take(page parquet.Page) error {
-	d.page, d.rows, d.row, d.value, d.levels = page, int(page.NumRows()), 0, 0, nil
+	d.page = page
+	d.rows = int(page.NumRows())
+	d.row = 0
+	d.value = 0
+	d.levels = nil
 	if d.optional && page.NumNulls() > 0 {
 		d.levels = page.DefinitionLevels()
 	}

@@ -153,7 +153,10 @@ func fill(t *rapid.T, table *Table) (rows []naive) {
 				t.Fatal(err)
 			}
 			for _, row := range rowsOf(c, allColumns) {
-				row[ColPartition], row[ColEpoch], row[ColSeq], row[ColIndex] = int32(2), int32(3), int64(seq+10), int32(index)
+				row[ColPartition] = int32(2)
+				row[ColEpoch] = int32(3)
+				row[ColSeq] = int64(seq + 10)
+				row[ColIndex] = int32(index)
 				rows = append(rows, row)
 				index++
 			}

@@ -6,7 +6,9 @@ package object
 // differ in few of them, and a million rows take 22 ms where a comparison sort takes 180.
 func orderByTime(times []uint64) []uint32 {
 	rows := make([]uint32, len(times))
-	sorted, lo, hi := true, uint64(0), uint64(0)
+	sorted := true
+	lo := uint64(0)
+	hi := uint64(0)
 	for i, t := range times {
 		rows[i] = uint32(i)
 		sorted = sorted && (i == 0 || ascending(times[i-1]) <= ascending(t))
@@ -18,7 +20,8 @@ func orderByTime(times []uint64) []uint32 {
 	if sorted {
 		return rows
 	}
-	pairs, spare := make([]timedRow, len(times)), make([]timedRow, len(times))
+	pairs := make([]timedRow, len(times))
+	spare := make([]timedRow, len(times))
 	for i, t := range times {
 		pairs[i] = timedRow{ascending(t) - lo, uint32(i)}
 	}
@@ -50,7 +53,8 @@ func sortDigit(from, to []timedRow, shift int) []timedRow {
 	}
 	sum := uint32(0)
 	for d, n := range next {
-		next[d], sum = sum, sum+n
+		next[d] = sum
+		sum = sum + n
 	}
 	for _, p := range from {
 		d := p.time >> shift & mask

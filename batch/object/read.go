@@ -42,7 +42,8 @@ func (f *File) Read(ctx context.Context, columns []string, from, to int64) iter.
 			if from < min(to, rows) && !f.readGroup(ctx, i, names, from, min(to, rows), yield) {
 				return
 			}
-			from, to = max(from-rows, 0), to-rows
+			from = max(from-rows, 0)
+			to = to - rows
 		}
 	}
 }

@@ -100,7 +100,8 @@ func embeddedStore(t *testing.T) *lake.Store {
 		t.Fatal(err)
 	}
 	cfg := lake.DefaultConfig("s3://recount/data?endpoint=" + server.Endpoint())
-	cfg.AccessKey, cfg.SecretKey = server.Credentials().AccessKey, server.Credentials().SecretKey
+	cfg.AccessKey = server.Credentials().AccessKey
+	cfg.SecretKey = server.Credentials().SecretKey
 	s, err := lake.Open(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -376,9 +377,11 @@ func TestOrderByTime(t *testing.T) {
 		spread := int64(1) << rapid.IntRange(0, 61).Draw(t, "bits")
 		at := rapid.Int64Range(-spread, spread).Draw(t, "at")
 		times := rapid.SliceOf(rapid.Int64Range(-spread, spread)).Draw(t, "times")
-		words, want := make([]uint64, len(times)), make([]uint32, len(times))
+		words := make([]uint64, len(times))
+		want := make([]uint32, len(times))
 		for i := range times {
-			words[i], want[i] = uint64(times[i]+at), uint32(i)
+			words[i] = uint64(times[i] + at)
+			want[i] = uint32(i)
 		}
 		slices.SortStableFunc(want, func(a, b uint32) int { return cmp.Compare(times[a], times[b]) })
 		if got := orderByTime(words); !slices.Equal(got, want) {

@@ -89,7 +89,8 @@ func (t *Table) Append(at position.Offset, index int, b eventbatch.Columns) erro
 		t.index.words = append(t.index.words, uint64(index+i))
 	}
 	t.rows += n
-	t.seq.rows, t.index.rows = t.rows, t.rows
+	t.seq.rows = t.rows
+	t.index.rows = t.rows
 	return nil
 }
 

@@ -128,7 +128,8 @@ func (t *Table) constants() []*column {
 	partition := &column{name: ColPartition, kind: kindInt32, rows: t.rows, words: make([]uint64, t.rows)}
 	epoch := &column{name: ColEpoch, kind: kindInt32, rows: t.rows, words: make([]uint64, t.rows)}
 	for i := range t.rows {
-		partition.words[i], epoch.words[i] = uint64(t.partition), uint64(t.epoch)
+		partition.words[i] = uint64(t.partition)
+		epoch.words[i] = uint64(t.epoch)
 	}
 	return []*column{partition, epoch}
 }
@@ -140,7 +141,8 @@ func (t *Table) constants() []*column {
 func (t *Table) digest(rows []uint32) string {
 	h := sha256.New()
 	buf := make([]byte, 0, 36*1024)
-	key, hash := t.base[colKey], t.base[colHash].words
+	key := t.base[colKey]
+	hash := t.base[colHash].words
 	for _, r := range rows {
 		buf = binary.LittleEndian.AppendUint64(buf, t.seq.words[r])
 		buf = binary.LittleEndian.AppendUint32(buf, uint32(t.index.words[r]))
@@ -158,7 +160,8 @@ func (t *Table) digest(rows []uint32) string {
 // buckets returns the runs of rows of each bucket in file order, which is ascending.
 func (t *Table) buckets(rows []uint32) []record.BucketRows {
 	var runs []record.BucketRows
-	times, flags := t.base[colTime].words, t.base[colFlags].words
+	times := t.base[colTime].words
+	flags := t.base[colFlags].words
 	end := int64(0)
 	for _, r := range rows {
 		at := int64(times[r])
@@ -179,11 +182,14 @@ func (t *Table) buckets(rows []uint32) []record.BucketRows {
 // Tenants returns how many of the table's events each tenant sent.
 func (t *Table) Tenants() map[string]int64 {
 	out := map[string]int64{}
-	tenants, last, n := t.base[colTenant], "", int64(0)
+	tenants := t.base[colTenant]
+	last := ""
+	n := int64(0)
 	for r := range uint32(t.rows) {
 		if s := tenants.str(r); string(s) != last {
 			out[last] += n
-			last, n = string(s), 0
+			last = string(s)
+			n = 0
 		}
 		n++
 	}

@@ -96,10 +96,12 @@ func (p *Publisher) load(ctx context.Context) error {
 		return nil
 	}
 	limit := p.cfg.Now().Add(-2 * p.cfg.LongestQuery)
-	kept, replaced := 0, p.cfg.Now()
+	kept := 0
+	replaced := p.cfg.Now()
 	raws, err := p.readBack(ctx, last, func(b *record.Publication) bool {
 		wanted := kept < p.cfg.Keep || replaced.After(limit)
-		kept, replaced = kept+1, b.Created
+		kept = kept + 1
+		replaced = b.Created
 		return wanted
 	})
 	if err != nil {

@@ -132,7 +132,8 @@ func (p *Publisher) collectVersions(ctx context.Context, table string, newest ui
 		if isNamed(views, b.Bucket, b.Ver) {
 			continue
 		}
-		garbage, rows = append(garbage, b), rows+b.Rows
+		garbage = append(garbage, b)
+		rows = rows + b.Rows
 		if len(garbage) == collectPairs {
 			break
 		}

@@ -149,9 +149,11 @@ func TestCollectObjects(t *testing.T) {
 	w.land("flight", randomEvents(r, 20, epoch.UnixMicro(), 3)...)
 	w.recompute(p)
 	named := len(w.objects)
-	w.objects["data/orphan"], w.age["data/orphan"] = []byte("x"), w.now
+	w.objects["data/orphan"] = []byte("x")
+	w.age["data/orphan"] = w.now
 	w.pass(23 * time.Hour)
-	w.objects["data/young"], w.age["data/young"] = []byte("x"), w.now
+	w.objects["data/young"] = []byte("x")
+	w.age["data/young"] = w.now
 	if got := w.collect(p); got.Objects != 0 {
 		t.Errorf("an object that may still be committed was removed: %+v", got)
 	}

@@ -127,7 +127,8 @@ func TestLosesTheRace(t *testing.T) {
 			w, r := start(t)
 			w.land("flight", randomEvents(r, 30, epoch.UnixMicro(), 2)...)
 			before, _ := w.readChains(t.Context())
-			other, p := w.publisher(catalogOf(wideView()), nil), w.publisher(catalogOf(wideView()), nil)
+			other := w.publisher(catalogOf(wideView()), nil)
+			p := w.publisher(catalogOf(wideView()), nil)
 			if more {
 				// The winner has read shorter chains.
 				other.chains = func(context.Context) ([]*record.Chain, error) { return before, nil }
@@ -165,10 +166,16 @@ func TestVerifies(t *testing.T) {
 	c := catalogOf(wideView())
 	full := event{id: "a", tenant: "acme", time: epoch.UnixMicro(), origin: ptr("ORD"), delay: ptr(int64(5)), fare: ptr(1.5), ok: ptr(true), closed: ptr(epoch.UnixMicro())}
 	bare := full
-	bare.id, bare.origin, bare.delay, bare.fare, bare.ok, bare.closed = "b", nil, nil, nil, nil, nil
+	bare.id = "b"
+	bare.origin = nil
+	bare.delay = nil
+	bare.fare = nil
+	bare.ok = nil
+	bare.closed = nil
 	w.land("flight", full, bare)
 	p := w.publisher(c, nil)
-	views, table := p.views, "cells_wide_"+c.Digest(wideView())
+	views := p.views
+	table := "cells_wide_" + c.Digest(wideView())
 	for _, edit := range []string{
 		"DELETE WHERE origin = 'ORD'", "UPDATE origin = 'ATL' WHERE origin = 'ORD'", "UPDATE origin = '' WHERE origin IS NULL",
 		"UPDATE delay = 0 WHERE delay IS NULL", "UPDATE ok = false WHERE ok IS NULL", "UPDATE ok = false WHERE ok",

@@ -29,7 +29,8 @@ func (p *Publisher) findLost(ctx context.Context, pl *plan, types map[string]*la
 		}
 		there := map[record.BucketVersion]bool{}
 		view := p.cfg.Catalog.Views[name]
-		table, of := sqlschema.Table(view, published.Digest), types[view.Event]
+		table := sqlschema.Table(view, published.Digest)
+		of := types[view.Event]
 		for b, err := range p.views.Versions(ctx, table, pl.n<<32) {
 			if err != nil {
 				return fmt.Errorf("count the rows of view %s: %w", name, err)

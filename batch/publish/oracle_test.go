@@ -22,7 +22,9 @@ func randomEvents(r *rand.Rand, n int, start int64, hours int) []event {
 		e := event{id: fmt.Sprint("e", r.IntN(4*n)), tenant: []string{"acme", ""}[r.IntN(2)], time: start + r.Int64N(int64(hours)*hour),
 			assigned: r.IntN(3) == 0, hash: r.Uint64N(2)}
 		if len(out) > 0 && r.IntN(8) == 0 {
-			e.id, e.tenant, e.time = out[len(out)-1].id, out[len(out)-1].tenant, out[len(out)-1].time
+			e.id = out[len(out)-1].id
+			e.tenant = out[len(out)-1].tenant
+			e.time = out[len(out)-1].time
 		}
 		if r.IntN(4) > 0 {
 			e.origin = ptr([]string{"ORD", "", "ATL", "\x00\n\n", "N'ULL`"}[r.IntN(5)])
@@ -53,7 +55,8 @@ func (w *world) kept() (out []event) {
 		tenant, id string
 		bucket     int64
 	}
-	first, assigned := map[place]bool{}, map[place]bool{}
+	first := map[place]bool{}
+	assigned := map[place]bool{}
 	at := func(e event) place { return place{e.tenant, e.id, window.Floor(e.time, time.Hour)} }
 	for _, list := range w.landed {
 		for _, e := range list {
@@ -86,7 +89,8 @@ func sum[T int64 | float64](events []event, of func(event) *T) (s float64, n int
 		if v == nil {
 			continue
 		}
-		s, n = s+float64(*v), n+1
+		s = s + float64(*v)
+		n = n + 1
 		if lo == nil || *v < *lo {
 			lo = v
 		}

@@ -61,7 +61,8 @@ func (p *Publisher) plan(ctx context.Context) (*plan, error) {
 		if err := p.checkChain(c, i, prev.H[i]); err != nil {
 			return nil, err
 		}
-		pl.h, pl.tips = append(pl.h, c.Head), append(pl.tips, c.Tip)
+		pl.h = append(pl.h, c.Head)
+		pl.tips = append(pl.tips, c.Tip)
 		if n := len(c.Segments); n > 0 && fault.Off(fault.B1) {
 			pl.h[i].Seq = max(c.Segments[n-1].Start, prev.H[i].Seq)
 		}

@@ -41,7 +41,8 @@ func TestLostObjects(t *testing.T) {
 		t.Errorf("%d objects came back of %d that were lost", given, len(log))
 	}
 
-	first, bounds := []uint64{1, 1}, []uint64{2, 2}
+	first := []uint64{1, 1}
+	bounds := []uint64{2, 2}
 	if err := p.Secure(t.Context(), first, bounds); err != nil || given != len(log) {
 		t.Errorf("nothing is missing: %v, %d came back", err, given)
 	}

@@ -97,7 +97,9 @@ func TestBases(t *testing.T) {
 	checkStateOf(t, q.State(), p.State())
 	w.checkLedger(p)
 	w.checkLedger(q)
-	if got, want := q.Kept(), p.Kept(); len(got) != len(want) || len(got) != 11 {
+	got := q.Kept()
+	want := p.Kept()
+	if len(got) != len(want) || len(got) != 11 {
 		t.Errorf("a new process keeps %v, the old one %v; want the 11 that were the newest in 10 minutes", got, want)
 	}
 	for _, n := range q.Kept() {

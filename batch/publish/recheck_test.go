@@ -36,8 +36,13 @@ func (w *world) serve() *lake.Store {
 		w.t.Fatal(err)
 	}
 	cfg := lake.DefaultConfig("")
-	cfg.Endpoint, cfg.Bucket, cfg.Prefix, cfg.PathStyle, cfg.CreateBucket = server.Endpoint(), "recount", "a prefix/x", true, true
-	cfg.AccessKey, cfg.SecretKey = server.Credentials().AccessKey, server.Credentials().SecretKey
+	cfg.Endpoint = server.Endpoint()
+	cfg.Bucket = "recount"
+	cfg.Prefix = "a prefix/x"
+	cfg.PathStyle = true
+	cfg.CreateBucket = true
+	cfg.AccessKey = server.Credentials().AccessKey
+	cfg.SecretKey = server.Credentials().SecretKey
 	store, err := lake.Open(w.t.Context(), cfg)
 	if err != nil {
 		w.t.Fatal(err)
@@ -84,7 +89,8 @@ func TestRecheck(t *testing.T) {
 	if len(got.Differences) != 0 || got.Checked < 3*5 || got.Rows < 300 {
 		t.Fatalf("got %+v", got)
 	}
-	wide, slim := c.Views["wide"], c.Views["slim"]
+	wide := c.Views["wide"]
+	slim := c.Views["slim"]
 	at := func(v *catalog.View, i int) record.BucketVersion { return p.State().Views[v.Name].Buckets[i] }
 	plants := []struct {
 		what, sql string
@@ -97,7 +103,8 @@ func TestRecheck(t *testing.T) {
 		{"removed", "DELETE WHERE tenant = ''", slim, 0, ""},
 	}
 	for _, plant := range plants {
-		v, b := plant.view, at(plant.view, plant.bucket)
+		v := plant.view
+		b := at(plant.view, plant.bucket)
 		statement := fmt.Sprintf("ALTER TABLE %s %s AND _ver = %d AND toUnixTimestamp64Micro(_bucket) = %d SETTINGS mutations_sync = 2",
 			sqlschema.Quote(sqlschema.Table(v, c.Digest(v))), plant.sql, b.Ver, b.Bucket)
 		if err := w.db.Exec(t.Context(), statement); err != nil {
@@ -106,7 +113,8 @@ func TestRecheck(t *testing.T) {
 	}
 	got = check()
 	for _, plant := range plants {
-		v, b := plant.view, at(plant.view, plant.bucket)
+		v := plant.view
+		b := at(plant.view, plant.bucket)
 		if !slices.ContainsFunc(got.Differences, func(d recheck.Difference) bool {
 			return d.View == v.Name && d.Bucket.UnixMicro() == b.Bucket && d.Version == b.Ver && d.Tenant == plant.tenant && d.Rows > 0 && d.Published != d.Computed && d.Do != ""
 		}) {

@@ -180,7 +180,9 @@ func (p *Publisher) encode(pl *plan, w *writer, counts map[string][]record.Bucke
 	if err != nil || !pl.base {
 		return raw, err
 	}
-	b.Base, b.Types, b.Ledgers = true, map[string][]record.BucketCount{}, map[string]*record.Ledger{}
+	b.Base = true
+	b.Types = map[string][]record.BucketCount{}
+	b.Ledgers = map[string]*record.Ledger{}
 	for name, v := range next.Views {
 		rows := slices.DeleteFunc(slices.Clone(v.Buckets), func(x record.BucketVersion) bool { return x.Rows == 0 })
 		b.Views[name] = &record.PublishedView{Digest: v.Digest, Full: true, Buckets: rows}

@@ -105,7 +105,9 @@ func newWorld(t testing.TB) *world {
 	t.Cleanup(func() { _ = db.Close() })
 	w := &world{t: t, db: db, now: epoch, records: map[string][]byte{}, objects: map[string][]byte{}, age: map[string]time.Time{}}
 	for p := range partitions {
-		w.chains, w.seq, w.landed = append(w.chains, record.NewChain(p)), append(w.seq, 1), append(w.landed, nil)
+		w.chains = append(w.chains, record.NewChain(p))
+		w.seq = append(w.seq, 1)
+		w.landed = append(w.landed, nil)
 		w.commit(p, &record.Commit{Kind: record.Seal, Start: 1, End: 1,
 			Next: &record.Next{Epoch: 1, Rule: position.DefaultCutRule(), Bucket: time.Hour, Partitions: partitions}})
 	}
@@ -114,7 +116,10 @@ func newWorld(t testing.TB) *world {
 
 func (w *world) commit(p int, c *record.Commit) {
 	w.t.Helper()
-	c.Partition, c.Created, c.Attempt, c.Previous = p, w.now, "a", w.chains[p].Tip
+	c.Partition = p
+	c.Created = w.now
+	c.Attempt = "a"
+	c.Previous = w.chains[p].Tip
 	raw, err := c.Encode()
 	if err == nil {
 		_, err = w.chains[p].Extend(raw)
@@ -158,7 +163,8 @@ func (w *world) object(typ string, p int, events []event) record.Object {
 		w.t.Fatal(err)
 	}
 	o.Key = fmt.Sprintf("data/%s/p%d-%d.parquet", typ, p, w.seq[p])
-	w.objects[o.Key], w.age[o.Key] = body, w.now
+	w.objects[o.Key] = body
+	w.age[o.Key] = w.now
 	return o
 }
 
@@ -211,7 +217,10 @@ func (w *world) publisher(c *catalog.Catalog, f *faults) *Publisher {
 func (w *world) unstarted(c *catalog.Catalog, f *faults) *Publisher {
 	w.t.Helper()
 	cfg := DefaultConfig(c, partitions)
-	cfg.Now, cfg.Code, cfg.Workers, cfg.Memory = func() time.Time { w.mu.Lock(); defer w.mu.Unlock(); return w.now }, "test", 2, 64<<20
+	cfg.Now = func() time.Time { w.mu.Lock(); defer w.mu.Unlock(); return w.now }
+	cfg.Code = "test"
+	cfg.Workers = 2
+	cfg.Memory = 64 << 20
 	p, err := New(cfg, records{w, f}, objects{w, f}, cells.NewStore(conn{w.db, f}, c), w.readChains, w.open)
 	if err != nil {
 		w.t.Fatal(err)
@@ -261,7 +270,8 @@ type faults struct {
 func (f *faults) arm(at int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.at, f.steps = at, 0
+	f.at = at
+	f.steps = 0
 }
 
 var errDied = errors.New("the process died")
@@ -306,7 +316,8 @@ func (r records) Create(_ context.Context, key string, body []byte) (o record.Ou
 			o = record.Exists
 			return nil
 		}
-		o, r.w.records[key] = record.Created, body
+		o = record.Created
+		r.w.records[key] = body
 		return nil
 	})
 	if err != nil {

@@ -112,7 +112,9 @@ func (w *writer) add(b *exact.Block, start func(*table)) {
 			start(t)
 		}
 		t.pieces = append(t.pieces, exact.Piece{Block: b, Lo: lo, Hi: hi})
-		t.rows, t.bytes, w.bytes = t.rows+hi-lo, t.bytes+bytes, w.bytes+bytes
+		t.rows = t.rows + hi - lo
+		t.bytes = t.bytes + bytes
+		w.bytes = w.bytes + bytes
 	}
 	for w.bytes > w.limit {
 		start(w.largest())
@@ -141,7 +143,9 @@ func blockBytes(b *exact.Block) int64 {
 func (w *writer) take(t *table) []exact.Piece {
 	pieces := t.pieces
 	w.bytes -= t.bytes
-	t.pieces, t.rows, t.bytes = nil, 0, 0
+	t.pieces = nil
+	t.rows = 0
+	t.bytes = 0
 	return pieces
 }
 

@@ -62,7 +62,8 @@ func (r *Result) Differing() (rows uint64) {
 	last := bucketOf{}
 	for _, d := range r.Differences {
 		if of := (bucketOf{d.View, d.Bucket}); of != last {
-			rows, last = rows+d.Rows, of
+			rows = rows + d.Rows
+			last = of
 		}
 	}
 	return rows
@@ -157,7 +158,8 @@ func (c *Checker) landed(st *record.State, chains []*record.Chain) map[bucket]*h
 				}
 				for _, b := range o.Buckets {
 					h := of(o.Type, b.Bucket)
-					h.objects, h.assigned = append(h.objects, o.Key), h.assigned || b.Assigned > 0
+					h.objects = append(h.objects, o.Key)
+					h.assigned = h.assigned || b.Assigned > 0
 					if b.Assigned > 0 {
 						next := of(o.Type, b.Bucket+width)
 						next.before = append(next.before, o.Key)

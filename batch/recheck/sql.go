@@ -63,9 +63,11 @@ func (q *statement) sql() string {
 	}
 	var same, published, computed []string
 	for _, v := range q.values() {
-		a, b := v.of(0), v.of(1)
+		a := v.of(0)
+		b := v.of(1)
 		same = append(same, v.same(a, b))
-		published, computed = append(published, a), append(computed, b)
+		published = append(published, a)
+		computed = append(computed, b)
 	}
 	return fmt.Sprintf("SELECT tenant, toString(cell), %s, if(countIf(side = 0) = 0, 'no row', toString(tuple(%s))), if(countIf(side = 1) = 0, 'no row', toString(tuple(%s))), count() OVER ()\n"+
 		"FROM (\n%s\nUNION ALL\n%s\n)\nGROUP BY %s\nHAVING NOT (countIf(side = 0) = 1 AND countIf(side = 1) = 1 AND %s)\nORDER BY tenant, cell LIMIT %d",
@@ -94,7 +96,9 @@ func (v value) same(a, b string) string {
 func (q *statement) values() []value {
 	out := []value{{name: "v", published: sqlschema.Quote(sqlschema.ColEvents), computed: "count()"}}
 	for i, m := range q.view.Measures {
-		name, field, column := fmt.Sprintf("v%d", i), sqlschema.Quote(m.Field), func(suffix string) string { return sqlschema.Quote(m.Name + suffix) }
+		name := fmt.Sprintf("v%d", i)
+		field := sqlschema.Quote(m.Field)
+		column := func(suffix string) string { return sqlschema.Quote(m.Name + suffix) }
 		t := q.catalog.MeasureType(q.view, m)
 		switch m.Kind {
 		case catalog.Count:
@@ -102,7 +106,8 @@ func (q *statement) values() []value {
 		case catalog.Sum, catalog.Avg:
 			sum := value{name: name, published: column("__sum"), computed: "ifNull(sum(toInt128(" + field + ")), toInt128(0))"}
 			if t == catalog.Float64 {
-				sum.computed, sum.size = "ifNull(sum("+field+"), 0.)", "ifNull(sum(abs("+field+")), 0.)"
+				sum.computed = "ifNull(sum(" + field + "), 0.)"
+				sum.size = "ifNull(sum(abs(" + field + ")), 0.)"
 			}
 			out = append(out, sum, value{name: name + "n", published: column("__n"), computed: "count(" + field + ")"})
 		case catalog.Min, catalog.Max:
@@ -140,7 +145,8 @@ func (q *statement) computed() string {
 	columns := []string{"1 AS side", "_tenant AS tenant", fmt.Sprintf("fromUnixTimestamp64Micro(intDiv(toUnixTimestamp64Micro(time), %d) * %d, 'UTC') AS cell", cell, cell)}
 	by := []string{"tenant", "cell"}
 	for i, d := range q.view.Dimensions {
-		columns, by = append(columns, fmt.Sprintf("toNullable(%s) AS d%d", q.dimension(d), i)), append(by, fmt.Sprintf("d%d", i))
+		columns = append(columns, fmt.Sprintf("toNullable(%s) AS d%d", q.dimension(d), i))
+		by = append(by, fmt.Sprintf("d%d", i))
 	}
 	for _, v := range q.values() {
 		columns = append(columns, v.computed+" AS "+v.name)

@@ -51,7 +51,8 @@ func run(t *testing.T, ctx context.Context, s *script) (Answer, int, error) {
 	defer srv.Close()
 	send := New(srv.URL+"/", 1)
 	retries := 0
-	send.Backoff, send.Retries = time.Microsecond, func(error) error { retries++; return nil }
+	send.Backoff = time.Microsecond
+	send.Retries = func(error) error { retries++; return nil }
 	defer send.Client.CloseIdleConnections()
 	a, err := send.Send(ctx, []byte(body))
 	return a, retries, err
@@ -105,7 +106,8 @@ func TestRetriesEnds(t *testing.T) {
 	s := &script{answers: []func(http.ResponseWriter){status(503, "the log is full")}}
 	srv := httptest.NewServer(s)
 	defer srv.Close()
-	enough, heard := errors.New("enough"), ""
+	enough := errors.New("enough")
+	heard := ""
 	send := New(srv.URL, 1)
 	send.Retries = func(err error) error { heard = err.Error(); return enough }
 	defer send.Client.CloseIdleConnections()

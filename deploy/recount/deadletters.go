@@ -69,7 +69,8 @@ func (c *lettersListCmd) Run(ctx context.Context, std streams) error {
 		return usageError{errors.New("--limit must be at least 1")}
 	}
 	out := c.writer(std.out)
-	left, cursor := c.Limit, ""
+	left := c.Limit
+	cursor := ""
 	for {
 		var page deadletter.Page
 		values := c.parameters(cursor, min(left, deadletter.MaxLimit))
@@ -81,7 +82,8 @@ func (c *lettersListCmd) Run(ctx context.Context, std streams) error {
 				return err
 			}
 		}
-		left, cursor = left-len(page.Letters), page.Cursor
+		left = left - len(page.Letters)
+		cursor = page.Cursor
 		if cursor == "" || left <= 0 {
 			break
 		}
@@ -203,7 +205,10 @@ type lettersReplayCmd struct {
 
 // Run replays page by page and fails if an event is still refused.
 func (c *lettersReplayCmd) Run(ctx context.Context, std streams) error {
-	replayed, accepted, failed, cursor := 0, 0, 0, ""
+	replayed := 0
+	accepted := 0
+	failed := 0
+	cursor := ""
 	for more := true; more; more = cursor != "" {
 		values := c.parameters(cursor, deadletter.MaxLimit)
 		if c.Name != "" {
@@ -219,7 +224,9 @@ func (c *lettersReplayCmd) Run(ctx context.Context, std streams) error {
 				fmt.Fprintf(std.err, "%s (id %q) is still refused: %s: %s\n", f.Name, f.EventID, f.Code, f.Message)
 			}
 		}
-		replayed, accepted, cursor = replayed+page.Replayed, accepted+page.Accepted, page.Cursor
+		replayed = replayed + page.Replayed
+		accepted = accepted + page.Accepted
+		cursor = page.Cursor
 	}
 	verb := "accepted"
 	if c.DryRun {

@@ -161,7 +161,8 @@ func (r *ingestRun) retries(failure error) error {
 	} else if !r.reached.Load() {
 		return noServer(failure)
 	}
-	now, next := time.Now(), r.complains.Load()
+	now := time.Now()
+	next := r.complains.Load()
 	if now.UnixNano() >= next && r.complains.CompareAndSwap(next, now.Add(complainEvery).UnixNano()) {
 		r.bar.Clear()
 		fmt.Fprintf(r.std.err, "events are not accepted yet, trying again: %v\n", failure)

@@ -27,13 +27,20 @@ func (c *jobsListCmd) Run(ctx context.Context, std streams) error {
 	w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "JOB\tSCHEDULE\tNEXT\tLAST RUN\tTOOK\tROWS\tOUTCOME")
 	for _, j := range answer.Jobs {
-		last, took, rows, outcome := "-", "-", "-", "-"
+		last := "-"
+		took := "-"
+		rows := "-"
+		outcome := "-"
 		if len(j.Runs) > 0 {
 			r := j.Runs[0]
-			last, took, rows, outcome = stamp(r.Start), r.End.Sub(r.Start).Round(time.Millisecond).String(), fmt.Sprint(r.Rows), describe(r)
+			last = stamp(r.Start)
+			took = r.End.Sub(r.Start).Round(time.Millisecond).String()
+			rows = fmt.Sprint(r.Rows)
+			outcome = describe(r)
 		}
 		if j.Running {
-			took, outcome = "-", "running"
+			took = "-"
+			outcome = "running"
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", j.Name, j.Schedule, stamp(j.Next), last, took, rows, outcome)
 	}

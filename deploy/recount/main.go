@@ -92,7 +92,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) 
 
 // usageOf says how the command that a faulty command line means is used, as far as it is known.
 func usageOf(err error) string {
-	name, usage := "recount", ""
+	name := "recount"
+	usage := ""
 	fault := (*kong.ParseError)(nil)
 	if errors.As(err, &fault) {
 		for _, step := range fault.Context.Path {

@@ -122,12 +122,14 @@ func TestBytes(t *testing.T) {
 // variable of its own.
 func TestEverySettingIsNamed(t *testing.T) {
 	t.Parallel()
-	flags, envs := map[string]bool{}, map[string]bool{}
+	flags := map[string]bool{}
+	envs := map[string]bool{}
 	for _, s := range Settings() {
 		if s.Help == "" || flags[s.Flag()] || envs[s.Env()] {
 			t.Errorf("%v: help %q, flag %s, variable %s", s.Path, s.Help, s.Flag(), s.Env())
 		}
-		flags[s.Flag()], envs[s.Env()] = true, true
+		flags[s.Flag()] = true
+		envs[s.Env()] = true
 	}
 	if !flags["landing.cut-interval"] || !envs["RECOUNT_LANDING_CUT_INTERVAL"] || !flags["jobs.recompute.schedule"] {
 		t.Errorf("got %v", flags)

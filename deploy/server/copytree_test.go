@@ -10,7 +10,8 @@ import (
 // TestCopyTree: a copy shares nothing with the original that could be written to.
 func TestCopyTree(t *testing.T) {
 	t.Parallel()
-	from, to := filepath.Join(t.TempDir(), "from"), filepath.Join(t.TempDir(), "to")
+	from := filepath.Join(t.TempDir(), "from")
+	to := filepath.Join(t.TempDir(), "to")
 	mustDo(t, os.MkdirAll(filepath.Join(from, "store"), 0o700))
 	mustDo(t, os.WriteFile(filepath.Join(from, "store", "part"), []byte("rows"), 0o400))
 	mustDo(t, os.Symlink(filepath.Join(from, "store", "part"), filepath.Join(from, "absolute")))

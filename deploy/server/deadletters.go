@@ -60,7 +60,8 @@ func (l servedLetters) Replay(ctx context.Context, tenant string, f deadletter.F
 		if err != nil {
 			return deadletter.Replay{}, err
 		}
-		tried, events = append(tried, x), append(events, ingest.Letter{Raw: raw, Strict: x.Strict, Received: x.Received})
+		tried = append(tried, x)
+		events = append(events, ingest.Letter{Raw: raw, Strict: x.Strict, Received: x.Received})
 	}
 	outcomes, err := l.ingest.Replay(tenant, events, dry)
 	if err != nil {

@@ -84,7 +84,8 @@ func (s *Stack) open(name, addr string, h http.Handler, t TLSConfig) error {
 		if err != nil {
 			return fmt.Errorf("tls: %w", err)
 		}
-		d.scheme, d.server.TLSConfig = "https", &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+		d.scheme = "https"
+		d.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {

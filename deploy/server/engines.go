@@ -69,7 +69,8 @@ func (e *engines) openLake(ctx context.Context, cfg Config, logger *slog.Logger,
 	lc := lake.DefaultConfig(cfg.ObjectStore.URL)
 	if cfg.ObjectStore.URL == Embedded {
 		sc := s3server.DefaultConfig(filepath.Join(cfg.DataDir, "s3"))
-		sc.Logger, sc.ReadOnly = logger, e.readOnly
+		sc.Logger = logger
+		sc.ReadOnly = e.readOnly
 		server, err := s3server.Open(sc)
 		if err != nil {
 			return err
@@ -80,16 +81,23 @@ func (e *engines) openLake(ctx context.Context, cfg Config, logger *slog.Logger,
 		}
 		keys := server.Credentials()
 		lc = lake.DefaultConfig("")
-		lc.Endpoint, lc.Bucket, lc.PathStyle, lc.CreateBucket = server.Endpoint(), "recount", true, true
-		lc.AccessKey, lc.SecretKey = keys.AccessKey, keys.SecretKey
+		lc.Endpoint = server.Endpoint()
+		lc.Bucket = "recount"
+		lc.PathStyle = true
+		lc.CreateBucket = true
+		lc.AccessKey = keys.AccessKey
+		lc.SecretKey = keys.SecretKey
 	}
-	lc.Logger, lc.Registerer, lc.ReadOnly = logger, reg, e.readOnly
+	lc.Logger = logger
+	lc.Registerer = reg
+	lc.ReadOnly = e.readOnly
 	store, err := lake.Open(ctx, lc)
 	if err != nil {
 		return err
 	}
 	e.onClose(func() error { store.Close(); return nil })
-	e.lake, e.records = store, lake.NewCommitLog(store)
+	e.lake = store
+	e.records = lake.NewCommitLog(store)
 	if e.readOnly {
 		return nil // The probe writes, and who does not write need not trust the store's conditions.
 	}
@@ -100,7 +108,8 @@ func (e *engines) openSQL(ctx context.Context, cfg Config, logger *slog.Logger, 
 	var opts *clickhouse.Options
 	if cfg.ClickHouse.URL == Embedded {
 		cc := cfg.embeddedSQL()
-		cc.Logger, cc.Registerer = logger, reg
+		cc.Logger = logger
+		cc.Registerer = reg
 		engine, err := chdb.Open(ctx, cc)
 		if err != nil {
 			return err
@@ -157,8 +166,12 @@ func (e *engines) openLog(ctx context.Context, cfg Config, logger *slog.Logger, 
 	} else {
 		lc.Replicas = cfg.Log.Replicas
 	}
-	lc.Partitions, lc.Durability, lc.MaxBytes = cfg.Log.Partitions, cfg.Log.Durability, int64(cfg.Log.MaxBytes)
-	lc.Logger, lc.Registerer, lc.ReadOnly = logger, reg, e.readOnly
+	lc.Partitions = cfg.Log.Partitions
+	lc.Durability = cfg.Log.Durability
+	lc.MaxBytes = int64(cfg.Log.MaxBytes)
+	lc.Logger = logger
+	lc.Registerer = reg
+	lc.ReadOnly = e.readOnly
 	log, err := eventlog.Open(ctx, lc)
 	if err != nil {
 		return err

@@ -99,7 +99,9 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	cfg := DefaultHTTPConfig()
 	cfg.MaxConnections = 3
 	addr, reg := listenHTTP(t, cfg, ok)
-	silent, slow, rested := dial(t, addr, ""), dial(t, addr, "GET / HTT"), dial(t, addr, get)
+	silent := dial(t, addr, "")
+	slow := dial(t, addr, "GET / HTT")
+	rested := dial(t, addr, get)
 	for _, c := range []net.Conn{rested, dial(t, addr, get), dial(t, addr, get)} {
 		if status, body := answerOn(t, c); status != http.StatusOK || body != "ok" {
 			t.Fatalf("got %d %s", status, body)
@@ -116,7 +118,9 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	if status, _ := answerOn(t, rested); status != http.StatusOK {
 		t.Errorf("got %d on the connection that was kept", status)
 	}
-	if open, evicted := value(t, reg, "recount_http_connections"), value(t, reg, "recount_http_connections_evicted_total"); open != 3 || evicted != 2 {
+	open := value(t, reg, "recount_http_connections")
+	evicted := value(t, reg, "recount_http_connections_evicted_total")
+	if open != 3 || evicted != 2 {
 		t.Errorf("%v open, %v evicted", open, evicted)
 	}
 }
@@ -126,7 +130,8 @@ func TestBusyConnectionsAreKept(t *testing.T) {
 	t.Parallel()
 	cfg := DefaultHTTPConfig()
 	cfg.MaxConnections = 2
-	reached, release := make(chan struct{}, 2), make(chan struct{})
+	reached := make(chan struct{}, 2)
+	release := make(chan struct{})
 	addr, reg := listenHTTP(t, cfg, func(w http.ResponseWriter, r *http.Request) { reached <- struct{}{}; <-release; ok(w, r) })
 	busy := []net.Conn{dial(t, addr, get), dial(t, addr, get)}
 	<-reached

@@ -173,7 +173,8 @@ func lineOf(n *yaml.Node, path []string) int {
 		if next == nil {
 			break
 		}
-		n, line = next, at
+		n = next
+		line = at
 	}
 	return line
 }

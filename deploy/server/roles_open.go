@@ -30,9 +30,15 @@ import (
 // batch view answers for, and so what speed must keep and the log may forget.
 func (s *Stack) openPublisher(ctx context.Context) (err error) {
 	pc := publish.DefaultConfig(s.catalog, s.cfg.Log.Partitions)
-	pc.Keep, pc.LongestQuery, pc.Memory = s.cfg.Batch.Keep, s.cfg.Query.Timeout, int64(s.cfg.Batch.Memory)
-	pc.Rebuild, pc.GiveWay = s.rebuild, s.giveWay
-	pc.Code, pc.Logger, pc.Registerer, pc.Now = Version(), s.log, s.registry, fault.Now
+	pc.Keep = s.cfg.Batch.Keep
+	pc.LongestQuery = s.cfg.Query.Timeout
+	pc.Memory = int64(s.cfg.Batch.Memory)
+	pc.Rebuild = s.rebuild
+	pc.GiveWay = s.giveWay
+	pc.Code = Version()
+	pc.Logger = s.log
+	pc.Registerer = s.registry
+	pc.Now = fault.Now
 	s.publisher, err = publish.New(pc, s.engines.records, s.engines.lake, cells.NewStore(s.engines.sql, s.catalog), s.currentChains, s.openObject)
 	if err != nil {
 		return err
@@ -117,7 +123,8 @@ func (s *Stack) openSpeed(ctx context.Context) error {
 		return nil
 	}
 	rc := s.cfg.realtime()
-	rc.Logger, rc.Registerer = s.log, s.registry
+	rc.Logger = s.log
+	rc.Registerer = s.registry
 	oldest := s.publisher.OldestKept()
 	starts := make([]realtime.PartitionStart, len(s.chains))
 	for p, chain := range s.chains {

@@ -90,7 +90,8 @@ func TestMountGuards(t *testing.T) {
 				default:
 					want = http.StatusForbidden
 				}
-				onPublic, onAdmin := want, want
+				onPublic := want
+				onAdmin := want
 				switch { // What is not on an address is answered there by "/", which is a teapot too.
 				case r.on == publicly:
 					onAdmin = http.StatusTeapot

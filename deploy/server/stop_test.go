@@ -45,7 +45,8 @@ func TestJobsEndBeforeRequestsDrain(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	ended, status := make(chan error, 1), make(chan int, 1)
+	ended := make(chan error, 1)
+	status := make(chan int, 1)
 	go func() { ended <- s.Run(ctx) }()
 	go func() {
 		resp, err := http.Post(s.URL()+"/v1/jobs/long/runs", "", nil)

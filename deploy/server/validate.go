@@ -106,17 +106,24 @@ func (c *Config) validateParts() error {
 
 func (c *Config) ingest() ingest.Config {
 	ic := ingest.DefaultConfig()
-	ic.BodyBytes, ic.DecodedBytes = int(c.Ingest.MaxBody), int(c.Ingest.MaxBody)
+	ic.BodyBytes = int(c.Ingest.MaxBody)
+	ic.DecodedBytes = int(c.Ingest.MaxBody)
 	ic.Memory = max(ic.Memory, 4*ic.DecodedBytes)
-	ic.Events, ic.Linger, ic.Wait = c.Ingest.MaxEvents, c.Ingest.Linger, c.Ingest.MaxWait
-	ic.Past, ic.Future = time.Duration(c.Accept.Past), c.Accept.Future
-	ic.Letters, ic.Values = c.DeadLetters.MaxPerSecond, c.Limits.Cardinality
+	ic.Events = c.Ingest.MaxEvents
+	ic.Linger = c.Ingest.Linger
+	ic.Wait = c.Ingest.MaxWait
+	ic.Past = time.Duration(c.Accept.Past)
+	ic.Future = c.Accept.Future
+	ic.Letters = c.DeadLetters.MaxPerSecond
+	ic.Values = c.Limits.Cardinality
 	return ic
 }
 
 func (c *Config) realtime() realtime.Config {
 	rc := realtime.DefaultConfig(snapshotDir(*c))
-	rc.Memory, rc.Window, rc.SnapshotEvery = int64(c.Speed.Memory), c.Speed.DedupWindow, c.Speed.SnapshotInterval
+	rc.Memory = int64(c.Speed.Memory)
+	rc.Window = c.Speed.DedupWindow
+	rc.SnapshotEvery = c.Speed.SnapshotInterval
 	rc.WindowEntries = int64(max(1, c.Speed.DedupEntries/c.Log.Partitions))
 	return rc
 }
@@ -129,13 +136,16 @@ func (c *Config) batchViews() batchview.Config {
 
 func (c *Config) api() api.Config {
 	ac := api.DefaultConfig()
-	ac.Timeout, ac.MaxConcurrent, ac.MaxQueued = c.Query.Timeout, c.Query.Concurrent, c.Query.Concurrent
+	ac.Timeout = c.Query.Timeout
+	ac.MaxConcurrent = c.Query.Concurrent
+	ac.MaxQueued = c.Query.Concurrent
 	return ac
 }
 
 func (c *Config) embeddedSQL() chdb.Config {
 	cc := chdb.DefaultConfig(filepath.Join(c.DataDir, "clickhouse"))
-	cc.Library, cc.MaxMemory = c.ClickHouse.Library, int64(c.ClickHouse.Memory)
+	cc.Library = c.ClickHouse.Library
+	cc.MaxMemory = int64(c.ClickHouse.Memory)
 	return cc
 }
 

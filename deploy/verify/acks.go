@@ -170,7 +170,8 @@ func (a *acks) see(b *rows, i int, where Place) {
 		a.strange++
 		return
 	}
-	where.ID, where.Type = id, b.eventType
+	where.ID = id
+	where.Type = b.eventType
 	p := pages[number>>pageBits]
 	n := number & (pageSize - 1)
 	switch {

@@ -51,7 +51,9 @@ type answer struct {
 // checkAnswers works recorded answers out again (V7): from the events of [0, S) alone, in
 // the order of their positions. Answers whose S are ordered share one pass over the events.
 func (a *acks) checkAnswers(ctx context.Context) error {
-	e, r, s := a.e, a.r, a.s
+	e := a.e
+	r := a.r
+	s := a.s
 	switch {
 	case len(a.answers) == 0:
 		r.skip(V7, "the acknowledgement log has no answers")
@@ -163,7 +165,8 @@ func judgePass(ctx context.Context, e *Evidence, r *recorder, s *snapshot, claim
 	var tallies []*tally
 	for _, c := range claims {
 		if !slices.Contains(tallies, c.tally) {
-			c.tally.groups, c.tally.over = map[string]*group{}, query.Overflow{}
+			c.tally.groups = map[string]*group{}
+			c.tally.over = query.Overflow{}
 			tallies = append(tallies, c.tally)
 		}
 	}

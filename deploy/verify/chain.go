@@ -150,7 +150,8 @@ func (c *chain) take(r *recorder, at place, b body) {
 	rec, err := read(b, record.DecodeCommit)
 	if err != nil {
 		r.find(V1, where.at(at.at.Epoch, at.at.Seq, 0), restore, "the record cannot be read: %v", err)
-		c.unreadable, c.incomplete = at.at, true
+		c.unreadable = at.at
+		c.incomplete = true
 		return
 	}
 	where = where.at(at.at.Epoch, at.at.Seq, rec.End)
@@ -187,7 +188,8 @@ func (l *link) name() string {
 
 // append moves the head behind a record.
 func (c *chain) append(l *link) {
-	c.last, c.tip = l, l.digest
+	c.last = l
+	c.tip = l.digest
 	c.head = position.Offset{Epoch: l.Epoch, Seq: l.End}
 	if l.Kind == record.Seal {
 		c.head.Epoch = l.Next.Epoch

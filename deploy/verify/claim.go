@@ -83,7 +83,8 @@ func (c *claim) key(row map[string]any) (string, error) {
 
 // compare says how a stated measure differs from the group's.
 func (c *claim) compare(row map[string]any, g *group, i int) error {
-	m, got := c.scan.Measures[i], row[c.scan.Measures[i].Name]
+	m := c.scan.Measures[i]
+	got := row[c.scan.Measures[i].Name]
 	x := &g.measures[i]
 	switch m.Kind {
 	case catalog.Count:
@@ -97,7 +98,8 @@ func (c *claim) compare(row map[string]any, g *group, i int) error {
 		}
 		return nil
 	}
-	sum, isFloat := x.float, m.Type == catalog.Float64
+	sum := x.float
+	isFloat := m.Type == catalog.Float64
 	if !isFloat {
 		sum, _ = new(big.Float).SetInt(&x.sum).Float64()
 	}

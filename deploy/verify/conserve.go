@@ -21,7 +21,8 @@ func checkConservation(ctx context.Context, e *Evidence, r *recorder, s *snapsho
 	for p, c := range s.chains {
 		b := conservation.Partition{Landed: c.segments, Holes: c.holes, Head: c.head}
 		if e.Log != nil {
-			b.First, b.Next = s.logs[p].first, s.logs[p].next
+			b.First = s.logs[p].first
+			b.Next = s.logs[p].next
 			b.Messages = func(ctx context.Context, from, to uint64, each func(uint64, map[string]int64)) error {
 				return readTenants(ctx, e.Log, p, from, to, each)
 			}

@@ -94,7 +94,8 @@ var faults = []fault{
 	}},
 	{"removed last commit record", func(t *testing.T, w *world) verify.Finding {
 		// The last that is published, and what has landed since.
-		h, p := w.publication(t, 0).H[1].Seq, 1
+		h := w.publication(t, 0).H[1].Seq
+		p := 1
 		for _, seg := range w.chain(t, p).Segments {
 			if seg.End >= h {
 				w.store(t, func(s *lake.Store) error { return s.Delete(t.Context(), record.CommitKey(seg.Epoch, p, seg.Start)) })
@@ -147,7 +148,8 @@ var faults = []fault{
 	}},
 	{"H that goes back", func(t *testing.T, w *world) verify.Finding {
 		h := w.publication(t, 1)
-		h.H, h.Tips = w.publication(t, 0).H, w.publication(t, 0).Tips
+		h.H = w.publication(t, 0).H
+		h.Tips = w.publication(t, 0).Tips
 		w.put(t, record.PublicationKey(1), h)
 		return finding(verify.V5, verify.Place{Publication: 2})
 	}},

@@ -194,9 +194,12 @@ func TestAudit(t *testing.T) {
 	get(t, url+"/v1/audit", &a)
 	var acknowledged, logged, landed, waiting, published int64
 	for _, p := range a.Partitions {
-		acknowledged, logged = acknowledged+*p.Acknowledged, logged+p.Logged
+		acknowledged = acknowledged + *p.Acknowledged
+		logged = logged + p.Logged
 		for _, r := range p.Ranges {
-			landed, waiting, published = landed+r.Landed, waiting+r.Waiting, published+r.Published
+			landed = landed + r.Landed
+			waiting = waiting + r.Waiting
+			published = published + r.Published
 		}
 	}
 	newest := a.Publications[len(a.Publications)-1]
@@ -327,7 +330,9 @@ func TestAuditLostLog(t *testing.T) {
 	get(t, url+"/v1/audit", &a)
 	var voided, lost, landed int64
 	for _, p := range a.Partitions {
-		voided, lost, landed = voided+p.Voided, lost+p.Lost, landed+p.Logged
+		voided = voided + p.Voided
+		lost = lost + p.Lost
+		landed = landed + p.Logged
 	}
 	if sent := int64(300 + 1 + 150 + 50 + 40 + 60); voided+landed != sent || voided < 60 || lost != 0 {
 		t.Errorf("%d voided, %d landed and %d lost of %d events: %+v", voided, landed, lost, sent, a)

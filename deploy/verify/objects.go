@@ -31,7 +31,8 @@ func checkObjects(ctx context.Context, e *Evidence, r *recorder, s *snapshot) er
 		}
 		there[info.Key] = info
 	}
-	total, retired := int64(0), 0
+	total := int64(0)
+	retired := 0
 	for _, c := range s.chains {
 		for _, seg := range c.segments {
 			total += int64(len(seg.Objects))

@@ -38,8 +38,11 @@ func (w *world) store(t *testing.T, change func(*lake.Store) error) {
 		t.Fatal(err)
 	}
 	c := lake.DefaultConfig("")
-	c.Endpoint, c.Bucket, c.PathStyle = server.Endpoint(), "recount", true
-	c.AccessKey, c.SecretKey = server.Credentials().AccessKey, server.Credentials().SecretKey
+	c.Endpoint = server.Endpoint()
+	c.Bucket = "recount"
+	c.PathStyle = true
+	c.AccessKey = server.Credentials().AccessKey
+	c.SecretKey = server.Credentials().SecretKey
 	s, err := lake.Open(t.Context(), c)
 	if err == nil {
 		err = change(s)
@@ -233,7 +236,8 @@ func later(c eventbatch.Columns) eventbatch.Columns {
 	for i := range c.Time.Len() {
 		b.Append(c.Time.Value(i) + arrow.Timestamp(time.Hour.Microseconds()))
 	}
-	fields, columns := c.Rec.Schema().Fields(), slices.Clone(c.Rec.Columns())
+	fields := c.Rec.Schema().Fields()
+	columns := slices.Clone(c.Rec.Columns())
 	for i, f := range fields {
 		if f.Name == eventbatch.ColTime {
 			columns[i] = b.NewTimestampArray()
@@ -243,7 +247,8 @@ func later(c eventbatch.Columns) eventbatch.Columns {
 			for j := range d.Len() {
 				s.Append(d.Dictionary().(*array.String).Value(d.GetValueIndex(j)))
 			}
-			columns[i], fields[i].Type = s.NewStringArray(), arrow.BinaryTypes.String
+			columns[i] = s.NewStringArray()
+			fields[i].Type = arrow.BinaryTypes.String
 		}
 	}
 	out, err := eventbatch.NewColumns(array.NewRecord(arrow.NewSchema(fields, nil), columns, c.Rec.NumRows()))

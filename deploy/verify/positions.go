@@ -139,7 +139,8 @@ func (v *positions) segment(ctx context.Context, seg *record.Commit) error {
 // unique finds positions with two values, and with none where a message must have one.
 func (v *positions) unique(seg *record.Commit, whole bool) {
 	for i, x := range v.values {
-		seq, index := seg.Start+x.at>>indexBits, x.at&(1<<indexBits-1)
+		seq := seg.Start + x.at>>indexBits
+		index := x.at & (1<<indexBits - 1)
 		where := in(seg.Partition).at(seg.Epoch, seq, 0)
 		expected := uint64(0)
 		if i > 0 && v.values[i-1].at>>indexBits == x.at>>indexBits {
@@ -156,7 +157,8 @@ func (v *positions) unique(seg *record.Commit, whole bool) {
 
 // compareLog compares the segment with the log's messages of it, as far as there are any.
 func (v *positions) compareLog(ctx context.Context, seg *record.Commit) error {
-	p, from := seg.Partition, max(seg.Start, v.s.logs[seg.Partition].first)
+	p := seg.Partition
+	from := max(seg.Start, v.s.logs[seg.Partition].first)
 	end := min(seg.End, v.s.logs[p].next)
 	if from >= end || v.trimmed[p] {
 		return nil

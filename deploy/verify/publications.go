@@ -53,7 +53,9 @@ func readPublications(ctx context.Context, e *Evidence, r *recorder) (out []*pub
 				continue
 			}
 			digest := record.Digest(bodies[i].raw)
-			p.Views, p.Types, p.Ledgers = nil, nil, nil
+			p.Views = nil
+			p.Types = nil
+			p.Ledgers = nil
 			out = append(out, &publication{p, digest})
 		}
 		r.progress("V5 publications", int64(len(out)), int64(len(places)))
@@ -102,7 +104,9 @@ func checkCut(r *recorder, s *snapshot, p *publication, where Place) {
 	for part, h := range p.H {
 		c := s.chains[part]
 		at := where
-		at.Partition, at.Epoch, at.From = &part, h.Epoch, h.Seq
+		at.Partition = &part
+		at.Epoch = h.Epoch
+		at.From = h.Seq
 		tip, boundary := c.boundaries[h]
 		switch {
 		case !boundary && c.incomplete:
@@ -210,7 +214,8 @@ func resolve(ctx context.Context, e *Evidence, all []*publication, from *record.
 			return nil, err
 		}
 		before := *s
-		before.N, before.Digest = k-1, numbered(all, k).Previous
+		before.N = k - 1
+		before.Digest = numbered(all, k).Previous
 		if s, err = before.Apply(raw); err != nil {
 			return nil, err
 		}

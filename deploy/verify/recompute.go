@@ -118,7 +118,8 @@ func (v *recomputation) stored(ctx context.Context, st *record.State, view *cata
 func (v *recomputation) input(st *record.State, event string) (in exact.Input, left int) {
 	in = exact.Input{Catalog: v.e.Catalog, Type: event}
 	width := v.e.Catalog.Bucket.Microseconds()
-	buckets, cannot := map[int64]bool{}, map[int64]bool{}
+	buckets := map[int64]bool{}
+	cannot := map[int64]bool{}
 	ledger := st.Ledgers[event]
 	for p, h := range st.H {
 		for _, seg := range v.s.segmentsBelow(p, h) {
@@ -182,7 +183,8 @@ func (v *recomputation) changed(st *record.State, event string) map[int64]bool {
 			for _, o := range seg.Objects {
 				for _, b := range o.Buckets {
 					if o.Type == event {
-						out[b.Bucket], out[b.Bucket+v.e.Catalog.Bucket.Microseconds()] = true, true
+						out[b.Bucket] = true
+						out[b.Bucket+v.e.Catalog.Bucket.Microseconds()] = true
 					}
 				}
 			}

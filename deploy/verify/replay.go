@@ -79,7 +79,8 @@ func (p *replay) advance(ctx context.Context, partition int, to uint64, show fun
 func (p *replay) load(ctx context.Context, c *cursor) error {
 	if len(c.segments) > 0 {
 		seg := c.segments[0]
-		c.segments, c.next = c.segments[1:], seg.End
+		c.segments = c.segments[1:]
+		c.next = seg.End
 		return p.loadSegment(ctx, c, seg)
 	}
 	if c.next < c.head || c.log == nil {

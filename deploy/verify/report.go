@@ -70,7 +70,9 @@ func in(p int) Place { return Place{Partition: &p} }
 
 // at adds a range of offsets to a place.
 func (p Place) at(epoch uint32, from, to uint64) Place {
-	p.Epoch, p.From, p.To = epoch, from, to
+	p.Epoch = epoch
+	p.From = from
+	p.To = to
 	return p
 }
 
@@ -190,7 +192,8 @@ func (r *recorder) examine(name Name, n int64, unit string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := r.check(name)
-	c.Examined, c.Unit = c.Examined+n, unit
+	c.Examined = c.Examined + n
+	c.Unit = unit
 }
 
 // skip says why a check has nothing to look at.
@@ -205,7 +208,8 @@ func (r *recorder) skip(name Name, format string, args ...any) {
 func (r *recorder) fail(name Name, format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c, reason := r.check(name), fmt.Sprintf(format, args...)
+	c := r.check(name)
+	reason := fmt.Sprintf(format, args...)
 	switch n := strings.Count(c.Failed, "; "); {
 	case c.Skipped != "" || strings.Contains(c.Failed, reason):
 	case c.Failed == "":

@@ -43,7 +43,8 @@ var seed = maphash.MakeSeed()
 
 // add counts one event.
 func (t *tally) add(e *event) {
-	b, i := e.b, e.i
+	b := e.b
+	i := e.i
 	if b.eventType != t.scan.View.Event || text(b.tenant, i) != t.scan.Tenant || t.base != nil && e.at < t.base[b.partition] {
 		return
 	}

@@ -56,7 +56,9 @@ func TestMain(m *testing.M) {
 
 func config(dir string) server.Config {
 	cfg := server.DefaultConfig()
-	cfg.Listen, cfg.DataDir, cfg.Log.Partitions = "127.0.0.1:0", dir, 2
+	cfg.Listen = "127.0.0.1:0"
+	cfg.DataDir = dir
+	cfg.Log.Partitions = 2
 	cfg.Landing.CutInterval = 100 * time.Millisecond
 	cfg.Limits.Cardinality = 4 // The fifth page overflows.
 	cfg.Events = map[string]server.EventConfig{"hit": {Fields: map[string]catalog.FieldType{"page": "string", "user": "string", "ms": "int64"}}}

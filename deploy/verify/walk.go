@@ -61,8 +61,10 @@ var identity = []string{eventbatch.ColKey, eventbatch.ColTenant, eventbatch.ColF
 
 // bindRows checks that a chunk of an object has what every event has.
 func bindRows(b *rows, c eventbatch.Columns) error {
-	b.cols, b.n = c, int(c.Rec.NumRows())
-	b.tenant, b.ids = c.Field(eventbatch.ColTenant), c.Field(eventbatch.ColID)
+	b.cols = c
+	b.n = int(c.Rec.NumRows())
+	b.tenant = c.Field(eventbatch.ColTenant)
+	b.ids = c.Field(eventbatch.ColID)
 	ok := c.Key != nil && c.Flags != nil && c.Hash != nil && c.Time != nil && isText(b.tenant) && isText(b.ids)
 	if seqs := c.Field(object.ColSeq); seqs != nil {
 		var ok1, ok2 bool
@@ -205,7 +207,8 @@ func walk(ctx context.Context, e *Evidence, r *recorder, s *snapshot, visitors [
 }
 
 func walkTail(ctx context.Context, e *Evidence, r *recorder, s *snapshot, p int, visitors []visitor) error {
-	c, b := s.chains[p], s.logs[p]
+	c := s.chains[p]
+	b := s.logs[p]
 	from := max(c.head.Seq, b.first)
 	switch {
 	case b.first > c.head.Seq:

@@ -178,10 +178,17 @@ func (a *Audit) finish() {
 
 // plus adds the numbers of another tenant's same range.
 func (n *Numbers) plus(m Numbers) {
-	n.Acknowledged, n.Logged = add(n.Acknowledged, m.Acknowledged), add(n.Logged, m.Logged)
-	n.Waiting, n.Voided, n.Landed, n.Published = n.Waiting+m.Waiting, n.Voided+m.Voided, n.Landed+m.Landed, n.Published+m.Published
-	n.Counted, n.Duplicates, n.Rejected = n.Counted+m.Counted, n.Duplicates+m.Duplicates, n.Rejected+m.Rejected
-	n.Uncounted, n.Residue = n.Uncounted+m.Uncounted, n.Residue+m.Residue
+	n.Acknowledged = add(n.Acknowledged, m.Acknowledged)
+	n.Logged = add(n.Logged, m.Logged)
+	n.Waiting = n.Waiting + m.Waiting
+	n.Voided = n.Voided + m.Voided
+	n.Landed = n.Landed + m.Landed
+	n.Published = n.Published + m.Published
+	n.Counted = n.Counted + m.Counted
+	n.Duplicates = n.Duplicates + m.Duplicates
+	n.Rejected = n.Rejected + m.Rejected
+	n.Uncounted = n.Uncounted + m.Uncounted
+	n.Residue = n.Residue + m.Residue
 }
 
 func add(a, b *int64) *int64 {

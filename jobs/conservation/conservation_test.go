@@ -147,10 +147,13 @@ func TestResidue(t *testing.T) {
 	}{
 		"acknowledged and not logged": {func(b *Books) {
 			x := b.Partitions[0].Acknowledged
-			x.Recent, x.Total, x.Tenants["rival"] = append(x.Recent, Promise{6, "rival", 7}), 83, 35
+			x.Recent = append(x.Recent, Promise{6, "rival", 7})
+			x.Total = 83
+			x.Tenants["rival"] = 35
 		}, Residue{Tenant: "rival", Partition: &zero, From: 5, To: 7, Tier: Log, Events: 3}},
 		"acknowledged long ago": {func(b *Books) {
-			b.Partitions[0].Acknowledged.Total, b.Partitions[0].Acknowledged.Tenants["rival"] = 83, 35
+			b.Partitions[0].Acknowledged.Total = 83
+			b.Partitions[0].Acknowledged.Tenants["rival"] = 35
 		},
 			Residue{Tenant: "rival", Partition: &zero, Tier: Log, Events: 3}},
 		"acknowledged before the last start": {func(b *Books) { b.Partitions[0].Acknowledged.Total += 3 }, Residue{Partition: &zero, Tier: Log, Events: 3}},
@@ -223,7 +226,8 @@ func TestUnreadable(t *testing.T) {
 // giveUp puts a hole in the place of the last segment.
 func giveUp(b *Books) {
 	p := &b.Partitions[0]
-	p.Landed, p.Holes = p.Landed[:2], []*record.Commit{{Kind: record.Hole, Epoch: 1, Start: 5, End: 7, Reason: "the disk"}}
+	p.Landed = p.Landed[:2]
+	p.Holes = []*record.Commit{{Kind: record.Hole, Epoch: 1, Start: 5, End: 7, Reason: "the disk"}}
 }
 
 // TestNewViewOfAnOldType: with the first view of a type its ledger begins at the first event,
@@ -233,7 +237,8 @@ func TestNewViewOfAnOldType(t *testing.T) {
 	b := books()
 	b.Catalog.Views["olds"] = &catalog.View{Name: "olds", Event: "old"}
 	st := *b.States[1]
-	st.N, st.Publication = 3, &record.Publication{N: 3, Events: 40}
+	st.N = 3
+	st.Publication = &record.Publication{N: 3, Events: 40}
 	st.Views = map[string]record.ViewState{"hits": {}, "olds": {}}
 	st.Types = map[string][]record.BucketCount{"hit": st.Types["hit"], "old": {{Rows: 3}}}
 	st.Ledgers = map[string]record.Ledger{"hit": st.Ledgers["hit"], "old": {From: []uint64{1, 1}, Tenants: map[string][]record.Account{"acme": {{Rows: 3}, {}}}}}

@@ -48,15 +48,18 @@ func (b *Books) Conserve(ctx context.Context) (*Audit, error) {
 // cannot be counted to its end nothing is said to be lost: that it cannot is an alarm itself.
 func (s *sheet) partition(a *Audit) {
 	f := s.facts
-	promises, unreadable := f.Acknowledged, ""
+	promises := f.Acknowledged
+	unreadable := ""
 	if s.unreadable != nil {
-		promises, unreadable = nil, s.unreadable.Error()
+		promises = nil
+		unreadable = s.unreadable.Error()
 	}
 	all := PartitionAudit{Partition: s.p, Voided: f.Voided, Unreadable: unreadable, Ranges: slices.Clone(s.ranges)}
 	unexplained := int64(0) // lost, and nobody knows whose they were
 	for _, tenant := range slices.Sorted(maps.Keys(s.rows)) {
 		one := PartitionAudit{Partition: s.p, Unreadable: unreadable, Ranges: slices.Clone(s.ranges)}
-		known, named := int64(0), int64(0)
+		known := int64(0)
+		named := int64(0)
 		for i, n := range s.rows[tenant] {
 			r := &one.Ranges[i]
 			r.Numbers = n
@@ -67,7 +70,8 @@ func (s *sheet) partition(a *Audit) {
 		}
 		if promises != nil {
 			promised := promises.Tenants[tenant]
-			one.Acknowledged, one.Lost = &promised, max(0, promised-known, named)
+			one.Acknowledged = &promised
+			one.Lost = max(0, promised-known, named)
 			a.find(Residue{Tenant: tenant, Partition: &s.p, Tier: Log, Events: one.Lost - named})
 		}
 		all.Logged += one.Logged
@@ -91,7 +95,8 @@ func (s *sheet) partition(a *Audit) {
 func (s *sheet) judge(a *Audit, tenant string, r *RangeAudit) (lost int64) {
 	where := Residue{Tenant: tenant, Partition: &s.p, From: r.From, To: r.To, Publication: r.Publication}
 	find := func(tier Tier, events int64) {
-		where.Tier, where.Events = tier, events
+		where.Tier = tier
+		where.Events = events
 		r.Residue += abs(events)
 		a.find(where)
 	}
@@ -159,7 +164,10 @@ func (b *Books) publication(a *Audit, sheets []*sheet, st *record.State) {
 }
 
 func (p *PublicationAudit) take(x share) {
-	p.Counted, p.Duplicates, p.Rejected, p.Uncounted = p.Counted+x.counted, p.Duplicates+x.duplicates, p.Rejected+x.rejected, p.Uncounted+x.uncounted
+	p.Counted = p.Counted + x.counted
+	p.Duplicates = p.Duplicates + x.duplicates
+	p.Rejected = p.Rejected + x.rejected
+	p.Uncounted = p.Uncounted + x.uncounted
 	p.Published += x.counted + x.duplicates + x.rejected + x.uncounted
 	p.Landed += x.counted + x.duplicates + x.rejected + x.uncounted + x.missing
 	p.Residue += abs(x.missing)
@@ -168,7 +176,8 @@ func (p *PublicationAudit) take(x share) {
 // sums are what a publication says of all buckets of an event type.
 func sums(st *record.State, name string) (rows, duplicates int64) {
 	for _, c := range st.Types[name] {
-		rows, duplicates = rows+c.Rows, duplicates+c.Duplicates
+		rows = rows + c.Rows
+		duplicates = duplicates + c.Duplicates
 	}
 	return rows, duplicates
 }
@@ -183,13 +192,15 @@ func (b *Books) counted(st *record.State, name string) bool {
 func (b *Books) rows(a *Audit, st *record.State) {
 	for _, view := range slices.Sorted(maps.Keys(b.Counted)) {
 		event := b.Catalog.Views[view].Event
-		there, owed := b.Counted[view], counts(st.Ledgers[event])
+		there := b.Counted[view]
+		owed := counts(st.Ledgers[event])
 		if event == deadletter.Type {
 			continue // Its rows may be retired, and are nobody's promise.
 		}
 		if !whole(st.Ledgers[event]) {
 			rows, duplicates := sums(st, event)
-			there, owed = map[string]int64{"": total(there)}, map[string]int64{"": rows - duplicates}
+			there = map[string]int64{"": total(there)}
+			owed = map[string]int64{"": rows - duplicates}
 		}
 		for _, tenant := range slices.Sorted(maps.Keys(union(there, owed))) {
 			a.find(Residue{Tenant: tenant, Publication: st.N, View: view, Tier: Counted, Events: owed[tenant] - there[tenant]})

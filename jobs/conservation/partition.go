@@ -221,7 +221,8 @@ func (s *sheet) share(st *record.State) map[string]share {
 			continue // Its views count what is rejected here.
 		}
 		for tenant, accounts := range ledger.Tenants {
-			x, a := out[tenant], accounts[s.p]
+			x := out[tenant]
+			a := accounts[s.p]
 			x.counted += a.Rows - a.Duplicates
 			x.duplicates += a.Duplicates
 			x.missing -= a.Rows
@@ -242,7 +243,8 @@ func (s *sheet) publish() {
 		i := s.find(st.H[s.p].Seq - 1)
 		shares := s.share(st)
 		for tenant, x := range shares {
-			old, n := before[tenant], &s.of(tenant)[i]
+			old := before[tenant]
+			n := &s.of(tenant)[i]
 			n.Counted += x.counted - old.counted
 			n.Duplicates += x.duplicates - old.duplicates
 			n.Rejected += x.rejected - old.rejected

@@ -12,7 +12,9 @@ func TestScopes(t *testing.T) {
 	if err != nil || s != Ingest|Query || s.Has(Admin) || !s.Has(Query) {
 		t.Errorf("%v %v", s, err)
 	}
-	if got, want := s.Names(), []string{"ingest", "query"}; !slices.Equal(got, want) {
+	got := s.Names()
+	want := []string{"ingest", "query"}
+	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	if got := AllScopes.String(); got != "ingest,query,admin" {

@@ -66,7 +66,8 @@ func TestAnyBytesSurvive(t *testing.T) {
 
 func TestDecodeRefuses(t *testing.T) {
 	t.Parallel()
-	a, broken := "a", "a"
+	a := "a"
+	broken := "a"
 	for _, c := range [][2]*string{{nil, nil}, {&a, &a}, {nil, &broken}} {
 		if raw, err := Decode(c[0], c[1]); err == nil {
 			t.Errorf("got %q", raw)

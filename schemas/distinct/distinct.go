@@ -102,13 +102,15 @@ func (s *Sketch) AddRegister(r uint32) {
 		for _, h := range s.exact {
 			s.raise(Register(h))
 		}
-		s.exact, s.index = nil, nil
+		s.exact = nil
+		s.index = nil
 	}
 	s.raise(r)
 }
 
 func (s *Sketch) raise(r uint32) {
-	i, rank := r>>8&(registers-1), uint8(r)
+	i := r >> 8 & (registers - 1)
+	rank := uint8(r)
 	if rank > s.dense[i] {
 		s.dense[i] = rank
 	}

@@ -14,7 +14,8 @@ func (u *Union) Rank(r uint32) uint8 { return u.ranks[r>>8&(registers-1)] }
 
 // Raise raises the register that r names to r's rank, unless it is there.
 func (u *Union) Raise(r uint32) {
-	i, rank := r>>8&(registers-1), uint8(r)
+	i := r >> 8 & (registers - 1)
+	rank := uint8(r)
 	from := u.ranks[i]
 	if rank <= from {
 		return
@@ -44,5 +45,6 @@ func (u *Union) Reset() {
 	for _, i := range u.raised {
 		u.ranks[i] = 0
 	}
-	u.counts, u.raised = counts{}, u.raised[:0]
+	u.counts = counts{}
+	u.raised = u.raised[:0]
 }

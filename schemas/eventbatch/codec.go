@@ -13,7 +13,8 @@ import (
 // Append encodes the records, all of one schema and type, as one frame behind dst.
 // The caller keeps the frame under MaxFrame and MaxEvents; larger is an error.
 func Append(dst []byte, eventType string, appended int64, recs ...arrow.Record) ([]byte, error) {
-	start, events := len(dst), 0
+	start := len(dst)
+	events := 0
 	for _, r := range recs {
 		events += int(r.NumRows())
 	}
@@ -42,7 +43,8 @@ func Append(dst []byte, eventType string, appended int64, recs ...arrow.Record) 
 func Decode(frame []byte) (h Header, recs []Columns, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			recs, err = nil, fmt.Errorf("%w: %v", ErrCorrupt, p)
+			recs = nil
+			err = fmt.Errorf("%w: %v", ErrCorrupt, p)
 		}
 	}()
 	h, body, err := readHeader(frame)
@@ -83,7 +85,8 @@ func Tenants(frame []byte) (map[string]int64, error) {
 	out := map[string]int64{}
 	for _, c := range recs {
 		for i := 0; i < c.Tenant.Len(); {
-			from, tenant := i, c.Tenant.Value(i)
+			from := i
+			tenant := c.Tenant.Value(i)
 			for i < c.Tenant.Len() && c.Tenant.Value(i) == tenant {
 				i++
 			}

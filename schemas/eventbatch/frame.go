@@ -104,7 +104,9 @@ func readHeader(frame []byte) (Header, []byte, error) {
 	if len(frame) < headerSize || len(frame) > MaxFrame || string(frame[:4]) != magic {
 		return Header{}, nil, fmt.Errorf("%w: %d bytes do not begin with a frame header", ErrCorrupt, len(frame))
 	}
-	if got, want := crc32.Checksum(frame[8:], castagnoli), binary.LittleEndian.Uint32(frame[4:]); got != want {
+	got := crc32.Checksum(frame[8:], castagnoli)
+	want := binary.LittleEndian.Uint32(frame[4:])
+	if got != want {
 		return Header{}, nil, fmt.Errorf("%w: checksum %08x, header says %08x", ErrCorrupt, got, want)
 	}
 	if frame[8] != version {

@@ -41,7 +41,8 @@ func Script(text string) error {
 }
 
 func parseAction(name string, words []string) (func(), error) {
-	at, wait := uint64(1), time.Duration(0)
+	at := uint64(1)
+	wait := time.Duration(0)
 	var err error
 	if len(words) > 1 {
 		if at, err = strconv.ParseUint(words[1], 10, 32); err != nil || at == 0 {

@@ -63,7 +63,8 @@ type Cutter struct {
 func NewCutter(epochs []EpochStart, start uint64) *Cutter {
 	c := &Cutter{epochs: epochs}
 	for len(c.epochs) > 0 && c.epochs[0].Start <= start {
-		c.rule, c.epochs = c.epochs[0].Rule, c.epochs[1:]
+		c.rule = c.epochs[0].Rule
+		c.epochs = c.epochs[1:]
 	}
 	return c
 }
@@ -73,10 +74,13 @@ func NewCutter(epochs []EpochStart, start uint64) *Cutter {
 // never cut for time, or idle partitions would fill the chain with empty records.
 func (c *Cutter) Add(m Message) (begins bool) {
 	if begins = c.begins(m); begins {
-		c.events, c.bytes, c.first = 0, 0, 0
+		c.events = 0
+		c.bytes = 0
+		c.first = 0
 	}
 	for len(c.epochs) > 0 && c.epochs[0].Start <= m.Seq {
-		c.rule, c.epochs = c.epochs[0].Rule, c.epochs[1:]
+		c.rule = c.epochs[0].Rule
+		c.epochs = c.epochs[1:]
 	}
 	if c.events == 0 && m.Events > 0 {
 		c.first = m.Appended

@@ -120,7 +120,8 @@ func Parse(body []byte) (*Query, error) {
 	d.UseNumber()
 	var q Query
 	if err := d.Decode(&q); err != nil {
-		msg, field := strings.TrimPrefix(err.Error(), "json: "), "query"
+		msg := strings.TrimPrefix(err.Error(), "json: ")
+		field := "query"
 		if quoted, ok := strings.CutPrefix(msg, "unknown field "); ok { // The library has no type for it.
 			field = unknown(strings.Trim(quoted, `"`))
 		}
@@ -292,7 +293,8 @@ func (c *Condition) resolve(t catalog.FieldType) error {
 		return fault("where", "unknown op %q; use one of %v", c.Op, Ops)
 	}
 	if !set && len(c.Values) == 0 {
-		c.Values, c.Value = []any{c.Value}, nil
+		c.Values = []any{c.Value}
+		c.Value = nil
 	}
 	if len(c.Values) == 0 || len(c.Values) > MaxValues || !set && len(c.Values) != 1 || c.Value != nil {
 		return fault("where", "%s %s takes %s", c.Dimension, c.Op, map[bool]string{true: fmt.Sprintf("values: 1 to %d of them", MaxValues), false: "one value"}[set])

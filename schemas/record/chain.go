@@ -50,7 +50,8 @@ func (c *Chain) Extend(raw []byte) (*Commit, error) {
 		if c.Begun() && (r.Next.Bucket != c.Bucket || r.Next.Partitions != c.Partitions) {
 			return nil, fmt.Errorf("%w: %s changes the bucket width or the number of partitions", ErrInvalid, c.NextKey())
 		}
-		c.Bucket, c.Partitions = r.Next.Bucket, r.Next.Partitions
+		c.Bucket = r.Next.Bucket
+		c.Partitions = r.Next.Partitions
 		c.Epochs = append(c.Epochs, position.EpochStart{Epoch: r.Next.Epoch, Start: r.End, Rule: r.Next.Rule})
 	}
 	c.Tip = Digest(raw)

@@ -57,7 +57,9 @@ func TestChain(t *testing.T) {
 	if want := (position.Offset{Epoch: 2, Seq: 5}); c.Head != want || c.Events != 3 || len(c.Segments) != 1 || len(c.Epochs) != 2 {
 		t.Errorf("got head %v, %d events, %d segments, %d epochs", c.Head, c.Events, len(c.Segments), len(c.Epochs))
 	}
-	if got, want := c.NextKey(), "land/e000002/p000/00000000000000000005.json"; got != want {
+	got := c.NextKey()
+	want := "land/e000002/p000/00000000000000000005.json"
+	if got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

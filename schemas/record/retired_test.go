@@ -9,7 +9,8 @@ import (
 // TestHorizons: the latest record of a type counts, whatever order a listing has.
 func TestHorizons(t *testing.T) {
 	t.Parallel()
-	early, late := &Retired{Type: "a", Before: made}, &Retired{Type: "a", Before: made.Add(time.Hour)}
+	early := &Retired{Type: "a", Before: made}
+	late := &Retired{Type: "a", Before: made.Add(time.Hour)}
 	h, err := HorizonsOf([]string{late.Key(), early.Key(), (&Retired{Type: "b.c", Before: made}).Key()})
 	if err != nil {
 		t.Fatal(err)

@@ -94,11 +94,13 @@ func overlay[T any](old, delta []T, bucket func(T) int64) []T {
 	for len(old) > 0 && len(delta) > 0 {
 		switch cmp.Compare(bucket(old[0]), bucket(delta[0])) {
 		case -1:
-			out, old = append(out, old[0]), old[1:]
+			out = append(out, old[0])
+			old = old[1:]
 		case 0:
 			old = old[1:]
 		case 1:
-			out, delta = append(out, delta[0]), delta[1:]
+			out = append(out, delta[0])
+			delta = delta[1:]
 		}
 	}
 	return append(append(out, old...), delta...)

@@ -40,7 +40,8 @@ func CheckDigest(stored []byte) ([]byte, error) {
 	if end < 1 || stored[end-1] != '\n' {
 		return nil, fmt.Errorf("%w: %d bytes without a digest at their end", ErrSpoilt, len(stored))
 	}
-	raw, line := stored[:end-1:end-1], stored[end:]
+	raw := stored[: end-1 : end-1]
+	line := stored[end:]
 	said, ok := bytes.CutPrefix(line, []byte(digestHead))
 	said, ended := bytes.CutSuffix(said, []byte(digestTail))
 	if sum := sha256.Sum256(raw); !ok || !ended || hex.EncodeToString(sum[:]) != string(said) {

@@ -169,7 +169,8 @@ func midnight(y int, m time.Month, d int, loc *time.Location) time.Time {
 
 // split appends the windows of one day, week or month that touch [From, To).
 func (g Granularity) split(starts []int64, from, to time.Time, w Windows) ([]int64, error) {
-	lo, hi := from.UnixMicro(), to.UnixMicro()
+	lo := from.UnixMicro()
+	hi := to.UnixMicro()
 	step := g.step.Microseconds()
 	if step == 0 {
 		step = hi - lo

@@ -31,10 +31,12 @@ func negotiate(r *http.Request) (format, error) {
 	if strings.TrimSpace(header) == "" {
 		return formats[0], nil
 	}
-	best, weight := -1, 0.0
+	best := -1
+	weight := 0.0
 	for i, f := range formats {
 		if q := quality(header, f.media); q > weight {
-			best, weight = i, q
+			best = i
+			weight = q
 		}
 	}
 	if best < 0 {
@@ -48,13 +50,15 @@ func negotiate(r *http.Request) (format, error) {
 func quality(header, media string) float64 {
 	kind, _, _ := strings.Cut(media, "/")
 	specific := map[string]int{"*/*": 1, kind + "/*": 2, media: 3}
-	found, q := 0, 0.0
+	found := 0
+	q := 0.0
 	for part := range strings.SplitSeq(header, ",") {
 		name, params, err := mime.ParseMediaType(part)
 		if err != nil || specific[name] <= found {
 			continue
 		}
-		found, q = specific[name], 1
+		found = specific[name]
+		q = 1
 		if v, ok := params["q"]; ok {
 			if q, err = strconv.ParseFloat(v, 64); err != nil {
 				q = 0

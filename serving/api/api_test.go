@@ -162,7 +162,8 @@ func TestGetIsPost(t *testing.T) {
 		if diff := cmp.Diff(one.Where, two.Where); diff != "" {
 			t.Fatal(diff)
 		}
-		posted.Where, got.Where = nil, nil
+		posted.Where = nil
+		got.Where = nil
 		if diff := cmp.Diff(posted, got); diff != "" {
 			t.Fatal(diff)
 		}
@@ -206,7 +207,8 @@ func parametersOf(q *query.Query) string {
 		text, _ := json.Marshal(*q.AsOf)
 		v.Set("as_of", string(text))
 	}
-	v["measures"], v["group_by"] = []string{strings.Join(q.Measures, ",")}, q.GroupBy
+	v["measures"] = []string{strings.Join(q.Measures, ",")}
+	v["group_by"] = q.GroupBy
 	for _, o := range q.OrderBy {
 		v.Add("order_by", o.By+map[bool]string{true: ":desc"}[o.Desc])
 	}
@@ -239,9 +241,11 @@ func TestGetAnswersLikePost(t *testing.T) {
 // end when they may.
 func TestAdmission(t *testing.T) {
 	t.Parallel()
-	entered, release := make(chan struct{}, 3), make(chan struct{})
+	entered := make(chan struct{}, 3)
+	release := make(chan struct{})
 	a := newAPI(t, newLayers(), func(c *Config, p *Parts) {
-		c.MaxConcurrent, c.MaxQueued = 1, 1
+		c.MaxConcurrent = 1
+		c.MaxQueued = 1
 		p.Registerer = prometheus.NewRegistry()
 		p.Answerer = answerFunc(func(context.Context) (*merge.Answer, error) {
 			entered <- struct{}{}
@@ -262,7 +266,9 @@ func TestAdmission(t *testing.T) {
 		t.Errorf("got %+v", p)
 	}
 	close(release)
-	if one, two := <-codes, <-codes; one != 200 || two != 200 {
+	one := <-codes
+	two := <-codes
+	if one != 200 || two != 200 {
 		t.Errorf("got %d and %d", one, two)
 	}
 	if running, waiting := a.gate.count(); running+waiting+len(a.gate.lines) != 0 {
@@ -273,7 +279,8 @@ func TestAdmission(t *testing.T) {
 func TestTimeoutsWhileWaitingAndRunning(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, newLayers(), func(c *Config, p *Parts) {
-		c.Timeout, c.MaxConcurrent = time.Millisecond, 1
+		c.Timeout = time.Millisecond
+		c.MaxConcurrent = 1
 		p.Answerer = answerFunc(func(ctx context.Context) (*merge.Answer, error) { <-ctx.Done(); return nil, context.Cause(ctx) })
 	})
 	for _, full := range []bool{false, true} {

@@ -81,7 +81,8 @@ func newAPI(t testing.TB, l *layers, change func(*Config, *Parts)) *API {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg, parts := DefaultConfig(), Parts{Catalog: oracle.Catalog(), Answerer: r, Publications: l}
+	cfg := DefaultConfig()
+	parts := Parts{Catalog: oracle.Catalog(), Answerer: r, Publications: l}
 	if change != nil {
 		change(&cfg, &parts)
 	}

@@ -30,7 +30,8 @@ func TestTurns(t *testing.T) {
 	if wait("flood") != nil {
 		t.Fatal("the first query waits")
 	}
-	first, second := wait("flood"), wait("flood")
+	first := wait("flood")
+	second := wait("flood")
 	if _, err := g.join("flood"); err != errBusy {
 		t.Errorf("a fourth query of the flood: %v", err)
 	}

@@ -71,5 +71,6 @@ func (h *held) send() error {
 // drop forgets what is held.
 func (h *held) drop() {
 	h.gate.hold(-h.bytes)
-	h.parts, h.bytes = nil, 0
+	h.parts = nil
+	h.bytes = 0
 }

@@ -73,7 +73,11 @@ func TestSlowReadersHoldNoPlace(t *testing.T) {
 func TestSlowReadersOfOneTenant(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		a := newAPI(t, newLayers(), func(c *Config, _ *Parts) { c.MaxConcurrent, c.MaxHeld, c.Fair = 2, 0, true })
+		a := newAPI(t, newLayers(), func(c *Config, _ *Parts) {
+			c.MaxConcurrent = 2
+			c.MaxHeld = 0
+			c.Fair = true
+		})
 		slow := []*recipient{newRecipient(), newRecipient(), newRecipient()}
 		for _, s := range slow {
 			go s.as(a, "slow", "application/json")
@@ -128,7 +132,8 @@ func TestHeldPieces(t *testing.T) {
 		for _, pieces := range []int{0, 1, 2, 3, 4, 3 * heldPart / size, 5 * heldPart / size} {
 			for _, gone := range []bool{false, true} {
 				g := newGate(Config{MaxConcurrent: 1, MaxHeld: 3 * heldPart})
-				s, left := newRecipient(), 0
+				s := newRecipient()
+				left := 0
 				s.gone = gone
 				close(s.begin)
 				h := &held{ResponseWriter: s, gate: g, leave: func() { left++ }}

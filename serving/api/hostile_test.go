@@ -88,9 +88,11 @@ func TestLargeBodiesWaitForRoom(t *testing.T) {
 // TestListsWaitForTheirTurn fills the gate with queries: lists are refused as queries are.
 func TestListsWaitForTheirTurn(t *testing.T) {
 	t.Parallel()
-	reached, release := make(chan struct{}), make(chan struct{})
+	reached := make(chan struct{})
+	release := make(chan struct{})
 	a := newAPI(t, newLayers(), func(c *Config, p *Parts) {
-		c.MaxConcurrent, c.MaxQueued = 1, 0
+		c.MaxConcurrent = 1
+		c.MaxQueued = 0
 		p.Answerer = answerFunc(func(context.Context) (*merge.Answer, error) {
 			close(reached)
 			<-release

@@ -31,7 +31,8 @@ func (p *Problem) Error() string { return p.Code + ": " + p.Detail }
 
 // writeProblem fills in what follows from the code and answers with the problem.
 func writeProblem(w http.ResponseWriter, p *Problem) {
-	p.Type, p.Title = "about:blank", http.StatusText(p.Status)
+	p.Type = "about:blank"
+	p.Title = http.StatusText(p.Status)
 	h := w.Header()
 	for _, name := range []string{"Content-Length", "Recount-Accuracy"} {
 		h.Del(name)

@@ -127,10 +127,14 @@ func (a *API) publication(s *record.State, buckets bool) Publication {
 	_, pinned := slices.BinarySearch(a.parts.Publications.Pinned(), s.N)
 	out := Publication{N: s.N, Pinned: pinned, Digest: s.Digest, Cut: []uint64{}, Epochs: []uint32{}, Views: map[string]PublicationView{}, Types: map[string]PublicationType{}}
 	if p := s.Publication; p != nil {
-		out.Created, out.Previous, out.Events, out.Code = p.Created.UTC(), p.Previous, p.Events, p.Code
+		out.Created = p.Created.UTC()
+		out.Previous = p.Previous
+		out.Events = p.Events
+		out.Code = p.Code
 	}
 	for _, h := range s.H {
-		out.Cut, out.Epochs = append(out.Cut, h.Seq), append(out.Epochs, h.Epoch)
+		out.Cut = append(out.Cut, h.Seq)
+		out.Epochs = append(out.Epochs, h.Epoch)
 	}
 	for name, v := range s.Views {
 		pv := PublicationView{Digest: v.Digest, Buckets: len(v.Buckets)}
@@ -145,7 +149,9 @@ func (a *API) publication(s *record.State, buckets bool) Publication {
 	for name, counts := range s.Types {
 		pt := PublicationType{Buckets: len(counts)}
 		for _, b := range counts {
-			pt.Events, pt.Duplicates, pt.Conflicts = pt.Events+b.Rows, pt.Duplicates+b.Duplicates, pt.Conflicts+b.Conflicts
+			pt.Events = pt.Events + b.Rows
+			pt.Duplicates = pt.Duplicates + b.Duplicates
+			pt.Conflicts = pt.Conflicts + b.Conflicts
 		}
 		if buckets {
 			pt.List = counts

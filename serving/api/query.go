@@ -33,7 +33,9 @@ func (a *API) getQuery(w http.ResponseWriter, r *http.Request) error {
 
 // observed runs a query and records how long it took and what came of it.
 func (a *API) observed(w http.ResponseWriter, r *http.Request, parse func() (*query.Query, error)) error {
-	began, mode, status := time.Now(), query.Mode(""), http.StatusOK
+	began := time.Now()
+	mode := query.Mode("")
+	status := http.StatusOK
 	q, err := parse()
 	if err == nil {
 		err = a.runQuery(w, r, q)

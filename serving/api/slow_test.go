@@ -40,7 +40,9 @@ func TestNothingHoldsAPlaceLongerThanAQuery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLayers()
 		a := newAPI(t, l, func(c *Config, p *Parts) {
-			c.MaxConcurrent, p.Publications, p.DeadLetters = 1, stuck{l}, stuck{l}
+			c.MaxConcurrent = 1
+			p.Publications = stuck{l}
+			p.DeadLetters = stuck{l}
 		})
 		for _, asked := range []struct{ method, target string }{
 			{http.MethodGet, "/v1/publications"},

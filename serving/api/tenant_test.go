@@ -43,7 +43,8 @@ func TestRequestsAreOfTheirTenant(t *testing.T) {
 	t.Parallel()
 	all := &asked{}
 	api := newAPI(t, newLayers(), func(_ *Config, p *Parts) {
-		p.Answerer, p.DeadLetters = all, all
+		p.Answerer = all
+		p.DeadLetters = all
 		p.Cap = func(tenant, _, _ string) *Cap { all.note(tenant); return nil }
 	})
 	const day = "?view=flights&from=2001-01-01T00:00:00Z&to=2001-01-02T00:00:00Z"

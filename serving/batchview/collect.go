@@ -82,7 +82,8 @@ func (m *measureCell) dest() []any {
 
 // add takes the row that was scanned last.
 func (c *collector) add() error {
-	c.allRows, c.allSums = c.allRows+c.rows, c.allSums+c.sum
+	c.allRows = c.allRows + c.rows
+	c.allSums = c.allSums + c.sum
 	c.part.Overflow.Add(c.over)
 	if c.group == 0 {
 		return nil
@@ -97,7 +98,8 @@ func (c *collector) add() error {
 	p.Windows = append(p.Windows, c.window)
 	p.Events = append(p.Events, c.events)
 	for d := range c.dims {
-		col, cell := &p.Dims[d], &c.dims[d]
+		col := &p.Dims[d]
+		cell := &c.dims[d]
 		col.Null = append(col.Null, cell.null == 1)
 		if col.Type == catalog.String {
 			col.Strings = append(col.Strings, cell.text)

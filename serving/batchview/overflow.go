@@ -21,14 +21,16 @@ func overflowColumns(scan *query.Scan, own string, conditions []string) []string
 	if !unsure(scan) {
 		return noCounts
 	}
-	possible, unknown := []string{own}, []string{}
+	possible := []string{own}
+	unknown := []string{}
 	for i, c := range scan.Where {
 		if !c.Unsure() {
 			possible = append(possible, conditions[i])
 			continue
 		}
 		over := overflowed(c.Dimension, c.Type)
-		possible, unknown = append(possible, "("+conditions[i]+" OR "+over+")"), append(unknown, over)
+		possible = append(possible, "("+conditions[i]+" OR "+over+")")
+		unknown = append(unknown, over)
 	}
 	for _, d := range scan.GroupBy {
 		if d.Type != catalog.Bool {

@@ -32,7 +32,8 @@ func TestOverflowOfNumbers(t *testing.T) {
 		{[]query.Condition{{Dimension: "delay", Op: query.Exists, Value: false}}, []string{"delay"}, query.Overflow{}},
 	} {
 		q := wholeRange()
-		q.Where, q.GroupBy = c.where, c.group
+		q.Where = c.where
+		q.GroupBy = c.group
 		scan := s.resolve(q)
 		got, err := s.views().Scan(t.Context(), state, scan, Options{})
 		if err != nil || got.Overflow != c.want || oracle.Overflow(scan, events) != c.want {

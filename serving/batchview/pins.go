@@ -31,7 +31,9 @@ func pinsOf(v record.ViewState, from, to int64, bucket time.Duration) *pins {
 			p.counts[last]++
 			continue
 		}
-		p.starts, p.counts, p.vers = append(p.starts, b.Bucket), append(p.counts, 1), append(p.vers, b.Ver)
+		p.starts = append(p.starts, b.Bucket)
+		p.counts = append(p.counts, 1)
+		p.vers = append(p.vers, b.Ver)
 	}
 	return p
 }

@@ -29,7 +29,8 @@ func readsAll(scan *query.Scan, p *pins) bool {
 func build(scan *query.Scan, p *pins, sketches []int32, guard bool) *statement {
 	st := &statement{}
 	table := sqlschema.Quote(sqlschema.Table(scan.View, scan.Digest))
-	own, conditions := st.own(scan, p.width), st.conditions(scan)
+	own := st.own(scan, p.width)
+	conditions := st.conditions(scan)
 	where := " FROM " + table + " WHERE " + strings.Join(append([]string{p.condition(), own}, conditions...), " AND ")
 	var branches []string
 	with := []span(nil)

@@ -58,7 +58,8 @@ func drawCondition(t *rapid.T) query.Condition {
 	case query.Exists:
 		c.Value = rapid.Bool().Draw(t, "exists")
 	case query.Prefix:
-		c.Dimension, c.Value = "origin", rapid.SampledFrom(oracle.Strings).Draw(t, "prefix")
+		c.Dimension = "origin"
+		c.Value = rapid.SampledFrom(oracle.Strings).Draw(t, "prefix")
 	case query.In, query.NotIn:
 		c.Values = rapid.SliceOfN(values[c.Dimension], 1, 4).Draw(t, "values")
 	default:
@@ -69,7 +70,8 @@ func drawCondition(t *rapid.T) query.Condition {
 
 // split deals buckets to versions, so that some neighbours share one and some do not.
 func split(t *rapid.T, events []oracle.Event) map[uint64][]oracle.Event {
-	vers, byVer := map[int64]uint64{}, map[uint64][]oracle.Event{}
+	vers := map[int64]uint64{}
+	byVer := map[uint64][]oracle.Event{}
 	for _, e := range events {
 		b := window.Floor(e.Time, time.Hour)
 		if _, ok := vers[b]; !ok {
@@ -182,12 +184,14 @@ func TestGuardFailsClosed(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	pinned := s.write("default", 4, events48())
-	scan, views := s.resolve(wholeRange()), s.views()
+	scan := s.resolve(wholeRange())
+	views := s.views()
 	if _, err := views.Scan(t.Context(), s.state(pinned), scan, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	moved := slices.Clone(pinned)
-	moved[3].Rows, moved[4].Rows = moved[3].Rows+1, moved[4].Rows-1
+	moved[3].Rows = moved[3].Rows + 1
+	moved[4].Rows = moved[4].Rows - 1
 	missing := slices.Clone(pinned)
 	missing[40].Ver = 5
 	for name, versions := range map[string][]record.BucketVersion{"same total": moved, "version gone": missing} {
@@ -216,7 +220,8 @@ func TestGuardFailsClosed(t *testing.T) {
 func TestAnotherTenantsRowsNeedTheGuard(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
-	scan, views := s.resolve(wholeRange()), s.views()
+	scan := s.resolve(wholeRange())
+	views := s.views()
 	pinned := s.write("default", 4, events48())
 	alone, err := views.Scan(t.Context(), s.state(pinned), scan, Options{})
 	if err != nil || views.tenants.Load() {
@@ -296,7 +301,9 @@ func TestWindowRunsCoverTheWindows(t *testing.T) {
 			t.Fatalf("window %d: got %d", i, got)
 		}
 	}
-	if got, want := hashBucket(12345), uint64(16722121143744093920); got != want {
+	got := hashBucket(12345)
+	want := uint64(16722121143744093920)
+	if got != want {
 		t.Errorf("hashBucket: got %d, want ClickHouse's %d", got, want)
 	}
 }

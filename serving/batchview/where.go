@@ -53,7 +53,8 @@ func (st *statement) oneOf(column string, values []any) string {
 		case int64:
 			ints = append(ints, v)
 		case bool:
-			ints, bools = append(ints, map[bool]int64{true: 1}[v]), true
+			ints = append(ints, map[bool]int64{true: 1}[v])
+			bools = true
 		}
 	}
 	if bools {

@@ -37,7 +37,9 @@ func windowRuns(w window.Windows) (starts, first, widths []int64) {
 			width = w.Starts[i+1] - s
 		}
 		if n := len(widths); n == 0 || widths[n-1] != width {
-			starts, first, widths = append(starts, s), append(first, int64(i)), append(widths, width)
+			starts = append(starts, s)
+			first = append(first, int64(i))
+			widths = append(widths, width)
 		}
 	}
 	return starts, first, widths

@@ -47,7 +47,8 @@ type clock struct {
 
 func (c *clock) append(dst []byte, micros int64) []byte {
 	if c.text == nil || micros != c.last {
-		c.last, c.text = micros, time.UnixMicro(micros).In(c.zone).AppendFormat(c.text[:0], time.RFC3339Nano)
+		c.last = micros
+		c.text = time.UnixMicro(micros).In(c.zone).AppendFormat(c.text[:0], time.RFC3339Nano)
 	}
 	return append(dst, c.text...)
 }

@@ -44,7 +44,9 @@ func drawAnswer(t *rapid.T) *merge.Answer {
 
 // naive builds row i the way no encoder here does: as a map.
 func naive(a *merge.Answer, i int) map[string]any {
-	row, live, bounds := map[string]any{}, map[string]any{}, map[string]any{}
+	row := map[string]any{}
+	live := map[string]any{}
+	bounds := map[string]any{}
 	at := func(micros int64) string { return time.UnixMicro(micros).In(a.Location).Format(time.RFC3339Nano) }
 	if a.Windowed {
 		row["time"] = at(a.Times[i])
@@ -262,8 +264,10 @@ func BenchmarkJSON(b *testing.B) {
 	}
 	p := &query.Part{Measures: make([][]query.Acc, 2)}
 	for i := range 100_000 {
-		p.Windows, p.Events = append(p.Windows, int32(i)), append(p.Events, 1)
-		p.Measures[0], p.Measures[1] = append(p.Measures[0], query.Acc{N: uint64(i)}), append(p.Measures[1], query.Acc{N: 1, Float: math.Sqrt(float64(i))})
+		p.Windows = append(p.Windows, int32(i))
+		p.Events = append(p.Events, 1)
+		p.Measures[0] = append(p.Measures[0], query.Acc{N: uint64(i)})
+		p.Measures[1] = append(p.Measures[1], query.Acc{N: 1, Float: math.Sqrt(float64(i))})
 	}
 	a, err := merge.Merge(scan, q, p, nil, merge.Accuracy{})
 	if err != nil {

@@ -48,12 +48,14 @@ func mergeDistinct(batch, live *query.Acc, u *distinct.Union) bounds {
 	switch {
 	case e == 0:
 		// A sketch that has just ceased to be exact may estimate less than it held then.
-		d.low, d.value = low, min(max(int64(live.Sketch.Estimate()), low), high)
+		d.low = low
+		d.value = min(max(int64(live.Sketch.Estimate()), low), high)
 	case d.low == d.high:
 		d.value = d.low
 	default:
 		gain, union := gainOf(u, live.Sketch)
-		d.low, d.high = max(d.low, union-margin(union)), min(d.high, union+margin(union))
+		d.low = max(d.low, union-margin(union))
+		d.high = min(d.high, union+margin(union))
 		d.high = max(d.high, d.low)
 		d.value = min(max(e+gain, d.low), d.high)
 	}

@@ -46,12 +46,16 @@ func join(m *query.Measure, a, b *query.Acc) *query.Acc {
 	out := query.Acc{N: a.N + b.N}
 	switch m.Kind {
 	case catalog.Sum, catalog.Avg:
-		out.Hi, out.Lo, out.Float = a.Hi, a.Lo, a.Float+b.Float
+		out.Hi = a.Hi
+		out.Lo = a.Lo
+		out.Float = a.Float + b.Float
 		out.AddWide(b.Hi, b.Lo)
 	case catalog.Min:
-		out.Lo, out.Float = uint64(min(int64(a.Lo), int64(b.Lo))), min(a.Float, b.Float)
+		out.Lo = uint64(min(int64(a.Lo), int64(b.Lo)))
+		out.Float = min(a.Float, b.Float)
 	case catalog.Max:
-		out.Lo, out.Float = uint64(max(int64(a.Lo), int64(b.Lo))), max(a.Float, b.Float)
+		out.Lo = uint64(max(int64(a.Lo), int64(b.Lo)))
+		out.Float = max(a.Float, b.Float)
 	}
 	return &out
 }

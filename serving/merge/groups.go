@@ -51,7 +51,8 @@ func unite(windows int, batch, live *query.Part) *groups {
 		if touched != nil && touched[w] {
 			key = appendKey(key[:0], batch, i)
 			if at, ok := index[string(key)]; ok {
-				l, matched[at] = at, true
+				l = at
+				matched[at] = true
 			}
 		}
 		g.add(w, int32(i), l, int32(i))
@@ -68,7 +69,8 @@ func indexLive(windows int, live *query.Part) (index map[string]int32, touched [
 	if live.Rows() == 0 {
 		return nil, nil
 	}
-	index, touched = make(map[string]int32, live.Rows()), make([]bool, windows)
+	index = make(map[string]int32, live.Rows())
+	touched = make([]bool, windows)
 	var key []byte
 	for i, w := range live.Windows {
 		key = appendKey(key[:0], live, i)

@@ -14,13 +14,16 @@ type sortKey struct {
 
 // newKey makes a key of values that compare as unsigned numbers. Nulls rank last.
 func newKey(values []uint64, null []bool, desc bool) sortKey {
-	low, high, nulls := uint64(math.MaxUint64), uint64(0), false
+	low := uint64(math.MaxUint64)
+	high := uint64(0)
+	nulls := false
 	for i, v := range values {
 		if null != nil && null[i] {
 			nulls = true
 			continue
 		}
-		low, high = min(low, v), max(high, v)
+		low = min(low, v)
+		high = max(high, v)
 	}
 	if low > high {
 		return sortKey{values, 0}.constant()

@@ -14,7 +14,8 @@ import (
 // Errors: *OverflowError and *FillError, which the user can avoid; anything else is a part
 // that does not fit the scan.
 func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, acc Accuracy) (*Answer, error) {
-	batch, live = orEmpty(scan, batch), orEmpty(scan, live)
+	batch = orEmpty(scan, batch)
+	live = orEmpty(scan, live)
 	if err := checkPart(scan, batch, "batch"); err != nil {
 		return nil, err
 	}
@@ -40,7 +41,8 @@ func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, acc Accura
 	if over.Add(live.Overflow); over.Events > 0 {
 		acc.Overflow = &over
 	}
-	acc.Exact, acc.Truncated = live.Rows() == 0 && over.Events == 0, len(rows) < g.len()
+	acc.Exact = live.Rows() == 0 && over.Events == 0
+	acc.Truncated = len(rows) < g.len()
 	a := &Answer{Location: loc, Windowed: q.Granularity != "" && q.Granularity != "all", Accuracy: acc, rows: len(rows)}
 	a.gatherKeys(scan, g, rows)
 	place := places(rows, g.len())
@@ -131,7 +133,8 @@ func (a *Answer) gatherMeasure(c *column, g *groups, place []int32) error {
 	if a.HasLive != nil {
 		m.Live = newValues(m.Type, a.rows)
 		if c.Kind == catalog.Distinct {
-			m.Low, m.High = make([]int64, a.rows), make([]int64, a.rows)
+			m.Low = make([]int64, a.rows)
+			m.High = make([]int64, a.rows)
 		}
 	}
 	for i, at := range place {
@@ -152,7 +155,8 @@ func (a *Answer) gatherMeasure(c *column, g *groups, place []int32) error {
 		}
 		m.Live.set(int(at), live)
 		if m.Low != nil {
-			m.Low[at], m.High[at] = d.low, d.high
+			m.Low[at] = d.low
+			m.High[at] = d.high
 		}
 	}
 	a.Measures = append(a.Measures, m)

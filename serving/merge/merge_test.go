@@ -47,7 +47,8 @@ func drawQuery(t *rapid.T) *query.Query {
 	names := []string{"time", "n", "late", "mean", "worst", "far", "short", "first", "tails"}
 	for _, d := range []string{"origin", "delay", "cancelled"} {
 		if rapid.Bool().Draw(t, d) {
-			q.GroupBy, names = append(q.GroupBy, d), append(names, d)
+			q.GroupBy = append(q.GroupBy, d)
+			names = append(names, d)
 		}
 	}
 	for _, by := range rapid.SliceOfNDistinct(rapid.SampledFrom(names), 0, 3, rapid.ID[string]).Draw(t, "order") {
@@ -74,10 +75,12 @@ func resolve(t interface{ Fatal(...any) }, q *query.Query) *query.Scan {
 func TestMergeIsTheWhole(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		events, q := oracle.Draw(t, start, 6*60, 120), drawQuery(t)
+		events := oracle.Draw(t, start, 6*60, 120)
+		q := drawQuery(t)
 		scan := resolve(t, q)
 		cut := rapid.IntRange(0, len(events)).Draw(t, "cut")
-		batch, live := oracle.Part(scan, events[:cut], oracle.Batch), oracle.Part(scan, events[cut:], oracle.Speed)
+		batch := oracle.Part(scan, events[:cut], oracle.Batch)
+		live := oracle.Part(scan, events[cut:], oracle.Speed)
 		a, err := Merge(scan, q, batch, live, Accuracy{})
 		if err != nil {
 			t.Fatal(err)
@@ -162,7 +165,8 @@ func checkRow(t *rapid.T, scan *query.Scan, a *Answer, i int, want *oracle.Row, 
 		t.Fatalf("row %d: live %v", i, a.IsLive(i))
 	}
 	for j := range a.Measures {
-		m, truth := &a.Measures[j], want.Measure(scan.Measures[j])
+		m := &a.Measures[j]
+		truth := want.Measure(scan.Measures[j])
 		if got := anyValue(&m.Value, i); !oracle.Equal(got, truth) {
 			t.Fatalf("row %d: %s is %v, want %v", i, m.Name, got, truth)
 		}
@@ -297,7 +301,8 @@ func TestPartsThatDoNotFitAreRefused(t *testing.T) {
 func BenchmarkMerge(b *testing.B) {
 	q := &query.Query{View: "flights", Measures: []string{"n", "late", "far"}, From: start, To: start.AddDate(0, 0, 1), Granularity: "1m", GroupBy: []string{"origin"}, Limit: query.MaxLimit}
 	scan := resolve(b, q)
-	batch, live := bigPart(100_000), bigPart(1000)
+	batch := bigPart(100_000)
+	live := bigPart(1000)
 	for b.Loop() {
 		if _, err := Merge(scan, q, batch, live, Accuracy{}); err != nil {
 			b.Fatal(err)
@@ -309,7 +314,8 @@ func BenchmarkMergeTop(b *testing.B) {
 	q := &query.Query{View: "flights", Measures: []string{"n", "late", "far"}, From: start, To: start.AddDate(0, 0, 1), Granularity: "1m", GroupBy: []string{"origin"},
 		OrderBy: []query.Order{{By: "late", Desc: true}}, Limit: 100}
 	scan := resolve(b, q)
-	batch, live := bigPart(100_000), bigPart(1000)
+	batch := bigPart(100_000)
+	live := bigPart(1000)
 	for b.Loop() {
 		if _, err := Merge(scan, q, batch, live, Accuracy{}); err != nil {
 			b.Fatal(err)

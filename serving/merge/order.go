@@ -52,7 +52,8 @@ func (s *sorter) push(k sortKey) {
 		return
 	}
 	if len(s.words) == 0 || s.bits+width > 64 {
-		s.words, s.bits = append(s.words, k.rank), width
+		s.words = append(s.words, k.rank)
+		s.bits = width
 		return
 	}
 	last := s.words[len(s.words)-1]
@@ -125,7 +126,8 @@ func (s *sorter) key(o query.Order) (sortKey, error) {
 }
 
 func (s *sorter) dimKey(d int, desc bool) sortKey {
-	values, null := make([]uint64, s.g.len()), make([]bool, s.g.len())
+	values := make([]uint64, s.g.len())
+	null := make([]bool, s.g.len())
 	if s.scan.GroupBy[d].Type == catalog.String {
 		s.stringRanks(d, values, null)
 		return newKey(values, null, desc)
@@ -170,7 +172,8 @@ func (s *sorter) stringRanks(d int, values []uint64, null []bool) {
 }
 
 func (s *sorter) measureKey(c *column, desc bool) (sortKey, error) {
-	values, null := make([]uint64, s.g.len()), make([]bool, s.g.len())
+	values := make([]uint64, s.g.len())
+	null := make([]bool, s.g.len())
 	float := resultType(c.Measure) == catalog.Float64
 	for i := range values {
 		v, _, err := c.merged(s.g, i)

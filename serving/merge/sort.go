@@ -43,7 +43,8 @@ const radixRows = 1 << 10
 // radixSort sorts entries by the low bits of their words, least significant digits first.
 func radixSort(entries []entry, bits int) []entry {
 	const digit = 11
-	from, to := entries, make([]entry, len(entries))
+	from := entries
+	to := make([]entry, len(entries))
 	for shift := 0; shift < bits; shift += digit {
 		var starts [1 << digit]int
 		for _, e := range from {

@@ -104,7 +104,8 @@ func Overflow(scan *query.Scan, events []Event) (o query.Overflow) {
 			v := e.Fields[dimension]
 			return v == catalog.Overflow || v == int64(catalog.OverflowInt)
 		}
-		possible, unknown := scan.Windows.Index(e.Time) >= 0, false
+		possible := scan.Windows.Index(e.Time) >= 0
+		unknown := false
 		for _, c := range scan.Where {
 			if c.Op != query.Exists && open(c.Dimension) {
 				unknown = true
@@ -169,9 +170,12 @@ func (r *Row) Measure(m query.Measure) any {
 
 func fold[T int64 | float64](kind catalog.MeasureKind, values []any, as func(any) T) any {
 	var sum T
-	low, high := as(values[0]), as(values[0])
+	low := as(values[0])
+	high := as(values[0])
 	for _, v := range values {
-		sum, low, high = sum+as(v), min(low, as(v)), max(high, as(v))
+		sum = sum + as(v)
+		low = min(low, as(v))
+		high = max(high, as(v))
 	}
 	return map[catalog.MeasureKind]any{
 		catalog.Sum: sum, catalog.Avg: float64(sum) / float64(len(values)), catalog.Min: low, catalog.Max: high,
@@ -271,7 +275,8 @@ func acc(m query.Measure, r *Row, l Layer) query.Acc {
 	extreme := r.Measure(m)
 	switch {
 	case m.Kind == catalog.Distinct && l == Batch:
-		a.Exact, a.Registers = s.Estimate(), s.Registers()
+		a.Exact = s.Estimate()
+		a.Registers = s.Registers()
 	case m.Kind == catalog.Distinct:
 		a.Sketch = &s
 	case extreme == nil || m.Kind == catalog.Sum || m.Kind == catalog.Avg:

@@ -22,7 +22,8 @@ func (r *Reader) accuracy(state *record.State, live *query.LivePart) merge.Accur
 	var of int64
 	if state.Publication != nil {
 		at := state.Publication.Created.UTC()
-		a.AsOf, of = &at, at.UnixMicro()
+		a.AsOf = &at
+		of = at.UnixMicro()
 	}
 	if live.Appended > 0 {
 		of = live.Appended

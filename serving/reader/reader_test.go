@@ -251,7 +251,8 @@ func TestLostRowsAreNotCollectedOnes(t *testing.T) {
 		asked int
 		want  error
 	}{"the same publication": {false, 2, ErrLost}, "newer and newer ones": {true, 1 + MaxRestarts, ErrRestarts}} {
-		state, asked := published(), 0
+		state := published()
+		asked := 0
 		r, err := New(Config{Catalog: oracle.Catalog(), Publications: kept{state}, Batch: goneRows(func() {
 			if asked++; c.newer {
 				state.N++

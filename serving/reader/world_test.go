@@ -37,7 +37,8 @@ type world struct {
 func newWorld(seed uint64) *world {
 	c := oracle.Catalog()
 	w := &world{rng: rand.New(rand.NewPCG(seed, 1)), oldest: 1, digest: c.Digest(c.Views["flights"])}
-	w.base, w.next = [2]uint64{1, 1}, [2]uint64{1, 1}
+	w.base = [2]uint64{1, 1}
+	w.next = [2]uint64{1, 1}
 	return w
 }
 
@@ -167,7 +168,8 @@ func (l speedLayer) Scan(_ context.Context, scan *query.Scan, cut []position.Off
 		return nil, query.ErrViewNotReady
 	}
 	out := &query.LivePart{}
-	from, to := sequences(cut), sequences(cut)
+	from := sequences(cut)
+	to := sequences(cut)
 	for p := range cut {
 		if l.base[p] > cut[p].Seq && !l.noBase {
 			return nil, fmt.Errorf("partition %d: %w", p, query.ErrPinExpired)
@@ -175,7 +177,8 @@ func (l speedLayer) Scan(_ context.Context, scan *query.Scan, cut []position.Off
 		if l.next[p] < cut[p].Seq {
 			out.Stale = append(out.Stale, p)
 		} else {
-			from[p], to[p] = max(from[p], l.base[p]), l.next[p]
+			from[p] = max(from[p], l.base[p])
+			to[p] = l.next[p]
 			if l.repin {
 				from[p] = min(l.newest().H[p].Seq, to[p])
 			}

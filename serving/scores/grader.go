@@ -91,7 +91,9 @@ func (g *Grader) Grade(ctx context.Context) (n uint64, outcome string, err error
 // note keeps the grade and says what it came to.
 func (g *Grader) note(grade *Grade) string {
 	g.last.Store(grade)
-	groups, stated, held := 0, 0, 0
+	groups := 0
+	stated := 0
+	held := 0
 	for _, v := range grade.Views {
 		groups += v.Groups
 		for _, m := range v.Measures {
@@ -100,7 +102,8 @@ func (g *Grader) note(grade *Grade) string {
 			g.errors.WithLabelValues(v.View, m.Measure, "1").Set(m.Max)
 			g.stated.WithLabelValues(v.View, m.Measure).Add(float64(m.BoundsStated))
 			g.missed.WithLabelValues(v.View, m.Measure).Add(float64(m.BoundsStated - m.BoundsHeld))
-			stated, held = stated+m.BoundsStated, held+m.BoundsHeld
+			stated = stated + m.BoundsStated
+			held = held + m.BoundsHeld
 			if m.BoundsHeld < m.BoundsStated {
 				g.log.Warn("stated bounds did not hold", "view", v.View, "measure", m.Measure, "stated", m.BoundsStated, "held", m.BoundsHeld, "publication", grade.Publication)
 			}

@@ -55,7 +55,10 @@ func TestEachPublicationIsGradedOnce(t *testing.T) {
 		{6, 5, query.ErrPinExpired, "not compared", "5-6", nil},
 		{6, 5, nil, "compared", "5-6", nil},
 	} {
-		c.n, c.kept, fails, graded = step.n, step.kept, step.fails, nil
+		c.n = step.n
+		c.kept = step.kept
+		fails = step.fails
+		graded = nil
 		n, outcome, err := g.Grade(t.Context())
 		if n != step.n || !errors.Is(err, step.err) || !strings.Contains(outcome, step.message) || strings.Join(graded, " ") != step.graded {
 			t.Errorf("%+v: got %d, %q, %v, graded %v", step, n, outcome, err, graded)

@@ -121,7 +121,9 @@ func (s *sheet) view() View {
 			continue
 		}
 		m := &s.measures[j]
-		m.P50, m.P99, m.Max = e[len(e)/2], e[len(e)*99/100], e[len(e)-1]
+		m.P50 = e[len(e)/2]
+		m.P99 = e[len(e)*99/100]
+		m.Max = e[len(e)-1]
 	}
 	return View{View: s.name, Buckets: s.buckets, Groups: s.groups, LeftOut: s.leftOut, Measures: s.measures}
 }

@@ -137,7 +137,8 @@ func (l *Log) settle(m *nats.Msg, ack *jetstream.PubAck, err error) {
 }
 
 func (l *Log) finish(p *Pending, seq uint64, err error) {
-	p.seq, p.err = seq, err
+	p.seq = seq
+	p.err = err
 	l.note(p)
 	l.metrics.appended(p)
 	l.room.Release(p.cost)

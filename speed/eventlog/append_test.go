@@ -41,7 +41,9 @@ func TestConcurrentAppends(t *testing.T) {
 		t.Fatal(err)
 	}
 	for p := range acked {
-		if got, want := len(acked[p]), writers/2*each; got != want {
+		got := len(acked[p])
+		want := writers / 2 * each
+		if got != want {
 			t.Fatalf("partition %d: %d different sequences acked, want %d", p, got, want)
 		}
 		r := readFrom(t, l, p, 1)
@@ -116,9 +118,13 @@ func TestFrameSizes(t *testing.T) {
 func TestFullLogLosesNothing(t *testing.T) {
 	t.Parallel()
 	c := small(newHost(t, t.TempDir()))
-	c.MaxFrame, c.MaxBytes, c.MaxInFlight, c.Prefetch = 64<<10, 512<<10, 1<<20, 1<<20
+	c.MaxFrame = 64 << 10
+	c.MaxBytes = 512 << 10
+	c.MaxInFlight = 1 << 20
+	c.Prefetch = 1 << 20
 	l := openLog(t, c)
-	ctx, frame := testContext(t), make([]byte, 50<<10)
+	ctx := testContext(t)
+	frame := make([]byte, 50<<10)
 	var stored uint64
 	for {
 		seq, err := l.Append(ctx, 0, frame, "")
@@ -170,7 +176,8 @@ func TestInFlightIsBounded(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, t.TempDir())
 	c := small(h)
-	c.MaxFrame, c.MaxInFlight = 16<<10, 64<<10 // four messages of at least 16 KiB
+	c.MaxFrame = 16 << 10
+	c.MaxInFlight = 64 << 10 // four messages of at least 16 KiB
 	l := openLog(t, c)
 	h.silence()
 	var sent []*eventlog.Pending

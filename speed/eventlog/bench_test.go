@@ -82,7 +82,8 @@ func BenchmarkAckToReader(b *testing.B) {
 					return err
 				}
 				mu.Lock()
-				acks, reads = append(acks, ack), append(reads, read)
+				acks = append(acks, ack)
+				reads = append(reads, read)
 				mu.Unlock()
 			}
 			return nil

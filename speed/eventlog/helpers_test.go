@@ -134,7 +134,8 @@ func (m mutable) Read(p []byte) (int, error) {
 // small is a configuration whose limits a test can reach.
 func small(h *host) eventlog.Config {
 	c := eventlog.DefaultConfig(h)
-	c.Partitions, c.MaxBytes = 2, 64<<20
+	c.Partitions = 2
+	c.MaxBytes = 64 << 20
 	return c
 }
 

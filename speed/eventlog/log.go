@@ -71,7 +71,9 @@ func (l *Log) open(ctx context.Context) (err error) {
 	if err := l.connect(); err != nil {
 		return fmt.Errorf("connect to the log: %w", err)
 	}
-	if got, want := l.appends.MaxPayload(), int64(l.cfg.MaxFrame+headerRoom); got < want {
+	got := l.appends.MaxPayload()
+	want := int64(l.cfg.MaxFrame + headerRoom)
+	if got < want {
 		return fmt.Errorf("the log server's max_payload is %d bytes: set it to at least %d", got, want)
 	}
 	if err := l.openStreams(ctx); err != nil {

@@ -61,7 +61,8 @@ func appendWhenBack(t *testing.T, l *eventlog.Log) {
 // a reader past the tail must not wait there for them.
 func TestLostTailIsAGap(t *testing.T) {
 	t.Parallel()
-	dir, older := t.TempDir(), t.TempDir()
+	dir := t.TempDir()
+	older := t.TempDir()
 	h := newHost(t, dir)
 	l := openLog(t, small(h))
 	appendN(t, l, 0, 3)
@@ -88,7 +89,8 @@ func TestLostTailIsAGap(t *testing.T) {
 // message where the reader stopped: what follows does not follow what was read.
 func TestRefilledLogIsAGap(t *testing.T) {
 	t.Parallel()
-	dir, older := t.TempDir(), t.TempDir()
+	dir := t.TempDir()
+	older := t.TempDir()
 	h := newHost(t, dir)
 	l := openLog(t, small(h))
 	appendN(t, l, 0, 3)

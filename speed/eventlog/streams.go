@@ -74,7 +74,8 @@ func (l *Log) checkPartitions(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("look up stream %s: %w", l.cfg.streamName(p), classify(err))
 		}
-		got, want := s.CachedInfo().Config.Metadata[partitionsKey], strconv.Itoa(l.cfg.Partitions)
+		got := s.CachedInfo().Config.Metadata[partitionsKey]
+		want := strconv.Itoa(l.cfg.Partitions)
 		if got != want {
 			return fmt.Errorf("%w: log partitions is %s, stream %s was made for %q: the number is fixed (L3), set it back or use another prefix and an empty lake",
 				ErrAltered, want, l.cfg.streamName(p), got)
@@ -135,7 +136,8 @@ func (l *Log) resize(ctx context.Context, found jetstream.StreamConfig, maxBytes
 // differences names each setting that is not as wanted, in the server's words. It
 // compares everything the client knows, so a setting nobody thought of counts too.
 func differences(want, got jetstream.StreamConfig) []string {
-	w, g := settings(want), settings(got)
+	w := settings(want)
+	g := settings(got)
 	var diffs []string
 	for _, name := range slices.Sorted(maps.Keys(union(w, g))) {
 		if !reflect.DeepEqual(w[name], g[name]) {

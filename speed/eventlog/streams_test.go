@@ -139,11 +139,13 @@ func TestStrictDurability(t *testing.T) {
 	t.Parallel()
 	h := &host{t: t}
 	sc := natsserver.DefaultConfig(t.TempDir())
-	sc.SyncAlways, sc.Listen = false, "127.0.0.1:0"
+	sc.SyncAlways = false
+	sc.Listen = "127.0.0.1:0"
 	h.start(sc)
 	t.Cleanup(h.stop)
 	external := small(nil)
-	external.Server, external.URL = nil, h.current().ClientURL()
+	external.Server = nil
+	external.URL = h.current().ClientURL()
 	for name, c := range map[string]eventlog.Config{"embedded": small(h), "external": external} {
 		if _, err := eventlog.Open(t.Context(), c); err == nil || !strings.Contains(err.Error(), "durability is strict") {
 			t.Errorf("%s: got %v, want a refusal", name, err)

@@ -120,7 +120,8 @@ func (d *decoder) extension(key []byte) bool {
 
 // checkAttributes refuses what CloudEvents or the limits forbid.
 func (d *decoder) checkAttributes() {
-	id, source := d.attrs[attrID], d.attrs[attrSource]
+	id := d.attrs[attrID]
+	source := d.attrs[attrSource]
 	switch version := string(d.attrs[attrSpecVersion]); {
 	case len(id) == 0:
 		d.note(CodeMissingID, "id: is missing; give every event its own, and the same one when sending it again")
@@ -143,7 +144,8 @@ func (d *decoder) checkAttributes() {
 func (d *decoder) setTime() {
 	text := d.attrs[attrTime]
 	if text == nil {
-		d.row.time, d.row.flags = d.now, eventbatch.FlagTimeAssigned
+		d.row.time = d.now
+		d.row.flags = eventbatch.FlagTimeAssigned
 		return
 	}
 	t, ok := parseTime(text)
@@ -155,7 +157,8 @@ func (d *decoder) setTime() {
 	case t > d.newest:
 		d.note(CodeTimeInFuture, "time: "+excerpt(text)+" is after "+format(d.newest)+", the newest accepted")
 	}
-	d.row.time, d.row.flags = t, 0
+	d.row.time = t
+	d.row.flags = 0
 }
 
 func format(micros int64) string { return time.UnixMicro(micros).UTC().Format(time.RFC3339) }

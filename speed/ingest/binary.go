@@ -54,10 +54,13 @@ func (d *decoder) header(name string, values []string) {
 		return
 	}
 	// The header's name is written like a key, so that extension checks it.
-	buf, pos := d.buf, d.pos
-	d.buf, d.pos = appendString(nil, []byte(value)), 0
+	buf := d.buf
+	pos := d.pos
+	d.buf = appendString(nil, []byte(value))
+	d.pos = 0
 	d.extension([]byte(name))
-	d.buf, d.pos = buf, pos
+	d.buf = buf
+	d.pos = pos
 }
 
 // inOnePiece is a refused event of binary mode as an event of structured mode, for keeping:

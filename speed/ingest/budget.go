@@ -26,7 +26,8 @@ func (b *budget) of(tenant string) *atomic.Int64 {
 }
 
 func (b *budget) take(mine *atomic.Int64, n int, fair bool) *fault {
-	left, held := b.left.Add(-int64(n)), mine.Add(int64(n))
+	left := b.left.Add(-int64(n))
+	held := mine.Add(int64(n))
 	if left >= 0 && (!fair || held <= left) {
 		return nil
 	}

@@ -12,7 +12,8 @@ import (
 // canonical completes the row with its extra fields and with the hash of its
 // canonical form, both described in the package comment.
 func (d *decoder) canonical() {
-	d.data, d.extends = d.sorted(d.data), d.sorted(d.extends)
+	d.data = d.sorted(d.data)
+	d.extends = d.sorted(d.extends)
 	d.row.extra = d.row.extra[:0]
 	if len(d.data)+len(d.extends) > 0 {
 		d.row.extra = d.appendExtra(d.row.extra)
@@ -24,7 +25,8 @@ func (d *decoder) canonical() {
 	b = appendPart(append(b, 's'), d.attrs[attrSource])
 	b = appendPart(append(b, 'u'), d.attrs[attrSubject])
 	for i := range d.row.slots {
-		s, f := &d.row.slots[i], &d.typ.fields[i]
+		s := &d.row.slots[i]
+		f := &d.typ.fields[i]
 		if s.state != present {
 			continue
 		}

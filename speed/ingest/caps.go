@@ -78,7 +78,8 @@ func (v *caps) of(tenant string, now int64) *tenantCaps {
 	// A request from before midnight that comes late uses the new day's sets. Only that day's: a
 	// clock that is set right after it was far ahead begins anew.
 	if day != v.day && day != v.day-1 {
-		v.day, v.tenants = day, map[string]*tenantCaps{}
+		v.day = day
+		v.tenants = map[string]*tenantCaps{}
 		v.left.Store(maxValues) // Requests that began yesterday go on with their sets.
 	}
 	t := v.tenants[tenant]
@@ -146,7 +147,8 @@ func (s *Server) Cap(tenant, event, dimension string) (c Cap, ok bool) {
 	if set != nil {
 		set.mu.Lock()
 		defer set.mu.Unlock()
-		c.Values, c.Overflowed = len(set.seen), set.full
+		c.Values = len(set.seen)
+		c.Overflowed = set.full
 	}
 	return c, true
 }

@@ -77,7 +77,8 @@ func TestCaps(t *testing.T) {
 		{"acme", 1, `"data":{"origin":"ATL","tail":"4","delay":4},"subject":"4","source":"4"`, "delay,origin,source,subject,tail"},
 	} {
 		r := decodeAs(t, d, c, step.tenant, step.day, step.members)
-		got, sent := string(r.over), fmt.Sprint(values(d))
+		got := string(r.over)
+		sent := fmt.Sprint(values(d))
 		want := decodeAs(t, free, none, step.tenant, step.day, step.members)
 		if got != step.want || len(want.over) > 0 {
 			t.Errorf("step %d: %q are too many, want %q", i, got, step.want)
@@ -122,7 +123,9 @@ func TestCapsOfAllShareTheirMemory(t *testing.T) {
 		}
 		return n
 	}
-	if a, b := stood("acme"), stood("b"); a != 49 || b != 24 { // And one entry each for their source.
+	a := stood("acme")
+	b := stood("b")
+	if a != 49 || b != 24 { // And one entry each for their source.
 		t.Errorf("%d and %d of 100", a, b)
 	}
 	if again := stood("acme"); again != 49 {
@@ -167,7 +170,8 @@ func TestCapsHoldUnderManyRequests(t *testing.T) {
 			t.Errorf("%s is capped", name)
 		}
 	}
-	stand, over := map[any]bool{}, 0
+	stand := map[any]bool{}
+	over := 0
 	for _, e := range log.events(t, 2) {
 		if e.Fields[eventbatch.ColOverflow] == "origin" {
 			over++
@@ -183,7 +187,9 @@ func TestCapsHoldUnderManyRequests(t *testing.T) {
 // TestCapsOfDeadLetters: what senders get wrong is theirs to choose, so a view of it is capped too.
 func TestCapsOfDeadLetters(t *testing.T) {
 	t.Parallel()
-	cat, cfg, log := testCatalog(), testConfig(), &memoryLog{}
+	cat := testCatalog()
+	cfg := testConfig()
+	log := &memoryLog{}
 	cat.Events[deadletter.Type] = deadletter.EventType()
 	cat.Views = map[string]*catalog.View{"rejections": {Name: "rejections", Event: deadletter.Type, Dimensions: []string{deadletter.FieldEventType}}}
 	cfg.Values = 2
@@ -236,7 +242,8 @@ func TestReplayIsCappedAsItsTenant(t *testing.T) {
 		}
 		want := Cap{Most: 2}
 		if !dry {
-			want.Values, want.Overflowed = 2, 2
+			want.Values = 2
+			want.Overflowed = 2
 		}
 		if c, _ := s.Cap("b", "flight.departed", "origin"); c != want {
 			t.Errorf("dry run %v: %+v, want %+v", dry, c, want)

@@ -26,7 +26,10 @@ func (t *text) appendAll(from *text) {
 	}
 }
 
-func (t *text) reset() { t.off, t.data = append(t.off[:0], 0), t.data[:0] }
+func (t *text) reset() {
+	t.off = append(t.off[:0], 0)
+	t.data = t.data[:0]
+}
 
 // mask says which rows of a column have a value: one byte a row, 1 or 0, because
 // bytes gather with a copy and bits do not. A frame packs them once.
@@ -49,7 +52,10 @@ func (m *mask) appendAll(from *mask) {
 	m.nulls += from.nulls
 }
 
-func (m *mask) reset() { m.rows, m.nulls = m.rows[:0], 0 }
+func (m *mask) reset() {
+	m.rows = m.rows[:0]
+	m.nulls = 0
+}
 
 // column is a declared field: text for strings, else num with the bits of a
 // float64, 0 or 1 for a bool, microseconds for a timestamp. Null rows hold zero.
@@ -86,8 +92,12 @@ func newColumns(t *eventType) columns {
 }
 
 func (c *columns) reset() {
-	c.n, c.bytes = 0, 0
-	c.key, c.flags, c.hash, c.time = c.key[:0], c.flags[:0], c.hash[:0], c.time[:0]
+	c.n = 0
+	c.bytes = 0
+	c.key = c.key[:0]
+	c.flags = c.flags[:0]
+	c.hash = c.hash[:0]
+	c.time = c.time[:0]
 	for _, t := range []*text{&c.id, &c.source, &c.subject, &c.extra, &c.over} {
 		t.reset()
 	}
@@ -119,7 +129,8 @@ func (c *columns) appendAll(from *columns) {
 	c.hasExtra.appendAll(&from.hasExtra)
 	c.hasOver.appendAll(&from.hasOver)
 	for i := range c.fields {
-		to, f := &c.fields[i], &from.fields[i]
+		to := &c.fields[i]
+		f := &from.fields[i]
 		to.valid.appendAll(&f.valid)
 		if c.typ.fields[i].kind == catalog.String {
 			to.text.appendAll(&f.text)
@@ -188,7 +199,8 @@ func (c *columns) append(r *row, bytes int) {
 	c.hasExtra.append(len(r.extra) > 0)
 	c.hasOver.append(len(r.over) > 0)
 	for i := range r.slots {
-		f, s := &c.fields[i], &r.slots[i]
+		f := &c.fields[i]
+		s := &r.slots[i]
 		f.valid.append(s.state == present)
 		if c.typ.fields[i].kind == catalog.String {
 			f.text.append(s.text)

@@ -137,7 +137,8 @@ func (c *committer) commit(chunks []*chunk, msgID string) {
 		if err == nil && c.acknowledged != nil {
 			c.acknowledged(c.partition, seq, ch.tenant, ch.n)
 		}
-		ch.seq, ch.fault = seq, f
+		ch.seq = seq
+		ch.fault = f
 		ch.done.Done()
 	}
 }

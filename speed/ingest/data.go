@@ -71,7 +71,8 @@ func (d *decoder) find(key []byte, at int) int {
 
 // field takes the value of a declared field into its slot.
 func (d *decoder) field(i int) bool {
-	f, s := &d.typ.fields[i], &d.row.slots[i]
+	f := &d.typ.fields[i]
+	s := &d.row.slots[i]
 	if s.state != unset {
 		d.note(CodeDuplicateKey, "data."+f.name+": comes twice")
 	}
@@ -185,15 +186,18 @@ func (d *decoder) base64(encoded []byte) {
 // scanAlone scans bytes outside the input as the event's data. Faults of it refuse
 // the event and not the input, so a stop is not kept.
 func (d *decoder) scanAlone(data []byte) {
-	buf, pos := d.buf, d.pos
-	d.buf, d.pos = data, 0
+	buf := d.buf
+	pos := d.pos
+	d.buf = data
+	d.pos = 0
 	if d.dataValue() && d.next() != 0 || d.pos < len(d.buf) {
 		d.syntax("data: there is more behind the JSON object")
 	}
 	if d.broken() {
 		d.fault = &fault{code: CodeInvalidData, msg: "data: " + d.fault.msg}
 	}
-	d.buf, d.pos = buf, pos
+	d.buf = buf
+	d.pos = pos
 }
 
 // sorted orders undeclared members by name and notes one that comes twice.

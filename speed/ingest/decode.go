@@ -55,15 +55,20 @@ func newDecoder(cfg Config, types map[string]*eventType, fields int) *decoder {
 
 // serve makes the decoder one tenant's: a request that is used again forgets the one before.
 func (d *decoder) serve(tenant string, caps *tenantCaps) {
-	d.tenant, d.caps = tenant, caps
+	d.tenant = tenant
+	d.caps = caps
 	clear(d.sets)
 }
 
 // start points the decoder at the bytes of a request.
 func (d *decoder) start(buf []byte, strict bool, now time.Time) {
 	d.reset()
-	d.buf, d.pos, d.strict, d.now = buf, 0, strict, now.UnixMicro()
-	d.oldest, d.newest = window.MinTime, min(window.MaxTime, d.now+d.future.Microseconds())
+	d.buf = buf
+	d.pos = 0
+	d.strict = strict
+	d.now = now.UnixMicro()
+	d.oldest = window.MinTime
+	d.newest = min(window.MaxTime, d.now+d.future.Microseconds())
 	if d.past > 0 {
 		d.oldest = max(d.oldest, d.now-d.past.Microseconds())
 	}
@@ -72,9 +77,12 @@ func (d *decoder) start(buf []byte, strict bool, now time.Time) {
 // reset forgets the event before.
 func (d *decoder) reset() {
 	d.begin()
-	d.typ, d.dataAt = nil, -1
-	d.attrs, d.seen = [attributes][]byte{}, [attributes]bool{}
-	d.data, d.extends = d.data[:0], d.extends[:0]
+	d.typ = nil
+	d.dataAt = -1
+	d.attrs = [attributes][]byte{}
+	d.seen = [attributes]bool{}
+	d.data = d.data[:0]
+	d.extends = d.extends[:0]
 	d.row.slots = d.row.slots[:0]
 }
 
@@ -117,10 +125,13 @@ func (d *decoder) object() {
 	if d.stopped || d.dataAt < 0 {
 		return
 	}
-	end, fields := d.pos, d.fields
-	d.pos, d.fields = d.dataAt, 0
+	end := d.pos
+	fields := d.fields
+	d.pos = d.dataAt
+	d.fields = 0
 	d.dataValue()
-	d.pos, d.fields = end, fields
+	d.pos = end
+	d.fields = fields
 }
 
 // finish checks what only the whole event shows, in the order a sender would fix it, and completes the row.
@@ -137,7 +148,9 @@ func (d *decoder) finish() {
 	if d.fault != nil {
 		return
 	}
-	d.row.id, d.row.source, d.row.subject = d.attrs[attrID], d.attrs[attrSource], d.attrs[attrSubject]
+	d.row.id = d.attrs[attrID]
+	d.row.source = d.attrs[attrSource]
+	d.row.subject = d.attrs[attrSubject]
 	d.row.key = eventbatch.KeyOf(d.tenant, view(d.row.id))
 	d.capValues(d.typ, &d.row)
 }

@@ -30,7 +30,8 @@ func TestRefusedEventsLeaveNoTrace(t *testing.T) {
 				good = append(good, e)
 			}
 		}
-		all, some := s.newRequest(), s.newRequest()
+		all := s.newRequest()
+		some := s.newRequest()
 		decodeLines(t, all, mixed)
 		decodeLines(t, some, good)
 		if len(all.rejected) != len(mixed)-len(good) || len(some.rejected) != 0 {
@@ -106,7 +107,8 @@ func TestDecodingDoesNotAllocate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, body := s.newRequest(), []byte(flights(500))
+	q := s.newRequest()
+	body := []byte(flights(500))
 	n := testing.AllocsPerRun(20, func() {
 		q.body = body
 		if f := q.pay(baseCost + len(body)); f != nil {

@@ -110,7 +110,8 @@ func (l *memoryLog) all(t testing.TB, partitions int) (out []stored) {
 			for _, c := range recs {
 				for row := range int(c.Rec.NumRows()) {
 					e := read(c, row)
-					e.Type, e.Place = h.Type, Place{Partition: p, Seq: uint64(i + 1), First: at, Count: 1}
+					e.Type = h.Type
+					e.Place = Place{Partition: p, Seq: uint64(i + 1), First: at, Count: 1}
 					if key := eventbatch.KeyOf(e.Tenant, e.ID); !bytes.Equal(key[:], c.Key.Value(row)) || key.Partition(partitions) != p {
 						t.Errorf("%s: key or partition is wrong", e.ID)
 					}
@@ -174,7 +175,8 @@ func values(d *decoder) map[string]any {
 // machine's doing, and what is shed for it is the subject of gate_test.go.
 func testConfig() Config {
 	c := DefaultConfig()
-	c.Linger, c.Wait = 100*time.Microsecond, time.Minute
+	c.Linger = 100 * time.Microsecond
+	c.Wait = time.Minute
 	return c
 }
 

@@ -72,7 +72,9 @@ func (l *letters) fill(d *decoder, raw, kept []byte, f *fault) {
 	digest := deadletter.Digest(string(f.code), raw)
 	l.row.id = []byte(deadletter.EventID(digest))
 	l.row.key = eventbatch.KeyOf(d.tenant, view(l.row.id))
-	l.row.time, l.row.flags, l.row.hash = d.now, eventbatch.FlagTimeAssigned, deadletter.PayloadHash(digest)
+	l.row.time = d.now
+	l.row.flags = eventbatch.FlagTimeAssigned
+	l.row.hash = deadletter.PayloadHash(digest)
 	l.row.source = legible(d.attrs[attrSource])
 	l.text(deadletter.FieldCode, []byte(f.code))
 	l.text(deadletter.FieldMessage, legible([]byte(f.msg)))
@@ -132,7 +134,9 @@ func (l *letters) forget() {
 // recycle makes the letters ready for the next request.
 func (l *letters) recycle() {
 	l.forget()
-	l.whole, l.kept, l.dropped = "", 0, [dropReasons]int{}
+	l.whole = ""
+	l.kept = 0
+	l.dropped = [dropReasons]int{}
 }
 
 // deliver queues the letters for which there is room beside good events. Those count

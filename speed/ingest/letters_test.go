@@ -249,11 +249,16 @@ func TestRubbishOfOneTenant(t *testing.T) {
 	}
 	cfg.Fair = true
 	r := newRates(&cfg)
-	if a, b, c := kept(r, "a"), kept(r, "b"), kept(r, "c"); a != 50 || b != 50 || c != 0 {
+	a := kept(r, "a")
+	b := kept(r, "b")
+	c := kept(r, "c")
+	if a != 50 || b != 50 || c != 0 {
 		t.Errorf("kept %d, %d and %d", a, b, c)
 	}
 	now += time.Second.Microseconds()
-	if a, c := kept(r, "a"), kept(r, "c"); a != 5 || c != 5 {
+	a = kept(r, "a")
+	c = kept(r, "c")
+	if a != 5 || c != 5 {
 		t.Errorf("a second later: kept %d and %d", a, c)
 	}
 }

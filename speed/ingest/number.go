@@ -18,7 +18,8 @@ type number struct {
 }
 
 func (s *scanner) number() (n number, ok bool) {
-	b, i := s.buf, s.pos
+	b := s.buf
+	i := s.pos
 	start := i
 	if i < len(b) && b[i] == '-' {
 		n.negative = true
@@ -49,7 +50,8 @@ func (s *scanner) number() (n number, ok bool) {
 			return n, s.syntax("a number has an empty exponent")
 		}
 	}
-	n.raw, s.pos = b[start:i], i
+	n.raw = b[start:i]
+	s.pos = i
 	return n, true
 }
 

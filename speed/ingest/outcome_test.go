@@ -160,7 +160,9 @@ func TestRejectedEventsKeepTheirID(t *testing.T) {
 	log := &memoryLog{}
 	s := run(t, testConfig(), 2, log)
 	r := post(t, s, `[{"type":"none","data":{"i":1},"id":"x1"},{"id":"good","type":"all"},{"type":"all","data":{"i":"no"},"id":"x2"},7]`, "Content-Type", plain)
-	if got, want := r.codes(), "0:unknown_type 2:invalid_field 3:invalid_event "; got != want || r.Status != 200 || r.Accepted != 1 {
+	got := r.codes()
+	want := "0:unknown_type 2:invalid_field 3:invalid_event "
+	if got != want || r.Status != 200 || r.Accepted != 1 {
 		t.Errorf("got %+v, want %s", r, want)
 	}
 	if r.Rejected[0].ID != "x1" || r.Rejected[1].ID != "x2" {
@@ -262,7 +264,10 @@ func TestRequestOutcomes(t *testing.T) {
 			t.Parallel()
 			log := &memoryLog{}
 			cfg := testConfig()
-			cfg.BodyBytes, cfg.DecodedBytes, cfg.EventBytes, cfg.Events = 100<<10, 100<<10, 10<<10, 10
+			cfg.BodyBytes = 100 << 10
+			cfg.DecodedBytes = 100 << 10
+			cfg.EventBytes = 10 << 10
+			cfg.Events = 10
 			s := run(t, cfg, 2, log)
 			r := post(t, s, c.body, c.headers...)
 			if r.Status != c.status || r.Code != c.code || r.Accepted != c.accepted || len(log.events(t, 2)) != c.accepted {
@@ -310,7 +315,8 @@ func TestStoredForm(t *testing.T) {
 	if d := cmp.Diff(want, got["j"]); d != "" {
 		t.Error(d)
 	}
-	want.ID, want.Place = "b", got["b"].Place // The hash has no id in it: it tells copies of one id apart.
+	want.ID = "b"
+	want.Place = got["b"].Place // The hash has no id in it: it tells copies of one id apart.
 	if d := cmp.Diff(want, got["b"]); d != "" {
 		t.Error("binary mode:", d)
 	}

@@ -27,7 +27,12 @@ func (c *chunk) cost() int { return c.bytes + 1024 }
 
 func (c *chunk) recycle() {
 	c.reset()
-	c.index, c.tenant, c.done, c.fault, c.seq, c.first = c.index[:0], "", nil, nil, 0, 0
+	c.index = c.index[:0]
+	c.tenant = ""
+	c.done = nil
+	c.fault = nil
+	c.seq = 0
+	c.first = 0
 	c.typ.chunks.Put(c)
 }
 

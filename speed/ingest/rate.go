@@ -42,7 +42,8 @@ func (r *rates) take(tenant string, size int, now int64) bool {
 
 func newRate(letters, bytes int) *rate {
 	r := &rate{letters: float64(letters), bytes: float64(bytes)}
-	r.lettersLeft, r.bytesLeft = burstSeconds*r.letters, burstSeconds*r.bytes
+	r.lettersLeft = burstSeconds * r.letters
+	r.bytesLeft = burstSeconds * r.bytes
 	return r
 }
 

@@ -100,7 +100,8 @@ func (f *frame) record(c *columns) arrow.Record {
 
 // newArray wraps buffers; m is nil for a column without nulls.
 func newArray(t arrow.DataType, n int, m *mask, bufs [][]byte) arrow.Array {
-	buffers, nulls := make([]*memory.Buffer, 1, 3), 0
+	buffers := make([]*memory.Buffer, 1, 3)
+	nulls := 0
 	if m != nil && m.nulls > 0 {
 		nulls = m.nulls
 		buffers[0] = memory.NewBufferBytes(pack(m.rows))

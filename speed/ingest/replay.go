@@ -31,7 +31,8 @@ func (s *Server) Replay(tenant string, letters []Letter, dry bool) ([]Outcome, e
 		q.recycle()
 		s.requests.Put(q)
 	}()
-	q.body, q.mine = q.body[:0], s.memory.of(tenant)
+	q.body = q.body[:0]
+	q.mine = s.memory.of(tenant)
 	caps := s.caps.of(tenant, s.now().UnixMicro())
 	if dry {
 		caps = nil // What is only tried takes no values' places.

@@ -43,15 +43,19 @@ func (q *request) recycle() {
 	clear(q.chunks)
 	clear(q.rejected)
 	q.letters.recycle()
-	q.chunks, q.rejected, q.events = q.chunks[:0], q.rejected[:0], 0
+	q.chunks = q.chunks[:0]
+	q.rejected = q.rejected[:0]
+	q.events = 0
 	if cap(q.body) > keepBody {
 		q.body = nil
 	}
 	if cap(q.out) > keepBody {
-		q.rejected, q.out = nil, nil
+		q.rejected = nil
+		q.out = nil
 	}
 	q.budget.give(q.mine, q.paid)
-	q.paid, q.used = 0, 0
+	q.paid = 0
+	q.used = 0
 }
 
 // decode turns the body into chunks and rejections. A fault refuses the whole request.
@@ -135,12 +139,14 @@ func (q *request) lines() *fault {
 	for len(rest) > 0 {
 		line := rest
 		if i := bytes.IndexByte(rest, '\n'); i >= 0 {
-			line, rest = rest[:i], rest[i+1:]
+			line = rest[:i]
+			rest = rest[i+1:]
 		} else {
 			rest = nil
 		}
 		d := q.dec
-		d.buf, d.pos = line, 0
+		d.buf = line
+		d.pos = 0
 		if d.next() == 0 && d.pos == len(line) {
 			continue
 		}
@@ -207,7 +213,9 @@ func (q *request) chunk(open **chunk, all *[]*chunk, t *eventType, partition, si
 	c := *open
 	if c == nil || c.n == q.cfg.GroupEvents || c.bytes+size > q.cfg.GroupBytes && c.n > 0 {
 		c = t.chunks.Get().(*chunk)
-		c.partition, c.tenant, c.done = partition, q.dec.tenant, &q.done
+		c.partition = partition
+		c.tenant = q.dec.tenant
+		c.done = &q.done
 		*open = c
 		*all = append(*all, c)
 	}

@@ -24,7 +24,10 @@ func FuzzRequest(f *testing.F) {
 		f.Add(uint8(0), uint8(coding+1), []byte(compressed(f, name, two)))
 	}
 	cfg := testConfig()
-	cfg.BodyBytes, cfg.DecodedBytes, cfg.EventBytes, cfg.Events = 64<<10, 256<<10, 8<<10, 1000
+	cfg.BodyBytes = 64 << 10
+	cfg.DecodedBytes = 256 << 10
+	cfg.EventBytes = 8 << 10
+	cfg.Events = 1000
 	s := run(f, cfg, 2, noLog{})
 	f.Fuzz(func(t *testing.T, kind, coding uint8, body []byte) {
 		r := post(t, s, string(body), "Content-Type", kinds[int(kind)%len(kinds)], "Content-Encoding", codings[int(coding)%len(codings)])

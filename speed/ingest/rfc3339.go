@@ -7,9 +7,13 @@ func parseTime(b []byte) (int64, bool) {
 	if len(b) < len("2006-01-02T15:04:05Z") || b[4] != '-' || b[7] != '-' || b[10] != 'T' || b[13] != ':' || b[16] != ':' {
 		return 0, false
 	}
-	century, year := two(b, 0), two(b, 2)
-	month, day := two(b, 5), two(b, 8)
-	hour, minute, second := two(b, 11), two(b, 14), two(b, 17)
+	century := two(b, 0)
+	year := two(b, 2)
+	month := two(b, 5)
+	day := two(b, 8)
+	hour := two(b, 11)
+	minute := two(b, 14)
+	second := two(b, 17)
 	if century > 99 || year > 99 || hour > 23 || minute > 59 || second > 59 {
 		return 0, false
 	}
@@ -28,7 +32,8 @@ func parseTime(b []byte) (int64, bool) {
 
 // two reads two digits; anything else is above 99.
 func two(b []byte, i int) uint {
-	hi, lo := uint(b[i]-'0'), uint(b[i+1]-'0')
+	hi := uint(b[i] - '0')
+	lo := uint(b[i+1] - '0')
 	if hi > 9 || lo > 9 {
 		return 1000
 	}
@@ -61,7 +66,8 @@ func fraction(b []byte) (micros int64, rest []byte, ok bool) {
 	if b[0] != '.' {
 		return 0, b, true
 	}
-	i, scale := 1, int64(100_000)
+	i := 1
+	scale := int64(100_000)
 	for ; i < len(b) && b[i]-'0' <= 9; i++ {
 		micros += int64(b[i]-'0') * scale
 		scale /= 10
@@ -77,7 +83,8 @@ func zone(b []byte) (int64, bool) {
 	if len(b) != 6 || b[3] != ':' || b[0] != '+' && b[0] != '-' {
 		return 0, false
 	}
-	hours, minutes := two(b, 1), two(b, 4)
+	hours := two(b, 1)
+	minutes := two(b, 4)
 	offset := int64(hours)*3600 + int64(minutes)*60
 	if b[0] == '-' {
 		offset = -offset

@@ -28,8 +28,11 @@ type scanner struct {
 
 // begin starts a new event at the current position.
 func (s *scanner) begin() {
-	s.fields, s.fault, s.stopped = 0, nil, false
-	s.arena, s.keys = s.arena[:0], s.keys[:0]
+	s.fields = 0
+	s.fault = nil
+	s.stopped = false
+	s.arena = s.arena[:0]
+	s.keys = s.keys[:0]
 }
 
 // note refuses the event for the reason unless it is refused already.
@@ -42,7 +45,8 @@ func (s *scanner) note(code Code, msg string) {
 // stop ends scanning. It always returns false.
 func (s *scanner) stop(code Code, msg string) bool {
 	if !s.stopped {
-		s.fault, s.stopped = &fault{code: code, msg: msg}, true
+		s.fault = &fault{code: code, msg: msg}
+		s.stopped = true
 	}
 	return false
 }
@@ -104,7 +108,8 @@ const (
 // special marks the bytes of w that end the plain part of a string: quote,
 // backslash, control. Marks above the lowest one may be wrong.
 func special(w uint64) uint64 {
-	quote, slash := w^(ones*'"'), w^(ones*'\\')
+	quote := w ^ (ones * '"')
+	slash := w ^ (ones * '\\')
 	return ((quote-ones)&^quote | (slash-ones)&^slash | (w-ones*' ')&^w) & highs
 }
 
@@ -112,7 +117,8 @@ func special(w uint64) uint64 {
 // the input or of the arena and stays until the next event.
 func (s *scanner) str() ([]byte, bool) {
 	start := s.pos + 1
-	i, high := start, uint64(0)
+	i := start
+	high := uint64(0)
 	for i+8 <= len(s.buf) {
 		w := binary.LittleEndian.Uint64(s.buf[i:])
 		m := special(w)

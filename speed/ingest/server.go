@@ -62,7 +62,8 @@ func New(cfg Config, cat *catalog.Catalog, partitions int, log Log, opts Options
 		s.now = time.Now
 	}
 	s.types, s.fields = compileTypes(cat)
-	s.letterType, s.rates = compileType(len(s.types), deadletter.EventType()), newRates(&s.cfg)
+	s.letterType = compileType(len(s.types), deadletter.EventType())
+	s.rates = newRates(&s.cfg)
 	s.letterType.findCapped(cat) // Senders choose what they get wrong.
 	s.memory.left.Store(int64(cfg.Memory))
 	s.gate = newGate(cfg.Wait)

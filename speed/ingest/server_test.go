@@ -69,7 +69,8 @@ func TestConcurrentRequests(t *testing.T) {
 // TestAckOnlyAfterTheLog holds the log back and checks that nobody is answered (L1).
 func TestAckOnlyAfterTheLog(t *testing.T) {
 	t.Parallel()
-	reached, release := make(chan int, 10), make(chan struct{})
+	reached := make(chan int, 10)
+	release := make(chan struct{})
 	log := &memoryLog{hook: func(p int) error { reached <- p; <-release; return nil }}
 	s := run(t, testConfig(), 2, log)
 	var answered atomic.Bool
@@ -98,7 +99,8 @@ func TestOverloadSheds(t *testing.T) {
 	release := make(chan struct{})
 	log := &memoryLog{hook: func(int) error { <-release; return nil }}
 	cfg := testConfig()
-	cfg.GroupBytes, cfg.EventBytes = 64<<10, 1<<10
+	cfg.GroupBytes = 64 << 10
+	cfg.EventBytes = 1 << 10
 	cfg.QueueBytes = 2 * (cfg.GroupBytes + cfg.EventBytes)
 	s := run(t, cfg, 1, log)
 	const clients = 64
@@ -112,7 +114,8 @@ func TestOverloadSheds(t *testing.T) {
 			results <- post(t, s, body, "Content-Type", lines)
 		}()
 	}
-	shed, stored := 0, 0
+	shed := 0
+	stored := 0
 	for range clients {
 		if held := s.committers[0].queue.held(); held > cfg.QueueBytes {
 			t.Errorf("queue holds %d bytes, limit %d", held, cfg.QueueBytes)
@@ -194,14 +197,16 @@ func TestFailedPartition(t *testing.T) {
 // TestRunDrains stops the server while requests wait for the log.
 func TestRunDrains(t *testing.T) {
 	t.Parallel()
-	reached, release := make(chan struct{}), make(chan struct{})
+	reached := make(chan struct{})
+	release := make(chan struct{})
 	log := &memoryLog{hook: func(int) error { reached <- struct{}{}; <-release; return nil }}
 	s, err := New(testConfig(), testCatalog(), 1, log, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	stopped, answered := make(chan error), make(chan response)
+	stopped := make(chan error)
+	answered := make(chan response)
 	go func() { stopped <- s.Run(ctx) }()
 	go func() { answered <- post(t, s, flight(1), "Content-Type", plain) }()
 	<-reached

@@ -88,7 +88,8 @@ func (s *scanner) skipObject(depth int) bool {
 // alone. It is for events refused by a limit: what lies before that point is
 // well-formed, and what it looks at tells where the event ends without any recursion.
 func (s *scanner) skipOver(start int) bool {
-	open, quoted := 0, false
+	open := 0
+	quoted := false
 	for i := start; i < len(s.buf); i++ {
 		switch c := s.buf[i]; {
 		case quoted && c == '\\':

@@ -42,7 +42,8 @@ func TestTenantsShareAMessage(t *testing.T) {
 	var chunks []*chunk
 	for _, tenant := range []string{"acme", "b"} {
 		q := s.newRequest()
-		q.dec.tenant, q.body = tenant, []byte(flights(2))
+		q.dec.tenant = tenant
+		q.body = []byte(flights(2))
 		if f := q.pay(1 << 20); f != nil {
 			t.Fatal(f)
 		}
@@ -62,7 +63,8 @@ func TestTenantsShareAMessage(t *testing.T) {
 	var owners []string
 	keys := map[string]bool{}
 	for row := range int(recs[0].Rec.NumRows()) {
-		tenant, id := recs[0].Tenant.Value(row), recs[0].ID.Value(row)
+		tenant := recs[0].Tenant.Value(row)
+		id := recs[0].ID.Value(row)
 		owners = append(owners, tenant)
 		keys[string(recs[0].Key.Value(row))] = true
 		if want := eventbatch.KeyOf(tenant, id); string(want[:]) != string(recs[0].Key.Value(row)) {
@@ -111,11 +113,13 @@ func ask(s *Server, tenant, body string) *httptest.ResponseRecorder {
 // told 429, and what another one sends then is still taken, from queue and memory.
 func TestFloodLeavesRoom(t *testing.T) {
 	t.Parallel()
-	stands, begun := make(chan struct{}), make(chan struct{}, 100)
+	stands := make(chan struct{})
+	begun := make(chan struct{}, 100)
 	release := sync.OnceFunc(func() { close(stands) })
 	log := &memoryLog{hook: func(int) error { begun <- struct{}{}; <-stands; return nil }}
 	cfg := testConfig()
-	cfg.Fair, cfg.QueueBytes = true, 2*(cfg.GroupBytes+cfg.EventBytes)
+	cfg.Fair = true
+	cfg.QueueBytes = 2 * (cfg.GroupBytes + cfg.EventBytes)
 	reg := prometheus.NewRegistry()
 	s := runWith(t, cfg, 1, log, Options{Now: func() time.Time { return testNow }, Registerer: reg})
 	defer release() // Whatever comes, the server can end.
@@ -193,7 +197,9 @@ func TestFairMemory(t *testing.T) {
 		}
 		return n
 	}
-	a, second, third := grab("a"), grab("b"), grab("c")
+	a := grab("a")
+	second := grab("b")
+	third := grab("c")
 	if a != 600 || second != 300 || third != 150 {
 		t.Errorf("%d, %d, %d", a, second, third)
 	}

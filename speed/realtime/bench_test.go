@@ -33,7 +33,8 @@ var (
 
 // flights are messages of perMessage events with new ids: airports² pairs, times up to late before the append.
 func flights(b testing.TB, messages, perMessage, airports int, late time.Duration) *memLog {
-	r, log := rand.New(rand.NewPCG(1, 1)), newMemLog(1)
+	r := rand.New(rand.NewPCG(1, 1))
+	log := newMemLog(1)
 	for m := range messages {
 		var events []event
 		at := testStart + int64(m)*100_000
@@ -132,7 +133,9 @@ func BenchmarkScan(b *testing.B) {
 		"every-cell": {GroupBy: []string{"origin", "destination", "source"}, Granularity: "1m"},
 	} {
 		b.Run(name, func(b *testing.B) {
-			q.View, q.From, q.To = "flights", from, from.Add(3*time.Hour)
+			q.View = "flights"
+			q.From = from
+			q.To = from.Add(3 * time.Hour)
 			s, err := q.Resolve(c, "default")
 			if err != nil {
 				b.Fatal(err)

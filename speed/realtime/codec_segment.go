@@ -18,7 +18,8 @@ func (t *table) encode(b []byte) []byte {
 
 // decode reads a table whose keys must lie in the dictionaries.
 func (t *table) decode(d *decoder, v *viewPlan, dicts []*dict) {
-	n, stride := d.count(4), keyHead+len(v.dims)
+	n := d.count(4)
+	stride := keyHead + len(v.dims)
 	if n%stride != 0 {
 		d.fail("%d words of keys of %d", n, stride)
 		return
@@ -53,9 +54,11 @@ func (t *table) admit(d *decoder, key []uint32, v *viewPlan, dicts []*dict, row 
 	}
 	cell := cellOf(key)
 	if row == 0 {
-		t.low, t.hi = cell, cell
+		t.low = cell
+		t.hi = cell
 	}
-	t.low, t.hi = min(t.low, cell), max(t.hi, cell)
+	t.low = min(t.low, cell)
+	t.hi = max(t.hi, cell)
 }
 
 func (s *segment) encode(b []byte) []byte {
@@ -80,7 +83,10 @@ func (s *segment) encode(b []byte) []byte {
 
 func decodeSegment(d *decoder, p *plan) *segment {
 	s := newSegment(p, d.uint64())
-	s.end, s.events, s.duplicates, s.appended = d.uint64(), d.uint64(), d.uint64(), d.int64()
+	s.end = d.uint64()
+	s.events = d.uint64()
+	s.duplicates = d.uint64()
+	s.appended = d.int64()
 	for i, t := range p.types {
 		if d.uint8() == 0 {
 			continue

@@ -23,7 +23,8 @@ type decoder struct {
 
 func (d *decoder) fail(format string, args ...any) {
 	if d.err == nil {
-		d.err, d.b = fmt.Errorf("%w: "+format, append([]any{errSnapshot}, args...)...), nil
+		d.err = fmt.Errorf("%w: "+format, append([]any{errSnapshot}, args...)...)
+		d.b = nil
 	}
 }
 

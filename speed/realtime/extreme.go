@@ -31,7 +31,8 @@ func (s *extremes[T]) add(col arrow.Array, sel []int32, rows []uint32) {
 		if nulls && col.IsNull(int(i)) {
 			continue
 		}
-		a, v := &s.rows[rows[k]], values[i]
+		a := &s.rows[rows[k]]
+		v := values[i]
 		if a.n == 0 || s.beats(v, a.v) {
 			a.v = v
 		}

@@ -58,7 +58,8 @@ func (m *masks) move(at int64) {
 	}
 	m.bucket = window.Floor(at, m.width)
 	m.end = m.bucket + m.width.Microseconds()
-	m.plain, m.assigned = plainMask(m.bucket).with(m.typ), assignedMask(m.bucket).with(m.typ)
+	m.plain = plainMask(m.bucket).with(m.typ)
+	m.assigned = assignedMask(m.bucket).with(m.typ)
 	m.before = assignedMask(m.bucket - m.width.Microseconds()).with(m.typ)
 }
 
@@ -67,7 +68,8 @@ func (m *masks) move(at int64) {
 // is marked like any other, so that a chain of retries is one event.
 func (w *idWindow) admit(eventType string, c eventbatch.Columns, sel []int32) []int32 {
 	m := masks{width: w.bucket, typ: typeMask(eventType)}
-	times, flags := c.Time.TimestampValues(), c.Flags.Uint8Values()
+	times := c.Time.TimestampValues()
+	flags := c.Flags.Uint8Values()
 	for i, at := range times {
 		if i%warmAhead == 0 {
 			w.warm(&m, c, i, min(i+warmAhead, len(times)))

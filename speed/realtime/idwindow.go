@@ -110,7 +110,8 @@ func (w *idWindow) rebuild(s *shard) {
 		}
 	}
 	old := s.slots
-	s.slots, s.used = make([]uint64, max(minSlots, live*100/64)), 0
+	s.slots = make([]uint64, max(minSlots, live*100/64))
+	s.used = 0
 	for _, e := range old {
 		if e != 0 && w.ring.has(uint32(e)) {
 			s.put(e)
@@ -198,7 +199,9 @@ func (w *idWindow) totals() windowTotals {
 	for i := range w.shards {
 		t.bytes += int64(8 * len(w.shards[i].slots))
 	}
-	if oldest, newest := w.marks[0].appended, w.marks[len(w.marks)-1].appended; oldest != 0 && newest != 0 {
+	oldest := w.marks[0].appended
+	newest := w.marks[len(w.marks)-1].appended
+	if oldest != 0 && newest != 0 {
 		t.reach = time.Duration(newest-oldest) * time.Microsecond
 	}
 	return t

@@ -44,11 +44,15 @@ func TestWindowIsASetOfTheNewest(t *testing.T) {
 			t.Fatalf("%d entries, the limit is %d", w.ring.len(), limit)
 		}
 	}
-	if got, want := w.dropped, uint64(len(admitted)-limit); got != want {
+	got := w.dropped
+	want := uint64(len(admitted) - limit)
+	if got != want {
 		t.Errorf("dropped: got %d, want %d", got, want)
 	}
-	if got, most := w.totals().bytes, int64(limit*27*3/2+shards*minSlots*8+2*chunkSize*16); got > most {
-		t.Errorf("%d bytes for %d entries, want at most %d", got, limit, most)
+	bytes := w.totals().bytes
+	most := int64(limit*27*3/2 + shards*minSlots*8 + 2*chunkSize*16)
+	if bytes > most {
+		t.Errorf("%d bytes for %d entries, want at most %d", bytes, limit, most)
 	}
 }
 
@@ -64,7 +68,9 @@ func TestWindowForgetsByAppendTime(t *testing.T) {
 		w.advance((1000 + s) * 1e6)
 	}
 	for s, id := range ids {
-		if got, want := w.has(id), s >= 300-61; got != want {
+		got := w.has(id)
+		want := s >= 300-61
+		if got != want {
 			t.Fatalf("identity of second %d: got %v, want %v", s, got, want)
 		}
 	}
@@ -82,7 +88,10 @@ func TestWindowSurvivesNumbersThatRepeat(t *testing.T) {
 	t.Parallel()
 	w := smallWindow(10, time.Hour)
 	start := uint64(1)<<32 - 5
-	w.ring.base, w.ring.first, w.ring.end, w.marks[0].first = start, start, start, start
+	w.ring.base = start
+	w.ring.first = start
+	w.ring.end = start
+	w.marks[0].first = start
 	r := rand.New(rand.NewPCG(5, 6))
 	var ids []identity
 	for i := range 30 {
@@ -92,7 +101,9 @@ func TestWindowSurvivesNumbersThatRepeat(t *testing.T) {
 		}
 		w.advance(1)
 		for k, id := range ids {
-			if got, want := w.has(id), k > i-10; got != want {
+			got := w.has(id)
+			want := k > i-10
+			if got != want {
 				t.Fatalf("after %d: identity %d: got %v, want %v", i, k, got, want)
 			}
 		}
@@ -102,7 +113,8 @@ func TestWindowSurvivesNumbersThatRepeat(t *testing.T) {
 // Two identities may share a tag; they are two all the same.
 func TestATagIsNoIdentity(t *testing.T) {
 	t.Parallel()
-	w, a := smallWindow(10, time.Hour), identity{1, 2}
+	w := smallWindow(10, time.Hour)
+	a := identity{1, 2}
 	w.claim(a)
 	s, tag := w.place(a)
 	if _, found := w.find(s, tag, a); !found {

@@ -85,7 +85,8 @@ func (r *memReader) Close() {}
 func (r *memReader) Next(ctx context.Context) (eventbatch.Message, error) {
 	for {
 		r.log.mu.Lock()
-		changed, ready := r.log.changed, r.seq < r.log.next(r.partition)
+		changed := r.log.changed
+		ready := r.seq < r.log.next(r.partition)
 		if first := r.log.first[r.partition]; r.seq < first {
 			r.log.mu.Unlock()
 			return eventbatch.Message{}, fmt.Errorf("%w to %d, want %d", ErrTrimmed, first, r.seq)

@@ -67,12 +67,15 @@ func (s *intSums) add(col arrow.Array, sel []int32, rows []uint32) {
 	if !ok {
 		return
 	}
-	values, nulls := c.Int64Values(), c.NullN() > 0
+	values := c.Int64Values()
+	nulls := c.NullN() > 0
 	for k, i := range sel {
 		if nulls && c.IsNull(int(i)) {
 			continue
 		}
-		a, v, carry := &s.rows[rows[k]], values[i], uint64(0)
+		a := &s.rows[rows[k]]
+		v := values[i]
+		carry := uint64(0)
 		a.n++
 		a.lo, carry = bits.Add64(a.lo, uint64(v), 0)
 		a.hi += v>>63 + int64(carry)
@@ -104,7 +107,8 @@ func (s *floatSums) add(col arrow.Array, sel []int32, rows []uint32) {
 	if !ok {
 		return
 	}
-	values, nulls := c.Float64Values(), c.NullN() > 0
+	values := c.Float64Values()
+	nulls := c.NullN() > 0
 	for k, i := range sel {
 		if nulls && c.IsNull(int(i)) {
 			continue

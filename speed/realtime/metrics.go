@@ -55,7 +55,8 @@ func (p *partition) collect(ch chan<- prometheus.Metric) {
 	}
 	gauge := func(d *prometheus.Desc, v float64) { send(prometheus.GaugeValue, d, v) }
 	count := func(d *prometheus.Desc, v float64) { send(prometheus.CounterValue, d, v) }
-	s, saved := p.status(), p.snapshots.last()
+	s := p.status()
+	saved := p.snapshots.last()
 	count(descMessages, float64(s.Messages))
 	count(descEvents, float64(s.Events))
 	count(descDuplicates, float64(s.Duplicates))

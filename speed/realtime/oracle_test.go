@@ -28,7 +28,9 @@ type group struct {
 
 // answer is the naive answer for [cut, through) of every partition.
 func (o oracle) answer(s *query.Scan, cut []position.Offset, through []position.Offset) ([]group, query.Overflow, uint64) {
-	rows, over, pending := map[string][]event{}, query.Overflow{}, uint64(0)
+	rows := map[string][]event{}
+	over := query.Overflow{}
+	pending := uint64(0)
 	for p, messages := range o.log.parts {
 		var before []typedEvent
 		for i, m := range messages {
@@ -178,7 +180,9 @@ func naive(m query.Measure, events []event) string {
 		}
 		return fmt.Sprint(len(set))
 	}
-	sum, low, high := new(big.Rat), (*big.Rat)(nil), (*big.Rat)(nil)
+	sum := new(big.Rat)
+	low := (*big.Rat)(nil)
+	high := (*big.Rat)(nil)
 	for _, v := range values {
 		r := rat(v)
 		sum.Add(sum, r)

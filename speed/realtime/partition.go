@@ -78,11 +78,16 @@ func newPartition(id, of int, cfg Config, cat *catalog.Catalog, pl *plan, start 
 // begin makes the partition empty but for the window, with an open segment that
 // begins at next, which must be a boundary.
 func (p *partition) begin(next uint64, w *idWindow) {
-	p.window, p.cutter = w, position.NewCutter(p.epochs, next)
-	p.base, p.next, p.closed = max(next, p.floor), next, nil
+	p.window = w
+	p.cutter = position.NewCutter(p.epochs, next)
+	p.base = max(next, p.floor)
+	p.next = next
+	p.closed = nil
 	p.open = newSegment(p.plan, next)
-	p.totals.closedBytes, p.totals.openBytes = 0, p.open.bytes()
-	p.sealed, p.totals.window = w.seal(), w.totals()
+	p.totals.closedBytes = 0
+	p.totals.openBytes = p.open.bytes()
+	p.sealed = w.seal()
+	p.totals.window = w.totals()
 }
 
 // consume takes the next message of the log, all of it or, with an error, none.
@@ -180,7 +185,8 @@ func (p *partition) cut(seq uint64) {
 		p.closed = append(p.closed, p.open)
 	}
 	p.open = newSegment(p.plan, seq)
-	p.sealed, p.sealing = p.sealing, sealed{}
+	p.sealed = p.sealing
+	p.sealing = sealed{}
 }
 
 // retain evicts every segment that ends at or before h (S3). Where h is not reached yet
@@ -204,16 +210,21 @@ func (p *partition) retain(h uint64) error {
 		return fmt.Errorf("retain from %d in partition %d: %w (S2)", h, p.id, ErrNotBoundary)
 	}
 	if h > p.open.start {
-		events, duplicates, appended := p.open.events, p.open.duplicates, p.open.appended
+		events := p.open.events
+		duplicates := p.open.duplicates
+		appended := p.open.appended
 		p.open = newSegment(p.plan, p.open.start)
-		p.open.events, p.open.duplicates, p.open.appended = events, duplicates, appended
+		p.open.events = events
+		p.open.duplicates = duplicates
+		p.open.appended = appended
 		p.totals.openBytes = p.open.bytes()
 	}
 	for _, s := range p.closed[:n] {
 		p.totals.closedBytes -= s.bytes()
 	}
 	p.closed = slices.Clone(p.closed[n:])
-	p.base, p.floor = h, h
+	p.base = h
+	p.floor = h
 	p.awake()
 	return nil
 }

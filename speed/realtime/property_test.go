@@ -47,7 +47,8 @@ func TestScansAreThoseOfTheOracle(t *testing.T) {
 }
 
 func (w *world) start(t *testing.T) {
-	w.log, w.catalog = newMemLog(2), w.g.catalog(2)
+	w.log = newMemLog(2)
+	w.catalog = w.g.catalog(2)
 	if err := w.catalog.Validate(); err != nil {
 		w.Fatal(err)
 	}

@@ -32,8 +32,10 @@ func (p *partition) renew() bool {
 	if s == nil {
 		return false
 	}
-	p.renewal, p.state = nil, state{}
-	p.epochs, p.replay = s.Epochs, max(s.OldestKept, s.ReplayFrom)
+	p.renewal = nil
+	p.state = state{}
+	p.epochs = s.Epochs
+	p.replay = max(s.OldestKept, s.ReplayFrom)
 	p.floor = p.replay
 	p.begin(p.floor, newIDWindow(p.cfg, p.bucket, p.floor))
 	p.log.Warn("another owner began an epoch; real-time views are counted again", "from", p.floor)

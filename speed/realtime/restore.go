@@ -85,7 +85,8 @@ func (p *partition) resume(s *snapshot) error {
 	}
 	floor := p.floor
 	p.begin(s.next, restoredWindow(p.cfg, p.bucket, s))
-	p.base, p.closed = s.base, s.segments
+	p.base = s.base
+	p.closed = s.segments
 	for _, g := range p.closed {
 		p.totals.closedBytes += g.bytes()
 		p.totals.appended = max(p.totals.appended, g.appended)
@@ -97,7 +98,8 @@ func (p *partition) resume(s *snapshot) error {
 // restoredWindow is the window of a snapshot with its index built.
 func restoredWindow(c Config, bucket time.Duration, s *snapshot) *idWindow {
 	w := newIDWindow(c, bucket, s.next)
-	w.ring, w.marks = s.ring, s.marks
+	w.ring = s.ring
+	w.marks = s.marks
 	if over := w.ring.len() - int(c.WindowEntries); over > 0 {
 		w.ring.forget(w.ring.first + uint64(over))
 	}

@@ -25,7 +25,8 @@ func (g *groupTable) id(key []uint32) uint32 {
 		h64 = (h64 ^ uint64(w)) * 0x9e3779b97f4a7c15
 		h64 ^= h64 >> 32
 	}
-	h, n := uint32(h64), len(key)
+	h := uint32(h64)
+	n := len(key)
 	mask := uint32(len(g.index.slots) - 1)
 	i := h & mask
 	for ; g.index.slots[i] != 0; i = (i + 1) & mask {
@@ -42,7 +43,8 @@ func (g *groupTable) id(key []uint32) uint32 {
 
 // part returns the answer.
 func (sc *scanner) part() *query.Part {
-	n, stride := sc.groups.len(), sc.groups.stride
+	n := sc.groups.len()
+	stride := sc.groups.stride
 	sc.result.Windows = make([]int32, n)
 	for r := range n {
 		sc.result.Windows[r] = int32(sc.groups.keys[r*stride])
@@ -99,7 +101,9 @@ func matcher(c query.Condition) func(*dict, uint32) bool {
 
 // oneOf reports whether a value is among values, of which nil stands for null.
 func oneOf(values []any) func(*dict, uint32) bool {
-	texts, ints, null := map[string]bool{}, map[int64]bool{}, false
+	texts := map[string]bool{}
+	ints := map[int64]bool{}
+	null := false
 	for _, v := range values {
 		switch v := v.(type) {
 		case string:

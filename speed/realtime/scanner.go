@@ -131,13 +131,15 @@ func (sc *scanner) enter(ts *typeSegment) {
 func (sc *scanner) assign(t *table, ts *typeSegment, tenant uint32) (some bool) {
 	sc.target = grown(sc.target[:0], t.rows())
 	stride := len(t.keys) / t.rows()
-	cell, window := int64(-1)<<63, -1
+	cell := int64(-1) << 63
+	window := -1
 	var space [1 + catalog.MaxDimensions]uint32
 	key := space[:1+len(sc.group)]
 	for r := range sc.target {
 		row := t.keys[r*stride : (r+1)*stride]
 		if c := cellOf(row); c != cell {
-			cell, window = c, sc.scan.Windows.Index(c)
+			cell = c
+			window = sc.scan.Windows.Index(c)
 		}
 		if window < 0 || row[2] != tenant {
 			sc.target[r] = -1

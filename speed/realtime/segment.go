@@ -104,7 +104,8 @@ func (s *segment) add(t *typePlan, c eventbatch.Columns, sel []int32, x *scratch
 	if s.types[t.number] == nil {
 		s.types[t.number] = newTypeSegment(t)
 	}
-	ts, n := s.types[t.number], int(c.Rec.NumRows())
+	ts := s.types[t.number]
+	n := int(c.Rec.NumRows())
 	x.reset(len(ts.dicts), n)
 	ts.dicts[0].fill(c.Tenant, sel, x.ids[0])
 	for i, v := range t.views {

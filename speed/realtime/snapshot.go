@@ -137,8 +137,11 @@ func (s *snapshot) head(b []byte) []byte {
 }
 
 func (s *snapshot) decodeHead(d *decoder) {
-	s.partition, s.of, s.bucket = int(d.uint32()), int(d.uint32()), d.int64()
-	s.base, s.next = d.uint64(), d.uint64()
+	s.partition = int(d.uint32())
+	s.of = int(d.uint32())
+	s.bucket = d.int64()
+	s.base = d.uint64()
+	s.next = d.uint64()
 	for range d.count(36) {
 		e := position.EpochStart{Epoch: d.uint32(), Start: d.uint64()}
 		e.Rule = position.CutRule{Interval: time.Duration(d.int64()), Rows: d.int64(), Bytes: d.int64()}

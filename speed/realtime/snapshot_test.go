@@ -72,7 +72,8 @@ func encoded(t testing.TB, s *snapshot) []byte {
 func TestSnapshotFormatIsFrozen(t *testing.T) {
 	t.Parallel()
 	p := goldenPartition(t, t.TempDir())
-	path, got := filepath.Join("testdata", "partition.snap"), encoded(t, p.capture())
+	path := filepath.Join("testdata", "partition.snap")
+	got := encoded(t, p.capture())
 	if *update {
 		if err := errors.Join(os.MkdirAll("testdata", 0o755), os.WriteFile(path, got, 0o644)); err != nil {
 			t.Fatal(err)
@@ -213,7 +214,8 @@ func TestAddedViewIsCountedAgain(t *testing.T) {
 	}
 	consumeAll(t, v, log)
 	s := countScan(t)
-	s.View, s.Digest = c.Views["w"], c.Digest(c.Views["w"])
+	s.View = c.Views["w"]
+	s.Digest = c.Digest(c.Views["w"])
 	live, err := v.Scan(t.Context(), s, []position.Offset{{Seq: 3}})
 	if err != nil || live.Part.Events[0] != 16 {
 		t.Errorf("got %+v, %v, want 16 events", live, err)
@@ -226,7 +228,8 @@ func FuzzReadSnapshot(f *testing.F) {
 	f.Add(good[len(snapshotMagic):])
 	few := p.capture()
 	few.segments = few.segments[:1]
-	few.next, few.marks = few.segments[0].end, few.marks[:2]
+	few.next = few.segments[0].end
+	few.marks = few.marks[:2]
 	few.ring.end = few.marks[1].first
 	f.Add(encoded(f, few)[len(snapshotMagic):])
 	f.Fuzz(func(t *testing.T, sections []byte) {
@@ -235,7 +238,9 @@ func FuzzReadSnapshot(f *testing.F) {
 		runtime.ReadMemStats(&before)
 		s, err := readSnapshot(bytes.NewReader(data), int64(len(data)), p.plan)
 		runtime.ReadMemStats(&after)
-		if got, most := after.TotalAlloc-before.TotalAlloc, uint64(4<<20+100*len(data)); got > most {
+		got := after.TotalAlloc - before.TotalAlloc
+		most := uint64(4<<20 + 100*len(data))
+		if got > most {
 			t.Errorf("%d bytes allocated for %d", got, len(data))
 		}
 		if err != nil {

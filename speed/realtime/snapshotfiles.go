@@ -122,7 +122,9 @@ func (s *snapshots) write(snap *snapshot) error {
 		return fmt.Errorf("write snapshot of partition %d: %w", snap.partition, err)
 	}
 	s.newest++
-	s.saved.next, s.saved.bytes, s.saved.took = snap.next, size, time.Since(begun)
+	s.saved.next = snap.next
+	s.saved.bytes = size
+	s.saved.took = time.Since(begun)
 	return s.prune()
 }
 

@@ -97,7 +97,9 @@ func (in *snapshotReader) section() (uint8, *decoder, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	if got, want := sectionSum(head[:], payload), le.Uint32(head[9:]); got != want {
+	got := sectionSum(head[:], payload)
+	want := le.Uint32(head[9:])
+	if got != want {
 		return 0, nil, fmt.Errorf("%w: checksum %08x, the section says %08x", errSnapshot, got, want)
 	}
 	in.sections++
@@ -127,7 +129,8 @@ func (s *snapshot) decodeSegment(d *decoder, p *plan) {
 	if p == nil || !slices.Equal(s.views, p.viewIDs()) {
 		return
 	}
-	seg, start := decodeSegment(d, p), s.segmentsEnd(p)
+	seg := decodeSegment(d, p)
+	start := s.segmentsEnd(p)
 	if seg.start != start || seg.end <= seg.start || seg.end > s.next {
 		d.fail("segment [%d, %d) where %d is next", seg.start, seg.end, start)
 	}

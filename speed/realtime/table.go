@@ -61,7 +61,8 @@ func (t *table) hash(key []uint32) uint32 {
 // row returns the row of a key, a new one if need be.
 func (t *table) row(key []uint32) uint32 {
 	t.index.reserve()
-	h, n := t.hash(key), len(key)
+	h := t.hash(key)
+	n := len(key)
 	mask := uint32(len(t.index.slots) - 1)
 	i := h & mask
 	for ; t.index.slots[i] != 0; i = (i + 1) & mask {
@@ -72,9 +73,11 @@ func (t *table) row(key []uint32) uint32 {
 	}
 	cell := cellOf(key)
 	if len(t.events) == 0 {
-		t.low, t.hi = cell, cell
+		t.low = cell
+		t.hi = cell
 	}
-	t.low, t.hi = min(t.low, cell), max(t.hi, cell)
+	t.low = min(t.low, cell)
+	t.hi = max(t.hi, cell)
 	t.keys = append(t.keys, key...)
 	t.events = append(t.events, 0)
 	t.index.put(i, h, uint32(len(t.events)))
@@ -91,7 +94,8 @@ func (t *table) count(v *viewPlan, times []arrow.Timestamp, ids [][]uint32, sel 
 		if at := int64(times[i]); at < cell || at >= end {
 			cell = window.Floor(at, v.view.Cell)
 			end = cell + v.view.Cell.Microseconds()
-			key[0], key[1] = uint32(cell), uint32(uint64(cell)>>32)
+			key[0] = uint32(cell)
+			key[1] = uint32(uint64(cell) >> 32)
 		}
 		key[2] = ids[0][i]
 		for d, dictionary := range v.dims {

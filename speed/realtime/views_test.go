@@ -64,7 +64,8 @@ func run(t testing.TB, v *Views) (stop func() error) {
 	ended := false
 	stop = func() error {
 		if cancel(); !ended {
-			err, ended = <-done, true
+			err = <-done
+			ended = true
 		}
 		return err
 	}
@@ -269,7 +270,8 @@ func TestMemoryLimit(t *testing.T) {
 }
 
 func testMemoryLimit(t *testing.T, cfg Config, rows int64) {
-	log, metrics := logOf(t, 200, 50), prometheus.NewRegistry()
+	log := logOf(t, 200, 50)
+	metrics := prometheus.NewRegistry()
 	cfg.Registerer = metrics
 	epochs := []position.EpochStart{{Epoch: 1, Start: 1, Rule: position.CutRule{Interval: time.Hour, Rows: rows, Bytes: 1 << 30}}}
 	v := openTest(t, cfg, log, epochs, 1)
@@ -355,7 +357,9 @@ func TestSnapshotsOnTime(t *testing.T) {
 			log.append(0, numbered(t, 4*i, 4))
 			time.Sleep(DefaultSnapshotEvery)
 			synctest.Wait()
-			if got, want := v.Status()[0].Snapshot, uint64(i+1); got != want {
+			got := v.Status()[0].Snapshot
+			want := uint64(i + 1)
+			if got != want {
 				t.Fatalf("after %d messages: snapshot at %d, want %d", i+1, got, want)
 			}
 		}

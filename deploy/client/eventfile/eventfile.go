@@ -151,7 +151,11 @@ type event struct {
 
 func (e *event) begin() {
 	e.row++
-	e.id, e.time, e.subj, e.data, e.cells = e.id[:0], e.time[:0], e.subj[:0], e.data[:0], e.cells[:0]
+	e.id = e.id[:0]
+	e.time = e.time[:0]
+	e.subj = e.subj[:0]
+	e.data = e.data[:0]
+	e.cells = e.cells[:0]
 }
 
 // put adds a column's value, given as JSON.

@@ -123,7 +123,8 @@ func ids(t *testing.T, path, content string, m Mapping) (out []string) {
 func TestIDs(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	monday, tuesday := filepath.Join(dir, "monday", "ev.csv"), filepath.Join(dir, "tuesday", "ev.csv")
+	monday := filepath.Join(dir, "monday", "ev.csv")
+	tuesday := filepath.Join(dir, "tuesday", "ev.csv")
 	const rows = "page,ms\n/,1\n/,1\n/a,\n"
 	m := Mapping{Type: "page.viewed"}
 	first := ids(t, monday, rows, m)

@@ -42,9 +42,11 @@ func newParquet(f *os.File, size int64, e event) (p *parquetFile, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("column %s %w", field.Name(), err)
 		}
-		p.names, p.convert = append(p.names, field.Name()), append(p.convert, c)
+		p.names = append(p.names, field.Name())
+		p.convert = append(p.convert, c)
 	}
-	p.reader, p.total = parquet.MultiRowGroup(pf.RowGroups()...).Rows(), pf.NumRows()
+	p.reader = parquet.MultiRowGroup(pf.RowGroups()...).Rows()
+	p.total = pf.NumRows()
 	return p, e.m.checkColumns(p.names)
 }
 
@@ -91,7 +93,8 @@ func (p *parquetFile) fill() error {
 	n, err := p.reader.ReadRows(p.rows)
 	switch {
 	case n > 0:
-		p.at, p.n = 0, n
+		p.at = 0
+		p.n = n
 		return nil
 	case err == nil || errors.Is(err, io.EOF) && p.done != p.total:
 		return fmt.Errorf("malformed Parquet file: it ends behind %d of %d rows", p.done, p.total)

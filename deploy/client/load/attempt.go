@@ -103,7 +103,8 @@ func (l *Load) exchange(req *http.Request) *attempt {
 }
 
 func (a *attempt) end(v verdict, err error) *attempt {
-	a.verdict, a.err = v, err
+	a.verdict = v
+	a.err = err
 	return a
 }
 

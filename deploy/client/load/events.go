@@ -179,7 +179,8 @@ func (e *encoder) value(f *field, i int64, purpose uint64) {
 	n := bits % f.values
 	letter := byte('v')
 	if f.first {
-		n, letter = uint64(e.keys.key(bits)), 'k'
+		n = uint64(e.keys.key(bits))
+		letter = 'k'
 	}
 	switch f.kind {
 	case catalog.String:

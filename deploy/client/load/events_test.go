@@ -43,7 +43,8 @@ func TestNumbers(t *testing.T) {
 			duplicates: rapid.Float64Range(0, 0.5).Draw(t, "duplicates"),
 			lag:        rapid.Int64Range(1, 10).Draw(t, "lag"),
 		}
-		next, copies := int64(0), int64(0)
+		next := int64(0)
+		copies := int64(0)
 		for n := range int64(100) {
 			fresh, again := s.request(n)
 			if fresh.first != next || fresh.count+again.count != s.batch {
@@ -73,7 +74,9 @@ func TestKeysFollowTheirWeights(t *testing.T) {
 		sum := z.upTo[keys-1]
 		for k, n := range got {
 			p := math.Pow(float64(k+1), -skew) / sum
-			if want, sigma := draws*p, math.Sqrt(draws*p); math.Abs(n-want) > 5*sigma {
+			want := draws * p
+			sigma := math.Sqrt(draws * p)
+			if math.Abs(n-want) > 5*sigma {
 				t.Errorf("skew %g: key %d was drawn %.0f times, want %.0f", skew, k, n, want)
 			}
 		}
@@ -97,15 +100,21 @@ type decoded struct {
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	c := testConfig()
-	c.Late, c.LateBy, c.Malformed, c.Duplicates = 0.3, time.Hour, 0.1, 0.2
+	c.Late = 0.3
+	c.LateBy = time.Hour
+	c.Malformed = 0.1
+	c.Duplicates = 0.2
 	start := time.Date(2024, 5, 1, 12, 0, 0, 123456000, time.UTC)
 	e := &encoder{Events: NewEvents(c, testView(t), start)}
 	seen := map[int64]string{}
-	late, broken := 0, 0
+	late := 0
+	broken := 0
 	for n := range int64(200) {
 		fresh, copies := e.numbers.request(n)
 		lines := bytes.SplitAfter(e.request(n), []byte("\n"))
-		if got, want := int64(len(lines)-1), fresh.count+copies.count; got != want {
+		got := int64(len(lines) - 1)
+		want := fresh.count + copies.count
+		if got != want {
 			t.Fatalf("request %d: %d lines, want %d", n, got, want)
 		}
 		for k, line := range lines[:len(lines)-1] {

@@ -161,7 +161,10 @@ func (l *Load) record(n int64, due time.Time, a *attempt) error {
 	l.tally.promised(promises, wrong)
 	now := time.Now().UnixMicro()
 	for _, p := range promises {
-		p.Run, p.Receipt, p.Intended, p.Done = l.cfg.Run, a.answer.Receipt, due.UnixMicro(), now
+		p.Run = l.cfg.Run
+		p.Receipt = a.answer.Receipt
+		p.Intended = due.UnixMicro()
+		p.Done = now
 		if err := l.acks.Write(p); err != nil {
 			return err
 		}

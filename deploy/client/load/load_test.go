@@ -79,12 +79,16 @@ func TestEveryRequestOfTheScheduleIsSent(t *testing.T) {
 		mu.Unlock()
 		accept(body, w)
 	})
-	c.Rate, c.Duration, c.Duplicates, c.Answers = 5000, 500*time.Millisecond, 0.2, 20
+	c.Rate = 5000
+	c.Duration = 500 * time.Millisecond
+	c.Duplicates = 0.2
+	c.Answers = 20
 	s, lines := run(t, c)
 	if s.Sent != 2500 || s.Acked != 2500 || s.Distinct != 2000 || len(ids) != 2000 || s.Missed != 0 || s.Failure() != nil {
 		t.Errorf("%d ids arrived: %+v", len(ids), s.Counts)
 	}
-	promised, answers := map[string]bool{}, 0
+	promised := map[string]bool{}
+	answers := 0
 	for _, l := range lines {
 		if l.Kind == acklog.Answer {
 			answers++
@@ -108,11 +112,14 @@ func TestLowRates(t *testing.T) {
 	t.Parallel()
 	c := testConfig()
 	c.URL = fake(t, accept)
-	c.Rate, c.Batch, c.Duration = 100, 1000, 300*time.Millisecond
+	c.Rate = 100
+	c.Batch = 1000
+	c.Duration = 300 * time.Millisecond
 	if s, _ := run(t, c); s.Sent != 30 || s.Requests != 3 || s.Batch != 10 || s.Schedule != 0.3 || s.Took < 0.2 {
 		t.Errorf("%d events in %d requests of %d for %g s, took %g s", s.Sent, s.Requests, s.Batch, s.Schedule, s.Took)
 	}
-	c.Rate, c.Duration = 3, time.Second
+	c.Rate = 3
+	c.Duration = time.Second
 	if s, _ := run(t, c); s.Sent != 3 || s.Requests != 3 || s.Took < 0.6 {
 		t.Errorf("%d events in %d requests, took %g s", s.Sent, s.Requests, s.Took)
 	}
@@ -133,7 +140,11 @@ func TestNoCoordinatedOmission(t *testing.T) {
 			gate.Unlock()
 			accept(body, w)
 		})
-		c.Rate, c.Batch, c.Duration, c.InFlight, c.Patience = 2000, 10, 300*time.Millisecond, 4, patience
+		c.Rate = 2000
+		c.Batch = 10
+		c.Duration = 300 * time.Millisecond
+		c.InFlight = 4
+		c.Patience = patience
 		s, _ := run(t, c)
 		return s
 	}
@@ -156,7 +167,8 @@ func TestRetry(t *testing.T) {
 	c.URL = fake(t, func(body []byte, w http.ResponseWriter) {
 		mu.Lock()
 		bodies[string(body)]++
-		first, n := bodies[string(body)] == 1, len(bodies)
+		first := bodies[string(body)] == 1
+		n := len(bodies)
 		mu.Unlock()
 		if !first {
 			accept(body, w)
@@ -174,7 +186,9 @@ func TestRetry(t *testing.T) {
 			panic(http.ErrAbortHandler) // The answer is lost.
 		}
 	})
-	c.Rate, c.Duration, c.Retry = 2000, 300*time.Millisecond, true
+	c.Rate = 2000
+	c.Duration = 300 * time.Millisecond
+	c.Retry = true
 	s, lines := run(t, c)
 	if s.Distinct != 600 || s.Retries != 30 || s.Shed429+s.Shed503+s.Lost != 30 || s.NoWait == 0 {
 		t.Errorf("%+v", s.Counts)
@@ -195,9 +209,13 @@ func TestRetry(t *testing.T) {
 func TestWrongRefusals(t *testing.T) {
 	t.Parallel()
 	c := testConfig()
-	c.Rate, c.Duration, c.Malformed, c.Duplicates = 2000, 100*time.Millisecond, 0.3, 0.3
+	c.Rate = 2000
+	c.Duration = 100 * time.Millisecond
+	c.Malformed = 0.3
+	c.Duplicates = 0.3
 	e := NewEvents(c, View{}, time.Now())
-	want, honest := int64(0), atomic.Bool{}
+	want := int64(0)
+	honest := atomic.Bool{}
 	c.URL = fake(t, func(body []byte, w http.ResponseWriter) {
 		if !honest.Load() {
 			fmt.Fprint(w, `{"accepted":19,"rejected":[{"index":0,"code":"invalid_json"}],"receipt":""}`)
@@ -236,7 +254,8 @@ func TestWrongRefusals(t *testing.T) {
 func TestFaultsOfTheServerAreFound(t *testing.T) {
 	t.Parallel()
 	c := testConfig()
-	c.Rate, c.Duration = 2000, 50*time.Millisecond
+	c.Rate = 2000
+	c.Duration = 50 * time.Millisecond
 	c.URL = fake(t, func(_ []byte, w http.ResponseWriter) { w.WriteHeader(http.StatusUnauthorized) })
 	if s, lines := run(t, c); s.Failure() == nil || s.Unexpected != s.Requests || len(lines) != 0 {
 		t.Errorf("%+v, failure %v, lines %v", s.Counts, s.Failure(), lines)
@@ -255,14 +274,17 @@ func TestFaultsOfTheServerAreFound(t *testing.T) {
 func TestFaultsOfTheConfiguration(t *testing.T) {
 	t.Parallel()
 	for want, f := range map[string]func(*Config){
-		"url":                                 func(c *Config) { c.URL = "localhost:80" },
-		"rate":                                func(c *Config) { c.Rate = 0 },
-		"rate, duration: less than one event": func(c *Config) { c.Rate, c.Duration = 0.5, time.Second },
-		"batch":                               func(c *Config) { c.Batch = 0 },
-		"run":                                 func(c *Config) { c.Run = "a b" },
-		"duplicates":                          func(c *Config) { c.Duplicates = 0.6 },
-		"malformed":                           func(c *Config) { c.Malformed = -1 },
-		"in-flight":                           func(c *Config) { c.InFlight = 0 },
+		"url":  func(c *Config) { c.URL = "localhost:80" },
+		"rate": func(c *Config) { c.Rate = 0 },
+		"rate, duration: less than one event": func(c *Config) {
+			c.Rate = 0.5
+			c.Duration = time.Second
+		},
+		"batch":      func(c *Config) { c.Batch = 0 },
+		"run":        func(c *Config) { c.Run = "a b" },
+		"duplicates": func(c *Config) { c.Duplicates = 0.6 },
+		"malformed":  func(c *Config) { c.Malformed = -1 },
+		"in-flight":  func(c *Config) { c.InFlight = 0 },
 	} {
 		c := testConfig()
 		f(&c)
@@ -280,7 +302,12 @@ func TestFaultsOfTheConfiguration(t *testing.T) {
 func BenchmarkCeiling(b *testing.B) {
 	c := testConfig()
 	c.URL = fake(b, accept)
-	c.Batch, c.Rate, c.Duration, c.Duplicates, c.Late, c.InFlight = 1000, 1e8, time.Second, 0.05, 0.05, 64
+	c.Batch = 1000
+	c.Rate = 1e8
+	c.Duration = time.Second
+	c.Duplicates = 0.05
+	c.Late = 0.05
+	c.InFlight = 64
 	var acked, cores float64
 	for range b.N {
 		s, err := Run(b.Context(), c, Options{AckLog: io.Discard})

@@ -63,7 +63,8 @@ func newZipf(n int, skew float64) zipf {
 func (z zipf) key(bits uint64) int {
 	n := len(z.upTo)
 	want := unit(bits) * z.upTo[n-1]
-	lo, hi := 0, n-1
+	lo := 0
+	hi := n - 1
 	for lo < hi {
 		if mid := (lo + hi) / 2; z.upTo[mid] > want {
 			hi = mid

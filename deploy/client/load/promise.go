@@ -26,9 +26,11 @@ func (l *Load) promises(a *attempt, fresh, copies span) (lines []acklog.Line, wr
 	}
 	out := map[int64]bool{} // Index in the request.
 	for _, r := range a.answer.Rejected {
-		line, number := &both[0], fresh.first+int64(r.Index)
+		line := &both[0]
+		number := fresh.first + int64(r.Index)
 		if int64(r.Index) >= fresh.count {
-			line, number = &both[1], copies.first+int64(r.Index)-fresh.count
+			line = &both[1]
+			number = copies.first + int64(r.Index) - fresh.count
 		}
 		out[int64(r.Index)] = true
 		switch pending := r.Code == "log_unavailable" || r.Code == "log_full"; {

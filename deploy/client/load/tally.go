@@ -168,7 +168,8 @@ func (t *tally) tick(ctx context.Context, each func(Tick)) {
 		case now := <-every.C:
 			k := Tick{At: now.Sub(began)}
 			t.with(func() {
-				k.Counts, before = t.Counts.minus(before), t.Counts
+				k.Counts = t.Counts.minus(before)
+				before = t.Counts
 				k.P99 = time.Duration(t.window.ValueAtQuantile(99)) * time.Microsecond
 				t.window.Reset()
 			})

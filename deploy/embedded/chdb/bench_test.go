@@ -87,9 +87,15 @@ func BenchmarkInsert100k(b *testing.B) {
 			conn, _ := open(b)
 			do(b, conn, "CREATE TABLE rows (t DateTime64(6, 'UTC'), k String, ver UInt64, n UInt64, s String) ENGINE = "+engine)
 			const rows = 100_000
-			t, k, n, s := make([]time.Time, rows), make([]string, rows), make([]uint64, rows), make([]string, rows)
+			t := make([]time.Time, rows)
+			k := make([]string, rows)
+			n := make([]uint64, rows)
+			s := make([]string, rows)
 			for i := range rows {
-				t[i], k[i], n[i], s[i] = time.Unix(int64(i/100), 0), fmt.Sprint("key-", i%1000), uint64(i), fmt.Sprint("state-", i)
+				t[i] = time.Unix(int64(i/100), 0)
+				k[i] = fmt.Sprint("key-", i%1000)
+				n[i] = uint64(i)
+				s[i] = fmt.Sprint("state-", i)
 			}
 			latencies(b, func(int) {
 				batch, err := conn.PrepareBatch(b.Context(), "INSERT INTO rows")

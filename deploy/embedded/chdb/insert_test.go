@@ -40,7 +40,9 @@ func TestEveryColumnType(t *testing.T) {
 		D       time.Time
 		I32     int32
 	}
-	s, i, f := "ns\x00\n\n;", int64(math.MinInt64), math.Inf(-1)
+	s := "ns\x00\n\n;"
+	i := int64(math.MinInt64)
+	f := math.Inf(-1)
 	most := new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 127), big.NewInt(1))
 	day := time.Date(2001, 2, 3, 0, 0, 0, 0, time.UTC)
 	want := []row{
@@ -139,9 +141,11 @@ func TestLargeInsertIsOnePart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, s := make([]uint64, rows), make([]string, rows)
+	n := make([]uint64, rows)
+	s := make([]string, rows)
 	for i := range n {
-		n[i], s[i] = uint64(i), strings.Repeat("\n", 64+i%8)
+		n[i] = uint64(i)
+		s[i] = strings.Repeat("\n", 64+i%8)
 	}
 	if err := errors.Join(batch.Column(0).Append(n), batch.Column(1).Append(s), batch.Send()); err != nil {
 		t.Fatal(err)

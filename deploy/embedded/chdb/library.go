@@ -27,7 +27,8 @@ func load(path string) (lib *library, err error) {
 	// RegisterLibFunc panics when a symbol is missing, which is what another version of the library looks like.
 	defer func() {
 		if r := recover(); r != nil {
-			lib, err = nil, fmt.Errorf("load %s: %v", path, r)
+			lib = nil
+			err = fmt.Errorf("load %s: %v", path, r)
 		}
 	}()
 	h, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_LOCAL)
@@ -55,7 +56,8 @@ type session struct {
 var errConnect = errors.New("the engine refused the connection")
 
 func (l *library) open(args []string) (*session, error) {
-	strs, ptrs := make([][]byte, len(args)), make([]*byte, len(args)+1)
+	strs := make([][]byte, len(args))
+	ptrs := make([]*byte, len(args)+1)
 	for i, a := range args {
 		strs[i] = append([]byte(a), 0)
 		ptrs[i] = &strs[i][0]
@@ -78,9 +80,12 @@ func (s *session) exec(sql string) error {
 
 // query runs one statement and gives use the result, which is C memory and gone when use returns.
 func (s *session) query(sql string, params []param, format string, use func(result []byte) error) error {
-	q, f := []byte(sql), []byte(format)
-	names, nameLens := make([]*byte, len(params)), make([]uintptr, len(params))
-	values, valueLens := make([]*byte, len(params)), make([]uintptr, len(params))
+	q := []byte(sql)
+	f := []byte(format)
+	names := make([]*byte, len(params))
+	nameLens := make([]uintptr, len(params))
+	values := make([]*byte, len(params))
+	valueLens := make([]uintptr, len(params))
 	for i, p := range params {
 		names[i], nameLens[i] = cBytes(p.name)
 		values[i], valueLens[i] = cBytes(p.value)

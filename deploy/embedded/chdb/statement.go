@@ -21,7 +21,10 @@ func (s *statement) takesData() bool { return s.verb == "INSERT" && s.insertAt >
 func parseStatement(sql string) (statement, error) {
 	st := statement{text: sql}
 	lx := lexer{src: sql}
-	depth, selects, previous, formatAt := 0, false, "", 0
+	depth := 0
+	selects := false
+	previous := ""
+	formatAt := 0
 	for lx.next() {
 		word := strings.ToUpper(lx.word())
 		if word == ";" {
@@ -75,7 +78,8 @@ func (s statement) withData(lx *lexer, formatAt int) statement {
 	if s.insertAt == 0 {
 		s.insertAt = formatAt
 	}
-	s.text, s.inline = lx.src[:lx.end], afterFormat(lx.src[lx.end:])
+	s.text = lx.src[:lx.end]
+	s.inline = afterFormat(lx.src[lx.end:])
 	return s
 }
 

@@ -98,13 +98,15 @@ func options(c Config) (*server.Options, error) {
 	if port == 0 {
 		port = server.RANDOM_PORT
 	}
-	opts.Host, opts.Port = host, port
+	opts.Host = host
+	opts.Port = port
 	return opts, nil
 }
 
 // join makes the server one of a cluster.
 func (c Cluster) join(opts *server.Options) (err error) {
-	opts.ServerName, opts.Cluster.Name = c.Name, "recount"
+	opts.ServerName = c.Name
+	opts.Cluster.Name = "recount"
 	if opts.Cluster.Host, opts.Cluster.Port, err = splitListen(c.Listen); err != nil {
 		return err
 	}

@@ -157,14 +157,16 @@ func TestListen(t *testing.T) {
 	if got := open(t, c).ClientURL(); got != "" {
 		t.Errorf("without listen: url %q, want none", got)
 	}
-	c.Dir, c.Listen = t.TempDir(), "127.0.0.1:0"
+	c.Dir = t.TempDir()
+	c.Listen = "127.0.0.1:0"
 	url := open(t, c).ClientURL()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "nats://"))
 	if err != nil {
 		t.Fatalf("dial %s: %v", url, err)
 	}
 	conn.Close()
-	c.Dir, c.Listen = t.TempDir(), strings.TrimPrefix(url, "nats://")
+	c.Dir = t.TempDir()
+	c.Listen = strings.TrimPrefix(url, "nats://")
 	if _, err := natsserver.Open(t.Context(), c); err == nil || !strings.Contains(err.Error(), "address already in use") {
 		t.Errorf("taken port: got %v", err)
 	}
@@ -194,7 +196,8 @@ func TestSyncAlways(t *testing.T) {
 	if s := open(t, c); !s.SyncAlways() {
 		t.Error("default server does not sync always")
 	}
-	c.Dir, c.SyncAlways = t.TempDir(), false
+	c.Dir = t.TempDir()
+	c.SyncAlways = false
 	if s := open(t, c); s.SyncAlways() {
 		t.Error("server syncs always although told not to")
 	}

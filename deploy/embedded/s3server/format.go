@@ -118,7 +118,8 @@ func parseFooter(tail []byte, size int64) (body, meta int64, err error) {
 		return 0, 0, fmt.Errorf("%w: no footer", errFormat)
 	}
 	footer := tail[len(tail)-footerSize:]
-	body, meta = int64(binary.LittleEndian.Uint64(footer)), int64(binary.LittleEndian.Uint32(footer[8:]))
+	body = int64(binary.LittleEndian.Uint64(footer))
+	meta = int64(binary.LittleEndian.Uint32(footer[8:]))
 	if body < 0 || meta > maxMetadata || body != size-meta-footerSize {
 		return 0, 0, fmt.Errorf("%w: footer says %d and %d bytes, the file has %d", errFormat, body, meta, size)
 	}

@@ -93,9 +93,11 @@ func FuzzName(f *testing.F) {
 		if !ok {
 			return
 		}
-		segment, isFolder := part, false
+		segment := part
+		isFolder := false
 		if len(part) > 0 && part[len(part)-1] == '/' {
-			segment, isFolder = part[:len(part)-1], true
+			segment = part[:len(part)-1]
+			isFolder = true
 		}
 		again := escape(segment) + leafMark
 		if isFolder {

@@ -83,7 +83,8 @@ func parseName(name string) (part string, ok bool) {
 		if i+2 >= len(base) {
 			return "", false
 		}
-		hi, lo := strings.IndexByte(hexDigits, base[i+1]), strings.IndexByte(hexDigits, base[i+2])
+		hi := strings.IndexByte(hexDigits, base[i+1])
+		lo := strings.IndexByte(hexDigits, base[i+2])
 		if hi < 0 || lo < 0 {
 			return "", false
 		}

@@ -37,7 +37,8 @@ func (b *backend) ListBucket(ctx context.Context, bucket string, prefix *gofakes
 		}
 		if rolled, ok := rollUp(key, prefix); ok {
 			out.AddPrefix(rolled)
-			out.NextMarker, w.skip = rolled, rolled
+			out.NextMarker = rolled
+			w.skip = rolled
 			return true, nil
 		}
 		c, err := b.content(key, path)

@@ -127,7 +127,8 @@ func naive(keys []string, prefix, delimiter string) []string {
 
 // pages lists everything by pages, keys and common prefixes merged in byte order.
 func pages(rt *rapid.T, b *backend, p *gofakes3.Prefix, limit int64) []string {
-	out, marker := []string{}, ""
+	out := []string{}
+	marker := ""
 	for range 100 {
 		list, err := b.ListBucket(rt.Context(), bucket, p, gofakes3.ListBucketPage{Marker: marker, MaxKeys: limit})
 		if err != nil {

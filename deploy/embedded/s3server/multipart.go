@@ -191,7 +191,8 @@ func (r *partReader) Read(p []byte) (int, error) {
 			if err != nil {
 				return 0, fmt.Errorf("open part: %w", err)
 			}
-			r.file, r.parts = f, r.parts[1:]
+			r.file = f
+			r.parts = r.parts[1:]
 		}
 		n, err := r.file.Read(p)
 		if err != io.EOF {

@@ -56,15 +56,19 @@ func (b *backend) GetObject(_ context.Context, bucket, key string, want *gofakes
 		s.File.Close()
 		return nil, err
 	}
-	o, start, n := s.object(), int64(0), s.Size
+	o := s.object()
+	start := int64(0)
+	n := s.Size
 	if r != nil {
-		start, n = r.Start, r.Length
+		start = r.Start
+		n = r.Length
 	}
 	if _, err := s.File.Seek(start, io.SeekStart); err != nil {
 		s.File.Close()
 		return nil, fmt.Errorf("seek %q: %w", key, err)
 	}
-	o.Range, o.Contents = r, &body{LimitedReader: io.LimitedReader{R: s.File, N: n}, file: s.File}
+	o.Range = r
+	o.Contents = &body{LimitedReader: io.LimitedReader{R: s.File, N: n}, file: s.File}
 	return o, nil
 }
 

@@ -81,7 +81,8 @@ func (s *Server) Start() error {
 	if err != nil {
 		return fmt.Errorf("s3server: listen on %s: %w", s.cfg.Listen, err)
 	}
-	s.listener, s.served = l, make(chan struct{})
+	s.listener = l
+	s.served = make(chan struct{})
 	s.http = &http.Server{
 		Handler:           s.handler,
 		ReadHeaderTimeout: 10 * time.Second,

@@ -156,9 +156,11 @@ func BenchmarkRecompute(b *testing.B) {
 				st, down := up(b, dimensions)
 				sendAll(b, st.URL(), all, 8)
 				landed(b, st.URL(), len(all)*batch)
-				began, cpu := time.Now(), processor(b)
+				began := time.Now()
+				cpu := processor(b)
 				call(b, st.URL(), "/v1/jobs/recompute/runs", "")
-				took, used = took+time.Since(began), used+processor(b)-cpu
+				took = took + time.Since(began)
+				used = used + processor(b) - cpu
 				rows += metric(b, st.URL(), "recount_batch_rows_total")
 				down()
 			}

@@ -36,7 +36,9 @@ func BenchmarkSpeedError(b *testing.B) {
 	p := startProcess(b, b.TempDir(), errorConfig)
 	defer p.kill()
 	errs := map[string][]float64{}
-	stated, held, sketched := 0, 0, 0
+	stated := 0
+	held := 0
+	sketched := 0
 	for round := range rounds {
 		day := time.Date(2024, 1, 1+round, 0, 0, 0, 0, time.UTC)
 		sendAll(b, p.url, hits(round, groups, perRound, day), 8)
@@ -101,7 +103,8 @@ func hits(round, groups, n int, day time.Time) [][]byte {
 func caughtUp(b *testing.B, url string, day time.Time, n float64) map[string]graded {
 	b.Helper()
 	for range 600 {
-		live, sum := grades(b, url, day, "live"), 0.0
+		live := grades(b, url, day, "live")
+		sum := 0.0
 		for _, g := range live {
 			sum += g.N
 		}

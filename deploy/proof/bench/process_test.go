@@ -60,7 +60,8 @@ func startProcess(b *testing.B, dir, config string) *process {
 		b.Fatal(err)
 	}
 	p := &process{cmd: exec.Command(path, "up", "--config", file, "--data-dir", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0", "--log-level", "error")}
-	p.cmd.Dir, p.cmd.Stderr = filepath.Join("..", "..", ".."), &p.logs
+	p.cmd.Dir = filepath.Join("..", "..", "..")
+	p.cmd.Stderr = &p.logs
 	if p.out, err = p.cmd.StdoutPipe(); err != nil {
 		b.Fatal(err)
 	}

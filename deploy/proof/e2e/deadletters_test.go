@@ -43,7 +43,8 @@ func TestDeadLetters(t *testing.T) {
 		w.send(key, "page.clicked", 3)
 	}
 	w.landed()
-	acme, rival := w.list(w.acme), w.list(w.rival)
+	acme := w.list(w.acme)
+	rival := w.list(w.rival)
 	if len(acme) != 3 || len(rival) != 3 {
 		t.Fatalf("acme sees %d dead letters and rival %d, want 3 each", len(acme), len(rival))
 	}
@@ -131,7 +132,9 @@ func newLetterWorld(t *testing.T) *letterWorld {
 		}
 		return strings.TrimSpace(string(out))
 	}
-	w.acme, w.rival, w.admin = create("acme", "ingest,query"), create("rival", "ingest,query"), withKey(t.Context(), create("ops", "admin"))
+	w.acme = create("acme", "ingest,query")
+	w.rival = create("rival", "ingest,query")
+	w.admin = withKey(t.Context(), create("ops", "admin"))
 	return w
 }
 

@@ -59,7 +59,9 @@ func newGuarded(t *testing.T) *guarded {
 	t.Helper()
 	dir := t.TempDir()
 	g := &guarded{t: t, keys: filepath.Join(dir, "keys.json")}
-	g.ops, g.acme, g.rival = g.create(g.keys, "ops", "admin"), g.create(g.keys, "acme", "ingest,query"), g.create(g.keys, "rival", "query")
+	g.ops = g.create(g.keys, "ops", "admin")
+	g.acme = g.create(g.keys, "acme", "ingest,query")
+	g.rival = g.create(g.keys, "rival", "query")
 	g.limited = map[string]string{}
 	for _, tenant := range []string{"few", "small", "rare"} {
 		g.limited[tenant] = g.create(g.keys, tenant, "ingest,query")

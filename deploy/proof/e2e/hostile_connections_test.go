@@ -149,7 +149,9 @@ func readNothing(t *testing.T, h *victim) {
 			return err
 		}
 		s := parseState(text)
-		if held, running := s["recount_ingest_memory_bytes"], s["recount_query_running"]; held+running > 0 {
+		held := s["recount_ingest_memory_bytes"]
+		running := s["recount_query_running"]
+		if held+running > 0 {
 			return fmt.Errorf("%v bytes of events and %v queries are held for clients that read nothing", held, running)
 		}
 		return nil

@@ -56,7 +56,9 @@ func TestAnotherToolReadsTheLake(t *testing.T) {
 	if err := json.Unmarshal(out, &rows); err != nil {
 		t.Fatalf("DuckDB said %s", out)
 	}
-	if got, want := fmt.Sprint(rows), fmt.Sprintf("[map[days:1 events:%d first:2024-01-01 00:00:00+00 ids:%d ms:%d type:hit]]", events, events, events); got != want {
+	got := fmt.Sprint(rows)
+	want := fmt.Sprintf("[map[days:1 events:%d first:2024-01-01 00:00:00+00 ids:%d ms:%d type:hit]]", events, events, events)
+	if got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
@@ -106,8 +108,11 @@ func openLake(t *testing.T, s3dir string, f func(context.Context, *lake.Store)) 
 		t.Fatal(err)
 	}
 	cfg := lake.DefaultConfig("")
-	cfg.Endpoint, cfg.Bucket, cfg.PathStyle = server.Endpoint(), "recount", true
-	cfg.AccessKey, cfg.SecretKey = server.Credentials().AccessKey, server.Credentials().SecretKey
+	cfg.Endpoint = server.Endpoint()
+	cfg.Bucket = "recount"
+	cfg.PathStyle = true
+	cfg.AccessKey = server.Credentials().AccessKey
+	cfg.SecretKey = server.Credentials().SecretKey
 	store, err := lake.Open(ctx, cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -47,7 +47,8 @@ func TestScores(t *testing.T) {
 	if status != http.StatusOK {
 		t.Fatalf("status %d, want a grade", status)
 	}
-	hits, users := grade.Views[0].Measures[0], grade.Views[0].Measures[2]
+	hits := grade.Views[0].Measures[0]
+	users := grade.Views[0].Measures[2]
 	if grade.Publication != 2 || grade.Views[0].Groups != 1 || hits.Measure != "hits" || hits.Max != 0 || grade.Views[0].Measures[1].Max != 0 {
 		t.Errorf("publication 2: %+v, want counts and sums without error", grade)
 	}

@@ -196,7 +196,9 @@ func (s state) landed() error {
 	for p := 0; ; p++ {
 		label := fmt.Sprintf(`{partition="%d"}`, p)
 		next, ok := s["recount_log_next_sequence"+label]
-		committed, events, bytes := s["recount_landing_next_sequence"+label], s["recount_landing_open_events"+label], s["recount_landing_open_bytes"+label]
+		committed := s["recount_landing_next_sequence"+label]
+		events := s["recount_landing_open_events"+label]
+		bytes := s["recount_landing_open_bytes"+label]
 		switch {
 		case !ok:
 			return nil

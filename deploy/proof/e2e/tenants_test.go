@@ -39,7 +39,10 @@ func TestNobodySeesAnothersEvents(t *testing.T) {
 		}
 		return strings.TrimSpace(string(out))
 	}
-	admin, acme, rival, writer := create("ops", "admin"), create("acme", "ingest,query"), create("rival", "ingest,query"), create("rival", "ingest")
+	admin := create("ops", "admin")
+	acme := create("acme", "ingest,query")
+	rival := create("rival", "ingest,query")
+	writer := create("rival", "ingest")
 	srv, err := launch(dir, writeFile(t, filepath.Join(dir, "recount.yaml"), tenantsConfig), "127.0.0.1:0", "--auth.keys-file", file)
 	if err != nil {
 		t.Fatal(err)
@@ -162,11 +165,15 @@ func audited(t *testing.T, url, key, query string) (logged int) {
 	if err := json.Unmarshal([]byte(body), &a); err != nil || status != http.StatusOK || a.Residue != 0 {
 		t.Fatalf("audit%s: status %d, %v: %s", query, status, err, body)
 	}
-	acknowledged, ranges, published := 0, 0, 0
+	acknowledged := 0
+	ranges := 0
+	published := 0
 	for _, p := range a.Partitions {
-		acknowledged, logged = acknowledged+p.Acknowledged, logged+p.Logged
+		acknowledged = acknowledged + p.Acknowledged
+		logged = logged + p.Logged
 		for _, r := range p.Ranges {
-			ranges, published = ranges+r.Landed+r.Waiting, published+r.Published
+			ranges = ranges + r.Landed + r.Waiting
+			published = published + r.Published
 		}
 	}
 	if newest := a.Publications[len(a.Publications)-1]; acknowledged != logged || ranges != logged || newest.Counted != published {

@@ -132,7 +132,8 @@ func (f *flipper) over(b []byte, mean int64) (flips int64) {
 		return 0
 	}
 	if f.mean != mean {
-		f.mean, f.left = mean, f.draw(mean)
+		f.mean = mean
+		f.left = f.draw(mean)
 	}
 	for f.left < int64(len(b)) {
 		b[f.left] ^= 1 << f.rng.IntN(8)

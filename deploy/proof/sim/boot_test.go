@@ -123,7 +123,11 @@ func (ls landers) Chains() (chains []*record.Chain) {
 
 func (n *node) bootPublisher(p *proc, records *lake.CommitLog, objects objectsOf) (err error) {
 	pc := publish.DefaultConfig(n.catalog, partitions)
-	pc.Keep, pc.LongestQuery, pc.Workers, pc.Memory, pc.CollectAfter = keep, longestQuery, 1, 64<<20, collectAfter
+	pc.Keep = keep
+	pc.LongestQuery = longestQuery
+	pc.Workers = 1
+	pc.Memory = 64 << 20
+	pc.CollectAfter = collectAfter
 	pc.Rebuild = func(ctx context.Context, o record.Object) error {
 		chains, err := n.current(ctx)
 		if err != nil {

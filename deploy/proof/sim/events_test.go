@@ -31,7 +31,8 @@ type event struct {
 
 // raw is the copy as its message holds it.
 func (e event) raw() event {
-	e.bucket, e.previous = 0, 0
+	e.bucket = 0
+	e.previous = 0
 	return e
 }
 

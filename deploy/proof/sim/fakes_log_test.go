@@ -113,7 +113,8 @@ func (l janitorLog) Get(_ context.Context, p int, seq uint64) (eventlog.Message,
 func (l janitorLog) Advance(ctx context.Context, p int, next uint64) error {
 	return l.p.do(ctx, op{kind: "advance", key: fmt.Sprint(p), fates: writeFates[:2], rare: true, effect: func() error {
 		g := &l.w.logs[p]
-		g.first, g.next = max(g.first, next), max(g.next, next)
+		g.first = max(g.first, next)
+		g.next = max(g.next, next)
 		return nil
 	}})
 }

@@ -186,7 +186,8 @@ func (f file) Read(_ context.Context, _ []string, from, to int64) iter.Seq2[even
 	return func(yield func(eventbatch.Columns, error) bool) {
 		at := int64(0)
 		for _, c := range f {
-			lo, hi := max(from-at, 0), min(to-at, c.Rec.NumRows())
+			lo := max(from-at, 0)
+			hi := min(to-at, c.Rec.NumRows())
 			at += c.Rec.NumRows()
 			if lo >= hi {
 				continue

@@ -60,7 +60,10 @@ func (n *node) runs() {
 	for n.w.root.Err() == nil {
 		n.life++
 		n.p = n.w.start(fmt.Sprintf("%s%d", n.name, n.life))
-		n.up, n.busy, n.views, n.final = false, false, nil, map[string]bool{}
+		n.up = false
+		n.busy = false
+		n.views = nil
+		n.final = map[string]bool{}
 		n.lives(n.p)
 		if n.w.root.Err() == nil {
 			time.Sleep(step * time.Duration(1+n.p.random("next").IntN(4)))
@@ -75,7 +78,8 @@ func (n *node) kill() {
 	if n.dir != "" {
 		_ = os.Rename(n.dir, next)
 	}
-	n.dir, n.up = next, false
+	n.dir = next
+	n.up = false
 	n.w.note("%s is killed", n.p.name)
 	n.p.kill()
 	synctest.Wait() // It runs no further beside the scheduler.

@@ -48,7 +48,8 @@ func byIdentity(copies []event) map[identity][]int {
 func exactly(copies []event) (out []event) {
 	places := byIdentity(copies)
 	for i := range copies {
-		e, drop := &copies[i], false
+		e := &copies[i]
+		drop := false
 		for _, j := range places[e.identity()] {
 			o := &copies[j]
 			drop = drop || j < i && o.bucket == e.bucket || e.assigned && o.assigned && o.bucket == e.previous
@@ -69,11 +70,13 @@ func live(copies []event, cut, start uint64, span time.Duration) (must, may []ev
 		if e.seq < cut {
 			continue
 		}
-		known, copied := false, false
+		known := false
+		copied := false
 		var seen [2]bool // An identity is remembered from its first copy on, not from later ones.
 		for _, j := range places[e.identity()] {
 			o := &copies[j]
-			same, before := o.bucket == e.bucket, e.assigned && o.assigned && o.bucket == e.previous
+			same := o.bucket == e.bucket
+			before := e.assigned && o.assigned && o.bucket == e.previous
 			if j >= i || !same && !before {
 				continue
 			}
@@ -108,7 +111,8 @@ func (w *world) check(c *catalog.Catalog, q *query.Query, tenant string, a *merg
 	}
 	var must, may []event
 	for p := range partitions {
-		cut, through := a.Accuracy.Cut[p], a.Accuracy.Through[p]
+		cut := a.Accuracy.Cut[p]
+		through := a.Accuracy.Through[p]
 		if through > w.logs[p].next && through > w.logs[p].head {
 			return fmt.Errorf("partition %d: through %d, the log ends at %d", p, through, w.logs[p].next)
 		}
@@ -116,7 +120,8 @@ func (w *world) check(c *catalog.Catalog, q *query.Query, tenant string, a *merg
 			must = append(must, exactly(w.copies(p, 1, cut))...)
 		}
 		x, y := live(w.copies(p, 1, through), cut, m.start[p], m.span)
-		must, may = append(must, x...), append(may, y...)
+		must = append(must, x...)
+		may = append(may, y...)
 	}
 	if len(may) > 0 {
 		w.meet("copies beyond the dedup window")
@@ -188,7 +193,8 @@ func compare(scan *query.Scan, must, may map[group][]event, a *merge.Answer) err
 
 // compareMeasure wants the value of must, or one that some of may explain. Amounts are not negative.
 func compareMeasure(m query.Measure, must, may []event, got *merge.Measure, i int) error {
-	low, high := naive(m, must), naive(m, append(slices.Clone(must), may...))
+	low := naive(m, must)
+	high := naive(m, append(slices.Clone(must), may...))
 	if got.Value.Null != nil && got.Value.Null[i] {
 		return fmt.Errorf("%s is null, want %d to %d", m.Name, low, high)
 	}

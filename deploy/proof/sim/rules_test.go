@@ -28,11 +28,17 @@ var rules = []struct {
 	where string // what the switch changes
 	world func(uint64) breaks
 }{
-	{fault.L1, "acknowledged means durable", "log: acknowledges first", with(func(b *breaks) { b.ackEarly, b.lossy = true, false })},
+	{fault.L1, "acknowledged means durable", "log: acknowledges first", with(func(b *breaks) {
+		b.ackEarly = true
+		b.lossy = false
+	})},
 	{fault.L2, "an answer tells of every partition", "client: one partition's answer is taken for all", with(func(b *breaks) { b.partialAck = true })},
 	{fault.L3, "copies share a partition", "client: any partition", with(func(b *breaks) { b.scatter = true })},
 	{fault.L4, "a full log refuses, and forgets nothing", "log: forgets its oldest messages", with(func(b *breaks) { b.discardOld = true })},
-	{fault.L5, "a log that lost its end is sealed", "janitor.Begin", with(func(b *breaks) { b.lossy, b.rot = true, false })},
+	{fault.L5, "a log that lost its end is sealed", "janitor.Begin", with(func(b *breaks) {
+		b.lossy = true
+		b.rot = false
+	})},
 	{fault.L6, "trim only what nobody needs", "janitor.Needed: nothing is", ordinary},
 	{fault.C1, "cuts depend on the log alone", "landing: cuts by its own clock", ordinary},
 	{fault.C2, "an object's name is used once", "landing: one name a segment", ordinary},
@@ -55,7 +61,10 @@ var rules = []struct {
 	{fault.S2, "a cut is a boundary or an error", "realtime: the nearest boundary, one owner having another cut rule", with(func(b *breaks) { b.otherRule = true })},
 	{fault.S3, "evict only what the oldest kept covers", "realtime: all that is closed", ordinary},
 	{fault.S4, "base is compared with the cut", "realtime: it is not", ordinary},
-	{fault.S5, "a snapshot must fit the log and its epochs", "realtime: any is used", with(func(b *breaks) { b.lossy, b.rot = true, false })},
+	{fault.S5, "a snapshot must fit the log and its epochs", "realtime: any is used", with(func(b *breaks) {
+		b.lossy = true
+		b.rot = false
+	})},
 	{fault.D1, "copies with assigned times meet across buckets", "exact: they do not", ordinary},
 	{fault.D2, "seen together with counted", "realtime: seen first", ordinary},
 	{fault.Q1, "one publication a query", "reader: pinned twice", ordinary},

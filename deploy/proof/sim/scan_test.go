@@ -61,7 +61,8 @@ func (w *world) scan(state *record.State, scan *query.Scan) (*query.Part, error)
 		slices.Sort(h)
 		h = slices.Compact(h)
 		a := &p.Measures[k[0]][k[1]]
-		a.Exact, a.Registers = uint64(len(h)), distinct.AppendRegisters(nil, h)
+		a.Exact = uint64(len(h))
+		a.Registers = distinct.AppendRegisters(nil, h)
 	}
 	return p, nil
 }
@@ -79,7 +80,8 @@ func addRow(p *query.Part, scan *query.Scan, b *exact.Block, r int, at map[strin
 	if !ok {
 		i = len(p.Windows)
 		at[key] = i
-		p.Windows, p.Events = append(p.Windows, int32(win)), append(p.Events, 0)
+		p.Windows = append(p.Windows, int32(win))
+		p.Events = append(p.Events, 0)
 		for d, dim := range scan.GroupBy {
 			p.Dims[d].Strings = append(p.Dims[d].Strings, b.Dims[slices.Index(scan.View.Dimensions, dim.Name)].Strings[r])
 		}

@@ -170,7 +170,8 @@ func (s *scheduler) passes(steps int) {
 func (s *scheduler) play(o *op) {
 	s.remove(o)
 	s.steps++
-	f, bad := fine, s.bad
+	f := fine
+	bad := s.bad
 	if o.rare {
 		bad = min(bad, 2)
 	}
@@ -248,7 +249,8 @@ func (p *proc) random(of string) *rand.Rand {
 
 // do parks an operation and waits for its fate.
 func (p *proc) do(ctx context.Context, o op) error {
-	o.p, o.reply = p, make(chan error, 1)
+	o.p = p
+	o.reply = make(chan error, 1)
 	p.s.mu.Lock()
 	if p.dead || ctx.Err() != nil {
 		p.s.mu.Unlock()

@@ -198,7 +198,8 @@ func TestSimulation(t *testing.T) {
 func TestOneSeedIsOneSchedule(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(8) {
-		a, b := simulate(t, seed, ordinary(seed)), simulate(t, seed, ordinary(seed))
+		a := simulate(t, seed, ordinary(seed))
+		b := simulate(t, seed, ordinary(seed))
 		if a.digest != b.digest {
 			for i := range min(len(a.trace), len(b.trace)) {
 				if a.trace[i] != b.trace[i] {

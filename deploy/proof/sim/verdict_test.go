@@ -54,7 +54,8 @@ func (w *world) conserved() error {
 		counts := s.Types[typ]
 		var rows, dropped, landed, counted int64
 		for _, c := range counts {
-			rows, dropped = rows+c.Rows, dropped+c.Duplicates
+			rows = rows + c.Rows
+			dropped = dropped + c.Duplicates
 		}
 		for p := range w.logs {
 			copies := w.copies(p, 1, s.H[p].Seq)

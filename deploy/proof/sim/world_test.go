@@ -140,7 +140,9 @@ func (w *world) append(p int, frame []byte, events []event, id string) error {
 	l.clock = max(l.clock, h.Appended)
 	for _, e := range events {
 		w.meetEvent(e)
-		e.seq, e.appended, e.clock = l.next, h.Appended, l.clock
+		e.seq = l.next
+		e.appended = h.Appended
+		e.clock = l.clock
 		m.events = append(m.events, e)
 	}
 	l.line[l.next] = m

@@ -93,7 +93,8 @@ func (l *load) compare(a answer) *difference {
 	for page, c := range l.truth {
 		want := [3]int64{c.Hits, c.N, int64(len(c.users))}
 		if got[page] != want {
-			d.lost, d.double = d.lost+max(0, want[0]-got[page][0]), d.double+max(0, got[page][0]-want[0])
+			d.lost = d.lost + max(0, want[0]-got[page][0])
+			d.double = d.double + max(0, got[page][0]-want[0])
 			d.wrong = append(d.wrong, fmt.Sprintf("page %s: hits, sum and users %v, want %v", page, got[page], want))
 		}
 	}
@@ -163,7 +164,8 @@ func (w *world) end(ctx context.Context) error {
 // verify has the program's own checker look at everything that was left on the disk.
 func (w *world) verify(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, w.h.binary, "verify", "--config", w.config, "--data-dir", w.servers[0].dir, "--ack-log", w.load.file.Name())
-	cmd.Dir, cmd.Env = w.h.root, w.engineKeys()
+	cmd.Dir = w.h.root
+	cmd.Env = w.engineKeys()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("verify: %w\n%s", err, out)
 	}

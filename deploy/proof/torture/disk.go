@@ -87,11 +87,13 @@ func (w *world) fill(ctx context.Context, s *server, volume string) error {
 		return err
 	}
 	w.h.report.fault("disk full: " + volume)
-	acked, retried := w.acked(), w.retried()
+	acked := w.acked()
+	retried := w.retried()
 	if err := pause(ctx, w.between(3*time.Second, 4*time.Second)); err != nil {
 		return err
 	}
-	took, again := w.acked()-acked, w.retried()-retried
+	took := w.acked() - acked
+	again := w.retried() - retried
 	ready := s.ready(ctx)
 	for end := time.Now().Add(answerLimit); volume == "log" && ready == nil && time.Now().Before(end); ready = s.ready(ctx) {
 		if err := pause(ctx, 100*time.Millisecond); err != nil { // Somebody has to write before it is known.
@@ -127,7 +129,8 @@ func fillWith(path string) error {
 	}
 	for size := 1 << 20; size > 0 && err == nil; {
 		if _, err = f.Write(make([]byte, size)); errors.Is(err, syscall.ENOSPC) {
-			size, err = size/4, nil
+			size = size / 4
+			err = nil
 		}
 	}
 	return errors.Join(err, f.Close())

@@ -100,9 +100,11 @@ func (e *engines) start(ctx context.Context, kind string) (err error) {
 // settings are those of a server over these engines. One NATS server cannot replicate, so
 // the log is relaxed for recount; the server syncs every write all the same.
 func (e *engines) settings() string {
-	log, names := ", durability: relaxed, replicas: 1", []string{"nats"}
+	log := ", durability: relaxed, replicas: 1"
+	names := []string{"nats"}
 	if len(e.routes) > 0 {
-		log, names = ", durability: strict, replicas: 3", logServers
+		log = ", durability: strict, replicas: 3"
+		names = logServers
 	}
 	var urls []string
 	for _, name := range names {
@@ -153,7 +155,8 @@ func runEngine(args []string) int {
 
 func runNATS(ctx context.Context, args []string) error {
 	c := natsserver.DefaultConfig(args[1])
-	c.Listen, c.MaxStore = args[2], 1<<30
+	c.Listen = args[2]
+	c.MaxStore = 1 << 30
 	if len(args) > 3 {
 		c.Cluster = natsserver.Cluster{Name: args[0], Listen: args[3], Peers: args[4:]}
 	}
@@ -169,7 +172,9 @@ func runNATS(ctx context.Context, args []string) error {
 
 func runS3(ctx context.Context, dir, listen string) error {
 	c := s3server.DefaultConfig(dir)
-	c.Listen, c.AccessKey, c.SecretKey = listen, engineKey, engineSecret
+	c.Listen = listen
+	c.AccessKey = engineKey
+	c.SecretKey = engineSecret
 	s, err := s3server.Open(c)
 	if err != nil {
 		return err

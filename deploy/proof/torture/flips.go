@@ -31,7 +31,8 @@ func flipRound(ctx context.Context, w *world) error {
 		long = 1200 * time.Millisecond
 	}
 	for _, f := range flipsOf {
-		p, way := w.engines.proxies[f.engine], "from"
+		p := w.engines.proxies[f.engine]
+		way := "from"
 		if f.faults.Up.FlipOneIn > 0 {
 			way = "to"
 		}

@@ -15,7 +15,8 @@ type gateway struct{ engine http.RoundTripper }
 
 func (g gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	compressed, decompress := q.Get("compress") == "1", q.Get("decompress") == "1"
+	compressed := q.Get("compress") == "1"
+	decompress := q.Get("decompress") == "1"
 	q.Del("compress")
 	q.Del("decompress")
 	req := r.Clone(r.Context())

@@ -154,7 +154,8 @@ func (l *load) remember(run string, first, count int64) {
 			c = &counts{users: map[int64]bool{}}
 			l.truth[page] = c
 		}
-		c.Hits, c.N = c.Hits+1, c.N+i
+		c.Hits = c.Hits + 1
+		c.N = c.N + i
 		c.users[e.user] = true
 	}
 }

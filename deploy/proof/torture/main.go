@@ -48,7 +48,8 @@ func command(ctx context.Context, args []string) int {
 		fmt.Fprintln(os.Stderr, "torture:", err)
 		return 1
 	}
-	h.keep, h.logLevel = *keep, *level
+	h.keep = *keep
+	h.logLevel = *level
 	if *points != "" {
 		h.points.things = strings.Split(*points, ",")
 	}

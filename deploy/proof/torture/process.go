@@ -37,7 +37,8 @@ func checkout() (string, error) {
 func buildRecount(ctx context.Context, root, dir string) (string, error) {
 	binary := filepath.Join(dir, "recount")
 	build := exec.CommandContext(ctx, "go", "build", "-tags", "faults", "-o", binary, "./deploy/recount")
-	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	build.Dir = root
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build recount: %w\n%s", err, out)
 	}
@@ -91,7 +92,8 @@ const startLimit = 60 * time.Second
 // launch starts a child and waits for its first line.
 func (h *harness) launch(ctx context.Context, name string, cmd *exec.Cmd) (*process, error) {
 	p := &process{name: name, cmd: cmd, logs: &tail{}, done: make(chan struct{})}
-	cmd.Dir, cmd.Stderr = h.root, p.logs
+	cmd.Dir = h.root
+	cmd.Stderr = p.logs
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

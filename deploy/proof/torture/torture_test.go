@@ -82,7 +82,9 @@ func TestEveryPointIsKilledAt(t *testing.T) {
 	if diff := cmp.Diff(slices.Compact(found), slices.Sorted(maps.Keys(passes))); diff != "" {
 		t.Errorf("points of the source (-) and of the harness (+) differ; add them to passes:\n%s", diff)
 	}
-	if got, want := len(killPoints())+len(lostLogPoints), len(passes); got != want {
+	got := len(killPoints()) + len(lostLogPoints)
+	want := len(passes)
+	if got != want {
 		t.Errorf("%d points have their turn, there are %d", got, want)
 	}
 }

@@ -89,7 +89,10 @@ func (a answer) hits() (n int64) {
 // trimmedPast waits until the log has nothing left of what it holds now.
 func (w *world) trimmedPast(ctx context.Context) error {
 	c := eventlog.DefaultConfig(nil)
-	c.URL, c.Partitions, c.Durability, c.ReadOnly = "nats://"+w.engines.listen["nats"], 3, eventlog.Relaxed, true
+	c.URL = "nats://" + w.engines.listen["nats"]
+	c.Partitions = 3
+	c.Durability = eventlog.Relaxed
+	c.ReadOnly = true
 	log, err := eventlog.Open(ctx, c)
 	if err != nil {
 		return err
@@ -103,7 +106,8 @@ func (w *world) trimmedPast(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			firsts, nexts = append(firsts, first), append(nexts, next)
+			firsts = append(firsts, first)
+			nexts = append(nexts, next)
 		}
 		if held == nil {
 			held = nexts

@@ -103,7 +103,8 @@ func configure(dir string, settings map[string]string) (server.Config, error) {
 	for k, v := range settings {
 		given[k] = v
 	}
-	given["auth.keys-file"], given["admin.listen"] = "", "" // It asks its own server, which is gone afterwards.
+	given["auth.keys-file"] = ""
+	given["admin.listen"] = "" // It asks its own server, which is gone afterwards.
 	return server.Load(path, given)
 }
 

@@ -54,7 +54,9 @@ func TestReplaySendsEveryFlight(t *testing.T) {
 	const n = 50_000
 	f := sampleFlights(n)
 	all, r := replayAll(f, 1, 1000)
-	copies, broken, lines := map[string]int{}, 0, 0
+	copies := map[string]int{}
+	broken := 0
+	lines := 0
 	for line := range bytes.Lines(all) {
 		lines++
 		var e struct {

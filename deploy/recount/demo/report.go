@@ -28,7 +28,8 @@ func (d *director) report(ctx context.Context, truth, merged, exact totals) erro
 	fmt.Fprint(w, "\nflights from\ttruth\tmerged\texact\tdifference\t\n")
 	wrong := 0
 	for i, want := range append([]numbers{truth.all}, origins...) {
-		m, e := pick(merged, want.Origin), pick(exact, want.Origin)
+		m := pick(merged, want.Origin)
+		e := pick(exact, want.Origin)
 		if !agree(want, m) || !agree(want, e) || e.Routes != want.Routes || !bounded(want, m) {
 			wrong++
 		} else if i > shown {

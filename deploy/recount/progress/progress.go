@@ -27,7 +27,8 @@ func New(out io.Writer) *Bar {
 	b := &Bar{out: out, every: 5 * time.Second, last: time.Now()}
 	if f, ok := out.(*os.File); ok {
 		if st, err := f.Stat(); err == nil && st.Mode()&os.ModeCharDevice != 0 {
-			b.terminal, b.every = true, 100*time.Millisecond
+			b.terminal = true
+			b.every = 100 * time.Millisecond
 		}
 	}
 	return b

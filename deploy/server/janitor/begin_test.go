@@ -59,7 +59,8 @@ func freshLog(t *testing.T, partitions int) *eventlog.Log {
 	}
 	t.Cleanup(s.Close)
 	c := eventlog.DefaultConfig(s)
-	c.Partitions, c.MaxBytes = partitions, 16<<20
+	c.Partitions = partitions
+	c.MaxBytes = 16 << 20
 	l, err := eventlog.Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -104,8 +105,10 @@ func TestTwoOwnersOfALostLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, after := freshLog(t, 1), freshLog(t, 1)
-	a, b := owner{t: t, dir: t.TempDir()}, owner{t: t, dir: t.TempDir()}
+	before := freshLog(t, 1)
+	after := freshLog(t, 1)
+	a := owner{t: t, dir: t.TempDir()}
+	b := owner{t: t, dir: t.TempDir()}
 	for _, o := range []*owner{&a, &b} {
 		if err := o.begins(before, records, next); err != nil {
 			t.Fatal(err)
@@ -143,7 +146,8 @@ func TestAnotherRuleForgetsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, after := freshLog(t, 1), freshLog(t, 1)
+	before := freshLog(t, 1)
+	after := freshLog(t, 1)
 	o := owner{t: t, dir: t.TempDir()}
 	if err := o.begins(before, records, next); err != nil {
 		t.Fatal(err)

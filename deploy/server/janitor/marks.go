@@ -115,7 +115,10 @@ func (h *Marks) Advance(ctx context.Context) error {
 		if err != nil {
 			continue
 		}
-		h.marks[p].Epoch, h.marks[p].Next, h.marks[p].Digest, h.marks[p].Promised = h.epoch(p), next, crc32.Checksum(m.Data, castagnoli), promised
+		h.marks[p].Epoch = h.epoch(p)
+		h.marks[p].Next = next
+		h.marks[p].Digest = crc32.Checksum(m.Data, castagnoli)
+		h.marks[p].Promised = promised
 		h.ahead = true
 	}
 	if !h.ahead {
@@ -139,7 +142,9 @@ func (h *Marks) renew(p int, epoch uint32) {
 
 // forget drops a partition's mark after its epoch was sealed.
 func (h *Marks) forget(p int) error {
-	h.marks[p].Epoch, h.marks[p].Next, h.marks[p].Digest = 0, 0, 0
+	h.marks[p].Epoch = 0
+	h.marks[p].Next = 0
+	h.marks[p].Digest = 0
 	return h.write()
 }
 

@@ -24,7 +24,8 @@ func (h halfDown) Bounds(ctx context.Context, p int) (first, next uint64, err er
 // does a file that could not be written once.
 func TestMarksOfOthers(t *testing.T) {
 	t.Parallel()
-	log, dir := halfDown{freshLog(t, 2)}, t.TempDir()
+	log := halfDown{freshLog(t, 2)}
+	dir := t.TempDir()
 	open := func() *Marks {
 		m, err := OpenMarks(dir, log, slog.New(slog.DiscardHandler))
 		if err != nil {

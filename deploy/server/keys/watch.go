@@ -109,7 +109,8 @@ func (w *Watcher) load() error {
 
 // good counts the keys that open anything.
 func (w *Watcher) good() float64 {
-	n, now := 0.0, w.cfg.Now()
+	n := 0.0
+	now := w.cfg.Now()
 	for _, k := range *w.keys.Load() {
 		if k.Revoked.IsZero() && (k.Expires.IsZero() || now.Before(k.Expires)) {
 			n++

@@ -69,7 +69,8 @@ func TestNobodyGetsMoreThanTheRate(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		rate := rapid.Float64Range(0.1, 1000).Draw(r, "rate")
 		q, clock := quotas(t, Config{Default: Rates{Bytes: rate}})
-		start, through := clock.now, 0.0
+		start := clock.now
+		through := 0.0
 		for range rapid.IntRange(1, 100).Draw(r, "requests") {
 			clock.now = clock.now.Add(time.Duration(rapid.Int64Range(0, 3e9).Draw(r, "pause")))
 			n := rapid.IntRange(0, 5000).Draw(r, "bytes")
@@ -102,7 +103,8 @@ func TestLabelsAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, f := range families {
-		total, series := 0.0, 0
+		total := 0.0
+		series := 0
 		for _, m := range f.GetMetric() {
 			total += m.GetCounter().GetValue()
 			series++
