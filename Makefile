@@ -40,7 +40,7 @@ race: setup ## Run every test under the race detector.
 lint: ## Check formatting, go vet, staticcheck and the module files.
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run gofmt -w on these'; exit 1; }
 	$(GO) vet $(PKGS)
-	$(GO) vet -tags faults $(PKGS)
+	$(GO) vet -tags failpoints $(PKGS)
 	$(GO) tool staticcheck $(PKGS)
 	$(GO) mod verify
 
@@ -62,10 +62,10 @@ sim: ## Play SEEDS seeds of the simulation of the whole path (500).
 	$(GO) test ./deploy/proof/sim -run 'TestSimulation$$' -sim.seeds $(SEEDS) -timeout 60m -v
 
 rules: ## Turn every rule off in the simulation, one after the other; a seed has to notice.
-	$(GO) test -tags faults ./deploy/proof/sim -run TestEveryRuleIsCaught -timeout 60m
+	$(GO) test -tags failpoints ./deploy/proof/sim -run TestEveryRuleIsCaught -timeout 60m
 
 proof: ## Do the same and write the table of deploy/proof/PROOF.md.
-	$(GO) test -tags faults ./deploy/proof/sim -run TestEveryRuleIsCaught -proof -timeout 60m -v
+	$(GO) test -tags failpoints ./deploy/proof/sim -run TestEveryRuleIsCaught -proof -timeout 60m -v
 
 bench: setup ## Run the benchmarks of the whole path (deploy/proof/bench prints the table).
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./deploy/proof/bench

@@ -9,7 +9,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 	"recount/schemas/record"
 	"recount/schemas/sqlschema"
 )
@@ -28,16 +28,16 @@ func (s *Store) Project(ctx context.Context, state *record.State) error {
 	}
 	if done < state.N {
 		full := done != state.N-1 || state.Publication.Base
-		fault.Point("publish.project.before")
+		failpoint.Point("publish.project.before")
 		if err := s.projectRows(ctx, state, full); err != nil {
 			return fmt.Errorf("project publication %d: %w", state.N, err)
 		}
-		fault.Point("publish.marker.before")
+		failpoint.Point("publish.marker.before")
 		marker := fmt.Sprintf("INSERT INTO %s (n, view, digest, bucket, ver) VALUES (%d, '', '', 0, %d)", sqlschema.Published, state.N, map[bool]int{true: 1}[full])
 		if err := s.db.Exec(ctx, marker); err != nil {
 			return fmt.Errorf("project publication %d: %w", state.N, err)
 		}
-		fault.Point("publish.marker.after")
+		failpoint.Point("publish.marker.after")
 	}
 	if err := s.syncViews(ctx, state.Views); err != nil {
 		return fmt.Errorf("project publication %d: %w", state.N, err)

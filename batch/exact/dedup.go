@@ -10,7 +10,7 @@ import (
 
 	"recount/schemas/catalog"
 	"recount/schemas/eventbatch"
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 	"recount/schemas/record"
 )
 
@@ -29,12 +29,12 @@ var identityColumns = []string{eventbatch.ColKey, eventbatch.ColTenant, eventbat
 // dedup marks the duplicates of one partition's rows and counts them by bucket.
 // Copies of an event share a partition, so no other part need be asked (I1).
 func (r *run) dedup(ctx context.Context, s *span, p *part) (Found, error) {
-	fault.Point("exact.load.before")
+	failpoint.Point("exact.load.before")
 	ids, err := r.load(ctx, s, p)
 	if err != nil {
 		return Found{}, err
 	}
-	fault.Point("exact.load.after")
+	failpoint.Point("exact.load.after")
 	p.drop = make([]bool, p.rows)
 	d := deduper{ids: ids, drop: p.drop, fresh: int(p.fresh), accounts: make([]record.Account, len(ids.tenant.values.Strings))}
 	byBucket := map[int64][]*piece{}
@@ -71,8 +71,8 @@ func (d *deduper) bucket(pieces, before []*piece) (c record.BucketCount) {
 	d.losers = d.losers[:0]
 	d.first(&d.own, pieces, false)
 	for _, l := range d.losers {
-		d.drop[l] = !fault.Off(fault.B2)
-		if !fault.Off(fault.A1) {
+		d.drop[l] = !failpoint.Off(failpoint.B2)
+		if !failpoint.Off(failpoint.A1) {
 			c.Duplicates++
 			d.drops(l, l)
 		}
@@ -80,7 +80,7 @@ func (d *deduper) bucket(pieces, before []*piece) (c record.BucketCount) {
 			c.Conflicts++
 		}
 	}
-	carried := anyAssigned(pieces) && anyAssigned(before) && !fault.Off(fault.D1)
+	carried := anyAssigned(pieces) && anyAssigned(before) && !failpoint.Off(failpoint.D1)
 	if carried {
 		d.first(&d.before, before, true)
 	}

@@ -14,7 +14,7 @@ import (
 
 	"recount/schemas/catalog"
 	"recount/schemas/eventbatch"
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 	"recount/schemas/record"
 )
 
@@ -166,7 +166,7 @@ func (r *run) span(ctx context.Context, s *span) (Found, error) {
 	if err := g.Wait(); err != nil {
 		return Found{}, err
 	}
-	fault.Point("exact.dedup.after")
+	failpoint.Point("exact.dedup.after")
 	if len(s.views) == 0 {
 		return addCounts(s, found), nil
 	}
@@ -174,7 +174,7 @@ func (r *run) span(ctx context.Context, s *span) (Found, error) {
 	for k := range s.slices {
 		r.task(gctx, g, s.rows*s.rowBytes/int64(s.slices), func() error { return r.aggregate(gctx, s, k) })
 	}
-	defer fault.Point("exact.aggregate.after")
+	defer failpoint.Point("exact.aggregate.after")
 	return addCounts(s, found), g.Wait()
 }
 

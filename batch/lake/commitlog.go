@@ -11,7 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 	"recount/schemas/record"
 )
 
@@ -59,7 +59,7 @@ func (l *CommitLog) Create(ctx context.Context, key string, body []byte) (record
 		if put == nil {
 			return record.Created, nil, nil
 		}
-		if fault.Off(fault.C5) && !refused(put) {
+		if failpoint.Off(failpoint.C5) && !refused(put) {
 			return record.Created, nil, nil
 		}
 		there, err := l.store.GetOnce(ctx, key)

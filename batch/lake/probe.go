@@ -6,7 +6,7 @@ import (
 	"crypto/rand"
 	"fmt"
 
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 	"recount/schemas/record"
 )
 
@@ -24,7 +24,7 @@ func (s *Store) Probe(ctx context.Context) error {
 
 // Probe creates a key that was never used, twice.
 func (l *CommitLog) Probe(ctx context.Context, key string) error {
-	if fault.Off(fault.C9) {
+	if failpoint.Off(failpoint.C9) {
 		return nil
 	}
 	first := []byte("first " + rand.Text())

@@ -7,7 +7,7 @@ import (
 	"fmt"
 
 	"recount/batch/object"
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 	"recount/schemas/record"
 )
 
@@ -17,7 +17,7 @@ func (p *partition) land(ctx context.Context, s *segment, end uint64) error {
 	c := &record.Commit{Kind: record.Segment, Epoch: s.start.Epoch, Partition: p.id, Start: s.start.Seq, End: end,
 		Events: s.events, Tenants: map[string]int64{}, Attempt: p.cfg.Attempt(), Created: p.cfg.Now().UTC(), Previous: p.chain.Tip}
 	size := int64(0)
-	fault.Point("landing.cut.after")
+	failpoint.Point("landing.cut.after")
 	for _, t := range s.all() {
 		o, err := p.store(ctx, t, c)
 		if err != nil {
@@ -45,7 +45,7 @@ func (p *partition) store(ctx context.Context, t *object.Table, c *record.Commit
 		body, o, err = p.cfg.Encode(t)
 		return err
 	})
-	fault.Point("landing.encode.after")
+	failpoint.Point("landing.encode.after")
 	if err != nil {
 		return o, fmt.Errorf("encode [%d, %d): %w", c.Start, c.End, err)
 	}
@@ -54,15 +54,15 @@ func (p *partition) store(ctx context.Context, t *object.Table, c *record.Commit
 	}
 	err = p.retry(ctx, stagePut, func() error {
 		o.Key = object.ObjectKey(o.Type, c.Created, c.Epoch, p.id, c.Start, c.End, p.cfg.Attempt())
-		if fault.Off(fault.C2) {
+		if failpoint.Off(failpoint.C2) {
 			o.Key = object.ObjectKey(o.Type, c.Created, c.Epoch, p.id, c.Start, c.End, "only")
 		}
-		fault.Point("landing.put.before")
+		failpoint.Point("landing.put.before")
 		if err := p.objects.Put(ctx, o.Key, bytes.NewReader(body), o.Size); err != nil {
 			return err
 		}
-		fault.Point("landing.put.after")
-		defer fault.Point("landing.verify.after")
+		failpoint.Point("landing.put.after")
+		defer failpoint.Point("landing.verify.after")
 		return p.timed(stageVerify, func() error { return p.verify(ctx, o) })
 	})
 	return o, err
@@ -70,7 +70,7 @@ func (p *partition) store(ctx context.Context, t *object.Table, c *record.Commit
 
 // verify compares the object with its record as a reader will find it (C4).
 func (p *partition) verify(ctx context.Context, o record.Object) error {
-	if fault.Off(fault.C4) {
+	if failpoint.Off(failpoint.C4) {
 		return nil
 	}
 	there, err := p.objects.Get(ctx, o.Key)
@@ -105,9 +105,9 @@ func (p *partition) commit(ctx context.Context, c *record.Commit) error {
 	var outcome record.Outcome
 	var there []byte
 	err = p.retry(ctx, stageCommit, func() (err error) {
-		fault.Point("landing.create.before")
+		failpoint.Point("landing.create.before")
 		outcome, there, err = p.log.Create(ctx, p.chain.NextKey(), raw)
-		fault.Point("landing.create.after")
+		failpoint.Point("landing.create.after")
 		if err == nil && outcome == record.Unknown {
 			err = errors.New("the outcome is unknown")
 		}

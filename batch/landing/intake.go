@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"recount/schemas/eventbatch"
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 	"recount/schemas/position"
 )
 
@@ -41,7 +41,7 @@ func (in *intake) next(ctx context.Context) (eventbatch.Message, error) {
 		case err == nil && m.Seq == in.want:
 			in.want++
 			return m, nil
-		case err == nil && m.Seq > in.want && fault.Off(fault.C7):
+		case err == nil && m.Seq > in.want && failpoint.Off(failpoint.C7):
 			in.want = m.Seq + 1
 			return m, nil
 		case err == nil:

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"recount/schemas/eventbatch"
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 	"recount/schemas/position"
 	"recount/schemas/record"
 )
@@ -102,7 +102,7 @@ func (p *partition) stop(ctx context.Context, err error) error {
 // behind walks the chain again where the log's failure may only mean that this lander is
 // behind another that has landed, and trimmed, what is missing here (C6).
 func (p *partition) behind(ctx context.Context, err error) (moved bool, walkErr error) {
-	if !errors.Is(err, ErrTrimmed) && !errors.Is(err, ErrGap) || fault.Off(fault.C6) {
+	if !errors.Is(err, ErrTrimmed) && !errors.Is(err, ErrGap) || failpoint.Off(failpoint.C6) {
 		return false, nil
 	}
 	head := p.chain.Head
@@ -112,8 +112,8 @@ func (p *partition) behind(ctx context.Context, err error) (moved bool, walkErr 
 
 // recover walks the chain to its head: RECOVER.
 func (p *partition) recover(ctx context.Context) error {
-	fault.Point("landing.recover.before")
-	defer fault.Point("landing.recover.after")
+	failpoint.Point("landing.recover.before")
+	defer failpoint.Point("landing.recover.after")
 	return p.retry(ctx, stageRecover, func() error {
 		err := Extend(ctx, p.log, p.chain)
 		p.publish() // What was read before an error counts too.
@@ -126,11 +126,11 @@ func (p *partition) publish() {
 	if p.seen.Load().Head == p.chain.Head {
 		return
 	}
-	fault.Point("landing.ack.before")
+	failpoint.Point("landing.ack.before")
 	p.seen.Store(snapshot(p.chain))
 	p.m.head.Set(float64(p.chain.Head.Seq))
 	p.cfg.OnCommit(p.id)
-	fault.Point("landing.ack.after")
+	failpoint.Point("landing.ack.after")
 }
 
 // follow consumes from the chain head until something makes it begin again.
@@ -143,18 +143,18 @@ func (p *partition) follow(ctx context.Context) error {
 	defer in.close()
 	open := newSegment(p.chain)
 	for {
-		fault.Point("landing.consume.before")
+		failpoint.Point("landing.consume.before")
 		m, err := in.next(ctx)
 		if err != nil {
 			return err
 		}
-		fault.Point("landing.consume.after")
+		failpoint.Point("landing.consume.after")
 		h, batches, err := eventbatch.Decode(m.Frame)
 		if err != nil {
 			return fmt.Errorf("message %d: %w", m.Seq, err)
 		}
 		begins := cutter.Add(m.Cut(h))
-		if fault.Off(fault.C1) && open.events > 0 {
+		if failpoint.Off(failpoint.C1) && open.events > 0 {
 			begins = begins || p.cfg.Now().Unix()%3 == 0
 		}
 		if begins {

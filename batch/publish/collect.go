@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"recount/schemas/catalog"
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 	"recount/schemas/record"
 	"recount/schemas/sqlschema"
 )
@@ -65,11 +65,11 @@ func (p *Publisher) collect(ctx context.Context, r *CollectResult) error {
 	if err != nil {
 		return err
 	}
-	fault.Point("publish.collect.before")
+	failpoint.Point("publish.collect.before")
 	if err := p.collectTables(ctx, n, kept, r); err != nil {
 		return err
 	}
-	fault.Point("publish.collect.after")
+	failpoint.Point("publish.collect.after")
 	rows, err := p.views.DeleteProjection(ctx, p.OldestKept().N)
 	if err != nil {
 		return err

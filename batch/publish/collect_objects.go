@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 )
 
 // collectObjects deletes objects older than G that no commit record names (C8). The
@@ -16,7 +16,7 @@ func (p *Publisher) collectObjects(ctx context.Context, r *CollectResult) error 
 		return err
 	}
 	limit := p.cfg.Now().Add(-p.cfg.CollectAfter)
-	if fault.Off(fault.C8) {
+	if failpoint.Off(failpoint.C8) {
 		limit = p.cfg.Now()
 	}
 	var orphans []string

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 	"recount/schemas/record"
 )
 
@@ -46,7 +46,7 @@ const maxPinned = 4
 // until then. p.mu must be held.
 func (p *Publisher) firstKept() int {
 	i := max(0, len(p.recent)-p.cfg.Keep)
-	if fault.Off(fault.P3) {
+	if failpoint.Off(failpoint.P3) {
 		return max(0, len(p.recent)-1)
 	}
 	limit := p.cfg.Now().Add(-2 * p.cfg.LongestQuery)

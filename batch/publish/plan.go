@@ -8,7 +8,7 @@ import (
 
 	"recount/batch/exact"
 	"recount/schemas/catalog"
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 	"recount/schemas/position"
 	"recount/schemas/record"
 )
@@ -63,7 +63,7 @@ func (p *Publisher) plan(ctx context.Context) (*plan, error) {
 		}
 		pl.h = append(pl.h, c.Head)
 		pl.tips = append(pl.tips, c.Tip)
-		if n := len(c.Segments); n > 0 && fault.Off(fault.B1) {
+		if n := len(c.Segments); n > 0 && failpoint.Off(failpoint.B1) {
 			pl.h[i].Seq = max(c.Segments[n-1].Start, prev.H[i].Seq)
 		}
 		pl.events += c.Events
@@ -71,7 +71,7 @@ func (p *Publisher) plan(ctx context.Context) (*plan, error) {
 			return nil, err
 		}
 	}
-	fault.Point("publish.dirty.before")
+	failpoint.Point("publish.dirty.before")
 	pl.compareViews(p.cfg.Catalog)
 	if p.suspect.Swap(false) {
 		err := p.findLost(ctx, pl, types)
@@ -122,7 +122,7 @@ func (pl *plan) survey(c *record.Chain, h position.Offset, horizons record.Horiz
 			break // The chain went on since its head was read.
 		}
 		fresh := s.Start >= h.Seq
-		if !fresh && fault.Off(fault.B3) {
+		if !fresh && failpoint.Off(failpoint.B3) {
 			continue
 		}
 		if !fresh && s.End > h.Seq {

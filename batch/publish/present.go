@@ -9,7 +9,7 @@ import (
 
 	"recount/batch/exact"
 	"recount/batch/lake"
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 	"recount/schemas/record"
 )
 
@@ -46,7 +46,7 @@ func (p *Publisher) Secure(ctx context.Context, first, bounds []uint64) error {
 
 // checkPresent looks for objects and puts back what is missing (C8).
 func (p *Publisher) checkPresent(ctx context.Context, objects []record.Object) error {
-	if fault.Off(fault.C8) {
+	if failpoint.Off(failpoint.C8) {
 		return nil
 	}
 	g, ctx := errgroup.WithContext(ctx)

@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	"recount/batch/exact"
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 	"recount/schemas/record"
 )
 
@@ -55,9 +55,9 @@ func (p *Publisher) recompute(ctx context.Context) (Result, error) {
 		if err := p.views.Project(ctx, p.State()); err != nil {
 			return Result{}, err
 		}
-		fault.Point("publish.plan.before")
+		failpoint.Point("publish.plan.before")
 		pl, err := p.plan(ctx)
-		fault.Point("publish.plan.after")
+		failpoint.Point("publish.plan.after")
 		if err != nil {
 			return Result{}, err
 		}
@@ -107,7 +107,7 @@ func (p *Publisher) attempt(ctx context.Context, pl *plan) (Result, bool, error)
 			r.Rows += v.Rows
 		}
 	}
-	fault.Point("publish.verify.before")
+	failpoint.Point("publish.verify.before")
 	if err := w.verify(ctx); err != nil {
 		return Result{}, false, err
 	}
@@ -141,13 +141,13 @@ func (p *Publisher) create(ctx context.Context, pl *plan, w *writer, counts map[
 	if err != nil {
 		return false, fmt.Errorf("publication %d: %w", pl.n, err)
 	}
-	fault.Point("publish.create.before")
+	failpoint.Point("publish.create.before")
 	outcome, _, err := p.log.Create(ctx, record.PublicationKey(pl.n), raw)
-	fault.Point("publish.create.after")
+	failpoint.Point("publish.create.after")
 	if err != nil {
 		return false, fmt.Errorf("create publication %d: %w", pl.n, err)
 	}
-	if outcome != record.Created && !fault.Off(fault.P2) {
+	if outcome != record.Created && !failpoint.Off(failpoint.P2) {
 		return false, nil
 	}
 	p.reading.Lock()
@@ -166,7 +166,7 @@ func (p *Publisher) encode(pl *plan, w *writer, counts map[string][]record.Bucke
 		Attempt: fmt.Sprintf("%08x-%016x", uint32(w.ver), rand.Uint64()), Created: p.cfg.Now().UTC(),
 		Views: map[string]*record.PublishedView{}, Types: counts, Ledgers: pl.ledgers,
 	}
-	if fault.Off(fault.P1) {
+	if failpoint.Off(failpoint.P1) {
 		b.H = slices.Concat(b.H[:1], pl.prev.H[1:])
 	}
 	for name, digest := range pl.digests {

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 )
 
 const verifyBuckets = 1000 // buckets asked for at once
@@ -36,7 +36,7 @@ func (w *writer) verifyBuckets(ctx context.Context, t *table, buckets []int64) e
 		return err
 	}
 	for _, b := range buckets {
-		if fault.Off(fault.B5) {
+		if failpoint.Off(failpoint.B5) {
 			break
 		}
 		if want := t.buckets[b]; got[b] != want {

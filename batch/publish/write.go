@@ -12,7 +12,7 @@ import (
 
 	"recount/batch/exact"
 	"recount/schemas/catalog"
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 	"recount/schemas/record"
 )
 
@@ -25,7 +25,7 @@ const (
 // the publication it is written for: once that number is taken, a version that no
 // record names can never be named by one, which is what makes collecting safe.
 func newVer(n uint64) uint64 {
-	if fault.Off(fault.B4) {
+	if failpoint.Off(failpoint.B4) {
 		return n << 32
 	}
 	return n<<32 | uint64(rand.Uint32())
@@ -155,12 +155,12 @@ func (w *writer) insert(ctx context.Context, t *table, pieces []exact.Piece) err
 	if len(pieces) == 0 {
 		return nil
 	}
-	fault.Point("publish.write.before")
+	failpoint.Point("publish.write.before")
 	wrote, err := w.p.views.Insert(ctx, t.view, w.ver, pieces)
 	if err != nil {
 		return fmt.Errorf("write view %s: %w", t.view.Name, err)
 	}
-	fault.Point("publish.write.after")
+	failpoint.Point("publish.write.after")
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for bucket, v := range wrote {

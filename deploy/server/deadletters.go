@@ -5,7 +5,7 @@ import (
 
 	"recount/batch/deadletters"
 	"recount/schemas/deadletter"
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 	"recount/schemas/position"
 	"recount/speed/ingest"
 )
@@ -15,7 +15,7 @@ func (s *Stack) openDeadLetters(context.Context) (err error) {
 		Chains: s.currentChains, Open: s.openObject, Records: s.engines.records, Objects: s.engines.lake,
 		Published: func() []position.Offset { return s.publisher.State().H },
 		Keep:      s.cfg.DeadLetters.Keep, MaxBytes: int64(s.cfg.DeadLetters.MaxBytes),
-		Logger: s.log, Registerer: s.registry, Now: fault.Now,
+		Logger: s.log, Registerer: s.registry, Now: failpoint.Now,
 	})
 	return err
 }

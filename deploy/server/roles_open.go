@@ -15,7 +15,7 @@ import (
 	"recount/batch/publish"
 	"recount/deploy/server/janitor"
 	"recount/jobs"
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 	"recount/schemas/position"
 	"recount/schemas/record"
 	"recount/serving/api"
@@ -38,7 +38,7 @@ func (s *Stack) openPublisher(ctx context.Context) (err error) {
 	pc.Code = Version()
 	pc.Logger = s.log
 	pc.Registerer = s.registry
-	pc.Now = fault.Now
+	pc.Now = failpoint.Now
 	s.publisher, err = publish.New(pc, s.engines.records, s.engines.lake, cells.NewStore(s.engines.sql, s.catalog), s.currentChains, s.openObject)
 	if err != nil {
 		return err
@@ -174,7 +174,7 @@ func (s *Stack) openLanding(context.Context) (err error) {
 	// Partitions are cut at about the same time; encoding takes half of the processors at
 	// most, for the reason giveWay gives.
 	encoders := make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
-	lc := landing.Config{Logger: s.log, Registerer: s.registry, Now: fault.Now, Encode: func(t *object.Table) ([]byte, record.Object, error) {
+	lc := landing.Config{Logger: s.log, Registerer: s.registry, Now: failpoint.Now, Encode: func(t *object.Table) ([]byte, record.Object, error) {
 		encoders <- struct{}{}
 		defer func() { <-encoders }()
 		return t.WriteParquet()
@@ -194,7 +194,7 @@ func (s *Stack) openIngest(context.Context) (err error) {
 	}
 	ic.Fair = s.keys != nil // Without keys there is one tenant.
 	s.ingest, err = ingest.New(ic, s.catalog, s.cfg.Log.Partitions, s.engines.log,
-		ingest.Options{Epochs: epochs, Acknowledged: s.tally.acknowledged, Now: fault.Now, Admit: s.quotas.Ingest, Logger: s.log, Registerer: s.registry})
+		ingest.Options{Epochs: epochs, Acknowledged: s.tally.acknowledged, Now: failpoint.Now, Admit: s.quotas.Ingest, Logger: s.log, Registerer: s.registry})
 	return err
 }
 
@@ -203,7 +203,7 @@ func (s *Stack) openAPI(context.Context) error {
 	if s.batch, err = batchview.New(s.engines.sql, s.cfg.batchViews()); err != nil {
 		return err
 	}
-	rc := reader.Config{Catalog: s.catalog, Publications: s.publisher, Batch: s.batch, OnGone: s.publisher.Suspect, Now: fault.Now, Logger: s.log, Registerer: s.registry}
+	rc := reader.Config{Catalog: s.catalog, Publications: s.publisher, Batch: s.batch, OnGone: s.publisher.Suspect, Now: failpoint.Now, Logger: s.log, Registerer: s.registry}
 	if s.views != nil {
 		rc.Live = s.views
 	}
@@ -260,7 +260,7 @@ func (s *Stack) openJobs(ctx context.Context) error {
 		return err
 	}
 	schedule := func(job string) string { return s.cfg.Jobs[job].Schedule }
-	o := jobs.Options{Logger: s.log, Now: fault.Now, Registerer: s.registry}
+	o := jobs.Options{Logger: s.log, Now: failpoint.Now, Registerer: s.registry}
 	rechecker := jobs.NewRechecker(s.recheck, o)
 	s.auditor = jobs.NewAuditor(s.conserve, rechecker, o)
 	all := []jobs.Job{

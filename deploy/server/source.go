@@ -9,7 +9,7 @@ import (
 	"recount/batch/landing"
 	"recount/jobs/conservation"
 	"recount/schemas/eventbatch"
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 	"recount/speed/eventlog"
 	"recount/speed/realtime"
 )
@@ -111,7 +111,7 @@ func (s landingSource) Read(ctx context.Context, p int, from uint64) (landing.Re
 
 // Heartbeat appends a message without events, which ends an idle segment (C1).
 func (s landingSource) Heartbeat(ctx context.Context, p int) error {
-	_, err := s.log.Append(ctx, p, eventbatch.AppendHeartbeat(nil, fault.Now().UnixMicro()), "")
+	_, err := s.log.Append(ctx, p, eventbatch.AppendHeartbeat(nil, failpoint.Now().UnixMicro()), "")
 	return err
 }
 

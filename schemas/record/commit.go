@@ -13,7 +13,7 @@ import (
 	"io"
 	"time"
 
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 	"recount/schemas/position"
 )
 
@@ -93,7 +93,7 @@ const MaxCommit = 64 << 20
 
 // CommitPrefix is the prefix of a partition's records in all epochs' order.
 func CommitPrefix(epoch uint32, partition int) string {
-	if fault.Off(fault.C3) {
+	if failpoint.Off(failpoint.C3) {
 		epoch = 0
 	}
 	return fmt.Sprintf("land/e%06d/p%03d/", epoch, partition)

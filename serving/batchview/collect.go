@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"recount/schemas/catalog"
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 	"recount/schemas/query"
 )
 
@@ -119,7 +119,7 @@ func (c *collector) add() error {
 
 // proves reports whether the rows that were counted are the pinned ones (Q3).
 func (c *collector) proves(p *pins) bool {
-	return c.allRows == p.rows && c.allSums == p.sum || fault.Off(fault.Q3)
+	return c.allRows == p.rows && c.allSums == p.sum || failpoint.Off(failpoint.Q3)
 }
 
 func (m *measureCell) acc() (query.Acc, error) {

@@ -3,7 +3,7 @@ package reader
 import (
 	"slices"
 
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 	"recount/schemas/position"
 	"recount/schemas/query"
 	"recount/schemas/record"
@@ -16,7 +16,7 @@ func (r *Reader) accuracy(state *record.State, live *query.LivePart) merge.Accur
 		Publication: state.N, Cut: sequences(state.H), Through: sequences(live.Through),
 		PendingEvents: live.Pending, Complete: len(live.Stale) == 0, StalePartitions: append([]int{}, live.Stale...),
 	}
-	if fault.Off(fault.Q4) {
+	if failpoint.Off(failpoint.Q4) {
 		a.Through = slices.Clone(a.Cut)
 	}
 	var of int64

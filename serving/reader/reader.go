@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"recount/schemas/catalog"
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 	"recount/schemas/position"
 	"recount/schemas/query"
 	"recount/schemas/record"
@@ -160,7 +160,7 @@ func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan, 
 	if err != nil {
 		return nil, err
 	}
-	if fault.Off(fault.Q1) {
+	if failpoint.Off(failpoint.Q1) {
 		if state, err = r.pin(ctx, q); err != nil {
 			return nil, err
 		}
@@ -222,7 +222,7 @@ func (r *Reader) live(ctx context.Context, q *query.Query, scan *query.Scan, sta
 
 // checkLive refuses an answer that is not one of [H, S): counting messages twice would go unnoticed.
 func checkLive(l *query.LivePart, cut []position.Offset) error {
-	if fault.Off(fault.Q2) {
+	if failpoint.Off(failpoint.Q2) {
 		return nil
 	}
 	if len(l.Through) != len(cut) {
@@ -252,7 +252,7 @@ func (r *Reader) batch(ctx context.Context, q *query.Query, scan *query.Scan, st
 	case errors.As(err, &limit) || errors.Is(err, context.DeadlineExceeded):
 		return nil, err
 	}
-	if fault.Off(fault.Q5) {
+	if failpoint.Off(failpoint.Q5) {
 		return nil, nil
 	}
 	return nil, fmt.Errorf("%w: %w", ErrBatch, err)

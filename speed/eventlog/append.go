@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 )
 
 // minCost is the least a message counts against MaxInFlight, in bytes. With the
@@ -69,13 +69,13 @@ func (l *Log) AppendAsync(ctx context.Context, partition int, frame []byte, msgI
 	m := &nats.Msg{Subject: l.cfg.subject(partition), Data: frame, Header: l.header(partition, msgID)}
 	l.inFlight.put(m, p)
 	l.metrics.inFlight.Inc()
-	fault.Point("log.append.before")
+	failpoint.Point("log.append.before")
 	// No retries: a resend behind the caller's back would overtake later messages.
 	if _, err := l.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0)); err != nil {
 		l.settle(m, nil, err)
 		return nil, fmt.Errorf("append to partition %d: %w", partition, classify(err))
 	}
-	fault.Point("log.append.after")
+	failpoint.Point("log.append.after")
 	return p, nil
 }
 
@@ -131,9 +131,9 @@ func (l *Log) settle(m *nats.Msg, ack *jetstream.PubAck, err error) {
 		l.finish(p, 0, fmt.Errorf("append to partition %d: %w: stored in stream %s, want %s", p.partition, ErrAltered, ack.Stream, want))
 		return
 	}
-	fault.Point("log.ack.before")
+	failpoint.Point("log.ack.before")
 	l.finish(p, ack.Sequence, nil)
-	fault.Point("log.ack.after")
+	failpoint.Point("log.ack.after")
 }
 
 func (l *Log) finish(p *Pending, seq uint64, err error) {

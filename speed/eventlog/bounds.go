@@ -8,7 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 )
 
 // Message is one message of a partition.
@@ -76,11 +76,11 @@ func (l *Log) Trim(ctx context.Context, partition int, below uint64) error {
 	case below <= first:
 		return nil
 	}
-	fault.Point("log.trim.before")
+	failpoint.Point("log.trim.before")
 	if err := l.purge(ctx, partition, below); err != nil {
 		return fmt.Errorf("trim partition %d below %d: %w", partition, below, err)
 	}
-	fault.Point("log.trim.after")
+	failpoint.Point("log.trim.after")
 	return nil
 }
 
@@ -98,11 +98,11 @@ func (l *Log) Advance(ctx context.Context, partition int, next uint64) error {
 	case next == current && first == next:
 		return nil
 	}
-	fault.Point("log.advance.before")
+	failpoint.Point("log.advance.before")
 	if err := l.purge(ctx, partition, next); err != nil {
 		return fmt.Errorf("advance partition %d to %d: %w", partition, next, err)
 	}
-	fault.Point("log.advance.after")
+	failpoint.Point("log.advance.after")
 	// The server documents the jump nowhere, so its result is checked every time.
 	first, current, err = l.Bounds(ctx, partition)
 	if err == nil && (first != next || current != next) {

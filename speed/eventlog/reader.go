@@ -11,7 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 )
 
 const (
@@ -278,7 +278,7 @@ func (r *Reader) Close() {
 // consumerLife is how long the server keeps the position of a reader that it does not
 // hear of. A test build can pause a process for longer.
 func consumerLife() time.Duration {
-	if fault.Enabled {
+	if failpoint.Enabled {
 		return 5 * time.Second
 	}
 	return 5 * time.Minute

@@ -16,7 +16,7 @@ import (
 	"recount/schemas/access"
 	"recount/schemas/catalog"
 	"recount/schemas/deadletter"
-	points "recount/schemas/fault" // A refused event or request is a fault here.
+	points "recount/schemas/failpoint" // A refused event or request is a fault here.
 )
 
 // Server accepts events over HTTP and brings them into the log. Its handler and

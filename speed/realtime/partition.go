@@ -10,7 +10,7 @@ import (
 
 	"recount/schemas/catalog"
 	"recount/schemas/eventbatch"
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 	"recount/schemas/position"
 )
 
@@ -108,8 +108,8 @@ func (p *partition) consume(m eventbatch.Message) error {
 			}
 		}
 	}
-	begins := p.cutter.Add(m.Cut(h)) && !fault.Off(fault.S1)
-	seenFirst := fault.Off(fault.D2) // The snapshot at m would know m's events, which are still to be counted.
+	begins := p.cutter.Add(m.Cut(h)) && !failpoint.Off(failpoint.S1)
+	seenFirst := failpoint.Off(failpoint.D2) // The snapshot at m would know m's events, which are still to be counted.
 	if seenFirst {
 		p.admit(h.Type, recs)
 	}
@@ -195,7 +195,7 @@ func (p *partition) cut(seq uint64) {
 func (p *partition) retain(h uint64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if fault.Off(fault.S3) {
+	if failpoint.Off(failpoint.S3) {
 		h = max(h, p.open.start)
 	}
 	if h <= p.base {

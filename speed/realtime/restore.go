@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 	"recount/schemas/position"
 )
 
@@ -43,7 +43,7 @@ func (p *partition) restore(logNext uint64) error {
 // usable returns why a snapshot may hold other messages than the log does, or nil.
 func (p *partition) usable(s *snapshot, logNext uint64) error {
 	switch {
-	case fault.Off(fault.S5):
+	case failpoint.Off(failpoint.S5):
 		return nil
 	case s.partition != p.id || s.of != p.of || s.bucket != p.bucket.Microseconds():
 		return fmt.Errorf("it is of partition %d of %d with buckets of %d µs", s.partition, s.of, s.bucket)

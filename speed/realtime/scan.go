@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"slices"
 
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 	"recount/schemas/position"
 	"recount/schemas/query"
 )
@@ -81,7 +81,7 @@ func (p *partition) scanTail(sc *scanner, r reach, live *query.LivePart) ([]*seg
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	if p.stale(r) {
-		if fault.Off(fault.Q2) {
+		if failpoint.Off(failpoint.Q2) {
 			live.Through = append(live.Through, position.Offset{Epoch: r.from.Epoch, Seq: p.next})
 			return nil, nil
 		}
@@ -89,7 +89,7 @@ func (p *partition) scanTail(sc *scanner, r reach, live *query.LivePart) ([]*seg
 		live.Through = append(live.Through, r.from)
 		return nil, nil
 	}
-	if r.from.Seq < p.base && !fault.Off(fault.S4) {
+	if r.from.Seq < p.base && !failpoint.Off(failpoint.S4) {
 		return nil, fmt.Errorf("%w: cut %d, base %d", ErrPinExpired, r.from.Seq, p.base)
 	}
 	segs, through, err := p.between(r)
@@ -137,7 +137,7 @@ func (p *partition) boundary(all []*segment, seq uint64) (int, error) {
 	if seq == p.next {
 		return len(all), nil
 	}
-	if fault.Off(fault.S2) || fault.Off(fault.S4) && seq < p.base {
+	if failpoint.Off(failpoint.S2) || failpoint.Off(failpoint.S4) && seq < p.base {
 		i := slices.IndexFunc(all, func(s *segment) bool { return s.start > seq })
 		return max(i, 0), nil
 	}

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 	"recount/schemas/position"
 )
 
@@ -131,13 +131,13 @@ func (s *snapshots) write(snap *snapshot) error {
 // create writes a file that is either whole under its name or not there.
 func (s *snapshots) create(name string, snap *snapshot) (size int64, err error) {
 	path := filepath.Join(s.dir, name)
-	fault.Point("snapshot.temp.before")
+	failpoint.Point("snapshot.temp.before")
 	f, err := os.Create(path + tempSuffix)
 	if err != nil {
 		return 0, err
 	}
 	err = snap.write(f)
-	fault.Point("snapshot.fsync.before")
+	failpoint.Point("snapshot.fsync.before")
 	if err == nil {
 		err = f.Sync()
 	}
@@ -147,12 +147,12 @@ func (s *snapshots) create(name string, snap *snapshot) (size int64, err error) 
 	if err = errors.Join(err, f.Close()); err != nil {
 		return 0, errors.Join(err, os.Remove(path+tempSuffix))
 	}
-	fault.Point("snapshot.rename.before")
+	failpoint.Point("snapshot.rename.before")
 	if err := os.Rename(path+tempSuffix, path); err != nil {
 		return 0, err
 	}
-	fault.Point("snapshot.rename.after")
-	defer fault.Point("snapshot.folder.after")
+	failpoint.Point("snapshot.rename.after")
+	defer failpoint.Point("snapshot.folder.after")
 	return size, syncDir(s.dir)
 }
 

@@ -17,7 +17,7 @@ import (
 
 	"github.com/rclone/gofakes3"
 
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 )
 
 const keyLocks = 1024
@@ -130,8 +130,8 @@ func (b *backend) path(bucket, key string) (dir, path string, err error) {
 
 // spoolObject writes a whole, fsynced object file in tmp/ (E1).
 func (b *backend) spoolObject(key string, meta map[string]string, input io.Reader, size int64) (spooled, error) {
-	fault.Point("s3.temp.before")
-	defer fault.Point("s3.temp.after")
+	failpoint.Point("s3.temp.before")
+	defer failpoint.Point("s3.temp.after")
 	return spool(b.tmp, input, size, func(f *os.File, s spooled) error {
 		tail, err := appendTail(nil, s.size, metadata{Key: key, MD5: hex.EncodeToString(s.md5), Meta: meta})
 		if err != nil {
@@ -166,14 +166,14 @@ func (b *backend) commit(ctx context.Context, bucket, key, temp string) error {
 		return fmt.Errorf("make folder of %q: %w", key, err)
 	}
 	place := func() error {
-		fault.Point("s3.rename.before")
-		defer fault.Point("s3.rename.after")
+		failpoint.Point("s3.rename.before")
+		defer failpoint.Point("s3.rename.after")
 		return os.Rename(temp, path)
 	}
 	if err := b.change(folder, place); err != nil {
 		return fmt.Errorf("place %q: %w", key, err)
 	}
-	fault.Point("s3.folder.after")
+	failpoint.Point("s3.folder.after")
 	return nil
 }
 

@@ -18,7 +18,7 @@ import (
 	"recount/batch/lake"
 	"recount/deploy/client"
 	"recount/schemas/deadletter"
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 )
 
 const lettersConfig = `
@@ -142,7 +142,7 @@ func newLetterWorld(t *testing.T) *letterWorld {
 func faultsBinary(t *testing.T) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "recount")
-	build := exec.Command("go", "build", "-tags", "faults", "-o", program, "recount/deploy/recount")
+	build := exec.Command("go", "build", "-tags", "failpoints", "-o", program, "recount/deploy/recount")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build recount with faults: %v\n%s", err, out)
@@ -153,7 +153,7 @@ func faultsBinary(t *testing.T) string {
 func (w *letterWorld) start(config string) {
 	w.t.Helper()
 	w.config = writeFile(w.t, filepath.Join(w.dir, "recount.yaml"), config)
-	srv, err := launchAs(w.program, []string{fault.ClockEnv + "=" + w.clockFile}, w.dir, w.config, "127.0.0.1:0", "--auth.keys-file", filepath.Join(w.dir, "keys.json"))
+	srv, err := launchAs(w.program, []string{failpoint.ClockEnv + "=" + w.clockFile}, w.dir, w.config, "127.0.0.1:0", "--auth.keys-file", filepath.Join(w.dir, "keys.json"))
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-//go:build faults
+//go:build failpoints
 
 package sim
 
@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 )
 
 var (
@@ -23,56 +23,56 @@ var (
 
 // rules are the numbered rules of the protocol: how each is turned off, and in which surroundings.
 var rules = []struct {
-	rule  fault.Rule
+	rule  failpoint.Rule
 	says  string
 	where string // what the switch changes
 	world func(uint64) breaks
 }{
-	{fault.L1, "acknowledged means durable", "log: acknowledges first", with(func(b *breaks) {
+	{failpoint.L1, "acknowledged means durable", "log: acknowledges first", with(func(b *breaks) {
 		b.ackEarly = true
 		b.lossy = false
 	})},
-	{fault.L2, "an answer tells of every partition", "client: one partition's answer is taken for all", with(func(b *breaks) { b.partialAck = true })},
-	{fault.L3, "copies share a partition", "client: any partition", with(func(b *breaks) { b.scatter = true })},
-	{fault.L4, "a full log refuses, and forgets nothing", "log: forgets its oldest messages", with(func(b *breaks) { b.discardOld = true })},
-	{fault.L5, "a log that lost its end is sealed", "janitor.Begin", with(func(b *breaks) {
+	{failpoint.L2, "an answer tells of every partition", "client: one partition's answer is taken for all", with(func(b *breaks) { b.partialAck = true })},
+	{failpoint.L3, "copies share a partition", "client: any partition", with(func(b *breaks) { b.scatter = true })},
+	{failpoint.L4, "a full log refuses, and forgets nothing", "log: forgets its oldest messages", with(func(b *breaks) { b.discardOld = true })},
+	{failpoint.L5, "a log that lost its end is sealed", "janitor.Begin", with(func(b *breaks) {
 		b.lossy = true
 		b.rot = false
 	})},
-	{fault.L6, "trim only what nobody needs", "janitor.Needed: nothing is", ordinary},
-	{fault.C1, "cuts depend on the log alone", "landing: cuts by its own clock", ordinary},
-	{fault.C2, "an object's name is used once", "landing: one name a segment", ordinary},
-	{fault.C3, "a record's key holds epoch and start", "record.CommitPrefix: without the epoch", ordinary},
-	{fault.C4, "verified before committed", "landing: does not read back", ordinary},
-	{fault.C5, "an unknown outcome is read back", "lake.CommitLog: taken for done", ordinary},
-	{fault.C6, "trimmed above the head: walk the chain", "landing: stops", ordinary},
-	{fault.C7, "a gap stops the partition", "landing: passes over it", with(func(b *breaks) { b.rot = true })},
-	{fault.C8, "collect old orphans only; look before publishing", "publish: of any age, without looking", ordinary},
-	{fault.C9, "boot tries create-only", "lake.CommitLog.Probe, over a store that overwrites", with(func(b *breaks) { b.overwrites = true })},
-	{fault.B1, "the input is what H says", "publish: H is less than was read", ordinary},
-	{fault.B2, "the first copy wins", "exact: copies count", ordinary},
-	{fault.B3, "dirty buckets are computed in full", "publish: from new segments alone", ordinary},
-	{fault.B4, "every attempt has its version", "publish: one version a publication", ordinary},
-	{fault.B5, "rows are read back", "publish: they are not", ordinary},
-	{fault.P1, "H advances as a whole", "publish: one partition", ordinary},
-	{fault.P2, "the chain decides a race", "publish: the loser thinks it won", ordinary},
-	{fault.P3, "kept publications are not collected", "publish: only the newest is kept", ordinary},
-	{fault.S1, "segments close at cuts", "realtime: they do not", ordinary},
-	{fault.S2, "a cut is a boundary or an error", "realtime: the nearest boundary, one owner having another cut rule", with(func(b *breaks) { b.otherRule = true })},
-	{fault.S3, "evict only what the oldest kept covers", "realtime: all that is closed", ordinary},
-	{fault.S4, "base is compared with the cut", "realtime: it is not", ordinary},
-	{fault.S5, "a snapshot must fit the log and its epochs", "realtime: any is used", with(func(b *breaks) {
+	{failpoint.L6, "trim only what nobody needs", "janitor.Needed: nothing is", ordinary},
+	{failpoint.C1, "cuts depend on the log alone", "landing: cuts by its own clock", ordinary},
+	{failpoint.C2, "an object's name is used once", "landing: one name a segment", ordinary},
+	{failpoint.C3, "a record's key holds epoch and start", "record.CommitPrefix: without the epoch", ordinary},
+	{failpoint.C4, "verified before committed", "landing: does not read back", ordinary},
+	{failpoint.C5, "an unknown outcome is read back", "lake.CommitLog: taken for done", ordinary},
+	{failpoint.C6, "trimmed above the head: walk the chain", "landing: stops", ordinary},
+	{failpoint.C7, "a gap stops the partition", "landing: passes over it", with(func(b *breaks) { b.rot = true })},
+	{failpoint.C8, "collect old orphans only; look before publishing", "publish: of any age, without looking", ordinary},
+	{failpoint.C9, "boot tries create-only", "lake.CommitLog.Probe, over a store that overwrites", with(func(b *breaks) { b.overwrites = true })},
+	{failpoint.B1, "the input is what H says", "publish: H is less than was read", ordinary},
+	{failpoint.B2, "the first copy wins", "exact: copies count", ordinary},
+	{failpoint.B3, "dirty buckets are computed in full", "publish: from new segments alone", ordinary},
+	{failpoint.B4, "every attempt has its version", "publish: one version a publication", ordinary},
+	{failpoint.B5, "rows are read back", "publish: they are not", ordinary},
+	{failpoint.P1, "H advances as a whole", "publish: one partition", ordinary},
+	{failpoint.P2, "the chain decides a race", "publish: the loser thinks it won", ordinary},
+	{failpoint.P3, "kept publications are not collected", "publish: only the newest is kept", ordinary},
+	{failpoint.S1, "segments close at cuts", "realtime: they do not", ordinary},
+	{failpoint.S2, "a cut is a boundary or an error", "realtime: the nearest boundary, one owner having another cut rule", with(func(b *breaks) { b.otherRule = true })},
+	{failpoint.S3, "evict only what the oldest kept covers", "realtime: all that is closed", ordinary},
+	{failpoint.S4, "base is compared with the cut", "realtime: it is not", ordinary},
+	{failpoint.S5, "a snapshot must fit the log and its epochs", "realtime: any is used", with(func(b *breaks) {
 		b.lossy = true
 		b.rot = false
 	})},
-	{fault.D1, "copies with assigned times meet across buckets", "exact: they do not", ordinary},
-	{fault.D2, "seen together with counted", "realtime: seen first", ordinary},
-	{fault.Q1, "one publication a query", "reader: pinned twice", ordinary},
-	{fault.Q2, "speed behind the cut gives nothing", "reader: its offset is stated", ordinary},
-	{fault.Q3, "the number of rows is checked", "the simulation's scan, and batchview: it is not", ordinary},
-	{fault.Q4, "an answer states H and S", "reader: S is H", ordinary},
-	{fault.Q5, "a prefix or an error", "reader: without the batch part", ordinary},
-	{fault.A1, "every landed event is accounted for", "exact: duplicates are not", ordinary},
+	{failpoint.D1, "copies with assigned times meet across buckets", "exact: they do not", ordinary},
+	{failpoint.D2, "seen together with counted", "realtime: seen first", ordinary},
+	{failpoint.Q1, "one publication a query", "reader: pinned twice", ordinary},
+	{failpoint.Q2, "speed behind the cut gives nothing", "reader: its offset is stated", ordinary},
+	{failpoint.Q3, "the number of rows is checked", "the simulation's scan, and batchview: it is not", ordinary},
+	{failpoint.Q4, "an answer states H and S", "reader: S is H", ordinary},
+	{failpoint.Q5, "a prefix or an error", "reader: without the batch part", ordinary},
+	{failpoint.A1, "every landed event is accounted for", "exact: duplicates are not", ordinary},
 }
 
 // with are ordinary surroundings with a change.
@@ -116,10 +116,10 @@ func first(t *testing.T, most uint64, world func(uint64) breaks, but map[uint64]
 
 // catch turns a rule off and plays seeds until one fails that holds while the rule is on:
 // surroundings that fail either way would prove nothing.
-func catch(t *testing.T, rule fault.Rule, world func(uint64) breaks) (took uint64, err error) {
+func catch(t *testing.T, rule failpoint.Rule, world func(uint64) breaks) (took uint64, err error) {
 	failing := map[uint64]bool{} // with the rule on
 	for {
-		restore := fault.Switch(rule)
+		restore := failpoint.Switch(rule)
 		took, err = first(t, *tries, world, failing)
 		restore()
 		if took == 0 || surroundings[rule] || simulate(t, took-1, world(took-1)).err == nil {
@@ -131,7 +131,7 @@ func catch(t *testing.T, rule fault.Rule, world func(uint64) breaks) (took uint6
 
 // surroundings are the rules about the log and the client, which the simulation itself
 // stands in for: what breaks them is the surroundings, with no switch to compare.
-var surroundings = map[fault.Rule]bool{fault.L1: true, fault.L2: true, fault.L3: true, fault.L4: true, fault.C9: true}
+var surroundings = map[failpoint.Rule]bool{failpoint.L1: true, failpoint.L2: true, failpoint.L3: true, failpoint.L4: true, failpoint.C9: true}
 
 // TestEveryRuleIsCaught turns one rule off after the other and wants a seed to fail.
 func TestEveryRuleIsCaught(t *testing.T) {

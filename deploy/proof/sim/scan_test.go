@@ -9,7 +9,7 @@ import (
 	"recount/batch/exact"
 	"recount/schemas/catalog"
 	"recount/schemas/distinct"
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 	"recount/schemas/query"
 	"recount/schemas/record"
 	"recount/schemas/sqlschema"
@@ -43,7 +43,7 @@ func (w *world) scan(state *record.State, scan *query.Scan) (*query.Part, error)
 			}
 		}
 	}
-	if int64(len(rows)) != want && !w.noGuard && !fault.Off(fault.Q3) {
+	if int64(len(rows)) != want && !w.noGuard && !failpoint.Off(failpoint.Q3) {
 		return nil, fmt.Errorf("%w: %d rows of %d (Q3)", query.ErrCollected, len(rows), want)
 	}
 	p := &query.Part{Dims: make([]query.Column, len(scan.GroupBy)), Measures: make([][]query.Acc, len(scan.Measures))}

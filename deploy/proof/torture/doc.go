@@ -1,7 +1,7 @@
 // Command torture proves that recount loses nothing and counts nothing twice, by breaking
 // the real program in every way it can while a client counts along.
 //
-// It builds the server with its failpoints (schemas/fault) and plays rounds until its time
+// It builds the server with its failpoints (schemas/failpoint) and plays rounds until its time
 // is over. Each round has a world of its own: one or two servers, with engines inside them
 // or over shared ones behind fault proxies, and a client that sends everything with the
 // same ids until it is acknowledged. At the end of a round all is healed, every server

@@ -36,7 +36,7 @@ func checkout() (string, error) {
 // buildRecount builds the server with the failpoints in it.
 func buildRecount(ctx context.Context, root, dir string) (string, error) {
 	binary := filepath.Join(dir, "recount")
-	build := exec.CommandContext(ctx, "go", "build", "-tags", "faults", "-o", binary, "./deploy/recount")
+	build := exec.CommandContext(ctx, "go", "build", "-tags", "failpoints", "-o", binary, "./deploy/recount")
 	build.Dir = root
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {

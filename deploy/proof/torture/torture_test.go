@@ -51,7 +51,7 @@ func TestTorture(t *testing.T) {
 	h.report.print(os.Stdout)
 }
 
-var pointCall = regexp.MustCompile(`\b(?:fault|points)\.Point\("([^"]+)"\)`)
+var pointCall = regexp.MustCompile(`\b(?:failpoint|points)\.Point\("([^"]+)"\)`)
 
 // TestEveryPointIsKilledAt compares the points in the source with those the harness
 // kills at, so that a new one cannot be forgotten.
@@ -66,7 +66,7 @@ func TestEveryPointIsKilledAt(t *testing.T) {
 		if err != nil || d.IsDir() && d.Name() == "node_modules" {
 			return errorOr(err, filepath.SkipDir)
 		}
-		if d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.Contains(path, filepath.Join("schemas", "fault")) {
+		if d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.Contains(path, filepath.Join("schemas", "failpoint")) {
 			return nil
 		}
 		raw, err := os.ReadFile(path)

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"recount/deploy/proof/loopback"
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 )
 
 // settings make everything happen often, so that a fault meets all of it.
@@ -144,7 +144,7 @@ func (s *server) launch(ctx context.Context, script ...string) (err error) {
 	}
 	args := append(command, "--config", s.w.config, "--data-dir", s.dir, "--listen", s.listen, "--log-level", s.w.h.logLevel)
 	cmd := exec.Command(s.w.h.binary, args...)
-	cmd.Env = append(s.w.engineKeys(), fault.ScriptEnv+"="+strings.Join(script, ","), fault.ClockEnv+"="+s.clockFile())
+	cmd.Env = append(s.w.engineKeys(), failpoint.ScriptEnv+"="+strings.Join(script, ","), failpoint.ClockEnv+"="+s.clockFile())
 	s.proc, err = s.w.h.launch(ctx, fmt.Sprintf("server %d", s.n), cmd)
 	return err
 }

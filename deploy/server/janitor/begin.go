@@ -6,7 +6,7 @@ import (
 	"log/slog"
 
 	"recount/batch/landing"
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 	"recount/schemas/record"
 	"recount/speed/eventlog"
 	"recount/speed/realtime"
@@ -58,16 +58,16 @@ func begin(ctx context.Context, cfg Config, log Log, records landing.CommitLog, 
 	if err != nil {
 		return nil, err
 	}
-	if !verdict.Seal || fault.Off(fault.L5) {
+	if !verdict.Seal || failpoint.Off(failpoint.L5) {
 		return chain, nil
 	}
 	cfg.Logger.Error("acknowledged events may be lost: the log is not what it was; sealing its epoch",
 		"partition", p, "epoch", chain.Head.Epoch, "head", chain.Head.Seq, "next", verdict.Next, "reason", verdict.Reason)
-	fault.Point("log.seal.before")
+	failpoint.Point("log.seal.before")
 	if err := landing.SealEpoch(ctx, records, chain, cfg.Next.Rule, verdict.Reason); err != nil {
 		return nil, fmt.Errorf("seal the epoch: %w", err)
 	}
-	fault.Point("log.seal.after")
+	failpoint.Point("log.seal.after")
 	// Sealing may have found a segment that a zombie landed meanwhile, so the head is asked
 	// again: a message appended below it would never be read.
 	_, end, err := log.Bounds(ctx, p)

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 	"recount/speed/eventlog"
 )
 
@@ -197,11 +197,11 @@ func replaceFile(path string, raw []byte) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	fault.Point("mark.rename.before")
+	failpoint.Point("mark.rename.before")
 	if err := os.Rename(tmp, path); err != nil {
 		return err
 	}
-	fault.Point("mark.rename.after")
+	failpoint.Point("mark.rename.after")
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return err

@@ -3,7 +3,7 @@ package janitor
 import (
 	"math"
 
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 	"recount/schemas/position"
 	"recount/schemas/record"
 	"recount/speed/realtime"
@@ -24,7 +24,7 @@ func Needed(oldestKept []position.Offset, chains []*record.Chain, own []realtime
 		if len(own) > 0 {
 			needed[p] = min(needed[p], own[p].Snapshot, own[p].Through.Seq)
 		}
-		if fault.Off(fault.L6) {
+		if failpoint.Off(failpoint.L6) {
 			needed[p] = math.MaxUint64
 		}
 	}

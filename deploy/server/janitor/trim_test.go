@@ -4,7 +4,7 @@ import (
 	"slices"
 	"testing"
 
-	"recount/schemas/fault"
+	"recount/schemas/failpoint"
 	"recount/schemas/position"
 	"recount/schemas/record"
 	"recount/speed/realtime"
@@ -13,7 +13,7 @@ import (
 // TestNeeded: each of those who read the log holds it, when it is the one furthest behind (L6).
 func TestNeeded(t *testing.T) {
 	t.Parallel()
-	if fault.Off(fault.L6) {
+	if failpoint.Off(failpoint.L6) {
 		t.Skip("L6 is turned off")
 	}
 	view := func(snapshot, through uint64) []realtime.PartitionStatus {

@@ -1,6 +1,6 @@
-//go:build faults
+//go:build failpoints
 
-package fault
+package failpoint
 
 import (
 	"os"
