@@ -42,12 +42,15 @@ func NewAuditor(audit func(context.Context) (*conservation.Audit, error), rechec
 	o = o.filled()
 	a := &Auditor{audit: audit, recheck: recheck, log: o.Logger, now: o.Now,
 		residue: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "recount_audit_residue_events",
-			Help: "Events that a tier lacks, or has too many of, at the last audit; anything but 0 is an alarm."}, []string{"tier"}),
+			Help: "Events that a tier lacks, or has too many of, at the last audit; anything but 0 is an alarm."},
+			[]string{"tier"}),
 		tenants: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "recount_audit_tenant_residue_events",
-			Help: "The same of tenants that have a residue at all, the largest first; the rest is ~others."}, []string{"tenant"}),
+			Help: "The same of tenants that have a residue at all, the largest first; the rest is ~others."},
+			[]string{"tenant"}),
 		unread: prometheus.NewGauge(prometheus.GaugeOpts{Name: "recount_audit_uncounted_partitions",
 			Help: "Partitions whose log the last audit could not count to its end; anything but 0 is an alarm."}),
-		ran: prometheus.NewGauge(prometheus.GaugeOpts{Name: "recount_audit_last_run_seconds", Help: "Unix time of the last audit."}),
+		ran: prometheus.NewGauge(prometheus.GaugeOpts{Name: "recount_audit_last_run_seconds",
+			Help: "Unix time of the last audit."}),
 	}
 	if o.Registerer != nil {
 		o.Registerer.MustRegister(a.residue, a.tenants, a.unread, a.ran)
@@ -72,15 +75,19 @@ func (a *Auditor) run(ctx context.Context) (Report, error) {
 	}
 	if audit.Residue != 0 {
 		for _, r := range audit.Residues {
-			a.log.Error("conservation does not hold", "tier", r.Tier, "events_missing", r.Events, "tenant", r.Tenant, "partition", number(r.Partition),
+			a.log.Error("conservation does not hold", "tier", r.Tier, "events_missing", r.Events, "tenant", r.Tenant,
+				"partition", number(r.Partition),
 				"from", r.From, "to", r.To, "publication", r.Publication, "view", r.View, "do", r.Do)
 		}
-		return Report{}, fmt.Errorf("the residue is %d events: GET /v1/audit says where, recount verify --server what is at fault", audit.Residue)
+		return Report{}, fmt.Errorf("the residue is %d events: GET /v1/audit says where, recount verify --server "+
+			"what is at fault", audit.Residue)
 	}
 	if len(uncounted) > 0 {
-		return Report{}, fmt.Errorf("the log of partitions %v cannot be counted; of the others the residue is 0: GET /v1/audit says which message is spoilt", uncounted)
+		return Report{}, fmt.Errorf("the log of partitions %v cannot be counted; of the others the residue is 0: "+
+			"GET /v1/audit says which message is spoilt", uncounted)
 	}
-	return Report{Message: fmt.Sprintf("%d events of %d partitions and %d tenants, residue 0", audit.Logged(), len(audit.Partitions), len(audit.Tenants))}, nil
+	return Report{Message: fmt.Sprintf("%d events of %d partitions and %d tenants, residue 0", audit.Logged(),
+		len(audit.Partitions), len(audit.Tenants))}, nil
 }
 
 func number(p *int) int {
@@ -131,7 +138,8 @@ func (a *Auditor) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	for name := range asked {
 		if name != "tenant" {
-			problem(w, http.StatusBadRequest, "invalid_request", fmt.Sprintf("parameter %.80q: the only one is tenant", name))
+			problem(w, http.StatusBadRequest, "invalid_request",
+				fmt.Sprintf("parameter %.80q: the only one is tenant", name))
 			return
 		}
 	}
@@ -140,16 +148,19 @@ func (a *Auditor) serve(w http.ResponseWriter, r *http.Request) {
 	case !known:
 		problem(w, http.StatusForbidden, "forbidden", "nobody has said who is asking")
 	case asked.Has("tenant") && asked.Get("tenant") != tenant:
-		problem(w, http.StatusForbidden, "forbidden", "a tenant sees its own numbers; those of others need a key with the scope admin")
+		problem(w, http.StatusForbidden, "forbidden", "a tenant sees its own numbers; those of others need a key "+
+			"with the scope admin")
 	case run == nil:
-		problem(w, http.StatusNotFound, "no_audit", "no audit has run since the server started; POST /v1/jobs/audit/runs runs one")
+		problem(w, http.StatusNotFound, "no_audit", "no audit has run since the server started; POST "+
+			"/v1/jobs/audit/runs runs one")
 	default:
 		answer := *run
 		if tenant != "" {
 			answer.Audit = *run.Of(tenant)
 		}
 		answer.Recheck = a.recheck.of(tenant)
-		answer.Alarm = answer.Residue != 0 || len(answer.Uncounted()) > 0 || answer.Recheck != nil && len(answer.Recheck.Differences) > 0
+		answer.Alarm = answer.Residue != 0 || len(answer.Uncounted()) > 0 || answer.Recheck != nil &&
+			len(answer.Recheck.Differences) > 0
 		writeJSON(w, http.StatusOK, "application/json", answer)
 	}
 }

@@ -17,7 +17,10 @@ import (
 func TestAuditIsOfWhoAsks(t *testing.T) {
 	t.Parallel()
 	differences := []recheck.Difference{{Tenant: "acme", Time: "acme's cell"}, {Tenant: "rival", Time: "rival's cell"}}
-	again := NewRechecker(func(context.Context) (recheck.Result, error) { return recheck.Result{Differences: differences}, nil }, Options{})
+	again := NewRechecker(func(context.Context) (recheck.Result,
+		error) {
+		return recheck.Result{Differences: differences}, nil
+	}, Options{})
 	a := NewAuditor(func(context.Context) (*conservation.Audit, error) {
 		return &conservation.Audit{Tenants: []conservation.TenantAudit{{Tenant: "acme"}, {Tenant: "rival"}}}, nil
 	}, again, Options{})
@@ -47,7 +50,8 @@ func TestAuditIsOfWhoAsks(t *testing.T) {
 		}
 		w := httptest.NewRecorder()
 		a.Handler().ServeHTTP(w, r)
-		if body := w.Body.String(); w.Code != c.status || strings.Contains(body, "acme") != c.acme || strings.Contains(body, "rival") != c.rival {
+		if body := w.Body.String(); w.Code != c.status || strings.Contains(body, "acme") != c.acme ||
+			strings.Contains(body, "rival") != c.rival {
 			t.Errorf("%+v asks %q: status %d: %s", c.who, c.query, w.Code, body)
 		}
 	}
@@ -58,15 +62,18 @@ func TestAuditIsOfWhoAsks(t *testing.T) {
 func TestUncountedPartitionIsAnAlarm(t *testing.T) {
 	t.Parallel()
 	a := NewAuditor(func(context.Context) (*conservation.Audit, error) {
-		return &conservation.Audit{Partitions: []conservation.PartitionAudit{{}, {Partition: 1, Unreadable: "message 7: flipped"}}}, nil
+		return &conservation.Audit{Partitions: []conservation.PartitionAudit{{},
+			{Partition: 1, Unreadable: "message 7: flipped"}}}, nil
 	}, NewRechecker(nil, Options{}), Options{})
 	if _, err := a.run(t.Context()); err == nil || !strings.Contains(err.Error(), "partitions [1]") {
 		t.Errorf("the run came to %v", err)
 	}
 	r := httptest.NewRequest(http.MethodGet, "/v1/audit", nil)
 	w := httptest.NewRecorder()
-	a.Handler().ServeHTTP(w, r.WithContext(access.NewContext(r.Context(), access.Principal{Tenant: "ops", Scopes: access.Admin})))
-	if body := w.Body.String(); !strings.Contains(body, `"alarm":true`) || !strings.Contains(body, `"unreadable":"message 7: flipped"`) {
+	a.Handler().ServeHTTP(w,
+		r.WithContext(access.NewContext(r.Context(), access.Principal{Tenant: "ops", Scopes: access.Admin})))
+	if body := w.Body.String(); !strings.Contains(body, `"alarm":true`) ||
+		!strings.Contains(body, `"unreadable":"message 7: flipped"`) {
 		t.Error(body)
 	}
 }

@@ -16,8 +16,9 @@ func Collect(schedule string, p *publish.Publisher, checkpoint func(context.Cont
 		r, err := p.Collect(ctx)
 		made, checkpointErr := checkpoint(ctx)
 		return Report{
-			Rows:    r.Rows + r.Objects + r.Tables,
-			Message: fmt.Sprintf("removed %d rows, %d tables, %d objects, made %d checkpoints of commit chains", r.Rows, r.Tables, r.Objects, made),
+			Rows: r.Rows + r.Objects + r.Tables,
+			Message: fmt.Sprintf("removed %d rows, %d tables, %d objects, made %d checkpoints of commit chains", r.Rows,
+				r.Tables, r.Objects, made),
 		}, errors.Join(err, checkpointErr)
 	}}
 }

@@ -19,7 +19,8 @@ import (
 // ran, a recheck without a publication. What the document says is an array is one, of no items.
 func TestNothingYetIsInTheContract(t *testing.T) {
 	t.Parallel()
-	empty := &conservation.Books{Catalog: &catalog.Catalog{}, Partitions: []conservation.Partition{{Acknowledged: &conservation.Acknowledged{}}}}
+	empty := &conservation.Books{Catalog: &catalog.Catalog{},
+		Partitions: []conservation.Partition{{Acknowledged: &conservation.Acknowledged{}}}}
 	again := NewRechecker(func(context.Context) (recheck.Result, error) { return recheck.Result{}, nil }, Options{})
 	a := NewAuditor(empty.Conserve, again, Options{})
 	for _, run := range []func(context.Context) (Report, error){again.run, a.run} {
@@ -28,12 +29,15 @@ func TestNothingYetIsInTheContract(t *testing.T) {
 		}
 	}
 	s := scheduler(t, openLedger(t, t.TempDir()), a.Job(""))
-	for path, h := range map[string]http.Handler{"/v1/audit": a.Handler(), "/v1/audit?tenant=acme": a.Handler(), "/v1/jobs": s.Handler()} {
+	for path, h := range map[string]http.Handler{"/v1/audit": a.Handler(), "/v1/audit?tenant=acme": a.Handler(),
+		"/v1/jobs": s.Handler()} {
 		r := httptest.NewRequest(http.MethodGet, path, nil)
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r.WithContext(access.NewContext(r.Context(), access.Principal{Tenant: "ops", Scopes: access.Admin})))
+		h.ServeHTTP(w, r.WithContext(access.NewContext(r.Context(),
+			access.Principal{Tenant: "ops", Scopes: access.Admin})))
 		d := document(t)
-		schema := at(d, "paths", strings.TrimSuffix(path, "?tenant=acme"), "get", "responses", "200", "content", "application/json", "schema")
+		schema := at(d, "paths", strings.TrimSuffix(path, "?tenant=acme"), "get", "responses", "200", "content",
+			"application/json", "schema")
 		var answer any
 		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || schema == nil {
 			t.Fatalf("%s: %v, schema %v", path, err, schema)

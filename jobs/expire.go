@@ -14,7 +14,8 @@ type Log interface {
 
 // Expire trims every partition of the log below the bound, and the ledger, and retires old
 // dead letters. bound returns per partition the lowest sequence that anything still needs (L6).
-func Expire(schedule string, log Log, bound func(context.Context) ([]uint64, error), ledger *Ledger, remove Remover, retire func(context.Context) (int64, error)) Job {
+func Expire(schedule string, log Log, bound func(context.Context) ([]uint64, error), ledger *Ledger, remove Remover,
+	retire func(context.Context) (int64, error)) Job {
 	return Job{Name: "expire", Schedule: schedule, Run: func(ctx context.Context) (Report, error) {
 		bounds, err := bound(ctx)
 		trimmed := int64(0)
@@ -24,8 +25,9 @@ func Expire(schedule string, log Log, bound func(context.Context) ([]uint64, err
 		runs, ledgerErr := ledger.Expire(ctx, remove)
 		letters, retireErr := retire(ctx)
 		return Report{
-			Rows:    trimmed + runs + letters,
-			Message: fmt.Sprintf("trimmed %d messages of the log, removed %d runs of the ledger, retired %d dead letters", trimmed, runs, letters),
+			Rows: trimmed + runs + letters,
+			Message: fmt.Sprintf("trimmed %d messages of the log, removed %d runs of the ledger, retired %d dead "+
+				"letters", trimmed, runs, letters),
 		}, errors.Join(err, ledgerErr, retireErr)
 	}}
 }

@@ -29,7 +29,8 @@ func (s *Scheduler) Handler() http.Handler {
 			problem(w, http.StatusConflict, "job_running", err.Error())
 		case errors.Is(err, ErrStopped):
 			w.Header().Set("Retry-After", "1")
-			problem(w, http.StatusServiceUnavailable, "shutting_down", err.Error()+"; run the job again when the server is back")
+			problem(w, http.StatusServiceUnavailable, "shutting_down",
+				err.Error()+"; run the job again when the server is back")
 		case run.Error != "":
 			writeJSON(w, http.StatusInternalServerError, "application/json", run)
 		default:

@@ -49,7 +49,8 @@ func TestSchedules(t *testing.T) {
 			t.Errorf("%q: %v", good, err)
 		}
 	}
-	for _, bad := range []string{"", "often", "* * *", "61 * * * *", "TZ=Europe/Paris * * * * *", "CRON_TZ=x @hourly", "TZ=", strings.Repeat("*", 300)} {
+	for _, bad := range []string{"", "often", "* * *", "61 * * * *", "TZ=Europe/Paris * * * * *", "CRON_TZ=x @hourly",
+		"TZ=", strings.Repeat("*", 300)} {
 		if _, err := ParseSchedule(bad); err == nil {
 			t.Errorf("%q was accepted", bad)
 		}
@@ -99,7 +100,8 @@ func TestScheduledRuns(t *testing.T) {
 
 func TestPanicIsAnErrorOfTheRun(t *testing.T) {
 	t.Parallel()
-	s := scheduler(t, openLedger(t, t.TempDir()), Job{Name: "work", Run: func(context.Context) (Report, error) { panic("boom") }})
+	s := scheduler(t, openLedger(t, t.TempDir()),
+		Job{Name: "work", Run: func(context.Context) (Report, error) { panic("boom") }})
 	run, err := s.Start(t.Context(), "work")
 	if err != nil || !strings.Contains(run.Error, "boom") {
 		t.Errorf("got %+v, %v", run, err)
@@ -110,7 +112,8 @@ func TestLedgerSurvives(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	n := int64(0)
-	work := Job{Name: "work", Run: func(context.Context) (Report, error) { n++; return Report{Rows: n, Message: "did it"}, nil }}
+	work := Job{Name: "work",
+		Run: func(context.Context) (Report, error) { n++; return Report{Rows: n, Message: "did it"}, nil }}
 	s := scheduler(t, openLedger(t, dir), work)
 	for range 3 {
 		if _, err := s.Start(t.Context(), "work"); err != nil {
@@ -151,7 +154,8 @@ func TestExpire(t *testing.T) {
 	}
 	for _, c := range []struct{ bound, want uint64 }{{5, 0}, {12, 12}, {99, 20}} {
 		log := &fakeLog{first: 10, next: 20}
-		job := Expire("", log, func(context.Context) ([]uint64, error) { return []uint64{c.bound}, nil }, l, fileRemover{dir}, func(context.Context) (int64, error) { return 0, nil })
+		job := Expire("", log, func(context.Context) ([]uint64, error) { return []uint64{c.bound}, nil }, l,
+			fileRemover{dir}, func(context.Context) (int64, error) { return 0, nil })
 		if _, err := job.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -170,7 +174,8 @@ func TestExpire(t *testing.T) {
 func TestHTTP(t *testing.T) {
 	t.Parallel()
 	h := scheduler(t, openLedger(t, t.TempDir()),
-		Job{Name: "work", Schedule: "@hourly", Run: func(context.Context) (Report, error) { return Report{Publication: 7}, nil }},
+		Job{Name: "work", Schedule: "@hourly",
+			Run: func(context.Context) (Report, error) { return Report{Publication: 7}, nil }},
 		Job{Name: "bad", Run: func(context.Context) (Report, error) { return Report{}, errors.New("no luck") }},
 	).Handler()
 	for _, c := range []struct {

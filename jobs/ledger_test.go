@@ -41,12 +41,14 @@ func TestLedgerOpensInTime(t *testing.T) {
 	start := time.Date(2024, 5, 1, 0, 0, 0, 0, time.UTC)
 	for i := range KeepRuns {
 		for _, name := range names {
-			if err := before.Add(t.Context(), Run{ID: "x", Job: name, Start: start.Add(time.Duration(i) * time.Second)}); err != nil {
+			if err := before.Add(t.Context(),
+				Run{ID: "x", Job: name, Start: start.Add(time.Duration(i) * time.Second)}); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	for key, body := range map[string]string{"jobs/work/20240501T000002.5-no.json": "no record", "jobs/work/20240501T000003.5-of.json": `{"job":"play"}`,
+	for key, body := range map[string]string{"jobs/work/20240501T000002.5-no.json": "no record",
+		"jobs/work/20240501T000003.5-of.json":     `{"job":"play"}`,
 		"jobs/work/20240501T000004.5-spoilt.json": "{}"} {
 		if _, _, err := records.Create(t.Context(), key, []byte(body)); err != nil {
 			t.Fatal(err)
@@ -64,7 +66,8 @@ func TestLedgerOpensInTime(t *testing.T) {
 		}
 		for name, want := range map[string]int{"work": KeepRuns - 3, "play": KeepRuns} {
 			runs := l.Newest(name)
-			if len(runs) != want || !runs[0].Start.Equal(start.Add((KeepRuns-1)*time.Second)) || !runs[1].Start.Before(runs[0].Start) {
+			if len(runs) != want || !runs[0].Start.Equal(start.Add((KeepRuns-1)*time.Second)) ||
+				!runs[1].Start.Before(runs[0].Start) {
 				t.Errorf("%s: %d runs, want %d, the newest first: %+v", name, len(runs), want, runs[:min(2, len(runs))])
 			}
 		}

@@ -39,7 +39,8 @@ func NewRechecker(check func(context.Context) (recheck.Result, error), o Options
 			Help: "Buckets of views that ClickHouse has computed again from the Parquet objects."}),
 		differences: prometheus.NewGauge(prometheus.GaugeOpts{Name: "recount_recheck_differing_rows",
 			Help: "Rows that differed from the published ones at the last check; anything but 0 is an alarm."}),
-		ran: prometheus.NewGauge(prometheus.GaugeOpts{Name: "recount_recheck_last_run_seconds", Help: "Unix time of the last check."}),
+		ran: prometheus.NewGauge(prometheus.GaugeOpts{Name: "recount_recheck_last_run_seconds",
+			Help: "Unix time of the last check."}),
 	}
 	if o.Registerer != nil {
 		o.Registerer.MustRegister(r.checked, r.differences, r.ran)
@@ -68,12 +69,16 @@ func (r *Rechecker) run(ctx context.Context) (Report, error) {
 	r.differences.Set(float64(rows))
 	if rows > 0 {
 		for _, d := range result.Differences {
-			r.log.Error("a published row is not what ClickHouse computes from the objects", "view", d.View, "bucket", d.Bucket, "version", d.Version,
-				"tenant", d.Tenant, "time", d.Time, "dimensions", d.Dimensions, "published", d.Published, "computed", d.Computed, "do", d.Do)
+			r.log.Error("a published row is not what ClickHouse computes from the objects", "view", d.View, "bucket",
+				d.Bucket, "version", d.Version,
+				"tenant", d.Tenant, "time", d.Time, "dimensions", d.Dimensions, "published", d.Published, "computed",
+				d.Computed, "do", d.Do)
 		}
-		return Report{}, fmt.Errorf("%d rows of publication %d differ: GET /v1/audit names them, recount verify --server says what is at fault", rows, result.Publication)
+		return Report{}, fmt.Errorf("%d rows of publication %d differ: GET /v1/audit names them, recount verify "+
+			"--server says what is at fault", rows, result.Publication)
 	}
-	return Report{Publication: result.Publication, Message: fmt.Sprintf("%d buckets of views with %d rows are what ClickHouse computes from the objects, %d left out", result.Checked, result.Rows, result.LeftOut)}, nil
+	return Report{Publication: result.Publication, Message: fmt.Sprintf("%d buckets of views with %d rows are what "+
+		"ClickHouse computes from the objects, %d left out", result.Checked, result.Rows, result.LeftOut)}, nil
 }
 
 // of is what the last run came to, with the rows of one tenant or, without one, of all.
@@ -83,6 +88,7 @@ func (r *Rechecker) of(tenant string) *RecheckRun {
 		return last
 	}
 	own := *last
-	own.Differences = slices.DeleteFunc(slices.Clone(own.Differences), func(d recheck.Difference) bool { return d.Tenant != tenant })
+	own.Differences = slices.DeleteFunc(slices.Clone(own.Differences),
+		func(d recheck.Difference) bool { return d.Tenant != tenant })
 	return &own
 }

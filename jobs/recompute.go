@@ -28,5 +28,6 @@ func found(r publish.Result) string {
 	case r.Events == 0 && r.Buckets == 0: // The first publication.
 		return "nothing has landed" + wait
 	}
-	return fmt.Sprintf("%d events of %d buckets, %d duplicates of which %d conflict", r.Events, r.Buckets, r.Duplicates, r.Conflicts)
+	return fmt.Sprintf("%d events of %d buckets, %d duplicates of which %d conflict", r.Events, r.Buckets, r.Duplicates,
+		r.Conflicts)
 }

@@ -160,7 +160,8 @@ func (s *Scheduler) execute(ctx context.Context, e *entry, by Trigger) Run {
 // note writes the run to the ledger and the log. Runs that found nothing to do
 // would fill the ledger with one record a minute for ever, so they are not kept.
 func (s *Scheduler) note(ctx context.Context, run Run) {
-	attrs := []any{"job", run.Job, "seconds", run.End.Sub(run.Start).Seconds(), "rows", run.Rows, "publication", run.Publication}
+	attrs := []any{"job", run.Job, "seconds", run.End.Sub(run.Start).Seconds(), "rows", run.Rows, "publication",
+		run.Publication}
 	if run.Error != "" && ctx.Err() != nil {
 		return // The process is stopping; the next start does the work.
 	}

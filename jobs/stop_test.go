@@ -54,7 +54,8 @@ func TestRequestedRunsEndWithTheScheduler(t *testing.T) {
 		go request(t.Context()) // It comes too late.
 		for range 2 {
 			w := <-answer
-			if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), `"shutting_down"`) || w.Header().Get("Retry-After") == "" {
+			if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), `"shutting_down"`) ||
+				w.Header().Get("Retry-After") == "" {
 				t.Errorf("got %d %s", w.Code, w.Body)
 			}
 		}

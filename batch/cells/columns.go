@@ -47,9 +47,10 @@ func newLayout(c *catalog.Catalog, v *catalog.View, ver uint64) *layout {
 // version is not part of the checksum: the same rows have the same one in every
 // attempt, so a recomputation can be compared with a publication (V6).
 func (l *layout) version(ver uint64) {
-	l.columns = append(l.columns, column{name: sqlschema.ColVer, native: values(func(*exact.Block) func([]byte, int) []byte {
-		return func(dst []byte, _ int) []byte { return append64(dst, ver) }
-	})})
+	l.columns = append(l.columns,
+		column{name: sqlschema.ColVer, native: values(func(*exact.Block) func([]byte, int) []byte {
+			return func(dst []byte, _ int) []byte { return append64(dst, ver) }
+		})})
 }
 
 func (l *layout) micros(name string, of func(*exact.Block) []int64) {

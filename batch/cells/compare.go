@@ -21,7 +21,8 @@ const (
 
 // Stored returns what ClickHouse holds of versions of a view's buckets, at most one version
 // a bucket. A version it has no row of is absent, and so are all if there is no table.
-func (s *Store) Stored(ctx context.Context, v *catalog.View, versions []record.BucketVersion) (map[int64]record.BucketVersion, error) {
+func (s *Store) Stored(ctx context.Context, v *catalog.View,
+	versions []record.BucketVersion) (map[int64]record.BucketVersion, error) {
 	out := make(map[int64]record.BucketVersion, len(versions))
 	for part := range slices.Chunk(versions, pairsAtOnce) {
 		err := s.stored(ctx, v, part, out)
@@ -36,9 +37,11 @@ func (s *Store) Stored(ctx context.Context, v *catalog.View, versions []record.B
 	return out, nil
 }
 
-func (s *Store) stored(ctx context.Context, v *catalog.View, versions []record.BucketVersion, out map[int64]record.BucketVersion) error {
+func (s *Store) stored(ctx context.Context, v *catalog.View, versions []record.BucketVersion,
+	out map[int64]record.BucketVersion) error {
 	rows, err := s.db.Query(readContext(ctx), fmt.Sprintf(
-		"SELECT toUnixTimestamp64Micro(%[1]s), %[2]s, count(), %[3]s FROM %[4]s WHERE (%[1]s, %[2]s) IN (%[5]s) GROUP BY %[1]s, %[2]s",
+		"SELECT toUnixTimestamp64Micro(%[1]s), %[2]s, count(), %[3]s FROM %[4]s WHERE (%[1]s, %[2]s) IN (%[5]s) "+
+			"GROUP BY %[1]s, %[2]s",
 		sqlschema.Quote(sqlschema.ColBucket), sqlschema.Quote(sqlschema.ColVer), newLayout(s.catalog, v, 0).sql(),
 		sqlschema.Quote(sqlschema.Table(v, s.catalog.Digest(v))), pairList(versions)))
 	if err != nil {
@@ -76,7 +79,8 @@ func (s *Store) Counted(ctx context.Context, st *record.State) (map[string]map[s
 }
 
 // CountedEvents is how many events of each tenant the rows of versions of a view count.
-func (s *Store) CountedEvents(ctx context.Context, v *catalog.View, versions []record.BucketVersion) (map[string]int64, error) {
+func (s *Store) CountedEvents(ctx context.Context, v *catalog.View,
+	versions []record.BucketVersion) (map[string]int64, error) {
 	out := map[string]int64{}
 	for part := range slices.Chunk(versions, pairsAtOnce) {
 		if err := s.countedEvents(ctx, v, part, out); err != nil {
@@ -86,9 +90,12 @@ func (s *Store) CountedEvents(ctx context.Context, v *catalog.View, versions []r
 	return out, nil
 }
 
-func (s *Store) countedEvents(ctx context.Context, v *catalog.View, versions []record.BucketVersion, out map[string]int64) error {
-	rows, err := s.db.Query(readContext(ctx), fmt.Sprintf("SELECT toString(%[1]s), sum(%[2]s) FROM %[3]s WHERE (%[4]s, %[5]s) IN (%[6]s) GROUP BY %[1]s",
-		sqlschema.Quote(sqlschema.ColTenant), sqlschema.Quote(sqlschema.ColEvents), sqlschema.Quote(sqlschema.Table(v, s.catalog.Digest(v))),
+func (s *Store) countedEvents(ctx context.Context, v *catalog.View, versions []record.BucketVersion,
+	out map[string]int64) error {
+	rows, err := s.db.Query(readContext(ctx), fmt.Sprintf("SELECT toString(%[1]s), sum(%[2]s) FROM %[3]s WHERE "+
+		"(%[4]s, %[5]s) IN (%[6]s) GROUP BY %[1]s",
+		sqlschema.Quote(sqlschema.ColTenant), sqlschema.Quote(sqlschema.ColEvents),
+		sqlschema.Quote(sqlschema.Table(v, s.catalog.Digest(v))),
 		sqlschema.Quote(sqlschema.ColBucket), sqlschema.Quote(sqlschema.ColVer), pairList(versions)))
 	if err != nil {
 		return err

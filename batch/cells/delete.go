@@ -38,7 +38,8 @@ func (s *Store) Tables(ctx context.Context) ([]string, error) {
 // Versions lists which versions below a limit a table holds, and how many rows of each.
 func (s *Store) Versions(ctx context.Context, table string, below uint64) iter.Seq2[record.BucketVersion, error] {
 	return func(yield func(record.BucketVersion, error) bool) {
-		rows, err := s.db.Query(readContext(ctx), fmt.Sprintf("SELECT toUnixTimestamp64Micro(%[1]s), %[2]s, count() FROM %[3]s WHERE %[2]s < %[4]d GROUP BY %[1]s, %[2]s",
+		rows, err := s.db.Query(readContext(ctx), fmt.Sprintf("SELECT toUnixTimestamp64Micro(%[1]s), %[2]s, count() "+
+			"FROM %[3]s WHERE %[2]s < %[4]d GROUP BY %[1]s, %[2]s",
 			sqlschema.Quote(sqlschema.ColBucket), sqlschema.Quote(sqlschema.ColVer), sqlschema.Quote(table), below))
 		if err != nil {
 			yield(record.BucketVersion{}, err)
@@ -67,7 +68,8 @@ func (s *Store) DeleteVersions(ctx context.Context, table string, vers []record.
 		pairs = append(pairs, fmt.Sprintf("(%s, %d)", bucketSQL(b.Bucket), b.Ver))
 	}
 	return s.db.Exec(readContext(ctx), fmt.Sprintf("DELETE FROM %s WHERE (%s, %s) IN (%s)",
-		sqlschema.Quote(table), sqlschema.Quote(sqlschema.ColBucket), sqlschema.Quote(sqlschema.ColVer), strings.Join(pairs, ", ")))
+		sqlschema.Quote(table), sqlschema.Quote(sqlschema.ColBucket), sqlschema.Quote(sqlschema.ColVer),
+		strings.Join(pairs, ", ")))
 }
 
 // DropTable deletes the rows of versions below a limit, and the table if it is empty
@@ -75,12 +77,14 @@ func (s *Store) DeleteVersions(ctx context.Context, table string, vers []record.
 func (s *Store) DropTable(ctx context.Context, table string, below uint64) (rows int64, dropped bool, err error) {
 	where := fmt.Sprintf("%s < %d", sqlschema.Quote(sqlschema.ColVer), below)
 	var n uint64
-	if err := s.db.QueryRow(readContext(ctx), "SELECT count() FROM "+sqlschema.Quote(table)+" WHERE "+where).Scan(&n); err != nil {
+	if err := s.db.QueryRow(readContext(ctx),
+		"SELECT count() FROM "+sqlschema.Quote(table)+" WHERE "+where).Scan(&n); err != nil {
 		return 0, false, err
 	}
 	if n > 0 {
 		// DELETE FROM only masks rows, and a table of masked rows is not empty.
-		if err := s.db.Exec(readContext(ctx), "ALTER TABLE "+sqlschema.Quote(table)+" DELETE WHERE "+where+" SETTINGS mutations_sync = 2"); err != nil {
+		if err := s.db.Exec(readContext(ctx),
+			"ALTER TABLE "+sqlschema.Quote(table)+" DELETE WHERE "+where+" SETTINGS mutations_sync = 2"); err != nil {
 			return 0, false, err
 		}
 	}
@@ -96,17 +100,20 @@ func (s *Store) DropTable(ctx context.Context, table string, below uint64) (rows
 // buckets that is not above oldest: no reader of the VIEWs can be behind of it.
 func (s *Store) DeleteProjection(ctx context.Context, oldest uint64) (int64, error) {
 	var full, rows uint64
-	row := s.db.QueryRow(ctx, fmt.Sprintf("SELECT max(n) FROM %s WHERE view = '' AND ver = 1 AND n <= %d", sqlschema.Published, oldest))
+	row := s.db.QueryRow(ctx,
+		fmt.Sprintf("SELECT max(n) FROM %s WHERE view = '' AND ver = 1 AND n <= %d", sqlschema.Published, oldest))
 	if err := row.Scan(&full); err != nil {
 		return 0, fmt.Errorf("read the projection: %w", err)
 	}
-	if err := s.db.QueryRow(ctx, fmt.Sprintf("SELECT count() FROM %s WHERE n < %d", sqlschema.Published, full)).Scan(&rows); err != nil {
+	if err := s.db.QueryRow(ctx,
+		fmt.Sprintf("SELECT count() FROM %s WHERE n < %d", sqlschema.Published, full)).Scan(&rows); err != nil {
 		return 0, fmt.Errorf("read the projection: %w", err)
 	}
 	if rows == 0 {
 		return 0, nil
 	}
-	if err := s.db.Exec(readContext(ctx), fmt.Sprintf("DELETE FROM %s WHERE n < %d", sqlschema.Published, full)); err != nil {
+	if err := s.db.Exec(readContext(ctx),
+		fmt.Sprintf("DELETE FROM %s WHERE n < %d", sqlschema.Published, full)); err != nil {
 		return 0, fmt.Errorf("delete the projection before publication %d: %w", full, err)
 	}
 	return int64(rows), nil

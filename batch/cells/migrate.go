@@ -43,12 +43,15 @@ func (s *Store) migrate(ctx context.Context) error {
 		case done && sum == m.SHA256:
 			continue
 		case done:
-			return fmt.Errorf("migration %s was applied with checksum %s and is now %s; restore the file and add a new migration instead", m.Name, sum, m.SHA256)
+			return fmt.Errorf("migration %s was applied with checksum %s and is now %s; restore the file and add a "+
+				"new migration instead", m.Name, sum, m.SHA256)
 		}
 		if err := s.db.Exec(ctx, m.SQL); err != nil {
 			return fmt.Errorf("migration %s: %w", m.Name, err)
 		}
-		if err := s.db.Exec(ctx, fmt.Sprintf("INSERT INTO %s (name, sha256) VALUES ('%s', '%s')", Migrations, m.Name, m.SHA256)); err != nil {
+		if err := s.db.Exec(ctx,
+			fmt.Sprintf("INSERT INTO %s (name, sha256) VALUES ('%s', '%s')", Migrations, m.Name,
+				m.SHA256)); err != nil {
 			return fmt.Errorf("record migration %s: %w", m.Name, err)
 		}
 	}

@@ -33,7 +33,8 @@ func (s *Store) Project(ctx context.Context, state *record.State) error {
 			return fmt.Errorf("project publication %d: %w", state.N, err)
 		}
 		failpoint.Point("publish.marker.before")
-		marker := fmt.Sprintf("INSERT INTO %s (n, view, digest, bucket, ver) VALUES (%d, '', '', 0, %d)", sqlschema.Published, state.N, map[bool]int{true: 1}[full])
+		marker := fmt.Sprintf("INSERT INTO %s (n, view, digest, bucket, ver) VALUES (%d, '', '', 0, %d)",
+			sqlschema.Published, state.N, map[bool]int{true: 1}[full])
 		if err := s.db.Exec(ctx, marker); err != nil {
 			return fmt.Errorf("project publication %d: %w", state.N, err)
 		}
@@ -89,7 +90,8 @@ func (r *projection) insert(ctx context.Context, db driver.Conn) error {
 	if len(r.vers) == 0 {
 		return nil
 	}
-	batch, err := db.PrepareBatch(insertContext(ctx), "INSERT INTO "+sqlschema.Published+" (n, view, digest, bucket, ver)")
+	batch, err := db.PrepareBatch(insertContext(ctx), "INSERT INTO "+sqlschema.Published+" (n, view, digest, "+
+		"bucket, ver)")
 	if err != nil {
 		return err
 	}

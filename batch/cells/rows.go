@@ -13,7 +13,8 @@ import (
 
 // Insert adds rows of a view under a version, in one INSERT, and returns how many they
 // are and their checksum by bucket. An error may hide an INSERT that was done.
-func (s *Store) Insert(ctx context.Context, v *catalog.View, ver uint64, pieces []exact.Piece) (map[int64]record.BucketVersion, error) {
+func (s *Store) Insert(ctx context.Context, v *catalog.View, ver uint64,
+	pieces []exact.Piece) (map[int64]record.BucketVersion, error) {
 	l := newLayout(s.catalog, v, ver)
 	name := sqlschema.Table(v, s.catalog.Digest(v))
 	batch, err := s.db.PrepareBatch(insertContext(ctx), "INSERT INTO "+sqlschema.Quote(name)+" ("+l.names()+")")
@@ -32,11 +33,14 @@ func (s *Store) Insert(ctx context.Context, v *catalog.View, ver uint64, pieces 
 
 // ReadBack returns what the table holds of the buckets under a version. A bucket
 // without rows is absent.
-func (s *Store) ReadBack(ctx context.Context, v *catalog.View, ver uint64, buckets []int64) (map[int64]record.BucketVersion, error) {
+func (s *Store) ReadBack(ctx context.Context, v *catalog.View, ver uint64,
+	buckets []int64) (map[int64]record.BucketVersion, error) {
 	name := sqlschema.Table(v, s.catalog.Digest(v))
 	rows, err := s.db.Query(readContext(ctx), fmt.Sprintf(
-		"SELECT toUnixTimestamp64Micro(%[1]s), count(), %[2]s FROM %[3]s WHERE %[4]s = %[5]d AND %[1]s IN (%[6]s) GROUP BY %[1]s",
-		sqlschema.Quote(sqlschema.ColBucket), newLayout(s.catalog, v, ver).sql(), sqlschema.Quote(name), sqlschema.Quote(sqlschema.ColVer), ver, bucketList(buckets)))
+		"SELECT toUnixTimestamp64Micro(%[1]s), count(), %[2]s FROM %[3]s WHERE %[4]s = %[5]d AND %[1]s IN (%[6]s) "+
+			"GROUP BY %[1]s",
+		sqlschema.Quote(sqlschema.ColBucket), newLayout(s.catalog, v, ver).sql(), sqlschema.Quote(name),
+		sqlschema.Quote(sqlschema.ColVer), ver, bucketList(buckets)))
 	if err != nil {
 		return nil, err
 	}

@@ -30,6 +30,7 @@ func insertContext(ctx context.Context) context.Context {
 // readContext allows long reads and long lists of buckets.
 func readContext(ctx context.Context) context.Context {
 	return clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
-		"max_execution_time": 0, "max_query_size": 16 << 20, "max_ast_elements": 1 << 20, "max_expanded_ast_elements": 1 << 20,
+		"max_execution_time": 0, "max_query_size": 16 << 20, "max_ast_elements": 1 << 20,
+		"max_expanded_ast_elements": 1 << 20,
 	}))
 }

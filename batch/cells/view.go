@@ -28,8 +28,10 @@ func sqlView(c *catalog.Catalog, v *catalog.View) string {
 	for _, m := range v.Measures {
 		columns = append(columns, finished(c, v, m)...)
 	}
-	return fmt.Sprintf("SELECT %s FROM %s WHERE (%s, %s) IN (SELECT bucket, argMax(ver, n) FROM %s WHERE view = '%s' AND digest = '%s' AND n <= (SELECT max(n) FROM %s WHERE view = '') GROUP BY bucket)",
-		strings.Join(columns, ", "), sqlschema.Quote(sqlschema.Table(v, digest)), sqlschema.Quote(sqlschema.ColBucket), sqlschema.Quote(sqlschema.ColVer),
+	return fmt.Sprintf("SELECT %s FROM %s WHERE (%s, %s) IN (SELECT bucket, argMax(ver, n) FROM %s WHERE view = "+
+		"'%s' AND digest = '%s' AND n <= (SELECT max(n) FROM %s WHERE view = '') GROUP BY bucket)",
+		strings.Join(columns, ", "), sqlschema.Quote(sqlschema.Table(v, digest)), sqlschema.Quote(sqlschema.ColBucket),
+		sqlschema.Quote(sqlschema.ColVer),
 		sqlschema.Published, v.Name, digest, sqlschema.Published)
 }
 
@@ -41,9 +43,11 @@ func finished(c *catalog.Catalog, v *catalog.View, m catalog.Measure) []string {
 	case catalog.Sum:
 		return []string{"if(" + q("__n") + " = 0, NULL, " + q("__sum") + ") AS " + q("")}
 	case catalog.Avg:
-		return []string{"if(" + q("__n") + " = 0, NULL, toFloat64(" + q("__sum") + ") / " + q("__n") + ") AS " + q(""), q("__sum"), q("__n")}
+		return []string{"if(" + q("__n") + " = 0, NULL, toFloat64(" + q("__sum") + ") / " + q("__n") + ") AS " + q(""),
+			q("__sum"), q("__n")}
 	case catalog.Distinct:
-		typed := "CAST(" + sqlschema.Quote(sqlschema.Table(v, c.Digest(v))) + "." + q("__state") + ", 'AggregateFunction(uniqExact, UInt64)')"
+		typed := "CAST(" + sqlschema.Quote(sqlschema.Table(v, c.Digest(v))) + "." + q("__state") +
+			", 'AggregateFunction(uniqExact, UInt64)')"
 		return []string{"finalizeAggregation(" + typed + ") AS " + q(""), typed + " AS " + q("__state")}
 	}
 	return []string{q("")}
@@ -69,7 +73,8 @@ func (s *Store) syncViews(ctx context.Context, published map[string]record.ViewS
 		if comment == mark || exists && published[name].Digest != c.Digest(c.Views[name]) {
 			continue
 		}
-		if err := s.db.Exec(ctx, "CREATE OR REPLACE VIEW "+sqlschema.Quote(name)+" AS "+selection+" COMMENT '"+mark+"'"); err != nil {
+		if err := s.db.Exec(ctx,
+			"CREATE OR REPLACE VIEW "+sqlschema.Quote(name)+" AS "+selection+" COMMENT '"+mark+"'"); err != nil {
 			return fmt.Errorf("create VIEW %s: %w", name, err)
 		}
 	}

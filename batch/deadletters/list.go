@@ -25,7 +25,8 @@ type place struct {
 }
 
 func (a place) compare(b place) int {
-	return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Index, b.Index))
+	return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Seq, b.Seq),
+		cmp.Compare(a.Index, b.Index))
 }
 
 // cursor is a place as text; a page with it holds what lies before.
@@ -40,7 +41,8 @@ func parseCursor(s string) (a place, err error) {
 		a.Name, err = deadletter.ParseName(name)
 	}
 	if err != nil || a.cursor() != s {
-		return a, &query.Error{Field: "cursor", Msg: fmt.Sprintf("%.80q is not the cursor of a page; leave it out to begin with the newest", s)}
+		return a, &query.Error{Field: "cursor", Msg: fmt.Sprintf("%.80q is not the cursor of a page; leave it out "+
+			"to begin with the newest", s)}
 	}
 	return a, nil
 }
@@ -145,7 +147,8 @@ func (s *Store) runs(ctx context.Context, f deadletter.Filter, before place) (ou
 				}
 				row := int64(0)
 				for _, b := range o.Buckets {
-					if b.Bucket < to && b.Bucket+c.Bucket.Microseconds() > from && (place{time: b.Bucket}).compare(before) < 0 {
+					if b.Bucket < to && b.Bucket+c.Bucket.Microseconds() > from &&
+						(place{time: b.Bucket}).compare(before) < 0 {
 						out = append(out, run{o, c.Partition, b.Bucket, row, row + b.Rows})
 					}
 					row += b.Rows
@@ -172,13 +175,15 @@ func bounds(f deadletter.Filter) (from, to int64) {
 
 // scan adds the rows of a run that are wanted to the page, and drops the oldest while it
 // holds more than two pages.
-func (s *Store) scan(ctx context.Context, r run, tenant string, f deadletter.Filter, before place, page []found) ([]found, error) {
+func (s *Store) scan(ctx context.Context, r run, tenant string, f deadletter.Filter, before place,
+	page []found) ([]found, error) {
 	from, to := bounds(f)
 	for l, err := range s.read(ctx, r.object, r.partition, r.from, r.to) {
 		if err != nil {
 			return nil, err
 		}
-		if l.Tenant != tenant || l.time < from || l.time >= to || f.Code != "" && l.Code != f.Code || f.Type != "" && l.EventType != f.Type || l.compare(before) >= 0 {
+		if l.Tenant != tenant || l.time < from || l.time >= to || f.Code != "" && l.Code != f.Code || f.Type != "" &&
+			l.EventType != f.Type || l.compare(before) >= 0 {
 			continue
 		}
 		if page = append(page, l); len(page) == 2*f.Limit {
@@ -231,7 +236,8 @@ func (s *Store) holding(ctx context.Context, tenant string, n deadletter.Name) (
 		return nil, nil
 	}
 	segments := chains[n.Partition].Segments
-	i, _ := slices.BinarySearchFunc(segments, n.Seq, func(c *record.Commit, seq uint64) int { return cmp.Compare(c.End, seq+1) })
+	i, _ := slices.BinarySearchFunc(segments, n.Seq,
+		func(c *record.Commit, seq uint64) int { return cmp.Compare(c.End, seq+1) })
 	if i == len(segments) || segments[i].Start > n.Seq {
 		return nil, nil
 	}
@@ -239,7 +245,8 @@ func (s *Store) holding(ctx context.Context, tenant string, n deadletter.Name) (
 		o := &segments[i].Objects[k]
 		switch retired := o.Type == deadletter.Type && horizons.Retired(segments[i], o); {
 		case retired && o.Tenants[tenant] > 0:
-			return nil, fmt.Errorf("%w: %s was older than dead_letters.keep, or beyond dead_letters.max_bytes, when it was retired", deadletter.ErrExpired, n)
+			return nil, fmt.Errorf("%w: %s was older than dead_letters.keep, or beyond dead_letters.max_bytes, when "+
+				"it was retired", deadletter.ErrExpired, n)
 		case o.Type == deadletter.Type && !retired:
 			out = append(out, o)
 		}

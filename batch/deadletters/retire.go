@@ -35,7 +35,8 @@ func (s *Store) Retire(ctx context.Context) (letters int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	before := s.before(slices.DeleteFunc(slices.Clone(all), func(o letterObject) bool { return horizons.Retired(o.segment, o.Object) }))
+	before := s.before(slices.DeleteFunc(slices.Clone(all),
+		func(o letterObject) bool { return horizons.Retired(o.segment, o.Object) }))
 	raised := record.Horizons{deadletter.Type: before}
 	for _, o := range all {
 		if raised.Retired(o.segment, o.Object) && !horizons.Retired(o.segment, o.Object) {
@@ -103,7 +104,8 @@ func later(a, b time.Time) time.Time {
 
 // raise creates the record that lets objects go. Another process may have created the same.
 func (s *Store) raise(ctx context.Context, before time.Time) error {
-	r := &record.Retired{Type: deadletter.Type, Before: before.UTC(), Reason: fmt.Sprintf("dead_letters.keep is %s and max_bytes %d", s.cfg.Keep, s.cfg.MaxBytes)}
+	r := &record.Retired{Type: deadletter.Type, Before: before.UTC(),
+		Reason: fmt.Sprintf("dead_letters.keep is %s and max_bytes %d", s.cfg.Keep, s.cfg.MaxBytes)}
 	raw, err := r.Encode()
 	if err != nil {
 		return err

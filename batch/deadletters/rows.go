@@ -17,7 +17,8 @@ import (
 // listed are the columns of a list: all but the bytes.
 var listed = []string{
 	eventbatch.ColTime, eventbatch.ColTenant, eventbatch.ColSource, object.ColSeq, object.ColIndex,
-	deadletter.FieldBytes, deadletter.FieldCode, deadletter.FieldEventID, deadletter.FieldEventTime, deadletter.FieldEventType,
+	deadletter.FieldBytes, deadletter.FieldCode, deadletter.FieldEventID, deadletter.FieldEventTime,
+	deadletter.FieldEventType,
 	deadletter.FieldIndex, deadletter.FieldMessage, deadletter.FieldStrict, deadletter.FieldTruncated,
 }
 
@@ -44,7 +45,8 @@ func (s *Store) read(ctx context.Context, o *record.Object, partition int, from,
 }
 
 // columns calls each with chunks of rows until it returns false.
-func (s *Store) columns(ctx context.Context, o *record.Object, names []string, from, to int64, each func(eventbatch.Columns) bool) error {
+func (s *Store) columns(ctx context.Context, o *record.Object, names []string, from, to int64,
+	each func(eventbatch.Columns) bool) error {
 	f, err := s.cfg.Open(ctx, *o)
 	if err != nil {
 		return err
@@ -64,13 +66,16 @@ func (s *Store) columns(ctx context.Context, o *record.Object, names []string, f
 // letter is row i of the columns.
 func letter(c eventbatch.Columns, i, partition int) (l found) {
 	l.place.time = int64(c.Time.Value(i))
-	l.place.Name = deadletter.Name{Partition: partition, Seq: uint64(value(c, object.ColSeq, i)), Index: int(value(c, object.ColIndex, i))}
+	l.place.Name = deadletter.Name{Partition: partition, Seq: uint64(value(c, object.ColSeq, i)),
+		Index: int(value(c, object.ColIndex, i))}
 	l.Letter = deadletter.Letter{
-		Name: l.place.Name.String(), Received: time.UnixMicro(l.place.time).UTC(), Tenant: text(c, eventbatch.ColTenant, i),
-		Code: text(c, deadletter.FieldCode, i), Message: text(c, deadletter.FieldMessage, i),
+		Name: l.place.Name.String(), Received: time.UnixMicro(l.place.time).UTC(),
+		Tenant: text(c, eventbatch.ColTenant, i),
+		Code:   text(c, deadletter.FieldCode, i), Message: text(c, deadletter.FieldMessage, i),
 		EventType: text(c, deadletter.FieldEventType, i), Source: text(c, eventbatch.ColSource, i),
 		EventID: text(c, deadletter.FieldEventID, i), EventTime: text(c, deadletter.FieldEventTime, i),
-		Bytes: value(c, deadletter.FieldBytes, i), Truncated: flag(c, deadletter.FieldTruncated, i), Strict: flag(c, deadletter.FieldStrict, i),
+		Bytes: value(c, deadletter.FieldBytes, i), Truncated: flag(c, deadletter.FieldTruncated, i),
+		Strict: flag(c, deadletter.FieldStrict, i),
 	}
 	if a := c.Field(deadletter.FieldIndex); a != nil && a.IsValid(i) {
 		index := value(c, deadletter.FieldIndex, i)
@@ -95,16 +100,17 @@ func (s *Store) readRaw(ctx context.Context, page []found) error {
 			to = max(to, l.row+1)
 		}
 		row := from
-		err := s.columns(ctx, o, []string{deadletter.FieldRaw, deadletter.FieldRawBase64}, from, to, func(c eventbatch.Columns) bool {
-			for i := range int(c.Rec.NumRows()) {
-				if l := rows[row]; l != nil {
-					l.Raw = optional(c, deadletter.FieldRaw, i)
-					l.RawBase64 = optional(c, deadletter.FieldRawBase64, i)
+		err := s.columns(ctx, o, []string{deadletter.FieldRaw, deadletter.FieldRawBase64}, from, to,
+			func(c eventbatch.Columns) bool {
+				for i := range int(c.Rec.NumRows()) {
+					if l := rows[row]; l != nil {
+						l.Raw = optional(c, deadletter.FieldRaw, i)
+						l.RawBase64 = optional(c, deadletter.FieldRawBase64, i)
+					}
+					row++
 				}
-				row++
-			}
-			return true
-		})
+				return true
+			})
 		if err != nil {
 			return err
 		}

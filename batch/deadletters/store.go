@@ -85,13 +85,16 @@ type metrics struct {
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	gauge := func(name, help string) prometheus.Gauge {
-		return prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "recount", Subsystem: "dead_letters", Name: name, Help: help})
+		return prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "recount", Subsystem: "dead_letters", Name: name,
+			Help: help})
 	}
 	m := &metrics{
 		stored: gauge("stored", "Dead letters in the lake, copies included, as of the last run of the job expire."),
-		bytes:  gauge("stored_bytes", "Bytes of the objects that hold dead letters, as of the last run of the job expire."),
+		bytes: gauge("stored_bytes", "Bytes of the objects that hold dead letters, as of the last run of the job "+
+			"expire."),
 		oldest: gauge("oldest_timestamp_seconds", "When the oldest dead letter landed that is kept; 0 without one."),
-		retired: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "recount", Subsystem: "dead_letters", Name: "retired_total",
+		retired: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "recount", Subsystem: "dead_letters",
+			Name: "retired_total",
 			Help: "Dead letters retired, by age or for want of room."}),
 	}
 	if reg == nil {

@@ -99,8 +99,9 @@ func (w *world) open(maxBytes int64, reg prometheus.Registerer) *Store {
 			w.opened++
 			return object.OpenParquet(ctx, o, bytes.NewReader(w.bodies[o.Key]))
 		},
-		Records: lake.NewCommitLog(w.store), Objects: w.store, Published: func() []position.Offset { return w.published },
-		Keep: 24 * time.Hour, MaxBytes: maxBytes, Now: func() time.Time { return w.now }, Registerer: reg,
+		Records: lake.NewCommitLog(w.store), Objects: w.store,
+		Published: func() []position.Offset { return w.published },
+		Keep:      24 * time.Hour, MaxBytes: maxBytes, Now: func() time.Time { return w.now }, Registerer: reg,
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -156,13 +157,15 @@ func (w *world) land(p int, letters ...deadletter.Letter) {
 		w.t.Fatal(err)
 	}
 	w.bodies[o.Key] = body
-	w.commit(p, &record.Commit{Kind: record.Segment, Epoch: 1, Start: seq, End: seq + 1, Events: o.Rows, Objects: []record.Object{o}})
+	w.commit(p, &record.Commit{Kind: record.Segment, Epoch: 1, Start: seq, End: seq + 1, Events: o.Rows,
+		Objects: []record.Object{o}})
 	w.published[p] = w.chains[p].Head
 	w.letters = append(w.letters, letters...)
 }
 
 func appendField(b array.Builder, l *deadletter.Letter, name string) {
-	text := map[string]string{deadletter.FieldCode: l.Code, deadletter.FieldMessage: l.Message, deadletter.FieldEventID: l.EventID,
+	text := map[string]string{deadletter.FieldCode: l.Code, deadletter.FieldMessage: l.Message,
+		deadletter.FieldEventID:   l.EventID,
 		deadletter.FieldEventTime: l.EventTime, deadletter.FieldEventType: l.EventType}
 	optional := map[string]*string{deadletter.FieldRaw: l.Raw, deadletter.FieldRawBase64: l.RawBase64}
 	switch b := b.(type) {
@@ -192,7 +195,8 @@ func appendField(b array.Builder, l *deadletter.Letter, name string) {
 // letter makes a letter of the bytes.
 func letterOf(tenant, code string, raw []byte) deadletter.Letter {
 	index := int64(len(raw) % 7)
-	l := deadletter.Letter{Tenant: tenant, Code: code, Message: "because of " + code, EventType: "t" + code, Source: "s", EventID: fmt.Sprintf("%x", raw),
+	l := deadletter.Letter{Tenant: tenant, Code: code, Message: "because of " + code, EventType: "t" + code,
+		Source: "s", EventID: fmt.Sprintf("%x", raw),
 		Index: &index, Bytes: int64(len(raw)), Strict: len(raw)%2 == 0}
 	text, encoded := deadletter.Encode(raw)
 	for to, b := range map[**string][]byte{&l.Raw: text, &l.RawBase64: encoded} {
@@ -218,7 +222,8 @@ func (w *world) random(r *rand.Rand) {
 				for i := range raw {
 					raw[i] = byte(r.IntN(256)) >> r.IntN(2)
 				}
-				letters = append(letters, letterOf([]string{"acme", "b"}[r.IntN(2)], []string{"x", "y"}[r.IntN(2)], raw))
+				letters = append(letters,
+					letterOf([]string{"acme", "b"}[r.IntN(2)], []string{"x", "y"}[r.IntN(2)], raw))
 			}
 			w.land(p, letters...)
 		}
@@ -250,7 +255,8 @@ func TestListIsThatOfTheOracle(t *testing.T) {
 	w.random(r)
 	s := w.open(1<<30, nil)
 	for _, f := range []deadletter.Filter{
-		{}, {Code: "x"}, {Type: "ty"}, {Code: "x", Type: "ty"}, {From: epoch.Add(2 * time.Hour)}, {To: epoch.Add(2 * time.Hour)},
+		{}, {Code: "x"}, {Type: "ty"}, {Code: "x", Type: "ty"}, {From: epoch.Add(2 * time.Hour)},
+		{To: epoch.Add(2 * time.Hour)},
 		{From: epoch.Add(90 * time.Minute), To: epoch.Add(4 * time.Hour), Code: "y"}, {To: epoch},
 	} {
 		for _, f.Limit = range []int{5, 1000} {
@@ -287,7 +293,8 @@ func TestListIsThatOfTheOracle(t *testing.T) {
 		}
 	}
 	var fault *query.Error
-	if _, err := s.List(t.Context(), "acme", deadletter.Filter{Cursor: "yesterday"}, false); !errors.As(err, &fault) || fault.Field != "cursor" {
+	if _, err := s.List(t.Context(), "acme", deadletter.Filter{Cursor: "yesterday"}, false); !errors.As(err, &fault) ||
+		fault.Field != "cursor" {
 		t.Errorf("a bad cursor: got %v", err)
 	}
 	w.opened = 0
@@ -408,7 +415,8 @@ func TestCrashBehindTheRecord(t *testing.T) {
 	if err := s.raise(t.Context(), w.now.Add(-24*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	if page, err := s.List(t.Context(), "acme", deadletter.Filter{}, true); err != nil || len(page.Letters) != 0 || len(w.keys("data/")) != 1 {
+	if page, err := s.List(t.Context(), "acme", deadletter.Filter{}, true); err != nil || len(page.Letters) != 0 ||
+		len(w.keys("data/")) != 1 {
 		t.Errorf("listed %+v, %v", page, err)
 	}
 	w.retire(s, 0)

@@ -25,8 +25,10 @@ func manyEvents(n, message int) []event {
 		if i%10 == 0 {
 			at -= 60 * minute
 		}
-		events[i] = event{tenant: "default", id: fmt.Sprint(i - boolIndex(r.IntN(50) == 0)*min(i, r.IntN(5000))), assigned: i%7 == 0,
-			hash: uint64(r.IntN(2)), time: at, seq: int64(i/message + 1), index: int32(i % message), s: s, i: &v, f: &f, b: &flag, t: &v}
+		events[i] = event{tenant: "default", id: fmt.Sprint(i - boolIndex(r.IntN(50) == 0)*min(i, r.IntN(5000))),
+			assigned: i%7 == 0,
+			hash:     uint64(r.IntN(2)), time: at, seq: int64(i/message + 1), index: int32(i % message), s: s, i: &v, f: &f,
+			b: &flag, t: &v}
 	}
 	return events
 }
@@ -38,10 +40,12 @@ func boolIndex(b bool) int { return int(boolInt(b)) }
 func BenchmarkRun(b *testing.B) {
 	c := testCatalog()
 	l := land(manyEvents(1_000_000, 4096), 4, 250_000, 16<<10)
-	in := Input{Catalog: c, Type: "e", Objects: l.objects, Buckets: l.buckets(), Targets: []Target{{c.Views["narrow"], l.buckets()}}}
+	in := Input{Catalog: c, Type: "e", Objects: l.objects, Buckets: l.buckets(),
+		Targets: []Target{{c.Views["narrow"], l.buckets()}}}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := Run(context.Background(), DefaultConfig(), l.open, in, func(*Block) error { return nil }); err != nil {
+		if _, err := Run(context.Background(), DefaultConfig(), l.open, in,
+			func(*Block) error { return nil }); err != nil {
 			b.Fatal(err)
 		}
 	}

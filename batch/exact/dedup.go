@@ -24,7 +24,8 @@ type identities struct {
 	tenant   coder
 }
 
-var identityColumns = []string{eventbatch.ColKey, eventbatch.ColTenant, eventbatch.ColHash, eventbatch.ColFlags, ColSeq, ColIndex}
+var identityColumns = []string{eventbatch.ColKey, eventbatch.ColTenant, eventbatch.ColHash, eventbatch.ColFlags, ColSeq,
+	ColIndex}
 
 // dedup marks the duplicates of one partition's rows and counts them by bucket.
 // Copies of an event share a partition, so no other part need be asked (I1).
@@ -36,7 +37,8 @@ func (r *run) dedup(ctx context.Context, s *span, p *part) (Found, error) {
 	}
 	failpoint.Point("exact.load.after")
 	p.drop = make([]bool, p.rows)
-	d := deduper{ids: ids, drop: p.drop, fresh: int(p.fresh), accounts: make([]record.Account, len(ids.tenant.values.Strings))}
+	d := deduper{ids: ids, drop: p.drop, fresh: int(p.fresh),
+		accounts: make([]record.Account, len(ids.tenant.values.Strings))}
 	byBucket := map[int64][]*piece{}
 	for _, x := range p.pieces {
 		byBucket[x.bucket] = append(byBucket[x.bucket], x)
@@ -86,7 +88,8 @@ func (d *deduper) bucket(pieces, before []*piece) (c record.BucketCount) {
 	}
 	for _, x := range pieces {
 		c.Rows += x.to - x.from
-		for _, code := range d.ids.tenants[min(max(x.offset, int64(d.fresh)), x.offset+x.to-x.from) : x.offset+x.to-x.from] {
+		for _, code := range d.ids.tenants[min(max(x.offset, int64(d.fresh)),
+			x.offset+x.to-x.from) : x.offset+x.to-x.from] {
 			d.accounts[code].Rows++
 		}
 		if !carried || x.assigned == 0 {
@@ -204,7 +207,8 @@ func entry(key *eventbatch.Key, row int) uint64 {
 // times, to find where in each piece the slices begin.
 func (r *run) load(ctx context.Context, s *span, p *part) (*identities, error) {
 	if p.rows >= 1<<32-1 {
-		return nil, fmt.Errorf("a bucket holds %d rows of one partition; at most %d: use a smaller batch.bucket or more partitions", p.rows, uint32(1<<32-2))
+		return nil, fmt.Errorf("a bucket holds %d rows of one partition; at most %d: use a smaller batch.bucket or "+
+			"more partitions", p.rows, uint32(1<<32-2))
 	}
 	ids := &identities{
 		keys: make([]eventbatch.Key, 0, p.rows), hashes: make([]uint64, 0, p.rows), order: make([]uint64, 0, p.rows),
@@ -241,7 +245,8 @@ func (ids *identities) append(c eventbatch.Columns, start uint64) error {
 	index, ok2 := c.Field(ColIndex).(*array.Int32)
 	tenant := c.Field(eventbatch.ColTenant)
 	if !ok1 || !ok2 || c.Key == nil || c.Hash == nil || c.Flags == nil || tenant == nil {
-		return fmt.Errorf("columns %v: identity columns %v are missing or of another type", c.Rec.Schema(), identityColumns)
+		return fmt.Errorf("columns %v: identity columns %v are missing or of another type", c.Rec.Schema(),
+			identityColumns)
 	}
 	for i := range int(c.Rec.NumRows()) {
 		ids.keys = append(ids.keys, eventbatch.Key(c.Key.Value(i)))

@@ -42,14 +42,21 @@ func testCatalog() *catalog.Catalog {
 	e := &catalog.EventType{Name: "e", Fields: []catalog.Field{
 		{Name: "b", Type: catalog.Bool}, {Name: "f", Type: catalog.Float64}, {Name: "i", Type: catalog.Int64},
 		{Name: "s", Type: catalog.String}, {Name: "t", Type: catalog.Timestamp}}}
-	v := &catalog.View{Name: "wide", Event: "e", Dimensions: []string{"s", "i", "b"}, Cell: time.Minute, Measures: []catalog.Measure{
-		{Name: "n", Kind: catalog.Count}, {Name: "si", Kind: catalog.Sum, Field: "i"}, {Name: "sf", Kind: catalog.Avg, Field: "f"},
-		{Name: "mi", Kind: catalog.Min, Field: "i"}, {Name: "ma", Kind: catalog.Max, Field: "f"}, {Name: "mt", Kind: catalog.Max, Field: "t"},
-		{Name: "ds", Kind: catalog.Distinct, Field: "s"}, {Name: "df", Kind: catalog.Distinct, Field: "f"}, {Name: "di", Kind: catalog.Distinct, Field: "i"}}}
+	v := &catalog.View{Name: "wide", Event: "e", Dimensions: []string{"s", "i", "b"}, Cell: time.Minute,
+		Measures: []catalog.Measure{
+			{Name: "n", Kind: catalog.Count}, {Name: "si", Kind: catalog.Sum, Field: "i"},
+			{Name: "sf", Kind: catalog.Avg, Field: "f"},
+			{Name: "mi", Kind: catalog.Min, Field: "i"}, {Name: "ma", Kind: catalog.Max, Field: "f"},
+			{Name: "mt", Kind: catalog.Max, Field: "t"},
+			{Name: "ds", Kind: catalog.Distinct, Field: "s"}, {Name: "df", Kind: catalog.Distinct, Field: "f"},
+			{Name: "di", Kind: catalog.Distinct, Field: "i"}}}
 	w := &catalog.View{Name: "narrow", Event: "e", Cell: 15 * time.Minute, Where: []catalog.Filter{
-		{Field: "s", Op: catalog.NotIn, Values: []any{"x", "y"}}, {Field: "i", Op: catalog.Ge, Values: []any{int64(-5)}}},
-		Measures: []catalog.Measure{{Name: "db", Kind: catalog.Distinct, Field: "b"}, {Name: "lo", Kind: catalog.Min, Field: "t"}, {Name: "ds", Kind: catalog.Distinct, Field: "s"}}}
-	return &catalog.Catalog{Events: map[string]*catalog.EventType{"e": e}, Views: map[string]*catalog.View{"wide": v, "narrow": w}, Bucket: time.Hour}
+		{Field: "s", Op: catalog.NotIn, Values: []any{"x", "y"}},
+		{Field: "i", Op: catalog.Ge, Values: []any{int64(-5)}}},
+		Measures: []catalog.Measure{{Name: "db", Kind: catalog.Distinct, Field: "b"},
+			{Name: "lo", Kind: catalog.Min, Field: "t"}, {Name: "ds", Kind: catalog.Distinct, Field: "s"}}}
+	return &catalog.Catalog{Events: map[string]*catalog.EventType{"e": e},
+		Views: map[string]*catalog.View{"wide": v, "narrow": w}, Bucket: time.Hour}
 }
 
 // memFile is an object in memory, read in chunks of chunk rows.
@@ -97,7 +104,8 @@ func (f memFile) columns(names []string, rows []event) eventbatch.Columns {
 func (f memFile) builder(name string) array.Builder {
 	types := map[string]arrow.DataType{
 		eventbatch.ColKey: &arrow.FixedSizeBinaryType{ByteWidth: 16}, eventbatch.ColHash: arrow.PrimitiveTypes.Uint64,
-		eventbatch.ColFlags: arrow.PrimitiveTypes.Uint8, eventbatch.ColTime: eventbatch.TimestampType, "t": eventbatch.TimestampType,
+		eventbatch.ColFlags: arrow.PrimitiveTypes.Uint8, eventbatch.ColTime: eventbatch.TimestampType,
+		"t":    eventbatch.TimestampType,
 		ColSeq: arrow.PrimitiveTypes.Int64, ColIndex: arrow.PrimitiveTypes.Int32, "i": arrow.PrimitiveTypes.Int64,
 		"f": arrow.PrimitiveTypes.Float64, "b": arrow.FixedWidthTypes.Boolean,
 	}
@@ -204,7 +212,8 @@ func (l *lake) add(partition int, rows []event, dict bool, chunk int) {
 		return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.seq, b.seq), cmp.Compare(a.index, b.index))
 	})
 	key := fmt.Sprintf("data/e/p%d-%d", partition, start)
-	o := Object{Partition: partition, Start: uint64(start), Object: record.Object{Key: key, Type: "e", Rows: int64(len(rows))}}
+	o := Object{Partition: partition, Start: uint64(start),
+		Object: record.Object{Key: key, Type: "e", Rows: int64(len(rows))}}
 	for _, e := range rows {
 		b := window.Floor(e.time, time.Hour)
 		if n := len(o.Buckets); n == 0 || o.Buckets[n-1].Bucket != b {

@@ -110,8 +110,9 @@ func Run(ctx context.Context, cfg Config, open Open, in Input, emit func(*Block)
 	p := newPlan(cfg, in)
 	g, ctx := errgroup.WithContext(ctx)
 	r := &run{
-		plan: p, files: newFiles(ctx, open, p), emit: emit, giveWay: cfg.GiveWay, pools: make([]sync.Pool, len(in.Targets)),
-		cpu: make(chan struct{}, cfg.Workers), memory: semaphore.NewWeighted(cfg.Memory), limit: cfg.Memory,
+		plan: p, files: newFiles(ctx, open, p), emit: emit, giveWay: cfg.GiveWay,
+		pools: make([]sync.Pool, len(in.Targets)),
+		cpu:   make(chan struct{}, cfg.Workers), memory: semaphore.NewWeighted(cfg.Memory), limit: cfg.Memory,
 	}
 	for i, t := range in.Targets {
 		r.pools[i].New = func() any { return r.newViewTask(t.View) }

@@ -35,13 +35,16 @@ func drawEvents(t *rapid.T) (events []event) {
 			index++
 		}
 		events = append(events, event{
-			tenant: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "tenant"), id: rapid.StringMatching(`[a-f][a-c]?`).Draw(t, "id"),
+			tenant:   rapid.SampledFrom([]string{"a", "b"}).Draw(t, "tenant"),
+			id:       rapid.StringMatching(`[a-f][a-c]?`).Draw(t, "id"),
 			assigned: rapid.Bool().Draw(t, "assigned"), hash: rapid.Uint64Range(0, 1).Draw(t, "hash"),
-			time: rapid.Int64Range(0, 4*60*minute-1).Draw(t, "time") - 60*minute*rapid.SampledFrom([]int64{0, 0, 0, 1000}).Draw(t, "old"),
-			seq:  seq, index: index,
+			time: rapid.Int64Range(0, 4*60*minute-1).Draw(t,
+				"time") - 60*minute*rapid.SampledFrom([]int64{0, 0, 0, 1000}).Draw(t, "old"),
+			seq: seq, index: index,
 			s: some(rapid.SampledFrom([]string{"", "x", "y", "z", "null"})).Draw(t, "s"),
 			i: some(rapid.SampledFrom([]int64{-6, -5, 0, 7, math.MaxInt64, math.MinInt64})).Draw(t, "i"),
-			f: some(floats).Draw(t, "f"), b: some(rapid.Bool()).Draw(t, "b"), t: some(rapid.Int64Range(0, 5)).Draw(t, "t"),
+			f: some(floats).Draw(t, "f"), b: some(rapid.Bool()).Draw(t, "b"),
+			t:    some(rapid.Int64Range(0, 5)).Draw(t, "t"),
 			over: rapid.SampledFrom([]string{"", "", "", "s", "i", "i,s"}).Draw(t, "over"),
 		})
 	}
@@ -88,11 +91,13 @@ func TestOracle(t *testing.T) {
 		slices.Sort(dirty)
 		fresh := l.freshen(rapid.Uint64Range(0, 1200).Draw(t, "fresh"))
 		old := dirty[:rapid.IntRange(0, len(dirty)).Draw(t, "old")]
-		in := Input{Catalog: c, Type: "e", Objects: l.objects, Buckets: dirty, Targets: []Target{{c.Views["wide"], dirty}, {c.Views["narrow"], old}}}
+		in := Input{Catalog: c, Type: "e", Objects: l.objects, Buckets: dirty,
+			Targets: []Target{{c.Views["wide"], dirty}, {c.Views["narrow"], old}}}
 		got, found := compute(panicking{T: t}, Config{Workers: 1, Memory: 16 << 20}, l, in)
 		var gaveWay atomic.Bool
 		giveWay := func(time.Duration) { gaveWay.Store(true) }
-		cut := Config{Workers: 8, GiveWay: giveWay, Memory: 16 << 20, span: rapid.Int64Range(1, 100).Draw(t, "span"), slice: rapid.Int64Range(1, 30).Draw(t, "slice")}
+		cut := Config{Workers: 8, GiveWay: giveWay, Memory: 16 << 20, span: rapid.Int64Range(1, 100).Draw(t, "span"),
+			slice: rapid.Int64Range(1, 30).Draw(t, "slice")}
 		again, foundAgain := compute(panicking{T: t}, cut, l, in)
 		if diff := cmp.Diff(got, again) + cmp.Diff(found, foundAgain); diff != "" {
 			t.Fatalf("1 worker (-) and 8 with more cuts (+) differ: %s", diff)
@@ -128,7 +133,8 @@ func TestErrors(t *testing.T) {
 	c := testCatalog()
 	events := manyEvents(1000, 10)
 	l := land(events, 1, 100, 10)
-	in := Input{Catalog: c, Type: "e", Objects: l.objects, Buckets: l.buckets(), Targets: []Target{{c.Views["wide"], l.buckets()}}}
+	in := Input{Catalog: c, Type: "e", Objects: l.objects, Buckets: l.buckets(),
+		Targets: []Target{{c.Views["wide"], l.buckets()}}}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	fail := errors.New("full")
@@ -139,15 +145,18 @@ func TestErrors(t *testing.T) {
 	cut := short.files[short.objects[3].Key]
 	cut.rows = cut.rows[:50]
 	short.files[short.objects[3].Key] = cut
-	if _, err := Run(ctx, DefaultConfig(), short.open, in, func(*Block) error { return nil }); err == nil || !strings.Contains(err.Error(), short.objects[3].Key) {
+	if _, err := Run(ctx, DefaultConfig(), short.open, in, func(*Block) error { return nil }); err == nil ||
+		!strings.Contains(err.Error(), short.objects[3].Key) {
 		t.Errorf("an object with too few rows must be named: %v", err)
 	}
 	gone := lake{files: map[string]memFile{}}
-	if _, err := Run(ctx, DefaultConfig(), gone.open, in, nil); err == nil || !strings.Contains(err.Error(), "data/e/p0-") {
+	if _, err := Run(ctx, DefaultConfig(), gone.open, in, nil); err == nil ||
+		!strings.Contains(err.Error(), "data/e/p0-") {
 		t.Errorf("a missing object must be named: %v", err)
 	}
 	stop()
-	if _, err := Run(ctx, DefaultConfig(), l.open, in, func(*Block) error { return nil }); !errors.Is(err, context.Canceled) {
+	if _, err := Run(ctx, DefaultConfig(), l.open, in, func(*Block) error { return nil }); !errors.Is(err,
+		context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 	if err := (Config{}).Validate(); err == nil || !strings.Contains(err.Error(), "batch.memory") {
@@ -166,7 +175,8 @@ func TestOpensOnce(t *testing.T) {
 		f, err := l.open(ctx, o)
 		return counted{f, &closed}, err
 	}
-	in := Input{Catalog: c, Type: "e", Objects: l.objects, Buckets: l.buckets(), Targets: []Target{{c.Views["wide"], l.buckets()[1:]}}}
+	in := Input{Catalog: c, Type: "e", Objects: l.objects, Buckets: l.buckets(),
+		Targets: []Target{{c.Views["wide"], l.buckets()[1:]}}}
 	if _, err := Run(context.Background(), DefaultConfig(), open, in, func(*Block) error { return nil }); err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,8 @@ import (
 
 // oracle is the definition written down naively: B2 and I3 by maps of events, one
 // group after another. It returns rows as text, sorted, and the counts.
-func oracle(c *catalog.Catalog, events []event, buckets []int64, targets []Target) (rows []string, counts []record.BucketCount) {
+func oracle(c *catalog.Catalog, events []event, buckets []int64, targets []Target) (rows []string,
+	counts []record.BucketCount) {
 	type place struct {
 		id     string
 		bucket int64
@@ -66,7 +67,8 @@ func oracle(c *catalog.Catalog, events []event, buckets []int64, targets []Targe
 
 // oracleAccounts are the accounts by their meaning: what the buckets hold with the fresh events, less
 // what they held without. Copies share tenant and partition, so each owner has its own oracle.
-func oracleAccounts(c *catalog.Catalog, events []event, fresh func(event) bool, partitions int, buckets []int64) map[Owner]record.Account {
+func oracleAccounts(c *catalog.Catalog, events []event, fresh func(event) bool, partitions int,
+	buckets []int64) map[Owner]record.Account {
 	out := map[Owner]record.Account{}
 	for _, tenant := range []string{"a", "b"} {
 		for p := range partitions {
@@ -173,7 +175,8 @@ func naiveMeasure(m catalog.Measure, events []event) string {
 		if len(values) == 0 {
 			return "n0"
 		}
-		best := slices.MaxFunc(values, func(a, b any) int { return int(sign(m.Kind == catalog.Max) * compareAny(a, b)) })
+		best := slices.MaxFunc(values,
+			func(a, b any) int { return int(sign(m.Kind == catalog.Max) * compareAny(a, b)) })
 		if f, ok := best.(float64); ok {
 			best = f + 0 // Which of 0 and -0 is met first is a matter of order.
 		}

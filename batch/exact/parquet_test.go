@@ -40,7 +40,8 @@ func toParquet(t testing.TB, c *catalog.Catalog, l lake) parquetLake {
 			for n < len(rows) && rows[n].seq == rows[0].seq && rows[n].index == rows[n-1].index+1 {
 				n++
 			}
-			if err := table.Append(position.Offset{Epoch: 1, Seq: uint64(rows[0].seq)}, int(rows[0].index), batchOf(t, c.Events["e"], rows[:n])); err != nil {
+			if err := table.Append(position.Offset{Epoch: 1, Seq: uint64(rows[0].seq)}, int(rows[0].index),
+				batchOf(t, c.Events["e"], rows[:n])); err != nil {
 				t.Fatal(err)
 			}
 			rows = rows[n:]
@@ -118,13 +119,15 @@ func benchmarkParquet(b *testing.B, width int64, dims []string) {
 	c := testCatalog()
 	v := c.Views["wide"]
 	v.Dimensions = dims
-	v.Measures = []catalog.Measure{{Name: "n", Kind: catalog.Count}, {Name: "si", Kind: catalog.Sum, Field: "i"}, {Name: "ds", Kind: catalog.Distinct, Field: "t"}}
+	v.Measures = []catalog.Measure{{Name: "n", Kind: catalog.Count}, {Name: "si", Kind: catalog.Sum, Field: "i"},
+		{Name: "ds", Kind: catalog.Distinct, Field: "t"}}
 	l, buckets := benchLake(b, c, width)
 	in := Input{Catalog: c, Type: "e", Objects: l.objects, Buckets: buckets, Targets: []Target{{v, buckets}}}
 	var rows, groups int64
 	b.ReportAllocs()
 	for b.Loop() {
-		found, err := Run(b.Context(), DefaultConfig(), l.open, in, func(b *Block) error { groups += int64(b.Rows()); return nil })
+		found, err := Run(b.Context(), DefaultConfig(), l.open, in,
+			func(b *Block) error { groups += int64(b.Rows()); return nil })
 		if err != nil {
 			b.Fatal(err)
 		}

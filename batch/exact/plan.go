@@ -78,7 +78,9 @@ func newPlan(cfg Config, in Input) *plan {
 		most := max(min(target, cfg.Memory/int64(cfg.Workers)/(s.rowBytes+dedupBytes)), 1)
 		for ; i < len(in.Buckets); i++ {
 			n := rowsOf(pieces[in.Buckets[i]])
-			if len(s.buckets) > 0 && (s.rows+n > most || in.Buckets[i]-s.buckets[0] > maxWidth || !slices.Equal(s.views, p.viewsAt(cursors, in.Buckets[i]))) {
+			if len(s.buckets) > 0 &&
+				(s.rows+n > most || in.Buckets[i]-s.buckets[0] > maxWidth ||
+					!slices.Equal(s.views, p.viewsAt(cursors, in.Buckets[i]))) {
 				break
 			}
 			s.buckets = append(s.buckets, in.Buckets[i])
@@ -110,7 +112,8 @@ func (p *plan) index() map[int64][]piece {
 		var row int64
 		for _, run := range o.Buckets {
 			if list, ok := pieces[run.Bucket]; ok {
-				pieces[run.Bucket] = append(list, piece{object: i, bucket: run.Bucket, from: row, to: row + run.Rows, assigned: run.Assigned})
+				pieces[run.Bucket] = append(list,
+					piece{object: i, bucket: run.Bucket, from: row, to: row + run.Rows, assigned: run.Assigned})
 			}
 			row += run.Rows
 		}
@@ -151,7 +154,8 @@ func (p *plan) fill(s *span, pieces map[int64][]piece) {
 		}
 		add(b, false)
 	}
-	slices.SortStableFunc(use, func(a, b *piece) int { return cmp.Or(cmp.Compare(a.object, b.object), cmp.Compare(a.from, b.from)) })
+	slices.SortStableFunc(use,
+		func(a, b *piece) int { return cmp.Or(cmp.Compare(a.object, b.object), cmp.Compare(a.from, b.from)) })
 	for i, x := range use {
 		if i == 0 || p.objects[use[i-1].object].Partition != p.objects[x.object].Partition {
 			s.parts = append(s.parts, &part{partition: p.objects[x.object].Partition})

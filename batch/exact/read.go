@@ -72,7 +72,8 @@ func (f *stretch) finishCuts(s *span) {
 }
 
 // read calls fn with chunks of exactly the rows [from, to) of the object.
-func (r *run) read(ctx context.Context, object int, columns []string, from, to int64, fn func(eventbatch.Columns) error) error {
+func (r *run) read(ctx context.Context, object int, columns []string, from, to int64,
+	fn func(eventbatch.Columns) error) error {
 	key := r.objects[object].Key
 	f, err := r.files.get(object)
 	if err != nil {
@@ -99,7 +100,8 @@ func (r *run) read(ctx context.Context, object int, columns []string, from, to i
 		}
 	}
 	if rows != to-from {
-		return fmt.Errorf("read rows %d to %d of %s: got %d rows; the object does not fit its commit record", from, to, key, rows)
+		return fmt.Errorf("read rows %d to %d of %s: got %d rows; the object does not fit its commit record", from, to,
+			key, rows)
 	}
 	return nil
 }

@@ -85,8 +85,8 @@ func (l *CommitLog) Create(ctx context.Context, key string, body []byte) (record
 	return record.Unknown, nil, fmt.Errorf("create %s: the outcome is unknown: %w", key, last)
 }
 
-// CreateOnce implements Backend by PutObject with If-None-Match. The SDK does not retry it: after a lost reply its second try would
-// only find its first.
+// CreateOnce implements Backend by PutObject with If-None-Match. The SDK does not retry it: after a lost
+// reply its second try would only find its first.
 func (s *Store) CreateOnce(ctx context.Context, key string, body []byte) error {
 	ctx, cancel := context.WithTimeout(withOp(ctx, "create"), s.allowance(int64(len(body))))
 	defer cancel()

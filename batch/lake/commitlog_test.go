@@ -88,7 +88,8 @@ func conform(t *testing.T, log commitLog) {
 	oneWinner(t, log)
 	cancelled, cancel := context.WithCancel(ctx)
 	cancel()
-	if o, _, err := log.Create(cancelled, "land/cancelled", nil); o != record.Unknown || !errors.Is(err, context.Canceled) {
+	if o, _, err := log.Create(cancelled, "land/cancelled", nil); o != record.Unknown ||
+		!errors.Is(err, context.Canceled) {
 		t.Errorf("create after cancel: %v, %v", o, err)
 	}
 }
@@ -104,7 +105,8 @@ func oneWinner(t *testing.T, log commitLog) {
 		for i := range outcomes {
 			wg.Go(func() {
 				var err error
-				if outcomes[i], bodies[i], err = log.Create(t.Context(), key, fmt.Appendf(nil, "writer %d", i)); err != nil {
+				if outcomes[i], bodies[i],
+					err = log.Create(t.Context(), key, fmt.Appendf(nil, "writer %d", i)); err != nil {
 					t.Error(err)
 				}
 			})
@@ -116,7 +118,8 @@ func oneWinner(t *testing.T, log commitLog) {
 		}
 		for i, o := range outcomes {
 			mine := fmt.Appendf(nil, "writer %d", i)
-			if won := bytes.Equal(mine, winner); won != (o == record.Created) || !won && !bytes.Equal(bodies[i], winner) {
+			if won := bytes.Equal(mine, winner); won != (o == record.Created) || !won &&
+				!bytes.Equal(bodies[i], winner) {
 				t.Errorf("writer %d was told %v %q; there is %q", i, o, bodies[i], winner)
 			}
 		}

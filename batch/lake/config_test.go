@@ -8,10 +8,11 @@ import (
 func TestURL(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]Config{
-		"s3://b":                                {Bucket: "b"},
-		"s3://b/p/q/?region=eu-central-1":       {Bucket: "b", Prefix: "p/q/", Region: "eu-central-1"},
-		"s3://b/p?path_style=true":              {Bucket: "b", Prefix: "p/", PathStyle: true},
-		"s3://b?endpoint=http://127.0.0.1:9000": {Bucket: "b", Endpoint: "http://127.0.0.1:9000", Region: "us-east-1", PathStyle: true, CreateBucket: true},
+		"s3://b":                          {Bucket: "b"},
+		"s3://b/p/q/?region=eu-central-1": {Bucket: "b", Prefix: "p/q/", Region: "eu-central-1"},
+		"s3://b/p?path_style=true":        {Bucket: "b", Prefix: "p/", PathStyle: true},
+		"s3://b?endpoint=http://127.0.0.1:9000": {Bucket: "b", Endpoint: "http://127.0.0.1:9000", Region: "us-east-1",
+			PathStyle: true, CreateBucket: true},
 		"s3://b?endpoint=https://acc.r2.cloudflarestorage.com&region=auto&path_style=false": {
 			Bucket: "b", Endpoint: "https://acc.r2.cloudflarestorage.com", Region: "auto", CreateBucket: true},
 		"s3://b?endpoint=https://s3.eu-west-1.amazonaws.com&region=eu-west-1": {

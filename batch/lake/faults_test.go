@@ -183,7 +183,8 @@ func TestHungStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.client = client
-	if outcome, _, err := NewCommitLog(s).Create(t.Context(), "k", []byte("v")); outcome != record.Unknown || !errors.Is(err, errStalled) {
+	if outcome, _, err := NewCommitLog(s).Create(t.Context(), "k", []byte("v")); outcome != record.Unknown ||
+		!errors.Is(err, errStalled) {
 		t.Errorf("create: %v, %v; want unknown, stalled", outcome, err)
 	}
 	if _, err := s.Get(t.Context(), "k"); !errors.Is(err, errStalled) {

@@ -16,11 +16,14 @@ type metrics struct {
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "recount_lake_requests_total", Help: "Requests to the object store by operation and HTTP status; status none had no answer."}, []string{"op", "status"}),
+			Name: "recount_lake_requests_total", Help: "Requests to the object store by operation and HTTP status; " +
+				"status none had no answer."}, []string{"op", "status"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "recount_lake_request_seconds", Help: "Time until the answer of the object store began.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 15)}, []string{"op"}),
+			Name: "recount_lake_request_seconds", Help: "Time until the answer of the object store began.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 15)}, []string{"op"}),
 		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "recount_lake_bytes_total", Help: "Body bytes exchanged with the object store by direction."}, []string{"direction"}),
+			Name: "recount_lake_bytes_total", Help: "Body bytes exchanged with the object store by direction."},
+			[]string{"direction"}),
 	}
 	if r == nil {
 		return m, nil

@@ -189,7 +189,8 @@ func (o *Object) fetchOnce(ranged string, n int64) ([]byte, fetched, error) {
 	whole, err := parseContentRange(aws.ToString(out.ContentRange))
 	length := aws.ToInt64(out.ContentLength)
 	if err != nil || length <= 0 || length > n || o.etag != "" && length != n {
-		return nil, fetched{}, fmt.Errorf("read %s of %s: the store answered %d bytes, Content-Range %q", ranged, o.key, length, aws.ToString(out.ContentRange))
+		return nil, fetched{}, fmt.Errorf("read %s of %s: the store answered %d bytes, Content-Range %q", ranged, o.key,
+			length, aws.ToString(out.ContentRange))
 	}
 	data := make([]byte, length)
 	if _, err := io.ReadFull(out.Body, data); err != nil {

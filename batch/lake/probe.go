@@ -34,7 +34,8 @@ func (l *CommitLog) Probe(ctx context.Context, key string) error {
 		return fmt.Errorf("probe the object store: it takes no create-only writes: %w", err)
 	}
 	if outcome != record.Created {
-		return fmt.Errorf("probe the object store: the random key %s was there before: it does not tell keys apart", key)
+		return fmt.Errorf("probe the object store: the random key %s was there before: it does not tell keys apart",
+			key)
 	}
 	outcome, there, err := l.Create(ctx, key, second)
 	switch {
@@ -42,7 +43,8 @@ func (l *CommitLog) Probe(ctx context.Context, key string) error {
 		return fmt.Errorf("probe the object store: second write of %s: %w", key, err)
 	case outcome != record.Exists:
 		return fmt.Errorf("probe the object store: it ignored If-None-Match and overwrote %s, "+
-			"so two writers could both win a commit: use a store with conditional writes (S3, R2, MinIO, Ceph) or the embedded one", key)
+			"so two writers could both win a commit: use a store with conditional writes (S3, R2, MinIO, Ceph) or "+
+			"the embedded one", key)
 	case !bytes.Equal(there, first):
 		return fmt.Errorf("probe the object store: it refused the second write of %s and still changed the record", key)
 	}

@@ -50,7 +50,8 @@ func (s *Store) putParts(ctx context.Context, key string, body io.ReaderAt, size
 func (s *Store) beginUpload(ctx context.Context, key string) (*string, error) {
 	ctx, cancel := s.within(ctx, "upload", 0)
 	defer cancel()
-	out, err := s.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: &s.cfg.Bucket, Key: s.key(key)})
+	out, err := s.client.CreateMultipartUpload(ctx,
+		&s3.CreateMultipartUploadInput{Bucket: &s.cfg.Bucket, Key: s.key(key)})
 	if err != nil {
 		return nil, failed("begin upload of", key, err)
 	}
@@ -64,7 +65,8 @@ func partSize(size int64) int64 {
 	return max(minPart, (least+mib-1)/mib*mib)
 }
 
-func (s *Store) uploadParts(ctx context.Context, key string, id *string, body io.ReaderAt, size int64) ([]types.CompletedPart, error) {
+func (s *Store) uploadParts(ctx context.Context, key string, id *string, body io.ReaderAt,
+	size int64) ([]types.CompletedPart, error) {
 	step := partSize(size)
 	parts := make([]types.CompletedPart, (size+step-1)/step)
 	g, ctx := errgroup.WithContext(ctx)
@@ -92,11 +94,13 @@ func (s *Store) uploadParts(ctx context.Context, key string, id *string, body io
 
 // completeUpload makes the object of its parts. If the answer is lost and a second
 // try finds no upload any more, the object tells whether the first one worked.
-func (s *Store) completeUpload(ctx context.Context, key string, id *string, parts []types.CompletedPart, size int64) error {
+func (s *Store) completeUpload(ctx context.Context, key string, id *string, parts []types.CompletedPart,
+	size int64) error {
 	within, cancel := s.within(ctx, "complete", size)
 	defer cancel()
 	_, err := s.client.CompleteMultipartUpload(within, &s3.CompleteMultipartUploadInput{
-		Bucket: &s.cfg.Bucket, Key: s.key(key), UploadId: id, MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
+		Bucket: &s.cfg.Bucket, Key: s.key(key), UploadId: id,
+		MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
 	})
 	if err == nil {
 		return nil
@@ -113,8 +117,10 @@ func (s *Store) completeUpload(ctx context.Context, key string, id *string, part
 func (s *Store) abortUpload(ctx context.Context, key string, id *string) {
 	ctx, cancel := s.within(context.WithoutCancel(ctx), "abort", 0)
 	defer cancel()
-	_, err := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &s.cfg.Bucket, Key: s.key(key), UploadId: id}, once)
+	_, err := s.client.AbortMultipartUpload(ctx,
+		&s3.AbortMultipartUploadInput{Bucket: &s.cfg.Bucket, Key: s.key(key), UploadId: id}, once)
 	if err != nil {
-		s.cfg.Logger.WarnContext(ctx, "parts of an upload stay behind; let the bucket's lifecycle rule remove them", "key", key, "error", err)
+		s.cfg.Logger.WarnContext(ctx, "parts of an upload stay behind; let the bucket's lifecycle rule remove them",
+			"key", key, "error", err)
 	}
 }

@@ -72,7 +72,8 @@ func TestSpoiltReadIsReadAgain(t *testing.T) {
 		}
 	}
 	s.left.Store(1)
-	if o, there, err := log.Create(t.Context(), key, []byte("another's")); o != record.Exists || !bytes.Equal(there, body) {
+	if o, there, err := log.Create(t.Context(), key, []byte("another's")); o != record.Exists ||
+		!bytes.Equal(there, body) {
 		t.Errorf("create over another's: %v %q, %v", o, there, err)
 	}
 	s.left.Store(1)
@@ -99,7 +100,8 @@ func TestSpoiltForGood(t *testing.T) {
 	if got := s.seen.Load(); got != int64(log.attempts) {
 		t.Errorf("read %d times, want %d", got, log.attempts)
 	}
-	if o, _, err := log.Create(t.Context(), key, []byte("another's")); o != record.Unknown || !errors.Is(err, record.ErrSpoilt) {
+	if o, _, err := log.Create(t.Context(), key, []byte("another's")); o != record.Unknown ||
+		!errors.Is(err, record.ErrSpoilt) {
 		t.Errorf("create over it: %v, %v; want an unknown outcome", o, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -100,7 +100,8 @@ func (s *Store) Head(ctx context.Context, key string) (Info, error) {
 	if err != nil {
 		return Info{}, failed("head", key, err)
 	}
-	return Info{Key: key, Size: aws.ToInt64(out.ContentLength), ETag: aws.ToString(out.ETag), Modified: aws.ToTime(out.LastModified)}, nil
+	return Info{Key: key, Size: aws.ToInt64(out.ContentLength), ETag: aws.ToString(out.ETag),
+		Modified: aws.ToTime(out.LastModified)}, nil
 }
 
 // Get returns a whole object. The error wraps ErrNotFound if there is none and

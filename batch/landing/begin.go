@@ -77,12 +77,14 @@ func checkFixed(c *record.Chain, next record.Next) error {
 	var errs []error
 	if c.Bucket != next.Bucket {
 		errs = append(errs, &catalog.Error{Path: []string{"batch", "bucket"}, Msg: fmt.Sprintf(
-			"the stored data has buckets of %s and the configuration says %s; the width cannot change while data exists: write %s, or start with an empty object store",
+			"the stored data has buckets of %s and the configuration says %s; the width cannot change while data "+
+				"exists: write %s, or start with an empty object store",
 			c.Bucket, next.Bucket, c.Bucket)})
 	}
 	if c.Partitions != next.Partitions {
 		errs = append(errs, &catalog.Error{Path: []string{"log", "partitions"}, Msg: fmt.Sprintf(
-			"the stored data has %d partitions and the configuration says %d; the number cannot change while data exists: write %d, or start with an empty object store",
+			"the stored data has %d partitions and the configuration says %d; the number cannot change while data "+
+				"exists: write %d, or start with an empty object store",
 			c.Partitions, next.Partitions, c.Partitions)})
 	}
 	return errors.Join(errs...)
@@ -110,7 +112,8 @@ func SealEpoch(ctx context.Context, log CommitLog, c *record.Chain, rule positio
 			return nil
 		}
 	}
-	return fmt.Errorf("seal epoch %d of partition %d: others land faster than this process can seal: end them first", c.Head.Epoch, c.Partition)
+	return fmt.Errorf("seal epoch %d of partition %d: others land faster than this process can seal: end them first",
+		c.Head.Epoch, c.Partition)
 }
 
 // createSeal creates the record that continues the chain and moves the chain past

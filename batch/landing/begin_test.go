@@ -33,7 +33,8 @@ func TestBegin(t *testing.T) {
 	if diff := cmp.Diff(first, again); diff != "" {
 		t.Error(diff)
 	}
-	if want := (position.Offset{Epoch: 1, Seq: 1}); first.Head != want || first.Rule() != testRule || len(w.records) != 1 {
+	if want := (position.Offset{Epoch: 1, Seq: 1}); first.Head != want || first.Rule() != testRule ||
+		len(w.records) != 1 {
 		t.Errorf("head %v, rule %v, %d records", first.Head, first.Rule(), len(w.records))
 	}
 }
@@ -125,7 +126,8 @@ func TestSealBehindAZombie(t *testing.T) {
 // put appends a segment of one event that ends before end.
 func put(t testing.TB, w *world, c *record.Chain, end uint64) {
 	t.Helper()
-	r := &record.Commit{Kind: record.Segment, Epoch: c.Head.Epoch, Partition: c.Partition, Start: c.Head.Seq, End: end, Events: 1,
+	r := &record.Commit{Kind: record.Segment, Epoch: c.Head.Epoch, Partition: c.Partition, Start: c.Head.Seq, End: end,
+		Events:  1,
 		Tenants: map[string]int64{eventbatch.DefaultTenant: 1}, Attempt: "a", Previous: c.Tip,
 		Objects: []record.Object{{Type: "t", Key: "k", Size: 1, Rows: 1, Buckets: []record.BucketRows{{Rows: 1}}}}}
 	raw, err := r.Encode()
@@ -158,7 +160,8 @@ func TestLoadChain(t *testing.T) {
 	}
 	key := record.CommitKey(2, 0, 300)
 	delete(w.records, key)
-	if _, err := LoadChain(t.Context(), w, 0); !errors.Is(err, record.ErrInvalid) || !strings.Contains(err.Error(), key) {
+	if _, err := LoadChain(t.Context(), w, 0); !errors.Is(err, record.ErrInvalid) ||
+		!strings.Contains(err.Error(), key) {
 		t.Errorf("with %s missing: %v", key, err)
 	}
 }

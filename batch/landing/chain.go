@@ -45,7 +45,8 @@ func LoadChain(ctx context.Context, log CommitLog, partition int) (*record.Chain
 			continue // An epoch may have begun, and of a long one many are listed and read at once.
 		}
 		if err == nil && c.Head.Epoch == epoch && last >= c.NextKey() {
-			err = fmt.Errorf("%w: %s is missing and the later %s exists: restore it from a copy of the object store", record.ErrInvalid, c.NextKey(), last)
+			err = fmt.Errorf("%w: %s is missing and the later %s exists: restore it from a copy of the object store",
+				record.ErrInvalid, c.NextKey(), last)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("load the commit chain of partition %d: %w", partition, err)

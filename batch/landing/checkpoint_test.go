@@ -21,8 +21,10 @@ import (
 func extendBy(t testing.TB, log CommitLog, c *record.Chain, n int) {
 	t.Helper()
 	for i := range n {
-		r := &record.Commit{Kind: record.Segment, Partition: c.Partition, Epoch: c.Head.Epoch, Start: c.Head.Seq, End: c.Head.Seq + 3, Events: 1, Previous: c.Tip,
-			Objects: []record.Object{{Type: "hit", Key: fmt.Sprint("data/", c.Head.Seq), Size: 1, Rows: 1, Buckets: []record.BucketRows{{Bucket: 1, Rows: 1}}}}}
+		r := &record.Commit{Kind: record.Segment, Partition: c.Partition, Epoch: c.Head.Epoch, Start: c.Head.Seq,
+			End: c.Head.Seq + 3, Events: 1, Previous: c.Tip,
+			Objects: []record.Object{{Type: "hit", Key: fmt.Sprint("data/", c.Head.Seq), Size: 1, Rows: 1,
+				Buckets: []record.BucketRows{{Bucket: 1, Rows: 1}}}}}
 		raw, err := r.Encode()
 		if err != nil {
 			t.Fatal(err)
@@ -93,8 +95,9 @@ func TestCheckpoints(t *testing.T) {
 	good := bytes.Clone(w.records[keys[1]])
 	lines := bytes.SplitAfter(good, []byte("\n"))
 	for because, body := range map[string][]byte{
-		"a digit":             bytes.Replace(good, []byte(`"rows":1`), []byte(`"rows":2`), 1),
-		"the last record":     bytes.Join(append(lines[:len(lines)-2:len(lines)-2], bytes.Replace(lines[len(lines)-2], []byte(`"attempt":""`), []byte(`"attempt":"x"`), 1)), nil),
+		"a digit": bytes.Replace(good, []byte(`"rows":1`), []byte(`"rows":2`), 1),
+		"the last record": bytes.Join(append(lines[:len(lines)-2:len(lines)-2],
+			bytes.Replace(lines[len(lines)-2], []byte(`"attempt":""`), []byte(`"attempt":"x"`), 1)), nil),
 		"a record too few":    bytes.Join(lines[1:], nil),
 		"not a checkpoint":    []byte("{}"),
 		"nothing":             {},
@@ -105,10 +108,13 @@ func TestCheckpoints(t *testing.T) {
 		load(because, 2*checkpointRecords+200+mostSingle)
 		var said bytes.Buffer
 		k := NewCheckpointer(w, 2, slog.New(slog.NewTextHandler(&said, nil)))
-		if made, err := k.Make(t.Context(), []*record.Chain{want, other}); err != nil || made != 1 || !strings.Contains(said.String(), keys[1]) {
-			t.Errorf("%s: made %d, %v: %s; want that of the other partition, and the key of this one's", because, made, err, &said)
+		if made, err := k.Make(t.Context(), []*record.Chain{want, other}); err != nil || made != 1 ||
+			!strings.Contains(said.String(), keys[1]) {
+			t.Errorf("%s: made %d, %v: %s; want that of the other partition, and the key of this one's", because, made,
+				err, &said)
 		}
-		maps.DeleteFunc(w.records, func(key string, _ []byte) bool { return strings.HasPrefix(key, record.CheckpointPrefix(1)) })
+		maps.DeleteFunc(w.records,
+			func(key string, _ []byte) bool { return strings.HasPrefix(key, record.CheckpointPrefix(1)) })
 	}
 	delete(w.records, keys[0])
 	w.records[keys[1]] = good

@@ -15,7 +15,8 @@ import (
 // returns nil the head is at end. errMoved means that the record at the head is another's.
 func (p *partition) land(ctx context.Context, s *segment, end uint64) error {
 	c := &record.Commit{Kind: record.Segment, Epoch: s.start.Epoch, Partition: p.id, Start: s.start.Seq, End: end,
-		Events: s.events, Tenants: map[string]int64{}, Attempt: p.cfg.Attempt(), Created: p.cfg.Now().UTC(), Previous: p.chain.Tip}
+		Events: s.events, Tenants: map[string]int64{}, Attempt: p.cfg.Attempt(), Created: p.cfg.Now().UTC(),
+		Previous: p.chain.Tip}
 	size := int64(0)
 	failpoint.Point("landing.cut.after")
 	for _, t := range s.all() {
@@ -97,7 +98,8 @@ func (p *partition) storeSchema(ctx context.Context, t *object.Table) error {
 func (p *partition) commit(ctx context.Context, c *record.Commit) error {
 	raw, err := c.Encode()
 	if err == nil && len(raw) > record.MaxCommit {
-		err = fmt.Errorf("its record has %d bytes, at most %d: the events touch too many buckets; lower landing.cut_rows and start again", len(raw), record.MaxCommit)
+		err = fmt.Errorf("its record has %d bytes, at most %d: the events touch too many buckets; lower "+
+			"landing.cut_rows and start again", len(raw), record.MaxCommit)
 	}
 	if err != nil {
 		return fmt.Errorf("commit [%d, %d): %w", c.Start, c.End, err)

@@ -48,7 +48,8 @@ func TestEmbeddedStore(t *testing.T) {
 	for round := range int64(2) {
 		moved := make(chan struct{}, 1000)
 		registry := prometheus.NewRegistry()
-		l, err := New(Config{Registerer: registry, OnCommit: func(int) { moved <- struct{}{} }}, []*record.Chain{begin(t, log, 0, next)}, newNode(w, 1, 1, 0), log, s)
+		l, err := New(Config{Registerer: registry, OnCommit: func(int) { moved <- struct{}{} }},
+			[]*record.Chain{begin(t, log, 0, next)}, newNode(w, 1, 1, 0), log, s)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -69,13 +69,16 @@ func TestClockGoesBack(t *testing.T) {
 			w := newWorld()
 			w.skew = 3 * time.Hour
 			n := newNode(w, 1, 1, 0)
-			l := newLander(t, Config{Now: func() time.Time { return time.Now().Add(-w.skew) }}, n, begin(t, w, 0, testNext))
+			l := newLander(t, Config{Now: func() time.Time { return time.Now().Add(-w.skew) }}, n,
+				begin(t, w, 0, testNext))
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error, 1)
 			go func() { done <- l.Run(ctx) }()
 			w.produce(t, 0, clicked, 3, time.Now())
-			for end := time.Now().Add(testRule.Interval * 3 / 2); pause > 0 && time.Now().Before(end); time.Sleep(pause) {
-				frame, err := eventbatch.Append(nil, clicked.Name, time.Now().Add(-w.skew).UnixMicro(), events(clicked, time.Now(), fmt.Sprint("late-", w.next(0))))
+			for end := time.Now().Add(testRule.Interval * 3 / 2); pause > 0 &&
+				time.Now().Before(end); time.Sleep(pause) {
+				frame, err := eventbatch.Append(nil, clicked.Name, time.Now().Add(-w.skew).UnixMicro(),
+					events(clicked, time.Now(), fmt.Sprint("late-", w.next(0))))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -158,7 +161,8 @@ func TestStops(t *testing.T) {
 				time.Sleep(time.Minute)
 				err := end()
 				var stopped *StoppedError
-				if !errors.As(err, &stopped) || !errors.Is(err, c.want) || stopped.Partition != 0 || stopped.At.Seq != c.at {
+				if !errors.As(err, &stopped) || !errors.Is(err, c.want) || stopped.Partition != 0 ||
+					stopped.At.Seq != c.at {
 					t.Errorf("got %v, want partition 0 stopped: %v", err, c.want)
 				}
 				if got := l.Stopped(); got == nil || got.Error() != err.Error() {

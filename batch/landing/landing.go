@@ -76,7 +76,8 @@ type StoppedError struct {
 }
 
 func (e *StoppedError) Error() string {
-	return fmt.Sprintf("landing of partition %d stopped at epoch %d, sequence %d: %v", e.Partition, e.At.Epoch, e.At.Seq, e.Err)
+	return fmt.Sprintf("landing of partition %d stopped at epoch %d, sequence %d: %v", e.Partition, e.At.Epoch,
+		e.At.Seq, e.Err)
 }
 
 func (e *StoppedError) Unwrap() error { return e.Err }

@@ -38,26 +38,30 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_landing_" + name, Help: help}, labels)
 	}
 	gauge := func(name, help string) *prometheus.GaugeVec {
-		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "recount_landing_" + name, Help: help}, []string{"partition"})
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "recount_landing_" + name, Help: help},
+			[]string{"partition"})
 	}
 	m := &metrics{
-		events:     counter("events_total", "Events landed by this process.", "partition"),
-		bytes:      counter("bytes_total", "Bytes of Parquet objects landed by this process.", "partition"),
-		segments:   counter("segments_total", "Segments landed by this process.", "partition"),
-		lost:       counter("lost_races_total", "Segments that another process landed first.", "partition"),
-		alarms:     counter("alarms_total", "Times the partition has stopped for an operator (C7).", "partition"),
-		heartbeats: counter("heartbeats_total", "Heartbeats appended to end the segment of an idle partition.", "partition"),
+		events:   counter("events_total", "Events landed by this process.", "partition"),
+		bytes:    counter("bytes_total", "Bytes of Parquet objects landed by this process.", "partition"),
+		segments: counter("segments_total", "Segments landed by this process.", "partition"),
+		lost:     counter("lost_races_total", "Segments that another process landed first.", "partition"),
+		alarms:   counter("alarms_total", "Times the partition has stopped for an operator (C7).", "partition"),
+		heartbeats: counter("heartbeats_total", "Heartbeats appended to end the segment of an idle partition.",
+			"partition"),
 		openEvents: gauge("open_events", "Events read into the open segment."),
 		openBytes:  gauge("open_bytes", "Bytes of messages read into the open segment."),
 		head:       gauge("next_sequence", "Next sequence that has not landed: the chain head."),
 		retries:    counter("retries_total", "Failed tries by stage.", "partition", "stage"),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "recount_landing_stage_seconds",
-			Help: "Time of one try of a stage; put includes verify.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 16)}, []string{"stage"}),
+			Help:    "Time of one try of a stage; put includes verify.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 16)}, []string{"stage"}),
 	}
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.events, m.bytes, m.segments, m.lost, m.alarms, m.heartbeats, m.openEvents, m.openBytes, m.head, m.retries, m.seconds} {
+	for _, c := range []prometheus.Collector{m.events, m.bytes, m.segments, m.lost, m.alarms, m.heartbeats,
+		m.openEvents, m.openBytes, m.head, m.retries, m.seconds} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}

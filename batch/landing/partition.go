@@ -43,7 +43,8 @@ type partition struct {
 }
 
 func newPartition(cfg Config, m *metrics, chain *record.Chain, src Source, log CommitLog, objects Objects) *partition {
-	p := &partition{id: chain.Partition, cfg: cfg, m: m.of(chain.Partition), src: src, log: log, objects: objects, chain: chain, schemas: map[string]bool{}}
+	p := &partition{id: chain.Partition, cfg: cfg, m: m.of(chain.Partition), src: src, log: log, objects: objects,
+		chain: chain, schemas: map[string]bool{}}
 	p.seen.Store(snapshot(chain))
 	p.m.head.Set(float64(chain.Head.Seq))
 	return p
@@ -92,7 +93,8 @@ func (p *partition) stop(ctx context.Context, err error) error {
 		head := p.chain.Head
 		if err := p.recover(ctx); err == nil && p.chain.Head != head {
 			p.stopped.Store(nil)
-			p.cfg.Logger.WarnContext(ctx, "landing goes on", "partition", p.id, "epoch", p.chain.Head.Epoch, "head", p.chain.Head.Seq)
+			p.cfg.Logger.WarnContext(ctx, "landing goes on", "partition", p.id, "epoch", p.chain.Head.Epoch, "head",
+				p.chain.Head.Seq)
 			return nil
 		}
 	}

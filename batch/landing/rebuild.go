@@ -17,10 +17,12 @@ import (
 // still has of its segment (C8). It is put under its own name, which readers know, so
 // its bytes must be the ones the record names: another digest is an error and nothing
 // is written. Bucket is the width of a bucket.
-func Rebuild(ctx context.Context, src Source, objects Objects, c *record.Commit, key string, bucket time.Duration) error {
+func Rebuild(ctx context.Context, src Source, objects Objects, c *record.Commit, key string,
+	bucket time.Duration) error {
 	at := slices.IndexFunc(c.Objects, func(o record.Object) bool { return o.Key == key })
 	if at < 0 {
-		return fmt.Errorf("rebuild %s: segment [%d, %d) of partition %d does not name it", key, c.Start, c.End, c.Partition)
+		return fmt.Errorf("rebuild %s: segment [%d, %d) of partition %d does not name it", key, c.Start, c.End,
+			c.Partition)
 	}
 	s, err := reread(ctx, src, c, bucket)
 	if err != nil {
@@ -35,7 +37,8 @@ func Rebuild(ctx context.Context, src Source, objects Objects, c *record.Commit,
 		return fmt.Errorf("rebuild %s: %w", key, err)
 	}
 	if want := c.Objects[at]; got.Digest != want.Digest || got.SHA256 != want.SHA256 {
-		return fmt.Errorf("rebuild %s: the log gives digest %s and SHA-256 %s, the record names %s and %s", key, got.Digest, got.SHA256, want.Digest, want.SHA256)
+		return fmt.Errorf("rebuild %s: the log gives digest %s and SHA-256 %s, the record names %s and %s", key,
+			got.Digest, got.SHA256, want.Digest, want.SHA256)
 	}
 	if err := objects.Put(ctx, key, bytes.NewReader(body), got.Size); err != nil {
 		return fmt.Errorf("rebuild %s: %w", key, err)
@@ -45,7 +48,8 @@ func Rebuild(ctx context.Context, src Source, objects Objects, c *record.Commit,
 
 // reread collects the events of a committed segment again.
 func reread(ctx context.Context, src Source, c *record.Commit, bucket time.Duration) (*segment, error) {
-	s := &segment{start: position.Offset{Epoch: c.Epoch, Seq: c.Start}, partition: c.Partition, bucket: bucket, tables: map[string][]*object.Table{}}
+	s := &segment{start: position.Offset{Epoch: c.Epoch, Seq: c.Start}, partition: c.Partition, bucket: bucket,
+		tables: map[string][]*object.Table{}}
 	r, err := src.Read(ctx, c.Partition, c.Start)
 	if err != nil {
 		return nil, err

@@ -66,13 +66,15 @@ func decodeSchema(key string, raw []byte) (*catalog.EventType, error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
 	if len(raw) > maxSchema {
-		return nil, fmt.Errorf("%w: stored schema %s has %d bytes; at most %d", record.ErrInvalid, key, len(raw), maxSchema)
+		return nil, fmt.Errorf("%w: stored schema %s has %d bytes; at most %d", record.ErrInvalid, key, len(raw),
+			maxSchema)
 	}
 	if err := d.Decode(&e); err != nil {
 		return nil, fmt.Errorf("%w: stored schema %s: %v", record.ErrInvalid, key, err)
 	}
 	if want := schemaKey(&e); key != want {
-		return nil, fmt.Errorf("%w: stored schema %s holds %s", record.ErrInvalid, key, strings.TrimPrefix(want, schemaPrefix))
+		return nil, fmt.Errorf("%w: stored schema %s holds %s", record.ErrInvalid, key,
+			strings.TrimPrefix(want, schemaPrefix))
 	}
 	return &e, nil
 }

@@ -223,9 +223,10 @@ func (w *world) object(key string) ([]byte, error) {
 // The event types of the tests. The third changes its field's type after a while.
 var (
 	clicked  = &catalog.EventType{Name: "clicked", Fields: []catalog.Field{{Name: "n", Type: catalog.Int64}}}
-	clicked2 = &catalog.EventType{Name: "clicked", Fields: []catalog.Field{{Name: "n", Type: catalog.Int64}, {Name: "s", Type: catalog.String}}}
-	viewed   = &catalog.EventType{Name: "viewed", Fields: []catalog.Field{{Name: "n", Type: catalog.Int64}}}
-	viewed2  = &catalog.EventType{Name: "viewed", Fields: []catalog.Field{{Name: "n", Type: catalog.String}}}
+	clicked2 = &catalog.EventType{Name: "clicked",
+		Fields: []catalog.Field{{Name: "n", Type: catalog.Int64}, {Name: "s", Type: catalog.String}}}
+	viewed  = &catalog.EventType{Name: "viewed", Fields: []catalog.Field{{Name: "n", Type: catalog.Int64}}}
+	viewed2 = &catalog.EventType{Name: "viewed", Fields: []catalog.Field{{Name: "n", Type: catalog.String}}}
 )
 
 // events returns a record of one event for each id, their times going down from at.

@@ -39,7 +39,8 @@ func fixed[T any](d *decoder, n int, values func(encoding.Values) []T, bytes fun
 	if err != nil {
 		return nil, err
 	}
-	data := array.NewData(d.kind.arrow(), n, []*memory.Buffer{v.buffer(), memory.NewBufferBytes(bytes(out))}, nil, v.nulls, 0)
+	data := array.NewData(d.kind.arrow(), n, []*memory.Buffer{v.buffer(), memory.NewBufferBytes(bytes(out))}, nil,
+		v.nulls, 0)
 	defer data.Release()
 	return array.MakeFromData(data), nil
 }

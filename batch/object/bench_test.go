@@ -67,8 +67,10 @@ func BenchmarkReadParquet(b *testing.B) {
 		{"numbers", []string{eventbatch.ColTime, "delay"}},
 		{"view", []string{eventbatch.ColTime, "delay", "origin", "destination", "tail"}},
 		{"identity", []string{eventbatch.ColKey, eventbatch.ColHash, eventbatch.ColFlags, ColSeq, ColIndex}},
-		{"everything", append([]string{"diverted", "fare"}, eventbatch.ColKey, eventbatch.ColTenant, eventbatch.ColFlags, eventbatch.ColHash,
-			eventbatch.ColID, eventbatch.ColTime, eventbatch.ColSource, eventbatch.ColSubject, eventbatch.ColExtra, "origin", "destination", "tail", "delay")},
+		{"everything", append([]string{"diverted", "fare"}, eventbatch.ColKey, eventbatch.ColTenant,
+			eventbatch.ColFlags, eventbatch.ColHash,
+			eventbatch.ColID, eventbatch.ColTime, eventbatch.ColSource, eventbatch.ColSubject, eventbatch.ColExtra,
+			"origin", "destination", "tail", "delay")},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -103,7 +103,8 @@ func boolWord(b bool) uint64 {
 
 func (c *column) appendStrings(a *array.String, n int) error {
 	if len(c.bytes)+len(a.ValueBytes()) > math.MaxUint32 {
-		return fmt.Errorf("%w: column %s of the segment is larger than 4 GiB: lower landing.cut_bytes", eventbatch.ErrCorrupt, c.name)
+		return fmt.Errorf("%w: column %s of the segment is larger than 4 GiB: lower landing.cut_bytes",
+			eventbatch.ErrCorrupt, c.name)
 	}
 	base := uint32(len(c.bytes)) - uint32(a.ValueOffset(0))
 	c.bytes = append(c.bytes, a.ValueBytes()...)

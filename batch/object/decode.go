@@ -28,7 +28,8 @@ type decoder struct {
 }
 
 // openDecoder fetches what rows [from, to) of the row group need of the chunk, and stands at from.
-func (f *File) openDecoder(chunk *parquet.FileColumnChunk, meta *format.ColumnMetaData, l leaf, from, to int64) (*decoder, error) {
+func (f *File) openDecoder(chunk *parquet.FileColumnChunk, meta *format.ColumnMetaData, l leaf, from,
+	to int64) (*decoder, error) {
 	index, err := chunk.OffsetIndex()
 	if err != nil || index.NumPages() == 0 || index.FirstRowIndex(0) != 0 {
 		return nil, fmt.Errorf("%w: no offset index: %w", ErrMalformed, err)

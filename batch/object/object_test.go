@@ -131,7 +131,8 @@ func valueOf(a arrow.Array, i int) any {
 }
 
 var allColumns = []string{
-	eventbatch.ColKey, eventbatch.ColTenant, eventbatch.ColFlags, eventbatch.ColHash, eventbatch.ColID, eventbatch.ColTime,
+	eventbatch.ColKey, eventbatch.ColTenant, eventbatch.ColFlags, eventbatch.ColHash, eventbatch.ColID,
+	eventbatch.ColTime,
 	eventbatch.ColSource, eventbatch.ColSubject, eventbatch.ColExtra, eventbatch.ColOverflow,
 	"delay", "destination", "diverted", "fare", "gate_closed", "origin", "tail",
 	ColPartition, ColEpoch, ColSeq, ColIndex,
@@ -275,7 +276,8 @@ func TestGolden(t *testing.T) {
 	}
 	want, err := os.ReadFile(path)
 	if err != nil || !bytes.Equal(raw, want) {
-		t.Errorf("%d bytes differ from %s (%d bytes, %v); run with -update if that is meant", len(raw), path, len(want), err)
+		t.Errorf("%d bytes differ from %s (%d bytes, %v); run with -update if that is meant", len(raw), path, len(want),
+			err)
 	}
 	if want := "fb2e"; o.Digest[:4] != want {
 		t.Errorf("logical digest: got %s, want %s…: it must never change", o.Digest, want)

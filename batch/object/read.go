@@ -33,7 +33,8 @@ const rowsPerChunk = rowsPerPage
 func (f *File) Read(ctx context.Context, columns []string, from, to int64) iter.Seq2[eventbatch.Columns, error] {
 	return func(yield func(eventbatch.Columns, error) bool) {
 		if from < 0 || to > f.object.Rows || from > to {
-			yield(eventbatch.Columns{}, fmt.Errorf("read %s: rows [%d, %d) of %d", f.object.Key, from, to, f.object.Rows))
+			yield(eventbatch.Columns{},
+				fmt.Errorf("read %s: rows [%d, %d) of %d", f.object.Key, from, to, f.object.Rows))
 			return
 		}
 		names := f.present(columns)
@@ -59,7 +60,8 @@ func (f *File) present(columns []string) (names []string) {
 }
 
 // readGroup reads a part of one row group; it returns false when the reading is over.
-func (f *File) readGroup(ctx context.Context, group int, names []string, from, to int64, yield func(eventbatch.Columns, error) bool) bool {
+func (f *File) readGroup(ctx context.Context, group int, names []string, from, to int64,
+	yield func(eventbatch.Columns, error) bool) bool {
 	g, err := f.openGroup(group, names, from, to)
 	defer g.close()
 	for err == nil && from < to {

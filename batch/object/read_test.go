@@ -39,7 +39,8 @@ func TestPagesAndGroups(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := readRows(t, f, allColumns, 0, o.Rows)
-	for _, r := range [][2]int64{{0, 1}, {rowsPerPage - 1, rowsPerPage + 1}, {rowsPerPage, 2 * rowsPerPage}, {5, o.Rows - 5}, {o.Rows - 1, o.Rows}, {3, 3}} {
+	for _, r := range [][2]int64{{0, 1}, {rowsPerPage - 1, rowsPerPage + 1}, {rowsPerPage, 2 * rowsPerPage},
+		{5, o.Rows - 5}, {o.Rows - 1, o.Rows}, {3, 3}} {
 		if d := diff(all[r[0]:r[1]], readRows(t, f, allColumns, r[0], r[1])); d != "" {
 			t.Errorf("rows %v (-want +got):\n%s", r, d)
 		}
@@ -66,12 +67,14 @@ func TestRowGroups(t *testing.T) {
 	}
 	rows := orderByTime(table.base[colTime].words)
 	var g errgroup.Group
-	for _, r := range [][2]int64{{rowsPerGroup - 5, rowsPerGroup + 5}, {rowsPerGroup, o.Rows}, {0, 3}, {rowsPerGroup - 20000, rowsPerGroup}} {
+	for _, r := range [][2]int64{{rowsPerGroup - 5, rowsPerGroup + 5}, {rowsPerGroup, o.Rows}, {0, 3},
+		{rowsPerGroup - 20000, rowsPerGroup}} {
 		g.Go(func() error {
 			got := readRows(t, f, []string{"origin", ColSeq, ColIndex}, r[0], r[1])
 			for i, row := range got {
 				at := rows[r[0]+int64(i)]
-				want := naive{"origin": string(table.declared["origin"].str(at)), ColSeq: int64(at/8192) + 1, ColIndex: int32(at % 8192)}
+				want := naive{"origin": string(table.declared["origin"].str(at)), ColSeq: int64(at/8192) + 1,
+					ColIndex: int32(at % 8192)}
 				if diff := gocmp.Diff(want, row); diff != "" || int64(len(got)) != r[1]-r[0] {
 					return fmt.Errorf("rows %v, row %d of %d (-want +got):\n%s", r, i, len(got), diff)
 				}

@@ -24,7 +24,8 @@ const (
 
 // ObjectKey returns the key of the Parquet object of an event type and the segment
 // [start, end) (C2). The attempt makes it a name that no other attempt can reuse.
-func ObjectKey(eventType string, landed time.Time, epoch uint32, partition int, start, end uint64, attempt string) string {
+func ObjectKey(eventType string, landed time.Time, epoch uint32, partition int, start, end uint64,
+	attempt string) string {
 	return fmt.Sprintf("data/type=%s/landed=%s/e%d-p%d-%d-%d-%s.parquet",
 		eventType, landed.UTC().Format(time.DateOnly), epoch, partition, start, end, attempt)
 }
@@ -155,5 +156,6 @@ func baseColumns() []*column {
 // isBase reports whether the name is one of the columns that every batch has.
 func isBase(name string) bool {
 	return strings.HasPrefix(name, "_") ||
-		slices.Contains([]string{eventbatch.ColID, eventbatch.ColTime, eventbatch.ColSource, eventbatch.ColSubject}, name)
+		slices.Contains([]string{eventbatch.ColID, eventbatch.ColTime, eventbatch.ColSource, eventbatch.ColSubject},
+			name)
 }

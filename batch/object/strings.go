@@ -24,7 +24,8 @@ func (d *decoder) nextCodes(n int) (arrow.Array, error) {
 	if d.dict == nil || int64(highest) >= int64(d.dict.Len()) && v.nulls < n {
 		return nil, fmt.Errorf("code %d is not in the dictionary", highest)
 	}
-	data := array.NewData(arrow.PrimitiveTypes.Int32, n, []*memory.Buffer{v.buffer(), memory.NewBufferBytes(arrow.Int32Traits.CastToBytes(codes))}, nil, v.nulls, 0)
+	data := array.NewData(arrow.PrimitiveTypes.Int32, n,
+		[]*memory.Buffer{v.buffer(), memory.NewBufferBytes(arrow.Int32Traits.CastToBytes(codes))}, nil, v.nulls, 0)
 	defer data.Release()
 	return array.NewDictionaryArray(codeType, array.MakeFromData(data), d.dict), nil
 }
@@ -55,7 +56,9 @@ func (d *decoder) nextStrings(n int) (arrow.Array, error) {
 		d.row += m
 		done += m
 	}
-	data := array.NewData(arrow.BinaryTypes.String, n, []*memory.Buffer{v.buffer(), memory.NewBufferBytes(arrow.Int32Traits.CastToBytes(offsets)), memory.NewBufferBytes(out)}, nil, v.nulls, 0)
+	data := array.NewData(arrow.BinaryTypes.String, n,
+		[]*memory.Buffer{v.buffer(), memory.NewBufferBytes(arrow.Int32Traits.CastToBytes(offsets)),
+			memory.NewBufferBytes(out)}, nil, v.nulls, 0)
 	defer data.Release()
 	return array.NewStringData(data), nil
 }
@@ -96,7 +99,8 @@ func newStrings(values []byte, offsets []uint32) *array.String {
 		ends[i] = int32(o)
 	}
 	data := array.NewData(arrow.BinaryTypes.String, len(offsets)-1, []*memory.Buffer{nil,
-		memory.NewBufferBytes(arrow.Int32Traits.CastToBytes(ends)), memory.NewBufferBytes(append([]byte(nil), values...))}, nil, 0, 0)
+		memory.NewBufferBytes(arrow.Int32Traits.CastToBytes(ends)),
+		memory.NewBufferBytes(append([]byte(nil), values...))}, nil, 0, 0)
 	defer data.Release()
 	return array.NewStringData(data)
 }

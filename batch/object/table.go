@@ -70,7 +70,8 @@ func (t *Table) Accepts(b eventbatch.Columns) bool {
 // an error, which wraps eventbatch.ErrCorrupt, the table is of no use.
 func (t *Table) Append(at position.Offset, index int, b eventbatch.Columns) error {
 	if !t.Accepts(b) || at.Epoch != t.epoch {
-		return fmt.Errorf("%w: batch of type %s at %v does not fit its table: %v", eventbatch.ErrCorrupt, t.eventType, at, b.Rec.Schema())
+		return fmt.Errorf("%w: batch of type %s at %v does not fit its table: %v", eventbatch.ErrCorrupt, t.eventType,
+			at, b.Rec.Schema())
 	}
 	n := int(b.Rec.NumRows())
 	for _, c := range t.base {

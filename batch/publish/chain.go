@@ -62,7 +62,8 @@ func (p *Publisher) advance(raw []byte) error {
 		return err
 	}
 	if len(s.H) != p.cfg.Partitions {
-		return fmt.Errorf("%w: publication %d has %d partitions, partitions is %d", record.ErrInvalid, s.N, len(s.H), p.cfg.Partitions)
+		return fmt.Errorf("%w: publication %d has %d partitions, partitions is %d", record.ErrInvalid, s.N, len(s.H),
+			p.cfg.Partitions)
 	}
 	p.remember(s)
 	return nil
@@ -134,7 +135,8 @@ func (p *Publisher) lastPublication(ctx context.Context) (last uint64, err error
 
 // readBack returns the records from a base to n, ascending. It goes back past
 // bases while wanted says so of the record at hand, which it is asked once each.
-func (p *Publisher) readBack(ctx context.Context, n uint64, wanted func(*record.Publication) bool) (raws [][]byte, err error) {
+func (p *Publisher) readBack(ctx context.Context, n uint64, wanted func(*record.Publication) bool) (raws [][]byte,
+	err error) {
 	for more := true; n > 0; n-- {
 		raw, err := p.log.Get(ctx, record.PublicationKey(n))
 		if err != nil {

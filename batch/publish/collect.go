@@ -122,7 +122,8 @@ func (p *Publisher) collectTables(ctx context.Context, n uint64, kept []*record.
 }
 
 // collectVersions deletes rows of a table in use whose version no kept publication names.
-func (p *Publisher) collectVersions(ctx context.Context, table string, newest uint64, views []record.ViewState, r *CollectResult) error {
+func (p *Publisher) collectVersions(ctx context.Context, table string, newest uint64, views []record.ViewState,
+	r *CollectResult) error {
 	var garbage []record.BucketVersion
 	var rows int64
 	for b, err := range p.views.Versions(ctx, table, (newest+1)<<32) {

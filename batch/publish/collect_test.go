@@ -30,7 +30,8 @@ func (w *world) rowsOf(p *Publisher, n uint64, view string) (got, want uint64) {
 	table := sqlschema.Table(p.cfg.Catalog.Views[view], s.Views[view].Digest)
 	for _, b := range s.Views[view].Buckets {
 		want += uint64(b.Rows)
-		got += w.number(fmt.Sprintf("SELECT count() FROM %s WHERE _bucket = %s AND _ver = %d", table, bucketSQL(b.Bucket), b.Ver))
+		got += w.number(fmt.Sprintf("SELECT count() FROM %s WHERE _bucket = %s AND _ver = %d", table,
+			bucketSQL(b.Bucket), b.Ver))
 	}
 	return got, want
 }
@@ -65,7 +66,8 @@ func TestCollect(t *testing.T) {
 		}
 	}
 	w.checkWide("collected")
-	if n := w.number(fmt.Sprintf("SELECT uniqExact(_ver) FROM cells_wide_%s WHERE _bucket = %s", c.Digest(wideView()), bucketSQL(epoch.UnixMicro()))); n != 4 {
+	if n := w.number(fmt.Sprintf("SELECT uniqExact(_ver) FROM cells_wide_%s WHERE _bucket = %s", c.Digest(wideView()),
+		bucketSQL(epoch.UnixMicro()))); n != 4 {
 		t.Errorf("%d versions of a bucket are left, want those of the 4 kept publications", n)
 	}
 	if got := w.collect(p); got != (CollectResult{}) {
@@ -88,7 +90,8 @@ func TestCollectSparesAttempts(t *testing.T) {
 	w.recompute(p)
 	table := "cells_slim_" + c.Digest(slimView())
 	for _, ver := range []uint64{newVer(1), newVer(2)} {
-		if err := w.db.Exec(t.Context(), fmt.Sprintf("INSERT INTO %s (_bucket, _ver) VALUES (0, %d)", table, ver)); err != nil {
+		if err := w.db.Exec(t.Context(),
+			fmt.Sprintf("INSERT INTO %s (_bucket, _ver) VALUES (0, %d)", table, ver)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -107,7 +110,9 @@ func TestCollectTables(t *testing.T) {
 	filling.Cell = time.Hour
 	next := catalogOf(slimView(), filling)
 	w.publisher(next, nil)
-	if err := w.db.Exec(t.Context(), fmt.Sprintf("INSERT INTO cells_wide_%s (_bucket, _ver) VALUES (0, %d)", next.Digest(filling), newVer(1000))); err != nil {
+	if err := w.db.Exec(t.Context(),
+		fmt.Sprintf("INSERT INTO cells_wide_%s (_bucket, _ver) VALUES (0, %d)", next.Digest(filling),
+			newVer(1000))); err != nil {
 		t.Fatal(err)
 	}
 	p := w.publisher(catalogOf(slimView()), nil)
@@ -119,7 +124,8 @@ func TestCollectTables(t *testing.T) {
 	if got := w.collect(p); got.Tables != 1 {
 		t.Errorf("got %+v, want one table gone and the one being filled kept", got)
 	}
-	if n := w.number("SELECT count() FROM system.tables WHERE database = currentDatabase() AND name LIKE 'cells\\\\_wide\\\\_%'"); n != 1 {
+	if n := w.number("SELECT count() FROM system.tables WHERE database = currentDatabase() AND name LIKE " +
+		"'cells\\\\_wide\\\\_%'"); n != 1 {
 		t.Errorf("%d tables of the removed view, want 1", n)
 	}
 }

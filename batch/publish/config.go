@@ -17,10 +17,11 @@ import (
 
 // Config describes one publisher. Two publishers of one chain must agree on Catalog and Partitions.
 type Config struct {
-	Catalog      *catalog.Catalog
-	Partitions   int                        // P (L3)
-	Keep         int                        // publications that stay readable whatever their age (P3)
-	LongestQuery time.Duration              // a publication stays readable for twice this after the next one replaced it
+	Catalog    *catalog.Catalog
+	Partitions int // P (L3)
+	Keep       int // publications that stay readable whatever their age (P3)
+	// a publication stays readable for twice this after the next one replaced it
+	LongestQuery time.Duration
 	Memory       int64                      // bytes a run may hold, by estimate
 	Workers      int                        // tasks at once
 	GiveWay      func(worked time.Duration) // as of exact.Config: work that others wait for goes first; nil never waits
@@ -31,8 +32,10 @@ type Config struct {
 	// nil: such an object is an error.
 	Rebuild func(context.Context, record.Object) error
 
-	OnPublish  func(*record.State) // called once for every publication that becomes the newest known, in order; it must not call the publisher's methods that read on
-	Logger     *slog.Logger        // nil discards
+	// called once for every publication that becomes the newest known, in order; it must not call the
+	// publisher's methods that read on
+	OnPublish  func(*record.State)
+	Logger     *slog.Logger // nil discards
 	Registerer prometheus.Registerer
 	Now        func() time.Time
 }
@@ -57,7 +60,8 @@ func (c Config) Validate() error {
 	bad("partitions", c.Partitions < 1, "use at least 1")
 	bad("keep", c.Keep < 1, "use at least 1 publication, such as 3")
 	bad("longest_query", c.LongestQuery <= 0, "use a duration such as 5m")
-	bad("collect_after", c.CollectAfter < time.Hour, "use at least 1h: an object is written before the record that names it")
+	bad("collect_after", c.CollectAfter < time.Hour, "use at least 1h: an object is written before the record that "+
+		"names it")
 	if err := c.exact().Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("publish: %w", err))
 	}

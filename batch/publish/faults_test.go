@@ -164,7 +164,8 @@ func TestVerifies(t *testing.T) {
 	t.Parallel()
 	w, _ := start(t)
 	c := catalogOf(wideView())
-	full := event{id: "a", tenant: "acme", time: epoch.UnixMicro(), origin: ptr("ORD"), delay: ptr(int64(5)), fare: ptr(1.5), ok: ptr(true), closed: ptr(epoch.UnixMicro())}
+	full := event{id: "a", tenant: "acme", time: epoch.UnixMicro(), origin: ptr("ORD"), delay: ptr(int64(5)),
+		fare: ptr(1.5), ok: ptr(true), closed: ptr(epoch.UnixMicro())}
 	bare := full
 	bare.id = "b"
 	bare.origin = nil
@@ -177,11 +178,15 @@ func TestVerifies(t *testing.T) {
 	views := p.views
 	table := "cells_wide_" + c.Digest(wideView())
 	for _, edit := range []string{
-		"DELETE WHERE origin = 'ORD'", "UPDATE origin = 'ATL' WHERE origin = 'ORD'", "UPDATE origin = '' WHERE origin IS NULL",
+		"DELETE WHERE origin = 'ORD'", "UPDATE origin = 'ATL' WHERE origin = 'ORD'",
+		"UPDATE origin = '' WHERE origin IS NULL",
 		"UPDATE delay = 0 WHERE delay IS NULL", "UPDATE ok = false WHERE ok IS NULL", "UPDATE ok = false WHERE ok",
-		"UPDATE _events = 2 WHERE ok", "UPDATE n = 2 WHERE ok", "UPDATE total__sum = total__sum + pow(2, 64)::Int128 WHERE ok", "UPDATE total__n = 0 WHERE ok",
-		"UPDATE paid__sum = -paid__sum WHERE isNull(ok)", "UPDATE mean__n = 9 WHERE ok", "UPDATE least = NULL WHERE ok", "UPDATE most = 0 WHERE isNull(ok)",
-		"UPDATE last = last + toIntervalMicrosecond(1) WHERE ok", "UPDATE origins__state = concat(origins__state, '\\0') WHERE ok", "UPDATE fares__sketch = [] WHERE ok",
+		"UPDATE _events = 2 WHERE ok", "UPDATE n = 2 WHERE ok",
+		"UPDATE total__sum = total__sum + pow(2, 64)::Int128 WHERE ok", "UPDATE total__n = 0 WHERE ok",
+		"UPDATE paid__sum = -paid__sum WHERE isNull(ok)", "UPDATE mean__n = 9 WHERE ok", "UPDATE least = NULL WHERE ok",
+		"UPDATE most = 0 WHERE isNull(ok)",
+		"UPDATE last = last + toIntervalMicrosecond(1) WHERE ok",
+		"UPDATE origins__state = concat(origins__state, '\\0') WHERE ok", "UPDATE fares__sketch = [] WHERE ok",
 	} {
 		p.views = cells.NewStore(tampering{w.db, table + " " + edit}, c)
 		if _, err := p.Recompute(t.Context()); !errors.Is(err, ErrVerify) {

@@ -42,6 +42,7 @@ func TestNothingIsHeldBack(t *testing.T) {
 		t.Errorf("kept %v, want three", kept)
 	}
 	if again := w.publisher(catalogOf(slimView()), nil); again.OldestKept().N != p.OldestKept().N {
-		t.Errorf("another process keeps publications from %d on, this one from %d", again.OldestKept().N, p.OldestKept().N)
+		t.Errorf("another process keeps publications from %d on, this one from %d", again.OldestKept().N,
+			p.OldestKept().N)
 	}
 }

@@ -45,7 +45,8 @@ func (p *Publisher) findLost(ctx context.Context, pl *plan, types map[string]*la
 		}
 		if n := len(pl.lost[name]); n > 0 {
 			p.metrics.lost.Add(float64(n))
-			p.cfg.Logger.Error("rows of the publication are missing in ClickHouse; they are computed again", "view", name, "publication", pl.prev.N, "buckets", n)
+			p.cfg.Logger.Error("rows of the publication are missing in ClickHouse; they are computed again", "view",
+				name, "publication", pl.prev.N, "buckets", n)
 		}
 	}
 	return nil

@@ -21,9 +21,11 @@ func TestLostRows(t *testing.T) {
 		sql   string
 		wrote int
 	}{
-		"some rows of a bucket": {fmt.Sprintf("DELETE FROM %s WHERE _bucket = %s AND time < addMinutes(_bucket, 30)", wide, bucketSQL(buckets[1].Bucket)), 1},
-		"two buckets":           {fmt.Sprintf("DELETE FROM %s WHERE _bucket >= %s AND _bucket < %s", wide, bucketSQL(buckets[2].Bucket), bucketSQL(buckets[4].Bucket)), 2},
-		"the table":             {"DROP TABLE " + wide, len(buckets)},
+		"some rows of a bucket": {fmt.Sprintf("DELETE FROM %s WHERE _bucket = %s AND time < addMinutes(_bucket, 30)",
+			wide, bucketSQL(buckets[1].Bucket)), 1},
+		"two buckets": {fmt.Sprintf("DELETE FROM %s WHERE _bucket >= %s AND _bucket < %s", wide,
+			bucketSQL(buckets[2].Bucket), bucketSQL(buckets[4].Bucket)), 2},
+		"the table": {"DROP TABLE " + wide, len(buckets)},
 	} {
 		if err := w.db.Exec(t.Context(), loss.sql); err != nil {
 			t.Fatal(name, err)

@@ -30,22 +30,28 @@ func newMetrics(r prometheus.Registerer, p *Publisher) (*metrics, error) {
 	m := &metrics{
 		publisher: p,
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "recount_batch_run_seconds", Help: "Time of a recompute that published.", Buckets: prometheus.ExponentialBuckets(0.05, 2, 16)}),
-		events:    counter("events_total", "Landed events that publications of this process brought in."),
-		rows:      counter("rows_total", "Rows written to ClickHouse."),
-		buckets:   counter("dirty_buckets_total", "Buckets recomputed."),
-		lost:      counter("lost_buckets_total", "Buckets found without the rows their publication names."),
-		rebuilt:   counter("rebuilt_objects_total", "Objects that the store had lost and the log gave back."),
-		failures:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_batch_failures_total", Help: "Failed runs by operation."}, []string{"op"}),
-		collected: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_batch_collected_total", Help: "What was collected by kind: rows, objects, tables."}, []string{"kind"}),
-		n:         prometheus.NewDesc("recount_batch_publication", "Number of the newest publication known.", nil, nil),
-		age:       prometheus.NewDesc("recount_batch_publication_age_seconds", "Time since the newest publication was made.", nil, nil),
-		h:         prometheus.NewDesc("recount_batch_h", "Next sequence that is not in the batch view.", []string{"partition"}, nil),
+			Name: "recount_batch_run_seconds", Help: "Time of a recompute that published.",
+			Buckets: prometheus.ExponentialBuckets(0.05, 2, 16)}),
+		events:  counter("events_total", "Landed events that publications of this process brought in."),
+		rows:    counter("rows_total", "Rows written to ClickHouse."),
+		buckets: counter("dirty_buckets_total", "Buckets recomputed."),
+		lost:    counter("lost_buckets_total", "Buckets found without the rows their publication names."),
+		rebuilt: counter("rebuilt_objects_total", "Objects that the store had lost and the log gave back."),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_batch_failures_total",
+			Help: "Failed runs by operation."}, []string{"op"}),
+		collected: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_batch_collected_total",
+			Help: "What was collected by kind: rows, objects, tables."}, []string{"kind"}),
+		n: prometheus.NewDesc("recount_batch_publication", "Number of the newest publication known.", nil, nil),
+		age: prometheus.NewDesc("recount_batch_publication_age_seconds",
+			"Time since the newest publication was made.", nil, nil),
+		h: prometheus.NewDesc("recount_batch_h", "Next sequence that is not in the batch view.",
+			[]string{"partition"}, nil),
 	}
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.seconds, m.events, m.rows, m.buckets, m.lost, m.rebuilt, m.failures, m.collected, m} {
+	for _, c := range []prometheus.Collector{m.seconds, m.events, m.rows, m.buckets, m.lost, m.rebuilt, m.failures,
+		m.collected, m} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}

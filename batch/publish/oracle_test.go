@@ -19,7 +19,8 @@ import (
 func randomEvents(r *rand.Rand, n int, start int64, hours int) []event {
 	var out []event
 	for range n {
-		e := event{id: fmt.Sprint("e", r.IntN(4*n)), tenant: []string{"acme", ""}[r.IntN(2)], time: start + r.Int64N(int64(hours)*hour),
+		e := event{id: fmt.Sprint("e", r.IntN(4*n)), tenant: []string{"acme", ""}[r.IntN(2)], time: start +
+			r.Int64N(int64(hours)*hour),
 			assigned: r.IntN(3) == 0, hash: r.Uint64N(2)}
 		if len(out) > 0 && r.IntN(8) == 0 {
 			e.id = out[len(out)-1].id

@@ -55,7 +55,8 @@ func (p *Publisher) plan(ctx context.Context) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	pl := &plan{prev: prev, n: prev.N + 1, full: map[string]bool{}, lost: map[string][]int64{}, digests: map[string]string{}, ledgers: map[string]*record.Ledger{}}
+	pl := &plan{prev: prev, n: prev.N + 1, full: map[string]bool{}, lost: map[string][]int64{},
+		digests: map[string]string{}, ledgers: map[string]*record.Ledger{}}
 	types := map[string]*landed{}
 	for i, c := range chains {
 		if err := p.checkChain(c, i, prev.H[i]); err != nil {
@@ -97,9 +98,11 @@ func (p *Publisher) checkChain(c *record.Chain, i int, h position.Offset) error 
 		return fmt.Errorf("partition %d: the commit chain ends at %v and publication %d covers it up to %v; "+
 			"read the chain again, or restore the commit records that are missing", i, c.Head, p.State().N, h)
 	case c.Begun() && c.Bucket != p.cfg.Catalog.Bucket:
-		return fmt.Errorf("partition %d: batch.bucket is %s and the lake's is %s; set it back", i, p.cfg.Catalog.Bucket, c.Bucket)
+		return fmt.Errorf("partition %d: batch.bucket is %s and the lake's is %s; set it back", i, p.cfg.Catalog.Bucket,
+			c.Bucket)
 	case c.Begun() && c.Partitions != p.cfg.Partitions:
-		return fmt.Errorf("partition %d: log.partitions is %d and the lake's is %d; set it back", i, p.cfg.Partitions, c.Partitions)
+		return fmt.Errorf("partition %d: log.partitions is %d and the lake's is %d; set it back", i, p.cfg.Partitions,
+			c.Partitions)
 	}
 	return nil
 }
@@ -126,7 +129,8 @@ func (pl *plan) survey(c *record.Chain, h position.Offset, horizons record.Horiz
 			continue
 		}
 		if !fresh && s.End > h.Seq {
-			return fmt.Errorf("partition %d: H %v lies inside the segment [%d, %d); the chain is another than the one published from", c.Partition, h, s.Start, s.End)
+			return fmt.Errorf("partition %d: H %v lies inside the segment [%d, %d); the chain is another than the "+
+				"one published from", c.Partition, h, s.Start, s.End)
 		}
 		if fresh {
 			pl.newEvents += s.Events

@@ -60,7 +60,8 @@ func (p *Publisher) checkPresent(ctx context.Context, objects []record.Object) e
 			case err != nil:
 				return fmt.Errorf("look for object %s: %w", o.Key, err)
 			case info.Size != o.Size:
-				return fmt.Errorf("object %s has %d bytes and its commit record says %d; restore it", o.Key, info.Size, o.Size)
+				return fmt.Errorf("object %s has %d bytes and its commit record says %d; restore it", o.Key, info.Size,
+					o.Size)
 			}
 			return nil
 		})
@@ -85,7 +86,8 @@ func (p *Publisher) openObject(ctx context.Context, o record.Object) (exact.File
 func (p *Publisher) rebuild(ctx context.Context, o record.Object) error {
 	const remedy = "restore it from a copy of the bucket under the same key"
 	if p.cfg.Rebuild == nil {
-		return fmt.Errorf("object %s is missing though a commit record names it; %s: %w", o.Key, remedy, lake.ErrNotFound)
+		return fmt.Errorf("object %s is missing though a commit record names it; %s: %w", o.Key, remedy,
+			lake.ErrNotFound)
 	}
 	p.cfg.Logger.Error("an object of the lake is missing; rebuilding it from the log", "object", o.Key)
 	if err := p.cfg.Rebuild(ctx, o); err != nil {

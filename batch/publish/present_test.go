@@ -59,7 +59,8 @@ func TestLostObjects(t *testing.T) {
 	}
 	delete(w.objects, lost)
 	delete(log, lost)
-	if err := p.Secure(t.Context(), first, bounds); err == nil || !strings.Contains(err.Error(), lost) || !strings.Contains(err.Error(), "restore it") {
+	if err := p.Secure(t.Context(), first, bounds); err == nil || !strings.Contains(err.Error(), lost) ||
+		!strings.Contains(err.Error(), "restore it") {
 		t.Errorf("the log has it no longer: %v, want an error that names %s and what to do", err, lost)
 	}
 	w.land("flight", randomEvents(r, 40, epoch.UnixMicro(), 2)...)

@@ -19,7 +19,8 @@ func TestPublishes(t *testing.T) {
 	w.land("flight", randomEvents(r, 300, epoch.UnixMicro(), 30)...)
 	w.land("bare", event{id: "x", tenant: "acme", time: epoch.UnixMicro()})
 	got := w.recompute(p)
-	if got.Publication != 1 || got.Events != 301 || got.Buckets < 25 || got.Duplicates == 0 || p.State().Publication.Events != 301 {
+	if got.Publication != 1 || got.Events != 301 || got.Buckets < 25 || got.Duplicates == 0 ||
+		p.State().Publication.Events != 301 {
 		t.Errorf("got %+v", got)
 	}
 	w.checkWide("history")
@@ -50,7 +51,8 @@ func TestPublishes(t *testing.T) {
 
 func checkStateOf(t *testing.T, got, want *record.State) {
 	t.Helper()
-	if got.N != want.N || got.Digest != want.Digest || len(got.Views["wide"].Buckets) != len(want.Views["wide"].Buckets) {
+	if got.N != want.N || got.Digest != want.Digest ||
+		len(got.Views["wide"].Buckets) != len(want.Views["wide"].Buckets) {
 		t.Errorf("a new process sees publication %d, not %d", got.N, want.N)
 	}
 }
@@ -135,7 +137,8 @@ func TestViewsComeAndGo(t *testing.T) {
 	p := w.publisher(catalogOf(slimView(), changed), nil)
 	w.checkWide("redefined, not yet published")
 	w.recompute(p)
-	if n := w.number("SELECT toUInt64(count()) FROM system.columns WHERE database = currentDatabase() AND table = 'wide'"); n != 6 {
+	if n := w.number("SELECT toUInt64(count()) FROM system.columns WHERE database = currentDatabase() AND table = " +
+		"'wide'"); n != 6 {
 		t.Errorf("the VIEW of the redefined view has %d columns, want 6", n)
 	}
 	if n := w.number("SELECT sum(n) FROM wide"); n != uint64(len(w.kept())) {
@@ -168,7 +171,8 @@ func TestNewestPublicationOnly(t *testing.T) {
 	w.land("flight", randomEvents(r, 50, epoch.UnixMicro(), 2)...)
 	w.recompute(p)
 	w.checkWide("second")
-	if err := w.db.Exec(t.Context(), "ALTER TABLE recount_published DELETE WHERE n = 2 AND view = '' SETTINGS mutations_sync = 2"); err != nil {
+	if err := w.db.Exec(t.Context(), "ALTER TABLE recount_published DELETE WHERE n = 2 AND view = '' SETTINGS "+
+		"mutations_sync = 2"); err != nil {
 		t.Fatal(err)
 	}
 	if got := w.readWide(); len(got) != len(before) || strings.Join(got, "\n") != strings.Join(before, "\n") {
@@ -178,7 +182,8 @@ func TestNewestPublicationOnly(t *testing.T) {
 	w.checkWide("projected again at start")
 	w.land("flight", randomEvents(r, 50, epoch.UnixMicro()+4*hour, 1)...)
 	w.recompute(p)
-	if err := w.db.Exec(t.Context(), "ALTER TABLE recount_published DELETE WHERE n >= 2 SETTINGS mutations_sync = 2"); err != nil {
+	if err := w.db.Exec(t.Context(),
+		"ALTER TABLE recount_published DELETE WHERE n >= 2 SETTINGS mutations_sync = 2"); err != nil {
 		t.Fatal(err)
 	}
 	w.publisher(catalogOf(wideView()), nil)
@@ -195,7 +200,8 @@ func TestRefuses(t *testing.T) {
 		break
 	}
 	body := w.objects[key]
-	for name, altered := range map[string][]byte{"missing": nil, "cut": body[:len(body)-1], "altered": append(append([]byte{}, body[:9]...), make([]byte, len(body)-9)...)} {
+	for name, altered := range map[string][]byte{"missing": nil, "cut": body[:len(body)-1],
+		"altered": append(append([]byte{}, body[:9]...), make([]byte, len(body)-9)...)} {
 		w.objects[key] = altered
 		if altered == nil {
 			delete(w.objects, key)
@@ -209,7 +215,8 @@ func TestRefuses(t *testing.T) {
 
 	bucket := catalogOf(slimView())
 	bucket.Bucket = 2 * time.Hour
-	if _, err := w.publisher(bucket, nil).Recompute(t.Context()); err == nil || !strings.Contains(err.Error(), "batch.bucket") {
+	if _, err := w.publisher(bucket, nil).Recompute(t.Context()); err == nil ||
+		!strings.Contains(err.Error(), "batch.bucket") {
 		t.Errorf("another bucket width: %v", err)
 	}
 	w.chains[1].Head.Seq--
@@ -219,13 +226,16 @@ func TestRefuses(t *testing.T) {
 	if err := w.db.Exec(t.Context(), "CREATE TABLE wide (x UInt8) ENGINE = MergeTree ORDER BY x"); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.unstarted(catalogOf(wideView()), nil).Start(t.Context()); err == nil || !strings.Contains(err.Error(), "not recount's") {
+	if err := w.unstarted(catalogOf(wideView()), nil).Start(t.Context()); err == nil ||
+		!strings.Contains(err.Error(), "not recount's") {
 		t.Errorf("somebody else's table: %v", err)
 	}
-	if err := w.db.Exec(t.Context(), "ALTER TABLE "+cells.Migrations+" UPDATE sha256 = 'x' WHERE 1 SETTINGS mutations_sync = 2"); err != nil {
+	if err := w.db.Exec(t.Context(), "ALTER TABLE "+cells.Migrations+" UPDATE sha256 = 'x' WHERE 1 SETTINGS "+
+		"mutations_sync = 2"); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.unstarted(catalogOf(), nil).Start(t.Context()); err == nil || !strings.Contains(err.Error(), "migration 0001") {
+	if err := w.unstarted(catalogOf(), nil).Start(t.Context()); err == nil ||
+		!strings.Contains(err.Error(), "migration 0001") {
 		t.Errorf("an edited migration: %v", err)
 	}
 	if err := (Config{}).Validate(); err == nil || !strings.Contains(err.Error(), "partitions") {

@@ -35,7 +35,8 @@ type Views interface {
 
 	// Insert adds rows of a view under a version and returns what it wrote by bucket;
 	// after an error they may be there or not (B4). ReadBack returns what is there (B5).
-	Insert(ctx context.Context, v *catalog.View, ver uint64, pieces []exact.Piece) (map[int64]record.BucketVersion, error)
+	Insert(ctx context.Context, v *catalog.View, ver uint64, pieces []exact.Piece) (map[int64]record.BucketVersion,
+		error)
 	ReadBack(ctx context.Context, v *catalog.View, ver uint64, buckets []int64) (map[int64]record.BucketVersion, error)
 
 	// Project shows people who write SQL publication s, if it is newer than what they see.

@@ -17,10 +17,11 @@ import (
 
 // filtered is a view with every operator of a filter.
 func filteredView() *catalog.View {
-	return &catalog.View{Name: "filtered", Event: "flight", Dimensions: []string{"subject", "source"}, Cell: 15 * 60e9, Where: []catalog.Filter{
-		{Field: "origin", Op: catalog.NotIn, Values: []any{"ATL", "N'ULL`"}}, {Field: "delay", Op: catalog.Ne, Values: []any{int64(256)}},
-		{Field: "fare", Op: catalog.Gt, Values: []any{-3.5}}, {Field: "closed", Op: catalog.Lt, Values: []any{epoch.UnixMicro() + 40*hour}},
-		{Field: "ok", Op: catalog.Exists, Values: []any{true}}, {Field: "delay", Op: catalog.Le, Values: []any{int64(1 << 62)}}},
+	return &catalog.View{Name: "filtered", Event: "flight", Dimensions: []string{"subject", "source"}, Cell: 15 * 60e9,
+		Where: []catalog.Filter{
+			{Field: "origin", Op: catalog.NotIn, Values: []any{"ATL", "N'ULL`"}}, {Field: "delay", Op: catalog.Ne, Values: []any{int64(256)}},
+			{Field: "fare", Op: catalog.Gt, Values: []any{-3.5}}, {Field: "closed", Op: catalog.Lt, Values: []any{epoch.UnixMicro() + 40*hour}},
+			{Field: "ok", Op: catalog.Exists, Values: []any{true}}, {Field: "delay", Op: catalog.Le, Values: []any{int64(1 << 62)}}},
 		Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}, {Name: "delays", Kind: catalog.Distinct, Field: "delay"}, {Name: "oks", Kind: catalog.Distinct, Field: "ok"}}}
 }
 

@@ -136,7 +136,8 @@ func (r *Result) count(counts []record.BucketCount) {
 
 // create makes the record and creates it (P1, P2). After an error the outcome is
 // unknown; the next run's Refresh finds out.
-func (p *Publisher) create(ctx context.Context, pl *plan, w *writer, counts map[string][]record.BucketCount) (won bool, err error) {
+func (p *Publisher) create(ctx context.Context, pl *plan, w *writer, counts map[string][]record.BucketCount) (won bool,
+	err error) {
 	raw, err := p.encode(pl, w, counts)
 	if err != nil {
 		return false, fmt.Errorf("publication %d: %w", pl.n, err)

@@ -55,25 +55,33 @@ type event struct {
 
 func flightType() *catalog.EventType {
 	return &catalog.EventType{Name: "flight", Fields: []catalog.Field{
-		{Name: "closed", Type: catalog.Timestamp}, {Name: "delay", Type: catalog.Int64}, {Name: "fare", Type: catalog.Float64},
+		{Name: "closed", Type: catalog.Timestamp}, {Name: "delay", Type: catalog.Int64},
+		{Name: "fare", Type: catalog.Float64},
 		{Name: "ok", Type: catalog.Bool}, {Name: "origin", Type: catalog.String}}}
 }
 
 func wideView() *catalog.View {
-	return &catalog.View{Name: "wide", Event: "flight", Dimensions: []string{"origin", "ok", "delay"}, Cell: time.Minute, Measures: []catalog.Measure{
-		{Name: "n", Kind: catalog.Count}, {Name: "total", Kind: catalog.Sum, Field: "delay"}, {Name: "paid", Kind: catalog.Sum, Field: "fare"},
-		{Name: "mean", Kind: catalog.Avg, Field: "fare"}, {Name: "least", Kind: catalog.Min, Field: "delay"}, {Name: "most", Kind: catalog.Max, Field: "fare"},
-		{Name: "last", Kind: catalog.Max, Field: "closed"}, {Name: "origins", Kind: catalog.Distinct, Field: "origin"}, {Name: "fares", Kind: catalog.Distinct, Field: "fare"}}}
+	return &catalog.View{Name: "wide", Event: "flight", Dimensions: []string{"origin", "ok", "delay"},
+		Cell: time.Minute, Measures: []catalog.Measure{
+			{Name: "n", Kind: catalog.Count}, {Name: "total", Kind: catalog.Sum, Field: "delay"},
+			{Name: "paid", Kind: catalog.Sum, Field: "fare"},
+			{Name: "mean", Kind: catalog.Avg, Field: "fare"}, {Name: "least", Kind: catalog.Min, Field: "delay"},
+			{Name: "most", Kind: catalog.Max, Field: "fare"},
+			{Name: "last", Kind: catalog.Max, Field: "closed"}, {Name: "origins", Kind: catalog.Distinct, Field: "origin"},
+			{Name: "fares", Kind: catalog.Distinct, Field: "fare"}}}
 }
 
 func slimView() *catalog.View {
 	return &catalog.View{Name: "slim", Event: "flight", Cell: time.Hour,
-		Where:    []catalog.Filter{{Field: "delay", Op: catalog.Ge, Values: []any{int64(0)}}},
-		Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}, {Name: "origins", Kind: catalog.Distinct, Field: "origin"}}}
+		Where: []catalog.Filter{{Field: "delay", Op: catalog.Ge, Values: []any{int64(0)}}},
+		Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count},
+			{Name: "origins", Kind: catalog.Distinct, Field: "origin"}}}
 }
 
 func catalogOf(views ...*catalog.View) *catalog.Catalog {
-	c := &catalog.Catalog{Bucket: time.Hour, Events: map[string]*catalog.EventType{"flight": flightType(), "bare": {Name: "bare"}}, Views: map[string]*catalog.View{}}
+	c := &catalog.Catalog{Bucket: time.Hour,
+		Events: map[string]*catalog.EventType{"flight": flightType(), "bare": {Name: "bare"}},
+		Views:  map[string]*catalog.View{}}
 	for _, v := range views {
 		c.Views[v.Name] = v
 	}
@@ -103,7 +111,8 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	w := &world{t: t, db: db, now: epoch, records: map[string][]byte{}, objects: map[string][]byte{}, age: map[string]time.Time{}}
+	w := &world{t: t, db: db, now: epoch, records: map[string][]byte{}, objects: map[string][]byte{},
+		age: map[string]time.Time{}}
 	for p := range partitions {
 		w.chains = append(w.chains, record.NewChain(p))
 		w.seq = append(w.seq, 1)
@@ -144,7 +153,8 @@ func (w *world) land(typ string, events ...event) {
 			continue
 		}
 		o := w.object(typ, p, list)
-		w.commit(p, &record.Commit{Kind: record.Segment, Epoch: 1, Start: w.seq[p], End: w.seq[p] + 1, Events: o.Rows, Objects: []record.Object{o}})
+		w.commit(p, &record.Commit{Kind: record.Segment, Epoch: 1, Start: w.seq[p], End: w.seq[p] + 1, Events: o.Rows,
+			Objects: []record.Object{o}})
 		w.seq[p]++
 		if typ == "flight" {
 			w.landed[p] = append(w.landed[p], list...)

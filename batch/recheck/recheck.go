@@ -89,7 +89,8 @@ type Difference struct {
 	Do         string    `json:"do"`
 }
 
-const do = "run recount verify: V6 says whether the rows in ClickHouse are those that were published, and whether those are what the events give; " +
+const do = "run recount verify: V6 says whether the rows in ClickHouse are those that were published, and whether " +
+	"those are what the events give; " +
 	"if it finds neither, the two computations of recount disagree: keep the bucket's objects and report it"
 
 // bucket is a bucket of an event type with the objects that have rows of it.
@@ -128,7 +129,8 @@ func (c *Checker) Check(ctx context.Context, st *record.State, chains []*record.
 				continue
 			}
 			if err := c.check(ctx, &r, st, reach, v, b, h); err != nil {
-				return r, fmt.Errorf("check view %s, bucket %s: %w", v.Name, time.UnixMicro(b.start).UTC().Format(time.RFC3339), err)
+				return r, fmt.Errorf("check view %s, bucket %s: %w", v.Name,
+					time.UnixMicro(b.start).UTC().Format(time.RFC3339), err)
 			}
 		}
 	}
@@ -173,16 +175,19 @@ func (c *Checker) landed(st *record.State, chains []*record.Chain) map[bucket]*h
 }
 
 // check compares one bucket of a view.
-func (c *Checker) check(ctx context.Context, r *Result, st *record.State, reach lake.Reach, v *catalog.View, b bucket, h *holding) error {
+func (c *Checker) check(ctx context.Context, r *Result, st *record.State, reach lake.Reach, v *catalog.View, b bucket,
+	h *holding) error {
 	var version record.BucketVersion
 	if l := st.Views[v.Name].Between(b.start, b.start+1); len(l) > 0 {
 		version = l[0]
 	}
-	q := &statement{catalog: c.cfg.Catalog, view: v, reach: reach, start: b.start, version: version.Ver, objects: h.objects}
+	q := &statement{catalog: c.cfg.Catalog, view: v, reach: reach, start: b.start, version: version.Ver,
+		objects: h.objects}
 	if h.assigned {
 		q.before = h.before
 	}
-	rows, err := c.db.Query(clickhouse.Context(ctx, clickhouse.WithSettings(c.settings()), clickhouse.WithParameters(q.parameters())), q.sql())
+	rows, err := c.db.Query(clickhouse.Context(ctx, clickhouse.WithSettings(c.settings()),
+		clickhouse.WithParameters(q.parameters())), q.sql())
 	if err != nil {
 		return err
 	}
@@ -202,8 +207,10 @@ func (c *Checker) check(ctx context.Context, r *Result, st *record.State, reach 
 // settings let one bucket take what it may and no more.
 func (c *Checker) settings() clickhouse.Settings {
 	return clickhouse.Settings{
-		"max_memory_usage": c.cfg.Memory, "max_bytes_before_external_sort": c.cfg.Memory / 2, "max_bytes_before_external_group_by": c.cfg.Memory / 2,
-		"max_execution_time": 0, "max_threads": 1, "max_query_size": 16 << 20, "input_format_parquet_allow_missing_columns": 1,
-		"s3_list_object_keys_size": 1000, "use_hive_partitioning": 0,
+		"max_memory_usage": c.cfg.Memory, "max_bytes_before_external_sort": c.cfg.Memory / 2,
+		"max_bytes_before_external_group_by": c.cfg.Memory / 2,
+		"max_execution_time":                 0, "max_threads": 1, "max_query_size": 16 << 20,
+		"input_format_parquet_allow_missing_columns": 1,
+		"s3_list_object_keys_size":                   1000, "use_hive_partitioning": 0,
 	}
 }

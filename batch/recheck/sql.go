@@ -69,9 +69,12 @@ func (q *statement) sql() string {
 		published = append(published, a)
 		computed = append(computed, b)
 	}
-	return fmt.Sprintf("SELECT tenant, toString(cell), %s, if(countIf(side = 0) = 0, 'no row', toString(tuple(%s))), if(countIf(side = 1) = 0, 'no row', toString(tuple(%s))), count() OVER ()\n"+
-		"FROM (\n%s\nUNION ALL\n%s\n)\nGROUP BY %s\nHAVING NOT (countIf(side = 0) = 1 AND countIf(side = 1) = 1 AND %s)\nORDER BY tenant, cell LIMIT %d",
-		dimensions, strings.Join(published, ", "), strings.Join(computed, ", "), q.published(), q.computed(), strings.Join(keys, ", "), strings.Join(same, " AND "), maxShown)
+	return fmt.Sprintf("SELECT tenant, toString(cell), %s, if(countIf(side = 0) = 0, 'no row', "+
+		"toString(tuple(%s))), if(countIf(side = 1) = 0, 'no row', toString(tuple(%s))), count() OVER ()\n"+
+		"FROM (\n%s\nUNION ALL\n%s\n)\nGROUP BY %s\nHAVING NOT (countIf(side = 0) = 1 AND countIf(side = 1) = 1 AND "+
+		"%s)\nORDER BY tenant, cell LIMIT %d",
+		dimensions, strings.Join(published, ", "), strings.Join(computed, ", "), q.published(), q.computed(),
+		strings.Join(keys, ", "), strings.Join(same, " AND "), maxShown)
 }
 
 // value is a number of a row: how the published row has it, and how it is computed from events.
@@ -104,7 +107,8 @@ func (q *statement) values() []value {
 		case catalog.Count:
 			out = append(out, value{name: name, published: column(""), computed: "count()"})
 		case catalog.Sum, catalog.Avg:
-			sum := value{name: name, published: column("__sum"), computed: "ifNull(sum(toInt128(" + field + ")), toInt128(0))"}
+			sum := value{name: name, published: column("__sum"), computed: "ifNull(sum(toInt128(" + field +
+				")), toInt128(0))"}
 			if t == catalog.Float64 {
 				sum.computed = "ifNull(sum(" + field + "), 0.)"
 				sum.size = "ifNull(sum(abs(" + field + ")), 0.)"
@@ -117,7 +121,8 @@ func (q *statement) values() []value {
 			if t == catalog.Float64 {
 				of = "(" + field + " + 0)" // -0 is 0.
 			}
-			out = append(out, value{name: name, published: "finalizeAggregation(CAST(" + column("__state") + ", 'AggregateFunction(uniqExact, UInt64)'))", computed: "uniqExact(" + of + ")"})
+			out = append(out, value{name: name, published: "finalizeAggregation(CAST(" + column("__state") +
+				", 'AggregateFunction(uniqExact, UInt64)'))", computed: "uniqExact(" + of + ")"})
 		}
 	}
 	return out
@@ -127,7 +132,9 @@ func (q *statement) values() []value {
 func (q *statement) published() string {
 	columns := []string{"0 AS side", "toString(tenant) AS tenant", "time AS cell"}
 	for i, d := range q.view.Dimensions {
-		columns = append(columns, fmt.Sprintf("CAST(%s, 'Nullable(%s)') AS d%d", sqlschema.Quote(d), sqlschema.Type(q.catalog.DimensionType(q.view, d)), i))
+		columns = append(columns,
+			fmt.Sprintf("CAST(%s, 'Nullable(%s)') AS d%d", sqlschema.Quote(d),
+				sqlschema.Type(q.catalog.DimensionType(q.view, d)), i))
 	}
 	for _, v := range q.values() {
 		columns = append(columns, v.published+" AS "+v.name)
@@ -135,14 +142,17 @@ func (q *statement) published() string {
 			columns = append(columns, "0. AS "+v.name+"_size")
 		}
 	}
-	return fmt.Sprintf("SELECT %s FROM %s WHERE %s = %s AND %s = %d", strings.Join(columns, ", "), sqlschema.Quote(sqlschema.Table(q.view, q.catalog.Digest(q.view))),
+	return fmt.Sprintf("SELECT %s FROM %s WHERE %s = %s AND %s = %d", strings.Join(columns, ", "),
+		sqlschema.Quote(sqlschema.Table(q.view, q.catalog.Digest(q.view))),
 		sqlschema.Quote(sqlschema.ColBucket), micros(q.start), sqlschema.Quote(sqlschema.ColVer), q.version)
 }
 
 // computed are the rows the events give.
 func (q *statement) computed() string {
 	cell := q.view.Cell.Microseconds()
-	columns := []string{"1 AS side", "_tenant AS tenant", fmt.Sprintf("fromUnixTimestamp64Micro(intDiv(toUnixTimestamp64Micro(time), %d) * %d, 'UTC') AS cell", cell, cell)}
+	columns := []string{"1 AS side", "_tenant AS tenant",
+		fmt.Sprintf("fromUnixTimestamp64Micro(intDiv(toUnixTimestamp64Micro(time), %d) * %d, 'UTC') AS cell", cell,
+			cell)}
 	by := []string{"tenant", "cell"}
 	for i, d := range q.view.Dimensions {
 		columns = append(columns, fmt.Sprintf("toNullable(%s) AS d%d", q.dimension(d), i))
@@ -154,16 +164,19 @@ func (q *statement) computed() string {
 			columns = append(columns, v.size+" AS "+v.name+"_size")
 		}
 	}
-	return fmt.Sprintf("SELECT %s FROM (\n%s\n)%s GROUP BY %s", strings.Join(columns, ", "), q.first(), q.filter(), strings.Join(by, ", "))
+	return fmt.Sprintf("SELECT %s FROM (\n%s\n)%s GROUP BY %s", strings.Join(columns, ", "), q.first(), q.filter(),
+		strings.Join(by, ", "))
 }
 
 // dimension is what views count in a dimension: the value, unless it is one too many.
 func (q *statement) dimension(name string) string {
-	over := map[catalog.FieldType]string{catalog.String: quote(catalog.Overflow), catalog.Int64: fmt.Sprintf("toInt64(%s)", quote(strconv.FormatInt(catalog.OverflowInt, 10)))}[q.fieldType(name)]
+	over := map[catalog.FieldType]string{catalog.String: quote(catalog.Overflow),
+		catalog.Int64: fmt.Sprintf("toInt64(%s)", quote(strconv.FormatInt(catalog.OverflowInt, 10)))}[q.fieldType(name)]
 	if over == "" {
 		return sqlschema.Quote(name)
 	}
-	return fmt.Sprintf("if(has(splitByChar(',', ifNull(%s, '')), %s), %s, %s)", eventbatch.ColOverflow, quote(name), over, sqlschema.Quote(name))
+	return fmt.Sprintf("if(has(splitByChar(',', ifNull(%s, '')), %s), %s, %s)", eventbatch.ColOverflow, quote(name),
+		over, sqlschema.Quote(name))
 }
 
 const assigned = "bitAnd(" + eventbatch.ColFlags + ", 1) = 1"
@@ -176,15 +189,18 @@ func (q *statement) first() string {
 		q.source("objects"), micros(q.start), micros(q.start+width), object.ColSeq, object.ColIndex, eventbatch.ColKey)
 	if len(q.before) > 0 {
 		out += fmt.Sprintf(" WHERE NOT (%s AND %s IN (SELECT %s FROM %s WHERE time >= %s AND time < %s AND %s))",
-			assigned, eventbatch.ColKey, eventbatch.ColKey, q.source("before"), micros(q.start-width), micros(q.start), assigned)
+			assigned, eventbatch.ColKey, eventbatch.ColKey, q.source("before"), micros(q.start-width), micros(q.start),
+			assigned)
 	}
 	return out
 }
 
 // source is the table function over objects. Columns that an older object does not have are null.
 func (q *statement) source(objects string) string {
-	columns := []string{eventbatch.ColKey + " FixedString(16)", eventbatch.ColTenant + " String", eventbatch.ColFlags + " UInt8",
-		object.ColSeq + " Int64", object.ColIndex + " Int32", eventbatch.ColTime + " DateTime64(6, 'UTC')", eventbatch.ColOverflow + " Nullable(String)"}
+	columns := []string{eventbatch.ColKey + " FixedString(16)", eventbatch.ColTenant + " String", eventbatch.ColFlags +
+		" UInt8",
+		object.ColSeq + " Int64", object.ColIndex + " Int32", eventbatch.ColTime + " DateTime64(6, 'UTC')",
+		eventbatch.ColOverflow + " Nullable(String)"}
 	e := q.catalog.Events[q.view.Event]
 	for _, name := range q.view.Columns() {
 		t, _ := e.Column(name)

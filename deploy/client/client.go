@@ -56,8 +56,9 @@ const MaxBackoff = 2 * time.Second
 // New returns a sender for the server at url with as many idle connections as requests in flight.
 func New(url string, inFlight int) *Sender {
 	return &Sender{
-		URL:     strings.TrimSuffix(url, "/"),
-		Client:  &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: inFlight, DisableCompression: true}},
+		URL: strings.TrimSuffix(url, "/"),
+		Client: &http.Client{Timeout: time.Minute,
+			Transport: &http.Transport{MaxIdleConnsPerHost: inFlight, DisableCompression: true}},
 		Backoff: 20 * time.Millisecond,
 	}
 }

@@ -63,13 +63,15 @@ func TestRetries(t *testing.T) {
 	t.Parallel()
 	s := &script{answers: []func(http.ResponseWriter){
 		status(429, `{"code":"overloaded"}`), status(503, `{"code":"log_unavailable"}`), hangUp, status(500, ""),
-		status(200, "{"), status(200, `{"accepted":1,"rejected":[{"index":1,"id":"2","code":"unknown_type","message":"m"}],"receipt":"r"}`),
+		status(200, "{"), status(200,
+			`{"accepted":1,"rejected":[{"index":1,"id":"2","code":"unknown_type","message":"m"}],"receipt":"r"}`),
 	}}
 	a, retries, err := run(t, t.Context(), s)
 	if err != nil || retries != 5 {
 		t.Fatalf("%d retries, error %v", retries, err)
 	}
-	want := Answer{Accepted: 1, Rejected: []Rejected{{Index: 1, ID: "2", Code: "unknown_type", Message: "m"}}, Receipt: "r"}
+	want := Answer{Accepted: 1, Rejected: []Rejected{{Index: 1, ID: "2", Code: "unknown_type", Message: "m"}},
+		Receipt: "r"}
 	if diff := cmp.Diff(want, a); diff != "" {
 		t.Error(diff)
 	}
@@ -93,7 +95,8 @@ func TestFinalRefusal(t *testing.T) {
 // says why each was.
 func TestAllRejected(t *testing.T) {
 	t.Parallel()
-	s := &script{answers: []func(http.ResponseWriter){status(400, `{"code":"all_rejected","accepted":0,"rejected":[{"index":0,"id":"1","code":"missing_type"},{"index":1,"id":"2","code":"missing_type"}]}`)}}
+	s := &script{answers: []func(http.ResponseWriter){status(400,
+		`{"code":"all_rejected","accepted":0,"rejected":[{"index":0,"id":"1","code":"missing_type"},{"index":1,"id":"2","code":"missing_type"}]}`)}}
 	a, retries, err := run(t, t.Context(), s)
 	if err != nil || retries != 0 || len(a.Rejected) != 2 {
 		t.Fatalf("%+v, %d retries, error %v", a, retries, err)
@@ -111,7 +114,8 @@ func TestRetriesEnds(t *testing.T) {
 	send := New(srv.URL, 1)
 	send.Retries = func(err error) error { heard = err.Error(); return enough }
 	defer send.Client.CloseIdleConnections()
-	if _, err := send.Send(t.Context(), []byte(body)); !errors.Is(err, enough) || !strings.Contains(heard, "the log is full") {
+	if _, err := send.Send(t.Context(), []byte(body)); !errors.Is(err, enough) ||
+		!strings.Contains(heard, "the log is full") {
 		t.Errorf("error %v after %q", err, heard)
 	}
 }

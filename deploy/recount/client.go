@@ -79,7 +79,8 @@ func (f serverFlag) call(ctx context.Context, method, path string, body []byte, 
 }
 
 // request sends a request with JSON, or nothing, and returns the answer if its status is 200.
-func (f serverFlag) request(ctx context.Context, method, path string, body []byte, accept string) (*http.Response, error) {
+func (f serverFlag) request(ctx context.Context, method, path string, body []byte,
+	accept string) (*http.Response, error) {
 	contentType := ""
 	if body != nil {
 		contentType = "application/json"
@@ -88,7 +89,8 @@ func (f serverFlag) request(ctx context.Context, method, path string, body []byt
 }
 
 // send is request with a body of any type and size.
-func (f serverFlag) send(ctx context.Context, method, path string, body io.Reader, contentType, accept string) (*http.Response, error) {
+func (f serverFlag) send(ctx context.Context, method, path string, body io.Reader, contentType,
+	accept string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(f.Server, "/")+path, body)
 	if err != nil {
 		return nil, usageError{err}

@@ -39,7 +39,8 @@ func (c *configCheckCmd) Run(s *settingsFlags, std streams) error {
 	if err != nil {
 		return fmt.Errorf("configuration against stored data: %w", err)
 	}
-	fmt.Fprintf(std.out, "%s is valid: %s, %s\n", c.File, count(len(cfg.Events), "event type"), count(len(cfg.Views), "view"))
+	fmt.Fprintf(std.out, "%s is valid: %s, %s\n", c.File, count(len(cfg.Events), "event type"),
+		count(len(cfg.Views), "view"))
 	fmt.Fprintln(std.out, found)
 	if len(cfg.Views) == 0 {
 		return errors.New("no view is declared, so nothing would be counted; see the README for an example")

@@ -35,7 +35,8 @@ type letterFilter struct {
 
 func (f *letterFilter) parameters(cursor string, limit int) url.Values {
 	v := url.Values{"limit": {strconv.Itoa(limit)}}
-	for name, text := range map[string]string{"code": f.Code, "type": f.Type, "cursor": cursor, "from": when(f.From.Time), "to": when(f.To.Time)} {
+	for name, text := range map[string]string{"code": f.Code, "type": f.Type, "cursor": cursor,
+		"from": when(f.From.Time), "to": when(f.To.Time)} {
 		if text != "" {
 			v.Set(name, text)
 		}
@@ -46,7 +47,8 @@ func (f *letterFilter) parameters(cursor string, limit int) url.Values {
 // hint says what a code is where none was found: one that is misspelled finds nothing either.
 func (f *letterFilter) hint(out io.Writer, found int) {
 	if f.Code != "" && found == 0 {
-		fmt.Fprintf(out, "nothing was rejected for the code %q; codes are such as unknown_type or invalid_field, and dead-letters list shows those there are\n", f.Code)
+		fmt.Fprintf(out, "nothing was rejected for the code %q; codes are such as unknown_type or invalid_field, "+
+			"and dead-letters list shows those there are\n", f.Code)
 	}
 }
 
@@ -114,9 +116,11 @@ func (c *lettersListCmd) writer(out io.Writer) letterWriter {
 		return letterWriter{func(l *deadletter.Letter) error { return enc.Encode(l) }, func() error { return nil }}
 	case "csv":
 		w := csv.NewWriter(out)
-		_ = w.Write([]string{"name", "received", "code", "event_type", "event_id", "bytes", "message"}) // Flush returns its error.
+		// Flush returns its error.
+		_ = w.Write([]string{"name", "received", "code", "event_type", "event_id", "bytes", "message"})
 		return letterWriter{func(l *deadletter.Letter) error {
-			return w.Write([]string{l.Name, when(l.Received), l.Code, l.EventType, l.EventID, strconv.FormatInt(l.Bytes, 10), l.Message})
+			return w.Write([]string{l.Name, when(l.Received), l.Code, l.EventType, l.EventID,
+				strconv.FormatInt(l.Bytes, 10), l.Message})
 		}, func() error { w.Flush(); return w.Error() }}
 	}
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
@@ -168,8 +172,10 @@ func (c *lettersShowCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
-	for _, f := range [][2]string{{"name", l.Name}, {"received", when(l.Received)}, {"code", l.Code}, {"message", l.Message},
-		{"type", l.EventType}, {"source", l.Source}, {"id", l.EventID}, {"time", l.EventTime}, {"place", placeOf(&l)}, {"bytes", bytesOf(&l)}} {
+	for _, f := range [][2]string{{"name", l.Name}, {"received", when(l.Received)}, {"code", l.Code},
+		{"message", l.Message},
+		{"type", l.EventType}, {"source", l.Source}, {"id", l.EventID}, {"time", l.EventTime}, {"place", placeOf(&l)},
+		{"bytes", bytesOf(&l)}} {
 		fmt.Fprintf(w, "%s\t%s\n", f[0], shown(f[1]))
 	}
 	if err := w.Flush(); err != nil {

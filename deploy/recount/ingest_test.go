@@ -68,15 +68,20 @@ func TestIngest(t *testing.T) {
 		says     string
 		accepted int
 	}{
-		"rows":                    {args: []string{rows, "--type=t"}, says: "accepted 2, rejected 0\n", accepted: 2},
-		"two of a name":           {args: []string{rows, same, "--type=t"}, code: exitUsage, says: "have the same name, which identifies their rows"},
+		"rows": {args: []string{rows, "--type=t"}, says: "accepted 2, rejected 0\n", accepted: 2},
+		"two of a name": {args: []string{rows, same, "--type=t"}, code: exitUsage,
+			says: "have the same name, which identifies their rows"},
 		"two of a name with ids":  {args: []string{rows, same, "--type=t", "--id=page"}, accepted: 4},
 		"two of a name of events": {args: []string{events, more}, accepted: 3},
-		"overloaded for a while":  {args: []string{events}, refusals: []int{429, 503}, says: "not accepted yet", accepted: 2},
-		"refused":                 {args: []string{events}, refusals: []int{413}, code: exitFailed, says: "overloaded"},
-		"no kind":                 {args: []string{events, settings}, code: exitUsage, says: "recount: " + settings + ": unknown kind of file"},
-		"no type":                 {args: []string{events, rows}, code: exitUsage, says: "recount: " + rows + ": name the event type"},
-		"no column":               {args: []string{rows, "--type=t", "--id=no"}, code: exitFailed, says: "recount: " + rows + ": --id no: no such column"},
+		"overloaded for a while": {args: []string{events}, refusals: []int{429, 503}, says: "not accepted yet",
+			accepted: 2},
+		"refused": {args: []string{events}, refusals: []int{413}, code: exitFailed, says: "overloaded"},
+		"no kind": {args: []string{events, settings}, code: exitUsage, says: "recount: " + settings +
+			": unknown kind of file"},
+		"no type": {args: []string{events, rows}, code: exitUsage, says: "recount: " + rows +
+			": name the event type"},
+		"no column": {args: []string{rows, "--type=t", "--id=no"}, code: exitFailed, says: "recount: " +
+			rows + ": --id no: no such column"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -86,9 +91,11 @@ func TestIngest(t *testing.T) {
 			began := time.Now()
 			code, stdout, stderr := command(t, append([]string{"ingest", "--server", srv.URL}, c.args...)...)
 			if code != c.code || !strings.Contains(stdout+stderr, c.says) || s.lines() != c.accepted {
-				t.Errorf("exit code %d, %d events, want %d, %d and %q:\n%s%s", code, s.lines(), c.code, c.accepted, c.says, stdout, stderr)
+				t.Errorf("exit code %d, %d events, want %d, %d and %q:\n%s%s", code, s.lines(), c.code, c.accepted,
+					c.says, stdout, stderr)
 			}
-			if time.Since(began) < 5*time.Second && strings.Contains(stderr, "0 accepted") { // As package progress has it.
+			// As package progress has it.
+			if time.Since(began) < 5*time.Second && strings.Contains(stderr, "0 accepted") {
 				t.Errorf("progress of a file that is soon done:\n%s", stderr)
 			}
 		})

@@ -83,7 +83,8 @@ func (c *keysListCmd) Run(s *settingsFlags, std streams) error {
 	w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "ID\tTENANT\tSCOPES\tCREATED\tEXPIRES\tREVOKED")
 	for _, k := range list {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Tenant, k.Scopes, stamp(k.Created), stamp(k.Expires), stamp(k.Revoked))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Tenant, k.Scopes, stamp(k.Created), stamp(k.Expires),
+			stamp(k.Revoked))
 	}
 	return w.Flush()
 }

@@ -51,13 +51,16 @@ func TestKeysCommands(t *testing.T) {
 			t.Errorf("keys %s: exit code %d, want %d saying %q:\n%s%s", c.line, code, c.code, c.says, stdout, stderr)
 		}
 	}
-	if code, _, stderr := command(t, "keys", "revoke", "--keys-file=nothing.json", id); code != exitFailed || !strings.Contains(stderr, "nothing.json: no such file") {
+	if code, _, stderr := command(t, "keys", "revoke", "--keys-file=nothing.json", id); code != exitFailed ||
+		!strings.Contains(stderr, "nothing.json: no such file") {
 		t.Errorf("%d %s", code, stderr)
 	}
-	if code, _, stderr := command(t, "keys", "list"); code != exitUsage || !strings.Contains(stderr, "which keys file?") {
+	if code, _, stderr := command(t, "keys", "list"); code != exitUsage ||
+		!strings.Contains(stderr, "which keys file?") {
 		t.Errorf("%d %s", code, stderr)
 	}
-	if code, _, stderr := command(t, "jobs", "list", "--server=http://127.0.0.1:1", "--key-file="+path); code != exitUsage || !strings.Contains(stderr, "is it the right file?") {
+	if code, _, stderr := command(t, "jobs", "list", "--server=http://127.0.0.1:1",
+		"--key-file="+path); code != exitUsage || !strings.Contains(stderr, "is it the right file?") {
 		t.Errorf("%d %s", code, stderr)
 	}
 }

@@ -52,9 +52,11 @@ func (c *loadCmd) config() (load.Config, error) {
 	}
 	cfg := load.Config{
 		URL: c.URL, View: c.View, Key: key,
-		Rate: c.Rate, Batch: c.Batch, Duration: c.Duration, InFlight: c.InFlight, Patience: c.Patience, Timeout: c.Timeout, Retry: c.Retry, Drain: c.Drain,
+		Rate: c.Rate, Batch: c.Batch, Duration: c.Duration, InFlight: c.InFlight, Patience: c.Patience,
+		Timeout: c.Timeout, Retry: c.Retry, Drain: c.Drain,
 		Run: c.RunID, Seed: c.Seed, Keys: c.Keys, Skew: c.Zipf, Values: c.Values,
-		Duplicates: c.Duplicates, DuplicateAfter: c.DuplicatesAfter, Late: c.Late, LateBy: c.LateBy, Malformed: c.Malformed, Answers: c.Answers,
+		Duplicates: c.Duplicates, DuplicateAfter: c.DuplicatesAfter, Late: c.Late, LateBy: c.LateBy,
+		Malformed: c.Malformed, Answers: c.Answers,
 	}
 	if cfg.Run == "" {
 		cfg.Run = strings.ToLower(rand.Text()[:10])
@@ -89,8 +91,10 @@ func (c *loadCmd) Run(ctx context.Context, std streams) (err error) {
 
 // printTick writes the line of a second.
 func printTick(w io.Writer, t load.Tick) {
-	fmt.Fprintf(w, "%4.0f s  sent %d/s  acked %d/s  429 %d  503 %d  lost %d  late %d  missed %d  p99 %.1f ms\n", t.At.Seconds(),
-		t.Sent, t.Acked, t.Shed429, t.Shed503, t.Lost+t.Unreachable, t.Late, t.Missed, float64(t.P99.Microseconds())/1e3)
+	fmt.Fprintf(w, "%4.0f s  sent %d/s  acked %d/s  429 %d  503 %d  lost %d  late %d  missed %d  p99 %.1f ms\n",
+		t.At.Seconds(),
+		t.Sent, t.Acked, t.Shed429, t.Shed503, t.Lost+t.Unreachable, t.Late, t.Missed,
+		float64(t.P99.Microseconds())/1e3)
 }
 
 func (c *loadCmd) report(out io.Writer, s *load.Summary) error {

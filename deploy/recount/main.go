@@ -68,7 +68,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) 
 		kong.Writers(out, errw),
 		kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
-		kong.ExplicitGroups([]kong.Group{{Key: "settings", Title: "Settings of the configuration (also as environment variables):"}}),
+		kong.ExplicitGroups([]kong.Group{{Key: "settings", Title: "Settings of the configuration (also as " +
+			"environment variables):"}}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(streams{in, out, errw}, settings),
 	)

@@ -29,41 +29,44 @@ func TestExitCodes(t *testing.T) {
 		code int
 		says string
 	}{
-		"":                          {exitOK, "Counts you can watch now"},
-		"--help":                    {exitOK, "Check a configuration file"},
-		"query --help":              {exitOK, "--group-by"},
-		"version":                   {exitOK, "recount "},
-		"querry":                    {exitUsage, "unexpected argument querry"},
-		"query":                     {exitUsage, "Usage: recount query --from=TIME --to=TIME <view> [flags]"},
-		"query v":                   {exitUsage, "missing flags: --from=TIME, --to=TIME"},
-		"query v --from=today":      {exitUsage, "--from: \"today\" is no time; write RFC 3339, such as 2024-05-01T00:00:00Z"},
-		"query v --form=2024-05-01": {exitUsage, "Try: recount query --help"},
+		"":             {exitOK, "Counts you can watch now"},
+		"--help":       {exitOK, "Check a configuration file"},
+		"query --help": {exitOK, "--group-by"},
+		"version":      {exitOK, "recount "},
+		"querry":       {exitUsage, "unexpected argument querry"},
+		"query":        {exitUsage, "Usage: recount query --from=TIME --to=TIME <view> [flags]"},
+		"query v":      {exitUsage, "missing flags: --from=TIME, --to=TIME"},
+		"query v --from=today": {exitUsage, "--from: \"today\" is no time; write RFC 3339, such as " +
+			"2024-05-01T00:00:00Z"},
+		"query v --form=2024-05-01":                    {exitUsage, "Try: recount query --help"},
 		"query v --landing.cut-rows=1 " + day + nobody: {exitUsage, "unknown flag --landing.cut-rows"},
-		"up --data-dri=x": {exitUsage, "Try: recount up --help"},
-		"config chekc":    {exitUsage, "Try: recount config --help"},
-		"dead-letters list --from=2024-05-01 " + nobody: {exitUsage, "--from: \"2024-05-01\" is no time; write RFC 3339"},
-		"dead-letters replay --help":                    {exitOK, "--name=STRING"},
-		"query v -w page=/ " + day:                      {exitUsage, "write dimension:op:value"},
-		"query v --mode=best " + day:                    {exitUsage, `must be one of "merged","exact","live"`},
-		"query v --server=:// " + day:                   {exitUsage, "://"},
-		"query v " + day + nobody:                       {exitFailed, "is a server running? try: recount up"},
-		"jobs list " + nobody:                           {exitFailed, "is a server running? try: recount up"},
-		"verify --ack-log=nothing":                      {exitUsage, "nothing"},
-		"verify --data-dir=nothing":                     {exitFailed, "nothing holds no data"},
-		"verify " + nobody:                              {exitFailed, "is a server running? try: recount up"},
-		"verify -c main.go " + nobody:                   {exitUsage, "give one of them"},
-		"serve":                                         {exitUsage, "--role"},
-		"serve --role=cook":                             {exitUsage, "cook"},
-		"ingest nothing.csv":                            {exitUsage, "nothing.csv"},
-		"ingest main.go --batch=0":                      {exitUsage, "--batch and --in-flight must be at least 1"},
-		"up --config=nothing.yaml":                      {exitFailed, "recount: configuration: open "},
-		"up --log.partitions=0":                         {exitFailed, "log.partitions: use 1 to 256"},
-		"up --log.partitions=many":                      {exitFailed, "RECOUNT_LOG_PARTITIONS"},
-		"up --listen=0.0.0.0:80":                        {exitFailed, "not a loopback address"},
-		"up --listen=:80":                               {exitFailed, "without auth.keys_file recount listens on 127.0.0.1, [::1] or localhost only"},
-		"up --listen=[::]:80":                           {exitFailed, "not a loopback address"},
-		"up --listen=example.org:80":                    {exitFailed, "not a loopback address"},
-		"up --admin.listen=0.0.0.0:1":                   {exitFailed, "not a loopback address"},
+		"up --data-dri=x":                              {exitUsage, "Try: recount up --help"},
+		"config chekc":                                 {exitUsage, "Try: recount config --help"},
+		"dead-letters list --from=2024-05-01 " +
+			nobody: {exitUsage, "--from: \"2024-05-01\" is no time; write RFC 3339"},
+		"dead-letters replay --help":  {exitOK, "--name=STRING"},
+		"query v -w page=/ " + day:    {exitUsage, "write dimension:op:value"},
+		"query v --mode=best " + day:  {exitUsage, `must be one of "merged","exact","live"`},
+		"query v --server=:// " + day: {exitUsage, "://"},
+		"query v " + day + nobody:     {exitFailed, "is a server running? try: recount up"},
+		"jobs list " + nobody:         {exitFailed, "is a server running? try: recount up"},
+		"verify --ack-log=nothing":    {exitUsage, "nothing"},
+		"verify --data-dir=nothing":   {exitFailed, "nothing holds no data"},
+		"verify " + nobody:            {exitFailed, "is a server running? try: recount up"},
+		"verify -c main.go " + nobody: {exitUsage, "give one of them"},
+		"serve":                       {exitUsage, "--role"},
+		"serve --role=cook":           {exitUsage, "cook"},
+		"ingest nothing.csv":          {exitUsage, "nothing.csv"},
+		"ingest main.go --batch=0":    {exitUsage, "--batch and --in-flight must be at least 1"},
+		"up --config=nothing.yaml":    {exitFailed, "recount: configuration: open "},
+		"up --log.partitions=0":       {exitFailed, "log.partitions: use 1 to 256"},
+		"up --log.partitions=many":    {exitFailed, "RECOUNT_LOG_PARTITIONS"},
+		"up --listen=0.0.0.0:80":      {exitFailed, "not a loopback address"},
+		"up --listen=:80": {exitFailed,
+			"without auth.keys_file recount listens on 127.0.0.1, [::1] or localhost only"},
+		"up --listen=[::]:80":         {exitFailed, "not a loopback address"},
+		"up --listen=example.org:80":  {exitFailed, "not a loopback address"},
+		"up --admin.listen=0.0.0.0:1": {exitFailed, "not a loopback address"},
 	} {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel()
@@ -78,8 +81,10 @@ func TestExitCodes(t *testing.T) {
 // TestHelp: help begins with the commands, and a command's own with what it does.
 func TestHelp(t *testing.T) {
 	t.Parallel()
-	for line, most := range map[string]int{"--help": 30, "jobs list --help": 20, "query --help": 40, "keys create --help": 20, "load --help": 50} {
-		if _, stdout, _ := command(t, strings.Fields(line)...); strings.Count(stdout, "\n") > most || strings.Contains(stdout, "--landing.cut-rows") {
+	for line, most := range map[string]int{"--help": 30, "jobs list --help": 20, "query --help": 40,
+		"keys create --help": 20, "load --help": 50} {
+		if _, stdout, _ := command(t, strings.Fields(line)...); strings.Count(stdout, "\n") > most ||
+			strings.Contains(stdout, "--landing.cut-rows") {
 			t.Errorf("recount %s has more than %d lines, or settings:\n%s", line, most, stdout)
 		}
 	}
@@ -94,10 +99,12 @@ func TestHelp(t *testing.T) {
 // there is no flag.
 func TestSettingsReach(t *testing.T) {
 	t.Setenv("RECOUNT_LOG_PARTITIONS", "0")
-	if code, _, stderr := command(t, "config", "check", "example.yaml", "--data-dir", t.TempDir()); code != exitFailed || !strings.Contains(stderr, "log.partitions: use 1 to 256") {
+	if code, _, stderr := command(t, "config", "check", "example.yaml", "--data-dir",
+		t.TempDir()); code != exitFailed || !strings.Contains(stderr, "log.partitions: use 1 to 256") {
 		t.Errorf("variable: exit code %d: %s", code, stderr)
 	}
-	if code, _, stderr := command(t, "config", "check", "example.yaml", "--log.partitions=4", "--data-dir", t.TempDir()); code != exitOK {
+	if code, _, stderr := command(t, "config", "check", "example.yaml", "--log.partitions=4", "--data-dir",
+		t.TempDir()); code != exitOK {
 		t.Errorf("flag: exit code %d: %s", code, stderr)
 	}
 	t.Setenv("RECOUNT_LOG_PARTITIONS", "4")
@@ -111,19 +118,26 @@ func TestConfigCheck(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.yaml")
-	const valid = "events:\n  hit: {fields: {page: string, ms: int64}}\nviews:\n  hits:\n    event: hit\n    dimensions: [page]\n    measures: {hits: {count: {}}}\n"
+	const valid = "events:\n  hit: {fields: {page: string, ms: int64}}\nviews:\n  hits:\n    event: hit\n    " +
+		"dimensions: [page]\n    measures: {hits: {count: {}}}\n"
 	for name, c := range map[string]struct {
 		yaml, says string
 		code       int
 	}{
-		"valid":            {valid, "a.yaml is valid: 1 event type, 1 view\n", exitOK},
-		"no view":          {"events: {hit: {fields: {page: string}}}\n", "no view is declared, so nothing would be counted", exitFailed},
-		"unknown key":      {valid + "landng: {}\n", "a.yaml: line 8: unknown key landng; remove it or correct its spelling", exitFailed},
-		"unknown field":    {strings.Replace(valid, "[page]", "[pages]", 1), "a.yaml:6: views.hits.dimensions", exitFailed},
-		"unknown measure":  {strings.Replace(valid, "count: {}", "median: ms", 1), "a.yaml:7: ", exitFailed},
-		"no size":          {valid + "batch: {memory: lots}\n", `"lots" is not a size; write for example 64MiB`, exitFailed},
-		"unknown schedule": {valid + "jobs: {recompute: {schedule: sometimes}}\n", "a.yaml:8: jobs.recompute.schedule", exitFailed},
-		"unknown job":      {valid + "jobs: {lunch: {schedule: '@daily'}}\n", "no such job; the jobs are recompute, collect, expire", exitFailed},
+		"valid": {valid, "a.yaml is valid: 1 event type, 1 view\n", exitOK},
+		"no view": {"events: {hit: {fields: {page: string}}}\n",
+			"no view is declared, so nothing would be counted", exitFailed},
+		"unknown key": {valid + "landng: {}\n", "a.yaml: line 8: unknown key landng; remove it or correct its " +
+			"spelling", exitFailed},
+		"unknown field": {strings.Replace(valid, "[page]", "[pages]", 1), "a.yaml:6: views.hits.dimensions",
+			exitFailed},
+		"unknown measure": {strings.Replace(valid, "count: {}", "median: ms", 1), "a.yaml:7: ", exitFailed},
+		"no size": {valid + "batch: {memory: lots}\n", `"lots" is not a size; write for example 64MiB`,
+			exitFailed},
+		"unknown schedule": {valid + "jobs: {recompute: {schedule: sometimes}}\n", "a.yaml:8: jobs.recompute.schedule",
+			exitFailed},
+		"unknown job": {valid + "jobs: {lunch: {schedule: '@daily'}}\n",
+			"no such job; the jobs are recompute, collect, expire", exitFailed},
 	} {
 		if err := os.WriteFile(path, []byte(c.yaml), 0o600); err != nil {
 			t.Fatal(err)
@@ -141,7 +155,8 @@ func TestConfigCheck(t *testing.T) {
 // TestExample: the file the README starts from is valid.
 func TestExample(t *testing.T) {
 	t.Parallel()
-	if code, stdout, stderr := command(t, "config", "check", "example.yaml", "--data-dir", t.TempDir()); code != exitOK {
+	if code, stdout, stderr := command(t, "config", "check", "example.yaml", "--data-dir",
+		t.TempDir()); code != exitOK {
 		t.Errorf("%s%s", stdout, stderr)
 	}
 }
@@ -149,7 +164,8 @@ func TestExample(t *testing.T) {
 func TestPrintTable(t *testing.T) {
 	t.Parallel()
 	const csv = "page,views,users,views__live,users__live,users__low,users__high\r\n/,3,2,1,,,\r\n\"a,b\",1,,,,,\r\n,1,1,,,,\r\n"
-	const want = "page  views  users  views__live\n/     3      2      1\na,b   1      -      -\n-     1      1      -\n"
+	const want = "page  views  users  views__live\n/     3      2      1\na,b   1      -      -\n-     1      1     " +
+		" -\n"
 	var out bytes.Buffer
 	if err := printTable(&out, strings.NewReader(csv)); err != nil || out.String() != want {
 		t.Errorf("%v\n%s", err, out.String())
@@ -177,7 +193,10 @@ func TestPrintAccuracy(t *testing.T) {
 // TestUnknownCode: a code that finds nothing may be none.
 func TestUnknownCode(t *testing.T) {
 	t.Parallel()
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") }))
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_,
+			_ = io.WriteString(w, "{}")
+	}))
 	defer srv.Close()
 	for _, verb := range []string{"list", "replay"} {
 		code, _, stderr := command(t, "dead-letters", verb, "--server", srv.URL, "--code=bogus")
@@ -190,7 +209,8 @@ func TestUnknownCode(t *testing.T) {
 // TestOutcome: a check that looked at nothing has not found that all is well.
 func TestOutcome(t *testing.T) {
 	t.Parallel()
-	for want, c := range map[string]verify.Check{"ok": {Examined: 1}, "nothing to check": {}, "skipped: why": {Skipped: "why"}, "2 FOUND": {Findings: 2}, "NOT CHECKED": {Failed: "why"}} {
+	for want, c := range map[string]verify.Check{"ok": {Examined: 1}, "nothing to check": {},
+		"skipped: why": {Skipped: "why"}, "2 FOUND": {Findings: 2}, "NOT CHECKED": {Failed: "why"}} {
 		if got := outcome(c); got != want {
 			t.Errorf("%+v: got %s, want %s", c, got, want)
 		}

@@ -45,6 +45,7 @@ func (c *publicationsPinCmd) Run(ctx context.Context, std streams) error {
 	if err := c.call(ctx, http.MethodPut, fmt.Sprintf("/v1/publications/%d/pin", c.N), nil, &p); err != nil {
 		return err
 	}
-	fmt.Fprintf(std.out, "publication %d of %s is kept for ever: recount query VIEW --as-of %d --mode exact\n", p.N, stamp(p.Created), p.N)
+	fmt.Fprintf(std.out, "publication %d of %s is kept for ever: recount query VIEW --as-of %d --mode exact\n", p.N,
+		stamp(p.Created), p.N)
 	return nil
 }

@@ -144,7 +144,8 @@ func printAccuracy(out io.Writer, header string) error {
 	}
 	fmt.Fprintln(out, line)
 	if o := a.Overflow; o != nil {
-		fmt.Fprintf(out, "%d events had one value too many (%s): %d of them are in no row, and may belong to one\n", o.Events, catalog.Overflow, o.LeftOut)
+		fmt.Fprintf(out, "%d events had one value too many (%s): %d of them are in no row, and may belong to one\n",
+			o.Events, catalog.Overflow, o.LeftOut)
 	}
 	return nil
 }

@@ -54,7 +54,8 @@ func serve(ctx context.Context, f fileFlag, l logFlag, s *settingsFlags, std str
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(std.out, "recount %s serves %s on %s, data in %s\n", server.Version(), strings.Join(roles.Names(), ", "), st.URL(), cfg.DataDir)
+	fmt.Fprintf(std.out, "recount %s serves %s on %s, data in %s\n", server.Version(),
+		strings.Join(roles.Names(), ", "), st.URL(), cfg.DataDir)
 	fmt.Fprintln(std.out, st.Access())
 	return st.Run(ctx)
 }

@@ -31,12 +31,15 @@ type verifyCmd struct {
 // Help is what --help says beside the flags.
 func (*verifyCmd) Help() string {
 	var b strings.Builder
-	b.WriteString("Every finding says what is wrong, where, and what to do. Nothing is changed: a stopped server's data is read, the log and " +
-		"ClickHouse from copies in --scratch; a running server (--server, a key with the scope admin) looks at itself.\n\n")
+	b.WriteString("Every finding says what is wrong, where, and what to do. Nothing is changed: a stopped server's " +
+		"data is read, the log and " +
+		"ClickHouse from copies in --scratch; a running server (--server, a key with the scope admin) looks at " +
+		"itself.\n\n")
 	for _, n := range verify.Names {
 		fmt.Fprintf(&b, "  %-4s%s\n", n, verify.Title(n))
 	}
-	b.WriteString("\nV3, V4 and V7 need --ack-log, which recount load writes. Exit codes: 0 all is as promised; 1 it is not, or something could not be checked; 2 usage.")
+	b.WriteString("\nV3, V4 and V7 need --ack-log, which recount load writes. Exit codes: 0 all is as promised; 1 " +
+		"it is not, or something could not be checked; 2 usage.")
 	return b.String()
 }
 
@@ -73,7 +76,8 @@ func (c *verifyCmd) Run(ctx context.Context, s *settingsFlags, std streams) erro
 	return nil
 }
 
-func (c *verifyCmd) verify(ctx context.Context, s *settingsFlags, acks io.Reader, tell func(verify.Progress)) (verify.Report, error) {
+func (c *verifyCmd) verify(ctx context.Context, s *settingsFlags, acks io.Reader,
+	tell func(verify.Progress)) (verify.Report, error) {
 	if c.Server != "" {
 		return c.remote(ctx, acks, tell)
 	}
@@ -81,18 +85,21 @@ func (c *verifyCmd) verify(ctx context.Context, s *settingsFlags, acks io.Reader
 	if err != nil {
 		return verify.Report{}, err
 	}
-	return server.Verify(ctx, cfg, server.VerifyOptions{Options: verify.Options{AckLog: acks, Progress: tell}, Scratch: c.Scratch})
+	return server.Verify(ctx, cfg,
+		server.VerifyOptions{Options: verify.Options{AckLog: acks, Progress: tell}, Scratch: c.Scratch})
 }
 
 // maxReportLine bounds a line of a server's answer, in bytes.
 const maxReportLine = 64 << 20
 
 // remote has a running server verify itself.
-func (c *verifyCmd) remote(ctx context.Context, acks io.Reader, tell func(verify.Progress)) (report verify.Report, err error) {
+func (c *verifyCmd) remote(ctx context.Context, acks io.Reader, tell func(verify.Progress)) (report verify.Report,
+	err error) {
 	if acks == nil {
 		acks = http.NoBody
 	}
-	resp, err := serverFlag{c.Server, c.keyFlag}.send(ctx, http.MethodPost, "/v1/verify", acks, "application/x-ndjson", "application/x-ndjson")
+	resp, err := serverFlag{c.Server, c.keyFlag}.send(ctx, http.MethodPost, "/v1/verify", acks, "application/x-ndjson",
+		"application/x-ndjson")
 	if err != nil {
 		return report, err
 	}
@@ -112,7 +119,8 @@ func (c *verifyCmd) remote(ctx context.Context, acks io.Reader, tell func(verify
 			tell(*l.Progress)
 		}
 	}
-	return report, fmt.Errorf("the answer of /v1/verify ended without a report: %w", cmp.Or(lines.Err(), io.ErrUnexpectedEOF))
+	return report, fmt.Errorf("the answer of /v1/verify ended without a report: %w",
+		cmp.Or(lines.Err(), io.ErrUnexpectedEOF))
 }
 
 func (c *verifyCmd) print(out io.Writer, report verify.Report) error {

@@ -26,7 +26,8 @@ func (s *Stack) openTally(ctx context.Context) error {
 		t.tenants, err = s.logged(ctx, c)
 		switch {
 		case errors.As(err, &t.unreadable):
-			s.log.Error("a partition cannot be counted: the others go on, and an operator must restore its log (C7)", "partition", p, "error", err)
+			s.log.Error("a partition cannot be counted: the others go on, and an operator must restore its log (C7)",
+				"partition", p, "error", err)
 			t.total = s.marks.Remembered(p)
 		case err != nil:
 			return fmt.Errorf("count the events of partition %d: %w", p, err)
@@ -56,7 +57,8 @@ func (s *Stack) logged(ctx context.Context, c *record.Chain) (map[string]int64, 
 	if err != nil || from >= next {
 		return n, err
 	}
-	err = source{s.engines.log}.tenants(ctx, c.Partition, from, next, func(_ uint64, tenants map[string]int64) { take(tenants) })
+	err = source{s.engines.log}.tenants(ctx, c.Partition, from, next,
+		func(_ uint64, tenants map[string]int64) { take(tenants) })
 	return n, err
 }
 
@@ -96,7 +98,8 @@ func (s *Stack) books(ctx context.Context) (*conservation.Books, error) {
 		return nil, err
 	}
 	for p, c := range chains {
-		x := conservation.Partition{Landed: c.Segments, Holes: c.Holes, Head: c.Head, Acknowledged: promised[p], Voided: s.marks.Voided(p)}
+		x := conservation.Partition{Landed: c.Segments, Holes: c.Holes, Head: c.Head, Acknowledged: promised[p],
+			Voided: s.marks.Voided(p)}
 		if x.First, x.Next, err = s.engines.log.Bounds(ctx, p); err != nil {
 			return nil, err
 		}

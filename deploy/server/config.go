@@ -144,7 +144,8 @@ type MeasureConfig struct {
 // UnmarshalYAML reads {sum: distance} or {count: {}}.
 func (m *MeasureConfig) UnmarshalYAML(n *yaml.Node) error {
 	if n.Kind != yaml.MappingNode || len(n.Content) != 2 {
-		return fmt.Errorf("line %d: a measure is one of {count: {}}, {sum: field}, {min: field}, {max: field}, {avg: field} or {distinct: field}, and nothing beside it", n.Line)
+		return fmt.Errorf("line %d: a measure is one of {count: {}}, {sum: field}, {min: field}, {max: field}, "+
+			"{avg: field} or {distinct: field}, and nothing beside it", n.Line)
 	}
 	m.Kind = catalog.MeasureKind(n.Content[0].Value)
 	if v := n.Content[1]; v.Kind == yaml.ScalarNode {
@@ -166,7 +167,8 @@ type Bytes int64
 var byteUnits = []struct {
 	suffix string
 	factor int64
-}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1}, {"", 1}}
+}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9},
+	{"TB", 1e12}, {"B", 1}, {"", 1}}
 
 // UnmarshalText reads a number with KiB, MiB, GiB, TiB, KB, MB, GB, TB, B or nothing behind it.
 func (b *Bytes) UnmarshalText(text []byte) error {
@@ -247,14 +249,16 @@ func DefaultConfig() Config {
 		Log:         LogConfig{URL: Embedded, Partitions: 4, Durability: "strict", Replicas: 3, MaxBytes: 4 << 30},
 		ObjectStore: ObjectStoreConfig{URL: Embedded},
 		ClickHouse:  ClickHouseConfig{URL: Embedded, Memory: 4 << 30},
-		Ingest:      IngestConfig{MaxBody: 64 << 20, MaxEvents: 100_000, MaxWait: 250 * time.Millisecond, Linger: 2 * time.Millisecond},
+		Ingest: IngestConfig{MaxBody: 64 << 20, MaxEvents: 100_000, MaxWait: 250 * time.Millisecond,
+			Linger: 2 * time.Millisecond},
 		Accept:      AcceptConfig{Future: 5 * time.Minute},
 		DeadLetters: DeadLettersConfig{Keep: 30 * 24 * time.Hour, MaxBytes: 10 << 30, MaxPerSecond: 1000},
-		Speed:       SpeedConfig{Memory: 2 << 30, DedupWindow: 24 * time.Hour, DedupEntries: 50_000_000, SnapshotInterval: 30 * time.Second},
-		Landing:     LandingConfig{CutInterval: cut.Interval, CutRows: cut.Rows, CutBytes: Bytes(cut.Bytes)},
-		Limits:      LimitsConfig{Cardinality: 1_000_000},
-		Batch:       BatchConfig{Bucket: time.Hour, Memory: 2 << 30, Keep: 3},
-		Query:       QueryConfig{Timeout: 30 * time.Second, Concurrent: 4 * runtime.NumCPU()},
+		Speed: SpeedConfig{Memory: 2 << 30, DedupWindow: 24 * time.Hour, DedupEntries: 50_000_000,
+			SnapshotInterval: 30 * time.Second},
+		Landing: LandingConfig{CutInterval: cut.Interval, CutRows: cut.Rows, CutBytes: Bytes(cut.Bytes)},
+		Limits:  LimitsConfig{Cardinality: 1_000_000},
+		Batch:   BatchConfig{Bucket: time.Hour, Memory: 2 << 30, Keep: 3},
+		Query:   QueryConfig{Timeout: 30 * time.Second, Concurrent: 4 * runtime.NumCPU()},
 		Jobs: map[string]JobConfig{
 			"recompute": {Schedule: "@every 1m"},
 			"collect":   {Schedule: "@every 1h"},
@@ -273,11 +277,13 @@ func (c *Config) CutRule() position.CutRule {
 
 // Catalog returns the declared event types and views. Faults of single values are in the error.
 func (c *Config) Catalog() (*catalog.Catalog, error) {
-	cat := &catalog.Catalog{Events: map[string]*catalog.EventType{}, Views: map[string]*catalog.View{}, Bucket: c.Batch.Bucket}
+	cat := &catalog.Catalog{Events: map[string]*catalog.EventType{}, Views: map[string]*catalog.View{},
+		Bucket: c.Batch.Bucket}
 	var errs []error
 	for name, e := range c.Events {
 		if strings.HasPrefix(name, catalog.ReservedPrefix) {
-			errs = append(errs, &catalog.Error{Path: []string{"events", name}, Msg: "names that begin with " + catalog.ReservedPrefix + " are recount's own; choose another"})
+			errs = append(errs, &catalog.Error{Path: []string{"events", name}, Msg: "names that begin with " +
+				catalog.ReservedPrefix + " are recount's own; choose another"})
 			continue
 		}
 		t := &catalog.EventType{Name: name}
@@ -312,7 +318,8 @@ func (v ViewConfig) view(name string, e *catalog.EventType) (*catalog.View, erro
 	for i, f := range v.Where {
 		filter, err := f.filter(e)
 		if err != nil {
-			errs = append(errs, &catalog.Error{Path: []string{"views", name, "where", strconv.Itoa(i)}, Msg: err.Error()})
+			errs = append(errs, &catalog.Error{Path: []string{"views", name, "where", strconv.Itoa(i)},
+				Msg: err.Error()})
 		}
 		out.Where = append(out.Where, filter)
 	}

@@ -43,11 +43,14 @@ jobs:
 
 func TestLoad(t *testing.T) {
 	t.Parallel()
-	c, err := load(t, valid, map[string]string{"log.partitions": "8", "speed.memory": "1GiB", "jobs.collect.schedule": "@daily", "data-dir": "/x"})
+	c, err := load(t, valid,
+		map[string]string{"log.partitions": "8", "speed.memory": "1GiB", "jobs.collect.schedule": "@daily",
+			"data-dir": "/x"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Listen != "127.0.0.1:9000" || c.Landing.CutInterval != 5*time.Second || c.Landing.CutBytes != 32<<20 || time.Duration(c.Accept.Past) != 720*time.Hour {
+	if c.Listen != "127.0.0.1:9000" || c.Landing.CutInterval != 5*time.Second || c.Landing.CutBytes != 32<<20 ||
+		time.Duration(c.Accept.Past) != 720*time.Hour {
 		t.Errorf("from the file: %+v", c)
 	}
 	if c.Log.Partitions != 8 || c.Speed.Memory != 1<<30 || c.DataDir != "/x" || c.Jobs["collect"].Schedule != "@daily" {
@@ -61,7 +64,8 @@ func TestLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := cat.Views["departures"]
-	if v.Cell != DefaultCell || v.Where[0].Values[0] != int64(0) || v.Where[1].Values[0] != time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro() {
+	if v.Cell != DefaultCell || v.Where[0].Values[0] != int64(0) ||
+		v.Where[1].Values[0] != time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro() {
 		t.Errorf("view: %+v", v)
 	}
 	if m, _ := v.Measure("worst"); m != (catalog.Measure{Name: "worst", Kind: catalog.Max, Field: "delay"}) {
@@ -73,7 +77,8 @@ func TestLoad(t *testing.T) {
 func TestFaultsNameTheirLine(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ old, new, want string }{
-		{"listen: 127.0.0.1:9000", "listen: 0.0.0.0:9000", "recount.yaml:2: listen: \"0.0.0.0:9000\" is not a loopback address"},
+		{"listen: 127.0.0.1:9000", "listen: 0.0.0.0:9000", "recount.yaml:2: listen: \"0.0.0.0:9000\" is not a " +
+			"loopback address"},
 		{"listen:", "lisen:", "recount.yaml: line 2: unknown key lisen"},
 		{"cut_interval: 5s", "cut_interval: soon", "line 3"},
 		{"32MiB", "many", "line 3"},
@@ -82,7 +87,8 @@ func TestFaultsNameTheirLine(t *testing.T) {
 		{"delay: int64", "delay: number", "recount.yaml:7: events.flight.departed.fields.delay: unknown type"},
 		{"event: flight.departed", "event: flight.left", "recount.yaml:10: views.departures.event"},
 		{"[origin]", "[gate]", "recount.yaml:11: views.departures.dimensions.gate"},
-		{"events:", "events:\n  recount.mine: {fields: {a: string}}", "recount.yaml:6: events.recount.mine: names that begin with recount."},
+		{"events:", "events:\n  recount.mine: {fields: {a: string}}",
+			"recount.yaml:6: events.recount.mine: names that begin with recount."},
 		{"value: 0", "value: none", "recount.yaml:13: views.departures.where.0: value: none is not int64"},
 		{"{max: delay}", "{max: origin}", "recount.yaml:17: views.departures.measures.worst: max needs"},
 		{"{max: delay}", "{max: delay, min: delay}", "line 17: a measure is one of"},
@@ -94,7 +100,8 @@ func TestFaultsNameTheirLine(t *testing.T) {
 			t.Errorf("%s → %s: got %v, want one that says %q", c.old, c.new, err, c.want)
 		}
 	}
-	if _, err := load(t, valid, map[string]string{"log.partitions": "many"}); err == nil || !strings.Contains(err.Error(), "--log.partitions (or RECOUNT_LOG_PARTITIONS)") {
+	if _, err := load(t, valid, map[string]string{"log.partitions": "many"}); err == nil ||
+		!strings.Contains(err.Error(), "--log.partitions (or RECOUNT_LOG_PARTITIONS)") {
 		t.Errorf("a bad flag: got %v", err)
 	}
 	if _, err := Load("/nonexistent.yaml", nil); err == nil {

@@ -59,8 +59,10 @@ func limitConnections(l net.Listener, cfg HTTPConfig, reg prometheus.Registerer)
 			Help: "Connections refused because http.max_connections were busy."}),
 	}
 	reg.MustRegister(l2.evicted, l2.refused,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_http_connections", Help: "Open connections."}, l2.opened),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_http_connections_limit", Help: "Most open connections."},
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_http_connections", Help: "Open connections."},
+			l2.opened),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_http_connections_limit",
+			Help: "Most open connections."},
 			func() float64 { return float64(l2.limit) }))
 	return l2
 }
@@ -120,8 +122,10 @@ func (l *connections) refuse(conn net.Conn) {
 		defer conn.Close()
 		_ = conn.SetDeadline(time.Now().Add(time.Second))
 		_, _ = conn.Read(make([]byte, 4<<10))
-		body := problemBody(http.StatusServiceUnavailable, "too_many_connections", "every connection this server may hold is busy; try again after Retry-After")
-		_, _ = fmt.Fprintf(conn, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s",
+		body := problemBody(http.StatusServiceUnavailable, "too_many_connections",
+			"every connection this server may hold is busy; try again after Retry-After")
+		_, _ = fmt.Fprintf(conn, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: "+
+			"application/problem+json\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s",
 			len(body), body)
 	}()
 }

@@ -24,7 +24,8 @@ func TestCopyTree(t *testing.T) {
 		t.Errorf("the original now holds %q, %v", raw, err)
 	}
 	mustDo(t, os.Symlink("/etc/hostname", filepath.Join(from, "outside")))
-	if err := copyTree(t.Context(), from, filepath.Join(t.TempDir(), "again")); err == nil || !strings.Contains(err.Error(), "leads out of its folder") {
+	if err := copyTree(t.Context(), from, filepath.Join(t.TempDir(), "again")); err == nil ||
+		!strings.Contains(err.Error(), "leads out of its folder") {
 		t.Errorf("a link that leads out: %v", err)
 	}
 }

@@ -36,7 +36,8 @@ func (l servedLetters) Get(ctx context.Context, tenant, name string) (deadletter
 }
 
 // Replay replays a page of letters.
-func (l servedLetters) Replay(ctx context.Context, tenant string, f deadletter.Filter, dry bool) (deadletter.Replay, error) {
+func (l servedLetters) Replay(ctx context.Context, tenant string, f deadletter.Filter,
+	dry bool) (deadletter.Replay, error) {
 	if l.ingest == nil {
 		return deadletter.Replay{}, deadletter.ErrUnavailable
 	}
@@ -46,14 +47,16 @@ func (l servedLetters) Replay(ctx context.Context, tenant string, f deadletter.F
 	}
 	out := deadletter.Replay{Replayed: len(page.Letters), Failed: []deadletter.Failure{}, Cursor: page.Cursor}
 	fail := func(x *deadletter.Letter, code, message string) {
-		out.Failed = append(out.Failed, deadletter.Failure{Name: x.Name, EventID: x.EventID, Code: code, Message: message})
+		out.Failed = append(out.Failed,
+			deadletter.Failure{Name: x.Name, EventID: x.EventID, Code: code, Message: message})
 	}
 	var tried []*deadletter.Letter
 	var events []ingest.Letter
 	for i := range page.Letters {
 		x := &page.Letters[i]
 		if !x.Replayable() {
-			fail(x, deadletter.CodeNotReplayable, "it does not hold a whole event: it was truncated, or the request was not JSON")
+			fail(x, deadletter.CodeNotReplayable, "it does not hold a whole event: it was truncated, or the request "+
+				"was not JSON")
 			continue
 		}
 		raw, err := deadletter.Decode(x.Raw, x.RawBase64)

@@ -32,8 +32,10 @@ type TLSConfig struct {
 
 func (c *Config) validateDoors(check func(ok bool, msg string, path ...string)) {
 	const hint = "without auth.keys_file recount listens on 127.0.0.1, [::1] or localhost only"
-	check(mayListen(c.Listen, c.Auth.KeysFile), fmt.Sprintf("%q is not a loopback address with a port; %s", c.Listen, hint), "listen")
-	check(c.Admin.Listen == "" || mayListen(c.Admin.Listen, c.Auth.KeysFile), fmt.Sprintf("%q is not a loopback address with a port; %s", c.Admin.Listen, hint), "admin", "listen")
+	check(mayListen(c.Listen, c.Auth.KeysFile),
+		fmt.Sprintf("%q is not a loopback address with a port; %s", c.Listen, hint), "listen")
+	check(c.Admin.Listen == "" || mayListen(c.Admin.Listen, c.Auth.KeysFile),
+		fmt.Sprintf("%q is not a loopback address with a port; %s", c.Admin.Listen, hint), "admin", "listen")
 	check((c.TLS.CertFile == "") == (c.TLS.KeyFile == ""), "name both cert_file and key_file, or neither", "tls")
 }
 
@@ -91,7 +93,8 @@ func (s *Stack) open(name, addr string, h http.Handler, t TLSConfig) error {
 	if err != nil {
 		return err
 	}
-	d.listener = limitConnections(l, affordable(s.cfg.HTTP, s.log), prometheus.WrapRegistererWith(prometheus.Labels{"address": name}, s.registry))
+	d.listener = limitConnections(l, affordable(s.cfg.HTTP, s.log),
+		prometheus.WrapRegistererWith(prometheus.Labels{"address": name}, s.registry))
 	s.doors = append(s.doors, d)
 	return nil
 }
@@ -109,9 +112,11 @@ func (s *Stack) openKeys(context.Context) (err error) {
 func (s *Stack) Access() string {
 	switch {
 	case s.keys == nil:
-		return "without keys everybody on this machine may do everything, and nobody else anything; recount keys create makes keys"
+		return "without keys everybody on this machine may do everything, and nobody else anything; recount keys " +
+			"create makes keys"
 	case s.doors[0].scheme == "http" && !loopback(s.doors[0].listener.Addr().(*net.TCPAddr).IP.String()):
-		return "every request needs a key; this address is not encrypted, so put a proxy with TLS before it or set tls.cert_file"
+		return "every request needs a key; this address is not encrypted, so put a proxy with TLS before it or set " +
+			"tls.cert_file"
 	}
 	return "every request needs a key"
 }

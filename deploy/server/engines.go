@@ -46,7 +46,8 @@ func (e *engines) close() error {
 
 // openEngines opens what the configuration names and proves that it keeps its
 // promises: the log's durability (L1), the store's create-only writes (C9), the functions queries use.
-func openEngines(ctx context.Context, cfg Config, logger *slog.Logger, reg prometheus.Registerer) (_ *engines, err error) {
+func openEngines(ctx context.Context, cfg Config, logger *slog.Logger, reg prometheus.Registerer) (_ *engines,
+	err error) {
 	e := &engines{}
 	defer func() {
 		if err != nil {
@@ -143,7 +144,8 @@ func (e *engines) openSQL(ctx context.Context, cfg Config, logger *slog.Logger, 
 // let every distinct count fail later. Versions are not compared: forks number theirs differently.
 func probeSQL(ctx context.Context, conn driver.Conn) error {
 	var n uint64
-	if err := conn.QueryRow(ctx, "SELECT uniqExactArray(reinterpret('12345678', 'Array(UInt64)'))").Scan(&n); err != nil {
+	if err := conn.QueryRow(ctx,
+		"SELECT uniqExactArray(reinterpret('12345678', 'Array(UInt64)'))").Scan(&n); err != nil {
 		return fmt.Errorf("the server cannot read an array out of a string, which ClickHouse can from 25.7 on: %w", err)
 	}
 	return nil

@@ -57,7 +57,8 @@ func affordable(cfg HTTPConfig, log *slog.Logger) HTTPConfig {
 		return cfg
 	}
 	if half := max(1, files.Cur/2); uint64(cfg.MaxConnections) > half {
-		log.Warn("fewer connections than http.max_connections are accepted; raise the limit of open files (ulimit -n) or lower the setting",
+		log.Warn("fewer connections than http.max_connections are accepted; raise the limit of open files (ulimit "+
+			"-n) or lower the setting",
 			"open_files", files.Cur, "max_connections", cfg.MaxConnections, "accepted", half)
 		cfg.MaxConnections = int(half)
 	}
@@ -71,7 +72,8 @@ func newServer(cfg HTTPConfig, mux http.Handler, log *slog.Logger) *http.Server 
 	protocols.SetHTTP1(true)
 	sameOrigin := http.NewCrossOriginProtection()
 	sameOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		writeProblem(w, http.StatusForbidden, "cross_origin", "a page of another origin may not do this in a browser's name")
+		writeProblem(w, http.StatusForbidden, "cross_origin",
+			"a page of another origin may not do this in a browser's name")
 	}))
 	return &http.Server{
 		Handler:                      front(cfg, sameOrigin.Handler(mux)),
@@ -100,9 +102,11 @@ func front(cfg HTTPConfig, next http.Handler) http.Handler {
 			w.Header().Set("Connection", "close")
 			writeProblem(w, http.StatusHTTPVersionNotSupported, "http_version_not_supported", "speak HTTP/1.1")
 		case r.Method == http.MethodConnect || !strings.HasPrefix(r.URL.Path, "/"):
-			writeProblem(w, http.StatusBadRequest, "invalid_request", "this server is no proxy; ask for a path such as /v1/query")
+			writeProblem(w, http.StatusBadRequest, "invalid_request",
+				"this server is no proxy; ask for a path such as /v1/query")
 		case !clean(r.URL.EscapedPath()):
-			writeProblem(w, http.StatusNotFound, "not_found", "no resource has an empty or dotted part in its path; /openapi.json lists them")
+			writeProblem(w, http.StatusNotFound, "not_found",
+				"no resource has an empty or dotted part in its path; /openapi.json lists them")
 		default:
 			if r.ContentLength != 0 {
 				r = receive(w, r, cfg.BodyTimeout)
@@ -146,7 +150,8 @@ func (b *body) Read(p []byte) (int, error) {
 }
 
 func problemBody(status int, code, detail string) []byte {
-	raw, _ := json.Marshal(map[string]any{"type": "about:blank", "title": http.StatusText(status), "status": status, "code": code, "detail": detail})
+	raw, _ := json.Marshal(map[string]any{"type": "about:blank", "title": http.StatusText(status), "status": status,
+		"code": code, "detail": detail})
 	return append(raw, '\n') // A map of strings and a number always encodes.
 }
 

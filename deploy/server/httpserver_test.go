@@ -132,11 +132,13 @@ func TestBusyConnectionsAreKept(t *testing.T) {
 	cfg.MaxConnections = 2
 	reached := make(chan struct{}, 2)
 	release := make(chan struct{})
-	addr, reg := listenHTTP(t, cfg, func(w http.ResponseWriter, r *http.Request) { reached <- struct{}{}; <-release; ok(w, r) })
+	addr, reg := listenHTTP(t, cfg,
+		func(w http.ResponseWriter, r *http.Request) { reached <- struct{}{}; <-release; ok(w, r) })
 	busy := []net.Conn{dial(t, addr, get), dial(t, addr, get)}
 	<-reached
 	<-reached
-	if status, body := answerOn(t, dial(t, addr, get)); status != http.StatusServiceUnavailable || !strings.Contains(body, `"code":"too_many_connections"`) {
+	if status, body := answerOn(t, dial(t, addr, get)); status != http.StatusServiceUnavailable ||
+		!strings.Contains(body, `"code":"too_many_connections"`) {
 		t.Errorf("got %d %s", status, body)
 	}
 	close(release)
@@ -174,11 +176,16 @@ func TestSlowClients(t *testing.T) {
 	}{
 		{"nothing", "", shortHeader, ok, 0},
 		{"half a header", "GET / HTTP/1.1\r\nHost:", shortHeader, ok, 0},
-		{"half a body", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf", shortBody, readAll, http.StatusBadRequest},
-		{"half a chunk", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\na\r\nhalf", shortBody, readAll, http.StatusBadRequest},
-		{"half a body that nobody wants", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf", shortBody, ok, http.StatusOK},
-		{"no body after 100 Continue", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n", shortBody, readAll, http.StatusContinue},
-		{"reads nothing", get, shortWrite, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, large) }, http.StatusOK},
+		{"half a body", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf", shortBody, readAll,
+			http.StatusBadRequest},
+		{"half a chunk", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\na\r\nhalf", shortBody,
+			readAll, http.StatusBadRequest},
+		{"half a body that nobody wants", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf", shortBody, ok,
+			http.StatusOK},
+		{"no body after 100 Continue", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nExpect: " +
+			"100-continue\r\n\r\n", shortBody, readAll, http.StatusContinue},
+		{"reads nothing", get, shortWrite,
+			func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, large) }, http.StatusOK},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -191,7 +198,8 @@ func TestSlowClients(t *testing.T) {
 				<-left // The handler returns, though the client does nothing.
 			}
 			raw, _ := io.ReadAll(conn)
-			if want := fmt.Sprintf("HTTP/1.1 %d", c.status); c.status != 0 && !strings.HasPrefix(string(raw), want) || len(raw) >= len(large) || c.status == 0 && len(raw) > 0 {
+			if want := fmt.Sprintf("HTTP/1.1 %d", c.status); c.status != 0 && !strings.HasPrefix(string(raw), want) ||
+				len(raw) >= len(large) || c.status == 0 && len(raw) > 0 {
 				t.Errorf("got %.60q, want %s", raw, want)
 			}
 		})
@@ -263,10 +271,13 @@ func TestFront(t *testing.T) {
 		{"connect", "CONNECT other:80 HTTP/1.1\r\nHost: other:80\r\n\r\n", 400, "invalid_request"},
 		{"asterisk", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 400, "invalid_request"},
 		{"HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "http_version_not_supported"},
-		{"h2c upgrade is ignored", "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n", 200, ""},
+		{"h2c upgrade is ignored", "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: " +
+			"h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n", 200, ""},
 		{"HTTP/3", "GET / HTTP/3.0\r\nHost: x\r\n\r\n", 505, ""},
-		{"another origin", "POST / HTTP/1.1\r\nHost: x\r\nOrigin: http://evil.example\r\nContent-Length: 0\r\n\r\n", 403, "cross_origin"},
-		{"another site", "POST / HTTP/1.1\r\nHost: x\r\nSec-Fetch-Site: cross-site\r\nContent-Length: 0\r\n\r\n", 403, "cross_origin"},
+		{"another origin", "POST / HTTP/1.1\r\nHost: x\r\nOrigin: http://evil.example\r\nContent-Length: 0\r\n\r\n",
+			403, "cross_origin"},
+		{"another site", "POST / HTTP/1.1\r\nHost: x\r\nSec-Fetch-Site: cross-site\r\nContent-Length: 0\r\n\r\n", 403,
+			"cross_origin"},
 		{"the same origin", "POST / HTTP/1.1\r\nHost: x\r\nOrigin: http://x\r\nContent-Length: 0\r\n\r\n", 200, ""},
 	} {
 		status, body := answerOn(t, dial(t, addr, c.sent))

@@ -27,7 +27,8 @@ func (c *Config) validateLimits(check func(ok bool, msg string, path ...string))
 	}
 	rate(c.Limits.EventsPerSecond, "limits", "events_per_second")
 	rate(c.Limits.QueriesPerSecond, "limits", "queries_per_second")
-	check(c.Limits.Cardinality >= 0 && c.Limits.Cardinality <= 1<<40, "use 0 for no limit, or a number such as 1000000; at most 2^40", "limits", "cardinality")
+	check(c.Limits.Cardinality >= 0 && c.Limits.Cardinality <= 1<<40,
+		"use 0 for no limit, or a number such as 1000000; at most 2^40", "limits", "cardinality")
 	for name := range c.Tenants {
 		if err := access.CheckTenant(name); err != nil {
 			check(false, err.Error(), "tenants", name)
@@ -40,7 +41,8 @@ func (c *Config) validateLimits(check func(ok bool, msg string, path ...string))
 
 // rates are those of a tenant, and of one that is not configured with an empty name.
 func (c *Config) rates(tenant string) quota.Rates {
-	r := quota.Rates{Events: c.Limits.EventsPerSecond, Bytes: float64(c.Limits.BytesPerSecond), Queries: c.Limits.QueriesPerSecond}
+	r := quota.Rates{Events: c.Limits.EventsPerSecond, Bytes: float64(c.Limits.BytesPerSecond),
+		Queries: c.Limits.QueriesPerSecond}
 	t := c.Tenants[tenant]
 	if t.EventsPerSecond != nil {
 		r.Events = *t.EventsPerSecond

@@ -34,7 +34,8 @@ func Settings() []Setting {
 	var out []Setting
 	walk(reflect.ValueOf(new(Config)).Elem(), nil, func(s Setting, _ reflect.Value) { out = append(out, s) })
 	for _, job := range JobNames {
-		out = append(out, Setting{Path: []string{"jobs", job, "schedule"}, Help: "Cron schedule of the job " + job + ", in UTC, seconds optional; empty: on request only."})
+		out = append(out, Setting{Path: []string{"jobs", job, "schedule"}, Help: "Cron schedule of the job " + job +
+			", in UTC, seconds optional; empty: on request only."})
 	}
 	return out
 }

@@ -25,7 +25,8 @@ func lockDataDir(dir string) (*os.File, error) {
 		owner, _ := os.ReadFile(f.Name()) // An empty owner is said too.
 		f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("data_dir: %s %w by process %s; stop it or choose another folder with --data-dir", dir, errInUse, owner)
+			return nil, fmt.Errorf("data_dir: %s %w by process %s; stop it or choose another folder with --data-dir",
+				dir, errInUse, owner)
 		}
 		return nil, fmt.Errorf("data_dir: lock %s: %w", dir, err)
 	}
@@ -40,7 +41,8 @@ func lockDataDir(dir string) (*os.File, error) {
 func lockForReading(dir string) (*os.File, error) {
 	f, err := os.Open(filepath.Join(dir, "lock"))
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("data_dir: %s holds no data: name the folder of a server with --data-dir or the configuration", dir)
+		return nil, fmt.Errorf("data_dir: %s holds no data: name the folder of a server with --data-dir or the "+
+			"configuration", dir)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("data_dir: %w", err)

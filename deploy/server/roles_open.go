@@ -39,7 +39,8 @@ func (s *Stack) openPublisher(ctx context.Context) (err error) {
 	pc.Logger = s.log
 	pc.Registerer = s.registry
 	pc.Now = failpoint.Now
-	s.publisher, err = publish.New(pc, s.engines.records, s.engines.lake, cells.NewStore(s.engines.sql, s.catalog), s.currentChains, s.openObject)
+	s.publisher, err = publish.New(pc, s.engines.records, s.engines.lake, cells.NewStore(s.engines.sql, s.catalog),
+		s.currentChains, s.openObject)
 	if err != nil {
 		return err
 	}
@@ -90,7 +91,8 @@ func (s *Stack) rebuild(ctx context.Context, o record.Object) error {
 	for _, chain := range chains {
 		for _, c := range chain.Segments {
 			if slices.ContainsFunc(c.Objects, func(have record.Object) bool { return have.Key == o.Key }) {
-				return landing.Rebuild(ctx, landingSource{source{s.engines.log}}, s.engines.lake, c, o.Key, chain.Bucket)
+				return landing.Rebuild(ctx, landingSource{source{s.engines.log}}, s.engines.lake, c, o.Key,
+					chain.Bucket)
 			}
 		}
 	}
@@ -174,11 +176,12 @@ func (s *Stack) openLanding(context.Context) (err error) {
 	// Partitions are cut at about the same time; encoding takes half of the processors at
 	// most, for the reason giveWay gives.
 	encoders := make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
-	lc := landing.Config{Logger: s.log, Registerer: s.registry, Now: failpoint.Now, Encode: func(t *object.Table) ([]byte, record.Object, error) {
-		encoders <- struct{}{}
-		defer func() { <-encoders }()
-		return t.WriteParquet()
-	}}
+	lc := landing.Config{Logger: s.log, Registerer: s.registry, Now: failpoint.Now,
+		Encode: func(t *object.Table) ([]byte, record.Object, error) {
+			encoders <- struct{}{}
+			defer func() { <-encoders }()
+			return t.WriteParquet()
+		}}
 	s.lander, err = landing.New(lc, s.chains, landingSource{source{s.engines.log}}, s.engines.records, s.engines.lake)
 	return err
 }
@@ -194,7 +197,8 @@ func (s *Stack) openIngest(context.Context) (err error) {
 	}
 	ic.Fair = s.keys != nil // Without keys there is one tenant.
 	s.ingest, err = ingest.New(ic, s.catalog, s.cfg.Log.Partitions, s.engines.log,
-		ingest.Options{Epochs: epochs, Acknowledged: s.tally.acknowledged, Now: failpoint.Now, Admit: s.quotas.Ingest, Logger: s.log, Registerer: s.registry})
+		ingest.Options{Epochs: epochs, Acknowledged: s.tally.acknowledged, Now: failpoint.Now, Admit: s.quotas.Ingest,
+			Logger: s.log, Registerer: s.registry})
 	return err
 }
 
@@ -203,7 +207,8 @@ func (s *Stack) openAPI(context.Context) error {
 	if s.batch, err = batchview.New(s.engines.sql, s.cfg.batchViews()); err != nil {
 		return err
 	}
-	rc := reader.Config{Catalog: s.catalog, Publications: s.publisher, Batch: s.batch, OnGone: s.publisher.Suspect, Now: failpoint.Now, Logger: s.log, Registerer: s.registry}
+	rc := reader.Config{Catalog: s.catalog, Publications: s.publisher, Batch: s.batch, OnGone: s.publisher.Suspect,
+		Now: failpoint.Now, Logger: s.log, Registerer: s.registry}
 	if s.views != nil {
 		rc.Live = s.views
 	}
@@ -214,12 +219,15 @@ func (s *Stack) openAPI(context.Context) error {
 	ac := s.cfg.api()
 	ac.Fair = s.keys != nil // Without keys there is one tenant.
 	if s.views != nil && s.roles.Has(Batch) {
-		s.grader = scores.NewGrader(s.publisher, s.cfg.Log.Partitions, scores.DefaultConfig(s.catalog, s.batch, s.views).Run, s.log, s.registry)
+		s.grader = scores.NewGrader(s.publisher, s.cfg.Log.Partitions,
+			scores.DefaultConfig(s.catalog, s.batch, s.views).Run, s.log, s.registry)
 	}
 	s.api, err = api.New(ac, api.Parts{
-		Catalog: s.catalog, Grade: s.grader.Last, Answerer: answers, Publications: s.publisher, DeadLetters: servedLetters{s.letters, s.ingest},
-		Admit: s.quotas.Query, Cap: s.capOf, Logger: s.log, Registerer: s.registry,
-		Checks: []api.Check{{Name: "log", Check: s.checkLog}, {Name: "audit", Check: s.checkTally}, {Name: "landing", Check: s.checkLanding}, {Name: "real-time views", Check: s.checkViews}},
+		Catalog: s.catalog, Grade: s.grader.Last, Answerer: answers, Publications: s.publisher,
+		DeadLetters: servedLetters{s.letters, s.ingest},
+		Admit:       s.quotas.Query, Cap: s.capOf, Logger: s.log, Registerer: s.registry,
+		Checks: []api.Check{{Name: "log", Check: s.checkLog}, {Name: "audit", Check: s.checkTally},
+			{Name: "landing", Check: s.checkLanding}, {Name: "real-time views", Check: s.checkViews}},
 	})
 	return err
 }
@@ -265,7 +273,8 @@ func (s *Stack) openJobs(ctx context.Context) error {
 	s.auditor = jobs.NewAuditor(s.conserve, rechecker, o)
 	all := []jobs.Job{
 		jobs.Recompute(schedule("recompute"), s.publisher),
-		jobs.Collect(schedule("collect"), s.publisher, s.checkpoint(landing.NewCheckpointer(s.engines.records, s.cfg.Log.Partitions, s.log))),
+		jobs.Collect(schedule("collect"), s.publisher,
+			s.checkpoint(landing.NewCheckpointer(s.engines.records, s.cfg.Log.Partitions, s.log))),
 		jobs.Expire(schedule("expire"), s.engines.log, s.needed, ledger, s.engines.lake, s.letters.Retire),
 		s.auditor.Job(schedule("audit")),
 		rechecker.Job(schedule("recheck")),

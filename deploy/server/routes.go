@@ -88,7 +88,8 @@ func profiles() http.Handler {
 
 // mount guards the handlers and lays them on the public and the admin address. They are
 // one mux, the public one, when there is no admin address.
-func mount(handlers map[string]http.Handler, who keys.Authenticate, apart bool) (public, admin *http.ServeMux, err error) {
+func mount(handlers map[string]http.Handler, who keys.Authenticate, apart bool) (public, admin *http.ServeMux,
+	err error) {
 	public = http.NewServeMux()
 	admin = http.NewServeMux()
 	for pattern, h := range handlers {

@@ -68,7 +68,10 @@ func TestMountGuards(t *testing.T) {
 	t.Parallel()
 	handlers := map[string]http.Handler{}
 	for pattern := range routes {
-		handlers[pattern] = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+		handlers[pattern] = http.HandlerFunc(func(w http.ResponseWriter,
+			_ *http.Request) {
+			w.WriteHeader(http.StatusTeapot)
+		})
 	}
 	for _, apart := range []bool{false, true} {
 		for _, scope := range []access.Scopes{0, access.Ingest, access.Query, access.Admin} {

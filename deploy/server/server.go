@@ -79,7 +79,8 @@ func Open(ctx context.Context, cfg Config, o Options) (_ *Stack, err error) {
 			err = errors.Join(err, s.close())
 		}
 	}()
-	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s.registry.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context) error{
 		s.openKeys,
 		s.openEngines,     // one process a data_dir; the log, the lake and ClickHouse keep their promises
@@ -129,7 +130,8 @@ func (s *Stack) beginPartitions(ctx context.Context) (err error) {
 		return err
 	}
 	c := janitor.Config{Snapshots: dir, LogName: filepath.Join(s.cfg.DataDir, "log"), Logger: s.log,
-		Next: record.Next{Epoch: 1, Rule: s.cfg.CutRule(), Bucket: s.cfg.Batch.Bucket, Partitions: s.cfg.Log.Partitions}}
+		Next: record.Next{Epoch: 1, Rule: s.cfg.CutRule(), Bucket: s.cfg.Batch.Bucket,
+			Partitions: s.cfg.Log.Partitions}}
 	s.chains, err = janitor.Begin(ctx, c, s.engines.log, s.engines.records, s.marks)
 	return err
 }

@@ -59,7 +59,8 @@ func TestSilenceEndsAConnection(t *testing.T) {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		if _, err := c.Read(buf); !errors.Is(err, os.ErrDeadlineExceeded) || !strings.Contains(err.Error(), "sent nothing for 200ms") || time.Since(began) != silence {
+		if _, err := c.Read(buf); !errors.Is(err, os.ErrDeadlineExceeded) ||
+			!strings.Contains(err.Error(), "sent nothing for 200ms") || time.Since(began) != silence {
 			t.Errorf("reading from a connection that is half open for %s: %v", time.Since(began), err)
 		}
 	})
@@ -79,7 +80,8 @@ func TestSilenceEndsAWrite(t *testing.T) {
 			}
 		}()
 		n, err := c.Write(make([]byte, 64<<20))
-		if !errors.Is(err, os.ErrDeadlineExceeded) || !strings.Contains(err.Error(), "took nothing for 200ms") || n != 1<<20 {
+		if !errors.Is(err, os.ErrDeadlineExceeded) || !strings.Contains(err.Error(), "took nothing for 200ms") ||
+			n != 1<<20 {
 			t.Errorf("writing to a connection that stalls: %d bytes, %v", n, err)
 		}
 	})
@@ -92,7 +94,8 @@ func TestSilenceKeepsTheUsersDeadline(t *testing.T) {
 		if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) || strings.Contains(err.Error(), "nothing for") {
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) ||
+			strings.Contains(err.Error(), "nothing for") {
 			t.Errorf("got %v, want the user's own deadline", err)
 		}
 	})

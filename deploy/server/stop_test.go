@@ -40,7 +40,8 @@ func TestJobsEndBeforeRequestsDrain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Stack{cfg: DefaultConfig(), roles: AllRoles, log: log, registry: prometheus.NewRegistry(), marks: marks, scheduler: scheduler}
+	s := &Stack{cfg: DefaultConfig(), roles: AllRoles, log: log, registry: prometheus.NewRegistry(), marks: marks,
+		scheduler: scheduler}
 	if err := s.open("public", "127.0.0.1:0", scheduler.Handler(), TLSConfig{}); err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,8 @@ func CheckStored(cfg Config) (string, error) {
 	if err := e.openLake(ctx, cfg, nil, nil); err != nil {
 		return "", errors.Join(err, e.close())
 	}
-	return "it fits the data in " + cfg.DataDir, errors.Join(checkEvolution(ctx, e.records, cat), checkFixed(ctx, cfg, e), e.close())
+	return "it fits the data in " + cfg.DataDir,
+		errors.Join(checkEvolution(ctx, e.records, cat), checkFixed(ctx, cfg, e), e.close())
 }
 
 // checkEvolution fails where a declared event type may not follow a stored one. A
@@ -64,10 +65,13 @@ func checkFixed(ctx context.Context, cfg Config, e *engines) error {
 	}
 	var errs []error
 	if chain.Bucket != cfg.Batch.Bucket {
-		errs = append(errs, &catalog.Error{Path: []string{"batch", "bucket"}, Msg: fmt.Sprintf("the stored data has %s, which cannot be changed; write %s", chain.Bucket, chain.Bucket)})
+		errs = append(errs, &catalog.Error{Path: []string{"batch", "bucket"},
+			Msg: fmt.Sprintf("the stored data has %s, which cannot be changed; write %s", chain.Bucket, chain.Bucket)})
 	}
 	if chain.Partitions != cfg.Log.Partitions {
-		errs = append(errs, &catalog.Error{Path: []string{"log", "partitions"}, Msg: fmt.Sprintf("the stored data has %d, which cannot be changed; write %d", chain.Partitions, chain.Partitions)})
+		errs = append(errs, &catalog.Error{Path: []string{"log", "partitions"},
+			Msg: fmt.Sprintf("the stored data has %d, which cannot be changed; write %d", chain.Partitions,
+				chain.Partitions)})
 	}
 	return errors.Join(errs...)
 }

@@ -59,9 +59,11 @@ func Verify(ctx context.Context, cfg Config, o VerifyOptions) (report verify.Rep
 	}
 	evidence := &verify.Evidence{
 		Catalog: cat, Partitions: cfg.Log.Partitions, Records: e.records, Objects: e.lake, Keep: cfg.Batch.Keep,
-		Exact: exact.Config{Workers: exact.DefaultConfig().Workers, Memory: int64(cfg.Batch.Memory)}, OneWriter: cfg.ObjectStore.URL == Embedded,
+		Exact:     exact.Config{Workers: exact.DefaultConfig().Workers, Memory: int64(cfg.Batch.Memory)},
+		OneWriter: cfg.ObjectStore.URL == Embedded,
 	}
-	if evidence.CellsError = e.openCopy(ctx, cfg, scratch, "clickhouse", cfg.ClickHouse.URL, e.openSQL, o); evidence.CellsError == nil {
+	if evidence.CellsError = e.openCopy(ctx, cfg, scratch, "clickhouse", cfg.ClickHouse.URL, e.openSQL,
+		o); evidence.CellsError == nil {
 		evidence.Cells = cells.NewStore(e.sql, cat)
 	}
 	if evidence.LogError = e.openCopy(ctx, cfg, scratch, "log", cfg.Log.URL, e.openLog, o); evidence.LogError == nil {
@@ -89,7 +91,8 @@ func (c *Config) embedsAnything() bool {
 }
 
 // openCopy opens an engine, an embedded one on a copy of its folder.
-func (e *engines) openCopy(ctx context.Context, cfg Config, scratch, folder, url string, open opener, o VerifyOptions) error {
+func (e *engines) openCopy(ctx context.Context, cfg Config, scratch, folder, url string, open opener,
+	o VerifyOptions) error {
 	if url == Embedded {
 		if o.Progress != nil {
 			o.Progress(verify.Progress{Step: "copy " + folder})

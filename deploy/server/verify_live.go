@@ -26,8 +26,10 @@ const (
 func (s *Stack) liveEvidence() *verify.Evidence {
 	return &verify.Evidence{
 		Catalog: s.catalog, Partitions: s.cfg.Log.Partitions, Records: s.engines.records, Objects: s.engines.lake,
-		Cells: cells.NewStore(s.engines.sql, s.catalog), Log: s.engines.log, Keep: s.cfg.Batch.Keep, Kept: s.publisher.Kept,
-		Exact: exact.Config{Workers: 1, Memory: max(int64(s.cfg.Batch.Memory)/4, 16<<20)}, OneWriter: s.cfg.ObjectStore.URL == Embedded,
+		Cells: cells.NewStore(s.engines.sql, s.catalog), Log: s.engines.log, Keep: s.cfg.Batch.Keep,
+		Kept:      s.publisher.Kept,
+		Exact:     exact.Config{Workers: 1, Memory: max(int64(s.cfg.Batch.Memory)/4, 16<<20)},
+		OneWriter: s.cfg.ObjectStore.URL == Embedded,
 	}
 }
 
@@ -39,11 +41,13 @@ func (s *Stack) verifyHandler() http.Handler {
 		switch {
 		case r.Method != http.MethodPost:
 			w.Header().Set("Allow", http.MethodPost)
-			writeProblem(w, http.StatusMethodNotAllowed, "method_not_allowed", r.Method+" is not allowed here; use POST")
+			writeProblem(w, http.StatusMethodNotAllowed, "method_not_allowed",
+				r.Method+" is not allowed here; use POST")
 			return
 		case !running.TryLock():
 			w.Header().Set("Retry-After", "10")
-			writeProblem(w, http.StatusConflict, "verify_running", "a verification is running already; wait for its end")
+			writeProblem(w, http.StatusConflict, "verify_running",
+				"a verification is running already; wait for its end")
 			return
 		}
 		defer running.Unlock()

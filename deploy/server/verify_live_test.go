@@ -34,7 +34,8 @@ func TestAckLogIsNotCut(t *testing.T) {
 			t.Errorf("%d lines of at most 2: status %d, want %d", lines, resp.StatusCode, want)
 		}
 	}
-	resp, err := http.Post("http://"+addr, "application/x-ndjson", io.MultiReader(strings.NewReader(line), late{3 * short}, strings.NewReader(line)))
+	resp, err := http.Post("http://"+addr, "application/x-ndjson",
+		io.MultiReader(strings.NewReader(line), late{3 * short}, strings.NewReader(line)))
 	if err != nil {
 		t.Fatal(err)
 	}

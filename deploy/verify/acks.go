@@ -106,7 +106,8 @@ func (a *acks) line(l acklog.Line) error {
 		return fmt.Errorf("kind %q: use acked, rejected, unknown or answer", l.Kind)
 	}
 	if l.Count > maxPages*pageSize || l.First > 1<<48 {
-		return fmt.Errorf("%d events from number %d: at most %d are judged at once", l.Count, l.First, maxPages*pageSize)
+		return fmt.Errorf("%d events from number %d: at most %d are judged at once", l.Count, l.First,
+			maxPages*pageSize)
 	}
 	for i := l.First; i < l.First+l.Count; i++ {
 		p, err := a.page(of, i>>pageBits)
@@ -178,9 +179,11 @@ func (a *acks) see(b *rows, i int, where Place) {
 	case p != nil && (has(&p.acked, n) || has(&p.unknown, n)):
 		a.meet(p, n, b, i, where)
 	case p != nil && has(&p.refused, n):
-		a.r.find(V4, where, "compare the client's log with the server's: a refused event must not be stored", "the event was refused for good, and counts")
+		a.r.find(V4, where, "compare the client's log with the server's: a refused event must not be stored",
+			"the event was refused for good, and counts")
 	default:
-		a.r.find(V4, where, "find out who sent it: the run's log does not name it", "the event counts, and its run's log neither has it acknowledged nor of unknown outcome")
+		a.r.find(V4, where, "find out who sent it: the run's log does not name it",
+			"the event counts, and its run's log neither has it acknowledged nor of unknown outcome")
 	}
 }
 
@@ -205,8 +208,10 @@ func (a *acks) meet(p *page, n int64, b *rows, i int, where Place) {
 		return
 	}
 	where = where.bucket(h.bucket)
-	a.r.find(V3, where, "send retries with the time of the first try: copies meet only in one bucket of one type (D1); to take one of the two back, delete its object's segment from a copy and rebuild",
-		"the event counts twice: also as type %s in the bucket of %s", first.eventType, *Place{}.bucket(first.bucket).Bucket)
+	a.r.find(V3, where, "send retries with the time of the first try: copies meet only in one bucket of one type "+
+		"(D1); to take one of the two back, delete its object's segment from a copy and rebuild",
+		"the event counts twice: also as type %s in the bucket of %s", first.eventType,
+		*Place{}.bucket(first.bucket).Bucket)
 }
 
 // judge reports the acknowledged events that were not seen, in ranges.
@@ -228,7 +233,8 @@ func (a *acks) judge() {
 			}
 		}
 		if len(lost) > 0 && a.incomplete() {
-			a.r.fail(V3, "%d acknowledged events of run %s were not found; they may lie where records or objects are missing or damaged (V1, V2)", lost.count(), of.name)
+			a.r.fail(V3, "%d acknowledged events of run %s were not found; they may lie where records or objects "+
+				"are missing or damaged (V1, V2)", lost.count(), of.name)
 			continue
 		}
 		for _, l := range lost {
@@ -237,14 +243,16 @@ func (a *acks) judge() {
 			if l[1] > l[0] {
 				where = Place{ID: where.ID + ".." + acklog.ID(of.name, l[1])}
 			}
-			a.r.find(V3, where, "send it again with the same id and time, and find out from its receipt which message it was in",
+			a.r.find(V3, where, "send it again with the same id and time, and find out from its receipt which "+
+				"message it was in",
 				"%d events were acknowledged and are neither in the lake nor in the log", l[1]-l[0]+1)
 		}
 	}
 	a.r.examine(V3, known, "acknowledged events")
 	a.r.examine(V4, known, "acknowledged events")
 	if a.strange > 0 {
-		a.r.note("%d events, of other loads or clients, have ids of no run in the acknowledgement log and were not judged by it (V3, V4)", a.strange)
+		a.r.note("%d events, of other loads or clients, have ids of no run in the acknowledgement log and were not "+
+			"judged by it (V3, V4)", a.strange)
 	}
 }
 

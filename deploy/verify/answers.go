@@ -76,7 +76,8 @@ func (a *acks) checkAnswers(ctx context.Context) error {
 		claims = left
 	}
 	if len(claims) > 0 {
-		r.fail(V7, "%d answers were not judged: their S are in too many different orders; judge them in files of their own", len(claims))
+		r.fail(V7, "%d answers were not judged: their S are in too many different orders; judge them in files of "+
+			"their own", len(claims))
 	}
 	return nil
 }
@@ -99,8 +100,10 @@ func openClaims(e *Evidence, r *recorder, s *snapshot, answers []recorded) []*cl
 			continue
 		}
 		if p := c.beyond(s); p >= 0 {
-			r.find(V7, Place{Partition: &p, Line: c.line, From: c.through[p]}, "restore the log: what was answered has been in it",
-				"the answer covers the partition up to %d, and there is nothing behind %d", c.through[p], max(s.logs[p].next, s.chains[p].head.Seq))
+			r.find(V7, Place{Partition: &p, Line: c.line, From: c.through[p]},
+				"restore the log: what was answered has been in it",
+				"the answer covers the partition up to %d, and there is nothing behind %d", c.through[p],
+				max(s.logs[p].next, s.chains[p].head.Seq))
 			continue
 		}
 		key := a.Tenant + "|" + string(a.Query)
@@ -159,7 +162,8 @@ func (c *claim) beyond(s *snapshot) int {
 
 // judgePass replays all events once and judges every claim whose S lies ahead in all partitions
 // when its turn comes. It returns the others.
-func judgePass(ctx context.Context, e *Evidence, r *recorder, s *snapshot, claims []*claim, copies *copies, all int64) (left []*claim, err error) {
+func judgePass(ctx context.Context, e *Evidence, r *recorder, s *snapshot, claims []*claim, copies *copies,
+	all int64) (left []*claim, err error) {
 	p := newReplay(e, s, columnsOf(claims), copies)
 	defer p.close()
 	var tallies []*tally
@@ -190,7 +194,8 @@ func judgePass(ctx context.Context, e *Evidence, r *recorder, s *snapshot, claim
 		r.examine(V7, 1, "answers")
 		r.progress("V7 answers", r.report.Of(V7).Examined, all)
 		if copies.unclearBelow(c.scan.View.Event, c.through) {
-			r.note("answers of view %s were not judged: copies with times the server assigned lie on both sides of a bucket's edge, and which of them counts depends on when batch saw them (I3)", c.scan.View.Name)
+			r.note("answers of view %s were not judged: copies with times the server assigned lie on both sides of "+
+				"a bucket's edge, and which of them counts depends on when batch saw them (I3)", c.scan.View.Name)
 			continue
 		}
 		c.judge(r)

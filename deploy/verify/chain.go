@@ -62,7 +62,8 @@ func readChains(ctx context.Context, e *Evidence, r *recorder) ([]*chain, error)
 	for _, key := range keys {
 		at, ok := parseCommitKey(key)
 		if !ok || at.partition >= e.Partitions {
-			r.find(V1, Place{File: key}, "find out who wrote it, and remove it", "the key is that of no commit record of the %d partitions", e.Partitions)
+			r.find(V1, Place{File: key}, "find out who wrote it, and remove it",
+				"the key is that of no commit record of the %d partitions", e.Partitions)
 			continue
 		}
 		byPartition[at.partition] = append(byPartition[at.partition], at)
@@ -88,7 +89,8 @@ func readChains(ctx context.Context, e *Evidence, r *recorder) ([]*chain, error)
 			r.progress("V1 commit chains", done, int64(len(keys)))
 		}
 		if len(places) == 0 && len(keys) > 0 {
-			r.find(V1, in(p), "restore the object store, or start again with an empty one", "the partition has no commit records while others do")
+			r.find(V1, in(p), "restore the object store, or start again with an empty one",
+				"the partition has no commit records while others do")
 		}
 		if err := c.checkCheckpoints(ctx, e, r); err != nil {
 			return nil, err
@@ -142,7 +144,8 @@ func read[R any](b body, decode func([]byte) (*R, error)) (*R, error) {
 	return decode(b.raw)
 }
 
-const restore = "restore the record from a copy of the object store (a bucket's older version); until then nothing behind it can be trusted to be complete"
+const restore = "restore the record from a copy of the object store (a bucket's older version); until then nothing " +
+	"behind it can be trusted to be complete"
 
 // take judges the next record in the order of keys and goes on behind it.
 func (c *chain) take(r *recorder, at place, b body) {
@@ -158,23 +161,29 @@ func (c *chain) take(r *recorder, at place, b body) {
 	l := &link{key: at.key, digest: record.Digest(b.raw), Commit: rec}
 	switch {
 	case rec.Partition != c.partition || rec.Epoch != at.at.Epoch || rec.Start != at.at.Seq:
-		r.find(V1, where, restore, "the record says partition %d, epoch %d, start %d, which is not its key", rec.Partition, rec.Epoch, rec.Start)
+		r.find(V1, where, restore, "the record says partition %d, epoch %d, start %d, which is not its key",
+			rec.Partition, rec.Epoch, rec.Start)
 		c.incomplete = true
 		return
 	case at.at.Epoch < c.head.Epoch || at.at.Seq < c.head.Seq:
-		r.find(V1, where, "find out who wrote it; if its events are those of the chain's own records remove it, otherwise keep both and stop landing",
-			"the record overlaps the chain, which had come to epoch %d, sequence %d with %s", c.head.Epoch, c.head.Seq, c.last.name())
+		r.find(V1, where, "find out who wrote it; if its events are those of the chain's own records remove it, "+
+			"otherwise keep both and stop landing",
+			"the record overlaps the chain, which had come to epoch %d, sequence %d with %s", c.head.Epoch, c.head.Seq,
+			c.last.name())
 		return
 	case at.at != c.head && c.unreadable == c.head: // Said already.
 	case at.at != c.head:
 		c.incomplete = true
-		gap := in(c.partition).at(c.head.Epoch, c.head.Seq, at.at.Seq).file(record.CommitKey(c.head.Epoch, c.partition, c.head.Seq))
-		r.find(V1, gap, restore, "the record is missing: the chain stops here and goes on at epoch %d, sequence %d", at.at.Epoch, at.at.Seq)
+		gap := in(c.partition).at(c.head.Epoch, c.head.Seq,
+			at.at.Seq).file(record.CommitKey(c.head.Epoch, c.partition, c.head.Seq))
+		r.find(V1, gap, restore, "the record is missing: the chain stops here and goes on at epoch %d, sequence %d",
+			at.at.Epoch, at.at.Seq)
 	case c.last == nil && rec.Kind != record.Seal:
 		r.find(V1, where, restore, "a chain begins with a seal, and this is a %s", rec.Kind)
 	case rec.Previous != c.tip:
 		r.find(V1, where, "compare both records with a copy of the object store: one of them was replaced",
-			"the record names %.12s… as the digest of the record before it, %s, whose digest is %.12s…", rec.Previous, c.last.name(), c.tip)
+			"the record names %.12s… as the digest of the record before it, %s, whose digest is %.12s…", rec.Previous,
+			c.last.name(), c.tip)
 	}
 	c.append(l)
 }

@@ -28,7 +28,8 @@ func (c *chain) checkCheckpoints(ctx context.Context, e *Evidence, r *recorder) 
 			err = c.checkCheckpoint(key, raw)
 		}
 		if err != nil {
-			r.find(V1, in(c.partition).file(key), "remove it: starting takes longer without it until the collect job has made another",
+			r.find(V1, in(c.partition).file(key), "remove it: starting takes longer without it until the collect "+
+				"job has made another",
 				"the checkpoint is no copy of the chain's records: %v", err)
 		}
 	}
@@ -48,7 +49,8 @@ func (c *chain) checkCheckpoint(key string, raw []byte) error {
 			return err
 		}
 		if rec.Partition != c.partition || rec.Epoch != at.Epoch || rec.Start != at.Seq {
-			return fmt.Errorf("a record of partition %d, epoch %d, start %d stands where epoch %d, sequence %d follows", rec.Partition, rec.Epoch, rec.Start, at.Epoch, at.Seq)
+			return fmt.Errorf("a record of partition %d, epoch %d, start %d stands where epoch %d, sequence %d follows",
+				rec.Partition, rec.Epoch, rec.Start, at.Epoch, at.Seq)
 		}
 		at.Seq = rec.End
 		if rec.Kind == record.Seal {

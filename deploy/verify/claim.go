@@ -39,11 +39,13 @@ func (c *claim) judge(r *recorder) {
 		}
 	}
 	if said := c.said.Accuracy.Overflow; said != c.tally.over {
-		r.find(V7, where, do, "the answer says that %d events overflowed and %d of them are in no row, the events of [0, S) give %d and %d",
+		r.find(V7, where, do, "the answer says that %d events overflowed and %d of them are in no row, the events "+
+			"of [0, S) give %d and %d",
 			said.Events, said.LeftOut, c.tally.over.Events, c.tally.over.LeftOut)
 	}
 	if missing := len(c.tally.groups) - len(matched); missing > 0 && !c.said.Accuracy.Truncated {
-		r.find(V7, where, do, "the answer has %d rows, and the events of [0, S) give %d", len(c.said.Rows), len(c.tally.groups))
+		r.find(V7, where, do, "the answer has %d rows, and the events of [0, S) give %d", len(c.said.Rows),
+			len(c.tally.groups))
 	}
 }
 
@@ -140,7 +142,8 @@ func sameValue(got, want any, t catalog.FieldType) error {
 	case t == catalog.Timestamp:
 		at, err := time.Parse(time.RFC3339Nano, fmt.Sprint(got))
 		if err != nil || at.UnixMicro() != want.(int64) {
-			return fmt.Errorf("is %v, the events give %s", got, time.UnixMicro(want.(int64)).UTC().Format(time.RFC3339Nano))
+			return fmt.Errorf("is %v, the events give %s", got,
+				time.UnixMicro(want.(int64)).UTC().Format(time.RFC3339Nano))
 		}
 		return nil
 	}

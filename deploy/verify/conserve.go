@@ -66,7 +66,8 @@ func checkConservation(ctx context.Context, e *Evidence, r *recorder, s *snapsho
 		}
 	}
 	for _, x := range a.Residues {
-		where := Place{Partition: x.Partition, From: x.From, To: x.To, Publication: x.Publication, View: x.View, Tenant: x.Tenant}
+		where := Place{Partition: x.Partition, From: x.From, To: x.To, Publication: x.Publication, View: x.View,
+			Tenant: x.Tenant}
 		if x.Events < 0 {
 			r.find(V8, where, x.Do, "%d events are %s that are not at the tier before", -x.Events, x.Tier)
 			continue
@@ -79,7 +80,8 @@ func checkConservation(ctx context.Context, e *Evidence, r *recorder, s *snapsho
 // checkTenants compares a record's counts with the sums of its tenants'.
 func checkTenants(r *recorder, c *chain) {
 	for _, seg := range c.segments {
-		where := in(c.partition).at(seg.Epoch, seg.Start, seg.End).file(record.CommitKey(seg.Epoch, seg.Partition, seg.Start))
+		where := in(c.partition).at(seg.Epoch, seg.Start,
+			seg.End).file(record.CommitKey(seg.Epoch, seg.Partition, seg.Start))
 		if n := eventsOf(seg.Tenants); n != seg.Events {
 			r.find(V8, where, restore, "the record has %d events and its tenants %d", seg.Events, n)
 		}
@@ -99,7 +101,8 @@ func eventsOf(tenants map[string]int64) (n int64) {
 }
 
 // readTenants calls each with the tenants of the events of every message [from, to) of a partition.
-func readTenants(ctx context.Context, log *eventlog.Log, partition int, from, to uint64, each func(seq uint64, tenants map[string]int64)) error {
+func readTenants(ctx context.Context, log *eventlog.Log, partition int, from, to uint64,
+	each func(seq uint64, tenants map[string]int64)) error {
 	reader, err := log.Read(ctx, partition, from)
 	if err != nil {
 		return err

@@ -42,7 +42,8 @@ func (c *copies) unclearBelow(eventType string, through []uint64) bool {
 }
 
 // findCopies reads the identities of all events of the types, in the order of their positions.
-func findCopies(ctx context.Context, e *Evidence, r *recorder, s *snapshot, types map[string][]string, atOnce int64) (*copies, error) {
+func findCopies(ctx context.Context, e *Evidence, r *recorder, s *snapshot, types map[string][]string,
+	atOnce int64) (*copies, error) {
 	out := &copies{at: make([][]uint64, len(s.chains)), unclear: map[string][]uint64{}}
 	identities := map[string][]string{}
 	for t := range types {
@@ -51,7 +52,8 @@ func findCopies(ctx context.Context, e *Evidence, r *recorder, s *snapshot, type
 	classes := uint64(s.events()/atOnce + 1)
 	for class := range classes {
 		r.progress("V7 copies", int64(class), int64(classes))
-		f := &copyFinder{copies: out, bucket: e.Catalog.Bucket, width: e.Catalog.Bucket.Microseconds(), class: class, classes: classes, seen: map[uint64]struct{}{}, assigned: map[uint64]struct{}{}}
+		f := &copyFinder{copies: out, bucket: e.Catalog.Bucket, width: e.Catalog.Bucket.Microseconds(), class: class,
+			classes: classes, seen: map[uint64]struct{}{}, assigned: map[uint64]struct{}{}}
 		if err := f.find(ctx, newReplay(e, s, identities, nil)); err != nil {
 			return nil, err
 		}

@@ -68,7 +68,8 @@ var faults = []fault{
 		path := w.file(t, "data/type=hit/*/*")
 		stranger := strings.TrimSuffix(path, "%") + "-Copy.parquet"
 		rewrite(t, path, stranger, func(raw []byte) []byte { return raw })
-		return finding(verify.V10, verify.Place{File: "data/type=hit/" + filepath.Base(filepath.Dir(path)) + "/" + filepath.Base(stranger)})
+		return finding(verify.V10,
+			verify.Place{File: "data/type=hit/" + filepath.Base(filepath.Dir(path)) + "/" + filepath.Base(stranger)})
 	}},
 	{"file cut by hand", func(t *testing.T, w *world) verify.Finding {
 		path := w.file(t, "data/type=hit/*/*")
@@ -77,13 +78,20 @@ var faults = []fault{
 	}},
 	{"commit record edited by hand", func(t *testing.T, w *world) verify.Finding {
 		path := w.file(t, "land/e000001/p000/*")
-		rewrite(t, path, path, func(raw []byte) []byte { return bytes.Replace(raw, []byte(`"events":`), []byte(`"events":1`), 1) })
+		rewrite(t, path, path, func(raw []byte) []byte {
+			return bytes.Replace(raw, []byte(`"events":`),
+				[]byte(`"events":1`), 1)
+		})
 		p := 0
-		return finding(verify.V1, verify.Place{Partition: &p, File: "land/e000001/p000/" + strings.TrimSuffix(filepath.Base(path), "%")})
+		return finding(verify.V1,
+			verify.Place{Partition: &p, File: "land/e000001/p000/" + strings.TrimSuffix(filepath.Base(path), "%")})
 	}},
 	{"publication edited by hand", func(t *testing.T, w *world) verify.Finding {
 		path := w.file(t, "publish/*2.json*")
-		rewrite(t, path, path, func(raw []byte) []byte { return bytes.Replace(raw, []byte(`"n":2`), []byte(`"n":12`), 1) })
+		rewrite(t, path, path, func(raw []byte) []byte {
+			return bytes.Replace(raw, []byte(`"n":2`), []byte(`"n":12`),
+				1)
+		})
 		return finding(verify.V5, verify.Place{File: "publish/" + strings.TrimSuffix(filepath.Base(path), "%")})
 	}},
 	{"removed commit record", func(t *testing.T, w *world) verify.Finding {
@@ -98,7 +106,10 @@ var faults = []fault{
 		p := 1
 		for _, seg := range w.chain(t, p).Segments {
 			if seg.End >= h {
-				w.store(t, func(s *lake.Store) error { return s.Delete(t.Context(), record.CommitKey(seg.Epoch, p, seg.Start)) })
+				w.store(t, func(s *lake.Store) error {
+					return s.Delete(t.Context(),
+						record.CommitKey(seg.Epoch, p, seg.Start))
+				})
 			}
 		}
 		return finding(verify.V5, verify.Place{Partition: &p, From: h})
@@ -113,29 +124,42 @@ var faults = []fault{
 	{"flipped byte in a commit record", func(t *testing.T, w *world) verify.Finding {
 		seg := w.chain(t, 0).Segments[0]
 		key := record.CommitKey(seg.Epoch, 0, seg.Start)
-		w.change(t, key, func(stored []byte) []byte { stored[bytes.Index(stored, []byte(`"attempt":"`))+12] ^= 1; return stored })
+		w.change(t, key, func(stored []byte) []byte {
+			stored[bytes.Index(stored,
+				[]byte(`"attempt":"`))+12] ^= 1
+			return stored
+		})
 		return finding(verify.V1, verify.Place{Partition: &seg.Partition, From: seg.Start, File: key})
 	}},
 	{"flipped byte in a publication", func(t *testing.T, w *world) verify.Finding {
 		key := record.PublicationKey(1)
-		w.change(t, key, func(stored []byte) []byte { stored[bytes.Index(stored, []byte(`"attempt":"`))+12] ^= 1; return stored })
+		w.change(t, key, func(stored []byte) []byte {
+			stored[bytes.Index(stored,
+				[]byte(`"attempt":"`))+12] ^= 1
+			return stored
+		})
 		return finding(verify.V5, verify.Place{File: key})
 	}},
 	{"chain overlap", func(t *testing.T, w *world) verify.Finding {
 		seg := *w.long(t)
 		seg.Start = seg.End - 1
 		w.put(t, record.CommitKey(seg.Epoch, 0, seg.Start), &seg)
-		return finding(verify.V1, verify.Place{Partition: &seg.Partition, From: seg.Start, To: seg.End, File: record.CommitKey(seg.Epoch, 0, seg.Start)})
+		return finding(verify.V1,
+			verify.Place{Partition: &seg.Partition, From: seg.Start, To: seg.End,
+				File: record.CommitKey(seg.Epoch, 0, seg.Start)})
 	}},
 	{"edited ClickHouse row", func(t *testing.T, w *world) verify.Finding {
 		v := w.version(t, 0)
-		w.sql(t, fmt.Sprintf("ALTER TABLE %s UPDATE hits = hits + 1 WHERE _ver = %d AND toUnixTimestamp64Micro(_bucket) = %d AND page = '/p1' SETTINGS mutations_sync = 2", w.table(), v.Ver, v.Bucket))
+		w.sql(t, fmt.Sprintf("ALTER TABLE %s UPDATE hits = hits + 1 WHERE _ver = %d AND "+
+			"toUnixTimestamp64Micro(_bucket) = %d AND page = '/p1' SETTINGS mutations_sync = 2", w.table(), v.Ver,
+			v.Bucket))
 		bucket := time.UnixMicro(v.Bucket).UTC()
 		return finding(verify.V6, verify.Place{View: "hits", Bucket: &bucket, Version: v.Ver})
 	}},
 	{"missing version", func(t *testing.T, w *world) verify.Finding {
 		v := w.version(t, 1)
-		w.sql(t, fmt.Sprintf("ALTER TABLE %s DELETE WHERE _ver = %d AND toUnixTimestamp64Micro(_bucket) = %d SETTINGS mutations_sync = 2", w.table(), v.Ver, v.Bucket))
+		w.sql(t, fmt.Sprintf("ALTER TABLE %s DELETE WHERE _ver = %d AND toUnixTimestamp64Micro(_bucket) = %d "+
+			"SETTINGS mutations_sync = 2", w.table(), v.Ver, v.Bucket))
 		bucket := time.UnixMicro(v.Bucket).UTC()
 		return finding(verify.V9, verify.Place{View: "hits", Bucket: &bucket, Version: v.Ver})
 	}},
@@ -177,7 +201,8 @@ var faults = []fault{
 		return finding(verify.V3, verify.Place{ID: "r-400..r-402"})
 	}},
 	{"refused event that counts", func(t *testing.T, w *world) verify.Finding {
-		w.acks = bytes.Replace(w.acks, []byte(`"run":"tail","count":40`), []byte(`"run":"tail","count":40,"refused":[7]`), 1)
+		w.acks = bytes.Replace(w.acks, []byte(`"run":"tail","count":40`),
+			[]byte(`"run":"tail","count":40,"refused":[7]`), 1)
 		return finding(verify.V4, verify.Place{ID: "tail-7"})
 	}},
 	{"answer with another count", func(t *testing.T, w *world) verify.Finding {
@@ -187,7 +212,8 @@ var faults = []fault{
 		return finding(verify.V7, verify.Place{View: "hits", Line: w.answered(t, `"page":"/p3"`, `"page":"/p9"`)})
 	}},
 	{"answer to another tenant", func(t *testing.T, w *world) verify.Finding {
-		return finding(verify.V7, verify.Place{View: "hits", Line: w.answered(t, `"kind":"answer"`, `"kind":"answer","tenant":"other"`)})
+		return finding(verify.V7,
+			verify.Place{View: "hits", Line: w.answered(t, `"kind":"answer"`, `"kind":"answer","tenant":"other"`)})
 	}},
 	{"answer with another overflow", func(t *testing.T, w *world) verify.Finding {
 		return finding(verify.V7, verify.Place{View: "hits", Line: w.answered(t, `"left_out":0`, `"left_out":10`)})
@@ -232,7 +258,8 @@ func TestFaults(t *testing.T) {
 			w := shared.copied(t)
 			want := f.plant(t, w)
 			report := w.verify(t)
-			if !slices.ContainsFunc(report.Findings, func(got verify.Finding) bool { return got.Check == want.Check && matches(got.Where, want.Where) }) {
+			if !slices.ContainsFunc(report.Findings,
+				func(got verify.Finding) bool { return got.Check == want.Check && matches(got.Where, want.Where) }) {
 				t.Fatalf("want %s at %s; got %s", want.Check, want.Where, dump(report))
 			}
 			for _, got := range report.Findings {

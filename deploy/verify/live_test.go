@@ -100,7 +100,9 @@ func TestRunningServer(t *testing.T) {
 	if err := <-moved; err != nil && !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	if status, _, report, _ := ask(t.Context(), url, []byte(`{"kind":"acked","run":"r","first":400,"count":1}`+"\n")); status != http.StatusOK || report.Of(verify.V3).Findings != 1 {
+	if status, _, report, _ := ask(t.Context(), url,
+		[]byte(`{"kind":"acked","run":"r","first":400,"count":1}`+"\n")); status != http.StatusOK ||
+		report.Of(verify.V3).Findings != 1 {
 		t.Errorf("status %d: %s", status, dump(report))
 	}
 	if status, _, _, _ := ask(t.Context(), url, []byte("nonsense\n")); status != http.StatusBadRequest {
@@ -120,7 +122,8 @@ func TestRunningServerFindsFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	status, _, report, err := ask(t.Context(), url, nil)
-	if err != nil || status != http.StatusOK || report.Of(verify.V2).Findings != 2 || report.Of(verify.V10).Findings != 1 {
+	if err != nil || status != http.StatusOK || report.Of(verify.V2).Findings != 2 ||
+		report.Of(verify.V10).Findings != 1 {
 		t.Errorf("status %d, %v: %s", status, err, dump(report))
 	}
 }
@@ -204,9 +207,11 @@ func TestAudit(t *testing.T) {
 	}
 	newest := a.Publications[len(a.Publications)-1]
 	const sent = 300 + 1 + 150 + 50 + 40 + 7
-	got := []int64{acknowledged, logged, landed + waiting, published, newest.Counted, newest.Duplicates, newest.Rejected, a.Residue}
+	got := []int64{acknowledged, logged, landed + waiting, published, newest.Counted, newest.Duplicates,
+		newest.Rejected, a.Residue}
 	if want := []int64{sent, sent, sent, 501, 450, 50, 1, 0}; fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("acknowledged, logged, landed or waiting, published, counted, duplicates, rejected, residue: got %v, want %v: %+v", got, want, a)
+		t.Errorf("acknowledged, logged, landed or waiting, published, counted, duplicates, rejected, residue: got "+
+			"%v, want %v: %+v", got, want, a)
 	}
 	var metrics string
 	if get(t, url+"/metrics", &metrics); !strings.Contains(metrics, `recount_audit_residue_events{tier="landed"} 0`) {
@@ -229,17 +234,20 @@ func TestAuditAlarm(t *testing.T) {
 			last.Objects[0].Tenants["default"]--
 			last.Objects[0].Buckets[0].Rows--
 			w.put(t, record.CommitKey(last.Epoch, 0, last.Start), last)
-			return conservation.Residue{Tenant: "default", Partition: new(int), To: last.End, Tier: conservation.Landed, Events: 1}
+			return conservation.Residue{Tenant: "default", Partition: new(int), To: last.End, Tier: conservation.Landed,
+				Events: 1}
 		}},
 		"published": {func(t *testing.T, w *world) conservation.Residue {
 			newest := w.publication(t, 0)
 			newest.Ledgers["hit"].Tenants["default"][0].Rows--
 			w.put(t, record.PublicationKey(newest.N), newest)
-			return conservation.Residue{Tenant: "default", Partition: new(int), To: newest.H[0].Seq, Publication: newest.N, Tier: conservation.Published, Events: 1}
+			return conservation.Residue{Tenant: "default", Partition: new(int), To: newest.H[0].Seq,
+				Publication: newest.N, Tier: conservation.Published, Events: 1}
 		}},
 		"counted": {func(t *testing.T, w *world) conservation.Residue {
 			v := w.version(t, 0)
-			w.sql(t, fmt.Sprintf("ALTER TABLE %s UPDATE _events = _events - 1 WHERE _ver = %d AND toUnixTimestamp64Micro(_bucket) = %d AND page = '/p1' SETTINGS mutations_sync = 2",
+			w.sql(t, fmt.Sprintf("ALTER TABLE %s UPDATE _events = _events - 1 WHERE _ver = %d AND "+
+				"toUnixTimestamp64Micro(_bucket) = %d AND page = '/p1' SETTINGS mutations_sync = 2",
 				w.table(), v.Ver, v.Bucket))
 			return conservation.Residue{Tenant: "default", View: "hits", Tier: conservation.Counted}
 		}},
@@ -255,7 +263,9 @@ func TestAuditAlarm(t *testing.T) {
 			var a jobs.AuditRun
 			get(t, url+"/v1/audit", &a)
 			if !slices.ContainsFunc(a.Residues, func(r conservation.Residue) bool {
-				return r.Tenant == want.Tenant && r.Tier == want.Tier && r.View == want.View && (want.To == 0 || r.To == want.To && *r.Partition == *want.Partition && r.Events == want.Events) && r.Do != ""
+				return r.Tenant == want.Tenant && r.Tier == want.Tier && r.View == want.View &&
+					(want.To == 0 || r.To == want.To && *r.Partition == *want.Partition && r.Events == want.Events) &&
+					r.Do != ""
 			}) {
 				t.Errorf("want %+v, got %+v", want, a.Residues)
 			}
@@ -265,7 +275,8 @@ func TestAuditAlarm(t *testing.T) {
 			}
 			var metrics string
 			get(t, url+"/metrics", &metrics)
-			for _, line := range []string{fmt.Sprintf(`recount_audit_residue_events{tier=%q} `, want.Tier), `recount_audit_tenant_residue_events{tenant="default"} `} {
+			for _, line := range []string{fmt.Sprintf(`recount_audit_residue_events{tier=%q} `, want.Tier),
+				`recount_audit_tenant_residue_events{tenant="default"} `} {
 				if !strings.Contains(metrics, line) || strings.Contains(metrics, line+"0") {
 					t.Errorf("the metric %s does not show the residue", line)
 				}
@@ -287,10 +298,13 @@ func TestRecheck(t *testing.T) {
 	}
 	end()
 	v := w.version(t, 0)
-	w.sql(t, fmt.Sprintf("ALTER TABLE %s UPDATE ms__sum = ms__sum + 5 WHERE _ver = %d AND toUnixTimestamp64Micro(_bucket) = %d AND page = '/p1' SETTINGS mutations_sync = 2", w.table(), v.Ver, v.Bucket))
+	w.sql(t, fmt.Sprintf("ALTER TABLE %s UPDATE ms__sum = ms__sum + 5 WHERE _ver = %d AND "+
+		"toUnixTimestamp64Micro(_bucket) = %d AND page = '/p1' SETTINGS mutations_sync = 2", w.table(), v.Ver,
+		v.Bucket))
 	url = w.serve(t)
 	c := &ackClient{url: url}
-	if _, err := c.post(t.Context(), "/v1/jobs/recheck/runs", nil); err == nil || !strings.Contains(err.Error(), "GET /v1/audit names them") {
+	if _, err := c.post(t.Context(), "/v1/jobs/recheck/runs", nil); err == nil ||
+		!strings.Contains(err.Error(), "GET /v1/audit names them") {
 		t.Fatalf("the run: %v", err)
 	}
 	if _, err := c.post(t.Context(), "/v1/jobs/audit/runs", nil); err != nil {
@@ -301,12 +315,14 @@ func TestRecheck(t *testing.T) {
 		t.Fatalf("got %+v", a)
 	}
 	for _, d := range a.Recheck.Differences {
-		if d.View != "hits" || d.Bucket.UnixMicro() != v.Bucket || d.Version != v.Ver || d.Tenant != "default" || !strings.Contains(d.Dimensions, "/p1") || d.Published == d.Computed {
+		if d.View != "hits" || d.Bucket.UnixMicro() != v.Bucket || d.Version != v.Ver || d.Tenant != "default" ||
+			!strings.Contains(d.Dimensions, "/p1") || d.Published == d.Computed {
 			t.Errorf("difference %+v", d)
 		}
 	}
 	var metrics string
-	if get(t, url+"/metrics", &metrics); strings.Contains(metrics, "recount_recheck_differing_rows 0") || !strings.Contains(metrics, "recount_recheck_differing_rows ") {
+	if get(t, url+"/metrics", &metrics); strings.Contains(metrics, "recount_recheck_differing_rows 0") ||
+		!strings.Contains(metrics, "recount_recheck_differing_rows ") {
 		t.Error("the metric does not show the difference")
 	}
 }
@@ -317,7 +333,8 @@ func TestAuditLostLog(t *testing.T) {
 	w := shared.copied(t)
 	w.cfg.Landing.CutInterval = time.Hour // What is sent now stays in the log.
 	url, end := w.start(t)
-	if err := (&ackClient{url: url, send: client.New(url, 1), log: acklog.NewWriter(io.Discard)}).events(t.Context(), "lost", 0, 60); err != nil {
+	if err := (&ackClient{url: url, send: client.New(url, 1), log: acklog.NewWriter(io.Discard)}).events(t.Context(),
+		"lost", 0, 60); err != nil {
 		t.Fatal(err)
 	}
 	end()

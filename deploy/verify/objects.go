@@ -75,15 +75,18 @@ func checkObjects(ctx context.Context, e *Evidence, r *recorder, s *snapshot) er
 
 // checkObject reports whether an object is what its record says. An error is about the
 // store and says nothing of the object.
-func checkObject(ctx context.Context, e *Evidence, r *recorder, seg *record.Commit, o record.Object, there map[string]lake.Info) (bool, error) {
+func checkObject(ctx context.Context, e *Evidence, r *recorder, seg *record.Commit, o record.Object,
+	there map[string]lake.Info) (bool, error) {
 	where := in(seg.Partition).at(seg.Epoch, seg.Start, seg.End).file(o.Key)
 	info, ok := there[o.Key]
 	if !ok {
-		r.find(V2, where, "restore it from a copy of the bucket under the same key; while the log still has the segment a recompute that reads the object, or the job expire before it trims the log, rebuilds it (C8)",
+		r.find(V2, where, "restore it from a copy of the bucket under the same key; while the log still has the "+
+			"segment a recompute that reads the object, or the job expire before it trims the log, rebuilds it (C8)",
 			"the object is missing: %d events of type %s", o.Rows, o.Type)
 		return false, nil
 	}
-	const damaged = "restore it from a copy of the bucket under the same key; its digest says whether the copy is the right one"
+	const damaged = "restore it from a copy of the bucket under the same key; its digest says whether the copy is " +
+		"the right one"
 	if info.Size != o.Size {
 		r.find(V2, where, damaged, "the object has %d bytes and its record says %d", info.Size, o.Size)
 		return false, nil
@@ -120,7 +123,8 @@ const (
 // expected and go by themselves (C8); they are written before their segment's record. An
 // object written after it, or under a name no lander gives, is a copy: no number counts
 // it, but whoever reads the folder as a data set does, and finds two values at a position (V10).
-func checkUnnamed(ctx context.Context, e *Evidence, r *recorder, s *snapshot, there map[string]lake.Info, named map[string]bool) error {
+func checkUnnamed(ctx context.Context, e *Evidence, r *recorder, s *snapshot, there map[string]lake.Info,
+	named map[string]bool) error {
 	margin := strangerAfter
 	if e.OneWriter {
 		margin = strangerAfterOwn
@@ -135,7 +139,8 @@ func checkUnnamed(ctx context.Context, e *Evidence, r *recorder, s *snapshot, th
 		l, inside := coveringSegment(s, key)
 		switch {
 		case l == nil && !inside:
-			r.find(V10, Place{File: key}, "remove it if it is a copy; recount never reads it", "the object has a name that no lander gives and no commit record names it")
+			r.find(V10, Place{File: key}, "remove it if it is a copy; recount never reads it",
+				"the object has a name that no lander gives and no commit record names it")
 			continue
 		case l != nil:
 			landed, err := records.of(l)
@@ -143,8 +148,10 @@ func checkUnnamed(ctx context.Context, e *Evidence, r *recorder, s *snapshot, th
 				return err
 			}
 			if info.Modified.Sub(landed) > margin {
-				r.find(V10, in(l.Partition).at(l.Epoch, l.Start, l.End).file(key), "remove it: whoever reads the folder as a whole counts its events twice",
-					"the object repeats events that landed %s before it was written, and no commit record names it", info.Modified.Sub(landed).Round(time.Second))
+				r.find(V10, in(l.Partition).at(l.Epoch, l.Start, l.End).file(key),
+					"remove it: whoever reads the folder as a whole counts its events twice",
+					"the object repeats events that landed %s before it was written, and no commit record names it",
+					info.Modified.Sub(landed).Round(time.Second))
 				continue
 			}
 		}
@@ -152,7 +159,8 @@ func checkUnnamed(ctx context.Context, e *Evidence, r *recorder, s *snapshot, th
 		bytes += info.Size
 	}
 	if left > 0 {
-		r.note("%d objects (%d bytes) that no commit record names: remains of attempts that did not land; the job collect removes them a day after they were written", left, bytes)
+		r.note("%d objects (%d bytes) that no commit record names: remains of attempts that did not land; the job "+
+			"collect removes them a day after they were written", left, bytes)
 	}
 	return nil
 }

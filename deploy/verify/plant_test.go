@@ -205,7 +205,8 @@ func (w *world) copyEvents(t *testing.T) (key string) {
 			return err
 		}
 		table := object.NewTable("hit", 0, seg.Epoch, w.cfg.Batch.Bucket)
-		columns := []string{"_key", "_tenant", "_flags", "_hash", "id", "time", "source", "subject", "_extra", "page", "user", "ms"}
+		columns := []string{"_key", "_tenant", "_flags", "_hash", "id", "time", "source", "subject", "_extra", "page",
+			"user", "ms"}
 		for cols, err := range f.Read(t.Context(), columns, 0, 1) {
 			if err != nil {
 				return err
@@ -220,8 +221,10 @@ func (w *world) copyEvents(t *testing.T) (key string) {
 		}
 		again.Key = object.ObjectKey("hit", seg.Created, seg.Epoch, 0, c.Head.Seq, c.Head.Seq+1, "FORGED")
 		key = again.Key
-		forged := &record.Commit{Kind: record.Segment, Epoch: seg.Epoch, Start: c.Head.Seq, End: c.Head.Seq + 1, Events: 1,
-			Objects: []record.Object{again}, Tenants: map[string]int64{"default": 1}, Attempt: "FORGED", Created: seg.Created, Previous: c.Tip}
+		forged := &record.Commit{Kind: record.Segment, Epoch: seg.Epoch, Start: c.Head.Seq, End: c.Head.Seq + 1,
+			Events:  1,
+			Objects: []record.Object{again}, Tenants: map[string]int64{"default": 1}, Attempt: "FORGED",
+			Created: seg.Created, Previous: c.Tip}
 		body2, err := forged.Encode()
 		body2 = record.WithDigest(body2)
 		return errors.Join(err, s.Put(t.Context(), again.Key, bytes.NewReader(raw), again.Size),

@@ -40,7 +40,8 @@ type value struct {
 const indexBits = 21 // more than eventbatch.MaxEvents
 
 func newPositions(e *Evidence, r *recorder, s *snapshot) *positions {
-	return &positions{e: e, r: r, s: s, histogram: map[string][]record.BucketRows{}, tenants: map[string]map[string]int64{}, logs: make([]*logCursor, len(s.chains)), trimmed: map[int]bool{}}
+	return &positions{e: e, r: r, s: s, histogram: map[string][]record.BucketRows{},
+		tenants: map[string]map[string]int64{}, logs: make([]*logCursor, len(s.chains)), trimmed: map[int]bool{}}
 }
 
 func (v *positions) close() {
@@ -74,7 +75,8 @@ func (v *positions) landed(seg *record.Commit, o *record.Object, b *rows) {
 		seq, index := b.position(i)
 		where := in(seg.Partition).at(seg.Epoch, seq, 0).file(o.Key)
 		if seq < seg.Start || seq >= seg.End || index < 0 || index >= 1<<indexBits {
-			v.r.find(V10, where, "restore the object its record was made for", "an event of message %d lies in an object of %s", seq, describe(seg))
+			v.r.find(V10, where, "restore the object its record was made for",
+				"an event of message %d lies in an object of %s", seq, describe(seg))
 			continue
 		}
 		v.checkKey(b, i, where)
@@ -99,10 +101,12 @@ func (v *positions) checkKey(b *rows, i int, where Place) {
 	want := eventbatch.KeyOf(text(b.tenant, i), b.id(i))
 	if got := b.key(i); got != want {
 		where.ID = b.id(i)
-		v.r.find(V10, where, "keep the object aside and report a fault of recount", "the event's stored identity is %x and its id gives %x", got, want)
+		v.r.find(V10, where, "keep the object aside and report a fault of recount",
+			"the event's stored identity is %x and its id gives %x", got, want)
 	} else if p := want.Partition(v.e.Partitions); p != b.partition {
 		where.ID = b.id(i)
-		v.r.find(V10, where, "keep the object aside and report a fault of recount", "the event belongs to partition %d: copies of it would not meet", p)
+		v.r.find(V10, where, "keep the object aside and report a fault of recount",
+			"the event belongs to partition %d: copies of it would not meet", p)
 	}
 }
 
@@ -122,10 +126,12 @@ func (v *positions) segment(ctx context.Context, seg *record.Commit) error {
 		}
 		if !slices.Equal(v.histogram[o.Key], o.Buckets) {
 			v.r.find(V2, in(seg.Partition).at(seg.Epoch, seg.Start, seg.End).file(o.Key),
-				"restore the commit record from a copy: batch would look for events in the wrong buckets", "the object's rows lie in other buckets than its record says")
+				"restore the commit record from a copy: batch would look for events in the wrong buckets",
+				"the object's rows lie in other buckets than its record says")
 		}
 		if o.Tenants != nil && !maps.Equal(v.tenants[o.Key], o.Tenants) {
-			v.r.find(V2, in(seg.Partition).at(seg.Epoch, seg.Start, seg.End).file(o.Key), restore, "the object's rows are not of the tenants its record says")
+			v.r.find(V2, in(seg.Partition).at(seg.Epoch, seg.Start, seg.End).file(o.Key), restore,
+				"the object's rows are not of the tenants its record says")
 		}
 	}
 	slices.SortFunc(v.values, func(a, b value) int { return cmp.Compare(a.at, b.at) })
@@ -148,9 +154,11 @@ func (v *positions) unique(seg *record.Commit, whole bool) {
 		}
 		switch {
 		case i > 0 && v.values[i-1].at == x.at:
-			v.r.find(V10, where, "one of the segment's objects is another's; compare them with a copy of the bucket", "two events stand at index %d of message %d", index, seq)
+			v.r.find(V10, where, "one of the segment's objects is another's; compare them with a copy of the bucket",
+				"two events stand at index %d of message %d", index, seq)
 		case whole && index != expected:
-			v.r.find(V10, where, "restore the segment's objects from a copy, or the segment from the log", "message %d has an event at index %d and none at %d", seq, index, expected)
+			v.r.find(V10, where, "restore the segment's objects from a copy, or the segment from the log",
+				"message %d has an event at index %d and none at %d", seq, index, expected)
 		}
 	}
 }
@@ -181,7 +189,8 @@ func (v *positions) readLog(ctx context.Context, seg *record.Commit, from, end u
 	}
 	cur := v.logs[p]
 	cur.epoch = seg.Epoch
-	i, _ := slices.BinarySearchFunc(v.values, (from-seg.Start)<<indexBits, func(x value, at uint64) int { return cmp.Compare(x.at, at) })
+	i, _ := slices.BinarySearchFunc(v.values, (from-seg.Start)<<indexBits,
+		func(x value, at uint64) int { return cmp.Compare(x.at, at) })
 	rest := v.values[i:]
 	for cur.next < end {
 		m, err := cur.read(ctx)
@@ -198,8 +207,10 @@ func (v *positions) readLog(ctx context.Context, seg *record.Commit, from, end u
 			n++
 		}
 		if !m.equals(rest[:n]) {
-			v.r.find(V10, where, "stop the server and keep both; the log and the lake of two different systems may have been put together",
-				"message %d has %d events in the log and %d in the lake, and they are not the same", m.seq, m.header.Events, n)
+			v.r.find(V10, where, "stop the server and keep both; the log and the lake of two different systems may "+
+				"have been put together",
+				"message %d has %d events in the log and %d in the lake, and they are not the same", m.seq,
+				m.header.Events, n)
 		}
 		rest = rest[n:]
 		for _, b := range m.rows {

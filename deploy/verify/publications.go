@@ -34,7 +34,8 @@ func readPublications(ctx context.Context, e *Evidence, r *recorder) (out []*pub
 		case err == nil && record.PublicationKey(n) == key:
 			places = append(places, place{key: key})
 		case !strings.HasPrefix(key, publish.PinPrefix):
-			r.find(V5, Place{File: key}, "find out who wrote it, and remove it", "the key is neither that of a publication nor of a pin")
+			r.find(V5, Place{File: key}, "find out who wrote it, and remove it",
+				"the key is neither that of a publication nor of a pin")
 		}
 	}
 	for window := range slices.Chunk(places, windowGets/8) {
@@ -49,7 +50,8 @@ func readPublications(ctx context.Context, e *Evidence, r *recorder) (out []*pub
 				continue
 			}
 			if record.PublicationKey(p.N) != at.key {
-				r.find(V5, Place{File: at.key, Publication: p.N}, restorePublication, "the record says that it is publication %d", p.N)
+				r.find(V5, Place{File: at.key, Publication: p.N}, restorePublication,
+					"the record says that it is publication %d", p.N)
 				continue
 			}
 			digest := record.Digest(bodies[i].raw)
@@ -64,7 +66,8 @@ func readPublications(ctx context.Context, e *Evidence, r *recorder) (out []*pub
 	return out, nil
 }
 
-const restorePublication = "restore publish/ from a copy of the object store; numbers given out since then may have come from a forged record"
+const restorePublication = "restore publish/ from a copy of the object store; numbers given out since then may have " +
+	"come from a forged record"
 
 // checkPublications judges the publication chain against the commit chains (V5).
 func checkPublications(r *recorder, s *snapshot) {
@@ -78,10 +81,12 @@ func checkPublications(r *recorder, s *snapshot) {
 		case i == 0 && p.Previous != "":
 			r.find(V5, where, restorePublication, "the first publication names one before it")
 		case i > 0 && p.Previous != s.publications[i-1].digest:
-			r.find(V5, where, restorePublication, "it names %.12s… as the digest of publication %d, which is %.12s…", p.Previous, p.N-1, s.publications[i-1].digest)
+			r.find(V5, where, restorePublication, "it names %.12s… as the digest of publication %d, which is %.12s…",
+				p.Previous, p.N-1, s.publications[i-1].digest)
 		}
 		if len(p.H) != len(s.chains) {
-			r.find(V5, where, "set log.partitions back", "it covers %d partitions and there are %d", len(p.H), len(s.chains))
+			r.find(V5, where, "set log.partitions back", "it covers %d partitions and there are %d", len(p.H),
+				len(s.chains))
 			continue
 		}
 		checkCut(r, s, p, where)
@@ -90,7 +95,9 @@ func checkPublications(r *recorder, s *snapshot) {
 				if part < len(p.H) && (p.H[part].Seq < h.Seq || p.H[part].Epoch < h.Epoch) {
 					at := where
 					at.Partition = &part
-					r.find(V5, at, restorePublication, "H went back from epoch %d, sequence %d to epoch %d, sequence %d", h.Epoch, h.Seq, p.H[part].Epoch, p.H[part].Seq)
+					r.find(V5, at, restorePublication,
+						"H went back from epoch %d, sequence %d to epoch %d, sequence %d", h.Epoch, h.Seq,
+						p.H[part].Epoch, p.H[part].Seq)
 				}
 			}
 		}
@@ -110,19 +117,24 @@ func checkCut(r *recorder, s *snapshot, p *publication, where Place) {
 		tip, boundary := c.boundaries[h]
 		switch {
 		case !boundary && c.incomplete:
-			r.fail(V5, "publication %d: whether its H of partition %d is where a record ends cannot be said: %s", p.N, part, becauseOfChains)
+			r.fail(V5, "publication %d: whether its H of partition %d is where a record ends cannot be said: %s", p.N,
+				part, becauseOfChains)
 		case !boundary && (h.Seq > c.head.Seq || h.Epoch > c.head.Epoch):
-			r.find(V5, at, restore, "H is epoch %d, sequence %d, beyond the chain's head at epoch %d, sequence %d", h.Epoch, h.Seq, c.head.Epoch, c.head.Seq)
+			r.find(V5, at, restore, "H is epoch %d, sequence %d, beyond the chain's head at epoch %d, sequence %d",
+				h.Epoch, h.Seq, c.head.Epoch, c.head.Seq)
 		case !boundary:
-			r.find(V5, at, restorePublication, "H is epoch %d, sequence %d, where no commit record ends", h.Epoch, h.Seq)
+			r.find(V5, at, restorePublication, "H is epoch %d, sequence %d, where no commit record ends", h.Epoch,
+				h.Seq)
 		case tip != p.Tips[part]:
-			r.find(V5, at, restorePublication, "it was made from a chain that ends in %.12s… at H; this chain's record there is %.12s…", p.Tips[part], tip)
+			r.find(V5, at, restorePublication, "it was made from a chain that ends in %.12s… at H; this chain's "+
+				"record there is %.12s…", p.Tips[part], tip)
 		}
 		sound = sound && boundary
 		events += s.eventsBelow(part, h)
 	}
 	if sound && events != p.Events && !s.incomplete() {
-		r.find(V8, where, restorePublication, "it says that %d events had landed below H; the commit records say %d", p.Events, events)
+		r.find(V8, where, restorePublication, "it says that %d events had landed below H; the commit records say %d",
+			p.Events, events)
 	}
 }
 
@@ -175,7 +187,8 @@ func keptNumbers(ctx context.Context, e *Evidence, r *recorder, all []*publicati
 	for _, key := range pins {
 		n, err := strconv.ParseUint(strings.TrimPrefix(key, publish.PinPrefix), 10, 64)
 		if err != nil || numbered(all, n) == nil {
-			r.find(V9, Place{File: key}, "remove the pin, or restore the publication", "the pin is of a publication that is not there")
+			r.find(V9, Place{File: key}, "remove the pin, or restore the publication",
+				"the pin is of a publication that is not there")
 			continue
 		}
 		want = append(want, n)
@@ -196,7 +209,8 @@ func numbered(all []*publication, n uint64) *publication {
 // resolve returns the state of publication n, from an older state or from the base before
 // it. That the chain of digests holds is checkPublications' to say: here a break must not
 // keep the rows of later publications from being checked.
-func resolve(ctx context.Context, e *Evidence, all []*publication, from *record.State, n uint64) (*record.State, error) {
+func resolve(ctx context.Context, e *Evidence, all []*publication, from *record.State,
+	n uint64) (*record.State, error) {
 	first := n
 	for first > from.N+1 && !numbered(all, first).Base {
 		first--

@@ -46,7 +46,8 @@ func (v *recomputation) publication(ctx context.Context, st *record.State) error
 	for _, name := range slices.Sorted(maps.Keys(st.Views)) {
 		view := v.e.Catalog.Views[name]
 		if view == nil || v.e.Catalog.Digest(view) != st.Views[name].Digest {
-			v.r.note("view %s of publication %d is not the one that is declared now, so its rows were not recomputed", name, st.N)
+			v.r.note("view %s of publication %d is not the one that is declared now, so its rows were not recomputed",
+				name, st.N)
 			continue
 		}
 		if err := v.stored(ctx, st, view); err != nil {
@@ -63,7 +64,8 @@ func (v *recomputation) publication(ctx context.Context, st *record.State) error
 			continue // No view of the publication counts the type.
 		}
 		if left > 0 {
-			v.r.fail(V6, "%d buckets of type %s were not recomputed: they have rows in objects that are missing, damaged (V2) or retired", left, event)
+			v.r.fail(V6, "%d buckets of type %s were not recomputed: they have rows in objects that are missing, "+
+				"damaged (V2) or retired", left, event)
 		}
 		if len(in.Buckets) == 0 {
 			continue
@@ -103,11 +105,14 @@ func (v *recomputation) stored(ctx context.Context, st *record.State, view *cata
 		case v.e.Kept != nil && !slices.Contains(v.e.Kept(), st.N):
 			return nil // It was collected while we looked.
 		case !there:
-			v.r.find(V9, where, "declare the view anew under another name or cell, which computes all its buckets again, or restore ClickHouse; until then queries that need the bucket fail",
+			v.r.find(V9, where, "declare the view anew under another name or cell, which computes all its buckets "+
+				"again, or restore ClickHouse; until then queries that need the bucket fail",
 				"ClickHouse has none of the %d rows that the publication counts", want.Rows)
 		default:
-			v.r.find(V6, where, "restore the rows from a backup of ClickHouse, or make the bucket dirty: the next event in it recomputes it in full",
-				"ClickHouse has %d rows with checksum %016x, the publication says %d with %016x: rows were changed, added or lost", b.Rows, b.Checksum, want.Rows, want.Checksum)
+			v.r.find(V6, where, "restore the rows from a backup of ClickHouse, or make the bucket dirty: the next "+
+				"event in it recomputes it in full",
+				"ClickHouse has %d rows with checksum %016x, the publication says %d with %016x: rows were changed, "+
+					"added or lost", b.Rows, b.Checksum, want.Rows, want.Checksum)
 		}
 	}
 	return nil
@@ -129,7 +134,8 @@ func (v *recomputation) input(st *record.State, event string) (in exact.Input, l
 				}
 				readable := v.s.readable(seg, &o)
 				if readable {
-					in.Objects = append(in.Objects, exact.Object{Object: o, Partition: p, Start: seg.Start, Fresh: seg.Start >= ledger.Since(p)})
+					in.Objects = append(in.Objects,
+						exact.Object{Object: o, Partition: p, Start: seg.Start, Fresh: seg.Start >= ledger.Since(p)})
 				}
 				for _, b := range o.Buckets {
 					buckets[b.Bucket] = true
@@ -229,9 +235,11 @@ func (v *recomputation) recompute(ctx context.Context, st *record.State, in exac
 	return nil
 }
 
-const republish = "keep the publication record aside and report a fault of recount; the next event in the bucket recomputes it"
+const republish = "keep the publication record aside and report a fault of recount; the next event in the bucket " +
+	"recomputes it"
 
-func (v *recomputation) compare(st *record.State, view string, buckets []int64, computed map[int64]record.BucketVersion) {
+func (v *recomputation) compare(st *record.State, view string, buckets []int64,
+	computed map[int64]record.BucketVersion) {
 	for _, b := range buckets {
 		var said record.BucketVersion
 		if l := st.Views[view].Between(b, b+1); len(l) > 0 {
@@ -240,7 +248,8 @@ func (v *recomputation) compare(st *record.State, view string, buckets []int64, 
 		want := computed[b]
 		if said.Rows != want.Rows || said.Checksum != want.Checksum {
 			v.r.find(V6, Place{Publication: st.N, View: view, Version: said.Ver}.bucket(b), republish,
-				"the publication says %d rows with checksum %016x, the events below its H give %d with %016x", said.Rows, said.Checksum, want.Rows, want.Checksum)
+				"the publication says %d rows with checksum %016x, the events below its H give %d with %016x",
+				said.Rows, said.Checksum, want.Rows, want.Checksum)
 		}
 	}
 }
@@ -267,7 +276,8 @@ func (v *recomputation) compareLedger(st *record.State, event string, found map[
 			of := exact.Owner{Tenant: tenant, Partition: p}
 			if want := found[of]; said != want {
 				v.r.find(V8, Place{Partition: &p, Publication: st.N, Type: event, Tenant: tenant}, republish,
-					"the publication's ledger has %d rows and %d duplicates; the events below its H give %d and %d", said.Rows, said.Duplicates, want.Rows, want.Duplicates)
+					"the publication's ledger has %d rows and %d duplicates; the events below its H give %d and %d",
+					said.Rows, said.Duplicates, want.Rows, want.Duplicates)
 			}
 			delete(found, of)
 		}
@@ -277,6 +287,7 @@ func (v *recomputation) compareLedger(st *record.State, event string, found map[
 	}
 	for of, want := range found {
 		v.r.find(V8, Place{Partition: &of.Partition, Publication: st.N, Type: event, Tenant: of.Tenant}, republish,
-			"the publication's ledger does not have the tenant; the events below its H give %d rows and %d duplicates", want.Rows, want.Duplicates)
+			"the publication's ledger does not have the tenant; the events below its H give %d rows and %d duplicates",
+			want.Rows, want.Duplicates)
 	}
 }

@@ -41,7 +41,8 @@ type cursor struct {
 func newReplay(e *Evidence, s *snapshot, columns map[string][]string, without *copies) *replay {
 	p := &replay{e: e, s: s, columns: columns}
 	for i, c := range s.chains {
-		p.cursors = append(p.cursors, &cursor{partition: i, segments: c.segments, head: c.head.Seq, end: max(s.logs[i].next, c.head.Seq)})
+		p.cursors = append(p.cursors,
+			&cursor{partition: i, segments: c.segments, head: c.head.Seq, end: max(s.logs[i].next, c.head.Seq)})
 		if without != nil {
 			p.cursors[i].copies = without.at[i]
 		}

@@ -183,7 +183,8 @@ func (r *recorder) find(name Name, where Place, do, format string, args ...any) 
 	defer r.mu.Unlock()
 	c := r.check(name)
 	if c.Findings++; c.Findings <= MaxFindings {
-		r.report.Findings = append(r.report.Findings, Finding{Check: name, What: fmt.Sprintf(format, args...), Where: where, Do: do})
+		r.report.Findings = append(r.report.Findings,
+			Finding{Check: name, What: fmt.Sprintf(format, args...), Where: where, Do: do})
 	}
 }
 

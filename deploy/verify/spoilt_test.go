@@ -18,11 +18,13 @@ func TestSpoiltMessage(t *testing.T) {
 	report := w.verify(t)
 	p := 0
 	want := verify.Place{Partition: &p, From: seq}
-	if n := report.Of(verify.V10).Findings; n != 1 || report.Findings[0].Check != verify.V10 || !matches(report.Findings[0].Where, want) {
+	if n := report.Of(verify.V10).Findings; n != 1 || report.Findings[0].Check != verify.V10 ||
+		!matches(report.Findings[0].Where, want) {
 		t.Errorf("want one finding of V10 at %s: %s", want, dump(report))
 	}
 	for _, c := range report.Checks {
-		if failed := strings.Contains(c.Failed, "the log of partition 0 cannot be counted: message"); failed != (c.Name == verify.V8) {
+		if failed := strings.Contains(c.Failed,
+			"the log of partition 0 cannot be counted: message"); failed != (c.Name == verify.V8) {
 			t.Errorf("%s: %q", c.Name, c.Failed)
 		}
 	}
@@ -46,7 +48,8 @@ func (w *world) spoil(t *testing.T) (seq uint64) {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	if seq, err = log.Append(t.Context(), 0, []byte("RCN1 and what a failing disk makes of the rest of a frame"), ""); err != nil {
+	if seq, err = log.Append(t.Context(), 0, []byte("RCN1 and what a failing disk makes of the rest of a frame"),
+		""); err != nil {
 		t.Fatal(err)
 	}
 	return seq

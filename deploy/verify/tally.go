@@ -45,7 +45,8 @@ var seed = maphash.MakeSeed()
 func (t *tally) add(e *event) {
 	b := e.b
 	i := e.i
-	if b.eventType != t.scan.View.Event || text(b.tenant, i) != t.scan.Tenant || t.base != nil && e.at < t.base[b.partition] {
+	if b.eventType != t.scan.View.Event || text(b.tenant, i) != t.scan.Tenant || t.base != nil &&
+		e.at < t.base[b.partition] {
 		return
 	}
 	w := t.scan.Windows.Index(b.time(i))

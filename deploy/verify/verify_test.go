@@ -61,9 +61,12 @@ func config(dir string) server.Config {
 	cfg.Log.Partitions = 2
 	cfg.Landing.CutInterval = 100 * time.Millisecond
 	cfg.Limits.Cardinality = 4 // The fifth page overflows.
-	cfg.Events = map[string]server.EventConfig{"hit": {Fields: map[string]catalog.FieldType{"page": "string", "user": "string", "ms": "int64"}}}
-	cfg.Views = map[string]server.ViewConfig{"hits": {Event: "hit", Dimensions: []string{"page"}, Measures: map[string]server.MeasureConfig{
-		"hits": {Kind: catalog.Count}, "ms": {Kind: catalog.Sum, Field: "ms"}, "users": {Kind: catalog.Distinct, Field: "user"}, "worst": {Kind: catalog.Max, Field: "ms"}}}}
+	cfg.Events = map[string]server.EventConfig{"hit": {Fields: map[string]catalog.FieldType{"page": "string",
+		"user": "string", "ms": "int64"}}}
+	cfg.Views = map[string]server.ViewConfig{"hits": {Event: "hit", Dimensions: []string{"page"},
+		Measures: map[string]server.MeasureConfig{
+			"hits": {Kind: catalog.Count}, "ms": {Kind: catalog.Sum, Field: "ms"},
+			"users": {Kind: catalog.Distinct, Field: "user"}, "worst": {Kind: catalog.Max, Field: "ms"}}}}
 	for job := range cfg.Jobs {
 		cfg.Jobs[job] = server.JobConfig{} // On request only.
 	}
@@ -113,7 +116,8 @@ func (c *ackClient) events(ctx context.Context, run string, first, count int64) 
 	at, _ := time.Parse(time.RFC3339, start)
 	for i := first; i < first+count; i++ {
 		fmt.Fprintf(&body, `{"specversion":"1.0","id":%q,"source":"test","type":"hit","time":%q,"data":{"page":"/p%d","user":"u%d","ms":%d}}`+"\n",
-			acklog.ID(run, i), at.Add(time.Duration(i%3)*time.Hour+time.Duration(i)*time.Second).Format(time.RFC3339), i%5, i%37, i)
+			acklog.ID(run, i), at.Add(time.Duration(i%3)*time.Hour+time.Duration(i)*time.Second).Format(time.RFC3339),
+			i%5, i%37, i)
 	}
 	answer, err := c.send.Send(ctx, body.Bytes())
 	if err != nil || len(answer.Rejected) > 0 {
@@ -124,7 +128,8 @@ func (c *ackClient) events(ctx context.Context, run string, first, count int64) 
 
 // refused sends an event that is refused for good, and kept as a dead letter.
 func (c *ackClient) refused(ctx context.Context) error {
-	answer, err := c.send.Send(ctx, []byte(`{"specversion":"1.0","id":"bad-0","source":"test","type":"miss","time":"`+start+`"}`+"\n"))
+	answer, err := c.send.Send(ctx,
+		[]byte(`{"specversion":"1.0","id":"bad-0","source":"test","type":"miss","time":"`+start+`"}`+"\n"))
 	if err != nil || len(answer.Rejected) != 1 {
 		return fmt.Errorf("send what is to be refused: %w %+v", err, answer)
 	}
@@ -170,7 +175,8 @@ func (c *ackClient) ask(ctx context.Context) error {
 		if !bytes.Contains(answer, []byte(`"overflow":{`)) {
 			return fmt.Errorf("the answer does not say that values overflowed: %s", answer)
 		}
-		if err := c.log.Write(acklog.Line{Kind: acklog.Answer, Query: json.RawMessage(q), Response: answer}); err != nil {
+		if err := c.log.Write(acklog.Line{Kind: acklog.Answer, Query: json.RawMessage(q),
+			Response: answer}); err != nil {
 			return err
 		}
 	}
@@ -212,7 +218,8 @@ func (w *world) copied(t *testing.T) *world {
 
 func (w *world) verify(t *testing.T) verify.Report {
 	t.Helper()
-	report, err := server.Verify(t.Context(), w.cfg, server.VerifyOptions{Options: verify.Options{AckLog: bytes.NewReader(w.acks)}, Scratch: w.dir})
+	report, err := server.Verify(t.Context(), w.cfg,
+		server.VerifyOptions{Options: verify.Options{AckLog: bytes.NewReader(w.acks)}, Scratch: w.dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +232,9 @@ func TestFewEventsAtOnce(t *testing.T) {
 	w := shared.copied(t)
 	verified := func() verify.Report {
 		t.Helper()
-		report, err := server.Verify(t.Context(), w.cfg, server.VerifyOptions{Options: verify.Options{AckLog: bytes.NewReader(w.acks), EventsAtOnce: 37}, Scratch: w.dir})
+		report, err := server.Verify(t.Context(), w.cfg,
+			server.VerifyOptions{Options: verify.Options{AckLog: bytes.NewReader(w.acks), EventsAtOnce: 37},
+				Scratch: w.dir})
 		if err != nil {
 			t.Fatal(err)
 		}

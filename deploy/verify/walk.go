@@ -91,7 +91,8 @@ func isText(col arrow.Array) bool {
 
 // readObject calls visit with the rows of a committed object in file order. Columns are
 // wanted besides the identity's. An error that wraps object.ErrMalformed is the object's fault.
-func (e *Evidence) readObject(ctx context.Context, seg *record.Commit, o record.Object, columns []string, visit func(*rows) error) error {
+func (e *Evidence) readObject(ctx context.Context, seg *record.Commit, o record.Object, columns []string,
+	visit func(*rows) error) error {
 	body, err := e.Objects.Open(ctx, o.Key)
 	if err != nil {
 		return err
@@ -212,10 +213,13 @@ func walkTail(ctx context.Context, e *Evidence, r *recorder, s *snapshot, p int,
 	from := max(c.head.Seq, b.first)
 	switch {
 	case b.first > c.head.Seq:
-		r.find(V9, in(p).at(c.head.Epoch, c.head.Seq, b.first), "restore the log; if that cannot be done, take the partition's stream away while no server runs: the next start seals the epoch and goes on behind what has landed (L5)",
+		r.find(V9, in(p).at(c.head.Epoch, c.head.Seq, b.first),
+			"restore the log; if that cannot be done, take the partition's stream away while no server runs: the "+
+				"next start seals the epoch and goes on behind what has landed (L5)",
 			"the log is trimmed above the chain's head: these messages have not landed and are gone")
 	case b.next < c.head.Seq:
-		r.note("partition %d: the log ends at sequence %d, below the head of its chain at %d; the next start seals the epoch (L5)", p, b.next, c.head.Seq)
+		r.note("partition %d: the log ends at sequence %d, below the head of its chain at %d; the next start seals "+
+			"the epoch (L5)", p, b.next, c.head.Seq)
 	}
 	if from >= b.next {
 		return nil
@@ -229,7 +233,8 @@ func walkTail(ctx context.Context, e *Evidence, r *recorder, s *snapshot, p int,
 	for cur.next < b.next {
 		m, err := cur.read(ctx)
 		if errors.Is(err, errUndecodable) {
-			r.find(V10, in(p).at(c.head.Epoch, m.seq, 0), "restore the log from a replica or a copy; landing stops here until it can be read (C7)", "%v", err)
+			r.find(V10, in(p).at(c.head.Epoch, m.seq, 0), "restore the log from a replica or a copy; landing stops "+
+				"here until it can be read (C7)", "%v", err)
 			continue
 		}
 		if err != nil {
@@ -245,7 +250,8 @@ func walkTail(ctx context.Context, e *Evidence, r *recorder, s *snapshot, p int,
 	return nil
 }
 
-func walkSegment(ctx context.Context, e *Evidence, r *recorder, s *snapshot, seg *record.Commit, visitors []visitor) error {
+func walkSegment(ctx context.Context, e *Evidence, r *recorder, s *snapshot, seg *record.Commit,
+	visitors []visitor) error {
 	for i := range seg.Objects {
 		o := &seg.Objects[i]
 		if !s.readable(seg, o) {
@@ -259,7 +265,8 @@ func walkSegment(ctx context.Context, e *Evidence, r *recorder, s *snapshot, seg
 		})
 		if errors.Is(err, object.ErrMalformed) {
 			s.damaged[o.Key] = true
-			r.find(V2, in(seg.Partition).at(seg.Epoch, seg.Start, seg.End).file(o.Key), "restore it from a copy of the bucket", "%v", err)
+			r.find(V2, in(seg.Partition).at(seg.Epoch, seg.Start, seg.End).file(o.Key),
+				"restore it from a copy of the bucket", "%v", err)
 			continue
 		}
 		if err != nil {

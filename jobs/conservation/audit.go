@@ -46,8 +46,9 @@ type Numbers struct {
 	Counted      int64  `json:"counted"`    // of the published ones
 	Duplicates   int64  `json:"duplicates"` // of the published ones
 	Rejected     int64  `json:"rejected"`   // of the published ones, dead letters
-	Uncounted    int64  `json:"uncounted"`  // of the published ones, of types without a view; a new view takes them out again
-	Residue      int64  `json:"residue"`
+	// of the published ones, of types without a view; a new view takes them out again
+	Uncounted int64 `json:"uncounted"`
+	Residue   int64 `json:"residue"`
 
 	missing int64 // of the landed ones in the publication's ledgers
 }
@@ -63,13 +64,14 @@ type RangeAudit struct {
 // PartitionAudit is what can be said of a partition as a whole, and its ranges. More events
 // may be logged than acknowledged: those of an append whose answer was lost.
 type PartitionAudit struct {
-	Partition    int          `json:"partition"`
-	Acknowledged *int64       `json:"acknowledged"`         // null where nobody counts
-	Logged       int64        `json:"logged"`               // landed, or in the log behind what has landed
-	Voided       int64        `json:"voided"`               // acknowledged, then lost by the log and given up by a seal
-	Lost         int64        `json:"lost"`                 // acknowledged and neither logged nor voided
-	Unreadable   string       `json:"unreadable,omitempty"` // the message that is stored spoilt: nothing from it on was counted
-	Ranges       []RangeAudit `json:"ranges"`
+	Partition    int    `json:"partition"`
+	Acknowledged *int64 `json:"acknowledged"` // null where nobody counts
+	Logged       int64  `json:"logged"`       // landed, or in the log behind what has landed
+	Voided       int64  `json:"voided"`       // acknowledged, then lost by the log and given up by a seal
+	Lost         int64  `json:"lost"`         // acknowledged and neither logged nor voided
+	// the message that is stored spoilt: nothing from it on was counted
+	Unreadable string       `json:"unreadable,omitempty"`
+	Ranges     []RangeAudit `json:"ranges"`
 }
 
 // PublicationAudit is everything below one publication's H, in all partitions.
@@ -106,11 +108,15 @@ type Residue struct {
 
 // todo says what a residue at a tier means for who runs the system.
 var todo = map[Tier]string{
-	Log: "acknowledged events are not in the log: look at its storage, and have the clients of that time send again with the same ids; " +
+	Log: "acknowledged events are not in the log: look at its storage, and have the clients of that time send again " +
+		"with the same ids; " +
 		"recount verify --ack-log says which events",
-	Landed:    "run recount verify: V1, V2 and V10 name the commit record or the object that is at fault; restore it from a copy of the object store",
-	Published: "run recount verify: V5, V6 and V8 name the publication or the bucket; the next event in the bucket computes it again in full",
-	Counted:   "run recount verify: V6 and V9 name the bucket and version whose rows were changed, added or lost in ClickHouse; restore them, or declare the view anew",
+	Landed: "run recount verify: V1, V2 and V10 name the commit record or the object that is at fault; restore " +
+		"it from a copy of the object store",
+	Published: "run recount verify: V5, V6 and V8 name the publication or the bucket; the next event in the bucket " +
+		"computes it again in full",
+	Counted: "run recount verify: V6 and V9 name the bucket and version whose rows were changed, added or lost in " +
+		"ClickHouse; restore them, or declare the view anew",
 }
 
 // Of returns a tenant's own part of the audit of everybody.
@@ -118,7 +124,8 @@ func (a *Audit) Of(tenant string) *Audit {
 	if t := a.tenants[tenant]; t != nil {
 		return t
 	}
-	return &Audit{Tenant: tenant, Partitions: []PartitionAudit{}, Publications: []PublicationAudit{}, Residues: []Residue{}}
+	return &Audit{Tenant: tenant, Partitions: []PartitionAudit{}, Publications: []PublicationAudit{},
+		Residues: []Residue{}}
 }
 
 // Missing is the residue of a tier.
@@ -163,7 +170,8 @@ func (a *Audit) find(r Residue) {
 func abs(n int64) int64 { return max(n, -n) }
 
 func newAudit(tenant string) *Audit {
-	return &Audit{Tenant: tenant, Partitions: []PartitionAudit{}, Publications: []PublicationAudit{}, Residues: []Residue{}, tiers: map[Tier]int64{}}
+	return &Audit{Tenant: tenant, Partitions: []PartitionAudit{}, Publications: []PublicationAudit{},
+		Residues: []Residue{}, tiers: map[Tier]int64{}}
 }
 
 // finish makes the lines of single tenants.

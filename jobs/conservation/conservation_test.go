@@ -20,7 +20,8 @@ import (
 // acme has 2 dead letters there, and 3 events of a type without a view.
 func books() *Books {
 	segment := func(start, end uint64, objects ...record.Object) *record.Commit {
-		c := &record.Commit{Kind: record.Segment, Epoch: 1, Start: start, End: end, Objects: objects, Tenants: map[string]int64{}}
+		c := &record.Commit{Kind: record.Segment, Epoch: 1, Start: start, End: end, Objects: objects,
+			Tenants: map[string]int64{}}
 		for _, o := range objects {
 			c.Events += o.Rows
 			for tenant, n := range o.Tenants {
@@ -35,7 +36,8 @@ func books() *Books {
 	h := func(seq uint64) []position.Offset { return []position.Offset{{Epoch: 1, Seq: seq}, {Seq: 1}} }
 	none := []record.Account{{}, {}}
 	ledger := func(acme, rival record.Account) map[string]record.Ledger {
-		return map[string]record.Ledger{"hit": {From: []uint64{1, 1}, Tenants: map[string][]record.Account{"acme": {acme, none[0]}, "rival": {rival, none[0]}}}}
+		return map[string]record.Ledger{"hit": {From: []uint64{1, 1},
+			Tenants: map[string][]record.Account{"acme": {acme, none[0]}, "rival": {rival, none[0]}}}}
 	}
 	return &Books{
 		Catalog: &catalog.Catalog{
@@ -45,7 +47,9 @@ func books() *Books {
 		Partitions: []Partition{{
 			Landed: []*record.Commit{
 				segment(1, 3, object("hit", 12, 8)),
-				segment(3, 5, object("hit", 7, 8), record.Object{Type: deadletter.Type, Rows: 2, Tenants: map[string]int64{"acme": 2}}, object("old", 3, 0)),
+				segment(3, 5, object("hit", 7, 8),
+					record.Object{Type: deadletter.Type, Rows: 2, Tenants: map[string]int64{"acme": 2}},
+					object("old", 3, 0)),
 				segment(5, 7, object("hit", 12, 8)),
 			},
 			Head: position.Offset{Epoch: 1, Seq: 7}, First: 3, Next: 9,
@@ -54,18 +58,22 @@ func books() *Books {
 			Messages: messages(nil),
 		}, {Head: position.Offset{Seq: 1}}},
 		States: []*record.State{
-			{N: 1, H: h(3), Publication: &record.Publication{N: 1, Events: 20}, Ledgers: ledger(record.Account{Rows: 12}, record.Account{Rows: 8}),
-				Views: map[string]record.ViewState{"hits": {}}, Types: map[string][]record.BucketCount{"hit": {{Rows: 20}}}},
+			{N: 1, H: h(3), Publication: &record.Publication{N: 1, Events: 20},
+				Ledgers: ledger(record.Account{Rows: 12}, record.Account{Rows: 8}),
+				Views:   map[string]record.ViewState{"hits": {}},
+				Types:   map[string][]record.BucketCount{"hit": {{Rows: 20}}}},
 			{N: 2, H: h(5), Publication: &record.Publication{N: 2, Events: 40},
 				Ledgers: ledger(record.Account{Rows: 19, Duplicates: 3}, record.Account{Rows: 16, Duplicates: 1}),
-				Views:   map[string]record.ViewState{"hits": {}}, Types: map[string][]record.BucketCount{"hit": {{Rows: 30, Duplicates: 4}, {Bucket: 1, Rows: 5}}}},
+				Views:   map[string]record.ViewState{"hits": {}},
+				Types:   map[string][]record.BucketCount{"hit": {{Rows: 30, Duplicates: 4}, {Bucket: 1, Rows: 5}}}},
 		},
 		Counted: map[string]map[string]int64{"hits": {"acme": 16, "rival": 15}},
 	}
 }
 
 // messages reads a log of six events of acme's and four of rival's a message, but for what more adds.
-func messages(more map[uint64]map[string]int64) func(context.Context, uint64, uint64, func(uint64, map[string]int64)) error {
+func messages(more map[uint64]map[string]int64) func(context.Context, uint64, uint64,
+	func(uint64, map[string]int64)) error {
 	return func(_ context.Context, from, to uint64, each func(uint64, map[string]int64)) error {
 		for seq := from; seq < to; seq++ {
 			each(seq, map[string]int64{"acme": 6 + more[seq]["acme"], "rival": 4 + more[seq]["rival"]})
@@ -88,7 +96,8 @@ func table(t *testing.T, a *Audit) (rows []string) {
 	t.Helper()
 	for _, r := range a.Partitions[0].Ranges {
 		show := func(n *int64) string { return string(must(json.Marshal(n))) }
-		rows = append(rows, fmt.Sprint(r.From, "-", r.To, " n", r.Publication, ": ", show(r.Acknowledged), " ", show(r.Logged), " w", r.Waiting, " v", r.Voided, " l", r.Landed,
+		rows = append(rows, fmt.Sprint(r.From, "-", r.To, " n", r.Publication, ": ", show(r.Acknowledged), " ",
+			show(r.Logged), " w", r.Waiting, " v", r.Voided, " l", r.Landed,
 			" p", r.Published, " = ", r.Counted, "+", r.Duplicates, "+", r.Rejected, "+", r.Uncounted, ", ", r.Residue))
 	}
 	return rows
@@ -122,10 +131,12 @@ func TestConservation(t *testing.T) {
 			t.Errorf("%s: %s", who, diff)
 		}
 	}
-	if diff := cmp.Diff(PublicationAudit{Publication: 2, Landed: 40, Published: 40, Counted: 31, Duplicates: 4, Rejected: 2, Uncounted: 3}, a.Publications[1]); diff != "" {
+	if diff := cmp.Diff(PublicationAudit{Publication: 2, Landed: 40, Published: 40, Counted: 31, Duplicates: 4,
+		Rejected: 2, Uncounted: 3}, a.Publications[1]); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(PublicationAudit{Publication: 2, Landed: 16, Published: 16, Counted: 15, Duplicates: 1}, a.Of("rival").Publications[1]); diff != "" {
+	if diff := cmp.Diff(PublicationAudit{Publication: 2, Landed: 16, Published: 16, Counted: 15, Duplicates: 1},
+		a.Of("rival").Publications[1]); diff != "" {
 		t.Error(diff)
 	}
 	if p := a.Partitions[0]; *p.Acknowledged != 80 || p.Logged != 80 || p.Lost != 0 {
@@ -156,19 +167,23 @@ func TestResidue(t *testing.T) {
 			b.Partitions[0].Acknowledged.Tenants["rival"] = 35
 		},
 			Residue{Tenant: "rival", Partition: &zero, Tier: Log, Events: 3}},
-		"acknowledged before the last start": {func(b *Books) { b.Partitions[0].Acknowledged.Total += 3 }, Residue{Partition: &zero, Tier: Log, Events: 3}},
-		"given up by a seal":                 {func(b *Books) { b.Partitions[0].Acknowledged.Total += 3; b.Partitions[0].Voided = 3 }, Residue{}},
+		"acknowledged before the last start": {func(b *Books) { b.Partitions[0].Acknowledged.Total += 3 },
+			Residue{Partition: &zero, Tier: Log, Events: 3}},
+		"given up by a seal": {func(b *Books) { b.Partitions[0].Acknowledged.Total += 3; b.Partitions[0].Voided = 3 }, Residue{}},
 		"logged and not landed": {func(b *Books) { b.Partitions[0].Messages = messages(map[uint64]map[string]int64{6: {"rival": 2}}) },
 			Residue{Tenant: "rival", Partition: &zero, From: 5, To: 7, Tier: Landed, Events: 2}},
 		"given up by an operator": {giveUp, Residue{}},
 		"landed and not in the ledger": {func(b *Books) {
 			b.States[1].Ledgers["hit"].Tenants["rival"][0].Rows--
 		}, Residue{Tenant: "rival", Partition: &zero, From: 3, To: 5, Publication: 2, Tier: Published, Events: 1}},
-		"missing in rows": {func(b *Books) { b.Counted["hits"]["rival"]-- }, Residue{Tenant: "rival", Publication: 2, View: "hits", Tier: Counted, Events: 1}},
+		"missing in rows": {func(b *Books) { b.Counted["hits"]["rival"]-- },
+			Residue{Tenant: "rival", Publication: 2, View: "hits", Tier: Counted, Events: 1}},
 		"too many in rows": {func(b *Books) { b.Counted["hits"]["rival"] += 2 },
 			Residue{Tenant: "rival", Publication: 2, View: "hits", Tier: Counted, Events: -2}},
-		"missing in a publication": {func(b *Books) { b.States[1].Publication.Events-- }, Residue{Publication: 2, Tier: Published, Events: 1}},
-		"double in a bucket":       {func(b *Books) { b.States[1].Types["hit"][0].Duplicates-- }, Residue{Publication: 2, Tier: Published, Events: -1}},
+		"missing in a publication": {func(b *Books) { b.States[1].Publication.Events-- },
+			Residue{Publication: 2, Tier: Published, Events: 1}},
+		"double in a bucket": {func(b *Books) { b.States[1].Types["hit"][0].Duplicates-- },
+			Residue{Publication: 2, Tier: Published, Events: -1}},
 	} {
 		b := books()
 		c.fault(b)
@@ -209,7 +224,8 @@ func TestUnreadable(t *testing.T) {
 	}
 	b.States[1].Ledgers["hit"].Tenants["rival"][0].Rows-- // What is behind the log is judged as ever.
 	a := conserve(t, b)
-	if !cmp.Equal(a.Uncounted(), []int{0}) || a.Partitions[0].Unreadable != "message 6: flipped" || a.Of("acme").Partitions[0].Unreadable == "" {
+	if !cmp.Equal(a.Uncounted(), []int{0}) || a.Partitions[0].Unreadable != "message 6: flipped" ||
+		a.Of("acme").Partitions[0].Unreadable == "" {
 		t.Errorf("uncounted %v: %+v", a.Uncounted(), a.Partitions)
 	}
 	want := []string{
@@ -218,7 +234,8 @@ func TestUnreadable(t *testing.T) {
 	if diff := cmp.Diff(want, table(t, a)); diff != "" {
 		t.Error(diff)
 	}
-	if a.Missing(Log) != 0 || a.Missing(Landed) != 0 || a.Missing(Published) == 0 || a.Partitions[0].Acknowledged != nil {
+	if a.Missing(Log) != 0 || a.Missing(Landed) != 0 || a.Missing(Published) == 0 ||
+		a.Partitions[0].Acknowledged != nil {
 		t.Errorf("residues %+v of %+v", a.Residues, a.Partitions[0])
 	}
 }
@@ -241,7 +258,8 @@ func TestNewViewOfAnOldType(t *testing.T) {
 	st.Publication = &record.Publication{N: 3, Events: 40}
 	st.Views = map[string]record.ViewState{"hits": {}, "olds": {}}
 	st.Types = map[string][]record.BucketCount{"hit": st.Types["hit"], "old": {{Rows: 3}}}
-	st.Ledgers = map[string]record.Ledger{"hit": st.Ledgers["hit"], "old": {From: []uint64{1, 1}, Tenants: map[string][]record.Account{"acme": {{Rows: 3}, {}}}}}
+	st.Ledgers = map[string]record.Ledger{"hit": st.Ledgers["hit"],
+		"old": {From: []uint64{1, 1}, Tenants: map[string][]record.Account{"acme": {{Rows: 3}, {}}}}}
 	b.States = append(b.States, &st)
 	b.Counted["olds"] = map[string]int64{"acme": 3}
 	a := conserve(t, b)

@@ -184,7 +184,8 @@ func sums(st *record.State, name string) (rows, duplicates int64) {
 
 // counted reports whether the publication has a view over the event type.
 func (b *Books) counted(st *record.State, name string) bool {
-	return slices.ContainsFunc(b.Catalog.ViewsOf(name), func(v *catalog.View) bool { _, ok := st.Views[v.Name]; return ok })
+	return slices.ContainsFunc(b.Catalog.ViewsOf(name),
+		func(v *catalog.View) bool { _, ok := st.Views[v.Name]; return ok })
 }
 
 // rows compares what the views' rows count with the publication they belong to: by tenant
@@ -203,7 +204,8 @@ func (b *Books) rows(a *Audit, st *record.State) {
 			owed = map[string]int64{"": rows - duplicates}
 		}
 		for _, tenant := range slices.Sorted(maps.Keys(union(there, owed))) {
-			a.find(Residue{Tenant: tenant, Publication: st.N, View: view, Tier: Counted, Events: owed[tenant] - there[tenant]})
+			a.find(Residue{Tenant: tenant, Publication: st.N, View: view, Tier: Counted,
+				Events: owed[tenant] - there[tenant]})
 		}
 	}
 }

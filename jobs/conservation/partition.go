@@ -40,7 +40,8 @@ type share struct {
 }
 
 func (b *Books) newSheet(p int) *sheet {
-	s := &sheet{b: b, p: p, facts: &b.Partitions[p], ranges: []RangeAudit{}, lots: map[lot]bool{}, rows: map[string][]Numbers{}, totals: map[string][]totalAt{}}
+	s := &sheet{b: b, p: p, facts: &b.Partitions[p], ranges: []RangeAudit{}, lots: map[lot]bool{},
+		rows: map[string][]Numbers{}, totals: map[string][]totalAt{}}
 	s.cut()
 	s.landed = make([]map[lot]int64, len(s.ranges))
 	for i := range s.landed {

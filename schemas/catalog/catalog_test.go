@@ -10,7 +10,8 @@ func flights() *Catalog {
 	return &Catalog{
 		Bucket: time.Hour,
 		Events: map[string]*EventType{"flight.departed": {Name: "flight.departed", Fields: []Field{
-			{"delay", Int64}, {"distance", Float64}, {"on_time", Bool}, {"origin", String}, {"scheduled", Timestamp}, {"tail", String},
+			{"delay", Int64}, {"distance", Float64}, {"on_time", Bool}, {"origin", String}, {"scheduled", Timestamp},
+			{"tail", String},
 		}}},
 		Views: map[string]*View{"departures": {Name: "departures", Event: "flight.departed", Cell: time.Minute,
 			Dimensions: []string{"origin", "subject"},

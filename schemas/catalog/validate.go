@@ -36,7 +36,8 @@ func fault(msg string, path ...string) error { return &Error{Path: path, Msg: ms
 func (c *Catalog) Validate() error {
 	var errs []error
 	if c.Bucket < time.Minute || c.Bucket > 24*time.Hour || (24*time.Hour)%c.Bucket != 0 {
-		errs = append(errs, fault(fmt.Sprintf("%s does not divide a day; use a width from 1m to 24h such as 15m, 1h or 6h", c.Bucket), "batch", "bucket"))
+		errs = append(errs, fault(fmt.Sprintf("%s does not divide a day; use a width from 1m to 24h such as 15m, 1h "+
+			"or 6h", c.Bucket), "batch", "bucket"))
 	}
 	for name, e := range c.Events {
 		errs = append(errs, e.validate(name))
@@ -50,18 +51,22 @@ func (c *Catalog) Validate() error {
 func (e *EventType) validate(name string) error {
 	var errs []error
 	if !typeFormat.MatchString(name) {
-		errs = append(errs, fault("an event type is 1 to 128 letters, digits, dots, dashes and underscores", "events", name))
+		errs = append(errs, fault("an event type is 1 to 128 letters, digits, dots, dashes and underscores", "events",
+			name))
 	}
 	if len(e.Fields) > MaxFields {
-		errs = append(errs, fault(fmt.Sprintf("%d fields; at most %d", len(e.Fields), MaxFields), "events", name, "fields"))
+		errs = append(errs, fault(fmt.Sprintf("%d fields; at most %d", len(e.Fields), MaxFields), "events", name,
+			"fields"))
 	}
 	for i, f := range e.Fields {
 		path := []string{"events", name, "fields", f.Name}
 		switch {
 		case !nameFormat.MatchString(f.Name):
-			errs = append(errs, fault("a field name begins with a letter and has at most 63 letters, digits and underscores", path...))
+			errs = append(errs, fault("a field name begins with a letter and has at most 63 letters, digits and "+
+				"underscores", path...))
 		case slices.Contains(reservedFields, f.Name):
-			errs = append(errs, fault("the name is taken by the event's own attribute; rename the field in the producer's data", path...))
+			errs = append(errs, fault("the name is taken by the event's own attribute; rename the field in the "+
+				"producer's data", path...))
 		case !slices.Contains(FieldTypes, f.Type):
 			errs = append(errs, fault(fmt.Sprintf("unknown type %q; use one of %v", f.Type, FieldTypes), path...))
 		case strings.Contains(f.Name, "__"):
@@ -80,10 +85,12 @@ func (c *Catalog) validateView(name string, v *View) error {
 	}
 	var errs []error
 	if !viewFormat.MatchString(name) {
-		errs = append(errs, fault("a view name begins with a lower-case letter and has at most 63 lower-case letters, digits and underscores", "views", name))
+		errs = append(errs, fault("a view name begins with a lower-case letter and has at most 63 lower-case "+
+			"letters, digits and underscores", "views", name))
 	}
 	if v.Cell < time.Second || c.Bucket > 0 && c.Bucket%v.Cell != 0 {
-		errs = append(errs, fault(fmt.Sprintf("%s does not divide the bucket of %s; use a cell such as 1m", v.Cell, c.Bucket), "views", name, "cell"))
+		errs = append(errs, fault(fmt.Sprintf("%s does not divide the bucket of %s; use a cell such as 1m", v.Cell,
+			c.Bucket), "views", name, "cell"))
 	}
 	errs = append(errs, c.validateDimensions(v), c.validateMeasures(v), c.validateFilters(v))
 	return errors.Join(errs...)
@@ -92,7 +99,8 @@ func (c *Catalog) validateView(name string, v *View) error {
 func (c *Catalog) validateDimensions(v *View) error {
 	var errs []error
 	if len(v.Dimensions) > MaxDimensions {
-		errs = append(errs, fault(fmt.Sprintf("%d dimensions; at most %d", len(v.Dimensions), MaxDimensions), "views", v.Name, "dimensions"))
+		errs = append(errs, fault(fmt.Sprintf("%d dimensions; at most %d", len(v.Dimensions), MaxDimensions), "views",
+			v.Name, "dimensions"))
 	}
 	for i, d := range v.Dimensions {
 		path := []string{"views", v.Name, "dimensions", d}
@@ -101,7 +109,8 @@ func (c *Catalog) validateDimensions(v *View) error {
 		case !ok:
 			errs = append(errs, fault(fmt.Sprintf("event %q has no field of this name", v.Event), path...))
 		case t == Float64 || t == Timestamp:
-			errs = append(errs, fault(fmt.Sprintf("a %s cannot be a dimension; use a string, int64 or bool field", t), path...))
+			errs = append(errs, fault(fmt.Sprintf("a %s cannot be a dimension; use a string, int64 or bool field", t),
+				path...))
 		case slices.Contains(reservedOutputs, d):
 			errs = append(errs, fault("the name is used by every answer row; rename the field", path...))
 		case slices.Contains(v.Dimensions[:i], d):
@@ -114,14 +123,16 @@ func (c *Catalog) validateDimensions(v *View) error {
 func (c *Catalog) validateMeasures(v *View) error {
 	var errs []error
 	if len(v.Measures) == 0 || len(v.Measures) > MaxMeasures {
-		errs = append(errs, fault(fmt.Sprintf("%d measures; a view has 1 to %d", len(v.Measures), MaxMeasures), "views", v.Name, "measures"))
+		errs = append(errs, fault(fmt.Sprintf("%d measures; a view has 1 to %d", len(v.Measures), MaxMeasures), "views",
+			v.Name, "measures"))
 	}
 	for i, m := range v.Measures {
 		path := []string{"views", v.Name, "measures", m.Name}
 		if msg := c.measureFault(v, m); msg != "" {
 			errs = append(errs, fault(msg, path...))
 		}
-		if slices.ContainsFunc(v.Measures[:i], func(o Measure) bool { return o.Name == m.Name }) || slices.Contains(v.Dimensions, m.Name) {
+		if slices.ContainsFunc(v.Measures[:i], func(o Measure) bool { return o.Name == m.Name }) ||
+			slices.Contains(v.Dimensions, m.Name) {
 			errs = append(errs, fault("another measure or dimension has this name", path...))
 		}
 	}
@@ -133,7 +144,8 @@ func (c *Catalog) measureFault(v *View, m Measure) string {
 	numeric := t == Int64 || t == Float64
 	switch {
 	case !nameFormat.MatchString(m.Name) || strings.Contains(m.Name, "__") || slices.Contains(reservedOutputs, m.Name):
-		return "a measure name begins with a letter, has at most 63 letters, digits and single underscores, and is not one of " + strings.Join(reservedOutputs, ", ")
+		return "a measure name begins with a letter, has at most 63 letters, digits and single underscores, and is " +
+			"not one of " + strings.Join(reservedOutputs, ", ")
 	case !slices.Contains(MeasureKinds, m.Kind):
 		return fmt.Sprintf("unknown measure %q; use one of %v", m.Kind, MeasureKinds)
 	case m.Kind == Count && m.Field != "":
@@ -153,7 +165,8 @@ func (c *Catalog) measureFault(v *View, m Measure) string {
 func (c *Catalog) validateFilters(v *View) error {
 	var errs []error
 	if len(v.Where) > MaxFilters {
-		errs = append(errs, fault(fmt.Sprintf("%d filters; at most %d", len(v.Where), MaxFilters), "views", v.Name, "where"))
+		errs = append(errs, fault(fmt.Sprintf("%d filters; at most %d", len(v.Where), MaxFilters), "views", v.Name,
+			"where"))
 	}
 	for i, f := range v.Where {
 		if msg := c.filterFault(v, f); msg != "" {

@@ -134,7 +134,8 @@ func (n Name) String() string { return fmt.Sprintf("%d-%d-%d", n.Partition, n.Se
 
 // ParseName reads what String wrote, and nothing else.
 func ParseName(s string) (n Name, err error) {
-	if _, err := fmt.Sscanf(s, "%d-%d-%d", &n.Partition, &n.Seq, &n.Index); err != nil || n.String() != s || n.Partition < 0 || n.Index < 0 {
+	if _, err := fmt.Sscanf(s, "%d-%d-%d", &n.Partition, &n.Seq, &n.Index); err != nil || n.String() != s ||
+		n.Partition < 0 || n.Index < 0 {
 		return Name{}, fmt.Errorf("%w: %.64q; a name is partition-sequence-index, such as 2-8120-0", ErrName, s)
 	}
 	return n, nil

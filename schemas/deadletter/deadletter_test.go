@@ -55,7 +55,8 @@ func TestAnyBytesSurvive(t *testing.T) {
 		}
 		limit := rapid.IntRange(0, 64).Draw(t, "limit")
 		kept, truncated := Cut(raw, limit)
-		if !bytes.HasPrefix(raw, kept) || len(kept) > limit || truncated != (len(raw) > limit) || truncated && len(kept) < limit-3 {
+		if !bytes.HasPrefix(raw, kept) || len(kept) > limit || truncated != (len(raw) > limit) || truncated &&
+			len(kept) < limit-3 {
 			t.Fatalf("limit %d: kept %d of %d bytes, truncated %v", limit, len(kept), len(raw), truncated)
 		}
 		if utf8.Valid(raw) && !utf8.Valid(kept) {
@@ -99,7 +100,8 @@ func TestNames(t *testing.T) {
 			t.Errorf("%v: got %v, %v", n, got, err)
 		}
 	}
-	for _, s := range []string{"", "1", "1-2", "1-2-3-4", "-1-2-3", "1--2-3", "01-2-3", "1-2-3 ", "+1-2-3", "a-b-c", "1-99999999999999999999-0", strings.Repeat("9", 1<<12)} {
+	for _, s := range []string{"", "1", "1-2", "1-2-3-4", "-1-2-3", "1--2-3", "01-2-3", "1-2-3 ", "+1-2-3", "a-b-c",
+		"1-99999999999999999999-0", strings.Repeat("9", 1<<12)} {
 		if n, err := ParseName(s); !errors.Is(err, ErrName) {
 			t.Errorf("%.64q: got %v, %v", s, n, err)
 		}

@@ -19,7 +19,8 @@ func Append(dst []byte, eventType string, appended int64, recs ...arrow.Record) 
 		events += int(r.NumRows())
 	}
 	if events == 0 || events > MaxEvents || len(eventType) > maxType {
-		return dst, fmt.Errorf("encode log message: %d events of type %q; a message holds 1 to %d", events, eventType, MaxEvents)
+		return dst, fmt.Errorf("encode log message: %d events of type %q; a message holds 1 to %d", events, eventType,
+			MaxEvents)
 	}
 	buf := bytes.NewBuffer(appendHeader(dst, Header{Kind: Events, Type: eventType, Events: events, Appended: appended}))
 	w := ipc.NewWriter(buf, ipc.WithSchema(recs[0].Schema()))

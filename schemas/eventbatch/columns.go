@@ -122,7 +122,8 @@ func NewColumns(rec arrow.Record) (c Columns, err error) {
 	c.Rec = rec
 	ok := bind(rec, ColKey, &c.Key) && bind(rec, ColTenant, &c.Tenant) && bind(rec, ColFlags, &c.Flags) &&
 		bind(rec, ColHash, &c.Hash) && bind(rec, ColID, &c.ID) && bind(rec, ColTime, &c.Time) &&
-		bind(rec, ColSource, &c.Source) && bind(rec, ColSubject, &c.Subject) && bind(rec, ColExtra, &c.Extra) && bind(rec, ColOverflow, &c.Overflow)
+		bind(rec, ColSource, &c.Source) && bind(rec, ColSubject, &c.Subject) && bind(rec, ColExtra, &c.Extra) &&
+		bind(rec, ColOverflow, &c.Overflow)
 	if !ok || c.Key != nil && c.Key.DataType().(*arrow.FixedSizeBinaryType).ByteWidth != KeySize {
 		return c, fmt.Errorf("%w: columns %v", ErrCorrupt, rec.Schema())
 	}

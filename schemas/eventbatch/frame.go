@@ -118,8 +118,10 @@ func readHeader(frame []byte) (Header, []byte, error) {
 		Events:   int(binary.LittleEndian.Uint32(frame[12:])),
 		Appended: int64(binary.LittleEndian.Uint64(frame[16:])),
 	}
-	if h.Kind > Events || t > maxType || len(frame) < headerSize+t || h.Events > MaxEvents || (h.Kind == Heartbeat) != (h.Events == 0) {
-		return Header{}, nil, fmt.Errorf("%w: kind %d with %d events of a type of %d bytes", ErrCorrupt, h.Kind, h.Events, t)
+	if h.Kind > Events || t > maxType || len(frame) < headerSize+t || h.Events > MaxEvents ||
+		(h.Kind == Heartbeat) != (h.Events == 0) {
+		return Header{}, nil, fmt.Errorf("%w: kind %d with %d events of a type of %d bytes", ErrCorrupt, h.Kind,
+			h.Events, t)
 	}
 	h.Type = string(frame[headerSize : headerSize+t])
 	return h, frame[headerSize+t:], nil

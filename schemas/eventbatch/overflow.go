@@ -11,7 +11,8 @@ import (
 // OverflowSchema is a batch's schema with the column ColOverflow, which only batches have
 // in which a value overflowed.
 func OverflowSchema(s *arrow.Schema) *arrow.Schema {
-	return arrow.NewSchema(append(slices.Clone(s.Fields()), arrow.Field{Name: ColOverflow, Type: arrow.BinaryTypes.String, Nullable: true}), nil)
+	return arrow.NewSchema(append(slices.Clone(s.Fields()),
+		arrow.Field{Name: ColOverflow, Type: arrow.BinaryTypes.String, Nullable: true}), nil)
 }
 
 // Overflowed returns the rows, ascending, whose value of a field is one too many for a

@@ -18,13 +18,15 @@ func TestCut(t *testing.T) {
 		messages []Message
 		want     []uint64 // sequences that begin a segment
 	}{
-		"rows":                   {[]Message{{1, 6, 10, 0}, {2, 4, 10, 0}, {3, 1, 10, 0}}, []uint64{3}},
-		"bytes":                  {[]Message{{1, 1, 600, 0}, {2, 1, 400, 0}, {3, 1, 1, 0}}, []uint64{3}},
-		"one large message":      {[]Message{{1, 50, 5000, 0}, {2, 1, 1, 0}}, []uint64{2}},
-		"interval":               {[]Message{{1, 1, 1, second - 1}, {2, 1, 1, second}, {3, 1, 1, 2*second - 1}}, []uint64{2}},
-		"heartbeat ends it":      {[]Message{{1, 1, 1, 0}, {2, 0, 24, second}, {3, 1, 1, 9 * second}}, []uint64{2}},
-		"clock goes back":        {[]Message{{1, 1, 1, 5 * second}, {2, 1, 1, 0}}, nil},
-		"heartbeat from behind":  {[]Message{{1, 1, 1, 5 * second}, {2, 1, 1, 0}, {3, 0, 24, 0}, {4, 1, 1, 0}}, []uint64{3}},
+		"rows":              {[]Message{{1, 6, 10, 0}, {2, 4, 10, 0}, {3, 1, 10, 0}}, []uint64{3}},
+		"bytes":             {[]Message{{1, 1, 600, 0}, {2, 1, 400, 0}, {3, 1, 1, 0}}, []uint64{3}},
+		"one large message": {[]Message{{1, 50, 5000, 0}, {2, 1, 1, 0}}, []uint64{2}},
+		"interval": {[]Message{{1, 1, 1, second - 1}, {2, 1, 1, second}, {3, 1, 1, 2*second - 1}},
+			[]uint64{2}},
+		"heartbeat ends it": {[]Message{{1, 1, 1, 0}, {2, 0, 24, second}, {3, 1, 1, 9 * second}}, []uint64{2}},
+		"clock goes back":   {[]Message{{1, 1, 1, 5 * second}, {2, 1, 1, 0}}, nil},
+		"heartbeat from behind": {[]Message{{1, 1, 1, 5 * second}, {2, 1, 1, 0}, {3, 0, 24, 0}, {4, 1, 1, 0}},
+			[]uint64{3}},
 		"idle is not cut":        {[]Message{{1, 0, 24, 0}, {2, 0, 24, 9 * second}}, nil},
 		"new epoch always cuts":  {[]Message{{1, 1, 1, 0}, {7, 1, 1, 0}}, []uint64{7}},
 		"first message of epoch": {[]Message{{7, 1, 1, 0}, {8, 1, 1, 0}}, nil},
@@ -51,7 +53,9 @@ func TestCutsDoNotDependOnTheStart(t *testing.T) {
 		now := int64(0)
 		for seq := First; seq < First+uint64(rapid.IntRange(1, 60).Draw(t, "n")); seq++ {
 			now += rapid.Int64Range(-second/4, second).Draw(t, "pause")
-			messages = append(messages, Message{seq, rapid.Int64Range(0, 6).Draw(t, "events"), rapid.Int64Range(1, 300).Draw(t, "bytes"), max(now, 0)})
+			messages = append(messages,
+				Message{seq, rapid.Int64Range(0, 6).Draw(t, "events"), rapid.Int64Range(1, 300).Draw(t, "bytes"),
+					max(now, 0)})
 		}
 		epochs := []EpochStart{{1, 1, rule}, {2, 20, CutRule{2 * time.Second, 5, 500}}}
 		cuts := func(from uint64) (out []uint64) {

@@ -21,7 +21,8 @@ func flights() *catalog.Catalog {
 		}}},
 		Views: map[string]*catalog.View{"flights": {
 			Name: "flights", Event: "flight", Dimensions: []string{"origin", "delay", "cancelled"}, Cell: time.Minute,
-			Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}, {Name: "tails", Kind: catalog.Distinct, Field: "tail"}},
+			Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count},
+				{Name: "tails", Kind: catalog.Distinct, Field: "tail"}},
 		}},
 	}
 }
@@ -33,7 +34,8 @@ func FuzzParse(f *testing.F) {
 		`{"view":"flights","from":"2001-01-01T00:00:00Z","to":"2001-02-01T00:00:00Z"}`,
 		`{"view":"flights","from":"2001-01-01T00:00:00Z","to":"2001-01-02T00:00:00+01:00","granularity":"1h","time_zone":"Asia/Kolkata","group_by":["origin"]}`,
 		`{"view":"flights","from":"2001-01-01T00:00:00Z","to":"2001-01-02T00:00:00Z","where":[{"dimension":"delay","op":"in","values":[1,null,-9223372036854775808]},{"dimension":"origin","op":"prefix","value":"O"},{"dimension":"cancelled","op":"exists","value":true}],"order_by":[{"by":"n","desc":true}],"limit":5,"as_of":3,"mode":"live","fill":true}`,
-		`{"view":"flights"}}`, `{"views":1}`, `[]`, `null`, ``, `{"view":"flights","from":"2001-01-01T00:00:00Z","to":"9999-01-01T00:00:00Z"}`,
+		`{"view":"flights"}}`, `{"views":1}`, `[]`, `null`, ``,
+		`{"view":"flights","from":"2001-01-01T00:00:00Z","to":"9999-01-01T00:00:00Z"}`,
 	} {
 		f.Add([]byte(s))
 	}
@@ -67,7 +69,8 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%s: %v", again, err)
 		}
-		if diff := cmp.Diff(s.Where, s2.Where, cmpopts.EquateEmpty()); diff != "" || s.Windows.From != s2.Windows.From || len(s.Windows.Starts) != len(s2.Windows.Starts) {
+		if diff := cmp.Diff(s.Where, s2.Where, cmpopts.EquateEmpty()); diff != "" ||
+			s.Windows.From != s2.Windows.From || len(s.Windows.Starts) != len(s2.Windows.Starts) {
 			t.Fatalf("%s resolves differently: %s", again, diff)
 		}
 	})

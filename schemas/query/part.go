@@ -45,13 +45,15 @@ func (c *Column) IsNull(row int) bool { return c.Null != nil && c.Null[row] }
 // The batch layer's registers stay a list, because most groups have few and a dense
 // sketch of every group would not fit in memory.
 type Acc struct {
-	N         uint64
-	Hi        int64
-	Lo        uint64
-	Float     float64
-	Exact     uint64
-	Sketch    *distinct.Sketch
-	Registers []uint32 // those of distinct.Sketch.Registers in any order, a register perhaps several times: the highest rank counts
+	N      uint64
+	Hi     int64
+	Lo     uint64
+	Float  float64
+	Exact  uint64
+	Sketch *distinct.Sketch
+	// those of distinct.Sketch.Registers in any order, a register perhaps several times: the highest rank
+	// counts
+	Registers []uint32
 }
 
 // AddInt adds v to the 128-bit sum, which 2^64 values of any size cannot overflow.

@@ -259,7 +259,8 @@ func (q *Query) groupBy(c *catalog.Catalog, v *catalog.View) ([]Dimension, error
 	var out []Dimension
 	for i, name := range q.GroupBy {
 		if !slices.Contains(v.Dimensions, name) {
-			return nil, fault("group_by", "view %s has no dimension %q; it has %s", v.Name, name, strings.Join(v.Dimensions, ", "))
+			return nil, fault("group_by", "view %s has no dimension %q; it has %s", v.Name, name,
+				strings.Join(v.Dimensions, ", "))
 		}
 		if slices.Contains(q.GroupBy[:i], name) {
 			return nil, fault("group_by", "%q is listed twice", name)
@@ -276,7 +277,8 @@ func (q *Query) where(c *catalog.Catalog, v *catalog.View) ([]Condition, error) 
 	out := slices.Clone(q.Where)
 	for i := range out {
 		if !slices.Contains(v.Dimensions, out[i].Dimension) {
-			return nil, fault("where", "view %s has no dimension %q; it has %s", v.Name, out[i].Dimension, strings.Join(v.Dimensions, ", "))
+			return nil, fault("where", "view %s has no dimension %q; it has %s", v.Name, out[i].Dimension,
+				strings.Join(v.Dimensions, ", "))
 		}
 		out[i].Type = c.DimensionType(v, out[i].Dimension)
 		if err := out[i].resolve(out[i].Type); err != nil {
@@ -297,7 +299,8 @@ func (c *Condition) resolve(t catalog.FieldType) error {
 		c.Value = nil
 	}
 	if len(c.Values) == 0 || len(c.Values) > MaxValues || !set && len(c.Values) != 1 || c.Value != nil {
-		return fault("where", "%s %s takes %s", c.Dimension, c.Op, map[bool]string{true: fmt.Sprintf("values: 1 to %d of them", MaxValues), false: "one value"}[set])
+		return fault("where", "%s %s takes %s", c.Dimension, c.Op,
+			map[bool]string{true: fmt.Sprintf("values: 1 to %d of them", MaxValues), false: "one value"}[set])
 	}
 	if c.Op == Exists {
 		t = catalog.Bool
@@ -338,7 +341,8 @@ func typedValue(v any, t catalog.FieldType) (any, error) {
 
 func (q *Query) orderBy() error {
 	for i, o := range q.OrderBy {
-		known := slices.Contains(q.GroupBy, o.By) || slices.Contains(q.Measures, o.By) || o.By == "time" && q.Granularity != "" && q.Granularity != "all"
+		known := slices.Contains(q.GroupBy, o.By) || slices.Contains(q.Measures, o.By) || o.By == "time" &&
+			q.Granularity != "" && q.Granularity != "all"
 		if !known {
 			return fault("order_by", "%q is neither time, nor in group_by or measures of this query", o.By)
 		}

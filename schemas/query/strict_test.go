@@ -43,7 +43,8 @@ func TestParseIsStrict(t *testing.T) {
 		{"text for a number", `{"limit":"1"}`, "query", "cannot unmarshal string"},
 		{"deep list", `{"where":` + strings.Repeat("[", 100_000), "where", "too deeply"},
 		{"deep objects", `{"where":` + strings.Repeat(`{"a":`, 100_000), "where", "too deeply"},
-		{"many values", `{"where":[{"dimension":"delay","op":"in","values":[` + many("1") + `]}]}`, "where", "more than 10000"},
+		{"many values", `{"where":[{"dimension":"delay","op":"in","values":[` + many("1") + `]}]}`, "where",
+			"more than 10000"},
 		{"many conditions", `{"where":[` + many("{}") + `]}`, "where", "more than 10000"},
 		{"many members", `{"where":[{` + members(100) + `}]}`, "where", "unknown fields"},
 	} {

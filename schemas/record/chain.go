@@ -40,15 +40,18 @@ func (c *Chain) Extend(raw []byte) (*Commit, error) {
 	}
 	switch {
 	case r.Partition != c.Partition || r.Epoch != c.Head.Epoch || r.Start != c.Head.Seq:
-		return nil, fmt.Errorf("%w: %s says partition %d, epoch %d, start %d", ErrInvalid, c.NextKey(), r.Partition, r.Epoch, r.Start)
+		return nil, fmt.Errorf("%w: %s says partition %d, epoch %d, start %d", ErrInvalid, c.NextKey(), r.Partition,
+			r.Epoch, r.Start)
 	case r.Previous != c.Tip:
-		return nil, fmt.Errorf("%w: %s names %q as the record before, the chain's is %q", ErrInvalid, c.NextKey(), r.Previous, c.Tip)
+		return nil, fmt.Errorf("%w: %s names %q as the record before, the chain's is %q", ErrInvalid, c.NextKey(),
+			r.Previous, c.Tip)
 	case !c.Begun() && r.Kind != Seal:
 		return nil, fmt.Errorf("%w: %s: a chain begins with a seal", ErrInvalid, c.NextKey())
 	}
 	if r.Kind == Seal {
 		if c.Begun() && (r.Next.Bucket != c.Bucket || r.Next.Partitions != c.Partitions) {
-			return nil, fmt.Errorf("%w: %s changes the bucket width or the number of partitions", ErrInvalid, c.NextKey())
+			return nil, fmt.Errorf("%w: %s changes the bucket width or the number of partitions", ErrInvalid,
+				c.NextKey())
 		}
 		c.Bucket = r.Next.Bucket
 		c.Partitions = r.Next.Partitions

@@ -141,7 +141,8 @@ func (c *Commit) check() error {
 	case c.Start < position.First || c.End < c.Start || c.Partition < 0:
 		return fmt.Errorf("%w: range [%d, %d) of partition %d", ErrInvalid, c.Start, c.End, c.Partition)
 	case c.Kind == Segment && (c.End == c.Start || c.Next != nil || events != c.Events):
-		return fmt.Errorf("%w: segment [%d, %d) with %d events, objects hold %d", ErrInvalid, c.Start, c.End, c.Events, events)
+		return fmt.Errorf("%w: segment [%d, %d) with %d events, objects hold %d", ErrInvalid, c.Start, c.End, c.Events,
+			events)
 	case c.Kind == Seal && (c.End != c.Start || c.Next == nil || c.Next.Epoch != c.Epoch+1 || len(c.Objects) > 0):
 		return fmt.Errorf("%w: seal at %d of epoch %d", ErrInvalid, c.Start, c.Epoch)
 	case c.Kind == Hole && (c.End == c.Start || c.Reason == "" || len(c.Objects) > 0):

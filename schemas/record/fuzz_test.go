@@ -10,7 +10,8 @@ import (
 
 // fuzzDecode holds for every decoder: it never panics, it refuses with ErrInvalid,
 // and what it accepts survives another turn.
-func fuzzDecode[R interface{ Encode() ([]byte, error) }](f *testing.F, decode func([]byte) (R, error), seeds ...string) {
+func fuzzDecode[R interface{ Encode() ([]byte, error) }](f *testing.F, decode func([]byte) (R, error),
+	seeds ...string) {
 	for _, file := range seeds {
 		raw, err := os.ReadFile(file)
 		if err != nil {

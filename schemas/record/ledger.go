@@ -58,7 +58,8 @@ func (l *Ledger) check(partitions int) error {
 	}
 	for tenant, accounts := range l.Tenants {
 		if len(accounts) != partitions {
-			return fmt.Errorf("%w: tenant %.80q has accounts of %d partitions, there are %d", ErrInvalid, tenant, len(accounts), partitions)
+			return fmt.Errorf("%w: tenant %.80q has accounts of %d partitions, there are %d", ErrInvalid, tenant,
+				len(accounts), partitions)
 		}
 	}
 	return nil

@@ -128,7 +128,8 @@ func (p *Publication) check() error {
 		return fmt.Errorf("%w: publication %d with %d partitions and %d tips", ErrInvalid, p.N, len(p.H), len(p.Tips))
 	}
 	for name, v := range p.Views {
-		if v == nil || !slices.IsSortedFunc(v.Buckets, func(a, b BucketVersion) int { return compareStrict(a.Bucket, b.Bucket) }) {
+		if v == nil || !slices.IsSortedFunc(v.Buckets,
+			func(a, b BucketVersion) int { return compareStrict(a.Bucket, b.Bucket) }) {
 			return fmt.Errorf("%w: view %s: buckets are not ascending", ErrInvalid, name)
 		}
 	}

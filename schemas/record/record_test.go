@@ -23,9 +23,11 @@ func genesis() *Commit {
 }
 
 func segment(start, end uint64, previous string) *Commit {
-	return &Commit{Kind: Segment, Epoch: 1, Start: start, End: end, Events: 3, Attempt: "a1", Created: made, Previous: previous,
-		Tenants: map[string]int64{"default": 3},
-		Objects: []Object{{Type: "t", Key: "data/x.parquet", Size: 10, SHA256: "aa", Digest: "bb", Rows: 3, Schema: "cc",
+	return &Commit{Kind: Segment, Epoch: 1, Start: start, End: end, Events: 3, Attempt: "a1", Created: made,
+		Previous: previous,
+		Tenants:  map[string]int64{"default": 3},
+		Objects: []Object{{Type: "t", Key: "data/x.parquet", Size: 10, SHA256: "aa", Digest: "bb", Rows: 3,
+			Schema:  "cc",
 			Buckets: []BucketRows{{Bucket: 0, Rows: 1}, {Bucket: 3_600_000_000, Rows: 2, Assigned: 1}}}}}
 }
 
@@ -49,12 +51,15 @@ func TestChain(t *testing.T) {
 	if _, err := c.Extend(encoded(t, s)); err != nil {
 		t.Fatal(err)
 	}
-	seal := &Commit{Kind: Seal, Epoch: 1, Start: 5, End: 5, Attempt: "a2", Created: made, Previous: Digest(encoded(t, s)),
-		Next: &Next{Epoch: 2, Rule: position.DefaultCutRule(), Bucket: time.Hour, Partitions: 2}, Reason: "the log lost its end"}
+	seal := &Commit{Kind: Seal, Epoch: 1, Start: 5, End: 5, Attempt: "a2", Created: made,
+		Previous: Digest(encoded(t, s)),
+		Next:     &Next{Epoch: 2, Rule: position.DefaultCutRule(), Bucket: time.Hour, Partitions: 2},
+		Reason:   "the log lost its end"}
 	if _, err := c.Extend(encoded(t, seal)); err != nil {
 		t.Fatal(err)
 	}
-	if want := (position.Offset{Epoch: 2, Seq: 5}); c.Head != want || c.Events != 3 || len(c.Segments) != 1 || len(c.Epochs) != 2 {
+	if want := (position.Offset{Epoch: 2, Seq: 5}); c.Head != want || c.Events != 3 || len(c.Segments) != 1 ||
+		len(c.Epochs) != 2 {
 		t.Errorf("got head %v, %d events, %d segments, %d epochs", c.Head, c.Events, len(c.Segments), len(c.Epochs))
 	}
 	got := c.NextKey()
@@ -87,13 +92,15 @@ func TestChainRefuses(t *testing.T) {
 			t.Errorf("%s: got %v, want ErrInvalid", name, err)
 		}
 	}
-	if _, err := NewChain(0).Extend(encoded(t, &Commit{Kind: Hole, Start: 1, End: 2, Reason: "x"})); !errors.Is(err, ErrInvalid) {
+	if _, err := NewChain(0).Extend(encoded(t, &Commit{Kind: Hole, Start: 1, End: 2, Reason: "x"})); !errors.Is(err,
+		ErrInvalid) {
 		t.Errorf("a chain without its first seal: got %v", err)
 	}
 }
 
 func publication(n uint64, previous string, h uint64, base bool, buckets ...BucketVersion) *Publication {
-	return &Publication{N: n, Previous: previous, H: []position.Offset{{Epoch: 1, Seq: h}}, Tips: []string{"t"}, Base: base,
+	return &Publication{N: n, Previous: previous, H: []position.Offset{{Epoch: 1, Seq: h}}, Tips: []string{"t"},
+		Base:  base,
 		Views: map[string]*PublishedView{"v": {Digest: "d", Buckets: buckets}},
 		Types: map[string][]BucketCount{"t": {{Bucket: 0, Rows: int64(h)}}}, Code: "test", Attempt: "a", Created: made}
 }
@@ -101,7 +108,8 @@ func publication(n uint64, previous string, h uint64, base bool, buckets ...Buck
 func TestStateResolvesDeltas(t *testing.T) {
 	t.Parallel()
 	first := encoded(t, publication(1, "", 5, true, BucketVersion{0, 10, 1, 7}, BucketVersion{100, 10, 1, 7}))
-	second := encoded(t, publication(2, Digest(first), 9, false, BucketVersion{50, 11, 1, 7}, BucketVersion{100, 11, 2, 8}))
+	second := encoded(t, publication(2, Digest(first), 9, false, BucketVersion{50, 11, 1, 7},
+		BucketVersion{100, 11, 2, 8}))
 	s, err := EmptyState(1).Apply(first)
 	if err != nil {
 		t.Fatal(err)
@@ -149,9 +157,10 @@ func TestStateRefuses(t *testing.T) {
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	for file, r := range map[string]interface{ Encode() ([]byte, error) }{
-		"testdata/commit.json":      segment(1, 5, "00ff"),
-		"testdata/seal.json":        genesis(),
-		"testdata/publication.json": publication(1, "", 5, true, BucketVersion{0, 10, 1, 7}, BucketVersion{3_600_000_000, 10, 2, 1 << 63}),
+		"testdata/commit.json": segment(1, 5, "00ff"),
+		"testdata/seal.json":   genesis(),
+		"testdata/publication.json": publication(1, "", 5, true, BucketVersion{0, 10, 1, 7},
+			BucketVersion{3_600_000_000, 10, 2, 1 << 63}),
 	} {
 		got := string(encoded(t, r)) + "\n"
 		if *update {

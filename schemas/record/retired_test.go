@@ -30,7 +30,8 @@ func TestHorizons(t *testing.T) {
 	if Horizons(nil).Retired(&Commit{}, &Object{Type: "a"}) {
 		t.Error("retired without a record")
 	}
-	for _, key := range []string{"retired/", "retired/a", "retired/a/b.json", "retired/a/20240102T030405Z", "retired/a/b/20240102T030405Z.json", "other/20240102T030405Z.json"} {
+	for _, key := range []string{"retired/", "retired/a", "retired/a/b.json", "retired/a/20240102T030405Z",
+		"retired/a/b/20240102T030405Z.json", "other/20240102T030405Z.json"} {
 		if _, err := HorizonsOf([]string{key}); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%q: got %v", key, err)
 		}

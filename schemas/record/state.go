@@ -50,7 +50,8 @@ func (s *State) Apply(raw []byte) (*State, error) {
 	if p.N == s.N+1 && (decreases(s.H, p.H)) {
 		return nil, fmt.Errorf("%w: publication %d takes H from %v to %v", ErrInvalid, p.N, s.H, p.H)
 	}
-	next := &State{Publication: p, Digest: Digest(raw), N: p.N, H: p.H, Views: map[string]ViewState{}, Types: maps.Clone(s.Types), Ledgers: maps.Clone(s.Ledgers)}
+	next := &State{Publication: p, Digest: Digest(raw), N: p.N, H: p.H, Views: map[string]ViewState{},
+		Types: maps.Clone(s.Types), Ledgers: maps.Clone(s.Ledgers)}
 	if p.Base || next.Types == nil {
 		next.Types = map[string][]BucketCount{}
 	}
@@ -108,7 +109,9 @@ func overlay[T any](old, delta []T, bucket func(T) int64) []T {
 
 // Between returns the versions of the buckets that start in [from, to).
 func (v ViewState) Between(from, to int64) []BucketVersion {
-	lo, _ := slices.BinarySearchFunc(v.Buckets, from, func(b BucketVersion, t int64) int { return cmp.Compare(b.Bucket, t) })
-	hi, _ := slices.BinarySearchFunc(v.Buckets, to, func(b BucketVersion, t int64) int { return cmp.Compare(b.Bucket, t) })
+	lo, _ := slices.BinarySearchFunc(v.Buckets, from,
+		func(b BucketVersion, t int64) int { return cmp.Compare(b.Bucket, t) })
+	hi, _ := slices.BinarySearchFunc(v.Buckets, to,
+		func(b BucketVersion, t int64) int { return cmp.Compare(b.Bucket, t) })
 	return v.Buckets[lo:max(lo, hi)]
 }

@@ -136,7 +136,8 @@ func Quote(name string) string {
 func CreateTable(c *catalog.Catalog, v *catalog.View) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "CREATE TABLE IF NOT EXISTS %s (\n", Quote(Table(v, c.Digest(v))))
-	columns := []Column{{ColBucket, "DateTime64(6, 'UTC')"}, {ColVer, "UInt64"}, {ColTenant, "LowCardinality(String)"}, {ColTime, "DateTime64(6, 'UTC')"}}
+	columns := []Column{{ColBucket, "DateTime64(6, 'UTC')"}, {ColVer, "UInt64"}, {ColTenant, "LowCardinality(String)"},
+		{ColTime, "DateTime64(6, 'UTC')"}}
 	for _, d := range v.Dimensions {
 		columns = append(columns, Column{d, DimensionType(c.DimensionType(v, d))})
 	}
@@ -145,7 +146,8 @@ func CreateTable(c *catalog.Catalog, v *catalog.View) string {
 		columns = append(columns, MeasureColumns(c, v, m)...)
 	}
 	for i, col := range columns {
-		fmt.Fprintf(&b, "  %s %s%s\n", Quote(col.Name), col.Type, map[bool]string{true: ",", false: ""}[i < len(columns)-1])
+		fmt.Fprintf(&b, "  %s %s%s\n", Quote(col.Name), col.Type,
+			map[bool]string{true: ",", false: ""}[i < len(columns)-1])
 	}
 	fmt.Fprintf(&b, ") ENGINE = MergeTree PARTITION BY toYear(%s) ORDER BY (%s, %s, %s, %s)",
 		Quote(ColBucket), Quote(ColBucket), Quote(ColVer), Quote(ColTenant), Quote(ColTime))

@@ -33,7 +33,8 @@ func TestStrings(t *testing.T) {
 		}
 		filters := []catalog.Filter{{Field: "s", Op: op, Values: wanted}}
 		for name, col := range map[string]arrow.Array{"plain": plain(values), "dictionary": dictionary(values)} {
-			rec := array.NewRecord(arrow.NewSchema([]arrow.Field{{Name: "s", Type: col.DataType(), Nullable: true}}, nil), []arrow.Array{col}, int64(len(values)))
+			rec := array.NewRecord(arrow.NewSchema([]arrow.Field{{Name: "s", Type: col.DataType(), Nullable: true}},
+				nil), []arrow.Array{col}, int64(len(values)))
 			keep := make([]bool, len(values))
 			for i := range keep {
 				keep[i] = true

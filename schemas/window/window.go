@@ -33,7 +33,8 @@ var (
 // MaxWindows is the largest number of windows in one query.
 const MaxWindows = 1_000_000
 
-var errWindows = fmt.Errorf("granularity: more than %d windows between from and to; use a coarser one or a shorter range", MaxWindows)
+var errWindows = fmt.Errorf("granularity: more than %d windows between from and to; use a coarser one or a shorter "+
+	"range", MaxWindows)
 
 // Granularity is the width of a query's windows: a number of minutes or hours
 // that divides a day, a day, an ISO week, a month, or all time as one window.
@@ -50,7 +51,8 @@ var All = Granularity{text: "all"}
 var granularityFormat = regexp.MustCompile(`^([0-9]{1,4})(s|m|h|d|w|mo)$`)
 
 // ErrGranularity is wrapped by errors about a granularity.
-var ErrGranularity = errors.New("granularity: use all, a number of s, m or h that divides a day such as 5m, 15m or 1h, 1d, 1w or 1mo")
+var ErrGranularity = errors.New("granularity: use all, a number of s, m or h that divides a day such as 5m, 15m or " +
+	"1h, 1d, 1w or 1mo")
 
 // ParseGranularity reads all, 1m, 5m, 15m, 1h, 1d, 1w, 1mo and other divisors of a day.
 func ParseGranularity(s string) (Granularity, error) {
@@ -191,7 +193,8 @@ func (w *Windows) finish(loc *time.Location, cell time.Duration) error {
 	uniform := true
 	for i, s := range w.Starts {
 		if Floor(s, cell) != s {
-			return fmt.Errorf("time_zone: in %s a window begins at %s, inside a cell of %s; use a zone with offsets that are multiples of the cell, or a view with a smaller cell",
+			return fmt.Errorf("time_zone: in %s a window begins at %s, inside a cell of %s; use a zone with offsets "+
+				"that are multiples of the cell, or a view with a smaller cell",
 				loc, time.UnixMicro(s).UTC().Format(time.RFC3339), cell)
 		}
 		uniform = uniform && (i < 2 || s-w.Starts[i-1] == w.Starts[1]-w.Starts[0])

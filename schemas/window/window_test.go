@@ -40,20 +40,32 @@ func TestWindows(t *testing.T) {
 		count                      int
 		first, second              string
 	}{
-		{"utc hours", "2001-01-01T00:00:00Z", "2001-01-02T00:00:00Z", "1h", "UTC", 24, "2001-01-01T00:00:00Z", "2001-01-01T01:00:00Z"},
-		{"half-hour zone", "2024-01-01T00:00:00Z", "2024-01-01T02:00:00Z", "1h", "Asia/Kolkata", 3, "2023-12-31T23:30:00Z", "2024-01-01T00:30:00Z"},
-		{"three-quarter-hour zone", "2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z", "1d", "Asia/Kathmandu", 2, "2023-12-31T18:15:00Z", "2024-01-01T18:15:00Z"},
-		{"day of 23 hours", "2024-03-10T06:00:00Z", "2024-03-11T05:00:00Z", "1h", "America/Chicago", 23, "2024-03-10T06:00:00Z", "2024-03-10T07:00:00Z"},
-		{"day of 25 hours", "2024-11-03T05:00:00Z", "2024-11-04T06:00:00Z", "1h", "America/Chicago", 25, "2024-11-03T05:00:00Z", "2024-11-03T06:00:00Z"},
-		{"days over a change", "2024-03-09T06:00:00Z", "2024-03-12T05:00:00Z", "1d", "America/Chicago", 3, "2024-03-09T06:00:00Z", "2024-03-10T06:00:00Z"},
-		{"iso weeks", "2024-01-01T00:00:00Z", "2024-01-15T00:00:00Z", "1w", "UTC", 2, "2024-01-01T00:00:00Z", "2024-01-08T00:00:00Z"},
-		{"months", "2024-01-15T00:00:00Z", "2024-03-01T00:00:00Z", "1mo", "UTC", 2, "2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z"},
-		{"midnight skipped", "2018-11-03T03:00:00Z", "2018-11-05T02:00:00Z", "1d", "America/Sao_Paulo", 2, "2018-11-03T03:00:00Z", "2018-11-04T03:00:00Z"},
-		{"midnight twice", "2024-11-02T04:00:00Z", "2024-11-05T05:00:00Z", "1d", "America/Havana", 3, "2024-11-02T04:00:00Z", "2024-11-03T04:00:00Z"},
+		{"utc hours", "2001-01-01T00:00:00Z", "2001-01-02T00:00:00Z", "1h", "UTC", 24, "2001-01-01T00:00:00Z",
+			"2001-01-01T01:00:00Z"},
+		{"half-hour zone", "2024-01-01T00:00:00Z", "2024-01-01T02:00:00Z", "1h", "Asia/Kolkata", 3,
+			"2023-12-31T23:30:00Z", "2024-01-01T00:30:00Z"},
+		{"three-quarter-hour zone", "2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z", "1d", "Asia/Kathmandu", 2,
+			"2023-12-31T18:15:00Z", "2024-01-01T18:15:00Z"},
+		{"day of 23 hours", "2024-03-10T06:00:00Z", "2024-03-11T05:00:00Z", "1h", "America/Chicago", 23,
+			"2024-03-10T06:00:00Z", "2024-03-10T07:00:00Z"},
+		{"day of 25 hours", "2024-11-03T05:00:00Z", "2024-11-04T06:00:00Z", "1h", "America/Chicago", 25,
+			"2024-11-03T05:00:00Z", "2024-11-03T06:00:00Z"},
+		{"days over a change", "2024-03-09T06:00:00Z", "2024-03-12T05:00:00Z", "1d", "America/Chicago", 3,
+			"2024-03-09T06:00:00Z", "2024-03-10T06:00:00Z"},
+		{"iso weeks", "2024-01-01T00:00:00Z", "2024-01-15T00:00:00Z", "1w", "UTC", 2, "2024-01-01T00:00:00Z",
+			"2024-01-08T00:00:00Z"},
+		{"months", "2024-01-15T00:00:00Z", "2024-03-01T00:00:00Z", "1mo", "UTC", 2, "2024-01-01T00:00:00Z",
+			"2024-02-01T00:00:00Z"},
+		{"midnight skipped", "2018-11-03T03:00:00Z", "2018-11-05T02:00:00Z", "1d", "America/Sao_Paulo", 2,
+			"2018-11-03T03:00:00Z", "2018-11-04T03:00:00Z"},
+		{"midnight twice", "2024-11-02T04:00:00Z", "2024-11-05T05:00:00Z", "1d", "America/Havana", 3,
+			"2024-11-02T04:00:00Z", "2024-11-03T04:00:00Z"},
 	} {
 		w := windows(t, c.from, c.to, c.gran, c.zone)
-		if len(w.Starts) != c.count || w.Starts[0] != at(t, c.first).UnixMicro() || w.Starts[1] != at(t, c.second).UnixMicro() {
-			t.Errorf("%s: got %d windows from %v, %v", c.name, len(w.Starts), time.UnixMicro(w.Starts[0]).UTC(), time.UnixMicro(w.Starts[1]).UTC())
+		if len(w.Starts) != c.count || w.Starts[0] != at(t, c.first).UnixMicro() ||
+			w.Starts[1] != at(t, c.second).UnixMicro() {
+			t.Errorf("%s: got %d windows from %v, %v", c.name, len(w.Starts), time.UnixMicro(w.Starts[0]).UTC(),
+				time.UnixMicro(w.Starts[1]).UTC())
 		}
 	}
 }
@@ -88,10 +100,12 @@ func second1(_ Windows, err error) error { return err }
 // odd offsets and over clock changes.
 func TestIndexAgainstSearch(t *testing.T) {
 	t.Parallel()
-	zones := []string{"UTC", "America/Chicago", "Asia/Kolkata", "Asia/Kathmandu", "Australia/Lord_Howe", "America/Sao_Paulo", "Pacific/Apia", "America/Havana"}
+	zones := []string{"UTC", "America/Chicago", "Asia/Kolkata", "Asia/Kathmandu", "Australia/Lord_Howe",
+		"America/Sao_Paulo", "Pacific/Apia", "America/Havana"}
 	rapid.Check(t, func(t *rapid.T) {
 		loc, _ := time.LoadLocation(rapid.SampledFrom(zones).Draw(t, "zone"))
-		g, _ := ParseGranularity(rapid.SampledFrom([]string{"15m", "30m", "1h", "6h", "1d", "1w", "1mo"}).Draw(t, "granularity"))
+		g, _ := ParseGranularity(rapid.SampledFrom([]string{"15m", "30m", "1h", "6h", "1d", "1w", "1mo"}).Draw(t,
+			"granularity"))
 		from := time.Unix(60*rapid.Int64Range(12_000_000, 30_000_000).Draw(t, "from"), 0)
 		to := from.Add(time.Duration(rapid.Int64Range(1, 60*24*40).Draw(t, "minutes")) * time.Minute)
 		w, err := Of(from, to, g, loc, time.Minute)

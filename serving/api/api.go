@@ -77,13 +77,14 @@ type Parts struct {
 	Catalog      *catalog.Catalog
 	Answerer     Answerer
 	Publications Publications
-	DeadLetters  DeadLetters                                // nil: there are none here
-	Grade        func() *scores.Grade                       // the newest; nil, or returns it, where nothing is compared
-	Admit        func(tenant string) (wait time.Duration)   // takes one query for a tenant, or says how long it has to wait; nil lets everybody
-	Checks       []Check                                    // of /readyz, besides the publications
-	Cap          func(tenant, event, dimension string) *Cap // nil, or returns it, where nothing is known of one
-	Logger       *slog.Logger                               // nil discards
-	Registerer   prometheus.Registerer                      // nil registers nothing
+	DeadLetters  DeadLetters          // nil: there are none here
+	Grade        func() *scores.Grade // the newest; nil, or returns it, where nothing is compared
+	// takes one query for a tenant, or says how long it has to wait; nil lets everybody
+	Admit      func(tenant string) (wait time.Duration)
+	Checks     []Check                                    // of /readyz, besides the publications
+	Cap        func(tenant, event, dimension string) *Cap // nil, or returns it, where nothing is known of one
+	Logger     *slog.Logger                               // nil discards
+	Registerer prometheus.Registerer                      // nil registers nothing
 }
 
 // API is the HTTP interface. It is safe for concurrent use.
@@ -108,7 +109,8 @@ func New(cfg Config, p Parts) (*API, error) {
 		p.Logger = slog.New(slog.DiscardHandler)
 	}
 	g := newGate(cfg)
-	a := &API{cfg: cfg, parts: p, gate: g, large: make(chan struct{}, cfg.MaxConcurrent), metrics: newMetrics(p.Registerer, g)}
+	a := &API{cfg: cfg, parts: p, gate: g, large: make(chan struct{}, cfg.MaxConcurrent),
+		metrics: newMetrics(p.Registerer, g)}
 	a.routes = []route{
 		{"/v1/query", map[string]handler{http.MethodGet: a.getQuery, http.MethodPost: a.postQuery}},
 		{"/v1/views", map[string]handler{http.MethodGet: a.gated(a.listViews)}},

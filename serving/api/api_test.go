@@ -171,19 +171,27 @@ func TestGetIsPost(t *testing.T) {
 }
 
 func drawQuery(t *rapid.T) *query.Query {
-	q := &query.Query{View: "flights", From: start, To: start.Add(time.Duration(rapid.IntRange(1, 48).Draw(t, "hours")) * time.Hour),
-		Granularity: rapid.SampledFrom([]string{"1h", "1d"}).Draw(t, "granularity"), TimeZone: rapid.SampledFrom([]string{"", "America/Chicago"}).Draw(t, "zone"),
-		Measures: rapid.SampledFrom([][]string{{"n"}, {"late", "tails"}}).Draw(t, "measures"), GroupBy: rapid.SampledFrom([][]string{nil, {"origin", "delay"}}).Draw(t, "group_by"),
-		Limit: rapid.IntRange(1, 50).Draw(t, "limit"), Mode: rapid.SampledFrom([]query.Mode{query.Merged, query.Exact, query.Live}).Draw(t, "mode"), Fill: rapid.Bool().Draw(t, "fill")}
+	q := &query.Query{View: "flights", From: start,
+		To:          start.Add(time.Duration(rapid.IntRange(1, 48).Draw(t, "hours")) * time.Hour),
+		Granularity: rapid.SampledFrom([]string{"1h", "1d"}).Draw(t, "granularity"),
+		TimeZone:    rapid.SampledFrom([]string{"", "America/Chicago"}).Draw(t, "zone"),
+		Measures:    rapid.SampledFrom([][]string{{"n"}, {"late", "tails"}}).Draw(t, "measures"),
+		GroupBy:     rapid.SampledFrom([][]string{nil, {"origin", "delay"}}).Draw(t, "group_by"),
+		Limit:       rapid.IntRange(1, 50).Draw(t, "limit"),
+		Mode:        rapid.SampledFrom([]query.Mode{query.Merged, query.Exact, query.Live}).Draw(t, "mode"),
+		Fill:        rapid.Bool().Draw(t, "fill")}
 	if rapid.Bool().Draw(t, "as_of") {
 		n := rapid.Uint64().Draw(t, "n")
 		q.AsOf = &n
 	}
-	q.OrderBy = rapid.SampledFrom([][]query.Order{nil, {{By: "time", Desc: true}, {By: q.Measures[0]}}}).Draw(t, "order")
+	q.OrderBy = rapid.SampledFrom([][]query.Order{nil, {{By: "time", Desc: true}, {By: q.Measures[0]}}}).Draw(t,
+		"order")
 	q.Where = rapid.SliceOfN(rapid.SampledFrom([]query.Condition{
-		{Dimension: "origin", Op: query.Eq, Value: "a:b,c"}, {Dimension: "origin", Op: query.In, Values: []any{"ORD", "", "Å&="}},
+		{Dimension: "origin", Op: query.Eq, Value: "a:b,c"},
+		{Dimension: "origin", Op: query.In, Values: []any{"ORD", "", "Å&="}},
 		{Dimension: "origin", Op: query.Prefix, Value: "5"}, {Dimension: "origin", Op: query.Ne, Value: "true"},
-		{Dimension: "delay", Op: query.NotIn, Values: []any{1, -2}}, {Dimension: "delay", Op: query.Exists, Value: false},
+		{Dimension: "delay", Op: query.NotIn, Values: []any{1, -2}},
+		{Dimension: "delay", Op: query.Exists, Value: false},
 		{Dimension: "cancelled", Op: query.Eq, Value: true},
 	}), 0, 3).Draw(t, "where")
 	return q
@@ -231,7 +239,8 @@ func TestGetAnswersLikePost(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, newLayers(), nil)
 	_, want := call(a, "POST", "/v1/query", hourly)
-	res, got := call(a, "GET", "/v1/query?view=flights&measures=n,tails&from=2001-01-01T00:00:00Z&to=2001-01-01T02:00:00Z&granularity=1h&group_by=origin", "")
+	res, got := call(a, "GET",
+		"/v1/query?view=flights&measures=n,tails&from=2001-01-01T00:00:00Z&to=2001-01-01T02:00:00Z&granularity=1h&group_by=origin", "")
 	if got != want || res.StatusCode != 200 {
 		t.Errorf("%s: got %s, want %s", res.Status, got, want)
 	}
@@ -281,7 +290,11 @@ func TestTimeoutsWhileWaitingAndRunning(t *testing.T) {
 	a := newAPI(t, newLayers(), func(c *Config, p *Parts) {
 		c.Timeout = time.Millisecond
 		c.MaxConcurrent = 1
-		p.Answerer = answerFunc(func(ctx context.Context) (*merge.Answer, error) { <-ctx.Done(); return nil, context.Cause(ctx) })
+		p.Answerer = answerFunc(func(ctx context.Context) (*merge.Answer, error) {
+			<-ctx.Done()
+			return nil,
+				context.Cause(ctx)
+		})
 	})
 	for _, full := range []bool{false, true} {
 		if full {
@@ -307,7 +320,8 @@ func TestViewsAndPublications(t *testing.T) {
 		}
 	})
 	_, body := call(a, "GET", "/v1/views", "")
-	if !strings.HasPrefix(body, `{"views":[{"name":"flights","event":"flight","cell":"1m","dimensions":[{"name":"origin","type":"string","cap":{"limit":9,"values":3,"overflowed":1}},{"name":"delay","type":"int64","cap":null}`) || !strings.Contains(body, `"published":17`) {
+	if !strings.HasPrefix(body,
+		`{"views":[{"name":"flights","event":"flight","cell":"1m","dimensions":[{"name":"origin","type":"string","cap":{"limit":9,"values":3,"overflowed":1}},{"name":"delay","type":"int64","cap":null}`) || !strings.Contains(body, `"published":17`) {
 		t.Error(body)
 	}
 	_, one := call(a, "GET", "/v1/views/flights", "")
@@ -315,7 +329,8 @@ func TestViewsAndPublications(t *testing.T) {
 		t.Error(one)
 	}
 	_, body = call(a, "GET", "/v1/publications", "")
-	if strings.Count(body, `"n":`) != 1 || !strings.Contains(body, `"types":{"flight":{"buckets":1,"events":2,"duplicates":1,"conflicts":0}}`) {
+	if strings.Count(body, `"n":`) != 1 ||
+		!strings.Contains(body, `"types":{"flight":{"buckets":1,"events":2,"duplicates":1,"conflicts":0}}`) {
 		t.Error(body)
 	}
 	_, body = call(a, "GET", "/v1/publications/17?buckets=true", "")
@@ -337,7 +352,8 @@ func TestHealth(t *testing.T) {
 	}
 	l.err = errors.New("replaying")
 	res, body := call(a, "GET", "/readyz", "")
-	if p := problem(t, res, body); p.Code != "not_ready" || !cmp.Equal(p.Reasons, []string{"publications: replaying", "speed: replaying"}) {
+	if p := problem(t, res, body); p.Code != "not_ready" ||
+		!cmp.Equal(p.Reasons, []string{"publications: replaying", "speed: replaying"}) {
 		t.Errorf("got %+v", p)
 	}
 	if res, _ := call(a, "GET", "/healthz", ""); res.StatusCode != 200 {

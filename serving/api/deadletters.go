@@ -42,7 +42,8 @@ func (a *API) replayLetters(w http.ResponseWriter, r *http.Request) error {
 }
 
 // letters answers a request about the asking tenant's dead letters.
-func (a *API) letters(w http.ResponseWriter, r *http.Request, known []string, of func(tenant string, f deadletter.Filter, dry bool) (any, error)) error {
+func (a *API) letters(w http.ResponseWriter, r *http.Request, known []string,
+	of func(tenant string, f deadletter.Filter, dry bool) (any, error)) error {
 	who, ok := access.FromContext(r.Context())
 	if !ok {
 		return errNobody
@@ -83,7 +84,8 @@ func parseFilter(raw string, known []string) (f deadletter.Filter, dry bool, err
 	case p.err != nil:
 		return f, dry, p.err
 	case f.Limit < 0 || f.Limit > deadletter.MaxLimit:
-		return f, dry, fault("limit", "%d; use 1 to %d, or leave it out for %d", f.Limit, deadletter.MaxLimit, deadletter.DefaultLimit)
+		return f, dry, fault("limit", "%d; use 1 to %d, or leave it out for %d", f.Limit, deadletter.MaxLimit,
+			deadletter.DefaultLimit)
 	case !f.From.IsZero() && !f.To.IsZero() && !f.From.Before(f.To):
 		return f, dry, fault("to", "must be after from")
 	case f.Limit == 0:

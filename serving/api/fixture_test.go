@@ -34,8 +34,9 @@ func (l *layers) state() *record.State {
 	c := oracle.Catalog()
 	return &record.State{N: 17, H: []position.Offset{{Seq: 3}}, Digest: "d17",
 		Publication: &record.Publication{N: 17, Created: start, Events: 2, Code: "test"},
-		Views:       map[string]record.ViewState{"flights": {Digest: c.Digest(c.Views["flights"]), Buckets: []record.BucketVersion{{Bucket: start.UnixMicro(), Ver: 4, Rows: 2, Checksum: 9}}}},
-		Types:       map[string][]record.BucketCount{"flight": {{Bucket: start.UnixMicro(), Rows: 2, Duplicates: 1}}}}
+		Views: map[string]record.ViewState{"flights": {Digest: c.Digest(c.Views["flights"]),
+			Buckets: []record.BucketVersion{{Bucket: start.UnixMicro(), Ver: 4, Rows: 2, Checksum: 9}}}},
+		Types: map[string][]record.BucketCount{"flight": {{Bucket: start.UnixMicro(), Rows: 2, Duplicates: 1}}}}
 }
 
 func (l *layers) Newest(context.Context) (*record.State, error) { return l.state(), l.err }
@@ -63,21 +64,25 @@ type live struct{ *layers }
 
 func (l live) Scan(_ context.Context, scan *query.Scan, _ []position.Offset) (*query.LivePart, error) {
 	rest := l.events[l.below:]
-	return &query.LivePart{Part: oracle.Part(scan, rest, oracle.Speed), Through: []position.Offset{{Seq: 3 + uint64(len(rest))}},
+	return &query.LivePart{Part: oracle.Part(scan, rest, oracle.Speed),
+		Through: []position.Offset{{Seq: 3 + uint64(len(rest))}},
 		Pending: uint64(len(rest)), Appended: start.UnixMicro()}, nil
 }
 
 func flight(minute int, origin, tail string) oracle.Event {
-	return oracle.Event{Time: start.Add(time.Duration(minute) * time.Minute).UnixMicro(), Fields: map[string]any{"origin": origin, "tail": tail, "delay": int64(minute)}}
+	return oracle.Event{Time: start.Add(time.Duration(minute) * time.Minute).UnixMicro(),
+		Fields: map[string]any{"origin": origin, "tail": tail, "delay": int64(minute)}}
 }
 
 func newLayers() *layers {
-	return &layers{below: 2, events: []oracle.Event{flight(0, "ORD", "N1"), flight(61, "ATL", "N2"), flight(62, "ATL", "N3")}}
+	return &layers{below: 2,
+		events: []oracle.Event{flight(0, "ORD", "N1"), flight(61, "ATL", "N2"), flight(62, "ATL", "N3")}}
 }
 
 func newAPI(t testing.TB, l *layers, change func(*Config, *Parts)) *API {
 	t.Helper()
-	r, err := reader.New(reader.Config{Catalog: oracle.Catalog(), Publications: l, Batch: batch{l}, Live: live{l}, Now: func() time.Time { return start.Add(12 * time.Millisecond) }})
+	r, err := reader.New(reader.Config{Catalog: oracle.Catalog(), Publications: l, Batch: batch{l}, Live: live{l},
+		Now: func() time.Time { return start.Add(12 * time.Millisecond) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +109,8 @@ func served(a *API) http.Handler {
 
 // call sends a request and returns the response with its body.
 func call(a *API, method, target, body string, headers ...string) (*http.Response, string) {
-	r := httptest.NewRequestWithContext(access.NewContext(context.Background(), access.Local()), method, target, strings.NewReader(body))
+	r := httptest.NewRequestWithContext(access.NewContext(context.Background(), access.Local()), method, target,
+		strings.NewReader(body))
 	if method == http.MethodPost {
 		r.Header.Set("Content-Type", "application/json")
 	}
@@ -120,7 +126,8 @@ func call(a *API, method, target, body string, headers ...string) (*http.Respons
 func problem(t testing.TB, res *http.Response, body string) Problem {
 	t.Helper()
 	var p Problem
-	if err := json.Unmarshal([]byte(body), &p); err != nil || res.Header.Get("Content-Type") != "application/problem+json" {
+	if err := json.Unmarshal([]byte(body), &p); err != nil ||
+		res.Header.Get("Content-Type") != "application/problem+json" {
 		t.Fatalf("%s %q: not a problem: %v", res.Status, body, err)
 	}
 	if p.Status != res.StatusCode || p.Title == "" || p.Detail == "" || p.Code == "" {

@@ -49,7 +49,8 @@ type turn struct {
 }
 
 func newGate(c Config) *gate {
-	g := &gate{maxRunning: c.MaxConcurrent, maxWaiting: c.MaxQueued, most: c.MaxConcurrent, maxHeld: c.MaxHeld, lines: map[string]*line{}}
+	g := &gate{maxRunning: c.MaxConcurrent, maxWaiting: c.MaxQueued, most: c.MaxConcurrent, maxHeld: c.MaxHeld,
+		lines: map[string]*line{}}
 	if c.Fair {
 		g.most = max(1, c.MaxConcurrent-max(1, c.MaxConcurrent/4))
 	}
@@ -171,7 +172,8 @@ func (g *gate) next() (best *line) {
 		if len(l.waiting) == 0 || l.running == g.most {
 			continue
 		}
-		if best == nil || l.running < best.running || l.running == best.running && l.waiting[0].number < best.waiting[0].number {
+		if best == nil || l.running < best.running || l.running == best.running &&
+			l.waiting[0].number < best.waiting[0].number {
 			best = l
 		}
 	}
@@ -228,7 +230,8 @@ func (a *API) enter(ctx context.Context) (leave func(), err error) {
 	if who, ok := access.FromContext(ctx); ok && a.parts.Admit != nil {
 		if wait := a.parts.Admit(who.Tenant); wait > 0 {
 			return nil, &Problem{Status: http.StatusTooManyRequests, Code: "rate_limited",
-				Detail: "the rate of queries allowed to this tenant is used up; ask again after Retry-After", retry: int(math.Ceil(wait.Seconds()))}
+				Detail: "the rate of queries allowed to this tenant is used up; ask again after Retry-After",
+				retry:  int(math.Ceil(wait.Seconds()))}
 		}
 	}
 	return a.gate.enter(ctx)

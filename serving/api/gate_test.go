@@ -78,7 +78,8 @@ func TestFewestRunningFirst(t *testing.T) {
 func TestGateNeverLosesAPlace(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
-		cfg := Config{MaxConcurrent: rapid.IntRange(1, 3).Draw(r, "running"), MaxQueued: rapid.IntRange(0, 3).Draw(r, "waiting"), Fair: rapid.Bool().Draw(r, "fair")}
+		cfg := Config{MaxConcurrent: rapid.IntRange(1, 3).Draw(r, "running"),
+			MaxQueued: rapid.IntRange(0, 3).Draw(r, "waiting"), Fair: rapid.Bool().Draw(r, "fair")}
 		g := newGate(cfg)
 		type waiter struct {
 			tenant string
@@ -127,8 +128,10 @@ func TestGateNeverLosesAPlace(t *testing.T) {
 			}
 			settle()
 			gotRunning, gotWaiting := g.count()
-			if gotRunning != len(running) || gotWaiting != len(waiting) || gotRunning > cfg.MaxConcurrent || gotWaiting > cfg.MaxQueued {
-				r.Fatalf("the gate says %d and %d, it is %d and %d of %+v", gotRunning, gotWaiting, len(running), len(waiting), cfg)
+			if gotRunning != len(running) || gotWaiting != len(waiting) || gotRunning > cfg.MaxConcurrent ||
+				gotWaiting > cfg.MaxQueued {
+				r.Fatalf("the gate says %d and %d, it is %d and %d of %+v", gotRunning, gotWaiting, len(running),
+					len(waiting), cfg)
 			}
 			of := map[string]int{}
 			for _, tenant := range running {
@@ -192,9 +195,11 @@ func TestQueryRate(t *testing.T) {
 		t.Error(body)
 	}
 	wait = 1200 * time.Millisecond
-	for _, target := range []string{"/v1/query?view=flights&from=2001-01-01T00:00:00Z&to=2001-01-02T00:00:00Z", "/v1/views", "/v1/publications"} {
+	for _, target := range []string{"/v1/query?view=flights&from=2001-01-01T00:00:00Z&to=2001-01-02T00:00:00Z",
+		"/v1/views", "/v1/publications"} {
 		res, body := call(a, "GET", target, "")
-		if p := problem(t, res, body); p.Code != "rate_limited" || res.StatusCode != 429 || res.Header.Get("Retry-After") != "2" {
+		if p := problem(t, res, body); p.Code != "rate_limited" || res.StatusCode != 429 ||
+			res.Header.Get("Retry-After") != "2" {
 			t.Errorf("%s: %s %s", target, res.Status, body)
 		}
 	}
@@ -217,7 +222,8 @@ func TestNobody(t *testing.T) {
 			if r.pattern == "/v1/query" && method == http.MethodGet {
 				query = "?view=flights&from=2001-01-01T00:00:00Z&to=2001-01-02T00:00:00Z"
 			}
-			req := httptest.NewRequest(method, strings.NewReplacer("{name}", "flights", "{n}", "17").Replace(r.pattern)+query, body)
+			req := httptest.NewRequest(method,
+				strings.NewReplacer("{name}", "flights", "{n}", "17").Replace(r.pattern)+query, body)
 			req.Header.Set("Content-Type", "application/json")
 			w := httptest.NewRecorder()
 			served(a).ServeHTTP(w, req)

@@ -30,7 +30,8 @@ func (a *API) readyz(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	if len(reasons) > 0 {
-		return &Problem{Status: http.StatusServiceUnavailable, Code: "not_ready", Detail: "queries cannot be answered yet", Reasons: reasons, retry: 1}
+		return &Problem{Status: http.StatusServiceUnavailable, Code: "not_ready",
+			Detail: "queries cannot be answered yet", Reasons: reasons, retry: 1}
 	}
 	return writeJSON(w, map[string]string{"status": "ready"})
 }

@@ -36,7 +36,8 @@ func (s *recipient) Write(p []byte) (int, error) {
 // as asks in the name of a tenant.
 func (s *recipient) as(a *API, tenant, accept string) {
 	who := access.Principal{Tenant: tenant, Scopes: access.AllScopes}
-	r := httptest.NewRequestWithContext(access.NewContext(context.Background(), who), http.MethodPost, "/v1/query", strings.NewReader(hourly))
+	r := httptest.NewRequestWithContext(access.NewContext(context.Background(), who), http.MethodPost, "/v1/query",
+		strings.NewReader(hourly))
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Accept", accept)
 	defer func() {

@@ -63,7 +63,8 @@ func TestLargeBodiesWaitForRoom(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if res, body := call(a, "POST", "/v1/query", large); problem(t, res, body).Code != "too_many_queries" || res.StatusCode != 429 || res.Header.Get("Retry-After") == "" {
+	if res, body := call(a, "POST", "/v1/query", large); problem(t, res, body).Code != "too_many_queries" ||
+		res.StatusCode != 429 || res.Header.Get("Retry-After") == "" {
 		t.Errorf("a third large body: got %s %s", res.Status, body)
 	}
 	if res, body := call(a, "POST", "/v1/query", hourly); res.StatusCode != 200 {

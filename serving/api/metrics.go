@@ -18,7 +18,8 @@ type metrics struct {
 func newMetrics(r prometheus.Registerer, g *gate) *metrics {
 	m := &metrics{
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "recount_query_seconds", Help: "Time from a query's arrival to the last byte of its answer, by mode and status.",
+			Name: "recount_query_seconds", Help: "Time from a query's arrival to the last byte of its answer, by " +
+				"mode and status.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16),
 		}, []string{"mode", "status"}),
 		rows: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -29,9 +30,11 @@ func newMetrics(r prometheus.Registerer, g *gate) *metrics {
 		r.MustRegister(m.seconds, m.rows,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_query_running", Help: "Queries that run now."},
 				func() float64 { running, _ := g.count(); return float64(running) }),
-			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_query_waiting", Help: "Queries that wait for their turn."},
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_query_waiting",
+				Help: "Queries that wait for their turn."},
 				func() float64 { _, waiting := g.count(); return float64(waiting) }),
-			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_query_held_bytes", Help: "Encoded answers in memory that are made or wait for their readers."},
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_query_held_bytes",
+				Help: "Encoded answers in memory that are made or wait for their readers."},
 				func() float64 { return float64(g.holding()) }))
 	}
 	return m

@@ -65,10 +65,12 @@ func TestDocumentHasTheFields(t *testing.T) {
 	t.Parallel()
 	d := parse(t)
 	for name, v := range map[string]any{
-		"Query": query.Query{}, "Condition": query.Condition{}, "Order": query.Order{}, "Accuracy": merge.Accuracy{}, "Overflow": query.Overflow{}, "Problem": Problem{},
+		"Query": query.Query{}, "Condition": query.Condition{}, "Order": query.Order{}, "Accuracy": merge.Accuracy{},
+		"Overflow": query.Overflow{}, "Problem": Problem{},
 		"View": View{}, "Dimension": Dimension{}, "Cap": Cap{}, "Measure": Measure{}, "Filter": Filter{},
 		"Publication": Publication{}, "PublicationView": PublicationView{}, "PublicationType": PublicationType{},
-		"DeadLetter": deadletter.Letter{}, "DeadLetters": deadletter.Page{}, "Replay": deadletter.Replay{}, "ReplayFailure": deadletter.Failure{},
+		"DeadLetter": deadletter.Letter{}, "DeadLetters": deadletter.Page{}, "Replay": deadletter.Replay{},
+		"ReplayFailure": deadletter.Failure{},
 	} {
 		want, required := fields(reflect.TypeOf(v))
 		s := d.Components.Schemas[name]

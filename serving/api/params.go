@@ -52,7 +52,8 @@ func parseParameters(raw string, c *catalog.Catalog) (*query.Query, error) {
 	q := &query.Query{
 		View: values.Get("view"), Measures: p.list("measures"), From: p.time("from"), To: p.time("to"),
 		Granularity: values.Get("granularity"), TimeZone: values.Get("time_zone"), GroupBy: p.list("group_by"),
-		OrderBy: p.orderBy(), Limit: p.int("limit"), Mode: query.Mode(values.Get("mode")), AsOf: p.asOf(), Fill: p.bool("fill"),
+		OrderBy: p.orderBy(), Limit: p.int("limit"), Mode: query.Mode(values.Get("mode")), AsOf: p.asOf(),
+		Fill: p.bool("fill"),
 	}
 	q.Where = p.where(q.View, c)
 	return q, p.err
@@ -80,7 +81,8 @@ func (p *parameters) time(name string) time.Time {
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		p.fail(fault(name, "%q is not an RFC 3339 time such as 2001-01-01T00:00:00Z; a plus sign in it must be written as %%2B", text))
+		p.fail(fault(name, "%q is not an RFC 3339 time such as 2001-01-01T00:00:00Z; a plus sign in it must be "+
+			"written as %%2B", text))
 	}
 	return t
 }

@@ -60,9 +60,10 @@ func clientGone(err error) error {
 	return fmt.Errorf("%w: %w", errClientGone, err)
 }
 
-// fail answers with the problem an error is, and logs those that are the server's fault. A
-// client that is gone, or too slow with its body, is told only what is wrong with its request. Else its connection is cut: should it have closed only its half of it, it must
-// not read the nothing that was written as an empty answer.
+// fail answers with the problem an error is, and logs those that are the server's fault. A client that is
+// gone, or too slow with its body, is told only what is wrong with its request. Else its connection is cut:
+// should it have closed only its half of it, it must not read the nothing that was written as an empty
+// answer.
 func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := problemOf(err)
 	if errors.Is(err, errClientGone) || r.Context().Err() != nil && p.Status >= http.StatusInternalServerError {
@@ -115,18 +116,22 @@ func problemOf(err error) *Problem {
 	case errors.As(err, &limit):
 		return &Problem{Status: http.StatusUnprocessableEntity, Code: "query_too_large", Detail: limit.Reason}
 	case errors.As(err, &fill):
-		return &Problem{Status: http.StatusUnprocessableEntity, Code: "query_too_large", Detail: fill.Error(), Field: "fill"}
+		return &Problem{Status: http.StatusUnprocessableEntity, Code: "query_too_large", Detail: fill.Error(),
+			Field: "fill"}
 	case errors.As(err, &overflow):
-		return &Problem{Status: http.StatusUnprocessableEntity, Code: "value_overflow", Detail: overflow.Error(), Field: "measures"}
+		return &Problem{Status: http.StatusUnprocessableEntity, Code: "value_overflow", Detail: overflow.Error(),
+			Field: "measures"}
 	}
 	for _, u := range unavailable {
 		if errors.Is(err, u.err) {
 			detail := u.err.Error()
 			if errors.Is(u.err, context.DeadlineExceeded) {
-				detail = "the request took longer than query.timeout; ask for less: a shorter range, fewer dimensions, a coarser granularity, a lower limit"
+				detail = "the request took longer than query.timeout; ask for less: a shorter range, fewer " +
+					"dimensions, a coarser granularity, a lower limit"
 			}
 			return &Problem{Status: u.status, Code: u.code, Detail: detail, retry: u.retry}
 		}
 	}
-	return &Problem{Status: http.StatusInternalServerError, Code: "internal", Detail: "the request failed for a reason that is in the server's log"}
+	return &Problem{Status: http.StatusInternalServerError, Code: "internal",
+		Detail: "the request failed for a reason that is in the server's log"}
 }

@@ -41,11 +41,12 @@ type PublicationView struct {
 
 // PublicationType is what deduplication found among the events of one type.
 type PublicationType struct {
-	Buckets    int                  `json:"buckets"`
-	Events     int64                `json:"events"`                // landed
-	Duplicates int64                `json:"duplicates"`            // of those, dropped as copies
-	Conflicts  int64                `json:"conflicts"`             // of those, copies with another payload
-	List       []record.BucketCount `json:"bucket_list,omitempty"` // [bucket, rows, duplicates, conflicts], when asked for
+	Buckets    int   `json:"buckets"`
+	Events     int64 `json:"events"`     // landed
+	Duplicates int64 `json:"duplicates"` // of those, dropped as copies
+	Conflicts  int64 `json:"conflicts"`  // of those, copies with another payload
+	// [bucket, rows, duplicates, conflicts], when asked for
+	List []record.BucketCount `json:"bucket_list,omitempty"`
 }
 
 func (a *API) newest(r *http.Request) (*record.State, error) {
@@ -82,7 +83,8 @@ func (a *API) getPublication(w http.ResponseWriter, r *http.Request) error {
 	}
 	buckets := r.URL.Query().Get("buckets")
 	if buckets != "" && buckets != "true" && buckets != "false" {
-		return &Problem{Status: http.StatusBadRequest, Code: "invalid_request", Detail: "buckets is true or false", Field: "buckets"}
+		return &Problem{Status: http.StatusBadRequest, Code: "invalid_request", Detail: "buckets is true or false",
+			Field: "buckets"}
 	}
 	state, err := a.parts.Publications.At(r.Context(), n)
 	if errors.Is(err, query.ErrCollected) || errors.Is(err, query.ErrNoPublication) {
@@ -118,14 +120,16 @@ func (a *API) pinPublication(w http.ResponseWriter, r *http.Request) error {
 func number(r *http.Request) (uint64, error) {
 	n, err := strconv.ParseUint(r.PathValue("n"), 10, 64)
 	if err != nil {
-		return 0, &Problem{Status: http.StatusBadRequest, Code: "invalid_request", Detail: "a publication has a number", Field: "n"}
+		return 0, &Problem{Status: http.StatusBadRequest, Code: "invalid_request", Detail: "a publication has a number",
+			Field: "n"}
 	}
 	return n, nil
 }
 
 func (a *API) publication(s *record.State, buckets bool) Publication {
 	_, pinned := slices.BinarySearch(a.parts.Publications.Pinned(), s.N)
-	out := Publication{N: s.N, Pinned: pinned, Digest: s.Digest, Cut: []uint64{}, Epochs: []uint32{}, Views: map[string]PublicationView{}, Types: map[string]PublicationType{}}
+	out := Publication{N: s.N, Pinned: pinned, Digest: s.Digest, Cut: []uint64{}, Epochs: []uint32{},
+		Views: map[string]PublicationView{}, Types: map[string]PublicationType{}}
 	if p := s.Publication; p != nil {
 		out.Created = p.Created.UTC()
 		out.Previous = p.Previous

@@ -30,7 +30,8 @@ func (a *API) Routes() map[string]http.Handler {
 }
 
 func notFound(w http.ResponseWriter, r *http.Request) {
-	writeProblem(w, &Problem{Status: http.StatusNotFound, Code: "not_found", Detail: "no resource is at " + r.URL.Path + "; /openapi.json lists them"})
+	writeProblem(w, &Problem{Status: http.StatusNotFound, Code: "not_found", Detail: "no resource is at " + r.URL.Path +
+		"; /openapi.json lists them"})
 }
 
 // methods chooses by method itself, because ServeMux answers 405 in plain text.
@@ -44,7 +45,8 @@ func (a *API) methods(of map[string]handler) http.Handler {
 		h, ok := of[method]
 		if !ok {
 			w.Header().Set("Allow", strings.Join(allow, ", "))
-			writeProblem(w, &Problem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Detail: r.Method + " is not allowed here; use " + strings.Join(allow, " or ")})
+			writeProblem(w, &Problem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Detail: r.Method +
+				" is not allowed here; use " + strings.Join(allow, " or ")})
 			return
 		}
 		if err := h(w, r); err != nil {

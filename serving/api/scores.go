@@ -11,5 +11,6 @@ func (a *API) getScores(w http.ResponseWriter, _ *http.Request) error {
 		}
 	}
 	return &Problem{Status: http.StatusNotFound, Code: "no_scores",
-		Detail: "nothing was compared since the server started; POST /v1/jobs/score/runs compares the newest publication, in a process with the roles batch and speed"}
+		Detail: "nothing was compared since the server started; POST /v1/jobs/score/runs compares the newest " +
+			"publication, in a process with the roles batch and speed"}
 }

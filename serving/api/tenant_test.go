@@ -54,12 +54,15 @@ func TestRequestsAreOfTheirTenant(t *testing.T) {
 	} {
 		for _, tenant := range []string{"acme", "rival"} {
 			all.tenants = nil
-			req := httptest.NewRequest(r[0], r[1], strings.NewReader(`{"view":"flights","from":"2001-01-01T00:00:00Z","to":"2001-01-02T00:00:00Z"}`))
+			req := httptest.NewRequest(r[0], r[1],
+				strings.NewReader(`{"view":"flights","from":"2001-01-01T00:00:00Z","to":"2001-01-02T00:00:00Z"}`))
 			req.Header.Set("Content-Type", "application/json")
 			req.Header.Set("Tenant", "default")
 			w := httptest.NewRecorder()
-			served(api).ServeHTTP(w, req.WithContext(access.NewContext(t.Context(), access.Principal{Tenant: tenant, Scopes: access.Query})))
-			if others := slices.DeleteFunc(slices.Clone(all.tenants), func(of string) bool { return of == tenant }); len(all.tenants) == 0 || len(others) > 0 {
+			served(api).ServeHTTP(w,
+				req.WithContext(access.NewContext(t.Context(), access.Principal{Tenant: tenant, Scopes: access.Query})))
+			if others := slices.DeleteFunc(slices.Clone(all.tenants),
+				func(of string) bool { return of == tenant }); len(all.tenants) == 0 || len(others) > 0 {
 				t.Errorf("%s %s of %s: status %d, asked for %q", r[0], r[1], tenant, w.Code, all.tenants)
 			}
 		}

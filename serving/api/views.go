@@ -76,7 +76,8 @@ func (a *API) getView(w http.ResponseWriter, r *http.Request) error {
 	case !ok:
 		return errNobody
 	case v == nil:
-		return &Problem{Status: http.StatusNotFound, Code: "unknown_view", Detail: "no view has this name; GET /v1/views lists them"}
+		return &Problem{Status: http.StatusNotFound, Code: "unknown_view",
+			Detail: "no view has this name; GET /v1/views lists them"}
 	}
 	state, err := a.newest(r)
 	if err != nil {
@@ -87,7 +88,8 @@ func (a *API) getView(w http.ResponseWriter, r *http.Request) error {
 
 func (a *API) view(v *catalog.View, state *record.State, tenant string) View {
 	c := a.parts.Catalog
-	out := View{Name: v.Name, Event: v.Event, Cell: duration(v.Cell), Dimensions: []Dimension{}, Where: []Filter{}, Digest: c.Digest(v)}
+	out := View{Name: v.Name, Event: v.Event, Cell: duration(v.Cell), Dimensions: []Dimension{}, Where: []Filter{},
+		Digest: c.Digest(v)}
 	for _, d := range v.Dimensions {
 		dim := Dimension{Name: d, Type: c.DimensionType(v, d)}
 		if a.parts.Cap != nil {

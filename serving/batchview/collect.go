@@ -45,8 +45,10 @@ type measureCell struct {
 }
 
 func newCollector(scan *query.Scan, limit int) *collector {
-	c := &collector{scan: scan, max: limit, dims: make([]dimCell, len(scan.GroupBy)), measures: make([]measureCell, len(scan.Measures))}
-	c.part = &query.Part{Dims: make([]query.Column, len(scan.GroupBy)), Measures: make([][]query.Acc, len(scan.Measures))}
+	c := &collector{scan: scan, max: limit, dims: make([]dimCell, len(scan.GroupBy)),
+		measures: make([]measureCell, len(scan.Measures))}
+	c.part = &query.Part{Dims: make([]query.Column, len(scan.GroupBy)),
+		Measures: make([][]query.Acc, len(scan.Measures))}
 	c.dest = []any{&c.group, &c.window}
 	for d, dim := range scan.GroupBy {
 		c.part.Dims[d].Type = dim.Type
@@ -93,7 +95,8 @@ func (c *collector) add() error {
 	}
 	p := c.part
 	if p.Rows() == c.max {
-		return &LimitError{fmt.Sprintf("the query has more than %d groups; use fewer dimensions, a coarser granularity or a shorter range", c.max)}
+		return &LimitError{fmt.Sprintf("the query has more than %d groups; use fewer dimensions, a coarser "+
+			"granularity or a shorter range", c.max)}
 	}
 	p.Windows = append(p.Windows, c.window)
 	p.Events = append(p.Events, c.events)
@@ -135,8 +138,9 @@ func (m *measureCell) acc() (query.Acc, error) {
 	return query.Acc{N: m.n, Hi: m.hi, Lo: m.lo}, nil
 }
 
-// parseRegisters reads the state of groupUniqArray of UInt32, a number of registers and those: of a united sketch, which
-// may hold several ranks a register. The driver would build a slice of an array by reflection, for many times as much.
+// parseRegisters reads the state of groupUniqArray of UInt32, a number of registers and those: of a united
+// sketch, which may hold several ranks a register. The driver would build a slice of an array by
+// reflection, for many times as much.
 func parseRegisters(state string) ([]uint32, error) {
 	if state == "" {
 		return nil, nil

@@ -23,7 +23,8 @@ func TestStatesOfEverySize(t *testing.T) {
 	for _, n := range []int{0, 1, 127, 128, 1<<14 - 1, 1 << 14} {
 		var hashes []uint64
 		add := func(at time.Time, tail int) {
-			events = append(events, oracle.Event{Time: at.UnixMicro(), Fields: map[string]any{"origin": fmt.Sprint(n), "tail": fmt.Sprint(tail)}})
+			events = append(events, oracle.Event{Time: at.UnixMicro(),
+				Fields: map[string]any{"origin": fmt.Sprint(n), "tail": fmt.Sprint(tail)}})
 			hashes = append(hashes, distinct.HashString(fmt.Sprint(tail)))
 		}
 		events = append(events, oracle.Event{Time: start.UnixMicro(), Fields: map[string]any{"origin": fmt.Sprint(n)}})

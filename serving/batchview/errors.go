@@ -19,7 +19,8 @@ type GuardError struct {
 }
 
 func (e *GuardError) Error() string {
-	return fmt.Sprintf("batch view %s: publication %d names %d rows, ClickHouse has %d of them or has them in other buckets",
+	return fmt.Sprintf("batch view %s: publication %d names %d rows, ClickHouse has %d of them or has them in other "+
+		"buckets",
 		e.View, e.Publication, e.Want, e.Got)
 }
 
@@ -52,9 +53,11 @@ func classify(ctx context.Context, err error) error {
 	case codeUnknownTable:
 		return fmt.Errorf("%w: %v", query.ErrCollected, err)
 	case codeTooManyRows:
-		return &LimitError{"the query has too many groups; use fewer dimensions, a coarser granularity or a shorter range"}
+		return &LimitError{"the query has too many groups; use fewer dimensions, a coarser granularity or a shorter " +
+			"range"}
 	case codeMemory:
-		return &LimitError{"the query needs too much memory; use fewer dimensions, fewer distinct measures or a shorter range"}
+		return &LimitError{"the query needs too much memory; use fewer dimensions, fewer distinct measures or a " +
+			"shorter range"}
 	case codeTimeout:
 		return fmt.Errorf("%w: %v", context.DeadlineExceeded, err)
 	}

@@ -57,7 +57,8 @@ func (c *collector) overflow() {
 		cell := &c.dims[d]
 		switch {
 		case cell.null == 1:
-		case dim.Type == catalog.String && cell.text == catalog.Overflow, dim.Type == catalog.Int64 && cell.num == catalog.OverflowInt:
+		case dim.Type == catalog.String && cell.text == catalog.Overflow, dim.Type == catalog.Int64 &&
+			cell.num == catalog.OverflowInt:
 			c.part.Overflow.Events += c.events
 			return
 		}

@@ -15,7 +15,8 @@ func TestOverflowOfNumbers(t *testing.T) {
 	s := newStore(t)
 	var events []oracle.Event
 	for _, delay := range []any{int64(1), int64(catalog.OverflowInt), nil, int64(2)} {
-		events = append(events, oracle.Event{Time: start.UnixMicro(), Fields: map[string]any{"delay": delay, "cancelled": delay == nil}})
+		events = append(events, oracle.Event{Time: start.UnixMicro(),
+			Fields: map[string]any{"delay": delay, "cancelled": delay == nil}})
 	}
 	state := s.state(s.write("default", 4, events))
 	for _, c := range []struct {
@@ -25,10 +26,13 @@ func TestOverflowOfNumbers(t *testing.T) {
 	}{
 		{nil, nil, query.Overflow{}},
 		{nil, []string{"delay"}, query.Overflow{Events: 1}},
-		{[]query.Condition{{Dimension: "delay", Op: query.Eq, Value: int64(1)}}, nil, query.Overflow{Events: 1, LeftOut: 1}},
+		{[]query.Condition{{Dimension: "delay", Op: query.Eq, Value: int64(1)}}, nil,
+			query.Overflow{Events: 1, LeftOut: 1}},
 		{[]query.Condition{{Dimension: "delay", Op: query.Ne, Value: int64(1)}}, nil, query.Overflow{Events: 1}},
-		{[]query.Condition{{Dimension: "delay", Op: query.Eq, Value: int64(1)}, {Dimension: "cancelled", Op: query.Eq, Value: true}}, nil, query.Overflow{}},
-		{[]query.Condition{{Dimension: "delay", Op: query.Exists, Value: true}}, []string{"delay"}, query.Overflow{Events: 1}},
+		{[]query.Condition{{Dimension: "delay", Op: query.Eq, Value: int64(1)},
+			{Dimension: "cancelled", Op: query.Eq, Value: true}}, nil, query.Overflow{}},
+		{[]query.Condition{{Dimension: "delay", Op: query.Exists, Value: true}}, []string{"delay"},
+			query.Overflow{Events: 1}},
 		{[]query.Condition{{Dimension: "delay", Op: query.Exists, Value: false}}, []string{"delay"}, query.Overflow{}},
 	} {
 		q := wholeRange()

@@ -27,7 +27,8 @@ func pinsOf(v record.ViewState, from, to int64, bucket time.Duration) *pins {
 	for _, b := range v.Between(window.Floor(from, bucket), to) {
 		p.rows += uint64(b.Rows)
 		p.sum += uint64(b.Rows) * hashBucket(b.Bucket)
-		if last := len(p.starts) - 1; last >= 0 && p.vers[last] == b.Ver && p.starts[last]+p.counts[last]*p.width == b.Bucket {
+		if last := len(p.starts) - 1; last >= 0 && p.vers[last] == b.Ver &&
+			p.starts[last]+p.counts[last]*p.width == b.Bucket {
 			p.counts[last]++
 			continue
 		}
@@ -62,7 +63,8 @@ func (p *pins) condition() string {
 
 // between is the predicate from <= column < to of a DateTime64(6) column.
 func between(column string, from, to int64) string {
-	return column + " >= " + micros(strconv.FormatInt(from, 10)) + " AND " + column + " < " + micros(strconv.FormatInt(to, 10))
+	return column + " >= " + micros(strconv.FormatInt(from, 10)) + " AND " + column + " < " +
+		micros(strconv.FormatInt(to, 10))
 }
 
 func micros(expr string) string { return "fromUnixTimestamp64Micro(toInt64(" + expr + "), 'UTC')" }

@@ -63,7 +63,8 @@ func (s *store) views() *Views {
 
 // cells groups events as the batch layer does: one row a minute and combination of dimensions.
 func (s *store) cells(events []oracle.Event) (*query.Scan, []*oracle.Row) {
-	q := &query.Query{View: "flights", From: time.UnixMicro(window.MinTime), To: time.UnixMicro(window.MaxTime + 1), GroupBy: s.view.Dimensions}
+	q := &query.Query{View: "flights", From: time.UnixMicro(window.MinTime), To: time.UnixMicro(window.MaxTime + 1),
+		GroupBy: s.view.Dimensions}
 	scan, err := q.Resolve(s.catalog, "default")
 	if err != nil {
 		s.t.Fatal(err)
@@ -169,7 +170,8 @@ func stored(m query.Measure, r *oracle.Row) []any {
 
 // state pins the versions.
 func (s *store) state(versions []record.BucketVersion) *record.State {
-	return &record.State{N: 7, Views: map[string]record.ViewState{"flights": {Digest: s.catalog.Digest(s.view), Buckets: versions}}}
+	return &record.State{N: 7,
+		Views: map[string]record.ViewState{"flights": {Digest: s.catalog.Digest(s.view), Buckets: versions}}}
 }
 
 func (s *store) resolve(q *query.Query) *query.Scan {

@@ -78,7 +78,8 @@ type Options struct {
 func (v *Views) Scan(ctx context.Context, state *record.State, scan *query.Scan, opts Options) (*query.Part, error) {
 	view, ok := state.Views[scan.View.Name]
 	if ok && view.Digest != scan.Digest {
-		return nil, fmt.Errorf("batch view %s: publication %d has definition %s, not %s", scan.View.Name, state.N, view.Digest, scan.Digest)
+		return nil, fmt.Errorf("batch view %s: publication %d has definition %s, not %s", scan.View.Name, state.N,
+			view.Digest, scan.Digest)
 	}
 	pins := pinsOf(view, scan.Windows.From, scan.Windows.To, v.cfg.Bucket)
 	if pins.rows == 0 {

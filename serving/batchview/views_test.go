@@ -32,7 +32,8 @@ func drawQuery(t *rapid.T) *query.Query {
 	from := rapid.IntRange(0, minutes-1).Draw(t, "from")
 	q.From = start.Add(time.Duration(from) * time.Minute)
 	q.To = q.From.Add(time.Duration(rapid.IntRange(1, minutes).Draw(t, "width")) * time.Minute)
-	q.TimeZone = rapid.SampledFrom([]string{"", "America/Chicago", "Asia/Kathmandu", "Australia/Lord_Howe"}).Draw(t, "zone")
+	q.TimeZone = rapid.SampledFrom([]string{"", "America/Chicago", "Asia/Kathmandu", "Australia/Lord_Howe"}).Draw(t,
+		"zone")
 	q.Granularity = rapid.SampledFrom([]string{"", "15m", "1h", "6h", "1d", "1mo"}).Draw(t, "granularity")
 	for _, d := range []string{"origin", "delay", "cancelled"} {
 		if rapid.Bool().Draw(t, d) {
@@ -156,7 +157,8 @@ func byKey(p *query.Part) map[string][]query.Acc {
 		for j := range p.Measures {
 			a := p.Measures[j][i]
 			a.Registers = united(a.Registers)
-			a.N = min(a.N, map[bool]uint64{true: 1, false: math.MaxUint64}[j == 3 || j == 5 || j == 6]) // min and max state only whether there is one
+			// min and max state only whether there is one
+			a.N = min(a.N, map[bool]uint64{true: 1, false: math.MaxUint64}[j == 3 || j == 5 || j == 6])
 			out[key] = append(out[key], a)
 		}
 		out[key] = append(out[key], query.Acc{N: p.Events[i]})
@@ -206,7 +208,8 @@ func TestGuardFailsClosed(t *testing.T) {
 	narrow.From = start.Add(30 * time.Minute)
 	narrow.To = start.Add(31 * time.Minute)
 	var guard *GuardError
-	if _, err := views.Scan(t.Context(), s.state(pinned), s.resolve(narrow), Options{}); !errors.As(err, &guard) || guard.Want != 60 || guard.Got != 59 {
+	if _, err := views.Scan(t.Context(), s.state(pinned), s.resolve(narrow), Options{}); !errors.As(err, &guard) ||
+		guard.Want != 60 || guard.Got != 59 {
 		t.Errorf("deleted row: got %v", err)
 	}
 	s.exec("DROP TABLE " + s.table)
@@ -258,7 +261,8 @@ func TestLimitsAreErrors(t *testing.T) {
 	}
 	expired, cancel2 := context.WithDeadline(t.Context(), time.Unix(0, 0))
 	defer cancel2()
-	if _, err := s.views().Scan(expired, state, s.resolve(wholeRange()), Options{}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := s.views().Scan(expired, state, s.resolve(wholeRange()), Options{}); !errors.Is(err,
+		context.DeadlineExceeded) {
 		t.Errorf("deadline: got %v", err)
 	}
 }
@@ -284,7 +288,8 @@ func TestWindowRunsCoverTheWindows(t *testing.T) {
 	t.Parallel()
 	loc, _ := time.LoadLocation("America/Chicago")
 	g, _ := window.ParseGranularity("1d")
-	w, err := window.Of(time.Date(2000, 1, 1, 0, 0, 0, 0, loc), time.Date(2020, 1, 1, 0, 0, 0, 0, loc), g, loc, time.Minute)
+	w, err := window.Of(time.Date(2000, 1, 1, 0, 0, 0, 0, loc), time.Date(2020, 1, 1, 0, 0, 0, 0, loc), g, loc,
+		time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,7 +54,8 @@ func arrowFields(a *merge.Answer) []arrow.Field {
 	}
 	timestamp := &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: zone}
 	types := map[catalog.FieldType]arrow.DataType{
-		catalog.String: arrow.BinaryTypes.String, catalog.Int64: arrow.PrimitiveTypes.Int64, catalog.Bool: arrow.FixedWidthTypes.Boolean,
+		catalog.String: arrow.BinaryTypes.String, catalog.Int64: arrow.PrimitiveTypes.Int64,
+		catalog.Bool:    arrow.FixedWidthTypes.Boolean,
 		catalog.Float64: arrow.PrimitiveTypes.Float64, catalog.Timestamp: timestamp,
 	}
 	var of []arrow.DataType

@@ -35,7 +35,8 @@ func drawAnswer(t *rapid.T) *merge.Answer {
 	}
 	batch := oracle.Part(scan, oracle.Draw(t, start, 300, 40), oracle.Batch)
 	live := oracle.Part(scan, oracle.Draw(t, start, 300, 10), oracle.Speed)
-	a, err := merge.Merge(scan, q, batch, live, merge.Accuracy{Publication: 3, Cut: []uint64{1}, Through: []uint64{2}, StalePartitions: []int{}})
+	a, err := merge.Merge(scan, q, batch, live,
+		merge.Accuracy{Publication: 3, Cut: []uint64{1}, Through: []uint64{2}, StalePartitions: []int{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,20 +245,26 @@ func TestGolden(t *testing.T) {
 }
 
 func goldenParts(t *testing.T) (*query.Scan, *query.Query, *query.Part, *query.Part, merge.Accuracy) {
-	q := &query.Query{View: "flights", Measures: []string{"n", "far"}, From: start, To: start.Add(time.Hour), Granularity: "1h", GroupBy: []string{"origin"}, TimeZone: "America/Chicago"}
+	q := &query.Query{View: "flights", Measures: []string{"n", "far"}, From: start, To: start.Add(time.Hour),
+		Granularity: "1h", GroupBy: []string{"origin"}, TimeZone: "America/Chicago"}
 	scan, err := q.Resolve(oracle.Catalog(), "default")
 	if err != nil {
 		t.Fatal(err)
 	}
-	batch := &query.Part{Windows: []int32{0, 0}, Events: []uint64{1, 1}, Dims: []query.Column{{Type: catalog.String, Strings: []string{"", `OR"D`}, Null: []bool{true, false}}},
+	batch := &query.Part{Windows: []int32{0, 0}, Events: []uint64{1, 1},
+		Dims:     []query.Column{{Type: catalog.String, Strings: []string{"", `OR"D`}, Null: []bool{true, false}}},
 		Measures: [][]query.Acc{{{N: 1<<53 + 1}, {N: 3}}, {{N: 1, Float: 1e300}, {}}}}
-	live := &query.Part{Windows: []int32{0}, Events: []uint64{1}, Dims: []query.Column{{Type: catalog.String, Strings: []string{`OR"D`}}},
+	live := &query.Part{Windows: []int32{0}, Events: []uint64{1},
+		Dims:     []query.Column{{Type: catalog.String, Strings: []string{`OR"D`}}},
 		Measures: [][]query.Acc{{{N: 2}}, {{N: 1, Float: 0.1}}}}
-	return scan, q, batch, live, merge.Accuracy{Cut: []uint64{1}, Through: []uint64{2}, PendingEvents: 2, Complete: true, StalePartitions: []int{}}
+	return scan, q, batch, live,
+		merge.Accuracy{Cut: []uint64{1}, Through: []uint64{2}, PendingEvents: 2, Complete: true,
+			StalePartitions: []int{}}
 }
 
 func BenchmarkJSON(b *testing.B) {
-	q := &query.Query{View: "flights", Measures: []string{"n", "far"}, From: start, To: start.AddDate(0, 0, 70), Granularity: "1m", Limit: query.MaxLimit}
+	q := &query.Query{View: "flights", Measures: []string{"n", "far"}, From: start, To: start.AddDate(0, 0, 70),
+		Granularity: "1m", Limit: query.MaxLimit}
 	scan, err := q.Resolve(oracle.Catalog(), "default")
 	if err != nil {
 		b.Fatal(err)

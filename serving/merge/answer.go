@@ -55,15 +55,18 @@ type Values struct {
 // Accuracy says which part of the log an answer covers and how (Q4). Offsets are
 // sequences, one a partition; times are UTC.
 type Accuracy struct {
-	Publication     uint64          `json:"publication"`      // the pin; 0 before the first
-	AsOf            *time.Time      `json:"as_of"`            // when it was published; null before the first
-	Cut             []uint64        `json:"cut"`              // H: next sequence that is not in the batch view
-	Through         []uint64        `json:"through"`          // S: next sequence that is not in the answer
-	PendingEvents   uint64          `json:"pending_events"`   // events in [H, S), before deduplication and filters
-	Exact           bool            `json:"exact"`            // no row has a live part, and nothing overflowed
-	Complete        bool            `json:"complete"`         // no partition is stale
-	StalePartitions []int           `json:"stale_partitions"` // partitions the speed layer gave nothing for, though asked
-	LagMS           *int64          `json:"lag_ms"`           // age of the newest event in the answer's live range, else of the publication; null before both
-	Truncated       bool            `json:"truncated"`        // limit cut rows off
-	Overflow        *query.Overflow `json:"overflow"`         // events whose place in the answer is not known; null when there are none
+	Publication   uint64     `json:"publication"`    // the pin; 0 before the first
+	AsOf          *time.Time `json:"as_of"`          // when it was published; null before the first
+	Cut           []uint64   `json:"cut"`            // H: next sequence that is not in the batch view
+	Through       []uint64   `json:"through"`        // S: next sequence that is not in the answer
+	PendingEvents uint64     `json:"pending_events"` // events in [H, S), before deduplication and filters
+	Exact         bool       `json:"exact"`          // no row has a live part, and nothing overflowed
+	Complete      bool       `json:"complete"`       // no partition is stale
+	// partitions the speed layer gave nothing for, though asked
+	StalePartitions []int `json:"stale_partitions"`
+	// age of the newest event in the answer's live range, else of the publication; null before both
+	LagMS     *int64 `json:"lag_ms"`
+	Truncated bool   `json:"truncated"` // limit cut rows off
+	// events whose place in the answer is not known; null when there are none
+	Overflow *query.Overflow `json:"overflow"`
 }

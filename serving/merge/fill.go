@@ -10,7 +10,8 @@ import (
 type FillError struct{ Groups, Windows int }
 
 func (e *FillError) Error() string {
-	return fmt.Sprintf("fill: %d groups in %d windows are more than %d rows; use a coarser granularity or a shorter range",
+	return fmt.Sprintf("fill: %d groups in %d windows are more than %d rows; use a coarser granularity or a shorter "+
+		"range",
 		e.Groups, e.Windows, query.MaxLimit)
 }
 

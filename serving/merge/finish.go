@@ -13,7 +13,8 @@ import (
 type OverflowError struct{ Measure string }
 
 func (e *OverflowError) Error() string {
-	return fmt.Sprintf("measure %s: a value is beyond the range of its type; use a shorter range, more dimensions or a finer granularity", e.Measure)
+	return fmt.Sprintf("measure %s: a value is beyond the range of its type; use a shorter range, more dimensions "+
+		"or a finer granularity", e.Measure)
 }
 
 // value is one finished value.

@@ -92,7 +92,8 @@ func TestMergeIsTheWhole(t *testing.T) {
 		sortNaively(scan, q, all, a)
 		want := all[:min(len(all), q.Limit)]
 		over := oracle.Overflow(scan, events)
-		if a.Rows() != len(want) || a.Accuracy.Truncated != (len(want) < len(all)) || a.Accuracy.Exact != (live.Rows() == 0 && over.Events == 0) {
+		if a.Rows() != len(want) || a.Accuracy.Truncated != (len(want) < len(all)) ||
+			a.Accuracy.Exact != (live.Rows() == 0 && over.Events == 0) {
 			t.Fatalf("%d rows of %d, %+v", a.Rows(), len(all), a.Accuracy)
 		}
 		if got := a.Accuracy.Overflow; (got == nil) != (over.Events == 0) || got != nil && *got != over {
@@ -116,7 +117,8 @@ func fillNaively(scan *query.Scan, rows []*oracle.Row) []*oracle.Row {
 	}
 	for w := range scan.Windows.Starts {
 		for _, k := range groups {
-			if !slices.ContainsFunc(rows, func(r *oracle.Row) bool { return r.Window == w && slices.Equal(r.Keys, k) }) {
+			if !slices.ContainsFunc(rows,
+				func(r *oracle.Row) bool { return r.Window == w && slices.Equal(r.Keys, k) }) {
 				rows = append(rows, &oracle.Row{Window: w, Keys: k})
 			}
 		}
@@ -160,7 +162,8 @@ func checkRow(t *rapid.T, scan *query.Scan, a *Answer, i int, want *oracle.Row, 
 			t.Fatalf("row %d: %s is %v, want %v", i, a.Dims[d].Name, got, want.Keys[d])
 		}
 	}
-	at := slices.IndexFunc(live, func(r *oracle.Row) bool { return r.Window == want.Window && slices.Equal(r.Keys, want.Keys) })
+	at := slices.IndexFunc(live,
+		func(r *oracle.Row) bool { return r.Window == want.Window && slices.Equal(r.Keys, want.Keys) })
 	if a.IsLive(i) != (at >= 0) {
 		t.Fatalf("row %d: live %v", i, a.IsLive(i))
 	}
@@ -170,7 +173,8 @@ func checkRow(t *rapid.T, scan *query.Scan, a *Answer, i int, want *oracle.Row, 
 		if got := anyValue(&m.Value, i); !oracle.Equal(got, truth) {
 			t.Fatalf("row %d: %s is %v, want %v", i, m.Name, got, truth)
 		}
-		if at >= 0 && m.Kind != catalog.Distinct && !oracle.Equal(anyValue(&m.Live, i), live[at].Measure(scan.Measures[j])) {
+		if at >= 0 && m.Kind != catalog.Distinct &&
+			!oracle.Equal(anyValue(&m.Live, i), live[at].Measure(scan.Measures[j])) {
 			t.Fatalf("row %d: live %s is %v", i, m.Name, anyValue(&m.Live, i))
 		}
 	}
@@ -201,7 +205,8 @@ func checkBounds(t *testing.T, inBatch, inLive, shared int) {
 		live.Add(hash(i))
 	}
 	truth := int64(inBatch + inLive - shared)
-	d := mergeDistinct(&query.Acc{Exact: uint64(inBatch), Registers: distinct.AppendRegisters(nil, hashes)}, &query.Acc{Sketch: live}, new(distinct.Union))
+	d := mergeDistinct(&query.Acc{Exact: uint64(inBatch), Registers: distinct.AppendRegisters(nil, hashes)},
+		&query.Acc{Sketch: live}, new(distinct.Union))
 	if truth < d.low || truth > d.high || d.value < d.low || d.value > d.high || d.value != int64(inBatch)+d.added {
 		t.Errorf("batch %d, live %d, shared %d: %+v does not hold %d", inBatch, inLive, shared, d, truth)
 	}
@@ -223,7 +228,8 @@ func TestOverflowIsAnError(t *testing.T) {
 		return &query.Part{Windows: []int32{0}, Events: []uint64{1}, Measures: [][]query.Acc{{a}}}
 	}
 	var overflow *OverflowError
-	if _, err := Merge(scan, q, part(math.MaxInt64), part(1), Accuracy{}); !errors.As(err, &overflow) || overflow.Measure != "late" {
+	if _, err := Merge(scan, q, part(math.MaxInt64), part(1), Accuracy{}); !errors.As(err, &overflow) ||
+		overflow.Measure != "late" {
 		t.Errorf("got %v", err)
 	}
 	a, err := Merge(scan, q, part(math.MinInt64), part(math.MaxInt64), Accuracy{})
@@ -234,7 +240,8 @@ func TestOverflowIsAnError(t *testing.T) {
 
 func TestFillIsBounded(t *testing.T) {
 	t.Parallel()
-	q := &query.Query{View: "flights", Measures: []string{"n"}, From: start, To: start.AddDate(1, 0, 0), Granularity: "1m", GroupBy: []string{"delay"}, Fill: true}
+	q := &query.Query{View: "flights", Measures: []string{"n"}, From: start, To: start.AddDate(1, 0, 0),
+		Granularity: "1m", GroupBy: []string{"delay"}, Fill: true}
 	scan := resolve(t, q)
 	p := &query.Part{Windows: []int32{0, 0}, Events: []uint64{1, 1}, Measures: [][]query.Acc{{{N: 1}, {N: 1}}},
 		Dims: []query.Column{{Type: catalog.Int64, Ints: []int64{1, 2}}}}
@@ -289,7 +296,8 @@ func TestPartsThatDoNotFitAreRefused(t *testing.T) {
 	for name, p := range map[string]*query.Part{
 		"window":  {Windows: []int32{1}, Events: []uint64{1}, Measures: [][]query.Acc{{{N: 1}}}},
 		"measure": {Windows: []int32{0}, Events: []uint64{1}, Measures: [][]query.Acc{{}}},
-		"dims":    {Windows: []int32{0}, Events: []uint64{1}, Measures: [][]query.Acc{{{N: 1}}}, Dims: make([]query.Column, 1)},
+		"dims": {Windows: []int32{0}, Events: []uint64{1}, Measures: [][]query.Acc{{{N: 1}}},
+			Dims: make([]query.Column, 1)},
 	} {
 		if _, err := Merge(scan, q, nil, p, Accuracy{}); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -299,7 +307,8 @@ func TestPartsThatDoNotFitAreRefused(t *testing.T) {
 
 // BenchmarkMerge merges a day of 1,440 minutes and 70 groups with a live part of 1,000 rows.
 func BenchmarkMerge(b *testing.B) {
-	q := &query.Query{View: "flights", Measures: []string{"n", "late", "far"}, From: start, To: start.AddDate(0, 0, 1), Granularity: "1m", GroupBy: []string{"origin"}, Limit: query.MaxLimit}
+	q := &query.Query{View: "flights", Measures: []string{"n", "late", "far"}, From: start, To: start.AddDate(0, 0, 1),
+		Granularity: "1m", GroupBy: []string{"origin"}, Limit: query.MaxLimit}
 	scan := resolve(b, q)
 	batch := bigPart(100_000)
 	live := bigPart(1000)
@@ -311,7 +320,8 @@ func BenchmarkMerge(b *testing.B) {
 }
 
 func BenchmarkMergeTop(b *testing.B) {
-	q := &query.Query{View: "flights", Measures: []string{"n", "late", "far"}, From: start, To: start.AddDate(0, 0, 1), Granularity: "1m", GroupBy: []string{"origin"},
+	q := &query.Query{View: "flights", Measures: []string{"n", "late", "far"}, From: start, To: start.AddDate(0, 0, 1),
+		Granularity: "1m", GroupBy: []string{"origin"},
 		OrderBy: []query.Order{{By: "late", Desc: true}}, Limit: 100}
 	scan := resolve(b, q)
 	batch := bigPart(100_000)

@@ -22,8 +22,10 @@ func Catalog() *catalog.Catalog {
 	return &catalog.Catalog{
 		Bucket: time.Hour,
 		Events: map[string]*catalog.EventType{"flight": {Name: "flight", Fields: []catalog.Field{
-			{Name: "at", Type: catalog.Timestamp}, {Name: "cancelled", Type: catalog.Bool}, {Name: "delay", Type: catalog.Int64},
-			{Name: "miles", Type: catalog.Float64}, {Name: "origin", Type: catalog.String}, {Name: "tail", Type: catalog.String},
+			{Name: "at", Type: catalog.Timestamp}, {Name: "cancelled", Type: catalog.Bool},
+			{Name: "delay", Type: catalog.Int64},
+			{Name: "miles", Type: catalog.Float64}, {Name: "origin", Type: catalog.String},
+			{Name: "tail", Type: catalog.String},
 		}}},
 		Views: map[string]*catalog.View{"flights": {
 			Name: "flights", Event: "flight", Dimensions: []string{"origin", "delay", "cancelled"}, Cell: time.Minute,
@@ -46,12 +48,14 @@ type Event struct {
 
 // Strings are the values drawn for string dimensions: what quoting and escaping get wrong, and
 // what stands for values too many.
-var Strings = []string{catalog.Overflow, "", "ATL", "ORD", "OR", "ÅR", "it's", `back\slash`, "tab\tnew\nline", `"q"`, "nul\x00", "NULL", `\N`, "{p0:String}", "a,b"}
+var Strings = []string{catalog.Overflow, "", "ATL", "ORD", "OR", "ÅR", "it's", `back\slash`, "tab\tnew\nline", `"q"`,
+	"nul\x00", "NULL", `\N`, "{p0:String}", "a,b"}
 
 // Draw draws up to limit events of the catalog's type within [from, from + minutes).
 func Draw(t *rapid.T, from time.Time, minutes, limit int) []Event {
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Event {
-		e := Event{from.Add(time.Duration(rapid.IntRange(0, minutes-1).Draw(t, "minute")) * time.Minute).UnixMicro(), map[string]any{}}
+		e := Event{from.Add(time.Duration(rapid.IntRange(0, minutes-1).Draw(t, "minute")) * time.Minute).UnixMicro(),
+			map[string]any{}}
 		put := func(name string, v any) {
 			if rapid.IntRange(0, 4).Draw(t, name+"?") > 0 {
 				e.Fields[name] = v

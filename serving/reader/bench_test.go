@@ -33,7 +33,8 @@ concat('airport-', toString(number %% 300)), number %% 7, number %% 2 = 0, 3, 3,
 	if err := conn.Exec(b.Context(), sql); err != nil {
 		b.Fatal(err)
 	}
-	rows, err := conn.Query(b.Context(), "SELECT toUnixTimestamp64Micro(_bucket), _ver, toInt64(count()) FROM "+table+" GROUP BY 1, 2 ORDER BY 1, 2")
+	rows, err := conn.Query(b.Context(),
+		"SELECT toUnixTimestamp64Micro(_bucket), _ver, toInt64(count()) FROM "+table+" GROUP BY 1, 2 ORDER BY 1, 2")
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -80,7 +81,8 @@ func setup(b *testing.B, cells int) (*Reader, driver.Conn, string) {
 func manyEvents() (out []oracle.Event) {
 	for i := range 1000 {
 		at := start.Add(time.Duration(buckets*60-1-i%600) * time.Minute)
-		out = append(out, oracle.Event{Time: at.UnixMicro(), Fields: map[string]any{"origin": fmt.Sprint("airport-", i%300), "delay": int64(i % 7)}})
+		out = append(out, oracle.Event{Time: at.UnixMicro(),
+			Fields: map[string]any{"origin": fmt.Sprint("airport-", i%300), "delay": int64(i % 7)}})
 	}
 	return out
 }
@@ -106,8 +108,10 @@ var shapes = []struct {
 	{"total", "", nil, "SELECT sum(n), sum(late__sum) FROM %s"},
 	{"days", "1d", nil, "SELECT toStartOfDay(time), sum(n), sum(late__sum) FROM %s GROUP BY 1 ORDER BY 1"},
 	{"origins", "", []string{"origin"}, "SELECT origin, sum(n), sum(late__sum) FROM %s GROUP BY 1 ORDER BY 1"},
-	{"days by origin", "1d", []string{"origin"}, "SELECT toStartOfDay(time), origin, sum(n), sum(late__sum) FROM %s GROUP BY 1, 2 ORDER BY 1, 2"},
-	{"every cell", "1m", []string{"origin", "delay"}, "SELECT time, origin, delay, sum(n), sum(late__sum) FROM %s GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"},
+	{"days by origin", "1d", []string{"origin"}, "SELECT toStartOfDay(time), origin, sum(n), sum(late__sum) FROM %s " +
+		"GROUP BY 1, 2 ORDER BY 1, 2"},
+	{"every cell", "1m", []string{"origin", "delay"}, "SELECT time, origin, delay, sum(n), sum(late__sum) FROM %s " +
+		"GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"},
 }
 
 // BenchmarkMergedQuery answers merged queries, and asks the engine for the same aggregate
@@ -118,7 +122,8 @@ func BenchmarkMergedQuery(b *testing.B) {
 			r, conn, table := setup(b, cells)
 			for _, s := range shapes {
 				b.Run(s.name, func(b *testing.B) {
-					q := query.Query{View: "flights", Measures: []string{"n", "late"}, From: start, To: start.Add(buckets * time.Hour),
+					q := query.Query{View: "flights", Measures: []string{"n", "late"}, From: start,
+						To:          start.Add(buckets * time.Hour),
 						Granularity: s.granularity, GroupBy: s.groupBy, Limit: query.MaxLimit}
 					compare(b, r, q, func() { askDirectly(b, conn, fmt.Sprintf(s.sql, table)) })
 				})

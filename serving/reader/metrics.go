@@ -19,7 +19,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2.5, 14),
 		}, []string{"part"}),
 		restarts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "recount_query_restarts_total", Help: "Queries that started again from the newest publication (Q1), by reason.",
+			Name: "recount_query_restarts_total", Help: "Queries that started again from the newest publication " +
+				"(Q1), by reason.",
 		}, []string{"reason"}),
 		stale: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "recount_query_stale_total", Help: "Queries answered without the speed layer (Q2).",

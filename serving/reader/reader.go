@@ -47,11 +47,13 @@ const MaxRestarts = 3
 
 var (
 	// ErrNotPublished: the publication has no batch view of the view as it is defined now.
-	ErrNotPublished = errors.New("the view is not in the publication yet; the next recompute fills it, and mode live answers now")
+	ErrNotPublished = errors.New("the view is not in the publication yet; the next recompute fills it, and mode " +
+		"live answers now")
 	// ErrRestarts: pinned rows were gone more than MaxRestarts times in a row.
 	ErrRestarts = errors.New("publications were collected faster than the query could read them; try again")
 	// ErrLost: rows of a publication are gone though it is kept; which, recount verify says (V6).
-	ErrLost = errors.New("rows of the publication are missing in ClickHouse; run recount verify. The next recompute writes those of the newest publication again")
+	ErrLost = errors.New("rows of the publication are missing in ClickHouse; run recount verify. The next recompute " +
+		"writes those of the newest publication again")
 	// ErrBatch: the batch layer failed; its own error is wrapped beside it.
 	ErrBatch = errors.New("the batch view cannot be read")
 	// ErrLive: mode live was asked and the speed layer cannot answer.
@@ -66,10 +68,11 @@ type Config struct {
 	Publications Publications
 	Batch        BatchViews
 	Live         RealtimeViews
-	OnGone       func()           // called when rows of the newest publication are missing; nil where nobody can mend them
-	Now          func() time.Time // nil means time.Now
-	Logger       *slog.Logger     // nil discards
-	Registerer   prometheus.Registerer
+	// called when rows of the newest publication are missing; nil where nobody can mend them
+	OnGone     func()
+	Now        func() time.Time // nil means time.Now
+	Logger     *slog.Logger     // nil discards
+	Registerer prometheus.Registerer
 }
 
 // Validate names what is missing.
@@ -153,7 +156,8 @@ func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan, 
 	if err != nil {
 		return nil, err
 	}
-	if published := state.Views[scan.View.Name].Digest == scan.Digest; state.N > 0 && !published && q.Mode != query.Live {
+	if published := state.Views[scan.View.Name].Digest == scan.Digest; state.N > 0 && !published &&
+		q.Mode != query.Live {
 		return nil, fmt.Errorf("view %s, publication %d: %w", scan.View.Name, state.N, ErrNotPublished)
 	}
 	live, err := r.live(ctx, q, scan, state, last)
@@ -192,7 +196,8 @@ func (r *Reader) pin(ctx context.Context, q *query.Query) (*record.State, error)
 }
 
 // live is Q2. Without an answer of speed S = H, which is older but no less exact.
-func (r *Reader) live(ctx context.Context, q *query.Query, scan *query.Scan, state *record.State, last bool) (*query.LivePart, error) {
+func (r *Reader) live(ctx context.Context, q *query.Query, scan *query.Scan, state *record.State,
+	last bool) (*query.LivePart, error) {
 	nothing := &query.LivePart{Through: slices.Clone(state.H)}
 	if q.Mode == query.Exact {
 		return nothing, nil
@@ -237,7 +242,8 @@ func checkLive(l *query.LivePart, cut []position.Offset) error {
 }
 
 // batch is Q3.
-func (r *Reader) batch(ctx context.Context, q *query.Query, scan *query.Scan, state *record.State, live *query.Part) (*query.Part, error) {
+func (r *Reader) batch(ctx context.Context, q *query.Query, scan *query.Scan, state *record.State,
+	live *query.Part) (*query.Part, error) {
 	if q.Mode == query.Live || state.N == 0 {
 		return nil, nil
 	}

@@ -17,7 +17,8 @@ import (
 )
 
 func (w *world) reader(t testing.TB) *Reader {
-	r, err := New(Config{Catalog: oracle.Catalog(), Publications: w, Batch: batchLayer{w}, Live: speedLayer{w}, Now: func() time.Time { return start.Add(time.Second) }})
+	r, err := New(Config{Catalog: oracle.Catalog(), Publications: w, Batch: batchLayer{w}, Live: speedLayer{w},
+		Now: func() time.Time { return start.Add(time.Second) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +33,8 @@ func play(t testing.TB, seed uint64, prepare func(*world)) error {
 	r := w.reader(t)
 	for range 12 {
 		w.step()
-		q := &query.Query{View: "flights", Measures: []string{"n", "late", "tails"}, From: start, To: start.Add(3 * time.Hour), Granularity: "1h", GroupBy: []string{"origin"}}
+		q := &query.Query{View: "flights", Measures: []string{"n", "late", "tails"}, From: start,
+			To: start.Add(3 * time.Hour), Granularity: "1h", GroupBy: []string{"origin"}}
 		q.Mode = []query.Mode{query.Merged, query.Merged, query.Exact, query.Live}[w.rng.IntN(4)]
 		if w.rng.IntN(5) == 0 {
 			n := uint64(w.rng.IntN(len(w.states) + 2))
@@ -53,7 +55,8 @@ func play(t testing.TB, seed uint64, prepare func(*world)) error {
 }
 
 func expected(err error) bool {
-	return slices.ContainsFunc([]error{ErrBatch, ErrLive, ErrRestarts, ErrLost, ErrNotPublished, query.ErrNoPublication, query.ErrCollected},
+	return slices.ContainsFunc([]error{ErrBatch, ErrLive, ErrRestarts, ErrLost, ErrNotPublished, query.ErrNoPublication,
+		query.ErrCollected},
 		func(e error) bool { return errors.Is(err, e) })
 }
 
@@ -78,7 +81,8 @@ func (w *world) check(q *query.Query, a *merge.Answer) error {
 	}
 	for _, r := range rows {
 		i := slices.IndexFunc(a.Times, func(at int64) bool { return at == scan.Windows.Starts[r.Window] })
-		for i < len(a.Times) && !(a.Times[i] == scan.Windows.Starts[r.Window] && a.Dims[0].IsNull(i) == (r.Keys[0] == nil) && (r.Keys[0] == nil || a.Dims[0].Strings[i] == r.Keys[0])) {
+		for i < len(a.Times) && !(a.Times[i] == scan.Windows.Starts[r.Window] &&
+			a.Dims[0].IsNull(i) == (r.Keys[0] == nil) && (r.Keys[0] == nil || a.Dims[0].Strings[i] == r.Keys[0])) {
 			i++
 		}
 		if i < 0 || i == len(a.Times) {
@@ -110,7 +114,8 @@ func TestAnswersAreExactPrefixes(t *testing.T) {
 func TestEveryRuleIsNeeded(t *testing.T) {
 	t.Parallel()
 	for name, off := range map[string]func(*world){
-		"Q1 one pin": func(w *world) { w.repin = true }, "Q3 guard": func(w *world) { w.noGuard = true }, "S4 base": func(w *world) { w.noBase = true },
+		"Q1 one pin": func(w *world) { w.repin = true }, "Q3 guard": func(w *world) { w.noGuard = true },
+		"S4 base": func(w *world) { w.noBase = true },
 	} {
 		caught := false
 		for seed := uint64(0); seed < 1500 && !caught; seed++ {
@@ -144,11 +149,13 @@ func (noRows) Scan(context.Context, *record.State, *query.Scan, batchview.Option
 }
 
 func ask(t *testing.T, f *fixed, live RealtimeViews, mode query.Mode) (*merge.Answer, error) {
-	r, err := New(Config{Catalog: oracle.Catalog(), Publications: f, Batch: noRows{}, Live: live, Now: func() time.Time { return start.Add(time.Second) }})
+	r, err := New(Config{Catalog: oracle.Catalog(), Publications: f, Batch: noRows{}, Live: live,
+		Now: func() time.Time { return start.Add(time.Second) }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r.Answer(t.Context(), &query.Query{View: "flights", From: start, To: start.Add(time.Hour), Mode: mode}, "default")
+	return r.Answer(t.Context(), &query.Query{View: "flights", From: start, To: start.Add(time.Hour), Mode: mode},
+		"default")
 }
 
 func published() *record.State {
@@ -165,7 +172,8 @@ func TestSpeedDownIsStaleNotWrong(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if acc := a.Accuracy; acc.Complete || !slices.Equal(acc.StalePartitions, []int{0}) || acc.Through[0] != 5 || !acc.Exact || *acc.LagMS != 1000 {
+		if acc := a.Accuracy; acc.Complete || !slices.Equal(acc.StalePartitions, []int{0}) || acc.Through[0] != 5 ||
+			!acc.Exact || *acc.LagMS != 1000 {
 			t.Errorf("%s: got %+v", name, acc)
 		}
 		if _, err := ask(t, f, live, query.Live); !errors.Is(err, ErrLive) {
@@ -182,13 +190,15 @@ func TestBothLayersAreAskedForTheTenant(t *testing.T) {
 	t.Parallel()
 	var asked []string
 	f := &fixed{state: published(), live: &query.LivePart{Through: published().H}}
-	r, err := New(Config{Catalog: oracle.Catalog(), Publications: f, Batch: batchFunc(func(s *query.Scan) { asked = append(asked, "batch "+s.Tenant) }),
-		Live: liveFunc(func(s *query.Scan) *query.LivePart { asked = append(asked, "live "+s.Tenant); return f.live })})
+	r, err := New(Config{Catalog: oracle.Catalog(), Publications: f,
+		Batch: batchFunc(func(s *query.Scan) { asked = append(asked, "batch "+s.Tenant) }),
+		Live:  liveFunc(func(s *query.Scan) *query.LivePart { asked = append(asked, "live "+s.Tenant); return f.live })})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, tenant := range []string{"acme", "rival"} {
-		if _, err := r.Answer(t.Context(), &query.Query{View: "flights", From: start, To: start.Add(time.Hour)}, tenant); err != nil {
+		if _, err := r.Answer(t.Context(), &query.Query{View: "flights", From: start, To: start.Add(time.Hour)},
+			tenant); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -221,7 +231,8 @@ func TestOldPublicationsAnswerAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := f.state.N
-	a, err := r.Answer(t.Context(), &query.Query{View: "flights", From: start, To: start.Add(time.Hour), AsOf: &n}, "default")
+	a, err := r.Answer(t.Context(), &query.Query{View: "flights", From: start, To: start.Add(time.Hour), AsOf: &n},
+		"default")
 	if err != nil || f.asked != 1 || a.Accuracy.Complete || !slices.Equal(a.Accuracy.Through, a.Accuracy.Cut) {
 		t.Errorf("got %+v, %v after %d attempts", a, err, f.asked)
 	}
@@ -292,9 +303,11 @@ func TestSpeedBelowTheCutIsRefused(t *testing.T) {
 
 func TestUnpublishedViewSaysSo(t *testing.T) {
 	t.Parallel()
-	f := &fixed{state: published(), live: &query.LivePart{Through: []position.Offset{{Seq: 7}}, Pending: 2, Appended: start.UnixMicro()}}
+	f := &fixed{state: published(),
+		live: &query.LivePart{Through: []position.Offset{{Seq: 7}}, Pending: 2, Appended: start.UnixMicro()}}
 	f.state.Views = nil
-	for mode, want := range map[query.Mode]error{query.Merged: ErrNotPublished, query.Exact: ErrNotPublished, query.Live: nil} {
+	for mode, want := range map[query.Mode]error{query.Merged: ErrNotPublished, query.Exact: ErrNotPublished,
+		query.Live: nil} {
 		if _, err := ask(t, f, f, mode); !errors.Is(err, want) {
 			t.Errorf("%s: got %v, want %v", mode, err, want)
 		}

@@ -63,7 +63,8 @@ func (w *world) step() {
 func (w *world) event() oracle.Event {
 	at := start.Add(time.Duration(w.rng.IntN(180)) * time.Minute)
 	return oracle.Event{Time: at.UnixMicro(), Fields: map[string]any{
-		"origin": []any{"ORD", "ATL", nil, catalog.Overflow}[w.rng.IntN(4)], "tail": fmt.Sprint("N", w.rng.IntN(30)), "delay": int64(w.rng.IntN(9)),
+		"origin": []any{"ORD", "ATL", nil, catalog.Overflow}[w.rng.IntN(4)], "tail": fmt.Sprint("N", w.rng.IntN(30)),
+		"delay": int64(w.rng.IntN(9)),
 	}}
 }
 
@@ -145,7 +146,8 @@ type (
 	speedLayer struct{ *world }
 )
 
-func (b batchLayer) Scan(_ context.Context, s *record.State, scan *query.Scan, _ batchview.Options) (*query.Part, error) {
+func (b batchLayer) Scan(_ context.Context, s *record.State, scan *query.Scan,
+	_ batchview.Options) (*query.Part, error) {
 	b.step()
 	if b.rng.IntN(30) == 0 {
 		return nil, errors.New("connection reset")

@@ -35,16 +35,21 @@ type Grader struct {
 
 // NewGrader returns a grader. compare is Config.Run, of two publications that follow each
 // other. A nil logger discards, a nil registerer registers nothing.
-func NewGrader(p Publications, partitions int, compare func(ctx context.Context, before, now *record.State) (*Grade, error), logger *slog.Logger, reg prometheus.Registerer) *Grader {
+func NewGrader(p Publications, partitions int,
+	compare func(ctx context.Context, before, now *record.State) (*Grade, error), logger *slog.Logger,
+	reg prometheus.Registerer) *Grader {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
 	labels := []string{"view", "measure"}
 	g := &Grader{publications: p, partitions: partitions, compare: compare, log: logger,
 		errors: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "recount_scores_error_ratio",
-			Help: "How far the speed layer was off, relative to the exact value, in the newest grade."}, append(labels, "quantile")),
-		stated: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_scores_bounds_total", Help: "Stated bounds that were compared with the exact value."}, labels),
-		missed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_scores_bounds_missed_total", Help: "Of those, bounds the exact value lay outside of."}, labels),
+			Help: "How far the speed layer was off, relative to the exact value, in the newest grade."},
+			append(labels, "quantile")),
+		stated: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_scores_bounds_total",
+			Help: "Stated bounds that were compared with the exact value."}, labels),
+		missed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_scores_bounds_missed_total",
+			Help: "Of those, bounds the exact value lay outside of."}, labels),
 	}
 	if reg != nil {
 		reg.MustRegister(g.errors, g.stated, g.missed)
@@ -105,9 +110,11 @@ func (g *Grader) note(grade *Grade) string {
 			stated = stated + m.BoundsStated
 			held = held + m.BoundsHeld
 			if m.BoundsHeld < m.BoundsStated {
-				g.log.Warn("stated bounds did not hold", "view", v.View, "measure", m.Measure, "stated", m.BoundsStated, "held", m.BoundsHeld, "publication", grade.Publication)
+				g.log.Warn("stated bounds did not hold", "view", v.View, "measure", m.Measure, "stated", m.BoundsStated,
+					"held", m.BoundsHeld, "publication", grade.Publication)
 			}
 		}
 	}
-	return fmt.Sprintf("%d groups of %d views compared, %d of %d stated bounds held", groups, len(grade.Views), held, stated)
+	return fmt.Sprintf("%d groups of %d views compared, %d of %d stated bounds held", groups, len(grade.Views), held,
+		stated)
 }

@@ -60,7 +60,8 @@ func TestEachPublicationIsGradedOnce(t *testing.T) {
 		fails = step.fails
 		graded = nil
 		n, outcome, err := g.Grade(t.Context())
-		if n != step.n || !errors.Is(err, step.err) || !strings.Contains(outcome, step.message) || strings.Join(graded, " ") != step.graded {
+		if n != step.n || !errors.Is(err, step.err) || !strings.Contains(outcome, step.message) ||
+			strings.Join(graded, " ") != step.graded {
 			t.Errorf("%+v: got %d, %q, %v, graded %v", step, n, outcome, err, graded)
 		}
 	}

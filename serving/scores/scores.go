@@ -80,7 +80,8 @@ var ErrStale = errors.New("the real-time views do not hold what was published")
 // Errors: ErrStale and query.ErrPinExpired where the speed layer cannot be asked,
 // query.ErrCollected where before is no longer kept, others of the layers.
 func (c Config) Run(ctx context.Context, before, now *record.State) (*Grade, error) {
-	g := &Grade{Publication: now.N, Created: now.Publication.Created.UTC(), From: sequences(before.H), To: sequences(now.H), Views: []View{}}
+	g := &Grade{Publication: now.N, Created: now.Publication.Created.UTC(), From: sequences(before.H),
+		To: sequences(now.H), Views: []View{}}
 	for _, name := range slices.Sorted(maps.Keys(c.Catalog.Views)) {
 		v := c.Catalog.Views[name]
 		digest := c.Catalog.Digest(v)
@@ -99,7 +100,8 @@ func (c Config) Run(ctx context.Context, before, now *record.State) (*Grade, err
 					continue
 				}
 				if err != nil {
-					return nil, fmt.Errorf("grade view %s, bucket %s: %w", name, time.UnixMicro(b).UTC().Format(time.RFC3339), err)
+					return nil, fmt.Errorf("grade view %s, bucket %s: %w", name,
+						time.UnixMicro(b).UTC().Format(time.RFC3339), err)
 				}
 			}
 			s.buckets++
@@ -151,7 +153,8 @@ func newest(before, now record.Ledger, most int) []string {
 }
 
 // compare adds one bucket of one tenant to the sheet.
-func (c Config) compare(ctx context.Context, s *sheet, before, now *record.State, v *catalog.View, bucket int64, tenant string) error {
+func (c Config) compare(ctx context.Context, s *sheet, before, now *record.State, v *catalog.View, bucket int64,
+	tenant string) error {
 	from := time.UnixMicro(bucket).UTC()
 	q := &query.Query{View: v.Name, From: from, To: from.Add(c.Catalog.Bucket), GroupBy: v.Dimensions, Limit: c.Groups}
 	scan, err := q.Resolve(c.Catalog, tenant)
@@ -175,7 +178,8 @@ func (c Config) compare(ctx context.Context, s *sheet, before, now *record.State
 }
 
 // told is the answer with the pin of before and a log that ends at the cut of now.
-func (c Config) told(ctx context.Context, q *query.Query, scan *query.Scan, before, now *record.State) (*merge.Answer, error) {
+func (c Config) told(ctx context.Context, q *query.Query, scan *query.Scan, before,
+	now *record.State) (*merge.Answer, error) {
 	live, err := c.Live.ScanBetween(ctx, scan, before.H, now.H)
 	if err != nil {
 		return nil, err
@@ -185,7 +189,8 @@ func (c Config) told(ctx context.Context, q *query.Query, scan *query.Scan, befo
 	}
 	var batch *query.Part
 	if before.N > 0 {
-		if batch, err = c.Batch.Scan(ctx, before, scan, batchview.Options{Sketches: reader.SketchWindows(scan, live.Part)}); err != nil {
+		if batch, err = c.Batch.Scan(ctx, before, scan,
+			batchview.Options{Sketches: reader.SketchWindows(scan, live.Part)}); err != nil {
 			return nil, err
 		}
 	}

@@ -75,11 +75,13 @@ func TestGradeIsTheError(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		scan, err := (&query.Query{View: "flights", From: hour, To: hour.Add(time.Hour), GroupBy: c.Views["flights"].Dimensions}).Resolve(c, "default")
+		scan, err := (&query.Query{View: "flights", From: hour, To: hour.Add(time.Hour),
+			GroupBy: c.Views["flights"].Dimensions}).Resolve(c, "default")
 		if err != nil {
 			t.Fatal(err)
 		}
-		check(t, g, scan, oracle.Rows(scan, slices.Concat(l.old, l.live)), oracle.Rows(scan, slices.Concat(l.old, l.fresh)))
+		check(t, g, scan, oracle.Rows(scan, slices.Concat(l.old, l.live)),
+			oracle.Rows(scan, slices.Concat(l.old, l.fresh)))
 	})
 }
 
@@ -115,7 +117,8 @@ func check(t *rapid.T, g *Grade, scan *query.Scan, told, exact []*oracle.Row) {
 		}
 		slices.Sort(want)
 		got := v.Measures[j]
-		for _, q := range [][2]float64{{got.P50, want[groups/2]}, {got.P99, want[groups*99/100]}, {got.Max, want[groups-1]}} {
+		for _, q := range [][2]float64{{got.P50, want[groups/2]}, {got.P99, want[groups*99/100]},
+			{got.Max, want[groups-1]}} {
 			if math.Abs(q[0]-q[1]) > 1e-9 {
 				t.Fatalf("measure %s: got %+v, want %v", m.Name, got, want)
 			}
@@ -194,7 +197,8 @@ func TestAnswersBeyondLimits(t *testing.T) {
 	c := oracle.Catalog()
 	before, now := states(c)
 	g, err := DefaultConfig(c, tooLarge{}, layers{}).Run(t.Context(), before, now)
-	if err != nil || len(g.Views) != 1 || g.Views[0].LeftOut != 1 || g.Views[0].Groups != 0 || g.Views[0].Measures == nil {
+	if err != nil || len(g.Views) != 1 || g.Views[0].LeftOut != 1 || g.Views[0].Groups != 0 ||
+		g.Views[0].Measures == nil {
 		t.Errorf("got %+v, %v", g, err)
 	}
 }
@@ -208,7 +212,8 @@ func (tooLarge) Scan(context.Context, *record.State, *query.Scan, batchview.Opti
 func TestLargestTenantsAreGraded(t *testing.T) {
 	t.Parallel()
 	before := record.Ledger{Tenants: map[string][]record.Account{"a": {{Rows: 1}, {}}, "c": {{Rows: 9}, {}}}}
-	now := record.Ledger{Tenants: map[string][]record.Account{"a": {{Rows: 2}, {Rows: 1}}, "b": {{Rows: 3}, {}}, "c": {{Rows: 9}, {}}, "d": {{}, {Rows: 1}}}}
+	now := record.Ledger{Tenants: map[string][]record.Account{"a": {{Rows: 2}, {Rows: 1}}, "b": {{Rows: 3}, {}},
+		"c": {{Rows: 9}, {}}, "d": {{}, {Rows: 1}}}}
 	if got := newest(before, now, 2); !slices.Equal(got, []string{"b", "a"}) {
 		t.Errorf("got %v", got)
 	}

@@ -61,9 +61,11 @@ func (l *Log) AppendAsync(ctx context.Context, partition int, frame []byte, msgI
 	if err := l.admit(partition, frame, msgID); err != nil {
 		return nil, err
 	}
-	p := &Pending{partition: partition, cost: max(minCost, int64(len(frame)+headerRoom)), bytes: len(frame), done: make(chan struct{})}
+	p := &Pending{partition: partition, cost: max(minCost, int64(len(frame)+headerRoom)), bytes: len(frame),
+		done: make(chan struct{})}
 	if err := l.room.Acquire(ctx, p.cost); err != nil {
-		return nil, fmt.Errorf("append to partition %d: wait for %d bytes in flight: %w", partition, l.cfg.MaxInFlight, err)
+		return nil, fmt.Errorf("append to partition %d: wait for %d bytes in flight: %w", partition, l.cfg.MaxInFlight,
+			err)
 	}
 	p.sent = time.Now()
 	m := &nats.Msg{Subject: l.cfg.subject(partition), Data: frame, Header: l.header(partition, msgID)}
@@ -86,9 +88,11 @@ func (l *Log) admit(partition int, frame []byte, msgID string) error {
 	}
 	switch {
 	case len(frame) > l.cfg.MaxFrame:
-		return fmt.Errorf("append to partition %d: %w: %d bytes, the limit is %d", partition, ErrTooLarge, len(frame), l.cfg.MaxFrame)
+		return fmt.Errorf("append to partition %d: %w: %d bytes, the limit is %d", partition, ErrTooLarge, len(frame),
+			l.cfg.MaxFrame)
 	case len(msgID) > maxMsgID:
-		return fmt.Errorf("append to partition %d: message id of %d bytes, the limit is %d", partition, len(msgID), maxMsgID)
+		return fmt.Errorf("append to partition %d: message id of %d bytes, the limit is %d", partition, len(msgID),
+			maxMsgID)
 	case l.closed.Load():
 		return fmt.Errorf("append to partition %d: %w", partition, ErrClosed)
 	}
@@ -128,7 +132,8 @@ func (l *Log) settle(m *nats.Msg, ack *jetstream.PubAck, err error) {
 		return
 	}
 	if want := l.cfg.streamName(p.partition); ack.Stream != want {
-		l.finish(p, 0, fmt.Errorf("append to partition %d: %w: stored in stream %s, want %s", p.partition, ErrAltered, ack.Stream, want))
+		l.finish(p, 0, fmt.Errorf("append to partition %d: %w: stored in stream %s, want %s", p.partition, ErrAltered,
+			ack.Stream, want))
 		return
 	}
 	failpoint.Point("log.ack.before")

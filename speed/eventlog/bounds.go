@@ -59,7 +59,8 @@ func (l *Log) Get(ctx context.Context, partition int, seq uint64) (Message, erro
 		return Message{}, fmt.Errorf("get %d of partition %d: %w", seq, partition, classify(err))
 	}
 	if m.Sequence != seq {
-		return Message{}, fmt.Errorf("%w: get %d of partition %d: message %d came instead", ErrUnavailable, seq, partition, m.Sequence)
+		return Message{}, fmt.Errorf("%w: get %d of partition %d: message %d came instead", ErrUnavailable, seq,
+			partition, m.Sequence)
 	}
 	return Message{Seq: seq, Data: m.Data, Stored: m.Time}, nil
 }

@@ -121,7 +121,8 @@ func gather(t *testing.T, g prometheus.Gatherer) map[string]float64 {
 	sums := make(map[string]float64)
 	for _, f := range families {
 		for _, m := range f.Metric {
-			sums[f.GetName()] += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+			sums[f.GetName()] += m.GetCounter().GetValue() + m.GetGauge().GetValue() +
+				float64(m.GetHistogram().GetSampleCount())
 		}
 	}
 	return sums

@@ -104,12 +104,16 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	check((c.URL == "") == (c.Server == nil), "log url %q: set a server's address or use the embedded server, not both", c.URL)
-	check(!prefixForm.MatchString(c.Prefix), "log prefix %q: use up to 32 lower-case letters, digits and dashes", c.Prefix)
-	check(c.Partitions < 1 || c.Partitions > maxPartitions, "log partitions is %d: set 1 to %d", c.Partitions, maxPartitions)
+	check((c.URL == "") == (c.Server == nil), "log url %q: set a server's address or use the embedded server, not both",
+		c.URL)
+	check(!prefixForm.MatchString(c.Prefix), "log prefix %q: use up to 32 lower-case letters, digits and dashes",
+		c.Prefix)
+	check(c.Partitions < 1 || c.Partitions > maxPartitions, "log partitions is %d: set 1 to %d", c.Partitions,
+		maxPartitions)
 	check(c.Replicas < 1 || c.Replicas > 5, "log replicas is %d: set 1 to 5", c.Replicas)
 	check(c.Server != nil && c.Replicas > 1, "log replicas is %d: the embedded server keeps 1", c.Replicas)
-	check(c.Durability != Strict && c.Durability != Relaxed, "log durability is %q: set %s or %s", c.Durability, Strict, Relaxed)
+	check(c.Durability != Strict && c.Durability != Relaxed, "log durability is %q: set %s or %s", c.Durability, Strict,
+		Relaxed)
 	check(c.MaxFrame < 1 || c.MaxFrame > 32<<20, "log max frame is %d bytes: set 1 to %d", c.MaxFrame, 32<<20)
 	least := int64(c.MaxFrame + headerRoom)
 	check(c.MaxBytes < least, "log max bytes is %d: set at least %d, one message", c.MaxBytes, least)

@@ -13,9 +13,10 @@
 //	    A full log is ErrFull, never a lost message.
 //	L7  The message id only absorbs resends within thirty seconds. Nothing relies on it.
 //
-// A Reader hands out every sequence exactly once and in order, or fails with ErrGap or
-// ErrTrimmed; it never skips, and does not go on in a log that lost its end and was filled again. Trim and Advance do what L6 and L5 decided; the decisions
-// need chain heads and publications, which are the caller's. Recover is the decision of L5.
+// A Reader hands out every sequence exactly once and in order, or fails with ErrGap or ErrTrimmed; it never
+// skips, and does not go on in a log that lost its end and was filled again. Trim and Advance do what L6
+// and L5 decided; the decisions need chain heads and publications, which are the caller's. Recover is the
+// decision of L5.
 //
 // # Rejected
 //

@@ -90,9 +90,11 @@ func (c Config) checkDurability() error {
 	case c.Durability != Strict:
 		return nil
 	case c.Server != nil && !c.Server.SyncAlways():
-		return errors.New("log durability is strict but the embedded server does not fsync every write: turn sync always on, or set durability: relaxed")
+		return errors.New("log durability is strict but the embedded server does not fsync every write: turn sync " +
+			"always on, or set durability: relaxed")
 	case c.Server == nil && c.Replicas < 3:
-		return fmt.Errorf("log durability is strict but log replicas is %d: set at least 3 for an external server, or durability: relaxed", c.Replicas)
+		return fmt.Errorf("log durability is strict but log replicas is %d: set at least 3 for an external server, "+
+			"or durability: relaxed", c.Replicas)
 	}
 	return nil
 }
@@ -110,8 +112,14 @@ func (l *Log) connect() (err error) {
 	l.js, err = jetstream.New(l.appends,
 		jetstream.WithPublishAsyncMaxPending(maxPending),
 		jetstream.WithPublishAsyncTimeout(l.cfg.AckTimeout),
-		jetstream.WithPublishAsyncAckHandler(func(_ jetstream.JetStream, m *nats.Msg, ack *jetstream.PubAck) { l.settle(m, ack, nil) }),
-		jetstream.WithPublishAsyncErrHandler(func(_ jetstream.JetStream, m *nats.Msg, err error) { l.settle(m, nil, err) }))
+		jetstream.WithPublishAsyncAckHandler(func(_ jetstream.JetStream, m *nats.Msg,
+			ack *jetstream.PubAck) {
+			l.settle(m, ack, nil)
+		}),
+		jetstream.WithPublishAsyncErrHandler(func(_ jetstream.JetStream, m *nats.Msg,
+			err error) {
+			l.settle(m, nil, err)
+		}))
 	return err
 }
 
@@ -158,7 +166,8 @@ func (l *Log) Healthy() error {
 	}
 	for p := range l.full {
 		if l.full[p].Load() {
-			return fmt.Errorf("%w: partition %d: let landing and publication catch up, or raise log max bytes", ErrFull, p)
+			return fmt.Errorf("%w: partition %d: let landing and publication catch up, or raise log max bytes", ErrFull,
+				p)
 		}
 	}
 	return nil

@@ -26,7 +26,8 @@ type metrics struct {
 // newMetrics makes the metrics and registers them unless r is nil.
 func newMetrics(r prometheus.Registerer, l *Log) (*metrics, error) {
 	perPartition := func(name, help string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "recount", Subsystem: "log", Name: name, Help: help}, []string{"partition"})
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "recount", Subsystem: "log", Name: name,
+			Help: help}, []string{"partition"})
 	}
 	m := &metrics{
 		registerer: r,
@@ -34,16 +35,22 @@ func newMetrics(r prometheus.Registerer, l *Log) (*metrics, error) {
 		bytes:      perPartition("appended_bytes_total", "Bytes of frames acknowledged as durable."),
 		read:       perPartition("read_messages_total", "Messages handed to readers."),
 		readBytes:  perPartition("read_bytes_total", "Bytes of frames handed to readers."),
-		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "recount", Subsystem: "log", Name: "append_failures_total",
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "recount", Subsystem: "log",
+			Name: "append_failures_total",
 			Help: "Appends without a durable ack, by reason."}, []string{"reason"}),
-		latency: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "recount", Subsystem: "log", Name: "append_seconds",
-			Help: "Time from sending a message to its durable ack.", Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16)}),
-		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "recount", Subsystem: "log", Name: "in_flight_messages",
+		latency: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "recount", Subsystem: "log",
+			Name:    "append_seconds",
+			Help:    "Time from sending a message to its durable ack.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16)}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "recount", Subsystem: "log",
+			Name: "in_flight_messages",
 			Help: "Appends without an outcome yet."}),
-		reopened: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "recount", Subsystem: "log", Name: "reader_reopened_total",
+		reopened: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "recount", Subsystem: "log",
+			Name: "reader_reopened_total",
 			Help: "Times a reader lost its consumer and resumed."}),
 	}
-	return m, m.register(m.messages, m.bytes, m.read, m.readBytes, m.failures, m.latency, m.inFlight, m.reopened, usage{l})
+	return m, m.register(m.messages, m.bytes, m.read, m.readBytes, m.failures, m.latency, m.inFlight, m.reopened,
+		usage{l})
 }
 
 func (m *metrics) register(cs ...prometheus.Collector) error {
@@ -96,8 +103,10 @@ type usage struct{ log *Log }
 var (
 	usageBytes = prometheus.NewDesc("recount_log_stored_bytes", "Bytes the log holds.", []string{"partition"}, nil)
 	usageLimit = prometheus.NewDesc("recount_log_max_bytes", "Bytes the log may hold.", []string{"partition"}, nil)
-	usageFirst = prometheus.NewDesc("recount_log_first_sequence", "First sequence the log still has.", []string{"partition"}, nil)
-	usageNext  = prometheus.NewDesc("recount_log_next_sequence", "Next sequence the log assigns.", []string{"partition"}, nil)
+	usageFirst = prometheus.NewDesc("recount_log_first_sequence", "First sequence the log still has.",
+		[]string{"partition"}, nil)
+	usageNext = prometheus.NewDesc("recount_log_next_sequence", "Next sequence the log assigns.",
+		[]string{"partition"}, nil)
 )
 
 // Describe implements prometheus.Collector.

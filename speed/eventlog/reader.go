@@ -137,7 +137,8 @@ func (r *Reader) missed(ctx context.Context, got uint64) error {
 	return confirmed(ctx, func() error {
 		switch _, err := r.log.Get(ctx, r.partition, r.next); {
 		case err == nil:
-			return fmt.Errorf("%w: read partition %d: message %d came instead of %d, which the log has", ErrUnavailable, r.partition, got, r.next)
+			return fmt.Errorf("%w: read partition %d: message %d came instead of %d, which the log has", ErrUnavailable,
+				r.partition, got, r.next)
 		case errors.Is(err, ErrNotFound):
 			return ErrGap{Partition: r.partition, Want: r.next, Got: got}
 		default:
@@ -212,7 +213,8 @@ func (r *Reader) replaced(ctx context.Context) error {
 	case err != nil:
 		return err
 	case there.stored != r.last.stored && there.sum != r.last.sum:
-		return fmt.Errorf("%w: message %d is another than the one that was read: the log lost its end and was filled again",
+		return fmt.Errorf("%w: message %d is another than the one that was read: the log lost its end and was "+
+			"filled again",
 			ErrGap{Partition: r.partition, Want: r.next, Got: r.next - 1}, r.next-1)
 	}
 	return nil

@@ -200,7 +200,8 @@ func TestSpoiltAnswerIsNoGap(t *testing.T) {
 	h := newHost(t, t.TempDir())
 	l := openLog(t, small(h))
 	appendN(t, l, 0, 5)
-	for name, swap := range map[string][2]string{"a lost tail": {`"last_seq":5`, `"last_seq":1`}, "a trimmed log": {`"first_seq":1`, `"first_seq":9`}} {
+	for name, swap := range map[string][2]string{"a lost tail": {`"last_seq":5`, `"last_seq":1`},
+		"a trimmed log": {`"first_seq":1`, `"first_seq":9`}} {
 		for _, spoilt := range []int{1, 2} {
 			left := spoilt
 			h.spoilWith(func(p []byte) {

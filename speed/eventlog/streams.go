@@ -77,7 +77,8 @@ func (l *Log) checkPartitions(ctx context.Context) error {
 		got := s.CachedInfo().Config.Metadata[partitionsKey]
 		want := strconv.Itoa(l.cfg.Partitions)
 		if got != want {
-			return fmt.Errorf("%w: log partitions is %s, stream %s was made for %q: the number is fixed (L3), set it back or use another prefix and an empty lake",
+			return fmt.Errorf("%w: log partitions is %s, stream %s was made for %q: the number is fixed (L3), set "+
+				"it back or use another prefix and an empty lake",
 				ErrAltered, want, l.cfg.streamName(p), got)
 		}
 	}
@@ -112,7 +113,8 @@ func (l *Log) openStream(ctx context.Context, partition int) (jetstream.Stream, 
 		return nil, fmt.Errorf("read back stream %s: %w", want.Name, classify(err))
 	}
 	if diffs := differences(want, info.Config); len(diffs) > 0 {
-		return nil, fmt.Errorf("%w: stream %s: %s: change the configuration to match or set the stream back with `nats stream edit %s`",
+		return nil, fmt.Errorf("%w: stream %s: %s: change the configuration to match or set the stream back with "+
+			"`nats stream edit %s`",
 			ErrAltered, want.Name, strings.Join(diffs, "; "), want.Name)
 	}
 	return s, nil

@@ -21,7 +21,10 @@ func TestAlteredStreamIsRefused(t *testing.T) {
 		"allow_rollup_hdrs is true, want not set": func(c *jetstream.StreamConfig) { c.AllowRollup = true },
 		"max_msgs is 10, want -1":                 func(c *jetstream.StreamConfig) { c.MaxMsgs = 10 },
 		"compression is s2, want none":            func(c *jetstream.StreamConfig) { c.Compression = jetstream.S2Compression },
-		"subjects is [recount.p0 other]":          func(c *jetstream.StreamConfig) { c.Subjects = append(c.Subjects, "other") },
+		"subjects is [recount.p0 other]": func(c *jetstream.StreamConfig) {
+			c.Subjects = append(c.Subjects,
+				"other")
+		},
 		"republish is map": func(c *jetstream.StreamConfig) {
 			c.RePublish = &jetstream.RePublish{Source: ">", Destination: "copy.>"}
 		},
@@ -147,7 +150,8 @@ func TestStrictDurability(t *testing.T) {
 	external.Server = nil
 	external.URL = h.current().ClientURL()
 	for name, c := range map[string]eventlog.Config{"embedded": small(h), "external": external} {
-		if _, err := eventlog.Open(t.Context(), c); err == nil || !strings.Contains(err.Error(), "durability is strict") {
+		if _, err := eventlog.Open(t.Context(), c); err == nil ||
+			!strings.Contains(err.Error(), "durability is strict") {
 			t.Errorf("%s: got %v, want a refusal", name, err)
 		}
 		c.Durability = eventlog.Relaxed
@@ -176,7 +180,8 @@ func TestValidate(t *testing.T) {
 	}
 	for field, c := range map[string]eventlog.Config{
 		"url": {}, "prefix": {Prefix: "Recount.x"}, "partitions": {Partitions: 300}, "durability": {Durability: "some"},
-		"replicas": {Replicas: 6}, "max frame": {MaxFrame: 1 << 30}, "max bytes": {}, "max in flight": {}, "prefetch": {}, "ack timeout": {},
+		"replicas": {Replicas: 6}, "max frame": {MaxFrame: 1 << 30}, "max bytes": {}, "max in flight": {},
+		"prefetch": {}, "ack timeout": {},
 	} {
 		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "log "+field) {
 			t.Errorf("%s: got %v", field, err)

@@ -31,7 +31,8 @@ const (
 	attributes
 )
 
-var attributeNames = [attributes]string{"id", "source", "type", "time", "subject", "specversion", "datacontenttype", "data", "data_base64"}
+var attributeNames = [attributes]string{"id", "source", "type", "time", "subject", "specversion", "datacontenttype",
+	"data", "data_base64"}
 
 // attribute takes the member of the event with this key.
 func (d *decoder) attribute(key []byte) bool {
@@ -103,13 +104,15 @@ func (d *decoder) resolve() {
 func (d *decoder) extension(key []byte) bool {
 	for _, c := range key {
 		if (c < 'a' || c > 'z') && (c < '0' || c > '9') {
-			d.note(CodeInvalidAttribute, excerpt(key)+": an attribute's name has lower-case letters and digits only; put other fields in data")
+			d.note(CodeInvalidAttribute, excerpt(key)+": an attribute's name has lower-case letters and digits "+
+				"only; put other fields in data")
 			return d.skip(1)
 		}
 	}
 	c := d.next()
 	if c == '{' || c == '[' || len(key) == 0 {
-		d.note(CodeInvalidAttribute, excerpt(key)+": an attribute is a string, a number or a boolean; put other values in data")
+		d.note(CodeInvalidAttribute, excerpt(key)+": an attribute is a string, a number or a boolean; put other "+
+			"values in data")
 		return d.skip(1)
 	}
 	from := d.pos

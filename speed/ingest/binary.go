@@ -29,7 +29,8 @@ func (d *decoder) binary(h http.Header, body []byte) *fault {
 		d.note(CodeEventTooLarge, "the event is larger than the limit")
 	}
 	d.resolve()
-	if d.fault == nil && len(body) > 0 && (d.attrs[attrContentType] == nil || jsonContentType(d.attrs[attrContentType])) {
+	if d.fault == nil && len(body) > 0 &&
+		(d.attrs[attrContentType] == nil || jsonContentType(d.attrs[attrContentType])) {
 		d.scanAlone(body)
 	}
 	if d.fault == nil {

@@ -47,7 +47,8 @@ func kindOf(h http.Header) (contentKind, *fault) {
 	media, params, err := mime.ParseMediaType(sent)
 	charset := params["charset"]
 	kind, known := contentKinds[media]
-	binary := len(h["Ce-Id"])+len(h["Ce-Type"])+len(h["Ce-Specversion"]) > 0 && !strings.HasPrefix(media, "application/cloudevents")
+	binary := len(h["Ce-Id"])+len(h["Ce-Type"])+len(h["Ce-Specversion"]) > 0 &&
+		!strings.HasPrefix(media, "application/cloudevents")
 	switch {
 	case charset != "" && !strings.EqualFold(charset, "utf-8"):
 		return 0, unsupportedType("Content-Type: charset must be utf-8")
@@ -97,14 +98,16 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, q *request) *fault
 		f = s.readZstd(src, q)
 	default:
 		return &fault{code: CodeUnsupportedEncoding, status: http.StatusUnsupportedMediaType,
-			msg: "Content-Encoding: " + excerpt([]byte(coding)) + " is not supported; use gzip, zstd or none, and one alone"}
+			msg: "Content-Encoding: " + excerpt([]byte(coding)) +
+				" is not supported; use gzip, zstd or none, and one alone"}
 	}
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(src.err, &tooLarge):
 		return bodyTooLarge(s.cfg.BodyBytes)
 	case src.err != nil && src.err != io.EOF:
-		return &fault{code: CodeUnreadableBody, status: http.StatusBadRequest, msg: "the body did not arrive whole and in time"}
+		return &fault{code: CodeUnreadableBody, status: http.StatusBadRequest,
+			msg: "the body did not arrive whole and in time"}
 	}
 	return f
 }
@@ -137,7 +140,8 @@ func (s *Server) readZstd(src io.Reader, q *request) *fault {
 	z, _ := s.zstds.Get().(*zstd.Decoder)
 	if z == nil {
 		var err error
-		if z, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(zstdWindow), zstd.WithDecoderLowmem(true)); err != nil {
+		if z, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(zstdWindow),
+			zstd.WithDecoderLowmem(true)); err != nil {
 			return damaged("zstd")
 		}
 	}

@@ -61,12 +61,15 @@ const (
 )
 
 var (
-	memoryUsed = &fault{code: CodeOverloaded, status: http.StatusTooManyRequests, msg: "the memory for requests is used up"}
-	shareUsed  = &fault{code: CodeShareUsed, status: http.StatusTooManyRequests, msg: "your requests hold their share of memory; the room that is left is for other tenants"}
+	memoryUsed = &fault{code: CodeOverloaded, status: http.StatusTooManyRequests,
+		msg: "the memory for requests is used up"}
+	shareUsed = &fault{code: CodeShareUsed, status: http.StatusTooManyRequests,
+		msg: "your requests hold their share of memory; the room that is left is for other tenants"}
 )
 
 // tooMuch refuses a request that could never be accepted, whatever the load.
-var tooMuch = &fault{code: CodeBodyTooLarge, status: http.StatusRequestEntityTooLarge, msg: "the events of the request take too much memory; split it"}
+var tooMuch = &fault{code: CodeBodyTooLarge, status: http.StatusRequestEntityTooLarge,
+	msg: "the events of the request take too much memory; split it"}
 
 // pay takes n bytes of the budget for this request.
 func (q *request) pay(n int) *fault {

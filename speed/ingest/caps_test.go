@@ -18,9 +18,11 @@ func cappedCatalog() *catalog.Catalog {
 	c := testCatalog()
 	e := c.Events["flight.departed"]
 	e.Fields = slices.Insert(e.Fields, 3, catalog.Field{Name: "late", Type: catalog.Bool})
-	c.Views = map[string]*catalog.View{"v": {Name: "v", Event: "flight.departed", Dimensions: []string{"origin", "tail", "delay", "late", "source", "subject"},
-		Where:    []catalog.Filter{{Field: "delay", Op: catalog.Lt, Values: []any{int64(100)}}},
-		Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}, {Name: "d", Kind: catalog.Distinct, Field: "tail"}}}}
+	c.Views = map[string]*catalog.View{"v": {Name: "v", Event: "flight.departed",
+		Dimensions: []string{"origin", "tail", "delay", "late", "source", "subject"},
+		Where:      []catalog.Filter{{Field: "delay", Op: catalog.Lt, Values: []any{int64(100)}}},
+		Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count},
+			{Name: "d", Kind: catalog.Distinct, Field: "tail"}}}}
 	return c
 }
 
@@ -74,7 +76,8 @@ func TestCaps(t *testing.T) {
 		{"acme", 1, `"data":{"tail":"3","delay":2},"subject":"2","source":"1"`, "tail"},
 		{"acme", 1, `"data":{"tail":"1","delay":-3},"subject":"1"`, "delay"},
 		{"acme", 1, `"data":{"tail":"1","delay":0},"subject":"3"`, "delay,subject"},
-		{"acme", 1, `"data":{"origin":"ATL","tail":"4","delay":4},"subject":"4","source":"4"`, "delay,origin,source,subject,tail"},
+		{"acme", 1, `"data":{"origin":"ATL","tail":"4","delay":4},"subject":"4","source":"4"`,
+			"delay,origin,source,subject,tail"},
 	} {
 		r := decodeAs(t, d, c, step.tenant, step.day, step.members)
 		got := string(r.over)
@@ -191,7 +194,8 @@ func TestCapsOfDeadLetters(t *testing.T) {
 	cfg := testConfig()
 	log := &memoryLog{}
 	cat.Events[deadletter.Type] = deadletter.EventType()
-	cat.Views = map[string]*catalog.View{"rejections": {Name: "rejections", Event: deadletter.Type, Dimensions: []string{deadletter.FieldEventType}}}
+	cat.Views = map[string]*catalog.View{"rejections": {Name: "rejections", Event: deadletter.Type,
+		Dimensions: []string{deadletter.FieldEventType}}}
 	cfg.Values = 2
 	s, err := New(cfg, cat, 1, log, Options{Now: func() time.Time { return testNow }})
 	if err != nil {
@@ -211,7 +215,8 @@ func TestCapsOfDeadLetters(t *testing.T) {
 			over++
 		}
 	}
-	if c, ok := s.Cap("acme", deadletter.Type, deadletter.FieldEventType); over != 3 || !ok || c != (Cap{Most: 2, Values: 2, Overflowed: 3}) {
+	if c, ok := s.Cap("acme", deadletter.Type, deadletter.FieldEventType); over != 3 || !ok ||
+		c != (Cap{Most: 2, Values: 2, Overflowed: 3}) {
 		t.Errorf("%d letters overflowed, %+v", over, c)
 	}
 }

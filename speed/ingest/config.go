@@ -56,8 +56,9 @@ func DefaultConfig() Config {
 	return Config{
 		BodyBytes: 16 << 20, DecodedBytes: 32 << 20, Events: 100_000, EventBytes: 256 << 10, Depth: 32, Fields: 1000,
 		Future: 5 * time.Minute,
-		Linger: 2 * time.Millisecond, GroupEvents: 16_384, GroupBytes: 4 << 20, InFlight: 4, AppendTimeout: 10 * time.Second,
-		Letters: 1000, LetterBytes: 1 << 20,
+		Linger: 2 * time.Millisecond, GroupEvents: 16_384, GroupBytes: 4 << 20, InFlight: 4,
+		AppendTimeout: 10 * time.Second,
+		Letters:       1000, LetterBytes: 1 << 20,
 		QueueBytes: 64 << 20, Memory: 512 << 20, Wait: 250 * time.Millisecond, RetryAfter: time.Second,
 	}
 }

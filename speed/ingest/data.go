@@ -153,12 +153,14 @@ func (d *decoder) checkData() {
 	encoded := d.attrs[attrDataBase64]
 	switch {
 	case declared != nil && !isJSON:
-		d.note(CodeUnsupportedData, "datacontenttype: "+excerpt(declared)+" is not JSON; recount counts fields of JSON objects")
+		d.note(CodeUnsupportedData, "datacontenttype: "+excerpt(declared)+" is not JSON; recount counts fields of "+
+			"JSON objects")
 	case encoded == nil:
 	case d.seen[attrData]:
 		d.note(CodeInvalidData, "data, data_base64: an event has one of them")
 	case declared == nil:
-		d.note(CodeUnsupportedData, `data_base64: binary data is not counted; if it is JSON, set datacontenttype to "application/json"`)
+		d.note(CodeUnsupportedData,
+			`data_base64: binary data is not counted; if it is JSON, set datacontenttype to "application/json"`)
 	default:
 		d.base64(encoded)
 	}

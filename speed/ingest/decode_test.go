@@ -19,7 +19,8 @@ func TestRefusedEventsLeaveNoTrace(t *testing.T) {
 		t.Fatal(err)
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		events := rapid.SliceOfN(rapid.OneOf(jsonEvent(), rapid.Map(rapid.IntRange(0, 99), flight)), 0, 30).Draw(t, "events")
+		events := rapid.SliceOfN(rapid.OneOf(jsonEvent(), rapid.Map(rapid.IntRange(0, 99), flight)), 0, 30).Draw(t,
+			"events")
 		var mixed, good []string
 		d := testDecoder()
 		for i, e := range events {
@@ -59,7 +60,8 @@ func decodeLines(t *rapid.T, q *request, events []string) {
 func contents(q *request) []string {
 	var out []string
 	for _, c := range q.chunks {
-		out = append(out, fmt.Sprintf("%d %s %d %d %x %v %x %v %v %v %v %v %v %v %v", c.partition, c.typ.name, c.n, c.bytes, c.key, c.flags, c.hash,
+		out = append(out, fmt.Sprintf("%d %s %d %d %x %v %x %v %v %v %v %v %v %v %v", c.partition, c.typ.name, c.n,
+			c.bytes, c.key, c.flags, c.hash,
 			c.time, c.id, c.source, c.subject, c.extra, c.hasSubject, c.hasExtra, c.fields))
 	}
 	return out
@@ -87,7 +89,8 @@ func TestHashIsOfTheContent(t *testing.T) {
 	}
 	for _, other := range []string{
 		ev(`,"x":2,"data":{"i":5,"s":"é","z":[1,2],"y":2}`), ev(`,"x":1,"data":{"i":6,"s":"é","z":[1,2],"y":2}`),
-		ev(`,"x":1,"data":{"i":5,"s":"é","z":[2,1],"y":2}`), ev(`,"x":1,"subject":"u","data":{"i":5,"s":"é","z":[1,2],"y":2}`),
+		ev(`,"x":1,"data":{"i":5,"s":"é","z":[2,1],"y":2}`),
+		ev(`,"x":1,"subject":"u","data":{"i":5,"s":"é","z":[1,2],"y":2}`),
 		ev(`,"x":1,"data":{"i":5,"z":[1,2],"y":2}`),
 	} {
 		if hash(other) == base {

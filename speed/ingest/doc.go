@@ -13,9 +13,9 @@
 //	D1  An event without time gets the server's and FlagTimeAssigned.
 //	A1  A rejected event that was kept is an event of its own, so it has a position and can be counted.
 //
-// Memory is bounded twice: Memory for bodies and columns of all requests, QueueBytes
-// per partition for what waits for the log. Time is bounded twice too: nobody waits longer than
-// Wait for a processor, nor is let into a queue whose oldest events have. Whoever finds any of the four used up is told 429.
+// Memory is bounded twice: Memory for bodies and columns of all requests, QueueBytes per partition for what
+// waits for the log. Time is bounded twice too: nobody waits longer than Wait for a processor, nor is let
+// into a queue whose oldest events have. Whoever finds any of the four used up is told 429.
 //
 // # Content types
 //

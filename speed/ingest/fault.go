@@ -43,10 +43,11 @@ const (
 	CodeMethodNotAllowed     Code = "method_not_allowed"
 	CodeAllRejected          Code = "all_rejected" // every event was refused; each has its own code
 	CodeOverloaded           Code = "overloaded"
-	CodeShareUsed            Code = "share_used"   // the tenant holds its share of what waits; another would not be refused
-	CodeRateLimited          Code = "rate_limited" // the tenant is beyond its rate; another would not be
-	CodeUnauthorized         Code = "unauthorized" // nobody said who is asking
-	CodeShuttingDown         Code = "shutting_down"
+	// the tenant holds its share of what waits; another would not be refused
+	CodeShareUsed    Code = "share_used"
+	CodeRateLimited  Code = "rate_limited" // the tenant is beyond its rate; another would not be
+	CodeUnauthorized Code = "unauthorized" // nobody said who is asking
+	CodeShuttingDown Code = "shutting_down"
 )
 
 // retryable says that sending the event again may succeed.

@@ -64,4 +64,5 @@ func (g *gate) enter(ctx context.Context) *fault {
 func (g *gate) leave() { g.slots.Release(1) }
 
 // tooBusy refuses a request for now.
-var tooBusy = &fault{code: CodeOverloaded, status: http.StatusTooManyRequests, msg: "events arrive faster than the server takes them"}
+var tooBusy = &fault{code: CodeOverloaded, status: http.StatusTooManyRequests,
+	msg: "events arrive faster than the server takes them"}

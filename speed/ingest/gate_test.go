@@ -53,7 +53,8 @@ func TestRefusedBeforeTheBodyIsRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		behind(s)
-		req := httptest.NewRequestWithContext(access.NewContext(t.Context(), access.Local()), http.MethodPost, "/v1/events", iotest.ErrReader(http.ErrBodyReadAfterClose))
+		req := httptest.NewRequestWithContext(access.NewContext(t.Context(), access.Local()), http.MethodPost,
+			"/v1/events", iotest.ErrReader(http.ErrBodyReadAfterClose))
 		req.Header.Set("Content-Type", "application/x-ndjson")
 		w := httptest.NewRecorder()
 		s.Handler().ServeHTTP(w, req)

@@ -25,7 +25,8 @@ var testNow = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 func testCatalog() *catalog.Catalog {
 	return &catalog.Catalog{Bucket: time.Hour, Events: map[string]*catalog.EventType{
 		"flight.departed": {Name: "flight.departed", Fields: []catalog.Field{
-			{Name: "delay", Type: catalog.Int64}, {Name: "destination", Type: catalog.String}, {Name: "distance", Type: catalog.Float64},
+			{Name: "delay", Type: catalog.Int64}, {Name: "destination", Type: catalog.String},
+			{Name: "distance", Type: catalog.Float64},
 			{Name: "origin", Type: catalog.String}, {Name: "tail", Type: catalog.String},
 		}},
 		"all": {Name: "all", Fields: []catalog.Field{
@@ -112,7 +113,8 @@ func (l *memoryLog) all(t testing.TB, partitions int) (out []stored) {
 					e := read(c, row)
 					e.Type = h.Type
 					e.Place = Place{Partition: p, Seq: uint64(i + 1), First: at, Count: 1}
-					if key := eventbatch.KeyOf(e.Tenant, e.ID); !bytes.Equal(key[:], c.Key.Value(row)) || key.Partition(partitions) != p {
+					if key := eventbatch.KeyOf(e.Tenant, e.ID); !bytes.Equal(key[:], c.Key.Value(row)) ||
+						key.Partition(partitions) != p {
 						t.Errorf("%s: key or partition is wrong", e.ID)
 					}
 					out = append(out, e)
@@ -125,8 +127,10 @@ func (l *memoryLog) all(t testing.TB, partitions int) (out []stored) {
 }
 
 func read(c eventbatch.Columns, row int) stored {
-	e := stored{ID: c.ID.Value(row), Source: c.Source.Value(row), Subject: c.Subject.Value(row), Extra: c.Extra.Value(row),
-		Tenant: c.Tenant.Value(row), Time: int64(c.Time.Value(row)), Flags: c.Flags.Value(row), Hash: c.Hash.Value(row), Fields: map[string]any{}}
+	e := stored{ID: c.ID.Value(row), Source: c.Source.Value(row), Subject: c.Subject.Value(row),
+		Extra:  c.Extra.Value(row),
+		Tenant: c.Tenant.Value(row), Time: int64(c.Time.Value(row)), Flags: c.Flags.Value(row), Hash: c.Hash.Value(row),
+		Fields: map[string]any{}}
 	for i, f := range c.Rec.Schema().Fields()[9:] {
 		switch a := c.Rec.Column(9 + i).(type) {
 		case *array.Int64:

@@ -28,10 +28,11 @@ type letters struct {
 type dropReason int
 
 const (
-	dropRate   dropReason = iota // more came than dead_letters.max_per_second, or too many bytes, of all or of the tenant
-	dropMemory                   // the memory for requests is used up
-	dropQueue                    // the log is busy with good events
-	dropLog                      // the log did not take it
+	// more came than dead_letters.max_per_second, or too many bytes, of all or of the tenant
+	dropRate   dropReason = iota
+	dropMemory            // the memory for requests is used up
+	dropQueue             // the log is busy with good events
+	dropLog               // the log did not take it
 	dropReasons
 )
 
@@ -170,7 +171,8 @@ func (q *request) collect() {
 			name := deadletter.Name{Partition: c.partition, Seq: c.seq, Index: c.first + i}.String()
 			if index == wholeRequest {
 				q.letters.whole = name
-			} else if at, ok := slices.BinarySearchFunc(q.rejected, int(index), func(r rejection, i int) int { return r.index - i }); ok {
+			} else if at, ok := slices.BinarySearchFunc(q.rejected, int(index),
+				func(r rejection, i int) int { return r.index - i }); ok {
 				q.rejected[at].letter = name
 			}
 		}

@@ -40,7 +40,8 @@ func checkLetters(t *testing.T, letters map[string]stored, r response, sent ...s
 	for i, want := range r.Rejected {
 		e, ok := letters[want.Letter]
 		if !ok {
-			t.Errorf("the rejection of event %d names the dead letter %q, which is not in the log", want.Index, want.Letter)
+			t.Errorf("the rejection of event %d names the dead letter %q, which is not in the log", want.Index,
+				want.Letter)
 			continue
 		}
 		kept, truncated := deadletter.Cut([]byte(sent[i]), DefaultConfig().EventBytes)
@@ -48,10 +49,12 @@ func checkLetters(t *testing.T, letters map[string]stored, r response, sent ...s
 			t.Errorf("event %d: kept %.200q, sent %.200q", want.Index, got, kept)
 		}
 		f := e.Fields
-		if f["code"] != want.Code || f["message"] != want.Message || f["index"] != int64(want.Index) || f["truncated"] != truncated || f["bytes"] != int64(len(sent[i])) {
+		if f["code"] != want.Code || f["message"] != want.Message || f["index"] != int64(want.Index) ||
+			f["truncated"] != truncated || f["bytes"] != int64(len(sent[i])) {
 			t.Errorf("event %d: got %+v, want %+v", want.Index, f, want)
 		}
-		if e.Time != testNow.UnixMicro() || e.Flags != 1 || e.ID != deadletter.EventID(deadletter.Digest(want.Code, []byte(sent[i]))) {
+		if e.Time != testNow.UnixMicro() || e.Flags != 1 ||
+			e.ID != deadletter.EventID(deadletter.Digest(want.Code, []byte(sent[i]))) {
 			t.Errorf("event %d: got %+v", want.Index, e)
 		}
 	}
@@ -79,7 +82,8 @@ func TestLettersSayWhatWasRead(t *testing.T) {
 		{`{"id":"a","type":"all","data":{"i":"x"}} x`, "a", "all", nil, ""},
 		{`{"id":"a","type":"al`, "a", nil, nil, ""},
 		{"{\"id\":\"a\xff\",\"type\":\"all\"}", "a\uFFFD", "all", nil, ""},
-		{`{"id":"` + long + `","type":"` + long + `","source":"` + long + `"}`, long[:1024], long[:1024], nil, long[:1024]},
+		{`{"id":"` + long + `","type":"` + long + `","source":"` + long + `"}`, long[:1024], long[:1024], nil,
+			long[:1024]},
 		{`nonsense`, nil, nil, nil, ""},
 	} {
 		log := &memoryLog{}
@@ -87,7 +91,8 @@ func TestLettersSayWhatWasRead(t *testing.T) {
 		letters := log.letters(t, 1)
 		checkLetters(t, letters, r, c.line)
 		for _, e := range letters {
-			if f := e.Fields; f["event_id"] != c.id || f["event_type"] != c.typ || f["event_time"] != c.at || e.Source != c.src || f["strict"] != false {
+			if f := e.Fields; f["event_id"] != c.id || f["event_type"] != c.typ || f["event_time"] != c.at ||
+				e.Source != c.src || f["strict"] != false {
 				t.Errorf("%.80s: got %.300q from %.80q", c.line, fmt.Sprint(f), e.Source)
 			}
 		}
@@ -145,7 +150,8 @@ func TestReservedTypeIsUnknown(t *testing.T) {
 		t.Errorf("got %v", types)
 	}
 	log := &memoryLog{}
-	if r := post(t, run(t, testConfig(), 1, log), `{"id":"a","type":"`+deadletter.Type+`"}`, "Content-Type", lines); r.codes() != "0:unknown_type " {
+	if r := post(t, run(t, testConfig(), 1, log), `{"id":"a","type":"`+deadletter.Type+`"}`, "Content-Type",
+		lines); r.codes() != "0:unknown_type " {
 		t.Errorf("got %+v", r)
 	}
 }
@@ -195,7 +201,8 @@ func TestLettersAreBounded(t *testing.T) {
 	cfg.Letters = 1
 	s := run(t, cfg, 1, log)
 	r := post(t, s, strings.Repeat("{}\n", 25)+flight(1), "Content-Type", lines)
-	if r.Accepted != 1 || len(r.Rejected) != 25 || len(log.letters(t, 1)) != burstSeconds || r.Rejected[9].Letter == "" || r.Rejected[10].Letter != "" {
+	if r.Accepted != 1 || len(r.Rejected) != 25 || len(log.letters(t, 1)) != burstSeconds ||
+		r.Rejected[9].Letter == "" || r.Rejected[10].Letter != "" {
 		t.Errorf("got %d letters, %+v", len(log.letters(t, 1)), r)
 	}
 }
@@ -337,7 +344,8 @@ func TestNothingIsKeptOfWhatComesAgain(t *testing.T) {
 	if r.Status != 429 || len(log.letters(t, 1)) != 0 {
 		t.Errorf("got %+v and %d letters", r, len(log.letters(t, 1)))
 	}
-	if r := post(t, s, strings.Repeat("{}\n", s.cfg.Events+1), "Content-Type", lines); r.Status != 413 || len(log.letters(t, 1)) != 0 {
+	if r := post(t, s, strings.Repeat("{}\n", s.cfg.Events+1), "Content-Type", lines); r.Status != 413 ||
+		len(log.letters(t, 1)) != 0 {
 		t.Errorf("got %+v and %d letters", r, len(log.letters(t, 1)))
 	}
 }

@@ -49,7 +49,8 @@ func oracle(event []byte) (fields map[string]any, accepted bool) {
 	_, versioned := attrs["specversion"]
 	_, typed := attrs["datacontenttype"]
 	_, encoded := attrs["data_base64"]
-	if attrs["type"] != "all" || attrs["id"] == "" || len(attrs["id"]) > MaxID || versioned && attrs["specversion"] != "1.0" || typed || encoded ||
+	if attrs["type"] != "all" || attrs["id"] == "" || len(attrs["id"]) > MaxID || versioned &&
+		attrs["specversion"] != "1.0" || typed || encoded ||
 		len(attrs["source"]) > MaxAttribute || len(attrs["subject"]) > MaxAttribute {
 		return nil, false
 	}
@@ -231,7 +232,8 @@ func compare(t interface {
 		return
 	}
 	if f != nil {
-		if !json.Valid(event) && utf8.Valid(event) && f.code != CodeInvalidJSON && f.code != CodeTooDeep && f.code != CodeTooManyFields {
+		if !json.Valid(event) && utf8.Valid(event) && f.code != CodeInvalidJSON && f.code != CodeTooDeep &&
+			f.code != CodeTooManyFields {
 			t.Errorf("%q: not JSON, but refused with %s", event, f.code)
 		}
 		return
@@ -251,12 +253,18 @@ func testDecoder() *decoder {
 
 // jsonValue draws values near the edges of every rule.
 func jsonValue(depth int) *rapid.Generator[string] {
-	leaf := rapid.SampledFrom([]string{"null", "true", "false", "0", "-0", "-0.0", "1", "5.0", "5e0", "50e-1", "0.5", "1e3", "-12", "1E+2", "00", "1.", ".5", "1e",
-		"9223372036854775807", "9223372036854775808", "-9223372036854775808", "-9223372036854775809", "9007199254740993", "9.223372036854775807e18",
-		"0.1", "123456789012345678", "1.7976931348623157e308", "1e309", "1e-400", "0e99999999999", "2.2250738585072011e-308", "123456.789012345",
-		`""`, `"x"`, `"\u00e9"`, `"é"`, `"\ud83d\ude00"`, `"\ud83d"`, `"\ud83dx"`, `"\ud83d\u0041"`, `"a\"b\\c\/d\b\f\n\r\t"`, `"\u0000"`, `"\U0000"`, `"\u00g0"`,
-		"\"\xff\"", "\"\xc3\\n\xa9\"", "\"a\x01b\"", `"ends with backslash\\"`, `"exactly8"`, `"exactly 16 bytes"`, `"seven\\7"`,
-		`"2001-01-01T00:00:00Z"`, `"2001-02-29T00:00:00Z"`, `"2000-02-29T23:59:59.999999999+23:59"`, `"2001-01-01T24:00:00Z"`, `"1.0"`, `"all"`, "nul", "tru", "{", "]"})
+	leaf := rapid.SampledFrom([]string{"null", "true", "false", "0", "-0", "-0.0", "1", "5.0", "5e0", "50e-1", "0.5",
+		"1e3", "-12", "1E+2", "00", "1.", ".5", "1e",
+		"9223372036854775807", "9223372036854775808", "-9223372036854775808", "-9223372036854775809",
+		"9007199254740993", "9.223372036854775807e18",
+		"0.1", "123456789012345678", "1.7976931348623157e308", "1e309", "1e-400", "0e99999999999",
+		"2.2250738585072011e-308", "123456.789012345",
+		`""`, `"x"`, `"\u00e9"`, `"é"`, `"\ud83d\ude00"`, `"\ud83d"`, `"\ud83dx"`, `"\ud83d\u0041"`,
+		`"a\"b\\c\/d\b\f\n\r\t"`, `"\u0000"`, `"\U0000"`, `"\u00g0"`,
+		"\"\xff\"", "\"\xc3\\n\xa9\"", "\"a\x01b\"", `"ends with backslash\\"`, `"exactly8"`, `"exactly 16 bytes"`,
+		`"seven\\7"`,
+		`"2001-01-01T00:00:00Z"`, `"2001-02-29T00:00:00Z"`, `"2000-02-29T23:59:59.999999999+23:59"`,
+		`"2001-01-01T24:00:00Z"`, `"1.0"`, `"all"`, "nul", "tru", "{", "]"})
 	if depth == 0 {
 		return leaf
 	}
@@ -266,7 +274,8 @@ func jsonValue(depth int) *rapid.Generator[string] {
 			return "[" + strings.Join(parts, " ,") + "]"
 		}
 		for i := range parts {
-			parts[i] = rapid.SampledFrom([]string{`"a"`, `"b"`, `"c"`, `"\u0061"`, `""`}).Draw(t, "key") + ":" + parts[i]
+			parts[i] = rapid.SampledFrom([]string{`"a"`, `"b"`, `"c"`, `"\u0061"`, `""`}).Draw(t, "key") + ":" +
+				parts[i]
 		}
 		return "{" + strings.Join(parts, ",") + "}"
 	})
@@ -277,14 +286,17 @@ func jsonEvent() *rapid.Generator[string] {
 	return rapid.Custom(func(t *rapid.T) string {
 		object := func(keys []string, most int) string {
 			var parts []string
-			for _, k := range rapid.SliceOfNDistinct(rapid.SampledFrom(keys), 0, most, rapid.ID[string]).Draw(t, "keys") {
+			for _, k := range rapid.SliceOfNDistinct(rapid.SampledFrom(keys), 0, most, rapid.ID[string]).Draw(t,
+				"keys") {
 				space := rapid.SampledFrom([]string{"", "", " ", "\n\t"}).Draw(t, "space")
 				parts = append(parts, k+space+":"+space+jsonValue(2).Draw(t, "value"))
 			}
 			return strings.Join(parts, ",")
 		}
-		parts := []string{`"type":"all"`, `"id":"x"`, `"data":{` + object([]string{`"b"`, `"f"`, `"i"`, `"s"`, `"t"`, `"z"`, `"\u0069"`, `"y y"`}, 5) + "}"}
-		if more := object([]string{`"time"`, `"subject"`, `"source"`, `"specversion"`, `"ext"`, `"Bad"`, `"id"`, `"datacontenttype"`}, 1); more != "" {
+		parts := []string{`"type":"all"`, `"id":"x"`, `"data":{` +
+			object([]string{`"b"`, `"f"`, `"i"`, `"s"`, `"t"`, `"z"`, `"\u0069"`, `"y y"`}, 5) + "}"}
+		if more := object([]string{`"time"`, `"subject"`, `"source"`, `"specversion"`, `"ext"`, `"Bad"`, `"id"`,
+			`"datacontenttype"`}, 1); more != "" {
 			parts = append(parts, more)
 		}
 		return "{" + strings.Join(rapid.Permutation(parts).Draw(t, "order"), ",") + "}"
@@ -314,7 +326,8 @@ func TestIntegersAreExact(t *testing.T) {
 		}
 		f, fits := n.float64()
 		var wantF float64
-		if err := json.Unmarshal([]byte(text), &wantF); fits != (err == nil) || fits && (f != wantF || f == 0 && math.Signbit(f)) {
+		if err := json.Unmarshal([]byte(text), &wantF); fits != (err == nil) || fits &&
+			(f != wantF || f == 0 && math.Signbit(f)) {
 			t.Fatalf("%s: got %v, %v, want %v", text, f, fits, wantF)
 		}
 	})
@@ -326,7 +339,8 @@ func TestTimesAgreeWithTimePackage(t *testing.T) {
 		text := rapid.StringMatching(`(19|20|22)[0-9]{2}-[01][0-9]-[0-3][0-9]T[012][0-9]:[0-6][0-9]:[0-6][0-9](\.[0-9]{0,11})?(Z|z|[+-][0-2][0-9]:[0-6][0-9])`).Draw(t, "time")
 		got, ok := parseTime([]byte(text))
 		var at time.Time
-		if err := at.UnmarshalText([]byte(text)); ok != (err == nil && !lenientTime(text)) || ok && at.UnixMicro() != got {
+		if err := at.UnmarshalText([]byte(text)); ok != (err == nil && !lenientTime(text)) || ok &&
+			at.UnixMicro() != got {
 			t.Fatalf("%s: got %d, %v; want %d, %v", text, got, ok, at.UnixMicro(), err)
 		}
 	})

@@ -30,10 +30,12 @@ func TestEventOutcomes(t *testing.T) {
 	deep := strings.Repeat("[", 40) + strings.Repeat("]", 40)
 	for _, c := range []struct{ name, event, code string }{
 		{"plain", ev(``), ""},
-		{"null attributes are missing", `{"id":"a","type":"all","time":null,"subject":null,"source":null,"specversion":null,"data":null}`, ""},
+		{"null attributes are missing",
+			`{"id":"a","type":"all","time":null,"subject":null,"source":null,"specversion":null,"data":null}`, ""},
 		{"lenient without specversion and source", `{"id":"a","type":"all"}`, ""},
 		{"data before type", `{"data":{"i":5},"id":"a","type":"all"}`, ""},
-		{"white space", " { \"id\" : \"a\" ,\t\"type\" : \"all\" , \"data\" : { \"i\" : 1 , \"z\" : [ 1 , { } ] } } ", ""},
+		{"white space", " { \"id\" : \"a\" ,\t\"type\" : \"all\" , \"data\" : { \"i\" : 1 , \"z\" : [ 1 , { } ] } } ",
+			""},
 		{"escaped keys and values", `{"\u0069d":"a","type":"a\u006cl"}`, ""},
 		{"an id of 200 bytes", `{"type":"all","id":"` + strings.Repeat("x", 200) + `"}`, ""},
 		{"whole numbers", data(`"i":5.0`), ""},
@@ -92,9 +94,11 @@ func TestEventOutcomes(t *testing.T) {
 		{"xml", ev(`,"datacontenttype":"application/xml","data":"<x/>"`), "invalid_data"},
 		{"xml object", ev(`,"datacontenttype":"application/xml","data":{}`), "unsupported_data"},
 		{"data_base64", ev(`,"data_base64":"AAEC"`), "unsupported_data"},
-		{"data_base64 and data", ev(`,"datacontenttype":"application/json","data_base64":"e30=","data":{}`), "invalid_data"},
+		{"data_base64 and data", ev(`,"datacontenttype":"application/json","data_base64":"e30=","data":{}`),
+			"invalid_data"},
 		{"data_base64 is not base64", ev(`,"datacontenttype":"application/json","data_base64":"?"`), "invalid_data"},
-		{"data_base64 of half an object", ev(`,"datacontenttype":"application/json","data_base64":"ew=="`), "invalid_data"},
+		{"data_base64 of half an object", ev(`,"datacontenttype":"application/json","data_base64":"ew=="`),
+			"invalid_data"},
 		{"bad UTF-8", data("\"s\":\"\xff\""), "invalid_utf8"},
 		{"bad UTF-8 in a key", data("\"\xc3\":1"), "invalid_utf8"},
 		{"half a surrogate pair", data(`"s":"\ud83d"`), "invalid_utf8"},
@@ -146,7 +150,8 @@ func TestEventOutcomes(t *testing.T) {
 				}
 				return
 			}
-			if r.Status != 400 || r.Code != "all_rejected" || r.codes() != "0:"+c.code+" " || len(log.events(t, 2)) != 0 {
+			if r.Status != 400 || r.Code != "all_rejected" || r.codes() != "0:"+c.code+" " ||
+				len(log.events(t, 2)) != 0 {
 				t.Errorf("got %+v, want %s", r, c.code)
 			}
 			checkLetters(t, log.letters(t, 2), r, c.event)
@@ -205,14 +210,17 @@ func TestRequestOutcomes(t *testing.T) {
 	}{
 		{"structured", ev(""), []string{"Content-Type", structured}, 200, "", 1},
 		{"structured, charset", ev(""), []string{"Content-Type", structured + "; charset=UTF-8"}, 200, "", 1},
-		{"structured is strict", `{"id":"a","type":"all","source":"s"}`, []string{"Content-Type", structured}, 400, "all_rejected", 0},
-		{"structured wants a source", `{"id":"a","type":"all","specversion":"1.0"}`, []string{"Content-Type", structured}, 400, "all_rejected", 0},
+		{"structured is strict", `{"id":"a","type":"all","source":"s"}`, []string{"Content-Type", structured}, 400,
+			"all_rejected", 0},
+		{"structured wants a source", `{"id":"a","type":"all","specversion":"1.0"}`,
+			[]string{"Content-Type", structured}, 400, "all_rejected", 0},
 		{"structured is no array", "[" + ev("") + "]", []string{"Content-Type", structured}, 400, "invalid_json", 0},
 		{"two in one", ev("") + ev(""), []string{"Content-Type", structured}, 400, "invalid_json", 0},
 		{"batch", "[" + ev("") + "]", []string{"Content-Type", batch}, 200, "", 1},
 		{"empty batch", " [ ] ", []string{"Content-Type", batch}, 200, "", 0},
 		{"batch is no object", ev(""), []string{"Content-Type", batch}, 400, "invalid_json", 0},
-		{"broken batch keeps nothing", "[" + ev("") + `,{"id":}]`, []string{"Content-Type", batch}, 400, "invalid_json", 0},
+		{"broken batch keeps nothing", "[" + ev("") + `,{"id":}]`, []string{"Content-Type", batch}, 400, "invalid_json",
+			0},
 		{"open batch", "[" + ev(""), []string{"Content-Type", batch}, 400, "invalid_json", 0},
 		{"trailing comma", "[" + ev("") + ",]", []string{"Content-Type", batch}, 400, "invalid_json", 0},
 		{"more behind the batch", "[" + ev("") + "] 1", []string{"Content-Type", batch}, 400, "invalid_json", 0},
@@ -225,29 +233,48 @@ func TestRequestOutcomes(t *testing.T) {
 		{"more on a line", ev("") + " x\n", []string{"Content-Type", lines}, 400, "all_rejected", 0},
 		{"gzip", compressed(t, "gzip", two), []string{"Content-Type", lines, "Content-Encoding", "gzip"}, 200, "", 2},
 		{"zstd", compressed(t, "zstd", two), []string{"Content-Type", lines, "Content-Encoding", "zstd"}, 200, "", 2},
-		{"cut gzip", compressed(t, "gzip", two)[:30], []string{"Content-Type", lines, "Content-Encoding", "gzip"}, 400, "invalid_encoding", 0},
-		{"cut zstd", compressed(t, "zstd", two)[:30], []string{"Content-Type", lines, "Content-Encoding", "zstd"}, 400, "invalid_encoding", 0},
+		{"cut gzip", compressed(t, "gzip", two)[:30], []string{"Content-Type", lines, "Content-Encoding", "gzip"}, 400,
+			"invalid_encoding", 0},
+		{"cut zstd", compressed(t, "zstd", two)[:30], []string{"Content-Type", lines, "Content-Encoding", "zstd"}, 400,
+			"invalid_encoding", 0},
 		{"no gzip", two, []string{"Content-Type", lines, "Content-Encoding", "gzip"}, 400, "invalid_encoding", 0},
 		{"no zstd", two, []string{"Content-Type", lines, "Content-Encoding", "zstd"}, 400, "invalid_encoding", 0},
-		{"gzip bomb", compressed(t, "gzip", bomb), []string{"Content-Type", lines, "Content-Encoding", "gzip"}, 413, "body_too_large", 0},
-		{"zstd bomb", compressed(t, "zstd", bomb), []string{"Content-Type", lines, "Content-Encoding", "zstd"}, 413, "body_too_large", 0},
+		{"gzip bomb", compressed(t, "gzip", bomb), []string{"Content-Type", lines, "Content-Encoding", "gzip"}, 413,
+			"body_too_large", 0},
+		{"zstd bomb", compressed(t, "zstd", bomb), []string{"Content-Type", lines, "Content-Encoding", "zstd"}, 413,
+			"body_too_large", 0},
 		{"large body", bomb, []string{"Content-Type", lines}, 413, "body_too_large", 0},
 		{"brotli", "x", []string{"Content-Type", lines, "Content-Encoding", "br"}, 415, "unsupported_encoding", 0},
-		{"gzip in gzip", compressed(t, "gzip", compressed(t, "gzip", two)), []string{"Content-Type", lines, "Content-Encoding", "gzip, gzip"}, 415, "unsupported_encoding", 0},
-		{"two headers of encodings", two, []string{"Content-Type", lines, "Content-Encoding", "identity", "Content-Encoding", "gzip"}, 415, "unsupported_encoding", 0},
-		{"gzip in two members", compressed(t, "gzip", ev("")) + compressed(t, "gzip", "\n"+two[len(two)-len(ev("")):]), []string{"Content-Type", lines, "Content-Encoding", "gzip"}, 200, "", 2},
-		{"gzip bomb of many members", strings.Repeat(compressed(t, "gzip", bomb[:10<<10]), 11), []string{"Content-Type", lines, "Content-Encoding", "gzip"}, 413, "body_too_large", 0},
-		{"gzip with more behind it", compressed(t, "gzip", two) + "x", []string{"Content-Type", lines, "Content-Encoding", "gzip"}, 400, "invalid_encoding", 0},
-		{"gzip with a wrong checksum", wrongLast(compressed(t, "gzip", two), 5), []string{"Content-Type", lines, "Content-Encoding", "gzip"}, 400, "invalid_encoding", 0},
-		{"gzip with a wrong length", wrongLast(compressed(t, "gzip", two), 1), []string{"Content-Type", lines, "Content-Encoding", "gzip"}, 400, "invalid_encoding", 0},
-		{"zstd with more behind it", compressed(t, "zstd", two) + "more", []string{"Content-Type", lines, "Content-Encoding", "zstd"}, 400, "invalid_encoding", 0},
-		{"zstd with a wrong checksum", wrongLast(compressed(t, "zstd", two), 1), []string{"Content-Type", lines, "Content-Encoding", "zstd"}, 400, "invalid_encoding", 0},
-		{"zstd with a window of 2 GiB", "\x28\xb5\x2f\xfd\x00\xa8" + "\x01\x00\x00", []string{"Content-Type", lines, "Content-Encoding", "zstd"}, 400, "invalid_encoding", 0},
-		{"zstd that promises 2^63 bytes", "\x28\xb5\x2f\xfd\xe0\x00\x00\x00\x00\x00\x00\x00\x80" + "\x01\x00\x00", []string{"Content-Type", lines, "Content-Encoding", "zstd"}, 400, "invalid_encoding", 0},
-		{"zstd of a skipped frame without end", "\x50\x2a\x4d\x18\xff\xff\xff\xff" + strings.Repeat("x", 1000), []string{"Content-Type", lines, "Content-Encoding", "zstd"}, 400, "invalid_encoding", 0},
-		{"zstd of a dictionary nobody has", "\x28\xb5\x2f\xfd\x21\x07\x05\x29\x00\x00hello", []string{"Content-Type", lines, "Content-Encoding", "zstd"}, 400, "invalid_encoding", 0},
+		{"gzip in gzip", compressed(t, "gzip", compressed(t, "gzip", two)),
+			[]string{"Content-Type", lines, "Content-Encoding", "gzip, gzip"}, 415, "unsupported_encoding", 0},
+		{"two headers of encodings", two,
+			[]string{"Content-Type", lines, "Content-Encoding", "identity", "Content-Encoding", "gzip"}, 415,
+			"unsupported_encoding", 0},
+		{"gzip in two members", compressed(t, "gzip", ev("")) + compressed(t, "gzip", "\n"+two[len(two)-len(ev("")):]),
+			[]string{"Content-Type", lines, "Content-Encoding", "gzip"}, 200, "", 2},
+		{"gzip bomb of many members", strings.Repeat(compressed(t, "gzip", bomb[:10<<10]), 11),
+			[]string{"Content-Type", lines, "Content-Encoding", "gzip"}, 413, "body_too_large", 0},
+		{"gzip with more behind it", compressed(t, "gzip", two) + "x",
+			[]string{"Content-Type", lines, "Content-Encoding", "gzip"}, 400, "invalid_encoding", 0},
+		{"gzip with a wrong checksum", wrongLast(compressed(t, "gzip", two), 5),
+			[]string{"Content-Type", lines, "Content-Encoding", "gzip"}, 400, "invalid_encoding", 0},
+		{"gzip with a wrong length", wrongLast(compressed(t, "gzip", two), 1),
+			[]string{"Content-Type", lines, "Content-Encoding", "gzip"}, 400, "invalid_encoding", 0},
+		{"zstd with more behind it", compressed(t, "zstd", two) + "more",
+			[]string{"Content-Type", lines, "Content-Encoding", "zstd"}, 400, "invalid_encoding", 0},
+		{"zstd with a wrong checksum", wrongLast(compressed(t, "zstd", two), 1),
+			[]string{"Content-Type", lines, "Content-Encoding", "zstd"}, 400, "invalid_encoding", 0},
+		{"zstd with a window of 2 GiB", "\x28\xb5\x2f\xfd\x00\xa8" + "\x01\x00\x00",
+			[]string{"Content-Type", lines, "Content-Encoding", "zstd"}, 400, "invalid_encoding", 0},
+		{"zstd that promises 2^63 bytes", "\x28\xb5\x2f\xfd\xe0\x00\x00\x00\x00\x00\x00\x00\x80" + "\x01\x00\x00",
+			[]string{"Content-Type", lines, "Content-Encoding", "zstd"}, 400, "invalid_encoding", 0},
+		{"zstd of a skipped frame without end", "\x50\x2a\x4d\x18\xff\xff\xff\xff" + strings.Repeat("x", 1000),
+			[]string{"Content-Type", lines, "Content-Encoding", "zstd"}, 400, "invalid_encoding", 0},
+		{"zstd of a dictionary nobody has", "\x28\xb5\x2f\xfd\x21\x07\x05\x29\x00\x00hello",
+			[]string{"Content-Type", lines, "Content-Encoding", "zstd"}, 400, "invalid_encoding", 0},
 		{"empty gzip", "", []string{"Content-Type", lines, "Content-Encoding", "gzip"}, 400, "invalid_encoding", 0},
-		{"two content types", ev(""), []string{"Content-Type", lines, "Content-Type", plain}, 415, "unsupported_media_type", 0},
+		{"two content types", ev(""), []string{"Content-Type", lines, "Content-Type", plain}, 415,
+			"unsupported_media_type", 0},
 		{"many events", strings.Repeat("{}\n", 11), []string{"Content-Type", lines}, 413, "too_many_events", 0},
 		{"no content type", ev(""), nil, 415, "unsupported_media_type", 0},
 		{"text", ev(""), []string{"Content-Type", "text/plain"}, 415, "unsupported_media_type", 0},
@@ -270,7 +297,8 @@ func TestRequestOutcomes(t *testing.T) {
 			cfg.Events = 10
 			s := run(t, cfg, 2, log)
 			r := post(t, s, c.body, c.headers...)
-			if r.Status != c.status || r.Code != c.code || r.Accepted != c.accepted || len(log.events(t, 2)) != c.accepted {
+			if r.Status != c.status || r.Code != c.code || r.Accepted != c.accepted ||
+				len(log.events(t, 2)) != c.accepted {
 				t.Errorf("got %+v, %d stored", r, len(log.events(t, 2)))
 			}
 			want := len(r.Rejected)
@@ -304,14 +332,18 @@ func TestStoredForm(t *testing.T) {
 	body := `{"specversion":"1.0","id":"j","source":"/s ü","type":"all","time":"2001-01-01T01:01:00.1234567+01:00","subject":"sub","dataschema":"d","ext":"e\n",` +
 		`"data":{"z":{ "b" : [1, "x y"], "a":2},"i":5.0,"s":"\u00fc\ud83d\ude00","b":true,"f":-0.5,"t":"1999-12-31T23:59:59Z","a":null,"c":"\/"}}`
 	post(t, s, body, "Content-Type", structured)
-	post(t, s, `{"z":{"b":[1,"x y"],"a":2},"f":-5e-1,"s":"ü😀","t":"1999-12-31T23:59:59.0Z","i":5,"b":true,"c":"\/"}`, "Content-Type", plain,
-		"Ce-Specversion", "1.0", "Ce-Id", "b", "Ce-Source", "/s%20%C3%BC", "Ce-Type", "all", "Ce-Time", "2001-01-01T00:01:00.123456Z",
+	post(t, s, `{"z":{"b":[1,"x y"],"a":2},"f":-5e-1,"s":"ü😀","t":"1999-12-31T23:59:59.0Z","i":5,"b":true,"c":"\/"}`,
+		"Content-Type", plain,
+		"Ce-Specversion", "1.0", "Ce-Id", "b", "Ce-Source", "/s%20%C3%BC", "Ce-Type", "all", "Ce-Time",
+		"2001-01-01T00:01:00.123456Z",
 		"Ce-Subject", "sub", "Ce-Dataschema", "d", "Ce-Ext", "e%0A")
 	post(t, s, `{"id":"assigned","type":"all"}`, "Content-Type", plain)
 	got := log.events(t, 1)
-	want := stored{ID: "j", Type: "all", Source: "/s ü", Subject: "sub", Tenant: "default", Time: 978307260123456, Hash: got["j"].Hash,
+	want := stored{ID: "j", Type: "all", Source: "/s ü", Subject: "sub", Tenant: "default", Time: 978307260123456,
+		Hash:   got["j"].Hash,
 		Extra:  `{"attributes":{"dataschema":"d","ext":"e\n"},"data":{"c":"\/","z":{"b":[1,"x y"],"a":2}}}`,
-		Fields: map[string]any{"i": int64(5), "s": "ü😀", "b": true, "f": -0.5, "t": int64(946684799000000)}, Place: got["j"].Place}
+		Fields: map[string]any{"i": int64(5), "s": "ü😀", "b": true, "f": -0.5, "t": int64(946684799000000)},
+		Place:  got["j"].Place}
 	if d := cmp.Diff(want, got["j"]); d != "" {
 		t.Error(d)
 	}

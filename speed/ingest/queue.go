@@ -75,7 +75,8 @@ func (q *queue) reserve(c *chunk) *fault {
 	case q.bytes+n > q.limit || q.oldest() > q.wait:
 		return &fault{code: CodeOverloaded, status: 429, msg: "events arrive faster than the log stores them"}
 	case q.fair && q.owed[c.tenant]+n > q.limit-q.bytes-n:
-		return &fault{code: CodeShareUsed, status: 429, msg: "your events arrive faster than the log stores them; the room that is left is for other tenants"}
+		return &fault{code: CodeShareUsed, status: 429, msg: "your events arrive faster than the log stores them; " +
+			"the room that is left is for other tenants"}
 	}
 	q.bytes += n
 	q.owed[c.tenant] += n

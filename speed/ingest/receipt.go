@@ -63,7 +63,8 @@ func DecodeReceipt(token string) ([]Place, error) {
 			}
 			b = b[n:]
 		}
-		places = append(places, Place{Partition: int(v[0]), Epoch: uint32(v[1]), Seq: v[2], First: int(v[3]), Count: int(v[4])})
+		places = append(places, Place{Partition: int(v[0]), Epoch: uint32(v[1]), Seq: v[2], First: int(v[3]),
+			Count: int(v[4])})
 	}
 	return places, nil
 }

@@ -12,7 +12,8 @@ func TestReceipt(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		want := rapid.SliceOf(rapid.Custom(func(t *rapid.T) Place {
-			return Place{Partition: rapid.IntRange(0, 64).Draw(t, "p"), Epoch: rapid.Uint32Range(0, 1<<30).Draw(t, "e"), Seq: rapid.Uint64().Draw(t, "s"),
+			return Place{Partition: rapid.IntRange(0, 64).Draw(t, "p"), Epoch: rapid.Uint32Range(0, 1<<30).Draw(t, "e"),
+				Seq:   rapid.Uint64().Draw(t, "s"),
 				First: rapid.IntRange(0, 1<<20).Draw(t, "f"), Count: rapid.IntRange(0, 1<<20).Draw(t, "c")}
 		})).Draw(t, "places")
 		got, err := DecodeReceipt(string(appendReceipt(nil, want)))

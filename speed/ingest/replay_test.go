@@ -26,7 +26,8 @@ func TestReplay(t *testing.T) {
 		{Raw: []byte(`{"id":"soon","type":"all","time":"2026-11-23T12:05:00Z"}`), Received: received},
 		{Raw: nil, Received: received},
 	}
-	want := []Code{"", "", CodeUnknownType, CodeInvalidSpecVersion, CodeInvalidJSON, CodeInvalidEvent, "", CodeInvalidJSON}
+	want := []Code{"", "", CodeUnknownType, CodeInvalidSpecVersion, CodeInvalidJSON, CodeInvalidEvent, "",
+		CodeInvalidJSON}
 	for _, dry := range []bool{true, false} {
 		out, err := s.Replay("acme", letters, dry)
 		if err != nil {
@@ -42,7 +43,8 @@ func TestReplay(t *testing.T) {
 		}
 	}
 	events := log.events(t, 2)
-	if e := events["timeless"]; len(events) != 3 || e.Time != received.UnixMicro() || e.Flags != eventbatch.FlagTimeAssigned || e.Tenant != "acme" {
+	if e := events["timeless"]; len(events) != 3 || e.Time != received.UnixMicro() ||
+		e.Flags != eventbatch.FlagTimeAssigned || e.Tenant != "acme" {
 		t.Errorf("got %+v of %d", e, len(events))
 	}
 	if n := len(log.letters(t, 2)); n != 0 {

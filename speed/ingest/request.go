@@ -130,7 +130,8 @@ func (q *request) end() *fault {
 }
 
 func (q *request) malformed(msg string) *fault {
-	return &fault{code: CodeInvalidJSON, status: http.StatusBadRequest, msg: fmt.Sprintf("after event %d: %s", q.events, msg)}
+	return &fault{code: CodeInvalidJSON, status: http.StatusBadRequest,
+		msg: fmt.Sprintf("after event %d: %s", q.events, msg)}
 }
 
 // lines decodes one event a line; a broken line costs only itself. Empty lines are not events.
@@ -230,7 +231,8 @@ func (q *request) settle(epochs []uint32) (accepted int, places []Place) {
 	for _, c := range q.chunks {
 		if c.fault == nil {
 			accepted += c.n
-			places = append(places, Place{Partition: c.partition, Epoch: epochs[c.partition], Seq: c.seq, First: c.first, Count: c.n})
+			places = append(places, Place{Partition: c.partition, Epoch: epochs[c.partition], Seq: c.seq,
+				First: c.first, Count: c.n})
 			continue
 		}
 		for i, index := range c.index {

@@ -30,7 +30,8 @@ func FuzzRequest(f *testing.F) {
 	cfg.Events = 1000
 	s := run(f, cfg, 2, noLog{})
 	f.Fuzz(func(t *testing.T, kind, coding uint8, body []byte) {
-		r := post(t, s, string(body), "Content-Type", kinds[int(kind)%len(kinds)], "Content-Encoding", codings[int(coding)%len(codings)])
+		r := post(t, s, string(body), "Content-Type", kinds[int(kind)%len(kinds)], "Content-Encoding",
+			codings[int(coding)%len(codings)])
 		switch r.Status {
 		case 200, 400, 413, 415:
 		default:
@@ -52,7 +53,8 @@ func FuzzRequest(f *testing.F) {
 		if placed < r.Accepted {
 			t.Fatalf("%d events accepted, the receipt has %d", r.Accepted, placed)
 		}
-		if n, ok := countEvents(kinds[int(kind)%len(kinds)], body); ok && codings[int(coding)%len(codings)] == "identity" && r.Status != 413 {
+		if n, ok := countEvents(kinds[int(kind)%len(kinds)], body); ok &&
+			codings[int(coding)%len(codings)] == "identity" && r.Status != 413 {
 			if r.Status != 200 && r.Code != string(CodeAllRejected) {
 				t.Fatalf("the body has %d events, the answer is %d %s", n, r.Status, r.Code)
 			}

@@ -4,7 +4,8 @@ package ingest
 // microsecond are cut off. It is as strict as the standard: capital T and Z, no
 // leap second, offsets up to 23:59.
 func parseTime(b []byte) (int64, bool) {
-	if len(b) < len("2006-01-02T15:04:05Z") || b[4] != '-' || b[7] != '-' || b[10] != 'T' || b[13] != ':' || b[16] != ':' {
+	if len(b) < len("2006-01-02T15:04:05Z") || b[4] != '-' || b[7] != '-' || b[10] != 'T' || b[13] != ':' ||
+		b[16] != ':' {
 		return 0, false
 	}
 	century := two(b, 0)

@@ -32,13 +32,14 @@ type Server struct {
 	metrics      *metrics
 	limit        func(tenant string, bytes, events int) (wait time.Duration) // may be nil
 	acknowledged func(partition int, seq uint64, tenant string, events int)  // may be nil
-	process      string                                                      // unique to this Server, part of message ids (L7)
-	memory       budget
-	caps         *caps
-	letterType   *eventType
-	rates        *rates // of dead letters
-	gate         *gate
-	committers   []*committer
+	// unique to this Server, part of message ids (L7)
+	process    string
+	memory     budget
+	caps       *caps
+	letterType *eventType
+	rates      *rates // of dead letters
+	gate       *gate
+	committers []*committer
 
 	requests, gzips, zstds sync.Pool
 }
@@ -51,7 +52,8 @@ func New(cfg Config, cat *catalog.Catalog, partitions int, log Log, opts Options
 	if partitions < 1 || opts.Epochs != nil && len(opts.Epochs) != partitions {
 		return nil, fmt.Errorf("new ingest: %d partitions with %d epochs", partitions, len(opts.Epochs))
 	}
-	s := &Server{cfg: cfg, log: log, epochs: opts.Epochs, logger: opts.Logger, now: opts.Now, limit: opts.Admit, acknowledged: opts.Acknowledged, process: rand.Text()[:12]}
+	s := &Server{cfg: cfg, log: log, epochs: opts.Epochs, logger: opts.Logger, now: opts.Now, limit: opts.Admit,
+		acknowledged: opts.Acknowledged, process: rand.Text()[:12]}
 	if s.epochs == nil {
 		s.epochs = make([]uint32, partitions)
 	}
@@ -70,7 +72,8 @@ func New(cfg Config, cat *catalog.Catalog, partitions int, log Log, opts Options
 	queues := make([]*queue, partitions)
 	for i := range queues {
 		queues[i] = newQueue(cfg.QueueBytes, cfg.Wait, cfg.Fair)
-		s.committers = append(s.committers, &committer{Server: s, partition: i, queue: queues[i], slots: make(chan struct{}, cfg.InFlight)})
+		s.committers = append(s.committers,
+			&committer{Server: s, partition: i, queue: queues[i], slots: make(chan struct{}, cfg.InFlight)})
 	}
 	s.requests.New = func() any { return s.newRequest() }
 	var err error
@@ -83,9 +86,11 @@ func New(cfg Config, cat *catalog.Catalog, partitions int, log Log, opts Options
 
 func (s *Server) newRequest() *request {
 	partitions := len(s.committers)
-	return &request{cfg: &s.cfg, budget: &s.memory, mine: new(atomic.Int64), partitions: partitions, types: len(s.types),
-		dec: newDecoder(s.cfg, s.types, s.fields), open: make([]*chunk, partitions*len(s.types)),
-		letters: letters{typ: s.letterType, rates: s.rates, open: make([]*chunk, partitions), row: row{slots: make([]slot, 0, len(s.letterType.fields))}}}
+	return &request{cfg: &s.cfg, budget: &s.memory, mine: new(atomic.Int64), partitions: partitions,
+		types: len(s.types),
+		dec:   newDecoder(s.cfg, s.types, s.fields), open: make([]*chunk, partitions*len(s.types)),
+		letters: letters{typ: s.letterType, rates: s.rates, open: make([]*chunk, partitions),
+			row: row{slots: make([]slot, 0, len(s.letterType.fields))}}}
 }
 
 // Run commits events until ctx ends, then finishes those already accepted into its
@@ -181,7 +186,8 @@ func (s *Server) admit(tenant string, bytes, events int) *fault {
 	if wait <= 0 {
 		return nil
 	}
-	return &fault{code: CodeRateLimited, status: http.StatusTooManyRequests, retry: wait, msg: "the rate of events or bytes allowed to this tenant is used up; send the request again after Retry-After"}
+	return &fault{code: CodeRateLimited, status: http.StatusTooManyRequests, retry: wait,
+		msg: "the rate of events or bytes allowed to this tenant is used up; send the request again after Retry-After"}
 }
 
 // Busy says that events come in: work that nobody waits for should give way.

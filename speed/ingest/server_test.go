@@ -57,7 +57,8 @@ func TestConcurrentRequests(t *testing.T) {
 	wg.Wait()
 	stored := log.events(t, partitions)
 	if len(stored) != clients*requests*events || len(acked) != len(stored) {
-		t.Fatalf("%d events in the log, %d places acknowledged, want %d", len(stored), len(acked), clients*requests*events)
+		t.Fatalf("%d events in the log, %d places acknowledged, want %d", len(stored), len(acked),
+			clients*requests*events)
 	}
 	for id, e := range stored {
 		if acked[e.Place] != 1 {
@@ -186,7 +187,8 @@ func TestFailedPartition(t *testing.T) {
 		}
 		last := -1
 		for _, e := range r.Rejected {
-			if _, ok := stored[e.ID]; ok || e.Index <= last || e.Index > 0 && (Code(e.Code) != c.code || e.ID != fmt.Sprintf("f-%09d", e.Index-1)) {
+			if _, ok := stored[e.ID]; ok || e.Index <= last || e.Index > 0 &&
+				(Code(e.Code) != c.code || e.ID != fmt.Sprintf("f-%09d", e.Index-1)) {
 				t.Errorf("%v: rejected %+v", c.err, e)
 			}
 			last = e.Index
@@ -258,7 +260,8 @@ func TestPastIsBounded(t *testing.T) {
 func TestMetricsAndConfig(t *testing.T) {
 	t.Parallel()
 	reg := prometheus.NewRegistry()
-	if _, err := New(DefaultConfig(), testCatalog(), 2, noLog{}, Options{Registerer: reg, Epochs: []uint32{1, 2}}); err != nil {
+	if _, err := New(DefaultConfig(), testCatalog(), 2, noLog{},
+		Options{Registerer: reg, Epochs: []uint32{1, 2}}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := New(DefaultConfig(), testCatalog(), 2, noLog{}, Options{Registerer: reg}); err == nil {

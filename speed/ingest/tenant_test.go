@@ -26,7 +26,8 @@ func TestNobody(t *testing.T) {
 	r.Header.Set("Content-Type", lines)
 	w := httptest.NewRecorder()
 	s.Handler().ServeHTTP(w, r)
-	if w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), `"code":"unauthorized"`) || len(log.frames) > 0 {
+	if w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), `"code":"unauthorized"`) ||
+		len(log.frames) > 0 {
 		t.Errorf("status %d: %s", w.Code, w.Body)
 	}
 }
@@ -86,7 +87,8 @@ func TestOwnerIsThePrincipal(t *testing.T) {
 		r.Header.Set("Content-Type", lines)
 		r.Header.Set("Tenant", "x")
 		w := httptest.NewRecorder()
-		s.Handler().ServeHTTP(w, r.WithContext(access.NewContext(r.Context(), access.Principal{Tenant: tenant, Scopes: access.Ingest})))
+		s.Handler().ServeHTTP(w,
+			r.WithContext(access.NewContext(r.Context(), access.Principal{Tenant: tenant, Scopes: access.Ingest})))
 		if w.Code != http.StatusOK {
 			t.Fatal(w.Body)
 		}
@@ -105,7 +107,8 @@ func ask(s *Server, tenant, body string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodPost, "/v1/events", strings.NewReader(body))
 	r.Header.Set("Content-Type", lines)
 	w := httptest.NewRecorder()
-	s.Handler().ServeHTTP(w, r.WithContext(access.NewContext(r.Context(), access.Principal{Tenant: tenant, Scopes: access.Ingest})))
+	s.Handler().ServeHTTP(w,
+		r.WithContext(access.NewContext(r.Context(), access.Principal{Tenant: tenant, Scopes: access.Ingest})))
 	return w
 }
 
@@ -207,7 +210,8 @@ func TestFairMemory(t *testing.T) {
 	if got := grab("c"); got != 150 { // c has 300 then, and as much is left.
 		t.Errorf("after some was given back: %d", got)
 	}
-	if b.take(b.of("b"), 1200, true) != memoryUsed || b.take(b.of("c"), 100, true) != shareUsed || b.take(b.of("d"), 100, false) != nil {
+	if b.take(b.of("b"), 1200, true) != memoryUsed || b.take(b.of("c"), 100, true) != shareUsed ||
+		b.take(b.of("d"), 100, false) != nil {
 		t.Error("more than there is, or less without the rule")
 	}
 }
@@ -228,13 +232,15 @@ func TestRates(t *testing.T) {
 		log := &memoryLog{}
 		cfg := testConfig()
 		body := flight(1) + "\nx\n" + flight(2)
-		s := runWith(t, cfg, 1, log, Options{Now: func() time.Time { return testNow }, Admit: func(tenant string, bytes, events int) time.Duration {
-			asked = append(asked, fmt.Sprint(tenant, " ", bytes*9/len(body), " ", events)) // All of the body is 9.
-			if len(asked) == c.refuse {
-				return 2500 * time.Millisecond
-			}
-			return 0
-		}})
+		s := runWith(t, cfg, 1, log,
+			Options{Now: func() time.Time { return testNow },
+				Admit: func(tenant string, bytes, events int) time.Duration {
+					asked = append(asked, fmt.Sprint(tenant, " ", bytes*9/len(body), " ", events)) // All of the body is 9.
+					if len(asked) == c.refuse {
+						return 2500 * time.Millisecond
+					}
+					return 0
+				}})
 		w := ask(s, "acme", body)
 		if !slices.Equal(asked, c.asked) {
 			t.Errorf("asked %v, want %v", asked, c.asked)
@@ -242,7 +248,8 @@ func TestRates(t *testing.T) {
 		if c.refuse == 0 && w.Code == http.StatusOK {
 			continue
 		}
-		if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "3" || !strings.Contains(w.Body.String(), `"code":"rate_limited"`) || len(log.frames) > 0 {
+		if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "3" ||
+			!strings.Contains(w.Body.String(), `"code":"rate_limited"`) || len(log.frames) > 0 {
 			t.Errorf("refused at %d: %d, Retry-After %q, %s", c.refuse, w.Code, w.Header().Get("Retry-After"), w.Body)
 		}
 	}

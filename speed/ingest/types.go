@@ -51,7 +51,8 @@ func compileTypes(cat *catalog.Catalog) (types map[string]*eventType, fields int
 }
 
 func compileType(index int, e *catalog.EventType) *eventType {
-	t := &eventType{index: index, name: e.Name, label: []byte(e.Name), byName: make(map[string]int, len(e.Fields)), schema: eventbatch.Schema(e)}
+	t := &eventType{index: index, name: e.Name, label: []byte(e.Name), byName: make(map[string]int, len(e.Fields)),
+		schema: eventbatch.Schema(e)}
 	t.over = eventbatch.OverflowSchema(t.schema)
 	for i, f := range e.Fields {
 		mark := binary.LittleEndian.AppendUint32(nil, uint32(len(f.Name)))

@@ -14,15 +14,18 @@ import (
 )
 
 var flightType = &catalog.EventType{Name: "flight", Fields: []catalog.Field{
-	{Name: "delay", Type: catalog.Int64}, {Name: "destination", Type: catalog.String}, {Name: "distance", Type: catalog.Float64},
+	{Name: "delay", Type: catalog.Int64}, {Name: "destination", Type: catalog.String},
+	{Name: "distance", Type: catalog.Float64},
 	{Name: "origin", Type: catalog.String}, {Name: "tail", Type: catalog.String},
 }}
 
 // flightCatalog has one view of 3 dimensions and 4 measures, the last of which is count distinct or max.
 func flightCatalog(last catalog.Measure) *catalog.Catalog {
 	return &catalog.Catalog{Bucket: time.Hour, Events: map[string]*catalog.EventType{"flight": flightType},
-		Views: map[string]*catalog.View{"flights": {Name: "flights", Event: "flight", Cell: time.Minute, Dimensions: []string{"origin", "destination", "source"},
-			Measures: []catalog.Measure{{Name: "flights", Kind: catalog.Count}, {Name: "delays", Kind: catalog.Sum, Field: "delay"},
+		Views: map[string]*catalog.View{"flights": {Name: "flights", Event: "flight", Cell: time.Minute,
+			Dimensions: []string{"origin", "destination", "source"},
+			Measures: []catalog.Measure{{Name: "flights", Kind: catalog.Count},
+				{Name: "delays", Kind: catalog.Sum, Field: "delay"},
 				{Name: "miles", Kind: catalog.Sum, Field: "distance"}, last}}}}
 }
 
@@ -39,9 +42,12 @@ func flights(b testing.TB, messages, perMessage, airports int, late time.Duratio
 		var events []event
 		at := testStart + int64(m)*100_000
 		for i := range perMessage {
-			events = append(events, event{tenant: "default", id: fmt.Sprintf("flight-%d-%d", m, i), time: at - r.Int64N(late.Microseconds()), fields: map[string]any{
-				"origin": fmt.Sprintf("A%02d", r.IntN(airports)), "destination": fmt.Sprintf("B%02d", r.IntN(airports)), "source": "bench",
-				"tail": fmt.Sprintf("N%05d", r.IntN(5000)), "delay": r.Int64N(100) - 10, "distance": float64(r.IntN(3000))}})
+			events = append(events, event{tenant: "default", id: fmt.Sprintf("flight-%d-%d", m, i),
+				time: at - r.Int64N(late.Microseconds()), fields: map[string]any{
+					"origin": fmt.Sprintf("A%02d", r.IntN(airports)), "destination": fmt.Sprintf("B%02d", r.IntN(airports)),
+					"source": "bench",
+					"tail":   fmt.Sprintf("N%05d", r.IntN(5000)), "delay": r.Int64N(100) - 10,
+					"distance": float64(r.IntN(3000))}})
 		}
 		m := newMessage(b, flightType, at, events, 1)
 		m.events = nil // a million maps would keep the collector busy
@@ -53,7 +59,8 @@ func flights(b testing.TB, messages, perMessage, airports int, late time.Duratio
 func openBench(b testing.TB, c *catalog.Catalog, log *memLog) *partition {
 	b.Helper()
 	cfg := DefaultConfig(b.TempDir())
-	start := PartitionStart{Epochs: []position.EpochStart{{Epoch: 1, Start: 1, Rule: position.DefaultCutRule()}}, OldestKept: 1, LogNext: 1}
+	start := PartitionStart{Epochs: []position.EpochStart{{Epoch: 1, Start: 1, Rule: position.DefaultCutRule()}},
+		OldestKept: 1, LogNext: 1}
 	v, err := Open(cfg, c, []PartitionStart{start}, log)
 	if err != nil {
 		b.Fatal(err)
@@ -70,7 +77,8 @@ func BenchmarkConsume(b *testing.B) {
 		perMessage int
 		filled     int
 	}{
-		{"max", worst, 2000, 0}, {"distinct", aircraft, 2000, 0}, {"small-messages", worst, 100, 0}, {"max/window-5M", worst, 2000, 5_000_000},
+		{"max", worst, 2000, 0}, {"distinct", aircraft, 2000, 0}, {"small-messages", worst, 100, 0},
+		{"max/window-5M", worst, 2000, 5_000_000},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			log := flights(b, 400_000/c.perMessage, c.perMessage, 20, time.Minute)
@@ -128,9 +136,10 @@ func BenchmarkScan(b *testing.B) {
 	v := &Views{plan: p.plan, parts: []*partition{p}}
 	from := time.UnixMicro(testStart).UTC().Add(-time.Hour)
 	for name, q := range map[string]query.Query{
-		"total": {}, "by-origin": {GroupBy: []string{"origin"}}, "by-minute-and-origin": {GroupBy: []string{"origin"}, Granularity: "1m"},
-		"one-origin": {Where: []query.Condition{{Dimension: "origin", Op: query.Eq, Value: "A07"}}, Granularity: "1m"},
-		"every-cell": {GroupBy: []string{"origin", "destination", "source"}, Granularity: "1m"},
+		"total": {}, "by-origin": {GroupBy: []string{"origin"}},
+		"by-minute-and-origin": {GroupBy: []string{"origin"}, Granularity: "1m"},
+		"one-origin":           {Where: []query.Condition{{Dimension: "origin", Op: query.Eq, Value: "A07"}}, Granularity: "1m"},
+		"every-cell":           {GroupBy: []string{"origin", "destination", "source"}, Granularity: "1m"},
 	} {
 		b.Run(name, func(b *testing.B) {
 			q.View = "flights"

@@ -56,7 +56,8 @@ func (c Config) Validate() error {
 	}
 	check(c.Dir == "", "realtime dir is empty: name the folder of the snapshots")
 	check(c.Window <= 0, "realtime window is %v: set a positive duration such as 24h", c.Window)
-	check(c.WindowEntries < 1 || c.WindowEntries > MaxWindowEntries, "realtime window entries is %d: set 1 to %d", c.WindowEntries, MaxWindowEntries)
+	check(c.WindowEntries < 1 || c.WindowEntries > MaxWindowEntries, "realtime window entries is %d: set 1 to %d",
+		c.WindowEntries, MaxWindowEntries)
 	check(c.Memory < 1, "realtime memory is %d bytes: set a positive number, usually 1 GiB or more", c.Memory)
 	check(c.SnapshotEvery <= 0, "realtime snapshot interval is %v: set a positive duration such as 1m", c.SnapshotEvery)
 	return errors.Join(errs...)

@@ -30,9 +30,10 @@ var (
 		{Name: "s", Type: catalog.String}, {Name: "t", Type: catalog.Timestamp},
 	}}
 	// wideBefore is the type before fields were added to it: their columns are missing.
-	wideBefore = &catalog.EventType{Name: "wide", Fields: []catalog.Field{{Name: "i", Type: catalog.Int64}, {Name: "s", Type: catalog.String}}}
-	slimType   = &catalog.EventType{Name: "slim", Fields: []catalog.Field{{Name: "s", Type: catalog.String}}}
-	goneType   = &catalog.EventType{Name: "gone", Fields: []catalog.Field{{Name: "s", Type: catalog.String}}}
+	wideBefore = &catalog.EventType{Name: "wide",
+		Fields: []catalog.Field{{Name: "i", Type: catalog.Int64}, {Name: "s", Type: catalog.String}}}
+	slimType = &catalog.EventType{Name: "slim", Fields: []catalog.Field{{Name: "s", Type: catalog.String}}}
+	goneType = &catalog.EventType{Name: "gone", Fields: []catalog.Field{{Name: "s", Type: catalog.String}}}
 )
 
 type generator struct {
@@ -66,7 +67,8 @@ func (g generator) value(name string) any {
 // event makes an event of a small world of ids, so that copies in the same bucket, in
 // the next one and far away are common.
 func (g generator) event(partition int) event {
-	e := event{tenant: pick(g, "default", "default", "other"), id: fmt.Sprintf("p%d-%d", partition, g.IntN(60)), fields: map[string]any{}}
+	e := event{tenant: pick(g, "default", "default", "other"), id: fmt.Sprintf("p%d-%d", partition, g.IntN(60)),
+		fields: map[string]any{}}
 	e.assigned = g.chance(30)
 	e.time = testStart + int64(len(e.id)*7)*60e6 + int64(g.IntN(40))*600e6 + g.Int64N(60e6)
 	for _, f := range []string{"b", "f", "i", "s", "t", "source", "subject"} {
@@ -129,7 +131,8 @@ func (g generator) view(name string) *catalog.View {
 		}
 	}
 	for _, m := range []catalog.Measure{
-		{Name: "n", Kind: catalog.Count}, {Name: "sum_i", Kind: catalog.Sum, Field: "i"}, {Name: "sum_f", Kind: catalog.Sum, Field: "f"},
+		{Name: "n", Kind: catalog.Count}, {Name: "sum_i", Kind: catalog.Sum, Field: "i"},
+		{Name: "sum_f", Kind: catalog.Sum, Field: "f"},
 		{Name: "avg_i", Kind: catalog.Avg, Field: "i"}, {Name: "avg_f", Kind: catalog.Avg, Field: "f"},
 		{Name: "min_i", Kind: catalog.Min, Field: "i"}, {Name: "max_f", Kind: catalog.Max, Field: "f"},
 		{Name: "min_t", Kind: catalog.Min, Field: "t"}, {Name: "max_t", Kind: catalog.Max, Field: "t"},
@@ -145,7 +148,8 @@ func (g generator) view(name string) *catalog.View {
 }
 
 func (g generator) catalog(views int) *catalog.Catalog {
-	c := &catalog.Catalog{Bucket: testBucket, Views: map[string]*catalog.View{}, Events: map[string]*catalog.EventType{"wide": wideType, "slim": slimType}}
+	c := &catalog.Catalog{Bucket: testBucket, Views: map[string]*catalog.View{},
+		Events: map[string]*catalog.EventType{"wide": wideType, "slim": slimType}}
 	for i := range views {
 		v := g.view(fmt.Sprint("view_", i))
 		c.Views[v.Name] = v
@@ -178,7 +182,8 @@ func (g generator) scan(t rapid.TB, c *catalog.Catalog) *query.Scan {
 
 func (g generator) condition(typ catalog.FieldType, dimension string) query.Condition {
 	some := map[catalog.FieldType][]any{
-		catalog.String: {"a", "east", "v3", "", catalog.Overflow, nil}, catalog.Int64: {int64(0), int64(-1), nil}, catalog.Bool: {true, false, nil},
+		catalog.String: {"a", "east", "v3", "", catalog.Overflow, nil}, catalog.Int64: {int64(0), int64(-1), nil},
+		catalog.Bool: {true, false, nil},
 	}[typ]
 	switch op := pick(g, query.Ops...); op {
 	case query.Prefix:
@@ -196,5 +201,6 @@ func (g generator) condition(typ catalog.FieldType, dimension string) query.Cond
 }
 
 func (g generator) rule() position.CutRule {
-	return position.CutRule{Interval: time.Duration(1+g.IntN(20)) * time.Second, Rows: int64(8 + g.IntN(80)), Bytes: 1 << 20}
+	return position.CutRule{Interval: time.Duration(1+g.IntN(20)) * time.Second, Rows: int64(8 + g.IntN(80)),
+		Bytes: 1 << 20}
 }

@@ -47,7 +47,8 @@ type shard struct {
 }
 
 func newIDWindow(c Config, bucket time.Duration, start uint64) *idWindow {
-	return &idWindow{bucket: bucket, span: c.Window, limit: c.WindowEntries, seed: rand.Uint64(), marks: []mark{{start: start}}}
+	return &idWindow{bucket: bucket, span: c.Window, limit: c.WindowEntries, seed: rand.Uint64(),
+		marks: []mark{{start: start}}}
 }
 
 // place returns the shard and the tag of an identity. The seed keeps clients from

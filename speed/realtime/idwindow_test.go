@@ -137,18 +137,20 @@ func TestDuplicates(t *testing.T) {
 		events []event
 		want   []int32
 	}{
-		"a copy":                                    {[]event{at(0, false), at(0.5, false)}, []int32{0}},
-		"the same id of another tenant":             {[]event{at(0, false), other}, []int32{0, 1}},
-		"another bucket":                            {[]event{at(0.9, false), at(1.1, false)}, []int32{0, 1}},
-		"an assigned retry over the edge":           {[]event{at(0.9, true), at(1.1, true)}, []int32{0}},
-		"an assigned retry two buckets later":       {[]event{at(0.9, true), at(2.1, true)}, []int32{0, 1}},
-		"a chain of retries":                        {[]event{at(0.9, true), at(1.1, true), at(2.1, true)}, []int32{0}},
-		"assigned after a client's time":            {[]event{at(0.9, false), at(1.1, true)}, []int32{0, 1}},
-		"a client's time after assigned":            {[]event{at(0.9, true), at(1.1, false)}, []int32{0, 1}},
-		"an assigned copy of a client's marks too":  {[]event{at(0.1, false), at(0.9, true), at(1.1, true)}, []int32{0}},
-		"a client's copy of a dropped assigned one": {[]event{at(0.9, true), at(1.1, true), at(1.2, false)}, []int32{0}},
-		"a bucket earlier, later in the log":        {[]event{at(1.1, true), at(0.9, true)}, []int32{0, 1}},
-		"before 1970":                               {[]event{at(-600000, false), at(-600000, false)}, []int32{0}},
+		"a copy":                              {[]event{at(0, false), at(0.5, false)}, []int32{0}},
+		"the same id of another tenant":       {[]event{at(0, false), other}, []int32{0, 1}},
+		"another bucket":                      {[]event{at(0.9, false), at(1.1, false)}, []int32{0, 1}},
+		"an assigned retry over the edge":     {[]event{at(0.9, true), at(1.1, true)}, []int32{0}},
+		"an assigned retry two buckets later": {[]event{at(0.9, true), at(2.1, true)}, []int32{0, 1}},
+		"a chain of retries":                  {[]event{at(0.9, true), at(1.1, true), at(2.1, true)}, []int32{0}},
+		"assigned after a client's time":      {[]event{at(0.9, false), at(1.1, true)}, []int32{0, 1}},
+		"a client's time after assigned":      {[]event{at(0.9, true), at(1.1, false)}, []int32{0, 1}},
+		"an assigned copy of a client's marks too": {[]event{at(0.1, false), at(0.9, true), at(1.1, true)},
+			[]int32{0}},
+		"a client's copy of a dropped assigned one": {[]event{at(0.9, true), at(1.1, true), at(1.2, false)},
+			[]int32{0}},
+		"a bucket earlier, later in the log": {[]event{at(1.1, true), at(0.9, true)}, []int32{0, 1}},
+		"before 1970":                        {[]event{at(-600000, false), at(-600000, false)}, []int32{0}},
 	} {
 		rec := newRecord(eventbatch.Schema(slimType), c.events)
 		cols, err := eventbatch.NewColumns(rec)

@@ -112,7 +112,8 @@ func (l *memLog) boundaries(p int, epochs []position.EpochStart) []uint64 {
 	c := position.NewCutter(epochs, position.First)
 	for i, m := range l.parts[p] {
 		seq := uint64(i) + 1
-		if c.Add(position.Message{Seq: seq, Events: int64(len(m.events)), Bytes: int64(len(m.frame)), Appended: m.appended}) {
+		if c.Add(position.Message{Seq: seq, Events: int64(len(m.events)), Bytes: int64(len(m.frame)),
+			Appended: m.appended}) {
 			out = append(out, seq)
 		}
 	}

@@ -27,7 +27,8 @@ type group struct {
 }
 
 // answer is the naive answer for [cut, through) of every partition.
-func (o oracle) answer(s *query.Scan, cut []position.Offset, through []position.Offset) ([]group, query.Overflow, uint64) {
+func (o oracle) answer(s *query.Scan, cut []position.Offset, through []position.Offset) ([]group, query.Overflow,
+	uint64) {
 	rows := map[string][]event{}
 	over := query.Overflow{}
 	pending := uint64(0)
@@ -193,7 +194,8 @@ func naive(m query.Measure, events []event) string {
 			high = r
 		}
 	}
-	out := map[catalog.MeasureKind]*big.Rat{catalog.Sum: sum, catalog.Avg: sum, catalog.Min: low, catalog.Max: high}[m.Kind]
+	out := map[catalog.MeasureKind]*big.Rat{catalog.Sum: sum, catalog.Avg: sum, catalog.Min: low,
+		catalog.Max: high}[m.Kind]
 	if len(values) == 0 {
 		out = new(big.Rat)
 	}

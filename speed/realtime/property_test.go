@@ -156,7 +156,8 @@ func (w *world) check() {
 		w.Fatalf("view %s, cut %v, through %v: (-want +got)\n%s", s.View.Name, cut, live.Through, diff)
 	}
 	if live.Pending != pending || live.Part.Overflow != over {
-		w.Fatalf("pending: got %d, want %d; overflow: got %+v, want %+v", live.Pending, pending, live.Part.Overflow, over)
+		w.Fatalf("pending: got %d, want %d; overflow: got %+v, want %+v", live.Pending, pending, live.Part.Overflow,
+			over)
 	}
 }
 

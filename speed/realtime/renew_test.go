@@ -30,7 +30,8 @@ func TestTrimmedWhileAsleep(t *testing.T) {
 			t.Fatalf("awake: status %+v", s)
 		}
 		wantCount(t, v, 1, 8)
-		if _, live, err := count(t, v, position.Offset{Epoch: 1, Seq: 7}); err != nil || len(live.Stale) != 1 || live.Through[0].Seq != 7 {
+		if _, live, err := count(t, v, position.Offset{Epoch: 1, Seq: 7}); err != nil || len(live.Stale) != 1 ||
+			live.Through[0].Seq != 7 {
 			t.Errorf("cut of a newer publication: %+v, %v, want it stale (Q2)", live, err)
 		}
 		if err := v.Retain([]position.Offset{{Epoch: 1, Seq: 7}}); err != nil {
@@ -130,7 +131,8 @@ func TestRenew(t *testing.T) {
 		if _, live, err := count(t, v, second); err != nil || len(live.Stale) != 1 {
 			t.Errorf("before: %+v, %v, want it stale (Q2)", live, err)
 		}
-		epochs := []position.EpochStart{everyFour[0], {Epoch: 2, Start: 5, Rule: position.CutRule{Interval: time.Hour, Rows: 3, Bytes: 1 << 30}}}
+		epochs := []position.EpochStart{everyFour[0],
+			{Epoch: 2, Start: 5, Rule: position.CutRule{Interval: time.Hour, Rows: 3, Bytes: 1 << 30}}}
 		if err := v.Renew(0, PartitionStart{Epochs: epochs, OldestKept: 5, LogNext: 8}); err != nil {
 			t.Fatal(err)
 		}

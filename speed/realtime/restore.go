@@ -80,7 +80,8 @@ func (p *partition) adopt(s *snapshot) error {
 }
 
 func (p *partition) resume(s *snapshot) error {
-	if end := p.floor; end < s.next && end != s.base && !slices.ContainsFunc(s.segments, func(g *segment) bool { return g.start == end }) {
+	if end := p.floor; end < s.next && end != s.base &&
+		!slices.ContainsFunc(s.segments, func(g *segment) bool { return g.start == end }) {
 		return fmt.Errorf("oldest kept publication ends at %d: %w (S2)", end, ErrNotBoundary)
 	}
 	floor := p.floor

@@ -46,7 +46,8 @@ func (p *partition) run(ctx context.Context) error {
 
 // fatal reports whether going on after err would skip or invent events.
 func (p *partition) fatal(err error) bool {
-	return errors.Is(err, ErrTrimmed) || errors.Is(err, ErrGap) || errors.Is(err, eventbatch.ErrCorrupt) || errors.Is(err, ErrNotBoundary)
+	return errors.Is(err, ErrTrimmed) || errors.Is(err, ErrGap) || errors.Is(err, eventbatch.ErrCorrupt) ||
+		errors.Is(err, ErrNotBoundary)
 }
 
 // stop reads no further until what the partition cannot read is the batch view's affair: the
@@ -63,7 +64,8 @@ func (p *partition) stop(ctx context.Context, err error) error {
 		}
 	}
 	p.note(func(s *state) { *s = state{} })
-	p.log.Warn("duplicates of events before the oldest kept publication may not be recognized", "sequence", p.next, "error", err)
+	p.log.Warn("duplicates of events before the oldest kept publication may not be recognized", "sequence", p.next,
+		"error", err)
 	return nil
 }
 

@@ -50,7 +50,8 @@ func (sc *scanner) part() *query.Part {
 		sc.result.Windows[r] = int32(sc.groups.keys[r*stride])
 	}
 	for i, g := range sc.group {
-		sc.result.Dims = append(sc.result.Dims, g.column(sc.scan.GroupBy[i].Type, n, func(row int) uint32 { return sc.groups.keys[row*stride+1+i] }))
+		sc.result.Dims = append(sc.result.Dims,
+			g.column(sc.scan.GroupBy[i].Type, n, func(row int) uint32 { return sc.groups.keys[row*stride+1+i] }))
 	}
 	return &sc.result
 }

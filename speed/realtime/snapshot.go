@@ -60,8 +60,10 @@ func (p *partition) capture() *snapshot {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	return &snapshot{
-		partition: p.id, of: p.of, bucket: p.bucket.Microseconds(), base: min(p.base, p.open.start), next: p.open.start, epochs: p.epochs,
-		views: p.plan.viewIDs(), segments: p.closed[:len(p.closed):len(p.closed)], marks: p.sealed.marks, ring: p.sealed.ring,
+		partition: p.id, of: p.of, bucket: p.bucket.Microseconds(), base: min(p.base, p.open.start), next: p.open.start,
+		epochs: p.epochs,
+		views:  p.plan.viewIDs(), segments: p.closed[:len(p.closed):len(p.closed)], marks: p.sealed.marks,
+		ring: p.sealed.ring,
 	}
 }
 

@@ -23,12 +23,14 @@ var update = flag.Bool("update", false, "write the golden files")
 // goldenCatalog has every kind of measure and of dimension.
 func goldenCatalog() *catalog.Catalog {
 	v := &catalog.View{Name: "every", Event: "wide", Cell: testCell, Dimensions: []string{"s", "i", "b"}}
-	for _, m := range []catalog.Measure{{Kind: catalog.Count}, {Kind: catalog.Sum, Field: "i"}, {Kind: catalog.Avg, Field: "f"},
+	for _, m := range []catalog.Measure{{Kind: catalog.Count}, {Kind: catalog.Sum, Field: "i"},
+		{Kind: catalog.Avg, Field: "f"},
 		{Kind: catalog.Min, Field: "t"}, {Kind: catalog.Max, Field: "f"}, {Kind: catalog.Distinct, Field: "s"}} {
 		m.Name = string(m.Kind)
 		v.Measures = append(v.Measures, m)
 	}
-	all := &catalog.View{Name: "all", Event: "wide", Cell: testBucket, Dimensions: []string{}, Measures: []catalog.Measure{{Name: "d", Kind: catalog.Distinct, Field: "t"}}}
+	all := &catalog.View{Name: "all", Event: "wide", Cell: testBucket, Dimensions: []string{},
+		Measures: []catalog.Measure{{Name: "d", Kind: catalog.Distinct, Field: "t"}}}
 	return &catalog.Catalog{Bucket: testBucket, Events: map[string]*catalog.EventType{"wide": wideType},
 		Views: map[string]*catalog.View{"every": v, "all": all}}
 }
@@ -48,11 +50,14 @@ func goldenPartition(t testing.TB, dir string) *partition {
 	}
 	var many []event
 	for i := range 1100 {
-		many = append(many, event{tenant: "default", id: fmt.Sprint("many", i), time: testStart, fields: map[string]any{"t": int64(i)}})
+		many = append(many, event{tenant: "default", id: fmt.Sprint("many", i), time: testStart,
+			fields: map[string]any{"t": int64(i)}})
 	}
 	log.append(0, newMessage(t, wideType, testStart+180e6, many, 1), heartbeat(testStart+240e6))
-	epochs := []position.EpochStart{{Epoch: 1, Start: 1, Rule: position.CutRule{Interval: 2 * time.Minute, Rows: 2000, Bytes: 1 << 20}}}
-	v, err := Open(DefaultConfig(dir), goldenCatalog(), []PartitionStart{{Epochs: epochs, OldestKept: 1, LogNext: 1}}, log)
+	epochs := []position.EpochStart{{Epoch: 1, Start: 1,
+		Rule: position.CutRule{Interval: 2 * time.Minute, Rows: 2000, Bytes: 1 << 20}}}
+	v, err := Open(DefaultConfig(dir), goldenCatalog(), []PartitionStart{{Epochs: epochs, OldestKept: 1, LogNext: 1}},
+		log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,19 +146,21 @@ func TestWhichSnapshotIsUsed(t *testing.T) {
 		entries  int
 		segments int
 	}{
-		"the newest":                            {everyFour, 11, 1, nil, 9, 16, 4},
-		"the newest from a later publication":   {everyFour, 11, 5, nil, 9, 16, 2},
-		"the newest behind the publication":     {everyFour, 31, 21, nil, 9, 16, 0},
-		"the one before a damaged one":          {everyFour, 11, 1, damage(newer), 5, 8, 2},
-		"none of two damaged":                   {everyFour, 11, 3, damage(older, newer), 3, 0, 0},
-		"only what the log still has":           {everyFour, 6, 1, nil, 5, 8, 2},
-		"none that counted lost messages":       {everyFour, 2, 1, nil, 1, 0, 0},
-		"none of another rule":                  {[]position.EpochStart{{Epoch: 1, Start: 1, Rule: other}}, 11, 1, nil, 1, 0, 0},
+		"the newest":                          {everyFour, 11, 1, nil, 9, 16, 4},
+		"the newest from a later publication": {everyFour, 11, 5, nil, 9, 16, 2},
+		"the newest behind the publication":   {everyFour, 31, 21, nil, 9, 16, 0},
+		"the one before a damaged one":        {everyFour, 11, 1, damage(newer), 5, 8, 2},
+		"none of two damaged":                 {everyFour, 11, 3, damage(older, newer), 3, 0, 0},
+		"only what the log still has":         {everyFour, 6, 1, nil, 5, 8, 2},
+		"none that counted lost messages":     {everyFour, 2, 1, nil, 1, 0, 0},
+		"none of another rule": {[]position.EpochStart{{Epoch: 1, Start: 1, Rule: other}}, 11, 1, nil,
+			1, 0, 0},
 		"one from before a new epoch":           {second(9), 11, 1, nil, 9, 16, 4},
 		"none that reaches into a new epoch":    {second(7), 11, 1, nil, 5, 8, 2},
 		"none whose boundaries are not the H's": {everyFour, 11, 4, nil, 4, 0, 0},
-		"a file that was not finished":          {everyFour, 11, 1, damage("p000-00000000000000000004.snap.tmp"), 9, 16, 4},
-		"another partition's":                   {everyFour, 11, 1, damage("p001-00000000000000000009.snap"), 9, 16, 4},
+		"a file that was not finished": {everyFour, 11, 1, damage("p000-00000000000000000004.snap.tmp"), 9, 16,
+			4},
+		"another partition's": {everyFour, 11, 1, damage("p001-00000000000000000009.snap"), 9, 16, 4},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -166,7 +173,8 @@ func TestWhichSnapshotIsUsed(t *testing.T) {
 			v := openTest(t, DefaultConfig(dir), log, c.epochs, c.oldest)
 			s := v.Status()[0]
 			if s.Through.Seq != c.next || s.WindowEntries != c.entries || s.Segments != c.segments {
-				t.Errorf("got next %d, %d ids, %d segments; want %d, %d, %d", s.Through.Seq, s.WindowEntries, s.Segments, c.next, c.entries, c.segments)
+				t.Errorf("got next %d, %d ids, %d segments; want %d, %d, %d", s.Through.Seq, s.WindowEntries,
+					s.Segments, c.next, c.entries, c.segments)
 			}
 			if left, _ := filepath.Glob(filepath.Join(dir, "*.tmp")); left != nil {
 				t.Errorf("left over: %v", left)
@@ -204,8 +212,10 @@ func TestAddedViewIsCountedAgain(t *testing.T) {
 	log := logOf(t, 10, 2)
 	log.append(0, numbered(t, 0, 8)) // copies of events before and after the cut
 	c := countCatalog()
-	c.Views["w"] = &catalog.View{Name: "w", Event: "slim", Cell: testCell, Dimensions: []string{}, Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}}}
-	v, err := Open(DefaultConfig(dir), c, []PartitionStart{{Epochs: everyFour, OldestKept: 3, LogNext: log.next(0)}}, log)
+	c.Views["w"] = &catalog.View{Name: "w", Event: "slim", Cell: testCell, Dimensions: []string{},
+		Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}}}
+	v, err := Open(DefaultConfig(dir), c, []PartitionStart{{Epochs: everyFour, OldestKept: 3, LogNext: log.next(0)}},
+		log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +260,8 @@ func FuzzReadSnapshot(f *testing.F) {
 			return
 		}
 		again := encoded(t, s)
-		if r, err := readSnapshot(bytes.NewReader(again), int64(len(again)), p.plan); err != nil || !cmp.Equal(r.views, s.views, cmp.AllowUnexported(viewID{})) {
+		if r, err := readSnapshot(bytes.NewReader(again), int64(len(again)), p.plan); err != nil ||
+			!cmp.Equal(r.views, s.views, cmp.AllowUnexported(viewID{})) {
 			t.Errorf("read, written and read: %v", err)
 		}
 		restoredWindow(p.cfg, testBucket, s)

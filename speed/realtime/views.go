@@ -156,10 +156,12 @@ func (p *partition) status() PartitionStatus {
 	t := p.totals
 	s := PartitionStatus{
 		Partition: p.id, Base: p.base, Through: position.Offset{Epoch: epochAt(p.epochs, p.next), Seq: p.next},
-		Epoch: p.epochs[len(p.epochs)-1].Epoch, Boundary: p.open.start, Snapshot: saved.next, Segments: len(p.closed), Groups: p.open.groups(),
-		Bytes: t.closedBytes + t.openBytes, Stalled: p.state.stalled, Failed: p.state.failed,
+		Epoch: p.epochs[len(p.epochs)-1].Epoch, Boundary: p.open.start, Snapshot: saved.next, Segments: len(p.closed),
+		Groups: p.open.groups(),
+		Bytes:  t.closedBytes + t.openBytes, Stalled: p.state.stalled, Failed: p.state.failed,
 		Messages: t.messages, Events: t.events, Duplicates: t.duplicates,
-		WindowEntries: t.window.entries, WindowBytes: t.window.bytes, WindowReach: t.window.reach, WindowDropped: t.window.dropped,
+		WindowEntries: t.window.entries, WindowBytes: t.window.bytes, WindowReach: t.window.reach,
+		WindowDropped: t.window.dropped,
 	}
 	if t.appended != 0 {
 		s.Appended = time.UnixMicro(t.appended).UTC()

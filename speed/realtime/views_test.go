@@ -34,7 +34,8 @@ func countCatalog() *catalog.Catalog {
 }
 
 // everyFour cuts a segment every four events.
-var everyFour = []position.EpochStart{{Epoch: 1, Start: 1, Rule: position.CutRule{Interval: time.Hour, Rows: 4, Bytes: 1 << 30}}}
+var everyFour = []position.EpochStart{{Epoch: 1, Start: 1,
+	Rule: position.CutRule{Interval: time.Hour, Rows: 4, Bytes: 1 << 30}}}
 
 // numbered is a message of events with the ids n, n+1, ….
 func numbered(t testing.TB, n, count int) message {
@@ -48,7 +49,8 @@ func numbered(t testing.TB, n, count int) message {
 
 func openTest(t testing.TB, cfg Config, log *memLog, epochs []position.EpochStart, oldest uint64) *Views {
 	t.Helper()
-	v, err := Open(cfg, countCatalog(), []PartitionStart{{Epochs: epochs, OldestKept: oldest, LogNext: log.next(0)}}, log)
+	v, err := Open(cfg, countCatalog(), []PartitionStart{{Epochs: epochs, OldestKept: oldest, LogNext: log.next(0)}},
+		log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +86,8 @@ func consumeAll(t testing.TB, v *Views, log *memLog) {
 
 func countScan(t testing.TB) *query.Scan {
 	t.Helper()
-	q := query.Query{View: "v", From: time.UnixMicro(testStart).UTC(), To: time.UnixMicro(testStart).UTC().Add(24 * time.Hour)}
+	q := query.Query{View: "v", From: time.UnixMicro(testStart).UTC(),
+		To: time.UnixMicro(testStart).UTC().Add(24 * time.Hour)}
 	s, err := q.Resolve(countCatalog(), "default")
 	if err != nil {
 		t.Fatal(err)
@@ -138,7 +141,8 @@ func TestCuts(t *testing.T) {
 	}
 	for _, cut := range []position.Offset{{Seq: 12}, {Seq: 3, Epoch: 2}} {
 		got, live, err := count(t, v, cut)
-		if want := []position.Offset{cut}; err != nil || got != 0 || !cmp.Equal(live.Through, want) || !cmp.Equal(live.Stale, []int{0}) {
+		if want := []position.Offset{cut}; err != nil || got != 0 || !cmp.Equal(live.Through, want) ||
+			!cmp.Equal(live.Stale, []int{0}) {
 			t.Errorf("cut %v: got %d, %+v, %v, want a stale partition (Q2)", cut, got, live, err)
 		}
 	}
@@ -178,7 +182,8 @@ func TestFaultsStopThePartition(t *testing.T) {
 	flipped := numbered(t, 50, 1)
 	flipped.frame[len(flipped.frame)-1] ^= 1
 	other := &catalog.EventType{Name: "slim", Fields: []catalog.Field{{Name: "s", Type: catalog.Int64}}}
-	retyped := newMessage(t, other, testStart, []event{{tenant: "default", id: "y", fields: map[string]any{"s": int64(1)}}}, 1)
+	retyped := newMessage(t, other, testStart,
+		[]event{{tenant: "default", id: "y", fields: map[string]any{"s": int64(1)}}}, 1)
 	for name, bad := range map[string]message{"a flipped bit": flipped, "a column of another type": retyped} {
 		cfg := DefaultConfig(t.TempDir())
 		synctest.Test(t, func(t *testing.T) { testFault(t, cfg, name, bad) })
@@ -273,7 +278,8 @@ func testMemoryLimit(t *testing.T, cfg Config, rows int64) {
 	log := logOf(t, 200, 50)
 	metrics := prometheus.NewRegistry()
 	cfg.Registerer = metrics
-	epochs := []position.EpochStart{{Epoch: 1, Start: 1, Rule: position.CutRule{Interval: time.Hour, Rows: rows, Bytes: 1 << 30}}}
+	epochs := []position.EpochStart{{Epoch: 1, Start: 1,
+		Rule: position.CutRule{Interval: time.Hour, Rows: rows, Bytes: 1 << 30}}}
 	v := openTest(t, cfg, log, epochs, 1)
 	run(t, v)
 	s := settled(v)
@@ -302,7 +308,8 @@ func TestLogThatDoesNotAnswer(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		log := &deafLog{memLog: logOf(t, 3, 2), deaf: true}
-		v, err := Open(DefaultConfig(dir), countCatalog(), []PartitionStart{{Epochs: everyFour, OldestKept: 1, LogNext: 4}}, log)
+		v, err := Open(DefaultConfig(dir), countCatalog(),
+			[]PartitionStart{{Epochs: everyFour, OldestKept: 1, LogNext: 4}}, log)
 		if err != nil {
 			t.Fatal(err)
 		}

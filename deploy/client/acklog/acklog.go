@@ -108,7 +108,8 @@ func Read(r io.Reader, each func(Line) error) error {
 			return fmt.Errorf("acknowledgement log, line %d: %w", n, err)
 		}
 		if l.Count < 0 || l.First < 0 || l.Kind != Answer && l.Run == "" {
-			return fmt.Errorf("acknowledgement log, line %d: %d events from number %d of run %q", n, l.Count, l.First, l.Run)
+			return fmt.Errorf("acknowledgement log, line %d: %d events from number %d of run %q", n, l.Count, l.First,
+				l.Run)
 		}
 		if err := each(l); err != nil {
 			return fmt.Errorf("acknowledgement log, line %d: %w", n, err)

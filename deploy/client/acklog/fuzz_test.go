@@ -11,7 +11,8 @@ import (
 // FuzzRead: no bytes make the reader panic, and the lines it takes are the same lines when
 // they are written again.
 func FuzzRead(f *testing.F) {
-	f.Add([]byte(`{"kind":"acked","run":"a","first":10,"count":5,"refused":[11],"receipt":"AQ"}` + "\n" + `{"kind":"answer","query":{},"response":{"rows":[]}}` + "\n{"))
+	f.Add([]byte(`{"kind":"acked","run":"a","first":10,"count":5,"refused":[11],"receipt":"AQ"}` + "\n" +
+		`{"kind":"answer","query":{},"response":{"rows":[]}}` + "\n{"))
 	f.Add([]byte(`{"kind":"unknown","run":"a","count":-1}` + "\n\n"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		read := func(raw []byte) (lines []Line, err error) {
@@ -37,7 +38,8 @@ func FuzzRead(f *testing.F) {
 			t.Fatal(err)
 		}
 		// The text of a query or an answer may be set in another way: compact, and with < escaped.
-		if diff := cmp.Diff(lines, lines2, cmpopts.EquateEmpty(), cmpopts.IgnoreFields(Line{}, "Query", "Response")); diff != "" {
+		if diff := cmp.Diff(lines, lines2, cmpopts.EquateEmpty(),
+			cmpopts.IgnoreFields(Line{}, "Query", "Response")); diff != "" {
 			t.Error(diff)
 		}
 	})

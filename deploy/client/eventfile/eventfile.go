@@ -21,9 +21,10 @@ import (
 // Mapping says how the rows of CSV and Parquet files become events. NDJSON files
 // hold CloudEvents and need none.
 type Mapping struct {
-	Type    string             // event type of every row
-	Source  string             // CloudEvents source; the file's name when empty
-	ID      string             // column of the id; when empty, a row is identified by file name, number and content (event.identify)
+	Type   string // event type of every row
+	Source string // CloudEvents source; the file's name when empty
+	// column of the id; when empty, a row is identified by file name, number and content (event.identify)
+	ID      string
 	Time    string             // column of the event time, RFC 3339; none: the server's time
 	Subject string             // column of the subject; may be empty
 	Fields  *catalog.EventType // declared types, which decide how CSV text is read; nil: guess from the text
@@ -64,7 +65,8 @@ func Check(paths []string, m Mapping) error {
 		}
 		name := filepath.Base(path)
 		if other, ok := named[name]; ok && m.ID == "" {
-			return fmt.Errorf("%s and %s have the same name, which identifies their rows: equal ones would count once. Name the column of the id with --id, or send each file with a --source of its own", other, path)
+			return fmt.Errorf("%s and %s have the same name, which identifies their rows: equal ones would count "+
+				"once. Name the column of the id with --id, or send each file with a --source of its own", other, path)
 		}
 		named[name] = path
 	}

@@ -63,7 +63,8 @@ func readAll(t testing.TB, path string, m Mapping) ([]string, error) {
 
 func TestLines(t *testing.T) {
 	t.Parallel()
-	got, err := readAll(t, write(t, "a.ndjson", []byte("{\"id\":\"1\"}\n\n  \r\n{\"id\":\"2\"}\r\n{\"id\":\"3\"}")), Mapping{})
+	got, err := readAll(t, write(t, "a.ndjson", []byte("{\"id\":\"1\"}\n\n  \r\n{\"id\":\"2\"}\r\n{\"id\":\"3\"}")),
+		Mapping{})
 	if diff := cmp.Diff([]string{`{"id":"1"}`, `{"id":"2"}`, `{"id":"3"}`}, got); err != nil || diff != "" {
 		t.Fatal(err, diff)
 	}
@@ -141,17 +142,19 @@ func TestIDs(t *testing.T) {
 		}
 	}
 	typed := m
-	typed.Fields = &catalog.EventType{Name: "page.viewed", Fields: []catalog.Field{{Name: "ms", Type: catalog.String}, {Name: "page", Type: catalog.String}}}
+	typed.Fields = &catalog.EventType{Name: "page.viewed",
+		Fields: []catalog.Field{{Name: "ms", Type: catalog.String}, {Name: "page", Type: catalog.String}}}
 	if diff := cmp.Diff(first, ids(t, monday, rows, typed)); diff != "" {
 		t.Errorf("types declared: %s", diff)
 	}
 	for name, other := range map[string][]string{
-		"other values":      ids(t, tuesday, "page,ms\n/x,1\n,1\n/a,1\n", m),
-		"values moved":      ids(t, tuesday, "page,ms\n1,/\n1,/\n,/a\n", m),
-		"other columns":     ids(t, tuesday, "site,ms\n/,1\n/,1\n/a,\n", m),
-		"another type":      ids(t, tuesday, rows, Mapping{Type: "page.left"}),
-		"another source":    ids(t, tuesday, rows, Mapping{Type: "page.viewed", Source: "shop"}),
-		"another file name": ids(t, filepath.Join(dir, "ev2.csv"), rows, Mapping{Type: "page.viewed", Source: "ev.csv"}),
+		"other values":   ids(t, tuesday, "page,ms\n/x,1\n,1\n/a,1\n", m),
+		"values moved":   ids(t, tuesday, "page,ms\n1,/\n1,/\n,/a\n", m),
+		"other columns":  ids(t, tuesday, "site,ms\n/,1\n/,1\n/a,\n", m),
+		"another type":   ids(t, tuesday, rows, Mapping{Type: "page.left"}),
+		"another source": ids(t, tuesday, rows, Mapping{Type: "page.viewed", Source: "shop"}),
+		"another file name": ids(t, filepath.Join(dir, "ev2.csv"), rows,
+			Mapping{Type: "page.viewed", Source: "ev.csv"}),
 	} {
 		for i := range first {
 			if first[i] == other[i] {
@@ -266,10 +269,12 @@ func TestParquetLogical(t *testing.T) {
 		minus[i] = 0xff
 	}
 	path := parquetFileOf(t,
-		logical{Price: 1234, Tax: -5, Long: minus, Whole: 7, Day: 19000, Births: -1, Big: 1 << 63, Wide: 1 << 31, User: [16]byte{1: 0xff, 6: 0x40, 8: 0x80, 15: 1}, Note: "{}"},
+		logical{Price: 1234, Tax: -5, Long: minus, Whole: 7, Day: 19000, Births: -1, Big: 1 << 63, Wide: 1 << 31,
+			User: [16]byte{1: 0xff, 6: 0x40, 8: 0x80, 15: 1}, Note: "{}"},
 		logical{Price: -1, Tax: 1000, Long: [16]byte{15: 100}},
 	)
-	m := Mapping{Type: "t", ID: "user", Time: "day", Fields: &catalog.EventType{Fields: []catalog.Field{{Name: "births", Type: catalog.Timestamp}}}}
+	m := Mapping{Type: "t", ID: "user", Time: "day",
+		Fields: &catalog.EventType{Fields: []catalog.Field{{Name: "births", Type: catalog.Timestamp}}}}
 	got, err := readAll(t, path, m)
 	want := []string{
 		`{"specversion":"1.0","type":"t","source":"a.parquet","id":"00ff0000-0000-4000-8000-000000000001","time":"2022-01-08T00:00:00Z","data":{"price":12.34,"tax":-0.005,"long":-0.01,"whole":7,"births":"1969-12-31T00:00:00Z","big":9223372036854775808,"wide":2147483648,"note":"{}"}}`,
@@ -351,11 +356,13 @@ func (nothing) ReadRows([]parquet.Row) (int, error) { return 0, nil }
 func TestParquetRefused(t *testing.T) {
 	t.Parallel()
 	type nested struct{ Tags []string }
-	if _, err := readAll(t, parquetFileOf(t, nested{}), Mapping{Type: "t"}); err == nil || !strings.Contains(err.Error(), "column Tags is nested; only flat files can be read") {
+	if _, err := readAll(t, parquetFileOf(t, nested{}), Mapping{Type: "t"}); err == nil ||
+		!strings.Contains(err.Error(), "column Tags is nested; only flat files can be read") {
 		t.Errorf("nested: %v", err)
 	}
 	type binary struct{ B []byte }
-	if _, err := readAll(t, parquetFileOf(t, binary{[]byte{0xff}}), Mapping{Type: "t"}); err == nil || !strings.Contains(err.Error(), "row 1: column B is not UTF-8") {
+	if _, err := readAll(t, parquetFileOf(t, binary{[]byte{0xff}}), Mapping{Type: "t"}); err == nil ||
+		!strings.Contains(err.Error(), "row 1: column B is not UTF-8") {
 		t.Errorf("binary: %v", err)
 	}
 	raw, err := os.ReadFile(parquetFileOf(t, make([]flat, 100)...))
@@ -478,7 +485,8 @@ func FuzzParquet(f *testing.F) {
 		}
 		d := e.Data
 		finite := !math.IsNaN(share) && !math.IsInf(share, 0)
-		if e.ID != strconv.FormatInt(id, 10) || d.Page != page || d.MS != ms || !d.Nano.Equal(row.Nano) || finite != (d.Share != nil) || finite && *d.Share != share {
+		if e.ID != strconv.FormatInt(id, 10) || d.Page != page || d.MS != ms || !d.Nano.Equal(row.Nano) ||
+			finite != (d.Share != nil) || finite && *d.Share != share {
 			t.Errorf("%+v was read as %s", row, lines[0])
 		}
 		if y := row.At.UTC().Year(); y > 0 && y < 10_000 && d.At != row.At.UTC().Format(time.RFC3339Nano) {

@@ -38,7 +38,8 @@ func newParquet(f *os.File, size int64, e event) (p *parquetFile, err error) {
 		if !field.Leaf() || field.Repeated() {
 			return nil, fmt.Errorf("column %s is nested; only flat files can be read", field.Name())
 		}
-		c, err := converter(&pf.Metadata().Schema[i+1], field.Type(), e.m.instant(field.Name())) // The root comes first.
+		// The root comes first.
+		c, err := converter(&pf.Metadata().Schema[i+1], field.Type(), e.m.instant(field.Name()))
 		if err != nil {
 			return nil, fmt.Errorf("column %s %w", field.Name(), err)
 		}

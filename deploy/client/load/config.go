@@ -53,7 +53,8 @@ func (c Config) Validate() error {
 		check(v >= 0 && v <= most, "%s: %g; use 0 to %g", name, v, most)
 	}
 	u, err := url.Parse(c.URL)
-	check(err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https"), "url: %q; use http://host:port", c.URL)
+	check(err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https"), "url: %q; use http://host:port",
+		c.URL)
 	check(c.Rate > 0 && c.Rate <= 1e8, "rate: %g; use more than 0 and at most 1e8 events a second", c.Rate)
 	check(c.Batch >= 1 && c.Batch <= 100_000, "batch: %d; use 1 to 100000", c.Batch)
 	check(c.Duration > 0, "duration: %s must be positive", c.Duration)

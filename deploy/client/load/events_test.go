@@ -151,7 +151,8 @@ func checkLine(t *testing.T, line []byte, start time.Time, c Config) (late bool)
 		d.Data.OK == nil || d.Data.MS == nil || d.Data.Cost == nil || d.Data.User == "" || d.Data.At.IsZero() {
 		t.Fatalf("a field is missing: %s", line)
 	}
-	if from := start.Add(-c.LateBy - c.interval()); d.Time.Before(from.Truncate(time.Microsecond)) || d.Time.After(start.Add(time.Minute)) {
+	if from := start.Add(-c.LateBy - c.interval()); d.Time.Before(from.Truncate(time.Microsecond)) ||
+		d.Time.After(start.Add(time.Minute)) {
 		t.Fatalf("time out of range: %s", line)
 	}
 	return d.Time.Before(start.Add(-c.interval() - time.Second))
@@ -165,7 +166,8 @@ func TestMalformedIsRefused(t *testing.T) {
 	e := &encoder{Events: NewEvents(c, testView(t), time.Now())}
 	for n, line := range bytes.Split(bytes.TrimSuffix(e.request(0), []byte("\n")), []byte("\n")) {
 		var d map[string]json.RawMessage
-		sound := json.Unmarshal(line, &d) == nil && bytes.Equal(bytes.ToValidUTF8(line, nil), line) && bytes.Count(line, []byte(`"data":`)) == 1
+		sound := json.Unmarshal(line, &d) == nil && bytes.Equal(bytes.ToValidUTF8(line, nil), line) &&
+			bytes.Count(line, []byte(`"data":`)) == 1
 		if sound {
 			t.Errorf("event %d is sound: %s", n, line)
 		}

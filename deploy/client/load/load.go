@@ -53,14 +53,16 @@ func Run(ctx context.Context, c Config, o Options) (*Summary, error) {
 		return nil, err
 	}
 	c = c.spread()
-	l := &Load{cfg: c, url: strings.TrimSuffix(c.URL, "/"), log: o.Logger, acks: acklog.NewWriter(io.Discard), tally: newTally()}
+	l := &Load{cfg: c, url: strings.TrimSuffix(c.URL, "/"), log: o.Logger, acks: acklog.NewWriter(io.Discard),
+		tally: newTally()}
 	if l.log == nil {
 		l.log = slog.New(slog.DiscardHandler)
 	}
 	if o.AckLog != nil {
 		l.acks = acklog.NewWriter(o.AckLog)
 	}
-	transport := &http.Transport{MaxIdleConnsPerHost: c.InFlight + queriers, DisableCompression: true, WriteBufferSize: 64 << 10}
+	transport := &http.Transport{MaxIdleConnsPerHost: c.InFlight + queriers, DisableCompression: true,
+		WriteBufferSize: 64 << 10}
 	defer transport.CloseIdleConnections()
 	l.client = &http.Client{Transport: transport}
 	var err error

@@ -27,8 +27,10 @@ const viewsAnswer = `{"views":[{"name":"v","event":"e","cell":"1m","dimensions":
 func fake(t testing.TB, answer func(body []byte, w http.ResponseWriter)) string {
 	t.Helper()
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/views", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, viewsAnswer) })
-	mux.HandleFunc("POST /v1/query", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"rows":[]}`+"\n") })
+	mux.HandleFunc("GET /v1/views",
+		func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, viewsAnswer) })
+	mux.HandleFunc("POST /v1/query",
+		func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"rows":[]}`+"\n") })
 	mux.HandleFunc("POST /v1/events", func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -84,7 +86,8 @@ func TestEveryRequestOfTheScheduleIsSent(t *testing.T) {
 	c.Duplicates = 0.2
 	c.Answers = 20
 	s, lines := run(t, c)
-	if s.Sent != 2500 || s.Acked != 2500 || s.Distinct != 2000 || len(ids) != 2000 || s.Missed != 0 || s.Failure() != nil {
+	if s.Sent != 2500 || s.Acked != 2500 || s.Distinct != 2000 || len(ids) != 2000 || s.Missed != 0 ||
+		s.Failure() != nil {
 		t.Errorf("%d ids arrived: %+v", len(ids), s.Counts)
 	}
 	promised := map[string]bool{}
@@ -150,7 +153,8 @@ func TestNoCoordinatedOmission(t *testing.T) {
 	}
 	// 60 requests in 300 ms. Four wait in flight for the stall; the last of the others is due 105 ms before it ends.
 	if s := stalled(time.Minute); s.Late < 56 || s.Missed != 0 || s.Requests != 60 || s.Latency.Max < 350 {
-		t.Errorf("patient: late %d, missed %d, sent %d requests, the longest latency is %g ms with a stall of %s", s.Late, s.Missed, s.Requests, s.Latency.Max, stall)
+		t.Errorf("patient: late %d, missed %d, sent %d requests, the longest latency is %g ms with a stall of %s",
+			s.Late, s.Missed, s.Requests, s.Latency.Max, stall)
 	}
 	if s := stalled(100 * time.Millisecond); s.Missed < 56 || s.Requests+s.Missed != 60 {
 		t.Errorf("impatient: missed %d, sent %d requests", s.Missed, s.Requests)
@@ -181,7 +185,8 @@ func TestRetry(t *testing.T) {
 			_, _ = io.WriteString(w, `{"code":"overloaded"}`)
 		case 1:
 			w.WriteHeader(http.StatusServiceUnavailable)
-			_, _ = io.WriteString(w, `{"code":"log_unavailable","accepted":19,"rejected":[{"index":3,"code":"log_unavailable"}],"receipt":""}`)
+			_, _ = io.WriteString(w,
+				`{"code":"log_unavailable","accepted":19,"rejected":[{"index":3,"code":"log_unavailable"}],"receipt":""}`)
 		case 2:
 			panic(http.ErrAbortHandler) // The answer is lost.
 		}
@@ -224,7 +229,8 @@ func TestWrongRefusals(t *testing.T) {
 		var out []string
 		for k, line := range bytes.Split(bytes.TrimSuffix(body, []byte("\n")), []byte("\n")) {
 			var x struct{ SpecVersion string }
-			if err := json.Unmarshal(line, &x); err != nil || x.SpecVersion == "" || bytes.Count(line, []byte(`"data"`)) > 1 || !bytes.Equal(line, bytes.ToValidUTF8(line, nil)) {
+			if err := json.Unmarshal(line, &x); err != nil || x.SpecVersion == "" ||
+				bytes.Count(line, []byte(`"data"`)) > 1 || !bytes.Equal(line, bytes.ToValidUTF8(line, nil)) {
 				out = append(out, fmt.Sprintf(`{"index":%d,"code":"invalid_json"}`, k))
 			}
 		}

@@ -54,7 +54,8 @@ func (l *Load) question(n int64) *query.Query {
 	const day = 24 * time.Hour // A multiple of every cell.
 	q := &query.Query{
 		View: l.view.Name, Mode: query.Merged,
-		From: l.events.start.Add(-l.cfg.LateBy - l.cfg.interval()).UTC().Truncate(day), To: l.end.Add(day).UTC().Truncate(day),
+		From: l.events.start.Add(-l.cfg.LateBy - l.cfg.interval()).UTC().Truncate(day),
+		To:   l.end.Add(day).UTC().Truncate(day),
 	}
 	if n%2 == 1 && len(l.view.Dimensions) > 0 {
 		q.GroupBy = []string{l.view.Dimensions[0].Name}
@@ -74,7 +75,8 @@ func (l *Load) ask(ctx context.Context, n int64, due time.Time) error {
 		l.log.Debug("query", "error", err)
 		return nil
 	}
-	return l.acks.Write(acklog.Line{Kind: acklog.Answer, Query: question, Response: answer, Intended: due.UnixMicro(), Done: time.Now().UnixMicro()})
+	return l.acks.Write(acklog.Line{Kind: acklog.Answer, Query: question, Response: answer, Intended: due.UnixMicro(),
+		Done: time.Now().UnixMicro()})
 }
 
 func (l *Load) answer(ctx context.Context, question []byte) ([]byte, error) {

@@ -60,9 +60,12 @@ func (t *tally) summary(c Config, view string, took, cpu time.Duration) *Summary
 	defer t.mu.Unlock()
 	schedule := (time.Duration(c.requests()) * c.interval()).Seconds()
 	s := &Summary{
-		Run: c.Run, View: view, Rate: c.Rate, Batch: c.Batch, Schedule: schedule, Took: took.Seconds(), Counts: t.Counts,
-		Offered: float64(t.Sent) / schedule, Goodput: float64(t.Acked) / schedule, Cores: cpu.Seconds() / took.Seconds(),
-		Latency: percentiles(t.latency), Shed: some(t.sheds), Behind: percentiles(t.sends), Query: some(t.queries), hdr: t.latency,
+		Run: c.Run, View: view, Rate: c.Rate, Batch: c.Batch, Schedule: schedule, Took: took.Seconds(),
+		Counts:  t.Counts,
+		Offered: float64(t.Sent) / schedule, Goodput: float64(t.Acked) / schedule,
+		Cores:   cpu.Seconds() / took.Seconds(),
+		Latency: percentiles(t.latency), Shed: some(t.sheds), Behind: percentiles(t.sends), Query: some(t.queries),
+		hdr: t.latency,
 	}
 	if t.first != nil {
 		s.Error = t.first.Error()
@@ -101,10 +104,13 @@ func nonNil(msg string) error {
 
 // Print writes the summary as people read it.
 func (s *Summary) Print(w io.Writer) error {
-	fmt.Fprintf(w, "run %s: view %s, %.0f events/s wanted for %.1f s, %d a request; took %.1f s\n", s.Run, s.View, s.Rate, s.Schedule, s.Batch, s.Took)
-	fmt.Fprintf(w, "events    sent %d (%.0f/s), acknowledged %d (%.0f/s), distinct %d, refused for good %d, wrongly %d\n",
+	fmt.Fprintf(w, "run %s: view %s, %.0f events/s wanted for %.1f s, %d a request; took %.1f s\n", s.Run, s.View,
+		s.Rate, s.Schedule, s.Batch, s.Took)
+	fmt.Fprintf(w, "events    sent %d (%.0f/s), acknowledged %d (%.0f/s), distinct %d, refused for good %d, wrongly "+
+		"%d\n",
 		s.Sent, s.Offered, s.Acked, s.Goodput, s.Distinct, s.Refused, s.Wrong)
-	fmt.Fprintf(w, "requests  sent %d, again %d, 429 %d, 503 %d, answer lost %d, no connection %d, unexpected %d, given up %d\n",
+	fmt.Fprintf(w, "requests  sent %d, again %d, 429 %d, 503 %d, answer lost %d, no connection %d, unexpected %d, "+
+		"given up %d\n",
 		s.Requests, s.Retries, s.Shed429, s.Shed503, s.Lost, s.Unreachable, s.Unexpected, s.GaveUp)
 	fmt.Fprintf(w, "schedule  sent late %d, never sent %d; this process used %.2f cores\n", s.Late, s.Missed, s.Cores)
 	if s.Queries+s.QueryErrors+s.QueryMissed > 0 {

@@ -12,20 +12,21 @@ import (
 
 // Counts is what happened, in events where it does not say requests.
 type Counts struct {
-	Sent        int64 `json:"sent"`             // attempts count each
-	Acked       int64 `json:"acked"`            // acknowledged as durable, copies included
-	Distinct    int64 `json:"distinct"`         // ids acknowledged: what the server must have counted of the run
-	Refused     int64 `json:"refused"`          // for good, as malformed ones must be
-	Wrong       int64 `json:"wrong"`            // sound ones refused for good or malformed ones accepted
-	Requests    int64 `json:"requests"`         // sent, attempts count each
-	Retries     int64 `json:"retries"`          // requests sent again
-	Shed429     int64 `json:"shed_429"`         // requests refused for load
-	Shed503     int64 `json:"shed_503"`         // requests refused for load, in part or as a whole
-	NoWait      int64 `json:"no_retry_after"`   // of those, without a Retry-After
-	Lost        int64 `json:"lost_answers"`     // requests that were sent and not answered
-	Unreachable int64 `json:"unreachable"`      // requests without a connection
-	Unexpected  int64 `json:"unexpected"`       // requests with any other answer
-	Late        int64 `json:"late_sends"`       // requests sent more than lateSend behind the schedule; their latency says so
+	Sent        int64 `json:"sent"`           // attempts count each
+	Acked       int64 `json:"acked"`          // acknowledged as durable, copies included
+	Distinct    int64 `json:"distinct"`       // ids acknowledged: what the server must have counted of the run
+	Refused     int64 `json:"refused"`        // for good, as malformed ones must be
+	Wrong       int64 `json:"wrong"`          // sound ones refused for good or malformed ones accepted
+	Requests    int64 `json:"requests"`       // sent, attempts count each
+	Retries     int64 `json:"retries"`        // requests sent again
+	Shed429     int64 `json:"shed_429"`       // requests refused for load
+	Shed503     int64 `json:"shed_503"`       // requests refused for load, in part or as a whole
+	NoWait      int64 `json:"no_retry_after"` // of those, without a Retry-After
+	Lost        int64 `json:"lost_answers"`   // requests that were sent and not answered
+	Unreachable int64 `json:"unreachable"`    // requests without a connection
+	Unexpected  int64 `json:"unexpected"`     // requests with any other answer
+	// requests sent more than lateSend behind the schedule; their latency says so
+	Late        int64 `json:"late_sends"`
 	Missed      int64 `json:"missed_sends"`     // requests of the schedule that were not sent at all
 	GaveUp      int64 `json:"given_up"`         // requests whose retries did not end in time
 	Queries     int64 `json:"queries"`          // answered
@@ -55,7 +56,8 @@ const maxLatency = 10 * time.Minute
 func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, maxLatency.Microseconds(), 3) }
 
 func newTally() *tally {
-	return &tally{latency: newHistogram(), window: newHistogram(), sheds: newHistogram(), sends: newHistogram(), queries: newHistogram()}
+	return &tally{latency: newHistogram(), window: newHistogram(), sheds: newHistogram(), sends: newHistogram(),
+		queries: newHistogram()}
 }
 
 func observe(h *hdrhistogram.Histogram, d time.Duration) {

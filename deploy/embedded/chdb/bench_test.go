@@ -40,8 +40,10 @@ func BenchmarkPointQuery(b *testing.B) {
 	conn, _ := open(b)
 	cells(b, conn)
 	latencies(b, func(i int) {
-		_ = scan[uint64](b, conn, b.Context(), "SELECT sum(n) FROM cells WHERE bucket = {t:DateTime64(6,'UTC')} AND k = {k:String}",
-			clickhouse.Named("t", fmt.Sprintf("1970-01-01 %02d:%02d:00", i/60%16, i%60)), clickhouse.Named("k", fmt.Sprintf("k%d", i%1000)))
+		_ = scan[uint64](b, conn, b.Context(), "SELECT sum(n) FROM cells WHERE bucket = {t:DateTime64(6,'UTC')} AND "+
+			"k = {k:String}",
+			clickhouse.Named("t", fmt.Sprintf("1970-01-01 %02d:%02d:00", i/60%16, i%60)),
+			clickhouse.Named("k", fmt.Sprintf("k%d", i%1000)))
 	})
 }
 
@@ -82,7 +84,8 @@ func BenchmarkReadMillionRows(b *testing.B) {
 }
 
 func BenchmarkInsert100k(b *testing.B) {
-	for _, engine := range []string{"MergeTree ORDER BY (t, k)", "MergeTree ORDER BY (t, k) SETTINGS fsync_after_insert = 0, fsync_part_directory = 0"} {
+	for _, engine := range []string{"MergeTree ORDER BY (t, k)",
+		"MergeTree ORDER BY (t, k) SETTINGS fsync_after_insert = 0, fsync_part_directory = 0"} {
 		b.Run(map[bool]string{true: "fsync", false: "nosync"}[len(engine) < 40], func(b *testing.B) {
 			conn, _ := open(b)
 			do(b, conn, "CREATE TABLE rows (t DateTime64(6, 'UTC'), k String, ver UInt64, n UInt64, s String) ENGINE = "+engine)

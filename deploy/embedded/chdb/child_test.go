@@ -149,7 +149,8 @@ func TestSurvivesKill(t *testing.T) {
 	wait(t, out, "acknowledged")
 	second, said := child(t, "count", dir)
 	said.Scan()
-	if err := second.Wait(); err == nil || !strings.Contains(said.Text(), "another process has this data directory open") {
+	if err := second.Wait(); err == nil ||
+		!strings.Contains(said.Text(), "another process has this data directory open") {
 		t.Fatalf("a second process opened the folder: %v, %q", err, said.Text())
 	}
 	if err := cmd.Process.Kill(); err != nil {

@@ -13,7 +13,8 @@ import (
 
 // ErrOtherDirectory reports that this process has the engine open on another data directory. libchdb keeps
 // one server per process; use separate databases in it, or separate processes.
-var ErrOtherDirectory = errors.New("the embedded ClickHouse engine is already open on another data directory in this process")
+var ErrOtherDirectory = errors.New("the embedded ClickHouse engine is already open on another data directory in " +
+	"this process")
 
 // process is what libchdb allows once per process. It is the one piece of global state here because the
 // library's own state is global: hiding that would only move the failure into C++.

@@ -47,10 +47,12 @@ func TestEveryColumnType(t *testing.T) {
 	day := time.Date(2001, 2, 3, 0, 0, 0, 0, time.UTC)
 	want := []row{
 		{S: "a\n\nb", LC: "x", I: math.MaxInt64, U: 1, Big: most.String(), F: 0.1, B: true, U8: 255,
-			At: time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC), A: []uint32{}, FX: "0123456789abcdef", M: map[string]uint64{"k": 1}, D: day},
+			At: time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC), A: []uint32{}, FX: "0123456789abcdef",
+			M: map[string]uint64{"k": 1}, D: day},
 		{S: "", LC: "", NS: &s, NLC: &s, I: i, U: math.MaxUint64, Big: "-1", F: math.MaxFloat64, NI: &i, NF: &f, U8: 0,
-			At: time.Date(2261, 12, 31, 23, 59, 59, 999999000, time.UTC), A: []uint32{1, math.MaxUint32}, FX: "\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n",
-			M: map[string]uint64{}, D: day, I32: -1},
+			At: time.Date(2261, 12, 31, 23, 59, 59, 999999000, time.UTC), A: []uint32{1, math.MaxUint32},
+			FX: "\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n",
+			M:  map[string]uint64{}, D: day, I32: -1},
 	}
 	batch, err := conn.PrepareBatch(t.Context(), "INSERT INTO every")
 	if err != nil {
@@ -59,7 +61,8 @@ func TestEveryColumnType(t *testing.T) {
 	defer batch.Close()
 	for _, r := range want {
 		n, _ := new(big.Int).SetString(r.Big, 10)
-		err := batch.Append(r.S, r.NS, r.LC, r.NLC, r.I, r.U, n, r.F, r.NI, r.NF, r.B, r.U8, r.At, r.A, r.FX, r.M, r.D, r.I32)
+		err := batch.Append(r.S, r.NS, r.LC, r.NLC, r.I, r.U, n, r.F, r.NI, r.NF, r.B, r.U8, r.At, r.A, r.FX, r.M, r.D,
+			r.I32)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,7 +79,8 @@ func TestEveryColumnType(t *testing.T) {
 	for rows.Next() {
 		var r row
 		var n big.Int
-		if err := rows.Scan(&r.S, &r.NS, &r.LC, &r.NLC, &r.I, &r.U, &n, &r.F, &r.NI, &r.NF, &r.B, &r.U8, &r.At, &r.A, &r.FX, &r.M, &r.D, &r.I32); err != nil {
+		if err := rows.Scan(&r.S, &r.NS, &r.LC, &r.NLC, &r.I, &r.U, &n, &r.F, &r.NI, &r.NF, &r.B, &r.U8, &r.At, &r.A,
+			&r.FX, &r.M, &r.D, &r.I32); err != nil {
 			t.Fatal(err)
 		}
 		r.Big = n.String()
@@ -124,7 +128,8 @@ func TestInlineFormats(t *testing.T) {
 	conn, _ := open(t)
 	do(t, conn, "CREATE TABLE f (s String, n Int64 DEFAULT 7) ENGINE = Memory")
 	do(t, conn, "INSERT INTO f VALUES ('a;\n\nb', 1 + 1), ('it''s', {n:Int64})", clickhouse.Named("n", 3))
-	do(t, conn, "INSERT INTO f (s) SETTINGS max_insert_block_size = 10 FORMAT JSONEachRow {\"s\":\"c;\"}\n\n\n{\"s\":\"d\"}")
+	do(t, conn, "INSERT INTO f (s) SETTINGS max_insert_block_size = 10 FORMAT JSONEachRow "+
+		"{\"s\":\"c;\"}\n\n\n{\"s\":\"d\"}")
 	do(t, conn, "INSERT INTO f SELECT 'e', 5")
 	got := scan[[]string](t, conn, t.Context(), "SELECT arraySort(groupArray(s || toString(n))) FROM f")
 	if diff := cmp.Diff([]string{"a;\n\nb2", "c;7", "d7", "e5", "it's3"}, got); diff != "" {
@@ -150,11 +155,13 @@ func TestLargeInsertIsOnePart(t *testing.T) {
 	if err := errors.Join(batch.Column(0).Append(n), batch.Column(1).Append(s), batch.Send()); err != nil {
 		t.Fatal(err)
 	}
-	if got := scan[uint64](t, conn, t.Context(), "SELECT sum(n) + sum(length(s)) FROM large"); got != rows*(rows-1)/2+rows*64+rows/8*28 {
+	if got := scan[uint64](t, conn, t.Context(),
+		"SELECT sum(n) + sum(length(s)) FROM large"); got != rows*(rows-1)/2+rows*64+rows/8*28 {
 		t.Errorf("got %d", got)
 	}
 	// An insert of up to 1,048,449 rows is one part, and so all or nothing.
-	parts := scan[uint64](t, conn, t.Context(), "SELECT count() FROM system.parts WHERE active AND database = {db:String}", clickhouse.Named("db", db))
+	parts := scan[uint64](t, conn, t.Context(), "SELECT count() FROM system.parts WHERE active AND database = "+
+		"{db:String}", clickhouse.Named("db", db))
 	if parts != 1 {
 		t.Errorf("got %d parts, want 1", parts)
 	}
@@ -214,10 +221,12 @@ func TestUniqExactState(t *testing.T) {
 	const own = "SELECT CAST(uniqExactState(number + 500), 'String') FROM numbers(1000)"
 	got := scan[string](t, conn, t.Context(), own)
 	if want := uniqExactState(500, 1500); len(got) != len(want) || !bytes.Equal([]byte(got[:2]), want[:2]) {
-		t.Errorf("the engine's own state has %d bytes and begins %x, want %d and %x", len(got), got[:2], len(want), want[:2])
+		t.Errorf("the engine's own state has %d bytes and begins %x, want %d and %x", len(got), got[:2], len(want),
+			want[:2])
 	}
 	// The driver has no column for a state: the error must say so rather than hang or panic.
-	if err := conn.QueryRow(t.Context(), "SELECT uniqExactState(number) FROM numbers(10)").Scan(new(string)); err == nil {
+	if err := conn.QueryRow(t.Context(),
+		"SELECT uniqExactState(number) FROM numbers(10)").Scan(new(string)); err == nil {
 		t.Error("an AggregateFunction column was decoded")
 	}
 }

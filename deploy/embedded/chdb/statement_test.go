@@ -16,15 +16,28 @@ func TestParseStatement(t *testing.T) {
 	}{
 		{sql: "select 1;", want: statement{text: "select 1", verb: "SELECT"}},
 		{sql: "-- a\n# b\n/* c; */ (SELECT 1)", want: statement{text: "-- a\n# b\n/* c; */ (SELECT 1)", verb: "("}},
-		{sql: "SELECT 'a\\';b', `c;``d`, $x$;$x$, \"e;\" FORMAT JSON", want: statement{text: "SELECT 'a\\';b', `c;``d`, $x$;$x$, \"e;\" FORMAT JSON", verb: "SELECT", format: "JSON"}},
-		{sql: "INSERT INTO t (a, format) FORMAT Native", want: statement{text: "INSERT INTO t (a, format) FORMAT Native", verb: "INSERT", format: "Native", insertAt: 26}},
-		{sql: "INSERT INTO t FORMAT CSV \n1;2\n", want: statement{text: "INSERT INTO t FORMAT CSV", verb: "INSERT", format: "CSV", insertAt: 14, inline: "1;2\n"}},
-		{sql: "INSERT INTO t SETTINGS a=1 FORMAT CSV", want: statement{text: "INSERT INTO t SETTINGS a=1 FORMAT CSV", verb: "INSERT", format: "CSV", insertAt: 14, settings: true}},
-		{sql: "INSERT INTO t VALUES ('FORMAT x;')", want: statement{text: "INSERT INTO t VALUES ('FORMAT x;')", verb: "INSERT"}},
-		{sql: "INSERT INTO t SELECT 1 SETTINGS a=1", want: statement{text: "INSERT INTO t SELECT 1 SETTINGS a=1", verb: "INSERT", settings: true}},
-		{sql: "SELECT format('{}', 1), format FROM x", want: statement{text: "SELECT format('{}', 1), format FROM x", verb: "SELECT"}},
-		{sql: "SELECT 1 SETTINGS a=1 FORMAT CSV", want: statement{text: "SELECT 1 SETTINGS a=1 FORMAT CSV", verb: "SELECT", format: "CSV", settings: true}},
-		{sql: "SELECT 1 format TSV settings a=1;", want: statement{text: "SELECT 1 format TSV settings a=1", verb: "SELECT", format: "TSV", settings: true}},
+		{sql: "SELECT 'a\\';b', `c;``d`, $x$;$x$, \"e;\" FORMAT JSON",
+			want: statement{text: "SELECT 'a\\';b', `c;``d`, $x$;$x$, \"e;\" FORMAT JSON", verb: "SELECT",
+				format: "JSON"}},
+		{sql: "INSERT INTO t (a, format) FORMAT Native",
+			want: statement{text: "INSERT INTO t (a, format) FORMAT Native", verb: "INSERT", format: "Native",
+				insertAt: 26}},
+		{sql: "INSERT INTO t FORMAT CSV \n1;2\n",
+			want: statement{text: "INSERT INTO t FORMAT CSV", verb: "INSERT", format: "CSV", insertAt: 14,
+				inline: "1;2\n"}},
+		{sql: "INSERT INTO t SETTINGS a=1 FORMAT CSV",
+			want: statement{text: "INSERT INTO t SETTINGS a=1 FORMAT CSV", verb: "INSERT", format: "CSV", insertAt: 14,
+				settings: true}},
+		{sql: "INSERT INTO t VALUES ('FORMAT x;')",
+			want: statement{text: "INSERT INTO t VALUES ('FORMAT x;')", verb: "INSERT"}},
+		{sql: "INSERT INTO t SELECT 1 SETTINGS a=1",
+			want: statement{text: "INSERT INTO t SELECT 1 SETTINGS a=1", verb: "INSERT", settings: true}},
+		{sql: "SELECT format('{}', 1), format FROM x",
+			want: statement{text: "SELECT format('{}', 1), format FROM x", verb: "SELECT"}},
+		{sql: "SELECT 1 SETTINGS a=1 FORMAT CSV",
+			want: statement{text: "SELECT 1 SETTINGS a=1 FORMAT CSV", verb: "SELECT", format: "CSV", settings: true}},
+		{sql: "SELECT 1 format TSV settings a=1;",
+			want: statement{text: "SELECT 1 format TSV settings a=1", verb: "SELECT", format: "TSV", settings: true}},
 		{sql: "SELECT 1;; SELECT 2", code: codeSyntax},
 		{sql: " ;", code: codeSyntax},
 		{sql: "-- nothing", code: codeSyntax},
@@ -61,7 +74,8 @@ func TestWithInfile(t *testing.T) {
 // FuzzParseStatement checks that parsing ends, keeps inside its input, and that a statement it let pass is
 // let pass again: what the engine gets is what was checked.
 func FuzzParseStatement(f *testing.F) {
-	for _, s := range []string{"SELECT 1; ", "INSERT INTO t FORMAT CSV\n1", "$a$;$a$", "'\\", "/*", "‘x", "FORMAT", "\xe2\x80"} {
+	for _, s := range []string{"SELECT 1; ", "INSERT INTO t FORMAT CSV\n1", "$a$;$a$", "'\\", "/*", "‘x", "FORMAT",
+		"\xe2\x80"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, sql string) {

@@ -61,7 +61,8 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("log max payload is %d bytes: set at least %d", c.MaxPayload, 64<<10))
 	}
 	if c.MaxStore < 0 {
-		errs = append(errs, fmt.Errorf("log max store is %d bytes: set 0 for three quarters of the free disk, or a positive number", c.MaxStore))
+		errs = append(errs, fmt.Errorf("log max store is %d bytes: set 0 for three quarters of the free disk, or a "+
+			"positive number", c.MaxStore))
 	}
 	if c.Listen != "" {
 		errs = append(errs, checkLoopback(c.Listen))
@@ -80,7 +81,8 @@ func checkLoopback(listen string) error {
 		return err
 	}
 	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-		return fmt.Errorf("log listen address %q is not a loopback address: use 127.0.0.1:port, or an external NATS cluster", listen)
+		return fmt.Errorf("log listen address %q is not a loopback address: use 127.0.0.1:port, or an external NATS "+
+			"cluster", listen)
 	}
 	return nil
 }

@@ -121,7 +121,8 @@ func TestDirectoryHasOneOwner(t *testing.T) {
 	t.Parallel()
 	c := natsserver.DefaultConfig(t.TempDir())
 	s := open(t, c)
-	if _, err := natsserver.Open(t.Context(), c); err == nil || !strings.Contains(err.Error(), "in use by another process") {
+	if _, err := natsserver.Open(t.Context(), c); err == nil ||
+		!strings.Contains(err.Error(), "in use by another process") {
 		t.Fatalf("second server over one directory: got %v", err)
 	}
 	s.Close()
@@ -167,7 +168,8 @@ func TestListen(t *testing.T) {
 	conn.Close()
 	c.Dir = t.TempDir()
 	c.Listen = strings.TrimPrefix(url, "nats://")
-	if _, err := natsserver.Open(t.Context(), c); err == nil || !strings.Contains(err.Error(), "address already in use") {
+	if _, err := natsserver.Open(t.Context(), c); err == nil ||
+		!strings.Contains(err.Error(), "address already in use") {
 		t.Errorf("taken port: got %v", err)
 	}
 }

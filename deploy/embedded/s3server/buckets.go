@@ -26,7 +26,8 @@ func (b *backend) ListBuckets(context.Context) ([]gofakes3.BucketInfo, error) {
 		if err != nil {
 			return nil, fmt.Errorf("list buckets: %w", err)
 		}
-		out = append(out, gofakes3.BucketInfo{Name: e.Name(), CreationDate: gofakes3.NewContentTime(st.ModTime().UTC())})
+		out = append(out, gofakes3.BucketInfo{Name: e.Name(),
+			CreationDate: gofakes3.NewContentTime(st.ModTime().UTC())})
 	}
 	return out, nil
 }

@@ -40,7 +40,8 @@ func (c Config) Validate() error {
 	case (c.AccessKey == "") != (c.SecretKey == ""):
 		return errors.New("s3server: AccessKey and SecretKey belong together: set both or neither")
 	case c.AccessKey != "" && len(c.AccessKey) < 3:
-		return errors.New("s3server: AccessKey is shorter than 3 characters, which the protocol handler refuses: use a longer one")
+		return errors.New("s3server: AccessKey is shorter than 3 characters, which the protocol handler refuses: " +
+			"use a longer one")
 	}
 	return nil
 }

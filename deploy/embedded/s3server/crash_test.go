@@ -65,7 +65,8 @@ func TestKill(t *testing.T) {
 			}
 		}
 		for _, key := range list(t, c, "", "", 1000) {
-			if got, err := get(t, c, key, ""); err != nil || !strings.HasPrefix(key, fmt.Sprintf("%x", md5.Sum([]byte(got)))) {
+			if got, err := get(t, c, key, ""); err != nil ||
+				!strings.HasPrefix(key, fmt.Sprintf("%x", md5.Sum([]byte(got)))) {
 				t.Errorf("visible %s: %d bytes, %v", key, len(got), err)
 			}
 		}
@@ -83,7 +84,8 @@ func TestKill(t *testing.T) {
 func killedWrites(t *testing.T, dir string, round int, acked map[string][md5.Size]byte) {
 	c, kill := child(t, dir)
 	// The bucket is there from the second round on.
-	if _, err := c.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String(bucket)}); err != nil && status(err) != 409 {
+	if _, err := c.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String(bucket)}); err != nil &&
+		status(err) != 409 {
 		t.Fatal(err)
 	}
 	var mu sync.Mutex

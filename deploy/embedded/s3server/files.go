@@ -49,7 +49,8 @@ func lockDir(dir string, flags, how int) (*os.File, error) {
 		return nil, err
 	}
 	if err := syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s is in use by another process: stop it or choose another data_dir: %w", dir, err), f.Close())
+		return nil, errors.Join(fmt.Errorf("%s is in use by another process: stop it or choose another data_dir: %w",
+			dir, err), f.Close())
 	}
 	return f, nil
 }

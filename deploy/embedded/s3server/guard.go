@@ -51,7 +51,8 @@ func (s *Server) guard(next http.Handler) http.Handler {
 // unsupported names what gofakes3 would take for something else.
 func unsupported(r *http.Request) string {
 	switch mode := r.Header.Get("X-Amz-Content-Sha256"); {
-	case strings.HasPrefix(mode, "STREAMING-") && mode != "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" && mode != "STREAMING-UNSIGNED-PAYLOAD-TRAILER":
+	case strings.HasPrefix(mode, "STREAMING-") && mode != "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" &&
+		mode != "STREAMING-UNSIGNED-PAYLOAD-TRAILER":
 		return "The payload encoding " + mode + " would be stored with its framing."
 	case strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/form-data"):
 		return "Browser uploads are not served."

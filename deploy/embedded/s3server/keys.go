@@ -20,8 +20,10 @@ const (
 // objectPath returns the file of a key below the bucket's folder. Keys that cannot
 // be told apart on disk or in a listing are refused rather than mangled.
 func objectPath(bucketDir, key string) (string, error) {
-	if key == "" || !utf8.ValidString(key) || strings.ContainsFunc(key, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
-		return "", gofakes3.ErrorMessage(gofakes3.ErrInvalidArgument, "A key must be non-empty UTF-8 without control characters.")
+	if key == "" || !utf8.ValidString(key) ||
+		strings.ContainsFunc(key, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
+		return "", gofakes3.ErrorMessage(gofakes3.ErrInvalidArgument,
+			"A key must be non-empty UTF-8 without control characters.")
 	}
 	if len(key) > gofakes3.KeySizeLimit {
 		return "", gofakes3.ResourceError(gofakes3.ErrKeyTooLong, key)
@@ -35,7 +37,8 @@ func objectPath(bucketDir, key string) (string, error) {
 			name = escape(s) + leafMark
 		}
 		if len(name) > maxFileName {
-			return "", gofakes3.ErrorMessage(gofakes3.ErrKeyTooLong, fmt.Sprintf("The key's segment %q is longer than %d bytes when escaped.", s, maxFileName-1))
+			return "", gofakes3.ErrorMessage(gofakes3.ErrKeyTooLong,
+				fmt.Sprintf("The key's segment %q is longer than %d bytes when escaped.", s, maxFileName-1))
 		}
 		names = append(names, name)
 	}

@@ -17,7 +17,8 @@ import (
 
 // ListBucket implements gofakes3.Backend: keys in byte order, after the marker, with
 // those that share a delimited prefix rolled up into one.
-func (b *backend) ListBucket(ctx context.Context, bucket string, prefix *gofakes3.Prefix, page gofakes3.ListBucketPage) (*gofakes3.ObjectList, error) {
+func (b *backend) ListBucket(ctx context.Context, bucket string, prefix *gofakes3.Prefix,
+	page gofakes3.ListBucketPage) (*gofakes3.ObjectList, error) {
 	dir, ok := b.bucketDir(bucket)
 	if !ok {
 		return nil, gofakes3.BucketNotFound(bucket)

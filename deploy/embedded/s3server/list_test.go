@@ -57,7 +57,8 @@ func TestListPages(t *testing.T) {
 	if diff := cmp.Diff([]string{"land/p0/", "land/p1/"}, list(t, c, "land/", "/", 1)); diff != "" {
 		t.Errorf("common prefixes (-want +got):\n%s", diff)
 	}
-	out, err := c.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String(bucket), StartAfter: &want[20], Prefix: aws.String("land/p1/")})
+	out, err := c.ListObjectsV2(t.Context(),
+		&s3.ListObjectsV2Input{Bucket: aws.String(bucket), StartAfter: &want[20], Prefix: aws.String("land/p1/")})
 	if err != nil || len(out.Contents) != 4 || *out.Contents[0].Key != want[21] || *out.Contents[0].Size != 1 ||
 		*out.Contents[0].ETag != etag([]byte("x")) || out.Contents[0].LastModified.IsZero() {
 		t.Errorf("start after: %+v, %v", out, err)
@@ -79,7 +80,8 @@ func TestListIsNaive(t *testing.T) {
 		part := rapid.StringMatching(`[a-cA/!~.%0]{1,6}`)
 		keys := rapid.SliceOfNDistinct(part, 0, 30, rapid.ID).Draw(rt, "keys")
 		for _, k := range keys {
-			if _, err := b.PutObject(t.Context(), bucket, k, map[string]string{}, strings.NewReader(""), 0); err != nil {
+			if _, err := b.PutObject(t.Context(), bucket, k, map[string]string{}, strings.NewReader(""),
+				0); err != nil {
 				rt.Fatal(err)
 			}
 		}
@@ -94,7 +96,8 @@ func TestListIsNaive(t *testing.T) {
 		}
 		after := part.Draw(rt, "after")
 		want = slices.DeleteFunc(naive(keys, prefix, ""), func(k string) bool { return k <= after })
-		list, err := b.ListBucket(t.Context(), bucket, &gofakes3.Prefix{Prefix: prefix}, gofakes3.ListBucketPage{Marker: after})
+		list, err := b.ListBucket(t.Context(), bucket, &gofakes3.Prefix{Prefix: prefix},
+			gofakes3.ListBucketPage{Marker: after})
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -167,7 +170,8 @@ func TestStrangeFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, k := range []string{"k/a", "k/b", "k/c"} {
-		if _, err := b.PutObject(t.Context(), bucket, k, map[string]string{}, strings.NewReader("body"), 4); err != nil {
+		if _, err := b.PutObject(t.Context(), bucket, k, map[string]string{}, strings.NewReader("body"),
+			4); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -179,7 +183,8 @@ func TestStrangeFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, raw := range map[string][]byte{"b%": append(raw, '\n'), "B copy%": raw, "Notes.txt": []byte("x"), "Folder/x": nil} {
+	for name, raw := range map[string][]byte{"b%": append(raw, '\n'), "B copy%": raw, "Notes.txt": []byte("x"),
+		"Folder/x": nil} {
 		path := filepath.Join(folder, "k", name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, raw, 0o600)); err != nil {
 			t.Fatal(err)
@@ -205,7 +210,8 @@ func TestStrangeFiles(t *testing.T) {
 	if got, err := io.ReadAll(o.Contents); err != nil || string(got) != string(raw)+"\n" {
 		t.Errorf("read %q, %v", got, err)
 	}
-	if _, err := b.GetObject(t.Context(), bucket, "k/Notes.txt", nil); !gofakes3.HasErrorCode(err, gofakes3.ErrNoSuchKey) {
+	if _, err := b.GetObject(t.Context(), bucket, "k/Notes.txt", nil); !gofakes3.HasErrorCode(err,
+		gofakes3.ErrNoSuchKey) {
 		t.Errorf("a file that is no object is read: %v", err)
 	}
 }
@@ -226,7 +232,8 @@ func TestLargeFolder(t *testing.T) {
 		}
 	}
 	count := func(after string) int {
-		list, err := b.ListBucket(t.Context(), bucket, &gofakes3.Prefix{Prefix: "k/"}, gofakes3.ListBucketPage{Marker: after})
+		list, err := b.ListBucket(t.Context(), bucket, &gofakes3.Prefix{Prefix: "k/"},
+			gofakes3.ListBucketPage{Marker: after})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -37,7 +37,8 @@ func (b *backend) upload(bucket, key string, id gofakes3.UploadID) (*upload, err
 }
 
 // CreateMultipartUpload implements gofakes3.MultipartBackend.
-func (b *backend) CreateMultipartUpload(_ context.Context, bucket, key string, meta map[string]string) (gofakes3.UploadID, error) {
+func (b *backend) CreateMultipartUpload(_ context.Context, bucket, key string,
+	meta map[string]string) (gofakes3.UploadID, error) {
 	if _, _, err := b.path(bucket, key); err != nil {
 		return "", err
 	}
@@ -45,7 +46,8 @@ func (b *backend) CreateMultipartUpload(_ context.Context, bucket, key string, m
 	b.uploadMu.Lock()
 	defer b.uploadMu.Unlock()
 	if len(b.uploads) >= maxUploads {
-		return "", gofakes3.ErrorMessagef(gofakes3.ErrSlowDown, "There are %d multipart uploads open already.", maxUploads)
+		return "", gofakes3.ErrorMessagef(gofakes3.ErrSlowDown, "There are %d multipart uploads open already.",
+			maxUploads)
 	}
 	id := gofakes3.UploadID(rand.Text())
 	b.uploads[id] = &upload{bucket: bucket, key: key, meta: meta, touched: b.now(), parts: map[int]spooled{}}
@@ -69,7 +71,8 @@ func (b *backend) reapUploads() {
 }
 
 // UploadPart implements gofakes3.MultipartBackend.
-func (b *backend) UploadPart(_ context.Context, bucket, key string, id gofakes3.UploadID, number int, size int64, input io.Reader) (string, error) {
+func (b *backend) UploadPart(_ context.Context, bucket, key string, id gofakes3.UploadID, number int, size int64,
+	input io.Reader) (string, error) {
 	u, err := b.upload(bucket, key, id)
 	if err != nil {
 		return "", err
@@ -94,7 +97,8 @@ func (b *backend) UploadPart(_ context.Context, bucket, key string, id gofakes3.
 // CompleteMultipartUpload implements gofakes3.MultipartBackend. The object's ETag is the
 // MD5 of its bytes, not of its parts: gofakes3 cannot show S3's "-N" ending, and an ETag
 // without it is taken for the MD5 of the body.
-func (b *backend) CompleteMultipartUpload(ctx context.Context, bucket, key string, id gofakes3.UploadID, in *gofakes3.CompleteMultipartUploadRequest) (gofakes3.VersionID, string, error) {
+func (b *backend) CompleteMultipartUpload(ctx context.Context, bucket, key string, id gofakes3.UploadID,
+	in *gofakes3.CompleteMultipartUploadRequest) (gofakes3.VersionID, string, error) {
 	u, err := b.upload(bucket, key, id)
 	if err != nil {
 		return "", "", err
@@ -141,7 +145,8 @@ func (u *upload) chosen(in *gofakes3.CompleteMultipartUploadRequest) (parts []sp
 		last = p.PartNumber
 		part, ok := u.parts[p.PartNumber]
 		if !ok || strings.Trim(p.ETag, `"`) != strings.Trim(part.etag(), `"`) {
-			return nil, 0, gofakes3.ErrorMessagef(gofakes3.ErrInvalidPart, "Part %d is missing or has another ETag.", p.PartNumber)
+			return nil, 0, gofakes3.ErrorMessagef(gofakes3.ErrInvalidPart, "Part %d is missing or has another ETag.",
+				p.PartNumber)
 		}
 		parts = append(parts, part)
 		size += part.size

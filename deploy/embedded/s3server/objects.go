@@ -46,7 +46,8 @@ func (b *backend) HeadObject(_ context.Context, bucket, key string) (*gofakes3.O
 }
 
 // GetObject implements gofakes3.Backend.
-func (b *backend) GetObject(_ context.Context, bucket, key string, want *gofakes3.ObjectRangeRequest) (*gofakes3.Object, error) {
+func (b *backend) GetObject(_ context.Context, bucket, key string,
+	want *gofakes3.ObjectRangeRequest) (*gofakes3.Object, error) {
 	s, err := b.open(bucket, key)
 	if err != nil {
 		return nil, err
@@ -99,7 +100,8 @@ func (c *body) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, &c.Limite
 func (c *body) Close() error                       { return c.file.Close() }
 
 // PutObject implements gofakes3.Backend.
-func (b *backend) PutObject(ctx context.Context, bucket, key string, meta map[string]string, input io.Reader, size int64) (gofakes3.PutObjectResult, error) {
+func (b *backend) PutObject(ctx context.Context, bucket, key string, meta map[string]string, input io.Reader,
+	size int64) (gofakes3.PutObjectResult, error) {
 	s, err := b.spoolObject(key, meta, input, size)
 	if err != nil {
 		return gofakes3.PutObjectResult{}, err
@@ -108,7 +110,8 @@ func (b *backend) PutObject(ctx context.Context, bucket, key string, meta map[st
 }
 
 // CopyObject implements gofakes3.Backend.
-func (b *backend) CopyObject(ctx context.Context, srcBucket, srcKey, bucket, key string, meta map[string]string) (gofakes3.CopyObjectResult, error) {
+func (b *backend) CopyObject(ctx context.Context, srcBucket, srcKey, bucket, key string,
+	meta map[string]string) (gofakes3.CopyObjectResult, error) {
 	o, err := b.GetObject(ctx, srcBucket, srcKey, nil)
 	if err != nil {
 		return gofakes3.CopyObjectResult{}, err
@@ -124,7 +127,8 @@ func (b *backend) DeleteObject(_ context.Context, bucket, key string) (gofakes3.
 }
 
 // DeleteMulti implements gofakes3.Backend.
-func (b *backend) DeleteMulti(_ context.Context, bucket string, keys ...string) (res gofakes3.MultiDeleteResult, err error) {
+func (b *backend) DeleteMulti(_ context.Context, bucket string, keys ...string) (res gofakes3.MultiDeleteResult,
+	err error) {
 	for _, key := range keys {
 		if err := b.remove(bucket, key); err != nil {
 			failed := gofakes3.ErrorResultFromError(err)

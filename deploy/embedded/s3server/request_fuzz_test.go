@@ -43,7 +43,8 @@ func FuzzRequest(f *testing.F) {
 	f.Add("GET", "/lake", "list-type=2&prefix=a&delimiter=/&max-keys=3", "", "", []byte{}, true)
 	f.Add("POST", "/lake/m", "uploads", "", "", []byte{}, true)
 	f.Add("PUT", "/lake/m", "partNumber=1&uploadId=1", "", "", []byte("part"), true)
-	f.Add("POST", "/lake/m", "uploadId=1", "", "", []byte("<CompleteMultipartUpload><Part><PartNumber>1</PartNumber></Part></CompleteMultipartUpload>"), true)
+	f.Add("POST", "/lake/m", "uploadId=1", "", "",
+		[]byte("<CompleteMultipartUpload><Part><PartNumber>1</PartNumber></Part></CompleteMultipartUpload>"), true)
 	f.Add("POST", "/lake", "delete", "", "", []byte("<Delete><Object><Key>a</Key></Object></Delete>"), true)
 	f.Add("PUT", "/lake/../../x", "", "X-Amz-Copy-Source", "/lake/a/b", []byte{}, true)
 	f.Add("DELETE", "/lake/a/b", "", "", "", []byte{}, false)
@@ -66,7 +67,8 @@ func FuzzRequest(f *testing.F) {
 		if err := v4.NewSigner().SignHTTP(t.Context(), creds, req, sum, "s3", "us-east-1", time.Now()); err != nil {
 			return
 		}
-		req.Header.Set("Content-Length", strconv.Itoa(len(body))) // as it stands in a request that came over a connection
+		// as it stands in a request that came over a connection
+		req.Header.Set("Content-Length", strconv.Itoa(len(body)))
 		w := httptest.NewRecorder()
 		s.Handler().ServeHTTP(w, req)
 		if _, err := io.Copy(io.Discard, w.Body); err != nil {

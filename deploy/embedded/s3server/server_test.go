@@ -72,7 +72,8 @@ func fresh(t testing.TB) (*s3.Client, *Server) {
 
 func put(t testing.TB, c *s3.Client, key string, body []byte) {
 	t.Helper()
-	if _, err := c.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(bucket), Key: &key, Body: bytes.NewReader(body)}); err != nil {
+	if _, err := c.PutObject(t.Context(),
+		&s3.PutObjectInput{Bucket: aws.String(bucket), Key: &key, Body: bytes.NewReader(body)}); err != nil {
 		t.Fatalf("put %q: %v", key, err)
 	}
 }
@@ -108,8 +109,9 @@ func TestObject(t *testing.T) {
 	c, _ := fresh(t)
 	body := []byte("0123456789")
 	key := "data/type=A/x y+ü%2F.parquet"
-	out, err := c.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(bucket), Key: &key, Body: bytes.NewReader(body),
-		ContentType: aws.String("application/x-parquet"), Metadata: map[string]string{"attempt": "7"}})
+	out, err := c.PutObject(t.Context(),
+		&s3.PutObjectInput{Bucket: aws.String(bucket), Key: &key, Body: bytes.NewReader(body),
+			ContentType: aws.String("application/x-parquet"), Metadata: map[string]string{"attempt": "7"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +138,8 @@ func TestObject(t *testing.T) {
 		t.Errorf("a range behind the object: %v, want 416", err)
 	}
 	for range 2 {
-		if _, err := c.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: &key}); err != nil {
+		if _, err := c.DeleteObject(t.Context(),
+			&s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: &key}); err != nil {
 			t.Errorf("delete, also of what is gone: %v", err)
 		}
 	}
@@ -149,7 +152,8 @@ func TestObject(t *testing.T) {
 func TestKeysStayApart(t *testing.T) {
 	t.Parallel()
 	c, s := fresh(t)
-	keys := []string{"a", "a/b", "a/", "a//b", "A", "a%", "a%2F", "..", "../../credentials", ".", "./a", "a/../b", "é", "-", "%-", "\u00ff",
+	keys := []string{"a", "a/b", "a/", "a//b", "A", "a%", "a%2F", "..", "../../credentials", ".", "./a", "a/../b", "é",
+		"-", "%-", "\u00ff",
 		strings.Repeat("deep/", 200) + "x", strings.Repeat("n", 254)}
 	for _, k := range keys {
 		put(t, c, k, []byte(k))
@@ -164,7 +168,8 @@ func TestKeysStayApart(t *testing.T) {
 		t.Errorf("list (-want +got):\n%s", diff)
 	}
 	for _, k := range []string{strings.Repeat("n", 255), strings.Repeat("x/", 513), "line\nbreak"} {
-		_, err := c.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(bucket), Key: &k, Body: strings.NewReader("")})
+		_, err := c.PutObject(t.Context(),
+			&s3.PutObjectInput{Bucket: aws.String(bucket), Key: &k, Body: strings.NewReader("")})
 		if status(err) != 400 {
 			t.Errorf("put %.20q: %v, want 400", k, err)
 		}
@@ -222,7 +227,8 @@ func TestIfMatch(t *testing.T) {
 	t.Parallel()
 	c, _ := fresh(t)
 	swap := func(key, tag, body string) error {
-		_, err := c.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(bucket), Key: &key, Body: strings.NewReader(body), IfMatch: &tag})
+		_, err := c.PutObject(t.Context(),
+			&s3.PutObjectInput{Bucket: aws.String(bucket), Key: &key, Body: strings.NewReader(body), IfMatch: &tag})
 		return err
 	}
 	put(t, c, "k", []byte("one"))
@@ -241,15 +247,17 @@ func TestIfMatch(t *testing.T) {
 }
 
 func uploadParts(t testing.TB, c *s3.Client, key string, parts [][]byte, ifNoneMatch string) error {
-	up, err := c.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: aws.String(bucket), Key: &key, Metadata: map[string]string{"m": "1"}})
+	up, err := c.CreateMultipartUpload(t.Context(),
+		&s3.CreateMultipartUploadInput{Bucket: aws.String(bucket), Key: &key, Metadata: map[string]string{"m": "1"}})
 	if err != nil {
 		return err
 	}
 	done := make([]types.CompletedPart, len(parts))
 	for i := range parts {
 		n := int32(len(parts) - i) // in any order
-		out, err := c.UploadPart(t.Context(), &s3.UploadPartInput{Bucket: aws.String(bucket), Key: &key, UploadId: up.UploadId,
-			PartNumber: &n, Body: bytes.NewReader(parts[n-1])})
+		out, err := c.UploadPart(t.Context(),
+			&s3.UploadPartInput{Bucket: aws.String(bucket), Key: &key, UploadId: up.UploadId,
+				PartNumber: &n, Body: bytes.NewReader(parts[n-1])})
 		if err != nil {
 			return err
 		}
@@ -279,15 +287,18 @@ func TestMultipart(t *testing.T) {
 		t.Errorf("head: %+v, %v", head, err)
 	}
 	key := aws.String("aborted")
-	up, err := c.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: aws.String(bucket), Key: key})
+	up, err := c.CreateMultipartUpload(t.Context(),
+		&s3.CreateMultipartUploadInput{Bucket: aws.String(bucket), Key: key})
 	if err != nil {
 		t.Fatal(err)
 	}
-	part := &s3.UploadPartInput{Bucket: aws.String(bucket), Key: key, UploadId: up.UploadId, PartNumber: aws.Int32(1), Body: strings.NewReader("x")}
+	part := &s3.UploadPartInput{Bucket: aws.String(bucket), Key: key, UploadId: up.UploadId, PartNumber: aws.Int32(1),
+		Body: strings.NewReader("x")}
 	if _, err := c.UploadPart(t.Context(), part); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.AbortMultipartUpload(t.Context(), &s3.AbortMultipartUploadInput{Bucket: aws.String(bucket), Key: key, UploadId: up.UploadId}); err != nil {
+	if _, err := c.AbortMultipartUpload(t.Context(),
+		&s3.AbortMultipartUploadInput{Bucket: aws.String(bucket), Key: key, UploadId: up.UploadId}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.UploadPart(t.Context(), part); status(err) != 404 {
@@ -350,7 +361,8 @@ func TestSignedBody(t *testing.T) {
 	c, s := fresh(t)
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	send := func(body, mode string) int {
-		req, err := http.NewRequestWithContext(t.Context(), "PUT", s.Endpoint()+"/"+bucket+"/k", strings.NewReader(body))
+		req, err := http.NewRequestWithContext(t.Context(), "PUT", s.Endpoint()+"/"+bucket+"/k",
+			strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}

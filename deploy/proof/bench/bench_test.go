@@ -96,7 +96,8 @@ func bodies(n int, prefix string) [][]byte {
 			b = append(b, `","source":"bench","type":"flight.departed","time":"`...)
 			b = time.Unix(1704067200+rng.Int64N(6*3600), 0).UTC().AppendFormat(b, time.RFC3339)
 			b = fmt.Appendf(b, `","data":{"origin":"A%02d","destination":"A%02d","carrier":"C%d","cabin":"K%d","tail":"N%d","delay":%d,"distance":%d}}`+"\n",
-				zipf.Uint64(), zipf.Uint64(), rng.IntN(10), rng.IntN(3), rng.IntN(5000), rng.IntN(200)-20, 100+rng.IntN(2500))
+				zipf.Uint64(), zipf.Uint64(), rng.IntN(10), rng.IntN(3), rng.IntN(5000), rng.IntN(200)-20,
+				100+rng.IntN(2500))
 		}
 		out[i] = b
 	}
@@ -243,7 +244,8 @@ func BenchmarkVisible(b *testing.B) {
 		began := time.Now()
 		for {
 			var a struct{ Rows []struct{ Flights int } }
-			raw := call(b, st.URL(), "/v1/query", `{"view":"departures","measures":["flights"],"from":"2024-01-01T00:00:00Z","to":"2024-01-02T00:00:00Z"}`)
+			raw := call(b, st.URL(), "/v1/query",
+				`{"view":"departures","measures":["flights"],"from":"2024-01-01T00:00:00Z","to":"2024-01-02T00:00:00Z"}`)
 			if err := json.Unmarshal(raw, &a); err != nil {
 				b.Fatal(err)
 			}

@@ -51,8 +51,9 @@ func BenchmarkSpeedError(b *testing.B) {
 		}
 		for page, e := range exact {
 			l := live[page]
-			for name, v := range map[string][2]float64{"n": {l.N, e.N}, "total": {l.Total, e.Total}, "least": {l.Least, e.Least},
-				"most": {l.Most, e.Most}, "mean": {l.Mean, e.Mean}, "users": {l.Users, e.Users}} {
+			for name, v := range map[string][2]float64{"n": {l.N, e.N}, "total": {l.Total, e.Total},
+				"least": {l.Least, e.Least},
+				"most":  {l.Most, e.Most}, "mean": {l.Mean, e.Mean}, "users": {l.Users, e.Users}} {
 				errs[name] = append(errs[name], math.Abs(v[0]-v[1])/max(1, math.Abs(v[1])))
 			}
 			if e.Users > 1024 {
@@ -68,7 +69,8 @@ func BenchmarkSpeedError(b *testing.B) {
 			}
 		}
 	}
-	fmt.Printf("%d samples a measure, %d with more than 1,024 distinct values\n%8s %10s %10s %10s\n", len(errs["n"]), sketched, "measure", "p50", "p99", "max")
+	fmt.Printf("%d samples a measure, %d with more than 1,024 distinct values\n%8s %10s %10s %10s\n", len(errs["n"]),
+		sketched, "measure", "p50", "p99", "max")
 	for _, name := range []string{"n", "total", "least", "most", "mean", "users"} {
 		v := errs[name]
 		slices.Sort(v)
@@ -91,8 +93,10 @@ func hits(round, groups, n int, day time.Time) [][]byte {
 			if j < groups {
 				page = uint64(j) // Every page is there.
 			}
-			body = fmt.Appendf(body, `{"specversion":"1.0","id":"%d-%d","source":"b","type":"hit","time":%q,"data":{"page":"p%d","user":"u%d","ms":%d}}`+"\n",
-				round, j, day.Add(time.Duration(rng.IntN(86400))*time.Second).Format(time.RFC3339), page, rng.IntN(n), rng.IntN(100_000))
+			body = fmt.Appendf(body,
+				`{"specversion":"1.0","id":"%d-%d","source":"b","type":"hit","time":%q,"data":{"page":"p%d","user":"u%d","ms":%d}}`+"\n",
+				round, j, day.Add(time.Duration(rng.IntN(86400))*time.Second).Format(time.RFC3339), page, rng.IntN(n),
+				rng.IntN(100_000))
 		}
 		out = append(out, body)
 	}
@@ -119,7 +123,8 @@ func caughtUp(b *testing.B, url string, day time.Time, n float64) map[string]gra
 
 func grades(b *testing.B, url string, day time.Time, mode string) map[string]graded {
 	b.Helper()
-	q := fmt.Sprintf(`{"view":"hits","from":%q,"to":%q,"group_by":["page"],"mode":%q}`, day.Format(time.RFC3339), day.AddDate(0, 0, 1).Format(time.RFC3339), mode)
+	q := fmt.Sprintf(`{"view":"hits","from":%q,"to":%q,"group_by":["page"],"mode":%q}`, day.Format(time.RFC3339),
+		day.AddDate(0, 0, 1).Format(time.RFC3339), mode)
 	var a struct{ Rows []graded }
 	if err := json.Unmarshal(call(b, url, "/v1/query", q), &a); err != nil {
 		b.Fatal(err)

@@ -53,15 +53,18 @@ func BenchmarkOverload(b *testing.B) {
 		rated = rate
 	}
 	fmt.Printf("rated load: %.0f events/s\n%5s %9s %9s %7s %7s %7s %8s %6s %6s %9s %8s %7s\n", rated,
-		"load", "offered", "goodput", "p50 ms", "p99 ms", "max ms", "shed", "503", "missed", "shed p99", "peak MiB", "cores")
+		"load", "offered", "goodput", "p50 ms", "p99 ms", "max ms", "shed", "503", "missed", "shed p99", "peak MiB",
+		"cores")
 	for _, share := range []float64{0.5, 0.8, 1, 1.2, 2} {
 		s, peak := step.run(share*rated, stepTime)
 		shed := 0.0
 		if s.Shed != nil {
 			shed = s.Shed.P99
 		}
-		fmt.Printf("%4.0f%% %9.0f %9.0f %7.1f %7.1f %7.1f %7.1f%% %6d %6d %9.1f %8.0f %7.2f\n", share*100, s.Offered, s.Goodput,
-			s.Latency.P50, s.Latency.P99, s.Latency.Max, 100*float64(s.Shed429+s.Shed503)/float64(s.Requests), s.Shed503, s.Missed, shed, peak, s.Cores)
+		fmt.Printf("%4.0f%% %9.0f %9.0f %7.1f %7.1f %7.1f %7.1f%% %6d %6d %9.1f %8.0f %7.2f\n", share*100, s.Offered,
+			s.Goodput,
+			s.Latency.P50, s.Latency.P99, s.Latency.Max, 100*float64(s.Shed429+s.Shed503)/float64(s.Requests),
+			s.Shed503, s.Missed, shed, peak, s.Cores)
 		b.ReportMetric(s.Goodput, fmt.Sprintf("goodput-%.0f%%/s", share*100))
 		b.ReportMetric(s.Latency.P99, fmt.Sprintf("p99-%.0f%%-ms", share*100))
 		b.ReportMetric(peak, fmt.Sprintf("peak-%.0f%%-MiB", share*100))
@@ -117,7 +120,8 @@ func (o *overload) run(rate float64, d time.Duration) (s load.Summary, peak floa
 func (o *overload) exact() {
 	o.b.Helper()
 	now := time.Now().UTC().Truncate(24 * time.Hour)
-	q := fmt.Sprintf(`{"view":"page_views","measures":["views"],"from":%q,"to":%q}`, now.AddDate(0, 0, -2).Format(time.RFC3339), now.AddDate(0, 0, 2).Format(time.RFC3339))
+	q := fmt.Sprintf(`{"view":"page_views","measures":["views"],"from":%q,"to":%q}`,
+		now.AddDate(0, 0, -2).Format(time.RFC3339), now.AddDate(0, 0, 2).Format(time.RFC3339))
 	var a struct{ Rows []struct{ Views int64 } }
 	for range 600 {
 		if err := json.Unmarshal(call(o.b, o.p.url, "/v1/query", q), &a); err != nil {

@@ -59,7 +59,8 @@ func startProcess(b *testing.B, dir, config string) *process {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	p := &process{cmd: exec.Command(path, "up", "--config", file, "--data-dir", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0", "--log-level", "error")}
+	p := &process{cmd: exec.Command(path, "up", "--config", file, "--data-dir", filepath.Join(dir, "data"), "--listen",
+		"127.0.0.1:0", "--log-level", "error")}
 	p.cmd.Dir = filepath.Join("..", "..", "..")
 	p.cmd.Stderr = &p.logs
 	if p.out, err = p.cmd.StdoutPipe(); err != nil {

@@ -34,7 +34,8 @@ func BenchmarkRestart(b *testing.B) {
 				if !restarted(b, p.url, events, time.Minute) {
 					b.Fatal("not all events were counted within a minute")
 				}
-				b.ReportMetric(time.Since(began).Seconds(), map[bool]string{false: "s-unpublished", true: "s-published"}[published])
+				b.ReportMetric(time.Since(began).Seconds(),
+					map[bool]string{false: "s-unpublished", true: "s-published"}[published])
 			}
 			p.kill()
 		})
@@ -45,7 +46,8 @@ func BenchmarkRestart(b *testing.B) {
 func restarted(b *testing.B, url string, events int, limit time.Duration) bool {
 	const q = `{"view":"departures","measures":["flights"],"from":"2024-01-01T00:00:00Z","to":"2024-01-02T00:00:00Z"}`
 	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if resp, err := http.Get(url + "/readyz"); err != nil || resp.Body.Close() != nil || resp.StatusCode != http.StatusOK {
+		if resp, err := http.Get(url + "/readyz"); err != nil || resp.Body.Close() != nil ||
+			resp.StatusCode != http.StatusOK {
 			continue
 		}
 		resp, err := http.Post(url+"/v1/query", "application/json", bytes.NewReader([]byte(q)))

@@ -23,9 +23,13 @@ func BenchmarkVerify(b *testing.B) {
 		b.Run(fmt.Sprintf("%dk", verifyRate*seconds/1000), func(b *testing.B) {
 			dir := b.TempDir()
 			acks := filepath.Join(dir, "acks")
-			p := startProcess(b, dir, strings.Replace(fmt.Sprintf(configuration, dense), `recompute: {schedule: ""}`, `recompute: {schedule: "@every 5s"}`, 1))
-			out, err := recount(b, "load", "--url", p.url, "--rate", fmt.Sprint(verifyRate), "--duration", fmt.Sprint(seconds, "s"),
-				"--retry", "--duplicates", "0.05", "--late", "0.1", "--malformed", "0.001", "--answers", "0.3", "--ack-log", acks).CombinedOutput()
+			p := startProcess(b, dir,
+				strings.Replace(fmt.Sprintf(configuration, dense), `recompute: {schedule: ""}`,
+					`recompute: {schedule: "@every 5s"}`, 1))
+			out, err := recount(b, "load", "--url", p.url, "--rate", fmt.Sprint(verifyRate), "--duration",
+				fmt.Sprint(seconds, "s"),
+				"--retry", "--duplicates", "0.05", "--late", "0.1", "--malformed", "0.001", "--answers", "0.3",
+				"--ack-log", acks).CombinedOutput()
 			if err != nil {
 				p.kill()
 				b.Fatalf("load: %v\n%s", err, out)
@@ -38,7 +42,8 @@ func BenchmarkVerify(b *testing.B) {
 			peak := int64(0)
 			b.ResetTimer()
 			for range b.N {
-				cmd := recount(b, "verify", "--config", filepath.Join(dir, "recount.yaml"), "--data-dir", filepath.Join(dir, "data"), "--ack-log", acks)
+				cmd := recount(b, "verify", "--config", filepath.Join(dir, "recount.yaml"), "--data-dir",
+					filepath.Join(dir, "data"), "--ack-log", acks)
 				if out, err := cmd.CombinedOutput(); err != nil {
 					b.Fatalf("verify: %v\n%s", err, out)
 				}
@@ -66,7 +71,8 @@ func publishAll(b *testing.B, p *process) {
 	b.Helper()
 	for range 3 {
 		time.Sleep(2 * time.Second)
-		req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, p.url+"/v1/jobs/recompute/runs", nil)
+		req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, p.url+"/v1/jobs/recompute/runs",
+			nil)
 		if err != nil {
 			b.Fatal(err)
 		}

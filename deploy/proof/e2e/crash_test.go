@@ -70,7 +70,8 @@ func TestCrash(t *testing.T) {
 		srv.kill()
 		began := time.Now()
 		srv = start(t, dir, config, listen)
-		if err := eventually(ctx, func() error { _, err := query(ctx, srv.url, fmt.Sprintf(hitsQuery, "exact")); return err }); err != nil {
+		if err := eventually(ctx,
+			func() error { _, err := query(ctx, srv.url, fmt.Sprintf(hitsQuery, "exact")); return err }); err != nil {
 			t.Fatalf("the server does not answer after a restart: %v\n%s", err, srv.logs)
 		}
 		slowest = max(slowest, time.Since(began))
@@ -91,7 +92,8 @@ func TestCrash(t *testing.T) {
 	if err := check("merged")(); err != nil {
 		t.Errorf("merged, after all was published: %v", err)
 	}
-	t.Logf("%d kills, %d acknowledged events, %d requests sent again, slowest restart %s", *kills, load.acked.Load(), load.retries.Load(), slowest.Round(time.Millisecond))
+	t.Logf("%d kills, %d acknowledged events, %d requests sent again, slowest restart %s", *kills, load.acked.Load(),
+		load.retries.Load(), slowest.Round(time.Millisecond))
 	srv.stop(t)
 }
 
@@ -112,7 +114,8 @@ type crashLoad struct {
 }
 
 func newCrashLoad(seed uint64, url string) *crashLoad {
-	l := &crashLoad{sender: client.New(url, 4), seed: seed, hits: map[string]int64{}, ms: map[string]int64{}, user: map[string]map[string]bool{}}
+	l := &crashLoad{sender: client.New(url, 4), seed: seed, hits: map[string]int64{}, ms: map[string]int64{},
+		user: map[string]map[string]bool{}}
 	l.sender.Client.Timeout = 5 * time.Second
 	l.sender.Retries = func(error) error { l.retries.Add(1); return nil }
 	return l
@@ -197,10 +200,12 @@ func (l *crashLoad) compare(ctx context.Context, url, mode string, want map[stri
 	}
 	got := map[string][3]int64{}
 	for _, r := range a.Rows {
-		got[r["page"].(string)] = [3]int64{int64(r["hits"].(float64)), int64(r["ms"].(float64)), int64(r["users"].(float64))}
+		got[r["page"].(string)] = [3]int64{int64(r["hits"].(float64)), int64(r["ms"].(float64)),
+			int64(r["users"].(float64))}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		return fmt.Errorf("publication %d, %d pending, stale %v:\n%s", a.Accuracy.Publication, a.Accuracy.Pending, a.Accuracy.Stale, diff)
+		return fmt.Errorf("publication %d, %d pending, stale %v:\n%s", a.Accuracy.Publication, a.Accuracy.Pending,
+			a.Accuracy.Stale, diff)
 	}
 	return nil
 }

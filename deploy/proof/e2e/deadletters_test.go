@@ -52,10 +52,12 @@ func TestDeadLetters(t *testing.T) {
 		if slices.Contains(acme, name) {
 			t.Errorf("both tenants see %s", name)
 		}
-		if status, code := w.ask(w.acme, http.MethodGet, "/v1/dead-letters/"+name); status != http.StatusNotFound || code != "unknown_dead_letter" {
+		if status, code := w.ask(w.acme, http.MethodGet, "/v1/dead-letters/"+name); status != http.StatusNotFound ||
+			code != "unknown_dead_letter" {
 			t.Errorf("another tenant's letter is shown: %d %s", status, code)
 		}
-		if status, _ := w.ask(w.acme, http.MethodPost, "/v1/dead-letters/replays?name="+name); status != http.StatusNotFound {
+		if status, _ := w.ask(w.acme, http.MethodPost,
+			"/v1/dead-letters/replays?name="+name); status != http.StatusNotFound {
 			t.Errorf("another tenant's letter is replayed: %d", status)
 		}
 		if status, _ := w.ask(w.acme, http.MethodGet, "/v1/dead-letters/"+acme[i]); status != http.StatusOK {
@@ -64,7 +66,8 @@ func TestDeadLetters(t *testing.T) {
 	}
 
 	w.srv.stop(t)
-	w.start(strings.Replace(lettersConfig, "views:", "  page.clicked: {fields: {page: string}}\nviews:\n  clicks: {event: page.clicked, measures: {clicks: {count: {}}}}", 1))
+	w.start(strings.Replace(lettersConfig, "views:", "  page.clicked: {fields: {page: string}}\nviews:\n  clicks: "+
+		"{event: page.clicked, measures: {clicks: {count: {}}}}", 1))
 	var replays sync.WaitGroup
 	for range 4 {
 		replays.Go(func() { w.ask(w.acme, http.MethodPost, "/v1/dead-letters/replays") })
@@ -81,12 +84,14 @@ func TestDeadLetters(t *testing.T) {
 		t.Fatal(err)
 	}
 	text, err := metrics(w.admin, w.srv.url)
-	if err != nil || !strings.Contains(text, "recount_dead_letters_retired_total 6\n") || !strings.Contains(text, "recount_dead_letters_stored 0\n") {
+	if err != nil || !strings.Contains(text, "recount_dead_letters_retired_total 6\n") ||
+		!strings.Contains(text, "recount_dead_letters_stored 0\n") {
 		t.Errorf("the metrics do not show the retirement: %v", err)
 	}
 	after := w.objects()
 	gone := slices.DeleteFunc(slices.Clone(before), func(key string) bool { return slices.Contains(after, key) })
-	if len(gone) == 0 || slices.ContainsFunc(gone, func(key string) bool { return !strings.Contains(key, "type="+deadletter.Type) }) ||
+	if len(gone) == 0 || slices.ContainsFunc(gone,
+		func(key string) bool { return !strings.Contains(key, "type="+deadletter.Type) }) ||
 		slices.ContainsFunc(after, func(key string) bool { return strings.Contains(key, "type="+deadletter.Type) }) {
 		t.Errorf("gone are %v, left are %v", gone, after)
 	}
@@ -96,7 +101,8 @@ func TestDeadLetters(t *testing.T) {
 			t.Errorf("still listed: %v", left)
 		}
 	}
-	if status, code := w.ask(w.acme, http.MethodGet, "/v1/dead-letters/"+acme[0]); status != http.StatusGone || code != "expired_dead_letter" {
+	if status, code := w.ask(w.acme, http.MethodGet, "/v1/dead-letters/"+acme[0]); status != http.StatusGone ||
+		code != "expired_dead_letter" {
 		t.Errorf("an expired letter: %d %s", status, code)
 	}
 	if err := runJob(w.admin, w.srv.url, "audit"); err != nil {
@@ -126,7 +132,8 @@ func newLetterWorld(t *testing.T) *letterWorld {
 	w.clockFile = filepath.Join(w.dir, "clock")
 	w.clock(0)
 	create := func(tenant, scope string) string {
-		out, err := exec.Command(binary, "keys", "create", "--keys-file", filepath.Join(w.dir, "keys.json"), "--tenant", tenant, "--scope", scope).Output()
+		out, err := exec.Command(binary, "keys", "create", "--keys-file", filepath.Join(w.dir, "keys.json"), "--tenant",
+			tenant, "--scope", scope).Output()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -153,7 +160,8 @@ func faultsBinary(t *testing.T) string {
 func (w *letterWorld) start(config string) {
 	w.t.Helper()
 	w.config = writeFile(w.t, filepath.Join(w.dir, "recount.yaml"), config)
-	srv, err := launchAs(w.program, []string{failpoint.ClockEnv + "=" + w.clockFile}, w.dir, w.config, "127.0.0.1:0", "--auth.keys-file", filepath.Join(w.dir, "keys.json"))
+	srv, err := launchAs(w.program, []string{failpoint.ClockEnv + "=" + w.clockFile}, w.dir, w.config, "127.0.0.1:0",
+		"--auth.keys-file", filepath.Join(w.dir, "keys.json"))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -240,7 +248,8 @@ func (w *letterWorld) fetch(key, method, path string) (int, []byte) {
 
 func (w *letterWorld) counts(key, view string, want int) {
 	w.t.Helper()
-	a, err := query(withKey(w.t.Context(), key), w.srv.url, fmt.Sprintf(`{"view":%q,"from":"2024-05-01T00:00:00Z","to":"2024-05-02T00:00:00Z","mode":"exact"}`, view))
+	a, err := query(withKey(w.t.Context(), key), w.srv.url,
+		fmt.Sprintf(`{"view":%q,"from":"2024-05-01T00:00:00Z","to":"2024-05-02T00:00:00Z","mode":"exact"}`, view))
 	if err != nil {
 		w.t.Fatal(err)
 	}

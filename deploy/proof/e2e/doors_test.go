@@ -28,8 +28,10 @@ func certificate(t *testing.T, dir string) (certFile, keyFile string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour),
+		NotAfter:    time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
 	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +43,8 @@ func certificate(t *testing.T, dir string) (certFile, keyFile string) {
 	block := func(kind string, raw []byte) string {
 		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: raw}))
 	}
-	return writeFile(t, filepath.Join(dir, "cert.pem"), block("CERTIFICATE", der)), writeFile(t, filepath.Join(dir, "key.pem"), block("PRIVATE KEY", secret))
+	return writeFile(t, filepath.Join(dir, "cert.pem"), block("CERTIFICATE", der)),
+		writeFile(t, filepath.Join(dir, "key.pem"), block("PRIVATE KEY", secret))
 }
 
 // guarded is a server with keys, TLS and an admin address of its own.
@@ -78,7 +81,8 @@ func newGuarded(t *testing.T) *guarded {
 	t.Cleanup(g.client.CloseIdleConnections)
 	admin := reserve(t)
 	g.admin = "http://" + admin
-	g.server, err = launch(dir, writeFile(t, filepath.Join(dir, "recount.yaml"), tenantsConfig+ratesConfig), "127.0.0.1:0",
+	g.server, err = launch(dir, writeFile(t, filepath.Join(dir, "recount.yaml"), tenantsConfig+ratesConfig),
+		"127.0.0.1:0",
 		"--auth.keys-file", g.keys, "--tls.cert-file", g.cert, "--tls.key-file", key, "--admin.listen", admin)
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +93,8 @@ func newGuarded(t *testing.T) *guarded {
 
 func (g *guarded) create(file, tenant, scope string) string {
 	g.t.Helper()
-	out, err := exec.Command(binary, "keys", "create", "--keys-file", file, "--tenant", tenant, "--scope", scope).Output()
+	out, err := exec.Command(binary, "keys", "create", "--keys-file", file, "--tenant", tenant, "--scope",
+		scope).Output()
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -176,7 +181,8 @@ func (g *guarded) testPlaces() {
 					door.want = http.StatusNotFound
 				}
 				if status, _, body := g.ask("GET", door.url+c.path, key, "*/*", ""); status != door.want {
-					g.t.Errorf("%s%s with key %d: status %d, want %d: %.200s", door.url, c.path, i, status, door.want, body)
+					g.t.Errorf("%s%s with key %d: status %d, want %d: %.200s", door.url, c.path, i, status, door.want,
+						body)
 				}
 			}
 		}
@@ -193,7 +199,8 @@ func (g *guarded) testAudit() {
 			}
 		}
 		for _, key := range []string{g.acme, g.ops} {
-			if status, _, body := g.ask("GET", url+"/v1/audit", key, "", ""); status != http.StatusOK || !strings.Contains(body, "acme") {
+			if status, _, body := g.ask("GET", url+"/v1/audit", key, "", ""); status != http.StatusOK ||
+				!strings.Contains(body, "acme") {
 				g.t.Errorf("%s: status %d: %s", url, status, body)
 			}
 		}
@@ -215,10 +222,13 @@ func (g *guarded) testFormats() {
 		if err != nil {
 			g.t.Error(err)
 		}
-		if status, kind, body := g.ask("GET", g.url+dayQuery, g.rival, format, ""); status != http.StatusOK || !strings.HasPrefix(kind, format) || strings.Contains(body, "secret") {
+		if status, kind, body := g.ask("GET", g.url+dayQuery, g.rival, format, ""); status != http.StatusOK ||
+			!strings.HasPrefix(kind, format) || strings.Contains(body, "secret") {
 			g.t.Errorf("%s: rival is told %d, %s: %q", format, status, kind, body)
 		}
-		if status, kind, body := g.ask("GET", g.url+dayQuery, stranger, format, ""); status != http.StatusUnauthorized || kind != "application/problem+json" || !strings.Contains(body, `"code":"unauthorized"`) {
+		if status, kind, body := g.ask("GET", g.url+dayQuery, stranger, format,
+			""); status != http.StatusUnauthorized || kind != "application/problem+json" ||
+			!strings.Contains(body, `"code":"unauthorized"`) {
 			g.t.Errorf("%s: a stranger is told %d, %s: %q", format, status, kind, body)
 		}
 	}
@@ -227,7 +237,8 @@ func (g *guarded) testFormats() {
 // testEncryption: the public address speaks TLS 1.2 and later only, and the commands trust what the system trusts.
 func (g *guarded) testEncryption() {
 	g.t.Helper()
-	if status, _, _ := g.ask("GET", strings.Replace(g.url, "https:", "http:", 1)+"/healthz", "", "", ""); status != http.StatusBadRequest {
+	if status, _, _ := g.ask("GET", strings.Replace(g.url, "https:", "http:", 1)+"/healthz", "", "",
+		""); status != http.StatusBadRequest {
 		g.t.Errorf("without TLS: status %d", status)
 	}
 	old := &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11}
@@ -238,7 +249,8 @@ func (g *guarded) testEncryption() {
 	file := writeFile(g.t, filepath.Join(g.t.TempDir(), "acme.key"), g.acme+"\n")
 	for trusted, says := range map[string]string{g.cert: "acme-secret", "": "certificate"} {
 		ctx, cancel := context.WithTimeout(g.t.Context(), patience)
-		cmd := exec.CommandContext(ctx, binary, "query", "page_views", "--server", g.url, "--key-file", file, "-g", "page",
+		cmd := exec.CommandContext(ctx, binary, "query", "page_views", "--server", g.url, "--key-file", file, "-g",
+			"page",
 			"--from", "2024-05-01T00:00:00Z", "--to", "2024-05-02T00:00:00Z")
 		cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+trusted)
 		out, err := cmd.CombinedOutput()
@@ -257,7 +269,8 @@ func (g *guarded) testRevocation() {
 		g.t.Fatalf("%v: %s", err, out)
 	}
 	err := eventually(g.t.Context(), func() error {
-		if status, _, body := g.ask("GET", g.url+dayQuery, g.acme, "text/csv", ""); status != http.StatusUnauthorized || !strings.Contains(body, "the key was revoked") {
+		if status, _, body := g.ask("GET", g.url+dayQuery, g.acme, "text/csv", ""); status != http.StatusUnauthorized ||
+			!strings.Contains(body, "the key was revoked") {
 			return fmt.Errorf("status %d: %s", status, body)
 		}
 		return nil

@@ -95,7 +95,8 @@ func TestFullLogRecovers(t *testing.T) {
 		t.Fatal(err)
 	}
 	srv.stop(t)
-	verify := exec.CommandContext(ctx, binary, "verify", "--config", config, "--data-dir", filepath.Join(dir, "data"), "--ack-log", file.Name())
+	verify := exec.CommandContext(ctx, binary, "verify", "--config", config, "--data-dir", filepath.Join(dir, "data"),
+		"--ack-log", file.Name())
 	verify.Dir = srv.cmd.Dir
 	if out, err := verify.CombinedOutput(); err != nil {
 		t.Errorf("recount verify: %v\n%s", err, out)

@@ -116,7 +116,8 @@ func slowHeaders(t *testing.T, h *victim) {
 // slowEvents sends half of its bodies, plain and as gzip that is damaged already: what the
 // server then reads of them to use the connection again takes no longer.
 func slowEvents(t *testing.T, h *victim) {
-	const head = "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: 100000\r\n"
+	const head = "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: " +
+		"application/x-ndjson\r\nContent-Length: 100000\r\n"
 	plain := h.open(t, 200, head+"\r\n"+strings.Repeat(" ", 50_000))
 	gzip := h.open(t, 200, head+"Content-Encoding: gzip\r\n\r\n"+strings.Repeat(" ", 50_000))
 	never := h.open(t, 200, head+"Expect: 100-continue\r\n\r\n")
@@ -130,7 +131,8 @@ func slowEvents(t *testing.T, h *victim) {
 
 // slowQueries holds bodies that are large: there is room for few, and small ones need none.
 func slowQueries(t *testing.T, h *victim) {
-	conns := h.open(t, 200, "POST /v1/query HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 4000000\r\n\r\n{"+strings.Repeat(" ", 100_000))
+	conns := h.open(t, 200, "POST /v1/query HTTP/1.1\r\nHost: localhost\r\nContent-Type: "+
+		"application/json\r\nContent-Length: 4000000\r\n\r\n{"+strings.Repeat(" ", 100_000))
 	h.stillWorks(t)
 	if n := ended(t, conns, "HTTP/1.1 4"); n != len(conns) {
 		t.Errorf("%d of %d slow bodies were answered 400 or 429", n, len(conns))
@@ -140,7 +142,8 @@ func slowQueries(t *testing.T, h *victim) {
 // readNothing asks for large answers and takes none of them: they are let go of.
 func readNothing(t *testing.T, h *victim) {
 	rejected := request("POST", "/v1/events", gzipped(strings.Repeat("{}\n", 20_000)), ndjson, "Content-Encoding: gzip")
-	large := request("POST", "/v1/query", `{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-03-01T00:00:00Z","granularity":"1m","fill":true,"limit":1000000}`, plainJSON)
+	large := request("POST", "/v1/query",
+		`{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-03-01T00:00:00Z","granularity":"1m","fill":true,"limit":1000000}`, plainJSON)
 	h.open(t, 12, string(rejected))
 	h.open(t, 6, string(large))
 	err := eventually(t.Context(), func() error {
@@ -164,7 +167,9 @@ func readNothing(t *testing.T, h *victim) {
 // resets opens, asks and resets, as a rapid reset does with connections for streams.
 func resets(t *testing.T, h *victim) {
 	for range 20 {
-		for _, c := range h.open(t, 50, string(request("POST", "/v1/query", `{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-01-02T00:00:00Z"}`, plainJSON))) {
+		for _, c := range h.open(t, 50,
+			string(request("POST", "/v1/query",
+				`{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-01-02T00:00:00Z"}`, plainJSON))) {
 			_ = c.(*net.TCPConn).SetLinger(0)
 			_ = c.Close()
 		}

@@ -26,33 +26,43 @@ func bodies() []attack {
 	one := func(id string) string { return fmt.Sprintf(good, id) }
 	return []attack{
 		{name: "gzip bomb of 4 GiB", want: "413 body_too_large", copies: 6, memory: 384,
-			sent: post(func() string { return strings.Repeat(gzipped(strings.Repeat(" ", 16<<20)), 256) }, ndjson, "Content-Encoding: gzip")},
+			sent: post(func() string { return strings.Repeat(gzipped(strings.Repeat(" ", 16<<20)), 256) }, ndjson,
+				"Content-Encoding: gzip")},
 		{name: "gzip bomb of a million members", want: "200 accepted 0",
-			sent: post(func() string { return strings.Repeat(gzipped(""), 500_000) }, ndjson, "Content-Encoding: gzip")},
+			sent: post(func() string { return strings.Repeat(gzipped(""), 500_000) }, ndjson,
+				"Content-Encoding: gzip")},
 		{name: "zstd bomb of 16 GiB", want: "413 body_too_large", copies: 6, memory: 512,
 			sent: post(func() string { return zstdBomb(16 << 30) }, ndjson, "Content-Encoding: zstd")},
 		{name: "zstd bomb of one event", want: "413 body_too_large",
 			sent: post(func() string { return zstdBomb(1 << 30) }, structured, "Content-Encoding: zstd")},
 		{name: "zstd frames of nothing", want: "200 accepted 0",
-			sent: post(func() string { return strings.Repeat("\x50\x2a\x4d\x18\x00\x00\x00\x00", 500_000) }, ndjson, "Content-Encoding: zstd")},
+			sent: post(func() string { return strings.Repeat("\x50\x2a\x4d\x18\x00\x00\x00\x00", 500_000) }, ndjson,
+				"Content-Encoding: zstd")},
 		{name: "gzip in gzip", want: "415 unsupported_encoding",
-			sent: post(func() string { return gzipped(gzipped(one("nested"))) }, ndjson, "Content-Encoding: gzip, gzip")},
+			sent: post(func() string { return gzipped(gzipped(one("nested"))) }, ndjson,
+				"Content-Encoding: gzip, gzip")},
 		{name: "gzip in zstd in gzip by three headers", want: "415 unsupported_encoding",
-			sent: post(func() string { return gzipped(one("nested")) }, ndjson, "Content-Encoding: gzip", "Content-Encoding: zstd", "Content-Encoding: gzip")},
+			sent: post(func() string { return gzipped(one("nested")) }, ndjson, "Content-Encoding: gzip",
+				"Content-Encoding: zstd", "Content-Encoding: gzip")},
 		{name: "a thousand encodings", want: "415 unsupported_encoding",
 			sent: post(func() string { return "" }, ndjson, "Content-Encoding: "+strings.Repeat("gzip,", 1000)+"gzip")},
 		{name: "gzip cut off", want: "400 invalid_encoding",
 			sent: post(func() string { return gzipped(one("cut"))[:40] }, ndjson, "Content-Encoding: gzip")},
 		{name: "gzip with more behind it", want: "400 invalid_encoding",
-			sent: post(func() string { return gzipped(one("more")) + one("behind") }, ndjson, "Content-Encoding: gzip")},
+			sent: post(func() string { return gzipped(one("more")) + one("behind") }, ndjson,
+				"Content-Encoding: gzip")},
 		{name: "a body larger than the limit", want: "413 body_too_large", copies: 6, memory: 512,
 			sent: post(func() string { return strings.Repeat("x", 17<<20) }, ndjson)},
 		{name: "a million events", want: "413 too_many_events", copies: 4, memory: 512,
 			sent: post(func() string { return strings.Repeat(`{"id":"a"}`+"\n", 1_000_000) }, ndjson)},
 		{name: "a million events in a batch, compressed", want: "413 too_many_events", copies: 4, memory: 512,
-			sent: post(func() string { return gzipped("[" + strings.Repeat(`{"id":"a"},`, 999_999) + "{}]") }, batchJSON, "Content-Encoding: gzip")},
+			sent: post(func() string { return gzipped("[" + strings.Repeat(`{"id":"a"},`, 999_999) + "{}]") },
+				batchJSON, "Content-Encoding: gzip")},
 		{name: "100,000 refused events, compressed", want: "400 all_rejected/missing_type", copies: 4, memory: 512,
-			sent: post(func() string { return gzipped(strings.Repeat(`{"id":"`+strings.Repeat(`\n`, 60)+`"}`+"\n", 100_000)) }, ndjson, "Content-Encoding: gzip")},
+			sent: post(func() string {
+				return gzipped(strings.Repeat(`{"id":"`+strings.Repeat(`\n`, 60)+`"}`+"\n",
+					100_000))
+			}, ndjson, "Content-Encoding: gzip")},
 		{name: "100,000 copies of one event", want: "200 accepted 100000", kept: 1, memory: 512,
 			sent: post(func() string { return strings.Repeat(one("copied"), 100_000) }, ndjson)},
 	}
@@ -64,53 +74,78 @@ func events() []attack {
 		return func() []byte { return request("POST", "/v1/events", body, kind) }
 	}
 	event := func(id, data string) string {
-		return `{"specversion":"1.0","id":"` + id + `","source":"s","type":"hit","time":"2024-01-01T00:00:00Z","data":{` + data + `}}`
+		return `{"specversion":"1.0","id":"` + id +
+			`","source":"s","type":"hit","time":"2024-01-01T00:00:00Z","data":{` + data + `}}`
 	}
 	deep := strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000)
 	rejected := func(code string) string { return "400 all_rejected/" + code }
 	return []attack{
 		{name: "depth of 10^5", want: rejected("too_deep"), sent: send(structured, event("a", `"z":`+deep))},
 		{name: "depth of 10^5 instead of an event", want: rejected("too_deep"), sent: send(plainJSON, "["+deep+"]")},
-		{name: "depth of 10^7 without end", want: rejected("invalid_json"), sent: send(ndjson, strings.Repeat(`{"a":[`, 1_600_000))},
-		{name: "attribute twice", want: rejected("duplicate_key"), sent: send(structured, `{"id":"a","id":"b",`+event("c", "")[1:])},
+		{name: "depth of 10^7 without end", want: rejected("invalid_json"),
+			sent: send(ndjson, strings.Repeat(`{"a":[`, 1_600_000))},
+		{name: "attribute twice", want: rejected("duplicate_key"),
+			sent: send(structured, `{"id":"a","id":"b",`+event("c", "")[1:])},
 		{name: "field twice", want: rejected("duplicate_key"), sent: send(structured, event("a", `"n":1,"n":2`))},
-		{name: "field twice, deep inside", want: rejected("duplicate_key"), sent: send(structured, event("a", `"z":[{"y":{"x":1,"\u0078":2}}]`))},
-		{name: "invalid UTF-8", want: rejected("invalid_utf8"), sent: send(structured, event("a", "\"page\":\"\xc3\x28\""))},
-		{name: "overlong UTF-8", want: rejected("invalid_utf8"), sent: send(structured, event("a", "\"page\":\"\xc0\xaf\""))},
-		{name: "half a surrogate pair", want: rejected("invalid_utf8"), sent: send(structured, event("a", `"page":"\ud800"`))},
+		{name: "field twice, deep inside", want: rejected("duplicate_key"),
+			sent: send(structured, event("a", `"z":[{"y":{"x":1,"\u0078":2}}]`))},
+		{name: "invalid UTF-8", want: rejected("invalid_utf8"),
+			sent: send(structured, event("a", "\"page\":\"\xc3\x28\""))},
+		{name: "overlong UTF-8", want: rejected("invalid_utf8"),
+			sent: send(structured, event("a", "\"page\":\"\xc0\xaf\""))},
+		{name: "half a surrogate pair", want: rejected("invalid_utf8"),
+			sent: send(structured, event("a", `"page":"\ud800"`))},
 		{name: "NaN", want: "400 invalid_json", sent: send(structured, event("a", `"f":NaN`))},
 		{name: "Infinity", want: "400 invalid_json", sent: send(structured, event("a", `"f":-Infinity`))},
-		{name: "2^63", want: rejected("number_out_of_range"), sent: send(structured, event("a", `"n":9223372036854775808`))},
-		{name: "-2^63", want: "200 accepted 1", kept: 1, sent: send(structured, event("min", `"n":-9223372036854775808`))},
-		{name: "2^63-1", want: "200 accepted 1", kept: 1, sent: send(structured, event("max", `"n":9223372036854775807`))},
+		{name: "2^63", want: rejected("number_out_of_range"),
+			sent: send(structured, event("a", `"n":9223372036854775808`))},
+		{name: "-2^63", want: "200 accepted 1", kept: 1,
+			sent: send(structured, event("min", `"n":-9223372036854775808`))},
+		{name: "2^63-1", want: "200 accepted 1", kept: 1,
+			sent: send(structured, event("max", `"n":9223372036854775807`))},
 		{name: "1e400", want: rejected("number_out_of_range"), sent: send(structured, event("a", `"f":1e400`))},
-		{name: "1e999999999 for an integer", want: rejected("number_out_of_range"), sent: send(structured, event("a", `"n":1e999999999`))},
+		{name: "1e999999999 for an integer", want: rejected("number_out_of_range"),
+			sent: send(structured, event("a", `"n":1e999999999`))},
 		{name: "-0", want: "200 accepted 1", kept: 1, sent: send(structured, event("-0", `"n":-0,"f":-0.0`))},
-		{name: "10^6 digits", want: rejected("number_out_of_range"), sent: send(structured, event("a", `"n":`+strings.Repeat("7", 1_000_000)))},
-		{name: "10^5 digits", want: rejected("number_out_of_range"), sent: send(structured, event("a", `"n":`+strings.Repeat("7", 100_000)))},
-		{name: "a string of 10 MB", want: rejected("event_too_large"), sent: send(structured, event("a", `"page":"`+strings.Repeat("x", 10<<20)+`"`))},
-		{name: "a string of 10 MB of escapes", want: rejected("event_too_large"), sent: send(structured, event("a", `"page":"`+strings.Repeat(`\"`, 5<<20)+`"`))},
+		{name: "10^6 digits", want: rejected("number_out_of_range"),
+			sent: send(structured, event("a", `"n":`+strings.Repeat("7", 1_000_000)))},
+		{name: "10^5 digits", want: rejected("number_out_of_range"),
+			sent: send(structured, event("a", `"n":`+strings.Repeat("7", 100_000)))},
+		{name: "a string of 10 MB", want: rejected("event_too_large"),
+			sent: send(structured, event("a", `"page":"`+strings.Repeat("x", 10<<20)+`"`))},
+		{name: "a string of 10 MB of escapes", want: rejected("event_too_large"),
+			sent: send(structured, event("a", `"page":"`+strings.Repeat(`\"`, 5<<20)+`"`))},
 		{name: "a string of 300 kB of escapes instead of an event", want: "200 accepted 2", kept: 2,
-			sent: send(plainJSON, `["`+strings.Repeat(`\n`, 150_000)+`",`+event("behind-1", "")+","+event("behind-2", "")+"]")},
-		{name: "an id of 1 MB", want: rejected("event_too_large"), sent: send(ndjson, event(strings.Repeat("i", 1<<20), ""))},
-		{name: "an id of 201 bytes", want: rejected("id_too_long"), sent: send(ndjson, event(strings.Repeat("i", 201), ""))},
-		{name: "10^5 fields", want: rejected("too_many_fields"), sent: send(ndjson, event("a", strings.Repeat(`"a":1,`, 30_000)+`"b":2`))},
+			sent: send(plainJSON, `["`+strings.Repeat(`\n`, 150_000)+`",`+event("behind-1", "")+","+event("behind-2",
+				"")+"]")},
+		{name: "an id of 1 MB", want: rejected("event_too_large"),
+			sent: send(ndjson, event(strings.Repeat("i", 1<<20), ""))},
+		{name: "an id of 201 bytes", want: rejected("id_too_long"),
+			sent: send(ndjson, event(strings.Repeat("i", 201), ""))},
+		{name: "10^5 fields", want: rejected("too_many_fields"),
+			sent: send(ndjson, event("a", strings.Repeat(`"a":1,`, 30_000)+`"b":2`))},
 		{name: "NUL byte", want: "400 invalid_json", sent: send(structured, event("a", "\"page\":\"a\x00b\""))},
-		{name: "NUL, escaped", want: "200 accepted 1", kept: 1, sent: send(structured, event(`nul\u0000`, `"page":"a\u0000b"`))},
+		{name: "NUL, escaped", want: "200 accepted 1", kept: 1,
+			sent: send(structured, event(`nul\u0000`, `"page":"a\u0000b"`))},
 		{name: "byte order mark", want: "400 invalid_json", sent: send(structured, "\ufeff"+event("a", ""))},
 		{name: "UTF-16", want: "400 invalid_json", sent: send(structured, "\xff\xfe{\x00}\x00")},
-		{name: "charset of another name", want: "415 unsupported_media_type", sent: send(structured+"; charset=utf-16", event("a", ""))},
-		{name: "time of the year 292277026596", want: rejected("invalid_time"), sent: send(structured, strings.Replace(event("a", ""), "2024", "292277026596", 1))},
-		{name: "a type that is a path", want: rejected("unknown_type"), sent: send(structured, strings.Replace(event("a", ""), `"hit"`, `"../../hit"`, 1))},
+		{name: "charset of another name", want: "415 unsupported_media_type",
+			sent: send(structured+"; charset=utf-16", event("a", ""))},
+		{name: "time of the year 292277026596", want: rejected("invalid_time"),
+			sent: send(structured, strings.Replace(event("a", ""), "2024", "292277026596", 1))},
+		{name: "a type that is a path", want: rejected("unknown_type"),
+			sent: send(structured, strings.Replace(event("a", ""), `"hit"`, `"../../hit"`, 1))},
 		{name: "binary mode with 2,000 attributes", want: "400 all_rejected/missing_id", sent: func() []byte {
 			var h []string
 			for i := range 1000 {
 				h = append(h, fmt.Sprintf("ce-x%d: y", i))
 			}
-			return request("POST", "/v1/events", "", append(h, "ce-type: hit", "ce-specversion: 1.0", "ce-source: s")...)
+			return request("POST", "/v1/events", "",
+				append(h, "ce-type: hit", "ce-specversion: 1.0", "ce-source: s")...)
 		}},
 		{name: "binary mode, an attribute twice", want: rejected("invalid_attribute"), sent: func() []byte {
-			return request("POST", "/v1/events", "", "ce-id: a", "ce-id: b", "ce-type: hit", "ce-specversion: 1.0", "ce-source: s")
+			return request("POST", "/v1/events", "", "ce-id: a", "ce-id: b", "ce-type: hit", "ce-specversion: 1.0",
+				"ce-source: s")
 		}},
 	}
 }
@@ -133,27 +168,37 @@ func queries() []attack {
 	const invalid = "400 invalid_query"
 	return []attack{
 		{name: "query of depth 10^5", want: invalid, sent: post(`,"where":` + strings.Repeat("[", 100_000))},
-		{name: "query of depth 4·10^6", want: invalid, copies: 16, memory: 256, sent: func() []byte { return request("POST", "/v1/query", strings.Repeat("[", 4<<20), plainJSON) }},
+		{name: "query of depth 4·10^6", want: invalid, copies: 16, memory: 256,
+			sent: func() []byte { return request("POST", "/v1/query", strings.Repeat("[", 4<<20), plainJSON) }},
 		{name: "field of a query twice", want: invalid, sent: post(`,"view":"hits"`)},
 		{name: "field of a query in another case", want: invalid, sent: post(`,"View":"hits"`)},
-		{name: "query with half a surrogate pair", want: invalid, sent: post(`,"where":[{"dimension":"page","op":"eq","value":"\ud800"}]`)},
-		{name: "10^5 values", want: invalid, sent: post(`,"where":[{"dimension":"n","op":"in","values":[` + strings.Repeat("1,", 100_000) + `1]}]`)},
-		{name: "4 MB of values, often", want: invalid, copies: 64, memory: 512, sent: post(`,"where":[{"dimension":"n","op":"in","values":[` + strings.Repeat("1,", 2_000_000) + `1]}]`)},
+		{name: "query with half a surrogate pair", want: invalid,
+			sent: post(`,"where":[{"dimension":"page","op":"eq","value":"\ud800"}]`)},
+		{name: "10^5 values", want: invalid,
+			sent: post(`,"where":[{"dimension":"n","op":"in","values":[` + strings.Repeat("1,", 100_000) + `1]}]`)},
+		{name: "4 MB of values, often", want: invalid, copies: 64, memory: 512,
+			sent: post(`,"where":[{"dimension":"n","op":"in","values":[` + strings.Repeat("1,", 2_000_000) + `1]}]`)},
 		{name: "320,000 values, often", want: "200", copies: 6, memory: 512,
-			sent: post(`,"where":[` + strings.Repeat(`{"dimension":"n","op":"in","values":[`+strings.Repeat("1,", 9_999)+`1]},`, 31) + `{"dimension":"n","op":"eq","value":1}]`)},
+			sent: post(`,"where":[` +
+				strings.Repeat(`{"dimension":"n","op":"in","values":[`+strings.Repeat("1,", 9_999)+`1]},`, 31) +
+				`{"dimension":"n","op":"eq","value":1}]`)},
 		{name: "a query larger than the limit", want: "413 body_too_large", sent: post(strings.Repeat(" ", 5<<20))},
 		{name: "a query in gzip", want: "415 unsupported_media_type", sent: func() []byte {
 			return request("POST", "/v1/query", gzipped("{"+all+"}"), plainJSON, "Content-Encoding: gzip")
 		}},
 		{name: "292 years of minutes", want: invalid, sent: func() []byte {
-			return request("POST", "/v1/query", `{"view":"hits","from":"1970-01-01T00:00:00Z","to":"2262-01-01T00:00:00Z","granularity":"1m"}`, plainJSON)
+			return request("POST", "/v1/query",
+				`{"view":"hits","from":"1970-01-01T00:00:00Z","to":"2262-01-01T00:00:00Z","granularity":"1m"}`,
+				plainJSON)
 		}},
 		{name: "200,000 windows, filled, often", want: "200", copies: 4, memory: 512, sent: func() []byte {
-			return request("POST", "/v1/query", `{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-05-19T00:00:00Z","granularity":"1m","fill":true,"limit":1000000}`, plainJSON)
+			return request("POST", "/v1/query",
+				`{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-05-19T00:00:00Z","granularity":"1m","fill":true,"limit":1000000}`, plainJSON)
 		}},
 		{name: "limit of 2^63", want: invalid, sent: post(`,"limit":9223372036854775808`)},
 		{name: "a view that is a statement", want: "404 unknown_view", sent: func() []byte {
-			return request("POST", "/v1/query", strings.Replace("{"+all+"}", `"hits"`, `"hits; DROP TABLE hits"`, 1), plainJSON)
+			return request("POST", "/v1/query", strings.Replace("{"+all+"}", `"hits"`, `"hits; DROP TABLE hits"`, 1),
+				plainJSON)
 		}},
 		{name: "a name that is a statement", want: invalid, sent: post(`,"group_by":["page` + "`" + `) UNION ALL SELECT 1 --"]`)},
 		{name: "an order that is a statement", want: invalid, sent: post(`,"order_by":[{"by":"hits; DROP TABLE x"}]`)},

@@ -216,7 +216,8 @@ func (h *victim) stillWorks(t *testing.T) {
 		t.Fatalf("a normal event: %+v, %v\n%s", a, err, h.logs)
 	}
 	err := eventually(ctx, func() error {
-		a, err := query(ctx, h.url, `{"view":"hits","measures":["hits"],"from":"1970-01-01T00:00:00Z","to":"2262-01-01T00:00:00Z"}`)
+		a, err := query(ctx, h.url,
+			`{"view":"hits","measures":["hits"],"from":"1970-01-01T00:00:00Z","to":"2262-01-01T00:00:00Z"}`)
 		if want := float64(h.normal + h.kept); err == nil && (len(a.Rows) != 1 || a.Rows[0]["hits"] != want) {
 			err = fmt.Errorf("%v, want %v hits", a.Rows, want)
 		}

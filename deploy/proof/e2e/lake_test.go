@@ -36,7 +36,8 @@ func TestAnotherToolReadsTheLake(t *testing.T) {
 		}
 	}
 	err := eventually(t.Context(), func() error {
-		a, err := query(t.Context(), srv.url, `{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-01-02T00:00:00Z","mode":"exact"}`)
+		a, err := query(t.Context(), srv.url,
+			`{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-01-02T00:00:00Z","mode":"exact"}`)
 		if err == nil && (len(a.Rows) == 0 || a.Rows[0]["hits"].(float64) != events) {
 			err = fmt.Errorf("exact answer: %v", a.Rows)
 		}
@@ -57,7 +58,8 @@ func TestAnotherToolReadsTheLake(t *testing.T) {
 		t.Fatalf("DuckDB said %s", out)
 	}
 	got := fmt.Sprint(rows)
-	want := fmt.Sprintf("[map[days:1 events:%d first:2024-01-01 00:00:00+00 ids:%d ms:%d type:hit]]", events, events, events)
+	want := fmt.Sprintf("[map[days:1 events:%d first:2024-01-01 00:00:00+00 ids:%d ms:%d type:hit]]", events, events,
+		events)
 	if got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

@@ -56,7 +56,8 @@ func sendHits(t *testing.T, srv *server, from, to int) {
 func expectHits(t *testing.T, srv *server, mode string, n float64) {
 	t.Helper()
 	err := eventually(t.Context(), func() error {
-		a, err := query(t.Context(), srv.url, fmt.Sprintf(`{"view":"hits","measures":["hits"],"from":"2024-01-01T00:00:00Z","to":"2024-01-02T00:00:00Z","mode":%q}`, mode))
+		a, err := query(t.Context(), srv.url,
+			fmt.Sprintf(`{"view":"hits","measures":["hits"],"from":"2024-01-01T00:00:00Z","to":"2024-01-02T00:00:00Z","mode":%q}`, mode))
 		if err == nil && (len(a.Rows) != 1 || a.Rows[0]["hits"].(float64) != n) {
 			err = fmt.Errorf("%s: %v with %+v, want %v hits", mode, a.Rows, a.Accuracy, n)
 		}

@@ -51,7 +51,8 @@ func TestOverload(t *testing.T) {
 
 	c := load.Config{
 		URL: srv.url, View: "hits", Run: "overload", Seed: 1,
-		Rate: 250_000, Batch: 2000, Duration: 2 * time.Second, InFlight: 64, Patience: 5 * time.Second, Timeout: 30 * time.Second, Drain: 30 * time.Second,
+		Rate: 250_000, Batch: 2000, Duration: 2 * time.Second, InFlight: 64, Patience: 5 * time.Second,
+		Timeout: 30 * time.Second, Drain: 30 * time.Second,
 		Keys: 1000, Skew: 1.1, Values: 100_000, Late: 0.1, LateBy: time.Hour,
 		Duplicates: 0.1, DuplicateAfter: 500 * time.Millisecond, Malformed: 0.01, Answers: 5,
 	}
@@ -63,7 +64,8 @@ func TestOverload(t *testing.T) {
 		t.Errorf("%v\n%s", err, srv.logs)
 	}
 	if s.Shed429+s.Shed503 == 0 || s.NoWait > 0 || s.Lost > 0 || s.Unreachable > 0 {
-		t.Errorf("an overloaded server refuses with 429 or 503 and Retry-After, and answers: %+v, %s", s.Counts, s.Error)
+		t.Errorf("an overloaded server refuses with 429 or 503 and Retry-After, and answers: %+v, %s", s.Counts,
+			s.Error)
 	}
 	check := func(mode string) func() error { return func() error { return counted(ctx, srv.url, mode, s.Distinct) } }
 	if err := eventually(ctx, check("merged")); err != nil {
@@ -82,7 +84,8 @@ func TestOverload(t *testing.T) {
 		t.Errorf("the server holds %d MiB, at most %d are expected", got>>20, maxResident>>20)
 	}
 	srv.stop(t)
-	verify := exec.CommandContext(ctx, binary, "verify", "--config", config, "--data-dir", filepath.Join(dir, "data"), "--ack-log", acks.Name())
+	verify := exec.CommandContext(ctx, binary, "verify", "--config", config, "--data-dir", filepath.Join(dir, "data"),
+		"--ack-log", acks.Name())
 	verify.Dir = srv.cmd.Dir
 	if out, err := verify.CombinedOutput(); err != nil {
 		t.Errorf("recount verify: %v\n%s", err, out)

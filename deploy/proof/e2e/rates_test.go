@@ -22,14 +22,16 @@ func (g *guarded) testRates() {
 	g.t.Helper()
 	events := strings.Repeat(`{"id":"%d","type":"page.viewed","source":"x","time":"2024-05-01T10:00:00Z","data":{"page":"/"}}`+"\n", 3)
 	for tenant, c := range map[string]struct{ method, path, kind string }{
-		"few": {"POST", "/v1/events", "events"}, "small": {"POST", "/v1/events", "bytes"}, "rare": {"GET", dayQuery, "queries"},
+		"few": {"POST", "/v1/events", "events"}, "small": {"POST", "/v1/events", "bytes"},
+		"rare": {"GET", dayQuery, "queries"},
 	} {
 		send := func(key string) *http.Response {
 			body := ""
 			if c.method == "POST" {
 				body = fmt.Sprintf(events, 1, 2, 3)
 			}
-			req, err := http.NewRequestWithContext(withKey(g.t.Context(), key), c.method, g.url+c.path, strings.NewReader(body))
+			req, err := http.NewRequestWithContext(withKey(g.t.Context(), key), c.method, g.url+c.path,
+				strings.NewReader(body))
 			if err != nil {
 				g.t.Fatal(err)
 			}
@@ -47,15 +49,18 @@ func (g *guarded) testRates() {
 		for range 3 { // A query costs one, and the debt begins with the second.
 			last = send(g.limited[tenant])
 		}
-		if wait, err := strconv.Atoi(last.Header.Get("Retry-After")); last.StatusCode != http.StatusTooManyRequests || err != nil || wait < 10 {
+		if wait, err := strconv.Atoi(last.Header.Get("Retry-After")); last.StatusCode != http.StatusTooManyRequests ||
+			err != nil || wait < 10 {
 			g.t.Errorf("%s: status %d, Retry-After %q", tenant, last.StatusCode, last.Header.Get("Retry-After"))
 		}
 		if other := send(g.acme); other.StatusCode != http.StatusOK {
 			g.t.Errorf("%s is beyond its rate, and acme is told %d", tenant, other.StatusCode)
 		}
 		_, _, metrics := g.ask("GET", g.admin+"/metrics", g.ops, "", "")
-		refused := parseState(metrics)[fmt.Sprintf(`recount_tenant_refused_total{kind="%s",tenant="%s"}`, c.kind, tenant)]
-		if refused < 1 || parseState(metrics)[fmt.Sprintf(`recount_tenant_refused_total{kind="%s",tenant="acme"}`, c.kind)] != 0 {
+		refused := parseState(metrics)[fmt.Sprintf(`recount_tenant_refused_total{kind="%s",tenant="%s"}`, c.kind,
+			tenant)]
+		if refused < 1 || parseState(metrics)[fmt.Sprintf(`recount_tenant_refused_total{kind="%s",tenant="acme"}`,
+			c.kind)] != 0 {
 			g.t.Errorf("%s: %v requests refused for their %s", tenant, refused, c.kind)
 		}
 	}

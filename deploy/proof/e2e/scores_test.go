@@ -49,7 +49,8 @@ func TestScores(t *testing.T) {
 	}
 	hits := grade.Views[0].Measures[0]
 	users := grade.Views[0].Measures[2]
-	if grade.Publication != 2 || grade.Views[0].Groups != 1 || hits.Measure != "hits" || hits.Max != 0 || grade.Views[0].Measures[1].Max != 0 {
+	if grade.Publication != 2 || grade.Views[0].Groups != 1 || hits.Measure != "hits" || hits.Max != 0 ||
+		grade.Views[0].Measures[1].Max != 0 {
 		t.Errorf("publication 2: %+v, want counts and sums without error", grade)
 	}
 	if users.BoundsStated != 1 || users.BoundsHeld != 1 || users.Max == 0 || users.Max > 0.05 {
@@ -58,7 +59,8 @@ func TestScores(t *testing.T) {
 
 	publishHits(ctx, t, srv.url, 0, copies)
 	grade, _ = gradeOf(ctx, t, srv.url)
-	if len(grade.Views) != 1 || grade.Publication != 3 || math.Abs(grade.Views[0].Measures[0].Max-float64(copies)/first) > 1e-9 {
+	if len(grade.Views) != 1 || grade.Publication != 3 ||
+		math.Abs(grade.Views[0].Measures[0].Max-float64(copies)/first) > 1e-9 {
 		t.Errorf("publication 3: %+v, want hits off by the %d copies among %d", grade, copies, first)
 	}
 }

@@ -205,7 +205,8 @@ func (s state) landed() error {
 		case committed >= next:
 		case events == 0 && bytes == (next-committed)*heartbeatBytes:
 		default:
-			return fmt.Errorf("partition %d: committed up to %v of %v, %v events and %v bytes open", p, committed, next, events, bytes)
+			return fmt.Errorf("partition %d: committed up to %v of %v, %v events and %v bytes open", p, committed, next,
+				events, bytes)
 		}
 	}
 }
@@ -215,7 +216,8 @@ func scriptRecompute(ts *testscript.TestScript, _ bool, _ []string) {
 }
 
 func scriptDay(ts *testscript.TestScript, neg bool, args []string) {
-	scriptRecount(ts, neg, slices.Concat([]string{"query", args[0], "--from", "2024-05-01T00:00:00Z", "--to", "2024-05-02T00:00:00Z"}, args[1:]))
+	scriptRecount(ts, neg, slices.Concat([]string{"query", args[0], "--from", "2024-05-01T00:00:00Z", "--to",
+		"2024-05-02T00:00:00Z"}, args[1:]))
 }
 
 func scriptRecount(ts *testscript.TestScript, neg bool, args []string) {

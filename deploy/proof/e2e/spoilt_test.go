@@ -39,13 +39,17 @@ func TestSpoiltMessage(t *testing.T) {
 	expectHits(t, srv, "merged", float64(1000+others))
 	expectHits(t, srv, "exact", float64(1000+others))
 	want := fmt.Sprintf("partition 0 cannot be counted: message %d: corrupt log message", seq)
-	if status, body := ask(t, srv.url, "", operation{method: http.MethodGet, path: "/readyz"}); status != http.StatusServiceUnavailable || !strings.Contains(body, want) || strings.Contains(body, "partition 1") {
+	if status, body := ask(t, srv.url, "",
+		operation{method: http.MethodGet, path: "/readyz"}); status != http.StatusServiceUnavailable ||
+		!strings.Contains(body, want) || strings.Contains(body, "partition 1") {
 		t.Errorf("/readyz: status %d: %s", status, body)
 	}
-	if err := runJob(t.Context(), srv.url, "audit"); err == nil || !strings.Contains(err.Error(), "partitions [0] cannot be counted; of the others the residue is 0") {
+	if err := runJob(t.Context(), srv.url, "audit"); err == nil ||
+		!strings.Contains(err.Error(), "partitions [0] cannot be counted; of the others the residue is 0") {
 		t.Errorf("the audit comes to %v", err)
 	}
-	if _, body := ask(t, srv.url, "", operation{method: http.MethodGet, path: "/v1/audit"}); !strings.Contains(body, fmt.Sprintf(`"unreadable":"message %d: corrupt log message`, seq)) {
+	if _, body := ask(t, srv.url, "", operation{method: http.MethodGet, path: "/v1/audit"}); !strings.Contains(body,
+		fmt.Sprintf(`"unreadable":"message %d: corrupt log message`, seq)) {
 		t.Errorf("/v1/audit does not say which message: %s", body)
 	}
 	srv.stop(t)
@@ -61,13 +65,15 @@ func TestSpoiltMessage(t *testing.T) {
 	srv = start(t, dir, config, "127.0.0.1:0")
 	sendHits(t, srv, 2000, 2500)
 	expectHits(t, srv, "exact", float64(1500+others))
-	if status, body := ask(t, srv.url, "", operation{method: http.MethodGet, path: "/readyz"}); status != http.StatusOK {
+	if status, body := ask(t, srv.url, "",
+		operation{method: http.MethodGet, path: "/readyz"}); status != http.StatusOK {
 		t.Errorf("/readyz: status %d: %s", status, body)
 	}
 	if err := runJob(t.Context(), srv.url, "audit"); err != nil {
 		t.Errorf("the audit comes to %v", err)
 	}
-	if _, body := ask(t, srv.url, "", operation{method: http.MethodGet, path: "/v1/audit"}); !strings.Contains(body, fmt.Sprintf(`"voided":%d,`, 1000-others)) {
+	if _, body := ask(t, srv.url, "", operation{method: http.MethodGet, path: "/v1/audit"}); !strings.Contains(body,
+		fmt.Sprintf(`"voided":%d,`, 1000-others)) {
 		t.Errorf("/v1/audit does not say that %d events were given up: %s", 1000-others, body)
 	}
 	srv.stop(t)

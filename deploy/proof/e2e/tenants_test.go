@@ -33,7 +33,8 @@ func TestNobodySeesAnothersEvents(t *testing.T) {
 	file := filepath.Join(dir, "keys.json")
 	create := func(tenant, scope string) string {
 		t.Helper()
-		out, err := exec.Command(binary, "keys", "create", "--keys-file", file, "--tenant", tenant, "--scope", scope).Output()
+		out, err := exec.Command(binary, "keys", "create", "--keys-file", file, "--tenant", tenant, "--scope",
+			scope).Output()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -43,7 +44,8 @@ func TestNobodySeesAnothersEvents(t *testing.T) {
 	acme := create("acme", "ingest,query")
 	rival := create("rival", "ingest,query")
 	writer := create("rival", "ingest")
-	srv, err := launch(dir, writeFile(t, filepath.Join(dir, "recount.yaml"), tenantsConfig), "127.0.0.1:0", "--auth.keys-file", file)
+	srv, err := launch(dir, writeFile(t, filepath.Join(dir, "recount.yaml"), tenantsConfig), "127.0.0.1:0",
+		"--auth.keys-file", file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +79,8 @@ func TestNobodySeesAnothersEvents(t *testing.T) {
 
 	views := func(key, more string) string {
 		t.Helper()
-		a, err := query(withKey(t.Context(), key), srv.url, `{"view":"page_views","from":"2024-05-01T00:00:00Z","to":"2024-05-02T00:00:00Z"`+more+`}`)
+		a, err := query(withKey(t.Context(), key), srv.url,
+			`{"view":"page_views","from":"2024-05-01T00:00:00Z","to":"2024-05-02T00:00:00Z"`+more+`}`)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +97,8 @@ func TestNobodySeesAnothersEvents(t *testing.T) {
 		{rival, `,"group_by":["page"]`, `[{"page":"/","users":2,"views":2}]`},
 		{rival, `,"group_by":["page"],"where":[{"dimension":"page","op":"eq","value":"acme-secret"}]`, `[]`},
 		{rival, `,"group_by":["page"],"where":[{"dimension":"page","op":"ne","value":"/"}]`, `[]`},
-		{acme, `,"mode":"exact","group_by":["page"]`, `[{"page":"/","users":3,"views":3},{"page":"acme-secret","users":7,"views":7}]`},
+		{acme, `,"mode":"exact","group_by":["page"]`,
+			`[{"page":"/","users":3,"views":3},{"page":"acme-secret","users":7,"views":7}]`},
 	} {
 		if got := views(c.key, c.query); got != c.want {
 			t.Errorf("%s: got %s, want %s", c.query, got, c.want)
@@ -110,7 +114,8 @@ func TestNobodySeesAnothersEvents(t *testing.T) {
 	for _, c := range []struct {
 		key, query string
 		want       int // events; 0: refused
-	}{{admin, "", 22}, {admin, "?tenant=acme", 20}, {acme, "", 20}, {rival, "", 2}, {rival, "?tenant=rival", 2}, {rival, "?tenant=acme", 0}, {writer, "", 0}} {
+	}{{admin, "", 22}, {admin, "?tenant=acme", 20}, {acme, "", 20}, {rival, "", 2}, {rival, "?tenant=rival", 2},
+		{rival, "?tenant=acme", 0}, {writer, "", 0}} {
 		if got := audited(t, srv.url, c.key, c.query); got != c.want {
 			t.Errorf("audit%s: got %d events, want %d", c.query, got, c.want)
 		}
@@ -176,7 +181,8 @@ func audited(t *testing.T, url, key, query string) (logged int) {
 			published = published + r.Published
 		}
 	}
-	if newest := a.Publications[len(a.Publications)-1]; acknowledged != logged || ranges != logged || newest.Counted != published {
+	if newest := a.Publications[len(a.Publications)-1]; acknowledged != logged || ranges != logged ||
+		newest.Counted != published {
 		t.Errorf("audit%s: the tiers differ: %s", query, body)
 	}
 	return logged

@@ -112,7 +112,8 @@ func TestFlipsAreCountedAndSeeded(t *testing.T) {
 
 func TestLatencyDelays(t *testing.T) {
 	t.Parallel()
-	_, c := through(t, Faults{Up: Direction{Latency: 60 * time.Millisecond}, Down: Direction{Latency: 60 * time.Millisecond}})
+	_, c := through(t, Faults{Up: Direction{Latency: 60 * time.Millisecond},
+		Down: Direction{Latency: 60 * time.Millisecond}})
 	began := time.Now()
 	roundTrip(t, c, []byte("ping"))
 	if took := time.Since(began); took < 120*time.Millisecond {

@@ -26,7 +26,8 @@ func (l liveOf) Scan(ctx context.Context, scan *query.Scan, cut []position.Offse
 		l.n.w.meet("slow reader")
 		l.p.sleep(8 + l.rng.IntN(30)) // A slow reader: its publication may no longer be kept.
 	}
-	if err := l.p.do(ctx, op{kind: "live", key: scan.View.Name, fates: readFates, effect: func() error { return nil }}); err != nil {
+	if err := l.p.do(ctx, op{kind: "live", key: scan.View.Name, fates: readFates,
+		effect: func() error { return nil }}); err != nil {
 		return nil, err
 	}
 	part, err := l.n.views.Scan(ctx, scan, cut)
@@ -45,7 +46,8 @@ func (l liveOf) Scan(ctx context.Context, scan *query.Scan, cut []position.Offse
 	return part, err
 }
 
-var expected = []error{reader.ErrBatch, reader.ErrLive, reader.ErrRestarts, reader.ErrLost, reader.ErrNotPublished, query.ErrCollected, errLost}
+var expected = []error{reader.ErrBatch, reader.ErrLive, reader.ErrRestarts, reader.ErrLost, reader.ErrNotPublished,
+	query.ErrCollected, errLost}
 
 // asks asks queries and compares the answers.
 func (n *node) asks(p *proc) {
@@ -73,7 +75,8 @@ func (n *node) asks(p *proc) {
 var opening = time.Date(1999, 12, 31, 0, 0, 0, 0, time.UTC)
 
 func (n *node) ask(p *proc, rng *rand.Rand, view string, mode query.Mode) {
-	q := &query.Query{View: view, From: opening, To: opening.Add(96 * time.Hour), Mode: mode, Granularity: []string{"all", "1h"}[rng.IntN(2)]}
+	q := &query.Query{View: view, From: opening, To: opening.Add(96 * time.Hour), Mode: mode,
+		Granularity: []string{"all", "1h"}[rng.IntN(2)]}
 	if v := n.catalog.Views[view]; len(v.Dimensions) > 0 && (view == "each" || rng.IntN(2) == 0) {
 		q.GroupBy = v.Dimensions
 	}
@@ -90,7 +93,8 @@ func (n *node) askPinned(p *proc, view string, pinned uint64) {
 	if pinned > n.publisher.State().N {
 		return // Reading on is the publisher's own affair.
 	}
-	err := n.answer(p, &query.Query{View: view, From: opening, To: opening.Add(96 * time.Hour), Mode: query.Exact, AsOf: &pinned}, "acme")
+	err := n.answer(p, &query.Query{View: view, From: opening, To: opening.Add(96 * time.Hour), Mode: query.Exact,
+		AsOf: &pinned}, "acme")
 	if err == nil {
 		n.w.meet("answer: of a pinned publication")
 	}
@@ -107,7 +111,8 @@ func (n *node) answer(p *proc, q *query.Query, tenant string) error {
 		return nil
 	}
 	if err != nil {
-		stillKept := q.AsOf != nil && slices.ContainsFunc(n.w.kept(), func(s *record.State) bool { return s.N == *q.AsOf })
+		stillKept := q.AsOf != nil &&
+			slices.ContainsFunc(n.w.kept(), func(s *record.State) bool { return s.N == *q.AsOf })
 		n.w.meet("answer: an error")
 		unexpected := !slices.ContainsFunc(expected, func(e error) bool { return errors.Is(err, e) })
 		if unexpected && !(n.w.otherRule && n.name == "B") || errors.Is(err, query.ErrCollected) && stillKept {
@@ -126,6 +131,7 @@ func (n *node) answer(p *proc, q *query.Query, tenant string) error {
 		n.w.meet("answer: as_of")
 		return nil
 	}
-	n.final[q.View+string(q.Mode)] = n.w.bad == 0 && n.w.covers(a.Accuracy.Through) && (q.Mode == query.Exact || a.Accuracy.Complete)
+	n.final[q.View+string(q.Mode)] = n.w.bad == 0 && n.w.covers(a.Accuracy.Through) &&
+		(q.Mode == query.Exact || a.Accuracy.Complete)
 	return nil
 }

@@ -64,7 +64,8 @@ func (n *node) boot(p *proc) (err error) {
 	if err := n.bootViews(log); err != nil {
 		return err
 	}
-	n.answers, err = reader.New(reader.Config{Catalog: n.catalog, Publications: n.publisher, Batch: scansOf{n.w, p}, Live: liveOf{n, p, p.random("live")}, OnGone: n.publisher.Suspect})
+	n.answers, err = reader.New(reader.Config{Catalog: n.catalog, Publications: n.publisher, Batch: scansOf{n.w, p},
+		Live: liveOf{n, p, p.random("live")}, OnGone: n.publisher.Suspect})
 	return err
 }
 
@@ -80,7 +81,8 @@ type landers []*landing.Lander
 func landersOf(w *world, p *proc, chains []*record.Chain, log logOf, objects objectsOf) (landers, error) {
 	var ls landers
 	for i, c := range chains {
-		l, err := landing.New(landing.Config{Encode: encode}, []*record.Chain{c}, landingLog{log}, recordsOf(w, p, fmt.Sprintf(" by the lander of p%d", i)), objects)
+		l, err := landing.New(landing.Config{Encode: encode}, []*record.Chain{c}, landingLog{log},
+			recordsOf(w, p, fmt.Sprintf(" by the lander of p%d", i)), objects)
 		if err != nil {
 			return nil, err
 		}
@@ -133,7 +135,8 @@ func (n *node) bootPublisher(p *proc, records *lake.CommitLog, objects objectsOf
 		if err != nil {
 			return err
 		}
-		return p.do(ctx, op{kind: "rebuild", key: unnamed(o.Key), fates: writeFates[:2], rare: true, effect: func() error { return n.w.rebuild(chains, o) }})
+		return p.do(ctx, op{kind: "rebuild", key: unnamed(o.Key), fates: writeFates[:2], rare: true,
+			effect: func() error { return n.w.rebuild(chains, o) }})
 	}
 	n.publisher, err = publish.New(pc, records, objects, viewsOf{n.w, p, n.catalog}, n.current, objects.open)
 	if err != nil {
@@ -197,7 +200,8 @@ func (n *node) bootViews(log logOf) (err error) {
 			n.w.meet("a snapshot is resumed")
 		}
 		l := &n.w.logs[p]
-		hole := l.gone >= st.Through.Seq && l.gone < oldest.H[p].Seq // It cannot be read up to the oldest kept publication, and jumps there (D3).
+		// It cannot be read up to the oldest kept publication, and jumps there (D3).
+		hole := l.gone >= st.Through.Seq && l.gone < oldest.H[p].Seq
 		if st.Snapshot == 0 || st.Through.Seq < l.first || hole {
 			n.memory.start[p] = max(oldest.H[p].Seq, n.from[p])
 		}

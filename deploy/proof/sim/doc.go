@@ -23,5 +23,6 @@
 // publication names is collected, pinned ones answer for ever, rows that were lost are back after
 // a recompute, and a healthy process never stops.
 //
-// A failing seed prints its schedule; go test ./deploy/proof/sim -run TestSimulation$ -sim.from N -sim.seeds 1 plays it again.
+// A failing seed prints its schedule; go test ./deploy/proof/sim -run TestSimulation$ -sim.from N
+// -sim.seeds 1 plays it again.
 package sim

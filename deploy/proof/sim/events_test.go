@@ -36,20 +36,26 @@ func (e event) raw() event {
 	return e
 }
 
-var clickFields = []catalog.Field{{Name: "amount", Type: catalog.Int64}, {Name: "kind", Type: catalog.String}, {Name: "name", Type: catalog.String}, {Name: "user", Type: catalog.String}}
+var clickFields = []catalog.Field{{Name: "amount", Type: catalog.Int64}, {Name: "kind", Type: catalog.String},
+	{Name: "name", Type: catalog.String}, {Name: "user", Type: catalog.String}}
 
 // catalogs are the configuration before and after the change of views that some seeds make.
 var catalogs = func() (c [2]*catalog.Catalog) {
 	byKind := func(where ...catalog.Filter) *catalog.View {
-		return &catalog.View{Name: "by_kind", Event: "click", Dimensions: []string{"kind"}, Cell: time.Minute, Where: where, Measures: []catalog.Measure{
-			{Name: "n", Kind: catalog.Count}, {Name: "total", Kind: catalog.Sum, Field: "amount"},
-			{Name: "top", Kind: catalog.Max, Field: "amount"}, {Name: "users", Kind: catalog.Distinct, Field: "user"}}}
+		return &catalog.View{Name: "by_kind", Event: "click", Dimensions: []string{"kind"}, Cell: time.Minute,
+			Where: where, Measures: []catalog.Measure{
+				{Name: "n", Kind: catalog.Count}, {Name: "total", Kind: catalog.Sum, Field: "amount"},
+				{Name: "top", Kind: catalog.Max, Field: "amount"}, {Name: "users", Kind: catalog.Distinct, Field: "user"}}}
 	}
-	each := &catalog.View{Name: "each", Event: "click", Dimensions: []string{"name"}, Cell: time.Minute, Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}}}
-	seen := &catalog.View{Name: "seen_users", Event: "seen", Cell: time.Minute, Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}, {Name: "users", Kind: catalog.Distinct, Field: "user"}}}
+	each := &catalog.View{Name: "each", Event: "click", Dimensions: []string{"name"}, Cell: time.Minute,
+		Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}}}
+	seen := &catalog.View{Name: "seen_users", Event: "seen", Cell: time.Minute,
+		Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count},
+			{Name: "users", Kind: catalog.Distinct, Field: "user"}}}
 	for i := range c {
 		c[i] = &catalog.Catalog{Bucket: bucket, Views: map[string]*catalog.View{"each": each},
-			Events: map[string]*catalog.EventType{"click": {Name: "click", Fields: clickFields}, "seen": {Name: "seen", Fields: clickFields}}}
+			Events: map[string]*catalog.EventType{"click": {Name: "click", Fields: clickFields},
+				"seen": {Name: "seen", Fields: clickFields}}}
 	}
 	c[0].Views["by_kind"] = byKind()
 	c[1].Views["by_kind"] = byKind(catalog.Filter{Field: "amount", Op: catalog.Ge, Values: []any{int64(5)}})

@@ -34,12 +34,13 @@ func (r *cursor) trimmed(first uint64) error {
 
 func (l logOf) open(ctx context.Context, partition int, from uint64, speed bool) (*cursor, error) {
 	r := &cursor{l, partition, from, speed}
-	err := l.p.do(ctx, op{kind: "read", key: fmt.Sprintf("p%d %t", partition, speed), fates: readFates, effect: func() error {
-		if first := l.w.logs[partition].first; from < first {
-			return r.trimmed(first)
-		}
-		return nil
-	}})
+	err := l.p.do(ctx, op{kind: "read", key: fmt.Sprintf("p%d %t", partition, speed), fates: readFates,
+		effect: func() error {
+			if first := l.w.logs[partition].first; from < first {
+				return r.trimmed(first)
+			}
+			return nil
+		}})
 	return r, err
 }
 
@@ -78,7 +79,8 @@ func (l landingLog) Read(ctx context.Context, p int, from uint64) (landing.Reade
 
 func (l landingLog) Heartbeat(ctx context.Context, p int) error {
 	f := eventbatch.AppendHeartbeat(nil, time.Now().UnixMicro())
-	return l.p.do(ctx, op{kind: "heartbeat", key: fmt.Sprint(p), fates: writeFates, ready: l.w.accepts, effect: func() error { return l.w.append(p, f, nil, "") }})
+	return l.p.do(ctx, op{kind: "heartbeat", key: fmt.Sprint(p), fates: writeFates, ready: l.w.accepts,
+		effect: func() error { return l.w.append(p, f, nil, "") }})
 }
 
 type speedLog struct{ logOf }
@@ -120,15 +122,16 @@ func (l janitorLog) Advance(ctx context.Context, p int, next uint64) error {
 }
 
 func (l janitorLog) Trim(ctx context.Context, p int, below uint64) error {
-	return l.p.do(ctx, op{kind: "trim", key: fmt.Sprintf("%d below %d", p, below), fates: writeFates, effect: func() error {
-		g := &l.w.logs[p]
-		if below > g.first {
-			l.w.meet("the log is trimmed")
-		}
-		g.first = max(g.first, min(below, g.next))
-		for _, n := range l.w.nodes {
-			n.outrun(p, g.first)
-		}
-		return nil
-	}})
+	return l.p.do(ctx, op{kind: "trim", key: fmt.Sprintf("%d below %d", p, below), fates: writeFates,
+		effect: func() error {
+			g := &l.w.logs[p]
+			if below > g.first {
+				l.w.meet("the log is trimmed")
+			}
+			g.first = max(g.first, min(below, g.next))
+			for _, n := range l.w.nodes {
+				n.outrun(p, g.first)
+			}
+			return nil
+		}})
 }

@@ -36,7 +36,8 @@ type backend struct {
 
 func (b backend) CreateOnce(ctx context.Context, key string, body []byte) error {
 	body = bytes.Clone(body)
-	return b.p.do(ctx, op{kind: "create", key: key + b.by, fates: createFates, effect: func() error { return b.w.create(key, body) }})
+	return b.p.do(ctx, op{kind: "create", key: key + b.by, fates: createFates,
+		effect: func() error { return b.w.create(key, body) }})
 }
 
 func (b backend) GetOnce(ctx context.Context, key string) (body []byte, err error) {
@@ -134,7 +135,8 @@ func (o objectsOf) Get(ctx context.Context, key string) (body []byte, err error)
 }
 
 func (o objectsOf) Head(ctx context.Context, key string) (info lake.Info, err error) {
-	err = o.p.do(ctx, op{kind: "head", key: unnamed(key), fates: readFates, effect: func() (err error) { info, err = o.w.info(key); return err }})
+	err = o.p.do(ctx, op{kind: "head", key: unnamed(key), fates: readFates,
+		effect: func() (err error) { info, err = o.w.info(key); return err }})
 	return info, err
 }
 
@@ -143,7 +145,8 @@ func (o objectsOf) List(ctx context.Context, prefix, _ string) iter.Seq2[lake.In
 }
 
 func (o objectsOf) Delete(ctx context.Context, keys ...string) error {
-	return o.p.do(ctx, op{kind: "delete", key: fmt.Sprint(len(keys)), fates: writeFates, rare: true, effect: func() error { o.w.delete(keys); return nil }})
+	return o.p.do(ctx, op{kind: "delete", key: fmt.Sprint(len(keys)), fates: writeFates, rare: true,
+		effect: func() error { o.w.delete(keys); return nil }})
 }
 
 // open reads an object for the batch engine. It is no operation of its own: the engine
@@ -175,7 +178,8 @@ func (o objectsOf) open(ctx context.Context, r record.Object) (exact.File, error
 	return f, err
 }
 
-var objectColumns = []string{eventbatch.ColKey, eventbatch.ColHash, eventbatch.ColFlags, eventbatch.ColTime, eventbatch.ColTenant, exact.ColSeq, exact.ColIndex}
+var objectColumns = []string{eventbatch.ColKey, eventbatch.ColHash, eventbatch.ColFlags, eventbatch.ColTime,
+	eventbatch.ColTenant, exact.ColSeq, exact.ColIndex}
 
 // file is an object that was decoded outside the bubble.
 type file []eventbatch.Columns

@@ -43,7 +43,8 @@ func (v viewsOf) CreateTables(ctx context.Context) error {
 	}})
 }
 
-func (v viewsOf) Insert(ctx context.Context, view *catalog.View, ver uint64, pieces []exact.Piece) (map[int64]record.BucketVersion, error) {
+func (v viewsOf) Insert(ctx context.Context, view *catalog.View, ver uint64,
+	pieces []exact.Piece) (map[int64]record.BucketVersion, error) {
 	name := sqlschema.Table(view, v.catalog.Digest(view))
 	var rows []row
 	for _, x := range pieces {
@@ -97,7 +98,8 @@ func (w *world) loses() {
 		return false
 	})
 	w.meet("ClickHouse loses rows")
-	w.note("ClickHouse loses rows of view %s, bucket %d", name, b.Bucket) // Versions are drawn by the publisher, not by the schedule.
+	// Versions are drawn by the publisher, not by the schedule.
+	w.note("ClickHouse loses rows of view %s, bucket %d", name, b.Bucket)
 }
 
 // missing says which rows of the newest publication ClickHouse does not have.
@@ -113,7 +115,8 @@ func (w *world) missing() error {
 		}
 		for _, b := range view.Buckets {
 			if got := there[record.BucketVersion{Bucket: b.Bucket, Ver: b.Ver}]; got != b.Rows {
-				return fmt.Errorf("view %s, bucket %d: %d rows of the %d that publication %d names", name, b.Bucket, got, b.Rows, s.N)
+				return fmt.Errorf("view %s, bucket %d: %d rows of the %d that publication %d names", name, b.Bucket,
+					got, b.Rows, s.N)
 			}
 		}
 	}
@@ -128,7 +131,8 @@ func (w *world) healed(name string) {
 	}
 }
 
-func (v viewsOf) ReadBack(ctx context.Context, view *catalog.View, ver uint64, buckets []int64) (map[int64]record.BucketVersion, error) {
+func (v viewsOf) ReadBack(ctx context.Context, view *catalog.View, ver uint64,
+	buckets []int64) (map[int64]record.BucketVersion, error) {
 	var pieces []exact.Piece
 	err := v.p.do(ctx, op{kind: "read back", key: view.Name, fates: readFates, effect: func() error {
 		for _, r := range v.w.tables[sqlschema.Table(view, v.catalog.Digest(view))] {
@@ -146,7 +150,8 @@ func (v viewsOf) Project(context.Context, *record.State) error { return nil }
 func (v viewsOf) DeleteProjection(context.Context, uint64) (int64, error) { return 0, nil }
 
 func (v viewsOf) Tables(ctx context.Context) (names []string, err error) {
-	err = v.p.do(ctx, op{kind: "list tables", fates: readFates, effect: func() error { names = slices.Sorted(maps.Keys(v.w.tables)); return nil }})
+	err = v.p.do(ctx, op{kind: "list tables", fates: readFates,
+		effect: func() error { names = slices.Sorted(maps.Keys(v.w.tables)); return nil }})
 	return names, err
 }
 
@@ -165,7 +170,8 @@ func (v viewsOf) Versions(ctx context.Context, table string, below uint64) iter.
 			yield(record.BucketVersion{}, err)
 			return
 		}
-		for _, at := range slices.SortedFunc(maps.Keys(found), func(a, b [2]uint64) int { return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1])) }) {
+		for _, at := range slices.SortedFunc(maps.Keys(found),
+			func(a, b [2]uint64) int { return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1])) }) {
 			if !yield(found[at], nil) {
 				return
 			}
@@ -178,7 +184,8 @@ func (v viewsOf) DeleteVersions(ctx context.Context, table string, vers []record
 		v.w.meet("rows are collected")
 		for _, b := range vers {
 			v.w.spare(table, b.Bucket, b.Ver)
-			v.w.tables[table] = slices.DeleteFunc(v.w.tables[table], func(r row) bool { return r.bucket == b.Bucket && r.ver == b.Ver })
+			v.w.tables[table] = slices.DeleteFunc(v.w.tables[table],
+				func(r row) bool { return r.bucket == b.Bucket && r.ver == b.Ver })
 		}
 		return nil
 	}})

@@ -15,16 +15,22 @@ const everyTrouble = 2000
 // operation: a change after which one of them never comes leaves the simulation proving less.
 var wanted = []string{
 	"kill", "pause", "pause longer than any lease", "power failure", "boot fails",
-	"an acknowledged message is lost", "a lost message lands", "a message vanishes", "an epoch is sealed", "the log is trimmed",
-	"another owner trims what is still to be read", "a running process follows another's epoch", "stale LIST", "unsorted LIST",
+	"an acknowledged message is lost", "a lost message lands", "a message vanishes", "an epoch is sealed",
+	"the log is trimmed",
+	"another owner trims what is still to be read", "a running process follows another's epoch", "stale LIST",
+	"unsorted LIST",
 	"two meet at a record below land", "two meet at a record below publish", "orphan objects are collected",
-	"an outage of hours", "the store loses an object", "the store loses an object that was published", "an object is rebuilt",
+	"an outage of hours", "the store loses an object", "the store loses an object that was published",
+	"an object is rebuilt",
 	"ClickHouse loses rows", "a publication brings lost rows back", "rows are collected",
 	"the views are changed", "the table of a changed view is dropped",
-	"a copy in the same bucket", "a copy in another bucket", "copies beyond the dedup window", "a late event of a published bucket",
+	"a copy in the same bucket", "a copy in another bucket", "copies beyond the dedup window",
+	"a late event of a published bucket",
 	"a snapshot is resumed", "slow reader", "a reader's publication has expired",
-	"a full log refuses", "a log that was full accepts again", "the cut rule is changed", "answer: of a pinned publication",
-	"answer: merged", "answer: exact", "answer: live", "answer: distinct", "answer: an estimate and its bounds", "answer: as_of", "answer: an error", "answer: without a partition's live part",
+	"a full log refuses", "a log that was full accepts again", "the cut rule is changed",
+	"answer: of a pinned publication",
+	"answer: merged", "answer: exact", "answer: live", "answer: distinct", "answer: an estimate and its bounds",
+	"answer: as_of", "answer: an error", "answer: without a partition's live part",
 }
 
 // met counts troubles over seeds.

@@ -24,7 +24,8 @@ import (
 
 // cutRules cut small segments, so that a seed sees many: the one of before and of after the
 // change that some seeds make.
-var cutRules = [2]position.CutRule{{Interval: time.Minute, Rows: 8, Bytes: 1 << 20}, {Interval: 90 * time.Second, Rows: 5, Bytes: 1 << 20}}
+var cutRules = [2]position.CutRule{{Interval: time.Minute, Rows: 8, Bytes: 1 << 20},
+	{Interval: 90 * time.Second, Rows: 5, Bytes: 1 << 20}}
 
 // node is a place where processes run one after the other. Nodes A and B run every role,
 // wired as package stack wires them; C lands alone, and survives the power's failures.

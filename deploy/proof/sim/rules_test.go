@@ -32,9 +32,11 @@ var rules = []struct {
 		b.ackEarly = true
 		b.lossy = false
 	})},
-	{failpoint.L2, "an answer tells of every partition", "client: one partition's answer is taken for all", with(func(b *breaks) { b.partialAck = true })},
+	{failpoint.L2, "an answer tells of every partition", "client: one partition's answer is taken for all",
+		with(func(b *breaks) { b.partialAck = true })},
 	{failpoint.L3, "copies share a partition", "client: any partition", with(func(b *breaks) { b.scatter = true })},
-	{failpoint.L4, "a full log refuses, and forgets nothing", "log: forgets its oldest messages", with(func(b *breaks) { b.discardOld = true })},
+	{failpoint.L4, "a full log refuses, and forgets nothing", "log: forgets its oldest messages",
+		with(func(b *breaks) { b.discardOld = true })},
 	{failpoint.L5, "a log that lost its end is sealed", "janitor.Begin", with(func(b *breaks) {
 		b.lossy = true
 		b.rot = false
@@ -47,8 +49,10 @@ var rules = []struct {
 	{failpoint.C5, "an unknown outcome is read back", "lake.CommitLog: taken for done", ordinary},
 	{failpoint.C6, "trimmed above the head: walk the chain", "landing: stops", ordinary},
 	{failpoint.C7, "a gap stops the partition", "landing: passes over it", with(func(b *breaks) { b.rot = true })},
-	{failpoint.C8, "collect old orphans only; look before publishing", "publish: of any age, without looking", ordinary},
-	{failpoint.C9, "boot tries create-only", "lake.CommitLog.Probe, over a store that overwrites", with(func(b *breaks) { b.overwrites = true })},
+	{failpoint.C8, "collect old orphans only; look before publishing", "publish: of any age, without looking",
+		ordinary},
+	{failpoint.C9, "boot tries create-only", "lake.CommitLog.Probe, over a store that overwrites",
+		with(func(b *breaks) { b.overwrites = true })},
 	{failpoint.B1, "the input is what H says", "publish: H is less than was read", ordinary},
 	{failpoint.B2, "the first copy wins", "exact: copies count", ordinary},
 	{failpoint.B3, "dirty buckets are computed in full", "publish: from new segments alone", ordinary},
@@ -58,7 +62,8 @@ var rules = []struct {
 	{failpoint.P2, "the chain decides a race", "publish: the loser thinks it won", ordinary},
 	{failpoint.P3, "kept publications are not collected", "publish: only the newest is kept", ordinary},
 	{failpoint.S1, "segments close at cuts", "realtime: they do not", ordinary},
-	{failpoint.S2, "a cut is a boundary or an error", "realtime: the nearest boundary, one owner having another cut rule", with(func(b *breaks) { b.otherRule = true })},
+	{failpoint.S2, "a cut is a boundary or an error", "realtime: the nearest boundary, one owner having another cut " +
+		"rule", with(func(b *breaks) { b.otherRule = true })},
 	{failpoint.S3, "evict only what the oldest kept covers", "realtime: all that is closed", ordinary},
 	{failpoint.S4, "base is compared with the cut", "realtime: it is not", ordinary},
 	{failpoint.S5, "a snapshot must fit the log and its epochs", "realtime: any is used", with(func(b *breaks) {
@@ -131,7 +136,8 @@ func catch(t *testing.T, rule failpoint.Rule, world func(uint64) breaks) (took u
 
 // surroundings are the rules about the log and the client, which the simulation itself
 // stands in for: what breaks them is the surroundings, with no switch to compare.
-var surroundings = map[failpoint.Rule]bool{failpoint.L1: true, failpoint.L2: true, failpoint.L3: true, failpoint.L4: true, failpoint.C9: true}
+var surroundings = map[failpoint.Rule]bool{failpoint.L1: true, failpoint.L2: true, failpoint.L3: true,
+	failpoint.L4: true, failpoint.C9: true}
 
 // TestEveryRuleIsCaught turns one rule off after the other and wants a seed to fail.
 func TestEveryRuleIsCaught(t *testing.T) {
@@ -173,7 +179,8 @@ func writeProof(t *testing.T, caught int, table string) {
 	if !ok || !ok2 {
 		t.Fatalf("%s has lost its markers", proofFile)
 	}
-	text := fmt.Sprintf("Rules caught: %d of %d, each within at most %d seeds.\n\n| rule | says | what the switch changes | caught after seeds |\n|---|---|---|---|\n%s",
+	text := fmt.Sprintf("Rules caught: %d of %d, each within at most %d seeds.\n\n| rule | says | what the switch "+
+		"changes | caught after seeds |\n|---|---|---|---|\n%s",
 		caught, len(rules), *tries, table)
 	if err := os.WriteFile(proofFile, []byte(before+proofBegin+text+proofEnd+after), 0o644); err != nil {
 		t.Fatal(err)

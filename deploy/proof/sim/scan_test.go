@@ -23,7 +23,8 @@ type scansOf struct {
 	p *proc
 }
 
-func (s scansOf) Scan(ctx context.Context, state *record.State, scan *query.Scan, _ batchview.Options) (part *query.Part, err error) {
+func (s scansOf) Scan(ctx context.Context, state *record.State, scan *query.Scan,
+	_ batchview.Options) (part *query.Part, err error) {
 	err = s.p.do(ctx, op{kind: "scan", key: scan.View.Name, fates: readFates, effect: func() error {
 		part, err = s.w.scan(state, scan)
 		return err
@@ -83,7 +84,8 @@ func addRow(p *query.Part, scan *query.Scan, b *exact.Block, r int, at map[strin
 		p.Windows = append(p.Windows, int32(win))
 		p.Events = append(p.Events, 0)
 		for d, dim := range scan.GroupBy {
-			p.Dims[d].Strings = append(p.Dims[d].Strings, b.Dims[slices.Index(scan.View.Dimensions, dim.Name)].Strings[r])
+			p.Dims[d].Strings = append(p.Dims[d].Strings,
+				b.Dims[slices.Index(scan.View.Dimensions, dim.Name)].Strings[r])
 		}
 		for j := range scan.Measures {
 			p.Measures[j] = append(p.Measures[j], query.Acc{})

@@ -34,8 +34,9 @@ type outcome struct {
 func ordinary(seed uint64) breaks {
 	return breaks{
 		msgIDs: seed%2 == 1, lossy: seed%3 == 2, views: seed%6 == 4, shortWindow: seed%5 == 3,
-		otherRule: seed%8 == 3, oneOwner: seed%7 == 6, restless: seed%9 == 5, rot: seed%16 == 7, slowSpeed: seed%4 == 1, forgets: seed%3 == 1,
-		fills: seed%7 == 2, newRule: seed%5 == 2, pinning: seed%4 == 2, crowd: seed%24 == 4,
+		otherRule: seed%8 == 3, oneOwner: seed%7 == 6, restless: seed%9 == 5, rot: seed%16 == 7, slowSpeed: seed%4 == 1,
+		forgets: seed%3 == 1,
+		fills:   seed%7 == 2, newRule: seed%5 == 2, pinning: seed%4 == 2, crowd: seed%24 == 4,
 	}
 }
 
@@ -82,7 +83,8 @@ func (w *world) plays(base string, end func()) error {
 	wg.Go(func() { w.writes(writer, 14) })
 	defer wg.Wait()
 	defer end()
-	w.run(func() bool { return w.steps > chaos && w.written || w.steps > 3*chaos || w.ticks > 3000 }, func() { w.troubles(nodes) })
+	w.run(func() bool { return w.steps > chaos && w.written || w.steps > 3*chaos || w.ticks > 3000 },
+		func() { w.troubles(nodes) })
 	if err := w.failure(); err != nil {
 		return err
 	}
@@ -92,7 +94,8 @@ func (w *world) plays(base string, end func()) error {
 		n.kill()
 	}
 	last := w.ticks + 500
-	w.run(func() bool { return w.settled(nodes) || w.ticks > last || w.rot && w.ticks > last-460 }, func() { w.watches(nodes) })
+	w.run(func() bool { return w.settled(nodes) || w.ticks > last || w.rot && w.ticks > last-460 },
+		func() { w.watches(nodes) })
 	err := w.failure()
 	if err == nil && !w.rot {
 		err = w.verdict(nodes)
@@ -155,7 +158,8 @@ func (o outcome) report(dir string, seed uint64) string {
 	file := filepath.Join(dir, fmt.Sprintf("recount-sim-%d.txt", seed))
 	_ = os.WriteFile(file, []byte(strings.Join(o.trace, "\n")+"\n"), 0o644)
 	tail := o.trace[max(0, len(o.trace)-60):]
-	return fmt.Sprintf("seed %d: %v\nplay again: go test ./deploy/proof/sim -run TestSimulation$ -sim.from %d -sim.seeds 1\nschedule, whole in %s, the end of it:\n%s",
+	return fmt.Sprintf("seed %d: %v\nplay again: go test ./deploy/proof/sim -run TestSimulation$ -sim.from %d "+
+		"-sim.seeds 1\nschedule, whole in %s, the end of it:\n%s",
 		seed, o.err, seed, file, strings.Join(tail, "\n"))
 }
 
@@ -186,7 +190,8 @@ func TestSimulation(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	t.Logf("%d seeds, %d operations, %d answers compared, %d kills and power failures, %d acknowledgements", *simSeeds, steps.Load(),
+	t.Logf("%d seeds, %d operations, %d answers compared, %d kills and power failures, %d acknowledgements", *simSeeds,
+		steps.Load(),
 		all.sum("answer: merged", "answer: exact", "answer: live"), all.sum("kill", "power failure"), acks.Load())
 	t.Logf("met:%s", all.table())
 	if never := all.never(); len(never) > 0 && !t.Failed() && *simSeeds >= everyTrouble {
@@ -233,7 +238,8 @@ func TestFailingSeedPrintsItsSchedule(t *testing.T) {
 	}
 	dir := t.TempDir()
 	report := o.report(dir, seed)
-	for _, want := range []string{o.err.Error(), fmt.Sprintf("-sim.from %d -sim.seeds 1\n", seed), dir, o.trace[len(o.trace)-1]} {
+	for _, want := range []string{o.err.Error(), fmt.Sprintf("-sim.from %d -sim.seeds 1\n", seed), dir,
+		o.trace[len(o.trace)-1]} {
 		if !strings.Contains(report, want) {
 			t.Errorf("the report lacks %q: %s", want, report)
 		}
@@ -243,11 +249,13 @@ func TestFailingSeedPrintsItsSchedule(t *testing.T) {
 		t.Fatalf("files %v, %v: %s", files, err, report)
 	}
 	schedule, err := os.ReadFile(files[0])
-	if lines := strings.Split(strings.TrimSpace(string(schedule)), "\n"); err != nil || len(lines) != len(o.trace) || len(lines) < chaos {
+	if lines := strings.Split(strings.TrimSpace(string(schedule)), "\n"); err != nil || len(lines) != len(o.trace) ||
+		len(lines) < chaos {
 		t.Errorf("the schedule has %d lines of %d, %v", len(lines), len(o.trace), err)
 	}
 	again := simulate(t, seed, planted(seed))
 	if again.err == nil || again.err.Error() != o.err.Error() || again.digest != o.digest {
-		t.Errorf("played again seed %d comes to %v in schedule %x; first to %v in %x", seed, again.err, again.digest, o.err, o.digest)
+		t.Errorf("played again seed %d comes to %v in schedule %x; first to %v in %x", seed, again.err, again.digest,
+			o.err, o.digest)
 	}
 }

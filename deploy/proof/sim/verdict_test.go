@@ -24,7 +24,8 @@ func (w *world) verdict(nodes []*node) error {
 	for _, e := range copies {
 		id := e.typ + "/" + e.tenant + "/" + e.id
 		all[id] = true
-		if to := eventbatch.KeyOf(e.tenant, e.id).Partition(partitions); w.logs[to].line[e.seq] == nil || !slices.Contains(w.logs[to].line[e.seq].events, e.raw()) {
+		if to := eventbatch.KeyOf(e.tenant, e.id).Partition(partitions); w.logs[to].line[e.seq] == nil ||
+			!slices.Contains(w.logs[to].line[e.seq].events, e.raw()) {
 			at[id]++
 		}
 	}
@@ -40,7 +41,8 @@ func (w *world) verdict(nodes []*node) error {
 	for _, c := range w.segments {
 		for _, o := range c.Objects {
 			if w.objects[o.Key].body == nil && c.Start < w.logs[c.Partition].first {
-				return fmt.Errorf("the object of [%d, %d) of partition %d is lost, and the log was trimmed (C8)", c.Start, c.End, c.Partition)
+				return fmt.Errorf("the object of [%d, %d) of partition %d is lost, and the log was trimmed (C8)",
+					c.Start, c.End, c.Partition)
 			}
 		}
 	}
@@ -71,7 +73,8 @@ func (w *world) conserved() error {
 			}
 		}
 		if rows != landed || rows-dropped != counted {
-			return fmt.Errorf("type %s: publication %d has %d rows of %d landed and drops %d, %d count", typ, s.N, rows, landed, dropped, counted)
+			return fmt.Errorf("type %s: publication %d has %d rows of %d landed and drops %d, %d count", typ, s.N, rows,
+				landed, dropped, counted)
 		}
 		if err := w.accounted(s, typ); err != nil {
 			return err

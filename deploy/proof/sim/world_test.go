@@ -99,9 +99,12 @@ type stored struct {
 }
 
 func newWorld(root context.Context, seed uint64, b breaks) *world {
-	w := &world{scheduler: newScheduler(root, seed), breaks: b, records: map[string]stored{}, objects: map[string]stored{}, tables: map[string][]row{}, acked: map[string]int{}, sent: map[string]int64{}, rule: cutRules[0]}
+	w := &world{scheduler: newScheduler(root, seed), breaks: b, records: map[string]stored{},
+		objects: map[string]stored{}, tables: map[string][]row{}, acked: map[string]int{}, sent: map[string]int64{},
+		rule: cutRules[0]}
 	for p := range w.logs {
-		w.logs[p] = partitionLog{first: 1, next: 1, line: map[uint64]*message{}, lost: map[uint64]*message{}, ids: map[string]bool{}, head: 1, boundaries: map[uint64]bool{1: true}}
+		w.logs[p] = partitionLog{first: 1, next: 1, line: map[uint64]*message{}, lost: map[uint64]*message{},
+			ids: map[string]bool{}, head: 1, boundaries: map[uint64]bool{1: true}}
 	}
 	return w
 }
@@ -164,7 +167,8 @@ func (w *world) meetEvent(e event) {
 	}
 	if len(w.states) > 0 {
 		newest := w.states[len(w.states)-1]
-		if v, ok := newest.Views["each"]; ok && e.typ == "click" && len(v.Between(window.Floor(e.time, bucket), window.Floor(e.time, bucket)+1)) > 0 {
+		if v, ok := newest.Views["each"]; ok && e.typ == "click" &&
+			len(v.Between(window.Floor(e.time, bucket), window.Floor(e.time, bucket)+1)) > 0 {
 			w.meet("a late event of a published bucket")
 		}
 	}
@@ -174,7 +178,8 @@ func (w *world) meetEvent(e event) {
 func (w *world) powerFails() {
 	w.meet("power failure")
 	w.accepting = false
-	w.pending = slices.DeleteFunc(w.pending, func(o *op) bool { return o.p == nil && (o.kind == "append" || o.kind == "heartbeat") })
+	w.pending = slices.DeleteFunc(w.pending,
+		func(o *op) bool { return o.p == nil && (o.kind == "append" || o.kind == "heartbeat") })
 	for p := range w.logs {
 		l := &w.logs[p]
 		k := uint64(0)

@@ -34,7 +34,8 @@ func (w *world) writes(p *proc, batches int) {
 // them is an estimate, and says how far it may be off.
 func crowd(n int) (out []event) {
 	for i := range 1500 {
-		out = append(out, event{typ: "seen", tenant: "acme", id: fmt.Sprintf("e%d-%d", n, i), time: time.Now().UnixMicro(), kind: "a", user: fmt.Sprint("c", i)})
+		out = append(out, event{typ: "seen", tenant: "acme", id: fmt.Sprintf("e%d-%d", n, i),
+			time: time.Now().UnixMicro(), kind: "a", user: fmt.Sprint("c", i)})
 	}
 	return out
 }
@@ -47,7 +48,8 @@ func newEvents(r *rand.Rand, n int) (out []event) {
 		if r.IntN(4) == 0 {
 			at = at.Add(-time.Duration(r.IntN(120)) * time.Minute) // late
 		}
-		e := event{typ: typ, tenant: []string{"acme", "default"}[r.IntN(2)], id: fmt.Sprintf("e%d-%d", n, i), time: at.UnixMicro(), assigned: assigned,
+		e := event{typ: typ, tenant: []string{"acme", "default"}[r.IntN(2)], id: fmt.Sprintf("e%d-%d", n, i),
+			time: at.UnixMicro(), assigned: assigned,
 			kind: []string{"a", "b", "c"}[r.IntN(3)], user: fmt.Sprint("u", r.IntN(12)), amount: r.Int64N(10)}
 		out = append(out, e)
 		if r.IntN(10) == 0 {
@@ -82,7 +84,8 @@ func (w *world) sends(p *proc, rng *rand.Rand, events []event) {
 			if part[0].assigned {
 				fates = writeFates[:2] // A late arrival would turn time back, which D1 leaves to the next publication.
 			}
-			err := p.do(p.ctx, op{kind: "append", key: fmt.Sprint(i), fates: fates, ready: w.accepts, effect: func() error { return w.append(i, f, part, fmt.Sprint(part)) }})
+			err := p.do(p.ctx, op{kind: "append", key: fmt.Sprint(i), fates: fates, ready: w.accepts,
+				effect: func() error { return w.append(i, f, part, fmt.Sprint(part)) }})
 			switch {
 			case p.ctx.Err() != nil:
 				return

@@ -70,14 +70,16 @@ func (d *difference) err(mode string) error {
 	if len(d.wrong) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s: %d lost, %d double (%s): %s", mode, d.lost, d.double, d.state, strings.Join(d.wrong[:min(3, len(d.wrong))], "; "))
+	return fmt.Errorf("%s: %d lost, %d double (%s): %s", mode, d.lost, d.double, d.state,
+		strings.Join(d.wrong[:min(3, len(d.wrong))], "; "))
 }
 
 // compare compares an answer with what was acknowledged.
 func (l *load) compare(a answer) *difference {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	d := &difference{state: fmt.Sprintf("publication %d, %d pending, stale %v", a.Accuracy.Publication, a.Accuracy.Pending, a.Accuracy.Stale)}
+	d := &difference{state: fmt.Sprintf("publication %d, %d pending, stale %v", a.Accuracy.Publication,
+		a.Accuracy.Pending, a.Accuracy.Stale)}
 	got := map[string][3]int64{}
 	for _, r := range a.Rows {
 		users := r.Users
@@ -163,7 +165,8 @@ func (w *world) end(ctx context.Context) error {
 
 // verify has the program's own checker look at everything that was left on the disk.
 func (w *world) verify(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, w.h.binary, "verify", "--config", w.config, "--data-dir", w.servers[0].dir, "--ack-log", w.load.file.Name())
+	cmd := exec.CommandContext(ctx, w.h.binary, "verify", "--config", w.config, "--data-dir", w.servers[0].dir,
+		"--ack-log", w.load.file.Name())
 	cmd.Dir = w.h.root
 	cmd.Env = w.engineKeys()
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -58,7 +58,11 @@ func (w *world) crossBucketEdge(ctx context.Context, s *server) error {
 	}
 	w.h.report.fault("bucket edge crossed")
 	// A request that was sent before the jump, and again after it, would be torn apart by hours.
-	if err := w.load.quiet(func() error { w.load.untimed.Store(true); return pause(ctx, 100*time.Millisecond) }); err != nil {
+	if err := w.load.quiet(func() error {
+		w.load.untimed.Store(true)
+		return pause(ctx,
+			100*time.Millisecond)
+	}); err != nil {
 		return err
 	}
 	if err := pause(ctx, before-400*time.Millisecond); err != nil {

@@ -95,7 +95,8 @@ func (w *world) fill(ctx context.Context, s *server, volume string) error {
 	took := w.acked() - acked
 	again := w.retried() - retried
 	ready := s.ready(ctx)
-	for end := time.Now().Add(answerLimit); volume == "log" && ready == nil && time.Now().Before(end); ready = s.ready(ctx) {
+	for end := time.Now().Add(answerLimit); volume == "log" && ready == nil &&
+		time.Now().Before(end); ready = s.ready(ctx) {
 		if err := pause(ctx, 100*time.Millisecond); err != nil { // Somebody has to write before it is known.
 			return err
 		}
@@ -117,7 +118,8 @@ func (w *world) fill(ctx context.Context, s *server, volume string) error {
 			return fmt.Errorf("nothing is accepted after a restart with space on %s again", volume)
 		}
 	}
-	w.say("%s full: %d events acknowledged, %d requests refused, readyz %v; went on %s", volume, took, again, ready, how)
+	w.say("%s full: %d events acknowledged, %d requests refused, readyz %v; went on %s", volume, took, again, ready,
+		how)
 	return nil
 }
 

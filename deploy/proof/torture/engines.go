@@ -46,7 +46,8 @@ type engines struct {
 }
 
 func openEngines(ctx context.Context, w *world, kinds []string) (*engines, error) {
-	e := &engines{w: w, procs: map[string]*process{}, listen: map[string]string{}, routes: map[string]string{}, proxies: map[string]*faultproxy.Proxy{}}
+	e := &engines{w: w, procs: map[string]*process{}, listen: map[string]string{}, routes: map[string]string{},
+		proxies: map[string]*faultproxy.Proxy{}}
 	for _, kind := range kinds {
 		if !slices.Contains(logServers, kind) {
 			continue

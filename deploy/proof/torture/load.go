@@ -122,7 +122,8 @@ func (l *load) body(rng *rand.Rand, run string, first, count int64) (body []byte
 		if l.untimed.Load() && i%16 == 0 {
 			at = ""
 		}
-		line := fmt.Appendf(nil, `{"specversion":"1.0","id":%q,"source":"torture","type":"hit",%s"data":{"page":"/p%d","user":"u%d","n":%d}}`+"\n",
+		line := fmt.Appendf(nil,
+			`{"specversion":"1.0","id":%q,"source":"torture","type":"hit",%s"data":{"page":"/p%d","user":"u%d","n":%d}}`+"\n",
 			acklog.ID(run, i), at, e.page, e.user, i)
 		body = append(body, line...)
 		if rng.IntN(20) == 0 {
@@ -140,7 +141,8 @@ type event struct {
 // event computes what event i of a run says.
 func (l *load) event(run string, i int64) event {
 	rng := rand.New(rand.NewPCG(l.seed^uint64(run[1]), uint64(i)))
-	return event{page: rng.Int64N(loadPages), user: rng.Int64N(loadUsers), at: l.base.Add(time.Duration(rng.IntN(3*3600)) * time.Second)}
+	return event{page: rng.Int64N(loadPages), user: rng.Int64N(loadUsers),
+		at: l.base.Add(time.Duration(rng.IntN(3*3600)) * time.Second)}
 }
 
 func (l *load) remember(run string, first, count int64) {

@@ -26,7 +26,8 @@ func main() {
 // command runs the harness as its flags say: 0 all was well, 1 not, 2 usage.
 func command(ctx context.Context, args []string) int {
 	flags := flag.NewFlagSet("torture", flag.ContinueOnError)
-	minutes := flags.Float64("minutes", 5, "how long to go on; every round is played once, and the one under way is brought to its end")
+	minutes := flags.Float64("minutes", 5, "how long to go on; every round is played once, and the one under way is "+
+		"brought to its end")
 	seed := flags.Uint64("seed", 0, "seed of everything that is drawn; 0 draws one")
 	rounds := flags.String("rounds", "", "only these rounds, separated by commas; empty: all, in turn")
 	points := flags.String("points", "", "only these failpoints, separated by commas")
@@ -58,7 +59,8 @@ func command(ctx context.Context, args []string) int {
 	failed := h.run(ctx, chosen, limit)
 	h.report.print(os.Stdout)
 	if missed := h.report.missed(); !failed && limit >= wholeRun && *rounds == "" && *points == "" && len(missed) > 0 {
-		fmt.Println("FAILED: in a run of this length the server must have been killed at every failpoint; never at", strings.Join(missed, ", "))
+		fmt.Println("FAILED: in a run of this length the server must have been killed at every failpoint; never at",
+			strings.Join(missed, ", "))
 		failed = true
 	}
 	if failed {
@@ -154,7 +156,8 @@ func (h *harness) round(ctx context.Context, r round, n int) bool {
 	ctx, cancel := context.WithTimeout(ctx, roundLimit)
 	defer cancel()
 	dir := filepath.Join(h.dir, fmt.Sprintf("%s-%d", strings.ReplaceAll(r.name, " ", "-"), n))
-	w := &world{h: h, name: r.name, dir: dir, rng: rand.New(rand.NewPCG(h.seed, uint64(n)<<32|uint64(len(r.name))<<16|uint64(r.name[0])))}
+	w := &world{h: h, name: r.name, dir: dir,
+		rng: rand.New(rand.NewPCG(h.seed, uint64(n)<<32|uint64(len(r.name))<<16|uint64(r.name[0])))}
 	err := r.run(ctx, w)
 	w.close()
 	h.report.round(err)

@@ -47,8 +47,10 @@ func (w *world) stopped(ctx context.Context, s *server) error {
 // zombiePoints are where a server is stopped while another does its work: before and
 // after what the other must find done, or must do itself.
 var zombiePoints = []string{
-	"landing.create.before", "landing.create.after", "landing.put.before", "publish.create.before", "publish.create.after",
-	"publish.write.before", "publish.verify.before", "publish.marker.before", "publish.collect.before", "log.trim.before",
+	"landing.create.before", "landing.create.after", "landing.put.before", "publish.create.before",
+	"publish.create.after",
+	"publish.write.before", "publish.verify.before", "publish.marker.before", "publish.collect.before",
+	"log.trim.before",
 	"log.append.before", "snapshot.rename.before",
 }
 
@@ -74,7 +76,8 @@ func zombieRound(ctx context.Context, w *world) error {
 func (w *world) zombie(ctx context.Context, s, other *server, point string) error {
 	s.kill()
 	w.h.report.killedAtRandom()
-	if err := s.launch(ctx, fmt.Sprintf("%s=stop:%d", point, 1+w.rng.IntN(min(passes[point], 3)))); err != nil && !s.proc.logs.has("fault: stopped") {
+	if err := s.launch(ctx, fmt.Sprintf("%s=stop:%d", point, 1+w.rng.IntN(min(passes[point], 3)))); err != nil &&
+		!s.proc.logs.has("fault: stopped") {
 		return err
 	}
 	if !s.proc.stopped(reachLimit) {
@@ -96,7 +99,8 @@ func (w *world) zombie(ctx context.Context, s, other *server, point string) erro
 		return fmt.Errorf("the other server, while one is stopped at %s: %w", point, err)
 	}
 	w.h.report.pause()
-	w.say("server %d was stopped at %s while the other published %d to %d", s.n, point, before.Accuracy.Publication, after.Accuracy.Publication)
+	w.say("server %d was stopped at %s while the other published %d to %d", s.n, point, before.Accuracy.Publication,
+		after.Accuracy.Publication)
 	s.died = time.Time{}
 	return s.answers(ctx)
 }

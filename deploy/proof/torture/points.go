@@ -93,5 +93,6 @@ func (t *turns[T]) take() T {
 
 // killPoints are the failpoints that an ordinary server comes to.
 func killPoints() []string {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(passes)), func(name string) bool { return slices.Contains(lostLogPoints, name) })
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(passes)),
+		func(name string) bool { return slices.Contains(lostLogPoints, name) })
 }

@@ -31,7 +31,8 @@ type report struct {
 }
 
 func newReport(seed uint64) *report {
-	return &report{seed: seed, left: map[string]string{}, atPoint: map[string]int{}, unmet: map[string]int{}, faults: map[string]int{}}
+	return &report{seed: seed, left: map[string]string{}, atPoint: map[string]int{}, unmet: map[string]int{},
+		faults: map[string]int{}}
 }
 
 func (r *report) note(f func()) {
@@ -79,7 +80,8 @@ func (r *report) print(w io.Writer) {
 	for _, n := range r.atPoint {
 		points += n
 	}
-	row("kills", "%d: %d at random, %d at %d of %d failpoints", r.random+points, r.random, points, len(r.atPoint), len(passes))
+	row("kills", "%d: %d at random, %d at %d of %d failpoints", r.random+points, r.random, points, len(r.atPoint),
+		len(passes))
 	for _, name := range slices.Sorted(maps.Keys(r.unmet)) {
 		row("  waited for in vain", "%s, %d times", name, r.unmet[name])
 	}
@@ -94,7 +96,8 @@ func (r *report) print(w io.Writer) {
 	row("verified", "%d rounds", r.verifies)
 	if n := len(r.recovery); n > 0 {
 		slices.Sort(r.recovery)
-		row("kill to answer", "p50 %s, max %s, of %d", r.recovery[n/2].Round(time.Millisecond), r.recovery[n-1].Round(time.Millisecond), n)
+		row("kill to answer", "p50 %s, max %s, of %d", r.recovery[n/2].Round(time.Millisecond),
+			r.recovery[n-1].Round(time.Millisecond), n)
 	}
 }
 

@@ -66,7 +66,8 @@ func TestEveryPointIsKilledAt(t *testing.T) {
 		if err != nil || d.IsDir() && d.Name() == "node_modules" {
 			return errorOr(err, filepath.SkipDir)
 		}
-		if d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.Contains(path, filepath.Join("schemas", "failpoint")) {
+		if d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") ||
+			strings.Contains(path, filepath.Join("schemas", "failpoint")) {
 			return nil
 		}
 		raw, err := os.ReadFile(path)

@@ -54,14 +54,16 @@ func (w *world) outrun(ctx context.Context, zombie *server) error {
 	}
 	w.h.report.pause()
 	w.h.report.fault("log trimmed past a stopped server")
-	w.say("server %d was stopped for %s, until the log was trimmed past all that it had read", zombie.n, time.Since(began).Round(time.Millisecond))
+	w.say("server %d was stopped for %s, until the log was trimmed past all that it had read", zombie.n,
+		time.Since(began).Round(time.Millisecond))
 	refused := 0
 	for range 60 {
 		after, err := zombie.query(ctx, "merged")
 		if err != nil {
 			refused++
 		} else if after.hits() < before.hits() {
-			return fmt.Errorf("server %d answered %d hits before it was stopped, and %d after (publication %d, stale %v)",
+			return fmt.Errorf("server %d answered %d hits before it was stopped, and %d after (publication %d, "+
+				"stale %v)",
 				zombie.n, before.hits(), after.hits(), after.Accuracy.Publication, after.Accuracy.Stale)
 		}
 		if err := pause(ctx, 50*time.Millisecond); err != nil {

@@ -142,9 +142,11 @@ func (s *server) launch(ctx context.Context, script ...string) (err error) {
 	if s.roles != "" {
 		command = []string{"serve", "--role", s.roles}
 	}
-	args := append(command, "--config", s.w.config, "--data-dir", s.dir, "--listen", s.listen, "--log-level", s.w.h.logLevel)
+	args := append(command, "--config", s.w.config, "--data-dir", s.dir, "--listen", s.listen, "--log-level",
+		s.w.h.logLevel)
 	cmd := exec.Command(s.w.h.binary, args...)
-	cmd.Env = append(s.w.engineKeys(), failpoint.ScriptEnv+"="+strings.Join(script, ","), failpoint.ClockEnv+"="+s.clockFile())
+	cmd.Env = append(s.w.engineKeys(), failpoint.ScriptEnv+"="+strings.Join(script, ","),
+		failpoint.ClockEnv+"="+s.clockFile())
 	s.proc, err = s.w.h.launch(ctx, fmt.Sprintf("server %d", s.n), cmd)
 	return err
 }

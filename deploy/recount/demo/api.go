@@ -51,7 +51,8 @@ type api struct {
 func newAPI(url string) *api { return &api{url: url, client: &http.Client{Timeout: time.Minute}} }
 
 func (a *api) query(ctx context.Context, q map[string]any) (rows []numbers, acc accuracy, err error) {
-	for k, v := range map[string]any{"view": "flight_departures", "from": "2001-01-01T00:00:00Z", "to": "2001-07-02T00:00:00Z", "limit": 10_000} {
+	for k, v := range map[string]any{"view": "flight_departures", "from": "2001-01-01T00:00:00Z",
+		"to": "2001-07-02T00:00:00Z", "limit": 10_000} {
 		q[k] = v
 	}
 	var answer struct {
@@ -126,7 +127,8 @@ func (a *api) newest(ctx context.Context) (publication, error) {
 			Types map[string]struct{ Events, Duplicates int64 }
 		}
 	}
-	if err := a.call(ctx, http.MethodGet, "/v1/publications", nil, &answer); err != nil || len(answer.Publications) == 0 {
+	if err := a.call(ctx, http.MethodGet, "/v1/publications", nil, &answer); err != nil ||
+		len(answer.Publications) == 0 {
 		return publication{}, err
 	}
 	newest := answer.Publications[0]
@@ -144,12 +146,14 @@ func truthOf(ctx context.Context, db driver.Conn, file string, rows int) (totals
 	const measures = `toInt64(count()), toInt64(sum(distance)), toInt64(max(delay)), avg(delay), toInt64(uniqExact(origin, destination))`
 	source := fmt.Sprintf("(SELECT * FROM file({file:String}, Parquet) LIMIT %d)", rows)
 	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"file": file}))
-	err := db.QueryRow(ctx, "SELECT "+measures+" FROM "+source+" SETTINGS max_threads=1, input_format_parquet_preserve_order=1").
+	err := db.QueryRow(ctx, "SELECT "+measures+" FROM "+source+" SETTINGS max_threads=1, "+
+		"input_format_parquet_preserve_order=1").
 		Scan(&t.all.Flights, &t.all.Miles, &t.all.Worst, &t.all.Delay, &t.all.Routes)
 	if err != nil {
 		return t, err
 	}
-	got, err := db.Query(ctx, "SELECT assumeNotNull(origin), "+measures+" FROM "+source+" GROUP BY 1 SETTINGS max_threads=1, input_format_parquet_preserve_order=1")
+	got, err := db.Query(ctx, "SELECT assumeNotNull(origin), "+measures+" FROM "+source+" GROUP BY 1 SETTINGS "+
+		"max_threads=1, input_format_parquet_preserve_order=1")
 	if err != nil {
 		return t, err
 	}

@@ -125,7 +125,8 @@ func (d *director) watch(ctx context.Context) {
 			continue // The answer of the next tick will do.
 		}
 		bar.Set(d.accepted.Load()+d.rejected.Load(), int64(d.plan.total()),
-			fmt.Sprintf("acknowledged %d · counted live %d · publication %d, %d events since", d.accepted.Load(), total, acc.Publication, acc.Pending))
+			fmt.Sprintf("acknowledged %d · counted live %d · publication %d, %d events since", d.accepted.Load(), total,
+				acc.Publication, acc.Pending))
 	}
 }
 

@@ -47,7 +47,8 @@ func FindFlights() (string, error) {
 			dir = filepath.Dir(dir)
 		}
 	}
-	return "", errors.New("the sample data flights-3m.parquet is missing: run make setup in the checkout, or name the file with --file")
+	return "", errors.New("the sample data flights-3m.parquet is missing: run make setup in the checkout, or name " +
+		"the file with --file")
 }
 
 // readFlights reads the first n rows of the file, all when n is 0.

@@ -75,7 +75,8 @@ func TestReplaySendsEveryFlight(t *testing.T) {
 		}
 	}
 	if lines != r.sent || broken != r.malformed || lines-broken-n != r.duplicates {
-		t.Errorf("%d lines, %d broken, %d copies; the replay counted %d, %d, %d", lines, broken, lines-broken-n, r.sent, r.malformed, r.duplicates)
+		t.Errorf("%d lines, %d broken, %d copies; the replay counted %d, %d, %d", lines, broken, lines-broken-n, r.sent,
+			r.malformed, r.duplicates)
 	}
 	for name, c := range map[string]struct {
 		got   int

@@ -35,12 +35,14 @@ func (d *director) report(ctx context.Context, truth, merged, exact totals) erro
 		} else if i > shown {
 			continue
 		}
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t\n", cmp.Or(want.Origin, "everywhere"), want.Flights, m.Flights, e.Flights, e.Flights-want.Flights)
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t\n", cmp.Or(want.Origin, "everywhere"), want.Flights, m.Flights, e.Flights,
+			e.Flights-want.Flights)
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(d.out, "… and %d more origins; miles, worst and mean delay and distinct routes of every origin were compared too\n\n", max(0, len(origins)-shown))
+	fmt.Fprintf(d.out, "… and %d more origins; miles, worst and mean delay and distinct routes of every origin were "+
+		"compared too\n\n", max(0, len(origins)-shown))
 	extra := d.summary(ctx, truth, merged)
 	if wrong > 0 || len(exact.origins) != len(truth.origins) || len(merged.origins) != len(truth.origins) {
 		return fmt.Errorf("%w: %d of %d rows", errDiffers, wrong, len(origins)+1)
@@ -57,7 +59,8 @@ func pick(t totals, origin string) numbers {
 
 // agree reports whether the measures without sketch error are the same.
 func agree(want, got numbers) bool {
-	return got.Flights == want.Flights && got.Miles == want.Miles && got.Worst == want.Worst && math.Abs(got.Delay-want.Delay) < 1e-9*max(1, math.Abs(want.Delay))
+	return got.Flights == want.Flights && got.Miles == want.Miles && got.Worst == want.Worst &&
+		math.Abs(got.Delay-want.Delay) < 1e-9*max(1, math.Abs(want.Delay))
 }
 
 // bounded reports whether the true number of routes lies within the stated bounds.
@@ -75,7 +78,8 @@ func (d *director) summary(ctx context.Context, truth, merged totals) error {
 		return err
 	}
 	w := tabwriter.NewWriter(d.out, 0, 4, 2, ' ', 0)
-	fmt.Fprintf(w, "sent\t%d events in %.1f s, %.0f acknowledged a second, %d requests sent again\n", d.plan.sent, d.sendTime.Seconds(), float64(d.accepted.Load())/d.sendTime.Seconds(), d.retries.Load())
+	fmt.Fprintf(w, "sent\t%d events in %.1f s, %.0f acknowledged a second, %d requests sent again\n", d.plan.sent,
+		d.sendTime.Seconds(), float64(d.accepted.Load())/d.sendTime.Seconds(), d.retries.Load())
 	fmt.Fprintf(w, "late\t%d events came hours late by their own time\n", d.plan.late)
 	fmt.Fprintf(w, "rejected\t%d of %d malformed\n", d.rejected.Load(), d.plan.malformed)
 	fmt.Fprintf(w, "duplicates\t%d sent twice, publication %d dropped %d\n", d.plan.duplicates, p.N, p.Duplicates)
@@ -91,8 +95,10 @@ func (d *director) summary(ctx context.Context, truth, merged totals) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	if d.rejected.Load() != int64(d.plan.malformed) || p.Duplicates < int64(d.plan.duplicates) || p.Events != d.accepted.Load()+p.Duplicates-int64(d.plan.duplicates) {
-		return fmt.Errorf("%w: of %d events sent, %d were accepted and %d rejected; the publication holds %d with %d duplicates",
+	if d.rejected.Load() != int64(d.plan.malformed) || p.Duplicates < int64(d.plan.duplicates) ||
+		p.Events != d.accepted.Load()+p.Duplicates-int64(d.plan.duplicates) {
+		return fmt.Errorf("%w: of %d events sent, %d were accepted and %d rejected; the publication holds %d with "+
+			"%d duplicates",
 			errDiffers, d.plan.sent, d.accepted.Load(), d.rejected.Load(), p.Events, p.Duplicates)
 	}
 	return nil

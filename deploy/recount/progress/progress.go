@@ -56,7 +56,8 @@ func (b *Bar) draw(done, total int64, text string) {
 		return
 	}
 	full := int(share * width)
-	fmt.Fprintf(b.out, "\r\x1b[K[%s%s] %3.0f %%  %s", strings.Repeat("=", full), strings.Repeat(" ", width-full), share*100, text)
+	fmt.Fprintf(b.out, "\r\x1b[K[%s%s] %3.0f %%  %s", strings.Repeat("=", full), strings.Repeat(" ", width-full),
+		share*100, text)
 	b.drawn = true
 }
 

@@ -44,7 +44,8 @@ func Begin(ctx context.Context, cfg Config, log Log, records landing.CommitLog, 
 
 // begin loads a partition's commit chain and decides L5 before anything is accepted: where
 // the log lost its end, the epoch is sealed and the log goes on behind everything that has landed.
-func begin(ctx context.Context, cfg Config, log Log, records landing.CommitLog, marks *Marks, p int) (*record.Chain, error) {
+func begin(ctx context.Context, cfg Config, log Log, records landing.CommitLog, marks *Marks,
+	p int) (*record.Chain, error) {
 	chain, err := landing.Begin(ctx, records, p, cfg.Next)
 	if err != nil {
 		return nil, err
@@ -62,7 +63,8 @@ func begin(ctx context.Context, cfg Config, log Log, records landing.CommitLog, 
 		return chain, nil
 	}
 	cfg.Logger.Error("acknowledged events may be lost: the log is not what it was; sealing its epoch",
-		"partition", p, "epoch", chain.Head.Epoch, "head", chain.Head.Seq, "next", verdict.Next, "reason", verdict.Reason)
+		"partition", p, "epoch", chain.Head.Epoch, "head", chain.Head.Seq, "next", verdict.Next, "reason",
+		verdict.Reason)
 	failpoint.Point("log.seal.before")
 	if err := landing.SealEpoch(ctx, records, chain, cfg.Next.Rule, verdict.Reason); err != nil {
 		return nil, fmt.Errorf("seal the epoch: %w", err)
@@ -113,8 +115,11 @@ func judge(ctx context.Context, cfg Config, log Log, marks *Marks, chain *record
 		return eventlog.Verdict{}, err
 	}
 	if other && next <= chain.Head.Seq && first < next {
-		return eventlog.Verdict{}, fmt.Errorf("partition %d: the log holds other messages than this one acknowledged, and ends before what has landed; "+
-			"it may be another's: put the right log back, or move %s away to go on from what has landed", p, cfg.LogName)
+		return eventlog.Verdict{}, fmt.Errorf("partition %d: the log holds other messages than this one "+
+			"acknowledged, and ends before what has landed; "+
+			"it may be another's: put the right log back, or move %s away to go on from what has landed", p,
+			cfg.LogName)
 	}
-	return eventlog.Recover(eventlog.Remembered{Head: chain.Head.Seq, Snapshot: snapshot.Seq, HighWater: marks.marks[p].Next, Next: next, OtherDigest: other}), nil
+	return eventlog.Recover(eventlog.Remembered{Head: chain.Head.Seq, Snapshot: snapshot.Seq,
+		HighWater: marks.marks[p].Next, Next: next, OtherDigest: other}), nil
 }

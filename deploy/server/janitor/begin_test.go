@@ -85,11 +85,13 @@ func land(t *testing.T, log *eventlog.Log, records landing.CommitLog, c *record.
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw, err := (&record.Commit{Kind: record.Segment, Epoch: c.Head.Epoch, Start: c.Head.Seq, End: end, Previous: c.Tip}).Encode()
+	raw, err := (&record.Commit{Kind: record.Segment, Epoch: c.Head.Epoch, Start: c.Head.Seq, End: end,
+		Previous: c.Tip}).Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if outcome, _, err := records.Create(context.Background(), c.NextKey(), raw); err != nil || outcome != record.Created {
+	if outcome, _, err := records.Create(context.Background(), c.NextKey(), raw); err != nil ||
+		outcome != record.Created {
 		t.Fatalf("%v, %v", outcome, err)
 	}
 	if _, err := c.Extend(raw); err != nil {

@@ -52,7 +52,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // OpenMarks reads the marks kept in dir.
 func OpenMarks(dir string, log Log, logger *slog.Logger) (*Marks, error) {
-	h := &Marks{path: filepath.Join(dir, "high-water.json"), log: log, logger: logger, marks: make([]mark, log.Partitions()), epochs: make([]uint32, log.Partitions())}
+	h := &Marks{path: filepath.Join(dir, "high-water.json"), log: log, logger: logger,
+		marks: make([]mark, log.Partitions()), epochs: make([]uint32, log.Partitions())}
 	raw, err := os.ReadFile(h.path)
 	if errors.Is(err, os.ErrNotExist) {
 		return h, nil
@@ -62,7 +63,8 @@ func OpenMarks(dir string, log Log, logger *slog.Logger) (*Marks, error) {
 	}
 	var marks []mark
 	if err := json.Unmarshal(raw, &marks); err != nil || len(marks) != len(h.marks) {
-		return nil, fmt.Errorf("%s is damaged (%v); it may be removed, and then a log that lost its end is noticed later", h.path, err)
+		return nil, fmt.Errorf("%s is damaged (%v); it may be removed, and then a log that lost its end is noticed "+
+			"later", h.path, err)
 	}
 	h.marks = marks
 	return h, nil
@@ -154,7 +156,8 @@ func (h *Marks) forget(p int) error {
 func (h *Marks) Settle(p int, logged int64) (promised int64, err error) {
 	m := &h.marks[p]
 	if lost := m.Promised - m.Voided - logged; lost > 0 {
-		h.logger.Error("the log lacks events that were acknowledged", "partition", p, "events", lost, "given_up_by_a_seal", m.Next == 0)
+		h.logger.Error("the log lacks events that were acknowledged", "partition", p, "events", lost,
+			"given_up_by_a_seal", m.Next == 0)
 		if m.Next == 0 {
 			m.Voided += lost
 		}

@@ -13,7 +13,8 @@ import (
 // oldest kept publication.
 func Start(ctx context.Context, log Log, c *record.Chain, oldestKept position.Offset) (realtime.PartitionStart, error) {
 	first, next, err := log.Bounds(ctx, c.Partition)
-	return realtime.PartitionStart{Epochs: c.Epochs, OldestKept: oldestKept.Seq, ReplayFrom: ReplayFrom(c, first), LogNext: next}, err
+	return realtime.PartitionStart{Epochs: c.Epochs, OldestKept: oldestKept.Seq, ReplayFrom: ReplayFrom(c, first),
+		LogNext: next}, err
 }
 
 // Renewal keeps a running process up with the epochs that other owners begin (L5, C1): until
@@ -27,7 +28,8 @@ type Renewal struct {
 
 // Renew begins the partitions anew of which any of seen, heads and cuts of publications,
 // shows a later epoch than the views know of. It returns them.
-func (r Renewal) Renew(ctx context.Context, oldestKept []position.Offset, seen ...[]position.Offset) (renewed []int, err error) {
+func (r Renewal) Renew(ctx context.Context, oldestKept []position.Offset, seen ...[]position.Offset) (renewed []int,
+	err error) {
 	var chains []*record.Chain
 	for p, st := range r.Views.Status() {
 		later := false

@@ -38,7 +38,8 @@ func Loopback(r *http.Request) (access.Principal, error) {
 		host = strings.Trim(r.Host, "[]")
 	}
 	if ip := net.ParseIP(host); !strings.EqualFold(host, "localhost") && (ip == nil || !ip.IsLoopback()) {
-		return access.Principal{}, fmt.Errorf("without keys the server answers as 127.0.0.1, [::1] or localhost only, not as %.80q", r.Host)
+		return access.Principal{}, fmt.Errorf("without keys the server answers as 127.0.0.1, [::1] or localhost "+
+			"only, not as %.80q", r.Host)
 	}
 	return access.Local(), nil
 }
@@ -56,8 +57,11 @@ func Guard(who Authenticate, need access.Scopes, h http.Handler) http.Handler {
 			w.Header().Set("WWW-Authenticate", challenge)
 			problem(w, http.StatusUnauthorized, "unauthorized", err.Error())
 		case p.Scopes&need == 0:
-			w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="recount", error="insufficient_scope", scope="%s"`, strings.Join(need.Names(), " ")))
-			problem(w, http.StatusForbidden, "forbidden", fmt.Sprintf("this needs a key with the scope %s; this one has %s", strings.Join(need.Names(), " or "), p.Scopes))
+			w.Header().Set("WWW-Authenticate",
+				fmt.Sprintf(`Bearer realm="recount", error="insufficient_scope", scope="%s"`,
+					strings.Join(need.Names(), " ")))
+			problem(w, http.StatusForbidden, "forbidden", fmt.Sprintf("this needs a key with the scope %s; this one "+
+				"has %s", strings.Join(need.Names(), " or "), p.Scopes))
 		default:
 			h.ServeHTTP(w, r.WithContext(access.NewContext(r.Context(), p)))
 		}
@@ -69,5 +73,6 @@ func problem(w http.ResponseWriter, status int, code, detail string) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	// The client may be gone; there is nobody left to tell.
-	_ = json.NewEncoder(w).Encode(map[string]any{"type": "about:blank", "title": http.StatusText(status), "status": status, "code": code, "detail": detail})
+	_ = json.NewEncoder(w).Encode(map[string]any{"type": "about:blank", "title": http.StatusText(status),
+		"status": status, "code": code, "detail": detail})
 }

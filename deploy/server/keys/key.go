@@ -49,7 +49,8 @@ type Key struct {
 func New(tenant string, scopes access.Scopes, created, expires time.Time) (k Key, text string) {
 	var secret [32]byte
 	_, _ = rand.Read(secret[:]) // It never fails.
-	k = Key{ID: strings.ToLower(rand.Text()[:idLength]), Tenant: tenant, Scopes: scopes, Created: created, Expires: expires}
+	k = Key{ID: strings.ToLower(rand.Text()[:idLength]), Tenant: tenant, Scopes: scopes, Created: created,
+		Expires: expires}
 	text = prefix + k.ID + "_" + base64.RawURLEncoding.EncodeToString(secret[:])
 	k.SHA256 = sha256.Sum256([]byte(text))
 	return k, text

@@ -86,7 +86,8 @@ func TestGolden(t *testing.T) {
 `
 	keys := []Key{
 		{ID: "aaaabbbb2222", Tenant: "acme", Scopes: access.Ingest | access.Query, SHA256: Digest{1}, Created: created},
-		{ID: "aaaabbbb3333", Tenant: "b", Scopes: access.Admin, SHA256: Digest{2}, Created: created, Expires: created.Add(time.Hour), Revoked: created},
+		{ID: "aaaabbbb3333", Tenant: "b", Scopes: access.Admin, SHA256: Digest{2}, Created: created,
+			Expires: created.Add(time.Hour), Revoked: created},
 	}
 	raw, err := Encode(keys)
 	if err != nil || string(raw) != want {
@@ -143,7 +144,8 @@ func FuzzDecode(f *testing.F) {
 		}
 		got, err := Decode(again)
 		if err != nil || !slices.EqualFunc(keys, got, func(a, b Key) bool {
-			return a.ID == b.ID && a.SHA256 == b.SHA256 && a.Scopes == b.Scopes && a.Revoked.IsZero() == b.Revoked.IsZero() && a.Expires.Equal(b.Expires)
+			return a.ID == b.ID && a.SHA256 == b.SHA256 && a.Scopes == b.Scopes &&
+				a.Revoked.IsZero() == b.Revoked.IsZero() && a.Expires.Equal(b.Expires)
 		}) {
 			t.Errorf("%v: %v became %v", err, keys, got)
 		}
@@ -176,7 +178,8 @@ func TestFind(t *testing.T) {
 	revoked.Revoked = created
 	expired, expiredText := New("acme", access.AllScopes, created, created.Add(time.Hour))
 	w := watch(t, keysFile(t, good, revoked, expired))
-	if p, err := w.Find(text); err != nil || p != (access.Principal{Tenant: "acme", KeyID: good.ID, Scopes: access.Query}) {
+	if p, err := w.Find(text); err != nil ||
+		p != (access.Principal{Tenant: "acme", KeyID: good.ID, Scopes: access.Query}) {
 		t.Errorf("%v %v", p, err)
 	}
 	_, other := New("acme", access.Query, created, time.Time{})
@@ -217,7 +220,8 @@ func TestReload(t *testing.T) {
 		t.Helper()
 		w.reload()
 		if _, err := w.Find(text); err != want || gauge(t, registry, "recount_keys_stale") != stale {
-			t.Errorf("%s: got %v and stale %v, want %v and %v", step, err, gauge(t, registry, "recount_keys_stale"), want, stale)
+			t.Errorf("%s: got %v and stale %v, want %v and %v", step, err, gauge(t, registry, "recount_keys_stale"),
+				want, stale)
 		}
 	}
 	works("at first", nil, 0)
@@ -259,7 +263,8 @@ func TestReload(t *testing.T) {
 func TestOpenNeedsAFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "keys.json")
-	if _, err := Open(Config{Path: path}); err == nil || !strings.Contains(err.Error(), "recount keys create --keys-file "+path) {
+	if _, err := Open(Config{Path: path}); err == nil || !strings.Contains(err.Error(), "recount keys create "+
+		"--keys-file "+path) {
 		t.Errorf("got %v", err)
 	}
 	if _, err := Open(Config{Path: keysFile(t), Registerer: prometheus.NewRegistry()}); err != nil {
@@ -278,16 +283,20 @@ func TestGuard(t *testing.T) {
 		code    string
 		header  string
 	}{
-		"good":       {[]string{"Bearer " + text}, access.Query, 200, "", ""},
-		"case":       {[]string{"bearer  " + text}, access.Query, 200, "", ""},
-		"none":       {nil, access.Query, 401, "unauthorized", `Bearer realm="recount"`},
-		"basic":      {[]string{"Basic " + text}, access.Query, 401, "unauthorized", `Bearer realm="recount"`},
-		"bare":       {[]string{text}, access.Query, 401, "unauthorized", `Bearer realm="recount"`},
-		"two":        {[]string{"Bearer " + text, "Bearer " + text}, access.Query, 401, "unauthorized", `Bearer realm="recount"`},
-		"unknown":    {[]string{"Bearer x"}, access.Query, 401, "unauthorized", `Bearer realm="recount", error="invalid_token"`},
-		"no scope":   {[]string{"Bearer " + text}, access.Admin, 403, "forbidden", `Bearer realm="recount", error="insufficient_scope", scope="admin"`},
+		"good":  {[]string{"Bearer " + text}, access.Query, 200, "", ""},
+		"case":  {[]string{"bearer  " + text}, access.Query, 200, "", ""},
+		"none":  {nil, access.Query, 401, "unauthorized", `Bearer realm="recount"`},
+		"basic": {[]string{"Basic " + text}, access.Query, 401, "unauthorized", `Bearer realm="recount"`},
+		"bare":  {[]string{text}, access.Query, 401, "unauthorized", `Bearer realm="recount"`},
+		"two": {[]string{"Bearer " + text, "Bearer " + text}, access.Query, 401, "unauthorized",
+			`Bearer realm="recount"`},
+		"unknown": {[]string{"Bearer x"}, access.Query, 401, "unauthorized",
+			`Bearer realm="recount", error="invalid_token"`},
+		"no scope": {[]string{"Bearer " + text}, access.Admin, 403, "forbidden",
+			`Bearer realm="recount", error="insufficient_scope", scope="admin"`},
 		"one of two": {[]string{"Bearer " + text}, access.Query | access.Admin, 200, "", ""},
-		"neither":    {[]string{"Bearer " + text}, access.Ingest | access.Admin, 403, "forbidden", `Bearer realm="recount", error="insufficient_scope", scope="ingest admin"`},
+		"neither": {[]string{"Bearer " + text}, access.Ingest | access.Admin, 403, "forbidden",
+			`Bearer realm="recount", error="insufficient_scope", scope="ingest admin"`},
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header["Authorization"] = c.headers
@@ -302,7 +311,8 @@ func TestGuard(t *testing.T) {
 			Detail string
 		}
 		_ = json.Unmarshal(rec.Body.Bytes(), &p) // There is no body when all is well.
-		if rec.Code != c.status || p.Code != c.code || rec.Header().Get("WWW-Authenticate") != c.header || strings.Contains(rec.Body.String(), text) {
+		if rec.Code != c.status || p.Code != c.code || rec.Header().Get("WWW-Authenticate") != c.header ||
+			strings.Contains(rec.Body.String(), text) {
 			t.Errorf("%s: %d %q %s", name, rec.Code, rec.Header().Get("WWW-Authenticate"), rec.Body)
 		}
 	}
@@ -310,7 +320,8 @@ func TestGuard(t *testing.T) {
 
 func TestLoopback(t *testing.T) {
 	t.Parallel()
-	for host, ok := range map[string]bool{"127.0.0.1:8080": true, "localhost": true, "[::1]:80": true, "[::1]": true, "127.0.0.1": true,
+	for host, ok := range map[string]bool{"127.0.0.1:8080": true, "localhost": true, "[::1]:80": true, "[::1]": true,
+		"127.0.0.1":    true,
 		"evil.example": false, "evil.example:8080": false, "10.0.0.1:8080": false, "": false} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Host = host

@@ -47,14 +47,16 @@ func Open(cfg Config) (*Watcher, error) {
 	}
 	w := &Watcher{cfg: cfg, stale: prometheus.NewGauge(prometheus.GaugeOpts{Name: "recount_keys_stale",
 		Help: "1 while the keys file cannot be read, so that the keys read last go on counting."})}
-	known := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_keys", Help: "Keys that are neither revoked nor expired."}, w.good)
+	known := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_keys",
+		Help: "Keys that are neither revoked nor expired."}, w.good)
 	if cfg.Registerer != nil {
 		if err := errors.Join(cfg.Registerer.Register(w.stale), cfg.Registerer.Register(known)); err != nil {
 			return nil, fmt.Errorf("open keys: %w", err)
 		}
 	}
 	if err := w.load(); err != nil {
-		return nil, fmt.Errorf("auth.keys_file: %w; make a first key with: recount keys create --keys-file %s --tenant NAME --scope ingest,query", err, cfg.Path)
+		return nil, fmt.Errorf("auth.keys_file: %w; make a first key with: recount keys create --keys-file %s "+
+			"--tenant NAME --scope ingest,query", err, cfg.Path)
 	}
 	return w, nil
 }
@@ -82,7 +84,8 @@ func (w *Watcher) reload() {
 		w.fault = ""
 		w.stale.Set(0)
 	case err != nil && err.Error() != w.fault:
-		w.cfg.Logger.Error("the keys file cannot be read; the keys read last go on counting, and revocations are not seen", "file", w.cfg.Path, "error", err)
+		w.cfg.Logger.Error("the keys file cannot be read; the keys read last go on counting, and revocations are "+
+			"not seen", "file", w.cfg.Path, "error", err)
 		w.fault = err.Error()
 		w.stale.Set(1)
 	}

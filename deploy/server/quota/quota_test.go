@@ -27,7 +27,8 @@ func quotas(t testing.TB, cfg Config) (*Quotas, *clock) {
 // TestRates reads like the documentation: a second's worth at once, then debts are waited for.
 func TestRates(t *testing.T) {
 	t.Parallel()
-	q, clock := quotas(t, Config{Default: Rates{Events: 100}, Tenants: map[string]Rates{"big": {Events: 1000, Queries: 0.5}}})
+	q, clock := quotas(t, Config{Default: Rates{Events: 100},
+		Tenants: map[string]Rates{"big": {Events: 1000, Queries: 0.5}}})
 	for i, step := range []struct {
 		after  time.Duration
 		tenant string
