@@ -37,11 +37,11 @@ test: setup ## Run every test.
 race: setup ## Run every test under the race detector.
 	$(GO) test -timeout 30m -race $(PKGS)
 
-lint: ## Check formatting, go vet, staticcheck and the module files.
+lint: ## Check formatting, go vet, the linters of .golangci.yaml and the module files.
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run gofmt -w on these'; exit 1; }
 	$(GO) vet $(PKGS)
 	$(GO) vet -tags failpoints $(PKGS)
-	$(GO) tool staticcheck $(PKGS)
+	$(GO) tool -modfile=.ci/lint.mod golangci-lint run $(PKGS)
 	$(GO) mod verify
 
 # A number of executions, not a duration: when a duration ends, Go before 1.27 may report

@@ -113,7 +113,10 @@ func TestLedgerSurvives(t *testing.T) {
 	dir := t.TempDir()
 	n := int64(0)
 	work := Job{Name: "work",
-		Run: func(context.Context) (Report, error) { n++; return Report{Rows: n, Message: "did it"}, nil }}
+		Run: func(context.Context) (Report, error) {
+			n++
+			return Report{Rows: n, Message: "did it"}, nil
+		}}
 	s := scheduler(t, openLedger(t, dir), work)
 	for range 3 {
 		if _, err := s.Start(t.Context(), "work"); err != nil {
@@ -141,7 +144,10 @@ func (r fileRemover) Delete(_ context.Context, keys ...string) error {
 type fakeLog struct{ first, next, trimmed uint64 }
 
 func (l *fakeLog) Bounds(context.Context, int) (uint64, uint64, error) { return l.first, l.next, nil }
-func (l *fakeLog) Trim(_ context.Context, _ int, below uint64) error   { l.trimmed = below; return nil }
+func (l *fakeLog) Trim(_ context.Context, _ int, below uint64) error {
+	l.trimmed = below
+	return nil
+}
 
 func TestExpire(t *testing.T) {
 	t.Parallel()

@@ -127,7 +127,10 @@ func benchmarkParquet(b *testing.B, width int64, dims []string) {
 	b.ReportAllocs()
 	for b.Loop() {
 		found, err := Run(b.Context(), DefaultConfig(), l.open, in,
-			func(b *Block) error { groups += int64(b.Rows()); return nil })
+			func(b *Block) error {
+				groups += int64(b.Rows())
+				return nil
+			})
 		if err != nil {
 			b.Fatal(err)
 		}

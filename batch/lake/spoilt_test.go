@@ -51,7 +51,10 @@ func spoilt(t *testing.T) (*CommitLog, *spoiling) {
 	cfg.Attempts = 4
 	cfg.Backoff = time.Millisecond
 	s := &spoiling{}
-	cfg = via(t, cfg, func(next http.RoundTripper) http.RoundTripper { s.next = next; return s })
+	cfg = via(t, cfg, func(next http.RoundTripper) http.RoundTripper {
+		s.next = next
+		return s
+	})
 	return NewCommitLog(open(t, cfg)), s
 }
 

@@ -39,9 +39,18 @@ func TestStore(t *testing.T) {
 		t.Errorf("delete: %v", err)
 	}
 	for op, f := range map[string]func() error{
-		"get":  func() error { _, err := s.Get(ctx, "data/a b"); return err },
-		"head": func() error { _, err := s.Head(ctx, "data/a b"); return err },
-		"open": func() error { _, err := s.Open(ctx, "data/a b"); return err },
+		"get": func() error {
+			_, err := s.Get(ctx, "data/a b")
+			return err
+		},
+		"head": func() error {
+			_, err := s.Head(ctx, "data/a b")
+			return err
+		},
+		"open": func() error {
+			_, err := s.Open(ctx, "data/a b")
+			return err
+		},
 	} {
 		if err := f(); !errors.Is(err, ErrNotFound) {
 			t.Errorf("%s after delete: %v, want ErrNotFound", op, err)

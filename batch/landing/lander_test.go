@@ -22,7 +22,10 @@ func start(t *testing.T, w *world) (l *Lander, end func() error) {
 	ctx, cancel := context.WithCancel(t.Context())
 	result := make(chan error, 1)
 	go func() { result <- l.Run(ctx) }()
-	return l, func() error { cancel(); return <-result }
+	return l, func() error {
+		cancel()
+		return <-result
+	}
 }
 
 // TestIdlePartitionLands is C1: the open segment of an idle partition ends by a heartbeat,
@@ -58,7 +61,10 @@ type fullLog struct {
 	asked int
 }
 
-func (l *fullLog) Heartbeat(context.Context, int) error { l.asked++; return errLost }
+func (l *fullLog) Heartbeat(context.Context, int) error {
+	l.asked++
+	return errLost
+}
 
 // TestClockGoesBack: a segment that a clock began which was hours ahead lands all the same
 // once an interval has passed, in an idle partition and in a busy one.

@@ -78,7 +78,10 @@ func (n *node) do(ctx context.Context, effect func()) error {
 		effect()
 		return errLost
 	case delayed:
-		n.late.Go(func() { time.Sleep(late); effect() })
+		n.late.Go(func() {
+			time.Sleep(late)
+			effect()
+		})
 		return errLost
 	}
 	effect()

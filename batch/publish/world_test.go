@@ -227,7 +227,11 @@ func (w *world) publisher(c *catalog.Catalog, f *faults) *Publisher {
 func (w *world) unstarted(c *catalog.Catalog, f *faults) *Publisher {
 	w.t.Helper()
 	cfg := DefaultConfig(c, partitions)
-	cfg.Now = func() time.Time { w.mu.Lock(); defer w.mu.Unlock(); return w.now }
+	cfg.Now = func() time.Time {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.now
+	}
 	cfg.Code = "test"
 	cfg.Workers = 2
 	cfg.Memory = 64 << 20
@@ -238,7 +242,11 @@ func (w *world) unstarted(c *catalog.Catalog, f *faults) *Publisher {
 	return p
 }
 
-func (w *world) pass(d time.Duration) { w.mu.Lock(); w.now = w.now.Add(d); w.mu.Unlock() }
+func (w *world) pass(d time.Duration) {
+	w.mu.Lock()
+	w.now = w.now.Add(d)
+	w.mu.Unlock()
+}
 
 func (w *world) readChains(context.Context) ([]*record.Chain, error) {
 	w.mu.Lock()
@@ -417,7 +425,10 @@ func (c conn) Exec(ctx context.Context, q string, args ...any) error {
 }
 
 func (c conn) Query(ctx context.Context, q string, args ...any) (rows driver.Rows, err error) {
-	err = c.f.do(q, func() error { rows, err = c.Conn.Query(ctx, q, args...); return err })
+	err = c.f.do(q, func() error {
+		rows, err = c.Conn.Query(ctx, q, args...)
+		return err
+	})
 	if err != nil && rows != nil {
 		_ = rows.Close()
 	}
@@ -426,7 +437,10 @@ func (c conn) Query(ctx context.Context, q string, args ...any) (rows driver.Row
 
 func (c conn) QueryRow(ctx context.Context, q string, args ...any) driver.Row {
 	var row driver.Row
-	if err := c.f.do(q, func() error { row = c.Conn.QueryRow(ctx, q, args...); return nil }); err != nil {
+	if err := c.f.do(q, func() error {
+		row = c.Conn.QueryRow(ctx, q, args...)
+		return nil
+	}); err != nil {
 		return failedRow{err}
 	}
 	return row
@@ -439,7 +453,10 @@ func (r failedRow) Scan(...any) error    { return r.err }
 func (r failedRow) ScanStruct(any) error { return r.err }
 
 func (c conn) PrepareBatch(ctx context.Context, q string, o ...driver.PrepareBatchOption) (b driver.Batch, err error) {
-	err = c.f.do(q, func() error { b, err = c.Conn.PrepareBatch(ctx, q, o...); return err })
+	err = c.f.do(q, func() error {
+		b, err = c.Conn.PrepareBatch(ctx, q, o...)
+		return err
+	})
 	if err != nil {
 		if b != nil {
 			_ = b.Close()

@@ -52,7 +52,10 @@ func run(t *testing.T, ctx context.Context, s *script) (Answer, int, error) {
 	send := New(srv.URL+"/", 1)
 	retries := 0
 	send.Backoff = time.Microsecond
-	send.Retries = func(error) error { retries++; return nil }
+	send.Retries = func(error) error {
+		retries++
+		return nil
+	}
 	defer send.Client.CloseIdleConnections()
 	a, err := send.Send(ctx, []byte(body))
 	return a, retries, err
@@ -112,7 +115,10 @@ func TestRetriesEnds(t *testing.T) {
 	enough := errors.New("enough")
 	heard := ""
 	send := New(srv.URL, 1)
-	send.Retries = func(err error) error { heard = err.Error(); return enough }
+	send.Retries = func(err error) error {
+		heard = err.Error()
+		return enough
+	}
 	defer send.Client.CloseIdleConnections()
 	if _, err := send.Send(t.Context(), []byte(body)); !errors.Is(err, enough) ||
 		!strings.Contains(heard, "the log is full") {

@@ -121,7 +121,10 @@ func (c *lettersListCmd) writer(out io.Writer) letterWriter {
 		return letterWriter{func(l *deadletter.Letter) error {
 			return w.Write([]string{l.Name, when(l.Received), l.Code, l.EventType, l.EventID,
 				strconv.FormatInt(l.Bytes, 10), l.Message})
-		}, func() error { w.Flush(); return w.Error() }}
+		}, func() error {
+			w.Flush()
+			return w.Error()
+		}}
 	}
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	row := func(cells ...string) error {

@@ -96,7 +96,10 @@ func (e *engines) openLake(ctx context.Context, cfg Config, logger *slog.Logger,
 	if err != nil {
 		return err
 	}
-	e.onClose(func() error { store.Close(); return nil })
+	e.onClose(func() error {
+		store.Close()
+		return nil
+	})
 	e.lake = store
 	e.records = lake.NewCommitLog(store)
 	if e.readOnly {
@@ -163,7 +166,10 @@ func (e *engines) openLog(ctx context.Context, cfg Config, logger *slog.Logger, 
 		if err != nil {
 			return err
 		}
-		e.onClose(func() error { server.Close(); return nil })
+		e.onClose(func() error {
+			server.Close()
+			return nil
+		})
 		lc = eventlog.DefaultConfig(server)
 	} else {
 		lc.Replicas = cfg.Log.Replicas
@@ -178,7 +184,10 @@ func (e *engines) openLog(ctx context.Context, cfg Config, logger *slog.Logger, 
 	if err != nil {
 		return err
 	}
-	e.onClose(func() error { log.Close(); return nil })
+	e.onClose(func() error {
+		log.Close()
+		return nil
+	})
 	e.log = log
 	return nil
 }

@@ -133,7 +133,11 @@ func TestBusyConnectionsAreKept(t *testing.T) {
 	reached := make(chan struct{}, 2)
 	release := make(chan struct{})
 	addr, reg := listenHTTP(t, cfg,
-		func(w http.ResponseWriter, r *http.Request) { reached <- struct{}{}; <-release; ok(w, r) })
+		func(w http.ResponseWriter, r *http.Request) {
+			reached <- struct{}{}
+			<-release
+			ok(w, r)
+		})
 	busy := []net.Conn{dial(t, addr, get), dial(t, addr, get)}
 	<-reached
 	<-reached
@@ -192,7 +196,10 @@ func TestSlowClients(t *testing.T) {
 			left := make(chan struct{})
 			cfg := DefaultHTTPConfig()
 			c.cut(&cfg)
-			addr, _ := listenHTTP(t, cfg, func(w http.ResponseWriter, r *http.Request) { c.handler(w, r); close(left) })
+			addr, _ := listenHTTP(t, cfg, func(w http.ResponseWriter, r *http.Request) {
+				c.handler(w, r)
+				close(left)
+			})
 			conn := dial(t, addr, c.sent)
 			if c.status != 0 {
 				<-left // The handler returns, though the client does nothing.

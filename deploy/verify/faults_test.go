@@ -31,7 +31,10 @@ var faults = []fault{
 	}},
 	{"flipped byte", func(t *testing.T, w *world) verify.Finding {
 		_, o := w.object(t, 0)
-		w.change(t, o.Key, func(raw []byte) []byte { raw[len(raw)/2] ^= 1; return raw })
+		w.change(t, o.Key, func(raw []byte) []byte {
+			raw[len(raw)/2] ^= 1
+			return raw
+		})
 		return finding(verify.V2, verify.Place{File: o.Key})
 	}},
 	{"duplicated file", func(t *testing.T, w *world) verify.Finding {

@@ -116,7 +116,10 @@ func TestRunningServerFindsFaults(t *testing.T) {
 	w := shared.copied(t)
 	url := w.serve(t)
 	objects := w.files(t, "data/type=hit/*/*")
-	rewrite(t, objects[1], objects[1], func(raw []byte) []byte { raw[len(raw)/2] ^= 1; return raw })
+	rewrite(t, objects[1], objects[1], func(raw []byte) []byte {
+		raw[len(raw)/2] ^= 1
+		return raw
+	})
 	rewrite(t, objects[0], objects[0]+".bak", func(raw []byte) []byte { return raw })
 	if err := os.Remove(objects[0]); err != nil {
 		t.Fatal(err)

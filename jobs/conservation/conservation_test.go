@@ -169,7 +169,10 @@ func TestResidue(t *testing.T) {
 			Residue{Tenant: "rival", Partition: &zero, Tier: Log, Events: 3}},
 		"acknowledged before the last start": {func(b *Books) { b.Partitions[0].Acknowledged.Total += 3 },
 			Residue{Partition: &zero, Tier: Log, Events: 3}},
-		"given up by a seal": {func(b *Books) { b.Partitions[0].Acknowledged.Total += 3; b.Partitions[0].Voided = 3 }, Residue{}},
+		"given up by a seal": {func(b *Books) {
+			b.Partitions[0].Acknowledged.Total += 3
+			b.Partitions[0].Voided = 3
+		}, Residue{}},
 		"logged and not landed": {func(b *Books) { b.Partitions[0].Messages = messages(map[uint64]map[string]int64{6: {"rival": 2}}) },
 			Residue{Tenant: "rival", Partition: &zero, From: 5, To: 7, Tier: Landed, Events: 2}},
 		"given up by an operator": {giveUp, Residue{}},

@@ -185,7 +185,10 @@ func sums(st *record.State, name string) (rows, duplicates int64) {
 // counted reports whether the publication has a view over the event type.
 func (b *Books) counted(st *record.State, name string) bool {
 	return slices.ContainsFunc(b.Catalog.ViewsOf(name),
-		func(v *catalog.View) bool { _, ok := st.Views[v.Name]; return ok })
+		func(v *catalog.View) bool {
+			_, ok := st.Views[v.Name]
+			return ok
+		})
 }
 
 // rows compares what the views' rows count with the publication they belong to: by tenant

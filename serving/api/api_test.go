@@ -263,7 +263,10 @@ func TestAdmission(t *testing.T) {
 		})
 	})
 	codes := make(chan int, 2)
-	ask := func() { res, _ := call(a, "POST", "/v1/query", hourly); codes <- res.StatusCode }
+	ask := func() {
+		res, _ := call(a, "POST", "/v1/query", hourly)
+		codes <- res.StatusCode
+	}
 	go ask()
 	<-entered
 	go ask()

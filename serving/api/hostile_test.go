@@ -101,7 +101,10 @@ func TestListsWaitForTheirTurn(t *testing.T) {
 		})
 	})
 	done := make(chan struct{})
-	go func() { call(a, "POST", "/v1/query", hourly); close(done) }()
+	go func() {
+		call(a, "POST", "/v1/query", hourly)
+		close(done)
+	}()
 	<-reached
 	for _, path := range []string{"/v1/views", "/v1/views/flights", "/v1/publications", "/v1/publications/17"} {
 		if res, body := call(a, "GET", path, ""); res.StatusCode != http.StatusTooManyRequests {

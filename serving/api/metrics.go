@@ -29,10 +29,16 @@ func newMetrics(r prometheus.Registerer, g *gate) *metrics {
 	if r != nil {
 		r.MustRegister(m.seconds, m.rows,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_query_running", Help: "Queries that run now."},
-				func() float64 { running, _ := g.count(); return float64(running) }),
+				func() float64 {
+					running, _ := g.count()
+					return float64(running)
+				}),
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_query_waiting",
 				Help: "Queries that wait for their turn."},
-				func() float64 { _, waiting := g.count(); return float64(waiting) }),
+				func() float64 {
+					_, waiting := g.count()
+					return float64(waiting)
+				}),
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_query_held_bytes",
 				Help: "Encoded answers in memory that are made or wait for their readers."},
 				func() float64 { return float64(g.holding()) }))

@@ -45,7 +45,10 @@ func TestRequestsAreOfTheirTenant(t *testing.T) {
 	api := newAPI(t, newLayers(), func(_ *Config, p *Parts) {
 		p.Answerer = all
 		p.DeadLetters = all
-		p.Cap = func(tenant, _, _ string) *Cap { all.note(tenant); return nil }
+		p.Cap = func(tenant, _, _ string) *Cap {
+			all.note(tenant)
+			return nil
+		}
 	})
 	const day = "?view=flights&from=2001-01-01T00:00:00Z&to=2001-01-02T00:00:00Z"
 	for _, r := range [][2]string{

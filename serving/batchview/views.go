@@ -147,5 +147,8 @@ func (v *Views) context(ctx context.Context, sqlBytes int) (context.Context, con
 		"group_by_overflow_mode": "throw",
 		"max_query_size":         sqlBytes + 1<<20,
 	}
-	return clickhouse.Context(inner, clickhouse.WithSettings(settings)), func() { stop(); cancel(nil) }
+	return clickhouse.Context(inner, clickhouse.WithSettings(settings)), func() {
+		stop()
+		cancel(nil)
+	}
 }

@@ -84,7 +84,10 @@ func arrowFields(a *merge.Answer) []arrow.Field {
 // fillArrow appends the rows [from, to), column by column.
 func fillArrow(b *array.RecordBuilder, a *merge.Answer, from, to int) {
 	next := 0
-	column := func() array.Builder { next++; return b.Field(next - 1) }
+	column := func() array.Builder {
+		next++
+		return b.Field(next - 1)
+	}
 	if a.Windowed {
 		appendTimes(column().(*array.TimestampBuilder), a.Times[from:to])
 	}

@@ -48,7 +48,10 @@ func newKey(values []uint64, null []bool, desc bool) sortKey {
 	return k
 }
 
-func (k sortKey) constant() sortKey { clear(k.rank); return k }
+func (k sortKey) constant() sortKey {
+	clear(k.rank)
+	return k
+}
 
 // dense replaces values by their rank among all, which leaves room above for null.
 func dense(values []uint64, null []bool) []uint64 {

@@ -192,7 +192,10 @@ func TestBothLayersAreAskedForTheTenant(t *testing.T) {
 	f := &fixed{state: published(), live: &query.LivePart{Through: published().H}}
 	r, err := New(Config{Catalog: oracle.Catalog(), Publications: f,
 		Batch: batchFunc(func(s *query.Scan) { asked = append(asked, "batch "+s.Tenant) }),
-		Live:  liveFunc(func(s *query.Scan) *query.LivePart { asked = append(asked, "live "+s.Tenant); return f.live })})
+		Live: liveFunc(func(s *query.Scan) *query.LivePart {
+			asked = append(asked, "live "+s.Tenant)
+			return f.live
+		})})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,10 @@ func TestGateBoundsTheWait(t *testing.T) {
 func TestRefusedBeforeTheBodyIsRead(t *testing.T) {
 	t.Parallel()
 	for name, behind := range map[string]func(*Server){
-		"gate": func(s *Server) { s.gate.waiting.Store(1); s.gate.latest.Store(int64(s.gate.limit)) },
+		"gate": func(s *Server) {
+			s.gate.waiting.Store(1)
+			s.gate.latest.Store(int64(s.gate.limit))
+		},
 		"log": func(s *Server) {
 			for _, c := range s.committers {
 				c.queue.chunks = []*chunk{{since: time.Now().Add(-time.Hour)}}

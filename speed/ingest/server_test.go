@@ -72,7 +72,11 @@ func TestAckOnlyAfterTheLog(t *testing.T) {
 	t.Parallel()
 	reached := make(chan int, 10)
 	release := make(chan struct{})
-	log := &memoryLog{hook: func(p int) error { reached <- p; <-release; return nil }}
+	log := &memoryLog{hook: func(p int) error {
+		reached <- p
+		<-release
+		return nil
+	}}
 	s := run(t, testConfig(), 2, log)
 	var answered atomic.Bool
 	done := make(chan response)
@@ -98,7 +102,10 @@ func TestAckOnlyAfterTheLog(t *testing.T) {
 func TestOverloadSheds(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
-	log := &memoryLog{hook: func(int) error { <-release; return nil }}
+	log := &memoryLog{hook: func(int) error {
+		<-release
+		return nil
+	}}
 	cfg := testConfig()
 	cfg.GroupBytes = 64 << 10
 	cfg.EventBytes = 1 << 10
@@ -201,7 +208,11 @@ func TestRunDrains(t *testing.T) {
 	t.Parallel()
 	reached := make(chan struct{})
 	release := make(chan struct{})
-	log := &memoryLog{hook: func(int) error { reached <- struct{}{}; <-release; return nil }}
+	log := &memoryLog{hook: func(int) error {
+		reached <- struct{}{}
+		<-release
+		return nil
+	}}
 	s, err := New(testConfig(), testCatalog(), 1, log, Options{})
 	if err != nil {
 		t.Fatal(err)

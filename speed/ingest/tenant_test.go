@@ -119,7 +119,11 @@ func TestFloodLeavesRoom(t *testing.T) {
 	stands := make(chan struct{})
 	begun := make(chan struct{}, 100)
 	release := sync.OnceFunc(func() { close(stands) })
-	log := &memoryLog{hook: func(int) error { begun <- struct{}{}; <-stands; return nil }}
+	log := &memoryLog{hook: func(int) error {
+		begun <- struct{}{}
+		<-stands
+		return nil
+	}}
 	cfg := testConfig()
 	cfg.Fair = true
 	cfg.QueueBytes = 2 * (cfg.GroupBytes + cfg.EventBytes)

@@ -76,7 +76,10 @@ func (v *Views) Run(ctx context.Context) error {
 	for _, p := range v.parts {
 		g.Go(func() error { return p.run(ctx) })
 	}
-	g.Go(func() error { v.snapshotLoop(ctx); return nil })
+	g.Go(func() error {
+		v.snapshotLoop(ctx)
+		return nil
+	})
 	return errors.Join(g.Wait(), v.Snapshot())
 }
 

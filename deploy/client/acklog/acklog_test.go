@@ -27,7 +27,10 @@ func TestLinesComeBack(t *testing.T) {
 	}
 	file.WriteString(`{"kind":"acked","run":"a","cou`) // The client was killed here.
 	var got []Line
-	if err := Read(&file, func(l Line) error { got = append(got, l); return nil }); err != nil {
+	if err := Read(&file, func(l Line) error {
+		got = append(got, l)
+		return nil
+	}); err != nil {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff(want, got); d != "" {

@@ -16,7 +16,10 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte(`{"kind":"unknown","run":"a","count":-1}` + "\n\n"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		read := func(raw []byte) (lines []Line, err error) {
-			err = Read(bytes.NewReader(raw), func(l Line) error { lines = append(lines, l); return nil })
+			err = Read(bytes.NewReader(raw), func(l Line) error {
+				lines = append(lines, l)
+				return nil
+			})
 			return lines, err
 		}
 		lines, err := read(raw)

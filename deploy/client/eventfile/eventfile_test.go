@@ -327,7 +327,10 @@ func (f few) ReadRows(rows []parquet.Row) (int, error) {
 func TestParquetCut(t *testing.T) {
 	t.Parallel()
 	for name, rows := range map[string]func(parquet.Rows) parquet.Rows{
-		"end":     func(r parquet.Rows) parquet.Rows { _ = r.SeekToRow(1); return few{r} },
+		"end": func(r parquet.Rows) parquet.Rows {
+			_ = r.SeekToRow(1)
+			return few{r}
+		},
 		"nothing": func(r parquet.Rows) parquet.Rows { return nothing{r} },
 	} {
 		r, err := Open(parquetFileOf(t, make([]flat, 3)...), Mapping{Type: "t"})

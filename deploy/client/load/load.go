@@ -93,7 +93,10 @@ func (l *Load) run(ctx context.Context, start time.Time, every func(Tick)) error
 		l.query(requests, ctx, start)
 		return requests.Wait()
 	})
-	g.Go(func() error { l.tally.tick(ctx, every); return nil })
+	g.Go(func() error {
+		l.tally.tick(ctx, every)
+		return nil
+	})
 	return g.Wait()
 }
 

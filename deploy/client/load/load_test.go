@@ -58,7 +58,10 @@ func run(t *testing.T, c Config) (*Summary, []acklog.Line) {
 		t.Fatal(err)
 	}
 	var lines []acklog.Line
-	if err := acklog.Read(&file, func(l acklog.Line) error { lines = append(lines, l); return nil }); err != nil {
+	if err := acklog.Read(&file, func(l acklog.Line) error {
+		lines = append(lines, l)
+		return nil
+	}); err != nil {
 		t.Fatal(err)
 	}
 	return s, lines

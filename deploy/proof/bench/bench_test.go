@@ -109,7 +109,10 @@ func sendAll(b *testing.B, url string, all [][]byte, connections int) {
 	b.Helper()
 	s := client.New(url, connections)
 	var next, retries atomic.Int64
-	s.Retries = func(error) error { retries.Add(1); return nil }
+	s.Retries = func(error) error {
+		retries.Add(1)
+		return nil
+	}
 	var wg sync.WaitGroup
 	for range connections {
 		wg.Go(func() {

@@ -71,7 +71,10 @@ func TestCrash(t *testing.T) {
 		began := time.Now()
 		srv = start(t, dir, config, listen)
 		if err := eventually(ctx,
-			func() error { _, err := query(ctx, srv.url, fmt.Sprintf(hitsQuery, "exact")); return err }); err != nil {
+			func() error {
+				_, err := query(ctx, srv.url, fmt.Sprintf(hitsQuery, "exact"))
+				return err
+			}); err != nil {
 			t.Fatalf("the server does not answer after a restart: %v\n%s", err, srv.logs)
 		}
 		slowest = max(slowest, time.Since(began))
@@ -117,7 +120,10 @@ func newCrashLoad(seed uint64, url string) *crashLoad {
 	l := &crashLoad{sender: client.New(url, 4), seed: seed, hits: map[string]int64{}, ms: map[string]int64{},
 		user: map[string]map[string]bool{}}
 	l.sender.Client.Timeout = 5 * time.Second
-	l.sender.Retries = func(error) error { l.retries.Add(1); return nil }
+	l.sender.Retries = func(error) error {
+		l.retries.Add(1)
+		return nil
+	}
 	return l
 }
 

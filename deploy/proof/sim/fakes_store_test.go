@@ -67,7 +67,10 @@ func list(ctx context.Context, p *proc, w *world, from map[string]stored, prefix
 			}
 		}
 		err := p.do(ctx, op{kind: "list", key: prefix, fates: []fate{unsent, mangled},
-			effect: func() error { show(false, false); return nil },
+			effect: func() error {
+				show(false, false)
+				return nil
+			},
 			mangle: func() { show(w.rng.IntN(2) == 0, w.rng.IntN(2) == 0) }})
 		if err != nil {
 			yield(lake.Info{}, err)
@@ -122,7 +125,10 @@ func (o objectsOf) Put(ctx context.Context, key string, body io.ReaderAt, size i
 		return err
 	}
 	return o.p.do(ctx, op{kind: "put", key: unnamed(key), fates: putFates,
-		effect: func() error { o.w.put(key, raw, false); return nil }, mangle: func() { o.w.put(key, raw, true) }})
+		effect: func() error {
+			o.w.put(key, raw, false)
+			return nil
+		}, mangle: func() { o.w.put(key, raw, true) }})
 }
 
 func (o objectsOf) Get(ctx context.Context, key string) (body []byte, err error) {
@@ -136,7 +142,10 @@ func (o objectsOf) Get(ctx context.Context, key string) (body []byte, err error)
 
 func (o objectsOf) Head(ctx context.Context, key string) (info lake.Info, err error) {
 	err = o.p.do(ctx, op{kind: "head", key: unnamed(key), fates: readFates,
-		effect: func() (err error) { info, err = o.w.info(key); return err }})
+		effect: func() (err error) {
+			info, err = o.w.info(key)
+			return err
+		}})
 	return info, err
 }
 
@@ -146,7 +155,10 @@ func (o objectsOf) List(ctx context.Context, prefix, _ string) iter.Seq2[lake.In
 
 func (o objectsOf) Delete(ctx context.Context, keys ...string) error {
 	return o.p.do(ctx, op{kind: "delete", key: fmt.Sprint(len(keys)), fates: writeFates, rare: true,
-		effect: func() error { o.w.delete(keys); return nil }})
+		effect: func() error {
+			o.w.delete(keys)
+			return nil
+		}})
 }
 
 // open reads an object for the batch engine. It is no operation of its own: the engine

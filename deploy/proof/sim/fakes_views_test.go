@@ -151,7 +151,10 @@ func (v viewsOf) DeleteProjection(context.Context, uint64) (int64, error) { retu
 
 func (v viewsOf) Tables(ctx context.Context) (names []string, err error) {
 	err = v.p.do(ctx, op{kind: "list tables", fates: readFates,
-		effect: func() error { names = slices.Sorted(maps.Keys(v.w.tables)); return nil }})
+		effect: func() error {
+			names = slices.Sorted(maps.Keys(v.w.tables))
+			return nil
+		}})
 	return names, err
 }
 

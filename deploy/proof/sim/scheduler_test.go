@@ -207,7 +207,10 @@ func (s *scheduler) play(o *op) {
 	case mangled:
 		o.mangle()
 	case lateWrong:
-		s.later(o, func() error { o.mangle(); return nil })
+		s.later(o, func() error {
+			o.mangle()
+			return nil
+		})
 		err = errLost
 	}
 	if o.reply != nil {

@@ -61,7 +61,10 @@ func newLoad(seed uint64, file string, urls ...string) (*load, error) {
 	for _, url := range urls {
 		s := client.New(url, loadWorkers)
 		s.Client.Timeout = 5 * time.Second
-		s.Retries = func(error) error { l.retries.Add(1); return nil }
+		s.Retries = func(error) error {
+			l.retries.Add(1)
+			return nil
+		}
 		l.senders = append(l.senders, s)
 	}
 	return l, nil

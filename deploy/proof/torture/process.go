@@ -64,7 +64,10 @@ func newSpawner() *spawner {
 func (s *spawner) start(cmd *exec.Cmd) (err error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	done := make(chan struct{})
-	s.jobs <- func() { err = cmd.Start(); close(done) }
+	s.jobs <- func() {
+		err = cmd.Start()
+		close(done)
+	}
 	<-done
 	return err
 }

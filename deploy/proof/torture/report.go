@@ -47,10 +47,20 @@ func (r *report) killedAtRandom()           { r.note(func() { r.random++ }) }
 func (r *report) killedAt(point string)     { r.note(func() { r.atPoint[point]++ }) }
 func (r *report) notReached(point string)   { r.note(func() { r.unmet[point]++ }) }
 func (r *report) fault(kind string)         { r.note(func() { r.faults[kind]++ }) }
-func (r *report) load(acks, retries int64)  { r.note(func() { r.acks += acks; r.retries += retries }) }
+func (r *report) load(acks, retries int64) {
+	r.note(func() {
+		r.acks += acks
+		r.retries += retries
+	})
+}
 func (r *report) recovered(d time.Duration) { r.note(func() { r.recovery = append(r.recovery, d) }) }
 func (r *report) verified()                 { r.note(func() { r.verifies++ }) }
-func (r *report) wrong(d *difference)       { r.note(func() { r.lost += d.lost; r.double += d.double }) }
+func (r *report) wrong(d *difference) {
+	r.note(func() {
+		r.lost += d.lost
+		r.double += d.double
+	})
+}
 
 // missed are the failpoints that no server was killed at.
 func (r *report) missed() (names []string) {

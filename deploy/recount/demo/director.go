@@ -42,7 +42,10 @@ type director struct {
 // replay sends every event and shows how it goes.
 func (d *director) replay(ctx context.Context, seed uint64) error {
 	d.plan = newReplay(d.flights, seed)
-	d.sender.Retries = func(error) error { d.retries.Add(1); return nil }
+	d.sender.Retries = func(error) error {
+		d.retries.Add(1)
+		return nil
+	}
 	watch, stop := context.WithCancel(ctx)
 	defer stop()
 	watching := make(chan struct{})

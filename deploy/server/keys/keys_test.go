@@ -251,7 +251,10 @@ func TestReload(t *testing.T) {
 	works("empty", errUnknown, 0)
 	write(whole)
 	works("back", nil, 0)
-	if err := Update(path, func(ks []Key) ([]Key, error) { ks[0].Revoked = created; return ks, nil }); err != nil {
+	if err := Update(path, func(ks []Key) ([]Key, error) {
+		ks[0].Revoked = created
+		return ks, nil
+	}); err != nil {
 		t.Fatal(err)
 	}
 	works("revoked", errRevoked, 0)
