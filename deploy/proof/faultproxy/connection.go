@@ -10,20 +10,21 @@ import (
 
 const (
 	chunkBytes = 16 << 10
-	// maxQueued bounds what one direction holds back: a slow link has a small buffer, and
-	// the sender notices by TCP's own means.
+	// maxQueued is how many chunks one direction may hold back. A slow link has a small
+	// buffer: when it is full the proxy stops reading, and TCP makes the sender wait.
 	maxQueued = 64
+	// stallPoll is how often a stalled direction looks whether the stall has ended.
 	stallPoll = 5 * time.Millisecond
 )
 
-// connection is one client's connection and the one to the server behind it.
+// connection is a client's connection to the proxy and the proxy's connection to the server.
 type connection struct {
 	p              *Proxy
 	client, server net.Conn
-	dead           atomic.Bool  // swallow everything, end nothing
-	gone           atomic.Int32 // ends that have closed
-	once           sync.Once
-	done           chan struct{} // closed when both ends are
+	halfOpen       atomic.Bool   // halfOpen swallows all bytes and keeps the connection open.
+	closedEnds     atomic.Int32  // closedEnds counts the ends that have closed.
+	once           sync.Once     // once guards close.
+	done           chan struct{} // done is closed when both ends are closed.
 }
 
 func (c *connection) close() {
@@ -38,20 +39,20 @@ func (c *connection) close() {
 func (c *connection) reset() {
 	for _, end := range []net.Conn{c.client, c.server} {
 		if tcp, ok := end.(*net.TCPConn); ok {
-			_ = tcp.SetLinger(0) // A connection that is gone needs no RST.
+			_ = tcp.SetLinger(0) // It fails only for a connection that is closed already.
 		}
 	}
 	c.close()
 }
 
-// chunk is bytes on their way, and when they arrive.
+// chunk is a piece of the stream that is due at the other end at a given time.
 type chunk struct {
 	bytes []byte
 	due   time.Time
 }
 
-// pump moves bytes one way until either end is closed. Reading goes on while chunks are
-// on their way, so latency costs no bandwidth.
+// pump moves bytes one way until either end is closed. It reads on while earlier chunks
+// are delayed, so latency costs no bandwidth.
 func (c *connection) pump(from, to net.Conn, faults func() Direction, rng *rand.Rand) {
 	queue := make(chan chunk, maxQueued)
 	var wg sync.WaitGroup
@@ -60,9 +61,9 @@ func (c *connection) pump(from, to net.Conn, faults func() Direction, rng *rand.
 	for {
 		buf := make([]byte, chunkBytes)
 		n, err := from.Read(buf)
-		if n > 0 && !c.dead.Load() {
+		if n > 0 && !c.halfOpen.Load() {
 			d := faults()
-			c.p.flips.Add(flip.over(buf[:n], d.FlipOneIn))
+			c.p.flips.Add(flip.flipBits(buf[:n], d.FlipOneIn))
 			due := time.Now().Add(d.Latency)
 			if d.Jitter > 0 {
 				due = due.Add(time.Duration(rng.Int64N(int64(d.Jitter))))
@@ -78,32 +79,35 @@ func (c *connection) pump(from, to net.Conn, faults func() Direction, rng *rand.
 	}
 	close(queue)
 	wg.Wait()
-	// The other end of a half open connection hears nothing of it.
-	if c.gone.Add(1) == 1 && c.dead.Load() {
+	// One end of a half-open connection does not notice that the other has closed.
+	if c.closedEnds.Add(1) == 1 && c.halfOpen.Load() {
 		<-c.done
 	}
-	c.close() // Half-closed connections are of no use to the protocols behind this.
+	c.close() // No protocol that uses this proxy needs a half-closed connection.
 }
 
-// deliver writes chunks in their order, each when it is due.
+// deliver writes chunks in order, each at its due time.
 func (c *connection) deliver(queue <-chan chunk, to net.Conn, faults func() Direction) {
-	for x := range queue {
-		c.wait(time.Until(x.due))
-		for faults().Stall && c.wait(stallPoll) {
+	for next := range queue {
+		c.wait(time.Until(next.due))
+		for faults().Stall {
+			if !c.wait(stallPoll) {
+				break
+			}
 		}
 		if rate := faults().BytesPerSecond; rate > 0 {
-			c.wait(time.Duration(len(x.bytes)) * time.Second / time.Duration(rate))
+			c.wait(time.Duration(len(next.bytes)) * time.Second / time.Duration(rate))
 		}
-		if c.dead.Load() {
+		if c.halfOpen.Load() {
 			continue
 		}
-		if _, err := to.Write(x.bytes); err != nil {
+		if _, err := to.Write(next.bytes); err != nil {
 			c.close()
 		}
 	}
 }
 
-// wait reports whether the connection is still there afterwards.
+// wait waits for d and reports whether the connection is still open afterwards.
 func (c *connection) wait(d time.Duration) bool {
 	if d <= 0 {
 		return true
@@ -118,30 +122,30 @@ func (c *connection) wait(d time.Duration) bool {
 	}
 }
 
-// flipper flips bits at distances drawn around a mean.
+// flipper flips bits at distances that are drawn around a mean.
 type flipper struct {
 	rng  *rand.Rand
 	mean int64
-	left int64 // bytes until the next flip
+	left int64 // left is the number of bytes until the next flip.
 }
 
-// over flips bits in b and returns how many.
-func (f *flipper) over(b []byte, mean int64) (flips int64) {
+// flipBits flips bits in b, one in mean bytes on average, and returns how many.
+func (f *flipper) flipBits(b []byte, mean int64) (flips int64) {
 	if mean <= 0 {
 		f.mean = 0
 		return 0
 	}
 	if f.mean != mean {
 		f.mean = mean
-		f.left = f.draw(mean)
+		f.left = f.drawDistance(mean)
 	}
 	for f.left < int64(len(b)) {
 		b[f.left] ^= 1 << f.rng.IntN(8)
 		flips++
-		f.left += f.draw(mean)
+		f.left += f.drawDistance(mean)
 	}
 	f.left -= int64(len(b))
 	return flips
 }
 
-func (f *flipper) draw(mean int64) int64 { return 1 + int64(f.rng.ExpFloat64()*float64(mean)) }
+func (f *flipper) drawDistance(mean int64) int64 { return 1 + int64(f.rng.ExpFloat64()*float64(mean)) }

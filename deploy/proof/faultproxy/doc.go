@@ -1,11 +1,11 @@
-// Package faultproxy is a TCP proxy that is as bad as a network can be: latency and
-// jitter, bandwidth limits, stalls, flipped bits, resets, connections that are half open.
-// Each direction has faults of its own, and they may be changed while connections are open.
+// Package faultproxy is a TCP proxy that behaves as badly as a network can: latency and
+// jitter, bandwidth limits, stalls, flipped bits, resets, and half-open connections.
+// Each direction has its own faults, which may be changed while connections are open.
 //
-// What is drawn (jitter, where bits flip) comes from the seed, the number of the
-// connection and the direction, so a run repeats as far as its timing does.
+// Random choices (jitter, the places of flipped bits) are drawn from the seed, the number
+// of the connection and the direction. A run therefore repeats as far as its timing does.
 //
-// A stall keeps bytes and delivers them when it ends, as retransmission would after a
-// short partition. A connection that HalfOpen has hit swallows bytes and never ends by
-// itself, as one whose other end lost power: what was swallowed cannot be delivered later.
+// A stall keeps bytes and delivers them when it ends, as retransmission does after a short
+// partition. HalfOpen makes the open connections swallow bytes and never end by themselves,
+// as if the other end had lost power. Swallowed bytes are not delivered later.
 package faultproxy

@@ -10,22 +10,22 @@ import (
 	"time"
 )
 
-// Direction is what happens to bytes that go one way. The zero value lets them pass.
+// Direction says what happens to the bytes that go one way. The zero value lets them pass.
 type Direction struct {
-	Latency        time.Duration // each chunk arrives so much later
-	Jitter         time.Duration // and up to so much more; order is kept
-	BytesPerSecond int           // 0 is unlimited
-	FlipOneIn      int64         // a bit is flipped in one of so many bytes, on average; 0 is never
-	Stall          bool          // nothing arrives until the stall ends
+	Latency        time.Duration // Latency delays each chunk.
+	Jitter         time.Duration // Jitter is the most that is added to Latency; order is kept.
+	BytesPerSecond int           // BytesPerSecond limits the bandwidth; 0 is unlimited.
+	FlipOneIn      int64         // FlipOneIn bytes, on average, hold one flipped bit; 0 flips none.
+	Stall          bool          // Stall delivers nothing until it is reset to false.
 }
 
-// Faults are those of both directions.
+// Faults are the faults of both directions.
 type Faults struct {
-	Up   Direction // from the client to the server
-	Down Direction // from the server to the client
+	ToServer Direction // ToServer applies to bytes from the client to the server.
+	ToClient Direction // ToClient applies to bytes from the server to the client.
 }
 
-// Stats count what a proxy has done.
+// Stats counts what a proxy has done.
 type Stats struct {
 	Connections, Flips, Resets, HalfOpened int64
 }
@@ -57,10 +57,10 @@ func Listen(target string, seed uint64) (*Proxy, error) {
 	return p, nil
 }
 
-// Addr is where clients connect.
+// Addr is the address at which clients connect.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-// Set replaces the faults, for open connections too. Set(Faults{}) heals.
+// Set replaces the faults, for open connections too. Set(Faults{}) ends all faults.
 func (p *Proxy) Set(f Faults) { p.faults.Store(&f) }
 
 // Stats returns what the proxy has done so far.
@@ -68,22 +68,23 @@ func (p *Proxy) Stats() Stats {
 	return Stats{p.connections.Load(), p.flips.Load(), p.resets.Load(), p.halfOpened.Load()}
 }
 
-// Reset ends every open connection with RST on both sides and returns how many.
+// Reset ends every open connection with RST on both sides and returns how many there were.
 func (p *Proxy) Reset() int {
-	n := p.each((*connection).reset)
+	n := p.forEach((*connection).reset)
 	p.resets.Add(int64(n))
 	return n
 }
 
-// HalfOpen makes every open connection swallow what it is sent, for good. New
-// connections work.
+// HalfOpen makes every open connection swallow all bytes from now on and returns how many
+// there were. New connections work.
 func (p *Proxy) HalfOpen() int {
-	n := p.each(func(c *connection) { c.dead.Store(true) })
+	n := p.forEach(func(c *connection) { c.halfOpen.Store(true) })
 	p.halfOpened.Add(int64(n))
 	return n
 }
 
-func (p *Proxy) each(f func(*connection)) int {
+// forEach calls f for every open connection and returns how many there are.
+func (p *Proxy) forEach(f func(*connection)) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range p.open {
@@ -98,7 +99,7 @@ func (p *Proxy) Close() error {
 	p.closed = true
 	p.mu.Unlock()
 	err := p.listener.Close()
-	p.each((*connection).close)
+	p.forEach((*connection).close)
 	p.wg.Wait()
 	return err
 }
@@ -110,16 +111,17 @@ func (p *Proxy) accept() {
 			return
 		}
 		if err != nil {
-			time.Sleep(10 * time.Millisecond) // Out of file descriptors, most likely.
+			time.Sleep(10 * time.Millisecond) // The process is probably out of file descriptors.
 			continue
 		}
 		p.wg.Go(func() { p.forward(client, number) })
 	}
 }
 
-// dialTimeout bounds the connection to the server.
+// dialTimeout is how long connecting to the server may take.
 const dialTimeout = 5 * time.Second
 
+// forward connects a client to the server and moves bytes until either end closes.
 func (p *Proxy) forward(client net.Conn, number uint64) {
 	server, err := net.DialTimeout("tcp", p.target, dialTimeout)
 	if err != nil {
@@ -127,21 +129,22 @@ func (p *Proxy) forward(client net.Conn, number uint64) {
 		return
 	}
 	c := &connection{p: p, client: client, server: server, done: make(chan struct{})}
-	if !p.add(c) {
+	if !p.register(c) {
 		c.close()
 		return
 	}
-	defer p.remove(c)
+	defer p.unregister(c)
 	defer c.close()
 	var wg sync.WaitGroup
-	up := func() Direction { return p.faults.Load().Up }
-	down := func() Direction { return p.faults.Load().Down }
-	wg.Go(func() { c.pump(client, server, up, rand.New(rand.NewPCG(p.seed, 2*number))) })
-	wg.Go(func() { c.pump(server, client, down, rand.New(rand.NewPCG(p.seed, 2*number+1))) })
+	toServer := func() Direction { return p.faults.Load().ToServer }
+	toClient := func() Direction { return p.faults.Load().ToClient }
+	wg.Go(func() { c.pump(client, server, toServer, rand.New(rand.NewPCG(p.seed, 2*number))) })
+	wg.Go(func() { c.pump(server, client, toClient, rand.New(rand.NewPCG(p.seed, 2*number+1))) })
 	wg.Wait()
 }
 
-func (p *Proxy) add(c *connection) bool {
+// register reports whether the proxy is still open, and if so keeps the connection.
+func (p *Proxy) register(c *connection) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -152,7 +155,7 @@ func (p *Proxy) add(c *connection) bool {
 	return true
 }
 
-func (p *Proxy) remove(c *connection) {
+func (p *Proxy) unregister(c *connection) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.open, c)

@@ -18,8 +18,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// echo is a server that sends back what it gets.
-func echo(t *testing.T) string {
+// startEcho starts a server that sends back what it receives, and returns its address.
+func startEcho(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -41,9 +41,10 @@ func echo(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func through(t *testing.T, f Faults) (*Proxy, net.Conn) {
+// dialThrough connects to an echo server through a proxy with the given faults.
+func dialThrough(t *testing.T, f Faults) (*Proxy, net.Conn) {
 	t.Helper()
-	p, err := Listen(echo(t), 7)
+	p, err := Listen(startEcho(t), 7)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +58,7 @@ func through(t *testing.T, f Faults) (*Proxy, net.Conn) {
 	return p, c
 }
 
-// roundTrip sends the bytes and returns what came back.
+// roundTrip sends the bytes and returns the same number of bytes that come back.
 func roundTrip(t *testing.T, c net.Conn, b []byte) []byte {
 	t.Helper()
 	go func() { _, _ = c.Write(b) }()
@@ -71,7 +72,7 @@ func roundTrip(t *testing.T, c net.Conn, b []byte) []byte {
 	return got
 }
 
-func random(n int) []byte {
+func randomBytes(n int) []byte {
 	b := make([]byte, n)
 	rng := rand.New(rand.NewPCG(1, 2))
 	for i := range b {
@@ -82,86 +83,87 @@ func random(n int) []byte {
 
 func TestPassesBytesUnchanged(t *testing.T) {
 	t.Parallel()
-	_, c := through(t, Faults{Up: Direction{Jitter: time.Millisecond}, Down: Direction{Latency: time.Millisecond}})
-	want := random(1 << 20)
+	_, c := dialThrough(t, Faults{ToServer: Direction{Jitter: time.Millisecond},
+		ToClient: Direction{Latency: time.Millisecond}})
+	want := randomBytes(1 << 20)
 	if got := roundTrip(t, c, want); !bytes.Equal(got, want) {
-		t.Error("bytes changed or changed places")
+		t.Error("the bytes that came back differ from those that were sent")
 	}
 }
 
 func TestFlipsAreCountedAndSeeded(t *testing.T) {
 	t.Parallel()
-	want := random(1 << 20)
-	var before []byte
+	want := randomBytes(1 << 20)
+	var earlier []byte
 	for range 2 {
-		p, c := through(t, Faults{Up: Direction{FlipOneIn: 10_000}})
+		p, c := dialThrough(t, Faults{ToServer: Direction{FlipOneIn: 10_000}})
 		got := roundTrip(t, c, want)
 		flipped := int64(0)
 		for i := range got {
 			flipped += int64(bits.OnesCount8(got[i] ^ want[i]))
 		}
 		if n := p.Stats().Flips; flipped != n || n < 50 || n > 200 {
-			t.Errorf("%d bits differ, %d counted, about 105 wanted", flipped, n)
+			t.Errorf("%d bits differ and %d flips were counted, want the same number, about 105", flipped, n)
 		}
-		if before != nil && !slices.Equal(before, got) {
-			t.Error("the same seed flipped other bits")
+		if earlier != nil && !slices.Equal(earlier, got) {
+			t.Error("the same seed flipped different bits the second time")
 		}
-		before = got
+		earlier = got
 	}
 }
 
 func TestLatencyDelays(t *testing.T) {
 	t.Parallel()
-	_, c := through(t, Faults{Up: Direction{Latency: 60 * time.Millisecond},
-		Down: Direction{Latency: 60 * time.Millisecond}})
+	_, c := dialThrough(t, Faults{ToServer: Direction{Latency: 60 * time.Millisecond},
+		ToClient: Direction{Latency: 60 * time.Millisecond}})
 	began := time.Now()
 	roundTrip(t, c, []byte("ping"))
 	if took := time.Since(began); took < 120*time.Millisecond {
-		t.Errorf("there and back in %s", took)
+		t.Errorf("the round trip took %s, want at least 120ms", took)
 	}
 }
 
 func TestBandwidthBounds(t *testing.T) {
 	t.Parallel()
-	_, c := through(t, Faults{Down: Direction{BytesPerSecond: 256 << 10}})
+	_, c := dialThrough(t, Faults{ToClient: Direction{BytesPerSecond: 256 << 10}})
 	began := time.Now()
-	roundTrip(t, c, random(64<<10))
+	roundTrip(t, c, randomBytes(64<<10))
 	if took := time.Since(began); took < 240*time.Millisecond {
-		t.Errorf("64 KiB at 256 KiB/s in %s", took)
+		t.Errorf("64 KiB at 256 KiB/s took %s, want at least 240ms", took)
 	}
 }
 
-func TestStallEndsAndNothingIsLost(t *testing.T) {
+func TestStallLosesNothing(t *testing.T) {
 	t.Parallel()
-	p, c := through(t, Faults{Down: Direction{Stall: true}})
-	want := random(100_000)
+	p, c := dialThrough(t, Faults{ToClient: Direction{Stall: true}})
+	want := randomBytes(100_000)
 	time.AfterFunc(100*time.Millisecond, func() { p.Set(Faults{}) })
 	began := time.Now()
 	if got := roundTrip(t, c, want); !bytes.Equal(got, want) {
-		t.Error("bytes changed")
+		t.Error("the bytes that came back differ from those that were sent")
 	}
 	if time.Since(began) < 100*time.Millisecond {
 		t.Error("bytes arrived during the stall")
 	}
 }
 
-func TestResetIsSeen(t *testing.T) {
+func TestResetReachesTheClient(t *testing.T) {
 	t.Parallel()
-	p, c := through(t, Faults{})
+	p, c := dialThrough(t, Faults{})
 	roundTrip(t, c, []byte("ping"))
 	if n := p.Reset(); n != 1 {
 		t.Errorf("%d connections reset, want 1", n)
 	}
 	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("got %v, want a reset", err)
+		t.Errorf("read: got error %v, want ECONNRESET", err)
 	}
 }
 
-// TestHalfOpenSaysNothing expects a hit connection to take bytes and answer none, even
-// after healing, while a new one works.
-func TestHalfOpenSaysNothing(t *testing.T) {
+// TestHalfOpenConnectionIsSilent checks that a half-open connection accepts bytes and returns
+// none, while a new connection works.
+func TestHalfOpenConnectionIsSilent(t *testing.T) {
 	t.Parallel()
-	p, c := through(t, Faults{})
+	p, c := dialThrough(t, Faults{})
 	roundTrip(t, c, []byte("ping"))
 	p.HalfOpen()
 	if _, err := c.Write([]byte("anybody?")); err != nil {
@@ -171,12 +173,12 @@ func TestHalfOpenSaysNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("got %v, want silence", err)
+		t.Errorf("read: got error %v, want the deadline to pass", err)
 	}
-	again, err := net.Dial("tcp", p.Addr())
+	fresh, err := net.Dial("tcp", p.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer again.Close()
-	roundTrip(t, again, []byte("ping"))
+	defer fresh.Close()
+	roundTrip(t, fresh, []byte("ping"))
 }

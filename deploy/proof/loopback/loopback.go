@@ -1,5 +1,5 @@
-// Package loopback reserves addresses for servers that are killed and come back at the
-// same address, as the torture run and the end-to-end tests have them.
+// Package loopback reserves addresses for servers that tests kill and start again at the
+// same address.
 package loopback
 
 import (
@@ -9,18 +9,18 @@ import (
 	"net"
 )
 
-// The ports lie below those a system gives to outgoing connections and to listeners that
-// ask for any port (from 32768 on Linux, from 49152 elsewhere). A port from up there can be
-// taken by another process's connection at any moment its server is down.
+// The ports are below those that a system gives to outgoing connections and to listeners
+// without a fixed port (from 32768 on Linux, from 49152 elsewhere). While its server is down,
+// a higher port could be given to a connection of another process.
 const (
 	firstPort = 10_000
 	ports     = 22_000
 	attempts  = 100
 )
 
-// Reserve returns an address of 127.0.0.1 on which nobody listens, and which no other call
-// returns, in this process or another, until release. What holds it meanwhile is a socket of
-// UDP with the same number: the server needs the one of TCP.
+// Reserve returns an address of 127.0.0.1 on which nothing listens. Until release is called,
+// no other call of Reserve returns it, in this process or another. A UDP socket with the same
+// port number holds the reservation, so that the TCP port stays free for the server.
 func Reserve() (address string, release func() error, err error) {
 	for range attempts {
 		address = fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(ports))
@@ -36,5 +36,5 @@ func Reserve() (address string, release func() error, err error) {
 		}
 		err = errors.Join(err, hold.Close())
 	}
-	return "", nil, fmt.Errorf("loopback: no free port in %d attempts: %w", attempts, err)
+	return "", nil, fmt.Errorf("reserve a loopback port: none was free in %d attempts: %w", attempts, err)
 }

@@ -20,7 +20,7 @@ func TestReserve(t *testing.T) {
 	}
 	if hold, err := net.ListenPacket("udp", address); err == nil {
 		_ = hold.Close()
-		t.Error("another process can reserve the address too, though its server is only down")
+		t.Error("another process can reserve the address while its server is down")
 	}
 	if err := release(); err != nil {
 		t.Fatal(err)

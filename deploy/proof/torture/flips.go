@@ -14,11 +14,11 @@ var flipsOf = []struct {
 	engine string
 	faults faultproxy.Faults
 }{
-	{"s3", faultproxy.Faults{Up: faultproxy.Direction{FlipOneIn: 20 << 10}}},
-	{"s3", faultproxy.Faults{Down: faultproxy.Direction{FlipOneIn: 20 << 10}}},
-	{"clickhouse", faultproxy.Faults{Up: faultproxy.Direction{FlipOneIn: 5 << 10}}},
-	{"clickhouse", faultproxy.Faults{Down: faultproxy.Direction{FlipOneIn: 512}}},
-	{"nats", faultproxy.Faults{Down: faultproxy.Direction{FlipOneIn: 100 << 10}}},
+	{"s3", faultproxy.Faults{ToServer: faultproxy.Direction{FlipOneIn: 20 << 10}}},
+	{"s3", faultproxy.Faults{ToClient: faultproxy.Direction{FlipOneIn: 20 << 10}}},
+	{"clickhouse", faultproxy.Faults{ToServer: faultproxy.Direction{FlipOneIn: 5 << 10}}},
+	{"clickhouse", faultproxy.Faults{ToClient: faultproxy.Direction{FlipOneIn: 512}}},
+	{"nats", faultproxy.Faults{ToClient: faultproxy.Direction{FlipOneIn: 100 << 10}}},
 }
 
 // flipRound flips bits on the way to and from the engines, one direction after the other.
@@ -33,7 +33,7 @@ func flipRound(ctx context.Context, w *world) error {
 	for _, f := range flipsOf {
 		p := w.engines.proxies[f.engine]
 		way := "from"
-		if f.faults.Up.FlipOneIn > 0 {
+		if f.faults.ToServer.FlipOneIn > 0 {
 			way = "to"
 		}
 		before := p.Stats().Flips

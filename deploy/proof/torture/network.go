@@ -25,13 +25,13 @@ func faulty(f faultproxy.Faults) func(context.Context, *world, string) error {
 
 var breakages = []breakage{
 	{"latency", faulty(faultproxy.Faults{
-		Up:   faultproxy.Direction{Latency: 20 * time.Millisecond, Jitter: 80 * time.Millisecond},
-		Down: faultproxy.Direction{Latency: 20 * time.Millisecond, Jitter: 80 * time.Millisecond}})},
+		ToServer: faultproxy.Direction{Latency: 20 * time.Millisecond, Jitter: 80 * time.Millisecond},
+		ToClient: faultproxy.Direction{Latency: 20 * time.Millisecond, Jitter: 80 * time.Millisecond}})},
 	{"bandwidth", faulty(faultproxy.Faults{
-		Up:   faultproxy.Direction{BytesPerSecond: 200 << 10},
-		Down: faultproxy.Direction{BytesPerSecond: 200 << 10}})},
-	{"lost answers", faulty(faultproxy.Faults{Down: faultproxy.Direction{Stall: true}})},
-	{"lost requests", faulty(faultproxy.Faults{Up: faultproxy.Direction{Stall: true}})},
+		ToServer: faultproxy.Direction{BytesPerSecond: 200 << 10},
+		ToClient: faultproxy.Direction{BytesPerSecond: 200 << 10}})},
+	{"lost answers", faulty(faultproxy.Faults{ToClient: faultproxy.Direction{Stall: true}})},
+	{"lost requests", faulty(faultproxy.Faults{ToServer: faultproxy.Direction{Stall: true}})},
 	{"resets", func(ctx context.Context, w *world, engine string) error {
 		for range 8 {
 			w.engines.proxies[engine].Reset()
