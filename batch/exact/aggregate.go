@@ -26,8 +26,8 @@ func columnsOf(views []*catalog.View) []string {
 	return columns
 }
 
-// aggregate computes the span's views over the rows of slice k that are no
-// duplicates, and emits them.
+// aggregate computes the span's views over slice k, without the rows that dedup dropped, and
+// emits them.
 func (r *run) aggregate(ctx context.Context, s *span, k int) error {
 	t := r.newTask(s)
 	defer r.recycle(t)
@@ -65,7 +65,7 @@ func (r *run) send(b *Block) error {
 
 // task aggregates the rows of one slice of a span for all views at once.
 type task struct {
-	coders map[string]*coder // by column, shared by the views
+	coders map[string]*coder // by column; the views share them
 	views  []*viewTask
 	keep   []bool
 }
@@ -84,8 +84,8 @@ type viewTask struct {
 	columns  [][]uint32
 }
 
-// newTask takes each view's state from a task that is done, if there is one: tables
-// that grew once need not grow in every span.
+// newTask reuses each view's state from a finished task if there is one, so that tables which
+// have grown need not grow again in every span.
 func (r *run) newTask(s *span) *task {
 	t := &task{coders: map[string]*coder{}}
 	for _, view := range s.views {
@@ -113,7 +113,7 @@ func (r *run) recycle(t *task) {
 	}
 }
 
-// pool returns the view's pool of task states.
+// pool returns the pool of the view's task states.
 func (r *run) pool(view *catalog.View) *sync.Pool {
 	i := slices.IndexFunc(r.in.Targets, func(t Target) bool { return t.View == view })
 	return &r.pools[i]
@@ -130,7 +130,7 @@ func (r *run) newViewTask(view *catalog.View) *viewTask {
 	return v
 }
 
-// add aggregates a chunk; drop marks its duplicates.
+// add aggregates a chunk of rows; drop marks the duplicates among them.
 func (t *task) add(c eventbatch.Columns, drop []bool) error {
 	if c.Time == nil || c.Field(eventbatch.ColTenant) == nil {
 		return fmt.Errorf("column %s or %s is missing or of another type", eventbatch.ColTime, eventbatch.ColTenant)
@@ -175,8 +175,8 @@ func (v *viewTask) add(c eventbatch.Columns, keep []bool) error {
 	return nil
 }
 
-// codeCells numbers the cells of the chunk's rows from the span's first bucket.
-// Rows are ordered by time, so most share the cell of the row before.
+// codeCells numbers the cell of each row, counted from the start of the span's first bucket.
+// Rows are ordered by time, so most rows share the cell of the row before them.
 func (v *viewTask) codeCells(times *array.Timestamp) error {
 	v.cells = sized(v.cells, times.Len())
 	from := int64(-1)
@@ -186,7 +186,8 @@ func (v *viewTask) codeCells(times *array.Timestamp) error {
 		if from < 0 || t < from || t >= from+v.cell {
 			n := (t - v.origin) / v.cell
 			if t < v.origin || n >= 1<<32 {
-				return fmt.Errorf("column %s: %d lies outside the buckets of its row range", eventbatch.ColTime, t)
+				return fmt.Errorf("column %s: time %d is outside the buckets that the commit record gives these rows",
+					eventbatch.ColTime, t)
 			}
 			from = v.origin + n*v.cell
 			code = uint32(n)

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// manyEvents makes n events in two hours with 2 % copies, some with assigned times, in position order,
-// message events to a message.
+// manyEvents makes n events in position order, within two hours. 2 % are copies and some have
+// assigned times. Each message holds message events.
 func manyEvents(n, message int) []event {
 	r := rand.New(rand.NewPCG(1, 2))
 	carriers := make([]string, 300)
@@ -26,17 +26,16 @@ func manyEvents(n, message int) []event {
 			at -= 60 * minute
 		}
 		events[i] = event{tenant: "default", id: fmt.Sprint(i - boolIndex(r.IntN(50) == 0)*min(i, r.IntN(5000))),
-			assigned: i%7 == 0,
-			hash:     uint64(r.IntN(2)), time: at, seq: int64(i/message + 1), index: int32(i % message), s: s, i: &v, f: &f,
-			b: &flag, t: &v}
+			assigned: i%7 == 0, hash: uint64(r.IntN(2)), time: at, seq: int64(i/message + 1),
+			index: int32(i % message), s: s, i: &v, f: &f, b: &flag, t: &v}
 	}
 	return events
 }
 
 func boolIndex(b bool) int { return int(boolInt(b)) }
 
-// BenchmarkRun recomputes a million events in memory; memFile builds its arrays
-// anew, which is most of the time: the figure is a lower bound.
+// BenchmarkRun recomputes a million events in memory. Most of the time goes into memFile, which
+// builds its arrays again for every read, so the figure is a lower bound.
 func BenchmarkRun(b *testing.B) {
 	c := testCatalog()
 	l := land(manyEvents(1_000_000, 4096), 4, 250_000, 16<<10)

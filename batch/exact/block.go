@@ -5,16 +5,16 @@ import (
 	"recount/schemas/query"
 )
 
-// Block is a part of a view's batch view: rows ordered by bucket, then cell. A row
-// is a group with at least one event.
+// Block is some rows of a view's batch view, ordered by bucket, then cell. A row is a group
+// with at least one event.
 type Block struct {
 	View     *catalog.View
-	Buckets  []int64 // bucket start of each row, microseconds since 1970
-	Times    []int64 // cell start
+	Buckets  []int64 // start of each row's bucket, microseconds since 1970
+	Times    []int64 // start of each row's cell
 	Tenants  []string
-	Dims     []query.Column // by the view's dimensions
+	Dims     []query.Column // in the order of the view's dimensions
 	Events   []uint64
-	Measures []Measure // by the view's measures
+	Measures []Measure // in the order of the view's measures
 }
 
 // Rows is the number of rows.
@@ -28,13 +28,13 @@ type Piece struct {
 
 // Measure is one measure of every row of a block:
 //
-//	count     nothing; it is the row's events
-//	sum, avg  N non-null values, their sum in Hi:Lo (two's complement) or Floats
-//	min, max  N non-null values, the extreme in Ints or Floats where N > 0
-//	distinct  Hashes[Starts[row]:Starts[row+1]], ascending and unique
+//	count     no field is used: the count is the row's Events
+//	sum, avg  N non-null values; their sum is in Hi:Lo (two's complement) or in Floats
+//	min, max  N non-null values; the extreme is in Ints or Floats where N > 0
+//	distinct  the hashes are Hashes[Starts[row]:Starts[row+1]], ascending and unique
 type Measure struct {
 	catalog.Measure
-	Type   catalog.FieldType // of the field
+	Type   catalog.FieldType // type of the measured field
 	N      []uint64
 	Hi     []int64
 	Lo     []uint64
@@ -44,7 +44,7 @@ type Measure struct {
 	Hashes []uint64
 }
 
-// block gathers the groups of a view, in order.
+// block returns the groups of the view in their order.
 func (v *viewTask) block(width int64) *Block {
 	order := v.groups.ordered()
 	n := v.groups.width
@@ -75,7 +75,7 @@ func (v *viewTask) block(width int64) *Block {
 	return b
 }
 
-// gather returns the values of the codes.
+// gather returns the value of each code.
 func (k *coder) gather(codes []uint32, t catalog.FieldType) query.Column {
 	c := query.Column{Type: t}
 	if t == catalog.String {
@@ -110,7 +110,7 @@ func (a *accumulator) gather(order []int32) Measure {
 	return m
 }
 
-// gather returns the values in order, or nil where the measure keeps none.
+// gather returns the values in the order of the groups, or nil where the measure keeps none.
 func gather[T any](values []T, order []int32) []T {
 	if len(values) == 0 {
 		return nil

@@ -11,23 +11,24 @@ import (
 	"recount/schemas/query"
 )
 
-// coder numbers the values of one grouping column within one task: 0 is null,
-// values count from 1 in the order they are met. Groups are then compared by
-// small integers, and a dictionary's string is looked at once per dictionary.
+// coder gives each value of one grouping column a code within one task. Code 0 is null; values
+// get 1, 2, … in the order they first appear. Groups are then compared by small integers, and a
+// dictionary's string is looked up once per dictionary.
 type coder struct {
 	name    string
 	typ     catalog.FieldType
 	strings map[string]uint32
 	ints    map[int64]uint32
 	values  query.Column // by code; entry 0 is unused
-	codes   []uint32     // of the rows of the current chunk
+	codes   []uint32     // the code of each row of the current chunk
 
 	dict  arrow.ArrayData // the dictionary that remap belongs to
-	remap []uint32        // its code → code + 1, 0 where not yet asked
+	remap []uint32        // by the dictionary's index, the code; 0 where it is not known yet
 }
 
-// code numbers the rows of the chunk. A nil column is null in every row. The rows in over
-// count as what stands for values too many; theirs get no number.
+// code sets the code of every row of the chunk. A nil column is null in every row. The rows in
+// over hold a value beyond the dimension's limit: they get the code of the overflow value, and
+// their own value gets none.
 func (k *coder) code(col arrow.Array, n int, over []int) error {
 	k.codes = sized(k.codes, n)
 	if col != nil && !k.fits(col) {
@@ -51,7 +52,7 @@ func (k *coder) overflow() uint32 {
 	return k.ofInt(catalog.OverflowInt)
 }
 
-// stretch numbers the rows [from, to).
+// stretch sets the codes of the rows [from, to).
 func (k *coder) stretch(col arrow.Array, from, to int) error {
 	switch c := col.(type) {
 	case nil:
@@ -89,7 +90,8 @@ func (k *coder) dictionary(c *array.Dictionary, from, to int) error {
 	index, ok1 := c.Indices().(*array.Int32)
 	values, ok2 := c.Dictionary().(*array.String)
 	if !ok1 || !ok2 {
-		return fmt.Errorf("column %s is %s; a dictionary must be int32 over string", k.name, c.DataType())
+		return fmt.Errorf("column %s is %s; a dictionary must have int32 indices and string values", k.name,
+			c.DataType())
 	}
 	if k.dict != values.Data() {
 		k.dict = values.Data()
@@ -126,7 +128,8 @@ func (k *coder) ofString(s string) uint32 {
 	return code
 }
 
-// integers numbers integer values; runs of one value, as sorted files have, cost no look-up.
+// integers sets the codes of integer values. A run of one value, as sorted files have, costs one
+// look-up.
 func (k *coder) integers(col arrow.Array, from, to int, at func(int) int64) {
 	last := int64(0)
 	code := uint32(0)
@@ -164,7 +167,7 @@ func boolInt(b bool) int64 {
 	return 0
 }
 
-// sized returns s with length n, keeping its memory where it is large enough.
+// sized returns s with length n. It keeps the memory of s if that is large enough.
 func sized[T any](s []T, n int) []T {
 	if cap(s) < n {
 		return make([]T, n)

@@ -14,21 +14,21 @@ import (
 	"recount/schemas/record"
 )
 
-// identities are the identity columns of one part, flat, in visiting order.
+// identities are the identity columns of one part, as flat arrays in visiting order.
 type identities struct {
 	keys     []eventbatch.Key
 	hashes   []uint64
-	order    []uint64 // position within the object's segment
+	order    []uint64 // the row's position within its segment
 	assigned []bool
-	tenants  []uint32 // codes of tenant
+	tenants  []uint32 // codes that tenant gave
 	tenant   coder
 }
 
 var identityColumns = []string{eventbatch.ColKey, eventbatch.ColTenant, eventbatch.ColHash, eventbatch.ColFlags, ColSeq,
 	ColIndex}
 
-// dedup marks the duplicates of one partition's rows and counts them by bucket.
-// Copies of an event share a partition, so no other part need be asked (I1).
+// dedup marks the duplicates among one partition's rows and counts them by bucket. It needs no
+// other partition, because all copies of an event are in one (I1).
 func (r *run) dedup(ctx context.Context, s *span, p *part) (Found, error) {
 	failpoint.Point("exact.load.before")
 	ids, err := r.load(ctx, s, p)
@@ -64,11 +64,12 @@ type deduper struct {
 	before table
 	losers []int
 
-	fresh    int              // the first row that goes into the accounts
-	accounts []record.Account // by code of the tenant
+	fresh    int              // first row that goes into the accounts
+	accounts []record.Account // by the tenant's code
 }
 
-// bucket applies B2 and I3 to the pieces of one bucket, given those of the bucket before.
+// bucket marks and counts the duplicates in the pieces of one bucket: first those within the
+// bucket (B2), then those of the bucket before it (I3), whose pieces are before.
 func (d *deduper) bucket(pieces, before []*piece) (c record.BucketCount) {
 	d.losers = d.losers[:0]
 	d.first(&d.own, pieces, false)
@@ -112,8 +113,8 @@ func (d *deduper) bucket(pieces, before []*piece) (c record.BucketCount) {
 	return c
 }
 
-// drops notes in the accounts that row i is a duplicate because of row by: if either is
-// fresh, it was none before.
+// drops counts in the accounts that row i is a duplicate of row by. If neither row is fresh, an
+// earlier run has counted it already.
 func (d *deduper) drops(i, by int) {
 	if max(i, by) >= d.fresh {
 		d.accounts[d.ids.tenants[i]].Duplicates++
@@ -129,10 +130,9 @@ func anyAssigned(pieces []*piece) bool {
 	return false
 }
 
-// first fills t with the row of the lowest position of every key, of rows with an
-// assigned time only where asked, and appends the others to losers unless only
-// assigned rows count. Pieces come in segment order, so positions need comparing
-// only within one object.
+// first fills t with, for every key, the row of the lowest position, and appends the other rows
+// to losers. With assignedOnly it looks at rows with an assigned time alone and leaves losers as
+// it is. Pieces come in segment order, so positions are compared within one object only.
 func (d *deduper) first(t *table, pieces []*piece, assignedOnly bool) {
 	var n int64
 	for _, x := range pieces {
@@ -167,12 +167,12 @@ func (d *deduper) first(t *table, pieces []*piece, assignedOnly bool) {
 	}
 }
 
-// find returns the row that t holds for row i's key, or -1.
+// find returns the row that t holds for the key of row i, or -1.
 func (d *deduper) find(t *table, i int) int { return int(uint32(*d.slot(t, i))) - 1 }
 
-// table is an open-addressing table of rows by key: the upper half of an entry is
-// key bits, the lower the row + 1, and 0 is empty. Keys are cryptographic hashes,
-// so their own bytes spread them and no tenant can aim at a slot.
+// table is an open-addressing table of rows by key. The upper half of an entry is bits of the
+// key, the lower half is the row + 1, and 0 is an empty slot. Keys are cryptographic hashes, so
+// their own bytes spread them over the slots, and no tenant can choose keys that collide.
 type table struct {
 	slots []uint64
 	mask  uint64
@@ -203,11 +203,11 @@ func entry(key *eventbatch.Key, row int) uint64 {
 	return uint64(binary.LittleEndian.Uint32(key[4:8]))<<32 | uint64(uint32(row+1))
 }
 
-// load reads the identity columns of the part, and where the span is sliced the
-// times, to find where in each piece the slices begin.
+// load reads the identity columns of the part. Where the span is sliced it also reads the times,
+// to find where in each piece the slices begin.
 func (r *run) load(ctx context.Context, s *span, p *part) (*identities, error) {
 	if p.rows >= 1<<32-1 {
-		return nil, fmt.Errorf("a bucket holds %d rows of one partition; at most %d: use a smaller batch.bucket or "+
+		return nil, fmt.Errorf("a bucket has %d rows in one partition, more than %d: use a smaller batch.bucket or "+
 			"more partitions", p.rows, uint32(1<<32-2))
 	}
 	ids := &identities{
@@ -245,8 +245,8 @@ func (ids *identities) append(c eventbatch.Columns, start uint64) error {
 	index, ok2 := c.Field(ColIndex).(*array.Int32)
 	tenant := c.Field(eventbatch.ColTenant)
 	if !ok1 || !ok2 || c.Key == nil || c.Hash == nil || c.Flags == nil || tenant == nil {
-		return fmt.Errorf("columns %v: identity columns %v are missing or of another type", c.Rec.Schema(),
-			identityColumns)
+		return fmt.Errorf("identity columns %v: one is missing or has another type in %v", identityColumns,
+			c.Rec.Schema())
 	}
 	for i := range int(c.Rec.NumRows()) {
 		ids.keys = append(ids.keys, eventbatch.Key(c.Key.Value(i)))

@@ -1,20 +1,19 @@
-// Package exact computes the batch view: it removes duplicates and aggregates the
-// events of dirty buckets, exactly. It is pure: Arrow columns of committed objects
-// in, columnar aggregates out; it knows no log, no store and no clock.
+// Package exact computes the batch view: it removes duplicates from the events of dirty buckets
+// and aggregates the rest exactly. It is pure. Arrow columns of committed objects come in and
+// columnar aggregates go out; the package knows no log, no store and no clock.
 //
 // # Two passes
 //
-// Rows of a file are ordered by time, then position, so a later row may have the
-// lower position and win (B2). A first pass therefore reads only identity columns
-// and marks the losers; a second reads only what the views use and aggregates the
-// rest. No column is decoded twice, except the time of buckets that are cut into slices.
+// The rows of a file are ordered by time, then position, so a later row may have the lower
+// position and win (B2). The first pass therefore reads the identity columns alone and marks the
+// duplicates. The second pass reads the columns that the views use and aggregates the other rows.
+// No column is decoded twice, except the time of a bucket that is cut into slices.
 //
 // # Order, and why the rows are the same bit for bit (B1)
 //
-// Rows are visited by partition, then segment, then file order; float sums add in
-// that order, one sum a group. The rows of one bucket leave ordered by cell and,
-// within a cell, by first appearance in that order. Work is cut into spans of
-// buckets and, where one bucket is large, into slices of whole cells: a group
-// never crosses a cut, so neither the cuts nor the number of workers can be seen
-// in the result.
+// Rows are visited by partition, then segment, then file order. Each group has one float sum,
+// which adds in that order. The rows of a bucket are emitted by cell and, within a cell, in the
+// order in which the groups first appeared. Work is cut into spans of buckets and, where one
+// bucket is large, into slices of whole cells. A group never crosses a cut, so a result shows
+// neither the cuts nor the number of workers.
 package exact

@@ -20,7 +20,7 @@ import (
 
 const minute = int64(60_000_000)
 
-// event is a row as the naive oracle sees it; nil fields are null.
+// event is a row as the naive oracle sees it. A nil field is null.
 type event struct {
 	tenant, id string
 	assigned   bool
@@ -33,7 +33,7 @@ type event struct {
 	f          *float64
 	b          *bool
 	t          *int64
-	over       string // fields whose value is one too many
+	over       string // fields whose value is beyond limits.cardinality, with commas between them
 }
 
 func (e event) key() eventbatch.Key { return eventbatch.KeyOf(e.tenant, e.id) }
@@ -183,8 +183,8 @@ type lake struct {
 	files   map[string]memFile
 }
 
-// land cuts each partition's events, in position order, into segments of per
-// events and sorts each as landing does.
+// land cuts each partition's events into segments of per events and sorts each segment as landing
+// does. Events come in position order.
 func land(events []event, partitions, per int, chunk int) lake {
 	l := lake{files: map[string]memFile{}}
 	for p := range partitions {
@@ -227,7 +227,8 @@ func (l *lake) add(partition int, rows []event, dict bool, chunk int) {
 	l.files[key] = memFile{rows, dict, chunk}
 }
 
-// freshen makes fresh what lies in segments that start at a sequence or behind it.
+// freshen marks the objects of segments that start at the sequence or later as fresh. It returns
+// whether an event is in one of them.
 func (l *lake) freshen(from uint64) (fresh func(event) bool) {
 	places := map[[2]int64]bool{}
 	for i := range l.objects {

@@ -18,16 +18,16 @@ import (
 	"recount/schemas/record"
 )
 
-// The columns of an object that are not part of an event.
+// Columns of an object that are not part of an event.
 const (
 	ColSeq   = "_seq"   // sequence of the row's message, int64
 	ColIndex = "_index" // index of the event in its message, int32
 )
 
-// File is an open object. Read yields the rows [from, to) in file order, in
-// chunks of the reader's choice; columns the file does not have are absent. A
-// chunk may be reused after its iteration. String columns are array.String or
-// array.Dictionary of int32 over array.String. Read must allow concurrent calls.
+// File is an open object. Read yields the rows [from, to) in file order, in chunks of any size.
+// A column that the file does not have is absent. A chunk is valid until the next iteration.
+// String columns are array.String, or array.Dictionary with int32 indices and array.String
+// values. Read must allow concurrent calls.
 type File interface {
 	Read(ctx context.Context, columns []string, from, to int64) iter.Seq2[eventbatch.Columns, error]
 	Close() error
@@ -41,7 +41,7 @@ type Object struct {
 	record.Object
 	Partition int
 	Start     uint64 // first sequence of the segment
-	Fresh     bool   // its rows go into Found.Accounts; so do those of all objects behind it
+	Fresh     bool   // Found.Accounts counts its rows; all later objects of the partition must be fresh too
 }
 
 // Target is a view and the buckets to compute for it, ascending.
@@ -50,14 +50,14 @@ type Target struct {
 	Buckets []int64
 }
 
-// Input is the work on one event type. Objects must hold every object of the type
-// below H that has rows of a wanted bucket, or of the bucket before one (I3); others are ignored.
+// Input is the work on one event type. Objects must hold every object of the type below H that
+// has rows of a wanted bucket, or of the bucket before a wanted one (I3). Others are ignored.
 type Input struct {
 	Catalog *catalog.Catalog
 	Type    string
 	Objects []Object
-	Buckets []int64  // to deduplicate, ascending; every target's buckets are among them
-	Targets []Target // views over the type; may be empty
+	Buckets []int64  // buckets to deduplicate, ascending; the buckets of every target are among them
+	Targets []Target // views of the type; may be empty
 }
 
 // Owner is a tenant in a partition.
@@ -66,8 +66,8 @@ type Owner struct {
 	Partition int
 }
 
-// Found is what deduplication found. Accounts are of fresh rows, and of duplicates that
-// fresh rows made of older ones (I3).
+// Found is what deduplication counted. Accounts count the fresh rows, the duplicates among them,
+// and the older rows that became duplicates because of a fresh row (I3).
 type Found struct {
 	Buckets  []record.BucketCount // in the order of Input.Buckets
 	Accounts map[Owner]record.Account
@@ -75,19 +75,22 @@ type Found struct {
 
 // Config bounds a run.
 type Config struct {
-	Workers int // tasks at once
-	// GiveWay is called by a worker after each chunk of rows, with how long the chunk took; it
-	// may wait. Nil never does.
+	// Workers is how many tasks run at once.
+	Workers int
+	// GiveWay is called by a worker after each chunk of rows, with how long the chunk took. It may
+	// wait, so that more urgent work goes first. Nil never waits.
 	GiveWay func(worked time.Duration)
-	Memory  int64 // bytes the tasks may hold together, by estimate; one task may pass it when a single bucket does
+	// Memory is how many bytes the tasks may hold together, by estimate. One task may exceed it
+	// when a single bucket needs more.
+	Memory int64
 
-	span, slice int64 // rows of a span of several buckets and of a slice; 0 is the default
+	span, slice int64 // rows of a span of several buckets and of a slice; 0 means the default
 }
 
 // DefaultConfig uses every core and 2 GiB.
 func DefaultConfig() Config { return Config{Workers: runtime.GOMAXPROCS(0), Memory: 2 << 30} }
 
-// Validate names each wrong field and what to write instead.
+// Validate returns an error that names each wrong field and says what to write instead.
 func (c Config) Validate() error {
 	var errs []error
 	if c.Workers < 1 {
@@ -99,10 +102,10 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Run deduplicates the buckets and calls emit with the aggregates of every target.
-// Calls of emit do not overlap. Blocks come in any order, but a cell of a view is
-// whole within one block, and its rows are in their order there.
-// Errors: of open, of reading, of emit, and a column of another type than declared.
+// Run deduplicates the buckets and calls emit with the aggregates of every target. Calls of emit
+// do not overlap. Blocks come in any order, but all rows of a cell of a view are in one block, in
+// their order. Run fails when open, a read or emit fails, and when a column is not of the
+// declared type.
 func Run(ctx context.Context, cfg Config, open Open, in Input, emit func(*Block) error) (Found, error) {
 	if err := cfg.Validate(); err != nil {
 		return Found{}, fmt.Errorf("recompute %s: %w", in.Type, err)
@@ -153,7 +156,7 @@ type run struct {
 	limit   int64
 }
 
-// span deduplicates partition by partition, then aggregates slice by slice.
+// span deduplicates the span partition by partition, then aggregates it slice by slice.
 func (r *run) span(ctx context.Context, s *span) (Found, error) {
 	defer r.files.release(s)
 	found := make([]Found, len(s.parts))
@@ -179,9 +182,9 @@ func (r *run) span(ctx context.Context, s *span) (Found, error) {
 	return addCounts(s, found), g.Wait()
 }
 
-// task runs work in g once the memory and a worker are free. It may wait for a worker while it
-// holds memory, and never for memory while it holds a worker: whoever has a worker has all it
-// needs and ends, so tasks cannot lock each other out.
+// task runs work in g once enough memory and a worker are free. It may wait for a worker while it
+// holds memory, but never for memory while it holds a worker. So a task that has a worker has all
+// it needs and ends, and tasks cannot block each other for ever.
 func (r *run) task(ctx context.Context, g *errgroup.Group, bytes int64, work func() error) {
 	bytes = min(max(bytes, 1), r.limit)
 	g.Go(func() error {
@@ -199,7 +202,7 @@ func (r *run) task(ctx context.Context, g *errgroup.Group, bytes int64, work fun
 	})
 }
 
-// addCounts adds what was found in the parts of a span.
+// addCounts returns the sum of what was found in the parts of a span.
 func addCounts(s *span, parts []Found) Found {
 	total := Found{Buckets: make([]record.BucketCount, len(s.buckets)), Accounts: map[Owner]record.Account{}}
 	for i, b := range s.buckets {

@@ -21,8 +21,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func some[T any](g *rapid.Generator[T]) *rapid.Generator[*T] { return rapid.Ptr(g, true) }
 
-// drawEvents draws events in position order: few ids, so that copies, conflicts and
-// chains of assigned times over neighbouring buckets are common.
+// drawEvents draws events in position order. Ids are few, so that copies, conflicts and chains of
+// assigned times across neighbouring buckets are common.
 func drawEvents(t *rapid.T) (events []event) {
 	floats := rapid.SampledFrom([]float64{0, math.Copysign(0, -1), 0.5, -8, 1 << 20})
 	seq := int64(rapid.IntRange(1, 1000).Draw(t, "start"))
@@ -64,7 +64,7 @@ func compute(t testing.TB, cfg Config, l lake, in Input) ([]string, Found) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Rows of a cell keep their order; cells may come in any.
+	// The rows of a cell have an order; the cells have none.
 	var rows []string
 	keys := make([]string, 0, len(blocks))
 	for k := range blocks {
@@ -77,8 +77,8 @@ func compute(t testing.TB, cfg Config, l lake, in Input) ([]string, Found) {
 	return rows, found
 }
 
-// TestOracle compares Run with the naive definition (B2, I2, I3), and one worker that cuts
-// little with eight that cut much (B1).
+// TestOracle compares Run with the naive definition (B2, I2, I3). It also compares one worker and
+// few cuts with eight workers and many cuts (B1).
 func TestOracle(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -100,12 +100,12 @@ func TestOracle(t *testing.T) {
 			slice: rapid.Int64Range(1, 30).Draw(t, "slice")}
 		again, foundAgain := compute(panicking{T: t}, cut, l, in)
 		if diff := cmp.Diff(got, again) + cmp.Diff(found, foundAgain); diff != "" {
-			t.Fatalf("1 worker (-) and 8 with more cuts (+) differ: %s", diff)
+			t.Fatalf("1 worker (-) and 8 workers with more cuts (+) differ: %s", diff)
 		}
 		if !gaveWay.Load() {
-			t.Fatal("no worker gave way")
+			t.Fatal("no worker called GiveWay")
 		}
-		want, wantCounts := oracle(c, events, dirty, in.Targets)
+		want, wantCounts := oracle(events, dirty, in.Targets)
 		slices.Sort(got)
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("rows (-oracle +exact): %s", diff)
@@ -113,7 +113,7 @@ func TestOracle(t *testing.T) {
 		if diff := cmp.Diff(wantCounts, found.Buckets); diff != "" {
 			t.Fatalf("counts (-oracle +exact): %s", diff)
 		}
-		if diff := cmp.Diff(oracleAccounts(c, events, fresh, partitions, dirty), found.Accounts); diff != "" {
+		if diff := cmp.Diff(oracleAccounts(events, fresh, partitions, dirty), found.Accounts); diff != "" {
 			t.Fatalf("accounts (-oracle +exact): %s", diff)
 		}
 	})
@@ -139,7 +139,7 @@ func TestErrors(t *testing.T) {
 	defer stop()
 	fail := errors.New("full")
 	if _, err := Run(ctx, DefaultConfig(), l.open, in, func(*Block) error { return fail }); !errors.Is(err, fail) {
-		t.Errorf("emit's error is lost: %v", err)
+		t.Errorf("got %v, want the error of emit", err)
 	}
 	short := land(events, 1, 100, 10)
 	cut := short.files[short.objects[3].Key]
@@ -147,24 +147,24 @@ func TestErrors(t *testing.T) {
 	short.files[short.objects[3].Key] = cut
 	if _, err := Run(ctx, DefaultConfig(), short.open, in, func(*Block) error { return nil }); err == nil ||
 		!strings.Contains(err.Error(), short.objects[3].Key) {
-		t.Errorf("an object with too few rows must be named: %v", err)
+		t.Errorf("an object with too few rows: got %v, want an error that names it", err)
 	}
 	gone := lake{files: map[string]memFile{}}
 	if _, err := Run(ctx, DefaultConfig(), gone.open, in, nil); err == nil ||
 		!strings.Contains(err.Error(), "data/e/p0-") {
-		t.Errorf("a missing object must be named: %v", err)
+		t.Errorf("a missing object: got %v, want an error that names it", err)
 	}
 	stop()
 	if _, err := Run(ctx, DefaultConfig(), l.open, in, func(*Block) error { return nil }); !errors.Is(err,
 		context.Canceled) {
-		t.Errorf("cancelled: %v", err)
+		t.Errorf("a cancelled run: got %v, want context.Canceled", err)
 	}
 	if err := (Config{}).Validate(); err == nil || !strings.Contains(err.Error(), "batch.memory") {
-		t.Errorf("validate: %v", err)
+		t.Errorf("an empty Config: got %v, want an error that names batch.memory", err)
 	}
 }
 
-// TestOpensOnce holds B3: each object is opened and closed exactly once.
+// TestOpensOnce checks B3: each object is opened and closed exactly once.
 func TestOpensOnce(t *testing.T) {
 	t.Parallel()
 	c := testCatalog()

@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// files opens each object at most once a run and closes it behind the last span that reads it (B3).
+// files opens each object at most once in a run and closes it after the last span that reads it (B3).
 type files struct {
-	ctx   context.Context // of the run: a file outlives the task that opened it
+	ctx   context.Context // the run's own, because a file outlives the task that opened it
 	open  Open
 	plan  *plan
 	slots []slot
@@ -16,7 +16,7 @@ type files struct {
 type slot struct {
 	mu    sync.Mutex
 	file  File
-	spans int // that still need it
+	spans int // spans that still need the file
 }
 
 func newFiles(ctx context.Context, open Open, p *plan) *files {
@@ -29,7 +29,7 @@ func newFiles(ctx context.Context, open Open, p *plan) *files {
 	return f
 }
 
-// get returns the open object. The caller's span must not have been released.
+// get returns the open object. The caller must not have released its span yet.
 func (f *files) get(object int) (File, error) {
 	s := &f.slots[object]
 	s.mu.Lock()
@@ -44,7 +44,8 @@ func (f *files) get(object int) (File, error) {
 	return s.file, nil
 }
 
-// release ends a span's use of its objects. Closing a file that was only read cannot lose anything.
+// release ends the use of the span's objects. Errors of Close are ignored: closing a file that
+// was only read cannot lose anything.
 func (f *files) release(sp *span) {
 	for _, o := range sp.objects {
 		s := &f.slots[o]
@@ -56,7 +57,7 @@ func (f *files) release(sp *span) {
 	}
 }
 
-// closeAll closes what a failed run left open.
+// closeAll closes the files that a failed run left open.
 func (f *files) closeAll() {
 	for i := range f.slots {
 		f.slots[i].close()

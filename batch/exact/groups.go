@@ -5,17 +5,17 @@ import (
 	"slices"
 )
 
-// groups numbers the groups of one view in one task: a group is a cell, a tenant
-// and the view's dimensions, each by code. The table is open-addressing over flat
-// codes; nothing is allocated for a row.
+// groups numbers the groups of one view in one task. A group is the codes of a cell, a tenant and
+// the view's dimensions. The table uses open addressing over flat codes, so that a row allocates
+// nothing.
 type groups struct {
-	width  int      // codes of a group
-	codes  []uint32 // width for each group
-	hashes []uint64 // of each group, for growing
-	slots  []uint64 // upper half of the hash, group + 1; 0 is empty
+	width  int      // codes in one group
+	codes  []uint32 // width codes for each group
+	hashes []uint64 // the hash of each group, kept for when the table grows
+	slots  []uint64 // upper half of the hash, then group + 1; 0 is an empty slot
 	events []uint64 // rows of each group
-	hash   []uint64 // of the rows of the current chunk
-	of     []int32  // group of each row of the current chunk, -1 where it is dropped
+	hash   []uint64 // the hash of each row of the current chunk
+	of     []int32  // the group of each row of the current chunk, -1 where the row is dropped
 }
 
 const (
@@ -23,7 +23,7 @@ const (
 	minSlots   = 1 << 10
 )
 
-// assign finds or makes the group of every kept row, from the codes of its columns.
+// assign finds or adds the group of every kept row. columns are the codes of each grouping column.
 func (g *groups) assign(columns [][]uint32, keep []bool) {
 	g.width = len(columns)
 	g.hash = sized(g.hash, len(keep))
@@ -46,7 +46,7 @@ func (g *groups) assign(columns [][]uint32, keep []bool) {
 	}
 }
 
-// reset empties the table for a task of at most rows rows, keeping its memory.
+// reset empties the table for a task of at most rows rows. It keeps the memory.
 func (g *groups) reset(rows int64) {
 	g.codes = g.codes[:0]
 	g.hashes = g.hashes[:0]
@@ -54,7 +54,7 @@ func (g *groups) reset(rows int64) {
 	g.slots = emptied(g.slots, rows)
 }
 
-// emptied clears the part of a table that rows entries can fill.
+// emptied returns the part of a table that rows entries can fill, cleared.
 func emptied[T any](slots []T, rows int64) []T {
 	if want := 1 << bits.Len64(uint64(2*rows)); want < len(slots) {
 		slots = slots[:max(want, minSlots)]
@@ -63,7 +63,7 @@ func emptied[T any](slots []T, rows int64) []T {
 	return slots
 }
 
-// doubled returns an empty table of twice the size, in the same memory where it fits.
+// doubled returns an empty table of twice the size, in the same memory if that is large enough.
 func doubled[T any](slots []T) []T {
 	size := max(2*len(slots), minSlots)
 	if cap(slots) < size {
@@ -119,7 +119,8 @@ func (g *groups) grow() {
 	}
 }
 
-// ordered returns the groups by their first code, the cell, and by first appearance within one.
+// ordered returns the groups by cell, which is their first code, and within a cell by first
+// appearance.
 func (g *groups) ordered() []int32 {
 	keys := make([]uint64, len(g.events))
 	for i := range keys {
@@ -133,9 +134,9 @@ func (g *groups) ordered() []int32 {
 	return order
 }
 
-// pairs is a set of (group, value hash): the distinct values of every group.
+// pairs is the set of (group, hash of a value): the distinct values of every group.
 type pairs struct {
-	slots  []uint32 // entry + 1; 0 is empty
+	slots  []uint32 // entry + 1; 0 is an empty slot
 	hashes []uint64
 	groups []int32
 }
@@ -182,8 +183,8 @@ func (p *pairs) grow() {
 	}
 }
 
-// byGroup returns the hashes of every group in the order given, ascending, and
-// where each group's begin; the last entry of starts is their number.
+// byGroup returns the hashes of every group, ascending within the group, in the given order of
+// groups. The hashes of group order[r] are hashes[starts[r]:starts[r+1]].
 func (p *pairs) byGroup(order []int32) (hashes []uint64, starts []int) {
 	rank := make([]int, len(order))
 	for r, g := range order {

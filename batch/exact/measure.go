@@ -11,20 +11,20 @@ import (
 	"recount/schemas/distinct"
 )
 
-// accumulator keeps one measure of every group. Its columns become a Measure's.
+// accumulator keeps one measure of every group. Its fields become those of a Measure.
 type accumulator struct {
 	measure catalog.Measure
 	typ     catalog.FieldType
-	n       []uint64 // non-null values
+	n       []uint64 // non-null values of each group
 	hi      []int64  // 128-bit sum, two's complement
 	lo      []uint64
-	ints    []int64 // min, max
+	ints    []int64 // min or max
 	floats  []float64
 	pairs   pairs
 	hashes  hasher
 }
 
-// reset empties the accumulator for a task of at most rows rows, keeping its memory.
+// reset empties the accumulator for a task of at most rows rows. It keeps the memory.
 func (a *accumulator) reset(rows int64) {
 	a.n = a.n[:0]
 	a.hi = a.hi[:0]
@@ -34,10 +34,11 @@ func (a *accumulator) reset(rows int64) {
 	a.pairs.reset(rows)
 }
 
-// add accounts for the chunk's rows. of gives each row's group, below groups, or -1. A nil column is null.
+// add adds the rows of a chunk. of is the group of each row, below groups, or -1 for a dropped
+// row. A nil column is null in every row.
 func (a *accumulator) add(col arrow.Array, of []int32, groups int) error {
 	if a.measure.Kind == catalog.Count {
-		return nil // It is the group's events.
+		return nil // The count is the group's events.
 	}
 	a.n = grown(a.n, groups)
 	var fits bool
@@ -110,7 +111,7 @@ func extreme[T int64 | float64](a *accumulator, col arrow.Array, of []int32, bes
 	})
 }
 
-// each calls fn with the group of every row that has one and a value, after counting it.
+// each calls fn for every row that has a group and a value, after it has counted the value.
 func (a *accumulator) each(col arrow.Array, of []int32, fn func(group int32, row int)) {
 	nulls := col.NullN() > 0
 	for i, g := range of {
@@ -134,7 +135,7 @@ func (a *accumulator) addDistinct(col arrow.Array, of []int32) error {
 	return nil
 }
 
-// hasher hashes the values of a column, those of a dictionary once per dictionary.
+// hasher hashes the values of a column. It hashes a dictionary's value once per dictionary.
 type hasher struct {
 	dict   arrow.ArrayData
 	known  []bool
@@ -156,14 +157,14 @@ func (h *hasher) of(col arrow.Array) (func(row int) uint64, error) {
 	case *array.Boolean:
 		return func(i int) uint64 { return distinct.HashInt64(boolInt(c.Value(i))) }, nil
 	}
-	return nil, fmt.Errorf("%s cannot be counted", col.DataType())
+	return nil, fmt.Errorf("distinct values of type %s cannot be counted", col.DataType())
 }
 
 func (h *hasher) dictionary(c *array.Dictionary) (func(row int) uint64, error) {
 	index, ok1 := c.Indices().(*array.Int32)
 	values, ok2 := c.Dictionary().(*array.String)
 	if !ok1 || !ok2 {
-		return nil, fmt.Errorf("%s; a dictionary must be int32 over string", c.DataType())
+		return nil, fmt.Errorf("%s: a dictionary must have int32 indices and string values", c.DataType())
 	}
 	if h.dict != values.Data() {
 		h.dict = values.Data()
@@ -181,7 +182,7 @@ func (h *hasher) dictionary(c *array.Dictionary) (func(row int) uint64, error) {
 	}, nil
 }
 
-// grown returns s with at least n entries, the new ones zero.
+// grown returns s with at least n entries. New entries are zero.
 func grown[T any](s []T, n int) []T {
 	if n > len(s) {
 		s = append(s, make([]T, n-len(s))...)

@@ -13,10 +13,9 @@ import (
 	"recount/schemas/window"
 )
 
-// oracle is the definition written down naively: B2 and I3 by maps of events, one
-// group after another. It returns rows as text, sorted, and the counts.
-func oracle(c *catalog.Catalog, events []event, buckets []int64, targets []Target) (rows []string,
-	counts []record.BucketCount) {
+// oracle is the naive definition: it applies B2 and I3 with maps of events, then computes one group
+// after another. It returns the rows as sorted text, and the counts.
+func oracle(events []event, buckets []int64, targets []Target) (rows []string, counts []record.BucketCount) {
 	type place struct {
 		id     string
 		bucket int64
@@ -58,16 +57,17 @@ func oracle(c *catalog.Catalog, events []event, buckets []int64, targets []Targe
 	}
 	for _, t := range targets {
 		for _, b := range t.Buckets {
-			rows = append(rows, naive(c, t.View, b, kept[b])...)
+			rows = append(rows, naive(t.View, b, kept[b])...)
 		}
 	}
 	slices.Sort(rows)
 	return rows, counts
 }
 
-// oracleAccounts are the accounts by their meaning: what the buckets hold with the fresh events, less
-// what they held without. Copies share tenant and partition, so each owner has its own oracle.
-func oracleAccounts(c *catalog.Catalog, events []event, fresh func(event) bool, partitions int,
+// oracleAccounts computes the accounts by their meaning: what the buckets hold with the fresh events,
+// less what they hold without them. Copies share tenant and partition, so each owner has an oracle of
+// its own.
+func oracleAccounts(events []event, fresh func(event) bool, partitions int,
 	buckets []int64) map[Owner]record.Account {
 	out := map[Owner]record.Account{}
 	for _, tenant := range []string{"a", "b"} {
@@ -83,8 +83,8 @@ func oracleAccounts(c *catalog.Catalog, events []event, fresh func(event) bool, 
 				}
 			}
 			var a record.Account
-			_, with := oracle(c, all, buckets, nil)
-			_, without := oracle(c, old, buckets, nil)
+			_, with := oracle(all, buckets, nil)
+			_, without := oracle(old, buckets, nil)
 			for i := range buckets {
 				a.Rows += with[i].Rows - without[i].Rows
 				a.Duplicates += with[i].Duplicates - without[i].Duplicates
@@ -97,7 +97,8 @@ func oracleAccounts(c *catalog.Catalog, events []event, fresh func(event) bool, 
 	return out
 }
 
-func naive(c *catalog.Catalog, v *catalog.View, bucket int64, events []event) (rows []string) {
+// naive computes the rows of one bucket of a view from the events that count.
+func naive(v *catalog.View, bucket int64, events []event) (rows []string) {
 	groups := map[string][]event{}
 	for _, e := range events {
 		if v.Name == "narrow" && (e.s != nil && (*e.s == "x" || *e.s == "y") || e.i == nil || *e.i < -5) {
@@ -119,7 +120,7 @@ func naive(c *catalog.Catalog, v *catalog.View, bucket int64, events []event) (r
 	return rows
 }
 
-// dimension is what a view counts in a dimension.
+// dimension returns the value under which a view counts the event.
 func dimension(e event, name string) any {
 	switch {
 	case !slices.Contains(strings.Split(e.over, ","), name):
@@ -158,7 +159,8 @@ func text(v any) string {
 	return fmt.Sprint(v)
 }
 
-// naiveMeasure uses floats that add without rounding, so the order of the oracle does not matter.
+// naiveMeasure computes a measure of a group. The tests use floats that add without rounding, so the
+// order of the events does not matter.
 func naiveMeasure(m catalog.Measure, events []event) string {
 	var values []any
 	for _, e := range events {
@@ -178,7 +180,7 @@ func naiveMeasure(m catalog.Measure, events []event) string {
 		best := slices.MaxFunc(values,
 			func(a, b any) int { return int(sign(m.Kind == catalog.Max) * compareAny(a, b)) })
 		if f, ok := best.(float64); ok {
-			best = f + 0 // Which of 0 and -0 is met first is a matter of order.
+			best = f + 0 // Whether 0 or -0 comes first depends on the order, so both are written as 0.
 		}
 		return fmt.Sprintf("n%d %v", len(values), best)
 	}
@@ -224,7 +226,7 @@ func compareAny(a, b any) float64 {
 	return sign(a.(float64) > b.(float64)) * float64(boolInt(a != b))
 }
 
-// textRows are the block's rows as the oracle writes them.
+// textRows returns the block's rows in the text form of the oracle.
 func textRows(b *Block) (rows []string) {
 	for r := range b.Rows() {
 		var s strings.Builder

@@ -18,7 +18,7 @@ import (
 	"recount/schemas/record"
 )
 
-// parquetLake is objects as landing writes them.
+// parquetLake is Parquet objects, as landing writes them.
 type parquetLake struct {
 	objects []Object
 	bytes   map[string][]byte
@@ -28,7 +28,7 @@ func (l parquetLake) open(ctx context.Context, o record.Object) (File, error) {
 	return object.OpenParquet(ctx, o, bytes.NewReader(l.bytes[o.Key]))
 }
 
-// toParquet writes every object of l by the lake's own writer.
+// toParquet writes every object of l with the lake's own writer.
 func toParquet(t testing.TB, c *catalog.Catalog, l lake) parquetLake {
 	out := parquetLake{bytes: map[string][]byte{}}
 	for _, o := range l.objects {
@@ -71,13 +71,13 @@ func batchOf(t testing.TB, e *catalog.EventType, rows []event) eventbatch.Column
 	return c
 }
 
-// TestParquet reads what landing writes and finds what the oracle finds.
+// TestParquet reads objects as landing writes them and compares the result with the oracle's.
 func TestParquet(t *testing.T) {
 	t.Parallel()
 	c := testCatalog()
 	events := manyEvents(20_000, 100)
 	for i := range events {
-		events[i].over = map[bool]string{true: "s"}[i%9 == 0] // Seldom enough for a dictionary, and in all objects.
+		events[i].over = map[bool]string{true: "s"}[i%9 == 0] // Rare enough for a dictionary, but in every object.
 	}
 	mem := land(events, 3, 3000, 1000)
 	l := toParquet(t, c, mem)
@@ -96,7 +96,7 @@ func TestParquet(t *testing.T) {
 		t.Fatal(err)
 	}
 	slices.Sort(got)
-	want, wantCounts := oracle(c, events, in.Buckets, in.Targets)
+	want, wantCounts := oracle(events, in.Buckets, in.Targets)
 	if diff := cmp.Diff(wantCounts, found.Buckets); diff != "" {
 		t.Errorf("counts (-oracle +exact): %s", diff)
 	}
@@ -105,8 +105,8 @@ func TestParquet(t *testing.T) {
 	}
 }
 
-// BenchmarkParquet recomputes a million events from Parquet: dedup by id, minute and
-// three dimensions, an exact distinct count; spread over a day, and in one hot bucket.
+// BenchmarkParquet recomputes a million events from Parquet, spread over a day or in one hot bucket:
+// deduplication by id, groups of a minute and up to three dimensions, an exact distinct count.
 func BenchmarkParquet(b *testing.B) {
 	for name, width := range map[string]int64{"day": 24 * 60 * minute, "hour": 60 * minute} {
 		for groups, dims := range map[string][]string{"few": {"b"}, "many": {"s", "i", "b"}} {
@@ -142,8 +142,8 @@ func benchmarkParquet(b *testing.B, width int64, dims []string) {
 	b.ReportMetric(float64(groups)/float64(rows), "groups/event")
 }
 
-// benchLake spreads the events evenly over width; its rows are freed, or the
-// collector would spend the benchmark walking them.
+// benchLake spreads the events evenly over width. It returns Parquet alone, so that the events are
+// freed and the garbage collector does not walk them during the benchmark.
 func benchLake(b *testing.B, c *catalog.Catalog, width int64) (parquetLake, []int64) {
 	events := manyEvents(1<<20, 4096)
 	for i := range events {

@@ -7,47 +7,49 @@ import (
 	"recount/schemas/catalog"
 )
 
-// Estimates and sizes. They steer the cutting of work only; no result depends on them.
+// Estimates and sizes. They only steer how work is cut; no result depends on them.
 const (
-	dedupBytes = 68      // of a row while duplicates are looked for: key, hash, position, tenant, two table slots
+	// dedupBytes is what a row needs during deduplication: key, hash, position, tenant, two table slots.
+	dedupBytes = 68
 	maxSpan    = 4 << 20 // rows of a span of several buckets
 	sliceRows  = 512 << 10
 	maxSlices  = 256
-	// A cell is at least a second, so a span of 2^31 seconds numbers its cells in 32 bits.
+	// maxWidth is how many microseconds a span may cover. A cell is at least a second long, so the
+	// number of any cell in the span fits 32 bits.
 	maxWidth = int64(1<<31) * 1_000_000
 )
 
-// piece is the rows [from, to) of one object that lie in one bucket.
+// piece is the rows [from, to) of one object that are in one bucket.
 type piece struct {
 	object   int // index in plan.objects
 	bucket   int64
 	from, to int64
-	assigned int64
-	before   bool    // of a bucket that is read for its assigned keys only (I3)
-	offset   int64   // of the first row in its part's flat arrays
+	assigned int64   // rows with assigned times
+	before   bool    // the bucket is read only for its keys with assigned times (I3)
+	offset   int64   // index of the first row in its part's flat arrays
 	cuts     []int64 // file row at which each slice begins, then to; nil in a span of one slice
 }
 
-// part is what a span needs of one partition, in the order of segment and file.
+// part is the pieces of a span in one partition, in the order of segment and file.
 type part struct {
 	partition int
 	pieces    []*piece
 	rows      int64
-	fresh     int64  // the first row of fresh objects, which lie behind the others
+	fresh     int64  // first row of the fresh objects, which come after the others
 	drop      []bool // set by dedup: the row is a duplicate
 }
 
-// span is a run of buckets that are worked together (B3).
+// span is a run of buckets that are computed together (B3).
 type span struct {
 	buckets  []int64
 	views    []*catalog.View
 	columns  []string
 	parts    []*part
-	objects  []int // used, each once
+	objects  []int // the objects that the pieces use, each once
 	rows     int64
-	rowBytes int64 // estimate of a row while it is aggregated
+	rowBytes int64 // what a row needs while it is aggregated, by estimate
 	slices   int
-	width    int64 // of a slice in microseconds
+	width    int64 // of a slice, in microseconds
 }
 
 // plan is the cutting of an input into spans.
@@ -55,7 +57,7 @@ type plan struct {
 	cfg     Config
 	in      Input
 	objects []Object // by partition, then start
-	width   int64    // of a bucket in microseconds
+	width   int64    // of a bucket, in microseconds
 	spans   []span
 }
 
@@ -69,7 +71,8 @@ func newPlan(cfg Config, in Input) *plan {
 	for _, b := range in.Buckets {
 		total += rowsOf(pieces[b])
 	}
-	// Four spans a worker even out; more would only repeat the cost of starting one.
+	// With four spans a worker, the workers end at about the same time. More spans would only repeat
+	// the cost of starting one.
 	target := cmp.Or(cfg.span, min(max(total/int64(4*cfg.Workers), 64<<10), maxSpan))
 	cursors := make([]int, len(in.Targets))
 	for i := 0; i < len(in.Buckets); {
@@ -121,8 +124,8 @@ func (p *plan) index() map[int64][]piece {
 	return pieces
 }
 
-// viewsAt returns the views that want the bucket. Buckets must be asked for in
-// ascending order: cursors remember each target's place.
+// viewsAt returns the views that want the bucket. Calls must ask for buckets in ascending order,
+// because cursors remember how far each target's list has been read.
 func (p *plan) viewsAt(cursors []int, bucket int64) (views []*catalog.View) {
 	for i, t := range p.in.Targets {
 		for cursors[i] < len(t.Buckets) && t.Buckets[cursors[i]] < bucket {
@@ -135,8 +138,8 @@ func (p *plan) viewsAt(cursors []int, bucket int64) (views []*catalog.View) {
 	return views
 }
 
-// fill gives the span its pieces by partition, with the buckets before its own
-// where both hold events with assigned times (I3), and cuts it into slices.
+// fill adds the pieces of the span's buckets by partition, and cuts the span into slices. Where a
+// bucket and the bucket before it both have assigned times, it adds the pieces of both (I3).
 func (p *plan) fill(s *span, pieces map[int64][]piece) {
 	var use []*piece
 	seen := map[int64]bool{}
@@ -179,8 +182,8 @@ func assigned(pieces []piece) bool {
 	return slices.ContainsFunc(pieces, func(x piece) bool { return x.assigned > 0 })
 }
 
-// slice cuts the span of one large bucket at multiples of every view's cell, so
-// that all cores work on it and none holds all its groups.
+// slice cuts the span of one large bucket at multiples of every view's cell, so that all cores
+// work on it and no task holds all its groups. It returns the number and width of the slices.
 func (p *plan) slice(s *span) (n int, width int64) {
 	rows := cmp.Or(p.cfg.slice, sliceRows)
 	if len(s.buckets) > 1 || s.rows <= rows || len(s.views) == 0 {
@@ -205,7 +208,7 @@ func lcm(a, b int64) int64 {
 	return a / x * b
 }
 
-// rowBytes estimates what a row costs the aggregation when every row is a group of its own.
+// rowBytes estimates how many bytes a row needs in the aggregation if every row is a group of its own.
 func rowBytes(views []*catalog.View) (n int64) {
 	for _, v := range views {
 		n += 64 + 8*int64(len(v.Dimensions)) + 48*int64(len(v.Measures))

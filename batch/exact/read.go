@@ -10,16 +10,16 @@ import (
 	"recount/schemas/eventbatch"
 )
 
-// stretch is a run of an object's rows that are read at once: neighbouring pieces,
-// or one slice of a piece.
+// stretch is a run of an object's rows that are read in one call: neighbouring pieces, or one
+// slice of a piece.
 type stretch struct {
 	object   int
 	from, to int64
-	offset   int64 // of the first row in the part's flat arrays
+	offset   int64 // index of the first row in the part's flat arrays
 	pieces   []*piece
 }
 
-// stretches joins neighbouring pieces. With slices > 1 it returns the rows of slice k.
+// stretches joins neighbouring pieces. With slices > 1 it returns only the rows of slice k.
 func stretches(pieces []*piece, k, slices int) (out []stretch) {
 	for _, x := range pieces {
 		from := x.from
@@ -41,8 +41,8 @@ func stretches(pieces []*piece, k, slices int) (out []stretch) {
 	return out
 }
 
-// cut notes where slices begin among the rows that start at file row row. Rows are
-// ordered by time. A piece of the bucket before the span's own (I3) is not sliced.
+// cut records at which of these rows slices begin. times are those of the rows from file row row
+// on, in ascending order. A piece of a bucket before the span's own (I3) is not sliced.
 func (f *stretch) cut(s *span, row int64, times *array.Timestamp) {
 	for i := range int64(times.Len()) {
 		x := f.pieceAt(row + i)
@@ -100,8 +100,8 @@ func (r *run) read(ctx context.Context, object int, columns []string, from, to i
 		}
 	}
 	if rows != to-from {
-		return fmt.Errorf("read rows %d to %d of %s: got %d rows; the object does not fit its commit record", from, to,
-			key, rows)
+		return fmt.Errorf("read rows %d to %d of %s: got %d rows; the object has fewer than its commit record says",
+			from, to, key, rows)
 	}
 	return nil
 }
