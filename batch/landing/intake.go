@@ -3,7 +3,6 @@ package landing
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -27,7 +26,7 @@ type intake struct {
 	p      *partition
 	cutter *position.Cutter
 	want   uint64
-	reader Reader
+	reader eventbatch.Reader
 
 	beat  time.Time // when the next heartbeat is allowed; zero until the open segment has events
 	beats int       // sent, or failed, since the last cut
@@ -45,14 +44,14 @@ func (in *intake) next(ctx context.Context) (eventbatch.Message, error) {
 			in.want = m.Seq + 1
 			return m, nil
 		case err == nil:
-			return m, fmt.Errorf("%w: want message %d, got %d", ErrGap, in.want, m.Seq)
+			return m, position.GapError{Partition: in.p.id, Want: in.want, Got: m.Seq}
 		case ctx.Err() != nil:
 			return m, ctx.Err()
 		case errors.Is(err, errIdle):
 			in.heartbeat(ctx)
 			try = 0
 			continue
-		case errors.Is(err, ErrTrimmed) || errors.Is(err, ErrGap):
+		case errors.Is(err, position.ErrTrimmed) || errors.Is(err, position.ErrGap):
 			return m, err
 		}
 		in.close()

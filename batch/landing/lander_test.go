@@ -149,8 +149,8 @@ func TestStops(t *testing.T) {
 		want   error
 		at     uint64
 	}{
-		"gap":     {func(w *world) { w.logs[0].gap = 3 }, ErrGap, 1},
-		"trimmed": {func(w *world) { w.trim(0, 2) }, ErrTrimmed, 1},
+		"gap":     {func(w *world) { w.logs[0].gap = 3 }, position.ErrGap, 1},
+		"trimmed": {func(w *world) { w.trim(0, 2) }, position.ErrTrimmed, 1},
 		"corrupt": {func(w *world) { w.logs[0].frames[2][40] ^= 1 }, eventbatch.ErrCorrupt, 1},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -18,27 +18,12 @@ import (
 	"recount/schemas/record"
 )
 
-var (
-	// ErrTrimmed is wrapped by a Source whose log begins above the wanted message (C6).
-	ErrTrimmed = errors.New("the log is trimmed above the wanted message")
-	// ErrGap is wrapped by a Source whose log lacks the wanted message although it is, or
-	// was, beyond it (C7).
-	ErrGap = errors.New("the log has a gap")
-)
-
-// Source is the log.
+// Source is the log. Errors that wrap neither position.ErrTrimmed nor position.ErrGap are waited out.
 type Source interface {
 	// Read opens a reader whose first message is from.
-	Read(ctx context.Context, partition int, from uint64) (Reader, error)
+	Read(ctx context.Context, partition int, from uint64) (eventbatch.Reader, error)
 	// Heartbeat appends a message without events, which ends an idle segment (C1).
 	Heartbeat(ctx context.Context, partition int) error
-}
-
-// Reader hands out the messages of one partition in order. Next may be called again
-// after its context ended. Errors that wrap neither ErrTrimmed nor ErrGap are waited out.
-type Reader interface {
-	Next(ctx context.Context) (eventbatch.Message, error)
-	Close()
 }
 
 // Objects keeps the Parquet objects. lake.Store is one.

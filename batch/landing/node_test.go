@@ -124,7 +124,7 @@ func (n *node) List(ctx context.Context, prefix string) ([]string, error) {
 }
 
 // Read implements Source.
-func (n *node) Read(ctx context.Context, p int, from uint64) (Reader, error) {
+func (n *node) Read(ctx context.Context, p int, from uint64) (eventbatch.Reader, error) {
 	if n.op(ctx) == unsent {
 		return nil, errLost
 	}

@@ -104,7 +104,8 @@ func (p *partition) stop(ctx context.Context, err error) error {
 // behind walks the chain again where the log's failure may only mean that this lander is
 // behind another that has landed, and trimmed, what is missing here (C6).
 func (p *partition) behind(ctx context.Context, err error) (moved bool, walkErr error) {
-	if !errors.Is(err, ErrTrimmed) && !errors.Is(err, ErrGap) || failpoint.Off(failpoint.C6) {
+	lost := errors.Is(err, position.ErrTrimmed) || errors.Is(err, position.ErrGap)
+	if !lost || failpoint.Off(failpoint.C6) {
 		return false, nil
 	}
 	head := p.chain.Head

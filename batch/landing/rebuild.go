@@ -61,7 +61,7 @@ func reread(ctx context.Context, src Source, c *record.Commit, bucket time.Durat
 			return nil, err
 		}
 		if m.Seq != want {
-			return nil, fmt.Errorf("%w: want message %d, got %d", ErrGap, want, m.Seq)
+			return nil, position.GapError{Partition: c.Partition, Want: want, Got: m.Seq}
 		}
 		h, batches, err := eventbatch.Decode(m.Frame)
 		if err != nil {

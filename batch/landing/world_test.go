@@ -159,9 +159,9 @@ func (w *world) read(p int, seq uint64) (eventbatch.Message, <-chan struct{}, er
 	l := &w.logs[p]
 	switch {
 	case seq < l.trimmed:
-		return eventbatch.Message{}, nil, fmt.Errorf("%w: the first is %d", ErrTrimmed, l.trimmed)
+		return eventbatch.Message{}, nil, fmt.Errorf("%w: the first is %d", position.ErrTrimmed, l.trimmed)
 	case seq > uint64(len(l.frames))+1 || seq == l.gap:
-		return eventbatch.Message{}, nil, fmt.Errorf("%w: want %d", ErrGap, seq)
+		return eventbatch.Message{}, nil, fmt.Errorf("%w: want %d", position.ErrGap, seq)
 	case seq > uint64(len(l.frames)):
 		return eventbatch.Message{}, l.changed, nil
 	}

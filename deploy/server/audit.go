@@ -9,8 +9,8 @@ import (
 	"recount/batch/cells"
 	"recount/batch/recheck"
 	"recount/jobs/conservation"
+	"recount/schemas/position"
 	"recount/schemas/record"
-	"recount/speed/eventlog"
 )
 
 // openTally counts what the log has and begins to count what ingest promises. A process
@@ -119,7 +119,7 @@ func (s *Stack) conserve(ctx context.Context) (a *conservation.Audit, err error)
 		if b, err = s.books(ctx); err != nil {
 			return nil, err
 		}
-		if a, err = b.Conserve(ctx); err == nil || !errors.Is(err, eventlog.ErrTrimmed) {
+		if a, err = b.Conserve(ctx); err == nil || !errors.Is(err, position.ErrTrimmed) {
 			return a, err
 		}
 	}

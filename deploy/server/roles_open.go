@@ -91,7 +91,7 @@ func (s *Stack) rebuild(ctx context.Context, o record.Object) error {
 	for _, chain := range chains {
 		for _, c := range chain.Segments {
 			if slices.ContainsFunc(c.Objects, func(have record.Object) bool { return have.Key == o.Key }) {
-				return landing.Rebuild(ctx, landingSource{source{s.engines.log}}, s.engines.lake, c, o.Key,
+				return landing.Rebuild(ctx, source{s.engines.log}, s.engines.lake, c, o.Key,
 					chain.Bucket)
 			}
 		}
@@ -136,7 +136,7 @@ func (s *Stack) openSpeed(ctx context.Context) error {
 		}
 	}
 	var err error
-	s.views, err = realtime.Open(rc, s.catalog, starts, speedSource{source{s.engines.log}})
+	s.views, err = realtime.Open(rc, s.catalog, starts, source{s.engines.log})
 	return err
 }
 
@@ -182,7 +182,7 @@ func (s *Stack) openLanding(context.Context) (err error) {
 			defer func() { <-encoders }()
 			return t.WriteParquet()
 		}}
-	s.lander, err = landing.New(lc, s.chains, landingSource{source{s.engines.log}}, s.engines.records, s.engines.lake)
+	s.lander, err = landing.New(lc, s.chains, source{s.engines.log}, s.engines.records, s.engines.lake)
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"recount/jobs/conservation"
 	"recount/schemas/eventbatch"
+	"recount/schemas/position"
 	"recount/schemas/record"
 	"recount/speed/eventlog"
 )
@@ -46,7 +47,7 @@ func checkConservation(ctx context.Context, e *Evidence, r *recorder, s *snapsho
 		return nil
 	}
 	a, err := books.Conserve(ctx)
-	for try := 0; try < trimTries && e.Kept != nil && errors.Is(err, eventlog.ErrTrimmed); try++ {
+	for try := 0; try < trimTries && e.Kept != nil && errors.Is(err, position.ErrTrimmed); try++ {
 		for p := range books.Partitions { // A running server has let go of what is not needed any more.
 			if books.Partitions[p].First, _, err = e.Log.Bounds(ctx, p); err != nil {
 				return err

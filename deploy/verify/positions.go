@@ -11,9 +11,9 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"recount/schemas/eventbatch"
+	"recount/schemas/position"
 	"recount/schemas/record"
 	"recount/schemas/window"
-	"recount/speed/eventlog"
 )
 
 // positions checks that every position holds one value (V10): within a segment's objects,
@@ -172,7 +172,7 @@ func (v *positions) compareLog(ctx context.Context, seg *record.Commit) error {
 		return nil
 	}
 	err := v.readLog(ctx, seg, from, end)
-	if errors.Is(err, eventlog.ErrTrimmed) && v.e.Kept != nil {
+	if errors.Is(err, position.ErrTrimmed) && v.e.Kept != nil {
 		v.trimmed[p] = true
 		return nil
 	}

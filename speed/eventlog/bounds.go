@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"recount/schemas/failpoint"
+	"recount/schemas/position"
 )
 
 // Message is one message of a partition.
@@ -40,14 +41,15 @@ func (l *Log) state(ctx context.Context, partition int) (jetstream.StreamState, 
 }
 
 // Get returns one message: the one whose digest L5 compares at boot. A sequence below
-// the first is ErrTrimmed, one not assigned yet ErrNotFound. Reading many is Read's work.
+// the first is position.ErrTrimmed, one not assigned yet ErrNotFound. Reading many is Read's work.
 func (l *Log) Get(ctx context.Context, partition int, seq uint64) (Message, error) {
 	first, next, err := l.Bounds(ctx, partition)
 	switch {
 	case err != nil:
 		return Message{}, err
 	case seq < first:
-		return Message{}, fmt.Errorf("get %d of partition %d: %w: the first is %d", seq, partition, ErrTrimmed, first)
+		return Message{}, fmt.Errorf("get %d of partition %d: %w: the first is %d", seq, partition,
+			position.ErrTrimmed, first)
 	case seq >= next:
 		return Message{}, fmt.Errorf("get %d of partition %d: %w: the next is %d", seq, partition, ErrNotFound, next)
 	}

@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"recount/deploy/embedded/natsserver"
-	"recount/speed/eventlog"
+	"recount/schemas/position"
 )
 
 func TestTrim(t *testing.T) {
@@ -65,7 +65,7 @@ func TestAdvance(t *testing.T) {
 				t.Error("advance below an assigned sequence: no error")
 			}
 			_, err := l.Read(ctx, 0, 999)
-			wantError(t, err, eventlog.ErrTrimmed)
+			wantError(t, err, position.ErrTrimmed)
 			wantBounds(t, l, 1, 1, 1)
 		})
 	}

@@ -20,8 +20,6 @@ var (
 	ErrHalted = errors.New("log is halted")
 	// ErrTooLarge means that the frame is larger than MaxFrame. Nothing was stored.
 	ErrTooLarge = errors.New("message is too large for the log")
-	// ErrTrimmed means that the wanted sequence lies below the first one the log still has (C6).
-	ErrTrimmed = errors.New("log is trimmed above the wanted sequence")
 	// ErrNotFound means that the log has not assigned the wanted sequence yet.
 	ErrNotFound = errors.New("sequence is not in the log")
 	// ErrAltered means that the streams are not the ones this configuration made.
@@ -29,17 +27,6 @@ var (
 	// ErrClosed means that the Log or Reader was closed.
 	ErrClosed = errors.New("log is closed")
 )
-
-// ErrGap means that the log has lost messages: it went from Want straight to Got, or
-// ends at Got, below Want. Only an operator moves past it (C7).
-type ErrGap struct {
-	Partition int
-	Want, Got uint64
-}
-
-func (e ErrGap) Error() string {
-	return fmt.Sprintf("log of partition %d has a gap: want sequence %d, got %d", e.Partition, e.Want, e.Got)
-}
 
 // The server's error codes for a message or stream it has no room for.
 const (

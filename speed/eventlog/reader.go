@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"recount/schemas/failpoint"
+	"recount/schemas/position"
 )
 
 const (
@@ -40,8 +41,8 @@ type Reader struct {
 	closed   bool
 }
 
-// Read opens a Reader whose first message is from. ErrTrimmed means that the log no
-// longer has from, ErrGap that it ends below from.
+// Read opens a Reader whose first message is from. position.ErrTrimmed means that the log no
+// longer has from, position.ErrGap that it ends below from.
 func (l *Log) Read(ctx context.Context, partition int, from uint64) (*Reader, error) {
 	if err := l.checkPartition(partition); err != nil {
 		return nil, err
@@ -56,9 +57,8 @@ func (l *Log) Read(ctx context.Context, partition int, from uint64) (*Reader, er
 	return r, nil
 }
 
-// Next returns the message after the one before, waiting for it if need be. It returns
-// ErrTrimmed, ErrGap, ErrAltered, ErrClosed or ctx's error; lost connections and servers
-// it waits out.
+// Next returns the next message, waiting for it if need be. Its errors are position.ErrTrimmed,
+// position.ErrGap, ErrAltered, ErrClosed and ctx's; lost connections and servers are waited out.
 func (r *Reader) Next(ctx context.Context) (Message, error) {
 	backoff := firstBackoff
 	for {
@@ -140,14 +140,14 @@ func (r *Reader) missed(ctx context.Context, got uint64) error {
 			return fmt.Errorf("%w: read partition %d: message %d came instead of %d, which the log has", ErrUnavailable,
 				r.partition, got, r.next)
 		case errors.Is(err, ErrNotFound):
-			return ErrGap{Partition: r.partition, Want: r.next, Got: got}
+			return position.GapError{Partition: r.partition, Want: r.next, Got: got}
 		default:
 			return err
 		}
 	})
 }
 
-// checkBounds returns ErrTrimmed or ErrGap if the wanted sequence is outside the log.
+// checkBounds returns position.ErrTrimmed or ErrGap if the wanted sequence is outside the log.
 func (r *Reader) checkBounds(ctx context.Context) error {
 	return confirmed(ctx, func() error { return r.outside(ctx) })
 }
@@ -163,8 +163,7 @@ const (
 func confirmed(ctx context.Context, look func() error) error {
 	for n := 1; ; n++ {
 		err := look()
-		var gap ErrGap
-		if n == looks || !errors.Is(err, ErrTrimmed) && !errors.As(err, &gap) {
+		if n == looks || !errors.Is(err, position.ErrTrimmed) && !errors.Is(err, position.ErrGap) {
 			return err
 		}
 		if err := sleep(ctx, lookEvery); err != nil {
@@ -182,9 +181,10 @@ func (r *Reader) outside(ctx context.Context) error {
 	case err != nil:
 		return err
 	case r.next < first:
-		return fmt.Errorf("read %d of partition %d: %w: the first is %d", r.next, r.partition, ErrTrimmed, first)
+		return fmt.Errorf("read %d of partition %d: %w: the first is %d", r.next, r.partition,
+			position.ErrTrimmed, first)
 	case r.next > next:
-		return ErrGap{Partition: r.partition, Want: r.next, Got: next}
+		return position.GapError{Partition: r.partition, Want: r.next, Got: next}
 	case r.next > first && r.last != identity{}:
 		return r.replaced(ctx)
 	}
@@ -208,14 +208,14 @@ func identityOf(data []byte, stored time.Time) identity {
 func (r *Reader) replaced(ctx context.Context) error {
 	m, err := r.log.Get(ctx, r.partition, r.next-1)
 	switch there := identityOf(m.Data, m.Stored); {
-	case errors.Is(err, ErrTrimmed) || errors.Is(err, ErrNotFound):
+	case errors.Is(err, position.ErrTrimmed) || errors.Is(err, ErrNotFound):
 		return nil
 	case err != nil:
 		return err
 	case there.stored != r.last.stored && there.sum != r.last.sum:
 		return fmt.Errorf("%w: message %d is another than the one that was read: the log lost its end and was "+
 			"filled again",
-			ErrGap{Partition: r.partition, Want: r.next, Got: r.next - 1}, r.next-1)
+			position.GapError{Partition: r.partition, Want: r.next, Got: r.next - 1}, r.next-1)
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"recount/deploy/embedded/natsserver"
+	"recount/schemas/position"
 	"recount/speed/eventlog"
 )
 
@@ -80,7 +81,7 @@ func TestLostTailIsAGap(t *testing.T) {
 	h.stop()
 	h.start(natsserver.DefaultConfig(older + "/log"))
 	_, err := r.Next(testContext(t))
-	if want := (eventlog.ErrGap{Partition: 0, Want: 7, Got: 4}); err != want {
+	if want := (position.GapError{Partition: 0, Want: 7, Got: 4}); err != want {
 		t.Fatalf("got %v, want %v", err, want)
 	}
 }
@@ -116,7 +117,7 @@ func TestRefilledLogIsAGap(t *testing.T) {
 	other.Close()
 	refilled.stop()
 	h.start(natsserver.DefaultConfig(older + "/log"))
-	var gap eventlog.ErrGap
+	var gap position.GapError
 	if m, err := r.Next(testContext(t)); !errors.As(err, &gap) || gap.Want != 7 {
 		t.Fatalf("got message %d %q, %v, want a gap at 7", m.Seq, m.Data, err)
 	}
@@ -137,7 +138,7 @@ func TestMissingMessageIsAGap(t *testing.T) {
 	next(t, r)
 	for range 2 { // and goes on saying so
 		_, err := r.Next(testContext(t))
-		if want := (eventlog.ErrGap{Partition: 0, Want: 3, Got: 4}); err != want {
+		if want := (position.GapError{Partition: 0, Want: 3, Got: 4}); err != want {
 			t.Fatalf("got %v, want %v", err, want)
 		}
 	}
@@ -226,8 +227,7 @@ func TestSpoiltAnswerIsNoGap(t *testing.T) {
 		}
 	})
 	_, err := l.Read(testContext(t), 0, 4)
-	var gap eventlog.ErrGap
-	if !errors.As(err, &gap) {
+	if !errors.Is(err, position.ErrGap) {
 		t.Errorf("a log that says so every time: got %v, want a gap", err)
 	}
 	h.spoilWith(func(p []byte) {
@@ -250,12 +250,12 @@ func TestReadOutsideTheLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := l.Read(ctx, 0, 2)
-	wantError(t, err, eventlog.ErrTrimmed)
+	wantError(t, err, position.ErrTrimmed)
 	_, err = l.Get(ctx, 0, 2)
-	wantError(t, err, eventlog.ErrTrimmed)
+	wantError(t, err, position.ErrTrimmed)
 	_, err = l.Get(ctx, 0, 6)
 	wantError(t, err, eventlog.ErrNotFound)
-	if _, err = l.Read(ctx, 0, 7); err != (eventlog.ErrGap{Partition: 0, Want: 7, Got: 6}) {
+	if _, err = l.Read(ctx, 0, 7); err != (position.GapError{Partition: 0, Want: 7, Got: 6}) {
 		t.Errorf("read beyond the end: %v", err)
 	}
 	if _, err = l.Read(ctx, 0, 0); err == nil {
@@ -295,7 +295,7 @@ func TestReaderBehindTrim(t *testing.T) {
 			t.Fatalf("got %d, want %d", m.Seq, want)
 		}
 	}
-	wantError(t, err, eventlog.ErrTrimmed)
+	wantError(t, err, position.ErrTrimmed)
 }
 
 func TestNextHonoursItsContext(t *testing.T) {

@@ -65,11 +65,11 @@ func (l *memLog) at(p int, seq uint64) eventbatch.Message {
 }
 
 // Read implements Source.
-func (l *memLog) Read(_ context.Context, p int, from uint64) (Reader, error) {
+func (l *memLog) Read(_ context.Context, p int, from uint64) (eventbatch.Reader, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if from < l.first[p] {
-		return nil, fmt.Errorf("%w to %d, want %d", ErrTrimmed, l.first[p], from)
+		return nil, fmt.Errorf("%w to %d, want %d", position.ErrTrimmed, l.first[p], from)
 	}
 	return &memReader{log: l, partition: p, seq: from}, nil
 }
@@ -89,7 +89,7 @@ func (r *memReader) Next(ctx context.Context) (eventbatch.Message, error) {
 		ready := r.seq < r.log.next(r.partition)
 		if first := r.log.first[r.partition]; r.seq < first {
 			r.log.mu.Unlock()
-			return eventbatch.Message{}, fmt.Errorf("%w to %d, want %d", ErrTrimmed, first, r.seq)
+			return eventbatch.Message{}, fmt.Errorf("%w to %d, want %d", position.ErrTrimmed, first, r.seq)
 		}
 		if ready {
 			r.seq++

@@ -93,7 +93,7 @@ func (p *partition) begin(next uint64, w *idWindow) {
 // consume takes the next message of the log, all of it or, with an error, none.
 func (p *partition) consume(m eventbatch.Message) error {
 	if m.Seq != p.next {
-		return fmt.Errorf("%w: want sequence %d, got %d", ErrGap, p.next, m.Seq)
+		return position.GapError{Partition: p.id, Want: p.next, Got: m.Seq}
 	}
 	h, recs, err := eventbatch.Decode(m.Frame)
 	defer release(recs)

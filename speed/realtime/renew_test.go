@@ -59,7 +59,7 @@ func TestGapStopsThePartition(t *testing.T) {
 			t.Fatal(err)
 		}
 		stop := run(t, v)
-		if s := settled(v); !errors.Is(s.Failed, ErrGap) || s.Through.Seq != 4 {
+		if s := settled(v); !errors.Is(s.Failed, position.ErrGap) || s.Through.Seq != 4 {
 			t.Fatalf("status: %+v", s)
 		}
 		if _, live, err := count(t, v, position.Offset{Epoch: 1, Seq: 1}); err != nil || len(live.Stale) != 1 {
@@ -68,7 +68,7 @@ func TestGapStopsThePartition(t *testing.T) {
 		if err := v.Retain([]position.Offset{{Epoch: 1, Seq: 3}}); err != nil {
 			t.Fatal(err)
 		}
-		if s := settled(v); !errors.Is(s.Failed, ErrGap) {
+		if s := settled(v); !errors.Is(s.Failed, position.ErrGap) {
 			t.Errorf("a publication that ends below the gap: status %+v", s)
 		}
 		if err := v.Retain([]position.Offset{{Epoch: 1, Seq: 7}}); err != nil {
@@ -95,11 +95,11 @@ type skippingLog struct {
 }
 
 type skippingReader struct {
-	Reader
+	eventbatch.Reader
 	gone uint64
 }
 
-func (l *skippingLog) Read(ctx context.Context, p int, from uint64) (Reader, error) {
+func (l *skippingLog) Read(ctx context.Context, p int, from uint64) (eventbatch.Reader, error) {
 	r, err := l.memLog.Read(ctx, p, from)
 	return skippingReader{r, l.gone}, err
 }

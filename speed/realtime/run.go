@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"recount/schemas/eventbatch"
+	"recount/schemas/position"
 )
 
 // Waits between attempts to read a log that does not answer.
@@ -46,8 +47,8 @@ func (p *partition) run(ctx context.Context) error {
 
 // fatal reports whether going on after err would skip or invent events.
 func (p *partition) fatal(err error) bool {
-	return errors.Is(err, ErrTrimmed) || errors.Is(err, ErrGap) || errors.Is(err, eventbatch.ErrCorrupt) ||
-		errors.Is(err, ErrNotBoundary)
+	return errors.Is(err, position.ErrTrimmed) || errors.Is(err, position.ErrGap) ||
+		errors.Is(err, eventbatch.ErrCorrupt) || errors.Is(err, ErrNotBoundary)
 }
 
 // stop reads no further until what the partition cannot read is the batch view's affair: the
@@ -73,7 +74,7 @@ func (p *partition) stop(ctx context.Context, err error) error {
 // log has only to hear of newer publications (L6), and what it knows is right, only
 // older. All else is an alarm, and it gives nothing (Q2).
 func (p *partition) halt(err error) {
-	if errors.Is(err, ErrTrimmed) {
+	if errors.Is(err, position.ErrTrimmed) {
 		p.note(func(s *state) { s.stalled = err.Error() })
 		p.log.Warn("waiting for a publication that covers what was trimmed", "sequence", p.next, "error", err)
 		return

@@ -17,24 +17,11 @@ var (
 	// ErrViewNotReady means that the views were opened with another definition of the view, or
 	// without it. It ends with a restart on the new configuration.
 	ErrViewNotReady = query.ErrViewNotReady
-	// ErrGap means that the log lacks messages. A Source wraps it when those it should
-	// read next are gone; any other error of a Source but ErrTrimmed is retried.
-	ErrGap = errors.New("log has a gap")
-	// ErrTrimmed is wrapped by a Source whose log begins above the wanted message. Only what
-	// every kept publication covers is trimmed (L6), so there is a publication to go on from,
-	// though this process may not have heard of it.
-	ErrTrimmed = errors.New("log is trimmed above the wanted message")
 )
 
-// Source is what the views need of the log.
+// Source is what the views need of the log. Errors that wrap neither position.ErrTrimmed nor
+// position.ErrGap are retried.
 type Source interface {
-	// Read opens a Reader whose first message is from.
-	Read(ctx context.Context, partition int, from uint64) (Reader, error)
-}
-
-// Reader hands out the messages of one partition in order.
-type Reader interface {
-	// Next returns the next message, waiting for it. The frame is used until the next call.
-	Next(ctx context.Context) (eventbatch.Message, error)
-	Close()
+	// Read opens a reader whose first message is from.
+	Read(ctx context.Context, partition int, from uint64) (eventbatch.Reader, error)
 }

@@ -342,7 +342,7 @@ func (l *deafLog) set(deaf bool) {
 	l.deaf = deaf
 }
 
-func (l *deafLog) Read(ctx context.Context, p int, from uint64) (Reader, error) {
+func (l *deafLog) Read(ctx context.Context, p int, from uint64) (eventbatch.Reader, error) {
 	l.mu.Lock()
 	deaf := l.deaf
 	l.mu.Unlock()

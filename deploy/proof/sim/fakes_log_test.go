@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	"recount/batch/landing"
 	"recount/schemas/eventbatch"
+	"recount/schemas/position"
 	"recount/speed/eventlog"
-	"recount/speed/realtime"
 )
 
 // logOf is the log as a process sees it.
@@ -25,19 +24,12 @@ type cursor struct {
 	speed     bool
 }
 
-func (r *cursor) trimmed(first uint64) error {
-	if r.speed {
-		return fmt.Errorf("%w: the first is %d", realtime.ErrTrimmed, first)
-	}
-	return fmt.Errorf("%w: the first is %d", landing.ErrTrimmed, first)
-}
-
 func (l logOf) open(ctx context.Context, partition int, from uint64, speed bool) (*cursor, error) {
 	r := &cursor{l, partition, from, speed}
 	err := l.p.do(ctx, op{kind: "read", key: fmt.Sprintf("p%d %t", partition, speed), fates: readFates,
 		effect: func() error {
 			if first := l.w.logs[partition].first; from < first {
-				return r.trimmed(first)
+				return fmt.Errorf("%w: the first is %d", position.ErrTrimmed, first)
 			}
 			return nil
 		}})
@@ -56,7 +48,7 @@ func (r *cursor) Next(ctx context.Context) (m eventbatch.Message, err error) {
 		},
 		effect: func() error {
 			if r.next < l.first {
-				return r.trimmed(l.first)
+				return fmt.Errorf("%w: the first is %d", position.ErrTrimmed, l.first)
 			}
 			at := r.next
 			if at == l.gone {
@@ -73,7 +65,7 @@ func (r *cursor) Close() {}
 
 type landingLog struct{ logOf }
 
-func (l landingLog) Read(ctx context.Context, p int, from uint64) (landing.Reader, error) {
+func (l landingLog) Read(ctx context.Context, p int, from uint64) (eventbatch.Reader, error) {
 	return l.open(ctx, p, from, false)
 }
 
@@ -85,7 +77,7 @@ func (l landingLog) Heartbeat(ctx context.Context, p int) error {
 
 type speedLog struct{ logOf }
 
-func (l speedLog) Read(ctx context.Context, p int, from uint64) (realtime.Reader, error) {
+func (l speedLog) Read(ctx context.Context, p int, from uint64) (eventbatch.Reader, error) {
 	return l.open(ctx, p, from, true)
 }
 
@@ -104,7 +96,7 @@ func (l janitorLog) Get(_ context.Context, p int, seq uint64) (eventlog.Message,
 	g := &l.w.logs[p]
 	switch m := g.line[seq]; {
 	case seq < g.first:
-		return eventlog.Message{}, eventlog.ErrTrimmed
+		return eventlog.Message{}, position.ErrTrimmed
 	case seq >= g.next || m == nil:
 		return eventlog.Message{}, eventlog.ErrNotFound
 	default:

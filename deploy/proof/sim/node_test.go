@@ -147,7 +147,7 @@ func (n *node) retains(p *proc) {
 			if err == nil {
 				continue
 			}
-			gap := errors.Is(err, realtime.ErrGap) && n.w.losses > 0
+			gap := errors.Is(err, position.ErrGap) && n.w.losses > 0
 			other := n.w.otherRule && n.name == "B" || n.w.logs[i].epoch != st.Epoch
 			if !gap && !other && !n.w.rot {
 				n.w.fail("%s: real-time views of a healthy process: %v", p.name, err)

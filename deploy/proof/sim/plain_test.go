@@ -5,8 +5,8 @@ import (
 	"io"
 	"slices"
 
-	"recount/batch/landing"
 	"recount/schemas/eventbatch"
+	"recount/schemas/position"
 )
 
 // plain is the log and the store without faults.
@@ -18,7 +18,7 @@ type plainReader struct {
 	next uint64
 }
 
-func (x plain) Read(_ context.Context, p int, from uint64) (landing.Reader, error) {
+func (x plain) Read(_ context.Context, p int, from uint64) (eventbatch.Reader, error) {
 	return &plainReader{x.w, p, from}, nil
 }
 
@@ -30,7 +30,7 @@ func (r *plainReader) Next(context.Context) (eventbatch.Message, error) {
 	if m := l.line[r.next-1]; m != nil && r.next-1 >= l.first && r.next-1 < l.next {
 		return eventbatch.Message{Seq: r.next - 1, Frame: slices.Clone(m.frame)}, nil
 	}
-	return eventbatch.Message{}, landing.ErrTrimmed
+	return eventbatch.Message{}, position.ErrTrimmed
 }
 
 func (r *plainReader) Close() {}

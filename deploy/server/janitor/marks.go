@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"recount/schemas/failpoint"
+	"recount/schemas/position"
 	"recount/speed/eventlog"
 )
 
@@ -76,7 +77,7 @@ func (h *Marks) otherDigest(ctx context.Context, p int) (bool, error) {
 		return false, nil
 	}
 	m, err := h.log.Get(ctx, p, h.marks[p].Next-1)
-	if errors.Is(err, eventlog.ErrTrimmed) || errors.Is(err, eventlog.ErrNotFound) {
+	if errors.Is(err, position.ErrTrimmed) || errors.Is(err, eventlog.ErrNotFound) {
 		return false, nil
 	}
 	if err != nil {

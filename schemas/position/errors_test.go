@@ -1,0 +1,18 @@
+package position
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+)
+
+func TestGapErrorIsErrGap(t *testing.T) {
+	t.Parallel()
+	err := fmt.Errorf("read: %w", GapError{Partition: 2, Want: 7, Got: 9})
+	if !errors.Is(err, ErrGap) || errors.Is(err, ErrTrimmed) {
+		t.Errorf("%v: a gap is ErrGap and not ErrTrimmed", err)
+	}
+	if got, want := err.Error(), "read: the log of partition 2 has a gap: want message 7, got 9"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
