@@ -5,10 +5,11 @@ import (
 	"slices"
 )
 
-// Tier is where events are missing that the tier before has.
+// Tier is a stage that events pass. A residue at a tier means that events of the tier before
+// it are missing there.
 type Tier string
 
-// The tiers, in the order events pass them.
+// The tiers, in the order in which events pass them.
 const (
 	Log       Tier = "logged"
 	Landed    Tier = "landed"
@@ -16,60 +17,76 @@ const (
 	Counted   Tier = "counted"
 )
 
-// Tiers lists them.
+// Tiers lists the tiers in order.
 var Tiers = []Tier{Log, Landed, Published, Counted}
 
-// maxResidues is how many places an audit names; all are in its sums.
+// maxResidues is how many residues an audit lists. Its sums include all of them.
 const maxResidues = 100
 
-// Audit is what conservation came to, of all tenants or of one.
+// Audit is the result of checking conservation, for all tenants or for one.
 type Audit struct {
-	Tenant       string             `json:"tenant,omitempty"` // whose; absent: everybody's
+	// Tenant is empty in the audit of all tenants.
+	Tenant       string             `json:"tenant,omitempty"`
 	Partitions   []PartitionAudit   `json:"partitions"`
 	Publications []PublicationAudit `json:"publications"`
-	Residue      int64              `json:"residue"`  // of all places; 0
-	Residues     []Residue          `json:"residues"` // the places, the first hundred
-	Tenants      []TenantAudit      `json:"tenants,omitempty"`
+	// Residue is the sum over all places. It is 0 if conservation holds.
+	Residue int64 `json:"residue"`
+	// Residues are the first hundred places.
+	Residues []Residue     `json:"residues"`
+	Tenants  []TenantAudit `json:"tenants,omitempty"`
 
 	tenants map[string]*Audit
 	tiers   map[Tier]int64
 }
 
-// Numbers are the events of a range at the tiers.
+// Numbers are the events of a range at each tier.
 type Numbers struct {
-	Acknowledged *int64 `json:"acknowledged"` // by this process; null where the log is trimmed or nobody counts
-	Logged       *int64 `json:"logged"`       // null where the log is trimmed
-	Waiting      int64  `json:"waiting"`      // of the logged ones, not landed yet
-	Voided       int64  `json:"voided"`       // in a hole, as far as the log still has them
-	Landed       int64  `json:"landed"`
-	Published    int64  `json:"published"`
-	Counted      int64  `json:"counted"`    // of the published ones
-	Duplicates   int64  `json:"duplicates"` // of the published ones
-	Rejected     int64  `json:"rejected"`   // of the published ones, dead letters
-	// of the published ones, of types without a view; a new view takes them out again
+	// Acknowledged is what this process acknowledged. It is nil where the log is trimmed and in
+	// a process without ingest.
+	Acknowledged *int64 `json:"acknowledged"`
+	// Logged is nil where the log is trimmed.
+	Logged *int64 `json:"logged"`
+	// Waiting is the part of Logged that has not landed yet.
+	Waiting int64 `json:"waiting"`
+	// Voided is the part of Logged that is in a hole.
+	Voided int64 `json:"voided"`
+	Landed int64 `json:"landed"`
+	// Published is Counted + Duplicates + Rejected + Uncounted.
+	Published  int64 `json:"published"`
+	Counted    int64 `json:"counted"`
+	Duplicates int64 `json:"duplicates"`
+	// Rejected are dead letters.
+	Rejected int64 `json:"rejected"`
+	// Uncounted are events of types without a view. A new view moves them to Counted.
 	Uncounted int64 `json:"uncounted"`
 	Residue   int64 `json:"residue"`
 
-	missing int64 // of the landed ones in the publication's ledgers
+	// missing is how many landed events the publication's ledgers lack.
+	missing int64
 }
 
-// RangeAudit is a range of a partition's offsets [From, To).
+// RangeAudit is the audit of a range [From, To) of a partition's offsets.
 type RangeAudit struct {
-	From        uint64 `json:"from"`
-	To          uint64 `json:"to"`
-	Publication uint64 `json:"publication,omitempty"` // the first kept one that covers the range; none yet
+	From uint64 `json:"from"`
+	To   uint64 `json:"to"`
+	// Publication is the first kept publication that covers the range, or 0 if none does yet.
+	Publication uint64 `json:"publication,omitempty"`
 	Numbers
 }
 
-// PartitionAudit is what can be said of a partition as a whole, and its ranges. More events
-// may be logged than acknowledged: those of an append whose answer was lost.
+// PartitionAudit is the audit of a partition: its ranges, and sums over them. Logged may
+// exceed Acknowledged, because an append whose answer was lost is not acknowledged.
 type PartitionAudit struct {
-	Partition    int    `json:"partition"`
-	Acknowledged *int64 `json:"acknowledged"` // null where nobody counts
-	Logged       int64  `json:"logged"`       // landed, or in the log behind what has landed
-	Voided       int64  `json:"voided"`       // acknowledged, then lost by the log and given up by a seal
-	Lost         int64  `json:"lost"`         // acknowledged and neither logged nor voided
-	// the message that is stored spoilt: nothing from it on was counted
+	Partition int `json:"partition"`
+	// Acknowledged is nil in a process without ingest.
+	Acknowledged *int64 `json:"acknowledged"`
+	// Logged is what has landed, and what is in the log after that.
+	Logged int64 `json:"logged"`
+	// Voided is what was acknowledged, then lost by the log and given up by a seal.
+	Voided int64 `json:"voided"`
+	// Lost is what was acknowledged and is neither logged nor voided.
+	Lost int64 `json:"lost"`
+	// Unreadable names the corrupt message, if there is one. Nothing from it on was counted.
 	Unreadable string       `json:"unreadable,omitempty"`
 	Ranges     []RangeAudit `json:"ranges"`
 }
@@ -77,50 +94,59 @@ type PartitionAudit struct {
 // PublicationAudit is everything below one publication's H, in all partitions.
 type PublicationAudit struct {
 	Publication uint64 `json:"publication"`
-	Landed      int64  `json:"landed"`    // by the commit records
-	Published   int64  `json:"published"` // by the publication
-	Counted     int64  `json:"counted"`
-	Duplicates  int64  `json:"duplicates"`
-	Rejected    int64  `json:"rejected"`  // dead letters
-	Uncounted   int64  `json:"uncounted"` // of types without a view
-	Residue     int64  `json:"residue"`
+	// Landed is counted from the commit records.
+	Landed int64 `json:"landed"`
+	// Published is what the publication says of itself.
+	Published  int64 `json:"published"`
+	Counted    int64 `json:"counted"`
+	Duplicates int64 `json:"duplicates"`
+	// Rejected are dead letters.
+	Rejected int64 `json:"rejected"`
+	// Uncounted are events of types without a view.
+	Uncounted int64 `json:"uncounted"`
+	Residue   int64 `json:"residue"`
 }
 
-// TenantAudit is one line of the audit of everybody.
+// TenantAudit is the line of one tenant in the audit of all tenants.
 type TenantAudit struct {
-	Tenant  string `json:"tenant"`
-	Events  int64  `json:"events"` // logged
-	Residue int64  `json:"residue"`
+	Tenant string `json:"tenant"`
+	// Events is how many events of the tenant are logged.
+	Events  int64 `json:"events"`
+	Residue int64 `json:"residue"`
 }
 
-// Residue is a place at which a tier has another number of events than the tier before it.
+// Residue is a place where a tier has another number of events than the tier before it.
 type Residue struct {
-	Tenant      string `json:"tenant,omitempty"` // absent: nobody can tell
-	Partition   *int   `json:"partition,omitempty"`
-	From        uint64 `json:"from,omitempty"` // [From, To)
+	// Tenant is empty if the tenant is unknown.
+	Tenant    string `json:"tenant,omitempty"`
+	Partition *int   `json:"partition,omitempty"`
+	// From and To are the range [From, To) of offsets.
+	From        uint64 `json:"from,omitempty"`
 	To          uint64 `json:"to,omitempty"`
 	Publication uint64 `json:"publication,omitempty"`
 	View        string `json:"view,omitempty"`
-	Tier        Tier   `json:"tier"`   // that has not what the one before it has
-	Events      int64  `json:"events"` // missing there; too many if negative
-	Do          string `json:"do"`
+	// Tier is the tier that differs from the one before it.
+	Tier Tier `json:"tier"`
+	// Events is how many events are missing at Tier. It is negative if there are too many.
+	Events int64 `json:"events"`
+	// Do is what the operator should do.
+	Do string `json:"do"`
 }
 
-// todo says what a residue at a tier means for who runs the system.
-var todo = map[Tier]string{
-	Log: "acknowledged events are not in the log: look at its storage, and have the clients of that time send again " +
-		"with the same ids; " +
-		"recount verify --ack-log says which events",
-	Landed: "run recount verify: V1, V2 and V10 name the commit record or the object that is at fault; restore " +
-		"it from a copy of the object store",
+// advice says what an operator should do about a residue at a tier.
+var advice = map[Tier]string{
+	Log: "acknowledged events are not in the log: check its storage, let the clients of that time send again " +
+		"with the same ids, and run recount verify --ack-log to see which events are missing",
+	Landed: "run recount verify: V1, V2 and V10 name the damaged commit record or object; restore it from a " +
+		"copy of the object store",
 	Published: "run recount verify: V5, V6 and V8 name the publication or the bucket; the next event in the bucket " +
-		"computes it again in full",
+		"makes the next recompute compute it again in full",
 	Counted: "run recount verify: V6 and V9 name the bucket and version whose rows were changed, added or lost in " +
-		"ClickHouse; restore them, or declare the view anew",
+		"ClickHouse; restore the rows, or declare the view again",
 }
 
-// Of returns a tenant's own part of the audit of everybody.
-func (a *Audit) Of(tenant string) *Audit {
+// ForTenant returns one tenant's part of the audit of all tenants.
+func (a *Audit) ForTenant(tenant string) *Audit {
 	if t := a.tenants[tenant]; t != nil {
 		return t
 	}
@@ -128,10 +154,10 @@ func (a *Audit) Of(tenant string) *Audit {
 		Residues: []Residue{}}
 }
 
-// Missing is the residue of a tier.
+// Missing returns the residue of a tier.
 func (a *Audit) Missing(tier Tier) int64 { return a.tiers[tier] }
 
-// Logged is how many events there are.
+// Logged returns how many events are logged.
 func (a *Audit) Logged() (n int64) {
 	for _, p := range a.Partitions {
 		n += p.Logged
@@ -139,7 +165,7 @@ func (a *Audit) Logged() (n int64) {
 	return n
 }
 
-// Uncounted are the partitions whose log cannot be counted to its end.
+// Uncounted returns the partitions whose log cannot be counted to its end.
 func (a *Audit) Uncounted() (partitions []int) {
 	for _, p := range a.Partitions {
 		if p.Unreadable != "" {
@@ -149,20 +175,20 @@ func (a *Audit) Uncounted() (partitions []int) {
 	return partitions
 }
 
-// find notes a residue, in the whole and in the tenant's part.
-func (a *Audit) find(r Residue) {
+// addResidue adds a residue to the audit and to its tenant's part.
+func (a *Audit) addResidue(r Residue) {
 	if r.Events == 0 {
 		return
 	}
-	r.Do = todo[r.Tier]
-	for _, of := range []*Audit{a, a.tenants[r.Tenant]} {
-		if of == nil {
+	r.Do = advice[r.Tier]
+	for _, audit := range []*Audit{a, a.tenants[r.Tenant]} {
+		if audit == nil {
 			continue
 		}
-		of.Residue += abs(r.Events)
-		of.tiers[r.Tier] += abs(r.Events)
-		if len(of.Residues) < maxResidues {
-			of.Residues = append(of.Residues, r)
+		audit.Residue += abs(r.Events)
+		audit.tiers[r.Tier] += abs(r.Events)
+		if len(audit.Residues) < maxResidues {
+			audit.Residues = append(audit.Residues, r)
 		}
 	}
 }
@@ -174,8 +200,8 @@ func newAudit(tenant string) *Audit {
 		Residues: []Residue{}, tiers: map[Tier]int64{}}
 }
 
-// finish makes the lines of single tenants.
-func (a *Audit) finish() {
+// listTenants fills Tenants, the largest residue first.
+func (a *Audit) listTenants() {
 	for name, t := range a.tenants {
 		a.Tenants = append(a.Tenants, TenantAudit{Tenant: name, Events: t.Logged(), Residue: t.Residue})
 	}
@@ -184,22 +210,23 @@ func (a *Audit) finish() {
 	})
 }
 
-// plus adds the numbers of another tenant's same range.
-func (n *Numbers) plus(m Numbers) {
-	n.Acknowledged = add(n.Acknowledged, m.Acknowledged)
-	n.Logged = add(n.Logged, m.Logged)
-	n.Waiting = n.Waiting + m.Waiting
-	n.Voided = n.Voided + m.Voided
-	n.Landed = n.Landed + m.Landed
-	n.Published = n.Published + m.Published
-	n.Counted = n.Counted + m.Counted
-	n.Duplicates = n.Duplicates + m.Duplicates
-	n.Rejected = n.Rejected + m.Rejected
-	n.Uncounted = n.Uncounted + m.Uncounted
-	n.Residue = n.Residue + m.Residue
+// add adds another tenant's numbers of the same range.
+func (n *Numbers) add(m Numbers) {
+	n.Acknowledged = addKnown(n.Acknowledged, m.Acknowledged)
+	n.Logged = addKnown(n.Logged, m.Logged)
+	n.Waiting += m.Waiting
+	n.Voided += m.Voided
+	n.Landed += m.Landed
+	n.Published += m.Published
+	n.Counted += m.Counted
+	n.Duplicates += m.Duplicates
+	n.Rejected += m.Rejected
+	n.Uncounted += m.Uncounted
+	n.Residue += m.Residue
 }
 
-func add(a, b *int64) *int64 {
+// addKnown returns a + b, or the one that is known.
+func addKnown(a, b *int64) *int64 {
 	if a == nil || b == nil {
 		return cmp.Or(a, b)
 	}

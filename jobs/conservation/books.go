@@ -1,15 +1,15 @@
-// Package conservation adds up A1: accepted = counted + duplicates + rejected + voided, for
+// Package conservation checks rule A1: accepted = counted + duplicates + rejected + voided, for
 // every tenant, partition and range of offsets, at four tiers.
 //
-// Each tier's number has a source of its own, because a number that is made from another
-// tier's can show no residue:
+// Each tier's number has a source of its own. A number that is derived from another tier's
+// number could never show a residue. The sources are:
 //
-//	acknowledged  what ingest answered for, counted where it answers
-//	logged        the tenants of the events in the log's messages, read anew
-//	landed        the commit records, counted by landing from what it wrote
-//	published     the ledgers of publications, counted by batch from the rows it read
+//	acknowledged  the events that ingest acknowledged, counted where it answers
+//	logged        the tenants of the events in the log's messages, read again for each audit
+//	landed        the commit records; landing counts what it writes
+//	published     the ledgers of publications; batch counts the rows that it reads
 //
-// and behind them the rows in ClickHouse, which are asked how many events they count.
+// After these, the audit asks ClickHouse how many events its rows count.
 package conservation
 
 import (
@@ -25,30 +25,33 @@ import (
 type Books struct {
 	Catalog    *catalog.Catalog
 	Partitions []Partition
-	States     []*record.State // kept publications, ascending
+	// States are the kept publications, ascending.
+	States []*record.State
 	// Counted is how many events the rows of the newest publication count, by view and
-	// tenant. Views with a filter count fewer than there are, so they are not in it.
+	// tenant. A view with a filter counts fewer events than there are, so it is left out.
 	Counted map[string]map[string]int64
 }
 
-// Partition are the facts about one partition.
+// Partition is the facts about one partition.
 type Partition struct {
-	Landed []*record.Commit // segments with events, in order
-	Holes  []*record.Commit // given up by an operator (C7)
-	Head   position.Offset
-	// First and Next are the log's bounds; equal where it has nothing or cannot be read.
+	// Landed holds the segments with events, in order.
+	Landed []*record.Commit
+	// Holes holds the ranges that an operator gave up (C7).
+	Holes []*record.Commit
+	Head  position.Offset
+	// First and Next are the log's bounds. They are equal where the log is empty or cannot be read.
 	First, Next uint64
-	// Messages calls each with the tenants of every message of [from, to), which the log has. One
-	// that is stored spoilt ends it with an *UnreadableError.
+	// Messages calls each with the tenants of every message in [from, to), a range that the log
+	// has. A corrupt message ends it with an *UnreadableError.
 	Messages func(ctx context.Context, from, to uint64, each func(seq uint64, tenants map[string]int64)) error
-	// Acknowledged is what has been promised. Voided is how many of those events a seal has
-	// given up because the log had lost them (L5). Nil where nobody counts.
+	// Acknowledged is what ingest has acknowledged. It is nil in a process without ingest.
 	Acknowledged *Acknowledged
-	Voided       int64
+	// Voided is how many acknowledged events a seal has given up because the log had lost them (L5).
+	Voided int64
 }
 
-// UnreadableError says that a message of the log is not as it was written. What it held, and
-// from whom, nobody can tell.
+// UnreadableError says that a message of the log is not as it was written. Its events and
+// their tenants are unknown.
 type UnreadableError struct {
 	Seq uint64
 	Err error
@@ -58,24 +61,26 @@ func (e *UnreadableError) Error() string { return fmt.Sprintf("message %d: %v", 
 
 func (e *UnreadableError) Unwrap() error { return e.Err }
 
-// Acknowledged is what ingest has promised in one partition.
+// Acknowledged is what ingest has acknowledged in one partition.
 type Acknowledged struct {
-	Total int64 // events, over restarts of the process: whose they were is not kept that long
-	// Tenants is the same by tenant: what the log had when the process began, and what it has
-	// answered for since.
+	// Total is the number of events. It survives restarts of the process, without their tenants.
+	Total int64
+	// Tenants is the number of events by tenant: those in the log when the process began, and
+	// those acknowledged since.
 	Tenants map[string]int64
-	Recent  []Promise // of this process, as far back as it remembers
+	// Recent holds the promises of this process, as far back as it remembers them.
+	Recent []Promise
 }
 
-// Promise is that some events of a tenant are in a message.
+// Promise says that some events of a tenant are in a message.
 type Promise struct {
 	Seq    uint64
 	Tenant string
 	Events int64
 }
 
-// tenantsOf are the tenants of an object's rows. Records older than the counts by object
-// say only whose the whole segment is.
+// tenantsOf returns the rows of an object by tenant. Old records count tenants for the whole
+// segment only, so the tenant of their objects is known only where the segment has one tenant.
 func tenantsOf(c *record.Commit, o *record.Object) map[string]int64 {
 	if o.Tenants != nil {
 		return o.Tenants

@@ -15,9 +15,9 @@ import (
 	"recount/schemas/record"
 )
 
-// books are two partitions of two tenants. The first one's log holds messages 3 to 8 of ten
-// events each, six of them acme's. Messages 1 to 6 have landed, those below 5 are published;
-// acme has 2 dead letters there, and 3 events of a type without a view.
+// books returns two partitions with two tenants. The first partition's log holds messages 3 to 8.
+// Each has ten events, six of them acme's. Messages 1 to 6 have landed, and those below 5 are
+// published. Acme has 2 dead letters there, and 3 events of a type without a view.
 func books() *Books {
 	segment := func(start, end uint64, objects ...record.Object) *record.Commit {
 		c := &record.Commit{Kind: record.Segment, Epoch: 1, Start: start, End: end, Objects: objects,
@@ -71,7 +71,8 @@ func books() *Books {
 	}
 }
 
-// messages reads a log of six events of acme's and four of rival's a message, but for what more adds.
+// messages reads a log in which each message has six events of acme and four of rival, plus those
+// that more adds.
 func messages(more map[uint64]map[string]int64) func(context.Context, uint64, uint64,
 	func(uint64, map[string]int64)) error {
 	return func(_ context.Context, from, to uint64, each func(uint64, map[string]int64)) error {
@@ -91,7 +92,8 @@ func conserve(t *testing.T, b *Books) *Audit {
 	return a
 }
 
-// table shows the ranges of an audit's first partition: offsets, publication, the numbers in their order.
+// table formats the ranges of an audit's first partition: offsets, publication, then the numbers in
+// the order of their fields.
 func table(t *testing.T, a *Audit) (rows []string) {
 	t.Helper()
 	for _, r := range a.Partitions[0].Ranges {
@@ -116,19 +118,19 @@ func TestConservation(t *testing.T) {
 	if a.Residue != 0 || len(a.Residues) != 0 {
 		t.Errorf("residue %d: %+v", a.Residue, a.Residues)
 	}
-	for who, c := range map[string]struct {
+	for name, c := range map[string]struct {
 		audit *Audit
 		want  []string
 	}{
-		"everybody": {a, []string{
+		"all tenants": {a, []string{
 			"1-3 n1: null null w0 v0 l20 p20 = 20+0+0+0, 0", "3-5 n2: 0 20 w0 v0 l20 p20 = 11+4+2+3, 0",
 			"5-7 n0: 10 20 w0 v0 l20 p0 = 0+0+0+0, 0", "7-9 n0: 6 20 w20 v0 l0 p0 = 0+0+0+0, 0"}},
-		"acme": {a.Of("acme"), []string{
+		"acme": {a.ForTenant("acme"), []string{
 			"1-3 n1: null null w0 v0 l12 p12 = 12+0+0+0, 0", "3-5 n2: 0 12 w0 v0 l12 p12 = 4+3+2+3, 0",
 			"5-7 n0: 6 12 w0 v0 l12 p0 = 0+0+0+0, 0", "7-9 n0: 6 12 w12 v0 l0 p0 = 0+0+0+0, 0"}},
 	} {
 		if diff := cmp.Diff(c.want, table(t, c.audit)); diff != "" {
-			t.Errorf("%s: %s", who, diff)
+			t.Errorf("audit of %s: %s", name, diff)
 		}
 	}
 	if diff := cmp.Diff(PublicationAudit{Publication: 2, Landed: 40, Published: 40, Counted: 31, Duplicates: 4,
@@ -136,25 +138,25 @@ func TestConservation(t *testing.T) {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff(PublicationAudit{Publication: 2, Landed: 16, Published: 16, Counted: 15, Duplicates: 1},
-		a.Of("rival").Publications[1]); diff != "" {
+		a.ForTenant("rival").Publications[1]); diff != "" {
 		t.Error(diff)
 	}
 	if p := a.Partitions[0]; *p.Acknowledged != 80 || p.Logged != 80 || p.Lost != 0 {
 		t.Errorf("partition: %+v", p)
 	}
-	if got := a.Of("nobody"); got.Residue != 0 || len(got.Partitions) != 0 {
-		t.Errorf("a stranger sees %+v", got)
+	if got := a.ForTenant("nobody"); got.Residue != 0 || len(got.Partitions) != 0 {
+		t.Errorf("a tenant without events sees %+v", got)
 	}
 }
 
-// TestResidue takes rival's events out at one tier at a time: the audit names whose they
-// are, the partition, the range and the tier, and tells acme nothing of it.
+// TestResidue removes rival's events at one tier at a time. The audit names the tenant, the
+// partition, the range and the tier, and shows acme nothing of it.
 func TestResidue(t *testing.T) {
 	t.Parallel()
 	zero := 0
 	for name, c := range map[string]struct {
-		fault func(*Books)
-		want  Residue // but for Do; none: nothing is wrong
+		damage func(*Books)
+		want   Residue // Do is filled in below; the zero value means that nothing is wrong
 	}{
 		"acknowledged and not logged": {func(b *Books) {
 			x := b.Partitions[0].Acknowledged
@@ -173,8 +175,9 @@ func TestResidue(t *testing.T) {
 			b.Partitions[0].Acknowledged.Total += 3
 			b.Partitions[0].Voided = 3
 		}, Residue{}},
-		"logged and not landed": {func(b *Books) { b.Partitions[0].Messages = messages(map[uint64]map[string]int64{6: {"rival": 2}}) },
-			Residue{Tenant: "rival", Partition: &zero, From: 5, To: 7, Tier: Landed, Events: 2}},
+		"logged and not landed": {func(b *Books) {
+			b.Partitions[0].Messages = messages(map[uint64]map[string]int64{6: {"rival": 2}})
+		}, Residue{Tenant: "rival", Partition: &zero, From: 5, To: 7, Tier: Landed, Events: 2}},
 		"given up by an operator": {giveUp, Residue{}},
 		"landed and not in the ledger": {func(b *Books) {
 			b.States[1].Ledgers["hit"].Tenants["rival"][0].Rows--
@@ -189,7 +192,7 @@ func TestResidue(t *testing.T) {
 			Residue{Publication: 2, Tier: Published, Events: -1}},
 	} {
 		b := books()
-		c.fault(b)
+		c.damage(b)
 		a := conserve(t, b)
 		if c.want == (Residue{}) {
 			if a.Residue != 0 {
@@ -197,38 +200,38 @@ func TestResidue(t *testing.T) {
 			}
 			continue
 		}
-		c.want.Do = todo[c.want.Tier]
+		c.want.Do = advice[c.want.Tier]
 		if len(a.Residues) == 0 || !cmp.Equal(a.Residues[0], c.want) {
 			t.Errorf("%s: got %+v, want %+v first", name, a.Residues, c.want)
 		}
 		if a.Residue < abs(c.want.Events) || a.Missing(c.want.Tier) == 0 {
 			t.Errorf("%s: residue %d", name, a.Residue)
 		}
-		if got := a.Of("rival").Residue; (got != 0) != (c.want.Tenant == "rival") {
+		if got := a.ForTenant("rival").Residue; (got != 0) != (c.want.Tenant == "rival") {
 			t.Errorf("%s: rival sees a residue of %d", name, got)
 		}
-		if got := a.Of("acme").Residue; got != 0 {
-			t.Errorf("%s: acme sees a residue of %d: %+v", name, got, a.Of("acme").Residues)
+		if got := a.ForTenant("acme").Residue; got != 0 {
+			t.Errorf("%s: acme sees a residue of %d: %+v", name, got, a.ForTenant("acme").Residues)
 		}
 	}
 }
 
-// TestUnreadable: a message that cannot be decoded makes its partition one that cannot be counted,
-// from its range on. That is an alarm of its own, no loss of so many events, and no other partition's.
+// TestUnreadable checks a message that cannot be decoded: its partition cannot be counted from that
+// range on. This is an alarm of its own. It reports no lost events and affects no other partition.
 func TestUnreadable(t *testing.T) {
 	t.Parallel()
 	b := books()
 	read := b.Partitions[0].Messages
-	b.Partitions[0].Messages = func(ctx context.Context, from, to uint64, each func(uint64, map[string]int64)) error {
+	b.Partitions[0].Messages = func(ctx context.Context, from, _ uint64, each func(uint64, map[string]int64)) error {
 		if err := read(ctx, from, 6, each); err != nil {
 			return err
 		}
 		return &UnreadableError{Seq: 6, Err: errors.New("flipped")}
 	}
-	b.States[1].Ledgers["hit"].Tenants["rival"][0].Rows-- // What is behind the log is judged as ever.
+	b.States[1].Ledgers["hit"].Tenants["rival"][0].Rows-- // The tiers after the log are still compared.
 	a := conserve(t, b)
 	if !cmp.Equal(a.Uncounted(), []int{0}) || a.Partitions[0].Unreadable != "message 6: flipped" ||
-		a.Of("acme").Partitions[0].Unreadable == "" {
+		a.ForTenant("acme").Partitions[0].Unreadable == "" {
 		t.Errorf("uncounted %v: %+v", a.Uncounted(), a.Partitions)
 	}
 	want := []string{
@@ -243,15 +246,15 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
-// giveUp puts a hole in the place of the last segment.
+// giveUp replaces the last segment by a hole.
 func giveUp(b *Books) {
 	p := &b.Partitions[0]
 	p.Landed = p.Landed[:2]
 	p.Holes = []*record.Commit{{Kind: record.Hole, Epoch: 1, Start: 5, End: 7, Reason: "the disk"}}
 }
 
-// TestNewViewOfAnOldType: with the first view of a type its ledger begins at the first event,
-// and what was uncounted so far becomes counted, in every sum.
+// TestNewViewOfAnOldType adds the first view of a type. The type's ledger begins at the first event,
+// and all sums move its events from uncounted to counted.
 func TestNewViewOfAnOldType(t *testing.T) {
 	t.Parallel()
 	b := books()
@@ -271,8 +274,8 @@ func TestNewViewOfAnOldType(t *testing.T) {
 	}
 }
 
-// TestLedgersYoungerThanPublications: what was published before ledgers began is uncounted by
-// them and is no residue.
+// TestLedgersYoungerThanPublications checks events that were published before ledgers began: the
+// ledgers do not count them, and they are no residue.
 func TestLedgersYoungerThanPublications(t *testing.T) {
 	t.Parallel()
 	b := books()

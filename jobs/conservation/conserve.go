@@ -12,18 +12,18 @@ import (
 	"recount/schemas/record"
 )
 
-// Conserve adds up the books.
+// Conserve compares the tiers of all partitions and publications.
 func (b *Books) Conserve(ctx context.Context) (*Audit, error) {
 	a := newAudit("")
 	a.tenants = map[string]*Audit{}
 	var sheets []*sheet
 	for p := range b.Partitions {
 		s := b.newSheet(p)
-		s.land()
-		if err := s.log(ctx); err != nil {
-			return nil, fmt.Errorf("partition %d: %w", p, err)
+		s.addLanded()
+		if err := s.addLogged(ctx); err != nil {
+			return nil, fmt.Errorf("count the log of partition %d: %w", p, err)
 		}
-		s.publish()
+		s.addPublished()
 		sheets = append(sheets, s)
 		for tenant := range s.rows {
 			if a.tenants[tenant] == nil {
@@ -32,21 +32,21 @@ func (b *Books) Conserve(ctx context.Context) (*Audit, error) {
 		}
 	}
 	for _, s := range sheets {
-		s.partition(a)
+		s.auditPartition(a)
 	}
 	for i, st := range b.States {
-		b.publication(a, sheets, st)
+		b.auditPublication(a, sheets, st)
 		if i == len(b.States)-1 {
-			b.rows(a, st)
+			b.auditRows(a, st)
 		}
 	}
-	a.finish()
+	a.listTenants()
 	return a, nil
 }
 
-// partition adds a partition to the audit of everybody and to those of its tenants. Of one that
-// cannot be counted to its end nothing is said to be lost: that it cannot is an alarm itself.
-func (s *sheet) partition(a *Audit) {
+// auditPartition adds a partition to the audit of all tenants and to those of its own tenants. A
+// partition that cannot be counted to its end reports no lost events: it is an alarm by itself.
+func (s *sheet) auditPartition(a *Audit) {
 	f := s.facts
 	promises := f.Acknowledged
 	unreadable := ""
@@ -55,7 +55,7 @@ func (s *sheet) partition(a *Audit) {
 		unreadable = s.unreadable.Error()
 	}
 	all := PartitionAudit{Partition: s.p, Voided: f.Voided, Unreadable: unreadable, Ranges: slices.Clone(s.ranges)}
-	unexplained := int64(0) // lost, and nobody knows whose they were
+	unexplained := int64(0) // lost events of unknown tenants
 	for _, tenant := range slices.Sorted(maps.Keys(s.rows)) {
 		one := PartitionAudit{Partition: s.p, Unreadable: unreadable, Ranges: slices.Clone(s.ranges)}
 		known := int64(0)
@@ -63,16 +63,16 @@ func (s *sheet) partition(a *Audit) {
 		for i, n := range s.rows[tenant] {
 			r := &one.Ranges[i]
 			r.Numbers = n
-			named += s.judge(a, tenant, r)
+			named += s.compareTiers(a, tenant, r)
 			one.Logged += r.Landed + r.Waiting
 			known += r.Landed + r.Waiting + r.Voided
-			all.Ranges[i].plus(r.Numbers)
+			all.Ranges[i].add(r.Numbers)
 		}
 		if promises != nil {
 			promised := promises.Tenants[tenant]
 			one.Acknowledged = &promised
 			one.Lost = max(0, promised-known, named)
-			a.find(Residue{Tenant: tenant, Partition: &s.p, Tier: Log, Events: one.Lost - named})
+			a.addResidue(Residue{Tenant: tenant, Partition: &s.p, Tier: Log, Events: one.Lost - named})
 		}
 		all.Logged += one.Logged
 		all.Lost += one.Lost
@@ -87,18 +87,18 @@ func (s *sheet) partition(a *Audit) {
 		unexplained = max(0, promises.Total-known-all.Lost)
 	}
 	all.Lost += unexplained
-	a.find(Residue{Partition: &s.p, Tier: Log, Events: unexplained})
+	a.addResidue(Residue{Partition: &s.p, Tier: Log, Events: unexplained})
 	a.Partitions = append(a.Partitions, all)
 }
 
-// judge compares the tiers of a tenant's range. It returns how many events of it are lost.
-func (s *sheet) judge(a *Audit, tenant string, r *RangeAudit) (lost int64) {
+// compareTiers compares the tiers of a tenant's range. It returns how many of its events are lost.
+func (s *sheet) compareTiers(a *Audit, tenant string, r *RangeAudit) (lost int64) {
 	where := Residue{Tenant: tenant, Partition: &s.p, From: r.From, To: r.To, Publication: r.Publication}
 	find := func(tier Tier, events int64) {
 		where.Tier = tier
 		where.Events = events
 		r.Residue += abs(events)
-		a.find(where)
+		a.addResidue(where)
 	}
 	if r.Logged != nil {
 		if r.Acknowledged != nil {
@@ -111,15 +111,15 @@ func (s *sheet) judge(a *Audit, tenant string, r *RangeAudit) (lost int64) {
 	return lost
 }
 
-// publication adds up everything below a publication's H. What it says of events and of
-// single buckets is nobody's in particular; the ledgers of tenants are compared by ranges.
-func (b *Books) publication(a *Audit, sheets []*sheet, st *record.State) {
+// auditPublication adds up everything below a publication's H. A publication counts events and
+// buckets without tenants, so a residue found here names none. Tenants' ledgers are compared by range.
+func (b *Books) auditPublication(a *Audit, sheets []*sheet, st *record.State) {
 	p := PublicationAudit{Publication: st.N, Published: st.Publication.Events}
 	landed := map[string]int64{}
-	of := map[string]*PublicationAudit{}
+	byTenant := map[string]*PublicationAudit{}
 	for _, s := range sheets {
 		for l := range s.lots {
-			n := s.below(l, position.First, st.H[s.p].Seq)
+			n := s.landedBetween(l, position.First, st.H[s.p].Seq)
 			landed[l.eventType] += n
 			p.Landed += n
 		}
@@ -128,62 +128,63 @@ func (b *Books) publication(a *Audit, sheets []*sheet, st *record.State) {
 			if i < 0 {
 				continue
 			}
-			if of[tenant] == nil {
-				of[tenant] = &PublicationAudit{Publication: st.N}
+			if byTenant[tenant] == nil {
+				byTenant[tenant] = &PublicationAudit{Publication: st.N}
 			}
-			of[tenant].take(totals[i].share)
+			byTenant[tenant].add(totals[i].share)
 		}
 	}
-	for tenant, x := range of {
+	for tenant, x := range byTenant {
 		a.tenants[tenant].Publications = append(a.tenants[tenant].Publications, *x)
 	}
 	where := Residue{Publication: st.N, Tier: Published}
 	find := func(events int64) {
 		where.Events = events
 		p.Residue += abs(events)
-		a.find(where)
+		a.addResidue(where)
 	}
 	find(p.Landed - p.Published)
 	for _, name := range slices.Sorted(maps.Keys(landed)) {
 		switch {
 		case name == deadletter.Type:
 			p.Rejected += landed[name]
-		case !b.counted(st, name):
+		case !b.hasView(st, name):
 			p.Uncounted += landed[name]
 		default:
-			rows, duplicates := sums(st, name)
+			rows, duplicates := sumBuckets(st, name)
 			p.Duplicates += duplicates
 			p.Counted += rows - duplicates
 			find(landed[name] - rows)
-			if l := st.Ledgers[name]; whole(l) {
-				find(total(counts(l)) - (rows - duplicates))
+			if l := st.Ledgers[name]; isComplete(l) {
+				find(total(countedByTenant(l)) - (rows - duplicates))
 			}
 		}
 	}
 	a.Publications = append(a.Publications, p)
 }
 
-func (p *PublicationAudit) take(x share) {
-	p.Counted = p.Counted + x.counted
-	p.Duplicates = p.Duplicates + x.duplicates
-	p.Rejected = p.Rejected + x.rejected
-	p.Uncounted = p.Uncounted + x.uncounted
+// add adds what a publication says of a tenant's events in one partition.
+func (p *PublicationAudit) add(x share) {
+	p.Counted += x.counted
+	p.Duplicates += x.duplicates
+	p.Rejected += x.rejected
+	p.Uncounted += x.uncounted
 	p.Published += x.counted + x.duplicates + x.rejected + x.uncounted
 	p.Landed += x.counted + x.duplicates + x.rejected + x.uncounted + x.missing
 	p.Residue += abs(x.missing)
 }
 
-// sums are what a publication says of all buckets of an event type.
-func sums(st *record.State, name string) (rows, duplicates int64) {
+// sumBuckets adds up what a publication says of all buckets of an event type.
+func sumBuckets(st *record.State, name string) (rows, duplicates int64) {
 	for _, c := range st.Types[name] {
-		rows = rows + c.Rows
-		duplicates = duplicates + c.Duplicates
+		rows += c.Rows
+		duplicates += c.Duplicates
 	}
 	return rows, duplicates
 }
 
-// counted reports whether the publication has a view over the event type.
-func (b *Books) counted(st *record.State, name string) bool {
+// hasView reports whether the publication has a view over the event type.
+func (b *Books) hasView(st *record.State, name string) bool {
 	return slices.ContainsFunc(b.Catalog.ViewsOf(name),
 		func(v *catalog.View) bool {
 			_, ok := st.Views[v.Name]
@@ -191,35 +192,35 @@ func (b *Books) counted(st *record.State, name string) bool {
 		})
 }
 
-// rows compares what the views' rows count with the publication they belong to: by tenant
-// where ledgers go back to the first event.
-func (b *Books) rows(a *Audit, st *record.State) {
+// auditRows compares what the views' rows count with the publication to which the rows belong.
+// It compares by tenant where the ledger goes back to the first event, else by sums.
+func (b *Books) auditRows(a *Audit, st *record.State) {
 	for _, view := range slices.Sorted(maps.Keys(b.Counted)) {
 		event := b.Catalog.Views[view].Event
-		there := b.Counted[view]
-		owed := counts(st.Ledgers[event])
+		stored := b.Counted[view]
+		expected := countedByTenant(st.Ledgers[event])
 		if event == deadletter.Type {
-			continue // Its rows may be retired, and are nobody's promise.
+			continue // Rows of dead letters may be retired, so their number proves nothing.
 		}
-		if !whole(st.Ledgers[event]) {
-			rows, duplicates := sums(st, event)
-			there = map[string]int64{"": total(there)}
-			owed = map[string]int64{"": rows - duplicates}
+		if !isComplete(st.Ledgers[event]) {
+			rows, duplicates := sumBuckets(st, event)
+			stored = map[string]int64{"": total(stored)}
+			expected = map[string]int64{"": rows - duplicates}
 		}
-		for _, tenant := range slices.Sorted(maps.Keys(union(there, owed))) {
-			a.find(Residue{Tenant: tenant, Publication: st.N, View: view, Tier: Counted,
-				Events: owed[tenant] - there[tenant]})
+		for _, tenant := range slices.Sorted(maps.Keys(union(stored, expected))) {
+			a.addResidue(Residue{Tenant: tenant, Publication: st.N, View: view, Tier: Counted,
+				Events: expected[tenant] - stored[tenant]})
 		}
 	}
 }
 
-// whole reports whether a ledger goes back to the first event.
-func whole(l record.Ledger) bool {
+// isComplete reports whether a ledger goes back to the first event.
+func isComplete(l record.Ledger) bool {
 	return l.From != nil && !slices.ContainsFunc(l.From, func(seq uint64) bool { return seq != position.First })
 }
 
-// counts are how many events of each tenant a ledger counts.
-func counts(l record.Ledger) map[string]int64 {
+// countedByTenant returns how many events of each tenant a ledger counts.
+func countedByTenant(l record.Ledger) map[string]int64 {
 	out := map[string]int64{}
 	for tenant, accounts := range l.Tenants {
 		for _, a := range accounts {
@@ -229,9 +230,9 @@ func counts(l record.Ledger) map[string]int64 {
 	return out
 }
 
-func total(of map[string]int64) (n int64) {
-	for _, x := range of {
-		n += x
+func total(byTenant map[string]int64) (n int64) {
+	for _, events := range byTenant {
+		n += events
 	}
 	return n
 }

@@ -10,21 +10,25 @@ import (
 	"recount/schemas/record"
 )
 
-// lot are the events of one type and tenant.
+// lot identifies the events of one type and tenant.
 type lot struct{ eventType, tenant string }
 
-// sheet is one partition while it is added up: its ranges, and by tenant the numbers of each.
+// sheet is the working state for one partition: its ranges, and the numbers of each range by tenant.
 type sheet struct {
-	b      *Books
-	p      int
-	facts  *Partition
-	ranges []RangeAudit // without numbers
+	b     *Books
+	p     int
+	facts *Partition
+	// ranges are the partition's ranges, without numbers.
+	ranges []RangeAudit
+	// landed is how many events of each lot landed in each range.
 	landed []map[lot]int64
 	lots   map[lot]bool
+	// rows holds the numbers of each range by tenant.
 	rows   map[string][]Numbers
 	totals map[string][]totalAt
 
-	unreadable *UnreadableError // the message at which the count of the log had to end
+	// unreadable is the message at which counting the log had to end, if any.
+	unreadable *UnreadableError
 }
 
 // totalAt is a share with its publication.
@@ -36,13 +40,14 @@ type totalAt struct {
 // share is what batch has done with a tenant's events below one publication's H.
 type share struct {
 	counted, duplicates, rejected, uncounted int64
-	missing                                  int64 // landed, and not in the ledgers
+	// missing is how many landed events the ledgers lack.
+	missing int64
 }
 
 func (b *Books) newSheet(p int) *sheet {
 	s := &sheet{b: b, p: p, facts: &b.Partitions[p], ranges: []RangeAudit{}, lots: map[lot]bool{},
 		rows: map[string][]Numbers{}, totals: map[string][]totalAt{}}
-	s.cut()
+	s.makeRanges()
 	s.landed = make([]map[lot]int64, len(s.ranges))
 	for i := range s.landed {
 		s.landed[i] = map[lot]int64{}
@@ -50,9 +55,9 @@ func (b *Books) newSheet(p int) *sheet {
 	return s
 }
 
-// cut makes the ranges: they end at the H of each kept publication, where ledgers begin, at
-// the chain's head and at the end of the log.
-func (s *sheet) cut() {
+// makeRanges makes the ranges. A range ends at the H of each kept publication, where a ledger
+// begins, at the chain's head and at the end of the log.
+func (s *sheet) makeRanges() {
 	ends := []uint64{s.facts.Head.Seq, s.facts.Next}
 	for _, st := range s.b.States {
 		ends = append(ends, st.H[s.p].Seq)
@@ -77,8 +82,8 @@ func (s *sheet) cut() {
 	}
 }
 
-// find returns the range that holds the sequence, or -1.
-func (s *sheet) find(seq uint64) int {
+// findRange returns the index of the range that holds the sequence, or -1.
+func (s *sheet) findRange(seq uint64) int {
 	i, _ := slices.BinarySearchFunc(s.ranges, seq, func(r RangeAudit, seq uint64) int {
 		if r.To <= seq {
 			return -1
@@ -91,24 +96,25 @@ func (s *sheet) find(seq uint64) int {
 	return i
 }
 
-func (s *sheet) of(tenant string) []Numbers {
+// tenantRows returns the numbers of a tenant, one per range.
+func (s *sheet) tenantRows(tenant string) []Numbers {
 	if s.rows[tenant] == nil {
 		s.rows[tenant] = make([]Numbers, len(s.ranges))
 	}
 	return s.rows[tenant]
 }
 
-// land takes in the commit records.
-func (s *sheet) land() {
+// addLanded counts the commit records.
+func (s *sheet) addLanded() {
 	for _, c := range s.facts.Landed {
-		i := s.find(c.Start)
+		i := s.findRange(c.Start)
 		if i < 0 {
 			continue
 		}
 		for k := range c.Objects {
 			o := &c.Objects[k]
 			for tenant, n := range tenantsOf(c, o) {
-				s.of(tenant)[i].Landed += n
+				s.tenantRows(tenant)[i].Landed += n
 				s.lots[lot{o.Type, tenant}] = true
 				s.landed[i][lot{o.Type, tenant}] += n
 			}
@@ -116,48 +122,24 @@ func (s *sheet) land() {
 	}
 }
 
-// log takes in what the log has and what ingest has promised to be there. A range that the
-// log has not all of, or that cannot be read to its end, cannot be testified to.
-func (s *sheet) log(ctx context.Context) error {
+// addLogged counts the messages of the log, and what ingest has promised to be in them. A range
+// that is trimmed in part, or that has a corrupt message, gets neither number.
+func (s *sheet) addLogged(ctx context.Context) error {
 	f := s.facts
-	logged := make([]map[string]int64, len(s.ranges))
-	for i := range logged {
-		logged[i] = map[string]int64{}
+	logged, readable, err := s.readLog(ctx)
+	if err != nil {
+		return err
 	}
-	readable := f.Next
-	if f.First < f.Next {
-		err := f.Messages(ctx, f.First, f.Next, func(seq uint64, tenants map[string]int64) {
-			i := s.find(seq)
-			if i < 0 {
-				return
-			}
-			given := slices.ContainsFunc(f.Holes, func(c *record.Commit) bool { return c.Start <= seq && seq < c.End })
-			for tenant, n := range tenants {
-				logged[i][tenant] += n
-				switch {
-				case seq >= f.Head.Seq:
-					s.of(tenant)[i].Waiting += n
-				case given:
-					s.of(tenant)[i].Voided += n
-				}
-			}
-		})
-		if errors.As(err, &s.unreadable) {
-			readable = s.unreadable.Seq
-		} else if err != nil {
-			return err
-		}
-	}
-	promised := s.promised()
+	promised := s.promisedByRange()
 	for i, r := range s.ranges {
 		if f.First >= f.Next || r.From < f.First || r.To > readable {
 			continue
 		}
 		for tenant := range promised[i] {
-			s.of(tenant)
+			s.tenantRows(tenant)
 		}
 		for tenant := range logged[i] {
-			s.of(tenant)
+			s.tenantRows(tenant)
 		}
 		for tenant, rows := range s.rows {
 			n := logged[i][tenant]
@@ -171,8 +153,41 @@ func (s *sheet) log(ctx context.Context) error {
 	return nil
 }
 
-// promised are the promises of each range by tenant.
-func (s *sheet) promised() []map[string]int64 {
+// readLog counts the events of the log's messages by range and tenant, up to readable: the end
+// of the log, or its first corrupt message. It also counts those that wait and those in a hole.
+func (s *sheet) readLog(ctx context.Context) (logged []map[string]int64, readable uint64, err error) {
+	f := s.facts
+	logged = make([]map[string]int64, len(s.ranges))
+	for i := range logged {
+		logged[i] = map[string]int64{}
+	}
+	if f.First >= f.Next {
+		return logged, f.Next, nil
+	}
+	err = f.Messages(ctx, f.First, f.Next, func(seq uint64, tenants map[string]int64) {
+		i := s.findRange(seq)
+		if i < 0 {
+			return
+		}
+		inHole := slices.ContainsFunc(f.Holes, func(c *record.Commit) bool { return c.Start <= seq && seq < c.End })
+		for tenant, n := range tenants {
+			logged[i][tenant] += n
+			switch {
+			case seq >= f.Head.Seq:
+				s.tenantRows(tenant)[i].Waiting += n
+			case inHole:
+				s.tenantRows(tenant)[i].Voided += n
+			}
+		}
+	})
+	if errors.As(err, &s.unreadable) {
+		return logged, s.unreadable.Seq, nil
+	}
+	return logged, f.Next, err
+}
+
+// promisedByRange returns how many events ingest promised in each range, by tenant.
+func (s *sheet) promisedByRange() []map[string]int64 {
 	out := make([]map[string]int64, len(s.ranges))
 	for i := range out {
 		out[i] = map[string]int64{}
@@ -181,15 +196,15 @@ func (s *sheet) promised() []map[string]int64 {
 		return out
 	}
 	for _, x := range s.facts.Acknowledged.Recent {
-		if i := s.find(x.Seq); i >= 0 {
+		if i := s.findRange(x.Seq); i >= 0 {
 			out[i][x.Tenant] += x.Events
 		}
 	}
 	return out
 }
 
-// below is how many events of a lot landed in [from, to), which are ends of ranges.
-func (s *sheet) below(l lot, from, to uint64) (n int64) {
+// landedBetween returns how many events of a lot landed in [from, to). Both must be ends of ranges.
+func (s *sheet) landedBetween(l lot, from, to uint64) (n int64) {
 	for i, r := range s.ranges {
 		if r.From >= from && r.To <= to {
 			n += s.landed[i][l]
@@ -198,20 +213,20 @@ func (s *sheet) below(l lot, from, to uint64) (n int64) {
 	return n
 }
 
-// share adds up by tenant what a publication says of everything below its H.
-func (s *sheet) share(st *record.State) map[string]share {
+// sharesBelow adds up by tenant what a publication says of everything below its H.
+func (s *sheet) sharesBelow(st *record.State) map[string]share {
 	out := map[string]share{}
 	h := st.H[s.p].Seq
 	for l := range s.lots {
 		x := out[l.tenant]
-		all := s.below(l, position.First, h)
+		all := s.landedBetween(l, position.First, h)
 		switch ledger, counted := st.Ledgers[l.eventType]; {
 		case l.eventType == deadletter.Type:
 			x.rejected += all
 		case !counted:
 			x.uncounted += all
 		default:
-			entered := s.below(l, ledger.From[s.p], h)
+			entered := s.landedBetween(l, ledger.From[s.p], h)
 			x.uncounted += all - entered
 			x.missing += entered
 		}
@@ -219,7 +234,7 @@ func (s *sheet) share(st *record.State) map[string]share {
 	}
 	for name, ledger := range st.Ledgers {
 		if name == deadletter.Type {
-			continue // Its views count what is rejected here.
+			continue // Views of dead letters count events that are already counted as rejected.
 		}
 		for tenant, accounts := range ledger.Tenants {
 			x := out[tenant]
@@ -233,19 +248,19 @@ func (s *sheet) share(st *record.State) map[string]share {
 	return out
 }
 
-// publish takes in the publications: a range has what the publication that ends with it says
-// more than the one before.
-func (s *sheet) publish() {
+// addPublished counts the publications. The numbers of a range are what the publication that
+// ends with it says, minus what the publication before that one says.
+func (s *sheet) addPublished() {
 	if len(s.ranges) == 0 {
 		return
 	}
 	before := map[string]share{}
 	for _, st := range s.b.States {
-		i := s.find(st.H[s.p].Seq - 1)
-		shares := s.share(st)
+		i := s.findRange(st.H[s.p].Seq - 1)
+		shares := s.sharesBelow(st)
 		for tenant, x := range shares {
 			old := before[tenant]
-			n := &s.of(tenant)[i]
+			n := &s.tenantRows(tenant)[i]
 			n.Counted += x.counted - old.counted
 			n.Duplicates += x.duplicates - old.duplicates
 			n.Rejected += x.rejected - old.rejected
