@@ -14,11 +14,11 @@ import (
 	"recount/schemas/access"
 )
 
-// Auditor adds up conservation (A1) from the stored facts: nothing is remembered between
-// runs but what the last one came to, for people to read.
+// Auditor checks conservation (A1) from the stored facts. Between runs it remembers only the last
+// result, which it serves over HTTP.
 type Auditor struct {
 	audit   func(context.Context) (*conservation.Audit, error)
-	log     *slog.Logger
+	logger  *slog.Logger
 	now     func() time.Time
 	last    atomic.Pointer[AuditRun]
 	residue *prometheus.GaugeVec
@@ -28,27 +28,29 @@ type Auditor struct {
 	recheck *Rechecker
 }
 
-// AuditRun is an audit and when it was, beside the last recheck.
+// AuditRun is an audit with its time, and the last recheck.
 type AuditRun struct {
-	At    time.Time `json:"at"`
-	Alarm bool      `json:"alarm"` // a residue, a difference, or a log that cannot be counted
+	At time.Time `json:"at"`
+	// Alarm is true if there is a residue, a difference, or a log that cannot be counted.
+	Alarm bool `json:"alarm"`
 	conservation.Audit
 	Recheck *RecheckRun `json:"recheck,omitempty"`
 }
 
-// NewAuditor returns an auditor. audit reads the facts anew and adds them up. What recheck
-// finds is shown beside it.
+// NewAuditor returns an auditor. audit reads the facts again for each run and compares them. The
+// last result of recheck is served with the audit.
 func NewAuditor(audit func(context.Context) (*conservation.Audit, error), recheck *Rechecker, o Options) *Auditor {
-	o = o.filled()
-	a := &Auditor{audit: audit, recheck: recheck, log: o.Logger, now: o.Now,
+	o = o.withDefaults()
+	a := &Auditor{audit: audit, recheck: recheck, logger: o.Logger, now: o.Now,
 		residue: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "recount_audit_residue_events",
-			Help: "Events that a tier lacks, or has too many of, at the last audit; anything but 0 is an alarm."},
+			Help: "Events missing at a tier, or too many, at the last audit. Any value but 0 is an alarm."},
 			[]string{"tier"}),
 		tenants: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "recount_audit_tenant_residue_events",
-			Help: "The same of tenants that have a residue at all, the largest first; the rest is ~others."},
+			Help: "Residue of the last audit by tenant: the hundred tenants with the largest residue. " +
+				"The label ~others has the sum of the rest. Tenants without residue have no series."},
 			[]string{"tenant"}),
 		unread: prometheus.NewGauge(prometheus.GaugeOpts{Name: "recount_audit_uncounted_partitions",
-			Help: "Partitions whose log the last audit could not count to its end; anything but 0 is an alarm."}),
+			Help: "Partitions whose log the last audit could not count to its end. Any value but 0 is an alarm."}),
 		ran: prometheus.NewGauge(prometheus.GaugeOpts{Name: "recount_audit_last_run_seconds",
 			Help: "Unix time of the last audit."}),
 	}
@@ -58,7 +60,7 @@ func NewAuditor(audit func(context.Context) (*conservation.Audit, error), rechec
 	return a
 }
 
-// Job returns the job. A residue fails its run, so that the ledger has it too.
+// Job returns the job. A residue makes the run fail, so that the ledger shows it.
 func (a *Auditor) Job(schedule string) Job {
 	return Job{Name: "audit", Schedule: schedule, Run: a.run}
 }
@@ -68,39 +70,42 @@ func (a *Auditor) run(ctx context.Context) (Report, error) {
 	if err != nil {
 		return Report{}, fmt.Errorf("audit: %w", err)
 	}
-	a.note(&AuditRun{At: a.now().UTC(), Audit: *audit})
+	a.record(&AuditRun{At: a.now().UTC(), Audit: *audit})
 	uncounted := audit.Uncounted()
 	for _, p := range uncounted {
-		a.log.Error("a partition cannot be counted", "partition", p, "unreadable", audit.Partitions[p].Unreadable)
+		a.logger.Error("the log of a partition cannot be counted", "partition", p,
+			"unreadable", audit.Partitions[p].Unreadable)
 	}
 	if audit.Residue != 0 {
 		for _, r := range audit.Residues {
-			a.log.Error("conservation does not hold", "tier", r.Tier, "events_missing", r.Events, "tenant", r.Tenant,
-				"partition", number(r.Partition),
-				"from", r.From, "to", r.To, "publication", r.Publication, "view", r.View, "do", r.Do)
+			a.logger.Error("conservation does not hold", "tier", r.Tier, "events_missing", r.Events,
+				"tenant", r.Tenant, "partition", partitionNumber(r.Partition), "from", r.From, "to", r.To,
+				"publication", r.Publication, "view", r.View, "do", r.Do)
 		}
-		return Report{}, fmt.Errorf("the residue is %d events: GET /v1/audit says where, recount verify --server "+
-			"what is at fault", audit.Residue)
+		return Report{}, fmt.Errorf("the residue is %d events: GET /v1/audit says where, and recount verify --server "+
+			"says which record, object or row is damaged", audit.Residue)
 	}
 	if len(uncounted) > 0 {
 		return Report{}, fmt.Errorf("the log of partitions %v cannot be counted; of the others the residue is 0: "+
-			"GET /v1/audit says which message is spoilt", uncounted)
+			"GET /v1/audit says which message is corrupt", uncounted)
 	}
 	return Report{Message: fmt.Sprintf("%d events of %d partitions and %d tenants, residue 0", audit.Logged(),
 		len(audit.Partitions), len(audit.Tenants))}, nil
 }
 
-func number(p *int) int {
+// partitionNumber returns -1 for an unknown partition.
+func partitionNumber(p *int) int {
 	if p == nil {
 		return -1
 	}
 	return *p
 }
 
-// maxTenantLabels bounds the tenants a metric tells apart.
+// maxTenantLabels bounds how many tenants have a series of their own.
 const maxTenantLabels = 100
 
-func (a *Auditor) note(r *AuditRun) {
+// record keeps the run for the handler and sets the metrics.
+func (a *Auditor) record(r *AuditRun) {
 	a.last.Store(r)
 	a.unread.Set(float64(len(r.Uncounted())))
 	a.ran.Set(float64(r.At.UnixMicro()) / 1e6)
@@ -120,8 +125,8 @@ func (a *Auditor) note(r *AuditRun) {
 	}
 }
 
-// Handler serves GET /v1/audit: what the newest run came to. Who may see the installation
-// sees everybody's numbers or, with ?tenant=, one tenant's; a tenant sees its own.
+// Handler serves GET /v1/audit, the result of the newest run. A key with the scope admin sees all
+// tenants or, with ?tenant=, one of them. Any other key sees its own tenant.
 func (a *Auditor) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/audit", a.serve)
@@ -130,35 +135,35 @@ func (a *Auditor) Handler() http.Handler {
 }
 
 func (a *Auditor) serve(w http.ResponseWriter, r *http.Request) {
-	who, known := access.FromContext(r.Context())
-	tenant := who.Tenant
-	asked := r.URL.Query()
-	if who.Scopes.Has(access.Admin) {
-		tenant = asked.Get("tenant")
+	principal, known := access.FromContext(r.Context())
+	tenant := principal.Tenant
+	params := r.URL.Query()
+	if principal.Scopes.Has(access.Admin) {
+		tenant = params.Get("tenant")
 	}
-	for name := range asked {
+	for name := range params {
 		if name != "tenant" {
 			problem(w, http.StatusBadRequest, "invalid_request",
-				fmt.Sprintf("parameter %.80q: the only one is tenant", name))
+				fmt.Sprintf("parameter %.80q is unknown; the only parameter is tenant", name))
 			return
 		}
 	}
 	run := a.last.Load()
 	switch {
 	case !known:
-		problem(w, http.StatusForbidden, "forbidden", "nobody has said who is asking")
-	case asked.Has("tenant") && asked.Get("tenant") != tenant:
-		problem(w, http.StatusForbidden, "forbidden", "a tenant sees its own numbers; those of others need a key "+
-			"with the scope admin")
+		problem(w, http.StatusForbidden, "forbidden", "the request carries no identity")
+	case params.Has("tenant") && params.Get("tenant") != tenant:
+		problem(w, http.StatusForbidden, "forbidden", "this key sees the audit of its own tenant only; "+
+			"other tenants need a key with the scope admin")
 	case run == nil:
-		problem(w, http.StatusNotFound, "no_audit", "no audit has run since the server started; POST "+
-			"/v1/jobs/audit/runs runs one")
+		problem(w, http.StatusNotFound, "no_audit", "no audit has run since the server started; "+
+			"POST /v1/jobs/audit/runs starts one")
 	default:
 		answer := *run
 		if tenant != "" {
-			answer.Audit = *run.Of(tenant)
+			answer.Audit = *run.ForTenant(tenant)
 		}
-		answer.Recheck = a.recheck.of(tenant)
+		answer.Recheck = a.recheck.lastRun(tenant)
 		answer.Alarm = answer.Residue != 0 || len(answer.Uncounted()) > 0 || answer.Recheck != nil &&
 			len(answer.Recheck.Differences) > 0
 		writeJSON(w, http.StatusOK, "application/json", answer)

@@ -12,29 +12,28 @@ import (
 	"recount/schemas/access"
 )
 
-// TestAuditIsOfWhoAsks: a tenant is told its own numbers and differences whatever it asks for, and
-// who runs the installation those of everybody or of one.
-func TestAuditIsOfWhoAsks(t *testing.T) {
+// TestAuditByTenant checks that a tenant gets only its own numbers and differences, whatever it
+// asks for, and that a key with the scope admin gets those of all tenants or of one.
+func TestAuditByTenant(t *testing.T) {
 	t.Parallel()
 	differences := []recheck.Difference{{Tenant: "acme", Time: "acme's cell"}, {Tenant: "rival", Time: "rival's cell"}}
-	again := NewRechecker(func(context.Context) (recheck.Result,
-		error) {
+	rechecker := NewRechecker(func(context.Context) (recheck.Result, error) {
 		return recheck.Result{Differences: differences}, nil
 	}, Options{})
 	a := NewAuditor(func(context.Context) (*conservation.Audit, error) {
 		return &conservation.Audit{Tenants: []conservation.TenantAudit{{Tenant: "acme"}, {Tenant: "rival"}}}, nil
-	}, again, Options{})
-	_, _ = again.run(t.Context()) // It finds what differs, which fails the run.
+	}, rechecker, Options{})
+	_, _ = rechecker.run(t.Context()) // The run fails, because it finds differences.
 	if _, err := a.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	tenant := &access.Principal{Tenant: "rival", Scopes: access.Query}
 	admin := &access.Principal{Tenant: "ops", Scopes: access.Admin}
 	for _, c := range []struct {
-		who         *access.Principal
+		principal   *access.Principal
 		query       string
 		status      int
-		acme, rival bool // whose names the answer holds
+		acme, rival bool // whether the answer has the tenant's name
 	}{
 		{nil, "", http.StatusForbidden, false, false},
 		{tenant, "", http.StatusOK, false, true},
@@ -45,20 +44,20 @@ func TestAuditIsOfWhoAsks(t *testing.T) {
 		{admin, "?tenant=acme", http.StatusOK, true, false},
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/v1/audit"+c.query, nil)
-		if c.who != nil {
-			r = r.WithContext(access.NewContext(r.Context(), *c.who))
+		if c.principal != nil {
+			r = r.WithContext(access.NewContext(r.Context(), *c.principal))
 		}
 		w := httptest.NewRecorder()
 		a.Handler().ServeHTTP(w, r)
 		if body := w.Body.String(); w.Code != c.status || strings.Contains(body, "acme") != c.acme ||
 			strings.Contains(body, "rival") != c.rival {
-			t.Errorf("%+v asks %q: status %d: %s", c.who, c.query, w.Code, body)
+			t.Errorf("%+v asks for %q: status %d: %s", c.principal, c.query, w.Code, body)
 		}
 	}
 }
 
-// TestUncountedPartitionIsAnAlarm: an audit that could not count a partition has not found that
-// nothing is missing there.
+// TestUncountedPartitionIsAnAlarm checks an audit that could not count a partition: events may be
+// missing there, so the run fails and the alarm is on.
 func TestUncountedPartitionIsAnAlarm(t *testing.T) {
 	t.Parallel()
 	a := NewAuditor(func(context.Context) (*conservation.Audit, error) {
@@ -66,7 +65,7 @@ func TestUncountedPartitionIsAnAlarm(t *testing.T) {
 			{Partition: 1, Unreadable: "message 7: flipped"}}}, nil
 	}, NewRechecker(nil, Options{}), Options{})
 	if _, err := a.run(t.Context()); err == nil || !strings.Contains(err.Error(), "partitions [1]") {
-		t.Errorf("the run came to %v", err)
+		t.Errorf("the run returned %v", err)
 	}
 	r := httptest.NewRequest(http.MethodGet, "/v1/audit", nil)
 	w := httptest.NewRecorder()

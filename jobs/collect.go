@@ -9,16 +9,16 @@ import (
 )
 
 // Collect removes what no kept record names: versions and tables of ClickHouse (P3)
-// and objects of the lake (C8). It also gathers commit records: checkpoint makes the
-// checkpoints of the commit chains that are due and returns how many.
+// and objects of the lake (C8). It also calls checkpoint, which writes the checkpoints of
+// commit chains that are due and returns how many it wrote.
 func Collect(schedule string, p *publish.Publisher, checkpoint func(context.Context) (int64, error)) Job {
 	return Job{Name: "collect", Schedule: schedule, Run: func(ctx context.Context) (Report, error) {
 		r, err := p.Collect(ctx)
 		made, checkpointErr := checkpoint(ctx)
 		return Report{
 			Rows: r.Rows + r.Objects + r.Tables,
-			Message: fmt.Sprintf("removed %d rows, %d tables, %d objects, made %d checkpoints of commit chains", r.Rows,
-				r.Tables, r.Objects, made),
+			Message: fmt.Sprintf("removed %d rows, %d tables and %d objects; wrote %d checkpoints of commit chains",
+				r.Rows, r.Tables, r.Objects, made),
 		}, errors.Join(err, checkpointErr)
 	}}
 }

@@ -15,15 +15,16 @@ import (
 	"recount/schemas/openapi"
 )
 
-// TestNothingYetIsInTheContract asks a system in which nothing has happened: an empty partition, a job that never
-// ran, a recheck without a publication. What the document says is an array is one, of no items.
-func TestNothingYetIsInTheContract(t *testing.T) {
+// TestEmptySystemKeepsTheContract asks a system in which nothing has happened: an empty partition, a
+// job that never ran, a recheck without a publication. The answers conform to the OpenAPI document:
+// arrays are empty, never null.
+func TestEmptySystemKeepsTheContract(t *testing.T) {
 	t.Parallel()
 	empty := &conservation.Books{Catalog: &catalog.Catalog{},
 		Partitions: []conservation.Partition{{Acknowledged: &conservation.Acknowledged{}}}}
-	again := NewRechecker(func(context.Context) (recheck.Result, error) { return recheck.Result{}, nil }, Options{})
-	a := NewAuditor(empty.Conserve, again, Options{})
-	for _, run := range []func(context.Context) (Report, error){again.run, a.run} {
+	rechecker := NewRechecker(func(context.Context) (recheck.Result, error) { return recheck.Result{}, nil }, Options{})
+	a := NewAuditor(empty.Conserve, rechecker, Options{})
+	for _, run := range []func(context.Context) (Report, error){rechecker.run, a.run} {
 		if _, err := run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -36,14 +37,14 @@ func TestNothingYetIsInTheContract(t *testing.T) {
 		h.ServeHTTP(w, r.WithContext(access.NewContext(r.Context(),
 			access.Principal{Tenant: "ops", Scopes: access.Admin})))
 		d := document(t)
-		schema := at(d, "paths", strings.TrimSuffix(path, "?tenant=acme"), "get", "responses", "200", "content",
+		schema := lookup(d, "paths", strings.TrimSuffix(path, "?tenant=acme"), "get", "responses", "200", "content",
 			"application/json", "schema")
 		var answer any
 		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || schema == nil {
 			t.Fatalf("%s: %v, schema %v", path, err, schema)
 		}
 		if conforms(t, d, path, schema.(map[string]any), answer) == 0 {
-			t.Errorf("%s: no array was looked at: %s", path, w.Body)
+			t.Errorf("%s: the answer has no array: %s", path, w.Body)
 		}
 	}
 }
@@ -56,8 +57,8 @@ func document(t *testing.T) (d map[string]any) {
 	return d
 }
 
-// at is what lies at a path of keys, or nil.
-func at(v any, keys ...string) any {
+// lookup returns the value at a path of keys, or nil.
+func lookup(v any, keys ...string) any {
 	for _, key := range keys {
 		node, _ := v.(map[string]any)
 		v = node[key]
@@ -65,18 +66,18 @@ func at(v any, keys ...string) any {
 	return v
 }
 
-// conforms checks that an answer has what is required, and objects and arrays where they belong. It returns
-// how many arrays it saw.
+// conforms checks that a value has all required fields, and objects and arrays where the schema has
+// them. It returns how many arrays it saw.
 func conforms(t *testing.T, d map[string]any, where string, schema map[string]any, v any) (arrays int) {
 	t.Helper()
 	if ref, ok := schema["$ref"].(string); ok {
-		schema = at(d, strings.Split(strings.TrimPrefix(ref, "#/"), "/")...).(map[string]any)
+		schema = lookup(d, strings.Split(strings.TrimPrefix(ref, "#/"), "/")...).(map[string]any)
 	}
 	switch schema["type"] {
 	case "array":
 		items, ok := v.([]any)
 		if !ok {
-			t.Errorf("%s is %v, and no array", where, v)
+			t.Errorf("%s is not an array: %v", where, v)
 		}
 		for _, item := range items {
 			arrays += conforms(t, d, where+"[]", schema["items"].(map[string]any), item)
@@ -85,7 +86,7 @@ func conforms(t *testing.T, d map[string]any, where string, schema map[string]an
 	case "object":
 		fields, ok := v.(map[string]any)
 		if !ok {
-			t.Errorf("%s is %v, and no object", where, v)
+			t.Errorf("%s is not an object: %v", where, v)
 		}
 		required, _ := schema["required"].([]any)
 		for _, name := range required {
@@ -94,9 +95,9 @@ func conforms(t *testing.T, d map[string]any, where string, schema map[string]an
 			}
 		}
 		for name, value := range fields {
-			field, ok := at(schema, "properties", name).(map[string]any)
+			field, ok := lookup(schema, "properties", name).(map[string]any)
 			if !ok {
-				t.Errorf("%s.%s is in no document", where, name)
+				t.Errorf("%s.%s is not in the OpenAPI document", where, name)
 				continue
 			}
 			arrays += conforms(t, d, where+"."+name, field, value)

@@ -12,8 +12,8 @@ type Log interface {
 	Trim(ctx context.Context, partition int, below uint64) error
 }
 
-// Expire trims every partition of the log below the bound, and the ledger, and retires old
-// dead letters. bound returns per partition the lowest sequence that anything still needs (L6).
+// Expire trims every partition of the log, removes old runs from the ledger, and retires old dead
+// letters. bound returns for each partition the lowest sequence that is still needed (L6).
 func Expire(schedule string, log Log, bound func(context.Context) ([]uint64, error), ledger *Ledger, remove Remover,
 	retire func(context.Context) (int64, error)) Job {
 	return Job{Name: "expire", Schedule: schedule, Run: func(ctx context.Context) (Report, error) {
@@ -23,16 +23,16 @@ func Expire(schedule string, log Log, bound func(context.Context) ([]uint64, err
 			trimmed, err = Trim(ctx, log, bounds)
 		}
 		runs, ledgerErr := ledger.Expire(ctx, remove)
-		letters, retireErr := retire(ctx)
+		retired, retireErr := retire(ctx)
 		return Report{
-			Rows: trimmed + runs + letters,
-			Message: fmt.Sprintf("trimmed %d messages of the log, removed %d runs of the ledger, retired %d dead "+
-				"letters", trimmed, runs, letters),
+			Rows: trimmed + runs + retired,
+			Message: fmt.Sprintf("trimmed %d messages of the log, removed %d runs from the ledger, retired %d dead "+
+				"letters", trimmed, runs, retired),
 		}, errors.Join(err, ledgerErr, retireErr)
 	}}
 }
 
-// Trim trims every partition below its bound and returns how many messages went.
+// Trim trims every partition below its bound and returns how many messages it removed.
 func Trim(ctx context.Context, log Log, bounds []uint64) (int64, error) {
 	var trimmed int64
 	for p, below := range bounds {

@@ -7,8 +7,8 @@ import (
 	"net/http"
 )
 
-// Handler serves GET /v1/jobs and POST /v1/jobs/{name}/runs. A requested run is
-// answered when it has ended; it goes on when the client leaves, and ends with Run.
+// Handler serves GET /v1/jobs and POST /v1/jobs/{name}/runs. A requested run is answered when
+// it has ended. It continues when the client leaves, and ends at the latest with Run.
 func (s *Scheduler) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/jobs", func(w http.ResponseWriter, _ *http.Request) {

@@ -10,7 +10,7 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// Report is what a run of a job came to.
+// Report is the result of a run.
 type Report struct {
 	Rows        int64  `json:"rows,omitempty"`        // rows written or removed
 	Publication uint64 `json:"publication,omitempty"` // the publication created or found
@@ -20,8 +20,10 @@ type Report struct {
 // Job is a named piece of work that may be run at any time, any number of times.
 // Run must return soon after ctx ends.
 type Job struct {
-	Name     string
-	Schedule string // cron expression, seconds optional, or a descriptor such as "@every 1m"; empty: only on request
+	Name string
+	// Schedule is a cron expression, with or without seconds, or a descriptor such as "@every 1m".
+	// A job with an empty schedule runs on request only.
+	Schedule string
 	Run      func(ctx context.Context) (Report, error)
 }
 
@@ -34,7 +36,7 @@ const (
 	OnRequest  Trigger = "request"
 )
 
-// Run is one execution of a job, as the ledger keeps it. End is zero while it goes on.
+// Run is one execution of a job, as the ledger keeps it. End is zero while the job runs.
 type Run struct {
 	ID      string    `json:"id"`
 	Job     string    `json:"job"`
@@ -45,7 +47,7 @@ type Run struct {
 	Report
 }
 
-// Status is a job with its next and latest runs.
+// Status is a job with its next start and its latest runs.
 type Status struct {
 	Name     string    `json:"name"`
 	Schedule string    `json:"schedule"`
@@ -57,25 +59,26 @@ type Status struct {
 // Errors of the scheduler.
 var (
 	ErrUnknownJob = errors.New("unknown job")
-	ErrRunning    = errors.New("the job is running already")
+	ErrRunning    = errors.New("the job is already running")
 	ErrStopped    = errors.New("the process is stopping")
 )
 
-// parser reads five fields, six with seconds in front, or a descriptor.
-var parser = cron.NewParser(cron.SecondOptional | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor)
+// parser reads five fields, six with seconds first, or a descriptor.
+var parser = cron.NewParser(cron.SecondOptional | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow |
+	cron.Descriptor)
 
-// ParseSchedule reads a schedule. Schedules are in UTC: the library skips jobs in
-// the gap of a clock change, and panics on some time-zone prefixes, so a prefix is refused.
+// ParseSchedule reads a schedule, which is always in UTC. It refuses a time-zone prefix: the
+// library skips jobs in the gap of a clock change, and panics on some prefixes.
 func ParseSchedule(s string) (cron.Schedule, error) {
 	if strings.Contains(s, "TZ=") {
 		return nil, fmt.Errorf("schedule %q: schedules are in UTC; remove the time zone", s)
 	}
 	if len(s) > 200 {
-		return nil, fmt.Errorf("schedule of %d characters; at most 200", len(s))
+		return nil, fmt.Errorf("schedule has %d characters; at most 200 are allowed", len(s))
 	}
-	sched, err := parser.Parse(s)
+	schedule, err := parser.Parse(s)
 	if err != nil {
 		return nil, fmt.Errorf("schedule %q: %w; use five cron fields (six with seconds) or @every 1m", s, err)
 	}
-	return sched, nil
+	return schedule, nil
 }

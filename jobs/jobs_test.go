@@ -57,8 +57,8 @@ func TestSchedules(t *testing.T) {
 	}
 }
 
-// TestScheduledRuns uses a fake clock: a job that outlasts its schedule is skipped,
-// never doubled, and Run waits for it at the end.
+// TestScheduledRuns uses a fake clock and a job that takes longer than its interval. Starts are
+// skipped while it runs, and Run waits for it at the end.
 func TestScheduledRuns(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -66,7 +66,7 @@ func TestScheduledRuns(t *testing.T) {
 		work := Job{Name: "work", Schedule: "@every 10s", Run: func(ctx context.Context) (Report, error) {
 			started.Add(1)
 			if running.Add(1) > 1 {
-				t.Error("the job runs twice at once")
+				t.Error("the job runs twice at the same time")
 			}
 			defer running.Add(-1)
 			select {
@@ -140,7 +140,7 @@ func (r fileRemover) Delete(_ context.Context, keys ...string) error {
 	return errors.Join(errs...)
 }
 
-// fakeLog counts what is trimmed.
+// fakeLog records up to where it was trimmed.
 type fakeLog struct{ first, next, trimmed uint64 }
 
 func (l *fakeLog) Bounds(context.Context, int) (uint64, uint64, error) { return l.first, l.next, nil }

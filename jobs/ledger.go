@@ -16,25 +16,25 @@ import (
 	"recount/schemas/record"
 )
 
-// Records is where the ledger keeps runs: create-only, so that two processes that
-// run one job never overwrite each other's.
+// Records stores the runs of the ledger. It is create-only, so that two processes that run the
+// same job never overwrite each other's records.
 type Records interface {
 	Create(ctx context.Context, key string, body []byte) (record.Outcome, []byte, error)
 	Get(ctx context.Context, key string) ([]byte, error)
 	List(ctx context.Context, prefix string) ([]string, error)
 }
 
-// Remover deletes ledger records that are past their time.
+// Remover deletes old ledger records.
 type Remover interface {
 	Delete(ctx context.Context, keys ...string) error
 }
 
-// KeepRuns is how many runs of a job the ledger shows and, after expire, keeps.
+// KeepRuns is how many runs of a job the ledger shows. Expire removes the records of older runs.
 const KeepRuns = 100
 
 const ledgerPrefix = "jobs/"
 
-// Ledger is what jobs came to, newest first.
+// Ledger keeps the results of runs, the newest first.
 type Ledger struct {
 	records Records
 
@@ -42,12 +42,12 @@ type Ledger struct {
 	runs map[string][]Run
 }
 
-// getsAtOnce is how many records of a ledger are read at the same time.
-const getsAtOnce = 16
+// maxReads is how many records of a ledger are read at the same time.
+const maxReads = 16
 
-// OpenLedger reads the newest runs of each job. A record that cannot be read is passed over
-// with a warning: nothing depends on it.
-func OpenLedger(ctx context.Context, records Records, names []string, log *slog.Logger) (*Ledger, error) {
+// OpenLedger reads the newest runs of each job. It skips a record that cannot be read and logs a
+// warning, because nothing depends on the ledger.
+func OpenLedger(ctx context.Context, records Records, names []string, logger *slog.Logger) (*Ledger, error) {
 	l := &Ledger{records: records, runs: map[string][]Run{}}
 	for _, name := range names {
 		keys, err := records.List(ctx, ledgerPrefix+name+"/")
@@ -57,13 +57,13 @@ func OpenLedger(ctx context.Context, records Records, names []string, log *slog.
 		slices.Sort(keys)
 		keys = keys[max(0, len(keys)-KeepRuns):]
 		runs := make([]*Run, len(keys))
-		g, gctx := errgroup.WithContext(ctx)
-		g.SetLimit(getsAtOnce)
+		g, groupCtx := errgroup.WithContext(ctx)
+		g.SetLimit(maxReads)
 		for i, key := range keys {
 			g.Go(func() (err error) {
-				runs[i], err = getRun(gctx, records, name, key)
+				runs[i], err = getRun(groupCtx, records, name, key)
 				if errors.Is(err, errNoRun) {
-					log.Warn("a run is left out of the list of jobs", "error", err)
+					logger.Warn("a run is left out of the list of jobs: its ledger record cannot be read", "error", err)
 					return nil
 				}
 				return err
@@ -81,7 +81,7 @@ func OpenLedger(ctx context.Context, records Records, names []string, log *slog.
 	return l, nil
 }
 
-// errNoRun is wrapped by the error about a ledger record that says nothing.
+// errNoRun is wrapped by the error about a ledger record that holds no run.
 var errNoRun = errors.New("unreadable ledger record")
 
 func getRun(ctx context.Context, records Records, name, key string) (*Run, error) {
@@ -93,8 +93,11 @@ func getRun(ctx context.Context, records Records, name, key string) (*Run, error
 		return nil, err
 	}
 	var r Run
-	if err := json.Unmarshal(raw, &r); err != nil || r.Job != name {
-		return nil, fmt.Errorf("%w %s of job %q: %v", errNoRun, key, r.Job, err)
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return nil, fmt.Errorf("%w %s: %w", errNoRun, key, err)
+	}
+	if r.Job != name {
+		return nil, fmt.Errorf("%w %s: it belongs to job %q", errNoRun, key, r.Job)
 	}
 	return &r, nil
 }
@@ -120,14 +123,14 @@ func (l *Ledger) Add(ctx context.Context, r Run) error {
 	return nil
 }
 
-// Newest returns the newest runs of a job, newest first; never nil.
+// Newest returns the newest runs of a job, the newest first. The slice is never nil.
 func (l *Ledger) Newest(name string) []Run {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return append([]Run{}, l.runs[name]...)
 }
 
-// Expire removes all but the newest KeepRuns records of every job and returns how many.
+// Expire removes all but the newest KeepRuns records of each job and returns how many it removed.
 func (l *Ledger) Expire(ctx context.Context, remove Remover) (int64, error) {
 	keys, err := l.records.List(ctx, ledgerPrefix)
 	if err != nil {

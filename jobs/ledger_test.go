@@ -14,22 +14,22 @@ import (
 	"recount/schemas/record"
 )
 
-// slow takes as long for a record as a store at some distance.
-type slow struct{ Records }
+// slowRecords reads each record with the delay of a remote store.
+type slowRecords struct{ Records }
 
-const away = 30 * time.Millisecond
+const readDelay = 30 * time.Millisecond
 
-func (s slow) Get(ctx context.Context, key string) ([]byte, error) {
-	time.Sleep(away)
+func (s slowRecords) Get(ctx context.Context, key string) ([]byte, error) {
+	time.Sleep(readDelay)
 	raw, err := s.Records.Get(ctx, key)
-	if strings.HasSuffix(key, "spoilt.json") {
+	if strings.HasSuffix(key, "corrupt.json") {
 		return nil, fmt.Errorf("get %s: %w", key, record.ErrSpoilt)
 	}
 	return raw, err
 }
 
-// TestLedgerOpensInTime: the ledger is for people, so a start neither waits for its records one by one nor
-// ends at one that cannot be read; and the order is that of the runs.
+// TestLedgerOpensInTime opens a ledger in a slow store. Records are read in parallel, a record that
+// cannot be read is skipped, and the runs keep their order.
 func TestLedgerOpensInTime(t *testing.T) {
 	dir := t.TempDir()
 	records, err := lake.OpenDir(dir)
@@ -48,31 +48,32 @@ func TestLedgerOpensInTime(t *testing.T) {
 		}
 	}
 	for key, body := range map[string]string{"jobs/work/20240501T000002.5-no.json": "no record",
-		"jobs/work/20240501T000003.5-of.json":     `{"job":"play"}`,
-		"jobs/work/20240501T000004.5-spoilt.json": "{}"} {
+		"jobs/work/20240501T000003.5-of.json":      `{"job":"play"}`,
+		"jobs/work/20240501T000004.5-corrupt.json": "{}"} {
 		if _, _, err := records.Create(t.Context(), key, []byte(body)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		said := &bytes.Buffer{}
-		l, err := OpenLedger(t.Context(), slow{records}, names, slog.New(slog.NewTextHandler(said, nil)))
+		lines := &bytes.Buffer{}
+		l, err := OpenLedger(t.Context(), slowRecords{records}, names, slog.New(slog.NewTextHandler(lines, nil)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if took := time.Since(began); took > 20*away {
-			t.Errorf("it took %s at %s a record", took, away)
+		if took := time.Since(began); took > 20*readDelay {
+			t.Errorf("opening took %s, with %s for each record", took, readDelay)
 		}
 		for name, want := range map[string]int{"work": KeepRuns - 3, "play": KeepRuns} {
 			runs := l.Newest(name)
 			if len(runs) != want || !runs[0].Start.Equal(start.Add((KeepRuns-1)*time.Second)) ||
 				!runs[1].Start.Before(runs[0].Start) {
-				t.Errorf("%s: %d runs, want %d, the newest first: %+v", name, len(runs), want, runs[:min(2, len(runs))])
+				t.Errorf("%s: got %d runs, want %d with the newest first: %+v", name, len(runs), want,
+					runs[:min(2, len(runs))])
 			}
 		}
-		if n := strings.Count(said.String(), "level=WARN"); n != 3 {
-			t.Errorf("%d warnings, want one a record: %s", n, said)
+		if n := strings.Count(lines.String(), "level=WARN"); n != 3 {
+			t.Errorf("got %d warnings, want one for each unreadable record: %s", n, lines)
 		}
 	})
 }

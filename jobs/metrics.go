@@ -12,13 +12,14 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer) metrics {
 	m := metrics{
 		runs: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_job_runs_total",
-			Help: "Runs of a job that ended, by outcome."}, []string{"job", "outcome"}),
+			Help: "Ended runs of a job, by outcome."}, []string{"job", "outcome"}),
 		skipped: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_job_skipped_total",
-			Help: "Scheduled starts skipped because the job was running."}, []string{"job"}),
+			Help: "Scheduled starts that were skipped because the job was still running."}, []string{"job"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "recount_job_seconds",
-			Help: "Duration of a run.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 10)}, []string{"job"}),
+			Help:    "Duration of the runs of a job.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 4, 10)}, []string{"job"}),
 		last: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "recount_job_last_success_seconds",
-			Help: "Unix time at which the job last succeeded."}, []string{"job"}),
+			Help: "Unix time at which a run of the job last succeeded."}, []string{"job"}),
 	}
 	if reg != nil {
 		reg.MustRegister(m.runs, m.skipped, m.seconds, m.last)

@@ -14,39 +14,45 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// Scheduler starts jobs by their schedules or on request. A job never runs twice at
-// once: a start while it runs is skipped, because jobs are level-triggered (J1).
+// Scheduler starts jobs by their schedules or on request. A job never runs twice at the same
+// time: a start while it runs is skipped, which is harmless because jobs are level-triggered (J1).
 type Scheduler struct {
-	log     *slog.Logger
+	logger  *slog.Logger
 	now     func() time.Time
 	ledger  *Ledger
 	entries []*entry
 	metrics metrics
 
-	mu        sync.Mutex
-	requested sync.WaitGroup // runs that Start began; mu is held to add one
+	mu sync.Mutex
+	// requested counts the runs that Start began. mu is held to add one.
+	requested sync.WaitGroup
 	life      context.Context
-	end       context.CancelFunc // ends life with Run; mu is held, so nothing is added behind
+	// end ends life when Run ends. mu is held, so that no run is added to requested afterwards.
+	end context.CancelFunc
 }
 
 type entry struct {
-	job   Job
-	sched cron.Schedule // nil without a schedule
-	mu    sync.Mutex    // held while the job runs
+	job Job
+	// schedule is nil for a job that runs on request only.
+	schedule cron.Schedule
+	// mu is held while the job runs.
+	mu sync.Mutex
 
 	state   sync.Mutex
 	running *Run
 }
 
-// Options are what scheduler and jobs are given by the process they run in.
+// Options are what the process passes to the scheduler and its jobs.
 type Options struct {
-	Logger     *slog.Logger     // nil discards
-	Now        func() time.Time // nil: time.Now
+	// Logger may be nil, which discards log lines.
+	Logger *slog.Logger
+	// Now may be nil, which means time.Now.
+	Now        func() time.Time
 	Registerer prometheus.Registerer
 }
 
-// filled are the options with what nil stands for.
-func (o Options) filled() Options {
+// withDefaults returns the options with a logger and a clock in the place of nil.
+func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -58,30 +64,30 @@ func (o Options) filled() Options {
 
 // NewScheduler checks every schedule and returns a scheduler over the jobs.
 func NewScheduler(jobs []Job, ledger *Ledger, o Options) (*Scheduler, error) {
-	o = o.filled()
-	s := &Scheduler{log: o.Logger, now: o.Now, ledger: ledger, metrics: newMetrics(o.Registerer)}
+	o = o.withDefaults()
+	s := &Scheduler{logger: o.Logger, now: o.Now, ledger: ledger, metrics: newMetrics(o.Registerer)}
 	s.life, s.end = context.WithCancel(context.Background())
 	for _, j := range jobs {
 		e := &entry{job: j}
 		if j.Schedule != "" {
-			sched, err := ParseSchedule(j.Schedule)
+			schedule, err := ParseSchedule(j.Schedule)
 			if err != nil {
 				return nil, fmt.Errorf("jobs.%s: %w", j.Name, err)
 			}
-			e.sched = sched
+			e.schedule = schedule
 		}
 		s.entries = append(s.entries, e)
 	}
 	return s, nil
 }
 
-// Run starts jobs by their schedules until ctx ends, then waits for the running
-// ones, requested ones too, whose context has ended with it.
+// Run starts jobs by their schedules until ctx ends. Then it ends the contexts of all runs,
+// including requested runs, and waits for them.
 func (s *Scheduler) Run(ctx context.Context) error {
 	c := cron.New(cron.WithLocation(time.UTC), cron.WithChain(cron.SkipIfStillRunning(cron.DiscardLogger)))
 	for _, e := range s.entries {
-		if e.sched != nil {
-			c.Schedule(e.sched, cron.FuncJob(func() { s.scheduled(ctx, e) }))
+		if e.schedule != nil {
+			c.Schedule(e.schedule, cron.FuncJob(func() { s.runScheduled(ctx, e) }))
 		}
 	}
 	c.Start()
@@ -94,7 +100,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	return nil
 }
 
-func (s *Scheduler) scheduled(ctx context.Context, e *entry) {
+func (s *Scheduler) runScheduled(ctx context.Context, e *entry) {
 	if !e.mu.TryLock() {
 		s.metrics.skipped.WithLabelValues(e.job.Name).Inc()
 		return
@@ -103,9 +109,9 @@ func (s *Scheduler) scheduled(ctx context.Context, e *entry) {
 	s.execute(ctx, e, OnSchedule)
 }
 
-// Start runs the named job now and waits for its end. A job that is running already is
-// ErrRunning, a name nobody knows ErrUnknownJob. When Run ends, so does the run: it is
-// ErrStopped then, as is a start behind that.
+// Start runs the named job now and waits for its end. It returns ErrRunning if the job is already
+// running, and ErrUnknownJob for an unknown name. When the scheduler's Run ends, it ends this run
+// too: Start then returns ErrStopped, and so does every later Start.
 func (s *Scheduler) Start(ctx context.Context, name string) (Run, error) {
 	i := slices.IndexFunc(s.entries, func(e *entry) bool { return e.job.Name == name })
 	if i < 0 {
@@ -130,7 +136,7 @@ func (s *Scheduler) Start(ctx context.Context, name string) (Run, error) {
 	return run, nil
 }
 
-// begin reports whether Run has not ended, and has its end wait for requested.Done.
+// begin reports whether the scheduler still runs. If so, Run waits for requested.Done before it ends.
 func (s *Scheduler) begin() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -153,32 +159,32 @@ func (s *Scheduler) execute(ctx context.Context, e *entry, by Trigger) Run {
 	}
 	e.setRunning(nil)
 	s.metrics.observe(run)
-	s.note(ctx, run)
+	s.record(ctx, run)
 	return run
 }
 
-// note writes the run to the ledger and the log. Runs that found nothing to do
-// would fill the ledger with one record a minute for ever, so they are not kept.
-func (s *Scheduler) note(ctx context.Context, run Run) {
+// record writes the run to the ledger and logs it. A scheduled run that found nothing to do is not
+// kept, because such runs would fill the ledger with a record every minute.
+func (s *Scheduler) record(ctx context.Context, run Run) {
 	attrs := []any{"job", run.Job, "seconds", run.End.Sub(run.Start).Seconds(), "rows", run.Rows, "publication",
 		run.Publication}
 	if run.Error != "" && ctx.Err() != nil {
 		return // The process is stopping; the next start does the work.
 	}
 	if run.Error != "" {
-		s.log.Error("job failed", append(attrs, "error", run.Error)...)
+		s.logger.Error("a job failed", append(attrs, "error", run.Error)...)
 	} else {
-		s.log.Debug("job done", append(attrs, "message", run.Message)...)
+		s.logger.Debug("a job succeeded", append(attrs, "message", run.Message)...)
 	}
 	if run.Error == "" && run.Rows == 0 && run.Trigger == OnSchedule {
 		return
 	}
 	if err := s.ledger.Add(ctx, run); err != nil {
-		s.log.Warn("job ledger", "job", run.Job, "error", err)
+		s.logger.Warn("a run is not in the ledger: its record could not be written", "job", run.Job, "error", err)
 	}
 }
 
-// protect turns a panic into an error: one bad job must not end the process.
+// protect turns a panic into an error, because one bad job must not end the process.
 func protect(ctx context.Context, run func(context.Context) (Report, error)) (r Report, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -204,19 +210,19 @@ func (e *entry) current() *Run {
 	return e.running
 }
 
-// List returns every job with its newest runs, the running one first.
+// List returns every job with its newest runs. A run that has not ended comes first.
 func (s *Scheduler) List() []Status {
 	out := make([]Status, 0, len(s.entries))
 	for _, e := range s.entries {
-		st := Status{Name: e.job.Name, Schedule: e.job.Schedule, Runs: s.ledger.Newest(e.job.Name)}
-		if e.sched != nil {
-			st.Next = e.sched.Next(s.now().UTC())
+		status := Status{Name: e.job.Name, Schedule: e.job.Schedule, Runs: s.ledger.Newest(e.job.Name)}
+		if e.schedule != nil {
+			status.Next = e.schedule.Next(s.now().UTC())
 		}
 		if r := e.current(); r != nil {
-			st.Running = true
-			st.Runs = append([]Run{*r}, st.Runs...)
+			status.Running = true
+			status.Runs = append([]Run{*r}, status.Runs...)
 		}
-		out = append(out, st)
+		out = append(out, status)
 	}
 	return out
 }

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// TestRequestedRunsEndWithTheScheduler: a requested run goes on without its client, and does not
-// outlive Run, behind which the engines are closed. The next request is refused.
+// TestRequestedRunsEndWithTheScheduler checks that a requested run continues when its client leaves.
+// It ends before Run returns, because the process closes the engines after that. Later requests are refused.
 func TestRequestedRunsEndWithTheScheduler(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -41,7 +41,7 @@ func TestRequestedRunsEndWithTheScheduler(t *testing.T) {
 		leave()
 		synctest.Wait()
 		if !running {
-			t.Fatal("the run did not go on without its client")
+			t.Fatal("the run ended when its client left")
 		}
 		began := time.Now()
 		cancel()
@@ -49,7 +49,7 @@ func TestRequestedRunsEndWithTheScheduler(t *testing.T) {
 			t.Error(err)
 		}
 		if running || time.Since(began) > 0 {
-			t.Errorf("Run ended after %v, while the requested run was going on: %v", time.Since(began), running)
+			t.Errorf("Run ended after %v; the requested run still runs: %v", time.Since(began), running)
 		}
 		go request(t.Context()) // It comes too late.
 		for range 2 {
@@ -60,7 +60,7 @@ func TestRequestedRunsEndWithTheScheduler(t *testing.T) {
 			}
 		}
 		if _, err := s.Start(t.Context(), "work"); !errors.Is(err, ErrStopped) {
-			t.Errorf("start behind the end: got %v", err)
+			t.Errorf("start after the end: got %v", err)
 		}
 	})
 }
