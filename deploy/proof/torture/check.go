@@ -12,9 +12,10 @@ import (
 	"time"
 )
 
-const hitsQuery = `{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2100-01-01T00:00:00Z","group_by":["page"],"mode":%q}`
+const hitsQuery = `{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2100-01-01T00:00:00Z",` +
+	`"group_by":["page"],"mode":%q}`
 
-// answer is what the harness looks at of an answer.
+// answer holds the parts of an answer that the harness checks.
 type answer struct {
 	Rows []struct {
 		Page  string `json:"page"`
@@ -59,37 +60,37 @@ func (s *server) request(ctx context.Context, method, path, body string) ([]byte
 	return raw, err
 }
 
-// difference is how an answer differs from what was acknowledged.
+// difference is the difference between an answer and the acknowledged events.
 type difference struct {
-	lost, double int64
-	wrong        []string
-	state        string
+	lost, double int64    // events that are missing from the answer, or counted twice
+	wrong        []string // wrong describes each page that differs.
+	state        string   // state describes the answer's publication and partitions.
 }
 
 func (d *difference) err(mode string) error {
 	if len(d.wrong) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s: %d lost, %d double (%s): %s", mode, d.lost, d.double, d.state,
+	return fmt.Errorf("answer in mode %s: %d events lost, %d counted twice (%s): %s", mode, d.lost, d.double, d.state,
 		strings.Join(d.wrong[:min(3, len(d.wrong))], "; "))
 }
 
-// compare compares an answer with what was acknowledged.
+// compare compares an answer with the acknowledged events.
 func (l *load) compare(a answer) *difference {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	d := &difference{state: fmt.Sprintf("publication %d, %d pending, stale %v", a.Accuracy.Publication,
-		a.Accuracy.Pending, a.Accuracy.Stale)}
+	d := &difference{state: fmt.Sprintf("publication %d, %d events pending, stale partitions %v",
+		a.Accuracy.Publication, a.Accuracy.Pending, a.Accuracy.Stale)}
 	got := map[string][3]int64{}
 	for _, r := range a.Rows {
 		users := r.Users
 		if c := l.truth[r.Page]; c != nil && a.Accuracy.Pending > 0 {
-			users = int64(len(c.users)) // An estimate, within stated bounds, until all is published.
+			users = int64(len(c.users)) // Until all is published the answer is an estimate within bounds.
 		}
 		got[r.Page] = [3]int64{r.Hits, r.N, users}
 		if l.truth[r.Page] == nil {
 			d.double += r.Hits
-			d.wrong = append(d.wrong, "page "+r.Page+" was never sent")
+			d.wrong = append(d.wrong, "page "+r.Page+": no event of it was ever sent")
 		}
 	}
 	for page, c := range l.truth {
@@ -97,22 +98,23 @@ func (l *load) compare(a answer) *difference {
 		if got[page] != want {
 			d.lost = d.lost + max(0, want[0]-got[page][0])
 			d.double = d.double + max(0, got[page][0]-want[0])
-			d.wrong = append(d.wrong, fmt.Sprintf("page %s: hits, sum and users %v, want %v", page, got[page], want))
+			d.wrong = append(d.wrong, fmt.Sprintf("page %s: hits, sum and users are %v, want %v",
+				page, got[page], want))
 		}
 	}
 	return d
 }
 
-// agreeLimit is how long everything may take to be published after the last acknowledgement.
+// agreeLimit is how long after the last acknowledgement the server may need to publish everything.
 const agreeLimit = 60 * time.Second
 
-// agree waits until the server's answers are what was acknowledged: exact and merged.
+// agree waits until the server's exact and merged answers equal what was acknowledged.
 func (s *server) agree(ctx context.Context) error {
 	var last *difference
 	for _, mode := range []string{"merged", "exact", "merged"} {
 		err := eventually(ctx, agreeLimit, func() error {
 			if mode == "exact" {
-				// Not every server runs jobs, and one that runs already is as good.
+				// The request fails where the server runs no jobs, or while the job is running.
 				_, _ = s.request(ctx, http.MethodPost, "/v1/jobs/recompute/runs", "")
 			}
 			a, err := s.query(ctx, mode)
@@ -132,15 +134,15 @@ func (s *server) agree(ctx context.Context) error {
 	return nil
 }
 
-// finishLimit is how long the client may need for the requests under way.
+// finishLimit is how long the client may need for its open requests.
 const finishLimit = 60 * time.Second
 
-// end lets the client finish, compares every server's answers with what it was promised,
-// ends the servers as an operator would, and has all they left verified.
-func (w *world) end(ctx context.Context) error {
+// finish ends a round. It lets the client finish, compares every server's answers with the
+// acknowledged events, stops the servers as an operator would, and runs recount verify.
+func (w *world) finish(ctx context.Context) error {
 	for _, s := range w.servers {
-		if s.proc.ended(0) {
-			if err := s.up(ctx); err != nil {
+		if s.proc.endsWithin(0) {
+			if err := s.start(ctx); err != nil {
 				return err
 			}
 		}
@@ -163,14 +165,14 @@ func (w *world) end(ctx context.Context) error {
 	return w.verify(ctx)
 }
 
-// verify has the program's own checker look at everything that was left on the disk.
+// verify runs recount verify over the files that the servers left.
 func (w *world) verify(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, w.h.binary, "verify", "--config", w.config, "--data-dir", w.servers[0].dir,
 		"--ack-log", w.load.file.Name())
 	cmd.Dir = w.h.root
 	cmd.Env = w.engineKeys()
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("verify: %w\n%s", err, out)
+		return fmt.Errorf("recount verify: %w\n%s", err, out)
 	}
 	w.h.report.verified()
 	return nil

@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// volumes are the folders of a data_dir that are filled, each on a small file system of its own.
+// volumes are the folders of a data_dir that the disk round fills. Each is a small file system.
 var volumes = []string{"log", "s3", "speed", "clickhouse"}
 
 const volumeBytes = 192 << 20
 
-// cannotMount says why this machine has no small file systems for us.
-func cannotMount() string {
+// mountProblem says why this machine cannot mount small file systems; it is empty where it can.
+func mountProblem() string {
 	dir, err := os.MkdirTemp("", "recount-mount-")
 	if err != nil {
 		return err.Error()
@@ -33,9 +33,9 @@ func cannotMount() string {
 	return ""
 }
 
-// diskRound fills volumes of a running server, one after the other. Meanwhile it may refuse
-// events but must not promise what it cannot keep; with space again it goes on, by itself
-// or after a restart.
+// diskRound fills the volumes of a running server, one after the other. While a volume is full
+// the server may refuse events, but must not acknowledge events that it loses. Once there is
+// space again it continues, by itself or after a restart.
 func diskRound(ctx context.Context, w *world) error {
 	if err := w.open(ctx, 1, false); err != nil {
 		return err
@@ -46,7 +46,7 @@ func diskRound(ctx context.Context, w *world) error {
 			return err
 		}
 	}
-	if err := s.up(ctx); err != nil {
+	if err := s.start(ctx); err != nil {
 		return err
 	}
 	w.load.start(ctx)
@@ -55,13 +55,14 @@ func diskRound(ctx context.Context, w *world) error {
 		n = 1
 	}
 	for range n {
-		if err := w.fill(ctx, s, w.h.volumes.take()); err != nil {
+		if err := w.fill(ctx, s, w.h.volumes.draw()); err != nil {
 			return err
 		}
 	}
-	return w.end(ctx)
+	return w.finish(ctx)
 }
 
+// mount mounts a small file system at dir until the world is closed.
 func (w *world) mount(dir string) error {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return err
@@ -77,9 +78,9 @@ func (w *world) mount(dir string) error {
 	return nil
 }
 
-// fill fills a volume for a while.
+// fill fills a volume for a few seconds and checks how the server continues.
 func (w *world) fill(ctx context.Context, s *server, volume string) error {
-	if err := pause(ctx, w.between(500*time.Millisecond, 1500*time.Millisecond)); err != nil {
+	if err := sleep(ctx, w.randomDuration(500*time.Millisecond, 1500*time.Millisecond)); err != nil {
 		return err
 	}
 	ballast := filepath.Join(s.dir, volume, "ballast")
@@ -87,17 +88,17 @@ func (w *world) fill(ctx context.Context, s *server, volume string) error {
 		return err
 	}
 	w.h.report.fault("disk full: " + volume)
-	acked := w.acked()
-	retried := w.retried()
-	if err := pause(ctx, w.between(3*time.Second, 4*time.Second)); err != nil {
+	ackedBefore := w.acked()
+	retriedBefore := w.retried()
+	if err := sleep(ctx, w.randomDuration(3*time.Second, 4*time.Second)); err != nil {
 		return err
 	}
-	took := w.acked() - acked
-	again := w.retried() - retried
+	acked := w.acked() - ackedBefore
+	retried := w.retried() - retriedBefore
 	ready := s.ready(ctx)
 	for end := time.Now().Add(answerLimit); volume == "log" && ready == nil &&
 		time.Now().Before(end); ready = s.ready(ctx) {
-		if err := pause(ctx, 100*time.Millisecond); err != nil { // Somebody has to write before it is known.
+		if err := sleep(ctx, 100*time.Millisecond); err != nil { // The server notices at the next write.
 			return err
 		}
 	}
@@ -105,25 +106,25 @@ func (w *world) fill(ctx context.Context, s *server, volume string) error {
 		return err
 	}
 	if volume == "log" && ready == nil {
-		return errors.New("the log's disk is full and /readyz says that all is well")
+		return errors.New("the log's volume is full, but /readyz answers 200")
 	}
 	how := "by itself"
-	if !w.goesOn(ctx, 8*time.Second) {
+	if !w.acknowledgesWithin(ctx, 8*time.Second) {
 		how = "after a restart"
 		s.kill()
-		if err := s.up(ctx); err != nil {
-			return fmt.Errorf("restart with space on %s again: %w", volume, err)
+		if err := s.start(ctx); err != nil {
+			return fmt.Errorf("restart after volume %s had been full: %w", volume, err)
 		}
-		if !w.goesOn(ctx, answerLimit) {
-			return fmt.Errorf("nothing is accepted after a restart with space on %s again", volume)
+		if !w.acknowledgesWithin(ctx, answerLimit) {
+			return fmt.Errorf("volume %s has space again, but the restarted server accepts no events", volume)
 		}
 	}
-	w.say("%s full: %d events acknowledged, %d requests refused, readyz %v; went on %s", volume, took, again, ready,
-		how)
+	w.say("volume %s was full: %d events acknowledged, %d requests refused, /readyz said %v; it continued %s",
+		volume, acked, retried, ready, how)
 	return nil
 }
 
-// fillWith writes a file until the disk is full.
+// fillWith writes a file until its volume is full.
 func fillWith(path string) error {
 	f, err := os.Create(path)
 	if err != nil {
@@ -138,7 +139,7 @@ func fillWith(path string) error {
 	return errors.Join(err, f.Close())
 }
 
-// ready is what /readyz has to complain of.
+// ready returns the problem that /readyz reports, or nil.
 func (s *server) ready(ctx context.Context) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url()+"/readyz", nil)
 	if err != nil {
@@ -149,19 +150,19 @@ func (s *server) ready(ctx context.Context) error {
 		return err
 	}
 	defer resp.Body.Close()
-	raw, _ := io.ReadAll(io.LimitReader(resp.Body, 300)) // The status says it.
+	raw, _ := io.ReadAll(io.LimitReader(resp.Body, 300)) // The status alone decides.
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("status %d: %s", resp.StatusCode, raw)
 	}
 	return nil
 }
 
-// goesOn reports whether events are acknowledged again within the time.
-func (w *world) goesOn(ctx context.Context, within time.Duration) bool {
+// acknowledgesWithin reports whether events are acknowledged again within the given time.
+func (w *world) acknowledgesWithin(ctx context.Context, within time.Duration) bool {
 	before := w.acked()
 	return eventually(ctx, within, func() error {
 		if w.acked()-before < 10*loadBatch {
-			return errors.New("no acknowledgements")
+			return errors.New("too few events were acknowledged")
 		}
 		return nil
 	}) == nil

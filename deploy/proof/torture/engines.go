@@ -21,8 +21,8 @@ import (
 	"recount/deploy/proof/faultproxy"
 )
 
-// The engines run as children of the harness, each a program of its own over TCP, as they
-// do in a cluster: this program, started again with the name of one.
+// The engines run as child processes of the harness and are reached over TCP, as in a cluster.
+// A child is this program, started again with the name of an engine.
 const (
 	engineArg    = "engine"
 	engineKey    = "torture-key"
@@ -31,17 +31,17 @@ const (
 
 var (
 	engineKinds = []string{"nats", "s3", "clickhouse"}
-	// logServers are the three servers of a replicated log, in place of the one.
+	// logServers are the three servers of a replicated log; they replace "nats".
 	logServers = []string{"nats1", "nats2", "nats3"}
 )
 
-// engines are the log, the object store and ClickHouse of a world whose servers share
-// them, each behind a proxy.
+// engines are the log, the object store and ClickHouse that the servers of a world share. Each
+// is reached through a fault proxy.
 type engines struct {
 	w       *world
 	procs   map[string]*process
 	listen  map[string]string
-	routes  map[string]string // where the servers of a replicated log find each other
+	routes  map[string]string // routes are the addresses at which the log servers reach each other.
 	proxies map[string]*faultproxy.Proxy
 }
 
@@ -58,8 +58,7 @@ func openEngines(ctx context.Context, w *world, kinds []string) (*engines, error
 		}
 	}
 	for _, kind := range kinds {
-		err := e.open(ctx, kind)
-		if err != nil {
+		if err := e.open(ctx, kind); err != nil {
 			e.close()
 			return nil, err
 		}
@@ -78,7 +77,7 @@ func (e *engines) open(ctx context.Context, kind string) (err error) {
 	return err
 }
 
-// start starts an engine, also again after it was killed, at the same address.
+// start starts an engine. After a kill it starts it again at the same address.
 func (e *engines) start(ctx context.Context, kind string) (err error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -98,8 +97,8 @@ func (e *engines) start(ctx context.Context, kind string) (err error) {
 	return err
 }
 
-// settings are those of a server over these engines. One NATS server cannot replicate, so
-// the log is relaxed for recount; the server syncs every write all the same.
+// settings returns the configuration of a server over these engines. A single NATS server cannot
+// replicate, so recount's log is "relaxed" then; the NATS server still syncs every write.
 func (e *engines) settings() string {
 	log := ", durability: relaxed, replicas: 1"
 	names := []string{"nats"}
@@ -125,20 +124,20 @@ func (e *engines) close() {
 	}
 	for _, p := range e.proxies {
 		if p != nil {
-			_ = p.Close() // Its connections are of no more use.
+			_ = p.Close() // Nothing uses its connections any more.
 		}
 	}
 }
 
-// runEngine is the child: one engine until it is told to end.
+// runEngine is the main function of a child process: it runs one engine until a signal ends it.
 func runEngine(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if len(args) < 3 {
-		fmt.Fprintln(os.Stderr, "torture: want engine KIND DIR ADDRESS")
+		fmt.Fprintln(os.Stderr, "torture: usage: torture engine KIND DIR ADDRESS")
 		return 2
 	}
-	err := errors.New("no such engine")
+	err := errors.New("unknown kind")
 	switch args[0] {
 	case "nats", "nats1", "nats2", "nats3":
 		err = runNATS(ctx, args)
@@ -201,7 +200,7 @@ func runClickHouse(ctx context.Context, dir, listen string) error {
 	server := &http.Server{Handler: gateway{engine.Transport()}, ReadHeaderTimeout: 10 * time.Second}
 	go func() {
 		<-ctx.Done()
-		_ = server.Close() // Serve says how it ended.
+		_ = server.Close() // Serve returns the error.
 	}()
 	fmt.Println("clickhouse serves http://" + l.Addr().String())
 	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {

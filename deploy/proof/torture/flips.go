@@ -7,10 +7,10 @@ import (
 	"recount/deploy/proof/faultproxy"
 )
 
-// flipsOf are the directions in which flipped bits must do no harm once they end, and one
-// bit in how many bytes is flipped. Not among them: what goes up to the log. A frame that
-// is spoilt there is stored as it arrives, and its checksum can only say so afterwards (C7).
-var flipsOf = []struct {
+// flipTargets are the directions in which bits are flipped, and how many. After the flips end
+// they must have done no harm. The way to the log is not among them: a frame that becomes
+// corrupt there is stored as it arrives, and its checksum shows that only to a reader (C7).
+var flipTargets = []struct {
 	engine string
 	faults faultproxy.Faults
 }{
@@ -21,33 +21,33 @@ var flipsOf = []struct {
 	{"nats", faultproxy.Faults{ToClient: faultproxy.Direction{FlipOneIn: 100 << 10}}},
 }
 
-// flipRound flips bits on the way to and from the engines, one direction after the other.
+// flipRound flips bits on the way to and from the engines, one direction at a time.
 func flipRound(ctx context.Context, w *world) error {
 	if err := w.begin(ctx, 1, true); err != nil {
 		return err
 	}
-	long := 3 * time.Second
+	longest := 3 * time.Second
 	if w.h.short {
-		long = 1200 * time.Millisecond
+		longest = 1200 * time.Millisecond
 	}
-	for _, f := range flipsOf {
+	for _, f := range flipTargets {
 		p := w.engines.proxies[f.engine]
-		way := "from"
+		direction := "from"
 		if f.faults.ToServer.FlipOneIn > 0 {
-			way = "to"
+			direction = "to"
 		}
 		before := p.Stats().Flips
 		p.Set(f.faults)
-		err := pause(ctx, w.between(long/2, long))
+		err := sleep(ctx, w.randomDuration(longest/2, longest))
 		p.Set(faultproxy.Faults{})
 		n := p.Stats().Flips - before
 		for range n {
-			w.h.report.fault("bits flipped " + way + " " + f.engine)
+			w.h.report.fault("bits flipped " + direction + " " + f.engine)
 		}
-		w.say("%d bits flipped on the way %s %s", n, way, f.engine)
+		w.say("%d bits flipped on the way %s %s", n, direction, f.engine)
 		if err != nil {
 			return err
 		}
 	}
-	return w.end(ctx)
+	return w.finish(ctx)
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/ClickHouse/ch-go/compress"
 )
 
-// gateway is a ClickHouse server's HTTP interface over the embedded engine. It speaks the
-// driver's compressed blocks, as a server does: each carries a checksum of itself.
+// gateway serves the HTTP interface of a ClickHouse server over the embedded engine. It reads
+// and writes the driver's compressed blocks, which carry a checksum, as a server does.
 type gateway struct{ engine http.RoundTripper }
 
 func (g gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -48,10 +48,10 @@ func (g gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(resp.StatusCode)
-	_, _ = w.Write(body) // The client may be gone; its query was killed then.
+	_, _ = w.Write(body) // The client may have disconnected.
 }
 
-// blocks ends where the last block does; the reader below says so in words of its own.
+// blocks returns a plain io.EOF after the last block; the reader of ch-go wraps it.
 type blocks struct{ io.Reader }
 
 func (b blocks) Read(p []byte) (int, error) {

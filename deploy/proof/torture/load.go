@@ -16,18 +16,18 @@ import (
 
 const (
 	loadWorkers = 4
-	loadBatch   = 200 // most events of a request
+	loadBatch   = 200 // the most events of one request
 	loadPages   = 20
 	loadUsers   = 400
 )
 
-// load is a client with several connections that sends each request with the same ids
-// until it is acknowledged, and keeps the acknowledgement log. What an event says is
-// computed from its number, so the truth need not be remembered.
+// load is a client with several connections. It sends each request with the same ids until it
+// is acknowledged, and writes the acknowledgement log. The content of an event is computed
+// from its number, so it need not be kept.
 type load struct {
 	seed    uint64
 	senders []*client.Sender // one a server; a worker changes with every request
-	base    time.Time        // event times are in the hours behind it
+	base    time.Time        // base is the earliest event time; all are within a few hours of it.
 	log     *acklog.Writer
 	file    *os.File
 
@@ -36,16 +36,16 @@ type load struct {
 	cancel  context.CancelFunc
 	acked   atomic.Int64
 	retries atomic.Int64
-	paused  sync.RWMutex // held by whoever wants no request under way
+	paused  sync.RWMutex // paused is locked while no request may be open.
 
-	untimed atomic.Bool // send some events without a time
+	untimed atomic.Bool // untimed sends some events without a time.
 
 	mu    sync.Mutex
-	truth map[string]*counts // by page
+	truth map[string]*counts // truth holds the right counts of each page.
 	err   error
 }
 
-// counts is what the answer must be for one page.
+// counts holds the right answer for one page.
 type counts struct {
 	Hits, N int64
 	users   map[int64]bool
@@ -97,7 +97,7 @@ func (l *load) work(ctx context.Context, worker int) {
 	}
 }
 
-// send brings one request to its end and notes what was promised.
+// send sends one request until it is acknowledged and records the acknowledgement.
 func (l *load) send(ctx context.Context, rng *rand.Rand, run string, first, count int64, to *client.Sender) error {
 	l.paused.RLock()
 	defer l.paused.RUnlock()
@@ -106,18 +106,19 @@ func (l *load) send(ctx context.Context, rng *rand.Rand, run string, first, coun
 	line := acklog.Line{Kind: acklog.Acked, Run: run, First: first, Count: count, Receipt: answer.Receipt,
 		Intended: began.UnixMicro(), Done: time.Now().UnixMicro()}
 	if err == nil && len(answer.Rejected) > 0 {
-		err = fmt.Errorf("rejected for good: %+v", answer.Rejected[0])
+		err = fmt.Errorf("the server rejected an event: %+v", answer.Rejected[0])
 	}
 	if err != nil {
 		line.Kind = acklog.Unknown
-		return fmt.Errorf("send %s %d+%d: %w", run, first, count, errors.Join(err, l.log.Write(line)))
+		return fmt.Errorf("send events %d to %d of run %s: %w", first, first+count-1, run,
+			errors.Join(err, l.log.Write(line)))
 	}
 	l.acked.Add(count)
 	l.remember(run, first, count)
 	return l.log.Write(line)
 }
 
-// body is the request: some events twice, some without a time.
+// body encodes a request: some events occur twice, some have no time.
 func (l *load) body(rng *rand.Rand, run string, first, count int64) (body []byte) {
 	for i := first; i < first+count; i++ {
 		e := l.event(run, i)
@@ -126,7 +127,8 @@ func (l *load) body(rng *rand.Rand, run string, first, count int64) (body []byte
 			at = ""
 		}
 		line := fmt.Appendf(nil,
-			`{"specversion":"1.0","id":%q,"source":"torture","type":"hit",%s"data":{"page":"/p%d","user":"u%d","n":%d}}`+"\n",
+			`{"specversion":"1.0","id":%q,"source":"torture","type":"hit",%s`+
+				`"data":{"page":"/p%d","user":"u%d","n":%d}}`+"\n",
 			acklog.ID(run, i), at, e.page, e.user, i)
 		body = append(body, line...)
 		if rng.IntN(20) == 0 {
@@ -141,13 +143,14 @@ type event struct {
 	at         time.Time
 }
 
-// event computes what event i of a run says.
+// event computes the content of event i of a run.
 func (l *load) event(run string, i int64) event {
 	rng := rand.New(rand.NewPCG(l.seed^uint64(run[1]), uint64(i)))
 	return event{page: rng.Int64N(loadPages), user: rng.Int64N(loadUsers),
 		at: l.base.Add(time.Duration(rng.IntN(3*3600)) * time.Second)}
 }
 
+// remember adds acknowledged events to the truth.
 func (l *load) remember(run string, first, count int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -159,8 +162,8 @@ func (l *load) remember(run string, first, count int64) {
 			c = &counts{users: map[int64]bool{}}
 			l.truth[page] = c
 		}
-		c.Hits = c.Hits + 1
-		c.N = c.N + i
+		c.Hits++
+		c.N += i
 		c.users[e.user] = true
 	}
 }
@@ -173,14 +176,14 @@ func (l *load) fail(err error) {
 	}
 }
 
-// quiet runs f while no request is under way.
-func (l *load) quiet(f func() error) error {
+// withoutRequests runs f while no request is open.
+func (l *load) withoutRequests(f func() error) error {
 	l.paused.Lock()
 	defer l.paused.Unlock()
 	return f()
 }
 
-// finish lets every request come to its end, at most for the time.
+// finish waits until every request has ended. After the given time it cancels them.
 func (l *load) finish(within time.Duration) error {
 	select {
 	case <-l.stop:

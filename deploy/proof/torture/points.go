@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// passes are the failpoints and how many passes of each a server makes within about a
-// second of load: the one it is killed at is drawn from them. TestEveryPointIsKilledAt
+// passes holds, for each failpoint, how often a server passes it within about a second of load.
+// The pass at which the server is killed is drawn from that number. TestEveryPointIsKilledAt
 // compares the names with those in the source.
 var passes = map[string]int{
 	"exact.aggregate.after":  2,
@@ -61,37 +61,38 @@ var passes = map[string]int{
 	"snapshot.rename.before": 6,
 	"snapshot.temp.before":   6,
 
-	// Only a log that has lost its end passes these; the round "lost log" kills at them.
+	// A server passes these only when its log has lost its end; the round "lost log" kills at them.
 	"log.advance.after":  1,
 	"log.advance.before": 1,
 	"log.seal.after":     1,
 	"log.seal.before":    1,
 }
 
-// lostLogPoints are those of the round that takes the log away.
+// lostLogPoints are the failpoints at which the round "lost log" kills.
 var lostLogPoints = []string{"log.seal.before", "log.seal.after", "log.advance.before", "log.advance.after"}
 
-// turns hands things out in a drawn order, again and again, so that every one has its
-// turn however many rounds there are.
+// turns returns its items in a random order, again and again. Every item gets its turn, however
+// many rounds there are.
 type turns[T any] struct {
-	things []T
-	next   int
+	items []T
+	next  int
 }
 
-func newTurns[T any](seed uint64, things []T) *turns[T] {
-	rng := rand.New(rand.NewPCG(seed, uint64(len(things))))
-	things = slices.Clone(things)
-	rng.Shuffle(len(things), func(i, j int) { things[i], things[j] = things[j], things[i] })
-	return &turns[T]{things: things}
+func newTurns[T any](seed uint64, items []T) *turns[T] {
+	rng := rand.New(rand.NewPCG(seed, uint64(len(items))))
+	items = slices.Clone(items)
+	rng.Shuffle(len(items), func(i, j int) { items[i], items[j] = items[j], items[i] })
+	return &turns[T]{items: items}
 }
 
-func (t *turns[T]) take() T {
-	x := t.things[t.next%len(t.things)]
+// draw returns the next item.
+func (t *turns[T]) draw() T {
+	item := t.items[t.next%len(t.items)]
 	t.next++
-	return x
+	return item
 }
 
-// killPoints are the failpoints that an ordinary server comes to.
+// killPoints returns the failpoints that a server reaches without losing its log.
 func killPoints() []string {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(passes)),
 		func(name string) bool { return slices.Contains(lostLogPoints, name) })

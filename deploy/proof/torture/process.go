@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// checkout is the folder of the module, from wherever below it this runs.
-func checkout() (string, error) {
+// checkoutDir returns the folder of the module that holds the working directory.
+func checkoutDir() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", err
@@ -28,12 +28,12 @@ func checkout() (string, error) {
 			return dir, nil
 		}
 		if dir == filepath.Dir(dir) {
-			return "", errors.New("run it inside a checkout of recount")
+			return "", errors.New("no go.mod in this folder or above it; run torture inside a checkout of recount")
 		}
 	}
 }
 
-// buildRecount builds the server with the failpoints in it.
+// buildRecount builds the server with failpoints and returns its path.
 func buildRecount(ctx context.Context, root, dir string) (string, error) {
 	binary := filepath.Join(dir, "recount")
 	build := exec.CommandContext(ctx, "go", "build", "-tags", "failpoints", "-o", binary, "./deploy/recount")
@@ -45,9 +45,9 @@ func buildRecount(ctx context.Context, root, dir string) (string, error) {
 	return binary, nil
 }
 
-// spawner starts every process from one thread that lives as long as the harness: the
-// kernel then ends them with it, however it ends. Tied to any other thread they would
-// be ended whenever the runtime lets that thread go.
+// spawner starts every process from one thread that lives as long as the harness. The kernel
+// kills a child when the thread that started it ends (Pdeathsig), so the children end with the
+// harness, however it ends. The Go runtime may end any other thread earlier.
 type spawner struct{ jobs chan func() }
 
 func newSpawner() *spawner {
@@ -74,22 +74,22 @@ func (s *spawner) start(cmd *exec.Cmd) (err error) {
 
 func (s *spawner) close() { close(s.jobs) }
 
-// process is a running child that says on its first line of output where it listens.
+// process is a running child. Its first line of output contains the URL at which it listens.
 type process struct {
 	name string
 	cmd  *exec.Cmd
 	url  string
 	logs *tail
-	done chan struct{} // closed when it has ended
+	done chan struct{} // done is closed when the process has ended.
 }
 
-// firstLine finds the address in what a server or an engine says first.
-var firstLine = regexp.MustCompile(`((?:http|nats)://[^\s,]+)`)
+// firstURL finds the URL in the first line of a server or an engine.
+var firstURL = regexp.MustCompile(`((?:http|nats)://[^\s,]+)`)
 
-// errEnded says that a process ended before it listened.
+// errEnded reports that a process ended before it listened.
 var errEnded = errors.New("ended before it listened")
 
-// startLimit is how long a process may take until it listens.
+// startLimit is how long after its start a process may need until it listens.
 const startLimit = 60 * time.Second
 
 // launch starts a child and waits for its first line.
@@ -107,10 +107,10 @@ func (h *harness) launch(ctx context.Context, name string, cmd *exec.Cmd) (*proc
 	first := make(chan string, 1)
 	go func() {
 		r := bufio.NewReader(out)
-		line, _ := r.ReadString('\n') // A process that ends says less than a line.
+		line, _ := r.ReadString('\n') // If the process ends early, the line is incomplete.
 		first <- line
 		_, _ = io.Copy(io.Discard, r)
-		_ = cmd.Wait() // How it ended is in its state.
+		_ = cmd.Wait() // ProcessState holds the result.
 		close(p.done)
 	}()
 	var line string
@@ -119,7 +119,7 @@ func (h *harness) launch(ctx context.Context, name string, cmd *exec.Cmd) (*proc
 	case <-ctx.Done():
 	case <-time.After(startLimit):
 	}
-	if p.url = firstLine.FindString(line); p.url != "" {
+	if p.url = firstURL.FindString(line); p.url != "" {
 		return p, nil
 	}
 	p.kill()
@@ -128,14 +128,14 @@ func (h *harness) launch(ctx context.Context, name string, cmd *exec.Cmd) (*proc
 
 func (p *process) signal(sig syscall.Signal) { _ = p.cmd.Process.Signal(sig) } // It may have ended.
 
-// kill ends the process as a power cut would end it: without a word.
+// kill ends the process with SIGKILL, as a power failure would, and waits for its end.
 func (p *process) kill() {
 	p.signal(syscall.SIGKILL)
 	<-p.done
 }
 
-// ended reports whether the process ended within the time.
-func (p *process) ended(within time.Duration) bool {
+// endsWithin reports whether the process has ended or ends within the given time.
+func (p *process) endsWithin(within time.Duration) bool {
 	timer := time.NewTimer(within)
 	defer timer.Stop()
 	select {
@@ -143,7 +143,7 @@ func (p *process) ended(within time.Duration) bool {
 		return true
 	case <-timer.C:
 	}
-	select { // With no time to wait both may be so, and the process matters.
+	select { // If both channels were ready, the end of the process decides.
 	case <-p.done:
 		return true
 	default:
@@ -151,13 +151,13 @@ func (p *process) ended(within time.Duration) bool {
 	}
 }
 
-// drainLimit is how long a process may take to end when it was asked to.
+// drainLimit is how long after SIGTERM a process may need to end.
 const drainLimit = 30 * time.Second
 
-// drain ends the process as an operator would.
+// drain ends the process with SIGTERM, as an operator would, and expects exit code 0.
 func (p *process) drain() error {
 	p.signal(syscall.SIGTERM)
-	if !p.ended(drainLimit) {
+	if !p.endsWithin(drainLimit) {
 		p.kill()
 		return fmt.Errorf("%s did not end within %s of SIGTERM", p.name, drainLimit)
 	}
@@ -167,7 +167,7 @@ func (p *process) drain() error {
 	return nil
 }
 
-// tail keeps the end of what a process prints.
+// tail keeps the last bytes of a process's output.
 type tail struct {
 	mu  sync.Mutex
 	buf []byte
@@ -191,22 +191,22 @@ func (t *tail) String() string {
 	return string(t.buf)
 }
 
-func (t *tail) has(text string) bool { return strings.Contains(t.String(), text) }
+func (t *tail) contains(text string) bool { return strings.Contains(t.String(), text) }
 
-// lines prints whole lines, whoever says them.
+// lines prints whole lines, also from several goroutines.
 type lines struct {
-	mu sync.Mutex
-	to io.Writer
+	mu  sync.Mutex
+	out io.Writer
 }
 
 func (l *lines) print(line string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	fmt.Fprintln(l.to, line)
+	fmt.Fprintln(l.out, line)
 }
 
-// stopped reports whether the kernel has stopped the process, within the time.
-func (p *process) stopped(within time.Duration) bool {
+// waitUntilStopped reports whether the process is stopped (state T) within the given time.
+func (p *process) waitUntilStopped(within time.Duration) bool {
 	for deadline := time.Now().Add(within); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
 		if err != nil {

@@ -10,24 +10,24 @@ import (
 	"time"
 )
 
-// round is one way to hurt a world. run begins with an empty one and ends it.
+// round injects one kind of fault into a world.
 type round struct {
-	name string
-	run  func(ctx context.Context, w *world) error
-	skip func() string // why it cannot be played here; empty: it can
+	name       string
+	run        func(ctx context.Context, w *world) error // run opens the empty world and finishes it.
+	skipReason func() string                             // skipReason is empty where the round can be played.
 }
 
 func always() string { return "" }
 
-// rounds in the order in which they take turns.
+// rounds are the rounds in the order in which they are played. Their names are part of the seed.
 var rounds = []round{
 	{"kills", killRound, always},
 	{"lost log", lostLogRound, always},
 	{"network", networkRound, always},
-	{"kills", killRound, always}, // Two of them in a turn come to every failpoint.
+	{"kills", killRound, always}, // Two of these are needed to kill at every failpoint.
 	{"zombies", zombieRound, always},
 	{"pause", pauseRound, always},
-	{"disk", diskRound, cannotMount},
+	{"disk", diskRound, mountProblem},
 	{"clock", clockRound, always},
 	{"flips", flipRound, always},
 	{"trimmed", trimmedRound, always},
@@ -43,23 +43,22 @@ func chooseRounds(names string) ([]round, error) {
 	for name := range strings.SplitSeq(names, ",") {
 		i := slices.IndexFunc(rounds, func(r round) bool { return r.name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("no round is named %q", name)
+			return nil, fmt.Errorf("unknown round %q", name)
 		}
 		chosen = append(chosen, rounds[i])
 	}
 	return chosen, nil
 }
 
-// killsARound is how often one world is killed before it is compared with the truth; one
-// of randomEvery at a random moment, the others at a failpoint each.
+// killsPerRound is how often a round kills its server before it compares the answers. One of
+// randomEvery kills is at a random moment, the others are at a failpoint.
 const (
-	killsARound      = 30
-	killsAShortRound = 5
-	randomEvery      = 6
+	killsPerRound      = 30
+	killsPerShortRound = 5
+	randomEvery        = 6
 )
 
-// killRound kills a server at failpoints and at random moments, in turn: each start
-// follows a kill.
+// killRound kills a server at failpoints and at random moments, and starts it again each time.
 func killRound(ctx context.Context, w *world) error {
 	if err := w.begin(ctx, 1, false); err != nil {
 		return err
@@ -68,29 +67,29 @@ func killRound(ctx context.Context, w *world) error {
 	if err := w.killSoon(ctx, s); err != nil {
 		return err
 	}
-	kills := killsARound
+	kills := killsPerRound
 	if w.h.short {
-		kills = killsAShortRound
+		kills = killsPerShortRound
 	}
 	for n := range kills {
 		var err error
 		if n%randomEvery == randomEvery-1 {
-			if err = s.up(ctx); err == nil {
+			if err = s.start(ctx); err == nil {
 				err = w.killSoon(ctx, s)
 			}
 		} else {
-			err = w.killAt(ctx, s, w.h.points.take())
+			err = w.killAt(ctx, s, w.h.points.draw())
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return w.end(ctx)
+	return w.finish(ctx)
 }
 
 // killSoon kills a running server at a random moment.
 func (w *world) killSoon(ctx context.Context, s *server) error {
-	if err := pause(ctx, w.between(100*time.Millisecond, time.Second)); err != nil {
+	if err := sleep(ctx, w.randomDuration(100*time.Millisecond, time.Second)); err != nil {
 		return err
 	}
 	s.kill()
@@ -98,17 +97,17 @@ func (w *world) killSoon(ctx context.Context, s *server) error {
 	return nil
 }
 
-// reachLimit is how long a server that answers may take to come to a failpoint.
+// reachLimit is how long after its first answer a server may need to reach a failpoint.
 const reachLimit = 15 * time.Second
 
-// killAt starts the server so that it ends at a failpoint, and waits until it has. A point
-// that is not reached at the pass drawn is tried at its first.
+// killAt starts the server so that it ends at a failpoint, and waits for its end. If it does not
+// reach the pass that was drawn, it is started again to end at the first pass.
 func (w *world) killAt(ctx context.Context, s *server, point string) error {
 	for _, pass := range []int{1 + w.rng.IntN(passes[point]), 1} {
-		err := s.up(ctx, fmt.Sprintf("%s=kill:%d", point, pass))
-		reached := s.proc.ended(reachLimit) && s.proc.logs.has("fault: killed at "+point)
+		err := s.start(ctx, fmt.Sprintf("%s=kill:%d", point, pass))
+		reached := s.proc.endsWithin(reachLimit) && s.proc.logs.contains("killed at "+point)
 		if err != nil && !reached {
-			return fmt.Errorf("on the way to %s: %w", point, err)
+			return fmt.Errorf("start the server that ends at %s: %w", point, err)
 		}
 		s.kill()
 		if reached {
@@ -118,47 +117,47 @@ func (w *world) killAt(ctx context.Context, s *server, point string) error {
 		}
 		w.h.report.notReached(point)
 	}
-	w.say("%s was not reached", point)
+	w.say("failpoint %s was not reached", point)
 	return nil
 }
 
-// lostLogRound takes the log from a stopped server whose events are all published (L5),
-// and ends the server before and after each step with which it goes on. Nothing that was
-// promised is lost, because nothing that was promised was in the log alone.
+// lostLogRound removes the log of a stopped server whose events are all published (L5). Then it
+// kills the server before and after each step by which it continues. No acknowledged event is
+// lost, because none was in the log alone.
 func lostLogRound(ctx context.Context, w *world) error {
 	if err := w.begin(ctx, 1, false); err != nil {
 		return err
 	}
-	if err := pause(ctx, w.between(time.Second, 2*time.Second)); err != nil {
+	if err := sleep(ctx, w.randomDuration(time.Second, 2*time.Second)); err != nil {
 		return err
 	}
 	s := w.servers[0]
-	err := w.load.quiet(func() error {
+	err := w.load.withoutRequests(func() error {
 		if err := s.agree(ctx); err != nil {
 			return err
 		}
 		if err := s.proc.drain(); err != nil {
 			return err
 		}
-		s.down()
+		s.markDown()
 		if err := os.RemoveAll(filepath.Join(s.dir, "log")); err != nil {
 			return err
 		}
 		w.h.report.fault("log removed")
 		for _, point := range lostLogPoints {
-			if err := s.launch(ctx, point+"=kill"); err == nil || !s.proc.logs.has("fault: killed at "+point) {
-				return fmt.Errorf("was not killed at %s: %w", point, err)
+			if err := s.launch(ctx, point+"=kill"); err == nil || !s.proc.logs.contains("killed at "+point) {
+				return fmt.Errorf("the server did not end at failpoint %s: %w", point, err)
 			}
 			w.h.report.killedAt(point)
 			w.say("killed at %s", point)
 		}
-		return s.up(ctx)
+		return s.start(ctx)
 	})
 	if err != nil {
 		return err
 	}
-	if err := pause(ctx, w.between(time.Second, 2*time.Second)); err != nil {
+	if err := sleep(ctx, w.randomDuration(time.Second, 2*time.Second)); err != nil {
 		return err
 	}
-	return w.end(ctx)
+	return w.finish(ctx)
 }

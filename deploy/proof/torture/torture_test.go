@@ -17,7 +17,7 @@ import (
 
 var seed = flag.Uint64("torture-seed", 0, "seed of TestTorture; 0 draws one")
 
-// TestMain lets the test binary be the engines of its own worlds.
+// TestMain runs an engine when the harness has started this test binary as one.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == engineArg {
 		os.Exit(runEngine(os.Args[2:]))
@@ -25,13 +25,13 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestTorture plays every round once but those that are too long for the gate. `make torture` goes on for longer.
+// TestTorture plays every round once, without the long ones. `make torture` plays all.
 func TestTorture(t *testing.T) {
 	if testing.Short() {
-		t.Skip("kills and starves real servers for about a minute; left out by -short")
+		t.Skip("breaks real servers for about a minute; skipped with -short")
 	}
 	if raceDetector {
-		t.Skip("the servers are not built with the race detector; an ordinary run of the tests plays the rounds")
+		t.Skip("the servers are built without the race detector; a run of the tests without -race plays the rounds")
 	}
 	if *seed == 0 {
 		*seed = rand.Uint64N(1 << 32)
@@ -43,21 +43,21 @@ func TestTorture(t *testing.T) {
 	defer h.close()
 	h.short = true
 	long := []string{"trimmed", "split", "cluster"}
-	t.Logf("the rounds %v take half a minute each; make torture plays them", long)
+	t.Logf("without the rounds %v, which take half a minute each; make torture plays them", long)
 	kept := slices.DeleteFunc(slices.Clone(rounds), func(r round) bool { return slices.Contains(long, r.name) })
 	if h.run(t.Context(), kept, 0) {
-		t.Errorf("failed; reproduce with -torture-seed=%d, or make torture SEED=%d", *seed, *seed)
+		t.Errorf("a round failed; reproduce it with -torture-seed=%d or make torture SEED=%d", *seed, *seed)
 	}
 	h.report.print(os.Stdout)
 }
 
-var pointCall = regexp.MustCompile(`\b(?:failpoint|points)\.Point\("([^"]+)"\)`)
+var pointPattern = regexp.MustCompile(`\b(?:failpoint|points)\.Point\("([^"]+)"\)`)
 
-// TestEveryPointIsKilledAt compares the points in the source with those the harness
-// kills at, so that a new one cannot be forgotten.
+// TestEveryPointIsKilledAt compares the failpoints in the source with those at which the harness
+// kills, so that a new failpoint cannot be forgotten.
 func TestEveryPointIsKilledAt(t *testing.T) {
 	t.Parallel()
-	root, err := checkout()
+	root, err := checkoutDir()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestEveryPointIsKilledAt(t *testing.T) {
 			return nil
 		}
 		raw, err := os.ReadFile(path)
-		for _, m := range pointCall.FindAllStringSubmatch(string(raw), -1) {
+		for _, m := range pointPattern.FindAllStringSubmatch(string(raw), -1) {
 			found = append(found, m[1])
 		}
 		return err
@@ -81,12 +81,12 @@ func TestEveryPointIsKilledAt(t *testing.T) {
 	}
 	slices.Sort(found)
 	if diff := cmp.Diff(slices.Compact(found), slices.Sorted(maps.Keys(passes))); diff != "" {
-		t.Errorf("points of the source (-) and of the harness (+) differ; add them to passes:\n%s", diff)
+		t.Errorf("failpoints of the source (-) and of the harness (+) differ; correct the map passes:\n%s", diff)
 	}
 	got := len(killPoints()) + len(lostLogPoints)
 	want := len(passes)
 	if got != want {
-		t.Errorf("%d points have their turn, there are %d", got, want)
+		t.Errorf("the rounds kill at %d failpoints, want %d", got, want)
 	}
 }
 
@@ -97,7 +97,7 @@ func errorOr(err, other error) error {
 	return other
 }
 
-// TestMissedPointsAreNamed: a run that never killed at a failpoint says at which.
+// TestMissedPointsAreNamed checks that the report names the failpoints at which no server was killed.
 func TestMissedPointsAreNamed(t *testing.T) {
 	t.Parallel()
 	r := newReport(1)
@@ -106,7 +106,7 @@ func TestMissedPointsAreNamed(t *testing.T) {
 			r.killedAt(name)
 		}
 	}
-	if got := r.missed(); !slices.Equal(got, []string{"log.seal.after"}) {
-		t.Errorf("got %v", got)
+	if got := r.missedPoints(); !slices.Equal(got, []string{"log.seal.after"}) {
+		t.Errorf("missed points: got %v, want log.seal.after", got)
 	}
 }

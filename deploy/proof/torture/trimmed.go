@@ -11,50 +11,49 @@ import (
 	"recount/speed/eventlog"
 )
 
-// trimLimit is how long the other server may take to publish, let the kept publications
-// age and trim.
+// trimLimit is how long the other server may need to publish, to drop old publications and to
+// trim the log.
 const trimLimit = 90 * time.Second
 
-// liveLimit is how long a server that was outrun may take to answer from its real-time views again.
+// liveLimit is how long the continued server may need to answer with a live part again.
 const liveLimit = 30 * time.Second
 
-// trimmedRound stops one of two servers until the other has trimmed the log past
-// everything it had read.
+// trimmedRound stops one of two servers until the other has trimmed the log past all it had read.
 func trimmedRound(ctx context.Context, w *world) error {
-	// It takes no events, or every request of the client would soon wait for it.
+	// The stopped server does not ingest; otherwise the client's requests would wait for it.
 	if err := w.openRoles(ctx, []string{"speed,landing,batch,serving", ""}, engineKinds); err != nil {
 		return err
 	}
 	if err := w.start(ctx); err != nil {
 		return err
 	}
-	if err := pause(ctx, w.between(time.Second, 2*time.Second)); err != nil {
+	if err := sleep(ctx, w.randomDuration(time.Second, 2*time.Second)); err != nil {
 		return err
 	}
-	if err := w.outrun(ctx, w.servers[0]); err != nil {
+	if err := w.stopUntilTrimmed(ctx, w.servers[0]); err != nil {
 		return err
 	}
-	return w.end(ctx)
+	return w.finish(ctx)
 }
 
-// outrun stops a server until others have trimmed the log past everything it had read.
-// Awake again it must not answer less than it did before without an error, and find its
-// way back to answers with a live part by itself.
-func (w *world) outrun(ctx context.Context, zombie *server) error {
+// stopUntilTrimmed stops a server until others have trimmed the log past all it had read. Once
+// continued, the server must not answer a smaller number than before, unless with an error. By
+// itself it must come back to answers with a live part.
+func (w *world) stopUntilTrimmed(ctx context.Context, zombie *server) error {
 	before, err := zombie.query(ctx, "merged")
 	if err != nil {
 		return err
 	}
 	zombie.proc.signal(syscall.SIGSTOP)
 	began := time.Now()
-	err = w.trimmedPast(ctx)
+	err = w.waitUntilTrimmed(ctx)
 	zombie.proc.signal(syscall.SIGCONT)
 	if err != nil {
 		return err
 	}
 	w.h.report.pause()
 	w.h.report.fault("log trimmed past a stopped server")
-	w.say("server %d was stopped for %s, until the log was trimmed past all that it had read", zombie.n,
+	w.say("server %d was stopped for %s, until the log was trimmed past all it had read", zombie.n,
 		time.Since(began).Round(time.Millisecond))
 	refused := 0
 	for range 60 {
@@ -62,22 +61,23 @@ func (w *world) outrun(ctx context.Context, zombie *server) error {
 		if err != nil {
 			refused++
 		} else if after.hits() < before.hits() {
-			return fmt.Errorf("server %d answered %d hits before it was stopped, and %d after (publication %d, "+
-				"stale %v)",
-				zombie.n, before.hits(), after.hits(), after.Accuracy.Publication, after.Accuracy.Stale)
+			return fmt.Errorf("server %d answered %d hits before it was stopped and %d afterwards (publication %d, "+
+				"stale partitions %v)", zombie.n, before.hits(), after.hits(), after.Accuracy.Publication,
+				after.Accuracy.Stale)
 		}
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
+		if err := sleep(ctx, 50*time.Millisecond); err != nil {
 			return err
 		}
 	}
 	err = eventually(ctx, liveLimit, func() error {
 		a, err := zombie.query(ctx, "merged")
 		if err == nil && len(a.Accuracy.Stale) > 0 {
-			err = fmt.Errorf("partitions %v of server %d have no live part", a.Accuracy.Stale, zombie.n)
+			err = fmt.Errorf("server %d answers without the live part of partitions %v", zombie.n, a.Accuracy.Stale)
 		}
 		return errors.Join(err, zombie.ready(ctx))
 	})
-	w.say("60 answers of server %d: %d refused, none smaller; live again: %t", zombie.n, refused, err == nil)
+	w.say("of 60 queries server %d refused %d and answered none with a smaller number; live again: %t",
+		zombie.n, refused, err == nil)
 	return err
 }
 
@@ -88,8 +88,8 @@ func (a answer) hits() (n int64) {
 	return n
 }
 
-// trimmedPast waits until the log has nothing left of what it holds now.
-func (w *world) trimmedPast(ctx context.Context) error {
+// waitUntilTrimmed waits until every message that the log holds now is trimmed.
+func (w *world) waitUntilTrimmed(ctx context.Context) error {
 	c := eventlog.DefaultConfig(nil)
 	c.URL = "nats://" + w.engines.listen["nats"]
 	c.Partitions = 3
@@ -115,7 +115,7 @@ func (w *world) trimmedPast(ctx context.Context) error {
 			held = nexts
 		}
 		if slices.ContainsFunc([]int{0, 1, 2}, func(p int) bool { return firsts[p] < held[p] }) {
-			return errors.New("the log still has what a stopped server has not read")
+			return errors.New("the log is not trimmed past the messages that the stopped server has not read")
 		}
 		return nil
 	})

@@ -15,7 +15,8 @@ import (
 	"recount/schemas/failpoint"
 )
 
-// settings make everything happen often, so that a fault meets all of it.
+// settings is a configuration in which cuts, snapshots and jobs happen often, so that a fault
+// meets all of them.
 const settings = `
 log: {partitions: 3, max_bytes: 64MiB%s}
 object_store: {url: %q}
@@ -36,7 +37,7 @@ jobs:
   expire: {schedule: "@every 1s"}
 `
 
-// world is what one round plays in: servers over data of their own, and a client.
+// world is where one round is played: servers with their data, and a client.
 type world struct {
 	h    *harness
 	name string
@@ -45,25 +46,25 @@ type world struct {
 
 	config  string
 	servers []*server
-	engines *engines // nil: each server has its own
+	engines *engines // engines is nil where each server has its own.
 	load    *load
 	onClose []func()
 }
 
-// server is one recount process, and its next one after it was killed.
+// server is a recount process and, after a kill, the next process over the same data.
 type server struct {
-	w      *world
-	n      int
-	roles  string // separated by commas; empty: all
-	listen string
-	dir    string // its data_dir
-	proc   *process
-	died   time.Time // zero while it answers
+	w         *world
+	n         int
+	roles     string // roles are separated by commas; empty means all roles.
+	listen    string
+	dir       string // dir is the data_dir.
+	proc      *process
+	downSince time.Time // downSince is when the server ended; it is zero while the server answers.
 }
 
 func (s *server) url() string { return "http://" + s.listen }
 
-// open makes a world of servers with every role, with engines inside them or over shared ones.
+// open creates servers with every role, over shared engines or over engines inside each server.
 func (w *world) open(ctx context.Context, servers int, shared bool) error {
 	if !shared {
 		return w.openRoles(ctx, make([]string, servers), nil)
@@ -71,8 +72,8 @@ func (w *world) open(ctx context.Context, servers int, shared bool) error {
 	return w.openRoles(ctx, make([]string, servers), engineKinds)
 }
 
-// openRoles makes a world of one server for each entry of roles, over engines of the kinds
-// or, without kinds, over its own.
+// openRoles creates one server for each entry of roles. The servers share engines of the given
+// kinds; without kinds each server has its own.
 func (w *world) openRoles(ctx context.Context, roles, kinds []string) error {
 	if err := os.MkdirAll(w.dir, 0o750); err != nil {
 		return err
@@ -106,7 +107,7 @@ func (w *world) openRoles(ctx context.Context, roles, kinds []string) error {
 	return err
 }
 
-// begin is open, then every server up and the client at work.
+// begin opens the world and starts every server and the client.
 func (w *world) begin(ctx context.Context, servers int, shared bool) error {
 	if err := w.open(ctx, servers, shared); err != nil {
 		return err
@@ -114,10 +115,10 @@ func (w *world) begin(ctx context.Context, servers int, shared bool) error {
 	return w.start(ctx)
 }
 
-// start has every server up and the client at work.
+// start starts every server and the client.
 func (w *world) start(ctx context.Context) error {
 	for _, s := range w.servers {
-		if err := s.up(ctx); err != nil {
+		if err := s.start(ctx); err != nil {
 			return err
 		}
 	}
@@ -131,12 +132,12 @@ func (w *world) reserve() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	w.onClose = append(w.onClose, func() { _ = release() }) // Nobody asks for it again.
+	w.onClose = append(w.onClose, func() { _ = release() }) // The address is not used again.
 	return address, nil
 }
 
-// launch starts the server and waits until it listens. The points of the script do
-// something; the process may also be gone when it returns an error.
+// launch starts the server and waits until it listens. The script says what happens at which
+// failpoints. When launch returns an error, the process may have ended.
 func (s *server) launch(ctx context.Context, script ...string) (err error) {
 	command := []string{"up"}
 	if s.roles != "" {
@@ -151,53 +152,53 @@ func (s *server) launch(ctx context.Context, script ...string) (err error) {
 	return err
 }
 
-// engineKeys is the environment with the keys of the shared object store.
+// engineKeys returns the environment with the keys of the shared object store.
 func (w *world) engineKeys() []string {
 	return append(os.Environ(), "AWS_ACCESS_KEY_ID="+engineKey, "AWS_SECRET_ACCESS_KEY="+engineSecret)
 }
 
-// clockFile holds how far the server's clock is off; it exists only where a round writes it.
+// clockFile is the file that holds the error of the server's clock. Only clockRound writes it.
 func (s *server) clockFile() string { return s.dir + ".clock" }
 
-// answerLimit is how long a server may take from its start to its first answer.
+// answerLimit is how long after its start a server may need until its first answer.
 const answerLimit = 60 * time.Second
 
-// up launches the server, waits for its first answer and notes how long it was away.
-func (s *server) up(ctx context.Context, script ...string) error {
+// start launches the server, waits for its first answer and reports how long it was down.
+func (s *server) start(ctx context.Context, script ...string) error {
 	if err := s.launch(ctx, script...); err != nil {
 		return err
 	}
-	return s.answers(ctx)
+	return s.waitForAnswer(ctx)
 }
 
-// answers waits until the server answers an exact query.
-func (s *server) answers(ctx context.Context) error {
+// waitForAnswer waits until the server answers an exact query.
+func (s *server) waitForAnswer(ctx context.Context) error {
 	err := eventually(ctx, answerLimit, func() error {
-		if s.proc.ended(0) {
+		if s.proc.endsWithin(0) {
 			return fmt.Errorf("%s %w: %s", s.proc.name, errEnded, s.proc.cmd.ProcessState)
 		}
 		_, err := s.query(ctx, "exact")
 		return err
 	})
-	if err == nil && !s.died.IsZero() {
-		s.w.h.report.recovered(time.Since(s.died))
-		s.died = time.Time{}
+	if err == nil && !s.downSince.IsZero() {
+		s.w.h.report.recovered(time.Since(s.downSince))
+		s.downSince = time.Time{}
 	}
 	return err
 }
 
-// kill ends the server without a word.
+// kill ends the server with SIGKILL.
 func (s *server) kill() {
 	if s.proc != nil {
 		s.proc.kill()
 	}
-	s.down()
+	s.markDown()
 }
 
-// down notes that the server has just ended.
-func (s *server) down() {
-	if s.died.IsZero() {
-		s.died = time.Now()
+// markDown records that the server has just ended.
+func (s *server) markDown() {
+	if s.downSince.IsZero() {
+		s.downSince = time.Now()
 	}
 }
 
@@ -215,7 +216,7 @@ func (w *world) retried() int64 {
 	return w.load.retries.Load()
 }
 
-// logs is the end of what every process of the world said.
+// logs returns the last lines that every process of the world printed.
 func (w *world) logs() string {
 	var b strings.Builder
 	for _, s := range w.servers {
@@ -231,7 +232,7 @@ func (w *world) logs() string {
 	return b.String()
 }
 
-// close ends every process of the world and takes back what the round did to the machine.
+// close ends every process of the world, unmounts its volumes and releases its addresses.
 func (w *world) close() {
 	w.h.report.load(w.acked(), w.retried())
 	if w.load != nil {
@@ -262,14 +263,14 @@ func eventually(ctx context.Context, limit time.Duration, f func() error) error 
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("not within %s: %w", limit, err)
+			return fmt.Errorf("no success within %s: %w", limit, err)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
-// pause waits, or returns the context's error.
-func pause(ctx context.Context, d time.Duration) error {
+// sleep waits, or returns the context's error.
+func sleep(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
@@ -278,8 +279,8 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// between draws a duration.
-func (w *world) between(least, most time.Duration) time.Duration {
+// randomDuration draws a duration between least and most.
+func (w *world) randomDuration(least, most time.Duration) time.Duration {
 	return least + time.Duration(w.rng.Int64N(int64(most-least)+1))
 }
 
