@@ -11,27 +11,28 @@ import (
 	"recount/schemas/sqlschema"
 )
 
-// The checksum of a bucket is the wrapping sum, over its rows, of XXH64 with seed 0
-// of the row's bytes (B5). It does not depend on the order of rows. The bytes are
-// the columns of the table but _ver, in its order, numbers little endian:
+// The checksum of a bucket is the sum, with wrap-around, of a hash of each of its rows (B5). It
+// does not depend on the order of the rows. The hash is XXH64 with seed 0 over the row's bytes:
+// the columns of the table in their order, without _ver, numbers in little endian.
 //
-//	integer, float, time   8 bytes (Int128: 16), a time in microseconds since 1970
-//	string, state          its length in 8 bytes, then its bytes
-//	nullable               1 byte, 1 where null, then the value, zero or empty where null; a bool is 1 byte
-//	sketch                 as string: ClickHouse's text of the array, [1,2,3]
+//	integer, float, time   8 bytes (Int128: 16); a time is in microseconds since 1970
+//	string, state          the length in 8 bytes, then the bytes
+//	nullable               1 byte, which is 1 for null, then the value; zero or empty for null; a bool is 1 byte
+//	sketch                 a string: ClickHouse's text of the array, [1,2,3]
 //
-// Checksums are stored in publications, so this can never change for a table that exists.
+// Publications store checksums, so the bytes of a row can never change for a table that exists.
 
 // fixed is the SQL of a number's bytes. reinterpretAsFixedString, unlike
 // reinterpretAsString, keeps trailing zero bytes.
 func fixed(expr string) string { return "reinterpretAsFixedString(" + expr + ")" }
 
-// counted is the SQL of a string with its length in front, so that no two rows have the same bytes.
+// counted is the SQL of a string after its length. The length keeps apart rows whose strings differ
+// only in where one ends and the next begins.
 func counted(expr string) string { return fixed("length("+expr+")") + ", " + expr }
 
 func nullable(name, value string) string { return fixed("isNull("+name+")") + ", " + value }
 
-// sql is the checksum of a group of rows in ClickHouse.
+// sql is the SQL of the checksum of a group of rows.
 func (l *layout) sql() string {
 	var parts []string
 	for _, c := range l.columns {
@@ -51,7 +52,7 @@ func (l *layout) names() string {
 	return strings.Join(names, ", ")
 }
 
-// Sums are how many rows the pieces have in each bucket, and their checksum.
+// Sums returns how many rows the pieces have in each bucket, and the checksum of those rows.
 func Sums(c *catalog.Catalog, v *catalog.View, ver uint64, pieces []exact.Piece) map[int64]record.BucketVersion {
 	return newLayout(c, v, ver).sums(pieces, ver)
 }
@@ -64,7 +65,7 @@ func (l *layout) sums(pieces []exact.Piece, ver uint64) map[int64]record.BucketV
 	return sums
 }
 
-// addSums adds the rows [lo, hi), which are ordered by bucket.
+// addSums adds the rows [lo, hi) of b, which are ordered by bucket, to sums.
 func (l *layout) addSums(sums map[int64]record.BucketVersion, b *exact.Block, lo, hi int, ver uint64) {
 	var appends []func([]byte, int) []byte
 	for _, c := range l.columns {

@@ -10,17 +10,17 @@ import (
 	"recount/schemas/sqlschema"
 )
 
-// column is one column of a view's table: its bytes in an INSERT, the bytes one value
-// adds to its row's checksum, and the SQL of the latter, which is of type String or
-// FixedString. Keeping the three side by side is what keeps them equal.
+// column is one column of a view's table. It says in three ways what a value is: as bytes of an
+// INSERT, as bytes that go into the row's checksum, and as the SQL of the latter. The three are
+// side by side so that they stay equal.
 type column struct {
 	name   string
-	native func(dst []byte, rows []exact.Piece) []byte // as native.go says
-	bytes  appender
-	sql    string
+	native func(dst []byte, rows []exact.Piece) []byte // the bytes of an INSERT; see native.go
+	bytes  appender                                    // the bytes that go into the row's checksum
+	sql    string                                      // the same bytes in SQL, of type String or FixedString
 }
 
-// appender binds a block and returns what appends the bytes of one of its rows.
+// appender binds a block and returns the function that appends the bytes of one of its rows.
 type appender func(b *exact.Block) func(dst []byte, row int) []byte
 
 // layout is the columns of a view's table, in the table's order.
@@ -44,8 +44,8 @@ func newLayout(c *catalog.Catalog, v *catalog.View, ver uint64) *layout {
 	return l
 }
 
-// version is not part of the checksum: the same rows have the same one in every
-// attempt, so a recomputation can be compared with a publication (V6).
+// version adds the column _ver. It is not part of the checksum, so the same rows have the same
+// checksum in every attempt, and a recomputation can be compared with a publication (V6).
 func (l *layout) version(ver uint64) {
 	l.columns = append(l.columns,
 		column{name: sqlschema.ColVer, native: values(func(*exact.Block) func([]byte, int) []byte {
@@ -61,7 +61,7 @@ func (l *layout) numbers(name string, of func(*exact.Block) []uint64) {
 	l.value(name, sqlschema.Quote(name), integers(of))
 }
 
-// value adds a column of numbers, whose bytes are the same everywhere.
+// value adds a column of numbers. Their bytes in an INSERT are also those of the checksum.
 func (l *layout) value(name, sql string, bytes appender) {
 	l.columns = append(l.columns, column{name: name, sql: fixed(sql), native: values(bytes), bytes: bytes})
 }
@@ -102,7 +102,7 @@ func (l *layout) dimension(name string, t catalog.FieldType, of func(*exact.Bloc
 	}
 }
 
-// optional adds a column of numbers of some bytes each that may be null.
+// optional adds a column of numbers that may be null, each of width bytes.
 func (l *layout) optional(name, sql string, null func(*exact.Block) func(row int) bool, bytes appender, width int) {
 	orZero := func(b *exact.Block) func([]byte, int) []byte {
 		isNull := null(b)
@@ -128,7 +128,7 @@ func (l *layout) optional(name, sql string, null func(*exact.Block) func(row int
 		}})
 }
 
-// integers and floats append a number of 8 bytes.
+// integers appends an integer of 8 bytes.
 func integers[T int64 | uint64](of func(*exact.Block) []T) appender {
 	return func(b *exact.Block) func([]byte, int) []byte {
 		values := of(b)
@@ -136,6 +136,7 @@ func integers[T int64 | uint64](of func(*exact.Block) []T) appender {
 	}
 }
 
+// floats appends a float of 8 bytes.
 func floats(of func(*exact.Block) *exact.Measure) appender {
 	return func(b *exact.Block) func([]byte, int) []byte {
 		values := of(b).Floats

@@ -15,12 +15,13 @@ import (
 )
 
 const (
-	pairsAtOnce = 1000 // (bucket, version) in one statement
-	noTable     = 60   // ClickHouse's code of a table that is not there
+	pairsAtOnce = 1000 // pairs of bucket and version in one statement
+	noTable     = 60   // ClickHouse's error code for a table that does not exist
 )
 
-// Stored returns what ClickHouse holds of versions of a view's buckets, at most one version
-// a bucket. A version it has no row of is absent, and so are all if there is no table.
+// Stored returns how many rows ClickHouse holds of each version, and their checksum. versions has
+// at most one version of a bucket. A version without rows is absent from the result, and so are
+// all versions when the table does not exist.
 func (s *Store) Stored(ctx context.Context, v *catalog.View,
 	versions []record.BucketVersion) (map[int64]record.BucketVersion, error) {
 	out := make(map[int64]record.BucketVersion, len(versions))
@@ -60,8 +61,8 @@ func (s *Store) stored(ctx context.Context, v *catalog.View, versions []record.B
 	return rows.Err()
 }
 
-// Counted is how many events the rows of a publication's views count, by view and tenant: of
-// those without a filter, which count every event of their type.
+// Counted returns how many events the rows of a publication count, by view and tenant. It covers
+// the views without a filter, because those count every event of their type.
 func (s *Store) Counted(ctx context.Context, st *record.State) (map[string]map[string]int64, error) {
 	out := map[string]map[string]int64{}
 	for name, published := range st.Views {
@@ -78,7 +79,7 @@ func (s *Store) Counted(ctx context.Context, st *record.State) (map[string]map[s
 	return out, nil
 }
 
-// CountedEvents is how many events of each tenant the rows of versions of a view count.
+// CountedEvents returns how many events of each tenant the rows of these versions count.
 func (s *Store) CountedEvents(ctx context.Context, v *catalog.View,
 	versions []record.BucketVersion) (map[string]int64, error) {
 	out := map[string]int64{}

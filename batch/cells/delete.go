@@ -14,13 +14,13 @@ import (
 	"recount/schemas/sqlschema"
 )
 
-// notEmpty is ClickHouse's code of DROP TABLE IF EMPTY.
+// notEmpty is the error code with which ClickHouse refuses DROP TABLE IF EMPTY for a table with rows.
 const notEmpty = 705
 
-// tableName matches what sqlschema.Table makes.
+// tableName matches the names that sqlschema.Table makes.
 var tableName = regexp.MustCompile("^" + sqlschema.TablePrefix + "[a-z][a-z0-9_]*_[0-9a-f]{16}$")
 
-// Tables lists the tables of cells, those of definitions no longer declared among them.
+// Tables lists all tables of cells. Some may belong to definitions that are no longer declared.
 func (s *Store) Tables(ctx context.Context) ([]string, error) {
 	there, err := s.tableComments(ctx)
 	if err != nil {
@@ -35,7 +35,7 @@ func (s *Store) Tables(ctx context.Context) ([]string, error) {
 	return tables, nil
 }
 
-// Versions lists which versions below a limit a table holds, and how many rows of each.
+// Versions lists the versions below a limit that a table holds, and how many rows each has.
 func (s *Store) Versions(ctx context.Context, table string, below uint64) iter.Seq2[record.BucketVersion, error] {
 	return func(yield func(record.BucketVersion, error) bool) {
 		rows, err := s.db.Query(readContext(ctx), fmt.Sprintf("SELECT toUnixTimestamp64Micro(%[1]s), %[2]s, count() "+
@@ -72,8 +72,9 @@ func (s *Store) DeleteVersions(ctx context.Context, table string, vers []record.
 		strings.Join(pairs, ", ")))
 }
 
-// DropTable deletes the rows of versions below a limit, and the table if it is empty
-// then: the engine itself looks, however long ago this process did.
+// DropTable deletes the rows of versions below a limit, then the table if it is empty. ClickHouse
+// checks in one step that it is empty and drops it, so rows that another process inserts meanwhile
+// are safe.
 func (s *Store) DropTable(ctx context.Context, table string, below uint64) (rows int64, dropped bool, err error) {
 	where := fmt.Sprintf("%s < %d", sqlschema.Quote(sqlschema.ColVer), below)
 	var n uint64
@@ -82,7 +83,7 @@ func (s *Store) DropTable(ctx context.Context, table string, below uint64) (rows
 		return 0, false, err
 	}
 	if n > 0 {
-		// DELETE FROM only masks rows, and a table of masked rows is not empty.
+		// DELETE FROM only masks rows, and a table with masked rows is not empty to DROP TABLE IF EMPTY.
 		if err := s.db.Exec(readContext(ctx),
 			"ALTER TABLE "+sqlschema.Quote(table)+" DELETE WHERE "+where+" SETTINGS mutations_sync = 2"); err != nil {
 			return 0, false, err
@@ -96,8 +97,8 @@ func (s *Store) DropTable(ctx context.Context, table string, below uint64) (rows
 	return int64(n), err == nil, err
 }
 
-// DeleteProjection deletes rows of publications before the newest complete list of
-// buckets that is not above oldest: no reader of the VIEWs can be behind of it.
+// DeleteProjection deletes the projection before the newest complete list of buckets that belongs
+// to publication oldest or an earlier one. No reader of the VIEWs can still use anything before it.
 func (s *Store) DeleteProjection(ctx context.Context, oldest uint64) (int64, error) {
 	var full, rows uint64
 	row := s.db.QueryRow(ctx,

@@ -1,16 +1,16 @@
-// Package cells keeps the cells of the batch views in ClickHouse: rows of (view,
-// bucket, version), which count once a publication names their version. It decides
-// nothing; package publish does, through the interface it declares.
+// Package cells keeps the cells of the batch views in ClickHouse. Each row belongs to a view, a
+// bucket and a version, and counts once a publication names that version. The package decides
+// nothing: package publish does, through an interface that it declares.
 //
 // # SQL
 //
-// recount_published repeats in ClickHouse what the publication chain says, and a
-// VIEW with each view's own name shows the newest publication that is completely
-// repeated. Its columns are time (start of the cell), tenant, the dimensions, and
+// The table recount_published repeats the publication chain in ClickHouse. For each view there is
+// a SQL VIEW of the same name, which shows the newest publication that is repeated completely. Its
+// columns are time (start of the cell), tenant, the dimensions, and for a measure m:
 //
 //	count     m
 //	sum       m, null without values
-//	avg       m, null without values; m__sum and m__n to average over cells: sum(m__sum) / sum(m__n)
+//	avg       m, null without values; the average over several cells is sum(m__sum) / sum(m__n)
 //	min, max  m, null without values
-//	distinct  m; m__state to unite cells: uniqExactMerge(m__state)
+//	distinct  m; the distinct count over several cells is uniqExactMerge(m__state)
 package cells

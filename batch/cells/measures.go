@@ -10,7 +10,7 @@ import (
 	"recount/schemas/sqlschema"
 )
 
-// measure adds the columns sqlschema.MeasureColumns names.
+// measure adds the columns of a measure, which sqlschema.MeasureColumns names.
 func (l *layout) measure(m catalog.Measure, t catalog.FieldType, of func(*exact.Block) *exact.Measure) {
 	switch m.Kind {
 	case catalog.Count:
@@ -39,7 +39,7 @@ func wide(of func(*exact.Block) *exact.Measure) appender {
 	}
 }
 
-// extreme is null where no value was seen.
+// extreme adds the column of a minimum or maximum. It is null where the group has no value.
 func (l *layout) extreme(name string, t catalog.FieldType, of func(*exact.Block) *exact.Measure) {
 	q := sqlschema.Quote(name)
 	value := integers(func(b *exact.Block) []int64 { return of(b).Ints })
@@ -58,6 +58,7 @@ func (l *layout) extreme(name string, t catalog.FieldType, of func(*exact.Block)
 	l.optional(name, sql, null, value, 8)
 }
 
+// state adds the column of a distinct count's exact state.
 func (l *layout) state(name string, of func(*exact.Block) *exact.Measure) {
 	l.columns = append(l.columns, column{name: name, sql: counted(sqlschema.Quote(name)),
 		native: values(func(b *exact.Block) func([]byte, int) []byte {
@@ -78,7 +79,8 @@ func (l *layout) state(name string, of func(*exact.Block) *exact.Measure) {
 		}})
 }
 
-// sketch is hashed as ClickHouse writes an array as text, because SQL has no plainer bytes of one.
+// sketch adds the column of a distinct count's registers. The checksum uses the text of the array
+// as ClickHouse writes it, because SQL has no function that returns an array's bytes.
 func (l *layout) sketch(name string, of func(*exact.Block) *exact.Measure) {
 	l.columns = append(l.columns, column{name: name, sql: counted("toString(" + sqlschema.Quote(name) + ")"),
 		native: func(dst []byte, rows []exact.Piece) []byte { return appendSketches(dst, rows, of) },
@@ -100,7 +102,7 @@ func (l *layout) sketch(name string, of func(*exact.Block) *exact.Measure) {
 		}})
 }
 
-// appendSketches appends an array: where each row's registers end, then the registers.
+// appendSketches appends the rows' arrays of registers: first the end of each array, then all registers.
 func appendSketches(dst []byte, rows []exact.Piece, of func(*exact.Block) *exact.Measure) []byte {
 	var registers []uint32
 	for _, x := range rows {

@@ -9,13 +9,13 @@ import (
 	"recount/schemas/sqlschema"
 )
 
-// Migrations records which numbered statements of sqlschema were applied.
+// Migrations is the table that records which migrations of sqlschema were applied.
 const Migrations = "recount_migrations"
 
 const createMigrations = "CREATE TABLE IF NOT EXISTS " + Migrations +
 	" (name String, sha256 String, applied DateTime64(6, 'UTC') DEFAULT now64(6)) ENGINE = MergeTree ORDER BY name"
 
-// Prepare brings the tables up to date. An applied migration that was edited is an error.
+// Prepare brings the tables up to date. It fails when an applied migration was edited.
 func (s *Store) Prepare(ctx context.Context) error {
 	if err := s.migrate(ctx); err != nil {
 		return err
@@ -23,9 +23,9 @@ func (s *Store) Prepare(ctx context.Context) error {
 	return s.CreateTables(ctx)
 }
 
-// migrate applies the statements that were not applied yet. A statement may run twice,
-// when its record was lost or two processes start at once, so each must allow that. One
-// that was applied and then edited is refused: nobody can tell what the table is now.
+// migrate applies the migrations that were not applied yet. A migration may run twice, when its
+// record was lost or when two processes start at once, so each must allow that. A migration that
+// was edited after it was applied is refused, because nothing says what the table looks like now.
 func (s *Store) migrate(ctx context.Context) error {
 	steps, err := sqlschema.Migrations()
 	if err != nil {
@@ -43,11 +43,11 @@ func (s *Store) migrate(ctx context.Context) error {
 		case done && sum == m.SHA256:
 			continue
 		case done:
-			return fmt.Errorf("migration %s was applied with checksum %s and is now %s; restore the file and add a "+
-				"new migration instead", m.Name, sum, m.SHA256)
+			return fmt.Errorf("migration %s was applied with checksum %s and now has checksum %s; restore the file "+
+				"and add a new migration instead", m.Name, sum, m.SHA256)
 		}
 		if err := s.db.Exec(ctx, m.SQL); err != nil {
-			return fmt.Errorf("migration %s: %w", m.Name, err)
+			return fmt.Errorf("apply migration %s: %w", m.Name, err)
 		}
 		if err := s.db.Exec(ctx,
 			fmt.Sprintf("INSERT INTO %s (name, sha256) VALUES ('%s', '%s')", Migrations, m.Name,
@@ -75,7 +75,7 @@ func (s *Store) appliedMigrations(ctx context.Context) (map[string]string, error
 	return applied, rows.Err()
 }
 
-// CreateTables makes the table of every declared view that has none.
+// CreateTables creates the table of every declared view that has none.
 func (s *Store) CreateTables(ctx context.Context) error {
 	c := s.catalog
 	for _, name := range slices.Sorted(maps.Keys(c.Views)) {

@@ -11,11 +11,11 @@ import (
 	"recount/batch/exact"
 )
 
-// The columns of an INSERT are encoded here, in ClickHouse's Native format, and decoded by
-// the driver's columns, which for most types is one copy of memory. The driver's own
-// way, Append, costs a reflected value a row and often an allocation.
+// This file encodes the columns of an INSERT in ClickHouse's Native format. The driver's columns
+// decode them, which for most types is one copy of memory. The driver's Append would cost a
+// reflected value for each row, and often an allocation.
 
-// fill makes the driver's column hold the rows. It returns buf, grown, for the next one.
+// fill makes the driver's column hold the rows. It returns buf, which may have grown, for the next column.
 func (c *column) fill(into chcolumn.Interface, rows []exact.Piece, buf []byte) ([]byte, error) {
 	buf = c.native(buf[:0], rows)
 	if err := into.Decode(proto.NewReader(bytes.NewReader(buf)), count(rows)); err != nil {
@@ -31,7 +31,7 @@ func count(rows []exact.Piece) (n int) {
 	return n
 }
 
-// values is the native form of what lies value after value.
+// values is the Native form of a column whose values follow one another.
 func values(of appender) func(dst []byte, rows []exact.Piece) []byte {
 	return func(dst []byte, rows []exact.Piece) []byte {
 		for _, x := range rows {
@@ -44,9 +44,9 @@ func values(of appender) func(dst []byte, rows []exact.Piece) []byte {
 	}
 }
 
-// dictionary is the native form of LowCardinality(String), or Nullable(String) in it: the
-// width of a key, the strings, and each row's key. Key 0 is null, or the empty string where
-// there is no null; ClickHouse also wants the empty string behind null.
+// dictionary is the Native form of LowCardinality(String) or LowCardinality(Nullable(String)): the
+// width of a key, the strings, then the key of each row. Key 0 is null in a nullable column, and
+// key 1 is then the empty string. In any other column key 0 is the empty string.
 func dictionary(null bool, of func(*exact.Block) ([]string, []bool)) func(dst []byte, rows []exact.Piece) []byte {
 	const additionalKeys, updateDictionary = 1 << 9, 1 << 10
 	return func(dst []byte, rows []exact.Piece) []byte {
@@ -55,7 +55,7 @@ func dictionary(null bool, of func(*exact.Block) ([]string, []bool)) func(dst []
 			words = append(words, "")
 		}
 		keys := keysOf(rows, &words, of)
-		width := 0 // Its binary logarithm, in bytes.
+		width := 0 // A key has 1<<width bytes.
 		for len(words) > 1<<(8<<width) {
 			width++
 		}
@@ -72,14 +72,14 @@ func dictionary(null bool, of func(*exact.Block) ([]string, []bool)) func(dst []
 	}
 }
 
-// keysOf numbers the strings of the rows, adding new ones to words.
+// keysOf returns the key of each row and adds strings that have no key yet to words.
 func keysOf(rows []exact.Piece, words *[]string, of func(*exact.Block) ([]string, []bool)) []uint32 {
 	keys := make([]uint32, 0, count(rows))
 	known := map[string]uint32{"": uint32(len(*words) - 1)}
 	for _, x := range rows {
 		strings, null := of(x.Block)
 		last := ""
-		key := known[""] // Runs of one string are common: tenants, sorted cells.
+		key := known[""] // The key of last. Runs of one string are common, as in tenants and sorted cells.
 		for row := x.Lo; row < x.Hi; row++ {
 			if null != nil && null[row] {
 				keys = append(keys, 0)

@@ -14,13 +14,13 @@ import (
 	"recount/schemas/sqlschema"
 )
 
-// The projection of publication n is its rows in recount_published, then a marker:
-// the row with an empty view name, whose ver is 1 where the rows list every bucket
-// and 0 where they are the changes since n-1. Readers go by the highest marker, so
-// half a projection is never seen; rows written twice say the same thing twice.
+// The projection of publication n is its rows in the table recount_published, then a marker. The
+// marker is the row with an empty view name. Its ver is 1 if the rows list every bucket, and 0 if
+// they list the changes since n-1. Readers go by the highest marker, so they never see half a
+// projection. Rows that are written twice do no harm, because they say the same.
 
-// Project brings the projection and the SQL VIEWs to publication state, whatever an
-// earlier run left undone.
+// Project brings the projection and the SQL VIEWs to the publication of state. It also completes
+// what an earlier run did not.
 func (s *Store) Project(ctx context.Context, state *record.State) error {
 	var done uint64
 	if err := s.db.QueryRow(ctx, "SELECT max(n) FROM "+sqlschema.Published+" WHERE view = ''").Scan(&done); err != nil {
@@ -66,7 +66,7 @@ func (s *Store) projectRows(ctx context.Context, state *record.State, full bool)
 	return rows.insert(ctx, s.db)
 }
 
-// projectedRows is about the most rows of one INSERT.
+// projectedRows is roughly the largest number of rows in one INSERT.
 const projectedRows = 250_000
 
 // projection gathers rows of recount_published.

@@ -11,8 +11,8 @@ import (
 	"recount/schemas/sqlschema"
 )
 
-// Insert adds rows of a view under a version, in one INSERT, and returns how many they
-// are and their checksum by bucket. An error may hide an INSERT that was done.
+// Insert adds rows of a view under a version, in one INSERT. It returns the number of rows and
+// their checksum by bucket. After an error the rows may be there or not.
 func (s *Store) Insert(ctx context.Context, v *catalog.View, ver uint64,
 	pieces []exact.Piece) (map[int64]record.BucketVersion, error) {
 	l := newLayout(s.catalog, v, ver)
@@ -22,7 +22,7 @@ func (s *Store) Insert(ctx context.Context, v *catalog.View, ver uint64,
 		return nil, err
 	}
 	defer batch.Close()
-	buf := make([]byte, 0, 24*count(pieces)) // What the widest columns take.
+	buf := make([]byte, 0, 24*count(pieces)) // Room for the widest column of most views.
 	for i, c := range batch.Columns() {
 		if buf, err = l.columns[i].fill(c, pieces, buf); err != nil {
 			return nil, err
@@ -31,8 +31,8 @@ func (s *Store) Insert(ctx context.Context, v *catalog.View, ver uint64,
 	return l.sums(pieces, ver), batch.Send()
 }
 
-// ReadBack returns what the table holds of the buckets under a version. A bucket
-// without rows is absent.
+// ReadBack returns how many rows the table holds of each bucket under a version, and their
+// checksum. A bucket without rows is absent.
 func (s *Store) ReadBack(ctx context.Context, v *catalog.View, ver uint64,
 	buckets []int64) (map[int64]record.BucketVersion, error) {
 	name := sqlschema.Table(v, s.catalog.Digest(v))
@@ -69,5 +69,6 @@ func bucketList(buckets []int64) string {
 	return s.String()
 }
 
-// bucketSQL is a bucket start as a constant of the column's type, so that the primary key is used.
+// bucketSQL is a bucket start as a constant of the column's type, so that ClickHouse uses the
+// primary key.
 func bucketSQL(b int64) string { return fmt.Sprintf("fromUnixTimestamp64Micro(%d, 'UTC')", b) }

@@ -10,17 +10,17 @@ import (
 )
 
 // Store is the tables of a catalog's views in one database. Its methods may be called
-// concurrently, and any of them may fail with its work done.
+// concurrently. Any of them may return an error although ClickHouse has done its work.
 type Store struct {
 	db      driver.Conn
 	catalog *catalog.Catalog
 }
 
-// NewStore returns the store; Prepare makes its tables.
+// NewStore returns the store. Prepare creates its tables.
 func NewStore(db driver.Conn, c *catalog.Catalog) *Store { return &Store{db: db, catalog: c} }
 
-// insertContext allows what one INSERT of a history needs: rows of many years, each
-// year a partition of the table.
+// insertContext allows an INSERT of a whole history. Its rows are of many years, and each year is
+// a partition of the table.
 func insertContext(ctx context.Context) context.Context {
 	return clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
 		"max_partitions_per_insert_block": 0, "max_execution_time": 0, "async_insert": 0,

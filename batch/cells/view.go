@@ -14,11 +14,11 @@ import (
 	"recount/schemas/sqlschema"
 )
 
-// viewMark begins the comment of every SQL VIEW that is recount's own.
+// viewMark begins the comment of every SQL VIEW that recount has created.
 const viewMark = "recount"
 
-// sqlView is the SELECT of a view's SQL VIEW: the cells of the newest publication
-// whose projection is complete.
+// sqlView is the SELECT of a view's SQL VIEW. It shows the cells of the newest publication whose
+// projection is complete.
 func sqlView(c *catalog.Catalog, v *catalog.View) string {
 	digest := c.Digest(v)
 	columns := []string{sqlschema.Quote(sqlschema.ColTime), sqlschema.Quote(sqlschema.ColTenant)}
@@ -35,8 +35,8 @@ func sqlView(c *catalog.Catalog, v *catalog.View) string {
 		sqlschema.Published, v.Name, digest, sqlschema.Published)
 }
 
-// finished is a measure as people read it, and beside an average or a distinct count
-// what they need to combine cells.
+// finished is the columns of a measure in the SQL VIEW: its value and, for an average or a distinct
+// count, what a query needs to combine cells.
 func finished(c *catalog.Catalog, v *catalog.View, m catalog.Measure) []string {
 	q := func(suffix string) string { return sqlschema.Quote(m.Name + suffix) }
 	switch m.Kind {
@@ -53,9 +53,9 @@ func finished(c *catalog.Catalog, v *catalog.View, m catalog.Measure) []string {
 	return []string{q("")}
 }
 
-// syncViews makes the SQL VIEWs those of the publication. A redefined view
-// keeps its old VIEW until its first publication, so that SQL never shows an empty
-// one; a view that is gone from both configuration and publication loses it.
+// syncViews creates, replaces and drops SQL VIEWs, so that they are those of the publication. A
+// redefined view keeps its old VIEW until its first publication, so that SQL never shows an empty
+// VIEW. A view that is gone from both the configuration and the publication loses its VIEW.
 func (s *Store) syncViews(ctx context.Context, published map[string]record.ViewState) error {
 	there, err := s.tableComments(ctx)
 	if err != nil {
@@ -66,7 +66,8 @@ func (s *Store) syncViews(ctx context.Context, published map[string]record.ViewS
 		comment, exists := there[name]
 		ours := strings.HasPrefix(comment, viewMark+" ")
 		if exists && !ours {
-			return fmt.Errorf("view %s: the database has a table of this name that is not recount's; rename one of them", name)
+			return fmt.Errorf("view %s: the database has a table of this name that is not recount's; rename one of "+
+				"them", name)
 		}
 		selection := sqlView(c, c.Views[name])
 		mark := fmt.Sprintf("%s %s %016x", viewMark, c.Digest(c.Views[name]), xxhash.Sum64String(selection))
@@ -90,7 +91,7 @@ func (s *Store) syncViews(ctx context.Context, published map[string]record.ViewS
 	return nil
 }
 
-// tableComments are the comments of all tables of the database.
+// tableComments returns the comments of all tables of the database, by table.
 func (s *Store) tableComments(ctx context.Context) (map[string]string, error) {
 	rows, err := s.db.Query(ctx, "SELECT name, comment FROM system.tables WHERE database = currentDatabase()")
 	if err != nil {
