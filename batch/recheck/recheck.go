@@ -1,8 +1,9 @@
-// Package recheck computes buckets of the batch views a second way and compares them with
-// what was published (A4): ClickHouse reads the Parquet objects itself, removes duplicates and
-// aggregates. Of recount's own way from the lake to the rows it shares the commit records,
-// which say what has landed, and the definition of the view; the code that reads, deduplicates,
-// aggregates, encodes and inserts it does not share.
+// Package recheck computes buckets of the batch views in a second way and compares the result
+// with what was published (A4). ClickHouse itself reads the Parquet objects, removes duplicates
+// and aggregates.
+//
+// The two ways share the commit records, which say what has landed, and the definition of the
+// view. They share no code that reads, deduplicates, aggregates, encodes or inserts.
 package recheck
 
 import (
@@ -26,12 +27,12 @@ import (
 // Config bounds a check.
 type Config struct {
 	Catalog *catalog.Catalog
-	Buckets int   // sampled in one run; each is checked for all its views
-	Objects int   // most of a bucket; one that lies in more is left out
-	Memory  int64 // bytes ClickHouse may hold for one bucket; above half of it, it goes to disk
+	Buckets int   // how many buckets one run samples; each is checked for all its views
+	Objects int   // a bucket whose rows are in more objects than this is left out
+	Memory  int64 // bytes that ClickHouse may hold for one bucket; it spills to disk above half of them
 }
 
-// DefaultConfig samples eight buckets.
+// DefaultConfig samples eight buckets in a run.
 func DefaultConfig(c *catalog.Catalog) Config {
 	return Config{Catalog: c, Buckets: 8, Objects: 2000, Memory: 1 << 30}
 }
@@ -43,21 +44,21 @@ type Checker struct {
 	reach func(context.Context) (lake.Reach, error)
 }
 
-// New returns a checker. reach says how ClickHouse gets to the lake.
+// New returns a checker. reach returns the address and the keys with which ClickHouse reads the lake.
 func New(cfg Config, db driver.Conn, reach func(context.Context) (lake.Reach, error)) *Checker {
 	return &Checker{cfg, db, reach}
 }
 
-// Result is what a check came to.
+// Result is the outcome of one check.
 type Result struct {
 	Publication uint64       `json:"publication"`
-	Checked     int          `json:"checked"` // buckets of views
-	Rows        int64        `json:"rows"`    // published ones that were compared
-	LeftOut     int          `json:"left_out,omitempty"`
-	Differences []Difference `json:"differences"`
+	Checked     int          `json:"checked"`            // pairs of bucket and view that were compared
+	Rows        int64        `json:"rows"`               // published rows that were compared
+	LeftOut     int          `json:"left_out,omitempty"` // sampled buckets that are in too many objects
+	Differences []Difference `json:"differences"`        // at most five of each bucket of a view
 }
 
-// Differing is how many rows differ.
+// Differing returns how many rows differ.
 func (r *Result) Differing() (rows uint64) {
 	last := bucketOf{}
 	for _, d := range r.Differences {
@@ -69,7 +70,7 @@ func (r *Result) Differing() (rows uint64) {
 	return rows
 }
 
-// bucketOf is a bucket of a view. The rows of one stand together in a result.
+// bucketOf is a bucket of a view. A result lists the rows of one bucket together.
 type bucketOf struct {
 	view  string
 	start time.Time
@@ -79,19 +80,19 @@ type bucketOf struct {
 type Difference struct {
 	View       string    `json:"view"`
 	Bucket     time.Time `json:"bucket"`
-	Version    uint64    `json:"version,omitempty"` // of the published rows; none if there are none
+	Version    uint64    `json:"version,omitempty"` // version of the published rows; 0 if the bucket is not published
 	Tenant     string    `json:"tenant"`
 	Time       string    `json:"time"`       // start of the cell
-	Dimensions string    `json:"dimensions"` // of the row, in the view's order
-	Published  string    `json:"published"`  // events and measures
-	Computed   string    `json:"computed"`
-	Rows       uint64    `json:"rows"` // that differ in the bucket
-	Do         string    `json:"do"`
+	Dimensions string    `json:"dimensions"` // values of the row, in the view's order
+	Published  string    `json:"published"`  // events and measures as published
+	Computed   string    `json:"computed"`   // events and measures as ClickHouse computes them
+	Rows       uint64    `json:"rows"`       // how many rows of the bucket differ
+	Do         string    `json:"do"`         // what an operator should do
 }
 
 const do = "run recount verify: V6 says whether the rows in ClickHouse are those that were published, and whether " +
-	"those are what the events give; " +
-	"if it finds neither, the two computations of recount disagree: keep the bucket's objects and report it"
+	"those follow from the events; if V6 passes, the two computations of recount disagree: keep the bucket's objects " +
+	"and report it"
 
 // bucket is a bucket of an event type with the objects that have rows of it.
 type bucket struct {
@@ -99,14 +100,15 @@ type bucket struct {
 	start     int64
 }
 
-// holding are the objects with rows of a bucket, and those with events of assigned times in the one before (I3).
+// holding is where the rows of a bucket are.
 type holding struct {
-	objects, before []string
-	assigned        bool
+	objects  []string // the objects with rows of the bucket
+	before   []string // the objects with assigned times in the bucket before it (I3)
+	assigned bool     // the bucket has assigned times
 }
 
-// Check samples buckets of a publication and compares all their views. The publication's
-// segments are those of the chains below its H.
+// Check samples buckets of a publication and compares all their views. The events are those in
+// the segments of the chains below the publication's H.
 func (c *Checker) Check(ctx context.Context, st *record.State, chains []*record.Chain) (Result, error) {
 	r := Result{Publication: st.N, Differences: []Difference{}}
 	reach, err := c.reach(ctx)
@@ -137,8 +139,8 @@ func (c *Checker) Check(ctx context.Context, st *record.State, chains []*record.
 	return r, nil
 }
 
-// landed are the buckets with rows below the publication's H. Dead letters are left out:
-// their objects go when they are old.
+// landed returns the buckets with rows below the publication's H. It leaves out dead letters, whose
+// objects are deleted when they are old.
 func (c *Checker) landed(st *record.State, chains []*record.Chain) map[bucket]*holding {
 	out := map[bucket]*holding{}
 	width := c.cfg.Catalog.Bucket.Microseconds()
@@ -174,7 +176,7 @@ func (c *Checker) landed(st *record.State, chains []*record.Chain) map[bucket]*h
 	return out
 }
 
-// check compares one bucket of a view.
+// check compares one bucket of a view and adds what it finds to r.
 func (c *Checker) check(ctx context.Context, r *Result, st *record.State, reach lake.Reach, v *catalog.View, b bucket,
 	h *holding) error {
 	var version record.BucketVersion
@@ -204,7 +206,7 @@ func (c *Checker) check(ctx context.Context, r *Result, st *record.State, reach 
 	return rows.Err()
 }
 
-// settings let one bucket take what it may and no more.
+// settings bound the memory of the statement for one bucket.
 func (c *Checker) settings() clickhouse.Settings {
 	return clickhouse.Settings{
 		"max_memory_usage": c.cfg.Memory, "max_bytes_before_external_sort": c.cfg.Memory / 2,

@@ -14,17 +14,17 @@ import (
 	"recount/schemas/sqlschema"
 )
 
-// maxShown is how many differing rows of a bucket are named.
+// maxShown is how many differing rows of one bucket a result names.
 const maxShown = 5
 
-// statement is the comparison of one bucket of a view in one statement:
+// statement compares one bucket of a view in one SQL statement:
 //
-//	the published rows, and those of
-//	    the objects' rows of the bucket, of each identity the one of the lowest position (B2),
-//	    without those whose identity the bucket before has too, both with assigned times (I3),
-//	    that the view's filter keeps,
-//	    grouped by tenant, cell and dimensions,
-//	side by side, where they differ
+//  1. read the rows of the bucket from the objects,
+//  2. keep, of each identity, the row of the lowest position (B2),
+//  3. drop rows with an assigned time whose identity has an assigned time in the bucket before (I3),
+//  4. apply the view's filter,
+//  5. group by tenant, cell and dimensions,
+//  6. put the groups beside the published rows and return those that differ.
 type statement struct {
 	catalog         *catalog.Catalog
 	view            *catalog.View
@@ -34,7 +34,7 @@ type statement struct {
 	objects, before []string
 }
 
-// parameters keep the keys to the store out of the text of the statement, which servers log.
+// parameters keep the access keys of the store out of the statement's text, which servers log.
 func (q *statement) parameters() clickhouse.Parameters {
 	return clickhouse.Parameters{
 		"objects": q.reach.URL + braces(q.objects), "before": q.reach.URL + braces(q.before),
@@ -42,7 +42,7 @@ func (q *statement) parameters() clickhouse.Parameters {
 	}
 }
 
-// braces name several objects in one pattern.
+// braces returns one pattern that names all the objects.
 func braces(keys []string) string {
 	if len(keys) == 1 {
 		return keys[0]
@@ -77,17 +77,20 @@ func (q *statement) sql() string {
 		strings.Join(keys, ", "), strings.Join(same, " AND "), maxShown)
 }
 
-// value is a number of a row: how the published row has it, and how it is computed from events.
+// value is one number of a row.
 type value struct {
 	name      string
-	published string
-	computed  string
-	size      string // of a sum of floats, whose order is not given: the sum of their sizes
+	published string // SQL of the number in the published row
+	computed  string // SQL of the number from the events
+	// size is set for a sum of floats: the SQL of the sum of their absolute values. ClickHouse adds
+	// them in any order, so the two sums may differ by a small part of that size.
+	size string
 }
 
-// of is the value of one side of a group.
+// of is the SQL of the value on one side of a group. Side 0 is published and side 1 is computed.
 func (v value) of(side int) string { return fmt.Sprintf("anyIf(%s, side = %d)", v.name, side) }
 
+// same is the SQL that is true where the two sides have the same value.
 func (v value) same(a, b string) string {
 	equal := fmt.Sprintf("ifNull(%s = %s, isNull(%s) AND isNull(%s))", a, b, a, b)
 	if v.size != "" {
@@ -96,6 +99,7 @@ func (v value) same(a, b string) string {
 	return equal
 }
 
+// values returns the numbers of a row: its events and the columns of its measures.
 func (q *statement) values() []value {
 	out := []value{{name: "v", published: sqlschema.Quote(sqlschema.ColEvents), computed: "count()"}}
 	for i, m := range q.view.Measures {
@@ -119,7 +123,7 @@ func (q *statement) values() []value {
 		case catalog.Distinct:
 			of := field
 			if t == catalog.Float64 {
-				of = "(" + field + " + 0)" // -0 is 0.
+				of = "(" + field + " + 0)" // It makes -0 and 0 the same value.
 			}
 			out = append(out, value{name: name, published: "finalizeAggregation(CAST(" + column("__state") +
 				", 'AggregateFunction(uniqExact, UInt64)'))", computed: "uniqExact(" + of + ")"})
@@ -128,7 +132,7 @@ func (q *statement) values() []value {
 	return out
 }
 
-// published are the rows of the bucket's version.
+// published is the SQL of the rows of the published version.
 func (q *statement) published() string {
 	columns := []string{"0 AS side", "toString(tenant) AS tenant", "time AS cell"}
 	for i, d := range q.view.Dimensions {
@@ -147,7 +151,7 @@ func (q *statement) published() string {
 		sqlschema.Quote(sqlschema.ColBucket), micros(q.start), sqlschema.Quote(sqlschema.ColVer), q.version)
 }
 
-// computed are the rows the events give.
+// computed is the SQL of the rows that follow from the events.
 func (q *statement) computed() string {
 	cell := q.view.Cell.Microseconds()
 	columns := []string{"1 AS side", "_tenant AS tenant",
@@ -168,7 +172,8 @@ func (q *statement) computed() string {
 		strings.Join(by, ", "))
 }
 
-// dimension is what views count in a dimension: the value, unless it is one too many.
+// dimension is the SQL of the value that views count in a dimension: the event's own value, or the
+// overflow value if the event's is beyond limits.cardinality.
 func (q *statement) dimension(name string) string {
 	over := map[catalog.FieldType]string{catalog.String: quote(catalog.Overflow),
 		catalog.Int64: fmt.Sprintf("toInt64(%s)", quote(strconv.FormatInt(catalog.OverflowInt, 10)))}[q.fieldType(name)]
@@ -181,8 +186,8 @@ func (q *statement) dimension(name string) string {
 
 const assigned = "bitAnd(" + eventbatch.ColFlags + ", 1) = 1"
 
-// first are the events of the bucket that are no copies. Copies share a partition, whose
-// sequences only ascend.
+// first is the SQL of the events of the bucket without copies. Sequences decide which event is
+// first, because all copies of an event are in one partition.
 func (q *statement) first() string {
 	width := q.catalog.Bucket.Microseconds()
 	out := fmt.Sprintf("SELECT * FROM (SELECT * FROM %s WHERE time >= %s AND time < %s ORDER BY %s, %s LIMIT 1 BY %s)",
@@ -195,7 +200,8 @@ func (q *statement) first() string {
 	return out
 }
 
-// source is the table function over objects. Columns that an older object does not have are null.
+// source is the table function over the objects of a parameter. A column that an older object does
+// not have is null.
 func (q *statement) source(objects string) string {
 	columns := []string{eventbatch.ColKey + " FixedString(16)", eventbatch.ColTenant + " String", eventbatch.ColFlags +
 		" UInt8",
@@ -216,7 +222,7 @@ func (q *statement) source(objects string) string {
 	return "s3(" + args + ", 'Parquet', " + quote(strings.Join(columns, ", ")) + ")"
 }
 
-// filter is the view's, with a missing field's meaning written out.
+// filter is the SQL of the view's filter. It says for each condition what a missing field means.
 func (q *statement) filter() string {
 	var parts []string
 	for _, f := range q.view.Where {
