@@ -14,11 +14,11 @@ import (
 const (
 	// maxScan is the number of rows after which a page ends.
 	maxScan = 1_000_000
-	// maxRaw bounds the bytes of rejected events in one page that has them.
+	// maxRaw bounds the bytes of rejected events in one page, if the page contains them.
 	maxRaw = 8 << 20
 )
 
-// place orders dead letters: by time, then by where they lie in the log.
+// place orders dead letters by time, then by position in the log.
 type place struct {
 	time int64
 	deadletter.Name
@@ -29,7 +29,7 @@ func (a place) compare(b place) int {
 		cmp.Compare(a.Index, b.Index))
 }
 
-// cursor is a place as text; a page with it holds what lies before.
+// cursor returns the place as text. The page of a cursor holds the dead letters before that place.
 func (a place) cursor() string { return fmt.Sprintf("%d_%s", a.time, a.Name) }
 
 func parseCursor(s string) (a place, err error) {
@@ -42,12 +42,12 @@ func parseCursor(s string) (a place, err error) {
 	}
 	if err != nil || a.cursor() != s {
 		return a, &query.Error{Field: "cursor", Msg: fmt.Sprintf("%.80q is not the cursor of a page; leave it out "+
-			"to begin with the newest", s)}
+			"to begin with the newest dead letter", s)}
 	}
 	return a, nil
 }
 
-// run is a stretch of an object's rows that lie in one bucket.
+// run is the rows [from, to) of an object, all in one bucket.
 type run struct {
 	object    *record.Object
 	partition int
@@ -63,7 +63,8 @@ type found struct {
 	row    int64
 }
 
-// List returns a page of a tenant's dead letters, newest first, with their bytes if raw is wanted.
+// List returns a page of a tenant's dead letters, newest first. With raw, each has the bytes of the
+// rejected event.
 func (s *Store) List(ctx context.Context, tenant string, f deadletter.Filter, raw bool) (deadletter.Page, error) {
 	before, err := parseCursor(f.Cursor)
 	if err != nil {
@@ -97,7 +98,8 @@ func (s *Store) List(ctx context.Context, tenant string, f deadletter.Filter, ra
 	}
 	if raw {
 		if n := fitting(page); n < len(page) {
-			page, more = page[:n], page[n-1].cursor()
+			more = page[n-1].cursor()
+			page = page[:n]
 		}
 		if err := s.readRaw(ctx, page); err != nil {
 			return deadletter.Page{}, err
@@ -110,7 +112,7 @@ func (s *Store) List(ctx context.Context, tenant string, f deadletter.Filter, ra
 	return out, nil
 }
 
-// fitting is how many letters of the page have bytes for one answer, at least one.
+// fitting returns how many dead letters of the page one answer has room for, at least one.
 func fitting(page []found) int {
 	total := int64(0)
 	for i := range page {
@@ -121,13 +123,13 @@ func fitting(page []found) int {
 	return len(page)
 }
 
-// newest sorts a page, newest first, and cuts it to the limit.
+// newest sorts the page, newest first, and cuts it to the limit.
 func newest(page []found, limit int) []found {
 	slices.SortFunc(page, func(a, b found) int { return b.compare(a.place) })
 	return page[:min(len(page), limit)]
 }
 
-// runs are the rows that may be among those wanted, newest bucket first.
+// runs returns the rows that may match the filter, the newest bucket first.
 func (s *Store) runs(ctx context.Context, f deadletter.Filter, before place) (out []run, err error) {
 	horizons, err := s.horizons(ctx)
 	if err != nil {
@@ -160,7 +162,7 @@ func (s *Store) runs(ctx context.Context, f deadletter.Filter, before place) (ou
 	return out, nil
 }
 
-// bounds are the filter's times in microseconds.
+// bounds returns the filter's times in microseconds.
 func bounds(f deadletter.Filter) (from, to int64) {
 	from = 0
 	to = int64(1) << 62
@@ -173,8 +175,8 @@ func bounds(f deadletter.Filter) (from, to int64) {
 	return from, to
 }
 
-// scan adds the rows of a run that are wanted to the page, and drops the oldest while it
-// holds more than two pages.
+// scan adds the rows of a run that match the filter to the page. When the page has twice the limit,
+// scan drops the older half.
 func (s *Store) scan(ctx context.Context, r run, tenant string, f deadletter.Filter, before place,
 	page []found) ([]found, error) {
 	from, to := bounds(f)
@@ -193,9 +195,9 @@ func (s *Store) scan(ctx context.Context, r run, tenant string, f deadletter.Fil
 	return page, nil
 }
 
-// Get returns a dead letter of the tenant with its bytes. The error wraps
-// deadletter.ErrUnknown if none of the name has landed, and deadletter.ErrExpired if the tenant
-// had letters where it was, and they are no longer kept.
+// Get returns a dead letter of the tenant with its bytes. The error wraps deadletter.ErrUnknown if
+// no dead letter of this name has landed. It wraps deadletter.ErrExpired if the tenant had dead
+// letters in that object and the object is retired.
 func (s *Store) Get(ctx context.Context, tenant, name string) (deadletter.Letter, error) {
 	n, err := deadletter.ParseName(name)
 	if err != nil {
@@ -221,8 +223,9 @@ func (s *Store) Get(ctx context.Context, tenant, name string) (deadletter.Letter
 	return deadletter.Letter{}, fmt.Errorf("%w: %s", deadletter.ErrUnknown, name)
 }
 
-// holding are the objects of dead letters of the segment that holds the position. Of an object
-// that is retired nobody can say any more which letter was whose, but whether any was the tenant's.
+// holding returns the objects of dead letters in the segment that holds the position. A retired
+// object is gone, so its dead letters are unknown, but its commit record still says whether any
+// was of the tenant.
 func (s *Store) holding(ctx context.Context, tenant string, n deadletter.Name) (out []*record.Object, err error) {
 	horizons, err := s.horizons(ctx)
 	if err != nil {
@@ -245,8 +248,8 @@ func (s *Store) holding(ctx context.Context, tenant string, n deadletter.Name) (
 		o := &segments[i].Objects[k]
 		switch retired := o.Type == deadletter.Type && horizons.Retired(segments[i], o); {
 		case retired && o.Tenants[tenant] > 0:
-			return nil, fmt.Errorf("%w: %s was older than dead_letters.keep, or beyond dead_letters.max_bytes, when "+
-				"it was retired", deadletter.ErrExpired, n)
+			return nil, fmt.Errorf("%w: %s was retired because it was older than dead_letters.keep, or because dead "+
+				"letters had more than dead_letters.max_bytes", deadletter.ErrExpired, n)
 		case o.Type == deadletter.Type && !retired:
 			out = append(out, o)
 		}

@@ -13,7 +13,7 @@ import (
 
 const (
 	objectsPrefix = "data/type=" + deadletter.Type + "/"
-	// maxDeletes is how many objects one run deletes; the next one goes on.
+	// maxDeletes is how many objects one run deletes; the next run continues.
 	maxDeletes = 10_000
 )
 
@@ -21,11 +21,11 @@ const (
 type letterObject struct {
 	*record.Object
 	segment *record.Commit
-	settled bool // all is published, and its buckets get no more rows
+	settled bool // the object is published and its buckets get no more rows
 }
 
-// Retire retires what is older than Keep, and the oldest beyond MaxBytes. It returns how
-// many dead letters that were.
+// Retire retires the objects that landed longer ago than Keep, and the oldest objects while all
+// together exceed MaxBytes. It returns how many dead letters it retired.
 func (s *Store) Retire(ctx context.Context) (letters int64, err error) {
 	horizons, err := s.horizons(ctx)
 	if err != nil {
@@ -54,7 +54,7 @@ func (s *Store) Retire(ctx context.Context) (letters int64, err error) {
 	return letters, s.sweep(ctx, all, horizons)
 }
 
-// objects are all objects of dead letters that commit records name, in the order they landed.
+// objects returns all objects of dead letters that commit records name, in the order they landed.
 func (s *Store) objects(ctx context.Context) (out []letterObject, err error) {
 	chains, err := s.cfg.Chains(ctx)
 	if err != nil {
@@ -76,8 +76,8 @@ func (s *Store) objects(ctx context.Context) (out []letterObject, err error) {
 	return out, nil
 }
 
-// before is the horizon that leaves of the objects, oldest first, what is to be kept. It
-// lies on a whole second, as in the record.
+// before returns the horizon: objects that landed before it are to be retired. kept holds the
+// objects that are not retired yet, oldest first. The horizon is a whole second, as in the record.
 func (s *Store) before(kept []letterObject) time.Time {
 	before := s.cfg.Now().Add(-s.cfg.Keep).Truncate(time.Second)
 	total := int64(0)
@@ -102,7 +102,8 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// raise creates the record that lets objects go. Another process may have created the same.
+// raise creates the record that retires the objects before a time. Another process may have created
+// the same record.
 func (s *Store) raise(ctx context.Context, before time.Time) error {
 	r := &record.Retired{Type: deadletter.Type, Before: before.UTC(),
 		Reason: fmt.Sprintf("dead_letters.keep is %s and max_bytes %d", s.cfg.Keep, s.cfg.MaxBytes)}
@@ -117,8 +118,8 @@ func (s *Store) raise(ctx context.Context, before time.Time) error {
 	return nil
 }
 
-// sweep deletes the retired objects that are still there, and all but the last record
-// that says so. Objects of a day are listed together, so nothing younger is looked at.
+// sweep deletes the retired objects that still exist, and all records of retirement but the last.
+// Keys begin with the day of landing, so it lists no day after the horizon's.
 func (s *Store) sweep(ctx context.Context, all []letterObject, horizons record.Horizons) error {
 	horizon, ok := horizons[deadletter.Type]
 	if !ok {
@@ -130,7 +131,7 @@ func (s *Store) sweep(ctx context.Context, all []letterObject, horizons record.H
 			retired[o.Key] = true
 		}
 	}
-	last := objectsPrefix + "landed=" + horizon.UTC().Format(time.DateOnly) + "0" // Behind the day's slash.
+	last := objectsPrefix + "landed=" + horizon.UTC().Format(time.DateOnly) + "0" // '0' sorts right after '/'.
 	var there []string
 	for info, err := range s.cfg.Objects.List(ctx, objectsPrefix, "") {
 		if err != nil {
@@ -154,7 +155,7 @@ func (s *Store) sweep(ctx context.Context, all []letterObject, horizons record.H
 	return s.cfg.Objects.Delete(ctx, records[:len(records)-1]...)
 }
 
-// measure sets the gauges of what is kept.
+// measure sets the gauges about the dead letters that are kept.
 func (s *Store) measure(all []letterObject, horizons record.Horizons) {
 	var rows, bytes, oldest int64
 	for _, o := range slices.Backward(all) {

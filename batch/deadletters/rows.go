@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"strings"
 	"time"
 
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -14,7 +15,7 @@ import (
 	"recount/schemas/record"
 )
 
-// listed are the columns of a list: all but the bytes.
+// listed are the columns that a list reads: all but the bytes of the rejected events.
 var listed = []string{
 	eventbatch.ColTime, eventbatch.ColTenant, eventbatch.ColSource, object.ColSeq, object.ColIndex,
 	deadletter.FieldBytes, deadletter.FieldCode, deadletter.FieldEventID, deadletter.FieldEventTime,
@@ -22,7 +23,7 @@ var listed = []string{
 	deadletter.FieldIndex, deadletter.FieldMessage, deadletter.FieldStrict, deadletter.FieldTruncated,
 }
 
-// read yields the letters in the rows [from, to) of an object.
+// read yields the dead letters in the rows [from, to) of an object.
 func (s *Store) read(ctx context.Context, o *record.Object, partition int, from, to int64) iter.Seq2[found, error] {
 	return func(yield func(found, error) bool) {
 		row := from
@@ -44,7 +45,7 @@ func (s *Store) read(ctx context.Context, o *record.Object, partition int, from,
 	}
 }
 
-// columns calls each with chunks of rows until it returns false.
+// columns calls each with chunks of the rows [from, to) until it returns false.
 func (s *Store) columns(ctx context.Context, o *record.Object, names []string, from, to int64,
 	each func(eventbatch.Columns) bool) error {
 	f, err := s.cfg.Open(ctx, *o)
@@ -63,7 +64,7 @@ func (s *Store) columns(ctx context.Context, o *record.Object, names []string, f
 	return nil
 }
 
-// letter is row i of the columns.
+// letter returns row i of the columns.
 func letter(c eventbatch.Columns, i, partition int) (l found) {
 	l.place.time = int64(c.Time.Value(i))
 	l.place.Name = deadletter.Name{Partition: partition, Seq: uint64(value(c, object.ColSeq, i)),
@@ -84,7 +85,7 @@ func letter(c eventbatch.Columns, i, partition int) (l found) {
 	return l
 }
 
-// readRaw fills in the bytes of the letters, an object at a time.
+// readRaw sets the bytes of the dead letters of the page, one object after another.
 func (s *Store) readRaw(ctx context.Context, page []found) error {
 	byObject := map[*record.Object][]*found{}
 	for i := range page {
@@ -118,7 +119,7 @@ func (s *Store) readRaw(ctx context.Context, page []found) error {
 	return nil
 }
 
-// optional is a string or null; files keep strings plain or in a dictionary.
+// optional returns a string, or nil for null. Files keep strings plain or in a dictionary.
 func optional(c eventbatch.Columns, name string, i int) *string {
 	var s string
 	switch a := c.Field(name).(type) {
@@ -135,7 +136,7 @@ func optional(c eventbatch.Columns, name string, i int) *string {
 	default:
 		return nil
 	}
-	s = string([]byte(s)) // Not a part of the record's memory.
+	s = strings.Clone(s) // The record's memory is reused.
 	return &s
 }
 

@@ -16,13 +16,13 @@ import (
 	"recount/schemas/record"
 )
 
-// Records keeps the retirements. lake.CommitLog is one.
+// Records keeps the records of retirement. lake.CommitLog implements it.
 type Records interface {
 	Create(ctx context.Context, key string, body []byte) (record.Outcome, []byte, error)
 	List(ctx context.Context, prefix string) ([]string, error)
 }
 
-// Objects is the lake as far as retiring needs it. lake.Store is one.
+// Objects is the part of the lake that retiring needs. lake.Store implements it.
 type Objects interface {
 	List(ctx context.Context, prefix, startAfter string) iter.Seq2[lake.Info, error]
 	Delete(ctx context.Context, keys ...string) error
@@ -30,21 +30,21 @@ type Objects interface {
 
 // Config describes a Store.
 type Config struct {
-	Chains    func(context.Context) ([]*record.Chain, error) // as publish.Chains
+	Chains    func(context.Context) ([]*record.Chain, error) // reads the commit chains, as publish.Chains does
 	Open      exact.Open
 	Records   Records
 	Objects   Objects
-	Published func() []position.Offset // H of the newest publication
+	Published func() []position.Offset // returns H of the newest publication
 
 	Keep     time.Duration // objects that landed longer ago are retired
-	MaxBytes int64         // of all objects; the oldest are retired first
+	MaxBytes int64         // if all objects together are larger, the oldest are retired
 
 	Logger     *slog.Logger // nil discards
 	Registerer prometheus.Registerer
 	Now        func() time.Time
 }
 
-// Store is the dead letters that have landed. It is safe for concurrent use.
+// Store reads and retires the dead letters that have landed. It is safe for concurrent use.
 type Store struct {
 	cfg     Config
 	metrics *metrics
@@ -53,7 +53,7 @@ type Store struct {
 // New returns the store.
 func New(cfg Config) (*Store, error) {
 	if cfg.Keep < time.Second || cfg.MaxBytes <= 0 {
-		return nil, errors.New("dead_letters: keep is at least 1s and max_bytes positive")
+		return nil, errors.New("dead_letters: keep must be at least 1s and max_bytes positive")
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -68,7 +68,8 @@ func New(cfg Config) (*Store, error) {
 	return &Store{cfg: cfg, metrics: m}, nil
 }
 
-// horizons says what is retired. An error would show what may be gone at any moment, so it is one.
+// horizons reads which objects are retired. If it fails, its caller must fail too: a list would
+// otherwise show dead letters whose objects may be deleted at any moment.
 func (s *Store) horizons(ctx context.Context) (record.Horizons, error) {
 	keys, err := s.cfg.Records.List(ctx, record.RetiredPrefix)
 	if err != nil {
@@ -77,7 +78,7 @@ func (s *Store) horizons(ctx context.Context) (record.Horizons, error) {
 	return record.HorizonsOf(keys)
 }
 
-// metrics are what the last retirement found.
+// metrics are the numbers that the last run of Retire found.
 type metrics struct {
 	stored, bytes, oldest prometheus.Gauge
 	retired               prometheus.Counter
@@ -92,10 +93,11 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		stored: gauge("stored", "Dead letters in the lake, copies included, as of the last run of the job expire."),
 		bytes: gauge("stored_bytes", "Bytes of the objects that hold dead letters, as of the last run of the job "+
 			"expire."),
-		oldest: gauge("oldest_timestamp_seconds", "When the oldest dead letter landed that is kept; 0 without one."),
+		oldest: gauge("oldest_timestamp_seconds", "Unix time at which the oldest dead letter that is kept landed; 0 "+
+			"if none is kept."),
 		retired: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "recount", Subsystem: "dead_letters",
 			Name: "retired_total",
-			Help: "Dead letters retired, by age or for want of room."}),
+			Help: "Dead letters retired, because of their age or to stay within dead_letters.max_bytes."}),
 	}
 	if reg == nil {
 		return m, nil

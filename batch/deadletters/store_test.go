@@ -35,14 +35,14 @@ var epoch = time.Date(2024, 5, 1, 10, 0, 0, 0, time.UTC)
 
 const partitions = 2
 
-// world is a real object store with what has landed in it, and a clock.
+// world is a real object store, the dead letters that have landed in it, and a clock.
 type world struct {
 	t         *testing.T
 	now       time.Time
 	store     *lake.Store
 	chains    []*record.Chain
 	published []position.Offset
-	letters   []deadletter.Letter // with raw bytes and tenant, in the order they landed
+	letters   []deadletter.Letter // all that landed, with raw bytes and tenant, in that order
 	bodies    map[string][]byte
 	opened    int
 }
@@ -90,7 +90,7 @@ func (w *world) commit(p int, c *record.Commit) {
 	}
 }
 
-// open returns the store with a keep of a day.
+// open returns a Store over the world that keeps dead letters for a day.
 func (w *world) open(maxBytes int64, reg prometheus.Registerer) *Store {
 	w.t.Helper()
 	s, err := New(Config{
@@ -109,7 +109,7 @@ func (w *world) open(maxBytes int64, reg prometheus.Registerer) *Store {
 	return s
 }
 
-// land lands one message of letters in a partition, received now, and publishes it.
+// land lands one message of dead letters in a partition and publishes it. They are received now.
 func (w *world) land(p int, letters ...deadletter.Letter) {
 	w.t.Helper()
 	e := deadletter.EventType()
@@ -192,7 +192,7 @@ func appendField(b array.Builder, l *deadletter.Letter, name string) {
 	}
 }
 
-// letter makes a letter of the bytes.
+// letterOf returns a dead letter of the bytes. Its other fields follow from them.
 func letterOf(tenant, code string, raw []byte) deadletter.Letter {
 	index := int64(len(raw) % 7)
 	l := deadletter.Letter{Tenant: tenant, Code: code, Message: "because of " + code, EventType: "t" + code,
@@ -212,7 +212,7 @@ func letterOf(tenant, code string, raw []byte) deadletter.Letter {
 	return l
 }
 
-// random lands letters of two tenants for some hours.
+// random lands dead letters of two tenants over some hours.
 func (w *world) random(r *rand.Rand) {
 	for range 8 {
 		for p := range partitions {
@@ -231,7 +231,7 @@ func (w *world) random(r *rand.Rand) {
 	}
 }
 
-// wanted is the list as anybody would write it.
+// wanted is the naive list: every dead letter that matches the filter, sorted.
 func (w *world) wanted(tenant string, f deadletter.Filter) (out []deadletter.Letter) {
 	for _, l := range w.letters {
 		if l.Tenant == tenant && (f.Code == "" || l.Code == f.Code) && (f.Type == "" || l.EventType == f.Type) &&
@@ -247,7 +247,8 @@ func (w *world) wanted(tenant string, f deadletter.Filter) (out []deadletter.Let
 	return out
 }
 
-// TestListIsThatOfTheOracle pages through random letters with every filter, and shows each.
+// TestListIsThatOfTheOracle pages through random dead letters with every filter and compares them with
+// the naive list. Then it gets each by its name.
 func TestListIsThatOfTheOracle(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -266,7 +267,8 @@ func TestListIsThatOfTheOracle(t *testing.T) {
 				for f.Cursor = ""; ; {
 					page, err := s.List(t.Context(), tenant, f, true)
 					if err != nil || len(page.Letters) > f.Limit || len(got) > len(want) {
-						t.Fatalf("%+v: %d of %d letters, %v", f, len(page.Letters), len(want), err)
+						t.Fatalf("%+v: a page of %d dead letters, %d so far, want %d in total: %v", f,
+							len(page.Letters), len(got), len(want), err)
 					}
 					got = append(got, page.Letters...)
 					if f.Cursor = page.Cursor; f.Cursor == "" {
@@ -284,26 +286,26 @@ func TestListIsThatOfTheOracle(t *testing.T) {
 			t.Fatalf("%s: %v %s", want.Name, err, cmp.Diff(want, got))
 		}
 		if _, err := s.Get(t.Context(), "nobody", want.Name); !errors.Is(err, deadletter.ErrUnknown) {
-			t.Fatalf("%s of another tenant: %v", want.Name, err)
+			t.Fatalf("%s asked for by another tenant: got %v, want ErrUnknown", want.Name, err)
 		}
 	}
 	for _, name := range []string{"0-99-0", "7-1-0", "0-1-99", "0-0-0"} {
 		if _, err := s.Get(t.Context(), "acme", name); !errors.Is(err, deadletter.ErrUnknown) {
-			t.Errorf("%s: got %v", name, err)
+			t.Errorf("%s: got %v, want ErrUnknown", name, err)
 		}
 	}
 	var fault *query.Error
 	if _, err := s.List(t.Context(), "acme", deadletter.Filter{Cursor: "yesterday"}, false); !errors.As(err, &fault) ||
 		fault.Field != "cursor" {
-		t.Errorf("a bad cursor: got %v", err)
+		t.Errorf("a bad cursor: got %v, want an error about the field cursor", err)
 	}
 	w.opened = 0
 	if _, err := s.List(t.Context(), "acme", deadletter.Filter{Limit: 1}, false); err != nil || w.opened > 6 {
-		t.Errorf("one page of one letter opened %d objects, %v", w.opened, err)
+		t.Errorf("a page of one dead letter opened %d objects, want at most 6: %v", w.opened, err)
 	}
 }
 
-// keys are the objects and records in the store.
+// keys returns the keys in the store under a prefix.
 func (w *world) keys(prefix string) (out []string) {
 	w.t.Helper()
 	for info, err := range w.store.List(w.t.Context(), prefix, "") {
@@ -333,12 +335,12 @@ func metric(t *testing.T, reg *prometheus.Registry, name string) float64 {
 func (w *world) retire(s *Store, want int64) {
 	w.t.Helper()
 	if got, err := s.Retire(w.t.Context()); err != nil || got != want {
-		w.t.Errorf("retired %d letters, %v; want %d", got, err, want)
+		w.t.Errorf("retired %d dead letters, %v; want %d", got, err, want)
 	}
 }
 
-// TestRetireByAge: what landed longer ago than keep is gone from the list and the store,
-// behind a record; what is not published stays, and so does what lies in open buckets.
+// TestRetireByAge retires an object that landed longer ago than Keep: a record says so first, then it is
+// gone from the list and the store. An object stays while it is unpublished or its bucket is open.
 func TestRetireByAge(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -351,7 +353,7 @@ func TestRetireByAge(t *testing.T) {
 	w.now = w.now.Add(20 * time.Hour)
 	w.land(1, a)
 	w.now = w.now.Add(4 * time.Hour)
-	w.retire(s, 0) // Of the age of keep, but not older.
+	w.retire(s, 0) // It is as old as Keep, but not older.
 	w.now = w.now.Add(time.Second)
 	published := w.published[0]
 	w.published[0] = position.Offset{}
@@ -361,22 +363,22 @@ func TestRetireByAge(t *testing.T) {
 	objects := w.keys("data/")
 	records := w.keys("retired/")
 	if len(objects) != 1 || len(records) != 1 {
-		t.Errorf("left: %v, %v", objects, records)
+		t.Errorf("left are objects %v and records %v, want one of each", objects, records)
 	}
 	page, err := s.List(t.Context(), "acme", deadletter.Filter{}, true)
 	if err != nil || len(page.Letters) != 1 || page.Letters[0].Name != "1-1-0" {
-		t.Errorf("listed %+v, %v", page, err)
+		t.Errorf("listed %+v, %v; want 1-1-0 alone", page, err)
 	}
 	if _, err := s.Get(t.Context(), "acme", "0-1-0"); !errors.Is(err, deadletter.ErrExpired) {
-		t.Errorf("a retired letter: %v", err)
+		t.Errorf("a retired dead letter: got %v, want ErrExpired", err)
 	}
 	if _, err := s.Get(t.Context(), "b", "0-1-0"); !errors.Is(err, deadletter.ErrUnknown) {
-		t.Errorf("a retired letter of another tenant: %v", err)
+		t.Errorf("a retired dead letter of another tenant: got %v, want ErrUnknown", err)
 	}
 	stored := metric(t, reg, "recount_dead_letters_stored")
 	gone := metric(t, reg, "recount_dead_letters_retired_total")
 	if stored != 1 || gone != 2 {
-		t.Errorf("metrics: %v stored, %v retired", stored, gone)
+		t.Errorf("metrics: %v stored, %v retired; want 1 and 2", stored, gone)
 	}
 	w.now = w.now.Add(24 * time.Hour)
 	w.retire(s, 1)
@@ -384,11 +386,11 @@ func TestRetireByAge(t *testing.T) {
 	objects = w.keys("data/")
 	records = w.keys("retired/")
 	if len(objects) != 0 || len(records) != 1 {
-		t.Errorf("left: %v, %v", objects, records)
+		t.Errorf("left are objects %v and records %v, want no object and one record", objects, records)
 	}
 }
 
-// TestRetireForRoom: beyond MaxBytes the oldest go, but none of a bucket that still gets rows.
+// TestRetireForRoom retires the oldest objects beyond MaxBytes, but none of a bucket that still gets rows.
 func TestRetireForRoom(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -398,15 +400,15 @@ func TestRetireForRoom(t *testing.T) {
 	}
 	size := w.chains[0].Segments[0].Objects[0].Size
 	w.retire(w.open(3*size+size/2, nil), 3)
-	w.retire(w.open(size/2, nil), 2) // The sixth is of the hour before this one.
+	w.retire(w.open(size/2, nil), 2) // The sixth is in the hour before this one, so its bucket is open.
 	if left := w.keys("data/"); len(left) != 1 {
-		t.Errorf("left: %v", left)
+		t.Errorf("left are %v, want one object", left)
 	}
 }
 
-// TestCrashBehindTheRecord: objects that a dead run left are deleted by the next, and
-// nobody lists them meanwhile.
-func TestCrashBehindTheRecord(t *testing.T) {
+// TestCrashAfterTheRecord: a run created its record and died. The next run deletes the objects, and no
+// list shows them until then.
+func TestCrashAfterTheRecord(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.land(0, letterOf("acme", "x", []byte("a")))
@@ -417,10 +419,10 @@ func TestCrashBehindTheRecord(t *testing.T) {
 	}
 	if page, err := s.List(t.Context(), "acme", deadletter.Filter{}, true); err != nil || len(page.Letters) != 0 ||
 		len(w.keys("data/")) != 1 {
-		t.Errorf("listed %+v, %v", page, err)
+		t.Errorf("listed %+v, %v; want nothing, and the object still in the store", page, err)
 	}
 	w.retire(s, 0)
 	if left := w.keys("data/"); len(left) != 0 {
-		t.Errorf("left: %v", left)
+		t.Errorf("left are %v, want no object", left)
 	}
 }
