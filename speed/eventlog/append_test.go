@@ -13,8 +13,8 @@ import (
 	"recount/speed/eventlog"
 )
 
-// Every ack names the place of its own frame, whoever else appends, and the reader
-// sees an unbroken sequence from 1 (L1, L3).
+// Each ack names the sequence of its own frame while others append too, and a reader gets an
+// unbroken sequence from 1 (L1, L3).
 func TestConcurrentAppends(t *testing.T) {
 	t.Parallel()
 	const writers, each = 8, 50
@@ -54,7 +54,7 @@ func TestConcurrentAppends(t *testing.T) {
 			}
 		}
 		if r.Lag() != 0 {
-			t.Errorf("lag %d at the end, want 0", r.Lag())
+			t.Errorf("lag at the end: got %d, want 0", r.Lag())
 		}
 	}
 }
@@ -77,7 +77,7 @@ func TestPipelinedAppendsKeepTheirOrder(t *testing.T) {
 	}
 }
 
-// L7: a resend of a message id finds the first copy.
+// L7: a resend of a message id returns the sequence of the first copy.
 func TestResendIsAbsorbed(t *testing.T) {
 	t.Parallel()
 	l := openLog(t, small(newHost(t, t.TempDir())))
@@ -95,10 +95,10 @@ func TestFrameSizes(t *testing.T) {
 	l := openLog(t, small(newHost(t, t.TempDir())))
 	largest := bytes.Repeat([]byte("x"), eventlog.DefaultMaxFrame)
 	if _, err := l.Append(testContext(t), 0, largest, "id"); err != nil {
-		t.Fatalf("largest frame: %v", err)
+		t.Fatalf("append the largest frame: %v", err)
 	}
 	if m := next(t, readFrom(t, l, 0, 1)); !bytes.Equal(m.Data, largest) {
-		t.Fatal("largest frame came back different")
+		t.Fatal("the largest frame was read back different")
 	}
 	if m, err := l.Get(testContext(t), 0, 1); err != nil || !bytes.Equal(m.Data, largest) {
 		t.Fatalf("get the largest frame: %v", err)
@@ -114,7 +114,8 @@ func TestFrameSizes(t *testing.T) {
 	}
 }
 
-// L4: a full log refuses, loses nothing it acked, and takes messages again after a trim.
+// L4: a full log refuses messages, loses none that it acknowledged, and accepts messages again
+// after a trim.
 func TestFullLogLosesNothing(t *testing.T) {
 	t.Parallel()
 	c := small(newHost(t, t.TempDir()))
@@ -138,7 +139,7 @@ func TestFullLogLosesNothing(t *testing.T) {
 	}
 	wantError(t, l.Healthy(), eventlog.ErrFull)
 	if _, err := l.Append(ctx, 1, frame, ""); err != nil {
-		t.Fatalf("the other partition has room: %v", err)
+		t.Fatalf("append to the other partition, which has room: %v", err)
 	}
 	wantBounds(t, l, 0, 1, stored+1)
 	r := readFrom(t, l, 0, 1)
@@ -156,7 +157,7 @@ func TestFullLogLosesNothing(t *testing.T) {
 	}
 }
 
-// A lost ack is ErrUnavailable, not failure: here the message is stored all the same.
+// A lost ack is ErrUnavailable, because the outcome is unknown: here the message is stored.
 func TestLostAckIsUnknown(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, t.TempDir())
@@ -218,7 +219,7 @@ func TestCloseEndsAppendsAndReaders(t *testing.T) {
 	h.unmute()
 	l.Close()
 	l.Close()
-	if err := <-reading; err != nil { // the message may have come first
+	if err := <-reading; err != nil { // The message may have arrived first.
 		wantError(t, err, eventlog.ErrClosed)
 	}
 	if _, err := p.Wait(testContext(t)); err != nil {

@@ -12,8 +12,8 @@ import (
 	"recount/speed/eventlog"
 )
 
-// BenchmarkAppend is durable appends over four partitions: pipelined, as ingest does,
-// and with 64 callers that each wait for their ack.
+// BenchmarkAppend measures durable appends to four partitions: pipelined, as ingest appends, and
+// with 64 callers that each wait for their ack.
 func BenchmarkAppend(b *testing.B) {
 	for _, size := range []int{256, 64 << 10, 1 << 20} {
 		b.Run(fmt.Sprintf("pipelined/%d", size), func(b *testing.B) { benchAppend(b, size, 1, 64) })
@@ -64,8 +64,8 @@ func appendWindowed(b *testing.B, l *eventlog.Log, p int, frame []byte, n, windo
 	return nil
 }
 
-// BenchmarkAckToReader is the time from sending a frame to its ack, and from its ack to
-// the reader that waits for it, one message at a time on four partitions at once.
+// BenchmarkAckToReader measures the time from sending a frame to its ack, and from its ack to the
+// reader that waits for it. Four partitions work at once, each with one message at a time.
 func BenchmarkAckToReader(b *testing.B) {
 	c := eventlog.DefaultConfig(newHost(b, b.TempDir()))
 	l := openLog(b, c)
@@ -115,7 +115,7 @@ func reportQuantiles(b *testing.B, name string, d []time.Duration) {
 	b.ReportMetric(float64(d[len(d)*99/100].Microseconds()), name+"-p99-µs")
 }
 
-// BenchmarkRead is one reader that catches up on 64 KiB frames.
+// BenchmarkRead measures one reader that catches up on frames of 64 KiB.
 func BenchmarkRead(b *testing.B) {
 	const frames = 2000
 	l := openLog(b, eventlog.DefaultConfig(newHost(b, b.TempDir())))

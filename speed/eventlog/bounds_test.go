@@ -23,7 +23,7 @@ func TestTrim(t *testing.T) {
 		wantBounds(t, l, 0, step.first, 11)
 	}
 	if err := l.Trim(ctx, 0, 12); err == nil {
-		t.Error("trim beyond the next sequence: no error")
+		t.Error("trim above the next sequence: got no error")
 	}
 	l.Close()
 	h.stop()
@@ -34,7 +34,7 @@ func TestTrim(t *testing.T) {
 	wantBounds(t, l, 0, 11, 12)
 }
 
-// L5: after a seal the log goes on exactly at the chain head, also after a restart.
+// L5: after a seal the log continues exactly at the chain head, also after a restart.
 func TestAdvance(t *testing.T) {
 	t.Parallel()
 	for name, stored := range map[string]int{"empty log": 0, "log with messages": 7} {
@@ -45,7 +45,7 @@ func TestAdvance(t *testing.T) {
 			l := openLog(t, small(h))
 			ctx := testContext(t)
 			appendN(t, l, 0, stored)
-			for range 2 { // doing it again changes nothing
+			for range 2 { // The second call changes nothing.
 				if err := l.Advance(ctx, 0, 1000); err != nil {
 					t.Fatal(err)
 				}
@@ -62,7 +62,7 @@ func TestAdvance(t *testing.T) {
 				t.Fatalf("first message after the jump is %d, want 1000", m.Seq)
 			}
 			if err := l.Advance(ctx, 0, 1001); err == nil {
-				t.Error("advance below an assigned sequence: no error")
+				t.Error("advance below an assigned sequence: got no error")
 			}
 			_, err := l.Read(ctx, 0, 999)
 			wantError(t, err, position.ErrTrimmed)
@@ -108,7 +108,7 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("stored bytes: got %v", got["recount_log_stored_bytes"])
 	}
 	l.Close()
-	openLog(t, c) // the names are free again
+	openLog(t, c) // Close freed the metric names.
 }
 
 // gather sums each metric over its labels.

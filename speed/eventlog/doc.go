@@ -1,29 +1,34 @@
-// Package eventlog is the durable ordered log: bytes in, bytes out. It is the only
-// importer of the NATS client and knows nothing of events.
+// Package eventlog is the durable ordered log: it stores bytes and knows nothing of events.
+// No other package imports the NATS client.
 //
 // Each partition is one JetStream stream `<prefix>-p<N>` with one subject
-// `<prefix>.p<N>`. The server may be embedded or a cluster; the code is the same.
+// `<prefix>.p<N>`. The code is the same for an embedded server and for a cluster.
 //
 // # What it promises
 //
-//	L1  Append returns a sequence only after the server's ack. With durability strict the log
-//	    opens only where that ack means fsynced (embedded) or replicated three times (outside).
-//	L4  A stream keeps every message until Trim: file storage, limits without age, discard new,
-//	    no message delete. Open reads the settings in force back and refuses differences.
-//	    A full log is ErrFull, never a lost message.
-//	L7  The message id only absorbs resends within thirty seconds. Nothing relies on it.
+//	L1  Append returns a sequence only after the server's ack. With durability strict, the log
+//	    opens only where an ack means an fsync (embedded) or three replicas (outside).
+//	L4  A stream keeps every message until Trim: file storage, no age limit, discard new,
+//	    no message delete. Open reads the effective settings back and refuses any difference.
+//	    A full log answers ErrFull; it never loses a message.
+//	L7  A message id absorbs resends within thirty seconds. No guarantee depends on it.
 //
-// A Reader hands out every sequence exactly once and in order, or fails with ErrGap or ErrTrimmed; it never
-// skips, and does not go on in a log that lost its end and was filled again. Trim and Advance do what L6
-// and L5 decided; the decisions need chain heads and publications, which are the caller's. Recover is the
-// decision of L5.
+// A Reader returns every sequence exactly once and in order, or fails with position.ErrGap or ErrTrimmed.
+// It never skips a message. It also fails if the log lost its end and was filled again.
+//
+// Trim and Advance carry out what L6 and L5 decide. The caller decides, because it knows the chain
+// heads and publications. Recover computes the decision of L5 from what the caller knows.
 //
 // # Rejected
 //
-// Ordered consumers of the client library: they resume by themselves and hide why.
-// Fetch in place of Messages, whose channel heartbeats share, so that an overloaded reader may
-// lose a delivery and ask again: by count it has no bound in bytes, or with one two
-// messages a request (Prefetch by MaxFrame), and by bytes it makes channels for a million messages each time.
-// Consumer acks: a restart resumes at the chain head, not where a server remembers (C4).
-// Stream age limits and discard old: they would lose messages nobody has landed.
+// Ordered consumers of the client library: they resume by themselves and hide the reason.
+//
+// Fetch instead of Messages. The channel of Messages also carries heartbeats, so an overloaded reader
+// may lose a delivery and must ask again. Fetch avoids that, but a fetch by count has no bound
+// in bytes, with such a bound (Prefetch by MaxFrame) it gets two messages a request, and a fetch by
+// bytes allocates channels for a million messages each time.
+//
+// Consumer acks: a restart resumes at the chain head, not at a position the server remembers (C4).
+//
+// Stream age limits and discard old: they would lose messages that have not landed.
 package eventlog

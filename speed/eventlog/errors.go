@@ -9,26 +9,27 @@ import (
 )
 
 var (
-	// ErrFull means that the message was not stored for want of space: max bytes, the
-	// server's storage or its account are used up. Retry after a trim.
+	// ErrFull means that the message was not stored because there is no space: max bytes, the
+	// server's storage or its account is used up. Retry after a trim.
 	ErrFull = errors.New("log is full")
 	// ErrUnavailable means that the server did not answer. The outcome of an append is
-	// unknown: the message may be stored, or may still be.
+	// unknown: the message may be stored already, or may be stored later.
 	ErrUnavailable = errors.New("log is unavailable")
-	// ErrHalted means that nothing was stored because the server stopped taking writes
-	// after a disk error. It stays so until the cause is removed and the process restarted.
+	// ErrHalted means that nothing was stored because the server refuses writes after a disk
+	// error. It refuses them until the cause is removed and the process is restarted.
 	ErrHalted = errors.New("log is halted")
 	// ErrTooLarge means that the frame is larger than MaxFrame. Nothing was stored.
 	ErrTooLarge = errors.New("message is too large for the log")
-	// ErrNotFound means that the log has not assigned the wanted sequence yet.
+	// ErrNotFound means that the log has no message at the wanted sequence: it has not assigned
+	// the sequence yet, or it lost the message.
 	ErrNotFound = errors.New("sequence is not in the log")
-	// ErrAltered means that the streams are not the ones this configuration made.
+	// ErrAltered means that the streams do not have the settings of this configuration.
 	ErrAltered = errors.New("log streams are not as configured")
 	// ErrClosed means that the Log or Reader was closed.
 	ErrClosed = errors.New("log is closed")
 )
 
-// The server's error codes for a message or stream it has no room for.
+// The server's error codes for a message or a stream that it refuses.
 const (
 	codeAccountFull  = 10002 // resource limits exceeded for account
 	codeServerFull   = 10023 // insufficient resources
@@ -39,14 +40,14 @@ const (
 	codeMaxStoreSize = 10122 // stream max bytes exceeds account limit
 )
 
-// The descriptions of codeStoreFailed that say what was wrong with the message or the space.
+// The descriptions of codeStoreFailed that name the cause.
 const (
 	storeFull     = "maximum bytes exceeded"
 	storeTooLarge = "message too large"
 )
 
-// classify wraps err in the sentinel that says what became of the message. Whatever
-// the server did not plainly refuse is of unknown outcome.
+// classify wraps err in the sentinel that says what happened to the message. Its outcome is
+// unknown (ErrUnavailable) unless the server clearly refused it.
 func classify(err error) error {
 	var api *jetstream.APIError
 	switch {
@@ -65,7 +66,7 @@ func classify(err error) error {
 	case codeTooLarge:
 		return fmt.Errorf("%w: %w", ErrTooLarge, err)
 	case codeWrongStream:
-		return fmt.Errorf("%w: another stream takes this partition's subject: %w", ErrAltered, err)
+		return fmt.Errorf("%w: another stream has this partition's subject: %w", ErrAltered, err)
 	case jetstream.JSErrCodeStreamNotFound:
 		return fmt.Errorf("%w: the stream was deleted: %w", ErrAltered, err)
 	}

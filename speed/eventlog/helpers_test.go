@@ -18,12 +18,12 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience ends tests that hang; no test depends on its length.
-const patience = time.Minute
+// testTimeout ends a test that hangs. No test depends on its length.
+const testTimeout = time.Minute
 
 func testContext(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -33,10 +33,10 @@ func testContext(t testing.TB) context.Context {
 type host struct {
 	t testing.TB
 
-	mu     sync.Mutex
-	server *natsserver.Server
-	mute   chan struct{} // while not nil, nothing the server sends arrives
-	spoil  func([]byte)  // changes what the server sends on its way; nil leaves it
+	mu      sync.Mutex
+	server  *natsserver.Server
+	mute    chan struct{} // while it is not nil, nothing that the server sends arrives
+	corrupt func([]byte)  // changes what the server sends; nil changes nothing
 }
 
 func newHost(t testing.TB, dir string) *host {
@@ -86,23 +86,23 @@ func (h *host) unmute() {
 	}
 }
 
-func (h *host) muted() chan struct{} {
+func (h *host) silenced() chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.mute
 }
 
-func (h *host) spoilWith(f func([]byte)) {
+func (h *host) corruptWith(f func([]byte)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.spoil = f
+	h.corrupt = f
 }
 
-func (h *host) arrived(p []byte) {
+func (h *host) deliver(p []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.spoil != nil {
-		h.spoil(p)
+	if h.corrupt != nil {
+		h.corrupt(p)
 	}
 }
 
@@ -114,20 +114,20 @@ func (h *host) InProcessConn() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return mutable{c, h}, nil
+	return mutableConn{c, h}, nil
 }
 
-type mutable struct {
+type mutableConn struct {
 	net.Conn
-	h *host
+	host *host
 }
 
-func (m mutable) Read(p []byte) (int, error) {
+func (m mutableConn) Read(p []byte) (int, error) {
 	n, err := m.Conn.Read(p)
-	if mute := m.h.muted(); mute != nil {
+	if mute := m.host.silenced(); mute != nil {
 		<-mute
 	}
-	m.h.arrived(p[:n])
+	m.host.deliver(p[:n])
 	return n, err
 }
 
@@ -178,7 +178,7 @@ func readFrom(t testing.TB, l *eventlog.Log, partition int, from uint64) *eventl
 	t.Helper()
 	ctx := testContext(t)
 	r, err := l.Read(ctx, partition, from)
-	// The connection for reads comes back by itself, not always with the one for appends.
+	// After a restart, the connection for reads may be restored later than the one for appends.
 	for errors.Is(err, eventlog.ErrUnavailable) && ctx.Err() == nil {
 		r, err = l.Read(ctx, partition, from)
 	}
@@ -198,15 +198,15 @@ func next(t testing.TB, r *eventlog.Reader) eventlog.Message {
 	return m
 }
 
-// admin is a JetStream client as an operator would use, past the Log.
+// admin returns a JetStream client that works around the Log, as an operator's tool does.
 func admin(t testing.TB, h *host) jetstream.JetStream {
 	t.Helper()
-	nc, err := nats.Connect("", nats.InProcessServer(h), nats.Timeout(patience))
+	nc, err := nats.Connect("", nats.InProcessServer(h), nats.Timeout(testTimeout))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(patience))
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(testTimeout))
 	if err != nil {
 		t.Fatal(err)
 	}

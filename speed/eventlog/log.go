@@ -14,12 +14,12 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// maxPending is above what MaxInFlight lets through, so the client library's own
-// limit, which fails instead of waiting, is never reached.
+// maxPending is the client library's limit of appends without an ack. Beyond it the library fails
+// instead of waiting, so it is above the number that MaxInFlight allows.
 const maxPending = 1 << 20
 
-// A connection that is half open answers nothing and fails nothing. The library would
-// notice after six minutes, in which no event could be accepted.
+// The pings of a connection find one that is half open: it answers nothing and reports no error.
+// By default the library would notice after six minutes without an accepted event.
 const (
 	pingEvery       = 2 * time.Second
 	pingsUnanswered = 2
@@ -28,23 +28,23 @@ const (
 // Log is an open log. It is safe for concurrent use.
 type Log struct {
 	cfg     Config
-	log     *slog.Logger
+	logger  *slog.Logger
 	metrics *metrics
 
-	// Appends and readers have a connection each, so that a reader catching up at
-	// full speed does not sit in front of acks.
+	// Appends and readers have a connection each, so that acks do not wait for the messages of
+	// a reader that catches up at full speed.
 	appends, reads *nats.Conn
 	js, readJS     jetstream.JetStream
 	streams        []jetstream.Stream // by partition
 
-	room     *semaphore.Weighted // bytes of MaxInFlight
+	budget   *semaphore.Weighted // bytes of MaxInFlight
 	inFlight inFlight
-	suspect  atomic.Bool   // an append had no answer: ask the server before the next one
+	suspect  atomic.Bool   // an append got no answer: check the server before the next append
 	full     []atomic.Bool // by partition: the last append found no space
 	closed   atomic.Bool
 }
 
-// Open connects, makes missing streams and checks the durability and settings in force
+// Open connects, creates missing streams and checks their durability and effective settings
 // (L1, L4). Its errors wrap ErrAltered, ErrFull or ErrUnavailable where they apply.
 func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err := cfg.Validate(); err != nil {
@@ -54,11 +54,11 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		return nil, err
 	}
 	l := &Log{
-		cfg: cfg, log: cfg.Logger, room: semaphore.NewWeighted(cfg.MaxInFlight),
+		cfg: cfg, logger: cfg.Logger, budget: semaphore.NewWeighted(cfg.MaxInFlight),
 		full: make([]atomic.Bool, cfg.Partitions),
 	}
-	if l.log == nil {
-		l.log = slog.New(slog.DiscardHandler)
+	if l.logger == nil {
+		l.logger = slog.New(slog.DiscardHandler)
 	}
 	if err := l.open(ctx); err != nil {
 		l.Close()
@@ -72,7 +72,7 @@ func (l *Log) open(ctx context.Context) (err error) {
 		return fmt.Errorf("connect to the log: %w", err)
 	}
 	got := l.appends.MaxPayload()
-	want := int64(l.cfg.MaxFrame + headerRoom)
+	want := int64(l.cfg.MaxFrame + maxHeaderBytes)
 	if got < want {
 		return fmt.Errorf("the log server's max_payload is %d bytes: set it to at least %d", got, want)
 	}
@@ -83,15 +83,15 @@ func (l *Log) open(ctx context.Context) (err error) {
 	return err
 }
 
-// checkDurability is the refusal of L1. Whether an external server fsyncs cannot be
-// read by a client, so there only the number of copies counts.
+// checkDurability refuses a server that does not keep L1. A client cannot see whether an external
+// server fsyncs, so for an external server only the number of copies counts.
 func (c Config) checkDurability() error {
 	switch {
 	case c.Durability != Strict:
 		return nil
 	case c.Server != nil && !c.Server.SyncAlways():
-		return errors.New("log durability is strict but the embedded server does not fsync every write: turn sync " +
-			"always on, or set durability: relaxed")
+		return errors.New("log durability is strict but the embedded server does not fsync every write: turn on " +
+			"sync always, or set durability: relaxed")
 	case c.Server == nil && c.Replicas < 3:
 		return fmt.Errorf("log durability is strict but log replicas is %d: set at least 3 for an external server, "+
 			"or durability: relaxed", c.Replicas)
@@ -112,19 +112,17 @@ func (l *Log) connect() (err error) {
 	l.js, err = jetstream.New(l.appends,
 		jetstream.WithPublishAsyncMaxPending(maxPending),
 		jetstream.WithPublishAsyncTimeout(l.cfg.AckTimeout),
-		jetstream.WithPublishAsyncAckHandler(func(_ jetstream.JetStream, m *nats.Msg,
-			ack *jetstream.PubAck) {
+		jetstream.WithPublishAsyncAckHandler(func(_ jetstream.JetStream, m *nats.Msg, ack *jetstream.PubAck) {
 			l.settle(m, ack, nil)
 		}),
-		jetstream.WithPublishAsyncErrHandler(func(_ jetstream.JetStream, m *nats.Msg,
-			err error) {
+		jetstream.WithPublishAsyncErrHandler(func(_ jetstream.JetStream, m *nats.Msg, err error) {
 			l.settle(m, nil, err)
 		}))
 	return err
 }
 
-// dial opens a connection that reconnects for ever. Nothing is buffered while it is
-// down: an append that cannot be sent fails at once rather than arriving much later.
+// dial opens a connection that reconnects for ever. It buffers nothing while it is down, so an
+// append that cannot be sent fails at once and does not arrive much later.
 func (l *Log) dial(purpose string) (*nats.Conn, error) {
 	opts := []nats.Option{
 		nats.Name("recount " + purpose),
@@ -136,10 +134,10 @@ func (l *Log) dial(purpose string) (*nats.Conn, error) {
 		nats.MaxPingsOutstanding(pingsUnanswered),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if !l.closed.Load() {
-				l.log.Warn("log connection lost", "connection", purpose, "error", err)
+				l.logger.Warn("log connection lost", "connection", purpose, "error", err)
 			}
 		}),
-		nats.ReconnectHandler(func(*nats.Conn) { l.log.Info("log connection restored", "connection", purpose) }),
+		nats.ReconnectHandler(func(*nats.Conn) { l.logger.Info("log connection restored", "connection", purpose) }),
 	}
 	if l.cfg.Server != nil {
 		opts = append(opts, nats.InProcessServer(l.cfg.Server))
@@ -150,8 +148,8 @@ func (l *Log) dial(purpose string) (*nats.Conn, error) {
 	return nats.Connect(l.cfg.URL, opts...)
 }
 
-// Healthy returns why appends would not succeed now, or nil. It is the alarm for a
-// full disk, a lost log directory, a full partition and a lost connection.
+// Healthy returns why appends cannot succeed now, or nil. It reports a full disk, a lost log
+// directory, a full partition and a lost connection.
 func (l *Log) Healthy() error {
 	if l.closed.Load() {
 		return ErrClosed
@@ -162,7 +160,7 @@ func (l *Log) Healthy() error {
 		}
 	}
 	if s := l.appends.Status(); s != nats.CONNECTED {
-		return fmt.Errorf("%w: connection is %s", ErrUnavailable, s)
+		return fmt.Errorf("%w: the connection is %s", ErrUnavailable, s)
 	}
 	for p := range l.full {
 		if l.full[p].Load() {
@@ -173,11 +171,11 @@ func (l *Log) Healthy() error {
 	return nil
 }
 
-// Partitions is P.
+// Partitions returns P, the number of partitions.
 func (l *Log) Partitions() int { return l.cfg.Partitions }
 
-// Close fails the appends still without an ack with ErrUnavailable and disconnects.
-// Readers return ErrClosed. It may be called again.
+// Close disconnects. Appends without an ack fail with ErrUnavailable, and readers return
+// ErrClosed. Close may be called again.
 func (l *Log) Close() {
 	if l.closed.Swap(true) {
 		return
@@ -195,7 +193,7 @@ func (l *Log) Close() {
 
 func (l *Log) checkPartition(p int) error {
 	if p < 0 || p >= l.cfg.Partitions {
-		return fmt.Errorf("partition %d: the log has %d", p, l.cfg.Partitions)
+		return fmt.Errorf("partition %d does not exist: the log has partitions 0 to %d", p, l.cfg.Partitions-1)
 	}
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// scrapeTimeout bounds how long a scrape waits for the server's account of a stream.
+// scrapeTimeout bounds how long a scrape waits for the server's answer about the streams.
 const scrapeTimeout = time.Second
 
 type metrics struct {
@@ -23,7 +23,7 @@ type metrics struct {
 	registerer      prometheus.Registerer
 }
 
-// newMetrics makes the metrics and registers them unless r is nil.
+// newMetrics creates the metrics and registers them unless r is nil.
 func newMetrics(r prometheus.Registerer, l *Log) (*metrics, error) {
 	perPartition := func(name, help string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "recount", Subsystem: "log", Name: name,
@@ -31,23 +31,23 @@ func newMetrics(r prometheus.Registerer, l *Log) (*metrics, error) {
 	}
 	m := &metrics{
 		registerer: r,
-		messages:   perPartition("appended_messages_total", "Messages acknowledged as durable."),
-		bytes:      perPartition("appended_bytes_total", "Bytes of frames acknowledged as durable."),
-		read:       perPartition("read_messages_total", "Messages handed to readers."),
-		readBytes:  perPartition("read_bytes_total", "Bytes of frames handed to readers."),
+		messages:   perPartition("appended_messages_total", "Messages that the log acknowledged as durable."),
+		bytes:      perPartition("appended_bytes_total", "Bytes of the frames that the log acknowledged as durable."),
+		read:       perPartition("read_messages_total", "Messages delivered to the readers of this process."),
+		readBytes:  perPartition("read_bytes_total", "Bytes of the frames delivered to the readers of this process."),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "recount", Subsystem: "log",
 			Name: "append_failures_total",
-			Help: "Appends without a durable ack, by reason."}, []string{"reason"}),
+			Help: "Appends that ended without an acknowledgement, by reason."}, []string{"reason"}),
 		latency: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "recount", Subsystem: "log",
 			Name:    "append_seconds",
-			Help:    "Time from sending a message to its durable ack.",
+			Help:    "Time from sending a message to its acknowledgement as durable.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16)}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "recount", Subsystem: "log",
 			Name: "in_flight_messages",
-			Help: "Appends without an outcome yet."}),
+			Help: "Appends that have no outcome yet."}),
 		reopened: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "recount", Subsystem: "log",
 			Name: "reader_reopened_total",
-			Help: "Times a reader lost its consumer and resumed."}),
+			Help: "Times that a reader lost its consumer on the server and resumed."}),
 	}
 	return m, m.register(m.messages, m.bytes, m.read, m.readBytes, m.failures, m.latency, m.inFlight, m.reopened,
 		usage{l})
@@ -66,7 +66,7 @@ func (m *metrics) register(cs ...prometheus.Collector) error {
 	return nil
 }
 
-// unregister gives the names free for another Log of the process. m may be nil.
+// unregister frees the metric names for another Log of the process. m may be nil.
 func (m *metrics) unregister() {
 	if m == nil {
 		return
@@ -76,10 +76,10 @@ func (m *metrics) unregister() {
 	}
 }
 
-func (m *metrics) appended(p *Pending) {
+func (m *metrics) countAppend(p *Pending) {
 	m.inFlight.Dec()
 	if p.err != nil {
-		m.failures.WithLabelValues(reason(p.err)).Inc()
+		m.failures.WithLabelValues(failureReason(p.err)).Inc()
 		return
 	}
 	label := strconv.Itoa(p.partition)
@@ -88,7 +88,7 @@ func (m *metrics) appended(p *Pending) {
 	m.bytes.WithLabelValues(label).Add(float64(p.bytes))
 }
 
-func reason(err error) string {
+func failureReason(err error) string {
 	for name, target := range map[string]error{"full": ErrFull, "too_large": ErrTooLarge, "altered": ErrAltered} {
 		if errors.Is(err, target) {
 			return name
@@ -97,15 +97,17 @@ func reason(err error) string {
 	return "unavailable"
 }
 
-// usage reports the size and the bounds of each partition, asked of the server when scraped.
+// usage reports the size and the bounds of each partition. It asks the server at each scrape.
 type usage struct{ log *Log }
 
 var (
-	usageBytes = prometheus.NewDesc("recount_log_stored_bytes", "Bytes the log holds.", []string{"partition"}, nil)
-	usageLimit = prometheus.NewDesc("recount_log_max_bytes", "Bytes the log may hold.", []string{"partition"}, nil)
-	usageFirst = prometheus.NewDesc("recount_log_first_sequence", "First sequence the log still has.",
+	usageBytes = prometheus.NewDesc("recount_log_stored_bytes", "Bytes that the partition holds.",
 		[]string{"partition"}, nil)
-	usageNext = prometheus.NewDesc("recount_log_next_sequence", "Next sequence the log assigns.",
+	usageLimit = prometheus.NewDesc("recount_log_max_bytes", "Bytes at which the partition is full and refuses events.",
+		[]string{"partition"}, nil)
+	usageFirst = prometheus.NewDesc("recount_log_first_sequence", "First sequence that the partition still has.",
+		[]string{"partition"}, nil)
+	usageNext = prometheus.NewDesc("recount_log_next_sequence", "Sequence that the next message will get.",
 		[]string{"partition"}, nil)
 )
 

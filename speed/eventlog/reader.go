@@ -17,17 +17,17 @@ import (
 
 const (
 	prefetchMessages = 512
-	// pullHeartbeat is how often the server must be heard of; twice that without it
-	// means that the consumer is lost.
+	// pullHeartbeat is how often the server sends a sign of life to a consumer that waits. The
+	// library takes the consumer for lost after twice that time without one.
 	pullHeartbeat = time.Second
 	pullExpiry    = 10 * time.Second
 	firstBackoff  = 20 * time.Millisecond
 	maxBackoff    = 2 * time.Second
 )
 
-// Reader hands out the messages of one partition in order. The server's consumer
-// behind it is a throw-away: whenever it is lost the reader makes a new one at the
-// sequence it wants. A Reader is for one goroutine, apart from Lag.
+// Reader returns the messages of one partition in order. Its consumer on the server holds no state
+// worth keeping: if it is lost, the reader creates another one at the sequence it wants. A Reader is
+// for one goroutine, except for Lag.
 type Reader struct {
 	log       *Log
 	partition int
@@ -41,14 +41,14 @@ type Reader struct {
 	closed   bool
 }
 
-// Read opens a Reader whose first message is from. position.ErrTrimmed means that the log no
-// longer has from, position.ErrGap that it ends below from.
+// Read opens a Reader whose first message is from. position.ErrTrimmed means that the log no longer has
+// from; position.ErrGap means that the log ends below from.
 func (l *Log) Read(ctx context.Context, partition int, from uint64) (*Reader, error) {
 	if err := l.checkPartition(partition); err != nil {
 		return nil, err
 	}
 	if from == 0 {
-		return nil, fmt.Errorf("read partition %d: sequences start at 1", partition)
+		return nil, fmt.Errorf("read partition %d from sequence 0: sequences start at 1", partition)
 	}
 	r := &Reader{log: l, partition: partition, label: strconv.Itoa(partition), next: from}
 	if err := r.open(ctx); err != nil {
@@ -57,23 +57,24 @@ func (l *Log) Read(ctx context.Context, partition int, from uint64) (*Reader, er
 	return r, nil
 }
 
-// Next returns the next message, waiting for it if need be. Its errors are position.ErrTrimmed,
-// position.ErrGap, ErrAltered, ErrClosed and ctx's; lost connections and servers are waited out.
+// Next returns the next message and waits until there is one, also while the connection or the server
+// is lost. Its errors are position.ErrTrimmed, position.ErrGap, ErrAltered, ErrClosed and ctx's.
 func (r *Reader) Next(ctx context.Context) (Message, error) {
 	backoff := firstBackoff
 	for {
-		m, err := r.try(ctx)
+		m, err := r.receive(ctx)
 		if err == nil {
 			return m, nil
 		}
-		if err := r.ended(ctx); err != nil {
+		if err := r.checkOpen(ctx); err != nil {
 			return Message{}, err
 		}
 		if !errors.Is(err, ErrUnavailable) {
 			return Message{}, err
 		}
 		r.log.metrics.reopened.Inc()
-		r.log.log.Warn("log reader resumes", "partition", r.partition, "sequence", r.next, "error", err)
+		r.log.logger.Warn("log reader lost its consumer and resumes", "partition", r.partition, "sequence", r.next,
+			"error", err)
 		if err := sleep(ctx, backoff); err != nil {
 			return Message{}, err
 		}
@@ -81,15 +82,16 @@ func (r *Reader) Next(ctx context.Context) (Message, error) {
 	}
 }
 
-func (r *Reader) ended(ctx context.Context) error {
+// checkOpen returns why the reader must not continue, or nil.
+func (r *Reader) checkOpen(ctx context.Context) error {
 	if r.closed || r.log.closed.Load() {
 		return ErrClosed
 	}
 	return ctx.Err()
 }
 
-// try returns the next message, or ErrUnavailable when the consumer is lost.
-func (r *Reader) try(ctx context.Context) (Message, error) {
+// receive returns the next message, or ErrUnavailable if the consumer is lost.
+func (r *Reader) receive(ctx context.Context) (Message, error) {
 	if r.closed {
 		return Message{}, ErrClosed
 	}
@@ -101,23 +103,23 @@ func (r *Reader) try(ctx context.Context) (Message, error) {
 	m, err := r.messages.Next(jetstream.NextContext(ctx))
 	if err != nil {
 		if ctx.Err() == nil {
-			r.drop()
+			r.dropConsumer()
 		}
 		return Message{}, fmt.Errorf("%w: read partition %d: %w", ErrUnavailable, r.partition, err)
 	}
 	return r.accept(ctx, m)
 }
 
-// accept checks that m is the wanted message; the server alone is not trusted with that.
+// accept checks that m is the wanted message. It does not trust the server to keep the order.
 func (r *Reader) accept(ctx context.Context, m jetstream.Msg) (Message, error) {
 	meta, err := m.Metadata()
 	if err != nil {
-		r.drop()
+		r.dropConsumer()
 		return Message{}, fmt.Errorf("%w: read partition %d: %w", ErrUnavailable, r.partition, err)
 	}
 	if got := meta.Sequence.Stream; got != r.next {
-		r.drop()
-		return Message{}, r.missed(ctx, got)
+		r.dropConsumer()
+		return Message{}, r.explainSkip(ctx, got)
 	}
 	r.next++
 	r.last = identityOf(m.Data(), meta.Timestamp)
@@ -127,18 +129,18 @@ func (r *Reader) accept(ctx context.Context, m jetstream.Msg) (Message, error) {
 	return Message{Seq: meta.Sequence.Stream, Data: m.Data(), Stored: meta.Timestamp}, nil
 }
 
-// missed says why message got came instead of the wanted one. Nothing acknowledges deliveries,
-// so one that the client gave up waiting for is lost, and the consumer goes on behind it. Only
-// the log knows whether the message is missing from it (C7), or from what arrived.
-func (r *Reader) missed(ctx context.Context, got uint64) error {
+// explainSkip returns why message got arrived instead of the wanted one. Deliveries are not
+// acknowledged: if the client gave up waiting for one, it is lost and the consumer continues with the
+// next. So the reader asks the log whether it lacks the message (C7) or only the delivery was lost.
+func (r *Reader) explainSkip(ctx context.Context, got uint64) error {
 	if err := r.checkBounds(ctx); err != nil {
 		return err
 	}
-	return confirmed(ctx, func() error {
+	return confirm(ctx, func() error {
 		switch _, err := r.log.Get(ctx, r.partition, r.next); {
 		case err == nil:
-			return fmt.Errorf("%w: read partition %d: message %d came instead of %d, which the log has", ErrUnavailable,
-				r.partition, got, r.next)
+			return fmt.Errorf("%w: read partition %d: message %d arrived instead of %d, which the log has",
+				ErrUnavailable, r.partition, got, r.next)
 		case errors.Is(err, ErrNotFound):
 			return position.GapError{Partition: r.partition, Want: r.next, Got: got}
 		default:
@@ -147,35 +149,36 @@ func (r *Reader) missed(ctx context.Context, got uint64) error {
 	})
 }
 
-// checkBounds returns position.ErrTrimmed or ErrGap if the wanted sequence is outside the log.
+// checkBounds returns position.ErrTrimmed or position.ErrGap if the wanted sequence is outside the
+// log, or if the log has another message at the last sequence.
 func (r *Reader) checkBounds(ctx context.Context) error {
-	return confirmed(ctx, func() error { return r.outside(ctx) })
+	return confirm(ctx, func() error { return r.checkBoundsOnce(ctx) })
 }
 
 const (
-	looks     = 3
-	lookEvery = 100 * time.Millisecond
+	confirmLooks    = 3
+	confirmInterval = 100 * time.Millisecond
 )
 
-// confirmed repeats a look at the log that found it trimmed or with a gap, and believes it
-// when every look says so. Such a verdict stops a partition until an operator acts, and
-// nothing in an answer of the server shows that a digit of it was spoilt on the way.
-func confirmed(ctx context.Context, look func() error) error {
+// confirm repeats a check that found the log trimmed or with a gap, and returns that finding only if
+// every repetition agrees. The finding stops a partition until an operator acts, and an answer
+// of the server has no checksum that would show a digit that was corrupted on the way.
+func confirm(ctx context.Context, look func() error) error {
 	for n := 1; ; n++ {
 		err := look()
-		if n == looks || !errors.Is(err, position.ErrTrimmed) && !errors.Is(err, position.ErrGap) {
+		if n == confirmLooks || !errors.Is(err, position.ErrTrimmed) && !errors.Is(err, position.ErrGap) {
 			return err
 		}
-		if err := sleep(ctx, lookEvery); err != nil {
+		if err := sleep(ctx, confirmInterval); err != nil {
 			return err
 		}
 	}
 }
 
-// outside is one look at the log. One that ends below the wanted sequence, or has another
-// message at the last one, lost its tail while we were away: going on there would hand out
-// another message under a sequence already seen, or what followed other messages as following ours.
-func (r *Reader) outside(ctx context.Context) error {
+// checkBoundsOnce is checkBounds without repetition. A log that ends below the wanted sequence, or has
+// another message at the last one, lost its end while this reader was disconnected. If the reader
+// continued, it would return another message for a known sequence, or skip messages.
+func (r *Reader) checkBoundsOnce(ctx context.Context) error {
 	first, next, err := r.log.Bounds(ctx, r.partition)
 	switch {
 	case err != nil:
@@ -186,14 +189,14 @@ func (r *Reader) outside(ctx context.Context) error {
 	case r.next > next:
 		return position.GapError{Partition: r.partition, Want: r.next, Got: next}
 	case r.next > first && r.last != identity{}:
-		return r.replaced(ctx)
+		return r.checkLast(ctx)
 	}
 	return nil
 }
 
-// identity tells two messages of one sequence apart.
+// identity distinguishes two messages of the same sequence.
 type identity struct {
-	stored int64 // the server's clock, nanoseconds
+	stored int64 // the time at which the server stored it, in nanoseconds
 	sum    uint32
 }
 
@@ -203,9 +206,9 @@ func identityOf(data []byte, stored time.Time) identity {
 	return identity{stored.UnixNano(), crc32.Checksum(data, castagnoli)}
 }
 
-// replaced returns ErrGap if the log has another message at the last sequence. What differs in
-// one half alone was spoilt on the way.
-func (r *Reader) replaced(ctx context.Context) error {
+// checkLast returns position.ErrGap if the log has another message at the last sequence. If only one
+// half of its identity differs, the answer was corrupted on the way.
+func (r *Reader) checkLast(ctx context.Context) error {
 	m, err := r.log.Get(ctx, r.partition, r.next-1)
 	switch there := identityOf(m.Data, m.Stored); {
 	case errors.Is(err, position.ErrTrimmed) || errors.Is(err, ErrNotFound):
@@ -213,15 +216,15 @@ func (r *Reader) replaced(ctx context.Context) error {
 	case err != nil:
 		return err
 	case there.stored != r.last.stored && there.sum != r.last.sum:
-		return fmt.Errorf("%w: message %d is another than the one that was read: the log lost its end and was "+
-			"filled again",
+		return fmt.Errorf("%w: message %d is not the one that was read before: "+
+			"the log lost its end and was filled again",
 			position.GapError{Partition: r.partition, Want: r.next, Got: r.next - 1}, r.next-1)
 	}
 	return nil
 }
 
-// open makes a consumer at the wanted sequence. It keeps no state worth saving, so it
-// lives in the server's memory and acks nothing.
+// open creates a consumer at the wanted sequence. It holds no state worth keeping, so it is in the
+// server's memory and nothing is acknowledged.
 func (r *Reader) open(ctx context.Context) error {
 	if err := r.checkBounds(ctx); err != nil {
 		return err
@@ -247,14 +250,14 @@ func (r *Reader) open(ctx context.Context) error {
 	return nil
 }
 
-// pullBytes bounds one request of a reader. A message larger than that would never be
-// delivered and no error would say so, hence at least the largest the server takes.
+// pullBytes bounds one request of a reader. It is at least the largest message that the server
+// accepts, because a larger message would never be delivered and no error would say so.
 func (l *Log) pullBytes() int {
-	return max(l.cfg.Prefetch, int(l.reads.MaxPayload())+headerRoom)
+	return max(l.cfg.Prefetch, int(l.reads.MaxPayload())+maxHeaderBytes)
 }
 
-// drop lets go of the consumer and what it prefetched.
-func (r *Reader) drop() {
+// dropConsumer gives up the consumer and the messages it prefetched.
+func (r *Reader) dropConsumer() {
 	if r.messages == nil {
 		return
 	}
@@ -268,17 +271,17 @@ func (r *Reader) drop() {
 	_ = r.log.readJS.DeleteConsumer(ctx, r.log.cfg.streamName(r.partition), r.consumer.CachedInfo().Name)
 }
 
-// Lag is the number of messages behind the last one Next returned, as of then.
+// Lag returns how many messages the log had after the last one that Next returned, at that time.
 func (r *Reader) Lag() uint64 { return r.lag.Load() }
 
 // Close ends the reader. It may be called again.
 func (r *Reader) Close() {
 	r.closed = true
-	r.drop()
+	r.dropConsumer()
 }
 
-// consumerLife is how long the server keeps the position of a reader that it does not
-// hear of. A test build can pause a process for longer.
+// consumerLife is how long the server keeps the consumer of a reader that sends nothing. It is short
+// in test builds, so that a test can pause a process for longer than that.
 func consumerLife() time.Duration {
 	if failpoint.Enabled {
 		return 5 * time.Second

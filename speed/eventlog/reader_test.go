@@ -14,7 +14,7 @@ import (
 	"recount/speed/eventlog"
 )
 
-// A reader waits out a server restart and goes on at the sequence it wants.
+// A reader waits while the server restarts and then continues at the sequence it wants.
 func TestReaderResumesAfterRestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -29,7 +29,7 @@ func TestReaderResumesAfterRestart(t *testing.T) {
 	_, err := l.Append(testContext(t), 0, []byte("lost"), "")
 	wantError(t, err, eventlog.ErrUnavailable)
 	if l.Healthy() == nil {
-		t.Error("healthy without a server")
+		t.Error("the log is healthy without a server")
 	}
 	h.start(natsserver.DefaultConfig(dir))
 	appendWhenBack(t, l)
@@ -39,11 +39,11 @@ func TestReaderResumesAfterRestart(t *testing.T) {
 		}
 	}
 	if err := l.Healthy(); err != nil {
-		t.Errorf("after the restart: %v", err)
+		t.Errorf("healthy after the restart: %v", err)
 	}
 }
 
-// appendWhenBack appends one message as soon as the server takes it.
+// appendWhenBack appends one message as soon as the server accepts it.
 func appendWhenBack(t *testing.T, l *eventlog.Log) {
 	t.Helper()
 	ctx := testContext(t)
@@ -58,8 +58,8 @@ func appendWhenBack(t *testing.T, l *eventlog.Log) {
 	}
 }
 
-// A server that comes back without its tail would give old sequences to new messages;
-// a reader past the tail must not wait there for them.
+// A server that restarts without the end of its log gives the lost sequences to new messages. A reader
+// that had read the lost messages must not wait for later ones.
 func TestLostTailIsAGap(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -81,13 +81,11 @@ func TestLostTailIsAGap(t *testing.T) {
 	h.stop()
 	h.start(natsserver.DefaultConfig(older + "/log"))
 	_, err := r.Next(testContext(t))
-	if want := (position.GapError{Partition: 0, Want: 7, Got: 4}); err != want {
-		t.Fatalf("got %v, want %v", err, want)
-	}
+	wantError(t, err, position.GapError{Partition: 0, Want: 7, Got: 4})
 }
 
-// A log that lost its end while a reader was away and was filled again beyond it has another
-// message where the reader stopped: what follows does not follow what was read.
+// A log lost its end while a reader was disconnected, and was then filled again beyond that end. It has
+// another message where the reader stopped, so the next message does not follow what was read.
 func TestRefilledLogIsAGap(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -119,7 +117,7 @@ func TestRefilledLogIsAGap(t *testing.T) {
 	h.start(natsserver.DefaultConfig(older + "/log"))
 	var gap position.GapError
 	if m, err := r.Next(testContext(t)); !errors.As(err, &gap) || gap.Want != 7 {
-		t.Fatalf("got message %d %q, %v, want a gap at 7", m.Seq, m.Data, err)
+		t.Fatalf("got message %d %q and error %v, want a gap at 7", m.Seq, m.Data, err)
 	}
 }
 
@@ -136,17 +134,15 @@ func TestMissingMessageIsAGap(t *testing.T) {
 	r := readFrom(t, l, 0, 1)
 	next(t, r)
 	next(t, r)
-	for range 2 { // and goes on saying so
+	for range 2 { // Every further call says the same.
 		_, err := r.Next(testContext(t))
-		if want := (position.GapError{Partition: 0, Want: 3, Got: 4}); err != want {
-			t.Fatalf("got %v, want %v", err, want)
-		}
+		wantError(t, err, position.GapError{Partition: 0, Want: 3, Got: 4})
 	}
 	_, err := l.Get(testContext(t), 0, 3)
 	wantError(t, err, eventlog.ErrNotFound)
 }
 
-// A delivery may be lost between the server and an overloaded client. That is no gap of the log.
+// A delivery may be lost between the server and an overloaded client. That is not a gap in the log.
 func TestLostDeliveryIsNoGap(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, t.TempDir())
@@ -172,7 +168,7 @@ func TestLostDeliveryIsNoGap(t *testing.T) {
 		}
 	}
 	if taken != 3 {
-		t.Fatalf("took %d messages off the reader's consumer, want 3", taken)
+		t.Fatalf("fetched %d messages from the reader's consumer, want 3", taken)
 	}
 	for want := uint64(1); want <= 5; want++ {
 		if m := next(t, r); m.Seq != want {
@@ -181,7 +177,7 @@ func TestLostDeliveryIsNoGap(t *testing.T) {
 	}
 }
 
-// replaceStream puts a stream that allows deleting messages in the place of the log's.
+// replaceStream replaces the log's stream by one that allows the deletion of messages.
 func replaceStream(t *testing.T, js jetstream.JetStream) jetstream.Stream {
 	t.Helper()
 	if err := js.DeleteStream(t.Context(), "recount-p0"); err != nil {
@@ -194,51 +190,52 @@ func replaceStream(t *testing.T, js jetstream.JetStream) jetstream.Stream {
 	return s
 }
 
-// What an answer of the server says of the log is believed when it says so again: a digit
-// that was spoilt on its way must not stop a partition for good.
-func TestSpoiltAnswerIsNoGap(t *testing.T) {
+// A reader believes an answer that reports a gap or a trimmed log only if the server repeats it. A
+// digit that was corrupted on the way must not stop a partition for good.
+func TestCorruptAnswerIsNoGap(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, t.TempDir())
 	l := openLog(t, small(h))
 	appendN(t, l, 0, 5)
-	for name, swap := range map[string][2]string{"a lost tail": {`"last_seq":5`, `"last_seq":1`},
+	for name, change := range map[string][2]string{"a lost tail": {`"last_seq":5`, `"last_seq":1`},
 		"a trimmed log": {`"first_seq":1`, `"first_seq":9`}} {
-		for _, spoilt := range []int{1, 2} {
-			left := spoilt
-			h.spoilWith(func(p []byte) {
-				if i := bytes.Index(p, []byte(swap[0])); i >= 0 && left > 0 {
-					copy(p[i:], swap[1])
+		for _, corrupted := range []int{1, 2} {
+			left := corrupted
+			h.corruptWith(func(p []byte) {
+				if i := bytes.Index(p, []byte(change[0])); i >= 0 && left > 0 {
+					copy(p[i:], change[1])
 					left--
 				}
 			})
 			r, err := l.Read(testContext(t), 0, 4)
 			if err != nil {
-				t.Fatalf("%s, said %d times: %v", name, spoilt, err)
+				t.Fatalf("%s in %d answers: %v", name, corrupted, err)
 			}
 			if m := next(t, r); m.Seq != 4 || left != 0 {
-				t.Errorf("%s, said %d times: got message %d, %d answers left to spoil", name, spoilt, m.Seq, left)
+				t.Errorf("%s in %d answers: got message %d, want 4; %d answers were left to corrupt", name, corrupted,
+					m.Seq, left)
 			}
 			r.Close()
 		}
 	}
-	h.spoilWith(func(p []byte) {
+	h.corruptWith(func(p []byte) {
 		if i := bytes.Index(p, []byte(`"last_seq":5`)); i >= 0 {
 			copy(p[i:], `"last_seq":1`)
 		}
 	})
 	_, err := l.Read(testContext(t), 0, 4)
 	if !errors.Is(err, position.ErrGap) {
-		t.Errorf("a log that says so every time: got %v, want a gap", err)
+		t.Errorf("a lost tail in every answer: got %v, want a gap", err)
 	}
-	h.spoilWith(func(p []byte) {
+	h.corruptWith(func(p []byte) {
 		if i := bytes.Index(p, []byte(`"seq":4,`)); i >= 0 {
 			p[i+len(`"seq":`)] = '5'
 		}
 	})
 	if m, err := l.Get(testContext(t), 0, 4); !errors.Is(err, eventlog.ErrUnavailable) {
-		t.Errorf("another message came than was asked for: got %d, %v", m.Seq, err)
+		t.Errorf("another message than the wanted one: got %d and error %v, want ErrUnavailable", m.Seq, err)
 	}
-	h.spoilWith(nil)
+	h.corruptWith(nil)
 }
 
 func TestReadOutsideTheLog(t *testing.T) {
@@ -255,19 +252,18 @@ func TestReadOutsideTheLog(t *testing.T) {
 	wantError(t, err, position.ErrTrimmed)
 	_, err = l.Get(ctx, 0, 6)
 	wantError(t, err, eventlog.ErrNotFound)
-	if _, err = l.Read(ctx, 0, 7); err != (position.GapError{Partition: 0, Want: 7, Got: 6}) {
-		t.Errorf("read beyond the end: %v", err)
-	}
+	_, err = l.Read(ctx, 0, 7)
+	wantError(t, err, position.GapError{Partition: 0, Want: 7, Got: 6})
 	if _, err = l.Read(ctx, 0, 0); err == nil {
-		t.Error("read from 0: no error")
+		t.Error("read from 0: got no error")
 	}
 	if m := next(t, readFrom(t, l, 0, 3)); m.Seq != 3 {
-		t.Errorf("first readable is %d, want 3", m.Seq)
+		t.Errorf("first message is %d, want 3", m.Seq)
 	}
 }
 
-// A reader that fell behind a trim learns so instead of skipping.
-func TestReaderBehindTrim(t *testing.T) {
+// A reader that a trim overtook gets ErrTrimmed and does not skip messages.
+func TestReaderOvertakenByTrim(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, t.TempDir())
 	l := openLog(t, small(h))
@@ -289,7 +285,7 @@ func TestReaderBehindTrim(t *testing.T) {
 		t.Fatal(err)
 	}
 	var err error
-	for want := uint64(2); err == nil; want++ { // what was prefetched still comes
+	for want := uint64(2); err == nil; want++ { // The prefetched messages still arrive.
 		var m eventlog.Message
 		if m, err = r.Next(ctx); err == nil && m.Seq != want {
 			t.Fatalf("got %d, want %d", m.Seq, want)

@@ -1,32 +1,32 @@
 package eventlog
 
-// Remembered is what is known at boot about one partition from outside its log, and the
-// log's bounds. Sequences are "next" ones: the first that has not landed, that is not in
-// the snapshot, that was never acknowledged. 0 means that nothing is remembered.
+// Remembered is what is known about one partition at boot: what other places remember of its log,
+// and the log's own end. Each sequence is a next one: the first message that is not counted
+// in. 0 means that nothing is remembered.
 type Remembered struct {
-	Head      uint64 // chain head
-	Snapshot  uint64 // newest valid snapshot
-	HighWater uint64 // persisted high-water mark of acks
+	Head      uint64 // chain head: the first message that has not landed
+	Snapshot  uint64 // the first message that is not in the newest valid snapshot
+	HighWater uint64 // the first message above the persisted high-water mark of acks
 	Next      uint64 // the log's next sequence, from Bounds
-	// OtherDigest says that the log has a message at a remembered sequence and its digest
-	// is not the remembered one: another log sits in this one's place.
+	// OtherDigest says that the log has a message at a remembered sequence with another digest
+	// than the remembered one. Another log is in this one's place.
 	OtherDigest bool
 }
 
-// Verdict is what L5 says to do before anything is accepted.
+// Verdict is what L5 requires before the log accepts an event.
 type Verdict struct {
-	// Seal says to create the SEAL record at (epoch, Head) and go on as epoch+1.
+	// Seal says that the SEAL record must be created at (epoch, Head). The log continues as epoch+1.
 	Seal bool
 	// Next is the sequence of the next message, max(last+1, head).
 	Next uint64
-	// Jump says that the log must Advance to Next, after the seal is created. Everything
-	// below has landed then, because Next is the head.
+	// Jump says that the log must Advance to Next after the seal is created. Next is the chain
+	// head then, so every message below it has landed.
 	Jump bool
 	// Reason says in words why the epoch must be sealed.
 	Reason string
 }
 
-// Recover decides L5. It is pure. Without a seal the log goes on where it is.
+// Recover decides L5. It is a pure function. Without a seal the log continues where it is.
 func Recover(m Remembered) Verdict {
 	v := Verdict{Next: max(m.Next, m.Head), Jump: m.Next < m.Head}
 	switch {

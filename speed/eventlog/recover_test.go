@@ -6,9 +6,9 @@ import (
 	"recount/speed/eventlog"
 )
 
-// L5: "if the log's last sequence is below the chain head, the newest snapshot or the
-// persisted high-water mark, or the message at that offset has another digest, create a
-// SEAL record at the key (epoch, head) and go on as epoch+1 at max(last+1, head)."
+// TestRecover checks the rule of L5: if the log's last sequence is below the chain head, the newest
+// snapshot or the persisted high-water mark, or the message at that offset has another digest,
+// then a SEAL record is created at (epoch, head) and the log continues as epoch+1 at max(last+1, head).
 func TestRecover(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

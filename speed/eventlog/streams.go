@@ -16,20 +16,20 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// dedupWindow is how long a resend of a message id is absorbed (L7). The server keeps
-// the ids of that time in memory: one per batch, about 100 bytes each.
-const dedupWindow = 30 * time.Second
+// resendWindow is how long the server absorbs a resend of a message id (L7). It keeps the ids
+// of that time in memory: one for each batch, about 100 bytes each.
+const resendWindow = 30 * time.Second
 
-// partitionsKey is the stream's own note of P, so that a start with another number of
-// partitions is refused even when only some of the streams exist (L3).
+// partitionsKey is the metadata key under which each stream stores P. A start with another number
+// of partitions is refused even if only some of the streams exist (L3).
 const partitionsKey = "recount_partitions"
 
 func (c Config) streamName(partition int) string { return fmt.Sprintf("%s-p%d", c.Prefix, partition) }
 func (c Config) subject(partition int) string    { return fmt.Sprintf("%s.p%d", c.Prefix, partition) }
 
-// stream is the whole configuration of a partition's stream (L4). Purge stays allowed
-// because Trim and Advance need it; the default persist mode is the one that SyncAlways covers.
-func (c Config) stream(partition int) jetstream.StreamConfig {
+// streamConfig is the whole configuration of a partition's stream (L4). Purge is allowed because
+// Trim and Advance need it. SyncAlways only works with the default persist mode.
+func (c Config) streamConfig(partition int) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:              c.streamName(partition),
 		Subjects:          []string{c.subject(partition)},
@@ -43,15 +43,15 @@ func (c Config) stream(partition int) jetstream.StreamConfig {
 		MaxMsgsPerSubject: -1,
 		MaxMsgSize:        -1,
 		MaxConsumers:      -1,
-		Duplicates:        dedupWindow,
+		Duplicates:        resendWindow,
 		DenyDelete:        true,
 		Metadata:          map[string]string{partitionsKey: strconv.Itoa(c.Partitions)},
 	}
 }
 
-// openStreams makes the missing streams and checks all of them.
+// openStreams creates the missing streams and checks all streams.
 func (l *Log) openStreams(ctx context.Context) error {
-	if err := l.checkPartitions(ctx); err != nil {
+	if err := l.checkPartitionCount(ctx); err != nil {
 		return err
 	}
 	for p := range l.cfg.Partitions {
@@ -64,8 +64,8 @@ func (l *Log) openStreams(ctx context.Context) error {
 	return nil
 }
 
-// checkPartitions refuses to make a stream while one of another number of partitions exists.
-func (l *Log) checkPartitions(ctx context.Context) error {
+// checkPartitionCount returns an error if a stream was created for another number of partitions.
+func (l *Log) checkPartitionCount(ctx context.Context) error {
 	for p := range l.cfg.Partitions {
 		s, err := l.js.Stream(ctx, l.cfg.streamName(p))
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -77,18 +77,18 @@ func (l *Log) checkPartitions(ctx context.Context) error {
 		got := s.CachedInfo().Config.Metadata[partitionsKey]
 		want := strconv.Itoa(l.cfg.Partitions)
 		if got != want {
-			return fmt.Errorf("%w: log partitions is %s, stream %s was made for %q: the number is fixed (L3), set "+
-				"it back or use another prefix and an empty lake",
+			return fmt.Errorf("%w: log partitions is %s, but stream %s was made for %q: the number is fixed (L3); "+
+				"set it back, or use another prefix and an empty lake",
 				ErrAltered, want, l.cfg.streamName(p), got)
 		}
 	}
 	return nil
 }
 
-// openStream returns the stream of a partition once the server's own account of its
-// settings is the one we want (L1, L4).
+// openStream creates the stream of a partition if it is missing, and returns it if the settings that
+// the server reports are the wanted ones (L1, L4).
 func (l *Log) openStream(ctx context.Context, partition int) (jetstream.Stream, error) {
-	want := l.cfg.stream(partition)
+	want := l.cfg.streamConfig(partition)
 	s, err := l.js.Stream(ctx, want.Name)
 	if l.cfg.ReadOnly {
 		if err != nil {
@@ -97,13 +97,14 @@ func (l *Log) openStream(ctx context.Context, partition int) (jetstream.Stream, 
 		return s, nil
 	}
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		l.log.Info("create log stream", "stream", want.Name, "max_bytes", want.MaxBytes, "replicas", want.Replicas)
+		l.logger.Info("create log stream", "stream", want.Name, "max_bytes", want.MaxBytes, "replicas", want.Replicas)
 		s, err = l.js.CreateStream(ctx, want)
 	} else if err == nil {
 		err = l.resize(ctx, s.CachedInfo().Config, want.MaxBytes)
 	}
 	if err = classify(err); errors.Is(err, ErrFull) {
-		return nil, fmt.Errorf("reserve log max bytes, %d, for stream %s: lower it or give the log server more disk: %w", want.MaxBytes, want.Name, err)
+		return nil, fmt.Errorf("reserve log max bytes, %d, for stream %s: lower it or give the log server more "+
+			"disk: %w", want.MaxBytes, want.Name, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", want.Name, err)
@@ -120,50 +121,50 @@ func (l *Log) openStream(ctx context.Context, partition int) (jetstream.Stream, 
 	return s, nil
 }
 
-// resize follows a changed max bytes, the one setting an operator may need to change
-// and that cannot lose a message: with discard new a smaller limit only fills up sooner.
+// resize applies a changed max bytes. It is the one setting that an operator may need to change.
+// The change loses no message: with discard new, a smaller limit is only reached sooner.
 func (l *Log) resize(ctx context.Context, found jetstream.StreamConfig, maxBytes int64) error {
 	if found.MaxBytes == maxBytes {
 		return nil
 	}
 	if found.Discard != jetstream.DiscardNew {
-		return nil // differences reports it, and a smaller limit would delete messages
+		return nil // A smaller limit would delete messages. The caller finds and reports the difference.
 	}
-	l.log.Info("resize log stream", "stream", found.Name, "from", found.MaxBytes, "to", maxBytes)
+	l.logger.Info("resize log stream", "stream", found.Name, "from", found.MaxBytes, "to", maxBytes)
 	found.MaxBytes = maxBytes
 	_, err := l.js.UpdateStream(ctx, found)
 	return err
 }
 
-// differences names each setting that is not as wanted, in the server's words. It
-// compares everything the client knows, so a setting nobody thought of counts too.
+// differences names each setting that is not as wanted, by its name on the server. It compares
+// every setting the client knows, so that it also finds changes this package did not foresee.
 func differences(want, got jetstream.StreamConfig) []string {
-	w := settings(want)
-	g := settings(got)
+	w := setFields(want)
+	g := setFields(got)
 	var diffs []string
 	for _, name := range slices.Sorted(maps.Keys(union(w, g))) {
 		if !reflect.DeepEqual(w[name], g[name]) {
-			diffs = append(diffs, fmt.Sprintf("%s is %v, want %v", name, orUnset(g[name]), orUnset(w[name])))
+			diffs = append(diffs, fmt.Sprintf("%s is %v, want %v", name, displayValue(g[name]), displayValue(w[name])))
 		}
 	}
 	return diffs
 }
 
-// settings flattens a stream configuration to its JSON fields that are set. The server
-// adds metadata about itself, which is not ours to compare.
-func settings(c jetstream.StreamConfig) map[string]any {
+// setFields returns the JSON fields of a stream configuration that are set. It leaves out the
+// metadata that the server adds about itself.
+func setFields(c jetstream.StreamConfig) map[string]any {
 	c.Metadata = maps.Clone(c.Metadata)
 	maps.DeleteFunc(c.Metadata, func(k, _ string) bool { return strings.HasPrefix(k, "_nats.") })
-	raw, _ := json.Marshal(c) // a StreamConfig of ours or from JSON always encodes
+	raw, _ := json.Marshal(c) // A StreamConfig always encodes.
 	var fields map[string]any
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
 	_ = d.Decode(&fields)
-	maps.DeleteFunc(fields, func(_ string, v any) bool { return unset(v) })
+	maps.DeleteFunc(fields, func(_ string, v any) bool { return isUnset(v) })
 	return fields
 }
 
-func unset(v any) bool {
+func isUnset(v any) bool {
 	switch v := v.(type) {
 	case map[string]any:
 		return len(v) == 0
@@ -173,7 +174,7 @@ func unset(v any) bool {
 	return v == nil || v == false || v == "" || v == json.Number("0")
 }
 
-func orUnset(v any) any {
+func displayValue(v any) any {
 	if v == nil {
 		return "not set"
 	}

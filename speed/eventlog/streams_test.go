@@ -11,7 +11,7 @@ import (
 	"recount/speed/eventlog"
 )
 
-// L1, L4: a stream somebody altered is refused, and the error names the setting.
+// L1, L4: a stream with a changed setting is refused, and the error names the setting.
 func TestAlteredStreamIsRefused(t *testing.T) {
 	t.Parallel()
 	for field, alter := range map[string]func(*jetstream.StreamConfig){
@@ -20,10 +20,11 @@ func TestAlteredStreamIsRefused(t *testing.T) {
 		"no_ack is true, want not set":            func(c *jetstream.StreamConfig) { c.NoAck = true },
 		"allow_rollup_hdrs is true, want not set": func(c *jetstream.StreamConfig) { c.AllowRollup = true },
 		"max_msgs is 10, want -1":                 func(c *jetstream.StreamConfig) { c.MaxMsgs = 10 },
-		"compression is s2, want none":            func(c *jetstream.StreamConfig) { c.Compression = jetstream.S2Compression },
+		"compression is s2, want none": func(c *jetstream.StreamConfig) {
+			c.Compression = jetstream.S2Compression
+		},
 		"subjects is [recount.p0 other]": func(c *jetstream.StreamConfig) {
-			c.Subjects = append(c.Subjects,
-				"other")
+			c.Subjects = append(c.Subjects, "other")
 		},
 		"republish is map": func(c *jetstream.StreamConfig) {
 			c.RePublish = &jetstream.RePublish{Source: ">", Destination: "copy.>"}
@@ -48,7 +49,8 @@ func TestAlteredStreamIsRefused(t *testing.T) {
 	}
 }
 
-// Asynchronous persistence silently cancels SyncAlways, so a stream made with it is no log.
+// A stream with unsafe settings is refused. For example, asynchronous persistence silently turns
+// SyncAlways off.
 func TestUnsafeStreamIsRefused(t *testing.T) {
 	t.Parallel()
 	for field, unsafe := range map[string]func(*jetstream.StreamConfig){
@@ -88,7 +90,7 @@ func wantRefused(t *testing.T, c eventlog.Config, words ...string) {
 	}
 }
 
-// L3: P is fixed, even where only some streams exist.
+// L3: P is fixed, even if only some of the streams exist.
 func TestPartitionsAreFixed(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, t.TempDir())
@@ -101,11 +103,11 @@ func TestPartitionsAreFixed(t *testing.T) {
 	if err := admin(t, h).DeleteStream(t.Context(), "recount-p1"); err != nil {
 		t.Fatal(err)
 	}
-	l := openLog(t, small(h)) // an interrupted first start left one of two streams
+	l := openLog(t, small(h)) // An interrupted first start left one of two streams.
 	appendN(t, l, 1, 1)
 }
 
-// The same prefix and server, with the same settings, is the same log.
+// An Open with the same prefix, server and settings opens the same log.
 func TestReopen(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, t.TempDir())
@@ -113,7 +115,7 @@ func TestReopen(t *testing.T) {
 	appendN(t, l, 0, 5)
 	l.Close()
 	c := small(h)
-	c.MaxBytes *= 2 // the one setting that may change
+	c.MaxBytes *= 2 // MaxBytes is the one setting that may change.
 	l = openLog(t, c)
 	wantBounds(t, l, 0, 1, 6)
 	l.Close()
@@ -122,7 +124,7 @@ func TestReopen(t *testing.T) {
 	wantBounds(t, l, 0, 1, 6)
 }
 
-// L4: limits that do not fit on the disk are refused before anything is accepted.
+// L4: limits that do not fit on the disk are refused before the log accepts a message.
 func TestLimitsBeyondTheServerAreRefused(t *testing.T) {
 	t.Parallel()
 	h := &host{t: t}
@@ -137,7 +139,8 @@ func TestLimitsBeyondTheServerAreRefused(t *testing.T) {
 	}
 }
 
-// L1: strict refuses a server that does not fsync and one whose fsync it cannot read.
+// L1: strict durability refuses a server that does not fsync, and a single external server, whose
+// fsync setting a client cannot see.
 func TestStrictDurability(t *testing.T) {
 	t.Parallel()
 	h := &host{t: t}
@@ -161,7 +164,7 @@ func TestStrictDurability(t *testing.T) {
 	}
 }
 
-func TestServerThatTakesNoFrame(t *testing.T) {
+func TestServerThatAcceptsNoFrame(t *testing.T) {
 	t.Parallel()
 	h := &host{t: t}
 	c := natsserver.DefaultConfig(t.TempDir())
@@ -169,7 +172,7 @@ func TestServerThatTakesNoFrame(t *testing.T) {
 	h.start(c)
 	t.Cleanup(h.stop)
 	if _, err := eventlog.Open(t.Context(), small(h)); err == nil || !strings.Contains(err.Error(), "max_payload") {
-		t.Fatalf("got %v, want an error that names max_payload", err)
+		t.Fatalf("got error %v, want one that names max_payload", err)
 	}
 }
 
