@@ -1,6 +1,3 @@
-// Package record holds the small create-only records that make everything else
-// count: commit records of the lake and publications of the batch view. Both are
-// JSON, so that a person can read them, and each names the digest of the one before.
 package record
 
 import (

@@ -13,14 +13,10 @@ import (
 // It is not ErrInvalid: a record that is spoilt says nothing, and so nothing false.
 var ErrSpoilt = errors.New("spoilt record")
 
-// A record is stored as two lines: its own bytes, and
-//
-//	{"sha256":"<its Digest, 64 digits>"}
-//
-// each ended by a newline. The chain alone does not protect a record: the digest of the last
-// one is in no other, and a reader that took a flipped digit in for the truth would
-// write the next record behind a tip that nobody else has. The line stands behind the record
-// instead of in it, so that whatever is stored has it, whoever defines what it says.
+// The chain alone does not protect a record: the digest of the last one is in no other. A
+// reader that took a flipped digit for the truth would write the next record after a tip that
+// nobody else has. The digest is a line after the record instead of a member of it, so that
+// every record has it, whatever package defines the record.
 const (
 	digestHead = `{"sha256":"`
 	digestTail = "\"}\n"

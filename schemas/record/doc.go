@@ -1,0 +1,70 @@
+// Package record holds the small create-only records that make everything else count:
+// commit records of the lake, publications of the batch view, and retirements. They are
+// JSON, so that a person can read them. schemas/PROTOCOL.md lists all keys of the store.
+//
+// # Stored form
+//
+// A record is stored as two lines, each ended by a newline: its own bytes, and their SHA-256.
+//
+//	{"kind":"segment",…}
+//	{"sha256":"<64 hex digits>"}
+//
+// The digest of a record, as the next one names it, is that of the first line without its end.
+// Decoding is strict: unknown members, bytes after the record and inconsistent counts are errors.
+//
+// # Commit record: land/e{epoch}/p{partition}/{start}.json
+//
+// Epoch, partition and start have 6, 3 and 20 digits. Times are RFC 3339 in UTC, event times
+// and buckets microseconds since 1970, durations nanoseconds.
+//
+//	{"kind":"segment",               // or seal, hole
+//	 "epoch":1,"partition":0,
+//	 "start":1,"end":5,              // sequences of messages, [start, end)
+//	 "events":3,
+//	 "objects":[{                    // one for each event type, in the order of types
+//	   "type":"hit","key":"data/type=hit/…","size":2048,
+//	   "sha256":"<64 hex digits>",   // of the object's bytes
+//	   "digest":"<64 hex digits>",   // logical: see package batch/object
+//	   "rows":3,"schema":"<16 hex digits>",
+//	   "tenants":{"default":3},      // absent in old records
+//	   "buckets":[                   // runs of rows in file order, ascending
+//	     {"bucket":0,"rows":1},
+//	     {"bucket":3600000000,"rows":2,"assigned":1}]}],  // assigned: of rows, times the server assigned
+//	 "tenants":{"default":3},        // of all objects
+//	 "attempt":"…",                  // unique, so that two writers never have the same bytes
+//	 "created":"2024-01-02T03:04:05Z",
+//	 "previous":"<64 hex digits>"}   // digest of the record before; empty in the first
+//
+// A seal has an empty range and opens the next epoch. The first record of a chain is the seal of
+// epoch 0 at sequence 1; it fixes bucket and partitions.
+//
+//	{"kind":"seal","epoch":0,"partition":0,"start":1,"end":1,"events":0,
+//	 "next":{"epoch":1,"rule":{"interval":30000000000,"rows":1000000,"bytes":67108864},
+//	   "bucket":3600000000000,"partitions":2},
+//	 "reason":"the first record","attempt":"…","created":"…","previous":""}
+//
+// A hole has a range, a reason and no objects.
+//
+// # Publication: publish/{n}.json
+//
+// n has 20 digits. A base lists every bucket of every view, a delta those that changed. A view that is
+// full in a delta lists all of its buckets. Views that are not named have no batch view any more.
+//
+//	{"n":7,"previous":"<64 hex digits>",
+//	 "h":[{"epoch":1,"seq":5}],      // H, by partition
+//	 "tips":["<64 hex digits>"],     // digest of the commit record that ends at H, by partition
+//	 "base":true,                    // absent in a delta
+//	 "views":{"hits":{"digest":"<16 hex digits>","full":true,
+//	   "buckets":[[0,30064771077,1,7]]}},           // [bucket, ver, rows, checksum]
+//	 "types":{"hit":[[0,5,2,0]]},                   // [bucket, rows, duplicates, conflicts]
+//	 "ledgers":{"hit":{"from":[1],                  // where the ledger begins; absent when it goes on
+//	   "tenants":{"default":[[5,2]]}}},             // by partition: [rows, duplicates]
+//	 "events":5,                     // landed below H
+//	 "code":"v1.2.3","attempt":"…","created":"…"}
+//
+// # Retirement: retired/{type}/{before}.json
+//
+// The key holds everything a reader needs; before is written as 20060102T150405Z.
+//
+//	{"type":"recount.dead_letter","before":"2024-01-02T03:04:05Z","reason":"…"}
+package record
