@@ -48,7 +48,7 @@ func CommitLogOver(b Backend, attempts int, backoff time.Duration) *CommitLog {
 }
 
 // Create puts body under key if there is nothing yet. It returns Created if body is in
-// place and Exists with the body that is there instead. Whenever an answer leaves the
+// place (O3) and Exists with the body that is there instead. Whenever an answer leaves the
 // outcome open it reads the record back (C5): mine = done, another's = I lost, absent =
 // try again. With an error the outcome is Unknown (O2).
 func (l *CommitLog) Create(ctx context.Context, key string, body []byte) (record.Outcome, []byte, error) {

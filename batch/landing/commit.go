@@ -93,7 +93,7 @@ func (p *partition) storeSchema(ctx context.Context, t *object.Table) error {
 	return err
 }
 
-// commit creates the record that continues the chain, with the same bytes until the
+// commit creates the record that continues the chain (N1), with the same bytes until the
 // outcome is known (C5, N2), and moves the chain past whoever's it is.
 func (p *partition) commit(ctx context.Context, c *record.Commit) error {
 	raw, err := c.Encode()

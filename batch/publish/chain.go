@@ -55,7 +55,7 @@ func (p *Publisher) Refresh(ctx context.Context) error {
 	}
 }
 
-// advance makes the record that follows the newest publication the newest. p.reading must be held.
+// advance makes the record that follows the newest publication the newest (U3). p.reading must be held.
 func (p *Publisher) advance(raw []byte) error {
 	s, err := p.State().Apply(raw)
 	if err != nil {

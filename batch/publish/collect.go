@@ -24,7 +24,7 @@ type CollectResult struct {
 	Tables  int64 // of old definitions
 }
 
-// Collect removes what no kept publication (P3) and no commit record (C8) names: a
+// Collect removes what no kept publication (P3, U4) and no commit record (C8) names: a
 // bounded part of it, so that a run never takes long; the next one goes on.
 //
 // A version is safe to remove without asking its age. It holds the number of the

@@ -81,8 +81,9 @@ func (p *Publisher) recompute(ctx context.Context) (Result, error) {
 	return Result{}, fmt.Errorf("other publishers were faster %d times in a row; the next run tries again", attempts)
 }
 
-// attempt computes and writes the plan's buckets and tries to create publication n.
-// It reports whether the record created is this attempt's.
+// attempt computes and writes the plan's buckets and tries to create publication n, after it
+// has looked for objects and read rows back (U2). It reports whether the record created is
+// this attempt's.
 func (p *Publisher) attempt(ctx context.Context, pl *plan) (Result, bool, error) {
 	if err := p.checkPresent(ctx, pl.fresh); err != nil {
 		return Result{}, false, err

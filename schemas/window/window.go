@@ -14,7 +14,7 @@ import (
 )
 
 // Floor returns the start of the width-wide interval that holds t. Cells and
-// buckets are such intervals, counted from 1970 in UTC; t may be negative.
+// buckets are such intervals, counted from 1970 in UTC (I6); t may be negative.
 func Floor(t int64, width time.Duration) int64 {
 	w := width.Microseconds()
 	r := t % w

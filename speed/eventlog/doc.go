@@ -4,7 +4,7 @@
 // Each partition is one JetStream stream `<prefix>-p<N>` with one subject
 // `<prefix>.p<N>`. The code is the same for an embedded server and for a cluster.
 //
-// # What it promises
+// # The rules it keeps (schemas/PROTOCOL.md)
 //
 //	L1  Append returns a sequence only after the server's ack. With durability strict, the log
 //	    opens only where an ack means an fsync (embedded) or three replicas (outside).

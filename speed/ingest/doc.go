@@ -4,7 +4,7 @@
 //	body ─▶ gate ─▶ scanner ─▶ row ─▶ chunk (request, partition, type) ─▶ queue ─▶ group ─▶ frame ─▶ Log
 //	                strict JSON  checked      plain columns          bounded   memcpy   Arrow IPC  fsync
 //
-// # What it promises
+// # The rules it keeps (schemas/PROTOCOL.md)
 //
 //	L1  An event counts as accepted only after the log's durable ack of its message.
 //	L2  Events of many requests are gathered per partition into one message, for Linger or until

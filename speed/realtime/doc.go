@@ -6,7 +6,7 @@
 // never changes again. A scan for the cut H takes the segments from H on and the open
 // tail, so its answer is that of the messages [H, S) and no others (Q5).
 //
-// # What it promises
+// # The rules it keeps (schemas/PROTOCOL.md)
 //
 //	S1  One immutable segment per range of the cut rule, and the open tail.
 //	S2  A cut that is no segment boundary is ErrNotBoundary, never an approximation.
