@@ -7,27 +7,28 @@ import (
 	"recount/schemas/query"
 )
 
-// BoundErrors is how many standard errors the bounds of a live sketch that is no longer
-// exact lie from its estimate. Within five, a normal error fails once in 1.7 million.
+// BoundErrors is the distance from the estimate of a live sketch to its bounds, in standard
+// errors. It applies once the sketch is no longer exact. A normally distributed error exceeds
+// five standard errors once in 1.7 million.
 const BoundErrors = 5
 
-// bounds is a distinct count with the range the true count lies in.
+// bounds is a distinct count, the range of the true count, and what the live part added.
 type bounds struct{ value, low, high, added int64 }
 
 // mergeDistinct estimates |E ∪ L| from the exact size of the batch set E, its registers B
 // and the live set L.
 //
-// While L is exact, its size is known, and so is a part of what it adds: a hash that would
-// raise a register of B cannot be in E, or the register would have its rank already. So
+// While L is exact, its size is known. So is a part of what it adds: a hash that would raise a
+// register of B cannot be in E, because E would have raised the register already. So
 //
 //	max(|L|, |E| + certainly new) <= |E ∪ L| <= |E| + |L|
 //
-// holds always, and where both sides meet the count is exact. Between them the estimate is
-// |E| + |B ∪ L| − |B|, whose error is on the live part only. When L is a sketch itself, its
-// size is known to BoundErrors standard errors. The estimate of |B ∪ L| bounds the count
-// as well, to as many standard errors, and the narrower bound is stated.
+// always holds. Where both sides are equal, the count is exact. Between them the estimate is
+// |E| + |B ∪ L| − |B|, and only its live part has an error. When L is no longer exact, its size is
+// known to BoundErrors standard errors. The estimate of |B ∪ L| gives further bounds, to as many
+// standard errors. The narrower bounds are stated.
 //
-// u is where the registers of one row after another are united; what it holds does not matter.
+// u is scratch space for uniting registers. Its content is overwritten.
 func mergeDistinct(batch, live *query.Acc, u *distinct.Union) bounds {
 	var e int64
 	if batch != nil {
@@ -47,13 +48,13 @@ func mergeDistinct(batch, live *query.Acc, u *distinct.Union) bounds {
 	}
 	switch {
 	case e == 0:
-		// A sketch that has just ceased to be exact may estimate less than it held then.
+		// A sketch that is no longer exact may estimate fewer elements than the exact limit.
 		d.low = low
 		d.value = min(max(int64(live.Sketch.Estimate()), low), high)
 	case d.low == d.high:
 		d.value = d.low
 	default:
-		gain, union := gainOf(u, live.Sketch)
+		gain, union := estimateGain(u, live.Sketch)
 		d.low = max(d.low, union-margin(union))
 		d.high = min(d.high, union+margin(union))
 		d.high = max(d.high, d.low)
@@ -63,12 +64,12 @@ func mergeDistinct(batch, live *query.Acc, u *distinct.Union) bounds {
 	return d
 }
 
-// margin is BoundErrors standard errors of an estimate of n.
+// margin returns BoundErrors standard errors of an estimate of n.
 func margin(n int64) int64 {
 	return int64(math.Ceil(BoundErrors * distinct.StandardError * float64(n)))
 }
 
-// setSize returns the range the number of elements lies in: one number while exact.
+// setSize returns the range of the number of elements. Both ends are equal while the sketch is exact.
 func setSize(s *distinct.Sketch) (low, high int64) {
 	n := int64(s.Estimate())
 	if s.Exact() {
@@ -77,7 +78,7 @@ func setSize(s *distinct.Sketch) (low, high int64) {
 	return max(distinct.ExactLimit+1, n-margin(n)), n + margin(n)
 }
 
-// certainlyNew counts the hashes whose rank is above their register's in the batch set.
+// certainlyNew counts the hashes whose rank is higher than their register's rank in the batch set.
 func certainlyNew(batch *distinct.Union, hashes []uint64) int64 {
 	var n int64
 	for _, h := range hashes {
@@ -88,8 +89,8 @@ func certainlyNew(batch *distinct.Union, hashes []uint64) int64 {
 	return n
 }
 
-// gainOf adds the live set to the batch set in u and estimates |B ∪ L| − |B| and |B ∪ L|.
-func gainOf(u *distinct.Union, live *distinct.Sketch) (gain, union int64) {
+// estimateGain adds the live set to the batch set in u and estimates |B ∪ L| − |B| and |B ∪ L|.
+func estimateGain(u *distinct.Union, live *distinct.Sketch) (gain, union int64) {
 	before := int64(u.Approximate())
 	u.Add(live)
 	union = int64(u.Approximate())

@@ -6,17 +6,16 @@ import (
 	"recount/schemas/query"
 )
 
-// FillError says that filling windows would make more rows than an answer may have.
+// FillError says that filling windows would give more rows than an answer may have.
 type FillError struct{ Groups, Windows int }
 
 func (e *FillError) Error() string {
-	return fmt.Sprintf("fill: %d groups in %d windows are more than %d rows; use a coarser granularity or a shorter "+
-		"range",
-		e.Groups, e.Windows, query.MaxLimit)
+	return fmt.Sprintf("fill: %d groups in %d windows give more than %d rows; use a coarser granularity or a shorter "+
+		"range", e.Groups, e.Windows, query.MaxLimit)
 }
 
-// fill adds a row without events for every window a group has none in. Without
-// group_by there is one group, whether or not it has events.
+// fill adds a row without events for each group and each window in which the group has none.
+// Without group_by there is one group, even if it has no events.
 func (g *groups) fill(windows, dims int) error {
 	ids, keyRows := g.identify(dims)
 	if len(keyRows)*windows > query.MaxLimit {
@@ -26,16 +25,16 @@ func (g *groups) fill(windows, dims int) error {
 	for i, id := range ids {
 		seen[int(id)*windows+int(g.window[i])] = true
 	}
-	for at, ok := range seen {
+	for i, ok := range seen {
 		if !ok {
-			g.add(int32(at%windows), none, none, keyRows[at/windows])
+			g.add(int32(i%windows), none, none, keyRows[i/windows])
 		}
 	}
 	return nil
 }
 
-// identify numbers the combinations of dimensions: the number of each row's, and for each
-// number a row of a part that holds it.
+// identify numbers the combinations of dimensions. It returns the number of each row, and for
+// each number the key row of one row that has it.
 func (g *groups) identify(dims int) (ids, keyRows []int32) {
 	ids = make([]int32, g.len())
 	if dims == 0 {

@@ -9,11 +9,11 @@ import (
 	"recount/schemas/query"
 )
 
-// OverflowError says that a value does not fit its type; it is never wrapped around or rounded.
+// OverflowError says that a value does not fit its type. Values are never wrapped around or rounded.
 type OverflowError struct{ Measure string }
 
 func (e *OverflowError) Error() string {
-	return fmt.Sprintf("measure %s: a value is beyond the range of its type; use a shorter range, more dimensions "+
+	return fmt.Sprintf("measure %s: a value does not fit its type; use a shorter range, more dimensions "+
 		"or a finer granularity", e.Measure)
 }
 
@@ -24,7 +24,7 @@ type value struct {
 	null bool
 }
 
-// resultType is the type of a measure's finished values.
+// resultType returns the type of a measure's finished values.
 func resultType(m query.Measure) catalog.FieldType {
 	switch m.Kind {
 	case catalog.Count, catalog.Distinct:
@@ -35,8 +35,8 @@ func resultType(m query.Measure) catalog.FieldType {
 	return m.Type
 }
 
-// join adds two accumulators of a measure that is not distinct. Either may be nil, and
-// most often one is: then the other is returned as it is, without a copy.
+// join adds two accumulators of a measure that is not distinct. If one is nil or empty, the
+// other is returned without a copy.
 func join(m *query.Measure, a, b *query.Acc) *query.Acc {
 	switch {
 	case b == nil || a != nil && b.N == 0:
@@ -61,25 +61,25 @@ func join(m *query.Measure, a, b *query.Acc) *query.Acc {
 	return &out
 }
 
-// finish turns an accumulator of a measure that is not distinct into its value; nil is
-// a group without events.
+// finish turns an accumulator of a measure that is not distinct into its value. A nil
+// accumulator means a group without events.
 func finish(m *query.Measure, a *query.Acc) (value, error) {
 	float := m.Type == catalog.Float64
 	switch {
 	case a == nil:
 		return value{null: m.Kind != catalog.Count}, nil
 	case m.Kind == catalog.Count:
-		return value{i: int64(a.N)}, overflow(m, a.N <= math.MaxInt64)
+		return value{i: int64(a.N)}, checkFits(m, a.N <= math.MaxInt64)
 	case a.N == 0:
 		return value{null: true}, nil
 	case m.Kind == catalog.Avg:
 		v := value{f: average(a, float)}
-		return v, overflow(m, isFinite(v.f))
+		return v, checkFits(m, isFinite(v.f))
 	case float:
-		return value{f: a.Float}, overflow(m, isFinite(a.Float))
+		return value{f: a.Float}, checkFits(m, isFinite(a.Float))
 	case m.Kind == catalog.Sum:
 		v, ok := a.Int64()
-		return value{i: v}, overflow(m, ok)
+		return value{i: v}, checkFits(m, ok)
 	}
 	return value{i: int64(a.Lo)}, nil
 }
@@ -96,21 +96,23 @@ func average(a *query.Acc, float bool) float64 {
 
 func isFinite(f float64) bool { return !math.IsInf(f, 0) && !math.IsNaN(f) }
 
-func overflow(m *query.Measure, fits bool) error {
+func checkFits(m *query.Measure, fits bool) error {
 	if fits {
 		return nil
 	}
 	return &OverflowError{m.Name}
 }
 
-// column is a measure's accumulators in both parts.
+// column is a measure with its accumulators in both parts.
 type column struct {
 	query.Measure
 	batch, live []query.Acc
-	union       *distinct.Union // of a distinct measure
+	// union is scratch space for a distinct measure, else nil.
+	union *distinct.Union
 }
 
-func (c *column) at(g *groups, i int) (batch, live *query.Acc) {
+// accumulators returns those of row i. One of them may be nil.
+func (c *column) accumulators(g *groups, i int) (batch, live *query.Acc) {
 	if b := g.batch[i]; b != none {
 		batch = &c.batch[b]
 	}
@@ -120,9 +122,9 @@ func (c *column) at(g *groups, i int) (batch, live *query.Acc) {
 	return batch, live
 }
 
-// merged returns the value of row i, and for distinct its bounds and what live adds.
-func (c *column) merged(g *groups, i int) (value, bounds, error) {
-	b, l := c.at(g, i)
+// mergedValue returns the value of row i, and the bounds of a distinct measure.
+func (c *column) mergedValue(g *groups, i int) (value, bounds, error) {
+	b, l := c.accumulators(g, i)
 	if c.Kind == catalog.Distinct {
 		d := mergeDistinct(b, l, c.union)
 		return value{i: d.value}, d, nil

@@ -7,12 +7,12 @@ import (
 	"recount/schemas/query"
 )
 
-// none stands for "no row" of a part.
+// none means that a part has no row.
 const none = -1
 
-// groups is the union of two parts' rows. Row i lies in window[i] and is made of
-// batch row batch[i] and live row live[i], or none; the row of dims it takes its key from is
-// keyRow[i] of the batch part, or ^keyRow[i] of the live part.
+// groups is the union of two parts' rows. Row i is in window[i] and has the batch row batch[i]
+// and the live row live[i], each of which may be none. Its dimensions are those of row
+// keyRow[i] of the batch part or, if keyRow[i] is negative, of row ^keyRow[i] of the live part.
 type groups struct {
 	batchPart, livePart *query.Part
 
@@ -28,7 +28,7 @@ func (g *groups) add(window, batch, live, keyRow int32) {
 	g.keyRow = append(g.keyRow, keyRow)
 }
 
-// dim returns column d and the row in it that holds row i's value.
+// dim returns column d of the part that has row i's key, and the row in that column.
 func (g *groups) dim(d int, i int) (*query.Column, int) {
 	if k := g.keyRow[i]; k < 0 {
 		return &g.livePart.Dims[d], int(^k)
@@ -36,9 +36,8 @@ func (g *groups) dim(d int, i int) (*query.Column, int) {
 	return &g.batchPart.Dims[d], int(g.keyRow[i])
 }
 
-// unite matches the rows of both parts by window and dimensions. The live part is the
-// small one, so it is the one that is indexed, and batch rows of windows without a live
-// row are not even hashed.
+// unite matches the rows of both parts by window and dimensions. It indexes the live part,
+// because that is the smaller one. It does not hash batch rows of windows without a live row.
 func unite(windows int, batch, live *query.Part) *groups {
 	n := batch.Rows() + live.Rows()
 	g := &groups{batchPart: batch, livePart: live, window: make([]int32, 0, n),
@@ -50,9 +49,9 @@ func unite(windows int, batch, live *query.Part) *groups {
 		l := int32(none)
 		if touched != nil && touched[w] {
 			key = appendKey(key[:0], batch, i)
-			if at, ok := index[string(key)]; ok {
-				l = at
-				matched[at] = true
+			if row, ok := index[string(key)]; ok {
+				l = row
+				matched[row] = true
 			}
 		}
 		g.add(w, int32(i), l, int32(i))
@@ -80,7 +79,7 @@ func indexLive(windows int, live *query.Part) (index map[string]int32, touched [
 	return index, touched
 }
 
-// appendKey appends the window and dimensions of a row, uniquely.
+// appendKey appends a key that is unique to the window and dimensions of a row.
 func appendKey(dst []byte, p *query.Part, row int) []byte {
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(p.Windows[row]))
 	return appendDims(dst, p, row)

@@ -5,14 +5,15 @@ import (
 	"slices"
 )
 
-// sortKey is one key of the order: the rank of every row, 0 to max, in the order's
-// direction. Rows that compare equal have equal ranks.
+// sortKey is one key of the order: the rank of each row, from 0 to max, in the direction of the
+// order. Rows that compare as equal have equal ranks.
 type sortKey struct {
 	rank []uint64
 	max  uint64
 }
 
-// newKey makes a key of values that compare as unsigned numbers. Nulls rank last.
+// newKey makes a key from values that compare as unsigned numbers. Nulls rank last. It reuses
+// the slice of values.
 func newKey(values []uint64, null []bool, desc bool) sortKey {
 	low := uint64(math.MaxUint64)
 	high := uint64(0)
@@ -25,11 +26,12 @@ func newKey(values []uint64, null []bool, desc bool) sortKey {
 		low = min(low, v)
 		high = max(high, v)
 	}
-	if low > high {
-		return sortKey{values, 0}.constant()
+	if low > high { // There is no value, so all rows are equal.
+		clear(values)
+		return sortKey{rank: values}
 	}
 	if nulls && high-low == math.MaxUint64 {
-		return newKey(dense(values, null), null, desc)
+		return newKey(denseRanks(values), null, desc)
 	}
 	k := sortKey{rank: values, max: high - low}
 	for i, v := range values {
@@ -48,17 +50,12 @@ func newKey(values []uint64, null []bool, desc bool) sortKey {
 	return k
 }
 
-func (k sortKey) constant() sortKey {
-	clear(k.rank)
-	return k
-}
-
-// dense replaces values by their rank among all, which leaves room above for null.
-func dense(values []uint64, null []bool) []uint64 {
+// denseRanks replaces each value by its rank among all values. The ranks leave room for null.
+func denseRanks(values []uint64) []uint64 {
 	unique := slices.Compact(slices.Sorted(slices.Values(values)))
 	for i, v := range values {
-		at, _ := slices.BinarySearch(unique, v)
-		values[i] = uint64(at)
+		rank, _ := slices.BinarySearch(unique, v)
+		values[i] = uint64(rank)
 	}
 	return values
 }

@@ -8,12 +8,12 @@ import (
 	"recount/schemas/query"
 )
 
-// Merge makes the answer of a resolved query from both parts; either may be nil. It fills in
-// Exact, Truncated and Overflow of the accuracy it is given. The parts are not changed.
+// Merge makes the answer of a resolved query from both parts, either of which may be nil. It sets
+// Exact, Truncated and Overflow of the given accuracy. It does not change the parts.
 //
-// Errors: *OverflowError and *FillError, which the user can avoid; anything else is a part
-// that does not fit the scan.
-func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, acc Accuracy) (*Answer, error) {
+// The user can avoid the errors *OverflowError and *FillError. Any other error means that a
+// part does not fit the scan.
+func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, accuracy Accuracy) (*Answer, error) {
 	batch = orEmpty(scan, batch)
 	live = orEmpty(scan, live)
 	if err := checkPart(scan, batch, "batch"); err != nil {
@@ -22,7 +22,7 @@ func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, acc Accura
 	if err := checkPart(scan, live, "live"); err != nil {
 		return nil, err
 	}
-	loc, err := q.Location()
+	location, err := q.Location()
 	if err != nil {
 		return nil, err
 	}
@@ -32,22 +32,23 @@ func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, acc Accura
 			return nil, err
 		}
 	}
-	cols := columns(scan, batch, live)
-	rows, err := order(scan, q, g, cols)
+	columns := newColumns(scan, batch, live)
+	rows, err := order(scan, q, g, columns)
 	if err != nil {
 		return nil, err
 	}
-	over := batch.Overflow
-	if over.Add(live.Overflow); over.Events > 0 {
-		acc.Overflow = &over
+	overflow := batch.Overflow
+	if overflow.Add(live.Overflow); overflow.Events > 0 {
+		accuracy.Overflow = &overflow
 	}
-	acc.Exact = live.Rows() == 0 && over.Events == 0
-	acc.Truncated = len(rows) < g.len()
-	a := &Answer{Location: loc, Windowed: q.Granularity != "" && q.Granularity != "all", Accuracy: acc, rows: len(rows)}
+	accuracy.Exact = live.Rows() == 0 && overflow.Events == 0
+	accuracy.Truncated = len(rows) < g.len()
+	a := &Answer{Location: location, Windowed: q.Granularity != "" && q.Granularity != "all", Accuracy: accuracy,
+		rows: len(rows)}
 	a.gatherKeys(scan, g, rows)
 	place := places(rows, g.len())
-	for i := range cols {
-		if err := a.gatherMeasure(&cols[i], g, place); err != nil {
+	for i := range columns {
+		if err := a.gatherMeasure(&columns[i], g, place); err != nil {
 			return nil, err
 		}
 	}
@@ -61,18 +62,18 @@ func orEmpty(scan *query.Scan, p *query.Part) *query.Part {
 	return &query.Part{Dims: make([]query.Column, len(scan.GroupBy)), Measures: make([][]query.Acc, len(scan.Measures))}
 }
 
-func columns(scan *query.Scan, batch, live *query.Part) []column {
-	cols := make([]column, len(scan.Measures))
+func newColumns(scan *query.Scan, batch, live *query.Part) []column {
+	columns := make([]column, len(scan.Measures))
 	for j, m := range scan.Measures {
-		cols[j] = column{Measure: m, batch: batch.Measures[j], live: live.Measures[j]}
+		columns[j] = column{Measure: m, batch: batch.Measures[j], live: live.Measures[j]}
 		if m.Kind == catalog.Distinct {
-			cols[j].union = new(distinct.Union)
+			columns[j].union = new(distinct.Union)
 		}
 	}
-	return cols
+	return columns
 }
 
-// gatherKeys copies times, dimensions and the live flag of the rows.
+// gatherKeys copies the times, dimensions and live flags of the rows.
 func (a *Answer) gatherKeys(scan *query.Scan, g *groups, rows []int32) {
 	if a.Windowed {
 		a.Times = make([]int64, len(rows))
@@ -99,34 +100,35 @@ func gatherDim(g *groups, d int, t catalog.FieldType, rows []int32) query.Column
 	} else {
 		out.Ints = make([]int64, len(rows))
 	}
-	for at, i := range rows {
+	for to, i := range rows {
 		c, row := g.dim(d, int(i))
 		switch {
 		case c.IsNull(row):
-			out.Null[at] = true
+			out.Null[to] = true
 		case t == catalog.String:
-			out.Strings[at] = c.Strings[row]
+			out.Strings[to] = c.Strings[row]
 		default:
-			out.Ints[at] = c.Ints[row]
+			out.Ints[to] = c.Ints[row]
 		}
 	}
 	return out
 }
 
-// places is the inverse of rows: where in the answer each of n groups stands, or none. Measures
-// are finished in the order they lie in memory, which reads each cache line once.
+// places returns the inverse of rows: the place of each of n groups in the answer, or none. With
+// it, measures are finished in the order in which they are in memory, so each cache line is
+// read once.
 func places(rows []int32, n int) []int32 {
 	place := make([]int32, n)
 	for i := range place {
 		place[i] = none
 	}
-	for at, i := range rows {
-		place[i] = int32(at)
+	for row, i := range rows {
+		place[i] = int32(row)
 	}
 	return place
 }
 
-// gatherMeasure finishes one measure of the rows, and what their live parts say of it.
+// gatherMeasure finishes one measure of all rows, with its live values and bounds.
 func (a *Answer) gatherMeasure(c *column, g *groups, place []int32) error {
 	m := Measure{Name: c.Name, Kind: c.Kind, Type: resultType(c.Measure)}
 	m.Value = newValues(m.Type, a.rows)
@@ -137,15 +139,15 @@ func (a *Answer) gatherMeasure(c *column, g *groups, place []int32) error {
 			m.High = make([]int64, a.rows)
 		}
 	}
-	for i, at := range place {
-		if at == none {
+	for i, row := range place {
+		if row == none {
 			continue
 		}
-		v, d, err := c.merged(g, i)
+		v, d, err := c.mergedValue(g, i)
 		if err != nil {
 			return fmt.Errorf("merge: %w", err)
 		}
-		m.Value.set(int(at), v)
+		m.Value.set(int(row), v)
 		if a.HasLive == nil {
 			continue
 		}
@@ -153,10 +155,10 @@ func (a *Answer) gatherMeasure(c *column, g *groups, place []int32) error {
 		if err != nil {
 			return fmt.Errorf("merge: %w", err)
 		}
-		m.Live.set(int(at), live)
+		m.Live.set(int(row), live)
 		if m.Low != nil {
-			m.Low[at] = d.low
-			m.High[at] = d.high
+			m.Low[row] = d.low
+			m.High[row] = d.high
 		}
 	}
 	a.Measures = append(a.Measures, m)
@@ -167,7 +169,7 @@ func (c *column) liveValue(g *groups, i int, d bounds) (value, error) {
 	if c.Kind == catalog.Distinct {
 		return value{i: d.added, null: g.live[i] == none}, nil
 	}
-	_, l := c.at(g, i)
+	_, l := c.accumulators(g, i)
 	if l == nil {
 		return value{null: true}, nil
 	}

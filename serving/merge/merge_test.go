@@ -69,9 +69,9 @@ func resolve(t interface{ Fatal(...any) }, q *query.Query) *query.Scan {
 	return scan
 }
 
-// TestMergeIsTheWhole cuts random events in two, merges the parts of both halves and
-// compares with a naive grouping of all events: no event is missed or counted twice (Q5),
-// rows come in the documented order, and every bound holds the true count.
+// TestMergeIsTheWhole cuts random events in two, merges the parts of both halves, and compares
+// the answer with a naive grouping of all events. No event is missed or counted twice (Q5), and
+// rows are in the documented order.
 func TestMergeIsTheWhole(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -89,15 +89,15 @@ func TestMergeIsTheWhole(t *testing.T) {
 		if q.Fill {
 			all = fillNaively(scan, all)
 		}
-		sortNaively(scan, q, all, a)
+		sortNaively(scan, q, all)
 		want := all[:min(len(all), q.Limit)]
-		over := oracle.Overflow(scan, events)
+		overflow := oracle.Overflow(scan, events)
 		if a.Rows() != len(want) || a.Accuracy.Truncated != (len(want) < len(all)) ||
-			a.Accuracy.Exact != (live.Rows() == 0 && over.Events == 0) {
+			a.Accuracy.Exact != (live.Rows() == 0 && overflow.Events == 0) {
 			t.Fatalf("%d rows of %d, %+v", a.Rows(), len(all), a.Accuracy)
 		}
-		if got := a.Accuracy.Overflow; (got == nil) != (over.Events == 0) || got != nil && *got != over {
-			t.Fatalf("overflow %+v, want %+v", got, over)
+		if got := a.Accuracy.Overflow; (got == nil) != (overflow.Events == 0) || got != nil && *got != overflow {
+			t.Fatalf("overflow %+v, want %+v", got, overflow)
 		}
 		for i, r := range want {
 			checkRow(t, scan, a, i, r, oracle.Rows(scan, events[cut:]))
@@ -126,10 +126,8 @@ func fillNaively(scan *query.Scan, rows []*oracle.Row) []*oracle.Row {
 	return rows
 }
 
-// sortNaively orders rows by comparing values one by one. An estimated distinct count
-// takes its place in the order by its estimate, so that value is read from the answer.
-func sortNaively(scan *query.Scan, q *query.Query, rows []*oracle.Row, a *Answer) {
-	estimate := func(m query.Measure, r *oracle.Row) any { return r.Measure(m) }
+// sortNaively orders rows by comparing values one by one.
+func sortNaively(scan *query.Scan, q *query.Query, rows []*oracle.Row) {
 	keys := slices.Clone(q.OrderBy)
 	for _, name := range append([]string{"time"}, q.GroupBy...) {
 		keys = append(keys, query.Order{By: name})
@@ -143,7 +141,7 @@ func sortNaively(scan *query.Scan, q *query.Query, rows []*oracle.Row, a *Answer
 				c = oracle.Compare(x.Keys[d], y.Keys[d], o.Desc)
 			} else {
 				m := scan.Measures[slices.Index(q.Measures, o.By)]
-				c = oracle.Compare(estimate(m, x), estimate(m, y), o.Desc)
+				c = oracle.Compare(x.Measure(m), y.Measure(m), o.Desc)
 			}
 			if c != 0 {
 				return c
@@ -162,9 +160,8 @@ func checkRow(t *rapid.T, scan *query.Scan, a *Answer, i int, want *oracle.Row, 
 			t.Fatalf("row %d: %s is %v, want %v", i, a.Dims[d].Name, got, want.Keys[d])
 		}
 	}
-	at := slices.IndexFunc(live,
-		func(r *oracle.Row) bool { return r.Window == want.Window && slices.Equal(r.Keys, want.Keys) })
-	if a.IsLive(i) != (at >= 0) {
+	liveRow := slices.IndexFunc(live, want.Same)
+	if a.IsLive(i) != (liveRow >= 0) {
 		t.Fatalf("row %d: live %v", i, a.IsLive(i))
 	}
 	for j := range a.Measures {
@@ -173,15 +170,16 @@ func checkRow(t *rapid.T, scan *query.Scan, a *Answer, i int, want *oracle.Row, 
 		if got := anyValue(&m.Value, i); !oracle.Equal(got, truth) {
 			t.Fatalf("row %d: %s is %v, want %v", i, m.Name, got, truth)
 		}
-		if at >= 0 && m.Kind != catalog.Distinct &&
-			!oracle.Equal(anyValue(&m.Live, i), live[at].Measure(scan.Measures[j])) {
+		if liveRow >= 0 && m.Kind != catalog.Distinct &&
+			!oracle.Equal(anyValue(&m.Live, i), live[liveRow].Measure(scan.Measures[j])) {
 			t.Fatalf("row %d: live %s is %v", i, m.Name, anyValue(&m.Live, i))
 		}
 	}
 }
 
-// TestDistinctBoundsHold draws batch and live sets of many sizes and overlaps, over the border
-// between exact and dense, and wants the truth between the bounds and no bounds on a wrong value.
+// TestDistinctBoundsHold merges batch and live sets of many sizes and overlaps, on both sides of
+// the limit of exact sketches. The true count must be within the bounds, and a value without
+// bounds must be right.
 func TestDistinctBoundsHold(t *testing.T) {
 	t.Parallel()
 	sizes := []int{0, 1, 30, 900, 1024, 1025, 5000, 40_000}
@@ -208,7 +206,7 @@ func checkBounds(t *testing.T, inBatch, inLive, shared int) {
 	d := mergeDistinct(&query.Acc{Exact: uint64(inBatch), Registers: distinct.AppendRegisters(nil, hashes)},
 		&query.Acc{Sketch: live}, new(distinct.Union))
 	if truth < d.low || truth > d.high || d.value < d.low || d.value > d.high || d.value != int64(inBatch)+d.added {
-		t.Errorf("batch %d, live %d, shared %d: %+v does not hold %d", inBatch, inLive, shared, d, truth)
+		t.Errorf("batch %d, live %d, shared %d: bounds %+v do not contain %d", inBatch, inLive, shared, d, truth)
 	}
 	if off := math.Abs(float64(d.value - truth)); off > 1+float64(BoundErrors)*distinct.StandardError*float64(truth) {
 		t.Errorf("batch %d, live %d, shared %d: %d is far from %d", inBatch, inLive, shared, d.value, truth)
@@ -251,7 +249,7 @@ func TestFillIsBounded(t *testing.T) {
 	}
 }
 
-// TestKeysKeepTheOrder covers ranges a rank can barely hold.
+// TestKeysKeepTheOrder covers the widest ranges that a rank can hold.
 func TestKeysKeepTheOrder(t *testing.T) {
 	t.Parallel()
 	values := []int64{math.MinInt64, 0, math.MaxInt64, 5}
@@ -336,7 +334,7 @@ func BenchmarkMergeTop(b *testing.B) {
 func bigPart(n int) *query.Part {
 	p := &query.Part{Dims: []query.Column{{Type: catalog.String}}, Measures: make([][]query.Acc, 3)}
 	for i := range n {
-		i = i * 7919 % 100_000 // In no particular order, as parts come.
+		i = i * 7919 % 100_000 // The rows of a part are in no particular order.
 		p.Windows = append(p.Windows, int32(i%1440))
 		p.Events = append(p.Events, 3)
 		p.Dims[0].Strings = append(p.Dims[0].Strings, fmt.Sprintf("airport-%d", i/1440))
@@ -347,8 +345,8 @@ func bigPart(n int) *query.Part {
 	return p
 }
 
-// TestDistinctLiesWithinItsBounds: sets just beyond what a sketch keeps exactly are
-// estimated at less than that as often as at more.
+// TestDistinctLiesWithinItsBounds uses sets with one element more than a sketch keeps exactly.
+// Some are estimated at fewer elements than that limit. Their values must still be within the bounds.
 func TestDistinctLiesWithinItsBounds(t *testing.T) {
 	t.Parallel()
 	below := 0

@@ -11,16 +11,17 @@ import (
 
 // sorter orders the rows of groups by the keys of a query.
 type sorter struct {
-	scan  *query.Scan
-	g     *groups
-	cols  []column
-	words [][]uint64
-	bits  int // used of the last word
+	scan    *query.Scan
+	g       *groups
+	columns []column
+	words   [][]uint64
+	// bits is how many bits of the last word are used.
+	bits int
 }
 
-// order returns the numbers of the first limit rows in order.
-func order(scan *query.Scan, q *query.Query, g *groups, cols []column) ([]int32, error) {
-	s := &sorter{scan: scan, g: g, cols: cols}
+// order returns the numbers of the first q.Limit rows in order.
+func order(scan *query.Scan, q *query.Query, g *groups, columns []column) ([]int32, error) {
+	s := &sorter{scan: scan, g: g, columns: columns}
 	for _, o := range q.OrderBy {
 		k, err := s.key(o)
 		if err != nil {
@@ -45,7 +46,7 @@ func order(scan *query.Scan, q *query.Query, g *groups, cols []column) ([]int32,
 	return s.first(q.Limit), nil
 }
 
-// push appends a key to the last word where it fits, so that most orders compare one number a row.
+// push appends a key to the last word if it fits, so that most orders compare one number per row.
 func (s *sorter) push(k sortKey) {
 	width := bits.Len64(k.max)
 	if width == 0 {
@@ -63,7 +64,7 @@ func (s *sorter) push(k sortKey) {
 	s.bits += width
 }
 
-// entry is a row with its first word, so that most comparisons touch no other memory.
+// entry is a row with its first word, so that most comparisons read no other memory.
 type entry struct {
 	word uint64
 	row  int32
@@ -117,9 +118,9 @@ func (s *sorter) key(o query.Order) (sortKey, error) {
 			return s.dimKey(d, o.Desc), nil
 		}
 	}
-	for i := range s.cols {
-		if s.cols[i].Name == o.By {
-			return s.measureKey(&s.cols[i], o.Desc)
+	for i := range s.columns {
+		if s.columns[i].Name == o.By {
+			return s.measureKey(&s.columns[i], o.Desc)
 		}
 	}
 	return sortKey{rank: make([]uint64, s.g.len())}, nil
@@ -141,8 +142,8 @@ func (s *sorter) dimKey(d int, desc bool) sortKey {
 	return newKey(values, null, desc)
 }
 
-// stringRanks numbers the distinct strings of a dimension and then replaces the numbers by
-// the strings' ranks, so that no two rows' strings are ever compared.
+// stringRanks numbers the distinct strings of a dimension, and then replaces the numbers by the
+// ranks of the strings. So each distinct string is sorted once, and rows compare numbers.
 func (s *sorter) stringRanks(d int, values []uint64, null []bool) {
 	number := map[string]uint64{}
 	var unique []string
@@ -176,7 +177,7 @@ func (s *sorter) measureKey(c *column, desc bool) (sortKey, error) {
 	null := make([]bool, s.g.len())
 	float := resultType(c.Measure) == catalog.Float64
 	for i := range values {
-		v, _, err := c.merged(s.g, i)
+		v, _, err := c.mergedValue(s.g, i)
 		if err != nil {
 			return sortKey{}, err
 		}

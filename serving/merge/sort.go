@@ -1,8 +1,8 @@
 package merge
 
-// smallest moves the k smallest entries to the front, in no order, and returns them: a heap
-// of the best k with the worst at its root, so that most entries of a long list are refused by
-// one comparison. k is less than len(entries).
+// smallest moves the k smallest entries to the front, in no order, and returns them. It keeps a
+// heap of the best k entries with the worst at its root, so one comparison rejects most entries
+// of a long list. k must be less than len(entries).
 func smallest(entries []entry, k int, compare func(a, b entry) int) []entry {
 	heap := entries[:k]
 	if k == 0 {
@@ -37,7 +37,7 @@ func sink(heap []entry, i int, compare func(a, b entry) int) {
 	}
 }
 
-// radixRows is from how many rows on a radix sort beats comparisons.
+// radixRows is the number of rows from which a radix sort is faster than comparisons.
 const radixRows = 1 << 10
 
 // radixSort sorts entries by the low bits of their words, least significant digits first.
