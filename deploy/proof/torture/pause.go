@@ -77,7 +77,7 @@ func (w *world) zombie(ctx context.Context, s, other *server, point string) erro
 	s.kill()
 	w.h.report.killedAtRandom()
 	if err := s.launch(ctx, fmt.Sprintf("%s=stop:%d", point, 1+w.rng.IntN(min(passes[point], 3)))); err != nil &&
-		!s.proc.logs.contains("stopped at "+point) {
+		!s.proc.logs.contains("stopped (signal) at "+point) {
 		return err
 	}
 	if !s.proc.waitUntilStopped(reachLimit) {
