@@ -2,7 +2,7 @@
 //   node duckdb.mjs DIRECTORY
 import { createRequire } from 'node:module'
 
-const require = createRequire(new URL('../embedded/npm/package.json', import.meta.url))
+const require = createRequire(new URL('../../embedded/npm/package.json', import.meta.url))
 const { DuckDBInstance } = require('@duckdb/node-api')
 
 const directory = process.argv[2].replaceAll("'", "''")

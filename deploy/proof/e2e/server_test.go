@@ -95,7 +95,7 @@ func launchAs(program string, env []string, dir, config, listen string, flags ..
 	s.cmd = exec.Command(program,
 		append([]string{"up", "--config", config, "--data-dir", filepath.Join(dir, "data"), "--listen", listen,
 			"--log-level", "warn"}, flags...)...)
-	s.cmd.Dir = filepath.Join("..", "..") // The checkout, in which the program finds its engine.
+	s.cmd.Dir = filepath.Join("..", "..", "..") // the checkout, in which the program finds its engine
 	s.cmd.Env = append(os.Environ(), env...)
 	s.cmd.Stderr = logs
 	out, err := s.cmd.StdoutPipe()
