@@ -44,10 +44,13 @@ func flights(b testing.TB, messages, perMessage, airports int, late time.Duratio
 		for i := range perMessage {
 			events = append(events, event{tenant: "default", id: fmt.Sprintf("flight-%d-%d", m, i),
 				time: at - r.Int64N(late.Microseconds()), fields: map[string]any{
-					"origin": fmt.Sprintf("A%02d", r.IntN(airports)), "destination": fmt.Sprintf("B%02d", r.IntN(airports)),
-					"source": "bench",
-					"tail":   fmt.Sprintf("N%05d", r.IntN(5000)), "delay": r.Int64N(100) - 10,
-					"distance": float64(r.IntN(3000))}})
+					"origin":      fmt.Sprintf("A%02d", r.IntN(airports)),
+					"destination": fmt.Sprintf("B%02d", r.IntN(airports)),
+					"source":      "bench",
+					"tail":        fmt.Sprintf("N%05d", r.IntN(5000)),
+					"delay":       r.Int64N(100) - 10,
+					"distance":    float64(r.IntN(3000)),
+				}})
 		}
 		m := newMessage(b, flightType, at, events, 1)
 		m.events = nil // a million maps would keep the collector busy
@@ -65,7 +68,7 @@ func openBench(b testing.TB, c *catalog.Catalog, log *memLog) *partition {
 	if err != nil {
 		b.Fatal(err)
 	}
-	return v.parts[0]
+	return v.partitions[0]
 }
 
 // BenchmarkConsume is decode, dedup and aggregation by 3 dimensions and 4 measures. The ids
@@ -93,7 +96,7 @@ func BenchmarkConsume(b *testing.B) {
 					fill(p.window, c.filled)
 					b.StartTimer()
 				}
-				if err := p.consume(log.at(0, p.next)); err != nil {
+				if err := p.consume(log.message(0, p.next)); err != nil {
 					b.Fatal(err)
 				}
 				events += c.perMessage
@@ -129,17 +132,18 @@ func BenchmarkScan(b *testing.B) {
 	c := flightCatalog(worst)
 	p := openBench(b, c, log)
 	for p.next < log.next(0) {
-		if err := p.consume(log.at(0, p.next)); err != nil {
+		if err := p.consume(log.message(0, p.next)); err != nil {
 			b.Fatal(err)
 		}
 	}
-	v := &Views{plan: p.plan, parts: []*partition{p}}
+	v := &Views{plan: p.plan, partitions: []*partition{p}}
 	from := time.UnixMicro(testStart).UTC().Add(-time.Hour)
 	for name, q := range map[string]query.Query{
 		"total": {}, "by-origin": {GroupBy: []string{"origin"}},
 		"by-minute-and-origin": {GroupBy: []string{"origin"}, Granularity: "1m"},
-		"one-origin":           {Where: []query.Condition{{Dimension: "origin", Op: query.Eq, Value: "A07"}}, Granularity: "1m"},
-		"every-cell":           {GroupBy: []string{"origin", "destination", "source"}, Granularity: "1m"},
+		"one-origin": {Where: []query.Condition{{Dimension: "origin", Op: query.Eq, Value: "A07"}},
+			Granularity: "1m"},
+		"every-cell": {GroupBy: []string{"origin", "destination", "source"}, Granularity: "1m"},
 	} {
 		b.Run(name, func(b *testing.B) {
 			q.View = "flights"
@@ -167,8 +171,8 @@ func BenchmarkSnapshot(b *testing.B) {
 	p := openBench(b, flightCatalog(worst), newMemLog(1))
 	fill(p.window, entries)
 	p.window.marks[0].start = 0 // the segment in which they came
-	p.window.begin(1)
-	p.sealed = p.window.seal()
+	p.window.beginSegment(1)
+	p.frozen = p.window.freeze()
 	data := encoded(b, p.capture())
 	b.Run("write", func(b *testing.B) {
 		for i := uint64(2); b.Loop(); i++ {

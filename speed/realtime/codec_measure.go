@@ -8,15 +8,15 @@ import (
 
 func (s *intSums) encode(b []byte) []byte {
 	for _, r := range s.rows {
-		b = le.AppendUint64(b, r.n)
-		b = le.AppendUint64(b, uint64(r.hi))
-		b = le.AppendUint64(b, r.lo)
+		b = littleEndian.AppendUint64(b, r.n)
+		b = littleEndian.AppendUint64(b, uint64(r.hi))
+		b = littleEndian.AppendUint64(b, r.lo)
 	}
 	return b
 }
 
 func (s *intSums) decode(d *decoder, rows int) {
-	if !d.room(rows, 24) {
+	if !d.fits(rows, 24) {
 		return
 	}
 	s.grow(rows)
@@ -27,14 +27,14 @@ func (s *intSums) decode(d *decoder, rows int) {
 
 func (s *floatSums) encode(b []byte) []byte {
 	for _, r := range s.rows {
-		b = le.AppendUint64(b, r.n)
-		b = le.AppendUint64(b, math.Float64bits(r.sum))
+		b = littleEndian.AppendUint64(b, r.n)
+		b = littleEndian.AppendUint64(b, math.Float64bits(r.sum))
 	}
 	return b
 }
 
 func (s *floatSums) decode(d *decoder, rows int) {
-	if !d.room(rows, 16) {
+	if !d.fits(rows, 16) {
 		return
 	}
 	s.grow(rows)
@@ -45,25 +45,25 @@ func (s *floatSums) decode(d *decoder, rows int) {
 
 func (s *extremes[T]) encode(b []byte) []byte {
 	for _, r := range s.rows {
-		b = le.AppendUint64(b, r.n)
-		switch v := any(r.v).(type) {
+		b = littleEndian.AppendUint64(b, r.n)
+		switch v := any(r.value).(type) {
 		case int64:
-			b = le.AppendUint64(b, uint64(v))
+			b = littleEndian.AppendUint64(b, uint64(v))
 		case float64:
-			b = le.AppendUint64(b, math.Float64bits(v))
+			b = littleEndian.AppendUint64(b, math.Float64bits(v))
 		}
 	}
 	return b
 }
 
 func (s *extremes[T]) decode(d *decoder, rows int) {
-	if !d.room(rows, 16) {
+	if !d.fits(rows, 16) {
 		return
 	}
 	s.grow(rows)
 	for i := range s.rows {
 		s.rows[i].n = d.uint64()
-		switch v := any(&s.rows[i].v).(type) {
+		switch v := any(&s.rows[i].value).(type) {
 		case *int64:
 			*v = d.int64()
 		case *float64:
@@ -84,13 +84,13 @@ func (s *sketches) encode(b []byte) []byte {
 	for i := range s.rows {
 		r := &s.rows[i]
 		if r.Exact() {
-			b = le.AppendUint16(b, uint16(len(r.Hashes())))
+			b = littleEndian.AppendUint16(b, uint16(len(r.Hashes())))
 			for _, h := range r.Hashes() {
-				b = le.AppendUint64(b, h)
+				b = littleEndian.AppendUint64(b, h)
 			}
 			continue
 		}
-		b = le.AppendUint16(b, denseSketch)
+		b = littleEndian.AppendUint16(b, denseSketch)
 		ranks := make([]byte, registers)
 		for _, reg := range r.Registers() {
 			ranks[reg>>8] = byte(reg)
@@ -101,7 +101,7 @@ func (s *sketches) encode(b []byte) []byte {
 }
 
 func (s *sketches) decode(d *decoder, rows int) {
-	if !d.room(rows, 2) {
+	if !d.fits(rows, 2) {
 		return
 	}
 	s.grow(rows)
@@ -109,14 +109,14 @@ func (s *sketches) decode(d *decoder, rows int) {
 		r := &s.rows[i]
 		n := int(d.uint16())
 		if n == denseSketch {
-			for reg, rank := range d.take(registers) {
+			for reg, rank := range d.bytes(registers) {
 				if rank > 0 {
 					r.AddRegister(uint32(reg)<<8 | uint32(rank))
 				}
 			}
 		} else if n > distinct.ExactLimit {
-			d.fail("a set of %d hashes", n)
-		} else if d.room(n, 8) {
+			d.reject("a set of %d hashes", n)
+		} else if d.fits(n, 8) {
 			for range n {
 				r.Add(d.uint64())
 			}

@@ -1,12 +1,12 @@
 package realtime
 
 func (t *table) encode(b []byte) []byte {
-	b = le.AppendUint64(b, uint64(len(t.keys)))
+	b = littleEndian.AppendUint64(b, uint64(len(t.keys)))
 	for _, w := range t.keys {
-		b = le.AppendUint32(b, w)
+		b = littleEndian.AppendUint32(b, w)
 	}
 	for _, n := range t.events {
-		b = le.AppendUint64(b, n)
+		b = littleEndian.AppendUint64(b, n)
 	}
 	for _, m := range t.measures {
 		if m != nil {
@@ -19,22 +19,22 @@ func (t *table) encode(b []byte) []byte {
 // decode reads a table whose keys must lie in the dictionaries.
 func (t *table) decode(d *decoder, v *viewPlan, dicts []*dict) {
 	n := d.count(4)
-	stride := keyHead + len(v.dims)
+	stride := keyHead + len(v.dictionaries)
 	if n%stride != 0 {
-		d.fail("%d words of keys of %d", n, stride)
+		d.reject("%d words of keys of %d", n, stride)
 		return
 	}
 	t.keys = make([]uint32, n)
 	for i := range t.keys {
 		t.keys[i] = d.uint32()
 	}
-	if !d.room(n/stride, 8) {
+	if !d.fits(n/stride, 8) {
 		return
 	}
 	t.events = make([]uint64, n/stride)
 	for r := range t.events {
 		t.events[r] = d.uint64()
-		t.admit(d, t.keys[r*stride:(r+1)*stride], v, dicts, r)
+		t.acceptKey(d, t.keys[r*stride:(r+1)*stride], v, dicts, r)
 	}
 	for _, m := range t.measures {
 		if m != nil {
@@ -44,13 +44,13 @@ func (t *table) decode(d *decoder, v *viewPlan, dicts []*dict) {
 }
 
 // admit checks a decoded key and widens the table's range of cells by it.
-func (t *table) admit(d *decoder, key []uint32, v *viewPlan, dicts []*dict, row int) {
+func (t *table) acceptKey(d *decoder, key []uint32, v *viewPlan, dicts []*dict, row int) {
 	bad := key[2] == 0 || int(key[2]) >= dicts[0].size()
-	for i, dictionary := range v.dims {
+	for i, dictionary := range v.dictionaries {
 		bad = bad || int(key[keyHead+i]) >= dicts[dictionary].size()
 	}
 	if bad {
-		d.fail("a key names a value the dictionary lacks")
+		d.reject("a key names a value the dictionary lacks")
 	}
 	cell := cellOf(key)
 	if row == 0 {
@@ -63,7 +63,7 @@ func (t *table) admit(d *decoder, key []uint32, v *viewPlan, dicts []*dict, row 
 
 func (s *segment) encode(b []byte) []byte {
 	for _, v := range []uint64{s.start, s.end, s.events, s.duplicates, uint64(s.appended)} {
-		b = le.AppendUint64(b, v)
+		b = littleEndian.AppendUint64(b, v)
 	}
 	for _, t := range s.types {
 		if t == nil {
@@ -100,31 +100,31 @@ func decodeSegment(d *decoder, p *plan) *segment {
 		}
 		s.types[i] = ts
 	}
-	if d.err == nil && len(d.b) > 0 {
-		d.fail("%d bytes behind a segment", len(d.b))
+	if d.err == nil && len(d.payload) > 0 {
+		d.reject("%d bytes behind a segment", len(d.payload))
 	}
 	return s
 }
 
 func (d *dict) encode(b []byte) []byte {
 	if !d.isText {
-		b = le.AppendUint64(append(b, 1), uint64(len(d.ints)-1))
+		b = littleEndian.AppendUint64(append(b, 1), uint64(len(d.ints)-1))
 		for _, v := range d.ints[1:] {
-			b = le.AppendUint64(b, uint64(v))
+			b = littleEndian.AppendUint64(b, uint64(v))
 		}
 		return b
 	}
-	b = le.AppendUint64(append(b, 0), uint64(len(d.ends)-1))
+	b = littleEndian.AppendUint64(append(b, 0), uint64(len(d.ends)-1))
 	for _, e := range d.ends[1:] {
-		b = le.AppendUint64(b, uint64(e))
+		b = littleEndian.AppendUint64(b, uint64(e))
 	}
-	return append(le.AppendUint64(b, uint64(len(d.text))), d.text...)
+	return append(littleEndian.AppendUint64(b, uint64(len(d.text))), d.text...)
 }
 
 func (d *dict) decode(x *decoder) {
 	ints := x.uint8() == 1
 	if ints == d.isText {
-		x.fail("a dictionary is of another type")
+		x.reject("a dictionary is of another type")
 		return
 	}
 	n := x.count(8)
@@ -138,10 +138,10 @@ func (d *dict) decode(x *decoder) {
 	if !d.isText {
 		return
 	}
-	d.text = append(d.text, x.take(x.count(1))...)
+	d.text = append(d.text, x.bytes(x.count(1))...)
 	for i, e := range d.ends {
 		if e < 0 || e > len(d.text) || i > 0 && e < d.ends[i-1] {
-			x.fail("a dictionary's values overlap")
+			x.reject("a dictionary's values overlap")
 			return
 		}
 	}

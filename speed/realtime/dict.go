@@ -60,7 +60,7 @@ func (d *dict) textID(s string) uint32 {
 	d.text = append(d.text, s...)
 	d.ends = append(d.ends, len(d.text))
 	id := uint32(len(d.ends) - 1)
-	d.index.put(i, h, id)
+	d.index.insert(i, h, id)
 	return id
 }
 
@@ -77,7 +77,7 @@ func (d *dict) intID(v int64) uint32 {
 	}
 	d.ints = append(d.ints, v)
 	id := uint32(len(d.ints) - 1)
-	d.index.put(i, h, id)
+	d.index.insert(i, h, id)
 	return id
 }
 
@@ -92,24 +92,24 @@ func (d *dict) find(s string) uint32 {
 }
 
 // overflow returns the id of what stands for values too many, or unset.
-func (d *dict) overflow() uint32 {
+func (d *dict) overflowID() uint32 {
 	if d.isText {
 		if id := d.find(catalog.Overflow); id != 0 {
 			return id
 		}
-		return unset
+		return noID
 	}
 	if i := slices.Index(d.ints[1:], catalog.OverflowInt); i >= 0 {
 		return uint32(1 + i)
 	}
-	return unset
+	return noID
 }
 
 // unset marks a row of a batch whose id has not been looked up.
-const unset = ^uint32(0)
+const noID = ^uint32(0)
 
 // mark sets ids[i] of the rows i that overflowed: their values enter no dictionary.
-func (d *dict) mark(rows []int, ids []uint32) {
+func (d *dict) setOverflow(rows []int, ids []uint32) {
 	for _, i := range rows {
 		if d.isText {
 			ids[i] = d.textID(catalog.Overflow)
@@ -120,7 +120,7 @@ func (d *dict) mark(rows []int, ids []uint32) {
 }
 
 // fill sets ids[i] for the selected rows i that are unset.
-func (d *dict) fill(col arrow.Array, sel []int32, ids []uint32) {
+func (d *dict) assignIDs(col arrow.Array, sel []int32, ids []uint32) {
 	if col == nil {
 		for _, i := range sel {
 			ids[i] = 0
@@ -128,10 +128,10 @@ func (d *dict) fill(col arrow.Array, sel []int32, ids []uint32) {
 		return
 	}
 	nulls := col.NullN() > 0
-	id := d.lookup(col)
+	id := d.idFunc(col)
 	for _, i := range sel {
 		switch {
-		case ids[i] != unset:
+		case ids[i] != noID:
 		case nulls && col.IsNull(int(i)):
 			ids[i] = 0
 		default:
@@ -140,7 +140,7 @@ func (d *dict) fill(col arrow.Array, sel []int32, ids []uint32) {
 	}
 }
 
-func (d *dict) lookup(col arrow.Array) func(int) uint32 {
+func (d *dict) idFunc(col arrow.Array) func(int) uint32 {
 	switch c := col.(type) {
 	case *array.String:
 		return func(i int) uint32 { return d.textID(c.Value(i)) }

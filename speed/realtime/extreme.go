@@ -14,11 +14,11 @@ type extremes[T int64 | float64] struct {
 }
 
 type extreme[T int64 | float64] struct {
-	n uint64
-	v T
+	n     uint64
+	value T
 }
 
-func (s *extremes[T]) grow(rows int) { s.rows = grown(s.rows, rows) }
+func (s *extremes[T]) grow(rows int) { s.rows = resize(s.rows, rows) }
 func (s *extremes[T]) bytes() int64  { return int64(16 * cap(s.rows)) }
 
 func (s *extremes[T]) add(col arrow.Array, sel []int32, rows []uint32) {
@@ -33,8 +33,8 @@ func (s *extremes[T]) add(col arrow.Array, sel []int32, rows []uint32) {
 		}
 		a := &s.rows[rows[k]]
 		v := values[i]
-		if a.n == 0 || s.beats(v, a.v) {
-			a.v = v
+		if a.n == 0 || s.beats(v, a.value) {
+			a.value = v
 		}
 		a.n++
 	}
@@ -67,8 +67,8 @@ func (s *extremes[T]) merge(into []query.Acc, target []int32) {
 			continue
 		}
 		a := &into[t]
-		if a.N == 0 || s.beats(s.rows[r].v, valueOf[T](a)) {
-			setValue(a, s.rows[r].v)
+		if a.N == 0 || s.beats(s.rows[r].value, valueOf[T](a)) {
+			setValue(a, s.rows[r].value)
 		}
 		a.N += s.rows[r].n
 	}

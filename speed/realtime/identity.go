@@ -15,7 +15,7 @@ import (
 // batch view removes duplicates one event type at a time. Within a type the mask of a bucket is a bijection
 // of the bucket in either half, so one key never has one identity twice; two keys share
 // one with the probability 2^-128.
-type identity struct{ a, b uint64 }
+type identity struct{ low, high uint64 }
 
 // The four constants make the masks of a bucket; they are frozen in snapshots.
 const (
@@ -33,8 +33,8 @@ func assignedMask(bucket int64) identity {
 	return identity{mix(uint64(bucket) ^ maskAssignedA), mix(uint64(bucket) ^ maskAssignedB)}
 }
 
-func (m identity) of(key []byte) identity {
-	return identity{binary.LittleEndian.Uint64(key) ^ m.a, binary.LittleEndian.Uint64(key[8:]) ^ m.b}
+func (m identity) apply(key []byte) identity {
+	return identity{binary.LittleEndian.Uint64(key) ^ m.low, binary.LittleEndian.Uint64(key[8:]) ^ m.high}
 }
 
 func typeMask(name string) identity {
@@ -42,44 +42,44 @@ func typeMask(name string) identity {
 	return identity{h, mix(h + 1)}
 }
 
-func (m identity) with(o identity) identity { return identity{m.a ^ o.a, m.b ^ o.b} }
+func (m identity) combine(o identity) identity { return identity{m.low ^ o.low, m.high ^ o.high} }
 
 // masks are those of the bucket an event lies in. Neighbouring events mostly share one.
 type masks struct {
-	width                   time.Duration
-	typ                     identity
-	bucket, end             int64
-	plain, assigned, before identity
+	width                           time.Duration
+	eventType                       identity
+	bucket, end                     int64
+	plain, assigned, assignedBefore identity
 }
 
-func (m *masks) move(at int64) {
+func (m *masks) moveTo(at int64) {
 	if at >= m.bucket && at < m.end {
 		return
 	}
 	m.bucket = window.Floor(at, m.width)
 	m.end = m.bucket + m.width.Microseconds()
-	m.plain = plainMask(m.bucket).with(m.typ)
-	m.assigned = assignedMask(m.bucket).with(m.typ)
-	m.before = assignedMask(m.bucket - m.width.Microseconds()).with(m.typ)
+	m.plain = plainMask(m.bucket).combine(m.eventType)
+	m.assigned = assignedMask(m.bucket).combine(m.eventType)
+	m.assignedBefore = assignedMask(m.bucket - m.width.Microseconds()).combine(m.eventType)
 }
 
 // admit marks the events of a batch of one type as seen and appends to sel those that are no
 // duplicates (I2, I3). It must be followed by counting them (D2). A copy that is dropped
 // is marked like any other, so that a chain of retries is one event.
 func (w *idWindow) admit(eventType string, c eventbatch.Columns, sel []int32) []int32 {
-	m := masks{width: w.bucket, typ: typeMask(eventType)}
+	m := masks{width: w.bucket, eventType: typeMask(eventType)}
 	times := c.Time.TimestampValues()
 	flags := c.Flags.Uint8Values()
 	for i, at := range times {
 		if i%warmAhead == 0 {
 			w.warm(&m, c, i, min(i+warmAhead, len(times)))
 		}
-		m.move(int64(at))
+		m.moveTo(int64(at))
 		key := c.Key.Value(i)
-		first := w.claim(m.plain.of(key))
+		first := w.claim(m.plain.apply(key))
 		if flags[i]&eventbatch.FlagTimeAssigned != 0 {
-			first = !w.has(m.before.of(key)) && first
-			w.claim(m.assigned.of(key))
+			first = !w.contains(m.assignedBefore.apply(key)) && first
+			w.claim(m.assigned.apply(key))
 		}
 		if first {
 			sel = append(sel, int32(i))
@@ -96,8 +96,8 @@ const warmAhead = 32
 // alone waits once for each.
 func (w *idWindow) warm(m *masks, c eventbatch.Columns, from, to int) {
 	for i := from; i < to; i++ {
-		m.move(int64(c.Time.Value(i)))
-		if s, tag := w.place(m.plain.of(c.Key.Value(i))); s.used > 0 {
+		m.moveTo(int64(c.Time.Value(i)))
+		if s, tag := w.place(m.plain.apply(c.Key.Value(i))); s.used > 0 {
 			w.warmed ^= s.slots[s.home(tag)]
 		}
 	}

@@ -22,21 +22,21 @@ type idWindow struct {
 	limit   int64
 	seed    uint64
 	ring    ring
-	marks   []mark
+	marks   []segmentMark
 	shards  [shards]shard
 	dropped uint64 // entries forgotten for the limit before their time
 	warmed  uint64 // of no meaning; it keeps warm's reads from being optimized away
 }
 
 // mark says where a segment begins in the ring. The last is the open segment's.
-type mark struct {
+type segmentMark struct {
 	start    uint64 // sequence of the segment's first message
 	first    uint64 // its first entry in the ring
 	appended int64  // newest append time in it, microseconds; 0 before the first message
 }
 
 // maxMarks bounds the segments a window tells apart: 45 days of half minutes.
-const maxMarks = 1 << 17
+const maxSegmentMarks = 1 << 17
 
 // shard is open addressing with linear probing over tag<<32 | low half of the entry's
 // number; 0 is empty. A tag is odd, and its home grows with it, so rebuilding a shard
@@ -48,13 +48,13 @@ type shard struct {
 
 func newIDWindow(c Config, bucket time.Duration, start uint64) *idWindow {
 	return &idWindow{bucket: bucket, span: c.Window, limit: c.WindowEntries, seed: rand.Uint64(),
-		marks: []mark{{start: start}}}
+		marks: []segmentMark{{start: start}}}
 }
 
 // place returns the shard and the tag of an identity. The seed keeps clients from
 // choosing ids that fill one shard.
 func (w *idWindow) place(id identity) (*shard, uint32) {
-	hi, lo := bits.Mul64(id.a^w.seed, id.b|1)
+	hi, lo := bits.Mul64(id.low^w.seed, id.high|1)
 	h := (hi ^ lo ^ w.seed) * 0x9e3779b97f4a7c15
 	return &w.shards[byte(h>>24)], uint32(h>>32) | 1
 }
@@ -77,7 +77,7 @@ func (w *idWindow) find(s *shard, tag uint32, id identity) (at int, found bool) 
 	}
 }
 
-func (w *idWindow) has(id identity) bool {
+func (w *idWindow) contains(id identity) bool {
 	s, tag := w.place(id)
 	if s.used == 0 {
 		return false
@@ -90,7 +90,7 @@ func (w *idWindow) has(id identity) bool {
 func (w *idWindow) claim(id identity) bool {
 	s, tag := w.place(id)
 	if s.full() {
-		w.rebuild(s)
+		w.rebuildShard(s)
 	}
 	i, found := w.find(s, tag, id)
 	if found {
@@ -103,10 +103,10 @@ func (w *idWindow) claim(id identity) bool {
 }
 
 // rebuild drops the slots of forgotten entries and leaves room for a quarter more.
-func (w *idWindow) rebuild(s *shard) {
+func (w *idWindow) rebuildShard(s *shard) {
 	live := 0
 	for _, e := range s.slots {
-		if e != 0 && w.ring.has(uint32(e)) {
+		if e != 0 && w.ring.remembers(uint32(e)) {
 			live++
 		}
 	}
@@ -114,30 +114,30 @@ func (w *idWindow) rebuild(s *shard) {
 	s.slots = make([]uint64, max(minSlots, live*100/64))
 	s.used = 0
 	for _, e := range old {
-		if e != 0 && w.ring.has(uint32(e)) {
-			s.put(e)
+		if e != 0 && w.ring.remembers(uint32(e)) {
+			s.insert(e)
 		}
 	}
 }
 
 // build makes the index anew from the ring.
-func (w *idWindow) build() {
+func (w *idWindow) buildIndex() {
 	for i := range w.shards {
 		w.shards[i] = shard{slots: make([]uint64, max(minSlots, w.ring.len()/shards*100/70))}
 	}
 	for n := w.ring.first; n < w.ring.end; n++ {
-		s, tag := w.place(*w.ring.at(n))
+		s, tag := w.place(*w.ring.entry(n))
 		if s.full() {
-			w.rebuild(s)
+			w.rebuildShard(s)
 		}
-		s.put(uint64(tag)<<32 | uint64(uint32(n)))
+		s.insert(uint64(tag)<<32 | uint64(uint32(n)))
 	}
 }
 
 // full reports whether another entry would take the shard past a load of four fifths.
 func (s *shard) full() bool { return 5*(s.used+1) > 4*len(s.slots) }
 
-func (s *shard) put(e uint64) {
+func (s *shard) insert(e uint64) {
 	i := s.home(uint32(e >> 32))
 	for s.slots[i] != 0 {
 		if i++; i == len(s.slots) {
@@ -149,8 +149,8 @@ func (s *shard) put(e uint64) {
 }
 
 // begin starts the marks of the segment that begins with the message seq.
-func (w *idWindow) begin(seq uint64) {
-	w.marks = append(w.marks, mark{start: seq, first: w.ring.end})
+func (w *idWindow) beginSegment(seq uint64) {
+	w.marks = append(w.marks, segmentMark{start: seq, first: w.ring.end})
 }
 
 // advance accounts for a message appended at the time and forgets what is too old or too much.
@@ -159,7 +159,7 @@ func (w *idWindow) advance(appended int64) {
 	last.appended = max(last.appended, appended)
 	oldest := last.appended - w.span.Microseconds()
 	n := 0
-	for n < len(w.marks)-1 && (w.marks[n].appended < oldest || len(w.marks)-n > maxMarks) {
+	for n < len(w.marks)-1 && (w.marks[n].appended < oldest || len(w.marks)-n > maxSegmentMarks) {
 		n++
 	}
 	first := max(w.marks[n].first, w.ring.first)
@@ -175,14 +175,14 @@ func (w *idWindow) advance(appended int64) {
 }
 
 // sealed is the window at a segment boundary, for a snapshot.
-type sealed struct {
+type frozenWindow struct {
 	ring  ring
-	marks []mark
+	marks []segmentMark
 }
 
 // seal returns the window as it is. Entries never change, so only the lists of chunks and marks are copied.
-func (w *idWindow) seal() sealed {
-	s := sealed{ring: w.ring, marks: slices.Clone(w.marks)}
+func (w *idWindow) freeze() frozenWindow {
+	s := frozenWindow{ring: w.ring, marks: slices.Clone(w.marks)}
 	s.ring.chunks = slices.Clone(w.ring.chunks)
 	return s
 }

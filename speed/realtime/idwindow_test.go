@@ -29,7 +29,7 @@ func TestWindowIsASetOfTheNewest(t *testing.T) {
 		}
 		n, known := newest[id]
 		known = known && n >= len(admitted)-limit
-		if got := w.has(id); got != known {
+		if got := w.contains(id); got != known {
 			t.Fatalf("has: got %v, want %v", got, known)
 		}
 		if got := w.claim(id); got == known {
@@ -62,13 +62,13 @@ func TestWindowForgetsByAppendTime(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	var ids []identity
 	for s := range int64(300) { // a segment a second, one identity each
-		w.begin(uint64(s) + 2)
+		w.beginSegment(uint64(s) + 2)
 		ids = append(ids, randomIdentity(r))
 		w.claim(ids[s])
 		w.advance((1000 + s) * 1e6)
 	}
 	for s, id := range ids {
-		got := w.has(id)
+		got := w.contains(id)
 		want := s >= 300-61
 		if got != want {
 			t.Fatalf("identity of second %d: got %v, want %v", s, got, want)
@@ -101,7 +101,7 @@ func TestWindowSurvivesNumbersThatRepeat(t *testing.T) {
 		}
 		w.advance(1)
 		for k, id := range ids {
-			got := w.has(id)
+			got := w.contains(id)
 			want := k > i-10
 			if got != want {
 				t.Fatalf("after %d: identity %d: got %v, want %v", i, k, got, want)

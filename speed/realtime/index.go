@@ -31,7 +31,7 @@ func (x *index) reserve() {
 }
 
 // put takes the empty slot i, where the walk for hash ended.
-func (x *index) put(i, hash, id uint32) {
+func (x *index) insert(i, hash, id uint32) {
 	x.slots[i] = uint64(hash)<<32 | uint64(id)
 	x.used++
 }

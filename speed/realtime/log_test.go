@@ -60,7 +60,7 @@ func (l *memLog) append(p int, ms ...message) {
 
 func (l *memLog) next(p int) uint64 { return uint64(len(l.parts[p])) + 1 }
 
-func (l *memLog) at(p int, seq uint64) eventbatch.Message {
+func (l *memLog) message(p int, seq uint64) eventbatch.Message {
 	return eventbatch.Message{Seq: seq, Frame: l.parts[p][seq-1].frame}
 }
 
@@ -93,7 +93,7 @@ func (r *memReader) Next(ctx context.Context) (eventbatch.Message, error) {
 		}
 		if ready {
 			r.seq++
-			m := r.log.at(r.partition, r.seq-1)
+			m := r.log.message(r.partition, r.seq-1)
 			r.log.mu.Unlock()
 			return m, nil
 		}

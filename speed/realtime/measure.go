@@ -41,7 +41,7 @@ func newMeasure(kind catalog.MeasureKind, t catalog.FieldType) measure {
 }
 
 // grown returns s with n items, the new ones zero.
-func grown[T any](s []T, n int) []T {
+func resize[T any](s []T, n int) []T {
 	if n <= cap(s) {
 		return s[:n]
 	}
@@ -59,7 +59,7 @@ type intSum struct {
 	lo uint64
 }
 
-func (s *intSums) grow(rows int) { s.rows = grown(s.rows, rows) }
+func (s *intSums) grow(rows int) { s.rows = resize(s.rows, rows) }
 func (s *intSums) bytes() int64  { return int64(24 * cap(s.rows)) }
 
 func (s *intSums) add(col arrow.Array, sel []int32, rows []uint32) {
@@ -99,7 +99,7 @@ type floatSum struct {
 	sum float64
 }
 
-func (s *floatSums) grow(rows int) { s.rows = grown(s.rows, rows) }
+func (s *floatSums) grow(rows int) { s.rows = resize(s.rows, rows) }
 func (s *floatSums) bytes() int64  { return int64(16 * cap(s.rows)) }
 
 func (s *floatSums) add(col arrow.Array, sel []int32, rows []uint32) {

@@ -15,27 +15,27 @@ func describe(name, help string) *prometheus.Desc {
 }
 
 var (
-	descMessages   = describe("messages_total", "Messages consumed.")
-	descEvents     = describe("events_total", "Events consumed, duplicates included.")
-	descDuplicates = describe("duplicates_total", "Events dropped as duplicates.")
-	descBase       = describe("base_sequence", "First message the aggregates hold.")
-	descNext       = describe("next_sequence", "Next message to consume.")
-	descAppended   = describe("appended_timestamp_seconds", "Append time of the newest message consumed.")
-	descSegments   = describe("segments", "Closed segments in memory.")
-	descGroups     = describe("groups", "Rows of all views in memory.")
-	descBytes      = describe("bytes", "Bytes of the aggregates.")
-	descMaxBytes   = describe("max_bytes", "Bytes of aggregates at which the partition waits.")
-	descStalled    = describe("stalled", "1 while the partition waits for memory or for the log.")
-	descFailed     = describe("failed", "1 while the partition has stopped with an alarm.")
-	descEntries    = describe("window_entries", "Ids remembered to recognize duplicates.")
-	descMaxEntries = describe("window_max_entries", "Ids at which the oldest are forgotten.")
-	descReach      = describe("window_seconds", "How far back duplicates are recognized.")
-	descForgotten  = describe("window_forgotten_total", "Ids forgotten before their time for want of entries.")
-	descWinBytes   = describe("window_bytes", "Bytes of the id window.")
-	descSnapshot   = describe("snapshot_sequence", "Offset of the newest snapshot.")
-	descSnapBytes  = describe("snapshot_bytes", "Bytes of the newest snapshot.")
-	descSnapTook   = describe("snapshot_seconds", "Time the newest snapshot took to write.")
-	descSnapFailed = describe("snapshot_failures_total", "Snapshots that could not be written.")
+	descMessages         = describe("messages_total", "Messages consumed.")
+	descEvents           = describe("events_total", "Events consumed, duplicates included.")
+	descDuplicates       = describe("duplicates_total", "Events dropped as duplicates.")
+	descBase             = describe("base_sequence", "First message the aggregates hold.")
+	descNext             = describe("next_sequence", "Next message to consume.")
+	descAppended         = describe("appended_timestamp_seconds", "Append time of the newest message consumed.")
+	descSegments         = describe("segments", "Closed segments in memory.")
+	descGroups           = describe("groups", "Rows of all views in memory.")
+	descBytes            = describe("bytes", "Bytes of the aggregates.")
+	descMaxBytes         = describe("max_bytes", "Bytes of aggregates at which the partition waits.")
+	descStalled          = describe("stalled", "1 while the partition waits for memory or for the log.")
+	descFailed           = describe("failed", "1 while the partition has stopped with an alarm.")
+	descEntries          = describe("window_entries", "Ids remembered to recognize duplicates.")
+	descMaxEntries       = describe("window_max_entries", "Ids at which the oldest are forgotten.")
+	descReach            = describe("window_seconds", "How far back duplicates are recognized.")
+	descForgotten        = describe("window_forgotten_total", "Ids forgotten before their time for want of entries.")
+	descWindowBytes      = describe("window_bytes", "Bytes of the id window.")
+	descSnapshot         = describe("snapshot_sequence", "Offset of the newest snapshot.")
+	descSnapshotBytes    = describe("snapshot_bytes", "Bytes of the newest snapshot.")
+	descSnapshotSeconds  = describe("snapshot_seconds", "Time the newest snapshot took to write.")
+	descSnapshotFailures = describe("snapshot_failures_total", "Snapshots that could not be written.")
 )
 
 // Describe implements prometheus.Collector.
@@ -43,7 +43,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByC
 
 // Collect implements prometheus.Collector.
 func (c collector) Collect(ch chan<- prometheus.Metric) {
-	for _, p := range c.views.parts {
+	for _, p := range c.views.partitions {
 		p.collect(ch)
 	}
 }
@@ -56,7 +56,7 @@ func (p *partition) collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64) { send(prometheus.GaugeValue, d, v) }
 	count := func(d *prometheus.Desc, v float64) { send(prometheus.CounterValue, d, v) }
 	s := p.status()
-	saved := p.snapshots.last()
+	saved := p.snapshots.lastSaved()
 	count(descMessages, float64(s.Messages))
 	count(descEvents, float64(s.Events))
 	count(descDuplicates, float64(s.Duplicates))
@@ -69,20 +69,20 @@ func (p *partition) collect(ch chan<- prometheus.Metric) {
 	gauge(descGroups, float64(s.Groups))
 	gauge(descBytes, float64(s.Bytes))
 	gauge(descMaxBytes, float64(p.budget))
-	gauge(descStalled, oneIf(s.Stalled != ""))
-	gauge(descFailed, oneIf(s.Failed != nil))
+	gauge(descStalled, boolValue(s.Stalled != ""))
+	gauge(descFailed, boolValue(s.Failed != nil))
 	gauge(descEntries, float64(s.WindowEntries))
 	gauge(descMaxEntries, float64(p.cfg.WindowEntries))
 	gauge(descReach, s.WindowReach.Seconds())
 	count(descForgotten, float64(s.WindowDropped))
-	gauge(descWinBytes, float64(s.WindowBytes))
+	gauge(descWindowBytes, float64(s.WindowBytes))
 	gauge(descSnapshot, float64(saved.next))
-	gauge(descSnapBytes, float64(saved.bytes))
-	gauge(descSnapTook, saved.took.Seconds())
-	count(descSnapFailed, float64(saved.failures))
+	gauge(descSnapshotBytes, float64(saved.bytes))
+	gauge(descSnapshotSeconds, saved.duration.Seconds())
+	count(descSnapshotFailures, float64(saved.failures))
 }
 
-func oneIf(on bool) float64 {
+func boolValue(on bool) float64 {
 	if on {
 		return 1
 	}

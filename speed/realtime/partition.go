@@ -18,21 +18,21 @@ import (
 // one that reads the log, owns the cutter, the window and the scratch memory, and
 // changes what mu guards; Retain evicts under mu too.
 type partition struct {
-	id      int
-	cfg     Config
-	bucket  time.Duration
-	of      int // number of partitions
-	plan    *plan
-	epochs  []position.EpochStart
-	budget  int64  // share of Config.Memory in bytes
-	replay  uint64 // where a replay begins, from Open
-	source  Source
-	log     *slog.Logger
-	wake    chan struct{} // Retain made room, or Renew was called
-	cutter  *position.Cutter
-	window  *idWindow
-	sealing sealed // the window where the message being consumed begins a segment
-	scratch scratch
+	id             int
+	cfg            Config
+	bucket         time.Duration
+	partitionCount int // number of partitions
+	plan           *plan
+	epochs         []position.EpochStart
+	budget         int64  // share of Config.Memory in bytes
+	replay         uint64 // where a replay begins, from Open
+	source         Source
+	logger         *slog.Logger
+	wake           chan struct{} // Retain made room, or Renew was called
+	cutter         *position.Cutter
+	window         *idWindow
+	nextFrozen     frozenWindow // the window where the message being consumed begins a segment
+	scratch        scratch
 
 	mu     sync.RWMutex
 	base   uint64 // first message the aggregates hold; a boundary (S4)
@@ -40,7 +40,7 @@ type partition struct {
 	next   uint64 // first message not consumed; S
 	closed []*segment
 	open   *segment
-	sealed sealed // the window where the open segment begins
+	frozen frozenWindow // the window where the open segment begins
 	state  state
 	totals totals
 
@@ -65,10 +65,11 @@ type totals struct {
 	window                       windowTotals
 }
 
-func newPartition(id, of int, cfg Config, cat *catalog.Catalog, pl *plan, start PartitionStart, src Source) *partition {
+func newPartition(id, count int, cfg Config, catalog *catalog.Catalog, plan *plan, start PartitionStart,
+	src Source) *partition {
 	p := &partition{
-		id: id, of: of, cfg: cfg, bucket: cat.Bucket, plan: pl, epochs: start.Epochs,
-		budget: max(1, cfg.Memory/int64(of)), source: src, log: cfg.Logger.With("partition", id),
+		id: id, partitionCount: count, cfg: cfg, bucket: catalog.Bucket, plan: plan, epochs: start.Epochs,
+		budget: max(1, cfg.Memory/int64(count)), source: src, logger: cfg.Logger.With("partition", id),
 		wake: make(chan struct{}, 1), floor: start.OldestKept, replay: max(start.OldestKept, start.ReplayFrom),
 	}
 	p.snapshots = newSnapshots(cfg.Dir, id)
@@ -77,7 +78,7 @@ func newPartition(id, of int, cfg Config, cat *catalog.Catalog, pl *plan, start 
 
 // begin makes the partition empty but for the window, with an open segment that
 // begins at next, which must be a boundary.
-func (p *partition) begin(next uint64, w *idWindow) {
+func (p *partition) reset(next uint64, w *idWindow) {
 	p.window = w
 	p.cutter = position.NewCutter(p.epochs, next)
 	p.base = max(next, p.floor)
@@ -86,7 +87,7 @@ func (p *partition) begin(next uint64, w *idWindow) {
 	p.open = newSegment(p.plan, next)
 	p.totals.closedBytes = 0
 	p.totals.openBytes = p.open.bytes()
-	p.sealed = w.seal()
+	p.frozen = w.freeze()
 	p.totals.window = w.totals()
 }
 
@@ -95,98 +96,99 @@ func (p *partition) consume(m eventbatch.Message) error {
 	if m.Seq != p.next {
 		return position.GapError{Partition: p.id, Want: p.next, Got: m.Seq}
 	}
-	h, recs, err := eventbatch.Decode(m.Frame)
-	defer release(recs)
+	header, batches, err := eventbatch.Decode(m.Frame)
+	defer release(batches)
 	if err != nil {
 		return fmt.Errorf("message %d: %w", m.Seq, err)
 	}
-	t := p.plan.typeOf(h.Type)
-	if t != nil {
-		for _, c := range recs {
-			if err := t.check(c); err != nil {
+	eventType := p.plan.findType(header.Type)
+	if eventType != nil {
+		for _, c := range batches {
+			if err := eventType.checkColumns(c); err != nil {
 				return fmt.Errorf("message %d: %w", m.Seq, err)
 			}
 		}
 	}
-	begins := p.cutter.Add(m.Cut(h)) && !failpoint.Off(failpoint.S1)
+	begins := p.cutter.Add(m.Cut(header)) && !failpoint.Off(failpoint.S1)
 	seenFirst := failpoint.Off(failpoint.D2) // The snapshot at m would know m's events, which are still to be counted.
 	if seenFirst {
-		p.admit(h.Type, recs)
+		p.admit(header.Type, batches)
 	}
 	if begins {
-		p.window.begin(m.Seq)
-		p.sealing = p.window.seal()
+		p.window.beginSegment(m.Seq)
+		p.nextFrozen = p.window.freeze()
 	}
 	if !seenFirst {
-		p.admit(h.Type, recs)
+		p.admit(header.Type, batches)
 	}
-	p.window.advance(h.Appended)
-	return p.count(m.Seq, begins, h, t, recs)
+	p.window.advance(header.Appended)
+	return p.count(m.Seq, begins, header, eventType, batches)
 }
 
-func release(recs []eventbatch.Columns) {
-	for _, c := range recs {
+func release(batches []eventbatch.Columns) {
+	for _, c := range batches {
 		c.Rec.Release()
 	}
 }
 
 // admit selects the first copies in each batch. The window is this goroutine's alone, so
 // readers are not kept waiting while it is searched.
-func (p *partition) admit(eventType string, recs []eventbatch.Columns) {
+func (p *partition) admit(eventType string, batches []eventbatch.Columns) {
 	x := &p.scratch
-	x.first = grown(x.first, max(len(recs), len(x.first)))
-	for i, c := range recs {
+	x.first = resize(x.first, max(len(batches), len(x.first)))
+	for i, c := range batches {
 		x.first[i] = p.window.admit(eventType, c, x.first[i][:0])
 	}
 }
 
 // count adds the message to the open segment and moves next past it, in one step for readers.
-func (p *partition) count(seq uint64, begins bool, h eventbatch.Header, t *typePlan, recs []eventbatch.Columns) error {
+func (p *partition) count(seq uint64, begins bool, header eventbatch.Header, eventType *typePlan,
+	batches []eventbatch.Columns) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if begins {
-		p.cut(seq)
+		p.closeSegment(seq)
 	} else if seq == p.floor && seq > p.open.start {
 		return fmt.Errorf("%w: %d, the end of the oldest kept publication (S2)", ErrNotBoundary, seq)
 	}
 	kept := 0
-	for i, c := range recs {
+	for i, c := range batches {
 		first := p.scratch.first[i]
 		kept += len(first)
 		// Segments before the oldest kept publication would be evicted as they close.
-		if t != nil && seq >= p.floor {
-			p.open.add(t, c, first, &p.scratch)
+		if eventType != nil && seq >= p.floor {
+			p.open.add(eventType, c, first, &p.scratch)
 		}
 	}
-	p.open.events += uint64(h.Events)
-	p.open.duplicates += uint64(h.Events - kept)
-	p.open.appended = max(p.open.appended, h.Appended)
+	p.open.events += uint64(header.Events)
+	p.open.duplicates += uint64(header.Events - kept)
+	p.open.appended = max(p.open.appended, header.Appended)
 	p.next = seq + 1
-	p.account(h, kept)
+	p.updateTotals(header, kept)
 	return nil
 }
 
 // account updates the totals after a message. mu must be held.
-func (p *partition) account(h eventbatch.Header, kept int) {
+func (p *partition) updateTotals(header eventbatch.Header, kept int) {
 	t := &p.totals
 	t.messages++
-	t.events += uint64(h.Events)
-	t.duplicates += uint64(h.Events - kept)
-	t.appended = max(t.appended, h.Appended)
+	t.events += uint64(header.Events)
+	t.duplicates += uint64(header.Events - kept)
+	t.appended = max(t.appended, header.Appended)
 	t.openBytes = p.open.bytes()
 	t.window = p.window.totals()
 }
 
 // cut closes the open segment just before the message seq. mu must be held.
-func (p *partition) cut(seq uint64) {
+func (p *partition) closeSegment(seq uint64) {
 	p.open.close(seq)
 	if seq > p.base {
 		p.totals.closedBytes += p.open.bytes()
 		p.closed = append(p.closed, p.open)
 	}
 	p.open = newSegment(p.plan, seq)
-	p.sealed = p.sealing
-	p.sealing = sealed{}
+	p.frozen = p.nextFrozen
+	p.nextFrozen = frozenWindow{}
 }
 
 // retain evicts every segment that ends at or before h (S3). Where h is not reached yet
@@ -225,7 +227,7 @@ func (p *partition) retain(h uint64) error {
 	p.closed = slices.Clone(p.closed[n:])
 	p.base = h
 	p.floor = h
-	p.awake()
+	p.wakeUp()
 	return nil
 }
 

@@ -21,20 +21,20 @@ type plan struct {
 }
 
 type typePlan struct {
-	name    string
-	number  int
-	dims    []query.Dimension // dictionary i+1; dictionary 0 holds the tenants
-	columns []query.Dimension // every column the views read
-	views   []*viewPlan
+	name       string
+	number     int
+	dimensions []query.Dimension // dictionary i+1; dictionary 0 holds the tenants
+	columns    []query.Dimension // every column the views read
+	views      []*viewPlan
 }
 
 type viewPlan struct {
-	view   *catalog.View
-	digest string
-	typ    *typePlan
-	number int   // in typ.views
-	dims   []int // dictionary of each of the view's dimensions
-	types  []catalog.FieldType
+	view         *catalog.View
+	digest       string
+	eventType    *typePlan
+	number       int   // in typ.views
+	dictionaries []int // dictionary of each of the view's dimensions
+	measureTypes []catalog.FieldType
 }
 
 func newPlan(c *catalog.Catalog) *plan {
@@ -49,15 +49,16 @@ func newPlan(c *catalog.Catalog) *plan {
 
 func (p *plan) newType(c *catalog.Catalog, name string, views []*catalog.View) *typePlan {
 	t := &typePlan{name: name, number: len(p.types)}
-	t.dims = typed(c.Events[name], views, func(v *catalog.View) []string { return v.Dimensions })
-	t.columns = typed(c.Events[name], views, (*catalog.View).Columns)
+	t.dimensions = columnsByName(c.Events[name], views, func(v *catalog.View) []string { return v.Dimensions })
+	t.columns = columnsByName(c.Events[name], views, (*catalog.View).Columns)
 	for i, v := range views {
-		vp := &viewPlan{view: v, digest: c.Digest(v), typ: t, number: i}
-		for _, d := range v.Dimensions {
-			vp.dims = append(vp.dims, 1+slices.IndexFunc(t.dims, func(q query.Dimension) bool { return q.Name == d }))
+		vp := &viewPlan{view: v, digest: c.Digest(v), eventType: t, number: i}
+		for _, name := range v.Dimensions {
+			i := slices.IndexFunc(t.dimensions, func(d query.Dimension) bool { return d.Name == name })
+			vp.dictionaries = append(vp.dictionaries, 1+i)
 		}
 		for _, m := range v.Measures {
-			vp.types = append(vp.types, c.MeasureType(v, m))
+			vp.measureTypes = append(vp.measureTypes, c.MeasureType(v, m))
 		}
 		t.views = append(t.views, vp)
 		p.views[v.Name] = vp
@@ -66,10 +67,10 @@ func (p *plan) newType(c *catalog.Catalog, name string, views []*catalog.View) *
 }
 
 // typed returns the columns the views name, sorted, each once.
-func typed(e *catalog.EventType, views []*catalog.View, of func(*catalog.View) []string) []query.Dimension {
+func columnsByName(e *catalog.EventType, views []*catalog.View, names func(*catalog.View) []string) []query.Dimension {
 	set := map[string]bool{}
 	for _, v := range views {
-		for _, name := range of(v) {
+		for _, name := range names(v) {
 			set[name] = true
 		}
 	}
@@ -82,7 +83,7 @@ func typed(e *catalog.EventType, views []*catalog.View, of func(*catalog.View) [
 }
 
 // typeOf returns the plan of an event type, or nil if no view is over it.
-func (p *plan) typeOf(name string) *typePlan {
+func (p *plan) findType(name string) *typePlan {
 	for _, t := range p.types {
 		if t.name == name {
 			return t
@@ -93,7 +94,7 @@ func (p *plan) typeOf(name string) *typePlan {
 
 // check refuses a batch in which a column the views read has another type than
 // declared. Read as null it would make a silently smaller number (Q5).
-func (t *typePlan) check(c eventbatch.Columns) error {
+func (t *typePlan) checkColumns(c eventbatch.Columns) error {
 	for _, col := range t.columns {
 		got := c.Field(col.Name)
 		if got != nil && !arrow.TypeEqual(got.DataType(), eventbatch.ArrowType(col.Type)) {

@@ -87,9 +87,9 @@ func (w *world) open() {
 func (w *world) step() {
 	switch w.g.IntN(10) {
 	case 0, 1, 2, 3:
-		p := w.views.parts[w.g.IntN(len(w.views.parts))]
+		p := w.views.partitions[w.g.IntN(len(w.views.partitions))]
 		for n := w.g.IntN(12); n > 0 && p.next < w.log.next(p.id); n-- {
-			if err := p.consume(w.log.at(p.id, p.next)); err != nil {
+			if err := p.consume(w.log.message(p.id, p.next)); err != nil {
 				w.Fatal(err)
 			}
 		}
@@ -133,7 +133,7 @@ func (w *world) check() {
 	}
 	live, err := w.views.Scan(w.Context(), s, cut)
 	expired := false
-	for p, part := range w.views.parts {
+	for p, part := range w.views.partitions {
 		expired = expired || cut[p].Seq <= part.next && cut[p].Seq < w.floor[p].Seq
 	}
 	if expired {
@@ -145,7 +145,7 @@ func (w *world) check() {
 	if err != nil {
 		w.Fatalf("cut %v, base %v: %v", cut, w.floor, err)
 	}
-	for p, part := range w.views.parts {
+	for p, part := range w.views.partitions {
 		stale := cut[p].Seq > part.next
 		if want := max(cut[p].Seq, part.next); live.Through[p].Seq != want || slices.Contains(live.Stale, p) != stale {
 			w.Fatalf("partition %d: through %d, stale %v, want %d, %v", p, live.Through[p].Seq, live.Stale, want, stale)
@@ -168,9 +168,9 @@ func TestScanUpToABoundary(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		if w.T = rt; w.log == nil {
 			w.start(t)
-			for _, p := range w.views.parts {
+			for _, p := range w.views.partitions {
 				for p.next < w.log.next(p.id) {
-					if err := p.consume(w.log.at(p.id, p.next)); err != nil {
+					if err := p.consume(w.log.message(p.id, p.next)); err != nil {
 						rt.Fatal(err)
 					}
 				}

@@ -10,7 +10,7 @@ import (
 // nothing for cuts of that epoch until then. Identities are forgotten with the rest: taken
 // for seen, the copies that clients send of lost events would not count (D3).
 func (v *Views) Renew(partition int, s PartitionStart) error {
-	p := v.parts[partition]
+	p := v.partitions[partition]
 	if err := checkEpochs(s.Epochs, s.OldestKept); err != nil {
 		return fmt.Errorf("renew real-time views: partition %d: %w", partition, err)
 	}
@@ -20,12 +20,12 @@ func (v *Views) Renew(partition int, s PartitionStart) error {
 	if p.interrupt != nil {
 		p.interrupt()
 	}
-	p.awake()
+	p.wakeUp()
 	return nil
 }
 
 // renew does what Renew asked for and reports whether there was anything.
-func (p *partition) renew() bool {
+func (p *partition) applyRenewal() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.renewal
@@ -37,13 +37,13 @@ func (p *partition) renew() bool {
 	p.epochs = s.Epochs
 	p.replay = max(s.OldestKept, s.ReplayFrom)
 	p.floor = p.replay
-	p.begin(p.floor, newIDWindow(p.cfg, p.bucket, p.floor))
-	p.log.Warn("another owner began an epoch; real-time views are counted again", "from", p.floor)
+	p.reset(p.floor, newIDWindow(p.cfg, p.bucket, p.floor))
+	p.logger.Warn("another owner began an epoch; real-time views are counted again", "from", p.floor)
 	return true
 }
 
 // interruptible is a context for reading that Renew ends.
-func (p *partition) interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
+func (p *partition) readContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, end := context.WithCancel(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -55,7 +55,7 @@ func (p *partition) interruptible(ctx context.Context) (context.Context, context
 }
 
 // awake lets a partition that waits look again. mu must be held.
-func (p *partition) awake() {
+func (p *partition) wakeUp() {
 	select {
 	case p.wake <- struct{}{}:
 	default:

@@ -13,7 +13,7 @@ import (
 // restore brings the partition to where it can go on: to its newest usable snapshot,
 // else to the oldest kept publication with an empty window (S5).
 func (p *partition) restore(logNext uint64) error {
-	if err := p.snapshots.clean(); err != nil {
+	if err := p.snapshots.removeTemporary(); err != nil {
 		return fmt.Errorf("open snapshots: %w", err)
 	}
 	names, err := p.snapshots.list()
@@ -26,27 +26,27 @@ func (p *partition) restore(logNext uint64) error {
 			return err
 		}
 		if err == nil {
-			err = p.usable(snap, logNext)
+			err = p.checkUsable(snap, logNext)
 		}
 		if err == nil {
 			if err = p.adopt(snap); err == nil {
 				return nil
 			}
 		}
-		p.log.Warn("snapshot not used", "file", name, "reason", err)
+		p.logger.Warn("snapshot not used", "file", name, "reason", err)
 	}
 	p.floor = p.replay
-	p.begin(p.floor, newIDWindow(p.cfg, p.bucket, p.floor))
+	p.reset(p.floor, newIDWindow(p.cfg, p.bucket, p.floor))
 	return nil
 }
 
 // usable returns why a snapshot may hold other messages than the log does, or nil.
-func (p *partition) usable(s *snapshot, logNext uint64) error {
+func (p *partition) checkUsable(s *snapshot, logNext uint64) error {
 	switch {
 	case failpoint.Off(failpoint.S5):
 		return nil
-	case s.partition != p.id || s.of != p.of || s.bucket != p.bucket.Microseconds():
-		return fmt.Errorf("it is of partition %d of %d with buckets of %d µs", s.partition, s.of, s.bucket)
+	case s.partition != p.id || s.partitionCount != p.partitionCount || s.bucket != p.bucket.Microseconds():
+		return fmt.Errorf("it is of partition %d of %d with buckets of %d µs", s.partition, s.partitionCount, s.bucket)
 	case s.next > logNext:
 		return fmt.Errorf("it ends at %d and the log at %d: it counted lost messages (L5)", s.next, logNext)
 	case len(s.epochs) > len(p.epochs) || !slices.Equal(s.epochs, p.epochs[:len(s.epochs)]):
@@ -73,8 +73,8 @@ func (p *partition) adopt(s *snapshot) error {
 	if !s.truncate(start) {
 		return fmt.Errorf("replay from %d: %w (S2)", start, ErrNotBoundary)
 	}
-	p.log.Info("real-time views are counted again", "from", start, "snapshot", s.next)
-	p.begin(start, restoredWindow(p.cfg, p.bucket, s))
+	p.logger.Info("real-time views are counted again", "from", start, "snapshot", s.next)
+	p.reset(start, restoredWindow(p.cfg, p.bucket, s))
 	p.snapshots.saved.next = s.next
 	return nil
 }
@@ -85,7 +85,7 @@ func (p *partition) resume(s *snapshot) error {
 		return fmt.Errorf("oldest kept publication ends at %d: %w (S2)", end, ErrNotBoundary)
 	}
 	floor := p.floor
-	p.begin(s.next, restoredWindow(p.cfg, p.bucket, s))
+	p.reset(s.next, restoredWindow(p.cfg, p.bucket, s))
 	p.base = s.base
 	p.closed = s.segments
 	for _, g := range p.closed {
@@ -104,7 +104,7 @@ func restoredWindow(c Config, bucket time.Duration, s *snapshot) *idWindow {
 	if over := w.ring.len() - int(c.WindowEntries); over > 0 {
 		w.ring.forget(w.ring.first + uint64(over))
 	}
-	w.build()
+	w.buildIndex()
 	return w
 }
 

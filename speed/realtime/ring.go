@@ -14,17 +14,17 @@ type ring struct {
 
 func (r *ring) len() int { return int(r.end - r.first) }
 
-func (r *ring) at(n uint64) *identity {
+func (r *ring) entry(n uint64) *identity {
 	n -= r.base
 	return &r.chunks[n/chunkSize][n%chunkSize]
 }
 
 // has reports whether the entry whose number ends in low is still remembered. A number
 // that was used again 2^32 entries later looks remembered; holds compares the identity.
-func (r *ring) has(low uint32) bool { return uint64(low-uint32(r.first)) < r.end-r.first }
+func (r *ring) remembers(low uint32) bool { return uint64(low-uint32(r.first)) < r.end-r.first }
 
 func (r *ring) holds(low uint32, id identity) bool {
-	return r.has(low) && *r.at(r.first + uint64(low-uint32(r.first))) == id
+	return r.remembers(low) && *r.entry(r.first + uint64(low-uint32(r.first))) == id
 }
 
 func (r *ring) append(id identity) {

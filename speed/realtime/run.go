@@ -18,7 +18,7 @@ const (
 
 // run consumes until ctx ends. That is an error for a partition that has stopped then.
 func (p *partition) run(ctx context.Context) error {
-	defer p.note(func(s *state) { s.ended = true })
+	defer p.updateState(func(s *state) { s.ended = true })
 	backoff := firstBackoff
 	for {
 		before := p.next
@@ -26,18 +26,18 @@ func (p *partition) run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case p.renew():
+		case p.applyRenewal():
 			continue
-		case p.fatal(err):
-			if err := p.stop(ctx, err); err != nil {
+		case p.mustStop(err):
+			if err := p.awaitPublication(ctx, err); err != nil {
 				return fmt.Errorf("real-time views of partition %d: %w", p.id, err)
 			}
 			continue
 		case p.next > before:
 			backoff = firstBackoff
 		}
-		p.note(func(s *state) { s.stalled = err.Error() })
-		p.log.Warn("log does not answer", "sequence", p.next, "error", err)
+		p.updateState(func(s *state) { s.stalled = err.Error() })
+		p.logger.Warn("log does not answer", "sequence", p.next, "error", err)
 		if !sleep(ctx, backoff) {
 			return nil
 		}
@@ -46,17 +46,17 @@ func (p *partition) run(ctx context.Context) error {
 }
 
 // fatal reports whether going on after err would skip or invent events.
-func (p *partition) fatal(err error) bool {
+func (p *partition) mustStop(err error) bool {
 	return errors.Is(err, position.ErrTrimmed) || errors.Is(err, position.ErrGap) ||
 		errors.Is(err, eventbatch.ErrCorrupt) || errors.Is(err, ErrNotBoundary)
 }
 
 // stop reads no further until what the partition cannot read is the batch view's affair: the
 // oldest kept publication is beyond it, or the partition begins anew.
-func (p *partition) stop(ctx context.Context, err error) error {
-	for waits := false; !p.jump() && !p.renew(); waits = true {
+func (p *partition) awaitPublication(ctx context.Context, err error) error {
+	for waits := false; !p.skipToFloor() && !p.applyRenewal(); waits = true {
 		if !waits {
-			p.halt(err)
+			p.recordStop(err)
 		}
 		select {
 		case <-p.wake:
@@ -64,8 +64,8 @@ func (p *partition) stop(ctx context.Context, err error) error {
 			return p.state.failed
 		}
 	}
-	p.note(func(s *state) { *s = state{} })
-	p.log.Warn("duplicates of events before the oldest kept publication may not be recognized", "sequence", p.next,
+	p.updateState(func(s *state) { *s = state{} })
+	p.logger.Warn("duplicates of events before the oldest kept publication may not be recognized", "sequence", p.next,
 		"error", err)
 	return nil
 }
@@ -73,27 +73,27 @@ func (p *partition) stop(ctx context.Context, err error) error {
 // halt says why the partition does not go on. One that slept while another owner trimmed the
 // log has only to hear of newer publications (L6), and what it knows is right, only
 // older. All else is an alarm, and it gives nothing (Q2).
-func (p *partition) halt(err error) {
+func (p *partition) recordStop(err error) {
 	if errors.Is(err, position.ErrTrimmed) {
-		p.note(func(s *state) { s.stalled = err.Error() })
-		p.log.Warn("waiting for a publication that covers what was trimmed", "sequence", p.next, "error", err)
+		p.updateState(func(s *state) { s.stalled = err.Error() })
+		p.logger.Warn("waiting for a publication that covers what was trimmed", "sequence", p.next, "error", err)
 		return
 	}
-	p.note(func(s *state) { s.failed = err })
-	p.log.Error("partition stopped", "sequence", p.next, "error", err)
+	p.updateState(func(s *state) { s.failed = err })
+	p.logger.Error("partition stopped", "sequence", p.next, "error", err)
 }
 
 func (p *partition) read(ctx context.Context) error {
-	ctx, end := p.interruptible(ctx)
+	ctx, end := p.readContext(ctx)
 	defer end()
 	r, err := p.source.Read(ctx, p.id, p.next)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	p.note(func(s *state) { s.stalled = "" })
+	p.updateState(func(s *state) { s.stalled = "" })
 	for {
-		if err := p.room(ctx); err != nil {
+		if err := p.awaitMemory(ctx); err != nil {
 			return err
 		}
 		m, err := r.Next(ctx)
@@ -108,9 +108,9 @@ func (p *partition) read(ctx context.Context) error {
 
 // room waits until the aggregates are below the partition's share of the memory.
 // Dropping or thinning them instead would make a silently smaller number (Q5).
-func (p *partition) room(ctx context.Context) error {
-	for p.full() {
-		p.note(func(s *state) { s.stalled = stalledMemory })
+func (p *partition) awaitMemory(ctx context.Context) error {
+	for p.overBudget() {
+		p.updateState(func(s *state) { s.stalled = stalledMemory })
 		select {
 		case <-p.wake:
 		case <-ctx.Done():
@@ -118,12 +118,12 @@ func (p *partition) room(ctx context.Context) error {
 		}
 	}
 	if p.state.stalled != "" { // This goroutine alone writes it.
-		p.note(func(s *state) { s.stalled = "" })
+		p.updateState(func(s *state) { s.stalled = "" })
 	}
 	return nil
 }
 
-func (p *partition) full() bool {
+func (p *partition) overBudget() bool {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	return p.totals.closedBytes+p.totals.openBytes >= p.budget
@@ -132,18 +132,18 @@ func (p *partition) full() bool {
 // jump moves a partition that cannot read the log before the oldest kept publication to
 // where it must begin to count. What it passes over is in the batch view; only
 // copies of those events are not recognized (D3). It reports whether it was so.
-func (p *partition) jump() bool {
+func (p *partition) skipToFloor() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.next >= p.floor {
 		return false
 	}
-	p.window.begin(p.floor)
-	p.begin(p.floor, p.window)
+	p.window.beginSegment(p.floor)
+	p.reset(p.floor, p.window)
 	return true
 }
 
-func (p *partition) note(change func(*state)) {
+func (p *partition) updateState(change func(*state)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	change(&p.state)

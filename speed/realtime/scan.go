@@ -30,8 +30,8 @@ func (v *Views) ScanBetween(ctx context.Context, s *query.Scan, from, to []posit
 
 // scan is Scan up to the boundaries through, or up to S where that is nil.
 func (v *Views) scan(ctx context.Context, s *query.Scan, cut, through []position.Offset) (*query.LivePart, error) {
-	if len(cut) != len(v.parts) || through != nil && len(through) != len(v.parts) {
-		return nil, fmt.Errorf("scan real-time views: cut of %d partitions, there are %d", len(cut), len(v.parts))
+	if len(cut) != len(v.partitions) || through != nil && len(through) != len(v.partitions) {
+		return nil, fmt.Errorf("scan real-time views: cut of %d partitions, there are %d", len(cut), len(v.partitions))
 	}
 	vp := v.plan.views[s.View.Name]
 	if vp == nil || vp.digest != s.Digest {
@@ -42,8 +42,8 @@ func (v *Views) scan(ctx context.Context, s *query.Scan, cut, through []position
 		return nil, err
 	}
 	live := &query.LivePart{}
-	for i, p := range v.parts {
-		r := reach{from: cut[i]}
+	for i, p := range v.partitions {
+		r := scanRange{from: cut[i]}
 		if through != nil {
 			r.to = &through[i]
 		}
@@ -51,19 +51,19 @@ func (v *Views) scan(ctx context.Context, s *query.Scan, cut, through []position
 			return nil, fmt.Errorf("scan real-time view %s: partition %d: %w", s.View.Name, i, err)
 		}
 	}
-	live.Part = sc.part()
+	live.Part = sc.answer()
 	return live, nil
 }
 
 // reach is the range of one partition that a scan asks for; to is nil for all there is.
-type reach struct {
+type scanRange struct {
 	from position.Offset
 	to   *position.Offset
 }
 
 // scan adds the partition's part of a scan to live and sc. The lock is held for the open
 // segment only; closed ones are read after it.
-func (p *partition) scan(ctx context.Context, sc *scanner, r reach, live *query.LivePart) error {
+func (p *partition) scan(ctx context.Context, sc *scanner, r scanRange, live *query.LivePart) error {
 	closed, err := p.scanTail(sc, r, live)
 	if err != nil {
 		return err
@@ -72,15 +72,15 @@ func (p *partition) scan(ctx context.Context, sc *scanner, r reach, live *query.
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		sc.add(s)
+		sc.addSegment(s)
 	}
 	return nil
 }
 
-func (p *partition) scanTail(sc *scanner, r reach, live *query.LivePart) ([]*segment, error) {
+func (p *partition) scanTail(sc *scanner, r scanRange, live *query.LivePart) ([]*segment, error) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	if p.stale(r) {
+	if p.isStale(r) {
 		if failpoint.Off(failpoint.Q2) {
 			live.Through = append(live.Through, position.Offset{Epoch: r.from.Epoch, Seq: p.next})
 			return nil, nil
@@ -92,7 +92,7 @@ func (p *partition) scanTail(sc *scanner, r reach, live *query.LivePart) ([]*seg
 	if r.from.Seq < p.base && !failpoint.Off(failpoint.S4) {
 		return nil, fmt.Errorf("%w: cut %d, base %d", ErrPinExpired, r.from.Seq, p.base)
 	}
-	segs, through, err := p.between(r)
+	segs, through, err := p.segmentsIn(r)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func (p *partition) scanTail(sc *scanner, r reach, live *query.LivePart) ([]*seg
 	}
 	live.Through = append(live.Through, position.Offset{Epoch: epochAt(p.epochs, through), Seq: through})
 	if n := len(segs); n > 0 && segs[n-1] == p.open {
-		sc.add(p.open)
+		sc.addSegment(p.open)
 		segs = segs[:n-1]
 	}
 	return segs, nil
@@ -110,25 +110,25 @@ func (p *partition) scanTail(sc *scanner, r reach, live *query.LivePart) ([]*seg
 
 // stale reports whether the partition must give nothing. A cut of a later epoch means that
 // what was read from the log may not be what it holds now (L5). mu must be held.
-func (p *partition) stale(r reach) bool {
+func (p *partition) isStale(r scanRange) bool {
 	behind := r.from.Seq > p.next || r.to != nil && r.to.Seq > p.next
 	return behind || p.state.failed != nil || p.state.ended || r.from.Epoch > p.epochs[len(p.epochs)-1].Epoch
 }
 
 // between returns the segments of the range and its end. Both ends must be boundaries
 // (S2); next counts as one, because nothing lies behind it. mu must be held.
-func (p *partition) between(r reach) ([]*segment, uint64, error) {
+func (p *partition) segmentsIn(r scanRange) ([]*segment, uint64, error) {
 	all := append(p.closed[:len(p.closed):len(p.closed)], p.open)
-	from, err := p.boundary(all, r.from.Seq)
+	from, err := p.segmentIndex(all, r.from.Seq)
 	if err != nil || r.to == nil {
 		return all[from:], p.next, err
 	}
-	to, err := p.boundary(all, r.to.Seq)
+	to, err := p.segmentIndex(all, r.to.Seq)
 	return all[from:max(from, to)], r.to.Seq, err
 }
 
 // boundary returns the number of the segment that begins at seq, len(all) for next.
-func (p *partition) boundary(all []*segment, seq uint64) (int, error) {
+func (p *partition) segmentIndex(all []*segment, seq uint64) (int, error) {
 	for i, s := range all {
 		if s.start == seq {
 			return i, nil

@@ -37,19 +37,19 @@ func (g *groupTable) id(key []uint32) uint32 {
 	}
 	g.keys = append(g.keys, key...)
 	id := uint32(g.len())
-	g.index.put(i, h, id)
+	g.index.insert(i, h, id)
 	return id - 1
 }
 
 // part returns the answer.
-func (sc *scanner) part() *query.Part {
+func (sc *scanner) answer() *query.Part {
 	n := sc.groups.len()
 	stride := sc.groups.stride
 	sc.result.Windows = make([]int32, n)
 	for r := range n {
 		sc.result.Windows[r] = int32(sc.groups.keys[r*stride])
 	}
-	for i, g := range sc.group {
+	for i, g := range sc.groupBy {
 		sc.result.Dims = append(sc.result.Dims,
 			g.column(sc.scan.GroupBy[i].Type, n, func(row int) uint32 { return sc.groups.keys[row*stride+1+i] }))
 	}

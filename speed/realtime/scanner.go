@@ -10,32 +10,32 @@ import (
 
 // scanner gathers the groups of one scan over any number of segments.
 type scanner struct {
-	scan    *query.Scan
-	view    *viewPlan
-	columns []int // of the view's measures, those the scan asks for
-	group   []groupColumn
-	where   []whereColumn
-	groups  groupTable
-	result  query.Part
-	target  []int32 // by row of the table being read: its group, -1 without
-	over    bool    // a dimension of the segment being read has overflowed
+	scan       *query.Scan
+	view       *viewPlan
+	measures   []int // of the view's measures, those the scan asks for
+	groupBy    []groupColumn
+	where      []whereColumn
+	groups     groupTable
+	result     query.Part
+	target     []int32 // by row of the table being read: its group, -1 without
+	overflowed bool    // a dimension of the segment being read has overflowed
 }
 
 // groupColumn is a grouping dimension: word is its place in a table's keys.
 type groupColumn struct {
-	word, dict int
-	values     *dict    // every value in the answer
-	ids        []uint32 // by id in the segment being read: id in values, or unset
-	over       uint32   // id of what overflowed in it, or unset
+	word, dictionary int
+	values           *dict    // every value in the answer
+	ids              []uint32 // by id in the segment being read: id in values, or unset
+	overflowID       uint32   // id of what overflowed in it, or unset
 }
 
 // whereColumn is a condition. Its verdict is found once for each value of a segment.
 type whereColumn struct {
-	word, dict int
-	match      func(d *dict, id uint32) bool
-	unsure     bool    // whether it holds for what overflowed
-	verdict    []uint8 // by id in the segment being read
-	over       uint32  // id of what overflowed in it, or unset
+	word, dictionary int
+	match            func(d *dict, id uint32) bool
+	unsure           bool    // whether it holds for what overflowed
+	verdicts         []uint8 // by id in the segment being read
+	overflowID       uint32  // id of what overflowed in it, or unset
 }
 
 // The verdicts of a condition on a value.
@@ -48,43 +48,44 @@ const (
 func newScanner(s *query.Scan, v *viewPlan) (*scanner, error) {
 	sc := &scanner{scan: s, view: v}
 	for _, g := range s.GroupBy {
-		word, dictionary, err := v.place(g.Name)
+		word, dictionary, err := v.locate(g.Name)
 		if err != nil {
 			return nil, err
 		}
-		sc.group = append(sc.group, groupColumn{word: word, dict: dictionary, values: newDict(g.Type)})
+		sc.groupBy = append(sc.groupBy, groupColumn{word: word, dictionary: dictionary, values: newDict(g.Type)})
 	}
 	for _, c := range s.Where {
-		word, dictionary, err := v.place(c.Dimension)
+		word, dictionary, err := v.locate(c.Dimension)
 		if err != nil {
 			return nil, err
 		}
-		sc.where = append(sc.where, whereColumn{word: word, dict: dictionary, match: matcher(c), unsure: c.Unsure()})
+		sc.where = append(sc.where, whereColumn{word: word, dictionary: dictionary, match: matcher(c),
+			unsure: c.Unsure()})
 	}
 	for _, m := range s.Measures {
 		i := slices.IndexFunc(v.view.Measures, func(o catalog.Measure) bool { return o.Name == m.Name })
 		if i < 0 {
 			return nil, fmt.Errorf("scan real-time view %s: no measure %q", v.view.Name, m.Name)
 		}
-		sc.columns = append(sc.columns, i)
+		sc.measures = append(sc.measures, i)
 	}
-	sc.groups.stride = 1 + len(sc.group)
-	sc.result.Measures = make([][]query.Acc, len(sc.columns))
+	sc.groups.stride = 1 + len(sc.groupBy)
+	sc.result.Measures = make([][]query.Acc, len(sc.measures))
 	return sc, nil
 }
 
 // place returns where a dimension is in the keys of the view's tables and which dictionary it has.
-func (v *viewPlan) place(dimension string) (word, dictionary int, err error) {
+func (v *viewPlan) locate(dimension string) (word, dictionary int, err error) {
 	i := slices.Index(v.view.Dimensions, dimension)
 	if i < 0 {
 		return 0, 0, fmt.Errorf("scan real-time view %s: no dimension %q", v.view.Name, dimension)
 	}
-	return keyHead + i, v.dims[i], nil
+	return keyHead + i, v.dictionaries[i], nil
 }
 
 // add adds a segment. The open one may be added while its partition's lock is held.
-func (sc *scanner) add(s *segment) {
-	ts := s.types[sc.view.typ.number]
+func (sc *scanner) addSegment(s *segment) {
+	ts := s.types[sc.view.eventType.number]
 	if ts == nil {
 		return
 	}
@@ -96,45 +97,45 @@ func (sc *scanner) add(s *segment) {
 	if tenant == 0 {
 		return
 	}
-	sc.enter(ts)
-	if sc.assign(t, ts, tenant) {
-		sc.merge(t)
+	sc.enterSegment(ts)
+	if sc.assignGroups(t, ts, tenant) {
+		sc.mergeTable(t)
 	}
 }
 
 // enter forgets what is known of the values of the segment before.
-func (sc *scanner) enter(ts *typeSegment) {
-	sc.over = false
-	for i := range sc.group {
-		g := &sc.group[i]
-		g.over = ts.dicts[g.dict].overflow()
-		sc.over = sc.over || g.over != unset
-		g.ids = grown(g.ids[:0], ts.dicts[g.dict].size())
+func (sc *scanner) enterSegment(ts *typeSegment) {
+	sc.overflowed = false
+	for i := range sc.groupBy {
+		g := &sc.groupBy[i]
+		g.overflowID = ts.dicts[g.dictionary].overflowID()
+		sc.overflowed = sc.overflowed || g.overflowID != noID
+		g.ids = resize(g.ids[:0], ts.dicts[g.dictionary].size())
 		for id := range g.ids {
-			g.ids[id] = unset
+			g.ids[id] = noID
 		}
 		g.ids[0] = 0
 	}
 	for i := range sc.where {
 		c := &sc.where[i]
-		c.verdict = grown(c.verdict[:0], ts.dicts[c.dict].size())
-		clear(c.verdict)
-		if c.over = unset; c.unsure {
-			c.over = ts.dicts[c.dict].overflow()
-			sc.over = sc.over || c.over != unset
+		c.verdicts = resize(c.verdicts[:0], ts.dicts[c.dictionary].size())
+		clear(c.verdicts)
+		if c.overflowID = noID; c.unsure {
+			c.overflowID = ts.dicts[c.dictionary].overflowID()
+			sc.overflowed = sc.overflowed || c.overflowID != noID
 		}
 	}
 }
 
 // assign finds the group of every row that counts and reports whether one does. All
 // events of a row lie in its cell, and From, To and every window's start lie on cells.
-func (sc *scanner) assign(t *table, ts *typeSegment, tenant uint32) (some bool) {
-	sc.target = grown(sc.target[:0], t.rows())
+func (sc *scanner) assignGroups(t *table, ts *typeSegment, tenant uint32) (some bool) {
+	sc.target = resize(sc.target[:0], t.rows())
 	stride := len(t.keys) / t.rows()
 	cell := int64(-1) << 63
 	window := -1
 	var space [1 + catalog.MaxDimensions]uint32
-	key := space[:1+len(sc.group)]
+	key := space[:1+len(sc.groupBy)]
 	for r := range sc.target {
 		row := t.keys[r*stride : (r+1)*stride]
 		if c := cellOf(row); c != cell {
@@ -146,16 +147,16 @@ func (sc *scanner) assign(t *table, ts *typeSegment, tenant uint32) (some bool) 
 			continue
 		}
 		passes := sc.passes(row, ts)
-		if sc.over {
-			sc.overflow(row, ts, t.events[r], passes)
+		if sc.overflowed {
+			sc.countOverflow(row, ts, t.events[r], passes)
 		}
 		if !passes {
 			sc.target[r] = -1
 			continue
 		}
 		key[0] = uint32(window)
-		for i := range sc.group {
-			key[1+i] = sc.group[i].id(row, ts)
+		for i := range sc.groupBy {
+			key[1+i] = sc.groupBy[i].translate(row, ts)
 		}
 		sc.target[r] = int32(sc.groups.id(key))
 		some = true
@@ -174,28 +175,28 @@ func (sc *scanner) passes(row []uint32, ts *typeSegment) bool {
 
 func (c *whereColumn) passes(row []uint32, ts *typeSegment) bool {
 	id := row[c.word]
-	if c.verdict[id] == unknown {
-		c.verdict[id] = fails
-		if c.match(ts.dicts[c.dict], id) {
-			c.verdict[id] = passes
+	if c.verdicts[id] == unknown {
+		c.verdicts[id] = fails
+		if c.match(ts.dicts[c.dictionary], id) {
+			c.verdicts[id] = passes
 		}
 	}
-	return c.verdict[id] == passes
+	return c.verdicts[id] == passes
 }
 
 // overflow counts the events of a row whose place is not known (query.Overflow).
-func (sc *scanner) overflow(row []uint32, ts *typeSegment, events uint64, passes bool) {
+func (sc *scanner) countOverflow(row []uint32, ts *typeSegment, events uint64, passes bool) {
 	over := false
 	for i := range sc.where {
 		switch c := &sc.where[i]; {
-		case row[c.word] == c.over:
+		case row[c.word] == c.overflowID:
 			over = true
 		case !c.passes(row, ts):
 			return
 		}
 	}
-	for i := range sc.group {
-		over = over || row[sc.group[i].word] == sc.group[i].over
+	for i := range sc.groupBy {
+		over = over || row[sc.groupBy[i].word] == sc.groupBy[i].overflowID
 	}
 	if !over {
 		return
@@ -207,10 +208,10 @@ func (sc *scanner) overflow(row []uint32, ts *typeSegment, events uint64, passes
 }
 
 // id translates the row's value from the segment's dictionary to the answer's.
-func (g *groupColumn) id(row []uint32, ts *typeSegment) uint32 {
+func (g *groupColumn) translate(row []uint32, ts *typeSegment) uint32 {
 	id := row[g.word]
-	if g.ids[id] == unset {
-		if d := ts.dicts[g.dict]; d.isText {
+	if g.ids[id] == noID {
+		if d := ts.dicts[g.dictionary]; d.isText {
 			g.ids[id] = g.values.textID(d.value(id))
 		} else {
 			g.ids[id] = g.values.intID(d.ints[id])
@@ -220,16 +221,16 @@ func (g *groupColumn) id(row []uint32, ts *typeSegment) uint32 {
 }
 
 // merge adds the table's events and measures to the groups its rows were assigned to.
-func (sc *scanner) merge(t *table) {
+func (sc *scanner) mergeTable(t *table) {
 	n := sc.groups.len()
-	sc.result.Events = grown(sc.result.Events, n)
+	sc.result.Events = resize(sc.result.Events, n)
 	for r, g := range sc.target {
 		if g >= 0 {
 			sc.result.Events[g] += t.events[r]
 		}
 	}
-	for i, column := range sc.columns {
-		accs := grown(sc.result.Measures[i], n)
+	for i, column := range sc.measures {
+		accs := resize(sc.result.Measures[i], n)
 		sc.result.Measures[i] = accs
 		if m := t.measures[column]; m != nil {
 			m.merge(accs, sc.target)

@@ -34,7 +34,7 @@ func newSegment(p *plan, start uint64) *segment {
 
 func newTypeSegment(t *typePlan) *typeSegment {
 	s := &typeSegment{dicts: []*dict{newDict(catalog.String)}}
-	for _, d := range t.dims {
+	for _, d := range t.dimensions {
 		s.dicts = append(s.dicts, newDict(d.Type))
 	}
 	for _, v := range t.views {
@@ -107,13 +107,13 @@ func (s *segment) add(t *typePlan, c eventbatch.Columns, sel []int32, x *scratch
 	ts := s.types[t.number]
 	n := int(c.Rec.NumRows())
 	x.reset(len(ts.dicts), n)
-	ts.dicts[0].fill(c.Tenant, sel, x.ids[0])
+	ts.dicts[0].assignIDs(c.Tenant, sel, x.ids[0])
 	for i, v := range t.views {
 		kept := x.filter(v.view.Where, c, sel, n)
-		for _, d := range v.dims {
-			name := t.dims[d-1].Name
-			ts.dicts[d].mark(c.Overflowed(name), x.ids[d])
-			ts.dicts[d].fill(c.Field(name), kept, x.ids[d])
+		for _, d := range v.dictionaries {
+			name := t.dimensions[d-1].Name
+			ts.dicts[d].setOverflow(c.Overflowed(name), x.ids[d])
+			ts.dicts[d].assignIDs(c.Field(name), kept, x.ids[d])
 		}
 		tb := ts.tables[i]
 		x.rows = tb.count(v, c.Time.TimestampValues(), x.ids, kept, x.rows[:0])
@@ -129,11 +129,11 @@ func (s *segment) add(t *typePlan, c eventbatch.Columns, sel []int32, x *scratch
 // reset makes every id of a batch of n rows unset. An id is looked up only for rows that
 // some view keeps: values no view keeps must not fill a dictionary.
 func (x *scratch) reset(dicts, n int) {
-	x.ids = grown(x.ids, max(dicts, len(x.ids)))
+	x.ids = resize(x.ids, max(dicts, len(x.ids)))
 	for d := range dicts {
-		x.ids[d] = grown(x.ids[d][:0], n)
+		x.ids[d] = resize(x.ids[d][:0], n)
 		for i := range x.ids[d] {
-			x.ids[d][i] = unset
+			x.ids[d][i] = noID
 		}
 	}
 }
@@ -143,7 +143,7 @@ func (x *scratch) filter(where []catalog.Filter, c eventbatch.Columns, sel []int
 	if len(where) == 0 {
 		return sel
 	}
-	x.keep = grown(x.keep[:0], n)
+	x.keep = resize(x.keep[:0], n)
 	clear(x.keep)
 	for _, i := range sel {
 		x.keep[i] = true

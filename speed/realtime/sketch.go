@@ -16,7 +16,7 @@ type sketches struct {
 
 const sketchSize = 56 // of an empty distinct.Sketch, in bytes
 
-func (s *sketches) grow(rows int) { s.rows = grown(s.rows, rows) }
+func (s *sketches) grow(rows int) { s.rows = resize(s.rows, rows) }
 func (s *sketches) bytes() int64  { return int64(sketchSize*cap(s.rows)) + s.held }
 
 func (s *sketches) add(col arrow.Array, sel []int32, rows []uint32) {

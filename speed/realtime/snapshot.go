@@ -31,14 +31,14 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // snapshot is one partition at a segment boundary (S5).
 type snapshot struct {
-	partition, of int
-	bucket        int64 // microseconds
-	base, next    uint64
-	epochs        []position.EpochStart
-	views         []viewID
-	segments      []*segment // nil when views are not the plan's
-	marks         []mark     // the last begins at next
-	ring          ring
+	partition, partitionCount int
+	bucket                    int64 // microseconds
+	base, next                uint64
+	epochs                    []position.EpochStart
+	views                     []viewID
+	segments                  []*segment    // nil when views are not the plan's
+	marks                     []segmentMark // the last begins at next
+	ring                      ring
 }
 
 // viewID names exactly what a view's tables hold.
@@ -60,18 +60,24 @@ func (p *partition) capture() *snapshot {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	return &snapshot{
-		partition: p.id, of: p.of, bucket: p.bucket.Microseconds(), base: min(p.base, p.open.start), next: p.open.start,
-		epochs: p.epochs,
-		views:  p.plan.viewIDs(), segments: p.closed[:len(p.closed):len(p.closed)], marks: p.sealed.marks,
-		ring: p.sealed.ring,
+		partition:      p.id,
+		partitionCount: p.partitionCount,
+		bucket:         p.bucket.Microseconds(),
+		base:           min(p.base, p.open.start),
+		next:           p.open.start,
+		epochs:         p.epochs,
+		views:          p.plan.viewIDs(),
+		segments:       p.closed[:len(p.closed):len(p.closed)],
+		marks:          p.frozen.marks,
+		ring:           p.frozen.ring,
 	}
 }
 
 // write writes the snapshot file.
 func (s *snapshot) write(w io.Writer) error {
-	out := sectionWriter{w: bufio.NewWriterSize(w, 64<<10)}
-	_, out.err = out.w.WriteString(snapshotMagic)
-	out.write(kindHead, s.head)
+	out := sectionWriter{writer: bufio.NewWriterSize(w, 64<<10)}
+	_, out.err = out.writer.WriteString(snapshotMagic)
+	out.write(kindHead, s.encodeHead)
 	for _, seg := range s.segments {
 		out.write(kindSegment, seg.encode)
 	}
@@ -79,23 +85,23 @@ func (s *snapshot) write(w io.Writer) error {
 	for n := s.ring.first; n < s.ring.end; n += identitiesPerSection {
 		out.write(kindIdentities, func(b []byte) []byte {
 			for i := n; i < min(n+identitiesPerSection, s.ring.end); i++ {
-				id := s.ring.at(i)
-				b = le.AppendUint64(le.AppendUint64(b, id.a), id.b)
+				id := s.ring.entry(i)
+				b = littleEndian.AppendUint64(littleEndian.AppendUint64(b, id.low), id.high)
 			}
 			return b
 		})
 	}
 	sections := out.sections
-	out.write(kindEnd, func(b []byte) []byte { return le.AppendUint64(b, sections) })
+	out.write(kindEnd, func(b []byte) []byte { return littleEndian.AppendUint64(b, sections) })
 	if out.err != nil {
 		return out.err
 	}
-	return out.w.Flush()
+	return out.writer.Flush()
 }
 
 type sectionWriter struct {
-	w        *bufio.Writer
-	buf      []byte
+	writer   *bufio.Writer
+	buffer   []byte
 	sections uint64
 	err      error
 }
@@ -104,34 +110,34 @@ func (o *sectionWriter) write(kind uint8, payload func([]byte) []byte) {
 	if o.err != nil {
 		return
 	}
-	o.buf = append(o.buf[:0], make([]byte, sectionHead)...)
-	o.buf = payload(o.buf)
-	o.buf[0] = kind
-	le.PutUint64(o.buf[1:], uint64(len(o.buf)-sectionHead))
-	le.PutUint32(o.buf[9:], sectionSum(o.buf[:sectionHead], o.buf[sectionHead:]))
+	o.buffer = append(o.buffer[:0], make([]byte, sectionHead)...)
+	o.buffer = payload(o.buffer)
+	o.buffer[0] = kind
+	littleEndian.PutUint64(o.buffer[1:], uint64(len(o.buffer)-sectionHead))
+	littleEndian.PutUint32(o.buffer[9:], sectionSum(o.buffer[:sectionHead], o.buffer[sectionHead:]))
 	o.sections++
-	_, o.err = o.w.Write(o.buf)
+	_, o.err = o.writer.Write(o.buffer)
 }
 
 func sectionSum(head, payload []byte) uint32 {
 	return crc32.Update(crc32.Checksum(head[:9], castagnoli), castagnoli, payload)
 }
 
-func (s *snapshot) head(b []byte) []byte {
-	b = le.AppendUint32(b, uint32(s.partition))
-	b = le.AppendUint32(b, uint32(s.of))
-	b = le.AppendUint64(b, uint64(s.bucket))
-	b = le.AppendUint64(b, s.base)
-	b = le.AppendUint64(b, s.next)
-	b = le.AppendUint64(b, uint64(len(s.epochs)))
+func (s *snapshot) encodeHead(b []byte) []byte {
+	b = littleEndian.AppendUint32(b, uint32(s.partition))
+	b = littleEndian.AppendUint32(b, uint32(s.partitionCount))
+	b = littleEndian.AppendUint64(b, uint64(s.bucket))
+	b = littleEndian.AppendUint64(b, s.base)
+	b = littleEndian.AppendUint64(b, s.next)
+	b = littleEndian.AppendUint64(b, uint64(len(s.epochs)))
 	for _, e := range s.epochs {
-		b = le.AppendUint32(b, e.Epoch)
-		b = le.AppendUint64(b, e.Start)
-		b = le.AppendUint64(b, uint64(e.Rule.Interval))
-		b = le.AppendUint64(b, uint64(e.Rule.Rows))
-		b = le.AppendUint64(b, uint64(e.Rule.Bytes))
+		b = littleEndian.AppendUint32(b, e.Epoch)
+		b = littleEndian.AppendUint64(b, e.Start)
+		b = littleEndian.AppendUint64(b, uint64(e.Rule.Interval))
+		b = littleEndian.AppendUint64(b, uint64(e.Rule.Rows))
+		b = littleEndian.AppendUint64(b, uint64(e.Rule.Bytes))
 	}
-	b = le.AppendUint64(b, uint64(len(s.views)))
+	b = littleEndian.AppendUint64(b, uint64(len(s.views)))
 	for _, v := range s.views {
 		b = appendText(appendText(appendText(b, v.name), v.digest), v.event)
 	}
@@ -140,7 +146,7 @@ func (s *snapshot) head(b []byte) []byte {
 
 func (s *snapshot) decodeHead(d *decoder) {
 	s.partition = int(d.uint32())
-	s.of = int(d.uint32())
+	s.partitionCount = int(d.uint32())
 	s.bucket = d.int64()
 	s.base = d.uint64()
 	s.next = d.uint64()
@@ -153,17 +159,17 @@ func (s *snapshot) decodeHead(d *decoder) {
 		s.views = append(s.views, viewID{d.text(), d.text(), d.text()})
 	}
 	if s.base > s.next {
-		d.fail("base %d, next %d", s.base, s.next)
+		d.reject("base %d, next %d", s.base, s.next)
 	}
 }
 
 func (s *snapshot) encodeMarks(b []byte) []byte {
-	b = le.AppendUint64(b, uint64(s.ring.len()))
-	b = le.AppendUint64(b, uint64(len(s.marks)))
+	b = littleEndian.AppendUint64(b, uint64(s.ring.len()))
+	b = littleEndian.AppendUint64(b, uint64(len(s.marks)))
 	for _, m := range s.marks {
-		b = le.AppendUint64(b, m.start)
-		b = le.AppendUint64(b, max(m.first, s.ring.first)-s.ring.first)
-		b = le.AppendUint64(b, uint64(m.appended))
+		b = littleEndian.AppendUint64(b, m.start)
+		b = littleEndian.AppendUint64(b, max(m.first, s.ring.first)-s.ring.first)
+		b = littleEndian.AppendUint64(b, uint64(m.appended))
 	}
 	return b
 }
@@ -172,16 +178,16 @@ func (s *snapshot) encodeMarks(b []byte) []byte {
 func (s *snapshot) decodeMarks(d *decoder) uint64 {
 	entries := d.uint64()
 	for range d.count(24) {
-		s.marks = append(s.marks, mark{d.uint64(), d.uint64(), d.int64()})
+		s.marks = append(s.marks, segmentMark{d.uint64(), d.uint64(), d.int64()})
 	}
-	rises := func(a, b mark) bool { return a.start < b.start && a.first <= b.first }
+	rises := func(a, b segmentMark) bool { return a.start < b.start && a.first <= b.first }
 	for i := range s.marks[:max(0, len(s.marks)-1)] {
 		if !rises(s.marks[i], s.marks[i+1]) {
-			d.fail("mark %d is not before the next", i)
+			d.reject("mark %d is not before the next", i)
 		}
 	}
 	if n := len(s.marks); n == 0 || s.marks[n-1].start != s.next || s.marks[n-1].first != entries {
-		d.fail("the marks do not end at %d", s.next)
+		d.reject("the marks do not end at %d", s.next)
 	}
 	return entries
 }
@@ -189,11 +195,11 @@ func (s *snapshot) decodeMarks(d *decoder) uint64 {
 // truncate forgets the identities admitted at or after the message start. It reports
 // whether start is a boundary: within a segment the window cannot tell them apart.
 func (s *snapshot) truncate(start uint64) bool {
-	i := slices.IndexFunc(s.marks, func(m mark) bool { return m.start >= start })
+	i := slices.IndexFunc(s.marks, func(m segmentMark) bool { return m.start >= start })
 	if i < 0 || i > 0 && s.marks[i].start != start {
 		return false
 	}
 	s.ring.end = max(s.ring.first, s.marks[i].first)
-	s.marks = append(slices.Clone(s.marks[:i]), mark{start: start, first: s.ring.end})
+	s.marks = append(slices.Clone(s.marks[:i]), segmentMark{start: start, first: s.ring.end})
 	return true
 }

@@ -62,7 +62,7 @@ func goldenPartition(t testing.TB, dir string) *partition {
 		t.Fatal(err)
 	}
 	consumeAll(t, v, log)
-	return v.parts[0]
+	return v.partitions[0]
 }
 
 func encoded(t testing.TB, s *snapshot) []byte {
@@ -189,8 +189,8 @@ func saveAt(t *testing.T, dir string, offsets ...uint64) {
 	log := logOf(t, 10, 2)
 	v := openTest(t, DefaultConfig(dir), log, everyFour, 1)
 	for _, at := range offsets {
-		for p := v.parts[0]; p.open.start < at; {
-			if err := p.consume(log.at(0, p.next)); err != nil {
+		for p := v.partitions[0]; p.open.start < at; {
+			if err := p.consume(log.message(0, p.next)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -272,12 +272,12 @@ func FuzzReadSnapshot(f *testing.F) {
 func resum(data []byte) []byte {
 	for at := len(snapshotMagic); len(data)-at >= sectionHead; {
 		head := data[at : at+sectionHead]
-		n := le.Uint64(head[1:])
+		n := littleEndian.Uint64(head[1:])
 		if n > uint64(len(data)-at-sectionHead) {
 			break
 		}
 		payload := data[at+sectionHead : at+sectionHead+int(n)]
-		le.PutUint32(head[9:], sectionSum(head, payload))
+		littleEndian.PutUint32(head[9:], sectionSum(head, payload))
 		at += sectionHead + int(n)
 	}
 	return data

@@ -59,7 +59,7 @@ type snapshots struct {
 type savedSnapshot struct {
 	next     uint64
 	bytes    int64
-	took     time.Duration
+	duration time.Duration
 	failures uint64
 }
 
@@ -124,7 +124,7 @@ func (s *snapshots) write(snap *snapshot) error {
 	s.newest++
 	s.saved.next = snap.next
 	s.saved.bytes = size
-	s.saved.took = time.Since(begun)
+	s.saved.duration = time.Since(begun)
 	return s.prune()
 }
 
@@ -176,7 +176,7 @@ func (s *snapshots) prune() error {
 }
 
 // clean removes what a crash left of a file that was being written.
-func (s *snapshots) clean() error {
+func (s *snapshots) removeTemporary() error {
 	left, err := filepath.Glob(filepath.Join(s.dir, s.prefix+"*"+snapshotSuffix+tempSuffix))
 	for _, path := range left {
 		err = errors.Join(err, os.Remove(path))
@@ -184,7 +184,7 @@ func (s *snapshots) clean() error {
 	return err
 }
 
-func (s *snapshots) last() savedSnapshot {
+func (s *snapshots) lastSaved() savedSnapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.saved

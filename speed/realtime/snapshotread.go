@@ -9,9 +9,9 @@ import (
 
 // snapshotReader reads the sections of a file of left more bytes.
 type snapshotReader struct {
-	r        io.Reader
+	reader   io.Reader
 	left     int64
-	buf      []byte
+	buffer   []byte
 	sections uint64
 }
 
@@ -19,10 +19,13 @@ type snapshotReader struct {
 // other views than the plan's, or of any with a nil plan, are checked and left out. Errors
 // wrap errSnapshot or are the reader's.
 func readSnapshot(r io.Reader, size int64, p *plan) (*snapshot, error) {
-	in := &snapshotReader{r: bufio.NewReaderSize(r, 64<<10), left: size}
+	in := &snapshotReader{reader: bufio.NewReaderSize(r, 64<<10), left: size}
 	magic, err := in.read(len(snapshotMagic))
-	if err != nil || string(magic) != snapshotMagic {
-		return nil, fmt.Errorf("%w: it does not begin with %s: %v", errSnapshot, snapshotMagic, err)
+	if err != nil {
+		return nil, err
+	}
+	if string(magic) != snapshotMagic {
+		return nil, fmt.Errorf("%w: it does not begin with %s", errSnapshot, snapshotMagic)
 	}
 	s := &snapshot{}
 	var missing uint64 // identities still to come
@@ -31,7 +34,7 @@ func readSnapshot(r io.Reader, size int64, p *plan) (*snapshot, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !follows(kind, expected) {
+		if !mayFollow(kind, expected) {
 			return nil, fmt.Errorf("%w: a section of kind %d after %d", errSnapshot, kind, expected)
 		}
 		expected = kind
@@ -46,7 +49,7 @@ func readSnapshot(r io.Reader, size int64, p *plan) (*snapshot, error) {
 			missing -= s.decodeIdentities(d, missing)
 		case kindEnd:
 			if s.segmentsEnd(p) != s.next {
-				d.fail("the segments do not end at %d", s.next)
+				d.reject("the segments do not end at %d", s.next)
 			}
 			return s, in.end(d, missing)
 		}
@@ -58,7 +61,7 @@ func readSnapshot(r io.Reader, size int64, p *plan) (*snapshot, error) {
 
 // follows reports whether a section may come after one of the kind before, or be the
 // first, where before is kindHead.
-func follows(kind, before uint8) bool {
+func mayFollow(kind, before uint8) bool {
 	switch kind {
 	case kindSegment:
 		return before == kindHead || before == kindSegment
@@ -75,11 +78,11 @@ func (in *snapshotReader) read(n int) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %d bytes missing", errSnapshot, int64(n)-in.left)
 	}
 	in.left -= int64(n)
-	in.buf = grown(in.buf[:0], n)
-	if _, err := io.ReadFull(in.r, in.buf); err != nil {
+	in.buffer = resize(in.buffer[:0], n)
+	if _, err := io.ReadFull(in.reader, in.buffer); err != nil {
 		return nil, fmt.Errorf("read snapshot: %w", err)
 	}
-	return in.buf, nil
+	return in.buffer, nil
 }
 
 // section returns the next section; its payload is valid until the next call.
@@ -89,7 +92,7 @@ func (in *snapshotReader) section() (uint8, *decoder, error) {
 		return 0, nil, err
 	}
 	head := [sectionHead]byte(b)
-	n := le.Uint64(head[1:])
+	n := littleEndian.Uint64(head[1:])
 	if n > uint64(in.left) {
 		return 0, nil, fmt.Errorf("%w: a section of %d bytes, %d are left", errSnapshot, n, in.left)
 	}
@@ -98,18 +101,18 @@ func (in *snapshotReader) section() (uint8, *decoder, error) {
 		return 0, nil, err
 	}
 	got := sectionSum(head[:], payload)
-	want := le.Uint32(head[9:])
+	want := littleEndian.Uint32(head[9:])
 	if got != want {
 		return 0, nil, fmt.Errorf("%w: checksum %08x, the section says %08x", errSnapshot, got, want)
 	}
 	in.sections++
-	return head[0], &decoder{b: payload}, nil
+	return head[0], &decoder{payload: payload}, nil
 }
 
 // end checks that the file is whole.
 func (in *snapshotReader) end(d *decoder, missing uint64) error {
-	if n := d.uint64(); d.err == nil && (n != in.sections-1 || missing != 0 || in.left != 0 || len(d.b) != 0) {
-		d.fail("%d of %d sections, %d identities missing, %d bytes behind it", in.sections-1, n, missing, in.left)
+	if n := d.uint64(); d.err == nil && (n != in.sections-1 || missing != 0 || in.left != 0 || len(d.payload) != 0) {
+		d.reject("%d of %d sections, %d identities missing, %d bytes behind it", in.sections-1, n, missing, in.left)
 	}
 	return d.err
 }
@@ -132,16 +135,16 @@ func (s *snapshot) decodeSegment(d *decoder, p *plan) {
 	seg := decodeSegment(d, p)
 	start := s.segmentsEnd(p)
 	if seg.start != start || seg.end <= seg.start || seg.end > s.next {
-		d.fail("segment [%d, %d) where %d is next", seg.start, seg.end, start)
+		d.reject("segment [%d, %d) where %d is next", seg.start, seg.end, start)
 	}
 	s.segments = append(s.segments, seg)
 }
 
 // decodeIdentities returns how many there were.
 func (s *snapshot) decodeIdentities(d *decoder, missing uint64) uint64 {
-	n := uint64(len(d.b) / 16)
-	if len(d.b)%16 != 0 || n > missing || n > identitiesPerSection {
-		d.fail("%d bytes of identities where %d are missing", len(d.b), missing)
+	n := uint64(len(d.payload) / 16)
+	if len(d.payload)%16 != 0 || n > missing || n > identitiesPerSection {
+		d.reject("%d bytes of identities where %d are missing", len(d.payload), missing)
 		return 0
 	}
 	for range n {

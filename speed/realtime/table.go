@@ -29,7 +29,7 @@ type table struct {
 func newTable(v *viewPlan) *table {
 	t := &table{seed: rand.Uint64()}
 	for i, m := range v.view.Measures {
-		t.measures = append(t.measures, newMeasure(m.Kind, v.types[i]))
+		t.measures = append(t.measures, newMeasure(m.Kind, v.measureTypes[i]))
 	}
 	return t
 }
@@ -80,7 +80,7 @@ func (t *table) row(key []uint32) uint32 {
 	t.hi = max(t.hi, cell)
 	t.keys = append(t.keys, key...)
 	t.events = append(t.events, 0)
-	t.index.put(i, h, uint32(len(t.events)))
+	t.index.insert(i, h, uint32(len(t.events)))
 	return uint32(len(t.events) - 1)
 }
 
@@ -88,7 +88,7 @@ func (t *table) row(key []uint32) uint32 {
 // dictionary ids of the batch's rows by dictionary; the rows are returned in out.
 func (t *table) count(v *viewPlan, times []arrow.Timestamp, ids [][]uint32, sel []int32, out []uint32) []uint32 {
 	var space [keyHead + catalog.MaxDimensions]uint32
-	key := space[:keyHead+len(v.dims)]
+	key := space[:keyHead+len(v.dictionaries)]
 	var cell, end int64 // [cell, end) is empty before the first event
 	for _, i := range sel {
 		if at := int64(times[i]); at < cell || at >= end {
@@ -98,7 +98,7 @@ func (t *table) count(v *viewPlan, times []arrow.Timestamp, ids [][]uint32, sel 
 			key[1] = uint32(uint64(cell) >> 32)
 		}
 		key[2] = ids[0][i]
-		for d, dictionary := range v.dims {
+		for d, dictionary := range v.dictionaries {
 			key[keyHead+d] = ids[dictionary][i]
 		}
 		r := t.row(key)

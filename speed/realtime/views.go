@@ -20,9 +20,9 @@ const stalledMemory = "memory"
 // Views are the real-time views of all partitions. The catalog is that of Open: changing
 // it takes a restart. Epochs and cut rules are those of Open, or of Renew since.
 type Views struct {
-	cfg   Config
-	plan  *plan
-	parts []*partition
+	cfg        Config
+	plan       *plan
+	partitions []*partition
 }
 
 // PartitionStart says where a partition is as the process starts.
@@ -58,7 +58,7 @@ func Open(cfg Config, cat *catalog.Catalog, parts []PartitionStart, src Source) 
 			return nil, fmt.Errorf("open real-time views: partition %d: %w", i, err)
 		}
 		p := newPartition(i, len(parts), cfg, cat, v.plan, s, src)
-		v.parts = append(v.parts, p)
+		v.partitions = append(v.partitions, p)
 		g.Go(func() error { return p.restore(s.LogNext) })
 	}
 	if err := g.Wait(); err != nil {
@@ -73,7 +73,7 @@ func Open(cfg Config, cat *catalog.Catalog, parts []PartitionStart, src Source) 
 func (v *Views) Run(ctx context.Context) error {
 	defer v.unregister()
 	var g errgroup.Group
-	for _, p := range v.parts {
+	for _, p := range v.partitions {
 		g.Go(func() error { return p.run(ctx) })
 	}
 	g.Go(func() error {
@@ -100,7 +100,7 @@ func (v *Views) snapshotLoop(ctx context.Context) {
 // after the other, unless there is one of that offset. Consumption and scans go on.
 func (v *Views) Snapshot() error {
 	var errs []error
-	for _, p := range v.parts {
+	for _, p := range v.partitions {
 		errs = append(errs, p.snapshots.write(p.capture()))
 	}
 	return errors.Join(errs...)
@@ -110,11 +110,11 @@ func (v *Views) Snapshot() error {
 // Calling it with an older H does nothing. An error wraps ErrNotBoundary; the other partitions
 // are evicted all the same.
 func (v *Views) Retain(oldestKept []position.Offset) error {
-	if len(oldestKept) != len(v.parts) {
-		return fmt.Errorf("retain real-time views: %d offsets for %d partitions", len(oldestKept), len(v.parts))
+	if len(oldestKept) != len(v.partitions) {
+		return fmt.Errorf("retain real-time views: %d offsets for %d partitions", len(oldestKept), len(v.partitions))
 	}
 	var errs []error
-	for i, p := range v.parts {
+	for i, p := range v.partitions {
 		errs = append(errs, p.retain(oldestKept[i].Seq))
 	}
 	return errors.Join(errs...)
@@ -146,14 +146,14 @@ type PartitionStatus struct {
 // Status describes every partition.
 func (v *Views) Status() []PartitionStatus {
 	var out []PartitionStatus
-	for _, p := range v.parts {
+	for _, p := range v.partitions {
 		out = append(out, p.status())
 	}
 	return out
 }
 
 func (p *partition) status() PartitionStatus {
-	saved := p.snapshots.last()
+	saved := p.snapshots.lastSaved()
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	t := p.totals

@@ -77,8 +77,8 @@ func run(t testing.TB, v *Views) (stop func() error) {
 
 func consumeAll(t testing.TB, v *Views, log *memLog) {
 	t.Helper()
-	for p := v.parts[0]; p.next < log.next(0); {
-		if err := p.consume(log.at(0, p.next)); err != nil {
+	for p := v.partitions[0]; p.next < log.next(0); {
+		if err := p.consume(log.message(0, p.next)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -243,7 +243,7 @@ func TestGapBeforeTheOldestPublicationIsPassed(t *testing.T) {
 	cfg := DefaultConfig(t.TempDir())
 	v := openTest(t, cfg, log, everyFour, 1)
 	for range 4 {
-		if err := v.parts[0].consume(log.at(0, v.parts[0].next)); err != nil {
+		if err := v.partitions[0].consume(log.message(0, v.partitions[0].next)); err != nil {
 			t.Fatal(err)
 		}
 	}
