@@ -37,8 +37,8 @@ func appendFloat(dst []byte, f float64) []byte {
 	return strconv.AppendFloat(dst, f, format, -1, 64)
 }
 
-// clock formats times of one zone and remembers the last, because rows of one window
-// mostly follow each other.
+// clock formats times of one zone. It remembers the last time, because rows of one window are
+// mostly next to each other.
 type clock struct {
 	zone *time.Location
 	last int64
@@ -53,7 +53,7 @@ func (c *clock) append(dst []byte, micros int64) []byte {
 	return append(dst, c.text...)
 }
 
-// appendValue appends a measure's value that is not null, without quotes around times.
+// appendValue appends a measure's value, which must not be null. Times have no quotes.
 func (c *clock) appendValue(dst []byte, t catalog.FieldType, v *merge.Values, row int) []byte {
 	switch t {
 	case catalog.Float64:
@@ -64,7 +64,7 @@ func (c *clock) appendValue(dst []byte, t catalog.FieldType, v *merge.Values, ro
 	return strconv.AppendInt(dst, v.Ints[row], 10)
 }
 
-// appendNumber appends a dimension's value that is neither null nor a string.
+// appendNumber appends a dimension's value, which must not be null or a string.
 func appendNumber(dst []byte, c *query.Column, row int) []byte {
 	if c.Type == catalog.Bool {
 		return strconv.AppendBool(dst, c.Ints[row] == 1)

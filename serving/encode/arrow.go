@@ -16,7 +16,7 @@ import (
 	"recount/serving/merge"
 )
 
-// arrowRows is the size of a record batch.
+// arrowRows is how many rows a record batch has.
 const arrowRows = 64 << 10
 
 // Arrow writes the answer as an Arrow IPC stream.
@@ -41,12 +41,12 @@ func Arrow(w io.Writer, a *merge.Answer) (err error) {
 }
 
 func writeRecord(out *ipc.Writer, b *array.RecordBuilder) error {
-	rec := b.NewRecord()
-	defer rec.Release()
-	return out.Write(rec)
+	record := b.NewRecord()
+	defer record.Release()
+	return out.Write(record)
 }
 
-// arrowFields are the fields of Columns.
+// arrowFields returns the fields of Columns.
 func arrowFields(a *merge.Answer) []arrow.Field {
 	zone := "UTC"
 	if a.Location != nil {
@@ -58,30 +58,30 @@ func arrowFields(a *merge.Answer) []arrow.Field {
 		catalog.Bool:    arrow.FixedWidthTypes.Boolean,
 		catalog.Float64: arrow.PrimitiveTypes.Float64, catalog.Timestamp: timestamp,
 	}
-	var of []arrow.DataType
+	var columnTypes []arrow.DataType
 	if a.Windowed {
-		of = append(of, timestamp)
+		columnTypes = append(columnTypes, timestamp)
 	}
 	for _, d := range a.Dims {
-		of = append(of, types[d.Type])
+		columnTypes = append(columnTypes, types[d.Type])
 	}
 	for _, m := range a.Measures {
-		of = append(of, types[m.Type])
+		columnTypes = append(columnTypes, types[m.Type])
 	}
 	for _, m := range a.Measures {
-		of = append(of, types[m.Type])
+		columnTypes = append(columnTypes, types[m.Type])
 		if m.Kind == catalog.Distinct {
-			of = append(of, types[m.Type], types[m.Type])
+			columnTypes = append(columnTypes, types[m.Type], types[m.Type])
 		}
 	}
-	fields := make([]arrow.Field, len(of))
+	fields := make([]arrow.Field, len(columnTypes))
 	for i, name := range Columns(a) {
-		fields[i] = arrow.Field{Name: name, Type: of[i], Nullable: true}
+		fields[i] = arrow.Field{Name: name, Type: columnTypes[i], Nullable: true}
 	}
 	return fields
 }
 
-// fillArrow appends the rows [from, to), column by column.
+// fillArrow appends the rows [from, to) column by column.
 func fillArrow(b *array.RecordBuilder, a *merge.Answer, from, to int) {
 	next := 0
 	column := func() array.Builder {
@@ -134,7 +134,7 @@ func appendColumn(b array.Builder, c *query.Column, from, to int) {
 	}
 }
 
-// appendValues appends the values of the rows for which has is true, and null for the others.
+// appendValues appends the values of the rows for which has returns true, and null for all others.
 func appendValues(b array.Builder, v *merge.Values, from, to int, has func(int) bool) {
 	b.Reserve(to - from)
 	for i := from; i < to; i++ {

@@ -10,7 +10,7 @@ import (
 	"recount/serving/merge"
 )
 
-// Columns are the names of the columns of CSV and Arrow, in order.
+// Columns returns the names of the columns of CSV and Arrow, in order.
 func Columns(a *merge.Answer) []string {
 	var names []string
 	if a.Windowed {
@@ -55,7 +55,7 @@ type csvRow struct {
 	clock clock
 }
 
-// append appends row i. Every field is followed by a comma, of which the last becomes the line's end.
+// append appends row i. Each field is followed by a comma, and the last comma is replaced by CRLF.
 func (e *csvRow) append(dst []byte, i int) []byte {
 	if e.a.Windowed {
 		dst = append(e.clock.append(dst, e.a.Times[i]), ',')
@@ -68,13 +68,13 @@ func (e *csvRow) append(dst []byte, i int) []byte {
 		dst = append(e.appendMeasure(dst, m, &m.Value, i), ',')
 	}
 	for j := range e.a.Measures {
-		dst = e.appendHonest(dst, &e.a.Measures[j], i)
+		dst = e.appendAccuracy(dst, &e.a.Measures[j], i)
 	}
 	return append(dst[:len(dst)-1], "\r\n"...)
 }
 
-// appendHonest appends the live part and bounds of a measure.
-func (e *csvRow) appendHonest(dst []byte, m *merge.Measure, i int) []byte {
+// appendAccuracy appends the live part and the bounds of a measure.
+func (e *csvRow) appendAccuracy(dst []byte, m *merge.Measure, i int) []byte {
 	if e.a.IsLive(i) {
 		dst = e.appendMeasure(dst, m, &m.Live, i)
 	}

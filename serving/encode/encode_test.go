@@ -43,14 +43,14 @@ func drawAnswer(t *rapid.T) *merge.Answer {
 	return a
 }
 
-// naive builds row i the way no encoder here does: as a map.
-func naive(a *merge.Answer, i int) map[string]any {
+// naiveRow builds row i as a map, which no encoder does.
+func naiveRow(a *merge.Answer, i int) map[string]any {
 	row := map[string]any{}
 	live := map[string]any{}
 	bounds := map[string]any{}
-	at := func(micros int64) string { return time.UnixMicro(micros).In(a.Location).Format(time.RFC3339Nano) }
+	format := func(micros int64) string { return time.UnixMicro(micros).In(a.Location).Format(time.RFC3339Nano) }
 	if a.Windowed {
-		row["time"] = at(a.Times[i])
+		row["time"] = format(a.Times[i])
 	}
 	for _, d := range a.Dims {
 		switch {
@@ -72,7 +72,7 @@ func naive(a *merge.Answer, i int) map[string]any {
 			raw, _ := json.Marshal(v.Floats[i])
 			return json.Number(raw)
 		case m.Type == catalog.Timestamp:
-			return at(v.Ints[i])
+			return format(v.Ints[i])
 		}
 		return json.Number(fmt.Sprint(v.Ints[i]))
 	}
@@ -114,7 +114,7 @@ func TestJSONIsTheAnswer(t *testing.T) {
 		}
 		want := []map[string]any{}
 		for i := range a.Rows() {
-			want = append(want, naive(a, i))
+			want = append(want, naiveRow(a, i))
 		}
 		if diff := cmp.Diff(want, got.Rows); diff != "" {
 			t.Fatal(diff)
@@ -143,7 +143,7 @@ func TestCSVAndArrowAreTheAnswer(t *testing.T) {
 		cells := arrowCells(t, &stream)
 		for i := range a.Rows() {
 			for c, name := range records[0] {
-				want := cell(naive(a, i), name)
+				want := cell(naiveRow(a, i), name)
 				// encoding/csv normalizes line ends inside quotes.
 				if got := records[i+1][c]; got != strings.ReplaceAll(want, "\r\n", "\n") {
 					t.Fatalf("csv row %d, %s: got %q, want %q", i, name, got, want)
@@ -156,7 +156,7 @@ func TestCSVAndArrowAreTheAnswer(t *testing.T) {
 	})
 }
 
-// cell is the text of a column in a naive row; null is empty.
+// cell returns the text of a column in a row of naiveRow. It is empty for null.
 func cell(row map[string]any, column string) string {
 	name, part, _ := strings.Cut(column, "__")
 	v := row[name]
@@ -232,13 +232,17 @@ func TestGolden(t *testing.T) {
 	if err := CSV(&c, a); err != nil {
 		t.Fatal(err)
 	}
-	wantJSON := `{"rows":[{"time":"2001-01-01T00:00:00-06:00","origin":"OR\"D","n":5,"far":0.1,"live":{"n":2,"far":0.1}},` +
+	wantJSON := `{"rows":[` +
+		`{"time":"2001-01-01T00:00:00-06:00","origin":"OR\"D","n":5,"far":0.1,"live":{"n":2,"far":0.1}},` +
 		`{"time":"2001-01-01T00:00:00-06:00","origin":null,"n":9007199254740993,"far":1e+300}],` +
-		`"accuracy":{"publication":0,"as_of":null,"cut":[1],"through":[2],"pending_events":2,"exact":false,"complete":true,"stale_partitions":[],"lag_ms":null,"truncated":false,"overflow":null}}` + "\n"
+		`"accuracy":{"publication":0,"as_of":null,"cut":[1],"through":[2],"pending_events":2,"exact":false,` +
+		`"complete":true,"stale_partitions":[],"lag_ms":null,"truncated":false,"overflow":null}}` + "\n"
 	if diff := cmp.Diff(wantJSON, j.String()); diff != "" {
 		t.Error(diff)
 	}
-	wantCSV := "time,origin,n,far,n__live,far__live\r\n2001-01-01T00:00:00-06:00,\"OR\"\"D\",5,0.1,2,0.1\r\n2001-01-01T00:00:00-06:00,,9007199254740993,1e+300,,\r\n"
+	wantCSV := "time,origin,n,far,n__live,far__live\r\n" +
+		"2001-01-01T00:00:00-06:00,\"OR\"\"D\",5,0.1,2,0.1\r\n" +
+		"2001-01-01T00:00:00-06:00,,9007199254740993,1e+300,,\r\n"
 	if diff := cmp.Diff(wantCSV, c.String()); diff != "" {
 		t.Error(diff)
 	}

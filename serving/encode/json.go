@@ -10,7 +10,7 @@ import (
 	"recount/serving/merge"
 )
 
-// flushBytes is how much is gathered before it is written.
+// flushBytes is how many bytes are buffered before they are written.
 const flushBytes = 64 << 10
 
 // JSON writes the answer as one JSON object.
@@ -41,11 +41,12 @@ func JSON(w io.Writer, a *merge.Answer) error {
 	return nil
 }
 
-// jsonRow appends rows of one answer. Keys are encoded once.
+// jsonRow appends the rows of one answer.
 type jsonRow struct {
-	a              *merge.Answer
-	clock          clock
-	dims, measures [][]byte // `"name":`
+	a     *merge.Answer
+	clock clock
+	// dims and measures are the encoded keys, each in the form `"name":`.
+	dims, measures [][]byte
 }
 
 func newJSONRow(a *merge.Answer) *jsonRow {
@@ -68,20 +69,21 @@ func (e *jsonRow) append(dst []byte, i int) []byte {
 		dst = append(e.clock.append(dst, e.a.Times[i]), '"')
 	}
 	for d := range e.a.Dims {
-		dst = append(comma(dst, open), e.dims[d]...)
+		dst = append(appendComma(dst, open), e.dims[d]...)
 		dst = e.appendDim(dst, d, i)
 	}
 	for m := range e.a.Measures {
-		dst = append(comma(dst, open), e.measures[m]...)
+		dst = append(appendComma(dst, open), e.measures[m]...)
 		dst = e.appendMeasure(dst, &e.a.Measures[m], &e.a.Measures[m].Value, i)
 	}
 	if e.a.IsLive(i) {
-		dst = e.appendBounds(e.appendLive(comma(dst, open), i), i)
+		dst = e.appendBounds(e.appendLive(appendComma(dst, open), i), i)
 	}
 	return append(dst, '}')
 }
 
-func comma(dst []byte, open int) []byte {
+// appendComma appends a comma unless the object, which begins at open, is still empty.
+func appendComma(dst []byte, open int) []byte {
 	if len(dst) > open {
 		return append(dst, ',')
 	}
@@ -114,7 +116,7 @@ func (e *jsonRow) appendLive(dst []byte, i int) []byte {
 	open := len(dst)
 	for j := range e.a.Measures {
 		if m := &e.a.Measures[j]; !m.Live.Null[i] {
-			dst = append(comma(dst, open), e.measures[j]...)
+			dst = append(appendComma(dst, open), e.measures[j]...)
 			dst = e.appendMeasure(dst, m, &m.Live, i)
 		}
 	}
@@ -132,7 +134,7 @@ func (e *jsonRow) appendBounds(dst []byte, i int) []byte {
 			dst = append(dst, `,"bounds":{`...)
 			open = len(dst)
 		}
-		dst = append(append(comma(dst, open), e.measures[j]...), '[')
+		dst = append(append(appendComma(dst, open), e.measures[j]...), '[')
 		dst = append(strconv.AppendInt(dst, m.Low[i], 10), ',')
 		dst = append(strconv.AppendInt(dst, m.High[i], 10), ']')
 	}

@@ -1,5 +1,5 @@
-// Package oracle answers scans the slow and obvious way, from the events themselves. It
-// exists for the tests of the packages beside it, which compare themselves with it.
+// Package oracle answers scans the slow and obvious way, from the events themselves. The tests of
+// the other packages of serving compare their results with it.
 package oracle
 
 import (
@@ -17,7 +17,7 @@ import (
 	"recount/schemas/query"
 )
 
-// Catalog declares one view, flights, with every kind of dimension and measure.
+// Catalog declares one view, flights, with every type of dimension and every kind of measure.
 func Catalog() *catalog.Catalog {
 	return &catalog.Catalog{
 		Bucket: time.Hour,
@@ -39,15 +39,17 @@ func Catalog() *catalog.Catalog {
 	}
 }
 
-// Event is an event as a user thinks of it. A missing field is absent from Fields, whose
-// values are string, int64, float64 or bool; timestamps are int64 microseconds.
+// Event is an event as a user sees it.
 type Event struct {
-	Time   int64 // microseconds since 1970
+	// Time is in microseconds since 1970.
+	Time int64
+	// Fields has values of type string, int64, float64 or bool. Timestamps are int64
+	// microseconds. A missing field has no key.
 	Fields map[string]any
 }
 
-// Strings are the values drawn for string dimensions: what quoting and escaping get wrong, and
-// what stands for values too many.
+// Strings are the values drawn for string dimensions. They are hard to quote and to escape, and
+// one of them is the overflow value.
 var Strings = []string{catalog.Overflow, "", "ATL", "ORD", "OR", "ÅR", "it's", `back\slash`, "tab\tnew\nline", `"q"`,
 	"nul\x00", "NULL", `\N`, "{p0:String}", "a,b"}
 
@@ -56,22 +58,22 @@ func Draw(t *rapid.T, from time.Time, minutes, limit int) []Event {
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Event {
 		e := Event{from.Add(time.Duration(rapid.IntRange(0, minutes-1).Draw(t, "minute")) * time.Minute).UnixMicro(),
 			map[string]any{}}
-		put := func(name string, v any) {
+		setOrOmit := func(name string, v any) {
 			if rapid.IntRange(0, 4).Draw(t, name+"?") > 0 {
 				e.Fields[name] = v
 			}
 		}
-		put("origin", rapid.SampledFrom(Strings).Draw(t, "origin"))
-		put("delay", rapid.SampledFrom([]int64{-3, 0, 5, 1 << 40, math.MinInt64 / 200}).Draw(t, "delay"))
-		put("cancelled", rapid.Bool().Draw(t, "cancelled"))
-		put("miles", float64(rapid.IntRange(-4, 40).Draw(t, "miles"))/4)
-		put("at", int64(rapid.IntRange(0, 1000).Draw(t, "at")))
-		put("tail", fmt.Sprint("N", rapid.IntRange(0, 60).Draw(t, "tail")))
+		setOrOmit("origin", rapid.SampledFrom(Strings).Draw(t, "origin"))
+		setOrOmit("delay", rapid.SampledFrom([]int64{-3, 0, 5, 1 << 40, math.MinInt64 / 200}).Draw(t, "delay"))
+		setOrOmit("cancelled", rapid.Bool().Draw(t, "cancelled"))
+		setOrOmit("miles", float64(rapid.IntRange(-4, 40).Draw(t, "miles"))/4)
+		setOrOmit("at", int64(rapid.IntRange(0, 1000).Draw(t, "at")))
+		setOrOmit("tail", fmt.Sprint("N", rapid.IntRange(0, 60).Draw(t, "tail")))
 		return e
 	}), 0, limit).Draw(t, "events")
 }
 
-// Row is a group with its events; a key is nil for null.
+// Row is a group with its events. A nil key means null.
 type Row struct {
 	Window int
 	Keys   []any
@@ -81,7 +83,7 @@ type Row struct {
 // Same reports whether both are the same group.
 func (r *Row) Same(o *Row) bool { return r.Window == o.Window && slices.Equal(r.Keys, o.Keys) }
 
-// Rows groups the events the scan's conditions keep.
+// Rows groups the events that the scan's conditions keep.
 func Rows(scan *query.Scan, events []Event) []*Row {
 	var rows []*Row
 	for _, e := range events {
@@ -101,24 +103,24 @@ func Rows(scan *query.Scan, events []Event) []*Row {
 	return rows
 }
 
-// Overflow counts the events whose place in the answer is not known.
+// Overflow counts the events whose place in the answer is unknown.
 func Overflow(scan *query.Scan, events []Event) (o query.Overflow) {
 	for _, e := range events {
-		open := func(dimension string) bool {
+		overflowed := func(dimension string) bool {
 			v := e.Fields[dimension]
 			return v == catalog.Overflow || v == int64(catalog.OverflowInt)
 		}
 		possible := scan.Windows.Index(e.Time) >= 0
 		unknown := false
 		for _, c := range scan.Where {
-			if c.Op != query.Exists && open(c.Dimension) {
+			if c.Op != query.Exists && overflowed(c.Dimension) {
 				unknown = true
 				continue
 			}
 			possible = possible && Keeps([]query.Condition{c}, e)
 		}
 		for _, d := range scan.GroupBy {
-			unknown = unknown || open(d.Name)
+			unknown = unknown || overflowed(d.Name)
 		}
 		if possible && unknown {
 			o.Events++
@@ -147,7 +149,7 @@ func Keeps(where []query.Condition, e Event) bool {
 	return true
 }
 
-// Measure computes one measure of the row: int64, float64 or nil.
+// Measure computes one measure of the row. The result is an int64, a float64 or nil.
 func (r *Row) Measure(m query.Measure) any {
 	var values []any
 	for _, e := range r.Events {
@@ -172,21 +174,21 @@ func (r *Row) Measure(m query.Measure) any {
 	return fold(m.Kind, values, func(v any) int64 { return v.(int64) })
 }
 
-func fold[T int64 | float64](kind catalog.MeasureKind, values []any, as func(any) T) any {
+func fold[T int64 | float64](kind catalog.MeasureKind, values []any, convert func(any) T) any {
 	var sum T
-	low := as(values[0])
-	high := as(values[0])
+	low := convert(values[0])
+	high := convert(values[0])
 	for _, v := range values {
-		sum = sum + as(v)
-		low = min(low, as(v))
-		high = max(high, as(v))
+		sum += convert(v)
+		low = min(low, convert(v))
+		high = max(high, convert(v))
 	}
 	return map[catalog.MeasureKind]any{
 		catalog.Sum: sum, catalog.Avg: float64(sum) / float64(len(values)), catalog.Min: low, catalog.Max: high,
 	}[kind]
 }
 
-// Compare orders two values of one column; nulls come last either way.
+// Compare orders two values of one column. Nulls come last in both directions.
 func Compare(a, b any, desc bool) int {
 	one := func(v bool) int { return map[bool]int{true: 1}[v] }
 	switch {
@@ -206,23 +208,24 @@ func Compare(a, b any, desc bool) int {
 	return cmp.Compare(one(a == true), one(b == true))
 }
 
-// Equal compares finished values; floats only to the last bits, since sums of them depend on their order.
+// Equal compares finished values. Floats may differ in the last bits, because their sum depends
+// on the order of addition.
 func Equal(a, b any) bool {
 	x, ok := a.(float64)
 	y, ok2 := b.(float64)
 	return ok && ok2 && math.Abs(x-y) <= 1e-12*math.Abs(x) || a == b
 }
 
-// Layer says whose part Part makes.
+// Layer is the layer that Part imitates.
 type Layer int
 
-// The layers. Batch gives exact distinct counts with registers, Speed sketches.
+// The layers. Batch gives exact distinct counts with registers, and Speed gives sketches.
 const (
 	Batch Layer = iota
 	Speed
 )
 
-// Part is what a layer answers when it holds exactly the events.
+// Part returns what a layer answers if it has exactly these events.
 func Part(scan *query.Scan, events []Event, l Layer) *query.Part {
 	p := &query.Part{Dims: make([]query.Column, len(scan.GroupBy)), Measures: make([][]query.Acc, len(scan.Measures))}
 	for d, dim := range scan.GroupBy {
@@ -236,7 +239,7 @@ func Part(scan *query.Scan, events []Event, l Layer) *query.Part {
 			appendKey(&p.Dims[d], r.Keys[d])
 		}
 		for j, m := range scan.Measures {
-			p.Measures[j] = append(p.Measures[j], acc(m, r, l))
+			p.Measures[j] = append(p.Measures[j], accumulate(m, r, l))
 		}
 	}
 	return p
@@ -256,7 +259,7 @@ func appendKey(c *query.Column, v any) {
 	c.Ints = append(c.Ints, n)
 }
 
-func acc(m query.Measure, r *Row, l Layer) query.Acc {
+func accumulate(m query.Measure, r *Row, l Layer) query.Acc {
 	if m.Kind == catalog.Count {
 		return query.Acc{N: uint64(len(r.Events))}
 	}
