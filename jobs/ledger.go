@@ -34,7 +34,13 @@ const KeepRuns = 100
 
 const ledgerPrefix = "jobs/"
 
-// Ledger keeps the results of runs, the newest first.
+// Ledger keeps the results of runs, the newest first. A run is the record
+// jobs/{job}/20060102T150405.000000000Z-{id}.json, named by its start:
+//
+//	{"id":"K3V5ABCDEFGH","job":"recompute","trigger":"schedule","start":"…","end":"…",
+//	 "error":"…","rows":12,"publication":7,"message":"…"}
+//
+// The trigger is schedule or request. The last four members are left out where they are empty.
 type Ledger struct {
 	records Records
 

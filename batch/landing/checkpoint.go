@@ -17,6 +17,14 @@ import (
 // read (V1), and of each checkpoint the last record is compared with the one in its own
 // place, whose digests reach back to all before it. So a checkpoint that is spoilt, forged
 // or gone costs requests and nothing else.
+//
+//	chain/p{partition}/e{epoch}-{start}.ndjson
+//
+//	{"kind":"seal","epoch":0,…}\n       the first lines of stored records, whatever epoch they are of
+//	{"kind":"segment","epoch":1,…}\n
+//
+// The key names the first record of the copy, in 3, 6 and 20 digits. A checkpoint is stored like
+// a record, with its digest on one more line.
 const (
 	checkpointRecords = 1000
 	checkpointBytes   = 8 << 20 // one is closed behind the record that reaches this

@@ -17,7 +17,10 @@ const schemaPrefix = "schema/"
 // maxSchema is the largest stored event type in bytes.
 const maxSchema = 1 << 20
 
-// schemaKey is the key of the document of an event type as objects hold it.
+// schemaKey is the key of the document of an event type as objects hold it. The document at
+// schema/type=hit/0123456789abcdef.json is
+//
+//	{"name":"hit","fields":[{"name":"page","type":"string"}]}    fields by name
 func schemaKey(e *catalog.EventType) string {
 	return fmt.Sprintf("%stype=%s/%s.json", schemaPrefix, e.Name, e.SchemaID())
 }

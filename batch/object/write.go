@@ -134,10 +134,8 @@ func (t *Table) constants() []*column {
 	return []*column{partition, epoch}
 }
 
-// digest is the logical digest of the rows in file order (C8): SHA-256 over each row's
-// sequence (8 bytes), index (4), identity key (16) and payload hash (8), little endian.
-// The key stands for the id, being a cryptographic hash of tenant and id. Rebuilding a
-// lost object from the log must give the same digest whatever the writer's version.
+// digest is the logical digest of the rows in file order (C8), as the package comment
+// describes it. The key represents the id, because it is a cryptographic hash of it.
 func (t *Table) digest(rows []uint32) string {
 	h := sha256.New()
 	buf := make([]byte, 0, 36*1024)

@@ -11,7 +11,8 @@ import (
 	"recount/schemas/record"
 )
 
-// PinPrefix is the prefix of pins: the record publish/pins/{n} keeps publication n for ever (P3).
+// PinPrefix is the prefix of pins: the record publish/pins/{n}, with the body {"n":7}, keeps
+// publication n for ever (P3).
 const PinPrefix = record.PublicationPrefix + "pins/"
 
 // PinKey is the key of the pin of publication n.

@@ -213,6 +213,7 @@ func (c *Catalog) ViewsOf(event string) []*View {
 	return out
 }
 
+// digest is the first 8 bytes of the SHA-256 of the value's JSON, in hexadecimal.
 func digest(v any) string {
 	b, err := json.Marshal(v)
 	if err != nil {

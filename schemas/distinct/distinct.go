@@ -3,7 +3,8 @@
 // sketches can be merged.
 //
 // A register set travels as integers index<<8 | rank. That form, unlike a sketch's
-// own serialization, lets ClickHouse unite sketches with groupUniqArrayArray.
+// own serialization, lets ClickHouse unite sketches with groupUniqArrayArray. An exact set
+// travels as a state of ClickHouse's uniqExact (AppendState).
 package distinct
 
 import (

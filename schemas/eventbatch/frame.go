@@ -18,6 +18,20 @@
 // A heartbeat has no type, no events and no stream: it exists to end the segment
 // of an idle partition (C1). The frame carries its own checksum because the log's
 // storage has been seen to return flipped bits (nats-server#7549).
+//
+// # Columns of a record batch
+//
+//	_key      fixed_size_binary[16]   identity key (see Key)
+//	_tenant   utf8                    who sent the event
+//	_flags    uint8                   1: the server assigned the time
+//	_hash     uint64                  digest of the payload (see package ingest)
+//	id        utf8
+//	time      timestamp[us, UTC]
+//	source    utf8                    empty when missing
+//	subject   utf8, nullable
+//	_extra    utf8, nullable          JSON of fields and attributes that are not declared
+//	…         nullable                each declared field, by name: utf8, int64, float64, bool or timestamp[us, UTC]
+//	_overflow utf8, nullable          dimensions with a value too many; only in batches that have one
 package eventbatch
 
 import (

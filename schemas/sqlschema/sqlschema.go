@@ -2,8 +2,23 @@
 // and types. The batch layer writes them and the serving layer reads them; neither
 // spells a name itself.
 //
-// A view has one table of cells, versioned by (bucket, _ver), and a VIEW of the
-// view's own name that shows the newest publication to people who write SQL.
+// # Table of cells: cells_{view}_{digest of the definition}
+//
+//	_bucket  DateTime64(6, 'UTC')       bucket start
+//	_ver     UInt64                     version of the bucket's rows (B4)
+//	tenant   LowCardinality(String)
+//	time     DateTime64(6, 'UTC')       cell start
+//	…        Nullable                   one column for each dimension (DimensionType)
+//	_events  UInt64                     events of the row
+//	…                                   one or two columns for each measure (MeasureColumns)
+//
+// The engine is MergeTree, partitioned by the year of _bucket, ordered by (_bucket, _ver, tenant, time).
+//
+// # Other tables
+//
+//	recount_published   (n, view, digest, bucket, ver): the publications for SQL readers (migrations/)
+//	recount_migrations  (name, sha256, applied): the numbered statements that were applied (package cells)
+//	{view}              the VIEW that shows the newest publication to people who write SQL (package cells)
 package sqlschema
 
 import (

@@ -1,8 +1,18 @@
 // Package eventlog is the durable ordered log: it stores bytes and knows nothing of events.
 // No other package imports the NATS client.
 //
-// Each partition is one JetStream stream `<prefix>-p<N>` with one subject
-// `<prefix>.p<N>`. The code is the same for an embedded server and for a cluster.
+// The code is the same for an embedded server and for a cluster.
+//
+// # Streams
+//
+// Each partition p is one JetStream stream. The prefix is "recount".
+//
+//	stream    <prefix>-p<p>
+//	subject   <prefix>.p<p>
+//	metadata  recount_partitions: the number of partitions
+//	payload   one frame of package eventbatch
+//	headers   Nats-Expected-Stream: the stream
+//	          Nats-Msg-Id: <random name of the process>-<p>-<number>, from ingest; heartbeats have none
 //
 // # The rules it keeps (schemas/PROTOCOL.md)
 //

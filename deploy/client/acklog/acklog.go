@@ -29,6 +29,10 @@ const (
 )
 
 // Line is one outcome. Times are microseconds since 1970 by the client's clock.
+//
+//	{"kind":"acked","run":"r7","first":500,"count":500,"refused":[503],"receipt":"…","intended":…,"done":…}
+//	{"kind":"unknown","run":"r7","first":1000,"count":500,"intended":…,"done":…}
+//	{"kind":"answer","intended":…,"done":…,"query":{"view":"hits",…},"response":{"rows":[…],"accuracy":{…}}}
 type Line struct {
 	Kind     Kind    `json:"kind"`
 	Tenant   string  `json:"tenant,omitempty"` // empty is the default tenant

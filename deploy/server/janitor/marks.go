@@ -31,7 +31,13 @@ type mark struct {
 }
 
 // Marks are the high-water marks of all partitions in a small file beside the
-// snapshots. They are only ever too low, which L5 allows.
+// snapshots. They are only ever too low, which L5 allows. The file is high-water.json, a
+// JSON array by partition, replaced as a whole:
+//
+//	[{"epoch":1,"next":43,"crc32c":305419896,"promised":1200,"voided":3}]
+//
+// next is one more than the sequence of the remembered message, crc32c the CRC-32C of its frame.
+// Both are 0 where nothing is remembered. promised and voided are left out where they are 0.
 type Marks struct {
 	path   string
 	log    Log
