@@ -12,6 +12,7 @@ import (
 
 	"recount/jobs/conservation"
 	"recount/schemas/access"
+	"recount/schemas/problem"
 )
 
 // Auditor checks conservation (A1) from the stored facts. Between runs it remembers only the last
@@ -143,21 +144,21 @@ func (a *Auditor) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	for name := range params {
 		if name != "tenant" {
-			problem(w, http.StatusBadRequest, "invalid_request",
-				fmt.Sprintf("parameter %.80q is unknown; the only parameter is tenant", name))
+			problem.Write(w, problem.New(http.StatusBadRequest, problem.InvalidRequest,
+				fmt.Sprintf("parameter %.80q is unknown; the only parameter is tenant", name)))
 			return
 		}
 	}
 	run := a.last.Load()
 	switch {
 	case !known:
-		problem(w, http.StatusForbidden, "forbidden", "the request carries no identity")
+		problem.Write(w, problem.New(http.StatusForbidden, problem.Forbidden, "the request carries no identity"))
 	case params.Has("tenant") && params.Get("tenant") != tenant:
-		problem(w, http.StatusForbidden, "forbidden", "this key sees the audit of its own tenant only; "+
-			"other tenants need a key with the scope admin")
+		problem.Write(w, problem.New(http.StatusForbidden, problem.Forbidden,
+			"this key sees the audit of its own tenant only; other tenants need a key with the scope admin"))
 	case run == nil:
-		problem(w, http.StatusNotFound, "no_audit", "no audit has run since the server started; "+
-			"POST /v1/jobs/audit/runs starts one")
+		problem.Write(w, problem.New(http.StatusNotFound, problem.NoAudit,
+			"no audit has run since the server started; POST /v1/jobs/audit/runs starts one"))
 	default:
 		answer := *run
 		if tenant != "" {
@@ -166,6 +167,6 @@ func (a *Auditor) serve(w http.ResponseWriter, r *http.Request) {
 		answer.Recheck = a.recheck.lastRun(tenant)
 		answer.Alarm = answer.Residue != 0 || len(answer.Uncounted()) > 0 || answer.Recheck != nil &&
 			len(answer.Recheck.Differences) > 0
-		writeJSON(w, http.StatusOK, "application/json", answer)
+		writeJSON(w, http.StatusOK, answer)
 	}
 }

@@ -4,13 +4,14 @@ import (
 	"container/list"
 	"context"
 	"crypto/tls"
-	"fmt"
 	"net"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"recount/schemas/problem"
 )
 
 // connections is a listener that bounds how many connections are open. At the limit
@@ -122,11 +123,9 @@ func (l *connections) refuse(conn net.Conn) {
 		defer conn.Close()
 		_ = conn.SetDeadline(time.Now().Add(time.Second))
 		_, _ = conn.Read(make([]byte, 4<<10))
-		body := problemBody(http.StatusServiceUnavailable, "too_many_connections",
-			"every connection this server may hold is busy; try again after Retry-After")
-		_, _ = fmt.Fprintf(conn, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: "+
-			"application/problem+json\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s",
-			len(body), body)
+		_ = problem.WriteConn(conn, &problem.Problem{Status: http.StatusServiceUnavailable,
+			Code: problem.TooManyConnections, RetryAfter: time.Second,
+			Detail: "every connection this server may hold is busy; try again after Retry-After"})
 	}()
 }
 

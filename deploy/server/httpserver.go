@@ -1,7 +1,6 @@
 package server
 
 import (
-	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"recount/schemas/catalog"
+	"recount/schemas/problem"
 )
 
 // HTTPConfig bounds what clients may hold of the server: connections, their memory, and time.
@@ -72,11 +72,11 @@ func newServer(cfg HTTPConfig, mux http.Handler, log *slog.Logger) *http.Server 
 	protocols.SetHTTP1(true)
 	sameOrigin := http.NewCrossOriginProtection()
 	sameOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		writeProblem(w, http.StatusForbidden, "cross_origin",
-			"a page of another origin may not do this in a browser's name")
+		problem.Write(w, problem.New(http.StatusForbidden, problem.CrossOrigin,
+			"a page of another origin may not do this in a browser's name"))
 	}))
 	return &http.Server{
-		Handler:                      front(cfg, sameOrigin.Handler(mux)),
+		Handler:                      problem.Identify(front(cfg, sameOrigin.Handler(mux))),
 		ReadHeaderTimeout:            cfg.HeaderTimeout,
 		IdleTimeout:                  cfg.IdleTimeout,
 		MaxHeaderBytes:               int(cfg.MaxHeader),
@@ -100,13 +100,14 @@ func front(cfg HTTPConfig, next http.Handler) http.Handler {
 		switch {
 		case r.ProtoMajor != 1:
 			w.Header().Set("Connection", "close")
-			writeProblem(w, http.StatusHTTPVersionNotSupported, "http_version_not_supported", "speak HTTP/1.1")
+			problem.Write(w, problem.New(http.StatusHTTPVersionNotSupported, problem.HTTPVersionNotSupported,
+				"speak HTTP/1.1"))
 		case r.Method == http.MethodConnect || !strings.HasPrefix(r.URL.Path, "/"):
-			writeProblem(w, http.StatusBadRequest, "invalid_request",
-				"this server is no proxy; ask for a path such as /v1/query")
+			problem.Write(w, problem.New(http.StatusBadRequest, problem.InvalidRequest,
+				"this server is no proxy; ask for a path such as /v1/query"))
 		case !clean(r.URL.EscapedPath()):
-			writeProblem(w, http.StatusNotFound, "not_found",
-				"no resource has an empty or dotted part in its path; /openapi.json lists them")
+			problem.Write(w, problem.New(http.StatusNotFound, problem.NotFound,
+				"no resource has an empty or dotted part in its path; /openapi.json lists them"))
 		default:
 			if r.ContentLength != 0 {
 				r = receive(w, r, cfg.BodyTimeout)
@@ -147,16 +148,4 @@ func (b *body) Read(p []byte) (int, error) {
 		b.arrived()
 	}
 	return n, err
-}
-
-func problemBody(status int, code, detail string) []byte {
-	raw, _ := json.Marshal(map[string]any{"type": "about:blank", "title": http.StatusText(status), "status": status,
-		"code": code, "detail": detail})
-	return append(raw, '\n') // A map of strings and a number always encodes.
-}
-
-func writeProblem(w http.ResponseWriter, status int, code, detail string) {
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	_, _ = w.Write(problemBody(status, code, detail)) // The client may be gone; there is nobody left to tell.
 }

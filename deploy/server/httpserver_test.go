@@ -288,7 +288,8 @@ func TestFront(t *testing.T) {
 		{"the same origin", "POST / HTTP/1.1\r\nHost: x\r\nOrigin: http://x\r\nContent-Length: 0\r\n\r\n", 200, ""},
 	} {
 		status, body := answerOn(t, dial(t, addr, c.sent))
-		if status != c.status || c.code != "" && !strings.Contains(body, `"code":"`+c.code+`"`) {
+		if status != c.status || c.code != "" && (!strings.Contains(body, `"code":"`+c.code+`"`) ||
+			!strings.Contains(body, `"request_id":"`)) {
 			t.Errorf("%s: got %d %s, want %d %s", c.name, status, body, c.status, c.code)
 		}
 	}

@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/pprof"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"recount/deploy/server/keys"
 	"recount/schemas/access"
+	"recount/schemas/problem"
 )
 
 // metricsAtOnce bounds how many may gather metrics at the same time; others are told 503.
@@ -72,9 +74,26 @@ func (s *Stack) handlers() map[string]http.Handler {
 		out["/v1/audit"] = s.auditor.Handler()
 	}
 	out["/v1/verify"] = s.verifyHandler()
-	out["/metrics"] = promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{MaxRequestsInFlight: metricsAtOnce})
+	out["/metrics"] = atOnce(metricsAtOnce, promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
 	out["/debug/pprof/"] = profiles()
 	return out
+}
+
+// atOnce lets at most n requests into next at the same time. promhttp can do so too, but
+// refuses in plain text.
+func atOnce(n int, next http.Handler) http.Handler {
+	slots := make(chan struct{}, n)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+			next.ServeHTTP(w, r)
+		default:
+			problem.Write(w, &problem.Problem{Status: http.StatusServiceUnavailable, Code: problem.Overloaded,
+				Detail:     fmt.Sprintf("%d requests gather metrics already; try again after Retry-After", n),
+				RetryAfter: time.Second})
+		}
+	})
 }
 
 func profiles() http.Handler {

@@ -12,6 +12,7 @@ import (
 	"recount/batch/cells"
 	"recount/batch/exact"
 	"recount/deploy/verify"
+	"recount/schemas/problem"
 )
 
 const (
@@ -41,13 +42,12 @@ func (s *Stack) verifyHandler() http.Handler {
 		switch {
 		case r.Method != http.MethodPost:
 			w.Header().Set("Allow", http.MethodPost)
-			writeProblem(w, http.StatusMethodNotAllowed, "method_not_allowed",
-				r.Method+" is not allowed here; use POST")
+			problem.Write(w, problem.New(http.StatusMethodNotAllowed, problem.MethodNotAllowed,
+				r.Method+" is not allowed here; use POST"))
 			return
 		case !running.TryLock():
-			w.Header().Set("Retry-After", "10")
-			writeProblem(w, http.StatusConflict, "verify_running",
-				"a verification is running already; wait for its end")
+			problem.Write(w, &problem.Problem{Status: http.StatusConflict, Code: problem.VerifyRunning,
+				Detail: "a verification is running already; wait for its end", RetryAfter: 10 * time.Second})
 			return
 		}
 		defer running.Unlock()
@@ -68,8 +68,7 @@ func (s *Stack) verifyInto(ctx context.Context, w http.ResponseWriter, r *http.R
 	case out.begun || ctx.Err() != nil:
 		out.line(verify.Line{Error: err.Error()})
 	default:
-		status, code := ackLogProblem(err)
-		writeProblem(w, status, code, err.Error())
+		problem.Write(w, ackLogProblem(err))
 	}
 }
 
@@ -91,12 +90,12 @@ func (a *ackLog) Read(p []byte) (int, error) {
 	return a.body.Read(p)
 }
 
-func ackLogProblem(err error) (status int, code string) {
+func ackLogProblem(err error) *problem.Problem {
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		return http.StatusRequestEntityTooLarge, "body_too_large"
+		return problem.New(http.StatusRequestEntityTooLarge, problem.BodyTooLarge, err.Error())
 	}
-	return http.StatusBadRequest, "invalid_request"
+	return problem.New(http.StatusBadRequest, problem.InvalidRequest, err.Error())
 }
 
 // verifyStream is an answer that is written while the work goes on.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"recount/deploy/client/acklog"
+	"recount/schemas/problem"
 )
 
 // TestAckLogIsNotCut: an acknowledgement log above the limit is refused, though it ends between two lines there,
@@ -20,8 +21,7 @@ func TestAckLogIsNotCut(t *testing.T) {
 	shortBody(&cfg)
 	addr, _ := listenHTTP(t, cfg, func(w http.ResponseWriter, r *http.Request) {
 		if err := acklog.Read(newAckLog(w, r, limit, time.Minute), func(acklog.Line) error { return nil }); err != nil {
-			status, code := ackLogProblem(err)
-			writeProblem(w, status, code, err.Error())
+			problem.Write(w, ackLogProblem(err))
 		}
 	})
 	for lines, want := range map[int]int{2: http.StatusOK, 3: http.StatusRequestEntityTooLarge} {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"recount/schemas/problem"
 	"recount/serving/encode"
 	"recount/serving/merge"
 )
@@ -40,8 +41,8 @@ func negotiate(r *http.Request) (format, error) {
 		}
 	}
 	if best < 0 {
-		return format{}, &Problem{Status: http.StatusNotAcceptable, Code: "not_acceptable",
-			Detail: "an answer is application/json, text/csv or application/vnd.apache.arrow.stream"}
+		return format{}, problem.New(http.StatusNotAcceptable, problem.NotAcceptable,
+			"an answer is application/json, text/csv or application/vnd.apache.arrow.stream")
 	}
 	return formats[best], nil
 }

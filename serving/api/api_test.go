@@ -90,8 +90,8 @@ func TestProblems(t *testing.T) {
 		{"GET", "/v2", "", nil, 404, "not_found", ""},
 	} {
 		res, body := call(a, c.method, c.target, c.body, c.headers...)
-		p := problem(t, res, body)
-		if p.Status != c.status || p.Code != c.code || p.Field != c.field {
+		p := decodeProblem(t, res, body)
+		if p.Status != c.status || string(p.Code) != c.code || p.Field != c.field {
 			t.Errorf("%s %s %.80s: got %d %s %q: %s", c.method, c.target, c.body, p.Status, p.Code, p.Field, p.Detail)
 		}
 		if c.status == 405 && res.Header.Get("Allow") != "GET, POST" {
@@ -126,8 +126,8 @@ func TestServerFaults(t *testing.T) {
 			p.Answerer = answerFunc(func(context.Context) (*merge.Answer, error) { return nil, c.err })
 		})
 		res, body := call(a, "POST", "/v1/query", hourly)
-		p := problem(t, res, body)
-		if p.Status != c.status || p.Code != c.code || (res.Header.Get("Retry-After") != "") != c.retry {
+		p := decodeProblem(t, res, body)
+		if p.Status != c.status || string(p.Code) != c.code || (res.Header.Get("Retry-After") != "") != c.retry {
 			t.Errorf("%v: got %d %s, Retry-After %q", c.err, p.Status, p.Code, res.Header.Get("Retry-After"))
 		}
 		if strings.Contains(body, "secret") {
@@ -274,7 +274,7 @@ func TestAdmission(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	res, body := call(a, "POST", "/v1/query", hourly)
-	if p := problem(t, res, body); p.Code != "too_many_queries" || res.Header.Get("Retry-After") == "" {
+	if p := decodeProblem(t, res, body); p.Code != "too_many_queries" || res.Header.Get("Retry-After") == "" {
 		t.Errorf("got %+v", p)
 	}
 	close(release)
@@ -306,7 +306,7 @@ func TestTimeoutsWhileWaitingAndRunning(t *testing.T) {
 			}
 		}
 		res, body := call(a, "POST", "/v1/query", hourly)
-		if p := problem(t, res, body); p.Code != "query_timeout" {
+		if p := decodeProblem(t, res, body); p.Code != "query_timeout" {
 			t.Errorf("full %v: got %+v", full, p)
 		}
 	}
@@ -355,7 +355,7 @@ func TestHealth(t *testing.T) {
 	}
 	l.err = errors.New("replaying")
 	res, body := call(a, "GET", "/readyz", "")
-	if p := problem(t, res, body); p.Code != "not_ready" ||
+	if p := decodeProblem(t, res, body); p.Code != "not_ready" ||
 		!cmp.Equal(p.Reasons, []string{"publications: replaying", "speed: replaying"}) {
 		t.Errorf("got %+v", p)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"recount/schemas/access"
 	"recount/schemas/position"
+	"recount/schemas/problem"
 	"recount/schemas/query"
 	"recount/schemas/record"
 	"recount/serving/batchview"
@@ -126,11 +127,11 @@ func call(a *API, method, target, body string, headers ...string) (*http.Respons
 	return w.Result(), string(out)
 }
 
-func problem(t testing.TB, res *http.Response, body string) Problem {
+func decodeProblem(t testing.TB, res *http.Response, body string) problem.Problem {
 	t.Helper()
-	var p Problem
+	var p problem.Problem
 	if err := json.Unmarshal([]byte(body), &p); err != nil ||
-		res.Header.Get("Content-Type") != "application/problem+json" {
+		res.Header.Get("Content-Type") != problem.ContentType {
 		t.Fatalf("%s %q: not a problem: %v", res.Status, body, err)
 	}
 	if p.Status != res.StatusCode || p.Title == "" || p.Detail == "" || p.Code == "" {

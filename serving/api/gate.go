@@ -3,12 +3,12 @@ package api
 import (
 	"context"
 	"errors"
-	"math"
 	"net/http"
 	"slices"
 	"sync"
 
 	"recount/schemas/access"
+	"recount/schemas/problem"
 )
 
 // errBusy says that no more queries may wait.
@@ -229,9 +229,9 @@ func (a *API) gated(h handler) handler {
 func (a *API) enter(ctx context.Context) (leave func(), err error) {
 	if who, ok := access.FromContext(ctx); ok && a.parts.Admit != nil {
 		if wait := a.parts.Admit(who.Tenant); wait > 0 {
-			return nil, &Problem{Status: http.StatusTooManyRequests, Code: "rate_limited",
-				Detail: "the rate of queries allowed to this tenant is used up; ask again after Retry-After",
-				retry:  int(math.Ceil(wait.Seconds()))}
+			return nil, &problem.Problem{Status: http.StatusTooManyRequests, Code: problem.RateLimited,
+				Detail:     "the rate of queries allowed to this tenant is used up; ask again after Retry-After",
+				RetryAfter: wait}
 		}
 	}
 	return a.gate.enter(ctx)

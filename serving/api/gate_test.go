@@ -198,7 +198,7 @@ func TestQueryRate(t *testing.T) {
 	for _, target := range []string{"/v1/query?view=flights&from=2001-01-01T00:00:00Z&to=2001-01-02T00:00:00Z",
 		"/v1/views", "/v1/publications"} {
 		res, body := call(a, "GET", target, "")
-		if p := problem(t, res, body); p.Code != "rate_limited" || res.StatusCode != 429 ||
+		if p := decodeProblem(t, res, body); p.Code != "rate_limited" || res.StatusCode != 429 ||
 			res.Header.Get("Retry-After") != "2" {
 			t.Errorf("%s: %s %s", target, res.Status, body)
 		}

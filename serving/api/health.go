@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"time"
+
+	"recount/schemas/problem"
 )
 
 // checkTimeout bounds all checks of /readyz together.
@@ -30,8 +32,8 @@ func (a *API) readyz(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	if len(reasons) > 0 {
-		return &Problem{Status: http.StatusServiceUnavailable, Code: "not_ready",
-			Detail: "queries cannot be answered yet", Reasons: reasons, retry: 1}
+		return &problem.Problem{Status: http.StatusServiceUnavailable, Code: problem.NotReady,
+			Detail: "queries cannot be answered yet", Reasons: reasons, RetryAfter: time.Second}
 	}
 	return writeJSON(w, map[string]string{"status": "ready"})
 }

@@ -27,7 +27,8 @@ func TestModesOfStrangersAreNoLabels(t *testing.T) {
 		call(a, "POST", "/v1/query", fmt.Sprintf(`{"view":"none","mode":"m%d"}`, i))
 		call(a, "GET", fmt.Sprintf("/v1/query?view=flights&mode=m%d", i), "", "Accept", "text/html")
 	}
-	if res, body := call(a, "GET", "/v1/query?view=none&mode=%FF", ""); problem(t, res, body).Code != "invalid_query" {
+	res, body := call(a, "GET", "/v1/query?view=none&mode=%FF", "")
+	if decodeProblem(t, res, body).Code != "invalid_query" {
 		t.Errorf("a mode that is not UTF-8: got %s", body)
 	}
 	families, err := reg.Gather()
@@ -63,7 +64,7 @@ func TestLargeBodiesWaitForRoom(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if res, body := call(a, "POST", "/v1/query", large); problem(t, res, body).Code != "too_many_queries" ||
+	if res, body := call(a, "POST", "/v1/query", large); decodeProblem(t, res, body).Code != "too_many_queries" ||
 		res.StatusCode != 429 || res.Header.Get("Retry-After") == "" {
 		t.Errorf("a third large body: got %s %s", res.Status, body)
 	}
@@ -145,7 +146,7 @@ func TestHostileParameters(t *testing.T) {
 	} {
 		u := url.URL{Path: "/v1/query", RawQuery: c.raw}
 		res, body := call(a, "GET", u.String(), "")
-		if p := problem(t, res, body); res.StatusCode != 400 || p.Code != "invalid_query" || p.Field != c.field {
+		if p := decodeProblem(t, res, body); res.StatusCode != 400 || p.Code != "invalid_query" || p.Field != c.field {
 			t.Errorf("%s: got %s %s, want %s", c.name, res.Status, body, c.field)
 		}
 	}

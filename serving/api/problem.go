@@ -2,53 +2,21 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
+	"time"
 
 	"recount/schemas/deadletter"
+	"recount/schemas/problem"
 	"recount/schemas/query"
 	"recount/serving/batchview"
 	"recount/serving/merge"
 	"recount/serving/reader"
 )
 
-// Problem is the body of every error (RFC 9457). Code is stable; Detail is for people.
-type Problem struct {
-	Type    string   `json:"type"`
-	Title   string   `json:"title"`
-	Status  int      `json:"status"`
-	Code    string   `json:"code"`
-	Detail  string   `json:"detail"`
-	Field   string   `json:"field,omitempty"`   // of the request that is at fault
-	Reasons []string `json:"reasons,omitempty"` // of not_ready
-	retry   int      // seconds of Retry-After; 0 sends none
-}
-
-func (p *Problem) Error() string { return p.Code + ": " + p.Detail }
-
-// writeProblem fills in what follows from the code and answers with the problem.
-func writeProblem(w http.ResponseWriter, p *Problem) {
-	p.Type = "about:blank"
-	p.Title = http.StatusText(p.Status)
-	h := w.Header()
-	for _, name := range []string{"Content-Length", "Recount-Accuracy"} {
-		h.Del(name)
-	}
-	h.Set("Content-Type", "application/problem+json")
-	h.Set("Cache-Control", "no-store")
-	if p.retry > 0 {
-		h.Set("Retry-After", strconv.Itoa(p.retry))
-	}
-	w.WriteHeader(p.Status)
-	// A Problem always encodes, and whether the client is still there changes nothing.
-	_ = json.NewEncoder(w).Encode(p)
-}
-
 // errNobody refuses a request whose context carries no principal.
-var errNobody = &Problem{Status: http.StatusUnauthorized, Code: "unauthorized", Detail: "the request has no owner"}
+var errNobody = problem.New(http.StatusUnauthorized, problem.Unauthorized, "the request has no owner")
 
 // errClientGone marks a failed write: there is nobody left to tell.
 var errClientGone = errors.New("the client is gone")
@@ -71,37 +39,39 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		panic(http.ErrAbortHandler)
 	}
 	if p.Status >= http.StatusInternalServerError {
-		a.parts.Logger.Error("request failed", "path", r.URL.Path, "code", p.Code, "error", err)
+		a.parts.Logger.Error("request failed", "path", r.URL.Path, "request_id", problem.RequestID(w), "code", p.Code,
+			"error", err)
 	}
-	writeProblem(w, p)
+	w.Header().Del("Recount-Accuracy")
+	problem.Write(w, p)
 }
 
 // unavailable are the errors of layers: what a client is told, without the reason.
 var unavailable = []struct {
 	err    error
 	status int
-	code   string
-	retry  int
+	code   problem.Code
+	wait   time.Duration // of Retry-After; 0 sends none
 }{
-	{query.ErrNoPublication, http.StatusNotFound, "unknown_publication", 0},
-	{query.ErrCollected, http.StatusGone, "publication_collected", 0},
-	{reader.ErrNotPublished, http.StatusConflict, "view_not_published", 5},
-	{reader.ErrRestarts, http.StatusServiceUnavailable, "pin_expired", 1},
-	{reader.ErrLost, http.StatusServiceUnavailable, "rows_missing", 5},
-	{reader.ErrLive, http.StatusServiceUnavailable, "live_unavailable", 1},
-	{errBusy, http.StatusTooManyRequests, "too_many_queries", 1},
-	{deadletter.ErrExpired, http.StatusGone, "expired_dead_letter", 0},
-	{deadletter.ErrUnknown, http.StatusNotFound, "unknown_dead_letter", 0},
-	{deadletter.ErrUnavailable, http.StatusServiceUnavailable, "replay_unavailable", 0},
-	{deadletter.ErrOverloaded, http.StatusTooManyRequests, "overloaded", 1},
-	{context.DeadlineExceeded, http.StatusGatewayTimeout, "query_timeout", 0},
-	{reader.ErrBatch, http.StatusServiceUnavailable, "batch_unavailable", 5},
-	{reader.ErrPublications, http.StatusServiceUnavailable, "publications_unavailable", 5},
+	{query.ErrNoPublication, http.StatusNotFound, problem.UnknownPublication, 0},
+	{query.ErrCollected, http.StatusGone, problem.PublicationCollected, 0},
+	{reader.ErrNotPublished, http.StatusConflict, problem.ViewNotPublished, 5 * time.Second},
+	{reader.ErrRestarts, http.StatusServiceUnavailable, problem.PinExpired, time.Second},
+	{reader.ErrLost, http.StatusServiceUnavailable, problem.RowsMissing, 5 * time.Second},
+	{reader.ErrLive, http.StatusServiceUnavailable, problem.LiveUnavailable, time.Second},
+	{errBusy, http.StatusTooManyRequests, problem.TooManyQueries, time.Second},
+	{deadletter.ErrExpired, http.StatusGone, problem.ExpiredDeadLetter, 0},
+	{deadletter.ErrUnknown, http.StatusNotFound, problem.UnknownDeadLetter, 0},
+	{deadletter.ErrUnavailable, http.StatusServiceUnavailable, problem.ReplayUnavailable, 0},
+	{deadletter.ErrOverloaded, http.StatusTooManyRequests, problem.Overloaded, time.Second},
+	{context.DeadlineExceeded, http.StatusGatewayTimeout, problem.QueryTimeout, 0},
+	{reader.ErrBatch, http.StatusServiceUnavailable, problem.BatchUnavailable, 5 * time.Second},
+	{reader.ErrPublications, http.StatusServiceUnavailable, problem.PublicationsUnavailable, 5 * time.Second},
 }
 
 // problemOf decides what an error is to a client.
-func problemOf(err error) *Problem {
-	var p *Problem
+func problemOf(err error) *problem.Problem {
+	var p *problem.Problem
 	var fault *query.Error
 	var limit *batchview.LimitError
 	var overflow *merge.OverflowError
@@ -110,17 +80,19 @@ func problemOf(err error) *Problem {
 	case errors.As(err, &p):
 		return p
 	case errors.As(err, &fault) && fault.Field == "view":
-		return &Problem{Status: http.StatusNotFound, Code: "unknown_view", Detail: fault.Msg, Field: fault.Field}
+		return &problem.Problem{Status: http.StatusNotFound, Code: problem.UnknownView, Detail: fault.Msg,
+			Field: fault.Field}
 	case errors.As(err, &fault):
-		return &Problem{Status: http.StatusBadRequest, Code: "invalid_query", Detail: fault.Msg, Field: fault.Field}
+		return &problem.Problem{Status: http.StatusBadRequest, Code: problem.InvalidQuery, Detail: fault.Msg,
+			Field: fault.Field}
 	case errors.As(err, &limit):
-		return &Problem{Status: http.StatusUnprocessableEntity, Code: "query_too_large", Detail: limit.Reason}
+		return problem.New(http.StatusUnprocessableEntity, problem.QueryTooLarge, limit.Reason)
 	case errors.As(err, &fill):
-		return &Problem{Status: http.StatusUnprocessableEntity, Code: "query_too_large", Detail: fill.Error(),
-			Field: "fill"}
+		return &problem.Problem{Status: http.StatusUnprocessableEntity, Code: problem.QueryTooLarge,
+			Detail: fill.Error(), Field: "fill"}
 	case errors.As(err, &overflow):
-		return &Problem{Status: http.StatusUnprocessableEntity, Code: "value_overflow", Detail: overflow.Error(),
-			Field: "measures"}
+		return &problem.Problem{Status: http.StatusUnprocessableEntity, Code: problem.ValueOverflow,
+			Detail: overflow.Error(), Field: "measures"}
 	}
 	for _, u := range unavailable {
 		if errors.Is(err, u.err) {
@@ -129,9 +101,9 @@ func problemOf(err error) *Problem {
 				detail = "the request took longer than query.timeout; ask for less: a shorter range, fewer " +
 					"dimensions, a coarser granularity, a lower limit"
 			}
-			return &Problem{Status: u.status, Code: u.code, Detail: detail, retry: u.retry}
+			return &problem.Problem{Status: u.status, Code: u.code, Detail: detail, RetryAfter: u.wait}
 		}
 	}
-	return &Problem{Status: http.StatusInternalServerError, Code: "internal",
-		Detail: "the request failed for a reason that is in the server's log"}
+	return problem.New(http.StatusInternalServerError, problem.Internal,
+		"the request failed for a reason that is in the server's log")
 }

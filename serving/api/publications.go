@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"recount/schemas/problem"
 	"recount/schemas/query"
 	"recount/schemas/record"
 	"recount/serving/reader"
@@ -83,8 +84,8 @@ func (a *API) getPublication(w http.ResponseWriter, r *http.Request) error {
 	}
 	buckets := r.URL.Query().Get("buckets")
 	if buckets != "" && buckets != "true" && buckets != "false" {
-		return &Problem{Status: http.StatusBadRequest, Code: "invalid_request", Detail: "buckets is true or false",
-			Field: "buckets"}
+		return &problem.Problem{Status: http.StatusBadRequest, Code: problem.InvalidRequest,
+			Detail: "buckets is true or false", Field: "buckets"}
 	}
 	state, err := a.parts.Publications.At(r.Context(), n)
 	if errors.Is(err, query.ErrCollected) || errors.Is(err, query.ErrNoPublication) {
@@ -120,8 +121,8 @@ func (a *API) pinPublication(w http.ResponseWriter, r *http.Request) error {
 func number(r *http.Request) (uint64, error) {
 	n, err := strconv.ParseUint(r.PathValue("n"), 10, 64)
 	if err != nil {
-		return 0, &Problem{Status: http.StatusBadRequest, Code: "invalid_request", Detail: "a publication has a number",
-			Field: "n"}
+		return 0, &problem.Problem{Status: http.StatusBadRequest, Code: problem.InvalidRequest,
+			Detail: "a publication has a number", Field: "n"}
 	}
 	return n, nil
 }

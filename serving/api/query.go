@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"recount/schemas/access"
+	"recount/schemas/problem"
 	"recount/schemas/query"
 	"recount/serving/merge"
 )
@@ -94,12 +95,12 @@ const smallBody = 64 << 10
 func (a *API) readBody(w http.ResponseWriter, r *http.Request) (body []byte, done func(), err error) {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || media != "application/json" || len(r.Header["Content-Type"]) > 1 {
-		return nil, nil, &Problem{Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type",
-			Detail: "send the query as Content-Type: application/json"}
+		return nil, nil, problem.New(http.StatusUnsupportedMediaType, problem.UnsupportedMediaType,
+			"send the query as Content-Type: application/json")
 	}
 	if e := strings.Join(r.Header["Content-Encoding"], ","); e != "" && e != "identity" {
-		return nil, nil, &Problem{Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type",
-			Detail: "send the query without Content-Encoding"}
+		return nil, nil, problem.New(http.StatusUnsupportedMediaType, problem.UnsupportedMediaType,
+			"send the query without Content-Encoding")
 	}
 	rest := http.MaxBytesReader(w, r.Body, query.MaxBody)
 	if body, err = io.ReadAll(io.LimitReader(rest, smallBody)); err != nil || len(body) < smallBody {
@@ -126,9 +127,8 @@ func unreadable(err error) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &tooLarge):
-		return &Problem{Status: http.StatusRequestEntityTooLarge, Code: "body_too_large",
-			Detail: fmt.Sprintf("a query has at most %d bytes", tooLarge.Limit)}
+		return problem.New(http.StatusRequestEntityTooLarge, problem.BodyTooLarge,
+			fmt.Sprintf("a query has at most %d bytes", tooLarge.Limit))
 	}
-	return &Problem{Status: http.StatusBadRequest, Code: "unreadable_body",
-		Detail: "the body did not arrive whole and in time"}
+	return problem.New(http.StatusBadRequest, problem.UnreadableBody, "the body did not arrive whole and in time")
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"recount/schemas/openapi"
+	"recount/schemas/problem"
 )
 
 // handler answers a request or returns why it cannot; the error becomes a problem.
@@ -30,8 +31,8 @@ func (a *API) Routes() map[string]http.Handler {
 }
 
 func notFound(w http.ResponseWriter, r *http.Request) {
-	writeProblem(w, &Problem{Status: http.StatusNotFound, Code: "not_found", Detail: "no resource is at " + r.URL.Path +
-		"; /openapi.json lists them"})
+	problem.Write(w, problem.New(http.StatusNotFound, problem.NotFound,
+		"no resource is at "+r.URL.Path+"; /openapi.json lists them"))
 }
 
 // methods chooses by method itself, because ServeMux answers 405 in plain text.
@@ -45,8 +46,8 @@ func (a *API) methods(of map[string]handler) http.Handler {
 		h, ok := of[method]
 		if !ok {
 			w.Header().Set("Allow", strings.Join(allow, ", "))
-			writeProblem(w, &Problem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Detail: r.Method +
-				" is not allowed here; use " + strings.Join(allow, " or ")})
+			problem.Write(w, problem.New(http.StatusMethodNotAllowed, problem.MethodNotAllowed,
+				r.Method+" is not allowed here; use "+strings.Join(allow, " or ")))
 			return
 		}
 		if err := h(w, r); err != nil {

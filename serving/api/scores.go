@@ -1,6 +1,10 @@
 package api
 
-import "net/http"
+import (
+	"net/http"
+
+	"recount/schemas/problem"
+)
 
 // getScores shows the newest grade of the speed layer (A2). It is for who runs the installation,
 // because the grade is of the largest tenants together.
@@ -10,7 +14,7 @@ func (a *API) getScores(w http.ResponseWriter, _ *http.Request) error {
 			return writeJSON(w, grade)
 		}
 	}
-	return &Problem{Status: http.StatusNotFound, Code: "no_scores",
-		Detail: "nothing was compared since the server started; POST /v1/jobs/score/runs compares the newest " +
-			"publication, in a process with the roles batch and speed"}
+	return problem.New(http.StatusNotFound, problem.NoScores,
+		"nothing was compared since the server started; POST /v1/jobs/score/runs compares the newest "+
+			"publication, in a process with the roles batch and speed")
 }

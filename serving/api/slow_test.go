@@ -53,7 +53,7 @@ func TestNothingHoldsAPlaceLongerThanAQuery(t *testing.T) {
 			{http.MethodPost, "/v1/dead-letters/replays"},
 		} {
 			res, body := call(a, asked.method, asked.target, "")
-			if p := problem(t, res, body); p.Status != http.StatusGatewayTimeout || p.Code != "query_timeout" {
+			if p := decodeProblem(t, res, body); p.Status != http.StatusGatewayTimeout || p.Code != "query_timeout" {
 				t.Errorf("%s %s: got %s", asked.method, asked.target, body)
 			}
 		}

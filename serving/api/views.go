@@ -8,6 +8,7 @@ import (
 
 	"recount/schemas/access"
 	"recount/schemas/catalog"
+	"recount/schemas/problem"
 	"recount/schemas/record"
 )
 
@@ -76,8 +77,8 @@ func (a *API) getView(w http.ResponseWriter, r *http.Request) error {
 	case !ok:
 		return errNobody
 	case v == nil:
-		return &Problem{Status: http.StatusNotFound, Code: "unknown_view",
-			Detail: "no view has this name; GET /v1/views lists them"}
+		return problem.New(http.StatusNotFound, problem.UnknownView,
+			"no view has this name; GET /v1/views lists them")
 	}
 	state, err := a.newest(r)
 	if err != nil {

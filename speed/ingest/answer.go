@@ -1,9 +1,10 @@
 package ingest
 
 import (
-	"math"
 	"net/http"
 	"strconv"
+
+	"recount/schemas/problem"
 )
 
 // answer is the body of a response: accepted, rejected and receipt, and the members
@@ -24,7 +25,7 @@ type answer struct {
 func judge(accepted int, rejected []rejection, places []Place) answer {
 	a := answer{status: http.StatusOK, counted: true, accepted: accepted, rejected: rejected, places: places}
 	for _, r := range rejected {
-		if r.code.retryable() {
+		if r.code.RetryEvent() {
 			a.status = http.StatusServiceUnavailable
 			a.problem = &fault{code: r.code, status: a.status, msg: r.msg}
 			return a
@@ -32,27 +33,19 @@ func judge(accepted int, rejected []rejection, places []Place) answer {
 	}
 	if accepted == 0 && len(rejected) > 0 {
 		a.status = http.StatusBadRequest
-		a.problem = &fault{code: CodeAllRejected, status: a.status, msg: "every event was refused; rejected says why"}
+		a.problem = &fault{code: problem.AllRejected, status: a.status,
+			msg: "every event was refused; rejected says why"}
 	}
 	return a
 }
 
-// append appends the answer as JSON.
+// append appends the members of the answer as JSON, without braces. Those of a problem come after its own.
 func (a *answer) append(b []byte) []byte {
-	b = append(b, '{')
-	if p := a.problem; p != nil {
-		b = append(b, `"type":"about:blank","title":`...)
-		b = appendText(b, http.StatusText(a.status))
-		b = strconv.AppendInt(append(b, `,"status":`...), int64(a.status), 10)
-		b = appendText(append(b, `,"code":`...), string(p.code))
-		b = appendText(append(b, `,"detail":`...), p.msg)
-		if a.letter != "" {
-			b = appendText(append(b, `,"dead_letter":`...), a.letter)
-		}
-		if !a.counted {
-			return append(b, "}\n"...)
-		}
-		b = append(b, ',')
+	switch {
+	case !a.counted && a.letter != "":
+		return appendText(append(b, `"dead_letter":`...), a.letter)
+	case !a.counted:
+		return b
 	}
 	b = strconv.AppendInt(append(b, `"accepted":`...), int64(a.accepted), 10)
 	b = append(b, `,"rejected":[`...)
@@ -73,30 +66,41 @@ func (a *answer) append(b []byte) []byte {
 	if len(a.places) > 0 {
 		b = appendReceipt(b, a.places)
 	}
-	return append(b, "\"}\n"...)
+	return append(b, '"')
 }
 
 func appendText(dst []byte, s string) []byte { return appendString(dst, []byte(s)) }
 
 // write sends the answer.
 func (s *Server) write(w http.ResponseWriter, q *request, a answer) {
+	if a.problem != nil {
+		q.out = a.append(q.out[:0])
+		s.refuse(w, a.problem, q.out)
+		return
+	}
+	q.out = append(a.append(append(q.out[:0], '{')), "}\n"...)
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
-	if a.problem != nil {
-		h.Set("Content-Type", "application/problem+json")
-	}
-	switch a.status {
+	h.Set("Content-Length", strconv.Itoa(len(q.out)))
+	w.WriteHeader(a.status)
+	// A client that went away is of no concern: its events are stored and a retry is absorbed.
+	_, _ = w.Write(q.out)
+}
+
+// refuse answers with a problem and further members.
+func (s *Server) refuse(w http.ResponseWriter, f *fault, members []byte) {
+	p := problem.Problem{Status: f.status, Code: f.code, Detail: f.msg, Members: members}
+	h := w.Header()
+	switch f.status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		wait := max(a.problem.retry, s.cfg.RetryAfter)
-		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+		p.RetryAfter = max(f.retry, s.cfg.RetryAfter)
 	case http.StatusMethodNotAllowed:
 		h.Set("Allow", http.MethodPost)
 	case http.StatusUnsupportedMediaType:
 		h.Set("Accept-Encoding", "gzip, zstd")
 	}
-	q.out = a.append(q.out[:0])
-	h.Set("Content-Length", strconv.Itoa(len(q.out)))
-	w.WriteHeader(a.status)
-	// A client that went away is of no concern: its events are stored and a retry is absorbed.
-	_, _ = w.Write(q.out)
+	if f.status >= http.StatusInternalServerError {
+		s.logger.Debug("events refused", "request_id", problem.RequestID(w), "code", f.code, "detail", f.msg)
+	}
+	problem.Write(w, &p)
 }

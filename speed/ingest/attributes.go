@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"recount/schemas/eventbatch"
+	"recount/schemas/problem"
 )
 
 const (
@@ -70,7 +71,7 @@ func (d *decoder) attribute(key []byte) bool {
 // once notes an attribute that comes twice.
 func (d *decoder) once(a attribute) {
 	if d.seen[a] {
-		d.note(CodeDuplicateKey, "the attribute "+attributeNames[a]+" comes twice")
+		d.note(problem.DuplicateKey, "the attribute "+attributeNames[a]+" comes twice")
 	}
 	d.seen[a] = true
 }
@@ -86,7 +87,7 @@ func (d *decoder) text(a attribute) bool {
 	case 'n':
 		return d.literal("null")
 	}
-	d.note(CodeInvalidAttribute, attributeNames[a]+": must be a string")
+	d.note(problem.InvalidAttribute, attributeNames[a]+": must be a string")
 	return d.skip(1)
 }
 
@@ -104,14 +105,14 @@ func (d *decoder) resolve() {
 func (d *decoder) extension(key []byte) bool {
 	for _, c := range key {
 		if (c < 'a' || c > 'z') && (c < '0' || c > '9') {
-			d.note(CodeInvalidAttribute, excerpt(key)+": an attribute's name has lower-case letters and digits "+
+			d.note(problem.InvalidAttribute, excerpt(key)+": an attribute's name has lower-case letters and digits "+
 				"only; put other fields in data")
 			return d.skip(1)
 		}
 	}
 	c := d.next()
 	if c == '{' || c == '[' || len(key) == 0 {
-		d.note(CodeInvalidAttribute, excerpt(key)+": an attribute is a string, a number or a boolean; put other "+
+		d.note(problem.InvalidAttribute, excerpt(key)+": an attribute is a string, a number or a boolean; put other "+
 			"values in data")
 		return d.skip(1)
 	}
@@ -127,19 +128,20 @@ func (d *decoder) checkAttributes() {
 	source := d.attrs[attrSource]
 	switch version := string(d.attrs[attrSpecVersion]); {
 	case len(id) == 0:
-		d.note(CodeMissingID, "id: is missing; give every event its own, and the same one when sending it again")
+		d.note(problem.MissingID, "id: is missing; give every event its own, and the same one when sending it again")
 	case len(id) > MaxID:
-		d.note(CodeIDTooLong, fmt.Sprintf("id: %d bytes; at most %d", len(id), MaxID))
+		d.note(problem.IDTooLong, fmt.Sprintf("id: %d bytes; at most %d", len(id), MaxID))
 	case version != "1.0" && (d.strict || d.attrs[attrSpecVersion] != nil):
-		d.note(CodeInvalidSpecVersion, `specversion: must be "1.0"`)
+		d.note(problem.InvalidSpecVersion, `specversion: must be "1.0"`)
 	case len(d.attrs[attrType]) == 0:
-		d.note(CodeMissingType, "type: is missing")
+		d.note(problem.MissingType, "type: is missing")
 	case d.typ == nil:
-		d.note(CodeUnknownType, "type: "+excerpt(d.attrs[attrType])+" is not declared under events in the configuration")
+		d.note(problem.UnknownType,
+			"type: "+excerpt(d.attrs[attrType])+" is not declared under events in the configuration")
 	case d.strict && len(source) == 0:
-		d.note(CodeMissingSource, "source: is missing; CloudEvents requires it")
+		d.note(problem.MissingSource, "source: is missing; CloudEvents requires it")
 	case len(source) > MaxAttribute || len(d.attrs[attrSubject]) > MaxAttribute:
-		d.note(CodeInvalidAttribute, fmt.Sprintf("source, subject: at most %d bytes", MaxAttribute))
+		d.note(problem.InvalidAttribute, fmt.Sprintf("source, subject: at most %d bytes", MaxAttribute))
 	}
 }
 
@@ -154,11 +156,11 @@ func (d *decoder) setTime() {
 	t, ok := parseTime(text)
 	switch {
 	case !ok:
-		d.note(CodeInvalidTime, "time: "+excerpt(text)+" is not an RFC 3339 time such as 2001-01-01T00:01:00Z")
+		d.note(problem.InvalidTime, "time: "+excerpt(text)+" is not an RFC 3339 time such as 2001-01-01T00:01:00Z")
 	case t < d.oldest:
-		d.note(CodeTimeTooOld, "time: "+excerpt(text)+" is before "+format(d.oldest)+", the oldest accepted")
+		d.note(problem.TimeTooOld, "time: "+excerpt(text)+" is before "+format(d.oldest)+", the oldest accepted")
 	case t > d.newest:
-		d.note(CodeTimeInFuture, "time: "+excerpt(text)+" is after "+format(d.newest)+", the newest accepted")
+		d.note(problem.TimeInFuture, "time: "+excerpt(text)+" is after "+format(d.newest)+", the newest accepted")
 	}
 	d.row.time = t
 	d.row.flags = 0

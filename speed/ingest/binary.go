@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"recount/schemas/problem"
 )
 
 // binary takes an event of CloudEvents' binary mode: attributes in ce- headers,
@@ -26,7 +28,7 @@ func (d *decoder) binary(h http.Header, body []byte) *fault {
 		d.attrs[attrContentType] = []byte(media)
 	}
 	if size > d.eventBytes {
-		d.note(CodeEventTooLarge, "the event is larger than the limit")
+		d.note(problem.EventTooLarge, "the event is larger than the limit")
 	}
 	d.resolve()
 	if d.fault == nil && len(body) > 0 &&
@@ -43,7 +45,7 @@ func (d *decoder) binary(h http.Header, body []byte) *fault {
 func (d *decoder) header(name string, values []string) {
 	value, err := url.PathUnescape(values[0])
 	if len(values) > 1 || err != nil || !utf8.ValidString(value) {
-		d.note(CodeInvalidAttribute, "ce-"+name+": must come once, percent-encoded UTF-8")
+		d.note(problem.InvalidAttribute, "ce-"+name+": must come once, percent-encoded UTF-8")
 		return
 	}
 	if a := slices.Index(attributeNames[:attrContentType], name); a >= 0 {
@@ -51,7 +53,7 @@ func (d *decoder) header(name string, values []string) {
 		return
 	}
 	if slices.Contains(attributeNames[attrContentType:], name) {
-		d.note(CodeInvalidAttribute, "ce-"+name+": not allowed; the body and its Content-Type say it")
+		d.note(problem.InvalidAttribute, "ce-"+name+": not allowed; the body and its Content-Type say it")
 		return
 	}
 	// The header's name is written like a key, so that extension checks it.

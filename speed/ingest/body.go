@@ -10,6 +10,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"recount/schemas/problem"
 )
 
 // contentKind is how a body holds events.
@@ -62,7 +64,7 @@ func kindOf(h http.Header) (contentKind, *fault) {
 }
 
 func unsupportedType(msg string) *fault {
-	return &fault{code: CodeUnsupportedMediaType, status: http.StatusUnsupportedMediaType, msg: msg}
+	return &fault{code: problem.UnsupportedMediaType, status: http.StatusUnsupportedMediaType, msg: msg}
 }
 
 // source remembers how reading the connection ended, to tell a client that stopped
@@ -97,7 +99,7 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, q *request) *fault
 	case "zstd":
 		f = s.readZstd(src, q)
 	default:
-		return &fault{code: CodeUnsupportedEncoding, status: http.StatusUnsupportedMediaType,
+		return &fault{code: problem.UnsupportedEncoding, status: http.StatusUnsupportedMediaType,
 			msg: "Content-Encoding: " + excerpt([]byte(coding)) +
 				" is not supported; use gzip, zstd or none, and one alone"}
 	}
@@ -106,14 +108,14 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, q *request) *fault
 	case errors.As(src.err, &tooLarge):
 		return bodyTooLarge(s.cfg.BodyBytes)
 	case src.err != nil && src.err != io.EOF:
-		return &fault{code: CodeUnreadableBody, status: http.StatusBadRequest,
+		return &fault{code: problem.UnreadableBody, status: http.StatusBadRequest,
 			msg: "the body did not arrive whole and in time"}
 	}
 	return f
 }
 
 func bodyTooLarge(limit int) *fault {
-	return &fault{code: CodeBodyTooLarge, status: http.StatusRequestEntityTooLarge,
+	return &fault{code: problem.BodyTooLarge, status: http.StatusRequestEntityTooLarge,
 		msg: fmt.Sprintf("the body is larger than %d bytes; split it", limit)}
 }
 
@@ -153,7 +155,7 @@ func (s *Server) readZstd(src io.Reader, q *request) *fault {
 }
 
 func damaged(coding string) *fault {
-	return &fault{code: CodeInvalidEncoding, status: http.StatusBadRequest, msg: "the body is not valid " + coding}
+	return &fault{code: problem.InvalidEncoding, status: http.StatusBadRequest, msg: "the body is not valid " + coding}
 }
 
 // readAll reads r to its end into the body, paying for every growth.

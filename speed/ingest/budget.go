@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+
+	"recount/schemas/problem"
 )
 
 // budget is the memory all requests share.
@@ -61,14 +63,14 @@ const (
 )
 
 var (
-	memoryUsed = &fault{code: CodeOverloaded, status: http.StatusTooManyRequests,
+	memoryUsed = &fault{code: problem.Overloaded, status: http.StatusTooManyRequests,
 		msg: "the memory for requests is used up"}
-	shareUsed = &fault{code: CodeShareUsed, status: http.StatusTooManyRequests,
+	shareUsed = &fault{code: problem.ShareUsed, status: http.StatusTooManyRequests,
 		msg: "your requests hold their share of memory; the room that is left is for other tenants"}
 )
 
 // tooMuch refuses a request that could never be accepted, whatever the load.
-var tooMuch = &fault{code: CodeBodyTooLarge, status: http.StatusRequestEntityTooLarge,
+var tooMuch = &fault{code: problem.BodyTooLarge, status: http.StatusRequestEntityTooLarge,
 	msg: "the events of the request take too much memory; split it"}
 
 // pay takes n bytes of the budget for this request.

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"recount/schemas/problem"
 	"recount/speed/eventlog"
 )
 
@@ -166,11 +167,11 @@ func (c *committer) append(chunks []*chunk, msgID string, now time.Time) (seq ui
 func logFault(err error) *fault {
 	switch {
 	case errors.Is(err, eventlog.ErrFull):
-		return &fault{code: CodeLogFull, status: 503, msg: "the log is full: send the event again later; where " +
+		return &fault{code: problem.LogFull, status: 503, msg: "the log is full: send the event again later; where " +
 			"landing and recompute run it empties by itself, else see /readyz, or raise log.max_bytes"}
 	case errors.Is(err, eventlog.ErrTooLarge):
-		return &fault{code: CodeEventTooLarge, msg: "the event does not fit a log message"}
+		return &fault{code: problem.EventTooLarge, msg: "the event does not fit a log message"}
 	}
-	return &fault{code: CodeLogUnavailable, status: 503, msg: "the log did not confirm the event; send it again " +
+	return &fault{code: problem.LogUnavailable, status: 503, msg: "the log did not confirm the event; send it again " +
 		"with the same id"}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"recount/schemas/catalog"
+	"recount/schemas/problem"
 	"recount/schemas/window"
 )
 
@@ -23,7 +24,7 @@ func (d *decoder) dataValue() bool {
 	case 'n':
 		return d.literal("null")
 	}
-	d.note(CodeInvalidData, "data: must be a JSON object")
+	d.note(problem.InvalidData, "data: must be a JSON object")
 	return d.skip(1)
 }
 
@@ -74,7 +75,7 @@ func (d *decoder) field(i int) bool {
 	f := &d.typ.fields[i]
 	s := &d.row.slots[i]
 	if s.state != unset {
-		d.note(CodeDuplicateKey, "data."+f.name+": comes twice")
+		d.note(problem.DuplicateKey, "data."+f.name+": comes twice")
 	}
 	s.state = present
 	c := d.next()
@@ -106,7 +107,7 @@ func (d *decoder) field(i int) bool {
 }
 
 func (d *decoder) mismatch(f *field, raw []byte) {
-	d.note(CodeInvalidField, "data."+f.name+": "+excerpt(raw)+" is not "+string(f.kind))
+	d.note(problem.InvalidField, "data."+f.name+": "+excerpt(raw)+" is not "+string(f.kind))
 }
 
 func (d *decoder) numeric(f *field, s *slot) bool {
@@ -127,7 +128,7 @@ func (d *decoder) numeric(f *field, s *slot) bool {
 		}
 	}
 	if !fits {
-		d.note(CodeNumberOutOfRange, "data."+f.name+": "+excerpt(n.raw)+" does not fit "+string(f.kind))
+		d.note(problem.NumberOutOfRange, "data."+f.name+": "+excerpt(n.raw)+" does not fit "+string(f.kind))
 	}
 	return true
 }
@@ -140,7 +141,8 @@ func (d *decoder) timestamp(f *field, s *slot) bool {
 	}
 	t, valid := parseTime(b)
 	if !valid || t < window.MinTime || t > window.MaxTime {
-		d.note(CodeInvalidField, "data."+f.name+": "+excerpt(b)+" is not an RFC 3339 time of the years 1970 to 2261")
+		d.note(problem.InvalidField,
+			"data."+f.name+": "+excerpt(b)+" is not an RFC 3339 time of the years 1970 to 2261")
 	}
 	s.num = t
 	return true
@@ -153,13 +155,13 @@ func (d *decoder) checkData() {
 	encoded := d.attrs[attrDataBase64]
 	switch {
 	case declared != nil && !isJSON:
-		d.note(CodeUnsupportedData, "datacontenttype: "+excerpt(declared)+" is not JSON; recount counts fields of "+
+		d.note(problem.UnsupportedData, "datacontenttype: "+excerpt(declared)+" is not JSON; recount counts fields of "+
 			"JSON objects")
 	case encoded == nil:
 	case d.seen[attrData]:
-		d.note(CodeInvalidData, "data, data_base64: an event has one of them")
+		d.note(problem.InvalidData, "data, data_base64: an event has one of them")
 	case declared == nil:
-		d.note(CodeUnsupportedData,
+		d.note(problem.UnsupportedData,
 			`data_base64: binary data is not counted; if it is JSON, set datacontenttype to "application/json"`)
 	default:
 		d.base64(encoded)
@@ -179,7 +181,7 @@ func jsonContentType(b []byte) bool {
 func (d *decoder) base64(encoded []byte) {
 	var err error
 	if d.decoded, err = base64.StdEncoding.AppendDecode(d.decoded[:0], encoded); err != nil {
-		d.note(CodeInvalidData, "data_base64: is not base64")
+		d.note(problem.InvalidData, "data_base64: is not base64")
 		return
 	}
 	d.scanAlone(d.decoded)
@@ -196,7 +198,7 @@ func (d *decoder) scanAlone(data []byte) {
 		d.syntax("data: there is more behind the JSON object")
 	}
 	if d.broken() {
-		d.fault = &fault{code: CodeInvalidData, msg: "data: " + d.fault.msg}
+		d.fault = &fault{code: problem.InvalidData, msg: "data: " + d.fault.msg}
 	}
 	d.buf = buf
 	d.pos = pos
@@ -210,7 +212,7 @@ func (d *decoder) sorted(members []member) []member {
 	slices.SortFunc(members, func(a, b member) int { return compareBytes(a.key, b.key) })
 	for i := 1; i < len(members); i++ {
 		if string(members[i-1].key) == string(members[i].key) {
-			d.note(CodeDuplicateKey, excerpt(members[i].key)+": comes twice")
+			d.note(problem.DuplicateKey, excerpt(members[i].key)+": comes twice")
 		}
 	}
 	return members

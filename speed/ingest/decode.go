@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"recount/schemas/eventbatch"
+	"recount/schemas/problem"
 	"recount/schemas/window"
 )
 
@@ -87,7 +88,7 @@ func (d *decoder) reset() {
 }
 
 // event takes the next value of the input as an event into row. It returns what
-// refuses it; a CodeInvalidJSON means that the input behind is lost as well.
+// refuses it; a problem.InvalidJSON means that the input behind is lost as well.
 func (d *decoder) event() *fault {
 	d.reset()
 	first := d.next()
@@ -96,7 +97,7 @@ func (d *decoder) event() *fault {
 		d.pos++
 		d.object()
 	} else if d.skip(0) {
-		d.note(CodeInvalidEvent, "an event is a JSON object")
+		d.note(problem.InvalidEvent, "an event is a JSON object")
 	}
 	if d.stopped && !d.broken() {
 		refused := d.fault
@@ -106,7 +107,7 @@ func (d *decoder) event() *fault {
 		return d.fault
 	}
 	if d.pos-start > d.eventBytes {
-		d.note(CodeEventTooLarge, fmt.Sprintf("the event has %d bytes; at most %d", d.pos-start, d.eventBytes))
+		d.note(problem.EventTooLarge, fmt.Sprintf("the event has %d bytes; at most %d", d.pos-start, d.eventBytes))
 	}
 	if d.fault == nil {
 		d.finish()

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"recount/schemas/problem"
 )
 
 // simpleEscapes maps the letter behind a backslash to the byte it stands for.
@@ -17,12 +19,12 @@ func (s *scanner) unescape(start, i int) ([]byte, bool) {
 		c := s.buf[i]
 		switch {
 		case len(s.arena) > s.maxArena:
-			return nil, s.stop(CodeEventTooLarge, "the event is larger than the limit")
+			return nil, s.stop(problem.EventTooLarge, "the event is larger than the limit")
 		case c == '"':
 			s.pos = i + 1
 			b := s.arena[from:len(s.arena):len(s.arena)]
 			if !utf8.Valid(b) {
-				s.note(CodeInvalidUTF8, "a string is not valid UTF-8")
+				s.note(problem.InvalidUTF8, "a string is not valid UTF-8")
 			}
 			return b, true
 		case c < ' ':
@@ -62,7 +64,7 @@ func (s *scanner) escape(i int) int {
 			pair = utf16.DecodeRune(r, s.hex4(i+1))
 		}
 		if r = pair; r == utf8.RuneError {
-			s.note(CodeInvalidUTF8, "a string holds half of a surrogate pair")
+			s.note(problem.InvalidUTF8, "a string holds half of a surrogate pair")
 		} else {
 			i += 6
 		}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+
+	"recount/schemas/problem"
 )
 
 // gate lets one request a processor be decoded at a time, in the order they came, so that
@@ -64,5 +66,5 @@ func (g *gate) enter(ctx context.Context) *fault {
 func (g *gate) leave() { g.slots.Release(1) }
 
 // tooBusy refuses a request for now.
-var tooBusy = &fault{code: CodeOverloaded, status: http.StatusTooManyRequests,
+var tooBusy = &fault{code: problem.Overloaded, status: http.StatusTooManyRequests,
 	msg: "events arrive faster than the server takes them"}

@@ -6,6 +6,7 @@ import (
 
 	"recount/schemas/deadletter"
 	"recount/schemas/eventbatch"
+	"recount/schemas/problem"
 )
 
 // letters are the dead letters of one request: what it sent and will not see counted.
@@ -146,7 +147,7 @@ func (s *Server) deliver(q *request) {
 	for _, c := range q.letters.chunks {
 		queue := s.committers[c.partition].queue
 		if !queue.reserveSpare(c) {
-			c.fault = &fault{code: CodeOverloaded}
+			c.fault = &fault{code: problem.Overloaded}
 			q.letters.dropped[dropQueue] += c.n
 			continue
 		}
@@ -161,7 +162,7 @@ func (q *request) collect() {
 		switch {
 		case c.fault == nil:
 			q.letters.kept += c.n
-		case c.fault.code != CodeOverloaded:
+		case c.fault.code != problem.Overloaded:
 			q.letters.dropped[dropLog] += c.n
 		}
 		for i, index := range c.index {

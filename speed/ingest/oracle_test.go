@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"recount/schemas/problem"
 	"recount/schemas/window"
 )
 
@@ -224,16 +225,16 @@ func compare(t interface {
 	want, accepted := oracle(event)
 	d.start(event, false, testNow)
 	f := d.event()
-	if (f == nil || f.code != CodeInvalidJSON) && (d.next() != 0 || d.pos < len(event)) {
-		f = &fault{code: CodeInvalidJSON, msg: "trailing"}
+	if (f == nil || f.code != problem.InvalidJSON) && (d.next() != 0 || d.pos < len(event)) {
+		f = &fault{code: problem.InvalidJSON, msg: "trailing"}
 	}
 	if (f == nil) != accepted {
 		t.Errorf("%q: fault %+v, oracle accepts: %v", event, f, accepted)
 		return
 	}
 	if f != nil {
-		if !json.Valid(event) && utf8.Valid(event) && f.code != CodeInvalidJSON && f.code != CodeTooDeep &&
-			f.code != CodeTooManyFields {
+		if !json.Valid(event) && utf8.Valid(event) && f.code != problem.InvalidJSON && f.code != problem.TooDeep &&
+			f.code != problem.TooManyFields {
 			t.Errorf("%q: not JSON, but refused with %s", event, f.code)
 		}
 		return

@@ -8,6 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"recount/schemas/problem"
 )
 
 const (
@@ -302,7 +304,7 @@ func TestRequestOutcomes(t *testing.T) {
 				t.Errorf("got %+v, %d stored", r, len(log.events(t, 2)))
 			}
 			want := len(r.Rejected)
-			if r.Code == string(CodeInvalidJSON) {
+			if r.Code == string(problem.InvalidJSON) {
 				want = 1
 				checkWhole(t, log.letters(t, 2), r, c.body)
 			}

@@ -3,6 +3,8 @@ package ingest
 import (
 	"sync"
 	"time"
+
+	"recount/schemas/problem"
 )
 
 // chunk is what one request has for one partition and event type. The request
@@ -71,12 +73,13 @@ func (q *queue) reserve(c *chunk) *fault {
 	n := c.cost()
 	switch {
 	case q.closed:
-		return &fault{code: CodeShuttingDown, status: 503, msg: "the server is shutting down"}
+		return &fault{code: problem.ShuttingDown, status: 503, msg: "the server is shutting down"}
 	case q.bytes+n > q.limit || q.oldest() > q.wait:
-		return &fault{code: CodeOverloaded, status: 429, msg: "events arrive faster than the log stores them"}
+		return &fault{code: problem.Overloaded, status: 429, msg: "events arrive faster than the log stores them"}
 	case q.fair && q.owed[c.tenant]+n > q.limit-q.bytes-n:
-		return &fault{code: CodeShareUsed, status: 429, msg: "your events arrive faster than the log stores them; " +
-			"the room that is left is for other tenants"}
+		return &fault{code: problem.ShareUsed, status: 429,
+			msg: "your events arrive faster than the log stores them; " +
+				"the room that is left is for other tenants"}
 	}
 	q.bytes += n
 	q.owed[c.tenant] += n

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"recount/schemas/deadletter"
+	"recount/schemas/problem"
 )
 
 // Letter is a rejected event as it was kept.
@@ -18,7 +19,7 @@ type Letter struct {
 // Outcome is what became of a letter. Without a code its event is durable, or would be
 // accepted; however often it is replayed, it counts once.
 type Outcome struct {
-	Code    Code
+	Code    problem.Code
 	Message string
 }
 
@@ -72,8 +73,8 @@ func (d *decoder) letter(l Letter, now time.Time) *fault {
 	d.start(l.Raw, l.Strict, now)
 	d.now = l.Received.UnixMicro()
 	f := d.event()
-	if (f == nil || f.code != CodeInvalidJSON) && (d.next() != 0 || d.pos < len(d.buf)) {
-		f = &fault{code: CodeInvalidJSON, msg: "there is more behind the event"}
+	if (f == nil || f.code != problem.InvalidJSON) && (d.next() != 0 || d.pos < len(d.buf)) {
+		f = &fault{code: problem.InvalidJSON, msg: "there is more behind the event"}
 	}
 	return f
 }

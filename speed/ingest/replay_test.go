@@ -7,6 +7,7 @@ import (
 
 	"recount/schemas/deadletter"
 	"recount/schemas/eventbatch"
+	"recount/schemas/problem"
 )
 
 // TestReplay: letters go through the same checks as before, under their own ids, and an
@@ -26,8 +27,8 @@ func TestReplay(t *testing.T) {
 		{Raw: []byte(`{"id":"soon","type":"all","time":"2026-11-23T12:05:00Z"}`), Received: received},
 		{Raw: nil, Received: received},
 	}
-	want := []Code{"", "", CodeUnknownType, CodeInvalidSpecVersion, CodeInvalidJSON, CodeInvalidEvent, "",
-		CodeInvalidJSON}
+	want := []problem.Code{"", "", problem.UnknownType, problem.InvalidSpecVersion, problem.InvalidJSON,
+		problem.InvalidEvent, "", problem.InvalidJSON}
 	for _, dry := range []bool{true, false} {
 		out, err := s.Replay("acme", letters, dry)
 		if err != nil {

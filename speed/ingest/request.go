@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"recount/schemas/problem"
 )
 
 // request is the state of one request, reused for later ones.
@@ -78,7 +80,8 @@ func (q *request) decode(kind contentKind, h http.Header, now time.Time) *fault 
 		return q.array()
 	}
 	if first != '{' || kind == kindBatch {
-		return &fault{code: CodeInvalidJSON, status: http.StatusBadRequest, msg: "the body is not " + kind.expects()}
+		return &fault{code: problem.InvalidJSON, status: http.StatusBadRequest,
+			msg: "the body is not " + kind.expects()}
 	}
 	if f := q.next(); f != nil {
 		return f
@@ -92,7 +95,7 @@ func (q *request) next() *fault {
 	q.dec.next()
 	from := q.dec.pos
 	f := q.dec.event()
-	if f != nil && f.code == CodeInvalidJSON {
+	if f != nil && f.code == problem.InvalidJSON {
 		return q.malformed(f.msg)
 	}
 	return q.add(q.body[from:q.dec.pos], f)
@@ -130,7 +133,7 @@ func (q *request) end() *fault {
 }
 
 func (q *request) malformed(msg string) *fault {
-	return &fault{code: CodeInvalidJSON, status: http.StatusBadRequest,
+	return &fault{code: problem.InvalidJSON, status: http.StatusBadRequest,
 		msg: fmt.Sprintf("after event %d: %s", q.events, msg)}
 }
 
@@ -152,8 +155,8 @@ func (q *request) lines() *fault {
 			continue
 		}
 		f := d.event()
-		if (f == nil || f.code != CodeInvalidJSON) && (d.next() != 0 || d.pos < len(line)) {
-			f = &fault{code: CodeInvalidJSON, msg: "there is more on the line behind the event"}
+		if (f == nil || f.code != problem.InvalidJSON) && (d.next() != 0 || d.pos < len(line)) {
+			f = &fault{code: problem.InvalidJSON, msg: "there is more on the line behind the event"}
 		}
 		if f := q.add(line, f); f != nil {
 			return f
@@ -165,7 +168,7 @@ func (q *request) lines() *fault {
 // count counts one more event of the request.
 func (q *request) count() *fault {
 	if q.events == q.cfg.Events {
-		return &fault{code: CodeTooManyEvents, status: http.StatusRequestEntityTooLarge,
+		return &fault{code: problem.TooManyEvents, status: http.StatusRequestEntityTooLarge,
 			msg: fmt.Sprintf("more than %d events in one request; split it", q.cfg.Events)}
 	}
 	q.events++

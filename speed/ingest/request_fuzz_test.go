@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"recount/schemas/problem"
 )
 
 // FuzzRequest sends any bytes as a body of each content type and coding: the answer is one of
@@ -55,7 +57,7 @@ func FuzzRequest(f *testing.F) {
 		}
 		if n, ok := countEvents(kinds[int(kind)%len(kinds)], body); ok &&
 			codings[int(coding)%len(codings)] == "identity" && r.Status != 413 {
-			if r.Status != 200 && r.Code != string(CodeAllRejected) {
+			if r.Status != 200 && r.Code != string(problem.AllRejected) {
 				t.Fatalf("the body has %d events, the answer is %d %s", n, r.Status, r.Code)
 			}
 			checkComplete(t, r, n)

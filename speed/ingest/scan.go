@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"unicode/utf8"
+
+	"recount/schemas/problem"
 )
 
 // scanner reads strict JSON (RFC 8259) in one pass over bytes it does not own.
@@ -36,14 +38,14 @@ func (s *scanner) begin() {
 }
 
 // note refuses the event for the reason unless it is refused already.
-func (s *scanner) note(code Code, msg string) {
+func (s *scanner) note(code problem.Code, msg string) {
 	if s.fault == nil {
 		s.fault = &fault{code: code, msg: msg}
 	}
 }
 
 // stop ends scanning. It always returns false.
-func (s *scanner) stop(code Code, msg string) bool {
+func (s *scanner) stop(code problem.Code, msg string) bool {
 	if !s.stopped {
 		s.fault = &fault{code: code, msg: msg}
 		s.stopped = true
@@ -51,10 +53,10 @@ func (s *scanner) stop(code Code, msg string) bool {
 	return false
 }
 
-func (s *scanner) syntax(msg string) bool { return s.stop(CodeInvalidJSON, msg) }
+func (s *scanner) syntax(msg string) bool { return s.stop(problem.InvalidJSON, msg) }
 
 // broken says that the bytes are not JSON, so nothing behind them can be trusted.
-func (s *scanner) broken() bool { return s.stopped && s.fault.code == CodeInvalidJSON }
+func (s *scanner) broken() bool { return s.stopped && s.fault.code == problem.InvalidJSON }
 
 // next returns the first byte that is not white space without taking it, 0 at the end.
 func (s *scanner) next() byte {
@@ -95,7 +97,7 @@ func (s *scanner) member(first bool) (key []byte, more bool) {
 	}
 	s.pos++
 	if s.fields++; s.fields > s.maxFields {
-		return nil, s.stop(CodeTooManyFields, "the event has too many fields")
+		return nil, s.stop(problem.TooManyFields, "the event has too many fields")
 	}
 	return key, true
 }
@@ -148,7 +150,7 @@ func (s *scanner) endString(start, i int, high uint64) ([]byte, bool) {
 		s.pos = i + 1
 		b := s.buf[start:i]
 		if high&highs != 0 && !utf8.Valid(b) {
-			s.note(CodeInvalidUTF8, "a string is not valid UTF-8")
+			s.note(problem.InvalidUTF8, "a string is not valid UTF-8")
 		}
 		return b, true
 	case s.buf[i] == '\\':

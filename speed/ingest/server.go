@@ -17,6 +17,7 @@ import (
 	"recount/schemas/catalog"
 	"recount/schemas/deadletter"
 	points "recount/schemas/failpoint" // A refused event or request is a fault here.
+	"recount/schemas/problem"
 )
 
 // Server accepts events over HTTP and brings them into the log. Its handler and
@@ -124,7 +125,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 func (s *Server) handle(w http.ResponseWriter, r *http.Request, q *request, now time.Time) answer {
 	q.body = q.body[:0]
 	if f := s.accept(w, r, q, now); f != nil {
-		if f.code == CodeInvalidJSON {
+		if f.code == problem.InvalidJSON {
 			s.keepWhole(q, f)
 		}
 		return answer{status: f.status, problem: f, letter: q.letters.whole}
@@ -143,11 +144,11 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request, q *request, now 
 // accept reads and decodes the request into q.
 func (s *Server) accept(w http.ResponseWriter, r *http.Request, q *request, now time.Time) *fault {
 	if r.Method != http.MethodPost {
-		return &fault{code: CodeMethodNotAllowed, status: http.StatusMethodNotAllowed, msg: "send events with POST"}
+		return &fault{code: problem.MethodNotAllowed, status: http.StatusMethodNotAllowed, msg: "send events with POST"}
 	}
 	who, ok := access.FromContext(r.Context())
 	if !ok {
-		return &fault{code: CodeUnauthorized, status: http.StatusUnauthorized, msg: "the request has no owner"}
+		return &fault{code: problem.Unauthorized, status: http.StatusUnauthorized, msg: "the request has no owner"}
 	}
 	q.mine = s.memory.of(who.Tenant)
 	q.dec.serve(who.Tenant, s.caps.of(who.Tenant, now.UnixMicro()))
@@ -186,7 +187,7 @@ func (s *Server) admit(tenant string, bytes, events int) *fault {
 	if wait <= 0 {
 		return nil
 	}
-	return &fault{code: CodeRateLimited, status: http.StatusTooManyRequests, retry: wait,
+	return &fault{code: problem.RateLimited, status: http.StatusTooManyRequests, retry: wait,
 		msg: "the rate of events or bytes allowed to this tenant is used up; send the request again after Retry-After"}
 }
 

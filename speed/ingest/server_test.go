@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"recount/schemas/problem"
 	"recount/speed/eventlog"
 )
 
@@ -131,7 +132,7 @@ func TestOverloadSheds(t *testing.T) {
 		if shed == 0 {
 			r := <-results // Nothing is stored yet, so the first answers are refusals.
 			shed++
-			if r.Status != 429 || r.Code != string(CodeOverloaded) || r.Header.Get("Retry-After") != "1" {
+			if r.Status != 429 || r.Code != string(problem.Overloaded) || r.Header.Get("Retry-After") != "1" {
 				t.Fatalf("got %+v", r)
 			}
 			close(release)
@@ -166,12 +167,12 @@ func TestFailedPartition(t *testing.T) {
 	for _, c := range []struct {
 		err    error
 		status int
-		code   Code
+		code   problem.Code
 	}{
-		{fmt.Errorf("append: %w", eventlog.ErrUnavailable), 503, CodeLogUnavailable},
-		{errors.New("anything else"), 503, CodeLogUnavailable},
-		{fmt.Errorf("append: %w", eventlog.ErrFull), 503, CodeLogFull},
-		{fmt.Errorf("append: %w", eventlog.ErrTooLarge), 200, CodeEventTooLarge},
+		{fmt.Errorf("append: %w", eventlog.ErrUnavailable), 503, problem.LogUnavailable},
+		{errors.New("anything else"), 503, problem.LogUnavailable},
+		{fmt.Errorf("append: %w", eventlog.ErrFull), 503, problem.LogFull},
+		{fmt.Errorf("append: %w", eventlog.ErrTooLarge), 200, problem.EventTooLarge},
 	} {
 		log := &memoryLog{hook: func(p int) error {
 			if p == 1 {
@@ -195,7 +196,7 @@ func TestFailedPartition(t *testing.T) {
 		last := -1
 		for _, e := range r.Rejected {
 			if _, ok := stored[e.ID]; ok || e.Index <= last || e.Index > 0 &&
-				(Code(e.Code) != c.code || e.ID != fmt.Sprintf("f-%09d", e.Index-1)) {
+				(problem.Code(e.Code) != c.code || e.ID != fmt.Sprintf("f-%09d", e.Index-1)) {
 				t.Errorf("%v: rejected %+v", c.err, e)
 			}
 			last = e.Index
@@ -231,7 +232,7 @@ func TestRunDrains(t *testing.T) {
 	if err := <-stopped; err != nil {
 		t.Error(err)
 	}
-	if r := post(t, s, flight(2), "Content-Type", plain); r.Status != 503 || r.Code != string(CodeShuttingDown) {
+	if r := post(t, s, flight(2), "Content-Type", plain); r.Status != 503 || r.Code != string(problem.ShuttingDown) {
 		t.Errorf("after the end: got %+v", r)
 	}
 }

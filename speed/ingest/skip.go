@@ -1,6 +1,10 @@
 package ingest
 
-import "slices"
+import (
+	"slices"
+
+	"recount/schemas/problem"
+)
 
 // skip takes a value of any kind and checks all of it. depth counts the containers around it.
 func (s *scanner) skip(depth int) bool {
@@ -33,7 +37,7 @@ func (s *scanner) literal(want string) bool {
 
 func (s *scanner) skipArray(depth int) bool {
 	if depth > s.maxDepth {
-		return s.stop(CodeTooDeep, "objects and arrays are nested too deeply")
+		return s.stop(problem.TooDeep, "objects and arrays are nested too deeply")
 	}
 	s.pos++
 	for first := true; ; first = false {
@@ -60,7 +64,7 @@ func (s *scanner) skipArray(depth int) bool {
 
 func (s *scanner) skipObject(depth int) bool {
 	if depth > s.maxDepth {
-		return s.stop(CodeTooDeep, "objects and arrays are nested too deeply")
+		return s.stop(problem.TooDeep, "objects and arrays are nested too deeply")
 	}
 	s.pos++
 	base := len(s.keys)
@@ -77,7 +81,7 @@ func (s *scanner) skipObject(depth int) bool {
 	slices.SortFunc(s.keys[base:], compareBytes)
 	for i := base + 1; i < len(s.keys); i++ {
 		if string(s.keys[i-1]) == string(s.keys[i]) {
-			s.note(CodeDuplicateKey, "the key "+excerpt(s.keys[i])+" comes twice in one object")
+			s.note(problem.DuplicateKey, "the key "+excerpt(s.keys[i])+" comes twice in one object")
 		}
 	}
 	s.keys = s.keys[:base]

@@ -143,6 +143,7 @@ func TestDoors(t *testing.T) {
 	g.testAudit()
 	g.testFormats()
 	g.testRates()
+	g.testRefusals()
 	g.testEncryption()
 	g.testRevocation()
 	g.stop(t)

@@ -1,7 +1,6 @@
 package keys
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -9,6 +8,7 @@ import (
 	"strings"
 
 	"recount/schemas/access"
+	"recount/schemas/problem"
 )
 
 // Authenticate says who sent a request, or why nobody knows.
@@ -55,24 +55,16 @@ func Guard(who Authenticate, need access.Scopes, h http.Handler) http.Handler {
 				challenge += `, error="invalid_token"`
 			}
 			w.Header().Set("WWW-Authenticate", challenge)
-			problem(w, http.StatusUnauthorized, "unauthorized", err.Error())
+			problem.Write(w, problem.New(http.StatusUnauthorized, problem.Unauthorized, err.Error()))
 		case p.Scopes&need == 0:
 			w.Header().Set("WWW-Authenticate",
 				fmt.Sprintf(`Bearer realm="recount", error="insufficient_scope", scope="%s"`,
 					strings.Join(need.Names(), " ")))
-			problem(w, http.StatusForbidden, "forbidden", fmt.Sprintf("this needs a key with the scope %s; this one "+
-				"has %s", strings.Join(need.Names(), " or "), p.Scopes))
+			problem.Write(w, problem.New(http.StatusForbidden, problem.Forbidden,
+				fmt.Sprintf("this needs a key with the scope %s; this one has %s",
+					strings.Join(need.Names(), " or "), p.Scopes)))
 		default:
 			h.ServeHTTP(w, r.WithContext(access.NewContext(r.Context(), p)))
 		}
 	})
-}
-
-func problem(w http.ResponseWriter, status int, code, detail string) {
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	// The client may be gone; there is nobody left to tell.
-	_ = json.NewEncoder(w).Encode(map[string]any{"type": "about:blank", "title": http.StatusText(status),
-		"status": status, "code": code, "detail": detail})
 }

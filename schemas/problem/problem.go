@@ -1,0 +1,90 @@
+// Package problem is how every HTTP handler refuses a request: application/problem+json
+// (RFC 9457) with a stable code, never cached, and with the request's id. Clients decode
+// the same type.
+package problem
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// ContentType is the media type of every problem.
+const ContentType = "application/problem+json"
+
+// Problem is the body of a refusal. Write fills in Type, Title and RequestID.
+type Problem struct {
+	Type      string   `json:"type"`
+	Title     string   `json:"title"`
+	Status    int      `json:"status"`
+	Code      Code     `json:"code"`
+	Detail    string   `json:"detail"` // for people
+	RequestID string   `json:"request_id"`
+	Field     string   `json:"field,omitempty"`   // the part of the request that is wrong
+	Reasons   []string `json:"reasons,omitempty"` // of not_ready
+
+	// RetryAfter is sent as the header Retry-After, in seconds rounded up. Zero sends none.
+	RetryAfter time.Duration `json:"-"`
+	// Members are further members of the JSON object as text, without braces. They may be empty.
+	Members []byte `json:"-"`
+}
+
+// New returns a problem without optional members.
+func New(status int, code Code, detail string) *Problem {
+	return &Problem{Status: status, Code: code, Detail: detail}
+}
+
+// Error names the code and the detail.
+func (p *Problem) Error() string { return string(p.Code) + ": " + p.Detail }
+
+// Write answers with the problem. p is not changed, so handlers may share one.
+func Write(w http.ResponseWriter, p *Problem) {
+	body := p.encode(w.Header())
+	w.WriteHeader(p.Status)
+	for _, part := range body {
+		_, _ = w.Write(part) // The client may be gone, and then no answer reaches it.
+	}
+}
+
+// WriteConn answers with the problem on a connection that no http.Server serves, and says
+// that the connection ends.
+func WriteConn(c io.Writer, p *Problem) error {
+	header := http.Header{}
+	body := bytes.Join(p.encode(header), nil)
+	answer := http.Response{StatusCode: p.Status, ProtoMajor: 1, ProtoMinor: 1, Header: header, Close: true,
+		ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body))}
+	return answer.Write(c)
+}
+
+// encode sets the answer's headers and returns the parts of its body. Members are not
+// copied: the list of rejected events may be long.
+func (p *Problem) encode(h http.Header) [][]byte {
+	filled := *p
+	filled.Type = "about:blank"
+	filled.Title = http.StatusText(p.Status)
+	filled.RequestID = h.Get(RequestIDHeader)
+	if filled.RequestID == "" {
+		filled.RequestID = newRequestID()
+		h.Set(RequestIDHeader, filled.RequestID)
+	}
+	raw, _ := json.Marshal(filled) // Texts and a number always encode.
+	body := [][]byte{raw, []byte("\n")}
+	if len(p.Members) > 0 {
+		body = [][]byte{raw[:len(raw)-1], []byte(","), p.Members, []byte("}\n")}
+	}
+	size := 0
+	for _, part := range body {
+		size += len(part)
+	}
+	h.Set("Content-Type", ContentType)
+	h.Set("Content-Length", strconv.Itoa(size))
+	h.Set("Cache-Control", "no-store")
+	if p.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.RetryAfter.Seconds()))))
+	}
+	return body
+}
