@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// BenchmarkRecompute publishes a history of 200,000 events in a wide view, nearly
-// every event a row: what is measured is the way of rows into ClickHouse and back.
+// BenchmarkRecompute publishes a history of 200,000 events in a wide view. Nearly every event is a
+// row, so most of the time goes into writing rows to ClickHouse and reading them back.
 func BenchmarkRecompute(b *testing.B) {
 	w := newWorld(b)
 	w.land("flight", randomEvents(rand.New(rand.NewPCG(1, 2)), 200_000, epoch.UnixMicro(), 24)...)

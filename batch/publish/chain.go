@@ -13,15 +13,16 @@ import (
 	"recount/schemas/record"
 )
 
-// State is the newest publication known here; n is 0 before the first. It never blocks.
+// State returns the newest publication that this process knows. Its N is 0 before the first one. It
+// never blocks.
 func (p *Publisher) State() *record.State { return p.newest.Load() }
 
-// Newest is State with the signature readers declare. Another process's publication
-// is seen once Refresh or Follow read on; an older one is as exact, only older.
+// Newest is State with the signature that readers declare. It returns a publication of another
+// process once Refresh or Follow has read it. Until then the answer is as exact, only older.
 func (p *Publisher) Newest(context.Context) (*record.State, error) { return p.State(), nil }
 
-// Follow reads on in the chain at an interval until ctx ends, for a process that
-// does not publish itself. A store that does not answer is logged and asked again.
+// Follow calls Refresh at an interval until ctx ends, for a process that does not publish itself. It
+// logs an error and tries again.
 func (p *Publisher) Follow(ctx context.Context, every time.Duration) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -32,12 +33,13 @@ func (p *Publisher) Follow(ctx context.Context, every time.Duration) error {
 		case <-tick.C:
 		}
 		if err := p.Refresh(ctx); err != nil && ctx.Err() == nil {
-			p.cfg.Logger.Warn("read on in the publication chain", "publication", p.State().N, "error", err)
+			p.cfg.Logger.Warn("new publications cannot be read; the next try follows", "publication", p.State().N,
+				"error", err)
 		}
 	}
 }
 
-// Refresh reads the chain on from the newest publication known here.
+// Refresh reads the publications after the newest one that this process knows.
 func (p *Publisher) Refresh(ctx context.Context) error {
 	p.reading.Lock()
 	defer p.reading.Unlock()
@@ -55,25 +57,25 @@ func (p *Publisher) Refresh(ctx context.Context) error {
 	}
 }
 
-// advance makes the record that follows the newest publication the newest (U3). p.reading must be held.
+// advance makes raw, the record after the newest publication, the newest (U3). p.reading must be held.
 func (p *Publisher) advance(raw []byte) error {
 	s, err := p.State().Apply(raw)
 	if err != nil {
 		return err
 	}
 	if len(s.H) != p.cfg.Partitions {
-		return fmt.Errorf("%w: publication %d has %d partitions, partitions is %d", record.ErrInvalid, s.N, len(s.H),
-			p.cfg.Partitions)
+		return fmt.Errorf("%w: publication %d has %d partitions, but log.partitions is %d; set it back",
+			record.ErrInvalid, s.N, len(s.H), p.cfg.Partitions)
 	}
 	p.remember(s)
 	return nil
 }
 
-// remember makes s the newest state and forgets those no longer kept.
+// remember makes s the newest state and forgets the states that are no longer kept.
 func (p *Publisher) remember(s *record.State) {
 	p.mu.Lock()
 	p.recent = append(p.recent, s)
-	p.recent = slices.Clone(p.recent[p.firstKept():]) // A copy, so that what is cut off can be freed.
+	p.recent = slices.Clone(p.recent[p.firstKept():]) // The copy lets the states before it be freed.
 	p.newest.Store(s)
 	p.mu.Unlock()
 	if p.cfg.OnPublish != nil {
@@ -81,8 +83,8 @@ func (p *Publisher) remember(s *record.State) {
 	}
 }
 
-// load finds the newest publications: back from the last key to the base below
-// everything kept, then forward.
+// load reads the newest publications. It goes back from the last key to a base before every kept
+// publication, then forward.
 func (p *Publisher) load(ctx context.Context) error {
 	p.reading.Lock()
 	defer p.reading.Unlock()
@@ -118,7 +120,7 @@ func (p *Publisher) load(ctx context.Context) error {
 	return nil
 }
 
-// lastPublication is the highest number under the prefix, 0 when there is none.
+// lastPublication returns the highest number under the prefix, or 0 if there is no publication.
 func (p *Publisher) lastPublication(ctx context.Context) (last uint64, err error) {
 	keys, err := p.log.List(ctx, record.PublicationPrefix)
 	if err != nil {
@@ -133,8 +135,8 @@ func (p *Publisher) lastPublication(ctx context.Context) (last uint64, err error
 	return last, nil
 }
 
-// readBack returns the records from a base to n, ascending. It goes back past
-// bases while wanted says so of the record at hand, which it is asked once each.
+// readBack returns the records from a base to n, ascending. It passes bases as long as wanted returns
+// true. It calls wanted for each record, from n down, until that returns false.
 func (p *Publisher) readBack(ctx context.Context, n uint64, wanted func(*record.Publication) bool) (raws [][]byte,
 	err error) {
 	for more := true; n > 0; n-- {

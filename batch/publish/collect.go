@@ -13,23 +13,24 @@ import (
 )
 
 const (
-	collectPairs   = 4000   // (bucket, ver) of one table deleted in one run
-	collectObjects = 10_000 // objects deleted in one run
+	collectPairs   = 4000   // pairs of bucket and version that one run deletes in one table
+	collectObjects = 10_000 // objects that one run deletes
 )
 
 // CollectResult is what a collection removed.
 type CollectResult struct {
-	Rows    int64 // of ClickHouse
-	Objects int64 // of the lake
-	Tables  int64 // of old definitions
+	Rows    int64 // rows in ClickHouse
+	Objects int64 // objects of the lake
+	Tables  int64 // tables of old definitions
 }
 
-// Collect removes what no kept publication (P3, U4) and no commit record (C8) names: a
-// bounded part of it, so that a run never takes long; the next one goes on.
+// Collect removes rows and tables that no kept publication names (P3, U4), and objects that no commit
+// record names (C8). One run removes a bounded number, so that it never takes long; the next run
+// continues.
 //
-// A version is safe to remove without asking its age. It holds the number of the
-// publication it was written for, and numbers are given once (P2): when that number
-// is taken and the record does not name the version, no record ever will.
+// A version is safe to remove whatever its age. It holds the number of the publication it was
+// written for, and each number is given once (P2). When that publication exists and does not name
+// the version, no record ever will.
 func (p *Publisher) Collect(ctx context.Context) (CollectResult, error) {
 	p.running.Lock()
 	defer p.running.Unlock()
@@ -55,11 +56,11 @@ func (p *Publisher) collect(ctx context.Context, r *CollectResult) error {
 	if err := p.loadPins(ctx); err != nil {
 		return err
 	}
-	// n is taken before the kept states are: a publication seen only now is among
-	// them or above n, never below n and not among them.
+	// n is read before the kept states. So a publication that appears in between is above n or among
+	// them; it cannot be below n and missing from them.
 	n := p.State().N
 	if n == 0 {
-		return nil // Nothing is named yet, so nothing can be told apart.
+		return nil // No publication names anything yet, so garbage cannot be recognized.
 	}
 	kept, err := p.keptStates(ctx)
 	if err != nil {
@@ -82,7 +83,7 @@ func (p *Publisher) keptStates(ctx context.Context) (kept []*record.State, err e
 	for _, n := range p.Kept() {
 		s, err := p.At(ctx, n)
 		if errors.Is(err, ErrNoPublication) || errors.Is(err, ErrExpired) {
-			continue // A pin of a publication yet to come, or one that expired this moment.
+			continue // The pin is of a future publication, or the publication has just expired.
 		}
 		if err != nil {
 			return nil, err
@@ -121,7 +122,7 @@ func (p *Publisher) collectTables(ctx context.Context, n uint64, kept []*record.
 	return nil
 }
 
-// collectVersions deletes rows of a table in use whose version no kept publication names.
+// collectVersions deletes rows of a table in use if no kept publication names their version.
 func (p *Publisher) collectVersions(ctx context.Context, table string, newest uint64, views []record.ViewState,
 	r *CollectResult) error {
 	var garbage []record.BucketVersion
@@ -156,9 +157,9 @@ func isNamed(views []record.ViewState, bucket int64, ver uint64) bool {
 	})
 }
 
-// collectTable removes the table of a definition that is neither published nor
-// declared here. Another process may just be filling it, with versions of the next
-// publication: those rows stay, and so does the table.
+// collectTable removes the table of a definition that is neither published nor declared here.
+// Another process may be filling it with versions of the next publication. Then those rows stay,
+// and so does the table.
 func (p *Publisher) collectTable(ctx context.Context, table string, newest uint64, r *CollectResult) error {
 	rows, dropped, err := p.views.DropTable(ctx, table, (newest+1)<<32)
 	r.Rows += rows

@@ -8,8 +8,8 @@ import (
 	"recount/schemas/failpoint"
 )
 
-// collectObjects deletes objects older than G that no commit record names (C8). The
-// chains are read again behind the listing, so that a record created meanwhile is seen.
+// collectObjects deletes objects older than G that no commit record names (C8). It reads the chains
+// again after the listing, because a record may have been created meanwhile.
 func (p *Publisher) collectObjects(ctx context.Context, r *CollectResult) error {
 	named, err := p.namedObjects(ctx)
 	if err != nil {
@@ -45,7 +45,7 @@ func (p *Publisher) collectObjects(ctx context.Context, r *CollectResult) error 
 	return nil
 }
 
-// namedObjects are the objects that commit records name and no retirement has let go.
+// namedObjects returns the objects that commit records name and that are not retired.
 func (p *Publisher) namedObjects(ctx context.Context) (map[string]bool, error) {
 	chains, err := p.chains(ctx)
 	if err != nil {

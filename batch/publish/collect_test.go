@@ -8,7 +8,7 @@ import (
 	"recount/schemas/sqlschema"
 )
 
-// bucketSQL is a bucket start as SQL.
+// bucketSQL returns a bucket start as SQL.
 func bucketSQL(b int64) string { return fmt.Sprintf("fromUnixTimestamp64Micro(%d, 'UTC')", b) }
 
 func (w *world) collect(p *Publisher) CollectResult {
@@ -20,7 +20,7 @@ func (w *world) collect(p *Publisher) CollectResult {
 	return r
 }
 
-// rowsOf counts the rows a publication names in a view's table, and how many it should have.
+// rowsOf counts the rows that a view's table has of a publication, and those that it should have.
 func (w *world) rowsOf(p *Publisher, n uint64, view string) (got, want uint64) {
 	w.t.Helper()
 	s, err := p.At(w.t.Context(), n)
@@ -36,14 +36,15 @@ func (w *world) rowsOf(p *Publisher, n uint64, view string) (got, want uint64) {
 	return got, want
 }
 
-// TestCollect keeps what kept and pinned publications name, and removes the rest (P3).
+// TestCollect checks that a collection leaves the rows that kept and pinned publications name, and
+// removes all others (P3).
 func TestCollect(t *testing.T) {
 	t.Parallel()
 	w, r := start(t)
 	c := catalogOf(wideView(), slimView())
 	p := w.publisher(c, nil)
 	if got := w.collect(p); got != (CollectResult{}) {
-		t.Errorf("before the first publication: %+v", got)
+		t.Errorf("before the first publication: collected %+v, want nothing", got)
 	}
 	for range 7 {
 		w.land("flight", randomEvents(r, 20, epoch.UnixMicro(), 3)...)
@@ -56,31 +57,32 @@ func TestCollect(t *testing.T) {
 	}
 	got := w.collect(p)
 	if got.Rows == 0 || got.Tables != 0 || got.Objects != 0 {
-		t.Errorf("got %+v", got)
+		t.Errorf("collected %+v, want rows alone", got)
 	}
 	for _, n := range []uint64{2, 5, 6, 7} {
 		for _, view := range keys(c.Views) {
 			if got, want := w.rowsOf(p, n, view); got != want || want == 0 {
-				t.Errorf("publication %d, view %s: %d rows left of %d", n, view, got, want)
+				t.Errorf("publication %d, view %s: %d of %d rows are left", n, view, got, want)
 			}
 		}
 	}
 	w.checkWide("collected")
 	if n := w.number(fmt.Sprintf("SELECT uniqExact(_ver) FROM cells_wide_%s WHERE _bucket = %s", c.Digest(wideView()),
 		bucketSQL(epoch.UnixMicro()))); n != 4 {
-		t.Errorf("%d versions of a bucket are left, want those of the 4 kept publications", n)
+		t.Errorf("%d versions of a bucket are left, want the 4 of the kept publications", n)
 	}
 	if got := w.collect(p); got != (CollectResult{}) {
-		t.Errorf("a second collection: %+v", got)
+		t.Errorf("a second collection: collected %+v, want nothing", got)
 	}
 	delete(w.records, PinKey(2))
 	if got := w.collect(p); got.Rows == 0 {
-		t.Error("rows of a publication that is no longer pinned are kept")
+		t.Error("rows of a publication are left after its pin was removed")
 	}
 	w.checkWide("collected again")
 }
 
-// TestCollectSparesAttempts is U1: rows of a publication that may yet be created stay, those of a lost attempt go.
+// TestCollectSparesAttempts checks U1: the rows of a publication that may still be created stay, and
+// those of a lost attempt are removed.
 func TestCollectSparesAttempts(t *testing.T) {
 	t.Parallel()
 	w, r := start(t)
@@ -96,11 +98,12 @@ func TestCollectSparesAttempts(t *testing.T) {
 		}
 	}
 	if got := w.collect(p); got.Rows != 1 {
-		t.Errorf("got %+v, want the row of the lost attempt at publication 1 alone", got)
+		t.Errorf("collected %+v, want only the row of the lost attempt at publication 1", got)
 	}
 }
 
-// TestCollectTables removes the table of a definition nobody keeps, unless somebody is filling it.
+// TestCollectTables checks that the table of an old definition is removed, unless another process is
+// filling it.
 func TestCollectTables(t *testing.T) {
 	t.Parallel()
 	w, r := start(t)
@@ -122,15 +125,16 @@ func TestCollectTables(t *testing.T) {
 		w.recompute(p)
 	}
 	if got := w.collect(p); got.Tables != 1 {
-		t.Errorf("got %+v, want one table gone and the one being filled kept", got)
+		t.Errorf("collected %+v, want one table; the other is being filled", got)
 	}
 	if n := w.number("SELECT count() FROM system.tables WHERE database = currentDatabase() AND name LIKE " +
 		"'cells\\\\_wide\\\\_%'"); n != 1 {
-		t.Errorf("%d tables of the removed view, want 1", n)
+		t.Errorf("%d tables of the removed view are left, want 1", n)
 	}
 }
 
-// TestCollectProjection removes the projection of publications before a complete one that everybody is past.
+// TestCollectProjection checks that the projection before a complete list of buckets is removed once
+// every kept publication is at the list or later.
 func TestCollectProjection(t *testing.T) {
 	t.Parallel()
 	w, r := start(t)
@@ -147,7 +151,7 @@ func TestCollectProjection(t *testing.T) {
 	w.checkWide("collected")
 }
 
-// TestCollectObjects is C8.
+// TestCollectObjects checks C8: an object that no record names is removed once it is older than G.
 func TestCollectObjects(t *testing.T) {
 	t.Parallel()
 	w, r := start(t)
@@ -161,10 +165,11 @@ func TestCollectObjects(t *testing.T) {
 	w.objects["data/young"] = []byte("x")
 	w.age["data/young"] = w.now
 	if got := w.collect(p); got.Objects != 0 {
-		t.Errorf("an object that may still be committed was removed: %+v", got)
+		t.Errorf("collected %+v, want nothing: the object may still be committed", got)
 	}
 	w.pass(2 * time.Hour)
 	if got := w.collect(p); got.Objects != 1 || len(w.objects) != named+1 || w.objects["data/young"] == nil {
-		t.Errorf("got %+v, %d objects left", got, len(w.objects))
+		t.Errorf("collected %+v and %d objects are left; want the orphan removed and the young object left", got,
+			len(w.objects))
 	}
 }

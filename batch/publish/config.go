@@ -18,29 +18,32 @@ import (
 // Config describes one publisher. Two publishers of one chain must agree on Catalog and Partitions.
 type Config struct {
 	Catalog    *catalog.Catalog
-	Partitions int // P (L3)
-	Keep       int // publications that stay readable whatever their age (P3)
-	// a publication stays readable for twice this after the next one replaced it
+	Partitions int // Partitions is P (L3).
+	// Keep is how many of the newest publications stay readable whatever their age (P3).
+	Keep int
+	// LongestQuery is how long a query may take. A publication stays readable for twice as long
+	// after the next one replaced it.
 	LongestQuery time.Duration
-	Memory       int64                      // bytes a run may hold, by estimate
-	Workers      int                        // tasks at once
-	GiveWay      func(worked time.Duration) // as of exact.Config: work that others wait for goes first; nil never waits
-	CollectAfter time.Duration              // G: an object in no record is collected when older (C8)
-	Code         string                     // version of the program, kept in publications
+	Memory       int64                      // Memory is how many bytes a run may hold, by estimate.
+	Workers      int                        // Workers is how many tasks run at once.
+	GiveWay      func(worked time.Duration) // GiveWay is that of exact.Config.
+	// CollectAfter is G: an object that is in no record is collected when it is older (C8).
+	CollectAfter time.Duration
+	Code         string // Code is the version of the program. Publications hold it.
 
-	// Rebuild puts an object back that a commit record names and the store has lost (C8);
-	// nil: such an object is an error.
+	// Rebuild writes an object again that a commit record names and the store has lost (C8). If it
+	// is nil, a lost object is an error.
 	Rebuild func(context.Context, record.Object) error
 
-	// called once for every publication that becomes the newest known, in order; it must not call the
-	// publisher's methods that read on
+	// OnPublish is called once, in order, for every publication that becomes the newest known. It
+	// must not call Refresh, At or any other method that may read publications.
 	OnPublish  func(*record.State)
 	Logger     *slog.Logger // nil discards
 	Registerer prometheus.Registerer
 	Now        func() time.Time
 }
 
-// DefaultConfig keeps three publications and lets a query take five minutes.
+// DefaultConfig keeps three publications and allows a query five minutes.
 func DefaultConfig(c *catalog.Catalog, partitions int) Config {
 	return Config{
 		Catalog: c, Partitions: partitions, Keep: 3, LongestQuery: 5 * time.Minute, Memory: 2 << 30,
@@ -48,7 +51,7 @@ func DefaultConfig(c *catalog.Catalog, partitions int) Config {
 	}
 }
 
-// Validate names each wrong field and what to write instead.
+// Validate returns an error that names each wrong field and says what to write instead.
 func (c Config) Validate() error {
 	var errs []error
 	bad := func(name string, wrong bool, hint string) {
@@ -60,20 +63,21 @@ func (c Config) Validate() error {
 	bad("partitions", c.Partitions < 1, "use at least 1")
 	bad("keep", c.Keep < 1, "use at least 1 publication, such as 3")
 	bad("longest_query", c.LongestQuery <= 0, "use a duration such as 5m")
-	bad("collect_after", c.CollectAfter < time.Hour, "use at least 1h: an object is written before the record that "+
-		"names it")
+	bad("collect_after", c.CollectAfter < time.Hour, "use at least 1h, because an object is written before the "+
+		"record that names it")
 	if err := c.exact().Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("publish: %w", err))
 	}
 	return errors.Join(errs...)
 }
 
-// exact leaves a quarter of the memory to blocks on their way into ClickHouse.
+// exact returns the configuration of the batch engine. It leaves a quarter of the memory to blocks
+// that wait to be written to ClickHouse.
 func (c Config) exact() exact.Config {
 	return exact.Config{Workers: c.Workers, GiveWay: c.GiveWay, Memory: c.Memory / 4 * 3}
 }
 
-// withDefaults fills the fields a caller may leave out.
+// withDefaults fills the fields that a caller may leave out.
 func (c Config) withDefaults() Config {
 	d := DefaultConfig(c.Catalog, c.Partitions)
 	if c.Keep == 0 {

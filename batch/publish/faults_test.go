@@ -17,12 +17,12 @@ import (
 	"recount/schemas/record"
 )
 
-// TestDiesAnywhere ends a run at every operation it makes, before it happens and
-// behind it, and lets a new process go on: one chain, and every row once.
+// TestDiesAnywhere ends a run at every operation it makes, once before the operation and once after
+// it, and lets a new process continue. There must be one chain, and every row must count once.
 func TestDiesAnywhere(t *testing.T) {
 	t.Parallel()
-	for _, behind := range []bool{false, true} {
-		t.Run(fmt.Sprintf("behind=%t", behind), func(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		t.Run(fmt.Sprintf("after=%t", after), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			r := rand.New(rand.NewPCG(3, 4))
@@ -30,17 +30,17 @@ func TestDiesAnywhere(t *testing.T) {
 			struck := map[string]bool{}
 			for step, f := 0, (*faults)(nil); f == nil || f.what != ""; step++ {
 				w.pass(time.Minute)
-				f = &faults{at: step, behind: behind}
+				f = &faults{at: step, after: after}
 				if err := w.unstarted(c, f).Start(t.Context()); (err != nil) != (f.what != "") {
 					t.Fatalf("start died at step %d (%.60s): %v", step, f.what, err)
 				}
 				struck[strings.Fields(f.what + " -")[0]] = true
 			}
-			// Runs differ in length, so counting steps may miss the operation that matters most:
-			// the first run dies at the create itself.
+			// Runs differ in length, so counting steps may miss the operation that matters most. The
+			// first run therefore dies at the create, whatever step that is.
 			for step, f := -1, (*faults)(nil); f == nil || f.what != ""; step++ {
 				w.land("flight", randomEvents(r, 8, epoch.UnixMicro()+int64(step&3)*hour, 2)...)
-				f = &faults{at: -1, behind: behind}
+				f = &faults{at: -1, after: after}
 				p := w.publisher(c, f)
 				f.arm(step)
 				if step < 0 {
@@ -56,14 +56,14 @@ func TestDiesAnywhere(t *testing.T) {
 			}
 			for _, what := range []string{"get", "list", "head", "create", "send", "INSERT", "SELECT", "CREATE"} {
 				if !struck[what] {
-					t.Errorf("no fault struck a %s; struck were %v", what, keys(struck))
+					t.Errorf("no run died at a %s; runs died at %v", what, keys(struck))
 				}
 			}
 		})
 	}
 }
 
-// checkChain applies every publication in order: P2 and V5.
+// checkChain applies every publication in order, which fails unless they are one chain (P2, V5).
 func (w *world) checkChain() *record.State {
 	w.t.Helper()
 	w.mu.Lock()
@@ -79,7 +79,8 @@ func (w *world) checkChain() *record.State {
 	return s
 }
 
-// TestTwoPublishers lets two processes publish at once: the chain decides.
+// TestTwoPublishers lets two processes publish at the same time. They must make one chain, and every
+// row must count once.
 func TestTwoPublishers(t *testing.T) {
 	t.Parallel()
 	w, r := start(t)
@@ -106,7 +107,7 @@ func TestTwoPublishers(t *testing.T) {
 	}
 }
 
-// racing lets another publisher win just before a record is created.
+// racing is a CommitLog in which another publisher wins just before a record is created.
 type racing struct {
 	CommitLog
 	once sync.Once
@@ -118,7 +119,7 @@ func (r *racing) Create(ctx context.Context, key string, body []byte) (record.Ou
 	return r.CommitLog.Create(ctx, key, body)
 }
 
-// TestLosesTheRace is P2: the loser stops when the winner's H covers its own, else plans again.
+// TestLosesTheRace checks P2: the loser stops if the winner's H covers its own, else it plans again.
 func TestLosesTheRace(t *testing.T) {
 	t.Parallel()
 	for name, more := range map[string]bool{"covered": false, "not covered": true} {
@@ -144,7 +145,7 @@ func TestLosesTheRace(t *testing.T) {
 	}
 }
 
-// tampering does something to ClickHouse before rows are read back.
+// tampering is a connection that changes a table before rows are read back.
 type tampering struct {
 	driver.Conn
 	what string
@@ -159,7 +160,7 @@ func (c tampering) Query(ctx context.Context, q string, args ...any) (driver.Row
 	return c.Conn.Query(ctx, q, args...)
 }
 
-// TestVerifies is B5: one lost row and one edited value of any column stop a publication.
+// TestVerifies checks B5: a lost row stops a publication, and so does an edited value in any column.
 func TestVerifies(t *testing.T) {
 	t.Parallel()
 	w, _ := start(t)

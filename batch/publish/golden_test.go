@@ -12,10 +12,10 @@ import (
 	"recount/schemas/record"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files again")
 
-// TestGolden freezes what a publication says of known events: the checksums are
-// compared with stored ones for as long as there are tables (B1, B5).
+// TestGolden freezes the publication of known events. Its checksums are compared with stored ones
+// as long as the tables exist, so they must never change (B1, B5).
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	w, r := start(t)
@@ -27,7 +27,7 @@ func TestGolden(t *testing.T) {
 	}
 	b.Attempt = "attempt"
 	for i := range b.Tips {
-		b.Tips[i] = "tip" // They hold the digests of Parquet files, which a library's version may change.
+		b.Tips[i] = "tip" // A tip depends on the bytes of Parquet files, which another version of a library may change.
 	}
 	for _, v := range b.Views {
 		for i := range v.Buckets {
@@ -53,6 +53,6 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), got.String()); diff != "" {
-		t.Errorf("%s holds what is stored in ClickHouse and in publications already:\n%s", file, diff)
+		t.Errorf("%s: rows and publications like these are stored already, so they must not change:\n%s", file, diff)
 	}
 }

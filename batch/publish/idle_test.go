@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// TestNothingIsHeldBack: where nothing lands any more, publications that are kept for their
-// number alone must not keep the log for ever. A full log could never be trimmed, and so
-// nothing could ever land again.
+// TestNothingIsHeldBack checks that publications which are kept for their number alone do not keep
+// the log for ever where nothing lands any more. A full log could never be trimmed, so nothing
+// could ever land again.
 func TestNothingIsHeldBack(t *testing.T) {
 	t.Parallel()
 	w, r := start(t)
@@ -21,22 +21,22 @@ func TestNothingIsHeldBack(t *testing.T) {
 		t.Helper()
 		n := p.State().N
 		if got := w.recompute(p); !got.Nothing || p.State().N != n {
-			t.Errorf("an idle run published: %+v", got)
+			t.Errorf("an idle run published %+v, want nothing", got)
 		}
 	}
-	idle() // Readers may hold the older ones.
+	idle() // Readers may hold the older publications.
 	w.pass(2*p.cfg.LongestQuery - time.Second)
 	idle()
 	w.pass(2 * time.Second)
 	for range 2 {
 		if got := w.recompute(p); got.Nothing || got.Rows > 0 || got.Buckets > 0 {
-			t.Errorf("publications that nobody reads hold the log back: %+v", got)
+			t.Errorf("got %+v, want a publication without rows: the older ones keep the log", got)
 		}
 	}
 	w.pass(2*p.cfg.LongestQuery + time.Second)
 	idle()
 	if got := p.OldestKept().H; got[0] != newest[0] || got[1] != newest[1] {
-		t.Errorf("the oldest kept publication has H %v, the newest %v", got, newest)
+		t.Errorf("the oldest kept publication has H %v, want that of the newest, %v", got, newest)
 	}
 	if kept := p.Kept(); len(kept) != 3 {
 		t.Errorf("kept %v, want three", kept)

@@ -11,17 +11,19 @@ import (
 	"recount/schemas/record"
 )
 
-// PinPrefix is the prefix of pins: the record publish/pins/{n}, with the body {"n":7}, keeps
-// publication n for ever (P3).
+// PinPrefix is the prefix of pins. The record publish/pins/{n}, with the body {"n":7}, keeps publication
+// n for ever (P3).
 const PinPrefix = record.PublicationPrefix + "pins/"
 
-// PinKey is the key of the pin of publication n.
+// PinKey returns the key of the pin of publication n.
 func PinKey(n uint64) string { return fmt.Sprintf("%s%d", PinPrefix, n) }
 
-// Pin keeps publication n for ever. It must be kept for its age or number still, and after
-// the pin is there too: a collection that began before does not see the pin, and has spared
-// n only if it was kept anyway. Looking before alone is not enough: this process may know an old
-// chain, or have been paused in between. A pin that came too late wraps ErrExpired.
+// Pin keeps publication n for ever. It fails with ErrExpired when the pin comes too late.
+//
+// Publication n must still be kept for its age or number, and Pin checks that again after the pin
+// exists. A collection that began earlier does not see the pin and spares n only if n is kept
+// anyway. A check before the pin is not enough, because this process may know an old chain or may
+// have been paused in between.
 func (p *Publisher) Pin(ctx context.Context, n uint64) error {
 	if _, err := p.At(ctx, n); err != nil {
 		return fmt.Errorf("pin: %w", err)
@@ -33,7 +35,8 @@ func (p *Publisher) Pin(ctx context.Context, n uint64) error {
 		return fmt.Errorf("pin publication %d: %w", n, err)
 	}
 	if oldest := p.OldestKept().N; n < oldest {
-		return fmt.Errorf("pin publication %d: %w: the pin came too late, kept from %d on", n, ErrExpired, oldest)
+		return fmt.Errorf("pin publication %d: %w: the pin came too late, the oldest kept publication is %d", n,
+			ErrExpired, oldest)
 	}
 	return p.loadPins(ctx)
 }
@@ -41,10 +44,10 @@ func (p *Publisher) Pin(ctx context.Context, n uint64) error {
 // maxPinned bounds the states of pinned publications that are held in memory.
 const maxPinned = 4
 
-// firstKept is the index in recent of the oldest kept publication: the last Keep
-// ones, and those that were the newest within twice the longest query. Age counts
-// from the day a publication was replaced, because a reader may have pinned it
-// until then. p.mu must be held.
+// firstKept returns the index in recent of the oldest kept publication. Kept are the last Keep
+// publications and those that were the newest at some time within twice the longest query. Age
+// counts from when a publication was replaced, because a reader may have begun to use it until
+// then. p.mu must be held.
 func (p *Publisher) firstKept() int {
 	i := max(0, len(p.recent)-p.cfg.Keep)
 	if failpoint.Off(failpoint.P3) {
@@ -57,10 +60,10 @@ func (p *Publisher) firstKept() int {
 	return i
 }
 
-// OldestKept is the oldest publication a reader may hold while it asks the speed
-// layer. Its H bounds what speed and log must keep (S3, L6). Pinned publications
-// do not count: they answer from the batch view alone, and a pin of last year must
-// not keep the log since then.
+// OldestKept returns the oldest publication that a reader may hold while it asks the speed layer.
+// The speed layer and the log must keep everything from its H on (S3, L6). Pinned publications do
+// not count: they answer from the batch view alone, and a pin of last year must not keep a year of
+// log.
 func (p *Publisher) OldestKept() *record.State {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -70,12 +73,12 @@ func (p *Publisher) OldestKept() *record.State {
 	return p.recent[p.firstKept()]
 }
 
-// holdsBack reports whether publications that no query can be reading any more, and that
-// are kept for their number alone, hold log and real-time views back (L6, S3). Where nothing
-// lands there is nothing to publish and they would do so for ever: a log that filled since
-// could not be trimmed, so nothing could be appended, so nothing could land. Publishing the
-// newest H again lets them go. Rejected: keeping fewer than Keep, which is what saves a
-// reader where clocks differ.
+// holdsBack reports whether old publications keep the log and the real-time views from letting go
+// of events (L6, S3), although no query can still read them and they are kept for their number
+// alone. Where nothing lands, no new publication would ever replace them. A log that is full could
+// then not be trimmed, so nothing could be appended and nothing could land. Publishing the newest H
+// again replaces them. Rejected: to keep fewer than Keep, because that number protects readers
+// where clocks differ.
 func (p *Publisher) holdsBack() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -90,7 +93,7 @@ func (p *Publisher) holdsBack() bool {
 	return p.recent[reached].Publication.Created.Before(p.cfg.Now().Add(-2 * p.cfg.LongestQuery))
 }
 
-// Kept lists the publications At answers for, ascending.
+// Kept lists the publications that At returns, ascending.
 func (p *Publisher) Kept() []uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -102,15 +105,15 @@ func (p *Publisher) Kept() []uint64 {
 	return slices.Compact(kept)
 }
 
-// Pinned lists the publications that are kept for ever, as far as this process knows, ascending.
+// Pinned lists the pinned publications that this process knows, ascending.
 func (p *Publisher) Pinned() []uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.pins // Replaced when it changes, never written to.
+	return p.pins // The slice is replaced when it changes and never written to.
 }
 
-// At returns publication n. The error wraps ErrNoPublication if there never was
-// one and ErrExpired if it is no longer kept (P3).
+// At returns publication n. The error wraps ErrNoPublication if there never was a publication n,
+// and ErrExpired if it is no longer kept (P3).
 func (p *Publisher) At(ctx context.Context, n uint64) (*record.State, error) {
 	if n > p.State().N {
 		if err := p.Refresh(ctx); err != nil {
@@ -130,12 +133,12 @@ func (p *Publisher) At(ctx context.Context, n uint64) (*record.State, error) {
 	_, pinned := slices.BinarySearch(p.pins, n)
 	p.mu.Unlock()
 	if !pinned {
-		return nil, fmt.Errorf("publication %d: %w; kept are %v", n, ErrExpired, p.Kept())
+		return nil, fmt.Errorf("publication %d: %w; the kept publications are %v", n, ErrExpired, p.Kept())
 	}
 	return p.loadPinned(ctx, n)
 }
 
-// known returns a kept publication that is in memory, or nil.
+// known returns publication n if it is kept and in memory, else nil.
 func (p *Publisher) known(n uint64) *record.State {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -155,7 +158,7 @@ func (p *Publisher) known(n uint64) *record.State {
 	return nil
 }
 
-// loadPinned resolves a publication from its base.
+// loadPinned reads publication n and the records from its base on, and keeps the state in memory.
 func (p *Publisher) loadPinned(ctx context.Context, n uint64) (*record.State, error) {
 	raws, err := p.readBack(ctx, n, func(*record.Publication) bool { return false })
 	if err != nil {
@@ -184,7 +187,8 @@ func (p *Publisher) loadPins(ctx context.Context) error {
 	for _, k := range keys {
 		n, err := strconv.ParseUint(strings.TrimPrefix(k, PinPrefix), 10, 64)
 		if err != nil {
-			return fmt.Errorf("list pins: %s does not end in the number of a publication; remove or rename it", k)
+			return fmt.Errorf("list pins: the key %s does not end in the number of a publication; remove or rename it",
+				k)
 		}
 		pins = append(pins, n)
 	}

@@ -10,14 +10,14 @@ import (
 	"recount/schemas/sqlschema"
 )
 
-// Suspect makes the next Recompute count the rows of the newest publication and write
-// buckets anew whose rows ClickHouse has lost. Readers refuse such rows (Q3), so without this they
-// would refuse for ever: nothing lands in an old bucket that would make it dirty.
+// Suspect makes the next Recompute count the rows of the newest publication and write the buckets
+// again whose rows ClickHouse has lost. Readers refuse such buckets (Q3). Without this they would
+// refuse them for ever, because nothing lands in an old bucket that would make it dirty.
 func (p *Publisher) Suspect() { p.suspect.Store(true) }
 
-// findLost notes the buckets of the newest publication that do not have the rows it names.
-// One with retired rows is left as it is: it cannot be computed again, and refusing it
-// (Q3) is right where anything else would be a smaller number (Q5).
+// findLost adds to pl.lost the buckets of the newest publication that do not have the rows it
+// names. It leaves out a bucket with retired rows, which cannot be computed again. Readers are
+// right to refuse that bucket (Q3), because any answer would be too small a number (Q5).
 func (p *Publisher) findLost(ctx context.Context, pl *plan, types map[string]*landed) error {
 	if err := p.views.CreateTables(ctx); err != nil {
 		return err
@@ -25,7 +25,7 @@ func (p *Publisher) findLost(ctx context.Context, pl *plan, types map[string]*la
 	for _, name := range slices.Sorted(maps.Keys(pl.digests)) {
 		published := pl.prev.Views[name]
 		if pl.full[name] || len(published.Buckets) == 0 {
-			continue // Every bucket is written anyway, or none is.
+			continue // Every bucket is written anyway, or there is none.
 		}
 		there := map[record.BucketVersion]bool{}
 		view := p.cfg.Catalog.Views[name]
@@ -38,21 +38,21 @@ func (p *Publisher) findLost(ctx context.Context, pl *plan, types map[string]*la
 			there[b] = true
 		}
 		for _, b := range published.Buckets {
-			b.Checksum = 0 // Versions does not read it.
+			b.Checksum = 0 // Versions does not return it.
 			if b.Rows > 0 && !there[b] && of != nil && !of.retired[b.Bucket] {
 				pl.lost[name] = append(pl.lost[name], b.Bucket)
 			}
 		}
 		if n := len(pl.lost[name]); n > 0 {
 			p.metrics.lost.Add(float64(n))
-			p.cfg.Logger.Error("rows of the publication are missing in ClickHouse; they are computed again", "view",
-				name, "publication", pl.prev.N, "buckets", n)
+			p.cfg.Logger.Error("rows of the newest publication are missing in ClickHouse; they are computed again",
+				"view", name, "publication", pl.prev.N, "buckets", n)
 		}
 	}
 	return nil
 }
 
-// union merges two ascending lists.
+// union returns the values of two lists, ascending and unique.
 func union(a, b []int64) []int64 {
 	all := slices.Concat(a, b)
 	slices.Sort(all)

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestLostRows takes rows of the newest publication away behind the publisher's back: the
-// next run after a suspicion writes exactly those buckets again, and then nothing more.
+// TestLostRows deletes rows of the newest publication without the publisher's knowledge. The next run
+// after Suspect writes exactly those buckets again, and the run after that writes nothing.
 func TestLostRows(t *testing.T) {
 	t.Parallel()
 	w, r := start(t)
@@ -31,7 +31,7 @@ func TestLostRows(t *testing.T) {
 			t.Fatal(name, err)
 		}
 		if got := w.recompute(p); !got.Nothing {
-			t.Errorf("%s: a run without suspicion published: %+v", name, got)
+			t.Errorf("%s: a run without Suspect published %+v, want nothing", name, got)
 		}
 		p.Suspect()
 		before := p.State()
@@ -40,12 +40,12 @@ func TestLostRows(t *testing.T) {
 		}
 		for i, b := range p.State().Views["slim"].Buckets {
 			if b != before.Views["slim"].Buckets[i] {
-				t.Errorf("%s: the other view was written again", name)
+				t.Errorf("%s: the other view was written again, want it left as it was", name)
 			}
 		}
 		w.checkWide(name)
 		if got := w.recompute(p); !got.Nothing {
-			t.Errorf("%s: nothing is missing and the run published: %+v", name, got)
+			t.Errorf("%s: nothing is missing any more, but the run published %+v", name, got)
 		}
 	}
 	if err := w.db.Exec(t.Context(), "TRUNCATE TABLE "+wide); err != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics describes runs and the newest publication.
+// metrics are those of the runs and of the newest publication.
 type metrics struct {
 	seconds   prometheus.Histogram
 	events    prometheus.Counter
@@ -30,21 +30,22 @@ func newMetrics(r prometheus.Registerer, p *Publisher) (*metrics, error) {
 	m := &metrics{
 		publisher: p,
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "recount_batch_run_seconds", Help: "Time of a recompute that published.",
+			Name: "recount_batch_run_seconds", Help: "How long a recompute took that published.",
 			Buckets: prometheus.ExponentialBuckets(0.05, 2, 16)}),
-		events:  counter("events_total", "Landed events that publications of this process brought in."),
-		rows:    counter("rows_total", "Rows written to ClickHouse."),
-		buckets: counter("dirty_buckets_total", "Buckets recomputed."),
-		lost:    counter("lost_buckets_total", "Buckets found without the rows their publication names."),
-		rebuilt: counter("rebuilt_objects_total", "Objects that the store had lost and the log gave back."),
+		events:  counter("events_total", "Landed events that this process published."),
+		rows:    counter("rows_total", "Rows that this process published."),
+		buckets: counter("dirty_buckets_total", "Buckets that this process recomputed and published."),
+		lost:    counter("lost_buckets_total", "Buckets without the rows that their publication names."),
+		rebuilt: counter("rebuilt_objects_total", "Lost objects that were rebuilt from the log."),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_batch_failures_total",
-			Help: "Failed runs by operation."}, []string{"op"}),
+			Help: "Failed runs by operation: recompute, collect."}, []string{"op"}),
 		collected: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_batch_collected_total",
-			Help: "What was collected by kind: rows, objects, tables."}, []string{"kind"}),
-		n: prometheus.NewDesc("recount_batch_publication", "Number of the newest publication known.", nil, nil),
+			Help: "Rows, objects and tables that were removed because nothing names them."}, []string{"kind"}),
+		n: prometheus.NewDesc("recount_batch_publication", "Number of the newest publication that this process "+
+			"knows.", nil, nil),
 		age: prometheus.NewDesc("recount_batch_publication_age_seconds",
-			"Time since the newest publication was made.", nil, nil),
-		h: prometheus.NewDesc("recount_batch_h", "Next sequence that is not in the batch view.",
+			"Time since the newest publication was created.", nil, nil),
+		h: prometheus.NewDesc("recount_batch_h", "First sequence of the partition that is not in the batch view.",
 			[]string{"partition"}, nil),
 	}
 	if r == nil {
@@ -79,7 +80,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// published accounts for a run that published.
+// published counts a run that published.
 func (m *metrics) published(r Result, took time.Duration) {
 	m.seconds.Observe(took.Seconds())
 	m.events.Add(float64(r.Events))

@@ -15,7 +15,7 @@ import (
 	"recount/schemas/window"
 )
 
-// randomEvents are n events within hours of start, with copies among them and null fields.
+// randomEvents returns n events in the hours from start on, some of them copies, with some null fields.
 func randomEvents(r *rand.Rand, n int, start int64, hours int) []event {
 	var out []event
 	for range n {
@@ -49,8 +49,8 @@ func randomEvents(r *rand.Rand, n int, start int64, hours int) []event {
 
 func ptr[T any](v T) *T { return &v }
 
-// kept are the events that count: first positions by (tenant, id, bucket) (B2, I2),
-// less the assigned ones whose id the bucket before has with an assigned time (I3).
+// kept returns the events that count: of each (tenant, id, bucket) the one of the first position (B2,
+// I2), unless it and an event of its id in the bucket before both have assigned times (I3).
 func (w *world) kept() (out []event) {
 	type place struct {
 		tenant, id string
@@ -68,7 +68,8 @@ func (w *world) kept() (out []event) {
 		for _, e := range list {
 			before := at(e)
 			before.bucket -= hour
-			if dup := first[at(e)]; !dup && !(e.assigned && assigned[before]) {
+			carried := e.assigned && assigned[before]
+			if !first[at(e)] && !carried {
 				out = append(out, e)
 			}
 			first[at(e)] = true
@@ -112,12 +113,13 @@ func unique[T comparable](events []event, of func(event) *T) int {
 	return len(set)
 }
 
-// wideRows is the view wide as the naive oracle computes it. Sums of delay pass 64
-// bits, so it shows them as floats.
+// wideRows is the naive oracle of the view wide. It shows sums of delay as floats, because they exceed
+// 64 bits.
 func wideRows(events []event) []string {
 	groups := map[string][]event{}
 	for _, e := range events {
-		k := fmt.Sprintf("%d %q %s %s %s", window.Floor(e.time, time.Minute), e.tenant, show(e.origin), show(e.ok), show(e.delay))
+		k := fmt.Sprintf("%d %q %s %s %s", window.Floor(e.time, time.Minute), e.tenant, show(e.origin), show(e.ok),
+			show(e.delay))
 		groups[k] = append(groups[k], e)
 	}
 	var rows []string
@@ -125,8 +127,10 @@ func wideRows(events []event) []string {
 		total, dn, least, _ := sum(list, func(e event) *int64 { return e.delay })
 		paid, fn, _, most := sum(list, func(e event) *float64 { return e.fare })
 		_, _, _, last := sum(list, func(e event) *int64 { return e.closed })
-		rows = append(rows, fmt.Sprint(k, " ", len(list), show(some(total, dn)), show(some(paid, fn)), show(some(paid/float64(fn), fn)), show(least), show(most), show(last),
-			unique(list, func(e event) *string { return e.origin }), unique(list, func(e event) *float64 { return e.fare })))
+		rows = append(rows, fmt.Sprint(k, " ", len(list), show(some(total, dn)), show(some(paid, fn)),
+			show(some(paid/float64(fn), fn)), show(least), show(most), show(last),
+			unique(list, func(e event) *string { return e.origin }),
+			unique(list, func(e event) *float64 { return e.fare })))
 	}
 	slices.Sort(rows)
 	return rows
@@ -142,8 +146,8 @@ func some(v float64, n int) *float64 {
 // readWide reads the VIEW wide through ClickHouse.
 func (w *world) readWide() (out []string) {
 	w.t.Helper()
-	rows, err := w.db.Query(w.t.Context(), `SELECT toUnixTimestamp64Micro(time), tenant, origin, ok, delay, n, toFloat64(total), paid, mean, least, most,
-		toUnixTimestamp64Micro(last), origins, fares FROM wide`)
+	rows, err := w.db.Query(w.t.Context(), `SELECT toUnixTimestamp64Micro(time), tenant, origin, ok, delay, n,
+		toFloat64(total), paid, mean, least, most, toUnixTimestamp64Micro(last), origins, fares FROM wide`)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -156,11 +160,13 @@ func (w *world) readWide() (out []string) {
 		var delay, least, last *int64
 		var n, origins, fares uint64
 		var total, paid, mean, most *float64
-		if err := rows.Scan(&at, &tenant, &origin, &ok, &delay, &n, &total, &paid, &mean, &least, &most, &last, &origins, &fares); err != nil {
+		if err := rows.Scan(&at, &tenant, &origin, &ok, &delay, &n, &total, &paid, &mean, &least, &most, &last,
+			&origins, &fares); err != nil {
 			w.t.Fatal(err)
 		}
-		out = append(out, fmt.Sprint(fmt.Sprintf("%d %q %s %s %s", at, tenant, show(origin), show(ok), show(delay)), " ", n,
-			show(total), show(paid), show(mean), show(least), show(most), show(last), int(origins), int(fares)))
+		key := fmt.Sprintf("%d %q %s %s %s", at, tenant, show(origin), show(ok), show(delay))
+		out = append(out, fmt.Sprint(key, " ", n, show(total), show(paid), show(mean), show(least), show(most),
+			show(last), int(origins), int(fares)))
 	}
 	if err := rows.Err(); err != nil {
 		w.t.Fatal(err)
@@ -177,8 +183,8 @@ func (w *world) checkWide(when string) {
 	}
 }
 
-// checkLedger compares the ledger of the only type with everything that has landed: what publications
-// brought in one after the other is what all of it comes to at once.
+// checkLedger compares the ledger of the type flight with everything that has landed. Publications add
+// to the ledger one after another, and the sum must be that of all events together.
 func (w *world) checkLedger(p *Publisher) {
 	w.t.Helper()
 	want := map[string][]record.Account{}

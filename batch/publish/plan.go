@@ -13,35 +13,36 @@ import (
 	"recount/schemas/record"
 )
 
-// plan is the work of one attempt at publication n: everything from the newest
+// plan is the work of one attempt at publication n. It covers the events from the newest
 // publication's H up to the chain heads (B1, B3).
 type plan struct {
 	prev      *record.State
 	n         uint64
 	h         []position.Offset
 	tips      []string
-	events    int64 // landed below h
-	newEvents int64 // of those, not below the previous H
-	fresh     []record.Object
-	inputs    []exact.Input             // one an event type with dirty buckets
-	full      map[string]bool           // views that are new or changed: all their buckets are dirty
-	lost      map[string][]int64        // buckets of a view whose rows ClickHouse no longer has, ascending
+	events    int64                     // events that landed below h
+	newEvents int64                     // events that landed from the previous H on, below h
+	fresh     []record.Object           // objects of those events
+	inputs    []exact.Input             // one for each event type with dirty buckets
+	full      map[string]bool           // views that are new or changed; all their buckets are dirty
+	lost      map[string][]int64        // by view, the buckets whose rows ClickHouse has lost, ascending
 	base      bool                      // the record lists every bucket
-	digests   map[string]string         // of the views that will be published
-	ledgers   map[string]*record.Ledger // by event type; what the computation finds goes in
-	nothing   bool                      // J1
+	digests   map[string]string         // by view, the digest of each view that will be published
+	ledgers   map[string]*record.Ledger // by event type; attempt fills them with what the computation finds
+	nothing   bool                      // there is nothing to publish (J1)
 }
 
 // landed is what the chains hold of one event type.
 type landed struct {
 	objects  []exact.Object
-	all      map[int64]bool // every bucket with rows; true where the rows are new
-	assigned map[int64]bool // buckets with assigned times (I3); true where such rows are new
-	retired  map[int64]bool // buckets that have lost rows on purpose: what was published of them stays
+	all      map[int64]bool // every bucket with rows; true where some rows are new
+	assigned map[int64]bool // buckets with assigned times (I3); true where some such rows are new
+	retired  map[int64]bool // buckets with retired rows; what was published of them stays
 }
 
-// plan reads the chains. The newest state must have been refreshed before, so that
-// heads below its H are a fault of the chains and not a race with another publisher.
+// plan reads the chains and returns the work of the next publication. The caller must have called
+// Refresh before. Then a chain head below H means that the chain is wrong, and not that another
+// publisher was faster.
 func (p *Publisher) plan(ctx context.Context) (*plan, error) {
 	prev := p.State()
 	chains, err := p.chains(ctx)
@@ -49,7 +50,8 @@ func (p *Publisher) plan(ctx context.Context) (*plan, error) {
 		return nil, fmt.Errorf("read commit chains: %w", err)
 	}
 	if len(chains) != p.cfg.Partitions {
-		return nil, fmt.Errorf("read commit chains: %d chains, partitions is %d", len(chains), p.cfg.Partitions)
+		return nil, fmt.Errorf("read commit chains: got %d chains, but log.partitions is %d", len(chains),
+			p.cfg.Partitions)
 	}
 	horizons, err := p.horizons(ctx)
 	if err != nil {
@@ -77,7 +79,7 @@ func (p *Publisher) plan(ctx context.Context) (*plan, error) {
 	if p.suspect.Swap(false) {
 		err := p.findLost(ctx, pl, types)
 		if err != nil || len(pl.lost) > 0 {
-			p.suspect.Store(true) // Until a count finds everything there.
+			p.suspect.Store(true) // The suspicion ends when a count finds that no row is missing.
 		}
 		if err != nil {
 			return nil, err
@@ -90,25 +92,27 @@ func (p *Publisher) plan(ctx context.Context) (*plan, error) {
 	return pl, nil
 }
 
+// checkChain checks that a chain belongs to partition i of this configuration and reaches h, the
+// partition's place in the newest publication's H.
 func (p *Publisher) checkChain(c *record.Chain, i int, h position.Offset) error {
 	switch {
 	case c.Partition != i:
-		return fmt.Errorf("read commit chains: partition %d at index %d", c.Partition, i)
+		return fmt.Errorf("read commit chains: the chain at index %d is that of partition %d", i, c.Partition)
 	case c.Head.Seq < h.Seq || c.Head.Epoch < h.Epoch:
-		return fmt.Errorf("partition %d: the commit chain ends at %v and publication %d covers it up to %v; "+
-			"read the chain again, or restore the commit records that are missing", i, c.Head, p.State().N, h)
+		return fmt.Errorf("partition %d: the commit chain ends at %v, but publication %d covers the partition up to "+
+			"%v; restore the commit records that are missing", i, c.Head, p.State().N, h)
 	case c.Begun() && c.Bucket != p.cfg.Catalog.Bucket:
-		return fmt.Errorf("partition %d: batch.bucket is %s and the lake's is %s; set it back", i, p.cfg.Catalog.Bucket,
-			c.Bucket)
+		return fmt.Errorf("partition %d: batch.bucket is %s, but the lake was begun with %s; set it back", i,
+			p.cfg.Catalog.Bucket, c.Bucket)
 	case c.Begun() && c.Partitions != p.cfg.Partitions:
-		return fmt.Errorf("partition %d: log.partitions is %d and the lake's is %d; set it back", i, p.cfg.Partitions,
-			c.Partitions)
+		return fmt.Errorf("partition %d: log.partitions is %d, but the lake was begun with %d; set it back", i,
+			p.cfg.Partitions, c.Partitions)
 	}
 	return nil
 }
 
-// horizons says which objects are gone on purpose. It is read anew for every run: an object
-// is deleted only behind a record that says so.
+// horizons reads which objects are retired. Every run reads it again. An object is deleted only
+// after a record retires it, so a run that reads the record never misses the object.
 func (p *Publisher) horizons(ctx context.Context) (record.Horizons, error) {
 	keys, err := p.log.List(ctx, record.RetiredPrefix)
 	if err != nil {
@@ -117,20 +121,20 @@ func (p *Publisher) horizons(ctx context.Context) (record.Horizons, error) {
 	return record.HorizonsOf(keys)
 }
 
-// survey sorts a chain's objects by type and notes which buckets are dirty; no file is
-// opened (B3). Retired objects are not there any more.
+// survey sorts a chain's objects by event type and finds out which buckets have new rows. It opens
+// no file (B3). It leaves out retired objects, which may be gone.
 func (pl *plan) survey(c *record.Chain, h position.Offset, horizons record.Horizons, types map[string]*landed) error {
 	for _, s := range c.Segments {
 		if s.End > c.Head.Seq {
-			break // The chain went on since its head was read.
+			break // The chain has grown since its head was read.
 		}
 		fresh := s.Start >= h.Seq
 		if !fresh && failpoint.Off(failpoint.B3) {
 			continue
 		}
 		if !fresh && s.End > h.Seq {
-			return fmt.Errorf("partition %d: H %v lies inside the segment [%d, %d); the chain is another than the "+
-				"one published from", c.Partition, h, s.Start, s.End)
+			return fmt.Errorf("partition %d: H %v is inside the segment [%d, %d); this is not the commit chain that "+
+				"was published; restore its commit records", c.Partition, h, s.Start, s.End)
 		}
 		if fresh {
 			pl.newEvents += s.Events
@@ -162,7 +166,7 @@ func (pl *plan) survey(c *record.Chain, h position.Offset, horizons record.Horiz
 	return nil
 }
 
-// compareViews finds the views that are new, changed or gone.
+// compareViews finds out which views are new, changed or gone.
 func (pl *plan) compareViews(c *catalog.Catalog) {
 	for name, v := range c.Views {
 		pl.digests[name] = c.Digest(v)
@@ -176,12 +180,12 @@ func (pl *plan) compareViews(c *catalog.Catalog) {
 	}
 	pl.base = pl.n%record.BaseEvery == 1
 	for name := range pl.prev.Types {
-		// A delta cannot take a type's counts away, and nobody counts a type without views.
+		// The counts of a type without views are dropped, which a delta cannot do.
 		pl.base = pl.base || len(c.ViewsOf(name)) == 0
 	}
 }
 
-// add plans the dirty buckets of one event type.
+// add plans the computation of one event type's dirty buckets.
 func (pl *plan) add(c *catalog.Catalog, name string, t *landed) {
 	dirty := pl.dirty(t, c.Bucket.Microseconds())
 	in := exact.Input{Catalog: c, Type: name, Objects: t.objects, Buckets: dirty}
@@ -201,8 +205,9 @@ func (pl *plan) add(c *catalog.Catalog, name string, t *landed) {
 	}
 }
 
-// begin says where the ledger of a type begins that has none: with the first event if every
-// bucket is computed, which is so for the first views of a type; else with what is fresh.
+// begin returns where the ledger of a type begins that has none yet. If every bucket is computed, as
+// for the first views of a type, it begins with the first event. Else it begins with the fresh
+// events.
 func (pl *plan) begin(in exact.Input, t *landed) (from []uint64) {
 	if _, begun := pl.prev.Ledgers[in.Type]; begun {
 		return nil
@@ -220,9 +225,9 @@ func (pl *plan) begin(in exact.Input, t *landed) (from []uint64) {
 	return from
 }
 
-// dirty is every bucket with new rows, and the one behind a bucket with new
-// assigned times where it holds assigned times too (I3). A bucket with retired rows is never
-// dirty: recomputed from what is left of it, its number would fall.
+// dirty returns every bucket with new rows, and the bucket after a bucket with new assigned times if
+// both have assigned times (I3). A bucket with retired rows is never dirty: its numbers would fall
+// if they were computed from the rows that are left.
 func (pl *plan) dirty(t *landed, width int64) []int64 {
 	dirty := map[int64]bool{}
 	for b, fresh := range t.all {

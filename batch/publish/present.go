@@ -15,10 +15,11 @@ import (
 
 const headRequests = 16 // at once
 
-// Secure looks for the objects of the segments that the log still has, and has below the
-// bounds: once their messages are trimmed nothing can put a lost object back (C8). So each
-// object is looked for twice, before it counts for the first time and here. After an error
-// the log must keep what it has, which may be the only copy.
+// Secure checks that the store has the objects of the segments from first up to bounds, and rebuilds
+// those that are lost (C8). first and bounds are sequences by partition: what the log still has and
+// is about to trim. Once it is trimmed, a lost object cannot be rebuilt. So each object is looked
+// for twice: before it counts for the first time, and here. After an error the log must not be
+// trimmed, because it may hold the only copy.
 func (p *Publisher) Secure(ctx context.Context, first, bounds []uint64) error {
 	chains, err := p.chains(ctx)
 	if err != nil {
@@ -44,7 +45,7 @@ func (p *Publisher) Secure(ctx context.Context, first, bounds []uint64) error {
 	return p.checkPresent(ctx, objects)
 }
 
-// checkPresent looks for objects and puts back what is missing (C8).
+// checkPresent looks for objects in the store and rebuilds those that are missing (C8).
 func (p *Publisher) checkPresent(ctx context.Context, objects []record.Object) error {
 	if failpoint.Off(failpoint.C8) {
 		return nil
@@ -60,8 +61,8 @@ func (p *Publisher) checkPresent(ctx context.Context, objects []record.Object) e
 			case err != nil:
 				return fmt.Errorf("look for object %s: %w", o.Key, err)
 			case info.Size != o.Size:
-				return fmt.Errorf("object %s has %d bytes and its commit record says %d; restore it", o.Key, info.Size,
-					o.Size)
+				return fmt.Errorf("object %s has %d bytes, but its commit record says %d; restore it from a copy of "+
+					"the bucket", o.Key, info.Size, o.Size)
 			}
 			return nil
 		})
@@ -69,8 +70,8 @@ func (p *Publisher) checkPresent(ctx context.Context, objects []record.Object) e
 	return g.Wait()
 }
 
-// openObject opens an object for the batch engine. One that the store has lost since it was
-// published is put back while the log has its events.
+// openObject opens an object for the batch engine. If the store has lost the object, openObject
+// rebuilds it, which works as long as the log has its events.
 func (p *Publisher) openObject(ctx context.Context, o record.Object) (exact.File, error) {
 	f, err := p.open(ctx, o)
 	if !errors.Is(err, lake.ErrNotFound) {
@@ -82,16 +83,16 @@ func (p *Publisher) openObject(ctx context.Context, o record.Object) (exact.File
 	return p.open(ctx, o)
 }
 
-// rebuild puts an object back that a commit record names and the store has lost.
+// rebuild writes an object again that a commit record names and the store has lost.
 func (p *Publisher) rebuild(ctx context.Context, o record.Object) error {
 	const remedy = "restore it from a copy of the bucket under the same key"
 	if p.cfg.Rebuild == nil {
-		return fmt.Errorf("object %s is missing though a commit record names it; %s: %w", o.Key, remedy,
+		return fmt.Errorf("object %s is missing, but a commit record names it; %s: %w", o.Key, remedy,
 			lake.ErrNotFound)
 	}
-	p.cfg.Logger.Error("an object of the lake is missing; rebuilding it from the log", "object", o.Key)
+	p.cfg.Logger.Error("an object of the lake is missing; it is being rebuilt from the log", "object", o.Key)
 	if err := p.cfg.Rebuild(ctx, o); err != nil {
-		return fmt.Errorf("object %s is missing and the log does not give it back; %s: %w", o.Key, remedy, err)
+		return fmt.Errorf("object %s is missing and could not be rebuilt from the log; %s: %w", o.Key, remedy, err)
 	}
 	p.metrics.rebuilt.Inc()
 	return nil

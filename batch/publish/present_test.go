@@ -11,9 +11,9 @@ import (
 	"recount/schemas/record"
 )
 
-// TestLostObjects: an object that the store loses behind its publication comes back from the
-// log when a run reads it, and before the log is trimmed; if the log cannot give it, the
-// error says which and what to do, and nothing is published or trimmed.
+// TestLostObjects lets the store lose an object after its publication. The object is rebuilt from the
+// log when a run reads it, and before the log is trimmed. If the log cannot give it, the error names
+// it and says what to do, and nothing is published or trimmed.
 func TestLostObjects(t *testing.T) {
 	t.Parallel()
 	w, r := start(t)
@@ -21,7 +21,7 @@ func TestLostObjects(t *testing.T) {
 	w.land("flight", randomEvents(r, 40, epoch.UnixMicro(), 2)...)
 	w.recompute(p)
 
-	log := maps.Clone(w.objects) // What the log would give.
+	log := maps.Clone(w.objects) // The objects that can be rebuilt from the log.
 	given := 0
 	p.cfg.Rebuild = func(_ context.Context, o record.Object) error {
 		w.mu.Lock()
@@ -38,13 +38,13 @@ func TestLostObjects(t *testing.T) {
 	w.recompute(p)
 	w.checkWide("objects came back")
 	if given != len(log) || given == 0 {
-		t.Errorf("%d objects came back of %d that were lost", given, len(log))
+		t.Errorf("%d of %d lost objects came back", given, len(log))
 	}
 
 	first := []uint64{1, 1}
 	bounds := []uint64{2, 2}
 	if err := p.Secure(t.Context(), first, bounds); err != nil || given != len(log) {
-		t.Errorf("nothing is missing: %v, %d came back", err, given)
+		t.Errorf("nothing is missing: got error %v, and %d objects were rebuilt so far, want %d", err, given, len(log))
 	}
 	var lost string
 	for lost = range log {
@@ -52,24 +52,25 @@ func TestLostObjects(t *testing.T) {
 	}
 	delete(w.objects, lost)
 	if err := p.Secure(t.Context(), []uint64{2, 2}, []uint64{3, 3}); err != nil || w.objects[lost] != nil {
-		t.Errorf("beyond the log: %v", err)
+		t.Errorf("the lost object is outside the range: got %v, want it left alone", err)
 	}
 	if err := p.Secure(t.Context(), first, bounds); err != nil || w.objects[lost] == nil {
-		t.Errorf("before the log is trimmed: %v", err)
+		t.Errorf("before the log is trimmed: got %v, want the object rebuilt", err)
 	}
 	delete(w.objects, lost)
 	delete(log, lost)
 	if err := p.Secure(t.Context(), first, bounds); err == nil || !strings.Contains(err.Error(), lost) ||
 		!strings.Contains(err.Error(), "restore it") {
-		t.Errorf("the log has it no longer: %v, want an error that names %s and what to do", err, lost)
+		t.Errorf("the log no longer has the events: got %v, want an error that names %s and what to do", err, lost)
 	}
 	w.land("flight", randomEvents(r, 40, epoch.UnixMicro(), 2)...)
 	n := p.State().N
 	if _, err := p.Recompute(t.Context()); err == nil || !strings.Contains(err.Error(), lost) || p.State().N != n {
-		t.Errorf("a run that reads it: %v, publication %d, want an error and %d", err, p.State().N, n)
+		t.Errorf("a run that reads the object: got %v and publication %d, want an error and publication %d", err,
+			p.State().N, n)
 	}
 	p.cfg.Rebuild = nil
 	if err := p.Secure(t.Context(), first, bounds); !errors.Is(err, lake.ErrNotFound) {
-		t.Errorf("nobody rebuilds: %v", err)
+		t.Errorf("without Rebuild: got %v, want ErrNotFound", err)
 	}
 }

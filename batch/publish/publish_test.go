@@ -10,8 +10,7 @@ import (
 	"recount/schemas/record"
 )
 
-// TestPublishes goes the whole way, a history first and then small runs, and reads
-// the result back through SQL.
+// TestPublishes publishes a history and then small additions, and reads the result through SQL.
 func TestPublishes(t *testing.T) {
 	t.Parallel()
 	w, r := start(t)
@@ -21,18 +20,18 @@ func TestPublishes(t *testing.T) {
 	got := w.recompute(p)
 	if got.Publication != 1 || got.Events != 301 || got.Buckets < 25 || got.Duplicates == 0 ||
 		p.State().Publication.Events != 301 {
-		t.Errorf("got %+v", got)
+		t.Errorf("got %+v, want publication 1 of 301 events with at least 25 buckets and some duplicates", got)
 	}
 	w.checkWide("history")
 	for i := range 4 {
 		w.land("flight", randomEvents(r, 40, epoch.UnixMicro()+int64(i)*hour, 3)...)
 		if got = w.recompute(p); got.Publication != uint64(i+2) || got.Buckets > 4 || got.Nothing {
-			t.Errorf("got %+v", got)
+			t.Errorf("got %+v, want publication %d with at most 4 buckets", got, i+2)
 		}
 		w.checkWide("delta")
 	}
 	if got = w.recompute(p); !got.Nothing || got.Publication != 5 || got.Rows != 0 {
-		t.Errorf("nothing new: got %+v", got)
+		t.Errorf("nothing has landed: got %+v, want nothing published", got)
 	}
 	var slim uint64
 	for _, e := range w.kept() {
@@ -53,11 +52,12 @@ func checkStateOf(t *testing.T, got, want *record.State) {
 	t.Helper()
 	if got.N != want.N || got.Digest != want.Digest ||
 		len(got.Views["wide"].Buckets) != len(want.Views["wide"].Buckets) {
-		t.Errorf("a new process sees publication %d, not %d", got.N, want.N)
+		t.Errorf("a new process sees publication %d with %d buckets, want %d with %d", got.N,
+			len(got.Views["wide"].Buckets), want.N, len(want.Views["wide"].Buckets))
 	}
 }
 
-// TestAssignedTimes is I3: rows of a bucket make the one behind it dirty.
+// TestAssignedTimes checks I3: rows with assigned times make the next bucket dirty.
 func TestAssignedTimes(t *testing.T) {
 	t.Parallel()
 	w, _ := start(t)
@@ -69,16 +69,16 @@ func TestAssignedTimes(t *testing.T) {
 	late.time -= hour
 	w.land("flight", late)
 	if got := w.recompute(p); got.Buckets != 2 || got.Duplicates != 1 {
-		t.Errorf("got %+v, want two dirty buckets and the copy found", got)
+		t.Errorf("got %+v, want two dirty buckets and one duplicate", got)
 	}
 	w.checkWide("with its copy before")
 	w.checkLedger(p)
 	if b := p.State().Views["wide"].Buckets; len(b) != 2 || b[1].Rows != 0 {
-		t.Errorf("the emptied bucket must be listed without rows: %+v", b)
+		t.Errorf("got buckets %+v, want the emptied one listed with zero rows", b)
 	}
 }
 
-// TestBases publishes past a base, which lists every bucket again.
+// TestBases publishes until there is a second base, which lists every bucket again.
 func TestBases(t *testing.T) {
 	t.Parallel()
 	w, r := start(t)
@@ -102,11 +102,12 @@ func TestBases(t *testing.T) {
 	got := q.Kept()
 	want := p.Kept()
 	if len(got) != len(want) || len(got) != 11 {
-		t.Errorf("a new process keeps %v, the old one %v; want the 11 that were the newest in 10 minutes", got, want)
+		t.Errorf("a new process keeps %v, the old one %v; want the 11 that were the newest in the last 10 minutes", got,
+			want)
 	}
 	for _, n := range q.Kept() {
 		if s, err := q.At(t.Context(), n); err != nil || s.N != n {
-			t.Errorf("at %d: %v", n, err)
+			t.Errorf("publication %d: %v", n, err)
 		}
 	}
 }
@@ -120,16 +121,16 @@ func TestViewsComeAndGo(t *testing.T) {
 
 	both := w.publisher(catalogOf(slimView(), wideView()), nil)
 	if rows := w.readWide(); len(rows) != 0 {
-		t.Errorf("a view without a publication shows %d rows", len(rows))
+		t.Errorf("a view without a publication shows %d rows, want none", len(rows))
 	}
 	slim := len(both.State().Views["slim"].Buckets)
 	if got := w.recompute(both); got.Nothing || got.Events != 0 {
-		t.Errorf("a new view: got %+v", got)
+		t.Errorf("a new view: got %+v, want a publication without new events", got)
 	}
 	w.checkWide("new view")
 	w.checkLedger(both)
 	if got := both.State().Views["slim"].Buckets; len(got) != slim || verN(got[0].Ver) != 1 {
-		t.Errorf("the other view was computed anew: %+v", got)
+		t.Errorf("the other view was computed again: %+v", got)
 	}
 
 	changed := wideView()
@@ -156,11 +157,12 @@ func TestViewsComeAndGo(t *testing.T) {
 	none := w.publisher(catalogOf(), nil)
 	w.recompute(none)
 	if s := none.State(); len(s.Types) != 0 || !s.Publication.Base {
-		t.Errorf("counts of a type nobody computes any more: %v", s.Types)
+		t.Errorf("got counts %v of a type without views, want none and a base", s.Types)
 	}
 }
 
-// TestNewestPublicationOnly is that the VIEW shows nothing of a publication whose projection is not complete.
+// TestNewestPublicationOnly checks that a VIEW shows nothing of a publication whose projection is not
+// complete.
 func TestNewestPublicationOnly(t *testing.T) {
 	t.Parallel()
 	w, r := start(t)
@@ -176,7 +178,7 @@ func TestNewestPublicationOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := w.readWide(); len(got) != len(before) || strings.Join(got, "\n") != strings.Join(before, "\n") {
-		t.Error("rows of a publication without its marker are seen")
+		t.Error("the VIEW shows rows of a publication without its marker")
 	}
 	w.publisher(catalogOf(wideView()), nil)
 	w.checkWide("projected again at start")
@@ -187,9 +189,10 @@ func TestNewestPublicationOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.publisher(catalogOf(wideView()), nil)
-	w.checkWide("two publications behind")
+	w.checkWide("two publications were not projected")
 }
 
+// TestRefuses checks the errors about a lake, a chain, a database or a configuration that does not fit.
 func TestRefuses(t *testing.T) {
 	t.Parallel()
 	w, r := start(t)
@@ -217,18 +220,18 @@ func TestRefuses(t *testing.T) {
 	bucket.Bucket = 2 * time.Hour
 	if _, err := w.publisher(bucket, nil).Recompute(t.Context()); err == nil ||
 		!strings.Contains(err.Error(), "batch.bucket") {
-		t.Errorf("another bucket width: %v", err)
+		t.Errorf("another bucket width: got %v, want an error about batch.bucket", err)
 	}
 	w.chains[1].Head.Seq--
 	if _, err := p.Recompute(t.Context()); err == nil || !strings.Contains(err.Error(), "commit chain ends") {
-		t.Errorf("a chain that lost its end: %v", err)
+		t.Errorf("a chain that lost its end: got %v, want an error that says so", err)
 	}
 	if err := w.db.Exec(t.Context(), "CREATE TABLE wide (x UInt8) ENGINE = MergeTree ORDER BY x"); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.unstarted(catalogOf(wideView()), nil).Start(t.Context()); err == nil ||
 		!strings.Contains(err.Error(), "not recount's") {
-		t.Errorf("somebody else's table: %v", err)
+		t.Errorf("a table that is not recount's: got %v, want an error that says so", err)
 	}
 	if err := w.db.Exec(t.Context(), "ALTER TABLE "+cells.Migrations+" UPDATE sha256 = 'x' WHERE 1 SETTINGS "+
 		"mutations_sync = 2"); err != nil {
@@ -236,13 +239,14 @@ func TestRefuses(t *testing.T) {
 	}
 	if err := w.unstarted(catalogOf(), nil).Start(t.Context()); err == nil ||
 		!strings.Contains(err.Error(), "migration 0001") {
-		t.Errorf("an edited migration: %v", err)
+		t.Errorf("an edited migration: got %v, want an error that names it", err)
 	}
 	if err := (Config{}).Validate(); err == nil || !strings.Contains(err.Error(), "partitions") {
-		t.Errorf("validate: %v", err)
+		t.Errorf("an empty Config: got %v, want an error that names partitions", err)
 	}
 }
 
+// TestAt asks for publications that are kept, expired, pinned and not there yet, and pins some.
 func TestAt(t *testing.T) {
 	t.Parallel()
 	w, r := start(t)
@@ -260,19 +264,19 @@ func TestAt(t *testing.T) {
 	}
 	for n, want := range map[uint64]error{0: ErrNoPublication, 7: ErrNoPublication, 3: ErrExpired, 4: nil} {
 		if s, err := p.At(t.Context(), n); !errors.Is(err, want) || err == nil && s.N != n {
-			t.Errorf("at %d: got %v, want %v", n, err, want)
+			t.Errorf("publication %d: got %v, want %v", n, err, want)
 		}
 	}
 	if err := p.Pin(t.Context(), 3); !errors.Is(err, ErrExpired) {
-		t.Errorf("pin of an expired publication: %v", err)
+		t.Errorf("a pin of an expired publication: got %v, want ErrExpired", err)
 	}
 	if err := stale.Pin(t.Context(), 2); !errors.Is(err, ErrExpired) {
-		t.Errorf("pin by a process that knows an old chain: %v", err)
+		t.Errorf("a pin by a process that knows an old chain: got %v, want ErrExpired", err)
 	}
 	delete(w.records, PinKey(2))
-	w.records[PinKey(2)] = []byte("{}") // By another process, while 2 was kept.
+	w.records[PinKey(2)] = []byte("{}") // Another process pinned 2 while it was kept.
 	s, err := p.At(t.Context(), 2)
 	if err != nil || s.N != 2 || s.H[0].Seq > p.State().H[0].Seq || p.OldestKept().N != 4 {
-		t.Errorf("pinned: %v, oldest kept %d", err, p.OldestKept().N)
+		t.Errorf("a pinned publication: got %v, and the oldest kept is %d, want 4", err, p.OldestKept().N)
 	}
 }

@@ -14,57 +14,58 @@ import (
 	"recount/schemas/record"
 )
 
-// CommitLog keeps the publications. lake.CommitLog and lake.DirCommitLog are ones.
+// CommitLog keeps the publications. lake.CommitLog and lake.DirCommitLog implement it.
 type CommitLog interface {
 	Create(ctx context.Context, key string, body []byte) (record.Outcome, []byte, error)
 	Get(ctx context.Context, key string) ([]byte, error) // wraps lake.ErrNotFound
 	List(ctx context.Context, prefix string) ([]string, error)
 }
 
-// Objects is the lake as far as a publisher looks at it itself. lake.Store is one.
+// Objects is the part of the lake that a publisher needs itself. lake.Store implements it.
 type Objects interface {
 	List(ctx context.Context, prefix, startAfter string) iter.Seq2[lake.Info, error]
 	Head(ctx context.Context, key string) (lake.Info, error) // wraps lake.ErrNotFound
 	Delete(ctx context.Context, keys ...string) error
 }
 
-// Views is ClickHouse. cells.Store is one.
+// Views is the batch views in ClickHouse. cells.Store implements it.
 type Views interface {
-	Prepare(ctx context.Context) error      // brings tables up to date
-	CreateTables(ctx context.Context) error // of the declared views
+	Prepare(ctx context.Context) error      // brings all tables up to date
+	CreateTables(ctx context.Context) error // creates the missing tables of declared views
 
-	// Insert adds rows of a view under a version and returns what it wrote by bucket;
-	// after an error they may be there or not (B4). ReadBack returns what is there (B5).
+	// Insert adds rows of a view under a version and returns what it wrote, by bucket. After an
+	// error the rows may be there or not (B4). ReadBack returns what is there (B5).
 	Insert(ctx context.Context, v *catalog.View, ver uint64, pieces []exact.Piece) (map[int64]record.BucketVersion,
 		error)
 	ReadBack(ctx context.Context, v *catalog.View, ver uint64, buckets []int64) (map[int64]record.BucketVersion, error)
 
-	// Project shows people who write SQL publication s, if it is newer than what they see.
+	// Project makes the SQL VIEWs show publication s, unless they show it or a later one already.
+	// DeleteProjection deletes what no reader of publication oldest or a later one needs.
 	Project(ctx context.Context, s *record.State) error
 	DeleteProjection(ctx context.Context, oldest uint64) (rows int64, err error)
 
-	// Versions lists what a table holds of versions below a limit; DropTable deletes all
-	// of that, and the table if it is empty then.
+	// Versions lists the versions below a limit that a table holds. DropTable deletes their rows,
+	// then the table if it is empty.
 	Tables(ctx context.Context) ([]string, error)
 	Versions(ctx context.Context, table string, below uint64) iter.Seq2[record.BucketVersion, error]
 	DeleteVersions(ctx context.Context, table string, vers []record.BucketVersion) error
 	DropTable(ctx context.Context, table string, below uint64) (rows int64, dropped bool, err error)
 }
 
-// Chains reads every partition's commit chain anew, partition p at index p. What
-// it returns must be at least as long as what any publication was made from.
+// Chains reads the commit chains of all partitions, partition p at index p. Each chain must be at
+// least as long as the one that any existing publication was made from.
 type Chains func(ctx context.Context) ([]*record.Chain, error)
 
-// The reasons for which At has no state to give. They are the contracts' own, so
-// that the serving layer knows them without knowing this package.
+// ErrNoPublication and ErrExpired are the reasons for which At returns no state. They are declared
+// in package query, so that the serving layer knows them without knowing this package.
 var (
-	ErrNoPublication = query.ErrNoPublication // there never was one of this number
-	ErrExpired       = query.ErrCollected     // it is no longer kept (P3)
+	ErrNoPublication = query.ErrNoPublication // there never was a publication of this number
+	ErrExpired       = query.ErrCollected     // the publication is no longer kept (P3)
 )
 
-// Publisher recomputes what is dirty and publishes it. Recompute, Collect and the
-// readers' methods may be called concurrently, and several publishers may share
-// one chain: the chain decides.
+// Publisher recomputes dirty buckets and publishes them. All its methods may be called
+// concurrently, and several publishers may share one chain: the record that was created first
+// counts.
 type Publisher struct {
 	cfg     Config
 	log     CommitLog
@@ -77,16 +78,16 @@ type Publisher struct {
 	newest  atomic.Pointer[record.State]
 	suspect atomic.Bool // rows of the newest publication may be missing
 	running sync.Mutex  // held by Recompute and Collect
-	reading sync.Mutex  // held while the chain is read on
+	reading sync.Mutex  // held while publications are read
 
-	mu     sync.Mutex      // guards what follows
-	recent []*record.State // consecutive and ascending, ending with the newest; every kept one that is not only pinned
-	pins   []uint64        // ascending
-	pinned []*record.State // a few pinned states that were asked for, the latest last
+	mu     sync.Mutex      // guards the fields below
+	recent []*record.State // the states kept for their age or number, consecutive, the newest last
+	pins   []uint64        // the pinned publications, ascending
+	pinned []*record.State // a few states of pinned publications that At returned, the latest last
 }
 
-// New returns a publisher. Call Start before anything else. open is called for
-// every object a run reads; it should verify the digest (object.Verify) and must name the object in its errors.
+// New returns a publisher. Call Start before any other method. open is called for every object that
+// a run reads. It should verify the digest (object.Verify), and its errors must name the object.
 func New(cfg Config, log CommitLog, objects Objects, views Views, chains Chains, open exact.Open) (*Publisher, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.Validate(); err != nil {
@@ -101,8 +102,9 @@ func New(cfg Config, log CommitLog, objects Objects, views Views, chains Chains,
 	return p, nil
 }
 
-// Start brings the tables up to date and loads the newest publication. Errors: the
-// store, ClickHouse, an applied migration that was edited, or a chain that is not one.
+// Start brings the tables up to date and loads the newest publications. It fails when the store or
+// ClickHouse fails, when an applied migration was edited, and when a record does not continue the
+// chain.
 func (p *Publisher) Start(ctx context.Context) error {
 	p.running.Lock()
 	defer p.running.Unlock()

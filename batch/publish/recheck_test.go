@@ -15,17 +15,22 @@ import (
 	"recount/schemas/sqlschema"
 )
 
-// filtered is a view with every operator of a filter.
+// filteredView is a view with many operators of a filter.
 func filteredView() *catalog.View {
 	return &catalog.View{Name: "filtered", Event: "flight", Dimensions: []string{"subject", "source"}, Cell: 15 * 60e9,
 		Where: []catalog.Filter{
-			{Field: "origin", Op: catalog.NotIn, Values: []any{"ATL", "N'ULL`"}}, {Field: "delay", Op: catalog.Ne, Values: []any{int64(256)}},
-			{Field: "fare", Op: catalog.Gt, Values: []any{-3.5}}, {Field: "closed", Op: catalog.Lt, Values: []any{epoch.UnixMicro() + 40*hour}},
-			{Field: "ok", Op: catalog.Exists, Values: []any{true}}, {Field: "delay", Op: catalog.Le, Values: []any{int64(1 << 62)}}},
-		Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}, {Name: "delays", Kind: catalog.Distinct, Field: "delay"}, {Name: "oks", Kind: catalog.Distinct, Field: "ok"}}}
+			{Field: "origin", Op: catalog.NotIn, Values: []any{"ATL", "N'ULL`"}},
+			{Field: "delay", Op: catalog.Ne, Values: []any{int64(256)}},
+			{Field: "fare", Op: catalog.Gt, Values: []any{-3.5}},
+			{Field: "closed", Op: catalog.Lt, Values: []any{epoch.UnixMicro() + 40*hour}},
+			{Field: "ok", Op: catalog.Exists, Values: []any{true}},
+			{Field: "delay", Op: catalog.Le, Values: []any{int64(1 << 62)}}},
+		Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count},
+			{Name: "delays", Kind: catalog.Distinct, Field: "delay"},
+			{Name: "oks", Kind: catalog.Distinct, Field: "ok"}}}
 }
 
-// serve puts the world's objects into an S3 server, which ClickHouse reads.
+// serve writes the world's objects to an S3 server, from which ClickHouse reads them.
 func (w *world) serve() *lake.Store {
 	w.t.Helper()
 	server, err := s3server.Open(s3server.DefaultConfig(w.t.TempDir()))
@@ -57,8 +62,8 @@ func (w *world) serve() *lake.Store {
 	return store
 }
 
-// TestRecheck computes everything that was published a second way, in ClickHouse straight over the
-// Parquet objects (A4), and then finds one row that was edited, one that was removed and one of nobody.
+// TestRecheck computes everything that was published in a second way: ClickHouse reads the Parquet
+// objects (A4). Then it edits and removes rows and checks that each change is found.
 func TestRecheck(t *testing.T) {
 	t.Parallel()
 	w, r := start(t)
@@ -88,7 +93,7 @@ func TestRecheck(t *testing.T) {
 	}
 	got := check()
 	if len(got.Differences) != 0 || got.Checked < 3*5 || got.Rows < 300 {
-		t.Fatalf("got %+v", got)
+		t.Fatalf("got %+v, want no difference in at least 15 buckets and 300 rows", got)
 	}
 	wide := c.Views["wide"]
 	slim := c.Views["slim"]
@@ -100,14 +105,15 @@ func TestRecheck(t *testing.T) {
 		tenant    string
 	}{
 		{"edited", "UPDATE total__sum = total__sum + 1 WHERE tenant = 'acme' AND total__n > 0", wide, 1, "acme"},
-		{"another distinct", "UPDATE origins__state = CAST(unhex('010700000000000000'), 'String') WHERE tenant = 'acme'", slim, 2, "acme"},
+		{"another distinct", "UPDATE origins__state = CAST(unhex('010700000000000000'), 'String') WHERE tenant = " +
+			"'acme'", slim, 2, "acme"},
 		{"removed", "DELETE WHERE tenant = ''", slim, 0, ""},
 	}
 	for _, plant := range plants {
 		v := plant.view
 		b := at(plant.view, plant.bucket)
-		statement := fmt.Sprintf("ALTER TABLE %s %s AND _ver = %d AND toUnixTimestamp64Micro(_bucket) = %d SETTINGS mutations_sync = 2",
-			sqlschema.Quote(sqlschema.Table(v, c.Digest(v))), plant.sql, b.Ver, b.Bucket)
+		statement := fmt.Sprintf("ALTER TABLE %s %s AND _ver = %d AND toUnixTimestamp64Micro(_bucket) = %d "+
+			"SETTINGS mutations_sync = 2", sqlschema.Quote(sqlschema.Table(v, c.Digest(v))), plant.sql, b.Ver, b.Bucket)
 		if err := w.db.Exec(t.Context(), statement); err != nil {
 			t.Fatalf("%s: %v", plant.what, err)
 		}
@@ -117,7 +123,8 @@ func TestRecheck(t *testing.T) {
 		v := plant.view
 		b := at(plant.view, plant.bucket)
 		if !slices.ContainsFunc(got.Differences, func(d recheck.Difference) bool {
-			return d.View == v.Name && d.Bucket.UnixMicro() == b.Bucket && d.Version == b.Ver && d.Tenant == plant.tenant && d.Rows > 0 && d.Published != d.Computed && d.Do != ""
+			return d.View == v.Name && d.Bucket.UnixMicro() == b.Bucket && d.Version == b.Ver &&
+				d.Tenant == plant.tenant && d.Rows > 0 && d.Published != d.Computed && d.Do != ""
 		}) {
 			t.Errorf("%s: not found in bucket %d of view %s: %+v", plant.what, plant.bucket, v.Name, got.Differences)
 		}

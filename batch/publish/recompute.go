@@ -15,20 +15,20 @@ import (
 // attempts bounds how often one run plans again because another publisher was faster (P2).
 const attempts = 4
 
-// Result is what a run came to. Duplicates and Conflicts are those in the buckets it recomputed.
+// Result is the outcome of a run.
 type Result struct {
-	Publication uint64 // the newest one
+	Publication uint64 // the newest publication
 	Nothing     bool   // there was nothing to publish, or another publisher did it meanwhile
-	Events      int64  // landed events that the publication brought in
+	Events      int64  // landed events that this publication is the first to cover
 	Rows        int64  // rows written
-	Buckets     int    // dirty buckets
-	Duplicates  int64
-	Conflicts   int64
+	Buckets     int    // recomputed buckets
+	Duplicates  int64  // duplicates in the recomputed buckets
+	Conflicts   int64  // duplicates with another payload in the recomputed buckets
 }
 
-// Recompute publishes what has landed since the newest publication (J1). It may fail
-// anywhere and be called again: what a failed run wrote counts for nothing. A result
-// beside an error has been published, and only its projection for SQL is behind.
+// Recompute publishes what has landed since the newest publication (J1). It may fail anywhere and be
+// called again: rows of a failed run never count. If it returns an error and a Result with a
+// publication, that publication exists and only its projection for SQL is not complete.
 func (p *Publisher) Recompute(ctx context.Context) (Result, error) {
 	p.running.Lock()
 	defer p.running.Unlock()
@@ -78,12 +78,11 @@ func (p *Publisher) recompute(ctx context.Context) (Result, error) {
 			return Result{Publication: s.N, Nothing: true}, p.views.Project(ctx, p.State())
 		}
 	}
-	return Result{}, fmt.Errorf("other publishers were faster %d times in a row; the next run tries again", attempts)
+	return Result{}, fmt.Errorf("another publisher was faster %d times in a row; the next run tries again", attempts)
 }
 
-// attempt computes and writes the plan's buckets and tries to create publication n, after it
-// has looked for objects and read rows back (U2). It reports whether the record created is
-// this attempt's.
+// attempt computes and writes the plan's buckets and tries to create publication n, after it has looked for
+// objects and read rows back (U2). It reports whether publication n is its own.
 func (p *Publisher) attempt(ctx context.Context, pl *plan) (Result, bool, error) {
 	if err := p.checkPresent(ctx, pl.fresh); err != nil {
 		return Result{}, false, err
@@ -116,7 +115,7 @@ func (p *Publisher) attempt(ctx context.Context, pl *plan) (Result, bool, error)
 	return r, won, err
 }
 
-// enter puts what the computation of a type found into its ledger.
+// enter writes the accounts that the computation of an event type found into the type's ledger.
 func (pl *plan) enter(event string, accounts map[exact.Owner]record.Account) {
 	tenants := pl.ledgers[event].Tenants
 	for o, a := range accounts {
@@ -135,8 +134,8 @@ func (r *Result) count(counts []record.BucketCount) {
 	}
 }
 
-// create makes the record and creates it (P1, P2). After an error the outcome is
-// unknown; the next run's Refresh finds out.
+// create encodes the record and creates it (P1, P2). After an error the record may exist or not; the
+// Refresh of the next run finds out.
 func (p *Publisher) create(ctx context.Context, pl *plan, w *writer, counts map[string][]record.BucketCount) (won bool,
 	err error) {
 	raw, err := p.encode(pl, w, counts)
@@ -160,8 +159,8 @@ func (p *Publisher) create(ctx context.Context, pl *plan, w *writer, counts map[
 	return true, p.advance(raw)
 }
 
-// encode returns the publication's bytes. A base is made by resolving the delta, so
-// that the two can never say different things.
+// encode returns the publication's bytes. It makes a base by applying the delta to the previous
+// state, so that base and delta cannot differ.
 func (p *Publisher) encode(pl *plan, w *writer, counts map[string][]record.BucketCount) ([]byte, error) {
 	b := &record.Publication{
 		N: pl.n, Previous: pl.prev.Digest, H: pl.h, Tips: pl.tips, Events: pl.events, Code: p.cfg.Code,
@@ -202,8 +201,8 @@ func (p *Publisher) encode(pl *plan, w *writer, counts map[string][]record.Bucke
 	return b.Encode()
 }
 
-// versions are a view's recomputed buckets, ascending. A bucket that lost its last row
-// is listed with none, to take the place of the older version.
+// versions returns the versions of a view's recomputed buckets, ascending. A bucket that has lost
+// its last row is listed with zero rows, so that it replaces the older version.
 func (pl *plan) versions(name string, w *writer) []record.BucketVersion {
 	t := w.tables[name]
 	if t == nil {
@@ -223,7 +222,7 @@ func (pl *plan) versions(name string, w *writer) []record.BucketVersion {
 	return out
 }
 
-// coveredBy reports whether a publication holds everything the plan wanted to publish (P2).
+// coveredBy reports whether a publication covers everything that the plan wanted to publish (P2).
 func (pl *plan) coveredBy(s *record.State) bool {
 	for i, h := range pl.h {
 		if s.H[i].Seq < h.Seq || s.H[i].Epoch < h.Epoch {

@@ -8,7 +8,7 @@ import (
 	"recount/schemas/record"
 )
 
-// retire lets the objects go that landed until now, and deletes them.
+// retire creates a record that retires all objects that have landed, and deletes them.
 func (w *world) retire(typ string) {
 	w.t.Helper()
 	w.pass(time.Second)
@@ -25,8 +25,8 @@ func (w *world) retire(typ string) {
 	}
 }
 
-// TestRetired: objects that are gone on purpose are not missed (C8), what was published of
-// their buckets stays as it is, and a view that is declared later counts what is left.
+// TestRetired checks that retired objects are not taken for lost (C8), that what was published of their
+// buckets stays as it is, and that a view which is declared later counts the events that are left.
 func TestRetired(t *testing.T) {
 	t.Parallel()
 	w, r := start(t)
@@ -36,24 +36,24 @@ func TestRetired(t *testing.T) {
 	before := p.State().Views["slim"]
 	w.retire("flight")
 
-	// More of the retired bucket, and a new one.
+	// More events land in the retired bucket, and some in a new bucket.
 	w.land("flight", randomEvents(r, 20, epoch.UnixMicro(), 1)...)
 	w.land("flight", randomEvents(r, 20, epoch.Add(24*time.Hour).UnixMicro(), 1)...)
 	w.recompute(p)
 	after := p.State().Views["slim"]
 	if len(after.Buckets) != 2 || after.Buckets[0] != before.Buckets[0] {
-		t.Errorf("buckets were %v and are %v", before.Buckets, after.Buckets)
+		t.Errorf("buckets were %v and are %v; want the first as it was and one more", before.Buckets, after.Buckets)
 	}
 
-	// All buckets of a new view: only objects that are there are opened.
+	// A new view needs all buckets, but only objects that still exist may be opened.
 	p = w.publisher(catalogOf(slimView(), wideView()), nil)
 	w.recompute(p)
 	if got := p.State().Views["wide"].Buckets; len(got) != 2 {
-		t.Errorf("the new view has buckets %v", got)
+		t.Errorf("the new view has buckets %v, want two", got)
 	}
 
-	// An object that landed but was never published may be retired too, and one that a
-	// crash has left behind its retirement is collected.
+	// An object that was never published may be retired too. A crash may leave a retired object in the
+	// store, where a collection removes it.
 	w.land("flight", randomEvents(r, 5, epoch.Add(48*time.Hour).UnixMicro(), 1)...)
 	left := len(w.objects)
 	w.pass(time.Second)
@@ -61,6 +61,6 @@ func TestRetired(t *testing.T) {
 	w.pass(25 * time.Hour)
 	w.recompute(p)
 	if got := w.collect(p); got.Objects != int64(left) || len(w.objects) != 0 {
-		t.Errorf("collected %d of %d retired objects", got.Objects, left)
+		t.Errorf("collected %d retired objects, want %d", got.Objects, left)
 	}
 }

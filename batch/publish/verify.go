@@ -11,10 +11,10 @@ import (
 	"recount/schemas/failpoint"
 )
 
-const verifyBuckets = 1000 // buckets asked for at once
+const verifyBuckets = 1000 // buckets in one statement
 
-// ErrVerify is wrapped by the error about rows that ClickHouse does not give back as
-// they were written (B5). Nothing was published; the next run writes them anew.
+// ErrVerify is wrapped by the error about rows that ClickHouse does not return as they were written
+// (B5). Nothing was published; the next run writes the rows again.
 var ErrVerify = errors.New("rows read back differ from the rows written")
 
 // verify reads back every bucket of every view of the attempt.
@@ -40,8 +40,9 @@ func (w *writer) verifyBuckets(ctx context.Context, t *table, buckets []int64) e
 			break
 		}
 		if want := t.buckets[b]; got[b] != want {
-			return fmt.Errorf("%w: bucket %s: %d rows with checksum %016x, wrote %d with %016x", ErrVerify,
-				time.UnixMicro(b).UTC().Format(time.RFC3339), got[b].Rows, got[b].Checksum, want.Rows, want.Checksum)
+			return fmt.Errorf("%w: bucket %s: read %d rows with checksum %016x, wrote %d rows with checksum %016x",
+				ErrVerify, time.UnixMicro(b).UTC().Format(time.RFC3339), got[b].Rows, got[b].Checksum, want.Rows,
+				want.Checksum)
 		}
 	}
 	return nil

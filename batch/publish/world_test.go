@@ -39,7 +39,7 @@ const hour = int64(3_600_000_000)
 
 var epoch = time.Date(2024, 1, 2, 3, 0, 0, 0, time.UTC)
 
-// event is a row of the lake; nil fields are null.
+// event is a row of the lake. A nil field is null.
 type event struct {
 	id, tenant string
 	time       int64
@@ -50,7 +50,7 @@ type event struct {
 	fare       *float64
 	ok         *bool
 	closed     *int64
-	over       *string // fields whose value is one too many
+	over       *string // fields whose value is beyond limits.cardinality, with commas between them
 }
 
 func flightType() *catalog.EventType {
@@ -67,7 +67,8 @@ func wideView() *catalog.View {
 			{Name: "paid", Kind: catalog.Sum, Field: "fare"},
 			{Name: "mean", Kind: catalog.Avg, Field: "fare"}, {Name: "least", Kind: catalog.Min, Field: "delay"},
 			{Name: "most", Kind: catalog.Max, Field: "fare"},
-			{Name: "last", Kind: catalog.Max, Field: "closed"}, {Name: "origins", Kind: catalog.Distinct, Field: "origin"},
+			{Name: "last", Kind: catalog.Max, Field: "closed"},
+			{Name: "origins", Kind: catalog.Distinct, Field: "origin"},
 			{Name: "fares", Kind: catalog.Distinct, Field: "fare"}}}
 }
 
@@ -88,7 +89,7 @@ func catalogOf(views ...*catalog.View) *catalog.Catalog {
 	return c
 }
 
-// world is a lake, its chains and records, in memory, and an empty ClickHouse database.
+// world is a lake with its chains and records in memory, and a real, empty ClickHouse database.
 type world struct {
 	t       testing.TB
 	db      driver.Conn
@@ -99,7 +100,7 @@ type world struct {
 	age     map[string]time.Time
 	chains  []*record.Chain
 	seq     []uint64
-	landed  [][]event // by partition, in position order
+	landed  [][]event // events by partition, in position order
 }
 
 const partitions = 2
@@ -214,7 +215,7 @@ func orNull[T any](b array.Builder, v *T, add func(T)) {
 	add(*v)
 }
 
-// publisher returns a started publisher over the world; break it with f, which may be nil.
+// publisher returns a started publisher over the world. f ends it at one operation; nil does not.
 func (w *world) publisher(c *catalog.Catalog, f *faults) *Publisher {
 	w.t.Helper()
 	p := w.unstarted(c, f)
@@ -273,18 +274,18 @@ func (w *world) open(ctx context.Context, o record.Object) (exact.File, error) {
 	return object.OpenParquet(ctx, o, bytes.NewReader(body))
 }
 
-// faults ends everything at one operation, before it happens or behind it, where
-// the reply is lost. Everything after that fails, as in a process that died.
+// faults ends a process at one operation: before it happens, or after it, so that the reply is lost.
+// Every later operation fails too, as in a process that died.
 type faults struct {
-	mu     sync.Mutex
-	at     int
-	on     string // strike the first operation whose name begins so, when at is below 0
-	behind bool
-	steps  int
-	what   string // where it struck
+	mu    sync.Mutex
+	at    int    // the operation, counted from 0
+	on    string // if at is negative, the first operation whose name begins with this
+	after bool   // the operation happens and its reply is lost
+	steps int    // operations so far
+	what  string // the operation at which the process died
 }
 
-// arm counts the steps to the end from now on.
+// arm makes the process die at operation at, counted from now on.
 func (f *faults) arm(at int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -312,7 +313,7 @@ func (f *faults) do(what string, op func() error) error {
 	if at < 0 {
 		return op()
 	}
-	if step > at || step == at && !f.behind {
+	if step > at || step == at && !f.after {
 		return fmt.Errorf("%s: %w", what, errDied)
 	}
 	if err := op(); err != nil || step < at {
@@ -414,7 +415,7 @@ func (o objects) Delete(_ context.Context, keys ...string) error {
 	})
 }
 
-// conn is the real connection, with faults.
+// conn is the real connection with faults.
 type conn struct {
 	driver.Conn
 	f *faults

@@ -17,13 +17,13 @@ import (
 )
 
 const (
-	insertRows  = 1_000_000 // most rows of one INSERT
-	insertBytes = 32 << 20  // about the most bytes of one INSERT
+	insertRows  = 1_000_000 // the largest number of rows in one INSERT
+	insertBytes = 32 << 20  // roughly the largest number of bytes in one INSERT
 )
 
-// newVer returns a version no other attempt has (B4). Its upper half is the number of
-// the publication it is written for: once that number is taken, a version that no
-// record names can never be named by one, which is what makes collecting safe.
+// newVer returns a version that no other attempt has (B4). Its upper half is the number of the
+// publication it is written for. Once that publication exists, no later record can name a version
+// that it does not name. That makes collecting safe.
 func newVer(n uint64) uint64 {
 	if failpoint.Off(failpoint.B4) {
 		return n << 32
@@ -31,28 +31,28 @@ func newVer(n uint64) uint64 {
 	return n<<32 | uint64(rand.Uint32())
 }
 
-// verN is the number of the publication a version was written for.
+// verN returns the number of the publication that a version was written for.
 func verN(ver uint64) uint64 { return ver >> 32 }
 
-// writer sends the blocks of one attempt to ClickHouse. One goroutine gathers them
-// and starts INSERTs, of which as many run as there are workers.
+// writer sends the blocks of one attempt to ClickHouse. One goroutine gathers them and starts
+// INSERTs. As many INSERTs run at once as there are workers.
 type writer struct {
 	p      *Publisher
 	ver    uint64
 	tables map[string]*table // by view
-	bytes  int64             // waiting in all tables
-	limit  int64
-	mu     sync.Mutex // guards what was written while INSERTs run
+	bytes  int64             // bytes that wait in all tables
+	limit  int64             // bytes that may wait
+	mu     sync.Mutex        // guards the buckets of all tables while INSERTs run
 }
 
-// table gathers the rows of one view until they are worth an INSERT.
+// table gathers the rows of one view until there are enough for an INSERT.
 type table struct {
 	view    *catalog.View
 	pieces  []exact.Piece
 	rows    int
 	bytes   int64
-	wanted  []int64                        // buckets that are computed
-	buckets map[int64]record.BucketVersion // what was written
+	wanted  []int64                        // the buckets that are computed
+	buckets map[int64]record.BucketVersion // what was written of each
 }
 
 func (p *Publisher) newWriter(pl *plan) *writer {
@@ -65,12 +65,12 @@ func (p *Publisher) newWriter(pl *plan) *writer {
 	return w
 }
 
-// compute runs one event type through the batch engine and into ClickHouse. The
-// engine goes on while rows are sent.
+// compute runs the batch engine for one event type and writes its rows to ClickHouse. The engine
+// continues while rows are sent.
 func (w *writer) compute(ctx context.Context, in exact.Input) (found exact.Found, err error) {
 	blocks := make(chan *exact.Block, 1)
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(2 + w.p.cfg.Workers) // These two, and INSERTs.
+	g.SetLimit(2 + w.p.cfg.Workers) // The two goroutines below, and the INSERTs.
 	start := func(t *table) {
 		pieces := w.take(t)
 		g.Go(func() error { return w.insert(ctx, t, pieces) })
@@ -99,8 +99,8 @@ func (w *writer) compute(ctx context.Context, in exact.Input) (found exact.Found
 	return found, g.Wait()
 }
 
-// add takes a block over, in pieces no INSERT is too small for, and starts the INSERT of
-// a table that gathered enough.
+// add adds a block to its table, cut into pieces that fit one INSERT each. It starts the INSERT of
+// every table that has gathered enough.
 func (w *writer) add(b *exact.Block, start func(*table)) {
 	t := w.tables[b.View.Name]
 	size := blockBytes(b)
@@ -130,7 +130,7 @@ func (w *writer) largest() (t *table) {
 	return t
 }
 
-// blockBytes estimates what a block holds.
+// blockBytes estimates how many bytes a block holds.
 func blockBytes(b *exact.Block) int64 {
 	bytes := int64(b.Rows()) * int64(64+24*len(b.Dims)+32*len(b.Measures))
 	for i := range b.Measures {
@@ -139,7 +139,7 @@ func blockBytes(b *exact.Block) int64 {
 	return bytes
 }
 
-// take empties a table that gathered rows.
+// take returns the pieces that a table has gathered and empties it.
 func (w *writer) take(t *table) []exact.Piece {
 	pieces := t.pieces
 	w.bytes -= t.bytes
@@ -149,8 +149,8 @@ func (w *writer) take(t *table) []exact.Piece {
 	return pieces
 }
 
-// insert writes rows of a view. An error may hide an INSERT that was done, so nothing is
-// ever sent again under this version (B4): the attempt fails.
+// insert writes rows of a view. After an error the rows may be there or not, so nothing is sent
+// again under this version (B4): the attempt fails.
 func (w *writer) insert(ctx context.Context, t *table, pieces []exact.Piece) error {
 	if len(pieces) == 0 {
 		return nil
