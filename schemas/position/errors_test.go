@@ -12,7 +12,8 @@ func TestGapErrorIsErrGap(t *testing.T) {
 	if !errors.Is(err, ErrGap) || errors.Is(err, ErrTrimmed) {
 		t.Errorf("%v: a gap is ErrGap and not ErrTrimmed", err)
 	}
-	if got, want := err.Error(), "read: the log of partition 2 has a gap: want message 7, got 9"; got != want {
+	const want = "read: the log of partition 2 has a gap: want message 7, got 9"
+	if got := err.Error(); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
