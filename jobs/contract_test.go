@@ -13,6 +13,7 @@ import (
 	"recount/schemas/access"
 	"recount/schemas/catalog"
 	"recount/schemas/openapi"
+	"recount/schemas/record/recordtest"
 )
 
 // TestEmptySystemKeepsTheContract asks a system in which nothing has happened: an empty partition, a
@@ -29,7 +30,7 @@ func TestEmptySystemKeepsTheContract(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := scheduler(t, openLedger(t, t.TempDir()), a.Job(""))
+	s := scheduler(t, openLedger(t, &recordtest.Memory{}), a.Job(""))
 	for path, h := range map[string]http.Handler{"/v1/audit": a.Handler(), "/v1/audit?tenant=acme": a.Handler(),
 		"/v1/jobs": s.Handler()} {
 		r := httptest.NewRequest(http.MethodGet, path, nil)

@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -17,15 +15,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"recount/batch/lake"
+	"recount/schemas/record"
+	"recount/schemas/record/recordtest"
 )
 
-func openLedger(t *testing.T, dir string) *Ledger {
+func openLedger(t *testing.T, records record.CommitLog) *Ledger {
 	t.Helper()
-	records, err := lake.OpenDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
 	l, err := OpenLedger(t.Context(), records, []string{"work"}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +55,7 @@ func TestSchedules(t *testing.T) {
 // TestScheduledRuns uses a fake clock and a job that takes longer than its interval. Starts are
 // skipped while it runs, and Run waits for it at the end.
 func TestScheduledRuns(t *testing.T) {
-	dir := t.TempDir()
+	records := &recordtest.Memory{}
 	synctest.Test(t, func(t *testing.T) {
 		var started, running atomic.Int64
 		work := Job{Name: "work", Schedule: "@every 10s", Run: func(ctx context.Context) (Report, error) {
@@ -75,7 +70,7 @@ func TestScheduledRuns(t *testing.T) {
 			}
 			return Report{Rows: 1}, ctx.Err()
 		}}
-		s := scheduler(t, openLedger(t, dir), work)
+		s := scheduler(t, openLedger(t, records), work)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- s.Run(ctx) }()
@@ -100,7 +95,7 @@ func TestScheduledRuns(t *testing.T) {
 
 func TestPanicIsAnErrorOfTheRun(t *testing.T) {
 	t.Parallel()
-	s := scheduler(t, openLedger(t, t.TempDir()),
+	s := scheduler(t, openLedger(t, &recordtest.Memory{}),
 		Job{Name: "work", Run: func(context.Context) (Report, error) { panic("boom") }})
 	run, err := s.Start(t.Context(), "work")
 	if err != nil || !strings.Contains(run.Error, "boom") {
@@ -110,34 +105,24 @@ func TestPanicIsAnErrorOfTheRun(t *testing.T) {
 
 func TestLedgerSurvives(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	records := &recordtest.Memory{}
 	n := int64(0)
 	work := Job{Name: "work",
 		Run: func(context.Context) (Report, error) {
 			n++
 			return Report{Rows: n, Message: "did it"}, nil
 		}}
-	s := scheduler(t, openLedger(t, dir), work)
+	s := scheduler(t, openLedger(t, records), work)
 	for range 3 {
 		if _, err := s.Start(t.Context(), "work"); err != nil {
 			t.Fatal(err)
 		}
 	}
 	before := s.List()[0].Runs
-	after := openLedger(t, dir).Newest("work")
+	after := openLedger(t, records).Newest("work")
 	if diff := cmp.Diff(before, after); diff != "" || len(after) != 3 || after[0].Rows != 3 {
 		t.Errorf("%d runs after reopening: %s", len(after), diff)
 	}
-}
-
-type fileRemover struct{ root string }
-
-func (r fileRemover) Delete(_ context.Context, keys ...string) error {
-	var errs []error
-	for _, k := range keys {
-		errs = append(errs, os.Remove(filepath.Join(r.root, k)))
-	}
-	return errors.Join(errs...)
 }
 
 // fakeLog records up to where it was trimmed.
@@ -151,8 +136,8 @@ func (l *fakeLog) Trim(_ context.Context, _ int, below uint64) error {
 
 func TestExpire(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	l := openLedger(t, dir)
+	records := &recordtest.Memory{}
+	l := openLedger(t, records)
 	for i := range KeepRuns + 5 {
 		if err := l.Add(t.Context(), Run{ID: "x", Job: "work", Start: time.Unix(int64(i), 0).UTC()}); err != nil {
 			t.Fatal(err)
@@ -161,7 +146,7 @@ func TestExpire(t *testing.T) {
 	for _, c := range []struct{ bound, want uint64 }{{5, 0}, {12, 12}, {99, 20}} {
 		log := &fakeLog{first: 10, next: 20}
 		job := Expire("", log, func(context.Context) ([]uint64, error) { return []uint64{c.bound}, nil }, l,
-			fileRemover{dir}, func(context.Context) (int64, error) { return 0, nil })
+			records, func(context.Context) (int64, error) { return 0, nil })
 		if _, err := job.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -169,17 +154,17 @@ func TestExpire(t *testing.T) {
 			t.Errorf("bound %d: trimmed below %d, want %d (L6)", c.bound, log.trimmed, c.want)
 		}
 	}
-	if left := openLedger(t, dir).Newest("work"); len(left) != KeepRuns || left[KeepRuns-1].Start.Unix() != 5 {
+	if left := openLedger(t, records).Newest("work"); len(left) != KeepRuns || left[KeepRuns-1].Start.Unix() != 5 {
 		t.Errorf("%d runs are left", len(left))
 	}
-	if entries, err := os.ReadDir(filepath.Join(dir, "jobs/work")); err != nil || len(entries) != KeepRuns {
-		t.Errorf("%d records are left, %v", len(entries), err)
+	if len(records.Bodies) != KeepRuns {
+		t.Errorf("%d records are left, want %d", len(records.Bodies), KeepRuns)
 	}
 }
 
 func TestHTTP(t *testing.T) {
 	t.Parallel()
-	h := scheduler(t, openLedger(t, t.TempDir()),
+	h := scheduler(t, openLedger(t, &recordtest.Memory{}),
 		Job{Name: "work", Schedule: "@hourly",
 			Run: func(context.Context) (Report, error) { return Report{Publication: 7}, nil }},
 		Job{Name: "bad", Run: func(context.Context) (Report, error) { return Report{}, errors.New("no luck") }},

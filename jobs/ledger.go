@@ -12,17 +12,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"recount/batch/lake"
 	"recount/schemas/record"
 )
-
-// Records stores the runs of the ledger. It is create-only, so that two processes that run the
-// same job never overwrite each other's records.
-type Records interface {
-	Create(ctx context.Context, key string, body []byte) (record.Outcome, []byte, error)
-	Get(ctx context.Context, key string) ([]byte, error)
-	List(ctx context.Context, prefix string) ([]string, error)
-}
 
 // Remover deletes old ledger records.
 type Remover interface {
@@ -34,7 +25,8 @@ const KeepRuns = 100
 
 const ledgerPrefix = "jobs/"
 
-// Ledger keeps the results of runs, the newest first. A run is the record
+// Ledger keeps the results of runs, the newest first. Its records are create-only, so that two
+// processes that run the same job never overwrite each other's records. A run is the record
 // jobs/{job}/20060102T150405.000000000Z-{id}.json, named by its start:
 //
 //	{"id":"K3V5ABCDEFGH","job":"recompute","trigger":"schedule","start":"…","end":"…",
@@ -42,7 +34,7 @@ const ledgerPrefix = "jobs/"
 //
 // The trigger is schedule or request. The last four members are left out where they are empty.
 type Ledger struct {
-	records Records
+	records record.CommitLog
 
 	mu   sync.Mutex
 	runs map[string][]Run
@@ -53,7 +45,8 @@ const maxReads = 16
 
 // OpenLedger reads the newest runs of each job. It skips a record that cannot be read and logs a
 // warning, because nothing depends on the ledger.
-func OpenLedger(ctx context.Context, records Records, names []string, logger *slog.Logger) (*Ledger, error) {
+func OpenLedger(ctx context.Context, records record.CommitLog, names []string,
+	logger *slog.Logger) (*Ledger, error) {
 	l := &Ledger{records: records, runs: map[string][]Run{}}
 	for _, name := range names {
 		keys, err := records.List(ctx, ledgerPrefix+name+"/")
@@ -90,9 +83,9 @@ func OpenLedger(ctx context.Context, records Records, names []string, logger *sl
 // errNoRun is wrapped by the error about a ledger record that holds no run.
 var errNoRun = errors.New("unreadable ledger record")
 
-func getRun(ctx context.Context, records Records, name, key string) (*Run, error) {
+func getRun(ctx context.Context, records record.CommitLog, name, key string) (*Run, error) {
 	raw, err := records.Get(ctx, key)
-	if errors.Is(err, record.ErrSpoilt) || errors.Is(err, lake.ErrNotFound) { // Another process may have removed it.
+	if errors.Is(err, record.ErrSpoilt) || errors.Is(err, record.ErrNotFound) { // Another process may have removed it.
 		return nil, fmt.Errorf("%w: %w", errNoRun, err)
 	}
 	if err != nil {

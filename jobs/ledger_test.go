@@ -10,18 +10,18 @@ import (
 	"testing/synctest"
 	"time"
 
-	"recount/batch/lake"
 	"recount/schemas/record"
+	"recount/schemas/record/recordtest"
 )
 
 // slowRecords reads each record with the delay of a remote store.
-type slowRecords struct{ Records }
+type slowRecords struct{ record.CommitLog }
 
 const readDelay = 30 * time.Millisecond
 
 func (s slowRecords) Get(ctx context.Context, key string) ([]byte, error) {
 	time.Sleep(readDelay)
-	raw, err := s.Records.Get(ctx, key)
+	raw, err := s.CommitLog.Get(ctx, key)
 	if strings.HasSuffix(key, "corrupt.json") {
 		return nil, fmt.Errorf("get %s: %w", key, record.ErrSpoilt)
 	}
@@ -31,13 +31,9 @@ func (s slowRecords) Get(ctx context.Context, key string) ([]byte, error) {
 // TestLedgerOpensInTime opens a ledger in a slow store. Records are read in parallel, a record that
 // cannot be read is skipped, and the runs keep their order.
 func TestLedgerOpensInTime(t *testing.T) {
-	dir := t.TempDir()
-	records, err := lake.OpenDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	records := &recordtest.Memory{}
 	names := []string{"work", "play"}
-	before := openLedger(t, dir)
+	before := openLedger(t, records)
 	start := time.Date(2024, 5, 1, 0, 0, 0, 0, time.UTC)
 	for i := range KeepRuns {
 		for _, name := range names {

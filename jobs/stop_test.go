@@ -9,15 +9,17 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"recount/schemas/record/recordtest"
 )
 
 // TestRequestedRunsEndWithTheScheduler checks that a requested run continues when its client leaves.
 // It ends before Run returns, because the process closes the engines after that. Later requests are refused.
 func TestRequestedRunsEndWithTheScheduler(t *testing.T) {
-	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		running := false
-		s := scheduler(t, openLedger(t, dir), Job{Name: "work", Run: func(ctx context.Context) (Report, error) {
+		ledger := openLedger(t, &recordtest.Memory{})
+		s := scheduler(t, ledger, Job{Name: "work", Run: func(ctx context.Context) (Report, error) {
 			running = true
 			defer func() { running = false }()
 			select {

@@ -16,12 +16,6 @@ import (
 	"recount/schemas/record"
 )
 
-// Records keeps the records of retirement. lake.CommitLog implements it.
-type Records interface {
-	Create(ctx context.Context, key string, body []byte) (record.Outcome, []byte, error)
-	List(ctx context.Context, prefix string) ([]string, error)
-}
-
 // Objects is the part of the lake that retiring needs. lake.Store implements it.
 type Objects interface {
 	List(ctx context.Context, prefix, startAfter string) iter.Seq2[lake.Info, error]
@@ -32,7 +26,7 @@ type Objects interface {
 type Config struct {
 	Chains    func(context.Context) ([]*record.Chain, error) // reads the commit chains, as publish.Chains does
 	Open      exact.Open
-	Records   Records
+	Records   record.CommitLog // keeps the retirements
 	Objects   Objects
 	Published func() []position.Offset // returns H of the newest publication
 

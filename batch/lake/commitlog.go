@@ -23,7 +23,7 @@ type Backend interface {
 	// CreateOnce makes one try at putting body under key if there is nothing yet. An error
 	// with an HTTP status (a method HTTPStatusCode) tells what the store answered.
 	CreateOnce(ctx context.Context, key string, body []byte) error
-	// GetOnce makes one try, Get as many as the store allows. Errors wrap ErrNotFound.
+	// GetOnce makes one try, Get as many as the store allows. Errors wrap record.ErrNotFound.
 	GetOnce(ctx context.Context, key string) ([]byte, error)
 	Get(ctx context.Context, key string) ([]byte, error)
 	List(ctx context.Context, prefix, startAfter string) iter.Seq2[Info, error]
@@ -71,11 +71,11 @@ func (l *CommitLog) Create(ctx context.Context, key string, body []byte) (record
 			return record.Created, nil, nil
 		case err == nil:
 			return record.Exists, there, nil
-		case errors.Is(err, ErrNotFound) && refused(put):
+		case errors.Is(err, record.ErrNotFound) && refused(put):
 			return record.Unknown, nil, put
 		}
 		last = put
-		if !errors.Is(err, ErrNotFound) {
+		if !errors.Is(err, record.ErrNotFound) {
 			last = errors.Join(put, err)
 		}
 		if attempt < l.attempts && sleep(ctx, pause(attempt, l.backoff)) != nil {
@@ -103,7 +103,7 @@ func (s *Store) GetOnce(ctx context.Context, key string) ([]byte, error) {
 	return s.getOnce(ctx, key, once)
 }
 
-// Get returns a record. The error wraps ErrNotFound if there is none, and record.ErrSpoilt
+// Get returns a record. The error wraps record.ErrNotFound if there is none, and record.ErrSpoilt
 // if every read of it brought other bytes than were written: then it is so in the store.
 func (l *CommitLog) Get(ctx context.Context, key string) ([]byte, error) {
 	var spoilt error

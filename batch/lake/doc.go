@@ -1,10 +1,9 @@
 // Package lake keeps recount's raw events and records in an object store. It is the
 // only package that speaks S3.
 //
-//	Store         objects: Put, Get, Open for ranged reads, Head, List, Delete
-//	CommitLog     create-only records in a Store (schemas/PROTOCOL.md, "The one trick")
-//	DirCommitLog  the same in a local directory, for tests
-//	Store.Probe   refuses a store whose create-only writes are not (C9)
+//	Store        objects: Put, Get, Open for ranged reads, Head, List, Delete
+//	CommitLog    create-only records in a Store (schemas/PROTOCOL.md, "The one trick")
+//	Store.Probe  refuses a store whose create-only writes are not (C9)
 //
 // # Invariants
 //

@@ -93,7 +93,7 @@ func TestCreateIsNeverWrong(t *testing.T) {
 		key := fmt.Sprintf("land/e1/p0/%020d", seed)
 		results := race(t, cfg, seed, key)
 		there, err := clean.Get(t.Context(), key)
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		if err != nil && !errors.Is(err, record.ErrNotFound) {
 			t.Fatal(err)
 		}
 		for _, r := range results {

@@ -48,7 +48,7 @@ type window struct {
 
 // Open opens an object for ranged reads that all end with the context. It fetches the
 // end of the object, where Parquet keeps its footer, and with it the size. The error
-// wraps ErrNotFound if there is no object. There is nothing to close.
+// wraps record.ErrNotFound if there is no object. There is nothing to close.
 func (s *Store) Open(ctx context.Context, key string) (*Object, error) {
 	o := &Object{ctx: ctx, store: s, key: key}
 	tail, whole, err := o.fetch("bytes=-"+strconv.Itoa(tailWindow), tailWindow)

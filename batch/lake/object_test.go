@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"recount/schemas/record"
 )
 
 // TestReadAt compares random reads of objects of many sizes with a bytes.Reader.
@@ -114,8 +116,8 @@ func TestReplacedObject(t *testing.T) {
 	if err := s.Delete(t.Context(), "k"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := o.ReadAt(make([]byte, 10), 0); !errors.Is(err, ErrNotFound) {
-		t.Errorf("read of a deleted object: %v, want ErrNotFound", err)
+	if _, err := o.ReadAt(make([]byte, 10), 0); !errors.Is(err, record.ErrNotFound) {
+		t.Errorf("read of a deleted object: %v, want record.ErrNotFound", err)
 	}
 }
 

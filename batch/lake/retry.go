@@ -7,10 +7,9 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"time"
-)
 
-// ErrNotFound is wrapped by the error about a key that has no object.
-var ErrNotFound = errors.New("no such object")
+	"recount/schemas/record"
+)
 
 // ErrTooLarge is wrapped by the error of Get about an object above Config.MaxGet.
 var ErrTooLarge = errors.New("object too large")
@@ -83,7 +82,7 @@ func refused(err error) bool {
 // missing bucket is another matter: it must never pass for a missing object.
 func failed(op, key string, err error) error {
 	if statusOf(err) == http.StatusNotFound && codeOf(err) != "NoSuchBucket" && codeOf(err) != "NoSuchUpload" {
-		return fmt.Errorf("%s %s: %w", op, key, ErrNotFound)
+		return fmt.Errorf("%s %s: %w", op, key, record.ErrNotFound)
 	}
 	return fmt.Errorf("%s %s: %w", op, key, err)
 }

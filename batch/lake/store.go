@@ -13,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"golang.org/x/sync/errgroup"
+
+	"recount/schemas/record"
 )
 
 // Store is a bucket, or the part of one below a prefix. Keys are relative to the
@@ -92,7 +94,7 @@ func (s *Store) ensureBucket(ctx context.Context) error {
 
 func (s *Store) key(key string) *string { return aws.String(s.cfg.Prefix + key) }
 
-// Head describes an object. The error wraps ErrNotFound if there is none.
+// Head describes an object. The error wraps record.ErrNotFound if there is none.
 func (s *Store) Head(ctx context.Context, key string) (Info, error) {
 	ctx, cancel := s.within(ctx, "head", 0)
 	defer cancel()
@@ -104,7 +106,7 @@ func (s *Store) Head(ctx context.Context, key string) (Info, error) {
 		Modified: aws.ToTime(out.LastModified)}, nil
 }
 
-// Get returns a whole object. The error wraps ErrNotFound if there is none and
+// Get returns a whole object. The error wraps record.ErrNotFound if there is none and
 // ErrTooLarge if it is above Config.MaxGet.
 func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
 	ctx, cancel := s.within(ctx, "get", s.cfg.MaxGet)
@@ -198,7 +200,7 @@ func (s *Store) Delete(ctx context.Context, keys ...string) error {
 			ctx, cancel := s.within(ctx, "delete", 0)
 			defer cancel()
 			_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.cfg.Bucket, Key: s.key(key)})
-			if err = failedUnless(err, "delete", key); errors.Is(err, ErrNotFound) {
+			if err = failedUnless(err, "delete", key); errors.Is(err, record.ErrNotFound) {
 				return nil
 			}
 			return err

@@ -15,6 +15,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"recount/schemas/record"
 )
 
 func TestStore(t *testing.T) {
@@ -52,8 +54,8 @@ func TestStore(t *testing.T) {
 			return err
 		},
 	} {
-		if err := f(); !errors.Is(err, ErrNotFound) {
-			t.Errorf("%s after delete: %v, want ErrNotFound", op, err)
+		if err := f(); !errors.Is(err, record.ErrNotFound) {
+			t.Errorf("%s after delete: %v, want record.ErrNotFound", op, err)
 		}
 	}
 	families, err := reg.Gather()
@@ -145,8 +147,8 @@ func TestParts(t *testing.T) {
 	if err := s.Put(t.Context(), "short", f, size+1<<20); err == nil {
 		t.Error("a body shorter than its size was stored")
 	}
-	if _, err := s.Head(t.Context(), "short"); !errors.Is(err, ErrNotFound) {
-		t.Errorf("head of the short one: %v, want ErrNotFound", err)
+	if _, err := s.Head(t.Context(), "short"); !errors.Is(err, record.ErrNotFound) {
+		t.Errorf("head of the short one: %v, want record.ErrNotFound", err)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"recount/batch/lake"
 	"recount/schemas/catalog"
 	"recount/schemas/position"
 	"recount/schemas/record"
@@ -25,18 +24,18 @@ const (
 // its first seal, which opens next.Epoch (1) and fixes bucket width and partitions; another
 // cut rule opens a new epoch (C1). Losing the race for the first seal is no error. A bucket
 // width or number of partitions other than the stored one is a *catalog.Error.
-func Begin(ctx context.Context, log CommitLog, partition int, next record.Next) (*record.Chain, error) {
-	c, err := LoadChain(ctx, log, partition)
+func Begin(ctx context.Context, records record.CommitLog, partition int, next record.Next) (*record.Chain, error) {
+	c, err := LoadChain(ctx, records, partition)
 	if err != nil {
 		return nil, err
 	}
 	if !c.Begun() {
-		if err := checkFirst(ctx, log, partition, next); err != nil {
+		if err := checkFirst(ctx, records, partition, next); err != nil {
 			return nil, err
 		}
 		first := &record.Commit{Kind: record.Seal, Epoch: c.Head.Epoch, Partition: partition,
 			Start: c.Head.Seq, End: c.Head.Seq, Next: &next, Reason: "the first record"}
-		if _, err := createSeal(ctx, log, c, first); err != nil {
+		if _, err := createSeal(ctx, records, c, first); err != nil {
 			return nil, fmt.Errorf("begin the commit chain of partition %d: %w", partition, err)
 		}
 	}
@@ -45,7 +44,7 @@ func Begin(ctx context.Context, log CommitLog, partition int, next record.Next) 
 	}
 	if stored := c.Rule(); stored != next.Rule {
 		reason := fmt.Sprintf("the cut rule changes from %+v to %+v", stored, next.Rule)
-		if err := SealEpoch(ctx, log, c, next.Rule, reason); err != nil {
+		if err := SealEpoch(ctx, records, c, next.Rule, reason); err != nil {
 			return nil, err
 		}
 	}
@@ -54,13 +53,13 @@ func Begin(ctx context.Context, log CommitLog, partition int, next record.Next) 
 
 // checkFirst keeps a raised log.partitions from beginning chains for partitions that the
 // stored number does not have: partition 0, which is begun first, has the say.
-func checkFirst(ctx context.Context, log CommitLog, partition int, next record.Next) error {
+func checkFirst(ctx context.Context, records record.CommitLog, partition int, next record.Next) error {
 	if partition == 0 {
 		return nil
 	}
 	zero := record.NewChain(0)
-	raw, err := log.Get(ctx, zero.NextKey())
-	if errors.Is(err, lake.ErrNotFound) {
+	raw, err := records.Get(ctx, zero.NextKey())
+	if errors.Is(err, record.ErrNotFound) {
 		return nil
 	}
 	if err == nil {
@@ -95,7 +94,8 @@ func checkFixed(c *record.Chain, next record.Next) error {
 // first the chain is read on: a seal with the same rule is as good as the own one, behind
 // anything else the seal is tried again at the new head. So it may be called again after
 // an error. The head may have moved: compare the log with it only afterwards.
-func SealEpoch(ctx context.Context, log CommitLog, c *record.Chain, rule position.CutRule, reason string) error {
+func SealEpoch(ctx context.Context, records record.CommitLog, c *record.Chain, rule position.CutRule,
+	reason string) error {
 	from := c.Head.Epoch
 	for range sealRounds {
 		if c.Head.Epoch > from && c.Rule() == rule {
@@ -104,7 +104,7 @@ func SealEpoch(ctx context.Context, log CommitLog, c *record.Chain, rule positio
 		next := &record.Next{Epoch: c.Head.Epoch + 1, Rule: rule, Bucket: c.Bucket, Partitions: c.Partitions}
 		seal := &record.Commit{Kind: record.Seal, Epoch: c.Head.Epoch, Partition: c.Partition,
 			Start: c.Head.Seq, End: c.Head.Seq, Next: next, Reason: reason, Previous: c.Tip}
-		mine, err := createSeal(ctx, log, c, seal)
+		mine, err := createSeal(ctx, records, c, seal)
 		if err != nil {
 			return fmt.Errorf("seal epoch %d of partition %d: %w", c.Head.Epoch, c.Partition, err)
 		}
@@ -118,7 +118,8 @@ func SealEpoch(ctx context.Context, log CommitLog, c *record.Chain, rule positio
 
 // createSeal creates the record that continues the chain and moves the chain past
 // whatever is there in the end; mine says whose it is.
-func createSeal(ctx context.Context, log CommitLog, c *record.Chain, seal *record.Commit) (mine bool, err error) {
+func createSeal(ctx context.Context, records record.CommitLog, c *record.Chain,
+	seal *record.Commit) (mine bool, err error) {
 	seal.Attempt = rand.Text()
 	seal.Created = time.Now().UTC()
 	raw, err := seal.Encode()
@@ -126,7 +127,7 @@ func createSeal(ctx context.Context, log CommitLog, c *record.Chain, seal *recor
 		return false, err
 	}
 	for try := range createTries {
-		outcome, there, createErr := log.Create(ctx, c.NextKey(), raw)
+		outcome, there, createErr := records.Create(ctx, c.NextKey(), raw)
 		switch {
 		case createErr == nil && outcome == record.Created:
 			_, err := c.Extend(raw)
@@ -135,7 +136,7 @@ func createSeal(ctx context.Context, log CommitLog, c *record.Chain, seal *recor
 			if _, err := c.Extend(there); err != nil {
 				return false, err
 			}
-			return false, Extend(ctx, log, c)
+			return false, Extend(ctx, records, c)
 		}
 		err = createErr
 		if try+1 < createTries && sleep(ctx, pause(try)) != nil {

@@ -15,7 +15,7 @@ import (
 	"recount/schemas/record"
 )
 
-func begin(t testing.TB, w CommitLog, p int, next record.Next) *record.Chain {
+func begin(t testing.TB, w record.CommitLog, p int, next record.Next) *record.Chain {
 	t.Helper()
 	c, err := Begin(t.Context(), w, p, next)
 	if err != nil {
@@ -34,8 +34,8 @@ func TestBegin(t *testing.T) {
 		t.Error(diff)
 	}
 	if want := (position.Offset{Epoch: 1, Seq: 1}); first.Head != want || first.Rule() != testRule ||
-		len(w.records) != 1 {
-		t.Errorf("head %v, rule %v, %d records", first.Head, first.Rule(), len(w.records))
+		len(w.Bodies) != 1 {
+		t.Errorf("head %v, rule %v, %d records", first.Head, first.Rule(), len(w.Bodies))
 	}
 }
 
@@ -75,8 +75,8 @@ func TestFixedSettings(t *testing.T) {
 			}
 		}
 	}
-	if len(w.records) != 1 {
-		t.Errorf("%d records, want the first alone", len(w.records))
+	if len(w.Bodies) != 1 {
+		t.Errorf("%d records, want the first alone", len(w.Bodies))
 	}
 }
 
@@ -134,7 +134,7 @@ func put(t testing.TB, w *world, c *record.Chain, end uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.records[c.NextKey()] = raw
+	w.Bodies[c.NextKey()] = raw
 	if _, err := c.Extend(raw); err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func TestLoadChain(t *testing.T) {
 		t.Fatal(err, diff)
 	}
 	key := record.CommitKey(2, 0, 300)
-	delete(w.records, key)
+	delete(w.Bodies, key)
 	if _, err := LoadChain(t.Context(), w, 0); !errors.Is(err, record.ErrInvalid) ||
 		!strings.Contains(err.Error(), key) {
 		t.Errorf("with %s missing: %v", key, err)
@@ -182,7 +182,7 @@ func TestStoredSchemas(t *testing.T) {
 	if diff := cmp.Diff(viewed, got["viewed"][0]); diff != "" {
 		t.Error(diff)
 	}
-	w.records[schemaKey(viewed2)] = w.records[schemaKey(viewed)]
+	w.Bodies[schemaKey(viewed2)] = w.Bodies[schemaKey(viewed)]
 	if _, err := StoredSchemas(t.Context(), w); !errors.Is(err, record.ErrInvalid) {
 		t.Errorf("a schema under another's key: %v", err)
 	}

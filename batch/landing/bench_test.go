@@ -20,7 +20,7 @@ func BenchmarkLand(b *testing.B) {
 	next := testNext
 	next.Rule = position.CutRule{Interval: time.Hour, Rows: 250_000, Bytes: 1 << 30}
 	for b.Loop() {
-		w.records = map[string][]byte{}
+		w.Bodies = nil
 		w.objects = map[string][]byte{}
 		n := newNode(w, 1, 1, 0)
 		n.near = true

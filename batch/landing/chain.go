@@ -8,20 +8,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"recount/batch/lake"
 	"recount/schemas/record"
 )
-
-// CommitLog keeps create-only records. lake.CommitLog and lake.DirCommitLog are two.
-type CommitLog interface {
-	// Create puts body under key if there is nothing yet: Created if the very bytes of body
-	// are in place, Exists with what is there instead, Unknown with an error.
-	Create(ctx context.Context, key string, body []byte) (record.Outcome, []byte, error)
-	// Get returns a record. The error wraps lake.ErrNotFound if there is none.
-	Get(ctx context.Context, key string) ([]byte, error)
-	// List returns the keys below prefix in byte order.
-	List(ctx context.Context, prefix string) ([]string, error)
-}
 
 const (
 	parallelGets = 32
@@ -32,14 +20,14 @@ const (
 // LoadChain reads a partition's commit chain from its first record. A chain that has not
 // begun is no error. A record that is missing although later ones of its epoch exist, or
 // that does not continue the chain, wraps record.ErrInvalid (V1).
-func LoadChain(ctx context.Context, log CommitLog, partition int) (*record.Chain, error) {
+func LoadChain(ctx context.Context, records record.CommitLog, partition int) (*record.Chain, error) {
 	c := record.NewChain(partition)
 	for {
 		epoch := c.Head.Epoch
-		last, err := loadEpoch(ctx, log, c)
+		last, err := loadEpoch(ctx, records, c)
 		ended := false
 		if err == nil {
-			ended, err = extend(ctx, log, c, mostSingle)
+			ended, err = extend(ctx, records, c, mostSingle)
 		}
 		if err == nil && !ended {
 			continue // An epoch may have begun, and of a long one many are listed and read at once.
@@ -59,14 +47,14 @@ func LoadChain(ctx context.Context, log CommitLog, partition int) (*record.Chain
 
 // loadEpoch appends the listed records of the head's epoch, fetched several at a time,
 // and returns the last listed key. What the list does not show Extend finds.
-func loadEpoch(ctx context.Context, log CommitLog, c *record.Chain) (last string, err error) {
-	keys, err := log.List(ctx, record.CommitPrefix(c.Head.Epoch, c.Partition))
+func loadEpoch(ctx context.Context, records record.CommitLog, c *record.Chain) (last string, err error) {
+	keys, err := records.List(ctx, record.CommitPrefix(c.Head.Epoch, c.Partition))
 	if err != nil || len(keys) == 0 {
 		return "", err
 	}
 	last = keys[len(keys)-1]
 	if len(keys) >= checkpointRecords {
-		skipAhead(ctx, log, c)
+		skipAhead(ctx, records, c)
 	}
 	for len(keys) > 0 && keys[0] < c.NextKey() {
 		keys = keys[1:] // A checkpoint had it.
@@ -74,7 +62,7 @@ func loadEpoch(ctx context.Context, log CommitLog, c *record.Chain) (last string
 	for len(keys) > 0 {
 		window := keys[:min(len(keys), windowGets)]
 		keys = keys[len(window):]
-		raws, err := getAll(ctx, log, window)
+		raws, err := getAll(ctx, records, window)
 		if err != nil {
 			return "", err
 		}
@@ -91,13 +79,13 @@ func loadEpoch(ctx context.Context, log CommitLog, c *record.Chain) (last string
 }
 
 // getAll returns the bodies of the keys in their order.
-func getAll(ctx context.Context, log CommitLog, keys []string) ([][]byte, error) {
+func getAll(ctx context.Context, records record.CommitLog, keys []string) ([][]byte, error) {
 	raws := make([][]byte, len(keys))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallelGets)
 	for i, key := range keys {
 		g.Go(func() (err error) {
-			raws[i], err = log.Get(ctx, key)
+			raws[i], err = records.Get(ctx, key)
 			return err
 		})
 	}
@@ -106,16 +94,16 @@ func getAll(ctx context.Context, log CommitLog, keys []string) ([][]byte, error)
 
 // Extend reads the chain on from where it is, one record after the other, until there is
 // no next one. After an error the chain is whole up to the records read before it.
-func Extend(ctx context.Context, log CommitLog, c *record.Chain) error {
-	_, err := extend(ctx, log, c, math.MaxInt)
+func Extend(ctx context.Context, records record.CommitLog, c *record.Chain) error {
+	_, err := extend(ctx, records, c, math.MaxInt)
 	return err
 }
 
 // extend is Extend for at most so many records; ended says that there was no next one.
-func extend(ctx context.Context, log CommitLog, c *record.Chain, most int) (ended bool, err error) {
+func extend(ctx context.Context, records record.CommitLog, c *record.Chain, most int) (ended bool, err error) {
 	for range most {
-		raw, err := log.Get(ctx, c.NextKey())
-		if errors.Is(err, lake.ErrNotFound) {
+		raw, err := records.Get(ctx, c.NextKey())
+		if errors.Is(err, record.ErrNotFound) {
 			return true, nil
 		}
 		if err != nil {

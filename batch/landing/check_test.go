@@ -61,7 +61,7 @@ func (w *world) checkObject(t testing.TB, s *record.Commit, o record.Object, lan
 	if err != nil {
 		return err
 	}
-	if key := fmt.Sprintf("schema/type=%s/%s.json", o.Type, o.Schema); w.records[key] == nil {
+	if key := fmt.Sprintf("schema/type=%s/%s.json", o.Type, o.Schema); w.Bodies[key] == nil {
 		return fmt.Errorf("%s is not stored", key)
 	}
 	for c, err := range f.Read(t.Context(), []string{object.ColSeq, object.ColIndex, eventbatch.ColID}, 0, o.Rows) {

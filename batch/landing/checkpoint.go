@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 
-	"recount/batch/lake"
 	"recount/schemas/record"
 )
 
@@ -37,9 +36,9 @@ func checkpointKey(c *record.Chain) string {
 
 // skipAhead moves the chain to the end of its checkpoints. A fault of them, or of asking for
 // them, says nothing about the chain: what is left is walked.
-func skipAhead(ctx context.Context, log CommitLog, c *record.Chain) {
+func skipAhead(ctx context.Context, records record.CommitLog, c *record.Chain) {
 	read := record.NewChain(c.Partition)
-	_ = readCheckpoints(ctx, log, read)
+	_ = readCheckpoints(ctx, records, read)
 	if read.Head.Seq > c.Head.Seq {
 		*c = *read
 	}
@@ -47,8 +46,8 @@ func skipAhead(ctx context.Context, log CommitLog, c *record.Chain) {
 
 // readCheckpoints extends the chain by all checkpoints that continue it. One that does not
 // hold what the chain does is an error, and leaves the chain as it was before it.
-func readCheckpoints(ctx context.Context, log CommitLog, c *record.Chain) error {
-	keys, err := log.List(ctx, record.CheckpointPrefix(c.Partition))
+func readCheckpoints(ctx context.Context, records record.CommitLog, c *record.Chain) error {
+	keys, err := records.List(ctx, record.CheckpointPrefix(c.Partition))
 	if err != nil {
 		return err
 	}
@@ -59,7 +58,7 @@ func readCheckpoints(ctx context.Context, log CommitLog, c *record.Chain) error 
 		if key != checkpointKey(c) {
 			return nil // What lies between must be read record by record, and then all may be.
 		}
-		if err := readCheckpoint(ctx, log, c, key); err != nil {
+		if err := readCheckpoint(ctx, records, c, key); err != nil {
 			return err
 		}
 	}
@@ -69,16 +68,16 @@ func readCheckpoints(ctx context.Context, log CommitLog, c *record.Chain) error 
 // errUseless is wrapped by the error about a checkpoint that does not hold what the chain does.
 var errUseless = errors.New("a checkpoint is of no use")
 
-func readCheckpoint(ctx context.Context, log CommitLog, c *record.Chain, key string) error {
-	err := copyCheckpoint(ctx, log, c, key)
-	if errors.Is(err, record.ErrInvalid) || errors.Is(err, record.ErrSpoilt) || errors.Is(err, lake.ErrNotFound) {
+func readCheckpoint(ctx context.Context, records record.CommitLog, c *record.Chain, key string) error {
+	err := copyCheckpoint(ctx, records, c, key)
+	if errors.Is(err, record.ErrInvalid) || errors.Is(err, record.ErrSpoilt) || errors.Is(err, record.ErrNotFound) {
 		return fmt.Errorf("%w: %s, which may be removed: %w", errUseless, key, err)
 	}
 	return err
 }
 
-func copyCheckpoint(ctx context.Context, log CommitLog, c *record.Chain, key string) error {
-	raw, err := log.Get(ctx, key)
+func copyCheckpoint(ctx context.Context, records record.CommitLog, c *record.Chain, key string) error {
+	raw, err := records.Get(ctx, key)
 	if err != nil {
 		return err
 	}
@@ -92,7 +91,7 @@ func copyCheckpoint(ctx context.Context, log CommitLog, c *record.Chain, key str
 			return err
 		}
 	}
-	there, err := log.Get(ctx, lastKey)
+	there, err := records.Get(ctx, lastKey)
 	if err != nil {
 		return err
 	}
@@ -105,14 +104,14 @@ func copyCheckpoint(ctx context.Context, log CommitLog, c *record.Chain, key str
 
 // Checkpointer makes checkpoints. It is not safe for concurrent use.
 type Checkpointer struct {
-	log    CommitLog
-	logger *slog.Logger
-	ends   []*record.Chain // by partition, up to the last checkpoint, without their segments
+	records record.CommitLog
+	logger  *slog.Logger
+	ends    []*record.Chain // by partition, up to the last checkpoint, without their segments
 }
 
 // NewCheckpointer returns a checkpointer of all partitions. A nil logger discards.
-func NewCheckpointer(log CommitLog, partitions int, logger *slog.Logger) *Checkpointer {
-	k := &Checkpointer{log: log, logger: logger}
+func NewCheckpointer(records record.CommitLog, partitions int, logger *slog.Logger) *Checkpointer {
+	k := &Checkpointer{records: records, logger: logger}
 	if logger == nil {
 		k.logger = slog.New(slog.DiscardHandler)
 	}
@@ -143,7 +142,7 @@ func (k *Checkpointer) makeDue(ctx context.Context, c, end *record.Chain) (made 
 		return 0, nil
 	}
 	// The first time, and where another process makes them too.
-	if err := readCheckpoints(ctx, k.log, end); err != nil {
+	if err := readCheckpoints(ctx, k.records, end); err != nil {
 		return 0, err
 	}
 	for ; due(c, end); made++ {
@@ -168,7 +167,7 @@ func (k *Checkpointer) makeOne(ctx context.Context, end *record.Chain) error {
 	next := snapshot(end)
 	var body []byte
 	for n := 0; n < checkpointRecords && len(body) < checkpointBytes; n++ {
-		raw, err := k.log.Get(ctx, next.NextKey())
+		raw, err := k.records.Get(ctx, next.NextKey())
 		if err != nil {
 			return err
 		}
@@ -177,8 +176,8 @@ func (k *Checkpointer) makeOne(ctx context.Context, end *record.Chain) error {
 		}
 		body = append(append(body, raw...), '\n')
 	}
-	if _, _, err := k.log.Create(ctx, key, body); err != nil {
+	if _, _, err := k.records.Create(ctx, key, body); err != nil {
 		return err
 	}
-	return readCheckpoint(ctx, k.log, end, key)
+	return readCheckpoint(ctx, k.records, end, key)
 }

@@ -18,7 +18,7 @@ import (
 )
 
 // extendBy lands n small segments, and an epoch's seal in their middle.
-func extendBy(t testing.TB, log CommitLog, c *record.Chain, n int) {
+func extendBy(t testing.TB, records record.CommitLog, c *record.Chain, n int) {
 	t.Helper()
 	for i := range n {
 		r := &record.Commit{Kind: record.Segment, Partition: c.Partition, Epoch: c.Head.Epoch, Start: c.Head.Seq,
@@ -29,14 +29,14 @@ func extendBy(t testing.TB, log CommitLog, c *record.Chain, n int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := log.Create(t.Context(), c.NextKey(), raw); err != nil {
+		if _, _, err := records.Create(t.Context(), c.NextKey(), raw); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := c.Extend(raw); err != nil {
 			t.Fatal(err)
 		}
 		if i == n/2 {
-			if err := SealEpoch(t.Context(), log, c, c.Rule(), "a test"); err != nil {
+			if err := SealEpoch(t.Context(), records, c, c.Rule(), "a test"); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -45,7 +45,7 @@ func extendBy(t testing.TB, log CommitLog, c *record.Chain, n int) {
 
 // counted counts reads.
 type counted struct {
-	CommitLog
+	record.CommitLog
 	gets atomic.Int64
 }
 
@@ -72,15 +72,15 @@ func TestCheckpoints(t *testing.T) {
 	}
 	load := func(because string, most int64) {
 		t.Helper()
-		log := &counted{CommitLog: w}
-		c, err := LoadChain(t.Context(), log, 0)
+		records := &counted{CommitLog: w}
+		c, err := LoadChain(t.Context(), records, 0)
 		if err != nil {
 			t.Fatalf("%s: %v", because, err)
 		}
 		if diff := cmp.Diff(want, c); diff != "" {
 			t.Errorf("%s: the chain (-records +checkpoints): %s", because, diff)
 		}
-		if n := log.gets.Load(); n > most {
+		if n := records.gets.Load(); n > most {
 			t.Errorf("%s: %d reads, want at most %d", because, n, most)
 		}
 	}
@@ -92,7 +92,7 @@ func TestCheckpoints(t *testing.T) {
 	if err != nil || len(keys) != 2 {
 		t.Fatalf("%v, %v", keys, err)
 	}
-	good := bytes.Clone(w.records[keys[1]])
+	good := bytes.Clone(w.Bodies[keys[1]])
 	lines := bytes.SplitAfter(good, []byte("\n"))
 	for because, body := range map[string][]byte{
 		"a digit": bytes.Replace(good, []byte(`"rows":1`), []byte(`"rows":2`), 1),
@@ -104,7 +104,7 @@ func TestCheckpoints(t *testing.T) {
 		"half":                good[:len(good)/2],
 		"a forged checkpoint": forged(t, good),
 	} {
-		w.records[keys[1]] = body
+		w.Bodies[keys[1]] = body
 		load(because, 2*checkpointRecords+200+mostSingle)
 		var said bytes.Buffer
 		k := NewCheckpointer(w, 2, slog.New(slog.NewTextHandler(&said, nil)))
@@ -113,11 +113,11 @@ func TestCheckpoints(t *testing.T) {
 			t.Errorf("%s: made %d, %v: %s; want that of the other partition, and the key of this one's", because, made,
 				err, &said)
 		}
-		maps.DeleteFunc(w.records,
+		maps.DeleteFunc(w.Bodies,
 			func(key string, _ []byte) bool { return strings.HasPrefix(key, record.CheckpointPrefix(1)) })
 	}
-	delete(w.records, keys[0])
-	w.records[keys[1]] = good
+	delete(w.Bodies, keys[0])
+	w.Bodies[keys[1]] = good
 	load("the first is gone", 2*checkpointRecords+200+mostSingle)
 }
 
@@ -148,22 +148,22 @@ func forged(t *testing.T, good []byte) (body []byte) {
 // BenchmarkLoadChain starts from chains of two lengths in a store over HTTP.
 func BenchmarkLoadChain(b *testing.B) {
 	for _, n := range []int{1000, 20_000} {
-		log := lake.NewCommitLog(openStore(b))
+		records := lake.NewCommitLog(openStore(b))
 		first := record.Next{Epoch: 1, Rule: position.DefaultCutRule(), Bucket: testNext.Bucket, Partitions: 1}
-		c, err := Begin(b.Context(), log, 0, first)
+		c, err := Begin(b.Context(), records, 0, first)
 		if err != nil {
 			b.Fatal(err)
 		}
-		extendBy(b, log, c, n)
+		extendBy(b, records, c, n)
 		load := func(b *testing.B) {
 			for b.Loop() {
-				if got, err := LoadChain(b.Context(), log, 0); err != nil || got.Tip != c.Tip {
+				if got, err := LoadChain(b.Context(), records, 0); err != nil || got.Tip != c.Tip {
 					b.Fatalf("%v, %v", got, err)
 				}
 			}
 		}
 		b.Run(fmt.Sprintf("records=%d/walked", n), load)
-		if _, err := NewCheckpointer(log, 1, nil).Make(b.Context(), []*record.Chain{c}); err != nil {
+		if _, err := NewCheckpointer(records, 1, nil).Make(b.Context(), []*record.Chain{c}); err != nil {
 			b.Fatal(err)
 		}
 		b.Run(fmt.Sprintf("records=%d/checkpoints", n), load)

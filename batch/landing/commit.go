@@ -88,7 +88,7 @@ func (p *partition) storeSchema(ctx context.Context, t *object.Table) error {
 	if p.schemas[key] {
 		return nil
 	}
-	err := p.retry(ctx, stageSchema, func() error { return createSchema(ctx, p.log, e) })
+	err := p.retry(ctx, stageSchema, func() error { return createSchema(ctx, p.records, e) })
 	p.schemas[key] = err == nil
 	return err
 }
@@ -108,7 +108,7 @@ func (p *partition) commit(ctx context.Context, c *record.Commit) error {
 	var there []byte
 	err = p.retry(ctx, stageCommit, func() (err error) {
 		failpoint.Point("landing.create.before")
-		outcome, there, err = p.log.Create(ctx, p.chain.NextKey(), raw)
+		outcome, there, err = p.records.Create(ctx, p.chain.NextKey(), raw)
 		failpoint.Point("landing.create.after")
 		if err == nil && outcome == record.Unknown {
 			err = errors.New("the outcome is unknown")

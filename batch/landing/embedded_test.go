@@ -42,14 +42,14 @@ func TestEmbeddedStore(t *testing.T) {
 	t.Parallel()
 	s := openStore(t)
 	w := newWorld()
-	log := lake.NewCommitLog(s)
+	records := lake.NewCommitLog(s)
 	next := testNext
 	next.Rule = position.CutRule{Interval: 100 * time.Millisecond, Rows: 50, Bytes: 1 << 20}
 	for round := range int64(2) {
 		moved := make(chan struct{}, 1000)
 		registry := prometheus.NewRegistry()
 		l, err := New(Config{Registerer: registry, OnCommit: func(int) { moved <- struct{}{} }},
-			[]*record.Chain{begin(t, log, 0, next)}, newNode(w, 1, 1, 0), log, s)
+			[]*record.Chain{begin(t, records, 0, next)}, newNode(w, 1, 1, 0), records, s)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,14 +69,14 @@ func TestEmbeddedStore(t *testing.T) {
 		if got, err := registry.Gather(); err != nil || len(got) == 0 {
 			t.Error(got, err)
 		}
-		compare(t, s, log, l)
+		compare(t, s, records, l)
 	}
 }
 
 // compare loads the chain and every object it names from the store.
-func compare(t *testing.T, s *lake.Store, log CommitLog, l *Lander) {
+func compare(t *testing.T, s *lake.Store, records record.CommitLog, l *Lander) {
 	t.Helper()
-	c, err := LoadChain(t.Context(), log, 0)
+	c, err := LoadChain(t.Context(), records, 0)
 	if err != nil || c.Head != l.Heads()[0] {
 		t.Fatal(c, err)
 	}
@@ -91,7 +91,7 @@ func compare(t *testing.T, s *lake.Store, log CommitLog, l *Lander) {
 			}
 		}
 	}
-	if types, err := StoredSchemas(t.Context(), log); err != nil || len(types["clicked"]) != 1 {
+	if types, err := StoredSchemas(t.Context(), records); err != nil || len(types["clicked"]) != 1 {
 		t.Error(types, err)
 	}
 }

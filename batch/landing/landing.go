@@ -69,7 +69,7 @@ func (e *StoppedError) Unwrap() error { return e.Err }
 
 // New returns a lander of the chains' partitions. The chains must have begun (Begin); the
 // lander works on copies.
-func New(cfg Config, chains []*record.Chain, src Source, log CommitLog, objects Objects) (*Lander, error) {
+func New(cfg Config, chains []*record.Chain, src Source, records record.CommitLog, objects Objects) (*Lander, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -94,7 +94,7 @@ func New(cfg Config, chains []*record.Chain, src Source, log CommitLog, objects 
 		if !c.Begun() {
 			return nil, fmt.Errorf("land partition %d: its chain has no first record: call Begin", c.Partition)
 		}
-		l.partitions = append(l.partitions, newPartition(cfg, m, snapshot(c), src, log, objects))
+		l.partitions = append(l.partitions, newPartition(cfg, m, snapshot(c), src, records, objects))
 	}
 	return l, nil
 }

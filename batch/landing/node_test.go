@@ -88,7 +88,7 @@ func (n *node) do(ctx context.Context, effect func()) error {
 	return nil
 }
 
-// Create implements CommitLog.
+// Create implements record.CommitLog.
 func (n *node) Create(ctx context.Context, key string, body []byte) (record.Outcome, []byte, error) {
 	type reply struct {
 		outcome record.Outcome
@@ -97,7 +97,7 @@ func (n *node) Create(ctx context.Context, key string, body []byte) (record.Outc
 	}
 	replies := make(chan reply, 1) // A delayed effect has nobody to tell.
 	err := n.do(ctx, func() {
-		o, there, err := n.w.Create(ctx, key, body)
+		o, there, err := n.w.Create(context.WithoutCancel(ctx), key, body)
 		replies <- reply{o, there, err}
 	})
 	if err != nil {
@@ -107,7 +107,7 @@ func (n *node) Create(ctx context.Context, key string, body []byte) (record.Outc
 	return r.outcome, r.there, r.err
 }
 
-// Get implements CommitLog.
+// Get implements record.CommitLog.
 func (n *node) Get(ctx context.Context, key string) ([]byte, error) {
 	if n.op(ctx) == unsent {
 		return nil, errLost
@@ -115,7 +115,7 @@ func (n *node) Get(ctx context.Context, key string) ([]byte, error) {
 	return n.w.Get(ctx, key)
 }
 
-// List implements CommitLog.
+// List implements record.CommitLog.
 func (n *node) List(ctx context.Context, prefix string) ([]string, error) {
 	if n.op(ctx) == unsent {
 		return nil, errLost

@@ -32,7 +32,7 @@ type partition struct {
 	cfg     Config
 	m       partitionMetrics
 	src     Source
-	log     CommitLog
+	records record.CommitLog
 	objects Objects
 
 	chain   *record.Chain
@@ -42,9 +42,10 @@ type partition struct {
 	stopped atomic.Pointer[StoppedError] // nil while it lands
 }
 
-func newPartition(cfg Config, m *metrics, chain *record.Chain, src Source, log CommitLog, objects Objects) *partition {
-	p := &partition{id: chain.Partition, cfg: cfg, m: m.of(chain.Partition), src: src, log: log, objects: objects,
-		chain: chain, schemas: map[string]bool{}}
+func newPartition(cfg Config, m *metrics, chain *record.Chain, src Source, records record.CommitLog,
+	objects Objects) *partition {
+	p := &partition{id: chain.Partition, cfg: cfg, m: m.of(chain.Partition), src: src, records: records,
+		objects: objects, chain: chain, schemas: map[string]bool{}}
 	p.seen.Store(snapshot(chain))
 	p.m.head.Set(float64(chain.Head.Seq))
 	return p
@@ -118,7 +119,7 @@ func (p *partition) recover(ctx context.Context) error {
 	failpoint.Point("landing.recover.before")
 	defer failpoint.Point("landing.recover.after")
 	return p.retry(ctx, stageRecover, func() error {
-		err := Extend(ctx, p.log, p.chain)
+		err := Extend(ctx, p.records, p.chain)
 		p.publish() // What was read before an error counts too.
 		return err
 	})

@@ -27,12 +27,12 @@ func schemaKey(e *catalog.EventType) string {
 
 // createSchema stores the event type before a record names its id. Equal types have
 // equal documents, so two writers of one key agree.
-func createSchema(ctx context.Context, log CommitLog, e *catalog.EventType) error {
+func createSchema(ctx context.Context, records record.CommitLog, e *catalog.EventType) error {
 	raw, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("encode event type %s: %w", e.Name, err)
 	}
-	outcome, _, err := log.Create(ctx, schemaKey(e), raw)
+	outcome, _, err := records.Create(ctx, schemaKey(e), raw)
 	if err == nil && outcome != record.Created {
 		err = fmt.Errorf("%w: %s holds another document", record.ErrInvalid, schemaKey(e))
 	}
@@ -41,14 +41,14 @@ func createSchema(ctx context.Context, log CommitLog, e *catalog.EventType) erro
 
 // StoredSchemas returns every schema that objects of the lake have, by event type in the
 // order of their ids. catalog.CheckEvolution says whether a declared type may follow them.
-func StoredSchemas(ctx context.Context, log CommitLog) (map[string][]*catalog.EventType, error) {
-	keys, err := log.List(ctx, schemaPrefix)
+func StoredSchemas(ctx context.Context, records record.CommitLog) (map[string][]*catalog.EventType, error) {
+	keys, err := records.List(ctx, schemaPrefix)
 	if err != nil {
 		return nil, err
 	}
 	out := map[string][]*catalog.EventType{}
 	for window := range slices.Chunk(keys, windowGets) {
-		raws, err := getAll(ctx, log, window)
+		raws, err := getAll(ctx, records, window)
 		if err != nil {
 			return nil, fmt.Errorf("read stored schemas: %w", err)
 		}

@@ -58,7 +58,7 @@ type trouble struct {
 func TestSimulationCatches(t *testing.T) {
 	t.Parallel()
 	for name, breaks := range map[string]func(*world){
-		"records are replaced":          func(w *world) { w.overwrites = true },
+		"records are replaced":          func(w *world) { w.Overwrites = true },
 		"objects rot after they landed": func(w *world) { w.rots = true },
 	} {
 		t.Run(name, func(t *testing.T) {

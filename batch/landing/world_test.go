@@ -1,12 +1,9 @@
 package landing
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,12 +13,12 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 	"go.uber.org/goleak"
 
-	"recount/batch/lake"
 	"recount/batch/object"
 	"recount/schemas/catalog"
 	"recount/schemas/eventbatch"
 	"recount/schemas/position"
 	"recount/schemas/record"
+	"recount/schemas/record/recordtest"
 )
 
 func TestMain(m *testing.M) {
@@ -77,16 +74,16 @@ var (
 
 // world is the log, the commit log and the object store, which outlive every lander.
 type world struct {
+	recordtest.Memory
+
 	mu      sync.Mutex
 	logs    [2]partitionLog
-	records map[string][]byte
 	objects map[string][]byte
 
-	kills      int
-	beats      int
-	skew       time.Duration // how far the clock of heartbeats is behind
-	overwrites bool          // a fault of the store: records are not create-only
-	rots       bool          // a fault of the store: stored objects change after they were verified
+	kills int
+	beats int
+	skew  time.Duration // how far the clock of heartbeats is behind
+	rots  bool          // a fault of the store: stored objects change after they were verified
 }
 
 // partitionLog is one partition of the log. Its first message is 1; trim forgets, frames do not.
@@ -99,7 +96,7 @@ type partitionLog struct {
 }
 
 func newWorld() *world {
-	w := &world{records: map[string][]byte{}, objects: map[string][]byte{}}
+	w := &world{objects: map[string][]byte{}}
 	for p := range w.logs {
 		w.logs[p] = partitionLog{changed: make(chan struct{}), ids: map[[2]uint64]string{}, trimmed: 1}
 	}
@@ -168,39 +165,6 @@ func (w *world) read(p int, seq uint64) (eventbatch.Message, <-chan struct{}, er
 	return eventbatch.Message{Seq: seq, Frame: slices.Clone(l.frames[seq-1])}, nil, nil
 }
 
-// Create, Get and List are a commit log without faults.
-func (w *world) Create(_ context.Context, key string, body []byte) (record.Outcome, []byte, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	there, ok := w.records[key]
-	if ok && !bytes.Equal(there, body) && !w.overwrites {
-		return record.Exists, there, nil
-	}
-	w.records[key] = body
-	return record.Created, nil, nil
-}
-
-func (w *world) Get(_ context.Context, key string) ([]byte, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if raw, ok := w.records[key]; ok {
-		return raw, nil
-	}
-	return nil, fmt.Errorf("get %s: %w", key, lake.ErrNotFound)
-}
-
-func (w *world) List(_ context.Context, prefix string) (keys []string, _ error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for key := range w.records {
-		if strings.HasPrefix(key, prefix) {
-			keys = append(keys, key)
-		}
-	}
-	slices.Sort(keys)
-	return keys, nil
-}
-
 func (w *world) put(key string, body []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -212,7 +176,7 @@ func (w *world) object(key string) ([]byte, error) {
 	defer w.mu.Unlock()
 	raw, ok := w.objects[key]
 	if !ok {
-		return nil, fmt.Errorf("get %s: %w", key, lake.ErrNotFound)
+		return nil, fmt.Errorf("get %s: %w", key, record.ErrNotFound)
 	}
 	if w.rots {
 		w.objects[key] = raw[:len(raw)-1]

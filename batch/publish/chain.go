@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"recount/batch/lake"
 	"recount/schemas/record"
 )
 
@@ -44,8 +43,8 @@ func (p *Publisher) Refresh(ctx context.Context) error {
 	p.reading.Lock()
 	defer p.reading.Unlock()
 	for {
-		raw, err := p.log.Get(ctx, record.PublicationKey(p.State().N+1))
-		if errors.Is(err, lake.ErrNotFound) {
+		raw, err := p.records.Get(ctx, record.PublicationKey(p.State().N+1))
+		if errors.Is(err, record.ErrNotFound) {
 			return nil
 		}
 		if err != nil {
@@ -122,7 +121,7 @@ func (p *Publisher) load(ctx context.Context) error {
 
 // lastPublication returns the highest number under the prefix, or 0 if there is no publication.
 func (p *Publisher) lastPublication(ctx context.Context) (last uint64, err error) {
-	keys, err := p.log.List(ctx, record.PublicationPrefix)
+	keys, err := p.records.List(ctx, record.PublicationPrefix)
 	if err != nil {
 		return 0, fmt.Errorf("list publications: %w", err)
 	}
@@ -140,7 +139,7 @@ func (p *Publisher) lastPublication(ctx context.Context) (last uint64, err error
 func (p *Publisher) readBack(ctx context.Context, n uint64, wanted func(*record.Publication) bool) (raws [][]byte,
 	err error) {
 	for more := true; n > 0; n-- {
-		raw, err := p.log.Get(ctx, record.PublicationKey(n))
+		raw, err := p.records.Get(ctx, record.PublicationKey(n))
 		if err != nil {
 			return nil, fmt.Errorf("read publication %d: %w", n, err)
 		}

@@ -74,7 +74,7 @@ func TestCollect(t *testing.T) {
 	if got := w.collect(p); got != (CollectResult{}) {
 		t.Errorf("a second collection: collected %+v, want nothing", got)
 	}
-	delete(w.records, PinKey(2))
+	delete(w.records.Bodies, PinKey(2))
 	if got := w.collect(p); got.Rows == 0 {
 		t.Error("rows of a publication are left after its pin was removed")
 	}

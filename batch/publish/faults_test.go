@@ -66,9 +66,7 @@ func TestDiesAnywhere(t *testing.T) {
 // checkChain applies every publication in order, which fails unless they are one chain (P2, V5).
 func (w *world) checkChain() *record.State {
 	w.t.Helper()
-	w.mu.Lock()
-	all := maps.Clone(w.records)
-	w.mu.Unlock()
+	all := maps.Clone(w.records.Bodies)
 	s := record.EmptyState(partitions)
 	for n := uint64(1); all[record.PublicationKey(n)] != nil; n++ {
 		var err error
@@ -109,7 +107,7 @@ func TestTwoPublishers(t *testing.T) {
 
 // racing is a CommitLog in which another publisher wins just before a record is created.
 type racing struct {
-	CommitLog
+	record.CommitLog
 	once sync.Once
 	win  func()
 }
@@ -135,7 +133,7 @@ func TestLosesTheRace(t *testing.T) {
 				other.chains = func(context.Context) ([]*record.Chain, error) { return before, nil }
 				w.land("flight", randomEvents(r, 30, epoch.UnixMicro(), 2)...)
 			}
-			p.log = &racing{CommitLog: p.log, win: func() { w.recompute(other) }}
+			p.records = &racing{CommitLog: p.records, win: func() { w.recompute(other) }}
 			if got := w.recompute(p); got.Nothing == more {
 				t.Errorf("got %+v", got)
 			}

@@ -21,7 +21,7 @@ func TestGolden(t *testing.T) {
 	w, r := start(t)
 	w.land("flight", randomEvents(r, 60, epoch.UnixMicro(), 4)...)
 	w.recompute(w.publisher(catalogOf(wideView(), slimView()), nil))
-	b, err := record.DecodePublication(w.records[record.PublicationKey(1)])
+	b, err := record.DecodePublication(w.records.Bodies[record.PublicationKey(1)])
 	if err != nil {
 		t.Fatal(err)
 	}

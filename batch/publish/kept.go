@@ -28,7 +28,7 @@ func (p *Publisher) Pin(ctx context.Context, n uint64) error {
 	if _, err := p.At(ctx, n); err != nil {
 		return fmt.Errorf("pin: %w", err)
 	}
-	if _, _, err := p.log.Create(ctx, PinKey(n), fmt.Appendf(nil, `{"n":%d}`, n)); err != nil {
+	if _, _, err := p.records.Create(ctx, PinKey(n), fmt.Appendf(nil, `{"n":%d}`, n)); err != nil {
 		return fmt.Errorf("pin publication %d: %w", n, err)
 	}
 	if err := p.Refresh(ctx); err != nil {
@@ -179,7 +179,7 @@ func (p *Publisher) loadPinned(ctx context.Context, n uint64) (*record.State, er
 
 // loadPins reads which publications are pinned.
 func (p *Publisher) loadPins(ctx context.Context) error {
-	keys, err := p.log.List(ctx, PinPrefix)
+	keys, err := p.records.List(ctx, PinPrefix)
 	if err != nil {
 		return fmt.Errorf("list pins: %w", err)
 	}

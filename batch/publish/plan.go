@@ -114,7 +114,7 @@ func (p *Publisher) checkChain(c *record.Chain, i int, h position.Offset) error 
 // horizons reads which objects are retired. Every run reads it again. An object is deleted only
 // after a record retires it, so a run that reads the record never misses the object.
 func (p *Publisher) horizons(ctx context.Context) (record.Horizons, error) {
-	keys, err := p.log.List(ctx, record.RetiredPrefix)
+	keys, err := p.records.List(ctx, record.RetiredPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("read retirements: %w", err)
 	}

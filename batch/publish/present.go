@@ -8,7 +8,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"recount/batch/exact"
-	"recount/batch/lake"
 	"recount/schemas/failpoint"
 	"recount/schemas/record"
 )
@@ -56,7 +55,7 @@ func (p *Publisher) checkPresent(ctx context.Context, objects []record.Object) e
 		g.Go(func() error {
 			info, err := p.objects.Head(ctx, o.Key)
 			switch {
-			case errors.Is(err, lake.ErrNotFound):
+			case errors.Is(err, record.ErrNotFound):
 				return p.rebuild(ctx, o)
 			case err != nil:
 				return fmt.Errorf("look for object %s: %w", o.Key, err)
@@ -74,7 +73,7 @@ func (p *Publisher) checkPresent(ctx context.Context, objects []record.Object) e
 // rebuilds it, which works as long as the log has its events.
 func (p *Publisher) openObject(ctx context.Context, o record.Object) (exact.File, error) {
 	f, err := p.open(ctx, o)
-	if !errors.Is(err, lake.ErrNotFound) {
+	if !errors.Is(err, record.ErrNotFound) {
 		return f, err
 	}
 	if err := p.rebuild(ctx, o); err != nil {
@@ -88,7 +87,7 @@ func (p *Publisher) rebuild(ctx context.Context, o record.Object) error {
 	const remedy = "restore it from a copy of the bucket under the same key"
 	if p.cfg.Rebuild == nil {
 		return fmt.Errorf("object %s is missing, but a commit record names it; %s: %w", o.Key, remedy,
-			lake.ErrNotFound)
+			record.ErrNotFound)
 	}
 	p.cfg.Logger.Error("an object of the lake is missing; it is being rebuilt from the log", "object", o.Key)
 	if err := p.cfg.Rebuild(ctx, o); err != nil {

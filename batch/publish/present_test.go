@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"recount/batch/lake"
 	"recount/schemas/record"
 )
 
@@ -70,7 +69,7 @@ func TestLostObjects(t *testing.T) {
 			p.State().N, n)
 	}
 	p.cfg.Rebuild = nil
-	if err := p.Secure(t.Context(), first, bounds); !errors.Is(err, lake.ErrNotFound) {
+	if err := p.Secure(t.Context(), first, bounds); !errors.Is(err, record.ErrNotFound) {
 		t.Errorf("without Rebuild: got %v, want ErrNotFound", err)
 	}
 }

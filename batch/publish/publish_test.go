@@ -90,7 +90,7 @@ func TestBases(t *testing.T) {
 		w.recompute(p)
 	}
 	for n, base := range map[uint64]bool{1: true, 2: false, 32: false, 33: true, 34: false} {
-		b, err := record.DecodePublication(w.records[record.PublicationKey(n)])
+		b, err := record.DecodePublication(w.records.Bodies[record.PublicationKey(n)])
 		if err != nil || b.Base != base || base && n > 1 && len(b.Views["slim"].Buckets) < 3 {
 			t.Errorf("publication %d: base %t, %d buckets, %v", n, b.Base, len(b.Views["slim"].Buckets), err)
 		}
@@ -273,8 +273,8 @@ func TestAt(t *testing.T) {
 	if err := stale.Pin(t.Context(), 2); !errors.Is(err, ErrExpired) {
 		t.Errorf("a pin by a process that knows an old chain: got %v, want ErrExpired", err)
 	}
-	delete(w.records, PinKey(2))
-	w.records[PinKey(2)] = []byte("{}") // Another process pinned 2 while it was kept.
+	delete(w.records.Bodies, PinKey(2))
+	w.records.Bodies[PinKey(2)] = []byte("{}") // Another process pinned 2 while it was kept.
 	s, err := p.At(t.Context(), 2)
 	if err != nil || s.N != 2 || s.H[0].Seq > p.State().H[0].Seq || p.OldestKept().N != 4 {
 		t.Errorf("a pinned publication: got %v, and the oldest kept is %d, want 4", err, p.OldestKept().N)

@@ -14,17 +14,10 @@ import (
 	"recount/schemas/record"
 )
 
-// CommitLog keeps the publications. lake.CommitLog and lake.DirCommitLog implement it.
-type CommitLog interface {
-	Create(ctx context.Context, key string, body []byte) (record.Outcome, []byte, error)
-	Get(ctx context.Context, key string) ([]byte, error) // wraps lake.ErrNotFound
-	List(ctx context.Context, prefix string) ([]string, error)
-}
-
 // Objects is the part of the lake that a publisher needs itself. lake.Store implements it.
 type Objects interface {
 	List(ctx context.Context, prefix, startAfter string) iter.Seq2[lake.Info, error]
-	Head(ctx context.Context, key string) (lake.Info, error) // wraps lake.ErrNotFound
+	Head(ctx context.Context, key string) (lake.Info, error) // wraps record.ErrNotFound
 	Delete(ctx context.Context, keys ...string) error
 }
 
@@ -68,7 +61,7 @@ var (
 // counts.
 type Publisher struct {
 	cfg     Config
-	log     CommitLog
+	records record.CommitLog
 	objects Objects
 	views   Views
 	chains  Chains
@@ -88,12 +81,13 @@ type Publisher struct {
 
 // New returns a publisher. Call Start before any other method. open is called for every object that
 // a run reads. It should verify the digest (object.Verify), and its errors must name the object.
-func New(cfg Config, log CommitLog, objects Objects, views Views, chains Chains, open exact.Open) (*Publisher, error) {
+func New(cfg Config, records record.CommitLog, objects Objects, views Views, chains Chains,
+	open exact.Open) (*Publisher, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	p := &Publisher{cfg: cfg, log: log, objects: objects, views: views, chains: chains, open: open}
+	p := &Publisher{cfg: cfg, records: records, objects: objects, views: views, chains: chains, open: open}
 	p.newest.Store(record.EmptyState(cfg.Partitions))
 	var err error
 	if p.metrics, err = newMetrics(cfg.Registerer, p); err != nil {

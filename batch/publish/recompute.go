@@ -143,7 +143,7 @@ func (p *Publisher) create(ctx context.Context, pl *plan, w *writer, counts map[
 		return false, fmt.Errorf("publication %d: %w", pl.n, err)
 	}
 	failpoint.Point("publish.create.before")
-	outcome, _, err := p.log.Create(ctx, record.PublicationKey(pl.n), raw)
+	outcome, _, err := p.records.Create(ctx, record.PublicationKey(pl.n), raw)
 	failpoint.Point("publish.create.after")
 	if err != nil {
 		return false, fmt.Errorf("create publication %d: %w", pl.n, err)

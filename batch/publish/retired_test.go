@@ -17,7 +17,7 @@ func (w *world) retire(typ string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.records[r.Key()] = raw
+	w.records.Bodies[r.Key()] = raw
 	for key := range w.objects {
 		if strings.HasPrefix(key, "data/"+typ+"/") {
 			delete(w.objects, key)
@@ -57,7 +57,7 @@ func TestRetired(t *testing.T) {
 	w.land("flight", randomEvents(r, 5, epoch.Add(48*time.Hour).UnixMicro(), 1)...)
 	left := len(w.objects)
 	w.pass(time.Second)
-	w.records[(&record.Retired{Type: "flight", Before: w.now}).Key()] = []byte("{}")
+	w.records.Bodies[(&record.Retired{Type: "flight", Before: w.now}).Key()] = []byte("{}")
 	w.pass(25 * time.Hour)
 	w.recompute(p)
 	if got := w.collect(p); got.Objects != int64(left) || len(w.objects) != 0 {

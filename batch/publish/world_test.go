@@ -29,6 +29,7 @@ import (
 	"recount/schemas/eventbatch"
 	"recount/schemas/position"
 	"recount/schemas/record"
+	"recount/schemas/record/recordtest"
 )
 
 func TestMain(m *testing.M) {
@@ -95,7 +96,7 @@ type world struct {
 	db      driver.Conn
 	now     time.Time
 	mu      sync.Mutex
-	records map[string][]byte
+	records recordtest.Memory
 	objects map[string][]byte
 	age     map[string]time.Time
 	chains  []*record.Chain
@@ -112,8 +113,8 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	w := &world{t: t, db: db, now: epoch, records: map[string][]byte{}, objects: map[string][]byte{},
-		age: map[string]time.Time{}}
+	w := &world{t: t, db: db, now: epoch, objects: map[string][]byte{}, age: map[string]time.Time{}}
+	w.records.Bodies = map[string][]byte{}
 	for p := range partitions {
 		w.chains = append(w.chains, record.NewChain(p))
 		w.seq = append(w.seq, 1)
@@ -266,7 +267,7 @@ func (w *world) open(ctx context.Context, o record.Object) (exact.File, error) {
 	body, ok := w.objects[o.Key]
 	w.mu.Unlock()
 	if !ok {
-		return nil, fmt.Errorf("open %s: %w", o.Key, lake.ErrNotFound)
+		return nil, fmt.Errorf("open %s: %w", o.Key, record.ErrNotFound)
 	}
 	if err := object.Verify(ctx, o, bytes.NewReader(body)); err != nil {
 		return nil, fmt.Errorf("open %s: %w", o.Key, err)
@@ -327,17 +328,10 @@ type records struct {
 	f *faults
 }
 
-func (r records) Create(_ context.Context, key string, body []byte) (o record.Outcome, there []byte, err error) {
-	err = r.f.do("create "+key, func() error {
-		r.w.mu.Lock()
-		defer r.w.mu.Unlock()
-		if there = r.w.records[key]; there != nil && !bytes.Equal(there, body) {
-			o = record.Exists
-			return nil
-		}
-		o = record.Created
-		r.w.records[key] = body
-		return nil
+func (r records) Create(ctx context.Context, key string, body []byte) (o record.Outcome, there []byte, err error) {
+	err = r.f.do("create "+key, func() (err error) {
+		o, there, err = r.w.records.Create(ctx, key, body)
+		return err
 	})
 	if err != nil {
 		return record.Unknown, nil, err
@@ -345,29 +339,18 @@ func (r records) Create(_ context.Context, key string, body []byte) (o record.Ou
 	return o, there, nil
 }
 
-func (r records) Get(_ context.Context, key string) (raw []byte, err error) {
-	err = r.f.do("get "+key, func() error {
-		r.w.mu.Lock()
-		defer r.w.mu.Unlock()
-		if raw = r.w.records[key]; raw == nil {
-			return fmt.Errorf("get %s: %w", key, lake.ErrNotFound)
-		}
-		return nil
+func (r records) Get(ctx context.Context, key string) (raw []byte, err error) {
+	err = r.f.do("get "+key, func() (err error) {
+		raw, err = r.w.records.Get(ctx, key)
+		return err
 	})
 	return raw, err
 }
 
-func (r records) List(_ context.Context, prefix string) (keys []string, err error) {
-	err = r.f.do("list "+prefix, func() error {
-		r.w.mu.Lock()
-		defer r.w.mu.Unlock()
-		for k := range r.w.records {
-			if len(k) >= len(prefix) && k[:len(prefix)] == prefix {
-				keys = append(keys, k)
-			}
-		}
-		slices.Sort(keys)
-		return nil
+func (r records) List(ctx context.Context, prefix string) (keys []string, err error) {
+	err = r.f.do("list "+prefix, func() (err error) {
+		keys, err = r.w.records.List(ctx, prefix)
+		return err
 	})
 	return keys, err
 }
@@ -383,7 +366,7 @@ func (o objects) Head(_ context.Context, key string) (info lake.Info, err error)
 		defer o.w.mu.Unlock()
 		body, ok := o.w.objects[key]
 		if !ok {
-			return fmt.Errorf("head %s: %w", key, lake.ErrNotFound)
+			return fmt.Errorf("head %s: %w", key, record.ErrNotFound)
 		}
 		info = lake.Info{Key: key, Size: int64(len(body)), Modified: o.w.age[key]}
 		return nil

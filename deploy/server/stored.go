@@ -7,6 +7,7 @@ import (
 
 	"recount/batch/landing"
 	"recount/schemas/catalog"
+	"recount/schemas/record"
 )
 
 // CheckStored checks a configuration against the data it would run on and says in a
@@ -39,7 +40,7 @@ func CheckStored(cfg Config) (string, error) {
 
 // checkEvolution fails where a declared event type may not follow a stored one. A
 // stored type that is no longer declared is fine: its events stay in the lake.
-func checkEvolution(ctx context.Context, records landing.CommitLog, cat *catalog.Catalog) error {
+func checkEvolution(ctx context.Context, records record.CommitLog, cat *catalog.Catalog) error {
 	types, err := landing.StoredSchemas(ctx, records)
 	if err != nil {
 		return fmt.Errorf("read the stored schemas: %w", err)

@@ -92,7 +92,7 @@ func checkObject(ctx context.Context, e *Evidence, r *recorder, seg *record.Comm
 		return false, nil
 	}
 	body, err := e.Objects.Open(ctx, o.Key)
-	if errors.Is(err, lake.ErrNotFound) {
+	if errors.Is(err, record.ErrNotFound) {
 		return false, fmt.Errorf("object %s went away while it was being verified: %w", o.Key, err)
 	}
 	if err == nil {

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"recount/batch/lake"
 	"recount/batch/publish"
 	"recount/schemas/record"
 )
@@ -221,7 +220,7 @@ func resolve(ctx context.Context, e *Evidence, all []*publication, from *record.
 	s := from
 	for k := first; k <= n; k++ {
 		raw, err := e.Records.Get(ctx, record.PublicationKey(k))
-		if errors.Is(err, lake.ErrNotFound) {
+		if errors.Is(err, record.ErrNotFound) {
 			return nil, fmt.Errorf("publication %d is missing", k)
 		}
 		if err != nil {

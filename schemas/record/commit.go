@@ -17,16 +17,6 @@ import (
 // ErrInvalid is wrapped by every error about a record that is not what it should be.
 var ErrInvalid = errors.New("invalid record")
 
-// Outcome is what a create-only write came to.
-type Outcome int
-
-// The outcomes of Create. A caller never sees Unknown without an error.
-const (
-	Unknown Outcome = iota
-	Created         // this body is in place
-	Exists          // another body is in place
-)
-
 // Kind is what a commit record says of its range.
 type Kind string
 

@@ -44,7 +44,7 @@ func (b backend) GetOnce(ctx context.Context, key string) (body []byte, err erro
 	err = b.p.do(ctx, op{kind: "get", key: key + b.by, fates: readFates, effect: func() error {
 		r, ok := b.w.records[key]
 		if body = r.body; !ok {
-			return fmt.Errorf("get %s: %w", key, lake.ErrNotFound)
+			return fmt.Errorf("get %s: %w", key, record.ErrNotFound)
 		}
 		return nil
 	}})

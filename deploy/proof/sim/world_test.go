@@ -229,7 +229,7 @@ func (w *world) list(from map[string]stored, prefix string, stale, unsorted bool
 func (w *world) info(key string) (lake.Info, error) {
 	o, ok := w.objects[key]
 	if !ok {
-		return lake.Info{}, fmt.Errorf("object %s: %w", key, lake.ErrNotFound)
+		return lake.Info{}, fmt.Errorf("object %s: %w", key, record.ErrNotFound)
 	}
 	return lake.Info{Key: key, Size: int64(len(o.body)), Modified: o.at}, nil
 }

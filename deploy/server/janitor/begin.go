@@ -30,7 +30,7 @@ type Config struct {
 
 // Begin begins every partition. What is wrong with one is mostly wrong with all, so the
 // first fault is enough.
-func Begin(ctx context.Context, cfg Config, log Log, records landing.CommitLog, marks *Marks) ([]*record.Chain, error) {
+func Begin(ctx context.Context, cfg Config, log Log, records record.CommitLog, marks *Marks) ([]*record.Chain, error) {
 	chains := make([]*record.Chain, log.Partitions())
 	for p := range chains {
 		var err error
@@ -44,7 +44,7 @@ func Begin(ctx context.Context, cfg Config, log Log, records landing.CommitLog, 
 
 // begin loads a partition's commit chain and decides L5 before anything is accepted: where
 // the log lost its end, the epoch is sealed and the log goes on behind everything that has landed.
-func begin(ctx context.Context, cfg Config, log Log, records landing.CommitLog, marks *Marks,
+func begin(ctx context.Context, cfg Config, log Log, records record.CommitLog, marks *Marks,
 	p int) (*record.Chain, error) {
 	chain, err := landing.Begin(ctx, records, p, cfg.Next)
 	if err != nil {

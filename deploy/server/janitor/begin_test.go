@@ -9,11 +9,10 @@ import (
 
 	"go.uber.org/goleak"
 
-	"recount/batch/lake"
-	"recount/batch/landing"
 	"recount/deploy/embedded/natsserver"
 	"recount/schemas/position"
 	"recount/schemas/record"
+	"recount/schemas/record/recordtest"
 	"recount/speed/eventlog"
 )
 
@@ -29,7 +28,7 @@ type owner struct {
 	chain *record.Chain
 }
 
-func (o *owner) begins(log *eventlog.Log, records landing.CommitLog, n record.Next) error {
+func (o *owner) begins(log *eventlog.Log, records record.CommitLog, n record.Next) error {
 	o.t.Helper()
 	var err error
 	if o.marks, err = OpenMarks(o.dir, log, slog.New(slog.DiscardHandler)); err != nil {
@@ -79,7 +78,7 @@ func fill(t *testing.T, log *eventlog.Log, name string, messages int) {
 }
 
 // land moves the chain's head to the log's end.
-func land(t *testing.T, log *eventlog.Log, records landing.CommitLog, c *record.Chain) {
+func land(t *testing.T, log *eventlog.Log, records record.CommitLog, c *record.Chain) {
 	t.Helper()
 	_, end, err := log.Bounds(t.Context(), 0)
 	if err != nil {
@@ -103,10 +102,7 @@ func land(t *testing.T, log *eventlog.Log, records landing.CommitLog, c *record.
 // other remembers of the log before must neither keep it from beginning nor seal again.
 func TestTwoOwnersOfALostLog(t *testing.T) {
 	t.Parallel()
-	records, err := lake.OpenDir(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	records := &recordtest.Memory{}
 	before := freshLog(t, 1)
 	after := freshLog(t, 1)
 	a := owner{t: t, dir: t.TempDir()}
@@ -144,10 +140,7 @@ func TestTwoOwnersOfALostLog(t *testing.T) {
 // it is, so what an owner remembers from before it still counts.
 func TestAnotherRuleForgetsNothing(t *testing.T) {
 	t.Parallel()
-	records, err := lake.OpenDir(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	records := &recordtest.Memory{}
 	before := freshLog(t, 1)
 	after := freshLog(t, 1)
 	o := owner{t: t, dir: t.TempDir()}
