@@ -9,24 +9,29 @@ import (
 	"recount/schemas/query"
 )
 
-// collector appends result rows to the columns of a part. dest are the places a row is
-// scanned into, the same for every row, so that reading one allocates only its strings.
+// collector appends result rows to the columns of a part.
 type collector struct {
 	scan *query.Scan
 	part *query.Part
+	// dest holds pointers to the fields below, into which each row is scanned. They are the same for
+	// all rows, so reading a row allocates only its strings.
 	dest []any
-	max  int
+	// maxGroups is how many rows the part may have.
+	maxGroups int
 
-	group    uint8 // 0 in the guard's row
+	// group is 0 in the guard's row, else 1.
+	group    uint8
 	window   int32
 	events   uint64
 	dims     []dimCell
 	measures []measureCell
 
-	rows, sum        uint64 // of the row
-	allRows, allSums uint64 // of all rows so far
+	// rows and sum are the counts of the current row, allRows and allSums those of all rows so far.
+	rows, sum        uint64
+	allRows, allSums uint64
 
-	over query.Overflow // of the row
+	// overflow is that of the current row.
+	overflow query.Overflow
 }
 
 type dimCell struct {
@@ -45,7 +50,7 @@ type measureCell struct {
 }
 
 func newCollector(scan *query.Scan, limit int) *collector {
-	c := &collector{scan: scan, max: limit, dims: make([]dimCell, len(scan.GroupBy)),
+	c := &collector{scan: scan, maxGroups: limit, dims: make([]dimCell, len(scan.GroupBy)),
 		measures: make([]measureCell, len(scan.Measures))}
 	c.part = &query.Part{Dims: make([]query.Column, len(scan.GroupBy)),
 		Measures: make([][]query.Acc, len(scan.Measures))}
@@ -63,11 +68,11 @@ func newCollector(scan *query.Scan, limit int) *collector {
 		c.measures[j].Measure = m
 		c.dest = append(c.dest, c.measures[j].dest()...)
 	}
-	c.dest = append(c.dest, &c.rows, &c.sum, &c.over.Events, &c.over.LeftOut)
+	c.dest = append(c.dest, &c.rows, &c.sum, &c.overflow.Events, &c.overflow.LeftOut)
 	return c
 }
 
-// dest are the places of measureColumns.
+// dest returns pointers to the fields that measureColumns selects.
 func (m *measureCell) dest() []any {
 	switch {
 	case m.Kind == catalog.Count:
@@ -82,50 +87,50 @@ func (m *measureCell) dest() []any {
 	return []any{&m.n, &m.hi}
 }
 
-// add takes the row that was scanned last.
+// add appends the row that was scanned last.
 func (c *collector) add() error {
-	c.allRows = c.allRows + c.rows
-	c.allSums = c.allSums + c.sum
-	c.part.Overflow.Add(c.over)
+	c.allRows += c.rows
+	c.allSums += c.sum
+	c.part.Overflow.Add(c.overflow)
 	if c.group == 0 {
 		return nil
 	}
-	if !unsure(c.scan) {
-		c.overflow()
+	if !overflowHidesEvents(c.scan) {
+		c.addOverflow()
 	}
 	p := c.part
-	if p.Rows() == c.max {
+	if p.Rows() == c.maxGroups {
 		return &LimitError{fmt.Sprintf("the query has more than %d groups; use fewer dimensions, a coarser "+
-			"granularity or a shorter range", c.max)}
+			"granularity or a shorter range", c.maxGroups)}
 	}
 	p.Windows = append(p.Windows, c.window)
 	p.Events = append(p.Events, c.events)
 	for d := range c.dims {
-		col := &p.Dims[d]
+		column := &p.Dims[d]
 		cell := &c.dims[d]
-		col.Null = append(col.Null, cell.null == 1)
-		if col.Type == catalog.String {
-			col.Strings = append(col.Strings, cell.text)
+		column.Null = append(column.Null, cell.null == 1)
+		if column.Type == catalog.String {
+			column.Strings = append(column.Strings, cell.text)
 		} else {
-			col.Ints = append(col.Ints, cell.num)
+			column.Ints = append(column.Ints, cell.num)
 		}
 	}
 	for j := range c.measures {
-		acc, err := c.measures[j].acc()
+		accumulator, err := c.measures[j].accumulator()
 		if err != nil {
 			return err
 		}
-		p.Measures[j] = append(p.Measures[j], acc)
+		p.Measures[j] = append(p.Measures[j], accumulator)
 	}
 	return nil
 }
 
-// proves reports whether the rows that were counted are the pinned ones (Q3).
+// proves reports whether the counted rows are the pinned rows (Q3).
 func (c *collector) proves(p *pins) bool {
 	return c.allRows == p.rows && c.allSums == p.sum || failpoint.Off(failpoint.Q3)
 }
 
-func (m *measureCell) acc() (query.Acc, error) {
+func (m *measureCell) accumulator() (query.Acc, error) {
 	switch {
 	case m.Kind == catalog.Distinct:
 		registers, err := parseRegisters(m.sketch)
@@ -138,9 +143,9 @@ func (m *measureCell) acc() (query.Acc, error) {
 	return query.Acc{N: m.n, Hi: m.hi, Lo: m.lo}, nil
 }
 
-// parseRegisters reads the state of groupUniqArray of UInt32, a number of registers and those: of a united
-// sketch, which may hold several ranks a register. The driver would build a slice of an array by
-// reflection, for many times as much.
+// parseRegisters reads a state of groupUniqArray of UInt32: the number of registers, then the
+// registers. They are of united sketches, so one register may occur with several ranks. A state is
+// read because the driver builds the slice of an array by reflection, which costs many times more.
 func parseRegisters(state string) ([]uint32, error) {
 	if state == "" {
 		return nil, nil
@@ -148,7 +153,8 @@ func parseRegisters(state string) ([]uint32, error) {
 	raw := []byte(state)
 	n, size := binary.Uvarint(raw)
 	if size <= 0 || uint64(len(raw)-size) != 4*n {
-		return nil, fmt.Errorf("read sketch: %d bytes do not hold the %d registers they name", len(raw), n)
+		return nil, fmt.Errorf("read sketch: it should have %d registers, which is not what fits in its %d bytes",
+			n, len(raw))
 	}
 	out := make([]uint32, n)
 	for i := range out {

@@ -13,8 +13,8 @@ import (
 	"recount/serving/oracle"
 )
 
-// TestStatesOfEverySize reads sets whose stored number of hashes takes another byte from one size to the next,
-// each united with a small set of another cell.
+// TestStatesOfEverySize reads sets of sizes at which the stored number of hashes takes one more
+// byte. Each set is united with a small set of another cell.
 func TestStatesOfEverySize(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
@@ -32,7 +32,7 @@ func TestStatesOfEverySize(t *testing.T) {
 			add(start, tail)
 		}
 		for tail := range 5 {
-			add(start.Add(time.Hour), n+tail-2) // The last two again, where there are as many, and new ones.
+			add(start.Add(time.Hour), n+tail-2) // Up to two values that the set has, and new values.
 		}
 		slices.Sort(hashes)
 		hashes = slices.Compact(hashes)
@@ -40,22 +40,22 @@ func TestStatesOfEverySize(t *testing.T) {
 	}
 	q := wholeRange()
 	q.Measures = []string{"tails"}
-	pinned := s.write("default", 4, events)
+	pinned := s.write("default", events)
 	part, err := s.views().Scan(t.Context(), s.state(pinned), s.resolve(q), Options{Sketches: []int32{0}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := map[string]query.Acc{}
 	for i, a := range part.Measures[0] {
-		got[part.Dims[0].Strings[i]] = query.Acc{Exact: a.Exact, Registers: united(a.Registers)}
+		got[part.Dims[0].Strings[i]] = query.Acc{Exact: a.Exact, Registers: unite(a.Registers)}
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(distinct.Sketch{})); diff != "" {
 		t.Errorf("%.2000s", diff)
 	}
 }
 
-// united is the same registers in order and once each.
-func united(registers []uint32) []uint32 {
+// unite returns the registers in order and without duplicates.
+func unite(registers []uint32) []uint32 {
 	var s distinct.Sketch
 	for _, r := range registers {
 		s.AddRegister(r)

@@ -10,17 +10,17 @@ import (
 	"recount/schemas/query"
 )
 
-// GuardError says that rows the publication pins are not in ClickHouse as it names them (Q3).
-// It wraps query.ErrCollected, the harmless reason.
+// GuardError says that ClickHouse does not have exactly the rows that the publication pins (Q3).
+// It wraps query.ErrCollected, which is the harmless reason for that.
 type GuardError struct {
 	View        string
 	Publication uint64
-	Want, Got   uint64 // rows of the pinned buckets in range
+	// Want and Got are numbers of rows in the pinned buckets of the range.
+	Want, Got uint64
 }
 
 func (e *GuardError) Error() string {
-	return fmt.Sprintf("batch view %s: publication %d names %d rows, ClickHouse has %d of them or has them in other "+
-		"buckets",
+	return fmt.Sprintf("batch view %s: publication %d names %d rows; ClickHouse has %d, or has them in other buckets",
 		e.View, e.Publication, e.Want, e.Got)
 }
 
@@ -32,7 +32,7 @@ type LimitError struct{ Reason string }
 
 func (e *LimitError) Error() string { return e.Reason }
 
-// The exception codes of ClickHouse that mean something to a caller.
+// The exception codes of ClickHouse that classify handles.
 const (
 	codeUnknownTable = 60
 	codeTooManyRows  = 158
@@ -40,7 +40,7 @@ const (
 	codeMemory       = 241
 )
 
-// classify turns ClickHouse's exceptions into errors a caller can act on.
+// classify turns exceptions of ClickHouse into errors that a caller can act on.
 func classify(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -51,7 +51,7 @@ func classify(ctx context.Context, err error) error {
 	}
 	switch ex.Code {
 	case codeUnknownTable:
-		return fmt.Errorf("%w: %v", query.ErrCollected, err)
+		return fmt.Errorf("%w: %w", query.ErrCollected, err)
 	case codeTooManyRows:
 		return &LimitError{"the query has too many groups; use fewer dimensions, a coarser granularity or a shorter " +
 			"range"}
@@ -59,7 +59,7 @@ func classify(ctx context.Context, err error) error {
 		return &LimitError{"the query needs too much memory; use fewer dimensions, fewer distinct measures or a " +
 			"shorter range"}
 	case codeTimeout:
-		return fmt.Errorf("%w: %v", context.DeadlineExceeded, err)
+		return fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
 	}
 	return err
 }

@@ -8,8 +8,8 @@ import (
 	"recount/serving/oracle"
 )
 
-// TestOverflowOfNumbers asks about an int64 dimension that overflowed; TestScanAgainstOracle
-// draws strings that did.
+// TestOverflowOfNumbers queries an int64 dimension that overflowed. TestScanAgainstOracle does so
+// with strings.
 func TestOverflowOfNumbers(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
@@ -18,7 +18,7 @@ func TestOverflowOfNumbers(t *testing.T) {
 		events = append(events, oracle.Event{Time: start.UnixMicro(),
 			Fields: map[string]any{"delay": delay, "cancelled": delay == nil}})
 	}
-	state := s.state(s.write("default", 4, events))
+	state := s.state(s.write("default", events))
 	for _, c := range []struct {
 		where []query.Condition
 		group []string

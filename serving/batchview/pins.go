@@ -10,16 +10,20 @@ import (
 	"recount/schemas/window"
 )
 
-// pins are the (bucket, ver) pairs of a publication in a range of event time, as runs
-// of neighbouring buckets with one version.
+// pins are the (bucket, ver) pairs of a publication in a range of event time. They are stored as
+// runs of neighbouring buckets with one version.
 type pins struct {
-	starts []int64 // first bucket of each run
-	counts []int64 // buckets of each run
+	// starts is the first bucket of each run, and counts is how many buckets it has.
+	starts []int64
+	counts []int64
 	vers   []uint64
-	width  int64 // of a bucket in microseconds
+	// width is that of a bucket, in microseconds.
+	width int64
 
-	rows uint64 // of all pinned buckets
-	sum  uint64 // of the hash of the bucket of every row, mod 2^64
+	// rows is the number of rows in all pinned buckets.
+	rows uint64
+	// sum is the sum of the hashes of all rows' buckets, mod 2^64.
+	sum uint64
 }
 
 func pinsOf(v record.ViewState, from, to int64, bucket time.Duration) *pins {
@@ -39,7 +43,7 @@ func pinsOf(v record.ViewState, from, to int64, bucket time.Duration) *pins {
 	return p
 }
 
-// hashBucket is ClickHouse's intHash64 of a bucket start.
+// hashBucket returns ClickHouse's intHash64 of a bucket start.
 func hashBucket(bucket int64) uint64 {
 	x := uint64(bucket) ^ 0x4CF2D2BAAE6DA887
 	x ^= x >> 33
@@ -49,7 +53,7 @@ func hashBucket(bucket int64) uint64 {
 	return x ^ x>>33
 }
 
-// condition is the predicate of the pinned rows.
+// condition returns the predicate of the pinned rows.
 func (p *pins) condition() string {
 	last := len(p.starts) - 1
 	within := between("_bucket", p.starts[0], p.starts[last]+p.counts[last]*p.width)
@@ -61,7 +65,7 @@ func (p *pins) condition() string {
 		")) AS run) ARRAY JOIN range(toUInt64(run.2)) AS i)"
 }
 
-// between is the predicate from <= column < to of a DateTime64(6) column.
+// between returns the predicate from <= column < to of a DateTime64(6) column.
 func between(column string, from, to int64) string {
 	return column + " >= " + micros(strconv.FormatInt(from, 10)) + " AND " + column + " < " +
 		micros(strconv.FormatInt(to, 10))
@@ -69,8 +73,8 @@ func between(column string, from, to int64) string {
 
 func micros(expr string) string { return "fromUnixTimestamp64Micro(toInt64(" + expr + "), 'UTC')" }
 
-// array is a constant array. It is parsed from one string, because a list of literals is
-// parsed into one node each, which takes 10 times as long and counts toward max_ast_elements.
+// array returns a constant array. ClickHouse parses it from one string, because a list of literals
+// becomes one syntax node for each, which takes 10 times as long and counts for max_ast_elements.
 func array[T int64 | uint64](values []T) string {
 	var b strings.Builder
 	for i, v := range values {

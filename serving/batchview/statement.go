@@ -9,29 +9,30 @@ import (
 	"recount/schemas/sqlschema"
 )
 
-// statement is the SQL of a scan with its parameters. Its columns are, in order: is it a
-// group (or the guard), window, two for each dimension (value, is null), events, those
-// of each measure, the number of table rows read with the sum of their buckets' hashes, and
-// the two of query.Overflow.
+// statement is the SQL of a scan with its parameters. Its columns are, in order: whether the row is
+// a group or the guard, the window, two for each dimension (value, is null), the events, those of
+// each measure, the number of table rows with the sum of their buckets' hashes, and the two of
+// query.Overflow.
 type statement struct {
 	sql  string
 	args []any
 }
 
-// readsAll reports whether the scan reads every pinned row of its tenant, so that
-// its groups can prove the pins themselves when there is no other tenant.
+// readsAll reports whether the scan reads every pinned row of its tenant. If there is no other
+// tenant, its groups can then prove the pins.
 func readsAll(scan *query.Scan, p *pins) bool {
 	return len(scan.Where) == 0 && scan.Windows.From%p.width == 0 && scan.Windows.To%p.width == 0
 }
 
-// build returns the statement of a scan. pins has at least one row. With guard it has a branch
-// that counts the pinned rows; without, the groups count theirs.
+// build returns the statement of a scan. The pins must have at least one row. With guard, a branch
+// of its own counts the pinned rows. Without, the groups count the rows that they read.
 func build(scan *query.Scan, p *pins, sketches []int32, guard bool) *statement {
 	st := &statement{}
 	table := sqlschema.Quote(sqlschema.Table(scan.View, scan.Digest))
-	own := st.own(scan, p.width)
+	inScan := st.inScan(scan, p.width)
 	conditions := st.conditions(scan)
-	where := " FROM " + table + " WHERE " + strings.Join(append([]string{p.condition(), own}, conditions...), " AND ")
+	predicates := append([]string{p.condition(), inScan}, conditions...)
+	where := " FROM " + table + " WHERE " + strings.Join(predicates, " AND ")
 	var branches []string
 	with := []span(nil)
 	if hasDistinct(scan) {
@@ -47,25 +48,26 @@ func build(scan *query.Scan, p *pins, sketches []int32, guard bool) *statement {
 		branches = append(branches, groupColumns(scan, true, !guard)+where+bucket+within(with, "AND")+groupBy(scan))
 	}
 	if guard {
-		columns := append(guardColumns(scan), overflowColumns(scan, own, conditions)...)
+		columns := append(guardColumns(scan), overflowColumns(scan, inScan, conditions)...)
 		branches = append(branches, "SELECT "+strings.Join(columns, ", ")+" FROM "+table+" WHERE "+p.condition())
 	}
 	st.sql = strings.Join(branches, "\nUNION ALL\n")
 	return st
 }
 
-// own is the predicate of the tenant's rows in the scan's range among the pinned ones.
-func (st *statement) own(scan *query.Scan, width int64) string {
+// inScan returns the predicate of the pinned rows in the scan's tenant and range.
+func (st *statement) inScan(scan *query.Scan, width int64) string {
 	w := scan.Windows
 	tenant := "tenant = " + st.param(scan.Tenant, "String")
 	if w.From%width == 0 && w.To%width == 0 {
-		return tenant // The pinned buckets are the range.
+		return tenant // The pinned buckets are exactly the range.
 	}
 	return tenant + " AND " + between("time", w.From, w.To)
 }
 
-// within adds the predicate of the spans, or with AND NOT of the time outside of them.
-func within(spans []span, how string) string {
+// within returns the predicate of the time in the spans after the operator AND, or outside of
+// them after AND NOT.
+func within(spans []span, operator string) string {
 	if len(spans) == 0 {
 		return ""
 	}
@@ -73,7 +75,7 @@ func within(spans []span, how string) string {
 	for _, s := range spans {
 		parts = append(parts, between("time", s.from, s.to))
 	}
-	return " " + how + " (" + strings.Join(parts, " OR ") + ")"
+	return " " + operator + " (" + strings.Join(parts, " OR ") + ")"
 }
 
 func hasDistinct(scan *query.Scan) bool {
@@ -81,30 +83,30 @@ func hasDistinct(scan *query.Scan) bool {
 }
 
 func groupColumns(scan *query.Scan, sketches, counted bool) string {
-	cols := []string{"toUInt8(1)", windowIndex(scan.Windows) + " AS _w"}
+	columns := []string{"toUInt8(1)", windowIndex(scan.Windows) + " AS _w"}
 	for _, d := range scan.GroupBy {
 		name := sqlschema.Quote(d.Name)
 		switch d.Type {
 		case catalog.String:
-			cols = append(cols, "ifNull("+name+", '')")
+			columns = append(columns, "ifNull("+name+", '')")
 		default:
-			cols = append(cols, "ifNull(toInt64("+name+"), 0)")
+			columns = append(columns, "ifNull(toInt64("+name+"), 0)")
 		}
-		cols = append(cols, "isNull("+name+")")
+		columns = append(columns, "isNull("+name+")")
 	}
-	cols = append(cols, "sum(_events)")
+	columns = append(columns, "sum(_events)")
 	for _, m := range scan.Measures {
-		cols = append(cols, measureColumns(m, sketches)...)
+		columns = append(columns, measureColumns(m, sketches)...)
 	}
 	if counted {
-		cols = append(cols, rowsAndSum...)
+		columns = append(columns, rowsAndSum...)
 	} else {
-		cols = append(cols, noCounts...)
+		columns = append(columns, noCounts...)
 	}
-	return "SELECT " + strings.Join(append(cols, noCounts...), ", ")
+	return "SELECT " + strings.Join(append(columns, noCounts...), ", ")
 }
 
-// measureColumns are the aggregates of one measure; collector.measure reads them.
+// measureColumns returns the aggregates of one measure. measureCell.dest has the places of their values.
 func measureColumns(m query.Measure, sketches bool) []string {
 	name := func(suffix string) string { return sqlschema.Quote(m.Name + suffix) }
 	switch m.Kind {
@@ -123,8 +125,9 @@ func measureColumns(m query.Measure, sketches bool) []string {
 		}
 		return []string{"count(" + name("") + ")", "ifNull(" + value + ", 0)"}
 	}
-	// A uniqExact state is its number of hashes, in as many bytes as the length is over a multiple of 8, then the
-	// hashes. Taken as an array they are copied; uniqExactMerge of the CAST would make a set of every row first.
+	// A uniqExact state is the number of hashes, and then the hashes of 8 bytes each. So the number
+	// takes length % 8 bytes, and the rest can be read as an array. uniqExactMerge would first
+	// build a set from the state of each row.
 	state := name("__state")
 	exact := "uniqExactArray(reinterpret(substring(" + state + ", length(" + state + ") % 8 + 1), 'Array(UInt64)'))"
 	if sketches {
@@ -141,23 +144,27 @@ func groupBy(scan *query.Scan) string {
 	return out
 }
 
-// rowsAndSum are the aggregates that prove rows to be the pinned ones.
+// rowsAndSum are the aggregates that prove that rows are the pinned rows. noCounts takes their place.
 var (
 	rowsAndSum = []string{"count()", "sum(intHash64(toUInt64(toUnixTimestamp64Micro(_bucket))))"}
 	noCounts   = []string{"toUInt64(0)", "toUInt64(0)"}
 )
 
-// guardColumns are the columns of the guard: zeros of the groups' types, and what it counted.
+// guardColumns returns the columns of the guard: zeros of the groups' types, and its counts.
 func guardColumns(scan *query.Scan) []string {
-	cols := []string{"toUInt8(0)", "toInt32(0)"}
+	columns := []string{"toUInt8(0)", "toInt32(0)"}
 	for _, d := range scan.GroupBy {
-		cols = append(cols, map[bool]string{true: "''", false: "toInt64(0)"}[d.Type == catalog.String], "toUInt8(0)")
+		zero := "toInt64(0)"
+		if d.Type == catalog.String {
+			zero = "''"
+		}
+		columns = append(columns, zero, "toUInt8(0)")
 	}
-	cols = append(cols, "toUInt64(0)")
+	columns = append(columns, "toUInt64(0)")
 	for _, m := range scan.Measures {
-		cols = append(cols, measureZeros(m)...)
+		columns = append(columns, measureZeros(m)...)
 	}
-	return append(cols, rowsAndSum...)
+	return append(columns, rowsAndSum...)
 }
 
 func measureZeros(m query.Measure) []string {

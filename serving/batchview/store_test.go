@@ -28,7 +28,8 @@ type store struct {
 	catalog *catalog.Catalog
 	view    *catalog.View
 	table   string
-	ver     uint64 // last version used
+	// ver is the last version that was used.
+	ver     uint64
 	pending [][]any
 }
 
@@ -61,7 +62,7 @@ func (s *store) views() *Views {
 	return v
 }
 
-// cells groups events as the batch layer does: one row a minute and combination of dimensions.
+// cells groups events as the batch layer does: one row for each minute and combination of dimensions.
 func (s *store) cells(events []oracle.Event) (*query.Scan, []*oracle.Row) {
 	q := &query.Query{View: "flights", From: time.UnixMicro(window.MinTime), To: time.UnixMicro(window.MaxTime + 1),
 		GroupBy: s.view.Dimensions}
@@ -80,26 +81,27 @@ func (s *store) cells(events []oracle.Event) (*query.Scan, []*oracle.Row) {
 	return scan, rows
 }
 
-// write stores the events' cells as version ver and returns the buckets' versions, ascending.
-func (s *store) write(tenant string, ver uint64, events []oracle.Event) []record.BucketVersion {
+// write stores the events' cells as version 4 and returns the buckets' versions, ascending.
+func (s *store) write(tenant string, events []oracle.Event) []record.BucketVersion {
 	s.t.Helper()
-	out := s.prepare(tenant, ver, events)
+	out := s.prepare(tenant, 4, events)
 	s.flush()
 	return out
 }
 
-// prepare is write without the insert, which flush does for all that was prepared.
+// prepare adds the events' cells to those that flush inserts, as version ver. It returns the
+// buckets' versions, ascending.
 func (s *store) prepare(tenant string, ver uint64, events []oracle.Event) []record.BucketVersion {
 	scan, rows := s.cells(events)
 	count := map[int64]int64{}
 	for _, r := range rows {
-		at := r.Events[0].Time
-		bucket := window.Floor(at, s.catalog.Bucket)
+		cell := r.Events[0].Time
+		bucket := window.Floor(cell, s.catalog.Bucket)
 		count[bucket]++
-		values := []any{time.UnixMicro(bucket).UTC(), ver, tenant, time.UnixMicro(at).UTC()}
+		values := []any{time.UnixMicro(bucket).UTC(), ver, tenant, time.UnixMicro(cell).UTC()}
 		values = append(append(values, r.Keys...), uint64(len(r.Events)))
 		for _, m := range scan.Measures {
-			values = append(values, stored(m, r)...)
+			values = append(values, storedColumns(m, r)...)
 		}
 		s.pending = append(s.pending, values)
 	}
@@ -133,8 +135,8 @@ func (s *store) flush() {
 	s.pending = nil
 }
 
-// stored are the columns of a measure, as sqlschema.MeasureColumns lists them.
-func stored(m query.Measure, r *oracle.Row) []any {
+// storedColumns returns the columns of a measure in the order of sqlschema.MeasureColumns.
+func storedColumns(m query.Measure, r *oracle.Row) []any {
 	v := r.Measure(m)
 	var n uint64
 	var hashes []uint64
@@ -168,7 +170,7 @@ func stored(m query.Measure, r *oracle.Row) []any {
 	return []any{v}
 }
 
-// state pins the versions.
+// state returns a publication that pins the versions.
 func (s *store) state(versions []record.BucketVersion) *record.State {
 	return &record.State{N: 7,
 		Views: map[string]record.ViewState{"flights": {Digest: s.catalog.Digest(s.view), Buckets: versions}}}

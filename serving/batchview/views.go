@@ -17,10 +17,14 @@ import (
 
 // Config bounds what one scan may cost.
 type Config struct {
-	Bucket    time.Duration // width of a bucket, as in the catalog
-	MaxGroups int           // rows of a part; a scan with more fails
-	MaxMemory int64         // bytes ClickHouse may use for one scan
-	Timeout   time.Duration // of one scan, when the caller's context ends later or never
+	// Bucket is the width of a bucket, as in the catalog.
+	Bucket time.Duration
+	// MaxGroups is how many rows a part may have. A scan with more fails.
+	MaxGroups int
+	// MaxMemory is how many bytes ClickHouse may use for one scan.
+	MaxMemory int64
+	// Timeout is how long one scan may take, unless the caller's context ends earlier.
+	Timeout time.Duration
 }
 
 // DefaultConfig returns the limits of a scan: 2 million groups, 2 GiB, 30 seconds.
@@ -28,7 +32,7 @@ func DefaultConfig(bucket time.Duration) Config {
 	return Config{Bucket: bucket, MaxGroups: 2_000_000, MaxMemory: 2 << 30, Timeout: 30 * time.Second}
 }
 
-// Validate names each field that is wrong and what to write instead.
+// Validate names each wrong field and says what to write instead.
 func (c Config) Validate() error {
 	var errs []error
 	if c.Bucket <= 0 {
@@ -50,12 +54,12 @@ func (c Config) Validate() error {
 type Views struct {
 	conn driver.Conn
 	cfg  Config
-	// tenants says that a tenant's rows were once not all of the pinned ones. Until then scans try
-	// to do without a separate guard, which costs as much as the scan of a small table.
+	// tenants says that a scan once found fewer rows of its tenant than are pinned. Until then scans
+	// first run without the guard branch, which costs as much as the scan of a small table.
 	tenants atomic.Bool
 }
 
-// New returns the batch views behind a connection, which the caller keeps and closes.
+// New returns the batch views of a connection, which the caller keeps and closes.
 func New(conn driver.Conn, cfg Config) (*Views, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -63,23 +67,23 @@ func New(conn driver.Conn, cfg Config) (*Views, error) {
 	return &Views{conn: conn, cfg: cfg}, nil
 }
 
-// Options say what a scan needs beyond its values.
+// Options say what a scan needs besides its values.
 type Options struct {
-	// Sketches are the windows, ascending, whose rows carry the registers of distinct measures.
+	// Sketches are the windows, ascending, whose rows get the registers of distinct measures.
 	Sketches []int32
 }
 
-// Scan returns the groups of the scan in the batch view that state pins. A view without
+// Scan returns the groups of the scan in the batch view that the state pins. A view without
 // rows gives an empty part.
 //
-// Errors: *GuardError when pinned rows are missing and a wrapped query.ErrCollected when the table is;
-// *LimitError when the scan costs more than Config allows; context.DeadlineExceeded; anything
-// else means that ClickHouse cannot answer.
+// It returns a *GuardError if pinned rows are missing, an error that wraps query.ErrCollected if
+// the table is missing, a *LimitError if the scan costs more than Config allows, and
+// context.DeadlineExceeded. Any other error means that ClickHouse cannot answer.
 func (v *Views) Scan(ctx context.Context, state *record.State, scan *query.Scan, opts Options) (*query.Part, error) {
 	view, ok := state.Views[scan.View.Name]
 	if ok && view.Digest != scan.Digest {
-		return nil, fmt.Errorf("batch view %s: publication %d has definition %s, not %s", scan.View.Name, state.N,
-			view.Digest, scan.Digest)
+		return nil, fmt.Errorf("batch view %s: publication %d has it with definition %s, not %s", scan.View.Name,
+			state.N, view.Digest, scan.Digest)
 	}
 	pins := pinsOf(view, scan.Windows.From, scan.Windows.To, v.cfg.Bucket)
 	if pins.rows == 0 {
@@ -99,7 +103,7 @@ func (v *Views) Scan(ctx context.Context, state *record.State, scan *query.Scan,
 	return c.part, err
 }
 
-// run runs a statement to its end. The collector is never nil; on an error its part is.
+// run runs a statement to its end. The collector is never nil. After an error its part is nil.
 func (v *Views) run(ctx context.Context, scan *query.Scan, st *statement) (*collector, error) {
 	ctx, cancel := v.context(ctx, len(st.sql))
 	defer cancel()
@@ -130,9 +134,9 @@ func (v *Views) collect(ctx context.Context, st *statement, c *collector) error 
 	return ctx.Err()
 }
 
-// context returns a context for the driver with the settings of one scan. It ends when
-// the caller's does but shows no deadline, because the driver would overwrite max_execution_time
-// with the deadline and five seconds.
+// context returns a context for the driver with the settings of one scan. It ends when the
+// caller's context ends, but has no deadline: with one, the driver would overwrite
+// max_execution_time by the deadline plus five seconds.
 func (v *Views) context(ctx context.Context, sqlBytes int) (context.Context, context.CancelFunc) {
 	limit := v.cfg.Timeout
 	if deadline, ok := ctx.Deadline(); ok {

@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// Around the end of daylight saving time, so that windows have several widths.
+// start is before the end of daylight saving time, so that windows have several widths.
 var start = time.Date(2024, 11, 2, 20, 0, 0, 0, time.UTC)
 
 const minutes = 24 * 60
@@ -69,7 +69,7 @@ func drawCondition(t *rapid.T) query.Condition {
 	return c
 }
 
-// split deals buckets to versions, so that some neighbours share one and some do not.
+// split assigns buckets to versions, so that only some neighbours have the same version.
 func split(t *rapid.T, events []oracle.Event) map[uint64][]oracle.Event {
 	vers := map[int64]uint64{}
 	byVer := map[uint64][]oracle.Event{}
@@ -83,8 +83,8 @@ func split(t *rapid.T, events []oracle.Event) map[uint64][]oracle.Event {
 	return byVer
 }
 
-// TestScanAgainstOracle stores random events in several versions among rows of other
-// versions, runs and tenants, asks random queries, and compares with a naive grouping.
+// TestScanAgainstOracle stores random events in several versions, among rows of other versions,
+// runs and tenants. It runs random queries and compares the answers with a naive grouping.
 func TestScanAgainstOracle(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
@@ -96,7 +96,7 @@ func TestScanAgainstOracle(t *testing.T) {
 			pinned = append(pinned, s.prepare("default", s.ver+ver, group)...)
 		}
 		s.prepare("default", s.ver+9, oracle.Draw(t, start, minutes, 20))
-		// Buckets only another tenant has rows in; a bucket has one version for all tenants.
+		// Some buckets have only rows of another tenant. A bucket has one version for all tenants.
 		for _, b := range s.prepare("other", s.ver+8, oracle.Draw(t, start, minutes, 5)) {
 			if !slices.ContainsFunc(pinned, func(p record.BucketVersion) bool { return p.Bucket == b.Bucket }) {
 				pinned = append(pinned, b)
@@ -126,8 +126,8 @@ func compareWithOracle(t *rapid.T, views *Views, state *record.State, scan *quer
 	j := slices.IndexFunc(scan.Measures, func(m query.Measure) bool { return m.Name == "tails" })
 	wide := spansOf(scan.Windows, sketches)
 	for i, w := range want.Windows {
-		at := max(scan.Windows.Starts[w], scan.Windows.From)
-		if !slices.ContainsFunc(wide, func(s span) bool { return at >= s.from && at < s.to }) {
+		first := max(scan.Windows.Starts[w], scan.Windows.From)
+		if !slices.ContainsFunc(wide, func(s span) bool { return first >= s.from && first < s.to }) {
 			want.Measures[j][i].Registers = nil
 		}
 	}
@@ -156,8 +156,8 @@ func byKey(p *query.Part) map[string][]query.Acc {
 		}
 		for j := range p.Measures {
 			a := p.Measures[j][i]
-			a.Registers = united(a.Registers)
-			// min and max state only whether there is one
+			a.Registers = unite(a.Registers)
+			// For min and max, N only says whether there is a value.
 			a.N = min(a.N, map[bool]uint64{true: 1, false: math.MaxUint64}[j == 3 || j == 5 || j == 6])
 			out[key] = append(out[key], a)
 		}
@@ -166,7 +166,7 @@ func byKey(p *query.Part) map[string][]query.Acc {
 	return out
 }
 
-// events48 are events in 48 buckets, one a minute.
+// events48 returns events in 48 buckets, one for each minute.
 func events48() []oracle.Event {
 	var events []oracle.Event
 	for i := range 48 * 60 {
@@ -180,20 +180,20 @@ func wholeRange() *query.Query {
 	return &query.Query{View: "flights", From: start, To: start.Add(48 * time.Hour), GroupBy: []string{"origin"}}
 }
 
-// TestGuardFailsClosed removes rows in ways a collect or a fault could and wants an error,
-// never a smaller number (Q3, Q5).
+// TestGuardFailsClosed removes rows in the ways of a collection or of a damaged store. Each time
+// the scan must fail, and never return a smaller number (Q3, Q5).
 func TestGuardFailsClosed(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
-	pinned := s.write("default", 4, events48())
+	pinned := s.write("default", events48())
 	scan := s.resolve(wholeRange())
 	views := s.views()
 	if _, err := views.Scan(t.Context(), s.state(pinned), scan, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	moved := slices.Clone(pinned)
-	moved[3].Rows = moved[3].Rows + 1
-	moved[4].Rows = moved[4].Rows - 1
+	moved[3].Rows++
+	moved[4].Rows--
 	missing := slices.Clone(pinned)
 	missing[40].Ver = 5
 	for name, versions := range map[string][]record.BucketVersion{"same total": moved, "version gone": missing} {
@@ -201,9 +201,9 @@ func TestGuardFailsClosed(t *testing.T) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
-	// One row of a bucket at the edge of the range is gone; the scan reads another minute of it.
+	// One row of a bucket is missing, and the scan reads another minute of that bucket.
 	s.exec("TRUNCATE TABLE " + s.table)
-	s.write("default", 4, events48()[1:])
+	s.write("default", events48()[1:])
 	narrow := wholeRange()
 	narrow.From = start.Add(30 * time.Minute)
 	narrow.To = start.Add(31 * time.Minute)
@@ -218,19 +218,19 @@ func TestGuardFailsClosed(t *testing.T) {
 	}
 }
 
-// TestAnotherTenantsRowsNeedTheGuard covers both ways to prove the pins: groups that count what
-// they read while there is one tenant, and the branch from then on.
+// TestAnotherTenantsRowsNeedTheGuard covers both proofs of the pins. While there is one tenant,
+// the groups count the rows that they read. With a second tenant, the guard branch counts.
 func TestAnotherTenantsRowsNeedTheGuard(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	scan := s.resolve(wholeRange())
 	views := s.views()
-	pinned := s.write("default", 4, events48())
+	pinned := s.write("default", events48())
 	alone, err := views.Scan(t.Context(), s.state(pinned), scan, Options{})
 	if err != nil || views.tenants.Load() {
 		t.Fatalf("one tenant: %v, guard branch %v", err, views.tenants.Load())
 	}
-	for i, b := range s.write("other", 4, events48()[:120]) {
+	for i, b := range s.write("other", events48()[:120]) {
 		pinned[i].Rows += b.Rows
 	}
 	for range 2 {
@@ -247,7 +247,7 @@ func TestAnotherTenantsRowsNeedTheGuard(t *testing.T) {
 func TestLimitsAreErrors(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
-	state := s.state(s.write("default", 4, events48()))
+	state := s.state(s.write("default", events48()))
 	views := s.views()
 	views.cfg.MaxGroups = 6
 	var limit *LimitError
@@ -298,11 +298,11 @@ func TestWindowRunsCoverTheWindows(t *testing.T) {
 		t.Errorf("%d runs for 20 years of days", len(starts))
 	}
 	for i, s := range w.Starts {
-		at, found := slices.BinarySearch(starts, s)
+		run, found := slices.BinarySearch(starts, s)
 		if !found {
-			at--
+			run--
 		}
-		if got := first[at] + (s-starts[at])/widths[at]; got != int64(i) {
+		if got := first[run] + (s-starts[run])/widths[run]; got != int64(i) {
 			t.Fatalf("window %d: got %d", i, got)
 		}
 	}

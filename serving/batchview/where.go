@@ -9,14 +9,14 @@ import (
 	"recount/schemas/sqlschema"
 )
 
-// param adds a server-side parameter and returns its place in the statement.
+// param adds a server-side parameter and returns the text that refers to it in the statement.
 func (st *statement) param(value any, sqlType string) string {
 	name := fmt.Sprint("p", len(st.args))
 	st.args = append(st.args, clickhouse.Named(name, value))
 	return "{" + name + ":" + sqlType + "}"
 }
 
-// conditions are the predicates of the scan's conditions.
+// conditions returns the predicates of the scan's conditions.
 func (st *statement) conditions(scan *query.Scan) []string {
 	var out []string
 	for _, c := range scan.Where {
@@ -25,7 +25,7 @@ func (st *statement) conditions(scan *query.Scan) []string {
 	return out
 }
 
-// condition is the predicate of one condition: never null, so that its complement is NOT.
+// condition returns the predicate of one condition. It is never null, so NOT gives its complement.
 func (st *statement) condition(c query.Condition) string {
 	column := sqlschema.Quote(c.Dimension)
 	switch c.Op {

@@ -6,12 +6,12 @@ import (
 	"recount/schemas/window"
 )
 
-// cellMicros is the cell's start in microseconds since 1970.
+// cellMicros is the expression of a cell's start in microseconds since 1970.
 const cellMicros = "toUnixTimestamp64Micro(time)"
 
-// windowIndex is the expression that gives the index of the window of a cell in [From, To),
-// as window.Windows.Index does. Neighbouring windows of one width are a run, within which
-// the index is a division; uneven windows (months, days of 23 hours) are several runs.
+// windowIndex returns the expression of a window's index for a cell in [From, To). It equals
+// window.Windows.Index. Neighbouring windows of one width are a run, in which a division gives
+// the index. Uneven windows (months, days of 23 hours) are several runs.
 func windowIndex(w window.Windows) string {
 	if len(w.Starts) == 1 {
 		return "toInt32(0)"
@@ -20,16 +20,16 @@ func windowIndex(w window.Windows) string {
 		return fmt.Sprintf("toInt32(intDiv(%s - %d, %d))", cellMicros, w.Starts[0], w.Step())
 	}
 	starts, first, widths := windowRuns(w)
-	in := array(starts)
-	run := "roundDown(" + cellMicros + ", " + in + ")"
-	pick := func(of []int64) string {
-		return "transform(" + run + ", " + in + ", " + array(of) + ", toInt64(1))"
+	runStarts := array(starts)
+	run := "roundDown(" + cellMicros + ", " + runStarts + ")"
+	pick := func(values []int64) string {
+		return "transform(" + run + ", " + runStarts + ", " + array(values) + ", toInt64(1))"
 	}
 	return "toInt32(" + pick(first) + " + intDiv(" + cellMicros + " - " + run + ", " + pick(widths) + "))"
 }
 
-// windowRuns returns, for each run of equally wide windows, its start, the index of its
-// first window and the windows' width. The last window ends where it must hold To.
+// windowRuns returns, for each run of windows of equal width, its start, the index of its first
+// window and the width. The last window is wide enough to contain To.
 func windowRuns(w window.Windows) (starts, first, widths []int64) {
 	for i, s := range w.Starts {
 		width := max(w.To-s, 1)
@@ -45,13 +45,14 @@ func windowRuns(w window.Windows) (starts, first, widths []int64) {
 	return starts, first, widths
 }
 
-// span is a range of event time, half-open.
+// span is a half-open range of event time.
 type span struct{ from, to int64 }
 
-// maxSpans bounds the ranges of one statement; beyond it their hull is read.
+// maxSpans bounds the ranges of one statement. If there are more, one range that covers them is read.
 const maxSpans = 16
 
-// spansOf returns the ranges of event time within [From, To) that ascending windows cover.
+// spansOf returns the ranges of event time in [From, To) that the windows cover. The windows must
+// be ascending.
 func spansOf(w window.Windows, indexes []int32) []span {
 	var out []span
 	for _, i := range indexes {
