@@ -10,7 +10,7 @@ import (
 	"recount/serving/merge"
 )
 
-// accuracy states n, H, S and lag of an answer (Q4).
+// accuracy returns the publication, H, S and the lag of an answer (Q4).
 func (r *Reader) accuracy(state *record.State, live *query.LivePart) merge.Accuracy {
 	a := merge.Accuracy{
 		Publication: state.N, Cut: sequences(state.H), Through: sequences(live.Through),
@@ -19,17 +19,17 @@ func (r *Reader) accuracy(state *record.State, live *query.LivePart) merge.Accur
 	if failpoint.Off(failpoint.Q4) {
 		a.Through = slices.Clone(a.Cut)
 	}
-	var of int64
+	var newest int64 // time of the newest event or of the publication, in microseconds
 	if state.Publication != nil {
-		at := state.Publication.Created.UTC()
-		a.AsOf = &at
-		of = at.UnixMicro()
+		created := state.Publication.Created.UTC()
+		a.AsOf = &created
+		newest = created.UnixMicro()
 	}
 	if live.Appended > 0 {
-		of = live.Appended
+		newest = live.Appended
 	}
-	if of > 0 {
-		lag := max(0, r.Now().UnixMicro()-of) / 1000
+	if newest > 0 {
+		lag := max(0, r.Now().UnixMicro()-newest) / 1000
 		a.LagMS = &lag
 	}
 	return a

@@ -21,15 +21,18 @@ import (
 	"recount/serving/oracle"
 )
 
-// buckets of all cells, in 7 versions, so that the pins are runs.
+// buckets is how many buckets have cells. They have 7 versions, so that the pins are runs.
 const buckets = 1000
 
-// fillCells writes cells into the table by the engine itself and returns their pins.
+// fillCells lets the engine write cells into the table and returns their pins.
 func fillCells(b *testing.B, conn driver.Conn, table string, cells int) []record.BucketVersion {
 	b.Helper()
-	sql := fmt.Sprintf(`INSERT INTO %s (_bucket, _ver, tenant, time, origin, delay, cancelled, _events, n, late__sum, late__n)
-SELECT fromUnixTimestamp64Micro(%d + 3600000000 * intDiv(number, %d), 'UTC') AS b, 1 + intDiv(intDiv(number, %d), 143), 'default', b + INTERVAL (number %% 60) MINUTE,
-concat('airport-', toString(number %% 300)), number %% 7, number %% 2 = 0, 3, 3, number, 3 FROM numbers(%d)`, table, start.UnixMicro(), cells/buckets, cells/buckets, cells)
+	sql := fmt.Sprintf(`INSERT INTO %s
+(_bucket, _ver, tenant, time, origin, delay, cancelled, _events, n, late__sum, late__n)
+SELECT fromUnixTimestamp64Micro(%d + 3600000000 * intDiv(number, %d), 'UTC') AS b,
+1 + intDiv(intDiv(number, %d), 143), 'default', b + INTERVAL (number %% 60) MINUTE,
+concat('airport-', toString(number %% 300)), number %% 7, number %% 2 = 0, 3, 3, number, 3 FROM numbers(%d)`,
+		table, start.UnixMicro(), cells/buckets, cells/buckets, cells)
 	if err := conn.Exec(b.Context(), sql); err != nil {
 		b.Fatal(err)
 	}
@@ -80,8 +83,8 @@ func setup(b *testing.B, cells int) (*Reader, driver.Conn, string) {
 
 func manyEvents() (out []oracle.Event) {
 	for i := range 1000 {
-		at := start.Add(time.Duration(buckets*60-1-i%600) * time.Minute)
-		out = append(out, oracle.Event{Time: at.UnixMicro(),
+		minute := start.Add(time.Duration(buckets*60-1-i%600) * time.Minute)
+		out = append(out, oracle.Event{Time: minute.UnixMicro(),
 			Fields: map[string]any{"origin": fmt.Sprint("airport-", i%300), "delay": int64(i % 7)}})
 	}
 	return out
@@ -103,7 +106,8 @@ func (l liveEvents) Scan(_ context.Context, scan *query.Scan, _ []position.Offse
 var shapes = []struct {
 	name, granularity string
 	groupBy           []string
-	sql               string // the same aggregate of everything in the table
+	// sql is the same aggregate over the whole table.
+	sql string
 }{
 	{"total", "", nil, "SELECT sum(n), sum(late__sum) FROM %s"},
 	{"days", "1d", nil, "SELECT toStartOfDay(time), sum(n), sum(late__sum) FROM %s GROUP BY 1 ORDER BY 1"},
@@ -114,8 +118,9 @@ var shapes = []struct {
 		"GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"},
 }
 
-// BenchmarkMergedQuery answers merged queries, and asks the engine for the same aggregate
-// without pins, guard, tenant or live part. It reports both medians, the 99th percentile and the ratio.
+// BenchmarkMergedQuery answers merged queries. For each it also asks the engine for the same
+// aggregate without pins, guard, tenant or live part. It reports both medians, their ratio, and the
+// 99th percentile of the merged queries.
 func BenchmarkMergedQuery(b *testing.B) {
 	for _, cells := range []int{100_000, 1_000_000} {
 		b.Run(fmt.Sprint(cells), func(b *testing.B) {
@@ -154,7 +159,7 @@ func compare(b *testing.B, r *Reader, q query.Query, ask func()) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// askDirectly reads every row, as a client would.
+// askDirectly reads all rows, as a client does.
 func askDirectly(b *testing.B, conn driver.Conn, sql string) {
 	rows, err := conn.Query(b.Context(), sql)
 	if err != nil {
@@ -163,7 +168,7 @@ func askDirectly(b *testing.B, conn driver.Conn, sql string) {
 	defer rows.Close()
 	dest := make([]any, len(rows.ColumnTypes()))
 	for i, t := range rows.ColumnTypes() {
-		dest[i] = place(t.DatabaseTypeName())
+		dest[i] = newValue(t.DatabaseTypeName())
 	}
 	for rows.Next() {
 		if err := rows.Scan(dest...); err != nil {
@@ -172,8 +177,8 @@ func askDirectly(b *testing.B, conn driver.Conn, sql string) {
 	}
 }
 
-// place is where a value of a column goes.
-func place(sqlType string) any {
+// newValue returns a pointer to a value of a column's type.
+func newValue(sqlType string) any {
 	switch {
 	case sqlType == "UInt64":
 		return new(uint64)

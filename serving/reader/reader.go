@@ -19,26 +19,26 @@ import (
 	"recount/serving/merge"
 )
 
-// Publications gives the states to pin. Both methods are cheap enough for every query:
-// implementations keep the newest in memory.
+// Publications gives the states to pin. Both methods must be cheap enough for every query, so
+// implementations keep the newest state in memory.
 type Publications interface {
 	// Newest returns the newest publication, or the empty state before the first.
 	Newest(ctx context.Context) (*record.State, error)
-	// At returns publication n: query.ErrNoPublication when there is none yet, query.ErrCollected
-	// when it is no longer kept.
+	// At returns publication n. It returns query.ErrNoPublication if there is none yet, and
+	// query.ErrCollected if it is no longer kept.
 	At(ctx context.Context, n uint64) (*record.State, error)
 }
 
-// RealtimeViews answers for the messages from a cut on, all of one moment in each partition.
+// RealtimeViews answers for the messages from a cut on. The answer for each partition is of one moment.
 type RealtimeViews interface {
-	// Scan returns query.ErrPinExpired when it no longer reaches back to the cut (S4) and
-	// query.ErrViewNotReady when it has no state of the view's definition (S5).
+	// Scan returns query.ErrPinExpired if it no longer reaches back to the cut (S4), and
+	// query.ErrViewNotReady if it has no state for the view's definition (S5).
 	Scan(ctx context.Context, scan *query.Scan, cut []position.Offset) (*query.LivePart, error)
 }
 
 // BatchViews answers for everything below a publication's cut.
 type BatchViews interface {
-	// Scan returns query.ErrCollected when rows the state pins are gone (Q3).
+	// Scan returns query.ErrCollected if rows that the state pins are missing (Q3).
 	Scan(ctx context.Context, state *record.State, scan *query.Scan, opts batchview.Options) (*query.Part, error)
 }
 
@@ -46,36 +46,40 @@ type BatchViews interface {
 const MaxRestarts = 3
 
 var (
-	// ErrNotPublished: the publication has no batch view of the view as it is defined now.
+	// ErrNotPublished means that the publication has no batch view for the view's present definition.
 	ErrNotPublished = errors.New("the view is not in the publication yet; the next recompute fills it, and mode " +
 		"live answers now")
-	// ErrRestarts: pinned rows were gone more than MaxRestarts times in a row.
+	// ErrRestarts means that pinned rows were missing more than MaxRestarts times in sequence.
 	ErrRestarts = errors.New("publications were collected faster than the query could read them; try again")
-	// ErrLost: rows of a publication are gone though it is kept; which, recount verify says (V6).
+	// ErrLost means that rows of a kept publication are missing. recount verify says which (V6).
 	ErrLost = errors.New("rows of the publication are missing in ClickHouse; run recount verify. The next recompute " +
-		"writes those of the newest publication again")
-	// ErrBatch: the batch layer failed; its own error is wrapped beside it.
+		"writes the rows of the newest publication again")
+	// ErrBatch means that the batch layer failed. The batch layer's error is wrapped too.
 	ErrBatch = errors.New("the batch view cannot be read")
-	// ErrLive: mode live was asked and the speed layer cannot answer.
+	// ErrLive means that the query has mode live and the speed layer cannot answer.
 	ErrLive = errors.New("the real-time view cannot be read")
-	// ErrPublications: the publication chain cannot be read.
+	// ErrPublications means that the publication chain cannot be read.
 	ErrPublications = errors.New("publications cannot be read")
 )
 
-// Config is what a reader is made of. Live may be nil: then all partitions are stale.
+// Config is what a reader needs.
 type Config struct {
 	Catalog      *catalog.Catalog
 	Publications Publications
 	Batch        BatchViews
-	Live         RealtimeViews
-	// called when rows of the newest publication are missing; nil where nobody can mend them
-	OnGone     func()
-	Now        func() time.Time // nil means time.Now
-	Logger     *slog.Logger     // nil discards
+	// Live may be nil, which makes all partitions stale.
+	Live RealtimeViews
+	// OnGone is called when rows of the newest publication are missing, so that they can be
+	// written again. It may be nil.
+	OnGone func()
+	// Now may be nil, which means time.Now.
+	Now func() time.Time
+	// Logger may be nil, which discards log lines.
+	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }
 
-// Validate names what is missing.
+// Validate says what is missing.
 func (c Config) Validate() error {
 	if c.Catalog == nil || c.Publications == nil || c.Batch == nil {
 		return errors.New("reader: a catalog, publications and batch views are required")
@@ -103,20 +107,20 @@ func New(c Config) (*Reader, error) {
 	return &Reader{c, newMetrics(c.Registerer)}, nil
 }
 
-// Answer answers a query of a tenant. The query's defaults are filled in.
+// Answer answers a query of a tenant. It sets the query's empty fields to their defaults.
 //
-// Errors: *query.Error, query.ErrNoPublication and query.ErrCollected (as_of), ErrNotPublished, ErrRestarts,
-// ErrLost, ErrBatch, ErrLive, ErrPublications, *batchview.LimitError, *merge.OverflowError, *merge.FillError,
-// the context's error.
+// The errors are: *query.Error; query.ErrNoPublication and query.ErrCollected (for as_of);
+// ErrNotPublished, ErrRestarts, ErrLost, ErrBatch, ErrLive and ErrPublications;
+// *batchview.LimitError, *merge.OverflowError and *merge.FillError; and the context's error.
 func (r *Reader) Answer(ctx context.Context, q *query.Query, tenant string) (*merge.Answer, error) {
 	scan, err := q.Resolve(r.Catalog, tenant)
 	if err != nil {
 		return nil, err
 	}
-	var missing uint64 // publication whose rows were gone in the last attempt
+	var missing uint64 // the publication whose rows were missing in the last attempt
 	for restarts := range 1 + MaxRestarts {
-		// Starting again does not change what as_of pins.
 		var gone *goneError
+		// A query with as_of has one attempt, because a restart would pin the same publication.
 		a, err := r.attempt(ctx, q, scan, restarts == MaxRestarts || q.AsOf != nil)
 		switch {
 		case ctx.Err() != nil:
@@ -125,11 +129,11 @@ func (r *Reader) Answer(ctx context.Context, q *query.Query, tenant string) (*me
 			r.metrics.restarts.WithLabelValues("pin_expired").Inc()
 		case errors.As(err, &gone):
 			r.metrics.restarts.WithLabelValues("collected").Inc()
-			r.Logger.Warn("pinned rows are gone", "view", scan.View.Name, "error", err)
+			r.Logger.Warn("pinned rows are missing in ClickHouse", "view", scan.View.Name, "error", err)
 			if r.OnGone != nil && q.AsOf == nil {
 				r.OnGone()
 			}
-			if gone.n == missing { // It is still the one to answer from, so nobody has collected it.
+			if gone.n == missing { // It is still the publication to answer from, so it was not collected.
 				return nil, fmt.Errorf("publication %d: %w", gone.n, ErrLost)
 			}
 			missing = gone.n
@@ -140,8 +144,8 @@ func (r *Reader) Answer(ctx context.Context, q *query.Query, tenant string) (*me
 	return nil, ErrRestarts
 }
 
-// goneError is about pinned rows that are not there. A restart finds a publication with its rows
-// where these were collected, and the same one where they were lost.
+// goneError says that pinned rows are missing. If they were collected, a restart finds a newer
+// publication. If they were lost, it finds the same publication.
 type goneError struct {
 	n   uint64
 	err error
@@ -149,8 +153,8 @@ type goneError struct {
 
 func (e *goneError) Error() string { return fmt.Sprintf("publication %d: %v", e.n, e.err) }
 
-// attempt is one walk from Q1 to Q4. In the last one a speed layer that does not reach
-// back to the pin counts as down: so it is after a sealed epoch, until a publication.
+// attempt goes once from Q1 to Q4. In the last attempt, a speed layer that does not reach back to
+// the pin counts as down. This is its state after a sealed epoch, until the next publication.
 func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan, last bool) (*merge.Answer, error) {
 	state, err := r.pin(ctx, q)
 	if err != nil {
@@ -177,7 +181,7 @@ func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan, 
 	return merge.Merge(scan, q, batch, live.Part, r.accuracy(state, live))
 }
 
-// pin is Q1: one publication for the whole query.
+// pin returns one publication for the whole query (Q1).
 func (r *Reader) pin(ctx context.Context, q *query.Query) (*record.State, error) {
 	var state *record.State
 	var err error
@@ -195,7 +199,8 @@ func (r *Reader) pin(ctx context.Context, q *query.Query) (*record.State, error)
 	return state, nil
 }
 
-// live is Q2. Without an answer of speed S = H, which is older but no less exact.
+// live asks the speed layer for [H, S) (Q2). If it does not answer, S = H: the answer is older, but
+// still exact.
 func (r *Reader) live(ctx context.Context, q *query.Query, scan *query.Scan, state *record.State,
 	last bool) (*query.LivePart, error) {
 	nothing := &query.LivePart{Through: slices.Clone(state.H)}
@@ -221,11 +226,12 @@ func (r *Reader) live(ctx context.Context, q *query.Query, scan *query.Scan, sta
 		return nil, fmt.Errorf("%w: %w", ErrLive, err)
 	}
 	r.metrics.stale.Inc()
-	r.Logger.Warn("answering without the speed layer", "view", scan.View.Name, "error", err)
+	r.Logger.Warn("a query is answered without the speed layer", "view", scan.View.Name, "error", err)
 	return nothing, nil
 }
 
-// checkLive refuses an answer that is not one of [H, S): counting messages twice would go unnoticed.
+// checkLive refuses a part that does not begin at H. Such a part would count messages twice, and
+// nothing would show it.
 func checkLive(l *query.LivePart, cut []position.Offset) error {
 	if failpoint.Off(failpoint.Q2) {
 		return nil
@@ -241,7 +247,7 @@ func checkLive(l *query.LivePart, cut []position.Offset) error {
 	return nil
 }
 
-// batch is Q3.
+// batch asks the batch layer for the pinned rows (Q3).
 func (r *Reader) batch(ctx context.Context, q *query.Query, scan *query.Scan, state *record.State,
 	live *query.Part) (*query.Part, error) {
 	if q.Mode == query.Live || state.N == 0 {
@@ -264,7 +270,7 @@ func (r *Reader) batch(ctx context.Context, q *query.Query, scan *query.Scan, st
 	return nil, fmt.Errorf("%w: %w", ErrBatch, err)
 }
 
-// SketchWindows are the windows in which the speed layer has values to count distinctly.
+// SketchWindows returns the windows in which the speed layer has values of distinct measures.
 func SketchWindows(scan *query.Scan, live *query.Part) []int32 {
 	var out []int32
 	for j, m := range scan.Measures {

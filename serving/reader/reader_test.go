@@ -25,8 +25,8 @@ func (w *world) reader(t testing.TB) *Reader {
 	return r
 }
 
-// play asks queries in a moving world and returns the first answer that is not an exact
-// prefix of the log (Q5), or nil.
+// play runs queries in a world that changes all the time. It returns an error for the first answer
+// that is not an exact prefix of the log (Q5), or nil.
 func play(t testing.TB, seed uint64, prepare func(*world)) error {
 	w := newWorld(seed)
 	prepare(w)
@@ -60,7 +60,7 @@ func expected(err error) bool {
 		func(e error) bool { return errors.Is(err, e) })
 }
 
-// check compares an answer with a naive grouping of the log prefix it says it covers.
+// check compares an answer with a naive grouping of the log prefix that the answer says it covers.
 func (w *world) check(q *query.Query, a *merge.Answer) error {
 	scan, err := q.Resolve(oracle.Catalog(), "default")
 	if err != nil {
@@ -75,17 +75,13 @@ func (w *world) check(q *query.Query, a *merge.Answer) error {
 	if a.Rows() != len(rows) {
 		return fmt.Errorf("%d rows, want %d", a.Rows(), len(rows))
 	}
-	over := oracle.Overflow(scan, events)
-	if got := a.Accuracy.Overflow; (got == nil) != (over.Events == 0) || got != nil && *got != over {
-		return fmt.Errorf("overflow %+v, want %+v", got, over)
+	overflow := oracle.Overflow(scan, events)
+	if got := a.Accuracy.Overflow; (got == nil) != (overflow.Events == 0) || got != nil && *got != overflow {
+		return fmt.Errorf("overflow %+v, want %+v", got, overflow)
 	}
 	for _, r := range rows {
-		i := slices.IndexFunc(a.Times, func(at int64) bool { return at == scan.Windows.Starts[r.Window] })
-		for i < len(a.Times) && !(a.Times[i] == scan.Windows.Starts[r.Window] &&
-			a.Dims[0].IsNull(i) == (r.Keys[0] == nil) && (r.Keys[0] == nil || a.Dims[0].Strings[i] == r.Keys[0])) {
-			i++
-		}
-		if i < 0 || i == len(a.Times) {
+		i := findRow(a, scan.Windows.Starts[r.Window], r.Keys[0])
+		if i == a.Rows() {
 			return fmt.Errorf("no row for %v", r.Keys)
 		}
 		for j, m := range a.Measures {
@@ -101,6 +97,17 @@ func (w *world) check(q *query.Query, a *merge.Answer) error {
 	return nil
 }
 
+// findRow returns the row with the time and key, or the number of rows if there is none.
+func findRow(a *merge.Answer, time int64, key any) int {
+	for i := range a.Rows() {
+		isNull := a.Dims[0].IsNull(i)
+		if a.Times[i] == time && isNull == (key == nil) && (isNull || a.Dims[0].Strings[i] == key) {
+			return i
+		}
+	}
+	return a.Rows()
+}
+
 func TestAnswersAreExactPrefixes(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(1500) {
@@ -110,7 +117,7 @@ func TestAnswersAreExactPrefixes(t *testing.T) {
 	}
 }
 
-// TestEveryRuleIsNeeded turns one rule off and wants the seeds above to catch it.
+// TestEveryRuleIsNeeded turns off one rule at a time. At least one of the seeds must notice.
 func TestEveryRuleIsNeeded(t *testing.T) {
 	t.Parallel()
 	for name, off := range map[string]func(*world){
@@ -122,12 +129,12 @@ func TestEveryRuleIsNeeded(t *testing.T) {
 			caught = play(t, seed, off) != nil
 		}
 		if !caught {
-			t.Errorf("%s: no seed noticed that it is off", name)
+			t.Errorf("%s: no seed noticed that the rule is off", name)
 		}
 	}
 }
 
-// fixed answers every query with the same parts.
+// fixed answers each query with the same parts.
 type fixed struct {
 	state *record.State
 	live  *query.LivePart
@@ -185,7 +192,7 @@ func TestSpeedDownIsStaleNotWrong(t *testing.T) {
 	}
 }
 
-// TestBothLayersAreAskedForTheTenant: nothing on the way may put another's name into the scan.
+// TestBothLayersAreAskedForTheTenant checks that both scans have the tenant of the query.
 func TestBothLayersAreAskedForTheTenant(t *testing.T) {
 	t.Parallel()
 	var asked []string
@@ -210,7 +217,7 @@ func TestBothLayersAreAskedForTheTenant(t *testing.T) {
 	}
 }
 
-// batchFunc and liveFunc are layers that note what they are asked.
+// batchFunc and liveFunc are layers that call a function with each scan.
 type (
 	batchFunc func(*query.Scan)
 	liveFunc  func(*query.Scan) *query.LivePart
@@ -225,7 +232,7 @@ func (f liveFunc) Scan(_ context.Context, s *query.Scan, _ []position.Offset) (*
 	return f(s), nil
 }
 
-// TestOldPublicationsAnswerAlone covers an as_of from before what the speed layer keeps.
+// TestOldPublicationsAnswerAlone covers an as_of that is older than what the speed layer keeps.
 func TestOldPublicationsAnswerAlone(t *testing.T) {
 	t.Parallel()
 	f := &fixed{state: published(), err: query.ErrPinExpired}
@@ -256,15 +263,19 @@ func TestRestartsAreBounded(t *testing.T) {
 	}
 }
 
-// TestLostRowsAreNotCollectedOnes: rows of a publication that is still the one to answer from were lost,
-// and asking again helps nobody; of a newer one they may be there.
-func TestLostRowsAreNotCollectedOnes(t *testing.T) {
+// TestLostRowsAreNotCollected tells lost rows from collected rows. If a restart finds the same
+// publication, its rows were lost and another restart would not help. The rows of a newer
+// publication may exist.
+func TestLostRowsAreNotCollected(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		newer bool
 		asked int
 		want  error
-	}{"the same publication": {false, 2, ErrLost}, "newer and newer ones": {true, 1 + MaxRestarts, ErrRestarts}} {
+	}{
+		"the same publication":            {false, 2, ErrLost},
+		"a newer publication in each try": {true, 1 + MaxRestarts, ErrRestarts},
+	} {
 		state := published()
 		asked := 0
 		r, err := New(Config{Catalog: oracle.Catalog(), Publications: kept{state}, Batch: goneRows(func() {
@@ -282,7 +293,7 @@ func TestLostRowsAreNotCollectedOnes(t *testing.T) {
 	}
 }
 
-// goneRows is a batch layer without the rows it is asked for.
+// goneRows is a batch layer in which the pinned rows are missing.
 type goneRows func()
 
 func (f goneRows) Scan(context.Context, *record.State, *query.Scan, batchview.Options) (*query.Part, error) {
@@ -290,7 +301,7 @@ func (f goneRows) Scan(context.Context, *record.State, *query.Scan, batchview.Op
 	return nil, query.ErrCollected
 }
 
-// TestSpeedBelowTheCutIsRefused covers an answer that would count messages twice.
+// TestSpeedBelowTheCutIsRefused covers live parts with which messages would be counted twice.
 func TestSpeedBelowTheCutIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, live := range map[string]*query.LivePart{

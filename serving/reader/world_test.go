@@ -17,21 +17,28 @@ import (
 
 var start = time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// world is a log of one event a message, a batch layer and a speed layer, all of which
-// move whenever somebody looks at them. The switches turn one rule off each.
+// world is a log with one event per message, a batch layer and a speed layer. All of them
+// change whenever they are called.
 type world struct {
-	rng    *rand.Rand
-	log    [2][]oracle.Event // message i+1 of each partition
-	states []*record.State   // publication n at n-1
-	oldest uint64            // kept publications are oldest and up
+	rng *rand.Rand
+	// log holds message i+1 of each partition at index i.
+	log [2][]oracle.Event
+	// states holds publication n at index n-1.
+	states []*record.State
+	// oldest is the oldest kept publication.
+	oldest uint64
 	digest string
 
-	base [2]uint64 // the speed layer holds messages from base on
-	next [2]uint64 // and has read up to next
+	// base is the first message that the speed layer has, and next is the first that it has not read.
+	base [2]uint64
+	next [2]uint64
 
-	noGuard bool // Q3: collected rows are silently missing
-	noBase  bool // S4: a cut below base is answered all the same
-	repin   bool // Q1: speed answers from the newest cut, not the pinned one
+	// noGuard turns off Q3: collected rows are missing without an error.
+	noGuard bool
+	// noBase turns off S4: the speed layer answers for a cut below base.
+	noBase bool
+	// repin turns off Q1: the speed layer answers from the newest cut instead of the pinned cut.
+	repin bool
 }
 
 func newWorld(seed uint64) *world {
@@ -42,7 +49,7 @@ func newWorld(seed uint64) *world {
 	return w
 }
 
-// step lets something happen, as it does between any two calls of a reader.
+// step changes the world at random, as it may change between any two calls of a reader.
 func (w *world) step() {
 	for range w.rng.IntN(6) {
 		switch p := w.rng.IntN(2); w.rng.IntN(6) {
@@ -61,14 +68,14 @@ func (w *world) step() {
 }
 
 func (w *world) event() oracle.Event {
-	at := start.Add(time.Duration(w.rng.IntN(180)) * time.Minute)
-	return oracle.Event{Time: at.UnixMicro(), Fields: map[string]any{
+	minute := start.Add(time.Duration(w.rng.IntN(180)) * time.Minute)
+	return oracle.Event{Time: minute.UnixMicro(), Fields: map[string]any{
 		"origin": []any{"ORD", "ATL", nil, catalog.Overflow}[w.rng.IntN(4)], "tail": fmt.Sprint("N", w.rng.IntN(30)),
 		"delay": int64(w.rng.IntN(9)),
 	}}
 }
 
-// publish moves H forward, also ahead of the speed layer.
+// publish moves H forward, sometimes past the speed layer.
 func (w *world) publish() {
 	s := &record.State{N: uint64(len(w.states)) + 1, Views: map[string]record.ViewState{"flights": {Digest: w.digest}}}
 	if w.rng.IntN(20) == 0 {
@@ -85,12 +92,12 @@ func (w *world) publish() {
 	w.states = append(w.states, s)
 }
 
-// collect gives up publications before the newest.
+// collect removes publications before the newest.
 func (w *world) collect() {
 	w.oldest = max(w.oldest, uint64(w.rng.IntN(len(w.states)+1)))
 }
 
-// evict drops what the speed layer need not keep, or restarts it at the newest publication.
+// evict drops messages that the speed layer need not keep, or restarts it at the newest publication.
 func (w *world) evict() {
 	if len(w.states) == 0 {
 		return
@@ -129,7 +136,7 @@ func (w *world) At(_ context.Context, n uint64) (*record.State, error) {
 	return w.states[n-1], nil
 }
 
-// events are those of the messages [from, to).
+// events returns the events of the messages [from, to).
 func (w *world) events(from, to []uint64) []oracle.Event {
 	var out []oracle.Event
 	for p := range w.log {
@@ -140,7 +147,7 @@ func (w *world) events(from, to []uint64) []oracle.Event {
 	return out
 }
 
-// batchLayer and speedLayer are the two Scans of the world.
+// batchLayer and speedLayer have the two Scan methods of the world.
 type (
 	batchLayer struct{ *world }
 	speedLayer struct{ *world }
