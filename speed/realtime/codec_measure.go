@@ -73,13 +73,13 @@ func (s *extremes[T]) decode(d *decoder, rows int) {
 }
 
 const (
-	denseSketch = 1<<16 - 1
+	denseSketch = 1<<16 - 1 // in the place of the number of hashes: the registers follow
 	registers   = 1 << distinct.Precision
 )
 
-// encode writes the registers of a large set as they lie in memory. As a list, a set that a
-// client chose to share few registers would be smaller on disk than in memory, and
-// what a damaged file can make the decoder allocate would have no bound.
+// encode writes all registers of a large set, one byte each. A list of the registers in use could be
+// much smaller on disk than in memory, because a client can choose values that share few registers.
+// Then a damaged file could make the decoder allocate memory without a bound.
 func (s *sketches) encode(b []byte) []byte {
 	for i := range s.rows {
 		r := &s.rows[i]
@@ -115,7 +115,7 @@ func (s *sketches) decode(d *decoder, rows int) {
 				}
 			}
 		} else if n > distinct.ExactLimit {
-			d.reject("a set of %d hashes", n)
+			d.reject("a set has %d hashes, more than %d", n, distinct.ExactLimit)
 		} else if d.fits(n, 8) {
 			for range n {
 				r.Add(d.uint64())

@@ -16,12 +16,12 @@ func (t *table) encode(b []byte) []byte {
 	return b
 }
 
-// decode reads a table whose keys must lie in the dictionaries.
+// decode reads a table. Every id in its keys must be in the dictionaries.
 func (t *table) decode(d *decoder, v *viewPlan, dicts []*dict) {
 	n := d.count(4)
 	stride := keyHead + len(v.dictionaries)
 	if n%stride != 0 {
-		d.reject("%d words of keys of %d", n, stride)
+		d.reject("keys of %d words each cannot have %d words in total", stride, n)
 		return
 	}
 	t.keys = make([]uint32, n)
@@ -43,14 +43,14 @@ func (t *table) decode(d *decoder, v *viewPlan, dicts []*dict) {
 	}
 }
 
-// admit checks a decoded key and widens the table's range of cells by it.
+// acceptKey checks a decoded key and extends the table's range of cells to it.
 func (t *table) acceptKey(d *decoder, key []uint32, v *viewPlan, dicts []*dict, row int) {
 	bad := key[2] == 0 || int(key[2]) >= dicts[0].size()
 	for i, dictionary := range v.dictionaries {
 		bad = bad || int(key[keyHead+i]) >= dicts[dictionary].size()
 	}
 	if bad {
-		d.reject("a key names a value the dictionary lacks")
+		d.reject("a key has an id that is not in the dictionary")
 	}
 	cell := cellOf(key)
 	if row == 0 {
@@ -101,7 +101,7 @@ func decodeSegment(d *decoder, p *plan) *segment {
 		s.types[i] = ts
 	}
 	if d.err == nil && len(d.payload) > 0 {
-		d.reject("%d bytes behind a segment", len(d.payload))
+		d.reject("%d bytes follow a segment", len(d.payload))
 	}
 	return s
 }
@@ -124,7 +124,7 @@ func (d *dict) encode(b []byte) []byte {
 func (d *dict) decode(x *decoder) {
 	ints := x.uint8() == 1
 	if ints == d.isText {
-		x.reject("a dictionary is of another type")
+		x.reject("a dictionary has another type than its column")
 		return
 	}
 	n := x.count(8)

@@ -15,12 +15,13 @@ func appendText(b []byte, s string) []byte {
 	return append(littleEndian.AppendUint64(b, uint64(len(s))), s...)
 }
 
-// decoder takes a payload apart. After the first fault every value is zero and err is set.
+// decoder reads the values of a payload. After the first problem err is set and every value is zero.
 type decoder struct {
 	payload []byte
 	err     error
 }
 
+// reject records a problem of the payload, unless there was one before.
 func (d *decoder) reject(format string, args ...any) {
 	if d.err == nil {
 		d.err = fmt.Errorf("%w: "+format, append([]any{errSnapshot}, args...)...)
@@ -28,10 +29,10 @@ func (d *decoder) reject(format string, args ...any) {
 	}
 }
 
-// take returns the next n bytes, of the payload itself, or nil if there are fewer.
+// bytes returns the next n bytes without a copy, or nil if there are fewer.
 func (d *decoder) bytes(n int) []byte {
 	if n < 0 || n > len(d.payload) {
-		d.reject("a payload is %d bytes short", n-len(d.payload))
+		d.reject("a payload is %d bytes too short", n-len(d.payload))
 		return nil
 	}
 	out := d.payload[:n]
@@ -71,21 +72,21 @@ func (d *decoder) int64() int64     { return int64(d.uint64()) }
 func (d *decoder) float64() float64 { return math.Float64frombits(d.uint64()) }
 func (d *decoder) text() string     { return string(d.bytes(d.count(1))) }
 
-// count reads the length of a list whose items have at least size bytes each. More than
-// the payload can hold is a fault, so nothing is allocated for a damaged length.
+// count reads the length of a list whose items have at least size bytes each. It rejects a length
+// that does not fit into the payload, so that a damaged length does not allocate memory.
 func (d *decoder) count(size int) int {
 	n := d.uint64()
 	if n > uint64(len(d.payload)/size) {
-		d.reject("a list of %d items does not fit", n)
+		d.reject("a list of %d items does not fit into its payload", n)
 		return 0
 	}
 	return int(n)
 }
 
-// room checks that n items of size bytes can follow.
+// fits reports whether n items of size bytes can follow.
 func (d *decoder) fits(n, size int) bool {
 	if n > len(d.payload)/size {
-		d.reject("%d rows do not fit", n)
+		d.reject("%d rows do not fit into their payload", n)
 	}
 	return d.err == nil
 }

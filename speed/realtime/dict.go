@@ -11,16 +11,16 @@ import (
 	"recount/schemas/catalog"
 )
 
-// dict numbers the values of one column within one segment from 1 on; 0 is null. It
-// lives and dies with its segment, which is what bounds it. Strings lie end to end in
-// one slice, because a million string headers would be a million pointers to the collector.
+// dict numbers the values of one column in one segment from 1 on; id 0 is null. It is dropped with its
+// segment, which bounds its size. Texts are stored end to end in one slice, because a million string
+// headers would be a million pointers for the garbage collector.
 type dict struct {
 	isText bool
-	ends   []int // value i ends at ends[i] of text; ends[0] is 0
+	ends   []int // the text with id i ends at text[ends[i]]; ends[0] is 0
 	text   []byte
 	ints   []int64 // ints[0] is unused
 	index  index
-	seed   maphash.Seed // keeps clients from choosing values that collide
+	seed   maphash.Seed // random, so that clients cannot choose values that collide
 }
 
 func newDict(t catalog.FieldType) *dict {
@@ -33,20 +33,20 @@ func newDict(t catalog.FieldType) *dict {
 	return d
 }
 
-// size is the number of ids, null included.
+// size returns the number of ids, null included.
 func (d *dict) size() int { return len(d.ends) + len(d.ints) }
 
 func (d *dict) bytes() int64 {
 	return int64(8*cap(d.ends)+cap(d.text)+8*cap(d.ints)) + d.index.bytes()
 }
 
-// value returns the text of an id without copying it; it is valid while the dict lives.
+// value returns the text of an id without a copy. It is valid as long as the dict.
 func (d *dict) value(id uint32) string {
 	b := d.text[d.ends[id-1]:d.ends[id]]
 	return unsafe.String(unsafe.SliceData(b), len(b))
 }
 
-// textID returns the id of s, a new one if need be. s is copied.
+// textID returns the id of s. It adds a copy of s if there is none.
 func (d *dict) textID(s string) uint32 {
 	d.index.reserve()
 	h := uint32(maphash.String(d.seed, s))
@@ -64,7 +64,7 @@ func (d *dict) textID(s string) uint32 {
 	return id
 }
 
-// intID returns the id of v, a new one if need be.
+// intID returns the id of v. It adds v if there is none.
 func (d *dict) intID(v int64) uint32 {
 	d.index.reserve()
 	h := uint32(maphash.Comparable(d.seed, v))
@@ -81,7 +81,8 @@ func (d *dict) intID(v int64) uint32 {
 	return id
 }
 
-// find returns the id of s without the index, which closed segments do not keep; 0 if it has none.
+// find returns the id of s, or 0 if there is none. It does not use the index, which closed segments
+// do not have.
 func (d *dict) find(s string) uint32 {
 	for id := 1; id < len(d.ends); id++ {
 		if d.value(uint32(id)) == s {
@@ -91,7 +92,7 @@ func (d *dict) find(s string) uint32 {
 	return 0
 }
 
-// overflow returns the id of what stands for values too many, or unset.
+// overflowID returns the id of the value that replaces overflowed values, or noID if there is none.
 func (d *dict) overflowID() uint32 {
 	if d.isText {
 		if id := d.find(catalog.Overflow); id != 0 {
@@ -105,10 +106,11 @@ func (d *dict) overflowID() uint32 {
 	return noID
 }
 
-// unset marks a row of a batch whose id has not been looked up.
+// noID means that an id has not been looked up, or that there is none.
 const noID = ^uint32(0)
 
-// mark sets ids[i] of the rows i that overflowed: their values enter no dictionary.
+// setOverflow sets ids[i] for the rows i whose value overflowed. Such values are not added to the
+// dictionary.
 func (d *dict) setOverflow(rows []int, ids []uint32) {
 	for _, i := range rows {
 		if d.isText {
@@ -119,7 +121,7 @@ func (d *dict) setOverflow(rows []int, ids []uint32) {
 	}
 }
 
-// fill sets ids[i] for the selected rows i that are unset.
+// assignIDs sets ids[i] for those selected rows i that have no id yet.
 func (d *dict) assignIDs(col arrow.Array, sel []int32, ids []uint32) {
 	if col == nil {
 		for _, i := range sel {
@@ -140,6 +142,7 @@ func (d *dict) assignIDs(col arrow.Array, sel []int32, ids []uint32) {
 	}
 }
 
+// idFunc returns a function that returns the id of a row's value.
 func (d *dict) idFunc(col arrow.Array) func(int) uint32 {
 	switch c := col.(type) {
 	case *array.String:

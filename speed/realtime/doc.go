@@ -1,47 +1,51 @@
-// Package realtime keeps the real-time views: for every partition of the log the
-// aggregates of the messages from some base on, exact but for the sketches, in memory.
+// Package realtime keeps the real-time views: for each partition of the log, the aggregates of all
+// messages from some base on. They are in memory, and exact except for sketches.
 //
-// A partition is one goroutine that reads its log in order, removes duplicates and adds
-// what is left to the open segment. The cut rule (C1) closes segments; a closed segment
-// never changes again. A scan for the cut H takes the segments from H on and the open
-// tail, so its answer is that of the messages [H, S) and no others (Q5).
+// One goroutine per partition reads the log in order, removes duplicates, and adds the other events to
+// the open segment. The cut rule (C1) closes segments; a closed segment never changes again. A scan
+// with the cut H merges the closed segments from H on and the open one. So its answer is that of the
+// messages [H, S) and of no others (Q5).
+//
+// DESIGN.md says why it is built this way.
 //
 // # The rules it keeps (schemas/PROTOCOL.md)
 //
-//	S1  One immutable segment per range of the cut rule, and the open tail.
-//	S2  A cut that is no segment boundary is ErrNotBoundary, never an approximation.
+//	S1  There is one immutable segment for each range of the cut rule, and one open segment.
+//	S2  A cut that is not a segment boundary is ErrNotBoundary, never an approximation.
 //	S3  Retain evicts only segments that end at or before the H it is given.
-//	S4  Every scan compares its cut with the base: below it is ErrPinExpired.
-//	S5  Snapshots are complete at a segment boundary or not used at all.
+//	S4  Every scan compares its cut with the base. A cut below the base is ErrPinExpired.
+//	S5  A snapshot is complete at a segment boundary, or it is not used at all.
 //	D2  An id is marked as seen by the same step that counts its event.
-//	Q2  A partition that is behind the cut or stopped gives nothing and says so.
+//	Q2  A partition that has stopped or has not reached the cut gives nothing and is listed as stale.
 //
-// A message that does not decode, or a sequence that is not the next, stops its
-// partition with an alarm. Nothing is skipped: it goes on when the oldest kept publication
-// is beyond what stopped it.
+// A message that does not decode, or a sequence that is not the next one, stops its partition with an
+// alarm. Nothing is skipped: the partition continues when the oldest kept publication covers the
+// message that stopped it.
 //
 // # Duplicates
 //
-// The event at position x is a duplicate when a position before x holds the same key in
-// the same bucket (I2), whether that copy was counted or not; or when its time was
-// assigned and a position before x holds the same key with an assigned time in the bucket
-// before (I3). Keys are compared within one event type, as the batch view does. It differs from
-// the batch view in one case: an assigned copy in the bucket before that comes later in the log, which
-// takes a writer's clock that went back over a bucket's edge. Both copies count here until
-// the publication that holds both.
+// An event at position x is a duplicate in two cases. A position before x holds the same key in the
+// same bucket (I2), whether that copy was counted or not. Or the time of the event was assigned, and a
+// position before x holds the same key with an assigned time in the bucket before (I3). Keys are
+// compared within one event type, as the batch view does.
 //
-// The window keeps 128 bits of each identity, so a false positive
-// has the probability 2^-128; an identity is forgotten Config.Window after it was
-// appended, or when Config.WindowEntries newer ones came, and its copies count from then on (D3).
+// In one case the batch view decides differently: an assigned copy that lies one bucket earlier but
+// comes later in the log. This needs a writer's clock that went back across a bucket's edge. Both
+// copies count here until a publication holds both.
+//
+// The window keeps 128 bits of each identity, so a false positive has the probability 2^-128. An
+// identity is forgotten Config.Window after its message was appended, or earlier when the window has
+// more than Config.WindowEntries. Copies that come later count (D3).
 //
 // # Memory
 //
-// Aggregates have a budget, Config.Memory, shared evenly between the partitions. A
-// partition at its share stops reading until Retain evicts: S stands still, answers stay
-// exact and become older, Status and the metric recount_realtime_stalled say so. One
-// message is always taken whole, so a share can be passed by what one message adds.
-// The id window has its own bound: about 27 bytes an entry, 2 entries for an event whose
-// time was assigned.
+// Aggregates have a budget, Config.Memory, which the partitions share evenly. A partition whose share
+// is used up stops reading until Retain evicts: S does not move, and answers stay exact and become
+// older. Status and the metric recount_realtime_stalled report it. A message is always consumed as a
+// whole, so a partition may exceed its share by what one message adds.
+//
+// The id window has its own bound: about 27 bytes an entry, and two entries for an event with an
+// assigned time.
 //
 // # Snapshot file, version 1
 //

@@ -7,7 +7,7 @@ import (
 	"recount/schemas/query"
 )
 
-// extremes are minima, or maxima, of int64, timestamps or float64.
+// extremes are minima or maxima of int64, timestamp or float64 values.
 type extremes[T int64 | float64] struct {
 	max  bool
 	rows []extreme[T]

@@ -10,14 +10,14 @@ import (
 	"recount/schemas/window"
 )
 
-// identity is a key mixed with its event type and with what it was seen as: within a
-// bucket (I2), or with an assigned time within a bucket (I3). The type is in it because the
-// batch view removes duplicates one event type at a time. Within a type the mask of a bucket is a bijection
-// of the bucket in either half, so one key never has one identity twice; two keys share
-// one with the probability 2^-128.
+// identity is a key mixed with its event type, its bucket, and whether the time was assigned (I2, I3).
+// The type is in it because the batch view removes duplicates one event type at a time. Within a type,
+// each half of a bucket's mask is a bijection of the bucket, so a key has a different identity in
+// each bucket. Two keys share an identity with the probability 2^-128.
 type identity struct{ low, high uint64 }
 
-// The four constants make the masks of a bucket; they are frozen in snapshots.
+// The four constants make the masks of a bucket. They must not change, because the identities in
+// snapshots depend on them.
 const (
 	maskPlainA    = 0x243f6a8885a308d3
 	maskPlainB    = 0x13198a2e03707344
@@ -33,6 +33,7 @@ func assignedMask(bucket int64) identity {
 	return identity{mix(uint64(bucket) ^ maskAssignedA), mix(uint64(bucket) ^ maskAssignedB)}
 }
 
+// apply returns the identity of a key under the mask m.
 func (m identity) apply(key []byte) identity {
 	return identity{binary.LittleEndian.Uint64(key) ^ m.low, binary.LittleEndian.Uint64(key[8:]) ^ m.high}
 }
@@ -44,7 +45,7 @@ func typeMask(name string) identity {
 
 func (m identity) combine(o identity) identity { return identity{m.low ^ o.low, m.high ^ o.high} }
 
-// masks are those of the bucket an event lies in. Neighbouring events mostly share one.
+// masks holds the masks of one bucket. Consecutive events are usually in the same bucket.
 type masks struct {
 	width                           time.Duration
 	eventType                       identity
@@ -52,6 +53,7 @@ type masks struct {
 	plain, assigned, assignedBefore identity
 }
 
+// moveTo makes m the masks of the bucket that contains the time at.
 func (m *masks) moveTo(at int64) {
 	if at >= m.bucket && at < m.end {
 		return
@@ -63,9 +65,9 @@ func (m *masks) moveTo(at int64) {
 	m.assignedBefore = assignedMask(m.bucket - m.width.Microseconds()).combine(m.eventType)
 }
 
-// admit marks the events of a batch of one type as seen and appends to sel those that are no
-// duplicates (I2, I3). It must be followed by counting them (D2). A copy that is dropped
-// is marked like any other, so that a chain of retries is one event.
+// admit marks the events of a batch of one type as seen, and appends those that are not duplicates
+// (I2, I3) to sel. The caller must count them (D2). A dropped copy is marked too, so that a chain of
+// retries counts as one event.
 func (w *idWindow) admit(eventType string, c eventbatch.Columns, sel []int32) []int32 {
 	m := masks{width: w.bucket, eventType: typeMask(eventType)}
 	times := c.Time.TimestampValues()
@@ -91,9 +93,9 @@ func (w *idWindow) admit(eventType string, c eventbatch.Columns, sel []int32) []
 // warmAhead is how many events are warmed together.
 const warmAhead = 32
 
-// warm reads the slots the events [from, to) will be looked for in. The reads do not depend
-// on each other, so the processor waits for memory once for several of them; claim
-// alone waits once for each.
+// warm reads the slots at which the search for the events [from, to) will begin. These reads do not
+// depend on each other, so the processor waits for memory once for several of them. Without warm,
+// claim waits for each read.
 func (w *idWindow) warm(m *masks, c eventbatch.Columns, from, to int) {
 	for i := from; i < to; i++ {
 		m.moveTo(int64(c.Time.Value(i)))

@@ -7,15 +7,14 @@ import (
 	"time"
 )
 
-// shards divide the index of a window, so that growing it stops the partition for a
-// millisecond instead of a second and never needs twice the memory.
+// shards is the number of parts of a window's index. Only one part grows at a time, so growing stops
+// the partition for a millisecond instead of a second and never needs twice the memory.
 const shards = 256
 
-// idWindow remembers the identities of the last messages (D2). A ring holds them in the
-// order of admission; an index of 8 bytes a slot finds them by hash. Forgetting moves the
-// ring's first entry and touches no slot: a slot whose entry is gone is dropped when
-// its shard is next rebuilt. A map of 16-byte keys takes a third more, cannot forget the oldest, and
-// cannot be written to a snapshot while it changes.
+// idWindow remembers the identities of the last messages (D2). A ring holds them in the order of
+// admission, and an index of 8 bytes a slot finds them by hash. To forget an entry is to move the
+// ring's start; its slot is dropped when its shard is rebuilt. A map of 16-byte keys needs a third
+// more memory, cannot forget the oldest entry, and cannot be saved while it changes.
 type idWindow struct {
 	bucket  time.Duration
 	span    time.Duration
@@ -24,26 +23,26 @@ type idWindow struct {
 	ring    ring
 	marks   []segmentMark
 	shards  [shards]shard
-	dropped uint64 // entries forgotten for the limit before their time
-	warmed  uint64 // of no meaning; it keeps warm's reads from being optimized away
+	dropped uint64 // entries forgotten early, because of the limit
+	warmed  uint64 // has no meaning; it keeps the compiler from removing warm's reads
 }
 
-// mark says where a segment begins in the ring. The last is the open segment's.
+// segmentMark says where a segment begins in the ring. The last mark is that of the open segment.
 type segmentMark struct {
 	start    uint64 // sequence of the segment's first message
-	first    uint64 // its first entry in the ring
-	appended int64  // newest append time in it, microseconds; 0 before the first message
+	first    uint64 // number of its first entry in the ring
+	appended int64  // newest append time in the segment, in microseconds; 0 before the first message
 }
 
-// maxMarks bounds the segments a window tells apart: 45 days of half minutes.
+// maxSegmentMarks bounds the number of marks in a window: 45 days with a segment every half minute.
 const maxSegmentMarks = 1 << 17
 
-// shard is open addressing with linear probing over tag<<32 | low half of the entry's
-// number; 0 is empty. A tag is odd, and its home grows with it, so rebuilding a shard
-// reads and writes in order.
+// shard is one part of the index. It uses open addressing with linear probing over slots of
+// tag<<32 | low half of the entry's number; 0 is an empty slot. A tag is odd, so it is not 0. A higher tag
+// never has a lower home, so that a rebuild reads and writes in order.
 type shard struct {
 	slots []uint64
-	used  int // slots taken, those of forgotten entries included
+	used  int // number of filled slots, those of forgotten entries included
 }
 
 func newIDWindow(c Config, bucket time.Duration, start uint64) *idWindow {
@@ -51,14 +50,15 @@ func newIDWindow(c Config, bucket time.Duration, start uint64) *idWindow {
 		marks: []segmentMark{{start: start}}}
 }
 
-// place returns the shard and the tag of an identity. The seed keeps clients from
-// choosing ids that fill one shard.
+// place returns the shard and the tag of an identity. The seed is random, so that clients cannot
+// choose ids that fill one shard.
 func (w *idWindow) place(id identity) (*shard, uint32) {
 	hi, lo := bits.Mul64(id.low^w.seed, id.high|1)
 	h := (hi ^ lo ^ w.seed) * 0x9e3779b97f4a7c15
 	return &w.shards[byte(h>>24)], uint32(h>>32) | 1
 }
 
+// home returns the slot at which the search for a tag begins.
 func (s *shard) home(tag uint32) int { return int(uint64(tag) * uint64(len(s.slots)) >> 32) }
 
 // find returns the slot that holds id, or the empty slot where it belongs.
@@ -86,7 +86,7 @@ func (w *idWindow) contains(id identity) bool {
 	return found
 }
 
-// claim marks id as seen and reports whether it was not.
+// claim marks id as seen and reports whether it was not seen before.
 func (w *idWindow) claim(id identity) bool {
 	s, tag := w.place(id)
 	if s.full() {
@@ -102,7 +102,7 @@ func (w *idWindow) claim(id identity) bool {
 	return true
 }
 
-// rebuild drops the slots of forgotten entries and leaves room for a quarter more.
+// rebuildShard drops the slots of forgotten entries and makes room for a quarter more entries.
 func (w *idWindow) rebuildShard(s *shard) {
 	live := 0
 	for _, e := range s.slots {
@@ -120,7 +120,7 @@ func (w *idWindow) rebuildShard(s *shard) {
 	}
 }
 
-// build makes the index anew from the ring.
+// buildIndex makes the index from the ring.
 func (w *idWindow) buildIndex() {
 	for i := range w.shards {
 		w.shards[i] = shard{slots: make([]uint64, max(minSlots, w.ring.len()/shards*100/70))}
@@ -134,7 +134,7 @@ func (w *idWindow) buildIndex() {
 	}
 }
 
-// full reports whether another entry would take the shard past a load of four fifths.
+// full reports whether one more entry would fill more than four fifths of the shard.
 func (s *shard) full() bool { return 5*(s.used+1) > 4*len(s.slots) }
 
 func (s *shard) insert(e uint64) {
@@ -148,12 +148,12 @@ func (s *shard) insert(e uint64) {
 	s.used++
 }
 
-// begin starts the marks of the segment that begins with the message seq.
+// beginSegment adds the mark of the segment that begins with the message seq.
 func (w *idWindow) beginSegment(seq uint64) {
 	w.marks = append(w.marks, segmentMark{start: seq, first: w.ring.end})
 }
 
-// advance accounts for a message appended at the time and forgets what is too old or too much.
+// advance records the append time of a message, and forgets entries that are too old or too many.
 func (w *idWindow) advance(appended int64) {
 	last := &w.marks[len(w.marks)-1]
 	last.appended = max(last.appended, appended)
@@ -174,13 +174,14 @@ func (w *idWindow) advance(appended int64) {
 	w.ring.forget(first)
 }
 
-// sealed is the window at a segment boundary, for a snapshot.
+// frozenWindow is the window at a segment boundary, for a snapshot.
 type frozenWindow struct {
 	ring  ring
 	marks []segmentMark
 }
 
-// seal returns the window as it is. Entries never change, so only the lists of chunks and marks are copied.
+// freeze returns the window as it is now. It copies only the lists of chunks and marks, because
+// entries never change.
 func (w *idWindow) freeze() frozenWindow {
 	s := frozenWindow{ring: w.ring, marks: slices.Clone(w.marks)}
 	s.ring.chunks = slices.Clone(w.ring.chunks)
@@ -192,7 +193,7 @@ type windowTotals struct {
 	entries int
 	bytes   int64
 	dropped uint64
-	reach   time.Duration // how far back it remembers, by the messages' append times
+	reach   time.Duration // how far back the window remembers, by the append times of the messages
 }
 
 func (w *idWindow) totals() windowTotals {

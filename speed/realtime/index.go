@@ -1,8 +1,8 @@
 package realtime
 
-// index finds numbers by the hash of what they stand for: open addressing over slots of
-// hash<<32 | id, in which 0 is empty, so ids begin with 1. The owner holds the values and
-// compares them. A slot has all that growing needs, and none of it is a pointer.
+// index finds ids by the hashes of their values. It uses open addressing over slots of hash<<32 | id;
+// 0 is an empty slot, so ids begin at 1. Its owner holds the values and compares them. A slot
+// holds all that growing needs, and no pointer.
 type index struct {
 	slots []uint64
 	used  int
@@ -10,7 +10,7 @@ type index struct {
 
 const minSlots = 16
 
-// reserve makes room for one more; the owner calls it before a walk that may end in put.
+// reserve makes room for one more slot. The owner calls it before a search that may end in insert.
 func (x *index) reserve() {
 	if 4*(x.used+1) <= 3*len(x.slots) {
 		return
@@ -30,7 +30,7 @@ func (x *index) reserve() {
 	}
 }
 
-// put takes the empty slot i, where the walk for hash ended.
+// insert fills the empty slot i, at which the search for hash ended.
 func (x *index) insert(i, hash, id uint32) {
 	x.slots[i] = uint64(hash)<<32 | uint64(id)
 	x.used++
@@ -38,7 +38,8 @@ func (x *index) insert(i, hash, id uint32) {
 
 func (x *index) bytes() int64 { return int64(8 * len(x.slots)) }
 
-// mix is the finalizer of SplitMix64, a bijection. Identities in snapshots depend on it: it is frozen.
+// mix is the finalizer of SplitMix64, a bijection. It must not change, because the identities in
+// snapshots depend on it.
 func mix(x uint64) uint64 {
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb

@@ -10,19 +10,19 @@ import (
 	"recount/schemas/query"
 )
 
-// measure holds one measure of every row of a table.
+// measure holds the values of one measure for every row of a table.
 type measure interface {
 	grow(rows int)
-	// add adds the value of row sel[k] of the column, unless null, to row rows[k].
+	// add adds the value in row sel[k] of the column to row rows[k], unless it is null.
 	add(col arrow.Array, sel []int32, rows []uint32)
-	// merge adds row r to into[target[r]], unless that is negative.
+	// merge adds row r to into[target[r]], unless target[r] is negative.
 	merge(into []query.Acc, target []int32)
 	bytes() int64
 	encode(b []byte) []byte
 	decode(d *decoder, rows int)
 }
 
-// newMeasure returns nil for count, which is the row's number of events.
+// newMeasure returns nil for a count, which is the row's number of events.
 func newMeasure(kind catalog.MeasureKind, t catalog.FieldType) measure {
 	switch {
 	case kind == catalog.Count:
@@ -40,7 +40,7 @@ func newMeasure(kind catalog.MeasureKind, t catalog.FieldType) measure {
 	return &extremes[int64]{max: kind == catalog.Max}
 }
 
-// grown returns s with n items, the new ones zero.
+// resize returns s with length n. The added items are zero, unless s was longer before.
 func resize[T any](s []T, n int) []T {
 	if n <= cap(s) {
 		return s[:n]
@@ -50,7 +50,7 @@ func resize[T any](s []T, n int) []T {
 	return next
 }
 
-// intSums are sums of int64 in 128 bits, which no number of events overflows.
+// intSums are sums of int64 values in 128 bits, so that no number of events overflows them.
 type intSums struct{ rows []intSum }
 
 type intSum struct {
@@ -91,7 +91,7 @@ func (s *intSums) merge(into []query.Acc, target []int32) {
 	}
 }
 
-// floatSums are plain sums in the order of the log.
+// floatSums are sums of float64 values, added in the order of the log.
 type floatSums struct{ rows []floatSum }
 
 type floatSum struct {

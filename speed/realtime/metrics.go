@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// collector reports Status and the snapshots when scraped; nothing is counted twice.
+// collector reports Status and the snapshots at each scrape, so nothing is counted a second time.
 type collector struct{ views *Views }
 
 func describe(name, help string) *prometheus.Desc {
@@ -15,26 +15,26 @@ func describe(name, help string) *prometheus.Desc {
 }
 
 var (
-	descMessages         = describe("messages_total", "Messages consumed.")
-	descEvents           = describe("events_total", "Events consumed, duplicates included.")
-	descDuplicates       = describe("duplicates_total", "Events dropped as duplicates.")
-	descBase             = describe("base_sequence", "First message the aggregates hold.")
-	descNext             = describe("next_sequence", "Next message to consume.")
-	descAppended         = describe("appended_timestamp_seconds", "Append time of the newest message consumed.")
+	descMessages         = describe("messages_total", "Messages that the partition has consumed.")
+	descEvents           = describe("events_total", "Events that the partition has consumed, duplicates included.")
+	descDuplicates       = describe("duplicates_total", "Events that were not counted because they are duplicates.")
+	descBase             = describe("base_sequence", "First message that the aggregates hold.")
+	descNext             = describe("next_sequence", "Next message that the partition will consume.")
+	descAppended         = describe("appended_timestamp_seconds", "Append time of the newest consumed message.")
 	descSegments         = describe("segments", "Closed segments in memory.")
 	descGroups           = describe("groups", "Rows of all views in memory.")
-	descBytes            = describe("bytes", "Bytes of the aggregates.")
-	descMaxBytes         = describe("max_bytes", "Bytes of aggregates at which the partition waits.")
-	descStalled          = describe("stalled", "1 while the partition waits for memory or for the log.")
-	descFailed           = describe("failed", "1 while the partition has stopped with an alarm.")
-	descEntries          = describe("window_entries", "Ids remembered to recognize duplicates.")
-	descMaxEntries       = describe("window_max_entries", "Ids at which the oldest are forgotten.")
-	descReach            = describe("window_seconds", "How far back duplicates are recognized.")
-	descForgotten        = describe("window_forgotten_total", "Ids forgotten before their time for want of entries.")
-	descWindowBytes      = describe("window_bytes", "Bytes of the id window.")
-	descSnapshot         = describe("snapshot_sequence", "Offset of the newest snapshot.")
-	descSnapshotBytes    = describe("snapshot_bytes", "Bytes of the newest snapshot.")
-	descSnapshotSeconds  = describe("snapshot_seconds", "Time the newest snapshot took to write.")
+	descBytes            = describe("bytes", "Memory of the aggregates in bytes.")
+	descMaxBytes         = describe("max_bytes", "Memory of the aggregates in bytes at which the partition waits.")
+	descStalled          = describe("stalled", "1 while the partition waits for memory or for the log, else 0.")
+	descFailed           = describe("failed", "1 while the partition has stopped with an alarm, else 0.")
+	descEntries          = describe("window_entries", "Ids that the partition remembers to recognize duplicates.")
+	descMaxEntries       = describe("window_max_entries", "Number of ids above which the oldest are forgotten.")
+	descReach            = describe("window_seconds", "How far back duplicates are recognized, in seconds.")
+	descForgotten        = describe("window_forgotten_total", "Ids forgotten early because the window was full.")
+	descWindowBytes      = describe("window_bytes", "Memory of the window of ids in bytes.")
+	descSnapshot         = describe("snapshot_sequence", "First message that is not in the newest snapshot.")
+	descSnapshotBytes    = describe("snapshot_bytes", "Size of the newest snapshot in bytes.")
+	descSnapshotSeconds  = describe("snapshot_seconds", "Time that it took to write the newest snapshot, in seconds.")
 	descSnapshotFailures = describe("snapshot_failures_total", "Snapshots that could not be written.")
 )
 
@@ -99,7 +99,7 @@ func (v *Views) register() error {
 	return nil
 }
 
-// unregister gives the names free for other Views of the process.
+// unregister frees the metric names for other Views of the process.
 func (v *Views) unregister() {
 	if v.cfg.Registerer != nil {
 		v.cfg.Registerer.Unregister(collector{v})

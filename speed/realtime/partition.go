@@ -14,54 +14,54 @@ import (
 	"recount/schemas/position"
 )
 
-// partition is the real-time views of one partition of the log. Its goroutine is the only
-// one that reads the log, owns the cutter, the window and the scratch memory, and
-// changes what mu guards; Retain evicts under mu too.
+// partition holds the real-time views of one partition of the log. Its goroutine alone reads the log
+// and uses the cutter, the window and the scratch memory. That goroutine changes the fields that mu
+// guards; Retain and Renew change some of them too.
 type partition struct {
 	id             int
 	cfg            Config
 	bucket         time.Duration
-	partitionCount int // number of partitions
+	partitionCount int
 	plan           *plan
 	epochs         []position.EpochStart
 	budget         int64  // share of Config.Memory in bytes
-	replay         uint64 // where a replay begins, from Open
+	replay         uint64 // where a replay begins, from Open or Renew
 	source         Source
 	logger         *slog.Logger
-	wake           chan struct{} // Retain made room, or Renew was called
+	wake           chan struct{} // receives when Retain freed memory or Renew was called
 	cutter         *position.Cutter
 	window         *idWindow
-	nextFrozen     frozenWindow // the window where the message being consumed begins a segment
+	nextFrozen     frozenWindow // the window before the consumed message, if that begins a segment
 	scratch        scratch
 
 	mu     sync.RWMutex
-	base   uint64 // first message the aggregates hold; a boundary (S4)
-	floor  uint64 // H of the oldest kept publication: messages before it are only remembered as seen
-	next   uint64 // first message not consumed; S
+	base   uint64 // first message of the aggregates; a boundary (S4)
+	floor  uint64 // H of the oldest kept publication: messages before it are marked as seen and not counted
+	next   uint64 // S, the first message that is not consumed
 	closed []*segment
 	open   *segment
-	frozen frozenWindow // the window where the open segment begins
+	frozen frozenWindow // the window at the start of the open segment
 	state  state
 	totals totals
 
-	renewal   *PartitionStart    // what Renew asked for
-	interrupt context.CancelFunc // ends the reading that goes on
+	renewal   *PartitionStart    // set by Renew, until the goroutine applies it
+	interrupt context.CancelFunc // ends the current read
 
 	snapshots snapshots
 }
 
-// state is whether and why a partition does not go on.
+// state says whether and why a partition does not read the log.
 type state struct {
-	stalled string // it waits and goes on by itself
-	failed  error  // it stopped with an alarm
-	ended   bool   // Run returned
+	stalled string // why it waits; it will continue by itself
+	failed  error  // why it stopped with an alarm
+	ended   bool   // Run has returned
 }
 
-// totals count since the process started, except for those that describe the present.
+// totals are counts since the process started, and the present sizes.
 type totals struct {
 	messages, events, duplicates uint64
 	closedBytes, openBytes       int64
-	appended                     int64 // newest writer's clock, microseconds
+	appended                     int64 // newest append time by the writer's clock, in microseconds
 	window                       windowTotals
 }
 
@@ -76,8 +76,8 @@ func newPartition(id, count int, cfg Config, catalog *catalog.Catalog, plan *pla
 	return p
 }
 
-// begin makes the partition empty but for the window, with an open segment that
-// begins at next, which must be a boundary.
+// reset empties the partition except for the window. The open segment begins at next, which must be
+// a boundary.
 func (p *partition) reset(next uint64, w *idWindow) {
 	p.window = w
 	p.cutter = position.NewCutter(p.epochs, next)
@@ -91,7 +91,7 @@ func (p *partition) reset(next uint64, w *idWindow) {
 	p.totals.window = w.totals()
 }
 
-// consume takes the next message of the log, all of it or, with an error, none.
+// consume counts the next message of the log: all of it or, with an error, nothing.
 func (p *partition) consume(m eventbatch.Message) error {
 	if m.Seq != p.next {
 		return position.GapError{Partition: p.id, Want: p.next, Got: m.Seq}
@@ -110,8 +110,8 @@ func (p *partition) consume(m eventbatch.Message) error {
 		}
 	}
 	begins := p.cutter.Add(m.Cut(header)) && !failpoint.Off(failpoint.S1)
-	seenFirst := failpoint.Off(failpoint.D2) // The snapshot at m would know m's events, which are still to be counted.
-	if seenFirst {
+	seenFirst := failpoint.Off(failpoint.D2)
+	if seenFirst { // A snapshot at m then knows m's events, although it does not count them.
 		p.admit(header.Type, batches)
 	}
 	if begins {
@@ -131,8 +131,8 @@ func release(batches []eventbatch.Columns) {
 	}
 }
 
-// admit selects the first copies in each batch. The window is this goroutine's alone, so
-// readers are not kept waiting while it is searched.
+// admit selects the first copies in each batch. Only this goroutine uses the window, so readers need
+// not wait while it is searched.
 func (p *partition) admit(eventType string, batches []eventbatch.Columns) {
 	x := &p.scratch
 	x.first = resize(x.first, max(len(batches), len(x.first)))
@@ -141,7 +141,7 @@ func (p *partition) admit(eventType string, batches []eventbatch.Columns) {
 	}
 }
 
-// count adds the message to the open segment and moves next past it, in one step for readers.
+// count adds the message to the open segment and moves next past it. Readers see both at once.
 func (p *partition) count(seq uint64, begins bool, header eventbatch.Header, eventType *typePlan,
 	batches []eventbatch.Columns) error {
 	p.mu.Lock()
@@ -155,7 +155,7 @@ func (p *partition) count(seq uint64, begins bool, header eventbatch.Header, eve
 	for i, c := range batches {
 		first := p.scratch.first[i]
 		kept += len(first)
-		// Segments before the oldest kept publication would be evicted as they close.
+		// Segments before the oldest kept publication would be evicted when they close.
 		if eventType != nil && seq >= p.floor {
 			p.open.add(eventType, c, first, &p.scratch)
 		}
@@ -168,7 +168,7 @@ func (p *partition) count(seq uint64, begins bool, header eventbatch.Header, eve
 	return nil
 }
 
-// account updates the totals after a message. mu must be held.
+// updateTotals counts a consumed message. mu must be held.
 func (p *partition) updateTotals(header eventbatch.Header, kept int) {
 	t := &p.totals
 	t.messages++
@@ -179,7 +179,7 @@ func (p *partition) updateTotals(header eventbatch.Header, kept int) {
 	t.window = p.window.totals()
 }
 
-// cut closes the open segment just before the message seq. mu must be held.
+// closeSegment ends the open segment just before the message seq. mu must be held.
 func (p *partition) closeSegment(seq uint64) {
 	p.open.close(seq)
 	if seq > p.base {
@@ -191,9 +191,9 @@ func (p *partition) closeSegment(seq uint64) {
 	p.nextFrozen = frozenWindow{}
 }
 
-// retain evicts every segment that ends at or before h (S3). Where h is not reached yet
-// the open segment ends at or before it too, so it is emptied, and what comes before
-// h is not aggregated at all: a partition that waits for memory goes on.
+// retain evicts every segment that ends at or before h (S3). If the partition has not reached h, its
+// open segment will end at or before h too. So it is emptied, and later messages before h are not
+// aggregated at all: a partition that waits for memory can continue.
 func (p *partition) retain(h uint64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -209,7 +209,7 @@ func (p *partition) retain(h uint64) error {
 	}
 	reached := h == p.open.start || h >= p.next || n < len(p.closed) && p.closed[n].start == h
 	if !reached {
-		return fmt.Errorf("retain from %d in partition %d: %w (S2)", h, p.id, ErrNotBoundary)
+		return fmt.Errorf("evict below %d in partition %d: %w (S2)", h, p.id, ErrNotBoundary)
 	}
 	if h > p.open.start {
 		events := p.open.events
@@ -231,7 +231,7 @@ func (p *partition) retain(h uint64) error {
 	return nil
 }
 
-// epochAt is the epoch an offset counts in.
+// epochAt returns the epoch to which a sequence belongs.
 func epochAt(epochs []position.EpochStart, seq uint64) (epoch uint32) {
 	for _, e := range epochs {
 		if e.Start <= seq {

@@ -12,28 +12,30 @@ import (
 	"recount/schemas/query"
 )
 
-// plan is the catalog in the order everything here is laid out in: event types that
-// have views by name, in each the dimension columns by name and the views by name. Views
-// of one type share the dictionaries of their dimensions.
+// plan is the catalog in the order that segments and snapshots use: the event types that have views,
+// by name, and in each type the dimension columns and the views, by name. Views of one type
+// share the dictionaries of their dimensions.
 type plan struct {
 	types []*typePlan
 	views map[string]*viewPlan
 }
 
+// typePlan is the plan of one event type.
 type typePlan struct {
 	name       string
-	number     int
-	dimensions []query.Dimension // dictionary i+1; dictionary 0 holds the tenants
-	columns    []query.Dimension // every column the views read
+	number     int               // index in plan.types
+	dimensions []query.Dimension // dimension i has dictionary i+1; dictionary 0 holds the tenants
+	columns    []query.Dimension // every column that the views read
 	views      []*viewPlan
 }
 
+// viewPlan is the plan of one view.
 type viewPlan struct {
 	view         *catalog.View
 	digest       string
 	eventType    *typePlan
-	number       int   // in typ.views
-	dictionaries []int // dictionary of each of the view's dimensions
+	number       int   // index in eventType.views
+	dictionaries []int // for each dimension of the view, the number of its dictionary
 	measureTypes []catalog.FieldType
 }
 
@@ -66,7 +68,7 @@ func (p *plan) newType(c *catalog.Catalog, name string, views []*catalog.View) *
 	return t
 }
 
-// typed returns the columns the views name, sorted, each once.
+// columnsByName returns the columns that names returns for the views, sorted by name, each once.
 func columnsByName(e *catalog.EventType, views []*catalog.View, names func(*catalog.View) []string) []query.Dimension {
 	set := map[string]bool{}
 	for _, v := range views {
@@ -82,7 +84,7 @@ func columnsByName(e *catalog.EventType, views []*catalog.View, names func(*cata
 	return out
 }
 
-// typeOf returns the plan of an event type, or nil if no view is over it.
+// findType returns the plan of an event type, or nil if no view uses the type.
 func (p *plan) findType(name string) *typePlan {
 	for _, t := range p.types {
 		if t.name == name {
@@ -92,13 +94,13 @@ func (p *plan) findType(name string) *typePlan {
 	return nil
 }
 
-// check refuses a batch in which a column the views read has another type than
-// declared. Read as null it would make a silently smaller number (Q5).
+// checkColumns refuses a batch in which a column that the views read does not have its declared type.
+// If the column were read as null instead, answers would be silently smaller (Q5).
 func (t *typePlan) checkColumns(c eventbatch.Columns) error {
 	for _, col := range t.columns {
 		got := c.Field(col.Name)
 		if got != nil && !arrow.TypeEqual(got.DataType(), eventbatch.ArrowType(col.Type)) {
-			return fmt.Errorf("%w: column %s of type %s is %s, declared as %s",
+			return fmt.Errorf("%w: column %s of event type %s is %s, but it is declared as %s",
 				eventbatch.ErrCorrupt, col.Name, t.name, got.DataType(), col.Type)
 		}
 	}

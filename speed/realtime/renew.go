@@ -5,10 +5,10 @@ import (
 	"fmt"
 )
 
-// Renew begins a partition anew, as Open would: another owner began an epoch since (L5, C1),
-// so this one may count by another rule, or messages that the log has lost. It gives
-// nothing for cuts of that epoch until then. Identities are forgotten with the rest: taken
-// for seen, the copies that clients send of lost events would not count (D3).
+// Renew starts a partition again, as Open would without a snapshot. It is needed after another owner
+// began an epoch (L5, C1): this process may count by the old rule, or count messages that the log has
+// lost. Until Renew, the partition gives nothing for cuts of the new epoch. Identities are forgotten
+// too. Otherwise the copies of lost events that clients send again would not count (D3).
 func (v *Views) Renew(partition int, s PartitionStart) error {
 	p := v.partitions[partition]
 	if err := checkEpochs(s.Epochs, s.OldestKept); err != nil {
@@ -24,7 +24,7 @@ func (v *Views) Renew(partition int, s PartitionStart) error {
 	return nil
 }
 
-// renew does what Renew asked for and reports whether there was anything.
+// applyRenewal resets the partition if Renew was called, and reports whether it was.
 func (p *partition) applyRenewal() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -38,11 +38,11 @@ func (p *partition) applyRenewal() bool {
 	p.replay = max(s.OldestKept, s.ReplayFrom)
 	p.floor = p.replay
 	p.reset(p.floor, newIDWindow(p.cfg, p.bucket, p.floor))
-	p.logger.Warn("another owner began an epoch; real-time views are counted again", "from", p.floor)
+	p.logger.Warn("another owner began an epoch; the real-time views are counted again", "from", p.floor)
 	return true
 }
 
-// interruptible is a context for reading that Renew ends.
+// readContext returns a context for reading that Renew ends.
 func (p *partition) readContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, end := context.WithCancel(ctx)
 	p.mu.Lock()
@@ -54,7 +54,7 @@ func (p *partition) readContext(ctx context.Context) (context.Context, context.C
 	return ctx, end
 }
 
-// awake lets a partition that waits look again. mu must be held.
+// wakeUp makes a waiting partition check its condition again. mu must be held.
 func (p *partition) wakeUp() {
 	select {
 	case p.wake <- struct{}{}:

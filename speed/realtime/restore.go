@@ -10,8 +10,8 @@ import (
 	"recount/schemas/position"
 )
 
-// restore brings the partition to where it can go on: to its newest usable snapshot,
-// else to the oldest kept publication with an empty window (S5).
+// restore makes the partition ready to read: from its newest usable snapshot or, without one, from
+// the oldest kept publication with an empty window (S5).
 func (p *partition) restore(logNext uint64) error {
 	if err := p.snapshots.removeTemporary(); err != nil {
 		return fmt.Errorf("open snapshots: %w", err)
@@ -33,14 +33,14 @@ func (p *partition) restore(logNext uint64) error {
 				return nil
 			}
 		}
-		p.logger.Warn("snapshot not used", "file", name, "reason", err)
+		p.logger.Warn("snapshot is not used", "file", name, "reason", err)
 	}
 	p.floor = p.replay
 	p.reset(p.floor, newIDWindow(p.cfg, p.bucket, p.floor))
 	return nil
 }
 
-// usable returns why a snapshot may hold other messages than the log does, or nil.
+// checkUsable returns why a snapshot may have counted other messages than those of the log, or nil.
 func (p *partition) checkUsable(s *snapshot, logNext uint64) error {
 	switch {
 	case failpoint.Off(failpoint.S5):
@@ -58,11 +58,10 @@ func (p *partition) checkUsable(s *snapshot, logNext uint64) error {
 	return nil
 }
 
-// adopt takes the snapshot's window and, where its views are the ones configured and
-// reach back to the oldest kept publication, its segments. Otherwise everything from there
-// on is counted again, so what the window admitted from there on is forgotten first. A log
-// that no longer has what follows the snapshot, or what is to be counted again, is
-// counted from where it is whole.
+// adopt uses the snapshot's window. It also uses the segments if they are of the configured views and
+// reach back to the oldest kept publication. Otherwise the messages from that publication on are
+// counted again, and the window first forgets what it admitted from there on. If the log no longer
+// has the messages to read, the partition starts where the log is whole.
 func (p *partition) adopt(s *snapshot) error {
 	follows := s.next >= p.replay || p.replay == p.floor
 	if follows && slices.Equal(s.views, p.plan.viewIDs()) && s.base <= p.floor {
@@ -73,12 +72,13 @@ func (p *partition) adopt(s *snapshot) error {
 	if !s.truncate(start) {
 		return fmt.Errorf("replay from %d: %w (S2)", start, ErrNotBoundary)
 	}
-	p.logger.Info("real-time views are counted again", "from", start, "snapshot", s.next)
+	p.logger.Info("the real-time views are counted again", "from", start, "snapshot", s.next)
 	p.reset(start, restoredWindow(p.cfg, p.bucket, s))
 	p.snapshots.saved.next = s.next
 	return nil
 }
 
+// resume makes the snapshot the state of the partition.
 func (p *partition) resume(s *snapshot) error {
 	if end := p.floor; end < s.next && end != s.base &&
 		!slices.ContainsFunc(s.segments, func(g *segment) bool { return g.start == end }) {
@@ -96,7 +96,7 @@ func (p *partition) resume(s *snapshot) error {
 	return p.retain(floor)
 }
 
-// restoredWindow is the window of a snapshot with its index built.
+// restoredWindow returns the window of a snapshot with an index.
 func restoredWindow(c Config, bucket time.Duration, s *snapshot) *idWindow {
 	w := newIDWindow(c, bucket, s.next)
 	w.ring = s.ring
@@ -108,14 +108,14 @@ func restoredWindow(c Config, bucket time.Duration, s *snapshot) *idWindow {
 	return w
 }
 
-// checkEpochs returns what is wrong with a schedule of epochs that must cover start.
+// checkEpochs returns an error if the epochs are not in order or do not cover start.
 func checkEpochs(epochs []position.EpochStart, start uint64) error {
 	bad := len(epochs) == 0 || epochs[0].Start > start
 	for i := 1; i < len(epochs); i++ {
 		bad = bad || epochs[i].Start < epochs[i-1].Start || epochs[i].Epoch <= epochs[i-1].Epoch
 	}
 	if bad {
-		return fmt.Errorf("epochs %v do not cover sequence %d in order", epochs, start)
+		return fmt.Errorf("the epochs %v are not in order or do not cover sequence %d", epochs, start)
 	}
 	return nil
 }

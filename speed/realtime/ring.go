@@ -3,13 +3,12 @@ package realtime
 // chunkSize is the number of identities in one chunk of a ring, 256 KiB.
 const chunkSize = 1 << 14
 
-// ring holds identities in the order of admission. Entries are numbered from 0 and
-// never move or change, so a snapshot reads the chunks it was given while newer entries
-// are appended behind.
+// ring holds identities in the order of admission. Entries are numbered from 0 and never move or
+// change. So a snapshot can read the chunks it was given while newer entries are appended.
 type ring struct {
 	chunks     []*[chunkSize]identity
 	base       uint64 // number of the first entry of the first chunk
-	first, end uint64 // the entries remembered
+	first, end uint64 // the remembered entries
 }
 
 func (r *ring) len() int { return int(r.end - r.first) }
@@ -19,10 +18,11 @@ func (r *ring) entry(n uint64) *identity {
 	return &r.chunks[n/chunkSize][n%chunkSize]
 }
 
-// has reports whether the entry whose number ends in low is still remembered. A number
-// that was used again 2^32 entries later looks remembered; holds compares the identity.
+// remembers reports whether the entry with the given low half of its number is still remembered. An
+// entry that is 2^32 entries older than a remembered one looks remembered; holds compares identities.
 func (r *ring) remembers(low uint32) bool { return uint64(low-uint32(r.first)) < r.end-r.first }
 
+// holds reports whether a remembered entry with the given low half of its number is id.
 func (r *ring) holds(low uint32, id identity) bool {
 	return r.remembers(low) && *r.entry(r.first + uint64(low-uint32(r.first))) == id
 }

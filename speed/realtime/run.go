@@ -16,7 +16,7 @@ const (
 	maxBackoff   = 5 * time.Second
 )
 
-// run consumes until ctx ends. That is an error for a partition that has stopped then.
+// run consumes the log until ctx ends. It returns an error if the partition is stopped at that time.
 func (p *partition) run(ctx context.Context) error {
 	defer p.updateState(func(s *state) { s.ended = true })
 	backoff := firstBackoff
@@ -28,7 +28,7 @@ func (p *partition) run(ctx context.Context) error {
 			return nil
 		case p.applyRenewal():
 			continue
-		case p.mustStop(err):
+		case mustStop(err):
 			if err := p.awaitPublication(ctx, err); err != nil {
 				return fmt.Errorf("real-time views of partition %d: %w", p.id, err)
 			}
@@ -37,7 +37,7 @@ func (p *partition) run(ctx context.Context) error {
 			backoff = firstBackoff
 		}
 		p.updateState(func(s *state) { s.stalled = err.Error() })
-		p.logger.Warn("log does not answer", "sequence", p.next, "error", err)
+		p.logger.Warn("cannot read the log; trying again", "sequence", p.next, "error", err)
 		if !sleep(ctx, backoff) {
 			return nil
 		}
@@ -45,14 +45,14 @@ func (p *partition) run(ctx context.Context) error {
 	}
 }
 
-// fatal reports whether going on after err would skip or invent events.
-func (p *partition) mustStop(err error) bool {
+// mustStop reports whether the partition would skip or invent events if it continued after err.
+func mustStop(err error) bool {
 	return errors.Is(err, position.ErrTrimmed) || errors.Is(err, position.ErrGap) ||
 		errors.Is(err, eventbatch.ErrCorrupt) || errors.Is(err, ErrNotBoundary)
 }
 
-// stop reads no further until what the partition cannot read is the batch view's affair: the
-// oldest kept publication is beyond it, or the partition begins anew.
+// awaitPublication waits until the partition need not read the message that it cannot read: the oldest
+// kept publication covers it, or Renew starts the partition again.
 func (p *partition) awaitPublication(ctx context.Context, err error) error {
 	for waits := false; !p.skipToFloor() && !p.applyRenewal(); waits = true {
 		if !waits {
@@ -65,24 +65,26 @@ func (p *partition) awaitPublication(ctx context.Context, err error) error {
 		}
 	}
 	p.updateState(func(s *state) { *s = state{} })
-	p.logger.Warn("duplicates of events before the oldest kept publication may not be recognized", "sequence", p.next,
-		"error", err)
+	p.logger.Warn("the partition continues at the oldest kept publication; copies of events before it may count",
+		"sequence", p.next, "error", err)
 	return nil
 }
 
-// halt says why the partition does not go on. One that slept while another owner trimmed the
-// log has only to hear of newer publications (L6), and what it knows is right, only
-// older. All else is an alarm, and it gives nothing (Q2).
+// recordStop records and logs why the partition does not continue. If it slept while another owner
+// trimmed the log, it only has to hear of newer publications (L6): its answers are right, only older.
+// Every other reason is an alarm, and the partition gives nothing (Q2).
 func (p *partition) recordStop(err error) {
 	if errors.Is(err, position.ErrTrimmed) {
 		p.updateState(func(s *state) { s.stalled = err.Error() })
-		p.logger.Warn("waiting for a publication that covers what was trimmed", "sequence", p.next, "error", err)
+		p.logger.Warn("waiting for a publication that covers the trimmed messages", "sequence", p.next, "error", err)
 		return
 	}
 	p.updateState(func(s *state) { s.failed = err })
-	p.logger.Error("partition stopped", "sequence", p.next, "error", err)
+	p.logger.Error("partition stopped; it continues when a publication covers the message", "sequence", p.next,
+		"error", err)
 }
 
+// read opens a reader at the next message and consumes messages until an error.
 func (p *partition) read(ctx context.Context) error {
 	ctx, end := p.readContext(ctx)
 	defer end()
@@ -106,8 +108,8 @@ func (p *partition) read(ctx context.Context) error {
 	}
 }
 
-// room waits until the aggregates are below the partition's share of the memory.
-// Dropping or thinning them instead would make a silently smaller number (Q5).
+// awaitMemory waits until the aggregates are below the partition's share of the memory. If it dropped
+// some of them instead, answers would be silently smaller (Q5).
 func (p *partition) awaitMemory(ctx context.Context) error {
 	for p.overBudget() {
 		p.updateState(func(s *state) { s.stalled = stalledMemory })
@@ -117,7 +119,7 @@ func (p *partition) awaitMemory(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	if p.state.stalled != "" { // This goroutine alone writes it.
+	if p.state.stalled != "" { // Only this goroutine writes it, so no lock is needed.
 		p.updateState(func(s *state) { s.stalled = "" })
 	}
 	return nil
@@ -129,9 +131,9 @@ func (p *partition) overBudget() bool {
 	return p.totals.closedBytes+p.totals.openBytes >= p.budget
 }
 
-// jump moves a partition that cannot read the log before the oldest kept publication to
-// where it must begin to count. What it passes over is in the batch view; only
-// copies of those events are not recognized (D3). It reports whether it was so.
+// skipToFloor moves the partition to H of the oldest kept publication if it has not reached that, and
+// reports whether it did. The skipped messages are in the batch view. Only copies of their events
+// are not recognized (D3).
 func (p *partition) skipToFloor() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -149,7 +151,7 @@ func (p *partition) updateState(change func(*state)) {
 	change(&p.state)
 }
 
-// sleep reports whether the wait ended before ctx.
+// sleep waits for d and reports whether it waited to the end, before ctx ended.
 func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -11,27 +11,28 @@ import (
 	"recount/schemas/query"
 )
 
-// Scan answers for the messages [cut, S) of every partition. Partitions that are behind
-// their cut, count in an older epoch or stopped are listed as stale and give nothing
-// (Q2). Errors wrap ErrPinExpired (S4), ErrNotBoundary (S2), ErrViewNotReady (S5) or are ctx's.
+// Scan answers for the messages [cut, S) of every partition. A partition that has not reached its cut,
+// counts in an older epoch or has stopped gives nothing and is listed as stale (Q2). Errors wrap
+// ErrPinExpired (S4), ErrNotBoundary (S2), ErrViewNotReady (S5), or are ctx's.
 func (v *Views) Scan(ctx context.Context, s *query.Scan, cut []position.Offset) (*query.LivePart, error) {
 	return v.scan(ctx, s, cut, nil)
 }
 
-// ScanBetween answers for the messages [from, to), so that batch, which has counted the same
-// ones, can be compared (A2). Both must be boundaries. A partition that has not read up to its
-// to is stale; errors are those of Scan.
+// ScanBetween answers for the messages [from, to) of every partition, to compare the answer with batch's
+// answer for the same messages (A2). Both offsets must be boundaries. A partition that has not reached
+// its end is stale. The errors are those of Scan.
 func (v *Views) ScanBetween(ctx context.Context, s *query.Scan, from, to []position.Offset) (*query.LivePart, error) {
 	if to == nil {
-		return nil, errors.New("scan real-time views: no end is given")
+		return nil, errors.New("scan real-time views: the end is missing")
 	}
 	return v.scan(ctx, s, from, to)
 }
 
-// scan is Scan up to the boundaries through, or up to S where that is nil.
+// scan answers for [cut, through), or for [cut, S) if through is nil.
 func (v *Views) scan(ctx context.Context, s *query.Scan, cut, through []position.Offset) (*query.LivePart, error) {
 	if len(cut) != len(v.partitions) || through != nil && len(through) != len(v.partitions) {
-		return nil, fmt.Errorf("scan real-time views: cut of %d partitions, there are %d", len(cut), len(v.partitions))
+		return nil, fmt.Errorf("scan real-time views: %d offsets in the cut and %d in the end for %d partitions",
+			len(cut), len(through), len(v.partitions))
 	}
 	vp := v.plan.views[s.View.Name]
 	if vp == nil || vp.digest != s.Digest {
@@ -55,14 +56,14 @@ func (v *Views) scan(ctx context.Context, s *query.Scan, cut, through []position
 	return live, nil
 }
 
-// reach is the range of one partition that a scan asks for; to is nil for all there is.
+// scanRange is the range of one partition that a scan asks for. A nil to means S.
 type scanRange struct {
 	from position.Offset
 	to   *position.Offset
 }
 
-// scan adds the partition's part of a scan to live and sc. The lock is held for the open
-// segment only; closed ones are read after it.
+// scan adds the partition's part of a scan to live and sc. It holds the lock only while it reads the
+// open segment, and reads the closed segments after that.
 func (p *partition) scan(ctx context.Context, sc *scanner, r scanRange, live *query.LivePart) error {
 	closed, err := p.scanTail(sc, r, live)
 	if err != nil {
@@ -77,6 +78,8 @@ func (p *partition) scan(ctx context.Context, sc *scanner, r scanRange, live *qu
 	return nil
 }
 
+// scanTail records the partition's state in live, adds the open segment to sc if it is in the range, and
+// returns the closed segments of the range.
 func (p *partition) scanTail(sc *scanner, r scanRange, live *query.LivePart) ([]*segment, error) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
@@ -108,15 +111,15 @@ func (p *partition) scanTail(sc *scanner, r scanRange, live *query.LivePart) ([]
 	return segs, nil
 }
 
-// stale reports whether the partition must give nothing. A cut of a later epoch means that
-// what was read from the log may not be what it holds now (L5). mu must be held.
+// isStale reports whether the partition must give nothing. If the cut is of a later epoch, the messages
+// that were read may no longer be those of the log (L5). mu must be held.
 func (p *partition) isStale(r scanRange) bool {
-	behind := r.from.Seq > p.next || r.to != nil && r.to.Seq > p.next
-	return behind || p.state.failed != nil || p.state.ended || r.from.Epoch > p.epochs[len(p.epochs)-1].Epoch
+	lags := r.from.Seq > p.next || r.to != nil && r.to.Seq > p.next
+	return lags || p.state.failed != nil || p.state.ended || r.from.Epoch > p.epochs[len(p.epochs)-1].Epoch
 }
 
-// between returns the segments of the range and its end. Both ends must be boundaries
-// (S2); next counts as one, because nothing lies behind it. mu must be held.
+// segmentsIn returns the segments of the range and its end. Both ends must be boundaries (S2). next
+// counts as a boundary, because no message at or after it is counted. mu must be held.
 func (p *partition) segmentsIn(r scanRange) ([]*segment, uint64, error) {
 	all := append(p.closed[:len(p.closed):len(p.closed)], p.open)
 	from, err := p.segmentIndex(all, r.from.Seq)
@@ -127,7 +130,7 @@ func (p *partition) segmentsIn(r scanRange) ([]*segment, uint64, error) {
 	return all[from:max(from, to)], r.to.Seq, err
 }
 
-// boundary returns the number of the segment that begins at seq, len(all) for next.
+// segmentIndex returns the index of the segment that begins at seq. It is len(all) for next.
 func (p *partition) segmentIndex(all []*segment, seq uint64) (int, error) {
 	for i, s := range all {
 		if s.start == seq {

@@ -7,8 +7,8 @@ import (
 	"recount/schemas/query"
 )
 
-// groupTable numbers the groups of a scan. A key is the window and the id of each
-// grouping dimension. Both are small numbers made here, so no client can choose keys that collide.
+// groupTable numbers the groups of a scan from 0 on. A key is the window and the id of each grouping
+// dimension. Both are small numbers made here, so a client cannot choose keys that collide.
 type groupTable struct {
 	stride int
 	keys   []uint32
@@ -17,7 +17,7 @@ type groupTable struct {
 
 func (g *groupTable) len() int { return len(g.keys) / g.stride }
 
-// id returns the number of the group of key, from 0 on.
+// id returns the number of the group with the given key. It adds the group if there is none.
 func (g *groupTable) id(key []uint32) uint32 {
 	g.index.reserve()
 	h64 := uint64(0)
@@ -41,7 +41,7 @@ func (g *groupTable) id(key []uint32) uint32 {
 	return id - 1
 }
 
-// part returns the answer.
+// answer returns what the scan has gathered.
 func (sc *scanner) answer() *query.Part {
 	n := sc.groups.len()
 	stride := sc.groups.stride
@@ -56,7 +56,7 @@ func (sc *scanner) answer() *query.Part {
 	return &sc.result
 }
 
-// column is the values of a grouping dimension, given the id of each row.
+// column returns the values of a grouping dimension. idOf returns the id of a row.
 func (g *groupColumn) column(t catalog.FieldType, rows int, idOf func(row int) uint32) query.Column {
 	c := query.Column{Type: t}
 	if g.values.isText {
@@ -81,7 +81,7 @@ func (g *groupColumn) column(t catalog.FieldType, rows int, idOf func(row int) u
 	return c
 }
 
-// matcher returns the condition as a predicate of a value and its dictionary; id 0 is null.
+// matcher returns the condition as a function of a dictionary and an id in it. Id 0 is null.
 func matcher(c query.Condition) func(*dict, uint32) bool {
 	switch c.Op {
 	case query.Exists:
@@ -100,7 +100,7 @@ func matcher(c query.Condition) func(*dict, uint32) bool {
 	return in
 }
 
-// oneOf reports whether a value is among values, of which nil stands for null.
+// oneOf returns a function that reports whether a value is one of values. A nil in values means null.
 func oneOf(values []any) func(*dict, uint32) bool {
 	texts := map[string]bool{}
 	ints := map[int64]bool{}

@@ -8,41 +8,41 @@ import (
 	"recount/schemas/query"
 )
 
-// scanner gathers the groups of one scan over any number of segments.
+// scanner gathers the groups of one scan from any number of segments.
 type scanner struct {
 	scan       *query.Scan
 	view       *viewPlan
-	measures   []int // of the view's measures, those the scan asks for
+	measures   []int // for each measure of the scan, its index in the view
 	groupBy    []groupColumn
 	where      []whereColumn
 	groups     groupTable
 	result     query.Part
-	target     []int32 // by row of the table being read: its group, -1 without
-	overflowed bool    // a dimension of the segment being read has overflowed
+	target     []int32 // for each row of the current table, its group or -1
+	overflowed bool    // whether a value of a dimension overflowed in the current segment
 }
 
-// groupColumn is a grouping dimension: word is its place in a table's keys.
+// groupColumn is a grouping dimension.
 type groupColumn struct {
-	word, dictionary int
-	values           *dict    // every value in the answer
-	ids              []uint32 // by id in the segment being read: id in values, or unset
-	overflowID       uint32   // id of what overflowed in it, or unset
+	word, dictionary int      // which word of a table's keys, and which dictionary of the type
+	values           *dict    // the values in the answer
+	ids              []uint32 // for each id in the current segment, the id in values or noID
+	overflowID       uint32   // the id of overflowed values in the current segment, or noID
 }
 
-// whereColumn is a condition. Its verdict is found once for each value of a segment.
+// whereColumn is a condition. It is evaluated once for each value of a segment.
 type whereColumn struct {
-	word, dictionary int
+	word, dictionary int // which word of a table's keys, and which dictionary of the type
 	match            func(d *dict, id uint32) bool
-	unsure           bool    // whether it holds for what overflowed
-	verdicts         []uint8 // by id in the segment being read
-	overflowID       uint32  // id of what overflowed in it, or unset
+	unsure           bool    // whether the result for overflowed values is unknown (query.Overflow)
+	verdicts         []uint8 // for each id in the current segment
+	overflowID       uint32  // the id of overflowed values in the current segment, or noID
 }
 
 // The verdicts of a condition on a value.
 const (
-	unknown uint8 = iota
-	passes
-	fails
+	verdictUnknown uint8 = iota
+	verdictPass
+	verdictFail
 )
 
 func newScanner(s *query.Scan, v *viewPlan) (*scanner, error) {
@@ -74,7 +74,8 @@ func newScanner(s *query.Scan, v *viewPlan) (*scanner, error) {
 	return sc, nil
 }
 
-// place returns where a dimension is in the keys of the view's tables and which dictionary it has.
+// locate returns which word of the keys in the view's tables a dimension is, and the number of its
+// dictionary.
 func (v *viewPlan) locate(dimension string) (word, dictionary int, err error) {
 	i := slices.Index(v.view.Dimensions, dimension)
 	if i < 0 {
@@ -83,7 +84,7 @@ func (v *viewPlan) locate(dimension string) (word, dictionary int, err error) {
 	return keyHead + i, v.dictionaries[i], nil
 }
 
-// add adds a segment. The open one may be added while its partition's lock is held.
+// addSegment adds the rows of a segment. For an open segment, its partition's lock must be held.
 func (sc *scanner) addSegment(s *segment) {
 	ts := s.types[sc.view.eventType.number]
 	if ts == nil {
@@ -103,7 +104,7 @@ func (sc *scanner) addSegment(s *segment) {
 	}
 }
 
-// enter forgets what is known of the values of the segment before.
+// enterSegment forgets what is known about the values of the last segment.
 func (sc *scanner) enterSegment(ts *typeSegment) {
 	sc.overflowed = false
 	for i := range sc.groupBy {
@@ -127,8 +128,8 @@ func (sc *scanner) enterSegment(ts *typeSegment) {
 	}
 }
 
-// assign finds the group of every row that counts and reports whether one does. All
-// events of a row lie in its cell, and From, To and every window's start lie on cells.
+// assignGroups finds the group of every row that counts, and reports whether there is such a row. It
+// need not look at single events: From, To and the start of every window are starts of cells.
 func (sc *scanner) assignGroups(t *table, ts *typeSegment, tenant uint32) (some bool) {
 	sc.target = resize(sc.target[:0], t.rows())
 	stride := len(t.keys) / t.rows()
@@ -175,16 +176,17 @@ func (sc *scanner) passes(row []uint32, ts *typeSegment) bool {
 
 func (c *whereColumn) passes(row []uint32, ts *typeSegment) bool {
 	id := row[c.word]
-	if c.verdicts[id] == unknown {
-		c.verdicts[id] = fails
+	if c.verdicts[id] == verdictUnknown {
+		c.verdicts[id] = verdictFail
 		if c.match(ts.dicts[c.dictionary], id) {
-			c.verdicts[id] = passes
+			c.verdicts[id] = verdictPass
 		}
 	}
-	return c.verdicts[id] == passes
+	return c.verdicts[id] == verdictPass
 }
 
-// overflow counts the events of a row whose place is not known (query.Overflow).
+// countOverflow counts the events of a row if its group or a condition on it is not known, because
+// a value overflowed (query.Overflow).
 func (sc *scanner) countOverflow(row []uint32, ts *typeSegment, events uint64, passes bool) {
 	over := false
 	for i := range sc.where {
@@ -207,7 +209,7 @@ func (sc *scanner) countOverflow(row []uint32, ts *typeSegment, events uint64, p
 	}
 }
 
-// id translates the row's value from the segment's dictionary to the answer's.
+// translate returns the id of the row's value in the answer's dictionary.
 func (g *groupColumn) translate(row []uint32, ts *typeSegment) uint32 {
 	id := row[g.word]
 	if g.ids[id] == noID {
@@ -220,7 +222,7 @@ func (g *groupColumn) translate(row []uint32, ts *typeSegment) uint32 {
 	return g.ids[id]
 }
 
-// merge adds the table's events and measures to the groups its rows were assigned to.
+// mergeTable adds the events and measures of the table's rows to their groups.
 func (sc *scanner) mergeTable(t *table) {
 	n := sc.groups.len()
 	sc.result.Events = resize(sc.result.Events, n)

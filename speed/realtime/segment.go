@@ -6,26 +6,26 @@ import (
 	"recount/schemas/viewplan"
 )
 
-// segment is the aggregates of the messages [start, end) of a partition (S1). The open
-// one has no end and belongs to its partition's goroutine under the partition's lock; a
-// closed one is immutable and free for every reader.
+// segment holds the aggregates of the messages [start, end) of a partition (S1). The open segment has
+// no end; only the partition's goroutine changes it, under the partition's lock. A closed segment is
+// immutable and can be read without a lock.
 type segment struct {
 	start, end uint64
-	events     uint64 // before deduplication
+	events     uint64 // duplicates included
 	duplicates uint64
-	appended   int64          // newest writer's clock, microseconds
+	appended   int64          // newest append time by the writer's clock, in microseconds
 	types      []*typeSegment // by typePlan.number; nil without events
 }
 
-// typeSegment is the events of one type in a segment.
+// typeSegment holds the events of one type in a segment.
 type typeSegment struct {
-	dicts  []*dict // tenants, then the type's dimensions
+	dicts  []*dict // the tenants', then one for each dimension of the type
 	tables []*table
 }
 
 const (
-	segmentSize = 128 // bytes of an empty segment, roughly
-	tableSize   = 256 // bytes of an empty table and its share of the type, roughly
+	segmentSize = 128 // approximate bytes of an empty segment
+	tableSize   = 256 // approximate bytes of an empty table and its share of the type
 )
 
 func newSegment(p *plan, start uint64) *segment {
@@ -43,7 +43,7 @@ func newTypeSegment(t *typePlan) *typeSegment {
 	return s
 }
 
-// close ends the segment: what only adding needs is dropped.
+// close ends the segment and drops the indexes, which only adding needs.
 func (s *segment) close(end uint64) {
 	s.end = end
 	for _, t := range s.types {
@@ -87,16 +87,16 @@ func (s *segment) groups() (n int) {
 	return n
 }
 
-// scratch is the memory one partition uses again for every batch.
+// scratch is memory that a partition reuses for every batch.
 type scratch struct {
-	first [][]int32  // by batch of the message: rows that are no duplicates
-	ids   [][]uint32 // by dictionary: the id of each row of the batch
-	keep  []bool     // by row: whether the view's filters keep it
-	sel   []int32    // the rows they keep
-	rows  []uint32   // the table row of each of those
+	first [][]int32  // for each batch of the message, the rows that are not duplicates
+	ids   [][]uint32 // for each dictionary, the id of each row of the batch
+	keep  []bool     // for each row, whether the view's filters keep it
+	sel   []int32    // the rows that the filters keep
+	rows  []uint32   // for each of these rows, its row in the table
 }
 
-// add counts the events of a batch that sel selects in every view of their type.
+// add counts the selected events of a batch in every view of their type.
 func (s *segment) add(t *typePlan, c eventbatch.Columns, sel []int32, x *scratch) {
 	if len(sel) == 0 {
 		return
@@ -126,8 +126,8 @@ func (s *segment) add(t *typePlan, c eventbatch.Columns, sel []int32, x *scratch
 	}
 }
 
-// reset makes every id of a batch of n rows unset. An id is looked up only for rows that
-// some view keeps: values no view keeps must not fill a dictionary.
+// reset forgets the ids of the last batch and makes room for n rows. An id is looked up only for rows
+// that some view keeps, so that other values do not fill a dictionary.
 func (x *scratch) reset(dicts, n int) {
 	x.ids = resize(x.ids, max(dicts, len(x.ids)))
 	for d := range dicts {

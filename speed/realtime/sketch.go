@@ -8,13 +8,14 @@ import (
 	"recount/schemas/query"
 )
 
-// sketches are the distinct values of a field.
+// sketches are the sets of distinct values of a field.
 type sketches struct {
 	rows []distinct.Sketch
-	held int64 // bytes of the sets; asking every sketch for its size would cost more than adding to one
+	held int64 // bytes of the sets; to ask every sketch for its size would cost more than to add a value
 }
 
-const sketchSize = 56 // of an empty distinct.Sketch, in bytes
+// sketchSize is the size of an empty distinct.Sketch in bytes.
+const sketchSize = 56
 
 func (s *sketches) grow(rows int) { s.rows = resize(s.rows, rows) }
 func (s *sketches) bytes() int64  { return int64(sketchSize*cap(s.rows)) + s.held }
@@ -36,6 +37,7 @@ func (s *sketches) add(col arrow.Array, sel []int32, rows []uint32) {
 	}
 }
 
+// hasher returns the hash of a row's value, or nil if there is no such column.
 func hasher(col arrow.Array) func(int) uint64 {
 	switch c := col.(type) {
 	case *array.String:

@@ -36,15 +36,15 @@ type snapshot struct {
 	base, next                uint64
 	epochs                    []position.EpochStart
 	views                     []viewID
-	segments                  []*segment    // nil when views are not the plan's
-	marks                     []segmentMark // the last begins at next
+	segments                  []*segment    // nil if the views are not those of the plan
+	marks                     []segmentMark // the last one is at next
 	ring                      ring
 }
 
-// viewID names exactly what a view's tables hold.
+// viewID identifies what a view's tables hold.
 type viewID struct{ name, digest, event string }
 
-// viewIDs are those of the plan, in its order.
+// viewIDs returns the ids of the plan's views, in its order.
 func (p *plan) viewIDs() (out []viewID) {
 	for _, t := range p.types {
 		for _, v := range t.views {
@@ -54,8 +54,8 @@ func (p *plan) viewIDs() (out []viewID) {
 	return out
 }
 
-// capture returns the state at the start of the open segment. It copies no aggregates
-// and no identities: closed segments and the ring's entries never change.
+// capture returns the state at the start of the open segment. It copies neither aggregates nor
+// identities, because closed segments and the ring's entries never change.
 func (p *partition) capture() *snapshot {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
@@ -99,6 +99,7 @@ func (s *snapshot) write(w io.Writer) error {
 	return out.writer.Flush()
 }
 
+// sectionWriter writes the sections of a file, until the first error.
 type sectionWriter struct {
 	writer   *bufio.Writer
 	buffer   []byte
@@ -159,7 +160,7 @@ func (s *snapshot) decodeHead(d *decoder) {
 		s.views = append(s.views, viewID{d.text(), d.text(), d.text()})
 	}
 	if s.base > s.next {
-		d.reject("base %d, next %d", s.base, s.next)
+		d.reject("base %d is above next %d", s.base, s.next)
 	}
 }
 
@@ -183,17 +184,17 @@ func (s *snapshot) decodeMarks(d *decoder) uint64 {
 	rises := func(a, b segmentMark) bool { return a.start < b.start && a.first <= b.first }
 	for i := range s.marks[:max(0, len(s.marks)-1)] {
 		if !rises(s.marks[i], s.marks[i+1]) {
-			d.reject("mark %d is not before the next", i)
+			d.reject("mark %d is not before mark %d", i, i+1)
 		}
 	}
 	if n := len(s.marks); n == 0 || s.marks[n-1].start != s.next || s.marks[n-1].first != entries {
-		d.reject("the marks do not end at %d", s.next)
+		d.reject("the last mark is not at message %d", s.next)
 	}
 	return entries
 }
 
-// truncate forgets the identities admitted at or after the message start. It reports
-// whether start is a boundary: within a segment the window cannot tell them apart.
+// truncate forgets the identities of the message start and of all later messages. It returns false if
+// start is not a boundary, because the window does not know where in a segment a message begins.
 func (s *snapshot) truncate(start uint64) bool {
 	i := slices.IndexFunc(s.marks, func(m segmentMark) bool { return m.start >= start })
 	if i < 0 || i > 0 && s.marks[i].start != start {

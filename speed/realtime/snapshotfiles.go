@@ -19,13 +19,14 @@ import (
 const (
 	snapshotSuffix = ".snap"
 	tempSuffix     = ".tmp"
-	// keptSnapshots are kept of each partition: the newest, and the one before in case it is damaged.
+	// keptSnapshots is how many snapshots of each partition are kept. The second is used if the
+	// newest is damaged.
 	keptSnapshots = 2
 )
 
-// SnapshotOffset returns the offset of the newest valid snapshot of a partition, as L5 and L6
-// need it, and false if there is none. It reads the whole file; Status has the
-// offset of a running process's. A folder that does not exist holds none.
+// SnapshotOffset returns the offset of the newest valid snapshot of a partition, for L5 and L6, or false
+// if there is none. It reads the whole file; in a process that runs the views, Status has the
+// offset. A folder that does not exist has no snapshot.
 func SnapshotOffset(dir string, partition int) (position.Offset, bool, error) {
 	s := newSnapshots(dir, partition)
 	names, err := s.list()
@@ -44,18 +45,18 @@ func SnapshotOffset(dir string, partition int) (position.Offset, bool, error) {
 	return position.Offset{}, false, nil
 }
 
-// snapshots are the files of one partition. Their number only grows, so that the
-// newest is known even where a lost log has made offsets go back (L5).
+// snapshots manages the files of one partition. The number in a file's name only grows, so the newest
+// file is known even if offsets went back because the log lost its end (L5).
 type snapshots struct {
 	dir    string
 	prefix string
 
-	mu     sync.Mutex // one writer at a time; also guards what follows
+	mu     sync.Mutex // held while a file is written; guards the fields below
 	newest uint64     // number of the newest file
 	saved  savedSnapshot
 }
 
-// savedSnapshot is what is known of the last snapshot that was written or loaded.
+// savedSnapshot describes the last snapshot that was written or loaded.
 type savedSnapshot struct {
 	next     uint64
 	bytes    int64
@@ -90,6 +91,7 @@ func (s *snapshots) list() ([]string, error) {
 	return names, nil
 }
 
+// read reads a file of list.
 func (s *snapshots) read(name string, p *plan) (*snapshot, error) {
 	f, err := os.Open(filepath.Join(s.dir, name))
 	if err != nil {
@@ -107,8 +109,8 @@ func (s *snapshots) read(name string, p *plan) (*snapshot, error) {
 	return snap, nil
 }
 
-// write makes snap the newest file and removes those no longer kept. It does nothing if
-// the newest is of the same offset.
+// write writes snap as the newest file and removes the files that are no longer kept. It does nothing
+// if the newest file has the same offset.
 func (s *snapshots) write(snap *snapshot) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -128,7 +130,7 @@ func (s *snapshots) write(snap *snapshot) error {
 	return s.prune()
 }
 
-// create writes a file that is either whole under its name or not there.
+// create writes a file so that, under its name, it is either complete or missing.
 func (s *snapshots) create(name string, snap *snapshot) (size int64, err error) {
 	path := filepath.Join(s.dir, name)
 	failpoint.Point("snapshot.temp.before")
@@ -164,6 +166,7 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+// prune removes the files that are no longer kept.
 func (s *snapshots) prune() error {
 	names, err := s.list()
 	if err != nil {
@@ -175,7 +178,7 @@ func (s *snapshots) prune() error {
 	return err
 }
 
-// clean removes what a crash left of a file that was being written.
+// removeTemporary removes the unfinished files that a crash left.
 func (s *snapshots) removeTemporary() error {
 	left, err := filepath.Glob(filepath.Join(s.dir, s.prefix+"*"+snapshotSuffix+tempSuffix))
 	for _, path := range left {

@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// snapshotReader reads the sections of a file of left more bytes.
+// snapshotReader reads the sections of a file that has left more bytes.
 type snapshotReader struct {
 	reader   io.Reader
 	left     int64
@@ -15,8 +15,8 @@ type snapshotReader struct {
 	sections uint64
 }
 
-// readSnapshot reads a snapshot of size bytes and checks every byte of it. Segments of
-// other views than the plan's, or of any with a nil plan, are checked and left out. Errors
+// readSnapshot reads a snapshot of size bytes and checks every byte of it. If the views are not those of
+// the plan, or the plan is nil, it checks the segments' checksums and leaves the segments out. Errors
 // wrap errSnapshot or are the reader's.
 func readSnapshot(r io.Reader, size int64, p *plan) (*snapshot, error) {
 	in := &snapshotReader{reader: bufio.NewReaderSize(r, 64<<10), left: size}
@@ -28,16 +28,16 @@ func readSnapshot(r io.Reader, size int64, p *plan) (*snapshot, error) {
 		return nil, fmt.Errorf("%w: it does not begin with %s", errSnapshot, snapshotMagic)
 	}
 	s := &snapshot{}
-	var missing uint64 // identities still to come
-	for expected := kindHead; ; {
+	var missing uint64 // number of identities that must still follow
+	for before := kindHead; ; {
 		kind, d, err := in.section()
 		if err != nil {
 			return nil, err
 		}
-		if !mayFollow(kind, expected) {
-			return nil, fmt.Errorf("%w: a section of kind %d after %d", errSnapshot, kind, expected)
+		if !mayFollow(kind, before) {
+			return nil, fmt.Errorf("%w: a section of kind %d follows one of kind %d", errSnapshot, kind, before)
 		}
-		expected = kind
+		before = kind
 		switch kind {
 		case kindHead:
 			s.decodeHead(d)
@@ -59,8 +59,8 @@ func readSnapshot(r io.Reader, size int64, p *plan) (*snapshot, error) {
 	}
 }
 
-// follows reports whether a section may come after one of the kind before, or be the
-// first, where before is kindHead.
+// mayFollow reports whether a section of the kind may follow one of the kind before. The first section
+// counts as following a head.
 func mayFollow(kind, before uint8) bool {
 	switch kind {
 	case kindSegment:
@@ -75,7 +75,7 @@ func mayFollow(kind, before uint8) bool {
 
 func (in *snapshotReader) read(n int) ([]byte, error) {
 	if int64(n) > in.left || n < 0 {
-		return nil, fmt.Errorf("%w: %d bytes missing", errSnapshot, int64(n)-in.left)
+		return nil, fmt.Errorf("%w: %d bytes are missing at its end", errSnapshot, int64(n)-in.left)
 	}
 	in.left -= int64(n)
 	in.buffer = resize(in.buffer[:0], n)
@@ -85,7 +85,8 @@ func (in *snapshotReader) read(n int) ([]byte, error) {
 	return in.buffer, nil
 }
 
-// section returns the next section; its payload is valid until the next call.
+// section returns the kind and the payload of the next section. The payload is valid until the next
+// call.
 func (in *snapshotReader) section() (uint8, *decoder, error) {
 	b, err := in.read(sectionHead)
 	if err != nil {
@@ -94,7 +95,7 @@ func (in *snapshotReader) section() (uint8, *decoder, error) {
 	head := [sectionHead]byte(b)
 	n := littleEndian.Uint64(head[1:])
 	if n > uint64(in.left) {
-		return 0, nil, fmt.Errorf("%w: a section of %d bytes, %d are left", errSnapshot, n, in.left)
+		return 0, nil, fmt.Errorf("%w: a section has %d bytes, but the file has only %d more", errSnapshot, n, in.left)
 	}
 	payload, err := in.read(int(n))
 	if err != nil {
@@ -103,7 +104,7 @@ func (in *snapshotReader) section() (uint8, *decoder, error) {
 	got := sectionSum(head[:], payload)
 	want := littleEndian.Uint32(head[9:])
 	if got != want {
-		return 0, nil, fmt.Errorf("%w: checksum %08x, the section says %08x", errSnapshot, got, want)
+		return 0, nil, fmt.Errorf("%w: a section has the checksum %08x, its header says %08x", errSnapshot, got, want)
 	}
 	in.sections++
 	return head[0], &decoder{payload: payload}, nil
@@ -112,12 +113,13 @@ func (in *snapshotReader) section() (uint8, *decoder, error) {
 // end checks that the file is whole.
 func (in *snapshotReader) end(d *decoder, missing uint64) error {
 	if n := d.uint64(); d.err == nil && (n != in.sections-1 || missing != 0 || in.left != 0 || len(d.payload) != 0) {
-		d.reject("%d of %d sections, %d identities missing, %d bytes behind it", in.sections-1, n, missing, in.left)
+		d.reject("%d of %d sections are there, %d identities are missing, %d bytes follow the end",
+			in.sections-1, n, missing, in.left)
 	}
 	return d.err
 }
 
-// segmentsEnd is where the segments read so far end; next where they are not wanted.
+// segmentsEnd returns where the segments read so far end, or next if segments are left out.
 func (s *snapshot) segmentsEnd(p *plan) uint64 {
 	if n := len(s.segments); n > 0 {
 		return s.segments[n-1].end
@@ -128,6 +130,7 @@ func (s *snapshot) segmentsEnd(p *plan) uint64 {
 	return s.base
 }
 
+// decodeSegment appends a segment, unless segments are left out.
 func (s *snapshot) decodeSegment(d *decoder, p *plan) {
 	if p == nil || !slices.Equal(s.views, p.viewIDs()) {
 		return
@@ -135,16 +138,16 @@ func (s *snapshot) decodeSegment(d *decoder, p *plan) {
 	seg := decodeSegment(d, p)
 	start := s.segmentsEnd(p)
 	if seg.start != start || seg.end <= seg.start || seg.end > s.next {
-		d.reject("segment [%d, %d) where %d is next", seg.start, seg.end, start)
+		d.reject("segment [%d, %d) is not the one from %d on, or ends above %d", seg.start, seg.end, start, s.next)
 	}
 	s.segments = append(s.segments, seg)
 }
 
-// decodeIdentities returns how many there were.
+// decodeIdentities reads a section of identities and returns their number.
 func (s *snapshot) decodeIdentities(d *decoder, missing uint64) uint64 {
 	n := uint64(len(d.payload) / 16)
 	if len(d.payload)%16 != 0 || n > missing || n > identitiesPerSection {
-		d.reject("%d bytes of identities where %d are missing", len(d.payload), missing)
+		d.reject("a section has %d bytes of identities, but only %d identities are missing", len(d.payload), missing)
 		return 0
 	}
 	for range n {

@@ -10,13 +10,13 @@ import (
 	"recount/schemas/window"
 )
 
-// keyHead is the number of words of a row's key before its dimensions: the start of
-// the cell as low and high half, and the tenant.
+// keyHead is the number of words of a row's key before its dimensions: the low and the high half of
+// the cell's start, and the tenant.
 const keyHead = 3
 
-// table is one view in one segment: a row for every (cell, tenant, dimension values)
-// with events. Keys lie row by row, because finding a row compares a whole key; all
-// else lies column by column.
+// table holds one view in one segment. It has a row for every combination of cell, tenant and
+// dimension values that has events. Keys are stored row by row, because the search for a row compares
+// a whole key. All else is stored column by column.
 type table struct {
 	keys     []uint32
 	events   []uint64
@@ -46,7 +46,7 @@ func (t *table) bytes() int64 {
 	return n
 }
 
-// cellOf is the start of the cell a key names.
+// cellOf returns the start of the cell in a key.
 func cellOf(key []uint32) int64 { return int64(uint64(key[0]) | uint64(key[1])<<32) }
 
 func (t *table) hash(key []uint32) uint32 {
@@ -58,7 +58,7 @@ func (t *table) hash(key []uint32) uint32 {
 	return uint32(mix(h))
 }
 
-// row returns the row of a key, a new one if need be.
+// row returns the row of a key. It adds a row if there is none.
 func (t *table) row(key []uint32) uint32 {
 	t.index.reserve()
 	h := t.hash(key)
@@ -84,8 +84,8 @@ func (t *table) row(key []uint32) uint32 {
 	return uint32(len(t.events) - 1)
 }
 
-// count finds the row of every selected event and adds one to it. ids are the
-// dictionary ids of the batch's rows by dictionary; the rows are returned in out.
+// count finds the row of every selected event, adds one to its events, and appends the row to out.
+// ids has, for each dictionary, the id of every row of the batch.
 func (t *table) count(v *viewPlan, times []arrow.Timestamp, ids [][]uint32, sel []int32, out []uint32) []uint32 {
 	var space [keyHead + catalog.MaxDimensions]uint32
 	key := space[:keyHead+len(v.dictionaries)]

@@ -14,33 +14,33 @@ import (
 	"recount/schemas/position"
 )
 
-// stalledMemory is the reason of a partition that reached its share of the memory.
+// stalledMemory is the Stalled reason of a partition that has used up its share of the memory.
 const stalledMemory = "memory"
 
-// Views are the real-time views of all partitions. The catalog is that of Open: changing
-// it takes a restart. Epochs and cut rules are those of Open, or of Renew since.
+// Views holds the real-time views of all partitions. The catalog is fixed by Open; a change needs a
+// restart. Epochs and cut rules are those of Open, or of a later Renew.
 type Views struct {
 	cfg        Config
 	plan       *plan
 	partitions []*partition
 }
 
-// PartitionStart says where a partition is as the process starts.
+// PartitionStart is what Open and Renew must know about a partition.
 type PartitionStart struct {
 	// Epochs are all epochs of the partition in order, as its commit chain lists them.
 	Epochs []position.EpochStart
 	// OldestKept is H of the oldest kept publication.
 	OldestKept uint64
-	// ReplayFrom is where a replay begins if it is above OldestKept: the lowest boundary
-	// from which the log is whole, where it no longer reaches back (L5).
+	// ReplayFrom is where a replay begins if the log no longer reaches back to OldestKept (L5). It
+	// is the lowest boundary from which the log is whole, and has no effect below OldestKept.
 	ReplayFrom uint64
-	// LogNext is the next sequence the log will assign.
+	// LogNext is the next sequence that the log will assign.
 	LogNext uint64
 }
 
-// Open loads the newest usable snapshots and returns views that answer from them. They go
-// on once Run is called. A snapshot that is damaged, of other cut rules or
-// of lost messages is passed over with a warning; errors are those of the settings and the disk.
+// Open loads the newest usable snapshots and returns views that answer from them. Run makes them read
+// the log. A snapshot that is damaged, of other cut rules or of lost messages is skipped with a
+// warning. Errors are about the settings and the disk.
 func Open(cfg Config, cat *catalog.Catalog, parts []PartitionStart, src Source) (*Views, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("open real-time views: %w", err)
@@ -67,9 +67,9 @@ func Open(cfg Config, cat *catalog.Catalog, parts []PartitionStart, src Source) 
 	return v, v.register()
 }
 
-// Run consumes the log until ctx ends, then writes the last snapshots. A partition that has
-// stopped does not end the others; it goes on once the oldest kept publication is beyond what
-// stopped it. Run returns the errors of those that stand still then.
+// Run consumes the log until ctx ends, and then writes the last snapshots. A partition that stopped
+// does not end the others. It continues when the oldest kept publication covers the message that
+// stopped it. Run returns the errors of the partitions that are stopped at its end.
 func (v *Views) Run(ctx context.Context) error {
 	defer v.unregister()
 	var g errgroup.Group
@@ -83,12 +83,12 @@ func (v *Views) Run(ctx context.Context) error {
 	return errors.Join(g.Wait(), v.Snapshot())
 }
 
-// snapshotLoop begins with a snapshot: where none could be used, a restart would find the
-// same unusable ones again, and without any it would know no duplicates from before.
+// snapshotLoop writes snapshots until ctx ends, the first one at once. If Open could use none, a
+// restart would find the same unusable files again and would know no earlier duplicates.
 func (v *Views) snapshotLoop(ctx context.Context) {
 	for {
 		if err := v.Snapshot(); err != nil {
-			v.cfg.Logger.Error("snapshot failed; a restart replays more of the log", "error", err)
+			v.cfg.Logger.Error("cannot write a snapshot; a restart must replay more of the log", "error", err)
 		}
 		if !sleep(ctx, v.cfg.SnapshotEvery) {
 			return
@@ -96,8 +96,8 @@ func (v *Views) snapshotLoop(ctx context.Context) {
 	}
 }
 
-// Snapshot writes a snapshot of every partition at the start of its open segment, one
-// after the other, unless there is one of that offset. Consumption and scans go on.
+// Snapshot writes a snapshot of each partition at the start of its open segment, one partition after
+// the other. It skips a partition that has a snapshot at that offset. Reading and scans continue.
 func (v *Views) Snapshot() error {
 	var errs []error
 	for _, p := range v.partitions {
@@ -107,8 +107,8 @@ func (v *Views) Snapshot() error {
 }
 
 // Retain evicts the segments that end at or before H of the oldest kept publication (S3).
-// Calling it with an older H does nothing. An error wraps ErrNotBoundary; the other partitions
-// are evicted all the same.
+// An older H has no effect. An error wraps ErrNotBoundary; it does not keep Retain from evicting the
+// segments of the other partitions.
 func (v *Views) Retain(oldestKept []position.Offset) error {
 	if len(oldestKept) != len(v.partitions) {
 		return fmt.Errorf("retain real-time views: %d offsets for %d partitions", len(oldestKept), len(v.partitions))
@@ -124,26 +124,26 @@ func (v *Views) Retain(oldestKept []position.Offset) error {
 type PartitionStatus struct {
 	Partition int
 	Base      uint64          // first message of the aggregates
-	Through   position.Offset // S, the next message
-	Epoch     uint32          // the newest it knows of
+	Through   position.Offset // S, the next message to read
+	Epoch     uint32          // newest known epoch
 	Boundary  uint64          // start of the open segment
 	Snapshot  uint64          // offset of the newest snapshot, 0 without one (L6)
-	Segments  int             // closed ones
-	Groups    int             // rows of all views
-	Bytes     int64           // of the aggregates
-	Appended  time.Time       // newest writer's clock; zero before the first message
-	Stalled   string          // why it waits, "memory" or the log's error; empty if it does not
-	Failed    error           // why it stopped; nil once it goes on
+	Segments  int             // number of closed segments
+	Groups    int             // number of rows of all views
+	Bytes     int64           // size of the aggregates
+	Appended  time.Time       // newest append time, by the writer's clock; zero before the first message
+	Stalled   string          // why the partition waits: "memory" or the log's error; empty if it does not wait
+	Failed    error           // why the partition stopped; nil if it has not stopped or continues again
 
-	Messages, Events, Duplicates uint64 // consumed since the start
+	Messages, Events, Duplicates uint64 // numbers consumed since the start of the process
 
 	WindowEntries int
 	WindowBytes   int64
 	WindowReach   time.Duration // how far back copies are recognized
-	WindowDropped uint64        // ids forgotten before their time, for WindowEntries
+	WindowDropped uint64        // ids forgotten early because the window was full
 }
 
-// Status describes every partition.
+// Status returns the status of every partition.
 func (v *Views) Status() []PartitionStatus {
 	var out []PartitionStatus
 	for _, p := range v.partitions {
@@ -158,12 +158,25 @@ func (p *partition) status() PartitionStatus {
 	defer p.mu.RUnlock()
 	t := p.totals
 	s := PartitionStatus{
-		Partition: p.id, Base: p.base, Through: position.Offset{Epoch: epochAt(p.epochs, p.next), Seq: p.next},
-		Epoch: p.epochs[len(p.epochs)-1].Epoch, Boundary: p.open.start, Snapshot: saved.next, Segments: len(p.closed),
-		Groups: p.open.groups(),
-		Bytes:  t.closedBytes + t.openBytes, Stalled: p.state.stalled, Failed: p.state.failed,
-		Messages: t.messages, Events: t.events, Duplicates: t.duplicates,
-		WindowEntries: t.window.entries, WindowBytes: t.window.bytes, WindowReach: t.window.reach,
+		Partition: p.id,
+		Base:      p.base,
+		Through:   position.Offset{Epoch: epochAt(p.epochs, p.next), Seq: p.next},
+		Epoch:     p.epochs[len(p.epochs)-1].Epoch,
+		Boundary:  p.open.start,
+		Snapshot:  saved.next,
+		Segments:  len(p.closed),
+		Groups:    p.open.groups(),
+		Bytes:     t.closedBytes + t.openBytes,
+		Stalled:   p.state.stalled,
+		Failed:    p.state.failed,
+
+		Messages:   t.messages,
+		Events:     t.events,
+		Duplicates: t.duplicates,
+
+		WindowEntries: t.window.entries,
+		WindowBytes:   t.window.bytes,
+		WindowReach:   t.window.reach,
 		WindowDropped: t.window.dropped,
 	}
 	if t.appended != 0 {
