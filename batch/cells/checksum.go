@@ -53,14 +53,14 @@ func (l *layout) names() string {
 }
 
 // Sums returns how many rows the pieces have in each bucket, and the checksum of those rows.
-func Sums(c *catalog.Catalog, v *catalog.View, ver uint64, pieces []exact.Piece) map[int64]record.BucketVersion {
+func Sums(c *catalog.Catalog, v *catalog.View, ver uint64, pieces []exact.BlockRows) map[int64]record.BucketVersion {
 	return newLayout(c, v, ver).sums(pieces, ver)
 }
 
-func (l *layout) sums(pieces []exact.Piece, ver uint64) map[int64]record.BucketVersion {
+func (l *layout) sums(pieces []exact.BlockRows, ver uint64) map[int64]record.BucketVersion {
 	sums := map[int64]record.BucketVersion{}
 	for _, x := range pieces {
-		l.addSums(sums, x.Block, x.Lo, x.Hi, ver)
+		l.addSums(sums, x.Block, x.From, x.To, ver)
 	}
 	return sums
 }

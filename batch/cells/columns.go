@@ -15,9 +15,9 @@ import (
 // side by side so that they stay equal.
 type column struct {
 	name   string
-	native func(dst []byte, rows []exact.Piece) []byte // the bytes of an INSERT; see native.go
-	bytes  appender                                    // the bytes that go into the row's checksum
-	sql    string                                      // the same bytes in SQL, of type String or FixedString
+	native func(dst []byte, rows []exact.BlockRows) []byte // the bytes of an INSERT; see native.go
+	bytes  appender                                        // the bytes that go into the row's checksum
+	sql    string                                          // the same bytes in SQL, of type String or FixedString
 }
 
 // appender binds a block and returns the function that appends the bytes of one of its rows.
@@ -120,7 +120,7 @@ func (l *layout) optional(name, sql string, null func(*exact.Block) func(row int
 		return func(dst []byte, row int) []byte { return appendBool(dst, isNull(row)) }
 	}
 	l.columns = append(l.columns, column{name: name, sql: nullable(sqlschema.Quote(name), fixed(sql)),
-		native: func(dst []byte, rows []exact.Piece) []byte { return values(orZero)(values(marks)(dst, rows), rows) },
+		native: func(dst []byte, rows []exact.BlockRows) []byte { return values(orZero)(values(marks)(dst, rows), rows) },
 		bytes: func(b *exact.Block) func([]byte, int) []byte {
 			mark := marks(b)
 			value := orZero(b)

@@ -83,7 +83,7 @@ func (l *layout) state(name string, of func(*exact.Block) *exact.Measure) {
 // as ClickHouse writes it, because SQL has no function that returns an array's bytes.
 func (l *layout) sketch(name string, of func(*exact.Block) *exact.Measure) {
 	l.columns = append(l.columns, column{name: name, sql: counted("toString(" + sqlschema.Quote(name) + ")"),
-		native: func(dst []byte, rows []exact.Piece) []byte { return appendSketches(dst, rows, of) },
+		native: func(dst []byte, rows []exact.BlockRows) []byte { return appendSketches(dst, rows, of) },
 		bytes: func(b *exact.Block) func([]byte, int) []byte {
 			m := of(b)
 			registers := []uint32(nil)
@@ -103,11 +103,11 @@ func (l *layout) sketch(name string, of func(*exact.Block) *exact.Measure) {
 }
 
 // appendSketches appends the rows' arrays of registers: first the end of each array, then all registers.
-func appendSketches(dst []byte, rows []exact.Piece, of func(*exact.Block) *exact.Measure) []byte {
+func appendSketches(dst []byte, rows []exact.BlockRows, of func(*exact.Block) *exact.Measure) []byte {
 	var registers []uint32
 	for _, x := range rows {
 		m := of(x.Block)
-		for row := x.Lo; row < x.Hi; row++ {
+		for row := x.From; row < x.To; row++ {
 			registers = distinct.AppendRegisters(registers, hashes(m, row))
 			dst = append64(dst, uint64(len(registers)))
 		}

@@ -14,7 +14,7 @@ import (
 // Insert adds rows of a view under a version, in one INSERT. It returns the number of rows and
 // their checksum by bucket. After an error the rows may be there or not.
 func (s *Store) Insert(ctx context.Context, v *catalog.View, ver uint64,
-	pieces []exact.Piece) (map[int64]record.BucketVersion, error) {
+	pieces []exact.BlockRows) (map[int64]record.BucketVersion, error) {
 	l := newLayout(s.catalog, v, ver)
 	name := sqlschema.Table(v, s.catalog.Digest(v))
 	batch, err := s.db.PrepareBatch(insertContext(ctx), "INSERT INTO "+sqlschema.Quote(name)+" ("+l.names()+")")

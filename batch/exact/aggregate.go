@@ -98,7 +98,7 @@ func (r *run) newTask(s *span) *task {
 		}
 		for _, name := range append([]string{eventbatch.ColTenant}, view.Dimensions...) {
 			if t.coders[name] == nil {
-				t.coders[name] = &coder{name: name, typ: r.in.Catalog.DimensionType(view, name)}
+				t.coders[name] = &coder{name: name, fieldType: r.in.Catalog.DimensionType(view, name)}
 			}
 			v.coders = append(v.coders, t.coders[name])
 		}
@@ -125,7 +125,7 @@ func (r *run) newViewTask(view *catalog.View) *viewTask {
 		v.types = append(v.types, r.in.Catalog.DimensionType(view, d))
 	}
 	for _, m := range view.Measures {
-		v.measures = append(v.measures, accumulator{measure: m, typ: r.in.Catalog.MeasureType(view, m)})
+		v.measures = append(v.measures, accumulator{measure: m, fieldType: r.in.Catalog.MeasureType(view, m)})
 	}
 	return v
 }
@@ -135,7 +135,7 @@ func (t *task) add(c eventbatch.Columns, drop []bool) error {
 	if c.Time == nil || c.Field(eventbatch.ColTenant) == nil {
 		return fmt.Errorf("column %s or %s is missing or of another type", eventbatch.ColTime, eventbatch.ColTenant)
 	}
-	t.keep = sized(t.keep, len(drop))
+	t.keep = resize(t.keep, len(drop))
 	for i, d := range drop {
 		t.keep[i] = !d
 	}
@@ -168,7 +168,7 @@ func (v *viewTask) add(c eventbatch.Columns, keep []bool) error {
 	v.groups.assign(v.columns, keep)
 	for i := range v.measures {
 		m := &v.measures[i]
-		if err := m.add(c.Field(m.measure.Field), v.groups.of, len(v.groups.events)); err != nil {
+		if err := m.add(c.Field(m.measure.Field), v.groups.rowGroups, len(v.groups.events)); err != nil {
 			return err
 		}
 	}
@@ -178,7 +178,7 @@ func (v *viewTask) add(c eventbatch.Columns, keep []bool) error {
 // codeCells numbers the cell of each row, counted from the start of the span's first bucket.
 // Rows are ordered by time, so most rows share the cell of the row before them.
 func (v *viewTask) codeCells(times *array.Timestamp) error {
-	v.cells = sized(v.cells, times.Len())
+	v.cells = resize(v.cells, times.Len())
 	from := int64(-1)
 	code := uint32(0)
 	for i, ts := range times.TimestampValues() {

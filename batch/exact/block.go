@@ -20,10 +20,10 @@ type Block struct {
 // Rows is the number of rows.
 func (b *Block) Rows() int { return len(b.Times) }
 
-// Piece is the rows [Lo, Hi) of a block.
-type Piece struct {
-	Block  *Block
-	Lo, Hi int
+// BlockRows is the rows [From, To) of a block.
+type BlockRows struct {
+	Block    *Block
+	From, To int
 }
 
 // Measure is one measure of every row of a block:
@@ -46,7 +46,7 @@ type Measure struct {
 
 // block returns the groups of the view in their order.
 func (v *viewTask) block(width int64) *Block {
-	order := v.groups.ordered()
+	order := v.groups.sorted()
 	n := v.groups.width
 	b := &Block{
 		View: v.view, Buckets: make([]int64, len(order)), Times: make([]int64, len(order)),
@@ -101,11 +101,11 @@ func (k *coder) gather(codes []uint32, t catalog.FieldType) query.Column {
 
 func (a *accumulator) gather(order []int32) Measure {
 	m := Measure{
-		Measure: a.measure, Type: a.typ, N: gather(a.n, order), Hi: gather(a.hi, order), Lo: gather(a.lo, order),
+		Measure: a.measure, Type: a.fieldType, N: gather(a.n, order), Hi: gather(a.hi, order), Lo: gather(a.lo, order),
 		Ints: gather(a.ints, order), Floats: gather(a.floats, order),
 	}
 	if a.measure.Kind == catalog.Distinct {
-		m.Hashes, m.Starts = a.pairs.byGroup(order)
+		m.Hashes, m.Starts = a.pairs.hashesByGroup(order)
 	}
 	return m
 }

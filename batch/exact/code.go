@@ -15,12 +15,12 @@ import (
 // get 1, 2, … in the order they first appear. Groups are then compared by small integers, and a
 // dictionary's string is looked up once per dictionary.
 type coder struct {
-	name    string
-	typ     catalog.FieldType
-	strings map[string]uint32
-	ints    map[int64]uint32
-	values  query.Column // by code; entry 0 is unused
-	codes   []uint32     // the code of each row of the current chunk
+	name      string
+	fieldType catalog.FieldType
+	strings   map[string]uint32
+	ints      map[int64]uint32
+	values    query.Column // by code; entry 0 is unused
+	codes     []uint32     // the code of each row of the current chunk
 
 	dict  arrow.ArrayData // the dictionary that remap belongs to
 	remap []uint32        // by the dictionary's index, the code; 0 where it is not known yet
@@ -30,46 +30,46 @@ type coder struct {
 // over hold a value beyond the dimension's limit: they get the code of the overflow value, and
 // their own value gets none.
 func (k *coder) code(col arrow.Array, n int, over []int) error {
-	k.codes = sized(k.codes, n)
+	k.codes = resize(k.codes, n)
 	if col != nil && !k.fits(col) {
-		return fmt.Errorf("column %s is %s, declared %s", k.name, col.DataType(), k.typ)
+		return fmt.Errorf("column %s is %s, declared %s", k.name, col.DataType(), k.fieldType)
 	}
 	from := 0
 	for _, i := range over {
-		if err := k.stretch(col, from, i); err != nil {
+		if err := k.codeRange(col, from, i); err != nil {
 			return err
 		}
-		k.codes[i] = k.overflow()
+		k.codes[i] = k.overflowCode()
 		from = i + 1
 	}
-	return k.stretch(col, from, n)
+	return k.codeRange(col, from, n)
 }
 
-func (k *coder) overflow() uint32 {
-	if k.typ == catalog.String {
-		return k.ofString(catalog.Overflow)
+func (k *coder) overflowCode() uint32 {
+	if k.fieldType == catalog.String {
+		return k.codeString(catalog.Overflow)
 	}
-	return k.ofInt(catalog.OverflowInt)
+	return k.codeInt(catalog.OverflowInt)
 }
 
-// stretch sets the codes of the rows [from, to).
-func (k *coder) stretch(col arrow.Array, from, to int) error {
+// codeRange sets the codes of the rows [from, to).
+func (k *coder) codeRange(col arrow.Array, from, to int) error {
 	switch c := col.(type) {
 	case nil:
 		clear(k.codes[from:to])
 	case *array.Dictionary:
-		return k.dictionary(c, from, to)
+		return k.codeDictionary(c, from, to)
 	case *array.String:
 		for i := from; i < to; i++ {
 			k.codes[i] = 0
 			if c.IsValid(i) {
-				k.codes[i] = k.ofString(c.Value(i))
+				k.codes[i] = k.codeString(c.Value(i))
 			}
 		}
 	case *array.Int64:
-		k.integers(c, from, to, c.Value)
+		k.codeIntegers(c, from, to, c.Value)
 	case *array.Boolean:
-		k.integers(c, from, to, func(i int) int64 { return boolInt(c.Value(i)) })
+		k.codeIntegers(c, from, to, func(i int) int64 { return boolInt(c.Value(i)) })
 	}
 	return nil
 }
@@ -77,16 +77,16 @@ func (k *coder) stretch(col arrow.Array, from, to int) error {
 func (k *coder) fits(col arrow.Array) bool {
 	switch col.(type) {
 	case *array.String, *array.Dictionary:
-		return k.typ == catalog.String
+		return k.fieldType == catalog.String
 	case *array.Int64:
-		return k.typ == catalog.Int64
+		return k.fieldType == catalog.Int64
 	case *array.Boolean:
-		return k.typ == catalog.Bool
+		return k.fieldType == catalog.Bool
 	}
 	return false
 }
 
-func (k *coder) dictionary(c *array.Dictionary, from, to int) error {
+func (k *coder) codeDictionary(c *array.Dictionary, from, to int) error {
 	index, ok1 := c.Indices().(*array.Int32)
 	values, ok2 := c.Dictionary().(*array.String)
 	if !ok1 || !ok2 {
@@ -95,7 +95,7 @@ func (k *coder) dictionary(c *array.Dictionary, from, to int) error {
 	}
 	if k.dict != values.Data() {
 		k.dict = values.Data()
-		k.remap = sized(k.remap, values.Len())
+		k.remap = resize(k.remap, values.Len())
 		clear(k.remap)
 	}
 	nulls := c.NullN() > 0
@@ -106,14 +106,14 @@ func (k *coder) dictionary(c *array.Dictionary, from, to int) error {
 			continue
 		}
 		if k.remap[d] == 0 {
-			k.remap[d] = k.ofString(values.Value(int(d)))
+			k.remap[d] = k.codeString(values.Value(int(d)))
 		}
 		k.codes[i] = k.remap[d]
 	}
 	return nil
 }
 
-func (k *coder) ofString(s string) uint32 {
+func (k *coder) codeString(s string) uint32 {
 	if code, ok := k.strings[s]; ok {
 		return code
 	}
@@ -128,9 +128,9 @@ func (k *coder) ofString(s string) uint32 {
 	return code
 }
 
-// integers sets the codes of integer values. A run of one value, as sorted files have, costs one
-// look-up.
-func (k *coder) integers(col arrow.Array, from, to int, at func(int) int64) {
+// codeIntegers sets the codes of the rows [from, to) of an integer column. A run of one value, as
+// sorted files have, costs one look-up.
+func (k *coder) codeIntegers(col arrow.Array, from, to int, value func(int) int64) {
 	last := int64(0)
 	code := uint32(0)
 	for i := from; i < to; i++ {
@@ -138,15 +138,15 @@ func (k *coder) integers(col arrow.Array, from, to int, at func(int) int64) {
 		if col.IsNull(i) {
 			continue
 		}
-		if v := at(i); code == 0 || v != last {
+		if v := value(i); code == 0 || v != last {
 			last = v
-			code = k.ofInt(v)
+			code = k.codeInt(v)
 		}
 		k.codes[i] = code
 	}
 }
 
-func (k *coder) ofInt(v int64) uint32 {
+func (k *coder) codeInt(v int64) uint32 {
 	if code, ok := k.ints[v]; ok {
 		return code
 	}
@@ -167,8 +167,8 @@ func boolInt(b bool) int64 {
 	return 0
 }
 
-// sized returns s with length n. It keeps the memory of s if that is large enough.
-func sized[T any](s []T, n int) []T {
+// resize returns s with length n. It keeps the memory of s if that is large enough.
+func resize[T any](s []T, n int) []T {
 	if cap(s) < n {
 		return make([]T, n)
 	}

@@ -16,12 +16,12 @@ import (
 
 // identities are the identity columns of one part, as flat arrays in visiting order.
 type identities struct {
-	keys     []eventbatch.Key
-	hashes   []uint64
-	order    []uint64 // the row's position within its segment
-	assigned []bool
-	tenants  []uint32 // codes that tenant gave
-	tenant   coder
+	keys        []eventbatch.Key
+	hashes      []uint64
+	positions   []uint64 // the row's position within its segment
+	assigned    []bool
+	tenantCodes []uint32 // given by tenantCoder
+	tenantCoder coder
 }
 
 var identityColumns = []string{eventbatch.ColKey, eventbatch.ColTenant, eventbatch.ColHash, eventbatch.ColFlags, ColSeq,
@@ -29,28 +29,28 @@ var identityColumns = []string{eventbatch.ColKey, eventbatch.ColTenant, eventbat
 
 // dedup marks the duplicates among one partition's rows and counts them by bucket. It needs no
 // other partition, because all copies of an event are in one (I1).
-func (r *run) dedup(ctx context.Context, s *span, p *part) (Found, error) {
+func (r *run) dedup(ctx context.Context, s *span, p *part) (Counts, error) {
 	failpoint.Point("exact.load.before")
 	ids, err := r.load(ctx, s, p)
 	if err != nil {
-		return Found{}, err
+		return Counts{}, err
 	}
 	failpoint.Point("exact.load.after")
 	p.drop = make([]bool, p.rows)
 	d := deduper{ids: ids, drop: p.drop, fresh: int(p.fresh),
-		accounts: make([]record.Account, len(ids.tenant.values.Strings))}
+		accounts: make([]record.Account, len(ids.tenantCoder.values.Strings))}
 	byBucket := map[int64][]*piece{}
 	for _, x := range p.pieces {
 		byBucket[x.bucket] = append(byBucket[x.bucket], x)
 	}
 	counts := make([]record.BucketCount, len(s.buckets))
 	for i, b := range s.buckets {
-		counts[i] = d.bucket(byBucket[b], byBucket[b-r.width])
+		counts[i] = d.markBucket(byBucket[b], byBucket[b-r.width])
 	}
-	found := Found{Buckets: counts, Accounts: map[Owner]record.Account{}}
+	found := Counts{Buckets: counts, Accounts: map[Owner]record.Account{}}
 	for code, a := range d.accounts {
 		if a != (record.Account{}) {
-			found.Accounts[Owner{ids.tenant.values.Strings[code], p.partition}] = a
+			found.Accounts[Owner{ids.tenantCoder.values.Strings[code], p.partition}] = a
 		}
 	}
 	return found, nil
@@ -58,66 +58,84 @@ func (r *run) dedup(ctx context.Context, s *span, p *part) (Found, error) {
 
 // deduper finds the duplicates of a part, bucket by bucket.
 type deduper struct {
-	ids    *identities
-	drop   []bool
-	own    table
-	before table
-	losers []int
+	ids      *identities
+	drop     []bool
+	current  table // rows of the bucket
+	previous table // rows with assigned times of the bucket before it
+	losers   []int // rows of the bucket that are copies of another
 
 	fresh    int              // first row that goes into the accounts
 	accounts []record.Account // by the tenant's code
 }
 
-// bucket marks and counts the duplicates in the pieces of one bucket: first those within the
-// bucket (B2), then those of the bucket before it (I3), whose pieces are before.
-func (d *deduper) bucket(pieces, before []*piece) (c record.BucketCount) {
-	d.losers = d.losers[:0]
-	d.first(&d.own, pieces, false)
-	for _, l := range d.losers {
-		d.drop[l] = !failpoint.Off(failpoint.B2)
-		if !failpoint.Off(failpoint.A1) {
-			c.Duplicates++
-			d.drops(l, l)
-		}
-		if w := d.find(&d.own, l); d.ids.hashes[w] != d.ids.hashes[l] {
-			c.Conflicts++
-		}
-	}
-	carried := anyAssigned(pieces) && anyAssigned(before) && !failpoint.Off(failpoint.D1)
-	if carried {
-		d.first(&d.before, before, true)
-	}
+// markBucket marks and counts the duplicates in the pieces of one bucket. before are the pieces of
+// the bucket before it.
+func (d *deduper) markBucket(pieces, before []*piece) (count record.BucketCount) {
 	for _, x := range pieces {
-		c.Rows += x.to - x.from
-		for _, code := range d.ids.tenants[min(max(x.offset, int64(d.fresh)),
-			x.offset+x.to-x.from) : x.offset+x.to-x.from] {
-			d.accounts[code].Rows++
+		count.Rows += x.to - x.from
+		d.countFresh(x)
+	}
+	d.markCopies(&count, pieces)
+	if anyAssigned(pieces) && anyAssigned(before) && !failpoint.Off(failpoint.D1) {
+		d.markCarried(&count, pieces, before)
+	}
+	return count
+}
+
+// countFresh counts the fresh rows of a piece in the accounts.
+func (d *deduper) countFresh(x *piece) {
+	end := x.offset + x.to - x.from
+	first := min(max(x.offset, int64(d.fresh)), end)
+	for _, code := range d.ids.tenantCodes[first:end] {
+		d.accounts[code].Rows++
+	}
+}
+
+// markCopies marks the rows whose key has a row of a lower position in the bucket (B2).
+func (d *deduper) markCopies(count *record.BucketCount, pieces []*piece) {
+	d.losers = d.losers[:0]
+	d.fillTable(&d.current, pieces, false)
+	for _, loser := range d.losers {
+		d.drop[loser] = !failpoint.Off(failpoint.B2)
+		if !failpoint.Off(failpoint.A1) {
+			count.Duplicates++
+			d.countDuplicate(loser, loser)
 		}
-		if !carried || x.assigned == 0 {
+		if winner := d.find(&d.current, loser); d.ids.hashes[winner] != d.ids.hashes[loser] {
+			count.Conflicts++
+		}
+	}
+}
+
+// markCarried marks the rows with assigned times whose key has an assigned time in the bucket before,
+// too (I3).
+func (d *deduper) markCarried(count *record.BucketCount, pieces, before []*piece) {
+	d.fillTable(&d.previous, before, true)
+	for _, x := range pieces {
+		if x.assigned == 0 {
 			continue
 		}
 		for i := int(x.offset); i < int(x.offset+x.to-x.from); i++ {
 			if d.drop[i] || !d.ids.assigned[i] {
 				continue
 			}
-			if w := d.find(&d.before, i); w >= 0 {
+			if winner := d.find(&d.previous, i); winner >= 0 {
 				d.drop[i] = true
-				c.Duplicates++
-				d.drops(i, w)
-				if d.ids.hashes[w] != d.ids.hashes[i] {
-					c.Conflicts++
+				count.Duplicates++
+				d.countDuplicate(i, winner)
+				if d.ids.hashes[winner] != d.ids.hashes[i] {
+					count.Conflicts++
 				}
 			}
 		}
 	}
-	return c
 }
 
-// drops counts in the accounts that row i is a duplicate of row by. If neither row is fresh, an
+// countDuplicate counts in the accounts that row i is a duplicate of row by. If neither row is fresh, an
 // earlier run has counted it already.
-func (d *deduper) drops(i, by int) {
+func (d *deduper) countDuplicate(i, by int) {
 	if max(i, by) >= d.fresh {
-		d.accounts[d.ids.tenants[i]].Duplicates++
+		d.accounts[d.ids.tenantCodes[i]].Duplicates++
 	}
 }
 
@@ -130,10 +148,10 @@ func anyAssigned(pieces []*piece) bool {
 	return false
 }
 
-// first fills t with, for every key, the row of the lowest position, and appends the other rows
-// to losers. With assignedOnly it looks at rows with an assigned time alone and leaves losers as
-// it is. Pieces come in segment order, so positions are compared within one object only.
-func (d *deduper) first(t *table, pieces []*piece, assignedOnly bool) {
+// fillTable fills t with, for every key, the row of the lowest position, and appends the other rows
+// to losers. With assignedOnly it looks at rows with an assigned time alone and leaves losers as it
+// is. Pieces come in segment order, so positions are compared within one object only.
+func (d *deduper) fillTable(t *table, pieces []*piece, assignedOnly bool) {
 	var n int64
 	for _, x := range pieces {
 		if assignedOnly {
@@ -149,19 +167,19 @@ func (d *deduper) first(t *table, pieces []*piece, assignedOnly bool) {
 			if assignedOnly && !d.ids.assigned[i] {
 				continue
 			}
-			s := d.slot(t, i)
-			w := int(uint32(*s)) - 1
+			slot := d.slot(t, i)
+			winner := int(uint32(*slot)) - 1
 			switch {
-			case w < 0:
-				*s = entry(&d.ids.keys[i], i)
+			case winner < 0:
+				*slot = entry(&d.ids.keys[i], i)
 				continue
-			case w >= start && d.ids.order[i] < d.ids.order[w]:
-				*s = entry(&d.ids.keys[i], i)
+			case winner >= start && d.ids.positions[i] < d.ids.positions[winner]:
+				*slot = entry(&d.ids.keys[i], i)
 			default:
-				w = i
+				winner = i
 			}
 			if !assignedOnly {
-				d.losers = append(d.losers, w)
+				d.losers = append(d.losers, winner)
 			}
 		}
 	}
@@ -211,9 +229,9 @@ func (r *run) load(ctx context.Context, s *span, p *part) (*identities, error) {
 			"more partitions", p.rows, uint32(1<<32-2))
 	}
 	ids := &identities{
-		keys: make([]eventbatch.Key, 0, p.rows), hashes: make([]uint64, 0, p.rows), order: make([]uint64, 0, p.rows),
-		assigned: make([]bool, 0, p.rows), tenants: make([]uint32, 0, p.rows),
-		tenant: coder{name: eventbatch.ColTenant, typ: catalog.String},
+		keys: make([]eventbatch.Key, 0, p.rows), hashes: make([]uint64, 0, p.rows),
+		positions: make([]uint64, 0, p.rows), assigned: make([]bool, 0, p.rows), tenantCodes: make([]uint32, 0, p.rows),
+		tenantCoder: coder{name: eventbatch.ColTenant, fieldType: catalog.String},
 	}
 	columns := identityColumns
 	if s.slices > 1 {
@@ -227,7 +245,7 @@ func (r *run) load(ctx context.Context, s *span, p *part) (*identities, error) {
 				if c.Time == nil {
 					return fmt.Errorf("column %s is missing", eventbatch.ColTime)
 				}
-				f.cut(s, row, c.Time)
+				f.recordCuts(s, row, c.Time)
 			}
 			row += c.Rec.NumRows()
 			return ids.append(c, start)
@@ -251,13 +269,13 @@ func (ids *identities) append(c eventbatch.Columns, start uint64) error {
 	for i := range int(c.Rec.NumRows()) {
 		ids.keys = append(ids.keys, eventbatch.Key(c.Key.Value(i)))
 		// A message has fewer than 2^20 events, so sequence and index fit one word.
-		ids.order = append(ids.order, (uint64(seq.Value(i))-start)<<20|uint64(index.Value(i)))
+		ids.positions = append(ids.positions, (uint64(seq.Value(i))-start)<<20|uint64(index.Value(i)))
 		ids.assigned = append(ids.assigned, c.Flags.Value(i)&eventbatch.FlagTimeAssigned != 0)
 	}
 	ids.hashes = append(ids.hashes, c.Hash.Uint64Values()...)
-	if err := ids.tenant.code(tenant, int(c.Rec.NumRows()), nil); err != nil {
+	if err := ids.tenantCoder.code(tenant, int(c.Rec.NumRows()), nil); err != nil {
 		return err
 	}
-	ids.tenants = append(ids.tenants, ids.tenant.codes...)
+	ids.tenantCodes = append(ids.tenantCodes, ids.tenantCoder.codes...)
 	return nil
 }

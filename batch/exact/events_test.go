@@ -135,21 +135,21 @@ func appendValue(b array.Builder, name string, e event) {
 			b.Append(e.seq)
 			return
 		}
-		appendOr(b, e.i, b.Append)
+		appendNullable(b, e.i, b.Append)
 	case *array.TimestampBuilder:
 		if name == eventbatch.ColTime {
 			b.Append(arrow.Timestamp(e.time))
 			return
 		}
-		appendOr(b, e.t, func(v int64) { b.Append(arrow.Timestamp(v)) })
+		appendNullable(b, e.t, func(v int64) { b.Append(arrow.Timestamp(v)) })
 	case *array.Float64Builder:
-		appendOr(b, e.f, b.Append)
+		appendNullable(b, e.f, b.Append)
 	case *array.BooleanBuilder:
-		appendOr(b, e.b, b.Append)
+		appendNullable(b, e.b, b.Append)
 	case *array.StringBuilder:
-		appendOr(b, stringOf(name, e), b.Append)
+		appendNullable(b, stringOf(name, e), b.Append)
 	case *array.BinaryDictionaryBuilder:
-		appendOr(b, stringOf(name, e), func(s string) { _ = b.AppendString(s) })
+		appendNullable(b, stringOf(name, e), func(s string) { _ = b.AppendString(s) })
 	}
 }
 
@@ -169,7 +169,7 @@ func stringOf(name string, e event) *string {
 	return nil
 }
 
-func appendOr[T any](b array.Builder, v *T, add func(T)) {
+func appendNullable[T any](b array.Builder, v *T, add func(T)) {
 	if v == nil {
 		b.AppendNull()
 		return
@@ -183,24 +183,24 @@ type lake struct {
 	files   map[string]memFile
 }
 
-// land cuts each partition's events into segments of per events and sorts each segment as landing
+// land cuts each partition's events into segments of size events and sorts each segment as landing
 // does. Events come in position order.
-func land(events []event, partitions, per int, chunk int) lake {
+func land(events []event, partitions, size int, chunk int) lake {
 	l := lake{files: map[string]memFile{}}
 	for p := range partitions {
-		var mine []event
+		var rest []event
 		for _, e := range events {
 			if e.key().Partition(partitions) == p {
-				mine = append(mine, e)
+				rest = append(rest, e)
 			}
 		}
-		for len(mine) > 0 {
-			n := min(per, len(mine))
-			for n < len(mine) && mine[n].seq == mine[n-1].seq { // A segment ends with a message.
+		for len(rest) > 0 {
+			n := min(size, len(rest))
+			for n < len(rest) && rest[n].seq == rest[n-1].seq { // A segment ends with a message.
 				n++
 			}
-			l.add(p, slices.Clone(mine[:n]), len(l.objects)%2 == 0, chunk)
-			mine = mine[n:]
+			l.add(p, slices.Clone(rest[:n]), len(l.objects)%2 == 0, chunk)
+			rest = rest[n:]
 		}
 	}
 	return l
@@ -227,9 +227,9 @@ func (l *lake) add(partition int, rows []event, dict bool, chunk int) {
 	l.files[key] = memFile{rows, dict, chunk}
 }
 
-// freshen marks the objects of segments that start at the sequence or later as fresh. It returns
+// markFresh marks the objects of segments that start at the sequence or later as fresh. It returns
 // whether an event is in one of them.
-func (l *lake) freshen(from uint64) (fresh func(event) bool) {
+func (l *lake) markFresh(from uint64) (fresh func(event) bool) {
 	places := map[[2]int64]bool{}
 	for i := range l.objects {
 		o := &l.objects[i]

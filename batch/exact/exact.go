@@ -41,7 +41,7 @@ type Object struct {
 	record.Object
 	Partition int
 	Start     uint64 // first sequence of the segment
-	Fresh     bool   // Found.Accounts counts its rows; all later objects of the partition must be fresh too
+	Fresh     bool   // Counts.Accounts counts its rows; all later objects of the partition must be fresh too
 }
 
 // Target is a view and the buckets to compute for it, ascending.
@@ -66,9 +66,9 @@ type Owner struct {
 	Partition int
 }
 
-// Found is what deduplication counted. Accounts count the fresh rows, the duplicates among them,
+// Counts is what deduplication counted. Accounts count the fresh rows, the duplicates among them,
 // and the older rows that became duplicates because of a fresh row (I3).
-type Found struct {
+type Counts struct {
 	Buckets  []record.BucketCount // in the order of Input.Buckets
 	Accounts map[Owner]record.Account
 }
@@ -106,9 +106,9 @@ func (c Config) Validate() error {
 // do not overlap. Blocks come in any order, but all rows of a cell of a view are in one block, in
 // their order. Run fails when open, a read or emit fails, and when a column is not of the
 // declared type.
-func Run(ctx context.Context, cfg Config, open Open, in Input, emit func(*Block) error) (Found, error) {
+func Run(ctx context.Context, cfg Config, open Open, in Input, emit func(*Block) error) (Counts, error) {
 	if err := cfg.Validate(); err != nil {
-		return Found{}, fmt.Errorf("recompute %s: %w", in.Type, err)
+		return Counts{}, fmt.Errorf("recompute %s: %w", in.Type, err)
 	}
 	p := newPlan(cfg, in)
 	g, ctx := errgroup.WithContext(ctx)
@@ -124,21 +124,21 @@ func Run(ctx context.Context, cfg Config, open Open, in Input, emit func(*Block)
 		r.giveWay = func(time.Duration) {}
 	}
 	defer r.files.closeAll()
-	found := make([]Found, len(p.spans))
+	found := make([]Counts, len(p.spans))
 	g.SetLimit(cfg.Workers)
 	for i := range p.spans {
 		g.Go(func() (err error) {
-			found[i], err = r.span(ctx, &p.spans[i])
+			found[i], err = r.computeSpan(ctx, &p.spans[i])
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return Found{}, fmt.Errorf("recompute %s: %w", in.Type, err)
+		return Counts{}, fmt.Errorf("recompute %s: %w", in.Type, err)
 	}
-	all := Found{Accounts: map[Owner]record.Account{}}
+	all := Counts{Accounts: map[Owner]record.Account{}}
 	for _, f := range found {
 		all.Buckets = append(all.Buckets, f.Buckets...)
-		all.add(f.Accounts)
+		all.addAccounts(f.Accounts)
 	}
 	return all, nil
 }
@@ -156,36 +156,36 @@ type run struct {
 	limit   int64
 }
 
-// span deduplicates the span partition by partition, then aggregates it slice by slice.
-func (r *run) span(ctx context.Context, s *span) (Found, error) {
+// computeSpan deduplicates the span partition by partition, then aggregates it slice by slice.
+func (r *run) computeSpan(ctx context.Context, s *span) (Counts, error) {
 	defer r.files.release(s)
-	found := make([]Found, len(s.parts))
-	g, gctx := errgroup.WithContext(ctx)
+	found := make([]Counts, len(s.parts))
+	g, spanCtx := errgroup.WithContext(ctx)
 	for i, p := range s.parts {
-		r.task(gctx, g, p.rows*dedupBytes, func() (err error) {
-			found[i], err = r.dedup(gctx, s, p)
+		r.startTask(spanCtx, g, p.rows*dedupBytes, func() (err error) {
+			found[i], err = r.dedup(spanCtx, s, p)
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return Found{}, err
+		return Counts{}, err
 	}
 	failpoint.Point("exact.dedup.after")
 	if len(s.views) == 0 {
-		return addCounts(s, found), nil
+		return sumCounts(s, found), nil
 	}
-	g, gctx = errgroup.WithContext(ctx)
+	g, spanCtx = errgroup.WithContext(ctx)
 	for k := range s.slices {
-		r.task(gctx, g, s.rows*s.rowBytes/int64(s.slices), func() error { return r.aggregate(gctx, s, k) })
+		r.startTask(spanCtx, g, s.rows*s.rowBytes/int64(s.slices), func() error { return r.aggregate(spanCtx, s, k) })
 	}
 	defer failpoint.Point("exact.aggregate.after")
-	return addCounts(s, found), g.Wait()
+	return sumCounts(s, found), g.Wait()
 }
 
-// task runs work in g once enough memory and a worker are free. It may wait for a worker while it
-// holds memory, but never for memory while it holds a worker. So a task that has a worker has all
-// it needs and ends, and tasks cannot block each other for ever.
-func (r *run) task(ctx context.Context, g *errgroup.Group, bytes int64, work func() error) {
+// startTask runs work in g once enough memory and a worker are free. A task may wait for a worker
+// while it holds memory, but never for memory while it holds a worker. So a task that has a worker
+// has all it needs and ends, and tasks cannot block each other for ever.
+func (r *run) startTask(ctx context.Context, g *errgroup.Group, bytes int64, work func() error) {
 	bytes = min(max(bytes, 1), r.limit)
 	g.Go(func() error {
 		if err := r.memory.Acquire(ctx, bytes); err != nil {
@@ -202,9 +202,9 @@ func (r *run) task(ctx context.Context, g *errgroup.Group, bytes int64, work fun
 	})
 }
 
-// addCounts returns the sum of what was found in the parts of a span.
-func addCounts(s *span, parts []Found) Found {
-	total := Found{Buckets: make([]record.BucketCount, len(s.buckets)), Accounts: map[Owner]record.Account{}}
+// sumCounts returns the sum of the counts of a span's parts.
+func sumCounts(s *span, parts []Counts) Counts {
+	total := Counts{Buckets: make([]record.BucketCount, len(s.buckets)), Accounts: map[Owner]record.Account{}}
 	for i, b := range s.buckets {
 		t := &total.Buckets[i]
 		t.Bucket = b
@@ -215,16 +215,16 @@ func addCounts(s *span, parts []Found) Found {
 		}
 	}
 	for _, p := range parts {
-		total.add(p.Accounts)
+		total.addAccounts(p.Accounts)
 	}
 	return total
 }
 
-func (f *Found) add(accounts map[Owner]record.Account) {
+func (c *Counts) addAccounts(accounts map[Owner]record.Account) {
 	for o, a := range accounts {
-		t := f.Accounts[o]
+		t := c.Accounts[o]
 		t.Rows += a.Rows
 		t.Duplicates += a.Duplicates
-		f.Accounts[o] = t
+		c.Accounts[o] = t
 	}
 }

@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func some[T any](g *rapid.Generator[T]) *rapid.Generator[*T] { return rapid.Ptr(g, true) }
+func nullable[T any](g *rapid.Generator[T]) *rapid.Generator[*T] { return rapid.Ptr(g, true) }
 
 // drawEvents draws events in position order. Ids are few, so that copies, conflicts and chains of
 // assigned times across neighbouring buckets are common.
@@ -41,17 +41,17 @@ func drawEvents(t *rapid.T) (events []event) {
 			time: rapid.Int64Range(0, 4*60*minute-1).Draw(t,
 				"time") - 60*minute*rapid.SampledFrom([]int64{0, 0, 0, 1000}).Draw(t, "old"),
 			seq: seq, index: index,
-			s: some(rapid.SampledFrom([]string{"", "x", "y", "z", "null"})).Draw(t, "s"),
-			i: some(rapid.SampledFrom([]int64{-6, -5, 0, 7, math.MaxInt64, math.MinInt64})).Draw(t, "i"),
-			f: some(floats).Draw(t, "f"), b: some(rapid.Bool()).Draw(t, "b"),
-			t:    some(rapid.Int64Range(0, 5)).Draw(t, "t"),
+			s: nullable(rapid.SampledFrom([]string{"", "x", "y", "z", "null"})).Draw(t, "s"),
+			i: nullable(rapid.SampledFrom([]int64{-6, -5, 0, 7, math.MaxInt64, math.MinInt64})).Draw(t, "i"),
+			f: nullable(floats).Draw(t, "f"), b: nullable(rapid.Bool()).Draw(t, "b"),
+			t:    nullable(rapid.Int64Range(0, 5)).Draw(t, "t"),
 			over: rapid.SampledFrom([]string{"", "", "", "s", "i", "i,s"}).Draw(t, "over"),
 		})
 	}
 	return events
 }
 
-func compute(t testing.TB, cfg Config, l lake, in Input) ([]string, Found) {
+func compute(t testing.TB, cfg Config, l lake, in Input) ([]string, Counts) {
 	t.Helper()
 	blocks := map[string][]string{}
 	found, err := Run(context.Background(), cfg, l.open, in, func(b *Block) error {
@@ -89,7 +89,7 @@ func TestOracle(t *testing.T) {
 		all := l.buckets()
 		dirty := rapid.SliceOfNDistinct(rapid.SampledFrom(all), 1, len(all), rapid.ID).Draw(t, "dirty")
 		slices.Sort(dirty)
-		fresh := l.freshen(rapid.Uint64Range(0, 1200).Draw(t, "fresh"))
+		fresh := l.markFresh(rapid.Uint64Range(0, 1200).Draw(t, "fresh"))
 		old := dirty[:rapid.IntRange(0, len(dirty)).Draw(t, "old")]
 		in := Input{Catalog: c, Type: "e", Objects: l.objects, Buckets: dirty,
 			Targets: []Target{{c.Views["wide"], dirty}, {c.Views["narrow"], old}}}

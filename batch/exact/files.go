@@ -46,8 +46,8 @@ func (f *files) get(object int) (File, error) {
 
 // release ends the use of the span's objects. Errors of Close are ignored: closing a file that
 // was only read cannot lose anything.
-func (f *files) release(sp *span) {
-	for _, o := range sp.objects {
+func (f *files) release(span *span) {
+	for _, o := range span.objects {
 		s := &f.slots[o]
 		s.mu.Lock()
 		if s.spans--; s.spans == 0 {

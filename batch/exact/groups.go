@@ -9,13 +9,13 @@ import (
 // the view's dimensions. The table uses open addressing over flat codes, so that a row allocates
 // nothing.
 type groups struct {
-	width  int      // codes in one group
-	codes  []uint32 // width codes for each group
-	hashes []uint64 // the hash of each group, kept for when the table grows
-	slots  []uint64 // upper half of the hash, then group + 1; 0 is an empty slot
-	events []uint64 // rows of each group
-	hash   []uint64 // the hash of each row of the current chunk
-	of     []int32  // the group of each row of the current chunk, -1 where the row is dropped
+	width     int      // codes in one group
+	codes     []uint32 // width codes for each group
+	hashes    []uint64 // the hash of each group, kept for when the table grows
+	slots     []uint64 // upper half of the hash, then group + 1; 0 is an empty slot
+	events    []uint64 // rows of each group
+	rowHashes []uint64 // the hash of each row of the current chunk
+	rowGroups []int32  // the group of each row of the current chunk, -1 where the row is dropped
 }
 
 const (
@@ -26,22 +26,22 @@ const (
 // assign finds or adds the group of every kept row. columns are the codes of each grouping column.
 func (g *groups) assign(columns [][]uint32, keep []bool) {
 	g.width = len(columns)
-	g.hash = sized(g.hash, len(keep))
-	g.of = sized(g.of, len(keep))
-	clear(g.hash)
+	g.rowHashes = resize(g.rowHashes, len(keep))
+	g.rowGroups = resize(g.rowGroups, len(keep))
+	clear(g.rowHashes)
 	for _, codes := range columns {
-		for i, c := range codes[:len(g.hash)] {
-			h := (g.hash[i] ^ uint64(c)) * multiplier
-			g.hash[i] = h ^ h>>32
+		for i, c := range codes[:len(g.rowHashes)] {
+			h := (g.rowHashes[i] ^ uint64(c)) * multiplier
+			g.rowHashes[i] = h ^ h>>32
 		}
 	}
 	for i, k := range keep {
-		g.of[i] = -1
+		g.rowGroups[i] = -1
 		if !k {
 			continue
 		}
 		group := g.find(columns, i)
-		g.of[i] = int32(group)
+		g.rowGroups[i] = int32(group)
 		g.events[group]++
 	}
 }
@@ -51,11 +51,11 @@ func (g *groups) reset(rows int64) {
 	g.codes = g.codes[:0]
 	g.hashes = g.hashes[:0]
 	g.events = g.events[:0]
-	g.slots = emptied(g.slots, rows)
+	g.slots = emptyTable(g.slots, rows)
 }
 
-// emptied returns the part of a table that rows entries can fill, cleared.
-func emptied[T any](slots []T, rows int64) []T {
+// emptyTable returns the part of a table that rows entries can fill, cleared.
+func emptyTable[T any](slots []T, rows int64) []T {
 	if want := 1 << bits.Len64(uint64(2*rows)); want < len(slots) {
 		slots = slots[:max(want, minSlots)]
 	}
@@ -63,8 +63,8 @@ func emptied[T any](slots []T, rows int64) []T {
 	return slots
 }
 
-// doubled returns an empty table of twice the size, in the same memory if that is large enough.
-func doubled[T any](slots []T) []T {
+// doubleTable returns an empty table of twice the size, in the same memory if that is large enough.
+func doubleTable[T any](slots []T) []T {
 	size := max(2*len(slots), minSlots)
 	if cap(slots) < size {
 		return make([]T, size)
@@ -78,7 +78,7 @@ func (g *groups) find(columns [][]uint32, row int) int {
 	if 2*len(g.events) >= len(g.slots) {
 		g.grow()
 	}
-	h := g.hash[row] * multiplier
+	h := g.rowHashes[row] * multiplier
 	mask := uint64(len(g.slots) - 1)
 	for i := h >> 32 & mask; ; i = (i + 1) & mask {
 		e := g.slots[i]
@@ -91,13 +91,13 @@ func (g *groups) find(columns [][]uint32, row int) int {
 			g.events = append(g.events, 0)
 			return len(g.events) - 1
 		}
-		if e>>32 == h>>32 && g.is(int(uint32(e)-1), columns, row) {
+		if e>>32 == h>>32 && g.hasCodes(int(uint32(e)-1), columns, row) {
 			return int(uint32(e) - 1)
 		}
 	}
 }
 
-func (g *groups) is(group int, columns [][]uint32, row int) bool {
+func (g *groups) hasCodes(group int, columns [][]uint32, row int) bool {
 	codes := g.codes[group*g.width:]
 	for j, col := range columns {
 		if codes[j] != col[row] {
@@ -108,7 +108,7 @@ func (g *groups) is(group int, columns [][]uint32, row int) bool {
 }
 
 func (g *groups) grow() {
-	g.slots = doubled(g.slots)
+	g.slots = doubleTable(g.slots)
 	mask := uint64(len(g.slots) - 1)
 	for group, h := range g.hashes {
 		i := h >> 32 & mask
@@ -119,9 +119,9 @@ func (g *groups) grow() {
 	}
 }
 
-// ordered returns the groups by cell, which is their first code, and within a cell by first
+// sorted returns the groups by cell, which is their first code, and within a cell by first
 // appearance.
-func (g *groups) ordered() []int32 {
+func (g *groups) sorted() []int32 {
 	keys := make([]uint64, len(g.events))
 	for i := range keys {
 		keys[i] = uint64(g.codes[i*g.width])<<32 | uint64(i)
@@ -144,7 +144,7 @@ type pairs struct {
 func (p *pairs) reset(rows int64) {
 	p.hashes = p.hashes[:0]
 	p.groups = p.groups[:0]
-	p.slots = emptied(p.slots, rows)
+	p.slots = emptyTable(p.slots, rows)
 }
 
 func (p *pairs) add(group int32, hash uint64) {
@@ -152,7 +152,7 @@ func (p *pairs) add(group int32, hash uint64) {
 		p.grow()
 	}
 	mask := uint64(len(p.slots) - 1)
-	for i := p.at(group, hash) & mask; ; i = (i + 1) & mask {
+	for i := p.hash(group, hash) & mask; ; i = (i + 1) & mask {
 		e := p.slots[i]
 		if e == 0 {
 			p.hashes = append(p.hashes, hash)
@@ -166,16 +166,16 @@ func (p *pairs) add(group int32, hash uint64) {
 	}
 }
 
-func (p *pairs) at(group int32, hash uint64) uint64 {
+func (p *pairs) hash(group int32, hash uint64) uint64 {
 	hi, lo := bits.Mul64(hash^uint64(group)*multiplier, multiplier)
 	return hi ^ lo
 }
 
 func (p *pairs) grow() {
-	p.slots = doubled(p.slots)
+	p.slots = doubleTable(p.slots)
 	mask := uint64(len(p.slots) - 1)
 	for e := range p.hashes {
-		i := p.at(p.groups[e], p.hashes[e]) & mask
+		i := p.hash(p.groups[e], p.hashes[e]) & mask
 		for p.slots[i] != 0 {
 			i = (i + 1) & mask
 		}
@@ -183,9 +183,9 @@ func (p *pairs) grow() {
 	}
 }
 
-// byGroup returns the hashes of every group, ascending within the group, in the given order of
+// hashesByGroup returns the hashes of every group, ascending within the group, in the given order of
 // groups. The hashes of group order[r] are hashes[starts[r]:starts[r+1]].
-func (p *pairs) byGroup(order []int32) (hashes []uint64, starts []int) {
+func (p *pairs) hashesByGroup(order []int32) (hashes []uint64, starts []int) {
 	rank := make([]int, len(order))
 	for r, g := range order {
 		rank[g] = r

@@ -13,15 +13,15 @@ import (
 
 // accumulator keeps one measure of every group. Its fields become those of a Measure.
 type accumulator struct {
-	measure catalog.Measure
-	typ     catalog.FieldType
-	n       []uint64 // non-null values of each group
-	hi      []int64  // 128-bit sum, two's complement
-	lo      []uint64
-	ints    []int64 // min or max
-	floats  []float64
-	pairs   pairs
-	hashes  hasher
+	measure   catalog.Measure
+	fieldType catalog.FieldType
+	n         []uint64 // non-null values of each group
+	hi        []int64  // 128-bit sum, two's complement
+	lo        []uint64
+	ints      []int64 // min or max
+	floats    []float64
+	pairs     pairs
+	hashes    hasher
 }
 
 // reset empties the accumulator for a task of at most rows rows. It keeps the memory.
@@ -34,46 +34,46 @@ func (a *accumulator) reset(rows int64) {
 	a.pairs.reset(rows)
 }
 
-// add adds the rows of a chunk. of is the group of each row, below groups, or -1 for a dropped
-// row. A nil column is null in every row.
-func (a *accumulator) add(col arrow.Array, of []int32, groups int) error {
+// add adds the rows of a chunk. rowGroups is the group of each row, below groups, or -1 for a
+// dropped row. A nil column is null in every row.
+func (a *accumulator) add(col arrow.Array, rowGroups []int32, groups int) error {
 	if a.measure.Kind == catalog.Count {
 		return nil // The count is the group's events.
 	}
-	a.n = grown(a.n, groups)
+	a.n = grow(a.n, groups)
 	var fits bool
 	switch a.measure.Kind {
 	case catalog.Sum, catalog.Avg:
-		fits = a.addSum(col, of, groups)
+		fits = a.addSum(col, rowGroups, groups)
 	case catalog.Min:
-		fits = a.addExtreme(col, of, groups, true)
+		fits = a.addExtreme(col, rowGroups, groups, true)
 	case catalog.Max:
-		fits = a.addExtreme(col, of, groups, false)
+		fits = a.addExtreme(col, rowGroups, groups, false)
 	case catalog.Distinct:
-		return a.addDistinct(col, of)
+		return a.addDistinct(col, rowGroups)
 	}
 	if !fits && col != nil {
-		return fmt.Errorf("column %s is %s, declared %s", a.measure.Field, col.DataType(), a.typ)
+		return fmt.Errorf("column %s is %s, declared %s", a.measure.Field, col.DataType(), a.fieldType)
 	}
 	return nil
 }
 
-func (a *accumulator) addSum(col arrow.Array, of []int32, groups int) bool {
-	if a.typ == catalog.Float64 {
-		a.floats = grown(a.floats, groups)
+func (a *accumulator) addSum(col arrow.Array, rowGroups []int32, groups int) bool {
+	if a.fieldType == catalog.Float64 {
+		a.floats = grow(a.floats, groups)
 		c, ok := col.(*array.Float64)
 		if ok {
 			values := c.Float64Values()
-			a.each(c, of, func(g int32, i int) { a.floats[g] += values[i] })
+			a.eachValue(c, rowGroups, func(g int32, i int) { a.floats[g] += values[i] })
 		}
 		return ok
 	}
-	a.hi = grown(a.hi, groups)
-	a.lo = grown(a.lo, groups)
+	a.hi = grow(a.hi, groups)
+	a.lo = grow(a.lo, groups)
 	c, ok := col.(*array.Int64)
 	if ok {
 		values := c.Int64Values()
-		a.each(c, of, func(g int32, i int) {
+		a.eachValue(c, rowGroups, func(g int32, i int) {
 			var carry uint64
 			a.lo[g], carry = bits.Add64(a.lo[g], uint64(values[i]), 0)
 			a.hi[g] += values[i]>>63 + int64(carry)
@@ -82,39 +82,41 @@ func (a *accumulator) addSum(col arrow.Array, of []int32, groups int) bool {
 	return ok
 }
 
-func (a *accumulator) addExtreme(col arrow.Array, of []int32, groups int, least bool) bool {
-	if a.typ == catalog.Float64 {
-		a.floats = grown(a.floats, groups)
+func (a *accumulator) addExtreme(col arrow.Array, rowGroups []int32, groups int, least bool) bool {
+	if a.fieldType == catalog.Float64 {
+		a.floats = grow(a.floats, groups)
 		c, ok := col.(*array.Float64)
 		if ok {
-			extreme(a, c, of, a.floats, c.Value, least)
+			extreme(a, c, rowGroups, a.floats, c.Value, least)
 		}
 		return ok
 	}
-	a.ints = grown(a.ints, groups)
+	a.ints = grow(a.ints, groups)
 	switch c := col.(type) {
 	case *array.Int64:
-		extreme(a, c, of, a.ints, c.Value, least)
+		extreme(a, c, rowGroups, a.ints, c.Value, least)
 	case *array.Timestamp:
-		extreme(a, c, of, a.ints, func(i int) int64 { return int64(c.Value(i)) }, least)
+		extreme(a, c, rowGroups, a.ints, func(i int) int64 { return int64(c.Value(i)) }, least)
 	default:
 		return false
 	}
 	return true
 }
 
-func extreme[T int64 | float64](a *accumulator, col arrow.Array, of []int32, best []T, at func(int) T, least bool) {
-	a.each(col, of, func(g int32, i int) {
-		if v := at(i); a.n[g] == 1 || v != best[g] && (v < best[g]) == least {
+// extreme keeps the least or the greatest value of each group in best.
+func extreme[T int64 | float64](a *accumulator, col arrow.Array, rowGroups []int32, best []T, value func(int) T,
+	least bool) {
+	a.eachValue(col, rowGroups, func(g int32, i int) {
+		if v := value(i); a.n[g] == 1 || v != best[g] && (v < best[g]) == least {
 			best[g] = v
 		}
 	})
 }
 
-// each calls fn for every row that has a group and a value, after it has counted the value.
-func (a *accumulator) each(col arrow.Array, of []int32, fn func(group int32, row int)) {
+// eachValue calls fn for every row that has a group and a value, after it has counted the value.
+func (a *accumulator) eachValue(col arrow.Array, rowGroups []int32, fn func(group int32, row int)) {
 	nulls := col.NullN() > 0
-	for i, g := range of {
+	for i, g := range rowGroups {
 		if g < 0 || nulls && col.IsNull(i) {
 			continue
 		}
@@ -123,15 +125,15 @@ func (a *accumulator) each(col arrow.Array, of []int32, fn func(group int32, row
 	}
 }
 
-func (a *accumulator) addDistinct(col arrow.Array, of []int32) error {
+func (a *accumulator) addDistinct(col arrow.Array, rowGroups []int32) error {
 	if col == nil {
 		return nil
 	}
-	at, err := a.hashes.of(col)
+	hash, err := a.hashes.bind(col)
 	if err != nil {
 		return fmt.Errorf("column %s: %w", a.measure.Field, err)
 	}
-	a.each(col, of, func(g int32, i int) { a.pairs.add(g, at(i)) })
+	a.eachValue(col, rowGroups, func(g int32, i int) { a.pairs.add(g, hash(i)) })
 	return nil
 }
 
@@ -142,10 +144,11 @@ type hasher struct {
 	hashes []uint64
 }
 
-func (h *hasher) of(col arrow.Array) (func(row int) uint64, error) {
+// bind returns the function that hashes one row of the column.
+func (h *hasher) bind(col arrow.Array) (func(row int) uint64, error) {
 	switch c := col.(type) {
 	case *array.Dictionary:
-		return h.dictionary(c)
+		return h.bindDictionary(c)
 	case *array.String:
 		return func(i int) uint64 { return distinct.HashString(c.Value(i)) }, nil
 	case *array.Int64:
@@ -160,7 +163,7 @@ func (h *hasher) of(col arrow.Array) (func(row int) uint64, error) {
 	return nil, fmt.Errorf("distinct values of type %s cannot be counted", col.DataType())
 }
 
-func (h *hasher) dictionary(c *array.Dictionary) (func(row int) uint64, error) {
+func (h *hasher) bindDictionary(c *array.Dictionary) (func(row int) uint64, error) {
 	index, ok1 := c.Indices().(*array.Int32)
 	values, ok2 := c.Dictionary().(*array.String)
 	if !ok1 || !ok2 {
@@ -168,8 +171,8 @@ func (h *hasher) dictionary(c *array.Dictionary) (func(row int) uint64, error) {
 	}
 	if h.dict != values.Data() {
 		h.dict = values.Data()
-		h.known = sized(h.known, values.Len())
-		h.hashes = sized(h.hashes, values.Len())
+		h.known = resize(h.known, values.Len())
+		h.hashes = resize(h.hashes, values.Len())
 		clear(h.known)
 	}
 	return func(i int) uint64 {
@@ -182,8 +185,8 @@ func (h *hasher) dictionary(c *array.Dictionary) (func(row int) uint64, error) {
 	}, nil
 }
 
-// grown returns s with at least n entries. New entries are zero.
-func grown[T any](s []T, n int) []T {
+// grow returns s with at least n entries. New entries are zero.
+func grow[T any](s []T, n int) []T {
 	if n > len(s) {
 		s = append(s, make([]T, n-len(s))...)
 	}

@@ -20,44 +20,45 @@ func oracle(events []event, buckets []int64, targets []Target) (rows []string, c
 		id     string
 		bucket int64
 	}
-	at := func(e event) place { return place{e.tenant + "/" + e.id, window.Floor(e.time, time.Hour)} }
+	placeOf := func(e event) place { return place{e.tenant + "/" + e.id, window.Floor(e.time, time.Hour)} }
 	before := func(a, b event) bool { return a.seq < b.seq || a.seq == b.seq && a.index < b.index }
 	first := map[place]event{}
 	firstAssigned := map[place]event{}
 	for _, e := range events {
-		if w, ok := first[at(e)]; !ok || before(e, w) {
-			first[at(e)] = e
+		if winner, ok := first[placeOf(e)]; !ok || before(e, winner) {
+			first[placeOf(e)] = e
 		}
-		if w, ok := firstAssigned[at(e)]; e.assigned && (!ok || before(e, w)) {
-			firstAssigned[at(e)] = e
+		if winner, ok := firstAssigned[placeOf(e)]; e.assigned && (!ok || before(e, winner)) {
+			firstAssigned[placeOf(e)] = e
 		}
 	}
 	kept := map[int64][]event{}
 	for _, b := range buckets {
 		n := record.BucketCount{Bucket: b}
 		for _, e := range events {
-			if at(e).bucket != b {
+			if placeOf(e).bucket != b {
 				continue
 			}
 			n.Rows++
-			w := first[at(e)]
-			copyOf := e.seq != w.seq || e.index != w.index
-			if prev, ok := firstAssigned[place{at(e).id, b - time.Hour.Microseconds()}]; !copyOf && ok && e.assigned {
+			winner := first[placeOf(e)]
+			copyOf := e.seq != winner.seq || e.index != winner.index
+			previous, ok := firstAssigned[place{placeOf(e).id, b - time.Hour.Microseconds()}]
+			if !copyOf && ok && e.assigned {
 				copyOf = true
-				w = prev
+				winner = previous
 			}
 			if !copyOf {
 				kept[b] = append(kept[b], e)
 				continue
 			}
 			n.Duplicates++
-			n.Conflicts += boolInt(w.hash != e.hash)
+			n.Conflicts += boolInt(winner.hash != e.hash)
 		}
 		counts = append(counts, n)
 	}
 	for _, t := range targets {
 		for _, b := range t.Buckets {
-			rows = append(rows, naive(t.View, b, kept[b])...)
+			rows = append(rows, naiveRows(t.View, b, kept[b])...)
 		}
 	}
 	slices.Sort(rows)
@@ -82,23 +83,23 @@ func oracleAccounts(events []event, fresh func(event) bool, partitions int,
 					old = append(old, e)
 				}
 			}
-			var a record.Account
+			var account record.Account
 			_, with := oracle(all, buckets, nil)
 			_, without := oracle(old, buckets, nil)
 			for i := range buckets {
-				a.Rows += with[i].Rows - without[i].Rows
-				a.Duplicates += with[i].Duplicates - without[i].Duplicates
+				account.Rows += with[i].Rows - without[i].Rows
+				account.Duplicates += with[i].Duplicates - without[i].Duplicates
 			}
-			if a != (record.Account{}) {
-				out[Owner{tenant, p}] = a
+			if account != (record.Account{}) {
+				out[Owner{tenant, p}] = account
 			}
 		}
 	}
 	return out
 }
 
-// naive computes the rows of one bucket of a view from the events that count.
-func naive(v *catalog.View, bucket int64, events []event) (rows []string) {
+// naiveRows computes the rows of one bucket of a view from the events that count.
+func naiveRows(v *catalog.View, bucket int64, events []event) (rows []string) {
 	groups := map[string][]event{}
 	for _, e := range events {
 		if v.Name == "narrow" && (e.s != nil && (*e.s == "x" || *e.s == "y") || e.i == nil || *e.i < -5) {
@@ -106,7 +107,7 @@ func naive(v *catalog.View, bucket int64, events []event) (rows []string) {
 		}
 		key := fmt.Sprintf("%s %d %d %q", v.Name, bucket, window.Floor(e.time, v.Cell), e.tenant)
 		for _, d := range v.Dimensions {
-			key += " " + text(dimension(e, d))
+			key += " " + textValue(dimension(e, d))
 		}
 		groups[key] = append(groups[key], e)
 	}
@@ -147,7 +148,7 @@ func field(e event, name string) any {
 	return nil
 }
 
-func text(v any) string {
+func textValue(v any) string {
 	switch v := v.(type) {
 	case nil:
 		return "null"
@@ -161,14 +162,14 @@ func text(v any) string {
 
 // naiveMeasure computes a measure of a group. The tests use floats that add without rounding, so the
 // order of the events does not matter.
-func naiveMeasure(m catalog.Measure, events []event) string {
+func naiveMeasure(measure catalog.Measure, events []event) string {
 	var values []any
 	for _, e := range events {
-		if v := field(e, m.Field); v != nil {
+		if v := field(e, measure.Field); v != nil {
 			values = append(values, v)
 		}
 	}
-	switch m.Kind {
+	switch measure.Kind {
 	case catalog.Count:
 		return "count"
 	case catalog.Distinct:
@@ -178,7 +179,7 @@ func naiveMeasure(m catalog.Measure, events []event) string {
 			return "n0"
 		}
 		best := slices.MaxFunc(values,
-			func(a, b any) int { return int(sign(m.Kind == catalog.Max) * compareAny(a, b)) })
+			func(a, b any) int { return int(sign(measure.Kind == catalog.Max) * compareAny(a, b)) })
 		if f, ok := best.(float64); ok {
 			best = f + 0 // Whether 0 or -0 comes first depends on the order, so both are written as 0.
 		}
@@ -193,7 +194,7 @@ func naiveMeasure(m catalog.Measure, events []event) string {
 			float += v.(float64)
 		}
 	}
-	if m.Field == "f" {
+	if measure.Field == "f" {
 		return fmt.Sprintf("n%d %v", len(values), float)
 	}
 	return fmt.Sprintf("n%d %v", len(values), sum)

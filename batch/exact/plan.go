@@ -41,15 +41,15 @@ type part struct {
 
 // span is a run of buckets that are computed together (B3).
 type span struct {
-	buckets  []int64
-	views    []*catalog.View
-	columns  []string
-	parts    []*part
-	objects  []int // the objects that the pieces use, each once
-	rows     int64
-	rowBytes int64 // what a row needs while it is aggregated, by estimate
-	slices   int
-	width    int64 // of a slice, in microseconds
+	buckets    []int64
+	views      []*catalog.View
+	columns    []string
+	parts      []*part
+	objects    []int // the objects that the pieces use, each once
+	rows       int64
+	rowBytes   int64 // what a row needs while it is aggregated, by estimate
+	slices     int
+	sliceWidth int64 // microseconds
 }
 
 // plan is the cutting of an input into spans.
@@ -66,33 +66,37 @@ func newPlan(cfg Config, in Input) *plan {
 	slices.SortStableFunc(p.objects, func(a, b Object) int {
 		return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Start, b.Start))
 	})
-	pieces := p.index()
+	pieces := p.indexPieces()
+	p.cutSpans(pieces)
+	for i := range p.spans {
+		p.addPieces(&p.spans[i], pieces)
+	}
+	return p
+}
+
+// cutSpans cuts the buckets into spans of similar size. The buckets of a span have the same views.
+func (p *plan) cutSpans(pieces map[int64][]piece) {
 	var total int64
-	for _, b := range in.Buckets {
+	for _, b := range p.in.Buckets {
 		total += rowsOf(pieces[b])
 	}
 	// With four spans a worker, the workers end at about the same time. More spans would only repeat
 	// the cost of starting one.
-	target := cmp.Or(cfg.span, min(max(total/int64(4*cfg.Workers), 64<<10), maxSpan))
-	cursors := make([]int, len(in.Targets))
-	for i := 0; i < len(in.Buckets); {
-		s := span{views: p.viewsAt(cursors, in.Buckets[i])}
-		s.rowBytes = rowBytes(s.views)
-		most := max(min(target, cfg.Memory/int64(cfg.Workers)/(s.rowBytes+dedupBytes)), 1)
-		for ; i < len(in.Buckets); i++ {
-			n := rowsOf(pieces[in.Buckets[i]])
-			if len(s.buckets) > 0 &&
-				(s.rows+n > most || in.Buckets[i]-s.buckets[0] > maxWidth ||
-					!slices.Equal(s.views, p.viewsAt(cursors, in.Buckets[i]))) {
-				break
-			}
-			s.buckets = append(s.buckets, in.Buckets[i])
-			s.rows += n
+	target := cmp.Or(p.cfg.span, min(max(total/int64(4*p.cfg.Workers), 64<<10), maxSpan))
+	cursors := make([]int, len(p.in.Targets))
+	var s *span
+	var limit int64
+	for _, bucket := range p.in.Buckets {
+		views := p.viewsAt(cursors, bucket)
+		rows := rowsOf(pieces[bucket])
+		if s == nil || s.rows+rows > limit || bucket-s.buckets[0] > maxWidth || !slices.Equal(s.views, views) {
+			p.spans = append(p.spans, span{views: views, rowBytes: rowBytes(views)})
+			s = &p.spans[len(p.spans)-1]
+			limit = max(min(target, p.cfg.Memory/int64(p.cfg.Workers)/(s.rowBytes+dedupBytes)), 1)
 		}
-		p.fill(&s, pieces)
-		p.spans = append(p.spans, s)
+		s.buckets = append(s.buckets, bucket)
+		s.rows += rows
 	}
-	return p
 }
 
 func rowsOf(pieces []piece) (n int64) {
@@ -102,8 +106,8 @@ func rowsOf(pieces []piece) (n int64) {
 	return n
 }
 
-// index finds the pieces of every wanted bucket and of the buckets before them, in visiting order.
-func (p *plan) index() map[int64][]piece {
+// indexPieces finds the pieces of every wanted bucket and of the buckets before them, in visiting order.
+func (p *plan) indexPieces() map[int64][]piece {
 	pieces := make(map[int64][]piece, len(p.in.Buckets))
 	for _, b := range p.in.Buckets {
 		pieces[b] = nil
@@ -138,9 +142,9 @@ func (p *plan) viewsAt(cursors []int, bucket int64) (views []*catalog.View) {
 	return views
 }
 
-// fill adds the pieces of the span's buckets by partition, and cuts the span into slices. Where a
+// addPieces adds the pieces of the span's buckets by partition, and cuts the span into slices. Where a
 // bucket and the bucket before it both have assigned times, it adds the pieces of both (I3).
-func (p *plan) fill(s *span, pieces map[int64][]piece) {
+func (p *plan) addPieces(s *span, pieces map[int64][]piece) {
 	var use []*piece
 	seen := map[int64]bool{}
 	add := func(bucket int64, before bool) {
@@ -152,7 +156,7 @@ func (p *plan) fill(s *span, pieces map[int64][]piece) {
 		seen[bucket] = true
 	}
 	for _, b := range s.buckets {
-		if before := b - p.width; !seen[before] && assigned(pieces[b]) && assigned(pieces[before]) {
+		if before := b - p.width; !seen[before] && holdsAssigned(pieces[b]) && holdsAssigned(pieces[before]) {
 			add(before, true)
 		}
 		add(b, false)
@@ -175,16 +179,16 @@ func (p *plan) fill(s *span, pieces map[int64][]piece) {
 		t.pieces = append(t.pieces, x)
 	}
 	s.columns = columnsOf(s.views)
-	s.slices, s.width = p.slice(s)
+	s.slices, s.sliceWidth = p.cutSlices(s)
 }
 
-func assigned(pieces []piece) bool {
+func holdsAssigned(pieces []piece) bool {
 	return slices.ContainsFunc(pieces, func(x piece) bool { return x.assigned > 0 })
 }
 
-// slice cuts the span of one large bucket at multiples of every view's cell, so that all cores
+// cutSlices cuts the span of one large bucket at multiples of every view's cell, so that all cores
 // work on it and no task holds all its groups. It returns the number and width of the slices.
-func (p *plan) slice(s *span) (n int, width int64) {
+func (p *plan) cutSlices(s *span) (n int, width int64) {
 	rows := cmp.Or(p.cfg.slice, sliceRows)
 	if len(s.buckets) > 1 || s.rows <= rows || len(s.views) == 0 {
 		return 1, p.width

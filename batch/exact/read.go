@@ -41,15 +41,15 @@ func stretches(pieces []*piece, k, slices int) (out []stretch) {
 	return out
 }
 
-// cut records at which of these rows slices begin. times are those of the rows from file row row
+// recordCuts records at which of these rows slices begin. times are those of the rows from file row row
 // on, in ascending order. A piece of a bucket before the span's own (I3) is not sliced.
-func (f *stretch) cut(s *span, row int64, times *array.Timestamp) {
+func (f *stretch) recordCuts(s *span, row int64, times *array.Timestamp) {
 	for i := range int64(times.Len()) {
 		x := f.pieceAt(row + i)
 		if x.before {
 			continue
 		}
-		for k := (int64(times.Value(int(i))) - x.bucket) / s.width; int64(len(x.cuts)) <= k; {
+		for k := (int64(times.Value(int(i))) - x.bucket) / s.sliceWidth; int64(len(x.cuts)) <= k; {
 			x.cuts = append(x.cuts, row+i)
 		}
 	}

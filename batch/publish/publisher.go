@@ -28,7 +28,7 @@ type Views interface {
 
 	// Insert adds rows of a view under a version and returns what it wrote, by bucket. After an
 	// error the rows may be there or not (B4). ReadBack returns what is there (B5).
-	Insert(ctx context.Context, v *catalog.View, ver uint64, pieces []exact.Piece) (map[int64]record.BucketVersion,
+	Insert(ctx context.Context, v *catalog.View, ver uint64, pieces []exact.BlockRows) (map[int64]record.BucketVersion,
 		error)
 	ReadBack(ctx context.Context, v *catalog.View, ver uint64, buckets []int64) (map[int64]record.BucketVersion, error)
 

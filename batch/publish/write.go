@@ -48,7 +48,7 @@ type writer struct {
 // table gathers the rows of one view until there are enough for an INSERT.
 type table struct {
 	view    *catalog.View
-	pieces  []exact.Piece
+	pieces  []exact.BlockRows
 	rows    int
 	bytes   int64
 	wanted  []int64                        // the buckets that are computed
@@ -67,7 +67,7 @@ func (p *Publisher) newWriter(pl *plan) *writer {
 
 // compute runs the batch engine for one event type and writes its rows to ClickHouse. The engine
 // continues while rows are sent.
-func (w *writer) compute(ctx context.Context, in exact.Input) (found exact.Found, err error) {
+func (w *writer) compute(ctx context.Context, in exact.Input) (found exact.Counts, err error) {
 	blocks := make(chan *exact.Block, 1)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(2 + w.p.cfg.Workers) // The two goroutines below, and the INSERTs.
@@ -111,7 +111,7 @@ func (w *writer) add(b *exact.Block, start func(*table)) {
 		if t.rows+hi-lo > insertRows || t.bytes+bytes > insertBytes {
 			start(t)
 		}
-		t.pieces = append(t.pieces, exact.Piece{Block: b, Lo: lo, Hi: hi})
+		t.pieces = append(t.pieces, exact.BlockRows{Block: b, From: lo, To: hi})
 		t.rows = t.rows + hi - lo
 		t.bytes = t.bytes + bytes
 		w.bytes = w.bytes + bytes
@@ -140,7 +140,7 @@ func blockBytes(b *exact.Block) int64 {
 }
 
 // take returns the pieces that a table has gathered and empties it.
-func (w *writer) take(t *table) []exact.Piece {
+func (w *writer) take(t *table) []exact.BlockRows {
 	pieces := t.pieces
 	w.bytes -= t.bytes
 	t.pieces = nil
@@ -151,7 +151,7 @@ func (w *writer) take(t *table) []exact.Piece {
 
 // insert writes rows of a view. After an error the rows may be there or not, so nothing is sent
 // again under this version (B4): the attempt fails.
-func (w *writer) insert(ctx context.Context, t *table, pieces []exact.Piece) error {
+func (w *writer) insert(ctx context.Context, t *table, pieces []exact.BlockRows) error {
 	if len(pieces) == 0 {
 		return nil
 	}

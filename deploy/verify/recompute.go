@@ -215,7 +215,7 @@ func (v *recomputation) recompute(ctx context.Context, st *record.State, in exac
 	}
 	found, err := exact.Run(ctx, v.e.Exact, open, in, func(b *exact.Block) error {
 		of := computed[b.View.Name]
-		for bucket, part := range cells.Sums(v.e.Catalog, b.View, 0, []exact.Piece{{Block: b, Hi: b.Rows()}}) {
+		for bucket, part := range cells.Sums(v.e.Catalog, b.View, 0, []exact.BlockRows{{Block: b, To: b.Rows()}}) {
 			part.Rows += of[bucket].Rows
 			part.Checksum += of[bucket].Checksum // It wraps around, and is a sum over rows (B5).
 			of[bucket] = part

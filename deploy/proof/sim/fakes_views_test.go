@@ -19,7 +19,7 @@ import (
 type row struct {
 	bucket int64
 	ver    uint64
-	piece  exact.Piece
+	piece  exact.BlockRows
 }
 
 // viewsOf is ClickHouse as a publisher sees it.
@@ -44,12 +44,12 @@ func (v viewsOf) CreateTables(ctx context.Context) error {
 }
 
 func (v viewsOf) Insert(ctx context.Context, view *catalog.View, ver uint64,
-	pieces []exact.Piece) (map[int64]record.BucketVersion, error) {
+	pieces []exact.BlockRows) (map[int64]record.BucketVersion, error) {
 	name := sqlschema.Table(view, v.catalog.Digest(view))
 	var rows []row
 	for _, x := range pieces {
-		for i := x.Lo; i < x.Hi; i++ {
-			rows = append(rows, row{x.Block.Buckets[i], ver, exact.Piece{Block: x.Block, Lo: i, Hi: i + 1}})
+		for i := x.From; i < x.To; i++ {
+			rows = append(rows, row{x.Block.Buckets[i], ver, exact.BlockRows{Block: x.Block, From: i, To: i + 1}})
 		}
 	}
 	add := func(rows []row) error {
@@ -133,7 +133,7 @@ func (w *world) healed(name string) {
 
 func (v viewsOf) ReadBack(ctx context.Context, view *catalog.View, ver uint64,
 	buckets []int64) (map[int64]record.BucketVersion, error) {
-	var pieces []exact.Piece
+	var pieces []exact.BlockRows
 	err := v.p.do(ctx, op{kind: "read back", key: view.Name, fates: readFates, effect: func() error {
 		for _, r := range v.w.tables[sqlschema.Table(view, v.catalog.Digest(view))] {
 			if r.ver == ver && slices.Contains(buckets, r.bucket) {

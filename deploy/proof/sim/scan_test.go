@@ -33,7 +33,7 @@ func (s scansOf) Scan(ctx context.Context, state *record.State, scan *query.Scan
 }
 
 func (w *world) scan(state *record.State, scan *query.Scan) (*query.Part, error) {
-	var rows []exact.Piece
+	var rows []exact.BlockRows
 	var want int64
 	view := state.Views[scan.View.Name]
 	for _, b := range view.Between(window.Floor(scan.Windows.From, bucket), scan.Windows.To) {
@@ -54,8 +54,8 @@ func (w *world) scan(state *record.State, scan *query.Scan) (*query.Part, error)
 	at := map[string]int{}
 	hashes := map[[2]int][]uint64{}
 	for _, x := range rows {
-		if x.Block.Tenants[x.Lo] == scan.Tenant {
-			addRow(p, scan, x.Block, x.Lo, at, hashes)
+		if x.Block.Tenants[x.From] == scan.Tenant {
+			addRow(p, scan, x.Block, x.From, at, hashes)
 		}
 	}
 	for k, h := range hashes {
