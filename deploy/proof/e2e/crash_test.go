@@ -21,7 +21,7 @@ var (
 	crashSeed = flag.Uint64("crash-seed", 0, "seed of TestCrash; 0 draws one")
 )
 
-// crashConfig makes everything happen often, so that a kill meets all of it.
+// crashConfig makes cuts, snapshots and jobs happen often, so that a kill meets all of them.
 const crashConfig = `
 log: {partitions: 3}
 landing: {cut_interval: 200ms, cut_rows: 5000}
@@ -39,20 +39,21 @@ jobs:
   expire: {schedule: "@every 1s"}
 `
 
-const hitsQuery = `{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-01-03T00:00:00Z","group_by":["page"],"mode":%q}`
+const hitsQuery = `{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-01-03T00:00:00Z",` +
+	`"group_by":["page"],"mode":%q}`
 
-// TestCrash kills a real server at random moments under a client that sends with
-// the same ids until it is acknowledged. In the end every acknowledged event counts
-// exactly once, exactly and merged.
+// TestCrash kills a real server at random moments while a client sends each request with the
+// same ids until it is acknowledged. In the end every acknowledged event counts once, in exact
+// and in merged answers.
 func TestCrash(t *testing.T) {
 	if testing.Short() {
-		t.Skip("kills and restarts a server 30 times; left out by -short")
+		t.Skip("kills and restarts a server 30 times; skipped with -short")
 	}
 	seed := *crashSeed
 	if seed == 0 {
 		seed = rand.Uint64()
 	}
-	t.Logf("reproduce with -crash-seed=%d (the moments of the kills stay random)", seed)
+	t.Logf("reproduce with -crash-seed=%d (the machine's timing still differs)", seed)
 	dir := t.TempDir()
 	config := writeFile(t, filepath.Join(dir, "recount.yaml"), crashConfig)
 	listen := reserve(t)
@@ -70,12 +71,12 @@ func TestCrash(t *testing.T) {
 		srv.kill()
 		began := time.Now()
 		srv = start(t, dir, config, listen)
-		if err := eventually(ctx,
-			func() error {
-				_, err := query(ctx, srv.url, fmt.Sprintf(hitsQuery, "exact"))
-				return err
-			}); err != nil {
-			t.Fatalf("the server does not answer after a restart: %v\n%s", err, srv.logs)
+		err := eventually(ctx, func() error {
+			_, err := query(ctx, srv.url, fmt.Sprintf(hitsQuery, "exact"))
+			return err
+		})
+		if err != nil {
+			t.Fatalf("the restarted server answers no query: %v\n%s", err, srv.logs)
 		}
 		slowest = max(slowest, time.Since(began))
 	}
@@ -87,20 +88,20 @@ func TestCrash(t *testing.T) {
 		return func() error { return load.compare(ctx, srv.url, mode, want) }
 	}
 	if err := eventually(ctx, check("merged")); err != nil {
-		t.Errorf("merged: %v\n%s", err, srv.logs)
+		t.Errorf("merged answer: %v\n%s", err, srv.logs)
 	}
 	if err := eventually(ctx, check("exact")); err != nil {
-		t.Errorf("exact: %v\n%s", err, srv.logs)
+		t.Errorf("exact answer: %v\n%s", err, srv.logs)
 	}
 	if err := check("merged")(); err != nil {
-		t.Errorf("merged, after all was published: %v", err)
+		t.Errorf("merged answer after everything was published: %v", err)
 	}
 	t.Logf("%d kills, %d acknowledged events, %d requests sent again, slowest restart %s", *kills, load.acked.Load(),
 		load.retries.Load(), slowest.Round(time.Millisecond))
 	srv.stop(t)
 }
 
-// crashLoad is a client with several connections that never gives an event up.
+// crashLoad is a client with several connections that sends every event until it is acknowledged.
 type crashLoad struct {
 	sender  *client.Sender
 	seed    uint64
@@ -109,16 +110,16 @@ type crashLoad struct {
 	retries atomic.Int64
 	wg      sync.WaitGroup
 
-	mu   sync.Mutex
-	hits map[string]int64
-	ms   map[string]int64
-	user map[string]map[string]bool
-	err  error
+	mu    sync.Mutex
+	hits  map[string]int64 // hits, ms and users are by page.
+	ms    map[string]int64
+	users map[string]map[string]bool
+	err   error
 }
 
 func newCrashLoad(seed uint64, url string) *crashLoad {
 	l := &crashLoad{sender: client.New(url, 4), seed: seed, hits: map[string]int64{}, ms: map[string]int64{},
-		user: map[string]map[string]bool{}}
+		users: map[string]map[string]bool{}}
 	l.sender.Client.Timeout = 5 * time.Second
 	l.sender.Retries = func(error) error {
 		l.retries.Add(1)
@@ -155,7 +156,8 @@ func (l *crashLoad) batch(ctx context.Context, rng *rand.Rand, worker, n int) er
 	for i := range 1 + rng.IntN(200) {
 		e := event{fmt.Sprintf("/p%d", rng.IntN(20)), fmt.Sprintf("u%d", rng.IntN(500)), rng.Int64N(1000)}
 		at := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(rng.IntN(48*3600)) * time.Second)
-		line := fmt.Sprintf(`{"specversion":"1.0","id":"%d-%d-%d","source":"crash","type":"hit","time":%q,"data":{"page":%q,"user":%q,"ms":%d}}`+"\n",
+		line := fmt.Sprintf(`{"specversion":"1.0","id":"%d-%d-%d","source":"crash","type":"hit","time":%q,`+
+			`"data":{"page":%q,"user":%q,"ms":%d}}`+"\n",
 			worker, n, i, at.Format(time.RFC3339), e.page, e.user, e.ms)
 		body = append(body, line...)
 		events = append(events, e)
@@ -168,7 +170,7 @@ func (l *crashLoad) batch(ctx context.Context, rng *rand.Rand, worker, n int) er
 		return err
 	}
 	if len(answer.Rejected) > 0 {
-		return fmt.Errorf("rejected: %+v", answer.Rejected[0])
+		return fmt.Errorf("the server rejected an event: %+v", answer.Rejected[0])
 	}
 	l.acked.Add(int64(len(events)))
 	l.mu.Lock()
@@ -176,25 +178,26 @@ func (l *crashLoad) batch(ctx context.Context, rng *rand.Rand, worker, n int) er
 	for _, e := range events {
 		l.hits[e.page]++
 		l.ms[e.page] += e.ms
-		if l.user[e.page] == nil {
-			l.user[e.page] = map[string]bool{}
+		if l.users[e.page] == nil {
+			l.users[e.page] = map[string]bool{}
 		}
-		l.user[e.page][e.user] = true
+		l.users[e.page][e.user] = true
 	}
 	return nil
 }
 
+// stop waits until the open requests are acknowledged.
 func (l *crashLoad) stop() error {
 	l.finish.Store(true)
 	l.wg.Wait()
 	return l.err
 }
 
-// truth is what the answer must be: hits, milliseconds and users of each page.
+// truth returns the right answer: hits, milliseconds and users of each page.
 func (l *crashLoad) truth() map[string][3]int64 {
 	out := map[string][3]int64{}
 	for page, n := range l.hits {
-		out[page] = [3]int64{n, l.ms[page], int64(len(l.user[page]))}
+		out[page] = [3]int64{n, l.ms[page], int64(len(l.users[page]))}
 	}
 	return out
 }
@@ -210,8 +213,8 @@ func (l *crashLoad) compare(ctx context.Context, url, mode string, want map[stri
 			int64(r["users"].(float64))}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		return fmt.Errorf("publication %d, %d pending, stale %v:\n%s", a.Accuracy.Publication, a.Accuracy.Pending,
-			a.Accuracy.Stale, diff)
+		return fmt.Errorf("publication %d, %d events pending, stale partitions %v:\n%s", a.Accuracy.Publication,
+			a.Accuracy.Pending, a.Accuracy.Stale, diff)
 	}
 	return nil
 }

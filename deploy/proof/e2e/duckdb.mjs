@@ -1,4 +1,4 @@
-// Counts the events of a copy of the lake with DuckDB, as anyone could:
+// Counts the events of a copy of the lake with DuckDB alone, without recount:
 //   node duckdb.mjs DIRECTORY
 import { createRequire } from 'node:module'
 

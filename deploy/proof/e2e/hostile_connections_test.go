@@ -1,9 +1,11 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -11,22 +13,22 @@ import (
 	"time"
 )
 
-// connectionAttacks hold connections instead of sending much: what they may hold of the
-// server's memory and time is bounded, and normal clients are served meanwhile.
+// connectionAttacks hold connections open instead of sending much. The server bounds the memory
+// and time they cost, and serves normal clients meanwhile.
 var connectionAttacks = []struct {
 	name   string
-	memory int // most MiB by which the process grows
+	memory int // memory is the most MiB by which the process may grow.
 	attack func(t *testing.T, h *victim)
 }{
 	{"10,000 idle connections", 400, idleConnections},
 	{"slowloris: headers that never end", 96, slowHeaders},
 	{"slow bodies of events", 128, slowEvents},
 	{"slow bodies of queries", 128, slowQueries},
-	{"clients that read no answer", 512, readNothing},
-	{"connections that reset at once", 96, resets},
+	{"clients that read no answer", 512, neverRead},
+	{"connections that reset at once", 96, resetAtOnce},
 }
 
-// open opens n connections that send a text, and closes them when the test ends.
+// open opens n connections that send the text. They are closed when the test ends.
 func (h *victim) open(t *testing.T, n int, text string) []net.Conn {
 	t.Helper()
 	conns := make([]net.Conn, n)
@@ -40,7 +42,7 @@ func (h *victim) open(t *testing.T, n int, text string) []net.Conn {
 					return
 				}
 				_ = c.SetDeadline(time.Now().Add(patience))
-				_, _ = io.WriteString(c, text) // Whether the server takes it is what the test is about.
+				_, _ = io.WriteString(c, text) // The server may refuse it; the test decides later.
 				conns[i] = c
 			}
 		})
@@ -59,15 +61,15 @@ func (h *victim) open(t *testing.T, n int, text string) []net.Conn {
 	return conns
 }
 
-// ended waits until the server has closed every connection, and returns how many got an
+// waitUntilClosed waits until the server has closed every connection. It returns how many got an
 // answer that begins with want.
-func ended(t *testing.T, conns []net.Conn, want string) int {
+func waitUntilClosed(t *testing.T, conns []net.Conn, want string) int {
 	t.Helper()
 	n := 0
 	for _, c := range conns {
 		raw, err := io.ReadAll(c)
-		if nerr, ok := err.(net.Error); ok && nerr.Timeout() {
-			t.Fatal("the server keeps a connection that does not go on")
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal("the server did not close a connection on which nothing more was sent")
 		}
 		if strings.HasPrefix(string(raw), want) {
 			n++
@@ -76,13 +78,13 @@ func ended(t *testing.T, conns []net.Conn, want string) int {
 	return n
 }
 
-// idleConnections opens more connections than the server holds. Each costs little, and clients
-// are served all the time: the longest idle connections make room.
+// idleConnections opens more connections than the server keeps. The server closes those that were
+// idle longest, so normal clients are served all the time.
 func idleConnections(t *testing.T, h *victim) {
 	const n = 10_000
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil || files.Cur < n+500 {
-		t.Skipf("%d files may be open, %d connections need more (ulimit -n)", files.Cur, n)
+		t.Skipf("the limit of open files is %d, too low for %d connections (ulimit -n)", files.Cur, n)
 	}
 	h.open(t, n/2, "")
 	h.stillWorks(t)
@@ -102,19 +104,19 @@ func idleConnections(t *testing.T, h *victim) {
 		}
 	}
 	if open < 1000 || open > limit {
-		t.Errorf("%v connections are open, the limit is %v", open, limit)
+		t.Errorf("the metrics show %v open connections and the limit %v", open, limit)
 	}
 }
 
-// slowHeaders begins requests and does not end their headers.
+// slowHeaders begins requests and never ends their headers.
 func slowHeaders(t *testing.T, h *victim) {
 	conns := h.open(t, 1000, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: "+strings.Repeat("a", 20<<10))
 	h.stillWorks(t)
-	ended(t, conns, "")
+	waitUntilClosed(t, conns, "")
 }
 
-// slowEvents sends half of its bodies, plain and as gzip that is damaged already: what the
-// server then reads of them to use the connection again takes no longer.
+// slowEvents sends half of each body, plain and as corrupt gzip. The server also reads the rest of
+// a corrupt body, to use the connection again, and that must not take longer.
 func slowEvents(t *testing.T, h *victim) {
 	const head = "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: " +
 		"application/x-ndjson\r\nContent-Length: 100000\r\n"
@@ -122,28 +124,29 @@ func slowEvents(t *testing.T, h *victim) {
 	gzip := h.open(t, 200, head+"Content-Encoding: gzip\r\n\r\n"+strings.Repeat(" ", 50_000))
 	never := h.open(t, 200, head+"Expect: 100-continue\r\n\r\n")
 	h.stillWorks(t)
-	if n := ended(t, plain, "HTTP/1.1 400"); n != len(plain) {
-		t.Errorf("%d of %d slow bodies were answered 400", n, len(plain))
+	if n := waitUntilClosed(t, plain, "HTTP/1.1 400"); n != len(plain) {
+		t.Errorf("%d of %d slow bodies were answered 400, want all", n, len(plain))
 	}
-	ended(t, gzip, "")
-	ended(t, never, "")
+	waitUntilClosed(t, gzip, "")
+	waitUntilClosed(t, never, "")
 }
 
-// slowQueries holds bodies that are large: there is room for few, and small ones need none.
+// slowQueries holds large bodies. The server has room for few of them; small bodies need no room.
 func slowQueries(t *testing.T, h *victim) {
 	conns := h.open(t, 200, "POST /v1/query HTTP/1.1\r\nHost: localhost\r\nContent-Type: "+
 		"application/json\r\nContent-Length: 4000000\r\n\r\n{"+strings.Repeat(" ", 100_000))
 	h.stillWorks(t)
-	if n := ended(t, conns, "HTTP/1.1 4"); n != len(conns) {
-		t.Errorf("%d of %d slow bodies were answered 400 or 429", n, len(conns))
+	if n := waitUntilClosed(t, conns, "HTTP/1.1 4"); n != len(conns) {
+		t.Errorf("%d of %d slow bodies were answered 400 or 429, want all", n, len(conns))
 	}
 }
 
-// readNothing asks for large answers and takes none of them: they are let go of.
-func readNothing(t *testing.T, h *victim) {
+// neverRead asks for large answers and reads none of them. The server gives up on them.
+func neverRead(t *testing.T, h *victim) {
 	rejected := request("POST", "/v1/events", gzipped(strings.Repeat("{}\n", 20_000)), ndjson, "Content-Encoding: gzip")
 	large := request("POST", "/v1/query",
-		`{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-03-01T00:00:00Z","granularity":"1m","fill":true,"limit":1000000}`, plainJSON)
+		`{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-03-01T00:00:00Z","granularity":"1m",`+
+			`"fill":true,"limit":1000000}`, plainJSON)
 	h.open(t, 12, string(rejected))
 	h.open(t, 6, string(large))
 	err := eventually(t.Context(), func() error {
@@ -155,7 +158,8 @@ func readNothing(t *testing.T, h *victim) {
 		held := s["recount_ingest_memory_bytes"]
 		running := s["recount_query_running"]
 		if held+running > 0 {
-			return fmt.Errorf("%v bytes of events and %v queries are held for clients that read nothing", held, running)
+			return fmt.Errorf("the server still holds %v bytes of events and %v queries for clients that never read",
+				held, running)
 		}
 		return nil
 	})
@@ -164,8 +168,9 @@ func readNothing(t *testing.T, h *victim) {
 	}
 }
 
-// resets opens, asks and resets, as a rapid reset does with connections for streams.
-func resets(t *testing.T, h *victim) {
+// resetAtOnce opens connections, sends a request on each and resets it at once, as a rapid reset
+// attack does with streams.
+func resetAtOnce(t *testing.T, h *victim) {
 	for range 20 {
 		for _, c := range h.open(t, 50,
 			string(request("POST", "/v1/query",

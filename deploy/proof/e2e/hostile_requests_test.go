@@ -17,8 +17,8 @@ const (
 	batchJSON  = "Content-Type: application/cloudevents-batch+json"
 )
 
-// bodies are attacks with what a body weighs and how it is wrapped.
-func bodies() []attack {
+// bodyAttacks are attacks by the size and the encoding of a body.
+func bodyAttacks() []attack {
 	post := func(body func() string, headers ...string) func() []byte {
 		return func() []byte { return request("POST", "/v1/events", body(), headers...) }
 	}
@@ -35,7 +35,7 @@ func bodies() []attack {
 			sent: post(func() string { return zstdBomb(16 << 30) }, ndjson, "Content-Encoding: zstd")},
 		{name: "zstd bomb of one event", want: "413 body_too_large",
 			sent: post(func() string { return zstdBomb(1 << 30) }, structured, "Content-Encoding: zstd")},
-		{name: "zstd frames of nothing", want: "200 accepted 0",
+		{name: "half a million empty zstd frames", want: "200 accepted 0",
 			sent: post(func() string { return strings.Repeat("\x50\x2a\x4d\x18\x00\x00\x00\x00", 500_000) }, ndjson,
 				"Content-Encoding: zstd")},
 		{name: "gzip in gzip", want: "415 unsupported_encoding",
@@ -48,8 +48,8 @@ func bodies() []attack {
 			sent: post(func() string { return "" }, ndjson, "Content-Encoding: "+strings.Repeat("gzip,", 1000)+"gzip")},
 		{name: "gzip cut off", want: "400 invalid_encoding",
 			sent: post(func() string { return gzipped(one("cut"))[:40] }, ndjson, "Content-Encoding: gzip")},
-		{name: "gzip with more behind it", want: "400 invalid_encoding",
-			sent: post(func() string { return gzipped(one("more")) + one("behind") }, ndjson,
+		{name: "gzip with bytes after its end", want: "400 invalid_encoding",
+			sent: post(func() string { return gzipped(one("more")) + one("after") }, ndjson,
 				"Content-Encoding: gzip")},
 		{name: "a body larger than the limit", want: "413 body_too_large", copies: 6, memory: 512,
 			sent: post(func() string { return strings.Repeat("x", 17<<20) }, ndjson)},
@@ -58,7 +58,7 @@ func bodies() []attack {
 		{name: "a million events in a batch, compressed", want: "413 too_many_events", copies: 4, memory: 512,
 			sent: post(func() string { return gzipped("[" + strings.Repeat(`{"id":"a"},`, 999_999) + "{}]") },
 				batchJSON, "Content-Encoding: gzip")},
-		{name: "100,000 refused events, compressed", want: "400 all_rejected/missing_type", copies: 4, memory: 512,
+		{name: "100,000 rejected events, compressed", want: "400 all_rejected/missing_type", copies: 4, memory: 512,
 			sent: post(func() string {
 				return gzipped(strings.Repeat(`{"id":"`+strings.Repeat(`\n`, 60)+`"}`+"\n",
 					100_000))
@@ -68,8 +68,8 @@ func bodies() []attack {
 	}
 }
 
-// events are attacks with what an event holds.
-func events() []attack {
+// eventAttacks are attacks by the content of an event.
+func eventAttacks() []attack {
 	send := func(kind, body string) func() []byte {
 		return func() []byte { return request("POST", "/v1/events", body, kind) }
 	}
@@ -116,8 +116,8 @@ func events() []attack {
 		{name: "a string of 10 MB of escapes", want: rejected("event_too_large"),
 			sent: send(structured, event("a", `"page":"`+strings.Repeat(`\"`, 5<<20)+`"`))},
 		{name: "a string of 300 kB of escapes instead of an event", want: "200 accepted 2", kept: 2,
-			sent: send(plainJSON, `["`+strings.Repeat(`\n`, 150_000)+`",`+event("behind-1", "")+","+event("behind-2",
-				"")+"]")},
+			sent: send(plainJSON, `["`+strings.Repeat(`\n`, 150_000)+`",`+event("after-1", "")+","+
+				event("after-2", "")+"]")},
 		{name: "an id of 1 MB", want: rejected("event_too_large"),
 			sent: send(ndjson, event(strings.Repeat("i", 1<<20), ""))},
 		{name: "an id of 201 bytes", want: rejected("id_too_long"),
@@ -150,8 +150,8 @@ func events() []attack {
 	}
 }
 
-// queries are attacks on POST and GET /v1/query.
-func queries() []attack {
+// queryAttacks are attacks on POST and GET /v1/query.
+func queryAttacks() []attack {
 	const all = `"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-01-02T00:00:00Z"`
 	post := func(more string) func() []byte {
 		return func() []byte { return request("POST", "/v1/query", "{"+all+more+"}", plainJSON) }
@@ -162,7 +162,7 @@ func queries() []attack {
 		}
 	}
 	where := func(op, value string) func() []byte {
-		text, _ := json.Marshal(value) // A string always encodes.
+		text, _ := json.Marshal(value) // Encoding a string cannot fail.
 		return post(`,"where":[{"dimension":"page","op":"` + op + `","value":` + string(text) + `}]`)
 	}
 	const invalid = "400 invalid_query"
@@ -183,7 +183,7 @@ func queries() []attack {
 				strings.Repeat(`{"dimension":"n","op":"in","values":[`+strings.Repeat("1,", 9_999)+`1]},`, 31) +
 				`{"dimension":"n","op":"eq","value":1}]`)},
 		{name: "a query larger than the limit", want: "413 body_too_large", sent: post(strings.Repeat(" ", 5<<20))},
-		{name: "a query in gzip", want: "415 unsupported_media_type", sent: func() []byte {
+		{name: "a compressed query", want: "415 unsupported_media_type", sent: func() []byte {
 			return request("POST", "/v1/query", gzipped("{"+all+"}"), plainJSON, "Content-Encoding: gzip")
 		}},
 		{name: "292 years of minutes", want: invalid, sent: func() []byte {
@@ -193,14 +193,16 @@ func queries() []attack {
 		}},
 		{name: "200,000 windows, filled, often", want: "200", copies: 4, memory: 512, sent: func() []byte {
 			return request("POST", "/v1/query",
-				`{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-05-19T00:00:00Z","granularity":"1m","fill":true,"limit":1000000}`, plainJSON)
+				`{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-05-19T00:00:00Z","granularity":"1m",`+
+					`"fill":true,"limit":1000000}`, plainJSON)
 		}},
 		{name: "limit of 2^63", want: invalid, sent: post(`,"limit":9223372036854775808`)},
 		{name: "a view that is a statement", want: "404 unknown_view", sent: func() []byte {
 			return request("POST", "/v1/query", strings.Replace("{"+all+"}", `"hits"`, `"hits; DROP TABLE hits"`, 1),
 				plainJSON)
 		}},
-		{name: "a name that is a statement", want: invalid, sent: post(`,"group_by":["page` + "`" + `) UNION ALL SELECT 1 --"]`)},
+		{name: "a name that is a statement", want: invalid,
+			sent: post(`,"group_by":["page` + "`" + `) UNION ALL SELECT 1 --"]`)},
 		{name: "an order that is a statement", want: invalid, sent: post(`,"order_by":[{"by":"hits; DROP TABLE x"}]`)},
 		{name: "a value that is a statement", want: "200", sent: where("eq", `'; DROP TABLE hits; --`)},
 		{name: "a value that ends a string", want: "200", sent: where("eq", `\'); SELECT sleep(3); --`)},
@@ -209,50 +211,62 @@ func queries() []attack {
 		{name: "a value of control characters", want: "200", sent: where("eq", "\x00\a\b\t\n\v\f\r\x1b\x7f\u2028")},
 		{name: "a file as a time zone", want: invalid, sent: post(`,"time_zone":"../../etc/passwd"`)},
 		{name: "a device as a time zone", want: invalid, sent: post(`,"time_zone":"/dev/zero"`)},
-		{name: "a time zone of 1 MB", want: invalid, sent: post(`,"time_zone":"` + strings.Repeat("A/", 500_000) + `"`)},
+		{name: "a time zone of 1 MB", want: invalid,
+			sent: post(`,"time_zone":"` + strings.Repeat("A/", 500_000) + `"`)},
 		{name: "GET with 700 conditions", want: invalid, sent: get(strings.Repeat("&where=page:eq:x", 700))},
-		{name: "GET with a statement", want: "200", sent: get("&where=page:eq:" + url.QueryEscape(`'; DROP TABLE hits; --`))},
+		{name: "GET with a statement", want: "200",
+			sent: get("&where=page:eq:" + url.QueryEscape(`'; DROP TABLE hits; --`))},
 		{name: "GET with bad UTF-8", want: invalid, sent: get("&where=page:eq:%ff%fe")},
 		{name: "GET with a file as a time zone", want: invalid, sent: get("&time_zone=../../etc/passwd")},
 	}
 }
 
-// paths are attacks on the routes themselves.
-func paths() []attack {
+// pathAttacks are attacks on the routes.
+func pathAttacks() []attack {
 	send := func(method, path string, headers ...string) func() []byte {
 		return func() []byte { return request(method, path, "", headers...) }
 	}
 	return []attack{
 		{name: "dots", want: "404 not_found", sent: send("GET", "/v1/../../etc/passwd")},
 		{name: "dots, encoded", want: "404 not_found", sent: send("GET", "/%2e%2e/%2e%2e/etc/passwd")},
-		{name: "dots, twice encoded", want: "404 unknown_view", sent: send("GET", "/v1/views/%252e%252e%252fetc%252fpasswd")},
+		{name: "dots, twice encoded", want: "404 unknown_view",
+			sent: send("GET", "/v1/views/%252e%252e%252fetc%252fpasswd")},
 		{name: "dots in a name", want: "404 unknown_view", sent: send("GET", "/v1/views/..%2f..%2fetc%2fpasswd")},
 		{name: "NUL in a name", want: "404 unknown_view", sent: send("GET", "/v1/views/hits%00")},
 		{name: "empty parts", want: "404 not_found", sent: send("POST", "//v1//events")},
 		{name: "backslashes", want: "404 not_found", sent: send("GET", `/v1\views`)},
-		{name: "a publication that is no number", want: "400 invalid_request", sent: send("GET", "/v1/publications/1e9")},
-		{name: "publication 2^64", want: "400 invalid_request", sent: send("GET", "/v1/publications/18446744073709551616")},
-		{name: "a publication nobody has", want: "404 unknown_publication", sent: send("GET", "/v1/publications/18446744073709551615?buckets=true")},
+		{name: "a publication that is not a number", want: "400 invalid_request",
+			sent: send("GET", "/v1/publications/1e9")},
+		{name: "publication 2^64", want: "400 invalid_request",
+			sent: send("GET", "/v1/publications/18446744073709551616")},
+		{name: "a publication that does not exist", want: "404 unknown_publication",
+			sent: send("GET", "/v1/publications/18446744073709551615?buckets=true")},
 		{name: "a job that is a path", want: "404 unknown_job", sent: send("POST", "/v1/jobs/..%2f..%2fexpire/runs")},
-		{name: "a job nobody has", want: "404 unknown_job", sent: send("POST", "/v1/jobs/rm/runs")},
+		{name: "a job that does not exist", want: "404 unknown_job", sent: send("POST", "/v1/jobs/rm/runs")},
 		{name: "runs by GET", want: "405 method_not_allowed", sent: send("GET", "/v1/jobs/recompute/runs")},
 		{name: "jobs by DELETE", want: "405 method_not_allowed", sent: send("DELETE", "/v1/jobs")},
 		{name: "events by GET", want: "405 method_not_allowed", sent: send("GET", "/v1/events")},
 		{name: "query by TRACE", want: "405 method_not_allowed", sent: send("TRACE", "/v1/query")},
-		{name: "a method nobody knows", want: "405 method_not_allowed", sent: send("BREW", "/v1/views")},
+		{name: "an unknown method", want: "405 method_not_allowed", sent: send("BREW", "/v1/views")},
 		{name: "CONNECT", want: "400 invalid_request", sent: send("CONNECT", "example.org:443")},
-		{name: "a page of another origin", want: "403 cross_origin", sent: send("POST", "/v1/jobs/recompute/runs", "Origin: http://example.org")},
-		{name: "a run with a body of 10 MB", want: "404 unknown_job", sent: func() []byte { return request("POST", "/v1/jobs/rm/runs", strings.Repeat("x", 10<<20)) }},
-		// net/http answers these before a handler sees them, in text.
+		{name: "a page of another origin", want: "403 cross_origin",
+			sent: send("POST", "/v1/jobs/recompute/runs", "Origin: http://example.org")},
+		{name: "a run with a body of 10 MB", want: "404 unknown_job",
+			sent: func() []byte { return request("POST", "/v1/jobs/rm/runs", strings.Repeat("x", 10<<20)) }},
+		// net/http answers these in text, before a handler sees them.
 		{name: "a path of 1 MB", want: "431 text", sent: send("GET", "/"+strings.Repeat("a", 1<<20))},
-		{name: "a header of 1 MB", want: "431 text", sent: send("GET", "/healthz", "X: "+strings.Repeat("a", 1<<20)), copies: 64},
-		{name: "10^5 headers", want: "431 text", sent: send("GET", "/healthz", strings.Repeat("A: b\r\n", 100_000)+"A: b"), copies: 64},
-		{name: "a header of 1 MB without end", want: "431 text", sent: func() []byte { return []byte("GET / HTTP/1.1\r\nX: " + strings.Repeat("a", 1<<20)) }},
+		{name: "a header of 1 MB", want: "431 text", copies: 64,
+			sent: send("GET", "/healthz", "X: "+strings.Repeat("a", 1<<20))},
+		{name: "10^5 headers", want: "431 text", copies: 64,
+			sent: send("GET", "/healthz", strings.Repeat("A: b\r\n", 100_000)+"A: b")},
+		{name: "a header of 1 MB without end", want: "431 text",
+			sent: func() []byte { return []byte("GET / HTTP/1.1\r\nX: " + strings.Repeat("a", 1<<20)) }},
 	}
 }
 
-// messages are attacks on the framing of HTTP/1.1: lengths that lie, smuggled requests, other protocols.
-func messages() []attack {
+// messageAttacks are attacks on the framing of HTTP/1.1: wrong lengths, smuggled requests and other
+// protocols.
+func messageAttacks() []attack {
 	raw := func(lines ...string) func() []byte {
 		return func() []byte { return []byte(strings.Join(lines, "\r\n")) }
 	}
@@ -266,45 +280,64 @@ func messages() []attack {
 		return raw(append([]string{head, "Transfer-Encoding: chunked", ""}, chunks...)...)
 	}
 	return []attack{
-		{name: "a body shorter than its length", half: true, want: "400 unreadable_body", sent: sized(1000, event("short"))},
-		{name: "a body longer than its length", want: "200 accepted 1, 400 text", kept: 1, sent: sized(len(event("long")), event("long")+"garbage\r\n\r\n")},
+		{name: "a body shorter than its length", half: true, want: "400 unreadable_body",
+			sent: sized(1000, event("short"))},
+		{name: "a body longer than its length", want: "200 accepted 1, 400 text", kept: 1,
+			sent: sized(len(event("long")), event("long")+"garbage\r\n\r\n")},
 		{name: "a negative length", want: "400 text", sent: sized(-1, event("a"))},
-		{name: "a length that is no number", want: "400 text", sent: raw(head, "Content-Length: 1e3", "", event("a"))},
+		{name: "a length that is not a number", want: "400 text",
+			sent: raw(head, "Content-Length: 1e3", "", event("a"))},
 		{name: "two lengths", want: "400 text", sent: raw(head, "Content-Length: 3", "Content-Length: 4", "", "{}  ")},
-		{name: "a length of 2^63", want: "400 text", sent: raw(head, "Content-Length: 9223372036854775808", "", event("a"))},
-		{name: "a length of 2^62", half: true, want: "400 unreadable_body", sent: raw(head, "Content-Length: 4611686018427387904", "", event("a"))},
-		{name: "a chunk of 2^64", half: true, want: "400 unreadable_body", sent: chunked("ffffffffffffffff", event("a"))},
+		{name: "a length of 2^63", want: "400 text",
+			sent: raw(head, "Content-Length: 9223372036854775808", "", event("a"))},
+		{name: "a length of 2^62", half: true, want: "400 unreadable_body",
+			sent: raw(head, "Content-Length: 4611686018427387904", "", event("a"))},
+		{name: "a chunk of 2^64", half: true, want: "400 unreadable_body",
+			sent: chunked("ffffffffffffffff", event("a"))},
 		{name: "a chunk of 2^68", want: "400 unreadable_body", sent: chunked("fffffffffffffffff", event("a"))},
 		{name: "a chunk longer than it says", want: "400 unreadable_body", sent: chunked("2", event("a"), "0", "", "")},
 		{name: "chunks without end", half: true, want: "400 unreadable_body", sent: chunked("2", "{}")},
-		{name: "a chunk that says a lot", want: "400 unreadable_body", sent: chunked("2;"+strings.Repeat("x", 1<<20), "{}", "0", "", "")},
-		{name: "a million chunks", want: "400 unreadable_body", sent: chunked(strings.Repeat("1;x=yyyyyyyyyyyyyyyy\r\n \r\n", 1_000_000)+"0", "", "")},
-		{name: "a trailer of 1 MB", want: "400 unreadable_body", sent: chunked("2", "{}", "0", "X: "+strings.Repeat("x", 1<<20), "", "")},
-		{name: "another transfer encoding", want: "501 text", sent: raw(head, "Transfer-Encoding: gzip, chunked", "", "0", "", "")},
-		{name: "a transfer encoding in disguise", want: "501 text", sent: raw(head, "Transfer-Encoding: xchunked", "", "0", "", "")},
-		{name: "a transfer encoding with a space", want: "400 text", sent: raw(head, "Transfer-Encoding : chunked", "", "0", "", "")},
-		{name: "a folded header", want: "400 invalid_json, 400 text", sent: raw(head, "X: a", " Transfer-Encoding: chunked", "", "0", "", "")},
+		{name: "a chunk with an extension of 1 MB", want: "400 unreadable_body",
+			sent: chunked("2;"+strings.Repeat("x", 1<<20), "{}", "0", "", "")},
+		{name: "a million chunks", want: "400 unreadable_body",
+			sent: chunked(strings.Repeat("1;x=yyyyyyyyyyyyyyyy\r\n \r\n", 1_000_000)+"0", "", "")},
+		{name: "a trailer of 1 MB", want: "400 unreadable_body",
+			sent: chunked("2", "{}", "0", "X: "+strings.Repeat("x", 1<<20), "", "")},
+		{name: "another transfer encoding", want: "501 text",
+			sent: raw(head, "Transfer-Encoding: gzip, chunked", "", "0", "", "")},
+		{name: "a transfer encoding in disguise", want: "501 text",
+			sent: raw(head, "Transfer-Encoding: xchunked", "", "0", "", "")},
+		{name: "a transfer encoding with a space", want: "400 text",
+			sent: raw(head, "Transfer-Encoding : chunked", "", "0", "", "")},
+		{name: "a folded header", want: "400 invalid_json, 400 text",
+			sent: raw(head, "X: a", " Transfer-Encoding: chunked", "", "0", "", "")},
 		{name: "no host", want: "400 text", sent: raw("GET /healthz HTTP/1.1", "", "")},
-		{name: "a bare line feed in a header", want: "400 text", sent: raw("GET /healthz HTTP/1.1", "Host: localhost", "X: a\rb", "", "")},
-		// Both a length and chunks: chunks count (RFC 9112, 6.3), for this request and so for the next one.
+		{name: "a bare line feed in a header", want: "400 text",
+			sent: raw("GET /healthz HTTP/1.1", "Host: localhost", "X: a\rb", "", "")},
 		{name: "events of a client that closed its half", want: "200 accepted 1", half: true, kept: 1,
 			sent: raw(string(request("POST", "/v1/events", event("half"), plainJSON)))},
-		{name: "a smuggled request behind chunks", want: "400 invalid_json, 200 accepted 1", kept: 1,
-			sent: raw(head, fmt.Sprintf("Content-Length: %d", len(next)+5), "Transfer-Encoding: chunked", "", "0", "", next)},
+		// With both a length and chunks, the chunks decide where the request ends (RFC 9112, 6.3).
+		{name: "a smuggled request after chunks", want: "400 invalid_json, 200 accepted 1", kept: 1,
+			sent: raw(head, fmt.Sprintf("Content-Length: %d", len(next)+5), "Transfer-Encoding: chunked", "", "0", "",
+				next)},
 		{name: "pipelined requests", want: strings.TrimSuffix(strings.Repeat("200 accepted 1, ", 100), ", "), kept: 1,
 			sent: raw(strings.Repeat(string(request("POST", "/v1/events", event("pipelined"), plainJSON)), 100))},
-		{name: "an expectation nobody meets", want: "417", sent: raw(head, "Expect: 200-ok", "Content-Length: 2", "", "{}")},
-		{name: "HTTP/1.0 with chunks", want: "400 invalid_json", sent: raw("POST /v1/events HTTP/1.0", "Host: localhost", plainJSON, "Transfer-Encoding: chunked", "", "0", "", "")},
+		{name: "an unknown expectation", want: "417", sent: raw(head, "Expect: 200-ok", "Content-Length: 2", "", "{}")},
+		{name: "HTTP/1.0 with chunks", want: "400 invalid_json",
+			sent: raw("POST /v1/events HTTP/1.0", "Host: localhost", plainJSON, "Transfer-Encoding: chunked", "", "0",
+				"", "")},
 		{name: "HTTP/0.9", want: "400 text", sent: raw("GET /", "")},
-		// HTTP/2 is not spoken, so a rapid reset ends at the preface.
-		{name: "HTTP/2 rapid reset", want: "505 http_version_not_supported", copies: 64, sent: func() []byte { return []byte(rapidReset(10_000)) }},
-		{name: "HTTP/2 by upgrade", want: "200, 505 http_version_not_supported", sent: raw("GET /healthz HTTP/1.1", "Host: localhost", "Connection: Upgrade, HTTP2-Settings",
-			"Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__", "", rapidReset(100))},
+		// The server does not speak HTTP/2, so a rapid reset ends at the preface.
+		{name: "HTTP/2 rapid reset", want: "505 http_version_not_supported", copies: 64,
+			sent: func() []byte { return []byte(rapidReset(10_000)) }},
+		{name: "HTTP/2 by upgrade", want: "200, 505 http_version_not_supported",
+			sent: raw("GET /healthz HTTP/1.1", "Host: localhost", "Connection: Upgrade, HTTP2-Settings",
+				"Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__", "", rapidReset(100))},
 	}
 }
 
-// unfinished are attacks that the server answers when the time for a header is over.
-func unfinished() []attack {
+// unfinishedAttacks are attacks that the server answers after the time limit for a header.
+func unfinishedAttacks() []attack {
 	return []attack{
 		{name: "TLS", want: "400 text", sent: func() []byte {
 			return []byte("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + strings.Repeat("\x00", 100))
@@ -312,7 +345,7 @@ func unfinished() []attack {
 	}
 }
 
-// rapidReset is HTTP/2's preface and n streams that are opened and reset at once (CVE-2023-44487).
+// rapidReset returns HTTP/2's preface and n streams that are opened and reset at once (CVE-2023-44487).
 func rapidReset(n int) string {
 	var b strings.Builder
 	b.WriteString("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
@@ -330,11 +363,11 @@ func gzipped(s string) string {
 	var b bytes.Buffer
 	w, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed)
 	_, _ = w.Write([]byte(s))
-	_ = w.Close() // A buffer takes everything.
+	_ = w.Close() // Writing to a buffer cannot fail.
 	return b.String()
 }
 
-// zstdBomb is a frame of n spaces: four bytes for every 128 KiB.
+// zstdBomb returns a frame of n spaces, which needs four bytes for every 128 KiB.
 func zstdBomb(n int) string {
 	const window = "\x28\xb5\x2f\xfd\x00\x68" // a window of 8 MiB, no size, no checksum
 	return window + strings.Repeat("\x02\x00\x10 ", n>>17) + "\x01\x00\x00"

@@ -21,7 +21,7 @@ import (
 	"recount/deploy/client"
 )
 
-// hostileConfig has the defaults of a server but for limits that an attack of a test's size passes.
+// hostileConfig is the default configuration with limits low enough for the attacks of a test.
 const hostileConfig = `
 ingest: {max_body: 16MiB}
 query: {timeout: 1m, concurrent: 4}
@@ -32,46 +32,47 @@ views:
 jobs: {recompute: {schedule: ""}, collect: {schedule: ""}, expire: {schedule: ""}}
 `
 
-// shortTimeouts are those a test can wait for. Attacks that take their time have them alone: a machine
-// that others keep busy may take as long with an attack that is merely large.
+// shortTimeouts are timeouts that a test can wait for. Only the attacks by slowness use them: on a
+// busy machine a large attack may need as long without being slow on purpose.
 const shortTimeouts = "http: {header_timeout: 1s, body_timeout: 3s, write_timeout: 3s}\n"
 
-// attack is a row of the outcome table: what is sent, what is answered and what is kept.
+// attack is a row of the table of attacks and their outcomes.
 type attack struct {
 	name string
-	sent func() []byte // everything one connection sends
-	// want are the answers on the connection: status, code, the first rejected event's code, or how
-	// many events were accepted. Of copies some may be told 429 instead.
+	sent func() []byte // sent returns all bytes that one connection sends.
+	// want lists the answers on the connection: the status, and the error code, the code of the
+	// first rejected event or the number of accepted events. Some of several copies may be
+	// answered 429 instead.
 	want   string
-	copies int  // sent at the same time; 1 when 0
-	half   bool // the client then closes its half of the connection, and reads on
-	kept   int  // events that count afterwards, over all copies
-	memory int  // most MiB by which the process grows; defaultGrowth when 0
+	copies int  // copies is how many are sent at the same time; 0 means 1.
+	half   bool // half makes the client close its half of the connection and read on.
+	kept   int  // kept is how many events of all copies count afterwards.
+	memory int  // memory is the most MiB by which the process may grow; 0 means defaultGrowth.
 }
 
-// defaultGrowth is far below what the attacks ask for: gigabytes.
+// defaultGrowth is a bound in MiB. It is far below the gigabytes that the attacks ask for.
 const defaultGrowth = 96
 
-// TestHostile sends the attacks to a real server, one after the other. Each has the outcome of
-// the table, the server's memory stays below the bound, and afterwards a normal
-// event is accepted and counted, and nothing that the table does not say.
+// TestHostile sends the attacks to a real server, one after the other. Each must have the outcome
+// that the table says, and the server's memory must stay below the bound. Afterwards a normal
+// event must be accepted, and exactly the right events must be counted.
 func TestHostile(t *testing.T) {
 	h := newVictim(t, hostileConfig)
-	for _, table := range [][]attack{bodies(), events(), queries(), paths(), messages()} {
-		h.attackedBy(t, table)
+	for _, table := range [][]attack{bodyAttacks(), eventAttacks(), queryAttacks(), pathAttacks(), messageAttacks()} {
+		h.attackAll(t, table)
 	}
 	h.stop(t)
 }
 
-// TestHostileConnections is the same for attacks that hold connections.
+// TestHostileConnections does the same with attacks that hold connections.
 func TestHostileConnections(t *testing.T) {
 	h := newVictim(t, shortTimeouts+hostileConfig)
-	h.attackedBy(t, unfinished())
+	h.attackAll(t, unfinishedAttacks())
 	for _, c := range connectionAttacks {
 		t.Run(c.name, func(t *testing.T) {
-			within := h.watch(t, c.memory)
+			checkMemory := h.watchMemory(t, c.memory)
 			c.attack(t, h)
-			within()
+			checkMemory()
 			h.stillWorks(t)
 		})
 	}
@@ -83,9 +84,9 @@ type victim struct {
 	*server
 	addr   string
 	client *client.Sender
-	normal int // normal events sent, which all count
-	kept   int // events of attacks that count
-	broken bool
+	normal int  // normal counts the normal events, which all count.
+	kept   int  // kept counts the events of attacks that count.
+	broken bool // broken says that a normal client was not served.
 }
 
 func newVictim(t *testing.T, config string) *victim {
@@ -99,23 +100,23 @@ func newVictim(t *testing.T, config string) *victim {
 	return h
 }
 
-func (h *victim) attackedBy(t *testing.T, table []attack) {
+func (h *victim) attackAll(t *testing.T, table []attack) {
 	t.Helper()
 	for _, a := range table {
-		if t.Run(a.name, func(t *testing.T) { h.attacked(t, a) }); h.broken {
-			t.FailNow() // Every row behind would fail for the same reason.
+		if t.Run(a.name, func(t *testing.T) { h.attack(t, a) }); h.broken {
+			t.FailNow() // All later rows would fail for the same reason.
 		}
 	}
 }
 
-// attacked sends all copies of an attack and checks its row.
-func (h *victim) attacked(t *testing.T, a attack) {
+// attack sends all copies of an attack and checks the outcome.
+func (h *victim) attack(t *testing.T, a attack) {
 	sent := a.sent()
 	growth := a.memory
 	if growth == 0 {
 		growth = defaultGrowth
 	}
-	within := h.watch(t, growth)
+	checkMemory := h.watchMemory(t, growth)
 	got := make([]string, max(a.copies, 1))
 	var wg sync.WaitGroup
 	for i := range got {
@@ -134,13 +135,13 @@ func (h *victim) attacked(t *testing.T, a attack) {
 	if right == 0 {
 		t.Errorf("no copy was answered %s", a.want)
 	}
-	within()
+	checkMemory()
 	h.kept += a.kept
 	h.stillWorks(t)
 }
 
-// send opens a connection, sends everything and returns the outcomes of all answers. When the
-// wanted number of them has come it closes its half, and reads on.
+// send opens a connection, sends all bytes and returns the outcomes of all answers. After the wanted
+// number of answers it closes its half of the connection and reads on.
 func (h *victim) send(a attack, sent []byte) string {
 	c, err := net.Dial("tcp", h.addr)
 	if err != nil {
@@ -169,7 +170,7 @@ func (h *victim) send(a attack, sent []byte) string {
 	}
 }
 
-// readOutcome reads one answer in the words of the table.
+// readOutcome reads one answer and describes it as the table does.
 func readOutcome(r *bufio.Reader) (string, error) {
 	resp, err := http.ReadResponse(r, nil)
 	if err != nil {
@@ -203,17 +204,17 @@ func readOutcome(r *bufio.Reader) (string, error) {
 	return out, nil
 }
 
-// stillWorks sends a normal event as clients do, which come again when they are told 429 or lose
-// an idle connection to somebody else, and waits until exactly what should count does.
+// stillWorks sends a normal event and waits until exactly the right events are counted. Like any
+// client, the sender tries again after 429 and after a lost idle connection.
 func (h *victim) stillWorks(t *testing.T) {
 	t.Helper()
 	h.normal++
 	ctx := t.Context()
 	event := fmt.Sprintf(`{"id":"normal-%d","type":"hit","time":"2024-01-01T00:00:00Z","data":{"page":"/"}}`, h.normal)
-	within, cancel := context.WithTimeout(ctx, patience)
+	sendContext, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if a, err := h.client.Send(within, []byte(event)); err != nil || a.Accepted != 1 {
-		t.Fatalf("a normal event: %+v, %v\n%s", a, err, h.logs)
+	if a, err := h.client.Send(sendContext, []byte(event)); err != nil || a.Accepted != 1 {
+		t.Fatalf("send a normal event: %+v, %v\n%s", a, err, h.logs)
 	}
 	err := eventually(ctx, func() error {
 		a, err := query(ctx, h.url,
@@ -229,31 +230,31 @@ func (h *victim) stillWorks(t *testing.T) {
 	}
 }
 
-// watch notes the process's memory; the function it returns fails the test if the peak since then
-// is more than growth MiB above. Where the system does not tell, nothing is checked.
-func (h *victim) watch(t *testing.T, growth int) (within func()) {
+// watchMemory reads the process's memory now. The function it returns fails the test if the peak
+// since then is more than growth MiB higher. It checks nothing where /proc does not show memory.
+func (h *victim) watchMemory(t *testing.T, growth int) (check func()) {
 	t.Helper()
 	proc := filepath.Join("/proc", strconv.Itoa(h.cmd.Process.Pid))
 	if err := os.WriteFile(filepath.Join(proc, "clear_refs"), []byte("5"), 0); err != nil {
 		if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrPermission) {
 			t.Fatal(err)
 		}
-		t.Logf("the bound of %d MiB is not checked: %v", growth, err)
+		t.Logf("the bound of %d MiB is not checked here: %v", growth, err)
 		return func() {}
 	}
-	before := memoryOf(t, proc, "VmRSS:")
+	before := processMemory(t, proc, "VmRSS:")
 	return func() {
 		t.Helper()
-		peak := memoryOf(t, proc, "VmHWM:")
+		peak := processMemory(t, proc, "VmHWM:")
 		t.Logf("memory: %d MiB before, %d MiB at the peak", before, peak)
 		if peak-before > growth {
-			t.Errorf("the server grew by %d MiB, at most %d are right", peak-before, growth)
+			t.Errorf("the server's memory grew by %d MiB, want at most %d", peak-before, growth)
 		}
 	}
 }
 
-// memoryOf reads a size of /proc/PID/status in MiB.
-func memoryOf(t *testing.T, proc, field string) int {
+// processMemory reads a field of /proc/PID/status in MiB.
+func processMemory(t *testing.T, proc, field string) int {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(proc, "status"))
 	if err != nil {
@@ -267,7 +268,7 @@ func memoryOf(t *testing.T, proc, field string) int {
 	return kib >> 10
 }
 
-// request is the bytes of a request with a body; headers are whole lines.
+// request returns the bytes of a request with a body; headers are whole lines.
 func request(method, path, body string, headers ...string) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: localhost\r\n", method, path)

@@ -15,23 +15,24 @@ import (
 	"recount/deploy/embedded/s3server"
 )
 
-// TestAnotherToolReadsTheLake: DuckDB reads the committed files as a Hive-partitioned
-// dataset and counts what was acknowledged.
+// TestAnotherToolReadsTheLake checks that DuckDB reads the committed files as a Hive-partitioned
+// dataset and counts the acknowledged events.
 func TestAnotherToolReadsTheLake(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("node"); err != nil {
-		t.Skip("node is not installed; it runs DuckDB in this test")
+		t.Skip("node is not installed; this test runs DuckDB in it")
 	}
 	dir := t.TempDir()
 	srv := start(t, dir, writeFile(t, filepath.Join(dir, "recount.yaml"), crashConfig), "127.0.0.1:0")
 	const events, perRequest = 5000, 500
-	send := client.New(srv.url, 1)
+	sender := client.New(srv.url, 1)
 	for i := 0; i < events; i += perRequest {
 		var body strings.Builder
 		for j := i; j < i+perRequest; j++ {
-			fmt.Fprintf(&body, `{"specversion":"1.0","id":"%d","source":"lake","type":"hit","time":"2024-01-01T00:%02d:00Z","data":{"page":"/","ms":1,"unknown":[%d]}}`+"\n", j, j%60, j)
+			fmt.Fprintf(&body, `{"specversion":"1.0","id":"%d","source":"lake","type":"hit",`+
+				`"time":"2024-01-01T00:%02d:00Z","data":{"page":"/","ms":1,"unknown":[%d]}}`+"\n", j, j%60, j)
 		}
-		if _, err := send.Send(t.Context(), []byte(body.String())); err != nil {
+		if _, err := sender.Send(t.Context(), []byte(body.String())); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -39,7 +40,7 @@ func TestAnotherToolReadsTheLake(t *testing.T) {
 		a, err := query(t.Context(), srv.url,
 			`{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-01-02T00:00:00Z","mode":"exact"}`)
 		if err == nil && (len(a.Rows) == 0 || a.Rows[0]["hits"].(float64) != events) {
-			err = fmt.Errorf("exact answer: %v", a.Rows)
+			err = fmt.Errorf("exact answer: %v, want %d hits", a.Rows, events)
 		}
 		return err
 	})
@@ -55,25 +56,25 @@ func TestAnotherToolReadsTheLake(t *testing.T) {
 	}
 	var rows []map[string]any
 	if err := json.Unmarshal(out, &rows); err != nil {
-		t.Fatalf("DuckDB said %s", out)
+		t.Fatalf("DuckDB printed no JSON: %s", out)
 	}
 	got := fmt.Sprint(rows)
 	want := fmt.Sprintf("[map[days:1 events:%d first:2024-01-01 00:00:00+00 ids:%d ms:%d type:hit]]", events, events,
 		events)
 	if got != want {
-		t.Errorf("got %s, want %s", got, want)
+		t.Errorf("DuckDB counts %s, want %s", got, want)
 	}
 }
 
-// TestLostObjectIsRebuilt deletes a landed object before it was published (C8): the next
-// recompute writes it again from the log, byte for byte.
+// TestLostObjectIsRebuilt deletes a landed object that is not published yet (C8). The next
+// recompute must write it again from the log.
 func TestLostObjectIsRebuilt(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	config := writeFile(t, filepath.Join(dir, "recount.yaml"), strings.Replace(crashConfig, `"@every 1s"`, `""`, 1))
 	srv := start(t, dir, config, "127.0.0.1:0")
 	sendHits(t, srv, 0, 1000)
-	if err := untilLanded(t.Context(), srv.url); err != nil {
+	if err := waitUntilLanded(t.Context(), srv.url); err != nil {
 		t.Fatal(err)
 	}
 	srv.stop(t)
@@ -97,7 +98,7 @@ func TestLostObjectIsRebuilt(t *testing.T) {
 	srv.stop(t)
 }
 
-// openLake gives f the store of a stopped server.
+// openLake calls f with the object store of a stopped server.
 func openLake(t *testing.T, s3dir string, f func(context.Context, *lake.Store)) {
 	t.Helper()
 	ctx := context.Background()
@@ -126,7 +127,7 @@ func openLake(t *testing.T, s3dir string, f func(context.Context, *lake.Store)) 
 // copyLake copies the objects of a stopped server's lake into plain files.
 func copyLake(t *testing.T, s3dir string) string {
 	t.Helper()
-	to := t.TempDir()
+	folder := t.TempDir()
 	openLake(t, s3dir, func(ctx context.Context, store *lake.Store) {
 		for info, err := range store.List(ctx, "data/", "") {
 			if err != nil {
@@ -136,7 +137,7 @@ func copyLake(t *testing.T, s3dir string) string {
 			if err != nil {
 				t.Fatal(err)
 			}
-			path := filepath.Join(to, filepath.FromSlash(info.Key))
+			path := filepath.Join(folder, filepath.FromSlash(info.Key))
 			if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 				t.Fatal(err)
 			}
@@ -145,5 +146,5 @@ func copyLake(t *testing.T, s3dir string) string {
 			}
 		}
 	})
-	return to
+	return folder
 }

@@ -14,7 +14,7 @@ import (
 	"recount/deploy/client/load"
 )
 
-// overloadConfig lets nobody wait, so that a small load is too much.
+// overloadConfig lets requests wait for 1 ms only, so that a small load is too much.
 const overloadConfig = `
 log: {partitions: 2}
 ingest: {max_wait: 1ms}
@@ -30,12 +30,12 @@ jobs:
   recompute: {schedule: ""}
 `
 
-// maxResident is far above what the server needs and far below what it would take if it kept
-// what it refuses: the load sends 100 MB of bodies.
+// maxResident is far above the memory that the server needs. It is far below the memory it would
+// need if it kept refused requests: the load sends 100 MB of bodies.
 const maxResident = 1 << 30
 
-// TestOverload sends more than a server takes that lets nobody wait. What is too much is
-// refused with 429 or 503 and a Retry-After, and each acknowledged event counts once.
+// TestOverload sends more events than the server accepts. It must refuse the excess with 429 or 503
+// and a Retry-After, and each acknowledged event must count once.
 func TestOverload(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*patience)
@@ -64,12 +64,14 @@ func TestOverload(t *testing.T) {
 		t.Errorf("%v\n%s", err, srv.logs)
 	}
 	if s.Shed429+s.Shed503 == 0 || s.NoWait > 0 || s.Lost > 0 || s.Unreachable > 0 {
-		t.Errorf("an overloaded server refuses with 429 or 503 and Retry-After, and answers: %+v, %s", s.Counts,
+		t.Errorf("want refusals with 429 or 503 and Retry-After, and an answer to every request: %+v, %s", s.Counts,
 			s.Error)
 	}
-	check := func(mode string) func() error { return func() error { return counted(ctx, srv.url, mode, s.Distinct) } }
+	check := func(mode string) func() error {
+		return func() error { return compareCount(ctx, srv.url, mode, s.Distinct) }
+	}
 	if err := eventually(ctx, check("merged")); err != nil {
-		t.Errorf("merged: %v", err)
+		t.Errorf("merged answer: %v", err)
 	}
 	publish := func() error {
 		if err := runJob(ctx, srv.url, "recompute"); err != nil {
@@ -78,10 +80,10 @@ func TestOverload(t *testing.T) {
 		return check("exact")()
 	}
 	if err := eventually(ctx, publish); err != nil {
-		t.Errorf("exact: %v", err)
+		t.Errorf("exact answer: %v", err)
 	}
-	if got := resident(ctx, t, srv.url); got > maxResident {
-		t.Errorf("the server holds %d MiB, at most %d are expected", got>>20, maxResident>>20)
+	if got := residentBytes(ctx, t, srv.url); got > maxResident {
+		t.Errorf("the server uses %d MiB of memory, want at most %d", got>>20, maxResident>>20)
 	}
 	srv.stop(t)
 	verify := exec.CommandContext(ctx, binary, "verify", "--config", config, "--data-dir", filepath.Join(dir, "data"),
@@ -92,8 +94,8 @@ func TestOverload(t *testing.T) {
 	}
 }
 
-// counted compares the view's total with the events that were acknowledged.
-func counted(ctx context.Context, url, mode string, want int64) error {
+// compareCount compares the view's total with the number of acknowledged events.
+func compareCount(ctx context.Context, url, mode string, want int64) error {
 	day := time.Now().UTC().Truncate(24 * time.Hour)
 	a, err := query(ctx, url, fmt.Sprintf(`{"view":"hits","measures":["hits"],"from":%q,"to":%q,"mode":%q}`,
 		day.AddDate(0, 0, -1).Format(time.RFC3339), day.AddDate(0, 0, 2).Format(time.RFC3339), mode))
@@ -101,14 +103,14 @@ func counted(ctx context.Context, url, mode string, want int64) error {
 		return err
 	}
 	if len(a.Rows) != 1 || a.Rows[0]["hits"] != float64(want) {
-		return fmt.Errorf("the view counts %v, want the %d acknowledged", a.Rows, want)
+		return fmt.Errorf("the view counts %v, want the %d acknowledged events", a.Rows, want)
 	}
 	return nil
 }
 
 var residentMetric = regexp.MustCompile(`(?m)^process_resident_memory_bytes (\S+)$`)
 
-func resident(ctx context.Context, t *testing.T, url string) int64 {
+func residentBytes(ctx context.Context, t *testing.T, url string) int64 {
 	t.Helper()
 	text, err := metrics(ctx, url)
 	if err != nil {
@@ -116,7 +118,7 @@ func resident(ctx context.Context, t *testing.T, url string) int64 {
 	}
 	m := residentMetric.FindStringSubmatch(text)
 	if m == nil {
-		t.Fatal("the server does not say how much memory it uses")
+		t.Fatal("the metrics do not show the server's residentBytes memory")
 	}
 	v, err := strconv.ParseFloat(m[1], 64)
 	if err != nil {

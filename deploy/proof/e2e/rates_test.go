@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// ratesConfig holds three tenants to one rate each, so low that a test need not hurry.
+// ratesConfig limits one rate of each of three tenants. The rates are so low that a slow test
+// exceeds them too.
 const ratesConfig = `
 tenants:
   few: {events_per_second: 0.01}
@@ -16,11 +17,12 @@ tenants:
   rare: {queries_per_second: 0.01}
 `
 
-// testRates: a tenant beyond a rate is told when to come back, and no other is held up. A tenant may go into
-// debt, so what it has asked for before decides.
-func (g *guarded) testRates() {
+// testRates checks that a tenant over its rate gets 429 with Retry-After, and that no other tenant
+// is held up. A tenant may go into debt, so its earlier requests decide.
+func (g *guardedServer) testRates() {
 	g.t.Helper()
-	events := strings.Repeat(`{"id":"%d","type":"page.viewed","source":"x","time":"2024-05-01T10:00:00Z","data":{"page":"/"}}`+"\n", 3)
+	const event = `{"id":"%d","type":"page.viewed","source":"x","time":"2024-05-01T10:00:00Z","data":{"page":"/"}}`
+	events := strings.Repeat(event+"\n", 3)
 	for tenant, c := range map[string]struct{ method, path, kind string }{
 		"few": {"POST", "/v1/events", "events"}, "small": {"POST", "/v1/events", "bytes"},
 		"rare": {"GET", dayQuery, "queries"},
@@ -46,22 +48,23 @@ func (g *guarded) testRates() {
 			return res
 		}
 		var last *http.Response
-		for range 3 { // A query costs one, and the debt begins with the second.
+		for range 3 { // The second query starts the debt, so the third is refused.
 			last = send(g.limited[tenant])
 		}
 		if wait, err := strconv.Atoi(last.Header.Get("Retry-After")); last.StatusCode != http.StatusTooManyRequests ||
 			err != nil || wait < 10 {
-			g.t.Errorf("%s: status %d, Retry-After %q", tenant, last.StatusCode, last.Header.Get("Retry-After"))
+			g.t.Errorf("tenant %s over its rate: status %d, Retry-After %q, want 429 and at least 10 s", tenant,
+				last.StatusCode, last.Header.Get("Retry-After"))
 		}
 		if other := send(g.acme); other.StatusCode != http.StatusOK {
-			g.t.Errorf("%s is beyond its rate, and acme is told %d", tenant, other.StatusCode)
+			g.t.Errorf("while tenant %s is over its rate, acme gets status %d, want 200", tenant, other.StatusCode)
 		}
 		_, _, metrics := g.ask("GET", g.admin+"/metrics", g.ops, "", "")
 		refused := parseState(metrics)[fmt.Sprintf(`recount_tenant_refused_total{kind="%s",tenant="%s"}`, c.kind,
 			tenant)]
 		if refused < 1 || parseState(metrics)[fmt.Sprintf(`recount_tenant_refused_total{kind="%s",tenant="acme"}`,
 			c.kind)] != 0 {
-			g.t.Errorf("%s: %v requests refused for their %s", tenant, refused, c.kind)
+			g.t.Errorf("tenant %s: the metrics show %v requests refused for their %s", tenant, refused, c.kind)
 		}
 	}
 }

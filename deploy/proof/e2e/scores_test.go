@@ -15,7 +15,7 @@ import (
 	"recount/serving/scores"
 )
 
-// scoresConfig lets the speed layer forget ids soon, so that copies reach its counts (D3).
+// scoresConfig lets the speed layer forget ids soon, so that it counts late copies (D3).
 const scoresConfig = `
 log: {partitions: 1}
 landing: {cut_interval: 100ms}
@@ -27,9 +27,10 @@ views:
 jobs: {recompute: {schedule: ""}, score: {schedule: ""}, expire: {schedule: ""}}
 `
 
-// TestScores: what was told before a publication is graded by it (A2). One grade is of events that
-// both layers counted alike, and another of copies the speed layer no longer knew. The first publication
-// has none for certain: nothing before it is kept, so the speed layer may forget at once what it holds (S3).
+// TestScores checks that a publication grades the live answers that were given before it (A2). The
+// first grade is of events that both layers count alike. The second is of copies whose ids the
+// speed layer no longer remembers. Publication 1 has no grade for certain: no publication before
+// it is kept, so the speed layer may evict at once what it covers (S3).
 func TestScores(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*patience)
@@ -37,15 +38,15 @@ func TestScores(t *testing.T) {
 	dir := t.TempDir()
 	srv := start(t, dir, writeFile(t, filepath.Join(dir, "recount.yaml"), scoresConfig), "127.0.0.1:0")
 	const first, copies = 8000, 400
-	if grade, status := gradeOf(ctx, t, srv.url); status != http.StatusNotFound {
-		t.Fatalf("status %d before anything is published: %+v", status, grade)
+	if grade, status := fetchGrade(ctx, t, srv.url); status != http.StatusNotFound {
+		t.Fatalf("status %d before the first publication, want 404: %+v", status, grade)
 	}
 
 	publishHits(ctx, t, srv.url, first-1, first)
 	publishHits(ctx, t, srv.url, 0, first-1)
-	grade, status := gradeOf(ctx, t, srv.url)
+	grade, status := fetchGrade(ctx, t, srv.url)
 	if status != http.StatusOK {
-		t.Fatalf("status %d, want a grade", status)
+		t.Fatalf("status %d, want 200 with a grade", status)
 	}
 	hits := grade.Views[0].Measures[0]
 	users := grade.Views[0].Measures[2]
@@ -54,31 +55,33 @@ func TestScores(t *testing.T) {
 		t.Errorf("publication 2: %+v, want counts and sums without error", grade)
 	}
 	if users.BoundsStated != 1 || users.BoundsHeld != 1 || users.Max == 0 || users.Max > 0.05 {
-		t.Errorf("users: %+v, want a sketch's error within its bounds", users)
+		t.Errorf("users: %+v, want an error above 0 and within the stated bounds", users)
 	}
 
 	publishHits(ctx, t, srv.url, 0, copies)
-	grade, _ = gradeOf(ctx, t, srv.url)
+	grade, _ = fetchGrade(ctx, t, srv.url)
 	if len(grade.Views) != 1 || grade.Publication != 3 ||
 		math.Abs(grade.Views[0].Measures[0].Max-float64(copies)/first) > 1e-9 {
-		t.Errorf("publication 3: %+v, want hits off by the %d copies among %d", grade, copies, first)
+		t.Errorf("publication 3: %+v, want the hits wrong by the %d copies of %d events", grade, copies, first)
 	}
 }
 
-// publishHits sends the hits [from, to) of one page, waits until both layers have them, publishes and grades.
-func publishHits(ctx context.Context, t *testing.T, url string, from, to int) {
+// publishHits sends the hits [first, end) of one page, waits until both layers have them, publishes
+// and grades.
+func publishHits(ctx context.Context, t *testing.T, url string, first, end int) {
 	t.Helper()
 	var body bytes.Buffer
-	for i := from; i < to; i++ {
-		fmt.Fprintf(&body, `{"id":"%d","type":"hit","source":"s","time":"2024-05-01T10:00:00Z","data":{"page":"a","user":"u%d","n":%d}}`+"\n", i, i, i)
+	for i := first; i < end; i++ {
+		fmt.Fprintf(&body, `{"id":"%d","type":"hit","source":"s","time":"2024-05-01T10:00:00Z",`+
+			`"data":{"page":"a","user":"u%d","n":%d}}`+"\n", i, i, i)
 	}
 	if _, err := client.New(url, 1).Send(ctx, body.Bytes()); err != nil {
 		t.Fatal(err)
 	}
-	if err := until(ctx, url, state.advanced); err != nil {
+	if err := waitForMetrics(ctx, url, state.advanced); err != nil {
 		t.Fatal(err)
 	}
-	if err := untilLanded(ctx, url); err != nil {
+	if err := waitUntilLanded(ctx, url); err != nil {
 		t.Fatal(err)
 	}
 	for _, job := range []string{"recompute", "score"} {
@@ -88,7 +91,7 @@ func publishHits(ctx context.Context, t *testing.T, url string, from, to int) {
 	}
 }
 
-func gradeOf(ctx context.Context, t *testing.T, url string) (g scores.Grade, status int) {
+func fetchGrade(ctx context.Context, t *testing.T, url string) (g scores.Grade, status int) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/v1/scores", nil)
 	if err != nil {

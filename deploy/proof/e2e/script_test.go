@@ -21,32 +21,34 @@ import (
 	"recount/schemas/eventbatch"
 )
 
-// atOnce is how many scripts run at the same time: each has a server, and a server
-// with an embedded ClickHouse takes half a gigabyte.
-const atOnce = 3
+// scriptsAtOnce is how many scripts run at the same time. Each has a server, which needs half a
+// gigabyte for its embedded ClickHouse.
+const scriptsAtOnce = 3
 
-// TestScripts runs the text scripts of testdata. Each has a server of its own:
+// TestScripts runs the text scripts of testdata. Each script has its own server and these commands:
 //
-//	up CONFIG FLAGS…   starts recount up, again over the same data if it ran before
-//	down | crash       stops it with SIGINT, or with kill -9
-//	post FILE          sends the CloudEvents of FILE and prints what was accepted and rejected
-//	advance            waits until the speed layer answers for everything that was acknowledged
-//	cut                waits until everything that was acknowledged has also landed in the lake
-//	recompute          runs the job recompute and waits for its end
-//	day VIEW ARGS…     runs recount query for the day of the scripts, 2024-05-01
-//	showkey FILE       puts the key of FILE into RECOUNT_KEY
-//	recount ARGS…      runs any other command; exits CODE expects it to fail with that code, and
-//	                   becomes CODE repeats it until it does
+//	up CONFIG FLAGS…    starts recount up, over the data that an earlier server of the script left
+//	down                stops the server with SIGINT
+//	crash               stops the server with kill -9
+//	post FILE           sends the CloudEvents of FILE and prints which were accepted and rejected
+//	advance             waits until the speed layer answers for every acknowledged event
+//	land                waits until every acknowledged event has landed in the lake
+//	recompute           runs the job recompute and waits for its end
+//	day VIEW ARGS…      runs recount query for the day of the scripts, 2024-05-01
+//	showkey FILE        sets RECOUNT_KEY to the key in FILE
+//	recount ARGS…       runs any other command
+//	exits CODE recount ARGS…    runs a command and expects it to fail with the exit code
+//	becomes CODE recount ARGS…  runs a command until it fails with the exit code
 //
-// Where admin.key exists, what looks into the server shows that key; commands show the one of RECOUNT_KEY_FILE.
-// What a command prints is matched by cmp, stdout and stderr, as with exec.
+// Where the file admin.key exists, advance, land and recompute use its key; post uses the key of
+// RECOUNT_KEY_FILE. The output of a command is matched by cmp, stdout and stderr, as with exec.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	library, err := chdb.Find("")
 	if err != nil {
 		t.Fatal(err)
 	}
-	slots := make(chan struct{}, atOnce)
+	slots := make(chan struct{}, scriptsAtOnce)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
@@ -73,7 +75,7 @@ func TestScripts(t *testing.T) {
 			"crash":     scriptCrash,
 			"post":      scriptPost,
 			"advance":   scriptAdvance,
-			"cut":       scriptCut,
+			"land":      scriptLand,
 			"recompute": scriptRecompute,
 			"day":       scriptDay,
 			"recount":   scriptRecount,
@@ -98,47 +100,52 @@ type scriptServer struct {
 	*server
 }
 
-func of(ts *testscript.TestScript) *scriptServer { return ts.Value(serverKey{}).(*scriptServer) }
-
-func scriptUp(ts *testscript.TestScript, _ bool, args []string) {
-	s, err := launch(ts.Getenv("WORK"), ts.MkAbs(args[0]), of(ts).listen, args[1:]...)
-	ts.Check(err)
-	of(ts).server = s
+// serverOf returns the server of a script.
+func serverOf(script *testscript.TestScript) *scriptServer {
+	return script.Value(serverKey{}).(*scriptServer)
 }
 
-func scriptDown(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(of(ts).drain()) }
+func scriptUp(script *testscript.TestScript, _ bool, args []string) {
+	s, err := launch(script.Getenv("WORK"), script.MkAbs(args[0]), serverOf(script).listen, args[1:]...)
+	script.Check(err)
+	serverOf(script).server = s
+}
 
-func scriptCrash(ts *testscript.TestScript, _ bool, _ []string) { of(ts).kill() }
+func scriptDown(script *testscript.TestScript, _ bool, _ []string) {
+	script.Check(serverOf(script).drain())
+}
 
-func scriptPost(ts *testscript.TestScript, _ bool, args []string) {
-	body, err := os.ReadFile(ts.MkAbs(args[0]))
-	ts.Check(err)
+func scriptCrash(script *testscript.TestScript, _ bool, _ []string) { serverOf(script).kill() }
+
+func scriptPost(script *testscript.TestScript, _ bool, args []string) {
+	body, err := os.ReadFile(script.MkAbs(args[0]))
+	script.Check(err)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	s := client.New(of(ts).url, 1)
-	s.Key = keyIn(ts.Getenv("RECOUNT_KEY_FILE"))
+	s := client.New(serverOf(script).url, 1)
+	s.Key = readKey(script.Getenv("RECOUNT_KEY_FILE"))
 	a, err := s.Send(ctx, body)
-	ts.Check(err)
+	script.Check(err)
 	var out strings.Builder
 	fmt.Fprintf(&out, "accepted %d\n", a.Accepted)
 	for _, r := range a.Rejected {
 		fmt.Fprintf(&out, "rejected %d %s %s\n", r.Index, r.ID, r.Code)
 	}
-	_, err = fmt.Fprint(ts.Stdout(), out.String())
-	ts.Check(err)
+	_, err = fmt.Fprint(script.Stdout(), out.String())
+	script.Check(err)
 }
 
-func scriptAdvance(ts *testscript.TestScript, _ bool, _ []string) {
-	ts.Check(until(asAdmin(ts), of(ts).url, state.advanced))
+func scriptAdvance(script *testscript.TestScript, _ bool, _ []string) {
+	script.Check(waitForMetrics(asAdmin(script), serverOf(script).url, state.advanced))
 }
 
-func scriptCut(ts *testscript.TestScript, _ bool, _ []string) {
-	ts.Check(until(asAdmin(ts), of(ts).url, state.advanced))
-	ts.Check(untilLanded(asAdmin(ts), of(ts).url))
+func scriptLand(script *testscript.TestScript, _ bool, _ []string) {
+	script.Check(waitForMetrics(asAdmin(script), serverOf(script).url, state.advanced))
+	script.Check(waitUntilLanded(asAdmin(script), serverOf(script).url))
 }
 
-// until looks at a server's metrics until they are as wanted.
-func until(ctx context.Context, url string, wanted func(state) error) error {
+// waitForMetrics reads a server's metrics until wanted returns nil for them.
+func waitForMetrics(ctx context.Context, url string, wanted func(state) error) error {
 	return eventually(ctx, func() error {
 		text, err := metrics(ctx, url)
 		if err != nil {
@@ -148,16 +155,16 @@ func until(ctx context.Context, url string, wanted func(state) error) error {
 	})
 }
 
-// untilLanded waits until everything that was acknowledged is in the lake. It needs two looks that
-// agree, because the gauges of one look are not read at the same instant.
-func untilLanded(ctx context.Context, url string) error {
-	if err := until(ctx, url, state.landed); err != nil {
+// waitUntilLanded waits until every acknowledged event is in the lake. It needs two readings that
+// agree, because the gauges of one reading are not taken at the same instant.
+func waitUntilLanded(ctx context.Context, url string) error {
+	if err := waitForMetrics(ctx, url, state.landed); err != nil {
 		return err
 	}
-	return until(ctx, url, state.landed)
+	return waitForMetrics(ctx, url, state.landed)
 }
 
-// state is metrics by name and labels, such as recount_log_next_sequence{partition="0"}.
+// state holds metrics by name and labels, such as recount_log_next_sequence{partition="0"}.
 type state map[string]float64
 
 func parseState(text string) state {
@@ -171,18 +178,18 @@ func parseState(text string) state {
 	return s
 }
 
-// advanced fails until the speed layer has consumed every message of the log.
+// advanced returns an error until the speed layer has read every message of the log.
 func (s state) advanced() error {
 	for p := 0; ; p++ {
 		label := fmt.Sprintf(`{partition="%d"}`, p)
 		next, ok := s["recount_log_next_sequence"+label]
 		switch got := s["recount_realtime_next_sequence"+label]; {
 		case !ok && p == 0:
-			return errors.New("no metric recount_log_next_sequence")
+			return errors.New("the metrics lack recount_log_next_sequence")
 		case !ok:
 			return nil
 		case got < next:
-			return fmt.Errorf("partition %d: the speed layer is at %v of %v", p, got, next)
+			return fmt.Errorf("partition %d: the speed layer has read up to %v, the log ends at %v", p, got, next)
 		}
 	}
 }
@@ -190,8 +197,8 @@ func (s state) advanced() error {
 // heartbeatBytes is what a message without events adds to the open segment.
 var heartbeatBytes = float64(len(eventbatch.AppendHeartbeat(nil, 0)))
 
-// landed fails until landing has committed every event. After an idle cut the heartbeat that
-// closed the segment is in the next one (C1), and more of them where it took long to arrive.
+// landed returns an error until landing has committed every event. After an idle cut the heartbeat
+// that closed the segment is in the next segment (C1). There may be several heartbeats.
 func (s state) landed() error {
 	for p := 0; ; p++ {
 		label := fmt.Sprintf(`{partition="%d"}`, p)
@@ -205,49 +212,49 @@ func (s state) landed() error {
 		case committed >= next:
 		case events == 0 && bytes == (next-committed)*heartbeatBytes:
 		default:
-			return fmt.Errorf("partition %d: committed up to %v of %v, %v events and %v bytes open", p, committed, next,
-				events, bytes)
+			return fmt.Errorf("partition %d: committed up to %v, the log ends at %v; %v events and %v bytes are open",
+				p, committed, next, events, bytes)
 		}
 	}
 }
 
-func scriptRecompute(ts *testscript.TestScript, _ bool, _ []string) {
-	ts.Check(runJob(asAdmin(ts), of(ts).url, "recompute"))
+func scriptRecompute(script *testscript.TestScript, _ bool, _ []string) {
+	script.Check(runJob(asAdmin(script), serverOf(script).url, "recompute"))
 }
 
-func scriptDay(ts *testscript.TestScript, neg bool, args []string) {
-	scriptRecount(ts, neg, slices.Concat([]string{"query", args[0], "--from", "2024-05-01T00:00:00Z", "--to",
+func scriptDay(script *testscript.TestScript, negated bool, args []string) {
+	scriptRecount(script, negated, slices.Concat([]string{"query", args[0], "--from", "2024-05-01T00:00:00Z", "--to",
 		"2024-05-02T00:00:00Z"}, args[1:]))
 }
 
-func scriptRecount(ts *testscript.TestScript, neg bool, args []string) {
-	err := ts.Exec(binary, args...)
-	if (err != nil) != neg {
-		if s := of(ts).server; s != nil {
-			ts.Logf("[server]\n%s", s.logs)
+func scriptRecount(script *testscript.TestScript, negated bool, args []string) {
+	err := script.Exec(binary, args...)
+	if (err != nil) != negated {
+		if s := serverOf(script).server; s != nil {
+			script.Logf("[server]\n%s", s.logs)
 		}
-		ts.Fatalf("recount %s: %v", strings.Join(args, " "), err)
+		script.Fatalf("recount %s: %v", strings.Join(args, " "), err)
 	}
 }
 
-// asAdmin shows the key of admin.key, where there is one.
-func asAdmin(ts *testscript.TestScript) context.Context {
-	return withKey(context.Background(), keyIn(ts.MkAbs("admin.key")))
+// asAdmin returns a context with the key in admin.key, if there is one.
+func asAdmin(script *testscript.TestScript) context.Context {
+	return withKey(context.Background(), readKey(script.MkAbs("admin.key")))
 }
 
-// keyIn is the key in a file, empty without one.
-func keyIn(path string) string {
+// readKey returns the key in a file; it is empty without a file.
+func readKey(path string) string {
 	raw, _ := os.ReadFile(path)
 	return strings.TrimSpace(string(raw))
 }
 
-func scriptShowKey(ts *testscript.TestScript, _ bool, args []string) {
-	ts.Setenv("RECOUNT_KEY", keyIn(ts.MkAbs(args[0])))
+func scriptShowKey(script *testscript.TestScript, _ bool, args []string) {
+	script.Setenv("RECOUNT_KEY", readKey(script.MkAbs(args[0])))
 }
 
-func scriptBecomes(ts *testscript.TestScript, _ bool, args []string) {
-	ts.Check(eventually(context.Background(), func() error {
-		err := ts.Exec(binary, args[2:]...)
+func scriptBecomes(script *testscript.TestScript, _ bool, args []string) {
+	script.Check(eventually(context.Background(), func() error {
+		err := script.Exec(binary, args[2:]...)
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) || fmt.Sprint(exit.ExitCode()) != args[0] {
 			return fmt.Errorf("%s: %w, want exit code %s", strings.Join(args[1:], " "), err, args[0])
@@ -256,10 +263,10 @@ func scriptBecomes(ts *testscript.TestScript, _ bool, args []string) {
 	}))
 }
 
-func scriptExits(ts *testscript.TestScript, _ bool, args []string) {
-	err := ts.Exec(binary, args[2:]...)
+func scriptExits(script *testscript.TestScript, _ bool, args []string) {
+	err := script.Exec(binary, args[2:]...)
 	var exit *exec.ExitError
 	if args[1] != "recount" || !errors.As(err, &exit) || fmt.Sprint(exit.ExitCode()) != args[0] {
-		ts.Fatalf("%s: %v, want exit code %s", strings.Join(args[1:], " "), err, args[0])
+		script.Fatalf("%s: %v, want exit code %s", strings.Join(args[1:], " "), err, args[0])
 	}
 }

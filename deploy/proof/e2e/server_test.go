@@ -22,7 +22,7 @@ import (
 // binary is the program under test, built once by TestMain.
 var binary string
 
-// TestMain builds the program; the tests run it as a user would.
+// TestMain builds the program, which the tests run as a user would.
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "recount-e2e-")
@@ -42,8 +42,8 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// patience ends what hangs; no test depends on its length. A machine that others keep busy takes
-// seconds for what usually takes milliseconds.
+// patience is how long a test waits for anything. It only ends tests that hang: on a busy machine
+// a step of milliseconds may need seconds.
 const patience = time.Minute
 
 // server is one running recount process.
@@ -56,8 +56,8 @@ type server struct {
 
 var urlLine = regexp.MustCompile(`on (https?://\S+?),? `)
 
-// output names the file into which a running process prints. It writes there itself, so what it
-// said before it told its address can be read by then.
+// output names the file to which a running process writes its log. The process writes there itself,
+// so the lines before its address can be read as soon as the address is known.
 type output string
 
 func (o output) String() string {
@@ -68,7 +68,7 @@ func (o output) String() string {
 	return string(raw)
 }
 
-// start is launch for a test, which ends the process when it ends.
+// start launches a server that is killed when the test ends.
 func start(t testing.TB, dir, config, listen string) *server {
 	t.Helper()
 	s, err := launch(dir, config, listen)
@@ -79,12 +79,12 @@ func start(t testing.TB, dir, config, listen string) *server {
 	return s
 }
 
-// launch runs recount up over dir and waits until it says where it listens.
+// launch runs recount up over dir and waits until it prints its address.
 func launch(dir, config, listen string, flags ...string) (*server, error) {
 	return launchAs(binary, nil, dir, config, listen, flags...)
 }
 
-// launchAs is launch of another build of the program, with more environment.
+// launchAs launches another build of the program, with additional environment variables.
 func launchAs(program string, env []string, dir, config, listen string, flags ...string) (*server, error) {
 	logs, err := os.CreateTemp(dir, "server-*.log")
 	if err != nil {
@@ -110,24 +110,24 @@ func launchAs(program string, env []string, dir, config, listen string, flags ..
 		s.url = m[1]
 	}
 	go func() {
-		_, _ = io.Copy(io.Discard, out) // Nothing more is said there.
+		_, _ = io.Copy(io.Discard, out) // The process must not block on a full pipe.
 		s.done <- s.cmd.Wait()
 	}()
 	if s.url == "" {
 		s.kill()
-		return nil, fmt.Errorf("recount up said %q (%v) and:\n%s", line, err, s.logs)
+		return nil, errors.Join(fmt.Errorf("recount up printed %q and no address; its log:\n%s", line, s.logs), err)
 	}
 	return s, nil
 }
 
-// kill ends the process as a power cut would end it: without a word.
+// kill ends the process with SIGKILL, as a power failure would.
 func (s *server) kill() {
 	_ = s.cmd.Process.Kill() // It may have ended already.
 	<-s.done
 	s.done <- nil
 }
 
-// stop ends the process as an operator would and expects it to drain and succeed.
+// stop ends the process with SIGINT, as an operator would, and expects exit code 0.
 func (s *server) stop(t testing.TB) {
 	t.Helper()
 	if err := s.drain(); err != nil {
@@ -151,7 +151,7 @@ func (s *server) drain() error {
 	}
 }
 
-// reserve returns a loopback address that stays the test's own while its server is down.
+// reserve returns a loopback address that no other test gets, even while its server is down.
 func reserve(t testing.TB) string {
 	t.Helper()
 	address, release, err := loopback.Reserve()
@@ -174,10 +174,10 @@ func writeFile(t testing.TB, path, content string) string {
 	return path
 }
 
-// row is a row of an answer.
+// row is one row of an answer.
 type row map[string]any
 
-// accuracy is the part of an answer's accuracy block that tests look at.
+// accuracy holds the parts of an answer's accuracy block that tests check.
 type accuracy struct {
 	Publication uint64   `json:"publication"`
 	Cut         []uint64 `json:"cut"`
@@ -194,7 +194,7 @@ type answer struct {
 	Accuracy accuracy `json:"accuracy"`
 }
 
-// query asks the server; q is the JSON of a query.
+// query sends a query to the server; q is its JSON.
 func query(ctx context.Context, url, q string) (answer, error) {
 	var a answer
 	err := post(ctx, url+"/v1/query", q, &a)
@@ -206,6 +206,7 @@ func runJob(ctx context.Context, url, name string) error {
 	return post(ctx, url+"/v1/jobs/"+name+"/runs", "", nil)
 }
 
+// post sends a body and decodes the answer into into, unless it is nil.
 func post(ctx context.Context, url, body string, into any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
 	if err != nil {
@@ -223,7 +224,7 @@ func post(ctx context.Context, url, body string, into any) error {
 		return err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: status %d: %s", url, resp.StatusCode, raw)
+		return fmt.Errorf("POST %s: status %d: %s", url, resp.StatusCode, raw)
 	}
 	if into == nil {
 		return nil
@@ -231,7 +232,7 @@ func post(ctx context.Context, url, body string, into any) error {
 	return json.Unmarshal(raw, into)
 }
 
-// eventually repeats f every 50 ms until it returns nil, as long as patience lasts.
+// eventually calls f every 50 ms until it returns nil, for at most patience.
 func eventually(ctx context.Context, f func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -242,21 +243,22 @@ func eventually(ctx context.Context, f func() error) error {
 		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("not within %s", patience), err)
+			return errors.Join(fmt.Errorf("no success within %s", patience), err)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }
 
-type keyKey struct{}
+type keyContextKey struct{}
 
-// withKey lets requests that are sent with the context show an API key.
+// withKey returns a context whose requests carry an API key.
 func withKey(ctx context.Context, key string) context.Context {
-	return context.WithValue(ctx, keyKey{}, key)
+	return context.WithValue(ctx, keyContextKey{}, key)
 }
 
+// authorize adds the API key of the request's context.
 func authorize(req *http.Request) {
-	if key, _ := req.Context().Value(keyKey{}).(string); key != "" {
+	if key, _ := req.Context().Value(keyContextKey{}).(string); key != "" {
 		req.Header.Set("Authorization", "Bearer "+key)
 	}
 }

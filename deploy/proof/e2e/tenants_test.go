@@ -24,10 +24,10 @@ views:
 jobs: {recompute: {schedule: ""}, collect: {schedule: ""}, expire: {schedule: ""}}
 `
 
-// TestNobodySeesAnothersEvents gives two tenants events of the same ids, and then asks every operation
-// of the OpenAPI document with each key of one of them: nothing that comes back may show
-// the other, whether its events are published or only live.
-func TestNobodySeesAnothersEvents(t *testing.T) {
+// TestTenantIsolation gives two tenants events with the same ids. Then it calls every operation of
+// the OpenAPI document with the keys of one tenant. No answer may show the other tenant, whether
+// its events are published or still live.
+func TestTenantIsolation(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "keys.json")
@@ -50,15 +50,16 @@ func TestNobodySeesAnothersEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(srv.kill)
-	send := func(key, page string, from, to int) {
+	send := func(key, page string, first, end int) {
 		t.Helper()
 		s := client.New(srv.url, 1)
 		s.Key = key
 		var body strings.Builder
-		for i := from; i < to; i++ {
-			fmt.Fprintf(&body, `{"id":"%d","type":"page.viewed","source":"x","time":"2024-05-01T10:00:00Z","data":{"page":%q,"user":"%s-%d"}}`+"\n", i, page, key[8:20], i)
+		for i := first; i < end; i++ {
+			fmt.Fprintf(&body, `{"id":"%d","type":"page.viewed","source":"x","time":"2024-05-01T10:00:00Z",`+
+				`"data":{"page":%q,"user":"%s-%d"}}`+"\n", i, page, key[8:20], i)
 		}
-		if a, err := s.Send(t.Context(), []byte(body.String())); err != nil || a.Accepted != to-from {
+		if a, err := s.Send(t.Context(), []byte(body.String())); err != nil || a.Accepted != end-first {
 			t.Fatal(a, err)
 		}
 	}
@@ -66,14 +67,14 @@ func TestNobodySeesAnothersEvents(t *testing.T) {
 	send(acme, "acme-secret", 0, 7)
 	send(acme, "/", 7, 10)
 	send(rival, "/", 0, 2)
-	if err := untilLanded(asAdmin, srv.url); err != nil {
+	if err := waitUntilLanded(asAdmin, srv.url); err != nil {
 		t.Fatal(err)
 	}
 	if err := runJob(asAdmin, srv.url, "recompute"); err != nil {
 		t.Fatal(err)
 	}
-	send(acme, "acme-secret", 20, 30) // These stay live.
-	if err := until(asAdmin, srv.url, state.advanced); err != nil {
+	send(acme, "acme-secret", 20, 30) // These are not published.
+	if err := waitForMetrics(asAdmin, srv.url, state.advanced); err != nil {
 		t.Fatal(err)
 	}
 
@@ -101,11 +102,11 @@ func TestNobodySeesAnothersEvents(t *testing.T) {
 			`[{"page":"/","users":3,"views":3},{"page":"acme-secret","users":7,"views":7}]`},
 	} {
 		if got := views(c.key, c.query); got != c.want {
-			t.Errorf("%s: got %s, want %s", c.query, got, c.want)
+			t.Errorf("query %s: got %s, want %s", c.query, got, c.want)
 		}
 	}
 	if got := views(acme, ""); !strings.Contains(got, `"views":20`) {
-		t.Errorf("acme sees %s", got)
+		t.Errorf("acme gets %s, want 20 views", got)
 	}
 
 	if err := runJob(asAdmin, srv.url, "audit"); err != nil {
@@ -113,10 +114,10 @@ func TestNobodySeesAnothersEvents(t *testing.T) {
 	}
 	for _, c := range []struct {
 		key, query string
-		want       int // events; 0: refused
+		want       int // the events of the audit; 0 means that it is refused
 	}{{admin, "", 22}, {admin, "?tenant=acme", 20}, {acme, "", 20}, {rival, "", 2}, {rival, "?tenant=rival", 2},
 		{rival, "?tenant=acme", 0}, {writer, "", 0}} {
-		if got := audited(t, srv.url, c.key, c.query); got != c.want {
+		if got := auditedEvents(t, srv.url, c.key, c.query); got != c.want {
 			t.Errorf("audit%s: got %d events, want %d", c.query, got, c.want)
 		}
 	}
@@ -142,18 +143,19 @@ func TestNobodySeesAnothersEvents(t *testing.T) {
 		}
 	}
 	if asked < 3*15 {
-		t.Errorf("only %d operations were asked", asked)
+		t.Errorf("only %d requests were made; is the OpenAPI document complete?", asked)
 	}
 	srv.stop(t)
 	for _, key := range []string{admin, acme, rival, writer} {
 		if strings.Contains(srv.logs.String(), key[21:]) {
-			t.Error("a key is in the log")
+			t.Error("the server's log contains an API key")
 		}
 	}
 }
 
-// audited is how many events an audit has at every tier, or 0 where there is none.
-func audited(t *testing.T, url, key, query string) (logged int) {
+// auditedEvents returns how many events an audit counts, which must be the same at every tier. It
+// returns 0 when the audit is refused.
+func auditedEvents(t *testing.T, url, key, query string) (logged int) {
 	t.Helper()
 	status, body := ask(t, url, key, operation{method: http.MethodGet, path: "/v1/audit" + query})
 	if status == http.StatusForbidden {
@@ -183,7 +185,7 @@ func audited(t *testing.T, url, key, query string) (logged int) {
 	}
 	if newest := a.Publications[len(a.Publications)-1]; acknowledged != logged || ranges != logged ||
 		newest.Counted != published {
-		t.Errorf("audit%s: the tiers differ: %s", query, body)
+		t.Errorf("audit%s: the counts of the tiers differ: %s", query, body)
 	}
 	return logged
 }
@@ -218,8 +220,8 @@ func operations(t *testing.T) (out []operation) {
 	return out
 }
 
-// ask sends the operation a request that is right in all but, perhaps, the key. It names the other tenant
-// wherever somebody might think of looking for a tenant.
+// ask sends a valid request for the operation with the given key. The request names the other tenant
+// in every place where a server might look for a tenant.
 func ask(t *testing.T, url, key string, op operation) (status int, answer string) {
 	t.Helper()
 	path := strings.NewReplacer("{name}", "page_views", "{n}", "1").Replace(op.path)

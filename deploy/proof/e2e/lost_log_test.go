@@ -10,9 +10,9 @@ import (
 	"recount/deploy/client"
 )
 
-// TestLostLogIsSealed takes the log away from a stopped server (L5). The epoch is
-// sealed, what had been published stays exact, and new events count on top of it,
-// although their sequences begin again.
+// TestLostLogIsSealed removes the log of a stopped server (L5). The epoch must be sealed and the
+// published counts must stay exact. New events must add to them, although the sequences of the
+// new log begin again.
 func TestLostLogIsSealed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -27,7 +27,7 @@ func TestLostLogIsSealed(t *testing.T) {
 
 	srv = start(t, dir, config, "127.0.0.1:0")
 	if !strings.Contains(srv.logs.String(), "sealing its epoch") {
-		t.Errorf("the loss is not said:\n%s", srv.logs)
+		t.Errorf("the server's log does not report the lost log:\n%s", srv.logs)
 	}
 	expectHits(t, srv, "merged", 1000)
 	sendHits(t, srv, 1000, 1500)
@@ -40,12 +40,13 @@ func TestLostLogIsSealed(t *testing.T) {
 	srv.stop(t)
 }
 
-// sendHits sends the events with ids from up to to.
-func sendHits(t *testing.T, srv *server, from, to int) {
+// sendHits sends events whose ids are the numbers from first up to, but not including, end.
+func sendHits(t *testing.T, srv *server, first, end int) {
 	t.Helper()
 	var body strings.Builder
-	for i := from; i < to; i++ {
-		fmt.Fprintf(&body, `{"specversion":"1.0","id":"%d","source":"e2e","type":"hit","time":"2024-01-01T10:00:00Z","data":{"page":"/","user":"u%d","ms":1}}`+"\n", i, i%7)
+	for i := first; i < end; i++ {
+		fmt.Fprintf(&body, `{"specversion":"1.0","id":"%d","source":"e2e","type":"hit","time":"2024-01-01T10:00:00Z",`+
+			`"data":{"page":"/","user":"u%d","ms":1}}`+"\n", i, i%7)
 	}
 	if _, err := client.New(srv.url, 1).Send(t.Context(), []byte(body.String())); err != nil {
 		t.Fatal(err)
@@ -56,10 +57,11 @@ func sendHits(t *testing.T, srv *server, from, to int) {
 func expectHits(t *testing.T, srv *server, mode string, n float64) {
 	t.Helper()
 	err := eventually(t.Context(), func() error {
-		a, err := query(t.Context(), srv.url,
-			fmt.Sprintf(`{"view":"hits","measures":["hits"],"from":"2024-01-01T00:00:00Z","to":"2024-01-02T00:00:00Z","mode":%q}`, mode))
+		a, err := query(t.Context(), srv.url, fmt.Sprintf(
+			`{"view":"hits","measures":["hits"],"from":"2024-01-01T00:00:00Z","to":"2024-01-02T00:00:00Z","mode":%q}`,
+			mode))
 		if err == nil && (len(a.Rows) != 1 || a.Rows[0]["hits"].(float64) != n) {
-			err = fmt.Errorf("%s: %v with %+v, want %v hits", mode, a.Rows, a.Accuracy, n)
+			err = fmt.Errorf("mode %s: got %v with %+v, want %v hits", mode, a.Rows, a.Accuracy, n)
 		}
 		return err
 	})

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -18,8 +17,8 @@ import (
 	"recount/deploy/client/acklog"
 )
 
-// fullConfig has the smallest log there may be, publications only when the test says so, and no
-// request that is shed for having waited.
+// fullConfig has the smallest log that is allowed and publishes only when the test runs the job.
+// Requests may wait so long that none is shed.
 const fullConfig = `
 log: {partitions: 1, max_bytes: 64MiB}
 ingest: {max_wait: 1m}
@@ -36,14 +35,14 @@ jobs:
 `
 
 const (
-	hitsEach = 200      // events in a large request
-	hitBytes = 10 << 10 // random bytes of an event
-	tooMany  = 20_000   // events, of which a third fills the log
+	largeRequest = 200      // events of a large request
+	hitBytes     = 10 << 10 // random bytes of an event
+	tooMany      = 20_000   // events; about a third of them fills the log
 )
 
-// TestFullLogRecovers fills the log while nothing is published, which is what a store that was
-// away for a while comes to. What is refused is refused with 503 and says what to do. Then the
-// jobs run as by their schedules, and the log must accept again without anybody's help.
+// TestFullLogRecovers fills the log while nothing is published, as happens when a store is away
+// for long. The server refuses events with 503 and says what to do. Then the jobs run as they
+// do by schedule, and the log must accept events again by itself.
 func TestFullLogRecovers(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*patience)
@@ -58,21 +57,21 @@ func TestFullLogRecovers(t *testing.T) {
 	defer file.Close()
 	f := filler{url: srv.url, acks: acklog.NewWriter(file), rng: rand.NewChaCha8([32]byte{1})}
 
-	// Publications that are kept by their number hold the log at the beginning. Their events are
-	// so few that one of them more or less makes no room for a request.
+	// The newest three publications are kept, so the log cannot be trimmed past their beginning.
+	// They hold so few events that trimming one of them makes no room for a request.
 	for range 3 {
 		if err := f.send(ctx, 1); err != nil {
 			t.Fatal(err)
 		}
-		if err := eventually(ctx, func() error { return f.published(ctx) }); err != nil {
+		if err := eventually(ctx, func() error { return f.publish(ctx) }); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for err = error(nil); err == nil && f.next < tooMany; {
-		err = f.send(ctx, hitsEach)
+		err = f.send(ctx, largeRequest)
 	}
 	if err == nil || !strings.Contains(err.Error(), "log_full") || !strings.Contains(err.Error(), "log.max_bytes") {
-		t.Fatalf("a full log is answered with %v", err)
+		t.Fatalf("request to a full log: got error %v, want code log_full and the key log.max_bytes", err)
 	}
 	full := f.next
 	accepts := func() error {
@@ -81,14 +80,14 @@ func TestFullLogRecovers(t *testing.T) {
 				return err
 			}
 		}
-		return f.send(ctx, hitsEach)
+		return f.send(ctx, largeRequest)
 	}
-	for f.next < full+10*hitsEach {
+	for f.next < full+10*largeRequest {
 		if err := eventually(ctx, accepts); err != nil {
-			t.Fatalf("full after %d events, and it stays so after %d: %v\n%s", full, f.next, err, srv.logs)
+			t.Fatalf("the log was full after %d events and is still full after %d: %v\n%s", full, f.next, err, srv.logs)
 		}
 	}
-	if err := eventually(ctx, func() error { return f.published(ctx) }); err != nil {
+	if err := eventually(ctx, func() error { return f.publish(ctx) }); err != nil {
 		t.Error(err)
 	}
 	if err := f.acks.Flush(); err != nil {
@@ -103,12 +102,12 @@ func TestFullLogRecovers(t *testing.T) {
 	}
 }
 
-// filler sends one request after the other, each again until it was acknowledged.
+// filler sends requests of random events and records the acknowledged ones.
 type filler struct {
 	url  string
 	acks *acklog.Writer
 	rng  io.Reader
-	next int64 // event
+	next int64 // next is the number of the next event.
 }
 
 func (f *filler) send(ctx context.Context, events int64) error {
@@ -118,7 +117,8 @@ func (f *filler) send(ctx context.Context, events int64) error {
 		if _, err := io.ReadFull(f.rng, user); err != nil {
 			return err
 		}
-		fmt.Fprintf(&body, `{"specversion":"1.0","id":%q,"source":"e2e","type":"hit","time":"2024-01-01T10:00:00Z","data":{"page":"/","user":%q}}`+"\n",
+		fmt.Fprintf(&body, `{"specversion":"1.0","id":%q,"source":"e2e","type":"hit","time":"2024-01-01T10:00:00Z",`+
+			`"data":{"page":"/","user":%q}}`+"\n",
 			acklog.ID("full", f.next+i), hex.EncodeToString(user))
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.url+"/v1/events", &body)
@@ -143,14 +143,14 @@ func (f *filler) send(ctx context.Context, events int64) error {
 	return f.acks.Write(line)
 }
 
-// published publishes and compares the exact count with what was acknowledged.
-func (f *filler) published(ctx context.Context) error {
+// publish publishes and compares the exact count with the acknowledged events.
+func (f *filler) publish(ctx context.Context) error {
 	if err := runJob(ctx, f.url, "recompute"); err != nil {
 		return err
 	}
 	a, err := query(ctx, f.url, fmt.Sprintf(hitsQuery, "exact"))
 	if err == nil && (len(a.Rows) != 1 || a.Rows[0]["hits"] != float64(f.next)) {
-		err = errors.New("exact is behind")
+		err = fmt.Errorf("exact answer: %v, want %d hits", a.Rows, f.next)
 	}
 	return err
 }

@@ -21,28 +21,34 @@ import (
 	"recount/schemas/failpoint"
 )
 
-const lettersConfig = `
+const deadLettersConfig = `
 landing: {cut_interval: 100ms}
 dead_letters: {keep: 72h}
 events:
   page.viewed: {fields: {page: string}}
 views:
   page_views: {event: page.viewed, dimensions: [page], measures: {views: {count: {}}}}
-jobs: {recompute: {schedule: ""}, collect: {schedule: ""}, expire: {schedule: ""}, audit: {schedule: ""}, recheck: {schedule: ""}}
+jobs:
+  recompute: {schedule: ""}
+  collect: {schedule: ""}
+  expire: {schedule: ""}
+  audit: {schedule: ""}
+  recheck: {schedule: ""}
 `
 
-// TestDeadLetters follows the rejected events of two tenants: nobody sees, shows or replays those of the
-// other; replayed at once by several after the schema was fixed they count once; and when the clock has passed
-// dead_letters.keep their objects go, and nothing else does.
+// TestDeadLetters follows the rejected events of two tenants. Neither tenant can list, show or
+// replay those of the other. After the schema is fixed, several replays at the same time count
+// each event once. When the clock has passed dead_letters.keep, their objects are deleted, and
+// no other objects.
 func TestDeadLetters(t *testing.T) {
 	t.Parallel()
-	w := newLetterWorld(t)
-	w.start(lettersConfig)
+	w := newDeadLetterWorld(t)
+	w.start(deadLettersConfig)
 	for _, key := range []string{w.acme, w.rival} {
 		w.send(key, "page.viewed", 5)
 		w.send(key, "page.clicked", 3)
 	}
-	w.landed()
+	w.waitUntilLanded()
 	acme := w.list(w.acme)
 	rival := w.list(w.rival)
 	if len(acme) != 3 || len(rival) != 3 {
@@ -50,23 +56,23 @@ func TestDeadLetters(t *testing.T) {
 	}
 	for i, name := range rival {
 		if slices.Contains(acme, name) {
-			t.Errorf("both tenants see %s", name)
+			t.Errorf("both tenants list dead letter %s", name)
 		}
 		if status, code := w.ask(w.acme, http.MethodGet, "/v1/dead-letters/"+name); status != http.StatusNotFound ||
 			code != "unknown_dead_letter" {
-			t.Errorf("another tenant's letter is shown: %d %s", status, code)
+			t.Errorf("show another tenant's dead letter: status %d %s, want 404 unknown_dead_letter", status, code)
 		}
 		if status, _ := w.ask(w.acme, http.MethodPost,
 			"/v1/dead-letters/replays?name="+name); status != http.StatusNotFound {
-			t.Errorf("another tenant's letter is replayed: %d", status)
+			t.Errorf("replay another tenant's dead letter: status %d, want 404", status)
 		}
 		if status, _ := w.ask(w.acme, http.MethodGet, "/v1/dead-letters/"+acme[i]); status != http.StatusOK {
-			t.Errorf("its own letter is not shown: %d", status)
+			t.Errorf("show the tenant's own dead letter: status %d, want 200", status)
 		}
 	}
 
 	w.srv.stop(t)
-	w.start(strings.Replace(lettersConfig, "views:", "  page.clicked: {fields: {page: string}}\nviews:\n  clicks: "+
+	w.start(strings.Replace(deadLettersConfig, "views:", "  page.clicked: {fields: {page: string}}\nviews:\n  clicks: "+
 		"{event: page.clicked, measures: {clicks: {count: {}}}}", 1))
 	var replays sync.WaitGroup
 	for range 4 {
@@ -74,10 +80,10 @@ func TestDeadLetters(t *testing.T) {
 	}
 	replays.Wait()
 	w.publish()
-	w.counts(w.acme, "clicks", 3)
-	w.counts(w.rival, "clicks", 0)
+	w.expectCount(w.acme, "clicks", 3)
+	w.expectCount(w.rival, "clicks", 0)
 
-	w.clock(77 * time.Hour)
+	w.setClock(77 * time.Hour)
 	w.publish()
 	before := w.objects()
 	if err := runJob(w.admin, w.srv.url, "expire"); err != nil {
@@ -86,24 +92,24 @@ func TestDeadLetters(t *testing.T) {
 	text, err := metrics(w.admin, w.srv.url)
 	if err != nil || !strings.Contains(text, "recount_dead_letters_retired_total 6\n") ||
 		!strings.Contains(text, "recount_dead_letters_stored 0\n") {
-		t.Errorf("the metrics do not show the retirement: %v", err)
+		t.Errorf("metrics: want 6 dead letters retired and 0 stored; error %v", err)
 	}
 	after := w.objects()
 	gone := slices.DeleteFunc(slices.Clone(before), func(key string) bool { return slices.Contains(after, key) })
 	if len(gone) == 0 || slices.ContainsFunc(gone,
 		func(key string) bool { return !strings.Contains(key, "type="+deadletter.Type) }) ||
 		slices.ContainsFunc(after, func(key string) bool { return strings.Contains(key, "type="+deadletter.Type) }) {
-		t.Errorf("gone are %v, left are %v", gone, after)
+		t.Errorf("want exactly the dead letters' objects deleted; deleted %v, left %v", gone, after)
 	}
 	for _, key := range []string{w.acme, w.rival} {
-		w.counts(key, "page_views", 5)
+		w.expectCount(key, "page_views", 5)
 		if left := w.list(key); len(left) != 0 {
-			t.Errorf("still listed: %v", left)
+			t.Errorf("expired dead letters are still listed: %v", left)
 		}
 	}
 	if status, code := w.ask(w.acme, http.MethodGet, "/v1/dead-letters/"+acme[0]); status != http.StatusGone ||
 		code != "expired_dead_letter" {
-		t.Errorf("an expired letter: %d %s", status, code)
+		t.Errorf("show an expired dead letter: status %d %s, want 410 expired_dead_letter", status, code)
 	}
 	if err := runJob(w.admin, w.srv.url, "audit"); err != nil {
 		t.Errorf("audit: %v", err)
@@ -116,8 +122,9 @@ func TestDeadLetters(t *testing.T) {
 	}
 }
 
-// letterWorld is a server whose clock can be set, and the keys of three.
-type letterWorld struct {
+// deadLetterWorld is a server with a clock that the test sets, and the keys of two tenants and
+// of the operators.
+type deadLetterWorld struct {
 	t                 *testing.T
 	dir, program      string
 	config, clockFile string
@@ -126,11 +133,11 @@ type letterWorld struct {
 	admin             context.Context
 }
 
-func newLetterWorld(t *testing.T) *letterWorld {
+func newDeadLetterWorld(t *testing.T) *deadLetterWorld {
 	t.Helper()
-	w := &letterWorld{t: t, dir: t.TempDir(), program: faultsBinary(t)}
+	w := &deadLetterWorld{t: t, dir: t.TempDir(), program: buildWithFailpoints(t)}
 	w.clockFile = filepath.Join(w.dir, "clock")
-	w.clock(0)
+	w.setClock(0)
 	create := func(tenant, scope string) string {
 		out, err := exec.Command(binary, "keys", "create", "--keys-file", filepath.Join(w.dir, "keys.json"), "--tenant",
 			tenant, "--scope", scope).Output()
@@ -145,19 +152,19 @@ func newLetterWorld(t *testing.T) *letterWorld {
 	return w
 }
 
-// faultsBinary builds the program with the clock that can be set.
-func faultsBinary(t *testing.T) string {
+// buildWithFailpoints builds the program with a clock that a test can set.
+func buildWithFailpoints(t *testing.T) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "recount")
 	build := exec.Command("go", "build", "-tags", "failpoints", "-o", program, "recount/deploy/recount")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build recount with faults: %v\n%s", err, out)
+		t.Fatalf("build recount with failpoints: %v\n%s", err, out)
 	}
 	return program
 }
 
-func (w *letterWorld) start(config string) {
+func (w *deadLetterWorld) start(config string) {
 	w.t.Helper()
 	w.config = writeFile(w.t, filepath.Join(w.dir, "recount.yaml"), config)
 	srv, err := launchAs(w.program, []string{failpoint.ClockEnv + "=" + w.clockFile}, w.dir, w.config, "127.0.0.1:0",
@@ -169,44 +176,45 @@ func (w *letterWorld) start(config string) {
 	w.srv = srv
 }
 
-// clock sets how far the server's clock is ahead.
-func (w *letterWorld) clock(ahead time.Duration) {
+// setClock sets how far the server's clock is ahead.
+func (w *deadLetterWorld) setClock(ahead time.Duration) {
 	w.t.Helper()
 	if err := os.WriteFile(w.clockFile, []byte(ahead.String()), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
-	time.Sleep(100 * time.Millisecond) // The server looks every 20.
+	time.Sleep(100 * time.Millisecond) // The server reads the file every 20 ms.
 }
 
-func (w *letterWorld) send(key, eventType string, n int) {
+func (w *deadLetterWorld) send(key, eventType string, n int) {
 	w.t.Helper()
 	s := client.New(w.srv.url, 1)
 	s.Key = key
 	var body strings.Builder
 	for i := range n {
-		fmt.Fprintf(&body, `{"id":"%s-%d","type":"%s","source":"x","time":"2024-05-01T10:00:00Z","data":{"page":"/"}}`+"\n", eventType, i, eventType)
+		fmt.Fprintf(&body, `{"id":"%s-%d","type":"%s","source":"x","time":"2024-05-01T10:00:00Z",`+
+			`"data":{"page":"/"}}`+"\n", eventType, i, eventType)
 	}
 	if a, err := s.Send(w.t.Context(), []byte(body.String())); err != nil || a.Accepted+len(a.Rejected) != n {
 		w.t.Fatal(a, err)
 	}
 }
 
-func (w *letterWorld) landed() {
+func (w *deadLetterWorld) waitUntilLanded() {
 	w.t.Helper()
-	if err := untilLanded(w.admin, w.srv.url); err != nil {
+	if err := waitUntilLanded(w.admin, w.srv.url); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-func (w *letterWorld) publish() {
+func (w *deadLetterWorld) publish() {
 	w.t.Helper()
-	w.landed()
+	w.waitUntilLanded()
 	if err := runJob(w.admin, w.srv.url, "recompute"); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-func (w *letterWorld) list(key string) (names []string) {
+func (w *deadLetterWorld) list(key string) (names []string) {
 	w.t.Helper()
 	_, raw := w.fetch(key, http.MethodGet, "/v1/dead-letters")
 	var page deadletter.Page
@@ -219,14 +227,14 @@ func (w *letterWorld) list(key string) (names []string) {
 	return names
 }
 
-func (w *letterWorld) ask(key, method, path string) (status int, code string) {
+func (w *deadLetterWorld) ask(key, method, path string) (status int, code string) {
 	status, raw := w.fetch(key, method, path)
 	var problem struct{ Code string }
-	_ = json.Unmarshal(raw, &problem) // An answer that is no problem has no code.
+	_ = json.Unmarshal(raw, &problem) // A successful answer has no code.
 	return status, problem.Code
 }
 
-func (w *letterWorld) fetch(key, method, path string) (int, []byte) {
+func (w *deadLetterWorld) fetch(key, method, path string) (int, []byte) {
 	req, err := http.NewRequestWithContext(withKey(w.t.Context(), key), method, w.srv.url+path, nil)
 	if err != nil {
 		w.t.Error(err)
@@ -246,7 +254,7 @@ func (w *letterWorld) fetch(key, method, path string) (int, []byte) {
 	return resp.StatusCode, raw
 }
 
-func (w *letterWorld) counts(key, view string, want int) {
+func (w *deadLetterWorld) expectCount(key, view string, want int) {
 	w.t.Helper()
 	a, err := query(withKey(w.t.Context(), key), w.srv.url,
 		fmt.Sprintf(`{"view":%q,"from":"2024-05-01T00:00:00Z","to":"2024-05-02T00:00:00Z","mode":"exact"}`, view))
@@ -260,12 +268,12 @@ func (w *letterWorld) counts(key, view string, want int) {
 		}
 	}
 	if got != want {
-		w.t.Errorf("%s: got %d, want %d", view, got, want)
+		w.t.Errorf("view %s: got count %d, want %d", view, got, want)
 	}
 }
 
-// objects are the keys of the lake's data, as the folder of the running server has them.
-func (w *letterWorld) objects() (keys []string) {
+// objects stops the server, lists the keys of the lake's data and starts the server again.
+func (w *deadLetterWorld) objects() (keys []string) {
 	w.t.Helper()
 	w.srv.stop(w.t)
 	openLake(w.t, filepath.Join(w.dir, "data", "s3"), func(ctx context.Context, store *lake.Store) {
