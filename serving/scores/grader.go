@@ -13,19 +13,19 @@ import (
 	"recount/schemas/record"
 )
 
-// Publications are the newest publication and the kept ones.
+// Publications gives the newest publication and the kept ones.
 type Publications interface {
 	Newest(ctx context.Context) (*record.State, error)
-	// At returns publication n: query.ErrCollected when it is no longer kept.
+	// At returns publication n, or query.ErrCollected if it is no longer kept.
 	At(ctx context.Context, n uint64) (*record.State, error)
 }
 
-// Grader grades the newest publication, once, and keeps the grade. It is safe for concurrent use.
+// Grader grades each newest publication once, and keeps the last grade. It is safe for concurrent use.
 type Grader struct {
 	publications Publications
 	partitions   int
 	compare      func(ctx context.Context, before, now *record.State) (*Grade, error)
-	log          *slog.Logger
+	logger       *slog.Logger
 	last         atomic.Pointer[Grade]
 
 	errors *prometheus.GaugeVec
@@ -33,8 +33,8 @@ type Grader struct {
 	missed *prometheus.CounterVec
 }
 
-// NewGrader returns a grader. compare is Config.Run, of two publications that follow each
-// other. A nil logger discards, a nil registerer registers nothing.
+// NewGrader returns a grader. compare is Config.Run, and is called with a publication and the
+// publication before it. A nil logger discards log lines. A nil registerer registers nothing.
 func NewGrader(p Publications, partitions int,
 	compare func(ctx context.Context, before, now *record.State) (*Grade, error), logger *slog.Logger,
 	reg prometheus.Registerer) *Grader {
@@ -42,14 +42,14 @@ func NewGrader(p Publications, partitions int,
 		logger = slog.New(slog.DiscardHandler)
 	}
 	labels := []string{"view", "measure"}
-	g := &Grader{publications: p, partitions: partitions, compare: compare, log: logger,
+	g := &Grader{publications: p, partitions: partitions, compare: compare, logger: logger,
 		errors: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "recount_scores_error_ratio",
-			Help: "How far the speed layer was off, relative to the exact value, in the newest grade."},
+			Help: "Relative error of live values against the exact value, in the newest grade."},
 			append(labels, "quantile")),
 		stated: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_scores_bounds_total",
 			Help: "Stated bounds that were compared with the exact value."}, labels),
 		missed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_scores_bounds_missed_total",
-			Help: "Of those, bounds the exact value lay outside of."}, labels),
+			Help: "Stated bounds that did not contain the exact value."}, labels),
 	}
 	if reg != nil {
 		reg.MustRegister(g.errors, g.stated, g.missed)
@@ -57,7 +57,7 @@ func NewGrader(p Publications, partitions int,
 	return g
 }
 
-// Last is the newest grade; nil before the first, and of no grader.
+// Last returns the newest grade. It returns nil before the first grade, and for a nil grader.
 func (g *Grader) Last() *Grade {
 	if g == nil {
 		return nil
@@ -65,9 +65,9 @@ func (g *Grader) Last() *Grade {
 	return g.last.Load()
 }
 
-// Grade compares the newest publication, unless it was compared before, and says what that came to. One that
-// cannot be compared, because the speed layer began behind the publication before it or is
-// behind it, is no error: the next one is.
+// Grade grades the newest publication, unless it has a grade, and returns the outcome in one line.
+// It is no error if the publication cannot be compared: the speed layer's data may begin after the
+// previous publication's cut or lag before this one's. The next publication is compared again.
 func (g *Grader) Grade(ctx context.Context) (n uint64, outcome string, err error) {
 	now, err := g.publications.Newest(ctx)
 	if err != nil {
@@ -90,11 +90,11 @@ func (g *Grader) Grade(ctx context.Context) (n uint64, outcome string, err error
 	case err != nil:
 		return now.N, "", fmt.Errorf("compare publication %d with the one before it: %w", now.N, err)
 	}
-	return now.N, g.note(grade), nil
+	return now.N, g.record(grade), nil
 }
 
-// note keeps the grade and says what it came to.
-func (g *Grader) note(grade *Grade) string {
+// record keeps the grade, sets the metrics and returns the outcome in one line.
+func (g *Grader) record(grade *Grade) string {
 	g.last.Store(grade)
 	groups := 0
 	stated := 0
@@ -107,14 +107,15 @@ func (g *Grader) note(grade *Grade) string {
 			g.errors.WithLabelValues(v.View, m.Measure, "1").Set(m.Max)
 			g.stated.WithLabelValues(v.View, m.Measure).Add(float64(m.BoundsStated))
 			g.missed.WithLabelValues(v.View, m.Measure).Add(float64(m.BoundsStated - m.BoundsHeld))
-			stated = stated + m.BoundsStated
-			held = held + m.BoundsHeld
+			stated += m.BoundsStated
+			held += m.BoundsHeld
 			if m.BoundsHeld < m.BoundsStated {
-				g.log.Warn("stated bounds did not hold", "view", v.View, "measure", m.Measure, "stated", m.BoundsStated,
-					"held", m.BoundsHeld, "publication", grade.Publication)
+				g.logger.Warn("stated bounds of distinct counts did not contain the exact value", "view", v.View,
+					"measure", m.Measure, "stated", m.BoundsStated, "held", m.BoundsHeld,
+					"publication", grade.Publication)
 			}
 		}
 	}
-	return fmt.Sprintf("%d groups of %d views compared, %d of %d stated bounds held", groups, len(grade.Views), held,
+	return fmt.Sprintf("compared %d groups of %d views; %d of %d stated bounds held", groups, len(grade.Views), held,
 		stated)
 }

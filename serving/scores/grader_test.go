@@ -11,7 +11,7 @@ import (
 	"recount/schemas/record"
 )
 
-// chain are publications 1 to n, of which the oldest kept is given.
+// chain has the publications 1 to n, of which kept is the oldest kept one.
 type chain struct{ n, kept uint64 }
 
 func (c *chain) Newest(context.Context) (*record.State, error) { return &record.State{N: c.n}, nil }
@@ -23,8 +23,8 @@ func (c *chain) At(_ context.Context, n uint64) (*record.State, error) {
 	return &record.State{N: n}, nil
 }
 
-// TestEachPublicationIsGradedOnce: against the one before it, when there is something to compare, and a
-// failure is one of the layers' alone.
+// TestEachPublicationIsGradedOnce checks that each publication is compared once with the one before
+// it. What cannot be compared is skipped, and only failures of the layers are errors.
 func TestEachPublicationIsGradedOnce(t *testing.T) {
 	t.Parallel()
 	c := &chain{}

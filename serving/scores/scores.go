@@ -19,48 +19,56 @@ import (
 	"recount/serving/reader"
 )
 
-// RealtimeViews answers for the messages between two cuts. Both must be boundaries of the
-// cut rule (S2), as the H of every publication is.
+// RealtimeViews answers for the messages between two cuts. Both must be segment boundaries (S2).
+// The H of each kept publication is one.
 type RealtimeViews interface {
 	ScanBetween(ctx context.Context, scan *query.Scan, from, to []position.Offset) (*query.LivePart, error)
 }
 
-// Config is what a grader asks, and how much of it.
+// Config is which layers a grade compares, and how much of them.
 type Config struct {
 	Catalog *catalog.Catalog
 	Batch   reader.BatchViews
 	Live    RealtimeViews
 
-	Buckets int // most of a view in one grade, chosen at random among those that changed
-	Tenants int // most of an event type in one grade: those with the most new events
-	Groups  int // most of one tenant and bucket
+	// Buckets is how many buckets of a view one grade compares. They are chosen at random from
+	// those that changed.
+	Buckets int
+	// Tenants is how many tenants of an event type one grade compares: those with the most new events.
+	Tenants int
+	// Groups is how many groups of one tenant and bucket are compared.
+	Groups int
 }
 
-// DefaultConfig compares up to 80,000 groups a view.
+// DefaultConfig compares up to 80,000 groups of each view.
 func DefaultConfig(c *catalog.Catalog, batch reader.BatchViews, live RealtimeViews) Config {
 	return Config{Catalog: c, Batch: batch, Live: live, Buckets: 4, Tenants: 4, Groups: 5000}
 }
 
-// Grade is what became of the answers between two publications.
+// Grade compares live answers just before a publication with that publication.
 type Grade struct {
 	Publication uint64    `json:"publication"`
 	Created     time.Time `json:"created"`
-	From        []uint64  `json:"from"` // H of the publication before it
-	To          []uint64  `json:"to"`
-	Views       []View    `json:"views"`
+	// From is the H of the publication before, and To is that of this one.
+	From  []uint64 `json:"from"`
+	To    []uint64 `json:"to"`
+	Views []View   `json:"views"`
 }
 
 // View is the grade of a view.
 type View struct {
-	View     string    `json:"view"`
-	Buckets  int       `json:"buckets"`            // compared, each for up to Config.Tenants tenants
-	Groups   int       `json:"groups"`             // rows that were compared
-	LeftOut  int       `json:"left_out,omitempty"` // answers beyond what one query may be
+	View string `json:"view"`
+	// Buckets is how many buckets were compared, each for up to Config.Tenants tenants.
+	Buckets int `json:"buckets"`
+	// Groups is how many rows were compared.
+	Groups int `json:"groups"`
+	// LeftOut is how many answers were too large for one query.
+	LeftOut  int       `json:"left_out,omitempty"`
 	Measures []Measure `json:"measures"`
 }
 
-// Measure says how far a measure was off. Errors are relative to the exact value, and to 1
-// where that is smaller; a group that only one of the answers has counts as 1.
+// Measure says how large the errors of a measure were. An error is relative to the exact value, or
+// to 1 if the exact value is smaller. A group that only one of the answers has counts as an error of 1.
 type Measure struct {
 	Measure      string              `json:"measure"`
 	Kind         catalog.MeasureKind `json:"kind"`
@@ -71,14 +79,14 @@ type Measure struct {
 	BoundsHeld   int                 `json:"bounds_held"`
 }
 
-// ErrStale: the speed layer does not answer up to the publication's cut, or not any more.
+// ErrStale means that the speed layer does not answer up to the publication's cut.
 var ErrStale = errors.New("the real-time views do not hold what was published")
 
-// Run grades what publication now brought in over before, the one it continues or the
-// empty state. Views that are not in both with the definition of today are left out.
+// Run grades what publication now added to before, which is the publication before it or the empty
+// state. It leaves out views that are not in both with their present definition.
 //
-// Errors: ErrStale and query.ErrPinExpired where the speed layer cannot be asked,
-// query.ErrCollected where before is no longer kept, others of the layers.
+// It returns ErrStale and query.ErrPinExpired if the speed layer cannot answer, query.ErrCollected
+// if before is no longer kept, and errors of the layers.
 func (c Config) Run(ctx context.Context, before, now *record.State) (*Grade, error) {
 	g := &Grade{Publication: now.N, Created: now.Publication.Created.UTC(), From: sequences(before.H),
 		To: sequences(now.H), Views: []View{}}
@@ -88,9 +96,9 @@ func (c Config) Run(ctx context.Context, before, now *record.State) (*Grade, err
 		if now.Views[name].Digest != digest || before.N > 0 && before.Views[name].Digest != digest {
 			continue
 		}
-		changed := changed(before.Views[name].Buckets, now.Views[name].Buckets)
+		changed := changedBuckets(before.Views[name].Buckets, now.Views[name].Buckets)
 		rand.Shuffle(len(changed), func(i, j int) { changed[i], changed[j] = changed[j], changed[i] })
-		tenants := newest(before.Ledgers[v.Event], now.Ledgers[v.Event], c.Tenants)
+		tenants := busiestTenants(before.Ledgers[v.Event], now.Ledgers[v.Event], c.Tenants)
 		s := newSheet(v)
 		for _, b := range changed[:min(len(changed), c.Buckets)] {
 			for _, tenant := range tenants {
@@ -113,15 +121,15 @@ func (c Config) Run(ctx context.Context, before, now *record.State) (*Grade, err
 	return g, nil
 }
 
-// beyondLimits reports whether an answer is none that anybody can have been told.
+// beyondLimits reports whether a query fails for this reason, so that no client can have got an answer.
 func beyondLimits(err error) bool {
 	var limit *batchview.LimitError
 	var sum *merge.OverflowError
 	return errors.As(err, &limit) || errors.As(err, &sum)
 }
 
-// changed are the buckets whose rows are not those of before.
-func changed(before, now []record.BucketVersion) (buckets []int64) {
+// changedBuckets returns the buckets that have another version than before.
+func changedBuckets(before, now []record.BucketVersion) (buckets []int64) {
 	old := make(map[int64]uint64, len(before))
 	for _, b := range before {
 		old[b.Bucket] = b.Ver
@@ -134,8 +142,8 @@ func changed(before, now []record.BucketVersion) (buckets []int64) {
 	return buckets
 }
 
-// newest are the tenants with the most events between two ledgers.
-func newest(before, now record.Ledger, most int) []string {
+// busiestTenants returns up to limit tenants, those with the most events between two ledgers.
+func busiestTenants(before, now record.Ledger, limit int) []string {
 	rows := map[string]int64{}
 	for tenant, accounts := range now.Tenants {
 		for _, a := range accounts {
@@ -149,7 +157,7 @@ func newest(before, now record.Ledger, most int) []string {
 	tenants := slices.SortedFunc(maps.Keys(rows), func(a, b string) int {
 		return cmp.Or(cmp.Compare(rows[b], rows[a]), cmp.Compare(a, b))
 	})
-	return tenants[:min(len(tenants), most)]
+	return tenants[:min(len(tenants), limit)]
 }
 
 // compare adds one bucket of one tenant to the sheet.
@@ -161,7 +169,7 @@ func (c Config) compare(ctx context.Context, s *sheet, before, now *record.State
 	if err != nil {
 		return err
 	}
-	told, err := c.told(ctx, q, scan, before, now)
+	given, err := c.givenAnswer(ctx, q, scan, before, now)
 	if err != nil {
 		return err
 	}
@@ -173,12 +181,13 @@ func (c Config) compare(ctx context.Context, s *sheet, before, now *record.State
 	if err != nil {
 		return err
 	}
-	s.add(told, exact)
+	s.add(given, exact)
 	return nil
 }
 
-// told is the answer with the pin of before and a log that ends at the cut of now.
-func (c Config) told(ctx context.Context, q *query.Query, scan *query.Scan, before,
+// givenAnswer returns the answer that a client got with the pin before, when the log ended at the
+// cut of now.
+func (c Config) givenAnswer(ctx context.Context, q *query.Query, scan *query.Scan, before,
 	now *record.State) (*merge.Answer, error) {
 	live, err := c.Live.ScanBetween(ctx, scan, before.H, now.H)
 	if err != nil {

@@ -20,8 +20,8 @@ import (
 
 var hour = time.Date(2024, 5, 1, 10, 0, 0, 0, time.UTC)
 
-// layers are a batch layer that has counted old, and then old and fresh, and a speed layer
-// that has counted live instead of fresh.
+// layers is a batch layer that has counted old in publication 1, and old and fresh in publication 2,
+// and a speed layer that has counted live instead of fresh.
 type layers struct{ old, fresh, live []oracle.Event }
 
 func (l layers) Scan(_ context.Context, s *record.State, scan *query.Scan, _ batchview.Options) (*query.Part, error) {
@@ -39,21 +39,23 @@ func (l layers) ScanBetween(_ context.Context, scan *query.Scan, from, to []posi
 	return &query.LivePart{Part: oracle.Part(scan, l.live, oracle.Speed), Through: to}, nil
 }
 
-// states are publication 1 and 2 over the catalog; 2 changed the bucket of hour.
+// states returns the publications 1 and 2 of the catalog. Publication 2 changed the bucket of hour.
 func states(c *catalog.Catalog) (before, now *record.State) {
 	view := c.Digest(c.Views["flights"])
 	state := func(n, end uint64) *record.State {
 		return &record.State{N: n, Publication: &record.Publication{N: n}, H: []position.Offset{{Seq: end}},
 			Views: map[string]record.ViewState{"flights": {Digest: view, Buckets: []record.BucketVersion{
 				{Bucket: hour.Add(-time.Hour).UnixMicro(), Ver: 1}, {Bucket: hour.UnixMicro(), Ver: n}}}},
-			Ledgers: map[string]record.Ledger{"flight": {Tenants: map[string][]record.Account{"default": {{Rows: int64(n)}}, "quiet": {{Rows: 7}}}}},
+			Ledgers: map[string]record.Ledger{"flight": {Tenants: map[string][]record.Account{
+				"default": {{Rows: int64(n)}}, "quiet": {{Rows: 7}}}}},
 		}
 	}
 	return state(1, 11), state(2, 21)
 }
 
-// TestGradeIsTheError compares grades with errors computed group by group from the events:
-// those of layers that counted the same, and of a speed layer that counted some twice and lacks others.
+// TestGradeIsTheError compares grades with errors that are computed group by group from the events.
+// In some runs both layers counted the same events. In others the speed layer counted some events
+// twice and lacks others.
 func TestGradeIsTheError(t *testing.T) {
 	t.Parallel()
 	c := oracle.Catalog()
@@ -85,16 +87,16 @@ func TestGradeIsTheError(t *testing.T) {
 	})
 }
 
-func check(t *rapid.T, g *Grade, scan *query.Scan, told, exact []*oracle.Row) {
+func check(t *rapid.T, g *Grade, scan *query.Scan, given, exact []*oracle.Row) {
 	groups := len(exact)
-	for _, r := range told {
+	for _, r := range given {
 		if !slices.ContainsFunc(exact, r.Same) {
 			groups++
 		}
 	}
 	if groups == 0 {
 		if len(g.Views) > 0 {
-			t.Fatalf("nothing to compare, got %+v", g.Views)
+			t.Fatalf("there is nothing to compare, got %+v", g.Views)
 		}
 		return
 	}
@@ -105,12 +107,12 @@ func check(t *rapid.T, g *Grade, scan *query.Scan, told, exact []*oracle.Row) {
 	for j, m := range scan.Measures {
 		var want []float64
 		for _, e := range exact {
-			i := slices.IndexFunc(told, e.Same)
+			i := slices.IndexFunc(given, e.Same)
 			if i < 0 {
 				want = append(want, 1)
 				continue
 			}
-			want = append(want, relative(told[i].Measure(m), e.Measure(m)))
+			want = append(want, relativeError(given[i].Measure(m), e.Measure(m)))
 		}
 		for range groups - len(exact) {
 			want = append(want, 1)
@@ -126,9 +128,9 @@ func check(t *rapid.T, g *Grade, scan *query.Scan, told, exact []*oracle.Row) {
 	}
 }
 
-func relative(told, exact any) float64 {
-	if told == nil || exact == nil {
-		return map[bool]float64{false: 1}[told == exact]
+func relativeError(given, exact any) float64 {
+	if given == nil || exact == nil {
+		return map[bool]float64{false: 1}[given == exact]
 	}
 	float := func(v any) float64 {
 		if n, ok := v.(int64); ok {
@@ -136,10 +138,10 @@ func relative(told, exact any) float64 {
 		}
 		return v.(float64)
 	}
-	return math.Abs(float(told)-float(exact)) / max(1, math.Abs(float(exact)))
+	return math.Abs(float(given)-float(exact)) / max(1, math.Abs(float(exact)))
 }
 
-// TestBoundsAreGraded: a sketch's bounds are compared with the exact number.
+// TestBoundsAreGraded checks that the bounds of a sketch are compared with the exact number.
 func TestBoundsAreGraded(t *testing.T) {
 	t.Parallel()
 	c := oracle.Catalog()
@@ -163,13 +165,13 @@ func TestBoundsAreGraded(t *testing.T) {
 		}
 		m := g.Views[0].Measures[len(g.Views[0].Measures)-1]
 		if m.BoundsStated != 1 || m.BoundsHeld != test.held {
-			t.Errorf("%+v, want bounds stated once and held %d times", m, test.held)
+			t.Errorf("got %+v, want bounds that are stated once and held %d times", m, test.held)
 		}
 	}
 }
 
-// TestLimitIsNoError: where there are more groups than are compared, one that the limit has cut off
-// in one answer alone is not counted as missing.
+// TestLimitIsNoError has more groups than are compared. A group that the limit cut off in only one
+// of the answers does not count as missing.
 func TestLimitIsNoError(t *testing.T) {
 	t.Parallel()
 	c := oracle.Catalog()
@@ -187,11 +189,11 @@ func TestLimitIsNoError(t *testing.T) {
 		t.Fatal(err)
 	}
 	if v := g.Views[0]; v.Groups != 5 || v.Measures[0].Max != 0 {
-		t.Errorf("%+v, want the 5 groups both answers hold, without error", v)
+		t.Errorf("got %+v, want the 5 groups that both answers have, without error", v)
 	}
 }
 
-// TestAnswersBeyondLimits are left out, and the grade says how many.
+// TestAnswersBeyondLimits checks that answers that are too large are left out and counted.
 func TestAnswersBeyondLimits(t *testing.T) {
 	t.Parallel()
 	c := oracle.Catalog()
@@ -214,15 +216,16 @@ func TestLargestTenantsAreGraded(t *testing.T) {
 	before := record.Ledger{Tenants: map[string][]record.Account{"a": {{Rows: 1}, {}}, "c": {{Rows: 9}, {}}}}
 	now := record.Ledger{Tenants: map[string][]record.Account{"a": {{Rows: 2}, {Rows: 1}}, "b": {{Rows: 3}, {}},
 		"c": {{Rows: 9}, {}}, "d": {{}, {Rows: 1}}}}
-	if got := newest(before, now, 2); !slices.Equal(got, []string{"b", "a"}) {
+	if got := busiestTenants(before, now, 2); !slices.Equal(got, []string{"b", "a"}) {
 		t.Errorf("got %v", got)
 	}
-	if got := newest(before, now, 9); !slices.Equal(got, []string{"b", "a", "d"}) {
-		t.Errorf("got %v, and c has nothing new", got)
+	if got := busiestTenants(before, now, 9); !slices.Equal(got, []string{"b", "a", "d"}) {
+		t.Errorf("got %v, want b, a and d, because c has nothing new", got)
 	}
 }
 
-// TestViewsOfAnotherDefinition are not comparable, nor is a range a stale partition lacks.
+// TestViewsOfAnotherDefinition checks that views of another definition are not compared, and that a
+// stale partition is ErrStale.
 func TestViewsOfAnotherDefinition(t *testing.T) {
 	t.Parallel()
 	c := oracle.Catalog()
@@ -234,13 +237,14 @@ func TestViewsOfAnotherDefinition(t *testing.T) {
 		t.Errorf("got %+v, %v", g, err)
 	}
 	before, now = states(c)
-	if _, err := DefaultConfig(c, l, behind{}).Run(t.Context(), before, now); !errors.Is(err, ErrStale) {
+	if _, err := DefaultConfig(c, l, lagging{}).Run(t.Context(), before, now); !errors.Is(err, ErrStale) {
 		t.Errorf("got %v, want ErrStale", err)
 	}
 }
 
-type behind struct{}
+type lagging struct{}
 
-func (behind) ScanBetween(context.Context, *query.Scan, []position.Offset, []position.Offset) (*query.LivePart, error) {
+func (lagging) ScanBetween(context.Context, *query.Scan, []position.Offset,
+	[]position.Offset) (*query.LivePart, error) {
 	return &query.LivePart{Stale: []int{0}}, nil
 }

@@ -9,75 +9,76 @@ import (
 	"recount/serving/merge"
 )
 
-// sheet collects the errors of one view: errors[j] are those of measure j.
+// sheet collects the errors of one view.
 type sheet struct {
 	name            string
 	buckets, groups int
 	leftOut         int
 	measures        []Measure
-	errors          [][]float64
+	// errors holds the errors of measure j at index j, one for each group.
+	errors [][]float64
 }
 
 func newSheet(v *catalog.View) *sheet {
 	s := &sheet{name: v.Name, measures: make([]Measure, len(v.Measures)), errors: make([][]float64, len(v.Measures))}
-	for j, m := range v.Measures { // A query that names none is of all, in this order.
+	for j, m := range v.Measures { // A query without measures asks for all of them, in this order.
 		s.measures[j] = Measure{Measure: m.Name, Kind: m.Kind}
 	}
 	return s
 }
 
-// add compares two answers to one query. Where the limit cut one of them off, a group that
-// has no partner may be behind the cut of the other and is left out.
-func (s *sheet) add(told, exact *merge.Answer) {
-	cut := told.Accuracy.Truncated || exact.Accuracy.Truncated
-	rows := make(map[string]int, told.Rows())
-	for row := range told.Rows() {
-		rows[key(told, row)] = row
+// add compares two answers to one query. If the limit cut off rows of one of them, a group without
+// a partner may be among those rows, so it is left out.
+func (s *sheet) add(given, exact *merge.Answer) {
+	truncated := given.Accuracy.Truncated || exact.Accuracy.Truncated
+	rows := make(map[string]int, given.Rows())
+	for row := range given.Rows() {
+		rows[groupKey(given, row)] = row
 	}
 	for row := range exact.Rows() {
-		k := key(exact, row)
+		k := groupKey(exact, row)
 		partner, ok := rows[k]
 		delete(rows, k)
 		switch {
 		case ok:
 			s.groups++
 			for j := range exact.Measures {
-				s.grade(j, &told.Measures[j], partner, &exact.Measures[j], row)
+				s.grade(j, &given.Measures[j], partner, &exact.Measures[j], row)
 			}
-		case !cut:
-			s.alone()
+		case !truncated:
+			s.addUnmatched()
 		}
 	}
-	if !cut {
+	if !truncated {
 		for range rows {
-			s.alone()
+			s.addUnmatched()
 		}
 	}
 }
 
-// alone counts a group that one of the answers lacks.
-func (s *sheet) alone() {
+// addUnmatched counts a group that one of the answers lacks.
+func (s *sheet) addUnmatched() {
 	s.groups++
 	for j := range s.errors {
 		s.errors[j] = append(s.errors[j], 1)
 	}
 }
 
-// grade compares measure j of one group.
-func (s *sheet) grade(j int, told *merge.Measure, t int, exact *merge.Measure, e int) {
-	s.errors[j] = append(s.errors[j], difference(told.Value, t, exact.Value, e))
-	if told.Bounded(t) {
+// grade compares measure j of one group: row g of the given answer and row e of the exact answer.
+func (s *sheet) grade(j int, given *merge.Measure, g int, exact *merge.Measure, e int) {
+	s.errors[j] = append(s.errors[j], difference(given.Value, g, exact.Value, e))
+	if given.Bounded(g) {
 		s.measures[j].BoundsStated++
-		if v := exact.Value.Ints[e]; told.Low[t] <= v && v <= told.High[t] {
+		if v := exact.Value.Ints[e]; given.Low[g] <= v && v <= given.High[g] {
 			s.measures[j].BoundsHeld++
 		}
 	}
 }
 
-// difference is the relative error of a value, 1 where only one of them is null.
-func difference(told merge.Values, t int, exact merge.Values, e int) float64 {
-	got, gotNull := number(told, t)
-	want, wantNull := number(exact, e)
+// difference returns the relative error of a value. It is 1 if only one of the values is null.
+func difference(given merge.Values, g int, exact merge.Values, e int) float64 {
+	got, gotNull := floatValue(given, g)
+	want, wantNull := floatValue(exact, e)
 	switch {
 	case gotNull && wantNull:
 		return 0
@@ -87,7 +88,7 @@ func difference(told merge.Values, t int, exact merge.Values, e int) float64 {
 	return math.Abs(got-want) / max(1, math.Abs(want))
 }
 
-func number(v merge.Values, row int) (value float64, null bool) {
+func floatValue(v merge.Values, row int) (value float64, null bool) {
 	if v.Null != nil && v.Null[row] {
 		return 0, true
 	}
@@ -97,8 +98,8 @@ func number(v merge.Values, row int) (value float64, null bool) {
 	return float64(v.Ints[row]), false
 }
 
-// key is the same for two rows with the same dimensions and for no others.
-func key(a *merge.Answer, row int) string {
+// groupKey returns a key that two rows share only if they have the same dimensions.
+func groupKey(a *merge.Answer, row int) string {
 	var k []byte
 	for d := range a.Dims {
 		c := &a.Dims[d].Column
@@ -114,7 +115,7 @@ func key(a *merge.Answer, row int) string {
 	return string(k)
 }
 
-// view is the grade of what was added.
+// view returns the grade of all answers that were added.
 func (s *sheet) view() View {
 	for j, e := range s.errors {
 		if slices.Sort(e); len(e) == 0 {
