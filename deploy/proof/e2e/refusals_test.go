@@ -10,9 +10,9 @@ import (
 	"recount/schemas/problem"
 )
 
-// refusal is a request that a server must refuse, and with which code.
+// refusal is a request that a server must refuse, with the status and code of the answer.
 type refusal struct {
-	admin        bool // on the admin address
+	admin        bool // admin sends the request to the admin address.
 	method, path string
 	key          string
 	header       http.Header
@@ -21,20 +21,20 @@ type refusal struct {
 	code         problem.Code
 }
 
-// testRefusals asks every kind of refusal of a real server. Each is a problem that no cache
-// may keep, with the id of its request and a code of the document.
-func (g *guarded) testRefusals() {
+// testRefusals sends requests that a server must refuse, of every kind. Each answer must be a
+// problem that no cache may keep, with the id of its request and a code of the OpenAPI document.
+func (g *guardedServer) testRefusals() {
 	g.t.Helper()
 	refusals := slices.Concat(g.refusedOperations(), g.refusedEvents(), g.refusedReads())
 	for i, r := range refusals {
 		g.testRefusal(fmt.Sprintf("refusal-%d", i), r)
 	}
 	if len(refusals) < 80 {
-		g.t.Errorf("%d refusals only", len(refusals))
+		g.t.Errorf("only %d refusals were tested", len(refusals))
 	}
 }
 
-func (g *guarded) testRefusal(id string, r refusal) {
+func (g *guardedServer) testRefusal(id string, r refusal) {
 	g.t.Helper()
 	url := g.url
 	if r.admin {
@@ -59,13 +59,14 @@ func (g *guarded) testRefusal(id string, r refusal) {
 	err = json.NewDecoder(res.Body).Decode(&p)
 	switch {
 	case err != nil || res.Header.Get("Content-Type") != problem.ContentType:
-		g.t.Errorf("%s %s: %s is no problem: %v", r.method, r.path, res.Header.Get("Content-Type"), err)
+		g.t.Errorf("%s %s: content type %q, want a problem document: %v", r.method, r.path,
+			res.Header.Get("Content-Type"), err)
 	case res.StatusCode != r.status || p.Status != r.status || p.Code != r.code:
 		g.t.Errorf("%s %s: status %d %+v, want %d %s", r.method, r.path, res.StatusCode, p, r.status, r.code)
 	case !slices.Contains(problem.Codes, p.Code) || p.Type != "about:blank" || p.Title == "" || p.Detail == "":
-		g.t.Errorf("%s %s: incomplete: %+v", r.method, r.path, p)
+		g.t.Errorf("%s %s: a member of the problem is missing or unknown: %+v", r.method, r.path, p)
 	case res.Header.Get("Cache-Control") != "no-store":
-		g.t.Errorf("%s %s: a cache may keep %+v", r.method, r.path, p)
+		g.t.Errorf("%s %s: no Cache-Control: no-store with %+v", r.method, r.path, p)
 	case res.Header.Get(problem.RequestIDHeader) != id || p.RequestID != id:
 		g.t.Errorf("%s %s: request ids %q and %q, want %q", r.method, r.path,
 			res.Header.Get(problem.RequestIDHeader), p.RequestID, id)
@@ -74,9 +75,9 @@ func (g *guarded) testRefusal(id string, r refusal) {
 	}
 }
 
-// refusedOperations are every documented operation without a key, with a key of another scope,
-// with an unknown key, and with a method it does not have.
-func (g *guarded) refusedOperations() (all []refusal) {
+// refusedOperations returns every documented operation without a key, with an unknown key, with a
+// key of another scope, and with a method that it does not have.
+func (g *guardedServer) refusedOperations() (all []refusal) {
 	for _, op := range operations(g.t) {
 		if op.scope == "" {
 			continue
@@ -93,7 +94,7 @@ func (g *guarded) refusedOperations() (all []refusal) {
 		}
 		r.status = http.StatusForbidden
 		r.code = problem.Forbidden
-		if r.path != "/v1/audit" { // It is open to both.
+		if r.path != "/v1/audit" { // Both scopes may call it.
 			all = append(all, r)
 		}
 		r.key = g.acme
@@ -110,8 +111,8 @@ func (g *guarded) refusedOperations() (all []refusal) {
 	return all
 }
 
-// refusedEvents are requests of events that are refused as a whole.
-func (g *guarded) refusedEvents() (all []refusal) {
+// refusedEvents returns requests of events that are refused as a whole.
+func (g *guardedServer) refusedEvents() (all []refusal) {
 	lines := http.Header{"Content-Type": {"application/x-ndjson"}}
 	whole := http.Header{"Content-Type": {"application/json"}}
 	compressed := http.Header{"Content-Type": {"application/x-ndjson"}, "Content-Encoding": {"gzip"}}
@@ -134,8 +135,8 @@ func (g *guarded) refusedEvents() (all []refusal) {
 	return all
 }
 
-// refusedReads are what is not there, or asked for in a wrong way.
-func (g *guarded) refusedReads() []refusal {
+// refusedReads returns requests for things that do not exist, and wrong requests.
+func (g *guardedServer) refusedReads() []refusal {
 	const get, post = http.MethodGet, http.MethodPost
 	foreign := http.Header{"Origin": {"https://evil.example"}}
 	asJSON := http.Header{"Content-Type": {"application/json"}}
