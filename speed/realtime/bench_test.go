@@ -19,7 +19,7 @@ var flightType = &catalog.EventType{Name: "flight", Fields: []catalog.Field{
 	{Name: "origin", Type: catalog.String}, {Name: "tail", Type: catalog.String},
 }}
 
-// flightCatalog has one view of 3 dimensions and 4 measures, the last of which is count distinct or max.
+// flightCatalog has one view with 3 dimensions and 4 measures. The last measure is a parameter.
 func flightCatalog(last catalog.Measure) *catalog.Catalog {
 	return &catalog.Catalog{Bucket: time.Hour, Events: map[string]*catalog.EventType{"flight": flightType},
 		Views: map[string]*catalog.View{"flights": {Name: "flights", Event: "flight", Cell: time.Minute,
@@ -34,7 +34,8 @@ var (
 	aircraft = catalog.Measure{Name: "aircraft", Kind: catalog.Distinct, Field: "tail"}
 )
 
-// flights are messages of perMessage events with new ids: airports² pairs, times up to late before the append.
+// flights returns a log of messages with perMessage events each. All ids are different, there are
+// airports² pairs of airports, and an event's time is up to late before its append.
 func flights(b testing.TB, messages, perMessage, airports int, late time.Duration) *memLog {
 	r := rand.New(rand.NewPCG(1, 1))
 	log := newMemLog(1)
@@ -53,7 +54,7 @@ func flights(b testing.TB, messages, perMessage, airports int, late time.Duratio
 				}})
 		}
 		m := newMessage(b, flightType, at, events, 1)
-		m.events = nil // a million maps would keep the collector busy
+		m.events = nil // A million maps would keep the garbage collector busy.
 		log.append(0, m)
 	}
 	return log
@@ -71,8 +72,8 @@ func openBench(b testing.TB, c *catalog.Catalog, log *memLog) *partition {
 	return v.partitions[0]
 }
 
-// BenchmarkConsume is decode, dedup and aggregation by 3 dimensions and 4 measures. The ids
-// are new for as long as the log lasts, then known; both cost the window one search.
+// BenchmarkConsume measures decoding, deduplication and aggregation with 3 dimensions and 4 measures.
+// Every id is new, which costs one search in the window, as a known id does.
 func BenchmarkConsume(b *testing.B) {
 	for _, c := range []struct {
 		name       string
@@ -113,11 +114,11 @@ func fill(w *idWindow, n int) {
 	}
 }
 
-// BenchmarkDecode is the part of BenchmarkConsume that is not ours.
+// BenchmarkDecode measures the decoding in BenchmarkConsume, which package eventbatch does.
 func BenchmarkDecode(b *testing.B) {
 	log := flights(b, 1, 2000, 20, time.Minute)
 	for b.Loop() {
-		_, recs, err := eventbatch.Decode(log.parts[0][0].frame)
+		_, recs, err := eventbatch.Decode(log.partitions[0][0].frame)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -126,7 +127,7 @@ func BenchmarkDecode(b *testing.B) {
 	b.ReportMetric(2000*float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }
 
-// BenchmarkScan reads 100,000 cells.
+// BenchmarkScan measures scans of 100,000 cells.
 func BenchmarkScan(b *testing.B) {
 	log := flights(b, 300, 2000, 80, 15*time.Minute)
 	c := flightCatalog(worst)
@@ -165,15 +166,15 @@ func BenchmarkScan(b *testing.B) {
 	}
 }
 
-// BenchmarkSnapshot writes and loads a window of a million ids.
+// BenchmarkSnapshot measures writing and loading a window of a million ids.
 func BenchmarkSnapshot(b *testing.B) {
 	const entries = 1_000_000
 	p := openBench(b, flightCatalog(worst), newMemLog(1))
 	fill(p.window, entries)
-	p.window.marks[0].start = 0 // the segment in which they came
+	p.window.marks[0].start = 0 // the segment that has the ids
 	p.window.beginSegment(1)
 	p.frozen = p.window.freeze()
-	data := encoded(b, p.capture())
+	data := encodeSnapshot(b, p.capture())
 	b.Run("write", func(b *testing.B) {
 		for i := uint64(2); b.Loop(); i++ {
 			snap := p.capture()
@@ -195,7 +196,7 @@ func BenchmarkSnapshot(b *testing.B) {
 	})
 }
 
-// BenchmarkClaim is one search in a window of 5 M ids that finds nothing.
+// BenchmarkClaim measures one search in a window of 5 million ids that finds nothing.
 func BenchmarkClaim(b *testing.B) {
 	w := smallWindow(5_000_000, time.Hour)
 	fill(w, 5_000_000)

@@ -16,7 +16,7 @@ import (
 	"recount/schemas/query"
 )
 
-// The generated world: minutes as cells, hours as buckets, half a day of event time.
+// The generated events have cells of a minute, buckets of an hour, and times within half a day.
 const (
 	testCell   = time.Minute
 	testBucket = time.Hour
@@ -29,8 +29,8 @@ var (
 		{Name: "b", Type: catalog.Bool}, {Name: "f", Type: catalog.Float64}, {Name: "i", Type: catalog.Int64},
 		{Name: "s", Type: catalog.String}, {Name: "t", Type: catalog.Timestamp},
 	}}
-	// wideBefore is the type before fields were added to it: their columns are missing.
-	wideBefore = &catalog.EventType{Name: "wide",
+	// wideTypeBefore is wideType before fields were added: it has no columns for them.
+	wideTypeBefore = &catalog.EventType{Name: "wide",
 		Fields: []catalog.Field{{Name: "i", Type: catalog.Int64}, {Name: "s", Type: catalog.String}}}
 	slimType = &catalog.EventType{Name: "slim", Fields: []catalog.Field{{Name: "s", Type: catalog.String}}}
 	goneType = &catalog.EventType{Name: "gone", Fields: []catalog.Field{{Name: "s", Type: catalog.String}}}
@@ -38,10 +38,10 @@ var (
 
 type generator struct {
 	*rand.Rand
-	overflow bool // values overflow now and then
+	overflow bool // whether some values overflow
 }
 
-func pick[T any](g generator, of ...T) T { return of[g.IntN(len(of))] }
+func pick[T any](g generator, values ...T) T { return values[g.IntN(len(values))] }
 
 func (g generator) chance(percent int) bool { return g.IntN(100) < percent }
 
@@ -64,8 +64,8 @@ func (g generator) value(name string) any {
 	return pick(g, "", "a", "ab", "abc", "b", fmt.Sprint("v", g.IntN(20)))
 }
 
-// event makes an event of a small world of ids, so that copies in the same bucket, in
-// the next one and far away are common.
+// event makes an event with one of few ids, so that copies in the same bucket, in the next bucket and
+// far away are common.
 func (g generator) event(partition int) event {
 	e := event{tenant: pick(g, "default", "default", "other"), id: fmt.Sprintf("p%d-%d", partition, g.IntN(60)),
 		fields: map[string]any{}}
@@ -78,17 +78,17 @@ func (g generator) event(partition int) event {
 		}
 	}
 	if g.overflow {
-		g.overflows(&e)
+		g.addOverflows(&e)
 	}
 	return e
 }
 
-// overflows marks values as too many, or makes them what stands for such.
-func (g generator) overflows(e *event) {
+// addOverflows marks some values as overflowed, or replaces them by the overflow value.
+func (g generator) addOverflows(e *event) {
 	for _, f := range []string{"i", "s", "source", "subject"} {
 		switch {
 		case e.fields[f] != nil && g.chance(5):
-			e.over = append(e.over, f)
+			e.overflowed = append(e.overflowed, f)
 		case f != "i" && g.chance(5):
 			e.fields[f] = catalog.Overflow
 		}
@@ -99,11 +99,11 @@ func (g generator) message(t testing.TB, partition int, appended int64) message 
 	if g.chance(10) {
 		return heartbeat(appended)
 	}
-	typ := pick(g, wideType, wideType, wideType, wideBefore, slimType, goneType)
+	typ := pick(g, wideType, wideType, wideType, wideTypeBefore, slimType, goneType)
 	var events []event
 	for range 1 + g.IntN(12) {
 		e := g.event(partition)
-		if typ == wideBefore {
+		if typ == wideTypeBefore {
 			delete(e.fields, "b")
 			delete(e.fields, "f")
 			delete(e.fields, "t")

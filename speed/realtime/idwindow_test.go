@@ -14,7 +14,7 @@ func smallWindow(entries int64, span time.Duration) *idWindow {
 
 func randomIdentity(r *rand.Rand) identity { return identity{r.Uint64(), r.Uint64()} }
 
-// The window is the set of the last entries, whatever was forgotten and rebuilt before.
+// The window is the set of the newest entries, no matter what was forgotten and rebuilt before.
 func TestWindowIsASetOfTheNewest(t *testing.T) {
 	t.Parallel()
 	const limit = 5000
@@ -30,10 +30,10 @@ func TestWindowIsASetOfTheNewest(t *testing.T) {
 		n, known := newest[id]
 		known = known && n >= len(admitted)-limit
 		if got := w.contains(id); got != known {
-			t.Fatalf("has: got %v, want %v", got, known)
+			t.Fatalf("contains: got %v, want %v", got, known)
 		}
 		if got := w.claim(id); got == known {
-			t.Fatalf("claim of a known=%v identity: got %v", known, got)
+			t.Fatalf("claim of an identity (known: %v): got %v, want %v", known, got, !known)
 		}
 		if !known {
 			newest[id] = len(admitted)
@@ -41,7 +41,7 @@ func TestWindowIsASetOfTheNewest(t *testing.T) {
 		}
 		w.advance(1)
 		if w.ring.len() > limit {
-			t.Fatalf("%d entries, the limit is %d", w.ring.len(), limit)
+			t.Fatalf("the window has %d entries, the limit is %d", w.ring.len(), limit)
 		}
 	}
 	got := w.dropped
@@ -61,7 +61,7 @@ func TestWindowForgetsByAppendTime(t *testing.T) {
 	w := smallWindow(1000, time.Minute)
 	r := rand.New(rand.NewPCG(3, 4))
 	var ids []identity
-	for s := range int64(300) { // a segment a second, one identity each
+	for s := range int64(300) { // Each second has a segment with one identity.
 		w.beginSegment(uint64(s) + 2)
 		ids = append(ids, randomIdentity(r))
 		w.claim(ids[s])
@@ -82,8 +82,8 @@ func TestWindowForgetsByAppendTime(t *testing.T) {
 	}
 }
 
-// A slot whose entry is long gone may name the number of another entry after 2^32
-// admissions; the identity decides.
+// After 2^32 admissions, a slot of a forgotten entry may hold the low half of another entry's number.
+// The comparison of the identities decides.
 func TestWindowSurvivesNumbersThatRepeat(t *testing.T) {
 	t.Parallel()
 	w := smallWindow(10, time.Hour)
@@ -110,22 +110,22 @@ func TestWindowSurvivesNumbersThatRepeat(t *testing.T) {
 	}
 }
 
-// Two identities may share a tag; they are two all the same.
-func TestATagIsNoIdentity(t *testing.T) {
+// Two identities with the same tag are different.
+func TestSharedTag(t *testing.T) {
 	t.Parallel()
 	w := smallWindow(10, time.Hour)
 	a := identity{1, 2}
 	w.claim(a)
 	s, tag := w.place(a)
 	if _, found := w.find(s, tag, a); !found {
-		t.Error("the identity is not found")
+		t.Error("find did not find the identity")
 	}
 	if _, found := w.find(s, tag, identity{1, 3}); found {
-		t.Error("another identity of the tag is found")
+		t.Error("find found another identity with the same tag")
 	}
 }
 
-// I1–I3, case by case: which of the events, in the order of the log, are counted.
+// TestDuplicates checks I1–I3 case by case: which of the events, in the order of the log, are counted.
 func TestDuplicates(t *testing.T) {
 	t.Parallel()
 	at := func(hour float64, assigned bool) event {
@@ -145,9 +145,9 @@ func TestDuplicates(t *testing.T) {
 		"a chain of retries":                  {[]event{at(0.9, true), at(1.1, true), at(2.1, true)}, []int32{0}},
 		"assigned after a client's time":      {[]event{at(0.9, false), at(1.1, true)}, []int32{0, 1}},
 		"a client's time after assigned":      {[]event{at(0.9, true), at(1.1, false)}, []int32{0, 1}},
-		"an assigned copy of a client's marks too": {[]event{at(0.1, false), at(0.9, true), at(1.1, true)},
+		"a dropped assigned copy is marked too": {[]event{at(0.1, false), at(0.9, true), at(1.1, true)},
 			[]int32{0}},
-		"a client's copy of a dropped assigned one": {[]event{at(0.9, true), at(1.1, true), at(1.2, false)},
+		"a client's copy of a dropped assigned copy": {[]event{at(0.9, true), at(1.1, true), at(1.2, false)},
 			[]int32{0}},
 		"a bucket earlier, later in the log": {[]event{at(1.1, true), at(0.9, true)}, []int32{0, 1}},
 		"before 1970":                        {[]event{at(-600000, false), at(-600000, false)}, []int32{0}},

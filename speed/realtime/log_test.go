@@ -22,28 +22,28 @@ type event struct {
 	tenant, id string
 	time       int64
 	assigned   bool
-	fields     map[string]any // source and subject too
-	over       []string       // fields whose value is one too many
+	fields     map[string]any // source and subject included
+	overflowed []string       // fields whose values overflowed
 }
 
-// message is a message of the log with what is in it.
+// message is a message of the log and its contents.
 type message struct {
-	typ      string
-	appended int64
-	events   []event
-	frame    []byte
+	eventType string
+	appended  int64
+	events    []event
+	frame     []byte
 }
 
 // memLog is a log in memory.
 type memLog struct {
-	mu      sync.Mutex
-	parts   [][]message // message i has the sequence i+1
-	first   []uint64    // first sequence not trimmed
-	changed chan struct{}
+	mu         sync.Mutex
+	partitions [][]message // message i has the sequence i+1
+	first      []uint64    // first sequence that is not trimmed
+	changed    chan struct{}
 }
 
 func newMemLog(partitions int) *memLog {
-	l := &memLog{parts: make([][]message, partitions), changed: make(chan struct{})}
+	l := &memLog{partitions: make([][]message, partitions), changed: make(chan struct{})}
 	for range partitions {
 		l.first = append(l.first, position.First)
 	}
@@ -53,15 +53,15 @@ func newMemLog(partitions int) *memLog {
 func (l *memLog) append(p int, ms ...message) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.parts[p] = append(l.parts[p], ms...)
+	l.partitions[p] = append(l.partitions[p], ms...)
 	close(l.changed)
 	l.changed = make(chan struct{})
 }
 
-func (l *memLog) next(p int) uint64 { return uint64(len(l.parts[p])) + 1 }
+func (l *memLog) next(p int) uint64 { return uint64(len(l.partitions[p])) + 1 }
 
 func (l *memLog) message(p int, seq uint64) eventbatch.Message {
-	return eventbatch.Message{Seq: seq, Frame: l.parts[p][seq-1].frame}
+	return eventbatch.Message{Seq: seq, Frame: l.partitions[p][seq-1].frame}
 }
 
 // Read implements Source.
@@ -106,11 +106,11 @@ func (r *memReader) Next(ctx context.Context) (eventbatch.Message, error) {
 	}
 }
 
-// boundaries are the sequences at which segments of the partition's log begin.
+// boundaries returns the sequences at which segments of the partition's log begin.
 func (l *memLog) boundaries(p int, epochs []position.EpochStart) []uint64 {
 	out := []uint64{position.First}
 	c := position.NewCutter(epochs, position.First)
-	for i, m := range l.parts[p] {
+	for i, m := range l.partitions[p] {
 		seq := uint64(i) + 1
 		if c.Add(position.Message{Seq: seq, Events: int64(len(m.events)), Bytes: int64(len(m.frame)),
 			Appended: m.appended}) {
@@ -123,9 +123,9 @@ func (l *memLog) boundaries(p int, epochs []position.EpochStart) []uint64 {
 // newMessage encodes events of a type in the given number of batches.
 func newMessage(t testing.TB, e *catalog.EventType, appended int64, events []event, batches int) message {
 	t.Helper()
-	m := message{typ: e.Name, appended: appended, events: events}
+	m := message{eventType: e.Name, appended: appended, events: events}
 	schema := eventbatch.Schema(e)
-	if slices.ContainsFunc(events, func(ev event) bool { return len(ev.over) > 0 }) {
+	if slices.ContainsFunc(events, func(ev event) bool { return len(ev.overflowed) > 0 }) {
 		schema = eventbatch.OverflowSchema(schema)
 	}
 	var recs []arrow.Record
@@ -173,10 +173,10 @@ func (e event) column(name string) any {
 	case eventbatch.ColTime:
 		return e.time
 	case eventbatch.ColOverflow:
-		if len(e.over) == 0 {
+		if len(e.overflowed) == 0 {
 			return nil
 		}
-		return strings.Join(e.over, ",")
+		return strings.Join(e.overflowed, ",")
 	case eventbatch.ColSource:
 		if e.fields["source"] == nil {
 			return "test"
@@ -185,10 +185,10 @@ func (e event) column(name string) any {
 	return e.fields[name]
 }
 
-// dimension is what views count in a dimension.
+// dimension returns the value under which views count the event in a dimension.
 func (e event) dimension(name string) any {
 	switch {
-	case !slices.Contains(e.over, name):
+	case !slices.Contains(e.overflowed, name):
 		return e.column(name)
 	case name == "i":
 		return int64(catalog.OverflowInt)

@@ -13,26 +13,26 @@ import (
 	"recount/schemas/query"
 )
 
-// oracle answers scans by walking over all events again: the definition, not an algorithm.
+// oracle answers scans by going through all events again. It is the definition, not an algorithm.
 type oracle struct {
 	log    *memLog
 	bucket time.Duration
 }
 
-// group is one row of an answer in a form that can be compared.
+// group is one row of an answer, in a form that can be compared.
 type group struct {
 	Key      string
 	Events   uint64
 	Measures []string
 }
 
-// answer is the naive answer for [cut, through) of every partition.
+// answer returns the answer for [cut, through) of every partition.
 func (o oracle) answer(s *query.Scan, cut []position.Offset, through []position.Offset) ([]group, query.Overflow,
 	uint64) {
 	rows := map[string][]event{}
 	over := query.Overflow{}
 	pending := uint64(0)
-	for p, messages := range o.log.parts {
+	for p, messages := range o.log.partitions {
 		var before []typedEvent
 		for i, m := range messages {
 			seq := uint64(i) + 1
@@ -41,15 +41,15 @@ func (o oracle) answer(s *query.Scan, cut []position.Offset, through []position.
 				if in {
 					pending++
 				}
-				if w := s.Windows.Index(e.time); in && w >= 0 && m.typ == s.View.Event && e.tenant == s.Tenant &&
-					!o.duplicate(before, typedEvent{m.typ, e}) && filtered(s, e) {
+				if w := s.Windows.Index(e.time); in && w >= 0 && m.eventType == s.View.Event && e.tenant == s.Tenant &&
+					!o.duplicate(before, typedEvent{m.eventType, e}) && passesFilters(s, e) {
 					over.Add(overflow(s, e))
-					if matches(s, e) {
-						key := keyOf(s, w, e)
+					if passesConditions(s, e) {
+						key := groupKey(s, w, e)
 						rows[key] = append(rows[key], e)
 					}
 				}
-				before = append(before, typedEvent{m.typ, e})
+				before = append(before, typedEvent{m.eventType, e})
 			}
 		}
 	}
@@ -57,45 +57,45 @@ func (o oracle) answer(s *query.Scan, cut []position.Offset, through []position.
 	for key, events := range rows {
 		g := group{Key: key, Events: uint64(len(events))}
 		for _, m := range s.Measures {
-			g.Measures = append(g.Measures, naive(m, events))
+			g.Measures = append(g.Measures, naiveMeasure(m, events))
 		}
 		out = append(out, g)
 	}
-	return sorted(out), over, pending
+	return sortGroups(out), over, pending
 }
 
-func sorted(g []group) []group {
+func sortGroups(g []group) []group {
 	slices.SortFunc(g, func(a, b group) int { return cmp.Compare(a.Key, b.Key) })
 	return g
 }
 
 type typedEvent struct {
-	typ string
+	eventType string
 	event
 }
 
-// duplicate is I2 and I3 as written, within one event type.
+// duplicate applies I2 and I3 as they are written, within one event type.
 func (o oracle) duplicate(before []typedEvent, e typedEvent) bool {
 	bucket := func(e typedEvent) int64 { return e.time / o.bucket.Microseconds() }
 	return slices.ContainsFunc(before, func(b typedEvent) bool {
-		if b.typ != e.typ || b.tenant != e.tenant || b.id != e.id {
+		if b.eventType != e.eventType || b.tenant != e.tenant || b.id != e.id {
 			return false
 		}
 		return bucket(b) == bucket(e) || e.assigned && b.assigned && bucket(b) == bucket(e)-1
 	})
 }
 
-// filtered evaluates the view's filters on one event.
-func filtered(s *query.Scan, e event) bool {
+// passesFilters evaluates the view's filters on one event.
+func passesFilters(s *query.Scan, e event) bool {
 	for _, f := range s.View.Where {
-		if !compare(string(f.Op), e.column(f.Field), f.Values) {
+		if !evaluate(string(f.Op), e.column(f.Field), f.Values) {
 			return false
 		}
 	}
 	return true
 }
 
-// overflow is what an event adds to query.Overflow: nothing if its place is known.
+// overflow returns what an event adds to query.Overflow: nothing if its group and conditions are known.
 func overflow(s *query.Scan, e event) (o query.Overflow) {
 	unknown := func(dimension string) bool {
 		v := e.dimension(dimension)
@@ -110,27 +110,27 @@ func overflow(s *query.Scan, e event) (o query.Overflow) {
 		switch open := unknown(c.Dimension) && c.Op != query.Exists; {
 		case open:
 			o.Events = 1
-		case !compare(string(c.Op), e.dimension(c.Dimension), c.Values):
+		case !evaluate(string(c.Op), e.dimension(c.Dimension), c.Values):
 			return query.Overflow{}
 		}
 	}
-	if o.Events == 1 && !matches(s, e) {
+	if o.Events == 1 && !passesConditions(s, e) {
 		o.LeftOut = 1
 	}
 	return o
 }
 
-// matches evaluates the scan's conditions on one event.
-func matches(s *query.Scan, e event) bool {
+// passesConditions evaluates the scan's conditions on one event.
+func passesConditions(s *query.Scan, e event) bool {
 	for _, c := range s.Where {
-		if !compare(string(c.Op), e.dimension(c.Dimension), c.Values) {
+		if !evaluate(string(c.Op), e.dimension(c.Dimension), c.Values) {
 			return false
 		}
 	}
 	return true
 }
 
-func compare(op string, v any, values []any) bool {
+func evaluate(op string, v any, values []any) bool {
 	switch op {
 	case "eq", "in":
 		return slices.Contains(values, v)
@@ -155,7 +155,7 @@ func compare(op string, v any, values []any) bool {
 	return map[string]bool{"lt": c < 0, "le": c <= 0, "gt": c > 0, "ge": c >= 0}[op]
 }
 
-func keyOf(s *query.Scan, window int, e event) string {
+func groupKey(s *query.Scan, window int, e event) string {
 	key := fmt.Sprint(window)
 	for _, d := range s.GroupBy {
 		key += fmt.Sprintf("|%v", e.dimension(d.Name))
@@ -163,8 +163,8 @@ func keyOf(s *query.Scan, window int, e event) string {
 	return key
 }
 
-// naive is the value of a measure over events.
-func naive(m query.Measure, events []event) string {
+// naiveMeasure returns the value of a measure over the events.
+func naiveMeasure(m query.Measure, events []event) string {
 	if m.Kind == catalog.Count {
 		return fmt.Sprint(len(events))
 	}
@@ -185,7 +185,7 @@ func naive(m query.Measure, events []event) string {
 	low := (*big.Rat)(nil)
 	high := (*big.Rat)(nil)
 	for _, v := range values {
-		r := rat(v)
+		r := toRational(v)
 		sum.Add(sum, r)
 		if low == nil || r.Cmp(low) < 0 {
 			low = r
@@ -202,17 +202,17 @@ func naive(m query.Measure, events []event) string {
 	return fmt.Sprintf("%d:%s", len(values), out.RatString())
 }
 
-func rat(v any) *big.Rat {
+func toRational(v any) *big.Rat {
 	switch v := v.(type) {
 	case int64:
 		return new(big.Rat).SetInt64(v)
 	case float64:
 		return new(big.Rat).SetFloat64(v)
 	}
-	panic(fmt.Sprintf("no number: %v", v))
+	panic(fmt.Sprintf("not a number: %v", v))
 }
 
-// groupsOf puts a part in the form of the oracle.
+// groupsOf returns the rows of a part in the form of the oracle.
 func groupsOf(s *query.Scan, p *query.Part) []group {
 	var out []group
 	for r := range p.Rows() {
@@ -221,11 +221,11 @@ func groupsOf(s *query.Scan, p *query.Part) []group {
 			g.Key += fmt.Sprintf("|%v", dimension(&p.Dims[i], r))
 		}
 		for i, m := range s.Measures {
-			g.Measures = append(g.Measures, finished(m, p.Measures[i][r]))
+			g.Measures = append(g.Measures, formatMeasure(m, p.Measures[i][r]))
 		}
 		out = append(out, g)
 	}
-	return sorted(out)
+	return sortGroups(out)
 }
 
 func dimension(c *query.Column, row int) any {
@@ -240,7 +240,7 @@ func dimension(c *query.Column, row int) any {
 	return c.Ints[row]
 }
 
-func finished(m query.Measure, a query.Acc) string {
+func formatMeasure(m query.Measure, a query.Acc) string {
 	v := new(big.Rat)
 	switch {
 	case m.Kind == catalog.Count:

@@ -14,7 +14,7 @@ import (
 	"recount/schemas/position"
 )
 
-// world is views beside an oracle, driven message by message.
+// world holds views and the log for an oracle. It drives the views message by message.
 type world struct {
 	*rapid.T
 	g        generator
@@ -28,9 +28,9 @@ type world struct {
 	appended int64
 }
 
-// The answer for [cut, S) is the oracle's for every boundary cut, whatever was consumed,
+// For every cut at a boundary, the answer for [cut, S) is the oracle's, no matter what was consumed,
 // retained, saved, restarted or redefined before (S1–S6, D2, Q2, Q5).
-func TestScansAreThoseOfTheOracle(t *testing.T) {
+func TestScansMatchTheOracle(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		dir, err := os.MkdirTemp("", "realtime")
@@ -57,7 +57,7 @@ func (w *world) start(t *testing.T) {
 		w.epochs = append(w.epochs, position.EpochStart{Epoch: 2, Start: uint64(2 + w.g.IntN(60)), Rule: w.g.rule()})
 	}
 	w.appended = testStart
-	for p := range w.log.parts {
+	for p := range w.log.partitions {
 		w.floor = append(w.floor, position.Offset{Seq: position.First})
 		for range 80 {
 			w.appended += w.g.Int64N(4e6)
@@ -66,7 +66,7 @@ func (w *world) start(t *testing.T) {
 		w.bounds = append(w.bounds, w.log.boundaries(p, w.epochs))
 	}
 	w.open()
-	// Without a snapshot a restart knows no duplicates from before the oldest kept publication (D3).
+	// Without a snapshot, a restart does not know the ids from before the oldest kept publication (D3).
 	if err := w.views.Snapshot(); err != nil {
 		w.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func (w *world) start(t *testing.T) {
 func (w *world) open() {
 	cfg := DefaultConfig(w.dir)
 	var starts []PartitionStart
-	for p := range w.log.parts {
+	for p := range w.log.partitions {
 		starts = append(starts, PartitionStart{Epochs: w.epochs, OldestKept: w.floor[p].Seq, LogNext: w.log.next(p)})
 	}
 	var err error
@@ -112,7 +112,8 @@ func (w *world) step() {
 	}
 }
 
-// restart is a crash: what no snapshot holds is gone. Views may have changed meanwhile.
+// restart simulates a crash: all that is not in a snapshot is lost. The views may change before the
+// next start.
 func (w *world) restart() {
 	switch w.g.IntN(4) {
 	case 0:
@@ -148,7 +149,8 @@ func (w *world) check() {
 	for p, part := range w.views.partitions {
 		stale := cut[p].Seq > part.next
 		if want := max(cut[p].Seq, part.next); live.Through[p].Seq != want || slices.Contains(live.Stale, p) != stale {
-			w.Fatalf("partition %d: through %d, stale %v, want %d, %v", p, live.Through[p].Seq, live.Stale, want, stale)
+			w.Fatalf("partition %d: got through %d, stale partitions %v; want through %d, stale %v", p,
+				live.Through[p].Seq, live.Stale, want, stale)
 		}
 	}
 	want, over, pending := oracle{w.log, w.catalog.Bucket}.answer(s, cut, live.Through)
@@ -161,7 +163,7 @@ func (w *world) check() {
 	}
 }
 
-// Between two boundaries a scan answers for exactly what lies between them (A2).
+// A scan between two boundaries answers for exactly the messages between them (A2).
 func TestScanUpToABoundary(t *testing.T) {
 	t.Parallel()
 	w := &world{g: generator{rand.New(rand.NewPCG(7, 7)), true}, dir: t.TempDir()}

@@ -18,9 +18,9 @@ import (
 	"recount/schemas/position"
 )
 
-var update = flag.Bool("update", false, "write the golden files")
+var updateGolden = flag.Bool("update", false, "write the golden files")
 
-// goldenCatalog has every kind of measure and of dimension.
+// goldenCatalog has every kind of measure and every type of dimension.
 func goldenCatalog() *catalog.Catalog {
 	v := &catalog.View{Name: "every", Event: "wide", Cell: testCell, Dimensions: []string{"s", "i", "b"}}
 	for _, m := range []catalog.Measure{{Kind: catalog.Count}, {Kind: catalog.Sum, Field: "i"},
@@ -35,8 +35,8 @@ func goldenCatalog() *catalog.Catalog {
 		Views: map[string]*catalog.View{"every": v, "all": all}}
 }
 
-// goldenPartition has consumed the same two segments every time, one of them with more
-// distinct values than a set keeps exactly.
+// goldenPartition returns a partition that has consumed two segments, which are always the same. One of
+// them has more distinct values than a set keeps exactly.
 func goldenPartition(t testing.TB, dir string) *partition {
 	t.Helper()
 	log := newMemLog(1)
@@ -65,7 +65,7 @@ func goldenPartition(t testing.TB, dir string) *partition {
 	return v.partitions[0]
 }
 
-func encoded(t testing.TB, s *snapshot) []byte {
+func encodeSnapshot(t testing.TB, s *snapshot) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	if err := s.write(&b); err != nil {
@@ -78,8 +78,8 @@ func TestSnapshotFormatIsFrozen(t *testing.T) {
 	t.Parallel()
 	p := goldenPartition(t, t.TempDir())
 	path := filepath.Join("testdata", "partition.snap")
-	got := encoded(t, p.capture())
-	if *update {
+	got := encodeSnapshot(t, p.capture())
+	if *updateGolden {
 		if err := errors.Join(os.MkdirAll("testdata", 0o755), os.WriteFile(path, got, 0o644)); err != nil {
 			t.Fatal(err)
 		}
@@ -89,7 +89,8 @@ func TestSnapshotFormatIsFrozen(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Errorf("%d bytes differ from the %d of %s: a new format needs a new magic", len(got), len(want), path)
+		t.Errorf("the %d bytes written differ from the %d bytes of %s: a new format needs a new magic", len(got),
+			len(want), path)
 	}
 	s, err := readSnapshot(bytes.NewReader(want), int64(len(want)), p.plan)
 	if err != nil {
@@ -98,16 +99,16 @@ func TestSnapshotFormatIsFrozen(t *testing.T) {
 	if len(s.segments) != 2 || s.next != 5 || s.ring.len() == 0 {
 		t.Errorf("got %d segments, next %d, %d identities", len(s.segments), s.next, s.ring.len())
 	}
-	if !bytes.Equal(encoded(t, s), want) {
-		t.Error("what was read is not what is written")
+	if !bytes.Equal(encodeSnapshot(t, s), want) {
+		t.Error("the snapshot that was read is written differently")
 	}
 }
 
-// Every flipped byte and every cut end is found.
+// A flipped byte and a missing end are always found.
 func TestDamagedSnapshots(t *testing.T) {
 	t.Parallel()
 	p := goldenPartition(t, t.TempDir())
-	good := encoded(t, p.capture())
+	good := encodeSnapshot(t, p.capture())
 	for i := 0; i < len(good); i += 1 + i/200 {
 		bad := bytes.Clone(good)
 		bad[i] ^= 0x40
@@ -115,12 +116,12 @@ func TestDamagedSnapshots(t *testing.T) {
 			t.Fatalf("byte %d flipped: got %v, want errSnapshot", i, err)
 		}
 		if _, err := readSnapshot(bytes.NewReader(good[:i]), int64(i), nil); !errors.Is(err, errSnapshot) {
-			t.Fatalf("%d of %d bytes: got %v, want errSnapshot", i, len(good), err)
+			t.Fatalf("only %d of %d bytes: got %v, want errSnapshot", i, len(good), err)
 		}
 	}
 }
 
-// Which snapshots are used, and where the partition goes on (S5, L5).
+// TestWhichSnapshotIsUsed checks which snapshots are used and where the partition continues (S5, L5).
 func TestWhichSnapshotIsUsed(t *testing.T) {
 	t.Parallel()
 	other := position.CutRule{Interval: time.Hour, Rows: 5, Bytes: 1 << 30}
@@ -136,7 +137,13 @@ func TestWhichSnapshotIsUsed(t *testing.T) {
 			}
 		}
 	}
-	const older, newer = "p000-00000000000000000002.snap", "p000-00000000000000000003.snap"
+	otherRule := []position.EpochStart{{Epoch: 1, Start: 1, Rule: other}}
+	const (
+		older      = "p000-00000000000000000002.snap"
+		newer      = "p000-00000000000000000003.snap"
+		unfinished = "p000-00000000000000000004.snap.tmp"
+		foreign    = "p001-00000000000000000009.snap"
+	)
 	for name, c := range map[string]struct {
 		epochs   []position.EpochStart
 		logNext  uint64
@@ -146,21 +153,19 @@ func TestWhichSnapshotIsUsed(t *testing.T) {
 		entries  int
 		segments int
 	}{
-		"the newest":                          {everyFour, 11, 1, nil, 9, 16, 4},
-		"the newest from a later publication": {everyFour, 11, 5, nil, 9, 16, 2},
-		"the newest behind the publication":   {everyFour, 31, 21, nil, 9, 16, 0},
-		"the one before a damaged one":        {everyFour, 11, 1, damage(newer), 5, 8, 2},
-		"none of two damaged":                 {everyFour, 11, 3, damage(older, newer), 3, 0, 0},
-		"only what the log still has":         {everyFour, 6, 1, nil, 5, 8, 2},
-		"none that counted lost messages":     {everyFour, 2, 1, nil, 1, 0, 0},
-		"none of another rule": {[]position.EpochStart{{Epoch: 1, Start: 1, Rule: other}}, 11, 1, nil,
-			1, 0, 0},
-		"one from before a new epoch":           {second(9), 11, 1, nil, 9, 16, 4},
-		"none that reaches into a new epoch":    {second(7), 11, 1, nil, 5, 8, 2},
-		"none whose boundaries are not the H's": {everyFour, 11, 4, nil, 4, 0, 0},
-		"a file that was not finished": {everyFour, 11, 1, damage("p000-00000000000000000004.snap.tmp"), 9, 16,
-			4},
-		"another partition's": {everyFour, 11, 1, damage("p001-00000000000000000009.snap"), 9, 16, 4},
+		"newest":                                 {everyFour, 11, 1, nil, 9, 16, 4},
+		"newest with a later publication":        {everyFour, 11, 5, nil, 9, 16, 2},
+		"newest ends below the publication":      {everyFour, 31, 21, nil, 9, 16, 0},
+		"newest is damaged":                      {everyFour, 11, 1, damage(newer), 5, 8, 2},
+		"both are damaged":                       {everyFour, 11, 3, damage(older, newer), 3, 0, 0},
+		"newest ends above the log":              {everyFour, 6, 1, nil, 5, 8, 2},
+		"both counted lost messages":             {everyFour, 2, 1, nil, 1, 0, 0},
+		"another cut rule":                       {otherRule, 11, 1, nil, 1, 0, 0},
+		"newest is from before a new epoch":      {second(9), 11, 1, nil, 9, 16, 4},
+		"newest reaches into a new epoch":        {second(7), 11, 1, nil, 5, 8, 2},
+		"publication is not at a boundary":       {everyFour, 11, 4, nil, 4, 0, 0},
+		"an unfinished file is ignored":          {everyFour, 11, 1, damage(unfinished), 9, 16, 4},
+		"a file of another partition is ignored": {everyFour, 11, 1, damage(foreign), 9, 16, 4},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -169,7 +174,7 @@ func TestWhichSnapshotIsUsed(t *testing.T) {
 			if c.before != nil {
 				c.before(t, dir)
 			}
-			log := logOf(t, int(c.logNext)-1, 2)
+			log := newNumberedLog(t, int(c.logNext)-1, 2)
 			v := openTest(t, DefaultConfig(dir), log, c.epochs, c.oldest)
 			s := v.Status()[0]
 			if s.Through.Seq != c.next || s.WindowEntries != c.entries || s.Segments != c.segments {
@@ -177,7 +182,7 @@ func TestWhichSnapshotIsUsed(t *testing.T) {
 					s.Segments, c.next, c.entries, c.segments)
 			}
 			if left, _ := filepath.Glob(filepath.Join(dir, "*.tmp")); left != nil {
-				t.Errorf("left over: %v", left)
+				t.Errorf("unfinished files are left: %v", left)
 			}
 		})
 	}
@@ -186,7 +191,7 @@ func TestWhichSnapshotIsUsed(t *testing.T) {
 // saveAt writes snapshots with the given offsets, numbered from 1.
 func saveAt(t *testing.T, dir string, offsets ...uint64) {
 	t.Helper()
-	log := logOf(t, 10, 2)
+	log := newNumberedLog(t, 10, 2)
 	v := openTest(t, DefaultConfig(dir), log, everyFour, 1)
 	for _, at := range offsets {
 		for p := v.partitions[0]; p.open.start < at; {
@@ -197,20 +202,20 @@ func saveAt(t *testing.T, dir string, offsets ...uint64) {
 		if err := v.Snapshot(); err != nil {
 			t.Fatal(err)
 		}
-		if err := v.Snapshot(); err != nil { // nothing new: no file
+		if err := v.Snapshot(); err != nil { // The offset is the same, so this writes no file.
 			t.Fatal(err)
 		}
 	}
 }
 
-// A view that was added is counted from the oldest kept publication on, and ids from before
-// that are known still (S5, D2).
+// An added view is counted from the oldest kept publication on. The ids from before that publication
+// are still known (S5, D2).
 func TestAddedViewIsCountedAgain(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	saveAt(t, dir, 9)
-	log := logOf(t, 10, 2)
-	log.append(0, numbered(t, 0, 8)) // copies of events before and after the cut
+	log := newNumberedLog(t, 10, 2)
+	log.append(0, numbered(t, 0, 8)) // copies of events before and after the publication's end
 	c := countCatalog()
 	c.Views["w"] = &catalog.View{Name: "w", Event: "slim", Cell: testCell, Dimensions: []string{},
 		Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}}}
@@ -234,16 +239,16 @@ func TestAddedViewIsCountedAgain(t *testing.T) {
 
 func FuzzReadSnapshot(f *testing.F) {
 	p := goldenPartition(f, f.TempDir())
-	good := encoded(f, p.capture())
+	good := encodeSnapshot(f, p.capture())
 	f.Add(good[len(snapshotMagic):])
 	few := p.capture()
 	few.segments = few.segments[:1]
 	few.next = few.segments[0].end
 	few.marks = few.marks[:2]
 	few.ring.end = few.marks[1].first
-	f.Add(encoded(f, few)[len(snapshotMagic):])
+	f.Add(encodeSnapshot(f, few)[len(snapshotMagic):])
 	f.Fuzz(func(t *testing.T, sections []byte) {
-		data := resum(append([]byte(snapshotMagic), sections...))
+		data := fixChecksums(append([]byte(snapshotMagic), sections...))
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		s, err := readSnapshot(bytes.NewReader(data), int64(len(data)), p.plan)
@@ -259,7 +264,7 @@ func FuzzReadSnapshot(f *testing.F) {
 			}
 			return
 		}
-		again := encoded(t, s)
+		again := encodeSnapshot(t, s)
 		if r, err := readSnapshot(bytes.NewReader(again), int64(len(again)), p.plan); err != nil ||
 			!cmp.Equal(r.views, s.views, cmp.AllowUnexported(viewID{})) {
 			t.Errorf("read, written and read: %v", err)
@@ -268,8 +273,8 @@ func FuzzReadSnapshot(f *testing.F) {
 	})
 }
 
-// resum makes the checksums right, so that fuzzing reaches what lies behind them.
-func resum(data []byte) []byte {
+// fixChecksums corrects the checksums of all sections, so that fuzzing reaches the code after the check.
+func fixChecksums(data []byte) []byte {
 	for at := len(snapshotMagic); len(data)-at >= sectionHead; {
 		head := data[at : at+sectionHead]
 		n := littleEndian.Uint64(head[1:])

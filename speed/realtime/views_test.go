@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// countCatalog has one view: events of slimType by s and minute.
+// countCatalog has one view. It counts events of slimType by s and minute.
 func countCatalog() *catalog.Catalog {
 	return &catalog.Catalog{
 		Bucket: testBucket, Events: map[string]*catalog.EventType{"slim": slimType},
@@ -37,7 +37,7 @@ func countCatalog() *catalog.Catalog {
 var everyFour = []position.EpochStart{{Epoch: 1, Start: 1,
 	Rule: position.CutRule{Interval: time.Hour, Rows: 4, Bytes: 1 << 30}}}
 
-// numbered is a message of events with the ids n, n+1, ….
+// numbered returns a message of events with the ids n, n+1, ….
 func numbered(t testing.TB, n, count int) message {
 	var events []event
 	for i := range count {
@@ -57,8 +57,8 @@ func openTest(t testing.TB, cfg Config, log *memLog, epochs []position.EpochStar
 	return v
 }
 
-// run runs the views until the test or the returned function ends them.
-func run(t testing.TB, v *Views) (stop func() error) {
+// runViews runs the views until the test ends or stop is called.
+func runViews(t testing.TB, v *Views) (stop func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- v.Run(ctx) }()
@@ -112,13 +112,13 @@ func wantCount(t testing.TB, v *Views, cut, want uint64) {
 	}
 }
 
-// settled waits until every goroutine of the bubble waits, and returns partition 0's status.
-func settled(v *Views) PartitionStatus {
+// statusWhenIdle waits until every goroutine of the bubble waits, and returns the status of partition 0.
+func statusWhenIdle(v *Views) PartitionStatus {
 	synctest.Wait()
 	return v.Status()[0]
 }
 
-func logOf(t testing.TB, messages, perMessage int) *memLog {
+func newNumberedLog(t testing.TB, messages, perMessage int) *memLog {
 	log := newMemLog(1)
 	for i := range messages {
 		log.append(0, numbered(t, i*perMessage, perMessage))
@@ -128,7 +128,7 @@ func logOf(t testing.TB, messages, perMessage int) *memLog {
 
 func TestCuts(t *testing.T) {
 	t.Parallel()
-	log := logOf(t, 10, 2) // segments of two messages: 1, 3, 5, 7, 9
+	log := newNumberedLog(t, 10, 2) // Segments of two messages begin at 1, 3, 5, 7 and 9.
 	v := openTest(t, DefaultConfig(t.TempDir()), log, everyFour, 1)
 	consumeAll(t, v, log)
 	for cut, want := range map[uint64]uint64{1: 20, 3: 16, 9: 4, 11: 0} {
@@ -161,23 +161,23 @@ func TestCuts(t *testing.T) {
 	}
 }
 
-func TestViewMustBeTheOneOpened(t *testing.T) {
+func TestScanOfAnotherDefinition(t *testing.T) {
 	t.Parallel()
-	log := logOf(t, 1, 1)
+	log := newNumberedLog(t, 1, 1)
 	v := openTest(t, DefaultConfig(t.TempDir()), log, everyFour, 1)
 	s := countScan(t)
 	s.Digest = "0123456789abcdef"
 	if _, err := v.Scan(t.Context(), s, []position.Offset{{Seq: 1}}); !errors.Is(err, ErrViewNotReady) {
-		t.Errorf("another definition: got %v, want ErrViewNotReady (S5)", err)
+		t.Errorf("scan of another definition: got %v, want ErrViewNotReady (S5)", err)
 	}
 	if _, err := v.Scan(t.Context(), countScan(t), nil); err == nil {
-		t.Error("a cut of no partitions: no error")
+		t.Error("scan with a cut of no partitions: got no error")
 	}
 }
 
-// A message that cannot be counted stops its partition: it gives nothing any more
-// and says why. The other partitions go on.
-func TestFaultsStopThePartition(t *testing.T) {
+// A message that cannot be counted stops its partition, which then gives nothing and reports why. The
+// other partitions continue.
+func TestCorruptMessageStopsThePartition(t *testing.T) {
 	t.Parallel()
 	flipped := numbered(t, 50, 1)
 	flipped.frame[len(flipped.frame)-1] ^= 1
@@ -186,11 +186,11 @@ func TestFaultsStopThePartition(t *testing.T) {
 		[]event{{tenant: "default", id: "y", fields: map[string]any{"s": int64(1)}}}, 1)
 	for name, bad := range map[string]message{"a flipped bit": flipped, "a column of another type": retyped} {
 		cfg := DefaultConfig(t.TempDir())
-		synctest.Test(t, func(t *testing.T) { testFault(t, cfg, name, bad) })
+		synctest.Test(t, func(t *testing.T) { testCorruptMessage(t, cfg, name, bad) })
 	}
 }
 
-func testFault(t *testing.T, cfg Config, name string, bad message) {
+func testCorruptMessage(t *testing.T, cfg Config, name string, bad message) {
 	log := newMemLog(2)
 	log.append(0, numbered(t, 0, 2), bad, numbered(t, 4, 2))
 	log.append(1, numbered(t, 0, 2))
@@ -201,8 +201,8 @@ func testFault(t *testing.T, cfg Config, name string, bad message) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop := run(t, v)
-	if s := settled(v); !errors.Is(s.Failed, eventbatch.ErrCorrupt) || s.Through.Seq != 2 {
+	stop := runViews(t, v)
+	if s := statusWhenIdle(v); !errors.Is(s.Failed, eventbatch.ErrCorrupt) || s.Through.Seq != 2 {
 		t.Errorf("%s: status %+v", name, s)
 	}
 	log.append(1, numbered(t, 2, 2))
@@ -212,7 +212,7 @@ func testFault(t *testing.T, cfg Config, name string, bad message) {
 	if err != nil || live.Part.Events[0] != 4 || !cmp.Equal(live.Through, want) || !cmp.Equal(live.Stale, []int{0}) {
 		t.Errorf("%s: got %+v, %v", name, live, err)
 	}
-	if got := gathered(t, metrics, "recount_realtime_failed"); got != 1 {
+	if got := metricValue(t, metrics, "recount_realtime_failed"); got != 1 {
 		t.Errorf("%s: alarm metric: got %v, want 1", name, got)
 	}
 	if err := stop(); !errors.Is(err, eventbatch.ErrCorrupt) {
@@ -220,8 +220,8 @@ func testFault(t *testing.T, cfg Config, name string, bad message) {
 	}
 }
 
-// gathered is the value of a metric of partition 0.
-func gathered(t testing.TB, g prometheus.Gatherer, name string) float64 {
+// metricValue returns the value of a metric of partition 0.
+func metricValue(t testing.TB, g prometheus.Gatherer, name string) float64 {
 	families, err := g.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -235,11 +235,11 @@ func gathered(t testing.TB, g prometheus.Gatherer, name string) float64 {
 	return 0
 }
 
-// What lies before the oldest kept publication is in the batch view: if the log no longer has it, the
-// partition begins there, and knows the ids of its snapshot still.
-func TestGapBeforeTheOldestPublicationIsPassed(t *testing.T) {
+// The messages before the oldest kept publication are in the batch view. If the log no longer has them,
+// the partition begins at that publication, and it still knows the ids of its snapshot.
+func TestGapBeforeTheOldestPublicationIsSkipped(t *testing.T) {
 	t.Parallel()
-	log := logOf(t, 10, 2)
+	log := newNumberedLog(t, 10, 2)
 	cfg := DefaultConfig(t.TempDir())
 	v := openTest(t, cfg, log, everyFour, 1)
 	for range 4 {
@@ -251,23 +251,23 @@ func TestGapBeforeTheOldestPublicationIsPassed(t *testing.T) {
 		t.Fatal(err)
 	}
 	log.first[0] = 7
-	log.append(0, numbered(t, 0, 1)) // known by the snapshot
+	log.append(0, numbered(t, 0, 1)) // The snapshot knows its id.
 	synctest.Test(t, func(t *testing.T) {
-		log.changed = make(chan struct{}) // of this bubble
+		log.changed = make(chan struct{}) // The channel must belong to this bubble.
 		v := openTest(t, cfg, log, everyFour, 7)
-		run(t, v)
-		if s := settled(v); s.Through.Seq != 12 {
+		runViews(t, v)
+		if s := statusWhenIdle(v); s.Through.Seq != 12 {
 			t.Fatalf("status: %+v", s)
 		}
 		wantCount(t, v, 7, 8)
 	})
 }
 
-// At its share of the memory a partition stands still, its answers stay exact, and Retain
-// sets it going, even to an H it has not reached.
+// A partition that has used up its share of the memory waits, and its answers stay exact. Retain makes
+// it continue, even with an H that it has not reached.
 func TestMemoryLimit(t *testing.T) {
 	t.Parallel()
-	for _, rows := range []int64{100, 5000} { // many segments fill the memory, or less than one does
+	for _, rows := range []int64{100, 5000} { // The memory is full after many segments, or within the first.
 		cfg := DefaultConfig(t.TempDir())
 		cfg.Memory = 64 << 10
 		synctest.Test(t, func(t *testing.T) { testMemoryLimit(t, cfg, rows) })
@@ -275,26 +275,26 @@ func TestMemoryLimit(t *testing.T) {
 }
 
 func testMemoryLimit(t *testing.T, cfg Config, rows int64) {
-	log := logOf(t, 200, 50)
+	log := newNumberedLog(t, 200, 50)
 	metrics := prometheus.NewRegistry()
 	cfg.Registerer = metrics
 	epochs := []position.EpochStart{{Epoch: 1, Start: 1,
 		Rule: position.CutRule{Interval: time.Hour, Rows: rows, Bytes: 1 << 30}}}
 	v := openTest(t, cfg, log, epochs, 1)
-	run(t, v)
-	s := settled(v)
+	runViews(t, v)
+	s := statusWhenIdle(v)
 	if s.Stalled != stalledMemory || s.Through.Seq < 3 || s.Through.Seq > 100 {
 		t.Fatalf("status: %+v", s)
 	}
 	wantCount(t, v, 1, 50*(s.Through.Seq-1))
-	if got := gathered(t, metrics, "recount_realtime_stalled"); got != 1 {
+	if got := metricValue(t, metrics, "recount_realtime_stalled"); got != 1 {
 		t.Errorf("metric: got %v, want 1", got)
 	}
-	for _, h := range []uint64{s.Boundary, 101} { // a boundary reached, and one ahead
+	for _, h := range []uint64{s.Boundary, 101} { // a boundary that was reached, and a later one
 		if err := v.Retain([]position.Offset{{Seq: h}}); err != nil {
 			t.Fatal(err)
 		}
-		s := settled(v)
+		s := statusWhenIdle(v)
 		if s.Stalled != stalledMemory || s.Through.Seq <= h+1 {
 			t.Fatalf("status after retain from %d: %+v", h, s)
 		}
@@ -302,24 +302,24 @@ func testMemoryLimit(t *testing.T, cfg Config, rows int64) {
 	}
 }
 
-// A log that does not answer is waited for, not a fault.
-func TestLogThatDoesNotAnswer(t *testing.T) {
+// A partition waits for a log that does not answer; it does not stop.
+func TestSilentLog(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		log := &deafLog{memLog: logOf(t, 3, 2), deaf: true}
+		log := &silentLog{memLog: newNumberedLog(t, 3, 2), silent: true}
 		v, err := Open(DefaultConfig(dir), countCatalog(),
 			[]PartitionStart{{Epochs: everyFour, OldestKept: 1, LogNext: 4}}, log)
 		if err != nil {
 			t.Fatal(err)
 		}
-		stop := run(t, v)
+		stop := runViews(t, v)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		if s := v.Status()[0]; !strings.Contains(s.Stalled, "deaf") || s.Failed != nil {
+		if s := v.Status()[0]; !strings.Contains(s.Stalled, "silent") || s.Failed != nil {
 			t.Errorf("status: %+v", s)
 		}
-		log.set(false)
+		log.setSilent(false)
 		time.Sleep(2 * maxBackoff)
 		synctest.Wait()
 		if s := v.Status()[0]; s.Stalled != "" || s.Through.Seq != 4 {
@@ -331,35 +331,36 @@ func TestLogThatDoesNotAnswer(t *testing.T) {
 	})
 }
 
-type deafLog struct {
+// silentLog is a log that does not answer while it is silent.
+type silentLog struct {
 	*memLog
-	deaf bool
+	silent bool
 }
 
-func (l *deafLog) set(deaf bool) {
+func (l *silentLog) setSilent(silent bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.deaf = deaf
+	l.silent = silent
 }
 
-func (l *deafLog) Read(ctx context.Context, p int, from uint64) (eventbatch.Reader, error) {
+func (l *silentLog) Read(ctx context.Context, p int, from uint64) (eventbatch.Reader, error) {
 	l.mu.Lock()
-	deaf := l.deaf
+	silent := l.silent
 	l.mu.Unlock()
-	if deaf {
-		return nil, errors.New("deaf")
+	if silent {
+		return nil, errors.New("silent")
 	}
 	return l.memLog.Read(ctx, p, from)
 }
 
-// Snapshots are taken on time and when Run ends, and two of them are kept.
+// Snapshots are written at the set interval and when Run ends. Two of them are kept.
 func TestSnapshotsOnTime(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemLog(1)
 		v := openTest(t, DefaultConfig(dir), log, everyFour, 1)
-		stop := run(t, v)
+		stop := runViews(t, v)
 		for i := range 5 {
 			log.append(0, numbered(t, 4*i, 4))
 			time.Sleep(DefaultSnapshotEvery)
@@ -385,11 +386,11 @@ func TestSnapshotsOnTime(t *testing.T) {
 		t.Errorf("snapshot offset: got %v, %v, %v, want %v", at, found, err, want)
 	}
 	if _, found, err := SnapshotOffset(filepath.Join(dir, "none"), 0); found || err != nil {
-		t.Errorf("a folder that is not there: got %v, %v", found, err)
+		t.Errorf("snapshot offset in a missing folder: got %v, %v, want none", found, err)
 	}
 }
 
-// Scans while the log is consumed, evicted and saved see exact prefixes; run with -race.
+// Scans see exact prefixes while other goroutines consume, evict and save. Run it with -race.
 func TestScansWhileConsuming(t *testing.T) {
 	t.Parallel()
 	const messages = 400
@@ -397,7 +398,7 @@ func TestScansWhileConsuming(t *testing.T) {
 	cfg := DefaultConfig(t.TempDir())
 	cfg.Registerer = prometheus.NewRegistry()
 	v := openTest(t, cfg, log, everyFour, 1)
-	run(t, v)
+	runViews(t, v)
 	go func() {
 		for i := range messages {
 			log.append(0, numbered(t, 2*i, 2))
@@ -425,7 +426,7 @@ func TestScansWhileConsuming(t *testing.T) {
 				t.Fatal(err)
 			}
 		case 2:
-			gathered(t, cfg.Registerer.(prometheus.Gatherer), "recount_realtime_groups")
+			metricValue(t, cfg.Registerer.(prometheus.Gatherer), "recount_realtime_groups")
 		}
 	}
 }
@@ -433,16 +434,16 @@ func TestScansWhileConsuming(t *testing.T) {
 func TestConfig(t *testing.T) {
 	t.Parallel()
 	if err := DefaultConfig("x").Validate(); err != nil {
-		t.Errorf("default: %v", err)
+		t.Errorf("default config: %v", err)
 	}
 	err := Config{}.Validate()
 	for _, field := range []string{"dir", "window is", "window entries", "memory", "snapshot interval"} {
 		if err == nil || !strings.Contains(err.Error(), field) {
-			t.Errorf("empty: no word of %s in %v", field, err)
+			t.Errorf("empty config: %q is not in error %v", field, err)
 		}
 	}
 	log := newMemLog(1)
 	if _, err := Open(DefaultConfig(t.TempDir()), countCatalog(), []PartitionStart{{OldestKept: 1}}, log); err == nil {
-		t.Error("open without epochs: no error")
+		t.Error("open without epochs: got no error")
 	}
 }
