@@ -10,6 +10,7 @@
 //	access     who is asking: scopes, tenants, the principal in a request's context
 //	catalog    event types, views and measures, as configured; digests; schema evolution
 //	eventbatch the log message: frame header, Arrow columns, identity key, partition function
+//	setting    what an operator may set: key, bounds, meaning; mistakes in a configuration
 //	position   offsets, the cut rule (C1), epochs (L5), and the errors of a log that lacks a message
 //	deadletter rejected events: themselves events, of a reserved type
 //	record     the commit log, commit records (C3), the commit chain, publications (P1) and their resolution, retirements

@@ -2,7 +2,6 @@ package deadletters
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -14,6 +13,7 @@ import (
 	"recount/batch/lake"
 	"recount/schemas/position"
 	"recount/schemas/record"
+	"recount/schemas/setting"
 )
 
 // Objects is the part of the lake that retiring needs. lake.Store implements it.
@@ -38,6 +38,22 @@ type Config struct {
 	Now        func() time.Time
 }
 
+// DefaultConfig keeps dead letters for 30 days, and at most 10 GiB of them.
+func DefaultConfig() Config { return Config{Keep: 30 * 24 * time.Hour, MaxBytes: 10 << 30} }
+
+// Settings lists what an operator may set.
+func (c *Config) Settings() []setting.Setting {
+	return []setting.Setting{
+		setting.Duration("dead_letters.keep", setting.AtLeast(time.Second),
+			"How long rejected events are kept in the lake.", &c.Keep),
+		setting.Size("dead_letters.max_bytes", setting.AtLeast(1<<20),
+			"Most bytes of rejected events in the lake; the oldest go first.", &c.MaxBytes),
+	}
+}
+
+// Validate returns a *setting.Error for each setting that is out of bounds, joined.
+func (c Config) Validate() error { return setting.Check(c.Settings()) }
+
 // Store reads and retires the dead letters that have landed. It is safe for concurrent use.
 type Store struct {
 	cfg     Config
@@ -46,8 +62,8 @@ type Store struct {
 
 // New returns the store.
 func New(cfg Config) (*Store, error) {
-	if cfg.Keep < time.Second || cfg.MaxBytes <= 0 {
-		return nil, errors.New("dead_letters: keep must be at least 1s and max_bytes positive")
+	if err := cfg.Validate(); err != nil {
+		return nil, err
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

@@ -101,11 +101,12 @@ func (w *world) open(maxBytes int64, reg prometheus.Registerer) *Store {
 		},
 		Records: lake.NewCommitLog(w.store), Objects: w.store,
 		Published: func() []position.Offset { return w.published },
-		Keep:      24 * time.Hour, MaxBytes: maxBytes, Now: func() time.Time { return w.now }, Registerer: reg,
+		Keep:      24 * time.Hour, MaxBytes: 1 << 30, Now: func() time.Time { return w.now }, Registerer: reg,
 	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	s.cfg.MaxBytes = maxBytes // may be less than an operator may set
 	return s
 }
 

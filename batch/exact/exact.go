@@ -90,14 +90,17 @@ type Config struct {
 // DefaultConfig uses every core and 2 GiB.
 func DefaultConfig() Config { return Config{Workers: runtime.GOMAXPROCS(0), Memory: 2 << 30} }
 
+// LeastMemory is the least Config.Memory.
+const LeastMemory = 16 << 20
+
 // Validate returns an error that names each wrong field and says what to write instead.
 func (c Config) Validate() error {
 	var errs []error
 	if c.Workers < 1 {
 		errs = append(errs, fmt.Errorf("batch.workers: %d; use at least 1", c.Workers))
 	}
-	if c.Memory < 16<<20 {
-		errs = append(errs, fmt.Errorf("batch.memory: %d bytes; use at least 16MiB", c.Memory))
+	if c.Memory < LeastMemory {
+		errs = append(errs, fmt.Errorf("batch.memory: %d bytes; use at least %d", c.Memory, LeastMemory))
 	}
 	return errors.Join(errs...)
 }

@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"time"
 
-	"recount/schemas/catalog"
 	"recount/schemas/position"
 	"recount/schemas/record"
+	"recount/schemas/setting"
 )
 
 const (
@@ -23,7 +23,7 @@ const (
 // Begin loads a partition's chain and makes it fit the configuration: an empty chain gets
 // its first seal, which opens next.Epoch (1) and fixes bucket width and partitions; another
 // cut rule opens a new epoch (C1). Losing the race for the first seal is no error. A bucket
-// width or number of partitions other than the stored one is a *catalog.Error.
+// width or number of partitions other than the stored one is a *setting.Error.
 func Begin(ctx context.Context, records record.CommitLog, partition int, next record.Next) (*record.Chain, error) {
 	c, err := LoadChain(ctx, records, partition)
 	if err != nil {
@@ -75,13 +75,13 @@ func checkFirst(ctx context.Context, records record.CommitLog, partition int, ne
 func checkFixed(c *record.Chain, next record.Next) error {
 	var errs []error
 	if c.Bucket != next.Bucket {
-		errs = append(errs, &catalog.Error{Path: []string{"batch", "bucket"}, Msg: fmt.Sprintf(
+		errs = append(errs, &setting.Error{Path: []string{"batch", "bucket"}, Msg: fmt.Sprintf(
 			"the stored data has buckets of %s and the configuration says %s; the width cannot change while data "+
 				"exists: write %s, or start with an empty object store",
 			c.Bucket, next.Bucket, c.Bucket)})
 	}
 	if c.Partitions != next.Partitions {
-		errs = append(errs, &catalog.Error{Path: []string{"log", "partitions"}, Msg: fmt.Sprintf(
+		errs = append(errs, &setting.Error{Path: []string{"log", "partitions"}, Msg: fmt.Sprintf(
 			"the stored data has %d partitions and the configuration says %d; the number cannot change while data "+
 				"exists: write %d, or start with an empty object store",
 			c.Partitions, next.Partitions, c.Partitions)})

@@ -13,6 +13,7 @@ import (
 	"recount/schemas/eventbatch"
 	"recount/schemas/position"
 	"recount/schemas/record"
+	"recount/schemas/setting"
 )
 
 func begin(t testing.TB, w record.CommitLog, p int, next record.Next) *record.Chain {
@@ -65,9 +66,9 @@ func TestFixedSettings(t *testing.T) {
 	other.Partitions = 8
 	for _, p := range []int{0, 5} {
 		_, err := Begin(t.Context(), w, p, other)
-		var fault *catalog.Error
+		var fault *setting.Error
 		if !errors.As(err, &fault) {
-			t.Fatalf("partition %d: got %v, want a *catalog.Error", p, err)
+			t.Fatalf("partition %d: got %v, want a *setting.Error", p, err)
 		}
 		for _, want := range []string{"batch.bucket", "1h0m0s", "6h0m0s", "log.partitions", "2 partitions", "8"} {
 			if !strings.Contains(err.Error(), want) {

@@ -12,7 +12,9 @@ import (
 
 	"recount/batch/exact"
 	"recount/schemas/catalog"
+	"recount/schemas/query"
 	"recount/schemas/record"
+	"recount/schemas/setting"
 )
 
 // Config describes one publisher. Two publishers of one chain must agree on Catalog and Partitions.
@@ -43,17 +45,27 @@ type Config struct {
 	Now        func() time.Time
 }
 
-// DefaultConfig keeps three publications and allows a query five minutes.
+// DefaultConfig keeps three publications.
 func DefaultConfig(c *catalog.Catalog, partitions int) Config {
 	return Config{
-		Catalog: c, Partitions: partitions, Keep: 3, LongestQuery: 5 * time.Minute, Memory: 2 << 30,
+		Catalog: c, Partitions: partitions, Keep: 3, LongestQuery: query.DefaultTimeout,
+		Memory:  exact.DefaultConfig().Memory,
 		Workers: runtime.GOMAXPROCS(0), CollectAfter: 24 * time.Hour, Code: "unknown", Now: time.Now,
+	}
+}
+
+// Settings lists what an operator may set.
+func (c *Config) Settings() []setting.Setting {
+	return []setting.Setting{
+		setting.Size("batch.memory", setting.AtLeast(64<<20), "Largest memory of one recomputation.", &c.Memory),
+		setting.Count("batch.keep", "publications", setting.Between(1, 1000),
+			"Newest publications that stay readable whatever their age.", &c.Keep),
 	}
 }
 
 // Validate returns an error that names each wrong field and says what to write instead.
 func (c Config) Validate() error {
-	var errs []error
+	errs := []error{setting.Check(c.Settings())}
 	bad := func(name string, wrong bool, hint string) {
 		if wrong {
 			errs = append(errs, fmt.Errorf("publish: %s: %s", name, hint))
@@ -61,7 +73,6 @@ func (c Config) Validate() error {
 	}
 	bad("catalog", c.Catalog == nil, "is missing; pass the declared views")
 	bad("partitions", c.Partitions < 1, "use at least 1")
-	bad("keep", c.Keep < 1, "use at least 1 publication, such as 3")
 	bad("longest_query", c.LongestQuery <= 0, "use a duration such as 5m")
 	bad("collect_after", c.CollectAfter < time.Hour, "use at least 1h, because an object is written before the "+
 		"record that names it")

@@ -235,6 +235,7 @@ func (w *world) unstarted(c *catalog.Catalog, f *faults) *Publisher {
 		return w.now
 	}
 	cfg.Code = "test"
+	cfg.LongestQuery = 5 * time.Minute
 	cfg.Workers = 2
 	cfg.Memory = 64 << 20
 	p, err := New(cfg, records{w, f}, objects{w, f}, cells.NewStore(conn{w.db, f}, c), w.readChains, w.open)

@@ -127,7 +127,7 @@ func TestConfigCheck(t *testing.T) {
 		"valid": {valid, "a.yaml is valid: 1 event type, 1 view\n", exitOK},
 		"no view": {"events: {hit: {fields: {page: string}}}\n",
 			"no view is declared, so nothing would be counted", exitFailed},
-		"unknown key": {valid + "landng: {}\n", "a.yaml: line 8: unknown key landng; remove it or correct its " +
+		"unknown key": {valid + "landng: {}\n", "a.yaml:8: landng: unknown key; remove it or correct its " +
 			"spelling", exitFailed},
 		"unknown field": {strings.Replace(valid, "[page]", "[pages]", 1), "a.yaml:6: views.hits.dimensions",
 			exitFailed},
@@ -137,7 +137,8 @@ func TestConfigCheck(t *testing.T) {
 		"unknown schedule": {valid + "jobs: {recompute: {schedule: sometimes}}\n", "a.yaml:8: jobs.recompute.schedule",
 			exitFailed},
 		"unknown job": {valid + "jobs: {lunch: {schedule: '@daily'}}\n",
-			"no such job; the jobs are recompute, collect, expire", exitFailed},
+			"a.yaml:8: jobs.lunch: unknown key; remove it or correct its spelling; jobs has recompute, collect, " +
+				"expire", exitFailed},
 	} {
 		if err := os.WriteFile(path, []byte(c.yaml), 0o600); err != nil {
 			t.Fatal(err)

@@ -8,13 +8,14 @@ import (
 	"github.com/alecthomas/kong"
 
 	"recount/deploy/server"
+	"recount/schemas/setting"
 )
 
 // settingsFlags is every scalar of the configuration as a flag and an environment
 // variable. The struct kong parses into is built from the list of settings, so
 // that the configuration is declared once.
 type settingsFlags struct {
-	settings []server.Setting
+	settings []setting.Setting
 	value    any // pointer to a struct of *string, one a setting
 }
 
@@ -25,7 +26,8 @@ type settable struct{ kong.Plugins }
 func (s *settingsFlags) settable() settable { return settable{kong.Plugins{s.value}} }
 
 func newSettingsFlags() *settingsFlags {
-	s := &settingsFlags{settings: server.Settings()}
+	defaults := server.DefaultConfig()
+	s := &settingsFlags{settings: defaults.Settings()}
 	var fields []reflect.StructField
 	for i, set := range s.settings {
 		fields = append(fields, reflect.StructField{

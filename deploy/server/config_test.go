@@ -1,14 +1,27 @@
 package server
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
+	"recount/batch/deadletters"
+	"recount/batch/publish"
+	"recount/deploy/embedded/chdb"
 	"recount/deploy/server/quota"
+	"recount/jobs"
 	"recount/schemas/catalog"
+	"recount/schemas/position"
+	"recount/serving/api"
+	"recount/speed/eventlog"
+	"recount/speed/ingest"
+	"recount/speed/realtime"
 )
 
 func load(t *testing.T, yaml string, settings map[string]string) (Config, error) {
@@ -49,14 +62,14 @@ func TestLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Listen != "127.0.0.1:9000" || c.Landing.CutInterval != 5*time.Second || c.Landing.CutBytes != 32<<20 ||
-		time.Duration(c.Accept.Past) != 720*time.Hour {
+	if c.Listen != "127.0.0.1:9000" || c.Landing.Interval != 5*time.Second || c.Landing.Bytes != 32<<20 ||
+		c.Ingest.Past != 720*time.Hour {
 		t.Errorf("from the file: %+v", c)
 	}
-	if c.Log.Partitions != 8 || c.Speed.Memory != 1<<30 || c.DataDir != "/x" || c.Jobs["collect"].Schedule != "@daily" {
+	if c.Log.Partitions != 8 || c.Speed.Memory != 1<<30 || c.DataDir != "/x" || c.Jobs.Collect != "@daily" {
 		t.Errorf("from settings: %+v", c)
 	}
-	if c.Jobs["recompute"].Schedule != "@every 10s" || c.Jobs["expire"].Schedule == "" || c.Batch.Bucket != time.Hour {
+	if c.Jobs.Recompute != "@every 10s" || c.Jobs.Expire == "" || c.Bucket != time.Hour {
 		t.Errorf("defaults: %+v", c)
 	}
 	cat, err := c.Catalog()
@@ -64,7 +77,7 @@ func TestLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := cat.Views["departures"]
-	if v.Cell != DefaultCell || v.Where[0].Values[0] != int64(0) ||
+	if v.Cell != catalog.DefaultCell || v.Where[0].Values[0] != int64(0) ||
 		v.Where[1].Values[0] != time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro() {
 		t.Errorf("view: %+v", v)
 	}
@@ -79,10 +92,10 @@ func TestFaultsNameTheirLine(t *testing.T) {
 	for _, c := range []struct{ old, new, want string }{
 		{"listen: 127.0.0.1:9000", "listen: 0.0.0.0:9000", "recount.yaml:2: listen: \"0.0.0.0:9000\" is not a " +
 			"loopback address"},
-		{"listen:", "lisen:", "recount.yaml: line 2: unknown key lisen"},
-		{"cut_interval: 5s", "cut_interval: soon", "line 3"},
-		{"32MiB", "many", "line 3"},
-		{"720h", "forever", "line 4"},
+		{"listen:", "lisen:", "recount.yaml:2: lisen: unknown key"},
+		{"cut_interval: 5s", "cut_interval: soon", "recount.yaml:3: landing.cut_interval: \"soon\" is not a duration"},
+		{"32MiB", "many", "recount.yaml:3: landing.cut_bytes: \"many\" is not a size"},
+		{"720h", "forever", "recount.yaml:4: accept.past: \"forever\" is neither a duration"},
 		{"accept: {past: 720h}", "dead_letters: {keep: 1ms}", "recount.yaml:4: dead_letters.keep: use at least 1s"},
 		{"delay: int64", "delay: number", "recount.yaml:7: events.flight.departed.fields.delay: unknown type"},
 		{"event: flight.departed", "event: flight.left", "recount.yaml:10: views.departures.event"},
@@ -91,9 +104,10 @@ func TestFaultsNameTheirLine(t *testing.T) {
 			"recount.yaml:6: events.recount.mine: names that begin with recount."},
 		{"value: 0", "value: none", "recount.yaml:13: views.departures.where.0: value: none is not int64"},
 		{"{max: delay}", "{max: origin}", "recount.yaml:17: views.departures.measures.worst: max needs"},
-		{"{max: delay}", "{max: delay, min: delay}", "line 17: a measure is one of"},
+		{"{max: delay}", "{max: delay, min: delay}", "recount.yaml:17: a measure is one of"},
 		{"@every 10s", "@every now", "recount.yaml:19: jobs.recompute.schedule"},
-		{"recompute:", "recomputing:", "recount.yaml:19: jobs.recomputing: no such job"},
+		{"recompute:", "recomputing:", "recount.yaml:19: jobs.recomputing: unknown key; remove it or " +
+			"correct its spelling; jobs has recompute, collect"},
 	} {
 		_, err := load(t, strings.Replace(valid, c.old, c.new, 1), nil)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -109,31 +123,15 @@ func TestFaultsNameTheirLine(t *testing.T) {
 	}
 }
 
-func TestBytes(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]Bytes{"64MiB": 64 << 20, "1.5GiB": 3 << 29, "1000": 1000, "2KB": 2000, "7B": 7} {
-		var b Bytes
-		if err := b.UnmarshalText([]byte(text)); err != nil || b != want {
-			t.Errorf("%s: got %d, %v", text, b, err)
-		}
-	}
-	for _, text := range []string{"", "-1", "1XB", "MiB", "99999999TiB"} {
-		var b Bytes
-		if err := b.UnmarshalText([]byte(text)); err == nil {
-			t.Errorf("%q was accepted as %d", text, b)
-		}
-	}
-}
-
 // TestEverySettingIsNamed: each scalar of the configuration has help, a flag and a
 // variable of its own.
 func TestEverySettingIsNamed(t *testing.T) {
 	t.Parallel()
 	flags := map[string]bool{}
 	envs := map[string]bool{}
-	for _, s := range Settings() {
+	for _, s := range defaults().Settings() {
 		if s.Help == "" || flags[s.Flag()] || envs[s.Env()] {
-			t.Errorf("%v: help %q, flag %s, variable %s", s.Path, s.Help, s.Flag(), s.Env())
+			t.Errorf("%s: help %q, flag %s, variable %s", s.Key(), s.Help, s.Flag(), s.Env())
 		}
 		flags[s.Flag()] = true
 		envs[s.Env()] = true
@@ -161,7 +159,11 @@ admin: {listen: 10.0.0.1:9001}
 		"acme": {Events: 5000, Bytes: 1 << 20, Queries: 0.5},
 		"free": {Bytes: 1 << 20},
 	} {
-		if got := c.rates(tenant); got != want {
+		got, own := c.Limits.Tenants[tenant]
+		if !own {
+			got = c.Limits.Default
+		}
+		if got != want {
 			t.Errorf("%q: got %+v, want %+v", tenant, got, want)
 		}
 	}
@@ -176,5 +178,52 @@ admin: {listen: 10.0.0.1:9001}
 		if _, err := load(t, valid+yaml+"\n", nil); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: got %v, want %q", yaml, err, says)
 		}
+	}
+}
+
+func defaults() *Config {
+	c := DefaultConfig()
+	return &c
+}
+
+// TestOneTruth: the configuration has the components' defaults, and the files that assemble it state no number.
+func TestOneTruth(t *testing.T) {
+	t.Parallel()
+	c := DefaultConfig()
+	for name, same := range map[string]struct{ got, want any }{
+		"http":         {c.HTTP, DefaultHTTPConfig()},
+		"clickhouse":   {c.ClickHouse.Config, chdb.DefaultConfig("")},
+		"ingest":       {c.Ingest, ingest.DefaultConfig()},
+		"dead_letters": {c.DeadLetters, deadletters.DefaultConfig()},
+		"speed":        {c.Speed, realtime.DefaultConfig("")},
+		"landing":      {c.Landing, position.DefaultCutRule()},
+		"bucket":       {c.Bucket, catalog.DefaultBucket},
+		"query":        {c.Query, api.DefaultConfig()},
+		"limits":       {c.Limits, quota.Config{}},
+		"jobs":         {c.Jobs, jobs.DefaultConfig()},
+	} {
+		if !reflect.DeepEqual(same.got, same.want) {
+			t.Errorf("%s: got %+v, the component has %+v", name, same.got, same.want)
+		}
+	}
+	log := eventlog.DefaultConfig(nil)
+	log.URL = Embedded
+	batch := publish.DefaultConfig(nil, 0)
+	batch.Now = nil // Functions do not compare.
+	c.Batch.Now = nil
+	if !reflect.DeepEqual(c.Log, log) || !reflect.DeepEqual(c.Batch, batch) {
+		t.Errorf("got %+v and %+v, the components have %+v and %+v", c.Log, c.Batch, log, batch)
+	}
+	for _, file := range []string{"config.go", "load.go", "declare.go"} {
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(parsed, func(n ast.Node) bool {
+			if x, ok := n.(*ast.BasicLit); ok && (x.Kind == token.INT || x.Kind == token.FLOAT) && len(x.Value) > 1 {
+				t.Errorf("%s states %s: a default or bound belongs to the component it configures", file, x.Value)
+			}
+			return true
+		})
 	}
 }

@@ -11,12 +11,16 @@ import (
 )
 
 func (s *Stack) openDeadLetters(context.Context) (err error) {
-	s.letters, err = deadletters.New(deadletters.Config{
-		Chains: s.currentChains, Open: s.openObject, Records: s.engines.records, Objects: s.engines.lake,
-		Published: func() []position.Offset { return s.publisher.State().H },
-		Keep:      s.cfg.DeadLetters.Keep, MaxBytes: int64(s.cfg.DeadLetters.MaxBytes),
-		Logger: s.log, Registerer: s.registry, Now: failpoint.Now,
-	})
+	dc := s.cfg.DeadLetters
+	dc.Chains = s.currentChains
+	dc.Open = s.openObject
+	dc.Records = s.engines.records
+	dc.Objects = s.engines.lake
+	dc.Published = func() []position.Offset { return s.publisher.State().H }
+	dc.Logger = s.log
+	dc.Registerer = s.registry
+	dc.Now = failpoint.Now
+	s.letters, err = deadletters.New(dc)
 	return err
 }
 

@@ -12,37 +12,60 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"recount/deploy/server/keys"
+	"recount/schemas/setting"
 )
 
 // AuthConfig says who may ask.
 type AuthConfig struct {
-	KeysFile string `yaml:"keys_file" help:"File of API keys, made by recount keys create. Empty: no key is asked for, and the server listens on loopback addresses only."`
+	KeysFile string // file of API keys; empty: nobody needs a key
 }
 
 // AdminConfig moves what is for operators to an address of its own.
 type AdminConfig struct {
-	Listen string `yaml:"listen" help:"Address of metrics, profiles, jobs and checks; empty: that of the API, without profiles."`
+	Listen string // empty: all is on the public address
 }
 
 // TLSConfig encrypts the public address.
 type TLSConfig struct {
-	CertFile string `yaml:"cert_file" help:"Certificate chain (PEM) of the public address; empty: HTTP without encryption."`
-	KeyFile  string `yaml:"key_file" help:"Private key (PEM) of the certificate."`
+	CertFile string // certificate chain; empty: HTTP without encryption
+	KeyFile  string
 }
 
-func (c *Config) validateDoors(check func(ok bool, msg string, path ...string)) {
-	const hint = "without auth.keys_file recount listens on 127.0.0.1, [::1] or localhost only"
-	check(mayListen(c.Listen, c.Auth.KeysFile),
-		fmt.Sprintf("%q is not a loopback address with a port; %s", c.Listen, hint), "listen")
-	check(c.Admin.Listen == "" || mayListen(c.Admin.Listen, c.Auth.KeysFile),
-		fmt.Sprintf("%q is not a loopback address with a port; %s", c.Admin.Listen, hint), "admin", "listen")
-	check((c.TLS.CertFile == "") == (c.TLS.KeyFile == ""), "name both cert_file and key_file, or neither", "tls")
+// doorSettings lists what an operator may set of the addresses and of the keys they ask for.
+func (c *Config) doorSettings() []setting.Setting {
+	const address = "host:port; a loopback address without auth.keys_file"
+	return []setting.Setting{
+		setting.Text("listen", address, c.mayListen, "Address of the HTTP API.", &c.Listen),
+		setting.Text("tls.cert_file", "", nil, "Certificate chain (PEM) of the public address; without one it speaks "+
+			"HTTP without encryption.", &c.TLS.CertFile),
+		setting.Text("tls.key_file", "", nil, "Private key (PEM) of the certificate.", &c.TLS.KeyFile),
+		setting.Text("admin.listen", address+"; may be empty", func(addr string) error {
+			if addr == "" {
+				return nil
+			}
+			return c.mayListen(addr)
+		}, "Address of metrics, profiles, jobs and checks; if it is empty, they are on the address of the API, "+
+			"without profiles.", &c.Admin.Listen),
+		setting.Text("auth.keys_file", "", nil, "File of API keys, made by recount keys create; without one no key is "+
+			"asked for, and the server listens on loopback addresses only.", &c.Auth.KeysFile),
+	}
 }
 
-// mayListen: an address others can reach needs keys.
-func mayListen(addr, keysFile string) bool {
+func (c *Config) validateTLS() error {
+	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
+		return &setting.Error{Path: []string{"tls"}, Msg: "name both cert_file and key_file, or neither"}
+	}
+	return nil
+}
+
+// mayListen refuses an address that others can reach where no keys are configured.
+func (c *Config) mayListen(addr string) error {
 	host, _, err := net.SplitHostPort(addr)
-	return err == nil && (keysFile != "" || loopback(host))
+	if err == nil && (c.Auth.KeysFile != "" || loopback(host)) {
+		return nil
+	}
+	return fmt.Errorf("%q is not a loopback address with a port; without auth.keys_file recount listens on 127.0.0.1, "+
+		"[::1] or localhost only", addr)
 }
 
 func loopback(host string) bool {

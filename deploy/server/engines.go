@@ -67,7 +67,7 @@ func openEngines(ctx context.Context, cfg Config, logger *slog.Logger, reg prome
 }
 
 func (e *engines) openLake(ctx context.Context, cfg Config, logger *slog.Logger, reg prometheus.Registerer) error {
-	lc := lake.DefaultConfig(cfg.ObjectStore.URL)
+	lc := cfg.ObjectStore
 	if cfg.ObjectStore.URL == Embedded {
 		sc := s3server.DefaultConfig(filepath.Join(cfg.DataDir, "s3"))
 		sc.Logger = logger
@@ -81,7 +81,7 @@ func (e *engines) openLake(ctx context.Context, cfg Config, logger *slog.Logger,
 			return err
 		}
 		keys := server.Credentials()
-		lc = lake.DefaultConfig("")
+		lc.URL = ""
 		lc.Endpoint = server.Endpoint()
 		lc.Bucket = "recount"
 		lc.PathStyle = true
@@ -155,12 +155,11 @@ func probeSQL(ctx context.Context, conn driver.Conn) error {
 }
 
 func (e *engines) openLog(ctx context.Context, cfg Config, logger *slog.Logger, reg prometheus.Registerer) error {
-	lc := eventlog.DefaultConfig(nil)
-	lc.URL = cfg.Log.URL
+	var embedded eventlog.Server
 	if cfg.Log.URL == Embedded {
 		nc := natsserver.DefaultConfig(filepath.Join(cfg.DataDir, "log"))
 		nc.SyncAlways = cfg.Log.Durability == eventlog.Strict
-		nc.MaxStore = int64(cfg.Log.MaxBytes)*int64(cfg.Log.Partitions) + 64<<20
+		nc.MaxStore = cfg.Log.MaxBytes*int64(cfg.Log.Partitions) + 64<<20
 		nc.Logger = logger
 		server, err := natsserver.Open(ctx, nc)
 		if err != nil {
@@ -170,13 +169,9 @@ func (e *engines) openLog(ctx context.Context, cfg Config, logger *slog.Logger, 
 			server.Close()
 			return nil
 		})
-		lc = eventlog.DefaultConfig(server)
-	} else {
-		lc.Replicas = cfg.Log.Replicas
+		embedded = server
 	}
-	lc.Partitions = cfg.Log.Partitions
-	lc.Durability = cfg.Log.Durability
-	lc.MaxBytes = int64(cfg.Log.MaxBytes)
+	lc := cfg.eventLog(embedded)
 	lc.Logger = logger
 	lc.Registerer = reg
 	lc.ReadOnly = e.readOnly

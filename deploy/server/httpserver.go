@@ -9,18 +9,18 @@ import (
 	"syscall"
 	"time"
 
-	"recount/schemas/catalog"
 	"recount/schemas/problem"
+	"recount/schemas/setting"
 )
 
 // HTTPConfig bounds what clients may hold of the server: connections, their memory, and time.
 type HTTPConfig struct {
-	MaxConnections int           `yaml:"max_connections" help:"Most open connections; at the limit the longest idle one is closed for a new one."`
-	MaxHeader      Bytes         `yaml:"max_header" help:"Largest request line and header of a request."`
-	HeaderTimeout  time.Duration `yaml:"header_timeout" help:"Longest time a client may take to send a request's header."`
-	BodyTimeout    time.Duration `yaml:"body_timeout" help:"Longest time a client may take to send a request's body."`
-	WriteTimeout   time.Duration `yaml:"write_timeout" help:"Longest time a client may take to receive an answer, from its first byte on."`
-	IdleTimeout    time.Duration `yaml:"idle_timeout" help:"Longest time a connection may stay open between requests."`
+	MaxConnections int
+	MaxHeader      int // bytes of a request line and header
+	HeaderTimeout  time.Duration
+	BodyTimeout    time.Duration
+	WriteTimeout   time.Duration
+	IdleTimeout    time.Duration
 }
 
 // DefaultHTTPConfig is generous for clients and bounded for everyone: at most some 500 MB for
@@ -30,24 +30,27 @@ func DefaultHTTPConfig() HTTPConfig {
 		BodyTimeout: 30 * time.Second, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute}
 }
 
-// validate returns every fault of the configuration.
-func (c HTTPConfig) validate() (faults []error) {
-	check := func(ok bool, msg, name string) {
-		if !ok {
-			faults = append(faults, &catalog.Error{Path: []string{"http", name}, Msg: msg})
-		}
+// Settings lists what an operator may set.
+func (c *HTTPConfig) Settings() []setting.Setting {
+	timeout := setting.Between(10*time.Millisecond, 24*time.Hour)
+	return []setting.Setting{
+		setting.Count("http.max_connections", "connections", setting.Between(1, 1_000_000), "Most open connections; "+
+			"at the limit the longest idle one is closed for a new one.", &c.MaxConnections),
+		setting.Size("http.max_header", setting.Between(4<<10, 1<<20), "Largest request line and header of a request.",
+			&c.MaxHeader),
+		setting.Duration("http.header_timeout", timeout, "Longest time a client may take to send a request's header.",
+			&c.HeaderTimeout),
+		setting.Duration("http.body_timeout", timeout, "Longest time a client may take to send a request's body.",
+			&c.BodyTimeout),
+		setting.Duration("http.write_timeout", timeout,
+			"Longest time a client may take to receive an answer, from its first byte on.", &c.WriteTimeout),
+		setting.Duration("http.idle_timeout", timeout, "Longest time a connection may stay open between requests.",
+			&c.IdleTimeout),
 	}
-	duration := func(d time.Duration, name string) {
-		check(d >= 10*time.Millisecond && d <= 24*time.Hour, "use 10ms to 24h", name)
-	}
-	check(c.MaxConnections >= 1 && c.MaxConnections <= 1_000_000, "use 1 to 1000000", "max_connections")
-	check(c.MaxHeader >= 4<<10 && c.MaxHeader <= 1<<20, "use 4KiB to 1MiB", "max_header")
-	duration(c.HeaderTimeout, "header_timeout")
-	duration(c.BodyTimeout, "body_timeout")
-	duration(c.WriteTimeout, "write_timeout")
-	duration(c.IdleTimeout, "idle_timeout")
-	return faults
 }
+
+// Validate returns a *setting.Error for each setting that is out of bounds, joined.
+func (c HTTPConfig) Validate() error { return setting.Check(c.Settings()) }
 
 // affordable lowers MaxConnections to half of what the process may open: the engines
 // need files and connections too, and a listener that runs out of them stops everything.
@@ -79,7 +82,7 @@ func newServer(cfg HTTPConfig, mux http.Handler, log *slog.Logger) *http.Server 
 		Handler:                      problem.Identify(front(cfg, sameOrigin.Handler(mux))),
 		ReadHeaderTimeout:            cfg.HeaderTimeout,
 		IdleTimeout:                  cfg.IdleTimeout,
-		MaxHeaderBytes:               int(cfg.MaxHeader),
+		MaxHeaderBytes:               cfg.MaxHeader,
 		Protocols:                    protocols,
 		DisableGeneralOptionsHandler: true, // It would answer OPTIONS * itself, with nothing.
 		ConnContext:                  connectionContext,

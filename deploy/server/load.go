@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
-	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -14,48 +14,12 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"recount/schemas/catalog"
+	"recount/deploy/server/quota"
+	"recount/schemas/setting"
 )
 
-// Setting is one scalar of the configuration, as environment and flags name it.
-type Setting struct {
-	Path []string // log, max_bytes
-	Help string
-}
-
-// Flag is the name of the setting's flag, without dashes: log.max-bytes.
-func (s Setting) Flag() string { return strings.ReplaceAll(strings.Join(s.Path, "."), "_", "-") }
-
-// Env is the name of the setting's environment variable: RECOUNT_LOG_MAX_BYTES.
-func (s Setting) Env() string { return "RECOUNT_" + strings.ToUpper(strings.Join(s.Path, "_")) }
-
-// Settings lists every scalar of the configuration, in the order of the file.
-func Settings() []Setting {
-	var out []Setting
-	walk(reflect.ValueOf(new(Config)).Elem(), nil, func(s Setting, _ reflect.Value) { out = append(out, s) })
-	for _, job := range JobNames {
-		out = append(out, Setting{Path: []string{"jobs", job, "schedule"}, Help: "Cron schedule of the job " + job +
-			", in UTC, seconds optional; empty: on request only."})
-	}
-	return out
-}
-
-func walk(v reflect.Value, path []string, visit func(Setting, reflect.Value)) {
-	for i := range v.NumField() {
-		f := v.Type().Field(i)
-		p := append(slices.Clone(path), f.Tag.Get("yaml"))
-		switch {
-		case f.Type.Kind() == reflect.Struct:
-			walk(v.Field(i), p, visit)
-		case f.Type.Kind() != reflect.Map:
-			visit(Setting{Path: p, Help: f.Tag.Get("help")}, v.Field(i))
-		}
-	}
-}
-
-// Load reads the configuration: defaults, then the file (none when empty), then
-// settings by flag name, which hold what environment and flags said. Every fault
-// names its file and line.
+// Load reads the configuration: defaults, then the file (none when the name is empty), then settings by flag name,
+// which hold what the environment and flags said. Every mistake names its file and line, or its flag.
 func Load(file string, settings map[string]string) (Config, error) {
 	c := DefaultConfig()
 	var raw []byte
@@ -65,84 +29,179 @@ func Load(file string, settings map[string]string) (Config, error) {
 			return c, err
 		}
 	}
-	if err := c.parse(raw); err != nil {
-		return c, inFile(file, err)
+	l := loader{file: file}
+	if err := l.parse(raw); err != nil {
+		return c, l.inFile(err)
 	}
-	if err := c.set(settings); err != nil {
-		return c, err
+	err := errors.Join(l.setFromFile(&c), l.setFromFlags(&c, settings))
+	if err == nil {
+		err = l.setTenants(&c)
 	}
-	return c, locate(file, raw, c.Validate())
+	if err == nil {
+		err = c.Validate()
+	}
+	return c, l.locate(err)
 }
 
-func (c *Config) parse(raw []byte) error {
+// document is the YAML file. Rest holds what settings describe: values, and sections of values.
+type document struct {
+	Events  map[string]EventConfig          `yaml:"events"`
+	Views   map[string]ViewConfig           `yaml:"views"`
+	Tenants map[string]map[string]yaml.Node `yaml:"tenants"`
+	Rest    map[string]yaml.Node            `yaml:",inline"`
+}
+
+// loader reads one file.
+type loader struct {
+	file    string
+	root    yaml.Node
+	doc     document
+	byFlags map[string]bool // keys whose value a flag or the environment has given
+}
+
+func (l *loader) parse(raw []byte) error {
 	d := yaml.NewDecoder(bytes.NewReader(raw))
 	d.KnownFields(true)
-	if err := d.Decode(c); err != nil && !errors.Is(err, io.EOF) {
+	if err := d.Decode(&l.doc); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	for _, job := range JobNames { // A file that schedules one job leaves the others as they are.
-		if _, ok := c.Jobs[job]; !ok {
-			if c.Jobs == nil {
-				c.Jobs = map[string]JobConfig{}
-			}
-			c.Jobs[job] = DefaultConfig().Jobs[job]
+	return yaml.Unmarshal(raw, &l.root)
+}
+
+// setFromFile gives the settings the values in the file.
+func (l *loader) setFromFile(c *Config) error {
+	c.Events = l.doc.Events
+	c.Views = l.doc.Views
+	return assign(c.Settings(), nil, l.doc.Rest)
+}
+
+// assign sets what the keys below a path name. A section is assigned key by key.
+func assign(settings []setting.Setting, path []string, values map[string]yaml.Node) error {
+	var errs []error
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		node := values[key]
+		place := append(slices.Clone(path), key)
+		i := slices.IndexFunc(settings, func(s setting.Setting) bool { return slices.Equal(s.Path, place) })
+		var err error
+		switch {
+		case i >= 0:
+			err = assignValue(settings[i], &node)
+		case slices.ContainsFunc(settings, func(s setting.Setting) bool {
+			return len(s.Path) > len(place) && slices.Equal(s.Path[:len(place)], place)
+		}):
+			err = assignSection(settings, place, &node)
+		default:
+			err = &setting.Error{Path: place, Msg: unknownKey(settings, path)}
 		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func assignValue(s setting.Setting, node *yaml.Node) error {
+	var text string
+	switch {
+	case node.Tag == "!!null": // A key without a value leaves the default.
+		return nil
+	case node.Decode(&text) != nil:
+		return &setting.Error{Path: s.Path, Msg: "write one value, a " + s.Type}
+	}
+	if err := s.Set(text); err != nil {
+		return &setting.Error{Path: s.Path, Msg: err.Error()}
 	}
 	return nil
 }
 
-// set gives each setting its text, as the file would have it.
-func (c *Config) set(settings map[string]string) error {
+func assignSection(settings []setting.Setting, path []string, node *yaml.Node) error {
+	var section map[string]yaml.Node
+	if err := node.Decode(&section); err != nil {
+		return &setting.Error{Path: path, Msg: "write keys and values below it: " + siblings(settings, path)}
+	}
+	return assign(settings, path, section)
+}
+
+func unknownKey(settings []setting.Setting, path []string) string {
+	if len(path) == 0 {
+		return "unknown key; remove it or correct its spelling"
+	}
+	return fmt.Sprintf("unknown key; remove it or correct its spelling; %s has %s", strings.Join(path, "."),
+		siblings(settings, path))
+}
+
+// siblings lists the keys directly below a path.
+func siblings(settings []setting.Setting, path []string) string {
+	var keys []string
+	for _, s := range settings {
+		if len(s.Path) > len(path) && slices.Equal(s.Path[:len(path)], path) {
+			keys = append(keys, s.Path[len(path)])
+		}
+	}
+	return strings.Join(slices.Compact(keys), ", ")
+}
+
+// setFromFlags gives the settings the values of flags and the environment.
+func (l *loader) setFromFlags(c *Config, given map[string]string) error {
+	l.byFlags = map[string]bool{}
 	var errs []error
-	walk(reflect.ValueOf(c).Elem(), nil, func(s Setting, v reflect.Value) {
-		text, ok := settings[s.Flag()]
+	for _, s := range c.Settings() {
+		text, ok := given[s.Flag()]
 		if !ok {
-			return
+			continue
 		}
-		node := yaml.Node{Kind: yaml.ScalarNode, Value: text}
-		if v.Kind() == reflect.String {
-			node.Tag = "!!str"
-		}
-		if err := node.Decode(v.Addr().Interface()); err != nil {
-			errs = append(errs, fmt.Errorf("--%s (or %s): %q does not fit: %w", s.Flag(), s.Env(), text, err))
-		}
-	})
-	for _, job := range JobNames {
-		if text, ok := settings["jobs."+job+".schedule"]; ok {
-			c.Jobs[job] = JobConfig{Schedule: text}
+		l.byFlags[s.Key()] = true
+		if err := s.Set(text); err != nil {
+			errs = append(errs, fmt.Errorf("--%s (or %s): %w", s.Flag(), s.Env(), err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// unknownField is what the YAML library says of a key nobody knows.
+// setTenants gives the tenants their own rates. A rate that a tenant leaves out is that of limits.
+func (l *loader) setTenants(c *Config) error {
+	c.Limits.Tenants = map[string]quota.Rates{}
+	var errs []error
+	for name, values := range l.doc.Tenants {
+		rates := c.Limits.Default
+		errs = append(errs, assign(rates.Settings("tenants."+name), []string{"tenants", name}, values))
+		c.Limits.Tenants[name] = rates
+	}
+	return errors.Join(errs...)
+}
+
+// unknownField is how the YAML library reports a key that a struct does not have.
 var unknownField = regexp.MustCompile(`field (\S+) not found in type \S+`)
 
-func inFile(file string, err error) error {
+// inFile puts the file before the lines of an error of the YAML library.
+func (l *loader) inFile(err error) error {
 	msg := strings.TrimPrefix(err.Error(), "yaml: ")
 	msg = strings.TrimPrefix(msg, "unmarshal errors:\n  ")
 	msg = unknownField.ReplaceAllString(msg, "unknown key $1; remove it or correct its spelling")
-	return fmt.Errorf("%s: %s", file, strings.ReplaceAll(msg, "\n  ", "\n"+file+": "))
+	var lines []string
+	for line := range strings.SplitSeq(msg, "\n  ") {
+		if at, ok := strings.CutPrefix(line, "line "); ok {
+			lines = append(lines, l.file+":"+at)
+		} else {
+			lines = append(lines, l.file+": "+line)
+		}
+	}
+	return errors.New(strings.Join(lines, "\n"))
 }
 
-// locate puts file and line before every *catalog.Error in err.
-func locate(file string, raw []byte, err error) error {
+// locate puts file and line before every *setting.Error in err whose value comes from the file.
+func (l *loader) locate(err error) error {
 	if err == nil {
 		return nil
 	}
-	var root yaml.Node
-	_ = yaml.Unmarshal(raw, &root) // It has been read once without an error.
 	var lines []string
 	for _, e := range leaves(err) {
-		var fault *catalog.Error
+		var wrong *setting.Error
 		line := 0
-		if errors.As(e, &fault) {
-			line = lineOf(&root, fault.Path)
+		if errors.As(e, &wrong) && !l.byFlags[strings.Join(wrong.Path, ".")] {
+			line = lineOf(&l.root, wrong.Path)
 		}
-		switch {
-		case line > 0:
-			lines = append(lines, fmt.Sprintf("%s:%d: %v", file, line, e))
-		default:
+		if line > 0 {
+			lines = append(lines, fmt.Sprintf("%s:%d: %v", l.file, line, e))
+		} else {
 			lines = append(lines, e.Error())
 		}
 	}

@@ -29,10 +29,7 @@ import (
 // openPublisher loads the newest publication. Every role needs it: it says what the
 // batch view answers for, and so what speed must keep and the log may forget.
 func (s *Stack) openPublisher(ctx context.Context) (err error) {
-	pc := publish.DefaultConfig(s.catalog, s.cfg.Log.Partitions)
-	pc.Keep = s.cfg.Batch.Keep
-	pc.LongestQuery = s.cfg.Query.Timeout
-	pc.Memory = int64(s.cfg.Batch.Memory)
+	pc := s.cfg.publisher(s.catalog)
 	pc.Rebuild = s.rebuild
 	pc.GiveWay = s.giveWay
 	pc.Code = Version()
@@ -190,7 +187,7 @@ func (s *Stack) openIngest(context.Context) (err error) {
 	if !s.roles.Has(Ingest) {
 		return nil
 	}
-	ic := s.cfg.ingest()
+	ic := s.cfg.Ingest
 	epochs := make([]uint32, len(s.chains))
 	for p, c := range s.chains {
 		epochs[p] = c.Head.Epoch
@@ -216,7 +213,7 @@ func (s *Stack) openAPI(context.Context) error {
 	if err != nil {
 		return err
 	}
-	ac := s.cfg.api()
+	ac := s.cfg.Query
 	ac.Fair = s.keys != nil // Without keys there is one tenant.
 	if s.views != nil && s.roles.Has(Batch) {
 		s.grader = scores.NewGrader(s.publisher, s.cfg.Log.Partitions,
@@ -263,24 +260,24 @@ func (s *Stack) openJobs(ctx context.Context) error {
 	if !s.roles.Has(Batch) {
 		return nil
 	}
-	ledger, err := jobs.OpenLedger(ctx, s.engines.records, JobNames, s.log)
+	ledger, err := jobs.OpenLedger(ctx, s.engines.records, jobs.Names(), s.log)
 	if err != nil {
 		return err
 	}
-	schedule := func(job string) string { return s.cfg.Jobs[job].Schedule }
+	schedules := s.cfg.Jobs
 	o := jobs.Options{Logger: s.log, Now: failpoint.Now, Registerer: s.registry}
 	rechecker := jobs.NewRechecker(s.recheck, o)
 	s.auditor = jobs.NewAuditor(s.conserve, rechecker, o)
 	all := []jobs.Job{
-		jobs.Recompute(schedule("recompute"), s.publisher),
-		jobs.Collect(schedule("collect"), s.publisher,
+		jobs.Recompute(schedules.Recompute, s.publisher),
+		jobs.Collect(schedules.Collect, s.publisher,
 			s.checkpoint(landing.NewCheckpointer(s.engines.records, s.cfg.Log.Partitions, s.log))),
-		jobs.Expire(schedule("expire"), s.engines.log, s.needed, ledger, s.engines.lake, s.letters.Retire),
-		s.auditor.Job(schedule("audit")),
-		rechecker.Job(schedule("recheck")),
+		jobs.Expire(schedules.Expire, s.engines.log, s.needed, ledger, s.engines.lake, s.letters.Retire),
+		s.auditor.Job(schedules.Audit),
+		rechecker.Job(schedules.Recheck),
 	}
 	if s.grader != nil {
-		all = append(all, jobs.Score(schedule("score"), s.grader.Grade))
+		all = append(all, jobs.Score(schedules.Score, s.grader.Grade))
 	}
 	s.scheduler, err = jobs.NewScheduler(all, ledger, o)
 	return err

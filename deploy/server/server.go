@@ -130,7 +130,7 @@ func (s *Stack) beginPartitions(ctx context.Context) (err error) {
 		return err
 	}
 	c := janitor.Config{Snapshots: dir, LogName: filepath.Join(s.cfg.DataDir, "log"), Logger: s.log,
-		Next: record.Next{Epoch: 1, Rule: s.cfg.CutRule(), Bucket: s.cfg.Batch.Bucket,
+		Next: record.Next{Epoch: 1, Rule: s.cfg.Landing, Bucket: s.cfg.Bucket,
 			Partitions: s.cfg.Log.Partitions}}
 	s.chains, err = janitor.Begin(ctx, c, s.engines.log, s.engines.records, s.marks)
 	return err

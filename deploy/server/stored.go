@@ -8,6 +8,7 @@ import (
 	"recount/batch/landing"
 	"recount/schemas/catalog"
 	"recount/schemas/record"
+	"recount/schemas/setting"
 )
 
 // CheckStored checks a configuration against the data it would run on and says in a
@@ -65,12 +66,12 @@ func checkFixed(ctx context.Context, cfg Config, e *engines) error {
 		return err
 	}
 	var errs []error
-	if chain.Bucket != cfg.Batch.Bucket {
-		errs = append(errs, &catalog.Error{Path: []string{"batch", "bucket"},
+	if chain.Bucket != cfg.Bucket {
+		errs = append(errs, &setting.Error{Path: []string{"batch", "bucket"},
 			Msg: fmt.Sprintf("the stored data has %s, which cannot be changed; write %s", chain.Bucket, chain.Bucket)})
 	}
 	if chain.Partitions != cfg.Log.Partitions {
-		errs = append(errs, &catalog.Error{Path: []string{"log", "partitions"},
+		errs = append(errs, &setting.Error{Path: []string{"log", "partitions"},
 			Msg: fmt.Sprintf("the stored data has %d, which cannot be changed; write %d", chain.Partitions,
 				chain.Partitions)})
 	}

@@ -11,7 +11,7 @@ import (
 	"recount/batch/cells"
 	"recount/batch/exact"
 	"recount/deploy/verify"
-	"recount/schemas/catalog"
+	"recount/schemas/setting"
 )
 
 // VerifyOptions are what an offline verification is given.
@@ -59,7 +59,7 @@ func Verify(ctx context.Context, cfg Config, o VerifyOptions) (report verify.Rep
 	}
 	evidence := &verify.Evidence{
 		Catalog: cat, Partitions: cfg.Log.Partitions, Records: e.records, Objects: e.lake, Keep: cfg.Batch.Keep,
-		Exact:     exact.Config{Workers: exact.DefaultConfig().Workers, Memory: int64(cfg.Batch.Memory)},
+		Exact:     exact.Config{Workers: exact.DefaultConfig().Workers, Memory: cfg.Batch.Memory},
 		OneWriter: cfg.ObjectStore.URL == Embedded,
 	}
 	if evidence.CellsError = e.openCopy(ctx, cfg, scratch, "clickhouse", cfg.ClickHouse.URL, e.openSQL,
@@ -79,7 +79,7 @@ func Verify(ctx context.Context, cfg Config, o VerifyOptions) (report verify.Rep
 // for the verification to say.
 func fits(ctx context.Context, cfg Config, e *engines) error {
 	err := checkFixed(ctx, cfg, e)
-	var wrong *catalog.Error
+	var wrong *setting.Error
 	if errors.As(err, &wrong) {
 		return fmt.Errorf("the configuration is not that of the data: %w", wrong)
 	}

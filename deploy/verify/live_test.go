@@ -334,7 +334,7 @@ func TestRecheck(t *testing.T) {
 // the seal that the next start makes gives it up by number.
 func TestAuditLostLog(t *testing.T) {
 	w := shared.copied(t)
-	w.cfg.Landing.CutInterval = time.Hour // What is sent now stays in the log.
+	w.cfg.Landing.Interval = time.Hour // What is sent now stays in the log.
 	url, end := w.start(t)
 	if err := (&ackClient{url: url, send: client.New(url, 1), log: acklog.NewWriter(io.Discard)}).events(t.Context(),
 		"lost", 0, 60); err != nil {

@@ -204,7 +204,7 @@ func (w *world) copyEvents(t *testing.T) (key string) {
 		if err != nil {
 			return err
 		}
-		table := object.NewTable("hit", 0, seg.Epoch, w.cfg.Batch.Bucket)
+		table := object.NewTable("hit", 0, seg.Epoch, w.cfg.Bucket)
 		columns := []string{"_key", "_tenant", "_flags", "_hash", "id", "time", "source", "subject", "_extra", "page",
 			"user", "ms"}
 		for cols, err := range f.Read(t.Context(), columns, 0, 1) {

@@ -42,7 +42,7 @@ func (w *world) spoil(t *testing.T) (seq uint64) {
 	defer server.Close()
 	lc := eventlog.DefaultConfig(server)
 	lc.Partitions = w.cfg.Log.Partitions
-	lc.MaxBytes = int64(w.cfg.Log.MaxBytes)
+	lc.MaxBytes = w.cfg.Log.MaxBytes
 	log, err := eventlog.Open(t.Context(), lc)
 	if err != nil {
 		t.Fatal(err)

@@ -21,6 +21,7 @@ import (
 	"recount/deploy/embedded/chdb"
 	"recount/deploy/server"
 	"recount/deploy/verify"
+	"recount/jobs"
 	"recount/schemas/catalog"
 )
 
@@ -59,17 +60,15 @@ func config(dir string) server.Config {
 	cfg.Listen = "127.0.0.1:0"
 	cfg.DataDir = dir
 	cfg.Log.Partitions = 2
-	cfg.Landing.CutInterval = 100 * time.Millisecond
-	cfg.Limits.Cardinality = 4 // The fifth page overflows.
+	cfg.Landing.Interval = 100 * time.Millisecond
+	cfg.Ingest.Values = 4 // The fifth page overflows.
 	cfg.Events = map[string]server.EventConfig{"hit": {Fields: map[string]catalog.FieldType{"page": "string",
 		"user": "string", "ms": "int64"}}}
 	cfg.Views = map[string]server.ViewConfig{"hits": {Event: "hit", Dimensions: []string{"page"},
 		Measures: map[string]server.MeasureConfig{
 			"hits": {Kind: catalog.Count}, "ms": {Kind: catalog.Sum, Field: "ms"},
 			"users": {Kind: catalog.Distinct, Field: "user"}, "worst": {Kind: catalog.Max, Field: "ms"}}}}
-	for job := range cfg.Jobs {
-		cfg.Jobs[job] = server.JobConfig{} // On request only.
-	}
+	cfg.Jobs = jobs.Config{} // All run on request only.
 	return cfg
 }
 

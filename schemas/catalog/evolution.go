@@ -16,10 +16,10 @@ func CheckEvolution(stored, declared *EventType) error {
 		path := []string{"events", stored.Name, "fields", f.Name}
 		switch {
 		case !ok:
-			errs = append(errs, fault(fmt.Sprintf("the lake holds this field as %s and it is no longer declared; "+
+			errs = append(errs, mistake(fmt.Sprintf("the lake holds this field as %s and it is no longer declared; "+
 				"declare it again (producers may stop sending it: it is null then)", f.Type), path...))
 		case t != f.Type:
-			errs = append(errs, fault(fmt.Sprintf("the lake holds this field as %s and it is declared as %s; "+
+			errs = append(errs, mistake(fmt.Sprintf("the lake holds this field as %s and it is declared as %s; "+
 				"keep %s and add a field of another name with the new type", f.Type, t, f.Type), path...))
 		}
 	}

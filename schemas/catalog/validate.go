@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"recount/schemas/setting"
 )
 
 var (
@@ -21,24 +23,13 @@ var (
 	reservedOutputs = []string{"time", "tenant", "live", "bounds"}
 )
 
-// An Error is one fault of a declaration. Path is the place in the configuration,
-// as in events.flight.departed.fields.origin, so that a caller can find its line.
-type Error struct {
-	Path []string
-	Msg  string
-}
+// mistake is an error in a declaration. Its path is the place in the configuration, as in
+// events.flight.departed.fields.origin, so that a caller can find its line.
+func mistake(msg string, path ...string) error { return &setting.Error{Path: path, Msg: msg} }
 
-func (e *Error) Error() string { return strings.Join(e.Path, ".") + ": " + e.Msg }
-
-func fault(msg string, path ...string) error { return &Error{Path: path, Msg: msg} }
-
-// Validate returns every fault of the catalog, joined.
+// Validate returns every mistake in the catalog, joined. Each is a *setting.Error.
 func (c *Catalog) Validate() error {
-	var errs []error
-	if c.Bucket < time.Minute || c.Bucket > 24*time.Hour || (24*time.Hour)%c.Bucket != 0 {
-		errs = append(errs, fault(fmt.Sprintf("%s does not divide a day; use a width from 1m to 24h such as 15m, 1h "+
-			"or 6h", c.Bucket), "batch", "bucket"))
-	}
+	errs := []error{BucketSetting(&c.Bucket).Check()}
 	for name, e := range c.Events {
 		errs = append(errs, e.validate(name))
 	}
@@ -51,28 +42,28 @@ func (c *Catalog) Validate() error {
 func (e *EventType) validate(name string) error {
 	var errs []error
 	if !typeFormat.MatchString(name) {
-		errs = append(errs, fault("an event type is 1 to 128 letters, digits, dots, dashes and underscores", "events",
+		errs = append(errs, mistake("an event type is 1 to 128 letters, digits, dots, dashes and underscores", "events",
 			name))
 	}
 	if len(e.Fields) > MaxFields {
-		errs = append(errs, fault(fmt.Sprintf("%d fields; at most %d", len(e.Fields), MaxFields), "events", name,
+		errs = append(errs, mistake(fmt.Sprintf("%d fields; at most %d", len(e.Fields), MaxFields), "events", name,
 			"fields"))
 	}
 	for i, f := range e.Fields {
 		path := []string{"events", name, "fields", f.Name}
 		switch {
 		case !nameFormat.MatchString(f.Name):
-			errs = append(errs, fault("a field name begins with a letter and has at most 63 letters, digits and "+
+			errs = append(errs, mistake("a field name begins with a letter and has at most 63 letters, digits and "+
 				"underscores", path...))
 		case slices.Contains(reservedFields, f.Name):
-			errs = append(errs, fault("the name is taken by the event's own attribute; rename the field in the "+
+			errs = append(errs, mistake("the name is taken by the event's own attribute; rename the field in the "+
 				"producer's data", path...))
 		case !slices.Contains(FieldTypes, f.Type):
-			errs = append(errs, fault(fmt.Sprintf("unknown type %q; use one of %v", f.Type, FieldTypes), path...))
+			errs = append(errs, mistake(fmt.Sprintf("unknown type %q; use one of %v", f.Type, FieldTypes), path...))
 		case strings.Contains(f.Name, "__"):
-			errs = append(errs, fault("two underscores in a row are kept for recount's own columns", path...))
+			errs = append(errs, mistake("two underscores in a row are kept for recount's own columns", path...))
 		case i > 0 && e.Fields[i-1].Name == f.Name:
-			errs = append(errs, fault("declared twice", path...))
+			errs = append(errs, mistake("declared twice", path...))
 		}
 	}
 	return errors.Join(errs...)
@@ -81,15 +72,15 @@ func (e *EventType) validate(name string) error {
 func (c *Catalog) validateView(name string, v *View) error {
 	e := c.Events[v.Event]
 	if e == nil {
-		return fault(fmt.Sprintf("event type %q is not declared under events", v.Event), "views", name, "event")
+		return mistake(fmt.Sprintf("event type %q is not declared under events", v.Event), "views", name, "event")
 	}
 	var errs []error
 	if !viewFormat.MatchString(name) {
-		errs = append(errs, fault("a view name begins with a lower-case letter and has at most 63 lower-case "+
+		errs = append(errs, mistake("a view name begins with a lower-case letter and has at most 63 lower-case "+
 			"letters, digits and underscores", "views", name))
 	}
 	if v.Cell < time.Second || c.Bucket > 0 && c.Bucket%v.Cell != 0 {
-		errs = append(errs, fault(fmt.Sprintf("%s does not divide the bucket of %s; use a cell such as 1m", v.Cell,
+		errs = append(errs, mistake(fmt.Sprintf("%s does not divide the bucket of %s; use a cell such as 1m", v.Cell,
 			c.Bucket), "views", name, "cell"))
 	}
 	errs = append(errs, c.validateDimensions(v), c.validateMeasures(v), c.validateFilters(v))
@@ -99,7 +90,7 @@ func (c *Catalog) validateView(name string, v *View) error {
 func (c *Catalog) validateDimensions(v *View) error {
 	var errs []error
 	if len(v.Dimensions) > MaxDimensions {
-		errs = append(errs, fault(fmt.Sprintf("%d dimensions; at most %d", len(v.Dimensions), MaxDimensions), "views",
+		errs = append(errs, mistake(fmt.Sprintf("%d dimensions; at most %d", len(v.Dimensions), MaxDimensions), "views",
 			v.Name, "dimensions"))
 	}
 	for i, d := range v.Dimensions {
@@ -107,14 +98,14 @@ func (c *Catalog) validateDimensions(v *View) error {
 		t, ok := c.Events[v.Event].Column(d)
 		switch {
 		case !ok:
-			errs = append(errs, fault(fmt.Sprintf("event %q has no field of this name", v.Event), path...))
+			errs = append(errs, mistake(fmt.Sprintf("event %q has no field of this name", v.Event), path...))
 		case t == Float64 || t == Timestamp:
-			errs = append(errs, fault(fmt.Sprintf("a %s cannot be a dimension; use a string, int64 or bool field", t),
+			errs = append(errs, mistake(fmt.Sprintf("a %s cannot be a dimension; use a string, int64 or bool field", t),
 				path...))
 		case slices.Contains(reservedOutputs, d):
-			errs = append(errs, fault("the name is used by every answer row; rename the field", path...))
+			errs = append(errs, mistake("the name is used by every answer row; rename the field", path...))
 		case slices.Contains(v.Dimensions[:i], d):
-			errs = append(errs, fault("listed twice", path...))
+			errs = append(errs, mistake("listed twice", path...))
 		}
 	}
 	return errors.Join(errs...)
@@ -123,17 +114,17 @@ func (c *Catalog) validateDimensions(v *View) error {
 func (c *Catalog) validateMeasures(v *View) error {
 	var errs []error
 	if len(v.Measures) == 0 || len(v.Measures) > MaxMeasures {
-		errs = append(errs, fault(fmt.Sprintf("%d measures; a view has 1 to %d", len(v.Measures), MaxMeasures), "views",
+		errs = append(errs, mistake(fmt.Sprintf("%d measures; a view has 1 to %d", len(v.Measures), MaxMeasures), "views",
 			v.Name, "measures"))
 	}
 	for i, m := range v.Measures {
 		path := []string{"views", v.Name, "measures", m.Name}
 		if msg := c.measureFault(v, m); msg != "" {
-			errs = append(errs, fault(msg, path...))
+			errs = append(errs, mistake(msg, path...))
 		}
 		if slices.ContainsFunc(v.Measures[:i], func(o Measure) bool { return o.Name == m.Name }) ||
 			slices.Contains(v.Dimensions, m.Name) {
-			errs = append(errs, fault("another measure or dimension has this name", path...))
+			errs = append(errs, mistake("another measure or dimension has this name", path...))
 		}
 	}
 	return errors.Join(errs...)
@@ -165,12 +156,12 @@ func (c *Catalog) measureFault(v *View, m Measure) string {
 func (c *Catalog) validateFilters(v *View) error {
 	var errs []error
 	if len(v.Where) > MaxFilters {
-		errs = append(errs, fault(fmt.Sprintf("%d filters; at most %d", len(v.Where), MaxFilters), "views", v.Name,
+		errs = append(errs, mistake(fmt.Sprintf("%d filters; at most %d", len(v.Where), MaxFilters), "views", v.Name,
 			"where"))
 	}
 	for i, f := range v.Where {
 		if msg := c.filterFault(v, f); msg != "" {
-			errs = append(errs, fault(msg, "views", v.Name, "where", fmt.Sprint(i)))
+			errs = append(errs, mistake(msg, "views", v.Name, "where", fmt.Sprint(i)))
 		}
 	}
 	return errors.Join(errs...)

@@ -16,6 +16,10 @@ import (
 	"recount/schemas/window"
 )
 
+// DefaultTimeout is how long a query may take unless an operator says otherwise. What a query reads stays
+// readable for as long.
+const DefaultTimeout = 30 * time.Second
+
 // Mode says which layers answer.
 type Mode string
 

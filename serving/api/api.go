@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"recount/schemas/catalog"
 	"recount/schemas/query"
+	"recount/schemas/setting"
 	"recount/serving/merge"
 	"recount/serving/reader"
 	"recount/serving/scores"
@@ -49,25 +51,32 @@ type Config struct {
 	Fair          bool          // there are several tenants, so none may have all places
 }
 
-// DefaultConfig returns 16 running and 64 waiting queries of 30 seconds, and 64 MiB for slow readers.
+// perProcessor is how many queries run at once for each processor. Most of them wait for ClickHouse.
+const perProcessor = 4
+
+// DefaultConfig returns 4 running and 4 waiting queries for each processor, and 64 MiB for slow readers.
 func DefaultConfig() Config {
-	return Config{MaxConcurrent: 16, MaxQueued: 64, MaxHeld: 64 << 20, Timeout: 30 * time.Second}
+	concurrent := perProcessor * runtime.NumCPU()
+	return Config{MaxConcurrent: concurrent, MaxQueued: concurrent, MaxHeld: 64 << 20, Timeout: query.DefaultTimeout}
 }
 
-// Validate names each field that is wrong and what to write instead.
-func (c Config) Validate() error {
-	var errs []error
-	if c.MaxConcurrent < 1 {
-		errs = append(errs, fmt.Errorf("query max_concurrent %d: use at least 1", c.MaxConcurrent))
+// Settings lists what an operator may set.
+func (c *Config) Settings() []setting.Setting {
+	return []setting.Setting{
+		setting.Duration("query.timeout", setting.AtLeast(time.Second), "Longest time of one query.", &c.Timeout),
+		setting.Count("query.concurrent", "queries", setting.AtLeast(1), "Queries that run at once; as many again "+
+			"may wait.", &c.MaxConcurrent, &c.MaxQueued).DefaultIs(fmt.Sprintf("%d for each processor", perProcessor)),
 	}
+}
+
+// Validate returns an error for each field that is wrong, joined. It says what to write instead.
+func (c Config) Validate() error {
+	errs := []error{setting.Check(c.Settings())}
 	if c.MaxQueued < 0 {
 		errs = append(errs, fmt.Errorf("query max_queued %d: use 0 or more", c.MaxQueued))
 	}
 	if c.MaxHeld < 0 {
 		errs = append(errs, fmt.Errorf("query max_held %d: use 0 or more", c.MaxHeld))
-	}
-	if c.Timeout <= 0 {
-		errs = append(errs, fmt.Errorf("query timeout %s: use a duration such as 30s", c.Timeout))
 	}
 	return errors.Join(errs...)
 }

@@ -291,7 +291,6 @@ func TestAdmission(t *testing.T) {
 func TestTimeoutsWhileWaitingAndRunning(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, newLayers(), func(c *Config, p *Parts) {
-		c.Timeout = time.Millisecond
 		c.MaxConcurrent = 1
 		p.Answerer = answerFunc(func(ctx context.Context) (*merge.Answer, error) {
 			<-ctx.Done()
@@ -299,6 +298,7 @@ func TestTimeoutsWhileWaitingAndRunning(t *testing.T) {
 				context.Cause(ctx)
 		})
 	})
+	a.cfg.Timeout = time.Millisecond // less than an operator may set
 	for _, full := range []bool{false, true} {
 		if full {
 			if _, err := a.gate.join("somebody"); err != nil {

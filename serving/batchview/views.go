@@ -29,7 +29,7 @@ type Config struct {
 
 // DefaultConfig returns the limits of a scan: 2 million groups, 2 GiB, 30 seconds.
 func DefaultConfig(bucket time.Duration) Config {
-	return Config{Bucket: bucket, MaxGroups: 2_000_000, MaxMemory: 2 << 30, Timeout: 30 * time.Second}
+	return Config{Bucket: bucket, MaxGroups: 2_000_000, MaxMemory: 2 << 30, Timeout: query.DefaultTimeout}
 }
 
 // Validate names each wrong field and says what to write instead.
@@ -44,8 +44,8 @@ func (c Config) Validate() error {
 	if c.MaxMemory < 1<<20 {
 		errs = append(errs, fmt.Errorf("batch view max memory %d: use at least 1 MiB", c.MaxMemory))
 	}
-	if c.Timeout < time.Second {
-		errs = append(errs, fmt.Errorf("batch view timeout %s: use at least 1s", c.Timeout))
+	if c.Timeout <= 0 {
+		errs = append(errs, fmt.Errorf("batch view timeout %s: use more than 0s", c.Timeout))
 	}
 	return errors.Join(errs...)
 }

@@ -119,13 +119,9 @@ func TestFrameSizes(t *testing.T) {
 func TestFullLogLosesNothing(t *testing.T) {
 	t.Parallel()
 	c := small(newHost(t, t.TempDir()))
-	c.MaxFrame = 64 << 10
-	c.MaxBytes = 512 << 10
-	c.MaxInFlight = 1 << 20
-	c.Prefetch = 1 << 20
 	l := openLog(t, c)
 	ctx := testContext(t)
-	frame := make([]byte, 50<<10)
+	frame := make([]byte, c.MaxBytes/10)
 	var stored uint64
 	for {
 		seq, err := l.Append(ctx, 0, frame, "")

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"recount/schemas/setting"
 )
 
 // The values of Config.Durability.
@@ -22,6 +24,7 @@ const (
 // Defaults of Config.
 const (
 	DefaultPartitions  = 4
+	DefaultReplicas    = 3 // of an external cluster: strict wants as many
 	DefaultMaxBytes    = 4 << 30
 	DefaultMaxFrame    = 8<<20 - 64<<10
 	DefaultMaxInFlight = 64 << 20
@@ -88,18 +91,36 @@ type Config struct {
 	Registerer prometheus.Registerer
 }
 
-// DefaultConfig returns the settings for the embedded server s.
+// DefaultConfig returns the settings for the embedded server s, or for an external cluster if s is nil.
 func DefaultConfig(s Server) Config {
+	replicas := DefaultReplicas
+	if s != nil {
+		replicas = 1
+	}
 	return Config{
-		Server: s, Prefix: "recount", Partitions: DefaultPartitions, Replicas: 1, Durability: Strict,
+		Server: s, Prefix: "recount", Partitions: DefaultPartitions, Replicas: replicas, Durability: Strict,
 		MaxBytes: DefaultMaxBytes, MaxFrame: DefaultMaxFrame, MaxInFlight: DefaultMaxInFlight,
 		Prefetch: DefaultPrefetch, AckTimeout: DefaultAckTimeout,
 	}
 }
 
-// Validate reports every setting with which the log cannot run.
+// Settings lists what an operator may set, besides where the log is.
+func (c *Config) Settings() []setting.Setting {
+	return []setting.Setting{
+		setting.Count("log.partitions", "partitions", setting.Between(1, maxPartitions),
+			"Partitions of the log; the number is fixed once data exists.", &c.Partitions),
+		setting.Choice("log.durability", []string{Strict, Relaxed}, "strict acknowledges only what is fsynced or "+
+			"replicated; relaxed trusts the settings of the server.", &c.Durability),
+		setting.Count("log.replicas", "copies", setting.Between(1, 5), "Copies of the log on an external cluster; "+
+			"strict wants 3, and the embedded log keeps one.", &c.Replicas),
+		setting.Size("log.max_bytes", setting.AtLeast(64<<20),
+			"Largest size of one partition of the log; a full log answers 503.", &c.MaxBytes),
+	}
+}
+
+// Validate returns an error for each setting with which the log cannot run, joined.
 func (c Config) Validate() error {
-	var errs []error
+	errs := []error{setting.Check(c.Settings())}
 	check := func(bad bool, format string, args ...any) {
 		if bad {
 			errs = append(errs, fmt.Errorf(format, args...))
@@ -109,16 +130,10 @@ func (c Config) Validate() error {
 		c.URL)
 	check(!prefixPattern.MatchString(c.Prefix),
 		"log prefix is %q: use up to 32 lower-case letters, digits and dashes, a letter first", c.Prefix)
-	check(c.Partitions < 1 || c.Partitions > maxPartitions, "log partitions is %d: set 1 to %d", c.Partitions,
-		maxPartitions)
-	check(c.Replicas < 1 || c.Replicas > 5, "log replicas is %d: set 1 to 5", c.Replicas)
 	check(c.Server != nil && c.Replicas > 1, "log replicas is %d: set 1, the embedded server keeps no copies",
 		c.Replicas)
-	check(c.Durability != Strict && c.Durability != Relaxed, "log durability is %q: set %s or %s", c.Durability, Strict,
-		Relaxed)
 	check(c.MaxFrame < 1 || c.MaxFrame > 32<<20, "log max frame is %d bytes: set 1 to %d", c.MaxFrame, 32<<20)
 	least := int64(c.MaxFrame + maxHeaderBytes)
-	check(c.MaxBytes < least, "log max bytes is %d: set at least %d, the size of one message", c.MaxBytes, least)
 	check(c.MaxInFlight < least, "log max in flight is %d bytes: set at least %d, the size of one message",
 		c.MaxInFlight, least)
 	check(int64(c.Prefetch) < least, "log prefetch is %d bytes: set at least %d, the size of one message",

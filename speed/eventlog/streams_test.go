@@ -115,11 +115,11 @@ func TestReopen(t *testing.T) {
 	appendN(t, l, 0, 5)
 	l.Close()
 	c := small(h)
-	c.MaxBytes *= 2 // MaxBytes is the one setting that may change.
+	c.MaxBytes *= 4 // MaxBytes is the one setting that may change.
 	l = openLog(t, c)
 	wantBounds(t, l, 0, 1, 6)
 	l.Close()
-	c.MaxBytes /= 8
+	c.MaxBytes /= 2
 	l = openLog(t, c)
 	wantBounds(t, l, 0, 1, 6)
 }
@@ -182,11 +182,11 @@ func TestValidate(t *testing.T) {
 		t.Fatalf("defaults: %v", err)
 	}
 	for field, c := range map[string]eventlog.Config{
-		"url": {}, "prefix": {Prefix: "Recount.x"}, "partitions": {Partitions: 300}, "durability": {Durability: "some"},
-		"replicas": {Replicas: 6}, "max frame": {MaxFrame: 1 << 30}, "max bytes": {}, "max in flight": {},
-		"prefetch": {}, "ack timeout": {},
+		"log url": {}, "log prefix": {Prefix: "Recount.x"}, "log.partitions": {Partitions: 300},
+		"log.durability": {Durability: "some"}, "log.replicas": {Replicas: 6}, "log max frame": {MaxFrame: 1 << 30},
+		"log.max_bytes": {}, "log max in flight": {}, "log prefetch": {}, "log ack timeout": {},
 	} {
-		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "log "+field) {
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("%s: got %v", field, err)
 		}
 	}

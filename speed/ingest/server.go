@@ -50,6 +50,7 @@ func New(cfg Config, cat *catalog.Catalog, partitions int, log Log, opts Options
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("new ingest: %w", err)
 	}
+	cfg.Memory = cfg.memory()
 	if partitions < 1 || opts.Epochs != nil && len(opts.Epochs) != partitions {
 		return nil, fmt.Errorf("new ingest: %d partitions with %d epochs", partitions, len(opts.Epochs))
 	}

@@ -7,18 +7,20 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"recount/schemas/setting"
 )
 
 // Defaults of Config.
 const (
 	DefaultWindow        = 24 * time.Hour
-	DefaultWindowEntries = 10_000_000
-	DefaultMemory        = 1 << 30
-	DefaultSnapshotEvery = time.Minute
+	DefaultWindowEntries = 50_000_000
+	DefaultMemory        = 2 << 30
+	DefaultSnapshotEvery = 30 * time.Second
 )
 
-// MaxWindowEntries is the largest Config.WindowEntries: it keeps entry numbers distinguishable by their low 32 bits.
-const MaxWindowEntries = 1 << 31
+// maxWindowEntries is the most ids of one partition: it keeps entry numbers distinguishable by their low 32 bits.
+const maxWindowEntries = 1 << 31
 
 // Config says where the snapshots are and what the views may hold in memory.
 type Config struct {
@@ -26,10 +28,13 @@ type Config struct {
 	Dir string
 	// Window is how long an id is remembered after its message was appended (D2).
 	Window time.Duration
-	// WindowEntries bounds the ids a partition remembers; the oldest go first. About 27 bytes each.
+	// WindowEntries bounds the ids that all partitions remember; each has an even share, and its oldest ids go
+	// first. An id takes about 27 bytes.
 	WindowEntries int64
 	// Memory bounds the aggregates of all partitions in bytes; each has an even share.
 	Memory int64
+	// Partitions is how many share WindowEntries and Memory, 0 if that is not known yet. Open sets it.
+	Partitions int
 	// SnapshotEvery is the time between snapshots. What came after the last one is replayed after a crash.
 	SnapshotEvery time.Duration
 	// Logger may be nil.
@@ -46,19 +51,29 @@ func DefaultConfig(dir string) Config {
 	}
 }
 
-// Validate reports every setting the views could not run with.
-func (c Config) Validate() error {
-	var errs []error
-	check := func(bad bool, format string, args ...any) {
-		if bad {
-			errs = append(errs, fmt.Errorf(format, args...))
-		}
+// Settings lists what an operator may set.
+func (c *Config) Settings() []setting.Setting {
+	return []setting.Setting{
+		setting.Size("speed.memory", setting.AtLeast(16<<20), "Largest memory of the real-time views; at the limit "+
+			"they stop following the log until a publication lets them evict.", &c.Memory),
+		setting.Duration("speed.dedup_window", setting.AtLeast(time.Minute),
+			"How long the speed layer remembers ids.", &c.Window),
+		setting.Count("speed.dedup_entries", "ids", setting.AtLeast(1000),
+			"Most ids the speed layer remembers, over all partitions.", &c.WindowEntries).
+			Where(fmt.Sprintf("and at most %d for each partition", maxWindowEntries), func() bool {
+				return c.Partitions == 0 || c.WindowEntries/int64(c.Partitions) <= maxWindowEntries
+			}),
+		setting.Duration("speed.snapshot_interval", setting.AtLeast(100*time.Millisecond),
+			"How often the real-time views are written to disk; what came after the last snapshot is replayed after "+
+				"a crash.", &c.SnapshotEvery),
 	}
-	check(c.Dir == "", "realtime dir is empty: name the folder of the snapshots")
-	check(c.Window <= 0, "realtime window is %v: set a positive duration such as 24h", c.Window)
-	check(c.WindowEntries < 1 || c.WindowEntries > MaxWindowEntries, "realtime window entries is %d: set 1 to %d",
-		c.WindowEntries, MaxWindowEntries)
-	check(c.Memory < 1, "realtime memory is %d bytes: set a positive number, usually 1 GiB or more", c.Memory)
-	check(c.SnapshotEvery <= 0, "realtime snapshot interval is %v: set a positive duration such as 1m", c.SnapshotEvery)
-	return errors.Join(errs...)
+}
+
+// Validate returns an error for each setting the views could not run with, joined.
+func (c Config) Validate() error {
+	err := setting.Check(c.Settings())
+	if c.Dir == "" {
+		err = errors.Join(err, errors.New("realtime dir is empty: name the folder of the snapshots"))
+	}
+	return err
 }

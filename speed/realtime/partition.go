@@ -67,6 +67,7 @@ type totals struct {
 
 func newPartition(id, count int, cfg Config, catalog *catalog.Catalog, plan *plan, start PartitionStart,
 	src Source) *partition {
+	cfg.WindowEntries = max(1, cfg.WindowEntries/int64(count)) // its share
 	p := &partition{
 		id: id, partitionCount: count, cfg: cfg, bucket: catalog.Bucket, plan: plan, epochs: start.Epochs,
 		budget: max(1, cfg.Memory/int64(count)), source: src, logger: cfg.Logger.With("partition", id),

@@ -42,6 +42,7 @@ type PartitionStart struct {
 // the log. A snapshot that is damaged, of other cut rules or of lost messages is skipped with a
 // warning. Errors are about the settings and the disk.
 func Open(cfg Config, cat *catalog.Catalog, parts []PartitionStart, src Source) (*Views, error) {
+	cfg.Partitions = len(parts)
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("open real-time views: %w", err)
 	}

@@ -269,7 +269,6 @@ func TestMemoryLimit(t *testing.T) {
 	t.Parallel()
 	for _, rows := range []int64{100, 5000} { // The memory is full after many segments, or within the first.
 		cfg := DefaultConfig(t.TempDir())
-		cfg.Memory = 64 << 10
 		synctest.Test(t, func(t *testing.T) { testMemoryLimit(t, cfg, rows) })
 	}
 }
@@ -281,6 +280,7 @@ func testMemoryLimit(t *testing.T, cfg Config, rows int64) {
 	epochs := []position.EpochStart{{Epoch: 1, Start: 1,
 		Rule: position.CutRule{Interval: time.Hour, Rows: rows, Bytes: 1 << 30}}}
 	v := openTest(t, cfg, log, epochs, 1)
+	v.partitions[0].budget = 64 << 10 // An operator cannot set so little.
 	runViews(t, v)
 	s := statusWhenIdle(v)
 	if s.Stalled != stalledMemory || s.Through.Seq < 3 || s.Through.Seq > 100 {
@@ -437,7 +437,8 @@ func TestConfig(t *testing.T) {
 		t.Errorf("default config: %v", err)
 	}
 	err := Config{}.Validate()
-	for _, field := range []string{"dir", "window is", "window entries", "memory", "snapshot interval"} {
+	for _, field := range []string{"dir", "speed.dedup_window", "speed.dedup_entries", "speed.memory",
+		"speed.snapshot_interval"} {
 		if err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("empty config: %q is not in error %v", field, err)
 		}

@@ -12,6 +12,8 @@ import (
 	"text/template"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"recount/schemas/setting"
 )
 
 // Config says where the embedded engine keeps its data and how much of the machine it may use.
@@ -46,9 +48,19 @@ func DefaultConfig(dataDir string) Config {
 	}
 }
 
+// Settings lists what an operator may set.
+func (c *Config) Settings() []setting.Setting {
+	return []setting.Setting{
+		setting.Text("clickhouse.library", "", nil,
+			"Path of libchdb.so; recount looks for the library where it is empty.", &c.Library),
+		setting.Size("clickhouse.memory", setting.AtLeast(256<<20), "Largest memory of the embedded engine.",
+			&c.MaxMemory),
+	}
+}
+
 // Validate names each field that is wrong and what to write instead.
 func (c Config) Validate() error {
-	var errs []error
+	errs := []error{setting.Check(c.Settings())}
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if c.DataDir == "" {
 		bad("clickhouse data dir: must not be empty")
@@ -65,9 +77,6 @@ func (c Config) Validate() error {
 	}
 	if c.MaxThreads < 1 {
 		bad("clickhouse max threads %d: must be at least 1", c.MaxThreads)
-	}
-	if c.MaxMemory < 256<<20 {
-		bad("clickhouse max memory %d: must be at least 256 MiB", c.MaxMemory)
 	}
 	return errors.Join(errs...)
 }

@@ -59,7 +59,7 @@ func freshLog(t *testing.T, partitions int) *eventlog.Log {
 	t.Cleanup(s.Close)
 	c := eventlog.DefaultConfig(s)
 	c.Partitions = partitions
-	c.MaxBytes = 16 << 20
+	c.MaxBytes = 64 << 20
 	l, err := eventlog.Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)

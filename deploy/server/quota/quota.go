@@ -16,11 +16,26 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"recount/schemas/setting"
 )
 
 // Rates are what a tenant may take a second; 0 is without limit.
 type Rates struct {
 	Events, Bytes, Queries float64
+}
+
+// Settings lists the rates an operator may set below a key: limits, or tenants.NAME.
+func (r *Rates) Settings(below string) []setting.Setting {
+	noLimit := setting.Between(0, int64(1e12)).OrZero("no limit")
+	return []setting.Setting{
+		setting.Rate(below+".events_per_second", "events", noLimit,
+			"Most events of a tenant in a second, on average.", &r.Events),
+		setting.Size(below+".bytes_per_second", setting.AtLeast(0).OrZero("no limit"),
+			"Most bytes of a tenant's request bodies in a second, decompressed.", &r.Bytes),
+		setting.Rate(below+".queries_per_second", "queries", noLimit,
+			"Most queries of a tenant in a second, on average.", &r.Queries),
+	}
 }
 
 // Config sets the rates; Now and Registerer may be nil.
