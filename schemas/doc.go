@@ -1,6 +1,6 @@
 // Package schemas is the root of the contracts between recount's layers.
 //
-// Everything but failpoint is pure: no I/O, no clocks, no goroutines. Every layer may
+// Everything but durable and failpoint is pure: no I/O, no clocks, no goroutines. Every layer may
 // import these packages and they import nothing else of recount, so a type that
 // two layers must agree on has exactly one place to live.
 //
@@ -20,5 +20,6 @@
 //	query      the query, the scan both layers answer, and its partial results
 //	sqlschema  names, types and DDL of the ClickHouse tables
 //	openapi    the document of the HTTP API
-//	failpoint  the one exception: in test builds it turns rules off, ends a process at named places, and sets its clock
+//	durable    an exception: replaces files so that a crash leaves the old or the new one, and locks folders
+//	failpoint  an exception: in test builds it turns rules off, ends a process at named places, and sets its clock
 package schemas

@@ -7,6 +7,7 @@ import (
 
 	"recount/batch/landing"
 	"recount/schemas/catalog"
+	"recount/schemas/durable"
 	"recount/schemas/record"
 	"recount/schemas/setting"
 )
@@ -24,7 +25,7 @@ func CheckStored(cfg Config) (string, error) {
 		return "", err
 	}
 	lock, err := lockDataDir(cfg.DataDir)
-	if errors.Is(err, errInUse) {
+	if errors.Is(err, durable.ErrLocked) {
 		return "the data in " + cfg.DataDir + " is in use by a running server and was not compared", nil
 	}
 	if err != nil {

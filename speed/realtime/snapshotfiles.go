@@ -12,13 +12,12 @@ import (
 	"sync"
 	"time"
 
-	"recount/schemas/failpoint"
+	"recount/schemas/durable"
 	"recount/schemas/position"
 )
 
 const (
 	snapshotSuffix = ".snap"
-	tempSuffix     = ".tmp"
 	// keptSnapshots is how many snapshots of each partition are kept. The second is used if the
 	// newest is damaged.
 	keptSnapshots = 2
@@ -132,38 +131,19 @@ func (s *snapshots) write(snap *snapshot) error {
 
 // create writes a file so that, under its name, it is either complete or missing.
 func (s *snapshots) create(name string, snap *snapshot) (size int64, err error) {
-	path := filepath.Join(s.dir, name)
-	failpoint.Point("snapshot.temp.before")
-	f, err := os.Create(path + tempSuffix)
-	if err != nil {
-		return 0, err
-	}
-	err = snap.write(f)
-	failpoint.Point("snapshot.fsync.before")
-	if err == nil {
-		err = f.Sync()
-	}
-	if info, e := f.Stat(); e == nil {
+	f := durable.File{Path: filepath.Join(s.dir, name), Mode: 0o666, Points: "snapshot"}
+	err = f.Replace(func(w *os.File) error {
+		if err := snap.write(w); err != nil {
+			return err
+		}
+		info, err := w.Stat()
+		if err != nil {
+			return err
+		}
 		size = info.Size()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return 0, errors.Join(err, os.Remove(path+tempSuffix))
-	}
-	failpoint.Point("snapshot.rename.before")
-	if err := os.Rename(path+tempSuffix, path); err != nil {
-		return 0, err
-	}
-	failpoint.Point("snapshot.rename.after")
-	defer failpoint.Point("snapshot.folder.after")
-	return size, syncDir(s.dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+		return nil
+	})
+	return size, err
 }
 
 // prune removes the files that are no longer kept.
@@ -180,7 +160,7 @@ func (s *snapshots) prune() error {
 
 // removeTemporary removes the unfinished files that a crash left.
 func (s *snapshots) removeTemporary() error {
-	left, err := filepath.Glob(filepath.Join(s.dir, s.prefix+"*"+snapshotSuffix+tempSuffix))
+	left, err := filepath.Glob(filepath.Join(s.dir, s.prefix+"*"+snapshotSuffix+durable.TempSuffix))
 	for _, path := range left {
 		err = errors.Join(err, os.Remove(path))
 	}

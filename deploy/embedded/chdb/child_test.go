@@ -150,7 +150,7 @@ func TestSurvivesKill(t *testing.T) {
 	second, said := child(t, "count", dir)
 	said.Scan()
 	if err := second.Wait(); err == nil ||
-		!strings.Contains(said.Text(), "another process has this data directory open") {
+		!strings.Contains(said.Text(), "is in use by another process") {
 		t.Fatalf("a second process opened the folder: %v, %q", err, said.Text())
 	}
 	if err := cmd.Process.Kill(); err != nil {

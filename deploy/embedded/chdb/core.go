@@ -4,14 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
+
+	"recount/schemas/durable"
 )
 
 // killEvery is the pause between two attempts to kill an abandoned query. One may miss: a query is not
@@ -98,18 +100,16 @@ func (c *core) makeFolders() error {
 // checkUnlocked says so when another process holds the engine's lock file. The engine would refuse as well,
 // but tell only standard error why. The lock is given back at once for the engine to take.
 func checkUnlocked(status string) error {
-	f, err := os.Open(status)
-	if errors.Is(err, os.ErrNotExist) {
+	f, err := durable.LockShared(status)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil
-	}
-	if err != nil {
+	case errors.Is(err, durable.ErrLocked):
+		return fmt.Errorf("%w: stop it, or choose another data_dir", err)
+	case err != nil:
 		return err
 	}
-	defer f.Close()
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return fmt.Errorf("another process has this data directory open: stop it, or choose another data_dir (%w)", err)
-	}
-	return nil
+	return f.Close()
 }
 
 // run waits for a place, gives f a new session and an id to mark its query with, and returns f's error. When

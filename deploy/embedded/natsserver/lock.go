@@ -1,10 +1,12 @@
 package natsserver
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
+
+	"recount/schemas/durable"
 )
 
 // lockDir makes dir ours. JetStream takes no lock of its own, and two servers over
@@ -14,13 +16,9 @@ func lockDir(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "LOCK"), os.O_CREATE|os.O_RDWR, 0o640)
-	if err != nil {
-		return nil, err
+	f, err := durable.Lock(filepath.Join(dir, "LOCK"), 0o640)
+	if errors.Is(err, durable.ErrLocked) {
+		return nil, fmt.Errorf("%w: stop it or choose another data_dir", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("%s is in use by another process: stop it or choose another data_dir: %w", dir, err)
-	}
-	return f, nil
+	return f, err
 }

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"recount/schemas/durable"
 )
 
 // Credentials are the one key pair the server accepts.
@@ -22,7 +24,7 @@ func loadCredentials(dir string, readOnly bool) (Credentials, error) {
 	path := filepath.Join(dir, "credentials")
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) && !readOnly {
-		return makeCredentials(dir, path)
+		return makeCredentials(path)
 	}
 	if err != nil {
 		return Credentials{}, fmt.Errorf("read credentials: %w", err)
@@ -34,27 +36,14 @@ func loadCredentials(dir string, readOnly bool) (Credentials, error) {
 	return c, nil
 }
 
-func makeCredentials(dir, path string) (Credentials, error) {
+func makeCredentials(path string) (Credentials, error) {
 	c := Credentials{AccessKey: "recount-" + rand.Text()[:12], SecretKey: rand.Text() + rand.Text()}
 	raw, err := json.Marshal(c)
 	if err != nil {
 		return Credentials{}, fmt.Errorf("encode credentials: %w", err)
 	}
-	temp := filepath.Join(dir, "tmp", "credentials")
-	if err := writeSynced(temp, raw); err != nil {
+	if err := (durable.File{Path: path, Mode: 0o600}).WriteAll(raw); err != nil {
 		return Credentials{}, fmt.Errorf("write credentials: %w", err)
 	}
-	if err := os.Rename(temp, path); err != nil {
-		return Credentials{}, fmt.Errorf("place credentials: %w", err)
-	}
-	return c, syncDir(dir)
-}
-
-func writeSynced(path string, raw []byte) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, werr := f.Write(raw)
-	return errors.Join(werr, f.Sync(), f.Close())
+	return c, nil
 }

@@ -10,49 +10,31 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 
 	"github.com/rclone/gofakes3"
+
+	"recount/schemas/durable"
 )
 
 const copyBuffer = 256 << 10 // bytes
 
-// syncDir makes the names in a folder durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("open folder to fsync: %w", err)
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
-		return fmt.Errorf("fsync folder: %w", err)
-	}
-	return nil
-}
-
-// takeDir makes the directory and locks it. A reader finds it there or fails, shares its
-// lock with other readers, and leaves no trace.
-func takeDir(cfg Config) (*os.File, error) {
+// lockDir makes the directory and locks it. A second process would sweep the unfinished writes of
+// the first and know nothing of its key locks. A read-only server shares its lock with others, and
+// fails if the directory does not exist.
+func lockDir(cfg Config) (lock *os.File, err error) {
+	path := filepath.Join(cfg.Dir, "lock")
 	if cfg.ReadOnly {
-		return lockDir(cfg.Dir, os.O_RDONLY, syscall.LOCK_SH)
+		lock, err = durable.LockShared(path)
+	} else {
+		if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+			return nil, fmt.Errorf("make directory: %w", err)
+		}
+		lock, err = durable.Lock(path, 0o600)
 	}
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make directory: %w", err)
+	if errors.Is(err, durable.ErrLocked) {
+		return nil, fmt.Errorf("%w: stop it or choose another data_dir", err)
 	}
-	return lockDir(cfg.Dir, os.O_CREATE|os.O_RDWR, syscall.LOCK_EX)
-}
-
-// lockDir keeps a second process off the directory: it would sweep our unfinished
-// writes and know nothing of our key locks.
-func lockDir(dir string, flags, how int) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), flags, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s is in use by another process: stop it or choose another data_dir: %w",
-			dir, err), f.Close())
-	}
-	return f, nil
+	return lock, err
 }
 
 // sweep empties a folder.

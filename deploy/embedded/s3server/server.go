@@ -33,7 +33,7 @@ func Open(cfg Config) (_ *Server, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	lock, err := takeDir(cfg)
+	lock, err := lockDir(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("s3server: %w", err)
 	}

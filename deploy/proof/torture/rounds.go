@@ -53,7 +53,7 @@ func chooseRounds(names string) ([]round, error) {
 // killsPerRound is how often a round kills its server before it compares the answers. One of
 // randomEvery kills is at a random moment, the others are at a failpoint.
 const (
-	killsPerRound      = 30
+	killsPerRound      = 33
 	killsPerShortRound = 5
 	randomEvery        = 6
 )

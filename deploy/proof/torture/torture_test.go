@@ -51,7 +51,12 @@ func TestTorture(t *testing.T) {
 	h.report.print(os.Stdout)
 }
 
-var pointPattern = regexp.MustCompile(`\b(?:failpoint|points)\.Point\("([^"]+)"\)`)
+var (
+	pointPattern = regexp.MustCompile(`\b(?:failpoint|points)\.Point\("([^"]+)"\)`)
+	// A durable.File names the beginning of its failpoints; package durable has the steps.
+	filePattern = regexp.MustCompile(`\bdurable\.File\{[^}]*\bPoints: "([^"]+)"`)
+	stepPattern = regexp.MustCompile(`\bf\.reach\("([^"]+)"\)`)
+)
 
 // TestEveryPointIsKilledAt compares the failpoints in the source with those at which the harness
 // kills, so that a new failpoint cannot be forgotten.
@@ -61,7 +66,7 @@ func TestEveryPointIsKilledAt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var found []string
+	var found, files, steps []string
 	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() && d.Name() == "node_modules" {
 			return errorOr(err, filepath.SkipDir)
@@ -71,13 +76,18 @@ func TestEveryPointIsKilledAt(t *testing.T) {
 			return nil
 		}
 		raw, err := os.ReadFile(path)
-		for _, m := range pointPattern.FindAllStringSubmatch(string(raw), -1) {
-			found = append(found, m[1])
-		}
+		found = append(found, submatches(pointPattern, raw)...)
+		files = append(files, submatches(filePattern, raw)...)
+		steps = append(steps, submatches(stepPattern, raw)...)
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, file := range files {
+		for _, step := range steps {
+			found = append(found, file+"."+step)
+		}
 	}
 	slices.Sort(found)
 	if diff := cmp.Diff(slices.Compact(found), slices.Sorted(maps.Keys(passes))); diff != "" {
@@ -88,6 +98,14 @@ func TestEveryPointIsKilledAt(t *testing.T) {
 	if got != want {
 		t.Errorf("the rounds kill at %d failpoints, want %d", got, want)
 	}
+}
+
+// submatches returns what the group of the pattern matches in the text.
+func submatches(pattern *regexp.Regexp, text []byte) (all []string) {
+	for _, m := range pattern.FindAllSubmatch(text, -1) {
+		all = append(all, string(m[1]))
+	}
+	return all
 }
 
 func errorOr(err, other error) error {

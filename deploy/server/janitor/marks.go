@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"recount/schemas/failpoint"
+	"recount/schemas/durable"
 	"recount/schemas/position"
 	"recount/speed/eventlog"
 )
@@ -187,34 +187,7 @@ func (h *Marks) write() error {
 	if err != nil {
 		return err
 	}
-	err = replaceFile(h.path, raw)
+	err = durable.File{Path: h.path, Mode: 0o640, Points: "mark"}.WriteAll(raw)
 	h.ahead = err != nil
 	return err
-}
-
-// replaceFile puts raw in place of the file's content such that a crash leaves one
-// or the other: temporary file, fsync, rename, fsync of the folder.
-func replaceFile(path string, raw []byte) error {
-	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o640)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(raw)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	failpoint.Point("mark.rename.before")
-	if err := os.Rename(tmp, path); err != nil {
-		return err
-	}
-	failpoint.Point("mark.rename.after")
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

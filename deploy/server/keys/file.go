@@ -9,8 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
+
+	"recount/schemas/durable"
 )
 
 const (
@@ -98,14 +99,11 @@ func Read(path string) ([]Key, []byte, error) {
 // Update replaces the file at path by what change makes of its keys; a file that does
 // not exist has none. Updates of several processes follow one another.
 func Update(path string, change func([]Key) ([]Key, error)) error {
-	dir, err := os.Open(filepath.Dir(path))
+	lock, err := durable.WaitLock(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
-	defer dir.Close() // The lock on the folder ends with it.
-	if err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX); err != nil {
-		return fmt.Errorf("lock %s: %w", dir.Name(), err)
-	}
+	defer lock.Close()
 	keys, _, err := Read(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -120,10 +118,7 @@ func Update(path string, change func([]Key) ([]Key, error)) error {
 	if len(raw) > maxFile {
 		return fmt.Errorf("%s would be larger than %d bytes; remove revoked keys from it", path, maxFile)
 	}
-	if err := replace(path, raw); err != nil {
-		return err
-	}
-	return dir.Sync()
+	return durable.File{Path: path, Mode: 0o600, KeepOwner: true}.WriteAll(raw)
 }
 
 // Revoke revokes the keys with the ids and those that are meant besides, all or none, and
@@ -151,35 +146,4 @@ func Revoke(path string, ids []string, meant func(Key) bool, now time.Time) (rev
 		return keys, nil
 	})
 	return revoked, err
-}
-
-// replace puts raw in the place of the file at path at once, for the same owner: a server
-// must be able to read what root has changed.
-func replace(path string, raw []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
-		}
-	}()
-	if was, err := os.Stat(path); err == nil {
-		if st, ok := was.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() {
-			if err := f.Chown(int(st.Uid), int(st.Gid)); err != nil {
-				return err
-			}
-		}
-	}
-	if _, err := f.Write(raw); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return f.Close()
 }

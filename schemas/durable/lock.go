@@ -1,0 +1,50 @@
+package durable
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// ErrLocked is wrapped by the error about a lock that another process has.
+var ErrLocked = errors.New("is in use")
+
+// Lock locks the file at path for this process alone, which then owns the folder of the file. It
+// creates the file if there is none. The lock ends when the file is closed or the process ends:
+// kill -9 leaves nothing to clean up.
+func Lock(path string, mode fs.FileMode) (*os.File, error) {
+	return lock(path, os.O_CREATE|os.O_RDWR, mode, syscall.LOCK_EX|syscall.LOCK_NB)
+}
+
+// LockShared locks an existing file together with other readers of its folder. It writes nothing.
+func LockShared(path string) (*os.File, error) {
+	return lock(path, os.O_RDONLY, 0, syscall.LOCK_SH|syscall.LOCK_NB)
+}
+
+// WaitLock waits until it can lock an existing file or folder for this process alone.
+func WaitLock(path string) (*os.File, error) {
+	return lock(path, os.O_RDONLY, 0, syscall.LOCK_EX)
+}
+
+func lock(path string, flags int, mode fs.FileMode, how int) (*os.File, error) {
+	f, err := os.OpenFile(path, flags, mode)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = syscall.Flock(int(f.Fd()), how)
+		if !errors.Is(err, syscall.EINTR) {
+			break
+		}
+	}
+	switch {
+	case errors.Is(err, syscall.EWOULDBLOCK):
+		return nil, errors.Join(fmt.Errorf("%s %w by another process", filepath.Dir(path), ErrLocked), f.Close())
+	case err != nil:
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+	}
+	return f, nil
+}
