@@ -29,16 +29,5 @@
 // Trim and Advance carry out what L6 and L5 decide. The caller decides, because it knows the chain
 // heads and publications. Recover computes the decision of L5 from what the caller knows.
 //
-// # Rejected
-//
-// Ordered consumers of the client library: they resume by themselves and hide the reason.
-//
-// Fetch instead of Messages. The channel of Messages also carries heartbeats, so an overloaded reader
-// may lose a delivery and must ask again. Fetch avoids that, but a fetch by count has no bound
-// in bytes, with such a bound (Prefetch by MaxFrame) it gets two messages a request, and a fetch by
-// bytes allocates channels for a million messages each time.
-//
-// Consumer acks: a restart resumes at the chain head, not at a position the server remembers (C4).
-//
-// Stream age limits and discard old: they would lose messages that have not landed.
+// DESIGN.md says why it is built this way.
 package eventlog
