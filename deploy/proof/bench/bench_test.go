@@ -1,6 +1,6 @@
-// Package bench measures the whole path: HTTP to fsynced acknowledgement, lake to
-// ClickHouse, and the merged answer. Run it with make bench; every figure is a
-// benchmark metric, nothing asserts a time.
+// Package bench measures the whole path: from HTTP to the fsynced acknowledgement, from the lake
+// to ClickHouse, and the merged answer. Run it with make bench. Every figure is a metric of a
+// benchmark; none is asserted.
 package bench
 
 import (
@@ -25,21 +25,29 @@ import (
 	"recount/deploy/server"
 )
 
-// The dimensions of the view. With dense ones a row has one and a half events on average;
-// with sparse ones nearly every event is a row of its own.
+// The dimensions of the view.
 const (
-	dense  = "origin, carrier, cabin"
+	// dense gives one and a half events a row on average.
+	dense = "origin, carrier, cabin"
+	// sparse gives nearly every event its own row.
 	sparse = "origin, destination, tail"
-	// grouped is what counting is mostly like: 93 events a row.
+	// grouped gives 93 events a row, which is the most usual case.
 	grouped = "carrier, cabin, source"
 )
 
-// configuration of the benchmarks: nothing is recomputed unless a benchmark asks.
+// configuration is that of the benchmarks. Nothing is recomputed unless a benchmark runs the job.
 const configuration = `
 landing: {cut_interval: 1s}
 events:
   flight.departed:
-    fields: {origin: string, destination: string, carrier: string, cabin: string, tail: string, delay: int64, distance: float64}
+    fields:
+      origin: string
+      destination: string
+      carrier: string
+      cabin: string
+      tail: string
+      delay: int64
+      distance: float64
 views:
   departures:
     event: flight.departed
@@ -51,8 +59,8 @@ jobs:
   expire: {schedule: ""}
 `
 
-// up runs a server of its own for the benchmark.
-func up(b *testing.B, dimensions string) (_ *server.Stack, down func()) {
+// startServer runs a server for one benchmark. The caller must call stop.
+func startServer(b *testing.B, dimensions string) (_ *server.Stack, stop func()) {
 	b.Helper()
 	dir := b.TempDir()
 	path := filepath.Join(dir, "recount.yaml")
@@ -79,10 +87,11 @@ func up(b *testing.B, dimensions string) (_ *server.Stack, down func()) {
 	}
 }
 
+// batch is the number of events of a request.
 const batch = 1000
 
-// bodies encodes n requests of 1,000 events each: 300 origins and destinations with
-// a skew, 10 carriers, 3 cabins, 5,000 aircraft, times over six hours.
+// bodies encodes n requests of 1,000 events each. The events have 300 origins and destinations with
+// a skew, 10 carriers, 3 cabins, 5,000 aircraft, and times within six hours.
 func bodies(n int, prefix string) [][]byte {
 	rng := rand.New(rand.NewPCG(1, 2))
 	zipf := rand.NewZipf(rng, 1.2, 8, 299)
@@ -95,7 +104,8 @@ func bodies(n int, prefix string) [][]byte {
 			b = strconv.AppendInt(b, int64(i*batch+j), 10)
 			b = append(b, `","source":"bench","type":"flight.departed","time":"`...)
 			b = time.Unix(1704067200+rng.Int64N(6*3600), 0).UTC().AppendFormat(b, time.RFC3339)
-			b = fmt.Appendf(b, `","data":{"origin":"A%02d","destination":"A%02d","carrier":"C%d","cabin":"K%d","tail":"N%d","delay":%d,"distance":%d}}`+"\n",
+			b = fmt.Appendf(b, `","data":{"origin":"A%02d","destination":"A%02d","carrier":"C%d","cabin":"K%d",`+
+				`"tail":"N%d","delay":%d,"distance":%d}}`+"\n",
 				zipf.Uint64(), zipf.Uint64(), rng.IntN(10), rng.IntN(3), rng.IntN(5000), rng.IntN(200)-20,
 				100+rng.IntN(2500))
 		}
@@ -104,7 +114,7 @@ func bodies(n int, prefix string) [][]byte {
 	return out
 }
 
-// sendAll posts every body over a number of connections.
+// sendAll sends every body over the given number of connections.
 func sendAll(b *testing.B, url string, all [][]byte, connections int) {
 	b.Helper()
 	s := client.New(url, connections)
@@ -132,11 +142,11 @@ func sendAll(b *testing.B, url string, all [][]byte, connections int) {
 	b.ReportMetric(float64(retries.Load()), "retries")
 }
 
-// BenchmarkIngest is acknowledged events a second over HTTP, 1,000 a request, with
-// fsync, while the same process aggregates and lands them.
+// BenchmarkIngest measures acknowledged events a second over HTTP, with 1,000 events a request and
+// with fsync. The same process aggregates and lands the events.
 func BenchmarkIngest(b *testing.B) {
-	st, down := up(b, dense)
-	defer down()
+	st, stop := startServer(b, dense)
+	defer stop()
 	all := bodies(1000, "i")
 	sendAll(b, st.URL(), bodies(50, "warm"), 8)
 	b.ResetTimer()
@@ -148,8 +158,9 @@ func BenchmarkIngest(b *testing.B) {
 	b.ReportMetric(events/time.Since(began).Seconds(), "events/s")
 }
 
-// BenchmarkRecompute is landed events a second through deduplication, minutes by
-// three dimensions and exact distinct, into fsynced and verified ClickHouse rows.
+// BenchmarkRecompute measures how many landed events a second a recompute turns into fsynced and
+// verified ClickHouse rows: deduplicated, by minute and three dimensions, with exact distinct
+// counts.
 func BenchmarkRecompute(b *testing.B) {
 	for name, dimensions := range map[string]string{"grouped": grouped, "dense": dense, "sparse": sparse} {
 		b.Run(name, func(b *testing.B) {
@@ -157,16 +168,16 @@ func BenchmarkRecompute(b *testing.B) {
 			var rows float64
 			all := bodies(1000, "r")
 			for range b.N {
-				st, down := up(b, dimensions)
+				st, stop := startServer(b, dimensions)
 				sendAll(b, st.URL(), all, 8)
-				landed(b, st.URL(), len(all)*batch)
+				waitUntilLanded(b, st.URL(), len(all)*batch)
 				began := time.Now()
-				cpu := processor(b)
+				cpu := cpuTime(b)
 				call(b, st.URL(), "/v1/jobs/recompute/runs", "")
-				took = took + time.Since(began)
-				used = used + processor(b) - cpu
+				took += time.Since(began)
+				used += cpuTime(b) - cpu
 				rows += metric(b, st.URL(), "recount_batch_rows_total")
-				down()
+				stop()
 			}
 			b.ReportMetric(float64(b.N*len(all)*batch)/took.Seconds(), "events/s")
 			b.ReportMetric(used.Seconds()*1e6/float64(b.N*len(all)*batch), "cpu-µs/event")
@@ -175,9 +186,9 @@ func BenchmarkRecompute(b *testing.B) {
 	}
 }
 
-// processor is the processor time of this process so far: what one change saves shows in it
-// where others keep the machine busy.
-func processor(b *testing.B) time.Duration {
+// cpuTime returns the processor time that this process has used so far. Unlike elapsed time, it
+// shows what a change saves even while other processes keep the machine busy.
+func cpuTime(b *testing.B) time.Duration {
 	b.Helper()
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -186,8 +197,8 @@ func processor(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// landed waits until the lake holds n events.
-func landed(b *testing.B, url string, n int) {
+// waitUntilLanded waits until the lake holds n events.
+func waitUntilLanded(b *testing.B, url string, n int) {
 	b.Helper()
 	for range 600 {
 		time.Sleep(100 * time.Millisecond)
@@ -195,35 +206,37 @@ func landed(b *testing.B, url string, n int) {
 			return
 		}
 	}
-	b.Fatalf("%d events did not land within a minute", n)
+	b.Fatalf("fewer than %d events landed within a minute", n)
 }
 
-// BenchmarkMergedQuery is the latency of a merged answer over 100,000 cells: a group by
-// over batch rows with a live tail on top.
+// BenchmarkMergedQuery measures the latency of a merged answer over 100,000 cells: groups of batch
+// rows with a live part.
 func BenchmarkMergedQuery(b *testing.B) {
-	st, down := up(b, sparse)
-	defer down()
+	st, stop := startServer(b, sparse)
+	defer stop()
 	sendAll(b, st.URL(), bodies(101, "q"), 8)
-	landed(b, st.URL(), 101*batch)
+	waitUntilLanded(b, st.URL(), 101*batch)
 	call(b, st.URL(), "/v1/jobs/recompute/runs", "")
 	sendAll(b, st.URL(), bodies(5, "live"), 2)
+	const sixHours = `"from":"2024-01-01T00:00:00Z","to":"2024-01-01T06:00:00Z","group_by":["origin"]`
 	for name, q := range map[string]string{
-		"sum":      `{"view":"departures","measures":["flights","miles"],"from":"2024-01-01T00:00:00Z","to":"2024-01-01T06:00:00Z","group_by":["origin"]}`,
-		"hourly":   `{"view":"departures","measures":["flights","worst"],"from":"2024-01-01T00:00:00Z","to":"2024-01-01T06:00:00Z","granularity":"1h","group_by":["origin"],"limit":10000}`,
-		"distinct": `{"view":"departures","measures":["aircraft"],"from":"2024-01-01T00:00:00Z","to":"2024-01-01T06:00:00Z","group_by":["origin"]}`,
+		"sum": `{"view":"departures","measures":["flights","miles"],` + sixHours + `}`,
+		"hourly": `{"view":"departures","measures":["flights","worst"],"granularity":"1h","limit":10000,` +
+			sixHours + `}`,
+		"distinct": `{"view":"departures","measures":["aircraft"],` + sixHours + `}`,
 	} {
 		b.Run(name, func(b *testing.B) {
 			for range 20 {
 				call(b, st.URL(), "/v1/query", q)
 			}
 			var took []time.Duration
-			used := processor(b)
+			used := cpuTime(b)
 			for range 300 {
 				began := time.Now()
 				call(b, st.URL(), "/v1/query", q)
 				took = append(took, time.Since(began))
 			}
-			b.ReportMetric((processor(b)-used).Seconds()*1e3/float64(len(took)), "cpu-ms")
+			b.ReportMetric((cpuTime(b)-used).Seconds()*1e3/float64(len(took)), "cpu-ms")
 			slices.Sort(took)
 			b.ReportMetric(float64(took[len(took)/2].Microseconds())/1e3, "p50-ms")
 			b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1e3, "p99-ms")
@@ -232,10 +245,14 @@ func BenchmarkMergedQuery(b *testing.B) {
 	}
 }
 
-// BenchmarkVisible is the time from an acknowledgement until an answer holds the event.
+// flightsQuery counts the flights of the day of all events.
+const flightsQuery = `{"view":"departures","measures":["flights"],` +
+	`"from":"2024-01-01T00:00:00Z","to":"2024-01-02T00:00:00Z"}`
+
+// BenchmarkVisible measures the time from an acknowledgement until an answer counts the event.
 func BenchmarkVisible(b *testing.B) {
-	st, down := up(b, dense)
-	defer down()
+	st, stop := startServer(b, dense)
+	defer stop()
 	s := client.New(st.URL(), 1)
 	var took []time.Duration
 	for i := range 200 {
@@ -247,8 +264,7 @@ func BenchmarkVisible(b *testing.B) {
 		began := time.Now()
 		for {
 			var a struct{ Rows []struct{ Flights int } }
-			raw := call(b, st.URL(), "/v1/query",
-				`{"view":"departures","measures":["flights"],"from":"2024-01-01T00:00:00Z","to":"2024-01-02T00:00:00Z"}`)
+			raw := call(b, st.URL(), "/v1/query", flightsQuery)
 			if err := json.Unmarshal(raw, &a); err != nil {
 				b.Fatal(err)
 			}
@@ -263,6 +279,7 @@ func BenchmarkVisible(b *testing.B) {
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1e3, "p99-ms")
 }
 
+// call posts a body and returns the answer, which must have status 200.
 func call(b *testing.B, url, path, body string) []byte {
 	b.Helper()
 	resp, err := http.Post(url+path, "application/json", bytes.NewReader([]byte(body)))
@@ -272,12 +289,12 @@ func call(b *testing.B, url, path, body string) []byte {
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(resp.Body)
 	if err != nil || resp.StatusCode != http.StatusOK {
-		b.Fatalf("%s: status %d, %v: %s", path, resp.StatusCode, err, raw)
+		b.Fatalf("POST %s: status %d, %v: %s", path, resp.StatusCode, err, raw)
 	}
 	return raw
 }
 
-// metric sums a metric over its labels.
+// metric returns the sum of a metric over its labels.
 func metric(b *testing.B, url, name string) float64 {
 	b.Helper()
 	resp, err := http.Get(url + "/metrics")

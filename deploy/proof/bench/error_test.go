@@ -18,19 +18,21 @@ views:
     event: hit
     dimensions: [page]
     cell: 1h
-    measures: {n: {count: {}}, total: {sum: ms}, least: {min: ms}, most: {max: ms}, mean: {avg: ms}, users: {distinct: user}}
+    measures:
+      {n: {count: {}}, total: {sum: ms}, least: {min: ms}, most: {max: ms}, mean: {avg: ms}, users: {distinct: user}}
 jobs: {recompute: {schedule: ""}, collect: {schedule: ""}, expire: {schedule: ""}}
 `
 
-// graded is the six measures of a group, and the bounds stated for the distinct count.
-type graded struct {
+// group holds the six measures of a group and the stated bounds of its distinct count.
+type group struct {
 	Page                               string
 	N, Total, Least, Most, Mean, Users float64
 	Bounds                             struct{ Users []float64 }
 }
 
-// BenchmarkSpeedError grades the speed layer by the batch layer over the same messages: every
-// round has a day of event time of its own, is asked live before its publication and exactly behind it.
+// BenchmarkSpeedError measures the error of the speed layer against the batch layer over the same
+// messages. Every round has its own day of event time. It is queried live before its publication
+// and exactly after it.
 func BenchmarkSpeedError(b *testing.B) {
 	const rounds, groups, perRound = 6, 100, 400_000
 	p := startProcess(b, b.TempDir(), errorConfig)
@@ -41,13 +43,13 @@ func BenchmarkSpeedError(b *testing.B) {
 	sketched := 0
 	for round := range rounds {
 		day := time.Date(2024, 1, 1+round, 0, 0, 0, 0, time.UTC)
-		sendAll(b, p.url, hits(round, groups, perRound, day), 8)
-		live := caughtUp(b, p.url, day, perRound)
-		landed(b, p.url, (round+1)*perRound)
+		sendAll(b, p.url, hitBodies(round, groups, perRound, day), 8)
+		live := waitForLive(b, p.url, day, perRound)
+		waitUntilLanded(b, p.url, (round+1)*perRound)
 		call(b, p.url, "/v1/jobs/recompute/runs", "")
-		exact := grades(b, p.url, day, "exact")
+		exact := measures(b, p.url, day, "exact")
 		if len(live) != len(exact) || len(live) != groups {
-			b.Fatalf("%d groups live, %d exact", len(live), len(exact))
+			b.Fatalf("got %d groups live and %d exact, want %d", len(live), len(exact), groups)
 		}
 		for page, e := range exact {
 			l := live[page]
@@ -65,12 +67,12 @@ func BenchmarkSpeedError(b *testing.B) {
 					held++
 				}
 			} else if l.Users != e.Users {
-				b.Errorf("%s: %g users live without bounds, %g exactly", page, l.Users, e.Users)
+				b.Errorf("page %s: %g users live without bounds, but %g exactly", page, l.Users, e.Users)
 			}
 		}
 	}
-	fmt.Printf("%d samples a measure, %d with more than 1,024 distinct values\n%8s %10s %10s %10s\n", len(errs["n"]),
-		sketched, "measure", "p50", "p99", "max")
+	fmt.Printf("%d samples of each measure, %d with more than 1,024 distinct values\n%8s %10s %10s %10s\n",
+		len(errs["n"]), sketched, "measure", "p50", "p99", "max")
 	for _, name := range []string{"n", "total", "least", "most", "mean", "users"} {
 		v := errs[name]
 		slices.Sort(v)
@@ -81,8 +83,8 @@ func BenchmarkSpeedError(b *testing.B) {
 	b.ReportMetric(100*errs["users"][len(errs["users"])*99/100], "distinct-p99-%")
 }
 
-// hits encodes a round's events: pages with a skew, one user in three comes again.
-func hits(round, groups, n int, day time.Time) [][]byte {
+// hitBodies encodes the events of a round: pages with a skew, and about one user in three comes again.
+func hitBodies(round, groups, n int, day time.Time) [][]byte {
 	rng := rand.New(rand.NewPCG(uint64(round), 3))
 	zipf := rand.NewZipf(rng, 1.1, 20, uint64(groups-1))
 	var out [][]byte
@@ -91,10 +93,11 @@ func hits(round, groups, n int, day time.Time) [][]byte {
 		for j := i; j < i+batch; j++ {
 			page := zipf.Uint64()
 			if j < groups {
-				page = uint64(j) // Every page is there.
+				page = uint64(j) // Every page occurs.
 			}
 			body = fmt.Appendf(body,
-				`{"specversion":"1.0","id":"%d-%d","source":"b","type":"hit","time":%q,"data":{"page":"p%d","user":"u%d","ms":%d}}`+"\n",
+				`{"specversion":"1.0","id":"%d-%d","source":"b","type":"hit","time":%q,`+
+					`"data":{"page":"p%d","user":"u%d","ms":%d}}`+"\n",
 				round, j, day.Add(time.Duration(rng.IntN(86400))*time.Second).Format(time.RFC3339), page, rng.IntN(n),
 				rng.IntN(100_000))
 		}
@@ -103,11 +106,11 @@ func hits(round, groups, n int, day time.Time) [][]byte {
 	return out
 }
 
-// caughtUp waits until the live answer holds n events.
-func caughtUp(b *testing.B, url string, day time.Time, n float64) map[string]graded {
+// waitForLive waits until the live answer counts n events, and returns it by page.
+func waitForLive(b *testing.B, url string, day time.Time, n float64) map[string]group {
 	b.Helper()
 	for range 600 {
-		live := grades(b, url, day, "live")
+		live := measures(b, url, day, "live")
 		sum := 0.0
 		for _, g := range live {
 			sum += g.N
@@ -117,19 +120,20 @@ func caughtUp(b *testing.B, url string, day time.Time, n float64) map[string]gra
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	b.Fatalf("the live answer did not reach %g events", n)
+	b.Fatalf("the live answer did not reach %g events in time", n)
 	return nil
 }
 
-func grades(b *testing.B, url string, day time.Time, mode string) map[string]graded {
+// measures queries the measures of a day by page.
+func measures(b *testing.B, url string, day time.Time, mode string) map[string]group {
 	b.Helper()
 	q := fmt.Sprintf(`{"view":"hits","from":%q,"to":%q,"group_by":["page"],"mode":%q}`, day.Format(time.RFC3339),
 		day.AddDate(0, 0, 1).Format(time.RFC3339), mode)
-	var a struct{ Rows []graded }
+	var a struct{ Rows []group }
 	if err := json.Unmarshal(call(b, url, "/v1/query", q), &a); err != nil {
 		b.Fatal(err)
 	}
-	out := map[string]graded{}
+	out := map[string]group{}
 	for _, g := range a.Rows {
 		out[g.Page] = g
 	}

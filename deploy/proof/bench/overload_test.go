@@ -11,7 +11,7 @@ import (
 	"recount/deploy/client/load"
 )
 
-// overloadConfig is one view, recomputed while the load goes on.
+// overloadConfig has one view, which is recomputed during the load.
 const overloadConfig = `
 events: {page.viewed: {fields: {page: string, user: string, ms: int64}}}
 views:
@@ -23,33 +23,35 @@ jobs:
   recompute: {schedule: "@every 15s"}
 `
 
-// stepTime lets every step meet a recompute or two, whose buckets grow from step to step: a rate
-// that is carried between two of them only is not carried.
+// stepTime is the length of a step. Every step includes one or two recomputes, whose buckets grow
+// from step to step: a server that keeps up with a rate only between recomputes does not keep up.
 const stepTime = 20 * time.Second
 
-// maxRated is the largest p99 from the intended send time that a rated load may have.
-const maxRated = 250.0
+// maxRatedLatency is the p99 in milliseconds, from the intended send time, that a rated load must
+// stay below.
+const maxRatedLatency = 250.0
 
-// BenchmarkOverload finds the rated load, the highest of a rising series whose p99 stays below
-// maxRated milliseconds with nothing shed, and then offers shares of it: generator and server are
-// processes of their own on the same processors. After each the count must be exact.
+// BenchmarkOverload finds the rated load: the highest of rising rates whose p99 stays below
+// maxRatedLatency with nothing shed. Then it offers shares of the rated load. The load generator
+// and the server are separate processes on the same processors. The count must be exact after
+// each step.
 func BenchmarkOverload(b *testing.B) {
 	p := startProcess(b, b.TempDir(), overloadConfig)
 	defer p.kill()
-	step := overload{b, p, 0}
+	step := overload{b: b, p: p}
 	step.run(20_000, 3*time.Second) // warms up
 	rated := 50_000.0
-	// A rate counts as too high when it is so twice: the processors may be busy with something else.
-	carries := func(rate float64) bool {
+	// A rate is too high only if two steps fail: other processes may have disturbed the first.
+	sustains := func(rate float64) bool {
 		for range 2 {
 			s, _ := step.run(rate, stepTime)
-			if s.Shed429+s.Shed503+s.Missed == 0 && s.Latency.P99 < maxRated {
+			if s.Shed429+s.Shed503+s.Missed == 0 && s.Latency.P99 < maxRatedLatency {
 				return true
 			}
 		}
 		return false
 	}
-	for rate := rated; rate < 2e6 && carries(rate); rate *= 1.4 {
+	for rate := rated; rate < 2e6 && sustains(rate); rate *= 1.4 {
 		rated = rate
 	}
 	fmt.Printf("rated load: %.0f events/s\n%5s %9s %9s %7s %7s %7s %8s %6s %6s %9s %8s %7s\n", rated,
@@ -62,23 +64,23 @@ func BenchmarkOverload(b *testing.B) {
 			shed = s.Shed.P99
 		}
 		fmt.Printf("%4.0f%% %9.0f %9.0f %7.1f %7.1f %7.1f %7.1f%% %6d %6d %9.1f %8.0f %7.2f\n", share*100, s.Offered,
-			s.Goodput,
-			s.Latency.P50, s.Latency.P99, s.Latency.Max, 100*float64(s.Shed429+s.Shed503)/float64(s.Requests),
-			s.Shed503, s.Missed, shed, peak, s.Cores)
+			s.Goodput, s.Latency.P50, s.Latency.P99, s.Latency.Max,
+			100*float64(s.Shed429+s.Shed503)/float64(s.Requests), s.Shed503, s.Missed, shed, peak, s.Cores)
 		b.ReportMetric(s.Goodput, fmt.Sprintf("goodput-%.0f%%/s", share*100))
 		b.ReportMetric(s.Latency.P99, fmt.Sprintf("p99-%.0f%%-ms", share*100))
 		b.ReportMetric(peak, fmt.Sprintf("peak-%.0f%%-MiB", share*100))
 	}
 }
 
-// overload is a server under one load after another.
+// overload is a server that gets one load after another.
 type overload struct {
 	b     *testing.B
 	p     *process
-	count int64 // events the view must hold
+	count int64 // count is the number of events that the view must count.
 }
 
-// run sends a load from a process of its own and checks that what was acknowledged counts, once.
+// run runs recount load as a separate process and checks that the view counts every acknowledged
+// event once. It also returns the server's peak memory in MiB.
 func (o *overload) run(rate float64, d time.Duration) (s load.Summary, peak float64) {
 	o.b.Helper()
 	path, err := program()
@@ -89,7 +91,7 @@ func (o *overload) run(rate float64, d time.Duration) (s load.Summary, peak floa
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for tick := time.NewTicker(100 * time.Millisecond); ; {
-			peak = max(peak, o.p.resident())
+			peak = max(peak, o.p.residentMiB())
 			select {
 			case <-stop:
 				tick.Stop()
@@ -103,21 +105,21 @@ func (o *overload) run(rate float64, d time.Duration) (s load.Summary, peak floa
 	close(stop)
 	wg.Wait()
 	if err != nil {
-		o.b.Fatalf("load: %v: %s", err, out)
+		o.b.Fatalf("recount load: %v: %s", err, out)
 	}
 	if err := json.Unmarshal(out, &s); err != nil {
 		o.b.Fatal(err)
 	}
 	if s.Lost+s.Unreachable > 0 {
-		o.b.Fatalf("%d answers were lost: %s", s.Lost+s.Unreachable, s.Error)
+		o.b.Fatalf("%d requests got no answer: %s", s.Lost+s.Unreachable, s.Error)
 	}
 	o.count += s.Distinct
-	o.exact()
+	o.checkCount()
 	return s, peak
 }
 
-// exact waits until the real-time views have caught up and compares the count.
-func (o *overload) exact() {
+// checkCount waits until the view counts exactly the acknowledged events.
+func (o *overload) checkCount() {
 	o.b.Helper()
 	now := time.Now().UTC().Truncate(24 * time.Hour)
 	q := fmt.Sprintf(`{"view":"page_views","measures":["views"],"from":%q,"to":%q}`,
@@ -132,5 +134,5 @@ func (o *overload) exact() {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	o.b.Fatalf("the view counts %+v, want the %d events that were acknowledged", a.Rows, o.count)
+	o.b.Fatalf("the view counts %+v, want the %d acknowledged events", a.Rows, o.count)
 }

@@ -14,10 +14,11 @@ import (
 	"testing"
 )
 
-// programDir is where program put it; empty while nothing was built.
+// programDir is the folder of the built program; it is empty before program is called.
 var programDir string
 
-// program builds recount once a run; the benchmarks that kill or overload a server need one of its own.
+// program builds recount once and returns its path. Benchmarks that kill or overload a server need
+// it as a separate process.
 var program = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "recount-bench-")
 	if err != nil {
@@ -34,12 +35,12 @@ var program = sync.OnceValues(func() (string, error) {
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if programDir != "" {
-		_ = os.RemoveAll(programDir) // A folder below the system's own for such things.
+		_ = os.RemoveAll(programDir) // The folder is temporary.
 	}
 	os.Exit(code)
 }
 
-// process is a server in a process of its own.
+// process is a server that runs as a separate process.
 type process struct {
 	url  string
 	cmd  *exec.Cmd
@@ -73,20 +74,20 @@ func startProcess(b *testing.B, dir, config string) *process {
 	m := urlLine.FindStringSubmatch(line)
 	if m == nil {
 		p.kill()
-		b.Fatalf("recount up said %q, %v: %s", line, err, &p.logs)
+		b.Fatalf("recount up printed %q and no address, %v: %s", line, err, &p.logs)
 	}
 	p.url = m[1]
 	return p
 }
 
-// kill ends the process without a word.
+// kill ends the process with SIGKILL.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill() // It may have ended already.
 	_ = p.cmd.Wait()
 }
 
-// resident is the memory of the process in MiB.
-func (p *process) resident() float64 {
+// residentMiB returns the resident memory of the process in MiB, or 0 where it is not known.
+func (p *process) residentMiB() float64 {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.cmd.Process.Pid))
 	if err != nil {
 		return 0

@@ -13,11 +13,12 @@ import (
 	"time"
 )
 
-// verifyRate is how fast a benchmark of verify makes its events.
+// verifyRate is the rate, in events a second, at which BenchmarkVerify produces its events.
 const verifyRate = 40_000
 
-// BenchmarkVerify is how long recount verify takes over a stopped server's data and a client's
-// acknowledgement log, and the memory it needs at most. Some 250 MiB are the embedded ClickHouse's.
+// BenchmarkVerify measures the time and the peak memory of recount verify over a stopped server's
+// data and a client's acknowledgement log. About 250 MiB of the memory are the embedded
+// ClickHouse's.
 func BenchmarkVerify(b *testing.B) {
 	for _, seconds := range []int{5, 25, 75} {
 		b.Run(fmt.Sprintf("%dk", verifyRate*seconds/1000), func(b *testing.B) {
@@ -32,12 +33,12 @@ func BenchmarkVerify(b *testing.B) {
 				"--ack-log", acks).CombinedOutput()
 			if err != nil {
 				p.kill()
-				b.Fatalf("load: %v\n%s", err, out)
+				b.Fatalf("recount load: %v\n%s", err, out)
 			}
 			publishAll(b, p)
 			_ = p.cmd.Process.Signal(os.Interrupt)
 			if err := p.cmd.Wait(); err != nil {
-				b.Fatalf("up: %v\n%s", err, &p.logs)
+				b.Fatalf("recount up: %v\n%s", err, &p.logs)
 			}
 			peak := int64(0)
 			b.ResetTimer()
@@ -45,7 +46,7 @@ func BenchmarkVerify(b *testing.B) {
 				cmd := recount(b, "verify", "--config", filepath.Join(dir, "recount.yaml"), "--data-dir",
 					filepath.Join(dir, "data"), "--ack-log", acks)
 				if out, err := cmd.CombinedOutput(); err != nil {
-					b.Fatalf("verify: %v\n%s", err, out)
+					b.Fatalf("recount verify: %v\n%s", err, out)
 				}
 				peak = max(peak, cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss)
 			}
@@ -54,7 +55,7 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
-// recount is the program with arguments, not started yet.
+// recount returns a command of the program that is not started yet.
 func recount(b *testing.B, args ...string) *exec.Cmd {
 	b.Helper()
 	path, err := program()
@@ -66,7 +67,8 @@ func recount(b *testing.B, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// publishAll has the server publish until what was sent has had time to land.
+// publishAll runs the job recompute several times, so that all events have time to land before the
+// last run.
 func publishAll(b *testing.B, p *process) {
 	b.Helper()
 	for range 3 {
