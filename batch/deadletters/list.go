@@ -21,16 +21,16 @@ const (
 // place orders dead letters by time, then by position in the log.
 type place struct {
 	time int64
-	deadletter.Name
+	name deadletter.Name
 }
 
 func (a place) compare(b place) int {
-	return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Seq, b.Seq),
-		cmp.Compare(a.Index, b.Index))
+	return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.name.Partition, b.name.Partition),
+		cmp.Compare(a.name.Seq, b.name.Seq), cmp.Compare(a.name.Index, b.name.Index))
 }
 
 // cursor returns the place as text. The page of a cursor holds the dead letters before that place.
-func (a place) cursor() string { return fmt.Sprintf("%d_%s", a.time, a.Name) }
+func (a place) cursor() string { return fmt.Sprintf("%d_%s", a.time, a.name) }
 
 func parseCursor(s string) (a place, err error) {
 	if s == "" {
@@ -38,7 +38,7 @@ func parseCursor(s string) (a place, err error) {
 	}
 	var name string
 	if _, err = fmt.Sscanf(s, "%d_%s", &a.time, &name); err == nil {
-		a.Name, err = deadletter.ParseName(name)
+		a.name, err = deadletter.ParseName(name)
 	}
 	if err != nil || a.cursor() != s {
 		return a, &query.Error{Field: "cursor", Msg: fmt.Sprintf("%.80q is not the cursor of a page; leave it out "+
@@ -55,8 +55,8 @@ type run struct {
 	from, to  int64
 }
 
-// found is a dead letter and where its row is.
-type found struct {
+// foundLetter is a dead letter and where its row is.
+type foundLetter struct {
 	deadletter.Letter
 	place
 	object *record.Object
@@ -73,11 +73,11 @@ func (s *Store) List(ctx context.Context, tenant string, f deadletter.Filter, ra
 	if f.Limit <= 0 {
 		f.Limit = deadletter.DefaultLimit
 	}
-	runs, err := s.runs(ctx, f, before)
+	runs, err := s.candidateRuns(ctx, f, before)
 	if err != nil {
 		return deadletter.Page{}, err
 	}
-	var page []found
+	var page []foundLetter
 	scanned := int64(0)
 	more := ""
 	for len(runs) > 0 && more == "" {
@@ -89,7 +89,7 @@ func (s *Store) List(ctx context.Context, tenant string, f deadletter.Filter, ra
 			}
 			runs = runs[1:]
 		}
-		page = newest(page, f.Limit)
+		page = sortNewest(page, f.Limit)
 		if len(page) == f.Limit {
 			more = page[len(page)-1].cursor()
 		} else if scanned > maxScan {
@@ -97,7 +97,7 @@ func (s *Store) List(ctx context.Context, tenant string, f deadletter.Filter, ra
 		}
 	}
 	if raw {
-		if n := fitting(page); n < len(page) {
+		if n := countFitting(page); n < len(page) {
 			more = page[n-1].cursor()
 			page = page[:n]
 		}
@@ -112,8 +112,8 @@ func (s *Store) List(ctx context.Context, tenant string, f deadletter.Filter, ra
 	return out, nil
 }
 
-// fitting returns how many dead letters of the page one answer has room for, at least one.
-func fitting(page []found) int {
+// countFitting returns how many dead letters of the page one answer has room for, at least one.
+func countFitting(page []foundLetter) int {
 	total := int64(0)
 	for i := range page {
 		if total += page[i].Bytes; total > maxRaw && i > 0 {
@@ -123,14 +123,14 @@ func fitting(page []found) int {
 	return len(page)
 }
 
-// newest sorts the page, newest first, and cuts it to the limit.
-func newest(page []found, limit int) []found {
-	slices.SortFunc(page, func(a, b found) int { return b.compare(a.place) })
+// sortNewest sorts the page, newest first, and cuts it to the limit.
+func sortNewest(page []foundLetter, limit int) []foundLetter {
+	slices.SortFunc(page, func(a, b foundLetter) int { return b.compare(a.place) })
 	return page[:min(len(page), limit)]
 }
 
-// runs returns the rows that may match the filter, the newest bucket first.
-func (s *Store) runs(ctx context.Context, f deadletter.Filter, before place) (out []run, err error) {
+// candidateRuns returns the rows that may match the filter, the newest bucket first.
+func (s *Store) candidateRuns(ctx context.Context, f deadletter.Filter, before place) (out []run, err error) {
 	horizons, err := s.horizons(ctx)
 	if err != nil {
 		return nil, err
@@ -139,7 +139,7 @@ func (s *Store) runs(ctx context.Context, f deadletter.Filter, before place) (ou
 	if err != nil {
 		return nil, fmt.Errorf("read commit chains: %w", err)
 	}
-	from, to := bounds(f)
+	from, to := timeBounds(f)
 	for _, c := range chains {
 		for _, seg := range c.Segments {
 			for i := range seg.Objects {
@@ -162,8 +162,8 @@ func (s *Store) runs(ctx context.Context, f deadletter.Filter, before place) (ou
 	return out, nil
 }
 
-// bounds returns the filter's times in microseconds.
-func bounds(f deadletter.Filter) (from, to int64) {
+// timeBounds returns the filter's times in microseconds.
+func timeBounds(f deadletter.Filter) (from, to int64) {
 	from = 0
 	to = int64(1) << 62
 	if !f.From.IsZero() {
@@ -178,9 +178,9 @@ func bounds(f deadletter.Filter) (from, to int64) {
 // scan adds the rows of a run that match the filter to the page. When the page has twice the limit,
 // scan drops the older half.
 func (s *Store) scan(ctx context.Context, r run, tenant string, f deadletter.Filter, before place,
-	page []found) ([]found, error) {
-	from, to := bounds(f)
-	for l, err := range s.read(ctx, r.object, r.partition, r.from, r.to) {
+	page []foundLetter) ([]foundLetter, error) {
+	from, to := timeBounds(f)
+	for l, err := range s.readLetters(ctx, r.object, r.partition, r.from, r.to) {
 		if err != nil {
 			return nil, err
 		}
@@ -189,7 +189,7 @@ func (s *Store) scan(ctx context.Context, r run, tenant string, f deadletter.Fil
 			continue
 		}
 		if page = append(page, l); len(page) == 2*f.Limit {
-			page = newest(page, f.Limit)
+			page = sortNewest(page, f.Limit)
 		}
 	}
 	return page, nil
@@ -203,19 +203,19 @@ func (s *Store) Get(ctx context.Context, tenant, name string) (deadletter.Letter
 	if err != nil {
 		return deadletter.Letter{}, &query.Error{Field: "name", Msg: err.Error()}
 	}
-	objects, err := s.holding(ctx, tenant, n)
+	objects, err := s.objectsAt(ctx, tenant, n)
 	if err != nil {
 		return deadletter.Letter{}, err
 	}
 	for _, o := range objects {
-		for l, err := range s.read(ctx, o, n.Partition, 0, o.Rows) {
+		for l, err := range s.readLetters(ctx, o, n.Partition, 0, o.Rows) {
 			if err != nil {
 				return deadletter.Letter{}, err
 			}
-			if l.place.Name != n || l.Tenant != tenant {
+			if l.name != n || l.Tenant != tenant {
 				continue
 			}
-			page := []found{l}
+			page := []foundLetter{l}
 			err := s.readRaw(ctx, page)
 			return page[0].Letter, err
 		}
@@ -223,10 +223,10 @@ func (s *Store) Get(ctx context.Context, tenant, name string) (deadletter.Letter
 	return deadletter.Letter{}, fmt.Errorf("%w: %s", deadletter.ErrUnknown, name)
 }
 
-// holding returns the objects of dead letters in the segment that holds the position. A retired
+// objectsAt returns the objects of dead letters in the segment that holds the position. A retired
 // object is gone, so its dead letters are unknown, but its commit record still says whether any
 // was of the tenant.
-func (s *Store) holding(ctx context.Context, tenant string, n deadletter.Name) (out []*record.Object, err error) {
+func (s *Store) objectsAt(ctx context.Context, tenant string, n deadletter.Name) (out []*record.Object, err error) {
 	horizons, err := s.horizons(ctx)
 	if err != nil {
 		return nil, err

@@ -26,7 +26,7 @@ type letterObject struct {
 
 // Retire retires the objects that landed longer ago than Keep, and the oldest objects while all
 // together exceed MaxBytes. It returns how many dead letters it retired.
-func (s *Store) Retire(ctx context.Context) (letters int64, err error) {
+func (s *Store) Retire(ctx context.Context) (retiredLetters int64, err error) {
 	horizons, err := s.horizons(ctx)
 	if err != nil {
 		return 0, err
@@ -35,23 +35,23 @@ func (s *Store) Retire(ctx context.Context) (letters int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	before := s.before(slices.DeleteFunc(slices.Clone(all),
+	before := s.newHorizon(slices.DeleteFunc(slices.Clone(all),
 		func(o letterObject) bool { return horizons.Retired(o.segment, o.Object) }))
 	raised := record.Horizons{deadletter.Type: before}
 	for _, o := range all {
 		if raised.Retired(o.segment, o.Object) && !horizons.Retired(o.segment, o.Object) {
-			letters += o.Rows
+			retiredLetters += o.Rows
 		}
 	}
-	if letters > 0 {
-		if err := s.raise(ctx, before); err != nil {
+	if retiredLetters > 0 {
+		if err := s.createHorizon(ctx, before); err != nil {
 			return 0, err
 		}
 		horizons = raised
-		s.metrics.retired.Add(float64(letters))
+		s.metrics.retired.Add(float64(retiredLetters))
 	}
 	s.measure(all, horizons)
-	return letters, s.sweep(ctx, all, horizons)
+	return retiredLetters, s.sweep(ctx, all, horizons)
 }
 
 // objects returns all objects of dead letters that commit records name, in the order they landed.
@@ -76,14 +76,14 @@ func (s *Store) objects(ctx context.Context) (out []letterObject, err error) {
 	return out, nil
 }
 
-// before returns the horizon: objects that landed before it are to be retired. kept holds the
-// objects that are not retired yet, oldest first. The horizon is a whole second, as in the record.
-func (s *Store) before(kept []letterObject) time.Time {
+// newHorizon returns the time before which objects must have landed to be retired. kept holds the
+// objects that are not retired yet, oldest first. The time is a whole second, as in the record.
+func (s *Store) newHorizon(kept []letterObject) time.Time {
 	before := s.cfg.Now().Add(-s.cfg.Keep).Truncate(time.Second)
 	total := int64(0)
 	for _, o := range slices.Backward(kept) {
 		if total += o.Size; total > s.cfg.MaxBytes {
-			before = later(before, o.segment.Created.Truncate(time.Second).Add(time.Second))
+			before = latest(before, o.segment.Created.Truncate(time.Second).Add(time.Second))
 			break
 		}
 	}
@@ -95,16 +95,16 @@ func (s *Store) before(kept []letterObject) time.Time {
 	return before
 }
 
-func later(a, b time.Time) time.Time {
+func latest(a, b time.Time) time.Time {
 	if a.Before(b) {
 		return b
 	}
 	return a
 }
 
-// raise creates the record that retires the objects before a time. Another process may have created
+// createHorizon creates the record that retires the objects before a time. Another process may have created
 // the same record.
-func (s *Store) raise(ctx context.Context, before time.Time) error {
+func (s *Store) createHorizon(ctx context.Context, before time.Time) error {
 	r := &record.Retired{Type: deadletter.Type, Before: before.UTC(),
 		Reason: fmt.Sprintf("dead_letters.keep is %s and max_bytes %d", s.cfg.Keep, s.cfg.MaxBytes)}
 	raw, err := r.Encode()

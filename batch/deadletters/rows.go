@@ -15,21 +15,22 @@ import (
 	"recount/schemas/record"
 )
 
-// listed are the columns that a list reads: all but the bytes of the rejected events.
-var listed = []string{
+// listColumns are the columns that a list reads: all but the bytes of the rejected events.
+var listColumns = []string{
 	eventbatch.ColTime, eventbatch.ColTenant, eventbatch.ColSource, object.ColSeq, object.ColIndex,
 	deadletter.FieldBytes, deadletter.FieldCode, deadletter.FieldEventID, deadletter.FieldEventTime,
 	deadletter.FieldEventType,
 	deadletter.FieldIndex, deadletter.FieldMessage, deadletter.FieldStrict, deadletter.FieldTruncated,
 }
 
-// read yields the dead letters in the rows [from, to) of an object.
-func (s *Store) read(ctx context.Context, o *record.Object, partition int, from, to int64) iter.Seq2[found, error] {
-	return func(yield func(found, error) bool) {
+// readLetters yields the dead letters in the rows [from, to) of an object.
+func (s *Store) readLetters(ctx context.Context, o *record.Object, partition int,
+	from, to int64) iter.Seq2[foundLetter, error] {
+	return func(yield func(foundLetter, error) bool) {
 		row := from
-		err := s.columns(ctx, o, listed, from, to, func(c eventbatch.Columns) bool {
+		err := s.readColumns(ctx, o, listColumns, from, to, func(c eventbatch.Columns) bool {
 			for i := range int(c.Rec.NumRows()) {
-				l := letter(c, i, partition)
+				l := letterAt(c, i, partition)
 				l.object = o
 				l.row = row
 				row++
@@ -40,13 +41,13 @@ func (s *Store) read(ctx context.Context, o *record.Object, partition int, from,
 			return true
 		})
 		if err != nil {
-			yield(found{}, err)
+			yield(foundLetter{}, err)
 		}
 	}
 }
 
-// columns calls each with chunks of the rows [from, to) until it returns false.
-func (s *Store) columns(ctx context.Context, o *record.Object, names []string, from, to int64,
+// readColumns calls each with chunks of the rows [from, to) until it returns false.
+func (s *Store) readColumns(ctx context.Context, o *record.Object, names []string, from, to int64,
 	each func(eventbatch.Columns) bool) error {
 	f, err := s.cfg.Open(ctx, *o)
 	if err != nil {
@@ -64,35 +65,35 @@ func (s *Store) columns(ctx context.Context, o *record.Object, names []string, f
 	return nil
 }
 
-// letter returns row i of the columns.
-func letter(c eventbatch.Columns, i, partition int) (l found) {
-	l.place.time = int64(c.Time.Value(i))
-	l.place.Name = deadletter.Name{Partition: partition, Seq: uint64(value(c, object.ColSeq, i)),
-		Index: int(value(c, object.ColIndex, i))}
+// letterAt returns row i of the columns.
+func letterAt(c eventbatch.Columns, i, partition int) (l foundLetter) {
+	l.time = int64(c.Time.Value(i))
+	l.name = deadletter.Name{Partition: partition, Seq: uint64(intValue(c, object.ColSeq, i)),
+		Index: int(intValue(c, object.ColIndex, i))}
 	l.Letter = deadletter.Letter{
-		Name: l.place.Name.String(), Received: time.UnixMicro(l.place.time).UTC(),
-		Tenant: text(c, eventbatch.ColTenant, i),
-		Code:   text(c, deadletter.FieldCode, i), Message: text(c, deadletter.FieldMessage, i),
-		EventType: text(c, deadletter.FieldEventType, i), Source: text(c, eventbatch.ColSource, i),
-		EventID: text(c, deadletter.FieldEventID, i), EventTime: text(c, deadletter.FieldEventTime, i),
-		Bytes: value(c, deadletter.FieldBytes, i), Truncated: flag(c, deadletter.FieldTruncated, i),
-		Strict: flag(c, deadletter.FieldStrict, i),
+		Name: l.name.String(), Received: time.UnixMicro(l.time).UTC(),
+		Tenant: textValue(c, eventbatch.ColTenant, i),
+		Code:   textValue(c, deadletter.FieldCode, i), Message: textValue(c, deadletter.FieldMessage, i),
+		EventType: textValue(c, deadletter.FieldEventType, i), Source: textValue(c, eventbatch.ColSource, i),
+		EventID: textValue(c, deadletter.FieldEventID, i), EventTime: textValue(c, deadletter.FieldEventTime, i),
+		Bytes: intValue(c, deadletter.FieldBytes, i), Truncated: boolValue(c, deadletter.FieldTruncated, i),
+		Strict: boolValue(c, deadletter.FieldStrict, i),
 	}
 	if a := c.Field(deadletter.FieldIndex); a != nil && a.IsValid(i) {
-		index := value(c, deadletter.FieldIndex, i)
-		l.Letter.Index = &index
+		index := intValue(c, deadletter.FieldIndex, i)
+		l.Index = &index
 	}
 	return l
 }
 
 // readRaw sets the bytes of the dead letters of the page, one object after another.
-func (s *Store) readRaw(ctx context.Context, page []found) error {
-	byObject := map[*record.Object][]*found{}
+func (s *Store) readRaw(ctx context.Context, page []foundLetter) error {
+	byObject := map[*record.Object][]*foundLetter{}
 	for i := range page {
 		byObject[page[i].object] = append(byObject[page[i].object], &page[i])
 	}
 	for o, letters := range byObject {
-		rows := map[int64]*found{}
+		rows := map[int64]*foundLetter{}
 		from := o.Rows
 		to := int64(0)
 		for _, l := range letters {
@@ -101,12 +102,12 @@ func (s *Store) readRaw(ctx context.Context, page []found) error {
 			to = max(to, l.row+1)
 		}
 		row := from
-		err := s.columns(ctx, o, []string{deadletter.FieldRaw, deadletter.FieldRawBase64}, from, to,
+		err := s.readColumns(ctx, o, []string{deadletter.FieldRaw, deadletter.FieldRawBase64}, from, to,
 			func(c eventbatch.Columns) bool {
 				for i := range int(c.Rec.NumRows()) {
 					if l := rows[row]; l != nil {
-						l.Raw = optional(c, deadletter.FieldRaw, i)
-						l.RawBase64 = optional(c, deadletter.FieldRawBase64, i)
+						l.Raw = nullableText(c, deadletter.FieldRaw, i)
+						l.RawBase64 = nullableText(c, deadletter.FieldRawBase64, i)
 					}
 					row++
 				}
@@ -119,8 +120,8 @@ func (s *Store) readRaw(ctx context.Context, page []found) error {
 	return nil
 }
 
-// optional returns a string, or nil for null. Files keep strings plain or in a dictionary.
-func optional(c eventbatch.Columns, name string, i int) *string {
+// nullableText returns a string, or nil for null. Files keep strings plain or in a dictionary.
+func nullableText(c eventbatch.Columns, name string, i int) *string {
 	var s string
 	switch a := c.Field(name).(type) {
 	case *array.String:
@@ -140,14 +141,14 @@ func optional(c eventbatch.Columns, name string, i int) *string {
 	return &s
 }
 
-func text(c eventbatch.Columns, name string, i int) string {
-	if s := optional(c, name, i); s != nil {
+func textValue(c eventbatch.Columns, name string, i int) string {
+	if s := nullableText(c, name, i); s != nil {
 		return *s
 	}
 	return ""
 }
 
-func value(c eventbatch.Columns, name string, i int) int64 {
+func intValue(c eventbatch.Columns, name string, i int) int64 {
 	switch a := c.Field(name).(type) {
 	case *array.Int64:
 		return a.Value(i)
@@ -157,7 +158,7 @@ func value(c eventbatch.Columns, name string, i int) int64 {
 	return 0
 }
 
-func flag(c eventbatch.Columns, name string, i int) bool {
+func boolValue(c eventbatch.Columns, name string, i int) bool {
 	a, ok := c.Field(name).(*array.Boolean)
 	return ok && a.IsValid(i) && a.Value(i)
 }

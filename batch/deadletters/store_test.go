@@ -415,7 +415,7 @@ func TestCrashAfterTheRecord(t *testing.T) {
 	w.land(0, letterOf("acme", "x", []byte("a")))
 	w.now = w.now.Add(30 * time.Hour)
 	s := w.open(1<<30, nil)
-	if err := s.raise(t.Context(), w.now.Add(-24*time.Hour)); err != nil {
+	if err := s.createHorizon(t.Context(), w.now.Add(-24*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	if page, err := s.List(t.Context(), "acme", deadletter.Filter{}, true); err != nil || len(page.Letters) != 0 ||
