@@ -72,7 +72,7 @@ func (r *Rechecker) run(ctx context.Context) (Report, error) {
 		for _, d := range result.Differences {
 			r.logger.Error("a published row differs from what ClickHouse computes from the objects", "view", d.View,
 				"bucket", d.Bucket, "version", d.Version, "tenant", d.Tenant, "time", d.Time,
-				"dimensions", d.Dimensions, "published", d.Published, "computed", d.Computed, "do", d.Do)
+				"dimensions", d.Dimensions, "published", d.Published, "computed", d.Computed, "do", d.Remedy)
 		}
 		return Report{}, fmt.Errorf("%d rows of publication %d differ: GET /v1/audit names them, and recount verify "+
 			"--server says which record, object or row is damaged", rows, result.Publication)

@@ -22,18 +22,19 @@ import (
 //
 // Publications store checksums, so the bytes of a row can never change for a table that exists.
 
-// fixed is the SQL of a number's bytes. reinterpretAsFixedString, unlike
-// reinterpretAsString, keeps trailing zero bytes.
-func fixed(expr string) string { return "reinterpretAsFixedString(" + expr + ")" }
+// numberBytes is the SQL of a number's bytes. reinterpretAsFixedString, unlike reinterpretAsString,
+// keeps trailing zero bytes.
+func numberBytes(expr string) string { return "reinterpretAsFixedString(" + expr + ")" }
 
-// counted is the SQL of a string after its length. The length keeps apart rows whose strings differ
-// only in where one ends and the next begins.
-func counted(expr string) string { return fixed("length("+expr+")") + ", " + expr }
+// lengthAndBytes is the SQL of a string's length, then the string. The length keeps apart rows whose
+// strings differ only in where one ends and the next begins.
+func lengthAndBytes(expr string) string { return numberBytes("length("+expr+")") + ", " + expr }
 
-func nullable(name, value string) string { return fixed("isNull("+name+")") + ", " + value }
+// nullAndBytes is the SQL of a byte that says whether the column is null, then the value's bytes.
+func nullAndBytes(name, value string) string { return numberBytes("isNull("+name+")") + ", " + value }
 
-// sql is the SQL of the checksum of a group of rows.
-func (l *layout) sql() string {
+// checksumSQL is the SQL of the checksum of a group of rows.
+func (l *layout) checksumSQL() string {
 	var parts []string
 	for _, c := range l.columns {
 		if c.sql != "" {
@@ -43,8 +44,8 @@ func (l *layout) sql() string {
 	return "sum(xxHash64(concat(" + strings.Join(parts, ", ") + ")))"
 }
 
-// names lists the columns for an INSERT.
-func (l *layout) names() string {
+// columnNames lists the columns for an INSERT.
+func (l *layout) columnNames() string {
 	var names []string
 	for _, c := range l.columns {
 		names = append(names, sqlschema.Quote(c.name))
@@ -52,21 +53,23 @@ func (l *layout) names() string {
 	return strings.Join(names, ", ")
 }
 
-// Sums returns how many rows the pieces have in each bucket, and the checksum of those rows.
-func Sums(c *catalog.Catalog, v *catalog.View, ver uint64, pieces []exact.BlockRows) map[int64]record.BucketVersion {
-	return newLayout(c, v, ver).sums(pieces, ver)
+// Checksums returns how many rows the pieces have in each bucket, and the checksum of those rows.
+func Checksums(c *catalog.Catalog, v *catalog.View, version uint64,
+	pieces []exact.BlockRows) map[int64]record.BucketVersion {
+	return newLayout(c, v, version).checksums(pieces, version)
 }
 
-func (l *layout) sums(pieces []exact.BlockRows, ver uint64) map[int64]record.BucketVersion {
-	sums := map[int64]record.BucketVersion{}
+func (l *layout) checksums(pieces []exact.BlockRows, version uint64) map[int64]record.BucketVersion {
+	checksums := map[int64]record.BucketVersion{}
 	for _, x := range pieces {
-		l.addSums(sums, x.Block, x.From, x.To, ver)
+		l.addChecksums(checksums, x.Block, x.From, x.To, version)
 	}
-	return sums
+	return checksums
 }
 
-// addSums adds the rows [lo, hi) of b, which are ordered by bucket, to sums.
-func (l *layout) addSums(sums map[int64]record.BucketVersion, b *exact.Block, lo, hi int, ver uint64) {
+// addChecksums adds the rows [from, to) of b, which are ordered by bucket, to checksums.
+func (l *layout) addChecksums(checksums map[int64]record.BucketVersion, b *exact.Block, from, to int,
+	version uint64) {
 	var appends []func([]byte, int) []byte
 	for _, c := range l.columns {
 		if c.bytes != nil {
@@ -74,24 +77,24 @@ func (l *layout) addSums(sums map[int64]record.BucketVersion, b *exact.Block, lo
 		}
 	}
 	var buf []byte
-	v := record.BucketVersion{Bucket: -1}
-	for row := lo; row < hi; row++ {
-		if v.Bucket != b.Buckets[row] {
-			if row > lo {
-				sums[v.Bucket] = v
+	bucket := record.BucketVersion{Bucket: -1}
+	for row := from; row < to; row++ {
+		if bucket.Bucket != b.Buckets[row] {
+			if row > from {
+				checksums[bucket.Bucket] = bucket
 			}
-			v = sums[b.Buckets[row]]
-			v.Bucket = b.Buckets[row]
-			v.Ver = ver
+			bucket = checksums[b.Buckets[row]]
+			bucket.Bucket = b.Buckets[row]
+			bucket.Ver = version
 		}
 		buf = buf[:0]
 		for _, a := range appends {
 			buf = a(buf, row)
 		}
-		v.Rows++
-		v.Checksum += xxhash.Sum64(buf)
+		bucket.Rows++
+		bucket.Checksum += xxhash.Sum64(buf)
 	}
-	if hi > lo {
-		sums[v.Bucket] = v
+	if to > from {
+		checksums[bucket.Bucket] = bucket
 	}
 }

@@ -28,16 +28,16 @@ type layout struct {
 	columns []column
 }
 
-func newLayout(c *catalog.Catalog, v *catalog.View, ver uint64) *layout {
+func newLayout(c *catalog.Catalog, v *catalog.View, version uint64) *layout {
 	l := &layout{}
-	l.micros(sqlschema.ColBucket, func(b *exact.Block) []int64 { return b.Buckets })
-	l.version(ver)
+	l.time(sqlschema.ColBucket, func(b *exact.Block) []int64 { return b.Buckets })
+	l.version(version)
 	l.text(sqlschema.ColTenant, func(b *exact.Block) []string { return b.Tenants })
-	l.micros(sqlschema.ColTime, func(b *exact.Block) []int64 { return b.Times })
+	l.time(sqlschema.ColTime, func(b *exact.Block) []int64 { return b.Times })
 	for i, d := range v.Dimensions {
 		l.dimension(d, c.DimensionType(v, d), func(b *exact.Block) *query.Column { return &b.Dims[i] })
 	}
-	l.numbers(sqlschema.ColEvents, func(b *exact.Block) []uint64 { return b.Events })
+	l.unsigned(sqlschema.ColEvents, func(b *exact.Block) []uint64 { return b.Events })
 	for i, m := range v.Measures {
 		l.measure(m, c.MeasureType(v, m), func(b *exact.Block) *exact.Measure { return &b.Measures[i] })
 	}
@@ -46,45 +46,50 @@ func newLayout(c *catalog.Catalog, v *catalog.View, ver uint64) *layout {
 
 // version adds the column _ver. It is not part of the checksum, so the same rows have the same
 // checksum in every attempt, and a recomputation can be compared with a publication (V6).
-func (l *layout) version(ver uint64) {
+func (l *layout) version(version uint64) {
 	l.columns = append(l.columns,
 		column{name: sqlschema.ColVer, native: values(func(*exact.Block) func([]byte, int) []byte {
-			return func(dst []byte, _ int) []byte { return append64(dst, ver) }
+			return func(dst []byte, _ int) []byte { return append64(dst, version) }
 		})})
 }
 
-func (l *layout) micros(name string, of func(*exact.Block) []int64) {
-	l.value(name, "toUnixTimestamp64Micro("+sqlschema.Quote(name)+")", integers(of))
+// time adds a column of times.
+func (l *layout) time(name string, read func(*exact.Block) []int64) {
+	l.number(name, "toUnixTimestamp64Micro("+sqlschema.Quote(name)+")", integers(read))
 }
 
-func (l *layout) numbers(name string, of func(*exact.Block) []uint64) {
-	l.value(name, sqlschema.Quote(name), integers(of))
+// unsigned adds a column of UInt64.
+func (l *layout) unsigned(name string, read func(*exact.Block) []uint64) {
+	l.number(name, sqlschema.Quote(name), integers(read))
 }
 
-// value adds a column of numbers. Their bytes in an INSERT are also those of the checksum.
-func (l *layout) value(name, sql string, bytes appender) {
-	l.columns = append(l.columns, column{name: name, sql: fixed(sql), native: values(bytes), bytes: bytes})
+// number adds a column of numbers. Their bytes in an INSERT are also those of the checksum.
+func (l *layout) number(name, sql string, bytes appender) {
+	l.columns = append(l.columns, column{name: name, sql: numberBytes(sql), native: values(bytes), bytes: bytes})
 }
 
-func (l *layout) text(name string, of func(*exact.Block) []string) {
-	l.columns = append(l.columns, column{name: name, sql: counted(sqlschema.Quote(name)),
-		native: dictionary(false, func(b *exact.Block) ([]string, []bool) { return of(b), nil }),
+// text adds a column of strings.
+func (l *layout) text(name string, read func(*exact.Block) []string) {
+	l.columns = append(l.columns, column{name: name, sql: lengthAndBytes(sqlschema.Quote(name)),
+		native: dictionary(false, func(b *exact.Block) ([]string, []bool) { return read(b), nil }),
 		bytes: func(b *exact.Block) func([]byte, int) []byte {
-			strings := of(b)
+			strings := read(b)
 			return func(dst []byte, row int) []byte { return appendText(dst, strings[row]) }
 		}})
 }
 
-func (l *layout) dimension(name string, t catalog.FieldType, of func(*exact.Block) *query.Column) {
-	q := sqlschema.Quote(name)
-	null := func(b *exact.Block) func(int) bool { return of(b).IsNull }
-	ints := func(b *exact.Block) []int64 { return of(b).Ints }
+// dimension adds the column of a dimension, which may be null.
+func (l *layout) dimension(name string, t catalog.FieldType, read func(*exact.Block) *query.Column) {
+	quoted := sqlschema.Quote(name)
+	null := func(b *exact.Block) func(int) bool { return read(b).IsNull }
+	ints := func(b *exact.Block) []int64 { return read(b).Ints }
 	switch t {
 	case catalog.String:
-		l.columns = append(l.columns, column{name: name, sql: nullable(q, counted("ifNull("+q+", '')")),
-			native: dictionary(true, func(b *exact.Block) ([]string, []bool) { return of(b).Strings, of(b).Null }),
+		l.columns = append(l.columns, column{name: name,
+			sql:    nullAndBytes(quoted, lengthAndBytes("ifNull("+quoted+", '')")),
+			native: dictionary(true, func(b *exact.Block) ([]string, []bool) { return read(b).Strings, read(b).Null }),
 			bytes: func(b *exact.Block) func([]byte, int) []byte {
-				c := of(b)
+				c := read(b)
 				return func(dst []byte, row int) []byte {
 					if c.IsNull(row) {
 						return appendText(append(dst, 1), "")
@@ -93,17 +98,18 @@ func (l *layout) dimension(name string, t catalog.FieldType, of func(*exact.Bloc
 				}
 			}})
 	case catalog.Bool:
-		l.optional(name, "ifNull("+q+", false)", null, func(b *exact.Block) func([]byte, int) []byte {
+		l.nullableNumber(name, "ifNull("+quoted+", false)", null, func(b *exact.Block) func([]byte, int) []byte {
 			values := ints(b)
 			return func(dst []byte, row int) []byte { return append(dst, byte(values[row])) }
 		}, 1)
 	default:
-		l.optional(name, "ifNull("+q+", toInt64(0))", null, integers(ints), 8)
+		l.nullableNumber(name, "ifNull("+quoted+", toInt64(0))", null, integers(ints), 8)
 	}
 }
 
-// optional adds a column of numbers that may be null, each of width bytes.
-func (l *layout) optional(name, sql string, null func(*exact.Block) func(row int) bool, bytes appender, width int) {
+// nullableNumber adds a column of numbers that may be null, each of width bytes.
+func (l *layout) nullableNumber(name, sql string, null func(*exact.Block) func(row int) bool, bytes appender,
+	width int) {
 	orZero := func(b *exact.Block) func([]byte, int) []byte {
 		isNull := null(b)
 		value := bytes(b)
@@ -119,8 +125,10 @@ func (l *layout) optional(name, sql string, null func(*exact.Block) func(row int
 		isNull := null(b)
 		return func(dst []byte, row int) []byte { return appendBool(dst, isNull(row)) }
 	}
-	l.columns = append(l.columns, column{name: name, sql: nullable(sqlschema.Quote(name), fixed(sql)),
-		native: func(dst []byte, rows []exact.BlockRows) []byte { return values(orZero)(values(marks)(dst, rows), rows) },
+	l.columns = append(l.columns, column{name: name, sql: nullAndBytes(sqlschema.Quote(name), numberBytes(sql)),
+		native: func(dst []byte, rows []exact.BlockRows) []byte {
+			return values(orZero)(values(marks)(dst, rows), rows)
+		},
 		bytes: func(b *exact.Block) func([]byte, int) []byte {
 			mark := marks(b)
 			value := orZero(b)
@@ -129,17 +137,17 @@ func (l *layout) optional(name, sql string, null func(*exact.Block) func(row int
 }
 
 // integers appends an integer of 8 bytes.
-func integers[T int64 | uint64](of func(*exact.Block) []T) appender {
+func integers[T int64 | uint64](read func(*exact.Block) []T) appender {
 	return func(b *exact.Block) func([]byte, int) []byte {
-		values := of(b)
+		values := read(b)
 		return func(dst []byte, row int) []byte { return append64(dst, uint64(values[row])) }
 	}
 }
 
 // floats appends a float of 8 bytes.
-func floats(of func(*exact.Block) *exact.Measure) appender {
+func floats(read func(*exact.Block) *exact.Measure) appender {
 	return func(b *exact.Block) func([]byte, int) []byte {
-		values := of(b).Floats
+		values := read(b).Floats
 		return func(dst []byte, row int) []byte { return append64(dst, math.Float64bits(values[row])) }
 	}
 }

@@ -19,14 +19,14 @@ const (
 	noTable     = 60   // ClickHouse's error code for a table that does not exist
 )
 
-// Stored returns how many rows ClickHouse holds of each version, and their checksum. versions has
+// ReadVersions returns how many rows ClickHouse holds of each version, and their checksum. versions has
 // at most one version of a bucket. A version without rows is absent from the result, and so are
 // all versions when the table does not exist.
-func (s *Store) Stored(ctx context.Context, v *catalog.View,
+func (s *Store) ReadVersions(ctx context.Context, v *catalog.View,
 	versions []record.BucketVersion) (map[int64]record.BucketVersion, error) {
 	out := make(map[int64]record.BucketVersion, len(versions))
 	for part := range slices.Chunk(versions, pairsAtOnce) {
-		err := s.stored(ctx, v, part, out)
+		err := s.addVersions(ctx, v, part, out)
 		var e *clickhouse.Exception
 		if errors.As(err, &e) && e.Code == noTable {
 			return out, nil
@@ -38,13 +38,14 @@ func (s *Store) Stored(ctx context.Context, v *catalog.View,
 	return out, nil
 }
 
-func (s *Store) stored(ctx context.Context, v *catalog.View, versions []record.BucketVersion,
+func (s *Store) addVersions(ctx context.Context, v *catalog.View, versions []record.BucketVersion,
 	out map[int64]record.BucketVersion) error {
 	rows, err := s.db.Query(readContext(ctx), fmt.Sprintf(
 		"SELECT toUnixTimestamp64Micro(%[1]s), %[2]s, count(), %[3]s FROM %[4]s WHERE (%[1]s, %[2]s) IN (%[5]s) "+
 			"GROUP BY %[1]s, %[2]s",
-		sqlschema.Quote(sqlschema.ColBucket), sqlschema.Quote(sqlschema.ColVer), newLayout(s.catalog, v, 0).sql(),
-		sqlschema.Quote(sqlschema.Table(v, s.catalog.Digest(v))), pairList(versions)))
+		sqlschema.Quote(sqlschema.ColBucket), sqlschema.Quote(sqlschema.ColVer),
+		newLayout(s.catalog, v, 0).checksumSQL(), sqlschema.Quote(sqlschema.Table(v, s.catalog.Digest(v))),
+		pairList(versions)))
 	if err != nil {
 		return err
 	}
@@ -61,16 +62,16 @@ func (s *Store) stored(ctx context.Context, v *catalog.View, versions []record.B
 	return rows.Err()
 }
 
-// Counted returns how many events the rows of a publication count, by view and tenant. It covers
+// EventsByView returns how many events the rows of a publication count, by view and tenant. It covers
 // the views without a filter, because those count every event of their type.
-func (s *Store) Counted(ctx context.Context, st *record.State) (map[string]map[string]int64, error) {
+func (s *Store) EventsByView(ctx context.Context, st *record.State) (map[string]map[string]int64, error) {
 	out := map[string]map[string]int64{}
 	for name, published := range st.Views {
 		v := s.catalog.Views[name]
 		if v == nil || len(v.Where) > 0 || s.catalog.Digest(v) != published.Digest {
 			continue
 		}
-		n, err := s.CountedEvents(ctx, v, published.Buckets)
+		n, err := s.EventsByTenant(ctx, v, published.Buckets)
 		if err != nil {
 			return nil, err
 		}
@@ -79,19 +80,19 @@ func (s *Store) Counted(ctx context.Context, st *record.State) (map[string]map[s
 	return out, nil
 }
 
-// CountedEvents returns how many events of each tenant the rows of these versions count.
-func (s *Store) CountedEvents(ctx context.Context, v *catalog.View,
+// EventsByTenant returns how many events of each tenant the rows of these versions count.
+func (s *Store) EventsByTenant(ctx context.Context, v *catalog.View,
 	versions []record.BucketVersion) (map[string]int64, error) {
 	out := map[string]int64{}
 	for part := range slices.Chunk(versions, pairsAtOnce) {
-		if err := s.countedEvents(ctx, v, part, out); err != nil {
+		if err := s.addEvents(ctx, v, part, out); err != nil {
 			return nil, fmt.Errorf("count events of view %s: %w", v.Name, err)
 		}
 	}
 	return out, nil
 }
 
-func (s *Store) countedEvents(ctx context.Context, v *catalog.View, versions []record.BucketVersion,
+func (s *Store) addEvents(ctx context.Context, v *catalog.View, versions []record.BucketVersion,
 	out map[string]int64) error {
 	rows, err := s.db.Query(readContext(ctx), fmt.Sprintf("SELECT toString(%[1]s), sum(%[2]s) FROM %[3]s WHERE "+
 		"(%[4]s, %[5]s) IN (%[6]s) GROUP BY %[1]s",

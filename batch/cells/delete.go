@@ -62,9 +62,9 @@ func (s *Store) Versions(ctx context.Context, table string, below uint64) iter.S
 }
 
 // DeleteVersions deletes the rows of the buckets' versions.
-func (s *Store) DeleteVersions(ctx context.Context, table string, vers []record.BucketVersion) error {
+func (s *Store) DeleteVersions(ctx context.Context, table string, versions []record.BucketVersion) error {
 	var pairs []string
-	for _, b := range vers {
+	for _, b := range versions {
 		pairs = append(pairs, fmt.Sprintf("(%s, %d)", bucketSQL(b.Bucket), b.Ver))
 	}
 	return s.db.Exec(readContext(ctx), fmt.Sprintf("DELETE FROM %s WHERE (%s, %s) IN (%s)",

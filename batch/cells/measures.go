@@ -11,58 +11,58 @@ import (
 )
 
 // measure adds the columns of a measure, which sqlschema.MeasureColumns names.
-func (l *layout) measure(m catalog.Measure, t catalog.FieldType, of func(*exact.Block) *exact.Measure) {
+func (l *layout) measure(m catalog.Measure, t catalog.FieldType, read func(*exact.Block) *exact.Measure) {
 	switch m.Kind {
 	case catalog.Count:
-		l.numbers(m.Name, func(b *exact.Block) []uint64 { return b.Events })
+		l.unsigned(m.Name, func(b *exact.Block) []uint64 { return b.Events })
 	case catalog.Sum, catalog.Avg:
 		sum := m.Name + "__sum"
 		if t == catalog.Float64 {
-			l.value(sum, sqlschema.Quote(sum), floats(of))
+			l.number(sum, sqlschema.Quote(sum), floats(read))
 		} else {
-			l.value(sum, sqlschema.Quote(sum), wide(of))
+			l.number(sum, sqlschema.Quote(sum), int128s(read))
 		}
-		l.numbers(m.Name+"__n", func(b *exact.Block) []uint64 { return of(b).N })
+		l.unsigned(m.Name+"__n", func(b *exact.Block) []uint64 { return read(b).N })
 	case catalog.Min, catalog.Max:
-		l.extreme(m.Name, t, of)
+		l.extreme(m.Name, t, read)
 	case catalog.Distinct:
-		l.state(m.Name+"__state", of)
-		l.sketch(m.Name+"__sketch", of)
+		l.state(m.Name+"__state", read)
+		l.sketch(m.Name+"__sketch", read)
 	}
 }
 
-// wide appends an Int128.
-func wide(of func(*exact.Block) *exact.Measure) appender {
+// int128s appends an Int128.
+func int128s(read func(*exact.Block) *exact.Measure) appender {
 	return func(b *exact.Block) func([]byte, int) []byte {
-		m := of(b)
+		m := read(b)
 		return func(dst []byte, row int) []byte { return append64(append64(dst, m.Lo[row]), uint64(m.Hi[row])) }
 	}
 }
 
 // extreme adds the column of a minimum or maximum. It is null where the group has no value.
-func (l *layout) extreme(name string, t catalog.FieldType, of func(*exact.Block) *exact.Measure) {
-	q := sqlschema.Quote(name)
-	value := integers(func(b *exact.Block) []int64 { return of(b).Ints })
-	sql := "ifNull(" + q + ", toInt64(0))"
+func (l *layout) extreme(name string, t catalog.FieldType, read func(*exact.Block) *exact.Measure) {
+	quoted := sqlschema.Quote(name)
+	value := integers(func(b *exact.Block) []int64 { return read(b).Ints })
+	sql := "ifNull(" + quoted + ", toInt64(0))"
 	switch t {
 	case catalog.Float64:
-		value = floats(of)
-		sql = "ifNull(" + q + ", toFloat64(0))"
+		value = floats(read)
+		sql = "ifNull(" + quoted + ", toFloat64(0))"
 	case catalog.Timestamp:
-		sql = "ifNull(toUnixTimestamp64Micro(" + q + "), toInt64(0))"
+		sql = "ifNull(toUnixTimestamp64Micro(" + quoted + "), toInt64(0))"
 	}
 	null := func(b *exact.Block) func(int) bool {
-		n := of(b).N
+		n := read(b).N
 		return func(row int) bool { return n[row] == 0 }
 	}
-	l.optional(name, sql, null, value, 8)
+	l.nullableNumber(name, sql, null, value, 8)
 }
 
 // state adds the column of a distinct count's exact state.
-func (l *layout) state(name string, of func(*exact.Block) *exact.Measure) {
-	l.columns = append(l.columns, column{name: name, sql: counted(sqlschema.Quote(name)),
+func (l *layout) state(name string, read func(*exact.Block) *exact.Measure) {
+	l.columns = append(l.columns, column{name: name, sql: lengthAndBytes(sqlschema.Quote(name)),
 		native: values(func(b *exact.Block) func([]byte, int) []byte {
-			m := of(b)
+			m := read(b)
 			state := []byte(nil)
 			return func(dst []byte, row int) []byte {
 				state = distinct.AppendState(state[:0], hashes(m, row))
@@ -70,7 +70,7 @@ func (l *layout) state(name string, of func(*exact.Block) *exact.Measure) {
 			}
 		}),
 		bytes: func(b *exact.Block) func([]byte, int) []byte {
-			m := of(b)
+			m := read(b)
 			state := []byte(nil)
 			return func(dst []byte, row int) []byte {
 				state = distinct.AppendState(state[:0], hashes(m, row))
@@ -81,11 +81,11 @@ func (l *layout) state(name string, of func(*exact.Block) *exact.Measure) {
 
 // sketch adds the column of a distinct count's registers. The checksum uses the text of the array
 // as ClickHouse writes it, because SQL has no function that returns an array's bytes.
-func (l *layout) sketch(name string, of func(*exact.Block) *exact.Measure) {
-	l.columns = append(l.columns, column{name: name, sql: counted("toString(" + sqlschema.Quote(name) + ")"),
-		native: func(dst []byte, rows []exact.BlockRows) []byte { return appendSketches(dst, rows, of) },
+func (l *layout) sketch(name string, read func(*exact.Block) *exact.Measure) {
+	l.columns = append(l.columns, column{name: name, sql: lengthAndBytes("toString(" + sqlschema.Quote(name) + ")"),
+		native: func(dst []byte, rows []exact.BlockRows) []byte { return appendSketches(dst, rows, read) },
 		bytes: func(b *exact.Block) func([]byte, int) []byte {
-			m := of(b)
+			m := read(b)
 			registers := []uint32(nil)
 			text := []byte(nil)
 			return func(dst []byte, row int) []byte {
@@ -103,10 +103,10 @@ func (l *layout) sketch(name string, of func(*exact.Block) *exact.Measure) {
 }
 
 // appendSketches appends the rows' arrays of registers: first the end of each array, then all registers.
-func appendSketches(dst []byte, rows []exact.BlockRows, of func(*exact.Block) *exact.Measure) []byte {
+func appendSketches(dst []byte, rows []exact.BlockRows, read func(*exact.Block) *exact.Measure) []byte {
 	var registers []uint32
 	for _, x := range rows {
-		m := of(x.Block)
+		m := read(x.Block)
 		for row := x.From; row < x.To; row++ {
 			registers = distinct.AppendRegisters(registers, hashes(m, row))
 			dst = append64(dst, uint64(len(registers)))

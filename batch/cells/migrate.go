@@ -9,10 +9,10 @@ import (
 	"recount/schemas/sqlschema"
 )
 
-// Migrations is the table that records which migrations of sqlschema were applied.
-const Migrations = "recount_migrations"
+// MigrationsTable is the table that records which migrations of sqlschema were applied.
+const MigrationsTable = "recount_migrations"
 
-const createMigrations = "CREATE TABLE IF NOT EXISTS " + Migrations +
+const createMigrations = "CREATE TABLE IF NOT EXISTS " + MigrationsTable +
 	" (name String, sha256 String, applied DateTime64(6, 'UTC') DEFAULT now64(6)) ENGINE = MergeTree ORDER BY name"
 
 // Prepare brings the tables up to date. It fails when an applied migration was edited.
@@ -32,7 +32,7 @@ func (s *Store) migrate(ctx context.Context) error {
 		return err
 	}
 	if err := s.db.Exec(ctx, createMigrations); err != nil {
-		return fmt.Errorf("create table %s: %w", Migrations, err)
+		return fmt.Errorf("create table %s: %w", MigrationsTable, err)
 	}
 	applied, err := s.appliedMigrations(ctx)
 	if err != nil {
@@ -50,7 +50,7 @@ func (s *Store) migrate(ctx context.Context) error {
 			return fmt.Errorf("apply migration %s: %w", m.Name, err)
 		}
 		if err := s.db.Exec(ctx,
-			fmt.Sprintf("INSERT INTO %s (name, sha256) VALUES ('%s', '%s')", Migrations, m.Name,
+			fmt.Sprintf("INSERT INTO %s (name, sha256) VALUES ('%s', '%s')", MigrationsTable, m.Name,
 				m.SHA256)); err != nil {
 			return fmt.Errorf("record migration %s: %w", m.Name, err)
 		}
@@ -59,16 +59,16 @@ func (s *Store) migrate(ctx context.Context) error {
 }
 
 func (s *Store) appliedMigrations(ctx context.Context) (map[string]string, error) {
-	rows, err := s.db.Query(ctx, "SELECT name, sha256 FROM "+Migrations)
+	rows, err := s.db.Query(ctx, "SELECT name, sha256 FROM "+MigrationsTable)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", Migrations, err)
+		return nil, fmt.Errorf("read %s: %w", MigrationsTable, err)
 	}
 	defer rows.Close()
 	applied := map[string]string{}
 	for rows.Next() {
 		var name, sum string
 		if err := rows.Scan(&name, &sum); err != nil {
-			return nil, fmt.Errorf("read %s: %w", Migrations, err)
+			return nil, fmt.Errorf("read %s: %w", MigrationsTable, err)
 		}
 		applied[name] = sum
 	}

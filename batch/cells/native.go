@@ -18,13 +18,13 @@ import (
 // fill makes the driver's column hold the rows. It returns buf, which may have grown, for the next column.
 func (c *column) fill(into chcolumn.Interface, rows []exact.BlockRows, buf []byte) ([]byte, error) {
 	buf = c.native(buf[:0], rows)
-	if err := into.Decode(proto.NewReader(bytes.NewReader(buf)), count(rows)); err != nil {
+	if err := into.Decode(proto.NewReader(bytes.NewReader(buf)), rowCount(rows)); err != nil {
 		return nil, fmt.Errorf("column %s: %w", c.name, err)
 	}
 	return buf, nil
 }
 
-func count(rows []exact.BlockRows) (n int) {
+func rowCount(rows []exact.BlockRows) (n int) {
 	for _, x := range rows {
 		n += x.To - x.From
 	}
@@ -32,10 +32,10 @@ func count(rows []exact.BlockRows) (n int) {
 }
 
 // values is the Native form of a column whose values follow one another.
-func values(of appender) func(dst []byte, rows []exact.BlockRows) []byte {
+func values(bind appender) func(dst []byte, rows []exact.BlockRows) []byte {
 	return func(dst []byte, rows []exact.BlockRows) []byte {
 		for _, x := range rows {
-			value := of(x.Block)
+			value := bind(x.Block)
 			for row := x.From; row < x.To; row++ {
 				dst = value(dst, row)
 			}
@@ -47,14 +47,14 @@ func values(of appender) func(dst []byte, rows []exact.BlockRows) []byte {
 // dictionary is the Native form of LowCardinality(String) or LowCardinality(Nullable(String)): the
 // width of a key, the strings, then the key of each row. Key 0 is null in a nullable column, and
 // key 1 is then the empty string. In any other column key 0 is the empty string.
-func dictionary(null bool, of func(*exact.Block) ([]string, []bool)) func(dst []byte, rows []exact.BlockRows) []byte {
+func dictionary(null bool, read func(*exact.Block) ([]string, []bool)) func(dst []byte, rows []exact.BlockRows) []byte {
 	const additionalKeys, updateDictionary = 1 << 9, 1 << 10
 	return func(dst []byte, rows []exact.BlockRows) []byte {
 		words := []string{""}
 		if null {
 			words = append(words, "")
 		}
-		keys := keysOf(rows, &words, of)
+		keys := keysOf(rows, &words, read)
 		width := 0 // A key has 1<<width bytes.
 		for len(words) > 1<<(8<<width) {
 			width++
@@ -73,11 +73,11 @@ func dictionary(null bool, of func(*exact.Block) ([]string, []bool)) func(dst []
 }
 
 // keysOf returns the key of each row and adds strings that have no key yet to words.
-func keysOf(rows []exact.BlockRows, words *[]string, of func(*exact.Block) ([]string, []bool)) []uint32 {
-	keys := make([]uint32, 0, count(rows))
+func keysOf(rows []exact.BlockRows, words *[]string, read func(*exact.Block) ([]string, []bool)) []uint32 {
+	keys := make([]uint32, 0, rowCount(rows))
 	known := map[string]uint32{"": uint32(len(*words) - 1)}
 	for _, x := range rows {
-		strings, null := of(x.Block)
+		strings, null := read(x.Block)
 		last := ""
 		key := known[""] // The key of last. Runs of one string are common, as in tenants and sorted cells.
 		for row := x.From; row < x.To; row++ {

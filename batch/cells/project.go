@@ -55,7 +55,7 @@ func (s *Store) projectRows(ctx context.Context, state *record.State, full bool)
 		}
 		for part := range slices.Chunk(buckets, projectedRows) {
 			rows.add(name, state.Views[name].Digest, part)
-			if len(rows.vers) < projectedRows {
+			if len(rows.versions) < projectedRows {
 				continue
 			}
 			if err := rows.insert(ctx, s.db); err != nil {
@@ -74,7 +74,7 @@ type projection struct {
 	n              uint64
 	views, digests []string
 	buckets        []time.Time
-	vers           []uint64
+	versions       []uint64
 }
 
 func (r *projection) add(view, digest string, buckets []record.BucketVersion) {
@@ -82,12 +82,12 @@ func (r *projection) add(view, digest string, buckets []record.BucketVersion) {
 		r.views = append(r.views, view)
 		r.digests = append(r.digests, digest)
 		r.buckets = append(r.buckets, time.UnixMicro(b.Bucket).UTC())
-		r.vers = append(r.vers, b.Ver)
+		r.versions = append(r.versions, b.Ver)
 	}
 }
 
 func (r *projection) insert(ctx context.Context, db driver.Conn) error {
-	if len(r.vers) == 0 {
+	if len(r.versions) == 0 {
 		return nil
 	}
 	batch, err := db.PrepareBatch(insertContext(ctx), "INSERT INTO "+sqlschema.Published+" (n, view, digest, "+
@@ -96,7 +96,8 @@ func (r *projection) insert(ctx context.Context, db driver.Conn) error {
 		return err
 	}
 	defer batch.Close()
-	for i, values := range []any{slices.Repeat([]uint64{r.n}, len(r.vers)), r.views, r.digests, r.buckets, r.vers} {
+	n := slices.Repeat([]uint64{r.n}, len(r.versions))
+	for i, values := range []any{n, r.views, r.digests, r.buckets, r.versions} {
 		if err := batch.Column(i).Append(values); err != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ func sqlView(c *catalog.Catalog, v *catalog.View) string {
 		columns = append(columns, sqlschema.Quote(d))
 	}
 	for _, m := range v.Measures {
-		columns = append(columns, finished(c, v, m)...)
+		columns = append(columns, viewColumns(c, v, m)...)
 	}
 	return fmt.Sprintf("SELECT %s FROM %s WHERE (%s, %s) IN (SELECT bucket, argMax(ver, n) FROM %s WHERE view = "+
 		"'%s' AND digest = '%s' AND n <= (SELECT max(n) FROM %s WHERE view = '') GROUP BY bucket)",
@@ -35,9 +35,9 @@ func sqlView(c *catalog.Catalog, v *catalog.View) string {
 		sqlschema.Published, v.Name, digest, sqlschema.Published)
 }
 
-// finished is the columns of a measure in the SQL VIEW: its value and, for an average or a distinct
+// viewColumns is the columns of a measure in the SQL VIEW: its value and, for an average or a distinct
 // count, what a query needs to combine cells.
-func finished(c *catalog.Catalog, v *catalog.View, m catalog.Measure) []string {
+func viewColumns(c *catalog.Catalog, v *catalog.View, m catalog.Measure) []string {
 	q := func(suffix string) string { return sqlschema.Quote(m.Name + suffix) }
 	switch m.Kind {
 	case catalog.Sum:

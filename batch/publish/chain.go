@@ -82,9 +82,9 @@ func (p *Publisher) remember(s *record.State) {
 	}
 }
 
-// load reads the newest publications. It goes back from the last key to a base before every kept
+// loadNewest reads the newest publications. It goes back from the last key to a base before every kept
 // publication, then forward.
-func (p *Publisher) load(ctx context.Context) error {
+func (p *Publisher) loadNewest(ctx context.Context) error {
 	p.reading.Lock()
 	defer p.reading.Unlock()
 	last, err := p.lastPublication(ctx)

@@ -124,7 +124,7 @@ func (p *Publisher) collectTables(ctx context.Context, n uint64, kept []*record.
 
 // collectVersions deletes rows of a table in use if no kept publication names their version.
 func (p *Publisher) collectVersions(ctx context.Context, table string, newest uint64, views []record.ViewState,
-	r *CollectResult) error {
+	result *CollectResult) error {
 	var garbage []record.BucketVersion
 	var rows int64
 	for b, err := range p.views.Versions(ctx, table, (newest+1)<<32) {
@@ -146,7 +146,7 @@ func (p *Publisher) collectVersions(ctx context.Context, table string, newest ui
 	if err := p.views.DeleteVersions(ctx, table, garbage); err != nil {
 		return err
 	}
-	r.Rows += rows
+	result.Rows += rows
 	return nil
 }
 

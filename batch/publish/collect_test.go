@@ -30,7 +30,7 @@ func (w *world) rowsOf(p *Publisher, n uint64, view string) (got, want uint64) {
 	table := sqlschema.Table(p.cfg.Catalog.Views[view], s.Views[view].Digest)
 	for _, b := range s.Views[view].Buckets {
 		want += uint64(b.Rows)
-		got += w.number(fmt.Sprintf("SELECT count() FROM %s WHERE _bucket = %s AND _ver = %d", table,
+		got += w.queryNumber(fmt.Sprintf("SELECT count() FROM %s WHERE _bucket = %s AND _ver = %d", table,
 			bucketSQL(b.Bucket), b.Ver))
 	}
 	return got, want
@@ -40,7 +40,7 @@ func (w *world) rowsOf(p *Publisher, n uint64, view string) (got, want uint64) {
 // removes all others (P3).
 func TestCollect(t *testing.T) {
 	t.Parallel()
-	w, r := start(t)
+	w, r := newRandomWorld(t)
 	c := catalogOf(wideView(), slimView())
 	p := w.publisher(c, nil)
 	if got := w.collect(p); got != (CollectResult{}) {
@@ -53,7 +53,7 @@ func TestCollect(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		w.pass(time.Hour)
+		w.advance(time.Hour)
 	}
 	got := w.collect(p)
 	if got.Rows == 0 || got.Tables != 0 || got.Objects != 0 {
@@ -67,8 +67,8 @@ func TestCollect(t *testing.T) {
 		}
 	}
 	w.checkWide("collected")
-	if n := w.number(fmt.Sprintf("SELECT uniqExact(_ver) FROM cells_wide_%s WHERE _bucket = %s", c.Digest(wideView()),
-		bucketSQL(epoch.UnixMicro()))); n != 4 {
+	if n := w.queryNumber(fmt.Sprintf("SELECT uniqExact(_ver) FROM cells_wide_%s WHERE _bucket = %s",
+		c.Digest(wideView()), bucketSQL(epoch.UnixMicro()))); n != 4 {
 		t.Errorf("%d versions of a bucket are left, want the 4 of the kept publications", n)
 	}
 	if got := w.collect(p); got != (CollectResult{}) {
@@ -85,13 +85,13 @@ func TestCollect(t *testing.T) {
 // those of a lost attempt are removed.
 func TestCollectSparesAttempts(t *testing.T) {
 	t.Parallel()
-	w, r := start(t)
+	w, r := newRandomWorld(t)
 	c := catalogOf(slimView())
 	p := w.publisher(c, nil)
 	w.land("flight", randomEvents(r, 20, epoch.UnixMicro(), 3)...)
 	w.recompute(p)
 	table := "cells_slim_" + c.Digest(slimView())
-	for _, ver := range []uint64{newVer(1), newVer(2)} {
+	for _, ver := range []uint64{newVersion(1), newVersion(2)} {
 		if err := w.db.Exec(t.Context(),
 			fmt.Sprintf("INSERT INTO %s (_bucket, _ver) VALUES (0, %d)", table, ver)); err != nil {
 			t.Fatal(err)
@@ -106,7 +106,7 @@ func TestCollectSparesAttempts(t *testing.T) {
 // filling it.
 func TestCollectTables(t *testing.T) {
 	t.Parallel()
-	w, r := start(t)
+	w, r := newRandomWorld(t)
 	w.land("flight", randomEvents(r, 20, epoch.UnixMicro(), 3)...)
 	w.recompute(w.publisher(catalogOf(slimView(), wideView()), nil))
 	filling := wideView()
@@ -115,19 +115,19 @@ func TestCollectTables(t *testing.T) {
 	w.publisher(next, nil)
 	if err := w.db.Exec(t.Context(),
 		fmt.Sprintf("INSERT INTO cells_wide_%s (_bucket, _ver) VALUES (0, %d)", next.Digest(filling),
-			newVer(1000))); err != nil {
+			newVersion(1000))); err != nil {
 		t.Fatal(err)
 	}
 	p := w.publisher(catalogOf(slimView()), nil)
 	for range 4 {
-		w.pass(time.Hour)
+		w.advance(time.Hour)
 		w.land("flight", randomEvents(r, 20, epoch.UnixMicro(), 3)...)
 		w.recompute(p)
 	}
 	if got := w.collect(p); got.Tables != 1 {
 		t.Errorf("collected %+v, want one table; the other is being filled", got)
 	}
-	if n := w.number("SELECT count() FROM system.tables WHERE database = currentDatabase() AND name LIKE " +
+	if n := w.queryNumber("SELECT count() FROM system.tables WHERE database = currentDatabase() AND name LIKE " +
 		"'cells\\\\_wide\\\\_%'"); n != 1 {
 		t.Errorf("%d tables of the removed view are left, want 1", n)
 	}
@@ -137,15 +137,15 @@ func TestCollectTables(t *testing.T) {
 // every kept publication is at the list or later.
 func TestCollectProjection(t *testing.T) {
 	t.Parallel()
-	w, r := start(t)
+	w, r := newRandomWorld(t)
 	p := w.publisher(catalogOf(wideView()), nil)
 	for range 36 {
-		w.pass(time.Hour)
+		w.advance(time.Hour)
 		w.land("flight", randomEvents(r, 4, epoch.UnixMicro(), 2)...)
 		w.recompute(p)
 	}
 	w.collect(p)
-	if n := w.number("SELECT min(n) FROM recount_published"); n != 33 {
+	if n := w.queryNumber("SELECT min(n) FROM recount_published"); n != 33 {
 		t.Errorf("the projection begins with publication %d, want 33", n)
 	}
 	w.checkWide("collected")
@@ -154,20 +154,20 @@ func TestCollectProjection(t *testing.T) {
 // TestCollectObjects checks C8: an object that no record names is removed once it is older than G.
 func TestCollectObjects(t *testing.T) {
 	t.Parallel()
-	w, r := start(t)
+	w, r := newRandomWorld(t)
 	p := w.publisher(catalogOf(slimView()), nil)
 	w.land("flight", randomEvents(r, 20, epoch.UnixMicro(), 3)...)
 	w.recompute(p)
 	named := len(w.objects)
 	w.objects["data/orphan"] = []byte("x")
 	w.age["data/orphan"] = w.now
-	w.pass(23 * time.Hour)
+	w.advance(23 * time.Hour)
 	w.objects["data/young"] = []byte("x")
 	w.age["data/young"] = w.now
 	if got := w.collect(p); got.Objects != 0 {
 		t.Errorf("collected %+v, want nothing: the object may still be committed", got)
 	}
-	w.pass(2 * time.Hour)
+	w.advance(2 * time.Hour)
 	if got := w.collect(p); got.Objects != 1 || len(w.objects) != named+1 || w.objects["data/young"] == nil {
 		t.Errorf("collected %+v and %d objects are left; want the orphan removed and the young object left", got,
 			len(w.objects))

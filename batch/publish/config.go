@@ -66,15 +66,15 @@ func (c *Config) Settings() []setting.Setting {
 // Validate returns an error that names each wrong field and says what to write instead.
 func (c Config) Validate() error {
 	errs := []error{setting.Check(c.Settings())}
-	bad := func(name string, wrong bool, hint string) {
+	check := func(name string, wrong bool, hint string) {
 		if wrong {
 			errs = append(errs, fmt.Errorf("publish: %s: %s", name, hint))
 		}
 	}
-	bad("catalog", c.Catalog == nil, "is missing; pass the declared views")
-	bad("partitions", c.Partitions < 1, "use at least 1")
-	bad("longest_query", c.LongestQuery <= 0, "use a duration such as 5m")
-	bad("collect_after", c.CollectAfter < time.Hour, "use at least 1h, because an object is written before the "+
+	check("catalog", c.Catalog == nil, "is missing; pass the declared views")
+	check("partitions", c.Partitions < 1, "use at least 1")
+	check("longest_query", c.LongestQuery <= 0, "use a duration such as 5m")
+	check("collect_after", c.CollectAfter < time.Hour, "use at least 1h, because an object is written before the "+
 		"record that names it")
 	if err := c.exact().Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("publish: %w", err))

@@ -29,7 +29,7 @@ func TestDiesAnywhere(t *testing.T) {
 			c := catalogOf(wideView(), slimView())
 			struck := map[string]bool{}
 			for step, f := 0, (*faults)(nil); f == nil || f.what != ""; step++ {
-				w.pass(time.Minute)
+				w.advance(time.Minute)
 				f = &faults{at: step, after: after}
 				if err := w.unstarted(c, f).Start(t.Context()); (err != nil) != (f.what != "") {
 					t.Fatalf("start died at step %d (%.60s): %v", step, f.what, err)
@@ -81,7 +81,7 @@ func (w *world) checkChain() *record.State {
 // row must count once.
 func TestTwoPublishers(t *testing.T) {
 	t.Parallel()
-	w, r := start(t)
+	w, r := newRandomWorld(t)
 	c := catalogOf(wideView())
 	pair := []*Publisher{w.publisher(c, nil), w.publisher(c, nil)}
 	for range 6 {
@@ -105,14 +105,14 @@ func TestTwoPublishers(t *testing.T) {
 	}
 }
 
-// racing is a CommitLog in which another publisher wins just before a record is created.
-type racing struct {
+// racingLog is a CommitLog in which another publisher wins just before a record is created.
+type racingLog struct {
 	record.CommitLog
 	once sync.Once
 	win  func()
 }
 
-func (r *racing) Create(ctx context.Context, key string, body []byte) (record.Outcome, []byte, error) {
+func (r *racingLog) Create(ctx context.Context, key string, body []byte) (record.Outcome, []byte, error) {
 	r.once.Do(r.win)
 	return r.CommitLog.Create(ctx, key, body)
 }
@@ -123,7 +123,7 @@ func TestLosesTheRace(t *testing.T) {
 	for name, more := range map[string]bool{"covered": false, "not covered": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w, r := start(t)
+			w, r := newRandomWorld(t)
 			w.land("flight", randomEvents(r, 30, epoch.UnixMicro(), 2)...)
 			before, _ := w.readChains(t.Context())
 			other := w.publisher(catalogOf(wideView()), nil)
@@ -133,7 +133,7 @@ func TestLosesTheRace(t *testing.T) {
 				other.chains = func(context.Context) ([]*record.Chain, error) { return before, nil }
 				w.land("flight", randomEvents(r, 30, epoch.UnixMicro(), 2)...)
 			}
-			p.records = &racing{CommitLog: p.records, win: func() { w.recompute(other) }}
+			p.records = &racingLog{CommitLog: p.records, win: func() { w.recompute(other) }}
 			if got := w.recompute(p); got.Nothing == more {
 				t.Errorf("got %+v", got)
 			}
@@ -143,13 +143,13 @@ func TestLosesTheRace(t *testing.T) {
 	}
 }
 
-// tampering is a connection that changes a table before rows are read back.
-type tampering struct {
+// tamperingConn is a connection that changes a table before rows are read back.
+type tamperingConn struct {
 	driver.Conn
 	what string
 }
 
-func (c tampering) Query(ctx context.Context, q string, args ...any) (driver.Rows, error) {
+func (c tamperingConn) Query(ctx context.Context, q string, args ...any) (driver.Rows, error) {
 	if strings.Contains(q, "xxHash64") {
 		if err := c.Exec(ctx, "ALTER TABLE "+c.what+" SETTINGS mutations_sync = 2"); err != nil {
 			return nil, err
@@ -161,7 +161,7 @@ func (c tampering) Query(ctx context.Context, q string, args ...any) (driver.Row
 // TestVerifies checks B5: a lost row stops a publication, and so does an edited value in any column.
 func TestVerifies(t *testing.T) {
 	t.Parallel()
-	w, _ := start(t)
+	w, _ := newRandomWorld(t)
 	c := catalogOf(wideView())
 	full := event{id: "a", tenant: "acme", time: epoch.UnixMicro(), origin: ptr("ORD"), delay: ptr(int64(5)),
 		fare: ptr(1.5), ok: ptr(true), closed: ptr(epoch.UnixMicro())}
@@ -187,7 +187,7 @@ func TestVerifies(t *testing.T) {
 		"UPDATE last = last + toIntervalMicrosecond(1) WHERE ok",
 		"UPDATE origins__state = concat(origins__state, '\\0') WHERE ok", "UPDATE fares__sketch = [] WHERE ok",
 	} {
-		p.views = cells.NewStore(tampering{w.db, table + " " + edit}, c)
+		p.views = cells.NewStore(tamperingConn{w.db, table + " " + edit}, c)
 		if _, err := p.Recompute(t.Context()); !errors.Is(err, ErrVerify) {
 			t.Errorf("%s: got %v, want ErrVerify", edit, err)
 		}

@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "write the golden files again")
 // as long as the tables exist, so they must never change (B1, B5).
 func TestGolden(t *testing.T) {
 	t.Parallel()
-	w, r := start(t)
+	w, r := newRandomWorld(t)
 	w.land("flight", randomEvents(r, 60, epoch.UnixMicro(), 4)...)
 	w.recompute(w.publisher(catalogOf(wideView(), slimView()), nil))
 	b, err := record.DecodePublication(w.records.Bodies[record.PublicationKey(1)])

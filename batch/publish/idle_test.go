@@ -10,7 +10,7 @@ import (
 // could ever land again.
 func TestNothingIsHeldBack(t *testing.T) {
 	t.Parallel()
-	w, r := start(t)
+	w, r := newRandomWorld(t)
 	p := w.publisher(catalogOf(slimView()), nil)
 	for range 3 {
 		w.land("flight", randomEvents(r, 5, epoch.UnixMicro(), 2)...)
@@ -25,15 +25,15 @@ func TestNothingIsHeldBack(t *testing.T) {
 		}
 	}
 	idle() // Readers may hold the older publications.
-	w.pass(2*p.cfg.LongestQuery - time.Second)
+	w.advance(2*p.cfg.LongestQuery - time.Second)
 	idle()
-	w.pass(2 * time.Second)
+	w.advance(2 * time.Second)
 	for range 2 {
 		if got := w.recompute(p); got.Nothing || got.Rows > 0 || got.Buckets > 0 {
 			t.Errorf("got %+v, want a publication without rows: the older ones keep the log", got)
 		}
 	}
-	w.pass(2*p.cfg.LongestQuery + time.Second)
+	w.advance(2*p.cfg.LongestQuery + time.Second)
 	idle()
 	if got := p.OldestKept().H; got[0] != newest[0] || got[1] != newest[1] {
 		t.Errorf("the oldest kept publication has H %v, want that of the newest, %v", got, newest)

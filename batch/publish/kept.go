@@ -123,7 +123,7 @@ func (p *Publisher) At(ctx context.Context, n uint64) (*record.State, error) {
 	if n == 0 || n > p.State().N {
 		return nil, fmt.Errorf("publication %d: %w; the newest is %d", n, ErrNoPublication, p.State().N)
 	}
-	if s := p.known(n); s != nil {
+	if s := p.keptState(n); s != nil {
 		return s, nil
 	}
 	if err := p.loadPins(ctx); err != nil {
@@ -138,8 +138,8 @@ func (p *Publisher) At(ctx context.Context, n uint64) (*record.State, error) {
 	return p.loadPinned(ctx, n)
 }
 
-// known returns publication n if it is kept and in memory, else nil.
-func (p *Publisher) known(n uint64) *record.State {
+// keptState returns publication n if it is kept and in memory, else nil.
+func (p *Publisher) keptState(n uint64) *record.State {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, s := range p.recent[min(p.firstKept(), len(p.recent)):] {

@@ -30,7 +30,7 @@ func (p *Publisher) findLost(ctx context.Context, pl *plan, types map[string]*la
 		there := map[record.BucketVersion]bool{}
 		view := p.cfg.Catalog.Views[name]
 		table := sqlschema.Table(view, published.Digest)
-		of := types[view.Event]
+		events := types[view.Event]
 		for b, err := range p.views.Versions(ctx, table, pl.n<<32) {
 			if err != nil {
 				return fmt.Errorf("count the rows of view %s: %w", name, err)
@@ -39,7 +39,7 @@ func (p *Publisher) findLost(ctx context.Context, pl *plan, types map[string]*la
 		}
 		for _, b := range published.Buckets {
 			b.Checksum = 0 // Versions does not return it.
-			if b.Rows > 0 && !there[b] && of != nil && !of.retired[b.Bucket] {
+			if b.Rows > 0 && !there[b] && events != nil && !events.retired[b.Bucket] {
 				pl.lost[name] = append(pl.lost[name], b.Bucket)
 			}
 		}

@@ -9,7 +9,7 @@ import (
 // after Suspect writes exactly those buckets again, and the run after that writes nothing.
 func TestLostRows(t *testing.T) {
 	t.Parallel()
-	w, r := start(t)
+	w, r := newRandomWorld(t)
 	c := catalogOf(wideView(), slimView())
 	w.land("flight", randomEvents(r, 400, epoch.UnixMicro(), 5)...)
 	p := w.publisher(c, nil)

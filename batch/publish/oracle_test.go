@@ -49,45 +49,45 @@ func randomEvents(r *rand.Rand, n int, start int64, hours int) []event {
 
 func ptr[T any](v T) *T { return &v }
 
-// kept returns the events that count: of each (tenant, id, bucket) the one of the first position (B2,
+// countedEvents returns the events that count: of each (tenant, id, bucket) the one of the first position (B2,
 // I2), unless it and an event of its id in the bucket before both have assigned times (I3).
-func (w *world) kept() (out []event) {
+func (w *world) countedEvents() (out []event) {
 	type place struct {
 		tenant, id string
 		bucket     int64
 	}
 	first := map[place]bool{}
 	assigned := map[place]bool{}
-	at := func(e event) place { return place{e.tenant, e.id, window.Floor(e.time, time.Hour)} }
+	placeOf := func(e event) place { return place{e.tenant, e.id, window.Floor(e.time, time.Hour)} }
 	for _, list := range w.landed {
 		for _, e := range list {
-			assigned[at(e)] = assigned[at(e)] || e.assigned
+			assigned[placeOf(e)] = assigned[placeOf(e)] || e.assigned
 		}
 	}
 	for _, list := range w.landed {
 		for _, e := range list {
-			before := at(e)
+			before := placeOf(e)
 			before.bucket -= hour
 			carried := e.assigned && assigned[before]
-			if !first[at(e)] && !carried {
+			if !first[placeOf(e)] && !carried {
 				out = append(out, e)
 			}
-			first[at(e)] = true
+			first[placeOf(e)] = true
 		}
 	}
 	return out
 }
 
-func show[T any](v *T) string {
+func textOf[T any](v *T) string {
 	if v == nil {
 		return "null"
 	}
 	return fmt.Sprintf("%q", fmt.Sprint(*v))
 }
 
-func sum[T int64 | float64](events []event, of func(event) *T) (s float64, n int, lo, hi *T) {
+func sum[T int64 | float64](events []event, read func(event) *T) (s float64, n int, lo, hi *T) {
 	for _, e := range events {
-		v := of(e)
+		v := read(e)
 		if v == nil {
 			continue
 		}
@@ -103,10 +103,10 @@ func sum[T int64 | float64](events []event, of func(event) *T) (s float64, n int
 	return s, n, lo, hi
 }
 
-func unique[T comparable](events []event, of func(event) *T) int {
+func countUnique[T comparable](events []event, read func(event) *T) int {
 	set := map[T]bool{}
 	for _, e := range events {
-		if v := of(e); v != nil {
+		if v := read(e); v != nil {
 			set[*v] = true
 		}
 	}
@@ -118,8 +118,8 @@ func unique[T comparable](events []event, of func(event) *T) int {
 func wideRows(events []event) []string {
 	groups := map[string][]event{}
 	for _, e := range events {
-		k := fmt.Sprintf("%d %q %s %s %s", window.Floor(e.time, time.Minute), e.tenant, show(e.origin), show(e.ok),
-			show(e.delay))
+		k := fmt.Sprintf("%d %q %s %s %s", window.Floor(e.time, time.Minute), e.tenant, textOf(e.origin), textOf(e.ok),
+			textOf(e.delay))
 		groups[k] = append(groups[k], e)
 	}
 	var rows []string
@@ -127,16 +127,16 @@ func wideRows(events []event) []string {
 		total, dn, least, _ := sum(list, func(e event) *int64 { return e.delay })
 		paid, fn, _, most := sum(list, func(e event) *float64 { return e.fare })
 		_, _, _, last := sum(list, func(e event) *int64 { return e.closed })
-		rows = append(rows, fmt.Sprint(k, " ", len(list), show(some(total, dn)), show(some(paid, fn)),
-			show(some(paid/float64(fn), fn)), show(least), show(most), show(last),
-			unique(list, func(e event) *string { return e.origin }),
-			unique(list, func(e event) *float64 { return e.fare })))
+		rows = append(rows, fmt.Sprint(k, " ", len(list), textOf(nullable(total, dn)), textOf(nullable(paid, fn)),
+			textOf(nullable(paid/float64(fn), fn)), textOf(least), textOf(most), textOf(last),
+			countUnique(list, func(e event) *string { return e.origin }),
+			countUnique(list, func(e event) *float64 { return e.fare })))
 	}
 	slices.Sort(rows)
 	return rows
 }
 
-func some(v float64, n int) *float64 {
+func nullable(v float64, n int) *float64 {
 	if n == 0 {
 		return nil
 	}
@@ -164,9 +164,9 @@ func (w *world) readWide() (out []string) {
 			&origins, &fares); err != nil {
 			w.t.Fatal(err)
 		}
-		key := fmt.Sprintf("%d %q %s %s %s", at, tenant, show(origin), show(ok), show(delay))
-		out = append(out, fmt.Sprint(key, " ", n, show(total), show(paid), show(mean), show(least), show(most),
-			show(last), int(origins), int(fares)))
+		key := fmt.Sprintf("%d %q %s %s %s", at, tenant, textOf(origin), textOf(ok), textOf(delay))
+		out = append(out, fmt.Sprint(key, " ", n, textOf(total), textOf(paid), textOf(mean), textOf(least),
+			textOf(most), textOf(last), int(origins), int(fares)))
 	}
 	if err := rows.Err(); err != nil {
 		w.t.Fatal(err)
@@ -178,7 +178,7 @@ func (w *world) readWide() (out []string) {
 // checkWide compares the VIEW with the oracle over everything that has landed.
 func (w *world) checkWide(when string) {
 	w.t.Helper()
-	if diff := cmp.Diff(wideRows(w.kept()), w.readWide()); diff != "" {
+	if diff := cmp.Diff(wideRows(w.countedEvents()), w.readWide()); diff != "" {
 		w.t.Fatalf("%s: rows (-oracle +VIEW): %s", when, diff)
 	}
 }
@@ -200,7 +200,7 @@ func (w *world) checkLedger(p *Publisher) {
 			add(e, partition, 1, 1)
 		}
 	}
-	for _, e := range w.kept() {
+	for _, e := range w.countedEvents() {
 		add(e, eventbatch.KeyOf(e.tenant, e.id).Partition(len(w.landed)), 0, -1)
 	}
 	if diff := cmp.Diff(want, p.State().Ledgers["flight"].Tenants); diff != "" {
@@ -208,7 +208,7 @@ func (w *world) checkLedger(p *Publisher) {
 	}
 }
 
-func (w *world) number(q string) (n uint64) {
+func (w *world) queryNumber(q string) (n uint64) {
 	w.t.Helper()
 	if err := w.db.QueryRow(w.t.Context(), q).Scan(&n); err != nil {
 		w.t.Fatalf("%s: %v", q, err)
@@ -227,7 +227,7 @@ func (w *world) recompute(p *Publisher) Result {
 
 func keys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-func start(t testing.TB) (*world, *rand.Rand) {
+func newRandomWorld(t testing.TB) (*world, *rand.Rand) {
 	t.Helper()
 	return newWorld(t), rand.New(rand.NewPCG(1, 2))
 }

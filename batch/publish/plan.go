@@ -87,7 +87,7 @@ func (p *Publisher) plan(ctx context.Context) (*plan, error) {
 	}
 	pl.nothing = pl.nothing && slices.Equal(pl.h, prev.H) && len(pl.lost) == 0 && !p.holdsBack()
 	for _, name := range slices.Sorted(maps.Keys(types)) {
-		pl.add(p.cfg.Catalog, name, types[name])
+		pl.addInput(p.cfg.Catalog, name, types[name])
 	}
 	return pl, nil
 }
@@ -140,30 +140,36 @@ func (pl *plan) survey(c *record.Chain, h position.Offset, horizons record.Horiz
 			pl.newEvents += s.Events
 		}
 		for _, o := range s.Objects {
-			t := types[o.Type]
-			if t == nil {
-				t = &landed{all: map[int64]bool{}, assigned: map[int64]bool{}, retired: map[int64]bool{}}
-				types[o.Type] = t
+			if types[o.Type] == nil {
+				types[o.Type] = &landed{all: map[int64]bool{}, assigned: map[int64]bool{}, retired: map[int64]bool{}}
 			}
 			if horizons.Retired(s, &o) {
-				for _, b := range o.Buckets {
-					t.retired[b.Bucket] = true
-				}
+				types[o.Type].addRetired(o)
 				continue
 			}
 			if fresh {
 				pl.fresh = append(pl.fresh, o)
 			}
-			t.objects = append(t.objects, exact.Object{Object: o, Partition: c.Partition, Start: s.Start, Fresh: fresh})
-			for _, b := range o.Buckets {
-				t.all[b.Bucket] = t.all[b.Bucket] || fresh
-				if b.Assigned > 0 {
-					t.assigned[b.Bucket] = t.assigned[b.Bucket] || fresh
-				}
-			}
+			types[o.Type].addObject(exact.Object{Object: o, Partition: c.Partition, Start: s.Start, Fresh: fresh})
 		}
 	}
 	return nil
+}
+
+func (l *landed) addRetired(o record.Object) {
+	for _, b := range o.Buckets {
+		l.retired[b.Bucket] = true
+	}
+}
+
+func (l *landed) addObject(o exact.Object) {
+	l.objects = append(l.objects, o)
+	for _, b := range o.Buckets {
+		l.all[b.Bucket] = l.all[b.Bucket] || o.Fresh
+		if b.Assigned > 0 {
+			l.assigned[b.Bucket] = l.assigned[b.Bucket] || o.Fresh
+		}
+	}
 }
 
 // compareViews finds out which views are new, changed or gone.
@@ -185,9 +191,9 @@ func (pl *plan) compareViews(c *catalog.Catalog) {
 	}
 }
 
-// add plans the computation of one event type's dirty buckets.
-func (pl *plan) add(c *catalog.Catalog, name string, t *landed) {
-	dirty := pl.dirty(t, c.Bucket.Microseconds())
+// addInput plans the computation of one event type's dirty buckets.
+func (pl *plan) addInput(c *catalog.Catalog, name string, t *landed) {
+	dirty := pl.dirtyBuckets(t, c.Bucket.Microseconds())
 	in := exact.Input{Catalog: c, Type: name, Objects: t.objects, Buckets: dirty}
 	for _, v := range c.ViewsOf(name) {
 		target := exact.Target{View: v, Buckets: union(dirty, pl.lost[v.Name])}
@@ -200,15 +206,15 @@ func (pl *plan) add(c *catalog.Catalog, name string, t *landed) {
 		}
 	}
 	if len(in.Targets) > 0 {
-		pl.ledgers[name] = &record.Ledger{From: pl.begin(in, t), Tenants: map[string][]record.Account{}}
+		pl.ledgers[name] = &record.Ledger{From: pl.ledgerStart(in, t), Tenants: map[string][]record.Account{}}
 		pl.inputs = append(pl.inputs, in)
 	}
 }
 
-// begin returns where the ledger of a type begins that has none yet. If every bucket is computed, as
+// ledgerStart returns where the ledger of a type begins that has none yet. If every bucket is computed, as
 // for the first views of a type, it begins with the first event. Else it begins with the fresh
 // events.
-func (pl *plan) begin(in exact.Input, t *landed) (from []uint64) {
+func (pl *plan) ledgerStart(in exact.Input, t *landed) (from []uint64) {
 	if _, begun := pl.prev.Ledgers[in.Type]; begun {
 		return nil
 	}
@@ -225,10 +231,10 @@ func (pl *plan) begin(in exact.Input, t *landed) (from []uint64) {
 	return from
 }
 
-// dirty returns every bucket with new rows, and the bucket after a bucket with new assigned times if
+// dirtyBuckets returns every bucket with new rows, and the bucket after a bucket with new assigned times if
 // both have assigned times (I3). A bucket with retired rows is never dirty: its numbers would fall
 // if they were computed from the rows that are left.
-func (pl *plan) dirty(t *landed, width int64) []int64 {
+func (pl *plan) dirtyBuckets(t *landed, width int64) []int64 {
 	dirty := map[int64]bool{}
 	for b, fresh := range t.all {
 		if fresh && !t.retired[b] {
@@ -236,7 +242,7 @@ func (pl *plan) dirty(t *landed, width int64) []int64 {
 		}
 	}
 	for b, fresh := range t.assigned {
-		if _, behind := t.assigned[b+width]; fresh && behind && !t.retired[b+width] {
+		if _, next := t.assigned[b+width]; fresh && next && !t.retired[b+width] {
 			dirty[b+width] = true
 		}
 	}

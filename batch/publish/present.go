@@ -14,12 +14,12 @@ import (
 
 const headRequests = 16 // at once
 
-// Secure checks that the store has the objects of the segments from first up to bounds, and rebuilds
+// EnsureObjects checks that the store has the objects of the segments from first up to bounds, and rebuilds
 // those that are lost (C8). first and bounds are sequences by partition: what the log still has and
 // is about to trim. Once it is trimmed, a lost object cannot be rebuilt. So each object is looked
 // for twice: before it counts for the first time, and here. After an error the log must not be
 // trimmed, because it may hold the only copy.
-func (p *Publisher) Secure(ctx context.Context, first, bounds []uint64) error {
+func (p *Publisher) EnsureObjects(ctx context.Context, first, bounds []uint64) error {
 	chains, err := p.chains(ctx)
 	if err != nil {
 		return fmt.Errorf("read commit chains: %w", err)

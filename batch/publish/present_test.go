@@ -15,7 +15,7 @@ import (
 // it and says what to do, and nothing is published or trimmed.
 func TestLostObjects(t *testing.T) {
 	t.Parallel()
-	w, r := start(t)
+	w, r := newRandomWorld(t)
 	p := w.publisher(catalogOf(wideView(), slimView()), nil)
 	w.land("flight", randomEvents(r, 40, epoch.UnixMicro(), 2)...)
 	w.recompute(p)
@@ -42,7 +42,7 @@ func TestLostObjects(t *testing.T) {
 
 	first := []uint64{1, 1}
 	bounds := []uint64{2, 2}
-	if err := p.Secure(t.Context(), first, bounds); err != nil || given != len(log) {
+	if err := p.EnsureObjects(t.Context(), first, bounds); err != nil || given != len(log) {
 		t.Errorf("nothing is missing: got error %v, and %d objects were rebuilt so far, want %d", err, given, len(log))
 	}
 	var lost string
@@ -50,15 +50,15 @@ func TestLostObjects(t *testing.T) {
 		break
 	}
 	delete(w.objects, lost)
-	if err := p.Secure(t.Context(), []uint64{2, 2}, []uint64{3, 3}); err != nil || w.objects[lost] != nil {
+	if err := p.EnsureObjects(t.Context(), []uint64{2, 2}, []uint64{3, 3}); err != nil || w.objects[lost] != nil {
 		t.Errorf("the lost object is outside the range: got %v, want it left alone", err)
 	}
-	if err := p.Secure(t.Context(), first, bounds); err != nil || w.objects[lost] == nil {
+	if err := p.EnsureObjects(t.Context(), first, bounds); err != nil || w.objects[lost] == nil {
 		t.Errorf("before the log is trimmed: got %v, want the object rebuilt", err)
 	}
 	delete(w.objects, lost)
 	delete(log, lost)
-	if err := p.Secure(t.Context(), first, bounds); err == nil || !strings.Contains(err.Error(), lost) ||
+	if err := p.EnsureObjects(t.Context(), first, bounds); err == nil || !strings.Contains(err.Error(), lost) ||
 		!strings.Contains(err.Error(), "restore it") {
 		t.Errorf("the log no longer has the events: got %v, want an error that names %s and what to do", err, lost)
 	}
@@ -69,7 +69,7 @@ func TestLostObjects(t *testing.T) {
 			p.State().N, n)
 	}
 	p.cfg.Rebuild = nil
-	if err := p.Secure(t.Context(), first, bounds); !errors.Is(err, record.ErrNotFound) {
+	if err := p.EnsureObjects(t.Context(), first, bounds); !errors.Is(err, record.ErrNotFound) {
 		t.Errorf("without Rebuild: got %v, want ErrNotFound", err)
 	}
 }

@@ -13,7 +13,7 @@ import (
 // TestPublishes publishes a history and then small additions, and reads the result through SQL.
 func TestPublishes(t *testing.T) {
 	t.Parallel()
-	w, r := start(t)
+	w, r := newRandomWorld(t)
 	p := w.publisher(catalogOf(wideView(), slimView()), nil)
 	w.land("flight", randomEvents(r, 300, epoch.UnixMicro(), 30)...)
 	w.land("bare", event{id: "x", tenant: "acme", time: epoch.UnixMicro()})
@@ -34,15 +34,15 @@ func TestPublishes(t *testing.T) {
 		t.Errorf("nothing has landed: got %+v, want nothing published", got)
 	}
 	var slim uint64
-	for _, e := range w.kept() {
+	for _, e := range w.countedEvents() {
 		if e.delay != nil && *e.delay >= 0 {
 			slim++
 		}
 	}
-	if n := w.number("SELECT sum(n) FROM slim"); n != slim {
+	if n := w.queryNumber("SELECT sum(n) FROM slim"); n != slim {
 		t.Errorf("slim: got %d, want %d", n, slim)
 	}
-	if n := w.number("SELECT uniqExactMerge(origins__state) FROM slim"); n != 5 {
+	if n := w.queryNumber("SELECT uniqExactMerge(origins__state) FROM slim"); n != 5 {
 		t.Errorf("got %d origins, want 5", n)
 	}
 	checkStateOf(t, w.publisher(catalogOf(wideView(), slimView()), nil).State(), p.State())
@@ -60,7 +60,7 @@ func checkStateOf(t *testing.T, got, want *record.State) {
 // TestAssignedTimes checks I3: rows with assigned times make the next bucket dirty.
 func TestAssignedTimes(t *testing.T) {
 	t.Parallel()
-	w, _ := start(t)
+	w, _ := newRandomWorld(t)
 	p := w.publisher(catalogOf(wideView()), nil)
 	late := event{id: "a", tenant: "acme", time: epoch.UnixMicro() + hour, assigned: true}
 	w.land("flight", late)
@@ -81,11 +81,11 @@ func TestAssignedTimes(t *testing.T) {
 // TestBases publishes until there is a second base, which lists every bucket again.
 func TestBases(t *testing.T) {
 	t.Parallel()
-	w, r := start(t)
+	w, r := newRandomWorld(t)
 	c := catalogOf(slimView())
 	p := w.publisher(c, nil)
 	for i := range record.BaseEvery + 2 {
-		w.pass(time.Minute)
+		w.advance(time.Minute)
 		w.land("flight", randomEvents(r, 6, epoch.UnixMicro()+int64(i%3)*hour, 1)...)
 		w.recompute(p)
 	}
@@ -115,7 +115,7 @@ func TestBases(t *testing.T) {
 // TestViewsComeAndGo adds a view to a lake with a history, changes it and removes it.
 func TestViewsComeAndGo(t *testing.T) {
 	t.Parallel()
-	w, r := start(t)
+	w, r := newRandomWorld(t)
 	w.land("flight", randomEvents(r, 100, epoch.UnixMicro(), 5)...)
 	w.recompute(w.publisher(catalogOf(slimView()), nil))
 
@@ -129,7 +129,7 @@ func TestViewsComeAndGo(t *testing.T) {
 	}
 	w.checkWide("new view")
 	w.checkLedger(both)
-	if got := both.State().Views["slim"].Buckets; len(got) != slim || verN(got[0].Ver) != 1 {
+	if got := both.State().Views["slim"].Buckets; len(got) != slim || got[0].Ver>>32 != 1 {
 		t.Errorf("the other view was computed again: %+v", got)
 	}
 
@@ -138,12 +138,12 @@ func TestViewsComeAndGo(t *testing.T) {
 	p := w.publisher(catalogOf(slimView(), changed), nil)
 	w.checkWide("redefined, not yet published")
 	w.recompute(p)
-	if n := w.number("SELECT toUInt64(count()) FROM system.columns WHERE database = currentDatabase() AND table = " +
-		"'wide'"); n != 6 {
+	if n := w.queryNumber("SELECT toUInt64(count()) FROM system.columns WHERE database = currentDatabase() AND " +
+		"table = 'wide'"); n != 6 {
 		t.Errorf("the VIEW of the redefined view has %d columns, want 6", n)
 	}
-	if n := w.number("SELECT sum(n) FROM wide"); n != uint64(len(w.kept())) {
-		t.Errorf("redefined: %d events, want %d", n, len(w.kept()))
+	if n := w.queryNumber("SELECT sum(n) FROM wide"); n != uint64(len(w.countedEvents())) {
+		t.Errorf("redefined: %d events, want %d", n, len(w.countedEvents()))
 	}
 
 	last := w.publisher(catalogOf(slimView()), nil)
@@ -151,7 +151,8 @@ func TestViewsComeAndGo(t *testing.T) {
 	if _, ok := last.State().Views["wide"]; ok {
 		t.Error("a removed view is still published")
 	}
-	if n := w.number("SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = 'wide'"); n != 0 {
+	if n := w.queryNumber("SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = " +
+		"'wide'"); n != 0 {
 		t.Error("a removed view keeps its VIEW")
 	}
 	none := w.publisher(catalogOf(), nil)
@@ -165,7 +166,7 @@ func TestViewsComeAndGo(t *testing.T) {
 // complete.
 func TestNewestPublicationOnly(t *testing.T) {
 	t.Parallel()
-	w, r := start(t)
+	w, r := newRandomWorld(t)
 	p := w.publisher(catalogOf(wideView()), nil)
 	w.land("flight", randomEvents(r, 50, epoch.UnixMicro(), 2)...)
 	w.recompute(p)
@@ -195,7 +196,7 @@ func TestNewestPublicationOnly(t *testing.T) {
 // TestRefuses checks the errors about a lake, a chain, a database or a configuration that does not fit.
 func TestRefuses(t *testing.T) {
 	t.Parallel()
-	w, r := start(t)
+	w, r := newRandomWorld(t)
 	w.land("flight", randomEvents(r, 20, epoch.UnixMicro(), 2)...)
 	p := w.publisher(catalogOf(slimView()), nil)
 	var key string
@@ -233,7 +234,7 @@ func TestRefuses(t *testing.T) {
 		!strings.Contains(err.Error(), "not recount's") {
 		t.Errorf("a table that is not recount's: got %v, want an error that says so", err)
 	}
-	if err := w.db.Exec(t.Context(), "ALTER TABLE "+cells.Migrations+" UPDATE sha256 = 'x' WHERE 1 SETTINGS "+
+	if err := w.db.Exec(t.Context(), "ALTER TABLE "+cells.MigrationsTable+" UPDATE sha256 = 'x' WHERE 1 SETTINGS "+
 		"mutations_sync = 2"); err != nil {
 		t.Fatal(err)
 	}
@@ -249,7 +250,7 @@ func TestRefuses(t *testing.T) {
 // TestAt asks for publications that are kept, expired, pinned and not there yet, and pins some.
 func TestAt(t *testing.T) {
 	t.Parallel()
-	w, r := start(t)
+	w, r := newRandomWorld(t)
 	p := w.publisher(catalogOf(slimView()), nil)
 	var stale *Publisher
 	for range 6 {
@@ -257,7 +258,7 @@ func TestAt(t *testing.T) {
 		if w.recompute(p).Publication == 3 {
 			stale = w.publisher(catalogOf(slimView()), nil)
 		}
-		w.pass(20 * time.Minute)
+		w.advance(20 * time.Minute)
 	}
 	if got := p.Kept(); len(got) != 3 || got[0] != 4 || p.OldestKept().N != 4 {
 		t.Errorf("kept %v, oldest %d; want the last three", got, p.OldestKept().N)

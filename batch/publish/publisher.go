@@ -28,9 +28,10 @@ type Views interface {
 
 	// Insert adds rows of a view under a version and returns what it wrote, by bucket. After an
 	// error the rows may be there or not (B4). ReadBack returns what is there (B5).
-	Insert(ctx context.Context, v *catalog.View, ver uint64, pieces []exact.BlockRows) (map[int64]record.BucketVersion,
-		error)
-	ReadBack(ctx context.Context, v *catalog.View, ver uint64, buckets []int64) (map[int64]record.BucketVersion, error)
+	Insert(ctx context.Context, v *catalog.View, version uint64,
+		pieces []exact.BlockRows) (map[int64]record.BucketVersion, error)
+	ReadBack(ctx context.Context, v *catalog.View, version uint64,
+		buckets []int64) (map[int64]record.BucketVersion, error)
 
 	// Project makes the SQL VIEWs show publication s, unless they show it or a later one already.
 	// DeleteProjection deletes what no reader of publication oldest or a later one needs.
@@ -41,7 +42,7 @@ type Views interface {
 	// then the table if it is empty.
 	Tables(ctx context.Context) ([]string, error)
 	Versions(ctx context.Context, table string, below uint64) iter.Seq2[record.BucketVersion, error]
-	DeleteVersions(ctx context.Context, table string, vers []record.BucketVersion) error
+	DeleteVersions(ctx context.Context, table string, versions []record.BucketVersion) error
 	DropTable(ctx context.Context, table string, below uint64) (rows int64, dropped bool, err error)
 }
 
@@ -105,7 +106,7 @@ func (p *Publisher) Start(ctx context.Context) error {
 	if err := p.views.Prepare(ctx); err != nil {
 		return fmt.Errorf("start publisher: %w", err)
 	}
-	if err := p.load(ctx); err != nil {
+	if err := p.loadNewest(ctx); err != nil {
 		return fmt.Errorf("start publisher: %w", err)
 	}
 	if err := p.views.Project(ctx, p.State()); err != nil {

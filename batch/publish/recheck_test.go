@@ -66,7 +66,7 @@ func (w *world) serve() *lake.Store {
 // objects (A4). Then it edits and removes rows and checks that each change is found.
 func TestRecheck(t *testing.T) {
 	t.Parallel()
-	w, r := start(t)
+	w, r := newRandomWorld(t)
 	c := catalogOf(wideView(), slimView(), filteredView())
 	p := w.publisher(c, nil)
 	for i := range 3 {
@@ -124,7 +124,7 @@ func TestRecheck(t *testing.T) {
 		b := at(plant.view, plant.bucket)
 		if !slices.ContainsFunc(got.Differences, func(d recheck.Difference) bool {
 			return d.View == v.Name && d.Bucket.UnixMicro() == b.Bucket && d.Version == b.Ver &&
-				d.Tenant == plant.tenant && d.Rows > 0 && d.Published != d.Computed && d.Do != ""
+				d.Tenant == plant.tenant && d.Rows > 0 && d.Published != d.Computed && d.Remedy != ""
 		}) {
 			t.Errorf("%s: not found in bucket %d of view %s: %+v", plant.what, plant.bucket, v.Name, got.Differences)
 		}

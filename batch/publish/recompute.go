@@ -99,8 +99,8 @@ func (p *Publisher) attempt(ctx context.Context, pl *plan) (Result, bool, error)
 			return Result{}, false, err
 		}
 		counts[in.Type] = found.Buckets
-		pl.enter(in.Type, found.Accounts)
-		r.count(found.Buckets)
+		pl.setAccounts(in.Type, found.Accounts)
+		r.addCounts(found.Buckets)
 	}
 	for _, t := range w.tables {
 		for _, v := range t.buckets {
@@ -111,12 +111,12 @@ func (p *Publisher) attempt(ctx context.Context, pl *plan) (Result, bool, error)
 	if err := w.verify(ctx); err != nil {
 		return Result{}, false, err
 	}
-	won, err := p.create(ctx, pl, w, counts)
+	won, err := p.createPublication(ctx, pl, w, counts)
 	return r, won, err
 }
 
-// enter writes the accounts that the computation of an event type found into the type's ledger.
-func (pl *plan) enter(event string, accounts map[exact.Owner]record.Account) {
+// setAccounts writes the accounts that the computation of an event type found into the type's ledger.
+func (pl *plan) setAccounts(event string, accounts map[exact.Owner]record.Account) {
 	tenants := pl.ledgers[event].Tenants
 	for o, a := range accounts {
 		if tenants[o.Tenant] == nil {
@@ -126,7 +126,7 @@ func (pl *plan) enter(event string, accounts map[exact.Owner]record.Account) {
 	}
 }
 
-func (r *Result) count(counts []record.BucketCount) {
+func (r *Result) addCounts(counts []record.BucketCount) {
 	r.Buckets += len(counts)
 	for _, c := range counts {
 		r.Duplicates += c.Duplicates
@@ -134,10 +134,10 @@ func (r *Result) count(counts []record.BucketCount) {
 	}
 }
 
-// create encodes the record and creates it (P1, P2). After an error the record may exist or not; the
+// createPublication encodes the record and creates it (P1, P2). After an error the record may exist or not; the
 // Refresh of the next run finds out.
-func (p *Publisher) create(ctx context.Context, pl *plan, w *writer, counts map[string][]record.BucketCount) (won bool,
-	err error) {
+func (p *Publisher) createPublication(ctx context.Context, pl *plan, w *writer,
+	counts map[string][]record.BucketCount) (won bool, err error) {
 	raw, err := p.encode(pl, w, counts)
 	if err != nil {
 		return false, fmt.Errorf("publication %d: %w", pl.n, err)
@@ -164,7 +164,7 @@ func (p *Publisher) create(ctx context.Context, pl *plan, w *writer, counts map[
 func (p *Publisher) encode(pl *plan, w *writer, counts map[string][]record.BucketCount) ([]byte, error) {
 	b := &record.Publication{
 		N: pl.n, Previous: pl.prev.Digest, H: pl.h, Tips: pl.tips, Events: pl.events, Code: p.cfg.Code,
-		Attempt: fmt.Sprintf("%08x-%016x", uint32(w.ver), rand.Uint64()), Created: p.cfg.Now().UTC(),
+		Attempt: fmt.Sprintf("%08x-%016x", uint32(w.version), rand.Uint64()), Created: p.cfg.Now().UTC(),
 		Views: map[string]*record.PublishedView{}, Types: counts, Ledgers: pl.ledgers,
 	}
 	if failpoint.Off(failpoint.P1) {
@@ -181,6 +181,13 @@ func (p *Publisher) encode(pl *plan, w *writer, counts map[string][]record.Bucke
 	if err != nil || !pl.base {
 		return raw, err
 	}
+	p.makeBase(b, next)
+	return b.Encode()
+}
+
+// makeBase makes b a base that lists everything in state next. It leaves out buckets without rows, and
+// the types that have no view any more.
+func (p *Publisher) makeBase(b *record.Publication, next *record.State) {
 	b.Base = true
 	b.Types = map[string][]record.BucketCount{}
 	b.Ledgers = map[string]*record.Ledger{}
@@ -198,7 +205,6 @@ func (p *Publisher) encode(pl *plan, w *writer, counts map[string][]record.Bucke
 			b.Ledgers[name] = &l
 		}
 	}
-	return b.Encode()
 }
 
 // versions returns the versions of a view's recomputed buckets, ascending. A bucket that has lost
@@ -212,7 +218,7 @@ func (pl *plan) versions(name string, w *writer) []record.BucketVersion {
 	for _, b := range t.wanted {
 		old := pl.prev.Views[name].Between(b, b+1)
 		if !pl.full[name] && found[b].Rows == 0 && len(old) > 0 && old[0].Rows > 0 {
-			found[b] = record.BucketVersion{Bucket: b, Ver: w.ver}
+			found[b] = record.BucketVersion{Bucket: b, Ver: w.version}
 		}
 	}
 	out := make([]record.BucketVersion, 0, len(found))

@@ -9,17 +9,17 @@ import (
 )
 
 // retire creates a record that retires all objects that have landed, and deletes them.
-func (w *world) retire(typ string) {
+func (w *world) retire(eventType string) {
 	w.t.Helper()
-	w.pass(time.Second)
-	r := &record.Retired{Type: typ, Before: w.now, Reason: "test"}
+	w.advance(time.Second)
+	r := &record.Retired{Type: eventType, Before: w.now, Reason: "test"}
 	raw, err := r.Encode()
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.records.Bodies[r.Key()] = raw
 	for key := range w.objects {
-		if strings.HasPrefix(key, "data/"+typ+"/") {
+		if strings.HasPrefix(key, "data/"+eventType+"/") {
 			delete(w.objects, key)
 		}
 	}
@@ -29,7 +29,7 @@ func (w *world) retire(typ string) {
 // buckets stays as it is, and that a view which is declared later counts the events that are left.
 func TestRetired(t *testing.T) {
 	t.Parallel()
-	w, r := start(t)
+	w, r := newRandomWorld(t)
 	p := w.publisher(catalogOf(slimView()), nil)
 	w.land("flight", randomEvents(r, 20, epoch.UnixMicro(), 1)...)
 	w.recompute(p)
@@ -56,9 +56,9 @@ func TestRetired(t *testing.T) {
 	// store, where a collection removes it.
 	w.land("flight", randomEvents(r, 5, epoch.Add(48*time.Hour).UnixMicro(), 1)...)
 	left := len(w.objects)
-	w.pass(time.Second)
+	w.advance(time.Second)
 	w.records.Bodies[(&record.Retired{Type: "flight", Before: w.now}).Key()] = []byte("{}")
-	w.pass(25 * time.Hour)
+	w.advance(25 * time.Hour)
 	w.recompute(p)
 	if got := w.collect(p); got.Objects != int64(left) || len(w.objects) != 0 {
 		t.Errorf("collected %d retired objects, want %d", got.Objects, left)

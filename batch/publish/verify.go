@@ -31,7 +31,7 @@ func (w *writer) verify(ctx context.Context) error {
 }
 
 func (w *writer) verifyBuckets(ctx context.Context, t *table, buckets []int64) error {
-	got, err := w.p.views.ReadBack(ctx, t.view, w.ver, buckets)
+	got, err := w.p.views.ReadBack(ctx, t.view, w.version, buckets)
 	if err != nil {
 		return err
 	}

@@ -141,32 +141,32 @@ func (w *world) commit(p int, c *record.Commit) {
 }
 
 // land commits one segment for each partition that has events of the type.
-func (w *world) land(typ string, events ...event) {
+func (w *world) land(eventType string, events ...event) {
 	w.t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	by := make([][]event, partitions)
+	byPartition := make([][]event, partitions)
 	for _, e := range events {
 		p := eventbatch.KeyOf(e.tenant, e.id).Partition(partitions)
-		by[p] = append(by[p], e)
+		byPartition[p] = append(byPartition[p], e)
 	}
-	for p, list := range by {
+	for p, list := range byPartition {
 		if len(list) == 0 {
 			continue
 		}
-		o := w.object(typ, p, list)
+		o := w.object(eventType, p, list)
 		w.commit(p, &record.Commit{Kind: record.Segment, Epoch: 1, Start: w.seq[p], End: w.seq[p] + 1, Events: o.Rows,
 			Objects: []record.Object{o}})
 		w.seq[p]++
-		if typ == "flight" {
+		if eventType == "flight" {
 			w.landed[p] = append(w.landed[p], list...)
 		}
 	}
 }
 
-func (w *world) object(typ string, p int, events []event) record.Object {
+func (w *world) object(eventType string, p int, events []event) record.Object {
 	w.t.Helper()
-	table := object.NewTable(typ, p, 1, time.Hour)
+	table := object.NewTable(eventType, p, 1, time.Hour)
 	if err := table.Append(position.Offset{Epoch: 1, Seq: w.seq[p]}, 0, columnsOf(events)); err != nil {
 		w.t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func (w *world) object(typ string, p int, events []event) record.Object {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	o.Key = fmt.Sprintf("data/%s/p%d-%d.parquet", typ, p, w.seq[p])
+	o.Key = fmt.Sprintf("data/%s/p%d-%d.parquet", eventType, p, w.seq[p])
 	w.objects[o.Key] = body
 	w.age[o.Key] = w.now
 	return o
@@ -194,12 +194,14 @@ func columnsOf(events []event) eventbatch.Columns {
 		b.Field(6).(*array.StringBuilder).Append("test")
 		b.Field(7).AppendNull()
 		b.Field(8).AppendNull()
-		orNull(b.Field(9), e.closed, func(v int64) { b.Field(9).(*array.TimestampBuilder).Append(arrow.Timestamp(v)) })
-		orNull(b.Field(10), e.delay, b.Field(10).(*array.Int64Builder).Append)
-		orNull(b.Field(11), e.fare, b.Field(11).(*array.Float64Builder).Append)
-		orNull(b.Field(12), e.ok, b.Field(12).(*array.BooleanBuilder).Append)
-		orNull(b.Field(13), e.origin, b.Field(13).(*array.StringBuilder).Append)
-		orNull(b.Field(14), e.over, b.Field(14).(*array.StringBuilder).Append)
+		appendNullable(b.Field(9), e.closed, func(v int64) {
+			b.Field(9).(*array.TimestampBuilder).Append(arrow.Timestamp(v))
+		})
+		appendNullable(b.Field(10), e.delay, b.Field(10).(*array.Int64Builder).Append)
+		appendNullable(b.Field(11), e.fare, b.Field(11).(*array.Float64Builder).Append)
+		appendNullable(b.Field(12), e.ok, b.Field(12).(*array.BooleanBuilder).Append)
+		appendNullable(b.Field(13), e.origin, b.Field(13).(*array.StringBuilder).Append)
+		appendNullable(b.Field(14), e.over, b.Field(14).(*array.StringBuilder).Append)
 	}
 	c, err := eventbatch.NewColumns(b.NewRecord())
 	if err != nil {
@@ -208,7 +210,7 @@ func columnsOf(events []event) eventbatch.Columns {
 	return c
 }
 
-func orNull[T any](b array.Builder, v *T, add func(T)) {
+func appendNullable[T any](b array.Builder, v *T, add func(T)) {
 	if v == nil {
 		b.AppendNull()
 		return
@@ -245,7 +247,7 @@ func (w *world) unstarted(c *catalog.Catalog, f *faults) *Publisher {
 	return p
 }
 
-func (w *world) pass(d time.Duration) {
+func (w *world) advance(d time.Duration) {
 	w.mu.Lock()
 	w.now = w.now.Add(d)
 	w.mu.Unlock()
@@ -297,7 +299,7 @@ func (f *faults) arm(at int) {
 
 var errDied = errors.New("the process died")
 
-func (f *faults) do(what string, op func() error) error {
+func (f *faults) perform(what string, op func() error) error {
 	if f == nil {
 		return op()
 	}
@@ -330,7 +332,7 @@ type records struct {
 }
 
 func (r records) Create(ctx context.Context, key string, body []byte) (o record.Outcome, there []byte, err error) {
-	err = r.f.do("create "+key, func() (err error) {
+	err = r.f.perform("create "+key, func() (err error) {
 		o, there, err = r.w.records.Create(ctx, key, body)
 		return err
 	})
@@ -341,7 +343,7 @@ func (r records) Create(ctx context.Context, key string, body []byte) (o record.
 }
 
 func (r records) Get(ctx context.Context, key string) (raw []byte, err error) {
-	err = r.f.do("get "+key, func() (err error) {
+	err = r.f.perform("get "+key, func() (err error) {
 		raw, err = r.w.records.Get(ctx, key)
 		return err
 	})
@@ -349,7 +351,7 @@ func (r records) Get(ctx context.Context, key string) (raw []byte, err error) {
 }
 
 func (r records) List(ctx context.Context, prefix string) (keys []string, err error) {
-	err = r.f.do("list "+prefix, func() (err error) {
+	err = r.f.perform("list "+prefix, func() (err error) {
 		keys, err = r.w.records.List(ctx, prefix)
 		return err
 	})
@@ -362,7 +364,7 @@ type objects struct {
 }
 
 func (o objects) Head(_ context.Context, key string) (info lake.Info, err error) {
-	err = o.f.do("head "+key, func() error {
+	err = o.f.perform("head "+key, func() error {
 		o.w.mu.Lock()
 		defer o.w.mu.Unlock()
 		body, ok := o.w.objects[key]
@@ -389,7 +391,7 @@ func (o objects) List(ctx context.Context, _, _ string) iter.Seq2[lake.Info, err
 }
 
 func (o objects) Delete(_ context.Context, keys ...string) error {
-	return o.f.do("delete", func() error {
+	return o.f.perform("delete", func() error {
 		o.w.mu.Lock()
 		defer o.w.mu.Unlock()
 		for _, k := range keys {
@@ -406,11 +408,11 @@ type conn struct {
 }
 
 func (c conn) Exec(ctx context.Context, q string, args ...any) error {
-	return c.f.do(q, func() error { return c.Conn.Exec(ctx, q, args...) })
+	return c.f.perform(q, func() error { return c.Conn.Exec(ctx, q, args...) })
 }
 
 func (c conn) Query(ctx context.Context, q string, args ...any) (rows driver.Rows, err error) {
-	err = c.f.do(q, func() error {
+	err = c.f.perform(q, func() error {
 		rows, err = c.Conn.Query(ctx, q, args...)
 		return err
 	})
@@ -422,7 +424,7 @@ func (c conn) Query(ctx context.Context, q string, args ...any) (rows driver.Row
 
 func (c conn) QueryRow(ctx context.Context, q string, args ...any) driver.Row {
 	var row driver.Row
-	if err := c.f.do(q, func() error {
+	if err := c.f.perform(q, func() error {
 		row = c.Conn.QueryRow(ctx, q, args...)
 		return nil
 	}); err != nil {
@@ -438,7 +440,7 @@ func (r failedRow) Scan(...any) error    { return r.err }
 func (r failedRow) ScanStruct(any) error { return r.err }
 
 func (c conn) PrepareBatch(ctx context.Context, q string, o ...driver.PrepareBatchOption) (b driver.Batch, err error) {
-	err = c.f.do(q, func() error {
+	err = c.f.perform(q, func() error {
 		b, err = c.Conn.PrepareBatch(ctx, q, o...)
 		return err
 	})
@@ -456,4 +458,4 @@ type batch struct {
 	f *faults
 }
 
-func (b batch) Send() error { return b.f.do("send", b.Batch.Send) }
+func (b batch) Send() error { return b.f.perform("send", b.Batch.Send) }

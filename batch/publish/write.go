@@ -21,28 +21,25 @@ const (
 	insertBytes = 32 << 20  // roughly the largest number of bytes in one INSERT
 )
 
-// newVer returns a version that no other attempt has (B4). Its upper half is the number of the
+// newVersion returns a version that no other attempt has (B4). Its upper half is the number of the
 // publication it is written for. Once that publication exists, no later record can name a version
 // that it does not name. That makes collecting safe.
-func newVer(n uint64) uint64 {
+func newVersion(n uint64) uint64 {
 	if failpoint.Off(failpoint.B4) {
 		return n << 32
 	}
 	return n<<32 | uint64(rand.Uint32())
 }
 
-// verN returns the number of the publication that a version was written for.
-func verN(ver uint64) uint64 { return ver >> 32 }
-
 // writer sends the blocks of one attempt to ClickHouse. One goroutine gathers them and starts
 // INSERTs. As many INSERTs run at once as there are workers.
 type writer struct {
-	p      *Publisher
-	ver    uint64
-	tables map[string]*table // by view
-	bytes  int64             // bytes that wait in all tables
-	limit  int64             // bytes that may wait
-	mu     sync.Mutex        // guards the buckets of all tables while INSERTs run
+	p       *Publisher
+	version uint64
+	tables  map[string]*table // by view
+	bytes   int64             // bytes that wait in all tables
+	limit   int64             // bytes that may wait
+	mu      sync.Mutex        // guards the buckets of all tables while INSERTs run
 }
 
 // table gathers the rows of one view until there are enough for an INSERT.
@@ -56,7 +53,7 @@ type table struct {
 }
 
 func (p *Publisher) newWriter(pl *plan) *writer {
-	w := &writer{p: p, ver: newVer(pl.n), tables: map[string]*table{}, limit: max(p.cfg.Memory/8, 1<<20)}
+	w := &writer{p: p, version: newVersion(pl.n), tables: map[string]*table{}, limit: max(p.cfg.Memory/8, 1<<20)}
 	for _, in := range pl.inputs {
 		for _, t := range in.Targets {
 			w.tables[t.View.Name] = &table{view: t.View, wanted: t.Buckets, buckets: map[int64]record.BucketVersion{}}
@@ -71,16 +68,16 @@ func (w *writer) compute(ctx context.Context, in exact.Input) (found exact.Count
 	blocks := make(chan *exact.Block, 1)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(2 + w.p.cfg.Workers) // The two goroutines below, and the INSERTs.
-	start := func(t *table) {
-		pieces := w.take(t)
+	startInsert := func(t *table) {
+		pieces := w.drain(t)
 		g.Go(func() error { return w.insert(ctx, t, pieces) })
 	}
 	g.Go(func() error {
 		for b := range blocks {
-			w.add(b, start)
+			w.addBlock(b, startInsert)
 		}
 		for _, name := range slices.Sorted(maps.Keys(w.tables)) {
-			start(w.tables[name])
+			startInsert(w.tables[name])
 		}
 		return nil
 	})
@@ -99,25 +96,25 @@ func (w *writer) compute(ctx context.Context, in exact.Input) (found exact.Count
 	return found, g.Wait()
 }
 
-// add adds a block to its table, cut into pieces that fit one INSERT each. It starts the INSERT of
+// addBlock adds a block to its table, cut into pieces that fit one INSERT each. It starts the INSERT of
 // every table that has gathered enough.
-func (w *writer) add(b *exact.Block, start func(*table)) {
+func (w *writer) addBlock(b *exact.Block, startInsert func(*table)) {
 	t := w.tables[b.View.Name]
 	size := blockBytes(b)
-	per := max(1, min(insertRows, int(int64(b.Rows())*insertBytes/max(size, 1))))
-	for lo := 0; lo < b.Rows(); lo += per {
-		hi := min(lo+per, b.Rows())
-		bytes := size * int64(hi-lo) / int64(b.Rows())
-		if t.rows+hi-lo > insertRows || t.bytes+bytes > insertBytes {
-			start(t)
+	rowsPerInsert := max(1, min(insertRows, int(int64(b.Rows())*insertBytes/max(size, 1))))
+	for from := 0; from < b.Rows(); from += rowsPerInsert {
+		to := min(from+rowsPerInsert, b.Rows())
+		bytes := size * int64(to-from) / int64(b.Rows())
+		if t.rows+to-from > insertRows || t.bytes+bytes > insertBytes {
+			startInsert(t)
 		}
-		t.pieces = append(t.pieces, exact.BlockRows{Block: b, From: lo, To: hi})
-		t.rows = t.rows + hi - lo
+		t.pieces = append(t.pieces, exact.BlockRows{Block: b, From: from, To: to})
+		t.rows = t.rows + to - from
 		t.bytes = t.bytes + bytes
 		w.bytes = w.bytes + bytes
 	}
 	for w.bytes > w.limit {
-		start(w.largest())
+		startInsert(w.largest())
 	}
 }
 
@@ -139,8 +136,8 @@ func blockBytes(b *exact.Block) int64 {
 	return bytes
 }
 
-// take returns the pieces that a table has gathered and empties it.
-func (w *writer) take(t *table) []exact.BlockRows {
+// drain returns the pieces that a table has gathered and empties it.
+func (w *writer) drain(t *table) []exact.BlockRows {
 	pieces := t.pieces
 	w.bytes -= t.bytes
 	t.pieces = nil
@@ -156,7 +153,7 @@ func (w *writer) insert(ctx context.Context, t *table, pieces []exact.BlockRows)
 		return nil
 	}
 	failpoint.Point("publish.write.before")
-	wrote, err := w.p.views.Insert(ctx, t.view, w.ver, pieces)
+	wrote, err := w.p.views.Insert(ctx, t.view, w.version, pieces)
 	if err != nil {
 		return fmt.Errorf("write view %s: %w", t.view.Name, err)
 	}

@@ -60,18 +60,18 @@ type Result struct {
 
 // Differing returns how many rows differ.
 func (r *Result) Differing() (rows uint64) {
-	last := bucketOf{}
+	last := viewBucket{}
 	for _, d := range r.Differences {
-		if of := (bucketOf{d.View, d.Bucket}); of != last {
+		if bucket := (viewBucket{d.View, d.Bucket}); bucket != last {
 			rows = rows + d.Rows
-			last = of
+			last = bucket
 		}
 	}
 	return rows
 }
 
-// bucketOf is a bucket of a view. A result lists the rows of one bucket together.
-type bucketOf struct {
+// viewBucket is a bucket of a view. A result lists the rows of one bucket together.
+type viewBucket struct {
 	view  string
 	start time.Time
 }
@@ -87,12 +87,12 @@ type Difference struct {
 	Published  string    `json:"published"`  // events and measures as published
 	Computed   string    `json:"computed"`   // events and measures as ClickHouse computes them
 	Rows       uint64    `json:"rows"`       // how many rows of the bucket differ
-	Do         string    `json:"do"`         // what an operator should do
+	Remedy     string    `json:"do"`         // what an operator should do
 }
 
-const do = "run recount verify: V6 says whether the rows in ClickHouse are those that were published, and whether " +
-	"those follow from the events; if V6 passes, the two computations of recount disagree: keep the bucket's objects " +
-	"and report it"
+const remedy = "run recount verify: V6 says whether the rows in ClickHouse are those that were published, and " +
+	"whether those follow from the events; if V6 passes, the two computations of recount disagree: keep the bucket's " +
+	"objects and report it"
 
 // bucket is a bucket of an event type with the objects that have rows of it.
 type bucket struct {
@@ -144,7 +144,7 @@ func (c *Checker) Check(ctx context.Context, st *record.State, chains []*record.
 func (c *Checker) landed(st *record.State, chains []*record.Chain) map[bucket]*holding {
 	out := map[bucket]*holding{}
 	width := c.cfg.Catalog.Bucket.Microseconds()
-	of := func(eventType string, start int64) *holding {
+	holdingOf := func(eventType string, start int64) *holding {
 		b := bucket{eventType, start}
 		if out[b] == nil {
 			out[b] = &holding{}
@@ -152,20 +152,20 @@ func (c *Checker) landed(st *record.State, chains []*record.Chain) map[bucket]*h
 		return out[b]
 	}
 	for p, chain := range chains {
-		for _, seg := range chain.Segments {
-			if seg.End > st.H[p].Seq {
+		for _, segment := range chain.Segments {
+			if segment.End > st.H[p].Seq {
 				break
 			}
-			for _, o := range seg.Objects {
+			for _, o := range segment.Objects {
 				if o.Type == deadletter.Type || len(c.cfg.Catalog.ViewsOf(o.Type)) == 0 {
 					continue
 				}
 				for _, b := range o.Buckets {
-					h := of(o.Type, b.Bucket)
+					h := holdingOf(o.Type, b.Bucket)
 					h.objects = append(h.objects, o.Key)
 					h.assigned = h.assigned || b.Assigned > 0
 					if b.Assigned > 0 {
-						next := of(o.Type, b.Bucket+width)
+						next := holdingOf(o.Type, b.Bucket+width)
 						next.before = append(next.before, o.Key)
 					}
 				}
@@ -189,13 +189,13 @@ func (c *Checker) check(ctx context.Context, r *Result, st *record.State, reach 
 		q.before = h.before
 	}
 	rows, err := c.db.Query(clickhouse.Context(ctx, clickhouse.WithSettings(c.settings()),
-		clickhouse.WithParameters(q.parameters())), q.sql())
+		clickhouse.WithParameters(q.parameters())), q.text())
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		d := Difference{View: v.Name, Bucket: time.UnixMicro(b.start).UTC(), Version: version.Ver, Do: do}
+		d := Difference{View: v.Name, Bucket: time.UnixMicro(b.start).UTC(), Version: version.Ver, Remedy: remedy}
 		if err := rows.Scan(&d.Tenant, &d.Time, &d.Dimensions, &d.Published, &d.Computed, &d.Rows); err != nil {
 			return err
 		}

@@ -37,20 +37,20 @@ type statement struct {
 // parameters keep the access keys of the store out of the statement's text, which servers log.
 func (q *statement) parameters() clickhouse.Parameters {
 	return clickhouse.Parameters{
-		"objects": q.reach.URL + braces(q.objects), "before": q.reach.URL + braces(q.before),
+		"objects": q.reach.URL + objectPattern(q.objects), "before": q.reach.URL + objectPattern(q.before),
 		"key": q.reach.AccessKey, "secret": q.reach.SecretKey, "token": q.reach.Token,
 	}
 }
 
-// braces returns one pattern that names all the objects.
-func braces(keys []string) string {
+// objectPattern returns one pattern that names all the objects.
+func objectPattern(keys []string) string {
 	if len(keys) == 1 {
 		return keys[0]
 	}
 	return "{" + strings.Join(keys, ",") + "}"
 }
 
-func (q *statement) sql() string {
+func (q *statement) text() string {
 	keys := []string{"tenant", "cell"}
 	var dims []string
 	for i := range q.view.Dimensions {
@@ -63,9 +63,9 @@ func (q *statement) sql() string {
 	}
 	var same, published, computed []string
 	for _, v := range q.values() {
-		a := v.of(0)
-		b := v.of(1)
-		same = append(same, v.same(a, b))
+		a := v.onSide(0)
+		b := v.onSide(1)
+		same = append(same, v.sameSQL(a, b))
 		published = append(published, a)
 		computed = append(computed, b)
 	}
@@ -73,7 +73,7 @@ func (q *statement) sql() string {
 		"toString(tuple(%s))), if(countIf(side = 1) = 0, 'no row', toString(tuple(%s))), count() OVER ()\n"+
 		"FROM (\n%s\nUNION ALL\n%s\n)\nGROUP BY %s\nHAVING NOT (countIf(side = 0) = 1 AND countIf(side = 1) = 1 AND "+
 		"%s)\nORDER BY tenant, cell LIMIT %d",
-		dimensions, strings.Join(published, ", "), strings.Join(computed, ", "), q.published(), q.computed(),
+		dimensions, strings.Join(published, ", "), strings.Join(computed, ", "), q.publishedRows(), q.computedRows(),
 		strings.Join(keys, ", "), strings.Join(same, " AND "), maxShown)
 }
 
@@ -87,11 +87,11 @@ type value struct {
 	size string
 }
 
-// of is the SQL of the value on one side of a group. Side 0 is published and side 1 is computed.
-func (v value) of(side int) string { return fmt.Sprintf("anyIf(%s, side = %d)", v.name, side) }
+// onSide is the SQL of the value on one side of a group. Side 0 is published and side 1 is computed.
+func (v value) onSide(side int) string { return fmt.Sprintf("anyIf(%s, side = %d)", v.name, side) }
 
-// same is the SQL that is true where the two sides have the same value.
-func (v value) same(a, b string) string {
+// sameSQL is the SQL that is true where the two sides have the same value.
+func (v value) sameSQL(a, b string) string {
 	equal := fmt.Sprintf("ifNull(%s = %s, isNull(%s) AND isNull(%s))", a, b, a, b)
 	if v.size != "" {
 		return fmt.Sprintf("(%s OR abs(%s - %s) <= 1e-9 * (1 + anyIf(%s_size, side = 1)))", equal, a, b, v.name)
@@ -121,19 +121,19 @@ func (q *statement) values() []value {
 		case catalog.Min, catalog.Max:
 			out = append(out, value{name: name, published: column(""), computed: string(m.Kind) + "(" + field + ")"})
 		case catalog.Distinct:
-			of := field
+			distinctOf := field
 			if t == catalog.Float64 {
-				of = "(" + field + " + 0)" // It makes -0 and 0 the same value.
+				distinctOf = "(" + field + " + 0)" // It makes -0 and 0 the same value.
 			}
 			out = append(out, value{name: name, published: "finalizeAggregation(CAST(" + column("__state") +
-				", 'AggregateFunction(uniqExact, UInt64)'))", computed: "uniqExact(" + of + ")"})
+				", 'AggregateFunction(uniqExact, UInt64)'))", computed: "uniqExact(" + distinctOf + ")"})
 		}
 	}
 	return out
 }
 
-// published is the SQL of the rows of the published version.
-func (q *statement) published() string {
+// publishedRows is the SQL of the rows of the published version.
+func (q *statement) publishedRows() string {
 	columns := []string{"0 AS side", "toString(tenant) AS tenant", "time AS cell"}
 	for i, d := range q.view.Dimensions {
 		columns = append(columns,
@@ -148,11 +148,11 @@ func (q *statement) published() string {
 	}
 	return fmt.Sprintf("SELECT %s FROM %s WHERE %s = %s AND %s = %d", strings.Join(columns, ", "),
 		sqlschema.Quote(sqlschema.Table(q.view, q.catalog.Digest(q.view))),
-		sqlschema.Quote(sqlschema.ColBucket), micros(q.start), sqlschema.Quote(sqlschema.ColVer), q.version)
+		sqlschema.Quote(sqlschema.ColBucket), timeSQL(q.start), sqlschema.Quote(sqlschema.ColVer), q.version)
 }
 
-// computed is the SQL of the rows that follow from the events.
-func (q *statement) computed() string {
+// computedRows is the SQL of the rows that follow from the events.
+func (q *statement) computedRows() string {
 	cell := q.view.Cell.Microseconds()
 	columns := []string{"1 AS side", "_tenant AS tenant",
 		fmt.Sprintf("fromUnixTimestamp64Micro(intDiv(toUnixTimestamp64Micro(time), %d) * %d, 'UTC') AS cell", cell,
@@ -168,34 +168,39 @@ func (q *statement) computed() string {
 			columns = append(columns, v.size+" AS "+v.name+"_size")
 		}
 	}
-	return fmt.Sprintf("SELECT %s FROM (\n%s\n)%s GROUP BY %s", strings.Join(columns, ", "), q.first(), q.filter(),
-		strings.Join(by, ", "))
+	return fmt.Sprintf("SELECT %s FROM (\n%s\n)%s GROUP BY %s", strings.Join(columns, ", "), q.firstEvents(),
+		q.whereClause(), strings.Join(by, ", "))
 }
 
 // dimension is the SQL of the value that views count in a dimension: the event's own value, or the
 // overflow value if the event's is beyond limits.cardinality.
 func (q *statement) dimension(name string) string {
-	over := map[catalog.FieldType]string{catalog.String: quote(catalog.Overflow),
-		catalog.Int64: fmt.Sprintf("toInt64(%s)", quote(strconv.FormatInt(catalog.OverflowInt, 10)))}[q.fieldType(name)]
-	if over == "" {
+	var overflow string
+	switch q.fieldType(name) {
+	case catalog.String:
+		overflow = quoteText(catalog.Overflow)
+	case catalog.Int64:
+		overflow = fmt.Sprintf("toInt64(%s)", quoteText(strconv.FormatInt(catalog.OverflowInt, 10)))
+	default:
 		return sqlschema.Quote(name)
 	}
-	return fmt.Sprintf("if(has(splitByChar(',', ifNull(%s, '')), %s), %s, %s)", eventbatch.ColOverflow, quote(name),
-		over, sqlschema.Quote(name))
+	return fmt.Sprintf("if(has(splitByChar(',', ifNull(%s, '')), %s), %s, %s)", eventbatch.ColOverflow,
+		quoteText(name), overflow, sqlschema.Quote(name))
 }
 
 const assigned = "bitAnd(" + eventbatch.ColFlags + ", 1) = 1"
 
-// first is the SQL of the events of the bucket without copies. Sequences decide which event is
+// firstEvents is the SQL of the events of the bucket without copies. Sequences decide which event is
 // first, because all copies of an event are in one partition.
-func (q *statement) first() string {
+func (q *statement) firstEvents() string {
 	width := q.catalog.Bucket.Microseconds()
 	out := fmt.Sprintf("SELECT * FROM (SELECT * FROM %s WHERE time >= %s AND time < %s ORDER BY %s, %s LIMIT 1 BY %s)",
-		q.source("objects"), micros(q.start), micros(q.start+width), object.ColSeq, object.ColIndex, eventbatch.ColKey)
+		q.source("objects"), timeSQL(q.start), timeSQL(q.start+width), object.ColSeq, object.ColIndex,
+		eventbatch.ColKey)
 	if len(q.before) > 0 {
 		out += fmt.Sprintf(" WHERE NOT (%s AND %s IN (SELECT %s FROM %s WHERE time >= %s AND time < %s AND %s))",
-			assigned, eventbatch.ColKey, eventbatch.ColKey, q.source("before"), micros(q.start-width), micros(q.start),
-			assigned)
+			assigned, eventbatch.ColKey, eventbatch.ColKey, q.source("before"), timeSQL(q.start-width),
+			timeSQL(q.start), assigned)
 	}
 	return out
 }
@@ -219,11 +224,11 @@ func (q *statement) source(objects string) string {
 			args += ", {token:String}"
 		}
 	}
-	return "s3(" + args + ", 'Parquet', " + quote(strings.Join(columns, ", ")) + ")"
+	return "s3(" + args + ", 'Parquet', " + quoteText(strings.Join(columns, ", ")) + ")"
 }
 
-// filter is the SQL of the view's filter. It says for each condition what a missing field means.
-func (q *statement) filter() string {
+// whereClause is the SQL of the view's filter. It says for each condition what a missing field means.
+func (q *statement) whereClause() string {
 	var parts []string
 	for _, f := range q.view.Where {
 		parts = append(parts, condition(f, q.fieldType(f.Field)))
@@ -263,18 +268,18 @@ func literal(v any, t catalog.FieldType) string {
 	case bool:
 		return strconv.FormatBool(x)
 	case float64:
-		return "toFloat64(" + quote(strconv.FormatFloat(x, 'g', -1, 64)) + ")"
+		return "toFloat64(" + quoteText(strconv.FormatFloat(x, 'g', -1, 64)) + ")"
 	case int64:
 		if t == catalog.Timestamp {
-			return micros(x)
+			return timeSQL(x)
 		}
-		return "toInt64(" + quote(strconv.FormatInt(x, 10)) + ")"
+		return "toInt64(" + quoteText(strconv.FormatInt(x, 10)) + ")"
 	}
-	return quote(fmt.Sprint(v))
+	return quoteText(fmt.Sprint(v))
 }
 
-func micros(t int64) string { return fmt.Sprintf("fromUnixTimestamp64Micro(%d, 'UTC')", t) }
+func timeSQL(t int64) string { return fmt.Sprintf("fromUnixTimestamp64Micro(%d, 'UTC')", t) }
 
-func quote(s string) string {
+func quoteText(s string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
 }

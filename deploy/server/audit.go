@@ -89,7 +89,7 @@ func (s *Stack) books(ctx context.Context) (*conservation.Books, error) {
 	}
 	var err error
 	if n := len(b.States); n > 0 {
-		if b.Counted, err = cells.NewStore(s.engines.sql, s.catalog).Counted(ctx, b.States[n-1]); err != nil {
+		if b.Counted, err = cells.NewStore(s.engines.sql, s.catalog).EventsByView(ctx, b.States[n-1]); err != nil {
 			return nil, err
 		}
 	}

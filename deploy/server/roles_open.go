@@ -317,7 +317,7 @@ func (s *Stack) secure(ctx context.Context, bounds []uint64) (err error) {
 			return err
 		}
 	}
-	return s.publisher.Secure(ctx, first, bounds)
+	return s.publisher.EnsureObjects(ctx, first, bounds)
 }
 
 // followEvery is how soon a process that does not publish itself sees a publication.

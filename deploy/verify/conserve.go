@@ -38,7 +38,7 @@ func checkConservation(ctx context.Context, e *Evidence, r *recorder, s *snapsho
 	}
 	if n := len(books.States); n > 0 && e.Cells != nil {
 		var err error
-		if books.Counted, err = e.Cells.Counted(ctx, books.States[n-1]); err != nil {
+		if books.Counted, err = e.Cells.EventsByView(ctx, books.States[n-1]); err != nil {
 			return err
 		}
 	}

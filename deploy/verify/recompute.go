@@ -91,7 +91,7 @@ func (v *recomputation) stored(ctx context.Context, st *record.State, view *cata
 			seen[b] = true
 		}
 	}
-	got, err := v.e.Cells.Stored(ctx, view, versions)
+	got, err := v.e.Cells.ReadVersions(ctx, view, versions)
 	if err != nil {
 		return err
 	}
@@ -215,7 +215,7 @@ func (v *recomputation) recompute(ctx context.Context, st *record.State, in exac
 	}
 	found, err := exact.Run(ctx, v.e.Exact, open, in, func(b *exact.Block) error {
 		of := computed[b.View.Name]
-		for bucket, part := range cells.Sums(v.e.Catalog, b.View, 0, []exact.BlockRows{{Block: b, To: b.Rows()}}) {
+		for bucket, part := range cells.Checksums(v.e.Catalog, b.View, 0, []exact.BlockRows{{Block: b, To: b.Rows()}}) {
 			part.Rows += of[bucket].Rows
 			part.Checksum += of[bucket].Checksum // It wraps around, and is a sum over rows (B5).
 			of[bucket] = part

@@ -61,7 +61,7 @@ func (v viewsOf) Insert(ctx context.Context, view *catalog.View, ver uint64,
 	}
 	err := v.p.do(ctx, op{kind: "insert", key: view.Name, fates: insertFates,
 		effect: func() error { return add(rows) }, mangle: func() { _ = add(v.w.spoilt(rows)) }})
-	return cells.Sums(v.catalog, view, ver, pieces), err
+	return cells.Checksums(v.catalog, view, ver, pieces), err
 }
 
 // spoilt is an insert gone wrong: some rows alone, or as many but not the same.
@@ -142,7 +142,7 @@ func (v viewsOf) ReadBack(ctx context.Context, view *catalog.View, ver uint64,
 		}
 		return nil
 	}})
-	return cells.Sums(v.catalog, view, ver, pieces), err
+	return cells.Checksums(v.catalog, view, ver, pieces), err
 }
 
 func (v viewsOf) Project(context.Context, *record.State) error { return nil }

@@ -217,7 +217,7 @@ func (n *node) trims(p *proc) {
 	for i := range first {
 		first[i] = n.w.logs[i].first
 	}
-	if n.publisher.Secure(p.ctx, first, bounds) == nil {
+	if n.publisher.EnsureObjects(p.ctx, first, bounds) == nil {
 		_, _ = jobs.Trim(p.ctx, janitorLog{logOf{n.w, p}}, bounds)
 	}
 }
