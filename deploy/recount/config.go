@@ -21,7 +21,8 @@ func (f fileFlag) load(s *settingsFlags) (server.Config, error) {
 }
 
 type configCmd struct {
-	Check configCheckCmd `cmd:"" help:"Check a configuration, also against the data it would run on."`
+	Check     configCheckCmd     `cmd:"" help:"Check a configuration, also against the data it would run on."`
+	Reference configReferenceCmd `cmd:"" help:"Print every key: type, default, bounds, meaning, environment variable and flag."`
 }
 
 type configCheckCmd struct {

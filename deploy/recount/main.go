@@ -48,7 +48,7 @@ type cli struct {
 	Letters      deadLettersCmd  `cmd:"" name:"dead-letters" help:"List, show and replay rejected events."`
 	Keys         keysCmd         `cmd:"" help:"Make, list and revoke API keys."`
 	Verify       verifyCmd       `cmd:"" help:"Check what is stored against the promises of the protocol (V1 to V10)."`
-	Config       configCmd       `cmd:"" help:"Check a configuration file."`
+	Config       configCmd       `cmd:"" help:"Check a configuration file, or list its keys."`
 	Version      versionCmd      `cmd:"" help:"Print the version."`
 }
 
@@ -61,7 +61,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) 
 	set := settings.settable()
 	parser, err := kong.New(&cli{
 		Up: upCmd{settable: set}, Serve: serveCmd{settable: set}, Demo: demoCmd{settable: set},
-		Verify: verifyCmd{settable: set}, Config: configCmd{configCheckCmd{settable: set}},
+		Verify: verifyCmd{settable: set}, Config: configCmd{Check: configCheckCmd{settable: set}},
 	},
 		kong.Name("recount"),
 		kong.Description("Counts you can watch now and bill on later."),

@@ -89,18 +89,14 @@ func DefaultConfig() Config {
 	return c
 }
 
-// sections are the parts of the file, in its order. Settings without a section come before them.
-var sections = []string{"http", "tls", "admin", "auth", "log", "object_store", "clickhouse", "ingest", "accept",
-	"dead_letters", "speed", "landing", "batch", "query", "limits", "tenants", "events", "views", "jobs"}
-
 // Settings lists every value that has a key of its own, a flag and an environment variable, in the order of the file.
 func (c *Config) Settings() []setting.Setting {
 	all := slices.Concat(c.doorSettings(), c.placeSettings(), c.HTTP.Settings(), c.Log.Settings(),
-		c.ClickHouse.Settings(), c.Ingest.Settings(), c.DeadLetters.Settings(), c.Speed.Settings(),
-		c.Landing.Settings(), []setting.Setting{catalog.BucketSetting(&c.Bucket)}, c.Batch.Settings(),
-		c.Query.Settings(), c.Limits.Default.Settings("limits"), c.Jobs.Settings())
+		c.ClickHouse.Settings(), c.DeadLetters.Settings(), c.Limits.Default.Settings("limits"), c.Ingest.Settings(),
+		c.Speed.Settings(), c.Landing.Settings(), []setting.Setting{catalog.BucketSetting(&c.Bucket)},
+		c.Batch.Settings(), c.Query.Settings(), c.Jobs.Settings())
 	slices.SortStableFunc(all, func(a, b setting.Setting) int {
-		return cmp.Compare(slices.Index(sections, a.Path[0]), slices.Index(sections, b.Path[0]))
+		return cmp.Compare(sectionIndex(a), sectionIndex(b))
 	})
 	return all
 }

@@ -13,6 +13,9 @@ const (
 	DefaultCell = time.Minute
 )
 
+// LeastCell is the smallest cell of a view.
+const LeastCell = time.Second
+
 // BucketSetting is the setting of Catalog.Bucket.
 func BucketSetting(width *time.Duration) setting.Setting {
 	const day = 24 * time.Hour

@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"recount/schemas/setting"
 )
@@ -79,7 +78,7 @@ func (c *Catalog) validateView(name string, v *View) error {
 		errs = append(errs, mistake("a view name begins with a lower-case letter and has at most 63 lower-case "+
 			"letters, digits and underscores", "views", name))
 	}
-	if v.Cell < time.Second || c.Bucket > 0 && c.Bucket%v.Cell != 0 {
+	if v.Cell < LeastCell || c.Bucket > 0 && c.Bucket%v.Cell != 0 {
 		errs = append(errs, mistake(fmt.Sprintf("%s does not divide the bucket of %s; use a cell such as 1m", v.Cell,
 			c.Bucket), "views", name, "cell"))
 	}
