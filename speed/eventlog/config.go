@@ -104,7 +104,7 @@ func DefaultConfig(s Server) Config {
 	}
 }
 
-// Settings lists what an operator may set, besides where the log is.
+// Settings returns the settings that an operator may change, except for the log's address.
 func (c *Config) Settings() []setting.Setting {
 	return []setting.Setting{
 		setting.Count("log.partitions", "partitions", setting.Between(1, maxPartitions),
@@ -118,7 +118,7 @@ func (c *Config) Settings() []setting.Setting {
 	}
 }
 
-// Validate returns an error for each setting with which the log cannot run, joined.
+// Validate reports every setting with which the log cannot run.
 func (c Config) Validate() error {
 	errs := []error{setting.Check(c.Settings())}
 	check := func(bad bool, format string, args ...any) {

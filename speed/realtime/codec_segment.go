@@ -17,7 +17,7 @@ func (t *table) encode(b []byte) []byte {
 }
 
 // decode reads a table. Every id in its keys must be in the dictionaries.
-func (t *table) decode(d *decoder, v *viewPlan, dicts []*dict) {
+func (t *table) decode(d *decoder, v *viewPlan, dictionaries []*dictionary) {
 	n := d.count(4)
 	stride := keyHead + len(v.dictionaries)
 	if n%stride != 0 {
@@ -34,7 +34,7 @@ func (t *table) decode(d *decoder, v *viewPlan, dicts []*dict) {
 	t.events = make([]uint64, n/stride)
 	for r := range t.events {
 		t.events[r] = d.uint64()
-		t.acceptKey(d, t.keys[r*stride:(r+1)*stride], v, dicts, r)
+		t.acceptKey(d, t.keys[r*stride:(r+1)*stride], v, dictionaries, r)
 	}
 	for _, m := range t.measures {
 		if m != nil {
@@ -44,10 +44,10 @@ func (t *table) decode(d *decoder, v *viewPlan, dicts []*dict) {
 }
 
 // acceptKey checks a decoded key and extends the table's range of cells to it.
-func (t *table) acceptKey(d *decoder, key []uint32, v *viewPlan, dicts []*dict, row int) {
-	bad := key[2] == 0 || int(key[2]) >= dicts[0].size()
+func (t *table) acceptKey(d *decoder, key []uint32, v *viewPlan, dictionaries []*dictionary, row int) {
+	bad := key[2] == 0 || int(key[2]) >= dictionaries[0].size()
 	for i, dictionary := range v.dictionaries {
-		bad = bad || int(key[keyHead+i]) >= dicts[dictionary].size()
+		bad = bad || int(key[keyHead+i]) >= dictionaries[dictionary].size()
 	}
 	if bad {
 		d.reject("a key has an id that is not in the dictionary")
@@ -71,7 +71,7 @@ func (s *segment) encode(b []byte) []byte {
 			continue
 		}
 		b = append(b, 1)
-		for _, d := range t.dicts {
+		for _, d := range t.dictionaries {
 			b = d.encode(b)
 		}
 		for _, t := range t.tables {
@@ -91,14 +91,14 @@ func decodeSegment(d *decoder, p *plan) *segment {
 		if d.uint8() == 0 {
 			continue
 		}
-		ts := newTypeSegment(t)
-		for _, x := range ts.dicts {
+		typed := newTypeSegment(t)
+		for _, x := range typed.dictionaries {
 			x.decode(d)
 		}
-		for j, tb := range ts.tables {
-			tb.decode(d, t.views[j], ts.dicts)
+		for j, table := range typed.tables {
+			table.decode(d, t.views[j], typed.dictionaries)
 		}
-		s.types[i] = ts
+		s.types[i] = typed
 	}
 	if d.err == nil && len(d.payload) > 0 {
 		d.reject("%d bytes follow a segment", len(d.payload))
@@ -106,7 +106,7 @@ func decodeSegment(d *decoder, p *plan) *segment {
 	return s
 }
 
-func (d *dict) encode(b []byte) []byte {
+func (d *dictionary) encode(b []byte) []byte {
 	if !d.isText {
 		b = littleEndian.AppendUint64(append(b, 1), uint64(len(d.ints)-1))
 		for _, v := range d.ints[1:] {
@@ -121,7 +121,7 @@ func (d *dict) encode(b []byte) []byte {
 	return append(littleEndian.AppendUint64(b, uint64(len(d.text))), d.text...)
 }
 
-func (d *dict) decode(x *decoder) {
+func (d *dictionary) decode(x *decoder) {
 	ints := x.uint8() == 1
 	if ints == d.isText {
 		x.reject("a dictionary has another type than its column")

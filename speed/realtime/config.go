@@ -19,27 +19,29 @@ const (
 	DefaultSnapshotEvery = 30 * time.Second
 )
 
-// maxWindowEntries is the most ids of one partition: it keeps entry numbers distinguishable by their low 32 bits.
+// maxWindowEntries bounds the ids of one partition, so that the low 32 bits of entry numbers differ.
 const maxWindowEntries = 1 << 31
 
-// Config says where the snapshots are and what the views may hold in memory.
+// Config says where the snapshots are and how much memory the views may use.
 type Config struct {
-	// Dir is the folder of the snapshots; it is created. One process owns it.
+	// Dir is the folder of the snapshots. Open creates it, and only one process may use it.
 	Dir string
 	// Window is how long an id is remembered after its message was appended (D2).
 	Window time.Duration
-	// WindowEntries bounds the ids that all partitions remember; each has an even share, and its oldest ids go
-	// first. An id takes about 27 bytes.
+	// WindowEntries bounds the ids that all partitions together remember. Each has an even share and
+	// forgets its oldest ids first. An id needs about 27 bytes.
 	WindowEntries int64
-	// Memory bounds the aggregates of all partitions in bytes; each has an even share.
+	// Memory bounds the aggregates of all partitions together, in bytes. Each has an even share.
 	Memory int64
-	// Partitions is how many share WindowEntries and Memory, 0 if that is not known yet. Open sets it.
+	// Partitions is how many partitions share WindowEntries and Memory, or 0 if that is not known yet.
+	// Open sets it.
 	Partitions int
-	// SnapshotEvery is the time between snapshots. What came after the last one is replayed after a crash.
+	// SnapshotEvery is the time between snapshots. After a crash, the messages after the last snapshot
+	// are read again.
 	SnapshotEvery time.Duration
 	// Logger may be nil.
 	Logger *slog.Logger
-	// Registerer takes the metrics; nil registers none.
+	// Registerer receives the metrics; nil registers none.
 	Registerer prometheus.Registerer
 }
 
@@ -51,7 +53,7 @@ func DefaultConfig(dir string) Config {
 	}
 }
 
-// Settings lists what an operator may set.
+// Settings returns the settings that an operator may change.
 func (c *Config) Settings() []setting.Setting {
 	return []setting.Setting{
 		setting.Size("speed.memory", setting.AtLeast(16<<20), "Largest memory of the real-time views; at the limit "+
@@ -69,7 +71,7 @@ func (c *Config) Settings() []setting.Setting {
 	}
 }
 
-// Validate returns an error for each setting the views could not run with, joined.
+// Validate reports every setting with which the views cannot run.
 func (c Config) Validate() error {
 	err := setting.Check(c.Settings())
 	if c.Dir == "" {

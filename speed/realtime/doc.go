@@ -34,8 +34,8 @@
 // copies count here until a publication holds both.
 //
 // The window keeps 128 bits of each identity, so a false positive has the probability 2^-128. An
-// identity is forgotten Config.Window after its message was appended, or earlier when the window has
-// more than Config.WindowEntries. Copies that come later count (D3).
+// identity is forgotten Config.Window after its message was appended, or earlier if the partition
+// would remember more than its share of Config.WindowEntries. Copies that come later count (D3).
 //
 // # Memory
 //
@@ -44,8 +44,8 @@
 // older. Status and the metric recount_realtime_stalled report it. A message is always consumed as a
 // whole, so a partition may exceed its share by what one message adds.
 //
-// The id window has its own bound: about 27 bytes an entry, and two entries for an event with an
-// assigned time.
+// The id window has its own budget, Config.WindowEntries, which the partitions share too. An entry
+// needs about 27 bytes, and an event with an assigned time has two entries.
 //
 // # Snapshot file, version 1
 //

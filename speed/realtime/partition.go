@@ -65,12 +65,12 @@ type totals struct {
 	window                       windowTotals
 }
 
-func newPartition(id, count int, cfg Config, catalog *catalog.Catalog, plan *plan, start PartitionStart,
-	src Source) *partition {
+func newPartition(id, count int, cfg Config, c *catalog.Catalog, plan *plan, start PartitionStart,
+	source Source) *partition {
 	cfg.WindowEntries = max(1, cfg.WindowEntries/int64(count)) // its share
 	p := &partition{
-		id: id, partitionCount: count, cfg: cfg, bucket: catalog.Bucket, plan: plan, epochs: start.Epochs,
-		budget: max(1, cfg.Memory/int64(count)), source: src, logger: cfg.Logger.With("partition", id),
+		id: id, partitionCount: count, cfg: cfg, bucket: c.Bucket, plan: plan, epochs: start.Epochs,
+		budget: max(1, cfg.Memory/int64(count)), source: source, logger: cfg.Logger.With("partition", id),
 		wake: make(chan struct{}, 1), floor: start.OldestKept, replay: max(start.OldestKept, start.ReplayFrom),
 	}
 	p.snapshots = newSnapshots(cfg.Dir, id)

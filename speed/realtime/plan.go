@@ -54,16 +54,16 @@ func (p *plan) newType(c *catalog.Catalog, name string, views []*catalog.View) *
 	t.dimensions = columnsByName(c.Events[name], views, func(v *catalog.View) []string { return v.Dimensions })
 	t.columns = columnsByName(c.Events[name], views, (*catalog.View).Columns)
 	for i, v := range views {
-		vp := &viewPlan{view: v, digest: c.Digest(v), eventType: t, number: i}
+		planned := &viewPlan{view: v, digest: c.Digest(v), eventType: t, number: i}
 		for _, name := range v.Dimensions {
 			i := slices.IndexFunc(t.dimensions, func(d query.Dimension) bool { return d.Name == name })
-			vp.dictionaries = append(vp.dictionaries, 1+i)
+			planned.dictionaries = append(planned.dictionaries, 1+i)
 		}
 		for _, m := range v.Measures {
-			vp.measureTypes = append(vp.measureTypes, c.MeasureType(v, m))
+			planned.measureTypes = append(planned.measureTypes, c.MeasureType(v, m))
 		}
-		t.views = append(t.views, vp)
-		p.views[v.Name] = vp
+		t.views = append(t.views, planned)
+		p.views[v.Name] = planned
 	}
 	return t
 }

@@ -34,11 +34,11 @@ func (v *Views) scan(ctx context.Context, s *query.Scan, cut, through []position
 		return nil, fmt.Errorf("scan real-time views: %d offsets in the cut and %d in the end for %d partitions",
 			len(cut), len(through), len(v.partitions))
 	}
-	vp := v.plan.views[s.View.Name]
-	if vp == nil || vp.digest != s.Digest {
+	view := v.plan.views[s.View.Name]
+	if view == nil || view.digest != s.Digest {
 		return nil, fmt.Errorf("scan real-time view %s, digest %s: %w", s.View.Name, s.Digest, ErrViewNotReady)
 	}
-	sc, err := newScanner(s, vp)
+	sc, err := newScanner(s, view)
 	if err != nil {
 		return nil, err
 	}
@@ -95,20 +95,20 @@ func (p *partition) scanTail(sc *scanner, r scanRange, live *query.LivePart) ([]
 	if r.from.Seq < p.base && !failpoint.Off(failpoint.S4) {
 		return nil, fmt.Errorf("%w: cut %d, base %d", ErrPinExpired, r.from.Seq, p.base)
 	}
-	segs, through, err := p.segmentsIn(r)
+	segments, through, err := p.segmentsIn(r)
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range segs {
+	for _, s := range segments {
 		live.Pending += s.events
 		live.Appended = max(live.Appended, s.appended)
 	}
 	live.Through = append(live.Through, position.Offset{Epoch: epochAt(p.epochs, through), Seq: through})
-	if n := len(segs); n > 0 && segs[n-1] == p.open {
+	if n := len(segments); n > 0 && segments[n-1] == p.open {
 		sc.addSegment(p.open)
-		segs = segs[:n-1]
+		segments = segments[:n-1]
 	}
-	return segs, nil
+	return segments, nil
 }
 
 // isStale reports whether the partition must give nothing. If the cut is of a later epoch, the messages

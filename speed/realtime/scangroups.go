@@ -82,26 +82,26 @@ func (g *groupColumn) column(t catalog.FieldType, rows int, idOf func(row int) u
 }
 
 // matcher returns the condition as a function of a dictionary and an id in it. Id 0 is null.
-func matcher(c query.Condition) func(*dict, uint32) bool {
+func matcher(c query.Condition) func(*dictionary, uint32) bool {
 	switch c.Op {
 	case query.Exists:
 		want := c.Values[0].(bool)
-		return func(_ *dict, id uint32) bool { return (id != 0) == want }
+		return func(_ *dictionary, id uint32) bool { return (id != 0) == want }
 	case query.Prefix:
 		prefix := c.Values[0].(string)
-		return func(d *dict, id uint32) bool {
+		return func(d *dictionary, id uint32) bool {
 			return id != 0 && len(d.value(id)) >= len(prefix) && d.value(id)[:len(prefix)] == prefix
 		}
 	}
 	in := oneOf(c.Values)
 	if c.Op == query.Ne || c.Op == query.NotIn {
-		return func(d *dict, id uint32) bool { return !in(d, id) }
+		return func(d *dictionary, id uint32) bool { return !in(d, id) }
 	}
 	return in
 }
 
 // oneOf returns a function that reports whether a value is one of values. A nil in values means null.
-func oneOf(values []any) func(*dict, uint32) bool {
+func oneOf(values []any) func(*dictionary, uint32) bool {
 	texts := map[string]bool{}
 	ints := map[int64]bool{}
 	null := false
@@ -117,7 +117,7 @@ func oneOf(values []any) func(*dict, uint32) bool {
 			null = true
 		}
 	}
-	return func(d *dict, id uint32) bool {
+	return func(d *dictionary, id uint32) bool {
 		switch {
 		case id == 0:
 			return null

@@ -23,16 +23,16 @@ type scanner struct {
 
 // groupColumn is a grouping dimension.
 type groupColumn struct {
-	word, dictionary int      // which word of a table's keys, and which dictionary of the type
-	values           *dict    // the values in the answer
-	ids              []uint32 // for each id in the current segment, the id in values or noID
-	overflowID       uint32   // the id of overflowed values in the current segment, or noID
+	word, dictionary int         // which word of a table's keys, and which dictionary of the type
+	values           *dictionary // the values in the answer
+	ids              []uint32    // for each id in the current segment, the id in values or noID
+	overflowID       uint32      // the id of overflowed values in the current segment, or noID
 }
 
 // whereColumn is a condition. It is evaluated once for each value of a segment.
 type whereColumn struct {
 	word, dictionary int // which word of a table's keys, and which dictionary of the type
-	match            func(d *dict, id uint32) bool
+	match            func(d *dictionary, id uint32) bool
 	unsure           bool    // whether the result for overflowed values is unknown (query.Overflow)
 	verdicts         []uint8 // for each id in the current segment
 	overflowID       uint32  // the id of overflowed values in the current segment, or noID
@@ -52,7 +52,7 @@ func newScanner(s *query.Scan, v *viewPlan) (*scanner, error) {
 		if err != nil {
 			return nil, err
 		}
-		sc.groupBy = append(sc.groupBy, groupColumn{word: word, dictionary: dictionary, values: newDict(g.Type)})
+		sc.groupBy = append(sc.groupBy, groupColumn{word: word, dictionary: dictionary, values: newDictionary(g.Type)})
 	}
 	for _, c := range s.Where {
 		word, dictionary, err := v.locate(c.Dimension)
@@ -86,32 +86,32 @@ func (v *viewPlan) locate(dimension string) (word, dictionary int, err error) {
 
 // addSegment adds the rows of a segment. For an open segment, its partition's lock must be held.
 func (sc *scanner) addSegment(s *segment) {
-	ts := s.types[sc.view.eventType.number]
-	if ts == nil {
+	typed := s.types[sc.view.eventType.number]
+	if typed == nil {
 		return
 	}
-	t := ts.tables[sc.view.number]
+	t := typed.tables[sc.view.number]
 	if t.rows() == 0 || t.hi < sc.scan.Windows.From || t.low >= sc.scan.Windows.To {
 		return
 	}
-	tenant := ts.dicts[0].find(sc.scan.Tenant)
+	tenant := typed.dictionaries[0].find(sc.scan.Tenant)
 	if tenant == 0 {
 		return
 	}
-	sc.enterSegment(ts)
-	if sc.assignGroups(t, ts, tenant) {
+	sc.enterSegment(typed)
+	if sc.assignGroups(t, typed, tenant) {
 		sc.mergeTable(t)
 	}
 }
 
 // enterSegment forgets what is known about the values of the last segment.
-func (sc *scanner) enterSegment(ts *typeSegment) {
+func (sc *scanner) enterSegment(typed *typeSegment) {
 	sc.overflowed = false
 	for i := range sc.groupBy {
 		g := &sc.groupBy[i]
-		g.overflowID = ts.dicts[g.dictionary].overflowID()
+		g.overflowID = typed.dictionaries[g.dictionary].overflowID()
 		sc.overflowed = sc.overflowed || g.overflowID != noID
-		g.ids = resize(g.ids[:0], ts.dicts[g.dictionary].size())
+		g.ids = resize(g.ids[:0], typed.dictionaries[g.dictionary].size())
 		for id := range g.ids {
 			g.ids[id] = noID
 		}
@@ -119,10 +119,10 @@ func (sc *scanner) enterSegment(ts *typeSegment) {
 	}
 	for i := range sc.where {
 		c := &sc.where[i]
-		c.verdicts = resize(c.verdicts[:0], ts.dicts[c.dictionary].size())
+		c.verdicts = resize(c.verdicts[:0], typed.dictionaries[c.dictionary].size())
 		clear(c.verdicts)
 		if c.overflowID = noID; c.unsure {
-			c.overflowID = ts.dicts[c.dictionary].overflowID()
+			c.overflowID = typed.dictionaries[c.dictionary].overflowID()
 			sc.overflowed = sc.overflowed || c.overflowID != noID
 		}
 	}
@@ -130,7 +130,7 @@ func (sc *scanner) enterSegment(ts *typeSegment) {
 
 // assignGroups finds the group of every row that counts, and reports whether there is such a row. It
 // need not look at single events: From, To and the start of every window are starts of cells.
-func (sc *scanner) assignGroups(t *table, ts *typeSegment, tenant uint32) (some bool) {
+func (sc *scanner) assignGroups(t *table, typed *typeSegment, tenant uint32) (found bool) {
 	sc.target = resize(sc.target[:0], t.rows())
 	stride := len(t.keys) / t.rows()
 	cell := int64(-1) << 63
@@ -147,9 +147,9 @@ func (sc *scanner) assignGroups(t *table, ts *typeSegment, tenant uint32) (some 
 			sc.target[r] = -1
 			continue
 		}
-		passes := sc.passes(row, ts)
+		passes := sc.passes(row, typed)
 		if sc.overflowed {
-			sc.countOverflow(row, ts, t.events[r], passes)
+			sc.countOverflow(row, typed, t.events[r], passes)
 		}
 		if !passes {
 			sc.target[r] = -1
@@ -157,28 +157,28 @@ func (sc *scanner) assignGroups(t *table, ts *typeSegment, tenant uint32) (some 
 		}
 		key[0] = uint32(window)
 		for i := range sc.groupBy {
-			key[1+i] = sc.groupBy[i].translate(row, ts)
+			key[1+i] = sc.groupBy[i].translate(row, typed)
 		}
 		sc.target[r] = int32(sc.groups.id(key))
-		some = true
+		found = true
 	}
-	return some
+	return found
 }
 
-func (sc *scanner) passes(row []uint32, ts *typeSegment) bool {
+func (sc *scanner) passes(row []uint32, typed *typeSegment) bool {
 	for i := range sc.where {
-		if !sc.where[i].passes(row, ts) {
+		if !sc.where[i].passes(row, typed) {
 			return false
 		}
 	}
 	return true
 }
 
-func (c *whereColumn) passes(row []uint32, ts *typeSegment) bool {
+func (c *whereColumn) passes(row []uint32, typed *typeSegment) bool {
 	id := row[c.word]
 	if c.verdicts[id] == verdictUnknown {
 		c.verdicts[id] = verdictFail
-		if c.match(ts.dicts[c.dictionary], id) {
+		if c.match(typed.dictionaries[c.dictionary], id) {
 			c.verdicts[id] = verdictPass
 		}
 	}
@@ -187,13 +187,13 @@ func (c *whereColumn) passes(row []uint32, ts *typeSegment) bool {
 
 // countOverflow counts the events of a row if its group or a condition on it is not known, because
 // a value overflowed (query.Overflow).
-func (sc *scanner) countOverflow(row []uint32, ts *typeSegment, events uint64, passes bool) {
+func (sc *scanner) countOverflow(row []uint32, typed *typeSegment, events uint64, passes bool) {
 	over := false
 	for i := range sc.where {
 		switch c := &sc.where[i]; {
 		case row[c.word] == c.overflowID:
 			over = true
-		case !c.passes(row, ts):
+		case !c.passes(row, typed):
 			return
 		}
 	}
@@ -210,10 +210,10 @@ func (sc *scanner) countOverflow(row []uint32, ts *typeSegment, events uint64, p
 }
 
 // translate returns the id of the row's value in the answer's dictionary.
-func (g *groupColumn) translate(row []uint32, ts *typeSegment) uint32 {
+func (g *groupColumn) translate(row []uint32, typed *typeSegment) uint32 {
 	id := row[g.word]
 	if g.ids[id] == noID {
-		if d := ts.dicts[g.dictionary]; d.isText {
+		if d := typed.dictionaries[g.dictionary]; d.isText {
 			g.ids[id] = g.values.textID(d.value(id))
 		} else {
 			g.ids[id] = g.values.intID(d.ints[id])

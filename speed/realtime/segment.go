@@ -19,8 +19,8 @@ type segment struct {
 
 // typeSegment holds the events of one type in a segment.
 type typeSegment struct {
-	dicts  []*dict // the tenants', then one for each dimension of the type
-	tables []*table
+	dictionaries []*dictionary // the tenants', then one for each dimension of the type
+	tables       []*table
 }
 
 const (
@@ -33,9 +33,9 @@ func newSegment(p *plan, start uint64) *segment {
 }
 
 func newTypeSegment(t *typePlan) *typeSegment {
-	s := &typeSegment{dicts: []*dict{newDict(catalog.String)}}
+	s := &typeSegment{dictionaries: []*dictionary{newDictionary(catalog.String)}}
 	for _, d := range t.dimensions {
-		s.dicts = append(s.dicts, newDict(d.Type))
+		s.dictionaries = append(s.dictionaries, newDictionary(d.Type))
 	}
 	for _, v := range t.views {
 		s.tables = append(s.tables, newTable(v))
@@ -50,7 +50,7 @@ func (s *segment) close(end uint64) {
 		if t == nil {
 			continue
 		}
-		for _, d := range t.dicts {
+		for _, d := range t.dictionaries {
 			d.index = index{}
 		}
 		for _, t := range t.tables {
@@ -65,7 +65,7 @@ func (s *segment) bytes() int64 {
 		if t == nil {
 			continue
 		}
-		for _, d := range t.dicts {
+		for _, d := range t.dictionaries {
 			n += d.bytes()
 		}
 		for _, t := range t.tables {
@@ -104,22 +104,22 @@ func (s *segment) add(t *typePlan, c eventbatch.Columns, sel []int32, x *scratch
 	if s.types[t.number] == nil {
 		s.types[t.number] = newTypeSegment(t)
 	}
-	ts := s.types[t.number]
+	typed := s.types[t.number]
 	n := int(c.Rec.NumRows())
-	x.reset(len(ts.dicts), n)
-	ts.dicts[0].assignIDs(c.Tenant, sel, x.ids[0])
+	x.reset(len(typed.dictionaries), n)
+	typed.dictionaries[0].assignIDs(c.Tenant, sel, x.ids[0])
 	for i, v := range t.views {
 		kept := x.filter(v.view.Where, c, sel, n)
 		for _, d := range v.dictionaries {
 			name := t.dimensions[d-1].Name
-			ts.dicts[d].setOverflow(c.Overflowed(name), x.ids[d])
-			ts.dicts[d].assignIDs(c.Field(name), kept, x.ids[d])
+			typed.dictionaries[d].setOverflow(c.Overflowed(name), x.ids[d])
+			typed.dictionaries[d].assignIDs(c.Field(name), kept, x.ids[d])
 		}
-		tb := ts.tables[i]
-		x.rows = tb.count(v, c.Time.TimestampValues(), x.ids, kept, x.rows[:0])
-		for j, m := range tb.measures {
+		table := typed.tables[i]
+		x.rows = table.count(v, c.Time.TimestampValues(), x.ids, kept, x.rows[:0])
+		for j, m := range table.measures {
 			if m != nil {
-				m.grow(tb.rows())
+				m.grow(table.rows())
 				m.add(c.Field(v.view.Measures[j].Field), kept, x.rows)
 			}
 		}
@@ -128,9 +128,9 @@ func (s *segment) add(t *typePlan, c eventbatch.Columns, sel []int32, x *scratch
 
 // reset forgets the ids of the last batch and makes room for n rows. An id is looked up only for rows
 // that some view keeps, so that other values do not fill a dictionary.
-func (x *scratch) reset(dicts, n int) {
-	x.ids = resize(x.ids, max(dicts, len(x.ids)))
-	for d := range dicts {
+func (x *scratch) reset(dictionaries, n int) {
+	x.ids = resize(x.ids, max(dictionaries, len(x.ids)))
+	for d := range dictionaries {
 		x.ids[d] = resize(x.ids[d][:0], n)
 		for i := range x.ids[d] {
 			x.ids[d][i] = noID

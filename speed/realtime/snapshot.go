@@ -78,8 +78,8 @@ func (s *snapshot) write(w io.Writer) error {
 	out := sectionWriter{writer: bufio.NewWriterSize(w, 64<<10)}
 	_, out.err = out.writer.WriteString(snapshotMagic)
 	out.write(kindHead, s.encodeHead)
-	for _, seg := range s.segments {
-		out.write(kindSegment, seg.encode)
+	for _, closed := range s.segments {
+		out.write(kindSegment, closed.encode)
 	}
 	out.write(kindMarks, s.encodeMarks)
 	for n := s.ring.first; n < s.ring.end; n += identitiesPerSection {

@@ -135,12 +135,12 @@ func (s *snapshot) decodeSegment(d *decoder, p *plan) {
 	if p == nil || !slices.Equal(s.views, p.viewIDs()) {
 		return
 	}
-	seg := decodeSegment(d, p)
+	next := decodeSegment(d, p)
 	start := s.segmentsEnd(p)
-	if seg.start != start || seg.end <= seg.start || seg.end > s.next {
-		d.reject("segment [%d, %d) is not the one from %d on, or ends above %d", seg.start, seg.end, start, s.next)
+	if next.start != start || next.end <= next.start || next.end > s.next {
+		d.reject("segment [%d, %d) is not the one from %d on, or ends above %d", next.start, next.end, start, s.next)
 	}
-	s.segments = append(s.segments, seg)
+	s.segments = append(s.segments, next)
 }
 
 // decodeIdentities reads a section of identities and returns their number.

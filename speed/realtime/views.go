@@ -41,8 +41,8 @@ type PartitionStart struct {
 // Open loads the newest usable snapshots and returns views that answer from them. Run makes them read
 // the log. A snapshot that is damaged, of other cut rules or of lost messages is skipped with a
 // warning. Errors are about the settings and the disk.
-func Open(cfg Config, cat *catalog.Catalog, parts []PartitionStart, src Source) (*Views, error) {
-	cfg.Partitions = len(parts)
+func Open(cfg Config, c *catalog.Catalog, starts []PartitionStart, source Source) (*Views, error) {
+	cfg.Partitions = len(starts)
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("open real-time views: %w", err)
 	}
@@ -52,13 +52,13 @@ func Open(cfg Config, cat *catalog.Catalog, parts []PartitionStart, src Source) 
 	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open real-time views: %w", err)
 	}
-	v := &Views{cfg: cfg, plan: newPlan(cat)}
+	v := &Views{cfg: cfg, plan: newPlan(c)}
 	var g errgroup.Group
-	for i, s := range parts {
+	for i, s := range starts {
 		if err := checkEpochs(s.Epochs, s.OldestKept); err != nil {
 			return nil, fmt.Errorf("open real-time views: partition %d: %w", i, err)
 		}
-		p := newPartition(i, len(parts), cfg, cat, v.plan, s, src)
+		p := newPartition(i, len(starts), cfg, c, v.plan, s, source)
 		v.partitions = append(v.partitions, p)
 		g.Go(func() error { return p.restore(s.LogNext) })
 	}

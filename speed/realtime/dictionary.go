@@ -11,10 +11,10 @@ import (
 	"recount/schemas/catalog"
 )
 
-// dict numbers the values of one column in one segment from 1 on; id 0 is null. It is dropped with its
+// dictionary numbers the values of one column in one segment from 1 on; id 0 is null. It is dropped with its
 // segment, which bounds its size. Texts are stored end to end in one slice, because a million string
 // headers would be a million pointers for the garbage collector.
-type dict struct {
+type dictionary struct {
 	isText bool
 	ends   []int // the text with id i ends at text[ends[i]]; ends[0] is 0
 	text   []byte
@@ -23,8 +23,8 @@ type dict struct {
 	seed   maphash.Seed // random, so that clients cannot choose values that collide
 }
 
-func newDict(t catalog.FieldType) *dict {
-	d := &dict{isText: t == catalog.String, seed: maphash.MakeSeed()}
+func newDictionary(t catalog.FieldType) *dictionary {
+	d := &dictionary{isText: t == catalog.String, seed: maphash.MakeSeed()}
 	if d.isText {
 		d.ends = []int{0}
 	} else {
@@ -34,20 +34,20 @@ func newDict(t catalog.FieldType) *dict {
 }
 
 // size returns the number of ids, null included.
-func (d *dict) size() int { return len(d.ends) + len(d.ints) }
+func (d *dictionary) size() int { return len(d.ends) + len(d.ints) }
 
-func (d *dict) bytes() int64 {
+func (d *dictionary) bytes() int64 {
 	return int64(8*cap(d.ends)+cap(d.text)+8*cap(d.ints)) + d.index.bytes()
 }
 
-// value returns the text of an id without a copy. It is valid as long as the dict.
-func (d *dict) value(id uint32) string {
+// value returns the text of an id without a copy. It is valid as long as d.
+func (d *dictionary) value(id uint32) string {
 	b := d.text[d.ends[id-1]:d.ends[id]]
 	return unsafe.String(unsafe.SliceData(b), len(b))
 }
 
 // textID returns the id of s. It adds a copy of s if there is none.
-func (d *dict) textID(s string) uint32 {
+func (d *dictionary) textID(s string) uint32 {
 	d.index.reserve()
 	h := uint32(maphash.String(d.seed, s))
 	mask := uint32(len(d.index.slots) - 1)
@@ -65,7 +65,7 @@ func (d *dict) textID(s string) uint32 {
 }
 
 // intID returns the id of v. It adds v if there is none.
-func (d *dict) intID(v int64) uint32 {
+func (d *dictionary) intID(v int64) uint32 {
 	d.index.reserve()
 	h := uint32(maphash.Comparable(d.seed, v))
 	mask := uint32(len(d.index.slots) - 1)
@@ -83,7 +83,7 @@ func (d *dict) intID(v int64) uint32 {
 
 // find returns the id of s, or 0 if there is none. It does not use the index, which closed segments
 // do not have.
-func (d *dict) find(s string) uint32 {
+func (d *dictionary) find(s string) uint32 {
 	for id := 1; id < len(d.ends); id++ {
 		if d.value(uint32(id)) == s {
 			return uint32(id)
@@ -93,7 +93,7 @@ func (d *dict) find(s string) uint32 {
 }
 
 // overflowID returns the id of the value that replaces overflowed values, or noID if there is none.
-func (d *dict) overflowID() uint32 {
+func (d *dictionary) overflowID() uint32 {
 	if d.isText {
 		if id := d.find(catalog.Overflow); id != 0 {
 			return id
@@ -111,7 +111,7 @@ const noID = ^uint32(0)
 
 // setOverflow sets ids[i] for the rows i whose value overflowed. Such values are not added to the
 // dictionary.
-func (d *dict) setOverflow(rows []int, ids []uint32) {
+func (d *dictionary) setOverflow(rows []int, ids []uint32) {
 	for _, i := range rows {
 		if d.isText {
 			ids[i] = d.textID(catalog.Overflow)
@@ -122,7 +122,7 @@ func (d *dict) setOverflow(rows []int, ids []uint32) {
 }
 
 // assignIDs sets ids[i] for those selected rows i that have no id yet.
-func (d *dict) assignIDs(col arrow.Array, sel []int32, ids []uint32) {
+func (d *dictionary) assignIDs(col arrow.Array, sel []int32, ids []uint32) {
 	if col == nil {
 		for _, i := range sel {
 			ids[i] = 0
@@ -143,7 +143,7 @@ func (d *dict) assignIDs(col arrow.Array, sel []int32, ids []uint32) {
 }
 
 // idFunc returns a function that returns the id of a row's value.
-func (d *dict) idFunc(col arrow.Array) func(int) uint32 {
+func (d *dictionary) idFunc(col arrow.Array) func(int) uint32 {
 	switch c := col.(type) {
 	case *array.String:
 		return func(i int) uint32 { return d.textID(c.Value(i)) }
