@@ -21,21 +21,12 @@ type Auditor struct {
 	audit   func(context.Context) (*conservation.Audit, error)
 	logger  *slog.Logger
 	now     func() time.Time
-	last    atomic.Pointer[AuditRun]
+	last    atomic.Pointer[conservation.AuditRun]
 	residue *prometheus.GaugeVec
 	tenants *prometheus.GaugeVec
 	unread  prometheus.Gauge
 	ran     prometheus.Gauge
 	recheck *Rechecker
-}
-
-// AuditRun is an audit with its time, and the last recheck.
-type AuditRun struct {
-	At time.Time `json:"at"`
-	// Alarm is true if there is a residue, a difference, or a log that cannot be counted.
-	Alarm bool `json:"alarm"`
-	conservation.Audit
-	Recheck *RecheckRun `json:"recheck,omitempty"`
 }
 
 // NewAuditor returns an auditor. audit reads the facts again for each run and compares them. The
@@ -71,7 +62,7 @@ func (a *Auditor) run(ctx context.Context) (Report, error) {
 	if err != nil {
 		return Report{}, fmt.Errorf("audit: %w", err)
 	}
-	a.record(&AuditRun{At: a.now().UTC(), Audit: *audit})
+	a.record(&conservation.AuditRun{At: a.now().UTC(), Audit: *audit})
 	uncounted := audit.Uncounted()
 	for _, p := range uncounted {
 		a.logger.Error("the log of a partition cannot be counted", "partition", p,
@@ -106,7 +97,7 @@ func partitionNumber(p *int) int {
 const maxTenantLabels = 100
 
 // record keeps the run for the handler and sets the metrics.
-func (a *Auditor) record(r *AuditRun) {
+func (a *Auditor) record(r *conservation.AuditRun) {
 	a.last.Store(r)
 	a.unread.Set(float64(len(r.Uncounted())))
 	a.ran.Set(float64(r.At.UnixMicro()) / 1e6)

@@ -7,18 +7,18 @@ import (
 	"strings"
 	"testing"
 
-	"recount/batch/recheck"
 	"recount/jobs/conservation"
 	"recount/schemas/access"
+	"recount/schemas/openapi"
 )
 
 // TestAuditByTenant checks that a tenant gets only its own numbers and differences, whatever it
 // asks for, and that a key with the scope admin gets those of all tenants or of one.
 func TestAuditByTenant(t *testing.T) {
 	t.Parallel()
-	differences := []recheck.Difference{{Tenant: "acme", Time: "acme's cell"}, {Tenant: "rival", Time: "rival's cell"}}
-	rechecker := NewRechecker(func(context.Context) (recheck.Result, error) {
-		return recheck.Result{Differences: differences}, nil
+	differences := []openapi.Difference{{Tenant: "acme", Time: "acme's cell"}, {Tenant: "rival", Time: "rival's cell"}}
+	rechecker := NewRechecker(func(context.Context) (openapi.Recheck, error) {
+		return openapi.Recheck{Differences: differences}, nil
 	}, Options{})
 	a := NewAuditor(func(context.Context) (*conservation.Audit, error) {
 		return &conservation.Audit{Tenants: []conservation.TenantAudit{{Tenant: "acme"}, {Tenant: "rival"}}}, nil

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"recount/batch/recheck"
 	"recount/jobs/conservation"
 	"recount/schemas/access"
 	"recount/schemas/catalog"
@@ -23,7 +22,9 @@ func TestEmptySystemKeepsTheContract(t *testing.T) {
 	t.Parallel()
 	empty := &conservation.Books{Catalog: &catalog.Catalog{},
 		Partitions: []conservation.Partition{{Acknowledged: &conservation.Acknowledged{}}}}
-	rechecker := NewRechecker(func(context.Context) (recheck.Result, error) { return recheck.Result{}, nil }, Options{})
+	rechecker := NewRechecker(func(context.Context) (openapi.Recheck, error) {
+		return openapi.Recheck{}, nil
+	}, Options{})
 	a := NewAuditor(empty.Conserve, rechecker, Options{})
 	for _, run := range []func(context.Context) (Report, error){rechecker.run, a.run} {
 		if _, err := run(t.Context()); err != nil {

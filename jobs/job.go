@@ -5,17 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/robfig/cron/v3"
+
+	"recount/schemas/openapi"
 )
 
-// Report is the result of a run.
-type Report struct {
-	Rows        int64  `json:"rows,omitempty"`        // rows written or removed
-	Publication uint64 `json:"publication,omitempty"` // the publication created or found
-	Message     string `json:"message,omitempty"`     // one line for a person
-}
+// The API shows runs as the ledger keeps them.
+type (
+	// Report is the result of a run.
+	Report = openapi.Report
+	// Trigger says what started a run.
+	Trigger = openapi.Trigger
+	// Run is one execution of a job.
+	Run = openapi.Run
+	// Status is a job with its next start and its latest runs.
+	Status = openapi.Job
+)
 
 // Job is a named piece of work that may be run at any time, any number of times.
 // Run must return soon after ctx ends.
@@ -25,35 +31,6 @@ type Job struct {
 	// A job with an empty schedule runs on request only.
 	Schedule string
 	Run      func(ctx context.Context) (Report, error)
-}
-
-// Trigger says what started a run.
-type Trigger string
-
-// The triggers of a run.
-const (
-	OnSchedule Trigger = "schedule"
-	OnRequest  Trigger = "request"
-)
-
-// Run is one execution of a job, as the ledger keeps it. End is zero while the job runs.
-type Run struct {
-	ID      string    `json:"id"`
-	Job     string    `json:"job"`
-	Trigger Trigger   `json:"trigger"`
-	Start   time.Time `json:"start"`
-	End     time.Time `json:"end,omitzero"`
-	Error   string    `json:"error,omitempty"`
-	Report
-}
-
-// Status is a job with its next start and its latest runs.
-type Status struct {
-	Name     string    `json:"name"`
-	Schedule string    `json:"schedule"`
-	Next     time.Time `json:"next,omitzero"`
-	Running  bool      `json:"running"`
-	Runs     []Run     `json:"runs"` // newest first
 }
 
 // Errors of the scheduler.

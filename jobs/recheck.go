@@ -10,29 +10,23 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"recount/batch/recheck"
+	"recount/schemas/openapi"
 )
 
 // Rechecker lets ClickHouse compute sampled buckets of the newest publication again (A4).
 type Rechecker struct {
-	check  func(context.Context) (recheck.Result, error)
+	check  func(context.Context) (openapi.Recheck, error)
 	logger *slog.Logger
 	now    func() time.Time
-	last   atomic.Pointer[RecheckRun]
+	last   atomic.Pointer[openapi.RecheckRun]
 
 	checked     prometheus.Counter
 	differences prometheus.Gauge
 	ran         prometheus.Gauge
 }
 
-// RecheckRun is the result of a recheck, with its time.
-type RecheckRun struct {
-	At time.Time `json:"at"`
-	recheck.Result
-}
-
 // NewRechecker returns a rechecker. check samples buckets and compares them.
-func NewRechecker(check func(context.Context) (recheck.Result, error), o Options) *Rechecker {
+func NewRechecker(check func(context.Context) (openapi.Recheck, error), o Options) *Rechecker {
 	o = o.withDefaults()
 	r := &Rechecker{check: check, logger: o.Logger, now: o.Now,
 		checked: prometheus.NewCounter(prometheus.CounterOpts{Name: "recount_recheck_buckets_total",
@@ -60,10 +54,10 @@ func (r *Rechecker) run(ctx context.Context) (Report, error) {
 		return Report{}, fmt.Errorf("recheck: %w", err)
 	}
 	if result.Differences == nil {
-		result.Differences = []recheck.Difference{} // The API promises an array, also before the first publication.
+		result.Differences = []openapi.Difference{} // The API promises an array, also before the first publication.
 	}
 	at := r.now().UTC()
-	r.last.Store(&RecheckRun{At: at, Result: result})
+	r.last.Store(&openapi.RecheckRun{At: at, Recheck: result})
 	r.checked.Add(float64(result.Checked))
 	r.ran.Set(float64(at.UnixMicro()) / 1e6)
 	rows := result.Differing()
@@ -84,13 +78,13 @@ func (r *Rechecker) run(ctx context.Context) (Report, error) {
 
 // lastRun returns the last run with the differences of one tenant. An empty tenant means all
 // tenants. It returns nil before the first run.
-func (r *Rechecker) lastRun(tenant string) *RecheckRun {
+func (r *Rechecker) lastRun(tenant string) *openapi.RecheckRun {
 	last := r.last.Load()
 	if last == nil || tenant == "" {
 		return last
 	}
 	filtered := *last
 	filtered.Differences = slices.DeleteFunc(slices.Clone(last.Differences),
-		func(d recheck.Difference) bool { return d.Tenant != tenant })
+		func(d openapi.Difference) bool { return d.Tenant != tenant })
 	return &filtered
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/robfig/cron/v3"
+
+	"recount/schemas/openapi"
 )
 
 // Scheduler starts jobs by their schedules or on request. A job never runs twice at the same
@@ -106,7 +108,7 @@ func (s *Scheduler) runScheduled(ctx context.Context, e *entry) {
 		return
 	}
 	defer e.mu.Unlock()
-	s.execute(ctx, e, OnSchedule)
+	s.execute(ctx, e, openapi.OnSchedule)
 }
 
 // Start runs the named job now and waits for its end. It returns ErrRunning if the job is already
@@ -129,7 +131,7 @@ func (s *Scheduler) Start(ctx context.Context, name string) (Run, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
-	run := s.execute(ctx, e, OnRequest)
+	run := s.execute(ctx, e, openapi.OnRequest)
 	if run.Error != "" && s.life.Err() != nil {
 		return run, ErrStopped
 	}
@@ -176,7 +178,7 @@ func (s *Scheduler) record(ctx context.Context, run Run) {
 	} else {
 		s.logger.Debug("a job succeeded", append(attrs, "message", run.Message)...)
 	}
-	if run.Error == "" && run.Rows == 0 && run.Trigger == OnSchedule {
+	if run.Error == "" && run.Rows == 0 && run.Trigger == openapi.OnSchedule {
 		return
 	}
 	if err := s.ledger.Add(ctx, run); err != nil {

@@ -1,8 +1,8 @@
 // Package schemas is the root of the contracts between recount's layers.
 //
-// Everything but durable and failpoint is pure: no I/O, no clocks, no goroutines. Every layer may
-// import these packages and they import nothing else of recount, so a type that
-// two layers must agree on has exactly one place to live.
+// Everything but durable, failpoint and the writer in problem is pure: no I/O, no clocks, no
+// goroutines. Every layer may import these packages and they import nothing else of recount,
+// so a type that two layers must agree on has exactly one place to live.
 //
 // PROTOCOL.md, in this folder, is the law: it defines the numbered rules that code, tests and
 // documents cite, such as (C5), and says where each stored format is documented.
@@ -19,7 +19,8 @@
 //	viewplan   the row filter of a view, run by both layers on the same Arrow columns
 //	query      the query, the scan both layers answer, and its partial results
 //	sqlschema  names, types and DDL of the ClickHouse tables
-//	openapi    the document of the HTTP API
+//	openapi    the document of the HTTP API, and the bodies of answers that handlers and clients share
+//	problem    refusals (RFC 9457): the type, the codes, the only writer, and the ids of requests
 //	durable    an exception: replaces files so that a crash leaves the old or the new one, and locks folders
 //	failpoint  an exception: in test builds it turns rules off, ends a process at named places, and sets its clock
 package schemas

@@ -11,6 +11,7 @@ import (
 	"recount/batch/recheck"
 	"recount/deploy/embedded/s3server"
 	"recount/schemas/catalog"
+	"recount/schemas/openapi"
 	"recount/schemas/record"
 	"recount/schemas/sqlschema"
 )
@@ -83,7 +84,7 @@ func TestRecheck(t *testing.T) {
 	cfg := recheck.DefaultConfig(c)
 	cfg.Buckets = 1000
 	checker := recheck.New(cfg, w.db, w.serve().Reach)
-	check := func() recheck.Result {
+	check := func() openapi.Recheck {
 		t.Helper()
 		got, err := checker.Check(t.Context(), p.State(), w.chains)
 		if err != nil {
@@ -122,7 +123,7 @@ func TestRecheck(t *testing.T) {
 	for _, plant := range plants {
 		v := plant.view
 		b := at(plant.view, plant.bucket)
-		if !slices.ContainsFunc(got.Differences, func(d recheck.Difference) bool {
+		if !slices.ContainsFunc(got.Differences, func(d openapi.Difference) bool {
 			return d.View == v.Name && d.Bucket.UnixMicro() == b.Bucket && d.Version == b.Ver &&
 				d.Tenant == plant.tenant && d.Rows > 0 && d.Published != d.Computed && d.Remedy != ""
 		}) {

@@ -21,6 +21,7 @@ import (
 	"recount/batch/lake"
 	"recount/schemas/catalog"
 	"recount/schemas/deadletter"
+	"recount/schemas/openapi"
 	"recount/schemas/record"
 )
 
@@ -49,47 +50,6 @@ func New(cfg Config, db driver.Conn, reach func(context.Context) (lake.Reach, er
 	return &Checker{cfg, db, reach}
 }
 
-// Result is the outcome of one check.
-type Result struct {
-	Publication uint64       `json:"publication"`
-	Checked     int          `json:"checked"`            // pairs of bucket and view that were compared
-	Rows        int64        `json:"rows"`               // published rows that were compared
-	LeftOut     int          `json:"left_out,omitempty"` // sampled buckets that are in too many objects
-	Differences []Difference `json:"differences"`        // at most five of each bucket of a view
-}
-
-// Differing returns how many rows differ.
-func (r *Result) Differing() (rows uint64) {
-	last := viewBucket{}
-	for _, d := range r.Differences {
-		if bucket := (viewBucket{d.View, d.Bucket}); bucket != last {
-			rows = rows + d.Rows
-			last = bucket
-		}
-	}
-	return rows
-}
-
-// viewBucket is a bucket of a view. A result lists the rows of one bucket together.
-type viewBucket struct {
-	view  string
-	start time.Time
-}
-
-// Difference is a row that is not the same in both computations.
-type Difference struct {
-	View       string    `json:"view"`
-	Bucket     time.Time `json:"bucket"`
-	Version    uint64    `json:"version,omitempty"` // version of the published rows; 0 if the bucket is not published
-	Tenant     string    `json:"tenant"`
-	Time       string    `json:"time"`       // start of the cell
-	Dimensions string    `json:"dimensions"` // values of the row, in the view's order
-	Published  string    `json:"published"`  // events and measures as published
-	Computed   string    `json:"computed"`   // events and measures as ClickHouse computes them
-	Rows       uint64    `json:"rows"`       // how many rows of the bucket differ
-	Remedy     string    `json:"do"`         // what an operator should do
-}
-
 const remedy = "run recount verify: V6 says whether the rows in ClickHouse are those that were published, and " +
 	"whether those follow from the events; if V6 passes, the two computations of recount disagree: keep the bucket's " +
 	"objects and report it"
@@ -109,8 +69,8 @@ type holding struct {
 
 // Check samples buckets of a publication and compares all their views. The events are those in
 // the segments of the chains below the publication's H.
-func (c *Checker) Check(ctx context.Context, st *record.State, chains []*record.Chain) (Result, error) {
-	r := Result{Publication: st.N, Differences: []Difference{}}
+func (c *Checker) Check(ctx context.Context, st *record.State, chains []*record.Chain) (openapi.Recheck, error) {
+	r := openapi.Recheck{Publication: st.N, Differences: []openapi.Difference{}}
 	reach, err := c.reach(ctx)
 	if err != nil {
 		return r, err
@@ -177,8 +137,8 @@ func (c *Checker) landed(st *record.State, chains []*record.Chain) map[bucket]*h
 }
 
 // check compares one bucket of a view and adds what it finds to r.
-func (c *Checker) check(ctx context.Context, r *Result, st *record.State, reach lake.Reach, v *catalog.View, b bucket,
-	h *holding) error {
+func (c *Checker) check(ctx context.Context, r *openapi.Recheck, st *record.State, reach lake.Reach,
+	v *catalog.View, b bucket, h *holding) error {
 	var version record.BucketVersion
 	if l := st.Views[v.Name].Between(b.start, b.start+1); len(l) > 0 {
 		version = l[0]
@@ -195,7 +155,8 @@ func (c *Checker) check(ctx context.Context, r *Result, st *record.State, reach 
 	}
 	defer rows.Close()
 	for rows.Next() {
-		d := Difference{View: v.Name, Bucket: time.UnixMicro(b.start).UTC(), Version: version.Ver, Remedy: remedy}
+		d := openapi.Difference{View: v.Name, Bucket: time.UnixMicro(b.start).UTC(), Version: version.Ver,
+			Remedy: remedy}
 		if err := rows.Scan(&d.Tenant, &d.Time, &d.Dimensions, &d.Published, &d.Computed, &d.Rows); err != nil {
 			return err
 		}

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"text/tabwriter"
 
-	"recount/serving/api"
+	"recount/schemas/openapi"
 )
 
 type publicationsCmd struct {
@@ -18,7 +18,7 @@ type publicationsListCmd struct{ serverFlag }
 
 // Run prints a line a publication.
 func (c *publicationsListCmd) Run(ctx context.Context, std streams) error {
-	var answer struct{ Publications []api.Publication }
+	var answer struct{ Publications []openapi.Publication }
 	if err := c.call(ctx, http.MethodGet, "/v1/publications", nil, &answer); err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ type publicationsPinCmd struct {
 
 // Run pins the publication and says how to ask for it.
 func (c *publicationsPinCmd) Run(ctx context.Context, std streams) error {
-	var p api.Publication
+	var p openapi.Publication
 	if err := c.call(ctx, http.MethodPut, fmt.Sprintf("/v1/publications/%d/pin", c.N), nil, &p); err != nil {
 		return err
 	}

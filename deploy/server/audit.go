@@ -9,6 +9,7 @@ import (
 	"recount/batch/cells"
 	"recount/batch/recheck"
 	"recount/jobs/conservation"
+	"recount/schemas/openapi"
 	"recount/schemas/position"
 	"recount/schemas/record"
 )
@@ -127,14 +128,14 @@ func (s *Stack) conserve(ctx context.Context) (a *conservation.Audit, err error)
 }
 
 // recheck is a run of the recheck. A publication that expired meanwhile has lost rows on purpose.
-func (s *Stack) recheck(ctx context.Context) (recheck.Result, error) {
+func (s *Stack) recheck(ctx context.Context) (openapi.Recheck, error) {
 	st := s.publisher.State()
 	if st.N == 0 {
-		return recheck.Result{}, nil
+		return openapi.Recheck{}, nil
 	}
 	chains, err := s.currentChains(ctx)
 	if err != nil {
-		return recheck.Result{}, err
+		return openapi.Recheck{}, err
 	}
 	r, err := recheck.New(recheck.DefaultConfig(s.catalog), s.engines.sql, s.engines.lake.Reach).Check(ctx, st, chains)
 	if err == nil && !slices.Contains(s.publisher.Kept(), st.N) {

@@ -2,11 +2,11 @@ package server
 
 import (
 	"recount/deploy/server/quota"
-	"recount/serving/api"
+	"recount/schemas/openapi"
 )
 
 // capOf tells a tenant how many values of a dimension it has brought today.
-func (s *Stack) capOf(tenant, event, dimension string) *api.Cap {
+func (s *Stack) capOf(tenant, event, dimension string) *openapi.Cap {
 	if s.ingest == nil {
 		return nil
 	}
@@ -14,7 +14,7 @@ func (s *Stack) capOf(tenant, event, dimension string) *api.Cap {
 	if !ok {
 		return nil
 	}
-	return &api.Cap{Limit: c.Most, Values: c.Values, Overflowed: c.Overflowed}
+	return &openapi.Cap{Limit: c.Most, Values: c.Values, Overflowed: c.Overflowed}
 }
 
 func (s *Stack) openQuotas() (err error) {

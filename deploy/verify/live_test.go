@@ -19,7 +19,6 @@ import (
 	"recount/deploy/client/acklog"
 	"recount/deploy/server"
 	"recount/deploy/verify"
-	"recount/jobs"
 	"recount/jobs/conservation"
 	"recount/schemas/record"
 )
@@ -196,7 +195,7 @@ func TestAudit(t *testing.T) {
 	if _, err := c.post(t.Context(), "/v1/jobs/audit/runs", nil); err != nil {
 		t.Fatal(err)
 	}
-	var a jobs.AuditRun
+	var a conservation.AuditRun
 	get(t, url+"/v1/audit", &a)
 	var acknowledged, logged, landed, waiting, published int64
 	for _, p := range a.Partitions {
@@ -263,7 +262,7 @@ func TestAuditAlarm(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), "GET /v1/audit says where") {
 				t.Fatalf("the run: %v", err)
 			}
-			var a jobs.AuditRun
+			var a conservation.AuditRun
 			get(t, url+"/v1/audit", &a)
 			if !slices.ContainsFunc(a.Residues, func(r conservation.Residue) bool {
 				return r.Tenant == want.Tenant && r.Tier == want.Tier && r.View == want.View &&
@@ -272,7 +271,7 @@ func TestAuditAlarm(t *testing.T) {
 			}) {
 				t.Errorf("want %+v, got %+v", want, a.Residues)
 			}
-			var own jobs.AuditRun
+			var own conservation.AuditRun
 			if get(t, url+"/v1/audit?tenant=default", &own); own.Tenant != "default" || own.Residue == 0 {
 				t.Errorf("the tenant's own audit: %+v", own)
 			}
@@ -313,7 +312,7 @@ func TestRecheck(t *testing.T) {
 	if _, err := c.post(t.Context(), "/v1/jobs/audit/runs", nil); err != nil {
 		t.Fatal(err)
 	}
-	var a jobs.AuditRun
+	var a conservation.AuditRun
 	if get(t, url+"/v1/audit", &a); a.Residue != 0 || !a.Alarm || a.Recheck == nil || len(a.Recheck.Differences) == 0 {
 		t.Fatalf("got %+v", a)
 	}
@@ -346,7 +345,7 @@ func TestAuditLostLog(t *testing.T) {
 	if _, err := (&ackClient{url: url}).post(t.Context(), "/v1/jobs/audit/runs", nil); err != nil {
 		t.Fatal(err)
 	}
-	var a jobs.AuditRun
+	var a conservation.AuditRun
 	get(t, url+"/v1/audit", &a)
 	var voided, lost, landed int64
 	for _, p := range a.Partitions {

@@ -3,6 +3,9 @@ package conservation
 import (
 	"cmp"
 	"slices"
+
+	"recount/schemas/openapi"
+	"time"
 )
 
 // Tier is a stage that events pass. A residue at a tier means that events of the tier before
@@ -37,6 +40,15 @@ type Audit struct {
 
 	tenants map[string]*Audit
 	tiers   map[Tier]int64
+}
+
+// AuditRun is an audit with its time, and the last recheck.
+type AuditRun struct {
+	At time.Time `json:"at"`
+	// Alarm is true if there is a residue, a difference, or a log that cannot be counted.
+	Alarm bool `json:"alarm"`
+	Audit
+	Recheck *openapi.RecheckRun `json:"recheck,omitempty"`
 }
 
 // Numbers are the events of a range at each tier.

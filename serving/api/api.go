@@ -12,11 +12,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"recount/schemas/catalog"
+	"recount/schemas/openapi"
 	"recount/schemas/query"
 	"recount/schemas/setting"
 	"recount/serving/merge"
 	"recount/serving/reader"
-	"recount/serving/scores"
 )
 
 // Answerer answers queries; *reader.Reader does.
@@ -86,14 +86,14 @@ type Parts struct {
 	Catalog      *catalog.Catalog
 	Answerer     Answerer
 	Publications Publications
-	DeadLetters  DeadLetters          // nil: there are none here
-	Grade        func() *scores.Grade // the newest; nil, or returns it, where nothing is compared
+	DeadLetters  DeadLetters            // nil: there are none here
+	Grade        func() *openapi.Scores // the newest; nil, or returns it, where nothing is compared
 	// takes one query for a tenant, or says how long it has to wait; nil lets everybody
 	Admit      func(tenant string) (wait time.Duration)
-	Checks     []Check                                    // of /readyz, besides the publications
-	Cap        func(tenant, event, dimension string) *Cap // nil, or returns it, where nothing is known of one
-	Logger     *slog.Logger                               // nil discards
-	Registerer prometheus.Registerer                      // nil registers nothing
+	Checks     []Check                                            // of /readyz, besides the publications
+	Cap        func(tenant, event, dimension string) *openapi.Cap // nil, or returns it, where nothing is known of one
+	Logger     *slog.Logger                                       // nil discards
+	Registerer prometheus.Registerer                              // nil registers nothing
 }
 
 // API is the HTTP interface. It is safe for concurrent use.

@@ -17,6 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"recount/schemas/access"
+	"recount/schemas/openapi"
 	"recount/schemas/query"
 	"recount/serving/batchview"
 	"recount/serving/merge"
@@ -315,11 +316,11 @@ func TestTimeoutsWhileWaitingAndRunning(t *testing.T) {
 func TestViewsAndPublications(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, newLayers(), func(_ *Config, p *Parts) {
-		p.Cap = func(tenant, event, dimension string) *Cap {
+		p.Cap = func(tenant, event, dimension string) *openapi.Cap {
 			if tenant+"/"+event+"/"+dimension != "default/flight/origin" {
 				return nil
 			}
-			return &Cap{Limit: 9, Values: 3, Overflowed: 1}
+			return &openapi.Cap{Limit: 9, Values: 3, Overflowed: 1}
 		}
 	})
 	_, body := call(a, "GET", "/v1/views", "")

@@ -65,9 +65,11 @@ func TestDocumentHasTheFields(t *testing.T) {
 	for name, v := range map[string]any{
 		"Query": query.Query{}, "Condition": query.Condition{}, "Order": query.Order{}, "Accuracy": merge.Accuracy{},
 		"Overflow": query.Overflow{}, "Problem": problem.Problem{},
-		"View": View{}, "Dimension": Dimension{}, "Cap": Cap{}, "Measure": Measure{}, "Filter": Filter{},
-		"Publication": Publication{}, "PublicationView": PublicationView{}, "PublicationType": PublicationType{},
-		"DeadLetter": deadletter.Letter{}, "DeadLetters": deadletter.Page{}, "Replay": deadletter.Replay{},
+		"View": openapi.View{}, "Dimension": openapi.Dimension{}, "Cap": openapi.Cap{},
+		"Measure": openapi.Measure{}, "Filter": openapi.Filter{},
+		"Publication": openapi.Publication{}, "PublicationView": openapi.PublicationView{},
+		"PublicationType": openapi.PublicationType{},
+		"DeadLetter":      deadletter.Letter{}, "DeadLetters": deadletter.Page{}, "Replay": deadletter.Replay{},
 		"ReplayFailure": deadletter.Failure{},
 	} {
 		want, required := fields(reflect.TypeOf(v))

@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"time"
 
+	"recount/schemas/openapi"
 	"recount/schemas/problem"
 	"recount/schemas/query"
 	"recount/schemas/record"
@@ -16,39 +16,6 @@ import (
 
 // maxPublications bounds the list; publications are kept by the handful (P3).
 const maxPublications = 1000
-
-// Publication is a publication as the API shows it.
-type Publication struct {
-	N        uint64                     `json:"n"`
-	Created  time.Time                  `json:"created"`
-	Digest   string                     `json:"digest"`
-	Previous string                     `json:"previous"`
-	Cut      []uint64                   `json:"cut"`    // H: next sequence that is not in the batch view, per partition
-	Epochs   []uint32                   `json:"epochs"` // of the cut, per partition
-	Events   int64                      `json:"events"` // landed events below the cut
-	Code     string                     `json:"code"`   // version of the program that published
-	Pinned   bool                       `json:"pinned"` // kept for ever
-	Views    map[string]PublicationView `json:"views"`
-	Types    map[string]PublicationType `json:"types"`
-}
-
-// PublicationView is the batch view of one view.
-type PublicationView struct {
-	Digest  string                 `json:"digest"`
-	Buckets int                    `json:"buckets"`
-	Rows    int64                  `json:"rows"`
-	List    []record.BucketVersion `json:"bucket_list,omitempty"` // [bucket, ver, rows, checksum], when asked for
-}
-
-// PublicationType is what deduplication found among the events of one type.
-type PublicationType struct {
-	Buckets    int   `json:"buckets"`
-	Events     int64 `json:"events"`     // landed
-	Duplicates int64 `json:"duplicates"` // of those, dropped as copies
-	Conflicts  int64 `json:"conflicts"`  // of those, copies with another payload
-	// [bucket, rows, duplicates, conflicts], when asked for
-	List []record.BucketCount `json:"bucket_list,omitempty"`
-}
 
 func (a *API) newest(r *http.Request) (*record.State, error) {
 	state, err := a.parts.Publications.Newest(r.Context())
@@ -63,7 +30,7 @@ func (a *API) listPublications(w http.ResponseWriter, r *http.Request) error {
 	kept := slices.Clone(a.parts.Publications.Kept())
 	slices.Sort(kept)
 	slices.Reverse(kept)
-	out := []Publication{}
+	out := []openapi.Publication{}
 	for _, n := range kept[:min(len(kept), maxPublications)] {
 		state, err := a.parts.Publications.At(r.Context(), n)
 		if errors.Is(err, query.ErrCollected) {
@@ -127,10 +94,10 @@ func number(r *http.Request) (uint64, error) {
 	return n, nil
 }
 
-func (a *API) publication(s *record.State, buckets bool) Publication {
+func (a *API) publication(s *record.State, buckets bool) openapi.Publication {
 	_, pinned := slices.BinarySearch(a.parts.Publications.Pinned(), s.N)
-	out := Publication{N: s.N, Pinned: pinned, Digest: s.Digest, Cut: []uint64{}, Epochs: []uint32{},
-		Views: map[string]PublicationView{}, Types: map[string]PublicationType{}}
+	out := openapi.Publication{N: s.N, Pinned: pinned, Digest: s.Digest, Cut: []uint64{}, Epochs: []uint32{},
+		Views: map[string]openapi.PublicationView{}, Types: map[string]openapi.PublicationType{}}
 	if p := s.Publication; p != nil {
 		out.Created = p.Created.UTC()
 		out.Previous = p.Previous
@@ -142,7 +109,7 @@ func (a *API) publication(s *record.State, buckets bool) Publication {
 		out.Epochs = append(out.Epochs, h.Epoch)
 	}
 	for name, v := range s.Views {
-		pv := PublicationView{Digest: v.Digest, Buckets: len(v.Buckets)}
+		pv := openapi.PublicationView{Digest: v.Digest, Buckets: len(v.Buckets)}
 		for _, b := range v.Buckets {
 			pv.Rows += b.Rows
 		}
@@ -152,7 +119,7 @@ func (a *API) publication(s *record.State, buckets bool) Publication {
 		out.Views[name] = pv
 	}
 	for name, counts := range s.Types {
-		pt := PublicationType{Buckets: len(counts)}
+		pt := openapi.PublicationType{Buckets: len(counts)}
 		for _, b := range counts {
 			pt.Events = pt.Events + b.Rows
 			pt.Duplicates = pt.Duplicates + b.Duplicates

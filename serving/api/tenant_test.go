@@ -9,6 +9,7 @@ import (
 
 	"recount/schemas/access"
 	"recount/schemas/deadletter"
+	"recount/schemas/openapi"
 	"recount/schemas/query"
 	"recount/serving/merge"
 )
@@ -45,7 +46,7 @@ func TestRequestsAreOfTheirTenant(t *testing.T) {
 	api := newAPI(t, newLayers(), func(_ *Config, p *Parts) {
 		p.Answerer = all
 		p.DeadLetters = all
-		p.Cap = func(tenant, _, _ string) *Cap {
+		p.Cap = func(tenant, _, _ string) *openapi.Cap {
 			all.note(tenant)
 			return nil
 		}

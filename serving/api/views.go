@@ -8,50 +8,10 @@ import (
 
 	"recount/schemas/access"
 	"recount/schemas/catalog"
+	"recount/schemas/openapi"
 	"recount/schemas/problem"
 	"recount/schemas/record"
 )
-
-// View is a view as the API shows it.
-type View struct {
-	Name       string      `json:"name"`
-	Event      string      `json:"event"`
-	Cell       string      `json:"cell"`
-	Dimensions []Dimension `json:"dimensions"`
-	Measures   []Measure   `json:"measures"`
-	Where      []Filter    `json:"where"`
-	Digest     string      `json:"digest"`
-	Published  *uint64     `json:"published"` // the newest publication, when it has a batch view of this definition
-}
-
-// Dimension is a dimension with its type.
-type Dimension struct {
-	Name string            `json:"name"`
-	Type catalog.FieldType `json:"type"`
-	Cap  *Cap              `json:"cap"` // null for a bool, without limits.cardinality, and where no events are taken in
-}
-
-// Cap bounds the values a dimension gets from the tenant in a UTC day. Beyond it they are counted as ~overflow.
-type Cap struct {
-	Limit      int    `json:"limit"`
-	Values     int    `json:"values"`     // of this day, as the process knows that answers
-	Overflowed uint64 `json:"overflowed"` // events of this day that brought one too many
-}
-
-// Measure is a measure with the type of its field.
-type Measure struct {
-	Name  string              `json:"name"`
-	Kind  catalog.MeasureKind `json:"kind"`
-	Field string              `json:"field,omitempty"`
-	Type  catalog.FieldType   `json:"type"`
-}
-
-// Filter is one condition events must meet to be counted.
-type Filter struct {
-	Field  string           `json:"field"`
-	Op     catalog.FilterOp `json:"op"`
-	Values []any            `json:"values"`
-}
 
 func (a *API) listViews(w http.ResponseWriter, r *http.Request) error {
 	who, ok := access.FromContext(r.Context())
@@ -62,11 +22,11 @@ func (a *API) listViews(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	out := []View{}
+	out := []openapi.View{}
 	for _, v := range a.parts.Catalog.Views {
 		out = append(out, a.view(v, state, who.Tenant))
 	}
-	slices.SortFunc(out, func(x, y View) int { return strings.Compare(x.Name, y.Name) })
+	slices.SortFunc(out, func(x, y openapi.View) int { return strings.Compare(x.Name, y.Name) })
 	return writeJSON(w, map[string]any{"views": out})
 }
 
@@ -87,23 +47,25 @@ func (a *API) getView(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, a.view(v, state, who.Tenant))
 }
 
-func (a *API) view(v *catalog.View, state *record.State, tenant string) View {
+func (a *API) view(v *catalog.View, state *record.State, tenant string) openapi.View {
 	c := a.parts.Catalog
-	out := View{Name: v.Name, Event: v.Event, Cell: duration(v.Cell), Dimensions: []Dimension{}, Where: []Filter{},
+	out := openapi.View{Name: v.Name, Event: v.Event, Cell: duration(v.Cell), Dimensions: []openapi.Dimension{},
+		Where:  []openapi.Filter{},
 		Digest: c.Digest(v)}
 	for _, d := range v.Dimensions {
-		dim := Dimension{Name: d, Type: c.DimensionType(v, d)}
+		dim := openapi.Dimension{Name: d, Type: c.DimensionType(v, d)}
 		if a.parts.Cap != nil {
 			dim.Cap = a.parts.Cap(tenant, v.Event, d)
 		}
 		out.Dimensions = append(out.Dimensions, dim)
 	}
 	for _, m := range v.Measures {
-		out.Measures = append(out.Measures, Measure{m.Name, m.Kind, m.Field, c.MeasureType(v, m)})
+		out.Measures = append(out.Measures, openapi.Measure{Name: m.Name, Kind: m.Kind, Field: m.Field,
+			Type: c.MeasureType(v, m)})
 	}
 	for _, f := range v.Where {
 		t, _ := c.Events[v.Event].Column(f.Field)
-		out.Where = append(out.Where, Filter{f.Field, f.Op, filterValues(f, t)})
+		out.Where = append(out.Where, openapi.Filter{Field: f.Field, Op: f.Op, Values: filterValues(f, t)})
 	}
 	if state.N > 0 && state.Views[v.Name].Digest == out.Digest {
 		out.Published = &state.N

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"recount/schemas/openapi"
 	"recount/schemas/query"
 	"recount/schemas/record"
 )
@@ -24,9 +25,9 @@ type Publications interface {
 type Grader struct {
 	publications Publications
 	partitions   int
-	compare      func(ctx context.Context, before, now *record.State) (*Grade, error)
+	compare      func(ctx context.Context, before, now *record.State) (*openapi.Scores, error)
 	logger       *slog.Logger
-	last         atomic.Pointer[Grade]
+	last         atomic.Pointer[openapi.Scores]
 
 	errors *prometheus.GaugeVec
 	stated *prometheus.CounterVec
@@ -36,7 +37,7 @@ type Grader struct {
 // NewGrader returns a grader. compare is Config.Run, and is called with a publication and the
 // publication before it. A nil logger discards log lines. A nil registerer registers nothing.
 func NewGrader(p Publications, partitions int,
-	compare func(ctx context.Context, before, now *record.State) (*Grade, error), logger *slog.Logger,
+	compare func(ctx context.Context, before, now *record.State) (*openapi.Scores, error), logger *slog.Logger,
 	reg prometheus.Registerer) *Grader {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
@@ -58,7 +59,7 @@ func NewGrader(p Publications, partitions int,
 }
 
 // Last returns the newest grade. It returns nil before the first grade, and for a nil grader.
-func (g *Grader) Last() *Grade {
+func (g *Grader) Last() *openapi.Scores {
 	if g == nil {
 		return nil
 	}
@@ -80,7 +81,7 @@ func (g *Grader) Grade(ctx context.Context) (n uint64, outcome string, err error
 	if now.N > 1 {
 		before, err = g.publications.At(ctx, now.N-1)
 	}
-	var grade *Grade
+	var grade *openapi.Scores
 	if err == nil {
 		grade, err = g.compare(ctx, before, now)
 	}
@@ -94,7 +95,7 @@ func (g *Grader) Grade(ctx context.Context) (n uint64, outcome string, err error
 }
 
 // record keeps the grade, sets the metrics and returns the outcome in one line.
-func (g *Grader) record(grade *Grade) string {
+func (g *Grader) record(grade *openapi.Scores) string {
 	g.last.Store(grade)
 	groups := 0
 	stated := 0

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"recount/schemas/openapi"
 	"recount/schemas/query"
 	"recount/schemas/record"
 )
@@ -30,12 +31,12 @@ func TestEachPublicationIsGradedOnce(t *testing.T) {
 	c := &chain{}
 	var graded []string
 	var fails error
-	g := NewGrader(c, 2, func(_ context.Context, before, now *record.State) (*Grade, error) {
+	g := NewGrader(c, 2, func(_ context.Context, before, now *record.State) (*openapi.Scores, error) {
 		if len(before.H) != 2 && before.N == 0 {
 			t.Errorf("the empty state has a cut of %d partitions", len(before.H))
 		}
 		graded = append(graded, fmt.Sprintf("%d-%d", before.N, now.N))
-		return &Grade{Publication: now.N}, fails
+		return &openapi.Scores{Publication: now.N}, fails
 	}, nil, nil)
 	broken := errors.New("connection refused")
 	for _, step := range []struct {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"recount/schemas/catalog"
+	"recount/schemas/openapi"
 	"recount/schemas/position"
 	"recount/schemas/query"
 	"recount/schemas/record"
@@ -45,40 +46,6 @@ func DefaultConfig(c *catalog.Catalog, batch reader.BatchViews, live RealtimeVie
 	return Config{Catalog: c, Batch: batch, Live: live, Buckets: 4, Tenants: 4, Groups: 5000}
 }
 
-// Grade compares live answers just before a publication with that publication.
-type Grade struct {
-	Publication uint64    `json:"publication"`
-	Created     time.Time `json:"created"`
-	// From is the H of the publication before, and To is that of this one.
-	From  []uint64 `json:"from"`
-	To    []uint64 `json:"to"`
-	Views []View   `json:"views"`
-}
-
-// View is the grade of a view.
-type View struct {
-	View string `json:"view"`
-	// Buckets is how many buckets were compared, each for up to Config.Tenants tenants.
-	Buckets int `json:"buckets"`
-	// Groups is how many rows were compared.
-	Groups int `json:"groups"`
-	// LeftOut is how many answers were too large for one query.
-	LeftOut  int       `json:"left_out,omitempty"`
-	Measures []Measure `json:"measures"`
-}
-
-// Measure says how large the errors of a measure were. An error is relative to the exact value, or
-// to 1 if the exact value is smaller. A group that only one of the answers has counts as an error of 1.
-type Measure struct {
-	Measure      string              `json:"measure"`
-	Kind         catalog.MeasureKind `json:"kind"`
-	P50          float64             `json:"error_p50"`
-	P99          float64             `json:"error_p99"`
-	Max          float64             `json:"error_max"`
-	BoundsStated int                 `json:"bounds_stated"`
-	BoundsHeld   int                 `json:"bounds_held"`
-}
-
 // ErrStale means that the speed layer does not answer up to the publication's cut.
 var ErrStale = errors.New("the real-time views do not hold what was published")
 
@@ -87,9 +54,9 @@ var ErrStale = errors.New("the real-time views do not hold what was published")
 //
 // It returns ErrStale and query.ErrPinExpired if the speed layer cannot answer, query.ErrCollected
 // if before is no longer kept, and errors of the layers.
-func (c Config) Run(ctx context.Context, before, now *record.State) (*Grade, error) {
-	g := &Grade{Publication: now.N, Created: now.Publication.Created.UTC(), From: sequences(before.H),
-		To: sequences(now.H), Views: []View{}}
+func (c Config) Run(ctx context.Context, before, now *record.State) (*openapi.Scores, error) {
+	g := &openapi.Scores{Publication: now.N, Created: now.Publication.Created.UTC(), From: sequences(before.H),
+		To: sequences(now.H), Views: []openapi.ScoredView{}}
 	for _, name := range slices.Sorted(maps.Keys(c.Catalog.Views)) {
 		v := c.Catalog.Views[name]
 		digest := c.Catalog.Digest(v)

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"recount/schemas/catalog"
+	"recount/schemas/openapi"
 	"recount/schemas/position"
 	"recount/schemas/query"
 	"recount/schemas/record"
@@ -87,7 +88,7 @@ func TestGradeIsTheError(t *testing.T) {
 	})
 }
 
-func check(t *rapid.T, g *Grade, scan *query.Scan, given, exact []*oracle.Row) {
+func check(t *rapid.T, g *openapi.Scores, scan *query.Scan, given, exact []*oracle.Row) {
 	groups := len(exact)
 	for _, r := range given {
 		if !slices.ContainsFunc(exact, r.Same) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"recount/schemas/catalog"
+	"recount/schemas/openapi"
 	"recount/serving/merge"
 )
 
@@ -14,15 +15,16 @@ type sheet struct {
 	name            string
 	buckets, groups int
 	leftOut         int
-	measures        []Measure
+	measures        []openapi.ScoredMeasure
 	// errors holds the errors of measure j at index j, one for each group.
 	errors [][]float64
 }
 
 func newSheet(v *catalog.View) *sheet {
-	s := &sheet{name: v.Name, measures: make([]Measure, len(v.Measures)), errors: make([][]float64, len(v.Measures))}
+	s := &sheet{name: v.Name, measures: make([]openapi.ScoredMeasure, len(v.Measures)),
+		errors: make([][]float64, len(v.Measures))}
 	for j, m := range v.Measures { // A query without measures asks for all of them, in this order.
-		s.measures[j] = Measure{Measure: m.Name, Kind: m.Kind}
+		s.measures[j] = openapi.ScoredMeasure{Measure: m.Name, Kind: m.Kind}
 	}
 	return s
 }
@@ -116,7 +118,7 @@ func groupKey(a *merge.Answer, row int) string {
 }
 
 // view returns the grade of all answers that were added.
-func (s *sheet) view() View {
+func (s *sheet) view() openapi.ScoredView {
 	for j, e := range s.errors {
 		if slices.Sort(e); len(e) == 0 {
 			continue
@@ -126,5 +128,6 @@ func (s *sheet) view() View {
 		m.P99 = e[len(e)*99/100]
 		m.Max = e[len(e)-1]
 	}
-	return View{View: s.name, Buckets: s.buckets, Groups: s.groups, LeftOut: s.leftOut, Measures: s.measures}
+	return openapi.ScoredView{View: s.name, Buckets: s.buckets, Groups: s.groups, LeftOut: s.leftOut,
+		Measures: s.measures}
 }

@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"recount/deploy/client"
-	"recount/serving/scores"
+	"recount/schemas/openapi"
 )
 
 // scoresConfig lets the speed layer forget ids soon, so that it counts late copies (D3).
@@ -91,7 +91,7 @@ func publishHits(ctx context.Context, t *testing.T, url string, first, end int) 
 	}
 }
 
-func fetchGrade(ctx context.Context, t *testing.T, url string) (g scores.Grade, status int) {
+func fetchGrade(ctx context.Context, t *testing.T, url string) (g openapi.Scores, status int) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/v1/scores", nil)
 	if err != nil {
