@@ -55,10 +55,10 @@ func (t *table) acceptKey(d *decoder, key []uint32, v *viewPlan, dictionaries []
 	cell := cellOf(key)
 	if row == 0 {
 		t.low = cell
-		t.hi = cell
+		t.high = cell
 	}
 	t.low = min(t.low, cell)
-	t.hi = max(t.hi, cell)
+	t.high = max(t.high, cell)
 }
 
 func (s *segment) encode(b []byte) []byte {

@@ -122,16 +122,16 @@ func (d *dictionary) setOverflow(rows []int, ids []uint32) {
 }
 
 // assignIDs sets ids[i] for those selected rows i that have no id yet.
-func (d *dictionary) assignIDs(col arrow.Array, sel []int32, ids []uint32) {
+func (d *dictionary) assignIDs(col arrow.Array, selected []int32, ids []uint32) {
 	if col == nil {
-		for _, i := range sel {
+		for _, i := range selected {
 			ids[i] = 0
 		}
 		return
 	}
 	nulls := col.NullN() > 0
 	id := d.idFunc(col)
-	for _, i := range sel {
+	for _, i := range selected {
 		switch {
 		case ids[i] != noID:
 		case nulls && col.IsNull(int(i)):

@@ -21,13 +21,13 @@ type extreme[T int64 | float64] struct {
 func (s *extremes[T]) grow(rows int) { s.rows = resize(s.rows, rows) }
 func (s *extremes[T]) bytes() int64  { return int64(16 * cap(s.rows)) }
 
-func (s *extremes[T]) add(col arrow.Array, sel []int32, rows []uint32) {
+func (s *extremes[T]) add(col arrow.Array, selected []int32, rows []uint32) {
 	values := valuesOf[T](col)
 	if values == nil {
 		return
 	}
 	nulls := col.NullN() > 0
-	for k, i := range sel {
+	for k, i := range selected {
 		if nulls && col.IsNull(int(i)) {
 			continue
 		}

@@ -66,9 +66,9 @@ func (m *masks) moveTo(at int64) {
 }
 
 // admit marks the events of a batch of one type as seen, and appends those that are not duplicates
-// (I2, I3) to sel. The caller must count them (D2). A dropped copy is marked too, so that a chain of
+// (I2, I3) to selected. The caller must count them (D2). A dropped copy is marked too, so that a chain of
 // retries counts as one event.
-func (w *idWindow) admit(eventType string, c eventbatch.Columns, sel []int32) []int32 {
+func (w *idWindow) admit(eventType string, c eventbatch.Columns, selected []int32) []int32 {
 	m := masks{width: w.bucket, eventType: typeMask(eventType)}
 	times := c.Time.TimestampValues()
 	flags := c.Flags.Uint8Values()
@@ -84,10 +84,10 @@ func (w *idWindow) admit(eventType string, c eventbatch.Columns, sel []int32) []
 			w.claim(m.assigned.apply(key))
 		}
 		if first {
-			sel = append(sel, int32(i))
+			selected = append(selected, int32(i))
 		}
 	}
-	return sel
+	return selected
 }
 
 // warmAhead is how many events are warmed together.

@@ -13,8 +13,8 @@ import (
 // measure holds the values of one measure for every row of a table.
 type measure interface {
 	grow(rows int)
-	// add adds the value in row sel[k] of the column to row rows[k], unless it is null.
-	add(col arrow.Array, sel []int32, rows []uint32)
+	// add adds the value in row selected[k] of the column to row rows[k], unless it is null.
+	add(col arrow.Array, selected []int32, rows []uint32)
 	// merge adds row r to into[target[r]], unless target[r] is negative.
 	merge(into []query.Acc, target []int32)
 	bytes() int64
@@ -62,14 +62,14 @@ type intSum struct {
 func (s *intSums) grow(rows int) { s.rows = resize(s.rows, rows) }
 func (s *intSums) bytes() int64  { return int64(24 * cap(s.rows)) }
 
-func (s *intSums) add(col arrow.Array, sel []int32, rows []uint32) {
+func (s *intSums) add(col arrow.Array, selected []int32, rows []uint32) {
 	c, ok := col.(*array.Int64)
 	if !ok {
 		return
 	}
 	values := c.Int64Values()
 	nulls := c.NullN() > 0
-	for k, i := range sel {
+	for k, i := range selected {
 		if nulls && c.IsNull(int(i)) {
 			continue
 		}
@@ -102,14 +102,14 @@ type floatSum struct {
 func (s *floatSums) grow(rows int) { s.rows = resize(s.rows, rows) }
 func (s *floatSums) bytes() int64  { return int64(16 * cap(s.rows)) }
 
-func (s *floatSums) add(col arrow.Array, sel []int32, rows []uint32) {
+func (s *floatSums) add(col arrow.Array, selected []int32, rows []uint32) {
 	c, ok := col.(*array.Float64)
 	if !ok {
 		return
 	}
 	values := c.Float64Values()
 	nulls := c.NullN() > 0
-	for k, i := range sel {
+	for k, i := range selected {
 		if nulls && c.IsNull(int(i)) {
 			continue
 		}

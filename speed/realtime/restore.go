@@ -46,7 +46,8 @@ func (p *partition) checkUsable(s *snapshot, logNext uint64) error {
 	case failpoint.Off(failpoint.S5):
 		return nil
 	case s.partition != p.id || s.partitionCount != p.partitionCount || s.bucket != p.bucket.Microseconds():
-		return fmt.Errorf("it is of partition %d of %d with buckets of %d µs", s.partition, s.partitionCount, s.bucket)
+		return fmt.Errorf("it is of partition %d of %d with buckets of %d µs, not of partition %d of %d with %d µs",
+			s.partition, s.partitionCount, s.bucket, p.id, p.partitionCount, p.bucket.Microseconds())
 	case s.next > logNext:
 		return fmt.Errorf("it ends at %d and the log at %d: it counted lost messages (L5)", s.next, logNext)
 	case len(s.epochs) > len(p.epochs) || !slices.Equal(s.epochs, p.epochs[:len(s.epochs)]):

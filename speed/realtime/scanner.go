@@ -91,7 +91,7 @@ func (sc *scanner) addSegment(s *segment) {
 		return
 	}
 	t := typed.tables[sc.view.number]
-	if t.rows() == 0 || t.hi < sc.scan.Windows.From || t.low >= sc.scan.Windows.To {
+	if t.rows() == 0 || t.high < sc.scan.Windows.From || t.low >= sc.scan.Windows.To {
 		return
 	}
 	tenant := typed.dictionaries[0].find(sc.scan.Tenant)
@@ -232,15 +232,15 @@ func (sc *scanner) mergeTable(t *table) {
 		}
 	}
 	for i, column := range sc.measures {
-		accs := resize(sc.result.Measures[i], n)
-		sc.result.Measures[i] = accs
+		values := resize(sc.result.Measures[i], n)
+		sc.result.Measures[i] = values
 		if m := t.measures[column]; m != nil {
-			m.merge(accs, sc.target)
+			m.merge(values, sc.target)
 			continue
 		}
 		for r, g := range sc.target {
 			if g >= 0 {
-				accs[g].N += t.events[r]
+				values[g].N += t.events[r]
 			}
 		}
 	}

@@ -89,16 +89,16 @@ func (s *segment) groups() (n int) {
 
 // scratch is memory that a partition reuses for every batch.
 type scratch struct {
-	first [][]int32  // for each batch of the message, the rows that are not duplicates
-	ids   [][]uint32 // for each dictionary, the id of each row of the batch
-	keep  []bool     // for each row, whether the view's filters keep it
-	sel   []int32    // the rows that the filters keep
-	rows  []uint32   // for each of these rows, its row in the table
+	first    [][]int32  // for each batch of the message, the rows that are not duplicates
+	ids      [][]uint32 // for each dictionary, the id of each row of the batch
+	keep     []bool     // for each row, whether the view's filters keep it
+	selected []int32    // the rows that the filters keep
+	rows     []uint32   // for each of these rows, its row in the table
 }
 
 // add counts the selected events of a batch in every view of their type.
-func (s *segment) add(t *typePlan, c eventbatch.Columns, sel []int32, x *scratch) {
-	if len(sel) == 0 {
+func (s *segment) add(t *typePlan, c eventbatch.Columns, selected []int32, x *scratch) {
+	if len(selected) == 0 {
 		return
 	}
 	if s.types[t.number] == nil {
@@ -107,9 +107,9 @@ func (s *segment) add(t *typePlan, c eventbatch.Columns, sel []int32, x *scratch
 	typed := s.types[t.number]
 	n := int(c.Rec.NumRows())
 	x.reset(len(typed.dictionaries), n)
-	typed.dictionaries[0].assignIDs(c.Tenant, sel, x.ids[0])
+	typed.dictionaries[0].assignIDs(c.Tenant, selected, x.ids[0])
 	for i, v := range t.views {
-		kept := x.filter(v.view.Where, c, sel, n)
+		kept := x.filter(v.view.Where, c, selected, n)
 		for _, d := range v.dictionaries {
 			name := t.dimensions[d-1].Name
 			typed.dictionaries[d].setOverflow(c.Overflowed(name), x.ids[d])
@@ -138,22 +138,22 @@ func (x *scratch) reset(dictionaries, n int) {
 	}
 }
 
-// filter returns the rows of sel that the filters keep.
-func (x *scratch) filter(where []catalog.Filter, c eventbatch.Columns, sel []int32, n int) []int32 {
+// filter returns the selected rows that the filters keep.
+func (x *scratch) filter(where []catalog.Filter, c eventbatch.Columns, selected []int32, n int) []int32 {
 	if len(where) == 0 {
-		return sel
+		return selected
 	}
 	x.keep = resize(x.keep[:0], n)
 	clear(x.keep)
-	for _, i := range sel {
+	for _, i := range selected {
 		x.keep[i] = true
 	}
 	viewplan.Select(where, c, x.keep)
-	x.sel = x.sel[:0]
-	for _, i := range sel {
+	x.selected = x.selected[:0]
+	for _, i := range selected {
 		if x.keep[i] {
-			x.sel = append(x.sel, i)
+			x.selected = append(x.selected, i)
 		}
 	}
-	return x.sel
+	return x.selected
 }

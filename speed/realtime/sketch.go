@@ -20,13 +20,13 @@ const sketchSize = 56
 func (s *sketches) grow(rows int) { s.rows = resize(s.rows, rows) }
 func (s *sketches) bytes() int64  { return int64(sketchSize*cap(s.rows)) + s.held }
 
-func (s *sketches) add(col arrow.Array, sel []int32, rows []uint32) {
+func (s *sketches) add(col arrow.Array, selected []int32, rows []uint32) {
 	hash := hasher(col)
 	if hash == nil {
 		return
 	}
 	nulls := col.NullN() > 0
-	for k, i := range sel {
+	for k, i := range selected {
 		if nulls && col.IsNull(int(i)) {
 			continue
 		}

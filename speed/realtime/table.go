@@ -18,12 +18,12 @@ const keyHead = 3
 // dimension values that has events. Keys are stored row by row, because the search for a row compares
 // a whole key. All else is stored column by column.
 type table struct {
-	keys     []uint32
-	events   []uint64
-	measures []measure // nil for count
-	index    index     // dropped when the segment closes
-	seed     uint64
-	low, hi  int64 // first and last cell
+	keys      []uint32
+	events    []uint64
+	measures  []measure // nil for count
+	index     index     // dropped when the segment closes
+	seed      uint64
+	low, high int64 // first and last cell
 }
 
 func newTable(v *viewPlan) *table {
@@ -74,10 +74,10 @@ func (t *table) row(key []uint32) uint32 {
 	cell := cellOf(key)
 	if len(t.events) == 0 {
 		t.low = cell
-		t.hi = cell
+		t.high = cell
 	}
 	t.low = min(t.low, cell)
-	t.hi = max(t.hi, cell)
+	t.high = max(t.high, cell)
 	t.keys = append(t.keys, key...)
 	t.events = append(t.events, 0)
 	t.index.insert(i, h, uint32(len(t.events)))
@@ -86,11 +86,11 @@ func (t *table) row(key []uint32) uint32 {
 
 // count finds the row of every selected event, adds one to its events, and appends the row to out.
 // ids has, for each dictionary, the id of every row of the batch.
-func (t *table) count(v *viewPlan, times []arrow.Timestamp, ids [][]uint32, sel []int32, out []uint32) []uint32 {
+func (t *table) count(v *viewPlan, times []arrow.Timestamp, ids [][]uint32, selected []int32, out []uint32) []uint32 {
 	var space [keyHead + catalog.MaxDimensions]uint32
 	key := space[:keyHead+len(v.dictionaries)]
 	var cell, end int64 // [cell, end) is empty before the first event
-	for _, i := range sel {
+	for _, i := range selected {
 		if at := int64(times[i]); at < cell || at >= end {
 			cell = window.Floor(at, v.view.Cell)
 			end = cell + v.view.Cell.Microseconds()
