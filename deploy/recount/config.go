@@ -9,7 +9,7 @@ import (
 
 // fileFlag names the configuration file.
 type fileFlag struct {
-	ConfigFile string `name:"config" short:"c" type:"path" help:"Configuration file (YAML). Defaults apply without one."`
+	ConfigFile string `name:"config" short:"c" type:"path" help:"Configuration file (YAML); defaults apply without."`
 }
 
 func (f fileFlag) load(s *settingsFlags) (server.Config, error) {
@@ -22,7 +22,7 @@ func (f fileFlag) load(s *settingsFlags) (server.Config, error) {
 
 type configCmd struct {
 	Check     configCheckCmd     `cmd:"" help:"Check a configuration, also against the data it would run on."`
-	Reference configReferenceCmd `cmd:"" help:"Print every key: type, default, bounds, meaning, environment variable and flag."`
+	Reference configReferenceCmd `cmd:"" help:"Print every key with its default, bounds and meaning."`
 }
 
 type configCheckCmd struct {

@@ -10,7 +10,6 @@ import (
 
 type demoCmd struct {
 	settable
-	logFlag
 	Rows int    `help:"Flights to replay; all three million when 0."`
 	Keep bool   `help:"Leave the server up afterwards, for queries."`
 	File string `type:"path" help:"The sample data; found in the checkout when empty."`
@@ -26,8 +25,12 @@ func (c *demoCmd) Run(ctx context.Context, s *settingsFlags, std streams) error 
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(demoHeap)
 	}
+	cfg, err := fileFlag{}.load(s)
+	if err != nil {
+		return err
+	}
 	return demo.Run(ctx, demo.Options{
 		Rows: c.Rows, Keep: c.Keep, File: c.File, Seed: c.Seed, Settings: s.given(),
-		Out: std.out, Logger: c.logger(std),
+		Out: std.out, Logger: cfg.Logger.New(std.err),
 	})
 }

@@ -61,6 +61,8 @@ func TestExitCodes(t *testing.T) {
 		"up --config=nothing.yaml":    {exitFailed, "recount: configuration: open "},
 		"up --log.partitions=0":       {exitFailed, "log.partitions: use 1 to 256"},
 		"up --log.partitions=many":    {exitFailed, "RECOUNT_LOG_PARTITIONS"},
+		"up --log-format=xml":         {exitFailed, "log_format: use text or json"},
+		"demo --log-level=loud":       {exitFailed, "--log-level (or RECOUNT_LOG_LEVEL): \"loud\" is none of the words"},
 		"up --listen=0.0.0.0:80":      {exitFailed, "not a loopback address"},
 		"up --listen=:80": {exitFailed,
 			"without auth.keys_file recount listens on 127.0.0.1, [::1] or localhost only"},
@@ -111,6 +113,18 @@ func TestSettingsReach(t *testing.T) {
 	t.Setenv("RECOUNT_AUTH_KEYS_FILE", "there.json")
 	if _, _, stderr := command(t, "keys", "list"); !strings.Contains(stderr, "there.json") {
 		t.Errorf("a command without the flag: %s", stderr)
+	}
+}
+
+// TestLogFormat starts a server whose data_dir is a file: it logs one warning and fails.
+func TestLogFormat(t *testing.T) {
+	t.Parallel()
+	for format, says := range map[string]string{"text": "level=WARN msg=\"no view is declared",
+		"json": `"level":"WARN","msg":"no view is declared`} {
+		code, _, stderr := command(t, "up", "--data-dir=main.go", "--listen=127.0.0.1:0", "--log-format", format)
+		if code != exitFailed || !strings.Contains(stderr, says) {
+			t.Errorf("%s: exit code %d, want a line with %s:\n%s", format, code, says, stderr)
+		}
 	}
 }
 

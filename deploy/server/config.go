@@ -38,6 +38,7 @@ const Embedded = "embedded"
 type Config struct {
 	Listen  string
 	DataDir string
+	Logger  LoggerConfig
 	HTTP    HTTPConfig
 	TLS     TLSConfig
 	Admin   AdminConfig
@@ -72,6 +73,7 @@ func DefaultConfig() Config {
 	c := Config{
 		Listen:      "127.0.0.1:8080",
 		DataDir:     "./recount-data",
+		Logger:      DefaultLoggerConfig(),
 		HTTP:        DefaultHTTPConfig(),
 		Log:         eventlog.DefaultConfig(nil),
 		ObjectStore: lake.DefaultConfig(Embedded),
@@ -91,7 +93,7 @@ func DefaultConfig() Config {
 
 // Settings lists every value that has a key of its own, a flag and an environment variable, in the order of the file.
 func (c *Config) Settings() []setting.Setting {
-	all := slices.Concat(c.doorSettings(), c.placeSettings(), c.HTTP.Settings(), c.Log.Settings(),
+	all := slices.Concat(c.doorSettings(), c.placeSettings(), c.Logger.Settings(), c.HTTP.Settings(), c.Log.Settings(),
 		c.ClickHouse.Settings(), c.DeadLetters.Settings(), c.Limits.Default.Settings("limits"), c.Ingest.Settings(),
 		c.Speed.Settings(), c.Landing.Settings(), []setting.Setting{catalog.BucketSetting(&c.Bucket)},
 		c.Batch.Settings(), c.Query.Settings(), c.Jobs.Settings())

@@ -33,7 +33,7 @@ type Key struct {
 
 // sections are the parts of the file, in its order.
 var sections = []Section{
-	{About: "Where the server listens, and where it keeps its data."},
+	{About: "Where the server listens, where it keeps its data, and what it logs."},
 	{Name: "http", About: "What clients may hold of the server: connections, memory and time."},
 	{Name: "tls", About: "Encryption of the public address."},
 	{Name: "admin", About: "An address of its own for operators."},
@@ -125,7 +125,8 @@ var declarationKeys = map[string][]Key{
 			Bounds:  fmt.Sprintf("at most %d string, int64 or bool fields, or attributes", catalog.MaxDimensions),
 			Meaning: "Fields whose values have counts of their own."},
 		{Key: "views.VIEW.cell", Type: "duration", Default: setting.FormatDuration(catalog.DefaultCell),
-			Bounds: "at least " + setting.FormatDuration(catalog.LeastCell) + ", a divisor of batch.bucket", Meaning: "Smallest time window of the view."},
+			Bounds:  "at least " + setting.FormatDuration(catalog.LeastCell) + ", a divisor of batch.bucket",
+			Meaning: "Smallest time window of the view."},
 		{Key: "views.VIEW.where", Type: "list of conditions", Default: "none",
 			Bounds:  fmt.Sprintf("at most %d", catalog.MaxFilters),
 			Meaning: "Conditions that an event has to fulfil to be counted, all of them."},
@@ -139,8 +140,8 @@ var declarationKeys = map[string][]Key{
 			Meaning: "Values that in and not_in compare the field with."},
 		{Key: "views.VIEW.measures.MEASURE", Type: "{count: {}}, or {KIND: FIELD}",
 			Bounds: oneOf(catalog.MeasureKinds) + fmt.Sprintf("; at most %d measures", catalog.MaxMeasures),
-			Meaning: "What is computed of the events in each cell: their number, or an aggregate of a field; distinct is " +
-				"the number of different values."},
+			Meaning: "What is computed of the events in each cell: their number, or an aggregate of a field; " +
+				"distinct is the number of different values."},
 	},
 }
 

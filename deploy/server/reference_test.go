@@ -21,7 +21,9 @@ func TestDeclarationsAreDocumented(t *testing.T) {
 	} {
 		for _, f := range reflect.VisibleFields(reflect.TypeOf(example)) {
 			key := prefix + f.Tag.Get("yaml")
-			if !slices.ContainsFunc(documented, func(k string) bool { return k == key || strings.HasPrefix(k, key+".") }) {
+			if !slices.ContainsFunc(documented, func(k string) bool {
+				return k == key || strings.HasPrefix(k, key+".")
+			}) {
 				t.Errorf("%s is not in the reference", key)
 			}
 		}
