@@ -11,21 +11,26 @@ type View struct {
 	Measures   []Measure   `json:"measures"`
 	Where      []Filter    `json:"where"`
 	Digest     string      `json:"digest"`
-	Published  *uint64     `json:"published"` // the newest publication, when it has a batch view of this definition
+	// Published is the newest publication, or null if that has no batch view of this definition.
+	Published *uint64 `json:"published"`
 }
 
 // Dimension is a dimension with its type.
 type Dimension struct {
 	Name string            `json:"name"`
 	Type catalog.FieldType `json:"type"`
-	Cap  *Cap              `json:"cap"` // null for a bool, without limits.cardinality, and where no events are taken in
+	// Cap is null for a bool, without limits.cardinality, and in a process without ingest.
+	Cap *Cap `json:"cap"`
 }
 
-// Cap bounds the values a dimension gets from the tenant in a UTC day. Beyond it they are counted as ~overflow.
+// Cap bounds how many values of a dimension a tenant may add in a UTC day. Further values are
+// counted as ~overflow.
 type Cap struct {
-	Limit      int    `json:"limit"`
-	Values     int    `json:"values"`     // of this day, as the process knows that answers
-	Overflowed uint64 `json:"overflowed"` // events of this day that brought one too many
+	Limit int `json:"limit"`
+	// Values is how many values this process has seen on this day.
+	Values int `json:"values"`
+	// Overflowed is how many events of this day had a further value.
+	Overflowed uint64 `json:"overflowed"`
 }
 
 // Measure is a measure with the type of its field.
@@ -36,7 +41,7 @@ type Measure struct {
 	Type  catalog.FieldType   `json:"type"`
 }
 
-// Filter is one condition events must meet to be counted.
+// Filter is a condition that events must meet to be counted.
 type Filter struct {
 	Field  string           `json:"field"`
 	Op     catalog.FilterOp `json:"op"`

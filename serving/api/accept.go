@@ -12,21 +12,21 @@ import (
 	"recount/serving/merge"
 )
 
-// format is a media type an answer can be written as.
+// format is a media type of answers, with the function that writes it.
 type format struct {
 	media string
 	write func(io.Writer, *merge.Answer) error
 }
 
-// formats in order of preference: what */* gets first.
+// formats are in order of preference: */* gets the first.
 var formats = []format{
 	{"application/json", encode.JSON},
 	{"text/csv", encode.CSV},
 	{"application/vnd.apache.arrow.stream", encode.Arrow},
 }
 
-// negotiate chooses by the Accept header: the format the client weighs highest, and among
-// equals the first of formats. A more specific range overrides a wildcard.
+// negotiate chooses the format with the highest weight in the Accept header. Among equals it
+// chooses the first of formats. A more specific range overrides a wildcard.
 func negotiate(r *http.Request) (format, error) {
 	header := strings.Join(r.Header.Values("Accept"), ",")
 	if strings.TrimSpace(header) == "" {
@@ -47,7 +47,8 @@ func negotiate(r *http.Request) (format, error) {
 	return formats[best], nil
 }
 
-// quality is the weight a header gives a media type: that of the most specific range holding it.
+// quality returns the weight that a header gives to a media type: the weight of the most specific
+// range that contains it.
 func quality(header, media string) float64 {
 	kind, _, _ := strings.Cut(media, "/")
 	specific := map[string]int{"*/*": 1, kind + "/*": 2, media: 3}

@@ -19,42 +19,47 @@ import (
 	"recount/serving/reader"
 )
 
-// Answerer answers queries; *reader.Reader does.
+// Answerer answers queries. *reader.Reader implements it.
 type Answerer interface {
 	Answer(ctx context.Context, q *query.Query, tenant string) (*merge.Answer, error)
 }
 
-// Publications are the states to show.
+// Publications gives the publications to show and to pin.
 type Publications interface {
 	reader.Publications
 	// Kept returns the numbers of the publications that can be pinned, ascending.
 	Kept() []uint64
-	// Pinned returns the numbers of those that are kept for ever, ascending.
+	// Pinned returns the numbers of the publications that are kept for ever, ascending.
 	Pinned() []uint64
-	// Pin keeps publication n for ever: query.ErrNoPublication when there is none yet,
-	// query.ErrCollected when it is too late.
+	// Pin keeps publication n for ever. It returns query.ErrNoPublication if there is none yet, and
+	// query.ErrCollected if it is no longer kept.
 	Pin(ctx context.Context, n uint64) error
 }
 
-// Check is one reason not to be ready.
+// Check is a condition of readiness. An error says why the process is not ready.
 type Check struct {
 	Name  string
 	Check func(ctx context.Context) error
 }
 
-// Config bounds what clients may ask at once.
+// Config bounds what clients may ask at the same time.
 type Config struct {
-	MaxConcurrent int           // queries that run at once
-	MaxQueued     int           // queries that wait for their turn
-	MaxHeld       int64         // bytes of answers that wait for their readers, besides those of running queries
-	Timeout       time.Duration // of one query, waiting included
-	Fair          bool          // there are several tenants, so none may have all places
+	// MaxConcurrent is how many queries may run.
+	MaxConcurrent int
+	// MaxQueued is how many queries may wait for their turn.
+	MaxQueued int
+	// MaxHeld is how many bytes of finished answers may wait for slow clients.
+	MaxHeld int64
+	// Timeout is how long one query may take, including its wait.
+	Timeout time.Duration
+	// Fair says that there are several tenants. No tenant may then have all places.
+	Fair bool
 }
 
 // perProcessor is how many queries run at once for each processor. Most of them wait for ClickHouse.
 const perProcessor = 4
 
-// DefaultConfig returns 4 running and 4 waiting queries for each processor, and 64 MiB for slow readers.
+// DefaultConfig allows 4 running and 4 waiting queries for each processor, and 64 MiB for slow clients.
 func DefaultConfig() Config {
 	concurrent := perProcessor * runtime.NumCPU()
 	return Config{MaxConcurrent: concurrent, MaxQueued: concurrent, MaxHeld: 64 << 20, Timeout: query.DefaultTimeout}
@@ -86,22 +91,30 @@ type Parts struct {
 	Catalog      *catalog.Catalog
 	Answerer     Answerer
 	Publications Publications
-	DeadLetters  DeadLetters            // nil: there are none here
-	Grade        func() *openapi.Scores // the newest; nil, or returns it, where nothing is compared
-	// takes one query for a tenant, or says how long it has to wait; nil lets everybody
-	Admit      func(tenant string) (wait time.Duration)
-	Checks     []Check                                            // of /readyz, besides the publications
-	Cap        func(tenant, event, dimension string) *openapi.Cap // nil, or returns it, where nothing is known of one
-	Logger     *slog.Logger                                       // nil discards
-	Registerer prometheus.Registerer                              // nil registers nothing
+	// DeadLetters may be nil. Requests for dead letters are then refused.
+	DeadLetters DeadLetters
+	// Grade returns the newest grade, or nil if there is none. It may be nil.
+	Grade func() *openapi.Scores
+	// Admit counts one query of a tenant against its rate. If the rate is used up, it returns how
+	// long to wait instead. A nil Admit allows any rate.
+	Admit func(tenant string) (wait time.Duration)
+	// Checks are the checks of /readyz, besides the publications.
+	Checks []Check
+	// Cap returns the cap of a dimension, or nil if it has none or none is known. It may be nil.
+	Cap func(tenant, event, dimension string) *openapi.Cap
+	// Logger may be nil, which discards log lines.
+	Logger *slog.Logger
+	// Registerer may be nil, which registers no metrics.
+	Registerer prometheus.Registerer
 }
 
 // API is the HTTP interface. It is safe for concurrent use.
 type API struct {
-	cfg     Config
-	parts   Parts
-	gate    *gate
-	large   chan struct{} // a token for each large body being read or parsed
+	cfg   Config
+	parts Parts
+	gate  *gate
+	// large has a token for each large body that is being read or parsed.
+	large   chan struct{}
 	metrics *metrics
 	routes  []route
 }
@@ -128,9 +141,9 @@ func New(cfg Config, p Parts) (*API, error) {
 		{"/v1/publications/{n}", map[string]handler{http.MethodGet: a.gated(a.getPublication)}},
 		{"/v1/publications/{n}/pin", map[string]handler{http.MethodPut: a.gated(a.pinPublication)}},
 		{"/v1/scores", map[string]handler{http.MethodGet: a.gated(a.getScores)}},
-		{"/v1/dead-letters", map[string]handler{http.MethodGet: a.gated(a.listLetters)}},
-		{"/v1/dead-letters/{name}", map[string]handler{http.MethodGet: a.gated(a.getLetter)}},
-		{"/v1/dead-letters/replays", map[string]handler{http.MethodPost: a.gated(a.replayLetters)}},
+		{"/v1/dead-letters", map[string]handler{http.MethodGet: a.gated(a.listDeadLetters)}},
+		{"/v1/dead-letters/{name}", map[string]handler{http.MethodGet: a.gated(a.getDeadLetter)}},
+		{"/v1/dead-letters/replays", map[string]handler{http.MethodPost: a.gated(a.replayDeadLetters)}},
 		{"/healthz", map[string]handler{http.MethodGet: a.healthz}},
 		{"/readyz", map[string]handler{http.MethodGet: a.readyz}},
 		{"/openapi.json", map[string]handler{http.MethodGet: a.openapi}},

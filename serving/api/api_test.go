@@ -27,15 +27,21 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const hourly = `{"view":"flights","measures":["n","tails"],"from":"2001-01-01T00:00:00Z","to":"2001-01-01T02:00:00Z","granularity":"1h","group_by":["origin"]}`
+const hourly = `{"view":"flights","measures":["n","tails"],"from":"2001-01-01T00:00:00Z",` +
+	`"to":"2001-01-01T02:00:00Z","granularity":"1h","group_by":["origin"]}`
 
 func TestQueryInEveryFormat(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, newLayers(), nil)
-	accuracy := `{"publication":17,"as_of":"2001-01-01T00:00:00Z","cut":[3],"through":[4],"pending_events":1,"exact":false,"complete":true,"stale_partitions":[],"lag_ms":12,"truncated":false,"overflow":null}`
+	accuracy := `{"publication":17,"as_of":"2001-01-01T00:00:00Z","cut":[3],"through":[4],"pending_events":1,` +
+		`"exact":false,"complete":true,"stale_partitions":[],"lag_ms":12,"truncated":false,"overflow":null}`
 	for accept, want := range map[string]string{
-		"":                                       `{"rows":[{"time":"2001-01-01T00:00:00Z","origin":"ORD","n":1,"tails":1},{"time":"2001-01-01T01:00:00Z","origin":"ATL","n":2,"tails":2,"live":{"n":1,"tails":1}}],"accuracy":` + accuracy + "}\n",
-		"text/csv;q=0.9, application/json;q=0.1": "time,origin,n,tails,n__live,tails__live,tails__low,tails__high\r\n2001-01-01T00:00:00Z,ORD,1,1,,,,\r\n2001-01-01T01:00:00Z,ATL,2,2,1,1,,\r\n",
+		"": `{"rows":[{"time":"2001-01-01T00:00:00Z","origin":"ORD","n":1,"tails":1},` +
+			`{"time":"2001-01-01T01:00:00Z","origin":"ATL","n":2,"tails":2,"live":{"n":1,"tails":1}}],` +
+			`"accuracy":` + accuracy + "}\n",
+		"text/csv;q=0.9, application/json;q=0.1": "time,origin,n,tails,n__live,tails__live,tails__low,tails__high\r\n" +
+			"2001-01-01T00:00:00Z,ORD,1,1,,,,\r\n" +
+			"2001-01-01T01:00:00Z,ATL,2,2,1,1,,\r\n",
 	} {
 		res, body := call(a, "POST", "/v1/query", hourly, "Accept", accept)
 		if diff := cmp.Diff(want, body); diff != "" || res.StatusCode != 200 {
@@ -51,11 +57,11 @@ func TestQueryInEveryFormat(t *testing.T) {
 	}
 }
 
-// TestProblems lists what clients can do wrong, with the status and code they branch on.
+// TestProblems lists wrong requests with the status and code of their answers.
 func TestProblems(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, newLayers(), nil)
-	with := func(old, new string) string { return strings.Replace(hourly, old, new, 1) }
+	with := func(from, to string) string { return strings.Replace(hourly, from, to, 1) }
 	for _, c := range []struct {
 		method, target, body string
 		headers              []string
@@ -101,8 +107,8 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-// TestServerFaults maps what the layers can answer; the reason stays in the log.
-func TestServerFaults(t *testing.T) {
+// TestLayerErrors lists the errors of the layers with their answers. The reason is never answered.
+func TestLayerErrors(t *testing.T) {
 	t.Parallel()
 	secret := errors.New("password=secret")
 	for _, c := range []struct {
@@ -132,12 +138,12 @@ func TestServerFaults(t *testing.T) {
 			t.Errorf("%v: got %d %s, Retry-After %q", c.err, p.Status, p.Code, res.Header.Get("Retry-After"))
 		}
 		if strings.Contains(body, "secret") {
-			t.Errorf("%v: told the client %s", c.err, body)
+			t.Errorf("%v: the answer has the reason: %s", c.err, body)
 		}
 	}
 }
 
-// TestGetIsPost draws queries, writes them as parameters and wants the same query back.
+// TestGetIsPost writes random queries as parameters. Parsing them must give the same query.
 func TestGetIsPost(t *testing.T) {
 	t.Parallel()
 	c := oracle.Catalog()
@@ -241,14 +247,15 @@ func TestGetAnswersLikePost(t *testing.T) {
 	a := newAPI(t, newLayers(), nil)
 	_, want := call(a, "POST", "/v1/query", hourly)
 	res, got := call(a, "GET",
-		"/v1/query?view=flights&measures=n,tails&from=2001-01-01T00:00:00Z&to=2001-01-01T02:00:00Z&granularity=1h&group_by=origin", "")
+		"/v1/query?view=flights&measures=n,tails&from=2001-01-01T00:00:00Z&to=2001-01-01T02:00:00Z"+
+			"&granularity=1h&group_by=origin", "")
 	if got != want || res.StatusCode != 200 {
 		t.Errorf("%s: got %s, want %s", res.Status, got, want)
 	}
 }
 
-// TestAdmission fills the gate: one query runs, one waits, the third is refused; all of them
-// end when they may.
+// TestAdmission fills the gate: one query runs, one waits, and the third is refused. The first two
+// are answered in the end.
 func TestAdmission(t *testing.T) {
 	t.Parallel()
 	entered := make(chan struct{}, 3)
@@ -295,8 +302,7 @@ func TestTimeoutsWhileWaitingAndRunning(t *testing.T) {
 		c.MaxConcurrent = 1
 		p.Answerer = answerFunc(func(ctx context.Context) (*merge.Answer, error) {
 			<-ctx.Done()
-			return nil,
-				context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		})
 	})
 	a.cfg.Timeout = time.Millisecond // less than an operator may set
@@ -324,8 +330,10 @@ func TestViewsAndPublications(t *testing.T) {
 		}
 	})
 	_, body := call(a, "GET", "/v1/views", "")
-	if !strings.HasPrefix(body,
-		`{"views":[{"name":"flights","event":"flight","cell":"1m","dimensions":[{"name":"origin","type":"string","cap":{"limit":9,"values":3,"overflowed":1}},{"name":"delay","type":"int64","cap":null}`) || !strings.Contains(body, `"published":17`) {
+	want := `{"views":[{"name":"flights","event":"flight","cell":"1m","dimensions":[` +
+		`{"name":"origin","type":"string","cap":{"limit":9,"values":3,"overflowed":1}},` +
+		`{"name":"delay","type":"int64","cap":null}`
+	if !strings.HasPrefix(body, want) || !strings.Contains(body, `"published":17`) {
 		t.Error(body)
 	}
 	_, one := call(a, "GET", "/v1/views/flights", "")
@@ -365,7 +373,7 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// TestClientThatLeaves wants no answer and no 5xx in the metrics for a cancelled request.
+// TestClientThatLeaves checks that a cancelled request has no answer and no 5xx in the metrics.
 func TestClientThatLeaves(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
@@ -377,11 +385,12 @@ func TestClientThatLeaves(t *testing.T) {
 	w := httptest.NewRecorder()
 	func() {
 		defer func() {
-			if p := recover(); p != http.ErrAbortHandler {
-				t.Errorf("recovered %v; the connection must be cut, or who closed its half reads an empty 200", p)
+			if err, _ := recover().(error); !errors.Is(err, http.ErrAbortHandler) {
+				t.Errorf("recovered %v; the connection must be cut, else a client that closed only its sending "+
+					"half reads an empty 200", err)
 			}
 		}()
-		served(a).ServeHTTP(w, r)
+		serveMux(a).ServeHTTP(w, r)
 	}()
 	families, err := registry.Gather()
 	if err != nil || w.Body.Len() != 0 {

@@ -10,43 +10,43 @@ import (
 	"recount/schemas/deadletter"
 )
 
-// DeadLetters are the rejected events that have landed. Each method is about one tenant's.
+// DeadLetters are the rejected events that have landed. Each method reads those of one tenant.
 type DeadLetters interface {
 	List(ctx context.Context, tenant string, f deadletter.Filter) (deadletter.Page, error)
 	Get(ctx context.Context, tenant, name string) (deadletter.Letter, error)
 	Replay(ctx context.Context, tenant string, f deadletter.Filter, dry bool) (deadletter.Replay, error)
 }
 
-// letterParameters are those of a list; a replay takes two more.
+// listParameters are the parameters of a list. A replay accepts two more.
 var (
-	letterParameters = []string{"code", "type", "from", "to", "limit", "cursor"}
-	replayParameters = append([]string{"name", "dry_run"}, letterParameters...)
+	listParameters   = []string{"code", "type", "from", "to", "limit", "cursor"}
+	replayParameters = append([]string{"name", "dry_run"}, listParameters...)
 )
 
-func (a *API) listLetters(w http.ResponseWriter, r *http.Request) error {
-	return a.letters(w, r, letterParameters, func(tenant string, f deadletter.Filter, _ bool) (any, error) {
+func (a *API) listDeadLetters(w http.ResponseWriter, r *http.Request) error {
+	return a.deadLetters(w, r, listParameters, func(tenant string, f deadletter.Filter, _ bool) (any, error) {
 		return a.parts.DeadLetters.List(r.Context(), tenant, f)
 	})
 }
 
-func (a *API) getLetter(w http.ResponseWriter, r *http.Request) error {
-	return a.letters(w, r, nil, func(tenant string, _ deadletter.Filter, _ bool) (any, error) {
+func (a *API) getDeadLetter(w http.ResponseWriter, r *http.Request) error {
+	return a.deadLetters(w, r, nil, func(tenant string, _ deadletter.Filter, _ bool) (any, error) {
 		return a.parts.DeadLetters.Get(r.Context(), tenant, r.PathValue("name"))
 	})
 }
 
-func (a *API) replayLetters(w http.ResponseWriter, r *http.Request) error {
-	return a.letters(w, r, replayParameters, func(tenant string, f deadletter.Filter, dry bool) (any, error) {
+func (a *API) replayDeadLetters(w http.ResponseWriter, r *http.Request) error {
+	return a.deadLetters(w, r, replayParameters, func(tenant string, f deadletter.Filter, dry bool) (any, error) {
 		return a.parts.DeadLetters.Replay(r.Context(), tenant, f, dry)
 	})
 }
 
-// letters answers a request about the asking tenant's dead letters.
-func (a *API) letters(w http.ResponseWriter, r *http.Request, known []string,
-	of func(tenant string, f deadletter.Filter, dry bool) (any, error)) error {
-	who, ok := access.FromContext(r.Context())
+// deadLetters answers a request about the dead letters of the requesting tenant.
+func (a *API) deadLetters(w http.ResponseWriter, r *http.Request, known []string,
+	answerFor func(tenant string, f deadletter.Filter, dry bool) (any, error)) error {
+	principal, ok := access.FromContext(r.Context())
 	if !ok {
-		return errNobody
+		return errNoPrincipal
 	}
 	f, dry, err := parseFilter(r.URL.RawQuery, known)
 	if err != nil {
@@ -55,25 +55,25 @@ func (a *API) letters(w http.ResponseWriter, r *http.Request, known []string,
 	if a.parts.DeadLetters == nil {
 		return deadletter.ErrUnavailable
 	}
-	answer, err := of(who.Tenant, f, dry)
+	answer, err := answerFor(principal.Tenant, f, dry)
 	if err != nil {
 		return err
 	}
 	return writeJSON(w, answer)
 }
 
-// parseFilter reads a filter from URL parameters, each of which may be given once.
+// parseFilter reads a filter from URL parameters. Each parameter may be given once.
 func parseFilter(raw string, known []string) (f deadletter.Filter, dry bool, err error) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
-		return f, false, fault("query", "%v", err)
+		return f, false, invalid("query", "%v", err)
 	}
 	for name, v := range values {
 		switch {
 		case !slices.Contains(known, name):
-			return f, false, fault("query", "unknown parameter %q", name)
+			return f, false, invalid("query", "unknown parameter %q", name)
 		case len(v) > 1:
-			return f, false, fault("query", "parameter %s is given %d times; once is enough", name, len(v))
+			return f, false, invalid("query", "parameter %s is given %d times; give it once", name, len(v))
 		}
 	}
 	p := &parameters{values: values}
@@ -84,16 +84,16 @@ func parseFilter(raw string, known []string) (f deadletter.Filter, dry bool, err
 	case p.err != nil:
 		return f, dry, p.err
 	case f.Limit < 0 || f.Limit > deadletter.MaxLimit:
-		return f, dry, fault("limit", "%d; use 1 to %d, or leave it out for %d", f.Limit, deadletter.MaxLimit,
+		return f, dry, invalid("limit", "%d; use 1 to %d, or leave it out for %d", f.Limit, deadletter.MaxLimit,
 			deadletter.DefaultLimit)
 	case !f.From.IsZero() && !f.To.IsZero() && !f.From.Before(f.To):
-		return f, dry, fault("to", "must be after from")
+		return f, dry, invalid("to", "must be after from")
 	case f.Limit == 0:
 		f.Limit = deadletter.DefaultLimit
 	}
 	if f.Name != "" {
 		if _, err := deadletter.ParseName(f.Name); err != nil {
-			return f, dry, fault("name", "%v", err)
+			return f, dry, invalid("name", "%v", err)
 		}
 	}
 	return f, dry, nil

@@ -1,15 +1,16 @@
-// Package api is the HTTP interface of the serving layer: queries, views, publications,
-// health and the OpenAPI document, which is the reference of it all.
+// Package api is the HTTP interface of the serving layer: queries, views, publications, scores,
+// dead letters, health and the OpenAPI document, which is the reference. API.md explains it by
+// examples.
 //
 // # Errors
 //
-// Every error is application/problem+json (RFC 9457) with a stable code, listed in the
-// OpenAPI document. Faults of the request name the field. Faults of the server say what is out of
-// order but not why: the reason is in the log.
+// Every error is application/problem+json (RFC 9457) with a stable code, which the OpenAPI
+// document lists. An error of the request names the field. An error of the server says what does
+// not work. The reason is only in the log.
 //
 // # GET /v1/query
 //
-// Takes the same query as POST, as parameters:
+// It accepts the same query as POST, as parameters:
 //
 //	view, from, to, granularity, time_zone, limit, mode, as_of   as in JSON, once each
 //	fill                       true or false
@@ -17,11 +18,12 @@
 //	order_by                   name or name:asc or name:desc, separated by commas or repeated
 //	where                      repeated: dimension:op:value, as in origin:in:ORD,ATL or delay:exists:true
 //
-// Values of in and not_in are separated by commas; of the other operators the rest is the value,
-// commas and colons included. Values get the dimension's type. A list that holds a null or a comma needs POST.
+// Values of in and not_in are separated by commas. For the other operators everything after the
+// second colon is the value, including commas and colons. Values get the dimension's type. A list
+// with a null or a comma in a value needs POST.
 //
 // # Admission
 //
-// At most MaxConcurrent queries run and MaxQueued wait; more are refused at once with 429, because
-// a queue without a bound answers everybody late instead of some in time.
+// At most MaxConcurrent queries run and MaxQueued queries wait. Further queries are refused at
+// once with 429, because an unbounded queue would answer all clients late instead of some in time.
 package api

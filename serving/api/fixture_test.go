@@ -23,12 +23,12 @@ import (
 
 var start = time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// layers are both layers and the publications over a fixed list of events, of which the
-// first below are published.
+// layers is both layers and the publications over a fixed list of events.
 type layers struct {
 	events []oracle.Event
-	below  int
-	err    error
+	// below is how many of the events are published.
+	below int
+	err   error
 }
 
 func (l *layers) state() *record.State {
@@ -102,8 +102,8 @@ func newAPI(t testing.TB, l *layers, change func(*Config, *Parts)) *API {
 	return a
 }
 
-// served is all routes of the API.
-func served(a *API) http.Handler {
+// serveMux returns a handler with all routes of the API.
+func serveMux(a *API) http.Handler {
 	mux := http.NewServeMux()
 	for pattern, h := range a.Routes() {
 		mux.Handle(pattern, h)
@@ -122,7 +122,7 @@ func call(a *API, method, target, body string, headers ...string) (*http.Respons
 		r.Header.Set(headers[i], headers[i+1])
 	}
 	w := httptest.NewRecorder()
-	served(a).ServeHTTP(w, r)
+	serveMux(a).ServeHTTP(w, r)
 	out, _ := io.ReadAll(w.Result().Body)
 	return w.Result(), string(out)
 }

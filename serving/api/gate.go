@@ -14,75 +14,83 @@ import (
 // errBusy says that no more queries may wait.
 var errBusy = errors.New("too many queries are waiting; try again after Retry-After")
 
-// gate admits a bounded number of queries, and as many again to wait.
+// gate lets a bounded number of queries run, and a bounded number wait.
 //
-// Tenants take turns: the next to run is of the tenant with the fewest running, and when the
-// waiting places are used up, who has most gives one to who has less. So a tenant that
-// asks now and then waits for others' running queries and not for their waiting ones.
-// First come first served would let the one who asks most have nearly all.
+// Tenants take turns. The next query to run is of the tenant with the fewest running queries. When
+// no more queries may wait, the tenant with the most queries loses a waiting query to a tenant with
+// fewer. So a tenant with few queries waits for running queries of others, but not for their waiting
+// queries. First come, first served would give nearly all places to the tenant with the most queries.
 //
-// One that asks a lot and reads slowly would have every place all the same, if its answers are
-// too large to be held. With more than one tenant about, each may have three quarters of them.
+// A tenant with many queries could still have all places, if it reads slowly and its answers are too
+// large to be held. So with several tenants, one tenant may have three quarters of the places.
 type gate struct {
 	maxRunning, maxWaiting int
-	most                   int   // places one tenant may have
-	maxHeld                int64 // bytes
+	// maxPerTenant is how many queries of one tenant may run.
+	maxPerTenant int
+	// maxHeld is how many bytes of answers may be held.
+	maxHeld int64
 
-	mu      sync.Mutex
-	held    int64 // bytes of answers that wait to be read
+	mu sync.Mutex
+	// held is how many bytes of answers wait to be read.
+	held    int64
 	running int
 	waiting int
-	arrived uint64           // queries that ever waited
-	lines   map[string]*line // of tenants that have a query here
+	// arrived is how many queries have ever waited.
+	arrived uint64
+	// lines holds the line of each tenant that has a query.
+	lines map[string]*line
 }
 
-// line is the queries of one tenant. A query waits only while maxRunning run, or most of its tenant.
+// line is the queries of one tenant. A query waits only while maxRunning queries run in total, or
+// maxPerTenant queries of its tenant.
 type line struct {
 	running int
-	waiting []*turn // first come first served
+	// waiting is in order of arrival.
+	waiting []*turn
 }
 
 // turn is one waiting query.
 type turn struct {
 	number uint64
-	may    chan bool // told once: run, or make room for another tenant
+	// granted gets one value: true to run, false to make room for another tenant.
+	granted chan bool
 }
 
 func newGate(c Config) *gate {
-	g := &gate{maxRunning: c.MaxConcurrent, maxWaiting: c.MaxQueued, most: c.MaxConcurrent, maxHeld: c.MaxHeld,
-		lines: map[string]*line{}}
+	g := &gate{maxRunning: c.MaxConcurrent, maxWaiting: c.MaxQueued, maxPerTenant: c.MaxConcurrent,
+		maxHeld: c.MaxHeld, lines: map[string]*line{}}
 	if c.Fair {
-		g.most = max(1, c.MaxConcurrent-max(1, c.MaxConcurrent/4))
+		g.maxPerTenant = max(1, c.MaxConcurrent-max(1, c.MaxConcurrent/4))
 	}
 	return g
 }
 
-// enter waits for a turn. leave must be called when err is nil.
+// enter waits for a turn. The caller must call leave if err is nil.
 func (g *gate) enter(ctx context.Context) (leave func(), err error) {
-	who, ok := access.FromContext(ctx)
+	principal, ok := access.FromContext(ctx)
 	if !ok {
-		return nil, errNobody
+		return nil, errNoPrincipal
 	}
-	leave = func() { g.leave(who.Tenant) }
-	t, err := g.join(who.Tenant)
+	leave = func() { g.leave(principal.Tenant) }
+	t, err := g.join(principal.Tenant)
 	if t == nil {
 		return leave, err
 	}
 	select {
-	case may := <-t.may:
-		if !may {
+	case granted := <-t.granted:
+		if !granted {
 			return nil, errBusy
 		}
 		return leave, nil
 	case <-ctx.Done():
-		if g.abandon(who.Tenant, t) {
-			leave() // Its turn came at the last moment.
+		if g.abandon(principal.Tenant, t) {
+			leave() // The turn was granted at the last moment.
 		}
 		return nil, context.Cause(ctx)
 	}
 }
 
-// join lets a query run at once, which returns no turn, or wait for one.
+// join lets a query run at once and returns no turn, or makes it wait and returns its turn.
 func (g *gate) join(tenant string) (*turn, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -91,7 +99,7 @@ func (g *gate) join(tenant string) (*turn, error) {
 		l = &line{}
 	}
 	switch {
-	case g.running < g.maxRunning && l.running < g.most:
+	case g.running < g.maxRunning && l.running < g.maxPerTenant:
 		l.running++
 		g.running++
 		g.lines[tenant] = l
@@ -107,28 +115,29 @@ func (g *gate) join(tenant string) (*turn, error) {
 	return t, nil
 }
 
-// makeRoom sends the newest waiting query of the tenant with most queries away, if it
-// has so many more than l that l does not become the next to lose one. mu must be held.
+// makeRoom refuses the newest waiting query of the tenant with the most queries. That tenant must
+// have at least two more than l, else l would be the next to lose a query. mu must be held.
 func (g *gate) makeRoom(l *line) bool {
-	var most *line
+	var longest *line
 	for _, other := range g.lines {
-		if len(other.waiting) > 0 && (most == nil || other.queries() > most.queries()) {
-			most = other
+		if len(other.waiting) > 0 && (longest == nil || other.queries() > longest.queries()) {
+			longest = other
 		}
 	}
-	if most == nil || most.queries() < l.queries()+2 {
+	if longest == nil || longest.queries() < l.queries()+2 {
 		return false
 	}
-	last := len(most.waiting) - 1
-	most.waiting[last].may <- false
-	most.waiting = most.waiting[:last]
+	last := len(longest.waiting) - 1
+	longest.waiting[last].granted <- false
+	longest.waiting = longest.waiting[:last]
 	g.waiting--
 	return true
 }
 
 func (l *line) queries() int { return l.running + len(l.waiting) }
 
-// abandon takes a waiting query out of its line; granted says that it was let in meanwhile.
+// abandon removes a waiting query from its line. It reports whether the query's turn was granted
+// in the meantime.
 func (g *gate) abandon(tenant string, t *turn) (granted bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -140,7 +149,7 @@ func (g *gate) abandon(tenant string, t *turn) (granted bool) {
 			return false
 		}
 	}
-	return <-t.may // It was told before it left the line.
+	return <-t.granted // A query leaves the line only with a value in granted.
 }
 
 // leave ends a query and lets the next one run.
@@ -151,7 +160,7 @@ func (g *gate) leave(tenant string) {
 	g.running--
 	g.forget(tenant)
 	if l := g.next(); l != nil {
-		l.waiting[0].may <- true
+		l.waiting[0].granted <- true
 		l.waiting = l.waiting[1:]
 		g.waiting--
 		l.running++
@@ -166,10 +175,11 @@ func (g *gate) forget(tenant string) {
 	}
 }
 
-// next is the line whose turn it is: fewest running, then longest waiting. mu must be held.
+// next returns the line whose turn it is: the one with the fewest running queries and, among
+// equals, with the query that has waited longest. mu must be held.
 func (g *gate) next() (best *line) {
 	for _, l := range g.lines {
-		if len(l.waiting) == 0 || l.running == g.most {
+		if len(l.waiting) == 0 || l.running == g.maxPerTenant {
 			continue
 		}
 		if best == nil || l.running < best.running || l.running == best.running &&
@@ -187,7 +197,8 @@ func (g *gate) count() (running, waiting int) {
 	return g.running, g.waiting
 }
 
-// hold takes n bytes for an answer that waits to be read, or gives them back.
+// hold reserves n bytes for an answer that waits to be read, and reports whether there was room. A
+// negative n gives bytes back.
 func (g *gate) hold(n int64) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -198,15 +209,15 @@ func (g *gate) hold(n int64) bool {
 	return true
 }
 
-// holding returns how many bytes are taken for answers that wait to be read.
-func (g *gate) holding() int64 {
+// heldBytes returns how many bytes are reserved for answers that wait to be read.
+func (g *gate) heldBytes() int64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.held
 }
 
-// gated lets a handler run only when a query could, and as long as one: its answer is held in
-// memory as well.
+// gated gives a handler the limits of a query, because its answer is held in memory too: it waits
+// for a turn, and has a query's time.
 func (a *API) gated(h handler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		ctx, cancel := context.WithTimeout(r.Context(), a.cfg.Timeout)
@@ -225,12 +236,12 @@ func (a *API) gated(h handler) handler {
 	}
 }
 
-// enter is how a request gets its turn: within its tenant's rate, then at the gate.
+// enter checks the tenant's rate of queries, and then waits for a turn at the gate.
 func (a *API) enter(ctx context.Context) (leave func(), err error) {
-	if who, ok := access.FromContext(ctx); ok && a.parts.Admit != nil {
-		if wait := a.parts.Admit(who.Tenant); wait > 0 {
+	if principal, ok := access.FromContext(ctx); ok && a.parts.Admit != nil {
+		if wait := a.parts.Admit(principal.Tenant); wait > 0 {
 			return nil, &problem.Problem{Status: http.StatusTooManyRequests, Code: problem.RateLimited,
-				Detail:     "the rate of queries allowed to this tenant is used up; ask again after Retry-After",
+				Detail:     "this tenant's rate of queries is used up; try again after Retry-After",
 				RetryAfter: wait}
 		}
 	}

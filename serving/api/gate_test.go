@@ -15,7 +15,7 @@ import (
 	"recount/schemas/access"
 )
 
-// TestTurns asks in the names of two tenants at a gate of one running and two waiting queries.
+// TestTurns lets tenants compete at a gate of one running and two waiting queries.
 func TestTurns(t *testing.T) {
 	t.Parallel()
 	g := newGate(Config{MaxConcurrent: 1, MaxQueued: 2})
@@ -32,32 +32,33 @@ func TestTurns(t *testing.T) {
 	}
 	first := wait("flood")
 	second := wait("flood")
-	if _, err := g.join("flood"); err != errBusy {
-		t.Errorf("a fourth query of the flood: %v", err)
+	if _, err := g.join("flood"); !errors.Is(err, errBusy) {
+		t.Errorf("a fourth query of tenant flood: got %v", err)
 	}
-	other := wait("other") // takes the place of the flood's newest
-	if len(second.may) != 1 || <-second.may {
-		t.Error("the flood's newest query was not sent away")
+	other := wait("other") // It takes the place of flood's newest query.
+	if len(second.granted) != 1 || <-second.granted {
+		t.Error("flood's newest query was not refused")
 	}
-	if _, err := g.join("flood"); err != errBusy {
-		t.Errorf("the flood takes the place of somebody who has less: %v", err)
+	if _, err := g.join("flood"); !errors.Is(err, errBusy) {
+		t.Errorf("flood takes the place of a tenant with fewer queries: got %v", err)
 	}
-	if _, err := g.join("third"); err != nil { // The flood runs one and waits with one.
-		t.Errorf("a third tenant: %v", err)
+	if _, err := g.join("third"); err != nil { // Flood has one running and one waiting query.
+		t.Errorf("a third tenant: got %v", err)
 	}
-	if len(first.may) != 1 || <-first.may {
-		t.Error("the flood's other query was not sent away")
+	if len(first.granted) != 1 || <-first.granted {
+		t.Error("flood's other waiting query was not refused")
 	}
-	if _, err := g.join("fourth"); err != errBusy {
-		t.Errorf("nobody has more than one query, but a fourth tenant got a place: %v", err)
+	if _, err := g.join("fourth"); !errors.Is(err, errBusy) {
+		t.Errorf("each tenant has one query, but a fourth tenant got a place: %v", err)
 	}
 	g.leave("flood")
-	if len(other.may) != 1 || !<-other.may {
-		t.Error("the other tenant waits longest and does not run")
+	if len(other.granted) != 1 || !<-other.granted {
+		t.Error("the query that has waited longest does not run")
 	}
 }
 
-// TestFewestRunningFirst: the flood came first and runs more, so another tenant's later query is next.
+// TestFewestRunningFirst has a tenant flood that came first and has more running queries. The next
+// query is the later one of another tenant.
 func TestFewestRunningFirst(t *testing.T) {
 	t.Parallel()
 	g := newGate(Config{MaxConcurrent: 2, MaxQueued: 4})
@@ -68,13 +69,13 @@ func TestFewestRunningFirst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if g.leave("flood"); len(other.may) != 1 {
-		t.Error("the flood runs again before the other tenant")
+	if g.leave("flood"); len(other.granted) != 1 {
+		t.Error("flood runs a third query before the other tenant runs one")
 	}
 }
 
-// TestGateNeverLosesAPlace enters, leaves and gives up in any order: no more run than may,
-// nobody waits while there is room, and at the end everything is free.
+// TestGateNeverLosesAPlace enters, leaves and abandons in random order. Never do too many queries
+// run, no query waits while there is room, and at the end all places are free.
 func TestGateNeverLosesAPlace(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
@@ -91,8 +92,8 @@ func TestGateNeverLosesAPlace(t *testing.T) {
 			kept := waiting[:0]
 			for _, w := range waiting {
 				select {
-				case may := <-w.turn.may:
-					if may {
+				case granted := <-w.turn.granted:
+					if granted {
 						running = append(running, w.tenant)
 					}
 				default:
@@ -121,7 +122,7 @@ func TestGateNeverLosesAPlace(t *testing.T) {
 				if len(waiting) > 0 {
 					i := rapid.IntRange(0, len(waiting)-1).Draw(r, "who")
 					if w := waiting[i]; g.abandon(w.tenant, w.turn) {
-						r.Fatal("a waiting query had been let in without being told")
+						r.Fatal("a waiting query left its line without a value in granted")
 					}
 					waiting = append(waiting[:i], waiting[i+1:]...)
 				}
@@ -130,18 +131,19 @@ func TestGateNeverLosesAPlace(t *testing.T) {
 			gotRunning, gotWaiting := g.count()
 			if gotRunning != len(running) || gotWaiting != len(waiting) || gotRunning > cfg.MaxConcurrent ||
 				gotWaiting > cfg.MaxQueued {
-				r.Fatalf("the gate says %d and %d, it is %d and %d of %+v", gotRunning, gotWaiting, len(running),
-					len(waiting), cfg)
+				r.Fatalf("the gate counts %d running and %d waiting, want %d and %d with %+v", gotRunning, gotWaiting,
+					len(running), len(waiting), cfg)
 			}
-			of := map[string]int{}
+			runningByTenant := map[string]int{}
 			for _, tenant := range running {
-				if of[tenant]++; cfg.Fair && of[tenant] == cfg.MaxConcurrent && cfg.MaxConcurrent > 1 {
-					r.Fatalf("%s has all places of %+v", tenant, cfg)
+				runningByTenant[tenant]++
+				if cfg.Fair && runningByTenant[tenant] == cfg.MaxConcurrent && cfg.MaxConcurrent > 1 {
+					r.Fatalf("tenant %s has all places of %+v", tenant, cfg)
 				}
 			}
 			for _, w := range waiting {
-				if gotRunning < cfg.MaxConcurrent && of[w.tenant] < g.most {
-					r.Fatalf("%s waits with %d running, while there is room in %+v", w.tenant, of[w.tenant], cfg)
+				if n := runningByTenant[w.tenant]; gotRunning < cfg.MaxConcurrent && n < g.maxPerTenant {
+					r.Fatalf("tenant %s waits with %d running, while there is room in %+v", w.tenant, n, cfg)
 				}
 			}
 		}
@@ -156,7 +158,8 @@ func TestGateNeverLosesAPlace(t *testing.T) {
 	})
 }
 
-// TestAbandonedAtTheLastMoment: a query whose turn comes as it gives up hands it on.
+// TestAbandonedAtTheLastMoment abandons a query whose turn was granted just before. Its place is
+// given back.
 func TestAbandonedAtTheLastMoment(t *testing.T) {
 	t.Parallel()
 	g := newGate(Config{MaxConcurrent: 1, MaxQueued: 1})
@@ -171,12 +174,12 @@ func TestAbandonedAtTheLastMoment(t *testing.T) {
 	if _, err := g.enter(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := g.enter(t.Context()); err != errNobody {
-		t.Errorf("without a tenant: %v", err)
+	if _, err := g.enter(t.Context()); !errors.Is(err, errNoPrincipal) {
+		t.Errorf("without a principal: got %v", err)
 	}
 	g.leave("b")
 	if running, waiting := g.count(); running+waiting+len(g.lines) != 0 {
-		t.Errorf("%d running, %d waiting", running, waiting)
+		t.Errorf("%d queries still run, and %d still wait", running, waiting)
 	}
 }
 
@@ -186,7 +189,7 @@ func TestQueryRate(t *testing.T) {
 	a := newAPI(t, newLayers(), func(_ *Config, p *Parts) {
 		p.Admit = func(tenant string) time.Duration {
 			if tenant != "default" {
-				t.Errorf("asked for %q", tenant)
+				t.Errorf("asked for tenant %q", tenant)
 			}
 			return wait
 		}
@@ -204,14 +207,14 @@ func TestQueryRate(t *testing.T) {
 		}
 	}
 	w := httptest.NewRecorder()
-	served(a).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v1/views", nil))
+	serveMux(a).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v1/views", nil))
 	if w.Code != http.StatusUnauthorized {
-		t.Errorf("nobody got %d", w.Code)
+		t.Errorf("without a principal: got %d", w.Code)
 	}
 }
 
-// TestNobody: what is mounted without a guard answers nobody, beyond what is open to everybody.
-func TestNobody(t *testing.T) {
+// TestNoPrincipal sends requests without a principal. Only the open routes answer them.
+func TestNoPrincipal(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, newLayers(), nil)
 	for _, r := range a.routes {
@@ -226,7 +229,7 @@ func TestNobody(t *testing.T) {
 				strings.NewReplacer("{name}", "flights", "{n}", "17").Replace(r.pattern)+query, body)
 			req.Header.Set("Content-Type", "application/json")
 			w := httptest.NewRecorder()
-			served(a).ServeHTTP(w, req)
+			serveMux(a).ServeHTTP(w, req)
 			if (w.Code == http.StatusUnauthorized) == open {
 				t.Errorf("%s %s: status %d: %s", method, r.pattern, w.Code, w.Body)
 			}

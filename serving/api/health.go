@@ -8,16 +8,16 @@ import (
 	"recount/schemas/problem"
 )
 
-// checkTimeout bounds all checks of /readyz together.
+// checkTimeout is how long all checks of /readyz together may take.
 const checkTimeout = 2 * time.Second
 
-// healthz says that the process answers, and nothing about what it depends on: restarting it
-// would not repair those.
+// healthz says that the process answers. It says nothing about the stores that the process needs,
+// because a restart of the process would not repair them.
 func (a *API) healthz(w http.ResponseWriter, _ *http.Request) error {
 	return writeJSON(w, map[string]string{"status": "ok"})
 }
 
-// readyz says whether queries can be answered, and if not why.
+// readyz says whether queries can be answered and, if not, why.
 func (a *API) readyz(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), checkTimeout)
 	defer cancel()

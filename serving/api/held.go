@@ -5,22 +5,25 @@ import (
 	"strconv"
 )
 
-// heldPart is the least memory taken for a part of an answer. Encoders write small pieces too.
+// heldPart is the smallest memory for a part of an answer, because encoders also write small pieces.
 const heldPart = 4 << 10
 
-// held is an answer on its way to its reader. It is held in memory while it is made, so that the
-// query's place is free before the reader has to do anything: how long that takes is up to the
-// reader. When Config.MaxHeld of answers wait, the rest is written as it is made and the place
-// kept meanwhile; else slow readers could have any number of answers in memory.
+// held is an answer that waits for its client. The answer is held in memory, and the query's place
+// is free before the client reads anything, so a slow client blocks no other query. If more than
+// Config.MaxHeld bytes would be held, the answer is written directly instead, and the query keeps
+// its place until then. Otherwise slow clients could fill the memory.
 type held struct {
 	http.ResponseWriter
-	gate  *gate
-	leave func() // gives the query's place back
+	gate *gate
+	// leave gives the query's place back.
+	leave func()
 
-	parts   [][]byte
-	bytes   int64 // memory of the parts
-	size    int
-	flowing bool // nothing is held any more
+	parts [][]byte
+	// bytes is how much memory the parts have reserved, and size is how much of it is used.
+	bytes int64
+	size  int
+	// flowing says that nothing is held any more.
+	flowing bool
 }
 
 // Write holds p, or writes it when there is no room.
@@ -46,7 +49,7 @@ func (h *held) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// flow writes what is held, and gives its memory back.
+// flow writes the held parts and gives their memory back.
 func (h *held) flow() error {
 	h.flowing = true
 	for _, p := range h.parts {
@@ -58,7 +61,7 @@ func (h *held) flow() error {
 	return nil
 }
 
-// send ends the answer, and the query before that.
+// send gives the query's place back and then sends the answer.
 func (h *held) send() error {
 	h.leave()
 	if h.flowing {
@@ -68,7 +71,7 @@ func (h *held) send() error {
 	return clientGone(h.flow())
 }
 
-// drop forgets what is held.
+// drop discards the held parts and gives their memory back.
 func (h *held) drop() {
 	h.gate.hold(-h.bytes)
 	h.parts = nil

@@ -14,7 +14,7 @@ import (
 	"recount/schemas/access"
 )
 
-// recipient is a client that begins to read its answer when it likes, or breaks off then.
+// recipient is a client that reads its answer once begin is closed. If gone is set, it leaves then.
 type recipient struct {
 	*httptest.ResponseRecorder
 	begin chan struct{}
@@ -33,11 +33,11 @@ func (s *recipient) Write(p []byte) (int, error) {
 	return s.ResponseRecorder.Write(p)
 }
 
-// as asks in the name of a tenant.
-func (s *recipient) as(a *API, tenant, accept string) {
-	who := access.Principal{Tenant: tenant, Scopes: access.AllScopes}
-	r := httptest.NewRequestWithContext(access.NewContext(context.Background(), who), http.MethodPost, "/v1/query",
-		strings.NewReader(hourly))
+// ask sends a query of a tenant.
+func (s *recipient) ask(a *API, tenant, accept string) {
+	principal := access.Principal{Tenant: tenant, Scopes: access.AllScopes}
+	r := httptest.NewRequestWithContext(access.NewContext(context.Background(), principal), http.MethodPost,
+		"/v1/query", strings.NewReader(hourly))
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Accept", accept)
 	defer func() {
@@ -45,32 +45,33 @@ func (s *recipient) as(a *API, tenant, accept string) {
 			panic(p)
 		}
 	}()
-	served(a).ServeHTTP(s, r)
+	serveMux(a).ServeHTTP(s, r)
 }
 
-// TestSlowReadersHoldNoPlace: with one place, a client that does not read its answer keeps nobody waiting.
+// TestSlowReadersHoldNoPlace has one place, and a client that does not read its answer. Another
+// query still runs.
 func TestSlowReadersHoldNoPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI(t, newLayers(), func(c *Config, _ *Parts) { c.MaxConcurrent = 1 })
 		slow := newRecipient()
-		go slow.as(a, "default", "application/json")
+		go slow.ask(a, "default", "application/json")
 		synctest.Wait()
 		res, body := call(a, "POST", "/v1/query", hourly)
 		if res.StatusCode != http.StatusOK {
-			t.Errorf("behind a slow reader: %s", body)
+			t.Errorf("a query after that of a slow reader: %s", body)
 		}
 		close(slow.begin)
 		synctest.Wait()
 		if slow.Code != http.StatusOK || slow.Body.String() != body {
 			t.Errorf("the slow reader got %d %s", slow.Code, slow.Body)
 		}
-		free(t, a)
+		checkFree(t, a)
 	})
 }
 
-// TestSlowReadersOfOneTenant: what is too large to be held keeps its place until it is read, so no
-// tenant may have all places.
+// TestSlowReadersOfOneTenant has answers that are too large to be held, so that their queries keep
+// their places until they are read. One tenant must not get all places this way.
 func TestSlowReadersOfOneTenant(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -81,12 +82,12 @@ func TestSlowReadersOfOneTenant(t *testing.T) {
 		})
 		slow := []*recipient{newRecipient(), newRecipient(), newRecipient()}
 		for _, s := range slow {
-			go s.as(a, "slow", "application/json")
+			go s.ask(a, "slow", "application/json")
 		}
 		synctest.Wait()
 		other := newRecipient()
 		close(other.begin)
-		other.as(a, "other", "application/json")
+		other.ask(a, "other", "application/json")
 		if other.Code != http.StatusOK {
 			t.Errorf("the other tenant got %d %s", other.Code, other.Body)
 		}
@@ -99,34 +100,34 @@ func TestSlowReadersOfOneTenant(t *testing.T) {
 				t.Errorf("a slow reader got %d %s", s.Code, s.Body)
 			}
 		}
-		free(t, a)
+		checkFree(t, a)
 	})
 }
 
-// TestHeldAnswersAreTheSame: whether all of an answer is held, some of it or nothing, it is the same bytes.
+// TestHeldAnswersAreTheSame holds all, some or none of an answer. The client gets the same bytes.
 func TestHeldAnswersAreTheSame(t *testing.T) {
 	t.Parallel()
 	for _, f := range formats {
 		var want []byte
-		for _, most := range []int64{0, heldPart, DefaultConfig().MaxHeld} {
-			a := newAPI(t, newLayers(), func(c *Config, _ *Parts) { c.MaxHeld = most })
+		for _, maxHeld := range []int64{0, heldPart, DefaultConfig().MaxHeld} {
+			a := newAPI(t, newLayers(), func(c *Config, _ *Parts) { c.MaxHeld = maxHeld })
 			s := newRecipient()
 			close(s.begin)
-			s.as(a, "default", f.media)
+			s.ask(a, "default", f.media)
 			got := s.Body.Bytes()
 			if want == nil {
 				want = got
 			}
 			if s.Code != http.StatusOK || len(got) == 0 || !bytes.Equal(got, want) {
-				t.Errorf("%s, %d bytes held: got %d %q, want %q", f.media, most, s.Code, got, want)
+				t.Errorf("%s, at most %d bytes held: got %d %q, want %q", f.media, maxHeld, s.Code, got, want)
 			}
-			free(t, a)
+			checkFree(t, a)
 		}
 	}
 }
 
-// TestHeldPieces writes answers piece by piece with room for three parts, and each time ends in
-// another state: held whole, held until it was too much, or read by nobody.
+// TestHeldPieces writes answers in pieces, with room for three parts. Some answers are held
+// completely, some are held until there is no more room, and some are for a client that has left.
 func TestHeldPieces(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{1, 100, heldPart, heldPart + 1} {
@@ -147,47 +148,47 @@ func TestHeldPieces(t *testing.T) {
 						err = e
 					}
 				}
-				if whole := want.Len() <= heldPart; whole && (err != nil || s.Body.Len() > 0) {
+				if small := want.Len() <= heldPart; small && (err != nil || s.Body.Len() > 0) {
 					t.Errorf("%d pieces of %d bytes were not held: %v", pieces, size, err)
 				}
-				if h.flowing && err == nil && g.holding() != 0 {
-					t.Errorf("%d pieces of %d bytes: %d bytes are still held", pieces, size, g.holding())
+				if h.flowing && err == nil && g.heldBytes() != 0 {
+					t.Errorf("%d pieces of %d bytes: %d bytes are still held", pieces, size, g.heldBytes())
 				}
 				if e := h.send(); err == nil {
 					err = e
 				}
-				if h.drop(); left != 1 || g.holding() != 0 {
-					t.Errorf("%d pieces of %d bytes: left %d times, %d bytes held", pieces, size, left, g.holding())
+				if h.drop(); left != 1 || g.heldBytes() != 0 {
+					t.Errorf("%d pieces of %d bytes: left %d times, %d bytes held", pieces, size, left, g.heldBytes())
 				}
 				if gone && pieces > 0 {
 					if err == nil {
-						t.Errorf("%d pieces of %d bytes: nobody read them, and that is no error", pieces, size)
+						t.Errorf("%d pieces of %d bytes: got no error, but the client has left", pieces, size)
 					}
 				} else if err != nil || !bytes.Equal(s.Body.Bytes(), want.Bytes()) {
-					t.Errorf("%d pieces of %d bytes: %v, or they are not what was read", pieces, size, err)
+					t.Errorf("%d pieces of %d bytes: error %v, or the client read other bytes", pieces, size, err)
 				}
 			}
 		}
 	}
 }
 
-// TestReadersWhoLeave give their places and their memory back.
+// TestReadersWhoLeave checks that clients that leave give back their places and their memory.
 func TestReadersWhoLeave(t *testing.T) {
 	t.Parallel()
-	for _, most := range []int64{0, DefaultConfig().MaxHeld} {
-		a := newAPI(t, newLayers(), func(c *Config, _ *Parts) { c.MaxHeld = most })
+	for _, maxHeld := range []int64{0, DefaultConfig().MaxHeld} {
+		a := newAPI(t, newLayers(), func(c *Config, _ *Parts) { c.MaxHeld = maxHeld })
 		s := newRecipient()
 		s.gone = true
 		close(s.begin)
-		s.as(a, "default", "text/csv")
-		free(t, a)
+		s.ask(a, "default", "text/csv")
+		checkFree(t, a)
 	}
 }
 
-// free fails the test when a place or memory was not given back.
-func free(t *testing.T, a *API) {
+// checkFree fails the test if a place or memory was not given back.
+func checkFree(t *testing.T, a *API) {
 	t.Helper()
-	if running, waiting := a.gate.count(); running+waiting > 0 || a.gate.holding() != 0 {
-		t.Errorf("left over: %d running, %d waiting, %d bytes", running, waiting, a.gate.holding())
+	if running, waiting := a.gate.count(); running+waiting > 0 || a.gate.heldBytes() != 0 {
+		t.Errorf("not given back: %d running, %d waiting, %d bytes", running, waiting, a.gate.heldBytes())
 	}
 }

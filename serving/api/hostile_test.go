@@ -17,8 +17,8 @@ import (
 	"recount/serving/merge"
 )
 
-// TestModesOfStrangersAreNoLabels sends queries with modes of all kinds that fail for another
-// reason first: a label is kept as long as the process runs, so it must be one of few.
+// TestModesOfStrangersAreNoLabels sends queries with many invented modes, which fail for another
+// reason first. A label is kept as long as the process runs, so there must be few of them.
 func TestModesOfStrangersAreNoLabels(t *testing.T) {
 	t.Parallel()
 	reg := prometheus.NewRegistry()
@@ -42,8 +42,9 @@ func TestModesOfStrangersAreNoLabels(t *testing.T) {
 	}
 }
 
-// TestLargeBodiesWaitForRoom holds as many large bodies open as there is room for: another
-// is told to try again, small ones are answered, and so is the next large one.
+// TestLargeBodiesWaitForRoom sends as many large bodies as there is room for, and does not finish
+// them. A further large body is refused with Retry-After, and a small body is answered. When the
+// first ones have ended, a large body is answered too.
 func TestLargeBodiesWaitForRoom(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, newLayers(), func(c *Config, _ *Parts) { c.MaxConcurrent = 2 })
@@ -57,7 +58,7 @@ func TestLargeBodiesWaitForRoom(t *testing.T) {
 		r.Header.Set("Content-Type", "application/json")
 		go func() {
 			w := httptest.NewRecorder()
-			served(a).ServeHTTP(w, r)
+			serveMux(a).ServeHTTP(w, r)
 			done <- w.Code
 		}()
 		if _, err := io.WriteString(pw, large[:smallBody+1]); err != nil {
@@ -87,7 +88,7 @@ func TestLargeBodiesWaitForRoom(t *testing.T) {
 	}
 }
 
-// TestListsWaitForTheirTurn fills the gate with queries: lists are refused as queries are.
+// TestListsWaitForTheirTurn fills the gate with a query. Lists are then refused like queries.
 func TestListsWaitForTheirTurn(t *testing.T) {
 	t.Parallel()
 	reached := make(chan struct{})
@@ -116,7 +117,7 @@ func TestListsWaitForTheirTurn(t *testing.T) {
 	<-done
 }
 
-// TestHostileParameters is the table of GET parameters that are refused, with the field at fault.
+// TestHostileParameters lists GET parameters that are refused, with the field of the answer.
 func TestHostileParameters(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, newLayers(), nil)

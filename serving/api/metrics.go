@@ -18,12 +18,13 @@ type metrics struct {
 func newMetrics(r prometheus.Registerer, g *gate) *metrics {
 	m := &metrics{
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "recount_query_seconds", Help: "Time from a query's arrival to the last byte of its answer, by " +
-				"mode and status.",
+			Name:    "recount_query_seconds",
+			Help:    "Time from a query's arrival to the last byte of its answer, by mode and HTTP status.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16),
 		}, []string{"mode", "status"}),
 		rows: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "recount_query_rows", Help: "Rows of an answer.", Buckets: prometheus.ExponentialBuckets(1, 10, 7),
+			Name: "recount_query_rows", Help: "Number of rows in an answer.",
+			Buckets: prometheus.ExponentialBuckets(1, 10, 7),
 		}),
 	}
 	if r != nil {
@@ -40,18 +41,18 @@ func newMetrics(r prometheus.Registerer, g *gate) *metrics {
 					return float64(waiting)
 				}),
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_query_held_bytes",
-				Help: "Encoded answers in memory that are made or wait for their readers."},
-				func() float64 { return float64(g.holding()) }))
+				Help: "Memory of encoded answers that are being made or wait for their clients."},
+				func() float64 { return float64(g.heldBytes()) }))
 	}
 	return m
 }
 
-// statusClientGone is what logs of proxies call a request whose client went away.
+// statusClientGone is the status that proxies log for a request whose client left.
 const statusClientGone = 499
 
 func (m *metrics) observe(mode query.Mode, status int, began time.Time) {
 	if !slices.Contains(query.Modes, mode) {
-		mode = "none" // It may be any string, and a label is kept for ever.
+		mode = "none" // A client may send any string, and each label is kept for ever.
 	}
 	m.seconds.WithLabelValues(string(mode), strconv.Itoa(status)).Observe(time.Since(began).Seconds())
 }

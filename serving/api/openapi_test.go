@@ -84,7 +84,7 @@ func TestDocumentHasTheFields(t *testing.T) {
 	}
 }
 
-// fields are the JSON names of a struct's fields, and those that are always there.
+// fields returns the JSON names of a struct's fields, and the names of those that are always present.
 func fields(t reflect.Type) (all, required []string) {
 	for i := range t.NumField() {
 		name, rest, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
@@ -101,7 +101,8 @@ func fields(t reflect.Type) (all, required []string) {
 	return all, required
 }
 
-// TestDocumentHasTheParameters compares GET /v1/query with what it reads.
+// TestDocumentHasTheParameters compares the document's parameters of GET /v1/query with those that
+// are read.
 func TestDocumentHasTheParameters(t *testing.T) {
 	t.Parallel()
 	var get struct {
@@ -115,7 +116,7 @@ func TestDocumentHasTheParameters(t *testing.T) {
 		got = append(got, p.Name)
 	}
 	slices.Sort(got)
-	if diff := cmp.Diff(slices.Sorted(maps.Keys(known)), got); diff != "" {
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(queryParameters)), got); diff != "" {
 		t.Error(diff)
 	}
 	inBody, _ := fields(reflect.TypeOf(query.Query{}))

@@ -14,38 +14,38 @@ import (
 	"recount/schemas/query"
 )
 
-// parameters reads the parameters of GET /v1/query and remembers the first fault.
+// parameters reads URL parameters and remembers the first error.
 type parameters struct {
 	values url.Values
 	err    error
 }
 
-func fault(field, format string, args ...any) error {
+func invalid(field, format string, args ...any) error {
 	return &query.Error{Field: field, Msg: fmt.Sprintf(format, args...)}
 }
 
-// known are the parameters and whether they may be repeated.
-var known = map[string]bool{
+// queryParameters says of each parameter of GET /v1/query whether it may be repeated.
+var queryParameters = map[string]bool{
 	"view": false, "from": false, "to": false, "granularity": false, "time_zone": false, "limit": false, "mode": false,
 	"as_of": false, "fill": false, "measures": true, "group_by": true, "order_by": true, "where": true,
 }
 
-// parseParameters reads a query from URL parameters, as strictly as query.Parse does from
-// JSON. The catalog gives values of where their types; what it does not know is left to Resolve.
+// parseParameters reads a query from URL parameters, as strictly as query.Parse reads JSON. The
+// catalog gives the types of the values of where. Resolve refuses names that the catalog lacks.
 func parseParameters(raw string, c *catalog.Catalog) (*query.Query, error) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
-		return nil, fault("query", "%v", err)
+		return nil, invalid("query", "%v", err)
 	}
 	for name, v := range values {
-		repeated, ok := known[name]
+		repeatable, ok := queryParameters[name]
 		switch {
 		case !utf8.ValidString(strings.Join(v, "")):
-			return nil, fault("query", "parameter %q is not valid UTF-8", name)
+			return nil, invalid("query", "parameter %q is not valid UTF-8", name)
 		case !ok:
-			return nil, fault("query", "unknown parameter %q", name)
-		case !repeated && len(v) > 1:
-			return nil, fault("query", "parameter %s is given %d times; once is enough", name, len(v))
+			return nil, invalid("query", "unknown parameter %q", name)
+		case !repeatable && len(v) > 1:
+			return nil, invalid("query", "parameter %s is given %d times; give it once", name, len(v))
 		}
 	}
 	p := &parameters{values: values}
@@ -65,7 +65,7 @@ func (p *parameters) fail(err error) {
 	}
 }
 
-// list splits all values of a parameter at commas.
+// list splits all values of a parameter by commas.
 func (p *parameters) list(name string) []string {
 	var out []string
 	for _, v := range p.values[name] {
@@ -81,8 +81,8 @@ func (p *parameters) time(name string) time.Time {
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		p.fail(fault(name, "%q is not an RFC 3339 time such as 2001-01-01T00:00:00Z; a plus sign in it must be "+
-			"written as %%2B", text))
+		p.fail(invalid(name, "%q is not an RFC 3339 time such as 2001-01-01T00:00:00Z; write a plus sign in it "+
+			"as %%2B", text))
 	}
 	return t
 }
@@ -94,7 +94,7 @@ func (p *parameters) int(name string) int {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {
-		p.fail(fault(name, "%q is not a number", text))
+		p.fail(invalid(name, "%q is not a number", text))
 	}
 	return n
 }
@@ -106,7 +106,7 @@ func (p *parameters) bool(name string) bool {
 	case "true":
 		return true
 	default:
-		p.fail(fault(name, "%q is neither true nor false", text))
+		p.fail(invalid(name, "%q is neither true nor false", text))
 		return false
 	}
 }
@@ -118,7 +118,7 @@ func (p *parameters) asOf() *uint64 {
 	}
 	n, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
-		p.fail(fault("as_of", "%q is not the number of a publication", text))
+		p.fail(invalid("as_of", "%q is not the number of a publication", text))
 	}
 	return &n
 }
@@ -128,7 +128,7 @@ func (p *parameters) orderBy() []query.Order {
 	for _, text := range p.list("order_by") {
 		by, direction, _ := strings.Cut(text, ":")
 		if direction != "" && direction != "asc" && direction != "desc" {
-			p.fail(fault("order_by", "%q: use name, name:asc or name:desc", text))
+			p.fail(invalid("order_by", "%q: use name, name:asc or name:desc", text))
 		}
 		out = append(out, query.Order{By: by, Desc: direction == "desc"})
 	}
@@ -140,35 +140,36 @@ func (p *parameters) where(view string, c *catalog.Catalog) []query.Condition {
 	for _, text := range p.values["where"] {
 		parts := strings.SplitN(text, ":", 3)
 		if len(parts) < 3 {
-			p.fail(fault("where", "%q: use dimension:op:value, as in origin:in:ORD,ATL", text))
+			p.fail(invalid("where", "%q: use dimension:op:value, as in origin:in:ORD,ATL", text))
 			return nil
 		}
-		cond := query.Condition{Dimension: parts[0], Op: query.Op(parts[1])}
-		t := valueType(c.Views[view], c, cond)
-		if cond.Op == query.In || cond.Op == query.NotIn {
+		condition := query.Condition{Dimension: parts[0], Op: query.Op(parts[1])}
+		t := valueType(c.Views[view], c, condition)
+		if condition.Op == query.In || condition.Op == query.NotIn {
 			for v := range strings.SplitSeq(parts[2], ",") {
-				cond.Values = append(cond.Values, typed(v, t))
+				condition.Values = append(condition.Values, convert(v, t))
 			}
 		} else {
-			cond.Value = typed(parts[2], t)
+			condition.Value = convert(parts[2], t)
 		}
-		out = append(out, cond)
+		out = append(out, condition)
 	}
 	return out
 }
 
-func valueType(v *catalog.View, c *catalog.Catalog, cond query.Condition) catalog.FieldType {
+func valueType(v *catalog.View, c *catalog.Catalog, condition query.Condition) catalog.FieldType {
 	switch {
-	case cond.Op == query.Exists:
+	case condition.Op == query.Exists:
 		return catalog.Bool
-	case v == nil || !slices.Contains(v.Dimensions, cond.Dimension):
+	case v == nil || !slices.Contains(v.Dimensions, condition.Dimension):
 		return catalog.String
 	}
-	return c.DimensionType(v, cond.Dimension)
+	return c.DimensionType(v, condition.Dimension)
 }
 
-// typed gives a text the type JSON would have; what does not fit stays text, which Resolve refuses.
-func typed(text string, t catalog.FieldType) any {
+// convert gives a text the type that it would have in JSON. A text of another form stays a string,
+// which Resolve refuses.
+func convert(text string, t catalog.FieldType) any {
 	switch {
 	case t == catalog.Bool && (text == "true" || text == "false"):
 		return text == "true"

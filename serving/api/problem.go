@@ -15,10 +15,10 @@ import (
 	"recount/serving/reader"
 )
 
-// errNobody refuses a request whose context carries no principal.
-var errNobody = problem.New(http.StatusUnauthorized, problem.Unauthorized, "the request has no owner")
+// errNoPrincipal refuses a request whose context has no principal.
+var errNoPrincipal = problem.New(http.StatusUnauthorized, problem.Unauthorized, "the request carries no identity")
 
-// errClientGone marks a failed write: there is nobody left to tell.
+// errClientGone marks a failed write: no answer can reach the client.
 var errClientGone = errors.New("the client is gone")
 
 func clientGone(err error) error {
@@ -28,30 +28,33 @@ func clientGone(err error) error {
 	return fmt.Errorf("%w: %w", errClientGone, err)
 }
 
-// fail answers with the problem an error is, and logs those that are the server's fault. A client that is
-// gone, or too slow with its body, is told only what is wrong with its request. Else its connection is cut:
-// should it have closed only its half of it, it must not read the nothing that was written as an empty
-// answer.
+// fail answers with the problem for an error, and logs errors of the server.
+//
+// If the client has left, only errors of its request are answered. For other errors fail cuts the
+// connection. The client may have closed only its sending half, and would otherwise take the missing
+// answer for an empty one.
 func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := problemOf(err)
 	if errors.Is(err, errClientGone) || r.Context().Err() != nil && p.Status >= http.StatusInternalServerError {
-		a.parts.Logger.Debug("client gone", "path", r.URL.Path, "error", err)
+		a.parts.Logger.Debug("a client left before its answer", "path", r.URL.Path, "error", err)
 		panic(http.ErrAbortHandler)
 	}
 	if p.Status >= http.StatusInternalServerError {
-		a.parts.Logger.Error("request failed", "path", r.URL.Path, "request_id", problem.RequestID(w), "code", p.Code,
+		a.parts.Logger.Error("a request failed", "path", r.URL.Path, "request_id", problem.RequestID(w), "code", p.Code,
 			"error", err)
 	}
 	w.Header().Del("Recount-Accuracy")
 	problem.Write(w, p)
 }
 
-// unavailable are the errors of layers: what a client is told, without the reason.
-var unavailable = []struct {
+// layerErrors says how to answer errors of the layers. A client gets the text of err, but not the
+// reason that is wrapped with it.
+var layerErrors = []struct {
 	err    error
 	status int
 	code   problem.Code
-	wait   time.Duration // of Retry-After; 0 sends none
+	// wait is sent as Retry-After, unless it is 0.
+	wait time.Duration
 }{
 	{query.ErrNoPublication, http.StatusNotFound, problem.UnknownPublication, 0},
 	{query.ErrCollected, http.StatusGone, problem.PublicationCollected, 0},
@@ -69,22 +72,22 @@ var unavailable = []struct {
 	{reader.ErrPublications, http.StatusServiceUnavailable, problem.PublicationsUnavailable, 5 * time.Second},
 }
 
-// problemOf decides what an error is to a client.
+// problemOf returns the problem with which an error is answered.
 func problemOf(err error) *problem.Problem {
 	var p *problem.Problem
-	var fault *query.Error
+	var refused *query.Error
 	var limit *batchview.LimitError
 	var overflow *merge.OverflowError
 	var fill *merge.FillError
 	switch {
 	case errors.As(err, &p):
 		return p
-	case errors.As(err, &fault) && fault.Field == "view":
-		return &problem.Problem{Status: http.StatusNotFound, Code: problem.UnknownView, Detail: fault.Msg,
-			Field: fault.Field}
-	case errors.As(err, &fault):
-		return &problem.Problem{Status: http.StatusBadRequest, Code: problem.InvalidQuery, Detail: fault.Msg,
-			Field: fault.Field}
+	case errors.As(err, &refused) && refused.Field == "view":
+		return &problem.Problem{Status: http.StatusNotFound, Code: problem.UnknownView, Detail: refused.Msg,
+			Field: refused.Field}
+	case errors.As(err, &refused):
+		return &problem.Problem{Status: http.StatusBadRequest, Code: problem.InvalidQuery, Detail: refused.Msg,
+			Field: refused.Field}
 	case errors.As(err, &limit):
 		return problem.New(http.StatusUnprocessableEntity, problem.QueryTooLarge, limit.Reason)
 	case errors.As(err, &fill):
@@ -94,16 +97,16 @@ func problemOf(err error) *problem.Problem {
 		return &problem.Problem{Status: http.StatusUnprocessableEntity, Code: problem.ValueOverflow,
 			Detail: overflow.Error(), Field: "measures"}
 	}
-	for _, u := range unavailable {
-		if errors.Is(err, u.err) {
-			detail := u.err.Error()
-			if errors.Is(u.err, context.DeadlineExceeded) {
+	for _, l := range layerErrors {
+		if errors.Is(err, l.err) {
+			detail := l.err.Error()
+			if errors.Is(l.err, context.DeadlineExceeded) {
 				detail = "the request took longer than query.timeout; ask for less: a shorter range, fewer " +
 					"dimensions, a coarser granularity, a lower limit"
 			}
-			return &problem.Problem{Status: u.status, Code: u.code, Detail: detail, RetryAfter: u.wait}
+			return &problem.Problem{Status: l.status, Code: l.code, Detail: detail, RetryAfter: l.wait}
 		}
 	}
 	return problem.New(http.StatusInternalServerError, problem.Internal,
-		"the request failed for a reason that is in the server's log")
+		"the request failed; the server's log has the reason under this request's id")
 }

@@ -14,7 +14,7 @@ import (
 	"recount/serving/reader"
 )
 
-// maxPublications bounds the list; publications are kept by the handful (P3).
+// maxPublications bounds the list. Only a few publications are kept (P3), unless many are pinned.
 const maxPublications = 1000
 
 func (a *API) newest(r *http.Request) (*record.State, error) {
@@ -25,7 +25,7 @@ func (a *API) newest(r *http.Request) (*record.State, error) {
 	return state, nil
 }
 
-// listPublications lists the kept ones, newest first.
+// listPublications lists the kept publications, the newest first.
 func (a *API) listPublications(w http.ResponseWriter, r *http.Request) error {
 	kept := slices.Clone(a.parts.Publications.Kept())
 	slices.Sort(kept)
@@ -45,14 +45,14 @@ func (a *API) listPublications(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *API) getPublication(w http.ResponseWriter, r *http.Request) error {
-	n, err := number(r)
+	n, err := publicationNumber(r)
 	if err != nil {
 		return err
 	}
 	buckets := r.URL.Query().Get("buckets")
 	if buckets != "" && buckets != "true" && buckets != "false" {
 		return &problem.Problem{Status: http.StatusBadRequest, Code: problem.InvalidRequest,
-			Detail: "buckets is true or false", Field: "buckets"}
+			Detail: "buckets must be true or false", Field: "buckets"}
 	}
 	state, err := a.parts.Publications.At(r.Context(), n)
 	if errors.Is(err, query.ErrCollected) || errors.Is(err, query.ErrNoPublication) {
@@ -64,9 +64,9 @@ func (a *API) getPublication(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, a.publication(state, buckets == "true"))
 }
 
-// pinPublication keeps a publication for ever. It may be repeated.
+// pinPublication keeps a publication for ever. Repeating the request changes nothing.
 func (a *API) pinPublication(w http.ResponseWriter, r *http.Request) error {
-	n, err := number(r)
+	n, err := publicationNumber(r)
 	if err != nil {
 		return err
 	}
@@ -84,12 +84,12 @@ func (a *API) pinPublication(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, a.publication(state, false))
 }
 
-// number is the publication a path names.
-func number(r *http.Request) (uint64, error) {
+// publicationNumber returns the number of the publication in the request's path.
+func publicationNumber(r *http.Request) (uint64, error) {
 	n, err := strconv.ParseUint(r.PathValue("n"), 10, 64)
 	if err != nil {
 		return 0, &problem.Problem{Status: http.StatusBadRequest, Code: problem.InvalidRequest,
-			Detail: "a publication has a number", Field: "n"}
+			Detail: "the path must have the number of a publication", Field: "n"}
 	}
 	return n, nil
 }
@@ -109,26 +109,26 @@ func (a *API) publication(s *record.State, buckets bool) openapi.Publication {
 		out.Epochs = append(out.Epochs, h.Epoch)
 	}
 	for name, v := range s.Views {
-		pv := openapi.PublicationView{Digest: v.Digest, Buckets: len(v.Buckets)}
+		view := openapi.PublicationView{Digest: v.Digest, Buckets: len(v.Buckets)}
 		for _, b := range v.Buckets {
-			pv.Rows += b.Rows
+			view.Rows += b.Rows
 		}
 		if buckets {
-			pv.List = v.Buckets
+			view.List = v.Buckets
 		}
-		out.Views[name] = pv
+		out.Views[name] = view
 	}
 	for name, counts := range s.Types {
-		pt := openapi.PublicationType{Buckets: len(counts)}
+		eventType := openapi.PublicationType{Buckets: len(counts)}
 		for _, b := range counts {
-			pt.Events = pt.Events + b.Rows
-			pt.Duplicates = pt.Duplicates + b.Duplicates
-			pt.Conflicts = pt.Conflicts + b.Conflicts
+			eventType.Events += b.Rows
+			eventType.Duplicates += b.Duplicates
+			eventType.Conflicts += b.Conflicts
 		}
 		if buckets {
-			pt.List = counts
+			eventType.List = counts
 		}
-		out.Types[name] = pt
+		out.Types[name] = eventType
 	}
 	return out
 }

@@ -18,7 +18,7 @@ import (
 )
 
 func (a *API) postQuery(w http.ResponseWriter, r *http.Request) error {
-	return a.observed(w, r, func() (*query.Query, error) {
+	return a.observeQuery(w, r, func() (*query.Query, error) {
 		body, done, err := a.readBody(w, r)
 		if err != nil {
 			return nil, err
@@ -29,11 +29,13 @@ func (a *API) postQuery(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *API) getQuery(w http.ResponseWriter, r *http.Request) error {
-	return a.observed(w, r, func() (*query.Query, error) { return parseParameters(r.URL.RawQuery, a.parts.Catalog) })
+	return a.observeQuery(w, r, func() (*query.Query, error) {
+		return parseParameters(r.URL.RawQuery, a.parts.Catalog)
+	})
 }
 
-// observed runs a query and records how long it took and what came of it.
-func (a *API) observed(w http.ResponseWriter, r *http.Request, parse func() (*query.Query, error)) error {
+// observeQuery runs a query and records its time, mode and status in the metrics.
+func (a *API) observeQuery(w http.ResponseWriter, r *http.Request, parse func() (*query.Query, error)) error {
 	began := time.Now()
 	mode := query.Mode("")
 	status := http.StatusOK
@@ -53,16 +55,16 @@ func (a *API) observed(w http.ResponseWriter, r *http.Request, parse func() (*qu
 }
 
 func (a *API) runQuery(w http.ResponseWriter, r *http.Request, q *query.Query) error {
-	who, ok := access.FromContext(r.Context())
+	principal, ok := access.FromContext(r.Context())
 	if !ok {
-		return errNobody
+		return errNoPrincipal
 	}
 	f, err := negotiate(r)
 	if err != nil {
 		return err
 	}
 	return a.gated(func(w http.ResponseWriter, r *http.Request) error {
-		answer, err := a.parts.Answerer.Answer(r.Context(), q, who.Tenant)
+		answer, err := a.parts.Answerer.Answer(r.Context(), q, principal.Tenant)
 		if err != nil {
 			return err
 		}
@@ -71,8 +73,8 @@ func (a *API) runQuery(w http.ResponseWriter, r *http.Request, q *query.Query) e
 	})(w, r)
 }
 
-// write sends the answer. The accuracy goes ahead as a header, so that formats without a
-// place for it are as honest as JSON.
+// write sends the answer. The accuracy is also sent as a header, for formats that have no place
+// for it.
 func write(w http.ResponseWriter, f format, answer *merge.Answer) error {
 	accuracy, err := json.Marshal(answer.Accuracy)
 	if err != nil {
@@ -86,12 +88,12 @@ func write(w http.ResponseWriter, f format, answer *merge.Answer) error {
 	return clientGone(f.write(w, answer))
 }
 
-// smallBody is how much of a query's body is read without asking whether there is room
-// for it. Nearly every query is smaller, and a client that sends slowly holds no more.
+// smallBody is how many bytes of a query's body are read without a limit on the number of such
+// bodies. Nearly all queries are smaller. A client that sends slowly holds no more memory than this.
 const smallBody = 64 << 10
 
-// readBody reads a JSON body of at most query.MaxBody bytes. As many as may run at once
-// may be larger than smallBody; done gives the place of such a one back.
+// readBody reads a JSON body of at most query.MaxBody bytes. MaxConcurrent bodies at the same time
+// may be larger than smallBody. The caller must call done after parsing, so that another may follow.
 func (a *API) readBody(w http.ResponseWriter, r *http.Request) (body []byte, done func(), err error) {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || media != "application/json" || len(r.Header["Content-Type"]) > 1 {
@@ -104,7 +106,7 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request) (body []byte, don
 	}
 	rest := http.MaxBytesReader(w, r.Body, query.MaxBody)
 	if body, err = io.ReadAll(io.LimitReader(rest, smallBody)); err != nil || len(body) < smallBody {
-		return body, func() {}, unreadable(err)
+		return body, func() {}, bodyError(err)
 	}
 	select {
 	case a.large <- struct{}{}:
@@ -115,20 +117,20 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request) (body []byte, don
 	large := bytes.NewBuffer(body)
 	if _, err := large.ReadFrom(rest); err != nil {
 		done()
-		return nil, nil, unreadable(err)
+		return nil, nil, bodyError(err)
 	}
 	return large.Bytes(), done, nil
 }
 
-// unreadable says why a body cannot be read.
-func unreadable(err error) error {
+// bodyError returns the problem for an error of reading a body, or nil.
+func bodyError(err error) error {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &tooLarge):
 		return problem.New(http.StatusRequestEntityTooLarge, problem.BodyTooLarge,
-			fmt.Sprintf("a query has at most %d bytes", tooLarge.Limit))
+			fmt.Sprintf("a query may have at most %d bytes", tooLarge.Limit))
 	}
-	return problem.New(http.StatusBadRequest, problem.UnreadableBody, "the body did not arrive whole and in time")
+	return problem.New(http.StatusBadRequest, problem.UnreadableBody, "the body did not arrive completely and in time")
 }

@@ -11,17 +11,17 @@ import (
 	"recount/schemas/problem"
 )
 
-// handler answers a request or returns why it cannot; the error becomes a problem.
+// handler answers a request or returns an error, which is answered as a problem.
 type handler func(w http.ResponseWriter, r *http.Request) error
 
-// route is a pattern of http.ServeMux with a handler a method.
+// route is a pattern of http.ServeMux with a handler for each method.
 type route struct {
 	pattern string
 	methods map[string]handler
 }
 
-// Routes are the handlers by http.ServeMux pattern, without methods, for a process that mounts them
-// beside those of other layers. The one of "/" says that nothing is there.
+// Routes returns the handlers by http.ServeMux pattern, without methods. A process mounts them
+// together with those of other layers. The handler of "/" answers 404.
 func (a *API) Routes() map[string]http.Handler {
 	out := map[string]http.Handler{"/": http.HandlerFunc(notFound)}
 	for _, r := range a.routes {
@@ -35,15 +35,15 @@ func notFound(w http.ResponseWriter, r *http.Request) {
 		"no resource is at "+r.URL.Path+"; /openapi.json lists them"))
 }
 
-// methods chooses by method itself, because ServeMux answers 405 in plain text.
-func (a *API) methods(of map[string]handler) http.Handler {
-	allow := slices.Sorted(maps.Keys(of))
+// methods chooses the handler by method. ServeMux could do so too, but answers 405 in plain text.
+func (a *API) methods(handlers map[string]handler) http.Handler {
+	allow := slices.Sorted(maps.Keys(handlers))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		method := r.Method
 		if method == http.MethodHead {
 			method = http.MethodGet
 		}
-		h, ok := of[method]
+		h, ok := handlers[method]
 		if !ok {
 			w.Header().Set("Allow", strings.Join(allow, ", "))
 			problem.Write(w, problem.New(http.StatusMethodNotAllowed, problem.MethodNotAllowed,

@@ -6,8 +6,8 @@ import (
 	"recount/schemas/problem"
 )
 
-// getScores shows the newest grade of the speed layer (A2). It is for who runs the installation,
-// because the grade is of the largest tenants together.
+// getScores shows the newest grade of the speed layer (A2). It needs the scope admin, because a
+// grade covers the largest tenants together.
 func (a *API) getScores(w http.ResponseWriter, _ *http.Request) error {
 	if a.parts.Grade != nil {
 		if grade := a.parts.Grade(); grade != nil {

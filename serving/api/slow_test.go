@@ -10,31 +10,31 @@ import (
 	"recount/schemas/record"
 )
 
-// stuck is a store that answers nothing before the request is over.
+// stuck is a store that answers only when the request has ended.
 type stuck struct{ *layers }
 
-func (stuck) At(ctx context.Context, _ uint64) (*record.State, error) { return nil, until(ctx) }
-func (stuck) Pin(ctx context.Context, _ uint64) error                 { return until(ctx) }
+func (stuck) At(ctx context.Context, _ uint64) (*record.State, error) { return nil, waitForEnd(ctx) }
+func (stuck) Pin(ctx context.Context, _ uint64) error                 { return waitForEnd(ctx) }
 
 func (stuck) List(ctx context.Context, _ string, _ deadletter.Filter) (deadletter.Page, error) {
-	return deadletter.Page{}, until(ctx)
+	return deadletter.Page{}, waitForEnd(ctx)
 }
 
 func (stuck) Get(ctx context.Context, _, _ string) (deadletter.Letter, error) {
-	return deadletter.Letter{}, until(ctx)
+	return deadletter.Letter{}, waitForEnd(ctx)
 }
 
 func (stuck) Replay(ctx context.Context, _ string, _ deadletter.Filter, _ bool) (deadletter.Replay, error) {
-	return deadletter.Replay{}, until(ctx)
+	return deadletter.Replay{}, waitForEnd(ctx)
 }
 
-func until(ctx context.Context) error {
+func waitForEnd(ctx context.Context) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
 
-// TestNothingHoldsAPlaceLongerThanAQuery: whatever needs a query's place has a query's time. With one
-// place, each of these requests would keep all later ones out.
+// TestNothingHoldsAPlaceLongerThanAQuery checks that each request that needs a query's place ends
+// after a query's time. There is one place, so a request without a limit would block all later ones.
 func TestNothingHoldsAPlaceLongerThanAQuery(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

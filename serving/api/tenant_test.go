@@ -14,32 +14,33 @@ import (
 	"recount/serving/merge"
 )
 
-// asked notes whose answers the API asks for.
+// asked records the tenants for which the API asks.
 type asked struct{ tenants []string }
 
-func (a *asked) note(tenant string) { a.tenants = append(a.tenants, tenant) }
+func (a *asked) record(tenant string) { a.tenants = append(a.tenants, tenant) }
 
 func (a *asked) Answer(_ context.Context, _ *query.Query, tenant string) (*merge.Answer, error) {
-	a.note(tenant)
+	a.record(tenant)
 	return &merge.Answer{}, nil
 }
 
 func (a *asked) List(_ context.Context, tenant string, _ deadletter.Filter) (deadletter.Page, error) {
-	a.note(tenant)
+	a.record(tenant)
 	return deadletter.Page{}, nil
 }
 
 func (a *asked) Get(_ context.Context, tenant, _ string) (deadletter.Letter, error) {
-	a.note(tenant)
+	a.record(tenant)
 	return deadletter.Letter{}, nil
 }
 
 func (a *asked) Replay(_ context.Context, tenant string, _ deadletter.Filter, _ bool) (deadletter.Replay, error) {
-	a.note(tenant)
+	a.record(tenant)
 	return deadletter.Replay{}, nil
 }
 
-// TestRequestsAreOfTheirTenant: what is asked for is that of the principal, whatever the request says.
+// TestRequestsAreOfTheirTenant checks that requests are answered for the tenant of the principal,
+// whatever else they say.
 func TestRequestsAreOfTheirTenant(t *testing.T) {
 	t.Parallel()
 	all := &asked{}
@@ -47,7 +48,7 @@ func TestRequestsAreOfTheirTenant(t *testing.T) {
 		p.Answerer = all
 		p.DeadLetters = all
 		p.Cap = func(tenant, _, _ string) *openapi.Cap {
-			all.note(tenant)
+			all.record(tenant)
 			return nil
 		}
 	})
@@ -63,10 +64,10 @@ func TestRequestsAreOfTheirTenant(t *testing.T) {
 			req.Header.Set("Content-Type", "application/json")
 			req.Header.Set("Tenant", "default")
 			w := httptest.NewRecorder()
-			served(api).ServeHTTP(w,
+			serveMux(api).ServeHTTP(w,
 				req.WithContext(access.NewContext(t.Context(), access.Principal{Tenant: tenant, Scopes: access.Query})))
 			if others := slices.DeleteFunc(slices.Clone(all.tenants),
-				func(of string) bool { return of == tenant }); len(all.tenants) == 0 || len(others) > 0 {
+				func(name string) bool { return name == tenant }); len(all.tenants) == 0 || len(others) > 0 {
 				t.Errorf("%s %s of %s: status %d, asked for %q", r[0], r[1], tenant, w.Code, all.tenants)
 			}
 		}

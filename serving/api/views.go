@@ -14,9 +14,9 @@ import (
 )
 
 func (a *API) listViews(w http.ResponseWriter, r *http.Request) error {
-	who, ok := access.FromContext(r.Context())
+	principal, ok := access.FromContext(r.Context())
 	if !ok {
-		return errNobody
+		return errNoPrincipal
 	}
 	state, err := a.newest(r)
 	if err != nil {
@@ -24,18 +24,18 @@ func (a *API) listViews(w http.ResponseWriter, r *http.Request) error {
 	}
 	out := []openapi.View{}
 	for _, v := range a.parts.Catalog.Views {
-		out = append(out, a.view(v, state, who.Tenant))
+		out = append(out, a.view(v, state, principal.Tenant))
 	}
 	slices.SortFunc(out, func(x, y openapi.View) int { return strings.Compare(x.Name, y.Name) })
 	return writeJSON(w, map[string]any{"views": out})
 }
 
 func (a *API) getView(w http.ResponseWriter, r *http.Request) error {
-	who, ok := access.FromContext(r.Context())
+	principal, ok := access.FromContext(r.Context())
 	v := a.parts.Catalog.Views[r.PathValue("name")]
 	switch {
 	case !ok:
-		return errNobody
+		return errNoPrincipal
 	case v == nil:
 		return problem.New(http.StatusNotFound, problem.UnknownView,
 			"no view has this name; GET /v1/views lists them")
@@ -44,7 +44,7 @@ func (a *API) getView(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, a.view(v, state, who.Tenant))
+	return writeJSON(w, a.view(v, state, principal.Tenant))
 }
 
 func (a *API) view(v *catalog.View, state *record.State, tenant string) openapi.View {
@@ -53,11 +53,11 @@ func (a *API) view(v *catalog.View, state *record.State, tenant string) openapi.
 		Where:  []openapi.Filter{},
 		Digest: c.Digest(v)}
 	for _, d := range v.Dimensions {
-		dim := openapi.Dimension{Name: d, Type: c.DimensionType(v, d)}
+		dimension := openapi.Dimension{Name: d, Type: c.DimensionType(v, d)}
 		if a.parts.Cap != nil {
-			dim.Cap = a.parts.Cap(tenant, v.Event, d)
+			dimension.Cap = a.parts.Cap(tenant, v.Event, d)
 		}
-		out.Dimensions = append(out.Dimensions, dim)
+		out.Dimensions = append(out.Dimensions, dimension)
 	}
 	for _, m := range v.Measures {
 		out.Measures = append(out.Measures, openapi.Measure{Name: m.Name, Kind: m.Kind, Field: m.Field,
@@ -73,7 +73,7 @@ func (a *API) view(v *catalog.View, state *record.State, tenant string) openapi.
 	return out
 }
 
-// filterValues writes timestamps as people do.
+// filterValues returns the values of a filter, with timestamps as times instead of microseconds.
 func filterValues(f catalog.Filter, t catalog.FieldType) []any {
 	out := slices.Clone(f.Values)
 	for i, v := range out {
@@ -84,7 +84,7 @@ func filterValues(f catalog.Filter, t catalog.FieldType) []any {
 	return out
 }
 
-// duration writes 1m0s as 1m.
+// duration formats a duration without trailing zero units: 1m instead of 1m0s.
 func duration(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
