@@ -55,7 +55,7 @@ func (l servedLetters) Replay(ctx context.Context, tenant string, f deadletter.F
 			deadletter.Failure{Name: x.Name, EventID: x.EventID, Code: code, Message: message})
 	}
 	var tried []*deadletter.Letter
-	var events []ingest.Letter
+	var events []ingest.DeadLetter
 	for i := range page.Letters {
 		x := &page.Letters[i]
 		if !x.Replayable() {
@@ -68,7 +68,7 @@ func (l servedLetters) Replay(ctx context.Context, tenant string, f deadletter.F
 			return deadletter.Replay{}, err
 		}
 		tried = append(tried, x)
-		events = append(events, ingest.Letter{Raw: raw, Strict: x.Strict, Received: x.Received})
+		events = append(events, ingest.DeadLetter{Raw: raw, Strict: x.Strict, Received: x.Received})
 	}
 	outcomes, err := l.ingest.Replay(tenant, events, dry)
 	if err != nil {

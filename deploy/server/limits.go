@@ -14,7 +14,7 @@ func (s *Stack) capOf(tenant, event, dimension string) *openapi.Cap {
 	if !ok {
 		return nil
 	}
-	return &openapi.Cap{Limit: c.Most, Values: c.Values, Overflowed: c.Overflowed}
+	return &openapi.Cap{Limit: c.Limit, Values: c.Values, Overflowed: c.Overflowed}
 }
 
 func (s *Stack) openQuotas() (err error) {

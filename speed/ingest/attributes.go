@@ -10,13 +10,13 @@ import (
 )
 
 const (
-	// MaxID is the longest event id in bytes.
+	// MaxID is the largest length of an event id, in bytes.
 	MaxID = 200
-	// MaxAttribute is the longest source, subject or other attribute in bytes.
+	// MaxAttribute is the largest length of a source or subject, in bytes.
 	MaxAttribute = 1024
 )
 
-// attribute is a CloudEvents attribute that recount gives a meaning.
+// attribute is a CloudEvents attribute that has a meaning for recount.
 type attribute int
 
 const (
@@ -29,125 +29,126 @@ const (
 	attrContentType
 	attrData
 	attrDataBase64
-	attributes
+	attributeCount
 )
 
-var attributeNames = [attributes]string{"id", "source", "type", "time", "subject", "specversion", "datacontenttype",
+var attributeNames = [attributeCount]string{"id", "source", "type", "time", "subject", "specversion", "datacontenttype",
 	"data", "data_base64"}
 
-// attribute takes the member of the event with this key.
-func (d *decoder) attribute(key []byte) bool {
+// scanAttribute reads the member of the event that has this key.
+func (d *decoder) scanAttribute(key []byte) bool {
 	switch string(key) {
 	case "id":
-		return d.text(attrID)
+		return d.scanText(attrID)
 	case "source":
-		return d.text(attrSource)
+		return d.scanText(attrSource)
 	case "type":
-		ok := d.text(attrType)
-		d.resolve()
+		ok := d.scanText(attrType)
+		d.resolveType()
 		return ok
 	case "time":
-		return d.text(attrTime)
+		return d.scanText(attrTime)
 	case "subject":
-		return d.text(attrSubject)
+		return d.scanText(attrSubject)
 	case "specversion":
-		return d.text(attrSpecVersion)
+		return d.scanText(attrSpecVersion)
 	case "datacontenttype":
-		return d.text(attrContentType)
+		return d.scanText(attrContentType)
 	case "data_base64":
-		return d.text(attrDataBase64)
+		return d.scanText(attrDataBase64)
 	case "data":
-		d.once(attrData)
-		if d.typ == nil {
-			d.next()
-			d.dataAt = d.pos
+		d.checkOnce(attrData)
+		if d.eventType == nil {
+			d.peek()
+			d.dataStart = d.pos
 			return d.skip(1)
 		}
-		return d.dataValue()
+		return d.scanData()
 	}
-	return d.extension(key)
+	return d.scanExtension(key)
 }
 
-// once notes an attribute that comes twice.
-func (d *decoder) once(a attribute) {
+// checkOnce refuses an attribute that appears twice.
+func (d *decoder) checkOnce(a attribute) {
 	if d.seen[a] {
-		d.note(problem.DuplicateKey, "the attribute "+attributeNames[a]+" comes twice")
+		d.reject(problem.DuplicateKey, "the attribute "+attributeNames[a]+" appears twice")
 	}
 	d.seen[a] = true
 }
 
-// text takes an attribute that is a string or null; null is missing.
-func (d *decoder) text(a attribute) bool {
-	d.once(a)
-	switch d.next() {
+// scanText reads an attribute that is a string or null. Null means that it is missing.
+func (d *decoder) scanText(a attribute) bool {
+	d.checkOnce(a)
+	switch d.peek() {
 	case '"':
 		var ok bool
-		d.attrs[a], ok = d.str()
+		d.attributes[a], ok = d.scanString()
 		return ok
 	case 'n':
-		return d.literal("null")
+		return d.scanLiteral("null")
 	}
-	d.note(problem.InvalidAttribute, attributeNames[a]+": must be a string")
+	d.reject(problem.InvalidAttribute, attributeNames[a]+": it must be a string")
 	return d.skip(1)
 }
 
-// resolve finds the event type, mostly the one of the event before.
-func (d *decoder) resolve() {
-	d.typ = d.types[string(d.attrs[attrType])]
-	if d.typ == nil {
+// resolveType finds the event type, and clears the slots of its fields.
+func (d *decoder) resolveType() {
+	d.eventType = d.types[string(d.attributes[attrType])]
+	if d.eventType == nil {
 		return
 	}
-	d.row.slots = d.row.slots[:len(d.typ.fields)]
+	d.row.slots = d.row.slots[:len(d.eventType.fields)]
 	clear(d.row.slots)
 }
 
-// extension takes an attribute recount has no meaning for. It is kept.
-func (d *decoder) extension(key []byte) bool {
+// scanExtension keeps an attribute that has no meaning for recount.
+func (d *decoder) scanExtension(key []byte) bool {
 	for _, c := range key {
 		if (c < 'a' || c > 'z') && (c < '0' || c > '9') {
-			d.note(problem.InvalidAttribute, excerpt(key)+": an attribute's name has lower-case letters and digits "+
-				"only; put other fields in data")
+			d.reject(problem.InvalidAttribute, excerpt(key)+": the name of an attribute has only lower-case letters "+
+				"and digits; put other fields in data")
 			return d.skip(1)
 		}
 	}
-	c := d.next()
+	c := d.peek()
 	if c == '{' || c == '[' || len(key) == 0 {
-		d.note(problem.InvalidAttribute, excerpt(key)+": an attribute is a string, a number or a boolean; put other "+
+		d.reject(problem.InvalidAttribute, excerpt(key)+": an attribute is a string, a number or a boolean; put other "+
 			"values in data")
 		return d.skip(1)
 	}
-	from := d.pos
+	start := d.pos
 	ok := d.skip(1)
-	d.extends = append(d.extends, member{key, d.buf[from:d.pos]})
+	d.extensions = append(d.extensions, member{key, d.buf[start:d.pos]})
 	return ok
 }
 
-// checkAttributes refuses what CloudEvents or the limits forbid.
+// checkAttributes refuses attributes that CloudEvents or the limits do not allow.
 func (d *decoder) checkAttributes() {
-	id := d.attrs[attrID]
-	source := d.attrs[attrSource]
-	switch version := string(d.attrs[attrSpecVersion]); {
+	id := d.attributes[attrID]
+	source := d.attributes[attrSource]
+	switch version := string(d.attributes[attrSpecVersion]); {
 	case len(id) == 0:
-		d.note(problem.MissingID, "id: is missing; give every event its own, and the same one when sending it again")
+		d.reject(problem.MissingID, "id: it is missing; give every event an id of its own, and send it "+
+			"again with the same id")
 	case len(id) > MaxID:
-		d.note(problem.IDTooLong, fmt.Sprintf("id: %d bytes; at most %d", len(id), MaxID))
-	case version != "1.0" && (d.strict || d.attrs[attrSpecVersion] != nil):
-		d.note(problem.InvalidSpecVersion, `specversion: must be "1.0"`)
-	case len(d.attrs[attrType]) == 0:
-		d.note(problem.MissingType, "type: is missing")
-	case d.typ == nil:
-		d.note(problem.UnknownType,
-			"type: "+excerpt(d.attrs[attrType])+" is not declared under events in the configuration")
+		d.reject(problem.IDTooLong, fmt.Sprintf("id: it has %d bytes; use at most %d", len(id), MaxID))
+	case version != "1.0" && (d.strict || d.attributes[attrSpecVersion] != nil):
+		d.reject(problem.InvalidSpecVersion, `specversion: it must be "1.0"`)
+	case len(d.attributes[attrType]) == 0:
+		d.reject(problem.MissingType, "type: it is missing; use an event type that is declared under events")
+	case d.eventType == nil:
+		d.reject(problem.UnknownType,
+			"type: "+excerpt(d.attributes[attrType])+" is not declared under events in the configuration")
 	case d.strict && len(source) == 0:
-		d.note(problem.MissingSource, "source: is missing; CloudEvents requires it")
-	case len(source) > MaxAttribute || len(d.attrs[attrSubject]) > MaxAttribute:
-		d.note(problem.InvalidAttribute, fmt.Sprintf("source, subject: at most %d bytes", MaxAttribute))
+		d.reject(problem.MissingSource, "source: it is missing; CloudEvents requires it")
+	case len(source) > MaxAttribute || len(d.attributes[attrSubject]) > MaxAttribute:
+		d.reject(problem.InvalidAttribute, fmt.Sprintf("source, subject: use at most %d bytes for each", MaxAttribute))
 	}
 }
 
-// setTime reads the time or assigns the server's (D1).
+// setTime reads the time of the event, or assigns that of the server (D1).
 func (d *decoder) setTime() {
-	text := d.attrs[attrTime]
+	text := d.attributes[attrTime]
 	if text == nil {
 		d.row.time = d.now
 		d.row.flags = eventbatch.FlagTimeAssigned
@@ -156,20 +157,20 @@ func (d *decoder) setTime() {
 	t, ok := parseTime(text)
 	switch {
 	case !ok:
-		d.note(problem.InvalidTime, "time: "+excerpt(text)+" is not an RFC 3339 time such as 2001-01-01T00:01:00Z")
+		d.reject(problem.InvalidTime, "time: "+excerpt(text)+" is not an RFC 3339 time such as 2001-01-01T00:01:00Z")
 	case t < d.oldest:
-		d.note(problem.TimeTooOld, "time: "+excerpt(text)+" is before "+format(d.oldest)+", the oldest accepted")
+		d.reject(problem.TimeTooOld, "time: "+excerpt(text)+" is before "+formatTime(d.oldest)+", the oldest accepted")
 	case t > d.newest:
-		d.note(problem.TimeInFuture, "time: "+excerpt(text)+" is after "+format(d.newest)+", the newest accepted")
+		d.reject(problem.TimeInFuture, "time: "+excerpt(text)+" is after "+formatTime(d.newest)+", the newest accepted")
 	}
 	d.row.time = t
 	d.row.flags = 0
 }
 
-func format(micros int64) string { return time.UnixMicro(micros).UTC().Format(time.RFC3339) }
+func formatTime(micros int64) string { return time.UnixMicro(micros).UTC().Format(time.RFC3339) }
 
-// id is what is known of the event's id, for an answer.
-func (d *decoder) id() string {
-	b := d.attrs[attrID]
+// eventID returns as much of the event's id as was read, for an answer.
+func (d *decoder) eventID() string {
+	b := d.attributes[attrID]
 	return strings.ToValidUTF8(string(b[:min(len(b), MaxID)]), "\uFFFD")
 }

@@ -16,15 +16,15 @@ func flights(n int) string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// BenchmarkDecode decodes requests of 1,000 flights into columns of four partitions on one core.
+// BenchmarkDecode decodes requests of 1,000 flights into columns of four partitions, on one core.
 func BenchmarkDecode(b *testing.B) {
 	b.Run("uncapped", func(b *testing.B) { benchmarkDecode(b, 0) })
 	b.Run("capped", func(b *testing.B) { benchmarkDecode(b, 1_000_000) })
 }
 
-func benchmarkDecode(b *testing.B, most int) {
+func benchmarkDecode(b *testing.B, values int) {
 	cfg := DefaultConfig()
-	cfg.Values = most
+	cfg.Values = values
 	s, err := New(cfg, cappedCatalog(), 4, nil, Options{})
 	if err != nil {
 		b.Fatal(err)
@@ -36,20 +36,20 @@ func benchmarkDecode(b *testing.B, most int) {
 	b.ReportAllocs()
 	for b.Loop() {
 		q.body = body
-		q.dec.caps = s.caps.of("acme", testNow.UnixMicro())
-		clear(q.dec.sets)
-		if f := q.pay(baseCost + len(body)); f != nil {
-			b.Fatal(f)
+		q.decoder.caps = s.caps.setsOf("acme", testNow.UnixMicro())
+		clear(q.decoder.sets)
+		if p := q.pay(baseCost + len(body)); p != nil {
+			b.Fatal(p)
 		}
-		if f := q.decode(kindLines, nil, testNow); f != nil || len(q.rejected) > 0 {
-			b.Fatal(f, q.rejected)
+		if p := q.decode(kindLines, nil, testNow); p != nil || len(q.rejected) > 0 {
+			b.Fatal(p, q.rejected)
 		}
 		q.recycle()
 	}
 	b.ReportMetric(float64(events)*float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }
 
-// BenchmarkEncode gathers four requests' chunks into one message.
+// BenchmarkEncode gathers the chunks of four requests into one message.
 func BenchmarkEncode(b *testing.B) {
 	s, err := New(DefaultConfig(), testCatalog(), 1, nil, Options{})
 	if err != nil {
@@ -57,14 +57,14 @@ func BenchmarkEncode(b *testing.B) {
 	}
 	q := s.newRequest()
 	q.body = []byte(flights(250))
-	if f := q.pay(1 << 20); f != nil {
-		b.Fatal(f)
+	if p := q.pay(1 << 20); p != nil {
+		b.Fatal(p)
 	}
-	if f := q.decode(kindLines, nil, testNow); f != nil {
-		b.Fatal(f)
+	if p := q.decode(kindLines, nil, testNow); p != nil {
+		b.Fatal(p)
 	}
 	c := q.chunks[0]
-	f := c.typ.frames.Get().(*frame)
+	f := c.eventType.frames.Get().(*frame)
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := f.encode([]*chunk{c, c, c, c}, 1); err != nil {
@@ -74,11 +74,12 @@ func BenchmarkEncode(b *testing.B) {
 	b.ReportMetric(1000*float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }
 
+// noLog is a log that confirms everything and keeps nothing.
 type noLog struct{}
 
 func (noLog) Append(context.Context, int, []byte, string) (uint64, error) { return 1, nil }
 
-// discard is a ResponseWriter that keeps nothing but the status.
+// discard is a ResponseWriter that keeps only the status.
 type discard struct {
 	header http.Header
 	status int
@@ -88,8 +89,8 @@ func (d *discard) Header() http.Header         { return d.header }
 func (d *discard) WriteHeader(s int)           { d.status = s }
 func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
 
-// BenchmarkHandler sends requests of 1,000 flights from 16 clients per core through
-// everything but the network and the log.
+// BenchmarkHandler sends requests of 1,000 flights from 16 clients per core through everything
+// except the network and the log.
 func BenchmarkHandler(b *testing.B) {
 	s := run(b, DefaultConfig(), 4, noLog{})
 	const events = 1000

@@ -13,63 +13,63 @@ import (
 	"recount/schemas/problem"
 )
 
-// binary takes an event of CloudEvents' binary mode: attributes in ce- headers,
-// percent-encoded, and the data in the body.
-func (d *decoder) binary(h http.Header, body []byte) *fault {
+// decodeBinary decodes an event in the binary mode of CloudEvents: percent-encoded attributes
+// in ce- headers, and data in the body.
+func (d *decoder) decodeBinary(h http.Header, body []byte) *rejection {
 	d.reset()
 	size := len(body)
 	for _, name := range slices.Sorted(maps.Keys(h)) {
 		if attr, ok := strings.CutPrefix(name, "Ce-"); ok {
 			size += len(attr) + len(h[name][0])
-			d.header(strings.ToLower(attr), h[name])
+			d.scanHeader(strings.ToLower(attr), h[name])
 		}
 	}
 	if media := h.Get("Content-Type"); media != "" {
-		d.attrs[attrContentType] = []byte(media)
+		d.attributes[attrContentType] = []byte(media)
 	}
 	if size > d.eventBytes {
-		d.note(problem.EventTooLarge, "the event is larger than the limit")
+		d.rejectSize(size)
 	}
-	d.resolve()
-	if d.fault == nil && len(body) > 0 &&
-		(d.attrs[attrContentType] == nil || jsonContentType(d.attrs[attrContentType])) {
+	d.resolveType()
+	if d.rejection == nil && len(body) > 0 &&
+		(d.attributes[attrContentType] == nil || jsonContentType(d.attributes[attrContentType])) {
 		d.scanAlone(body)
 	}
-	if d.fault == nil {
+	if d.rejection == nil {
 		d.finish()
 	}
-	return d.fault
+	return d.rejection
 }
 
-// header takes one attribute.
-func (d *decoder) header(name string, values []string) {
+// scanHeader reads one attribute.
+func (d *decoder) scanHeader(name string, values []string) {
 	value, err := url.PathUnescape(values[0])
 	if len(values) > 1 || err != nil || !utf8.ValidString(value) {
-		d.note(problem.InvalidAttribute, "ce-"+name+": must come once, percent-encoded UTF-8")
+		d.reject(problem.InvalidAttribute, "ce-"+name+": send it once, as percent-encoded UTF-8")
 		return
 	}
 	if a := slices.Index(attributeNames[:attrContentType], name); a >= 0 {
-		d.attrs[a] = []byte(value)
+		d.attributes[a] = []byte(value)
 		return
 	}
 	if slices.Contains(attributeNames[attrContentType:], name) {
-		d.note(problem.InvalidAttribute, "ce-"+name+": not allowed; the body and its Content-Type say it")
+		d.reject(problem.InvalidAttribute, "ce-"+name+": leave it out; the body or its Content-Type holds it")
 		return
 	}
-	// The header's name is written like a key, so that extension checks it.
+	// scanExtension reads a key and a JSON value, so it gets the header as these.
 	buf := d.buf
 	pos := d.pos
 	d.buf = appendString(nil, []byte(value))
 	d.pos = 0
-	d.extension([]byte(name))
+	d.scanExtension([]byte(name))
 	d.buf = buf
 	d.pos = pos
 }
 
-// inOnePiece is a refused event of binary mode as an event of structured mode, for keeping:
-// it would be refused for the same reason. A body that is not JSON goes into it as base64,
-// so that it cannot pass for further attributes.
-func inOnePiece(h http.Header, body []byte) []byte {
+// structuredForm turns a refused event of binary mode into one of structured mode, as the bytes
+// of its dead letter. That event would be refused for the same reason. A body that is not
+// JSON is in it as base64, so that it cannot be taken for further attributes.
+func structuredForm(h http.Header, body []byte) []byte {
 	out := []byte("{")
 	add := func(name string, value []byte) {
 		if len(out) > 1 {

@@ -20,14 +20,15 @@ type contentKind int
 const (
 	kindObject contentKind = iota // one CloudEvent
 	kindBatch                     // an array of CloudEvents
-	kindJSON                      // either, with the leniency described in the package comment
-	kindLines                     // one a line, likewise
-	kindBinary                    // attributes in headers, the body is data
+	kindJSON                      // an object or an array; source and specversion may be missing
+	kindLines                     // an object per line; source and specversion may be missing
+	kindBinary                    // attributes in headers, data in the body
 )
 
+// strict reports whether CloudEvents' own content types require a source and a specversion.
 func (k contentKind) strict() bool { return k == kindObject || k == kindBatch || k == kindBinary }
 
-func (k contentKind) expects() string {
+func (k contentKind) expected() string {
 	return [...]string{"a JSON object", "a JSON array of events", "a JSON object or array", "lines", "data"}[k]
 }
 
@@ -39,11 +40,11 @@ var contentKinds = map[string]contentKind{
 	"application/ndjson":                 kindLines,
 }
 
-// kindOf reads Content-Type. A request with ce- attributes is of binary mode unless
-// its type is one of CloudEvents' own, as the HTTP binding says.
-func kindOf(h http.Header) (contentKind, *fault) {
+// kindOf reads Content-Type. A request with ce- headers is of binary mode unless its type is
+// one of CloudEvents' own, as the HTTP binding says.
+func kindOf(h http.Header) (contentKind, *problem.Problem) {
 	if len(h["Content-Type"]) > 1 {
-		return 0, unsupportedType("Content-Type: must come once")
+		return 0, unsupportedType("send the header once")
 	}
 	sent := h.Get("Content-Type")
 	media, params, err := mime.ParseMediaType(sent)
@@ -53,90 +54,89 @@ func kindOf(h http.Header) (contentKind, *fault) {
 		!strings.HasPrefix(media, "application/cloudevents")
 	switch {
 	case charset != "" && !strings.EqualFold(charset, "utf-8"):
-		return 0, unsupportedType("Content-Type: charset must be utf-8")
+		return 0, unsupportedType("the charset must be utf-8")
 	case binary && (sent == "" || err == nil):
 		return kindBinary, nil
 	case err != nil || !known:
-		return 0, unsupportedType("Content-Type: use application/cloudevents+json, application/cloudevents-batch+json, " +
+		return 0, unsupportedType("use application/cloudevents+json, application/cloudevents-batch+json, " +
 			"application/x-ndjson or application/json, or CloudEvents binary mode with ce- headers")
 	}
 	return kind, nil
 }
 
-func unsupportedType(msg string) *fault {
-	return &fault{code: problem.UnsupportedMediaType, status: http.StatusUnsupportedMediaType, msg: msg}
+func unsupportedType(message string) *problem.Problem {
+	return problem.New(http.StatusUnsupportedMediaType, problem.UnsupportedMediaType, "Content-Type: "+message)
 }
 
-// source remembers how reading the connection ended, to tell a client that stopped
-// from one that sent damaged gzip.
-type source struct {
+// bodyReader remembers the error with which a body broke off. It tells a client that stopped
+// sending from one that sent damaged gzip.
+type bodyReader struct {
 	io.Reader
-	err error
+	err error // nil after io.EOF
 }
 
-func (s *source) Read(p []byte) (int, error) {
-	n, err := s.Reader.Read(p)
-	if err != nil {
-		s.err = err
+func (b *bodyReader) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		b.err = err
 	}
 	return n, err
 }
 
-// zstdWindow is the largest window accepted, the one RFC 9659 allows senders on
-// the web. A request pays for it while it is being decompressed.
+// zstdWindow is the largest window that is accepted. RFC 9659 allows senders on the web no
+// larger one. A request pays for it while it is decompressed.
 const zstdWindow = 8 << 20
 
-// read fills the request's body, decompressed.
-func (s *Server) read(w http.ResponseWriter, r *http.Request, q *request) *fault {
-	src := &source{Reader: http.MaxBytesReader(w, r.Body, int64(s.cfg.BodyBytes))}
-	var f *fault
-	// One coding: a second one inside the first is how bombs get past a limit for one.
+// readBody reads and decompresses the request's body.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, q *request) *problem.Problem {
+	src := &bodyReader{Reader: http.MaxBytesReader(w, r.Body, int64(s.cfg.BodyBytes))}
+	var p *problem.Problem
+	// One coding at most: with a second one inside the first, a bomb gets past a limit for one.
 	switch coding := strings.ToLower(strings.TrimSpace(strings.Join(r.Header["Content-Encoding"], ", "))); coding {
 	case "", "identity":
-		f = q.readAll(src, int(min(max(r.ContentLength, 0), 1<<20)), s.cfg.BodyBytes)
+		p = q.readAll(src, int(min(max(r.ContentLength, 0), 1<<20)), s.cfg.BodyBytes)
 	case "gzip", "x-gzip":
-		f = s.readGzip(src, q)
+		p = s.readGzip(src, q)
 	case "zstd":
-		f = s.readZstd(src, q)
+		p = s.readZstd(src, q)
 	default:
-		return &fault{code: problem.UnsupportedEncoding, status: http.StatusUnsupportedMediaType,
-			msg: "Content-Encoding: " + excerpt([]byte(coding)) +
-				" is not supported; use gzip, zstd or none, and one alone"}
+		return problem.New(http.StatusUnsupportedMediaType, problem.UnsupportedEncoding, "Content-Encoding: "+
+			excerpt([]byte(coding))+" is not supported; use one of gzip and zstd, or none")
 	}
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(src.err, &tooLarge):
 		return bodyTooLarge(s.cfg.BodyBytes)
-	case src.err != nil && src.err != io.EOF:
-		return &fault{code: problem.UnreadableBody, status: http.StatusBadRequest,
-			msg: "the body did not arrive whole and in time"}
+	case src.err != nil:
+		return problem.New(http.StatusBadRequest, problem.UnreadableBody,
+			"the connection ended, or was too slow, before the whole body arrived")
 	}
-	return f
+	return p
 }
 
-func bodyTooLarge(limit int) *fault {
-	return &fault{code: problem.BodyTooLarge, status: http.StatusRequestEntityTooLarge,
-		msg: fmt.Sprintf("the body is larger than %d bytes; split it", limit)}
+func bodyTooLarge(limit int) *problem.Problem {
+	return problem.New(http.StatusRequestEntityTooLarge, problem.BodyTooLarge,
+		fmt.Sprintf("the body is larger than %d bytes; split it", limit))
 }
 
-func (s *Server) readGzip(src io.Reader, q *request) *fault {
+func (s *Server) readGzip(src io.Reader, q *request) *problem.Problem {
 	z, _ := s.gzips.Get().(*gzip.Reader)
 	if z == nil {
 		z = new(gzip.Reader)
 	}
 	defer s.gzips.Put(z)
 	if err := z.Reset(src); err != nil {
-		return damaged("gzip")
+		return invalidEncoding("gzip")
 	}
 	return q.readAll(z, 0, s.cfg.DecodedBytes)
 }
 
-func (s *Server) readZstd(src io.Reader, q *request) *fault {
-	if f := q.pay(zstdWindow); f != nil {
-		return f
+func (s *Server) readZstd(src io.Reader, q *request) *problem.Problem {
+	if p := q.pay(zstdWindow); p != nil {
+		return p
 	}
 	defer func() {
-		q.budget.give(q.mine, zstdWindow)
+		q.budget.release(q.held, zstdWindow)
 		q.paid -= zstdWindow
 	}()
 	z, _ := s.zstds.Get().(*zstd.Decoder)
@@ -144,32 +144,33 @@ func (s *Server) readZstd(src io.Reader, q *request) *fault {
 		var err error
 		if z, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(zstdWindow),
 			zstd.WithDecoderLowmem(true)); err != nil {
-			return damaged("zstd")
+			return invalidEncoding("zstd")
 		}
 	}
 	defer s.zstds.Put(z)
 	if err := z.Reset(src); err != nil {
-		return damaged("zstd")
+		return invalidEncoding("zstd")
 	}
 	return q.readAll(z, 0, s.cfg.DecodedBytes)
 }
 
-func damaged(coding string) *fault {
-	return &fault{code: problem.InvalidEncoding, status: http.StatusBadRequest, msg: "the body is not valid " + coding}
+func invalidEncoding(coding string) *problem.Problem {
+	return problem.New(http.StatusBadRequest, problem.InvalidEncoding, "the body is not valid "+coding)
 }
 
-// readAll reads r to its end into the body, paying for every growth.
-func (q *request) readAll(r io.Reader, hint, limit int) *fault {
+// readAll reads r to its end into the body, and pays for each growth. hint is the size that
+// the body is expected to have, or 0.
+func (q *request) readAll(r io.Reader, hint, limit int) *problem.Problem {
 	b := q.body[:0]
 	defer func() { q.body = b }()
-	if f := q.pay(cap(b)); f != nil {
-		return f
+	if p := q.pay(cap(b)); p != nil {
+		return p
 	}
 	for {
 		if len(b) == cap(b) {
 			size := min(max(hint+1, 2*cap(b), 4<<10), limit+1)
-			if f := q.pay(size - cap(b)); f != nil {
-				return f
+			if p := q.pay(size - cap(b)); p != nil {
+				return p
 			}
 			b = append(make([]byte, 0, size), b...)
 		}
@@ -181,7 +182,7 @@ func (q *request) readAll(r io.Reader, hint, limit int) *fault {
 		case err == io.EOF:
 			return nil
 		case err != nil:
-			return damaged("for its Content-Encoding")
+			return invalidEncoding("for its Content-Encoding")
 		}
 	}
 }

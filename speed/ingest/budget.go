@@ -8,18 +8,19 @@ import (
 	"recount/schemas/problem"
 )
 
-// budget is the memory all requests share.
+// budget is the memory that all requests share.
 //
-// Where there are several tenants none may hold more than is left for all others: one
-// alone gets at most a half, two a third each, and whoever comes next finds room. A
-// fixed share each would waste most of it, for most tenants are silent most of the time.
+// Where there are several tenants, no tenant may hold more than is left for all others. So
+// a single tenant gets at most a half, two tenants get a third each, and the next tenant
+// always finds room. A fixed share for each would waste most of the memory, because most
+// tenants are silent most of the time.
 type budget struct {
 	left    atomic.Int64
-	tenants sync.Map // name to *atomic.Int64, what the tenant holds; as many as have keys
+	tenants sync.Map // tenant to *atomic.Int64, the bytes it holds; at most one for each tenant that has a key
 }
 
-// of is what a tenant holds.
-func (b *budget) of(tenant string) *atomic.Int64 {
+// held returns the counter of the bytes that a tenant holds.
+func (b *budget) held(tenant string) *atomic.Int64 {
 	held, ok := b.tenants.Load(tenant)
 	if !ok {
 		held, _ = b.tenants.LoadOrStore(tenant, new(atomic.Int64))
@@ -27,26 +28,28 @@ func (b *budget) of(tenant string) *atomic.Int64 {
 	return held.(*atomic.Int64)
 }
 
-func (b *budget) take(mine *atomic.Int64, n int, fair bool) *fault {
+// reserve adds n bytes to what a tenant holds, or returns why there is no room for them.
+func (b *budget) reserve(held *atomic.Int64, n int, fair bool) *problem.Problem {
 	left := b.left.Add(-int64(n))
-	held := mine.Add(int64(n))
-	if left >= 0 && (!fair || held <= left) {
+	total := held.Add(int64(n))
+	if left >= 0 && (!fair || total <= left) {
 		return nil
 	}
-	b.give(mine, n)
+	b.release(held, n)
 	if left < 0 {
 		return memoryUsed
 	}
 	return shareUsed
 }
 
-func (b *budget) give(mine *atomic.Int64, n int) {
-	mine.Add(-int64(n))
+// release takes n bytes from what a tenant holds.
+func (b *budget) release(held *atomic.Int64, n int) {
+	held.Add(-int64(n))
 	b.left.Add(int64(n))
 }
 
-// most is how much of limit one tenant can ever hold.
-func (c *Config) most(limit int) int {
+// maxShare is how much of limit one tenant can ever hold.
+func (c *Config) maxShare(limit int) int {
 	if c.Fair {
 		return limit / 2
 	}
@@ -54,45 +57,45 @@ func (c *Config) most(limit int) int {
 }
 
 const (
-	// baseCost is what a request pays for its goroutine, buffers and scratch.
+	// baseCost is what every request pays, for its goroutine, buffers and scratch memory.
 	baseCost = 64 << 10
-	// payStep is how much memory is paid for at a time while columns grow.
+	// payStep is how many bytes are paid for at a time while columns grow.
 	payStep = 256 << 10
-	// keepBody is the largest buffer kept for the next request.
-	keepBody = 4 << 20
+	// maxKeptBuffer is the largest buffer that is kept for the next request.
+	maxKeptBuffer = 4 << 20
 )
 
 var (
-	memoryUsed = &fault{code: problem.Overloaded, status: http.StatusTooManyRequests,
-		msg: "the memory for requests is used up"}
-	shareUsed = &fault{code: problem.ShareUsed, status: http.StatusTooManyRequests,
-		msg: "your requests hold their share of memory; the room that is left is for other tenants"}
+	memoryUsed = problem.New(http.StatusTooManyRequests, problem.Overloaded, "the memory for requests is used up")
+	shareUsed  = problem.New(http.StatusTooManyRequests, problem.ShareUsed,
+		"the requests of this tenant hold their share of the memory; the rest is for other tenants")
 )
 
-// tooMuch refuses a request that could never be accepted, whatever the load.
-var tooMuch = &fault{code: problem.BodyTooLarge, status: http.StatusRequestEntityTooLarge,
-	msg: "the events of the request take too much memory; split it"}
+// requestTooLarge refuses a request that could not be accepted even without any load.
+var requestTooLarge = problem.New(http.StatusRequestEntityTooLarge, problem.BodyTooLarge,
+	"the events of the request need more memory than one request may have; split it")
 
-// pay takes n bytes of the budget for this request.
-func (q *request) pay(n int) *fault {
-	if q.paid+n > q.cfg.most(q.cfg.Memory) {
-		return tooMuch
+// pay reserves n bytes of the budget for this request.
+func (q *request) pay(n int) *problem.Problem {
+	if q.paid+n > q.cfg.maxShare(q.cfg.Memory) {
+		return requestTooLarge
 	}
-	if f := q.budget.take(q.mine, n, q.cfg.Fair); f != nil {
-		return f
+	if p := q.budget.reserve(q.held, n, q.cfg.Fair); p != nil {
+		return p
 	}
 	q.paid += n
 	return nil
 }
 
 // charge counts n more bytes that the request keeps, and pays for them in steps.
-func (q *request) charge(n int) *fault {
+func (q *request) charge(n int) *problem.Problem {
 	if q.used += n; q.used > q.paid-baseCost-cap(q.body) {
 		return q.pay(payStep + n)
 	}
 	return nil
 }
 
-// answerCost is the most an event takes of the answer, as a rejection and as JSON. It is
-// paid for accepted events as well: the log may still refuse them, when nothing can be refused for it.
-func answerCost(id, msg int) int { return 256 + 7*id + 2*msg }
+// answerCost is the most that an event needs in the answer, as a rejection and as JSON, with
+// an id and a message of these lengths. An accepted event pays for it too: the log may still
+// refuse the event, and then the request cannot be refused for lack of memory any more.
+func answerCost(id, message int) int { return 256 + 7*id + 2*message }

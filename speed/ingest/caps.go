@@ -14,104 +14,109 @@ import (
 	"recount/schemas/catalog"
 )
 
-// knownValues is how many values a decoder remembers, so that it need not ask the sets,
-// which all requests share, for those that come all the time.
+// knownValues is how many values a decoder remembers. For frequent values it need not lock the
+// sets, which all requests share.
 const knownValues = 4096
 
-// caps bound how many values a dimension gets from one tenant in one UTC day. Which are too
-// many is written into the log beside the values (eventbatch.ColOverflow), so both layers agree.
+// caps bound how many values a dimension gets from one tenant in one UTC day. An event with a
+// value too many says so in the log (eventbatch.ColOverflow), so both layers count the same.
 //
-// Caps know what this process saw this day: another process or a restart lets as many pass
-// again. Their memory is bounded by maxValues and shared by tenants as budget is.
+// Caps know only the values that this process saw this day. Another process, and the same
+// after a restart, lets as many pass again. maxValues bounds the memory of caps, which tenants
+// share as they share budget.
 type caps struct {
-	most   int // values of a tenant, type, field and day
-	seed   maphash.Seed
-	left   atomic.Int64 // entries that may still be made
-	logger *slog.Logger
-	over   *prometheus.CounterVec
+	limit      int // values of a tenant, type, field and day
+	seed       maphash.Seed
+	left       atomic.Int64 // entries that may still be added
+	logger     *slog.Logger
+	overflowed *prometheus.CounterVec
 
 	mu      sync.Mutex
 	day     int64
 	tenants map[string]*tenantCaps
 }
 
-// maxValues bounds the entries of all sets: some 400 MB when all are used.
+// maxValues bounds the entries of all sets. They need about 400 MB when all are used.
 const maxValues = 16 << 20
 
 // tenantCaps are the sets of one tenant and day.
 type tenantCaps struct {
 	*caps
-	tenant string
-	since  int64 // the day
-	held   atomic.Int64
-	mu     sync.Mutex
-	fields map[*cappedField]*valueSet
+	tenant   string
+	startDay int64        // the day, in days since 1970
+	held     atomic.Int64 // entries in all of its sets
+	mu       sync.Mutex
+	fields   map[*cappedField]*valueSet
 }
 
 type setName struct {
-	tenant, typ, field string
-	day                int64
+	tenant, eventType, field string
+	day                      int64
 }
 
 type valueSet struct {
-	salt uint64 // keeps one set's values apart from another's in a decoder's memory
-	mu   sync.Mutex
-	seen map[uint64]struct{}
-	full uint64 // events whose value was one too many
-	over prometheus.Counter
+	salt       uint64 // tells the values of different sets apart in decoder.known
+	mu         sync.Mutex
+	seen       map[uint64]struct{}
+	overflowed uint64 // events whose value was too many
+	counter    prometheus.Counter
 }
 
-func newCaps(most int, logger *slog.Logger, m *metrics) *caps {
-	v := &caps{most: most, seed: maphash.MakeSeed(), logger: logger, over: m.overflowed}
-	v.left.Store(maxValues)
-	return v
+func newCaps(limit int, logger *slog.Logger, m *metrics) *caps {
+	c := &caps{limit: limit, seed: maphash.MakeSeed(), logger: logger, overflowed: m.overflowed}
+	c.left.Store(maxValues)
+	return c
 }
 
-// of returns the sets of a tenant on the day of now, in microseconds; nil when there is no cap.
-func (v *caps) of(tenant string, now int64) *tenantCaps {
-	if v.most == 0 {
+// setsOf returns the sets of a tenant on the day of now, which is in microseconds. It returns
+// nil when there is no cap.
+func (c *caps) setsOf(tenant string, now int64) *tenantCaps {
+	if c.limit == 0 {
 		return nil
 	}
 	day := now / (24 * time.Hour).Microseconds()
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	// A request from before midnight that comes late uses the new day's sets. Only that day's: a
-	// clock that is set right after it was far ahead begins anew.
-	if day != v.day && day != v.day-1 {
-		v.day = day
-		v.tenants = map[string]*tenantCaps{}
-		v.left.Store(maxValues) // Requests that began yesterday go on with their sets.
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	// A request that began before midnight uses the sets of the new day too. Only yesterday's
+	// requests do: after a clock that was far ahead was corrected, the day starts again.
+	if day != c.day && day != c.day-1 {
+		c.day = day
+		c.tenants = map[string]*tenantCaps{}
+		c.left.Store(maxValues) // Requests that began earlier keep their sets.
 	}
-	t := v.tenants[tenant]
+	t := c.tenants[tenant]
 	if t == nil {
-		t = &tenantCaps{caps: v, tenant: tenant, since: v.day, fields: map[*cappedField]*valueSet{}}
-		v.tenants[tenant] = t
+		t = &tenantCaps{caps: c, tenant: tenant, startDay: c.day, fields: map[*cappedField]*valueSet{}}
+		c.tenants[tenant] = t
 	}
 	return t
 }
 
-func (t *tenantCaps) set(typ *eventType, f *cappedField) *valueSet {
+// findSet returns the set of a field, and creates it if there is none.
+func (t *tenantCaps) findSet(event *eventType, f *cappedField) *valueSet {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.fields[f]
 	if s == nil {
-		salt := maphash.Comparable(t.seed, setName{t.tenant, typ.name, f.name, t.since})
-		s = &valueSet{salt: salt, seen: map[uint64]struct{}{}, over: t.over.WithLabelValues(typ.name, f.name)}
+		salt := maphash.Comparable(t.seed, setName{t.tenant, event.name, f.name, t.startDay})
+		s = &valueSet{salt: salt, seen: map[uint64]struct{}{}}
+		s.counter = t.overflowed.WithLabelValues(event.name, f.name)
 		t.fields[f] = s
 	}
 	return s
 }
 
-// admit reports whether a value may stand in its dimension: it did so today, or there is room.
+// admit reports whether a value may appear in its dimension: it did so today, or there is
+// room for it. first is true for the first value of the day that is too many.
 func (t *tenantCaps) admit(s *valueSet, hash uint64) (ok, first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.seen[hash]; ok {
 		return true, false
 	}
-	if len(s.seen) >= t.most || t.held.Load() >= t.left.Load() {
-		s.full++
-		return false, s.full == 1
+	if len(s.seen) >= t.limit || t.held.Load() >= t.left.Load() {
+		s.overflowed++
+		return false, s.overflowed == 1
 	}
 	s.seen[hash] = struct{}{}
 	t.held.Add(1)
@@ -119,53 +124,52 @@ func (t *tenantCaps) admit(s *valueSet, hash uint64) (ok, first bool) {
 	return true, false
 }
 
-// Cap is what a dimension has of a tenant today, as this process knows.
+// Cap is how many values a dimension has from a tenant today, as far as this process saw them.
 type Cap struct {
-	Most       int    // values it may have
-	Values     int    // values it has
-	Overflowed uint64 // events that brought one too many
+	Limit      int
+	Values     int
+	Overflowed uint64 // events whose value was too many
 }
 
-// Cap returns what a dimension of an event type has of a tenant; ok is false if it is not capped.
+// Cap returns the cap of a dimension for a tenant. ok is false if the dimension is not capped.
 func (s *Server) Cap(tenant, event, dimension string) (c Cap, ok bool) {
-	typ := s.types[event]
-	if event == s.letterType.name {
-		typ = s.letterType
+	declared := s.types[event]
+	if event == s.deadLetterType.name {
+		declared = s.deadLetterType
 	}
-	t := s.caps.of(tenant, s.now().UnixMicro())
-	if typ == nil || t == nil {
+	t := s.caps.setsOf(tenant, s.now().UnixMicro())
+	if declared == nil || t == nil {
 		return c, false
 	}
-	i := slices.IndexFunc(typ.capped, func(f *cappedField) bool { return f.name == dimension })
+	i := slices.IndexFunc(declared.capped, func(f *cappedField) bool { return f.name == dimension })
 	if i < 0 {
 		return c, false
 	}
-	c.Most = t.most
+	c.Limit = t.limit
 	t.mu.Lock()
-	set := t.fields[typ.capped[i]]
+	set := t.fields[declared.capped[i]]
 	t.mu.Unlock()
 	if set != nil {
 		set.mu.Lock()
 		defer set.mu.Unlock()
 		c.Values = len(set.seen)
-		c.Overflowed = set.full
+		c.Overflowed = set.overflowed
 	}
 	return c, true
 }
 
-// cappedField is a field whose values are capped: a string or an int64 that is a dimension of
-// some view, or the source or subject of the event.
+// cappedField is a dimension of some view whose values are capped.
 type cappedField struct {
-	name string
-	kind catalog.FieldType
-	slot int       // among the declared fields, or
-	attr attribute // with slot -1
+	name      string
+	kind      catalog.FieldType
+	slot      int       // of a declared field; -1 for an attribute
+	attribute attribute // source or subject, if slot is -1
 }
 
-// findCapped lists the dimensions that could get ever more values. A bool cannot.
-func (t *eventType) findCapped(cat *catalog.Catalog) {
+// findCapped lists the dimensions whose number of values has no bound. That of a bool has.
+func (t *eventType) findCapped(declared *catalog.Catalog) {
 	names := map[string]bool{}
-	for _, v := range cat.ViewsOf(t.name) {
+	for _, v := range declared.ViewsOf(t.name) {
 		for _, d := range v.Dimensions {
 			names[d] = true
 		}
@@ -177,64 +181,66 @@ func (t *eventType) findCapped(cat *catalog.Catalog) {
 	}
 	for _, a := range []attribute{attrSource, attrSubject} {
 		if name := attributeNames[a]; names[name] {
-			t.capped = append(t.capped, &cappedField{name: name, kind: catalog.String, slot: -1, attr: a})
+			t.capped = append(t.capped, &cappedField{name: name, kind: catalog.String, slot: -1, attribute: a})
 		}
 	}
 	slices.SortFunc(t.capped, func(a, b *cappedField) int { return strings.Compare(a.name, b.name) })
 }
 
-// capValues names in the row the dimensions whose value is one too many. The values stay where
-// they are: a filter or a measure reads what was sent, and a copy of the event is no conflict.
+// capValues writes into the row the names of the dimensions whose value is too many. The values
+// themselves do not change, so filters and measures read what was sent, and a copy of the
+// event has the same payload hash.
 func (d *decoder) capValues(t *eventType, r *row) {
-	r.over = r.over[:0]
+	r.overflow = r.overflow[:0]
 	if d.caps == nil {
 		return
 	}
 	for _, f := range t.capped {
-		hash, ok := d.caps.hash(f, r)
-		if !ok || d.mayStand(t, f, hash) {
+		hash, ok := d.caps.hashValue(f, r)
+		if !ok || d.admitValue(t, f, hash) {
 			continue
 		}
-		if len(r.over) > 0 {
-			r.over = append(r.over, ',')
+		if len(r.overflow) > 0 {
+			r.overflow = append(r.overflow, ',')
 		}
-		r.over = append(r.over, f.name...)
+		r.overflow = append(r.overflow, f.name...)
 	}
 }
 
-// hash is that of the field's value; ok is false if it has none.
-func (v *caps) hash(f *cappedField, r *row) (hash uint64, ok bool) {
+// hashValue returns the hash of a field's value. ok is false if it has none.
+func (c *caps) hashValue(f *cappedField, r *row) (hash uint64, ok bool) {
 	switch {
-	case f.slot < 0 && f.attr == attrSource:
-		return maphash.Bytes(v.seed, r.source), true
+	case f.slot < 0 && f.attribute == attrSource:
+		return maphash.Bytes(c.seed, r.source), true
 	case f.slot < 0:
-		return maphash.Bytes(v.seed, r.subject), len(r.subject) > 0
+		return maphash.Bytes(c.seed, r.subject), len(r.subject) > 0
 	case f.kind == catalog.String:
-		return maphash.Bytes(v.seed, r.slots[f.slot].text), r.slots[f.slot].state == present
+		return maphash.Bytes(c.seed, r.slots[f.slot].text), r.slots[f.slot].state == present
 	}
-	return maphash.Comparable(v.seed, r.slots[f.slot].num), r.slots[f.slot].state == present
+	return maphash.Comparable(c.seed, r.slots[f.slot].number), r.slots[f.slot].state == present
 }
 
-func (d *decoder) mayStand(t *eventType, f *cappedField, hash uint64) bool {
+// admitValue reports whether a value may appear in its dimension.
+func (d *decoder) admitValue(t *eventType, f *cappedField, hash uint64) bool {
 	set := d.sets[f]
 	if set == nil {
-		set = d.caps.set(t, f)
+		set = d.caps.findSet(t, f)
 		d.sets[f] = set
 	}
 	known := hash ^ set.salt
-	at := &d.known[known%knownValues]
-	if *at == known {
+	slot := &d.known[known%knownValues]
+	if *slot == known {
 		return true
 	}
 	ok, first := d.caps.admit(set, hash)
 	switch {
 	case ok:
-		*at = known
+		*slot = known
 		return true
 	case first:
-		d.caps.logger.Warn("a dimension has too many values today; new ones are counted as "+catalog.Overflow,
-			"tenant", d.caps.tenant, "type", t.name, "field", f.name, "limit", d.caps.most)
+		d.caps.logger.Warn("a dimension has too many values today; further values are counted as "+catalog.Overflow,
+			"tenant", d.caps.tenant, "type", t.name, "field", f.name, "limit", d.caps.limit)
 	}
-	set.over.Inc()
+	set.counter.Inc()
 	return false
 }

@@ -12,8 +12,8 @@ import (
 	"recount/schemas/eventbatch"
 )
 
-// cappedCatalog has dimensions of every kind; tail is one that is also counted distinctly, and
-// delay one that is also filtered by.
+// cappedCatalog has dimensions of every kind. The view also counts distinct values of tail, and
+// filters by delay.
 func cappedCatalog() *catalog.Catalog {
 	c := testCatalog()
 	e := c.Events["flight.departed"]
@@ -26,30 +26,30 @@ func cappedCatalog() *catalog.Catalog {
 	return c
 }
 
-func cappedDecoder(t testing.TB, most int) (*decoder, *caps) {
+func cappedDecoder(t testing.TB, values int) (*decoder, *caps) {
 	t.Helper()
 	cfg := testConfig()
-	cfg.Values = most
+	cfg.Values = values
 	s, err := New(cfg, cappedCatalog(), 1, nil, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s.newRequest().dec, s.caps
+	return s.newRequest().decoder, s.caps
 }
 
-// decodeAs decodes an event of a tenant and day, whose members besides the identity are given.
+// decodeAs decodes an event of a tenant and day. members are those besides its identity.
 func decodeAs(t testing.TB, d *decoder, c *caps, tenant string, day int, members string) *row {
 	t.Helper()
-	d.serve(tenant, c.of(tenant, testNow.AddDate(0, 0, day).UnixMicro()))
+	d.setTenant(tenant, c.setsOf(tenant, testNow.AddDate(0, 0, day).UnixMicro()))
 	d.start([]byte(`{"id":"1","type":"flight.departed","time":"2001-01-01T00:00:00Z",`+members+`}`), false, testNow)
-	if f := d.event(); f != nil {
-		t.Fatal(f)
+	if refused := d.decode(); refused != nil {
+		t.Fatal(refused)
 	}
 	return &d.row
 }
 
-// TestCaps lets two values pass and no third: not of the same tenant on the same day. What
-// was sent stays in the event, whose hash does not depend on it.
+// TestCaps lets two values of a tenant and day pass, and no third. The event and its hash stay as
+// they were sent.
 func TestCaps(t *testing.T) {
 	t.Parallel()
 	d, c := cappedDecoder(t, 2)
@@ -63,16 +63,16 @@ func TestCaps(t *testing.T) {
 		{"acme", 0, `"data":{"origin":"ORD"}`, ""},
 		{"acme", 0, `"data":{"origin":"ATL"}`, ""},
 		{"acme", 0, `"data":{"origin":"DFW"}`, "origin"},
-		{"acme", 0, `"data":{"origin":"ORD"}`, ""}, // What stood there today goes on standing.
+		{"acme", 0, `"data":{"origin":"ORD"}`, ""}, // A value that was let in stays in for the day.
 		{"acme", 0, `"data":{"origin":"DFW"}`, "origin"},
 		{"acme", 0, `"data":{"origin":"x\"\\"}`, "origin"},
-		{"acme", 0, `"data":{"origin":null}`, ""}, // No value is none too many.
-		{"b", 0, `"data":{"origin":"DFW"}`, ""},   // Another tenant has its own two.
+		{"acme", 0, `"data":{"origin":null}`, ""}, // A missing value never overflows.
+		{"b", 0, `"data":{"origin":"DFW"}`, ""},   // Another tenant has two values of its own.
 		{"acme", 1, `"data":{"origin":"DFW"}`, ""},
 		{"acme", 1, `"data":{"origin":"ORD"}`, ""},
-		{"acme", 1, `"data":{"origin":"ATL"}`, "origin"}, // Yesterday is forgotten.
+		{"acme", 1, `"data":{"origin":"ATL"}`, "origin"}, // The values of yesterday do not count.
 		{"acme", 1, `"data":{"tail":"1","delay":1},"subject":"1"`, ""},
-		{"acme", 1, `"data":{"tail":"2","delay":2},"subject":"2","source":"1"`, ""}, // No source is a source.
+		{"acme", 1, `"data":{"tail":"2","delay":2},"subject":"2","source":"1"`, ""}, // A missing source is a value.
 		{"acme", 1, `"data":{"tail":"3","delay":2},"subject":"2","source":"1"`, "tail"},
 		{"acme", 1, `"data":{"tail":"1","delay":-3},"subject":"1"`, "delay"},
 		{"acme", 1, `"data":{"tail":"1","delay":0},"subject":"3"`, "delay,subject"},
@@ -80,63 +80,63 @@ func TestCaps(t *testing.T) {
 			"delay,origin,source,subject,tail"},
 	} {
 		r := decodeAs(t, d, c, step.tenant, step.day, step.members)
-		got := string(r.over)
-		sent := fmt.Sprint(values(d))
+		got := string(r.overflow)
+		stored := fmt.Sprint(values(d))
 		want := decodeAs(t, free, none, step.tenant, step.day, step.members)
-		if got != step.want || len(want.over) > 0 {
-			t.Errorf("step %d: %q are too many, want %q", i, got, step.want)
+		if got != step.want || len(want.overflow) > 0 {
+			t.Errorf("step %d: dimensions %q overflow, want %q", i, got, step.want)
 		}
-		if r.hash != want.hash || sent != fmt.Sprint(values(free)) {
-			t.Errorf("step %d: the event is not what was sent: %s", i, sent)
+		if r.hash != want.hash || stored != fmt.Sprint(values(free)) {
+			t.Errorf("step %d: the event is not as it was sent: %s", i, stored)
 		}
 	}
 }
 
-// TestCapsAtMidnight: requests of both days come mixed at midnight, and none makes the sets of the new
-// day begin again.
+// TestCapsAtMidnight mixes requests of two days. Those of the old day must not make the sets of
+// the new day begin again.
 func TestCapsAtMidnight(t *testing.T) {
 	t.Parallel()
 	d, c := cappedDecoder(t, 2)
-	var over int
+	var overflowed int
 	for i := range 10 {
-		if r := decodeAs(t, d, c, "acme", 1-i%2, fmt.Sprintf(`"data":{"tail":"%d"}`, i)); len(r.over) > 0 {
-			over++
+		if r := decodeAs(t, d, c, "acme", 1-i%2, fmt.Sprintf(`"data":{"tail":"%d"}`, i)); len(r.overflow) > 0 {
+			overflowed++
 		}
 	}
-	if over != 8 {
-		t.Errorf("%d of 10 values were too many for two places", over)
+	if overflowed != 8 {
+		t.Errorf("%d of 10 values overflowed a cap of 2, want 8", overflowed)
 	}
 	decodeAs(t, d, c, "acme", 400, `"data":{"tail":"0"}`)
-	if r := decodeAs(t, d, c, "acme", 1, `"data":{"tail":"10"}`); len(r.over) > 0 {
-		t.Error("the caps wait for the day of a clock that was wrong")
+	if r := decodeAs(t, d, c, "acme", 1, `"data":{"tail":"10"}`); len(r.overflow) > 0 {
+		t.Error("after a clock that was far ahead was corrected, the caps still use its day")
 	}
 }
 
-// TestCapsOfAllShareTheirMemory: when the entries are used up, nobody has more than is left for others.
-func TestCapsOfAllShareTheirMemory(t *testing.T) {
+// TestCapsShareTheirMemory checks that no tenant has more entries than are left for the others.
+func TestCapsShareTheirMemory(t *testing.T) {
 	t.Parallel()
 	d, c := cappedDecoder(t, 1000)
-	c.of("acme", testNow.UnixMicro())
+	c.setsOf("acme", testNow.UnixMicro())
 	c.left.Store(100)
-	stood := func(tenant string) (n int) {
+	admitted := func(tenant string) (n int) {
 		for i := range 100 {
-			if r := decodeAs(t, d, c, tenant, 0, fmt.Sprintf(`"data":{"tail":"%d"}`, i)); len(r.over) == 0 {
+			if r := decodeAs(t, d, c, tenant, 0, fmt.Sprintf(`"data":{"tail":"%d"}`, i)); len(r.overflow) == 0 {
 				n++
 			}
 		}
 		return n
 	}
-	a := stood("acme")
-	b := stood("b")
-	if a != 49 || b != 24 { // And one entry each for their source.
-		t.Errorf("%d and %d of 100", a, b)
+	a := admitted("acme")
+	b := admitted("b")
+	if a != 49 || b != 24 { // Each has one more entry, for its source.
+		t.Errorf("%d and %d of 100 values were admitted, want 49 and 24", a, b)
 	}
-	if again := stood("acme"); again != 49 {
-		t.Errorf("%d stand later", again)
+	if again := admitted("acme"); again != 49 {
+		t.Errorf("%d of the same values were admitted again, want 49", again)
 	}
 }
 
-// TestCapsHoldUnderManyRequests: requests at once of one tenant see one set.
+// TestCapsHoldUnderManyRequests checks that concurrent requests of one tenant share one set.
 func TestCapsHoldUnderManyRequests(t *testing.T) {
 	t.Parallel()
 	log := &memoryLog{}
@@ -163,31 +163,32 @@ func TestCapsHoldUnderManyRequests(t *testing.T) {
 	for range 8 {
 		<-done
 	}
-	for tenant, want := range map[string]Cap{"acme": {Most: 10, Values: 10, Overflowed: 8 * 40}, "b": {Most: 10}} {
+	for tenant, want := range map[string]Cap{"acme": {Limit: 10, Values: 10, Overflowed: 8 * 40}, "b": {Limit: 10}} {
 		if got, ok := s.Cap(tenant, "flight.departed", "origin"); !ok || got != want {
-			t.Errorf("%s: %+v, want %+v", tenant, got, want)
+			t.Errorf("tenant %s: got %+v, want %+v", tenant, got, want)
 		}
 	}
 	for _, name := range []string{"destination", "late"} {
 		if _, ok := s.Cap("acme", "flight.departed", name); ok {
-			t.Errorf("%s is capped", name)
+			t.Errorf("dimension %s is capped", name)
 		}
 	}
-	stand := map[any]bool{}
-	over := 0
+	admitted := map[any]bool{}
+	overflowed := 0
 	for _, e := range log.events(t, 2) {
 		if e.Fields[eventbatch.ColOverflow] == "origin" {
-			over++
+			overflowed++
 			continue
 		}
-		stand[e.Fields["origin"]] = true
+		admitted[e.Fields["origin"]] = true
 	}
-	if len(stand) != 10 || over != 8*40 {
-		t.Errorf("%d values stand and %d events overflowed", len(stand), over)
+	if len(admitted) != 10 || overflowed != 8*40 {
+		t.Errorf("%d values were admitted and %d events overflowed, want 10 and %d", len(admitted), overflowed, 8*40)
 	}
 }
 
-// TestCapsOfDeadLetters: what senders get wrong is theirs to choose, so a view of it is capped too.
+// TestCapsOfDeadLetters checks that views of dead letters are capped too, because senders choose
+// the values of a dead letter.
 func TestCapsOfDeadLetters(t *testing.T) {
 	t.Parallel()
 	cat := testCatalog()
@@ -209,19 +210,19 @@ func TestCapsOfDeadLetters(t *testing.T) {
 	if w := ask(s, "acme", body.String()); w.Code != 400 {
 		t.Fatal(w.Body)
 	}
-	over := 0
-	for _, l := range log.letters(t, 1) {
+	overflowed := 0
+	for _, l := range log.deadLetters(t, 1) {
 		if l.Fields[eventbatch.ColOverflow] == deadletter.FieldEventType {
-			over++
+			overflowed++
 		}
 	}
-	if c, ok := s.Cap("acme", deadletter.Type, deadletter.FieldEventType); over != 3 || !ok ||
-		c != (Cap{Most: 2, Values: 2, Overflowed: 3}) {
-		t.Errorf("%d letters overflowed, %+v", over, c)
+	if c, ok := s.Cap("acme", deadletter.Type, deadletter.FieldEventType); overflowed != 3 || !ok ||
+		c != (Cap{Limit: 2, Values: 2, Overflowed: 3}) {
+		t.Errorf("%d dead letters overflowed, want 3; the cap is %+v", overflowed, c)
 	}
 }
 
-// TestReplayIsCappedAsItsTenant: requests are used again, and the one before may have been another tenant's.
+// TestReplayIsCappedAsItsTenant checks that a request that is used again forgets its last tenant.
 func TestReplayIsCappedAsItsTenant(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig()
@@ -237,23 +238,23 @@ func TestReplayIsCappedAsItsTenant(t *testing.T) {
 	if w := ask(s, "acme", event(0)); w.Code != 200 {
 		t.Fatal(w.Body)
 	}
-	var letters []Letter
+	var kept []DeadLetter
 	for i := range 4 {
-		letters = append(letters, Letter{Raw: []byte(event(i)), Received: testNow})
+		kept = append(kept, DeadLetter{Raw: []byte(event(i)), Received: testNow})
 	}
 	for _, dry := range []bool{true, false} {
-		if _, err := s.Replay("b", letters, dry); err != nil {
+		if _, err := s.Replay("b", kept, dry); err != nil {
 			t.Fatal(err)
 		}
-		want := Cap{Most: 2}
+		want := Cap{Limit: 2}
 		if !dry {
 			want.Values = 2
 			want.Overflowed = 2
 		}
 		if c, _ := s.Cap("b", "flight.departed", "origin"); c != want {
-			t.Errorf("dry run %v: %+v, want %+v", dry, c, want)
+			t.Errorf("dry run %v: got %+v, want %+v", dry, c, want)
 		}
-		if c, _ := s.Cap("acme", "flight.departed", "origin"); c != (Cap{Most: 2, Values: 1}) {
+		if c, _ := s.Cap("acme", "flight.departed", "origin"); c != (Cap{Limit: 2, Values: 1}) {
 			t.Errorf("dry run %v: the other tenant has %+v", dry, c)
 		}
 	}

@@ -7,32 +7,32 @@ import (
 
 // text is a column of strings in Arrow's layout: row i is data[off[i]:off[i+1]].
 type text struct {
-	off  []int32
-	data []byte
+	offsets []int32
+	data    []byte
 }
 
 func (t *text) append(b []byte) {
 	t.data = append(t.data, b...)
-	t.off = append(t.off, int32(len(t.data)))
+	t.offsets = append(t.offsets, int32(len(t.data)))
 }
 
-func (t *text) value(i int) []byte { return t.data[t.off[i]:t.off[i+1]] }
+func (t *text) value(i int) []byte { return t.data[t.offsets[i]:t.offsets[i+1]] }
 
 func (t *text) appendAll(from *text) {
 	base := int32(len(t.data))
 	t.data = append(t.data, from.data...)
-	for _, o := range from.off[1:] {
-		t.off = append(t.off, base+o)
+	for _, o := range from.offsets[1:] {
+		t.offsets = append(t.offsets, base+o)
 	}
 }
 
 func (t *text) reset() {
-	t.off = append(t.off[:0], 0)
+	t.offsets = append(t.offsets[:0], 0)
 	t.data = t.data[:0]
 }
 
-// mask says which rows of a column have a value: one byte a row, 1 or 0, because
-// bytes gather with a copy and bits do not. A frame packs them once.
+// mask says which rows of a column have a value, in a byte per row of 1 or 0. Bytes of several
+// columns can be appended with a copy, and bits cannot. A frame packs the bytes into bits once.
 type mask struct {
 	rows  []byte
 	nulls int
@@ -57,36 +57,36 @@ func (m *mask) reset() {
 	m.nulls = 0
 }
 
-// column is a declared field: text for strings, else num with the bits of a
-// float64, 0 or 1 for a bool, microseconds for a timestamp. Null rows hold zero.
+// column is a declared field: text for a string, and numbers for all other types. numbers has
+// the bits of a float64, 0 or 1 for a bool, and microseconds for a timestamp. Null is zero.
 type column struct {
-	text  text
-	num   []int64
-	valid mask
+	text    text
+	numbers []int64
+	valid   mask
 }
 
-// columns are events of one type in plain slices, all of length n.
+// columns are n events of one type in plain slices.
 type columns struct {
-	typ     *eventType
-	n       int
-	bytes   int // estimate of the size in a frame, never too small
-	key     []byte
-	flags   []byte
-	hash    []uint64
-	time    []int64
-	id      text
-	source  text
-	subject text
-	extra   text
-	over    text
+	eventType *eventType
+	n         int
+	bytes     int // at least their size in a frame
+	key       []byte
+	flags     []byte
+	hash      []uint64
+	time      []int64
+	id        text
+	source    text
+	subject   text
+	extra     text
+	overflow  text
 
-	hasSubject, hasExtra, hasOver mask
+	hasSubject, hasExtra, hasOverflow mask
 
 	fields []column
 }
 
 func newColumns(t *eventType) columns {
-	c := columns{typ: t, fields: make([]column, len(t.fields))}
+	c := columns{eventType: t, fields: make([]column, len(t.fields))}
 	c.reset()
 	return c
 }
@@ -98,21 +98,21 @@ func (c *columns) reset() {
 	c.flags = c.flags[:0]
 	c.hash = c.hash[:0]
 	c.time = c.time[:0]
-	for _, t := range []*text{&c.id, &c.source, &c.subject, &c.extra, &c.over} {
+	for _, t := range []*text{&c.id, &c.source, &c.subject, &c.extra, &c.overflow} {
 		t.reset()
 	}
 	c.hasSubject.reset()
 	c.hasExtra.reset()
-	c.hasOver.reset()
+	c.hasOverflow.reset()
 	for i := range c.fields {
 		f := &c.fields[i]
 		f.text.reset()
-		f.num = f.num[:0]
+		f.numbers = f.numbers[:0]
 		f.valid.reset()
 	}
 }
 
-// appendAll adds the rows of from, a batch of the same type, with copies alone.
+// appendAll appends the rows of from, which has the same type.
 func (c *columns) appendAll(from *columns) {
 	c.n += from.n
 	c.bytes += from.bytes
@@ -124,42 +124,42 @@ func (c *columns) appendAll(from *columns) {
 	c.source.appendAll(&from.source)
 	c.subject.appendAll(&from.subject)
 	c.extra.appendAll(&from.extra)
-	c.over.appendAll(&from.over)
+	c.overflow.appendAll(&from.overflow)
 	c.hasSubject.appendAll(&from.hasSubject)
 	c.hasExtra.appendAll(&from.hasExtra)
-	c.hasOver.appendAll(&from.hasOver)
+	c.hasOverflow.appendAll(&from.hasOverflow)
 	for i := range c.fields {
 		to := &c.fields[i]
 		f := &from.fields[i]
 		to.valid.appendAll(&f.valid)
-		if c.typ.fields[i].kind == catalog.String {
+		if c.eventType.fields[i].kind == catalog.String {
 			to.text.appendAll(&f.text)
 		} else {
-			to.num = append(to.num, f.num...)
+			to.numbers = append(to.numbers, f.numbers...)
 		}
 	}
 }
 
-// row is one checked event before it enters columns, so that a refused one leaves
-// no trace in them. Its slices are valid until the next event.
+// row is an event before it enters columns, so that a refused event leaves no trace in them.
+// Its slices are valid until the next event.
 type row struct {
-	key     eventbatch.Key
-	flags   byte
-	hash    uint64
-	time    int64
-	id      []byte
-	source  []byte
-	subject []byte // empty when missing
-	extra   []byte // empty when there is none
-	over    []byte // names of the dimensions whose value is one too many; empty when there are none
-	slots   []slot // per declared field
+	key      eventbatch.Key
+	flags    byte
+	hash     uint64
+	time     int64
+	id       []byte
+	source   []byte
+	subject  []byte // empty when missing
+	extra    []byte // empty when there is nothing undeclared
+	overflow []byte // names of the dimensions whose value is too many; mostly empty
+	slots    []slot // of declared fields
 }
 
 // slot is the value of a declared field of one event.
 type slot struct {
-	state slotState
-	num   int64
-	text  []byte
+	state  slotState
+	number int64
+	text   []byte
 }
 
 type slotState uint8
@@ -170,13 +170,14 @@ const (
 	present
 )
 
-// fixedRow is what a row takes beside its strings and fields: key, flags, hash,
-// time, the offsets of five strings and the tenant's, the bits of three masks.
+// fixedRow is the size of a row without its strings and fields: key, flags, hash, time, the
+// offsets of six strings, and the bits of three masks.
 const fixedRow = eventbatch.KeySize + 1 + 8 + 8 + 6*4 + 1
 
-// rowBytes is the most the row adds to a frame.
+// rowBytes is the most that the row adds to a frame.
 func (t *eventType) rowBytes(r *row, tenant int) int {
-	n := fixedRow + tenant + 9*len(t.fields) + len(r.id) + len(r.source) + len(r.subject) + len(r.extra) + len(r.over)
+	n := fixedRow + tenant + 9*len(t.fields)
+	n += len(r.id) + len(r.source) + len(r.subject) + len(r.extra) + len(r.overflow)
 	for i := range r.slots {
 		n += len(r.slots[i].text)
 	}
@@ -194,18 +195,18 @@ func (c *columns) append(r *row, bytes int) {
 	c.source.append(r.source)
 	c.subject.append(r.subject)
 	c.extra.append(r.extra)
-	c.over.append(r.over)
+	c.overflow.append(r.overflow)
 	c.hasSubject.append(len(r.subject) > 0)
 	c.hasExtra.append(len(r.extra) > 0)
-	c.hasOver.append(len(r.over) > 0)
+	c.hasOverflow.append(len(r.overflow) > 0)
 	for i := range r.slots {
 		f := &c.fields[i]
 		s := &r.slots[i]
 		f.valid.append(s.state == present)
-		if c.typ.fields[i].kind == catalog.String {
+		if c.eventType.fields[i].kind == catalog.String {
 			f.text.append(s.text)
 		} else {
-			f.num = append(f.num, s.num)
+			f.numbers = append(f.numbers, s.number)
 		}
 	}
 }

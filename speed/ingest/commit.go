@@ -12,28 +12,27 @@ import (
 	"recount/speed/eventlog"
 )
 
-// Log stores frames. Append returns a sequence only once the frame is durable (L1);
-// it is called concurrently, and no longer reads frame after it returned without an
-// error. An error of which errors.Is reports eventlog.ErrFull means that nothing was
-// stored, one that is eventlog.ErrTooLarge that the frame never will be, any other
-// that the outcome is unknown.
+// Log stores frames. Append returns a sequence only once the frame is durable (L1). Ingest
+// calls it concurrently, and uses the memory of frame again once it returned without an error.
+//
+// An error that is eventlog.ErrFull means that the frame was not stored, eventlog.ErrTooLarge
+// that it never can be, and any other error that the outcome is unknown.
 type Log interface {
 	Append(ctx context.Context, partition int, frame []byte, msgID string) (seq uint64, err error)
 }
 
-// committer turns the queue of one partition into log messages (L2). Several
-// appends are under way at once; requests are independent, so their order in the
-// log does not matter.
+// committer turns the queue of one partition into log messages (L2). Several appends are
+// under way at once. Requests are independent, so their order in the log does not matter.
 type committer struct {
 	*Server
 	partition int
 	queue     *queue
-	slots     chan struct{} // one token per append under way
-	messages  int           // begun by this process, for their ids
+	slots     chan struct{} // one token for each append under way
+	messages  int           // begun by this process, for message ids
 }
 
-// run commits until ctx ends, then drains: no new reservation is accepted, and
-// everything reserved before is committed and answered.
+// run commits until ctx ends. It then closes the queue, and commits and answers everything
+// for which room was reserved before.
 func (c *committer) run(ctx context.Context) error {
 	appends := &errgroup.Group{}
 	for ctx.Err() == nil {
@@ -54,7 +53,7 @@ func (c *committer) run(ctx context.Context) error {
 	return appends.Wait()
 }
 
-// linger waits a moment for more events unless there are enough for a message.
+// linger waits at most Linger for more events. It returns earlier when there are enough for a message.
 func (c *committer) linger(ctx context.Context) {
 	if events, _ := c.queue.waiting(); events == 0 || c.cfg.Linger == 0 {
 		return
@@ -75,25 +74,25 @@ func (c *committer) linger(ctx context.Context) {
 	}
 }
 
-// flush appends everything that waits. It takes a group only when a slot is free:
-// until then the queue gathers, so messages grow with the load.
+// flush appends everything that waits. It takes a group only when a slot is free. Until then
+// the queue gathers events, so messages grow with the load.
 func (c *committer) flush(appends *errgroup.Group) {
 	for {
 		c.slots <- struct{}{}
-		group := c.queue.take(c.cfg.GroupEvents, c.cfg.GroupBytes)
-		<-c.slots // Only this goroutine fills slots, so this one stays free.
+		group := c.queue.takeGroup(c.cfg.GroupEvents, c.cfg.GroupBytes)
+		<-c.slots // Only this goroutine fills slots, so the slot stays free.
 		if len(group) == 0 {
 			return
 		}
-		for _, chunks := range byType(group) {
+		for _, chunks := range groupByType(group) {
 			c.slots <- struct{}{}
-			c.begin(appends, chunks)
+			c.beginCommit(appends, chunks)
 		}
 	}
 }
 
-// begin commits one message in the background and then frees its slot.
-func (c *committer) begin(appends *errgroup.Group, chunks []*chunk) {
+// beginCommit commits one message in the background, which then frees its slot.
+func (c *committer) beginCommit(appends *errgroup.Group, chunks []*chunk) {
 	c.messages++
 	id := fmt.Sprintf("%s-%d-%d", c.process, c.partition, c.messages)
 	appends.Go(func() error {
@@ -103,15 +102,15 @@ func (c *committer) begin(appends *errgroup.Group, chunks []*chunk) {
 	})
 }
 
-// byType splits a group into the chunks of each type, which keep their order.
-func byType(group []*chunk) [][]*chunk {
+// groupByType splits a group by event type. The chunks of a type keep their order.
+func groupByType(group []*chunk) [][]*chunk {
 	var out [][]*chunk
-	at := map[*eventType]int{}
+	places := map[*eventType]int{} // in out
 	for _, c := range group {
-		i, ok := at[c.typ]
+		i, ok := places[c.eventType]
 		if !ok {
 			i = len(out)
-			at[c.typ] = i
+			places[c.eventType] = i
 			out = append(out, nil)
 		}
 		out[i] = append(out[i], c)
@@ -119,38 +118,39 @@ func byType(group []*chunk) [][]*chunk {
 	return out
 }
 
-// commit appends one message and answers the requests whose events it holds.
+// commit appends one message and reports the outcome to the requests whose events it holds.
 func (c *committer) commit(chunks []*chunk, msgID string) {
 	start := c.now()
 	events := 0
 	for _, ch := range chunks {
 		events += ch.n
 	}
-	seq, size, err := c.append(chunks, msgID, start)
-	var f *fault
+	seq, size, err := c.appendMessage(chunks, msgID, start)
+	var refused *rejection
 	if err != nil {
-		f = logFault(err)
-		c.logger.Error("append events", "partition", c.partition, "events", events, "code", f.code, "error", err)
+		refused = appendRejection(err)
+		c.logger.Error("the log did not confirm a message; its events are refused", "partition", c.partition,
+			"events", events, "code", refused.code, "error", err)
 	}
-	c.metrics.committed(events, size, c.now().Sub(start), f)
-	c.queue.release(chunks...) // First, because a request that is done takes its chunks back.
+	c.metrics.countMessage(events, size, c.now().Sub(start), refused)
+	c.queue.release(chunks...) // Before done, because a request that is done takes its chunks back.
 	for _, ch := range chunks {
 		if err == nil && c.acknowledged != nil {
 			c.acknowledged(c.partition, seq, ch.tenant, ch.n)
 		}
 		ch.seq = seq
-		ch.fault = f
+		ch.rejection = refused
 		ch.done.Done()
 	}
 }
 
-// append encodes and stores the message. It does not end with Run's context: what
-// was taken from the queue is brought to an end, within AppendTimeout.
-func (c *committer) append(chunks []*chunk, msgID string, now time.Time) (seq uint64, size int, err error) {
+// appendMessage encodes and stores a message. It does not end with the context of Run: the
+// outcome of everything that was taken from the queue is known within AppendTimeout.
+func (c *committer) appendMessage(chunks []*chunk, msgID string, now time.Time) (seq uint64, size int, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.AppendTimeout)
 	defer cancel()
-	typ := chunks[0].typ
-	f := typ.frames.Get().(*frame)
+	t := chunks[0].eventType
+	f := t.frames.Get().(*frame)
 	b, err := f.encode(chunks, now.UnixMicro())
 	if err != nil {
 		return 0, 0, fmt.Errorf("%w: %w", eventlog.ErrTooLarge, err)
@@ -159,19 +159,18 @@ func (c *committer) append(chunks []*chunk, msgID string, now time.Time) (seq ui
 		// The log may still be sending the frame, so its memory is not used again.
 		return 0, len(b), err
 	}
-	typ.frames.Put(f)
+	t.frames.Put(f)
 	return seq, len(b), nil
 }
 
-// logFault says what a failed append means for its events.
-func logFault(err error) *fault {
+// appendRejection returns what a failed append means for its events.
+func appendRejection(err error) *rejection {
 	switch {
 	case errors.Is(err, eventlog.ErrFull):
-		return &fault{code: problem.LogFull, status: 503, msg: "the log is full: send the event again later; where " +
-			"landing and recompute run it empties by itself, else see /readyz, or raise log.max_bytes"}
+		return &rejection{problem.LogFull, "the log is full; send the event again later. Landing and recompute empty " +
+			"the log; if they run and it stays full, see /readyz or raise log.max_bytes"}
 	case errors.Is(err, eventlog.ErrTooLarge):
-		return &fault{code: problem.EventTooLarge, msg: "the event does not fit a log message"}
+		return &rejection{problem.EventTooLarge, "the event does not fit into a log message"}
 	}
-	return &fault{code: problem.LogUnavailable, status: 503, msg: "the log did not confirm the event; send it again " +
-		"with the same id"}
+	return &rejection{problem.LogUnavailable, "the log did not confirm the event; send it again with the same id"}
 }

@@ -12,106 +12,106 @@ import (
 	"recount/schemas/window"
 )
 
-// dataValue takes the data of an event whose type is known, or not declared.
-func (d *decoder) dataValue() bool {
-	switch d.next() {
+// scanData reads the data of an event, whose type has been read and may be undeclared.
+func (d *decoder) scanData() bool {
+	switch d.peek() {
 	case '{':
-		if d.typ == nil {
+		if d.eventType == nil {
 			return d.skip(1)
 		}
 		d.pos++
-		return d.dataObject()
+		return d.scanDataObject()
 	case 'n':
-		return d.literal("null")
+		return d.scanLiteral("null")
 	}
-	d.note(problem.InvalidData, "data: must be a JSON object")
+	d.reject(problem.InvalidData, "data: must be a JSON object")
 	return d.skip(1)
 }
 
-func (d *decoder) dataObject() bool {
-	at := 0
-	key, more := d.member(true)
-	for ; more; key, more = d.member(false) {
-		i := d.find(key, at)
-		at++
+func (d *decoder) scanDataObject() bool {
+	place := 0
+	key, more := d.nextKey(true)
+	for ; more; key, more = d.nextKey(false) {
+		i := d.findField(key, place)
+		place++
 		if i >= 0 {
-			if !d.field(i) {
+			if !d.scanField(i) {
 				return false
 			}
 			continue
 		}
-		d.next()
-		from := d.pos
+		d.peek()
+		start := d.pos
 		if !d.skip(2) {
 			return false
 		}
-		d.data = append(d.data, member{key, d.buf[from:d.pos]})
+		d.undeclared = append(d.undeclared, member{key, d.buf[start:d.pos]})
 	}
 	return !d.stopped
 }
 
-// find returns the declared field of the name, -1 if there is none. Events of one
-// producer have their fields in one order, so the field that came at this place
-// last time is tried first.
-func (d *decoder) find(key []byte, at int) int {
-	fields := d.typ.fields
-	if at < len(fields) {
-		if g := d.guess[at]; g < len(fields) && fields[g].name == string(key) {
-			return g
+// findField returns the index of the declared field, or -1 if there is none. The events of a
+// producer have their fields in the same order, so the field that came at this place of the
+// last event is tried first.
+func (d *decoder) findField(key []byte, place int) int {
+	fields := d.eventType.fields
+	if place < len(fields) {
+		if last := d.fieldOrder[place]; last < len(fields) && fields[last].name == string(key) {
+			return last
 		}
 	}
-	i, ok := d.typ.byName[string(key)]
+	i, ok := d.eventType.byName[string(key)]
 	if !ok {
 		return -1
 	}
-	if at < len(fields) {
-		d.guess[at] = i
+	if place < len(fields) {
+		d.fieldOrder[place] = i
 	}
 	return i
 }
 
-// field takes the value of a declared field into its slot.
-func (d *decoder) field(i int) bool {
-	f := &d.typ.fields[i]
+// scanField reads the value of a declared field into its slot.
+func (d *decoder) scanField(i int) bool {
+	f := &d.eventType.fields[i]
 	s := &d.row.slots[i]
 	if s.state != unset {
-		d.note(problem.DuplicateKey, "data."+f.name+": comes twice")
+		d.reject(problem.DuplicateKey, "data."+f.name+": appears twice")
 	}
 	s.state = present
-	c := d.next()
+	c := d.peek()
 	switch {
 	case c == 'n':
 		s.state = null
-		return d.literal("null")
+		return d.scanLiteral("null")
 	case c == '"' && f.kind == catalog.String:
 		var ok bool
-		s.text, ok = d.str()
+		s.text, ok = d.scanString()
 		return ok
 	case c == '"' && f.kind == catalog.Timestamp:
-		return d.timestamp(f, s)
+		return d.scanTimestamp(f, s)
 	case c == 't' && f.kind == catalog.Bool:
-		s.num = 1
-		return d.literal("true")
+		s.number = 1
+		return d.scanLiteral("true")
 	case c == 'f' && f.kind == catalog.Bool:
-		s.num = 0
-		return d.literal("false")
+		s.number = 0
+		return d.scanLiteral("false")
 	case (c == '-' || c-'0' <= 9) && (f.kind == catalog.Int64 || f.kind == catalog.Float64):
-		return d.numeric(f, s)
+		return d.scanNumeric(f, s)
 	}
-	from := d.pos
+	start := d.pos
 	ok := d.skip(2)
 	if ok {
-		d.mismatch(f, d.buf[from:d.pos])
+		d.rejectMismatch(f, d.buf[start:d.pos])
 	}
 	return ok
 }
 
-func (d *decoder) mismatch(f *field, raw []byte) {
-	d.note(problem.InvalidField, "data."+f.name+": "+excerpt(raw)+" is not "+string(f.kind))
+func (d *decoder) rejectMismatch(f *field, raw []byte) {
+	d.reject(problem.InvalidField, "data."+f.name+": "+excerpt(raw)+" is not "+string(f.kind))
 }
 
-func (d *decoder) numeric(f *field, s *slot) bool {
-	n, ok := d.number()
+func (d *decoder) scanNumeric(f *field, s *slot) bool {
+	n, ok := d.scanNumber()
 	if !ok {
 		return false
 	}
@@ -119,56 +119,56 @@ func (d *decoder) numeric(f *field, s *slot) bool {
 	if f.kind == catalog.Float64 {
 		var v float64
 		v, fits = n.float64()
-		s.num = int64(math.Float64bits(v))
+		s.number = int64(math.Float64bits(v))
 	} else {
 		var whole bool
-		s.num, whole, fits = n.int64()
+		s.number, whole, fits = n.int64()
 		if !whole {
-			d.mismatch(f, n.raw)
+			d.rejectMismatch(f, n.raw)
 		}
 	}
 	if !fits {
-		d.note(problem.NumberOutOfRange, "data."+f.name+": "+excerpt(n.raw)+" does not fit "+string(f.kind))
+		d.reject(problem.NumberOutOfRange, "data."+f.name+": "+excerpt(n.raw)+" does not fit "+string(f.kind))
 	}
 	return true
 }
 
-// timestamp bounds a declared time like the event's own, to the years every layer can hold.
-func (d *decoder) timestamp(f *field, s *slot) bool {
-	b, ok := d.str()
+// scanTimestamp bounds a declared time, as the time of an event, to the years that every layer can store.
+func (d *decoder) scanTimestamp(f *field, s *slot) bool {
+	b, ok := d.scanString()
 	if !ok {
 		return false
 	}
 	t, valid := parseTime(b)
 	if !valid || t < window.MinTime || t > window.MaxTime {
-		d.note(problem.InvalidField,
+		d.reject(problem.InvalidField,
 			"data."+f.name+": "+excerpt(b)+" is not an RFC 3339 time of the years 1970 to 2261")
 	}
-	s.num = t
+	s.number = t
 	return true
 }
 
-// checkData refuses data that is not JSON and takes data_base64 that is.
+// checkData refuses data that is not JSON, and decodes data_base64 that is.
 func (d *decoder) checkData() {
-	declared := d.attrs[attrContentType]
+	declared := d.attributes[attrContentType]
 	isJSON := jsonContentType(declared)
-	encoded := d.attrs[attrDataBase64]
+	encoded := d.attributes[attrDataBase64]
 	switch {
 	case declared != nil && !isJSON:
-		d.note(problem.UnsupportedData, "datacontenttype: "+excerpt(declared)+" is not JSON; recount counts fields of "+
-			"JSON objects")
+		d.reject(problem.UnsupportedData, "datacontenttype: "+excerpt(declared)+" is not JSON; recount counts fields "+
+			"of JSON objects")
 	case encoded == nil:
 	case d.seen[attrData]:
-		d.note(problem.InvalidData, "data, data_base64: an event has one of them")
+		d.reject(problem.InvalidData, "data, data_base64: an event may have only one of the two")
 	case declared == nil:
-		d.note(problem.UnsupportedData,
-			`data_base64: binary data is not counted; if it is JSON, set datacontenttype to "application/json"`)
+		d.reject(problem.UnsupportedData,
+			`data_base64: binary data cannot be counted; if it is JSON, set datacontenttype to "application/json"`)
 	default:
-		d.base64(encoded)
+		d.scanBase64(encoded)
 	}
 }
 
-// jsonContentType knows application/json, text/json and anything/*+json.
+// jsonContentType reports whether a type is application/json, text/json or any type that ends with +json.
 func jsonContentType(b []byte) bool {
 	if string(b) == "application/json" {
 		return true
@@ -177,42 +177,42 @@ func jsonContentType(b []byte) bool {
 	return err == nil && (media == "application/json" || media == "text/json" || strings.HasSuffix(media, "+json"))
 }
 
-// base64 decodes data and scans it in place of the event's bytes.
-func (d *decoder) base64(encoded []byte) {
+// scanBase64 decodes data_base64 and scans it as the event's data.
+func (d *decoder) scanBase64(encoded []byte) {
 	var err error
 	if d.decoded, err = base64.StdEncoding.AppendDecode(d.decoded[:0], encoded); err != nil {
-		d.note(problem.InvalidData, "data_base64: is not base64")
+		d.reject(problem.InvalidData, "data_base64: it is not valid base64")
 		return
 	}
 	d.scanAlone(d.decoded)
 }
 
-// scanAlone scans bytes outside the input as the event's data. Faults of it refuse
-// the event and not the input, so a stop is not kept.
+// scanAlone scans bytes that are not part of the input as the event's data. A syntax error in
+// them refuses the event, and not the input.
 func (d *decoder) scanAlone(data []byte) {
 	buf := d.buf
 	pos := d.pos
 	d.buf = data
 	d.pos = 0
-	if d.dataValue() && d.next() != 0 || d.pos < len(d.buf) {
-		d.syntax("data: there is more behind the JSON object")
+	if d.scanData() && !d.atEnd() {
+		d.malformed("there is more after the JSON object")
 	}
 	if d.broken() {
-		d.fault = &fault{code: problem.InvalidData, msg: "data: " + d.fault.msg}
+		d.rejection = &rejection{problem.InvalidData, "data: " + d.rejection.message}
 	}
 	d.buf = buf
 	d.pos = pos
 }
 
-// sorted orders undeclared members by name and notes one that comes twice.
-func (d *decoder) sorted(members []member) []member {
+// sortMembers orders undeclared members by name, and refuses the event if a name appears twice.
+func (d *decoder) sortMembers(members []member) []member {
 	if len(members) < 2 {
 		return members
 	}
 	slices.SortFunc(members, func(a, b member) int { return compareBytes(a.key, b.key) })
 	for i := 1; i < len(members); i++ {
 		if string(members[i-1].key) == string(members[i].key) {
-			d.note(problem.DuplicateKey, excerpt(members[i].key)+": comes twice")
+			d.reject(problem.DuplicateKey, excerpt(members[i].key)+": appears twice")
 		}
 	}
 	return members

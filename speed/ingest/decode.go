@@ -9,36 +9,36 @@ import (
 	"recount/schemas/window"
 )
 
-// member is an undeclared field or attribute: its name and its JSON as sent.
+// member is an undeclared field or attribute: its name, and its value as JSON text.
 type member struct{ key, raw []byte }
 
-// decoder turns the bytes of events into rows. It is used by one request at a time
-// and keeps its scratch memory, so that decoding allocates nothing per event.
+// decoder turns the bytes of events into rows. It serves one request at a time and keeps its
+// scratch memory, so that decoding allocates nothing per event.
 type decoder struct {
 	scanner
 	types      map[string]*eventType
-	tenant     string                     // who sent the request
-	caps       *tenantCaps                // what the tenant's dimensions hold today; nil without a cap
-	sets       map[*cappedField]*valueSet // of caps, once used by this request
-	known      [knownValues]uint64
+	tenant     string
+	caps       *tenantCaps                // the tenant's values of today; nil without a cap
+	sets       map[*cappedField]*valueSet // the sets of caps that this request has used
+	known      [knownValues]uint64        // values that are in a set, by their lowest bits
 	eventBytes int
 	past       time.Duration
 	future     time.Duration
 
-	strict  bool  // the content type is CloudEvents' own: specversion and source are required
-	now     int64 // microseconds since 1970
-	oldest  int64
-	newest  int64
-	typ     *eventType
-	row     row
-	attrs   [attributes][]byte
-	seen    [attributes]bool
-	dataAt  int // where data begins when it comes before the type; -1 else
-	guess   []int
-	data    []member // undeclared fields
-	extends []member // undeclared attributes
-	decoded []byte   // data_base64, decoded
-	canon   []byte
+	strict     bool  // the content type is CloudEvents' own: specversion and source are required
+	now        int64 // microseconds since 1970
+	oldest     int64
+	newest     int64
+	eventType  *eventType
+	row        row
+	attributes [attributeCount][]byte
+	seen       [attributeCount]bool
+	dataStart  int      // where data begins if it comes before the type; otherwise -1
+	fieldOrder []int    // the field that came at each place of the last event (see findField)
+	undeclared []member // fields of data
+	extensions []member // attributes
+	decoded    []byte   // from data_base64
+	canonical  []byte   // scratch memory of the canonical form
 }
 
 func newDecoder(cfg Config, types map[string]*eventType, fields int) *decoder {
@@ -49,13 +49,13 @@ func newDecoder(cfg Config, types map[string]*eventType, fields int) *decoder {
 		past:       cfg.Past,
 		future:     cfg.Future,
 		row:        row{slots: make([]slot, 0, fields)},
-		guess:      make([]int, fields),
+		fieldOrder: make([]int, fields),
 		sets:       map[*cappedField]*valueSet{},
 	}
 }
 
-// serve makes the decoder one tenant's: a request that is used again forgets the one before.
-func (d *decoder) serve(tenant string, caps *tenantCaps) {
+// setTenant forgets the tenant that used the decoder before.
+func (d *decoder) setTenant(tenant string, caps *tenantCaps) {
 	d.tenant = tenant
 	d.caps = caps
 	clear(d.sets)
@@ -75,83 +75,88 @@ func (d *decoder) start(buf []byte, strict bool, now time.Time) {
 	}
 }
 
-// reset forgets the event before.
+// reset forgets the last event.
 func (d *decoder) reset() {
 	d.begin()
-	d.typ = nil
-	d.dataAt = -1
-	d.attrs = [attributes][]byte{}
-	d.seen = [attributes]bool{}
-	d.data = d.data[:0]
-	d.extends = d.extends[:0]
+	d.eventType = nil
+	d.dataStart = -1
+	d.attributes = [attributeCount][]byte{}
+	d.seen = [attributeCount]bool{}
+	d.undeclared = d.undeclared[:0]
+	d.extensions = d.extensions[:0]
 	d.row.slots = d.row.slots[:0]
 }
 
-// event takes the next value of the input as an event into row. It returns what
-// refuses it; a problem.InvalidJSON means that the input behind is lost as well.
-func (d *decoder) event() *fault {
+// decode reads the next value of the input as an event into row, or returns why the event is
+// refused. With problem.InvalidJSON the input after the event cannot be used either.
+func (d *decoder) decode() *rejection {
 	d.reset()
-	first := d.next()
+	first := d.peek()
 	start := d.pos
 	if first == '{' {
 		d.pos++
-		d.object()
+		d.scanObject()
 	} else if d.skip(0) {
-		d.note(problem.InvalidEvent, "an event is a JSON object")
+		d.reject(problem.InvalidEvent, "an event is a JSON object")
 	}
 	if d.stopped && !d.broken() {
-		refused := d.fault
-		if d.skipOver(start) {
-			d.fault = refused
+		refused := d.rejection
+		if d.skipByBrackets(start) {
+			d.rejection = refused
 		}
-		return d.fault
+		return d.rejection
 	}
-	if d.pos-start > d.eventBytes {
-		d.note(problem.EventTooLarge, fmt.Sprintf("the event has %d bytes; at most %d", d.pos-start, d.eventBytes))
+	if size := d.pos - start; size > d.eventBytes {
+		d.rejectSize(size)
 	}
-	if d.fault == nil {
+	if d.rejection == nil {
 		d.finish()
 	}
-	return d.fault
+	return d.rejection
 }
 
-// object scans the members of the event and then the data that had to wait for its type.
-func (d *decoder) object() {
-	key, more := d.member(true)
-	for ; more; key, more = d.member(false) {
-		if !d.attribute(key) {
+func (d *decoder) rejectSize(size int) {
+	d.reject(problem.EventTooLarge, fmt.Sprintf("the event has %d bytes; use at most %d", size, d.eventBytes))
+}
+
+// scanObject reads the members of the event, and then data if it came before the type.
+func (d *decoder) scanObject() {
+	key, more := d.nextKey(true)
+	for ; more; key, more = d.nextKey(false) {
+		if !d.scanAttribute(key) {
 			return
 		}
 	}
-	if d.stopped || d.dataAt < 0 {
+	if d.stopped || d.dataStart < 0 {
 		return
 	}
 	end := d.pos
 	fields := d.fields
-	d.pos = d.dataAt
+	d.pos = d.dataStart
 	d.fields = 0
-	d.dataValue()
+	d.scanData()
 	d.pos = end
 	d.fields = fields
 }
 
-// finish checks what only the whole event shows, in the order a sender would fix it, and completes the row.
+// finish makes the checks that need the whole event, in the order in which a sender would fix
+// the event, and completes the row.
 func (d *decoder) finish() {
-	if d.checkAttributes(); d.fault == nil {
+	if d.checkAttributes(); d.rejection == nil {
 		d.checkData()
 	}
-	if d.fault == nil {
+	if d.rejection == nil {
 		d.setTime()
 	}
-	if d.fault == nil {
-		d.canonical()
+	if d.rejection == nil {
+		d.completeRow()
 	}
-	if d.fault != nil {
+	if d.rejection != nil {
 		return
 	}
-	d.row.id = d.attrs[attrID]
-	d.row.source = d.attrs[attrSource]
-	d.row.subject = d.attrs[attrSubject]
-	d.row.key = eventbatch.KeyOf(d.tenant, view(d.row.id))
-	d.capValues(d.typ, &d.row)
+	d.row.id = d.attributes[attrID]
+	d.row.source = d.attributes[attrSource]
+	d.row.subject = d.attributes[attrSubject]
+	d.row.key = eventbatch.KeyOf(d.tenant, unsafeString(d.row.id))
+	d.capValues(d.eventType, &d.row)
 }

@@ -10,8 +10,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestRefusedEventsLeaveNoTrace mixes good and bad events and compares the columns
-// with those of the good ones alone.
+// TestRefusedEventsLeaveNoTrace mixes good and bad events. Their columns must be those of the good
+// events alone.
 func TestRefusedEventsLeaveNoTrace(t *testing.T) {
 	t.Parallel()
 	s, err := New(testConfig(), testCatalog(), 3, noLog{}, Options{Now: func() time.Time { return testNow }})
@@ -27,7 +27,7 @@ func TestRefusedEventsLeaveNoTrace(t *testing.T) {
 			e = strings.ReplaceAll(strings.Replace(e, `"id":"x"`, fmt.Sprintf(`"id":"x%d"`, i), 1), "\n", " ")
 			mixed = append(mixed, e)
 			d.start([]byte(e), false, testNow)
-			if f := d.event(); f == nil && d.next() == 0 {
+			if refused := d.decode(); refused == nil && d.peek() == 0 {
 				good = append(good, e)
 			}
 		}
@@ -36,7 +36,7 @@ func TestRefusedEventsLeaveNoTrace(t *testing.T) {
 		decodeLines(t, all, mixed)
 		decodeLines(t, some, good)
 		if len(all.rejected) != len(mixed)-len(good) || len(some.rejected) != 0 {
-			t.Fatalf("%d rejected of %d, %d good", len(all.rejected), len(mixed), len(good))
+			t.Fatalf("%d of %d events were rejected, and %d are good", len(all.rejected), len(mixed), len(good))
 		}
 		if diff := cmp.Diff(contents(some), contents(all)); diff != "" {
 			t.Fatal(diff)
@@ -48,50 +48,51 @@ func TestRefusedEventsLeaveNoTrace(t *testing.T) {
 
 func decodeLines(t *rapid.T, q *request, events []string) {
 	q.body = []byte(strings.Join(events, "\n"))
-	if f := q.pay(baseCost + cap(q.body)); f != nil {
-		t.Fatal(f)
+	if p := q.pay(baseCost + cap(q.body)); p != nil {
+		t.Fatal(p)
 	}
-	if f := q.decode(kindLines, nil, testNow); f != nil {
-		t.Fatal(f)
+	if p := q.decode(kindLines, nil, testNow); p != nil {
+		t.Fatal(p)
 	}
 }
 
-// contents are the columns of a request, printed with everything in them.
+// contents returns the columns of a request as text.
 func contents(q *request) []string {
 	var out []string
 	for _, c := range q.chunks {
-		out = append(out, fmt.Sprintf("%d %s %d %d %x %v %x %v %v %v %v %v %v %v %v", c.partition, c.typ.name, c.n,
-			c.bytes, c.key, c.flags, c.hash,
+		out = append(out, fmt.Sprintf("%d %s %d %d %x %v %x %v %v %v %v %v %v %v %v", c.partition, c.eventType.name,
+			c.n, c.bytes, c.key, c.flags, c.hash,
 			c.time, c.id, c.source, c.subject, c.extra, c.hasSubject, c.hasExtra, c.fields))
 	}
 	return out
 }
 
-// TestHashIsOfTheContent sends one event in several spellings.
+// TestHashIsOfTheContent decodes one event in several spellings.
 func TestHashIsOfTheContent(t *testing.T) {
 	t.Parallel()
 	d := testDecoder()
 	hash := func(event string) uint64 {
 		d.start([]byte(event), false, testNow)
-		if f := d.event(); f != nil {
-			t.Fatal(f, event)
+		if refused := d.decode(); refused != nil {
+			t.Fatal(refused, event)
 		}
 		return d.row.hash
 	}
-	base := hash(ev(`,"x":1,"data":{"i":5,"s":"é","z":[1,2],"y":2}`))
+	base := hash(event(`,"x":1,"data":{"i":5,"s":"é","z":[1,2],"y":2}`))
 	for _, same := range []string{
-		` {"x" : 1,"data":{"y":2,"z":[1, 2 ],"s":"\u00e9","i":5.0,"f":null,"q":null},"source":"s","type":"all","id":"a","time":"2001-01-01T01:01:00.000+01:00"}`,
-		ev(`,"x":1,"subject":null,"data":{"i":5e0,"s":"é","z":[1,2],"y":2}`),
+		` {"x" : 1,"data":{"y":2,"z":[1, 2 ],"s":"\u00e9","i":5.0,"f":null,"q":null},` +
+			`"source":"s","type":"all","id":"a","time":"2001-01-01T01:01:00.000+01:00"}`,
+		event(`,"x":1,"subject":null,"data":{"i":5e0,"s":"é","z":[1,2],"y":2}`),
 	} {
 		if hash(same) != base {
 			t.Errorf("%s has another hash", same)
 		}
 	}
 	for _, other := range []string{
-		ev(`,"x":2,"data":{"i":5,"s":"é","z":[1,2],"y":2}`), ev(`,"x":1,"data":{"i":6,"s":"é","z":[1,2],"y":2}`),
-		ev(`,"x":1,"data":{"i":5,"s":"é","z":[2,1],"y":2}`),
-		ev(`,"x":1,"subject":"u","data":{"i":5,"s":"é","z":[1,2],"y":2}`),
-		ev(`,"x":1,"data":{"i":5,"z":[1,2],"y":2}`),
+		event(`,"x":2,"data":{"i":5,"s":"é","z":[1,2],"y":2}`), event(`,"x":1,"data":{"i":6,"s":"é","z":[1,2],"y":2}`),
+		event(`,"x":1,"data":{"i":5,"s":"é","z":[2,1],"y":2}`),
+		event(`,"x":1,"subject":"u","data":{"i":5,"s":"é","z":[1,2],"y":2}`),
+		event(`,"x":1,"data":{"i":5,"z":[1,2],"y":2}`),
 	} {
 		if hash(other) == base {
 			t.Errorf("%s has the same hash", other)
@@ -99,12 +100,12 @@ func TestHashIsOfTheContent(t *testing.T) {
 	}
 	untimed := hash(`{"id":"a","type":"all"}`)
 	d.start([]byte(`{"id":"a","type":"all"}`), false, testNow.Add(time.Hour))
-	if d.event(); d.row.hash != untimed {
+	if d.decode(); d.row.hash != untimed {
 		t.Error("an assigned time changes the hash (D1)")
 	}
 }
 
-// TestDecodingDoesNotAllocate allows a few allocations a request and none per event.
+// TestDecodingDoesNotAllocate allows a few allocations per request, and none per event.
 func TestDecodingDoesNotAllocate(t *testing.T) {
 	s, err := New(testConfig(), testCatalog(), 4, nil, Options{})
 	if err != nil {
@@ -114,15 +115,15 @@ func TestDecodingDoesNotAllocate(t *testing.T) {
 	body := []byte(flights(500))
 	n := testing.AllocsPerRun(20, func() {
 		q.body = body
-		if f := q.pay(baseCost + len(body)); f != nil {
-			t.Fatal(f)
+		if p := q.pay(baseCost + len(body)); p != nil {
+			t.Fatal(p)
 		}
-		if f := q.decode(kindLines, nil, testNow); f != nil || len(q.rejected) > 0 {
-			t.Fatal(f)
+		if p := q.decode(kindLines, nil, testNow); p != nil || len(q.rejected) > 0 {
+			t.Fatal(p)
 		}
 		q.recycle()
 	})
-	// The race detector makes pools forget at random, so the bound is not tighter.
+	// With the race detector, pools drop objects at random, so the bound is not tighter.
 	if n >= 500 {
 		t.Errorf("%v allocations for 500 events", n)
 	}

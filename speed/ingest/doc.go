@@ -1,76 +1,85 @@
-// Package ingest is the way in: POST /v1/events turns CloudEvents into columns, and
-// one message per partition and moment carries them into the log.
+// Package ingest accepts events: POST /v1/events turns CloudEvents into columns, which go into
+// the log as one message per partition, event type and moment.
 //
 //	body ─▶ gate ─▶ scanner ─▶ row ─▶ chunk (request, partition, type) ─▶ queue ─▶ group ─▶ frame ─▶ Log
-//	                strict JSON  checked      plain columns          bounded   memcpy   Arrow IPC  fsync
+//	                strict JSON  checked  plain columns                  bounded   copy     Arrow    fsync
 //
-// # The rules it keeps (schemas/PROTOCOL.md)
+// DESIGN.md says why it works this way. This comment is the reference of what it accepts and writes.
 //
-//	L1  An event counts as accepted only after the log's durable ack of its message.
-//	L2  Events of many requests are gathered per partition into one message, for Linger or until
-//	    GroupEvents or GroupBytes; a request is answered when all its messages are; failures are told per event.
+// # Rules
+//
+// These rules of schemas/PROTOCOL.md are kept here:
+//
+//	L1  An event counts as accepted only after the log's durable acknowledgement of its message.
+//	L2  Events of many requests are gathered per partition and type into one message, for Linger or
+//	    until there are GroupEvents or GroupBytes. A request is answered when all its messages are,
+//	    and the answer names every event that failed.
 //	L3  partition = hash(tenant, id) mod P, by eventbatch.KeyOf.
-//	D1  An event without time gets the server's and FlagTimeAssigned.
+//	D1  An event without a time gets that of the server, and FlagTimeAssigned.
 //	A1  A rejected event that was kept is an event of its own, so it has a position and can be counted.
 //
-// Memory is bounded twice: Memory for bodies and columns of all requests, QueueBytes per partition for what
-// waits for the log. Time is bounded twice too: nobody waits longer than Wait for a processor, nor is let
-// into a queue whose oldest events have. Whoever finds any of the four used up is told 429.
+// Memory bounds the bodies, columns and answers of all requests, and QueueBytes the columns of a
+// partition that wait for the log. Wait bounds how long a request waits for a processor, and how
+// old the oldest events of a queue may be. A request beyond any of these is answered 429.
 //
 // # Content types
 //
-// application/cloudevents+json, application/cloudevents-batch+json and binary mode
-// (ce- headers) are strict: specversion "1.0" and a source are required. In
-// application/x-ndjson and application/json (object or array) both may be missing: a
-// missing source is the empty string. A specversion other than "1.0" is refused
-// everywhere. In NDJSON a broken line is refused alone and empty lines do not count
-// as events; in an array a syntax error refuses the whole request, because nothing
-// behind it can be trusted. Content-Encoding is gzip, zstd or none.
+// application/cloudevents+json, application/cloudevents-batch+json and binary mode (ce- headers)
+// are strict: specversion "1.0" and a source are required. In application/x-ndjson and
+// application/json (object or array) both may be missing. A missing source is the empty string.
+// A specversion other than "1.0" is refused everywhere.
+//
+// In NDJSON a broken line refuses only itself, and an empty line is no event. In an array a
+// syntax error refuses the whole request, because the bytes after it cannot be trusted.
+// Content-Encoding is gzip, zstd or none.
 //
 // # Events
 //
-// The JSON is strict: RFC 8259, no key twice in any object, valid UTF-8, no unpaired
-// surrogate. null is the same as missing, and an empty id, source or subject too. An
-// id has at most 200 bytes, source and subject 1,024. A time is RFC 3339, cut to the
-// microsecond, from 1970 to 2261 and within Past and Future of the server's clock.
-// data is an object or missing. data_base64 is taken when datacontenttype says that
-// it is JSON. datacontenttype itself is not kept, everything else is.
+// The JSON is strict: RFC 8259, no key twice in any object, valid UTF-8, no unpaired surrogate.
+// null is the same as missing, and so is an empty id, source or subject. An id has at most 200
+// bytes, source and subject at most 1,024. A time is RFC 3339, is cut to the microsecond, and has
+// to be between 1970 and 2261 and within Past and Future of the server's clock. data is an object
+// or missing. data_base64 is decoded if datacontenttype says that it is JSON. datacontenttype
+// itself is not kept, and everything else is.
 //
-// An int64 field takes every number that is exactly whole and fits: 5, 5.0 and 5e0. A
-// float64 takes every number that does not overflow; minus zero becomes zero. There
-// are no conversions between strings, numbers and booleans.
+// An int64 field accepts every number that is exactly whole and fits: 5, 5.0 and 5e0. A float64
+// field accepts every number that does not overflow. Minus zero becomes zero. Strings, numbers
+// and booleans are never converted into each other.
 //
-// Undeclared fields of data and undeclared attributes (a name of a-z and 0-9; a
-// string, number or boolean) are kept in the column _extra:
+// Undeclared fields of data and undeclared attributes are kept in the column _extra. The name of
+// an attribute has only a-z and 0-9, and its value is a string, a number or a boolean.
 //
 //	{"attributes":{"traceparent":"00-1"},"data":{"gate":{"no":7}}}
 //
-// Names of both objects are in byte order, there is no white space between tokens, nulls and an
-// empty part are left out, and numbers and nested values keep the spelling they came in.
+// The names in both objects are in byte order. There is no white space between tokens. Nulls and
+// an empty part are left out. Numbers and nested values keep the spelling in which they were sent.
 //
 // # Too many values
 //
-// Whatever views have as a dimension, source and subject too, gets at most Config.Values values from
-// one tenant in a UTC day of the server's clock; a bool has two anyway. An event with a further one keeps
-// it, and the column _overflow names the field, with commas between several, in byte order:
+// Each dimension of a view, source and subject included, gets at most Config.Values values from
+// one tenant in a UTC day of the server's clock. A bool has two values anyway, so it has no cap.
+// An event with a further value keeps it, and the column _overflow names the field. Several names
+// are in byte order with commas between them:
 //
 //	page,subject
 //
-// It is decided here and written into the log, so both layers count the same: catalog.Overflow or
-// OverflowInt in the dimension, and what was sent wherever the field is filtered by or measured. A message
-// without such an event lacks the column. _hash does not depend on it.
+// Ingest decides this and writes it into the log, so both layers count the same. The dimension
+// gets catalog.Overflow or OverflowInt, and filters and measures of the field read what was sent.
+// A message without such an event lacks the column. _hash does not depend on it.
 //
 // # Hash
 //
-// _hash is XXH64 over this canonical form; str is a uint32 length and the bytes, integers are little endian:
+// _hash is XXH64 over the following canonical form. str is a uint32 length and the bytes, and
+// integers are little endian:
 //
 //	str type · [ 't' int64 time, unless assigned ] · 's' str source · 'u' str subject ·
 //	for each declared field with a value, by name: str name, first letter of its type, value · str _extra · 'x'
 //
-// A value is a str for a string, else 8 bytes: the integer, the float's bits, 0 or 1,
-// microseconds. So white space, key order, escapes and number spelling of what is
-// declared, and nulls, do not change the hash, nor does declaring a field the event
-// does not have. Inside a nested undeclared value, key order and spelling do.
+// A value is a str for a string, and 8 bytes for any other type: the integer, the bits of the
+// float, 0 or 1, or microseconds. So the hash does not depend on white space, on the order of
+// keys, on nulls, or on how a declared string or number is spelled. Declaring a field that the
+// event does not have does not change it either. Inside a nested undeclared value the order of
+// keys and the spelling do change it.
 //
 // # Answer
 //
@@ -78,44 +87,40 @@
 //
 //	{"accepted":998,"rejected":[{"index":3,"id":"…","code":"unknown_type","message":"…"}],"receipt":"…"}
 //
-// If the log did not confirm some events the status is 503, with the same members, and
-// those events are in rejected with log_unavailable or log_full: sending them, or the whole request, again
-// with the same ids counts once. If every event was refused for good it is 400 with
-// code all_rejected, and the list. Anything else than 200 is application/problem+json
-// (RFC 9457) with a stable code; without the member accepted, nothing of the request was kept.
+// If the log did not confirm some events, the status is 503 with the same members, and these
+// events are in rejected with log_unavailable or log_full. The client sends them again, or the
+// whole request, with the same ids, and each counts once.
+//
+// If every event was refused for good, the status is 400 with the code all_rejected and the list.
+// Every status but 200 comes with application/problem+json (RFC 9457) and a stable code. If the
+// member accepted is missing, nothing of the request was stored.
 //
 // # Dead letters
 //
-// What is refused for good is kept as a dead letter (package deadletter): an event of a
-// reserved type, in the same log, durable before the answer. The rejection names it in the
-// member dead_letter; without that member it was not kept.
+// An event that is refused for good is kept as a dead letter (package deadletter). A dead letter
+// is an event of a reserved type, in the same log, and durable before the answer. The rejection
+// names it in the member dead_letter. Without that member it was not kept.
 //
-//	refused                                                   kept
-//	an event, for any code above log_unavailable in the list  its bytes: the line, the array's element, and in
-//	                                                          binary mode the same event in structured mode
-//	a request that is not JSON (400 invalid_json)             its body, as one letter without an index
-//	an event the log did not take (503)                       no: the sender has to send it again
-//	an event too large for a message, found in the log        no: its bytes are gone by then
-//	429, 503, 413 of a whole request                          no: the sender has to send it again, or in parts
-//	401, 403, 405, 415                                        no: nothing was read
-//	400 invalid_encoding, unreadable_body                     no: the body did not arrive
+//	refused                                           kept
+//	an event, with a final code                       its bytes: the line, the element of the array, and
+//	                                                  for binary mode the same event in structured mode
+//	a request that is not JSON (400 invalid_json)     its body, as one dead letter without an index
+//	an event that the log did not confirm (503)       no: the client has to send it again
+//	an event too large for a message of the log       no: its bytes are gone when this is found
+//	a whole request, with 429, 503 or 413             no: the client has to send it again, or in parts
+//	a whole request, with 401, 403, 405 or 415        no: nothing was read
+//	a body that did not arrive or decompress (400     no: there is nothing to keep
+//	unreadable_body, invalid_encoding)
 //
-// All are counted by code. At most EventBytes of a letter are kept; it is then truncated
-// and not replayable. Beyond Letters and LetterBytes per second (ten seconds of them at
-// once), without memory for the request, when the queue is half full, and when the log does
-// not take them, letters are only counted: they never cost a good event its place, nor a
-// request its answer.
+// All are counted by code. A dead letter holds at most EventBytes bytes; one that is cut off
+// cannot be replayed. A rejection is only counted when the rates Letters and LetterBytes are used
+// up (ten seconds of them may be used at once), when there is no memory for it, when the queue is
+// half full, or when the log refuses it. So a dead letter never takes the place of a good event,
+// and never changes the answer to it.
 //
 // # Receipt
 //
-// base64url without padding of: version byte 1, then for each message that holds events of the request five
-// unsigned varints: partition, epoch, sequence, index of the first event in the
-// message, number of events. DecodeReceipt reads it.
-//
-// # Rejected
-//
-// encoding/json and its kin: 67 to 270 MB/s a core, and maps or structs per event.
-// Arrow builders per request: slower to append to than slices, and gathering them
-// copies value by value. Validating into the columns and truncating them for a bad
-// event: the type may come last in the event, so its fields need a place of their own anyway.
+// A receipt is base64url without padding. Its bytes are the version 1, and for each message that
+// holds events of the request five unsigned varints: partition, epoch, sequence, index in the
+// message of the first of these events, and their number. DecodeReceipt reads it.
 package ingest

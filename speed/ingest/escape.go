@@ -8,10 +8,10 @@ import (
 	"recount/schemas/problem"
 )
 
-// simpleEscapes maps the letter behind a backslash to the byte it stands for.
+// simpleEscapes maps the character after a backslash to the byte that both mean.
 var simpleEscapes = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
-// unescape takes the rest of the string that began at start, whose first backslash is at i.
+// unescape reads the rest of the string that began at start and has its first backslash at i.
 func (s *scanner) unescape(start, i int) ([]byte, bool) {
 	from := len(s.arena)
 	s.arena = append(s.arena, s.buf[start:i]...)
@@ -24,11 +24,11 @@ func (s *scanner) unescape(start, i int) ([]byte, bool) {
 			s.pos = i + 1
 			b := s.arena[from:len(s.arena):len(s.arena)]
 			if !utf8.Valid(b) {
-				s.note(problem.InvalidUTF8, "a string is not valid UTF-8")
+				s.reject(problem.InvalidUTF8, "a string is not valid UTF-8")
 			}
 			return b, true
 		case c < ' ':
-			return nil, s.syntax("a string holds a control character; escape it")
+			return nil, s.malformed("a string holds a control character; escape it")
 		case c != '\\':
 			s.arena = append(s.arena, c)
 			i++
@@ -39,13 +39,13 @@ func (s *scanner) unescape(start, i int) ([]byte, bool) {
 		}
 	}
 	s.pos = i
-	return nil, s.syntax("a string is not closed")
+	return nil, s.malformed("a string is not closed")
 }
 
-// escape takes what follows a backslash at i and returns the place behind it, or -1.
+// escape reads what follows a backslash, from i on. It returns the index after it, or -1.
 func (s *scanner) escape(i int) int {
 	if i >= len(s.buf) {
-		s.syntax("a string is not closed")
+		s.malformed("a string is not closed")
 		return -1
 	}
 	if c := simpleEscapes[s.buf[i]]; c != 0 {
@@ -54,7 +54,7 @@ func (s *scanner) escape(i int) int {
 	}
 	r := s.hex4(i)
 	if r < 0 {
-		s.syntax("a string holds an unknown escape")
+		s.malformed("a string holds an unknown escape")
 		return -1
 	}
 	i += 5
@@ -64,7 +64,7 @@ func (s *scanner) escape(i int) int {
 			pair = utf16.DecodeRune(r, s.hex4(i+1))
 		}
 		if r = pair; r == utf8.RuneError {
-			s.note(problem.InvalidUTF8, "a string holds half of a surrogate pair")
+			s.reject(problem.InvalidUTF8, "a string holds half of a surrogate pair")
 		} else {
 			i += 6
 		}
@@ -73,7 +73,7 @@ func (s *scanner) escape(i int) int {
 	return i
 }
 
-// hex4 reads uXXXX at i, -1 if it is not there.
+// hex4 reads uXXXX at i. It returns -1 if there is none.
 func (s *scanner) hex4(i int) rune {
 	if i+5 > len(s.buf) || s.buf[i] != 'u' {
 		return -1
@@ -95,7 +95,7 @@ func (s *scanner) hex4(i int) rune {
 
 const hexDigits = "0123456789abcdef"
 
-// appendString appends s as a JSON string: always the shortest form, so it is canonical.
+// appendString appends s as a JSON string in its shortest form, which makes it canonical.
 func appendString(dst, s []byte) []byte {
 	dst = append(dst, '"')
 	for len(s) > 0 {
@@ -155,13 +155,13 @@ func compact(dst, raw []byte) []byte {
 	return dst
 }
 
-// excerpt is the beginning of hostile bytes for a message: short, quoted and valid UTF-8.
+// excerpt returns the beginning of hostile bytes for a message: short, quoted and valid UTF-8.
 func excerpt(b []byte) string {
-	const most = 40
-	if len(b) <= most {
+	const limit = 40
+	if len(b) <= limit {
 		return string(appendString(nil, b))
 	}
-	return string(appendString(nil, b[:most])) + "…"
+	return string(appendString(nil, b[:limit])) + "…"
 }
 
 func compareBytes(a, b []byte) int { return bytes.Compare(a, b) }

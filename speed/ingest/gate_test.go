@@ -10,44 +10,44 @@ import (
 	"recount/schemas/access"
 )
 
-// TestGateBoundsTheWait takes every place and expects the next request to be refused, and the
-// one after the places are free to be let in.
+// TestGateBoundsTheWait uses every slot. The next request is refused, and once the slots are
+// free again a request gets in.
 func TestGateBoundsTheWait(t *testing.T) {
 	t.Parallel()
 	g := newGate(5 * time.Millisecond)
 	if g.busy() {
-		t.Error("busy before the first request")
+		t.Error("the gate is busy before the first request")
 	}
-	places := 0
+	slots := 0
 	for g.slots.TryAcquire(1) {
-		places++
+		slots++
 	}
-	if f := g.enter(t.Context()); f == nil || f.status != http.StatusTooManyRequests {
-		t.Errorf("got %v, want 429", f)
+	if p := g.enter(t.Context()); p == nil || p.Status != http.StatusTooManyRequests {
+		t.Errorf("got %v, want 429", p)
 	}
-	if g.came.Load() == 0 {
-		t.Error("the request was not noted")
+	if g.lastArrival.Load() == 0 {
+		t.Error("the gate does not know that a request arrived")
 	}
-	for range places {
+	for range slots {
 		g.leave()
 	}
-	if f := g.enter(t.Context()); f != nil || g.waiting.Load() != 0 {
-		t.Errorf("got %v with %d waiting, want to be let in", f, g.waiting.Load())
+	if p := g.enter(t.Context()); p != nil || g.waiting.Load() != 0 {
+		t.Errorf("got %v with %d requests waiting, want the request to get in", p, g.waiting.Load())
 	}
 }
 
-// TestRefusedBeforeTheBodyIsRead puts the server behind, once at the gate and once in every
-// queue: newcomers are told 429 with Retry-After and nothing of them is read.
+// TestRefusedBeforeTheBodyIsRead makes the gate lag, or every queue. A new request is answered
+// 429 with Retry-After, and its body is not read.
 func TestRefusedBeforeTheBodyIsRead(t *testing.T) {
 	t.Parallel()
-	for name, behind := range map[string]func(*Server){
+	for name, makeLag := range map[string]func(*Server){
 		"gate": func(s *Server) {
 			s.gate.waiting.Store(1)
-			s.gate.latest.Store(int64(s.gate.limit))
+			s.gate.lastWait.Store(int64(s.gate.limit))
 		},
 		"log": func(s *Server) {
 			for _, c := range s.committers {
-				c.queue.chunks = []*chunk{{since: time.Now().Add(-time.Hour)}}
+				c.queue.chunks = []*chunk{{queuedAt: time.Now().Add(-time.Hour)}}
 			}
 		},
 	} {
@@ -55,7 +55,7 @@ func TestRefusedBeforeTheBodyIsRead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		behind(s)
+		makeLag(s)
 		req := httptest.NewRequestWithContext(access.NewContext(t.Context(), access.Local()), http.MethodPost,
 			"/v1/events", iotest.ErrReader(http.ErrBodyReadAfterClose))
 		req.Header.Set("Content-Type", "application/x-ndjson")
@@ -64,9 +64,9 @@ func TestRefusedBeforeTheBodyIsRead(t *testing.T) {
 		if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" {
 			t.Errorf("%s: got %d %s", name, w.Code, w.Body)
 		}
-		s.committers[0].queue.chunks = nil // One partition that keeps up is reason enough to look at the events.
+		s.committers[0].queue.chunks = nil // The events may be for this partition, which keeps up.
 		if name == "log" && s.shedding() {
-			t.Error("refused while a partition keeps up")
+			t.Error("requests are refused although one partition keeps up")
 		}
 	}
 }

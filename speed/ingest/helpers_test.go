@@ -36,7 +36,8 @@ func testCatalog() *catalog.Catalog {
 	}}
 }
 
-// memoryLog keeps frames. hook, if set, runs before each append and may refuse it.
+// memoryLog is a log that keeps frames in memory. hook may be nil. It runs before each append
+// and may refuse it.
 type memoryLog struct {
 	mu     sync.Mutex
 	frames map[int][][]byte
@@ -58,7 +59,7 @@ func (l *memoryLog) Append(_ context.Context, partition int, frame []byte, _ str
 	return uint64(len(l.frames[partition])), nil
 }
 
-// stored is an event as found in the log. Values are what JSON would hold.
+// stored is an event in the log. Its values have the types that JSON would give them.
 type stored struct {
 	ID, Type, Source, Subject, Extra, Tenant string
 	Time                                     int64
@@ -68,7 +69,7 @@ type stored struct {
 	Place                                    Place // Count is 1
 }
 
-// events are all events in the log but the dead letters, by id.
+// events returns all events in the log except dead letters, by id.
 func (l *memoryLog) events(t testing.TB, partitions int) map[string]stored {
 	t.Helper()
 	out := map[string]stored{}
@@ -77,15 +78,15 @@ func (l *memoryLog) events(t testing.TB, partitions int) map[string]stored {
 			continue
 		}
 		if _, again := out[e.ID]; again {
-			t.Errorf("%s is in the log twice", e.ID)
+			t.Errorf("event %s is in the log twice", e.ID)
 		}
 		out[e.ID] = e
 	}
 	return out
 }
 
-// letters are the dead letters in the log, by name.
-func (l *memoryLog) letters(t testing.TB, partitions int) map[string]stored {
+// deadLetters returns the dead letters in the log, by name.
+func (l *memoryLog) deadLetters(t testing.TB, partitions int) map[string]stored {
 	t.Helper()
 	out := map[string]stored{}
 	for _, e := range l.all(t, partitions) {
@@ -96,7 +97,7 @@ func (l *memoryLog) letters(t testing.TB, partitions int) map[string]stored {
 	return out
 }
 
-// all decodes everything in the log and checks what every frame promises.
+// all decodes everything in the log, and checks that each key and partition follows from tenant and id.
 func (l *memoryLog) all(t testing.TB, partitions int) (out []stored) {
 	t.Helper()
 	l.mu.Lock()
@@ -115,7 +116,7 @@ func (l *memoryLog) all(t testing.TB, partitions int) (out []stored) {
 					e.Place = Place{Partition: p, Seq: uint64(i + 1), First: at, Count: 1}
 					if key := eventbatch.KeyOf(e.Tenant, e.ID); !bytes.Equal(key[:], c.Key.Value(row)) ||
 						key.Partition(partitions) != p {
-						t.Errorf("%s: key or partition is wrong", e.ID)
+						t.Errorf("event %s: the key or the partition is wrong", e.ID)
 					}
 					out = append(out, e)
 					at++
@@ -154,20 +155,20 @@ func set(m map[string]any, name string, valid bool, value func() any) {
 	}
 }
 
-// values is the decoder's row as a map, for comparing without a log.
+// values returns the decoder's row as a map.
 func values(d *decoder) map[string]any {
 	out := map[string]any{}
 	for i, s := range d.row.slots {
 		if s.state != present {
 			continue
 		}
-		switch f := d.typ.fields[i]; f.kind {
+		switch f := d.eventType.fields[i]; f.kind {
 		case catalog.Int64, catalog.Timestamp:
-			out[f.name] = s.num
+			out[f.name] = s.number
 		case catalog.Float64:
-			out[f.name] = math.Float64frombits(uint64(s.num))
+			out[f.name] = math.Float64frombits(uint64(s.number))
 		case catalog.Bool:
-			out[f.name] = s.num == 1
+			out[f.name] = s.number == 1
 		case catalog.String:
 			out[f.name] = string(s.text)
 		}
@@ -175,8 +176,8 @@ func values(d *decoder) map[string]any {
 	return out
 }
 
-// testConfig sheds nobody for having waited: how long a processor takes to come free is the
-// machine's doing, and what is shed for it is the subject of gate_test.go.
+// testConfig has a Wait that no test reaches: how long a processor stays busy depends on the
+// machine. gate_test.go tests refusals for waiting.
 func testConfig() Config {
 	c := DefaultConfig()
 	c.Linger = 100 * time.Microsecond
@@ -184,7 +185,7 @@ func testConfig() Config {
 	return c
 }
 
-// run starts a server over the log; it is drained and checked when the test ends.
+// run starts a server over the log until the test ends (see start).
 func run(t testing.TB, cfg Config, partitions int, log Log) *Server {
 	t.Helper()
 	return runWith(t, cfg, partitions, log, Options{Now: func() time.Time { return testNow }})
@@ -200,7 +201,8 @@ func runWith(t testing.TB, cfg Config, partitions int, log Log, opts Options) *S
 	return s
 }
 
-// start runs the server until the test ends, and then checks that it gave everything back.
+// start runs the server until the test ends. It then checks that nothing holds memory or room
+// in a queue.
 func start(t testing.TB, s *Server) {
 	t.Helper()
 	cfg := s.cfg
@@ -213,7 +215,7 @@ func start(t testing.TB, s *Server) {
 			t.Error(err)
 		}
 		if left := s.memory.left.Load(); left != int64(cfg.Memory) {
-			t.Errorf("memory budget: %d bytes were not given back", int64(cfg.Memory)-left)
+			t.Errorf("memory budget: %d bytes were not released", int64(cfg.Memory)-left)
 		}
 		for _, c := range s.committers {
 			if held := c.queue.held(); held != 0 {
@@ -231,12 +233,13 @@ type response struct {
 	Rejected []struct {
 		Index             int
 		ID, Code, Message string
-		Letter            string `json:"dead_letter"`
+		DeadLetter        string `json:"dead_letter"`
 	}
-	Receipt string
-	Letter  string `json:"dead_letter"` // of the whole request
+	Receipt    string
+	DeadLetter string `json:"dead_letter"` // of the whole request
 }
 
+// codes lists the rejections as index:code, each with a space after it.
 func (r response) codes() string {
 	s := ""
 	for _, e := range r.Rejected {
@@ -245,7 +248,7 @@ func (r response) codes() string {
 	return s
 }
 
-// handler is the server's for somebody who may do everything, as a guard would have it.
+// handler returns the server's handler with a principal that may do everything.
 func handler(s *Server) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.Handler().ServeHTTP(w, r.WithContext(access.NewContext(r.Context(), access.Local())))
@@ -268,6 +271,7 @@ func post(t testing.TB, s *Server, body string, headers ...string) response {
 }
 
 func flight(i int) string {
-	return fmt.Sprintf(`{"specversion":"1.0","id":"f-%09d","source":"demo","type":"flight.departed","time":"2001-01-01T00:%02d:00Z","subject":"ORD",`+
+	return fmt.Sprintf(`{"specversion":"1.0","id":"f-%09d","source":"demo","type":"flight.departed",`+
+		`"time":"2001-01-01T00:%02d:00Z","subject":"ORD",`+
 		`"data":{"origin":"ORD","destination":"ATL","tail":"N%d","delay":%d,"distance":607}}`, i, i%60, i%500, i%90-10)
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics are the counters of a Server. Rejected events and refused requests are
-// counted by code, of which there are few.
+// metrics are those of a Server. Rejected events and refused requests are counted by code,
+// of which there are few.
 type metrics struct {
 	accepted   prometheus.Counter
 	rejected   *prometheus.CounterVec
@@ -25,64 +25,51 @@ type metrics struct {
 	dropped    [dropReasons]prometheus.Counter
 }
 
+// newMetrics registers the metrics, unless reg is nil. The gauges read the queues, the gate and
+// the memory, of which there are limit bytes.
 func newMetrics(reg prometheus.Registerer, queues []*queue, g *gate, memory *budget, limit int) (*metrics, error) {
-	name := func(n string) string { return prometheus.BuildFQName("recount", "ingest", n) }
-	counter := func(n, help string) prometheus.CounterOpts { return prometheus.CounterOpts{Name: name(n), Help: help} }
+	times := prometheus.ExponentialBuckets(0.0005, 2, 15)
 	m := &metrics{
-		accepted: prometheus.NewCounter(prometheus.CounterOpts(counter("events_accepted_total",
-			"Events acknowledged as durable."))),
-		rejected: prometheus.NewCounterVec(counter("events_rejected_total", "Events refused, by code."),
-			[]string{"code"}),
-		requests: prometheus.NewCounterVec(counter("requests_total",
-			"Requests answered, by code; ok when every event was stored or refused for good."), []string{"code"}),
-		bytes: prometheus.NewCounter(prometheus.CounterOpts(counter("body_bytes_total",
-			"Bytes of bodies after decompression."))),
-		frames: prometheus.NewCounter(prometheus.CounterOpts(counter("message_bytes_total",
-			"Bytes of messages given to the log."))),
-		failed: prometheus.NewCounterVec(counter("appends_failed_total", "Messages the log did not take, by code."),
-			[]string{"code"}),
-		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: name("request_seconds"),
-			Help:    "Time to answer a request.",
-			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15)}),
-		appending: prometheus.NewHistogram(prometheus.HistogramOpts{Name: name("append_seconds"),
-			Help:    "Time to encode a message and have it stored.",
-			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15)}),
-		group: prometheus.NewHistogram(prometheus.HistogramOpts{Name: name("message_events"),
-			Help:    "Events of one message to the log.",
-			Buckets: prometheus.ExponentialBuckets(1, 4, 10)}),
+		accepted: newCounter("events_accepted_total", "Events that were acknowledged as durable."),
+		rejected: newCounterVec("events_rejected_total", "Events that were refused, by code.", "code"),
+		requests: newCounterVec("requests_total",
+			"Requests that were answered, by code. The code ok means that every event was stored or refused for good.",
+			"code"),
+		bytes:  newCounter("body_bytes_total", "Bytes of request bodies after decompression."),
+		frames: newCounter("message_bytes_total", "Bytes of messages that were given to the log."),
+		failed: newCounterVec("appends_failed_total", "Messages that the log did not confirm, by code.", "code"),
+		seconds: newHistogram("request_seconds", "Time from the start of a request until its answer is known.",
+			times),
+		appending: newHistogram("append_seconds", "Time to encode a message and to store it in the log.", times),
+		group: newHistogram("message_events", "Number of events in a message to the log.",
+			prometheus.ExponentialBuckets(1, 4, 10)),
+		kept: newCounter("dead_letters_kept_total", "Rejected events and requests that were kept as dead letters."),
+		replayed: newCounter("dead_letters_replayed_total",
+			"Dead letters whose events were accepted on replay, copies included."),
+		overflowed: newCounterVec("values_overflowed_total", "Values of dimensions that are counted as ~overflow, "+
+			"because a tenant sent too many different ones in a day.", "type", "field"),
 	}
-	m.kept = prometheus.NewCounter(prometheus.CounterOpts(counter("dead_letters_kept_total",
-		"Rejected events and requests kept as dead letters.")))
-	m.replayed = prometheus.NewCounter(prometheus.CounterOpts(counter("dead_letters_replayed_total",
-		"Dead letters accepted on replay, copies included.")))
-	dropped := prometheus.NewCounterVec(counter("dead_letters_not_kept_total",
-		"Rejected events and requests that are only counted, by reason: rate, memory, queue or log."),
-		[]string{"reason"})
+	dropped := newCounterVec("dead_letters_not_kept_total", "Rejected events and requests that were only counted, "+
+		"by the reason why they were not kept: rate, memory, queue or log.", "reason")
 	for i, reason := range dropNames {
 		m.dropped[i] = dropped.WithLabelValues(reason)
 	}
-	m.overflowed = prometheus.NewCounterVec(counter("values_overflowed_total",
-		"Values of dimensions counted as ~overflow because a tenant had too many in a day."), []string{"type", "field"})
 	if reg == nil {
 		return m, nil
 	}
 	all := []prometheus.Collector{m.accepted, m.rejected, m.requests, m.bytes, m.seconds, m.group, m.frames,
-		m.appending, m.failed, m.kept, m.replayed, dropped, m.overflowed}
-	all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name("memory_bytes"),
-		Help: "Memory held by requests."},
-		func() float64 { return float64(int64(limit) - memory.left.Load()) }))
-	all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name("waiting_requests"),
-		Help: "Requests that wait to be decoded."},
-		func() float64 { return float64(g.waiting.Load()) }))
+		m.appending, m.failed, m.kept, m.replayed, dropped, m.overflowed,
+		newGauge("memory_bytes", "Bytes of memory that requests hold.", nil,
+			func() int { return limit - int(memory.left.Load()) }),
+		newGauge("waiting_requests", "Requests that wait to be decoded.", nil,
+			func() int { return int(g.waiting.Load()) })}
 	for i, q := range queues {
-		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name("queue_bytes"),
-			Help:        "Bytes waiting for the log or in it, by partition.",
-			ConstLabels: prometheus.Labels{"partition": strconv.Itoa(i)}}, func() float64 { return float64(q.held()) }))
-		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name("queue_tenant_bytes"),
-			Help: "Of queue_bytes, those of the tenant that has most; beyond its share it is refused with the code " +
-				"share_used.",
-			ConstLabels: prometheus.Labels{"partition": strconv.Itoa(i)}},
-			func() float64 { return float64(q.largest()) }))
+		labels := prometheus.Labels{"partition": strconv.Itoa(i)}
+		all = append(all,
+			newGauge("queue_bytes", "Bytes that wait for the log or are being appended to it, by partition.", labels,
+				q.held),
+			newGauge("queue_tenant_bytes", "The part of queue_bytes that belongs to the tenant with most of them. "+
+				"Beyond its share a tenant is refused with the code share_used.", labels, q.largestShare))
 	}
 	for _, c := range all {
 		if err := reg.Register(c); err != nil {
@@ -92,35 +79,55 @@ func newMetrics(reg prometheus.Registerer, queues []*queue, g *gate, memory *bud
 	return m, nil
 }
 
-// answered counts a finished request.
-func (m *metrics) answered(a *answer, bytes int, took time.Duration) {
+func metricName(name string) string { return prometheus.BuildFQName("recount", "ingest", name) }
+
+func newCounter(name, help string) prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{Name: metricName(name), Help: help})
+}
+
+func newCounterVec(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: metricName(name), Help: help}, labels)
+}
+
+func newHistogram(name, help string, buckets []float64) prometheus.Histogram {
+	return prometheus.NewHistogram(prometheus.HistogramOpts{Name: metricName(name), Help: help, Buckets: buckets})
+}
+
+func newGauge(name, help string, labels prometheus.Labels, value func() int) prometheus.Collector {
+	return prometheus.NewGaugeFunc(
+		prometheus.GaugeOpts{Name: metricName(name), Help: help, ConstLabels: labels},
+		func() float64 { return float64(value()) })
+}
+
+// countRequest counts a request that is about to be answered.
+func (m *metrics) countRequest(a *answer, bytes int, duration time.Duration) {
 	code := "ok"
 	if a.problem != nil {
-		code = string(a.problem.code)
+		code = string(a.problem.Code)
 	}
 	m.requests.WithLabelValues(code).Inc()
 	m.accepted.Add(float64(a.accepted))
 	m.bytes.Add(float64(bytes))
-	m.seconds.Observe(took.Seconds())
-	for _, r := range a.rejected {
-		m.rejected.WithLabelValues(string(r.code)).Inc()
+	m.seconds.Observe(duration.Seconds())
+	for _, e := range a.rejected {
+		m.rejected.WithLabelValues(string(e.code)).Inc()
 	}
 }
 
-// lettered counts what became of a request's rejections.
-func (m *metrics) lettered(l *letters) {
+// countDeadLetters counts what became of a request's rejections.
+func (m *metrics) countDeadLetters(l *deadLetters) {
 	m.kept.Add(float64(l.kept))
 	for i, n := range l.dropped {
 		m.dropped[i].Add(float64(n))
 	}
 }
 
-// committed counts a message.
-func (m *metrics) committed(events, bytes int, took time.Duration, f *fault) {
+// countMessage counts a message. refused is nil if the log has confirmed it.
+func (m *metrics) countMessage(events, bytes int, duration time.Duration, refused *rejection) {
 	m.group.Observe(float64(events))
 	m.frames.Add(float64(bytes))
-	m.appending.Observe(took.Seconds())
-	if f != nil {
-		m.failed.WithLabelValues(string(f.code)).Inc()
+	m.appending.Observe(duration.Seconds())
+	if refused != nil {
+		m.failed.WithLabelValues(string(refused.code)).Inc()
 	}
 }

@@ -6,18 +6,18 @@ import (
 	"unsafe"
 )
 
-// number is a JSON number as scanned. mantissa holds its digits without the point
-// and is meaningful up to 19 of them.
+// number is a JSON number as it was scanned. mantissa has its digits without the point, and is
+// exact for up to 19 digits.
 type number struct {
 	raw      []byte
 	mantissa uint64
-	digits   int // of the mantissa, without leading zeros
-	fraction int // digits behind the point
+	digits   int // how many the mantissa has, without leading zeros
+	fraction int // how many digits follow the point
 	negative bool
-	exponent bool // has an exponent
+	exponent bool // whether there is an exponent
 }
 
-func (s *scanner) number() (n number, ok bool) {
+func (s *scanner) scanNumber() (n number, ok bool) {
 	b := s.buf
 	i := s.pos
 	start := i
@@ -26,15 +26,15 @@ func (s *scanner) number() (n number, ok bool) {
 		i++
 	}
 	whole := i
-	i = n.take(b, i)
+	i = n.scanDigits(b, i)
 	if i == whole || b[whole] == '0' && i > whole+1 {
-		return n, s.syntax("a value is none of string, number, object, array, true, false, null")
+		return n, s.malformed(notAValue)
 	}
 	if i < len(b) && b[i] == '.' {
 		point := i + 1
-		i = n.take(b, point)
+		i = n.scanDigits(b, point)
 		if n.fraction = i - point; n.fraction == 0 {
-			return n, s.syntax("a number has no digit behind its point")
+			return n, s.malformed("a number has no digit after its point")
 		}
 	}
 	if i < len(b) && b[i]|0x20 == 'e' {
@@ -47,7 +47,7 @@ func (s *scanner) number() (n number, ok bool) {
 			i++
 		}
 		if i == digits {
-			return n, s.syntax("a number has an empty exponent")
+			return n, s.malformed("a number has an empty exponent")
 		}
 	}
 	n.raw = b[start:i]
@@ -55,8 +55,8 @@ func (s *scanner) number() (n number, ok bool) {
 	return n, true
 }
 
-// take adds the digits at i to the mantissa and returns the place behind them.
-func (n *number) take(b []byte, i int) int {
+// scanDigits adds the digits from i on to the mantissa, and returns the index after them.
+func (n *number) scanDigits(b []byte, i int) int {
 	for ; i < len(b); i++ {
 		d := b[i] - '0'
 		if d > 9 {
@@ -70,8 +70,8 @@ func (n *number) take(b []byte, i int) int {
 	return i
 }
 
-// int64 returns the number if it is whole and fits: 5, 5.0 and 5e0 are all 5, for
-// there are clients that write every number with a point.
+// int64 returns the number if it is whole and fits. 5, 5.0 and 5e0 are all 5, because some
+// clients write every number with a point.
 func (n *number) int64() (v int64, whole, fits bool) {
 	if n.fraction == 0 && !n.exponent && n.digits <= 18 {
 		if n.negative {
@@ -79,11 +79,11 @@ func (n *number) int64() (v int64, whole, fits bool) {
 		}
 		return int64(n.mantissa), true, true
 	}
-	return n.exactInt()
+	return n.exactInt64()
 }
 
-// exactInt evaluates digits × 10^exponent without rounding.
-func (n *number) exactInt() (v int64, whole, fits bool) {
+// exactInt64 evaluates digits × 10^exponent without rounding.
+func (n *number) exactInt64() (v int64, whole, fits bool) {
 	digits, exp, ok := n.decimal()
 	if !ok {
 		return 0, true, false
@@ -106,15 +106,15 @@ func (n *number) exactInt() (v int64, whole, fits bool) {
 	for range exp {
 		b = append(b, '0')
 	}
-	v, err := strconv.ParseInt(view(b), 10, 64)
+	v, err := strconv.ParseInt(unsafeString(b), 10, 64)
 	return v, true, err == nil
 }
 
-// decimal returns the significant digits and the power of ten they are multiplied
-// with. ok is false when there are too many digits or the exponent is absurd; such
-// a number is treated as out of range.
+// decimal returns the significant digits and the power of ten by which to multiply them. ok is
+// false when there are too many digits or the exponent is beyond 1,000. The number is then
+// treated as out of range.
 func (n *number) decimal() (digits []byte, exp int, ok bool) {
-	digits = make([]byte, 0, 64) // Does not escape: bounded, on the stack after inlining or a rare allocation.
+	digits = make([]byte, 0, 64) // A rare allocation: most numbers do not get here.
 	rest := n.raw
 	if n.negative {
 		rest = rest[1:]
@@ -146,23 +146,23 @@ func (n *number) decimal() (digits []byte, exp int, ok bool) {
 
 var powersOfTen = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
 
-// float64 returns the nearest float; fits is false when it would be infinite.
-// Minus zero becomes zero, so that equal values have equal bits.
+// float64 returns the nearest float64. fits is false when that is infinite. Minus zero becomes
+// zero, so that equal values have equal bits.
 func (n *number) float64() (v float64, fits bool) {
 	if n.digits <= 15 && n.fraction <= 15 && !n.exponent {
-		// Both operands are exact, so the quotient is rounded once and right.
+		// Both operands are exact, so the quotient is rounded only once.
 		v = float64(n.mantissa) / powersOfTen[n.fraction]
 		if n.negative && v != 0 {
 			v = -v
 		}
 		return v, true
 	}
-	v, err := strconv.ParseFloat(view(n.raw), 64)
+	v, err := strconv.ParseFloat(unsafeString(n.raw), 64)
 	if v == 0 {
 		v = 0
 	}
 	return v, err == nil && !math.IsInf(v, 0)
 }
 
-// view is b as a string without a copy, for calls that do not keep it.
-func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+// unsafeString returns b as a string without a copy, for calls that do not keep the string.
+func unsafeString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

@@ -21,9 +21,9 @@ import (
 	"recount/schemas/window"
 )
 
-// oracle decides with encoding/json what the decoder should do with one event of
-// type all: its declared fields, and whether it is accepted. Where recount is
-// stricter than encoding/json the rules are spelled out here.
+// oracle decides with encoding/json what the decoder should do with an event of type all: whether
+// to accept it, and with which declared fields. It has code of its own for each rule in which
+// recount is stricter than encoding/json.
 func oracle(event []byte) (fields map[string]any, accepted bool) {
 	if !json.Valid(event) || !utf8.Valid(event) || halfSurrogate(event) || duplicated(event) || deeper(event, 32) {
 		return nil, false
@@ -81,17 +81,17 @@ func oracleData(raw json.RawMessage) (map[string]any, bool) {
 	}
 	for name, raw := range data {
 		var v any
-		ok := true
+		var ok bool
 		switch {
 		case string(raw) == "null":
 			continue
 		case name == "b":
-			v, ok = as[bool](raw)
+			v, ok = parse[bool](raw)
 		case name == "s":
-			v, ok = as[string](raw)
+			v, ok = parse[string](raw)
 		case name == "f":
 			var f float64
-			if f, ok = as[float64](raw); f == 0 {
+			if f, ok = parse[float64](raw); f == 0 {
 				f = 0
 			}
 			v = f
@@ -99,7 +99,7 @@ func oracleData(raw json.RawMessage) (map[string]any, bool) {
 			v, ok = oracleInt(raw)
 		case name == "t":
 			var s string
-			if s, ok = as[string](raw); ok {
+			if s, ok = parse[string](raw); ok {
 				v, ok = oracleTime(s)
 			}
 		default:
@@ -113,10 +113,10 @@ func oracleData(raw json.RawMessage) (map[string]any, bool) {
 	return fields, true
 }
 
-func as[T any](raw json.RawMessage) (v T, ok bool) { return v, json.Unmarshal(raw, &v) == nil }
+func parse[T any](raw json.RawMessage) (v T, ok bool) { return v, json.Unmarshal(raw, &v) == nil }
 
 func oracleInt(raw json.RawMessage) (int64, bool) {
-	n, ok := as[json.Number](raw)
+	n, ok := parse[json.Number](raw)
 	if !ok || raw[0] == '"' {
 		return 0, false
 	}
@@ -139,8 +139,8 @@ func oracleTime(s string) (int64, bool) {
 	return v, v >= window.MinTime && v <= window.MaxTime
 }
 
-// lenientTime finds what package time takes and RFC 3339 does not (golang/go#54580): an hour of one
-// digit, a comma before the fraction, offsets of 24 hours or 60 minutes.
+// lenientTime reports whether package time accepts a time that RFC 3339 does not (golang/go#54580):
+// an hour of one digit, a comma before the fraction, an offset of 24 hours or 60 minutes.
 func lenientTime(s string) bool {
 	if len(s) < len("2006-01-02T15:04:05Z") || s[len("2006-01-02T15")] != ':' || strings.Contains(s, ",") {
 		return true
@@ -148,23 +148,23 @@ func lenientTime(s string) bool {
 	return s[len(s)-1] != 'Z' && (s[len(s)-5:len(s)-3] == "24" || s[len(s)-2:] == "60")
 }
 
-// halfSurrogate finds what encoding/json replaces silently.
+// halfSurrogate finds halves of surrogate pairs, which encoding/json replaces silently.
 func halfSurrogate(event []byte) bool {
 	d := json.NewDecoder(bytes.NewReader(event))
-	d.UseNumber() // Or a number beyond float64 would hide what is behind it.
-	had := strings.Count(string(event), "\uFFFD") + strings.Count(strings.ToLower(string(event)), `\ufffd`)
+	d.UseNumber() // Without it a number beyond float64 would end the reading.
+	replacements := strings.Count(string(event), "\uFFFD") + strings.Count(strings.ToLower(string(event)), `\ufffd`)
 	for {
 		tok, err := d.Token()
 		if err != nil {
-			return had < 0
+			return replacements < 0
 		}
 		if s, ok := tok.(string); ok {
-			had -= strings.Count(s, "\uFFFD")
+			replacements -= strings.Count(s, "\uFFFD")
 		}
 	}
 }
 
-// duplicated finds a key that comes twice in one object.
+// duplicated reports whether a key appears twice in one object.
 func duplicated(event []byte) bool {
 	d := json.NewDecoder(bytes.NewReader(event))
 	d.UseNumber()
@@ -216,7 +216,7 @@ func deeper(event []byte, limit int) bool {
 	}
 }
 
-// compare decodes one event both ways.
+// compare decodes an event with the decoder and with the oracle.
 func compare(t interface {
 	Helper()
 	Errorf(string, ...any)
@@ -224,18 +224,18 @@ func compare(t interface {
 	t.Helper()
 	want, accepted := oracle(event)
 	d.start(event, false, testNow)
-	f := d.event()
-	if (f == nil || f.code != problem.InvalidJSON) && (d.next() != 0 || d.pos < len(event)) {
-		f = &fault{code: problem.InvalidJSON, msg: "trailing"}
+	refused := d.decode()
+	if (refused == nil || refused.code != problem.InvalidJSON) && !d.atEnd() {
+		refused = &rejection{code: problem.InvalidJSON, message: "trailing"}
 	}
-	if (f == nil) != accepted {
-		t.Errorf("%q: fault %+v, oracle accepts: %v", event, f, accepted)
+	if (refused == nil) != accepted {
+		t.Errorf("%q: rejection %+v; the oracle accepts it: %v", event, refused, accepted)
 		return
 	}
-	if f != nil {
-		if !json.Valid(event) && utf8.Valid(event) && f.code != problem.InvalidJSON && f.code != problem.TooDeep &&
-			f.code != problem.TooManyFields {
-			t.Errorf("%q: not JSON, but refused with %s", event, f.code)
+	if refused != nil {
+		if !json.Valid(event) && utf8.Valid(event) && refused.code != problem.InvalidJSON &&
+			refused.code != problem.TooDeep && refused.code != problem.TooManyFields {
+			t.Errorf("%q: it is not JSON, but was rejected with %s", event, refused.code)
 		}
 		return
 	}
@@ -243,7 +243,7 @@ func compare(t interface {
 		t.Errorf("%q: %s", event, diff)
 	}
 	if len(d.row.extra) > 0 && (!json.Valid(d.row.extra) || duplicated(d.row.extra)) {
-		t.Errorf("%q: extra is not JSON: %s", event, d.row.extra)
+		t.Errorf("%q: the extra fields are not JSON: %s", event, d.row.extra)
 	}
 }
 
@@ -252,7 +252,7 @@ func testDecoder() *decoder {
 	return newDecoder(testConfig(), types, fields)
 }
 
-// jsonValue draws values near the edges of every rule.
+// jsonValue draws values near the limits of every rule.
 func jsonValue(depth int) *rapid.Generator[string] {
 	leaf := rapid.SampledFrom([]string{"null", "true", "false", "0", "-0", "-0.0", "1", "5.0", "5e0", "50e-1", "0.5",
 		"1e3", "-12", "1E+2", "00", "1.", ".5", "1e",
@@ -285,9 +285,9 @@ func jsonValue(depth int) *rapid.Generator[string] {
 
 func jsonEvent() *rapid.Generator[string] {
 	return rapid.Custom(func(t *rapid.T) string {
-		object := func(keys []string, most int) string {
+		object := func(keys []string, limit int) string {
 			var parts []string
-			for _, k := range rapid.SliceOfNDistinct(rapid.SampledFrom(keys), 0, most, rapid.ID[string]).Draw(t,
+			for _, k := range rapid.SliceOfNDistinct(rapid.SampledFrom(keys), 0, limit, rapid.ID[string]).Draw(t,
 				"keys") {
 				space := rapid.SampledFrom([]string{"", "", " ", "\n\t"}).Draw(t, "space")
 				parts = append(parts, k+space+":"+space+jsonValue(2).Draw(t, "value"))
@@ -319,7 +319,7 @@ func TestIntegersAreExact(t *testing.T) {
 			rapid.Map(rapid.Int64(), func(v int64) string { return strconv.FormatInt(v, 10) }),
 		).Draw(t, "number")
 		s := scanner{buf: []byte(text)}
-		n, ok := s.number()
+		n, ok := s.scanNumber()
 		v, whole, fits := n.int64()
 		want, accepted := oracleInt(json.RawMessage(text))
 		if !ok || (whole && fits) != accepted || accepted && v != want {
@@ -337,7 +337,8 @@ func TestIntegersAreExact(t *testing.T) {
 func TestTimesAgreeWithTimePackage(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		text := rapid.StringMatching(`(19|20|22)[0-9]{2}-[01][0-9]-[0-3][0-9]T[012][0-9]:[0-6][0-9]:[0-6][0-9](\.[0-9]{0,11})?(Z|z|[+-][0-2][0-9]:[0-6][0-9])`).Draw(t, "time")
+		text := rapid.StringMatching(`(19|20|22)[0-9]{2}-[01][0-9]-[0-3][0-9]T[012][0-9]:[0-6][0-9]:[0-6][0-9]`+
+			`(\.[0-9]{0,11})?(Z|z|[+-][0-2][0-9]:[0-6][0-9])`).Draw(t, "time")
 		got, ok := parseTime([]byte(text))
 		var at time.Time
 		if err := at.UnmarshalText([]byte(text)); ok != (err == nil && !lenientTime(text)) || ok &&
@@ -349,8 +350,8 @@ func TestTimesAgreeWithTimePackage(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(strings.Replace(flight(1), "flight.departed", "all", 1)))
-	f.Add([]byte(data(`"i":5.0,"s":"\ud83d\ude00","b":true,"f":-1e-5,"t":"2001-01-01T00:00:00Z","z":[{"a":null}]`)))
-	f.Add([]byte(ev(`,"ext":"é","data":{"s":null}`)))
+	f.Add([]byte(dataWith(`"i":5.0,"s":"\ud83d\ude00","b":true,"f":-1e-5,"t":"2001-01-01T00:00:00Z","z":[{"a":null}]`)))
+	f.Add([]byte(event(`,"ext":"é","data":{"s":null}`)))
 	f.Add([]byte(`{"data":{"i":1},"type":"all","id":"\u0061"}`))
 	d := testDecoder()
 	d.maxFields = math.MaxInt

@@ -1,62 +1,65 @@
 package ingest
 
 import (
+	"net/http"
 	"sync"
 	"time"
 
 	"recount/schemas/problem"
 )
 
-// chunk is what one request has for one partition and event type. The request
-// owns it; committers read it between submit and done.
+// chunk holds the events of one request that have the same partition and type. The request
+// owns it. Between submit and done a committer may read it.
 type chunk struct {
 	columns
 	partition int
-	tenant    string  // who sent it
-	index     []int32 // of each event in the request
+	tenant    string
+	indexes   []int32 // of the events in the request
 	done      *sync.WaitGroup
 
-	since time.Time // when it was queued
+	queuedAt time.Time
 
-	// Set before done: the place in the log, or why there is none.
-	seq   uint64
-	first int // index of the chunk's first event in its message
-	fault *fault
+	// The committer sets these before done: the place in the log, or why there is none.
+	seq       uint64
+	first     int // index in the message of the chunk's first event
+	rejection *rejection
 }
 
-// cost is what the chunk counts against the queue: its frame bytes, and a floor for an almost empty one.
+// cost is how many bytes of the queue the chunk uses: those of its frame, and some for an almost empty chunk.
 func (c *chunk) cost() int { return c.bytes + 1024 }
 
 func (c *chunk) recycle() {
 	c.reset()
-	c.index = c.index[:0]
+	c.indexes = c.indexes[:0]
 	c.tenant = ""
 	c.done = nil
-	c.fault = nil
+	c.rejection = nil
 	c.seq = 0
 	c.first = 0
-	c.typ.chunks.Put(c)
+	c.eventType.chunks.Put(c)
 }
 
-// queue holds the chunks that wait for one partition's log. Its bytes count from
-// reserve to release, so they include what is being appended, and never pass limit.
-// While the oldest chunk has waited longer than wait, nothing is let in (see gate).
+// queue holds the chunks that wait for the log of one partition.
+//
+// Bytes count from reserve to release, so they include those of appends under way. They
+// never exceed limit. While the oldest chunk has waited longer than wait, no chunk is let
+// in (see gate).
 type queue struct {
-	mu     sync.Mutex
-	chunks []*chunk
-	events int // of chunks
-	ready  int // bytes of chunks
-	bytes  int // reserved and not released
-	limit  int
-	fair   bool           // no tenant may hold more than is left, as in budget
-	owed   map[string]int // bytes of each tenant that has some
-	wait   time.Duration
-	closed bool
-	wake   chan struct{} // holds a token when there may be something to do
+	mu           sync.Mutex
+	chunks       []*chunk
+	queuedEvents int // of chunks
+	queuedBytes  int // of chunks
+	reserved     int // bytes
+	limit        int
+	fair         bool           // no tenant may reserve more than is left, as in budget
+	byTenant     map[string]int // reserved bytes; a tenant without any is absent
+	wait         time.Duration
+	closed       bool
+	wake         chan struct{} // holds a token when there may be something to do
 }
 
 func newQueue(limit int, wait time.Duration, fair bool) *queue {
-	return &queue{limit: limit, wait: wait, fair: fair, owed: map[string]int{}, wake: make(chan struct{}, 1)}
+	return &queue{limit: limit, wait: wait, fair: fair, byTenant: map[string]int{}, wake: make(chan struct{}, 1)}
 }
 
 func (q *queue) signal() {
@@ -66,52 +69,53 @@ func (q *queue) signal() {
 	}
 }
 
-// reserve makes room for a chunk, or says why there is none.
-func (q *queue) reserve(c *chunk) *fault {
+// reserve makes room for a chunk, or returns why there is none.
+func (q *queue) reserve(c *chunk) *problem.Problem {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	n := c.cost()
 	switch {
 	case q.closed:
-		return &fault{code: problem.ShuttingDown, status: 503, msg: "the server is shutting down"}
-	case q.bytes+n > q.limit || q.oldest() > q.wait:
-		return &fault{code: problem.Overloaded, status: 429, msg: "events arrive faster than the log stores them"}
-	case q.fair && q.owed[c.tenant]+n > q.limit-q.bytes-n:
-		return &fault{code: problem.ShareUsed, status: 429,
-			msg: "your events arrive faster than the log stores them; " +
-				"the room that is left is for other tenants"}
+		return problem.New(http.StatusServiceUnavailable, problem.ShuttingDown, "the server is shutting down")
+	case q.reserved+n > q.limit || q.oldestWait() > q.wait:
+		return problem.New(http.StatusTooManyRequests, problem.Overloaded,
+			"events arrive faster than the log stores them")
+	case q.fair && q.byTenant[c.tenant]+n > q.limit-q.reserved-n:
+		return problem.New(http.StatusTooManyRequests, problem.ShareUsed,
+			"the events of this tenant arrive faster than the log stores them; the rest of the queue is for other "+
+				"tenants")
 	}
-	q.bytes += n
-	q.owed[c.tenant] += n
+	q.reserved += n
+	q.byTenant[c.tenant] += n
 	return nil
 }
 
-// reserveSpare makes room for a chunk that may not crowd out what others bring: at most half
-// of the queue is for such.
+// reserveSpare makes room for a chunk of dead letters. It leaves half of the queue, in bytes
+// and in time, to chunks of events.
 func (q *queue) reserveSpare(c *chunk) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed || q.bytes+c.cost() > q.limit/2 || q.oldest() > q.wait/2 {
+	if q.closed || q.reserved+c.cost() > q.limit/2 || q.oldestWait() > q.wait/2 {
 		return false
 	}
-	q.bytes += c.cost()
-	q.owed[c.tenant] += c.cost()
+	q.reserved += c.cost()
+	q.byTenant[c.tenant] += c.cost()
 	return true
 }
 
-// oldest is how long the oldest chunk has waited. q.mu must be held.
-func (q *queue) oldest() time.Duration {
+// oldestWait is how long the oldest chunk has waited. mu must be held.
+func (q *queue) oldestWait() time.Duration {
 	if len(q.chunks) == 0 {
 		return 0
 	}
-	return time.Since(q.chunks[0].since)
+	return time.Since(q.chunks[0].queuedAt)
 }
 
-// behind says that the oldest chunk has waited half of what is allowed.
-func (q *queue) behind() bool {
+// lagging reports whether the oldest chunk has waited half of the limit.
+func (q *queue) lagging() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.oldest() > q.wait/2
+	return q.oldestWait() > q.wait/2
 }
 
 // release gives back the room of chunks.
@@ -119,28 +123,29 @@ func (q *queue) release(chunks ...*chunk) {
 	q.mu.Lock()
 	for _, c := range chunks {
 		n := c.cost()
-		q.bytes -= n
-		if q.owed[c.tenant] -= n; q.owed[c.tenant] == 0 {
-			delete(q.owed, c.tenant)
+		q.reserved -= n
+		if q.byTenant[c.tenant] -= n; q.byTenant[c.tenant] == 0 {
+			delete(q.byTenant, c.tenant)
 		}
 	}
 	q.mu.Unlock()
 	q.signal()
 }
 
-// push adds a chunk whose room is reserved.
+// push adds a chunk for which room is reserved.
 func (q *queue) push(c *chunk) {
 	q.mu.Lock()
-	c.since = time.Now()
+	c.queuedAt = time.Now()
 	q.chunks = append(q.chunks, c)
-	q.events += c.n
-	q.ready += c.bytes
+	q.queuedEvents += c.n
+	q.queuedBytes += c.bytes
 	q.mu.Unlock()
 	q.signal()
 }
 
-// take removes the oldest chunks up to a number of events and bytes, at least one if there is any.
-func (q *queue) take(events, bytes int) []*chunk {
+// takeGroup removes the oldest chunks, up to a number of events and bytes. If there are any
+// chunks, it removes at least one.
+func (q *queue) takeGroup(events, bytes int) []*chunk {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	n := 0
@@ -151,8 +156,8 @@ func (q *queue) take(events, bytes int) []*chunk {
 		}
 		events -= c.n
 		bytes -= c.bytes
-		q.events -= c.n
-		q.ready -= c.bytes
+		q.queuedEvents -= c.n
+		q.queuedBytes -= c.bytes
 	}
 	group := append([]*chunk(nil), q.chunks[:n]...)
 	rest := copy(q.chunks, q.chunks[n:])
@@ -161,32 +166,32 @@ func (q *queue) take(events, bytes int) []*chunk {
 	return group
 }
 
-// waiting returns the events and bytes that nobody took yet.
+// waiting returns how many events and bytes are in the queue and in no group yet.
 func (q *queue) waiting() (events, bytes int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.events, q.ready
+	return q.queuedEvents, q.queuedBytes
 }
 
 // held returns the reserved bytes.
 func (q *queue) held() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.bytes
+	return q.reserved
 }
 
-// largest returns the reserved bytes of the tenant that has most.
-func (q *queue) largest() int {
+// largestShare returns the reserved bytes of the tenant that has most.
+func (q *queue) largestShare() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	most := 0
-	for _, n := range q.owed {
+	for _, n := range q.byTenant {
 		most = max(most, n)
 	}
 	return most
 }
 
-// close refuses new reservations. What is reserved will still be pushed.
+// close refuses new reservations. Chunks for which room is reserved can still be pushed.
 func (q *queue) close() {
 	q.mu.Lock()
 	q.closed = true

@@ -2,64 +2,66 @@ package ingest
 
 import "sync"
 
-// burstSeconds is how much of a rate may be used at once: whoever notices that a whole
-// file had the wrong type should find all of it among the dead letters.
+// burstSeconds is how many seconds of a rate may be used at once. A user who sent a whole
+// file with the wrong type should find all of it among the dead letters.
 const burstSeconds = 10
 
-// rate bounds how many dead letters a process keeps, and how many bytes of them.
+// rate bounds how many dead letters are kept per second, and how many bytes of them.
 type rate struct {
-	letters, bytes float64 // per second
+	deadLetters float64 // per second
+	bytes       float64 // per second
 
-	mu          sync.Mutex
-	lettersLeft float64
-	bytesLeft   float64
-	at          int64 // microseconds since 1970
+	mu              sync.Mutex
+	deadLettersLeft float64
+	bytesLeft       float64
+	updated         int64 // microseconds since 1970
 }
 
-// rates are the rate of a process and those of its tenants. Where there are several, none may
-// use more than a half, so that the rubbish of one leaves room for what others will look for.
+// rates are the rate of the process and those of its tenants. Where there are several
+// tenants, each may use at most a half, so that the rejected events of one leave room for
+// those that the others will look for.
 type rates struct {
-	all     *rate
+	process *rate
 	cfg     *Config
-	tenants sync.Map // name to *rate; as many as have keys
+	tenants sync.Map // tenant to *rate; at most one for each tenant that has a key
 }
 
 func newRates(cfg *Config) *rates {
-	return &rates{all: newRate(cfg.Letters, cfg.LetterBytes), cfg: cfg}
+	return &rates{process: newRate(cfg.Letters, cfg.LetterBytes), cfg: cfg}
 }
 
-// take reports whether a tenant's letter of size bytes may be kept now, and if so counts it.
-func (r *rates) take(tenant string, size int, now int64) bool {
+// allow reports whether a dead letter of size bytes may be kept now. If so, it counts it.
+func (r *rates) allow(tenant string, size int, now int64) bool {
 	if !r.cfg.Fair {
-		return r.all.take(size, now)
+		return r.process.allow(size, now)
 	}
-	of, ok := r.tenants.Load(tenant)
+	share, ok := r.tenants.Load(tenant)
 	if !ok {
-		of, _ = r.tenants.LoadOrStore(tenant, newRate((r.cfg.Letters+1)/2, (r.cfg.LetterBytes+1)/2))
+		share, _ = r.tenants.LoadOrStore(tenant, newRate((r.cfg.Letters+1)/2, (r.cfg.LetterBytes+1)/2))
 	}
-	return of.(*rate).take(size, now) && r.all.take(size, now)
+	return share.(*rate).allow(size, now) && r.process.allow(size, now)
 }
 
-func newRate(letters, bytes int) *rate {
-	r := &rate{letters: float64(letters), bytes: float64(bytes)}
-	r.lettersLeft = burstSeconds * r.letters
+func newRate(deadLetters, bytes int) *rate {
+	r := &rate{deadLetters: float64(deadLetters), bytes: float64(bytes)}
+	r.deadLettersLeft = burstSeconds * r.deadLetters
 	r.bytesLeft = burstSeconds * r.bytes
 	return r
 }
 
-// take reports whether a letter of size bytes may be kept now, and if so counts it.
-func (r *rate) take(size int, now int64) bool {
+// allow reports whether a dead letter of size bytes may be kept now. If so, it counts it.
+func (r *rate) allow(size int, now int64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if passed := float64(now-r.at) / 1e6; passed > 0 {
-		r.lettersLeft = min(burstSeconds*r.letters, r.lettersLeft+passed*r.letters)
+	if passed := float64(now-r.updated) / 1e6; passed > 0 {
+		r.deadLettersLeft = min(burstSeconds*r.deadLetters, r.deadLettersLeft+passed*r.deadLetters)
 		r.bytesLeft = min(burstSeconds*r.bytes, r.bytesLeft+passed*r.bytes)
-		r.at = now
+		r.updated = now
 	}
-	if r.lettersLeft < 1 || r.bytesLeft < float64(size) {
+	if r.deadLettersLeft < 1 || r.bytesLeft < float64(size) {
 		return false
 	}
-	r.lettersLeft--
+	r.deadLettersLeft--
 	r.bytesLeft -= float64(size)
 	return true
 }

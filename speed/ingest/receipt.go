@@ -7,8 +7,8 @@ import (
 	"fmt"
 )
 
-// Place is where events of a request lie in the log: Count events of the message at
-// (Epoch, Seq) of Partition, from index First on.
+// Place is where events of a request are in the log: Count events, from index First on, of the
+// message at (Epoch, Seq) of Partition.
 type Place struct {
 	Partition int
 	Epoch     uint32
@@ -19,15 +19,15 @@ type Place struct {
 
 const (
 	receiptVersion = 1
-	// maxReceipt bounds a receipt before it is decoded, in characters.
+	// maxReceipt is the longest receipt that is decoded, in characters.
 	maxReceipt = 1 << 20
 )
 
 // ErrReceipt is wrapped by every error of DecodeReceipt.
 var ErrReceipt = errors.New("not a receipt")
 
-// appendReceipt appends the token for places to dst: base64url without padding of
-// the version byte and five varints a place.
+// appendReceipt appends the token for places to dst: the version byte and five varints for each
+// place, as base64url without padding.
 func appendReceipt(dst []byte, places []Place) []byte {
 	b := make([]byte, 1, 1+16*len(places))
 	b[0] = receiptVersion
@@ -41,17 +41,17 @@ func appendReceipt(dst []byte, places []Place) []byte {
 	return base64.RawURLEncoding.AppendEncode(dst, b)
 }
 
-// DecodeReceipt returns the places a receipt names. Errors wrap ErrReceipt.
+// DecodeReceipt returns the places that a receipt names. Errors wrap ErrReceipt.
 func DecodeReceipt(token string) ([]Place, error) {
 	if len(token) > maxReceipt {
-		return nil, fmt.Errorf("%w: %d characters", ErrReceipt, len(token))
+		return nil, fmt.Errorf("%w: it has %d characters; a receipt has at most %d", ErrReceipt, len(token), maxReceipt)
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
 	if err != nil || len(b) == 0 {
-		return nil, fmt.Errorf("%w: not base64url", ErrReceipt)
+		return nil, fmt.Errorf("%w: it is empty or not base64url", ErrReceipt)
 	}
 	if b[0] != receiptVersion {
-		return nil, fmt.Errorf("%w: version %d, this program reads %d", ErrReceipt, b[0], receiptVersion)
+		return nil, fmt.Errorf("%w: it has version %d; this program reads version %d", ErrReceipt, b[0], receiptVersion)
 	}
 	var places []Place
 	for b = b[1:]; len(b) > 0; {

@@ -32,7 +32,7 @@ func FuzzDecodeReceipt(f *testing.F) {
 	f.Add(string(appendReceipt(nil, []Place{{1, 2, 3, 4, 5}})))
 	f.Fuzz(func(t *testing.T, token string) {
 		if places, err := DecodeReceipt(token); err == nil && len(places) > len(token) {
-			t.Errorf("%d places from %d characters", len(places), len(token))
+			t.Errorf("got %d places from %d characters", len(places), len(token))
 		}
 	})
 }

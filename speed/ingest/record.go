@@ -18,20 +18,21 @@ type frame struct {
 	buf      []byte
 }
 
-// encode builds the message for chunks of one type, whoever sent them. It sets their first.
+// encode builds the message for chunks of one type, from any requests and tenants. It sets the
+// field first of each chunk.
 func (f *frame) encode(chunks []*chunk, appended int64) ([]byte, error) {
 	cols := f.gather(chunks)
-	f.tenants(chunks)
-	rec := f.record(cols)
+	f.fillTenants(chunks)
+	rec := f.makeRecord(cols)
 	defer rec.Release()
-	frame, err := eventbatch.Append(f.buf[:0], cols.typ.name, appended, rec)
+	frame, err := eventbatch.Append(f.buf[:0], cols.eventType.name, appended, rec)
 	if err == nil {
 		f.buf = frame
 	}
 	return frame, err
 }
 
-// gather returns the columns of all chunks; those of a single one as they are.
+// gather returns the columns of all chunks. The columns of a single chunk are not copied.
 func (f *frame) gather(chunks []*chunk) *columns {
 	if len(chunks) == 1 {
 		chunks[0].first = 0
@@ -45,29 +46,29 @@ func (f *frame) gather(chunks []*chunk) *columns {
 	return &f.gathered
 }
 
-// tenants fills the column that says who sent each event.
-func (f *frame) tenants(chunks []*chunk) {
+// fillTenants fills the column that has the tenant of each event.
+func (f *frame) fillTenants(chunks []*chunk) {
 	f.tenant.reset()
 	for _, c := range chunks {
 		for range c.n {
 			f.tenant.data = append(f.tenant.data, c.tenant...)
-			f.tenant.off = append(f.tenant.off, int32(len(f.tenant.data)))
+			f.tenant.offsets = append(f.tenant.offsets, int32(len(f.tenant.data)))
 		}
 	}
 }
 
-// record puts an Arrow record over the columns' memory, without copying it. It is
-// valid until they change.
-func (f *frame) record(c *columns) arrow.Record {
-	schema := c.typ.schema
-	if c.hasOver.nulls < c.n {
-		schema = c.typ.over
+// makeRecord returns an Arrow record that uses the memory of the columns. It is valid until
+// they change.
+func (f *frame) makeRecord(c *columns) arrow.Record {
+	schema := c.eventType.schema
+	if c.hasOverflow.nulls < c.n {
+		schema = c.eventType.overflowSchema
 	}
 	arrays := make([]arrow.Array, 0, schema.NumFields())
 	add := func(m *mask, bufs ...[]byte) {
 		arrays = append(arrays, newArray(schema.Field(len(arrays)).Type, c.n, m, bufs))
 	}
-	str := func(m *mask, t *text) { add(m, arrow.Int32Traits.CastToBytes(t.off), t.data) }
+	str := func(m *mask, t *text) { add(m, arrow.Int32Traits.CastToBytes(t.offsets), t.data) }
 	add(nil, c.key)
 	str(nil, &f.tenant)
 	add(nil, c.flags)
@@ -79,17 +80,17 @@ func (f *frame) record(c *columns) arrow.Record {
 	str(&c.hasExtra, &c.extra)
 	for i := range c.fields {
 		col := &c.fields[i]
-		switch c.typ.fields[i].kind {
+		switch c.eventType.fields[i].kind {
 		case catalog.String:
 			str(&col.valid, &col.text)
 		case catalog.Bool:
-			add(&col.valid, packInts(col.num))
+			add(&col.valid, packInts(col.numbers))
 		default:
-			add(&col.valid, arrow.Int64Traits.CastToBytes(col.num))
+			add(&col.valid, arrow.Int64Traits.CastToBytes(col.numbers))
 		}
 	}
-	if schema == c.typ.over {
-		str(&c.hasOver, &c.over)
+	if schema == c.eventType.overflowSchema {
+		str(&c.hasOverflow, &c.overflow)
 	}
 	rec := array.NewRecord(schema, arrays, int64(c.n))
 	for _, a := range arrays {
@@ -98,13 +99,13 @@ func (f *frame) record(c *columns) arrow.Record {
 	return rec
 }
 
-// newArray wraps buffers; m is nil for a column without nulls.
+// newArray returns an array that uses the given buffers. m is nil for a column that has no nulls.
 func newArray(t arrow.DataType, n int, m *mask, bufs [][]byte) arrow.Array {
 	buffers := make([]*memory.Buffer, 1, 3)
 	nulls := 0
 	if m != nil && m.nulls > 0 {
 		nulls = m.nulls
-		buffers[0] = memory.NewBufferBytes(pack(m.rows))
+		buffers[0] = memory.NewBufferBytes(packBits(m.rows))
 	}
 	for _, b := range bufs {
 		buffers = append(buffers, memory.NewBufferBytes(b))
@@ -114,8 +115,8 @@ func newArray(t arrow.DataType, n int, m *mask, bufs [][]byte) arrow.Array {
 	return array.MakeFromData(data)
 }
 
-// pack turns bytes of 0 or 1 into bits, the first in the lowest.
-func pack(rows []byte) []byte {
+// packBits turns bytes of 0 or 1 into bits. The first byte becomes the lowest bit.
+func packBits(rows []byte) []byte {
 	bits := make([]byte, (len(rows)+7)/8)
 	i := 0
 	for ; i+8 <= len(rows); i += 8 {
@@ -128,6 +129,7 @@ func pack(rows []byte) []byte {
 	return bits
 }
 
+// packInts does the same for integers of 0 or 1.
 func packInts(rows []int64) []byte {
 	bits := make([]byte, (len(rows)+7)/8)
 	for i, v := range rows {

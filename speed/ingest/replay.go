@@ -3,85 +3,85 @@ package ingest
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"recount/schemas/deadletter"
 	"recount/schemas/problem"
 )
 
-// Letter is a rejected event as it was kept.
-type Letter struct {
+// DeadLetter is a rejected event as it was kept.
+type DeadLetter struct {
 	Raw      []byte
-	Strict   bool      // it came under a content type of CloudEvents' own
-	Received time.Time // the time of an event without one: copies of a letter meet in one bucket (D1)
+	Strict   bool      // it came with a content type of CloudEvents' own
+	Received time.Time // becomes the time of an event without one, so that all replays of it share a bucket (D1)
 }
 
-// Outcome is what became of a letter. Without a code its event is durable, or would be
-// accepted; however often it is replayed, it counts once.
+// Outcome is what became of a dead letter. Without a code its event is durable, or would be
+// accepted. However often the event is replayed, it counts once.
 type Outcome struct {
 	Code    problem.Code
 	Message string
 }
 
-// Replay takes letters of a tenant through the door again, as if they were one request. A
-// dry run only decodes them. The letters and the process must be within the limits of a
-// request; an error that wraps deadletter.ErrOverloaded means that nothing was stored.
-func (s *Server) Replay(tenant string, letters []Letter, dry bool) ([]Outcome, error) {
+// Replay sends dead letters of a tenant through ingest again, as if they were one request. A
+// dry run only decodes them. The limits of a request apply, and those of the process. After
+// an error that wraps deadletter.ErrOverloaded nothing was stored.
+func (s *Server) Replay(tenant string, deadLetters []DeadLetter, dry bool) ([]Outcome, error) {
 	q := s.requests.Get().(*request)
 	defer func() {
 		q.recycle()
 		s.requests.Put(q)
 	}()
 	q.body = q.body[:0]
-	q.mine = s.memory.of(tenant)
-	caps := s.caps.of(tenant, s.now().UnixMicro())
+	q.held = s.memory.held(tenant)
+	caps := s.caps.setsOf(tenant, s.now().UnixMicro())
 	if dry {
-		caps = nil // What is only tried takes no values' places.
+		caps = nil // A dry run adds no values.
 	}
-	q.dec.serve(tenant, caps)
-	if f := q.pay(baseCost); f != nil {
-		return nil, refusedReplay(f)
+	q.decoder.setTenant(tenant, caps)
+	if p := q.pay(baseCost); p != nil {
+		return nil, replayError(p)
 	}
-	out := make([]Outcome, len(letters))
-	for i, l := range letters {
-		f := q.dec.letter(l, s.now())
-		if f != nil {
-			out[i] = Outcome{f.code, f.msg}
+	outcomes := make([]Outcome, len(deadLetters))
+	for i, l := range deadLetters {
+		if refused := q.decoder.decodeDeadLetter(l, s.now()); refused != nil {
+			outcomes[i] = Outcome{refused.code, refused.message}
 			continue
 		}
-		if f := q.store(i); f != nil {
-			return nil, refusedReplay(f)
+		if p := q.store(i); p != nil {
+			return nil, replayError(p)
 		}
 	}
 	if dry {
-		return out, nil
+		return outcomes, nil
 	}
-	if f := s.submit(q.chunks); f != nil {
-		return nil, refusedReplay(f)
+	if p := s.submit(q.chunks); p != nil {
+		return nil, replayError(p)
 	}
 	accepted, _ := q.settle(s.epochs)
-	for _, r := range q.rejected {
-		out[r.index] = Outcome{r.code, r.msg}
+	for _, e := range q.rejected {
+		outcomes[e.index] = Outcome{e.code, e.message}
 	}
 	s.metrics.accepted.Add(float64(accepted))
 	s.metrics.replayed.Add(float64(accepted))
-	return out, nil
+	return outcomes, nil
 }
 
-// letter decodes a kept event, which must be all there is of its bytes.
-func (d *decoder) letter(l Letter, now time.Time) *fault {
+// decodeDeadLetter decodes the bytes of a dead letter, which must be one event and nothing else.
+func (d *decoder) decodeDeadLetter(l DeadLetter, now time.Time) *rejection {
 	d.start(l.Raw, l.Strict, now)
 	d.now = l.Received.UnixMicro()
-	f := d.event()
-	if (f == nil || f.code != problem.InvalidJSON) && (d.next() != 0 || d.pos < len(d.buf)) {
-		f = &fault{code: problem.InvalidJSON, msg: "there is more behind the event"}
+	refused := d.decode()
+	if (refused == nil || refused.code != problem.InvalidJSON) && !d.atEnd() {
+		refused = &rejection{problem.InvalidJSON, "there is more after the event"}
 	}
-	return f
+	return refused
 }
 
-func refusedReplay(f *fault) error {
-	err := fmt.Errorf("replay: %s: %s", f.code, f.msg)
-	if f.status == 429 || f.status == 503 {
+func replayError(p *problem.Problem) error {
+	err := fmt.Errorf("replay dead letters: %w", p)
+	if p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable {
 		err = errors.Join(deadletter.ErrOverloaded, err)
 	}
 	return err

@@ -12,133 +12,134 @@ import (
 	"recount/schemas/problem"
 )
 
-// request is the state of one request, reused for later ones.
+// request is the state of one request. It is used again for later requests.
 type request struct {
 	cfg        *Config
 	budget     *budget
-	mine       *atomic.Int64 // what the tenant holds of it
+	held       *atomic.Int64 // bytes that the tenant holds of budget
 	partitions int
-	types      int
+	typeCount  int
 
-	paid, used int // bytes of the budget, and how many columns take of them
-	body       []byte
-	dec        *decoder
-	open       []*chunk // the chunk being filled, by partition and type
-	chunks     []*chunk // all of them
-	rejected   []rejection
-	letters    letters // what becomes of the rejected
-	events     int     // seen so far
-	done       sync.WaitGroup
-	out        []byte
+	paid         int // bytes paid for, out of budget
+	used         int // bytes of them that columns and the answer need
+	body         []byte
+	decoder      *decoder
+	openChunks   []*chunk // the chunk that is being filled, by partition and type
+	chunks       []*chunk // all of them
+	rejected     []rejectedEvent
+	deadLetters  deadLetters
+	events       int // decoded so far
+	done         sync.WaitGroup
+	answerBuffer []byte
 }
 
-// recycle returns all memory the request holds. No committer may still have its chunks.
+// recycle gives back all memory that the request holds. No committer may still have its chunks.
 func (q *request) recycle() {
 	kept := 0
 	for _, c := range q.chunks {
-		if kept += c.bytes; kept > keepBody {
-			break // The rest of a huge request is left to the garbage collector.
+		if kept += c.bytes; kept > maxKeptBuffer {
+			break // The garbage collector frees the rest of a huge request.
 		}
 		c.recycle()
 	}
-	clear(q.open)
+	clear(q.openChunks)
 	clear(q.chunks)
 	clear(q.rejected)
-	q.letters.recycle()
+	q.deadLetters.recycle()
 	q.chunks = q.chunks[:0]
 	q.rejected = q.rejected[:0]
 	q.events = 0
-	if cap(q.body) > keepBody {
+	if cap(q.body) > maxKeptBuffer {
 		q.body = nil
 	}
-	if cap(q.out) > keepBody {
+	if cap(q.answerBuffer) > maxKeptBuffer {
 		q.rejected = nil
-		q.out = nil
+		q.answerBuffer = nil
 	}
-	q.budget.give(q.mine, q.paid)
+	q.budget.release(q.held, q.paid)
 	q.paid = 0
 	q.used = 0
 }
 
-// decode turns the body into chunks and rejections. A fault refuses the whole request.
-func (q *request) decode(kind contentKind, h http.Header, now time.Time) *fault {
-	d := q.dec
+// decode turns the body into chunks and rejections, or refuses the whole request.
+func (q *request) decode(kind contentKind, h http.Header, now time.Time) *problem.Problem {
+	d := q.decoder
 	d.start(q.body, kind.strict(), now)
 	if kind == kindLines {
-		return q.lines()
+		return q.decodeLines()
 	}
 	if kind == kindBinary {
-		f := d.binary(h, q.body)
+		refused := d.decodeBinary(h, q.body)
 		var raw []byte
-		if f != nil {
-			raw = inOnePiece(h, q.body)
+		if refused != nil {
+			raw = structuredForm(h, q.body)
 		}
-		return q.add(raw, f)
+		return q.add(raw, refused)
 	}
-	first := d.next()
+	first := d.peek()
 	if first == '[' && kind != kindObject {
-		return q.array()
+		return q.decodeArray()
 	}
 	if first != '{' || kind == kindBatch {
-		return &fault{code: problem.InvalidJSON, status: http.StatusBadRequest,
-			msg: "the body is not " + kind.expects()}
+		return problem.New(http.StatusBadRequest, problem.InvalidJSON, "the body is not "+kind.expected())
 	}
-	if f := q.next(); f != nil {
-		return f
+	if p := q.decodeNext(); p != nil {
+		return p
 	}
-	return q.end()
+	return q.checkEnd()
 }
 
-// next decodes the event at the current position of a body that is one JSON text.
-// Where that is not JSON there is no telling what follows, so the request is refused.
-func (q *request) next() *fault {
-	q.dec.next()
-	from := q.dec.pos
-	f := q.dec.event()
-	if f != nil && f.code == problem.InvalidJSON {
-		return q.malformed(f.msg)
+// decodeNext decodes the event at the current position of a body that is one JSON text.
+// A syntax error refuses the request, because the rest of the text cannot be trusted.
+func (q *request) decodeNext() *problem.Problem {
+	q.decoder.peek()
+	start := q.decoder.pos
+	refused := q.decoder.decode()
+	if refused != nil && refused.code == problem.InvalidJSON {
+		return q.malformed(refused.message)
 	}
-	return q.add(q.body[from:q.dec.pos], f)
+	return q.add(q.body[start:q.decoder.pos], refused)
 }
 
-func (q *request) array() *fault {
-	d := q.dec
+func (q *request) decodeArray() *problem.Problem {
+	d := q.decoder
 	d.pos++
-	if d.next() == ']' {
+	if d.peek() == ']' {
 		d.pos++
-		return q.end()
+		return q.checkEnd()
 	}
 	for {
-		if f := q.next(); f != nil {
-			return f
+		if p := q.decodeNext(); p != nil {
+			return p
 		}
-		c := d.next()
+		c := d.peek()
 		d.pos++
 		switch c {
 		case ',':
 		case ']':
-			return q.end()
+			return q.checkEnd()
 		default:
 			return q.malformed("an event must be followed by a comma or a closing bracket")
 		}
 	}
 }
 
-// end checks that nothing follows the events.
-func (q *request) end() *fault {
-	if d := q.dec; d.next() != 0 || d.pos < len(d.buf) {
-		return q.malformed("there is more behind the last event")
+// checkEnd checks that only white space follows the events.
+func (q *request) checkEnd() *problem.Problem {
+	if !q.decoder.atEnd() {
+		return q.malformed("there is more after the last event")
 	}
 	return nil
 }
 
-func (q *request) malformed(msg string) *fault {
-	return &fault{code: problem.InvalidJSON, status: http.StatusBadRequest,
-		msg: fmt.Sprintf("after event %d: %s", q.events, msg)}
+func (q *request) malformed(message string) *problem.Problem {
+	return problem.New(http.StatusBadRequest, problem.InvalidJSON,
+		fmt.Sprintf("after event %d: %s", q.events, message))
 }
 
-// lines decodes one event a line; a broken line costs only itself. Empty lines are not events.
-func (q *request) lines() *fault {
+// decodeLines decodes one event per line. A broken line refuses only itself, and an empty
+// line is no event.
+func (q *request) decodeLines() *problem.Problem {
 	rest := q.body
 	for len(rest) > 0 {
 		line := rest
@@ -148,77 +149,78 @@ func (q *request) lines() *fault {
 		} else {
 			rest = nil
 		}
-		d := q.dec
+		d := q.decoder
 		d.buf = line
 		d.pos = 0
-		if d.next() == 0 && d.pos == len(line) {
+		if d.atEnd() {
 			continue
 		}
-		f := d.event()
-		if (f == nil || f.code != problem.InvalidJSON) && (d.next() != 0 || d.pos < len(line)) {
-			f = &fault{code: problem.InvalidJSON, msg: "there is more on the line behind the event"}
+		refused := d.decode()
+		if (refused == nil || refused.code != problem.InvalidJSON) && !d.atEnd() {
+			refused = &rejection{problem.InvalidJSON, "there is more on the line after the event"}
 		}
-		if f := q.add(line, f); f != nil {
-			return f
+		if p := q.add(line, refused); p != nil {
+			return p
 		}
 	}
 	return nil
 }
 
 // count counts one more event of the request.
-func (q *request) count() *fault {
+func (q *request) count() *problem.Problem {
 	if q.events == q.cfg.Events {
-		return &fault{code: problem.TooManyEvents, status: http.StatusRequestEntityTooLarge,
-			msg: fmt.Sprintf("more than %d events in one request; split it", q.cfg.Events)}
+		return problem.New(http.StatusRequestEntityTooLarge, problem.TooManyEvents,
+			fmt.Sprintf("more than %d events in one request; split it", q.cfg.Events))
 	}
 	q.events++
 	return nil
 }
 
-// add stores the decoder's event, or notes why it is refused and keeps raw, the bytes it
-// came in. The fault returned refuses the request.
-func (q *request) add(raw []byte, refused *fault) *fault {
-	if f := q.count(); f != nil {
-		return f
+// add stores the event that was decoded. A refused event goes into the list of rejections
+// instead, and raw, which is its bytes, into a dead letter. A problem refuses the request.
+func (q *request) add(raw []byte, refused *rejection) *problem.Problem {
+	if p := q.count(); p != nil {
+		return p
 	}
+	index := q.events - 1
 	if refused == nil {
-		return q.store(q.events - 1)
+		return q.store(index)
 	}
-	id := q.dec.id()
-	q.reject(q.events-1, id, refused)
-	if f := q.charge(answerCost(len(id), len(refused.msg))); f != nil {
-		return f
+	id := q.decoder.eventID()
+	q.reject(index, id, refused)
+	if p := q.charge(answerCost(len(id), len(refused.message))); p != nil {
+		return p
 	}
-	q.keep(raw, q.events-1, refused)
+	q.keepDeadLetter(raw, index, refused)
 	return nil
 }
 
-func (q *request) reject(index int, id string, f *fault) {
-	q.rejected = append(q.rejected, rejection{index: index, id: id, code: f.code, msg: f.msg})
+func (q *request) reject(index int, id string, r *rejection) {
+	q.rejected = append(q.rejected, rejectedEvent{rejection: *r, index: index, id: id})
 }
 
 // store appends the decoder's row to the chunk of its partition and type (L3).
-func (q *request) store(index int) *fault {
-	d := q.dec
-	size := d.typ.rowBytes(&d.row, len(d.tenant))
-	if f := q.charge(size + answerCost(len(d.row.id), 0)); f != nil {
-		return f
+func (q *request) store(index int) *problem.Problem {
+	d := q.decoder
+	size := d.eventType.rowBytes(&d.row, len(d.tenant))
+	if p := q.charge(size + answerCost(len(d.row.id), 0)); p != nil {
+		return p
 	}
-	p := d.row.key.Partition(q.partitions)
-	c := q.chunk(&q.open[p*q.types+d.typ.index], &q.chunks, d.typ, p, size)
+	partition := d.row.key.Partition(q.partitions)
+	c := q.chunk(&q.openChunks[partition*q.typeCount+d.eventType.index], &q.chunks, d.eventType, partition, size)
 	c.append(&d.row, size)
-	c.index = append(c.index, int32(index))
+	c.indexes = append(c.indexes, int32(index))
 	return nil
 }
 
-// chunk returns the open chunk if size bytes more fit into it. A chunk that would outgrow
-// a group is left as it is and another one begun, so no chunk ever needs splitting.
+// chunk returns the open chunk if size more bytes fit into it. Otherwise it begins another
+// one, so that no chunk is larger than a group and none has to be split.
 func (q *request) chunk(open **chunk, all *[]*chunk, t *eventType, partition, size int) *chunk {
 	c := *open
 	if c == nil || c.n == q.cfg.GroupEvents || c.bytes+size > q.cfg.GroupBytes && c.n > 0 {
 		c = t.chunks.Get().(*chunk)
 		c.partition = partition
-		c.tenant = q.dec.tenant
+		c.tenant = q.decoder.tenant
 		c.done = &q.done
 		*open = c
 		*all = append(*all, c)
@@ -226,22 +228,22 @@ func (q *request) chunk(open **chunk, all *[]*chunk, t *eventType, partition, si
 	return c
 }
 
-// settle waits until every chunk is in the log or refused, then returns how many
-// events are durable and where. It turns failed chunks into rejections.
+// settle waits until every chunk is in the log or refused. It turns refused chunks into
+// rejections, and returns how many events are durable and their places in the log.
 func (q *request) settle(epochs []uint32) (accepted int, places []Place) {
 	q.done.Wait()
-	q.collect()
+	q.nameDeadLetters()
 	for _, c := range q.chunks {
-		if c.fault == nil {
+		if c.rejection == nil {
 			accepted += c.n
 			places = append(places, Place{Partition: c.partition, Epoch: epochs[c.partition], Seq: c.seq,
 				First: c.first, Count: c.n})
 			continue
 		}
-		for i, index := range c.index {
-			q.reject(int(index), string(c.id.value(i)), c.fault)
+		for i, index := range c.indexes {
+			q.reject(int(index), string(c.id.value(i)), c.rejection)
 		}
 	}
-	slices.SortFunc(q.rejected, func(a, b rejection) int { return a.index - b.index })
+	slices.SortFunc(q.rejected, func(a, b rejectedEvent) int { return a.index - b.index })
 	return accepted, places
 }

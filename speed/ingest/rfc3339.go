@@ -1,38 +1,37 @@
 package ingest
 
-// parseTime reads an RFC 3339 time as microseconds since 1970; digits beyond the
-// microsecond are cut off. It is as strict as the standard: capital T and Z, no
-// leap second, offsets up to 23:59.
+// parseTime reads an RFC 3339 time as microseconds since 1970, and cuts off any digits beyond
+// the microsecond. It accepts only capital T and Z, no leap second, and offsets up to 23:59.
 func parseTime(b []byte) (int64, bool) {
 	if len(b) < len("2006-01-02T15:04:05Z") || b[4] != '-' || b[7] != '-' || b[10] != 'T' || b[13] != ':' ||
 		b[16] != ':' {
 		return 0, false
 	}
-	century := two(b, 0)
-	year := two(b, 2)
-	month := two(b, 5)
-	day := two(b, 8)
-	hour := two(b, 11)
-	minute := two(b, 14)
-	second := two(b, 17)
+	century := twoDigits(b, 0)
+	year := twoDigits(b, 2)
+	month := twoDigits(b, 5)
+	day := twoDigits(b, 8)
+	hour := twoDigits(b, 11)
+	minute := twoDigits(b, 14)
+	second := twoDigits(b, 17)
 	if century > 99 || year > 99 || hour > 23 || minute > 59 || second > 59 {
 		return 0, false
 	}
 	year += century * 100
-	if month-1 > 11 || day-1 >= daysIn(month, year) {
+	if month-1 > 11 || day-1 >= daysInMonth(month, year) {
 		return 0, false
 	}
-	micros, rest, ok := fraction(b[19:])
+	micros, rest, ok := parseFraction(b[19:])
 	if !ok {
 		return 0, false
 	}
-	offset, ok := zone(rest)
+	offset, ok := parseZone(rest)
 	t := (daysSince1970(int64(year), int64(month), int64(day))*24+int64(hour))*3600 + int64(minute)*60 + int64(second)
 	return (t-offset)*1_000_000 + micros, ok
 }
 
-// two reads two digits; anything else is above 99.
-func two(b []byte, i int) uint {
+// twoDigits reads the two digits at i. For any other bytes the result is above 99.
+func twoDigits(b []byte, i int) uint {
 	hi := uint(b[i] - '0')
 	lo := uint(b[i+1] - '0')
 	if hi > 9 || lo > 9 {
@@ -41,7 +40,7 @@ func two(b []byte, i int) uint {
 	return hi*10 + lo
 }
 
-func daysIn(month, year uint) uint {
+func daysInMonth(month, year uint) uint {
 	switch month {
 	case 4, 6, 9, 11:
 		return 30
@@ -63,7 +62,8 @@ func daysSince1970(y, m, d int64) int64 {
 	return y*365 + y/4 - y/100 + y/400 + (153*(m-3)+2)/5 + d - 1 - 719468
 }
 
-func fraction(b []byte) (micros int64, rest []byte, ok bool) {
+// parseFraction reads the digits after the seconds, if there are any, and returns the bytes after them.
+func parseFraction(b []byte) (micros int64, rest []byte, ok bool) {
 	if b[0] != '.' {
 		return 0, b, true
 	}
@@ -76,16 +76,16 @@ func fraction(b []byte) (micros int64, rest []byte, ok bool) {
 	return micros, b[i:], i > 1
 }
 
-// zone reads Z or an offset such as -06:00 in seconds.
-func zone(b []byte) (int64, bool) {
+// parseZone reads Z or an offset such as -06:00, in seconds.
+func parseZone(b []byte) (int64, bool) {
 	if len(b) == 1 && b[0] == 'Z' {
 		return 0, true
 	}
 	if len(b) != 6 || b[3] != ':' || b[0] != '+' && b[0] != '-' {
 		return 0, false
 	}
-	hours := two(b, 1)
-	minutes := two(b, 4)
+	hours := twoDigits(b, 1)
+	minutes := twoDigits(b, 4)
 	offset := int64(hours)*3600 + int64(minutes)*60
 	if b[0] == '-' {
 		offset = -offset

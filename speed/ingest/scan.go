@@ -8,58 +8,59 @@ import (
 	"recount/schemas/problem"
 )
 
-// scanner reads strict JSON (RFC 8259) in one pass over bytes it does not own.
+// scanner reads strict JSON (RFC 8259) in one pass over bytes that it does not own.
 //
-// Faults are of two kinds. A noted fault refuses the event but leaves the scanner
-// in step, so that the rest of the event, its id above all, is still read. A stop
-// ends scanning: either the bytes are not JSON, or a limit was passed.
+// There are two ways to refuse an event. reject leaves the scanner in step, so it still reads
+// the rest of the event, above all its id. stop ends scanning, because the bytes are not JSON
+// or exceed a limit.
 type scanner struct {
 	buf    []byte
 	pos    int
-	fields int // members seen in this event
+	fields int // members of all objects of this event so far
 
 	maxDepth, maxFields int
 	maxArena            int // an event that needs more is larger than an event may be
 
 	arena []byte   // unescaped strings of this event
-	keys  [][]byte // keys of the undeclared objects being scanned
+	keys  [][]byte // keys of the undeclared objects that are being scanned
 
-	fault   *fault // the first one noted, or the one that stopped
-	stopped bool
+	rejection *rejection // the first one, or the one of stop
+	stopped   bool
 }
 
 // begin starts a new event at the current position.
 func (s *scanner) begin() {
 	s.fields = 0
-	s.fault = nil
+	s.rejection = nil
 	s.stopped = false
 	s.arena = s.arena[:0]
 	s.keys = s.keys[:0]
 }
 
-// note refuses the event for the reason unless it is refused already.
-func (s *scanner) note(code problem.Code, msg string) {
-	if s.fault == nil {
-		s.fault = &fault{code: code, msg: msg}
+// reject refuses the event, unless it is refused already.
+func (s *scanner) reject(code problem.Code, message string) {
+	if s.rejection == nil {
+		s.rejection = &rejection{code, message}
 	}
 }
 
-// stop ends scanning. It always returns false.
-func (s *scanner) stop(code problem.Code, msg string) bool {
+// stop refuses the event and ends scanning. It always returns false.
+func (s *scanner) stop(code problem.Code, message string) bool {
 	if !s.stopped {
-		s.fault = &fault{code: code, msg: msg}
+		s.rejection = &rejection{code, message}
 		s.stopped = true
 	}
 	return false
 }
 
-func (s *scanner) syntax(msg string) bool { return s.stop(problem.InvalidJSON, msg) }
+// malformed stops because the bytes are not JSON. It always returns false.
+func (s *scanner) malformed(message string) bool { return s.stop(problem.InvalidJSON, message) }
 
-// broken says that the bytes are not JSON, so nothing behind them can be trusted.
-func (s *scanner) broken() bool { return s.stopped && s.fault.code == problem.InvalidJSON }
+// broken reports whether the bytes are not JSON. Then the bytes that follow cannot be trusted.
+func (s *scanner) broken() bool { return s.stopped && s.rejection.code == problem.InvalidJSON }
 
-// next returns the first byte that is not white space without taking it, 0 at the end.
-func (s *scanner) next() byte {
+// peek skips white space and returns the next byte without reading it, or 0 at the end.
+func (s *scanner) peek() byte {
 	for s.pos < len(s.buf) {
 		c := s.buf[s.pos]
 		if c != ' ' && c != '\n' && c != '\r' && c != '\t' {
@@ -70,30 +71,33 @@ func (s *scanner) next() byte {
 	return 0
 }
 
-// member takes the next key of an object, up to and with its colon; more is false
-// behind the closing brace and after a stop. The opening brace is taken already.
-func (s *scanner) member(first bool) (key []byte, more bool) {
-	c := s.next()
+// atEnd skips white space and reports whether it was all that is left.
+func (s *scanner) atEnd() bool { return s.peek() == 0 && s.pos >= len(s.buf) }
+
+// nextKey reads the next key of an object and the colon after it. The opening brace has been
+// read. more is false after the closing brace and after a stop.
+func (s *scanner) nextKey(first bool) (key []byte, more bool) {
+	c := s.peek()
 	if c == '}' {
 		s.pos++
 		return nil, false
 	}
 	if !first {
 		if c != ',' {
-			return nil, s.syntax("a member of an object must be followed by a comma or a closing brace")
+			return nil, s.malformed("a member of an object must be followed by a comma or a closing brace")
 		}
 		s.pos++
-		c = s.next()
+		c = s.peek()
 	}
 	if c != '"' {
-		return nil, s.syntax("a key in double quotes is missing in an object")
+		return nil, s.malformed("an object needs a key in double quotes here")
 	}
-	key, ok := s.str()
+	key, ok := s.scanString()
 	if !ok {
 		return nil, false
 	}
-	if s.next() != ':' {
-		return nil, s.syntax("a key must be followed by a colon")
+	if s.peek() != ':' {
+		return nil, s.malformed("a key must be followed by a colon")
 	}
 	s.pos++
 	if s.fields++; s.fields > s.maxFields {
@@ -107,23 +111,23 @@ const (
 	highs = 0x8080808080808080
 )
 
-// special marks the bytes of w that end the plain part of a string: quote,
-// backslash, control. Marks above the lowest one may be wrong.
-func special(w uint64) uint64 {
+// markSpecial sets the high bit of each byte of w that ends the plain part of a string: a
+// quote, a backslash or a control character. Only the lowest mark can be relied on.
+func markSpecial(w uint64) uint64 {
 	quote := w ^ (ones * '"')
 	slash := w ^ (ones * '\\')
 	return ((quote-ones)&^quote | (slash-ones)&^slash | (w-ones*' ')&^w) & highs
 }
 
-// str takes a string, whose opening quote is the next byte. The result is part of
-// the input or of the arena and stays until the next event.
-func (s *scanner) str() ([]byte, bool) {
+// scanString reads a string, whose opening quote is the next byte. The result is part of the
+// input or of the arena, and valid until the next event.
+func (s *scanner) scanString() ([]byte, bool) {
 	start := s.pos + 1
 	i := start
 	high := uint64(0)
 	for i+8 <= len(s.buf) {
 		w := binary.LittleEndian.Uint64(s.buf[i:])
-		m := special(w)
+		m := markSpecial(w)
 		if m == 0 {
 			high |= w
 			i += 8
@@ -140,22 +144,23 @@ func (s *scanner) str() ([]byte, bool) {
 	return s.endString(start, i, high)
 }
 
-// endString ends a string at the special byte i, or unescapes it from there.
+// endString ends a string at the special byte i, or unescapes it from there. high has all
+// bits that are set in some byte of the string, so its high bits tell whether all is ASCII.
 func (s *scanner) endString(start, i int, high uint64) ([]byte, bool) {
 	switch {
 	case i >= len(s.buf):
 		s.pos = i
-		return nil, s.syntax("a string is not closed")
+		return nil, s.malformed("a string is not closed")
 	case s.buf[i] == '"':
 		s.pos = i + 1
 		b := s.buf[start:i]
 		if high&highs != 0 && !utf8.Valid(b) {
-			s.note(problem.InvalidUTF8, "a string is not valid UTF-8")
+			s.reject(problem.InvalidUTF8, "a string is not valid UTF-8")
 		}
 		return b, true
 	case s.buf[i] == '\\':
 		return s.unescape(start, i)
 	}
 	s.pos = i
-	return nil, s.syntax("a string holds a control character; escape it")
+	return nil, s.malformed("a string holds a control character; escape it")
 }

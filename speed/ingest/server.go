@@ -16,45 +16,45 @@ import (
 	"recount/schemas/access"
 	"recount/schemas/catalog"
 	"recount/schemas/deadletter"
-	points "recount/schemas/failpoint" // A refused event or request is a fault here.
+	"recount/schemas/failpoint"
 	"recount/schemas/problem"
 )
 
-// Server accepts events over HTTP and brings them into the log. Its handler and
-// Run work together: without Run, requests wait.
+// Server accepts events over HTTP and appends them to the log. A request that Handler serves
+// waits until Run commits its events.
 type Server struct {
-	cfg          Config
-	types        map[string]*eventType
-	fields       int // most fields of one type
-	epochs       []uint32
-	log          Log
-	logger       *slog.Logger
-	now          func() time.Time
-	metrics      *metrics
-	limit        func(tenant string, bytes, events int) (wait time.Duration) // may be nil
-	acknowledged func(partition int, seq uint64, tenant string, events int)  // may be nil
-	// unique to this Server, part of message ids (L7)
-	process    string
-	memory     budget
-	caps       *caps
-	letterType *eventType
-	rates      *rates // of dead letters
-	gate       *gate
-	committers []*committer
+	cfg            Config
+	types          map[string]*eventType
+	maxFields      int // largest number of fields that an event type declares
+	epochs         []uint32
+	log            Log
+	logger         *slog.Logger
+	now            func() time.Time
+	metrics        *metrics
+	rateLimit      func(tenant string, bytes, events int) (wait time.Duration) // may be nil
+	acknowledged   func(partition int, seq uint64, tenant string, events int)  // may be nil
+	process        string                                                      // random, part of message ids (L7)
+	memory         budget
+	caps           *caps
+	deadLetterType *eventType
+	rates          *rates // of dead letters
+	gate           *gate
+	committers     []*committer
 
 	requests, gzips, zstds sync.Pool
 }
 
-// New returns a server for the catalog's event types over a log of the given number of partitions.
-func New(cfg Config, cat *catalog.Catalog, partitions int, log Log, opts Options) (*Server, error) {
+// New returns a server for the declared event types over a log of the given number of partitions.
+func New(cfg Config, declared *catalog.Catalog, partitions int, log Log, opts Options) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("new ingest: %w", err)
 	}
 	cfg.Memory = cfg.memory()
 	if partitions < 1 || opts.Epochs != nil && len(opts.Epochs) != partitions {
-		return nil, fmt.Errorf("new ingest: %d partitions with %d epochs", partitions, len(opts.Epochs))
+		return nil, fmt.Errorf("new ingest: %d partitions with %d epochs: use at least one partition, and one epoch "+
+			"for each", partitions, len(opts.Epochs))
 	}
-	s := &Server{cfg: cfg, log: log, epochs: opts.Epochs, logger: opts.Logger, now: opts.Now, limit: opts.Admit,
+	s := &Server{cfg: cfg, log: log, epochs: opts.Epochs, logger: opts.Logger, now: opts.Now, rateLimit: opts.Admit,
 		acknowledged: opts.Acknowledged, process: rand.Text()[:12]}
 	if s.epochs == nil {
 		s.epochs = make([]uint32, partitions)
@@ -65,10 +65,10 @@ func New(cfg Config, cat *catalog.Catalog, partitions int, log Log, opts Options
 	if s.now == nil {
 		s.now = time.Now
 	}
-	s.types, s.fields = compileTypes(cat)
-	s.letterType = compileType(len(s.types), deadletter.EventType())
+	s.types, s.maxFields = compileTypes(declared)
+	s.deadLetterType = compileType(len(s.types), deadletter.EventType())
 	s.rates = newRates(&s.cfg)
-	s.letterType.findCapped(cat) // Senders choose what they get wrong.
+	s.deadLetterType.findCapped(declared) // Senders choose the values of a dead letter.
 	s.memory.left.Store(int64(cfg.Memory))
 	s.gate = newGate(cfg.Wait)
 	queues := make([]*queue, partitions)
@@ -88,15 +88,15 @@ func New(cfg Config, cat *catalog.Catalog, partitions int, log Log, opts Options
 
 func (s *Server) newRequest() *request {
 	partitions := len(s.committers)
-	return &request{cfg: &s.cfg, budget: &s.memory, mine: new(atomic.Int64), partitions: partitions,
-		types: len(s.types),
-		dec:   newDecoder(s.cfg, s.types, s.fields), open: make([]*chunk, partitions*len(s.types)),
-		letters: letters{typ: s.letterType, rates: s.rates, open: make([]*chunk, partitions),
-			row: row{slots: make([]slot, 0, len(s.letterType.fields))}}}
+	return &request{cfg: &s.cfg, budget: &s.memory, held: new(atomic.Int64), partitions: partitions,
+		typeCount: len(s.types), decoder: newDecoder(s.cfg, s.types, s.maxFields),
+		openChunks: make([]*chunk, partitions*len(s.types)),
+		deadLetters: deadLetters{eventType: s.deadLetterType, rates: s.rates, openChunks: make([]*chunk, partitions),
+			row: row{slots: make([]slot, 0, len(s.deadLetterType.fields))}}}
 }
 
-// Run commits events until ctx ends, then finishes those already accepted into its
-// queues and returns. Requests that come later get 503.
+// Run commits events until ctx ends. It then refuses new requests with 503, commits
+// everything that its queues have accepted, and returns.
 func (s *Server) Run(ctx context.Context) error {
 	var g errgroup.Group
 	for _, c := range s.committers {
@@ -105,7 +105,7 @@ func (s *Server) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// Handler serves POST /v1/events, wherever it is mounted. The tenant is that of the
+// Handler serves POST /v1/events at whatever path it is mounted. The tenant is that of the
 // request's principal (package access).
 func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serve) }
 
@@ -113,114 +113,117 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	start := s.now()
 	q := s.requests.Get().(*request)
 	a := s.handle(w, r, q, start)
-	s.metrics.answered(&a, len(q.body), s.now().Sub(start))
-	s.metrics.lettered(&q.letters)
-	points.Point("ingest.answer.before")
-	s.write(w, q, a)
-	points.Point("ingest.answer.after")
+	s.metrics.countRequest(&a, len(q.body), s.now().Sub(start))
+	s.metrics.countDeadLetters(&q.deadLetters)
+	failpoint.Point("ingest.answer.before")
+	s.writeAnswer(w, q, a)
+	failpoint.Point("ingest.answer.after")
 	q.recycle()
 	s.requests.Put(q)
 }
 
-// handle does everything but answering.
+// handle does everything except sending the answer.
 func (s *Server) handle(w http.ResponseWriter, r *http.Request, q *request, now time.Time) answer {
 	q.body = q.body[:0]
-	if f := s.accept(w, r, q, now); f != nil {
-		if f.code == problem.InvalidJSON {
-			s.keepWhole(q, f)
+	if p := s.receive(w, r, q, now); p != nil {
+		if p.Code == problem.InvalidJSON {
+			s.keepWhole(q, p)
 		}
-		return answer{status: f.status, problem: f, letter: q.letters.whole}
+		return answer{problem: p, deadLetter: q.deadLetters.wholeName}
 	}
-	if f := s.admit(q.dec.tenant, 0, q.events); f != nil {
-		return answer{status: f.status, problem: f}
+	if p := s.checkRates(q.decoder.tenant, 0, q.events); p != nil {
+		return answer{problem: p}
 	}
-	if f := s.submit(q.chunks); f != nil {
-		return answer{status: f.status, problem: f}
+	if p := s.submit(q.chunks); p != nil {
+		return answer{problem: p}
 	}
-	s.deliver(q)
+	s.queueDeadLetters(q)
 	accepted, places := q.settle(s.epochs)
-	return judge(accepted, q.rejected, places)
+	return newAnswer(accepted, q.rejected, places)
 }
 
-// accept reads and decodes the request into q.
-func (s *Server) accept(w http.ResponseWriter, r *http.Request, q *request, now time.Time) *fault {
+// receive reads and decodes the request into q.
+func (s *Server) receive(w http.ResponseWriter, r *http.Request, q *request, now time.Time) *problem.Problem {
 	if r.Method != http.MethodPost {
-		return &fault{code: problem.MethodNotAllowed, status: http.StatusMethodNotAllowed, msg: "send events with POST"}
+		return problem.New(http.StatusMethodNotAllowed, problem.MethodNotAllowed, "send events with POST")
 	}
-	who, ok := access.FromContext(r.Context())
+	principal, ok := access.FromContext(r.Context())
 	if !ok {
-		return &fault{code: problem.Unauthorized, status: http.StatusUnauthorized, msg: "the request has no owner"}
+		return problem.New(http.StatusUnauthorized, problem.Unauthorized,
+			"the request has no principal, so its events would have no tenant")
 	}
-	q.mine = s.memory.of(who.Tenant)
-	q.dec.serve(who.Tenant, s.caps.of(who.Tenant, now.UnixMicro()))
-	kind, f := kindOf(r.Header)
-	if f != nil {
-		return f
+	tenant := principal.Tenant
+	q.held = s.memory.held(tenant)
+	q.decoder.setTenant(tenant, s.caps.setsOf(tenant, now.UnixMicro()))
+	kind, p := kindOf(r.Header)
+	if p != nil {
+		return p
 	}
 	if s.shedding() {
 		return tooBusy
 	}
-	if f := s.admit(who.Tenant, 0, 0); f != nil {
-		return f
+	if p := s.checkRates(tenant, 0, 0); p != nil {
+		return p
 	}
-	if f := q.pay(baseCost); f != nil {
-		return f
+	if p := q.pay(baseCost); p != nil {
+		return p
 	}
-	if f := s.read(w, r, q); f != nil {
-		return f
+	if p := s.readBody(w, r, q); p != nil {
+		return p
 	}
-	if f := s.gate.enter(r.Context()); f != nil {
-		return f
+	if p := s.gate.enter(r.Context()); p != nil {
+		return p
 	}
 	defer s.gate.leave()
-	if f := s.admit(who.Tenant, len(q.body), 0); f != nil {
-		return f
+	if p := s.checkRates(tenant, len(q.body), 0); p != nil {
+		return p
 	}
 	return q.decode(kind, r.Header, now)
 }
 
-// admit holds a tenant to its rates.
-func (s *Server) admit(tenant string, bytes, events int) *fault {
-	if s.limit == nil {
+// checkRates refuses a request whose tenant is beyond its rates.
+func (s *Server) checkRates(tenant string, bytes, events int) *problem.Problem {
+	if s.rateLimit == nil {
 		return nil
 	}
-	wait := s.limit(tenant, bytes, events)
+	wait := s.rateLimit(tenant, bytes, events)
 	if wait <= 0 {
 		return nil
 	}
-	return &fault{code: problem.RateLimited, status: http.StatusTooManyRequests, retry: wait,
-		msg: "the rate of events or bytes allowed to this tenant is used up; send the request again after Retry-After"}
+	return &problem.Problem{Status: http.StatusTooManyRequests, Code: problem.RateLimited, RetryAfter: wait,
+		Detail: "the rate of events or bytes allowed to this tenant is used up; send the request again after " +
+			"Retry-After"}
 }
 
-// Busy says that events come in: work that nobody waits for should give way.
+// Busy reports whether requests arrive. Background work should then give way.
 func (s *Server) Busy() bool { return s.gate.busy() }
 
-// shedding says that a request that comes now would wait too long, wherever its events belong.
-// It is refused before its body is read: decoding what is refused afterwards would take the
-// time of what is not.
+// shedding reports whether a new request would wait too long, whatever the partitions of its
+// events. It is then refused before its body is read, because decoding a request that is
+// refused afterwards takes time from those that are not.
 func (s *Server) shedding() bool {
-	return s.gate.behind() || !slices.ContainsFunc(s.committers, func(c *committer) bool { return !c.queue.behind() })
+	return s.gate.lagging() || !slices.ContainsFunc(s.committers, func(c *committer) bool { return !c.queue.lagging() })
 }
 
-// submit queues all chunks or none: an overloaded partition sheds the whole request,
-// which is then easy to send again.
-func (s *Server) submit(chunks []*chunk) *fault {
+// submit queues all chunks or none. One overloaded partition refuses the whole request, which
+// the client can simply send again.
+func (s *Server) submit(chunks []*chunk) *problem.Problem {
 	for i, c := range chunks {
-		f := s.committers[c.partition].queue.reserve(c)
-		if f == nil {
+		p := s.committers[c.partition].queue.reserve(c)
+		if p == nil {
 			continue
 		}
-		held := c.cost()
-		for _, before := range chunks[:i] {
-			s.committers[before.partition].queue.release(before)
-			if before.partition == c.partition {
-				held += before.cost()
+		needed := c.cost()
+		for _, earlier := range chunks[:i] {
+			s.committers[earlier.partition].queue.release(earlier)
+			if earlier.partition == c.partition {
+				needed += earlier.cost()
 			}
 		}
-		if held > s.cfg.most(s.cfg.QueueBytes) {
-			return tooMuch
+		if needed > s.cfg.maxShare(s.cfg.QueueBytes) {
+			return requestTooLarge
 		}
-		return f
+		return p
 	}
 	for _, c := range chunks {
 		c.done.Add(1)

@@ -21,14 +21,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestConcurrentRequests sends many requests at once and finds exactly the accepted
-// events in the log, each at the place its receipt says.
+// TestConcurrentRequests sends many requests at once. The log must hold exactly the accepted
+// events, each at the place that its receipt names.
 func TestConcurrentRequests(t *testing.T) {
 	t.Parallel()
 	const clients, requests, events, partitions = 8, 10, 40, 4
 	log := &memoryLog{}
 	cfg := testConfig()
-	cfg.GroupEvents = 25 // smaller than a request's chunk may be, so that chunks end early
+	cfg.GroupEvents = 25 // Less than the events of a request in a partition, so a request has several chunks.
 	s := run(t, cfg, partitions, log)
 	var mu sync.Mutex
 	acked := map[Place]int{}
@@ -40,7 +40,7 @@ func TestConcurrentRequests(t *testing.T) {
 				for e := range events {
 					body += flight((c*requests+r)*events+e) + "\n" + `{"type":"none"}` + "\n"
 				}
-				got := post(t, s, body, "Content-Type", lines)
+				got := post(t, s, body, "Content-Type", ndjson)
 				places, err := DecodeReceipt(got.Receipt)
 				if err != nil || got.Accepted != events || len(got.Rejected) != events {
 					t.Errorf("got %d accepted, %d rejected, receipt: %v", got.Accepted, len(got.Rejected), err)
@@ -58,17 +58,17 @@ func TestConcurrentRequests(t *testing.T) {
 	wg.Wait()
 	stored := log.events(t, partitions)
 	if len(stored) != clients*requests*events || len(acked) != len(stored) {
-		t.Fatalf("%d events in the log, %d places acknowledged, want %d", len(stored), len(acked),
+		t.Fatalf("%d events in the log and %d places in receipts, want %d", len(stored), len(acked),
 			clients*requests*events)
 	}
 	for id, e := range stored {
 		if acked[e.Place] != 1 {
-			t.Errorf("%s at %+v: acknowledged %d times", id, e.Place, acked[e.Place])
+			t.Errorf("event %s at %+v: acknowledged %d times, want once", id, e.Place, acked[e.Place])
 		}
 	}
 }
 
-// TestAckOnlyAfterTheLog holds the log back and checks that nobody is answered (L1).
+// TestAckOnlyAfterTheLog delays the log and checks that no request is answered before it (L1).
 func TestAckOnlyAfterTheLog(t *testing.T) {
 	t.Parallel()
 	reached := make(chan int, 10)
@@ -82,14 +82,14 @@ func TestAckOnlyAfterTheLog(t *testing.T) {
 	var answered atomic.Bool
 	done := make(chan response)
 	go func() {
-		r := post(t, s, flight(1)+"\n"+flight(2)+"\n"+flight(3)+"\n"+flight(4), "Content-Type", lines)
+		r := post(t, s, flight(1)+"\n"+flight(2)+"\n"+flight(3)+"\n"+flight(4), "Content-Type", ndjson)
 		answered.Store(true)
 		done <- r
 	}()
 	<-reached
 	<-reached
 	if answered.Load() {
-		t.Error("answered before the log")
+		t.Error("the request was answered before the log confirmed its events")
 	}
 	close(release)
 	if r := <-done; r.Status != 200 || r.Accepted != 4 {
@@ -97,9 +97,8 @@ func TestAckOnlyAfterTheLog(t *testing.T) {
 	}
 }
 
-// TestOverloadSheds blocks the log and floods the server: it answers 429 and its
-// queue stays within its limit. What was taken is stored in the end, also when
-// Run is told to stop meanwhile.
+// TestOverloadSheds blocks the log and floods the server. The server answers 429, its queue stays
+// within the limit, and once the log works again it stores every event that it acknowledges.
 func TestOverloadSheds(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -120,17 +119,17 @@ func TestOverloadSheds(t *testing.T) {
 			for e := range 100 {
 				body += flight(i*100+e) + "\n"
 			}
-			results <- post(t, s, body, "Content-Type", lines)
+			results <- post(t, s, body, "Content-Type", ndjson)
 		}()
 	}
 	shed := 0
 	stored := 0
 	for range clients {
 		if held := s.committers[0].queue.held(); held > cfg.QueueBytes {
-			t.Errorf("queue holds %d bytes, limit %d", held, cfg.QueueBytes)
+			t.Errorf("the queue holds %d bytes, and its limit is %d", held, cfg.QueueBytes)
 		}
 		if shed == 0 {
-			r := <-results // Nothing is stored yet, so the first answers are refusals.
+			r := <-results // The log has stored nothing yet, so the first answer is a refusal.
 			shed++
 			if r.Status != 429 || r.Code != string(problem.Overloaded) || r.Header.Get("Retry-After") != "1" {
 				t.Fatalf("got %+v", r)
@@ -143,25 +142,25 @@ func TestOverloadSheds(t *testing.T) {
 		}
 	}
 	if got := len(log.events(t, 1)); got != stored || stored == 0 {
-		t.Errorf("%d events in the log, %d acknowledged", got, stored)
+		t.Errorf("%d events in the log, and %d acknowledged", got, stored)
 	}
 }
 
-// TestMemoryBudgetSheds uses the memory up and checks that requests are refused and get in again later.
+// TestMemoryBudgetSheds uses up the memory. Requests are refused until it is released.
 func TestMemoryBudgetSheds(t *testing.T) {
 	t.Parallel()
 	s := run(t, testConfig(), 1, &memoryLog{})
-	s.memory.take(s.memory.of("default"), s.cfg.Memory-baseCost-100, false)
+	s.memory.reserve(s.memory.held("default"), s.cfg.Memory-baseCost-100, false)
 	if r := post(t, s, flight(1), "Content-Type", plain); r.Status != 429 || r.Header.Get("Retry-After") == "" {
 		t.Errorf("got %+v", r)
 	}
-	s.memory.give(s.memory.of("default"), s.cfg.Memory-baseCost-100)
+	s.memory.release(s.memory.held("default"), s.cfg.Memory-baseCost-100)
 	if r := post(t, s, flight(1), "Content-Type", plain); r.Status != 200 {
 		t.Errorf("got %+v", r)
 	}
 }
 
-// TestFailedPartition answers per event when one partition's log fails (L2).
+// TestFailedPartition lets the log of one partition fail. The answer names each event that failed (L2).
 func TestFailedPartition(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -185,10 +184,10 @@ func TestFailedPartition(t *testing.T) {
 		for i := range 20 {
 			body += "\n" + flight(i)
 		}
-		r := post(t, s, body, "Content-Type", lines)
+		r := post(t, s, body, "Content-Type", ndjson)
 		stored := log.events(t, 2)
 		if r.Status != c.status || r.Accepted != len(stored) || r.Accepted+len(r.Rejected) != 21 || r.Receipt == "" {
-			t.Errorf("%v: got %d %s, %d accepted, %d stored", c.err, r.Status, r.Code, r.Accepted, len(stored))
+			t.Errorf("%v: got %d %s with %d accepted and %d stored", c.err, r.Status, r.Code, r.Accepted, len(stored))
 		}
 		if c.status == 503 && (r.Code != string(c.code) || r.Header.Get("Retry-After") == "") {
 			t.Errorf("%v: got %s", c.err, r.Code)
@@ -197,14 +196,15 @@ func TestFailedPartition(t *testing.T) {
 		for _, e := range r.Rejected {
 			if _, ok := stored[e.ID]; ok || e.Index <= last || e.Index > 0 &&
 				(problem.Code(e.Code) != c.code || e.ID != fmt.Sprintf("f-%09d", e.Index-1)) {
-				t.Errorf("%v: rejected %+v", c.err, e)
+				t.Errorf("%v: got the rejection %+v", c.err, e)
 			}
 			last = e.Index
 		}
 	}
 }
 
-// TestRunDrains stops the server while requests wait for the log.
+// TestRunDrains stops the server while a request waits for the log. The request is answered, and
+// later ones get 503.
 func TestRunDrains(t *testing.T) {
 	t.Parallel()
 	reached := make(chan struct{})
@@ -233,11 +233,11 @@ func TestRunDrains(t *testing.T) {
 		t.Error(err)
 	}
 	if r := post(t, s, flight(2), "Content-Type", plain); r.Status != 503 || r.Code != string(problem.ShuttingDown) {
-		t.Errorf("after the end: got %+v", r)
+		t.Errorf("after Run returned: got %+v", r)
 	}
 }
 
-// TestOverTheNetwork runs the handler in a real server, with connections that are kept.
+// TestOverTheNetwork runs the handler in an HTTP server, with connections that are used again.
 func TestOverTheNetwork(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig()
@@ -245,7 +245,7 @@ func TestOverTheNetwork(t *testing.T) {
 	srv := httptest.NewServer(handler(s))
 	defer srv.Close()
 	for range 3 {
-		r, err := srv.Client().Post(srv.URL, lines, strings.NewReader(flights(100)))
+		r, err := srv.Client().Post(srv.URL, ndjson, strings.NewReader(flights(100)))
 		if err != nil || r.StatusCode != 200 {
 			t.Fatal(r, err)
 		}
@@ -263,7 +263,8 @@ func TestPastIsBounded(t *testing.T) {
 	cfg := testConfig()
 	cfg.Past = time.Hour
 	s := run(t, cfg, 1, &memoryLog{})
-	r := post(t, s, `[{"id":"a","type":"all","time":"2026-11-23T10:59:59.999999Z"},{"id":"b","type":"all","time":"2026-11-23T11:00:00Z"}]`, "Content-Type", plain)
+	r := post(t, s, `[{"id":"a","type":"all","time":"2026-11-23T10:59:59.999999Z"},`+
+		`{"id":"b","type":"all","time":"2026-11-23T11:00:00Z"}]`, "Content-Type", plain)
 	if r.Accepted != 1 || r.codes() != "0:time_too_old " {
 		t.Errorf("got %+v", r)
 	}
@@ -277,7 +278,7 @@ func TestMetricsAndConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := New(DefaultConfig(), testCatalog(), 2, noLog{}, Options{Registerer: reg}); err == nil {
-		t.Error("registering twice: no error")
+		t.Error("registering the metrics twice: no error")
 	}
 	if _, err := New(Config{}, testCatalog(), 2, noLog{}, Options{}); err == nil {
 		t.Error("empty configuration: no error")

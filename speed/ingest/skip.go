@@ -6,30 +6,33 @@ import (
 	"recount/schemas/problem"
 )
 
-// skip takes a value of any kind and checks all of it. depth counts the containers around it.
+// skip reads a value of any kind and checks all of it. depth counts the objects and arrays around it.
 func (s *scanner) skip(depth int) bool {
-	switch s.next() {
+	switch s.peek() {
 	case '"':
-		_, ok := s.str()
+		_, ok := s.scanString()
 		return ok
 	case '{':
 		return s.skipObject(depth + 1)
 	case '[':
 		return s.skipArray(depth + 1)
 	case 't':
-		return s.literal("true")
+		return s.scanLiteral("true")
 	case 'f':
-		return s.literal("false")
+		return s.scanLiteral("false")
 	case 'n':
-		return s.literal("null")
+		return s.scanLiteral("null")
 	}
-	_, ok := s.number()
+	_, ok := s.scanNumber()
 	return ok
 }
 
-func (s *scanner) literal(want string) bool {
+const notAValue = "a value is not a string, a number, an object, an array, true, false or null"
+
+// scanLiteral reads true, false or null.
+func (s *scanner) scanLiteral(want string) bool {
 	if len(s.buf)-s.pos < len(want) || string(s.buf[s.pos:s.pos+len(want)]) != want {
-		return s.syntax("a value is none of string, number, object, array, true, false, null")
+		return s.malformed(notAValue)
 	}
 	s.pos += len(want)
 	return true
@@ -41,17 +44,17 @@ func (s *scanner) skipArray(depth int) bool {
 	}
 	s.pos++
 	for first := true; ; first = false {
-		c := s.next()
+		c := s.peek()
 		if c == ']' {
 			break
 		}
 		if !first {
 			if c != ',' {
-				return s.syntax("an element of an array must be followed by a comma or a closing bracket")
+				return s.malformed("an element of an array must be followed by a comma or a closing bracket")
 			}
 			s.pos++
-			if s.next() == ']' {
-				return s.syntax("an array ends with a comma")
+			if s.peek() == ']' {
+				return s.malformed("an array ends with a comma")
 			}
 		}
 		if !s.skip(depth) {
@@ -68,8 +71,8 @@ func (s *scanner) skipObject(depth int) bool {
 	}
 	s.pos++
 	base := len(s.keys)
-	key, more := s.member(true)
-	for ; more; key, more = s.member(false) {
+	key, more := s.nextKey(true)
+	for ; more; key, more = s.nextKey(false) {
 		s.keys = append(s.keys, key)
 		if !s.skip(depth) {
 			return false
@@ -81,17 +84,17 @@ func (s *scanner) skipObject(depth int) bool {
 	slices.SortFunc(s.keys[base:], compareBytes)
 	for i := base + 1; i < len(s.keys); i++ {
 		if string(s.keys[i-1]) == string(s.keys[i]) {
-			s.note(problem.DuplicateKey, "the key "+excerpt(s.keys[i])+" comes twice in one object")
+			s.reject(problem.DuplicateKey, "the key "+excerpt(s.keys[i])+" appears twice in one object")
 		}
 	}
 	s.keys = s.keys[:base]
 	return true
 }
 
-// skipOver takes the object, array or string at start by its brackets and quotes
-// alone. It is for events refused by a limit: what lies before that point is
-// well-formed, and what it looks at tells where the event ends without any recursion.
-func (s *scanner) skipOver(start int) bool {
+// skipByBrackets skips the object, array or string at start, and looks only at brackets and
+// quotes. It finds the end of an event that a limit has refused: the bytes up to the limit
+// are well-formed, and no recursion is needed for the rest.
+func (s *scanner) skipByBrackets(start int) bool {
 	open := 0
 	quoted := false
 	for i := start; i < len(s.buf); i++ {
@@ -101,7 +104,7 @@ func (s *scanner) skipOver(start int) bool {
 		case c == '"':
 			if quoted = !quoted; !quoted && open == 0 {
 				s.pos = i + 1
-				return true // The event is a string; no bracket is part of it.
+				return true // The event is a string, so no bracket ends it.
 			}
 		case quoted:
 		case c == '{' || c == '[':
@@ -114,5 +117,5 @@ func (s *scanner) skipOver(start int) bool {
 		}
 	}
 	s.stopped = false
-	return s.syntax("an event is not closed")
+	return s.malformed("an event is not closed")
 }

@@ -17,13 +17,13 @@ import (
 	"recount/schemas/eventbatch"
 )
 
-// TestNobody: a handler mounted without a guard refuses.
-func TestNobody(t *testing.T) {
+// TestNoPrincipal checks that a handler without a guard refuses requests.
+func TestNoPrincipal(t *testing.T) {
 	t.Parallel()
 	log := &memoryLog{}
 	s := run(t, testConfig(), 1, log)
 	r := httptest.NewRequest(http.MethodPost, "/v1/events", strings.NewReader(flights(1)))
-	r.Header.Set("Content-Type", lines)
+	r.Header.Set("Content-Type", ndjson)
 	w := httptest.NewRecorder()
 	s.Handler().ServeHTTP(w, r)
 	if w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), `"code":"unauthorized"`) ||
@@ -32,8 +32,8 @@ func TestNobody(t *testing.T) {
 	}
 }
 
-// TestTenantsShareAMessage: each event keeps its owner when requests are gathered (L2),
-// and the same id of two tenants is two identities (I1).
+// TestTenantsShareAMessage checks that each event keeps its tenant when requests are gathered into
+// one message (L2), and that the same id of two tenants is two identities (I1).
 func TestTenantsShareAMessage(t *testing.T) {
 	t.Parallel()
 	s, err := New(testConfig(), testCatalog(), 1, nil, Options{})
@@ -43,17 +43,17 @@ func TestTenantsShareAMessage(t *testing.T) {
 	var chunks []*chunk
 	for _, tenant := range []string{"acme", "b"} {
 		q := s.newRequest()
-		q.dec.tenant = tenant
+		q.decoder.tenant = tenant
 		q.body = []byte(flights(2))
-		if f := q.pay(1 << 20); f != nil {
-			t.Fatal(f)
+		if p := q.pay(1 << 20); p != nil {
+			t.Fatal(p)
 		}
-		if f := q.decode(kindLines, nil, testNow); f != nil {
-			t.Fatal(f)
+		if p := q.decode(kindLines, nil, testNow); p != nil {
+			t.Fatal(p)
 		}
 		chunks = append(chunks, q.chunks...)
 	}
-	frame, err := chunks[0].typ.frames.Get().(*frame).encode(chunks, 1)
+	frame, err := chunks[0].eventType.frames.Get().(*frame).encode(chunks, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,30 +61,31 @@ func TestTenantsShareAMessage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var owners []string
+	var tenants []string
 	keys := map[string]bool{}
 	for row := range int(recs[0].Rec.NumRows()) {
 		tenant := recs[0].Tenant.Value(row)
 		id := recs[0].ID.Value(row)
-		owners = append(owners, tenant)
+		tenants = append(tenants, tenant)
 		keys[string(recs[0].Key.Value(row))] = true
 		if want := eventbatch.KeyOf(tenant, id); string(want[:]) != string(recs[0].Key.Value(row)) {
 			t.Errorf("row %d: the key is not that of %s and %s", row, tenant, id)
 		}
 	}
-	if want := []string{"acme", "acme", "b", "b"}; !slices.Equal(owners, want) || len(keys) != 4 {
-		t.Errorf("owners %v, want %v; %d keys", owners, want, len(keys))
+	if want := []string{"acme", "acme", "b", "b"}; !slices.Equal(tenants, want) || len(keys) != 4 {
+		t.Errorf("got the tenants %v with %d keys, want %v with 4 keys", tenants, len(keys), want)
 	}
 }
 
-// TestOwnerIsThePrincipal: the owner of stored events is the request's principal, whoever asked before.
-func TestOwnerIsThePrincipal(t *testing.T) {
+// TestTenantIsThePrincipals checks that events get the tenant of the request's principal, and not
+// one that a parameter, a header or an earlier request names.
+func TestTenantIsThePrincipals(t *testing.T) {
 	t.Parallel()
 	log := &memoryLog{}
 	s := run(t, testConfig(), 2, log)
 	for i, tenant := range []string{"acme", "b", "acme"} {
 		r := httptest.NewRequest(http.MethodPost, "/v1/events?tenant=x", strings.NewReader(flight(i)))
-		r.Header.Set("Content-Type", lines)
+		r.Header.Set("Content-Type", ndjson)
 		r.Header.Set("Tenant", "x")
 		w := httptest.NewRecorder()
 		s.Handler().ServeHTTP(w,
@@ -98,30 +99,30 @@ func TestOwnerIsThePrincipal(t *testing.T) {
 		got[e.Tenant]++
 	}
 	if got["acme"] != 2 || got["b"] != 1 || len(got) != 2 {
-		t.Errorf("owners %v", got)
+		t.Errorf("got the tenants %v, want acme twice and b once", got)
 	}
 }
 
-// ask sends a request of a tenant and returns the answer's status.
+// ask sends a request of a tenant and returns the answer.
 func ask(s *Server, tenant, body string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodPost, "/v1/events", strings.NewReader(body))
-	r.Header.Set("Content-Type", lines)
+	r.Header.Set("Content-Type", ndjson)
 	w := httptest.NewRecorder()
 	s.Handler().ServeHTTP(w,
 		r.WithContext(access.NewContext(r.Context(), access.Principal{Tenant: tenant, Scopes: access.Ingest})))
 	return w
 }
 
-// TestFloodLeavesRoom: a tenant that sends all it can while the log stands still is
-// told 429, and what another one sends then is still taken, from queue and memory.
+// TestFloodLeavesRoom blocks the log while one tenant sends as much as it can. That tenant is
+// answered 429, and there is still memory and room in the queue for another tenant.
 func TestFloodLeavesRoom(t *testing.T) {
 	t.Parallel()
-	stands := make(chan struct{})
+	blocked := make(chan struct{})
 	begun := make(chan struct{}, 100)
-	release := sync.OnceFunc(func() { close(stands) })
+	release := sync.OnceFunc(func() { close(blocked) })
 	log := &memoryLog{hook: func(int) error {
 		begun <- struct{}{}
-		<-stands
+		<-blocked
 		return nil
 	}}
 	cfg := testConfig()
@@ -129,7 +130,7 @@ func TestFloodLeavesRoom(t *testing.T) {
 	cfg.QueueBytes = 2 * (cfg.GroupBytes + cfg.EventBytes)
 	reg := prometheus.NewRegistry()
 	s := runWith(t, cfg, 1, log, Options{Now: func() time.Time { return testNow }, Registerer: reg})
-	defer release() // Whatever comes, the server can end.
+	defer release() // If the test fails, the server can still end.
 	big := strings.Replace(flight(1), `"origin":"`, `"origin":"`+strings.Repeat("x", 100<<10), 1)
 	var flood sync.WaitGroup
 	codes := make(chan *httptest.ResponseRecorder, 1000)
@@ -138,46 +139,46 @@ func TestFloodLeavesRoom(t *testing.T) {
 			codes <- ask(s, "flood", strings.Replace(big, `"id":"`, `"id":"`+strconv.Itoa(i)+`-`, 1))
 		})
 	}
-	for { // What is refused is the tenant's own doing, and called so.
+	for { // The refusal must say that this tenant used its share.
 		w := <-codes
 		if w.Code == http.StatusTooManyRequests {
 			if !strings.Contains(w.Body.String(), `"code":"share_used"`) || w.Header().Get("Retry-After") == "" {
-				t.Errorf("the flood is told %v %s", w.Header(), w.Body)
+				t.Errorf("the flooding tenant got %v %s", w.Header(), w.Body)
 			}
 			break
 		}
 	}
 	<-begun
 	if held := value(t, reg, "recount_ingest_queue_tenant_bytes"); held == 0 || held > float64(cfg.QueueBytes/2) {
-		t.Errorf("one tenant holds %v of %d bytes", held, cfg.QueueBytes)
+		t.Errorf("the flooding tenant holds %v of %d bytes, want at most half", held, cfg.QueueBytes)
 	}
 	other := make(chan int)
 	go func() { other <- ask(s, "other", big).Code }()
-	for { // The other tenant's event waits for the log like everybody's.
+	for { // Wait until the other tenant's event is in the queue.
 		q := s.committers[0].queue
 		q.mu.Lock()
-		waits := q.owed["other"] > 0
+		waits := q.byTenant["other"] > 0
 		q.mu.Unlock()
 		if waits {
 			break
 		}
 		select {
 		case code := <-other:
-			t.Fatalf("the other tenant was told %d", code)
+			t.Fatalf("the other tenant got the status %d", code)
 		case <-time.After(time.Millisecond):
 		}
 	}
 	release()
 	if code := <-other; code != http.StatusOK {
-		t.Errorf("the other tenant was told %d", code)
+		t.Errorf("the other tenant got the status %d", code)
 	}
 	flood.Wait()
-	if n := len(s.committers[0].queue.owed); n != 0 {
-		t.Errorf("%d tenants still hold something", n)
+	if n := len(s.committers[0].queue.byTenant); n != 0 {
+		t.Errorf("%d tenants still hold bytes of the queue", n)
 	}
 }
 
-// value is that of a metric of one partition.
+// value returns the value of a gauge, for the first of its partitions.
 func value(t *testing.T, reg *prometheus.Registry, name string) float64 {
 	t.Helper()
 	families, err := reg.Gather()
@@ -189,38 +190,40 @@ func value(t *testing.T, reg *prometheus.Registry, name string) float64 {
 			return f.GetMetric()[0].GetGauge().GetValue()
 		}
 	}
-	t.Fatalf("no metric %s", name)
+	t.Fatalf("there is no metric %s", name)
 	return 0
 }
 
-// TestFairMemory is the rule of shares in numbers: a half, a third, and room for the next.
+// TestFairMemory lets three tenants reserve as much as they can, one after the other. Each gets
+// half of what the tenants before it left.
 func TestFairMemory(t *testing.T) {
 	t.Parallel()
 	b := &budget{}
 	b.left.Store(1200)
-	grab := func(tenant string) (n int) {
-		for b.take(b.of(tenant), 1, true) == nil {
+	reserveAll := func(tenant string) (n int) {
+		for b.reserve(b.held(tenant), 1, true) == nil {
 			n++
 		}
 		return n
 	}
-	a := grab("a")
-	second := grab("b")
-	third := grab("c")
-	if a != 600 || second != 300 || third != 150 {
-		t.Errorf("%d, %d, %d", a, second, third)
+	first := reserveAll("a")
+	second := reserveAll("b")
+	third := reserveAll("c")
+	if first != 600 || second != 300 || third != 150 {
+		t.Errorf("the tenants reserved %d, %d and %d bytes, want 600, 300 and 150", first, second, third)
 	}
-	b.give(b.of("a"), 300)
-	if got := grab("c"); got != 150 { // c has 300 then, and as much is left.
-		t.Errorf("after some was given back: %d", got)
+	b.release(b.held("a"), 300)
+	if got := reserveAll("c"); got != 150 { // The tenant c then holds 300 bytes, and 300 are left.
+		t.Errorf("after a release: got %d, want 150", got)
 	}
-	if b.take(b.of("b"), 1200, true) != memoryUsed || b.take(b.of("c"), 100, true) != shareUsed ||
-		b.take(b.of("d"), 100, false) != nil {
-		t.Error("more than there is, or less without the rule")
+	if b.reserve(b.held("b"), 1200, true) != memoryUsed || b.reserve(b.held("c"), 100, true) != shareUsed ||
+		b.reserve(b.held("d"), 100, false) != nil {
+		t.Error("got the wrong refusal, or one although tenants need not be fair")
 	}
 }
 
-// TestRates asks for admission three times: before reading, for the bytes, for the events.
+// TestRates checks that a request asks for admission three times: before its body is read, for
+// its bytes, and for its events.
 func TestRates(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -239,7 +242,8 @@ func TestRates(t *testing.T) {
 		s := runWith(t, cfg, 1, log,
 			Options{Now: func() time.Time { return testNow },
 				Admit: func(tenant string, bytes, events int) time.Duration {
-					asked = append(asked, fmt.Sprint(tenant, " ", bytes*9/len(body), " ", events)) // All of the body is 9.
+					ninths := bytes * 9 / len(body)
+					asked = append(asked, fmt.Sprint(tenant, " ", ninths, " ", events))
 					if len(asked) == c.refuse {
 						return 2500 * time.Millisecond
 					}

@@ -12,52 +12,53 @@ import (
 	"recount/schemas/eventbatch"
 )
 
-// eventType is a declared event type as the decoder and the committers want it.
+// eventType is a declared event type, with what the decoder and the committers need of it.
 type eventType struct {
-	index  int // among all types, by name
-	name   string
-	label  []byte // the name, for the canonical form
-	fields []field
-	byName map[string]int
-	capped []*cappedField
-	schema *arrow.Schema // of batches without values too many, and
-	over   *arrow.Schema // with
-	chunks sync.Pool     // of *chunk
-	frames sync.Pool     // of *frame
+	index          int // among all types in the order of their names
+	name           string
+	nameBytes      []byte
+	fields         []field
+	byName         map[string]int
+	capped         []*cappedField
+	schema         *arrow.Schema
+	overflowSchema *arrow.Schema // with the column of messages that have an event with a value too many
+	chunks         sync.Pool     // of *chunk
+	frames         sync.Pool     // of *frame
 }
 
 type field struct {
-	name string
-	kind catalog.FieldType
-	mark []byte // what stands before a value in the canonical form: name length, name, type
+	name   string
+	kind   catalog.FieldType
+	prefix []byte // of its value in the canonical form: length of the name, name, type
 }
 
-// compileTypes returns the event types of the catalog by name and the largest number of fields of one.
-func compileTypes(cat *catalog.Catalog) (types map[string]*eventType, fields int) {
-	names := make([]string, 0, len(cat.Events))
-	for name := range cat.Events {
-		if !strings.HasPrefix(name, catalog.ReservedPrefix) { // Nobody can send those.
+// compileTypes returns the event types that clients may send, by name, and the largest number of
+// fields that one of them has.
+func compileTypes(declared *catalog.Catalog) (types map[string]*eventType, maxFields int) {
+	names := make([]string, 0, len(declared.Events))
+	for name := range declared.Events {
+		if !strings.HasPrefix(name, catalog.ReservedPrefix) {
 			names = append(names, name)
 		}
 	}
 	slices.SortFunc(names, strings.Compare)
 	types = make(map[string]*eventType, len(names))
 	for i, name := range names {
-		types[name] = compileType(i, cat.Events[name])
-		types[name].findCapped(cat)
-		fields = max(fields, len(types[name].fields))
+		types[name] = compileType(i, declared.Events[name])
+		types[name].findCapped(declared)
+		maxFields = max(maxFields, len(types[name].fields))
 	}
-	return types, fields
+	return types, maxFields
 }
 
 func compileType(index int, e *catalog.EventType) *eventType {
-	t := &eventType{index: index, name: e.Name, label: []byte(e.Name), byName: make(map[string]int, len(e.Fields)),
+	t := &eventType{index: index, name: e.Name, nameBytes: []byte(e.Name), byName: make(map[string]int, len(e.Fields)),
 		schema: eventbatch.Schema(e)}
-	t.over = eventbatch.OverflowSchema(t.schema)
+	t.overflowSchema = eventbatch.OverflowSchema(t.schema)
 	for i, f := range e.Fields {
-		mark := binary.LittleEndian.AppendUint32(nil, uint32(len(f.Name)))
-		mark = append(append(mark, f.Name...), f.Type[0])
-		t.fields = append(t.fields, field{name: f.Name, kind: f.Type, mark: mark})
+		prefix := binary.LittleEndian.AppendUint32(nil, uint32(len(f.Name)))
+		prefix = append(append(prefix, f.Name...), f.Type[0])
+		t.fields = append(t.fields, field{name: f.Name, kind: f.Type, prefix: prefix})
 		t.byName[f.Name] = i
 	}
 	t.chunks.New = func() any { return &chunk{columns: newColumns(t)} }
