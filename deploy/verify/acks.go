@@ -146,14 +146,14 @@ func (a *acks) page(of run, n int64) (*page, error) {
 
 func (a *acks) tail(m *message, b *rows) {
 	for i := range b.n {
-		a.see(b, i, in(b.partition).at(b.epoch, m.seq, 0))
+		a.see(b, i, placeOf(b.partition).AtOffsets(b.epoch, m.seq, 0))
 	}
 }
 
 func (a *acks) landed(seg *record.Commit, o *record.Object, b *rows) {
 	for i := range b.n {
 		seq, _ := b.position(i)
-		a.see(b, i, in(seg.Partition).at(seg.Epoch, seq, 0).file(o.Key))
+		a.see(b, i, placeOf(seg.Partition).AtOffsets(seg.Epoch, seq, 0).InFile(o.Key))
 	}
 }
 
@@ -207,11 +207,11 @@ func (a *acks) meet(p *page, n int64, b *rows, i int, where Place) {
 	if first.eventType == h.eventType && (apart == 0 || apart == width && first.assigned && h.assigned) {
 		return
 	}
-	where = where.bucket(h.bucket)
+	where = where.InBucket(h.bucket)
 	a.r.find(V3, where, "send retries with the time of the first try: copies meet only in one bucket of one type "+
 		"(D1); to take one of the two back, delete its object's segment from a copy and rebuild",
 		"the event counts twice: also as type %s in the bucket of %s", first.eventType,
-		*Place{}.bucket(first.bucket).Bucket)
+		*Place{}.InBucket(first.bucket).Bucket)
 }
 
 // judge reports the acknowledged events that were not seen, in ranges.
@@ -238,7 +238,7 @@ func (a *acks) judge() {
 			continue
 		}
 		for _, l := range lost {
-			where := in(eventbatch.KeyOf(of.tenant, acklog.ID(of.name, l[0])).Partition(a.e.Partitions))
+			where := placeOf(eventbatch.KeyOf(of.tenant, acklog.ID(of.name, l[0])).Partition(a.e.Partitions))
 			where.ID = acklog.ID(of.name, l[0])
 			if l[1] > l[0] {
 				where = Place{ID: where.ID + ".." + acklog.ID(of.name, l[1])}

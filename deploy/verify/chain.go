@@ -89,7 +89,7 @@ func readChains(ctx context.Context, e *Evidence, r *recorder) ([]*chain, error)
 			r.progress("V1 commit chains", done, int64(len(keys)))
 		}
 		if len(places) == 0 && len(keys) > 0 {
-			r.find(V1, in(p), "restore the object store, or start again with an empty one",
+			r.find(V1, placeOf(p), "restore the object store, or start again with an empty one",
 				"the partition has no commit records while others do")
 		}
 		if err := c.checkCheckpoints(ctx, e, r); err != nil {
@@ -149,15 +149,15 @@ const restore = "restore the record from a copy of the object store (a bucket's 
 
 // take judges the next record in the order of keys and goes on behind it.
 func (c *chain) take(r *recorder, at place, b body) {
-	where := in(c.partition).file(at.key)
+	where := placeOf(c.partition).InFile(at.key)
 	rec, err := read(b, record.DecodeCommit)
 	if err != nil {
-		r.find(V1, where.at(at.at.Epoch, at.at.Seq, 0), restore, "the record cannot be read: %v", err)
+		r.find(V1, where.AtOffsets(at.at.Epoch, at.at.Seq, 0), restore, "the record cannot be read: %v", err)
 		c.unreadable = at.at
 		c.incomplete = true
 		return
 	}
-	where = where.at(at.at.Epoch, at.at.Seq, rec.End)
+	where = where.AtOffsets(at.at.Epoch, at.at.Seq, rec.End)
 	l := &link{key: at.key, digest: record.Digest(b.raw), Commit: rec}
 	switch {
 	case rec.Partition != c.partition || rec.Epoch != at.at.Epoch || rec.Start != at.at.Seq:
@@ -174,8 +174,8 @@ func (c *chain) take(r *recorder, at place, b body) {
 	case at.at != c.head && c.unreadable == c.head: // Said already.
 	case at.at != c.head:
 		c.incomplete = true
-		gap := in(c.partition).at(c.head.Epoch, c.head.Seq,
-			at.at.Seq).file(record.CommitKey(c.head.Epoch, c.partition, c.head.Seq))
+		gap := placeOf(c.partition).AtOffsets(c.head.Epoch, c.head.Seq,
+			at.at.Seq).InFile(record.CommitKey(c.head.Epoch, c.partition, c.head.Seq))
 		r.find(V1, gap, restore, "the record is missing: the chain stops here and goes on at epoch %d, sequence %d",
 			at.at.Epoch, at.at.Seq)
 	case c.last == nil && rec.Kind != record.Seal:

@@ -28,7 +28,7 @@ func (c *chain) checkCheckpoints(ctx context.Context, e *Evidence, r *recorder) 
 			err = c.checkCheckpoint(key, raw)
 		}
 		if err != nil {
-			r.find(V1, in(c.partition).file(key), "remove it: starting takes longer without it until the collect "+
+			r.find(V1, placeOf(c.partition).InFile(key), "remove it: starting takes longer without it until the collect "+
 				"job has made another",
 				"the checkpoint is no copy of the chain's records: %v", err)
 		}

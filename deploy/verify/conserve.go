@@ -81,8 +81,8 @@ func checkConservation(ctx context.Context, e *Evidence, r *recorder, s *snapsho
 // checkTenants compares a record's counts with the sums of its tenants'.
 func checkTenants(r *recorder, c *chain) {
 	for _, seg := range c.segments {
-		where := in(c.partition).at(seg.Epoch, seg.Start,
-			seg.End).file(record.CommitKey(seg.Epoch, seg.Partition, seg.Start))
+		where := placeOf(c.partition).AtOffsets(seg.Epoch, seg.Start,
+			seg.End).InFile(record.CommitKey(seg.Epoch, seg.Partition, seg.Start))
 		if n := eventsOf(seg.Tenants); n != seg.Events {
 			r.find(V8, where, restore, "the record has %d events and its tenants %d", seg.Events, n)
 		}

@@ -77,7 +77,7 @@ func checkObjects(ctx context.Context, e *Evidence, r *recorder, s *snapshot) er
 // store and says nothing of the object.
 func checkObject(ctx context.Context, e *Evidence, r *recorder, seg *record.Commit, o record.Object,
 	there map[string]lake.Info) (bool, error) {
-	where := in(seg.Partition).at(seg.Epoch, seg.Start, seg.End).file(o.Key)
+	where := placeOf(seg.Partition).AtOffsets(seg.Epoch, seg.Start, seg.End).InFile(o.Key)
 	info, ok := there[o.Key]
 	if !ok {
 		r.find(V2, where, "restore it from a copy of the bucket under the same key; while the log still has the "+
@@ -148,7 +148,7 @@ func checkUnnamed(ctx context.Context, e *Evidence, r *recorder, s *snapshot, th
 				return err
 			}
 			if info.Modified.Sub(landed) > margin {
-				r.find(V10, in(l.Partition).at(l.Epoch, l.Start, l.End).file(key),
+				r.find(V10, placeOf(l.Partition).AtOffsets(l.Epoch, l.Start, l.End).InFile(key),
 					"remove it: whoever reads the folder as a whole counts its events twice",
 					"the object repeats events that landed %s before it was written, and no commit record names it",
 					info.Modified.Sub(landed).Round(time.Second))

@@ -60,7 +60,7 @@ func hashOf(b *rows, i int) uint64 {
 
 func (v *positions) tail(m *message, b *rows) {
 	for i := range b.n {
-		v.checkKey(b, i, in(b.partition).at(b.epoch, m.seq, 0))
+		v.checkKey(b, i, placeOf(b.partition).AtOffsets(b.epoch, m.seq, 0))
 	}
 }
 
@@ -73,7 +73,7 @@ func (v *positions) landed(seg *record.Commit, o *record.Object, b *rows) {
 	}
 	for i := range b.n {
 		seq, index := b.position(i)
-		where := in(seg.Partition).at(seg.Epoch, seq, 0).file(o.Key)
+		where := placeOf(seg.Partition).AtOffsets(seg.Epoch, seq, 0).InFile(o.Key)
 		if seq < seg.Start || seq >= seg.End || index < 0 || index >= 1<<indexBits {
 			v.r.find(V10, where, "restore the object its record was made for",
 				"an event of message %d lies in an object of %s", seq, describe(seg))
@@ -125,12 +125,12 @@ func (v *positions) segment(ctx context.Context, seg *record.Commit) error {
 			continue
 		}
 		if !slices.Equal(v.histogram[o.Key], o.Buckets) {
-			v.r.find(V2, in(seg.Partition).at(seg.Epoch, seg.Start, seg.End).file(o.Key),
+			v.r.find(V2, placeOf(seg.Partition).AtOffsets(seg.Epoch, seg.Start, seg.End).InFile(o.Key),
 				"restore the commit record from a copy: batch would look for events in the wrong buckets",
 				"the object's rows lie in other buckets than its record says")
 		}
 		if o.Tenants != nil && !maps.Equal(v.tenants[o.Key], o.Tenants) {
-			v.r.find(V2, in(seg.Partition).at(seg.Epoch, seg.Start, seg.End).file(o.Key), restore,
+			v.r.find(V2, placeOf(seg.Partition).AtOffsets(seg.Epoch, seg.Start, seg.End).InFile(o.Key), restore,
 				"the object's rows are not of the tenants its record says")
 		}
 	}
@@ -147,7 +147,7 @@ func (v *positions) unique(seg *record.Commit, whole bool) {
 	for i, x := range v.values {
 		seq := seg.Start + x.at>>indexBits
 		index := x.at & (1<<indexBits - 1)
-		where := in(seg.Partition).at(seg.Epoch, seq, 0)
+		where := placeOf(seg.Partition).AtOffsets(seg.Epoch, seq, 0)
 		expected := uint64(0)
 		if i > 0 && v.values[i-1].at>>indexBits == x.at>>indexBits {
 			expected = v.values[i-1].at&(1<<indexBits-1) + 1
@@ -194,7 +194,7 @@ func (v *positions) readLog(ctx context.Context, seg *record.Commit, from, end u
 	rest := v.values[i:]
 	for cur.next < end {
 		m, err := cur.read(ctx)
-		where := in(p).at(seg.Epoch, cur.next-1, 0)
+		where := placeOf(p).AtOffsets(seg.Epoch, cur.next-1, 0)
 		if errors.Is(err, errUndecodable) {
 			v.r.find(V10, where, "nothing is lost, its events have landed; restore the log from a replica", "%v", err)
 			continue

@@ -99,7 +99,7 @@ func (v *recomputation) stored(ctx context.Context, st *record.State, view *cata
 	v.r.examine(V9, int64(len(versions)), "versions of buckets")
 	for _, want := range versions {
 		b, there := got[want.Bucket]
-		where := Place{Publication: st.N, View: view.Name, Version: want.Ver}.bucket(want.Bucket)
+		where := Place{Publication: st.N, View: view.Name, Version: want.Ver}.InBucket(want.Bucket)
 		switch {
 		case there && b == want:
 		case v.e.Kept != nil && !slices.Contains(v.e.Kept(), st.N):
@@ -247,7 +247,7 @@ func (v *recomputation) compare(st *record.State, view string, buckets []int64,
 		}
 		want := computed[b]
 		if said.Rows != want.Rows || said.Checksum != want.Checksum {
-			v.r.find(V6, Place{Publication: st.N, View: view, Version: said.Ver}.bucket(b), republish,
+			v.r.find(V6, Place{Publication: st.N, View: view, Version: said.Ver}.InBucket(b), republish,
 				"the publication says %d rows with checksum %016x, the events below its H give %d with %016x",
 				said.Rows, said.Checksum, want.Rows, want.Checksum)
 		}
@@ -262,7 +262,7 @@ func (v *recomputation) compareCounts(st *record.State, event string, counts []r
 	}
 	for _, want := range counts {
 		if got := said[want.Bucket]; got != want {
-			v.r.find(V8, Place{Publication: st.N, Type: event}.bucket(want.Bucket), republish,
+			v.r.find(V8, Place{Publication: st.N, Type: event}.InBucket(want.Bucket), republish,
 				"the publication says %d landed, %d duplicates, %d conflicts; the events below its H give %d, %d, %d",
 				got.Rows, got.Duplicates, got.Conflicts, want.Rows, want.Duplicates, want.Conflicts)
 		}

@@ -5,11 +5,27 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
+
+	"recount/schemas/openapi"
 )
 
-// Name is a check's number in the protocol.
-type Name string
+// What a verification came to is in package openapi, because clients of a running server read it too.
+type (
+	// Name is a check's number in the protocol.
+	Name = openapi.CheckName
+	// Place says where a finding is.
+	Place = openapi.Place
+	// Finding is one thing that is not as the protocol promises.
+	Finding = openapi.Finding
+	// Check is the outcome of one check.
+	Check = openapi.Check
+	// Report is the outcome of a verification.
+	Report = openapi.VerifyReport
+	// Progress is how far a run is.
+	Progress = openapi.VerifyProgress
+	// Line is a line of a running server's answer.
+	Line = openapi.VerifyLine
+)
 
 // The checks, in the order of a report.
 const (
@@ -48,113 +64,8 @@ var Names = []Name{V1, V2, V3, V4, V5, V6, V7, V8, V9, V10}
 // MaxFindings bounds the findings a report holds of one check; the rest is counted.
 const MaxFindings = 100
 
-// Place says where a finding is. What does not apply is left out.
-type Place struct {
-	Partition   *int       `json:"partition,omitempty"`
-	Epoch       uint32     `json:"epoch,omitempty"`
-	From        uint64     `json:"from,omitempty"` // offsets [From, To)
-	To          uint64     `json:"to,omitempty"`
-	File        string     `json:"file,omitempty"` // key of an object or a record
-	Publication uint64     `json:"publication,omitempty"`
-	Type        string     `json:"type,omitempty"`
-	Tenant      string     `json:"tenant,omitempty"`
-	View        string     `json:"view,omitempty"`
-	Bucket      *time.Time `json:"bucket,omitempty"`
-	Version     uint64     `json:"version,omitempty"`
-	ID          string     `json:"id,omitempty"`   // of an event, or first..last of several
-	Line        int        `json:"line,omitempty"` // of the acknowledgement log
-}
-
-// in is the place of a partition.
-func in(p int) Place { return Place{Partition: &p} }
-
-// at adds a range of offsets to a place.
-func (p Place) at(epoch uint32, from, to uint64) Place {
-	p.Epoch = epoch
-	p.From = from
-	p.To = to
-	return p
-}
-
-// file adds a key to a place.
-func (p Place) file(key string) Place {
-	p.File = key
-	return p
-}
-
-// bucket adds a bucket's start to a place.
-func (p Place) bucket(micros int64) Place {
-	t := time.UnixMicro(micros).UTC()
-	p.Bucket = &t
-	return p
-}
-
-func (p Place) String() string {
-	var parts []string
-	add := func(set bool, format string, args ...any) {
-		if set {
-			parts = append(parts, fmt.Sprintf(format, args...))
-		}
-	}
-	if p.Partition != nil {
-		add(true, "partition %d", *p.Partition)
-	}
-	add(p.Epoch > 0, "epoch %d", p.Epoch)
-	add(p.To > p.From, "offsets [%d, %d)", p.From, p.To)
-	add(p.To <= p.From && p.From > 0, "offset %d", p.From)
-	add(p.Publication > 0, "publication %d", p.Publication)
-	add(p.Type != "", "type %s", p.Type)
-	add(p.View != "", "view %s", p.View)
-	add(p.Tenant != "", "tenant %s", p.Tenant)
-	if p.Bucket != nil {
-		add(true, "bucket %s", p.Bucket.Format(time.RFC3339))
-	}
-	add(p.Version > 0, "version %d", p.Version)
-	add(p.ID != "", "event %s", p.ID)
-	add(p.Line > 0, "line %d of the acknowledgement log", p.Line)
-	add(p.File != "", "%s", p.File)
-	return strings.Join(parts, ", ")
-}
-
-// Finding is one thing that is not as the protocol promises.
-type Finding struct {
-	Check Name   `json:"check"`
-	What  string `json:"what"`
-	Where Place  `json:"where"`
-	Do    string `json:"do"`
-}
-
-// Check is what became of one check.
-type Check struct {
-	Name     Name   `json:"name"`
-	Title    string `json:"title"`
-	Examined int64  `json:"examined"` // things looked at
-	Unit     string `json:"unit,omitempty"`
-	Findings int64  `json:"findings"`          // all of them, also those beyond MaxFindings
-	Skipped  string `json:"skipped,omitempty"` // why there was nothing to check
-	Failed   string `json:"failed,omitempty"`  // why it could not be checked, or not to its end
-}
-
-// Report is what a verification came to.
-type Report struct {
-	Checks   []Check   `json:"checks"`
-	Findings []Finding `json:"findings"`
-	Notes    []string  `json:"notes,omitempty"` // what is worth knowing and no fault
-}
-
-// Clean reports whether every check that had something to check found nothing.
-func (r Report) Clean() bool {
-	return !slices.ContainsFunc(r.Checks, func(c Check) bool { return c.Findings > 0 || c.Failed != "" })
-}
-
-// Of returns the outcome of a check.
-func (r Report) Of(name Name) Check {
-	i := slices.IndexFunc(r.Checks, func(c Check) bool { return c.Name == name })
-	if i < 0 {
-		return Check{Name: name, Failed: "the report does not have it"}
-	}
-	return r.Checks[i]
-}
+// placeOf returns the place of a partition.
+func placeOf(p int) Place { return Place{Partition: &p} }
 
 // recorder gathers a report. It is safe for concurrent use.
 type recorder struct {
@@ -229,20 +140,6 @@ func (r *recorder) note(format string, args ...any) {
 	if len(r.report.Notes) < MaxFindings {
 		r.report.Notes = append(r.report.Notes, fmt.Sprintf(format, args...))
 	}
-}
-
-// Progress is how far a run is.
-type Progress struct {
-	Step  string `json:"step"`
-	Done  int64  `json:"done"`
-	Total int64  `json:"total"`
-}
-
-// Line is a line of a running server's answer: progress, or in the end the report or an error.
-type Line struct {
-	Progress *Progress `json:"progress,omitempty"`
-	Report   *Report   `json:"report,omitempty"`
-	Error    string    `json:"error,omitempty"`
 }
 
 func (r *recorder) progress(step string, done, total int64) {

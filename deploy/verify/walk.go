@@ -213,7 +213,7 @@ func walkTail(ctx context.Context, e *Evidence, r *recorder, s *snapshot, p int,
 	from := max(c.head.Seq, b.first)
 	switch {
 	case b.first > c.head.Seq:
-		r.find(V9, in(p).at(c.head.Epoch, c.head.Seq, b.first),
+		r.find(V9, placeOf(p).AtOffsets(c.head.Epoch, c.head.Seq, b.first),
 			"restore the log; if that cannot be done, take the partition's stream away while no server runs: the "+
 				"next start seals the epoch and goes on behind what has landed (L5)",
 			"the log is trimmed above the chain's head: these messages have not landed and are gone")
@@ -233,8 +233,8 @@ func walkTail(ctx context.Context, e *Evidence, r *recorder, s *snapshot, p int,
 	for cur.next < b.next {
 		m, err := cur.read(ctx)
 		if errors.Is(err, errUndecodable) {
-			r.find(V10, in(p).at(c.head.Epoch, m.seq, 0), "restore the log from a replica or a copy; landing stops "+
-				"here until it can be read (C7)", "%v", err)
+			r.find(V10, placeOf(p).AtOffsets(c.head.Epoch, m.seq, 0),
+				"restore the log from a replica or a copy; landing stops here until it can be read (C7)", "%v", err)
 			continue
 		}
 		if err != nil {
@@ -265,7 +265,7 @@ func walkSegment(ctx context.Context, e *Evidence, r *recorder, s *snapshot, seg
 		})
 		if errors.Is(err, object.ErrMalformed) {
 			s.damaged[o.Key] = true
-			r.find(V2, in(seg.Partition).at(seg.Epoch, seg.Start, seg.End).file(o.Key),
+			r.find(V2, placeOf(seg.Partition).AtOffsets(seg.Epoch, seg.Start, seg.End).InFile(o.Key),
 				"restore it from a copy of the bucket", "%v", err)
 			continue
 		}
