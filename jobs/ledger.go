@@ -85,7 +85,7 @@ var errNoRun = errors.New("unreadable ledger record")
 
 func getRun(ctx context.Context, records record.CommitLog, name, key string) (*Run, error) {
 	raw, err := records.Get(ctx, key)
-	if errors.Is(err, record.ErrSpoilt) || errors.Is(err, record.ErrNotFound) { // Another process may have removed it.
+	if errors.Is(err, record.ErrCorrupt) || errors.Is(err, record.ErrNotFound) { // Another process may have removed it.
 		return nil, fmt.Errorf("%w: %w", errNoRun, err)
 	}
 	if err != nil {

@@ -23,7 +23,7 @@ func (s slowRecords) Get(ctx context.Context, key string) ([]byte, error) {
 	time.Sleep(readDelay)
 	raw, err := s.CommitLog.Get(ctx, key)
 	if strings.HasSuffix(key, "corrupt.json") {
-		return nil, fmt.Errorf("get %s: %w", key, record.ErrSpoilt)
+		return nil, fmt.Errorf("get %s: %w", key, record.ErrCorrupt)
 	}
 	return raw, err
 }

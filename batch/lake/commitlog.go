@@ -103,10 +103,10 @@ func (s *Store) GetOnce(ctx context.Context, key string) ([]byte, error) {
 	return s.getOnce(ctx, key, once)
 }
 
-// Get returns a record. The error wraps record.ErrNotFound if there is none, and record.ErrSpoilt
-// if every read of it brought other bytes than were written: then it is so in the store.
+// Get returns a record. The error wraps record.ErrNotFound if there is none. It wraps
+// record.ErrCorrupt if no read returned the bytes that were written: then the store has lost them.
 func (l *CommitLog) Get(ctx context.Context, key string) ([]byte, error) {
-	var spoilt error
+	var corrupt error
 	for attempt := 1; attempt <= l.attempts; attempt++ {
 		stored, err := l.store.Get(ctx, key)
 		if err != nil {
@@ -116,12 +116,12 @@ func (l *CommitLog) Get(ctx context.Context, key string) ([]byte, error) {
 		if err == nil {
 			return raw, nil
 		}
-		spoilt = err
+		corrupt = err
 		if attempt < l.attempts && sleep(ctx, pause(attempt, l.backoff)) != nil {
 			break
 		}
 	}
-	return nil, fmt.Errorf("get %s: read again and again: %w", key, spoilt)
+	return nil, fmt.Errorf("get %s: no read returned the bytes that were written: %w", key, corrupt)
 }
 
 // List returns the keys of the records below prefix in byte order.

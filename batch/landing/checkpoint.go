@@ -14,7 +14,7 @@ import (
 // needs a request for a thousand of them and not a thousand. It holds the records and no
 // summary of them: the hash chain is checked from the first record on whichever way it was
 // read (V1), and of each checkpoint the last record is compared with the one in its own
-// place, whose digests reach back to all before it. So a checkpoint that is spoilt, forged
+// place, whose digests reach back to all before it. So a checkpoint that is corrupt, forged
 // or gone costs requests and nothing else.
 //
 //	chain/p{partition}/e{epoch}-{start}.ndjson
@@ -70,7 +70,7 @@ var errUseless = errors.New("a checkpoint is of no use")
 
 func readCheckpoint(ctx context.Context, records record.CommitLog, c *record.Chain, key string) error {
 	err := copyCheckpoint(ctx, records, c, key)
-	if errors.Is(err, record.ErrInvalid) || errors.Is(err, record.ErrSpoilt) || errors.Is(err, record.ErrNotFound) {
+	if errors.Is(err, record.ErrInvalid) || errors.Is(err, record.ErrCorrupt) || errors.Is(err, record.ErrNotFound) {
 		return fmt.Errorf("%w: %s, which may be removed: %w", errUseless, key, err)
 	}
 	return err

@@ -125,7 +125,7 @@ func getAll(ctx context.Context, e *Evidence, places []place) ([]body, error) {
 	for i, at := range places {
 		g.Go(func() error {
 			raw, err := e.Records.Get(ctx, at.key)
-			if errors.Is(err, record.ErrSpoilt) {
+			if errors.Is(err, record.ErrCorrupt) {
 				bodies[i].spoilt = err
 				return nil
 			}

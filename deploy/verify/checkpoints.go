@@ -21,7 +21,7 @@ func (c *chain) checkCheckpoints(ctx context.Context, e *Evidence, r *recorder) 
 	}
 	for _, key := range keys {
 		raw, err := e.Records.Get(ctx, key)
-		if err != nil && !errors.Is(err, record.ErrSpoilt) {
+		if err != nil && !errors.Is(err, record.ErrCorrupt) {
 			return err
 		}
 		if err == nil {

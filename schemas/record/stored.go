@@ -8,10 +8,10 @@ import (
 	"fmt"
 )
 
-// ErrSpoilt is wrapped by the error about stored bytes that are not what was written:
-// spoilt on the way, which another read mends, or where they lie, which only a copy does.
-// It is not ErrInvalid: a record that is spoilt says nothing, and so nothing false.
-var ErrSpoilt = errors.New("spoilt record")
+// ErrCorrupt is wrapped by the error about stored bytes that are not the bytes that were written.
+// They were changed on the way, and another read mends that; or in the store, and only a copy does.
+// ErrCorrupt is not ErrInvalid, because a corrupt record says nothing, and so nothing false.
+var ErrCorrupt = errors.New("corrupt record")
 
 // The chain alone does not protect a record: the digest of the last one is in no other. A
 // reader that took a flipped digit for the truth would write the next record after a tip that
@@ -34,14 +34,14 @@ func WithDigest(raw []byte) []byte {
 func CheckDigest(stored []byte) ([]byte, error) {
 	end := len(stored) - digestLine
 	if end < 1 || stored[end-1] != '\n' {
-		return nil, fmt.Errorf("%w: %d bytes without a digest at their end", ErrSpoilt, len(stored))
+		return nil, fmt.Errorf("%w: %d bytes without a digest at their end", ErrCorrupt, len(stored))
 	}
 	raw := stored[: end-1 : end-1]
 	line := stored[end:]
 	said, ok := bytes.CutPrefix(line, []byte(digestHead))
 	said, ended := bytes.CutSuffix(said, []byte(digestTail))
 	if sum := sha256.Sum256(raw); !ok || !ended || hex.EncodeToString(sum[:]) != string(said) {
-		return nil, fmt.Errorf("%w: the digest of its %d bytes is %x and it says %q", ErrSpoilt, len(raw), sum, said)
+		return nil, fmt.Errorf("%w: the digest of its %d bytes is %x and it says %q", ErrCorrupt, len(raw), sum, said)
 	}
 	return raw, nil
 }

@@ -19,14 +19,15 @@ func TestEveryFlippedBitIsNoticed(t *testing.T) {
 			t.Fatalf("got %q, %v; want %q", got, err, raw)
 		}
 		for i := range 8 * len(stored) {
-			spoilt := bytes.Clone(stored)
-			spoilt[i/8] ^= 1 << (i % 8)
-			if got, err := CheckDigest(spoilt); !errors.Is(err, ErrSpoilt) || errors.Is(err, ErrInvalid) || got != nil {
+			corrupt := bytes.Clone(stored)
+			corrupt[i/8] ^= 1 << (i % 8)
+			got, err := CheckDigest(corrupt)
+			if !errors.Is(err, ErrCorrupt) || errors.Is(err, ErrInvalid) || got != nil {
 				t.Fatalf("bit %d flipped: got %q, %v", i, got, err)
 			}
 		}
 		for n := range stored {
-			if _, err := CheckDigest(stored[:n]); !errors.Is(err, ErrSpoilt) {
+			if _, err := CheckDigest(stored[:n]); !errors.Is(err, ErrCorrupt) {
 				t.Fatalf("%d of %d bytes: got %v", n, len(stored), err)
 			}
 		}

@@ -14,16 +14,16 @@ import (
 	"recount/schemas/record"
 )
 
-// spoiling flips a bit in the body of every GET while there is something left to spoil, a
-// different one each time, and loses the answers of PUTs meanwhile.
-type spoiling struct {
+// corrupting is a transport that flips one bit in the body of every GET, a different bit each
+// time, and loses the answers to PUTs. It does so until no corruptions are left.
+type corrupting struct {
 	next http.RoundTripper
-	left atomic.Int64
-	seen atomic.Int64 // GETs that were spoilt
+	left atomic.Int64 // corruptions that are left
+	seen atomic.Int64 // GETs that were corrupted
 }
 
 // RoundTrip implements http.RoundTripper.
-func (s *spoiling) RoundTrip(r *http.Request) (*http.Response, error) {
+func (s *corrupting) RoundTrip(r *http.Request) (*http.Response, error) {
 	res, err := s.next.RoundTrip(r)
 	if err != nil || s.left.Load() == 0 {
 		return res, err
@@ -45,12 +45,12 @@ func (s *spoiling) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// spoilt opens a commit log behind a spoiling transport.
-func spoilt(t *testing.T) (*CommitLog, *spoiling) {
+// openCorrupting opens a commit log over a corrupting transport.
+func openCorrupting(t *testing.T) (*CommitLog, *corrupting) {
 	cfg := embedded(t)
 	cfg.Attempts = 4
 	cfg.Backoff = time.Millisecond
-	s := &spoiling{}
+	s := &corrupting{}
 	cfg = via(t, cfg, func(next http.RoundTripper) http.RoundTripper {
 		s.next = next
 		return s
@@ -58,11 +58,11 @@ func spoilt(t *testing.T) (*CommitLog, *spoiling) {
 	return NewCommitLog(open(t, cfg)), s
 }
 
-// TestSpoiltReadIsReadAgain: what the chain is made of is never taken from bytes that
-// changed on the way, however few of them did.
-func TestSpoiltReadIsReadAgain(t *testing.T) {
+// TestCorruptReadIsRepeated: a record is never read from bytes that changed on the way, not even
+// from one flipped bit.
+func TestCorruptReadIsRepeated(t *testing.T) {
 	t.Parallel()
-	log, s := spoilt(t)
+	log, s := openCorrupting(t)
 	key := record.CommitKey(1, 0, 1)
 	body := []byte(`{"n":12345}`)
 	if o, _, err := log.Create(t.Context(), key, body); o != record.Created || err != nil {
@@ -71,25 +71,25 @@ func TestSpoiltReadIsReadAgain(t *testing.T) {
 	for n := range int64(log.attempts) {
 		s.left.Store(n)
 		if got, err := log.Get(t.Context(), key); err != nil || !bytes.Equal(got, body) {
-			t.Errorf("%d spoilt reads: got %q, %v", n, got, err)
+			t.Errorf("%d corrupt reads: got %q, %v", n, got, err)
 		}
 	}
 	s.left.Store(1)
-	if o, there, err := log.Create(t.Context(), key, []byte("another's")); o != record.Exists ||
+	if o, there, err := log.Create(t.Context(), key, []byte("another body")); o != record.Exists ||
 		!bytes.Equal(there, body) {
-		t.Errorf("create over another's: %v %q, %v", o, there, err)
+		t.Errorf("create over another body: %v %q, %v", o, there, err)
 	}
 	s.left.Store(1)
 	if o, _, err := log.Create(t.Context(), record.CommitKey(1, 0, 2), body); o != record.Created || err != nil {
-		t.Errorf("create with its answer lost and the first read-back spoilt: %v, %v; want created", o, err)
+		t.Errorf("create with its answer lost and a corrupt first read-back: %v, %v; want created", o, err)
 	}
 }
 
-// TestSpoiltForGood: bytes that are wrong in the store are an error that names the key,
+// TestCorruptInTheStore: a record whose stored bytes are wrong gives an error that names the key,
 // after a bounded number of reads.
-func TestSpoiltForGood(t *testing.T) {
+func TestCorruptInTheStore(t *testing.T) {
 	t.Parallel()
-	log, s := spoilt(t)
+	log, s := openCorrupting(t)
 	key := record.PublicationKey(7)
 	if o, _, err := log.Create(t.Context(), key, []byte("right")); o != record.Created || err != nil {
 		t.Fatal(o, err)
@@ -97,14 +97,14 @@ func TestSpoiltForGood(t *testing.T) {
 	s.left.Store(1 << 40)
 	s.seen.Store(0)
 	_, err := log.Get(t.Context(), key)
-	if !errors.Is(err, record.ErrSpoilt) || errors.Is(err, record.ErrInvalid) || !strings.Contains(err.Error(), key) {
-		t.Errorf("got %v, want a spoilt record named by its key", err)
+	if !errors.Is(err, record.ErrCorrupt) || errors.Is(err, record.ErrInvalid) || !strings.Contains(err.Error(), key) {
+		t.Errorf("got %v, want ErrCorrupt and the key", err)
 	}
 	if got := s.seen.Load(); got != int64(log.attempts) {
 		t.Errorf("read %d times, want %d", got, log.attempts)
 	}
-	if o, _, err := log.Create(t.Context(), key, []byte("another's")); o != record.Unknown ||
-		!errors.Is(err, record.ErrSpoilt) {
+	if o, _, err := log.Create(t.Context(), key, []byte("another body")); o != record.Unknown ||
+		!errors.Is(err, record.ErrCorrupt) {
 		t.Errorf("create over it: %v, %v; want an unknown outcome", o, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
