@@ -1,0 +1,182 @@
+package cells
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"testing"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"recount/batch/exact"
+	"recount/deploy/embedded/chdb/chdbtest"
+	"recount/schemas/catalog"
+	"recount/schemas/record"
+	"recount/schemas/sqlschema"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("internal/poll.runtime_pollWait"))
+}
+
+// world is an empty database in a real ClickHouse engine.
+type world struct {
+	t  *testing.T
+	db driver.Conn
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	db, err := clickhouse.Open(chdbtest.Open(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return &world{t: t, db: db}
+}
+
+// prepared returns a store of the catalog whose tables exist.
+func (w *world) prepared(c *catalog.Catalog) *Store {
+	w.t.Helper()
+	s := NewStore(w.db, c)
+	if err := s.Prepare(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+	return s
+}
+
+// insert inserts the groups into the view wide in one INSERT and returns what was written, by bucket.
+func (w *world) insert(s *Store, version uint64, groups []*group) map[int64]record.BucketVersion {
+	w.t.Helper()
+	b := blockOf(groups)
+	wrote, err := s.Insert(w.t.Context(), s.catalog.Views["wide"], version, []exact.BlockRows{{Block: b, To: b.Rows()}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return wrote
+}
+
+// readBack reads back every bucket of want under a version, and one more without rows.
+func (w *world) readBack(s *Store, version uint64, want map[int64]record.BucketVersion) map[int64]record.BucketVersion {
+	w.t.Helper()
+	buckets := []int64{start - hour}
+	for b := range want {
+		buckets = append(buckets, b)
+	}
+	got, err := s.ReadBack(w.t.Context(), s.catalog.Views["wide"], version, buckets)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return got
+}
+
+func (w *world) exec(format string, args ...any) {
+	w.t.Helper()
+	statement := fmt.Sprintf(format, args...)
+	if err := w.db.Exec(w.t.Context(), statement); err != nil {
+		w.t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+func (w *world) number(format string, args ...any) (n uint64) {
+	w.t.Helper()
+	statement := fmt.Sprintf(format, args...)
+	if err := w.db.QueryRow(w.t.Context(), statement).Scan(&n); err != nil {
+		w.t.Fatalf("%s: %v", statement, err)
+	}
+	return n
+}
+
+// table is the quoted table of the view wide.
+func table(c *catalog.Catalog) string {
+	return sqlschema.Quote(sqlschema.Table(c.Views["wide"], c.Digest(c.Views["wide"])))
+}
+
+// readTable returns the rows of a version in the table of the view wide, in the text form of the oracle.
+func (w *world) readTable(c *catalog.Catalog, version uint64) (out []string) {
+	w.t.Helper()
+	rows, err := w.db.Query(w.t.Context(), fmt.Sprintf(`SELECT toUnixTimestamp64Micro(_bucket),
+		toUnixTimestamp64Micro(time), tenant, origin, ok, delay, _events, n, toString(total__sum), total__n, paid__sum,
+		paid__n, toString(mean__sum), mean__n, least, most, toUnixTimestamp64Micro(last),
+		finalizeAggregation(CAST(origins__state, 'AggregateFunction(uniqExact, UInt64)')), origins__sketch
+		FROM %s WHERE _ver = %d`, table(c), version))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var g group
+		var events, n, totalN, paidN, meanN, origins uint64
+		var total, mean string
+		var least *int64
+		var sketch []uint32
+		if err := rows.Scan(&g.bucket, &g.time, &g.tenant, &g.origin, &g.ok, &g.delay, &events, &n, &total, &totalN,
+			&g.paid, &paidN, &mean, &meanN, &least, &g.most, &g.last, &origins, &sketch); err != nil {
+			w.t.Fatal(err)
+		}
+		out = append(out, fmt.Sprint(g.bucket, " ", g.key(), " ", events, " ", n, " ", total, " ", totalN, " ",
+			float(g.paid), " ", paidN, " ", mean, " ", meanN, " ", show(least), " ", showFloat(g.most), " ",
+			show(g.last), " ", origins, " ", sketch))
+	}
+	if err := rows.Err(); err != nil {
+		w.t.Fatal(err)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// readView returns the rows of the SQL VIEW wide, in the text form of the oracle.
+func (w *world) readView() (out []string) {
+	w.t.Helper()
+	rows, err := w.db.Query(w.t.Context(), `SELECT toUnixTimestamp64Micro(time), tenant, origin, ok, delay, n,
+		toString(total), paid, mean, toString(mean__sum), mean__n, least, most, toUnixTimestamp64Micro(last), origins
+		FROM wide`)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var g group
+		var n, meanN, origins uint64
+		var total *string
+		var sum string
+		var paid, mean *float64
+		var least *int64
+		if err := rows.Scan(&g.time, &g.tenant, &g.origin, &g.ok, &g.delay, &n, &total, &paid, &mean, &sum, &meanN,
+			&least, &g.most, &g.last, &origins); err != nil {
+			w.t.Fatal(err)
+		}
+		totalText := "null"
+		if total != nil {
+			totalText = strconv.Quote(*total)
+		}
+		out = append(out, fmt.Sprint(g.key(), " ", n, " ", totalText, " ", showFloat(paid), " ", showFloat(mean), " ",
+			sum, " ", meanN, " ", show(least), " ", showFloat(g.most), " ", show(g.last), " ", origins))
+	}
+	if err := rows.Err(); err != nil {
+		w.t.Fatal(err)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// checkView compares the SQL VIEW with the oracle's groups.
+func (w *world) checkView(when string, groups ...[]*group) {
+	w.t.Helper()
+	want := texts((*group).viewText, groups...)
+	if diff := cmp.Diff(want, w.readView()); diff != "" {
+		w.t.Errorf("%s: rows (-oracle +VIEW): %s", when, diff)
+	}
+}
+
+// texts returns the groups as sorted text.
+func texts(text func(*group) string, groups ...[]*group) (out []string) {
+	for _, g := range slices.Concat(groups...) {
+		out = append(out, text(g))
+	}
+	slices.Sort(out)
+	return out
+}
