@@ -12,86 +12,109 @@ import (
 	"recount/schemas/setting"
 )
 
-// Config is what an operator may set. The limits bound every request; the queues
-// and Memory bound the whole server.
+// Config has the limits of ingest. A request beyond QueueBytes, Memory or Wait is answered 429.
 type Config struct {
-	BodyBytes    int // of a request as sent
-	DecodedBytes int // of a request after gzip or zstd
-	Events       int // per request
-	EventBytes   int // of one event
-	Depth        int // nested objects and arrays of one event, the event itself included
-	Fields       int // members of all objects of one event
+	// BodyBytes is the largest body of a request as it is sent.
+	BodyBytes int
+	// DecodedBytes is the largest body after gzip or zstd.
+	DecodedBytes int
+	// Events is how many events a request may have.
+	Events int
+	// EventBytes is the largest event.
+	EventBytes int
+	// Depth is how deep objects and arrays of an event may be nested. The event itself counts as one.
+	Depth int
+	// Fields is how many members all objects of an event may have together.
+	Fields int
 
-	Past   time.Duration // how old an event may be; 0 is unlimited
-	Future time.Duration // how far ahead of the server's clock an event may be
+	// Past is how old an event may be. 0 means unlimited.
+	Past time.Duration
+	// Future is how far ahead of the server's clock an event may be.
+	Future time.Duration
 
-	Linger        time.Duration // how long a group waits for more events before it is appended (L2)
-	GroupEvents   int           // a group this large is appended at once
-	GroupBytes    int           // estimated size of a log message; at most MaxGroupBytes
-	InFlight      int           // appends under way per partition
+	// Linger is how long a group waits for more events before it is appended (L2).
+	Linger time.Duration
+	// GroupEvents is the number of events at which a group is appended at once.
+	GroupEvents int
+	// GroupBytes is the estimated size at which a group is appended at once. It is at most MaxGroupBytes.
+	GroupBytes int
+	// InFlight is how many appends of a partition may be under way.
+	InFlight int
+	// AppendTimeout is how long an append may take. After it, the outcome counts as unknown.
 	AppendTimeout time.Duration
 
-	Letters     int // dead letters kept per second; rejections beyond them are only counted
-	LetterBytes int // bytes of rejected events kept per second
-	Values      int // of a dimension, from one tenant in a UTC day; further ones become catalog.Overflow; 0 is no limit
+	// DeadLetters is how many dead letters are kept per second. Further rejections are only counted.
+	DeadLetters int
+	// DeadLetterBytes is how many bytes of dead letters are kept per second.
+	DeadLetterBytes int
+	// Values is how many values a dimension may have from one tenant in a UTC day. Further values
+	// become catalog.Overflow. 0 means no limit.
+	Values int
 
-	Fair bool // several tenants share: none may hold more of Memory or QueueBytes than is left for the others
+	// Fair is set where there are several tenants. None may then hold more of Memory or QueueBytes
+	// than is left for all others.
+	Fair bool
 
-	QueueBytes int // columns waiting for the log, or in it, per partition; more is shed with 429
-	// Memory bounds bodies, columns and answers of all requests together; more is shed with 429. 0 is enough for
-	// four of the largest bodies, and at least 512 MiB.
-	Memory     int
-	Wait       time.Duration // longest wait for a processor, and again for the log; more is shed with 429
-	RetryAfter time.Duration // told to clients that were shed, in whole seconds
+	// QueueBytes bounds the columns of a partition that wait for the log or are being appended.
+	QueueBytes int
+	// Memory bounds bodies, columns and answers of all requests together. 0 means enough for four
+	// of the largest bodies, and at least 512 MiB.
+	Memory int
+	// Wait is how long a request may wait for a processor, and how long the oldest events of a
+	// queue may wait for the log.
+	Wait time.Duration
+	// RetryAfter is the least Retry-After of an answer 429 or 503. It is sent in whole seconds.
+	RetryAfter time.Duration
 }
 
-// MaxGroupBytes leaves room in a frame for one more event and the Arrow metadata.
+// MaxGroupBytes is the largest GroupBytes. It leaves room in a frame for one more event and the
+// metadata of Arrow.
 const MaxGroupBytes = eventbatch.MaxFrame * 3 / 4
 
-// maxEventBytes is the largest limit for one event.
+// maxEventBytes is the largest EventBytes.
 const maxEventBytes = 1 << 20
 
-// maxDepth bounds the recursion of the scanner.
+// maxDepth is the largest Depth. It bounds the recursion of the scanner.
 const maxDepth = 512
 
-// maxBodyBytes is the largest limit for a body.
+// maxBodyBytes is the largest BodyBytes and DecodedBytes.
 const maxBodyBytes = 1 << 30
 
-// DefaultConfig accepts any past and 5 minutes of future.
+// DefaultConfig accepts events of any past time, and up to 5 minutes in the future.
 func DefaultConfig() Config {
 	return Config{
 		BodyBytes: 64 << 20, DecodedBytes: 64 << 20, Events: 100_000, EventBytes: 256 << 10, Depth: 32, Fields: 1000,
 		Future: 5 * time.Minute,
 		Linger: 2 * time.Millisecond, GroupEvents: 16_384, GroupBytes: 4 << 20, InFlight: 4,
 		AppendTimeout: 10 * time.Second,
-		Letters:       1000, LetterBytes: 1 << 20, Values: 1_000_000,
+		DeadLetters:   1000, DeadLetterBytes: 1 << 20, Values: 1_000_000,
 		QueueBytes: 64 << 20, Wait: 250 * time.Millisecond, RetryAfter: time.Second,
 	}
 }
 
-// Settings lists what an operator may set.
+// Settings lists the limits that an operator may set.
 func (c *Config) Settings() []setting.Setting {
 	return []setting.Setting{
 		setting.Size("ingest.max_body", setting.Between(c.EventBytes, maxBodyBytes),
 			"Largest request body, before and after decompression.", &c.BodyBytes, &c.DecodedBytes),
 		setting.Count("ingest.max_events", "events", setting.Between(1, eventbatch.MaxEvents),
 			"Most events in one request.", &c.Events),
-		setting.Duration("ingest.max_wait", setting.Between(time.Millisecond, time.Minute), "Longest wait for a "+
-			"processor, and again for the log, before a request is refused with 429.", &c.Wait),
+		setting.Duration("ingest.max_wait", setting.Between(time.Millisecond, time.Minute), "Longest wait of a "+
+			"request for a processor, and again for the log, before it is refused with 429.", &c.Wait),
 		setting.Duration("ingest.linger", setting.Between(0, time.Second),
 			"How long a group commit waits for more events.", &c.Linger),
 		setting.DurationOr("unlimited", "accept.past", "How old an event time may be.", &c.Past),
 		setting.Duration("accept.future", setting.AtLeast(0),
 			"How far ahead of the server's clock an event time may be.", &c.Future),
 		setting.Count("dead_letters.max_per_second", "rejected events", setting.Between(0, 1_000_000), "Most "+
-			"rejected events kept per second by one process, at most half of them of one tenant where there are "+
-			"keys; 0 keeps none, and all are counted.", &c.Letters),
+			"rejected events that one process keeps per second, at most half of them of one tenant where there are "+
+			"keys; 0 keeps none, and all are counted.", &c.DeadLetters),
 		setting.Count("limits.cardinality", "values", setting.Between(1, 1<<40).OrZero("no limit"), "Most values of "+
-			"a dimension from a tenant in a UTC day; further ones are counted as ~overflow.", &c.Values),
+			"a dimension from a tenant in a UTC day; further values are counted as ~overflow.", &c.Values),
 	}
 }
 
-// memory returns Memory, or what 0 stands for.
+// memory returns Memory, or what 0 means.
 func (c Config) memory() int {
 	if c.Memory != 0 {
 		return c.Memory
@@ -102,9 +125,9 @@ func (c Config) memory() int {
 // Validate returns an error for each setting that is out of bounds, joined.
 func (c Config) Validate() error {
 	errs := []error{setting.Check(c.Settings())}
-	between := func(name string, v, lo, hi int) {
-		if v < lo || v > hi {
-			errs = append(errs, fmt.Errorf("ingest.%s: %d; set it to %d to %d", name, v, lo, hi))
+	between := func(name string, value, least, most int) {
+		if value < least || value > most {
+			errs = append(errs, fmt.Errorf("ingest.%s: %d; set it to %d to %d", name, value, least, most))
 		}
 	}
 	between("event_bytes", c.EventBytes, 256, maxEventBytes)
@@ -114,11 +137,11 @@ func (c Config) Validate() error {
 	between("group_events", c.GroupEvents, 1, eventbatch.MaxEvents/2)
 	between("group_bytes", c.GroupBytes, 64<<10, MaxGroupBytes)
 	between("in_flight", c.InFlight, 1, 64)
-	between("letter_bytes", c.LetterBytes, 1<<10, 1<<30)
+	between("dead_letter_bytes", c.DeadLetterBytes, 1<<10, 1<<30)
 	between("queue_bytes", c.QueueBytes, 2*(c.GroupBytes+c.EventBytes), 1<<40)
 	between("memory", c.memory(), 2*c.DecodedBytes, 1<<40)
 	if c.AppendTimeout <= 0 {
-		errs = append(errs, fmt.Errorf("ingest.append_timeout: %s must be positive", c.AppendTimeout))
+		errs = append(errs, fmt.Errorf("ingest.append_timeout: %s; set it to more than 0s", c.AppendTimeout))
 	}
 	if c.RetryAfter < time.Second {
 		errs = append(errs, fmt.Errorf("ingest.retry_after: %s; set it to 1s or more", c.RetryAfter))
@@ -126,15 +149,17 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Options are what the process injects; each may be zero.
+// Options are what the process passes in. Each may be zero.
 type Options struct {
-	// Epochs is the epoch of each partition, fixed since boot (L5); nil means all are 0. Receipts name it.
+	// Epochs has the epoch of each partition (L5), which receipts name. Nil means that all are 0.
 	Epochs []uint32
-	// Admit takes so many bytes of bodies or events for a tenant, or says how long it has to wait; nil lets
-	// everybody. It is asked for nothing before a body is read, for its bytes before it is decoded, and
-	// for its events, refused ones included, before anything goes to the log.
+	// Admit counts bytes or events for the rates of a tenant, or returns how long the tenant has to
+	// wait. Nil admits everything. It is called three times for a request: with 0 and 0 before the
+	// body is read, with the bytes of the body before it is decoded, and with the number of events,
+	// rejected ones included, before any of them goes to the log.
 	Admit func(tenant string, bytes, events int) (wait time.Duration)
-	// Acknowledged is told of events that are durable, before their sender is; nil: nobody is.
+	// Acknowledged is called for events that are durable, before their request is answered. It may
+	// be nil.
 	Acknowledged func(partition int, seq uint64, tenant string, events int)
 
 	Now        func() time.Time

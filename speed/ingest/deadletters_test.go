@@ -201,7 +201,7 @@ func TestDeadLettersAreBounded(t *testing.T) {
 	t.Parallel()
 	log := &memoryLog{}
 	cfg := testConfig()
-	cfg.Letters = 1
+	cfg.DeadLetters = 1
 	s := run(t, cfg, 1, log)
 	r := post(t, s, strings.Repeat("{}\n", 25)+flight(1), "Content-Type", ndjson)
 	if r.Accepted != 1 || len(r.Rejected) != 25 || len(log.deadLetters(t, 1)) != burstSeconds ||
@@ -244,7 +244,7 @@ func TestRate(t *testing.T) {
 // that a single tenant may use all of it.
 func TestRateOfOneTenant(t *testing.T) {
 	t.Parallel()
-	cfg := Config{Letters: 10, LetterBytes: 1000}
+	cfg := Config{DeadLetters: 10, DeadLetterBytes: 1000}
 	now := testNow.UnixMicro()
 	kept := func(r *rates, tenant string) (n int) {
 		for range 1000 {

@@ -113,10 +113,10 @@
 //	unreadable_body, invalid_encoding)
 //
 // All are counted by code. A dead letter holds at most EventBytes bytes; one that is cut off
-// cannot be replayed. A rejection is only counted when the rates Letters and LetterBytes are used
-// up (ten seconds of them may be used at once), when there is no memory for it, when the queue is
-// half full, or when the log refuses it. So a dead letter never takes the place of a good event,
-// and never changes the answer to it.
+// cannot be replayed. A rejection is only counted when the rates DeadLetters and
+// DeadLetterBytes are used up (ten seconds of them may be used at once), when there is no memory
+// for it, when the queue is half full, or when the log refuses it. So a dead letter never takes
+// the place of a good event, and never changes the answer to it.
 //
 // # Receipt
 //

@@ -27,7 +27,7 @@ type rates struct {
 }
 
 func newRates(cfg *Config) *rates {
-	return &rates{process: newRate(cfg.Letters, cfg.LetterBytes), cfg: cfg}
+	return &rates{process: newRate(cfg.DeadLetters, cfg.DeadLetterBytes), cfg: cfg}
 }
 
 // allow reports whether a dead letter of size bytes may be kept now. If so, it counts it.
@@ -37,7 +37,7 @@ func (r *rates) allow(tenant string, size int, now int64) bool {
 	}
 	share, ok := r.tenants.Load(tenant)
 	if !ok {
-		share, _ = r.tenants.LoadOrStore(tenant, newRate((r.cfg.Letters+1)/2, (r.cfg.LetterBytes+1)/2))
+		share, _ = r.tenants.LoadOrStore(tenant, newRate((r.cfg.DeadLetters+1)/2, (r.cfg.DeadLetterBytes+1)/2))
 	}
 	return share.(*rate).allow(size, now) && r.process.allow(size, now)
 }
