@@ -14,7 +14,6 @@ import (
 	"recount/schemas/openapi"
 	"recount/schemas/problem"
 	"recount/schemas/query"
-	"recount/serving/merge"
 )
 
 type schema struct {
@@ -63,7 +62,7 @@ func TestDocumentHasTheFields(t *testing.T) {
 	t.Parallel()
 	d := parse(t)
 	for name, v := range map[string]any{
-		"Query": query.Query{}, "Condition": query.Condition{}, "Order": query.Order{}, "Accuracy": merge.Accuracy{},
+		"Query": query.Query{}, "Condition": query.Condition{}, "Order": query.Order{}, "Accuracy": query.Accuracy{},
 		"Overflow": query.Overflow{}, "Problem": problem.Problem{},
 		"View": openapi.View{}, "Dimension": openapi.Dimension{}, "Cap": openapi.Cap{},
 		"Measure": openapi.Measure{}, "Filter": openapi.Filter{},

@@ -36,7 +36,7 @@ func drawAnswer(t *rapid.T) *merge.Answer {
 	batch := oracle.Part(scan, oracle.Draw(t, start, 300, 40), oracle.Batch)
 	live := oracle.Part(scan, oracle.Draw(t, start, 300, 10), oracle.Speed)
 	a, err := merge.Merge(scan, q, batch, live,
-		merge.Accuracy{Publication: 3, Cut: []uint64{1}, Through: []uint64{2}, StalePartitions: []int{}})
+		query.Accuracy{Publication: 3, Cut: []uint64{1}, Through: []uint64{2}, StalePartitions: []int{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestJSONIsTheAnswer(t *testing.T) {
 		}
 		var got struct {
 			Rows     []map[string]any
-			Accuracy merge.Accuracy
+			Accuracy query.Accuracy
 		}
 		d := json.NewDecoder(bytes.NewReader(b.Bytes()))
 		d.UseNumber()
@@ -248,7 +248,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-func goldenParts(t *testing.T) (*query.Scan, *query.Query, *query.Part, *query.Part, merge.Accuracy) {
+func goldenParts(t *testing.T) (*query.Scan, *query.Query, *query.Part, *query.Part, query.Accuracy) {
 	q := &query.Query{View: "flights", Measures: []string{"n", "far"}, From: start, To: start.Add(time.Hour),
 		Granularity: "1h", GroupBy: []string{"origin"}, TimeZone: "America/Chicago"}
 	scan, err := q.Resolve(oracle.Catalog(), "default")
@@ -262,7 +262,7 @@ func goldenParts(t *testing.T) (*query.Scan, *query.Query, *query.Part, *query.P
 		Dims:     []query.Column{{Type: catalog.String, Strings: []string{`OR"D`}}},
 		Measures: [][]query.Acc{{{N: 2}}, {{N: 1, Float: 0.1}}}}
 	return scan, q, batch, live,
-		merge.Accuracy{Cut: []uint64{1}, Through: []uint64{2}, PendingEvents: 2, Complete: true,
+		query.Accuracy{Cut: []uint64{1}, Through: []uint64{2}, PendingEvents: 2, Complete: true,
 			StalePartitions: []int{}}
 }
 
@@ -280,7 +280,7 @@ func BenchmarkJSON(b *testing.B) {
 		p.Measures[0] = append(p.Measures[0], query.Acc{N: uint64(i)})
 		p.Measures[1] = append(p.Measures[1], query.Acc{N: 1, Float: math.Sqrt(float64(i))})
 	}
-	a, err := merge.Merge(scan, q, p, nil, merge.Accuracy{})
+	a, err := merge.Merge(scan, q, p, nil, query.Accuracy{})
 	if err != nil {
 		b.Fatal(err)
 	}

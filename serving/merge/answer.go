@@ -20,7 +20,7 @@ type Answer struct {
 	Measures []Measure
 	// HasLive marks the rows with a live part. It is nil when no row has one.
 	HasLive  []bool
-	Accuracy Accuracy
+	Accuracy query.Accuracy
 	rows     int
 }
 
@@ -57,32 +57,4 @@ type Values struct {
 	Ints   []int64
 	Floats []float64
 	Null   []bool
-}
-
-// Accuracy says which part of the log an answer covers, and how exact it is (Q4). Cut and
-// Through hold one sequence for each partition. Times are UTC.
-type Accuracy struct {
-	// Publication is the pinned publication, or 0 before the first.
-	Publication uint64 `json:"publication"`
-	// AsOf is when the publication was created. It is nil before the first.
-	AsOf *time.Time `json:"as_of"`
-	// Cut is H: the next sequence that is not in the batch view.
-	Cut []uint64 `json:"cut"`
-	// Through is S: the next sequence that is not in the answer.
-	Through []uint64 `json:"through"`
-	// PendingEvents is how many events are in [H, S), before deduplication and filters.
-	PendingEvents uint64 `json:"pending_events"`
-	// Exact says that no row has a live part, and that no dimension overflowed.
-	Exact bool `json:"exact"`
-	// Complete says that no partition is stale.
-	Complete bool `json:"complete"`
-	// StalePartitions lists the partitions for which the speed layer was asked and gave nothing.
-	StalePartitions []int `json:"stale_partitions"`
-	// LagMS is the age of the newest event in the answer's live range or, without one, of the
-	// publication. It is nil before the first publication and event.
-	LagMS *int64 `json:"lag_ms"`
-	// Truncated says that the limit cut off rows.
-	Truncated bool `json:"truncated"`
-	// Overflow counts the events whose place in the answer is unknown. It is nil when there are none.
-	Overflow *query.Overflow `json:"overflow"`
 }

@@ -13,7 +13,7 @@ import (
 //
 // The user can avoid the errors *OverflowError and *FillError. Any other error means that a
 // part does not fit the scan.
-func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, accuracy Accuracy) (*Answer, error) {
+func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, accuracy query.Accuracy) (*Answer, error) {
 	batch = orEmpty(scan, batch)
 	live = orEmpty(scan, live)
 	if err := checkPart(scan, batch, "batch"); err != nil {

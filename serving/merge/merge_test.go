@@ -81,7 +81,7 @@ func TestMergeIsTheWhole(t *testing.T) {
 		cut := rapid.IntRange(0, len(events)).Draw(t, "cut")
 		batch := oracle.Part(scan, events[:cut], oracle.Batch)
 		live := oracle.Part(scan, events[cut:], oracle.Speed)
-		a, err := Merge(scan, q, batch, live, Accuracy{})
+		a, err := Merge(scan, q, batch, live, query.Accuracy{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -226,11 +226,11 @@ func TestOverflowIsAnError(t *testing.T) {
 		return &query.Part{Windows: []int32{0}, Events: []uint64{1}, Measures: [][]query.Acc{{a}}}
 	}
 	var overflow *OverflowError
-	if _, err := Merge(scan, q, part(math.MaxInt64), part(1), Accuracy{}); !errors.As(err, &overflow) ||
+	if _, err := Merge(scan, q, part(math.MaxInt64), part(1), query.Accuracy{}); !errors.As(err, &overflow) ||
 		overflow.Measure != "late" {
 		t.Errorf("got %v", err)
 	}
-	a, err := Merge(scan, q, part(math.MinInt64), part(math.MaxInt64), Accuracy{})
+	a, err := Merge(scan, q, part(math.MinInt64), part(math.MaxInt64), query.Accuracy{})
 	if err != nil || a.Measures[0].Value.Ints[0] != -1 {
 		t.Errorf("got %v, %v", a, err)
 	}
@@ -244,7 +244,7 @@ func TestFillIsBounded(t *testing.T) {
 	p := &query.Part{Windows: []int32{0, 0}, Events: []uint64{1, 1}, Measures: [][]query.Acc{{{N: 1}, {N: 1}}},
 		Dims: []query.Column{{Type: catalog.Int64, Ints: []int64{1, 2}}}}
 	var fill *FillError
-	if _, err := Merge(scan, q, p, nil, Accuracy{}); !errors.As(err, &fill) {
+	if _, err := Merge(scan, q, p, nil, query.Accuracy{}); !errors.As(err, &fill) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -297,7 +297,7 @@ func TestPartsThatDoNotFitAreRefused(t *testing.T) {
 		"dims": {Windows: []int32{0}, Events: []uint64{1}, Measures: [][]query.Acc{{{N: 1}}},
 			Dims: make([]query.Column, 1)},
 	} {
-		if _, err := Merge(scan, q, nil, p, Accuracy{}); err == nil {
+		if _, err := Merge(scan, q, nil, p, query.Accuracy{}); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
@@ -311,7 +311,7 @@ func BenchmarkMerge(b *testing.B) {
 	batch := bigPart(100_000)
 	live := bigPart(1000)
 	for b.Loop() {
-		if _, err := Merge(scan, q, batch, live, Accuracy{}); err != nil {
+		if _, err := Merge(scan, q, batch, live, query.Accuracy{}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -325,7 +325,7 @@ func BenchmarkMergeTop(b *testing.B) {
 	batch := bigPart(100_000)
 	live := bigPart(1000)
 	for b.Loop() {
-		if _, err := Merge(scan, q, batch, live, Accuracy{}); err != nil {
+		if _, err := Merge(scan, q, batch, live, query.Accuracy{}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -7,12 +7,11 @@ import (
 	"recount/schemas/position"
 	"recount/schemas/query"
 	"recount/schemas/record"
-	"recount/serving/merge"
 )
 
 // accuracy returns the publication, H, S and the lag of an answer (Q4).
-func (r *Reader) accuracy(state *record.State, live *query.LivePart) merge.Accuracy {
-	a := merge.Accuracy{
+func (r *Reader) accuracy(state *record.State, live *query.LivePart) query.Accuracy {
+	a := query.Accuracy{
 		Publication: state.N, Cut: sequences(state.H), Through: sequences(live.Through),
 		PendingEvents: live.Pending, Complete: len(live.Stale) == 0, StalePartitions: append([]int{}, live.Stale...),
 	}

@@ -144,7 +144,7 @@ func (c Config) compare(ctx context.Context, s *sheet, before, now *record.State
 	if err != nil {
 		return err
 	}
-	exact, err := merge.Merge(scan, q, part, nil, merge.Accuracy{})
+	exact, err := merge.Merge(scan, q, part, nil, query.Accuracy{})
 	if err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func (c Config) givenAnswer(ctx context.Context, q *query.Query, scan *query.Sca
 			return nil, err
 		}
 	}
-	return merge.Merge(scan, q, batch, live.Part, merge.Accuracy{})
+	return merge.Merge(scan, q, batch, live.Part, query.Accuracy{})
 }
 
 func sequences(offsets []position.Offset) []uint64 {
