@@ -70,12 +70,6 @@ func (s *Store) Open(ctx context.Context, key string) (*Object, error) {
 	return o, nil
 }
 
-// Size returns the length of the object in bytes.
-func (o *Object) Size() int64 { return o.size }
-
-// ETag returns the ETag of the object when it was opened.
-func (o *Object) ETag() string { return o.etag }
-
 // ReadAt implements io.ReaderAt.
 func (o *Object) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {

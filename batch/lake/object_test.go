@@ -29,8 +29,8 @@ func TestReadAt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if o.Size() != size {
-			t.Errorf("size %d, want %d", o.Size(), size)
+		if o.size != size {
+			t.Errorf("size %d, want %d", o.size, size)
 		}
 		want := bytes.NewReader(body[:size])
 		rapid.Check(t, func(rt *rapid.T) {

@@ -140,11 +140,6 @@ func (c *column) isNull(row uint32) bool { return c.present != nil && !c.present
 // empty reports whether every row is null.
 func (c *column) empty() bool { return c.present != nil && !slices.Contains(c.present, true) }
 
-// size is the memory the column holds, in bytes.
-func (c *column) size() int64 {
-	return int64(8*cap(c.words) + cap(c.bytes) + 4*cap(c.ends) + cap(c.present))
-}
-
 // fill sets dst to the Parquet values of the rows. Values refer to the column's bytes.
 func (c *column) fill(dst []parquet.Value, rows []uint32) {
 	switch c.kind {

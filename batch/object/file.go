@@ -104,9 +104,6 @@ func (f *File) check() error {
 	return nil
 }
 
-// Rows returns the number of rows.
-func (f *File) Rows() int64 { return f.object.Rows }
-
 // Close releases the file. There is nothing to release but memory.
 func (f *File) Close() error { return nil }
 

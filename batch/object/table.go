@@ -37,18 +37,6 @@ func NewTable(eventType string, partition int, epoch uint32, bucket time.Duratio
 	}
 }
 
-// Rows returns the number of events in the table.
-func (t *Table) Rows() int64 { return int64(t.rows) }
-
-// Size returns the memory the table's columns hold, in bytes.
-func (t *Table) Size() int64 {
-	var n int64
-	for _, c := range t.columns() {
-		n += c.size()
-	}
-	return n
-}
-
 // Accepts reports whether the table can hold the batch: no declared field has
 // another type in it. Where a field changed its type, two tables take a segment's
 // events of one event type; refusing would stop the partition for good.

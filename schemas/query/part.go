@@ -56,10 +56,7 @@ type Acc struct {
 	Registers []uint32
 }
 
-// AddInt adds v to the 128-bit sum, which 2^64 values of any size cannot overflow.
-func (a *Acc) AddInt(v int64) { a.AddWide(v>>63, uint64(v)) }
-
-// AddWide adds the 128-bit number hi:lo to the sum.
+// AddWide adds the 128-bit number hi:lo to the sum, which 2^64 values of any size cannot overflow.
 func (a *Acc) AddWide(hi int64, lo uint64) {
 	var carry uint64
 	a.Lo, carry = bits.Add64(a.Lo, lo, 0)

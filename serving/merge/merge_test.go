@@ -222,7 +222,7 @@ func TestOverflowIsAnError(t *testing.T) {
 	scan := resolve(t, q)
 	part := func(v int64) *query.Part {
 		a := query.Acc{N: 1}
-		a.AddInt(v)
+		a.AddWide(v>>63, uint64(v))
 		return &query.Part{Windows: []int32{0}, Events: []uint64{1}, Measures: [][]query.Acc{{a}}}
 	}
 	var overflow *OverflowError

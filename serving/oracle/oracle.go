@@ -272,7 +272,7 @@ func accumulate(m query.Measure, r *Row, l Layer) query.Acc {
 		case int64:
 			a.N++
 			if m.Kind == catalog.Sum || m.Kind == catalog.Avg {
-				a.AddInt(v)
+				a.AddWide(v>>63, uint64(v))
 			}
 		case float64:
 			a.N++

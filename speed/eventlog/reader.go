@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -27,14 +26,13 @@ const (
 
 // Reader returns the messages of one partition in order. Its consumer on the server holds no state
 // worth keeping: if it is lost, the reader creates another one at the sequence it wants. A Reader is
-// for one goroutine, except for Lag.
+// for one goroutine.
 type Reader struct {
 	log       *Log
 	partition int
 	label     string
 	next      uint64
 	last      identity // of the message before next; zero before the first
-	lag       atomic.Uint64
 
 	consumer jetstream.Consumer
 	messages jetstream.MessagesContext // nil while the consumer is lost
@@ -123,7 +121,6 @@ func (r *Reader) accept(ctx context.Context, m jetstream.Msg) (Message, error) {
 	}
 	r.next++
 	r.last = identityOf(m.Data(), meta.Timestamp)
-	r.lag.Store(meta.NumPending)
 	r.log.metrics.read.WithLabelValues(r.label).Inc()
 	r.log.metrics.readBytes.WithLabelValues(r.label).Add(float64(len(m.Data())))
 	return Message{Seq: meta.Sequence.Stream, Data: m.Data(), Stored: meta.Timestamp}, nil
@@ -270,9 +267,6 @@ func (r *Reader) dropConsumer() {
 	defer cancel()
 	_ = r.log.readJS.DeleteConsumer(ctx, r.log.cfg.streamName(r.partition), r.consumer.CachedInfo().Name)
 }
-
-// Lag returns how many messages the log had after the last one that Next returned, at that time.
-func (r *Reader) Lag() uint64 { return r.lag.Load() }
 
 // Close ends the reader. It may be called again.
 func (r *Reader) Close() {

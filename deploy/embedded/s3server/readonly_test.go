@@ -35,7 +35,7 @@ func TestReadOnly(t *testing.T) {
 		defer reader.Close()
 		for _, method := range []string{http.MethodPut, http.MethodPost, http.MethodDelete} {
 			w := httptest.NewRecorder()
-			reader.Handler().ServeHTTP(w, httptest.NewRequest(method, "/recount/key", nil))
+			reader.handler.ServeHTTP(w, httptest.NewRequest(method, "/recount/key", nil))
 			if w.Code != http.StatusForbidden {
 				t.Errorf("%s: status %d", method, w.Code)
 			}

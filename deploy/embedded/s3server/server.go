@@ -69,9 +69,6 @@ func (s *Server) open() (err error) {
 	return nil
 }
 
-// Handler returns the S3 API, for a caller that serves it itself.
-func (s *Server) Handler() http.Handler { return s.handler }
-
 // Credentials returns the key pair that clients sign with.
 func (s *Server) Credentials() Credentials { return s.creds }
 
