@@ -43,7 +43,7 @@ func NewAuditor(audit func(context.Context) (*conservation.Audit, error), rechec
 			[]string{"tenant"}),
 		unread: prometheus.NewGauge(prometheus.GaugeOpts{Name: "recount_audit_uncounted_partitions",
 			Help: "Partitions whose log the last audit could not count to its end. Any value but 0 is an alarm."}),
-		ran: prometheus.NewGauge(prometheus.GaugeOpts{Name: "recount_audit_last_run_seconds",
+		ran: prometheus.NewGauge(prometheus.GaugeOpts{Name: "recount_audit_last_run_timestamp_seconds",
 			Help: "Unix time of the last audit."}),
 	}
 	if o.Registerer != nil {

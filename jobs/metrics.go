@@ -18,7 +18,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "recount_job_seconds",
 			Help:    "Duration of the runs of a job.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 10)}, []string{"job"}),
-		last: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "recount_job_last_success_seconds",
+		last: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "recount_job_last_success_timestamp_seconds",
 			Help: "Unix time at which a run of the job last succeeded."}, []string{"job"}),
 	}
 	if reg != nil {

@@ -34,7 +34,7 @@ func NewRechecker(check func(context.Context) (openapi.Recheck, error), o Option
 		differences: prometheus.NewGauge(prometheus.GaugeOpts{Name: "recount_recheck_differing_rows",
 			Help: "Published rows that differed from the computed ones at the last recheck. " +
 				"Any value but 0 is an alarm."}),
-		ran: prometheus.NewGauge(prometheus.GaugeOpts{Name: "recount_recheck_last_run_seconds",
+		ran: prometheus.NewGauge(prometheus.GaugeOpts{Name: "recount_recheck_last_run_timestamp_seconds",
 			Help: "Unix time of the last recheck."}),
 	}
 	if o.Registerer != nil {

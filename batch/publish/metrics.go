@@ -45,7 +45,8 @@ func newMetrics(r prometheus.Registerer, p *Publisher) (*metrics, error) {
 			"knows.", nil, nil),
 		age: prometheus.NewDesc("recount_batch_publication_age_seconds",
 			"Time since the newest publication was created.", nil, nil),
-		h: prometheus.NewDesc("recount_batch_h", "First sequence of the partition that is not in the batch view.",
+		h: prometheus.NewDesc("recount_batch_next_sequence",
+			"First sequence of the partition that is not in the batch view.",
 			[]string{"partition"}, nil),
 	}
 	if r == nil {

@@ -55,15 +55,16 @@ func limitConnections(l net.Listener, cfg HTTPConfig, reg prometheus.Registerer)
 	l2 := &connections{
 		Listener: l, limit: cfg.MaxConnections, writeTimeout: cfg.WriteTimeout, refusing: make(chan struct{}, refusers),
 		evicted: prometheus.NewCounter(prometheus.CounterOpts{Name: "recount_http_connections_evicted_total",
-			Help: "Idle connections closed to make room for new ones at http.max_connections."}),
+			Help: "Idle connections that were closed to make room for new ones at http.max_connections."}),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{Name: "recount_http_connections_refused_total",
-			Help: "Connections refused because http.max_connections were busy."}),
+			Help: "Connections that were refused because http.max_connections were busy."}),
 	}
 	reg.MustRegister(l2.evicted, l2.refused,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_http_connections", Help: "Open connections."},
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_http_connections",
+			Help: "Connections that are open now."},
 			l2.opened),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_http_connections_limit",
-			Help: "Most open connections."},
+			Help: "Most connections that may be open at a time."},
 			func() float64 { return float64(l2.limit) }))
 	return l2
 }

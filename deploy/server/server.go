@@ -34,6 +34,14 @@ import (
 type Options struct {
 	Roles  Roles
 	Logger *slog.Logger // nil discards
+	// Registry gets the metrics of all components, and /metrics shows what is in it. Nil is a new one.
+	Registry Registry
+}
+
+// Registry is where a process registers its metrics and gathers them.
+type Registry interface {
+	prometheus.Registerer
+	prometheus.Gatherer
 }
 
 // Stack is one running process: engines, the roles over them, and the HTTP server.
@@ -41,7 +49,7 @@ type Stack struct {
 	cfg      Config
 	roles    Roles
 	log      *slog.Logger
-	registry *prometheus.Registry
+	registry Registry
 	lock     *os.File
 	engines  *engines
 	catalog  *catalog.Catalog
@@ -70,7 +78,10 @@ type Stack struct {
 // Open brings everything up, in the order in which each part can trust the one
 // before, and listens. Nothing is accepted before Run.
 func Open(ctx context.Context, cfg Config, o Options) (_ *Stack, err error) {
-	s := &Stack{cfg: cfg, roles: o.Roles, log: o.Logger, registry: prometheus.NewRegistry()}
+	s := &Stack{cfg: cfg, roles: o.Roles, log: o.Logger, registry: o.Registry}
+	if s.registry == nil {
+		s.registry = prometheus.NewRegistry()
+	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

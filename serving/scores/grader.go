@@ -46,7 +46,7 @@ func NewGrader(p Publications, partitions int,
 	g := &Grader{publications: p, partitions: partitions, compare: compare, logger: logger,
 		errors: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "recount_scores_error_ratio",
 			Help: "Relative error of live values against the exact value, in the newest grade."},
-			append(labels, "quantile")),
+			append(labels, "percentile")),
 		stated: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_scores_bounds_total",
 			Help: "Stated bounds that were compared with the exact value."}, labels),
 		missed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_scores_bounds_missed_total",
@@ -103,9 +103,9 @@ func (g *Grader) record(grade *openapi.Scores) string {
 	for _, v := range grade.Views {
 		groups += v.Groups
 		for _, m := range v.Measures {
-			g.errors.WithLabelValues(v.View, m.Measure, "0.5").Set(m.P50)
-			g.errors.WithLabelValues(v.View, m.Measure, "0.99").Set(m.P99)
-			g.errors.WithLabelValues(v.View, m.Measure, "1").Set(m.Max)
+			g.errors.WithLabelValues(v.View, m.Measure, "50").Set(m.P50)
+			g.errors.WithLabelValues(v.View, m.Measure, "99").Set(m.P99)
+			g.errors.WithLabelValues(v.View, m.Measure, "100").Set(m.Max)
 			g.stated.WithLabelValues(v.View, m.Measure).Add(float64(m.BoundsStated))
 			g.missed.WithLabelValues(v.View, m.Measure).Add(float64(m.BoundsStated - m.BoundsHeld))
 			stated += m.BoundsStated

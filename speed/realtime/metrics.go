@@ -20,7 +20,7 @@ var (
 	descDuplicates       = describe("duplicates_total", "Events that were not counted because they are duplicates.")
 	descBase             = describe("base_sequence", "First message that the aggregates hold.")
 	descNext             = describe("next_sequence", "Next message that the partition will consume.")
-	descAppended         = describe("appended_timestamp_seconds", "Append time of the newest consumed message.")
+	descAppended         = describe("appended_timestamp_seconds", "Unix time at which the newest message was appended.")
 	descSegments         = describe("segments", "Closed segments in memory.")
 	descGroups           = describe("groups", "Rows of all views in memory.")
 	descBytes            = describe("bytes", "Memory of the aggregates in bytes.")

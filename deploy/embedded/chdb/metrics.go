@@ -22,11 +22,11 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	}
 	m := &metrics{
 		registerer: r,
-		waiting:    gauge("waiting", "Requests waiting for a session."),
+		waiting:    gauge("waiting", "Requests that wait for a session."),
 		running:    gauge("running", "Queries in the engine, abandoned ones included."),
 		abandoned: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: "recount", Subsystem: "embedded_clickhouse", Name: "abandoned_total",
-			Help: "Queries killed because their caller went away.",
+			Help: "Queries that were killed because their caller went away.",
 		}),
 		queries: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "recount", Subsystem: "embedded_clickhouse", Name: "queries_total",

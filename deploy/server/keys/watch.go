@@ -46,7 +46,7 @@ func Open(cfg Config) (*Watcher, error) {
 		cfg.Now = time.Now
 	}
 	w := &Watcher{cfg: cfg, stale: prometheus.NewGauge(prometheus.GaugeOpts{Name: "recount_keys_stale",
-		Help: "1 while the keys file cannot be read, so that the keys read last go on counting."})}
+		Help: "1 while the keys file cannot be read and the keys that were read last stay in force, else 0."})}
 	known := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_keys",
 		Help: "Keys that are neither revoked nor expired."}, w.good)
 	if cfg.Registerer != nil {

@@ -88,9 +88,9 @@ func New(cfg Config) (*Quotas, error) {
 	}
 	q := &Quotas{cfg: cfg, tenants: map[string]*tenant{},
 		taken: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_tenant_taken_total",
-			Help: "Events, bytes and queries a tenant asked for and was allowed."}, []string{"tenant", "kind"}),
+			Help: "Events, bytes and queries that a tenant asked for and was allowed."}, []string{"tenant", "kind"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_tenant_refused_total",
-			Help: "Requests refused because a tenant was beyond its rate of events, bytes or queries."},
+			Help: "Requests that were refused because a tenant was over its rate of events, bytes or queries."},
 			[]string{"tenant", "kind"})}
 	if cfg.Registerer == nil {
 		return q, nil

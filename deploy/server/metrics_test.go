@@ -1,0 +1,171 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"recount/deploy/server/keys"
+	"recount/jobs"
+	"recount/schemas/access"
+	"recount/schemas/catalog"
+	"recount/speed/realtime"
+)
+
+// recorder is a registry that gives every vector of metrics an element as soon as it is registered. Without one
+// Gather leaves the vector out.
+type recorder struct {
+	*prometheus.Registry
+	t *testing.T
+}
+
+func (r recorder) MustRegister(cs ...prometheus.Collector) {
+	for _, c := range cs {
+		if err := r.Register(c); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+func (r recorder) Register(c prometheus.Collector) error {
+	if err := r.Registry.Register(c); err != nil {
+		return err
+	}
+	var err error
+	switch v := c.(type) {
+	case *prometheus.CounterVec:
+		_, err = v.GetMetricWithLabelValues(labelValues(c)...)
+	case *prometheus.GaugeVec:
+		_, err = v.GetMetricWithLabelValues(labelValues(c)...)
+	case *prometheus.HistogramVec:
+		_, err = v.GetMetricWithLabelValues(labelValues(c)...)
+	}
+	return err
+}
+
+var variableLabels = regexp.MustCompile(`variableLabels: \{([^}]*)\}`)
+
+// labelValues returns a value for each label of a vector.
+func labelValues(c prometheus.Collector) []string {
+	descriptions := make(chan *prometheus.Desc, 1)
+	c.Describe(descriptions)
+	return strings.Split(variableLabels.FindStringSubmatch((<-descriptions).String())[1], ",")
+}
+
+// TestMetricNames gathers the metrics of all roles after one run of each job, and checks them with Prometheus' own
+// linter and with what it does not look at: the names of gauges that hold a time, and the form of HELP.
+func TestMetricNames(t *testing.T) {
+	t.Parallel()
+	cfg := DefaultConfig()
+	cfg.Listen = "127.0.0.1:0"
+	cfg.DataDir = t.TempDir()
+	cfg.Jobs = jobs.Config{}
+	cfg.Auth.KeysFile = filepath.Join(t.TempDir(), "keys.json")
+	key, secret := keys.New("acme", access.Ingest, time.Now(), time.Time{})
+	raw, err := keys.Encode([]keys.Key{key})
+	if err == nil {
+		err = os.WriteFile(cfg.Auth.KeysFile, raw, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Events = map[string]EventConfig{"hit": {Fields: map[string]catalog.FieldType{"page": catalog.String}}}
+	cfg.Views = map[string]ViewConfig{"hits": {Event: "hit", Dimensions: []string{"page"},
+		Measures: map[string]MeasureConfig{"hits": {Kind: catalog.Count}}}}
+	registry := recorder{prometheus.NewRegistry(), t}
+	s, err := Open(t.Context(), cfg, Options{Roles: AllRoles, Registry: registry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	sendEvent(t, s, secret)
+	for _, job := range jobs.Names() {
+		if _, err := s.scheduler.Start(t.Context(), job); err != nil {
+			t.Fatal(err)
+		}
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := families[:0]
+	for _, f := range families {
+		if !strings.HasPrefix(f.GetName(), "recount_") {
+			continue
+		}
+		ours = append(ours, f)
+		lint(t, f.GetName(), f.GetHelp())
+		for _, m := range f.GetMetric() {
+			if v := m.GetGauge().GetValue(); v > year2001 && strings.HasSuffix(f.GetName(), "_seconds") &&
+				!strings.HasSuffix(f.GetName(), "_timestamp_seconds") {
+				t.Errorf("%s: %v seconds are a time; such a gauge ends in _timestamp_seconds", f.GetName(), v)
+			}
+		}
+	}
+	if len(ours) < 80 {
+		t.Errorf("only %d metrics were gathered", len(ours))
+	}
+	problems, err := promlint.NewWithMetricFamilies(ours).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+// sendEvent sends one event and waits until the real-time views have consumed it.
+func sendEvent(t *testing.T, s *Stack, key string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL()+"/v1/events",
+		strings.NewReader(`{"specversion":"1.0","type":"hit","source":"/a","id":"1","data":{"page":"/"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/cloudevents+json")
+	req.Header.Set("Authorization", "Bearer "+key)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		t.Fatalf("status %s", res.Status)
+	}
+	consumed := func(p realtime.PartitionStatus) bool { return p.Events > 0 }
+	for !slices.ContainsFunc(s.views.Status(), consumed) {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// year2001 is a Unix time: no duration here is as long.
+const year2001 = 1e9
+
+var sentence = regexp.MustCompile(`^[A-Z0-9][^.]*( [^ .]+){2}.*\.$`)
+
+func lint(t *testing.T, name, help string) {
+	t.Helper()
+	if !sentence.MatchString(help) {
+		t.Errorf("%s: HELP is not a sentence: %q", name, help)
+	}
+	if strings.Contains(help, "Unix time") != strings.HasSuffix(name, "_timestamp_seconds") {
+		t.Errorf("%s: a gauge that holds a Unix time ends in _timestamp_seconds and says so: %q", name, help)
+	}
+}
