@@ -21,12 +21,12 @@ import (
 	"recount/speed/realtime"
 )
 
-// boot is server.Open.
+// boot starts the roles of a process as server.Open does.
 func (n *node) boot(p *proc) (err error) {
-	log := logOf{n.w, p}
-	n.records = recordsOf(n.w, p, "")
+	log := processLog{n.w, p}
+	n.records = openRecords(n.w, p, "")
 	records := n.records
-	objects := objectsOf{n.w, p}
+	objects := processObjects{n.w, p}
 	if n.w.overwrites {
 		if err := records.Probe(p.ctx, "probe/"+p.name); err != nil {
 			return err
@@ -40,7 +40,7 @@ func (n *node) boot(p *proc) (err error) {
 				return err
 			}
 		}
-		n.landers, err = landersOf(n.w, p, n.chains, log, objects)
+		n.landers, err = openLanders(n.w, p, n.chains, log, objects)
 		return err
 	}
 	n.catalog = catalogs[n.w.catalog]
@@ -55,7 +55,7 @@ func (n *node) boot(p *proc) (err error) {
 	if n.chains, err = janitor.Begin(p.ctx, c, janitorLog{log}, records, n.marks); err != nil {
 		return err
 	}
-	if n.landers, err = landersOf(n.w, p, n.chains, log, objects); err != nil {
+	if n.landers, err = openLanders(n.w, p, n.chains, log, objects); err != nil {
 		return err
 	}
 	if err := n.bootPublisher(p, records, objects); err != nil {
@@ -64,25 +64,25 @@ func (n *node) boot(p *proc) (err error) {
 	if err := n.bootViews(log); err != nil {
 		return err
 	}
-	n.answers, err = reader.New(reader.Config{Catalog: n.catalog, Publications: n.publisher, Batch: scansOf{n.w, p},
-		Live: liveOf{n, p, p.random("live")}, OnGone: n.publisher.Suspect})
+	n.answers, err = reader.New(reader.Config{Catalog: n.catalog, Publications: n.publisher, Batch: batchScans{n.w, p},
+		Live: liveScans{n, p, p.newRand("live")}, OnGone: n.publisher.Suspect})
 	return err
 }
 
-// recordsOf are the records as a process sees them, or, by name, one goroutine of it: what
-// two of them ask at once must be told apart, or it has no order.
-func recordsOf(w *world, p *proc, by string) *lake.CommitLog {
-	return lake.CommitLogOver(backend{w, p, by}, 3, time.Second)
+// openRecords returns the commit log as one process sees it. The name of a goroutine tells apart the
+// requests that two goroutines of a process make at once; without it they have no order.
+func openRecords(w *world, p *proc, goroutine string) *lake.CommitLog {
+	return lake.CommitLogOver(recordBackend{w, p, goroutine}, 3, time.Second)
 }
 
-// landers are the lander of a process, made of one for each partition.
+// landers is the lander of a process; it consists of one lander for each partition.
 type landers []*landing.Lander
 
-func landersOf(w *world, p *proc, chains []*record.Chain, log logOf, objects objectsOf) (landers, error) {
+func openLanders(w *world, p *proc, chains []*record.Chain, log processLog, objects processObjects) (landers, error) {
 	var ls landers
 	for i, c := range chains {
 		l, err := landing.New(landing.Config{Encode: encode}, []*record.Chain{c}, landingLog{log},
-			recordsOf(w, p, fmt.Sprintf(" by the lander of p%d", i)), objects)
+			openRecords(w, p, fmt.Sprintf(" by the lander of p%d", i)), objects)
 		if err != nil {
 			return nil, err
 		}
@@ -99,7 +99,7 @@ func (ls landers) run(ctx context.Context) {
 	wg.Wait()
 }
 
-// Stopped says which partitions have stopped.
+// Stopped returns an error that names the partitions that have stopped.
 func (ls landers) Stopped() (err error) {
 	for _, l := range ls {
 		err = errors.Join(err, l.Stopped())
@@ -107,7 +107,7 @@ func (ls landers) Stopped() (err error) {
 	return err
 }
 
-// Heads are those of all partitions.
+// Heads returns the heads of all partitions.
 func (ls landers) Heads() (heads []position.Offset) {
 	for _, l := range ls {
 		heads = append(heads, l.Heads()...)
@@ -115,7 +115,7 @@ func (ls landers) Heads() (heads []position.Offset) {
 	return heads
 }
 
-// Chains are those of all partitions.
+// Chains returns the commit chains of all partitions.
 func (ls landers) Chains() (chains []*record.Chain) {
 	for _, l := range ls {
 		chains = append(chains, l.Chains()...)
@@ -123,7 +123,7 @@ func (ls landers) Chains() (chains []*record.Chain) {
 	return chains
 }
 
-func (n *node) bootPublisher(p *proc, records *lake.CommitLog, objects objectsOf) (err error) {
+func (n *node) bootPublisher(p *proc, records *lake.CommitLog, objects processObjects) (err error) {
 	pc := publish.DefaultConfig(n.catalog, partitions)
 	pc.Keep = keep
 	pc.LongestQuery = longestQuery
@@ -135,10 +135,10 @@ func (n *node) bootPublisher(p *proc, records *lake.CommitLog, objects objectsOf
 		if err != nil {
 			return err
 		}
-		return p.do(ctx, op{kind: "rebuild", key: unnamed(o.Key), fates: writeFates[:2], rare: true,
+		return p.perform(ctx, op{kind: "rebuild", key: unnamed(o.Key), fates: writeFates[:2], rare: true,
 			effect: func() error { return n.w.rebuild(chains, o) }})
 	}
-	n.publisher, err = publish.New(pc, records, objects, viewsOf{n.w, p, n.catalog}, n.current, objects.open)
+	n.publisher, err = publish.New(pc, records, objects, clickHouse{n.w, p, n.catalog}, n.current, objects.open)
 	if err != nil {
 		return err
 	}
@@ -146,7 +146,7 @@ func (n *node) bootPublisher(p *proc, records *lake.CommitLog, objects objectsOf
 	return n.publisher.Start(p.ctx)
 }
 
-// current is stack's currentChains: the lander's chains, read on.
+// current returns the lander's chains, extended by the newest records, as the server does.
 func (n *node) current(ctx context.Context) ([]*record.Chain, error) {
 	chains := n.landers.Chains()
 	for _, c := range chains {
@@ -157,21 +157,22 @@ func (n *node) current(ctx context.Context) ([]*record.Chain, error) {
 	return chains, nil
 }
 
-// rebuild puts a lost object back from the log (C8).
+// rebuild restores a lost object from the log (C8).
 func (w *world) rebuild(chains []*record.Chain, o record.Object) (err error) {
 	err = fmt.Errorf("no record names %s", o.Key)
 	for _, c := range chains {
 		for _, s := range c.Segments {
 			if slices.ContainsFunc(s.Objects, func(x record.Object) bool { return x.Key == o.Key }) {
-				w.meet("an object is rebuilt")
-				outside(func() { err = landing.Rebuild(context.Background(), plain{w}, plain{w}, s, o.Key, bucket) })
+				w.observe("an object is rebuilt")
+				source := faultless{w}
+				outsideBubble(func() { err = landing.Rebuild(context.Background(), source, source, s, o.Key, bucket) })
 			}
 		}
 	}
 	return err
 }
 
-func (n *node) bootViews(log logOf) (err error) {
+func (n *node) bootViews(log processLog) (err error) {
 	rc := realtime.DefaultConfig(n.dir)
 	rc.SnapshotEvery = 4 * step
 	if n.w.shortWindow {
@@ -183,7 +184,7 @@ func (n *node) bootViews(log logOf) (err error) {
 		if starts[p], err = janitor.Start(context.Background(), janitorLog{log}, c, oldest.H[p]); err != nil {
 			return err
 		}
-		n.from[p] = starts[p].ReplayFrom
+		n.lowest[p] = starts[p].ReplayFrom
 		starts[p].Epochs = slices.Clone(c.Epochs)
 		for i := range c.Epochs {
 			if n.w.otherRule && n.name == "B" {
@@ -194,23 +195,23 @@ func (n *node) bootViews(log logOf) (err error) {
 	if n.views, err = realtime.Open(rc, n.catalog, starts, speedLog{log}); err != nil {
 		return err
 	}
-	n.memory.span = rc.Window
+	n.window.span = rc.Window
 	for p, st := range n.views.Status() {
 		if st.Snapshot > 0 {
-			n.w.meet("a snapshot is resumed")
+			n.w.observe("a snapshot is resumed")
 		}
 		l := &n.w.logs[p]
-		// It cannot be read up to the oldest kept publication, and jumps there (D3).
-		hole := l.gone >= st.Through.Seq && l.gone < oldest.H[p].Seq
+		// Without the vanished message the views cannot read on, so they jump to the oldest kept cut (D3).
+		hole := l.vanished >= st.Through.Seq && l.vanished < oldest.H[p].Seq
 		if st.Snapshot == 0 || st.Through.Seq < l.first || hole {
-			n.memory.start[p] = max(oldest.H[p].Seq, n.from[p])
+			n.window.start[p] = max(oldest.H[p].Seq, n.lowest[p])
 		}
 	}
 	return nil
 }
 
-// encode makes a Parquet object outside the bubble.
+// encode writes a Parquet object outside the bubble.
 func encode(t *object.Table) (body []byte, o record.Object, err error) {
-	outside(func() { body, o, err = t.WriteParquet() })
+	outsideBubble(func() { body, o, err = t.WriteParquet() })
 	return body, o, err
 }

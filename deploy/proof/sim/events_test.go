@@ -16,20 +16,22 @@ const (
 	bucket     = 10 * time.Minute
 )
 
-// event is one copy of an event, as it stands in a message.
+// event is one copy of an event.
 type event struct {
-	typ, tenant, id  string
-	time             int64 // microseconds
-	assigned         bool
-	kind, user       string
-	amount           int64
-	seq              uint64 // of its message, once it has one
-	appended         int64
-	clock            int64 // the newest append time in the log as it came; a request that hung for hours is behind
-	bucket, previous int64
+	eventType, tenant, id string
+	time                  int64 // time is in microseconds.
+	assigned              bool  // assigned says that the server set the time.
+	kind, user            string
+	amount                int64
+	seq                   uint64 // seq is the sequence of its message.
+	appended              int64  // appended is the append time of its message.
+	// newest is the newest append time in the log when the message arrived. The append time of a
+	// request that hung for hours is older.
+	newest           int64
+	bucket, previous int64 // bucket and the bucket before it; set by eventsBelow.
 }
 
-// raw is the copy as its message holds it.
+// raw returns the copy without its buckets, as its message holds it.
 func (e event) raw() event {
 	e.bucket = 0
 	e.previous = 0
@@ -39,13 +41,14 @@ func (e event) raw() event {
 var clickFields = []catalog.Field{{Name: "amount", Type: catalog.Int64}, {Name: "kind", Type: catalog.String},
 	{Name: "name", Type: catalog.String}, {Name: "user", Type: catalog.String}}
 
-// catalogs are the configuration before and after the change of views that some seeds make.
+// catalogs are the configurations before and after the change of views that some seeds make.
 var catalogs = func() (c [2]*catalog.Catalog) {
 	byKind := func(where ...catalog.Filter) *catalog.View {
 		return &catalog.View{Name: "by_kind", Event: "click", Dimensions: []string{"kind"}, Cell: time.Minute,
 			Where: where, Measures: []catalog.Measure{
 				{Name: "n", Kind: catalog.Count}, {Name: "total", Kind: catalog.Sum, Field: "amount"},
-				{Name: "top", Kind: catalog.Max, Field: "amount"}, {Name: "users", Kind: catalog.Distinct, Field: "user"}}}
+				{Name: "top", Kind: catalog.Max, Field: "amount"},
+				{Name: "users", Kind: catalog.Distinct, Field: "user"}}}
 	}
 	each := &catalog.View{Name: "each", Event: "click", Dimensions: []string{"name"}, Cell: time.Minute,
 		Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}}}
@@ -65,7 +68,7 @@ var catalogs = func() (c [2]*catalog.Catalog) {
 
 // frame encodes events of one type as a message.
 func frame(events []event) []byte {
-	b := array.NewRecordBuilder(memory.DefaultAllocator, eventbatch.Schema(catalogs[0].Events[events[0].typ]))
+	b := array.NewRecordBuilder(memory.DefaultAllocator, eventbatch.Schema(catalogs[0].Events[events[0].eventType]))
 	defer b.Release()
 	for _, e := range events {
 		k := eventbatch.KeyOf(e.tenant, e.id)
@@ -89,7 +92,7 @@ func frame(events []event) []byte {
 	}
 	rec := b.NewRecord()
 	defer rec.Release()
-	f, err := eventbatch.Append(nil, events[0].typ, time.Now().UnixMicro(), rec)
+	f, err := eventbatch.Append(nil, events[0].eventType, time.Now().UnixMicro(), rec)
 	if err != nil {
 		panic(err)
 	}

@@ -22,17 +22,17 @@ type row struct {
 	piece  exact.BlockRows
 }
 
-// viewsOf is ClickHouse as a publisher sees it.
-type viewsOf struct {
+// clickHouse is ClickHouse as one publisher sees it.
+type clickHouse struct {
 	w       *world
 	p       *proc
 	catalog *catalog.Catalog
 }
 
-func (v viewsOf) Prepare(ctx context.Context) error { return v.CreateTables(ctx) }
+func (v clickHouse) Prepare(ctx context.Context) error { return v.CreateTables(ctx) }
 
-func (v viewsOf) CreateTables(ctx context.Context) error {
-	return v.p.do(ctx, op{kind: "tables", fates: writeFates[:2], effect: func() error {
+func (v clickHouse) CreateTables(ctx context.Context) error {
+	return v.p.perform(ctx, op{kind: "tables", fates: writeFates[:2], effect: func() error {
 		for _, view := range v.catalog.Views {
 			name := sqlschema.Table(view, v.catalog.Digest(view))
 			if _, ok := v.w.tables[name]; !ok {
@@ -43,7 +43,7 @@ func (v viewsOf) CreateTables(ctx context.Context) error {
 	}})
 }
 
-func (v viewsOf) Insert(ctx context.Context, view *catalog.View, ver uint64,
+func (v clickHouse) Insert(ctx context.Context, view *catalog.View, ver uint64,
 	pieces []exact.BlockRows) (map[int64]record.BucketVersion, error) {
 	name := sqlschema.Table(view, v.catalog.Digest(view))
 	var rows []row
@@ -59,13 +59,13 @@ func (v viewsOf) Insert(ctx context.Context, view *catalog.View, ver uint64,
 		v.w.tables[name] = append(v.w.tables[name], rows...)
 		return nil
 	}
-	err := v.p.do(ctx, op{kind: "insert", key: view.Name, fates: insertFates,
-		effect: func() error { return add(rows) }, mangle: func() { _ = add(v.w.spoilt(rows)) }})
+	err := v.p.perform(ctx, op{kind: "insert", key: view.Name, fates: insertFates,
+		effect: func() error { return add(rows) }, alter: func() { _ = add(v.w.corruptRows(rows)) }})
 	return cells.Checksums(v.catalog, view, ver, pieces), err
 }
 
-// spoilt is an insert gone wrong: some rows alone, or as many but not the same.
-func (w *world) spoilt(rows []row) []row {
+// corruptRows returns what a faulty insert stores: half of the rows, or all with one row replaced.
+func (w *world) corruptRows(rows []row) []row {
 	if len(rows) == 0 || w.rng.IntN(2) == 0 {
 		return rows[:len(rows)/2]
 	}
@@ -74,9 +74,9 @@ func (w *world) spoilt(rows []row) []row {
 	return rows
 }
 
-// loses takes rows that the newest publication names from ClickHouse: all of a bucket, or
+// loseRows removes rows from ClickHouse that the newest publication names: all rows of a bucket, or
 // all but one.
-func (w *world) loses() {
+func (w *world) loseRows() {
 	if len(w.states) == 0 {
 		return
 	}
@@ -97,13 +97,13 @@ func (w *world) loses() {
 		}
 		return false
 	})
-	w.meet("ClickHouse loses rows")
-	// Versions are drawn by the publisher, not by the schedule.
-	w.note("ClickHouse loses rows of view %s, bucket %d", name, b.Bucket)
+	w.observe("ClickHouse loses rows")
+	// The line does not name the version: the publisher draws it, so it differs between runs.
+	w.tracef("ClickHouse loses rows of view %s, bucket %d", name, b.Bucket)
 }
 
-// missing says which rows of the newest publication ClickHouse does not have.
-func (w *world) missing() error {
+// missingRows returns an error if ClickHouse lacks rows of the newest publication.
+func (w *world) missingRows() error {
 	if len(w.states) == 0 {
 		return nil
 	}
@@ -115,26 +115,26 @@ func (w *world) missing() error {
 		}
 		for _, b := range view.Buckets {
 			if got := there[record.BucketVersion{Bucket: b.Bucket, Ver: b.Ver}]; got != b.Rows {
-				return fmt.Errorf("view %s, bucket %d: %d rows of the %d that publication %d names", name, b.Bucket,
-					got, b.Rows, s.N)
+				return fmt.Errorf("view %s, bucket %d: ClickHouse has %d of %d rows that publication %d names", name,
+					b.Bucket, got, b.Rows, s.N)
 			}
 		}
 	}
 	return nil
 }
 
-// healed fails where rows are still lost after a run that began when nothing went wrong any
-// more: its process suspects them since it started, so that run was the last to leave any out.
-func (w *world) healed(name string) {
-	if err := w.missing(); err != nil {
-		w.fail("%s has recomputed, and ClickHouse still lacks rows: %v", name, err)
+// checkRowsRestored fails the seed if rows are still lost after a recompute that ran without faults.
+// The process checks all published rows since its start, so this recompute must restore them.
+func (w *world) checkRowsRestored(name string) {
+	if err := w.missingRows(); err != nil {
+		w.failf("%s has recomputed, but ClickHouse still lacks rows: %v", name, err)
 	}
 }
 
-func (v viewsOf) ReadBack(ctx context.Context, view *catalog.View, ver uint64,
+func (v clickHouse) ReadBack(ctx context.Context, view *catalog.View, ver uint64,
 	buckets []int64) (map[int64]record.BucketVersion, error) {
 	var pieces []exact.BlockRows
-	err := v.p.do(ctx, op{kind: "read back", key: view.Name, fates: readFates, effect: func() error {
+	err := v.p.perform(ctx, op{kind: "read back", key: view.Name, fates: readFates, effect: func() error {
 		for _, r := range v.w.tables[sqlschema.Table(view, v.catalog.Digest(view))] {
 			if r.ver == ver && slices.Contains(buckets, r.bucket) {
 				pieces = append(pieces, r.piece)
@@ -145,12 +145,12 @@ func (v viewsOf) ReadBack(ctx context.Context, view *catalog.View, ver uint64,
 	return cells.Checksums(v.catalog, view, ver, pieces), err
 }
 
-func (v viewsOf) Project(context.Context, *record.State) error { return nil }
+func (v clickHouse) Project(context.Context, *record.State) error { return nil }
 
-func (v viewsOf) DeleteProjection(context.Context, uint64) (int64, error) { return 0, nil }
+func (v clickHouse) DeleteProjection(context.Context, uint64) (int64, error) { return 0, nil }
 
-func (v viewsOf) Tables(ctx context.Context) (names []string, err error) {
-	err = v.p.do(ctx, op{kind: "list tables", fates: readFates,
+func (v clickHouse) Tables(ctx context.Context) (names []string, err error) {
+	err = v.p.perform(ctx, op{kind: "list tables", fates: readFates,
 		effect: func() error {
 			names = slices.Sorted(maps.Keys(v.w.tables))
 			return nil
@@ -158,13 +158,13 @@ func (v viewsOf) Tables(ctx context.Context) (names []string, err error) {
 	return names, err
 }
 
-func (v viewsOf) Versions(ctx context.Context, table string, below uint64) iter.Seq2[record.BucketVersion, error] {
+func (v clickHouse) Versions(ctx context.Context, table string, below uint64) iter.Seq2[record.BucketVersion, error] {
 	return func(yield func(record.BucketVersion, error) bool) {
 		found := map[[2]uint64]record.BucketVersion{}
-		err := v.p.do(ctx, op{kind: "versions", key: table, fates: readFates, effect: func() error {
+		err := v.p.perform(ctx, op{kind: "versions", key: table, fates: readFates, effect: func() error {
 			for _, r := range v.w.tables[table] {
-				if at := [2]uint64{uint64(r.bucket), r.ver}; r.ver < below {
-					found[at] = record.BucketVersion{Bucket: r.bucket, Ver: r.ver, Rows: found[at].Rows + 1}
+				if key := [2]uint64{uint64(r.bucket), r.ver}; r.ver < below {
+					found[key] = record.BucketVersion{Bucket: r.bucket, Ver: r.ver, Rows: found[key].Rows + 1}
 				}
 			}
 			return nil
@@ -173,20 +173,20 @@ func (v viewsOf) Versions(ctx context.Context, table string, below uint64) iter.
 			yield(record.BucketVersion{}, err)
 			return
 		}
-		for _, at := range slices.SortedFunc(maps.Keys(found),
+		for _, key := range slices.SortedFunc(maps.Keys(found),
 			func(a, b [2]uint64) int { return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1])) }) {
-			if !yield(found[at], nil) {
+			if !yield(found[key], nil) {
 				return
 			}
 		}
 	}
 }
 
-func (v viewsOf) DeleteVersions(ctx context.Context, table string, vers []record.BucketVersion) error {
-	return v.p.do(ctx, op{kind: "delete versions", key: table, fates: writeFates, effect: func() error {
-		v.w.meet("rows are collected")
+func (v clickHouse) DeleteVersions(ctx context.Context, table string, vers []record.BucketVersion) error {
+	return v.p.perform(ctx, op{kind: "delete versions", key: table, fates: writeFates, effect: func() error {
+		v.w.observe("rows are collected")
 		for _, b := range vers {
-			v.w.spare(table, b.Bucket, b.Ver)
+			v.w.checkUnreferenced(table, b.Bucket, b.Ver)
 			v.w.tables[table] = slices.DeleteFunc(v.w.tables[table],
 				func(r row) bool { return r.bucket == b.Bucket && r.ver == b.Ver })
 		}
@@ -194,34 +194,34 @@ func (v viewsOf) DeleteVersions(ctx context.Context, table string, vers []record
 	}})
 }
 
-// spare fails when a kept publication names what is about to be deleted (P3, V9).
-func (w *world) spare(table string, bucket int64, ver uint64) {
-	for _, s := range w.kept() {
+// checkUnreferenced fails the seed if a kept publication names rows that are about to be deleted (P3, V9).
+func (w *world) checkUnreferenced(table string, bucket int64, ver uint64) {
+	for _, s := range w.keptPublications() {
 		for name, view := range s.Views {
 			if sqlschema.Table(&catalog.View{Name: name}, view.Digest) != table {
 				continue
 			}
 			for _, b := range view.Between(bucket, bucket+1) {
 				if b.Ver == ver && b.Rows > 0 {
-					w.fail("rows of view %s were collected that publication %d names and that is kept", name, s.N)
+					w.failf("rows of view %s are collected, but the kept publication %d names them", name, s.N)
 				}
 			}
 		}
 	}
 }
 
-func (v viewsOf) DropTable(ctx context.Context, table string, below uint64) (rows int64, dropped bool, err error) {
-	err = v.p.do(ctx, op{kind: "drop table", key: table, fates: writeFates, rare: true, effect: func() error {
+func (v clickHouse) DropTable(ctx context.Context, table string, below uint64) (rows int64, dropped bool, err error) {
+	err = v.p.perform(ctx, op{kind: "drop table", key: table, fates: writeFates, rare: true, effect: func() error {
 		for _, r := range v.w.tables[table] {
 			if r.ver < below {
 				rows++
-				v.w.spare(table, r.bucket, r.ver)
+				v.w.checkUnreferenced(table, r.bucket, r.ver)
 			}
 		}
 		v.w.tables[table] = slices.DeleteFunc(v.w.tables[table], func(r row) bool { return r.ver < below })
 		if len(v.w.tables[table]) == 0 {
 			delete(v.w.tables, table)
-			v.w.meet("the table of a changed view is dropped")
+			v.w.observe("the table of a changed view is dropped")
 			dropped = true
 		}
 		return nil

@@ -17,15 +17,15 @@ import (
 	"recount/serving/batchview"
 )
 
-// scansOf answers from the rows a publication names, as the statements of batchview do.
-type scansOf struct {
+// batchScans answers a scan from the rows that a publication names, as batchview does with SQL.
+type batchScans struct {
 	w *world
 	p *proc
 }
 
-func (s scansOf) Scan(ctx context.Context, state *record.State, scan *query.Scan,
+func (s batchScans) Scan(ctx context.Context, state *record.State, scan *query.Scan,
 	_ batchview.Options) (part *query.Part, err error) {
-	err = s.p.do(ctx, op{kind: "scan", key: scan.View.Name, fates: readFates, effect: func() error {
+	err = s.p.perform(ctx, op{kind: "scan", key: scan.View.Name, fates: readFates, effect: func() error {
 		part, err = s.w.scan(state, scan)
 		return err
 	}})
@@ -44,18 +44,18 @@ func (w *world) scan(state *record.State, scan *query.Scan) (*query.Part, error)
 			}
 		}
 	}
-	if int64(len(rows)) != want && !w.noGuard && !failpoint.Off(failpoint.Q3) {
+	if int64(len(rows)) != want && !failpoint.Off(failpoint.Q3) {
 		return nil, fmt.Errorf("%w: %d rows of %d (Q3)", query.ErrCollected, len(rows), want)
 	}
 	p := &query.Part{Dims: make([]query.Column, len(scan.GroupBy)), Measures: make([][]query.Acc, len(scan.Measures))}
 	for d, dim := range scan.GroupBy {
 		p.Dims[d].Type = dim.Type
 	}
-	at := map[string]int{}
+	places := map[string]int{} // the place of each group in the part
 	hashes := map[[2]int][]uint64{}
 	for _, x := range rows {
 		if x.Block.Tenants[x.From] == scan.Tenant {
-			addRow(p, scan, x.Block, x.From, at, hashes)
+			addRow(p, scan, x.Block, x.From, places, hashes)
 		}
 	}
 	for k, h := range hashes {
@@ -68,7 +68,9 @@ func (w *world) scan(state *record.State, scan *query.Scan) (*query.Part, error)
 	return p, nil
 }
 
-func addRow(p *query.Part, scan *query.Scan, b *exact.Block, r int, at map[string]int, hashes map[[2]int][]uint64) {
+// addRow adds row r of a block to its group.
+func addRow(p *query.Part, scan *query.Scan, b *exact.Block, r int, places map[string]int,
+	hashes map[[2]int][]uint64) {
 	win := scan.Windows.Index(b.Times[r])
 	if win < 0 {
 		return
@@ -77,10 +79,10 @@ func addRow(p *query.Part, scan *query.Scan, b *exact.Block, r int, at map[strin
 	for _, d := range scan.GroupBy {
 		key += "|" + b.Dims[slices.Index(scan.View.Dimensions, d.Name)].Strings[r]
 	}
-	i, ok := at[key]
+	i, ok := places[key]
 	if !ok {
 		i = len(p.Windows)
-		at[key] = i
+		places[key] = i
 		p.Windows = append(p.Windows, int32(win))
 		p.Events = append(p.Events, 0)
 		for d, dim := range scan.GroupBy {

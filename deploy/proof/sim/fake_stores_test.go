@@ -18,30 +18,30 @@ import (
 	"recount/schemas/record"
 )
 
-// How each kind of operation may go wrong.
+// The faults that each kind of operation may suffer.
 var (
-	readFates   = []fate{unsent}
-	writeFates  = []fate{unsent, unheard, delayed}
-	createFates = []fate{unsent, unheard, delayed, conflict, refused, broken}
-	putFates    = []fate{unsent, unheard, delayed, mangled, lateWrong}
-	insertFates = []fate{unsent, unheard, delayed, mangled}
+	readFates   = []fate{requestLost}
+	writeFates  = []fate{requestLost, replyLost, delayed}
+	createFates = []fate{requestLost, replyLost, delayed, conflict, refused, broken}
+	putFates    = []fate{requestLost, replyLost, delayed, altered, delayedAltered}
+	insertFates = []fate{requestLost, replyLost, delayed, altered}
 )
 
-// backend is the store under a commit log.
-type backend struct {
-	w  *world
-	p  *proc
-	by string // which goroutine of the process asks, where that matters
+// recordBackend is the store of the commit log as one process sees it.
+type recordBackend struct {
+	w         *world
+	p         *proc
+	goroutine string // goroutine of the process that asks, where that must be told apart
 }
 
-func (b backend) CreateOnce(ctx context.Context, key string, body []byte) error {
+func (b recordBackend) CreateOnce(ctx context.Context, key string, body []byte) error {
 	body = bytes.Clone(body)
-	return b.p.do(ctx, op{kind: "create", key: key + b.by, fates: createFates,
-		effect: func() error { return b.w.create(key, body) }})
+	return b.p.perform(ctx, op{kind: "create", key: key + b.goroutine, fates: createFates,
+		effect: func() error { return b.w.createRecord(key, body) }})
 }
 
-func (b backend) GetOnce(ctx context.Context, key string) (body []byte, err error) {
-	err = b.p.do(ctx, op{kind: "get", key: key + b.by, fates: readFates, effect: func() error {
+func (b recordBackend) GetOnce(ctx context.Context, key string) (body []byte, err error) {
+	err = b.p.perform(ctx, op{kind: "get", key: key + b.goroutine, fates: readFates, effect: func() error {
 		r, ok := b.w.records[key]
 		if body = r.body; !ok {
 			return fmt.Errorf("get %s: %w", key, record.ErrNotFound)
@@ -51,27 +51,29 @@ func (b backend) GetOnce(ctx context.Context, key string) (body []byte, err erro
 	return body, err
 }
 
-func (b backend) Get(ctx context.Context, key string) ([]byte, error) { return b.GetOnce(ctx, key) }
+func (b recordBackend) Get(ctx context.Context, key string) ([]byte, error) {
+	return b.GetOnce(ctx, key)
+}
 
-func (b backend) List(ctx context.Context, prefix, _ string) iter.Seq2[lake.Info, error] {
+func (b recordBackend) List(ctx context.Context, prefix, _ string) iter.Seq2[lake.Info, error] {
 	return list(ctx, b.p, b.w, b.w.records, prefix)
 }
 
-// list is a LIST of a store: it may be stale, and out of order.
+// list is a LIST of a store. Its result may be stale and out of order.
 func list(ctx context.Context, p *proc, w *world, from map[string]stored, prefix string) iter.Seq2[lake.Info, error] {
 	return func(yield func(lake.Info, error) bool) {
 		var infos []lake.Info
 		show := func(stale, unsorted bool) {
-			for _, k := range w.list(from, prefix, stale, unsorted) {
+			for _, k := range w.listKeys(from, prefix, stale, unsorted) {
 				infos = append(infos, lake.Info{Key: k, Size: int64(len(from[k].body)), Modified: from[k].at})
 			}
 		}
-		err := p.do(ctx, op{kind: "list", key: prefix, fates: []fate{unsent, mangled},
+		err := p.perform(ctx, op{kind: "list", key: prefix, fates: []fate{requestLost, altered},
 			effect: func() error {
 				show(false, false)
 				return nil
 			},
-			mangle: func() { show(w.rng.IntN(2) == 0, w.rng.IntN(2) == 0) }})
+			alter: func() { show(w.rng.IntN(2) == 0, w.rng.IntN(2) == 0) }})
 		if err != nil {
 			yield(lake.Info{}, err)
 			return
@@ -84,12 +86,13 @@ func list(ctx context.Context, p *proc, w *world, from map[string]stored, prefix
 	}
 }
 
-// losesObject takes an object that has landed, while nobody reads any: the log still has
-// its events (C8), unless it loses them too. A trim that is on its way looked before.
-func (w *world) losesObject() {
+// loseObject removes a landed object, while no process reads any. The log still has its events (C8),
+// so it does nothing where the log loses events too, or while a trim is under way: the trim has
+// already checked the objects.
+func (w *world) loseObject() {
 	busy := slices.ContainsFunc(w.nodes, func(n *node) bool { return n.busy })
 	trims := slices.ContainsFunc(w.pending, func(o *op) bool { return o.kind == "trim" })
-	if w.lossy || w.ackEarly || w.rot || len(w.states) == 0 || busy || trims {
+	if w.lossy || w.ackEarly || w.vanish || len(w.states) == 0 || busy || trims {
 		return
 	}
 	h := w.states[len(w.states)-1].H
@@ -100,77 +103,77 @@ func (w *world) losesObject() {
 		}
 		if o := c.Objects[0].Key; w.objects[o].body != nil {
 			delete(w.objects, o)
-			w.meet("the store loses an object")
+			w.observe("the store loses an object")
 			if c.Start < h[c.Partition].Seq {
-				w.meet("the store loses an object that was published")
+				w.observe("the store loses a published object")
 			}
-			w.note("the store loses the object of [%d, %d) of partition %d", c.Start, c.End, c.Partition)
+			w.tracef("the store loses the object of [%d, %d) of partition %d", c.Start, c.End, c.Partition)
 		}
 		return
 	}
 }
 
-// unnamed is an object's key without the random name of its attempt.
+// unnamed returns an object's key without the random name of its attempt.
 func unnamed(key string) string { return key[:strings.LastIndexByte(key, '-')] }
 
-// objectsOf is the object store as a process sees it.
-type objectsOf struct {
+// processObjects is the object store as one process sees it.
+type processObjects struct {
 	w *world
 	p *proc
 }
 
-func (o objectsOf) Put(ctx context.Context, key string, body io.ReaderAt, size int64) error {
+func (o processObjects) Put(ctx context.Context, key string, body io.ReaderAt, size int64) error {
 	raw := make([]byte, size)
 	if _, err := body.ReadAt(raw, 0); err != nil && err != io.EOF {
 		return err
 	}
-	return o.p.do(ctx, op{kind: "put", key: unnamed(key), fates: putFates,
+	return o.p.perform(ctx, op{kind: "put", key: unnamed(key), fates: putFates,
 		effect: func() error {
-			o.w.put(key, raw, false)
+			o.w.storeObject(key, raw, false)
 			return nil
-		}, mangle: func() { o.w.put(key, raw, true) }})
+		}, alter: func() { o.w.storeObject(key, raw, true) }})
 }
 
-func (o objectsOf) Get(ctx context.Context, key string) (body []byte, err error) {
-	err = o.p.do(ctx, op{kind: "fetch", key: unnamed(key), fates: readFates, effect: func() error {
-		_, err := o.w.info(key)
+func (o processObjects) Get(ctx context.Context, key string) (body []byte, err error) {
+	err = o.p.perform(ctx, op{kind: "fetch", key: unnamed(key), fates: readFates, effect: func() error {
+		_, err := o.w.objectInfo(key)
 		body = o.w.objects[key].body
 		return err
 	}})
 	return body, err
 }
 
-func (o objectsOf) Head(ctx context.Context, key string) (info lake.Info, err error) {
-	err = o.p.do(ctx, op{kind: "head", key: unnamed(key), fates: readFates,
+func (o processObjects) Head(ctx context.Context, key string) (info lake.Info, err error) {
+	err = o.p.perform(ctx, op{kind: "head", key: unnamed(key), fates: readFates,
 		effect: func() (err error) {
-			info, err = o.w.info(key)
+			info, err = o.w.objectInfo(key)
 			return err
 		}})
 	return info, err
 }
 
-func (o objectsOf) List(ctx context.Context, prefix, _ string) iter.Seq2[lake.Info, error] {
+func (o processObjects) List(ctx context.Context, prefix, _ string) iter.Seq2[lake.Info, error] {
 	return list(ctx, o.p, o.w, o.w.objects, prefix)
 }
 
-func (o objectsOf) Delete(ctx context.Context, keys ...string) error {
-	return o.p.do(ctx, op{kind: "delete", key: fmt.Sprint(len(keys)), fates: writeFates, rare: true,
+func (o processObjects) Delete(ctx context.Context, keys ...string) error {
+	return o.p.perform(ctx, op{kind: "delete", key: fmt.Sprint(len(keys)), fates: writeFates, rare: true,
 		effect: func() error {
-			o.w.delete(keys)
+			o.w.deleteObjects(keys)
 			return nil
 		}})
 }
 
-// open reads an object for the batch engine. It is no operation of its own: the engine
-// opens objects in an order that is not the schedule's.
-func (o objectsOf) open(ctx context.Context, r record.Object) (exact.File, error) {
-	if _, err := o.w.info(r.Key); err != nil {
+// open reads an object for the batch engine. It is not an operation of the schedule, because the
+// engine opens objects in an order that differs from run to run.
+func (o processObjects) open(ctx context.Context, r record.Object) (exact.File, error) {
+	if _, err := o.w.objectInfo(r.Key); err != nil {
 		return nil, err
 	}
 	body := o.w.objects[r.Key].body
 	var f file
 	var err error
-	outside(func() {
+	outsideBubble(func() {
 		if err = object.Verify(ctx, r, bytes.NewReader(body)); err != nil {
 			return
 		}
@@ -200,11 +203,11 @@ func (f file) Close() error { return nil }
 
 func (f file) Read(_ context.Context, _ []string, from, to int64) iter.Seq2[eventbatch.Columns, error] {
 	return func(yield func(eventbatch.Columns, error) bool) {
-		at := int64(0)
+		start := int64(0)
 		for _, c := range f {
-			lo := max(from-at, 0)
-			hi := min(to-at, c.Rec.NumRows())
-			at += c.Rec.NumRows()
+			lo := max(from-start, 0)
+			hi := min(to-start, c.Rec.NumRows())
+			start += c.Rec.NumRows()
 			if lo >= hi {
 				continue
 			}

@@ -9,33 +9,33 @@ import (
 	"recount/schemas/record"
 )
 
-// verdict looks at what is left when everything has settled. It goes through maps in order, so
-// that a seed that fails says the same every time.
-func (w *world) verdict(nodes []*node) error {
+// checkFinalState checks the world after everything has settled. It visits maps in order, so that a
+// failing seed reports the same error every time.
+func (w *world) checkFinalState(nodes []*node) error {
 	if !w.settled(nodes) {
-		return fmt.Errorf("not everything became exact: %s", w.state(nodes))
+		return fmt.Errorf("not every answer became exact: %s", w.describe(nodes))
 	}
-	all := map[string]bool{}
+	logged := map[string]bool{}
 	var copies []event
 	for p := range w.logs {
-		copies = append(copies, w.copies(p, 1, max(w.logs[p].next, w.logs[p].head))...)
+		copies = append(copies, w.eventsBelow(p, max(w.logs[p].next, w.logs[p].chainHead))...)
 	}
-	at := map[string]int{}
+	misplaced := map[string]bool{}
 	for _, e := range copies {
-		id := e.typ + "/" + e.tenant + "/" + e.id
-		all[id] = true
-		if to := eventbatch.KeyOf(e.tenant, e.id).Partition(partitions); w.logs[to].line[e.seq] == nil ||
-			!slices.Contains(w.logs[to].line[e.seq].events, e.raw()) {
-			at[id]++
+		id := e.eventType + "/" + e.tenant + "/" + e.id
+		logged[id] = true
+		if to := eventbatch.KeyOf(e.tenant, e.id).Partition(partitions); w.logs[to].messages[e.seq] == nil ||
+			!slices.Contains(w.logs[to].messages[e.seq].events, e.raw()) {
+			misplaced[id] = true
 		}
 	}
-	for _, id := range slices.Sorted(maps.Keys(at)) {
-		return fmt.Errorf("copies of event %s are in more than one partition and count twice (L3)", id)
+	for _, id := range slices.Sorted(maps.Keys(misplaced)) {
+		return fmt.Errorf("a copy of event %s is in another partition than its id says, so it counts twice (L3)", id)
 	}
 	for _, id := range slices.Sorted(maps.Keys(w.acked)) {
 		p := w.acked[id]
-		if !all[id] && w.losses == 0 || !all[id] && w.ackEarly {
-			return fmt.Errorf("event %s of partition %d was acknowledged and is lost", id, p)
+		if !logged[id] && w.losses == 0 || !logged[id] && w.ackEarly {
+			return fmt.Errorf("event %s of partition %d was acknowledged but is lost", id, p)
 		}
 	}
 	for _, c := range w.segments {
@@ -46,51 +46,51 @@ func (w *world) verdict(nodes []*node) error {
 			}
 		}
 	}
-	return w.conserved()
+	return w.checkConservation()
 }
 
-// conserved compares what publications say they counted with the log (A1).
-func (w *world) conserved() error {
+// checkConservation compares the counts of the newest publication with the log (A1).
+func (w *world) checkConservation() error {
 	s := w.states[len(w.states)-1]
-	for _, typ := range slices.Sorted(maps.Keys(s.Types)) {
-		counts := s.Types[typ]
+	for _, eventType := range slices.Sorted(maps.Keys(s.Types)) {
+		counts := s.Types[eventType]
 		var rows, dropped, landed, counted int64
 		for _, c := range counts {
-			rows = rows + c.Rows
-			dropped = dropped + c.Duplicates
+			rows += c.Rows
+			dropped += c.Duplicates
 		}
 		for p := range w.logs {
-			copies := w.copies(p, 1, s.H[p].Seq)
-			for _, e := range copies {
-				if e.typ == typ {
+			events := w.eventsBelow(p, s.H[p].Seq)
+			for _, e := range events {
+				if e.eventType == eventType {
 					landed++
 				}
 			}
-			for _, e := range exactly(copies) {
-				if e.typ == typ {
+			for _, e := range exactEvents(events) {
+				if e.eventType == eventType {
 					counted++
 				}
 			}
 		}
 		if rows != landed || rows-dropped != counted {
-			return fmt.Errorf("type %s: publication %d has %d rows of %d landed and drops %d, %d count", typ, s.N, rows,
-				landed, dropped, counted)
+			return fmt.Errorf("type %s: publication %d has %d rows, want %d; it drops %d duplicates and %d count",
+				eventType, s.N, rows, landed, dropped, counted)
 		}
-		if err := w.accounted(s, typ); err != nil {
+		if err := w.checkLedger(s, eventType); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// accounted compares the ledger of a type, to which every publication has added, with the log: by
-// tenant and partition.
-func (w *world) accounted(s *record.State, typ string) error {
+// checkLedger compares the ledger of a type with the log, by tenant and partition. Every publication
+// has added to the ledger.
+func (w *world) checkLedger(s *record.State, eventType string) error {
 	want := map[string][]record.Account{}
 	for p := range w.logs {
 		add := func(events []event, rows, dropped int64) {
 			for _, e := range events {
-				if e.typ != typ {
+				if e.eventType != eventType {
 					continue
 				}
 				if want[e.tenant] == nil {
@@ -100,12 +100,12 @@ func (w *world) accounted(s *record.State, typ string) error {
 				want[e.tenant][p].Duplicates += dropped
 			}
 		}
-		copies := w.copies(p, 1, s.H[p].Seq)
+		copies := w.eventsBelow(p, s.H[p].Seq)
 		add(copies, 1, 1)
-		add(exactly(copies), 0, -1)
+		add(exactEvents(copies), 0, -1)
 	}
-	if got := s.Ledgers[typ].Tenants; !maps.EqualFunc(got, want, slices.Equal) {
-		return fmt.Errorf("type %s: the ledger of publication %d has %v, the log %v", typ, s.N, got, want)
+	if got := s.Ledgers[eventType].Tenants; !maps.EqualFunc(got, want, slices.Equal) {
+		return fmt.Errorf("type %s: the ledger of publication %d has %v, but the log has %v", eventType, s.N, got, want)
 	}
 	return nil
 }

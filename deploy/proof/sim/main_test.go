@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestMain lets garbage gather: seeds are short, and their memory is small.
+// TestMain runs the garbage collector less often: seeds are short and need little memory.
 func TestMain(m *testing.M) {
 	debug.SetGCPercent(400)
 	os.Exit(m.Run())

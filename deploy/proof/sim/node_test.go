@@ -22,21 +22,21 @@ import (
 	"recount/speed/realtime"
 )
 
-// cutRules cut small segments, so that a seed sees many: the one of before and of after the
-// change that some seeds make.
+// cutRules are the cut rules before and after the change that some seeds make. They cut small
+// segments, so that a seed has many.
 var cutRules = [2]position.CutRule{{Interval: time.Minute, Rows: 8, Bytes: 1 << 20},
 	{Interval: 90 * time.Second, Rows: 5, Bytes: 1 << 20}}
 
-// node is a place where processes run one after the other. Nodes A and B run every role,
-// wired as package stack wires them; C lands alone, and survives the power's failures.
+// node is a machine on which processes run one after the other. Nodes A and B run every role, wired
+// as package server wires them. Node C only lands, and survives power failures.
 type node struct {
-	w    *world
-	name string
-	life int
-	dir  string // of the snapshots and marks; a kill takes it from the dying process
-	base string
+	w          *world
+	name       string
+	generation int    // generation is the number of the process.
+	dir        string // dir holds snapshots and marks; a kill renames it for the next process.
+	baseDir    string
 
-	// Of the process that runs now.
+	// The fields from here to running belong to the process that runs now.
 	p         *proc
 	catalog   *catalog.Catalog
 	chains    []*record.Chain
@@ -46,49 +46,51 @@ type node struct {
 	landers   landers
 	records   *lake.CommitLog
 	answers   *reader.Reader
-	up        bool
+	running   bool
 
-	failed error              // of the last recompute
-	busy   bool               // recomputing
-	from   [partitions]uint64 // the lowest boundary that the log reached as the process began
+	recomputeErr error // recomputeErr is the error of the last recompute.
+	busy         bool  // busy says that a recompute or a trim is running.
+	// lowest is the lowest boundary from which the log could be read when the process began.
+	lowest [partitions]uint64
 
-	memory recall
-	final  map[string]bool
+	window       dedupWindow
+	finalAnswers map[string]bool // finalAnswers says, by view and mode, whether an answer covers all events.
 }
 
-// runs keeps processes running until the world ends.
-func (n *node) runs() {
+// runProcesses runs one process after the other until the world ends.
+func (n *node) runProcesses() {
 	for n.w.root.Err() == nil {
-		n.life++
-		n.p = n.w.start(fmt.Sprintf("%s%d", n.name, n.life))
-		n.up = false
+		n.generation++
+		n.p = n.w.start(fmt.Sprintf("%s%d", n.name, n.generation))
+		n.running = false
 		n.busy = false
 		n.views = nil
-		n.final = map[string]bool{}
-		n.lives(n.p)
+		n.finalAnswers = map[string]bool{}
+		n.runProcess(n.p)
 		if n.w.root.Err() == nil {
-			time.Sleep(step * time.Duration(1+n.p.random("next").IntN(4)))
-			n.w.see()
+			time.Sleep(step * time.Duration(1+n.p.newRand("next").IntN(4)))
+			n.w.synchronize()
 		}
 	}
 }
 
-// kill ends the node's process. The next one finds the files as they are now.
+// kill ends the node's process. The next process finds the files as they are now.
 func (n *node) kill() {
-	next := filepath.Join(n.base, fmt.Sprintf("%s-%d", n.name, n.life+1))
+	next := filepath.Join(n.baseDir, fmt.Sprintf("%s-%d", n.name, n.generation+1))
 	if n.dir != "" {
 		_ = os.Rename(n.dir, next)
 	}
 	n.dir = next
-	n.up = false
-	n.w.note("%s is killed", n.p.name)
+	n.running = false
+	n.w.tracef("%s is killed", n.p.name)
 	n.p.kill()
-	synctest.Wait() // It runs no further beside the scheduler.
+	synctest.Wait() // The process must not run beside the scheduler.
 }
 
-func (n *node) lives(p *proc) {
+// runProcess boots a process, again after each failure, and runs its roles until it ends.
+func (n *node) runProcess(p *proc) {
 	if n.dir == "" {
-		n.dir = filepath.Join(n.base, fmt.Sprintf("%s-%d", n.name, n.life))
+		n.dir = filepath.Join(n.baseDir, fmt.Sprintf("%s-%d", n.name, n.generation))
 	}
 	for {
 		err := n.boot(p)
@@ -96,48 +98,48 @@ func (n *node) lives(p *proc) {
 			break
 		}
 		if strings.Contains(err.Error(), "may be another's") {
-			_ = os.Remove(filepath.Join(n.dir, "high-water.json")) // What the message tells the operator.
+			_ = os.Remove(filepath.Join(n.dir, "high-water.json")) // The error tells the operator to do this.
 		}
-		n.w.meet("boot fails")
+		n.w.observe("boot fails")
 		if errors.Is(err, record.ErrInvalid) {
-			n.w.fail("%s: boot: %v", p.name, err)
+			n.w.failf("%s: boot: %v", p.name, err)
 		}
 		if !p.sleep(1) {
 			return
 		}
 	}
-	n.up = true
+	n.running = true
 	n.w.accepting = n.w.accepting || n.name != "C"
 	var wg sync.WaitGroup
 	wg.Go(func() { n.landers.run(p.ctx) })
 	if n.name != "C" {
 		wg.Go(func() { _ = n.views.Run(p.ctx) })
-		wg.Go(func() { n.retains(p) })
-		wg.Go(func() { n.works(p) })
-		wg.Go(func() { n.asks(p) })
+		wg.Go(func() { n.runRetention(p) })
+		wg.Go(func() { n.runJobs(p) })
+		wg.Go(func() { n.runQueries(p) })
 	}
 	wg.Wait()
 	<-p.ctx.Done()
 }
 
-// lands fails where a partition has stopped landing though the log has all it should.
-func (n *node) lands() {
-	if err := n.landers.Stopped(); err != nil && !n.w.rot && n.w.losses == 0 {
-		n.w.fail("%s: landing stopped: %v", n.p.name, err)
+// checkLanding fails the seed if landing has stopped although the log has lost nothing.
+func (n *node) checkLanding() {
+	if err := n.landers.Stopped(); err != nil && !n.w.vanish && n.w.losses == 0 {
+		n.w.failf("%s: landing stopped: %v", n.p.name, err)
 	}
 }
 
-// outrun notes that another owner trimmed what this one's views had still to read. They
-// begin anew further on, and know no identities from before (D3).
-func (n *node) outrun(p int, first uint64) {
+// markTrimmed records that another owner trimmed messages that this node's views had not read. The
+// views continue at a later offset and know no earlier identities (D3).
+func (n *node) markTrimmed(p int, first uint64) {
 	if n.views != nil && n.views.Status()[p].Through.Seq < first {
-		n.w.meet("another owner trims what is still to be read")
-		n.memory.start[p] = math.MaxUint64
+		n.w.observe("another owner trims unread messages")
+		n.window.start[p] = math.MaxUint64
 	}
 }
 
-// retains is stack's loops of a process: what speed keeps, and the high-water marks.
-func (n *node) retains(p *proc) {
+// runRetention runs the server's loops for what speed keeps and for the high-water marks.
+func (n *node) runRetention(p *proc) {
 	for p.sleep(1) {
 		_ = n.marks.Advance(p.ctx)
 		err := n.views.Retain(n.publisher.OldestKept().H)
@@ -149,42 +151,42 @@ func (n *node) retains(p *proc) {
 			}
 			gap := errors.Is(err, position.ErrGap) && n.w.losses > 0
 			other := n.w.otherRule && n.name == "B" || n.w.logs[i].epoch != st.Epoch
-			if !gap && !other && !n.w.rot {
-				n.w.fail("%s: real-time views of a healthy process: %v", p.name, err)
+			if !gap && !other && !n.w.vanish {
+				n.w.failf("%s: the real-time views of a healthy process fail: %v", p.name, err)
 			}
 		}
 	}
 }
 
-// renew is what stack's loop does about epochs that other owners begin.
+// renew runs the server's loop that follows epochs which other owners begin.
 func (n *node) renew(p *proc) {
 	if n.w.otherRule && n.name == "B" {
-		return // It would learn the rule that it has not.
+		return // The renewal would give this node the right cut rule.
 	}
-	renewal := janitor.Renewal{Log: janitorLog{logOf{n.w, p}}, Marks: n.marks, Views: n.views, Chains: n.current}
+	renewal := janitor.Renewal{Log: janitorLog{processLog{n.w, p}}, Marks: n.marks, Views: n.views, Chains: n.current}
 	oldest := n.publisher.OldestKept().H
 	renewed, _ := renewal.Renew(p.ctx, oldest, n.publisher.State().H, n.landers.Heads())
 	for _, i := range renewed {
-		n.w.meet("a running process follows another's epoch")
-		_ = p.do(p.ctx, op{kind: "renewed", key: fmt.Sprint(i), effect: func() error {
-			n.from[i] = n.w.logs[i].first
-			n.memory.start[i] = max(oldest[i].Seq, n.from[i])
+		n.w.observe("a process follows another owner's epoch")
+		_ = p.perform(p.ctx, op{kind: "renewed", key: fmt.Sprint(i), effect: func() error {
+			n.lowest[i] = n.w.logs[i].first
+			n.window.start[i] = max(oldest[i].Seq, n.lowest[i])
 			return nil
 		}})
 	}
 }
 
-// works runs the jobs one after the other.
-func (n *node) works(p *proc) {
-	rng := p.random("works")
+// runJobs runs the jobs one after the other.
+func (n *node) runJobs(p *proc) {
+	rng := p.newRand("works") // The label is part of the seed.
 	for k := 0; p.sleep(1 + rng.IntN(n.pace(6))); k++ {
 		n.busy = true
-		_, n.failed = n.publisher.Recompute(p.ctx)
+		_, n.recomputeErr = n.publisher.Recompute(p.ctx)
 		n.busy = false
-		if n.failed == nil && n.w.bad == 0 {
-			n.w.healed(p.name)
+		if n.recomputeErr == nil && n.w.bad == 0 {
+			n.w.checkRowsRestored(p.name)
 		}
-		if n.w.restless {
+		if n.w.eagerJobs {
 			_, _ = n.publisher.Recompute(p.ctx)
 		}
 		if n.w.pinning && n.w.bad > 0 && rng.IntN(8) == 0 {
@@ -194,44 +196,45 @@ func (n *node) works(p *proc) {
 			_, _ = n.publisher.Collect(p.ctx)
 		}
 		if k%2 == 1 {
-			n.trims(p)
+			n.trimLog(p)
 		}
 	}
 }
 
-// trims is the log's part of the job expire. Node B trims like a process that has no
-// real-time views, so neither node asks for what the other's still read (L6).
-func (n *node) trims(p *proc) {
+// trimLog is the part of the job expire that trims the log. Node B trims like a process without
+// real-time views, so neither node respects what the views of the other have not read (L6).
+func (n *node) trimLog(p *proc) {
 	n.busy = true
 	defer func() { n.busy = false }()
 	chains, err := n.current(p.ctx)
 	if err != nil {
 		return
 	}
-	own := n.views.Status()
+	status := n.views.Status()
 	if n.name == "B" {
-		own = nil
+		status = nil
 	}
-	bounds := janitor.Needed(n.publisher.OldestKept().H, chains, own)
+	bounds := janitor.Needed(n.publisher.OldestKept().H, chains, status)
 	first := make([]uint64, partitions)
 	for i := range first {
 		first[i] = n.w.logs[i].first
 	}
 	if n.publisher.EnsureObjects(p.ctx, first, bounds) == nil {
-		_, _ = jobs.Trim(p.ctx, janitorLog{logOf{n.w, p}}, bounds)
+		_, _ = jobs.Trim(p.ctx, janitorLog{processLog{n.w, p}}, bounds)
 	}
 }
 
-// pin pins the newest publication this node knows.
+// pin pins the newest publication that this node knows.
 func (n *node) pin(p *proc) {
 	s := n.publisher.State()
 	if s.N > 0 && n.publisher.Pin(p.ctx, s.N) == nil {
-		n.w.pins(s.N)
+		n.w.addPin(s.N)
 	}
 }
 
+// pace returns how many steps of the clock lie between two runs of a loop at most.
 func (n *node) pace(steps int) int {
-	if n.w.restless || n.w.bad == 0 {
+	if n.w.eagerJobs || n.w.bad == 0 {
 		return 1
 	}
 	return steps

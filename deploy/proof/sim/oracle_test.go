@@ -12,12 +12,12 @@ import (
 	"recount/serving/merge"
 )
 
-// copies are the events of the messages [from, to) of a partition, in position order.
-func (w *world) copies(p int, from, to uint64) (out []event) {
-	for seq := from; seq < to; seq++ {
-		m := w.logs[p].line[seq]
+// eventsBelow returns the events of the messages below end of a partition, in position order.
+func (w *world) eventsBelow(p int, end uint64) (out []event) {
+	for seq := uint64(1); seq < end; seq++ {
+		m := w.logs[p].messages[seq]
 		if m == nil {
-			continue // The end of an epoch: a sequence that was never used.
+			continue // An epoch ended here: the sequence was never used.
 		}
 		for _, e := range m.events {
 			e.bucket = window.Floor(e.time, bucket)
@@ -28,13 +28,13 @@ func (w *world) copies(p int, from, to uint64) (out []event) {
 	return out
 }
 
-// identity is what copies of an event share (D1).
-type identity struct{ typ, tenant, id string }
+// identity is the identity of an event, which its copies share (D1).
+type identity struct{ eventType, tenant, id string }
 
-func (e *event) identity() identity { return identity{e.typ, e.tenant, e.id} }
+func (e *event) identity() identity { return identity{e.eventType, e.tenant, e.id} }
 
-// byIdentity are the places of each event's copies, in position order.
-func byIdentity(copies []event) map[identity][]int {
+// placesByIdentity returns the indexes of the copies of each event, in position order.
+func placesByIdentity(copies []event) map[identity][]int {
 	places := map[identity][]int{}
 	for i := range copies {
 		id := copies[i].identity()
@@ -43,10 +43,10 @@ func byIdentity(copies []event) map[identity][]int {
 	return places
 }
 
-// exactly is what counts of a whole prefix: the first copy in a bucket (I2), unless its time was
-// assigned and the bucket before holds another such copy (I3).
-func exactly(copies []event) (out []event) {
-	places := byIdentity(copies)
+// exactEvents returns the events of a whole prefix that count: the first copy in a bucket (I2), unless
+// its time was assigned and the bucket before holds another copy with an assigned time (I3).
+func exactEvents(copies []event) (out []event) {
+	places := placesByIdentity(copies)
 	for i := range copies {
 		e := &copies[i]
 		drop := false
@@ -61,10 +61,11 @@ func exactly(copies []event) (out []event) {
 	return out
 }
 
-// live is what counts of the messages from cut on, for a reader that remembers identities
-// from start on and for the span of time: what must count, and what may count besides (D3).
-func live(copies []event, cut, start uint64, span time.Duration) (must, may []event) {
-	places := byIdentity(copies)
+// liveEvents returns the events of the messages from cut on that count live, for a reader that
+// remembers identities from start on and for the given span. The events in must are counted, and
+// those in may are counted if the reader has forgotten the first copy (D3).
+func liveEvents(copies []event, cut, start uint64, span time.Duration) (must, may []event) {
+	places := placesByIdentity(copies)
 	for i := range copies {
 		e := &copies[i]
 		if e.seq < cut {
@@ -72,19 +73,22 @@ func live(copies []event, cut, start uint64, span time.Duration) (must, may []ev
 		}
 		known := false
 		copied := false
-		var seen [2]bool // An identity is remembered from its first copy on, not from later ones.
+		var seen [2]bool // Later copies do not renew the memory of an identity.
 		for _, j := range places[e.identity()] {
 			o := &copies[j]
-			same := o.bucket == e.bucket
-			before := e.assigned && o.assigned && o.bucket == e.previous
-			if j >= i || !same && !before {
+			sameBucket := o.bucket == e.bucket
+			bucketBefore := e.assigned && o.assigned && o.bucket == e.previous
+			if j >= i || !sameBucket && !bucketBefore {
 				continue
 			}
 			copied = true
-			kind := map[bool]int{true: 1}[same]
+			kind := 0
+			if sameBucket {
+				kind = 1
+			}
 			if o.seq >= start && !seen[kind] {
 				seen[kind] = true
-				known = known || e.clock-o.appended < (span-2*time.Minute).Microseconds()
+				known = known || e.newest-o.appended < (span-2*time.Minute).Microseconds()
 			}
 		}
 		switch {
@@ -97,14 +101,15 @@ func live(copies []event, cut, start uint64, span time.Duration) (must, may []ev
 	return must, may
 }
 
-// recall is how far back a node's real-time views remember identities.
-type recall struct {
+// dedupWindow says how far back a node's real-time views remember identities.
+type dedupWindow struct {
 	start [partitions]uint64
 	span  time.Duration
 }
 
-// check compares an answer with a naive count of the prefix it states.
-func (w *world) check(c *catalog.Catalog, q *query.Query, tenant string, a *merge.Answer, m recall) error {
+// checkAnswer compares an answer with a naive count of the prefix that it states.
+func (w *world) checkAnswer(c *catalog.Catalog, q *query.Query, tenant string, a *merge.Answer,
+	window dedupWindow) error {
 	scan, err := q.Resolve(c, tenant)
 	if err != nil {
 		return err
@@ -113,42 +118,44 @@ func (w *world) check(c *catalog.Catalog, q *query.Query, tenant string, a *merg
 	for p := range partitions {
 		cut := a.Accuracy.Cut[p]
 		through := a.Accuracy.Through[p]
-		if through > w.logs[p].next && through > w.logs[p].head {
-			return fmt.Errorf("partition %d: through %d, the log ends at %d", p, through, w.logs[p].next)
+		if through > w.logs[p].next && through > w.logs[p].chainHead {
+			return fmt.Errorf("partition %d: the answer covers the log through %d, but the log ends at %d", p, through,
+				w.logs[p].next)
 		}
 		if q.Mode != query.Live {
-			must = append(must, exactly(w.copies(p, 1, cut))...)
+			must = append(must, exactEvents(w.eventsBelow(p, cut))...)
 		}
-		x, y := live(w.copies(p, 1, through), cut, m.start[p], m.span)
-		must = append(must, x...)
-		may = append(may, y...)
+		liveMust, liveMay := liveEvents(w.eventsBelow(p, through), cut, window.start[p], window.span)
+		must = append(must, liveMust...)
+		may = append(may, liveMay...)
 	}
 	if len(may) > 0 {
-		w.meet("copies beyond the dedup window")
+		w.observe("copies beyond the dedup window")
 	}
 	if a.Rows() > 0 && slices.ContainsFunc(a.Measures, func(m merge.Measure) bool { return m.Name == "users" }) {
-		w.meet("answer: distinct")
+		w.observe("answer: distinct")
 	}
 	for j := range a.Measures {
 		for i := range a.Rows() {
 			if m := &a.Measures[j]; m.Bounded(i) {
-				w.meet("answer: an estimate and its bounds")
+				w.observe("answer: an estimate and its bounds")
 			}
 		}
 	}
-	return compare(scan, grouped(scan, must), grouped(scan, may), a)
+	return compare(scan, groupEvents(scan, must), groupEvents(scan, may), a)
 }
 
+// group is a group of an answer: a window and the value of the dimension.
 type group struct {
 	win  int
 	kind string
 }
 
-func grouped(scan *query.Scan, events []event) map[group][]event {
+func groupEvents(scan *query.Scan, events []event) map[group][]event {
 	out := map[group][]event{}
 	for _, e := range events {
 		g := group{win: scan.Windows.Index(e.time)}
-		keeps := e.typ == scan.View.Event && e.tenant == scan.Tenant && g.win >= 0
+		keeps := e.eventType == scan.View.Event && e.tenant == scan.Tenant && g.win >= 0
 		for _, f := range scan.View.Where {
 			keeps = keeps && e.amount >= f.Values[0].(int64)
 		}
@@ -174,34 +181,37 @@ func compare(scan *query.Scan, must, may map[group][]event, a *merge.Answer) err
 			g.kind = a.Dims[0].Strings[i]
 		}
 		if seen[g] || len(must[g])+len(may[g]) == 0 {
-			return fmt.Errorf("a row %v that must not be, or twice", g)
+			return fmt.Errorf("row %v is unexpected or occurs twice", g)
 		}
 		seen[g] = true
 		for j := range a.Measures {
 			if err := compareMeasure(scan.Measures[j], must[g], may[g], &a.Measures[j], i); err != nil {
-				return fmt.Errorf("%v: %w; must %s, may %s", g, err, names(must[g]), names(may[g]))
+				return fmt.Errorf("row %v: %w; events that must count %s, events that may count %s", g, err,
+					describeEvents(must[g]), describeEvents(may[g]))
 			}
 		}
 	}
 	for _, g := range slices.Collect(maps.Keys(must)) {
 		if !seen[g] {
-			return fmt.Errorf("no row %v of %d events", g, len(must[g]))
+			return fmt.Errorf("row %v of %d events is missing", g, len(must[g]))
 		}
 	}
 	return nil
 }
 
-// compareMeasure wants the value of must, or one that some of may explain. Amounts are not negative.
+// compareMeasure accepts every value between that of must and that of must and may together. Amounts
+// are not negative, so a value cannot be outside that range.
 func compareMeasure(m query.Measure, must, may []event, got *merge.Measure, i int) error {
-	low := naive(m, must)
-	high := naive(m, append(slices.Clone(must), may...))
+	low := computeMeasure(m, must)
+	high := computeMeasure(m, append(slices.Clone(must), may...))
 	if got.Value.Null != nil && got.Value.Null[i] {
 		return fmt.Errorf("%s is null, want %d to %d", m.Name, low, high)
 	}
 	value := got.Value.Ints[i]
 	if got.Bounded(i) {
 		if got.High[i] < low || got.Low[i] > high {
-			return fmt.Errorf("%s is said to be %d to %d, it is %d to %d", m.Name, got.Low[i], got.High[i], low, high)
+			return fmt.Errorf("%s has the bounds %d to %d, want bounds that include %d to %d", m.Name, got.Low[i],
+				got.High[i], low, high)
 		}
 		return nil
 	}
@@ -211,7 +221,8 @@ func compareMeasure(m query.Measure, must, may []event, got *merge.Measure, i in
 	return nil
 }
 
-func naive(m query.Measure, events []event) (v int64) {
+// computeMeasure computes a measure of events one by one.
+func computeMeasure(m query.Measure, events []event) (v int64) {
 	users := map[string]bool{}
 	for _, e := range events {
 		users[e.user] = true
@@ -230,8 +241,8 @@ func naive(m query.Measure, events []event) (v int64) {
 	return v
 }
 
-// names lists events with their places, for an error.
-func names(events []event) (s string) {
+// describeEvents lists events with their positions, for an error.
+func describeEvents(events []event) (s string) {
 	for _, e := range events {
 		s += fmt.Sprintf("%s@%d(%d/%t) ", e.id, e.seq, e.bucket/bucket.Microseconds()%1000, e.assigned)
 	}

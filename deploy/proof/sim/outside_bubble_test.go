@@ -1,22 +1,22 @@
 package sim
 
-// The zstd encoders that Parquet keeps hold channels, which must not wander between the
-// bubbles of synctest. What compresses runs in goroutines outside all of them.
+// worker is a goroutine outside every bubble of synctest. Code that compresses runs in a worker,
+// because Parquet reuses zstd encoders, whose channels must not move from one bubble to another.
 type worker struct {
-	in  chan func()
-	out chan struct{}
+	calls chan func()
+	done  chan struct{}
 }
 
-var idle = startWorkers(4)
+var idleWorkers = startWorkers(4)
 
 func startWorkers(n int) chan worker {
 	free := make(chan worker, n)
 	for range n {
 		w := worker{make(chan func()), make(chan struct{})}
 		go func() {
-			for f := range w.in {
+			for f := range w.calls {
 				f()
-				w.out <- struct{}{}
+				w.done <- struct{}{}
 			}
 		}()
 		free <- w
@@ -24,10 +24,10 @@ func startWorkers(n int) chan worker {
 	return free
 }
 
-// outside runs f outside every bubble. The bubble's clock stands still meanwhile.
-func outside(f func()) {
-	w := <-idle
-	w.in <- f
-	<-w.out
-	idle <- w
+// outsideBubble runs f in a worker and waits for it. The clock of the caller's bubble stops meanwhile.
+func outsideBubble(f func()) {
+	w := <-idleWorkers
+	w.calls <- f
+	<-w.done
+	idleWorkers <- w
 }

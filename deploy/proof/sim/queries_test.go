@@ -13,45 +13,45 @@ import (
 	"recount/serving/reader"
 )
 
-// liveOf lets a scan of the real-time views wait, as over a network. The operation comes last:
-// what wakes with the clock beside the scan would make its answer a matter of luck.
-type liveOf struct {
+// liveScans delays a scan of the real-time views, as a network does. The scan itself runs after
+// the parked operation, while no other goroutine runs; otherwise its answer would depend on which
+// goroutine the clock wakes first.
+type liveScans struct {
 	n   *node
 	p   *proc
 	rng *rand.Rand
 }
 
-func (l liveOf) Scan(ctx context.Context, scan *query.Scan, cut []position.Offset) (*query.LivePart, error) {
+func (l liveScans) Scan(ctx context.Context, scan *query.Scan, cut []position.Offset) (*query.LivePart, error) {
 	if l.n.w.bad > 0 && l.rng.IntN(6) == 0 {
-		l.n.w.meet("slow reader")
-		l.p.sleep(8 + l.rng.IntN(30)) // A slow reader: its publication may no longer be kept.
+		l.n.w.observe("slow reader")
+		l.p.sleep(8 + l.rng.IntN(30)) // Meanwhile the reader's publication may expire.
 	}
-	if err := l.p.do(ctx, op{kind: "live", key: scan.View.Name, fates: readFates,
+	if err := l.p.perform(ctx, op{kind: "live", key: scan.View.Name, fates: readFates,
 		effect: func() error { return nil }}); err != nil {
 		return nil, err
 	}
 	part, err := l.n.views.Scan(ctx, scan, cut)
 	if errors.Is(err, query.ErrPinExpired) {
-		l.n.w.meet("a reader's publication has expired")
-	}
-	if errors.Is(err, query.ErrPinExpired) {
+		l.n.w.observe("a reader's publication has expired")
 		expired := false
 		for p, h := range l.n.publisher.OldestKept().H {
-			expired = expired || cut[p].Seq < max(h.Seq, l.n.from[p])
+			expired = expired || cut[p].Seq < max(h.Seq, l.n.lowest[p])
 		}
 		if !expired {
-			l.n.w.fail("%s: the real-time views do not reach back to a kept publication: %v", l.p.name, err)
+			l.n.w.failf("%s: the real-time views do not reach back to the oldest kept publication: %v", l.p.name, err)
 		}
 	}
 	return part, err
 }
 
-var expected = []error{reader.ErrBatch, reader.ErrLive, reader.ErrRestarts, reader.ErrLost, reader.ErrNotPublished,
-	query.ErrCollected, errLost}
+// expectedErrors are the errors with which a query may fail.
+var expectedErrors = []error{reader.ErrBatch, reader.ErrLive, reader.ErrRestarts, reader.ErrLost,
+	reader.ErrNotPublished, query.ErrCollected, errLost}
 
-// asks asks queries and compares the answers.
-func (n *node) asks(p *proc) {
-	rng := p.random("asks")
+// runQueries asks queries and compares the answers.
+func (n *node) runQueries(p *proc) {
+	rng := p.newRand("asks") // The label is part of the seed.
 	for p.sleep(1 + rng.IntN(n.pace(3))) {
 		for name := range 3 {
 			view := []string{"by_kind", "each", "seen_users"}[name]
@@ -63,7 +63,7 @@ func (n *node) asks(p *proc) {
 				modes = modes[:2]
 			}
 			for _, mode := range modes {
-				n.ask(p, rng, view, mode)
+				n.askRandom(p, rng, view, mode)
 			}
 			if pins := n.w.pins(); len(pins) > 0 && rng.IntN(3) == 0 {
 				n.askPinned(p, view, pins[rng.IntN(len(pins))])
@@ -72,39 +72,41 @@ func (n *node) asks(p *proc) {
 	}
 }
 
-var opening = time.Date(1999, 12, 31, 0, 0, 0, 0, time.UTC)
+// earliest is the start of the time range of every query, before the earliest event.
+var earliest = time.Date(1999, 12, 31, 0, 0, 0, 0, time.UTC)
 
-func (n *node) ask(p *proc, rng *rand.Rand, view string, mode query.Mode) {
-	q := &query.Query{View: view, From: opening, To: opening.Add(96 * time.Hour), Mode: mode,
+// askRandom asks a query with random groups and granularity for a random tenant.
+func (n *node) askRandom(p *proc, rng *rand.Rand, view string, mode query.Mode) {
+	q := &query.Query{View: view, From: earliest, To: earliest.Add(96 * time.Hour), Mode: mode,
 		Granularity: []string{"all", "1h"}[rng.IntN(2)]}
 	if v := n.catalog.Views[view]; len(v.Dimensions) > 0 && (view == "each" || rng.IntN(2) == 0) {
 		q.GroupBy = v.Dimensions
 	}
-	// Another node may have pinned what this one has not read yet; reading on is not a reader's affair here.
+	// Another node may have pinned a publication that this one has not read yet, and a query does not read it.
 	kept := slices.DeleteFunc(n.publisher.Kept(), func(k uint64) bool { return k > n.publisher.State().N })
 	if n.w.bad > 0 && len(kept) > 0 && rng.IntN(4) == 0 {
 		q.AsOf = &kept[rng.IntN(len(kept))]
 	}
-	n.answer(p, q, []string{"acme", "default"}[rng.IntN(2)])
+	n.compareAnswer(p, q, []string{"acme", "default"}[rng.IntN(2)])
 }
 
-// askPinned asks for a publication that was pinned perhaps hours ago (P3).
+// askPinned queries a publication that may have been pinned hours ago (P3).
 func (n *node) askPinned(p *proc, view string, pinned uint64) {
 	if pinned > n.publisher.State().N {
-		return // Reading on is the publisher's own affair.
+		return // This node's publisher has not read that publication yet.
 	}
-	err := n.answer(p, &query.Query{View: view, From: opening, To: opening.Add(96 * time.Hour), Mode: query.Exact,
-		AsOf: &pinned}, "acme")
+	q := &query.Query{View: view, From: earliest, To: earliest.Add(96 * time.Hour), Mode: query.Exact, AsOf: &pinned}
+	err := n.compareAnswer(p, q, "acme")
 	if err == nil {
-		n.w.meet("answer: of a pinned publication")
+		n.w.observe("answer: from a pinned publication")
 	}
-	if err != nil && p.ctx.Err() == nil && n.w.bad == 0 && !n.w.forgets && !errors.Is(err, reader.ErrNotPublished) {
-		n.w.fail("%s: publication %d is pinned and does not answer: %v", p.name, pinned, err)
+	if err != nil && p.ctx.Err() == nil && n.w.bad == 0 && !n.w.rowLoss && !errors.Is(err, reader.ErrNotPublished) {
+		n.w.failf("%s: a query of the pinned publication %d fails: %v", p.name, pinned, err)
 	}
 }
 
-// answer asks a query and compares the answer. The error is the query's.
-func (n *node) answer(p *proc, q *query.Query, tenant string) error {
+// compareAnswer asks a query, compares the answer and returns the error of the query.
+func (n *node) compareAnswer(p *proc, q *query.Query, tenant string) error {
 	losses := n.w.losses
 	a, err := n.answers.Answer(p.ctx, q, tenant)
 	if p.ctx.Err() != nil || losses != n.w.losses {
@@ -112,26 +114,27 @@ func (n *node) answer(p *proc, q *query.Query, tenant string) error {
 	}
 	if err != nil {
 		stillKept := q.AsOf != nil &&
-			slices.ContainsFunc(n.w.kept(), func(s *record.State) bool { return s.N == *q.AsOf })
-		n.w.meet("answer: an error")
-		unexpected := !slices.ContainsFunc(expected, func(e error) bool { return errors.Is(err, e) })
-		if unexpected && !(n.w.otherRule && n.name == "B") || errors.Is(err, query.ErrCollected) && stillKept {
-			n.w.fail("%s: query of %s in mode %s: %v", p.name, q.View, q.Mode, err)
+			slices.ContainsFunc(n.w.keptPublications(), func(s *record.State) bool { return s.N == *q.AsOf })
+		n.w.observe("answer: an error")
+		unexpected := !slices.ContainsFunc(expectedErrors, func(e error) bool { return errors.Is(err, e) })
+		otherRule := n.w.otherRule && n.name == "B" // This node's cut rule may make queries fail (S2).
+		if unexpected && !otherRule || errors.Is(err, query.ErrCollected) && stillKept {
+			n.w.failf("%s: query of %s in mode %s: %v", p.name, q.View, q.Mode, err)
 		}
 		return err
 	}
-	if err := n.w.check(n.catalog, q, tenant, a, n.memory); err != nil {
-		n.w.fail("%s: query of %s, tenant %s, mode %s, %+v: %v", p.name, q.View, tenant, q.Mode, a.Accuracy, err)
+	if err := n.w.checkAnswer(n.catalog, q, tenant, a, n.window); err != nil {
+		n.w.failf("%s: query of %s, tenant %s, mode %s, %+v: %v", p.name, q.View, tenant, q.Mode, a.Accuracy, err)
 	}
-	n.w.meet("answer: " + string(q.Mode))
+	n.w.observe("answer: " + string(q.Mode))
 	if !a.Accuracy.Complete {
-		n.w.meet("answer: without a partition's live part")
+		n.w.observe("answer: without a partition's live part")
 	}
 	if q.AsOf != nil {
-		n.w.meet("answer: as_of")
+		n.w.observe("answer: as_of")
 		return nil
 	}
-	n.final[q.View+string(q.Mode)] = n.w.bad == 0 && n.w.covers(a.Accuracy.Through) &&
+	n.finalAnswers[q.View+string(q.Mode)] = n.w.bad == 0 && n.w.coversAll(a.Accuracy.Through) &&
 		(q.Mode == query.Exact || a.Accuracy.Complete)
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -16,84 +17,85 @@ import (
 )
 
 var (
-	proof = flag.Bool("proof", false, "write the generated part of deploy/proof/PROOF.md anew")
-	only  = flag.String("sim.rule", "", "the only rule to turn off; all when empty")
-	tries = flag.Uint64("sim.tries", 200, "most seeds a rule turned off may take to be caught")
+	proof = flag.Bool("proof", false, "write the generated part of deploy/proof/PROOF.md again")
+	only  = flag.String("sim.rule", "", "turn off only this rule; empty turns off every rule in turn")
+	tries = flag.Uint64("sim.tries", 200, "number of seeds within which a rule that is turned off must be caught")
 )
 
-// rules are the numbered rules of the protocol: how each is turned off, and in which surroundings.
+// rules are the rules of schemas/PROTOCOL.md that can be turned off, with what turns each of them off.
 var rules = []struct {
-	rule  failpoint.Rule
-	says  string
-	where string // what the switch changes
-	world func(uint64) breaks
+	rule         failpoint.Rule
+	change       string                    // change says which component does what instead.
+	surroundings func(uint64) surroundings // surroundings are those of the seeds while the rule is off.
 }{
-	{failpoint.L1, "acknowledged means durable", "log: acknowledges first", with(func(b *breaks) {
-		b.ackEarly = true
-		b.lossy = false
+	{failpoint.L1, "log: acknowledges before the message is durable", vary(func(s *surroundings) {
+		s.ackEarly = true
+		s.lossy = false
 	})},
-	{failpoint.L2, "an answer tells of every partition", "client: one partition's answer is taken for all",
-		with(func(b *breaks) { b.partialAck = true })},
-	{failpoint.L3, "copies share a partition", "client: any partition", with(func(b *breaks) { b.scatter = true })},
-	{failpoint.L4, "a full log refuses, and forgets nothing", "log: forgets its oldest messages",
-		with(func(b *breaks) { b.discardOld = true })},
-	{failpoint.L5, "a log that lost its end is sealed", "janitor.Begin", with(func(b *breaks) {
-		b.lossy = true
-		b.rot = false
+	{failpoint.L2, "client: takes one partition's answer for all",
+		vary(func(s *surroundings) { s.partialAck = true })},
+	{failpoint.L3, "client: sends to any partition", vary(func(s *surroundings) { s.scatter = true })},
+	{failpoint.L4, "log: drops its oldest messages",
+		vary(func(s *surroundings) { s.discardOld = true })},
+	{failpoint.L5, "janitor.Begin: does not seal", vary(func(s *surroundings) {
+		s.lossy = true
+		s.vanish = false
 	})},
-	{failpoint.L6, "trim only what nobody needs", "janitor.Needed: nothing is", ordinary},
-	{failpoint.C1, "cuts depend on the log alone", "landing: cuts by its own clock", ordinary},
-	{failpoint.C2, "an object's name is used once", "landing: one name a segment", ordinary},
-	{failpoint.C3, "a record's key holds epoch and start", "record.CommitPrefix: without the epoch", ordinary},
-	{failpoint.C4, "verified before committed", "landing: does not read back", ordinary},
-	{failpoint.C5, "an unknown outcome is read back", "lake.CommitLog: taken for done", ordinary},
-	{failpoint.C6, "trimmed above the head: walk the chain", "landing: stops", ordinary},
-	{failpoint.C7, "a gap stops the partition", "landing: passes over it", with(func(b *breaks) { b.rot = true })},
-	{failpoint.C8, "collect old orphans only; look before publishing", "publish: of any age, without looking",
-		ordinary},
-	{failpoint.C9, "boot tries create-only", "lake.CommitLog.Probe, over a store that overwrites",
-		with(func(b *breaks) { b.overwrites = true })},
-	{failpoint.B1, "the input is what H says", "publish: H is less than was read", ordinary},
-	{failpoint.B2, "the first copy wins", "exact: copies count", ordinary},
-	{failpoint.B3, "dirty buckets are computed in full", "publish: from new segments alone", ordinary},
-	{failpoint.B4, "every attempt has its version", "publish: one version a publication", ordinary},
-	{failpoint.B5, "rows are read back", "publish: they are not", ordinary},
-	{failpoint.P1, "H advances as a whole", "publish: one partition", ordinary},
-	{failpoint.P2, "the chain decides a race", "publish: the loser thinks it won", ordinary},
-	{failpoint.P3, "kept publications are not collected", "publish: only the newest is kept", ordinary},
-	{failpoint.S1, "segments close at cuts", "realtime: they do not", ordinary},
-	{failpoint.S2, "a cut is a boundary or an error", "realtime: the nearest boundary, one owner having another cut " +
-		"rule", with(func(b *breaks) { b.otherRule = true })},
-	{failpoint.S3, "evict only what the oldest kept covers", "realtime: all that is closed", ordinary},
-	{failpoint.S4, "base is compared with the cut", "realtime: it is not", ordinary},
-	{failpoint.S5, "a snapshot must fit the log and its epochs", "realtime: any is used", with(func(b *breaks) {
-		b.lossy = true
-		b.rot = false
+	{failpoint.L6, "janitor.Needed: trims everything", ordinarySurroundings},
+	{failpoint.C1, "landing: also cuts by its own clock", ordinarySurroundings},
+	{failpoint.C2, "landing: uses one object name for all attempts", ordinarySurroundings},
+	{failpoint.C3, "record.CommitPrefix: leaves the epoch out of the key", ordinarySurroundings},
+	{failpoint.C4, "landing: does not read objects back", ordinarySurroundings},
+	{failpoint.C5, "lake.CommitLog: takes an unknown outcome for success", ordinarySurroundings},
+	{failpoint.C6, "landing: stops when the log is trimmed", ordinarySurroundings},
+	{failpoint.C7, "landing: skips the missing message", vary(func(s *surroundings) { s.vanish = true })},
+	{failpoint.C8, "publish: collects orphans of any age, and does not look for objects",
+		ordinarySurroundings},
+	{failpoint.C9, "lake.CommitLog.Probe: accepts a store that overwrites",
+		vary(func(s *surroundings) { s.overwrites = true })},
+	{failpoint.B1, "publish: states a smaller H than it read", ordinarySurroundings},
+	{failpoint.B2, "exact: counts all copies", ordinarySurroundings},
+	{failpoint.B3, "publish: computes dirty buckets from new segments alone", ordinarySurroundings},
+	{failpoint.B4, "publish: uses one version for all attempts", ordinarySurroundings},
+	{failpoint.B5, "publish: does not read rows back", ordinarySurroundings},
+	{failpoint.P1, "publish: advances H of one partition", ordinarySurroundings},
+	{failpoint.P2, "publish: the loser believes it won", ordinarySurroundings},
+	{failpoint.P3, "publish: keeps only the newest publication", ordinarySurroundings},
+	{failpoint.S1, "realtime: never closes a segment at a cut", ordinarySurroundings},
+	{failpoint.S2, "realtime: takes the nearest boundary, while one owner has another cut rule",
+		vary(func(s *surroundings) { s.otherRule = true })},
+	{failpoint.S3, "realtime: evicts all closed segments", ordinarySurroundings},
+	{failpoint.S4, "realtime: does not compare the cut with the base", ordinarySurroundings},
+	{failpoint.S5, "realtime: uses any snapshot", vary(func(s *surroundings) {
+		s.lossy = true
+		s.vanish = false
 	})},
-	{failpoint.D1, "copies with assigned times meet across buckets", "exact: they do not", ordinary},
-	{failpoint.D2, "seen together with counted", "realtime: seen first", ordinary},
-	{failpoint.Q1, "one publication a query", "reader: pinned twice", ordinary},
-	{failpoint.Q2, "speed behind the cut gives nothing", "reader: its offset is stated", ordinary},
-	{failpoint.Q3, "the number of rows is checked", "the simulation's scan, and batchview: it is not", ordinary},
-	{failpoint.Q4, "an answer states H and S", "reader: S is H", ordinary},
-	{failpoint.Q5, "a prefix or an error", "reader: without the batch part", ordinary},
-	{failpoint.A1, "every landed event is accounted for", "exact: duplicates are not", ordinary},
+	{failpoint.D1, "exact: does not compare assigned times across buckets", ordinarySurroundings},
+	{failpoint.D2, "realtime: marks an id before it counts the event", ordinarySurroundings},
+	{failpoint.Q1, "reader: loads the publication twice", ordinarySurroundings},
+	{failpoint.Q2, "reader: states the offset of a partition that gave nothing", ordinarySurroundings},
+	{failpoint.Q3, "batchview and the simulation's scan: do not count the rows", ordinarySurroundings},
+	{failpoint.Q4, "reader: states H as S", ordinarySurroundings},
+	{failpoint.Q5, "reader: answers without the batch part", ordinarySurroundings},
+	{failpoint.A1, "exact: does not enter duplicates", ordinarySurroundings},
 }
 
-// with are ordinary surroundings with a change.
-func with(change func(*breaks)) func(uint64) breaks {
-	return func(seed uint64) breaks {
-		b := ordinary(seed)
-		change(&b)
-		return b
+// vary returns the ordinary surroundings with a change.
+func vary(change func(*surroundings)) func(uint64) surroundings {
+	return func(seed uint64) surroundings {
+		s := ordinarySurroundings(seed)
+		change(&s)
+		return s
 	}
 }
 
-// first plays seeds, but for some, until one fails, and returns how many it took, 0 if none of most did.
-func first(t *testing.T, most uint64, world func(uint64) breaks, but map[uint64]bool) (took uint64, err error) {
+// firstFailure plays seeds, except those in skip, until one fails. It returns how many seeds were
+// needed, or 0 if none of limit seeds fails.
+func firstFailure(t *testing.T, limit uint64, around func(uint64) surroundings,
+	skip map[uint64]bool) (needed uint64, err error) {
 	var next, least atomic.Uint64
-	least.Store(most)
-	errs := make([]error, most)
+	least.Store(limit)
+	errs := make([]error, limit)
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
@@ -102,64 +104,95 @@ func first(t *testing.T, most uint64, world func(uint64) breaks, but map[uint64]
 				if seed >= least.Load() {
 					return
 				}
-				if but[seed] {
+				if skip[seed] {
 					continue
 				}
-				if errs[seed] = simulate(t, seed, world(seed)).err; errs[seed] != nil {
-					for old := least.Load(); seed < old && !least.CompareAndSwap(old, seed); old = least.Load() {
-					}
+				if errs[seed] = simulate(t, seed, around(seed)).err; errs[seed] != nil {
+					storeLeast(&least, seed)
 				}
 			}
 		})
 	}
 	wg.Wait()
-	if n := least.Load(); n < most {
+	if n := least.Load(); n < limit {
 		return n + 1, errs[n]
 	}
 	return 0, nil
 }
 
-// catch turns a rule off and plays seeds until one fails that holds while the rule is on:
-// surroundings that fail either way would prove nothing.
-func catch(t *testing.T, rule failpoint.Rule, world func(uint64) breaks) (took uint64, err error) {
-	failing := map[uint64]bool{} // with the rule on
+// storeLeast lowers least to n if it is higher.
+func storeLeast(least *atomic.Uint64, n uint64) {
 	for {
-		restore := failpoint.Switch(rule)
-		took, err = first(t, *tries, world, failing)
-		restore()
-		if took == 0 || surroundings[rule] || simulate(t, took-1, world(took-1)).err == nil {
-			return took, err
+		old := least.Load()
+		if n >= old || least.CompareAndSwap(old, n) {
+			return
 		}
-		failing[took-1] = true
 	}
 }
 
-// surroundings are the rules about the log and the client, which the simulation itself
-// stands in for: what breaks them is the surroundings, with no switch to compare.
-var surroundings = map[failpoint.Rule]bool{failpoint.L1: true, failpoint.L2: true, failpoint.L3: true,
+// catchRule turns a rule off and plays seeds until one fails that holds while the rule is on. A seed
+// that fails in both cases would prove nothing.
+func catchRule(t *testing.T, rule failpoint.Rule, around func(uint64) surroundings) (needed uint64, err error) {
+	failing := map[uint64]bool{} // the seeds that fail with the rule on
+	for {
+		restore := failpoint.Switch(rule)
+		needed, err = firstFailure(t, *tries, around, failing)
+		restore()
+		if needed == 0 || brokenBySurroundings[rule] || simulate(t, needed-1, around(needed-1)).err == nil {
+			return needed, err
+		}
+		failing[needed-1] = true
+	}
+}
+
+// brokenBySurroundings are the rules about the log, the client and the store, which are fakes here.
+// The surroundings of a seed break them, so there is no run with the rule on to compare with.
+var brokenBySurroundings = map[failpoint.Rule]bool{failpoint.L1: true, failpoint.L2: true, failpoint.L3: true,
 	failpoint.L4: true, failpoint.C9: true}
 
-// TestEveryRuleIsCaught turns one rule off after the other and wants a seed to fail.
+// TestEveryRuleIsCaught turns off one rule after the other and expects that a seed fails.
 func TestEveryRuleIsCaught(t *testing.T) {
+	titles := ruleTitles(t)
 	var table strings.Builder
 	caught := 0
 	for _, r := range rules {
 		if *only != "" && string(r.rule) != *only {
 			continue
 		}
-		took, err := catch(t, r.rule, r.world)
-		if took == 0 {
-			t.Errorf("%s (%s): turned off, and %d seeds hold", r.rule, r.says, *tries)
-			fmt.Fprintf(&table, "| %s | %s | %s | not within %d seeds |\n", r.rule, r.says, r.where, *tries)
+		title := titles[r.rule]
+		needed, err := catchRule(t, r.rule, r.surroundings)
+		if needed == 0 {
+			t.Errorf("rule %s (%s) is turned off, but all %d seeds hold", r.rule, title, *tries)
+			fmt.Fprintf(&table, "| %s | %s | %s | not within %d seeds |\n", r.rule, title, r.change, *tries)
 			continue
 		}
 		caught++
-		t.Logf("%s caught after %d seeds: %.160s", r.rule, took, err)
-		fmt.Fprintf(&table, "| %s | %s | %s | %d |\n", r.rule, r.says, r.where, took)
+		t.Logf("rule %s is caught after %d seeds: %.160s", r.rule, needed, err)
+		fmt.Fprintf(&table, "| %s | %s | %s | %d |\n", r.rule, title, r.change, needed)
 	}
 	if *proof && *only == "" {
 		writeProof(t, caught, table.String())
 	}
+}
+
+const protocolFile = "../../../schemas/PROTOCOL.md"
+
+// ruleTitles returns the headings of the rules in the protocol.
+func ruleTitles(t *testing.T) map[failpoint.Rule]string {
+	raw, err := os.ReadFile(protocolFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	titles := map[failpoint.Rule]string{}
+	for _, m := range regexp.MustCompile(`(?m)^### (\w+) — (.+)$`).FindAllStringSubmatch(string(raw), -1) {
+		titles[failpoint.Rule(m[1])] = m[2]
+	}
+	for _, r := range rules {
+		if titles[r.rule] == "" {
+			t.Fatalf("%s has no heading for rule %s", protocolFile, r.rule)
+		}
+	}
+	return titles
 }
 
 const (
@@ -177,10 +210,11 @@ func writeProof(t *testing.T, caught int, table string) {
 	before, rest, ok := strings.Cut(string(old), proofBegin)
 	_, after, ok2 := strings.Cut(rest, proofEnd)
 	if !ok || !ok2 {
-		t.Fatalf("%s has lost its markers", proofFile)
+		t.Fatalf("%s lacks the markers of the generated part", proofFile)
 	}
-	text := fmt.Sprintf("Rules caught: %d of %d, each within at most %d seeds.\n\n| rule | says | what the switch "+
-		"changes | caught after seeds |\n|---|---|---|---|\n%s",
+	text := fmt.Sprintf("Rules caught: %d of %d, each within at most %d seeds.\n\n"+
+		"| rule | what it says | what happens instead when it is off | seeds until it is caught |\n"+
+		"|---|---|---|---|\n%s",
 		caught, len(rules), *tries, table)
 	if err := os.WriteFile(proofFile, []byte(before+proofBegin+text+proofEnd+after), 0o644); err != nil {
 		t.Fatal(err)

@@ -13,28 +13,29 @@ import (
 	"time"
 )
 
-// step is how far the clock moves at once. It is longer than any pause with jitter in
-// the code under test, so a schedule does not depend on where in a step a pause ends.
+// step is how far the clock moves at once. It is longer than every random pause of the code under
+// test, so the moment in a step at which a pause ends does not change the schedule.
 const step = 10 * time.Second
 
-// fate is what becomes of an operation.
+// fate is what happens to an operation.
 type fate int
 
 const (
-	fine      fate = iota
-	unsent         // no effect, an error
-	unheard        // its effect, and an error
-	delayed        // an error, and its effect later
-	conflict       // 409, without effect
-	refused        // 412, though the effect is this very operation's
-	broken         // 500, with or without effect
-	mangled        // another effect than was asked for, reported as done
-	lateWrong      // an error, and another effect than was asked for later
+	done           fate = iota // The operation has its effect and succeeds.
+	requestLost                // The operation has no effect and fails.
+	replyLost                  // The operation has its effect and fails.
+	delayed                    // The operation fails and has its effect later.
+	conflict                   // The operation is answered 409 and has no effect.
+	refused                    // The operation is answered 412, although it has its effect.
+	broken                     // The operation is answered 500, with or without its effect.
+	altered                    // The operation has an altered effect and succeeds.
+	delayedAltered             // The operation fails and has an altered effect later.
 )
 
-var fateNames = [...]string{"fine", "unsent", "unheard", "delayed", "409", "412", "500", "mangled", "late and mangled"}
+var fateNames = [...]string{"done", "request lost", "reply lost", "delayed", "409", "412", "500", "altered",
+	"delayed and altered"}
 
-// errLost is what a process sees of an operation whose request or reply was lost.
+// errLost is the error of an operation whose request or reply was lost.
 var errLost = errors.New("connection lost")
 
 // status is an error with an HTTP status.
@@ -45,46 +46,47 @@ func (s status) HTTPStatusCode() int { return int(s) }
 
 // op is a parked operation.
 type op struct {
-	p         *proc // nil once its process is gone
-	kind, key string
+	p         *proc  // p is nil when its process has ended.
+	kind, key string // kind and key order the operations of a process, so they are part of the schedule.
 	fates     []fate
-	rare      bool         // so seldom that every second one goes wrong
-	ready     func() bool  // nil: always
-	effect    func() error // runs while every goroutine is blocked, so it needs no locks
-	mangle    func()
+	rare      bool         // rare operations go wrong every second time, because there are so few of them.
+	ready     func() bool  // ready says whether the operation can run now; nil means always.
+	effect    func() error // effect runs while every goroutine is blocked, so it needs no locks.
+	alter     func()       // alter is the altered effect.
 	reply     chan error
 }
 
-// scheduler decides everything. Its run method is the only goroutine that changes the world.
+// scheduler decides what happens next. Only the goroutine of its run method changes the world.
 type scheduler struct {
 	root  context.Context
 	seed  uint64
 	rng   *rand.Rand
-	bad   int // one in bad operations goes wrong; 0 for none
+	bad   int // One in bad operations goes wrong; 0 means none.
 	ticks int
 	steps int
 
-	mu      sync.Mutex
-	pending []*op
-	met     map[string]int // how often each trouble was met; 0 for one that was offered and never came
-	trace   []string
-	digest  uint64
-	failed  error
+	mu         sync.Mutex
+	pending    []*op
+	situations map[string]int // situations counts what occurred; a count is 0 where it only could have.
+	trace      []string
+	digest     uint64
+	failed     error
 }
 
 func newScheduler(root context.Context, seed uint64) *scheduler {
-	return &scheduler{root: root, seed: seed, rng: rand.New(rand.NewPCG(seed, 0)), bad: 9, met: map[string]int{}}
+	return &scheduler{root: root, seed: seed, rng: rand.New(rand.NewPCG(seed, 0)), bad: 9,
+		situations: map[string]int{}}
 }
 
-// meet counts a trouble. It may be called by any goroutine.
-func (s *scheduler) meet(trouble string) {
+// observe counts a situation. It may be called by any goroutine.
+func (s *scheduler) observe(situation string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.met[trouble]++
+	s.situations[situation]++
 }
 
-// note adds a line to the schedule.
-func (s *scheduler) note(format string, args ...any) {
+// tracef adds a line to the printed schedule.
+func (s *scheduler) tracef(format string, args ...any) {
 	line := fmt.Sprintf("%5d ", s.ticks) + fmt.Sprintf(format, args...)
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%d %s", s.digest, line)
@@ -92,8 +94,8 @@ func (s *scheduler) note(format string, args ...any) {
 	s.trace = append(s.trace, line)
 }
 
-// fail notes the first thing that must not be. It may be called by any goroutine.
-func (s *scheduler) fail(format string, args ...any) {
+// failf records the first error of the seed. It may be called by any goroutine.
+func (s *scheduler) failf(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failed == nil {
@@ -107,7 +109,7 @@ func (s *scheduler) failure() error {
 	return s.failed
 }
 
-// eligible returns the operations that can go on, in an order that depends on them alone.
+// eligible returns the operations that can run now, in an order that depends on them alone.
 func (s *scheduler) eligible() []*op {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,47 +132,44 @@ func (o *op) actor() string {
 	return o.p.name
 }
 
-func (s *scheduler) remove(o *op) bool {
+func (s *scheduler) remove(o *op) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := slices.Index(s.pending, o)
-	if i >= 0 {
-		s.pending = slices.Delete(s.pending, i, i+1)
-	}
-	return i >= 0
+	s.pending = slices.DeleteFunc(s.pending, func(other *op) bool { return other == o })
 }
 
-// run plays until done says so or something failed. between is called once a step of the clock.
-func (s *scheduler) run(done func() bool, between func()) {
+// run plays operations until finished returns true or the seed fails. It calls onTick after each
+// step of the clock.
+func (s *scheduler) run(finished func() bool, onTick func()) {
 	for {
 		synctest.Wait()
-		if done() || s.failure() != nil {
+		if finished() || s.failure() != nil {
 			return
 		}
 		ops := s.eligible()
 		if len(ops) == 0 || s.bad > 0 && s.rng.IntN(25) == 0 {
-			s.passes(1)
+			s.advanceClock(1)
 			synctest.Wait()
-			between()
+			onTick()
 			continue
 		}
 		s.play(ops[s.rng.IntN(len(ops))])
 	}
 }
 
-// passes lets the clock go on.
-func (s *scheduler) passes(steps int) {
+// advanceClock lets the clock run for some steps.
+func (s *scheduler) advanceClock(steps int) {
 	s.mu.Lock()
 	s.ticks += steps
 	s.mu.Unlock()
 	time.Sleep(time.Duration(steps) * step)
 }
 
-// play lets one operation have its fate.
+// play draws the fate of an operation and carries it out.
 func (s *scheduler) play(o *op) {
 	s.remove(o)
 	s.steps++
-	f := fine
+	f := done
 	bad := s.bad
 	if o.rare {
 		bad = min(bad, 2)
@@ -178,19 +177,19 @@ func (s *scheduler) play(o *op) {
 	if bad > 0 && len(o.fates) > 0 && s.rng.IntN(bad) == 0 {
 		f = o.fates[s.rng.IntN(len(o.fates))]
 	}
-	if f != fine {
-		s.meet(o.kind + ": " + fateNames[f])
+	if f != done {
+		s.observe(o.kind + ": " + fateNames[f])
 	}
-	s.note("%s %s %s: %s", o.actor(), o.kind, o.key, fateNames[f])
+	s.tracef("%s %s %s: %s", o.actor(), o.kind, o.key, fateNames[f])
 	var err error
 	switch f {
-	case fine:
+	case done:
 		err = o.effect()
-	case unsent:
+	case requestLost:
 		err = errLost
 	case conflict:
 		err = status(409)
-	case unheard:
+	case replyLost:
 		_ = o.effect()
 		err = errLost
 	case refused:
@@ -202,13 +201,13 @@ func (s *scheduler) play(o *op) {
 		}
 		err = status(500)
 	case delayed:
-		s.later(o, o.effect)
+		s.delayEffect(o, o.effect)
 		err = errLost
-	case mangled:
-		o.mangle()
-	case lateWrong:
-		s.later(o, func() error {
-			o.mangle()
+	case altered:
+		o.alter()
+	case delayedAltered:
+		s.delayEffect(o, func() error {
+			o.alter()
 			return nil
 		})
 		err = errLost
@@ -218,9 +217,9 @@ func (s *scheduler) play(o *op) {
 	}
 }
 
-// later parks an effect that nobody waits for any more. It still waits until it can be: a
-// dead process's message must not reach a log that accepts nothing yet (L5).
-func (s *scheduler) later(o *op, effect func() error) {
+// delayEffect parks an effect for which no process waits any more. It still waits until it is ready:
+// a message of a dead process must not reach a log that does not accept messages yet (L5).
+func (s *scheduler) delayEffect(o *op, effect func() error) {
 	due := s.ticks + 1 + s.rng.IntN(12)
 	ready := func() bool { return s.ticks >= due && (o.ready == nil || o.ready()) }
 	s.mu.Lock()
@@ -233,25 +232,26 @@ type proc struct {
 	s           *scheduler
 	name        string
 	ctx         context.Context
-	end         context.CancelFunc
-	dead        bool // guarded by s.mu
-	pausedUntil int  // step of the clock
+	cancel      context.CancelFunc
+	dead        bool // dead is guarded by s.mu.
+	pausedUntil int  // pausedUntil is a step of the clock.
 }
 
 func (s *scheduler) start(name string) *proc {
-	ctx, end := context.WithCancel(s.root)
-	return &proc{s: s, name: name, ctx: ctx, end: end}
+	ctx, cancel := context.WithCancel(s.root)
+	return &proc{s: s, name: name, ctx: ctx, cancel: cancel}
 }
 
-// random are the numbers of one goroutine of a process: shared ones would come in any order.
-func (p *proc) random(of string) *rand.Rand {
+// newRand returns the random numbers of one goroutine of a process. Goroutines that shared a source
+// would draw from it in an order that differs from run to run.
+func (p *proc) newRand(label string) *rand.Rand {
 	h := fnv.New64a()
-	fmt.Fprint(h, p.name, of)
+	fmt.Fprint(h, p.name, label)
 	return rand.New(rand.NewPCG(p.s.seed, h.Sum64()))
 }
 
-// do parks an operation and waits for its fate.
-func (p *proc) do(ctx context.Context, o op) error {
+// perform parks an operation and waits for its fate.
+func (p *proc) perform(ctx context.Context, o op) error {
 	o.p = p
 	o.reply = make(chan error, 1)
 	p.s.mu.Lock()
@@ -261,7 +261,7 @@ func (p *proc) do(ctx context.Context, o op) error {
 	}
 	p.s.pending = append(p.s.pending, &o)
 	for _, f := range o.fates {
-		p.s.met[o.kind+": "+fateNames[f]] += 0
+		p.s.situations[o.kind+": "+fateNames[f]] += 0
 	}
 	p.s.mu.Unlock()
 	select {
@@ -273,26 +273,26 @@ func (p *proc) do(ctx context.Context, o op) error {
 	}
 }
 
-// kill ends a process. What it had sent may still arrive.
+// kill ends a process. Requests that it has sent may still have their effect.
 func (p *proc) kill() {
 	s := p.s
 	s.mu.Lock()
 	p.dead = true
-	mine := slices.Clone(s.pending)
-	mine = slices.DeleteFunc(mine, func(o *op) bool { return o.p != p })
-	slices.SortFunc(mine, func(a, b *op) int { return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.key, b.key)) })
+	sent := slices.Clone(s.pending)
+	sent = slices.DeleteFunc(sent, func(o *op) bool { return o.p != p })
+	slices.SortFunc(sent, func(a, b *op) int { return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.key, b.key)) })
 	s.pending = slices.DeleteFunc(s.pending, func(o *op) bool { return o.p == p })
 	s.mu.Unlock()
-	for _, o := range mine {
-		if slices.Contains(o.fates, unheard) && s.bad > 0 && s.rng.IntN(2) == 0 {
-			s.later(o, o.effect)
+	for _, o := range sent {
+		if slices.Contains(o.fates, replyLost) && s.bad > 0 && s.rng.IntN(2) == 0 {
+			s.delayEffect(o, o.effect)
 		}
 	}
-	p.end()
+	p.cancel()
 }
 
-// sleep reports whether the wait ended before the process. One that is paused meanwhile wakes
-// behind the pause, and what it had asked of others may be answered before.
+// sleep waits for some steps and reports whether the process still lives. A process that is paused
+// wakes after the pause; answers to its requests may have arrived earlier.
 func (p *proc) sleep(steps int) bool {
 	for wait := steps; ; wait = 1 {
 		t := time.NewTimer(time.Duration(wait) * step)
@@ -314,9 +314,9 @@ func (p *proc) paused() bool {
 	return p.pausedUntil > p.s.ticks
 }
 
-// see orders what the scheduler did before what the caller reads next. The virtual clock
-// does so already, but the race detector does not learn of it from a timer.
-func (s *scheduler) see() {
+// synchronize orders the scheduler's changes before the caller's next reads. The virtual clock does
+// that already, but the race detector does not learn it from a timer.
+func (s *scheduler) synchronize() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 }
