@@ -97,7 +97,7 @@ func (w *world) open(maxBytes int64, reg prometheus.Registerer) *Store {
 		Chains: func(context.Context) ([]*record.Chain, error) { return w.chains, nil },
 		Open: func(ctx context.Context, o record.Object) (exact.File, error) {
 			w.opened++
-			return object.OpenParquet(ctx, o, bytes.NewReader(w.bodies[o.Key]))
+			return object.Open(ctx, o, bytes.NewReader(w.bodies[o.Key]))
 		},
 		Records: lake.NewCommitLog(w.store), Objects: w.store,
 		Published: func() []position.Offset { return w.published },
@@ -148,11 +148,11 @@ func (w *world) land(p int, letters ...deadletter.Letter) {
 	if err := table.Append(position.Offset{Epoch: 1, Seq: seq}, 0, c); err != nil {
 		w.t.Fatal(err)
 	}
-	body, o, err := table.WriteParquet()
+	body, o, err := table.Encode()
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	o.Key = object.ObjectKey(o.Type, w.now, 1, p, seq, seq+1, "a")
+	o.Key = object.Key(o.Type, w.now, 1, p, seq, seq+1, "a")
 	o.Tenants = table.Tenants()
 	if err := w.store.Put(w.t.Context(), o.Key, bytes.NewReader(body), o.Size); err != nil {
 		w.t.Fatal(err)

@@ -25,7 +25,7 @@ type parquetLake struct {
 }
 
 func (l parquetLake) open(ctx context.Context, o record.Object) (File, error) {
-	return object.OpenParquet(ctx, o, bytes.NewReader(l.bytes[o.Key]))
+	return object.Open(ctx, o, bytes.NewReader(l.bytes[o.Key]))
 }
 
 // toParquet writes every object of l with the lake's own writer.
@@ -46,7 +46,7 @@ func toParquet(t testing.TB, c *catalog.Catalog, l lake) parquetLake {
 			}
 			rows = rows[n:]
 		}
-		raw, made, err := table.WriteParquet()
+		raw, made, err := table.Encode()
 		if err != nil {
 			t.Fatal(err)
 		}

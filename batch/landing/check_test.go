@@ -57,7 +57,7 @@ func (w *world) checkObject(t testing.TB, s *record.Commit, o record.Object, lan
 	if err := object.Verify(t.Context(), o, bytes.NewReader(raw)); err != nil {
 		return err
 	}
-	f, err := object.OpenParquet(t.Context(), o, bytes.NewReader(raw))
+	f, err := object.Open(t.Context(), o, bytes.NewReader(raw))
 	if err != nil {
 		return err
 	}

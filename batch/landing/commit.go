@@ -54,9 +54,9 @@ func (p *partition) store(ctx context.Context, t *object.Table, c *record.Commit
 		return o, err
 	}
 	err = p.retry(ctx, stagePut, func() error {
-		o.Key = object.ObjectKey(o.Type, c.Created, c.Epoch, p.id, c.Start, c.End, p.cfg.Attempt())
+		o.Key = object.Key(o.Type, c.Created, c.Epoch, p.id, c.Start, c.End, p.cfg.Attempt())
 		if failpoint.Off(failpoint.C2) {
-			o.Key = object.ObjectKey(o.Type, c.Created, c.Epoch, p.id, c.Start, c.End, "only")
+			o.Key = object.Key(o.Type, c.Created, c.Epoch, p.id, c.Start, c.End, "only")
 		}
 		failpoint.Point("landing.put.before")
 		if err := p.objects.Put(ctx, o.Key, bytes.NewReader(body), o.Size); err != nil {

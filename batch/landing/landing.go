@@ -43,7 +43,7 @@ type Config struct {
 	// OnCommit is called after a partition's head moved, from the partition's goroutine: it
 	// must return at once.
 	OnCommit func(partition int)
-	// Encode makes an object of a table; nil is WriteParquet.
+	// Encode makes an object of a table; nil is object.Table.Encode.
 	Encode func(*object.Table) ([]byte, record.Object, error)
 }
 
@@ -83,7 +83,7 @@ func New(cfg Config, chains []*record.Chain, src Source, records record.CommitLo
 		cfg.OnCommit = func(int) {}
 	}
 	if cfg.Encode == nil {
-		cfg.Encode = (*object.Table).WriteParquet
+		cfg.Encode = (*object.Table).Encode
 	}
 	m, err := newMetrics(cfg.Registerer)
 	if err != nil {

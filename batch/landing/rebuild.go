@@ -32,7 +32,7 @@ func Rebuild(ctx context.Context, src Source, objects Objects, c *record.Commit,
 	if len(tables) != len(c.Objects) {
 		return fmt.Errorf("rebuild %s: the log gives %d objects, the record names %d", key, len(tables), len(c.Objects))
 	}
-	body, got, err := tables[at].WriteParquet()
+	body, got, err := tables[at].Encode()
 	if err != nil {
 		return fmt.Errorf("rebuild %s: %w", key, err)
 	}

@@ -43,7 +43,7 @@ type parquetObject struct {
 func encodes() {
 	for t := range toEncode {
 		var r parquetObject
-		r.body, r.o, r.err = t.WriteParquet()
+		r.body, r.o, r.err = t.Encode()
 		encoded <- r
 	}
 }

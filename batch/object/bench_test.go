@@ -31,7 +31,7 @@ func BenchmarkWriteParquet(b *testing.B) {
 	b.ReportAllocs()
 	size := 0
 	for b.Loop() {
-		raw, _, err := t.WriteParquet()
+		raw, _, err := t.Encode()
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -56,7 +56,7 @@ func BenchmarkAppend(b *testing.B) {
 }
 
 func BenchmarkReadParquet(b *testing.B) {
-	raw, o, err := benchTable(b, 1<<20).WriteParquet()
+	raw, o, err := benchTable(b, 1<<20).Encode()
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func BenchmarkReadParquet(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				f, err := OpenParquet(b.Context(), o, bytes.NewReader(raw))
+				f, err := Open(b.Context(), o, bytes.NewReader(raw))
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -92,11 +92,11 @@ func BenchmarkReadParquet(b *testing.B) {
 
 // BenchmarkReadRange reads the rows of one of 1,000 buckets, as a recompute of replayed history does.
 func BenchmarkReadRange(b *testing.B) {
-	raw, o, err := benchTable(b, 1<<20).WriteParquet()
+	raw, o, err := benchTable(b, 1<<20).Encode()
 	if err != nil {
 		b.Fatal(err)
 	}
-	f, err := OpenParquet(b.Context(), o, bytes.NewReader(raw))
+	f, err := Open(b.Context(), o, bytes.NewReader(raw))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -34,12 +34,12 @@ type leaf struct {
 	optional bool
 }
 
-// OpenParquet opens the object a commit record names and checks that it holds as many
+// Open opens the object a commit record names and checks that it holds as many
 // rows as the record says. It reads the footer and the page index, and never panics:
 // panics of the Parquet reader on malformed files become ErrMalformed. It does not
 // compare the digest; Verify does, and comes first where an object is in doubt: a
 // damaged footer can keep the Parquet reader busy for many seconds.
-func OpenParquet(ctx context.Context, o record.Object, r io.ReaderAt) (f *File, err error) {
+func Open(ctx context.Context, o record.Object, r io.ReaderAt) (f *File, err error) {
 	defer guard(&err, o.Key)
 	if err := ctx.Err(); err != nil {
 		return nil, err

@@ -185,18 +185,18 @@ func TestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		table := NewTable(flightType.Name, 2, 3, time.Hour)
 		want := fill(t, table)
-		raw, o, err := table.WriteParquet()
+		raw, o, err := table.Encode()
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, o2, err := table.WriteParquet()
+		again, o2, err := table.Encode()
 		if err != nil || !bytes.Equal(raw, again) || !gocmp.Equal(o, o2) {
 			t.Fatal("the same rows gave other bytes, or", err)
 		}
 		if err := Verify(context.Background(), o, bytes.NewReader(raw)); err != nil {
 			t.Fatal(err)
 		}
-		f, err := OpenParquet(context.Background(), o, bytes.NewReader(raw))
+		f, err := Open(context.Background(), o, bytes.NewReader(raw))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -263,7 +263,7 @@ func TestGolden(t *testing.T) {
 	if err := table.Append(position.Offset{Epoch: 3, Seq: 41}, 0, c); err != nil {
 		t.Fatal(err)
 	}
-	raw, o, err := table.WriteParquet()
+	raw, o, err := table.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,11 +30,11 @@ import (
 func TestPagesAndGroups(t *testing.T) {
 	t.Parallel()
 	table := benchTable(t, 2*rowsPerPage+5000)
-	raw, o, err := table.WriteParquet()
+	raw, o, err := table.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := OpenParquet(t.Context(), o, bytes.NewReader(raw))
+	f, err := Open(t.Context(), o, bytes.NewReader(raw))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,11 +57,11 @@ func TestRowGroups(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	raw, o, err := table.WriteParquet()
+	raw, o, err := table.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := OpenParquet(t.Context(), o, bytes.NewReader(raw))
+	f, err := Open(t.Context(), o, bytes.NewReader(raw))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,11 +116,11 @@ func embeddedStore(t *testing.T) *lake.Store {
 // TestStoreServesParquet puts an object into the embedded S3 server, verifies and reads it there.
 func TestStoreServesParquet(t *testing.T) {
 	t.Parallel()
-	raw, o, err := benchTable(t, 50_000).WriteParquet()
+	raw, o, err := benchTable(t, 50_000).Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Key = ObjectKey(o.Type, time.Unix(0, 0), 1, 1, 1, 8, "attempt")
+	o.Key = Key(o.Type, time.Unix(0, 0), 1, 1, 1, 8, "attempt")
 	s := embeddedStore(t)
 	if err := s.Put(t.Context(), o.Key, bytes.NewReader(raw), o.Size); err != nil {
 		t.Fatal(err)
@@ -132,11 +132,11 @@ func TestStoreServesParquet(t *testing.T) {
 	if err := Verify(t.Context(), o, object); err != nil {
 		t.Fatal(err)
 	}
-	there, err := OpenParquet(t.Context(), o, object)
+	there, err := Open(t.Context(), o, object)
 	if err != nil {
 		t.Fatal(err)
 	}
-	here, err := OpenParquet(t.Context(), o, bytes.NewReader(raw))
+	here, err := Open(t.Context(), o, bytes.NewReader(raw))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,11 +160,11 @@ func TestMissingColumn(t *testing.T) {
 
 func TestDictionariesAndAbsentColumns(t *testing.T) {
 	t.Parallel()
-	raw, o, err := benchTable(t, 3*rowsPerPage).WriteParquet()
+	raw, o, err := benchTable(t, 3*rowsPerPage).Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := OpenParquet(t.Context(), o, bytes.NewReader(raw))
+	f, err := Open(t.Context(), o, bytes.NewReader(raw))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,11 +207,11 @@ func TestDictionaryFallback(t *testing.T) {
 		col.ends = append(col.ends, uint32(len(col.bytes)))
 		col.rows++
 	}
-	raw, o, err := table.WriteParquet()
+	raw, o, err := table.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := OpenParquet(t.Context(), o, bytes.NewReader(raw))
+	f, err := Open(t.Context(), o, bytes.NewReader(raw))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +258,7 @@ func TestConflictingFields(t *testing.T) {
 
 func TestDamageIsFound(t *testing.T) {
 	t.Parallel()
-	raw, o, err := benchTable(t, 1000).WriteParquet()
+	raw, o, err := benchTable(t, 1000).Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,13 +271,13 @@ func TestDamageIsFound(t *testing.T) {
 		t.Errorf("a byte more: got %v, want ErrMalformed", err)
 	}
 	o.Rows++
-	if _, err := OpenParquet(t.Context(), o, bytes.NewReader(raw)); !errors.Is(err, ErrMalformed) {
+	if _, err := Open(t.Context(), o, bytes.NewReader(raw)); !errors.Is(err, ErrMalformed) {
 		t.Errorf("another row count: got %v, want ErrMalformed", err)
 	}
 }
 
-func FuzzOpenParquet(f *testing.F) {
-	raw, o, err := benchTable(f, 200).WriteParquet()
+func FuzzOpen(f *testing.F) {
+	raw, o, err := benchTable(f, 200).Encode()
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -295,7 +295,7 @@ func FuzzOpenParquet(f *testing.F) {
 				damaged[place] ^= b
 			}
 		}
-		file, err := OpenParquet(t.Context(), o, bytes.NewReader(damaged))
+		file, err := Open(t.Context(), o, bytes.NewReader(damaged))
 		if err != nil {
 			return
 		}
@@ -346,11 +346,11 @@ func TestChunksAcrossPages(t *testing.T) {
 			c.present[i] = false
 		}
 	}
-	raw, o, err := table.WriteParquet()
+	raw, o, err := table.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := OpenParquet(t.Context(), o, bytes.NewReader(raw))
+	f, err := Open(t.Context(), o, bytes.NewReader(raw))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,9 +22,9 @@ const (
 	ColIndex     = "_index"     // int32, index of the event in its message
 )
 
-// ObjectKey returns the key of the Parquet object of an event type and the segment
+// Key returns the key of the Parquet object of an event type and the segment
 // [start, end) (C2). The attempt makes it a name that no other attempt can reuse.
-func ObjectKey(eventType string, landed time.Time, epoch uint32, partition int, start, end uint64,
+func Key(eventType string, landed time.Time, epoch uint32, partition int, start, end uint64,
 	attempt string) string {
 	return fmt.Sprintf("data/type=%s/landed=%s/e%d-p%d-%d-%d-%s.parquet",
 		eventType, landed.UTC().Format(time.DateOnly), epoch, partition, start, end, attempt)

@@ -35,10 +35,10 @@ const (
 // fewer bytes are written and read, and saves about two thirds of the space.
 var fastest = &zstd.Codec{Level: zstd.SpeedFastest}
 
-// WriteParquet returns the table's rows as a Parquet object, sorted by event time,
+// Encode returns the table's rows as a Parquet object, sorted by event time,
 // then position (C2), and what its commit record says of it (C3); the record's key is
 // the caller's to add. The same rows give the same bytes. The table stays as it is.
-func (t *Table) WriteParquet() ([]byte, record.Object, error) {
+func (t *Table) Encode() ([]byte, record.Object, error) {
 	if t.rows == 0 {
 		return nil, record.Object{}, fmt.Errorf("write parquet object of %s: no events", t.eventType)
 	}

@@ -170,7 +170,7 @@ func (w *world) object(eventType string, p int, events []event) record.Object {
 	if err := table.Append(position.Offset{Epoch: 1, Seq: w.seq[p]}, 0, columnsOf(events)); err != nil {
 		w.t.Fatal(err)
 	}
-	body, o, err := table.WriteParquet()
+	body, o, err := table.Encode()
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -275,7 +275,7 @@ func (w *world) open(ctx context.Context, o record.Object) (exact.File, error) {
 	if err := object.Verify(ctx, o, bytes.NewReader(body)); err != nil {
 		return nil, fmt.Errorf("open %s: %w", o.Key, err)
 	}
-	return object.OpenParquet(ctx, o, bytes.NewReader(body))
+	return object.Open(ctx, o, bytes.NewReader(body))
 }
 
 // faults ends a process at one operation: before it happens, or after it, so that the reply is lost.

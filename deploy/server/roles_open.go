@@ -110,7 +110,7 @@ func (s *Stack) openObject(ctx context.Context, o record.Object) (exact.File, er
 		}
 		s.verified.Store(o.Key, struct{}{})
 	}
-	f, err := object.OpenParquet(ctx, o, r)
+	f, err := object.Open(ctx, o, r)
 	if err != nil {
 		return nil, fmt.Errorf("object %s: %w", o.Key, err)
 	}
@@ -177,7 +177,7 @@ func (s *Stack) openLanding(context.Context) (err error) {
 		Encode: func(t *object.Table) ([]byte, record.Object, error) {
 			encoders <- struct{}{}
 			defer func() { <-encoders }()
-			return t.WriteParquet()
+			return t.Encode()
 		}}
 	s.lander, err = landing.New(lc, s.chains, source{s.engines.log}, s.engines.records, s.engines.lake)
 	return err

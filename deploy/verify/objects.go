@@ -99,7 +99,7 @@ func checkObject(ctx context.Context, e *Evidence, r *recorder, seg *record.Comm
 		err = object.Verify(ctx, o, body)
 	}
 	if err == nil {
-		_, err = object.OpenParquet(ctx, o, body)
+		_, err = object.Open(ctx, o, body)
 	}
 	if errors.Is(err, object.ErrMalformed) {
 		r.find(V2, where, damaged, "the object is damaged: %v", err)
@@ -108,7 +108,7 @@ func checkObject(ctx context.Context, e *Evidence, r *recorder, seg *record.Comm
 	return err == nil, err
 }
 
-// objectName is what landing names an object: object.ObjectKey.
+// objectName is what landing names an object: object.Key.
 var objectName = regexp.MustCompile(`^data/type=[^/]+/landed=\d{4}-\d{2}-\d{2}/e(\d+)-p(\d+)-(\d+)-(\d+)-[^/]+\.parquet$`)
 
 // strangerAfter is how much younger than the record of its segment an unnamed object

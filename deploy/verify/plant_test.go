@@ -200,7 +200,7 @@ func (w *world) copyEvents(t *testing.T) (key string) {
 		if err != nil {
 			return err
 		}
-		f, err := object.OpenParquet(t.Context(), o, body)
+		f, err := object.Open(t.Context(), o, body)
 		if err != nil {
 			return err
 		}
@@ -215,11 +215,11 @@ func (w *world) copyEvents(t *testing.T) (key string) {
 				return err
 			}
 		}
-		raw, again, err := table.WriteParquet()
+		raw, again, err := table.Encode()
 		if err != nil {
 			return err
 		}
-		again.Key = object.ObjectKey("hit", seg.Created, seg.Epoch, 0, c.Head.Seq, c.Head.Seq+1, "FORGED")
+		again.Key = object.Key("hit", seg.Created, seg.Epoch, 0, c.Head.Seq, c.Head.Seq+1, "FORGED")
 		key = again.Key
 		forged := &record.Commit{Kind: record.Segment, Epoch: seg.Epoch, Start: c.Head.Seq, End: c.Head.Seq + 1,
 			Events:  1,

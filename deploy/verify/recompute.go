@@ -211,7 +211,7 @@ func (v *recomputation) recompute(ctx context.Context, st *record.State, in exac
 		if err != nil {
 			return nil, fmt.Errorf("object %s: %w", o.Key, err)
 		}
-		return object.OpenParquet(ctx, o, body)
+		return object.Open(ctx, o, body)
 	}
 	found, err := exact.Run(ctx, v.e.Exact, open, in, func(b *exact.Block) error {
 		of := computed[b.View.Name]

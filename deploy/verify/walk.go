@@ -97,7 +97,7 @@ func (e *Evidence) readObject(ctx context.Context, seg *record.Commit, o record.
 	if err != nil {
 		return err
 	}
-	f, err := object.OpenParquet(ctx, o, body)
+	f, err := object.Open(ctx, o, body)
 	if err != nil {
 		return err
 	}

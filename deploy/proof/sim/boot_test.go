@@ -212,6 +212,6 @@ func (n *node) bootViews(log processLog) (err error) {
 
 // encode writes a Parquet object outside the bubble.
 func encode(t *object.Table) (body []byte, o record.Object, err error) {
-	outsideBubble(func() { body, o, err = t.WriteParquet() })
+	outsideBubble(func() { body, o, err = t.Encode() })
 	return body, o, err
 }

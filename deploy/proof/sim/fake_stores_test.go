@@ -178,7 +178,7 @@ func (o processObjects) open(ctx context.Context, r record.Object) (exact.File, 
 			return
 		}
 		var opened *object.File
-		if opened, err = object.OpenParquet(ctx, r, bytes.NewReader(body)); err != nil {
+		if opened, err = object.Open(ctx, r, bytes.NewReader(body)); err != nil {
 			return
 		}
 		all := append(slices.Clone(objectColumns), "amount", "kind", "name", "user")
