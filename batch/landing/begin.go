@@ -13,17 +13,18 @@ import (
 )
 
 const (
-	// createTries is how often a record with an unknown outcome is tried at boot, where an
-	// operator waits. A running lander never gives up.
+	// createTries is how often a start tries to create a record whose outcome stays unknown.
+	// An operator waits for a start, so it gives up; a running lander never does.
 	createTries = 8
-	// sealRounds bounds a race for the head against others that keep landing.
+	// sealRounds is how often a seal is tried at a new head while other landers move the head on.
 	sealRounds = 100
 )
 
-// Begin loads a partition's chain and makes it fit the configuration: an empty chain gets
-// its first seal, which opens next.Epoch (1) and fixes bucket width and partitions; another
-// cut rule opens a new epoch (C1). Losing the race for the first seal is no error. A bucket
-// width or number of partitions other than the stored one is a *setting.Error.
+// Begin loads the commit chain of a partition and makes it fit the configuration. An empty chain
+// gets its first record: the seal that opens next.Epoch (1) and fixes the bucket width and the
+// number of partitions. If the stored cut rule is another one, a seal opens a new epoch (C1).
+// It is no error if another process creates the first seal. Another stored bucket width or
+// number of partitions is a *setting.Error.
 func Begin(ctx context.Context, records record.CommitLog, partition int, next record.Next) (*record.Chain, error) {
 	c, err := LoadChain(ctx, records, partition)
 	if err != nil {
@@ -51,8 +52,9 @@ func Begin(ctx context.Context, records record.CommitLog, partition int, next re
 	return c, nil
 }
 
-// checkFirst keeps a raised log.partitions from beginning chains for partitions that the
-// stored number does not have: partition 0, which is begun first, has the say.
+// checkFirst refuses to begin the chain of a partition that the stored number of partitions does
+// not have, which is how a raised log.partitions shows. It compares next with the first record
+// of partition 0, because that chain is begun first.
 func checkFirst(ctx context.Context, records record.CommitLog, partition int, next record.Next) error {
 	if partition == 0 {
 		return nil
@@ -71,7 +73,7 @@ func checkFirst(ctx context.Context, records record.CommitLog, partition int, ne
 	return checkFixed(zero, next)
 }
 
-// checkFixed compares what may never change while data exists.
+// checkFixed compares the settings that cannot change while data exists.
 func checkFixed(c *record.Chain, next record.Next) error {
 	var errs []error
 	if c.Bucket != next.Bucket {
@@ -89,11 +91,12 @@ func checkFixed(c *record.Chain, next record.Next) error {
 	return errors.Join(errs...)
 }
 
-// SealEpoch ends the chain's epoch at its head and opens the next with the rule (L5). It
-// takes the key that a lander of the old epoch would need. If another wrote that record
-// first the chain is read on: a seal with the same rule is as good as the own one, behind
-// anything else the seal is tried again at the new head. So it may be called again after
-// an error. The head may have moved: compare the log with it only afterwards.
+// SealEpoch ends the epoch of the chain at its head and opens the next epoch with the rule (L5).
+// The seal needs the same key as the next record of a lander of the old epoch. If another
+// process has created that record first, the chain is read on. A seal of another process with
+// the same rule is as good as this one. After any other record the seal is tried again at the
+// new head. SealEpoch may be called again after an error. It may move the head, so compare the
+// log with the head only afterwards.
 func SealEpoch(ctx context.Context, records record.CommitLog, c *record.Chain, rule position.CutRule,
 	reason string) error {
 	from := c.Head.Epoch
@@ -112,12 +115,12 @@ func SealEpoch(ctx context.Context, records record.CommitLog, c *record.Chain, r
 			return nil
 		}
 	}
-	return fmt.Errorf("seal epoch %d of partition %d: others land faster than this process can seal: end them first",
+	return fmt.Errorf("seal epoch %d of partition %d: other processes land faster than this one can seal: stop them",
 		c.Head.Epoch, c.Partition)
 }
 
-// createSeal creates the record that continues the chain and moves the chain past
-// whatever is there in the end; mine says whose it is.
+// createSeal creates the record that continues the chain, and moves the chain past the record
+// that is there in the end. mine reports whether that record is the given seal.
 func createSeal(ctx context.Context, records record.CommitLog, c *record.Chain,
 	seal *record.Commit) (mine bool, err error) {
 	seal.Attempt = rand.Text()

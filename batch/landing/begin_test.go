@@ -16,16 +16,17 @@ import (
 	"recount/schemas/setting"
 )
 
-func begin(t testing.TB, w record.CommitLog, p int, next record.Next) *record.Chain {
+// begin begins the chain of partition p.
+func begin(t testing.TB, records record.CommitLog, p int, next record.Next) *record.Chain {
 	t.Helper()
-	c, err := Begin(t.Context(), w, p, next)
+	c, err := Begin(t.Context(), records, p, next)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-// TestBegin: the first seal is created once, and the same configuration adds nothing.
+// TestBegin: the first seal is created once, and beginning again with the same configuration adds nothing.
 func TestBegin(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
@@ -36,11 +37,12 @@ func TestBegin(t *testing.T) {
 	}
 	if want := (position.Offset{Epoch: 1, Seq: 1}); first.Head != want || first.Rule() != testRule ||
 		len(w.Bodies) != 1 {
-		t.Errorf("head %v, rule %v, %d records", first.Head, first.Rule(), len(w.Bodies))
+		t.Errorf("head %v, rule %v, %d records; want %v, %v, 1", first.Head, first.Rule(), len(w.Bodies), want,
+			testRule)
 	}
 }
 
-// TestChangedCutRule is C1: another rule opens a new epoch, once.
+// TestChangedCutRule is C1: another cut rule opens a new epoch, once.
 func TestChangedCutRule(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
@@ -50,13 +52,13 @@ func TestChangedCutRule(t *testing.T) {
 	for range 2 {
 		c := begin(t, w, 0, other)
 		if want := (position.Offset{Epoch: 2, Seq: 1}); c.Head != want || c.Rule() != other.Rule {
-			t.Errorf("head %v, rule %v", c.Head, c.Rule())
+			t.Errorf("head %v, rule %v; want %v, %v", c.Head, c.Rule(), want, other.Rule)
 		}
 	}
 }
 
-// TestFixedSettings: what data has fixed is refused by the setting's name, also for
-// partitions that have no chain yet.
+// TestFixedSettings: a change of a setting that the data has fixed is refused with the name of the
+// setting, also for a partition that has no chain yet.
 func TestFixedSettings(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
@@ -66,8 +68,8 @@ func TestFixedSettings(t *testing.T) {
 	other.Partitions = 8
 	for _, p := range []int{0, 5} {
 		_, err := Begin(t.Context(), w, p, other)
-		var fault *setting.Error
-		if !errors.As(err, &fault) {
+		var problem *setting.Error
+		if !errors.As(err, &problem) {
 			t.Fatalf("partition %d: got %v, want a *setting.Error", p, err)
 		}
 		for _, want := range []string{"batch.bucket", "1h0m0s", "6h0m0s", "log.partitions", "2 partitions", "8"} {
@@ -77,12 +79,12 @@ func TestFixedSettings(t *testing.T) {
 		}
 	}
 	if len(w.Bodies) != 1 {
-		t.Errorf("%d records, want the first alone", len(w.Bodies))
+		t.Errorf("%d records, want only the first", len(w.Bodies))
 	}
 }
 
-// TestSealLostReplies: over a network that loses nearly every reply the epoch is sealed in
-// the end, by calling again, and the chain is whole.
+// TestSealLostReplies: over a network that loses nearly every reply, repeated calls seal the epoch
+// in the end, and the chain is whole.
 func TestSealLostReplies(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(30) {
@@ -99,37 +101,36 @@ func TestSealLostReplies(t *testing.T) {
 			n.late.Wait()
 			there, err := LoadChain(t.Context(), w, 0)
 			if err != nil || there.Head != c.Head || c.Head.Epoch != 2 {
-				t.Errorf("seed %d: sealed at %v, the records say %v, %v", seed, c.Head, there, err)
+				t.Errorf("seed %d: sealed at %v, the records say %v (%v)", seed, c.Head, there, err)
 			}
 		})
 	}
 }
 
-// TestSealBehindAZombie is L5: a segment that takes the seal's key is kept, and the seal
-// goes behind it; the lander of the old epoch then finds the seal at its key.
-func TestSealBehindAZombie(t *testing.T) {
+// TestSealAfterZombie is L5: a segment at the key that the seal needs is kept, and the seal comes
+// after it. The lander of the old epoch, the zombie, then finds the seal at its next key.
+func TestSealAfterZombie(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	c := begin(t, w, 0, testNext)
-	zombie := snapshot(c)
-	put(t, w, zombie, 4)
+	zombie := cloneChain(c)
+	appendSegment(t, w, zombie, 4)
 	if err := SealEpoch(t.Context(), w, c, testRule, "the log lost its end"); err != nil {
 		t.Fatal(err)
 	}
 	if want := (position.Offset{Epoch: 2, Seq: 4}); c.Head != want || len(c.Segments) != 1 {
-		t.Errorf("head %v with %d segments, want %v with the zombie's", c.Head, len(c.Segments), want)
+		t.Errorf("head %v with %d segments, want %v with the zombie's segment", c.Head, len(c.Segments), want)
 	}
 	if o, _, _ := w.Create(t.Context(), zombie.NextKey(), []byte("segment")); o != record.Exists {
-		t.Errorf("the key the zombie needs next: %v, want it taken", o)
+		t.Errorf("create at the key that the zombie needs next: %v, want Exists", o)
 	}
 }
 
-// put appends a segment of one event that ends before end.
-func put(t testing.TB, w *world, c *record.Chain, end uint64) {
+// appendSegment appends a segment of one event that ends before end.
+func appendSegment(t testing.TB, w *world, c *record.Chain, end uint64) {
 	t.Helper()
 	r := &record.Commit{Kind: record.Segment, Epoch: c.Head.Epoch, Partition: c.Partition, Start: c.Head.Seq, End: end,
-		Events:  1,
-		Tenants: map[string]int64{eventbatch.DefaultTenant: 1}, Attempt: "a", Previous: c.Tip,
+		Events: 1, Tenants: map[string]int64{eventbatch.DefaultTenant: 1}, Attempt: "a", Previous: c.Tip,
 		Objects: []record.Object{{Type: "t", Key: "k", Size: 1, Rows: 1, Buckets: []record.BucketRows{{Rows: 1}}}}}
 	raw, err := r.Encode()
 	if err != nil {
@@ -141,14 +142,14 @@ func put(t testing.TB, w *world, c *record.Chain, end uint64) {
 	}
 }
 
-// TestLoadChain reads a chain of several windows and epochs; a record that is missing in
-// its middle is an error, never an end (V1).
+// TestLoadChain reads a chain of several windows and epochs. A record that is missing in the middle
+// is an error, and never the end of the chain (V1).
 func TestLoadChain(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	c := begin(t, w, 0, testNext)
 	for i := range uint64(3 * windowGets) {
-		put(t, w, c, 2+i)
+		appendSegment(t, w, c, 2+i)
 		if i == 100 {
 			if err := SealEpoch(t.Context(), w, c, testRule, "a test"); err != nil {
 				t.Fatal(err)
@@ -163,11 +164,11 @@ func TestLoadChain(t *testing.T) {
 	delete(w.Bodies, key)
 	if _, err := LoadChain(t.Context(), w, 0); !errors.Is(err, record.ErrInvalid) ||
 		!strings.Contains(err.Error(), key) {
-		t.Errorf("with %s missing: %v", key, err)
+		t.Errorf("without %s: got %v, want ErrInvalid and the key", key, err)
 	}
 }
 
-// TestStoredSchemas: documents come back by type; one that is not what its key says is refused.
+// TestStoredSchemas: schemas are returned by type, and a schema under the key of another is refused.
 func TestStoredSchemas(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
@@ -185,6 +186,6 @@ func TestStoredSchemas(t *testing.T) {
 	}
 	w.Bodies[schemaKey(viewed2)] = w.Bodies[schemaKey(viewed)]
 	if _, err := StoredSchemas(t.Context(), w); !errors.Is(err, record.ErrInvalid) {
-		t.Errorf("a schema under another's key: %v", err)
+		t.Errorf("a schema under the key of another: got %v, want ErrInvalid", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -12,14 +13,14 @@ import (
 )
 
 const (
-	parallelGets = 32
-	mostSingle   = 64  // records read one by one at a start before the rest is listed
-	windowGets   = 256 // records held before they are appended, so at most that many bodies wait
+	parallelGets  = 32  // records that are fetched at the same time
+	maxSingleGets = 64  // records that a start reads one by one before it lists the rest
+	windowGets    = 256 // records that are fetched before they are appended, which bounds the memory
 )
 
-// LoadChain reads a partition's commit chain from its first record. A chain that has not
-// begun is no error. A record that is missing although later ones of its epoch exist, or
-// that does not continue the chain, wraps record.ErrInvalid (V1).
+// LoadChain reads the commit chain of a partition from its first record. It is no error if the
+// chain has not begun. The error wraps record.ErrInvalid if a record does not continue the
+// chain, or is missing although later records of its epoch exist (V1).
 func LoadChain(ctx context.Context, records record.CommitLog, partition int) (*record.Chain, error) {
 	c := record.NewChain(partition)
 	for {
@@ -27,13 +28,13 @@ func LoadChain(ctx context.Context, records record.CommitLog, partition int) (*r
 		last, err := loadEpoch(ctx, records, c)
 		ended := false
 		if err == nil {
-			ended, err = extend(ctx, records, c, mostSingle)
+			ended, err = extend(ctx, records, c, maxSingleGets)
 		}
 		if err == nil && !ended {
-			continue // An epoch may have begun, and of a long one many are listed and read at once.
+			continue // There are more records. Listed records are read several at a time.
 		}
 		if err == nil && c.Head.Epoch == epoch && last >= c.NextKey() {
-			err = fmt.Errorf("%w: %s is missing and the later %s exists: restore it from a copy of the object store",
+			err = fmt.Errorf("%w: %s is missing but the later %s exists: restore it from a copy of the object store",
 				record.ErrInvalid, c.NextKey(), last)
 		}
 		if err != nil {
@@ -45,8 +46,8 @@ func LoadChain(ctx context.Context, records record.CommitLog, partition int) (*r
 	}
 }
 
-// loadEpoch appends the listed records of the head's epoch, fetched several at a time,
-// and returns the last listed key. What the list does not show Extend finds.
+// loadEpoch appends the listed records of the head's epoch, several fetched at a time, and
+// returns the last listed key. The list may lack new records; extend finds those.
 func loadEpoch(ctx context.Context, records record.CommitLog, c *record.Chain) (last string, err error) {
 	keys, err := records.List(ctx, record.CommitPrefix(c.Head.Epoch, c.Partition))
 	if err != nil || len(keys) == 0 {
@@ -57,7 +58,7 @@ func loadEpoch(ctx context.Context, records record.CommitLog, c *record.Chain) (
 		skipAhead(ctx, records, c)
 	}
 	for len(keys) > 0 && keys[0] < c.NextKey() {
-		keys = keys[1:] // A checkpoint had it.
+		keys = keys[1:] // A checkpoint held this record.
 	}
 	for len(keys) > 0 {
 		window := keys[:min(len(keys), windowGets)]
@@ -92,16 +93,16 @@ func getAll(ctx context.Context, records record.CommitLog, keys []string) ([][]b
 	return raws, g.Wait()
 }
 
-// Extend reads the chain on from where it is, one record after the other, until there is
-// no next one. After an error the chain is whole up to the records read before it.
+// Extend reads the chain on from its head, one record after the other, until there is no next
+// record. After an error the chain is whole up to the last record that was read.
 func Extend(ctx context.Context, records record.CommitLog, c *record.Chain) error {
 	_, err := extend(ctx, records, c, math.MaxInt)
 	return err
 }
 
-// extend is Extend for at most so many records; ended says that there was no next one.
-func extend(ctx context.Context, records record.CommitLog, c *record.Chain, most int) (ended bool, err error) {
-	for range most {
+// extend is Extend for at most limit records; ended reports that there was no next record.
+func extend(ctx context.Context, records record.CommitLog, c *record.Chain, limit int) (ended bool, err error) {
+	for range limit {
 		raw, err := records.Get(ctx, c.NextKey())
 		if errors.Is(err, record.ErrNotFound) {
 			return true, nil
@@ -114,4 +115,13 @@ func extend(ctx context.Context, records record.CommitLog, c *record.Chain, most
 		}
 	}
 	return false, nil
+}
+
+// cloneChain copies a chain, so that extending one of the two does not change the other.
+func cloneChain(c *record.Chain) *record.Chain {
+	out := *c
+	out.Epochs = slices.Clip(c.Epochs)
+	out.Segments = slices.Clip(c.Segments)
+	out.Holes = slices.Clip(c.Holes)
+	return &out
 }

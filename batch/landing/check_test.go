@@ -24,8 +24,8 @@ func (w *world) landedAll(t testing.TB, p int) bool {
 	return c.Events >= int64(len(w.logs[p].ids)) && c.Begun()
 }
 
-// check compares the lake with what was appended: an independent reading of the records,
-// the objects and the cut rule.
+// check compares the lake with the messages that were appended. It is an independent reading of the
+// records, the objects and the cut rule.
 func (w *world) check(t testing.TB, p int) error {
 	c, err := LoadChain(t.Context(), w, p)
 	if err != nil {
@@ -51,7 +51,7 @@ func (w *world) check(t testing.TB, p int) error {
 	return w.checkCuts(p, c)
 }
 
-// checkObject reads an object's rows into landed; no row may come twice.
+// checkObject reads the rows of an object into landed. No row may be there twice.
 func (w *world) checkObject(t testing.TB, s *record.Commit, o record.Object, landed map[[2]uint64]string) error {
 	raw := w.objects[o.Key]
 	if err := object.Verify(t.Context(), o, bytes.NewReader(raw)); err != nil {
@@ -73,7 +73,7 @@ func (w *world) checkObject(t testing.TB, s *record.Commit, o record.Object, lan
 		for i := range int(c.Rec.NumRows()) {
 			at := [2]uint64{uint64(seqs.Value(i)), uint64(indexes.Value(i))}
 			if _, twice := landed[at]; twice || at[0] < s.Start || at[0] >= s.End {
-				return fmt.Errorf("event %v is in [%d, %d), twice: %t", at, s.Start, s.End, twice)
+				return fmt.Errorf("event %v is in segment [%d, %d); in two segments: %t", at, s.Start, s.End, twice)
 			}
 			landed[at] = c.ID.Value(i)
 		}
@@ -81,7 +81,7 @@ func (w *world) checkObject(t testing.TB, s *record.Commit, o record.Object, lan
 	return nil
 }
 
-// checkCuts compares the segments with the cut rule run over the whole log (C1).
+// checkCuts runs the cut rule over the whole log, and compares its cut points with the segments (C1).
 func (w *world) checkCuts(p int, c *record.Chain) error {
 	cutter := position.NewCutter(c.Epochs, position.First)
 	cuts := map[uint64]bool{position.First: true}
@@ -97,11 +97,11 @@ func (w *world) checkCuts(p int, c *record.Chain) error {
 	}
 	for _, s := range c.Segments {
 		if !cuts[s.Start] || !cuts[s.End] {
-			return fmt.Errorf("segment [%d, %d) does not end where the cut rule ends it: %v", s.Start, s.End, cuts)
+			return fmt.Errorf("segment [%d, %d) does not begin and end at cut points: %v", s.Start, s.End, cuts)
 		}
 		for seq := s.Start + 1; seq < s.End; seq++ {
 			if cuts[seq] {
-				return fmt.Errorf("segment [%d, %d) runs over the cut point %d", s.Start, s.End, seq)
+				return fmt.Errorf("segment [%d, %d) goes past the cut point %d", s.Start, s.End, seq)
 			}
 		}
 	}

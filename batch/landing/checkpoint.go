@@ -10,23 +10,23 @@ import (
 	"recount/schemas/record"
 )
 
-// A checkpoint is a copy of the next records of a chain in one, a line each, so that a start
-// needs a request for a thousand of them and not a thousand. It holds the records and no
-// summary of them: the hash chain is checked from the first record on whichever way it was
-// read (V1), and of each checkpoint the last record is compared with the one in its own
-// place, whose digests reach back to all before it. So a checkpoint that is corrupt, forged
-// or gone costs requests and nothing else.
+// A checkpoint is one object that holds copies of the next thousand records of a chain, one a
+// line, so that a start needs one request for them. It holds the records themselves and no
+// summary: the hash chain is checked from the first record on, whichever way it is read (V1).
+// The last record of each checkpoint is compared with the original, whose digest reaches back
+// to all records before it. So a checkpoint that is corrupt, forged or missing costs requests
+// and nothing else.
 //
 //	chain/p{partition}/e{epoch}-{start}.ndjson
 //
-//	{"kind":"seal","epoch":0,…}\n       the first lines of stored records, whatever epoch they are of
+//	{"kind":"seal","epoch":0,…}\n       the first lines of stored records, of any epoch
 //	{"kind":"segment","epoch":1,…}\n
 //
-// The key names the first record of the copy, in 3, 6 and 20 digits. A checkpoint is stored like
-// a record, with its digest on one more line.
+// The key names the partition, epoch and start of the first copied record, in 3, 6 and 20
+// digits. A checkpoint is stored like a record, with its digest on one more line.
 const (
 	checkpointRecords = 1000
-	checkpointBytes   = 8 << 20 // one is closed behind the record that reaches this
+	checkpointBytes   = 8 << 20 // a checkpoint ends after the record that reaches this size
 )
 
 // checkpointKey is the key of the checkpoint that continues the chain.
@@ -34,8 +34,8 @@ func checkpointKey(c *record.Chain) string {
 	return fmt.Sprintf("%se%06d-%020d.ndjson", record.CheckpointPrefix(c.Partition), c.Head.Epoch, c.Head.Seq)
 }
 
-// skipAhead moves the chain to the end of its checkpoints. A fault of them, or of asking for
-// them, says nothing about the chain: what is left is walked.
+// skipAhead moves the chain to the end of its checkpoints. An error in them, or in reading them,
+// says nothing about the chain: the caller walks the records after them.
 func skipAhead(ctx context.Context, records record.CommitLog, c *record.Chain) {
 	read := record.NewChain(c.Partition)
 	_ = readCheckpoints(ctx, records, read)
@@ -44,8 +44,8 @@ func skipAhead(ctx context.Context, records record.CommitLog, c *record.Chain) {
 	}
 }
 
-// readCheckpoints extends the chain by all checkpoints that continue it. One that does not
-// hold what the chain does is an error, and leaves the chain as it was before it.
+// readCheckpoints extends the chain by all checkpoints that continue it. A checkpoint that does
+// not hold the records of the chain is an error, and leaves the chain as it was before it.
 func readCheckpoints(ctx context.Context, records record.CommitLog, c *record.Chain) error {
 	keys, err := records.List(ctx, record.CheckpointPrefix(c.Partition))
 	if err != nil {
@@ -56,7 +56,7 @@ func readCheckpoints(ctx context.Context, records record.CommitLog, c *record.Ch
 			continue
 		}
 		if key != checkpointKey(c) {
-			return nil // What lies between must be read record by record, and then all may be.
+			return nil // Records before this checkpoint must be read one by one, so all others are too.
 		}
 		if err := readCheckpoint(ctx, records, c, key); err != nil {
 			return err
@@ -65,23 +65,26 @@ func readCheckpoints(ctx context.Context, records record.CommitLog, c *record.Ch
 	return nil
 }
 
-// errUseless is wrapped by the error about a checkpoint that does not hold what the chain does.
-var errUseless = errors.New("a checkpoint is of no use")
+// errUnusable is wrapped by the error about a checkpoint that does not hold the records of the chain.
+var errUnusable = errors.New("unusable checkpoint")
 
+// readCheckpoint extends the chain by the checkpoint at key.
 func readCheckpoint(ctx context.Context, records record.CommitLog, c *record.Chain, key string) error {
-	err := copyCheckpoint(ctx, records, c, key)
+	err := checkAndExtend(ctx, records, c, key)
 	if errors.Is(err, record.ErrInvalid) || errors.Is(err, record.ErrCorrupt) || errors.Is(err, record.ErrNotFound) {
-		return fmt.Errorf("%w: %s, which may be removed: %w", errUseless, key, err)
+		return fmt.Errorf("%w %s, which may be deleted: %w", errUnusable, key, err)
 	}
 	return err
 }
 
-func copyCheckpoint(ctx context.Context, records record.CommitLog, c *record.Chain, key string) error {
+// checkAndExtend reads the checkpoint at key into a copy of the chain, and replaces the chain by
+// the copy if the last record is the original.
+func checkAndExtend(ctx context.Context, records record.CommitLog, c *record.Chain, key string) error {
 	raw, err := records.Get(ctx, key)
 	if err != nil {
 		return err
 	}
-	read := snapshot(c)
+	read := cloneChain(c)
 	var lastKey string
 	var last []byte
 	for line := range bytes.Lines(raw) {
@@ -102,14 +105,14 @@ func copyCheckpoint(ctx context.Context, records record.CommitLog, c *record.Cha
 	return nil
 }
 
-// Checkpointer makes checkpoints. It is not safe for concurrent use.
+// Checkpointer writes checkpoints. It is not safe for concurrent use.
 type Checkpointer struct {
 	records record.CommitLog
 	logger  *slog.Logger
-	ends    []*record.Chain // by partition, up to the last checkpoint, without their segments
+	ends    []*record.Chain // by partition: the chain up to its last checkpoint, without segments
 }
 
-// NewCheckpointer returns a checkpointer of all partitions. A nil logger discards.
+// NewCheckpointer returns a checkpointer of all partitions. A nil logger discards log lines.
 func NewCheckpointer(records record.CommitLog, partitions int, logger *slog.Logger) *Checkpointer {
 	k := &Checkpointer{records: records, logger: logger}
 	if logger == nil {
@@ -121,32 +124,34 @@ func NewCheckpointer(records record.CommitLog, partitions int, logger *slog.Logg
 	return k
 }
 
-// Make makes the checkpoints that are due and returns how many. The chains, of all
-// partitions, say what is. A partition with a checkpoint that is of no use has none behind it,
-// as long as it takes its place: its chain is walked from there, and nothing else suffers.
+// Make writes the checkpoints that are due and returns their number. The chains, of all
+// partitions, say which are due. An unusable checkpoint keeps its key, so its partition gets no
+// later ones until it is deleted. A start then walks the chain from there, and nothing else suffers.
 func (k *Checkpointer) Make(ctx context.Context, chains []*record.Chain) (made int64, err error) {
 	for p, end := range k.ends {
-		n, err := k.makeDue(ctx, chains[p], end)
+		n, err := k.writeDue(ctx, chains[p], end)
 		made += n
-		if errors.Is(err, errUseless) {
-			k.logger.WarnContext(ctx, "a commit chain gets no more checkpoints", "partition", p, "error", err)
+		if errors.Is(err, errUnusable) {
+			k.logger.WarnContext(ctx, "a commit chain gets no more checkpoints, so a start reads it record by record",
+				"partition", p, "error", err)
 		} else if err != nil {
-			return made, fmt.Errorf("checkpoint of the commit chain of partition %d: %w", p, err)
+			return made, fmt.Errorf("write a checkpoint of the commit chain of partition %d: %w", p, err)
 		}
 	}
 	return made, nil
 }
 
-func (k *Checkpointer) makeDue(ctx context.Context, c, end *record.Chain) (made int64, err error) {
-	if !due(c, end) {
+// writeDue writes the checkpoints that the chain c needs after end, and moves end past them.
+func (k *Checkpointer) writeDue(ctx context.Context, c, end *record.Chain) (made int64, err error) {
+	if !isDue(c, end) {
 		return 0, nil
 	}
-	// The first time, and where another process makes them too.
+	// Another process may have written checkpoints, or this one before its start.
 	if err := readCheckpoints(ctx, k.records, end); err != nil {
 		return 0, err
 	}
-	for ; due(c, end); made++ {
-		if err := k.makeOne(ctx, end); err != nil {
+	for ; isDue(c, end); made++ {
+		if err := k.writeNext(ctx, end); err != nil {
 			return made, err
 		}
 	}
@@ -155,16 +160,17 @@ func (k *Checkpointer) makeDue(ctx context.Context, c, end *record.Chain) (made 
 	return made, nil
 }
 
-// due reports whether enough has landed behind the last checkpoint.
-func due(c, end *record.Chain) bool {
+// isDue reports whether enough records have landed after the last checkpoint.
+func isDue(c, end *record.Chain) bool {
 	n := len(c.Segments)
 	return n >= checkpointRecords && c.Segments[n-checkpointRecords].Start >= end.Head.Seq
 }
 
-// makeOne copies the records that follow, and goes on from what is there then, whoever made it.
-func (k *Checkpointer) makeOne(ctx context.Context, end *record.Chain) error {
+// writeNext copies the records after end into a checkpoint. Then it moves end past the checkpoint
+// that is stored, because another process may have been first.
+func (k *Checkpointer) writeNext(ctx context.Context, end *record.Chain) error {
 	key := checkpointKey(end)
-	next := snapshot(end)
+	next := cloneChain(end)
 	var body []byte
 	for n := 0; n < checkpointRecords && len(body) < checkpointBytes; n++ {
 		raw, err := k.records.Get(ctx, next.NextKey())

@@ -17,7 +17,7 @@ import (
 	"recount/schemas/record"
 )
 
-// extendBy lands n small segments, and an epoch's seal in their middle.
+// extendBy appends n small segments, and a seal in their middle.
 func extendBy(t testing.TB, records record.CommitLog, c *record.Chain, n int) {
 	t.Helper()
 	for i := range n {
@@ -43,19 +43,19 @@ func extendBy(t testing.TB, records record.CommitLog, c *record.Chain, n int) {
 	}
 }
 
-// counted counts reads.
-type counted struct {
+// countingLog counts reads.
+type countingLog struct {
 	record.CommitLog
 	gets atomic.Int64
 }
 
-func (c *counted) Get(ctx context.Context, key string) ([]byte, error) {
+func (c *countingLog) Get(ctx context.Context, key string) ([]byte, error) {
 	c.gets.Add(1)
 	return c.CommitLog.Get(ctx, key)
 }
 
-// TestCheckpoints: a chain read over its checkpoints is the one read record by record, with
-// few requests; and whatever is wrong with a checkpoint, it is passed over.
+// TestCheckpoints: a chain that is read by its checkpoints is the one that is read record by record,
+// and needs few requests. A checkpoint that is damaged in any way is passed over.
 func TestCheckpoints(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
@@ -70,21 +70,21 @@ func TestCheckpoints(t *testing.T) {
 	if made, err := NewCheckpointer(w, 1, nil).Make(t.Context(), []*record.Chain{want}); err != nil || made != 0 {
 		t.Fatalf("another process made %d checkpoints, %v", made, err)
 	}
-	load := func(because string, most int64) {
+	load := func(when string, limit int64) {
 		t.Helper()
-		records := &counted{CommitLog: w}
+		records := &countingLog{CommitLog: w}
 		c, err := LoadChain(t.Context(), records, 0)
 		if err != nil {
-			t.Fatalf("%s: %v", because, err)
+			t.Fatalf("%s: %v", when, err)
 		}
 		if diff := cmp.Diff(want, c); diff != "" {
-			t.Errorf("%s: the chain (-records +checkpoints): %s", because, diff)
+			t.Errorf("%s: the chain (-records +checkpoints): %s", when, diff)
 		}
-		if n := records.gets.Load(); n > most {
-			t.Errorf("%s: %d reads, want at most %d", because, n, most)
+		if n := records.gets.Load(); n > limit {
+			t.Errorf("%s: %d reads, want at most %d", when, n, limit)
 		}
 	}
-	load("two checkpoints", 4+110+mostSingle)
+	load("two checkpoints", 4+110+maxSingleGets)
 
 	other := begin(t, w, 1, testNext)
 	extendBy(t, w, other, checkpointRecords+1)
@@ -94,35 +94,35 @@ func TestCheckpoints(t *testing.T) {
 	}
 	good := bytes.Clone(w.Bodies[keys[1]])
 	lines := bytes.SplitAfter(good, []byte("\n"))
-	for because, body := range map[string][]byte{
-		"a digit": bytes.Replace(good, []byte(`"rows":1`), []byte(`"rows":2`), 1),
-		"the last record": bytes.Join(append(lines[:len(lines)-2:len(lines)-2],
+	for damage, body := range map[string][]byte{
+		"another digit": bytes.Replace(good, []byte(`"rows":1`), []byte(`"rows":2`), 1),
+		"another last record": bytes.Join(append(lines[:len(lines)-2:len(lines)-2],
 			bytes.Replace(lines[len(lines)-2], []byte(`"attempt":""`), []byte(`"attempt":"x"`), 1)), nil),
-		"a record too few":    bytes.Join(lines[1:], nil),
-		"not a checkpoint":    []byte("{}"),
-		"nothing":             {},
-		"half":                good[:len(good)/2],
-		"a forged checkpoint": forged(t, good),
+		"a record is missing": bytes.Join(lines[1:], nil),
+		"no checkpoint":       []byte("{}"),
+		"empty":               {},
+		"half of it":          good[:len(good)/2],
+		"forged":              forge(t, good),
 	} {
 		w.Bodies[keys[1]] = body
-		load(because, 2*checkpointRecords+200+mostSingle)
-		var said bytes.Buffer
-		k := NewCheckpointer(w, 2, slog.New(slog.NewTextHandler(&said, nil)))
+		load(damage, 2*checkpointRecords+200+maxSingleGets)
+		var logged bytes.Buffer
+		k := NewCheckpointer(w, 2, slog.New(slog.NewTextHandler(&logged, nil)))
 		if made, err := k.Make(t.Context(), []*record.Chain{want, other}); err != nil || made != 1 ||
-			!strings.Contains(said.String(), keys[1]) {
-			t.Errorf("%s: made %d, %v: %s; want that of the other partition, and the key of this one's", because, made,
-				err, &said)
+			!strings.Contains(logged.String(), keys[1]) {
+			t.Errorf("%s: made %d checkpoints, %v, logged %s; want 1, of partition 1, and the damaged key in the log",
+				damage, made, err, &logged)
 		}
 		maps.DeleteFunc(w.Bodies,
 			func(key string, _ []byte) bool { return strings.HasPrefix(key, record.CheckpointPrefix(1)) })
 	}
 	delete(w.Bodies, keys[0])
 	w.Bodies[keys[1]] = good
-	load("the first is gone", 2*checkpointRecords+200+mostSingle)
+	load("the first is missing", 2*checkpointRecords+200+maxSingleGets)
 }
 
-// forged is a checkpoint with another record in it and every digest behind it made to fit.
-func forged(t *testing.T, good []byte) (body []byte) {
+// forge returns a checkpoint with another first record, and with all later digests made to fit it.
+func forge(t *testing.T, good []byte) (body []byte) {
 	t.Helper()
 	tip := ""
 	for i, line := range bytes.Split(bytes.TrimSuffix(good, []byte("\n")), []byte("\n")) {
@@ -145,7 +145,7 @@ func forged(t *testing.T, good []byte) (body []byte) {
 	return body
 }
 
-// BenchmarkLoadChain starts from chains of two lengths in a store over HTTP.
+// BenchmarkLoadChain loads chains of two lengths from a store over HTTP, record by record and by checkpoints.
 func BenchmarkLoadChain(b *testing.B) {
 	for _, n := range []int{1000, 20_000} {
 		records := lake.NewCommitLog(openStore(b))

@@ -11,15 +11,15 @@ import (
 	"recount/schemas/record"
 )
 
-// land lands the open segment, which ends before the message end: CUT to ACK. When it
-// returns nil the head is at end. errMoved means that the record at the head is another's.
+// land lands the open segment, which ends before the message end: the steps CUT to ACK. When it
+// returns nil, the head is at end. errMoved means that another process created the record there.
 func (p *partition) land(ctx context.Context, s *segment, end uint64) error {
 	c := &record.Commit{Kind: record.Segment, Epoch: s.start.Epoch, Partition: p.id, Start: s.start.Seq, End: end,
 		Events: s.events, Tenants: map[string]int64{}, Attempt: p.cfg.Attempt(), Created: p.cfg.Now().UTC(),
 		Previous: p.chain.Tip}
 	size := int64(0)
 	failpoint.Point("landing.cut.after")
-	for _, t := range s.all() {
+	for _, t := range s.sortedTables() {
 		o, err := p.store(ctx, t, c)
 		if err != nil {
 			return err
@@ -34,15 +34,15 @@ func (p *partition) land(ctx context.Context, s *segment, end uint64) error {
 	if err := p.commit(ctx, c); err != nil {
 		return err
 	}
-	p.m.landed(s, size)
+	p.metrics.countSegment(s, size)
 	return nil
 }
 
-// store makes one object durable: ENCODE, PUT, VERIFY. An object that may be there, or is
-// not what was sent, is left where it is (N3) and put again under another name.
+// store makes one object durable: ENCODE, PUT, VERIFY. An object that may have been stored, or
+// was stored wrongly, is left where it is (N3), and put again under another name.
 func (p *partition) store(ctx context.Context, t *object.Table, c *record.Commit) (o record.Object, err error) {
 	var body []byte
-	err = p.timed(stageEncode, func() error {
+	err = p.timeStage(stageEncode, func() error {
 		body, o, err = p.cfg.Encode(t)
 		return err
 	})
@@ -64,12 +64,12 @@ func (p *partition) store(ctx context.Context, t *object.Table, c *record.Commit
 		}
 		failpoint.Point("landing.put.after")
 		defer failpoint.Point("landing.verify.after")
-		return p.timed(stageVerify, func() error { return p.verify(ctx, o) })
+		return p.timeStage(stageVerify, func() error { return p.verify(ctx, o) })
 	})
 	return o, err
 }
 
-// verify compares the object with its record as a reader will find it (C4).
+// verify compares the object with its record as a reader will see it (C4).
 func (p *partition) verify(ctx context.Context, o record.Object) error {
 	if failpoint.Off(failpoint.C4) {
 		return nil
@@ -81,7 +81,7 @@ func (p *partition) verify(ctx context.Context, o record.Object) error {
 	return object.Verify(ctx, o, bytes.NewReader(there))
 }
 
-// storeSchema makes the table's schema durable before a record names its id.
+// storeSchema makes the schema of the table durable before a record names its id.
 func (p *partition) storeSchema(ctx context.Context, t *object.Table) error {
 	e := t.EventType()
 	key := schemaKey(e)
@@ -93,13 +93,13 @@ func (p *partition) storeSchema(ctx context.Context, t *object.Table) error {
 	return err
 }
 
-// commit creates the record that continues the chain (N1), with the same bytes until the
-// outcome is known (C5, N2), and moves the chain past whoever's it is.
+// commit creates the record that continues the chain (N1), with the same bytes until the outcome
+// is known (C5, N2). Then it moves the chain past the record that is there, its own or another's.
 func (p *partition) commit(ctx context.Context, c *record.Commit) error {
 	raw, err := c.Encode()
 	if err == nil && len(raw) > record.MaxCommit {
-		err = fmt.Errorf("its record has %d bytes, at most %d: the events touch too many buckets; lower "+
-			"landing.cut_rows and start again", len(raw), record.MaxCommit)
+		err = fmt.Errorf("the record would have %d bytes, above the limit of %d, because its events are in too many "+
+			"buckets: lower landing.cut_rows and start again", len(raw), record.MaxCommit)
 	}
 	if err != nil {
 		return fmt.Errorf("commit [%d, %d): %w", c.Start, c.End, err)
@@ -124,9 +124,9 @@ func (p *partition) commit(ctx context.Context, c *record.Commit) error {
 	if _, err := p.chain.Extend(there); err != nil {
 		return err
 	}
-	p.publish()
+	p.announceHead()
 	if outcome == record.Exists {
-		p.m.lost.Inc()
+		p.metrics.lost.Inc()
 		return errMoved
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 	"recount/schemas/record"
 )
 
+// openStore returns a store on a new embedded S3 server.
 func openStore(t testing.TB) *lake.Store {
 	t.Helper()
 	server, err := s3server.Open(s3server.DefaultConfig(t.TempDir()))
@@ -36,8 +37,8 @@ func openStore(t testing.TB) *lake.Store {
 	return s
 }
 
-// TestEmbeddedStore lands over the real store, twice: the second lander goes on at the
-// chain head the first left.
+// TestEmbeddedStore lands into the real store, twice. The second lander continues at the chain head
+// that the first left.
 func TestEmbeddedStore(t *testing.T) {
 	t.Parallel()
 	s := openStore(t)
@@ -69,12 +70,12 @@ func TestEmbeddedStore(t *testing.T) {
 		if got, err := registry.Gather(); err != nil || len(got) == 0 {
 			t.Error(got, err)
 		}
-		compare(t, s, records, l)
+		checkStored(t, s, records, l)
 	}
 }
 
-// compare loads the chain and every object it names from the store.
-func compare(t *testing.T, s *lake.Store, records record.CommitLog, l *Lander) {
+// checkStored loads the chain and every object that it names from the store.
+func checkStored(t *testing.T, s *lake.Store, records record.CommitLog, l *Lander) {
 	t.Helper()
 	c, err := LoadChain(t.Context(), records, 0)
 	if err != nil || c.Head != l.Heads()[0] {

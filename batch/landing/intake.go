@@ -12,27 +12,27 @@ import (
 )
 
 const (
-	// idle is how long nothing must have arrived before a partition counts as idle: in a
-	// backlog every segment is overdue by the clock, and only the next message's turn.
-	idle = 100 * time.Millisecond
-	// mostSpread bounds the jitter of a heartbeat. Without it all partitions of all landers,
-	// which are due at the same edge of an interval, would send theirs in one moment.
-	mostSpread = time.Second
+	// idleAfter is how long nothing must arrive before a partition counts as idle. In a backlog
+	// every segment is overdue by the clock, but the next message is there and ends it.
+	idleAfter = 100 * time.Millisecond
+	// maxSpread bounds the jitter of a heartbeat. Without it all partitions of all landers would
+	// send their heartbeats in one moment, because they are due at the same edge of an interval.
+	maxSpread = time.Second
 )
 
-// intake reads a partition's messages in order, over as many readers as it takes, and asks
-// for a heartbeat when the open segment is due and nothing arrives.
+// intake reads the messages of a partition in order, and opens another reader after an error. It
+// sends a heartbeat when the open segment is due and nothing arrives.
 type intake struct {
 	p      *partition
 	cutter *position.Cutter
-	want   uint64
-	reader eventbatch.Reader
+	want   uint64            // the sequence of the next message
+	reader eventbatch.Reader // nil until the next read opens one
 
-	beat  time.Time // when the next heartbeat is allowed; zero until the open segment has events
-	beats int       // sent, or failed, since the last cut
+	beat  time.Time // when the next heartbeat may be sent; zero until the open segment has events
+	beats int       // heartbeats since the last cut, failed ones included
 }
 
-// next returns the message that is wanted next (N4), waiting for it.
+// next waits for the message that is wanted next, and returns it (N4).
 func (in *intake) next(ctx context.Context) (eventbatch.Message, error) {
 	for try := 0; ; {
 		m, err := in.read(ctx)
@@ -48,14 +48,14 @@ func (in *intake) next(ctx context.Context) (eventbatch.Message, error) {
 		case ctx.Err() != nil:
 			return m, ctx.Err()
 		case errors.Is(err, errIdle):
-			in.heartbeat(ctx)
+			in.sendHeartbeat(ctx)
 			try = 0
 			continue
 		case errors.Is(err, position.ErrTrimmed) || errors.Is(err, position.ErrGap):
 			return m, err
 		}
 		in.close()
-		in.p.m.retries[stageRead].Inc()
+		in.p.metrics.retries[stageRead].Inc()
 		in.p.warn(ctx, "landing cannot read the log", "sequence", in.want, "error", err)
 		if err := sleep(ctx, pause(try)); err != nil {
 			return m, err
@@ -64,25 +64,26 @@ func (in *intake) next(ctx context.Context) (eventbatch.Message, error) {
 	}
 }
 
-// errIdle says that nothing came until a heartbeat may be due.
+// errIdle means that no message arrived until a heartbeat may be due.
 var errIdle = errors.New("idle")
 
+// read returns the next message of the reader, or errIdle.
 func (in *intake) read(ctx context.Context) (eventbatch.Message, error) {
 	if in.reader == nil {
-		r, err := in.p.src.Read(ctx, in.p.id, in.want)
+		r, err := in.p.source.Read(ctx, in.p.id, in.want)
 		if err != nil {
 			return eventbatch.Message{}, err
 		}
 		in.reader = r
 	}
-	due, open := in.due()
+	due, open := in.heartbeatDue()
 	if !open {
 		return in.reader.Next(ctx)
 	}
-	if in.ahead() {
-		in.heartbeat(ctx) // However much arrives, no event will end the segment.
+	if in.begunAhead() {
+		in.sendHeartbeat(ctx) // No event that arrives will end the segment.
 	}
-	wait := max(due.Sub(in.p.cfg.Now()), idle)
+	wait := max(due.Sub(in.p.cfg.Now()), idleAfter)
 	timed, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	m, err := in.reader.Next(timed)
@@ -92,49 +93,49 @@ func (in *intake) read(ctx context.Context) (eventbatch.Message, error) {
 	return m, err
 }
 
-// due returns when the next heartbeat may be sent, and false while no event is open.
-func (in *intake) due() (time.Time, bool) {
+// heartbeatDue returns when the next heartbeat may be sent, and false while the open segment has no events.
+func (in *intake) heartbeatDue() (time.Time, bool) {
 	micros, open := in.cutter.Due()
 	interval := in.p.chain.Rule().Interval
 	now := in.p.cfg.Now()
-	spread := min(interval/10, mostSpread)
-	// No segment is due in more than an interval, but by a clock that was set back since.
-	if open && (in.beat.IsZero() || in.beat.Sub(now) > max(interval+spread, idle+mostPause)) {
+	spread := min(interval/10, maxSpread)
+	// A segment is due within an interval. If it seems due later, the clock was set back since.
+	if open && (in.beat.IsZero() || in.beat.Sub(now) > max(interval+spread, idleAfter+maxPause)) {
 		in.beat = now.Add(min(time.UnixMicro(micros).Sub(now), interval) + rand.N(spread+1))
 	}
 	return in.beat, open
 }
 
-// ahead reports whether the open segment was begun by a clock far ahead of this one.
-func (in *intake) ahead() bool {
+// begunAhead reports whether the clock that began the open segment was far ahead of this clock.
+func (in *intake) begunAhead() bool {
 	micros, open := in.cutter.Due()
 	return open && time.UnixMicro(micros).Sub(in.p.cfg.Now()) > 2*in.p.chain.Rule().Interval
 }
 
-// heartbeat sends one if it is time, and puts the next off ever longer: one that did not
-// end the segment met a full log, or one that did not answer.
-func (in *intake) heartbeat(ctx context.Context) {
+// sendHeartbeat sends a heartbeat if it is due. Each heartbeat of a segment delays the next one
+// longer, because a heartbeat that did not end the segment met a log that is full or does not answer.
+func (in *intake) sendHeartbeat(ctx context.Context) {
 	now := in.p.cfg.Now()
 	if now.Before(in.beat) {
 		return
 	}
-	if err := in.p.src.Heartbeat(ctx, in.p.id); err != nil {
-		in.p.m.retries[stageHeartbeat].Inc()
+	if err := in.p.source.Heartbeat(ctx, in.p.id); err != nil {
+		in.p.metrics.retries[stageHeartbeat].Inc()
 		in.p.warn(ctx, "landing cannot append a heartbeat", "error", err)
 	} else {
-		in.p.m.heartbeats.Inc()
+		in.p.metrics.heartbeats.Inc()
 	}
-	in.beat = in.p.cfg.Now().Add(idle + pause(in.beats))
+	in.beat = in.p.cfg.Now().Add(idleAfter + pause(in.beats))
 	in.beats++
 }
 
-// cut notes that a new segment is open.
-func (in *intake) cut() {
+// resetHeartbeat forgets the heartbeats of the last segment, because a new segment is open.
+func (in *intake) resetHeartbeat() {
 	in.beat = time.Time{}
 	in.beats = 0
 }
 
-// close ends the reader; the next read opens another.
+// close closes the reader; the next read opens another.
 func (in *intake) close() {
 	if in.reader != nil {
 		in.reader.Close()

@@ -15,7 +15,7 @@ import (
 	"recount/schemas/record"
 )
 
-// start runs a lander of both partitions in a bubble until the test ends it.
+// start runs a lander of both partitions until the test calls end. It is for synctest bubbles.
 func start(t *testing.T, w *world) (l *Lander, end func() error) {
 	n := newNode(w, 1, 1, 0)
 	l = newLander(t, Config{}, n, begin(t, w, 0, testNext), begin(t, w, 1, testNext))
@@ -28,8 +28,8 @@ func start(t *testing.T, w *world) (l *Lander, end func() error) {
 	}
 }
 
-// TestIdlePartitionLands is C1: the open segment of an idle partition ends by a heartbeat,
-// soon after it is due; without events there are none.
+// TestIdlePartitionLands is C1: a heartbeat ends the open segment of an idle partition soon after the
+// segment is due. A partition without events gets no heartbeats.
 func TestIdlePartitionLands(t *testing.T) {
 	t.Parallel()
 	var w *world
@@ -55,7 +55,7 @@ func TestIdlePartitionLands(t *testing.T) {
 	}
 }
 
-// fullLog takes no heartbeats.
+// fullLog accepts no heartbeats.
 type fullLog struct {
 	*node
 	asked int
@@ -66,11 +66,11 @@ func (l *fullLog) Heartbeat(context.Context, int) error {
 	return errLost
 }
 
-// TestClockGoesBack: a segment that a clock began which was hours ahead lands all the same
-// once an interval has passed, in an idle partition and in a busy one.
+// TestClockGoesBack: a segment that was begun by a clock hours ahead still lands after one interval,
+// in an idle partition and in a busy partition.
 func TestClockGoesBack(t *testing.T) {
 	t.Parallel()
-	for name, pause := range map[string]time.Duration{"idle": 0, "busy": idle * 4 / 5} {
+	for name, pause := range map[string]time.Duration{"idle": 0, "busy": idleAfter * 4 / 5} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld()
 			w.skew = 3 * time.Hour
@@ -84,7 +84,7 @@ func TestClockGoesBack(t *testing.T) {
 			for end := time.Now().Add(testRule.Interval * 3 / 2); pause > 0 &&
 				time.Now().Before(end); time.Sleep(pause) {
 				frame, err := eventbatch.Append(nil, clicked.Name, time.Now().Add(-w.skew).UnixMicro(),
-					events(clicked, time.Now(), fmt.Sprint("late-", w.next(0))))
+					events(clicked, time.Now(), fmt.Sprint("late-", w.nextSeq(0))))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -104,8 +104,8 @@ func TestClockGoesBack(t *testing.T) {
 	}
 }
 
-// TestHeartbeatsArePaced: a log that takes none must not be flooded, and a backlog,
-// overdue as it is by the clock, needs no heartbeats.
+// TestHeartbeatsArePaced: a log that accepts no heartbeats is not flooded with them. A backlog gets
+// none, although the clock says that its segments are overdue.
 func TestHeartbeatsArePaced(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -122,7 +122,7 @@ func TestHeartbeatsArePaced(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		cancel()
 		if err := <-done; err != nil || full.asked < 10 || full.asked > 150 {
-			t.Errorf("%d heartbeats in 5 minutes; %v", full.asked, err)
+			t.Errorf("%d heartbeats in 5 minutes, want 10 to 150; %v", full.asked, err)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
@@ -135,13 +135,13 @@ func TestHeartbeatsArePaced(t *testing.T) {
 		l, end := start(t, w)
 		time.Sleep(time.Minute)
 		if err := end(); err != nil || w.beats != 1 || l.Heads()[0].Seq != 51 {
-			t.Errorf("%d heartbeats, head %v; %v", w.beats, l.Heads()[0], err)
+			t.Errorf("%d heartbeats, head %v; want 1, 51; %v", w.beats, l.Heads()[0], err)
 		}
 	})
 }
 
-// TestStops is C6, C7: what the log lost or holds corrupt stops its partition with an
-// alarm, and the other one goes on.
+// TestStops is C6 and C7: a message that the log has lost, or that is corrupt, stops its partition
+// with an alarm. The other partition continues.
 func TestStops(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -172,7 +172,7 @@ func TestStops(t *testing.T) {
 					t.Errorf("got %v, want partition 0 stopped: %v", err, c.want)
 				}
 				if got := l.Stopped(); got == nil || got.Error() != err.Error() {
-					t.Errorf("stopped says %v, Run said %v", got, err)
+					t.Errorf("Stopped returns %v, Run returned %v", got, err)
 				}
 				if head := l.Heads()[1].Seq; head != 2 {
 					t.Errorf("the other partition's head is %d, want 2", head)
@@ -182,9 +182,9 @@ func TestStops(t *testing.T) {
 	}
 }
 
-// TestGoesOn: a partition that has stopped goes on by itself once a record leads past what
-// stopped it: an operator's hole (C7), or the seal of an owner who found the log's end lost (L5).
-func TestGoesOn(t *testing.T) {
+// TestContinues: a stopped partition continues by itself when a record leads past the message that
+// stopped it: the hole of an operator (C7), or a seal because the log lost its end (L5).
+func TestContinues(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		breaks func(*world)
@@ -219,7 +219,7 @@ func TestGoesOn(t *testing.T) {
 				l, end := start(t, w)
 				time.Sleep(time.Minute)
 				if l.Stopped() == nil {
-					t.Error("it has not stopped")
+					t.Error("the partition has not stopped")
 				}
 				chain, err := LoadChain(t.Context(), w, 0)
 				if err != nil {
@@ -228,7 +228,7 @@ func TestGoesOn(t *testing.T) {
 				c.passes(t, w, chain)
 				time.Sleep(2 * time.Minute)
 				if err := l.Stopped(); err != nil || l.Heads()[0] != c.head {
-					t.Errorf("stopped: %v, head %v, want %v", err, l.Heads()[0], c.head)
+					t.Errorf("stopped: %v, head %v; want the head %v and no error", err, l.Heads()[0], c.head)
 				}
 				if err := end(); err != nil {
 					t.Error(err)
@@ -238,7 +238,7 @@ func TestGoesOn(t *testing.T) {
 	}
 }
 
-// TestEndsPromptly: a store that never works neither ends the lander nor holds it up.
+// TestEndsPromptly: a store that never works does not end the lander, and does not delay its end.
 func TestEndsPromptly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -259,7 +259,7 @@ func TestEndsPromptly(t *testing.T) {
 	})
 }
 
-// TestNewRefuses a chain that has not begun.
+// TestNewRefuses: New refuses a chain that has not begun.
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
 	c, err := LoadChain(t.Context(), newWorld(), 0)
@@ -267,6 +267,6 @@ func TestNewRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := New(Config{}, []*record.Chain{c}, nil, nil, nil); err == nil {
-		t.Error("a chain without its first record was taken")
+		t.Error("New accepted a chain without its first record")
 	}
 }

@@ -18,7 +18,8 @@ import (
 	"recount/schemas/record"
 )
 
-// Source is the log. Errors that wrap neither position.ErrTrimmed nor position.ErrGap are waited out.
+// Source is the log. A Lander tries again after every error that wraps neither position.ErrTrimmed nor
+// position.ErrGap.
 type Source interface {
 	// Read opens a reader whose first message is from.
 	Read(ctx context.Context, partition int, from uint64) (eventbatch.Reader, error)
@@ -28,36 +29,37 @@ type Source interface {
 
 // Objects keeps the Parquet objects. lake.Store is one.
 type Objects interface {
-	// Put stores the body durably. After an error the object may or may not be there.
+	// Put stores the body durably. After an error the object may be there or not.
 	Put(ctx context.Context, key string, body io.ReaderAt, size int64) error
 	// Get returns a whole object.
 	Get(ctx context.Context, key string) ([]byte, error)
 }
 
-// Config is what a Lander can be given. The zero value works.
+// Config configures a Lander. The zero value works.
 type Config struct {
-	Logger     *slog.Logger // nil discards
-	Registerer prometheus.Registerer
-	Now        func() time.Time // nil is time.Now
-	Attempt    func() string    // a new name at every call, unique for ever; nil is crypto/rand.Text
-	// OnCommit is called after a partition's head moved, from the partition's goroutine: it
-	// must return at once.
+	Logger     *slog.Logger          // nil discards log lines
+	Registerer prometheus.Registerer // nil registers no metrics
+	Now        func() time.Time      // nil means time.Now
+	// Attempt returns a name that is unique for ever, a new one at each call. nil means crypto/rand.Text.
+	Attempt func() string
+	// OnCommit is called after the head of a partition has moved. It runs in the goroutine of the
+	// partition, so it must return at once.
 	OnCommit func(partition int)
-	// Encode makes an object of a table; nil is object.Table.Encode.
+	// Encode makes the object of a table. nil means (*object.Table).Encode.
 	Encode func(*object.Table) ([]byte, record.Object, error)
 }
 
-// Lander lands partitions. Run does the work; the other methods may be called at any time.
+// Lander lands partitions. Run does the work. The other methods may be called at any time.
 type Lander struct {
 	partitions []*partition
 }
 
-// StoppedError says that a partition has stopped and needs an operator (C7): an event that
-// was acknowledged cannot be read, or the chain is not what it was. Err says which.
+// StoppedError means that a partition has stopped and needs an operator (C7). An acknowledged event
+// cannot be read, or the chain has changed.
 type StoppedError struct {
 	Partition int
 	At        position.Offset // the chain head
-	Err       error
+	Err       error           // the reason
 }
 
 func (e *StoppedError) Error() string {
@@ -67,9 +69,10 @@ func (e *StoppedError) Error() string {
 
 func (e *StoppedError) Unwrap() error { return e.Err }
 
-// New returns a lander of the chains' partitions. The chains must have begun (Begin); the
-// lander works on copies.
-func New(cfg Config, chains []*record.Chain, src Source, records record.CommitLog, objects Objects) (*Lander, error) {
+// New returns a lander of the partitions of the chains. The chains must have begun (Begin). The
+// lander works on copies of them.
+func New(cfg Config, chains []*record.Chain, source Source, records record.CommitLog,
+	objects Objects) (*Lander, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -92,16 +95,16 @@ func New(cfg Config, chains []*record.Chain, src Source, records record.CommitLo
 	l := &Lander{}
 	for _, c := range chains {
 		if !c.Begun() {
-			return nil, fmt.Errorf("land partition %d: its chain has no first record: call Begin", c.Partition)
+			return nil, fmt.Errorf("land partition %d: its chain has no first record: call Begin first", c.Partition)
 		}
-		l.partitions = append(l.partitions, newPartition(cfg, m, snapshot(c), src, records, objects))
+		l.partitions = append(l.partitions, newPartition(cfg, m, cloneChain(c), source, records, objects))
 	}
 	return l, nil
 }
 
-// Run lands until ctx ends. A partition that has to stop does not stop the others; it goes
-// on when another has continued its chain. Run returns a *StoppedError of each that stands
-// still then.
+// Run lands until ctx ends. A partition that has to stop does not stop the others, and continues
+// when another process has continued its chain. Run returns a *StoppedError for each partition
+// that is stopped when ctx ends.
 func (l *Lander) Run(ctx context.Context) error {
 	errs := make([]error, len(l.partitions))
 	var wg sync.WaitGroup
@@ -112,8 +115,8 @@ func (l *Lander) Run(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Stopped returns a *StoppedError of each partition that has stopped, joined, or nil. What
-// such a partition has not landed stays in the log, which in the end is full.
+// Stopped returns the joined *StoppedErrors of the partitions that have stopped, or nil. The events
+// that such a partition has not landed stay in the log, until the log is full.
 func (l *Lander) Stopped() error {
 	var errs []error
 	for _, p := range l.partitions {
@@ -128,17 +131,17 @@ func (l *Lander) Stopped() error {
 func (l *Lander) Heads() []position.Offset {
 	heads := make([]position.Offset, len(l.partitions))
 	for i, p := range l.partitions {
-		heads[i] = p.seen.Load().Head
+		heads[i] = p.shown.Load().Head
 	}
 	return heads
 }
 
-// Chains returns the chains as they are, in the order given to New. They share their
-// records with the lander's and never change; extending one copies it.
+// Chains returns the current chains, in the order given to New. They never change. They share
+// their records with the chains of the lander, and extending one copies it.
 func (l *Lander) Chains() []*record.Chain {
 	chains := make([]*record.Chain, len(l.partitions))
 	for i, p := range l.partitions {
-		c := *p.seen.Load()
+		c := *p.shown.Load()
 		chains[i] = &c
 	}
 	return chains

@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// stage is a step of the state machine, as metrics and logs name it.
+// stage is a step of the state machine, under the name it has in metrics and log lines.
 type stage int
 
 const (
@@ -42,19 +42,19 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			[]string{"partition"})
 	}
 	m := &metrics{
-		events:   counter("events_total", "Events landed by this process.", "partition"),
-		bytes:    counter("bytes_total", "Bytes of Parquet objects landed by this process.", "partition"),
-		segments: counter("segments_total", "Segments landed by this process.", "partition"),
+		events:   counter("events_total", "Events that this process has landed.", "partition"),
+		bytes:    counter("bytes_total", "Bytes of the Parquet objects that this process has landed.", "partition"),
+		segments: counter("segments_total", "Segments that this process has landed.", "partition"),
 		lost:     counter("lost_races_total", "Segments that another process landed first.", "partition"),
-		alarms:   counter("alarms_total", "Times the partition has stopped for an operator (C7).", "partition"),
-		heartbeats: counter("heartbeats_total", "Heartbeats appended to end the segment of an idle partition.",
-			"partition"),
-		openEvents: gauge("open_events", "Events read into the open segment."),
-		openBytes:  gauge("open_bytes", "Bytes of messages read into the open segment."),
-		head:       gauge("next_sequence", "Next sequence that has not landed: the chain head."),
-		retries:    counter("retries_total", "Failed tries by stage.", "partition", "stage"),
+		alarms:   counter("alarms_total", "Times that the partition has stopped and needed an operator.", "partition"),
+		heartbeats: counter("heartbeats_total",
+			"Heartbeats that were appended to end the segment of an idle partition.", "partition"),
+		openEvents: gauge("open_events", "Events in the open segment."),
+		openBytes:  gauge("open_bytes", "Bytes of the messages in the open segment."),
+		head:       gauge("next_sequence", "Sequence of the next message that has not landed."),
+		retries:    counter("retries_total", "Failed tries of a stage.", "partition", "stage"),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "recount_landing_stage_seconds",
-			Help:    "Time of one try of a stage; put includes verify.",
+			Help:    "Seconds that one try of a stage took. The stage put includes verify.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 16)}, []string{"stage"}),
 	}
 	if r == nil {
@@ -69,7 +69,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-// partitionMetrics are the metrics of one partition, looked up once.
+// partitionMetrics are the metrics of one partition. They are looked up once.
 type partitionMetrics struct {
 	events, bytes, segments, lost, alarms, heartbeats prometheus.Counter
 	openEvents, openBytes, head                       prometheus.Gauge
@@ -77,7 +77,7 @@ type partitionMetrics struct {
 	seconds                                           [stages]prometheus.Observer
 }
 
-func (m *metrics) of(partition int) partitionMetrics {
+func (m *metrics) forPartition(partition int) partitionMetrics {
 	label := strconv.Itoa(partition)
 	p := partitionMetrics{
 		events: m.events.WithLabelValues(label), bytes: m.bytes.WithLabelValues(label),
@@ -93,19 +93,22 @@ func (m *metrics) of(partition int) partitionMetrics {
 	return p
 }
 
-func (p *partitionMetrics) open(s *segment) {
+// setOpen sets the gauges of the open segment.
+func (p *partitionMetrics) setOpen(s *segment) {
 	p.openEvents.Set(float64(s.events))
 	p.openBytes.Set(float64(s.bytes))
 }
 
-func (p *partitionMetrics) discard() {
+// clearOpen resets the gauges of the open segment.
+func (p *partitionMetrics) clearOpen() {
 	p.openEvents.Set(0)
 	p.openBytes.Set(0)
 }
 
-func (p *partitionMetrics) landed(s *segment, size int64) {
+// countSegment counts a segment that has landed in objects of size bytes.
+func (p *partitionMetrics) countSegment(s *segment, size int64) {
 	p.events.Add(float64(s.events))
 	p.bytes.Add(float64(size))
 	p.segments.Inc()
-	p.discard()
+	p.clearOpen()
 }

@@ -12,41 +12,41 @@ import (
 	"recount/schemas/record"
 )
 
-// node is one process as the world sees it: its own network, and its end.
+// node is one process: its own network to the world, and when it is killed.
 type node struct {
 	w    *world
 	kill context.CancelFunc
-	bad  int  // one in bad operations goes wrong; 0 for none
-	near bool // operations take no time
+	bad  int  // one of so many operations fails; 0 means none
+	near bool // operations need no time
 
 	mu     sync.Mutex
 	rng    *rand.Rand
 	ops    int
-	killAt int // the operation in which the process ends; 0 for never
-	late   sync.WaitGroup
+	killAt int            // the operation in which the process is killed; 0 means never
+	late   sync.WaitGroup // effects that are still to come
 }
 
 func newNode(w *world, seed, id uint64, bad int) *node {
 	return &node{w: w, bad: bad, rng: rand.New(rand.NewPCG(seed, id)), kill: func() {}}
 }
 
-// late is how long a delayed operation takes: long enough for a successor to be at work.
-const late = 1500 * time.Millisecond
+// delay is how late the effect of a delayed operation comes. By then a successor is at work.
+const delay = 1500 * time.Millisecond
 
-// fate is what becomes of one operation.
+// fate is the outcome of one operation.
 type fate int
 
 const (
 	fine    fate = iota
-	unsent       // fails without effect; the only thing that happens to reads
-	unheard      // has its effect, the reply is lost
-	delayed      // fails, and has its effect later
-	mangled      // has another effect than was wanted
-	fates        // their number
+	unsent       // the operation fails without effect; reads fail in no other way
+	unheard      // the operation has its effect, and the reply is lost
+	delayed      // the operation fails, and has its effect later
+	mangled      // the operation has another effect
+	fates        // the number of fates
 )
 
-// op decides an operation's fate after some time on the network.
-func (n *node) op(ctx context.Context) fate {
+// drawFate draws the fate of the next operation, and waits for the network.
+func (n *node) drawFate(ctx context.Context) fate {
 	n.mu.Lock()
 	n.ops++
 	f := fine
@@ -69,9 +69,9 @@ func (n *node) op(ctx context.Context) fate {
 	return f
 }
 
-// do runs an operation with an effect under its fate.
-func (n *node) do(ctx context.Context, effect func()) error {
-	switch n.op(ctx) {
+// attempt runs an operation with an effect, as its fate says.
+func (n *node) attempt(ctx context.Context, effect func()) error {
+	switch n.drawFate(ctx) {
 	case unsent:
 		return errLost
 	case unheard, mangled:
@@ -79,7 +79,7 @@ func (n *node) do(ctx context.Context, effect func()) error {
 		return errLost
 	case delayed:
 		n.late.Go(func() {
-			time.Sleep(late)
+			time.Sleep(delay)
 			effect()
 		})
 		return errLost
@@ -95,8 +95,8 @@ func (n *node) Create(ctx context.Context, key string, body []byte) (record.Outc
 		there   []byte
 		err     error
 	}
-	replies := make(chan reply, 1) // A delayed effect has nobody to tell.
-	err := n.do(ctx, func() {
+	replies := make(chan reply, 1) // Nothing receives the reply of a delayed effect.
+	err := n.attempt(ctx, func() {
 		o, there, err := n.w.Create(context.WithoutCancel(ctx), key, body)
 		replies <- reply{o, there, err}
 	})
@@ -109,7 +109,7 @@ func (n *node) Create(ctx context.Context, key string, body []byte) (record.Outc
 
 // Get implements record.CommitLog.
 func (n *node) Get(ctx context.Context, key string) ([]byte, error) {
-	if n.op(ctx) == unsent {
+	if n.drawFate(ctx) == unsent {
 		return nil, errLost
 	}
 	return n.w.Get(ctx, key)
@@ -117,7 +117,7 @@ func (n *node) Get(ctx context.Context, key string) ([]byte, error) {
 
 // List implements record.CommitLog.
 func (n *node) List(ctx context.Context, prefix string) ([]string, error) {
-	if n.op(ctx) == unsent {
+	if n.drawFate(ctx) == unsent {
 		return nil, errLost
 	}
 	return n.w.List(ctx, prefix)
@@ -125,7 +125,7 @@ func (n *node) List(ctx context.Context, prefix string) ([]string, error) {
 
 // Read implements Source.
 func (n *node) Read(ctx context.Context, p int, from uint64) (eventbatch.Reader, error) {
-	if n.op(ctx) == unsent {
+	if n.drawFate(ctx) == unsent {
 		return nil, errLost
 	}
 	if _, _, err := n.w.read(p, from); err != nil {
@@ -136,7 +136,7 @@ func (n *node) Read(ctx context.Context, p int, from uint64) (eventbatch.Reader,
 
 // Heartbeat implements Source.
 func (n *node) Heartbeat(ctx context.Context, p int) error {
-	return n.do(ctx, func() {
+	return n.attempt(ctx, func() {
 		n.w.count(&n.w.beats)
 		n.w.append(p, eventbatch.AppendHeartbeat(nil, time.Now().Add(-n.w.skew).UnixMicro()))
 	})
@@ -149,7 +149,7 @@ type reader struct {
 }
 
 func (r *reader) Next(ctx context.Context) (eventbatch.Message, error) {
-	if r.n.op(ctx) == unsent {
+	if r.n.drawFate(ctx) == unsent {
 		return eventbatch.Message{}, cmp.Or(ctx.Err(), errLost)
 	}
 	for {
@@ -180,22 +180,22 @@ func (s store) Put(ctx context.Context, key string, body io.ReaderAt, size int64
 	if _, err := body.ReadAt(raw, 0); err != nil && err != io.EOF {
 		return err
 	}
-	switch s.op(ctx) {
+	switch s.drawFate(ctx) {
 	case unsent, delayed:
 		return errLost
 	case unheard:
-		s.w.put(key, raw)
+		s.w.storeObject(key, raw)
 		return errLost
-	case mangled: // stored with a flipped bit, and reported as stored
+	case mangled: // The object is stored with a flipped bit, and reported as stored.
 		raw[size/2] ^= 1
 	}
-	s.w.put(key, raw)
+	s.w.storeObject(key, raw)
 	return nil
 }
 
 // Get implements Objects.
 func (s store) Get(ctx context.Context, key string) ([]byte, error) {
-	if s.op(ctx) == unsent {
+	if s.drawFate(ctx) == unsent {
 		return nil, errLost
 	}
 	return s.w.object(key)

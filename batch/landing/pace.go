@@ -8,21 +8,21 @@ import (
 
 const (
 	firstPause = 50 * time.Millisecond
-	mostPause  = 5 * time.Second
+	maxPause   = 5 * time.Second
 )
 
-// pause returns how long to wait after the try-th failure (from 0): between half and all
-// of a doubling time, so that partitions that failed together do not come back together
-// and none comes back at once.
+// pause returns how long to wait after a failed try, counted from 0. It is a random time between
+// half and all of a time that doubles with each try. So partitions that fail together do not try
+// again together, and none tries again at once.
 func pause(try int) time.Duration {
-	d := mostPause
+	d := maxPause
 	if try < 7 {
-		d = min(mostPause, firstPause<<try)
+		d = min(maxPause, firstPause<<try)
 	}
 	return d/2 + rand.N(d/2+1)
 }
 
-// sleep waits, or returns the context's error.
+// sleep waits for d. It returns the error of ctx if ctx ends first.
 func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()

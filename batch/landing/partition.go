@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -15,60 +14,51 @@ import (
 	"recount/schemas/record"
 )
 
-// errMoved says that another moved the chain: what is open here has landed elsewhere, or
-// belongs to an epoch that has ended.
-var errMoved = errors.New("another created the next record")
+// errMoved means that another process created the next record of the chain. The open segment has
+// landed there, or its epoch has ended.
+var errMoved = errors.New("another process created the next record")
 
 const (
-	// warnEvery bounds how often a partition logs the same trouble.
+	// warnEvery is the shortest time between two warnings of a partition.
 	warnEvery = 5 * time.Second
-	// lookEvery is how often a partition that has stopped looks for a record that lets it go on.
+	// lookEvery is how often a stopped partition looks for a record that lets it continue.
 	lookEvery = 5 * time.Second
 )
 
-// partition is the state machine of one partition. Its goroutine owns everything but seen and stopped.
+// partition is the state machine of one partition. Its goroutine owns every field but shown and stopped.
 type partition struct {
 	id      int
 	cfg     Config
-	m       partitionMetrics
-	src     Source
+	metrics partitionMetrics
+	source  Source
 	records record.CommitLog
 	objects Objects
 
 	chain   *record.Chain
-	seen    atomic.Pointer[record.Chain] // what Heads and Chains show; never changed
+	shown   atomic.Pointer[record.Chain] // the chain that Heads and Chains show; it is replaced, never changed
 	schemas map[string]bool              // keys of the schemas known to be stored
-	warned  time.Time
-	stopped atomic.Pointer[StoppedError] // nil while it lands
+	warned  time.Time                    // when the last warning was logged
+	stopped atomic.Pointer[StoppedError] // nil while the partition lands
 }
 
-func newPartition(cfg Config, m *metrics, chain *record.Chain, src Source, records record.CommitLog,
+func newPartition(cfg Config, m *metrics, chain *record.Chain, source Source, records record.CommitLog,
 	objects Objects) *partition {
-	p := &partition{id: chain.Partition, cfg: cfg, m: m.of(chain.Partition), src: src, records: records,
-		objects: objects, chain: chain, schemas: map[string]bool{}}
-	p.seen.Store(snapshot(chain))
-	p.m.head.Set(float64(chain.Head.Seq))
+	p := &partition{id: chain.Partition, cfg: cfg, metrics: m.forPartition(chain.Partition), source: source,
+		records: records, objects: objects, chain: chain, schemas: map[string]bool{}}
+	p.shown.Store(cloneChain(chain))
+	p.metrics.head.Set(float64(chain.Head.Seq))
 	return p
 }
 
-// snapshot copies a chain so that extending either does not show in the other.
-func snapshot(c *record.Chain) *record.Chain {
-	out := *c
-	out.Epochs = slices.Clip(c.Epochs)
-	out.Segments = slices.Clip(c.Segments)
-	out.Holes = slices.Clip(c.Holes)
-	return &out
-}
-
-// run lands until ctx ends. That is an error for a partition that has stopped then.
+// run lands until ctx ends. It returns a *StoppedError if the partition is stopped then.
 func (p *partition) run(ctx context.Context) error {
 	for {
 		err := p.follow(ctx)
-		p.m.discard()
+		p.metrics.clearOpen()
 		if errors.Is(err, errMoved) {
 			continue
 		}
-		moved, walkErr := p.behind(ctx, err)
+		moved, walkErr := p.adoptLanded(ctx, err)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -81,11 +71,11 @@ func (p *partition) run(ctx context.Context) error {
 	}
 }
 
-// stop is the alarm of C7. What the partition cannot read it may pass only by a record: an
-// operator's hole, the seal of an owner who found the log's end lost (L5), or the segment of
-// a lander that could read it. So it reads no more of the log before there is one.
+// stop raises the alarm of C7, and waits. Only a record may lead past a message that cannot be
+// read: the hole of an operator, a seal because the log lost its end (L5), or the segment of a
+// lander that could read the message. So the partition reads no more of the log before there is one.
 func (p *partition) stop(ctx context.Context, err error) error {
-	p.m.alarms.Inc()
+	p.metrics.alarms.Inc()
 	p.cfg.Logger.ErrorContext(ctx, "landing has stopped: acknowledged events cannot land until an operator acts",
 		"partition", p.id, "epoch", p.chain.Head.Epoch, "head", p.chain.Head.Seq, "error", err)
 	stopped := &StoppedError{Partition: p.id, At: p.chain.Head, Err: err}
@@ -94,7 +84,7 @@ func (p *partition) stop(ctx context.Context, err error) error {
 		head := p.chain.Head
 		if err := p.recover(ctx); err == nil && p.chain.Head != head {
 			p.stopped.Store(nil)
-			p.cfg.Logger.WarnContext(ctx, "landing goes on", "partition", p.id, "epoch", p.chain.Head.Epoch, "head",
+			p.cfg.Logger.WarnContext(ctx, "landing continues", "partition", p.id, "epoch", p.chain.Head.Epoch, "head",
 				p.chain.Head.Seq)
 			return nil
 		}
@@ -102,9 +92,9 @@ func (p *partition) stop(ctx context.Context, err error) error {
 	return stopped
 }
 
-// behind walks the chain again where the log's failure may only mean that this lander is
-// behind another that has landed, and trimmed, what is missing here (C6).
-func (p *partition) behind(ctx context.Context, err error) (moved bool, walkErr error) {
+// adoptLanded walks the chain again if the log has lost the wanted message. Another lander may have
+// landed it, and then the log was trimmed rightly (C6).
+func (p *partition) adoptLanded(ctx context.Context, err error) (moved bool, walkErr error) {
 	lost := errors.Is(err, position.ErrTrimmed) || errors.Is(err, position.ErrGap)
 	if !lost || failpoint.Off(failpoint.C6) {
 		return false, nil
@@ -120,24 +110,24 @@ func (p *partition) recover(ctx context.Context) error {
 	defer failpoint.Point("landing.recover.after")
 	return p.retry(ctx, stageRecover, func() error {
 		err := Extend(ctx, p.records, p.chain)
-		p.publish() // What was read before an error counts too.
+		p.announceHead() // Records that were read before an error count too.
 		return err
 	})
 }
 
-// publish shows the chain to readers and says so if its head moved: ACK.
-func (p *partition) publish() {
-	if p.seen.Load().Head == p.chain.Head {
+// announceHead shows the chain to Heads and Chains, and calls OnCommit, if the head has moved: ACK.
+func (p *partition) announceHead() {
+	if p.shown.Load().Head == p.chain.Head {
 		return
 	}
 	failpoint.Point("landing.ack.before")
-	p.seen.Store(snapshot(p.chain))
-	p.m.head.Set(float64(p.chain.Head.Seq))
+	p.shown.Store(cloneChain(p.chain))
+	p.metrics.head.Set(float64(p.chain.Head.Seq))
 	p.cfg.OnCommit(p.id)
 	failpoint.Point("landing.ack.after")
 }
 
-// follow consumes from the chain head until something makes it begin again.
+// follow consumes the log from the chain head, and lands, until an error ends it.
 func (p *partition) follow(ctx context.Context) error {
 	if err := p.recover(ctx); err != nil {
 		return err
@@ -166,43 +156,43 @@ func (p *partition) follow(ctx context.Context) error {
 				return err
 			}
 			open = newSegment(p.chain)
-			in.cut()
+			in.resetHeartbeat()
 		}
 		if err := open.add(m, h, batches); err != nil {
 			return fmt.Errorf("message %d: %w", m.Seq, err)
 		}
-		p.m.open(open)
+		p.metrics.setOpen(open)
 	}
 }
 
-// retry does a step until it succeeds, ctx ends, or an error says that trying again
-// cannot help. There is no last try: the log keeps what has not landed (L6).
+// retry runs a step until it succeeds, ctx ends, or the error wraps record.ErrInvalid, which no
+// further try can mend. There is no last try: the log keeps the events that have not landed (L6).
 func (p *partition) retry(ctx context.Context, s stage, step func() error) error {
 	for try := 0; ; try++ {
-		err := p.timed(s, step)
+		err := p.timeStage(s, step)
 		if err == nil || errors.Is(err, record.ErrInvalid) {
 			return err
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		p.m.retries[s].Inc()
-		p.warn(ctx, "landing waits", "stage", s.String(), "error", err)
+		p.metrics.retries[s].Inc()
+		p.warn(ctx, "landing waits and tries again", "stage", s.String(), "error", err)
 		if err := sleep(ctx, pause(try)); err != nil {
 			return err
 		}
 	}
 }
 
-// timed does a step and notes how long it took, failed or not.
-func (p *partition) timed(s stage, step func() error) error {
+// timeStage runs a step and observes how long it took, also if it failed.
+func (p *partition) timeStage(s stage, step func() error) error {
 	start := p.cfg.Now()
 	err := step()
-	p.m.seconds[s].Observe(p.cfg.Now().Sub(start).Seconds())
+	p.metrics.seconds[s].Observe(p.cfg.Now().Sub(start).Seconds())
 	return err
 }
 
-// warn logs at most once in warnEvery: a store that is down for a night must not fill the disk.
+// warn logs at most once in warnEvery, because a store that is down for a night must not fill the disk.
 func (p *partition) warn(ctx context.Context, msg string, args ...any) {
 	now := p.cfg.Now()
 	if now.Sub(p.warned) < warnEvery {

@@ -13,32 +13,34 @@ import (
 	"recount/schemas/record"
 )
 
-// Rebuild puts a committed object that has gone missing back, from the messages the log
-// still has of its segment (C8). It is put under its own name, which readers know, so
-// its bytes must be the ones the record names: another digest is an error and nothing
-// is written. Bucket is the width of a bucket.
-func Rebuild(ctx context.Context, src Source, objects Objects, c *record.Commit, key string,
+// Rebuild restores a committed object that is missing, from the messages of its segment that the
+// log still has (C8). It writes the object under its own name, which readers know, so the bytes
+// must be those that the record names. Another digest is an error, and nothing is written. bucket
+// is the width of a bucket.
+func Rebuild(ctx context.Context, source Source, objects Objects, c *record.Commit, key string,
 	bucket time.Duration) error {
 	at := slices.IndexFunc(c.Objects, func(o record.Object) bool { return o.Key == key })
 	if at < 0 {
-		return fmt.Errorf("rebuild %s: segment [%d, %d) of partition %d does not name it", key, c.Start, c.End,
-			c.Partition)
+		return fmt.Errorf("rebuild %s: the record of segment [%d, %d) of partition %d does not name it",
+			key, c.Start, c.End, c.Partition)
 	}
-	s, err := reread(ctx, src, c, bucket)
+	s, err := readAgain(ctx, source, c, bucket)
 	if err != nil {
 		return fmt.Errorf("rebuild %s: %w", key, err)
 	}
-	tables := s.all() // A segment's objects stand in this order.
+	tables := s.sortedTables() // A record lists its objects in this order.
 	if len(tables) != len(c.Objects) {
-		return fmt.Errorf("rebuild %s: the log gives %d objects, the record names %d", key, len(tables), len(c.Objects))
+		return fmt.Errorf("rebuild %s: the messages of the log make %d objects and the record names %d",
+			key, len(tables), len(c.Objects))
 	}
 	body, got, err := tables[at].Encode()
 	if err != nil {
 		return fmt.Errorf("rebuild %s: %w", key, err)
 	}
 	if want := c.Objects[at]; got.Digest != want.Digest || got.SHA256 != want.SHA256 {
-		return fmt.Errorf("rebuild %s: the log gives digest %s and SHA-256 %s, the record names %s and %s", key,
-			got.Digest, got.SHA256, want.Digest, want.SHA256)
+		return fmt.Errorf(
+			"rebuild %s: the messages of the log give digest %s and SHA-256 %s and the record names %s and %s",
+			key, got.Digest, got.SHA256, want.Digest, want.SHA256)
 	}
 	if err := objects.Put(ctx, key, bytes.NewReader(body), got.Size); err != nil {
 		return fmt.Errorf("rebuild %s: %w", key, err)
@@ -46,11 +48,11 @@ func Rebuild(ctx context.Context, src Source, objects Objects, c *record.Commit,
 	return nil
 }
 
-// reread collects the events of a committed segment again.
-func reread(ctx context.Context, src Source, c *record.Commit, bucket time.Duration) (*segment, error) {
+// readAgain collects the events of a committed segment from the log.
+func readAgain(ctx context.Context, source Source, c *record.Commit, bucket time.Duration) (*segment, error) {
 	s := &segment{start: position.Offset{Epoch: c.Epoch, Seq: c.Start}, partition: c.Partition, bucket: bucket,
 		tables: map[string][]*object.Table{}}
-	r, err := src.Read(ctx, c.Partition, c.Start)
+	r, err := source.Read(ctx, c.Partition, c.Start)
 	if err != nil {
 		return nil, err
 	}

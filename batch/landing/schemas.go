@@ -17,16 +17,16 @@ const schemaPrefix = "schema/"
 // maxSchema is the largest stored event type in bytes.
 const maxSchema = 1 << 20
 
-// schemaKey is the key of the document of an event type as objects hold it. The document at
-// schema/type=hit/0123456789abcdef.json is
+// schemaKey is the key of the stored event type, with the fields that objects hold. The document
+// at schema/type=hit/0123456789abcdef.json is
 //
-//	{"name":"hit","fields":[{"name":"page","type":"string"}]}    fields by name
+//	{"name":"hit","fields":[{"name":"page","type":"string"}]}    fields in the order of names
 func schemaKey(e *catalog.EventType) string {
 	return fmt.Sprintf("%stype=%s/%s.json", schemaPrefix, e.Name, e.SchemaID())
 }
 
-// createSchema stores the event type before a record names its id. Equal types have
-// equal documents, so two writers of one key agree.
+// createSchema stores the event type before a record names its id. Equal types have equal
+// documents, so two writers of one key agree.
 func createSchema(ctx context.Context, records record.CommitLog, e *catalog.EventType) error {
 	raw, err := json.Marshal(e)
 	if err != nil {
@@ -39,8 +39,8 @@ func createSchema(ctx context.Context, records record.CommitLog, e *catalog.Even
 	return err
 }
 
-// StoredSchemas returns every schema that objects of the lake have, by event type in the
-// order of their ids. catalog.CheckEvolution says whether a declared type may follow them.
+// StoredSchemas returns every schema that objects of the lake have, by event type and in the order
+// of ids. catalog.CheckEvolution says whether a declared type is compatible with them.
 func StoredSchemas(ctx context.Context, records record.CommitLog) (map[string][]*catalog.EventType, error) {
 	keys, err := records.List(ctx, schemaPrefix)
 	if err != nil {
@@ -63,20 +63,20 @@ func StoredSchemas(ctx context.Context, records record.CommitLog) (map[string][]
 	return out, nil
 }
 
-// decodeSchema reads a document strictly: its key must be what its content says.
+// decodeSchema reads a document strictly: its key must be the key of its content.
 func decodeSchema(key string, raw []byte) (*catalog.EventType, error) {
 	var e catalog.EventType
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
 	if len(raw) > maxSchema {
-		return nil, fmt.Errorf("%w: stored schema %s has %d bytes; at most %d", record.ErrInvalid, key, len(raw),
-			maxSchema)
+		return nil, fmt.Errorf("%w: stored schema %s has %d bytes, above the limit of %d",
+			record.ErrInvalid, key, len(raw), maxSchema)
 	}
 	if err := d.Decode(&e); err != nil {
-		return nil, fmt.Errorf("%w: stored schema %s: %v", record.ErrInvalid, key, err)
+		return nil, fmt.Errorf("%w: stored schema %s: %w", record.ErrInvalid, key, err)
 	}
 	if want := schemaKey(&e); key != want {
-		return nil, fmt.Errorf("%w: stored schema %s holds %s", record.ErrInvalid, key,
+		return nil, fmt.Errorf("%w: stored schema %s holds the schema %s", record.ErrInvalid, key,
 			strings.TrimPrefix(want, schemaPrefix))
 	}
 	return &e, nil

@@ -12,25 +12,24 @@ import (
 	"recount/schemas/record"
 )
 
-// segment is the open segment: the columns of its events, by event type. The cut rule
-// bounds what it holds, plus one message.
+// segment is the open segment: the columns of its events, by event type. It holds at most as much
+// as the cut rule allows, and one message more.
 type segment struct {
 	start     position.Offset
 	partition int
 	bucket    time.Duration
 	events    int64
-	bytes     int64                      // of frames, as the cut rule counts them
-	tables    map[string][]*object.Table // more than one where a field changed its type
+	bytes     int64                      // bytes of frames, as the cut rule counts them
+	tables    map[string][]*object.Table // by event type; two or more if a field changed its type
 }
 
-// newSegment opens the segment at the chain's head.
+// newSegment opens the segment at the head of the chain.
 func newSegment(c *record.Chain) *segment {
 	return &segment{start: c.Head, partition: c.Partition, bucket: c.Bucket, tables: map[string][]*object.Table{}}
 }
 
-// add appends a message's events. The checksum says that the frame is as it was written,
-// not that the writer wrote sense: what cannot be a column is ErrCorrupt, panics of the
-// Arrow accessors included.
+// add appends the events of a message. The checksum of the frame only says that it is as it was
+// written. Events that cannot be columns are eventbatch.ErrCorrupt, and so is a panic of Arrow.
 func (s *segment) add(m eventbatch.Message, h eventbatch.Header, batches []eventbatch.Columns) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -54,8 +53,8 @@ func (s *segment) add(m eventbatch.Message, h eventbatch.Header, batches []event
 	return nil
 }
 
-// table returns the table that can hold the batch. The catalog is not asked: events of a
-// type that it no longer has must land too.
+// table returns the table that can hold the batch. It does not ask the catalog, because events of a
+// type that the catalog no longer has must land too.
 func (s *segment) table(eventType string, b eventbatch.Columns) (*object.Table, error) {
 	for _, t := range s.tables[eventType] {
 		if t.Accepts(b) {
@@ -70,8 +69,8 @@ func (s *segment) table(eventType string, b eventbatch.Columns) (*object.Table, 
 	return t, nil
 }
 
-// all returns the tables in the order of their types.
-func (s *segment) all() []*object.Table {
+// sortedTables returns the tables in the order of their types.
+func (s *segment) sortedTables() []*object.Table {
 	var out []*object.Table
 	for _, name := range slices.Sorted(maps.Keys(s.tables)) {
 		out = append(out, s.tables[name]...)

@@ -22,16 +22,16 @@ var (
 
 const (
 	simMessages = 40
-	simDeadline = 6 * time.Hour // of the bubble's clock
+	simDeadline = 6 * time.Hour // by the virtual clock
 )
 
-// TestSimulation drives two landers of one partition against a log, records and a store
-// that lose requests and replies, deliver late, mangle objects and are trimmed, while the
-// landers are killed at any operation, restarted, and reconfigured. In the end the chain is
-// contiguous and every acknowledged event is in the lake exactly once (C1–C6, L5).
+// TestSimulation runs two landers of one partition on a log, records and a store that lose requests
+// and replies, deliver late, mangle objects, and are trimmed. The landers are killed at any
+// operation, restarted, and reconfigured. In the end the chain has no gap, and every acknowledged
+// event is in the lake exactly once (C1–C6, L5).
 func TestSimulation(t *testing.T) {
 	t.Parallel()
-	var all trouble
+	var all troubles
 	for seed := *simFrom; seed < *simFrom+*simSeeds; seed++ {
 		met, err := simulate(t, func(*world) {}, seed)
 		if err != nil {
@@ -42,48 +42,48 @@ func TestSimulation(t *testing.T) {
 		all.orphans += met.orphans
 	}
 	if *simSeeds >= 20 && (all.kills == 0 || all.seals == 0 || all.orphans == 0) {
-		t.Errorf("the simulation met too little trouble to prove anything: %+v", all)
+		t.Errorf("too few troubles to prove anything: %+v", all)
 	}
 }
 
-// trouble counts what a simulation has been through.
-type trouble struct {
-	kills   int // processes ended in the middle of something
+// troubles counts the troubles of a simulation.
+type troubles struct {
+	kills   int // processes that were killed during an operation
 	seals   int // epochs after the first
-	orphans int // objects of attempts that came to nothing
+	orphans int // objects that no record names
 }
 
-// TestSimulationCatches gives the simulation stores that break their promises: it must
-// notice, or it proves nothing.
-func TestSimulationCatches(t *testing.T) {
+// TestSimulationNotices runs the simulation on stores that break their promises. If it does not
+// notice, it proves nothing.
+func TestSimulationNotices(t *testing.T) {
 	t.Parallel()
-	for name, breaks := range map[string]func(*world){
+	for name, breakStore := range map[string]func(*world){
 		"records are replaced":          func(w *world) { w.Overwrites = true },
 		"objects rot after they landed": func(w *world) { w.rots = true },
 	} {
 		t.Run(name, func(t *testing.T) {
-			caught := 0
+			noticed := 0
 			for seed := range uint64(20) {
-				if _, err := simulate(t, breaks, seed); err != nil {
-					caught++
+				if _, err := simulate(t, breakStore, seed); err != nil {
+					noticed++
 				}
 			}
-			if caught == 0 {
-				t.Error("not caught by any of 20 seeds")
+			if noticed == 0 {
+				t.Error("none of 20 seeds noticed it")
 			}
 		})
 	}
 }
 
-// simulate runs one seed to its end and checks what it left.
-func simulate(t *testing.T, breaks func(*world), seed uint64) (met trouble, err error) {
+// simulate runs one seed to its end and checks the lake.
+func simulate(t *testing.T, breakStore func(*world), seed uint64) (met troubles, err error) {
 	var w *world
 	synctest.Test(t, func(t *testing.T) {
 		w = newWorld()
-		breaks(w)
+		breakStore(w)
 		err = run(t, w, seed)
 	})
-	met = trouble{kills: w.kills, orphans: len(w.objects)}
+	met = troubles{kills: w.kills, orphans: len(w.objects)}
 	if c, err := LoadChain(t.Context(), w, 0); err == nil {
 		met.seals = len(c.Epochs) - 1
 		for _, s := range c.Segments {
@@ -93,6 +93,7 @@ func simulate(t *testing.T, breaks func(*world), seed uint64) (met trouble, err 
 	return met, errors.Join(err, w.check(t, 0))
 }
 
+// run runs two landers, a producer and a trimmer until everything has landed.
 func run(t *testing.T, w *world, seed uint64) error {
 	ctx, end := context.WithTimeout(t.Context(), simDeadline)
 	defer end()
@@ -101,20 +102,20 @@ func run(t *testing.T, w *world, seed uint64) error {
 	failed := make(chan error, 8)
 	for id := range uint64(2) {
 		wg.Go(func() {
-			if err := lives(ctx, t, w, rand.New(rand.NewPCG(seed, 10+id)), seed, id); err != nil {
+			if err := runLives(ctx, t, w, rand.New(rand.NewPCG(seed, 10+id)), seed, id); err != nil {
 				failed <- err
 			}
 		})
 	}
-	wg.Go(func() { trims(ctx, w, rand.New(rand.NewPCG(seed, 2))) })
-	produces(t, w, rng)
+	wg.Go(func() { trimLog(ctx, w, rand.New(rand.NewPCG(seed, 2))) })
+	produceAll(t, w, rng)
 	defer wg.Wait()
 	defer end()
 	return settle(ctx, t, w, failed)
 }
 
-// produces appends messages of several types with pauses, now and then longer than the cut interval.
-func produces(t *testing.T, w *world, rng *rand.Rand) {
+// produceAll appends messages of several types. Some pauses are longer than the cut interval.
+func produceAll(t *testing.T, w *world, rng *rand.Rand) {
 	types := []*catalog.EventType{clicked, clicked2, viewed, viewed2}
 	for range simMessages {
 		w.produce(t, 0, types[rng.IntN(len(types))], 1+rng.IntN(25), time.Now())
@@ -144,8 +145,8 @@ func settle(ctx context.Context, t *testing.T, w *world, failed <-chan error) er
 	return fmt.Errorf("not everything landed in %s", simDeadline)
 }
 
-// lives runs one lander after the other, each until it is killed.
-func lives(ctx context.Context, t *testing.T, w *world, rng *rand.Rand, seed, id uint64) error {
+// runLives runs one lander after another, each until it is killed.
+func runLives(ctx context.Context, t *testing.T, w *world, rng *rand.Rand, seed, id uint64) error {
 	var nodes []*node
 	defer func() {
 		for _, n := range nodes {
@@ -158,7 +159,7 @@ func lives(ctx context.Context, t *testing.T, w *world, rng *rand.Rand, seed, id
 		nodes = append(nodes, n)
 		alive, kill := context.WithCancel(ctx)
 		n.kill = kill
-		err := live(alive, t, n, rng)
+		err := runLife(alive, t, n, rng)
 		kill()
 		if err != nil {
 			return err
@@ -168,9 +169,9 @@ func lives(ctx context.Context, t *testing.T, w *world, rng *rand.Rand, seed, id
 	return nil
 }
 
-// live is one process from boot to kill. Every tenth has another cut rule, every tenth
-// believes that the log lost its end.
-func live(ctx context.Context, t *testing.T, n *node, rng *rand.Rand) error {
+// runLife runs one process from its start until it is killed. Every tenth process has another cut
+// rule, and every tenth believes that the log has lost its end.
+func runLife(ctx context.Context, t *testing.T, n *node, rng *rand.Rand) error {
 	next := testNext
 	if rng.IntN(10) == 0 {
 		next.Rule = position.CutRule{Interval: 700 * time.Millisecond, Rows: 30, Bytes: 1 << 20}
@@ -193,8 +194,8 @@ func live(ctx context.Context, t *testing.T, n *node, rng *rand.Rand) error {
 	return nil
 }
 
-// trims trims the log as the janitor may (L6): below the chain head.
-func trims(ctx context.Context, w *world, rng *rand.Rand) {
+// trimLog trims the log below the chain head, as the janitor may (L6).
+func trimLog(ctx context.Context, w *world, rng *rand.Rand) {
 	for sleep(ctx, time.Duration(rng.Int64N(int64(4*time.Second)))) == nil {
 		if c, err := LoadChain(ctx, w, 0); err == nil {
 			w.trim(0, c.Head.Seq)

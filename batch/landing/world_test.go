@@ -22,12 +22,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	go encodes()
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("recount/batch/landing.encodes"))
+	go encodeTables()
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("recount/batch/landing.encodeTables"))
 }
 
-// The zstd encoders that lake keeps hold channels, which must not wander between the
-// bubbles of synctest. The simulation therefore encodes in a goroutine outside all of them.
+// The zstd encoders that parquet-go keeps hold channels, and a channel must not move between the
+// bubbles of synctest. So the simulation encodes in a goroutine outside all bubbles.
 var (
 	encodeMu sync.Mutex
 	toEncode = make(chan *object.Table)
@@ -40,7 +40,8 @@ type parquetObject struct {
 	err  error
 }
 
-func encodes() {
+// encodeTables encodes the tables that encodeOutside sends.
+func encodeTables() {
 	for t := range toEncode {
 		var r parquetObject
 		r.body, r.o, r.err = t.Encode()
@@ -48,6 +49,7 @@ func encodes() {
 	}
 }
 
+// encodeOutside is WriteParquet in the goroutine outside all bubbles.
 func encodeOutside(t *object.Table) ([]byte, record.Object, error) {
 	encodeMu.Lock()
 	defer encodeMu.Unlock()
@@ -56,7 +58,7 @@ func encodeOutside(t *object.Table) ([]byte, record.Object, error) {
 	return r.body, r.o, r.err
 }
 
-// newLander returns a lander whose encoding runs outside the bubble.
+// newLander returns a lander that encodes outside the bubble.
 func newLander(t testing.TB, cfg Config, n *node, chains ...*record.Chain) *Lander {
 	cfg.Encode = encodeOutside
 	l, err := New(cfg, chains, n, n, store{n})
@@ -82,17 +84,18 @@ type world struct {
 
 	kills int
 	beats int
-	skew  time.Duration // how far the clock of heartbeats is behind
-	rots  bool          // a fault of the store: stored objects change after they were verified
+	skew  time.Duration // how far the clock of heartbeats lags
+	rots  bool          // stored objects change after they were verified
 }
 
-// partitionLog is one partition of the log. Its first message is 1; trim forgets, frames do not.
+// partitionLog is one partition of the log. Its first sequence is 1. Trimmed frames are kept, but
+// they cannot be read.
 type partitionLog struct {
 	frames  [][]byte
-	trimmed uint64 // messages below are gone
-	gap     uint64 // a message that is gone with those around it left
-	changed chan struct{}
-	ids     map[[2]uint64]string // what was acknowledged: (sequence, index) to id
+	trimmed uint64               // messages below it cannot be read
+	gap     uint64               // a message that cannot be read although its neighbours can; 0 means none
+	changed chan struct{}        // closed when a message is appended
+	ids     map[[2]uint64]string // ids of the acknowledged events by (sequence, index)
 }
 
 func newWorld() *world {
@@ -103,8 +106,8 @@ func newWorld() *world {
 	return w
 }
 
-// append appends a message to a partition.
-func (w *world) append(p int, frame []byte, ids ...string) uint64 {
+// append appends a message with the events of the ids to a partition.
+func (w *world) append(p int, frame []byte, ids ...string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	l := &w.logs[p]
@@ -115,14 +118,13 @@ func (w *world) append(p int, frame []byte, ids ...string) uint64 {
 	}
 	close(l.changed)
 	l.changed = make(chan struct{})
-	return seq
 }
 
 // produce appends a message of n events.
 func (w *world) produce(t testing.TB, p int, e *catalog.EventType, n int, at time.Time) {
 	var ids []string
 	for i := range n {
-		ids = append(ids, fmt.Sprintf("%d-%d-%d", p, w.next(p), i))
+		ids = append(ids, fmt.Sprintf("%d-%d-%d", p, w.nextSeq(p), i))
 	}
 	frame, err := eventbatch.Append(nil, e.Name, time.Now().UnixMicro(), events(e, at, ids...))
 	if err != nil {
@@ -131,16 +133,18 @@ func (w *world) produce(t testing.TB, p int, e *catalog.EventType, n int, at tim
 	w.append(p, frame, ids...)
 }
 
-func (w *world) next(p int) uint64 {
+// nextSeq returns the sequence of the next message.
+func (w *world) nextSeq(p int) uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return uint64(len(w.logs[p].frames)) + 1
 }
 
-func (w *world) count(what *int) {
+// count increments a counter of the world.
+func (w *world) count(counter *int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	*what++
+	*counter++
 }
 
 func (w *world) trim(p int, below uint64) {
@@ -165,7 +169,7 @@ func (w *world) read(p int, seq uint64) (eventbatch.Message, <-chan struct{}, er
 	return eventbatch.Message{Seq: seq, Frame: slices.Clone(l.frames[seq-1])}, nil, nil
 }
 
-func (w *world) put(key string, body []byte) {
+func (w *world) storeObject(key string, body []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.objects[key] = body
@@ -184,7 +188,7 @@ func (w *world) object(key string) ([]byte, error) {
 	return raw, nil
 }
 
-// The event types of the tests. The third changes its field's type after a while.
+// The event types of the tests. clicked gains a field, and the field of viewed changes its type.
 var (
 	clicked  = &catalog.EventType{Name: "clicked", Fields: []catalog.Field{{Name: "n", Type: catalog.Int64}}}
 	clicked2 = &catalog.EventType{Name: "clicked",
@@ -193,7 +197,7 @@ var (
 	viewed2 = &catalog.EventType{Name: "viewed", Fields: []catalog.Field{{Name: "n", Type: catalog.String}}}
 )
 
-// events returns a record of one event for each id, their times going down from at.
+// events returns an Arrow record of one event for each id. Their times go back from at in steps of 20 minutes.
 func events(e *catalog.EventType, at time.Time, ids ...string) arrow.Record {
 	b := array.NewRecordBuilder(memory.DefaultAllocator, eventbatch.Schema(e))
 	defer b.Release()
@@ -204,7 +208,8 @@ func events(e *catalog.EventType, at time.Time, ids ...string) arrow.Record {
 		b.Field(2).(*array.Uint8Builder).Append(0)
 		b.Field(3).(*array.Uint64Builder).Append(uint64(i))
 		b.Field(4).(*array.StringBuilder).Append(id)
-		b.Field(5).(*array.TimestampBuilder).Append(arrow.Timestamp(at.Add(-time.Duration(i) * 20 * time.Minute).UnixMicro()))
+		eventTime := at.Add(-time.Duration(i) * 20 * time.Minute)
+		b.Field(5).(*array.TimestampBuilder).Append(arrow.Timestamp(eventTime.UnixMicro()))
 		b.Field(6).(*array.StringBuilder).Append("test")
 		for f := 7; f < len(b.Fields()); f++ {
 			b.Field(f).AppendNull()
