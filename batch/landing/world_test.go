@@ -49,7 +49,7 @@ func encodeTables() {
 	}
 }
 
-// encodeOutside is WriteParquet in the goroutine outside all bubbles.
+// encodeOutside is object.Table.Encode in the goroutine outside all bubbles.
 func encodeOutside(t *object.Table) ([]byte, record.Object, error) {
 	encodeMu.Lock()
 	defer encodeMu.Unlock()
