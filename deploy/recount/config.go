@@ -30,7 +30,7 @@ type configCheckCmd struct {
 	File string `arg:"" type:"path" help:"Configuration file (YAML)."`
 }
 
-// Run prints what is wrong with file and line, or what the configuration declares.
+// Run prints each mistake with its file and line, or what the configuration declares.
 func (c *configCheckCmd) Run(s *settingsFlags, std streams) error {
 	cfg, err := fileFlag{c.File}.load(s)
 	if err != nil {

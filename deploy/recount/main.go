@@ -1,5 +1,5 @@
-// Command recount is the whole of recount in one program: the server in every
-// role, the demonstration, and the client commands.
+// Command recount is all of recount in one program: the server in every role, the demonstration, and the client
+// commands.
 package main
 
 import (
@@ -37,12 +37,12 @@ type streams struct {
 
 // cli is the command line.
 type cli struct {
-	Up           upCmd           `cmd:"" help:"Run everything in one process with embedded engines. This is what a laptop needs."`
-	Serve        serveCmd        `cmd:"" help:"Run chosen roles."`
-	Demo         demoCmd         `cmd:"" help:"Replay three million real flights and compare live, exact and true counts."`
+	Up           upCmd           `cmd:"" help:"Run everything in one process with embedded engines."`
+	Serve        serveCmd        `cmd:"" help:"Run some roles, with engines here or elsewhere."`
+	Demo         demoCmd         `cmd:"" help:"Replay three million flights and compare live, exact and true counts."`
 	Ingest       ingestCmd       `cmd:"" help:"Send the events of files (NDJSON, CSV, Parquet) to a server."`
 	Query        queryCmd        `cmd:"" help:"Ask a server for counts."`
-	Load         loadCmd         `cmd:"" help:"Send a steady load, whatever the server does, and say how it went."`
+	Load         loadCmd         `cmd:"" help:"Send a steady load, whatever the server does, and report how it went."`
 	Jobs         jobsCmd         `cmd:"" help:"List and run scheduled jobs."`
 	Publications publicationsCmd `cmd:"" help:"List publications, and keep one for ever."`
 	Letters      deadLettersCmd  `cmd:"" name:"dead-letters" help:"List, show and replay rejected events."`
@@ -52,7 +52,7 @@ type cli struct {
 	Version      versionCmd      `cmd:"" help:"Print the version."`
 }
 
-// usageError is a fault of the command line that kong cannot see.
+// usageError is a mistake in the command line that kong cannot see.
 type usageError struct{ error }
 
 func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) int {
@@ -82,7 +82,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) 
 	}
 	k, err := parser.Parse(args)
 	if exited >= 0 {
-		return exited // --help has printed and asked to leave.
+		return exited // --help has printed its text.
 	}
 	if err != nil {
 		fmt.Fprintf(errw, "recount: %v\n%s", err, usageOf(err))
@@ -91,13 +91,13 @@ func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) 
 	return exitCode(errw, k.Run())
 }
 
-// usageOf says how the command that a faulty command line means is used, as far as it is known.
+// usageOf says how the command is used whose command line is wrong, as far as the command is known.
 func usageOf(err error) string {
 	name := "recount"
 	usage := ""
-	fault := (*kong.ParseError)(nil)
-	if errors.As(err, &fault) {
-		for _, step := range fault.Context.Path {
+	wrong := (*kong.ParseError)(nil)
+	if errors.As(err, &wrong) {
+		for _, step := range wrong.Context.Path {
 			if step.Command != nil {
 				name += " " + step.Command.Name
 				usage = "Usage: recount " + step.Command.Summary() + "\n"

@@ -62,7 +62,7 @@ func TestExitCodes(t *testing.T) {
 		"up --log.partitions=0":       {exitFailed, "log.partitions: use 1 to 256"},
 		"up --log.partitions=many":    {exitFailed, "RECOUNT_LOG_PARTITIONS"},
 		"up --log-format=xml":         {exitFailed, "log_format: use text or json"},
-		"demo --log-level=loud":       {exitFailed, "--log-level (or RECOUNT_LOG_LEVEL): \"loud\" is none of the words"},
+		"demo --log-level=loud":       {exitFailed, "(or RECOUNT_LOG_LEVEL): \"loud\" is none of the words"},
 		"up --listen=0.0.0.0:80":      {exitFailed, "not a loopback address"},
 		"up --listen=:80": {exitFailed,
 			"without auth.keys_file recount listens on 127.0.0.1, [::1] or localhost only"},
@@ -128,6 +128,90 @@ func TestLogFormat(t *testing.T) {
 	}
 }
 
+// TestPrecedence: a flag wins over the environment, which wins over the file, which wins over the default.
+func TestPrecedence(t *testing.T) {
+	dir := t.TempDir()
+	config := filepath.Join(dir, "a.yaml")
+	example, err := os.ReadFile("example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	inFile := append(example, []byte("data_dir: "+dir+"/file\n")...)
+	for _, c := range []struct {
+		file       []byte
+		env, flag  string
+		wantFolder string
+	}{
+		{example, "", "", "./recount-data"},
+		{inFile, "", "", dir + "/file"},
+		{inFile, dir + "/variable", "", dir + "/variable"},
+		{inFile, dir + "/variable", dir + "/flag", dir + "/flag"},
+		{example, "", dir + "/flag", dir + "/flag"},
+	} {
+		if err := os.WriteFile(config, c.file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("RECOUNT_DATA_DIR", "")
+		if c.env == "" {
+			os.Unsetenv("RECOUNT_DATA_DIR") // Setenv has seen to it that the test's end puts it back.
+		} else {
+			t.Setenv("RECOUNT_DATA_DIR", c.env)
+		}
+		args := []string{"config", "check", config}
+		if c.flag != "" {
+			args = append(args, "--data-dir", c.flag)
+		}
+		code, stdout, stderr := command(t, args...)
+		if code != exitOK || !strings.Contains(stdout, "there is no data in "+c.wantFolder+" yet\n") {
+			t.Errorf("want %s: exit code %d\n%s%s", c.wantFolder, code, stdout, stderr)
+		}
+	}
+}
+
+// TestPlaceOfMistakes: a mistake names the file and line, or the flag and the variable, that it comes from.
+func TestPlaceOfMistakes(t *testing.T) {
+	t.Setenv("RECOUNT_LANDING_CUT_ROWS", "many")
+	code, _, stderr := command(t, "config", "check", "example.yaml")
+	if code != exitFailed || stderr != "recount: configuration: --landing.cut-rows (or RECOUNT_LANDING_CUT_ROWS): "+
+		"\"many\" is not a whole number\n" {
+		t.Errorf("variable: exit code %d: %s", code, stderr)
+	}
+	path := filepath.Join(t.TempDir(), "a.yaml")
+	text := "landing:\n  cut_rows: 0\n  cut_bytes: 1GB\nlog: {max_bytes: 1GiB}\nspeed: fast\nquery: {timeout: [1s]}\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for args, want := range map[string][]string{
+		"": {path + ":5: speed: write keys and values below it: memory, dedup_window, dedup_entries, snapshot_interval",
+			path + ":6: query.timeout: write one value, a duration"},
+		"--landing.cut-rows=0": {path + ":5: speed: "},
+	} {
+		_, _, stderr := command(t, append([]string{"config", "check", path}, strings.Fields(args)...)...)
+		for _, line := range want {
+			if !strings.Contains(stderr, line) {
+				t.Errorf("%s: %q is not in:\n%s", args, line, stderr)
+			}
+		}
+	}
+	text = text[:strings.Index(text, "speed:")]
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("RECOUNT_LANDING_CUT_ROWS", "0")
+	for args, want := range map[string]string{
+		"": "recount: configuration: " + path + ":4: log.max_bytes: use at least twice landing.cut_bytes: an open " +
+			"segment that fills the log could never end, for that takes a message (C1)\nlanding.cut_rows: use 1 to " +
+			"16000000\n",
+		"--landing.cut-rows=1 --log.max-bytes=2GiB": "recount: no view is declared",
+	} {
+		code, _, stderr := command(t, append([]string{"config", "check", path, "--data-dir", t.TempDir() + "/data"},
+			strings.Fields(args)...)...)
+		if code != exitFailed || !strings.Contains(stderr, want) {
+			t.Errorf("%s: exit code %d, want %q:\n%s", args, code, want, stderr)
+		}
+	}
+}
+
 func TestConfigCheck(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -178,7 +262,8 @@ func TestExample(t *testing.T) {
 
 func TestPrintTable(t *testing.T) {
 	t.Parallel()
-	const csv = "page,views,users,views__live,users__live,users__low,users__high\r\n/,3,2,1,,,\r\n\"a,b\",1,,,,,\r\n,1,1,,,,\r\n"
+	const csv = "page,views,users,views__live,users__live,users__low,users__high\r\n" +
+		"/,3,2,1,,,\r\n\"a,b\",1,,,,,\r\n,1,1,,,,\r\n"
 	const want = "page  views  users  views__live\n/     3      2      1\na,b   1      -      -\n-     1      1     " +
 		" -\n"
 	var out bytes.Buffer
@@ -193,10 +278,13 @@ func TestPrintTable(t *testing.T) {
 func TestPrintAccuracy(t *testing.T) {
 	t.Parallel()
 	for header, want := range map[string]string{
-		`{"publication":3,"exact":true,"complete":true}`:                                            "publication 3, exact\n",
-		`{"publication":3,"complete":true,"pending_events":4,"truncated":true}`:                     "there are more rows; raise --limit to see them\npublication 3 and 4 events since\n",
-		`{"publication":3,"exact":true,"complete":false,"stale_partitions":[1],"pending_events":2}`: "publication 3 and 2 events since, exact; INCOMPLETE: nothing newer of partitions [1]\n",
-		`{"publication":3,"complete":true,"overflow":{"events":5,"left_out":2}}`:                    "publication 3\n5 events had one value too many (~overflow): 2 of them are in no row, and may belong to one\n",
+		`{"publication":3,"exact":true,"complete":true}`: "publication 3, exact\n",
+		`{"publication":3,"complete":true,"pending_events":4,"truncated":true}`: "there are more rows; raise --limit " +
+			"to see them\npublication 3 and 4 events since\n",
+		`{"publication":3,"exact":true,"complete":false,"stale_partitions":[1],"pending_events":2}`: "publication 3 " +
+			"and 2 events since, exact; INCOMPLETE: nothing newer of partitions [1]\n",
+		`{"publication":3,"complete":true,"overflow":{"events":5,"left_out":2}}`: "publication 3\n5 events had one " +
+			"value too many (~overflow): 2 of them are in no row, and may belong to one\n",
 	} {
 		var out bytes.Buffer
 		if err := printAccuracy(&out, header); err != nil || out.String() != want {

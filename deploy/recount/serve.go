@@ -21,7 +21,7 @@ func (c *upCmd) Run(ctx context.Context, s *settingsFlags, std streams) error {
 type serveCmd struct {
 	fileFlag
 	settable
-	Role []string `required:"" enum:"ingest,speed,landing,batch,serving" help:"Roles of this process: ingest, speed, landing, batch, serving."`
+	Role []string `required:"" enum:"ingest,speed,landing,batch,serving" help:"Roles of this process: ${enum}."`
 }
 
 // Run serves the chosen roles until the context ends.

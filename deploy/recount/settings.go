@@ -11,16 +11,15 @@ import (
 	"recount/schemas/setting"
 )
 
-// settingsFlags is every scalar of the configuration as a flag and an environment
-// variable. The struct kong parses into is built from the list of settings, so
-// that the configuration is declared once.
+// settingsFlags is every setting of the configuration as a flag and an environment variable. The struct that kong
+// parses into is built from the list of settings, so that a setting is declared once.
 type settingsFlags struct {
 	settings []setting.Setting
 	value    any // pointer to a struct of *string, one a setting
 }
 
-// settable is a command that has the settings as flags: one that runs or reads what they describe.
-// Others that read a configuration know its file and the environment.
+// settable is embedded in a command that has the settings as flags, because it runs or reads what they describe.
+// Other commands that read a configuration know its file and the environment only.
 type settable struct{ kong.Plugins }
 
 func (s *settingsFlags) settable() settable { return settable{kong.Plugins{s.value}} }
@@ -41,7 +40,7 @@ func newSettingsFlags() *settingsFlags {
 	return s
 }
 
-// given returns the settings flags or environment gave, by flag name.
+// given returns the settings that flags or the environment have given, by the name of the flag.
 func (s *settingsFlags) given() map[string]string {
 	out := map[string]string{}
 	v := reflect.ValueOf(s.value).Elem()

@@ -11,6 +11,7 @@ type versionCmd struct{}
 
 // Run prints the version and what it was built with.
 func (versionCmd) Run(std streams) error {
-	fmt.Fprintf(std.out, "recount %s (%s, %s/%s)\n", server.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	return nil
+	_, err := fmt.Fprintf(std.out, "recount %s (%s, %s/%s)\n", server.Version(), runtime.Version(), runtime.GOOS,
+		runtime.GOARCH)
+	return err
 }

@@ -68,8 +68,9 @@ func checkFixed(ctx context.Context, cfg Config, e *engines) error {
 	}
 	var errs []error
 	if chain.Bucket != cfg.Bucket {
+		width := setting.FormatDuration(chain.Bucket)
 		errs = append(errs, &setting.Error{Path: []string{"batch", "bucket"},
-			Msg: fmt.Sprintf("the stored data has %s, which cannot be changed; write %s", chain.Bucket, chain.Bucket)})
+			Msg: fmt.Sprintf("the stored data has %s, which cannot be changed; write %s", width, width)})
 	}
 	if chain.Partitions != cfg.Log.Partitions {
 		errs = append(errs, &setting.Error{Path: []string{"log", "partitions"},

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// answer is what a server of a test answers to every request.
+type answer struct {
+	status int // 0 is 200
+	header map[string]string
+	body   string
+}
+
+// ask runs a client command against a server that always answers the same. It returns the first request as method,
+// path and parameters, without those of the default.
+func ask(t *testing.T, a answer, args ...string) (request, key string, code int, stdout, stderr string) {
+	t.Helper()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if request == "" {
+			query, _ := url.QueryUnescape(r.URL.RawQuery)
+			request = r.Method + " " + r.URL.Path + " " + query
+			key = r.Header.Get("Authorization")
+		}
+		for name, value := range a.header {
+			w.Header().Set(name, value)
+		}
+		if a.status != 0 {
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.WriteHeader(a.status)
+		}
+		_, _ = io.WriteString(w, a.body)
+	}))
+	defer srv.Close()
+	code, stdout, stderr = command(t, append(args, "--server", srv.URL)...)
+	return request, key, code, stdout, stderr
+}
+
+const accuracy = `{"publication":3,"exact":true,"complete":true}`
+
+// TestClientCommands: what each command asks a server for, and what it prints of the answer.
+func TestClientCommands(t *testing.T) {
+	t.Parallel()
+	const day = "--from=2024-05-01T00:00:00Z --to=2024-05-02T00:00:00Z"
+	const letter = `{"name":"0-7-1","received":"2024-05-01T00:00:00Z","code":"unknown_type","message":"no such type",` +
+		`"event_id":"e1","index":4,"bytes":9,"truncated":false,"strict":true,"raw":"{\"id\":1}\n"}`
+	for line, c := range map[string]struct {
+		answer  answer
+		request string // a part of it
+		code    int
+		stdout  string // a part of it
+		stderr  string // a part of it
+	}{
+		"jobs list": {answer: answer{body: `{"jobs":[{"name":"recompute","schedule":"@every 1m","running":false,` +
+			`"next":"2024-05-01T00:02:00Z","runs":[{"id":"r1","job":"recompute","trigger":"request",` +
+			`"start":"2024-05-01T00:01:00Z","end":"2024-05-01T00:01:02Z","rows":5,"message":"published 3"}]},` +
+			`{"name":"collect","schedule":"","running":true,"runs":[]}]}`},
+			request: "GET /v1/jobs ", stdout: "recompute  @every 1m  2024-05-01 00:02:00  2024-05-01 00:01:00  2s    " +
+				"5     published 3\ncollect "},
+		"jobs run recompute": {answer: answer{body: `{"id":"r1","job":"recompute","message":"published 3"}`},
+			request: "POST /v1/jobs/recompute/runs ", stdout: `"message": "published 3"`},
+		"jobs run lunch": {answer: answer{status: 404, body: `{"code":"unknown_job","detail":"unknown job \"lunch\""}`},
+			request: "POST /v1/jobs/lunch/runs ", code: exitFailed, stderr: `unknown job "lunch"`},
+		"publications list": {answer: answer{body: `{"publications":[{"n":2,"created":"2024-05-01T00:00:00Z",` +
+			`"events":40,"pinned":true},{"n":1,"created":"2024-04-30T00:00:00Z","events":30}]}`},
+			request: "GET /v1/publications ",
+			stdout: "2            2024-05-01 00:00:00  40      for ever\n" +
+				"1            2024-04-30 00:00:00  30      for now\n"},
+		"publications pin 7": {answer: answer{body: `{"n":7,"created":"2024-05-01T00:00:00Z","pinned":true}`},
+			request: "PUT /v1/publications/7/pin ", stdout: "--as-of 7 --mode exact"},
+		"publications pin 8": {answer: answer{status: 410, body: `{"code":"publication_gone","detail":"it is gone"}`},
+			request: "PUT /v1/publications/8/pin ", code: exitFailed, stderr: "it is gone"},
+		"dead-letters list --code=unknown_type --limit=1": {answer: answer{body: `{"dead_letters":[` + letter +
+			`],"cursor":"c1"}`},
+			request: "code=unknown_type",
+			stdout:  "0-7-1  2024-05-01 00:00:00  unknown_type  -     e1  9      no such type\n",
+			stderr:  "there may be more"},
+		"dead-letters list --format=csv": {answer: answer{body: `{"dead_letters":[` + letter + `]}`},
+			stdout: "0-7-1,2024-05-01T00:00:00Z,unknown_type,,e1,9,no such type\n"},
+		"dead-letters show 0-7-1": {answer: answer{body: letter}, request: "GET /v1/dead-letters/0-7-1 ",
+			stdout: "event 4 of its request"},
+		"dead-letters replay --dry-run": {answer: answer{body: `{"replayed":3,"accepted":2,"failed":[{"name":"0-7-1",` +
+			`"event_id":"e1","code":"unknown_type","message":"no such type"}]}`},
+			request: "dry_run=true", code: exitFailed, stdout: "replayed 3, would accept 2, failed 1\n",
+			stderr: `0-7-1 (id "e1") is still refused: unknown_type: no such type`},
+		"query v -m hits -g page -o hits:desc -w page:in:/,/a --format=csv " + day: {
+			answer:  answer{header: map[string]string{"Recount-Accuracy": accuracy}, body: "page,hits\r\n/,3\r\n"},
+			request: "GET /v1/query ", stdout: "page,hits\r\n/,3\r\n", stderr: "publication 3, exact\n"},
+		"query v --time-zone=Europe/Berlin --granularity=1d --as-of=2 --mode=exact --limit=7 " + day: {
+			answer:  answer{header: map[string]string{"Recount-Accuracy": accuracy}, body: "hits\r\n3\r\n"},
+			request: "time_zone=Europe/Berlin", stdout: "hits\n3\n"},
+		"query v --format=json " + day: {answer: answer{body: `{"rows":[]}`}, stdout: `{"rows":[]}`},
+		"query w " + day: {answer: answer{status: 404, body: `{"code":"unknown_view","field":"view","detail":"no ` +
+			`view is called w"}`}, code: exitFailed, stderr: "no view is called w"},
+		"verify": {answer: answer{body: `{"progress":{"step":"V1","done":1,"total":2}}` + "\n" +
+			`{"report":{"checks":[{"name":"V1","title":"chains are whole","unit":"records","examined":4}]}}` + "\n"},
+			request: "POST /v1/verify ", stdout: "V1     ok       4 records  chains are whole\n"},
+		"verify --json": {answer: answer{body: `{"report":{"checks":[{"name":"V1","examined":1,"findings":1}],` +
+			`"findings":[{"check":"V1","what":"a gap","where":{"file":"a"},"do":"restore it"}]}}` + "\n"},
+			code: exitFailed, stdout: `"what": "a gap"`, stderr: "not as promised"},
+		"verify --key-file=" + os.DevNull: {answer: answer{body: `{"progress":{"step":"V1"}}` + "\n"}, code: exitFailed,
+			stderr: "ended without a report"},
+	} {
+		t.Run(line, func(t *testing.T) {
+			t.Parallel()
+			request, _, code, stdout, stderr := ask(t, c.answer, strings.Fields(line)...)
+			if !strings.Contains(request, c.request) || code != c.code || !strings.Contains(stdout, c.stdout) ||
+				!strings.Contains(stderr, c.stderr) {
+				t.Errorf("request %s\nexit code %d\n%s%s", request, code, stdout, stderr)
+			}
+		})
+	}
+}
+
+// TestQueryParameters: every flag of a query reaches the server.
+func TestQueryParameters(t *testing.T) {
+	t.Parallel()
+	a := answer{header: map[string]string{"Recount-Accuracy": accuracy}, body: "hits\r\n3\r\n"}
+	request, _, _, _, stderr := ask(t, a, strings.Fields("query v -m hits,users -g page -o hits:desc -w page:in:/,/a "+
+		"-w n:ge:7 --from=2024-05-01T02:00:00+02:00 --to=2024-05-02T00:00:00Z --time-zone=Europe/Berlin "+
+		"--granularity=1d --as-of=2 --mode=exact --limit=7 --fill")...)
+	for _, want := range []string{"view=v", "measures=hits,users", "group_by=page", "order_by=hits:desc",
+		"where=page:in:/,/a", "where=n:ge:7", "from=2024-05-01T02:00:00+02:00", "to=2024-05-02T00:00:00Z",
+		"time_zone=Europe/Berlin", "granularity=1d", "as_of=2", "mode=exact", "limit=7", "fill=true"} {
+		if !strings.Contains(request+"&", want+"&") {
+			t.Errorf("%s is not in %s: %s", want, request, stderr)
+		}
+	}
+}
+
+// TestKeyIsShown: a client command shows the key of --key-file, and that of RECOUNT_KEY without one.
+func TestKeyIsShown(t *testing.T) {
+	t.Setenv("RECOUNT_KEY", "from-the-environment")
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte("from-the-file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for key, args := range map[string][]string{"from-the-environment": {"jobs", "list"},
+		"from-the-file": {"jobs", "list", "--key-file", file}} {
+		if _, got, _, _, _ := ask(t, answer{body: `{"jobs":[]}`}, args...); got != "Bearer "+key {
+			t.Errorf("got %q, want %q", got, "Bearer "+key)
+		}
+	}
+	if _, _, code, _, stderr := ask(t, answer{}, "jobs", "list", "--key-file=nothing"); code != exitFailed ||
+		!strings.Contains(stderr, "--key-file: open nothing") {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}
+
+// TestUsage: every command ends with 2 and says how it is used when its command line is wrong.
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	for line, says := range map[string]string{
+		"up now":                                   "unexpected argument now",
+		"up --no-such-flag":                        "unknown flag --no-such-flag",
+		"serve --role=ingest,cook":                 "--role must be one of",
+		"demo --rows=many":                         "--rows",
+		"demo --file=no/such/file --rows=x":        "--rows",
+		"ingest":                                   "expected \"<files> ...\"",
+		"ingest main.go --in-flight=0":             "--batch and --in-flight must be at least 1",
+		"ingest main.go":                           "unknown kind of file",
+		"query v --limit=few":                      "--limit",
+		"query v --format=xml":                     `must be one of "table","csv","json"`,
+		"load --rate=-1":                           "rate: -1; use more than 0",
+		"load --batch=0":                           "batch: 0; use 1 to 100000",
+		"load --server=ftp://host":                 "use http://host:port",
+		"load --duplicates=2":                      "duplicates: 2; use 0 to 0.5",
+		"load --run=a/b":                           "run: \"a/b\"",
+		"jobs":                                     "Try: recount jobs --help",
+		"jobs run":                                 "expected \"<name>\"",
+		"jobs stop":                                "unexpected argument stop",
+		"publications":                             "Try: recount publications --help",
+		"publications pin newest":                  "<publication>",
+		"dead-letters":                             "Try: recount dead-letters --help",
+		"dead-letters list --limit=0":              "--limit must be at least 1",
+		"dead-letters list --format=xml":           `must be one of "table","csv","json"`,
+		"dead-letters show":                        "expected \"<name>\"",
+		"dead-letters replay --to=now":             "write RFC 3339",
+		"keys":                                     "Try: recount keys --help",
+		"keys create --tenant=a":                   "missing flags: --scope",
+		"keys revoke --expires=1h":                 "unknown flag --expires",
+		"verify --scratch=no/such/folder":          "no/such/folder",
+		"verify --server=http://a --scratch=.":     "give one of them",
+		"config":                                   "Try: recount config --help",
+		"config check":                             "expected \"<file>\"",
+		"config check example.yaml --log-file=x":   "unknown flag --log-file",
+		"config reference --format=xml":            `must be one of "markdown","json"`,
+		"version --verbose":                        "unknown flag --verbose",
+		"version now":                              "unexpected argument now",
+		"query v --from=2024-05-01T00:00:00Z --to": "--to",
+	} {
+		t.Run(line, func(t *testing.T) {
+			t.Parallel()
+			code, stdout, stderr := command(t, strings.Fields(line)...)
+			if code != exitUsage || stdout != "" || !strings.Contains(stderr, says) ||
+				!strings.HasPrefix(stderr, "recount: ") {
+				t.Errorf("exit code %d, want 2 saying %q:\n%s%s", code, says, stdout, stderr)
+			}
+		})
+	}
+}
