@@ -21,7 +21,7 @@ const knownValues = 4096
 // caps bound how many values a dimension gets from one tenant in one UTC day. An event with a
 // value too many says so in the log (eventbatch.ColOverflow), so both layers count the same.
 //
-// Caps know only the values that this process saw this day. Another process, and the same
+// Caps know only the values that this process saw this day. Another process, and this one
 // after a restart, lets as many pass again. maxValues bounds the memory of caps, which tenants
 // share as they share budget.
 type caps struct {
@@ -42,11 +42,11 @@ const maxValues = 16 << 20
 // tenantCaps are the sets of one tenant and day.
 type tenantCaps struct {
 	*caps
-	tenant   string
-	startDay int64        // the day, in days since 1970
-	held     atomic.Int64 // entries in all of its sets
-	mu       sync.Mutex
-	fields   map[*cappedField]*valueSet
+	tenant string
+	today  int64        // in days since 1970
+	held   atomic.Int64 // entries in all of its sets
+	mu     sync.Mutex
+	fields map[*cappedField]*valueSet
 }
 
 type setName struct {
@@ -77,8 +77,8 @@ func (c *caps) setsOf(tenant string, now int64) *tenantCaps {
 	day := now / (24 * time.Hour).Microseconds()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	// A request that began before midnight uses the sets of the new day too. Only yesterday's
-	// requests do: after a clock that was far ahead was corrected, the day starts again.
+	// A request that began before midnight uses the sets of the new day. Any other earlier day
+	// begins new sets: the clock was far ahead and has been corrected.
 	if day != c.day && day != c.day-1 {
 		c.day = day
 		c.tenants = map[string]*tenantCaps{}
@@ -86,7 +86,7 @@ func (c *caps) setsOf(tenant string, now int64) *tenantCaps {
 	}
 	t := c.tenants[tenant]
 	if t == nil {
-		t = &tenantCaps{caps: c, tenant: tenant, startDay: c.day, fields: map[*cappedField]*valueSet{}}
+		t = &tenantCaps{caps: c, tenant: tenant, today: c.day, fields: map[*cappedField]*valueSet{}}
 		c.tenants[tenant] = t
 	}
 	return t
@@ -98,7 +98,7 @@ func (t *tenantCaps) findSet(event *eventType, f *cappedField) *valueSet {
 	defer t.mu.Unlock()
 	s := t.fields[f]
 	if s == nil {
-		salt := maphash.Comparable(t.seed, setName{t.tenant, event.name, f.name, t.startDay})
+		salt := maphash.Comparable(t.seed, setName{t.tenant, event.name, f.name, t.today})
 		s = &valueSet{salt: salt, seen: map[uint64]struct{}{}}
 		s.counter = t.overflowed.WithLabelValues(event.name, f.name)
 		t.fields[f] = s
@@ -166,7 +166,7 @@ type cappedField struct {
 	attribute attribute // source or subject, if slot is -1
 }
 
-// findCapped lists the dimensions whose number of values has no bound. That of a bool has.
+// findCapped lists the dimensions that may get any number of values. A bool has only two.
 func (t *eventType) findCapped(declared *catalog.Catalog) {
 	names := map[string]bool{}
 	for _, v := range declared.ViewsOf(t.name) {
@@ -228,14 +228,14 @@ func (d *decoder) admitValue(t *eventType, f *cappedField, hash uint64) bool {
 		d.sets[f] = set
 	}
 	known := hash ^ set.salt
-	slot := &d.known[known%knownValues]
-	if *slot == known {
+	entry := &d.known[known%knownValues]
+	if *entry == known {
 		return true
 	}
 	ok, first := d.caps.admit(set, hash)
 	switch {
 	case ok:
-		*slot = known
+		*entry = known
 		return true
 	case first:
 		d.caps.logger.Warn("a dimension has too many values today; further values are counted as "+catalog.Overflow,

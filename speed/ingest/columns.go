@@ -5,7 +5,7 @@ import (
 	"recount/schemas/eventbatch"
 )
 
-// text is a column of strings in Arrow's layout: row i is data[off[i]:off[i+1]].
+// text is a column of strings in Arrow's layout: row i is data[offsets[i]:offsets[i+1]].
 type text struct {
 	offsets []int32
 	data    []byte
@@ -31,8 +31,9 @@ func (t *text) reset() {
 	t.data = t.data[:0]
 }
 
-// mask says which rows of a column have a value, in a byte per row of 1 or 0. Bytes of several
-// columns can be appended with a copy, and bits cannot. A frame packs the bytes into bits once.
+// mask says which rows of a column have a value, with 1 or 0 in a byte per row. The bytes of
+// several masks are appended with a copy, which bits do not allow. A frame packs them into
+// bits once.
 type mask struct {
 	rows  []byte
 	nulls int

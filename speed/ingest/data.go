@@ -24,7 +24,7 @@ func (d *decoder) scanData() bool {
 	case 'n':
 		return d.scanLiteral("null")
 	}
-	d.reject(problem.InvalidData, "data: must be a JSON object")
+	d.reject(problem.InvalidData, "data: it must be a JSON object")
 	return d.skip(1)
 }
 
@@ -75,7 +75,7 @@ func (d *decoder) scanField(i int) bool {
 	f := &d.eventType.fields[i]
 	s := &d.row.slots[i]
 	if s.state != unset {
-		d.reject(problem.DuplicateKey, "data."+f.name+": appears twice")
+		d.reject(problem.DuplicateKey, "data."+f.name+": it appears twice")
 	}
 	s.state = present
 	c := d.peek()
@@ -133,7 +133,8 @@ func (d *decoder) scanNumeric(f *field, s *slot) bool {
 	return true
 }
 
-// scanTimestamp bounds a declared time, as the time of an event, to the years that every layer can store.
+// scanTimestamp reads a declared time. It has the bounds of an event's time: the years that
+// every layer can store.
 func (d *decoder) scanTimestamp(f *field, s *slot) bool {
 	b, ok := d.scanString()
 	if !ok {
@@ -212,7 +213,7 @@ func (d *decoder) sortMembers(members []member) []member {
 	slices.SortFunc(members, func(a, b member) int { return compareBytes(a.key, b.key) })
 	for i := 1; i < len(members); i++ {
 		if string(members[i-1].key) == string(members[i].key) {
-			d.reject(problem.DuplicateKey, excerpt(members[i].key)+": appears twice")
+			d.reject(problem.DuplicateKey, excerpt(members[i].key)+": it appears twice")
 		}
 	}
 	return members

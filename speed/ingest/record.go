@@ -21,11 +21,11 @@ type frame struct {
 // encode builds the message for chunks of one type, from any requests and tenants. It sets the
 // field first of each chunk.
 func (f *frame) encode(chunks []*chunk, appended int64) ([]byte, error) {
-	cols := f.gather(chunks)
+	gathered := f.gather(chunks)
 	f.fillTenants(chunks)
-	rec := f.makeRecord(cols)
-	defer rec.Release()
-	frame, err := eventbatch.Append(f.buf[:0], cols.eventType.name, appended, rec)
+	record := f.makeRecord(gathered)
+	defer record.Release()
+	frame, err := eventbatch.Append(f.buf[:0], gathered.eventType.name, appended, record)
 	if err == nil {
 		f.buf = frame
 	}
@@ -68,35 +68,35 @@ func (f *frame) makeRecord(c *columns) arrow.Record {
 	add := func(m *mask, bufs ...[]byte) {
 		arrays = append(arrays, newArray(schema.Field(len(arrays)).Type, c.n, m, bufs))
 	}
-	str := func(m *mask, t *text) { add(m, arrow.Int32Traits.CastToBytes(t.offsets), t.data) }
+	addText := func(m *mask, t *text) { add(m, arrow.Int32Traits.CastToBytes(t.offsets), t.data) }
 	add(nil, c.key)
-	str(nil, &f.tenant)
+	addText(nil, &f.tenant)
 	add(nil, c.flags)
 	add(nil, arrow.Uint64Traits.CastToBytes(c.hash))
-	str(nil, &c.id)
+	addText(nil, &c.id)
 	add(nil, arrow.Int64Traits.CastToBytes(c.time))
-	str(nil, &c.source)
-	str(&c.hasSubject, &c.subject)
-	str(&c.hasExtra, &c.extra)
+	addText(nil, &c.source)
+	addText(&c.hasSubject, &c.subject)
+	addText(&c.hasExtra, &c.extra)
 	for i := range c.fields {
-		col := &c.fields[i]
+		column := &c.fields[i]
 		switch c.eventType.fields[i].kind {
 		case catalog.String:
-			str(&col.valid, &col.text)
+			addText(&column.valid, &column.text)
 		case catalog.Bool:
-			add(&col.valid, packInts(col.numbers))
+			add(&column.valid, packInts(column.numbers))
 		default:
-			add(&col.valid, arrow.Int64Traits.CastToBytes(col.numbers))
+			add(&column.valid, arrow.Int64Traits.CastToBytes(column.numbers))
 		}
 	}
 	if schema == c.eventType.overflowSchema {
-		str(&c.hasOverflow, &c.overflow)
+		addText(&c.hasOverflow, &c.overflow)
 	}
-	rec := array.NewRecord(schema, arrays, int64(c.n))
+	record := array.NewRecord(schema, arrays, int64(c.n))
 	for _, a := range arrays {
 		a.Release()
 	}
-	return rec
+	return record
 }
 
 // newArray returns an array that uses the given buffers. m is nil for a column that has no nulls.
