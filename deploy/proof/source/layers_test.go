@@ -31,9 +31,11 @@ var importers = map[string][]string{
 	"github.com/ebitengine/purego":                     {"deploy/embedded/chdb"},
 	"github.com/nats-io/nats-server":                   {"deploy/embedded/natsserver"},
 	"github.com/nats-io/nats.go":                       {"speed/eventlog"},
-	"github.com/parquet-go/parquet-go":                 {"batch/object", "deploy/client/eventfile", "deploy/recount/demo"},
-	"github.com/rclone/gofakes3":                       {"deploy/embedded/s3server"},
-	"github.com/robfig/cron":                           {"jobs"},
+	"github.com/parquet-go/parquet-go": {
+		"batch/object", "deploy/client/eventfile", "deploy/recount/demo",
+	},
+	"github.com/rclone/gofakes3": {"deploy/embedded/s3server"},
+	"github.com/robfig/cron":     {"jobs"},
 }
 
 // TestLayers fails when a layer imports one beside it. Layers meet in deploy alone.
