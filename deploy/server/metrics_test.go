@@ -61,10 +61,28 @@ func labelValues(c prometheus.Collector) []string {
 	return strings.Split(variableLabels.FindStringSubmatch((<-descriptions).String())[1], ",")
 }
 
-// TestMetricNames gathers the metrics of all roles after one run of each job, and checks them with Prometheus' own
-// linter and with what it does not look at: the names of gauges that hold a time, and the form of HELP.
+// TestMetricNames checks the metrics of all roles before and after one run of each job.
 func TestMetricNames(t *testing.T) {
 	t.Parallel()
+	registry := recorder{prometheus.NewRegistry(), t}
+	s := startGuarded(t, registry)
+	names := map[string]bool{}
+	lintMetrics(t, registry, names)
+	for _, job := range jobs.Names() {
+		if _, err := s.scheduler.Start(t.Context(), job); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lintMetrics(t, registry, names)
+	if len(names) < 80 {
+		t.Errorf("only %d metrics were gathered", len(names))
+	}
+	wantDocumentedMetrics(t, names)
+}
+
+// startGuarded runs a server with keys until the test ends. Its real-time views have consumed one event.
+func startGuarded(t *testing.T, registry Registry) *Stack {
+	t.Helper()
 	cfg := DefaultConfig()
 	cfg.Listen = "127.0.0.1:0"
 	cfg.DataDir = t.TempDir()
@@ -81,7 +99,6 @@ func TestMetricNames(t *testing.T) {
 	cfg.Events = map[string]EventConfig{"hit": {Fields: map[string]catalog.FieldType{"page": catalog.String}}}
 	cfg.Views = map[string]ViewConfig{"hits": {Event: "hit", Dimensions: []string{"page"},
 		Measures: map[string]MeasureConfig{"hits": {Kind: catalog.Count}}}}
-	registry := recorder{prometheus.NewRegistry(), t}
 	s, err := Open(t.Context(), cfg, Options{Roles: AllRoles, Registry: registry})
 	if err != nil {
 		t.Fatal(err)
@@ -96,11 +113,13 @@ func TestMetricNames(t *testing.T) {
 		}
 	})
 	sendEvent(t, s, secret)
-	for _, job := range jobs.Names() {
-		if _, err := s.scheduler.Start(t.Context(), job); err != nil {
-			t.Fatal(err)
-		}
-	}
+	return s
+}
+
+// lintMetrics checks what is gathered with Prometheus' own linter, and with what it does not look at: the names of
+// gauges that hold a time, and the form of HELP. It adds the names to names.
+func lintMetrics(t *testing.T, registry prometheus.Gatherer, names map[string]bool) {
+	t.Helper()
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -111,16 +130,14 @@ func TestMetricNames(t *testing.T) {
 			continue
 		}
 		ours = append(ours, f)
-		lint(t, f.GetName(), f.GetHelp())
+		names[f.GetName()] = true
+		lintName(t, f.GetName(), f.GetHelp())
 		for _, m := range f.GetMetric() {
 			if v := m.GetGauge().GetValue(); v > year2001 && strings.HasSuffix(f.GetName(), "_seconds") &&
 				!strings.HasSuffix(f.GetName(), "_timestamp_seconds") {
 				t.Errorf("%s: %v seconds are a time; such a gauge ends in _timestamp_seconds", f.GetName(), v)
 			}
 		}
-	}
-	if len(ours) < 80 {
-		t.Errorf("only %d metrics were gathered", len(ours))
 	}
 	problems, err := promlint.NewWithMetricFamilies(ours).Lint()
 	if err != nil {
@@ -155,12 +172,28 @@ func sendEvent(t *testing.T, s *Stack, key string) {
 	}
 }
 
+// wantDocumentedMetrics fails for a metric that the documents name and nothing registers.
+func wantDocumentedMetrics(t *testing.T, names map[string]bool) {
+	t.Helper()
+	for _, file := range []string{"../OPERATIONS.md", "../../README.md", "../../jobs/DESIGN.md"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range regexp.MustCompile(`\brecount_[a-z_]+`).FindAllString(string(text), -1) {
+			if !names[name] {
+				t.Errorf("%s names the metric %s, which does not exist", file, name)
+			}
+		}
+	}
+}
+
 // year2001 is a Unix time: no duration here is as long.
 const year2001 = 1e9
 
 var sentence = regexp.MustCompile(`^[A-Z0-9][^.]*( [^ .]+){2}.*\.$`)
 
-func lint(t *testing.T, name, help string) {
+func lintName(t *testing.T, name, help string) {
 	t.Helper()
 	if !sentence.MatchString(help) {
 		t.Errorf("%s: HELP is not a sentence: %q", name, help)
