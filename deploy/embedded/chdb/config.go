@@ -31,7 +31,7 @@ type Config struct {
 	// MaxMemory bounds what all queries and caches of the engine hold together, in bytes. A query above it
 	// fails with code 241; the process lives on.
 	MaxMemory int64
-	// Logger is told of opening, closing and killed queries; nil discards.
+	// Logger receives lines about opening, closing and killed queries; nil discards.
 	Logger *slog.Logger
 	// Registerer receives the metrics; nil registers none.
 	Registerer prometheus.Registerer
@@ -58,7 +58,7 @@ func (c *Config) Settings() []setting.Setting {
 	}
 }
 
-// Validate names each field that is wrong and what to write instead.
+// Validate returns an error that names each wrong field and what to write instead.
 func (c Config) Validate() error {
 	errs := []error{setting.Check(c.Settings())}
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }

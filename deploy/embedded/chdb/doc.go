@@ -29,6 +29,6 @@
 //
 // One data directory per process at a time: Open of the open directory is counted, Open of another is
 // ErrOtherDirectory. A request whose context ends returns at once; its query is killed, and keeps its place
-// among Config.Sessions until the engine let go of it. An INSERT cancelled so may have been applied.
+// among Config.Sessions until the engine has ended it. An INSERT cancelled so may have been applied.
 // Results are materialised by the library before they are sent: bound them with LIMIT or max_result_rows.
 package chdb

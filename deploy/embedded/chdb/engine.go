@@ -93,7 +93,7 @@ func stopUnused() error {
 }
 
 // Close gives up this handle; further calls do nothing. The last handle's Close kills running queries, waits
-// until the engine let go of them and stops it, which unlocks the data directory.
+// until they have ended and stops the engine, which unlocks the data directory.
 func (e *Engine) Close() error { return e.close() }
 
 // Transport is what clickhouse.Options.TransportFunc must return. It does no I/O outside the process.

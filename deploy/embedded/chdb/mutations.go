@@ -7,10 +7,9 @@ import (
 	"path/filepath"
 )
 
-// dropEmptyMutations removes entries of mutations that say nothing. A full disk leaves such
-// files behind, and the engine then refuses to load the table, at every start. Nothing
-// was done for them: an entry is written before any part is changed, and who asked for the
-// mutation was told that it failed.
+// dropEmptyMutations removes empty entries of mutations. A full disk leaves such files, and
+// the engine then refuses to load the table at every start. Removing them is safe: an entry is
+// written before any part is changed, and the caller of the mutation got an error.
 func dropEmptyMutations(dataDir string) (dropped int, err error) {
 	entries, err := filepath.Glob(filepath.Join(dataDir, "store", "*", "*", "mutation_*.txt"))
 	if err != nil {

@@ -33,7 +33,7 @@ var httpOnly = map[string]bool{
 	"log_comment": true,
 }
 
-// refused are URL parameters whose meaning cannot be had here, with what to do instead.
+// refused are URL parameters that this engine cannot honour, with what to do instead.
 var refused = map[string]string{
 	"compress":   "leave clickhouse.Options.Compression nil: the data never leaves the process",
 	"decompress": "leave clickhouse.Options.Compression nil: the data never leaves the process",

@@ -62,7 +62,7 @@ func parseStatement(sql string) (statement, error) {
 }
 
 // formatName returns what st.format becomes with the current token: a FORMAT clause is the word FORMAT and a
-// name, with nothing but settings behind; "format" may be a function or a column elsewhere.
+// name, followed by nothing but settings; "format" may be a function or a column elsewhere.
 func (l *lexer) formatName(st statement, afterFormat bool) string {
 	if afterFormat && isWordByte(l.src[l.start]) {
 		return l.word()
@@ -73,7 +73,7 @@ func (l *lexer) formatName(st statement, afterFormat bool) string {
 	return ""
 }
 
-// withData ends an INSERT at the format's name: what follows is data, to be looked at by nobody but the format.
+// withData ends an INSERT at the format's name. The bytes after it are data, which only the format reads.
 func (s statement) withData(lx *lexer, formatAt int) statement {
 	if s.insertAt == 0 {
 		s.insertAt = formatAt

@@ -7,7 +7,7 @@ import (
 	"net"
 )
 
-// DefaultMaxPayload holds the largest log message and its headers, in bytes. The server
+// DefaultMaxPayload is room for the largest log message and its headers, in bytes. The server
 // advises against more.
 const DefaultMaxPayload = 8 << 20
 
@@ -39,11 +39,11 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Cluster is a server's place among others. The zero value is a server alone.
+// Cluster is a server's place in a cluster. The zero value is a server on its own.
 type Cluster struct {
 	Name   string   // of this server
-	Listen string   // where the others find it, host:port
-	Peers  []string // where it finds the others
+	Listen string   // address at which the other servers reach it, host:port
+	Peers  []string // addresses of the other servers
 }
 
 // DefaultConfig returns the durable settings for a store in dir.

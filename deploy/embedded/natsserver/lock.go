@@ -9,7 +9,7 @@ import (
 	"recount/schemas/durable"
 )
 
-// lockDir makes dir ours. JetStream takes no lock of its own, and two servers over
+// lockDir locks dir for this process. JetStream has no lock of its own, and two servers over
 // one directory would overwrite each other's acknowledged messages. The kernel drops
 // the lock with the process, so kill -9 leaves nothing to clean up.
 func lockDir(dir string) (*os.File, error) {

@@ -1,5 +1,5 @@
 // Package natsserver runs a NATS server with JetStream inside the process: the
-// log of a recount that was given none. It opens no port by default, fsyncs every
+// default log, used when the configuration names none. It opens no port by default, fsyncs every
 // write before its ack (L1) and survives kill -9 over the same directory.
 package natsserver
 
@@ -27,7 +27,7 @@ type Server struct {
 	close sync.Once
 }
 
-// Open starts the server over c.Dir, recovers its streams and returns once it takes
+// Open starts the server over c.Dir, recovers its streams and returns once it accepts
 // connections. Recovery reads the newest blocks of the log, so ctx should allow seconds.
 func Open(ctx context.Context, c Config) (*Server, error) {
 	if err := c.Validate(); err != nil {
@@ -147,7 +147,7 @@ func (s *Server) SyncAlways() bool {
 
 // Healthy returns why the server cannot be trusted with writes, or nil. JetStream
 // answers nothing at all to a publish it failed to write, so this is where a full
-// disk shows. A removed directory shows nowhere else: writes go on into unlinked files.
+// disk shows. A removed directory shows nowhere else: writes continue into unlinked files.
 func (s *Server) Healthy() error {
 	now, err := os.Stat(s.dir)
 	if err != nil {
@@ -162,7 +162,7 @@ func (s *Server) Healthy() error {
 	return nil
 }
 
-// Close shuts the server down, waits until it has and gives the directory free. It may be called again.
+// Close shuts the server down, waits for its end and unlocks the directory. It may be called again.
 func (s *Server) Close() {
 	s.close.Do(func() {
 		if s.nats != nil {

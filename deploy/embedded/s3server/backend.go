@@ -22,7 +22,7 @@ import (
 
 const keyLocks = 1024
 
-// backend keeps buckets and objects in a directory, see the package comment.
+// backend keeps buckets and objects in a directory. The package comment describes its layout.
 type backend struct {
 	tmp     string
 	buckets string
@@ -44,7 +44,7 @@ var (
 	_ gofakes3.MultipartBackend = (*backend)(nil)
 )
 
-// newBackend is the store in dir as it is.
+// newBackend returns the store in dir without changing anything there.
 func newBackend(dir string, now func() time.Time) *backend {
 	return &backend{
 		tmp: filepath.Join(dir, "tmp"), buckets: filepath.Join(dir, "buckets"), now: now,
@@ -63,22 +63,22 @@ func openBackend(dir string, now func() time.Time) (*backend, error) {
 			return nil, err
 		}
 	}
-	// A killed process may have renamed a file and not come to its fsync. It shows from now
-	// on, so it is made durable first (E3).
+	// A killed process may have renamed a file without reaching its fsync. The file is visible
+	// from now on, so it is made durable first (E3).
 	syscall.Sync()
 	return b, sweep(b.tmp)
 }
 
-// lock returns the lock of an object's file. Keys share locks: their number is
-// bounded, and the files tell keys apart.
+// lock returns the lock of an object's file. The number of locks is bounded, so several keys
+// share one.
 func (b *backend) lock(path string) *sync.RWMutex {
 	h := fnv.New32a()
 	io.WriteString(h, path)
 	return &b.locks[h.Sum32()%keyLocks]
 }
 
-// sync makes a change of an open folder durable. If that fails the change may or may
-// not survive, and it already shows: nothing can be served any more (E4).
+// sync makes a change of an open folder durable. If that fails, the change is already visible
+// but may not survive a power failure, so the server serves nothing any more (E4).
 func (b *backend) sync(folder *os.File) error {
 	if err := folder.Sync(); err != nil {
 		err = fmt.Errorf("fsync %s: %w: check the disk, then restart", folder.Name(), err)
@@ -88,8 +88,8 @@ func (b *backend) sync(folder *os.File) error {
 	return nil
 }
 
-// change makes a change in a folder and then makes it durable. The folder is opened
-// first: lacking a file descriptor must not leave the change in doubt.
+// change makes a change in a folder and then makes it durable. It opens the folder first: if
+// no file descriptor is left, the change is not made, instead of made and not durable.
 func (b *backend) change(dir string, change func() error) error {
 	d, err := os.Open(dir)
 	if err != nil {
@@ -145,8 +145,8 @@ func (b *backend) spoolObject(key string, meta map[string]string, input io.Reade
 }
 
 // commit puts a finished object file in its place if the request's conditions hold
-// at that moment. A rename, not a link, also for creation: the key's lock and the lock
-// on the directory already make sure that nobody else can create the name (E3).
+// at that moment. It renames instead of linking, also for a creation: the key's lock and the
+// lock of the directory already keep every other writer from creating the name (E3).
 func (b *backend) commit(ctx context.Context, bucket, key, temp string) error {
 	defer os.Remove(temp) // nothing is left to remove after the rename
 	b.mu.RLock()
@@ -193,8 +193,8 @@ func checkConditions(ctx context.Context, path string) error {
 	return gofakes3.CheckWriteConditions(ctx, true, s.MD5)
 }
 
-// remove deletes a key. Folders stay, also empty ones: removing them would race
-// with writers for nothing.
+// remove deletes a key. Empty folders stay: removing them would race with writers and gain
+// nothing.
 func (b *backend) remove(bucket, key string) error {
 	b.mu.RLock()
 	defer b.mu.RUnlock()

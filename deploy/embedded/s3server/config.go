@@ -12,15 +12,15 @@ import (
 const (
 	maxBody     = 5 << 30 // bytes of one request, as S3
 	maxInFlight = 256     // requests served at once; more wait
-	maxUploads  = 1000    // multipart uploads open at once; more are told to slow down
+	maxUploads  = 1000    // multipart uploads open at once; further ones get SlowDown
 	uploadIdle  = 24 * time.Hour
 )
 
 // Config says where the server keeps its objects and who may use it.
 type Config struct {
-	Dir       string           // directory of the server alone, made if missing
-	AccessKey string           // empty: made once and kept in Dir
-	SecretKey string           // empty: made once and kept in Dir
+	Dir       string           // directory that only this server uses; made if missing
+	AccessKey string           // empty: a key pair is made once and kept in Dir
+	SecretKey string           // empty together with AccessKey
 	Listen    string           // address of Start, loopback by default
 	ReadOnly  bool             // change nothing in Dir, which must be there, and refuse every write
 	Logger    *slog.Logger     // nil discards

@@ -19,7 +19,7 @@ type Credentials struct {
 }
 
 // loadCredentials returns the pair kept in dir, making it on the first start.
-// The caller holds the directory's lock, so nobody else makes another one.
+// The caller holds the directory's lock, so no other process makes another pair.
 func loadCredentials(dir string, readOnly bool) (Credentials, error) {
 	path := filepath.Join(dir, "credentials")
 	raw, err := os.ReadFile(path)

@@ -1,5 +1,5 @@
 // Package s3server is a real S3 server in the process, over a directory: the
-// default object store of a recount that was given none.
+// default object store, used when the configuration names none.
 //
 // gofakes3 speaks the protocol and checks signatures; the disk backend below it
 // is ours, because the lake needs three things its own backends do not have:
@@ -27,7 +27,7 @@
 //	            12  uint32  CRC-32C of metadata followed by footer bytes 0 to 11
 //	            16  8 bytes magic "recount\x01"
 //
-// Body and metadata are one file because one rename then publishes both. Extended
+// Body and metadata are one file because one rename then makes both visible. Extended
 // attributes would leave the body bare but fail on some file systems; a side file
 // needs a second commit point.
 //
@@ -37,9 +37,9 @@
 //	    fsynced, and renamed into place.
 //	E2  A write is answered only after its folder, and every folder made for it, is fsynced.
 //	E3  The conditions of a write are checked under the lock of its key, which is held until
-//	    the folder is fsynced. Reads take the same lock shared, so nobody acts on a record
+//	    the folder is fsynced. Reads take the same lock shared, so no reader acts on a record
 //	    that a power failure could still take back.
-//	E4  After a failed fsync of a folder nothing is known about it any more: the server
-//	    refuses every request until it is restarted.
+//	E4  After a failed fsync of a folder its state is unknown, so the server refuses every
+//	    request until it is restarted.
 //	E5  Uploads belong to the process. A restart forgets them and sweeps their parts.
 package s3server

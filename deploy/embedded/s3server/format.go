@@ -20,7 +20,7 @@ const (
 
 var errFormat = errors.New("not an object file")
 
-// metadata is what is kept beside an object's body.
+// metadata describes an object; it is stored after the body.
 type metadata struct {
 	Key  string            `json:"key"`
 	MD5  string            `json:"md5"`
@@ -51,10 +51,10 @@ type stored struct {
 	Hash []byte
 }
 
-// openStored opens an object file and reads its metadata. A file that is not as this store
-// writes them, because somebody edited it or a disk did, is an object of all the bytes it has
-// and no metadata: whoever reads it knows what it should be, by digest or by its format, and
-// names it. As an error it would hide every other object of its folder from a listing.
+// openStored opens an object file and reads its metadata. A file that this store did not write,
+// or that a person or a disk changed, is an object of all its bytes without metadata. Its reader
+// finds the damage by digest or format and names the object. An error here would hide every
+// other object of the folder from a listing.
 func openStored(path string) (*stored, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -22,8 +22,8 @@ func TestFormatGolden(t *testing.T) {
 	}
 }
 
-// TestDamage flips and cuts every byte behind the body: none goes unnoticed. Such a file is an
-// object of all its bytes, none of them taken for metadata, so that who reads it can tell.
+// TestDamage flips and cuts every byte after the body: each change is noticed. Such a file is an
+// object of all its bytes, none of them taken for metadata, so that its reader can tell.
 func TestDamage(t *testing.T) {
 	t.Parallel()
 	body := []byte("body")

@@ -13,8 +13,8 @@ import (
 	"github.com/rclone/gofakes3"
 )
 
-// guard stands before gofakes3 and does what it leaves out: it bounds requests, refuses
-// those it would misread, and checks the body against the hash that was signed.
+// guard sees each request before gofakes3 and adds three checks. It bounds requests, refuses
+// requests that gofakes3 would misread, and compares the body with the hash that was signed.
 func (s *Server) guard(next http.Handler) http.Handler {
 	inFlight := make(chan struct{}, maxInFlight)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -48,7 +48,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	})
 }
 
-// unsupported names what gofakes3 would take for something else.
+// unsupported names the feature of a request that gofakes3 would misread.
 func unsupported(r *http.Request) string {
 	switch mode := r.Header.Get("X-Amz-Content-Sha256"); {
 	case strings.HasPrefix(mode, "STREAMING-") && mode != "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" &&
@@ -69,8 +69,8 @@ func refuse(w http.ResponseWriter, status int, code, message string) {
 	io.WriteString(w, "</Message></Error>")
 }
 
-// signedBody fails the last read of a body that is not the one that was signed. It
-// goes by the announced length, because gofakes3 stops there without reading an EOF.
+// signedBody fails the last read if the body is not the one that was signed. It uses the
+// announced length, because gofakes3 stops there without reading an EOF.
 type signedBody struct {
 	io.ReadCloser
 	left int64 // bytes announced and not read yet, negative if none were announced

@@ -12,7 +12,7 @@ import (
 const (
 	leafMark     = "%"  // ends the file name of an object
 	emptyFolder  = "%-" // the folder of an empty segment, as in "a//b"
-	maxFileName  = 255  // bytes, of every file system we know
+	maxFileName  = 255  // bytes; the limit of common file systems
 	plainSymbols = "-_.=+,@"
 	hexDigits    = "0123456789ABCDEF"
 )
@@ -70,7 +70,7 @@ func escape(segment string) string {
 	return b.String()
 }
 
-// parseName is the reverse: it returns an object's last segment, or a folder's
+// parseName is the reverse of objectPath: it returns an object's last segment, or a folder's
 // segment with its slash, which is what both sort by in a listing.
 func parseName(name string) (part string, ok bool) {
 	if name == emptyFolder {

@@ -109,7 +109,7 @@ func (w *walk) folder(dir, base string) (more bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("list folder: %w", err)
 	}
-	// What sorts before this entry lies before the marker or the prefix as a whole.
+	// Every entry that sorts before this one is before the marker or the prefix.
 	from := max(w.after, w.prefix)
 	first, _ := slices.BinarySearchFunc(entries, from, func(e entry, from string) int {
 		if name := base + e.part; name >= from || e.isFolder() && strings.HasPrefix(from, name) {
@@ -140,7 +140,7 @@ func (w *walk) entry(dir, base string, e entry) (more bool, err error) {
 
 // entry is a name in a folder: part is the segment it stands for, with a slash if
 // it is a folder. Entries sorted by part have their keys in byte order. A name that this store
-// does not give stands for itself: it is listed, so that whoever looks finds it, and no key reads it.
+// does not give is its own segment: it is listed, so that an operator finds it, and no key reads it.
 type entry struct{ part, file string }
 
 func (e entry) isFolder() bool { return strings.HasSuffix(e.part, "/") }

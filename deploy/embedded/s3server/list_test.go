@@ -17,7 +17,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// list returns the keys and, behind them, the common prefixes of all pages.
+// list returns the keys of all pages and, after them, the common prefixes.
 func list(t testing.TB, c *s3.Client, prefix, delimiter string, page int32) []string {
 	t.Helper()
 	in := &s3.ListObjectsV2Input{Bucket: aws.String(bucket), Prefix: &prefix, MaxKeys: &page}

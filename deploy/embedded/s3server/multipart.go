@@ -13,7 +13,7 @@ import (
 	"github.com/rclone/gofakes3"
 )
 
-// upload is a multipart upload. Its parts lie in tmp/ and die with the process (E5).
+// upload is a multipart upload. Its parts are in tmp/ and end with the process (E5).
 type upload struct {
 	bucket, key string
 	meta        map[string]string
@@ -124,7 +124,7 @@ func (b *backend) CompleteMultipartUpload(ctx context.Context, bucket, key strin
 	return "", u.etag, nil
 }
 
-// closedError tells a second completion, which succeeds, from one after an abort.
+// closedError distinguishes a second completion, which succeeds, from one after an abort.
 func (u *upload) closedError() error {
 	if u.etag == "" {
 		return gofakes3.ErrNoSuchUpload
@@ -180,7 +180,7 @@ func (b *backend) closeLocked(id gofakes3.UploadID, u *upload) {
 	delete(b.uploads, id)
 }
 
-// partReader reads parts one behind the other, with one file open at a time.
+// partReader reads parts one after the other, with one file open at a time.
 type partReader struct {
 	parts []spooled
 	file  *os.File

@@ -19,9 +19,8 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
-// FuzzRequest: whatever is asked, signed or not, the server answers without a panic and
-// without an error of its own, writes nothing outside its folder, and to somebody without
-// the secret it says no.
+// FuzzRequest sends arbitrary requests, signed or not. The server answers without a panic and
+// without a 5xx, writes nothing outside its folder, and refuses a client without the secret.
 func FuzzRequest(f *testing.F) {
 	root := f.TempDir()
 	cfg := DefaultConfig(filepath.Join(root, "s3"))

@@ -135,7 +135,7 @@ func TestObject(t *testing.T) {
 		}
 	}
 	if _, err := get(t, c, key, "bytes=10-"); status(err) != 416 {
-		t.Errorf("a range behind the object: %v, want 416", err)
+		t.Errorf("a range after the object: %v, want 416", err)
 	}
 	for range 2 {
 		if _, err := c.DeleteObject(t.Context(),
@@ -355,7 +355,7 @@ func TestSignature(t *testing.T) {
 	}
 }
 
-// TestSignedBody changes a body behind the signer's back.
+// TestSignedBody changes a body after it was signed.
 func TestSignedBody(t *testing.T) {
 	t.Parallel()
 	c, s := fresh(t)
