@@ -1,0 +1,86 @@
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"recount/schemas/problem"
+)
+
+var (
+	configExample = regexp.MustCompile("(?s)```yaml\n(.*?)```")
+	// apiExample is a request and the answer after it: the request, the status and the answer's body.
+	apiExample = regexp.MustCompile("(?s)```http\n((?:GET|POST|PUT) .*?)\n```\n\n```http\nHTTP/1.1 (\\d+) (.*?)```")
+	deadLetter = regexp.MustCompile(`"dead_letter": ?"([^"]+)"`)
+)
+
+// TestAPIExamples sends the requests of serving/API.md to a server with the configuration of that
+// page. Each must get the status that the page shows. The page must name all codes of problems.
+func TestAPIExamples(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile(filepath.Join("..", "..", "..", "serving", "API.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(raw)
+	for _, code := range problem.Codes {
+		if !strings.Contains(page, "`"+string(code)+"`") {
+			t.Errorf("the page lacks the code %s", code)
+		}
+	}
+	examples := apiExample.FindAllStringSubmatch(page, -1)
+	if blocks := strings.Count(page, "```http"); len(examples) == 0 || blocks != 2*len(examples) {
+		t.Fatalf("%d blocks with %d examples", blocks, len(examples))
+	}
+	dir := t.TempDir()
+	config := filepath.Join(dir, "recount.yaml")
+	if err := os.WriteFile(config, []byte(configExample.FindStringSubmatch(page)[1]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, dir, config, "127.0.0.1:0")
+	var names []string // the names of dead letters on the page, each with the name in this run
+	for _, e := range examples {
+		request := strings.NewReplacer(names...).Replace(e[1])
+		var body string
+		if err := eventually(t.Context(), func() (err error) { // Events may have to land first.
+			body, err = sendExample(s.url, request, e[2])
+			return err
+		}); err != nil {
+			t.Errorf("%s\n%v", request, err)
+		}
+		if shown := deadLetter.FindStringSubmatch(e[3]); shown != nil {
+			names = append(names, shown[1], deadLetter.FindStringSubmatch(body)[1])
+		}
+	}
+	s.stop(t)
+}
+
+// sendExample sends a request and returns the answer's body, or an error if it has another status.
+func sendExample(url, text, status string) (string, error) {
+	head, body, _ := strings.Cut(text, "\n\n")
+	line, header, _ := strings.Cut(head, "\n")
+	text = fmt.Sprintf("%s HTTP/1.1\nContent-Length: %d\n%s\n\n%s", line, len(body), header, body)
+	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(strings.Replace(text, "\n\n\n", "\n\n", 1))))
+	if err != nil {
+		return "", err
+	}
+	r.RequestURI = ""
+	r.URL.Scheme, r.URL.Host, _ = strings.Cut(url, "://")
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return "", err
+	}
+	defer answer.Body.Close()
+	raw, err := io.ReadAll(answer.Body)
+	if err == nil && (fmt.Sprint(answer.StatusCode) != status || strings.Contains(string(raw), "has landed;")) {
+		err = fmt.Errorf("got %s, want %s: %s", answer.Status, status, raw)
+	}
+	return string(raw), err
+}
