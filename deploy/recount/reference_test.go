@@ -64,7 +64,7 @@ func TestReferenceIsAccepted(t *testing.T) {
 	root := &yaml.Node{Kind: yaml.MappingNode}
 	defaults := server.DefaultConfig()
 	for _, s := range defaults.Settings() {
-		put(root, s.Path, s.Text())
+		insert(root, s.Path, s.Text())
 	}
 	text, err := yaml.Marshal(root)
 	if err != nil {
@@ -97,18 +97,18 @@ func TestReferenceIsAccepted(t *testing.T) {
 	}
 }
 
-// put writes a value below a path.
-func put(n *yaml.Node, path []string, value string) {
+// insert writes a value below a path.
+func insert(n *yaml.Node, path []string, value string) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		if n.Content[i].Value == path[0] {
-			put(n.Content[i+1], path[1:], value)
+			insert(n.Content[i+1], path[1:], value)
 			return
 		}
 	}
 	child := &yaml.Node{Kind: yaml.ScalarNode, Value: value}
 	if len(path) > 1 {
 		child = &yaml.Node{Kind: yaml.MappingNode}
-		put(child, path[1:], value)
+		insert(child, path[1:], value)
 	}
 	n.Content = append(n.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: path[0]}, child)
 }

@@ -142,21 +142,21 @@ func (c *Config) Validate() error {
 	}
 	return errors.Join(
 		c.HTTP.Validate(),
-		at("log", c.eventLog((*natsserver.Server)(nil)).Validate()),
+		withPlace("log", c.eventLog((*natsserver.Server)(nil)).Validate()),
 		c.validatePlaces(),
-		at("ingest", c.Ingest.Validate()),
+		withPlace("ingest", c.Ingest.Validate()),
 		c.DeadLetters.Validate(),
-		at("speed", c.realtime().Validate()),
+		withPlace("speed", c.realtime().Validate()),
 		c.Landing.Validate(),
-		at("batch", c.publisher(cat).Validate()),
-		at("query", c.batchViews().Validate()),
-		at("query", c.Query.Validate()),
+		withPlace("batch", c.publisher(cat).Validate()),
+		withPlace("query", c.batchViews().Validate()),
+		withPlace("query", c.Query.Validate()),
 		c.Jobs.Validate(),
 	)
 }
 
-// at gives every error that has no place in the file the place that led to it.
-func at(key string, err error) error {
+// withPlace gives every error that has no place in the file the place that led to it.
+func withPlace(key string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -175,13 +175,13 @@ func at(key string, err error) error {
 func (c *Config) validatePlaces() error {
 	var errs []error
 	if c.ObjectStore.URL != Embedded {
-		errs = append(errs, at("object_store.url", c.ObjectStore.Validate()))
+		errs = append(errs, withPlace("object_store.url", c.ObjectStore.Validate()))
 	}
 	if c.ClickHouse.URL == Embedded {
-		errs = append(errs, at("data_dir", c.embeddedSQL().Validate()))
+		errs = append(errs, withPlace("data_dir", c.embeddedSQL().Validate()))
 	} else {
 		_, err := clickhouse.ParseDSN(c.ClickHouse.URL)
-		errs = append(errs, at("clickhouse.url", err))
+		errs = append(errs, withPlace("clickhouse.url", err))
 	}
 	return errors.Join(errs...)
 }

@@ -61,9 +61,9 @@ func labelValues(c prometheus.Collector) []string {
 	return strings.Split(variableLabels.FindStringSubmatch((<-descriptions).String())[1], ",")
 }
 
-// TestMetricNames checks the metrics of all roles before and after one run of each job.
+// TestMetricNames checks the metrics of all roles before and after one run of each job. It is not parallel: a process
+// has one embedded ClickHouse.
 func TestMetricNames(t *testing.T) {
-	t.Parallel()
 	registry := recorder{prometheus.NewRegistry(), t}
 	s := startGuarded(t, registry)
 	names := map[string]bool{}

@@ -8,9 +8,9 @@ import (
 	"recount/schemas/catalog"
 )
 
-// TestCheckStored compares configurations with the data of a server: none, of a running one, and of one that stopped.
+// TestCheckStored compares configurations with no data, with the data of a running server, and with that of a stopped
+// one. It is not parallel: a process has one embedded ClickHouse.
 func TestCheckStored(t *testing.T) {
-	t.Parallel()
 	cfg := DefaultConfig()
 	cfg.Listen = "127.0.0.1:0"
 	cfg.DataDir = t.TempDir() + "/data"
