@@ -20,21 +20,22 @@ func (d *decoder) next(n int) (arrow.Array, error) {
 	}
 	switch d.kind {
 	case kindFloat64:
-		return fixed(d, n, func(v encoding.Values) []float64 { return v.Double() }, arrow.Float64Traits.CastToBytes)
+		return nextFixed(d, n, func(v encoding.Values) []float64 { return v.Double() }, arrow.Float64Traits.CastToBytes)
 	case kindInt32:
-		return fixed(d, n, func(v encoding.Values) []int32 { return v.Int32() }, arrow.Int32Traits.CastToBytes)
+		return nextFixed(d, n, func(v encoding.Values) []int32 { return v.Int32() }, arrow.Int32Traits.CastToBytes)
 	case kindUint8:
-		return fixed(d, n, func(v encoding.Values) []int32 { return v.Int32() }, narrow)
+		return nextFixed(d, n, func(v encoding.Values) []int32 { return v.Int32() }, narrow)
 	case kindBool:
-		return fixed(d, n, func(encoding.Values) []byte { return d.bits }, pack)
+		return nextFixed(d, n, func(encoding.Values) []byte { return d.bits }, pack)
 	case kindKey:
-		return fixed(d, n, func(v encoding.Values) [][eventbatch.KeySize]byte { return v.Uint128() }, flatten)
+		return nextFixed(d, n, func(v encoding.Values) [][eventbatch.KeySize]byte { return v.Uint128() }, flatten)
 	}
-	return fixed(d, n, func(v encoding.Values) []int64 { return v.Int64() }, arrow.Int64Traits.CastToBytes)
+	return nextFixed(d, n, func(v encoding.Values) []int64 { return v.Int64() }, arrow.Int64Traits.CastToBytes)
 }
 
-// fixed reads values of fixed width and hands them to Arrow as bytes.
-func fixed[T any](d *decoder, n int, values func(encoding.Values) []T, bytes func([]T) []byte) (arrow.Array, error) {
+// nextFixed reads the next n values of fixed width, and gives them to Arrow as bytes.
+func nextFixed[T any](d *decoder, n int, values func(encoding.Values) []T,
+	bytes func([]T) []byte) (arrow.Array, error) {
 	out, v, err := gather(d, n, values)
 	if err != nil {
 		return nil, err
@@ -45,8 +46,8 @@ func fixed[T any](d *decoder, n int, values func(encoding.Values) []T, bytes fun
 	return array.MakeFromData(data), nil
 }
 
-// gather copies the next n rows out of the pages; null rows are the zero value. Values
-// must be copied: the pages' memory goes back to a pool.
+// gather copies the next n rows out of the pages; null rows are the zero value. It copies them
+// because the memory of a page goes back to a pool.
 func gather[T any](d *decoder, n int, values func(encoding.Values) []T) ([]T, validity, error) {
 	out := make([]T, n)
 	var v validity
@@ -61,11 +62,11 @@ func gather[T any](d *decoder, n int, values func(encoding.Values) []T) ([]T, va
 		if d.levels == nil {
 			copy(out[done:done+m], from[:m])
 			d.value += m
-			v.present(done, m)
+			v.setPresent(done, m)
 		} else {
 			levels := d.levels[d.row : d.row+m]
 			d.value += scatter(out[done:done+m], levels, from)
-			v.add(done, n, levels)
+			v.setLevels(done, n, levels)
 		}
 		d.row += m
 		done += m
@@ -73,35 +74,35 @@ func gather[T any](d *decoder, n int, values func(encoding.Values) []T) ([]T, va
 	return out, v, nil
 }
 
-// scatter puts the values where the levels say there is one, and returns their number.
-func scatter[T any](dst []T, levels []byte, values []T) (used int) {
+// scatter copies the values to the rows that have one by their level, and returns their number.
+func scatter[T any](rows []T, levels []byte, values []T) (used int) {
 	for i, l := range levels {
 		if l != 0 {
-			dst[i] = values[used]
+			rows[i] = values[used]
 			used++
 		}
 	}
 	return used
 }
 
-// validity is the bitmap of rows that are not null, nil while all are.
+// validity is the bitmap of the rows that are not null.
 type validity struct {
-	bits  []byte
+	bits  []byte // nil while no row is null
 	nulls int
 }
 
-// present says that rows [from, from+n) have values.
-func (v *validity) present(from, n int) {
+// setPresent notes that the rows [from, from+n) have values.
+func (v *validity) setPresent(from, n int) {
 	if v.bits != nil {
 		bitutil.SetBitsTo(v.bits, int64(from), int64(n), true)
 	}
 }
 
-// add sets rows from the row on by their levels; rows is the length of the whole array.
-func (v *validity) add(row, rows int, levels []byte) {
+// setLevels sets the rows that begin at row by their levels. rows is the length of the whole array.
+func (v *validity) setLevels(row, rows int, levels []byte) {
 	if v.bits == nil {
 		v.bits = make([]byte, bitutil.BytesForBits(int64(rows)))
-		v.present(0, row)
+		v.setPresent(0, row)
 	}
 	for i, l := range levels {
 		if l != 0 {
@@ -112,6 +113,7 @@ func (v *validity) add(row, rows int, levels []byte) {
 	}
 }
 
+// buffer returns the bitmap for Arrow, nil if no row is null.
 func (v *validity) buffer() *memory.Buffer {
 	if v.bits == nil {
 		return nil
@@ -119,6 +121,7 @@ func (v *validity) buffer() *memory.Buffer {
 	return memory.NewBufferBytes(v.bits)
 }
 
+// narrow returns the values as bytes.
 func narrow(values []int32) []byte {
 	out := make([]byte, len(values))
 	for i, v := range values {
@@ -127,6 +130,7 @@ func narrow(values []int32) []byte {
 	return out
 }
 
+// pack returns the booleans, a byte each, as bits.
 func pack(values []byte) []byte {
 	out := make([]byte, bitutil.BytesForBits(int64(len(values))))
 	for i, v := range values {
@@ -135,6 +139,7 @@ func pack(values []byte) []byte {
 	return out
 }
 
+// flatten returns the bytes of the keys, one key after another.
 func flatten(keys [][eventbatch.KeySize]byte) []byte {
 	out := make([]byte, 0, len(keys)*eventbatch.KeySize)
 	for i := range keys {

@@ -10,7 +10,7 @@ import (
 	"recount/schemas/position"
 )
 
-// benchTable returns a table of n flights in messages of 8192.
+// benchTable returns a table of n flights in messages of 8,192.
 func benchTable(b testing.TB, n int) *Table {
 	r := rand.New(rand.NewPCG(1, 2))
 	var batches []eventbatch.Columns
@@ -26,7 +26,7 @@ func benchTable(b testing.TB, n int) *Table {
 	return t
 }
 
-func BenchmarkWriteParquet(b *testing.B) {
+func BenchmarkEncode(b *testing.B) {
 	t := benchTable(b, 1<<19)
 	b.ReportAllocs()
 	size := 0
@@ -55,7 +55,7 @@ func BenchmarkAppend(b *testing.B) {
 	b.ReportMetric(float64(b.N)*64*8192/b.Elapsed().Seconds()/1e6, "Mevents/s")
 }
 
-func BenchmarkReadParquet(b *testing.B) {
+func BenchmarkRead(b *testing.B) {
 	raw, o, err := benchTable(b, 1<<20).Encode()
 	if err != nil {
 		b.Fatal(err)
@@ -90,7 +90,7 @@ func BenchmarkReadParquet(b *testing.B) {
 	}
 }
 
-// BenchmarkReadRange reads the rows of one of 1,000 buckets, as a recompute of replayed history does.
+// BenchmarkReadRange reads the 1,000 rows of one bucket, as a recompute of replayed history does.
 func BenchmarkReadRange(b *testing.B) {
 	raw, o, err := benchTable(b, 1<<20).Encode()
 	if err != nil {

@@ -12,15 +12,14 @@ import (
 	"recount/schemas/eventbatch"
 )
 
-// column collects one column of a segment in log order. Fixed-width values are
-// kept as 64 bits whatever their kind; strings and keys as bytes behind each other.
-// Keeping Arrow records instead would cost several kilobytes a message, which
-// small messages make more than their events.
+// column collects one column of a segment in log order. It keeps a value of fixed width as 64 bits,
+// and strings and keys as bytes, one after another. Arrow records instead would cost several
+// kilobytes a message. For small messages that is more than their events.
 type column struct {
 	name     string
 	kind     kind
 	optional bool
-	unique   bool // values hardly repeat: never a dictionary
+	unique   bool // the values hardly repeat, so the column never gets a dictionary
 
 	rows    int
 	words   []uint64
@@ -29,7 +28,7 @@ type column struct {
 	present []bool   // nil while no value is null
 }
 
-// append adds the n rows of an Arrow array of the column's kind. A nil array means n nulls.
+// append adds the n rows of an Arrow array of the column's kind. A nil array is n nulls.
 func (c *column) append(a arrow.Array, n int) error {
 	if !c.optional && (a == nil || a.NullN() > 0) {
 		return fmt.Errorf("%w: column %s is missing or has nulls", eventbatch.ErrCorrupt, c.name)
@@ -46,7 +45,7 @@ func (c *column) append(a arrow.Array, n int) error {
 	return c.appendValues(a, n)
 }
 
-// markPresent says of every row so far that it has a value.
+// markPresent notes that all rows so far have values.
 func (c *column) markPresent() {
 	if c.present != nil {
 		return
@@ -57,6 +56,7 @@ func (c *column) markPresent() {
 	}
 }
 
+// appendValues adds the values of the array, and zeros for a nil array.
 func (c *column) appendValues(a arrow.Array, n int) error {
 	switch a := a.(type) {
 	case nil:
@@ -87,11 +87,11 @@ func (c *column) appendValues(a arrow.Array, n int) error {
 	return nil
 }
 
-func appendWords[T any](dst []uint64, values []T, word func(T) uint64) []uint64 {
+func appendWords[T any](words []uint64, values []T, word func(T) uint64) []uint64 {
 	for _, v := range values {
-		dst = append(dst, word(v))
+		words = append(words, word(v))
 	}
-	return dst
+	return words
 }
 
 func boolWord(b bool) uint64 {
@@ -103,7 +103,7 @@ func boolWord(b bool) uint64 {
 
 func (c *column) appendStrings(a *array.String, n int) error {
 	if len(c.bytes)+len(a.ValueBytes()) > math.MaxUint32 {
-		return fmt.Errorf("%w: column %s of the segment is larger than 4 GiB: lower landing.cut_bytes",
+		return fmt.Errorf("%w: column %s of the segment has more than 4 GiB: lower landing.cut_bytes",
 			eventbatch.ErrCorrupt, c.name)
 	}
 	base := uint32(len(c.bytes)) - uint32(a.ValueOffset(0))
@@ -124,14 +124,16 @@ func (c *column) appendZeros(n int) {
 	}
 }
 
-func (c *column) str(row uint32) []byte {
+// stringAt returns the string of the row.
+func (c *column) stringAt(row uint32) []byte {
 	if row == 0 {
 		return c.bytes[:c.ends[0]]
 	}
 	return c.bytes[c.ends[row-1]:c.ends[row]]
 }
 
-func (c *column) key(row uint32) []byte {
+// keyAt returns the identity key of the row.
+func (c *column) keyAt(row uint32) []byte {
 	return c.bytes[row*eventbatch.KeySize:][:eventbatch.KeySize]
 }
 
@@ -140,51 +142,53 @@ func (c *column) isNull(row uint32) bool { return c.present != nil && !c.present
 // empty reports whether every row is null.
 func (c *column) empty() bool { return c.present != nil && !slices.Contains(c.present, true) }
 
-// fill sets dst to the Parquet values of the rows. Values refer to the column's bytes.
-func (c *column) fill(dst []parquet.Value, rows []uint32) {
+// fill sets values to the Parquet values of the rows. They refer to the bytes of the column.
+func (c *column) fill(values []parquet.Value, rows []uint32) {
 	switch c.kind {
 	case kindString:
-		each(dst, rows, func(r uint32) parquet.Value { return parquet.ByteArrayValue(c.str(r)) })
+		fillEach(values, rows, func(r uint32) parquet.Value { return parquet.ByteArrayValue(c.stringAt(r)) })
 	case kindKey:
-		each(dst, rows, func(r uint32) parquet.Value { return parquet.FixedLenByteArrayValue(c.key(r)) })
+		fillEach(values, rows, func(r uint32) parquet.Value { return parquet.FixedLenByteArrayValue(c.keyAt(r)) })
 	case kindFloat64:
-		each(dst, rows, func(r uint32) parquet.Value { return parquet.DoubleValue(math.Float64frombits(c.words[r])) })
+		fillEach(values, rows, func(r uint32) parquet.Value {
+			return parquet.DoubleValue(math.Float64frombits(c.words[r]))
+		})
 	case kindBool:
-		each(dst, rows, func(r uint32) parquet.Value { return parquet.BooleanValue(c.words[r] != 0) })
+		fillEach(values, rows, func(r uint32) parquet.Value { return parquet.BooleanValue(c.words[r] != 0) })
 	case kindUint8, kindInt32:
-		each(dst, rows, func(r uint32) parquet.Value { return parquet.Int32Value(int32(c.words[r])) })
+		fillEach(values, rows, func(r uint32) parquet.Value { return parquet.Int32Value(int32(c.words[r])) })
 	default:
-		each(dst, rows, func(r uint32) parquet.Value { return parquet.Int64Value(int64(c.words[r])) })
+		fillEach(values, rows, func(r uint32) parquet.Value { return parquet.Int64Value(int64(c.words[r])) })
 	}
 	if c.optional {
-		c.level(dst, rows)
+		c.setLevels(values, rows)
 	}
 }
 
-func each(dst []parquet.Value, rows []uint32, value func(uint32) parquet.Value) {
+func fillEach(values []parquet.Value, rows []uint32, value func(uint32) parquet.Value) {
 	for i, r := range rows {
-		dst[i] = value(r)
+		values[i] = value(r)
 	}
 }
 
-// level sets the definition levels: 1 for a value, 0 for a null.
-func (c *column) level(dst []parquet.Value, rows []uint32) {
+// setLevels sets the definition levels: 1 for a value, 0 for a null.
+func (c *column) setLevels(values []parquet.Value, rows []uint32) {
 	for i, r := range rows {
 		if c.isNull(r) {
-			dst[i] = parquet.NullValue()
+			values[i] = parquet.NullValue()
 		} else {
-			dst[i] = dst[i].Level(0, 1, 0)
+			values[i] = values[i].Level(0, 1, 0)
 		}
 	}
 }
 
-// sampleRows is how many rows decide whether a string column gets a dictionary.
-// With 65,536 a column of up to about 40,000 distinct values gets one.
+// sampleRows is how many rows decide whether a string column gets a dictionary. With 65,536, a
+// column of up to about 40,000 distinct values gets one.
 const sampleRows = 1 << 16
 
-// repeats reports whether values of a string column repeat enough to pay for a
-// dictionary: at most every second sampled value is new. The sample is a fixed
-// choice of rows, so that the same input gives the same bytes.
+// repeats reports whether the values of a string column repeat enough for a dictionary: at most
+// every second sampled value is new. The choice of rows is fixed, so the same input gives the same
+// bytes.
 func (c *column) repeats() bool {
 	if c.kind != kindString || c.unique {
 		return false
@@ -197,14 +201,10 @@ func (c *column) repeats() bool {
 			continue
 		}
 		sampled++
-		if s := c.str(uint32(r)); !has(seen, s) {
+		s := c.stringAt(uint32(r))
+		if _, ok := seen[string(s)]; !ok {
 			seen[string(s)] = struct{}{}
 		}
 	}
 	return 2*len(seen) <= sampled && sampled > 0
-}
-
-func has(seen map[string]struct{}, s []byte) bool {
-	_, ok := seen[string(s)]
-	return ok
 }

@@ -1,6 +1,7 @@
 package object
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"sort"
@@ -11,23 +12,24 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 )
 
-// decoder reads one column chunk from a row on. Pages are taken apart here, because
-// parquet-go's reader of typed rows has a twentieth of the speed.
+// decoder reads one column chunk from some row on. It decodes pages itself, because parquet-go's
+// reader of typed rows has a twentieth of the speed.
 type decoder struct {
 	leaf
-	codes bool // every page of strings holds dictionary codes, and they are read as such
-	pages *parquet.FilePages
-	dict  *array.String
+	codes      bool // every page of strings holds dictionary codes, and the decoder returns codes
+	pages      *parquet.FilePages
+	dictionary *array.String // nil before a page that has one
 
 	page   parquet.Page
-	rows   int
-	row    int    // next row of the page
-	value  int    // next non-null value of the page
-	levels []byte // of each row, 1 for a value; nil when no row of the page is null
-	bits   []byte // values of a page of booleans, a byte each
+	rows   int    // rows of the page
+	row    int    // the next row of the page
+	value  int    // the next value of the page that is not null
+	levels []byte // 1 for a row with a value, 0 for a null row; nil if no row of the page is null
+	bits   []byte // the values of a page of booleans, a byte each
 }
 
-// openDecoder fetches what rows [from, to) of the row group need of the chunk, and stands at from.
+// openDecoder fetches the bytes of the chunk that the rows [from, to) of the row group need. Then
+// it moves to the row from.
 func (f *File) openDecoder(chunk *parquet.FileColumnChunk, meta *format.ColumnMetaData, l leaf, from,
 	to int64) (*decoder, error) {
 	index, err := chunk.OffsetIndex()
@@ -37,11 +39,11 @@ func (f *File) openDecoder(chunk *parquet.FileColumnChunk, meta *format.ColumnMe
 	first := pageOf(index, from)
 	last := pageOf(index, to-1)
 	data := span{index.Offset(first), index.Offset(last) + index.CompressedPageSize(last)}
-	dict := span{data.from, data.from}
+	dictionary := span{data.from, data.from}
 	if meta.DictionaryPageOffset > 0 {
-		dict = span{meta.DictionaryPageOffset, index.Offset(0)}
+		dictionary = span{meta.DictionaryPageOffset, index.Offset(0)}
 	}
-	fetched, err := f.fetch(dict, data)
+	fetched, err := f.fetch(dictionary, data)
 	if err != nil {
 		return nil, err
 	}
@@ -73,8 +75,8 @@ func allCodes(meta *format.ColumnMetaData) bool {
 	return pages > 0
 }
 
-// seek moves to the row of the group, given the first row of its page. parquet-go's own
-// seek to a row in a page slices the page, which loses the offset of booleans.
+// seek moves to a row of the group. pageStart is the first row of its page. parquet-go's own seek
+// to a row in a page slices the page, which loses the offset of booleans.
 func (d *decoder) seek(pageStart, row int64) error {
 	if err := d.pages.SeekToRow(pageStart); err != nil {
 		return err
@@ -88,38 +90,40 @@ func (d *decoder) seek(pageStart, row int64) error {
 	}
 	d.value = d.row
 	if d.levels != nil {
-		d.value = ones(d.levels[:d.row])
+		d.value = countValues(d.levels[:d.row])
 	}
 	return nil
 }
 
-func ones(levels []byte) (n int) {
+// countValues returns how many of the rows have a value.
+func countValues(levels []byte) (n int) {
 	for _, l := range levels {
 		n += int(l)
 	}
 	return n
 }
 
-// load goes to the next page that has rows.
+// load moves to the next page that has rows.
 func (d *decoder) load() error {
 	d.release()
 	for {
 		page, err := d.pages.ReadPage()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		if err != nil {
 			return err
 		}
 		if page.NumRows() > 0 {
-			return d.take(page)
+			d.setPage(page)
+			return nil
 		}
 		parquet.Release(page)
 	}
 }
 
-// take makes the page the current one.
-func (d *decoder) take(page parquet.Page) error {
+// setPage makes the page the current page.
+func (d *decoder) setPage(page parquet.Page) {
 	d.page = page
 	d.rows = int(page.NumRows())
 	d.row = 0
@@ -131,21 +135,21 @@ func (d *decoder) take(page parquet.Page) error {
 	if d.kind == kindBool {
 		d.bits = unpack(d.bits[:0], page)
 	}
-	if dict := page.Dictionary(); dict != nil && d.dict == nil {
-		data := dict.Page().Data()
+	if found := page.Dictionary(); found != nil && d.dictionary == nil {
+		data := found.Page().Data()
 		values, offsets := data.ByteArray()
-		d.dict = newStrings(values, offsets)
+		d.dictionary = newStrings(values, offsets)
 	}
-	return nil
 }
 
-func unpack(dst []byte, page parquet.Page) []byte {
+// unpack appends the booleans of the page to values, a byte each.
+func unpack(values []byte, page parquet.Page) []byte {
 	data := page.Data()
 	packed := data.Boolean()
 	for i := range int(page.NumValues() - page.NumNulls()) {
-		dst = append(dst, packed[i/8]>>(i%8)&1)
+		values = append(values, packed[i/8]>>(i%8)&1)
 	}
-	return dst
+	return values
 }
 
 func (d *decoder) release() {
@@ -157,7 +161,7 @@ func (d *decoder) release() {
 
 func (d *decoder) close() {
 	d.release()
-	_ = d.pages.Close() // Closing a reader of memory cannot lose anything.
+	_ = d.pages.Close() // The pages are in memory, so closing them cannot lose anything.
 }
 
 // codeType is the Arrow type of dictionary-encoded strings.
@@ -170,37 +174,37 @@ func (d *decoder) arrowType() arrow.DataType {
 	return d.kind.arrow()
 }
 
-// span is a range of the object's bytes.
+// span is the range [from, to) of the object's bytes.
 type span struct{ from, to int64 }
 
-// fetchedSpans is an object's reader that serves what was fetched from memory.
+// fetchedSpans reads an object from the spans of it that have been fetched.
 type fetchedSpans struct {
 	spans []span
 	data  [][]byte
 }
 
-// fetch reads the two spans, in one go where they meet.
-func (f *File) fetch(dict, data span) (*fetchedSpans, error) {
-	spans := []span{dict, data}
-	if dict.to == data.from {
-		spans = []span{{dict.from, data.to}}
+// fetch reads the two spans, with one read if they meet.
+func (f *File) fetch(dictionary, data span) (*fetchedSpans, error) {
+	spans := []span{dictionary, data}
+	if dictionary.to == data.from {
+		spans = []span{{dictionary.from, data.to}}
 	}
 	out := &fetchedSpans{spans: spans}
 	for _, s := range spans {
 		if s.from < 0 || s.to < s.from || s.to > f.object.Size {
 			return nil, fmt.Errorf("%w: bytes [%d, %d) of %d", ErrMalformed, s.from, s.to, f.object.Size)
 		}
-		buf := make([]byte, s.to-s.from)
-		if n, err := f.reader.ReadAt(buf, s.from); n < len(buf) {
+		raw := make([]byte, s.to-s.from)
+		if n, err := f.reader.ReadAt(raw, s.from); n < len(raw) {
 			return nil, err
 		}
-		out.data = append(out.data, buf)
+		out.data = append(out.data, raw)
 	}
 	return out, nil
 }
 
-// ReadAt implements io.ReaderAt. Reading ahead stops where the fetched bytes end, with
-// io.EOF, rather than asking the store for pages nobody wants.
+// ReadAt implements io.ReaderAt. A read past the fetched bytes ends with io.EOF, so parquet-go's
+// reading ahead fetches no pages that are not wanted.
 func (f *fetchedSpans) ReadAt(p []byte, off int64) (int, error) {
 	for i, s := range f.spans {
 		if off < s.from || off >= s.to {

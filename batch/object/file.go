@@ -15,11 +15,11 @@ import (
 	"recount/schemas/record"
 )
 
-// ErrMalformed is wrapped by every error about an object that is not what its commit
-// record says, or that the Parquet reader cannot make sense of.
+// ErrMalformed is wrapped by every error about an object that differs from its commit record, or that
+// the Parquet reader cannot read.
 var ErrMalformed = errors.New("malformed parquet object")
 
-// File is an open Parquet object of the lake, for concurrent use.
+// File is an open Parquet object of the lake. It is safe for concurrent use.
 type File struct {
 	object record.Object
 	reader io.ReaderAt
@@ -34,11 +34,10 @@ type leaf struct {
 	optional bool
 }
 
-// Open opens the object a commit record names and checks that it holds as many
-// rows as the record says. It reads the footer and the page index, and never panics:
-// panics of the Parquet reader on malformed files become ErrMalformed. It does not
-// compare the digest; Verify does, and comes first where an object is in doubt: a
-// damaged footer can keep the Parquet reader busy for many seconds.
+// Open opens the object that a commit record names, and checks that it holds as many rows as the
+// record says. It reads the footer and the page index. A panic of the Parquet reader on a malformed
+// file becomes ErrMalformed. Open does not compare the digest; Verify does. Call Verify first if an
+// object is in doubt, because a damaged footer can keep the Parquet reader busy for many seconds.
 func Open(ctx context.Context, o record.Object, r io.ReaderAt) (f *File, err error) {
 	defer guard(&err, o.Key)
 	if err := ctx.Err(); err != nil {
@@ -47,17 +46,17 @@ func Open(ctx context.Context, o record.Object, r io.ReaderAt) (f *File, err err
 	if err := checkFooter(o, r); err != nil {
 		return nil, fmt.Errorf("open %s: %w", o.Key, err)
 	}
-	pf, err := parquet.OpenFile(r, o.Size, parquet.SkipMagicBytes(true), parquet.SkipBloomFilters(true))
+	file, err := parquet.OpenFile(r, o.Size, parquet.SkipMagicBytes(true), parquet.SkipBloomFilters(true))
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w: %w", o.Key, ErrMalformed, err)
 	}
-	f = &File{object: o, reader: r, file: pf, leaves: map[string]leaf{}}
+	f = &File{object: o, reader: r, file: file, leaves: map[string]leaf{}}
 	return f, f.check()
 }
 
-// checkFooter refuses a footer that is longer than the object before anything allocates it.
+// checkFooter refuses a footer that is longer than the object, before the Parquet reader allocates it.
 func checkFooter(o record.Object, r io.ReaderAt) error {
-	const trailer = 8 // length of the footer and the magic bytes
+	const trailer = 8 // bytes of the footer's length and of the magic
 	var tail [trailer]byte
 	if o.Size < 2*trailer {
 		return fmt.Errorf("%w: %d bytes", ErrMalformed, o.Size)
@@ -71,7 +70,7 @@ func checkFooter(o record.Object, r io.ReaderAt) error {
 	return nil
 }
 
-// check finds the columns and compares the row counts with the commit record's.
+// check compares the numbers of rows with the commit record, and finds the columns.
 func (f *File) check() error {
 	rows := int64(0)
 	for _, g := range f.file.RowGroups() {
@@ -86,8 +85,8 @@ func (f *File) check() error {
 	}
 	for _, g := range f.file.Metadata().RowGroups {
 		for _, c := range g.Columns {
-			// Other codecs never come from here, and parquet-go's LZ4 grows its buffer
-			// without end on input that is not LZ4.
+			// Encode writes no other codec, and parquet-go's LZ4 grows its buffer without end on
+			// input that is not LZ4.
 			if c.MetaData.Codec != format.Zstd {
 				return fmt.Errorf("open %s: %w: compressed with %s", f.object.Key, ErrMalformed, c.MetaData.Codec)
 			}
@@ -104,22 +103,22 @@ func (f *File) check() error {
 	return nil
 }
 
-// Close releases the file. There is nothing to release but memory.
+// Close exists so that a File is an io.Closer. There is nothing to release but memory.
 func (f *File) Close() error { return nil }
 
-// guard turns a panic of the Parquet reader into an error. Decoders trust lengths they
-// read, so a damaged file can make them index out of range.
+// guard turns a panic of the Parquet reader into an error. The decoders of pages trust the lengths
+// that they read, so a damaged file can make them index out of range.
 func guard(err *error, key string) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("read %s: %w: %v", key, ErrMalformed, p)
 	}
 }
 
-// Verify reads the whole object and compares its size and SHA-256 with the commit
-// record's. An error that does not wrap ErrMalformed says nothing about the object.
+// Verify reads the whole object and compares its size and SHA-256 with those of the commit record. An
+// error that does not wrap ErrMalformed says nothing about the object.
 func Verify(ctx context.Context, o record.Object, r io.ReaderAt) error {
 	h := sha256.New()
-	section := io.NewSectionReader(r, 0, o.Size+1) // A byte more, to notice a longer object.
+	section := io.NewSectionReader(r, 0, o.Size+1) // One more byte shows whether the object is longer.
 	buf := make([]byte, min(o.Size+1, 1<<20))
 	total := int64(0)
 	for {
@@ -137,7 +136,7 @@ func Verify(ctx context.Context, o record.Object, r io.ReaderAt) error {
 		}
 	}
 	if sum := hex.EncodeToString(h.Sum(nil)); total != o.Size || sum != o.SHA256 {
-		return fmt.Errorf("verify %s: %w: %d bytes with sha256 %s, the commit record says %d with %s",
+		return fmt.Errorf("verify %s: %w: %d bytes with sha256 %s, the commit record says %d bytes with %s",
 			o.Key, ErrMalformed, total, sum, o.Size, o.SHA256)
 	}
 	return nil

@@ -12,7 +12,7 @@ import (
 	"recount/schemas/eventbatch"
 )
 
-// flightType is the event type of most tests: one field of each type, and two more strings.
+// flightType is the event type of most tests. It has a field of each type, and two more strings.
 var flightType = &catalog.EventType{Name: "flight.departed", Fields: []catalog.Field{
 	{Name: "delay", Type: catalog.Int64}, {Name: "destination", Type: catalog.String},
 	{Name: "diverted", Type: catalog.Bool}, {Name: "fare", Type: catalog.Float64},
@@ -20,10 +20,11 @@ var flightType = &catalog.EventType{Name: "flight.departed", Fields: []catalog.F
 	{Name: "tail", Type: catalog.String},
 }}
 
-const benchStart = int64(1_000_000_000_000_000) // 2001-09-09, microseconds
+// benchStart is a time in 2001, in microseconds.
+const benchStart = int64(1_000_000_000_000_000)
 
-// flights returns a batch of n events whose times advance from `at` by a second each,
-// give or take a minute, so that they are nearly in order, as live events are.
+// flights returns a batch of n events. Their times advance by one second each from at, plus or minus
+// up to a minute, so they are nearly in order, as live events are.
 func flights(r *rand.Rand, n int, at int64) eventbatch.Columns {
 	b := array.NewRecordBuilder(memory.DefaultAllocator, eventbatch.Schema(flightType))
 	defer b.Release()

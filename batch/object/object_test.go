@@ -29,11 +29,11 @@ import (
 	"recount/schemas/record"
 )
 
-// naive is the oracle: one map a row, nothing columnar.
-type naive map[string]any
+// naiveRow is a row of the oracle: the values by column name.
+type naiveRow map[string]any
 
-// randomBatch draws a batch of a random subset of flightType's fields. Small alphabets
-// make dictionaries, times on both sides of 1970 and equal ones test the order.
+// randomBatch draws a batch of the fields. Strings repeat, so columns get dictionaries. Times are
+// before and after 1970 and often equal, which tests the order.
 func randomBatch(t *rapid.T, fields []catalog.Field) eventbatch.Columns {
 	e := &catalog.EventType{Name: flightType.Name, Fields: fields}
 	schema := eventbatch.Schema(e)
@@ -81,19 +81,19 @@ func appendRandom(r *rand.Rand, b array.Builder) {
 	}
 }
 
-// diff is cmp.Diff, but quick when there is none.
-func diff(want, got []naive) string {
+// diff is cmp.Diff, but quick if the rows are equal.
+func diff(want, got []naiveRow) string {
 	if reflect.DeepEqual(want, got) {
 		return ""
 	}
 	return gocmp.Diff(want, got)
 }
 
-// rowsOf takes a batch apart. Every column of names is in every row, null when absent.
-func rowsOf(c eventbatch.Columns, names []string) []naive {
-	rows := make([]naive, c.Rec.NumRows())
+// rowsOf returns the rows of a batch with the named columns. A column that the batch lacks is null.
+func rowsOf(c eventbatch.Columns, names []string) []naiveRow {
+	rows := make([]naiveRow, c.Rec.NumRows())
 	for i := range rows {
-		rows[i] = naive{}
+		rows[i] = naiveRow{}
 		for _, name := range names {
 			rows[i][name] = valueOf(c.Field(name), i)
 		}
@@ -138,8 +138,8 @@ var allColumns = []string{
 	ColPartition, ColEpoch, ColSeq, ColIndex,
 }
 
-// fill appends random messages to a table and returns its rows in the order of C2.
-func fill(t *rapid.T, table *Table) (rows []naive) {
+// fill appends random messages to a table, and returns its rows in the order of C2.
+func fill(t *rapid.T, table *Table) (rows []naiveRow) {
 	for seq := range rapid.IntRange(1, 6).Draw(t, "messages") {
 		index := 0
 		for range rapid.IntRange(1, 2).Draw(t, "batches") {
@@ -163,14 +163,14 @@ func fill(t *rapid.T, table *Table) (rows []naive) {
 			}
 		}
 	}
-	slices.SortStableFunc(rows, func(a, b naive) int {
+	slices.SortStableFunc(rows, func(a, b naiveRow) int {
 		return cmp.Compare(a[eventbatch.ColTime].(arrow.Timestamp), b[eventbatch.ColTime].(arrow.Timestamp))
 	})
 	return rows
 }
 
-func readRows(t interface{ Fatal(...any) }, f *File, columns []string, from, to int64) []naive {
-	rows := []naive{}
+func readRows(t interface{ Fatal(...any) }, f *File, columns []string, from, to int64) []naiveRow {
+	rows := []naiveRow{}
 	for c, err := range f.Read(context.Background(), columns, from, to) {
 		if err != nil {
 			t.Fatal(err)
@@ -210,8 +210,8 @@ func TestRoundTrip(t *testing.T) {
 	})
 }
 
-// checkBuckets compares the runs with buckets counted one row at a time.
-func checkBuckets(t *rapid.T, o record.Object, rows []naive) {
+// checkBuckets compares the runs of the record with buckets that are counted row by row.
+func checkBuckets(t *rapid.T, o record.Object, rows []naiveRow) {
 	var want []record.BucketRows
 	for _, row := range rows {
 		at := time.UnixMicro(int64(row[eventbatch.ColTime].(arrow.Timestamp))).UTC().Truncate(time.Hour).UnixMicro()
@@ -228,13 +228,13 @@ func checkBuckets(t *rapid.T, o record.Object, rows []naive) {
 }
 
 // checkWithArrow reads the file with another Parquet implementation.
-func checkWithArrow(t *rapid.T, raw []byte, want []naive) {
-	pf, err := file.NewParquetReader(bytes.NewReader(raw))
+func checkWithArrow(t *rapid.T, raw []byte, want []naiveRow) {
+	parquetFile, err := file.NewParquetReader(bytes.NewReader(raw))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer pf.Close()
-	r, err := pqarrow.NewFileReader(pf, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
+	defer parquetFile.Close()
+	r, err := pqarrow.NewFileReader(parquetFile, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,19 +243,19 @@ func checkWithArrow(t *rapid.T, raw []byte, want []naive) {
 		t.Fatal(err)
 	}
 	defer table.Release()
-	var got []naive
-	for tr := array.NewTableReader(table, 0); tr.Next(); {
-		got = append(got, rowsOf(eventbatch.Columns{Rec: tr.Record()}, allColumns)...)
+	var got []naiveRow
+	for reader := array.NewTableReader(table, 0); reader.Next(); {
+		got = append(got, rowsOf(eventbatch.Columns{Rec: reader.Record()}, allColumns)...)
 	}
 	if d := diff(want, got); d != "" {
 		t.Fatalf("another reader (-want +got):\n%s", d)
 	}
 }
 
-var update = flag.Bool("update", false, "write golden files anew")
+var update = flag.Bool("update", false, "write the golden files again")
 
-// TestGolden fails when the bytes of an object change: a rebuilt object (C8) and V2 rely on
-// the logical digest, and a release that changes the bytes should know it.
+// TestGolden fails if the bytes of an object change. A rebuilt object (C8) and V2 rely on the logical
+// digest, and a release that changes the bytes should do so knowingly.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	table := NewTable(flightType.Name, 2, 3, time.Hour)
@@ -276,15 +276,15 @@ func TestGolden(t *testing.T) {
 	}
 	want, err := os.ReadFile(path)
 	if err != nil || !bytes.Equal(raw, want) {
-		t.Errorf("%d bytes differ from %s (%d bytes, %v); run with -update if that is meant", len(raw), path, len(want),
-			err)
+		t.Errorf("%d bytes differ from %s (%d bytes, %v); run with -update if that is intended", len(raw), path,
+			len(want), err)
 	}
 	if want := "fb2e"; o.Digest[:4] != want {
 		t.Errorf("logical digest: got %s, want %s…: it must never change", o.Digest, want)
 	}
 }
 
-// checkEncodings allows what every reader of the lake has been seen to decode rightly.
+// checkEncodings allows only the encodings that every tested reader of the lake decodes correctly.
 func checkEncodings(t *testing.T, raw []byte) {
 	f, err := parquet.OpenFile(bytes.NewReader(raw), int64(len(raw)))
 	if err != nil {

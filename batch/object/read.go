@@ -13,23 +13,22 @@ import (
 	"recount/schemas/eventbatch"
 )
 
-// rowsPerChunk bounds the records Read yields. One page: every column's values are
-// then still in the processor's cache when the caller comes to them.
+// rowsPerChunk bounds the Arrow records that Read yields. It is one page, so the values of all
+// columns are still in the processor's cache when the caller uses them.
 const rowsPerChunk = rowsPerPage
 
-// Read yields the rows [from, to) in file order, in records of at most 16,384 rows
-// that have the wanted columns the file has, in the order they are wanted. A column
-// that the file does not have is null in every row; its record has no such column. Any
-// column may be wanted, ColSeq and ColIndex among them.
+// Read yields the rows [from, to) in file order, in Arrow records of at most 16,384 rows. A record
+// has the wanted columns that the file has, in the wanted order. A wanted column that is not in the
+// record is null in every row. Any column may be wanted, also ColSeq and ColIndex.
 //
-// A string column is array.Dictionary of int32 over array.String where the file
-// keeps it so, else array.String. Records that share a dictionary share its very
-// data, Data().Dictionary(), so that what was worked out for its values holds on;
-// all records of one call do while the object has one row group. Columns.Tenant,
-// Source and Subject are nil for dictionaries: use Columns.Field. Records own their
-// memory. Errors wrap ErrMalformed if the object is at fault; an error ends the sequence.
+// A string column is an array.Dictionary of int32 over array.String if the file has a dictionary for
+// it, else an array.String. Records that share a dictionary share its Data().Dictionary(), so a
+// caller may keep what it has computed for the values. All records of one call share it while the
+// object has one row group. Columns.Tenant, Source and Subject are nil for dictionaries: use
+// Columns.Field. Records own their memory. An error ends the sequence, and wraps ErrMalformed if the
+// object is malformed.
 //
-// Every column's bytes are fetched with one read of what [from, to) needs of it.
+// The bytes of a column that [from, to) needs are fetched with one read.
 func (f *File) Read(ctx context.Context, columns []string, from, to int64) iter.Seq2[eventbatch.Columns, error] {
 	return func(yield func(eventbatch.Columns, error) bool) {
 		if from < 0 || to > f.object.Rows || from > to {
@@ -37,20 +36,20 @@ func (f *File) Read(ctx context.Context, columns []string, from, to int64) iter.
 				fmt.Errorf("read %s: rows [%d, %d) of %d", f.object.Key, from, to, f.object.Rows))
 			return
 		}
-		names := f.present(columns)
+		names := f.presentColumns(columns)
 		for i, group := range f.file.RowGroups() {
 			rows := group.NumRows()
 			if from < min(to, rows) && !f.readGroup(ctx, i, names, from, min(to, rows), yield) {
 				return
 			}
 			from = max(from-rows, 0)
-			to = to - rows
+			to -= rows
 		}
 	}
 }
 
-// present returns those of the wanted columns that the file has, once each.
-func (f *File) present(columns []string) (names []string) {
+// presentColumns returns the wanted columns that the file has, each once.
+func (f *File) presentColumns(columns []string) (names []string) {
 	for _, name := range columns {
 		if _, ok := f.leaves[name]; ok && !slices.Contains(names, name) {
 			names = append(names, name)
@@ -59,7 +58,7 @@ func (f *File) present(columns []string) (names []string) {
 	return names
 }
 
-// readGroup reads a part of one row group; it returns false when the reading is over.
+// readGroup reads a part of one row group. It returns false to end the reading.
 func (f *File) readGroup(ctx context.Context, group int, names []string, from, to int64,
 	yield func(eventbatch.Columns, error) bool) bool {
 	g, err := f.openGroup(group, names, from, to)
@@ -68,7 +67,7 @@ func (f *File) readGroup(ctx context.Context, group int, names []string, from, t
 		if err = ctx.Err(); err != nil {
 			break
 		}
-		// Chunks end where pages do, so that no chunk takes parts of two pages.
+		// Chunks end where pages end, so that no chunk needs parts of two pages.
 		n := min(to-from, rowsPerChunk-from%rowsPerChunk)
 		var c eventbatch.Columns
 		if c, err = g.next(int(n)); err == nil && !yield(c, nil) {
@@ -82,7 +81,7 @@ func (f *File) readGroup(ctx context.Context, group int, names []string, from, t
 	return err == nil
 }
 
-// groupReader reads the wanted columns of a row group in step.
+// groupReader reads the wanted columns of a row group together.
 type groupReader struct {
 	key      string
 	decoders []*decoder
@@ -90,15 +89,17 @@ type groupReader struct {
 	schema   *arrow.Schema
 }
 
+// openGroup opens the columns of a row group for the rows [from, to).
 func (f *File) openGroup(group int, names []string, from, to int64) (g *groupReader, err error) {
 	g = &groupReader{key: f.object.Key, names: names}
 	defer guard(&err, g.key)
 	chunks := f.file.RowGroups()[group].ColumnChunks()
-	metas := f.file.Metadata().RowGroups[group].Columns
+	metadata := f.file.Metadata().RowGroups[group].Columns
 	fields := make([]arrow.Field, 0, len(names))
 	for _, name := range names {
 		l := f.leaves[name]
-		d, err := f.openDecoder(chunks[l.index].(*parquet.FileColumnChunk), &metas[l.index].MetaData, l, from, to)
+		d, err := f.openDecoder(chunks[l.index].(*parquet.FileColumnChunk), &metadata[l.index].MetaData, l, from,
+			to)
 		if err != nil {
 			return g, fmt.Errorf("read column %s of %s: %w", name, g.key, err)
 		}
@@ -127,8 +128,8 @@ func (g *groupReader) close() {
 	}
 }
 
-// bindColumns is eventbatch.NewColumns for records of the lake, whose strings may be
-// dictionaries; the typed columns are nil for those.
+// bindColumns is eventbatch.NewColumns for records of the lake. Strings may be dictionaries in them;
+// the typed columns are nil then.
 func bindColumns(rec arrow.Record) eventbatch.Columns {
 	c := eventbatch.Columns{Rec: rec}
 	c.Key, _ = c.Field(eventbatch.ColKey).(*array.FixedSizeBinary)

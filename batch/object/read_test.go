@@ -26,8 +26,8 @@ import (
 	"recount/schemas/position"
 )
 
-// TestPagesAndGroups reads ranges around the edges of pages, of all columns at once.
-func TestPagesAndGroups(t *testing.T) {
+// TestPages reads ranges around the edges of pages, with all columns at once.
+func TestPages(t *testing.T) {
 	t.Parallel()
 	table := benchTable(t, 2*rowsPerPage+5000)
 	raw, o, err := table.Encode()
@@ -73,8 +73,8 @@ func TestRowGroups(t *testing.T) {
 			got := readRows(t, f, []string{"origin", ColSeq, ColIndex}, r[0], r[1])
 			for i, row := range got {
 				at := rows[r[0]+int64(i)]
-				want := naive{"origin": string(table.declared["origin"].str(at)), ColSeq: int64(at/8192) + 1,
-					ColIndex: int32(at % 8192)}
+				want := naiveRow{"origin": string(table.declared["origin"].stringAt(at)),
+					ColSeq: int64(at/8192) + 1, ColIndex: int32(at % 8192)}
 				if diff := gocmp.Diff(want, row); diff != "" || int64(len(got)) != r[1]-r[0] {
 					return fmt.Errorf("rows %v, row %d of %d (-want +got):\n%s", r, i, len(got), diff)
 				}
@@ -113,7 +113,7 @@ func embeddedStore(t *testing.T) *lake.Store {
 	return s
 }
 
-// TestStoreServesParquet puts an object into the embedded S3 server, verifies and reads it there.
+// TestStoreServesParquet puts an object into the embedded S3 server, and verifies and reads it there.
 func TestStoreServesParquet(t *testing.T) {
 	t.Parallel()
 	raw, o, err := benchTable(t, 50_000).Encode()
@@ -147,7 +147,7 @@ func TestStoreServesParquet(t *testing.T) {
 	}
 }
 
-// TestMissingColumn: a batch without a column that every event has must not land as zeros.
+// TestMissingColumn: a batch that lacks a column of every event is refused. It must not land as zeros.
 func TestMissingColumn(t *testing.T) {
 	t.Parallel()
 	c := flights(rand.New(rand.NewPCG(1, 2)), 10, benchStart)
@@ -158,6 +158,8 @@ func TestMissingColumn(t *testing.T) {
 	}
 }
 
+// TestDictionariesAndAbsentColumns: all records of a row group share a dictionary, a column that the
+// file lacks is absent, and a column that is wanted twice is there once.
 func TestDictionariesAndAbsentColumns(t *testing.T) {
 	t.Parallel()
 	raw, o, err := benchTable(t, 3*rowsPerPage).Encode()
@@ -191,21 +193,21 @@ func TestDictionariesAndAbsentColumns(t *testing.T) {
 	}
 }
 
-// TestDictionaryFallback has a column that repeats in its first rows and then no more, so that
-// its pages are coded first and plain later.
+// TestDictionaryFallback reads a column whose dictionary passes its limit, so that its first pages are
+// coded and its later pages plain.
 func TestDictionaryFallback(t *testing.T) {
 	t.Parallel()
-	col := &column{name: "s", kind: kindString, optional: true}
+	mixed := &column{name: "s", kind: kindString, optional: true}
 	table := benchTable(t, 3*rowsPerPage)
-	table.declared = map[string]*column{"s": col}
+	table.declared = map[string]*column{"s": mixed}
 	for i := range table.rows {
 		s := "same"
 		if i%2 == 1 {
 			s = fmt.Sprintf("%06d-%0500d", i, 0)
 		}
-		col.bytes = append(col.bytes, s...)
-		col.ends = append(col.ends, uint32(len(col.bytes)))
-		col.rows++
+		mixed.bytes = append(mixed.bytes, s...)
+		mixed.ends = append(mixed.ends, uint32(len(mixed.bytes)))
+		mixed.rows++
 	}
 	raw, o, err := table.Encode()
 	if err != nil {
@@ -218,16 +220,16 @@ func TestDictionaryFallback(t *testing.T) {
 	rows := readRows(t, f, []string{"s", ColSeq, ColIndex}, 0, o.Rows)
 	for _, row := range rows {
 		i := (row[ColSeq].(int64)-1)*8192 + int64(row[ColIndex].(int32))
-		if want := string(col.str(uint32(i))); row["s"] != want {
+		if want := string(mixed.stringAt(uint32(i))); row["s"] != want {
 			t.Fatalf("row %d: got %v, want %s", i, row["s"], want)
 		}
 	}
 	if m := f.file.Metadata(); allCodes(&m.RowGroups[0].Columns[f.leaves["s"].index].MetaData) {
-		t.Error("the column did not fall back; the test shows nothing")
+		t.Error("the column kept its dictionary, so the test shows nothing")
 	}
 }
 
-// TestConflictingFields: a field that changed its type does not fit the table (see Accepts).
+// TestConflictingFields: a table accepts no batch in which a field has another type.
 func TestConflictingFields(t *testing.T) {
 	t.Parallel()
 	table := NewTable("t", 0, 1, time.Hour)
@@ -249,13 +251,14 @@ func TestConflictingFields(t *testing.T) {
 		t.Fatal(err)
 	}
 	if table.Accepts(batch(catalog.String)) || table.Append(at, 1, batch(catalog.String)) == nil {
-		t.Error("the table took a field of two types")
+		t.Error("the table accepted a field of two types")
 	}
 	if want := []catalog.Field{{Name: "x", Type: catalog.Int64}}; !gocmp.Equal(table.EventType().Fields, want) {
 		t.Errorf("fields: got %v, want %v", table.EventType().Fields, want)
 	}
 }
 
+// TestDamageIsFound: Verify notices every other byte and size, and Open another number of rows.
 func TestDamageIsFound(t *testing.T) {
 	t.Parallel()
 	raw, o, err := benchTable(t, 1000).Encode()
@@ -268,14 +271,15 @@ func TestDamageIsFound(t *testing.T) {
 	}
 	raw[len(raw)/2] ^= 1
 	if err := Verify(t.Context(), o, bytes.NewReader(append(raw, 0))); !errors.Is(err, ErrMalformed) {
-		t.Errorf("a byte more: got %v, want ErrMalformed", err)
+		t.Errorf("one byte more: got %v, want ErrMalformed", err)
 	}
 	o.Rows++
 	if _, err := Open(t.Context(), o, bytes.NewReader(raw)); !errors.Is(err, ErrMalformed) {
-		t.Errorf("another row count: got %v, want ErrMalformed", err)
+		t.Errorf("another number of rows: got %v, want ErrMalformed", err)
 	}
 }
 
+// FuzzOpen reads damaged objects. Open and Read may fail, and must not panic.
 func FuzzOpen(f *testing.F) {
 	raw, o, err := benchTable(f, 200).Encode()
 	if err != nil {
@@ -283,9 +287,9 @@ func FuzzOpen(f *testing.F) {
 	}
 	f.Add(uint32(len(raw)-100), []byte{1})
 	f.Add(uint32(4), []byte{0xff, 0xff})
-	// The footer, the page index and the headers of pages stay whole: parquet-go's decoder takes a bogus length in
-	// them at its word and is busy for seconds (one of 2^31 items of no size was found here),
-	// which is why objects are compared with their digest first.
+	// The footer, the page index and the headers of pages stay whole. parquet-go's decoder trusts a wrong length
+	// in them and is busy for seconds; a list of 2^31 items of no size was found here. This is why objects in
+	// doubt are compared with their digest first.
 	whole := headersOf(f, raw)
 	body := len(raw) - 8 - int(binary.LittleEndian.Uint32(raw[len(raw)-8:]))
 	f.Fuzz(func(t *testing.T, at uint32, patch []byte) {
@@ -301,17 +305,17 @@ func FuzzOpen(f *testing.F) {
 		}
 		for c, err := range file.Read(t.Context(), allColumns, 10, o.Rows) {
 			if err == nil {
-				rowsOf(c, allColumns) // A value that cannot be read would panic here.
+				rowsOf(c, allColumns) // A value that cannot be read panics here.
 			}
 		}
 	})
 }
 
-// headersOf marks the bytes in which a page's header may lie, and the page index, which says
-// where headers are.
+// headersOf marks the bytes that may be the header of a page, and those of the page index, which says
+// where the headers are.
 func headersOf(t testing.TB, raw []byte) []bool {
 	t.Helper()
-	const longest = 128 // statistics hold the smallest and the largest value
+	const longest = 128 // A header holds the smallest and the largest value of its page.
 	file, err := parquet.OpenFile(bytes.NewReader(raw), int64(len(raw)))
 	if err != nil {
 		t.Fatal(err)
@@ -333,12 +337,12 @@ func headersOf(t testing.TB, raw []byte) []bool {
 	return marked
 }
 
-// TestChunksAcrossPages reads chunks that take parts of two pages, as files with other pages
-// than ours would make Read do. Only the second of three pages has nulls.
+// TestChunksAcrossPages reads chunks that need parts of two pages. Read does so only for a file whose
+// pages are not those of Encode. Only the second of three pages has nulls.
 func TestChunksAcrossPages(t *testing.T) {
 	t.Parallel()
 	table := benchTable(t, 3*rowsPerPage)
-	table.declared["origin"].unique = true // plain; destination stays coded
+	table.declared["origin"].unique = true // It becomes plain, and destination stays coded.
 	for _, name := range []string{"delay", "origin", "destination"} {
 		c := table.declared[name]
 		c.markPresent()
@@ -373,7 +377,7 @@ func TestChunksAcrossPages(t *testing.T) {
 	}
 }
 
-// TestOrderByTime compares the radix sort with the library's stable sort, on times that differ in any digits.
+// TestOrderByTime compares the radix sort with the stable sort of package slices, on times that differ in any digits.
 func TestOrderByTime(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

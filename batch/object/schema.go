@@ -13,8 +13,8 @@ import (
 	"recount/schemas/eventbatch"
 )
 
-// The columns a Parquet object has besides those of the log's batches: where each
-// row's event stands in the log. Together they are the event's position.
+// The columns that an object has besides those of the batches of the log. Together they are the
+// position of the row's event in the log.
 const (
 	ColPartition = "_partition" // int32
 	ColEpoch     = "_epoch"     // int32
@@ -22,15 +22,15 @@ const (
 	ColIndex     = "_index"     // int32, index of the event in its message
 )
 
-// Key returns the key of the Parquet object of an event type and the segment
-// [start, end) (C2). The attempt makes it a name that no other attempt can reuse.
+// Key returns the key of the object of an event type and the segment [start, end) (C2). The attempt
+// makes it a name that no other attempt can have.
 func Key(eventType string, landed time.Time, epoch uint32, partition int, start, end uint64,
 	attempt string) string {
 	return fmt.Sprintf("data/type=%s/landed=%s/e%d-p%d-%d-%d-%s.parquet",
 		eventType, landed.UTC().Format(time.DateOnly), epoch, partition, start, end, attempt)
 }
 
-// kind is how a column is kept in memory, written to Parquet and read back as Arrow.
+// kind is how a column is kept in memory, encoded as Parquet and read back as Arrow.
 type kind int
 
 const (
@@ -45,7 +45,7 @@ const (
 	kindKey
 )
 
-// kindOf returns the kind that holds an Arrow type of the log's batches.
+// kindOf returns the kind that holds an Arrow type of a declared field.
 func kindOf(t arrow.DataType) (kind, bool) {
 	switch t.ID() {
 	case arrow.INT64:
@@ -62,15 +62,15 @@ func kindOf(t arrow.DataType) (kind, bool) {
 	return 0, false
 }
 
-// fieldTypes gives the declared type of each kind a declared field can have.
+// fieldTypes are the types of declared fields by their kind.
 var fieldTypes = map[kind]catalog.FieldType{
 	kindInt64: catalog.Int64, kindTime: catalog.Timestamp, kindFloat64: catalog.Float64,
 	kindBool: catalog.Bool, kindString: catalog.String,
 }
 
-// node returns the Parquet column of a kind. Types carry the annotations that
-// DuckDB, Spark, ClickHouse and pyarrow agree on, and no others: the key is a plain
-// fixed-length byte array and not the UUID type, which some of them reformat.
+// node returns the Parquet column of a kind. Types have only the annotations that DuckDB, Spark,
+// ClickHouse and pyarrow agree on. So the key is a plain fixed-length byte array, and not a UUID,
+// which some of them reformat.
 func (k kind) node() parquet.Node {
 	switch k {
 	case kindTime:
@@ -93,7 +93,7 @@ func (k kind) node() parquet.Node {
 	return parquet.Leaf(parquet.Int64Type)
 }
 
-// kindOfColumn is the reverse of node for a column of a file.
+// kindOfColumn returns the kind of a column of a file. It is the reverse of node.
 func kindOfColumn(t parquet.Type) (kind, bool) {
 	for k := kindInt64; k <= kindKey; k++ {
 		if parquet.EqualTypes(t, k.node().Type()) {
@@ -103,8 +103,7 @@ func kindOfColumn(t parquet.Type) (kind, bool) {
 	return 0, false
 }
 
-// arrow returns the Arrow type rows of the kind are read as, the one Schema of
-// package eventbatch gives them.
+// arrow returns the Arrow type of a column of the kind, as eventbatch.Schema has it.
 func (k kind) arrow() arrow.DataType {
 	switch k {
 	case kindTime:
@@ -127,7 +126,7 @@ func (k kind) arrow() arrow.DataType {
 	return arrow.PrimitiveTypes.Int64
 }
 
-// The places in baseColumns of the columns that the writer itself looks at.
+// The indexes in baseColumns of the columns that the writer itself reads.
 const (
 	colKey = iota
 	colTenant

@@ -10,8 +10,8 @@ import (
 	"github.com/parquet-go/parquet-go/encoding"
 )
 
-// nextCodes reads dictionary codes. They are checked against the dictionary here, because a
-// code outside it would make the caller panic.
+// nextCodes returns the next n rows as dictionary codes. It checks that they are in the dictionary,
+// because the caller would panic at another code.
 func (d *decoder) nextCodes(n int) (arrow.Array, error) {
 	codes, v, err := gather(d, n, func(v encoding.Values) []int32 { return v.Int32() })
 	if err != nil {
@@ -21,17 +21,17 @@ func (d *decoder) nextCodes(n int) (arrow.Array, error) {
 	for _, c := range codes {
 		highest = max(highest, uint32(c))
 	}
-	if d.dict == nil || int64(highest) >= int64(d.dict.Len()) && v.nulls < n {
+	if d.dictionary == nil || int64(highest) >= int64(d.dictionary.Len()) && v.nulls < n {
 		return nil, fmt.Errorf("code %d is not in the dictionary", highest)
 	}
 	data := array.NewData(arrow.PrimitiveTypes.Int32, n,
 		[]*memory.Buffer{v.buffer(), memory.NewBufferBytes(arrow.Int32Traits.CastToBytes(codes))}, nil, v.nulls, 0)
 	defer data.Release()
-	return array.NewDictionaryArray(codeType, array.MakeFromData(data), d.dict), nil
+	return array.NewDictionaryArray(codeType, array.MakeFromData(data), d.dictionary), nil
 }
 
-// nextStrings reads strings of plain pages, and of coded pages in front of them in
-// a chunk that gave its dictionary up.
+// nextStrings returns the next n rows as strings. The pages are plain, or coded pages at the
+// beginning of a chunk that gave up its dictionary.
 func (d *decoder) nextStrings(n int) (arrow.Array, error) {
 	var out []byte
 	var v validity
@@ -45,10 +45,10 @@ func (d *decoder) nextStrings(n int) (arrow.Array, error) {
 		m := min(n-done, d.rows-d.row)
 		levels := d.levels
 		if levels == nil {
-			v.present(done, m)
+			v.setPresent(done, m)
 		} else {
 			levels = levels[d.row : d.row+m]
-			v.add(done, n, levels)
+			v.setLevels(done, n, levels)
 		}
 		if out, offsets = d.appendStrings(out, offsets, m, levels); len(out) > math.MaxInt32 {
 			return nil, fmt.Errorf("%d rows hold more than 2 GiB", n)
@@ -63,14 +63,14 @@ func (d *decoder) nextStrings(n int) (arrow.Array, error) {
 	return array.NewStringData(data), nil
 }
 
-// appendStrings appends the page's next m rows.
+// appendStrings appends the next m rows of the page.
 func (d *decoder) appendStrings(out []byte, offsets []int32, m int, levels []byte) ([]byte, []int32) {
 	data := d.page.Data()
 	if d.page.Dictionary() != nil {
 		codes := data.Int32()
 		for i := range m {
 			if levels == nil || levels[i] != 0 {
-				out = append(out, d.dict.Value(int(codes[d.value]))...)
+				out = append(out, d.dictionary.Value(int(codes[d.value]))...)
 				d.value++
 			}
 			offsets = append(offsets, int32(len(out)))
@@ -95,7 +95,7 @@ func newStrings(values []byte, offsets []uint32) *array.String {
 	}
 	ends := make([]int32, len(offsets))
 	for i, o := range offsets {
-		_ = values[offsets[max(i, 1)-1]:o] // A malformed dictionary must fail here, where it is caught.
+		_ = values[offsets[max(i, 1)-1]:o] // A malformed dictionary must panic here, where guard recovers.
 		ends[i] = int32(o)
 	}
 	data := array.NewData(arrow.BinaryTypes.String, len(offsets)-1, []*memory.Buffer{nil,

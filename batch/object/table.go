@@ -11,10 +11,9 @@ import (
 	"recount/schemas/position"
 )
 
-// Table collects the events of one segment and event type in columns, in log
-// order, until they are written as one Parquet object (C2). It takes the types of
-// declared fields from the batches themselves, so that events of a type that the
-// catalog no longer has still land.
+// Table collects the events of one segment and event type in columns, in log order, until they are
+// encoded as one object (C2). The types of declared fields are those of the batches, so events of a
+// type that the catalog no longer has still land.
 type Table struct {
 	eventType string
 	partition int
@@ -22,13 +21,13 @@ type Table struct {
 	bucket    time.Duration
 
 	rows     int
-	base     []*column // baseColumns, in that order
+	base     []*column // in the order of baseColumns
 	seq      *column
 	index    *column
-	declared map[string]*column
+	declared map[string]*column // by the name of the field
 }
 
-// NewTable returns an empty table. Bucket is the width of a bucket.
+// NewTable returns an empty table. bucket is the width of a bucket.
 func NewTable(eventType string, partition int, epoch uint32, bucket time.Duration) *Table {
 	return &Table{
 		eventType: eventType, partition: partition, epoch: epoch, bucket: bucket,
@@ -37,9 +36,9 @@ func NewTable(eventType string, partition int, epoch uint32, bucket time.Duratio
 	}
 }
 
-// Accepts reports whether the table can hold the batch: no declared field has
-// another type in it. Where a field changed its type, two tables take a segment's
-// events of one event type; refusing would stop the partition for good.
+// Accepts reports whether the table can hold the batch: no declared field has another type in it. If
+// a field changed its type within a segment, two tables hold the events of that event type. To refuse
+// the batch would stop the partition for good.
 func (t *Table) Accepts(b eventbatch.Columns) bool {
 	for _, f := range b.Rec.Schema().Fields() {
 		if isBase(f.Name) {
@@ -53,9 +52,9 @@ func (t *Table) Accepts(b eventbatch.Columns) bool {
 	return true
 }
 
-// Append adds the batch, whose first event is the one of the index in the message
-// at the offset. Batches must come in log order. The batch's memory is not kept. After
-// an error, which wraps eventbatch.ErrCorrupt, the table is of no use.
+// Append adds the batch. Its first event has the index in the message at the offset. Batches must come
+// in log order. The memory of the batch is not kept. Errors wrap eventbatch.ErrCorrupt, and after one
+// the table must not be used.
 func (t *Table) Append(at position.Offset, index int, b eventbatch.Columns) error {
 	if !t.Accepts(b) || at.Epoch != t.epoch {
 		return fmt.Errorf("%w: batch of type %s at %v does not fit its table: %v", eventbatch.ErrCorrupt, t.eventType,
@@ -83,7 +82,7 @@ func (t *Table) Append(at position.Offset, index int, b eventbatch.Columns) erro
 	return nil
 }
 
-// declare adds the columns of fields that no batch before had, null so far.
+// declare adds the columns of the fields that no earlier batch had. Their rows so far are null.
 func (t *Table) declare(b eventbatch.Columns) {
 	for _, f := range b.Rec.Schema().Fields() {
 		if isBase(f.Name) || t.declared[f.Name] != nil {
@@ -92,13 +91,13 @@ func (t *Table) declare(b eventbatch.Columns) {
 		k, _ := kindOf(f.Type)
 		c := &column{name: f.Name, kind: k, optional: true}
 		if t.rows > 0 {
-			_ = c.append(nil, t.rows) // Nulls always fit an optional column.
+			_ = c.append(nil, t.rows) // An optional column accepts nulls, so this cannot fail.
 		}
 		t.declared[f.Name] = c
 	}
 }
 
-// EventType returns the declared fields of the table's batches as an event type.
+// EventType returns the event type with the declared fields of the batches.
 func (t *Table) EventType() *catalog.EventType {
 	e := &catalog.EventType{Name: t.eventType, Fields: []catalog.Field{}}
 	for name, c := range t.declared {
@@ -108,7 +107,7 @@ func (t *Table) EventType() *catalog.EventType {
 	return e
 }
 
-// columns returns all columns whose values differ between rows.
+// columns returns all columns but the constants.
 func (t *Table) columns() []*column {
 	out := append(slices.Clone(t.base), t.seq, t.index)
 	for _, c := range t.declared {

@@ -12,41 +12,41 @@ import (
 
 	"recount/schemas/eventbatch"
 	"recount/schemas/record"
-	cells "recount/schemas/window"
+	"recount/schemas/window"
 )
 
 const (
-	// rowsPerPage is the number of rows of every page of every column. All columns
-	// break at the same rows, so that the rows of a bucket are found in each of them
-	// through the offset index without decoding more than a page too much at either end.
-	// Measured on 1 M flights, one core: two number columns read at 75 M rows/s and a
-	// bucket of 1,000 rows in 0.2 ms; pages of 65,536 rows give 100 M rows/s but 0.6 ms
-	// a bucket, pages of 4,096 only 0.1 ms but 20 % less on views with strings.
+	// rowsPerPage is the number of rows of every page of every column. All columns break at the
+	// same rows. So the offset index finds the rows of a bucket in each column, and at most one page
+	// too much is decoded at either end. Measured on 1 M flights and one core: two number columns
+	// read at 75 M rows/s, and a bucket of 1,000 rows in 0.2 ms. Pages of 65,536 rows give 100 M
+	// rows/s but 0.6 ms a bucket. Pages of 4,096 rows give 0.1 ms a bucket, but 20 % less on views
+	// with strings.
 	rowsPerPage = 16384
-	// rowsPerGroup bounds a row group. A segment cut by the default rule is one row
-	// group, so that its dictionaries are the same in all rows of the object.
+	// rowsPerGroup bounds a row group. A segment of the default cut rule is one row group, so that
+	// all rows of the object have the same dictionaries.
 	rowsPerGroup = 1 << 20
-	// dictionaryLimit is the size in bytes at which a dictionary stops to pay and the
-	// pages behind go on plain.
+	// dictionaryLimit is the size in bytes at which a dictionary costs more than it saves. The pages
+	// after it are plain.
 	dictionaryLimit = 4 << 20
 )
 
-// fastest is the compression of every column: against none it costs no time, because
-// fewer bytes are written and read, and saves about two thirds of the space.
-var fastest = &zstd.Codec{Level: zstd.SpeedFastest}
+// compression is the codec of every column. It costs no time, because fewer bytes are written and
+// read, and it saves about two thirds of the space.
+var compression = &zstd.Codec{Level: zstd.SpeedFastest}
 
-// Encode returns the table's rows as a Parquet object, sorted by event time,
-// then position (C2), and what its commit record says of it (C3); the record's key is
-// the caller's to add. The same rows give the same bytes. The table stays as it is.
+// Encode returns the rows of the table as a Parquet object, sorted by event time, then position (C2),
+// and its entry for the commit record (C3), to which the caller adds the key. The same rows give the
+// same bytes. Encode does not change the table.
 func (t *Table) Encode() ([]byte, record.Object, error) {
 	if t.rows == 0 {
-		return nil, record.Object{}, fmt.Errorf("write parquet object of %s: no events", t.eventType)
+		return nil, record.Object{}, fmt.Errorf("encode parquet object of %s: no events", t.eventType)
 	}
 	rows := orderByTime(t.base[colTime].words)
 	var out bytes.Buffer
 	out.Grow(t.rows * 64)
 	if err := t.write(&out, rows); err != nil {
-		return nil, record.Object{}, fmt.Errorf("write parquet object of %s: %w", t.eventType, err)
+		return nil, record.Object{}, fmt.Errorf("encode parquet object of %s: %w", t.eventType, err)
 	}
 	sum := sha256.Sum256(out.Bytes())
 	return out.Bytes(), record.Object{
@@ -55,20 +55,20 @@ func (t *Table) Encode() ([]byte, record.Object, error) {
 	}, nil
 }
 
-// write writes the columns one after the other, a page at a time, through values and
-// not row structs: parquet-go has no typed way into a column writer, and this way
-// costs about 20 ns a value, encoding and compression included.
+// write writes the columns one after another, a page at a time. It passes values and no row structs,
+// because a column writer of parquet-go accepts only values. This costs about 20 ns a value, with
+// encoding and compression.
 func (t *Table) write(out *bytes.Buffer, rows []uint32) error {
 	columns := map[string]*column{}
 	schema := parquet.Group{}
 	for _, c := range append(t.columns(), t.constants()...) {
 		if c.name == eventbatch.ColOverflow && c.empty() {
-			continue // As in the log's batches: most objects have no such event.
+			continue // The batches of the log lack it too, because most have no such event.
 		}
 		columns[c.name] = c
 		schema[c.name] = c.node()
 	}
-	w := parquet.NewGenericWriter[any](out, parquet.NewSchema("event", schema), parquet.Compression(fastest),
+	w := parquet.NewGenericWriter[any](out, parquet.NewSchema("event", schema), parquet.Compression(compression),
 		parquet.CreatedBy("recount", "1", "0"), parquet.DictionaryMaxBytes(dictionaryLimit),
 		parquet.PageBufferSize(rowsPerPage*8), parquet.WriteBufferSize(0),
 		parquet.SortingWriterConfig(parquet.SortingColumns(
@@ -77,8 +77,8 @@ func (t *Table) write(out *bytes.Buffer, rows []uint32) error {
 	values := make([]parquet.Value, min(len(rows), rowsPerPage))
 	for len(rows) > 0 {
 		group := rows[:min(len(rows), rowsPerGroup)]
-		for i, cw := range w.ColumnWriters() {
-			if err := writeColumn(cw, columns[fields[i].Name()], group, values); err != nil {
+		for i, writer := range w.ColumnWriters() {
+			if err := writeColumn(writer, columns[fields[i].Name()], group, values); err != nil {
 				return err
 			}
 		}
@@ -90,6 +90,7 @@ func (t *Table) write(out *bytes.Buffer, rows []uint32) error {
 	return w.Close()
 }
 
+// writeColumn writes the rows of a column. values is the memory for a page.
 func writeColumn(w *parquet.ColumnWriter, c *column, rows []uint32, values []parquet.Value) error {
 	for len(rows) > 0 {
 		page := rows[:min(len(rows), rowsPerPage)]
@@ -105,9 +106,9 @@ func writeColumn(w *parquet.ColumnWriter, c *column, rows []uint32, values []par
 	return nil
 }
 
-// node returns the Parquet column, with a dictionary if its values repeat. Other strings
-// are plain: of DELTA_LENGTH_BYTE_ARRAY pages, parquet-go's default for them, Spark 3.5.3
-// silently read wrong values behind a page's first vector of rows (SPARK-52240).
+// node returns the Parquet column, with a dictionary if its values repeat. Other strings are plain.
+// The default of parquet-go for them is DELTA_LENGTH_BYTE_ARRAY. Spark 3.5.3 silently read wrong
+// values from such pages, after the first vector of rows (SPARK-52240).
 func (c *column) node() parquet.Node {
 	n := c.kind.node()
 	switch {
@@ -122,8 +123,8 @@ func (c *column) node() parquet.Node {
 	return n
 }
 
-// constants returns the columns that are the same in every row of the object. They
-// exist so that the lake can be read without its commit records.
+// constants returns the columns that have the same value in every row of the object. With them the
+// lake can be read without its commit records.
 func (t *Table) constants() []*column {
 	partition := &column{name: ColPartition, kind: kindInt32, rows: t.rows, words: make([]uint64, t.rows)}
 	epoch := &column{name: ColEpoch, kind: kindInt32, rows: t.rows, words: make([]uint64, t.rows)}
@@ -134,28 +135,28 @@ func (t *Table) constants() []*column {
 	return []*column{partition, epoch}
 }
 
-// digest is the logical digest of the rows in file order (C8), as the package comment
-// describes it. The key represents the id, because it is a cryptographic hash of it.
+// digest returns the logical digest of the rows in file order (C8); doc.go describes it. The key
+// represents the id, because it is a cryptographic hash of it.
 func (t *Table) digest(rows []uint32) string {
 	h := sha256.New()
-	buf := make([]byte, 0, 36*1024)
+	encoded := make([]byte, 0, 36*1024)
 	key := t.base[colKey]
 	hash := t.base[colHash].words
 	for _, r := range rows {
-		buf = binary.LittleEndian.AppendUint64(buf, t.seq.words[r])
-		buf = binary.LittleEndian.AppendUint32(buf, uint32(t.index.words[r]))
-		buf = append(buf, key.key(r)...)
-		buf = binary.LittleEndian.AppendUint64(buf, hash[r])
-		if len(buf) == cap(buf) {
-			h.Write(buf)
-			buf = buf[:0]
+		encoded = binary.LittleEndian.AppendUint64(encoded, t.seq.words[r])
+		encoded = binary.LittleEndian.AppendUint32(encoded, uint32(t.index.words[r]))
+		encoded = append(encoded, key.keyAt(r)...)
+		encoded = binary.LittleEndian.AppendUint64(encoded, hash[r])
+		if len(encoded) == cap(encoded) {
+			h.Write(encoded)
+			encoded = encoded[:0]
 		}
 	}
-	h.Write(buf)
+	h.Write(encoded)
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// buckets returns the runs of rows of each bucket in file order, which is ascending.
+// buckets returns the run of rows of each bucket, in file order, so that buckets ascend.
 func (t *Table) buckets(rows []uint32) []record.BucketRows {
 	var runs []record.BucketRows
 	times := t.base[colTime].words
@@ -164,7 +165,7 @@ func (t *Table) buckets(rows []uint32) []record.BucketRows {
 	for _, r := range rows {
 		at := int64(times[r])
 		if len(runs) == 0 || at >= end {
-			start := cells.Floor(at, t.bucket)
+			start := window.Floor(at, t.bucket)
 			end = start + t.bucket.Microseconds()
 			runs = append(runs, record.BucketRows{Bucket: start})
 		}
@@ -184,7 +185,7 @@ func (t *Table) Tenants() map[string]int64 {
 	last := ""
 	n := int64(0)
 	for r := range uint32(t.rows) {
-		if s := tenants.str(r); string(s) != last {
+		if s := tenants.stringAt(r); string(s) != last {
 			out[last] += n
 			last = string(s)
 			n = 0
