@@ -184,7 +184,7 @@ func (w *world) land(eventType string, events ...event) {
 		if err := table.Append(position.Offset{Epoch: 1, Seq: seq}, 0, w.columns(list)); err != nil {
 			w.t.Fatal(err)
 		}
-		body, o, err := table.WriteParquet()
+		body, o, err := table.Encode()
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -281,7 +281,7 @@ func (w *world) publish() *record.State {
 }
 
 func (w *world) open(ctx context.Context, o record.Object) (exact.File, error) {
-	return object.OpenParquet(ctx, o, bytes.NewReader(w.bodies[o.Key]))
+	return object.Open(ctx, o, bytes.NewReader(w.bodies[o.Key]))
 }
 
 // insert inserts a block under the newest version and adds what was written to wrote.
