@@ -119,8 +119,12 @@ func (w *world) fill(ctx context.Context, s *server, volume string) error {
 			return fmt.Errorf("volume %s has space again, but the restarted server accepts no events", volume)
 		}
 	}
-	w.say("volume %s was full: %d events acknowledged, %d requests refused, /readyz said %v; it continued %s",
-		volume, acked, retried, ready, how)
+	answer := "ready"
+	if ready != nil {
+		answer = ready.Error()
+	}
+	w.say("volume %s was full: %d events acknowledged, %d requests refused, /readyz: %s; it continued %s",
+		volume, acked, retried, answer, how)
 	return nil
 }
 
