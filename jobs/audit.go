@@ -122,7 +122,7 @@ func (a *Auditor) record(r *conservation.AuditRun) {
 func (a *Auditor) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/audit", a.serve)
-	mux.HandleFunc("/v1/audit", only(http.MethodGet))
+	mux.HandleFunc("/v1/audit", refuseAllBut(http.MethodGet))
 	return mux
 }
 

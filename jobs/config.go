@@ -2,12 +2,12 @@ package jobs
 
 import "recount/schemas/setting"
 
-// Config is the schedule of each job; an empty one runs the job on request only.
+// Config is the schedule of each job. A job with an empty schedule runs on request only.
 type Config struct {
 	Recompute, Collect, Expire, Audit, Recheck, Score string
 }
 
-// DefaultConfig has every job start by itself.
+// DefaultConfig gives each job a schedule.
 func DefaultConfig() Config {
 	return Config{
 		Recompute: "@every 1m", Collect: "@every 1h", Expire: "@every 5m", Audit: "@every 5m", Recheck: "23 4 * * *",
@@ -15,7 +15,7 @@ func DefaultConfig() Config {
 	}
 }
 
-// Settings lists what an operator may set: the schedule of each job.
+// Settings lists the settings of an operator: the schedule of each job.
 func (c *Config) Settings() []setting.Setting {
 	schedule := func(job, does string, field *string) setting.Setting {
 		return setting.Text("jobs."+job+".schedule", "cron expression in UTC, seconds optional, or @every 1m; may be "+
@@ -32,7 +32,7 @@ func (c *Config) Settings() []setting.Setting {
 	}
 }
 
-// Validate returns a *setting.Error for each schedule that cannot be read, joined.
+// Validate returns the joined errors of all schedules that cannot be read, each a *setting.Error.
 func (c Config) Validate() error { return setting.Check(c.Settings()) }
 
 // Names lists the jobs.

@@ -17,8 +17,8 @@ func (s *Scheduler) Handler() http.Handler {
 	mux.HandleFunc("GET /v1/jobs", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]any{"jobs": s.List()})
 	})
-	mux.HandleFunc("/v1/jobs", only(http.MethodGet))
-	mux.HandleFunc("/v1/jobs/{name}/runs", only(http.MethodPost))
+	mux.HandleFunc("/v1/jobs", refuseAllBut(http.MethodGet))
+	mux.HandleFunc("/v1/jobs/{name}/runs", refuseAllBut(http.MethodPost))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		problem.Write(w, problem.New(http.StatusNotFound, problem.NotFound,
 			"no resource is at "+r.URL.Path+"; /openapi.json lists them"))
@@ -45,8 +45,8 @@ func (s *Scheduler) Handler() http.Handler {
 	return mux
 }
 
-// only answers every other method, because ServeMux would in plain text.
-func only(method string) http.HandlerFunc {
+// refuseAllBut answers requests of all other methods. ServeMux would do so too, but in plain text.
+func refuseAllBut(method string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", method)
 		problem.Write(w, problem.New(http.StatusMethodNotAllowed, problem.MethodNotAllowed,
@@ -57,5 +57,5 @@ func only(method string) http.HandlerFunc {
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // The client may be gone; there is nobody left to tell.
+	_ = json.NewEncoder(w).Encode(v) // The client may be gone, and then no answer can reach it.
 }

@@ -81,81 +81,100 @@ func TestGateNeverLosesAPlace(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		cfg := Config{MaxConcurrent: rapid.IntRange(1, 3).Draw(r, "running"),
 			MaxQueued: rapid.IntRange(0, 3).Draw(r, "waiting"), Fair: rapid.Bool().Draw(r, "fair")}
-		g := newGate(cfg)
-		type waiter struct {
-			tenant string
-			turn   *turn
-		}
-		var running []string
-		var waiting []waiter
-		settle := func() {
-			kept := waiting[:0]
-			for _, w := range waiting {
-				select {
-				case granted := <-w.turn.granted:
-					if granted {
-						running = append(running, w.tenant)
-					}
-				default:
-					kept = append(kept, w)
-				}
-			}
-			waiting = kept
-		}
+		m := &gateModel{cfg: cfg, gate: newGate(cfg)}
 		for range rapid.IntRange(1, 60).Draw(r, "steps") {
-			switch tenant := fmt.Sprint(rapid.IntRange(0, 2).Draw(r, "tenant")); rapid.IntRange(0, 3).Draw(r, "step") {
-			case 0, 1:
-				turn, err := g.join(tenant)
-				switch {
-				case err == nil && turn == nil:
-					running = append(running, tenant)
-				case err == nil:
-					waiting = append(waiting, waiter{tenant, turn})
-				}
-			case 2:
-				if len(running) > 0 {
-					i := rapid.IntRange(0, len(running)-1).Draw(r, "who")
-					g.leave(running[i])
-					running = append(running[:i], running[i+1:]...)
-				}
-			case 3:
-				if len(waiting) > 0 {
-					i := rapid.IntRange(0, len(waiting)-1).Draw(r, "who")
-					if w := waiting[i]; g.abandon(w.tenant, w.turn) {
-						r.Fatal("a waiting query left its line without a value in granted")
-					}
-					waiting = append(waiting[:i], waiting[i+1:]...)
-				}
-			}
-			settle()
-			gotRunning, gotWaiting := g.count()
-			if gotRunning != len(running) || gotWaiting != len(waiting) || gotRunning > cfg.MaxConcurrent ||
-				gotWaiting > cfg.MaxQueued {
-				r.Fatalf("the gate counts %d running and %d waiting, want %d and %d with %+v", gotRunning, gotWaiting,
-					len(running), len(waiting), cfg)
-			}
-			runningByTenant := map[string]int{}
-			for _, tenant := range running {
-				runningByTenant[tenant]++
-				if cfg.Fair && runningByTenant[tenant] == cfg.MaxConcurrent && cfg.MaxConcurrent > 1 {
-					r.Fatalf("tenant %s has all places of %+v", tenant, cfg)
-				}
-			}
-			for _, w := range waiting {
-				if n := runningByTenant[w.tenant]; gotRunning < cfg.MaxConcurrent && n < g.maxPerTenant {
-					r.Fatalf("tenant %s waits with %d running, while there is room in %+v", w.tenant, n, cfg)
-				}
-			}
+			m.step(r)
+			m.settle()
+			m.check(r)
 		}
-		for len(running) > 0 {
-			g.leave(running[0])
-			running = running[1:]
-			settle()
+		for len(m.running) > 0 {
+			m.gate.leave(m.running[0])
+			m.running = m.running[1:]
+			m.settle()
 		}
-		if len(g.lines) > 0 || len(waiting) > 0 {
-			r.Fatalf("left over: %v, %v", g.lines, waiting)
+		if len(m.gate.lines) > 0 || len(m.waiting) > 0 {
+			r.Fatalf("left over: %v, %v", m.gate.lines, m.waiting)
 		}
 	})
+}
+
+// gateModel is a gate with the queries that should run and wait at it.
+type gateModel struct {
+	cfg  Config
+	gate *gate
+	// running has the tenant of each running query.
+	running []string
+	waiting []waiter
+}
+
+type waiter struct {
+	tenant string
+	turn   *turn
+}
+
+// step lets a query join, leave or be abandoned.
+func (m *gateModel) step(r *rapid.T) {
+	switch tenant := fmt.Sprint(rapid.IntRange(0, 2).Draw(r, "tenant")); rapid.IntRange(0, 3).Draw(r, "step") {
+	case 0, 1:
+		turn, err := m.gate.join(tenant)
+		switch {
+		case err == nil && turn == nil:
+			m.running = append(m.running, tenant)
+		case err == nil:
+			m.waiting = append(m.waiting, waiter{tenant, turn})
+		}
+	case 2:
+		if len(m.running) > 0 {
+			i := rapid.IntRange(0, len(m.running)-1).Draw(r, "query")
+			m.gate.leave(m.running[i])
+			m.running = append(m.running[:i], m.running[i+1:]...)
+		}
+	case 3:
+		if len(m.waiting) > 0 {
+			i := rapid.IntRange(0, len(m.waiting)-1).Draw(r, "query")
+			if w := m.waiting[i]; m.gate.abandon(w.tenant, w.turn) {
+				r.Fatal("a waiting query left its line without a value in granted")
+			}
+			m.waiting = append(m.waiting[:i], m.waiting[i+1:]...)
+		}
+	}
+}
+
+// settle moves the queries whose turn was granted from waiting to running, and drops refused ones.
+func (m *gateModel) settle() {
+	kept := m.waiting[:0]
+	for _, w := range m.waiting {
+		select {
+		case granted := <-w.turn.granted:
+			if granted {
+				m.running = append(m.running, w.tenant)
+			}
+		default:
+			kept = append(kept, w)
+		}
+	}
+	m.waiting = kept
+}
+
+func (m *gateModel) check(r *rapid.T) {
+	running, waiting := m.gate.count()
+	if running != len(m.running) || waiting != len(m.waiting) || running > m.cfg.MaxConcurrent ||
+		waiting > m.cfg.MaxQueued {
+		r.Fatalf("the gate counts %d running and %d waiting, want %d and %d with %+v", running, waiting,
+			len(m.running), len(m.waiting), m.cfg)
+	}
+	runningByTenant := map[string]int{}
+	for _, tenant := range m.running {
+		runningByTenant[tenant]++
+		if m.cfg.Fair && runningByTenant[tenant] == m.cfg.MaxConcurrent && m.cfg.MaxConcurrent > 1 {
+			r.Fatalf("tenant %s has all places of %+v", tenant, m.cfg)
+		}
+	}
+	for _, w := range m.waiting {
+		if n := runningByTenant[w.tenant]; running < m.cfg.MaxConcurrent && n < m.gate.maxPerTenant {
+			r.Fatalf("tenant %s waits with %d running, while there is room in %+v", w.tenant, n, m.cfg)
+		}
+	}
 }
 
 // TestAbandonedAtTheLastMoment abandons a query whose turn was granted just before. Its place is

@@ -286,9 +286,9 @@ func TestNothingPublishedIsAnEmptyPart(t *testing.T) {
 
 func TestWindowRunsCoverTheWindows(t *testing.T) {
 	t.Parallel()
-	loc, _ := time.LoadLocation("America/Chicago")
+	zone, _ := time.LoadLocation("America/Chicago")
 	g, _ := window.ParseGranularity("1d")
-	w, err := window.Of(time.Date(2000, 1, 1, 0, 0, 0, 0, loc), time.Date(2020, 1, 1, 0, 0, 0, 0, loc), g, loc,
+	w, err := window.Of(time.Date(2000, 1, 1, 0, 0, 0, 0, zone), time.Date(2020, 1, 1, 0, 0, 0, 0, zone), g, zone,
 		time.Minute)
 	if err != nil {
 		t.Fatal(err)

@@ -105,7 +105,7 @@ func appendDims(dst []byte, p *query.Part, row int) []byte {
 
 // checkPart refuses a part that does not fit its scan, since indexing it would panic or,
 // worse, pair a value with another group.
-func checkPart(scan *query.Scan, p *query.Part, of string) error {
+func checkPart(scan *query.Scan, p *query.Part, layer string) error {
 	n := p.Rows()
 	fits := len(p.Dims) == len(scan.GroupBy) && len(p.Measures) == len(scan.Measures) && len(p.Events) == n
 	for _, c := range p.Dims {
@@ -118,7 +118,7 @@ func checkPart(scan *query.Scan, p *query.Part, of string) error {
 		fits = fits && w >= 0 && int(w) < len(scan.Windows.Starts)
 	}
 	if !fits {
-		return fmt.Errorf("merge: the %s part does not fit the scan of view %s", of, scan.View.Name)
+		return fmt.Errorf("merge: the %s part does not fit the scan of view %s", layer, scan.View.Name)
 	}
 	return nil
 }

@@ -179,9 +179,9 @@ func TestSpeedDownIsStaleNotWrong(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if acc := a.Accuracy; acc.Complete || !slices.Equal(acc.StalePartitions, []int{0}) || acc.Through[0] != 5 ||
-			!acc.Exact || *acc.LagMS != 1000 {
-			t.Errorf("%s: got %+v", name, acc)
+		if got := a.Accuracy; got.Complete || !slices.Equal(got.StalePartitions, []int{0}) || got.Through[0] != 5 ||
+			!got.Exact || *got.LagMS != 1000 {
+			t.Errorf("%s: got %+v", name, got)
 		}
 		if _, err := ask(t, f, live, query.Live); !errors.Is(err, ErrLive) {
 			t.Errorf("%s: mode live: got %v", name, err)
