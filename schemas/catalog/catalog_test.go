@@ -27,29 +27,32 @@ func TestValid(t *testing.T) {
 	}
 }
 
-func TestFaults(t *testing.T) {
+func firstField(c *Catalog) *Field { return &c.Events["flight.departed"].Fields[0] }
+
+func TestMistakes(t *testing.T) {
 	t.Parallel()
-	for want, spoil := range map[string]func(*Catalog){
-		"batch.bucket":                               func(c *Catalog) { c.Bucket = 7 * time.Hour },
-		"views.departures.event":                     func(c *Catalog) { c.Views["departures"].Event = "x" },
-		"views.departures.cell":                      func(c *Catalog) { c.Views["departures"].Cell = 7 * time.Minute },
-		"views.departures.dimensions.gate":           func(c *Catalog) { c.Views["departures"].Dimensions = []string{"gate"} },
-		"cannot be a dimension":                      func(c *Catalog) { c.Views["departures"].Dimensions = []string{"distance"} },
-		"listed twice":                               func(c *Catalog) { c.Views["departures"].Dimensions = []string{"origin", "origin"} },
-		"measures.flights: count takes no field":     func(c *Catalog) { c.Views["departures"].Measures[0].Field = "tail" },
-		"miles: sum needs an int64 or float64":       func(c *Catalog) { c.Views["departures"].Measures[1].Field = "tail" },
-		"tails: unknown measure":                     func(c *Catalog) { c.Views["departures"].Measures[2].Kind = "median" },
-		"where.0: value: x is not int64":             func(c *Catalog) { c.Views["departures"].Where[0].Values = []any{"x"} },
-		"where.0: op: unknown":                       func(c *Catalog) { c.Views["departures"].Where[0].Op = "like" },
-		"fields.time: the name is taken":             func(c *Catalog) { c.Events["flight.departed"].Fields[0].Name = "time" },
-		"fields._key: a field name begins":           func(c *Catalog) { c.Events["flight.departed"].Fields[0].Name = "_key" },
-		"fields.a__b: two underscores":               func(c *Catalog) { c.Events["flight.departed"].Fields[0].Name = "a__b" },
-		"fields.delay: unknown type \"int\"":         func(c *Catalog) { c.Events["flight.departed"].Fields[0].Type = "int" },
-		"another measure or dimension has this name": func(c *Catalog) { c.Views["departures"].Measures[0].Name = "origin" },
-		"a view has 1 to 32":                         func(c *Catalog) { c.Views["departures"].Measures = nil },
+	type changed = func(*Catalog, *View)
+	for want, change := range map[string]changed{
+		"batch.bucket":                               func(c *Catalog, _ *View) { c.Bucket = 7 * time.Hour },
+		"views.departures.event":                     func(_ *Catalog, v *View) { v.Event = "x" },
+		"views.departures.cell":                      func(_ *Catalog, v *View) { v.Cell = 7 * time.Minute },
+		"views.departures.dimensions.gate":           func(_ *Catalog, v *View) { v.Dimensions = []string{"gate"} },
+		"cannot be a dimension":                      func(_ *Catalog, v *View) { v.Dimensions = []string{"distance"} },
+		"listed twice":                               func(_ *Catalog, v *View) { v.Dimensions = append(v.Dimensions, "origin") },
+		"measures.flights: count takes no field":     func(_ *Catalog, v *View) { v.Measures[0].Field = "tail" },
+		"miles: sum needs an int64 or float64":       func(_ *Catalog, v *View) { v.Measures[1].Field = "tail" },
+		"tails: unknown measure":                     func(_ *Catalog, v *View) { v.Measures[2].Kind = "median" },
+		"where.0: value: x is not int64":             func(_ *Catalog, v *View) { v.Where[0].Values = []any{"x"} },
+		"where.0: op: unknown":                       func(_ *Catalog, v *View) { v.Where[0].Op = "like" },
+		"fields.time: the name is taken":             func(c *Catalog, _ *View) { firstField(c).Name = "time" },
+		"fields._key: a field name begins":           func(c *Catalog, _ *View) { firstField(c).Name = "_key" },
+		"fields.a__b: two underscores":               func(c *Catalog, _ *View) { firstField(c).Name = "a__b" },
+		"fields.delay: unknown type \"int\"":         func(c *Catalog, _ *View) { firstField(c).Type = "int" },
+		"another measure or dimension has this name": func(_ *Catalog, v *View) { v.Measures[0].Name = "origin" },
+		"a view has 1 to 32":                         func(_ *Catalog, v *View) { v.Measures = nil },
 	} {
 		c := flights()
-		spoil(c)
+		change(c, c.Views["departures"])
 		err := c.Validate()
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want one that says %q", err, want)
@@ -60,19 +63,19 @@ func TestFaults(t *testing.T) {
 // TestDigestFollowsMeaning: a digest changes with what is computed and with nothing else.
 func TestDigestFollowsMeaning(t *testing.T) {
 	t.Parallel()
-	digest := func(spoil func(*Catalog)) string {
+	digest := func(change func(*Catalog)) string {
 		c := flights()
-		spoil(c)
+		change(c)
 		return c.Digest(c.Views["departures"])
 	}
 	same := digest(func(*Catalog) {})
-	for name, spoil := range map[string]func(*Catalog){
+	for name, change := range map[string]func(*Catalog){
 		"filter": func(c *Catalog) { c.Views["departures"].Where[0].Values[0] = int64(1) },
 		"cell":   func(c *Catalog) { c.Views["departures"].Cell = time.Second },
 		"bucket": func(c *Catalog) { c.Bucket = 30 * time.Minute },
 		"type":   func(c *Catalog) { c.Events["flight.departed"].Fields[5].Type = Int64 },
 	} {
-		if digest(spoil) == same {
+		if digest(change) == same {
 			t.Errorf("%s: the digest did not change", name)
 		}
 	}

@@ -113,8 +113,8 @@ func (c *Catalog) validateDimensions(v *View) error {
 func (c *Catalog) validateMeasures(v *View) error {
 	var errs []error
 	if len(v.Measures) == 0 || len(v.Measures) > MaxMeasures {
-		errs = append(errs, mistake(fmt.Sprintf("%d measures; a view has 1 to %d", len(v.Measures), MaxMeasures), "views",
-			v.Name, "measures"))
+		errs = append(errs, mistake(fmt.Sprintf("%d measures; a view has 1 to %d", len(v.Measures), MaxMeasures),
+			"views", v.Name, "measures"))
 	}
 	for i, m := range v.Measures {
 		path := []string{"views", v.Name, "measures", m.Name}

@@ -54,7 +54,7 @@ func Decode(frame []byte) (h Header, recs []Columns, err error) {
 	}
 	r, err := ipc.NewReader(bytes.NewReader(body), ipc.WithAllocator(&boundedAllocator{left: 4*len(body) + 1<<20}))
 	if err != nil {
-		return h, nil, fmt.Errorf("%w: %v", ErrCorrupt, err)
+		return h, nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	defer r.Release()
 	events := 0
@@ -72,7 +72,7 @@ func Decode(frame []byte) (h Header, recs []Columns, err error) {
 		events += int(rec.NumRows())
 	}
 	if r.Err() != nil || events != h.Events {
-		return h, nil, fmt.Errorf("%w: %d of %d events: %v", ErrCorrupt, events, h.Events, r.Err())
+		return h, nil, fmt.Errorf("%w: %d of %d events: %w", ErrCorrupt, events, h.Events, r.Err())
 	}
 	return h, recs, nil
 }
@@ -98,28 +98,28 @@ func Tenants(frame []byte) (map[string]int64, error) {
 	return out, nil
 }
 
-// boundedAllocator gives out a bounded number of bytes. The Arrow reader takes the
-// lengths of buffers at their word, so a forged message of a hundred bytes could ask for
-// terabytes; an honest one needs its own size twice, and padding. Running out panics,
+// boundedAllocator allocates a bounded number of bytes. The Arrow reader believes the
+// lengths of buffers, so a forged message of a hundred bytes could ask for terabytes. A valid
+// message needs its own size twice, and padding. Beyond the bound the allocator panics,
 // which Decode turns into ErrCorrupt.
 type boundedAllocator struct{ left int }
 
 // Allocate implements memory.Allocator.
 func (a *boundedAllocator) Allocate(size int) []byte {
-	a.take(size)
+	a.reserve(size)
 	return memory.DefaultAllocator.Allocate(size)
 }
 
 // Reallocate implements memory.Allocator.
 func (a *boundedAllocator) Reallocate(size int, b []byte) []byte {
-	a.take(size - len(b))
+	a.reserve(size - len(b))
 	return memory.DefaultAllocator.Reallocate(size, b)
 }
 
 // Free implements memory.Allocator.
 func (a *boundedAllocator) Free(b []byte) { memory.DefaultAllocator.Free(b) }
 
-func (a *boundedAllocator) take(size int) {
+func (a *boundedAllocator) reserve(size int) {
 	if size > a.left {
 		panic(fmt.Sprintf("a buffer of %d bytes is more than the message can hold", size))
 	}

@@ -32,8 +32,12 @@ func flights() *catalog.Catalog {
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		`{"view":"flights","from":"2001-01-01T00:00:00Z","to":"2001-02-01T00:00:00Z"}`,
-		`{"view":"flights","from":"2001-01-01T00:00:00Z","to":"2001-01-02T00:00:00+01:00","granularity":"1h","time_zone":"Asia/Kolkata","group_by":["origin"]}`,
-		`{"view":"flights","from":"2001-01-01T00:00:00Z","to":"2001-01-02T00:00:00Z","where":[{"dimension":"delay","op":"in","values":[1,null,-9223372036854775808]},{"dimension":"origin","op":"prefix","value":"O"},{"dimension":"cancelled","op":"exists","value":true}],"order_by":[{"by":"n","desc":true}],"limit":5,"as_of":3,"mode":"live","fill":true}`,
+		`{"view":"flights","from":"2001-01-01T00:00:00Z","to":"2001-01-02T00:00:00+01:00",` +
+			`"granularity":"1h","time_zone":"Asia/Kolkata","group_by":["origin"]}`,
+		`{"view":"flights","from":"2001-01-01T00:00:00Z","to":"2001-01-02T00:00:00Z",` +
+			`"where":[{"dimension":"delay","op":"in","values":[1,null,-9223372036854775808]},` +
+			`{"dimension":"origin","op":"prefix","value":"O"},{"dimension":"cancelled","op":"exists","value":true}],` +
+			`"order_by":[{"by":"n","desc":true}],"limit":5,"as_of":3,"mode":"live","fill":true}`,
 		`{"view":"flights"}}`, `{"views":1}`, `[]`, `null`, ``,
 		`{"view":"flights","from":"2001-01-01T00:00:00Z","to":"9999-01-01T00:00:00Z"}`,
 	} {

@@ -338,7 +338,7 @@ func typedValue(v any, t catalog.FieldType) (any, error) {
 	}
 	out, err := catalog.Normalize(v, t)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %v", errType, err)
+		return nil, fmt.Errorf("%w: %w", errType, err)
 	}
 	return out, nil
 }

@@ -160,7 +160,7 @@ func encode(v any, check error) ([]byte, error) {
 	}
 	raw, err := json.Marshal(v)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrInvalid, err)
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	return raw, nil
 }
@@ -172,7 +172,7 @@ func decode(raw []byte, limit int, into any) error {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil {
-		return fmt.Errorf("%w: %v", ErrInvalid, err)
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	// Not More: it takes a closing bracket behind the record for the end of an outer value.
 	if _, err := d.Token(); err != io.EOF {

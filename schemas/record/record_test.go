@@ -22,8 +22,8 @@ func genesis() *Commit {
 		Next: &Next{Epoch: 1, Rule: position.DefaultCutRule(), Bucket: time.Hour, Partitions: 2}}
 }
 
-func segment(start, end uint64, previous string) *Commit {
-	return &Commit{Kind: Segment, Epoch: 1, Start: start, End: end, Events: 3, Attempt: "a1", Created: made,
+func segment(start uint64, previous string) *Commit {
+	return &Commit{Kind: Segment, Epoch: 1, Start: start, End: 5, Events: 3, Attempt: "a1", Created: made,
 		Previous: previous,
 		Tenants:  map[string]int64{"default": 3},
 		Objects: []Object{{Type: "t", Key: "data/x.parquet", Size: 10, SHA256: "aa", Digest: "bb", Rows: 3,
@@ -47,7 +47,7 @@ func TestChain(t *testing.T) {
 	if _, err := c.Extend(g); err != nil {
 		t.Fatal(err)
 	}
-	s := segment(1, 5, Digest(g))
+	s := segment(1, Digest(g))
 	if _, err := c.Extend(encoded(t, s)); err != nil {
 		t.Fatal(err)
 	}
@@ -74,8 +74,8 @@ func TestChainRefuses(t *testing.T) {
 	t.Parallel()
 	g := genesis()
 	for name, r := range map[string]*Commit{
-		"gap":                segment(2, 5, ""),
-		"another's chain":    segment(1, 5, "beef"),
+		"gap":                segment(2, ""),
+		"another's chain":    segment(1, "beef"),
 		"no events counted":  {Kind: Segment, Epoch: 1, Start: 1, End: 5, Events: 9},
 		"hole without words": {Kind: Hole, Epoch: 1, Start: 1, End: 5},
 		"seal that skips":    {Kind: Seal, Epoch: 1, Start: 1, End: 1, Next: &Next{Epoch: 5}},
@@ -157,7 +157,7 @@ func TestStateRefuses(t *testing.T) {
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	for file, r := range map[string]interface{ Encode() ([]byte, error) }{
-		"testdata/commit.json": segment(1, 5, "00ff"),
+		"testdata/commit.json": segment(1, "00ff"),
 		"testdata/seal.json":   genesis(),
 		"testdata/publication.json": publication(1, "", 5, true, BucketVersion{0, 10, 1, 7},
 			BucketVersion{3_600_000_000, 10, 2, 1 << 63}),

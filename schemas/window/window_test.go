@@ -7,7 +7,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func at(t *testing.T, s string) time.Time {
+func parseTime(t *testing.T, s string) time.Time {
 	t.Helper()
 	v, err := time.Parse(time.RFC3339, s)
 	if err != nil {
@@ -26,7 +26,7 @@ func windows(t *testing.T, from, to, gran, zone string) Windows {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := Of(at(t, from), at(t, to), g, loc, time.Minute)
+	w, err := Of(parseTime(t, from), parseTime(t, to), g, loc, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,8 +62,8 @@ func TestWindows(t *testing.T) {
 			"2024-11-02T04:00:00Z", "2024-11-03T04:00:00Z"},
 	} {
 		w := windows(t, c.from, c.to, c.gran, c.zone)
-		if len(w.Starts) != c.count || w.Starts[0] != at(t, c.first).UnixMicro() ||
-			w.Starts[1] != at(t, c.second).UnixMicro() {
+		if len(w.Starts) != c.count || w.Starts[0] != parseTime(t, c.first).UnixMicro() ||
+			w.Starts[1] != parseTime(t, c.second).UnixMicro() {
 			t.Errorf("%s: got %d windows from %v, %v", c.name, len(w.Starts), time.UnixMicro(w.Starts[0]).UTC(),
 				time.UnixMicro(w.Starts[1]).UTC())
 		}
@@ -77,7 +77,7 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("granularity %q was accepted", s)
 		}
 	}
-	day := at(t, "2024-01-01T00:00:00Z")
+	day := parseTime(t, "2024-01-01T00:00:00Z")
 	kolkata, _ := time.LoadLocation("Asia/Kolkata")
 	daily, _ := ParseGranularity("1d")
 	second, _ := ParseGranularity("1s")

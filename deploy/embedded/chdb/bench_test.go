@@ -25,22 +25,23 @@ func latencies(b *testing.B, f func(i int)) {
 
 func BenchmarkSelect1(b *testing.B) {
 	conn, _ := open(b)
-	latencies(b, func(int) { _ = scan[uint8](b, conn, b.Context(), "SELECT 1") })
+	latencies(b, func(int) { _ = scan[uint8](b.Context(), b, conn, "SELECT 1") })
 }
 
 // cells fills a table like a batch view: 1,000,000 cells of 1,000 keys.
 func cells(b *testing.B, conn driver.Conn) {
-	do(b, conn, `CREATE TABLE cells (bucket DateTime64(6, 'UTC'), k LowCardinality(String), ver UInt64, n UInt64)
+	mustExec(b, conn, `CREATE TABLE cells (bucket DateTime64(6, 'UTC'), k LowCardinality(String), ver UInt64, n UInt64)
 		ENGINE = MergeTree ORDER BY (bucket, k)`)
-	do(b, conn, `INSERT INTO cells SELECT toDateTime64(intDiv(number, 1000) * 60, 6, 'UTC'), 'k' || toString(number % 1000), 1, number
-		FROM numbers(1000000)`)
+	mustExec(b, conn, `INSERT INTO cells
+		SELECT toDateTime64(intDiv(number, 1000) * 60, 6, 'UTC'), 'k' || toString(number % 1000),
+		1, number FROM numbers(1000000)`)
 }
 
 func BenchmarkPointQuery(b *testing.B) {
 	conn, _ := open(b)
 	cells(b, conn)
 	latencies(b, func(i int) {
-		_ = scan[uint64](b, conn, b.Context(), "SELECT sum(n) FROM cells WHERE bucket = {t:DateTime64(6,'UTC')} AND "+
+		_ = scan[uint64](b.Context(), b, conn, "SELECT sum(n) FROM cells WHERE bucket = {t:DateTime64(6,'UTC')} AND "+
 			"k = {k:String}",
 			clickhouse.Named("t", fmt.Sprintf("1970-01-01 %02d:%02d:00", i/60%16, i%60)),
 			clickhouse.Named("k", fmt.Sprintf("k%d", i%1000)))
@@ -88,7 +89,8 @@ func BenchmarkInsert100k(b *testing.B) {
 		"MergeTree ORDER BY (t, k) SETTINGS fsync_after_insert = 0, fsync_part_directory = 0"} {
 		b.Run(map[bool]string{true: "fsync", false: "nosync"}[len(engine) < 40], func(b *testing.B) {
 			conn, _ := open(b)
-			do(b, conn, "CREATE TABLE rows (t DateTime64(6, 'UTC'), k String, ver UInt64, n UInt64, s String) ENGINE = "+engine)
+			mustExec(b, conn,
+				"CREATE TABLE rows (t DateTime64(6, 'UTC'), k String, ver UInt64, n UInt64, s String) ENGINE = "+engine)
 			const rows = 100_000
 			t := make([]time.Time, rows)
 			k := make([]string, rows)

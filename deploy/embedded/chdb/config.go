@@ -107,8 +107,10 @@ var engineXML = template.Must(template.New("engine").Funcs(template.FuncMap{"xml
     <fsync_part_directory>1</fsync_part_directory>
     <min_compressed_bytes_to_fsync_after_merge>1</min_compressed_bytes_to_fsync_after_merge>
     <number_of_free_entries_in_pool_to_execute_mutation>1</number_of_free_entries_in_pool_to_execute_mutation>
-    <number_of_free_entries_in_pool_to_lower_max_size_of_merge>1</number_of_free_entries_in_pool_to_lower_max_size_of_merge>
-    <number_of_free_entries_in_pool_to_execute_optimize_entire_partition>1</number_of_free_entries_in_pool_to_execute_optimize_entire_partition>
+    <number_of_free_entries_in_pool_to_lower_max_size_of_merge
+      >1</number_of_free_entries_in_pool_to_lower_max_size_of_merge>
+    <number_of_free_entries_in_pool_to_execute_optimize_entire_partition
+      >1</number_of_free_entries_in_pool_to_execute_optimize_entire_partition>
   </merge_tree>
   <profiles><default><max_threads>{{.MaxThreads}}</max_threads></default></profiles>
   <quotas><default></default></quotas>

@@ -77,14 +77,14 @@ func dial(t testing.TB, o *clickhouse.Options) driver.Conn {
 	return conn
 }
 
-func do(t testing.TB, conn driver.Conn, sql string, args ...any) {
+func mustExec(t testing.TB, conn driver.Conn, sql string, args ...any) {
 	t.Helper()
 	if err := conn.Exec(t.Context(), sql, args...); err != nil {
 		t.Fatalf("%s: %v", sql, err)
 	}
 }
 
-func scan[T any](t testing.TB, conn driver.Conn, ctx context.Context, sql string, args ...any) (v T) {
+func scan[T any](ctx context.Context, t testing.TB, conn driver.Conn, sql string, args ...any) (v T) {
 	t.Helper()
 	if err := conn.QueryRow(ctx, sql, args...).Scan(&v); err != nil {
 		t.Fatalf("%s: %v", sql, err)
@@ -112,7 +112,7 @@ func TestOpenTwice(t *testing.T) {
 	if !errors.Is(err, chdb.ErrOtherDirectory) {
 		t.Fatalf("got %v, want ErrOtherDirectory", err)
 	}
-	path := scan[string](t, conn, t.Context(), "SELECT value FROM system.server_settings WHERE name = 'path'")
+	path := scan[string](t.Context(), t, conn, "SELECT value FROM system.server_settings WHERE name = 'path'")
 	second, err := chdb.Open(t.Context(), chdb.DefaultConfig(path))
 	if err != nil {
 		t.Fatal(err)

@@ -54,8 +54,8 @@ func Find(explicit string) (string, error) {
 func startDirs() []string {
 	var dirs []string
 	if exe, err := os.Executable(); err == nil {
-		if real, err := filepath.EvalSymlinks(exe); err == nil {
-			exe = real
+		if target, err := filepath.EvalSymlinks(exe); err == nil {
+			exe = target
 		}
 		dirs = append(dirs, filepath.Dir(exe))
 	}

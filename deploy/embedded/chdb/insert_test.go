@@ -19,9 +19,11 @@ import (
 func TestEveryColumnType(t *testing.T) {
 	t.Parallel()
 	conn, _ := open(t)
-	do(t, conn, `CREATE TABLE every (s String, ns Nullable(String), lc LowCardinality(String), nlc LowCardinality(Nullable(String)),
+	mustExec(t, conn, `CREATE TABLE every (s String, ns Nullable(String), lc LowCardinality(String),
+		nlc LowCardinality(Nullable(String)),
 		i Int64, u UInt64, big Int128, f Float64, ni Nullable(Int64), nf Nullable(Float64), b Bool, u8 UInt8,
-		at DateTime64(6, 'UTC'), a Array(UInt32), fx FixedString(16), m Map(String, UInt64), d Date, i8 Int32) ENGINE = MergeTree ORDER BY u`)
+		at DateTime64(6, 'UTC'), a Array(UInt32), fx FixedString(16), m Map(String, UInt64), d Date,
+		i8 Int32) ENGINE = MergeTree ORDER BY u`)
 	type row struct {
 		S, LC   string
 		NS, NLC *string
@@ -103,7 +105,7 @@ func TestAnyBytes(t *testing.T) {
 		want := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) string {
 			return strings.Join(rapid.SliceOfN(pieces, 0, 6).Draw(t, "pieces"), "")
 		}), 1, 20).Draw(rt, "values")
-		do(t, conn, "CREATE OR REPLACE TABLE bytes (i UInt32, s String) ENGINE = Memory")
+		mustExec(t, conn, "CREATE OR REPLACE TABLE bytes (i UInt32, s String) ENGINE = Memory")
 		batch, err := conn.PrepareBatch(t.Context(), "INSERT INTO bytes")
 		if err != nil {
 			rt.Fatal(err)
@@ -116,7 +118,7 @@ func TestAnyBytes(t *testing.T) {
 		if err := batch.Send(); err != nil {
 			rt.Fatal(err)
 		}
-		got := scan[[]string](t, conn, t.Context(), "SELECT groupArray(s) FROM (SELECT s FROM bytes ORDER BY i)")
+		got := scan[[]string](t.Context(), t, conn, "SELECT groupArray(s) FROM (SELECT s FROM bytes ORDER BY i)")
 		if diff := cmp.Diff(want, got); diff != "" {
 			rt.Fatal(diff)
 		}
@@ -126,12 +128,12 @@ func TestAnyBytes(t *testing.T) {
 func TestInlineFormats(t *testing.T) {
 	t.Parallel()
 	conn, _ := open(t)
-	do(t, conn, "CREATE TABLE f (s String, n Int64 DEFAULT 7) ENGINE = Memory")
-	do(t, conn, "INSERT INTO f VALUES ('a;\n\nb', 1 + 1), ('it''s', {n:Int64})", clickhouse.Named("n", 3))
-	do(t, conn, "INSERT INTO f (s) SETTINGS max_insert_block_size = 10 FORMAT JSONEachRow "+
+	mustExec(t, conn, "CREATE TABLE f (s String, n Int64 DEFAULT 7) ENGINE = Memory")
+	mustExec(t, conn, "INSERT INTO f VALUES ('a;\n\nb', 1 + 1), ('it''s', {n:Int64})", clickhouse.Named("n", 3))
+	mustExec(t, conn, "INSERT INTO f (s) SETTINGS max_insert_block_size = 10 FORMAT JSONEachRow "+
 		"{\"s\":\"c;\"}\n\n\n{\"s\":\"d\"}")
-	do(t, conn, "INSERT INTO f SELECT 'e', 5")
-	got := scan[[]string](t, conn, t.Context(), "SELECT arraySort(groupArray(s || toString(n))) FROM f")
+	mustExec(t, conn, "INSERT INTO f SELECT 'e', 5")
+	got := scan[[]string](t.Context(), t, conn, "SELECT arraySort(groupArray(s || toString(n))) FROM f")
 	if diff := cmp.Diff([]string{"a;\n\nb2", "c;7", "d7", "e5", "it's3"}, got); diff != "" {
 		t.Error(diff)
 	}
@@ -140,7 +142,7 @@ func TestInlineFormats(t *testing.T) {
 func TestLargeInsertIsOnePart(t *testing.T) {
 	t.Parallel()
 	conn, db := open(t)
-	do(t, conn, "CREATE TABLE large (n UInt64, s String) ENGINE = MergeTree ORDER BY n")
+	mustExec(t, conn, "CREATE TABLE large (n UInt64, s String) ENGINE = MergeTree ORDER BY n")
 	const rows = 1_000_000
 	batch, err := conn.PrepareBatch(t.Context(), "INSERT INTO large")
 	if err != nil {
@@ -155,12 +157,12 @@ func TestLargeInsertIsOnePart(t *testing.T) {
 	if err := errors.Join(batch.Column(0).Append(n), batch.Column(1).Append(s), batch.Send()); err != nil {
 		t.Fatal(err)
 	}
-	if got := scan[uint64](t, conn, t.Context(),
+	if got := scan[uint64](t.Context(), t, conn,
 		"SELECT sum(n) + sum(length(s)) FROM large"); got != rows*(rows-1)/2+rows*64+rows/8*28 {
 		t.Errorf("got %d", got)
 	}
 	// An insert of up to 1,048,449 rows is one part, and so all or nothing.
-	parts := scan[uint64](t, conn, t.Context(), "SELECT count() FROM system.parts WHERE active AND database = "+
+	parts := scan[uint64](t.Context(), t, conn, "SELECT count() FROM system.parts WHERE active AND database = "+
 		"{db:String}", clickhouse.Named("db", db))
 	if parts != 1 {
 		t.Errorf("got %d parts, want 1", parts)
@@ -170,7 +172,7 @@ func TestLargeInsertIsOnePart(t *testing.T) {
 func TestFailingInserts(t *testing.T) {
 	t.Parallel()
 	conn, _ := open(t)
-	do(t, conn, "CREATE TABLE bad (n UInt64, CONSTRAINT small CHECK n < 10) ENGINE = MergeTree ORDER BY n")
+	mustExec(t, conn, "CREATE TABLE bad (n UInt64, CONSTRAINT small CHECK n < 10) ENGINE = MergeTree ORDER BY n")
 	send := func(ctx context.Context, values ...uint64) error {
 		batch, err := conn.PrepareBatch(ctx, "INSERT INTO bad")
 		if err != nil {
@@ -188,7 +190,7 @@ func TestFailingInserts(t *testing.T) {
 	if got := code(t, send(with(t, clickhouse.Settings{"max_partitions_per_insert_block": "x"}), 1)); got == 0 {
 		t.Error("a bad setting was accepted")
 	}
-	if got := scan[uint64](t, conn, t.Context(), "SELECT count() FROM bad"); got != 0 {
+	if got := scan[uint64](t.Context(), t, conn, "SELECT count() FROM bad"); got != 0 {
 		t.Errorf("failed inserts left %d rows", got)
 	}
 	if err := send(t.Context(), 1, 2); err != nil {
@@ -201,7 +203,7 @@ func TestFailingInserts(t *testing.T) {
 func TestUniqExactState(t *testing.T) {
 	t.Parallel()
 	conn, _ := open(t)
-	do(t, conn, "CREATE TABLE states (g UInt8, s String) ENGINE = MergeTree ORDER BY g")
+	mustExec(t, conn, "CREATE TABLE states (g UInt8, s String) ENGINE = MergeTree ORDER BY g")
 	batch, err := conn.PrepareBatch(t.Context(), "INSERT INTO states")
 	if err != nil {
 		t.Fatal(err)
@@ -215,11 +217,11 @@ func TestUniqExactState(t *testing.T) {
 		t.Fatal(err)
 	}
 	const merged = "SELECT uniqExactMerge(CAST(s, 'AggregateFunction(uniqExact, UInt64)')) FROM states"
-	if got := scan[uint64](t, conn, t.Context(), merged); got != 1500 {
+	if got := scan[uint64](t.Context(), t, conn, merged); got != 1500 {
 		t.Errorf("merged: got %d, want 1500", got)
 	}
 	const own = "SELECT CAST(uniqExactState(number + 500), 'String') FROM numbers(1000)"
-	got := scan[string](t, conn, t.Context(), own)
+	got := scan[string](t.Context(), t, conn, own)
 	if want := uniqExactState(500, 1500); len(got) != len(want) || !bytes.Equal([]byte(got[:2]), want[:2]) {
 		t.Errorf("the engine's own state has %d bytes and begins %x, want %d and %x", len(got), got[:2], len(want),
 			want[:2])

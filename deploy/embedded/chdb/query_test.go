@@ -21,14 +21,14 @@ func TestSettingsHoldForOneQuery(t *testing.T) {
 	t.Parallel()
 	conn, _ := open(t)
 	const q = "SELECT toString(getSetting('max_block_size'))"
-	before := scan[string](t, conn, t.Context(), q)
-	if got := scan[string](t, conn, with(t, clickhouse.Settings{"max_block_size": 123}), q); got != "123" {
+	before := scan[string](t.Context(), t, conn, q)
+	if got := scan[string](with(t, clickhouse.Settings{"max_block_size": 123}), t, conn, q); got != "123" {
 		t.Errorf("with the setting: got %s, want 123", got)
 	}
-	do(t, conn, "SET max_block_size = 7")
-	do(t, conn, "CREATE TEMPORARY TABLE leak (n Int8)")
+	mustExec(t, conn, "SET max_block_size = 7")
+	mustExec(t, conn, "CREATE TEMPORARY TABLE leak (n Int8)")
 	for range 20 {
-		if got := scan[string](t, conn, t.Context(), q); got != before {
+		if got := scan[string](t.Context(), t, conn, q); got != before {
 			t.Fatalf("afterwards: got %s, want %s", got, before)
 		}
 	}
@@ -51,8 +51,10 @@ func TestSettingsAreEnforced(t *testing.T) {
 		{"value is quoted", clickhouse.Settings{"log_queries_min_type": "x', readonly = '1"}, "SELECT 1", 36},
 		{"unknown database", clickhouse.Settings{"database": "nowhere` x"}, "SELECT 1", 81},
 		{"max_result_rows", clickhouse.Settings{"max_result_rows": 5}, "SELECT * FROM numbers(10)", 396},
-		{"max_memory_usage", clickhouse.Settings{"max_memory_usage": 1000000}, "SELECT length(groupArray(number)) FROM numbers(10000000)", 241},
-		{"max_execution_time", clickhouse.Settings{"max_execution_time": 0.2}, "SELECT sum(sleepEachRow(0.05)) FROM numbers(100) SETTINGS max_block_size = 1", 159},
+		{"max_memory_usage", clickhouse.Settings{"max_memory_usage": 1000000},
+			"SELECT length(groupArray(number)) FROM numbers(10000000)", 241},
+		{"max_execution_time", clickhouse.Settings{"max_execution_time": 0.2},
+			"SELECT sum(sleepEachRow(0.05)) FROM numbers(100) SETTINGS max_block_size = 1", 159},
 		{"session", clickhouse.Settings{"session_id": "a"}, "SELECT 1", 48},
 		{"error after output", nil, "SELECT throwIf(number = 900000) FROM numbers(1000000)", 395},
 	}
@@ -71,17 +73,18 @@ func TestParameters(t *testing.T) {
 	t.Parallel()
 	conn, _ := open(t)
 	for _, want := range []string{"", "plain", "it's; --", "tab\tline\n\n\\end", "NULL", "näh 🜁", "{x:String}"} {
-		got := scan[string](t, conn, t.Context(), "SELECT {s:String}", clickhouse.Named("s", want))
+		got := scan[string](t.Context(), t, conn, "SELECT {s:String}", clickhouse.Named("s", want))
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
-	list := scan[[]uint32](t, conn, t.Context(), "SELECT {a:Array(UInt32)}", clickhouse.Named("a", []uint32{1, 2, 3}))
+	list := scan[[]uint32](t.Context(), t, conn, "SELECT {a:Array(UInt32)}", clickhouse.Named("a", []uint32{1, 2, 3}))
 	if diff := cmp.Diff([]uint32{1, 2, 3}, list); diff != "" {
 		t.Error(diff)
 	}
 	at := time.Date(2001, 1, 2, 3, 4, 5, 6000, time.UTC)
-	got := scan[time.Time](t, conn, t.Context(), "SELECT ?::DateTime64(6,'UTC')", at.Format("2006-01-02 15:04:05.000000"))
+	got := scan[time.Time](t.Context(), t, conn, "SELECT ?::DateTime64(6,'UTC')",
+		at.Format("2006-01-02 15:04:05.000000"))
 	if !got.Equal(at) {
 		t.Errorf("got %s, want %s", got, at)
 	}
@@ -93,7 +96,7 @@ func TestParameters(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	conn, db := open(t)
-	do(t, conn, "CREATE TABLE x (n Int32) ENGINE = MergeTree ORDER BY n")
+	mustExec(t, conn, "CREATE TABLE x (n Int32) ENGINE = MergeTree ORDER BY n")
 	readonly := clickhouse.Settings{"readonly": 1}
 	tests := []struct {
 		sql      string
@@ -121,7 +124,7 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: code %d, want %d", tt.sql, got, tt.want)
 		}
 	}
-	if got := scan[string](t, conn, t.Context(), "SELECT currentDatabase()"); got != db {
+	if got := scan[string](t.Context(), t, conn, "SELECT currentDatabase()"); got != db {
 		t.Errorf("database: got %s, want %s", got, db)
 	}
 	compressed := shared.Options()
@@ -146,8 +149,9 @@ func TestCancelReturnsAtOnceAndFreesThePlace(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	const left = "SELECT count() FROM system.processes WHERE query LIKE '%1000000000000%' AND query NOT LIKE '%processes%'"
-	for scan[uint64](t, conn, t.Context(), left) > 0 {
+	const left = "SELECT count() FROM system.processes WHERE query LIKE '%1000000000000%' " +
+		"AND query NOT LIKE '%processes%'"
+	for scan[uint64](t.Context(), t, conn, left) > 0 {
 		time.Sleep(10 * time.Millisecond) // the deadline is the test's
 	}
 }
@@ -155,7 +159,7 @@ func TestCancelReturnsAtOnceAndFreesThePlace(t *testing.T) {
 func TestParallelQueries(t *testing.T) {
 	t.Parallel()
 	conn, _ := open(t)
-	do(t, conn, "CREATE TABLE p (w UInt32, n UInt64) ENGINE = MergeTree ORDER BY (w, n)")
+	mustExec(t, conn, "CREATE TABLE p (w UInt32, n UInt64) ENGINE = MergeTree ORDER BY (w, n)")
 	var wg sync.WaitGroup
 	for w := range 8 {
 		wg.Go(func() {
@@ -164,7 +168,8 @@ func TestParallelQueries(t *testing.T) {
 				if err := conn.Exec(t.Context(), sql); err != nil {
 					t.Error(err)
 				}
-				got := scan[uint64](t, conn, t.Context(), "SELECT count() FROM p WHERE w = {w:UInt32}", clickhouse.Named("w", w))
+				got := scan[uint64](t.Context(), t, conn, "SELECT count() FROM p WHERE w = {w:UInt32}",
+					clickhouse.Named("w", w))
 				if want := uint64(i+1) * 100; got != want {
 					t.Errorf("worker %d: got %d rows, want %d", w, got, want)
 				}
@@ -178,15 +183,15 @@ func TestParallelQueries(t *testing.T) {
 func TestBackgroundMerges(t *testing.T) {
 	t.Parallel()
 	conn, db := open(t)
-	do(t, conn, "CREATE TABLE m (n UInt64) ENGINE = MergeTree ORDER BY n")
+	mustExec(t, conn, "CREATE TABLE m (n UInt64) ENGINE = MergeTree ORDER BY n")
 	for i := range 12 {
-		do(t, conn, fmt.Sprintf("INSERT INTO m VALUES (%d)", i))
+		mustExec(t, conn, fmt.Sprintf("INSERT INTO m VALUES (%d)", i))
 	}
 	const parts = "SELECT count() FROM system.parts WHERE database = {db:String} AND active"
-	for scan[uint64](t, conn, t.Context(), parts, clickhouse.Named("db", db)) >= 12 {
+	for scan[uint64](t.Context(), t, conn, parts, clickhouse.Named("db", db)) >= 12 {
 		time.Sleep(20 * time.Millisecond) // the deadline is the test's
 	}
-	if got := scan[uint64](t, conn, t.Context(), "SELECT sum(n) FROM m"); got != 66 {
+	if got := scan[uint64](t.Context(), t, conn, "SELECT sum(n) FROM m"); got != 66 {
 		t.Errorf("sum after merges: got %d, want 66", got)
 	}
 }
@@ -194,7 +199,7 @@ func TestBackgroundMerges(t *testing.T) {
 func TestDurableByDefault(t *testing.T) {
 	t.Parallel()
 	conn, _ := open(t)
-	got := scan[[]string](t, conn, t.Context(), `SELECT groupArray(name || '=' || value) FROM
+	got := scan[[]string](t.Context(), t, conn, `SELECT groupArray(name || '=' || value) FROM
 		(SELECT name, value FROM system.merge_tree_settings WHERE changed AND name LIKE '%fsync%' ORDER BY name)`)
 	want := []string{"fsync_after_insert=1", "fsync_part_directory=1", "min_compressed_bytes_to_fsync_after_merge=1"}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -1,6 +1,7 @@
 package chdb
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -49,7 +50,9 @@ func TestParseStatement(t *testing.T) {
 	}
 	for _, tt := range tests {
 		got, err := parseStatement(tt.sql)
-		if ex, _ := err.(*exception); (ex == nil && tt.code != 0) || (ex != nil && ex.code != tt.code) {
+		var ex *exception
+		errors.As(err, &ex)
+		if (ex == nil && tt.code != 0) || (ex != nil && ex.code != tt.code) {
 			t.Errorf("%q: got error %v, want code %d", tt.sql, err, tt.code)
 		}
 		if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(statement{})); err == nil && diff != "" {

@@ -75,7 +75,7 @@ func runChild(t *testing.T, mode, dir string) ([]ack, error) {
 
 // report is one write, so that a killed child leaves whole lines.
 func report(p int, seq uint64, frame string) {
-	_, _ = os.Stdout.WriteString(fmt.Sprintf("%d %d %s .\n", p, seq, frame))
+	_, _ = fmt.Fprintf(os.Stdout, "%d %d %s .\n", p, seq, frame)
 }
 
 func openBoth(ctx context.Context, dir string) (*natsserver.Server, *eventlog.Log, error) {

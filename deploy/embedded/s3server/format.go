@@ -136,7 +136,7 @@ func parseTail(tail []byte) (m metadata, err error) {
 		return m, fmt.Errorf("%w: checksum of the metadata is wrong", errFormat)
 	}
 	if err := json.Unmarshal(tail[:len(tail)-footerSize], &m); err != nil {
-		return m, fmt.Errorf("%w: %v", errFormat, err)
+		return m, fmt.Errorf("%w: %w", errFormat, err)
 	}
 	return m, nil
 }

@@ -46,7 +46,7 @@ func TestListPages(t *testing.T) {
 	var want []string
 	for i := range 25 {
 		want = append(want, fmt.Sprintf("land/p%d/%020d.json", i%2, i))
-		put(t, c, want[i], []byte("x"))
+		mustPut(t, c, want[i], []byte("x"))
 	}
 	slices.Sort(want)
 	for _, page := range []int32{1, 7, 25, 1000} {

@@ -70,7 +70,7 @@ func fresh(t testing.TB) (*s3.Client, *Server) {
 	return c, s
 }
 
-func put(t testing.TB, c *s3.Client, key string, body []byte) {
+func mustPut(t testing.TB, c *s3.Client, key string, body []byte) {
 	t.Helper()
 	if _, err := c.PutObject(t.Context(),
 		&s3.PutObjectInput{Bucket: aws.String(bucket), Key: &key, Body: bytes.NewReader(body)}); err != nil {
@@ -156,7 +156,7 @@ func TestKeysStayApart(t *testing.T) {
 		"-", "%-", "\u00ff",
 		strings.Repeat("deep/", 200) + "x", strings.Repeat("n", 254)}
 	for _, k := range keys {
-		put(t, c, k, []byte(k))
+		mustPut(t, c, k, []byte(k))
 	}
 	for _, k := range keys {
 		if got, err := get(t, c, k, ""); err != nil || got != k {
@@ -231,7 +231,7 @@ func TestIfMatch(t *testing.T) {
 			&s3.PutObjectInput{Bucket: aws.String(bucket), Key: &key, Body: strings.NewReader(body), IfMatch: &tag})
 		return err
 	}
-	put(t, c, "k", []byte("one"))
+	mustPut(t, c, "k", []byte("one"))
 	if err := swap("k", etag([]byte("one")), "two"); err != nil {
 		t.Error(err)
 	}
@@ -337,7 +337,7 @@ func TestSignature(t *testing.T) {
 	t.Parallel()
 	c, s := fresh(t)
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
-	put(t, c, "k", []byte("v"))
+	mustPut(t, c, "k", []byte("v"))
 	for name, bad := range map[string]Credentials{
 		"secret": {s.Credentials().AccessKey, "wrong"}, "key": {"nobody", s.Credentials().SecretKey},
 	} {
@@ -406,7 +406,7 @@ func TestRestart(t *testing.T) {
 	if _, err := c.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String(bucket)}); err != nil {
 		t.Fatal(err)
 	}
-	put(t, c, "kept", []byte("v"))
+	mustPut(t, c, "kept", []byte("v"))
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -430,7 +430,7 @@ func TestBuckets(t *testing.T) {
 	if _, err := c.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: name}); status(err) != 409 {
 		t.Errorf("create again: %v, want 409", err)
 	}
-	put(t, c, "a/b", nil)
+	mustPut(t, c, "a/b", nil)
 	if _, err := c.DeleteBucket(t.Context(), &s3.DeleteBucketInput{Bucket: name}); status(err) != 409 {
 		t.Errorf("delete a full bucket: %v, want 409", err)
 	}
@@ -448,13 +448,13 @@ func TestBuckets(t *testing.T) {
 	if _, err := c.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: name}); err != nil {
 		t.Error(err)
 	}
-	put(t, c, "a/b", []byte("again"))
+	mustPut(t, c, "a/b", []byte("again"))
 }
 
 func TestBrokenDiskStopsTheServer(t *testing.T) {
 	t.Parallel()
 	c, s := fresh(t)
-	put(t, c, "k", []byte("v"))
+	mustPut(t, c, "k", []byte("v"))
 	closed, err := os.Open(s.cfg.Dir)
 	if err != nil {
 		t.Fatal(err)
