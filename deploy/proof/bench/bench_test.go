@@ -72,14 +72,14 @@ func startServer(b *testing.B, dimensions string) (_ *server.Stack, stop func())
 		b.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	st, err := server.Open(ctx, cfg, server.Options{Roles: server.AllRoles})
+	stack, err := server.Open(ctx, cfg, server.Options{Roles: server.AllRoles})
 	if err != nil {
 		cancel()
 		b.Fatal(err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- st.Run(ctx) }()
-	return st, func() {
+	go func() { done <- stack.Run(ctx) }()
+	return stack, func() {
 		cancel()
 		if err := <-done; err != nil {
 			b.Error(err)
@@ -145,14 +145,14 @@ func sendAll(b *testing.B, url string, all [][]byte, connections int) {
 // BenchmarkIngest measures acknowledged events a second over HTTP, with 1,000 events a request and
 // with fsync. The same process aggregates and lands the events.
 func BenchmarkIngest(b *testing.B) {
-	st, stop := startServer(b, dense)
+	stack, stop := startServer(b, dense)
 	defer stop()
 	all := bodies(1000, "i")
-	sendAll(b, st.URL(), bodies(50, "warm"), 8)
+	sendAll(b, stack.URL(), bodies(50, "warm"), 8)
 	b.ResetTimer()
 	began := time.Now()
 	for range b.N {
-		sendAll(b, st.URL(), all, 8)
+		sendAll(b, stack.URL(), all, 8)
 	}
 	events := float64(len(all) * batch * b.N)
 	b.ReportMetric(events/time.Since(began).Seconds(), "events/s")
@@ -168,15 +168,15 @@ func BenchmarkRecompute(b *testing.B) {
 			var rows float64
 			all := bodies(1000, "r")
 			for range b.N {
-				st, stop := startServer(b, dimensions)
-				sendAll(b, st.URL(), all, 8)
-				waitUntilLanded(b, st.URL(), len(all)*batch)
+				stack, stop := startServer(b, dimensions)
+				sendAll(b, stack.URL(), all, 8)
+				waitUntilLanded(b, stack.URL(), len(all)*batch)
 				began := time.Now()
 				cpu := cpuTime(b)
-				call(b, st.URL(), "/v1/jobs/recompute/runs", "")
+				call(b, stack.URL(), "/v1/jobs/recompute/runs", "")
 				took += time.Since(began)
 				used += cpuTime(b) - cpu
-				rows += metric(b, st.URL(), "recount_batch_rows_total")
+				rows += metric(b, stack.URL(), "recount_batch_rows_total")
 				stop()
 			}
 			b.ReportMetric(float64(b.N*len(all)*batch)/took.Seconds(), "events/s")
@@ -212,12 +212,12 @@ func waitUntilLanded(b *testing.B, url string, n int) {
 // BenchmarkMergedQuery measures the latency of a merged answer over 100,000 cells: groups of batch
 // rows with a live part.
 func BenchmarkMergedQuery(b *testing.B) {
-	st, stop := startServer(b, sparse)
+	stack, stop := startServer(b, sparse)
 	defer stop()
-	sendAll(b, st.URL(), bodies(101, "q"), 8)
-	waitUntilLanded(b, st.URL(), 101*batch)
-	call(b, st.URL(), "/v1/jobs/recompute/runs", "")
-	sendAll(b, st.URL(), bodies(5, "live"), 2)
+	sendAll(b, stack.URL(), bodies(101, "q"), 8)
+	waitUntilLanded(b, stack.URL(), 101*batch)
+	call(b, stack.URL(), "/v1/jobs/recompute/runs", "")
+	sendAll(b, stack.URL(), bodies(5, "live"), 2)
 	const sixHours = `"from":"2024-01-01T00:00:00Z","to":"2024-01-01T06:00:00Z","group_by":["origin"]`
 	for name, q := range map[string]string{
 		"sum": `{"view":"departures","measures":["flights","miles"],` + sixHours + `}`,
@@ -227,20 +227,20 @@ func BenchmarkMergedQuery(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			for range 20 {
-				call(b, st.URL(), "/v1/query", q)
+				call(b, stack.URL(), "/v1/query", q)
 			}
 			var took []time.Duration
 			used := cpuTime(b)
 			for range 300 {
 				began := time.Now()
-				call(b, st.URL(), "/v1/query", q)
+				call(b, stack.URL(), "/v1/query", q)
 				took = append(took, time.Since(began))
 			}
 			b.ReportMetric((cpuTime(b)-used).Seconds()*1e3/float64(len(took)), "cpu-ms")
 			slices.Sort(took)
 			b.ReportMetric(float64(took[len(took)/2].Microseconds())/1e3, "p50-ms")
 			b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1e3, "p99-ms")
-			b.ReportMetric(metric(b, st.URL(), "recount_batch_rows_total"), "cells")
+			b.ReportMetric(metric(b, stack.URL(), "recount_batch_rows_total"), "cells")
 		})
 	}
 }
@@ -251,9 +251,9 @@ const flightsQuery = `{"view":"departures","measures":["flights"],` +
 
 // BenchmarkVisible measures the time from an acknowledgement until an answer counts the event.
 func BenchmarkVisible(b *testing.B) {
-	st, stop := startServer(b, dense)
+	stack, stop := startServer(b, dense)
 	defer stop()
-	s := client.New(st.URL(), 1)
+	s := client.New(stack.URL(), 1)
 	var took []time.Duration
 	for i := range 200 {
 		body := bytes.ReplaceAll(bodies(1, "v")[0][:230], []byte(`"id":"v`), fmt.Appendf(nil, `"id":"x%d-`, i))
@@ -264,7 +264,7 @@ func BenchmarkVisible(b *testing.B) {
 		began := time.Now()
 		for {
 			var a struct{ Rows []struct{ Flights int } }
-			raw := call(b, st.URL(), "/v1/query", flightsQuery)
+			raw := call(b, stack.URL(), "/v1/query", flightsQuery)
 			if err := json.Unmarshal(raw, &a); err != nil {
 				b.Fatal(err)
 			}
