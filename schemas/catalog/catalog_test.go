@@ -38,7 +38,7 @@ func TestMistakes(t *testing.T) {
 		"views.departures.cell":                      func(_ *Catalog, v *View) { v.Cell = 7 * time.Minute },
 		"views.departures.dimensions.gate":           func(_ *Catalog, v *View) { v.Dimensions = []string{"gate"} },
 		"cannot be a dimension":                      func(_ *Catalog, v *View) { v.Dimensions = []string{"distance"} },
-		"listed twice":                               func(_ *Catalog, v *View) { v.Dimensions = append(v.Dimensions, "origin") },
+		"listed twice":                               func(_ *Catalog, v *View) { v.Dimensions[1] = "origin" },
 		"measures.flights: count takes no field":     func(_ *Catalog, v *View) { v.Measures[0].Field = "tail" },
 		"miles: sum needs an int64 or float64":       func(_ *Catalog, v *View) { v.Measures[1].Field = "tail" },
 		"tails: unknown measure":                     func(_ *Catalog, v *View) { v.Measures[2].Kind = "median" },
