@@ -1,9 +1,9 @@
-// Package access says who is asking and what they may do. Whatever guards the door
-// puts a Principal into the request's context; ingest and serving take the tenant
+// Package access holds the principal of a request: its tenant and its scopes. The guard of a
+// server puts a Principal into the request's context. Ingest and serving read the tenant
 // from there and from nowhere else, so no header, parameter or body can name one.
 //
-// A context without a principal is nobody: a handler that was mounted without a
-// guard refuses everything, instead of answering as somebody.
+// A context without a principal has no tenant and no scope: a handler that was mounted
+// without a guard refuses everything, instead of answering for some tenant.
 package access
 
 import (
@@ -73,8 +73,8 @@ func (s *Scopes) UnmarshalText(text []byte) (err error) {
 // MaxTenant is the longest name of a tenant, in bytes.
 const MaxTenant = 64
 
-// CheckTenant says what is wrong with a tenant's name. It is so strict because the name
-// ends up in metrics, SQL and lists that people read.
+// CheckTenant returns what is wrong with a tenant's name. It is strict because the name
+// appears in metrics, in SQL and in lists that people read.
 func CheckTenant(name string) error {
 	if name == "" || len(name) > MaxTenant {
 		return fmt.Errorf("tenant %.80q: a name has 1 to %d characters", name, MaxTenant)
@@ -87,14 +87,14 @@ func CheckTenant(name string) error {
 	return nil
 }
 
-// Principal is who is asking.
+// Principal is the tenant that a request belongs to, and what its key allows.
 type Principal struct {
 	Tenant string
 	KeyID  string // empty: no key, because the server is reached over the loopback only
 	Scopes Scopes
 }
 
-// Local is whoever reaches a server without keys: it owns everything there is.
+// Local is the principal of every request to a server without keys. It may do everything.
 func Local() Principal {
 	return Principal{Tenant: eventbatch.DefaultTenant, Scopes: AllScopes}
 }
@@ -106,7 +106,7 @@ func NewContext(ctx context.Context, p Principal) context.Context {
 	return context.WithValue(ctx, contextKey{}, p)
 }
 
-// FromContext returns who is asking; ok is false when nobody said.
+// FromContext returns the principal of a request; ok is false if the context has none.
 func FromContext(ctx context.Context) (p Principal, ok bool) {
 	p, ok = ctx.Value(contextKey{}).(Principal)
 	return p, ok && p.Tenant != ""

@@ -120,8 +120,8 @@ const (
 	MaxInValues   = 1000
 )
 
-// ReservedPrefix begins the names of event types that are recount's own. They can be
-// counted by views like any other, but neither declared nor sent.
+// ReservedPrefix begins the names of event types that recount itself defines. Views can count
+// them like any other type, but they can be neither declared nor sent.
 const ReservedPrefix = "recount."
 
 // Attributes are the CloudEvent attributes a view may use where no field of the name is declared.

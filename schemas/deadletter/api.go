@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Errors of the store, for whoever serves it.
+// Errors of the store. The HTTP API maps each to a problem.
 var (
 	ErrUnknown     = errors.New("no dead letter has this name")
 	ErrExpired     = errors.New("the dead letter is no longer kept")
@@ -33,17 +33,17 @@ type Letter struct {
 	Tenant string `json:"-"`
 }
 
-// Replayable says whether the letter holds a whole event. A request that could not be taken
-// apart does not: no change of a configuration makes JSON of it.
+// Replayable reports whether the dead letter holds a whole event. A request that could not be
+// split into events does not: no change of the configuration turns its bytes into JSON.
 func (l *Letter) Replayable() bool { return l.Index != nil && !l.Truncated }
 
 // Filter chooses dead letters. Zero fields choose all; To is not included.
 type Filter struct {
-	Name     string // of a single one
+	Name     string // of a single dead letter
 	Code     string
 	Type     string // of the rejected event
 	From, To time.Time
-	Cursor   string // where the page before ended
+	Cursor   string // where the previous page ended
 	Limit    int
 }
 
@@ -53,14 +53,14 @@ const (
 	MaxLimit     = 1000
 )
 
-// Page is a part of the dead letters a filter chooses, newest first. There may be more
-// behind it exactly if it has a cursor, also when the page itself is short or empty.
+// Page is a part of the dead letters a filter chooses, newest first. There may be more after
+// it exactly if it has a cursor, also when the page itself is short or empty.
 type Page struct {
 	Letters []Letter `json:"dead_letters"`
 	Cursor  string   `json:"cursor,omitempty"`
 }
 
-// Failure is a dead letter that was not accepted this time either.
+// Failure is a dead letter that was rejected again.
 type Failure struct {
 	Name    string `json:"name"`
 	EventID string `json:"event_id,omitempty"`
@@ -71,7 +71,7 @@ type Failure struct {
 // CodeNotReplayable is the code of a dead letter that does not hold a whole event.
 const CodeNotReplayable = "not_replayable"
 
-// Replay is what became of a page of dead letters that went through ingest again.
+// Replay is the result of sending a page of dead letters through ingest again.
 type Replay struct {
 	Replayed int       `json:"replayed"` // letters tried
 	Accepted int       `json:"accepted"` // durable now, or acceptable in a dry run; copies included

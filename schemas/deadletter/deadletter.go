@@ -10,15 +10,15 @@
 //	source  that of the rejected event, as far as it could be read
 //	fields  see EventType
 //
-// The bytes as they came are in the field raw where they are UTF-8, else as base64 in
-// raw_base64; one of the two is always there. Arrow and Parquet strings are UTF-8 by
+// The bytes as received are in the field raw if they are UTF-8, else as base64 in
+// raw_base64. Exactly one of the two is present. Arrow and Parquet strings are UTF-8 by
 // their specifications, and most of what is rejected is text that a person wants to read.
 //
 // # Names
 //
 // A dead letter's name is its position in the log, partition-sequence-index, as in
-// 2-8120-0: two arrivals of the same bytes are two rejections and have two names, and a
-// name is found without a search.
+// 2-8120-0. Two arrivals of the same bytes are two rejections with two names, and a name
+// leads to its dead letter without a search.
 package deadletter
 
 import (
@@ -38,7 +38,7 @@ const Type = catalog.ReservedPrefix + "dead_letter"
 
 // The fields of a dead letter.
 const (
-	FieldBytes     = "bytes"      // how many bytes came
+	FieldBytes     = "bytes"      // how many bytes were received
 	FieldCode      = "code"       // why it was rejected, as in the answer
 	FieldEventID   = "event_id"   // of the rejected event, as far as it could be read
 	FieldEventTime = "event_time" // likewise, as the text it was
@@ -68,8 +68,8 @@ func EventType() *catalog.EventType {
 	}}
 }
 
-// Digest is the SHA-256 of a rejected event's code and bytes. The code comes with its
-// length, so that no bytes can be moved between the two.
+// Digest is the SHA-256 of a rejected event's code and bytes. The length of the code comes
+// first, so that no bytes can be moved between the two.
 func Digest(code string, raw []byte) [sha256.Size]byte {
 	h := sha256.New()
 	h.Write(binary.LittleEndian.AppendUint32(nil, uint32(len(code))))
@@ -81,8 +81,8 @@ func Digest(code string, raw []byte) [sha256.Size]byte {
 // EventID is the id of the dead letter with a digest: its first 16 bytes in hexadecimal.
 func EventID(digest [sha256.Size]byte) string { return hex.EncodeToString(digest[:16]) }
 
-// PayloadHash is the dead letter's _hash. It follows from the digest alone: the time and
-// the place in a request differ between two arrivals, and that is no conflict (B2).
+// PayloadHash is the dead letter's _hash. It depends on the digest alone: the time and the
+// index in a request differ between two arrivals, and that is no conflict (B2).
 func PayloadHash(digest [sha256.Size]byte) uint64 { return binary.LittleEndian.Uint64(digest[16:]) }
 
 // Cut returns at most limit bytes of raw and whether that is not all. Text is cut between characters.
@@ -120,7 +120,7 @@ func Decode(text, encoded *string) ([]byte, error) {
 	return raw, nil
 }
 
-// Name is where a dead letter lies in the log.
+// Name is the position of a dead letter in the log.
 type Name struct {
 	Partition int
 	Seq       uint64

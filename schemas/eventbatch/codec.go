@@ -10,7 +10,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 )
 
-// Append encodes the records, all of one schema and type, as one frame behind dst.
+// Append appends the records, all of one schema and type, to dst as one frame.
 // The caller keeps the frame under MaxFrame and MaxEvents; larger is an error.
 func Append(dst []byte, eventType string, appended int64, recs ...arrow.Record) ([]byte, error) {
 	start := len(dst)

@@ -103,9 +103,9 @@ func TestForgedLength(t *testing.T) {
 }
 
 // FuzzDecode changes the header at will and cuts the Arrow stream anywhere, and makes
-// the checksum right, so that fuzzing reaches what lies behind it. The stream's own
-// metadata stays as written: the Arrow library takes the counts in it at their word, and
-// nothing but the checksum stands between a forged one and the machine's memory.
+// the checksum right, so that fuzzing reaches the code after it. The stream's own
+// metadata stays as written: the Arrow library believes the counts in it, so only the
+// checksum protects the machine's memory from a forged count.
 func FuzzDecode(f *testing.F) {
 	frame, err := Append(nil, flight.Name, 42, record("a", "b"), record("c"))
 	if err != nil {

@@ -15,9 +15,9 @@ func OverflowSchema(s *arrow.Schema) *arrow.Schema {
 		arrow.Field{Name: ColOverflow, Type: arrow.BinaryTypes.String, Nullable: true}), nil)
 }
 
-// Overflowed returns the rows, ascending, whose value of a field is one too many for a
-// dimension. Views count catalog.Overflow or OverflowInt in its place there; filters and measures
-// read the value. Both layers ask this and nothing else, so they agree.
+// Overflowed returns the rows, ascending, whose value of a field is beyond the limit of a
+// dimension. Views count catalog.Overflow or OverflowInt in its place; filters and measures
+// read the value itself. Both layers call this function, so they agree.
 func (c Columns) Overflowed(field string) []int {
 	col := c.Field(ColOverflow)
 	if col == nil || col.NullN() == col.Len() {
@@ -41,7 +41,7 @@ func listed(names, field string) bool {
 	return false
 }
 
-// textOf is a string of the log, or of the lake, where it may be in a dictionary.
+// textOf returns a string of a batch. Columns of the lake may hold it in a dictionary.
 func textOf(a arrow.Array, i int) string {
 	switch a := a.(type) {
 	case *array.String:

@@ -3,16 +3,16 @@
 // "failpoints" the same places can turn a rule of the protocol off, end or stop the
 // process by name, or set its clock off:
 //
-//	if failpoint.Off(failpoint.C5) { … }           // the code as it would be without the rule
-//	failpoint.Point("landing.create.before")   // before or after an arrow of a state machine
-//	now := failpoint.Now                       // the clock that is handed to everything
+//	if failpoint.Off(failpoint.C5) { … }     // the code as it would be without the rule
+//	failpoint.Point("landing.create.before") // before or after an arrow of a state machine
+//	now := failpoint.Now                     // the clock that every component is given
 //
 // A process started with RECOUNT_FAILPOINT runs the script in it (see Script); one started
 // with RECOUNT_FAILPOINT_CLOCK adds the duration in that file to its clock.
 //
-// It is the only state that belongs to no value, and exists in test builds alone: a
-// switch handed through every constructor would put testing into every signature. One
-// process has one set of switches, so tests that throw them do not run in parallel.
+// The switches are the only global state of recount, and exist in test builds alone. Passing
+// them through every constructor would put testing into every signature. One process has one
+// set of switches, so tests that use them do not run in parallel.
 package failpoint
 
 // Rule is the number of a rule, as the protocol and the code cite it.

@@ -13,5 +13,5 @@ func Off(Rule) bool { return false }
 // Point is a named place at which a test build may stop or end the process.
 func Point(string) {}
 
-// Now is time.Now; a test build may be ahead of it or behind.
+// Now is time.Now; the clock of a test build may be ahead of it or lag.
 func Now() time.Time { return time.Now() }

@@ -30,7 +30,7 @@ func Switch(r Rule) (restore func()) {
 	return func() { off.Store(nil) }
 }
 
-// At has f called whenever the place of the name is reached; nil forgets it.
+// At calls f whenever the named place is reached; nil removes it.
 func At(name string, f func()) {
 	mu.Lock()
 	defer mu.Unlock()

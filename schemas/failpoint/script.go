@@ -21,10 +21,10 @@ func init() {
 // Script has points do something at one of their passes:
 //
 //	landing.create.before=kill        end the process at the first pass, as SIGKILL ends it
-//	landing.create.before=stop:3      stop it at the third, until somebody sends SIGCONT
+//	landing.create.before=stop:3      stop it at the third, until it receives SIGCONT
 //	log.append.after=delay:2:500ms    wait at the second and every later one
 //
-// Several are separated by commas. What is done is said on standard error first.
+// Commas separate several entries. Each action is reported on standard error before it is done.
 func Script(text string) error {
 	for _, s := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' }) {
 		name, action, ok := strings.Cut(s, "=")
@@ -83,7 +83,7 @@ func onPass(name string, passes *atomic.Uint64, at uint64, sig syscall.Signal) f
 			panic(err)
 		}
 		if sig == syscall.SIGKILL {
-			select {} // Not one instruction of the product more.
+			select {} // The product must not execute another instruction.
 		}
 	}
 }

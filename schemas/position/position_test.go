@@ -25,7 +25,7 @@ func TestCut(t *testing.T) {
 			[]uint64{2}},
 		"heartbeat ends it": {[]Message{{1, 1, 1, 0}, {2, 0, 24, second}, {3, 1, 1, 9 * second}}, []uint64{2}},
 		"clock goes back":   {[]Message{{1, 1, 1, 5 * second}, {2, 1, 1, 0}}, nil},
-		"heartbeat from behind": {[]Message{{1, 1, 1, 5 * second}, {2, 1, 1, 0}, {3, 0, 24, 0}, {4, 1, 1, 0}},
+		"heartbeat of a clock that lags": {[]Message{{1, 1, 1, 5 * second}, {2, 1, 1, 0}, {3, 0, 24, 0}, {4, 1, 1, 0}},
 			[]uint64{3}},
 		"idle is not cut":        {[]Message{{1, 0, 24, 0}, {2, 0, 24, 9 * second}}, nil},
 		"new epoch always cuts":  {[]Message{{1, 1, 1, 0}, {7, 1, 1, 0}}, []uint64{7}},

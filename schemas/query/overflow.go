@@ -2,13 +2,13 @@ package query
 
 import "recount/schemas/catalog"
 
-// Overflow counts the events of a scan whose place in the answer nobody knows, because a
-// dimension that the scan groups by or has a condition on holds catalog.Overflow: every other condition holds
-// for them, and the ones on that dimension would or would not, had its value been kept.
+// Overflow counts the events of a scan whose group is unknown, because a dimension that the
+// scan groups by or has a condition on holds catalog.Overflow. Every other condition holds for
+// them. Whether a condition on that dimension holds depends on a value that was not kept.
 //
 // So a count over conditions is too small by at most LeftOut and too large by at most
-// Events − LeftOut (ne holds for what overflowed), and a group too small by at most
-// Events. Without it an answer would be a silently smaller number (Q5).
+// Events − LeftOut (ne holds for overflowed events), and a group is too small by at most
+// Events. Without it an answer would be silently too small (Q5).
 type Overflow struct {
 	Events  uint64 `json:"events"`
 	LeftOut uint64 `json:"left_out"` // of Events, those that are in no row
@@ -20,6 +20,6 @@ func (o *Overflow) Add(p Overflow) {
 	o.LeftOut += p.LeftOut
 }
 
-// Unsure reports whether nobody knows if the condition holds for an event whose dimension
-// overflowed. That it had a value is known.
+// Unsure reports whether it is unknown if the condition holds for an event whose dimension
+// overflowed. It is known that the event had a value.
 func (c *Condition) Unsure() bool { return c.Op != Exists && c.Type != catalog.Bool }

@@ -74,7 +74,7 @@ func (a *Acc) Int64() (int64, bool) {
 type LivePart struct {
 	Part     *Part
 	Through  []position.Offset // next offset not in the answer; the cut itself where stale
-	Stale    []int             // partitions that gave nothing: behind the cut, or down (Q2)
+	Stale    []int             // partitions that gave nothing: they lag the cut, or are down (Q2)
 	Pending  uint64            // events in [cut, Through), before deduplication and filters
 	Appended int64             // newest writer's clock among the messages, microseconds; 0 when none
 }

@@ -16,7 +16,7 @@ func TestParseIsStrict(t *testing.T) {
 		{"cut off", `{"view":"flights"`, "query", "ends too early"},
 		{"cut off in a string", `{"view":"fl`, "query", "unexpected EOF"},
 		{"two values", `{"view":"flights"}{}`, "query", "more than one"},
-		{"garbage behind", `{"view":"flights"}]`, "query", "more than one"},
+		{"garbage after the query", `{"view":"flights"}]`, "query", "more than one"},
 		{"a list", `[]`, "query", "cannot unmarshal array"},
 		{"twice", `{"view":"flights","view":"other"}`, "view", "comes twice"},
 		{"twice, escaped", `{"view":"flights","v\u0069ew":"other"}`, "view", "comes twice"},

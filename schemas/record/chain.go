@@ -26,7 +26,7 @@ func NewChain(partition int) *Chain {
 	return &Chain{Partition: partition, Head: position.Offset{Epoch: 0, Seq: position.First}}
 }
 
-// NextKey is the key of the record that continues the chain, whoever creates it.
+// NextKey is the key of the record that continues the chain. All creators compete for it.
 func (c *Chain) NextKey() string { return CommitKey(c.Head.Epoch, c.Partition, c.Head.Seq) }
 
 // Begun reports whether the chain has its first record.

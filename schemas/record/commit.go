@@ -49,7 +49,7 @@ type Object struct {
 	Buckets []BucketRows     `json:"buckets"`
 }
 
-// Next is how a seal opens the epoch behind it. The first record of a partition's
+// Next is how a seal opens the next epoch. The first record of a partition's
 // chain is the seal of epoch 0 and fixes what may never change while data exists.
 type Next struct {
 	Epoch      uint32           `json:"epoch"`
@@ -174,9 +174,9 @@ func decode(raw []byte, limit int, into any) error {
 	if err := d.Decode(into); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	// Not More: it takes a closing bracket behind the record for the end of an outer value.
+	// Not More: it takes a closing bracket after the record for the end of an outer value.
 	if _, err := d.Token(); err != io.EOF {
-		return fmt.Errorf("%w: bytes behind the record", ErrInvalid)
+		return fmt.Errorf("%w: bytes after the record", ErrInvalid)
 	}
 	return nil
 }

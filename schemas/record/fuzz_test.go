@@ -77,13 +77,13 @@ func FuzzApply(f *testing.F) {
 	})
 }
 
-// TestNothingBehind refuses bytes behind a record, closing brackets among them.
-func TestNothingBehind(t *testing.T) {
+// TestNothingAfterARecord refuses bytes after a record, closing brackets among them.
+func TestNothingAfterARecord(t *testing.T) {
 	t.Parallel()
 	raw := encoded(t, genesis())
-	for _, behind := range []string{"}", "]", "{}", "x", "\x00"} {
-		if _, err := DecodeCommit(append(raw[:len(raw):len(raw)], behind...)); !errors.Is(err, ErrInvalid) {
-			t.Errorf("%q behind the record: got %v", behind, err)
+	for _, after := range []string{"}", "]", "{}", "x", "\x00"} {
+		if _, err := DecodeCommit(append(raw[:len(raw):len(raw)], after...)); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%q after the record: got %v", after, err)
 		}
 	}
 }

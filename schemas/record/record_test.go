@@ -190,9 +190,9 @@ func TestDecodingIsStrict(t *testing.T) {
 	t.Parallel()
 	raw := string(encoded(t, genesis()))
 	for name, s := range map[string]string{
-		"unknown field": strings.Replace(raw, `"epoch"`, `"epoc"`, 1),
-		"bytes behind":  raw + "{}",
-		"not JSON":      raw[1:],
+		"unknown field":  strings.Replace(raw, `"epoch"`, `"epoc"`, 1),
+		"bytes after it": raw + "{}",
+		"not JSON":       raw[1:],
 	} {
 		if _, err := DecodeCommit([]byte(s)); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s: got %v", name, err)

@@ -8,7 +8,7 @@ import (
 
 // Retired is the create-only record that lets objects of an event type go: those of
 // segments that landed before Before. It is created before the first of them is deleted,
-// so an object that is missing was either retired or lost, and everybody can tell which.
+// so every reader can tell whether a missing object was retired or lost.
 // A horizon only ever rises: of several records of a type the latest Before counts.
 type Retired struct {
 	Type   string    `json:"type"`

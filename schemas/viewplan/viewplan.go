@@ -72,7 +72,7 @@ func equal(values []any, col arrow.Array) func(int) bool {
 	case *array.String:
 		return oneOf(values, c.Value)
 	case *array.Dictionary:
-		return ofDictionary(equal(values, c.Dictionary()), c)
+		return matchDictionary(equal(values, c.Dictionary()), c)
 	case *array.Int64:
 		return oneOf(values, c.Value)
 	case *array.Timestamp:
@@ -85,8 +85,8 @@ func equal(values []any, col arrow.Array) func(int) bool {
 	return func(int) bool { return false }
 }
 
-// ofDictionary asks match about each value of the dictionary once, not about each row.
-func ofDictionary(match func(int) bool, c *array.Dictionary) func(int) bool {
+// matchDictionary calls match once for each value of the dictionary, not for each row.
+func matchDictionary(match func(int) bool, c *array.Dictionary) func(int) bool {
 	codes := make([]bool, c.Dictionary().Len())
 	for i := range codes {
 		codes[i] = match(i)
