@@ -242,7 +242,7 @@ func blockOf(groups []*group) *exact.Block {
 func appendDims(dims []query.Column, g *group) {
 	dims[0].Strings = append(dims[0].Strings, orZero(g.origin))
 	dims[0].Null = append(dims[0].Null, g.origin == nil)
-	dims[1].Ints = append(dims[1].Ints, map[bool]int64{true: 1}[orZero(g.ok)])
+	dims[1].Ints = append(dims[1].Ints, boolInt(orZero(g.ok)))
 	dims[1].Null = append(dims[1].Null, g.ok == nil)
 	dims[2].Ints = append(dims[2].Ints, orZero(g.delay))
 	dims[2].Null = append(dims[2].Null, g.delay == nil)
@@ -262,10 +262,17 @@ func appendMeasures(m []exact.Measure, g *group) {
 	m[4].Ints = append(m[4].Ints, orZero(g.delay))
 	m[5].N = append(m[5].N, uint64(g.paidN))
 	m[5].Floats = append(m[5].Floats, orZero(g.most))
-	m[6].N = append(m[6].N, map[bool]uint64{true: 1}[g.last != nil])
+	m[6].N = append(m[6].N, uint64(boolInt(g.last != nil)))
 	m[6].Ints = append(m[6].Ints, orZero(g.last))
 	m[7].Hashes = append(m[7].Hashes, g.hashes()...)
 	m[7].Starts = append(m[7].Starts, len(m[7].Hashes))
+}
+
+func boolInt(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func orZero[T any](v *T) (zero T) {

@@ -33,8 +33,12 @@ func (s *Store) Project(ctx context.Context, state *record.State) error {
 			return fmt.Errorf("project publication %d: %w", state.N, err)
 		}
 		failpoint.Point("publish.marker.before")
+		ver := 0 // In a marker, 1 says that the projection is a full one.
+		if full {
+			ver = 1
+		}
 		marker := fmt.Sprintf("INSERT INTO %s (n, view, digest, bucket, ver) VALUES (%d, '', '', 0, %d)",
-			sqlschema.Published, state.N, map[bool]int{true: 1}[full])
+			sqlschema.Published, state.N, ver)
 		if err := s.db.Exec(ctx, marker); err != nil {
 			return fmt.Errorf("project publication %d: %w", state.N, err)
 		}

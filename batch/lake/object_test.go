@@ -43,7 +43,7 @@ func TestReadAt(t *testing.T) {
 			if n == 0 {
 				wantErr = nil // bytes.Reader says EOF at the end even to those who want nothing
 			}
-			if gotN != wantN || gotErr != wantErr || !bytes.Equal(a, b) {
+			if gotN != wantN || !errors.Is(wantErr, gotErr) || !bytes.Equal(a, b) {
 				rt.Fatalf("read %d at %d: %d, %v; want %d, %v", n, off, gotN, gotErr, wantN, wantErr)
 			}
 			if len(o.windows) > maxWindows {

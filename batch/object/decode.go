@@ -33,8 +33,11 @@ type decoder struct {
 func (f *File) openDecoder(chunk *parquet.FileColumnChunk, meta *format.ColumnMetaData, l leaf, from,
 	to int64) (*decoder, error) {
 	index, err := chunk.OffsetIndex()
-	if err != nil || index.NumPages() == 0 || index.FirstRowIndex(0) != 0 {
-		return nil, fmt.Errorf("%w: no offset index: %w", ErrMalformed, err)
+	if err != nil {
+		return nil, fmt.Errorf("%w: its offset index: %w", ErrMalformed, err)
+	}
+	if err := checkIndex(index); err != nil {
+		return nil, err
 	}
 	first := pageOf(index, from)
 	last := pageOf(index, to-1)
@@ -53,6 +56,17 @@ func (f *File) openDecoder(chunk *parquet.FileColumnChunk, meta *format.ColumnMe
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	return d, nil
+}
+
+// checkIndex checks that pages begin with the first row of the row group, so that every row has a page.
+func checkIndex(index parquet.OffsetIndex) error {
+	if index.NumPages() == 0 {
+		return fmt.Errorf("%w: its offset index names no page", ErrMalformed)
+	}
+	if first := index.FirstRowIndex(0); first != 0 {
+		return fmt.Errorf("%w: its offset index begins at row %d, not at row 0", ErrMalformed, first)
+	}
+	return nil
 }
 
 // pageOf returns the page that holds the row.

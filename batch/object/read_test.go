@@ -396,3 +396,27 @@ func TestOrderByTime(t *testing.T) {
 		}
 	})
 }
+
+// fakeIndex is an offset index whose pages begin at the rows.
+type fakeIndex struct {
+	parquet.OffsetIndex
+	rows []int64
+}
+
+func (x fakeIndex) NumPages() int             { return len(x.rows) }
+func (x fakeIndex) FirstRowIndex(i int) int64 { return x.rows[i] }
+
+func TestOffsetIndexIsChecked(t *testing.T) {
+	t.Parallel()
+	if err := checkIndex(fakeIndex{rows: []int64{0, 16384}}); err != nil {
+		t.Errorf("a good index: got %v", err)
+	}
+	for want, index := range map[string]fakeIndex{
+		"malformed parquet object: its offset index names no page":                 {},
+		"malformed parquet object: its offset index begins at row 5, not at row 0": {rows: []int64{5, 16384}},
+	} {
+		if err := checkIndex(index); !errors.Is(err, ErrMalformed) || err.Error() != want {
+			t.Errorf("pages that begin at %v: got %v, want %s", index.rows, err, want)
+		}
+	}
+}

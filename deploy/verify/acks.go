@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -217,7 +218,7 @@ func (a *acks) meet(p *page, n int64, b *rows, i int, where Place) {
 // judge reports the acknowledged events that were not seen, in ranges.
 func (a *acks) judge() {
 	known := int64(0)
-	for _, of := range slices.SortedFunc(maps.Keys(a.pages), func(x, y run) int { return compareRuns(x, y) }) {
+	for _, of := range slices.SortedFunc(maps.Keys(a.pages), compareRuns) {
 		pages := a.pages[of]
 		lost := ranges{}
 		for _, n := range slices.Sorted(maps.Keys(pages)) {
@@ -257,10 +258,7 @@ func (a *acks) judge() {
 }
 
 func compareRuns(x, y run) int {
-	if x.tenant != y.tenant {
-		return map[bool]int{true: -1, false: 1}[x.tenant < y.tenant]
-	}
-	return map[bool]int{true: -1, false: 1}[x.name < y.name]
+	return cmp.Or(cmp.Compare(x.tenant, y.tenant), cmp.Compare(x.name, y.name))
 }
 
 // incomplete reports whether there are events that could not be read.

@@ -54,7 +54,7 @@ func Decode(frame []byte) (h Header, recs []Columns, err error) {
 	}
 	r, err := ipc.NewReader(bytes.NewReader(body), ipc.WithAllocator(&boundedAllocator{left: 4*len(body) + 1<<20}))
 	if err != nil {
-		return h, nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+		return h, nil, fmt.Errorf("%w: read its schema: %w", ErrCorrupt, err)
 	}
 	defer r.Release()
 	events := 0
@@ -71,8 +71,11 @@ func Decode(frame []byte) (h Header, recs []Columns, err error) {
 		recs = append(recs, c)
 		events += int(rec.NumRows())
 	}
-	if r.Err() != nil || events != h.Events {
-		return h, nil, fmt.Errorf("%w: %d of %d events: %w", ErrCorrupt, events, h.Events, r.Err())
+	if err := r.Err(); err != nil {
+		return h, nil, fmt.Errorf("%w: after %d of %d events: %w", ErrCorrupt, events, h.Events, err)
+	}
+	if events != h.Events {
+		return h, nil, fmt.Errorf("%w: it holds %d events and its header says %d", ErrCorrupt, events, h.Events)
 	}
 	return h, recs, nil
 }

@@ -1,6 +1,7 @@
 package eventbatch
 
 import (
+	"encoding/binary"
 	"errors"
 	"os"
 	"testing"
@@ -99,6 +100,20 @@ func TestForgedLength(t *testing.T) {
 	}
 	if _, _, err := Decode(seal(append([]byte(magic+"\x00\x00\x00\x00"), body...), 0)); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("got %v, want ErrCorrupt", err)
+	}
+}
+
+// TestWrongNumberOfEventsIsSaid checks that no error of Decode wraps nil.
+func TestWrongNumberOfEventsIsSaid(t *testing.T) {
+	t.Parallel()
+	frame, err := Append(nil, flight.Name, 42, record("a", "b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary.LittleEndian.PutUint32(frame[12:], 3) // The number of events in the header.
+	_, _, err = Decode(seal(frame, 0))
+	if want := "corrupt log message: it holds 2 events and its header says 3"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }
 

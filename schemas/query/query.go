@@ -303,8 +303,11 @@ func (c *Condition) resolve(t catalog.FieldType) error {
 		c.Value = nil
 	}
 	if len(c.Values) == 0 || len(c.Values) > MaxValues || !set && len(c.Values) != 1 || c.Value != nil {
-		return fault("where", "%s %s takes %s", c.Dimension, c.Op,
-			map[bool]string{true: fmt.Sprintf("values: 1 to %d of them", MaxValues), false: "one value"}[set])
+		need := "one value"
+		if set {
+			need = fmt.Sprintf("values: 1 to %d of them", MaxValues)
+		}
+		return fault("where", "%s %s takes %s", c.Dimension, c.Op, need)
 	}
 	if c.Op == Exists {
 		t = catalog.Bool

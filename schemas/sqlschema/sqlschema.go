@@ -161,10 +161,12 @@ func CreateTable(c *catalog.Catalog, v *catalog.View) string {
 		columns = append(columns, MeasureColumns(c, v, m)...)
 	}
 	for i, col := range columns {
-		fmt.Fprintf(&b, "  %s %s%s\n", Quote(col.Name), col.Type,
-			map[bool]string{true: ",", false: ""}[i < len(columns)-1])
+		if i > 0 {
+			b.WriteString(",\n")
+		}
+		fmt.Fprintf(&b, "  %s %s", Quote(col.Name), col.Type)
 	}
-	fmt.Fprintf(&b, ") ENGINE = MergeTree PARTITION BY toYear(%s) ORDER BY (%s, %s, %s, %s)",
+	fmt.Fprintf(&b, "\n) ENGINE = MergeTree PARTITION BY toYear(%s) ORDER BY (%s, %s, %s, %s)",
 		Quote(ColBucket), Quote(ColBucket), Quote(ColVer), Quote(ColTenant), Quote(ColTime))
 	return b.String()
 }

@@ -225,7 +225,11 @@ func parametersOf(q *query.Query) string {
 	v["measures"] = []string{strings.Join(q.Measures, ",")}
 	v["group_by"] = q.GroupBy
 	for _, o := range q.OrderBy {
-		v.Add("order_by", o.By+map[bool]string{true: ":desc"}[o.Desc])
+		by := o.By
+		if o.Desc {
+			by += ":desc"
+		}
+		v.Add("order_by", by)
 	}
 	for _, c := range q.Where {
 		var texts []string

@@ -83,6 +83,9 @@ func array[T int64 | uint64](values []T) string {
 		}
 		fmt.Fprintf(&b, "%d", v)
 	}
-	var zero T
-	return "CAST('[" + b.String() + "]', 'Array(" + map[bool]string{true: "Int64", false: "UInt64"}[zero-1 < 0] + ")')"
+	element := "UInt64"
+	if _, signed := any(values).([]int64); signed {
+		element = "Int64"
+	}
+	return "CAST('[" + b.String() + "]', 'Array(" + element + ")')"
 }

@@ -157,8 +157,9 @@ func byKey(p *query.Part) map[string][]query.Acc {
 		for j := range p.Measures {
 			a := p.Measures[j][i]
 			a.Registers = unite(a.Registers)
-			// For min and max, N only says whether there is a value.
-			a.N = min(a.N, map[bool]uint64{true: 1, false: math.MaxUint64}[j == 3 || j == 5 || j == 6])
+			if j == 3 || j == 5 || j == 6 {
+				a.N = min(a.N, 1) // For min and max, N only says whether there is a value.
+			}
 			out[key] = append(out[key], a)
 		}
 		out[key] = append(out[key], query.Acc{N: p.Events[i]})

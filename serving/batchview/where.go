@@ -30,7 +30,10 @@ func (st *statement) condition(c query.Condition) string {
 	column := sqlschema.Quote(c.Dimension)
 	switch c.Op {
 	case query.Exists:
-		return map[bool]string{true: "isNotNull(", false: "isNull("}[c.Values[0] == true] + column + ")"
+		if c.Values[0] == true {
+			return "isNotNull(" + column + ")"
+		}
+		return "isNull(" + column + ")"
 	case query.Prefix:
 		return "ifNull(startsWith(" + column + ", " + st.param(c.Values[0], "String") + "), 0)"
 	case query.Ne, query.NotIn:
@@ -53,7 +56,7 @@ func (st *statement) oneOf(column string, values []any) string {
 		case int64:
 			ints = append(ints, v)
 		case bool:
-			ints = append(ints, map[bool]int64{true: 1}[v])
+			ints = append(ints, boolInt(v))
 			bools = true
 		}
 	}
@@ -67,4 +70,12 @@ func (st *statement) oneOf(column string, values []any) string {
 		return "(ifNull(" + column + " IN " + st.param(ints, "Array(Int64)") + ", 0) OR " + null + ")"
 	}
 	return "(" + null + ")"
+}
+
+// boolInt returns 1 for true, as ClickHouse does.
+func boolInt(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
 }

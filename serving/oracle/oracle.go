@@ -190,10 +190,13 @@ func fold[T int64 | float64](kind catalog.MeasureKind, values []any, convert fun
 
 // Compare orders two values of one column. Nulls come last in both directions.
 func Compare(a, b any, desc bool) int {
-	one := func(v bool) int { return map[bool]int{true: 1}[v] }
 	switch {
-	case a == nil || b == nil:
-		return cmp.Compare(one(a == nil), one(b == nil))
+	case a == nil && b == nil:
+		return 0
+	case a == nil:
+		return 1
+	case b == nil:
+		return -1
 	case desc:
 		return Compare(b, a, false)
 	}
@@ -204,8 +207,15 @@ func Compare(a, b any, desc bool) int {
 		return cmp.Compare(x, b.(int64))
 	case float64:
 		return cmp.Compare(x, b.(float64))
+	case bool:
+		switch y := b.(bool); {
+		case x && !y:
+			return 1
+		case y && !x:
+			return -1
+		}
 	}
-	return cmp.Compare(one(a == true), one(b == true))
+	return 0
 }
 
 // Equal compares finished values. Floats may differ in the last bits, because their sum depends

@@ -112,7 +112,7 @@ func oneOf(values []any) func(*dictionary, uint32) bool {
 		case int64:
 			ints[v] = true
 		case bool:
-			ints[map[bool]int64{true: 1}[v]] = true
+			ints[boolInt(v)] = true
 		case nil:
 			null = true
 		}
@@ -126,4 +126,12 @@ func oneOf(values []any) func(*dictionary, uint32) bool {
 		}
 		return ints[d.ints[id]]
 	}
+}
+
+// boolInt returns 1 for true, as columns of bools hold it.
+func boolInt(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
 }

@@ -31,8 +31,11 @@ type metadata struct {
 func appendTail(buf []byte, size int64, m metadata) ([]byte, error) {
 	start := len(buf)
 	raw, err := json.Marshal(m)
-	if err != nil || len(raw) > maxMetadata {
-		return nil, fmt.Errorf("encode metadata of %q: %d bytes: %w", m.Key, len(raw), errors.Join(err, errFormat))
+	if err != nil {
+		return nil, fmt.Errorf("encode metadata of %q: %w", m.Key, err)
+	}
+	if len(raw) > maxMetadata {
+		return nil, fmt.Errorf("metadata of %q has %d bytes; at most %d", m.Key, len(raw), maxMetadata)
 	}
 	buf = append(buf, raw...)
 	buf = binary.LittleEndian.AppendUint64(buf, uint64(size))
@@ -136,7 +139,7 @@ func parseTail(tail []byte) (m metadata, err error) {
 		return m, fmt.Errorf("%w: checksum of the metadata is wrong", errFormat)
 	}
 	if err := json.Unmarshal(tail[:len(tail)-footerSize], &m); err != nil {
-		return m, fmt.Errorf("%w: %w", errFormat, err)
+		return m, fmt.Errorf("%w: decode its metadata: %w", errFormat, err)
 	}
 	return m, nil
 }

@@ -3,6 +3,7 @@ package s3server
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -19,6 +20,14 @@ func TestFormatGolden(t *testing.T) {
 		"\x03\x00\x00\x00\x00\x00\x00\x00" + "\x36\x00\x00\x00" + "\x14\x18\x57\x27" + "recount\x01"
 	if diff := cmp.Diff(want, string(tail)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestMetadataIsBounded(t *testing.T) {
+	t.Parallel()
+	m := metadata{Key: "k", Meta: map[string]string{"X-Amz-Meta-A": strings.Repeat("a", maxMetadata)}}
+	if _, err := appendTail(nil, 0, m); err == nil || !strings.Contains(err.Error(), "at most 65536") {
+		t.Errorf("got %v, want an error that says how large metadata may be", err)
 	}
 }
 

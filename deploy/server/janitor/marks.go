@@ -69,8 +69,12 @@ func OpenMarks(dir string, log Log, logger *slog.Logger) (*Marks, error) {
 		return nil, fmt.Errorf("read the high-water marks: %w", err)
 	}
 	var marks []mark
-	if err := json.Unmarshal(raw, &marks); err != nil || len(marks) != len(h.marks) {
-		return nil, fmt.Errorf("%s is damaged (%v); it may be removed, and then a log that lost its end is noticed "+
+	err = json.Unmarshal(raw, &marks)
+	if err == nil && len(marks) != len(h.marks) {
+		err = fmt.Errorf("it has marks of %d partitions, want %d", len(marks), len(h.marks))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s is damaged: %w; it may be removed, and then a log that lost its end is noticed "+
 			"later", h.path, err)
 	}
 	h.marks = marks

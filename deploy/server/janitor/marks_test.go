@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"recount/speed/eventlog"
@@ -57,5 +59,17 @@ func TestMarksOfOthers(t *testing.T) {
 	}
 	if got := open().marks[0].Next; got != 5 {
 		t.Errorf("after a failed write the file says %d, want 5", got)
+	}
+}
+
+func TestMarksOfAnotherNumberOfPartitions(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "high-water.json"), []byte("[{}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := OpenMarks(dir, freshLog(t, 2), slog.New(slog.DiscardHandler))
+	if err == nil || !strings.Contains(err.Error(), "damaged: it has marks of 1 partitions, want 2") {
+		t.Errorf("got %v, want both numbers", err)
 	}
 }
