@@ -1,128 +1,111 @@
-// Package client posts events to a recount server until it acknowledges them: the
-// demonstration, the ingest command and the crash test all send through it.
-//
-// A request is sent again with the same ids after every answer that is not a
-// final one, so each of its events counts once however often it was sent.
 package client
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"math/rand/v2"
 	"net/http"
-	"strconv"
+	"net/url"
 	"strings"
 	"time"
+
+	"recount/schemas/problem"
 )
 
-// Rejected is an event the server refused for what it is.
-type Rejected struct {
-	Index   int    `json:"index"`
-	ID      string `json:"id"`
-	Code    string `json:"code"`
-	Message string `json:"message"`
+// Problem is a refusal by the server. Branch on its Code. If the answer did not come from a recount
+// server, Code is empty and Detail is the beginning of the answer.
+type Problem = problem.Problem
+
+// Config configures a client. Only URL is required; zero fields take the documented defaults.
+type Config struct {
+	// URL is the address of the server, such as https://counts.example.com:8080.
+	URL string
+	// Key is the API key, which is sent as Authorization: Bearer. An empty key is not sent.
+	Key string
+	// UserAgent names the program to the server. The default is DefaultUserAgent.
+	UserAgent string
+	// TLS configures https. Nil trusts the certificates that the system trusts.
+	TLS *tls.Config
+	// Transport replaces the client's own connections. TLS and Connections then do nothing.
+	Transport http.RoundTripper
+	// Connections is how many idle connections are kept open. It should be the number of
+	// requests at once. The default is DefaultConnections.
+	Connections int
+	// Timeout bounds one try. For a streamed answer it bounds the time until the header. RunJob and
+	// Verify have no timeout. The default is DefaultTimeout.
+	Timeout time.Duration
+	// Encoding compresses events. The default is none.
+	Encoding Encoding
+	// Retry says how often a call is tried, and how long it waits between two tries.
+	Retry Retry
+	// Breaker says when a server that fails is left alone for a while.
+	Breaker Breaker
+	// OnRetry receives the failure of each try that is followed by another. An error that it
+	// returns ends the call. It may be nil.
+	OnRetry func(failure error) error
 }
 
-// Answer is what the server said of a request.
-type Answer struct {
-	Accepted int        `json:"accepted"`
-	Rejected []Rejected `json:"rejected"`
-	Receipt  string     `json:"receipt"`
-	Code     string     `json:"code"` // of a problem; empty when an event was accepted
+// Defaults of a Config.
+const (
+	DefaultUserAgent   = "recount-go-client"
+	DefaultConnections = 8
+	DefaultTimeout     = time.Minute
+)
+
+// Client calls one server. It is safe for concurrent use.
+type Client struct {
+	cfg    Config
+	base   string
+	http   *http.Client
+	events policies // of requests of events
+	reads  policies // of all other calls
 }
 
-// allRejected is the code of a refusal that is an answer for each event.
-const allRejected = "all_rejected"
-
-// Sender posts requests to one server. Its fields may be set before first use.
-type Sender struct {
-	URL     string // http://127.0.0.1:8080
-	Key     string // the API key to show; empty shows none
-	Client  *http.Client
-	Backoff time.Duration // before the first retry; doubled up to MaxBackoff
-
-	// Retries is told of every failure that is followed by another try, unless it returns an error,
-	// which then ends Send. It may be nil.
-	Retries func(failure error) error
-}
-
-// MaxBackoff bounds the wait between two tries.
-const MaxBackoff = 2 * time.Second
-
-// New returns a sender for the server at url with as many idle connections as requests in flight.
-func New(url string, inFlight int) *Sender {
-	return &Sender{
-		URL: strings.TrimSuffix(url, "/"),
-		Client: &http.Client{Timeout: time.Minute,
-			Transport: &http.Transport{MaxIdleConnsPerHost: inFlight, DisableCompression: true}},
-		Backoff: 20 * time.Millisecond,
+// New returns a client. It connects with the first call.
+func New(cfg Config) (*Client, error) {
+	base, err := url.Parse(cfg.URL)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("client: URL: %w", err)
+	case base.Host == "" || base.Scheme != "http" && base.Scheme != "https":
+		return nil, fmt.Errorf("client: URL %q: write http://host:port or https://host:port", cfg.URL)
+	case strings.ContainsFunc(cfg.Key, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return nil, errors.New("client: the key holds characters that no key has")
+	case !cfg.Encoding.known():
+		return nil, fmt.Errorf("client: encoding %q: use gzip, zstd or none", cfg.Encoding)
 	}
+	cfg = cfg.withDefaults()
+	c := &Client{cfg: cfg, base: strings.TrimSuffix(cfg.URL, "/"), http: &http.Client{
+		Transport: cfg.Transport,
+		// A redirect becomes a Problem, because following it could show the key to another server.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+	c.events = newPolicies(cfg, cfg.Retry.eventAttempts())
+	c.reads = newPolicies(cfg, cfg.Retry.readAttempts())
+	return c, nil
 }
 
-// retryable is a status after which the same request may succeed.
-func retryable(status int) bool {
-	return status == http.StatusTooManyRequests || status == http.StatusRequestTimeout || status >= 500
-}
-
-// errRefused is a final refusal of a whole request.
-var errRefused = errors.New("the server refused the request")
-
-// Send posts newline-delimited CloudEvents until the server acknowledges them. It
-// returns an error only when ctx ends, the server refuses the whole request, or Retries wants no more.
-func (s *Sender) Send(ctx context.Context, ndjson []byte) (Answer, error) {
-	for try := 0; ; try++ {
-		answer, wait, err := s.try(ctx, ndjson)
-		if err == nil || errors.Is(err, errRefused) {
-			return answer, err
+// withDefaults returns the configuration with its zero fields filled in.
+func (c Config) withDefaults() Config {
+	if c.UserAgent == "" {
+		c.UserAgent = DefaultUserAgent
+	}
+	if c.Connections <= 0 {
+		c.Connections = DefaultConnections
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = DefaultTimeout
+	}
+	if c.Transport == nil {
+		c.Transport = &http.Transport{
+			Proxy: http.ProxyFromEnvironment, TLSClientConfig: c.TLS, DisableCompression: true,
+			MaxIdleConnsPerHost: c.Connections, IdleConnTimeout: 90 * time.Second, WriteBufferSize: 64 << 10,
 		}
-		if s.Retries != nil {
-			if err := s.Retries(err); err != nil {
-				return answer, fmt.Errorf("send events: %w", err)
-			}
-		}
-		backoff := min(s.Backoff<<min(try, 16), MaxBackoff)
-		wait = max(wait, backoff/2+rand.N(backoff/2+1))
-		select {
-		case <-ctx.Done():
-			return answer, fmt.Errorf("send events: %w (last failure: %w)", ctx.Err(), err)
-		case <-time.After(wait):
-		}
 	}
+	c.Retry = c.Retry.withDefaults()
+	c.Breaker = c.Breaker.withDefaults()
+	return c
 }
 
-func (s *Sender) try(ctx context.Context, body []byte) (Answer, time.Duration, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+"/v1/events", bytes.NewReader(body))
-	if err != nil {
-		return Answer{}, 0, fmt.Errorf("%w: %w", errRefused, err)
-	}
-	req.Header.Set("Content-Type", "application/x-ndjson")
-	if s.Key != "" {
-		req.Header.Set("Authorization", "Bearer "+s.Key)
-	}
-	resp, err := s.Client.Do(req)
-	if err != nil {
-		return Answer{}, 0, err
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
-	if err != nil {
-		return Answer{}, 0, err
-	}
-	var a Answer
-	if err := json.Unmarshal(raw, &a); resp.StatusCode == http.StatusOK && err != nil {
-		return Answer{}, 0, fmt.Errorf("read the server's answer: %w", err)
-	}
-	if resp.StatusCode == http.StatusOK || a.Code == allRejected {
-		return a, 0, nil
-	}
-	seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
-	err = fmt.Errorf("status %d: %s", resp.StatusCode, bytes.TrimSpace(raw[:min(len(raw), 500)]))
-	if !retryable(resp.StatusCode) {
-		err = fmt.Errorf("%w: %w", errRefused, err)
-	}
-	return Answer{}, time.Duration(seconds) * time.Second, err
-}
+// Close closes the idle connections. Calls under way end as they would.
+func (c *Client) Close() { c.http.CloseIdleConnections() }

@@ -3,141 +3,459 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+
+	"recount/schemas/problem"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const body = `{"id":"1"}` + "\n" + `{"id":"2"}` + "\n"
+// direct calls a handler without a connection, so that time can be that of a test's bubble.
+type direct struct{ http.Handler }
 
-// script answers requests one after the other and remembers their bodies.
+func (d direct) RoundTrip(req *http.Request) (resp *http.Response, err error) {
+	if req.Body == nil {
+		req.Body = http.NoBody
+	}
+	defer req.Body.Close()
+	defer func() {
+		if recover() != nil { // The handler closes the connection.
+			resp = nil
+			err = io.ErrUnexpectedEOF
+		}
+	}()
+	w := httptest.NewRecorder()
+	d.ServeHTTP(w, req)
+	if req.Context().Err() != nil {
+		return nil, req.Context().Err()
+	}
+	return w.Result(), nil
+}
+
+// script answers requests one after the other, the last answer again and again, and remembers
+// their bodies and when they came.
 type script struct {
-	answers []func(http.ResponseWriter)
+	answers []http.HandlerFunc
+	mu      sync.Mutex
 	bodies  []string
+	times   []time.Time
 }
 
 func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	raw, err := io.ReadAll(r.Body)
-	if err != nil || r.URL.Path != "/v1/events" || r.Header.Get("Content-Type") != "application/x-ndjson" {
-		http.Error(w, "not what a sender sends", http.StatusNotFound)
-		return
-	}
+	body, _ := io.ReadAll(r.Body)
+	s.mu.Lock()
 	answer := s.answers[min(len(s.bodies), len(s.answers)-1)]
-	s.bodies = append(s.bodies, string(raw))
-	answer(w)
+	s.bodies = append(s.bodies, string(body))
+	s.times = append(s.times, time.Now())
+	s.mu.Unlock()
+	answer(w, r)
 }
 
-func status(code int, text string) func(http.ResponseWriter) {
-	return func(w http.ResponseWriter) {
-		w.WriteHeader(code)
-		_, _ = io.WriteString(w, text) // A client that has gone fails the test elsewhere.
+func answer(status int, body string, header ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		for i := 0; i+1 < len(header); i += 2 {
+			w.Header().Set(header[i], header[i+1])
+		}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body) // A client that has gone fails the test elsewhere.
 	}
 }
 
 // hangUp closes the connection without an answer, as a killed server does.
-func hangUp(http.ResponseWriter) { panic(http.ErrAbortHandler) }
+func hangUp(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 
-func run(t *testing.T, ctx context.Context, s *script) (Answer, int, error) {
+// silent answers nothing until the client has gone.
+func silent(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+
+func newClient(t *testing.T, h http.Handler, change func(*Config)) *Client {
 	t.Helper()
-	srv := httptest.NewServer(s)
-	defer srv.Close()
-	send := New(srv.URL+"/", 1)
-	retries := 0
-	send.Backoff = time.Microsecond
-	send.Retries = func(error) error {
-		retries++
-		return nil
+	cfg := Config{URL: "http://recount.example", Transport: direct{h}, Breaker: Breaker{Failures: -1}}
+	if change != nil {
+		change(&cfg)
 	}
-	defer send.Client.CloseIdleConnections()
-	a, err := send.Send(ctx, []byte(body))
-	return a, retries, err
+	c, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
+
+const (
+	twoEvents = `{"id":"1"}` + "\n" + `{"id":"2"}` + "\n"
+	accepted  = `{"accepted":2,"rejected":[],"receipt":"r"}`
+	outOfLoad = `{"status":503,"code":"log_unavailable","detail":"d","accepted":1,` +
+		`"rejected":[{"index":0,"id":"1","code":"log_unavailable","message":"m"}],"receipt":"half"}`
+)
 
 // TestRetries: every answer that is not final is followed by the same body.
 func TestRetries(t *testing.T) {
 	t.Parallel()
-	s := &script{answers: []func(http.ResponseWriter){
-		status(429, `{"code":"overloaded"}`), status(503, `{"code":"log_unavailable"}`), hangUp, status(500, ""),
-		status(200, "{"), status(200,
-			`{"accepted":1,"rejected":[{"index":1,"id":"2","code":"unknown_type","message":"m"}],"receipt":"r"}`),
-	}}
-	a, retries, err := run(t, t.Context(), s)
-	if err != nil || retries != 5 {
-		t.Fatalf("%d retries, error %v", retries, err)
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{answers: []http.HandlerFunc{answer(429, `{"code":"overloaded"}`), answer(503, outOfLoad),
+			answer(502, "<html>"), hangUp, answer(500, ""), answer(408, ""), answer(200, "{"), answer(200, "<html>"),
+			silent, answer(200, outOfLoad),
+			answer(200, `{"accepted":1,"receipt":"r",`+
+				`"rejected":[{"index":1,"id":"2","code":"unknown_type","message":"m"}]}`),
+		}}
+		retries := 0
+		c := newClient(t, s, func(cfg *Config) {
+			cfg.OnRetry = func(error) error {
+				retries++
+				return nil
+			}
+		})
+		got, err := c.SendLines(t.Context(), []byte(twoEvents))
+		if err != nil || retries != len(s.answers)-1 {
+			t.Fatalf("%d retries, error %v", retries, err)
+		}
+		want := Result{Accepted: 1, Receipt: "r",
+			Rejected: []Rejection{{Index: 1, ID: "2", Code: problem.UnknownType, Message: "m"}}}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+		for i, b := range s.bodies {
+			if b != twoEvents {
+				t.Errorf("try %d sent %q", i, b)
+			}
+		}
+	})
+}
+
+// TestIdsAndTimesAreMadeOnce: a retry, and sending the slice once more, repeat what the client drew.
+func TestIdsAndTimesAreMadeOnce(t *testing.T) {
+	t.Parallel()
+	s := &script{answers: []http.HandlerFunc{answer(503, ""), answer(200, accepted)}}
+	c := newClient(t, s, nil)
+	at := time.Date(2024, 5, 1, 10, 0, 0, 1000, time.FixedZone("", 3600))
+	events := []Event{{Type: "hit", Data: map[string]int{"n": 1}},
+		{ID: "mine", Source: "s", Type: "hit", Time: at, Subject: "x", Extensions: map[string]any{"b": 2, "a": "1"}}}
+	for range 2 {
+		if _, err := c.Send(t.Context(), events); err != nil {
+			t.Fatal(err)
+		}
 	}
-	want := Answer{Accepted: 1, Rejected: []Rejected{{Index: 1, ID: "2", Code: "unknown_type", Message: "m"}},
-		Receipt: "r"}
-	if diff := cmp.Diff(want, a); diff != "" {
+	if s.bodies[0] != s.bodies[1] || s.bodies[1] != s.bodies[2] || events[0].ID == "" || events[0].Time.IsZero() {
+		t.Errorf("%+v: sent %q", events, s.bodies)
+	}
+	lines := strings.Split(s.bodies[0], "\n")
+	want := `{"specversion":"1.0","id":"mine","source":"s","type":"hit","time":"2024-05-01T09:00:00.000001Z",` +
+		`"subject":"x","a":"1","b":2}`
+	if diff := cmp.Diff(want, lines[1]); diff != "" || len(lines) != 3 {
 		t.Error(diff)
 	}
-	for i, b := range s.bodies {
-		if b != body {
-			t.Errorf("try %d sent %q", i, b)
+}
+
+// TestFinalRefusals: what no other try changes is sent once.
+func TestFinalRefusals(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		status int
+		body   string
+		code   problem.Code
+	}{
+		{413, `{"code":"body_too_large","detail":"split it","request_id":"id-1"}`, problem.BodyTooLarge},
+		{401, `{"code":"unauthorized","detail":"send a key"}`, problem.Unauthorized},
+		{400, `{"code":"invalid_json","detail":"not JSON"}`, problem.InvalidJSON},
+		{504, `{"code":"query_timeout","detail":"ask for less"}`, problem.QueryTimeout},
+		{404, "404 page not found", ""},
+		{301, "", ""},
+		{501, "", ""},
+	} {
+		s := &script{answers: []http.HandlerFunc{answer(c.status, c.body, "X-Request-Id", "id-1")}}
+		_, err := newClient(t, s, nil).SendLines(t.Context(), []byte(twoEvents))
+		var p *Problem
+		if !errors.As(err, &p) || len(s.bodies) != 1 || p.Status != c.status || p.Code != c.code ||
+			p.RequestID != "id-1" {
+			t.Errorf("%d: %d tries, %+v: %v", c.status, len(s.bodies), p, err)
 		}
 	}
 }
 
-func TestFinalRefusal(t *testing.T) {
-	t.Parallel()
-	s := &script{answers: []func(http.ResponseWriter){status(413, `{"code":"body_too_large"}`)}}
-	_, retries, err := run(t, t.Context(), s)
-	if !errors.Is(err, errRefused) || retries != 0 || !strings.Contains(err.Error(), "body_too_large") {
-		t.Fatalf("%d retries, error %v", retries, err)
-	}
-}
-
-// TestAllRejected: a request of broken events only is refused as a whole, and still
-// says why each was.
+// TestAllRejected: a request of broken events only is refused as a whole, and is an answer all the same.
 func TestAllRejected(t *testing.T) {
 	t.Parallel()
-	s := &script{answers: []func(http.ResponseWriter){status(400,
-		`{"code":"all_rejected","accepted":0,"rejected":[{"index":0,"id":"1","code":"missing_type"},{"index":1,"id":"2","code":"missing_type"}]}`)}}
-	a, retries, err := run(t, t.Context(), s)
-	if err != nil || retries != 0 || len(a.Rejected) != 2 {
-		t.Fatalf("%+v, %d retries, error %v", a, retries, err)
+	s := &script{answers: []http.HandlerFunc{answer(400,
+		`{"code":"all_rejected","accepted":0,"rejected":[{"index":0,"id":"1","code":"missing_type"},`+
+			`{"index":1,"id":"2","code":"missing_type"}]}`)}}
+	r, err := newClient(t, s, nil).SendLines(t.Context(), []byte(twoEvents))
+	if err != nil || len(s.bodies) != 1 || len(r.Rejected) != 2 {
+		t.Fatalf("%+v, %d tries, error %v", r, len(s.bodies), err)
 	}
 }
 
-// TestRetriesEnds: who hears of the failure may have had enough.
-func TestRetriesEnds(t *testing.T) {
+// TestPartialAnswerIsKept: when tries end, what the last answer said of each event is still known.
+func TestPartialAnswerIsKept(t *testing.T) {
 	t.Parallel()
-	s := &script{answers: []func(http.ResponseWriter){status(503, "the log is full")}}
-	srv := httptest.NewServer(s)
-	defer srv.Close()
+	s := &script{answers: []http.HandlerFunc{answer(503, outOfLoad), hangUp}}
+	c := newClient(t, s, func(cfg *Config) { cfg.Retry.Attempts = 3 })
+	r, err := c.SendLines(t.Context(), []byte(twoEvents))
+	if !errors.Is(err, io.ErrUnexpectedEOF) || !strings.Contains(err.Error(), "after 3 tries") || r.Accepted != 1 ||
+		r.Receipt != "half" || !r.Rejected[0].Code.RetryEvent() {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// TestAnswerOfOtherEvents: an answer that does not say something of every event acknowledges nothing.
+func TestAnswerOfOtherEvents(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{`{"accepted":1}`, `{"accepted":3}`, accepted,
+		`{"accepted":0,"rejected":[{"index":1,"id":"1","code":"missing_type"}]}`} {
+		s := &script{answers: []http.HandlerFunc{answer(200, body)}}
+		n := 1
+		if body == `{"accepted":1}` {
+			n = 2
+		}
+		if _, err := newClient(t, s, nil).Send(t.Context(), make([]Event, n)); !errors.Is(err, errAnswer) {
+			t.Errorf("%s to %d events: %v", body, n, err)
+		}
+	}
+}
+
+// TestRetryAfter: the server is not asked before the time it named, and soon after it.
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		date := time.Now().Add(2 * time.Hour).UTC().Format(http.TimeFormat)
+		s := &script{answers: []http.HandlerFunc{answer(429, "", "Retry-After", "3600"),
+			answer(503, "", "Retry-After", date), answer(503, "", "Retry-After", "nonsense"), answer(200, accepted)}}
+		if _, err := newClient(t, s, nil).SendLines(t.Context(), []byte(twoEvents)); err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range []time.Duration{time.Hour, time.Hour, 0} {
+			if got := s.times[i+1].Sub(s.times[i]); got < want-5*time.Second || got > want+DefaultMaxBackoff {
+				t.Errorf("try %d came after %s, want %s", i+1, got, want)
+			}
+		}
+	})
+}
+
+// TestBackoff: waits grow from Backoff to MaxBackoff, at least by half of each.
+func TestBackoff(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{answers: []http.HandlerFunc{answer(503, "")}}
+		c := newClient(t, s, func(cfg *Config) {
+			cfg.Retry = Retry{Attempts: 12, Backoff: time.Second, MaxBackoff: 20 * time.Second}
+		})
+		if _, err := c.SendLines(t.Context(), []byte(twoEvents)); err == nil || len(s.times) != 12 {
+			t.Fatalf("%d tries: %v", len(s.times), err)
+		}
+		for i := range 11 {
+			most := min(time.Second<<i, 20*time.Second)
+			if got := s.times[i+1].Sub(s.times[i]); got < most/2 || got > most {
+				t.Errorf("wait %d was %s, want %s to %s", i, got, most/2, most)
+			}
+		}
+	})
+}
+
+// TestBreaker: after failures in a row no request goes out for Delay. Then one at a time does,
+// until one succeeds. No sender is told of anything: every event is acknowledged in the end.
+func TestBreaker(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const failures, delay, senders = 5, time.Minute, 8
+		up := time.Now().Add(10 * time.Minute)
+		s := &script{answers: []http.HandlerFunc{func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(time.Millisecond)
+			if time.Now().Before(up) {
+				hangUp(w, r)
+			}
+			answer(200, accepted)(w, r)
+		}}}
+		c := newClient(t, s, func(cfg *Config) { cfg.Breaker = Breaker{Failures: failures, Delay: delay} })
+		var wg sync.WaitGroup
+		for range senders {
+			wg.Go(func() {
+				if _, err := c.SendLines(t.Context(), []byte(twoEvents)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		opened := s.times[0]
+		probes := 0
+		for _, at := range s.times[:len(s.times)-senders] {
+			if at.Sub(opened) > DefaultMaxBackoff { // It is not of those that were under way.
+				if at.Sub(opened) < delay {
+					t.Errorf("a request came %s after the breaker opened", at.Sub(opened))
+				}
+				probes++
+				opened = at
+			}
+		}
+		if probes < 9 || probes > 10 || time.Since(up) > delay+2*DefaultMaxBackoff {
+			t.Errorf("%d probes; it closed %s after the server was back", probes, time.Since(up))
+		}
+	})
+}
+
+// TestBreakerIgnoresRefusals: a server that refuses, for load too, works.
+func TestBreakerIgnoresRefusals(t *testing.T) {
+	t.Parallel()
+	s := &script{answers: []http.HandlerFunc{answer(429, ""), answer(429, ""), answer(400, ""), answer(400, "")}}
+	c := newClient(t, s, func(cfg *Config) {
+		cfg.Breaker = Breaker{Failures: 1, Delay: time.Hour}
+		cfg.Retry = Retry{Attempts: 1}
+	})
+	for range 4 {
+		if _, err := c.SendLines(t.Context(), []byte(twoEvents)); errors.Is(err, ErrOpen) {
+			t.Error(err)
+		}
+	}
+}
+
+// TestOpenBreakerIsNamed: a call that ends while the breaker is open says so, and what came before.
+func TestOpenBreakerIsNamed(t *testing.T) {
+	t.Parallel()
+	s := &script{answers: []http.HandlerFunc{answer(503, "the log is gone")}}
+	c := newClient(t, s, func(cfg *Config) {
+		cfg.Breaker = Breaker{Failures: 1, Delay: time.Hour}
+		cfg.Retry = Retry{Attempts: 1}
+	})
+	_, _ = c.SendLines(t.Context(), []byte(twoEvents)) // It opens the breaker.
+	if _, err := c.SendLines(t.Context(), []byte(twoEvents)); !errors.Is(err, ErrOpen) || len(s.bodies) != 1 {
+		t.Errorf("%d tries, %v", len(s.bodies), err)
+	}
+	if err := c.Health(t.Context()); err == nil || errors.Is(err, ErrOpen) || len(s.bodies) != 2 {
+		t.Errorf("a call that is tried once: %d tries, %v", len(s.bodies), err)
+	}
+}
+
+// TestOnRetryEndsACall: the receiver of a failure may have had enough.
+func TestOnRetryEndsACall(t *testing.T) {
+	t.Parallel()
 	enough := errors.New("enough")
 	heard := ""
-	send := New(srv.URL, 1)
-	send.Retries = func(err error) error {
-		heard = err.Error()
-		return enough
-	}
-	defer send.Client.CloseIdleConnections()
-	if _, err := send.Send(t.Context(), []byte(body)); !errors.Is(err, enough) ||
+	s := &script{answers: []http.HandlerFunc{answer(503, "the log is full")}}
+	c := newClient(t, s, func(cfg *Config) {
+		cfg.OnRetry = func(err error) error {
+			heard = err.Error()
+			return enough
+		}
+	})
+	if _, err := c.SendLines(t.Context(), []byte(twoEvents)); !errors.Is(err, enough) || len(s.bodies) != 1 ||
 		!strings.Contains(heard, "the log is full") {
 		t.Errorf("error %v after %q", err, heard)
 	}
 }
 
-// TestGivesUpWithItsContext: the error names the last failure.
-func TestGivesUpWithItsContext(t *testing.T) {
+// TestContextEndsWaits: that of a call ends its tries and its waits, whatever they wait for. The
+// error names the context's and the last failure.
+func TestContextEndsWaits(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		answers []http.HandlerFunc
+		says    string
+	}{
+		"Retry-After": {[]http.HandlerFunc{answer(503, "the log is full", "Retry-After", "86400")}, "the log is full"},
+		"breaker":     {[]http.HandlerFunc{hangUp}, "unexpected EOF"},
+		"answer":      {[]http.HandlerFunc{answer(503, "the log is full"), silent}, "the log is full"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				client := newClient(t, &script{answers: c.answers}, func(cfg *Config) {
+					cfg.Breaker = Breaker{Failures: 2, Delay: time.Hour}
+					cfg.Timeout = time.Hour
+				})
+				began := time.Now()
+				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("the user has gone"))
+				defer cancel()
+				_, err := client.SendLines(ctx, []byte(twoEvents))
+				if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(fmt.Sprint(err), c.says) ||
+					!strings.Contains(err.Error(), "the user has gone") || time.Since(began) != time.Minute {
+					t.Errorf("after %s: %v", time.Since(began), err)
+				}
+			})
+		})
+	}
+}
+
+// TestTimeoutOfATry: a server that says nothing is asked again.
+func TestTimeoutOfATry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{answers: []http.HandlerFunc{silent, answer(200, accepted)}}
+		var failure error
+		c := newClient(t, s, func(cfg *Config) {
+			cfg.Timeout = 3 * time.Second
+			cfg.OnRetry = func(err error) error {
+				failure = err
+				return nil
+			}
+		})
+		_, err := c.SendLines(t.Context(), []byte(twoEvents))
+		if err != nil || !errors.Is(failure, errTimeout) || s.times[1].Sub(s.times[0]) < 3*time.Second {
+			t.Errorf("%v after %v", err, failure)
+		}
+	})
+}
+
+// TestAcknowledgedThoughTheContextEnds: an answer that came is not given up.
+func TestAcknowledgedThoughTheContextEnds(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
-	s := &script{}
-	s.answers = []func(http.ResponseWriter){status(503, "first"), func(w http.ResponseWriter) {
-		w.Header().Set("Retry-After", "3600")
-		status(503, "the log is full")(w)
-		time.AfterFunc(10*time.Millisecond, cancel)
-	}}
-	_, _, err := run(t, ctx, s)
-	if !errors.Is(err, context.Canceled) {
+	s := &script{answers: []http.HandlerFunc{answer(200, accepted)}}
+	c := newClient(t, nil, func(cfg *Config) { cfg.Transport = endsAfter{direct{s}, cancel} })
+	if r, err := c.SendLines(ctx, []byte(twoEvents)); err != nil || r.Accepted != 2 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// endsAfter ends a context when the answer is there.
+type endsAfter struct {
+	http.RoundTripper
+	end func()
+}
+
+func (e endsAfter) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := e.RoundTripper.RoundTrip(req)
+	e.end()
+	return resp, err
+}
+
+// TestBodyIsNotReadAfterwards sends a buffer, changes it, and sends it again, on real connections to
+// a server that refuses without reading: none of the servers may see a mixture.
+func TestBodyIsNotReadAfterwards(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Connection", "close")
+		answer(429, "")(w, r)
+	}))
+	defer srv.Close()
+	c, err := New(Config{URL: srv.URL + "/", Retry: Retry{Attempts: 2}})
+	if err != nil {
 		t.Fatal(err)
+	}
+	defer c.Close()
+	buffer := make([]byte, 8<<20)
+	for range 20 {
+		if _, err := c.SendLines(t.Context(), buffer); err == nil {
+			t.Fatal("it was accepted")
+		}
+		clear(buffer) // The race detector sees a reader.
+	}
+}
+
+// TestNew refuses what could not work.
+func TestNew(t *testing.T) {
+	t.Parallel()
+	for _, cfg := range []Config{{}, {URL: "localhost:8080"}, {URL: "ftp://x"}, {URL: "http://"}, {URL: "http://%zz"},
+		{URL: "http://x", Key: "two words"}, {URL: "http://x", Encoding: "br"}} {
+		if _, err := New(cfg); err == nil {
+			t.Errorf("%+v was taken", cfg)
+		}
 	}
 }

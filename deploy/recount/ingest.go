@@ -56,7 +56,7 @@ func (c *ingestCmd) Run(ctx context.Context, s *settingsFlags, std streams) erro
 	if err != nil {
 		return err
 	}
-	r := &ingestRun{std: std, sender: client.New(c.Server, c.InFlight), bar: progress.New(std.err)}
+	r := &ingestRun{std: std, sender: client.NewSender(c.Server, c.InFlight), bar: progress.New(std.err)}
 	r.sender.Retries = r.retries
 	if r.sender.Key, err = c.key(); err != nil {
 		return err

@@ -82,7 +82,7 @@ func TestRunningServer(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	moved := make(chan error, 1)
 	go func() {
-		c := &ackClient{url: url, send: client.New(url, 1), log: acklog.NewWriter(io.Discard)}
+		c := &ackClient{url: url, send: client.NewSender(url, 1), log: acklog.NewWriter(io.Discard)}
 		var err error
 		for n := int64(0); err == nil && ctx.Err() == nil; n++ {
 			err = errors.Join(c.events(ctx, "more", 10*n, 20), c.publish(ctx))
@@ -188,7 +188,7 @@ func TestAudit(t *testing.T) {
 	if status := get(t, url+"/v1/audit", &problem); status != http.StatusNotFound || problem.Code != "no_audit" {
 		t.Errorf("before the first audit: %d %s", status, problem.Code)
 	}
-	c := &ackClient{url: url, send: client.New(url, 1), log: acklog.NewWriter(io.Discard)}
+	c := &ackClient{url: url, send: client.NewSender(url, 1), log: acklog.NewWriter(io.Discard)}
 	if err := c.events(t.Context(), "fresh", 0, 7); err != nil {
 		t.Fatal(err)
 	}
@@ -335,7 +335,7 @@ func TestAuditLostLog(t *testing.T) {
 	w := shared.copied(t)
 	w.cfg.Landing.Interval = time.Hour // What is sent now stays in the log.
 	url, end := w.start(t)
-	if err := (&ackClient{url: url, send: client.New(url, 1), log: acklog.NewWriter(io.Discard)}).events(t.Context(),
+	if err := (&ackClient{url: url, send: client.NewSender(url, 1), log: acklog.NewWriter(io.Discard)}).events(t.Context(),
 		"lost", 0, 60); err != nil {
 		t.Fatal(err)
 	}

@@ -84,7 +84,7 @@ func build(ctx context.Context, dir string) (*world, error) {
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
 	var file bytes.Buffer
-	c := &ackClient{url: s.URL(), send: client.New(s.URL(), 1), log: acklog.NewWriter(&file)}
+	c := &ackClient{url: s.URL(), send: client.NewSender(s.URL(), 1), log: acklog.NewWriter(&file)}
 	err = errors.Join(c.run(ctx), c.log.Flush())
 	stop()
 	w.acks = file.Bytes()

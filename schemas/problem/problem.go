@@ -6,6 +6,7 @@ package problem
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -38,8 +39,13 @@ func New(status int, code Code, detail string) *Problem {
 	return &Problem{Status: status, Code: code, Detail: detail}
 }
 
-// Error names the code and the detail.
-func (p *Problem) Error() string { return string(p.Code) + ": " + p.Detail }
+// Error names the code and the detail. An answer that names no code is not one of recount's.
+func (p *Problem) Error() string {
+	if p.Code == "" {
+		return fmt.Sprintf("status %d: %s", p.Status, p.Detail)
+	}
+	return string(p.Code) + ": " + p.Detail
+}
 
 // Write answers with the problem. p is not changed, so handlers may share one.
 func Write(w http.ResponseWriter, p *Problem) {

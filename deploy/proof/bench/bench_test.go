@@ -117,7 +117,7 @@ func bodies(n int, prefix string) [][]byte {
 // sendAll sends every body over the given number of connections.
 func sendAll(b *testing.B, url string, all [][]byte, connections int) {
 	b.Helper()
-	s := client.New(url, connections)
+	s := client.NewSender(url, connections)
 	var next, retries atomic.Int64
 	s.Retries = func(error) error {
 		retries.Add(1)
@@ -253,7 +253,7 @@ const flightsQuery = `{"view":"departures","measures":["flights"],` +
 func BenchmarkVisible(b *testing.B) {
 	stack, stop := startServer(b, dense)
 	defer stop()
-	s := client.New(stack.URL(), 1)
+	s := client.NewSender(stack.URL(), 1)
 	var took []time.Duration
 	for i := range 200 {
 		body := bytes.ReplaceAll(bodies(1, "v")[0][:230], []byte(`"id":"v`), fmt.Appendf(nil, `"id":"x%d-`, i))

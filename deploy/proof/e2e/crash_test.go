@@ -118,7 +118,7 @@ type crashLoad struct {
 }
 
 func newCrashLoad(seed uint64, url string) *crashLoad {
-	l := &crashLoad{sender: client.New(url, 4), seed: seed, hits: map[string]int64{}, ms: map[string]int64{},
+	l := &crashLoad{sender: client.NewSender(url, 4), seed: seed, hits: map[string]int64{}, ms: map[string]int64{},
 		users: map[string]map[string]bool{}}
 	l.sender.Client.Timeout = 5 * time.Second
 	l.sender.Retries = func(error) error {

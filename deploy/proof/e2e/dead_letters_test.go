@@ -187,7 +187,7 @@ func (w *deadLetterWorld) setClock(ahead time.Duration) {
 
 func (w *deadLetterWorld) send(key, eventType string, n int) {
 	w.t.Helper()
-	s := client.New(w.srv.url, 1)
+	s := client.NewSender(w.srv.url, 1)
 	s.Key = key
 	var body strings.Builder
 	for i := range n {

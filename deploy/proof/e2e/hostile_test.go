@@ -94,7 +94,7 @@ func newVictim(t *testing.T, config string) *victim {
 	dir := t.TempDir()
 	h := &victim{server: start(t, dir, writeFile(t, filepath.Join(dir, "recount.yaml"), config), "127.0.0.1:0")}
 	h.addr = strings.TrimPrefix(h.url, "http://")
-	h.client = client.New(h.url, 1)
+	h.client = client.NewSender(h.url, 1)
 	t.Cleanup(h.client.Client.CloseIdleConnections)
 	h.stillWorks(t)
 	return h

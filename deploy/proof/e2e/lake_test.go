@@ -25,7 +25,7 @@ func TestAnotherToolReadsTheLake(t *testing.T) {
 	dir := t.TempDir()
 	srv := start(t, dir, writeFile(t, filepath.Join(dir, "recount.yaml"), crashConfig), "127.0.0.1:0")
 	const events, perRequest = 5000, 500
-	sender := client.New(srv.url, 1)
+	sender := client.NewSender(srv.url, 1)
 	for i := 0; i < events; i += perRequest {
 		var body strings.Builder
 		for j := i; j < i+perRequest; j++ {

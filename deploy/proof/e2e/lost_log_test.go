@@ -48,7 +48,7 @@ func sendHits(t *testing.T, srv *server, first, end int) {
 		fmt.Fprintf(&body, `{"specversion":"1.0","id":"%d","source":"e2e","type":"hit","time":"2024-01-01T10:00:00Z",`+
 			`"data":{"page":"/","user":"u%d","ms":1}}`+"\n", i, i%7)
 	}
-	if _, err := client.New(srv.url, 1).Send(t.Context(), []byte(body.String())); err != nil {
+	if _, err := client.NewSender(srv.url, 1).Send(t.Context(), []byte(body.String())); err != nil {
 		t.Fatal(err)
 	}
 }

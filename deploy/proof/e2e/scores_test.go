@@ -75,7 +75,7 @@ func publishHits(ctx context.Context, t *testing.T, url string, first, end int) 
 		fmt.Fprintf(&body, `{"id":"%d","type":"hit","source":"s","time":"2024-05-01T10:00:00Z",`+
 			`"data":{"page":"a","user":"u%d","n":%d}}`+"\n", i, i, i)
 	}
-	if _, err := client.New(url, 1).Send(ctx, body.Bytes()); err != nil {
+	if _, err := client.NewSender(url, 1).Send(ctx, body.Bytes()); err != nil {
 		t.Fatal(err)
 	}
 	if err := waitForMetrics(ctx, url, state.advanced); err != nil {

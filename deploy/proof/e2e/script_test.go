@@ -122,7 +122,7 @@ func scriptPost(script *testscript.TestScript, _ bool, args []string) {
 	script.Check(err)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	s := client.New(serverOf(script).url, 1)
+	s := client.NewSender(serverOf(script).url, 1)
 	s.Key = readKey(script.Getenv("RECOUNT_KEY_FILE"))
 	a, err := s.Send(ctx, body)
 	script.Check(err)

@@ -52,7 +52,7 @@ func TestTenantIsolation(t *testing.T) {
 	t.Cleanup(srv.kill)
 	send := func(key, page string, first, end int) {
 		t.Helper()
-		s := client.New(srv.url, 1)
+		s := client.NewSender(srv.url, 1)
 		s.Key = key
 		var body strings.Builder
 		for i := first; i < end; i++ {

@@ -59,7 +59,7 @@ func newLoad(seed uint64, file string, urls ...string) (*load, error) {
 	l := &load{seed: seed, file: f, log: acklog.NewWriter(f), stop: make(chan struct{}), truth: map[string]*counts{},
 		base: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)}
 	for _, url := range urls {
-		s := client.New(url, loadWorkers)
+		s := client.NewSender(url, loadWorkers)
 		s.Client.Timeout = 5 * time.Second
 		s.Retries = func(error) error {
 			l.retries.Add(1)

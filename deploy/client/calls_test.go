@@ -1,0 +1,101 @@
+package client
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"recount/schemas/openapi"
+	"recount/schemas/problem"
+	"recount/schemas/query"
+)
+
+// TestReadsAreTriedAgain: a read is, up to DefaultAttempts times; what acts once, or asks how it is
+// now, is not.
+func TestReadsAreTriedAgain(t *testing.T) {
+	t.Parallel()
+	var rows []map[string]any
+	for name, c := range map[string]struct {
+		do    func(*Client) error
+		tries int
+	}{
+		"query": {func(c *Client) error {
+			_, err := c.Query(t.Context(), &query.Query{}, &rows)
+			return err
+		}, DefaultAttempts},
+		"stream": {func(c *Client) error {
+			_, err := c.QueryAs(t.Context(), &query.Query{}, CSV)
+			return err
+		}, DefaultAttempts},
+		"pin": {func(c *Client) error {
+			_, err := c.PinPublication(t.Context(), 1)
+			return err
+		}, DefaultAttempts},
+		"job": {func(c *Client) error {
+			_, err := c.RunJob(t.Context(), "recompute")
+			return err
+		}, 1},
+		"verify": {func(c *Client) error {
+			_, err := c.Verify(t.Context(), strings.NewReader("{}"), nil)
+			return err
+		}, 1},
+		"ready": {func(c *Client) error { return c.Ready(t.Context()) }, 1},
+	} {
+		s := &script{answers: []http.HandlerFunc{answer(503,
+			`{"code":"not_ready","detail":"d","reasons":["log: gone"]}`)}}
+		err := c.do(newClient(t, s, func(cfg *Config) { cfg.Retry.Backoff = time.Microsecond }))
+		var p *Problem
+		if !errors.As(err, &p) || p.Code != problem.NotReady || p.Reasons[0] != "log: gone" ||
+			len(s.bodies) != c.tries {
+			t.Errorf("%s: %d tries, %v", name, len(s.bodies), err)
+		}
+	}
+}
+
+// TestAnswersThatCannotBeRead: the next try would bring the same one.
+func TestAnswersThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{"{", "<html>", `{"rows":[{"views":"many"}]}`} {
+		s := &script{answers: []http.HandlerFunc{answer(200, body, "Recount-Accuracy", body)}}
+		c := newClient(t, s, nil)
+		var rows []struct{ Views int }
+		if _, err := c.Query(t.Context(), &query.Query{}, &rows); err == nil || len(s.bodies) != 1 {
+			t.Errorf("%s: %d tries, %v", body, len(s.bodies), err)
+		}
+		if _, err := c.QueryAs(t.Context(), &query.Query{}, CSV); err == nil && body[0] == '<' || len(s.bodies) != 2 {
+			t.Errorf("%s as a stream: %d tries, %v", body, len(s.bodies), err)
+		}
+	}
+}
+
+// TestFailedRun: the run of a job that failed is returned with the reason.
+func TestFailedRun(t *testing.T) {
+	t.Parallel()
+	s := &script{answers: []http.HandlerFunc{answer(500, `{"id":"x","job":"audit","error":"the residue is 3 events"}`)}}
+	run, err := newClient(t, s, nil).RunJob(t.Context(), "audit")
+	if err == nil || !strings.Contains(err.Error(), "the residue is 3 events") || run.ID != "x" {
+		t.Errorf("%+v, %v", run, err)
+	}
+}
+
+// TestVerifyReadsLines: progress, then the report or why there is none.
+func TestVerifyReadsLines(t *testing.T) {
+	t.Parallel()
+	const progress = `{"progress":{"step":"chains","done":1,"total":2}}` + "\n"
+	for answered, says := range map[string]string{
+		progress + `{"report":{"checks":[{"name":"V1"}],"findings":[]}}` + "\n": "",
+		progress + `{"error":"no space left"}` + "\n":                           "no space left",
+		progress:           "ended without a report",
+		progress + "html>": "read the answer",
+	} {
+		steps := 0
+		s := &script{answers: []http.HandlerFunc{answer(200, answered)}}
+		report, err := newClient(t, s, nil).Verify(t.Context(), nil, func(openapi.VerifyProgress) { steps++ })
+		if steps != 1 || (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) ||
+			err == nil && report.Checks[0].Name != "V1" {
+			t.Errorf("%q: %d steps, %+v, %v", answered, steps, report, err)
+		}
+	}
+}

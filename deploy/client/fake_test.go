@@ -1,0 +1,23 @@
+package client_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+)
+
+const address = "https://counts.example.com"
+
+// fake is a server of one event and one view.
+type fake struct{}
+
+func (fake) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	switch r.URL.Path {
+	case "/v1/events":
+		fmt.Fprint(w, `{"accepted":1,"rejected":[],"receipt":"r"}`)
+	case "/v1/query":
+		fmt.Fprint(w, `{"rows":[{"page":"/","views":3}],"accuracy":{"exact":true}}`)
+	}
+	return w.Result(), r.Body.Close()
+}

@@ -1,0 +1,78 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	"recount/schemas/query"
+)
+
+// Format is the media type of an answer to a query.
+type Format string
+
+// The formats of an answer.
+const (
+	JSON  Format = "application/json"
+	CSV   Format = "text/csv"
+	Arrow Format = "application/vnd.apache.arrow.stream"
+)
+
+// Query sends a query and decodes the rows of the answer into rows. That is the address of a slice
+// of structs, whose JSON names are dimensions and measures, or of a slice of maps. A row may also
+// have the members time, live and bounds.
+func (c *Client) Query(ctx context.Context, q *query.Query, rows any) (query.Accuracy, error) {
+	body, err := json.Marshal(q)
+	if err != nil {
+		return query.Accuracy{}, fmt.Errorf("encode the query: %w", err)
+	}
+	answer := struct {
+		Rows     any            `json:"rows"`
+		Accuracy query.Accuracy `json:"accuracy"`
+	}{Rows: rows}
+	err = c.execute(ctx, &call{method: http.MethodPost, path: "/v1/query", body: body, contentType: "application/json",
+		accept: string(JSON), policies: &c.reads, into: &answer})
+	return answer.Accuracy, err
+}
+
+// Answer is an answer to a query in some format. The caller reads and closes it.
+type Answer struct {
+	io.ReadCloser
+	Accuracy query.Accuracy
+}
+
+// QueryAs sends a query and returns the answer in a format, while it arrives.
+func (c *Client) QueryAs(ctx context.Context, q *query.Query, format Format) (*Answer, error) {
+	body, err := json.Marshal(q)
+	if err != nil {
+		return nil, fmt.Errorf("encode the query: %w", err)
+	}
+	return c.answer(ctx, &call{method: http.MethodPost, path: "/v1/query", body: body,
+		contentType: "application/json", accept: string(format)})
+}
+
+// QueryParameters sends a query as the URL parameters of GET /v1/query. The server then gives the
+// values of conditions the types of their dimensions.
+func (c *Client) QueryParameters(ctx context.Context, parameters url.Values, format Format) (*Answer, error) {
+	return c.answer(ctx, &call{method: http.MethodGet, path: "/v1/query", query: parameters, accept: string(format)})
+}
+
+func (c *Client) answer(ctx context.Context, call *call) (*Answer, error) {
+	a := &Answer{}
+	call.policies = &c.reads
+	call.open = func(header http.Header, body io.ReadCloser) error {
+		if err := json.Unmarshal([]byte(header.Get("Recount-Accuracy")), &a.Accuracy); err != nil {
+			_ = body.Close() // It is not read.
+			return &finalError{fmt.Errorf("read the answer's accuracy: %w", err)}
+		}
+		a.ReadCloser = body
+		return nil
+	}
+	if err := c.execute(ctx, call); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
