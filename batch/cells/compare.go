@@ -64,9 +64,9 @@ func (s *Store) addVersions(ctx context.Context, v *catalog.View, versions []rec
 
 // EventsByView returns how many events the rows of a publication count, by view and tenant. It covers
 // the views without a filter, because those count every event of their type.
-func (s *Store) EventsByView(ctx context.Context, st *record.State) (map[string]map[string]int64, error) {
+func (s *Store) EventsByView(ctx context.Context, state *record.State) (map[string]map[string]int64, error) {
 	out := map[string]map[string]int64{}
-	for name, published := range st.Views {
+	for name, published := range state.Views {
 		v := s.catalog.Views[name]
 		if v == nil || len(v.Where) > 0 || s.catalog.Digest(v) != published.Digest {
 			continue

@@ -286,8 +286,23 @@ func TestCountsEvents(t *testing.T) {
 	}
 }
 
-// TestDelete deletes versions and drops tables, and leaves everything else.
-func TestDelete(t *testing.T) {
+// versions lists the versions below a limit, by bucket, then version.
+func (w *world) versions(s *Store, table string, below uint64) (out []record.BucketVersion) {
+	w.t.Helper()
+	for v, err := range s.Versions(w.t.Context(), table, below) {
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		out = append(out, v)
+	}
+	slices.SortFunc(out, func(a, b record.BucketVersion) int {
+		return strings.Compare(fmt.Sprint(a.Bucket, a.Ver), fmt.Sprint(b.Bucket, b.Ver))
+	})
+	return out
+}
+
+// TestDeleteVersions lists versions and deletes two of them, and leaves everything else.
+func TestDeleteVersions(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	c := testCatalog(wideView())
@@ -296,19 +311,6 @@ func TestDelete(t *testing.T) {
 	groups := aggregate(randomEvents(rand.New(rand.NewPCG(1, 2)), 60, 3))
 	for version := range uint64(4) {
 		w.insert(s, version, groups)
-	}
-	versions := func(below uint64) (out []record.BucketVersion) {
-		t.Helper()
-		for v, err := range s.Versions(t.Context(), name, below) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			out = append(out, v)
-		}
-		slices.SortFunc(out, func(a, b record.BucketVersion) int {
-			return strings.Compare(fmt.Sprint(a.Bucket, a.Ver), fmt.Sprint(b.Bucket, b.Ver))
-		})
-		return out
 	}
 	var want []record.BucketVersion
 	for bucket := start; bucket < start+3*hour; bucket += hour {
@@ -322,23 +324,33 @@ func TestDelete(t *testing.T) {
 			want = append(want, record.BucketVersion{Bucket: bucket, Ver: version, Rows: rows})
 		}
 	}
-	if diff := cmp.Diff(want, versions(3)); diff != "" {
+	if diff := cmp.Diff(want, w.versions(s, name, 3)); diff != "" {
 		t.Errorf("versions below 3 (-written +listed): %s", diff)
 	}
 	deleted := []record.BucketVersion{want[0], want[4], {Bucket: 7, Ver: 7}}
 	if err := s.DeleteVersions(t.Context(), name, deleted); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(slices.Concat(want[1:4], want[5:]), versions(3)); diff != "" {
+	if diff := cmp.Diff(slices.Concat(want[1:4], want[5:]), w.versions(s, name, 3)); diff != "" {
 		t.Errorf("versions after two were deleted (-want +listed): %s", diff)
 	}
-	left := uint64(0)
-	for _, v := range versions(3) {
-		left += uint64(v.Rows)
+}
+
+// TestDropTable drops a table only if no version at or above the limit has rows in it.
+func TestDropTable(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := testCatalog(wideView())
+	s := w.prepared(c)
+	name := sqlschema.Table(c.Views["wide"], c.Digest(c.Views["wide"]))
+	groups := aggregate(randomEvents(rand.New(rand.NewPCG(1, 2)), 30, 2))
+	for version := range uint64(4) {
+		w.insert(s, version, groups)
 	}
-	if rows, dropped, err := s.DropTable(t.Context(), name, 3); err != nil || dropped || uint64(rows) != left {
+	rows, dropped, err := s.DropTable(t.Context(), name, 3)
+	if err != nil || dropped || int(rows) != 3*len(groups) {
 		t.Errorf("a table with newer rows: %d rows deleted, dropped %t, %v; want %d rows and the table left", rows,
-			dropped, err, left)
+			dropped, err, 3*len(groups))
 	}
 	if n := w.number("SELECT count() FROM %s", table(c)); n != uint64(len(groups)) {
 		t.Errorf("%d rows are left, want the %d of version 3", n, len(groups))
@@ -347,7 +359,8 @@ func TestDelete(t *testing.T) {
 	if tables, err := s.Tables(t.Context()); err != nil || !slices.Equal(tables, []string{name}) {
 		t.Errorf("tables are %v, %v; want %s alone", tables, err, name)
 	}
-	if rows, dropped, err := s.DropTable(t.Context(), name, 4); err != nil || !dropped || int(rows) != len(groups) {
+	rows, dropped, err = s.DropTable(t.Context(), name, 4)
+	if err != nil || !dropped || int(rows) != len(groups) {
 		t.Errorf("a table without newer rows: %d rows deleted, dropped %t, %v; want %d rows and the table gone", rows,
 			dropped, err, len(groups))
 	}

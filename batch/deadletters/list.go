@@ -141,10 +141,10 @@ func (s *Store) candidateRuns(ctx context.Context, f deadletter.Filter, before p
 	}
 	from, to := timeBounds(f)
 	for _, c := range chains {
-		for _, seg := range c.Segments {
-			for i := range seg.Objects {
-				o := &seg.Objects[i]
-				if o.Type != deadletter.Type || horizons.Retired(seg, o) {
+		for _, segment := range c.Segments {
+			for i := range segment.Objects {
+				o := &segment.Objects[i]
+				if o.Type != deadletter.Type || horizons.Retired(segment, o) {
 					continue
 				}
 				row := int64(0)

@@ -62,12 +62,12 @@ func (s *Store) objects(ctx context.Context) (out []letterObject, err error) {
 	}
 	published := s.cfg.Published()
 	for p, c := range chains {
-		for _, seg := range c.Segments {
-			for i := range seg.Objects {
-				if o := &seg.Objects[i]; o.Type == deadletter.Type {
+		for _, segment := range c.Segments {
+			for i := range segment.Objects {
+				if o := &segment.Objects[i]; o.Type == deadletter.Type {
 					last := o.Buckets[len(o.Buckets)-1].Bucket
 					over := last+2*c.Bucket.Microseconds() <= s.cfg.Now().UnixMicro()
-					out = append(out, letterObject{o, seg, over && seg.End <= published[p].Seq})
+					out = append(out, letterObject{o, segment, over && segment.End <= published[p].Seq})
 				}
 			}
 		}

@@ -295,9 +295,9 @@ func TestListIsThatOfTheOracle(t *testing.T) {
 			t.Errorf("%s: got %v, want ErrUnknown", name, err)
 		}
 	}
-	var fault *query.Error
-	if _, err := s.List(t.Context(), "acme", deadletter.Filter{Cursor: "yesterday"}, false); !errors.As(err, &fault) ||
-		fault.Field != "cursor" {
+	var problem *query.Error
+	_, err := s.List(t.Context(), "acme", deadletter.Filter{Cursor: "yesterday"}, false)
+	if !errors.As(err, &problem) || problem.Field != "cursor" {
 		t.Errorf("a bad cursor: got %v, want an error about the field cursor", err)
 	}
 	w.opened = 0

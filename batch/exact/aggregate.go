@@ -13,7 +13,7 @@ import (
 	"recount/schemas/viewplan"
 )
 
-// columnsOf returns the columns the views read, the grouping ones first.
+// columnsOf returns the columns that the views read.
 func columnsOf(views []*catalog.View) []string {
 	columns := []string{eventbatch.ColTime, eventbatch.ColTenant, eventbatch.ColOverflow}
 	for _, v := range views {

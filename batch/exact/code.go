@@ -22,27 +22,27 @@ type coder struct {
 	values    query.Column // by code; entry 0 is unused
 	codes     []uint32     // the code of each row of the current chunk
 
-	dict  arrow.ArrayData // the dictionary that remap belongs to
-	remap []uint32        // by the dictionary's index, the code; 0 where it is not known yet
+	dictionary arrow.ArrayData // the dictionary that remap belongs to
+	remap      []uint32        // by the dictionary's index, the code; 0 where it is not known yet
 }
 
 // code sets the code of every row of the chunk. A nil column is null in every row. The rows in
 // over hold a value beyond the dimension's limit: they get the code of the overflow value, and
 // their own value gets none.
-func (k *coder) code(col arrow.Array, n int, over []int) error {
+func (k *coder) code(column arrow.Array, n int, over []int) error {
 	k.codes = resize(k.codes, n)
-	if col != nil && !k.fits(col) {
-		return fmt.Errorf("column %s is %s, declared %s", k.name, col.DataType(), k.fieldType)
+	if column != nil && !k.fits(column) {
+		return fmt.Errorf("column %s is %s, declared %s", k.name, column.DataType(), k.fieldType)
 	}
 	from := 0
 	for _, i := range over {
-		if err := k.codeRange(col, from, i); err != nil {
+		if err := k.codeRange(column, from, i); err != nil {
 			return err
 		}
 		k.codes[i] = k.overflowCode()
 		from = i + 1
 	}
-	return k.codeRange(col, from, n)
+	return k.codeRange(column, from, n)
 }
 
 func (k *coder) overflowCode() uint32 {
@@ -53,8 +53,8 @@ func (k *coder) overflowCode() uint32 {
 }
 
 // codeRange sets the codes of the rows [from, to).
-func (k *coder) codeRange(col arrow.Array, from, to int) error {
-	switch c := col.(type) {
+func (k *coder) codeRange(column arrow.Array, from, to int) error {
+	switch c := column.(type) {
 	case nil:
 		clear(k.codes[from:to])
 	case *array.Dictionary:
@@ -74,8 +74,8 @@ func (k *coder) codeRange(col arrow.Array, from, to int) error {
 	return nil
 }
 
-func (k *coder) fits(col arrow.Array) bool {
-	switch col.(type) {
+func (k *coder) fits(column arrow.Array) bool {
+	switch column.(type) {
 	case *array.String, *array.Dictionary:
 		return k.fieldType == catalog.String
 	case *array.Int64:
@@ -93,8 +93,8 @@ func (k *coder) codeDictionary(c *array.Dictionary, from, to int) error {
 		return fmt.Errorf("column %s is %s; a dictionary must have int32 indices and string values", k.name,
 			c.DataType())
 	}
-	if k.dict != values.Data() {
-		k.dict = values.Data()
+	if k.dictionary != values.Data() {
+		k.dictionary = values.Data()
 		k.remap = resize(k.remap, values.Len())
 		clear(k.remap)
 	}
@@ -130,12 +130,12 @@ func (k *coder) codeString(s string) uint32 {
 
 // codeIntegers sets the codes of the rows [from, to) of an integer column. A run of one value, as
 // sorted files have, costs one look-up.
-func (k *coder) codeIntegers(col arrow.Array, from, to int, value func(int) int64) {
+func (k *coder) codeIntegers(column arrow.Array, from, to int, value func(int) int64) {
 	last := int64(0)
 	code := uint32(0)
 	for i := from; i < to; i++ {
 		k.codes[i] = 0
-		if col.IsNull(i) {
+		if column.IsNull(i) {
 			continue
 		}
 		if v := value(i); code == 0 || v != last {

@@ -99,8 +99,8 @@ func (g *groups) find(columns [][]uint32, row int) int {
 
 func (g *groups) hasCodes(group int, columns [][]uint32, row int) bool {
 	codes := g.codes[group*g.width:]
-	for j, col := range columns {
-		if codes[j] != col[row] {
+	for j, column := range columns {
+		if codes[j] != column[row] {
 			return false
 		}
 	}

@@ -36,7 +36,7 @@ func (a *accumulator) reset(rows int64) {
 
 // add adds the rows of a chunk. rowGroups is the group of each row, below groups, or -1 for a
 // dropped row. A nil column is null in every row.
-func (a *accumulator) add(col arrow.Array, rowGroups []int32, groups int) error {
+func (a *accumulator) add(column arrow.Array, rowGroups []int32, groups int) error {
 	if a.measure.Kind == catalog.Count {
 		return nil // The count is the group's events.
 	}
@@ -44,24 +44,24 @@ func (a *accumulator) add(col arrow.Array, rowGroups []int32, groups int) error 
 	var fits bool
 	switch a.measure.Kind {
 	case catalog.Sum, catalog.Avg:
-		fits = a.addSum(col, rowGroups, groups)
+		fits = a.addSum(column, rowGroups, groups)
 	case catalog.Min:
-		fits = a.addExtreme(col, rowGroups, groups, true)
+		fits = a.addExtreme(column, rowGroups, groups, true)
 	case catalog.Max:
-		fits = a.addExtreme(col, rowGroups, groups, false)
+		fits = a.addExtreme(column, rowGroups, groups, false)
 	case catalog.Distinct:
-		return a.addDistinct(col, rowGroups)
+		return a.addDistinct(column, rowGroups)
 	}
-	if !fits && col != nil {
-		return fmt.Errorf("column %s is %s, declared %s", a.measure.Field, col.DataType(), a.fieldType)
+	if !fits && column != nil {
+		return fmt.Errorf("column %s is %s, declared %s", a.measure.Field, column.DataType(), a.fieldType)
 	}
 	return nil
 }
 
-func (a *accumulator) addSum(col arrow.Array, rowGroups []int32, groups int) bool {
+func (a *accumulator) addSum(column arrow.Array, rowGroups []int32, groups int) bool {
 	if a.fieldType == catalog.Float64 {
 		a.floats = grow(a.floats, groups)
-		c, ok := col.(*array.Float64)
+		c, ok := column.(*array.Float64)
 		if ok {
 			values := c.Float64Values()
 			a.eachValue(c, rowGroups, func(g int32, i int) { a.floats[g] += values[i] })
@@ -70,7 +70,7 @@ func (a *accumulator) addSum(col arrow.Array, rowGroups []int32, groups int) boo
 	}
 	a.hi = grow(a.hi, groups)
 	a.lo = grow(a.lo, groups)
-	c, ok := col.(*array.Int64)
+	c, ok := column.(*array.Int64)
 	if ok {
 		values := c.Int64Values()
 		a.eachValue(c, rowGroups, func(g int32, i int) {
@@ -82,17 +82,17 @@ func (a *accumulator) addSum(col arrow.Array, rowGroups []int32, groups int) boo
 	return ok
 }
 
-func (a *accumulator) addExtreme(col arrow.Array, rowGroups []int32, groups int, least bool) bool {
+func (a *accumulator) addExtreme(column arrow.Array, rowGroups []int32, groups int, least bool) bool {
 	if a.fieldType == catalog.Float64 {
 		a.floats = grow(a.floats, groups)
-		c, ok := col.(*array.Float64)
+		c, ok := column.(*array.Float64)
 		if ok {
 			extreme(a, c, rowGroups, a.floats, c.Value, least)
 		}
 		return ok
 	}
 	a.ints = grow(a.ints, groups)
-	switch c := col.(type) {
+	switch c := column.(type) {
 	case *array.Int64:
 		extreme(a, c, rowGroups, a.ints, c.Value, least)
 	case *array.Timestamp:
@@ -104,9 +104,9 @@ func (a *accumulator) addExtreme(col arrow.Array, rowGroups []int32, groups int,
 }
 
 // extreme keeps the least or the greatest value of each group in best.
-func extreme[T int64 | float64](a *accumulator, col arrow.Array, rowGroups []int32, best []T, value func(int) T,
+func extreme[T int64 | float64](a *accumulator, column arrow.Array, rowGroups []int32, best []T, value func(int) T,
 	least bool) {
-	a.eachValue(col, rowGroups, func(g int32, i int) {
+	a.eachValue(column, rowGroups, func(g int32, i int) {
 		if v := value(i); a.n[g] == 1 || v != best[g] && (v < best[g]) == least {
 			best[g] = v
 		}
@@ -114,10 +114,10 @@ func extreme[T int64 | float64](a *accumulator, col arrow.Array, rowGroups []int
 }
 
 // eachValue calls fn for every row that has a group and a value, after it has counted the value.
-func (a *accumulator) eachValue(col arrow.Array, rowGroups []int32, fn func(group int32, row int)) {
-	nulls := col.NullN() > 0
+func (a *accumulator) eachValue(column arrow.Array, rowGroups []int32, fn func(group int32, row int)) {
+	nulls := column.NullN() > 0
 	for i, g := range rowGroups {
-		if g < 0 || nulls && col.IsNull(i) {
+		if g < 0 || nulls && column.IsNull(i) {
 			continue
 		}
 		a.n[g]++
@@ -125,28 +125,28 @@ func (a *accumulator) eachValue(col arrow.Array, rowGroups []int32, fn func(grou
 	}
 }
 
-func (a *accumulator) addDistinct(col arrow.Array, rowGroups []int32) error {
-	if col == nil {
+func (a *accumulator) addDistinct(column arrow.Array, rowGroups []int32) error {
+	if column == nil {
 		return nil
 	}
-	hash, err := a.hashes.bind(col)
+	hash, err := a.hashes.bind(column)
 	if err != nil {
 		return fmt.Errorf("column %s: %w", a.measure.Field, err)
 	}
-	a.eachValue(col, rowGroups, func(g int32, i int) { a.pairs.add(g, hash(i)) })
+	a.eachValue(column, rowGroups, func(g int32, i int) { a.pairs.add(g, hash(i)) })
 	return nil
 }
 
 // hasher hashes the values of a column. It hashes a dictionary's value once per dictionary.
 type hasher struct {
-	dict   arrow.ArrayData
-	known  []bool
-	hashes []uint64
+	dictionary arrow.ArrayData
+	known      []bool
+	hashes     []uint64
 }
 
 // bind returns the function that hashes one row of the column.
-func (h *hasher) bind(col arrow.Array) (func(row int) uint64, error) {
-	switch c := col.(type) {
+func (h *hasher) bind(column arrow.Array) (func(row int) uint64, error) {
+	switch c := column.(type) {
 	case *array.Dictionary:
 		return h.bindDictionary(c)
 	case *array.String:
@@ -160,7 +160,7 @@ func (h *hasher) bind(col arrow.Array) (func(row int) uint64, error) {
 	case *array.Boolean:
 		return func(i int) uint64 { return distinct.HashInt64(boolInt(c.Value(i))) }, nil
 	}
-	return nil, fmt.Errorf("distinct values of type %s cannot be counted", col.DataType())
+	return nil, fmt.Errorf("distinct values of type %s cannot be counted", column.DataType())
 }
 
 func (h *hasher) bindDictionary(c *array.Dictionary) (func(row int) uint64, error) {
@@ -169,8 +169,8 @@ func (h *hasher) bindDictionary(c *array.Dictionary) (func(row int) uint64, erro
 	if !ok1 || !ok2 {
 		return nil, fmt.Errorf("%s: a dictionary must have int32 indices and string values", c.DataType())
 	}
-	if h.dict != values.Data() {
-		h.dict = values.Data()
+	if h.dictionary != values.Data() {
+		h.dictionary = values.Data()
 		h.known = resize(h.known, values.Len())
 		h.hashes = resize(h.hashes, values.Len())
 		clear(h.known)

@@ -195,7 +195,7 @@ func (p *plan) cutSlices(s *span) (n int, width int64) {
 	}
 	unit := int64(1)
 	for _, v := range s.views {
-		unit = lcm(unit, v.Cell.Microseconds())
+		unit = leastCommonMultiple(unit, v.Cell.Microseconds())
 	}
 	want := min(s.rows/rows+1, maxSlices)
 	cells := p.width / unit
@@ -203,7 +203,7 @@ func (p *plan) cutSlices(s *span) (n int, width int64) {
 	return int((p.width + width - 1) / width), width
 }
 
-func lcm(a, b int64) int64 {
+func leastCommonMultiple(a, b int64) int64 {
 	x := a
 	y := b
 	for y != 0 {

@@ -91,9 +91,9 @@ func TestCollectSparesAttempts(t *testing.T) {
 	w.land("flight", randomEvents(r, 20, epoch.UnixMicro(), 3)...)
 	w.recompute(p)
 	table := "cells_slim_" + c.Digest(slimView())
-	for _, ver := range []uint64{newVersion(1), newVersion(2)} {
+	for _, version := range []uint64{newVersion(1), newVersion(2)} {
 		if err := w.db.Exec(t.Context(),
-			fmt.Sprintf("INSERT INTO %s (_bucket, _ver) VALUES (0, %d)", table, ver)); err != nil {
+			fmt.Sprintf("INSERT INTO %s (_bucket, _ver) VALUES (0, %d)", table, version)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -163,8 +163,8 @@ func TestVerifies(t *testing.T) {
 	t.Parallel()
 	w, _ := newRandomWorld(t)
 	c := catalogOf(wideView())
-	full := event{id: "a", tenant: "acme", time: epoch.UnixMicro(), origin: ptr("ORD"), delay: ptr(int64(5)),
-		fare: ptr(1.5), ok: ptr(true), closed: ptr(epoch.UnixMicro())}
+	full := event{id: "a", tenant: "acme", time: epoch.UnixMicro(), origin: pointer("ORD"), delay: pointer(int64(5)),
+		fare: pointer(1.5), ok: pointer(true), closed: pointer(epoch.UnixMicro())}
 	bare := full
 	bare.id = "b"
 	bare.origin = nil

@@ -15,23 +15,23 @@ import (
 // refuse them for ever, because nothing lands in an old bucket that would make it dirty.
 func (p *Publisher) Suspect() { p.suspect.Store(true) }
 
-// findLost adds to pl.lost the buckets of the newest publication that do not have the rows it
+// findLost adds to plan.lost the buckets of the newest publication that do not have the rows it
 // names. It leaves out a bucket with retired rows, which cannot be computed again. Readers are
 // right to refuse that bucket (Q3), because any answer would be too small a number (Q5).
-func (p *Publisher) findLost(ctx context.Context, pl *plan, types map[string]*landed) error {
+func (p *Publisher) findLost(ctx context.Context, plan *plan, types map[string]*landed) error {
 	if err := p.views.CreateTables(ctx); err != nil {
 		return err
 	}
-	for _, name := range slices.Sorted(maps.Keys(pl.digests)) {
-		published := pl.prev.Views[name]
-		if pl.full[name] || len(published.Buckets) == 0 {
+	for _, name := range slices.Sorted(maps.Keys(plan.digests)) {
+		published := plan.previous.Views[name]
+		if plan.full[name] || len(published.Buckets) == 0 {
 			continue // Every bucket is written anyway, or there is none.
 		}
 		there := map[record.BucketVersion]bool{}
 		view := p.cfg.Catalog.Views[name]
 		table := sqlschema.Table(view, published.Digest)
 		events := types[view.Event]
-		for b, err := range p.views.Versions(ctx, table, pl.n<<32) {
+		for b, err := range p.views.Versions(ctx, table, plan.n<<32) {
 			if err != nil {
 				return fmt.Errorf("count the rows of view %s: %w", name, err)
 			}
@@ -40,13 +40,13 @@ func (p *Publisher) findLost(ctx context.Context, pl *plan, types map[string]*la
 		for _, b := range published.Buckets {
 			b.Checksum = 0 // Versions does not return it.
 			if b.Rows > 0 && !there[b] && events != nil && !events.retired[b.Bucket] {
-				pl.lost[name] = append(pl.lost[name], b.Bucket)
+				plan.lost[name] = append(plan.lost[name], b.Bucket)
 			}
 		}
-		if n := len(pl.lost[name]); n > 0 {
+		if n := len(plan.lost[name]); n > 0 {
 			p.metrics.lost.Add(float64(n))
 			p.cfg.Logger.Error("rows of the newest publication are missing in ClickHouse; they are computed again",
-				"view", name, "publication", pl.prev.N, "buckets", n)
+				"view", name, "publication", plan.previous.N, "buckets", n)
 		}
 	}
 	return nil

@@ -28,26 +28,26 @@ func randomEvents(r *rand.Rand, n int, start int64, hours int) []event {
 			e.time = out[len(out)-1].time
 		}
 		if r.IntN(4) > 0 {
-			e.origin = ptr([]string{"ORD", "", "ATL", "\x00\n\n", "N'ULL`"}[r.IntN(5)])
+			e.origin = pointer([]string{"ORD", "", "ATL", "\x00\n\n", "N'ULL`"}[r.IntN(5)])
 		}
 		if r.IntN(4) > 0 {
-			e.delay = ptr([]int64{-5, 0, 1 << 62, -1 << 63, 256}[r.IntN(5)])
+			e.delay = pointer([]int64{-5, 0, 1 << 62, -1 << 63, 256}[r.IntN(5)])
 		}
 		if r.IntN(4) > 0 {
-			e.fare = ptr(float64(r.IntN(9)) - 4)
+			e.fare = pointer(float64(r.IntN(9)) - 4)
 		}
 		if r.IntN(4) > 0 {
-			e.ok = ptr(r.IntN(2) == 0)
+			e.ok = pointer(r.IntN(2) == 0)
 		}
 		if r.IntN(4) > 0 {
-			e.closed = ptr(e.time + r.Int64N(hour))
+			e.closed = pointer(e.time + r.Int64N(hour))
 		}
 		out = append(out, e)
 	}
 	return out
 }
 
-func ptr[T any](v T) *T { return &v }
+func pointer[T any](v T) *T { return &v }
 
 // countedEvents returns the events that count: of each (tenant, id, bucket) the one of the first position (B2,
 // I2), unless it and an event of its id in the bucket before both have assigned times (I3).
@@ -85,22 +85,22 @@ func textOf[T any](v *T) string {
 	return fmt.Sprintf("%q", fmt.Sprint(*v))
 }
 
-func sum[T int64 | float64](events []event, read func(event) *T) (s float64, n int, lo, hi *T) {
+func sum[T int64 | float64](events []event, read func(event) *T) (total float64, n int, least, most *T) {
 	for _, e := range events {
 		v := read(e)
 		if v == nil {
 			continue
 		}
-		s = s + float64(*v)
+		total = total + float64(*v)
 		n = n + 1
-		if lo == nil || *v < *lo {
-			lo = v
+		if least == nil || *v < *least {
+			least = v
 		}
-		if hi == nil || *v > *hi {
-			hi = v
+		if most == nil || *v > *most {
+			most = v
 		}
 	}
-	return s, n, lo, hi
+	return total, n, least, most
 }
 
 func countUnique[T comparable](events []event, read func(event) *T) int {
@@ -124,11 +124,12 @@ func wideRows(events []event) []string {
 	}
 	var rows []string
 	for k, list := range groups {
-		total, dn, least, _ := sum(list, func(e event) *int64 { return e.delay })
-		paid, fn, _, most := sum(list, func(e event) *float64 { return e.fare })
+		total, delays, least, _ := sum(list, func(e event) *int64 { return e.delay })
+		paid, fares, _, most := sum(list, func(e event) *float64 { return e.fare })
 		_, _, _, last := sum(list, func(e event) *int64 { return e.closed })
-		rows = append(rows, fmt.Sprint(k, " ", len(list), textOf(nullable(total, dn)), textOf(nullable(paid, fn)),
-			textOf(nullable(paid/float64(fn), fn)), textOf(least), textOf(most), textOf(last),
+		rows = append(rows, fmt.Sprint(k, " ", len(list), textOf(nullable(total, delays)),
+			textOf(nullable(paid, fares)), textOf(nullable(paid/float64(fares), fares)), textOf(least), textOf(most),
+			textOf(last),
 			countUnique(list, func(e event) *string { return e.origin }),
 			countUnique(list, func(e event) *float64 { return e.fare })))
 	}

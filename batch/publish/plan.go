@@ -16,7 +16,7 @@ import (
 // plan is the work of one attempt at publication n. It covers the events from the newest
 // publication's H up to the chain heads (B1, B3).
 type plan struct {
-	prev      *record.State
+	previous  *record.State
 	n         uint64
 	h         []position.Offset
 	tips      []string
@@ -44,7 +44,7 @@ type landed struct {
 // Refresh before. Then a chain head below H means that the chain is wrong, and not that another
 // publisher was faster.
 func (p *Publisher) plan(ctx context.Context) (*plan, error) {
-	prev := p.State()
+	previous := p.State()
 	chains, err := p.chains(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read commit chains: %w", err)
@@ -57,39 +57,39 @@ func (p *Publisher) plan(ctx context.Context) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	pl := &plan{prev: prev, n: prev.N + 1, full: map[string]bool{}, lost: map[string][]int64{},
+	plan := &plan{previous: previous, n: previous.N + 1, full: map[string]bool{}, lost: map[string][]int64{},
 		digests: map[string]string{}, ledgers: map[string]*record.Ledger{}}
 	types := map[string]*landed{}
 	for i, c := range chains {
-		if err := p.checkChain(c, i, prev.H[i]); err != nil {
+		if err := p.checkChain(c, i, previous.H[i]); err != nil {
 			return nil, err
 		}
-		pl.h = append(pl.h, c.Head)
-		pl.tips = append(pl.tips, c.Tip)
+		plan.h = append(plan.h, c.Head)
+		plan.tips = append(plan.tips, c.Tip)
 		if n := len(c.Segments); n > 0 && failpoint.Off(failpoint.B1) {
-			pl.h[i].Seq = max(c.Segments[n-1].Start, prev.H[i].Seq)
+			plan.h[i].Seq = max(c.Segments[n-1].Start, previous.H[i].Seq)
 		}
-		pl.events += c.Events
-		if err := pl.survey(c, prev.H[i], horizons, types); err != nil {
+		plan.events += c.Events
+		if err := plan.survey(c, previous.H[i], horizons, types); err != nil {
 			return nil, err
 		}
 	}
 	failpoint.Point("publish.dirty.before")
-	pl.compareViews(p.cfg.Catalog)
+	plan.compareViews(p.cfg.Catalog)
 	if p.suspect.Swap(false) {
-		err := p.findLost(ctx, pl, types)
-		if err != nil || len(pl.lost) > 0 {
+		err := p.findLost(ctx, plan, types)
+		if err != nil || len(plan.lost) > 0 {
 			p.suspect.Store(true) // The suspicion ends when a count finds that no row is missing.
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
-	pl.nothing = pl.nothing && slices.Equal(pl.h, prev.H) && len(pl.lost) == 0 && !p.holdsBack()
+	plan.nothing = plan.nothing && slices.Equal(plan.h, previous.H) && len(plan.lost) == 0 && !p.holdsBack()
 	for _, name := range slices.Sorted(maps.Keys(types)) {
-		pl.addInput(p.cfg.Catalog, name, types[name])
+		plan.addInput(p.cfg.Catalog, name, types[name])
 	}
-	return pl, nil
+	return plan, nil
 }
 
 // checkChain checks that a chain belongs to partition i of this configuration and reaches h, the
@@ -176,16 +176,16 @@ func (l *landed) addObject(o exact.Object) {
 func (pl *plan) compareViews(c *catalog.Catalog) {
 	for name, v := range c.Views {
 		pl.digests[name] = c.Digest(v)
-		old, published := pl.prev.Views[name]
+		old, published := pl.previous.Views[name]
 		pl.full[name] = !published || old.Digest != pl.digests[name]
 	}
 	same := func(name string, old record.ViewState) bool { return pl.digests[name] == old.Digest }
-	pl.nothing = len(pl.digests) == len(pl.prev.Views)
-	for name, old := range pl.prev.Views {
+	pl.nothing = len(pl.digests) == len(pl.previous.Views)
+	for name, old := range pl.previous.Views {
 		pl.nothing = pl.nothing && same(name, old)
 	}
 	pl.base = pl.n%record.BaseEvery == 1
-	for name := range pl.prev.Types {
+	for name := range pl.previous.Types {
 		// The counts of a type without views are dropped, which a delta cannot do.
 		pl.base = pl.base || len(c.ViewsOf(name)) == 0
 	}
@@ -215,14 +215,14 @@ func (pl *plan) addInput(c *catalog.Catalog, name string, t *landed) {
 // for the first views of a type, it begins with the first event. Else it begins with the fresh
 // events.
 func (pl *plan) ledgerStart(in exact.Input, t *landed) (from []uint64) {
-	if _, begun := pl.prev.Ledgers[in.Type]; begun {
+	if _, begun := pl.previous.Ledgers[in.Type]; begun {
 		return nil
 	}
 	whole := len(in.Buckets) >= len(t.all) && len(t.retired) == 0
 	for i := range in.Objects {
 		in.Objects[i].Fresh = in.Objects[i].Fresh || whole
 	}
-	for _, h := range pl.prev.H {
+	for _, h := range pl.previous.H {
 		if whole {
 			h.Seq = position.First
 		}

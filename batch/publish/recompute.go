@@ -56,15 +56,15 @@ func (p *Publisher) recompute(ctx context.Context) (Result, error) {
 			return Result{}, err
 		}
 		failpoint.Point("publish.plan.before")
-		pl, err := p.plan(ctx)
+		plan, err := p.plan(ctx)
 		failpoint.Point("publish.plan.after")
 		if err != nil {
 			return Result{}, err
 		}
-		if pl.nothing {
+		if plan.nothing {
 			return Result{Publication: p.State().N, Nothing: true}, nil
 		}
-		r, won, err := p.attempt(ctx, pl)
+		r, won, err := p.attempt(ctx, plan)
 		if err != nil {
 			return Result{}, err
 		}
@@ -74,7 +74,7 @@ func (p *Publisher) recompute(ctx context.Context) (Result, error) {
 		if err := p.Refresh(ctx); err != nil {
 			return Result{}, err
 		}
-		if s := p.State(); pl.coveredBy(s) {
+		if s := p.State(); plan.coveredBy(s) {
 			return Result{Publication: s.N, Nothing: true}, p.views.Project(ctx, p.State())
 		}
 	}
@@ -83,23 +83,23 @@ func (p *Publisher) recompute(ctx context.Context) (Result, error) {
 
 // attempt computes and writes the plan's buckets and tries to create publication n, after it has looked for
 // objects and read rows back (U2). It reports whether publication n is its own.
-func (p *Publisher) attempt(ctx context.Context, pl *plan) (Result, bool, error) {
-	if err := p.checkPresent(ctx, pl.fresh); err != nil {
+func (p *Publisher) attempt(ctx context.Context, plan *plan) (Result, bool, error) {
+	if err := p.checkPresent(ctx, plan.fresh); err != nil {
 		return Result{}, false, err
 	}
 	if err := p.views.CreateTables(ctx); err != nil {
 		return Result{}, false, err
 	}
-	r := Result{Publication: pl.n, Events: pl.newEvents}
-	w := p.newWriter(pl)
+	r := Result{Publication: plan.n, Events: plan.newEvents}
+	w := p.newWriter(plan)
 	counts := map[string][]record.BucketCount{}
-	for _, in := range pl.inputs {
+	for _, in := range plan.inputs {
 		found, err := w.compute(ctx, in)
 		if err != nil {
 			return Result{}, false, err
 		}
 		counts[in.Type] = found.Buckets
-		pl.setAccounts(in.Type, found.Accounts)
+		plan.setAccounts(in.Type, found.Accounts)
 		r.addCounts(found.Buckets)
 	}
 	for _, t := range w.tables {
@@ -111,7 +111,7 @@ func (p *Publisher) attempt(ctx context.Context, pl *plan) (Result, bool, error)
 	if err := w.verify(ctx); err != nil {
 		return Result{}, false, err
 	}
-	won, err := p.createPublication(ctx, pl, w, counts)
+	won, err := p.createPublication(ctx, plan, w, counts)
 	return r, won, err
 }
 
@@ -136,24 +136,24 @@ func (r *Result) addCounts(counts []record.BucketCount) {
 
 // createPublication encodes the record and creates it (P1, P2). After an error the record may exist or not; the
 // Refresh of the next run finds out.
-func (p *Publisher) createPublication(ctx context.Context, pl *plan, w *writer,
+func (p *Publisher) createPublication(ctx context.Context, plan *plan, w *writer,
 	counts map[string][]record.BucketCount) (won bool, err error) {
-	raw, err := p.encode(pl, w, counts)
+	raw, err := p.encode(plan, w, counts)
 	if err != nil {
-		return false, fmt.Errorf("publication %d: %w", pl.n, err)
+		return false, fmt.Errorf("publication %d: %w", plan.n, err)
 	}
 	failpoint.Point("publish.create.before")
-	outcome, _, err := p.records.Create(ctx, record.PublicationKey(pl.n), raw)
+	outcome, _, err := p.records.Create(ctx, record.PublicationKey(plan.n), raw)
 	failpoint.Point("publish.create.after")
 	if err != nil {
-		return false, fmt.Errorf("create publication %d: %w", pl.n, err)
+		return false, fmt.Errorf("create publication %d: %w", plan.n, err)
 	}
 	if outcome != record.Created && !failpoint.Off(failpoint.P2) {
 		return false, nil
 	}
 	p.reading.Lock()
 	defer p.reading.Unlock()
-	if p.State().N >= pl.n {
+	if p.State().N >= plan.n {
 		return true, nil // A concurrent Refresh has read it already.
 	}
 	return true, p.advance(raw)
@@ -161,24 +161,24 @@ func (p *Publisher) createPublication(ctx context.Context, pl *plan, w *writer,
 
 // encode returns the publication's bytes. It makes a base by applying the delta to the previous
 // state, so that base and delta cannot differ.
-func (p *Publisher) encode(pl *plan, w *writer, counts map[string][]record.BucketCount) ([]byte, error) {
+func (p *Publisher) encode(plan *plan, w *writer, counts map[string][]record.BucketCount) ([]byte, error) {
 	b := &record.Publication{
-		N: pl.n, Previous: pl.prev.Digest, H: pl.h, Tips: pl.tips, Events: pl.events, Code: p.cfg.Code,
+		N: plan.n, Previous: plan.previous.Digest, H: plan.h, Tips: plan.tips, Events: plan.events, Code: p.cfg.Code,
 		Attempt: fmt.Sprintf("%08x-%016x", uint32(w.version), rand.Uint64()), Created: p.cfg.Now().UTC(),
-		Views: map[string]*record.PublishedView{}, Types: counts, Ledgers: pl.ledgers,
+		Views: map[string]*record.PublishedView{}, Types: counts, Ledgers: plan.ledgers,
 	}
 	if failpoint.Off(failpoint.P1) {
-		b.H = slices.Concat(b.H[:1], pl.prev.H[1:])
+		b.H = slices.Concat(b.H[:1], plan.previous.H[1:])
 	}
-	for name, digest := range pl.digests {
-		b.Views[name] = &record.PublishedView{Digest: digest, Full: pl.full[name], Buckets: pl.versions(name, w)}
+	for name, digest := range plan.digests {
+		b.Views[name] = &record.PublishedView{Digest: digest, Full: plan.full[name], Buckets: plan.versions(name, w)}
 	}
 	raw, err := b.Encode()
 	if err != nil {
 		return nil, err
 	}
-	next, err := pl.prev.Apply(raw)
-	if err != nil || !pl.base {
+	next, err := plan.previous.Apply(raw)
+	if err != nil || !plan.base {
 		return raw, err
 	}
 	p.makeBase(b, next)
@@ -216,7 +216,7 @@ func (pl *plan) versions(name string, w *writer) []record.BucketVersion {
 	}
 	found := maps.Clone(t.buckets)
 	for _, b := range t.wanted {
-		old := pl.prev.Views[name].Between(b, b+1)
+		old := pl.previous.Views[name].Between(b, b+1)
 		if !pl.full[name] && found[b].Rows == 0 && len(old) > 0 && old[0].Rows > 0 {
 			found[b] = record.BucketVersion{Bucket: b, Ver: w.version}
 		}

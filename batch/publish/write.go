@@ -52,9 +52,9 @@ type table struct {
 	buckets map[int64]record.BucketVersion // what was written of each
 }
 
-func (p *Publisher) newWriter(pl *plan) *writer {
-	w := &writer{p: p, version: newVersion(pl.n), tables: map[string]*table{}, limit: max(p.cfg.Memory/8, 1<<20)}
-	for _, in := range pl.inputs {
+func (p *Publisher) newWriter(plan *plan) *writer {
+	w := &writer{p: p, version: newVersion(plan.n), tables: map[string]*table{}, limit: max(p.cfg.Memory/8, 1<<20)}
+	for _, in := range plan.inputs {
 		for _, t := range in.Targets {
 			w.tables[t.View.Name] = &table{view: t.View, wanted: t.Buckets, buckets: map[int64]record.BucketVersion{}}
 		}

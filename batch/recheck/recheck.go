@@ -69,13 +69,13 @@ type holding struct {
 
 // Check samples buckets of a publication and compares all their views. The events are those in
 // the segments of the chains below the publication's H.
-func (c *Checker) Check(ctx context.Context, st *record.State, chains []*record.Chain) (openapi.Recheck, error) {
-	r := openapi.Recheck{Publication: st.N, Differences: []openapi.Difference{}}
+func (c *Checker) Check(ctx context.Context, state *record.State, chains []*record.Chain) (openapi.Recheck, error) {
+	r := openapi.Recheck{Publication: state.N, Differences: []openapi.Difference{}}
 	reach, err := c.reach(ctx)
 	if err != nil {
 		return r, err
 	}
-	landed := c.landed(st, chains)
+	landed := c.landed(state, chains)
 	all := slices.SortedFunc(maps.Keys(landed), func(a, b bucket) int {
 		return cmp.Or(cmp.Compare(a.eventType, b.eventType), cmp.Compare(a.start, b.start))
 	})
@@ -87,10 +87,10 @@ func (c *Checker) Check(ctx context.Context, st *record.State, chains []*record.
 			continue
 		}
 		for _, v := range c.cfg.Catalog.ViewsOf(b.eventType) {
-			if published, ok := st.Views[v.Name]; !ok || published.Digest != c.cfg.Catalog.Digest(v) {
+			if published, ok := state.Views[v.Name]; !ok || published.Digest != c.cfg.Catalog.Digest(v) {
 				continue
 			}
-			if err := c.check(ctx, &r, st, reach, v, b, h); err != nil {
+			if err := c.check(ctx, &r, state, reach, v, b, h); err != nil {
 				return r, fmt.Errorf("check view %s, bucket %s: %w", v.Name,
 					time.UnixMicro(b.start).UTC().Format(time.RFC3339), err)
 			}
@@ -101,7 +101,7 @@ func (c *Checker) Check(ctx context.Context, st *record.State, chains []*record.
 
 // landed returns the buckets with rows below the publication's H. It leaves out dead letters, whose
 // objects are deleted when they are old.
-func (c *Checker) landed(st *record.State, chains []*record.Chain) map[bucket]*holding {
+func (c *Checker) landed(state *record.State, chains []*record.Chain) map[bucket]*holding {
 	out := map[bucket]*holding{}
 	width := c.cfg.Catalog.Bucket.Microseconds()
 	holdingOf := func(eventType string, start int64) *holding {
@@ -113,7 +113,7 @@ func (c *Checker) landed(st *record.State, chains []*record.Chain) map[bucket]*h
 	}
 	for p, chain := range chains {
 		for _, segment := range chain.Segments {
-			if segment.End > st.H[p].Seq {
+			if segment.End > state.H[p].Seq {
 				break
 			}
 			for _, o := range segment.Objects {
@@ -137,10 +137,10 @@ func (c *Checker) landed(st *record.State, chains []*record.Chain) map[bucket]*h
 }
 
 // check compares one bucket of a view and adds what it finds to r.
-func (c *Checker) check(ctx context.Context, r *openapi.Recheck, st *record.State, reach lake.Reach,
+func (c *Checker) check(ctx context.Context, r *openapi.Recheck, state *record.State, reach lake.Reach,
 	v *catalog.View, b bucket, h *holding) error {
 	var version record.BucketVersion
-	if l := st.Views[v.Name].Between(b.start, b.start+1); len(l) > 0 {
+	if l := state.Views[v.Name].Between(b.start, b.start+1); len(l) > 0 {
 		version = l[0]
 	}
 	q := &statement{catalog: c.cfg.Catalog, view: v, reach: reach, start: b.start, version: version.Ver,

@@ -236,13 +236,12 @@ func TestToleratesTheOrderOfFloats(t *testing.T) {
 	}
 }
 
-// TestSamplesWithinBounds publishes versions that have no rows, so that every checked bucket differs and the
-// differences name the sample.
-func TestSamplesWithinBounds(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, testCatalog(wideView(), slimView()))
-	const buckets = 3
-	for i := range int64(buckets) {
+const sampledBuckets = 3
+
+// withoutRows lands events in sampledBuckets buckets, the first of which is in more objects than the others. It
+// publishes versions that have no rows, so that every checked bucket differs and the differences name the sample.
+func withoutRows(w *world) *record.State {
+	for i := range int64(sampledBuckets) {
 		var events []event
 		for j := range 9 {
 			events = append(events, event{id: fmt.Sprint(i, j), time: start + i*hour + int64(j)*60e6,
@@ -255,15 +254,21 @@ func TestSamplesWithinBounds(t *testing.T) {
 	}
 	state := w.publish()
 	for view := range state.Views {
-		for i := range int64(buckets) {
+		for i := range int64(sampledBuckets) {
 			state = planted(state, view, start+i*hour, 100)
 		}
 	}
-	wideOnly := *state
-	wideOnly.Views = map[string]record.ViewState{"wide": state.Views["wide"]}
+	return state
+}
+
+// TestSamplesWithinBounds checks that a run samples as many buckets as it may, and that each bucket may be sampled.
+func TestSamplesWithinBounds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, testCatalog(wideView()))
+	state := withoutRows(w)
 	sampled := map[time.Time]int{}
-	for range 12 { // A bucket is in none of the samples once in 500,000 runs of this test.
-		got := w.check(&wideOnly, func(cfg *Config) { cfg.Buckets = 2 })
+	for range 12 { // Less than once in 100,000 runs, some bucket is in no sample.
+		got := w.check(state, func(cfg *Config) { cfg.Buckets = 2 })
 		seen := map[time.Time]bool{}
 		for _, d := range got.Differences {
 			seen[d.Bucket] = true
@@ -275,12 +280,18 @@ func TestSamplesWithinBounds(t *testing.T) {
 			sampled[b]++
 		}
 	}
-	if len(sampled) != buckets {
-		t.Errorf("12 samples of 2 buckets were all among %v, want all %d buckets", sampled, buckets)
+	if len(sampled) != sampledBuckets {
+		t.Errorf("12 samples of 2 buckets were all among %v, want all %d buckets", sampled, sampledBuckets)
 	}
+}
 
-	got := w.check(state, func(cfg *Config) { cfg.Objects = 3 })
-	if got.LeftOut != 1 || got.Checked != 2*(buckets-1) {
+// TestBoundsObjectsAndNames checks that a bucket in too many objects is left out, and that a result names a few
+// rows of a bucket and counts all.
+func TestBoundsObjectsAndNames(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, testCatalog(wideView(), slimView()))
+	got := w.check(withoutRows(w), func(cfg *Config) { cfg.Objects = 3 })
+	if got.LeftOut != 1 || got.Checked != 2*(sampledBuckets-1) {
 		t.Errorf("got %d left out and %d compared, want the bucket in many objects left out", got.LeftOut, got.Checked)
 	}
 	type viewBucket struct {
@@ -301,8 +312,8 @@ func TestSamplesWithinBounds(t *testing.T) {
 			t.Errorf("view %s: %d rows are named, want %d", b.view, n, want)
 		}
 	}
-	if rows := got.Differing(); rows != (9+1)*(buckets-1) {
-		t.Errorf("%d rows differ, want %d", rows, (9+1)*(buckets-1))
+	if rows := got.Differing(); rows != (9+1)*(sampledBuckets-1) {
+		t.Errorf("%d rows differ, want %d", rows, (9+1)*(sampledBuckets-1))
 	}
 }
 
