@@ -3,16 +3,16 @@ package query
 import "errors"
 
 // The reasons for which a layer cannot answer a scan or a publication cannot be
-// pinned. Layers that do not import each other meet in these; wrap them with the detail.
+// pinned. Layers that do not import each other share them; wrap them with the detail.
 var (
-	// ErrPinExpired: the speed layer no longer holds the messages from the cut on, so the
+	// ErrPinExpired means that the speed layer no longer holds the messages from the cut on, so the
 	// reader starts again from the newest publication (S4, Q2).
 	ErrPinExpired = errors.New("the speed layer no longer reaches back to the cut")
-	// ErrViewNotReady: the speed layer has no state for this definition of the view yet (S5).
+	// ErrViewNotReady means that the speed layer has no state for this definition of the view yet (S5).
 	ErrViewNotReady = errors.New("the view is not ready in the speed layer")
-	// ErrNoPublication: no publication has this number.
+	// ErrNoPublication means that no publication has this number.
 	ErrNoPublication = errors.New("no such publication")
-	// ErrCollected: the publication, or rows it pins, have been collected (P3). A reader of the
+	// ErrCollected means that the publication, or rows it pins, have been collected (P3). A reader of the
 	// newest publication starts again from it (Q3).
 	ErrCollected = errors.New("the publication has been collected")
 )

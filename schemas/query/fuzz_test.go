@@ -46,16 +46,16 @@ func FuzzParse(f *testing.F) {
 	c := flights()
 	f.Fuzz(func(t *testing.T, body []byte) {
 		q, err := Parse(body)
-		var fault *Error
+		var invalid *Error
 		if err != nil {
-			if !errors.As(err, &fault) || fault.Field == "" {
+			if !errors.As(err, &invalid) || invalid.Field == "" {
 				t.Fatalf("%T: %v", err, err)
 			}
 			return
 		}
 		s, err := q.Resolve(c, "t")
 		if err != nil {
-			if !errors.As(err, &fault) || fault.Field == "" {
+			if !errors.As(err, &invalid) || invalid.Field == "" {
 				t.Fatalf("%T: %v", err, err)
 			}
 			return

@@ -103,7 +103,7 @@ func (e *Error) Error() string { return e.Field + ": " + e.Msg }
 // maxMessage bounds an error, which may quote what was sent.
 const maxMessage = 500
 
-func fault(field, format string, args ...any) error {
+func invalid(field, format string, args ...any) error {
 	msg := fmt.Sprintf(format, args...)
 	if len(msg) > maxMessage {
 		msg = strings.ToValidUTF8(msg[:maxMessage], "") + "…"
@@ -114,7 +114,7 @@ func fault(field, format string, args ...any) error {
 // Parse reads a query's JSON strictly: RFC 8259, and an unknown field is an error.
 func Parse(body []byte) (*Query, error) {
 	if len(body) > MaxBody {
-		return nil, fault("query", "%d bytes; at most %d", len(body), MaxBody)
+		return nil, invalid("query", "%d bytes; at most %d", len(body), MaxBody)
 	}
 	if err := strict(body); err != nil {
 		return nil, err
@@ -129,10 +129,10 @@ func Parse(body []byte) (*Query, error) {
 		if quoted, ok := strings.CutPrefix(msg, "unknown field "); ok { // The library has no type for it.
 			field = unknown(strings.Trim(quoted, `"`))
 		}
-		return nil, fault(field, "%s", msg)
+		return nil, invalid(field, "%s", msg)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, fault("query", "more than one JSON value")
+		return nil, invalid("query", "more than one JSON value")
 	}
 	return &q, nil
 }
@@ -166,7 +166,7 @@ type Measure struct {
 func (q *Query) Resolve(c *catalog.Catalog, tenant string) (*Scan, error) {
 	v := c.Views[q.View]
 	if v == nil {
-		return nil, fault("view", "no view is named %q; GET /v1/views lists them", q.View)
+		return nil, invalid("view", "no view is named %q; GET /v1/views lists them", q.View)
 	}
 	if err := q.defaults(); err != nil {
 		return nil, err
@@ -197,15 +197,15 @@ func (q *Query) defaults() error {
 	}
 	switch {
 	case !slices.Contains(Modes, q.Mode):
-		return fault("mode", "unknown %q; use merged, exact or live", q.Mode)
+		return invalid("mode", "unknown %q; use merged, exact or live", q.Mode)
 	case q.Limit < 0 || q.Limit > MaxLimit:
-		return fault("limit", "%d; use 1 to %d", q.Limit, MaxLimit)
+		return invalid("limit", "%d; use 1 to %d", q.Limit, MaxLimit)
 	case q.From.IsZero():
-		return fault("from", "missing; give an RFC 3339 time such as 2001-01-01T00:00:00Z")
+		return invalid("from", "missing; give an RFC 3339 time such as 2001-01-01T00:00:00Z")
 	case q.To.IsZero():
-		return fault("to", "missing; give an RFC 3339 time such as 2001-02-01T00:00:00Z")
+		return invalid("to", "missing; give an RFC 3339 time such as 2001-02-01T00:00:00Z")
 	case q.From.UnixMicro() < window.MinTime || q.To.UnixMicro() > window.MaxTime+1:
-		return fault("from", "from and to lie between the years 1970 and 2261")
+		return invalid("from", "from and to lie between the years 1970 and 2261")
 	}
 	return nil
 }
@@ -213,11 +213,11 @@ func (q *Query) defaults() error {
 // Location returns the query's time zone.
 func (q *Query) Location() (*time.Location, error) {
 	if q.TimeZone == "Local" {
-		return nil, fault("time_zone", "unknown %q; use an IANA name such as America/Chicago", q.TimeZone)
+		return nil, invalid("time_zone", "unknown %q; use an IANA name such as America/Chicago", q.TimeZone)
 	}
 	loc, err := time.LoadLocation(q.TimeZone)
 	if err != nil {
-		return nil, fault("time_zone", "unknown %q; use an IANA name such as America/Chicago", q.TimeZone)
+		return nil, invalid("time_zone", "unknown %q; use an IANA name such as America/Chicago", q.TimeZone)
 	}
 	return loc, nil
 }
@@ -229,12 +229,12 @@ func (q *Query) windows(cell time.Duration) (window.Windows, error) {
 	}
 	g, err := window.ParseGranularity(q.Granularity)
 	if err != nil {
-		return window.Windows{}, fault("granularity", "%s", strings.TrimPrefix(err.Error(), "granularity: "))
+		return window.Windows{}, invalid("granularity", "%s", strings.TrimPrefix(err.Error(), "granularity: "))
 	}
 	w, err := window.Of(q.From, q.To, g, loc, cell)
 	if err != nil {
 		field, msg, _ := strings.Cut(err.Error(), ": ")
-		return w, fault(field, "%s", msg)
+		return w, invalid(field, "%s", msg)
 	}
 	return w, nil
 }
@@ -249,10 +249,10 @@ func (q *Query) measures(c *catalog.Catalog, v *catalog.View) ([]Measure, error)
 	for i, name := range q.Measures {
 		m, ok := v.Measure(name)
 		if !ok {
-			return nil, fault("measures", "view %s has no measure %q", v.Name, name)
+			return nil, invalid("measures", "view %s has no measure %q", v.Name, name)
 		}
 		if slices.Contains(q.Measures[:i], name) {
-			return nil, fault("measures", "%q is listed twice", name)
+			return nil, invalid("measures", "%q is listed twice", name)
 		}
 		out = append(out, Measure{m, c.MeasureType(v, m)})
 	}
@@ -263,11 +263,11 @@ func (q *Query) groupBy(c *catalog.Catalog, v *catalog.View) ([]Dimension, error
 	var out []Dimension
 	for i, name := range q.GroupBy {
 		if !slices.Contains(v.Dimensions, name) {
-			return nil, fault("group_by", "view %s has no dimension %q; it has %s", v.Name, name,
+			return nil, invalid("group_by", "view %s has no dimension %q; it has %s", v.Name, name,
 				strings.Join(v.Dimensions, ", "))
 		}
 		if slices.Contains(q.GroupBy[:i], name) {
-			return nil, fault("group_by", "%q is listed twice", name)
+			return nil, invalid("group_by", "%q is listed twice", name)
 		}
 		out = append(out, Dimension{name, c.DimensionType(v, name)})
 	}
@@ -276,12 +276,12 @@ func (q *Query) groupBy(c *catalog.Catalog, v *catalog.View) ([]Dimension, error
 
 func (q *Query) where(c *catalog.Catalog, v *catalog.View) ([]Condition, error) {
 	if len(q.Where) > MaxConditions {
-		return nil, fault("where", "%d conditions; at most %d", len(q.Where), MaxConditions)
+		return nil, invalid("where", "%d conditions; at most %d", len(q.Where), MaxConditions)
 	}
 	out := slices.Clone(q.Where)
 	for i := range out {
 		if !slices.Contains(v.Dimensions, out[i].Dimension) {
-			return nil, fault("where", "view %s has no dimension %q; it has %s", v.Name, out[i].Dimension,
+			return nil, invalid("where", "view %s has no dimension %q; it has %s", v.Name, out[i].Dimension,
 				strings.Join(v.Dimensions, ", "))
 		}
 		out[i].Type = c.DimensionType(v, out[i].Dimension)
@@ -296,7 +296,7 @@ func (q *Query) where(c *catalog.Catalog, v *catalog.View) ([]Condition, error) 
 func (c *Condition) resolve(t catalog.FieldType) error {
 	set := c.Op == In || c.Op == NotIn
 	if !slices.Contains(Ops, c.Op) {
-		return fault("where", "unknown op %q; use one of %v", c.Op, Ops)
+		return invalid("where", "unknown op %q; use one of %v", c.Op, Ops)
 	}
 	if !set && len(c.Values) == 0 {
 		c.Values = []any{c.Value}
@@ -307,13 +307,13 @@ func (c *Condition) resolve(t catalog.FieldType) error {
 		if set {
 			need = fmt.Sprintf("values: 1 to %d of them", MaxValues)
 		}
-		return fault("where", "%s %s takes %s", c.Dimension, c.Op, need)
+		return invalid("where", "%s %s takes %s", c.Dimension, c.Op, need)
 	}
 	if c.Op == Exists {
 		t = catalog.Bool
 	}
 	if c.Op == Prefix && t != catalog.String {
-		return fault("where", "prefix needs a string dimension; %s is %s", c.Dimension, t)
+		return invalid("where", "prefix needs a string dimension; %s is %s", c.Dimension, t)
 	}
 	c.Values = slices.Clone(c.Values)
 	for i, v := range c.Values {
@@ -322,7 +322,7 @@ func (c *Condition) resolve(t catalog.FieldType) error {
 		}
 		typed, err := typedValue(v, t)
 		if err != nil {
-			return fault("where", "%s: %v", c.Dimension, err)
+			return invalid("where", "%s: %v", c.Dimension, err)
 		}
 		c.Values[i] = typed
 	}
@@ -351,10 +351,10 @@ func (q *Query) orderBy() error {
 		known := slices.Contains(q.GroupBy, o.By) || slices.Contains(q.Measures, o.By) || o.By == "time" &&
 			q.Granularity != "" && q.Granularity != "all"
 		if !known {
-			return fault("order_by", "%q is neither time, nor in group_by or measures of this query", o.By)
+			return invalid("order_by", "%q is neither time, nor in group_by or measures of this query", o.By)
 		}
 		if slices.ContainsFunc(q.OrderBy[:i], func(p Order) bool { return p.By == o.By }) {
-			return fault("order_by", "%q is listed twice", o.By)
+			return invalid("order_by", "%q is listed twice", o.By)
 		}
 	}
 	return nil

@@ -20,10 +20,10 @@ const maxDepth = 4
 // that what encoding/json then builds takes little more memory than the body.
 func strict(body []byte) error {
 	if !utf8.Valid(body) {
-		return fault("query", "not valid UTF-8")
+		return invalid("query", "not valid UTF-8")
 	}
 	if halfPair(body) {
-		return fault("query", "a string holds half of a surrogate pair")
+		return invalid("query", "a string holds half of a surrogate pair")
 	}
 	w := walker{json.NewDecoder(bytes.NewReader(body))}
 	w.UseNumber()
@@ -31,7 +31,7 @@ func strict(body []byte) error {
 		return err
 	}
 	if _, err := w.Token(); !errors.Is(err, io.EOF) {
-		return fault("query", "more than one JSON value")
+		return invalid("query", "more than one JSON value")
 	}
 	return nil
 }
@@ -43,9 +43,9 @@ func (w walker) token() (json.Token, error) {
 	tok, err := w.Token()
 	switch {
 	case errors.Is(err, io.EOF):
-		return nil, fault("query", "the JSON ends too early")
+		return nil, invalid("query", "the JSON ends too early")
 	case err != nil:
-		return nil, fault("query", "%s", strings.TrimPrefix(err.Error(), "json: "))
+		return nil, invalid("query", "%s", strings.TrimPrefix(err.Error(), "json: "))
 	}
 	return tok, nil
 }
@@ -61,7 +61,7 @@ func (w walker) value(field string, depth int) error {
 		return nil
 	}
 	if depth == maxDepth {
-		return fault(field, "objects and lists are nested too deeply")
+		return invalid(field, "objects and lists are nested too deeply")
 	}
 	if open == '{' {
 		err = w.members(field, depth)
@@ -77,7 +77,7 @@ func (w walker) value(field string, depth int) error {
 func (w walker) elements(field string, depth int) error {
 	for n := 0; w.More(); n++ {
 		if n == MaxValues {
-			return fault(field, "more than %d elements in a list", MaxValues)
+			return invalid(field, "more than %d elements in a list", MaxValues)
 		}
 		if err := w.value(field, depth+1); err != nil {
 			return err
@@ -110,11 +110,11 @@ func (w walker) members(field string, depth int) error {
 			if depth == 0 {
 				field = unknown(name)
 			}
-			return fault(field, "unknown field %q", name)
+			return invalid(field, "unknown field %q", name)
 		case slices.Contains(seen, name):
-			return fault(field, "%q comes twice", name)
+			return invalid(field, "%q comes twice", name)
 		case len(seen) == maxMembers:
-			return fault(field, "unknown fields")
+			return invalid(field, "unknown fields")
 		}
 		seen = append(seen, name)
 		if depth == 0 {

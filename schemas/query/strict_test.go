@@ -49,8 +49,8 @@ func TestParseIsStrict(t *testing.T) {
 		{"many members", `{"where":[{` + members(100) + `}]}`, "where", "unknown fields"},
 	} {
 		_, err := Parse([]byte(c.body))
-		var fault *Error
-		if !errors.As(err, &fault) || fault.Field != c.field || !strings.Contains(fault.Msg, c.msg) {
+		var invalid *Error
+		if !errors.As(err, &invalid) || invalid.Field != c.field || !strings.Contains(invalid.Msg, c.msg) {
 			t.Errorf("%s: got %v, want %s: …%s…", c.name, err, c.field, c.msg)
 		}
 	}
