@@ -14,9 +14,9 @@ import (
 	"recount/schemas/record"
 )
 
-// openTally counts what the log has and begins to count what ingest promises. A process
-// without ingest promises nothing.
-func (s *Stack) openTally(ctx context.Context) error {
+// openTally counts the events that landed or are in the log. Ingest adds to this count what it
+// acknowledges. A process without ingest acknowledges nothing and has no tally.
+func (s *Server) openTally(ctx context.Context) error {
 	if !s.roles.Has(Ingest) {
 		return nil
 	}
@@ -27,8 +27,8 @@ func (s *Stack) openTally(ctx context.Context) error {
 		t.tenants, err = s.logged(ctx, c)
 		switch {
 		case errors.As(err, &t.unreadable):
-			s.log.Error("a partition cannot be counted: the others go on, and an operator must restore its log (C7)",
-				"partition", p, "error", err)
+			s.logger.Error("the events of a partition cannot be counted, because a message of its log cannot be read; "+
+				"restore its log. Other partitions continue (C7)", "partition", p, "error", err)
 			t.total = s.marks.Remembered(p)
 		case err != nil:
 			return fmt.Errorf("count the events of partition %d: %w", p, err)
@@ -42,16 +42,17 @@ func (s *Stack) openTally(ctx context.Context) error {
 	return nil
 }
 
-// logged is how many events of each tenant have landed or are in the log behind what has.
-func (s *Stack) logged(ctx context.Context, c *record.Chain) (map[string]int64, error) {
+// logged returns how many events each tenant has in a partition: those that landed, and those in the
+// log after the chain's head.
+func (s *Server) logged(ctx context.Context, c *record.Chain) (map[string]int64, error) {
 	n := map[string]int64{}
-	take := func(tenants map[string]int64) {
+	add := func(tenants map[string]int64) {
 		for tenant, events := range tenants {
 			n[tenant] += events
 		}
 	}
 	for _, seg := range c.Segments {
-		take(seg.Tenants)
+		add(seg.Tenants)
 	}
 	first, next, err := s.engines.log.Bounds(ctx, c.Partition)
 	from := max(first, c.Head.Seq)
@@ -59,7 +60,7 @@ func (s *Stack) logged(ctx context.Context, c *record.Chain) (map[string]int64, 
 		return n, err
 	}
 	err = source{s.engines.log}.tenants(ctx, c.Partition, from, next,
-		func(_ uint64, tenants map[string]int64) { take(tenants) })
+		func(_ uint64, tenants map[string]int64) { add(tenants) })
 	return n, err
 }
 
@@ -70,21 +71,21 @@ func sum(tenants map[string]int64) (n int64) {
 	return n
 }
 
-// booksTries bounds how often the facts are read again because the log was trimmed meanwhile.
+// booksTries is how often the books are read before an audit gives up because the log was trimmed meanwhile.
 const booksTries = 3
 
-// books reads the facts of an audit: what was promised first and the log's bounds last, so
-// that every tier is at least as new as the one before it.
-func (s *Stack) books(ctx context.Context) (*conservation.Books, error) {
+// books reads the facts of an audit: first what was acknowledged, and last the log's bounds. So
+// every tier is read at least as late as the tier before it.
+func (s *Server) books(ctx context.Context) (*conservation.Books, error) {
 	b := &conservation.Books{Catalog: s.catalog}
 	promised := make([]*conservation.Acknowledged, s.cfg.Log.Partitions)
 	for p := range promised {
-		promised[p] = s.tally.of(p)
+		promised[p] = s.tally.acknowledgedIn(p)
 	}
 	for _, n := range s.publisher.Kept() {
 		state, err := s.publisher.At(ctx, n)
 		if err != nil {
-			continue // It expired this moment, or its pin is of a publication yet to come.
+			continue // It has just expired, or the pin names a publication that is not made yet.
 		}
 		b.States = append(b.States, state)
 	}
@@ -113,8 +114,8 @@ func (s *Stack) books(ctx context.Context) (*conservation.Books, error) {
 	return b, nil
 }
 
-// conserve is a run of the audit. The janitor may trim the log while it is read.
-func (s *Stack) conserve(ctx context.Context) (a *conservation.Audit, err error) {
+// conserve runs the audit once. It reads the books again where the log was trimmed meanwhile.
+func (s *Server) conserve(ctx context.Context) (a *conservation.Audit, err error) {
 	for range booksTries {
 		var b *conservation.Books
 		if b, err = s.books(ctx); err != nil {
@@ -127,8 +128,9 @@ func (s *Stack) conserve(ctx context.Context) (a *conservation.Audit, err error)
 	return nil, err
 }
 
-// recheck is a run of the recheck. A publication that expired meanwhile has lost rows on purpose.
-func (s *Stack) recheck(ctx context.Context) (openapi.Recheck, error) {
+// recheck rechecks the newest publication once. The result does not count if the publication expired
+// meanwhile, because its rows are then removed on purpose.
+func (s *Server) recheck(ctx context.Context) (openapi.Recheck, error) {
 	st := s.publisher.State()
 	if st.N == 0 {
 		return openapi.Recheck{}, nil
@@ -139,7 +141,7 @@ func (s *Stack) recheck(ctx context.Context) (openapi.Recheck, error) {
 	}
 	r, err := recheck.New(recheck.DefaultConfig(s.catalog), s.engines.sql, s.engines.lake.Reach).Check(ctx, st, chains)
 	if err == nil && !slices.Contains(s.publisher.Kept(), st.N) {
-		err = fmt.Errorf("publication %d expired while it was checked; the next run checks another", st.N)
+		err = fmt.Errorf("publication %d expired while it was checked; the next run checks the newest publication", st.N)
 	}
 	return r, err
 }

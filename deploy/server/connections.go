@@ -14,59 +14,59 @@ import (
 	"recount/schemas/problem"
 )
 
-// connections is a listener that bounds how many connections are open. At the limit
-// it closes the one that has waited longest without a request, because a client
-// notices that no more than an idle timeout; only when every connection has a request
-// under way is a new one told 503 and closed.
+// connections is a listener that bounds how many connections are open. At the limit it closes the
+// connection that has waited longest without a request; to its client this looks like an idle timeout.
+// A new connection is answered 503 and closed only when every open connection has a request to answer.
 //
-// Refusing or not accepting at the limit, as a plain semaphore does, would let
-// anybody who holds that many idle connections, or sends that many headers slowly,
-// lock out everyone else at no cost.
+// A plain semaphore would refuse or keep waiting at the limit. A client that holds that many idle
+// connections, or sends that many headers slowly, would then lock out all others at no cost.
 type connections struct {
 	net.Listener
 	limit        int
 	writeTimeout time.Duration
-	refusing     chan struct{} // bounds the goroutines that tell clients 503
+	refusing     chan struct{} // bounds the goroutines that answer 503
 	evicted      prometheus.Counter
 	refused      prometheus.Counter
 
 	mu      sync.Mutex
 	open    int
-	waiting list.List // of *connection without a whole request, the longest first
+	waiting list.List // *connection values without a whole request, the longest waiting first
 }
 
-// connection is one of connections.
+// connection is an open connection of a listener that bounds them.
 type connection struct {
 	net.Conn
-	of *connections
+	listener *connections
 
-	// Guarded by of.mu.
-	place  *list.Element // in of.waiting; nil while a request is answered
+	// listener.mu guards these.
+	place  *list.Element // in listener.waiting; nil while a request is answered
 	closed bool
 
-	// Of the goroutine that serves the connection alone.
+	// Only the goroutine that serves the connection uses this.
 	answering bool // the first byte of an answer was written
 }
 
-// refusers is how many clients can be told 503 at the same time; more are closed without a word.
-const refusers = 64
+// maxRefusals is how many clients can be answered 503 at the same time. Further connections are
+// closed without an answer.
+const maxRefusals = 64
 
 func limitConnections(l net.Listener, cfg HTTPConfig, reg prometheus.Registerer) *connections {
-	l2 := &connections{
-		Listener: l, limit: cfg.MaxConnections, writeTimeout: cfg.WriteTimeout, refusing: make(chan struct{}, refusers),
+	limited := &connections{
+		Listener: l, limit: cfg.MaxConnections, writeTimeout: cfg.WriteTimeout,
+		refusing: make(chan struct{}, maxRefusals),
 		evicted: prometheus.NewCounter(prometheus.CounterOpts{Name: "recount_http_connections_evicted_total",
-			Help: "Idle connections that were closed to make room for new ones at http.max_connections."}),
+			Help: "Idle connections that were closed to make room for new connections at http.max_connections."}),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{Name: "recount_http_connections_refused_total",
-			Help: "Connections that were refused because http.max_connections were busy."}),
+			Help: "Connections that were refused because http.max_connections connections were busy."}),
 	}
-	reg.MustRegister(l2.evicted, l2.refused,
+	reg.MustRegister(limited.evicted, limited.refused,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_http_connections",
 			Help: "Connections that are open now."},
-			l2.opened),
+			limited.opened),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_http_connections_limit",
-			Help: "Most connections that may be open at a time."},
-			func() float64 { return float64(l2.limit) }))
-	return l2
+			Help: "Most connections that may be open at the same time."},
+			func() float64 { return float64(limited.limit) }))
+	return limited
 }
 
 func (l *connections) opened() float64 {
@@ -75,7 +75,7 @@ func (l *connections) opened() float64 {
 	return float64(l.open)
 }
 
-// Accept returns the next connection that there is room for.
+// Accept returns the next connection that fits below the limit.
 func (l *connections) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
@@ -89,7 +89,8 @@ func (l *connections) Accept() (net.Conn, error) {
 	}
 }
 
-// admit makes room for the connection, or returns nil.
+// admit counts the connection, after an eviction if the limit is reached. It returns nil if no
+// connection can be evicted.
 func (l *connections) admit(conn net.Conn) *connection {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -100,17 +101,17 @@ func (l *connections) admit(conn net.Conn) *connection {
 		}
 		victim := longest.Value.(*connection)
 		victim.forget()
-		_ = victim.Conn.Close() // Its own goroutine sees that and ends.
+		_ = victim.Conn.Close() // The goroutine that serves it fails to read and ends.
 		l.evicted.Inc()
 	}
 	l.open++
-	c := &connection{Conn: conn, of: l}
+	c := &connection{Conn: conn, listener: l}
 	c.place = l.waiting.PushBack(c)
 	return c
 }
 
-// refuse answers a connection without serving it. It lets the client send its request
-// first, because closing a connection with unread bytes resets it, and the answer may be lost.
+// refuse answers 503 without serving the connection. It reads the request first: to close a
+// connection with unread bytes resets it, and the client may lose the answer.
 func (l *connections) refuse(conn net.Conn) {
 	l.refused.Inc()
 	select {
@@ -126,36 +127,38 @@ func (l *connections) refuse(conn net.Conn) {
 		_, _ = conn.Read(make([]byte, 4<<10))
 		_ = problem.WriteConn(conn, &problem.Problem{Status: http.StatusServiceUnavailable,
 			Code: problem.TooManyConnections, RetryAfter: time.Second,
-			Detail: "every connection this server may hold is busy; try again after Retry-After"})
+			Detail: "all http.max_connections connections of this server are busy; try again after Retry-After"})
 	}()
 }
 
-// forget takes the connection out of the count. of.mu must be held.
+// forget removes the connection from the count. listener.mu must be held.
 func (c *connection) forget() {
 	if c.closed {
 		return
 	}
 	c.closed = true
-	c.of.open--
-	c.leave()
+	c.listener.open--
+	c.leaveQueue()
 }
 
-func (c *connection) leave() {
+// leaveQueue removes the connection from the waiting connections. listener.mu must be held.
+func (c *connection) leaveQueue() {
 	if c.place != nil {
-		c.of.waiting.Remove(c.place)
+		c.listener.waiting.Remove(c.place)
 		c.place = nil
 	}
 }
 
 // Close closes the connection and makes room for another.
 func (c *connection) Close() error {
-	c.of.mu.Lock()
+	c.listener.mu.Lock()
 	c.forget()
-	c.of.mu.Unlock()
+	c.listener.mu.Unlock()
 	return c.Conn.Close()
 }
 
-// CloseWrite ends the server's half; net/http does so before it closes a connection whose body it did not read.
+// CloseWrite closes the server's half of the connection. net/http calls it before it closes a
+// connection whose body it did not read.
 func (c *connection) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -163,29 +166,30 @@ func (c *connection) CloseWrite() error {
 	return nil
 }
 
-// begin notes that the connection has a request to answer, so it is not evicted.
-func (c *connection) begin() {
+// startRequest records that the connection has a request to answer. It cannot be evicted until
+// finishRequest.
+func (c *connection) startRequest() {
 	c.answering = false
-	c.of.mu.Lock()
-	defer c.of.mu.Unlock()
-	c.leave()
+	c.listener.mu.Lock()
+	defer c.listener.mu.Unlock()
+	c.leaveQueue()
 }
 
-// rest notes that the answer is sent and the connection waits for the next request.
-func (c *connection) rest() {
-	c.of.mu.Lock()
-	defer c.of.mu.Unlock()
+// finishRequest records that the answer is sent and the connection waits for the next request.
+func (c *connection) finishRequest() {
+	c.listener.mu.Lock()
+	defer c.listener.mu.Unlock()
 	if !c.closed && c.place == nil {
-		c.place = c.of.waiting.PushBack(c)
+		c.place = c.listener.waiting.PushBack(c)
 	}
 }
 
-// Write bounds how long a client may take to receive an answer: from its first byte
-// on, because http.Server.WriteTimeout would count the time it takes to find it.
+// Write bounds how long a client may take to receive an answer, from its first byte on.
+// http.Server.WriteTimeout would also count the time in which the handler computes the answer.
 func (c *connection) Write(p []byte) (int, error) {
 	if !c.answering {
 		c.answering = true
-		if err := c.SetWriteDeadline(time.Now().Add(c.of.writeTimeout)); err != nil {
+		if err := c.SetWriteDeadline(time.Now().Add(c.listener.writeTimeout)); err != nil {
 			return 0, err
 		}
 	}
@@ -194,22 +198,22 @@ func (c *connection) Write(p []byte) (int, error) {
 
 type connectionKey struct{}
 
-// connectionContext is http.Server.ConnContext: it lets handlers find their connection.
+// connectionContext is the http.Server.ConnContext with which handlers find their connection.
 func connectionContext(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, connectionKey{}, plain(c))
+	return context.WithValue(ctx, connectionKey{}, withoutTLS(c))
 }
 
-// plain is the connection below TLS, where there is TLS.
-func plain(c net.Conn) net.Conn {
+// withoutTLS returns the connection below TLS, or c itself.
+func withoutTLS(c net.Conn) net.Conn {
 	if t, ok := c.(*tls.Conn); ok {
 		return t.NetConn()
 	}
 	return c
 }
 
-// connectionState is http.Server.ConnState.
+// connectionState is the http.Server.ConnState that notices when a request has ended.
 func connectionState(c net.Conn, s http.ConnState) {
 	if s == http.StateIdle {
-		plain(c).(*connection).rest()
+		withoutTLS(c).(*connection).finishRequest()
 	}
 }

@@ -11,10 +11,9 @@ import (
 	"strings"
 )
 
-// copyTree copies a folder for an engine that cannot open one without writing to it. Files
-// are copied by the kernel, which shares their blocks where the file system can. Not hard
-// links: what the engine appends would be appended to the original. Links that lead
-// into the folder lead into the copy.
+// copyTree copies a folder for an engine that writes to every folder it opens. The kernel copies the
+// files, and shares their blocks where the file system can. Hard links would not do: the engine would
+// append to the original. Symbolic links into the folder point into the copy.
 func copyTree(ctx context.Context, from, to string) error {
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err = errors.Join(err, ctx.Err()); err != nil {
@@ -33,7 +32,7 @@ func copyTree(ctx context.Context, from, to string) error {
 		case d.Type().IsRegular():
 			return copyFile(path, target)
 		}
-		return nil // Sockets and the like hold nothing.
+		return nil // Sockets and pipes hold no data.
 	})
 }
 
@@ -45,7 +44,8 @@ func copyLink(path, target, from, to string) error {
 	if rest, inside := strings.CutPrefix(leads, from+string(filepath.Separator)); inside {
 		leads = filepath.Join(to, rest)
 	} else if filepath.IsAbs(leads) {
-		return fmt.Errorf("%s leads out of its folder to %s: an engine on the copy would write there", path, leads)
+		return fmt.Errorf("%s leads out of its folder to %s, where an engine on the copy would write; replace the link by "+
+			"the files themselves", path, leads)
 	}
 	return os.Symlink(leads, target)
 }

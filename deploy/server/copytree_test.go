@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestCopyTree: a copy shares nothing with the original that could be written to.
+// TestCopyTree writes to every file of a copy and expects the original as it was.
 func TestCopyTree(t *testing.T) {
 	t.Parallel()
 	from := filepath.Join(t.TempDir(), "from")

@@ -10,37 +10,37 @@ import (
 	"recount/speed/ingest"
 )
 
-func (s *Stack) openDeadLetters(context.Context) (err error) {
+func (s *Server) openDeadLetters(context.Context) (err error) {
 	dc := s.cfg.DeadLetters
 	dc.Chains = s.currentChains
 	dc.Open = s.openObject
 	dc.Records = s.engines.records
 	dc.Objects = s.engines.lake
 	dc.Published = func() []position.Offset { return s.publisher.State().H }
-	dc.Logger = s.log
+	dc.Logger = s.logger
 	dc.Registerer = s.registry
 	dc.Now = failpoint.Now
-	s.letters, err = deadletters.New(dc)
+	s.deadLetters, err = deadletters.New(dc)
 	return err
 }
 
-// servedLetters are the dead letters as the API serves them: read from the lake, and
-// replayed through this process's ingest if it has one.
-type servedLetters struct {
+// servedDeadLetters serves dead letters to the API. It reads them from the lake, and replays them
+// through the ingest role of this process if it has that role.
+type servedDeadLetters struct {
 	store  *deadletters.Store
 	ingest *ingest.Server
 }
 
-func (l servedLetters) List(ctx context.Context, tenant string, f deadletter.Filter) (deadletter.Page, error) {
+func (l servedDeadLetters) List(ctx context.Context, tenant string, f deadletter.Filter) (deadletter.Page, error) {
 	return l.store.List(ctx, tenant, f, false)
 }
 
-func (l servedLetters) Get(ctx context.Context, tenant, name string) (deadletter.Letter, error) {
+func (l servedDeadLetters) Get(ctx context.Context, tenant, name string) (deadletter.Letter, error) {
 	return l.store.Get(ctx, tenant, name)
 }
 
-// Replay replays a page of letters.
-func (l servedLetters) Replay(ctx context.Context, tenant string, f deadletter.Filter,
+// Replay replays one page of dead letters.
+func (l servedDeadLetters) Replay(ctx context.Context, tenant string, f deadletter.Filter,
 	dry bool) (deadletter.Replay, error) {
 	if l.ingest == nil {
 		return deadletter.Replay{}, deadletter.ErrUnavailable
@@ -59,8 +59,8 @@ func (l servedLetters) Replay(ctx context.Context, tenant string, f deadletter.F
 	for i := range page.Letters {
 		x := &page.Letters[i]
 		if !x.Replayable() {
-			fail(x, deadletter.CodeNotReplayable, "it does not hold a whole event: it was truncated, or the request "+
-				"was not JSON")
+			fail(x, deadletter.CodeNotReplayable, "the dead letter does not hold a whole event: it was truncated, or the "+
+				"request was not JSON")
 			continue
 		}
 		raw, err := deadletter.Decode(x.Raw, x.RawBase64)
@@ -84,7 +84,7 @@ func (l servedLetters) Replay(ctx context.Context, tenant string, f deadletter.F
 	return out, nil
 }
 
-func (l servedLetters) page(ctx context.Context, tenant string, f deadletter.Filter) (deadletter.Page, error) {
+func (l servedDeadLetters) page(ctx context.Context, tenant string, f deadletter.Filter) (deadletter.Page, error) {
 	if f.Name == "" {
 		return l.store.List(ctx, tenant, f, true)
 	}

@@ -1,5 +1,5 @@
-// Package server wires the roles of recount into one process: the only place where
-// the layers meet.
+// Package server wires the roles of recount into one process. It is the only package in
+// which the layers meet.
 //
 //	                    ┌────────── engines: log · object store · ClickHouse ──────────┐
 //	POST /v1/events ──▶ ingest ──▶ log ──▶ realtime ─────────────┐                     │
@@ -7,6 +7,6 @@
 //	                     jobs: recompute ──▶ publish ──▶ ClickHouse                    │
 //	                           expire ──▶ trims the log · collect ──▶ removes versions │
 //
-// Open brings everything up in the order in which each part can trust the one
-// before; Run serves until its context ends and then drains in the reverse order.
+// Open starts every part after the parts it depends on. Run serves until its context ends and
+// then drains in the reverse order.
 package server

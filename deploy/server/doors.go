@@ -15,23 +15,23 @@ import (
 	"recount/schemas/setting"
 )
 
-// AuthConfig says who may ask.
+// AuthConfig says which keys the server accepts.
 type AuthConfig struct {
-	KeysFile string // file of API keys; empty: nobody needs a key
+	KeysFile string // file of API keys; empty means that no request needs a key
 }
 
-// AdminConfig moves what is for operators to an address of its own.
+// AdminConfig moves the routes for operators to an address of their own.
 type AdminConfig struct {
-	Listen string // empty: all is on the public address
+	Listen string // empty means that they are on the public address
 }
 
 // TLSConfig encrypts the public address.
 type TLSConfig struct {
-	CertFile string // certificate chain; empty: HTTP without encryption
+	CertFile string // certificate chain; empty means HTTP without encryption
 	KeyFile  string
 }
 
-// doorSettings lists what an operator may set of the addresses and of the keys they ask for.
+// doorSettings lists the settings of the addresses and of the keys that requests need.
 func (c *Config) doorSettings() []setting.Setting {
 	const address = "host:port; a loopback address without auth.keys_file"
 	return []setting.Setting{
@@ -58,7 +58,7 @@ func (c *Config) validateTLS() error {
 	return nil
 }
 
-// mayListen refuses an address that others can reach where no keys are configured.
+// mayListen refuses an address that other machines can reach while no keys are configured.
 func (c *Config) mayListen(addr string) error {
 	host, _, err := net.SplitHostPort(addr)
 	if err == nil && (c.Auth.KeysFile != "" || loopback(host)) {
@@ -73,37 +73,37 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// door is an address and what is answered there.
+// door is an address and the HTTP server on it.
 type door struct {
 	scheme   string
 	listener net.Listener
 	server   *http.Server
 }
 
-// listen guards what the roles serve and takes the addresses.
-func (s *Stack) listen(context.Context) error {
-	who := keys.Authenticate(keys.Loopback)
+// listen mounts the handlers of the roles and opens the addresses.
+func (s *Server) listen(context.Context) error {
+	authenticate := keys.Authenticate(keys.Loopback)
 	if s.keys != nil {
-		who = s.keys.Authenticate
+		authenticate = s.keys.Authenticate
 	}
-	public, admin, err := mount(s.handlers(), who, s.cfg.Admin.Listen != "")
+	public, admin, err := mount(s.handlers(), authenticate, s.cfg.Admin.Listen != "")
 	if err != nil {
 		return err
 	}
-	if err := s.open("public", s.cfg.Listen, public, s.cfg.TLS); err != nil {
+	if err := s.openDoor("public", s.cfg.Listen, public, s.cfg.TLS); err != nil {
 		return fmt.Errorf("listen: %w; choose another address with --listen", err)
 	}
 	if s.cfg.Admin.Listen == "" {
 		return nil
 	}
-	if err := s.open("admin", s.cfg.Admin.Listen, admin, TLSConfig{}); err != nil {
+	if err := s.openDoor("admin", s.cfg.Admin.Listen, admin, TLSConfig{}); err != nil {
 		return fmt.Errorf("admin.listen: %w; choose another address with --admin.listen", err)
 	}
 	return nil
 }
 
-func (s *Stack) open(name, addr string, h http.Handler, t TLSConfig) error {
-	d := &door{scheme: "http", server: newServer(s.cfg.HTTP, h, s.log)}
+func (s *Server) openDoor(name, addr string, h http.Handler, t TLSConfig) error {
+	d := &door{scheme: "http", server: newServer(s.cfg.HTTP, h, s.logger)}
 	if t.CertFile != "" {
 		cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
 		if err != nil {
@@ -116,27 +116,27 @@ func (s *Stack) open(name, addr string, h http.Handler, t TLSConfig) error {
 	if err != nil {
 		return err
 	}
-	d.listener = limitConnections(l, affordable(s.cfg.HTTP, s.log),
+	d.listener = limitConnections(l, affordable(s.cfg.HTTP, s.logger),
 		prometheus.WrapRegistererWith(prometheus.Labels{"address": name}, s.registry))
 	s.doors = append(s.doors, d)
 	return nil
 }
 
-// openKeys reads the keys file, where one is configured.
-func (s *Stack) openKeys(context.Context) (err error) {
+// openKeys opens the quotas, and reads the keys file if one is configured.
+func (s *Server) openKeys(context.Context) (err error) {
 	if err := s.openQuotas(); err != nil || s.cfg.Auth.KeysFile == "" {
 		return err
 	}
-	s.keys, err = keys.Open(keys.Config{Path: s.cfg.Auth.KeysFile, Logger: s.log, Registerer: s.registry})
+	s.keys, err = keys.Open(keys.Config{Path: s.cfg.Auth.KeysFile, Logger: s.logger, Registerer: s.registry})
 	return err
 }
 
-// Access says in a line who may ask.
-func (s *Stack) Access() string {
+// Access describes in one line which requests are allowed.
+func (s *Server) Access() string {
 	switch {
 	case s.keys == nil:
-		return "without keys everybody on this machine may do everything, and nobody else anything; recount keys " +
-			"create makes keys"
+		return "no key is needed: everybody on this machine may do everything, and no other machine can connect; " +
+			"recount keys create makes keys"
 	case s.doors[0].scheme == "http" && !loopback(s.doors[0].listener.Addr().(*net.TCPAddr).IP.String()):
 		return "every request needs a key; this address is not encrypted, so put a proxy with TLS before it or set " +
 			"tls.cert_file"
@@ -153,11 +153,11 @@ func (d *door) serve() error {
 	return d.server.Serve(d.listener)
 }
 
-// drainTimeout bounds how long requests may go on after the process was told to end.
+// drainTimeout is how long open requests may still run after the process was told to end.
 const drainTimeout = 10 * time.Second
 
 // serve answers HTTP until ctx ends or another part of the process fails.
-func (s *Stack) serve(ctx, work context.Context) error {
+func (s *Server) serve(ctx, work context.Context) error {
 	failed := make(chan error, len(s.doors))
 	for _, d := range s.doors {
 		go func() { failed <- d.serve() }()

@@ -19,8 +19,7 @@ import (
 	"recount/speed/eventlog"
 )
 
-// engines are the log, the object store and ClickHouse, embedded or elsewhere.
-// close is called in reverse order of opening.
+// engines are the log, the object store and ClickHouse, embedded or external.
 type engines struct {
 	log     *eventlog.Log
 	lake    *lake.Store
@@ -28,7 +27,7 @@ type engines struct {
 	sql     driver.Conn
 	closers []func() error
 
-	readOnly bool // open nothing that writes
+	readOnly bool // nothing may write to the stored data
 }
 
 // opener opens one of the engines.
@@ -36,6 +35,7 @@ type opener = func(ctx context.Context, cfg Config, logger *slog.Logger, reg pro
 
 func (e *engines) onClose(f func() error) { e.closers = append(e.closers, f) }
 
+// close closes the engines in the reverse order of their opening.
 func (e *engines) close() error {
 	var errs []error
 	for i := len(e.closers) - 1; i >= 0; i-- {
@@ -44,8 +44,8 @@ func (e *engines) close() error {
 	return errors.Join(errs...)
 }
 
-// openEngines opens what the configuration names and proves that it keeps its
-// promises: the log's durability (L1), the store's create-only writes (C9), the functions queries use.
+// openEngines opens the configured engines and checks that each keeps its promise: the log its
+// durability (L1), the object store its create-only writes (C9), ClickHouse the functions that queries call.
 func openEngines(ctx context.Context, cfg Config, logger *slog.Logger, reg prometheus.Registerer) (_ *engines,
 	err error) {
 	e := &engines{}
@@ -103,7 +103,7 @@ func (e *engines) openLake(ctx context.Context, cfg Config, logger *slog.Logger,
 	e.lake = store
 	e.records = lake.NewCommitLog(store)
 	if e.readOnly {
-		return nil // The probe writes, and who does not write need not trust the store's conditions.
+		return nil // The probe writes. A reader does not depend on create-only writes.
 	}
 	return store.Probe(ctx)
 }
@@ -128,7 +128,7 @@ func (e *engines) openSQL(ctx context.Context, cfg Config, logger *slog.Logger, 
 		opts.Compression = &clickhouse.Compression{Method: clickhouse.CompressionLZ4}
 		boundSilence(opts, cfg.Query.Timeout)
 		if e.readOnly {
-			opts.Settings = clickhouse.Settings{"readonly": 2} // 1 would refuse the settings of long reads
+			opts.Settings = clickhouse.Settings{"readonly": 2} // 1 would refuse the settings that long reads need
 		}
 	}
 	conn, err := clickhouse.Open(opts)
@@ -143,13 +143,14 @@ func (e *engines) openSQL(ctx context.Context, cfg Config, logger *slog.Logger, 
 	return probeSQL(ctx, conn)
 }
 
-// probeSQL proves that the server knows the youngest function that queries use, rather than
-// let every distinct count fail later. Versions are not compared: forks number theirs differently.
+// probeSQL checks that ClickHouse has the newest function that queries call. Without it every
+// distinct count would fail later. Version numbers are not compared, because forks count their own.
 func probeSQL(ctx context.Context, conn driver.Conn) error {
 	var n uint64
 	if err := conn.QueryRow(ctx,
 		"SELECT uniqExactArray(reinterpret('12345678', 'Array(UInt64)'))").Scan(&n); err != nil {
-		return fmt.Errorf("the server cannot read an array out of a string, which ClickHouse can from 25.7 on: %w", err)
+		return fmt.Errorf("probe uniqExactArray(reinterpret(…)), which distinct counts need; use ClickHouse 25.7 or "+
+			"later: %w", err)
 	}
 	return nil
 }
@@ -187,8 +188,9 @@ func (e *engines) openLog(ctx context.Context, cfg Config, logger *slog.Logger, 
 	return nil
 }
 
-// stored reports whether the embedded engines hold data already.
-func stored(cfg Config) bool {
+// hasData reports whether there may be stored data: an embedded object store has its folder, and
+// an external store is always asked.
+func hasData(cfg Config) bool {
 	_, err := os.Stat(filepath.Join(cfg.DataDir, "s3"))
 	return err == nil || cfg.ObjectStore.URL != Embedded
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -13,7 +14,7 @@ import (
 	"recount/schemas/setting"
 )
 
-// HTTPConfig bounds what clients may hold of the server: connections, their memory, and time.
+// HTTPConfig bounds what clients may hold of the server: connections, memory and time.
 type HTTPConfig struct {
 	MaxConnections int
 	MaxHeader      int // bytes of a request line and header
@@ -23,8 +24,8 @@ type HTTPConfig struct {
 	IdleTimeout    time.Duration
 }
 
-// DefaultHTTPConfig is generous for clients and bounded for everyone: at most some 500 MB for
-// connections that send nothing but header.
+// DefaultHTTPConfig accepts slow clients. Connections that send nothing but headers hold at most
+// some 500 MB in total.
 func DefaultHTTPConfig() HTTPConfig {
 	return HTTPConfig{MaxConnections: 10_000, MaxHeader: 32 << 10, HeaderTimeout: 10 * time.Second,
 		BodyTimeout: 30 * time.Second, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute}
@@ -35,7 +36,7 @@ func (c *HTTPConfig) Settings() []setting.Setting {
 	timeout := setting.Between(10*time.Millisecond, 24*time.Hour)
 	return []setting.Setting{
 		setting.Count("http.max_connections", "connections", setting.Between(1, 1_000_000), "Most open connections; "+
-			"at the limit the longest idle one is closed for a new one.", &c.MaxConnections),
+			"at the limit the longest idle connection is closed for a new connection.", &c.MaxConnections),
 		setting.Size("http.max_header", setting.Between(4<<10, 1<<20), "Largest request line and header of a request.",
 			&c.MaxHeader),
 		setting.Duration("http.header_timeout", timeout, "Longest time a client may take to send a request's header.",
@@ -52,15 +53,15 @@ func (c *HTTPConfig) Settings() []setting.Setting {
 // Validate returns a *setting.Error for each setting that is out of bounds, joined.
 func (c HTTPConfig) Validate() error { return setting.Check(c.Settings()) }
 
-// affordable lowers MaxConnections to half of what the process may open: the engines
-// need files and connections too, and a listener that runs out of them stops everything.
-func affordable(cfg HTTPConfig, log *slog.Logger) HTTPConfig {
+// affordable lowers MaxConnections to half of the files that the process may open. The engines need
+// the other half, and a process that runs out of files stops altogether.
+func affordable(cfg HTTPConfig, logger *slog.Logger) HTTPConfig {
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
 		return cfg
 	}
 	if half := max(1, files.Cur/2); uint64(cfg.MaxConnections) > half {
-		log.Warn("fewer connections than http.max_connections are accepted; raise the limit of open files (ulimit "+
+		logger.Warn("fewer connections than http.max_connections are accepted; raise the limit of open files (ulimit "+
 			"-n) or lower the setting",
 			"open_files", files.Cur, "max_connections", cfg.MaxConnections, "accepted", half)
 		cfg.MaxConnections = int(half)
@@ -68,15 +69,15 @@ func affordable(cfg HTTPConfig, log *slog.Logger) HTTPConfig {
 	return cfg
 }
 
-// newServer returns the server over a handler of all paths. It speaks HTTP/1.1 alone:
-// HTTP/2 without TLS is for proxies, which speak 1.1 too, and its streams would need limits of their own.
-func newServer(cfg HTTPConfig, mux http.Handler, log *slog.Logger) *http.Server {
+// newServer returns the HTTP server over a handler of all paths. It speaks HTTP/1.1 only. HTTP/2
+// without TLS is for proxies, which speak 1.1 too, and its streams would need limits of their own.
+func newServer(cfg HTTPConfig, mux http.Handler, logger *slog.Logger) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	sameOrigin := http.NewCrossOriginProtection()
 	sameOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		problem.Write(w, problem.New(http.StatusForbidden, problem.CrossOrigin,
-			"a page of another origin may not do this in a browser's name"))
+			"a web page of another origin may not send this request; send it from the server's own origin"))
 	}))
 	return &http.Server{
 		Handler:                      problem.Identify(front(cfg, sameOrigin.Handler(mux))),
@@ -84,70 +85,71 @@ func newServer(cfg HTTPConfig, mux http.Handler, log *slog.Logger) *http.Server 
 		IdleTimeout:                  cfg.IdleTimeout,
 		MaxHeaderBytes:               cfg.MaxHeader,
 		Protocols:                    protocols,
-		DisableGeneralOptionsHandler: true, // It would answer OPTIONS * itself, with nothing.
+		DisableGeneralOptionsHandler: true, // It would answer OPTIONS * itself, without a body.
 		ConnContext:                  connectionContext,
 		ConnState:                    connectionState,
-		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ErrorLog:                     slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 	}
 }
 
-// front is what every request passes first: it takes only paths that are written the
-// one right way, for ServeMux would answer others with a redirect in HTML, and bounds
-// the time a body takes to arrive.
+// front is the first handler of every request. It refuses paths that are not in their canonical
+// form, because ServeMux would answer them with a redirect in HTML. It also bounds the time in which
+// a body has to arrive.
 func front(cfg HTTPConfig, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, _ := r.Context().Value(connectionKey{}).(*connection)
 		if c != nil {
-			c.begin()
+			c.startRequest()
 		}
 		switch {
 		case r.ProtoMajor != 1:
 			w.Header().Set("Connection", "close")
 			problem.Write(w, problem.New(http.StatusHTTPVersionNotSupported, problem.HTTPVersionNotSupported,
-				"speak HTTP/1.1"))
+				"this server speaks HTTP/1.1 only; send the request as HTTP/1.1"))
 		case r.Method == http.MethodConnect || !strings.HasPrefix(r.URL.Path, "/"):
 			problem.Write(w, problem.New(http.StatusBadRequest, problem.InvalidRequest,
-				"this server is no proxy; ask for a path such as /v1/query"))
-		case !clean(r.URL.EscapedPath()):
+				"this server is not a proxy; ask for a path such as /v1/query"))
+		case !isClean(r.URL.EscapedPath()):
 			problem.Write(w, problem.New(http.StatusNotFound, problem.NotFound,
-				"no resource has an empty or dotted part in its path; /openapi.json lists them"))
+				"no resource has an empty or dotted part in its path; /openapi.json lists all resources"))
 		default:
 			if r.ContentLength != 0 {
-				r = receive(w, r, cfg.BodyTimeout)
+				r = limitBodyTime(w, r, cfg.BodyTimeout)
 			}
 			next.ServeHTTP(w, r)
 		}
 	})
 }
 
-// clean reports whether ServeMux takes the path as it is.
-func clean(p string) bool { return p == "/" || path.Clean(p) == strings.TrimSuffix(p, "/") }
+// isClean reports whether ServeMux serves the path without a redirect.
+func isClean(p string) bool { return p == "/" || path.Clean(p) == strings.TrimSuffix(p, "/") }
 
-// body is a request's body that has to arrive in time.
+// body is a request's body that has to arrive before a deadline.
 type body struct {
 	io.ReadCloser
 	arrived func()
 }
 
-// receive starts the clock of a body. It stops when the body has arrived whole, or the wait
-// for what the handler does next would count. It goes on when the handler gives the body up,
-// because net/http then reads on for a while, to use the connection again.
+// limitBodyTime sets a deadline for the body. The deadline ends when the body has arrived whole,
+// because the handler's later work must not count. It stays when the handler stops reading, because
+// net/http then reads the rest of the body, to use the connection again.
 //
-// The request is a copy: net/http looks at the Body of its own to tell whether what is left on
-// the connection may be taken for another request, and would take the rest of a damaged body for one.
-func receive(w http.ResponseWriter, r *http.Request, timeout time.Duration) *http.Request {
+// The returned request is a copy. net/http inspects the Body of its own request to decide whether the
+// connection can carry another request. With a wrapped Body it would parse the rest of a damaged body
+// as a request.
+func limitBodyTime(w http.ResponseWriter, r *http.Request, timeout time.Duration) *http.Request {
 	c := http.NewResponseController(w)
-	// Without a deadline the body is read all the same; a connection that takes none is a test's.
+	// Without a deadline the body is read all the same. Only a test's connection supports none.
 	_ = c.SetReadDeadline(time.Now().Add(timeout))
 	r = r.WithContext(r.Context())
 	r.Body = &body{r.Body, func() { _ = c.SetReadDeadline(time.Time{}) }}
 	return r
 }
 
-// Read reads on and notices the end.
+// Read reads the next bytes and calls arrived at the end of the body.
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		b.arrived()
 	}
 	return n, err

@@ -14,15 +14,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// short is a timeout that a test can wait for. A test makes one of the server's so short and leaves
-// the others as they are: on a machine that stands still for so long they would all be over.
+// short is a timeout that a test can wait for. A test shortens only one timeout of the server: on a
+// machine that stands still for so long, all short timeouts would end.
 const short = 100 * time.Millisecond
 
 func shortHeader(c *HTTPConfig) { c.HeaderTimeout = short }
 func shortBody(c *HTTPConfig)   { c.BodyTimeout = short }
-func shortWrite(c *HTTPConfig)  { c.WriteTimeout = 10 * short } // The status is to leave before it is over.
+func shortWrite(c *HTTPConfig)  { c.WriteTimeout = 10 * short } // The status has to be sent before it ends.
 
-// listenHTTP serves a handler as a stack would and returns its address.
+// listenHTTP serves a handler as a Server does and returns its address.
 func listenHTTP(t *testing.T, cfg HTTPConfig, handler http.HandlerFunc) (addr string, reg *prometheus.Registry) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -92,8 +92,8 @@ const get = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 func ok(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }
 
-// TestIdleConnectionsMakeRoom fills the server with connections that say nothing, began a
-// header or wait after an answer: each new client is served, at the cost of the longest idle one.
+// TestIdleConnectionsMakeRoom fills the server with connections that sent nothing, sent part of a
+// header, or wait after an answer. Each new client is served, and the longest idle connection is closed.
 func TestIdleConnectionsMakeRoom(t *testing.T) {
 	t.Parallel()
 	cfg := DefaultHTTPConfig()
@@ -109,7 +109,7 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	}
 	for _, c := range []net.Conn{silent, slow} {
 		if _, err := c.Read(make([]byte, 1)); err == nil {
-			t.Error("a connection that waited longest is open")
+			t.Error("the connection that waited longest is open")
 		}
 	}
 	if _, err := io.WriteString(rested, get); err != nil {
@@ -125,7 +125,8 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	}
 }
 
-// TestBusyConnectionsAreKept fills the server with requests under way: a new client is told 503 and served later.
+// TestBusyConnectionsAreKept fills the server with requests that it is answering. A new client gets 503,
+// and is served later.
 func TestBusyConnectionsAreKept(t *testing.T) {
 	t.Parallel()
 	cfg := DefaultHTTPConfig()
@@ -151,19 +152,19 @@ func TestBusyConnectionsAreKept(t *testing.T) {
 			t.Errorf("got %d", status)
 		}
 	}
-	// A client has its answer a moment before the server takes the connection for idle.
-	told := 1.0
-	for status := 0; status != http.StatusOK && told < 1000; told++ {
+	// A client has its answer a moment before the server counts the connection as idle.
+	answered := 1.0
+	for status := 0; status != http.StatusOK && answered < 1000; answered++ {
 		if status, _ = answerOn(t, dial(t, addr, get)); status == http.StatusOK {
 			break
 		}
 	}
-	if refused := value(t, reg, "recount_http_connections_refused_total"); told == 1000 || refused != told {
-		t.Errorf("%v refused, %v told", refused, told)
+	if refused := value(t, reg, "recount_http_connections_refused_total"); answered == 1000 || refused != answered {
+		t.Errorf("%v connections refused, %v answered with 503", refused, answered)
 	}
 }
 
-// TestSlowClients lists the ways to take one's time, and that each ends.
+// TestSlowClients lists the ways in which a client can be slow, and expects each to end.
 func TestSlowClients(t *testing.T) {
 	t.Parallel()
 	large := strings.Repeat("x", 32<<20) // More than the kernel's buffers of a connection.
@@ -174,7 +175,7 @@ func TestSlowClients(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name, sent string
-		cut        func(*HTTPConfig) // makes the timeout short that ends it
+		cut        func(*HTTPConfig) // shortens the timeout that ends it
 		handler    http.HandlerFunc
 		status     int // 0: the connection is closed without an answer
 	}{
@@ -202,7 +203,7 @@ func TestSlowClients(t *testing.T) {
 			})
 			conn := dial(t, addr, c.sent)
 			if c.status != 0 {
-				<-left // The handler returns, though the client does nothing.
+				<-left // The handler returns, although the client does nothing.
 			}
 			raw, _ := io.ReadAll(conn)
 			if want := fmt.Sprintf("HTTP/1.1 %d", c.status); c.status != 0 && !strings.HasPrefix(string(raw), want) ||
@@ -213,7 +214,7 @@ func TestSlowClients(t *testing.T) {
 	}
 }
 
-// TestBodyDeadlineEndsWithTheBody answers long after the body's time is over.
+// TestBodyDeadlineEndsWithTheBody answers long after the body timeout.
 func TestBodyDeadlineEndsWithTheBody(t *testing.T) {
 	t.Parallel()
 	cfg := DefaultHTTPConfig()
@@ -237,8 +238,8 @@ func TestBodyDeadlineEndsWithTheBody(t *testing.T) {
 	}
 }
 
-// TestDamagedBodiesEndTheConnection sends a body whose framing is broken and more behind it, which
-// must not be taken for another request.
+// TestDamagedBodiesEndTheConnection sends a body with broken framing and then a request, which must
+// not be answered.
 func TestDamagedBodiesEndTheConnection(t *testing.T) {
 	t.Parallel()
 	addr, _ := listenHTTP(t, DefaultHTTPConfig(), func(w http.ResponseWriter, r *http.Request) {
@@ -260,14 +261,14 @@ func TestDamagedBodiesEndTheConnection(t *testing.T) {
 	}
 }
 
-// TestFront is the table of requests that no handler sees.
+// TestFront lists requests that pass the front and requests that it refuses.
 func TestFront(t *testing.T) {
 	t.Parallel()
 	addr, _ := listenHTTP(t, DefaultHTTPConfig(), ok)
 	for _, c := range []struct {
 		name, sent string
 		status     int
-		code       string // empty: net/http answers itself
+		code       string // empty where the handler or net/http answers
 	}{
 		{"well", get, 200, ""},
 		{"slash at the end", "GET /v1/ HTTP/1.1\r\nHost: x\r\n\r\n", 200, ""},

@@ -12,7 +12,7 @@ import (
 
 const lockName = "lock"
 
-// lockDataDir makes the folder and locks it for this process.
+// lockDataDir creates the folder and locks it for this process.
 func lockDataDir(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("data_dir: %w", err)
@@ -27,8 +27,8 @@ func lockDataDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// lockForReading locks a folder that no server has, together with other processes that only read
-// it. Nothing is written, so the file still names the last server.
+// lockForReading locks a folder that no server uses. Other readers may lock it too. Nothing is
+// written, so the file still names the last server.
 func lockForReading(dir string) (*os.File, error) {
 	f, err := durable.LockShared(filepath.Join(dir, lockName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -41,16 +41,16 @@ func lockForReading(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// lockError says which process has the folder, and what to do.
+// lockError names the process that uses the folder, and the remedy.
 func lockError(dir string, err error, remedy string) error {
 	if !errors.Is(err, durable.ErrLocked) {
 		return fmt.Errorf("data_dir: %w", err)
 	}
-	owner, _ := os.ReadFile(filepath.Join(dir, lockName)) // Without an owner the message still helps.
+	owner, _ := os.ReadFile(filepath.Join(dir, lockName)) // The message helps without an owner too.
 	return fmt.Errorf("data_dir: %s %w by process %s; %s", dir, durable.ErrLocked, owner, remedy)
 }
 
-// writePID tells a second process which one has the folder.
+// writePID writes the process's id into the lock file, for the error message of a second process.
 func writePID(f *os.File) error {
 	_, err := fmt.Fprint(f, os.Getpid())
 	return err

@@ -19,7 +19,7 @@ type LoggerConfig struct {
 	Format string
 }
 
-// DefaultLoggerConfig logs what an operator may want to know, as text.
+// DefaultLoggerConfig logs messages from level info on, as text.
 func DefaultLoggerConfig() LoggerConfig { return LoggerConfig{Level: slog.LevelInfo, Format: LogText} }
 
 // Settings lists what an operator may set.

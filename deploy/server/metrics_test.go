@@ -21,8 +21,8 @@ import (
 	"recount/speed/realtime"
 )
 
-// recorder is a registry that gives every vector of metrics an element as soon as it is registered. Without one
-// Gather leaves the vector out.
+// recorder is a registry that gives every vector of metrics an element when it is registered. Gather
+// leaves out a vector without elements.
 type recorder struct {
 	*prometheus.Registry
 	t *testing.T
@@ -81,7 +81,7 @@ func TestMetricNames(t *testing.T) {
 }
 
 // startGuarded runs a server with keys until the test ends. Its real-time views have consumed one event.
-func startGuarded(t *testing.T, registry Registry) *Stack {
+func startGuarded(t *testing.T, registry Registry) *Server {
 	t.Helper()
 	cfg := DefaultConfig()
 	cfg.Listen = "127.0.0.1:0"
@@ -135,7 +135,8 @@ func lintMetrics(t *testing.T, registry prometheus.Gatherer, names map[string]bo
 		for _, m := range f.GetMetric() {
 			if v := m.GetGauge().GetValue(); v > year2001 && strings.HasSuffix(f.GetName(), "_seconds") &&
 				!strings.HasSuffix(f.GetName(), "_timestamp_seconds") {
-				t.Errorf("%s: %v seconds are a time; such a gauge ends in _timestamp_seconds", f.GetName(), v)
+				t.Errorf("%s: %v seconds are a point in time; the name of such a gauge ends in _timestamp_seconds",
+					f.GetName(), v)
 			}
 		}
 	}
@@ -149,7 +150,7 @@ func lintMetrics(t *testing.T, registry prometheus.Gatherer, names map[string]bo
 }
 
 // sendEvent sends one event and waits until the real-time views have consumed it.
-func sendEvent(t *testing.T, s *Stack, key string) {
+func sendEvent(t *testing.T, s *Server, key string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL()+"/v1/events",
 		strings.NewReader(`{"specversion":"1.0","type":"hit","source":"/a","id":"1","data":{"page":"/"}}`))
@@ -188,7 +189,7 @@ func wantDocumentedMetrics(t *testing.T, names map[string]bool) {
 	}
 }
 
-// year2001 is a Unix time: no duration here is as long.
+// year2001 is a Unix time. No duration here is as long.
 const year2001 = 1e9
 
 var sentence = regexp.MustCompile(`^[A-Z0-9][^.]*( [^ .]+){2}.*\.$`)
@@ -199,6 +200,7 @@ func lintName(t *testing.T, name, help string) {
 		t.Errorf("%s: HELP is not a sentence: %q", name, help)
 	}
 	if strings.Contains(help, "Unix time") != strings.HasSuffix(name, "_timestamp_seconds") {
-		t.Errorf("%s: a gauge that holds a Unix time ends in _timestamp_seconds and says so: %q", name, help)
+		t.Errorf("%s: the name of a gauge ends in _timestamp_seconds if, and only if, its HELP says \"Unix time\": %q",
+			name, help)
 	}
 }

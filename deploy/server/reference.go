@@ -16,10 +16,10 @@ type Section struct {
 	Name    string `json:"name,omitempty"`
 	About   string `json:"about"`
 	Keys    []Key  `json:"keys"`
-	Example string `json:"example,omitempty"` // of a section whose keys have names that an operator chooses
+	Example string `json:"example,omitempty"` // for a section whose keys have names that an operator chooses
 }
 
-// Key is a key of the configuration file. A part in capitals is a name that an operator chooses.
+// Key is a key of the configuration file. A part in capitals stands for a name that an operator chooses.
 type Key struct {
 	Key     string `json:"key"`
 	Type    string `json:"type"`
@@ -27,7 +27,7 @@ type Key struct {
 	Default string `json:"default"`
 	Bounds  string `json:"bounds,omitempty"`
 	Meaning string `json:"meaning"`
-	Env     string `json:"environment,omitempty"` // empty, as Flag: the key can be set in the file only
+	Env     string `json:"environment,omitempty"` // empty, like Flag, where only the file can set the key
 	Flag    string `json:"flag,omitempty"`
 }
 
@@ -48,7 +48,7 @@ var sections = []Section{
 	{Name: "landing", About: "When a segment of the log ends and is written to the lake."},
 	{Name: "batch", About: "The exact recomputation."},
 	{Name: "query", About: "What queries may cost."},
-	{Name: "limits", About: "What each tenant may take of this process, unless it has limits of its own."},
+	{Name: "limits", About: "What each tenant may use of this process, unless it has limits of its own."},
 	{Name: "tenants", About: "Limits of single tenants.", Example: `tenants:
   acme: {events_per_second: 5000, bytes_per_second: 10MiB}
   trial: {queries_per_second: 0.5}
@@ -101,7 +101,7 @@ func Reference() []Section {
 	return out
 }
 
-// sectionIndex is the place of a setting's section; a setting without one is in the first.
+// sectionIndex returns the index of a setting's section. A setting without a section is in the first.
 func sectionIndex(s setting.Setting) int {
 	return max(0, slices.IndexFunc(sections, func(x Section) bool { return x.Name == s.Path[0] }))
 }

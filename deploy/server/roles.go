@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Roles is a set of what a process does.
+// Roles is the set of roles that a process plays.
 type Roles uint8
 
 // The roles of a process.
@@ -22,13 +22,13 @@ const (
 
 var roleNames = []string{"ingest", "speed", "landing", "batch", "serving"}
 
-// ParseRoles reads role names.
+// ParseRoles reads names of roles.
 func ParseRoles(names []string) (Roles, error) {
 	var r Roles
 	for _, n := range names {
 		i := slices.Index(roleNames, n)
 		if i < 0 {
-			return 0, fmt.Errorf("role %q: use some of %s", n, strings.Join(roleNames, ", "))
+			return 0, fmt.Errorf("role %q is unknown: use one or more of %s", n, strings.Join(roleNames, ", "))
 		}
 		r |= 1 << i
 	}
@@ -38,7 +38,7 @@ func ParseRoles(names []string) (Roles, error) {
 // Has reports whether every role of o is in r.
 func (r Roles) Has(o Roles) bool { return r&o == o }
 
-// Names lists the roles.
+// Names lists the names of the roles.
 func (r Roles) Names() []string {
 	var out []string
 	for i, n := range roleNames {

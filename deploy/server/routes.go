@@ -13,29 +13,30 @@ import (
 	"recount/schemas/problem"
 )
 
-// metricsAtOnce bounds how many may gather metrics at the same time; others are told 503.
+// metricsAtOnce bounds how many requests gather metrics at the same time; others get 503.
 const metricsAtOnce = 8
 
-// place is on which addresses a route is.
+// place says which addresses serve a route.
 type place uint8
 
 const (
 	everywhere   place = iota
-	publicly           // not on the admin address
-	byAdmins           // on the admin address if there is one, else with the others
-	apartOrNever       // on the admin address alone
+	publicly           // on the public address only
+	byAdmins           // on the admin address if there is one, else on the public address
+	apartOrNever       // on the admin address only
 )
 
-// route is who may use a pattern, and where: who has one of the scopes; with none it is anybody.
+// route says which keys may use a pattern, and on which addresses it is served. A key needs one of
+// the scopes; a route without scopes is open to everybody.
 type route struct {
 	needs access.Scopes
 	on    place
 }
 
-// routes is the only table of what a process answers, and nothing is mounted that is not in it. What
-// counts the events of all tenants is for admins: a tenant learns nothing of another.
+// routes lists every route of a process; a pattern that is missing here cannot be mounted. Routes
+// that count the events of all tenants need scope admin, so that no tenant learns of another.
 var routes = map[string]route{
-	"/":             {0, everywhere}, // no resource is here
+	"/":             {0, everywhere}, // answers 404 for every other path
 	"/healthz":      {0, everywhere},
 	"/readyz":       {0, everywhere},
 	"/openapi.json": {0, everywhere},
@@ -49,7 +50,7 @@ var routes = map[string]route{
 	"/v1/dead-letters/{name}":  {access.Query, publicly},
 	"/v1/dead-letters/replays": {access.Ingest, publicly},
 
-	"/v1/audit": {access.Query | access.Admin, everywhere}, // a tenant's own; everybody's for admins
+	"/v1/audit": {access.Query | access.Admin, everywhere}, // a tenant's own; all tenants' for admins
 
 	"/v1/scores":               {access.Admin, byAdmins},
 	"/v1/publications":         {access.Admin, byAdmins},
@@ -62,8 +63,8 @@ var routes = map[string]route{
 	"/debug/pprof/":            {access.Admin, apartOrNever},
 }
 
-// handlers are what the process's roles answer, by pattern.
-func (s *Stack) handlers() map[string]http.Handler {
+// handlers returns the handlers of the process's roles, by pattern.
+func (s *Server) handlers() map[string]http.Handler {
 	out := s.api.Routes()
 	if s.ingest != nil {
 		out["/v1/events"] = s.ingest.Handler()
@@ -74,14 +75,14 @@ func (s *Stack) handlers() map[string]http.Handler {
 		out["/v1/audit"] = s.auditor.Handler()
 	}
 	out["/v1/verify"] = s.verifyHandler()
-	out["/metrics"] = atOnce(metricsAtOnce, promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
+	out["/metrics"] = limitConcurrency(metricsAtOnce, promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
 	out["/debug/pprof/"] = profiles()
 	return out
 }
 
-// atOnce lets at most n requests into next at the same time. promhttp can do so too, but
-// refuses in plain text.
-func atOnce(n int, next http.Handler) http.Handler {
+// limitConcurrency lets at most n requests into next at the same time. promhttp has such a limit
+// too, but refuses in plain text.
+func limitConcurrency(n int, next http.Handler) http.Handler {
 	slots := make(chan struct{}, n)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
@@ -90,7 +91,7 @@ func atOnce(n int, next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 		default:
 			problem.Write(w, &problem.Problem{Status: http.StatusServiceUnavailable, Code: problem.Overloaded,
-				Detail:     fmt.Sprintf("%d requests gather metrics already; try again after Retry-After", n),
+				Detail:     fmt.Sprintf("%d requests are gathering metrics already; try again after Retry-After", n),
 				RetryAfter: time.Second})
 		}
 	})
@@ -105,19 +106,19 @@ func profiles() http.Handler {
 	return mux
 }
 
-// mount guards the handlers and lays them on the public and the admin address. They are
-// one mux, the public one, when there is no admin address.
-func mount(handlers map[string]http.Handler, who keys.Authenticate, apart bool) (public, admin *http.ServeMux,
+// mount guards the handlers and mounts each on the mux of the public address, of the admin address,
+// or on both. Without an admin address (apart is false) the public mux has the admin routes too.
+func mount(handlers map[string]http.Handler, authenticate keys.Authenticate, apart bool) (public, admin *http.ServeMux,
 	err error) {
 	public = http.NewServeMux()
 	admin = http.NewServeMux()
 	for pattern, h := range handlers {
 		r, ok := routes[pattern]
 		if !ok {
-			return nil, nil, fmt.Errorf("nobody has said who may use the route %s", pattern)
+			return nil, nil, fmt.Errorf("mount %s: the table of routes does not say which keys may use it", pattern)
 		}
 		if r.needs != 0 {
-			h = keys.Guard(who, r.needs, h)
+			h = keys.Guard(authenticate, r.needs, h)
 		}
 		if r.on == everywhere || r.on == publicly || r.on == byAdmins && !apart {
 			public.Handle(pattern, h)

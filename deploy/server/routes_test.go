@@ -13,7 +13,7 @@ import (
 	"recount/schemas/openapi"
 )
 
-// documented are the operations of the OpenAPI document: paths with their methods.
+// documented returns the operations of the OpenAPI document by path and method.
 func documented(t *testing.T) map[string]map[string]json.RawMessage {
 	t.Helper()
 	var d struct {
@@ -25,15 +25,15 @@ func documented(t *testing.T) map[string]map[string]json.RawMessage {
 	return d.Paths
 }
 
-// TestEveryOperationSaysWhoMayAsk compares the document with the table: the same paths, and for
-// each operation the scope as its security, none for what is open.
-func TestEveryOperationSaysWhoMayAsk(t *testing.T) {
+// TestDocumentedScopes compares the document with the table of routes. Both have the same paths, and the
+// security of each operation is the scopes of its route, or nothing where the route is open.
+func TestDocumentedScopes(t *testing.T) {
 	t.Parallel()
 	paths := documented(t)
 	for path, item := range paths {
 		r, ok := routes[path]
 		if !ok {
-			t.Errorf("%s is in the document, but nobody has said who may use it", path)
+			t.Errorf("%s is in the document and not in the table of routes", path)
 		}
 		for method, raw := range item {
 			var op struct {
@@ -50,7 +50,7 @@ func TestEveryOperationSaysWhoMayAsk(t *testing.T) {
 				scopes = append(scopes, s["key"]...)
 			}
 			if !slices.Equal(scopes, r.needs.Names()) {
-				t.Errorf("%s %s: the document asks for %v, the table for %v", method, path, scopes, r.needs.Names())
+				t.Errorf("%s %s: the document names the scopes %v, the table %v", method, path, scopes, r.needs.Names())
 			}
 		}
 	}
@@ -61,9 +61,9 @@ func TestEveryOperationSaysWhoMayAsk(t *testing.T) {
 	}
 }
 
-var errStranger = errors.New("who are you")
+var errNoKey = errors.New("no key")
 
-// TestMountGuards asks every route without a key, and with one of each scope, on both addresses.
+// TestMountGuards sends a request to every route on both addresses: without a key, and with a key of each scope.
 func TestMountGuards(t *testing.T) {
 	t.Parallel()
 	handlers := map[string]http.Handler{}
@@ -77,7 +77,7 @@ func TestMountGuards(t *testing.T) {
 		for _, scope := range []access.Scopes{0, access.Ingest, access.Query, access.Admin} {
 			public, admin, err := mount(handlers, func(*http.Request) (access.Principal, error) {
 				if scope == 0 {
-					return access.Principal{}, errStranger
+					return access.Principal{}, errNoKey
 				}
 				return access.Principal{Tenant: "acme", Scopes: scope}, nil
 			}, apart)
@@ -95,7 +95,7 @@ func TestMountGuards(t *testing.T) {
 				}
 				onPublic := want
 				onAdmin := want
-				switch { // What is not on an address is answered there by "/", which is a teapot too.
+				switch { // "/" answers every path that an address does not have, and it is a teapot too.
 				case r.on == publicly:
 					onAdmin = http.StatusTeapot
 				case r.on == byAdmins && apart, r.on == apartOrNever:
@@ -118,10 +118,10 @@ func status(h http.Handler, path string) int {
 	return w.Code
 }
 
-func TestMountRefusesWhatNobodyDecided(t *testing.T) {
+func TestMountRefusesUnlistedRoutes(t *testing.T) {
 	t.Parallel()
 	_, _, err := mount(map[string]http.Handler{"/v1/secrets": http.NotFoundHandler()}, keys.Loopback, false)
 	if err == nil {
-		t.Error("a route without an owner was mounted")
+		t.Error("a route that is not in the table was mounted")
 	}
 }

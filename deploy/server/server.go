@@ -30,11 +30,11 @@ import (
 	"recount/speed/realtime"
 )
 
-// Options are what a process gives its stack.
+// Options say how a process runs its server.
 type Options struct {
 	Roles  Roles
 	Logger *slog.Logger // nil discards
-	// Registry gets the metrics of all components, and /metrics shows what is in it. Nil is a new one.
+	// Registry receives the metrics of all components, and /metrics shows them. Nil means a new registry.
 	Registry Registry
 }
 
@@ -44,46 +44,45 @@ type Registry interface {
 	prometheus.Gatherer
 }
 
-// Stack is one running process: engines, the roles over them, and the HTTP server.
-type Stack struct {
+// Server is the engines, roles and HTTP doors of one running process.
+type Server struct {
 	cfg      Config
 	roles    Roles
-	log      *slog.Logger
+	logger   *slog.Logger
 	registry Registry
 	lock     *os.File
 	engines  *engines
 	catalog  *catalog.Catalog
 	marks    *janitor.Marks
-	tally    *tally          // nil without ingest
-	chains   []*record.Chain // as they were at start, or read on
-	reading  sync.Mutex      // held while chains are read on
-	verified sync.Map        // keys of the objects whose digest was compared
+	tally    *tally          // nil without the ingest role
+	chains   []*record.Chain // as read at start; currentChains extends them where there is no lander
+	reading  sync.Mutex      // held while chains are extended
+	verified sync.Map        // keys of the objects whose digests were compared
 
-	publisher *publish.Publisher
-	views     *realtime.Views
-	lander    *landing.Lander
-	ingest    *ingest.Server
-	letters   *deadletters.Store
-	batch     *batchview.Views
-	api       *api.API
-	auditor   *jobs.Auditor
-	grader    *scores.Grader // nil unless this process has both the batch and the speed layer
-	scheduler *jobs.Scheduler
+	publisher   *publish.Publisher
+	views       *realtime.Views
+	lander      *landing.Lander
+	ingest      *ingest.Server
+	deadLetters *deadletters.Store
+	batch       *batchview.Views
+	api         *api.API
+	auditor     *jobs.Auditor
+	grader      *scores.Grader // nil unless this process has both the batch and the speed role
+	scheduler   *jobs.Scheduler
 
-	keys   *keys.Watcher // nil when there are none
+	keys   *keys.Watcher // nil without a keys file
 	quotas *quota.Quotas
-	doors  []*door // the public one first
+	doors  []*door // the public door is first
 }
 
-// Open brings everything up, in the order in which each part can trust the one
-// before, and listens. Nothing is accepted before Run.
-func Open(ctx context.Context, cfg Config, o Options) (_ *Stack, err error) {
-	s := &Stack{cfg: cfg, roles: o.Roles, log: o.Logger, registry: o.Registry}
+// Open starts every part after the parts it depends on, and listens last. Nothing is accepted before Run.
+func Open(ctx context.Context, cfg Config, o Options) (_ *Server, err error) {
+	s := &Server{cfg: cfg, roles: o.Roles, logger: o.Logger, registry: o.Registry}
 	if s.registry == nil {
 		s.registry = prometheus.NewRegistry()
 	}
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
+	if s.logger == nil {
+		s.logger = slog.New(slog.DiscardHandler)
 	}
 	defer func() {
 		if err != nil {
@@ -94,12 +93,12 @@ func Open(ctx context.Context, cfg Config, o Options) (_ *Stack, err error) {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context) error{
 		s.openKeys,
-		s.openEngines,     // one process a data_dir; the log, the lake and ClickHouse keep their promises
-		s.checkStored,     // the declared event types may follow the stored ones
-		s.beginPartitions, // commit chains are whole and logs hold what they acknowledged (L5)
-		s.openTally,       // what the log has is promised, and from here on what it acknowledges (A1)
-		s.openPublisher,   // the newest publication, which says what batch answers for
-		s.openSpeed,       // real-time views from a snapshot or from the oldest kept H (S5)
+		s.openEngines,     // locks data_dir and probes what the log, the lake and ClickHouse promise
+		s.checkStored,     // refuses event types that cannot follow the stored types
+		s.beginPartitions, // checks that chains are whole and logs hold what they acknowledged (L5)
+		s.openTally,       // counts what the log promises, before ingest adds to it (A1)
+		s.openPublisher,   // loads the newest publication, whose H splits batch from speed
+		s.openSpeed,       // fills the real-time views from a snapshot or from the oldest kept H (S5)
 		s.openLanding,
 		s.openIngest,
 		s.openDeadLetters,
@@ -114,53 +113,53 @@ func Open(ctx context.Context, cfg Config, o Options) (_ *Stack, err error) {
 	return s, nil
 }
 
-func (s *Stack) openEngines(ctx context.Context) (err error) {
+func (s *Server) openEngines(ctx context.Context) (err error) {
 	if s.catalog, err = s.cfg.Catalog(); err != nil {
 		return err
 	}
 	if len(s.catalog.Views) == 0 {
-		s.log.Warn("no view is declared, so nothing is counted; pass a file with --config (the README shows one)")
+		s.logger.Warn("no view is declared, so nothing is counted; declare one in a file and pass it with --config")
 	}
 	if s.lock, err = lockDataDir(s.cfg.DataDir); err != nil {
 		return err
 	}
-	s.engines, err = openEngines(ctx, s.cfg, s.log, s.registry)
+	s.engines, err = openEngines(ctx, s.cfg, s.logger, s.registry)
 	return err
 }
 
-func (s *Stack) checkStored(ctx context.Context) error {
+func (s *Server) checkStored(ctx context.Context) error {
 	return checkEvolution(ctx, s.engines.records, s.catalog)
 }
 
-func (s *Stack) beginPartitions(ctx context.Context) (err error) {
+func (s *Server) beginPartitions(ctx context.Context) (err error) {
 	dir := snapshotDir(s.cfg)
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return err
 	}
-	if s.marks, err = janitor.OpenMarks(dir, s.engines.log, s.log); err != nil {
+	if s.marks, err = janitor.OpenMarks(dir, s.engines.log, s.logger); err != nil {
 		return err
 	}
-	c := janitor.Config{Snapshots: dir, LogName: filepath.Join(s.cfg.DataDir, "log"), Logger: s.log,
+	c := janitor.Config{Snapshots: dir, LogName: filepath.Join(s.cfg.DataDir, "log"), Logger: s.logger,
 		Next: record.Next{Epoch: 1, Rule: s.cfg.Landing, Bucket: s.cfg.Bucket,
 			Partitions: s.cfg.Log.Partitions}}
 	s.chains, err = janitor.Begin(ctx, c, s.engines.log, s.engines.records, s.marks)
 	return err
 }
 
-// snapshotDir holds what a restart of the speed layer begins with.
+// snapshotDir is the folder from which a restarted speed layer begins: snapshots and high-water marks.
 func snapshotDir(cfg Config) string { return filepath.Join(cfg.DataDir, "speed") }
 
 // URL is the address of the HTTP API.
-func (s *Stack) URL() string { return s.doors[0].url() }
+func (s *Server) URL() string { return s.doors[0].url() }
 
 // ClickHouse is the connection to the batch views.
-func (s *Stack) ClickHouse() driver.Conn { return s.engines.sql }
+func (s *Server) ClickHouse() driver.Conn { return s.engines.sql }
 
-// Run serves until ctx ends, then drains: first jobs and requests, so that nothing new is
-// accepted, then the group commits, then the consumers of the log, then the engines.
-func (s *Stack) Run(ctx context.Context) error {
-	// Consumers live a little longer than the HTTP server, so that what was
-	// acknowledged at the last moment is in their snapshots.
+// Run serves until ctx ends and then drains. Jobs and requests end first, so that nothing new is
+// accepted. The consumers of the log end next, and the engines last.
+func (s *Server) Run(ctx context.Context) error {
+	// The consumers of the log outlive the HTTP server, so that their last snapshots hold the
+	// events that were acknowledged last.
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
 	g, gctx := errgroup.WithContext(work)
@@ -179,17 +178,18 @@ func (s *Stack) Run(ctx context.Context) error {
 	return errors.Join(err, s.close())
 }
 
-// lastMarks writes the marks once more, behind everything that was acknowledged.
-func (s *Stack) lastMarks() {
+// lastMarks writes the high-water marks once more, after the last event was acknowledged.
+func (s *Server) lastMarks() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if err := s.marks.Advance(ctx); err != nil {
-		s.log.Warn("the last high-water marks could not be written", "error", err)
+		s.logger.Warn("the last high-water marks could not be written; the next start remembers a little less of the "+
+			"log", "error", err)
 	}
 }
 
 // runners are the loops of the process's roles.
-func (s *Stack) runners() []func(context.Context) error {
+func (s *Server) runners() []func(context.Context) error {
 	runs := []func(context.Context) error{s.marks.Run}
 	if !s.roles.Has(Batch) {
 		runs = append(runs, s.follow)
@@ -209,40 +209,40 @@ func (s *Stack) runners() []func(context.Context) error {
 	return runs
 }
 
-// runJobs ends jobs as soon as the process is told to end: a request that waits for a run
-// would hold the other requests' drain up, and the next start does what was left (J1).
-func (s *Stack) runJobs(ctx, work context.Context) error {
+// runJobs ends the jobs as soon as ctx ends. A request that waits for a run would otherwise delay
+// the drain, and the next start finishes what was left (J1).
+func (s *Server) runJobs(ctx, work context.Context) error {
 	work, stop := context.WithCancel(work)
 	defer stop()
 	defer context.AfterFunc(ctx, stop)()
 	return s.scheduler.Run(work)
 }
 
-// runLander keeps the process up when a partition has stopped with an alarm (C7):
-// the others go on, and what was acknowledged stays readable.
-func (s *Stack) runLander(ctx context.Context) error {
+// runLander keeps the process up when the landing of a partition has stopped with an alarm (C7).
+// The other partitions continue, and acknowledged events stay readable.
+func (s *Server) runLander(ctx context.Context) error {
 	if err := s.lander.Run(ctx); err != nil && ctx.Err() == nil {
-		s.log.Error("landing has stopped; answers stay right, but nothing new becomes exact", "error", err)
+		s.logger.Error("landing has stopped: answers stay right, but no new event becomes exact", "error", err)
 	}
 	<-ctx.Done()
 	return nil
 }
 
-// runViews keeps the process up when a partition of the real-time views has stopped:
-// answers then take nothing from it and say so (Q2).
-func (s *Stack) runViews(ctx context.Context) error {
+// runViews keeps the process up when a partition of the real-time views has stopped. Answers then
+// leave out its live part and say so (Q2).
+func (s *Server) runViews(ctx context.Context) error {
 	if err := s.views.Run(ctx); err != nil && ctx.Err() == nil {
-		s.log.Error("real-time views have stopped; answers are exact but older", "error", err)
+		s.logger.Error("the real-time views have stopped: answers are exact but older", "error", err)
 	}
 	<-ctx.Done()
 	return nil
 }
 
-// close releases what Open took, in reverse order.
-func (s *Stack) close() error {
+// close releases what Open opened, in reverse order.
+func (s *Server) close() error {
 	var errs []error
 	for _, d := range s.doors {
-		_ = d.listener.Close() // The server has usually closed it already.
+		_ = d.listener.Close() // The HTTP server has usually closed it already.
 	}
 	if s.engines != nil {
 		errs = append(errs, s.engines.close())

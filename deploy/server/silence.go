@@ -15,16 +15,16 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 )
 
-// ClickHouse may be silent for so long, unless read_timeout in the URL says otherwise, and
-// never less than a query may take. The driver waits five minutes for an answer and for ever
-// for the rest of one, so that a recompute over a connection that is half open would not end. Over the native
-// protocol progress breaks the silence; over HTTP a statement says nothing until its result begins.
+// clickhouseSilence is how long ClickHouse may send nothing. read_timeout in the URL replaces it, and
+// query.timeout raises it. The driver waits five minutes for the start of an answer and for ever for
+// the rest, so a recompute over a half-open connection would never end. Over the native protocol,
+// reports of progress end the silence. Over HTTP a statement sends nothing until its result begins.
 const (
 	clickhouseSilence = 30 * time.Second
 	clickhouseDial    = 10 * time.Second
 )
 
-// boundSilence has every connection to ClickHouse fail that carries nothing for too long.
+// boundSilence makes every connection to ClickHouse fail that carries no byte for too long.
 func boundSilence(opts *clickhouse.Options, longestQuery time.Duration) {
 	silence := cmp.Or(opts.ReadTimeout, max(clickhouseSilence, longestQuery))
 	opts.DialTimeout = cmp.Or(opts.DialTimeout, clickhouseDial)
@@ -39,14 +39,14 @@ func boundSilence(opts *clickhouse.Options, longestQuery time.Duration) {
 			return nil, err
 		}
 		var c net.Conn = &watched{Conn: conn, silence: silence}
-		if native && opts.TLS != nil { // Over HTTP it is the transport that does this.
-			c, err = overTLS(ctx, c, addr, opts.TLS)
+		if native && opts.TLS != nil { // Over HTTP the transport does this.
+			c, err = startTLS(ctx, c, addr, opts.TLS)
 		}
 		return c, err
 	}
 }
 
-func overTLS(ctx context.Context, conn net.Conn, addr string, cfg *tls.Config) (net.Conn, error) {
+func startTLS(ctx context.Context, conn net.Conn, addr string, cfg *tls.Config) (net.Conn, error) {
 	if cfg.ServerName == "" && !cfg.InsecureSkipVerify {
 		host, _, err := net.SplitHostPort(addr)
 		if err != nil {
@@ -62,8 +62,8 @@ func overTLS(ctx context.Context, conn net.Conn, addr string, cfg *tls.Config) (
 	return c, nil
 }
 
-// watched is a connection on which a read or a write fails that moves no byte for the time
-// of silence. Deadlines that its user sets hold beside that.
+// watched is a connection on which a read or a write fails if it moves no byte for the length of
+// silence. The deadlines that the user sets hold too.
 type watched struct {
 	net.Conn
 	silence time.Duration
@@ -74,29 +74,29 @@ type watched struct {
 
 // Read implements net.Conn.
 func (c *watched) Read(p []byte) (int, error) {
-	if err := c.within(&c.read, c.Conn.SetReadDeadline); err != nil {
+	if err := c.limitStep(&c.read, c.Conn.SetReadDeadline); err != nil {
 		return 0, err
 	}
 	n, err := c.Conn.Read(p)
 	return n, c.explain(&c.read, "sent", err)
 }
 
-// Write implements net.Conn. It passes p on in pieces, so that a slow link counts as one that moves.
+// Write implements net.Conn. It writes p in pieces, so that a link that is slow, but moves bytes, does not fail.
 func (c *watched) Write(p []byte) (n int, err error) {
 	const piece = 64 << 10
 	for first := true; err == nil && (first || n < len(p)); first = false {
-		if err := c.within(&c.write, c.Conn.SetWriteDeadline); err != nil {
+		if err := c.limitStep(&c.write, c.Conn.SetWriteDeadline); err != nil {
 			return n, err
 		}
 		var wrote int
 		wrote, err = c.Conn.Write(p[n:min(len(p), n+piece)])
 		n += wrote
 	}
-	return n, c.explain(&c.write, "took", err)
+	return n, c.explain(&c.write, "received", err)
 }
 
-// within sets the deadline of the next step: the user's or that of silence, whichever is first.
-func (c *watched) within(user *time.Time, set func(time.Time) error) error {
+// limitStep sets the deadline of the next read or write: the user's, or the end of the silence if that comes first.
+func (c *watched) limitStep(user *time.Time, set func(time.Time) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	deadline := time.Now().Add(c.silence)
@@ -106,7 +106,8 @@ func (c *watched) within(user *time.Time, set func(time.Time) error) error {
 	return set(deadline)
 }
 
-func (c *watched) explain(user *time.Time, what string, err error) error {
+// explain names the silent peer in an error, if it was the silence and not the user's deadline that ended.
+func (c *watched) explain(user *time.Time, verb string, err error) error {
 	if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 		return err
 	}
@@ -115,10 +116,10 @@ func (c *watched) explain(user *time.Time, what string, err error) error {
 	if !user.IsZero() && !time.Now().Before(*user) {
 		return err
 	}
-	return fmt.Errorf("%s %s nothing for %s: %w", c.RemoteAddr(), what, c.silence, err)
+	return fmt.Errorf("%s %s nothing for %s: %w", c.RemoteAddr(), verb, c.silence, err)
 }
 
-// SyscallConn lets the driver see that a pooled connection was closed before it uses it.
+// SyscallConn lets the driver notice that a pooled connection is closed before it uses it.
 func (c *watched) SyscallConn() (syscall.RawConn, error) {
 	if s, ok := c.Conn.(syscall.Conn); ok {
 		return s.SyscallConn()

@@ -16,10 +16,11 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 )
 
-// silence is that of the bubbles of these tests, whose clock stands still while anybody works.
+// silence is the silence that these tests allow. The clock of a synctest bubble stands still while a
+// goroutine works, so it is exact.
 const silence = 200 * time.Millisecond
 
-// watch returns a watched connection and the end of whoever it leads to.
+// watch returns a watched connection and the connection of its peer.
 func watch(t *testing.T, silence time.Duration) (*watched, net.Conn) {
 	ours, theirs := net.Pipe()
 	t.Cleanup(func() {
@@ -34,7 +35,7 @@ func TestSilenceEndsAConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c, peer := watch(t, silence)
-		const answers = 4 // Longer in all than the silence, and never silent for it.
+		const answers = 4 // Together they take longer than the silence, but each comes before it ends.
 		go func() {
 			buf := make([]byte, 1)
 			for n := 0; ; n++ {
@@ -42,7 +43,7 @@ func TestSilenceEndsAConnection(t *testing.T) {
 					return
 				}
 				if time.Sleep(silence * 9 / 10); n < answers {
-					_, _ = peer.Write(buf) // The other side sees what is missing.
+					_, _ = peer.Write(buf) // The reader notices a missing byte.
 				}
 			}
 		}()
@@ -66,7 +67,8 @@ func TestSilenceEndsAConnection(t *testing.T) {
 	})
 }
 
-// TestSilenceEndsAWrite: a link that is slow takes all, and one that stops is given up.
+// TestSilenceEndsAWrite writes to a peer that reads slowly and then stops. The write continues while
+// the peer reads, and fails after it stopped.
 func TestSilenceEndsAWrite(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -80,7 +82,7 @@ func TestSilenceEndsAWrite(t *testing.T) {
 			}
 		}()
 		n, err := c.Write(make([]byte, 64<<20))
-		if !errors.Is(err, os.ErrDeadlineExceeded) || !strings.Contains(err.Error(), "took nothing for 200ms") ||
+		if !errors.Is(err, os.ErrDeadlineExceeded) || !strings.Contains(err.Error(), "received nothing for 200ms") ||
 			n != 1<<20 {
 			t.Errorf("writing to a connection that stalls: %d bytes, %v", n, err)
 		}
@@ -101,22 +103,22 @@ func TestSilenceKeepsTheUsersDeadline(t *testing.T) {
 	})
 }
 
-// TestStatementEnds: a statement without a deadline of its own ends when its answer does
-// not begin, and when it breaks off. A Content-Length with one flipped bit does the latter,
-// and for ever kept a recompute waiting, and with it every later one.
+// TestStatementEnds runs a statement without a deadline of its own. It has to end when its answer does not
+// begin, and when its answer stops in the middle. A Content-Length with one flipped bit has this effect:
+// before the limit, a recompute and all later ones waited for ever.
 func TestStatementEnds(t *testing.T) {
 	t.Parallel()
 	for name, begin := range map[string]func(http.ResponseWriter){
 		"before its answer": func(http.ResponseWriter) {},
 		"in its answer": func(w http.ResponseWriter) {
 			w.Header().Set("Content-Length", "1000")
-			_ = http.NewResponseController(w).Flush() // The client is there.
+			_ = http.NewResponseController(w).Flush() // It fails only if the client is gone.
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				_, _ = io.Copy(io.Discard, r.Body) // Only then does the server notice that the client left.
+				_, _ = io.Copy(io.Discard, r.Body) // The server notices only after the body that the client left.
 				begin(w)
 				<-r.Context().Done()
 			}))

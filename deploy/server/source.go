@@ -10,7 +10,7 @@ import (
 	"recount/speed/eventlog"
 )
 
-// source is the log as landing and the real-time views see it.
+// source is the log in the form that landing and the real-time views read.
 type source struct{ log *eventlog.Log }
 
 // Read opens a reader at a message of a partition.
@@ -35,16 +35,16 @@ type logReader struct {
 	partition int
 }
 
-// A message whose checksum is wrong is asked for again for a while: what spoils one on the
-// way mostly spoils several.
+// A message whose checksum is wrong is fetched again for rereadFor. A bad link usually corrupts
+// several transfers in a row.
 const (
 	rereadFor   = 8 * time.Second
 	rereadEvery = 200 * time.Millisecond
 )
 
-// Next returns the next message. One that arrives spoilt is fetched again: only what is
-// stored so is a matter for an operator (C7). The reader has gone past it, so the caller's
-// context must not end this half-way.
+// Next returns the next message. A message that arrives corrupt is fetched again, because only one
+// that is stored corrupt needs an operator (C7). The reader has already moved past the message, so
+// the end of the caller's context does not interrupt the fetch.
 func (r logReader) Next(ctx context.Context) (eventbatch.Message, error) {
 	m, err := r.Reader.Next(ctx)
 	if err != nil {
@@ -67,8 +67,8 @@ func (r logReader) Next(ctx context.Context) (eventbatch.Message, error) {
 	return eventbatch.Message{Seq: m.Seq, Frame: m.Data}, nil
 }
 
-// tenants calls each with the tenants of the events of every message [from, to) of a partition.
-// One that is stored spoilt ends it with a *conservation.UnreadableError.
+// tenants calls each with the events per tenant of every message [from, to) of a partition.
+// A message that is stored corrupt ends it with a *conservation.UnreadableError.
 func (s source) tenants(ctx context.Context, p int, from, to uint64, each func(uint64, map[string]int64)) error {
 	r, err := s.Read(ctx, p, from)
 	if err != nil {
@@ -89,7 +89,7 @@ func (s source) tenants(ctx context.Context, p int, from, to uint64, each func(u
 	return nil
 }
 
-// whole reports whether a frame is as it was written.
+// whole reports whether a frame has the checksum it was written with.
 func whole(frame []byte) bool {
 	_, err := eventbatch.ReadHeader(frame)
 	return err == nil

@@ -13,17 +13,17 @@ import (
 	"recount/jobs"
 )
 
-// emptyLog has no partition.
+// emptyLog is a log without partitions.
 type emptyLog struct{ janitor.Log }
 
 func (emptyLog) Partitions() int { return 0 }
 
-// TestJobsEndBeforeRequestsDrain: a request that waits for a job is answered at once when the process
-// is told to end. Jobs used to go on until requests had drained, and this one waits for a job.
+// TestJobsEndBeforeRequestsDrain ends the process while a request waits for a job. The request has to
+// be answered at once: the drain of requests would wait for it.
 func TestJobsEndBeforeRequestsDrain(t *testing.T) {
 	t.Parallel()
-	log := slog.New(slog.DiscardHandler)
-	marks, err := janitor.OpenMarks(t.TempDir(), emptyLog{}, log)
+	logger := slog.New(slog.DiscardHandler)
+	marks, err := janitor.OpenMarks(t.TempDir(), emptyLog{}, logger)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,9 +40,9 @@ func TestJobsEndBeforeRequestsDrain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Stack{cfg: DefaultConfig(), roles: AllRoles, log: log, registry: prometheus.NewRegistry(), marks: marks,
+	s := &Server{cfg: DefaultConfig(), roles: AllRoles, logger: logger, registry: prometheus.NewRegistry(), marks: marks,
 		scheduler: scheduler}
-	if err := s.open("public", "127.0.0.1:0", scheduler.Handler(), TLSConfig{}); err != nil {
+	if err := s.openDoor("public", "127.0.0.1:0", scheduler.Handler(), TLSConfig{}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -63,7 +63,7 @@ func TestJobsEndBeforeRequestsDrain(t *testing.T) {
 	began := time.Now()
 	cancel()
 	if got := <-status; got != http.StatusServiceUnavailable {
-		t.Errorf("the request was answered %d", got)
+		t.Errorf("the request was answered with status %d, want 503", got)
 	}
 	if err := <-ended; err != nil {
 		t.Errorf("after %v: %v", time.Since(began), err)

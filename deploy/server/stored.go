@@ -12,11 +12,10 @@ import (
 	"recount/schemas/setting"
 )
 
-// CheckStored checks a configuration against the data it would run on and says in a
-// line what it found. Data that a server has open is not compared; the server
-// itself refuses at start what does not fit.
+// CheckStored compares a configuration with the data it would run on and returns the result in one
+// line. Data that a running server has open is not compared. A server compares it at every start.
 func CheckStored(cfg Config) (string, error) {
-	if !stored(cfg) {
+	if !hasData(cfg) {
 		return "there is no data in " + cfg.DataDir + " yet", nil
 	}
 	ctx := context.Background()
@@ -40,8 +39,8 @@ func CheckStored(cfg Config) (string, error) {
 		errors.Join(checkEvolution(ctx, e.records, cat), checkFixed(ctx, cfg, e), e.close())
 }
 
-// checkEvolution fails where a declared event type may not follow a stored one. A
-// stored type that is no longer declared is fine: its events stay in the lake.
+// checkEvolution fails where a declared event type cannot follow its stored form. A stored type
+// may be declared no longer: its events stay in the lake.
 func checkEvolution(ctx context.Context, records record.CommitLog, cat *catalog.Catalog) error {
 	types, err := landing.StoredSchemas(ctx, records)
 	if err != nil {
@@ -60,7 +59,7 @@ func checkEvolution(ctx context.Context, records record.CommitLog, cat *catalog.
 	return errors.Join(errs...)
 }
 
-// checkFixed fails where the configuration changes what data has fixed.
+// checkFixed fails where the configuration changes a setting that the first commit record has fixed.
 func checkFixed(ctx context.Context, cfg Config, e *engines) error {
 	chain, err := landing.LoadChain(ctx, e.records, 0)
 	if err != nil || !chain.Begun() {

@@ -10,27 +10,27 @@ import (
 	"recount/jobs/conservation"
 )
 
-// tally counts what ingest has promised, which is what the tiers behind it must not be short
-// of (A1). A nil tally is that of a process without ingest.
+// tally counts the events that ingest has acknowledged. The audit compares every later tier with
+// it (A1). A process without ingest has a nil tally.
 type tally struct {
 	partitions []promises
 }
 
-// promises are those of one partition.
+// promises are the acknowledged events of one partition.
 type promises struct {
 	mu      sync.Mutex
 	total   int64
 	tenants map[string]int64
 	recent  []conservation.Promise
 
-	unreadable *conservation.UnreadableError // what the log had at the start was counted up to here; set once
+	unreadable *conservation.UnreadableError // the message at which the count at start ended; nil if all was counted
 }
 
-// maxRecent bounds the promises that are remembered one by one, in each partition. Older
-// ones are in the sums alone, so a loss among them is still found, and only its place is not.
+// maxRecent bounds the promises that a partition remembers one by one. Older promises are only in
+// the sums: a loss among them is still found, but its offset is not.
 const maxRecent = 1 << 16
 
-// acknowledged is ingest.Options.Acknowledged.
+// acknowledged adds the events of a message that ingest has acknowledged; it is ingest.Options.Acknowledged.
 func (t *tally) acknowledged(partition int, seq uint64, tenant string, events int) {
 	p := &t.partitions[partition]
 	p.mu.Lock()
@@ -43,7 +43,7 @@ func (t *tally) acknowledged(partition int, seq uint64, tenant string, events in
 	p.recent = append(p.recent, conservation.Promise{Seq: seq, Tenant: tenant, Events: int64(events)})
 }
 
-// total is how many events of a partition were promised.
+// total returns how many events of a partition were acknowledged.
 func (t *tally) total(partition int) int64 {
 	p := &t.partitions[partition]
 	p.mu.Lock()
@@ -51,8 +51,8 @@ func (t *tally) total(partition int) int64 {
 	return p.total
 }
 
-// of is everything that was promised in a partition; nil where that is not known.
-func (t *tally) of(partition int) *conservation.Acknowledged {
+// acknowledgedIn returns everything that was acknowledged in a partition; nil where that is not known.
+func (t *tally) acknowledgedIn(partition int) *conservation.Acknowledged {
 	if t == nil || t.partitions[partition].unreadable != nil {
 		return nil
 	}
@@ -62,7 +62,7 @@ func (t *tally) of(partition int) *conservation.Acknowledged {
 	return &conservation.Acknowledged{Total: p.total, Tenants: maps.Clone(p.tenants), Recent: slices.Clone(p.recent)}
 }
 
-// forget drops what lies below the log's first message, of which nothing is left to compare with.
+// forget drops the promises below the log's first message: the log has nothing to compare them with.
 func (t *tally) forget(partition int, first uint64) {
 	if t == nil {
 		return
@@ -73,8 +73,9 @@ func (t *tally) forget(partition int, first uint64) {
 	p.recent = slices.DeleteFunc(p.recent, func(x conservation.Promise) bool { return x.Seq < first })
 }
 
-// readable says which partitions could not be counted at the start. Only a start counts them anew.
-func (t *tally) readable() error {
+// unreadable returns an error that names the partitions that could not be counted at start. Only
+// the next start counts them again.
+func (t *tally) unreadable() error {
 	if t == nil {
 		return nil
 	}

@@ -14,21 +14,20 @@ import (
 	"recount/schemas/setting"
 )
 
-// VerifyOptions are what an offline verification is given.
+// VerifyOptions are the options of an offline verification.
 type VerifyOptions struct {
 	verify.Options
-	Scratch string       // where the copies of the log and of ClickHouse go; empty is the system's folder
+	Scratch string       // folder for the copies of the log and of ClickHouse; empty is the system's temporary folder
 	Logger  *slog.Logger // nil discards
 }
 
-// Verify judges what a stopped server has stored. No file of the data_dir is changed, and
-// no server can take the folder meanwhile.
+// Verify judges what a stopped server has stored. It changes no file of the data_dir, and no server
+// can open the folder meanwhile.
 //
-// The object store is read in place by a server that refuses to write. JetStream and
-// ClickHouse cannot be opened without writing (one rewrites its indexes and cuts damaged
-// ends off, the other merges parts and replaces its status file), so those two are opened on
-// a copy. The log holds what is not published yet and ClickHouse only aggregates; the
-// events themselves, the most by far, are not copied.
+// The object store is read in place, by a server that refuses writes. JetStream and ClickHouse write
+// when they are opened: JetStream rewrites its indexes and cuts off damaged ends; ClickHouse merges
+// parts and replaces its status file. Verify therefore opens copies of these two. The copies are
+// small: the log holds the events that are not published yet, and ClickHouse only aggregates.
 func Verify(ctx context.Context, cfg Config, o VerifyOptions) (report verify.Report, err error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -54,7 +53,7 @@ func Verify(ctx context.Context, cfg Config, o VerifyOptions) (report verify.Rep
 	if err := e.openLake(ctx, cfg, o.Logger, nil); err != nil {
 		return report, fmt.Errorf("object store: %w", err)
 	}
-	if err := fits(ctx, cfg, e); err != nil {
+	if err := checkSameData(ctx, cfg, e); err != nil {
 		return report, err
 	}
 	evidence := &verify.Evidence{
@@ -75,13 +74,13 @@ func Verify(ctx context.Context, cfg Config, o VerifyOptions) (report verify.Rep
 	return verify.Run(ctx, evidence, o.Options)
 }
 
-// fits refuses a configuration of other data: everything would look wrong. What cannot be read is
-// for the verification to say.
-func fits(ctx context.Context, cfg Config, e *engines) error {
+// checkSameData refuses the configuration of other data, with which everything would look wrong.
+// A record that cannot be read is no reason to refuse: the verification reports it.
+func checkSameData(ctx context.Context, cfg Config, e *engines) error {
 	err := checkFixed(ctx, cfg, e)
-	var wrong *setting.Error
-	if errors.As(err, &wrong) {
-		return fmt.Errorf("the configuration is not that of the data: %w", wrong)
+	var mistake *setting.Error
+	if errors.As(err, &mistake) {
+		return fmt.Errorf("the configuration does not belong to the stored data: %w", mistake)
 	}
 	return nil
 }
@@ -90,7 +89,7 @@ func (c *Config) embedsAnything() bool {
 	return c.Log.URL == Embedded || c.ObjectStore.URL == Embedded || c.ClickHouse.URL == Embedded
 }
 
-// openCopy opens an engine, an embedded one on a copy of its folder.
+// openCopy opens an engine. An embedded engine is opened on a copy of its folder.
 func (e *engines) openCopy(ctx context.Context, cfg Config, scratch, folder, url string, open opener,
 	o VerifyOptions) error {
 	if url == Embedded {
@@ -103,10 +102,10 @@ func (e *engines) openCopy(ctx context.Context, cfg Config, scratch, folder, url
 		}
 		err = copyTree(ctx, from, filepath.Join(scratch, folder))
 		if errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("%s is missing", from)
+			return fmt.Errorf("folder %s is missing; restore it from a backup", from)
 		}
 		if err != nil {
-			return fmt.Errorf("copy %s to be read: %w", from, err)
+			return fmt.Errorf("copy %s, to verify the copy: %w", from, err)
 		}
 		cfg.DataDir = scratch
 	}

@@ -17,14 +17,15 @@ import (
 
 const (
 	maxAckLog = 4 << 30 // bytes of a request
-	// tellEvery bounds how often a client is told of progress, and tellWithin how long it
-	// may take to hear of it: an answer may be long in coming, but not in being received.
-	tellEvery  = 200 * time.Millisecond
-	tellWithin = time.Minute
+	// progressEvery is the least time between two lines of progress.
+	progressEvery = 200 * time.Millisecond
+	// lineTimeout is how long a client may take to receive one line. The answer as a whole may take longer.
+	lineTimeout = time.Minute
 )
 
-// liveEvidence is what this process has open, judged while it works: one core, so that it can go on.
-func (s *Stack) liveEvidence() *verify.Evidence {
+// liveEvidence returns the engines of this process as evidence. The recomputation uses one core, so
+// that the process continues to serve.
+func (s *Server) liveEvidence() *verify.Evidence {
 	return &verify.Evidence{
 		Catalog: s.catalog, Partitions: s.cfg.Log.Partitions, Records: s.engines.records, Objects: s.engines.lake,
 		Cells: cells.NewStore(s.engines.sql, s.catalog), Log: s.engines.log, Keep: s.cfg.Batch.Keep,
@@ -34,9 +35,9 @@ func (s *Stack) liveEvidence() *verify.Evidence {
 	}
 }
 
-// verifyHandler serves POST /v1/verify: the body is an acknowledgement log or empty, the
-// answer lines of progress and then the report. One runs at a time.
-func (s *Stack) verifyHandler() http.Handler {
+// verifyHandler serves POST /v1/verify. The body is an acknowledgement log or empty. The answer is
+// lines of progress and at last the report. One verification runs at a time.
+func (s *Server) verifyHandler() http.Handler {
 	var running sync.Mutex
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -47,46 +48,48 @@ func (s *Stack) verifyHandler() http.Handler {
 			return
 		case !running.TryLock():
 			problem.Write(w, &problem.Problem{Status: http.StatusConflict, Code: problem.VerifyRunning,
-				Detail: "a verification is running already; wait for its end", RetryAfter: 10 * time.Second})
+				Detail:     "a verification is running already; wait until it has ended",
+				RetryAfter: 10 * time.Second})
 			return
 		}
 		defer running.Unlock()
-		s.verifyInto(r.Context(), w, r)
+		s.streamVerification(r.Context(), w, r)
 	})
 }
 
-func (s *Stack) verifyInto(ctx context.Context, w http.ResponseWriter, r *http.Request) {
+func (s *Server) streamVerification(ctx context.Context, w http.ResponseWriter, r *http.Request) {
 	out := &verifyStream{w: w, control: http.NewResponseController(w)}
-	o := verify.Options{Progress: out.progress}
+	o := verify.Options{Progress: out.sendProgress}
 	if r.ContentLength != 0 {
 		o.AckLog = newAckLog(w, r, maxAckLog, s.cfg.HTTP.BodyTimeout)
 	}
 	report, err := verify.Run(ctx, s.liveEvidence(), o)
 	switch {
 	case err == nil:
-		out.line(verify.Line{Report: &report})
+		out.send(verify.Line{Report: &report})
 	case out.begun || ctx.Err() != nil:
-		out.line(verify.Line{Error: err.Error()})
+		out.send(verify.Line{Error: err.Error()})
 	default:
 		problem.Write(w, ackLogProblem(err))
 	}
 }
 
-// ackLog is an acknowledgement log in a request's body. It may be long in coming, so the time
-// a body has is that of each of its parts.
+// ackLog is an acknowledgement log in a request's body. A log can take long to arrive, so the body
+// timeout starts again at every read.
 type ackLog struct {
 	body    io.Reader
 	control *http.ResponseController
-	within  time.Duration
+	timeout time.Duration
 }
 
-// newAckLog fails behind limit bytes: a log that ended there would be judged as if nothing more had been promised.
-func newAckLog(w http.ResponseWriter, r *http.Request, limit int64, within time.Duration) *ackLog {
-	return &ackLog{http.MaxBytesReader(w, r.Body, limit), http.NewResponseController(w), within}
+// newAckLog returns a reader that fails after limit bytes. A log that was cut there would be judged as
+// if nothing more had been acknowledged.
+func newAckLog(w http.ResponseWriter, r *http.Request, limit int64, timeout time.Duration) *ackLog {
+	return &ackLog{http.MaxBytesReader(w, r.Body, limit), http.NewResponseController(w), timeout}
 }
 
 func (a *ackLog) Read(p []byte) (int, error) {
-	_ = a.control.SetReadDeadline(time.Now().Add(a.within)) // As receive does.
+	_ = a.control.SetReadDeadline(time.Now().Add(a.timeout)) // Without a deadline the body is read all the same.
 	return a.body.Read(p)
 }
 
@@ -98,31 +101,31 @@ func ackLogProblem(err error) *problem.Problem {
 	return problem.New(http.StatusBadRequest, problem.InvalidRequest, err.Error())
 }
 
-// verifyStream is an answer that is written while the work goes on.
+// verifyStream is an answer that is written while the verification runs.
 type verifyStream struct {
-	mu      sync.Mutex
-	w       http.ResponseWriter
-	control *http.ResponseController
-	begun   bool
-	told    time.Time
+	mu       sync.Mutex
+	w        http.ResponseWriter
+	control  *http.ResponseController
+	begun    bool
+	progress time.Time // when the last line of progress was written
 }
 
-func (v *verifyStream) progress(p verify.Progress) {
+func (v *verifyStream) sendProgress(p verify.Progress) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if now := time.Now(); now.Sub(v.told) >= tellEvery {
-		v.told = now
+	if now := time.Now(); now.Sub(v.progress) >= progressEvery {
+		v.progress = now
 		v.write(verify.Line{Progress: &p})
 	}
 }
 
-func (v *verifyStream) line(l verify.Line) {
+func (v *verifyStream) send(l verify.Line) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.write(l)
 }
 
-// write sends one line. A client that is gone has ended the request's context.
+// write sends one line. Errors are ignored: the end of the request's context stops the run when the client is gone.
 func (v *verifyStream) write(l verify.Line) {
 	if !v.begun {
 		v.begun = true
@@ -130,5 +133,5 @@ func (v *verifyStream) write(l verify.Line) {
 	}
 	_ = json.NewEncoder(v.w).Encode(l)
 	_ = v.control.Flush()
-	_ = v.control.SetWriteDeadline(time.Now().Add(tellWithin))
+	_ = v.control.SetWriteDeadline(time.Now().Add(lineTimeout))
 }

@@ -11,8 +11,8 @@ import (
 	"recount/schemas/problem"
 )
 
-// TestAckLogIsNotCut: an acknowledgement log above the limit is refused, though it ends between two lines there,
-// and one that is longer in coming than other bodies may be is read.
+// TestAckLogIsNotCut sends acknowledgement logs. A log above the limit is refused, although the limit is
+// between two lines. A log that arrives more slowly than other bodies may is read.
 func TestAckLogIsNotCut(t *testing.T) {
 	t.Parallel()
 	const line = `{"kind":"acked","run":"r","first":0,"count":1}` + "\n"
@@ -41,11 +41,11 @@ func TestAckLogIsNotCut(t *testing.T) {
 	}
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		t.Errorf("a log whose second half comes late: status %d", resp.StatusCode)
+		t.Errorf("a log whose second half arrives late: status %d", resp.StatusCode)
 	}
 }
 
-// late is nothing, after a while.
+// late is a reader that waits and then ends.
 type late struct{ after time.Duration }
 
 func (l late) Read([]byte) (int, error) {

@@ -60,7 +60,7 @@ jobs:
 `
 
 // startServer runs a server for one benchmark. The caller must call stop.
-func startServer(b *testing.B, dimensions string) (_ *server.Stack, stop func()) {
+func startServer(b *testing.B, dimensions string) (_ *server.Server, stop func()) {
 	b.Helper()
 	dir := b.TempDir()
 	path := filepath.Join(dir, "recount.yaml")

@@ -109,7 +109,7 @@ func configure(dir string, settings map[string]string) (server.Config, error) {
 }
 
 // play sends the flights, asks for the counts and compares them.
-func play(ctx context.Context, o Options, st *server.Stack, f *flights, file string) error {
+func play(ctx context.Context, o Options, st *server.Server, f *flights, file string) error {
 	d := &director{out: o.Out, api: newAPI(st.URL()), sender: client.NewSender(st.URL(), inFlight), flights: f,
 		acked: map[int]uint64{}}
 	fmt.Fprintf(o.Out, "recount is up at %s\nreplaying %d flights of the first half of 2001 as CloudEvents over HTTP\n",

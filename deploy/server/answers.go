@@ -1,0 +1,40 @@
+package server
+
+import (
+	"context"
+
+	"recount/schemas/failpoint"
+	"recount/serving/api"
+	"recount/serving/batchview"
+	"recount/serving/reader"
+	"recount/serving/scores"
+)
+
+func (s *Server) openAPI(context.Context) error {
+	var err error
+	if s.batch, err = batchview.New(s.engines.sql, s.cfg.batchViews()); err != nil {
+		return err
+	}
+	rc := reader.Config{Catalog: s.catalog, Publications: s.publisher, Batch: s.batch, OnGone: s.publisher.Suspect,
+		Now: failpoint.Now, Logger: s.logger, Registerer: s.registry}
+	if s.views != nil {
+		rc.Live = s.views
+	}
+	answers, err := reader.New(rc)
+	if err != nil {
+		return err
+	}
+	ac := s.cfg.Query
+	ac.Fair = s.keys != nil // Without keys there is one tenant.
+	if s.views != nil && s.roles.Has(Batch) {
+		s.grader = scores.NewGrader(s.publisher, s.cfg.Log.Partitions,
+			scores.DefaultConfig(s.catalog, s.batch, s.views).Run, s.logger, s.registry)
+	}
+	s.api, err = api.New(ac, api.Parts{
+		Catalog: s.catalog, Grade: s.grader.Last, Answerer: answers, Publications: s.publisher,
+		DeadLetters: servedDeadLetters{s.deadLetters, s.ingest},
+		Admit:       s.quotas.Query, Cap: s.cardinality, Logger: s.logger, Registerer: s.registry,
+		Checks: s.checks(),
+	})
+	return err
+}

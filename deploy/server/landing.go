@@ -1,0 +1,28 @@
+package server
+
+import (
+	"context"
+	"runtime"
+
+	"recount/batch/landing"
+	"recount/batch/object"
+	"recount/schemas/failpoint"
+	"recount/schemas/record"
+)
+
+func (s *Server) openLanding(context.Context) (err error) {
+	if !s.roles.Has(Landing) {
+		return nil
+	}
+	// All partitions are cut at about the same time. At most half of the processors encode, for the
+	// reason that giveWay states.
+	encoders := make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
+	lc := landing.Config{Logger: s.logger, Registerer: s.registry, Now: failpoint.Now,
+		Encode: func(t *object.Table) ([]byte, record.Object, error) {
+			encoders <- struct{}{}
+			defer func() { <-encoders }()
+			return t.Encode()
+		}}
+	s.lander, err = landing.New(lc, s.chains, source{s.engines.log}, s.engines.records, s.engines.lake)
+	return err
+}

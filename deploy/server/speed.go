@@ -1,0 +1,59 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"recount/deploy/server/janitor"
+	"recount/schemas/position"
+	"recount/speed/realtime"
+)
+
+func (s *Server) openSpeed(ctx context.Context) error {
+	if !s.roles.Has(Speed) {
+		return nil
+	}
+	rc := s.cfg.realtime()
+	rc.Logger = s.logger
+	rc.Registerer = s.registry
+	oldest := s.publisher.OldestKept()
+	starts := make([]realtime.PartitionStart, len(s.chains))
+	for p, chain := range s.chains {
+		var err error
+		if starts[p], err = janitor.Start(ctx, s.engines.log, chain, oldest.H[p]); err != nil {
+			return err
+		}
+	}
+	var err error
+	s.views, err = realtime.Open(rc, s.catalog, starts, source{s.engines.log})
+	return err
+}
+
+// retainEvery is how soon after a publication the speed layer drops the events below H of the
+// oldest kept publication.
+const retainEvery = 500 * time.Millisecond
+
+// retain tells the speed layer which publication is the oldest kept (S3), and which epochs other
+// owners have begun.
+func (s *Server) retain(ctx context.Context) error {
+	renewal := janitor.Renewal{Log: s.engines.log, Marks: s.marks, Views: s.views, Chains: s.currentChains}
+	tick := time.NewTicker(retainEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := s.views.Retain(s.publisher.OldestKept().H); err != nil {
+				s.logger.Error("the speed layer and the publications disagree about a cut", "error", err)
+			}
+			seen := [][]position.Offset{s.publisher.State().H}
+			if s.lander != nil {
+				seen = append(seen, s.lander.Heads())
+			}
+			if _, err := renewal.Renew(ctx, s.publisher.OldestKept().H, seen...); err != nil && ctx.Err() == nil {
+				s.logger.Error("the speed layer cannot follow a new epoch", "error", err)
+			}
+		}
+	}
+}
