@@ -1,13 +1,13 @@
-// Package keys is who may do what on a server: API keys, the file that knows them,
+// Package keys decides which requests a server allows. It has the API keys, the file that lists them,
 // and the guard in front of the routes.
 //
 // # Keys
 //
 // A key is 64 characters: "recount_", an id of 12 characters of a-z and 2-7, "_", and 32
-// random bytes in base64url. It is shown once, when it is made, and kept nowhere: the
-// file has its SHA-256. That is enough for a secret of 256 random bits; slow hashes are
-// for passwords. A key is found by its id, and its hash compared in constant time.
-// The fixed prefix lets scanners find keys that were committed somewhere by mistake.
+// random bytes in base64url. It is shown once, when it is made, and is not stored: the file has
+// its SHA-256. That is enough for a secret of 256 random bits; slow hashes are for passwords.
+// A key is found by its id, and its hash is compared in constant time.
+// Scanners recognise the fixed prefix in keys that were committed to a repository by mistake.
 //
 // # File, version 1
 //
@@ -15,20 +15,20 @@
 //	 {"id":"k3v5…","tenant":"acme","scopes":"ingest,query","sha256":"<64 hex digits>","created":"2026-11-24T08:00:00Z",
 //	  "expires":"2027-11-24T08:00:00Z","revoked":"2026-12-01T00:00:00Z"}]}
 //
-// expires and revoked are optional. A revoked key stays in the file, so that the list
-// says what it was and its id is never used again. The file is replaced as a whole: written beside it,
-// fsynced, renamed, the folder fsynced. Nobody but its owner may be able to write it.
+// expires and revoked are optional. A revoked key stays in the file: the list still shows it, and its
+// id is never used again. The file is replaced as a whole: a new file is written and fsynced, renamed
+// over the old one, and the folder is fsynced. Only its owner may have permission to write it.
 //
 // # Changes
 //
 // A server reads the file every ReloadEvery, so a revocation counts within seconds.
-// A file that is damaged, unreadable or gone changes nothing: the last good keys go on
-// counting, an error is logged and recount_keys_stale is 1. It must not mean "no key is
-// needed", and if it meant "no key is good", a slip of an editor would stop everybody's events.
+// A file that is damaged, unreadable or missing changes nothing: the keys that were read last stay
+// valid, an error is logged, and recount_keys_stale is 1. Such a file must not mean "no key is
+// needed". If it meant "no key is valid", one mistake in an editor would stop the events of all tenants.
 //
-// # Rejected
+// # Rejected alternatives
 //
-// Keys in the configuration: it is read once, and people commit it. A database: one more
-// thing that must be up before anybody can be let in. Signed tokens: they cannot be revoked
-// without a list, and with the list in hand nothing is left to sign.
+// Keys in the configuration: a server reads it once, and people commit it. A database: it would have
+// to be up before any request is allowed. Signed tokens: they cannot be revoked without a list, and
+// with a list the signature is superfluous.
 package keys

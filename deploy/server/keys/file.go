@@ -34,10 +34,10 @@ func Decode(raw []byte) ([]Key, error) {
 		return nil, fmt.Errorf("not a keys file: %w", err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("not a keys file: something follows the keys")
+		return nil, errors.New("not a keys file: something follows the keys; remove it")
 	}
 	if f.Version != fileVersion {
-		return nil, fmt.Errorf("keys file of version %d; this program reads %d", f.Version, fileVersion)
+		return nil, fmt.Errorf("the keys file has version %d, and this program reads version %d", f.Version, fileVersion)
 	}
 	ids := make(map[string]bool, len(f.Keys))
 	for i, k := range f.Keys {
@@ -45,14 +45,14 @@ func Decode(raw []byte) ([]Key, error) {
 			return nil, fmt.Errorf("key %d: %w", i, err)
 		}
 		if ids[k.ID] {
-			return nil, fmt.Errorf("key %d: id %s comes twice", i, k.ID)
+			return nil, fmt.Errorf("key %d: another key has the id %s too; remove one of them", i, k.ID)
 		}
 		ids[k.ID] = true
 	}
 	return f.Keys, nil
 }
 
-// Encode is the reverse of Decode: one key a line.
+// Encode is the inverse of Decode. It writes one key a line.
 func Encode(keys []Key) ([]byte, error) {
 	out := fmt.Appendf(nil, `{"version":%d,"keys":[`, fileVersion)
 	for i, k := range keys {
@@ -80,14 +80,14 @@ func Read(path string) ([]Key, []byte, error) {
 		return nil, nil, err
 	}
 	if info.Mode().Perm()&0o022 != 0 {
-		return nil, nil, fmt.Errorf("%s can be written by others than its owner; chmod 600 it", path)
+		return nil, nil, fmt.Errorf("%s: users other than its owner may write it; run chmod 600 on it", path)
 	}
 	raw, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		return nil, nil, err
 	}
 	if len(raw) > maxFile {
-		return nil, nil, fmt.Errorf("%s is larger than %d bytes", path, maxFile)
+		return nil, nil, fmt.Errorf("%s is larger than %d bytes; remove revoked keys from it", path, maxFile)
 	}
 	keys, err := Decode(raw)
 	if err != nil {
@@ -96,8 +96,8 @@ func Read(path string) ([]Key, []byte, error) {
 	return keys, raw, nil
 }
 
-// Update replaces the file at path by what change makes of its keys; a file that does
-// not exist has none. Updates of several processes follow one another.
+// Update replaces the keys in the file at path by those that change returns. A file that does not
+// exist has no keys. Concurrent updates, also of several processes, run one after the other.
 func Update(path string, change func([]Key) ([]Key, error)) error {
 	lock, err := durable.WaitLock(filepath.Dir(path))
 	if err != nil {
@@ -121,10 +121,10 @@ func Update(path string, change func([]Key) ([]Key, error)) error {
 	return durable.File{Path: path, Mode: 0o600, KeepOwner: true}.WriteAll(raw)
 }
 
-// Revoke revokes the keys with the ids and those that are meant besides, all or none, and
-// returns the ones that were good until now.
-func Revoke(path string, ids []string, meant func(Key) bool, now time.Time) (revoked []Key, err error) {
-	if _, err := os.Stat(path); err != nil { // Update takes a file that is not there for one without keys.
+// Revoke revokes the keys with the ids and the keys that match. It returns those that were not revoked
+// before. If an id is unknown, it revokes nothing.
+func Revoke(path string, ids []string, match func(Key) bool, now time.Time) (revoked []Key, err error) {
+	if _, err := os.Stat(path); err != nil { // Update would create the file.
 		return nil, err
 	}
 	missing := map[string]bool{}
@@ -135,7 +135,7 @@ func Revoke(path string, ids []string, meant func(Key) bool, now time.Time) (rev
 		for i, k := range keys {
 			named := missing[k.ID]
 			delete(missing, k.ID)
-			if (named || meant(k)) && k.Revoked.IsZero() {
+			if (named || match(k)) && k.Revoked.IsZero() {
 				keys[i].Revoked = now
 				revoked = append(revoked, k)
 			}

@@ -11,12 +11,12 @@ import (
 	"recount/schemas/problem"
 )
 
-// Authenticate says who sent a request, or why nobody knows.
+// Authenticate returns the sender of a request, or an error that says why the sender is unknown.
 type Authenticate func(*http.Request) (access.Principal, error)
 
 var errNoKey = errors.New("send a key as Authorization: Bearer KEY")
 
-// Authenticate knows senders by the key in their Authorization header.
+// Authenticate returns the owner of the key in the Authorization header.
 func (w *Watcher) Authenticate(r *http.Request) (access.Principal, error) {
 	sent := r.Header.Values("Authorization")
 	if len(sent) != 1 {
@@ -29,25 +29,25 @@ func (w *Watcher) Authenticate(r *http.Request) (access.Principal, error) {
 	return w.Find(strings.TrimSpace(text))
 }
 
-// Loopback lets everybody be the local owner, for a server without keys. A page in
-// somebody's browser must not be everybody, so the request has to name the server by a
-// loopback address and not by a name that was made to resolve to one.
+// Loopback authenticates every request as the local owner, for a server without keys. The request has
+// to name the server by a loopback address or localhost. A web page in a browser on this machine can
+// make a name of its own resolve to a loopback address, and must not become the owner with it.
 func Loopback(r *http.Request) (access.Principal, error) {
 	host, _, err := net.SplitHostPort(r.Host)
 	if err != nil {
 		host = strings.Trim(r.Host, "[]")
 	}
 	if ip := net.ParseIP(host); !strings.EqualFold(host, "localhost") && (ip == nil || !ip.IsLoopback()) {
-		return access.Principal{}, fmt.Errorf("without keys the server answers as 127.0.0.1, [::1] or localhost "+
-			"only, not as %.80q", r.Host)
+		return access.Principal{}, fmt.Errorf("a server without keys answers only requests to 127.0.0.1, [::1] or "+
+			"localhost, not to %.80q", r.Host)
 	}
 	return access.Local(), nil
 }
 
-// Guard opens h to senders with one of the scopes needed, and tells it who they are.
-func Guard(who Authenticate, need access.Scopes, h http.Handler) http.Handler {
+// Guard calls h for senders that have one of the needed scopes, with the sender in the request's context.
+func Guard(authenticate Authenticate, need access.Scopes, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p, err := who(r)
+		p, err := authenticate(r)
 		switch {
 		case err != nil:
 			challenge := `Bearer realm="recount"`

@@ -34,7 +34,7 @@ func (d *Digest) UnmarshalText(text []byte) error {
 	return err
 }
 
-// Key is what the file knows of a key: everything but the key itself.
+// Key is the entry of a key in the file: everything but its secret.
 type Key struct {
 	ID      string        `json:"id"`
 	Tenant  string        `json:"tenant"`
@@ -45,7 +45,7 @@ type Key struct {
 	Revoked time.Time     `json:"revoked,omitzero"`
 }
 
-// New makes a key. The text is the only copy of its secret.
+// New makes a key. The text has the only copy of its secret.
 func New(tenant string, scopes access.Scopes, created, expires time.Time) (k Key, text string) {
 	var secret [32]byte
 	_, _ = rand.Read(secret[:]) // It never fails.
@@ -56,18 +56,18 @@ func New(tenant string, scopes access.Scopes, created, expires time.Time) (k Key
 	return k, text
 }
 
-// idOf is the id in the text of a key; ok is false when it cannot be a key.
-func idOf(text string) (id string, ok bool) {
+// parseID returns the id in the text of a key. ok is false if the text cannot be a key.
+func parseID(text string) (id string, ok bool) {
 	if len(text) != keyLength || !strings.HasPrefix(text, prefix) || text[len(prefix)+idLength] != '_' {
 		return "", false
 	}
 	return text[len(prefix):][:idLength], true
 }
 
-// check says what is wrong with a key of a file.
+// check returns an error that says what is wrong with a key of a file.
 func (k Key) check() error {
 	if len(k.ID) != idLength || strings.Trim(k.ID, "abcdefghijklmnopqrstuvwxyz234567") != "" {
-		return fmt.Errorf("id %.40q: it has %d characters of a-z and 2-7", k.ID, idLength)
+		return fmt.Errorf("id %.40q: an id has %d characters of a-z and 2-7", k.ID, idLength)
 	}
 	if err := access.CheckTenant(k.Tenant); err != nil {
 		return err

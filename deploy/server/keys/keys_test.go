@@ -20,7 +20,7 @@ import (
 
 var created = time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)
 
-// keysFile is a file of the keys, in a folder of its own.
+// keysFile writes the keys into a file in a folder of its own and returns its path.
 func keysFile(t testing.TB, keys ...Key) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "keys.json")
@@ -73,7 +73,7 @@ func TestFileHasNoKey(t *testing.T) {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
 	if left, _ := filepath.Glob(path + ".*"); len(left) > 0 {
-		t.Errorf("left behind: %v", left)
+		t.Errorf("temporary files were left: %v", left)
 	}
 }
 
@@ -116,7 +116,7 @@ func TestDamagedFiles(t *testing.T) {
 		"invalid byte":        {`"01`, `"zz`},
 		"is missing":          {`"sha256":"01`, `"sha256":"00`},
 		"id \"AAAABBBB2222\"": {`aaaabbbb2222`, `AAAABBBB2222`},
-		"comes twice":         {`"keys":[`, `"keys":[` + good[len(`{"version":1,"keys":[`):len(good)-2] + `,`},
+		"another key has":     {`"keys":[`, `"keys":[` + good[len(`{"version":1,"keys":[`):len(good)-2] + `,`},
 	} {
 		bad := strings.Replace(good, change[0], change[1], 1)
 		if _, err := Decode([]byte(bad)); err == nil || !strings.Contains(err.Error(), says) {
@@ -152,8 +152,8 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// TestUpdatesFollowOneAnother: no key made by one of several processes at once is lost.
-func TestUpdatesFollowOneAnother(t *testing.T) {
+// TestConcurrentUpdates adds keys from many goroutines at once and expects all of them in the file.
+func TestConcurrentUpdates(t *testing.T) {
 	t.Parallel()
 	path := keysFile(t)
 	var wg sync.WaitGroup
@@ -192,8 +192,8 @@ func TestFind(t *testing.T) {
 		expiredText:                             errExpired,
 		other:                                   errUnknown,
 		text[:63] + string(last):                errUnknown, // one bit of the secret
-		other[:20] + text[20:]:                  errUnknown, // the id of nobody
-		revokedText[:20] + text[20:]:            errUnknown, // a revoked id without its secret learns nothing
+		other[:20] + text[20:]:                  errUnknown, // an unknown id
+		revokedText[:20] + text[20:]:            errUnknown, // a revoked id with another secret
 		"":                                      errUnknown,
 		text + "x":                              errUnknown,
 		strings.Repeat("x", 64):                 errUnknown,
@@ -205,8 +205,8 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// TestReload: changes are followed; a file that is damaged, open to others or gone
-// leaves the keys as they were and raises the alarm.
+// TestReload changes the file and expects the watcher to follow. A file that is damaged, writable by
+// others or missing leaves the keys as they were and sets the metric recount_keys_stale.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	k, text := New("acme", access.Query, created, time.Time{})
@@ -216,7 +216,7 @@ func TestReload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	works := func(step string, want error, stale float64) {
+	check := func(step string, want error, stale float64) {
 		t.Helper()
 		w.reload()
 		if _, err := w.Find(text); err != want || gauge(t, registry, "recount_keys_stale") != stale {
@@ -224,7 +224,7 @@ func TestReload(t *testing.T) {
 				want, stale)
 		}
 	}
-	works("at first", nil, 0)
+	check("at first", nil, 0)
 	whole, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -236,30 +236,30 @@ func TestReload(t *testing.T) {
 		}
 	}
 	write(whole[:len(whole)/2])
-	works("damaged", nil, 1)
+	check("damaged", nil, 1)
 	write(whole)
-	works("whole again", nil, 0)
+	check("whole again", nil, 0)
 	if err := os.Chmod(path, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	works("open to others", nil, 1)
+	check("writable by others", nil, 1)
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	works("gone", nil, 1)
+	check("missing", nil, 1)
 	write([]byte(`{"version":1,"keys":[]}`))
-	works("empty", errUnknown, 0)
+	check("empty", errUnknown, 0)
 	write(whole)
-	works("back", nil, 0)
+	check("restored", nil, 0)
 	if err := Update(path, func(ks []Key) ([]Key, error) {
 		ks[0].Revoked = created
 		return ks, nil
 	}); err != nil {
 		t.Fatal(err)
 	}
-	works("revoked", errRevoked, 0)
+	check("revoked", errRevoked, 0)
 	if got := gauge(t, registry, "recount_keys"); got != 0 {
-		t.Errorf("%v good keys", got)
+		t.Errorf("recount_keys is %v, want 0", got)
 	}
 }
 
@@ -313,7 +313,7 @@ func TestGuard(t *testing.T) {
 			Code   string
 			Detail string
 		}
-		_ = json.Unmarshal(rec.Body.Bytes(), &p) // There is no body when all is well.
+		_ = json.Unmarshal(rec.Body.Bytes(), &p) // A request that is allowed has no body.
 		if rec.Code != c.status || p.Code != c.code || rec.Header().Get("WWW-Authenticate") != c.header ||
 			strings.Contains(rec.Body.String(), text) {
 			t.Errorf("%s: %d %q %s", name, rec.Code, rec.Header().Get("WWW-Authenticate"), rec.Body)

@@ -19,7 +19,7 @@ import (
 // ReloadEvery is how often the file is read: a revocation counts after at most this long.
 const ReloadEvery = 5 * time.Second
 
-// Config says where keys come from; all but Path may be zero.
+// Config says where keys come from. All fields but Path may be zero.
 type Config struct {
 	Path       string
 	Logger     *slog.Logger // nil discards
@@ -27,17 +27,17 @@ type Config struct {
 	Registerer prometheus.Registerer
 }
 
-// Watcher knows the keys of a file and follows its changes. It is safe for concurrent use.
+// Watcher holds the keys of a file and follows its changes. It is safe for concurrent use.
 type Watcher struct {
-	cfg   Config
-	keys  atomic.Pointer[map[string]Key] // by id, never changed once stored
-	raw   []byte                         // the file they come from; Run's alone
-	fault string                         // what is wrong with the file now; Run's alone
-	stale prometheus.Gauge
+	cfg     Config
+	keys    atomic.Pointer[map[string]Key] // by id; a stored map is never changed
+	raw     []byte                         // the file that keys come from; only Run uses it
+	problem string                         // what is wrong with the file now; only Run uses it
+	stale   prometheus.Gauge
 }
 
-// Open reads the file. It must exist and be whole: a server must not begin without
-// knowing whom to let in.
+// Open reads the file. The file must exist and be valid: a server must not start without knowing
+// which requests to allow.
 func Open(cfg Config) (*Watcher, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -46,9 +46,9 @@ func Open(cfg Config) (*Watcher, error) {
 		cfg.Now = time.Now
 	}
 	w := &Watcher{cfg: cfg, stale: prometheus.NewGauge(prometheus.GaugeOpts{Name: "recount_keys_stale",
-		Help: "1 while the keys file cannot be read and the keys that were read last stay in force, else 0."})}
+		Help: "1 while the keys file cannot be read and the keys that were read last stay valid, else 0."})}
 	known := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "recount_keys",
-		Help: "Keys that are neither revoked nor expired."}, w.good)
+		Help: "Keys that are neither revoked nor expired."}, w.countValid)
 	if cfg.Registerer != nil {
 		if err := errors.Join(cfg.Registerer.Register(w.stale), cfg.Registerer.Register(known)); err != nil {
 			return nil, fmt.Errorf("open keys: %w", err)
@@ -75,24 +75,24 @@ func (w *Watcher) Run(ctx context.Context) error {
 	}
 }
 
-// reload reads the file and alarms once about each thing that is wrong with it.
+// reload reads the file and logs each problem with it once.
 func (w *Watcher) reload() {
 	err := w.load()
 	switch {
-	case err == nil && w.fault != "":
+	case err == nil && w.problem != "":
 		w.cfg.Logger.Info("the keys file can be read again", "file", w.cfg.Path)
-		w.fault = ""
+		w.problem = ""
 		w.stale.Set(0)
-	case err != nil && err.Error() != w.fault:
-		w.cfg.Logger.Error("the keys file cannot be read; the keys read last go on counting, and revocations are "+
-			"not seen", "file", w.cfg.Path, "error", err)
-		w.fault = err.Error()
+	case err != nil && err.Error() != w.problem:
+		w.cfg.Logger.Error("the keys file cannot be read; the keys that were read last stay valid, and revocations "+
+			"are not seen", "file", w.cfg.Path, "error", err)
+		w.problem = err.Error()
 		w.stale.Set(1)
 	}
 }
 
-// load reads the file whole: comparing times and sizes would save little and miss a
-// change within one tick of the file system's clock.
+// load reads the whole file every time. A comparison of times and sizes would save little, and would miss
+// a change within one tick of the file system's clock.
 func (w *Watcher) load() error {
 	keys, raw, err := Read(w.cfg.Path)
 	if err != nil || bytes.Equal(raw, w.raw) {
@@ -103,15 +103,15 @@ func (w *Watcher) load() error {
 		byID[k.ID] = k
 	}
 	if w.raw != nil {
-		w.cfg.Logger.Info("keys changed", "file", w.cfg.Path, "keys", len(keys))
+		w.cfg.Logger.Info("the keys have changed", "file", w.cfg.Path, "keys", len(keys))
 	}
 	w.raw = raw
 	w.keys.Store(&byID)
 	return nil
 }
 
-// good counts the keys that open anything.
-func (w *Watcher) good() float64 {
+// countValid returns how many keys are neither revoked nor expired.
+func (w *Watcher) countValid() float64 {
 	n := 0.0
 	now := w.cfg.Now()
 	for _, k := range *w.keys.Load() {
@@ -122,21 +122,21 @@ func (w *Watcher) good() float64 {
 	return n
 }
 
-// The reasons for which a key opens nothing. Only who has the whole key learns that it
-// was revoked or has expired.
+// The reasons why a key is refused. Only a sender of the whole key learns that it was revoked or has
+// expired.
 var (
-	errUnknown = errors.New("the key is not one of this server's")
+	errUnknown = errors.New("this server does not know the key")
 	errRevoked = errors.New("the key was revoked")
 	errExpired = errors.New("the key has expired")
 )
 
-// Find returns whose key the text is.
+// Find returns the owner of the key with this text.
 func (w *Watcher) Find(text string) (access.Principal, error) {
-	id, ok := idOf(text)
+	id, ok := parseID(text)
 	if !ok {
 		return access.Principal{}, errUnknown
 	}
-	k := (*w.keys.Load())[id] // Of an unknown id all is zero, and no text has that hash.
+	k := (*w.keys.Load())[id] // An unknown id has a zero hash, which no text has.
 	sum := sha256.Sum256([]byte(text))
 	switch {
 	case subtle.ConstantTimeCompare(sum[:], k.SHA256[:]) != 1:

@@ -1,12 +1,12 @@
-// Package quota holds each tenant to its rates: events, bytes and queries a second.
+// Package quota limits the rates of each tenant: events, bytes and queries a second.
 //
-// A rate is a bucket of one second's worth, refilled all the time. Who has something in the
-// bucket may take more than there is, and is in debt until it is refilled: so a
-// request may be of any size the server takes, none can starve waiting for a bucket that
-// is never full enough, and over time nobody gets more than the rate. golang.org/x/time/rate has
-// no debts; a request larger than its burst would never pass.
+// A rate is a token bucket. It holds at most one second's worth of tokens and is refilled
+// continuously. A request passes if the bucket is not empty, even if it needs more tokens than the
+// bucket has. The tenant is then in debt, and its next requests wait until the debt is refilled. So a
+// request of any size passes at some time, and on average no tenant exceeds its rate.
+// golang.org/x/time/rate has no debt: a request larger than its burst would never pass.
 //
-// Rates are of one process. Two that ingest for one tenant let through twice as much.
+// Rates hold in one process. Two processes that ingest for one tenant let through twice as much.
 package quota
 
 import (
@@ -20,12 +20,12 @@ import (
 	"recount/schemas/setting"
 )
 
-// Rates are what a tenant may take a second; 0 is without limit.
+// Rates are how much a tenant may use in a second. 0 means no limit.
 type Rates struct {
 	Events, Bytes, Queries float64
 }
 
-// Settings lists the rates an operator may set below a key: limits, or tenants.NAME.
+// Settings lists the rates that an operator may set below a key: limits, or tenants.NAME.
 func (r *Rates) Settings(below string) []setting.Setting {
 	noLimit := setting.Between(0, int64(1e12)).OrZero("no limit")
 	return []setting.Setting{
@@ -41,21 +41,21 @@ func (r *Rates) Settings(below string) []setting.Setting {
 // Config sets the rates; Now and Registerer may be nil.
 type Config struct {
 	Default    Rates
-	Tenants    map[string]Rates // of those that have their own
+	Tenants    map[string]Rates // rates of the tenants that have their own
 	Now        func() time.Time
 	Registerer prometheus.Registerer
 }
 
-// Quotas knows what every tenant took. It is safe for concurrent use.
+// Quotas counts how much every tenant uses. It is safe for concurrent use.
 type Quotas struct {
 	cfg     Config
 	mu      sync.Mutex
-	tenants map[string]*tenant // of those that ever asked: keys bound them
+	tenants map[string]*tenant // every tenant that has sent a request; only tenants with a key can
 	taken   *prometheus.CounterVec
 	refused *prometheus.CounterVec
 }
 
-// tenant is what one tenant took of each of kinds.
+// tenant has one bucket of each kind.
 type tenant struct {
 	mu      sync.Mutex
 	buckets [kinds]bucket
@@ -63,25 +63,26 @@ type tenant struct {
 	refused [kinds]prometheus.Counter
 }
 
-// kind is what a rate is about.
+// kind is what a rate limits.
 type kind int
 
 const (
 	events kind = iota
 	bytes
 	queries
-	kinds
+	kinds // how many kinds there are
 )
 
 var kindNames = [kinds]string{"events", "bytes", "queries"}
 
-// others is the label of tenants beyond maxLabels: metrics of thousands would cost more than they tell.
+// others is the label of all tenants after the first maxLabels. Time series for thousands of tenants
+// would cost more than they are worth.
 const (
 	maxLabels = 200
 	others    = "~others"
 )
 
-// New returns quotas nobody has taken of.
+// New returns quotas of which nothing is used.
 func New(cfg Config) (*Quotas, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -103,18 +104,19 @@ func New(cfg Config) (*Quotas, error) {
 	return q, nil
 }
 
-// Ingest takes so many bytes and events for a tenant, or says how long it has to wait and
-// takes nothing. Taking none of both only asks.
+// Ingest spends bytes and events of a tenant's quota. If the tenant is in debt it spends nothing and
+// returns how long the tenant has to wait. With both counts 0 it only asks.
 func (q *Quotas) Ingest(name string, byteCount, eventCount int) (wait time.Duration) {
-	return q.of(name).take(q.cfg.Now(), [kinds]int{events: eventCount, bytes: byteCount}, events, bytes)
+	return q.tenant(name).spend(q.cfg.Now(), [kinds]int{events: eventCount, bytes: byteCount}, events, bytes)
 }
 
-// Query takes one query for a tenant, or says how long it has to wait.
+// Query spends one query of a tenant's quota, or returns how long the tenant has to wait.
 func (q *Quotas) Query(name string) (wait time.Duration) {
-	return q.of(name).take(q.cfg.Now(), [kinds]int{queries: 1}, queries)
+	return q.tenant(name).spend(q.cfg.Now(), [kinds]int{queries: 1}, queries)
 }
 
-func (q *Quotas) of(name string) *tenant {
+// tenant returns the tenant with a name. The first request of a tenant creates it.
+func (q *Quotas) tenant(name string) *tenant {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	t := q.tenants[name]
@@ -139,8 +141,8 @@ func (q *Quotas) of(name string) *tenant {
 	return t
 }
 
-// take takes n of each kind unless one that is asked about is in debt.
-func (t *tenant) take(now time.Time, n [kinds]int, asked ...kind) (wait time.Duration) {
+// spend spends n of each of the asked kinds, unless one of them is in debt.
+func (t *tenant) spend(now time.Time, n [kinds]int, asked ...kind) (wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, k := range asked {
@@ -159,17 +161,17 @@ func (t *tenant) take(now time.Time, n [kinds]int, asked ...kind) (wait time.Dur
 // bucket is one rate of one tenant.
 type bucket struct {
 	rate  float64 // a second; 0 is no limit
-	level float64 // what may be taken now; negative in debt
+	level float64 // how much may be spent now; negative in debt
 	at    time.Time
 }
 
-// wait refills the bucket and returns how long it will be empty.
+// wait refills the bucket and returns how long it will stay empty.
 func (b *bucket) wait(now time.Time) time.Duration {
 	if b.rate == 0 {
-		b.level = 0 // Nobody counts.
+		b.level = 0 // Without a limit nothing is counted.
 		return 0
 	}
-	if passed := now.Sub(b.at).Seconds(); passed > 0 { // Clocks jump back.
+	if passed := now.Sub(b.at).Seconds(); passed > 0 { // A clock may jump back.
 		b.level = min(b.level+passed*b.rate, max(b.rate, 1))
 	}
 	b.at = now

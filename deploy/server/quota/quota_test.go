@@ -24,7 +24,7 @@ func quotas(t testing.TB, cfg Config) (*Quotas, *clock) {
 	return q, c
 }
 
-// TestRates reads like the documentation: a second's worth at once, then debts are waited for.
+// TestRates follows the package comment: one second's worth passes at once, and then debts have to be refilled.
 func TestRates(t *testing.T) {
 	t.Parallel()
 	q, clock := quotas(t, Config{Default: Rates{Events: 100},
@@ -38,15 +38,15 @@ func TestRates(t *testing.T) {
 		{0, "a", 60, 0},
 		{0, "a", 250, 0}, // There were 40 left, so any request passes; now 210 are owed.
 		{0, "a", 1, 2100 * time.Millisecond},
-		{0, "b", 100, 0}, // Another tenant's debt is not mine.
+		{0, "b", 100, 0}, // The debt of one tenant does not delay another.
 		{time.Second, "a", 1, 1100 * time.Millisecond},
-		{1100 * time.Millisecond, "a", 0, time.Nanosecond}, // Nothing is owed, and nothing is there yet.
+		{1100 * time.Millisecond, "a", 0, time.Nanosecond}, // The debt is refilled, but the bucket is still empty.
 		{time.Millisecond, "a", 0, 0},
-		{time.Hour, "a", 100, 0}, // A long silence saves up no more than a second's worth.
+		{time.Hour, "a", 100, 0}, // A long pause saves no more than one second's worth.
 		{0, "a", 1, time.Nanosecond},
 		{0, "big", 999, 0},
 		{0, "big", 1, 0},
-		{-time.Hour, "big", 1, time.Nanosecond}, // A clock that jumps back gives nothing and takes nothing.
+		{-time.Hour, "big", 1, time.Nanosecond}, // A clock that jumps back neither refills nor empties the bucket.
 	} {
 		clock.now = clock.now.Add(step.after)
 		if got := q.Ingest(step.tenant, 0, step.events); (got - step.wait).Abs() > time.Microsecond {
@@ -63,9 +63,9 @@ func TestRates(t *testing.T) {
 	}
 }
 
-// TestNobodyGetsMoreThanTheRate sends requests of any size at any time: what was let through up to
-// any moment is at most the rate times the time, a second's worth, and the last request.
-func TestNobodyGetsMoreThanTheRate(t *testing.T) {
+// TestNoTenantExceedsItsRate sends requests of random sizes at random times. What has passed before each
+// request is at most the rate times the time, plus one second's worth.
+func TestNoTenantExceedsItsRate(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
 		rate := rapid.Float64Range(0.1, 1000).Draw(r, "rate")
@@ -78,19 +78,19 @@ func TestNobodyGetsMoreThanTheRate(t *testing.T) {
 			if wait := q.Ingest("a", n, 0); wait > 0 {
 				clock.now = clock.now.Add(wait + time.Microsecond)
 				if again := q.Ingest("a", 0, 0); again > 0 {
-					r.Fatalf("told to wait %s, and then again %s", wait, again)
+					r.Fatalf("after the wait of %s there is another wait of %s", wait, again)
 				}
 				continue
 			}
 			if most := clock.now.Sub(start).Seconds()*rate + max(rate, 1) + 1e-6; through > most {
-				r.Fatalf("%v let through before a request that passed; at most %v", through, most)
+				r.Fatalf("%v bytes passed before a request that passed too; want at most %v", through, most)
 			}
 			through += float64(n)
 		}
 	})
 }
 
-// TestLabelsAreBounded: ten thousand tenants do not make ten thousand time series.
+// TestLabelsAreBounded sends queries of ten thousand tenants, which must not make ten thousand time series.
 func TestLabelsAreBounded(t *testing.T) {
 	t.Parallel()
 	reg := prometheus.NewRegistry()
@@ -111,7 +111,7 @@ func TestLabelsAreBounded(t *testing.T) {
 			series++
 		}
 		if total != 10_000 || series != (maxLabels+1)*int(kinds) {
-			t.Errorf("%s: %d series with %v in all", f.GetName(), series, total)
+			t.Errorf("%s: %d series with a total of %v", f.GetName(), series, total)
 		}
 	}
 }
