@@ -8,6 +8,7 @@ import (
 
 	"recount/schemas/catalog"
 	"recount/schemas/failpoint"
+	"recount/schemas/query"
 	"recount/schemas/record"
 	"recount/schemas/sqlschema"
 )
@@ -82,7 +83,7 @@ func (p *Publisher) collect(ctx context.Context, r *CollectResult) error {
 func (p *Publisher) keptStates(ctx context.Context) (kept []*record.State, err error) {
 	for _, n := range p.Kept() {
 		s, err := p.At(ctx, n)
-		if errors.Is(err, ErrNoPublication) || errors.Is(err, ErrExpired) {
+		if errors.Is(err, query.ErrNoPublication) || errors.Is(err, query.ErrCollected) {
 			continue // The pin is of a future publication, or the publication has just expired.
 		}
 		if err != nil {

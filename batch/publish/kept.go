@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"recount/schemas/failpoint"
+	"recount/schemas/query"
 	"recount/schemas/record"
 )
 
@@ -18,7 +19,7 @@ const PinPrefix = record.PublicationPrefix + "pins/"
 // PinKey returns the key of the pin of publication n.
 func PinKey(n uint64) string { return fmt.Sprintf("%s%d", PinPrefix, n) }
 
-// Pin keeps publication n for ever. It fails with ErrExpired when the pin comes too late.
+// Pin keeps publication n for ever. It fails with query.ErrCollected when the pin comes too late.
 //
 // Publication n must still be kept for its age or number, and Pin checks that again after the pin
 // exists. A collection that began earlier does not see the pin and spares n only if n is kept
@@ -36,7 +37,7 @@ func (p *Publisher) Pin(ctx context.Context, n uint64) error {
 	}
 	if oldest := p.OldestKept().N; n < oldest {
 		return fmt.Errorf("pin publication %d: %w: the pin came too late, the oldest kept publication is %d", n,
-			ErrExpired, oldest)
+			query.ErrCollected, oldest)
 	}
 	return p.loadPins(ctx)
 }
@@ -112,8 +113,8 @@ func (p *Publisher) Pinned() []uint64 {
 	return p.pins // The slice is replaced when it changes and never written to.
 }
 
-// At returns publication n. The error wraps ErrNoPublication if there never was a publication n,
-// and ErrExpired if it is no longer kept (P3).
+// At returns publication n. The error wraps query.ErrNoPublication if there never was a publication n,
+// and query.ErrCollected if it is no longer kept (P3).
 func (p *Publisher) At(ctx context.Context, n uint64) (*record.State, error) {
 	if n > p.State().N {
 		if err := p.Refresh(ctx); err != nil {
@@ -121,7 +122,7 @@ func (p *Publisher) At(ctx context.Context, n uint64) (*record.State, error) {
 		}
 	}
 	if n == 0 || n > p.State().N {
-		return nil, fmt.Errorf("publication %d: %w; the newest is %d", n, ErrNoPublication, p.State().N)
+		return nil, fmt.Errorf("publication %d: %w; the newest is %d", n, query.ErrNoPublication, p.State().N)
 	}
 	if s := p.keptState(n); s != nil {
 		return s, nil
@@ -133,7 +134,7 @@ func (p *Publisher) At(ctx context.Context, n uint64) (*record.State, error) {
 	_, pinned := slices.BinarySearch(p.pins, n)
 	p.mu.Unlock()
 	if !pinned {
-		return nil, fmt.Errorf("publication %d: %w; the kept publications are %v", n, ErrExpired, p.Kept())
+		return nil, fmt.Errorf("publication %d: %w; the kept publications are %v", n, query.ErrCollected, p.Kept())
 	}
 	return p.loadPinned(ctx, n)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"recount/batch/cells"
+	"recount/schemas/query"
 	"recount/schemas/record"
 )
 
@@ -263,16 +264,17 @@ func TestAt(t *testing.T) {
 	if got := p.Kept(); len(got) != 3 || got[0] != 4 || p.OldestKept().N != 4 {
 		t.Errorf("kept %v, oldest %d; want the last three", got, p.OldestKept().N)
 	}
-	for n, want := range map[uint64]error{0: ErrNoPublication, 7: ErrNoPublication, 3: ErrExpired, 4: nil} {
+	wants := map[uint64]error{0: query.ErrNoPublication, 7: query.ErrNoPublication, 3: query.ErrCollected, 4: nil}
+	for n, want := range wants {
 		if s, err := p.At(t.Context(), n); !errors.Is(err, want) || err == nil && s.N != n {
 			t.Errorf("publication %d: got %v, want %v", n, err, want)
 		}
 	}
-	if err := p.Pin(t.Context(), 3); !errors.Is(err, ErrExpired) {
-		t.Errorf("a pin of an expired publication: got %v, want ErrExpired", err)
+	if err := p.Pin(t.Context(), 3); !errors.Is(err, query.ErrCollected) {
+		t.Errorf("a pin of an expired publication: got %v, want query.ErrCollected", err)
 	}
-	if err := stale.Pin(t.Context(), 2); !errors.Is(err, ErrExpired) {
-		t.Errorf("a pin by a process that knows an old chain: got %v, want ErrExpired", err)
+	if err := stale.Pin(t.Context(), 2); !errors.Is(err, query.ErrCollected) {
+		t.Errorf("a pin by a process that knows an old chain: got %v, want query.ErrCollected", err)
 	}
 	delete(w.records.Bodies, PinKey(2))
 	w.records.Bodies[PinKey(2)] = []byte("{}") // Another process pinned 2 while it was kept.

@@ -10,7 +10,6 @@ import (
 	"recount/batch/exact"
 	"recount/batch/lake"
 	"recount/schemas/catalog"
-	"recount/schemas/query"
 	"recount/schemas/record"
 )
 
@@ -49,13 +48,6 @@ type Views interface {
 // Chains reads the commit chains of all partitions, partition p at index p. Each chain must be at
 // least as long as the one that any existing publication was made from.
 type Chains func(ctx context.Context) ([]*record.Chain, error)
-
-// ErrNoPublication and ErrExpired are the reasons for which At returns no state. They are declared
-// in package query, so that the serving layer knows them without knowing this package.
-var (
-	ErrNoPublication = query.ErrNoPublication // there never was a publication of this number
-	ErrExpired       = query.ErrCollected     // the publication is no longer kept (P3)
-)
 
 // Publisher recomputes dirty buckets and publishes them. All its methods may be called
 // concurrently, and several publishers may share one chain: the record that was created first

@@ -13,7 +13,7 @@
 //	S1  There is one immutable segment for each range of the cut rule, and one open segment.
 //	S2  A cut that is not a segment boundary is ErrNotBoundary, never an approximation.
 //	S3  Retain evicts only segments that end at or before the H it is given.
-//	S4  Every scan compares its cut with the base. A cut below the base is ErrPinExpired.
+//	S4  Every scan compares its cut with the base. A cut below the base is query.ErrPinExpired.
 //	S5  A snapshot is complete at a segment boundary, or it is not used at all.
 //	D2  An id is marked as seen by the same step that counts its event.
 //	Q2  A partition that has stopped or has not reached the cut gives nothing and is listed as stale.

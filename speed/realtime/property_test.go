@@ -12,6 +12,7 @@ import (
 
 	"recount/schemas/catalog"
 	"recount/schemas/position"
+	"recount/schemas/query"
 )
 
 // world holds views and the log for an oracle. It drives the views message by message.
@@ -138,8 +139,8 @@ func (w *world) check() {
 		expired = expired || cut[p].Seq <= part.next && cut[p].Seq < w.floor[p].Seq
 	}
 	if expired {
-		if !errors.Is(err, ErrPinExpired) {
-			w.Fatalf("cut %v, base %v: got %v, want ErrPinExpired", cut, w.floor, err)
+		if !errors.Is(err, query.ErrPinExpired) {
+			w.Fatalf("cut %v, base %v: got %v, want query.ErrPinExpired", cut, w.floor, err)
 		}
 		return
 	}

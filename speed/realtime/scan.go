@@ -13,7 +13,7 @@ import (
 
 // Scan answers for the messages [cut, S) of every partition. A partition that has not reached its cut,
 // counts in an older epoch or has stopped gives nothing and is listed as stale (Q2). Errors wrap
-// ErrPinExpired (S4), ErrNotBoundary (S2), ErrViewNotReady (S5), or are ctx's.
+// query.ErrPinExpired (S4), ErrNotBoundary (S2), query.ErrViewNotReady (S5), or are ctx's.
 func (v *Views) Scan(ctx context.Context, s *query.Scan, cut []position.Offset) (*query.LivePart, error) {
 	return v.scan(ctx, s, cut, nil)
 }
@@ -36,7 +36,7 @@ func (v *Views) scan(ctx context.Context, s *query.Scan, cut, through []position
 	}
 	view := v.plan.views[s.View.Name]
 	if view == nil || view.digest != s.Digest {
-		return nil, fmt.Errorf("scan real-time view %s, digest %s: %w", s.View.Name, s.Digest, ErrViewNotReady)
+		return nil, fmt.Errorf("scan real-time view %s, digest %s: %w", s.View.Name, s.Digest, query.ErrViewNotReady)
 	}
 	sc, err := newScanner(s, view)
 	if err != nil {
@@ -93,7 +93,7 @@ func (p *partition) scanTail(sc *scanner, r scanRange, live *query.LivePart) ([]
 		return nil, nil
 	}
 	if r.from.Seq < p.base && !failpoint.Off(failpoint.S4) {
-		return nil, fmt.Errorf("%w: cut %d, base %d", ErrPinExpired, r.from.Seq, p.base)
+		return nil, fmt.Errorf("%w: cut %d, base %d", query.ErrPinExpired, r.from.Seq, p.base)
 	}
 	segments, through, err := p.segmentsIn(r)
 	if err != nil {

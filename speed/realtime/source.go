@@ -5,19 +5,11 @@ import (
 	"errors"
 
 	"recount/schemas/eventbatch"
-	"recount/schemas/query"
 )
 
-var (
-	// ErrPinExpired means that the cut is below the base: start again with the newest publication (S4).
-	ErrPinExpired = query.ErrPinExpired
-	// ErrNotBoundary means that an offset must be a segment boundary and is not (S2). Either one side
-	// applies another cut rule, or the offset belongs to another log.
-	ErrNotBoundary = errors.New("offset is not a segment boundary")
-	// ErrViewNotReady means that the views were opened without this view, or with another definition
-	// of it. Restart the process with the new configuration.
-	ErrViewNotReady = query.ErrViewNotReady
-)
+// ErrNotBoundary means that an offset must be a segment boundary and is not (S2). Either one side
+// applies another cut rule, or the offset belongs to another log.
+var ErrNotBoundary = errors.New("offset is not a segment boundary")
 
 // Source is the log as the views read it. An error is retried unless it wraps position.ErrTrimmed
 // or position.ErrGap.

@@ -152,8 +152,8 @@ func TestCuts(t *testing.T) {
 	if err := v.Retain([]position.Offset{{Seq: 5}}); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := count(t, v, position.Offset{Seq: 3}); !errors.Is(err, ErrPinExpired) {
-		t.Errorf("cut 3 after retain: got %v, want ErrPinExpired (S4)", err)
+	if _, _, err := count(t, v, position.Offset{Seq: 3}); !errors.Is(err, query.ErrPinExpired) {
+		t.Errorf("cut 3 after retain: got %v, want query.ErrPinExpired (S4)", err)
 	}
 	wantCount(t, v, 5, 12)
 	if s := v.Status()[0]; s.Base != 5 || s.Segments != 2 || s.Groups != 12 {
@@ -167,8 +167,8 @@ func TestScanOfAnotherDefinition(t *testing.T) {
 	v := openTest(t, DefaultConfig(t.TempDir()), log, everyFour, 1)
 	s := countScan(t)
 	s.Digest = "0123456789abcdef"
-	if _, err := v.Scan(t.Context(), s, []position.Offset{{Seq: 1}}); !errors.Is(err, ErrViewNotReady) {
-		t.Errorf("scan of another definition: got %v, want ErrViewNotReady (S5)", err)
+	if _, err := v.Scan(t.Context(), s, []position.Offset{{Seq: 1}}); !errors.Is(err, query.ErrViewNotReady) {
+		t.Errorf("scan of another definition: got %v, want query.ErrViewNotReady (S5)", err)
 	}
 	if _, err := v.Scan(t.Context(), countScan(t), nil); err == nil {
 		t.Error("scan with a cut of no partitions: got no error")
