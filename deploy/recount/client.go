@@ -1,16 +1,16 @@
 package main
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
+	"net"
 	"os"
 	"strings"
+	"syscall"
 	"time"
+
+	"recount/deploy/client"
 )
 
 // serverFlag names the server a client command talks to, and the key it shows there.
@@ -61,69 +61,60 @@ func (i *instant) UnmarshalText(text []byte) (err error) {
 	return nil
 }
 
-// maxAnswer bounds what a client command reads of an answer, in bytes.
-const maxAnswer = 1 << 30
-
-// call sends a request and decodes the JSON answer into into. A problem answer
-// becomes an error of its detail.
-func (f serverFlag) call(ctx context.Context, method, path string, body []byte, into any) error {
-	resp, err := f.request(ctx, method, path, body, "application/json")
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(into); err != nil {
-		return fmt.Errorf("read the answer of %s: %w", path, err)
-	}
-	return nil
-}
-
-// request sends a request with JSON, or nothing, and returns the answer if its status is 200.
-func (f serverFlag) request(ctx context.Context, method, path string, body []byte,
-	accept string) (*http.Response, error) {
-	contentType := ""
-	if body != nil {
-		contentType = "application/json"
-	}
-	return f.send(ctx, method, path, bytes.NewReader(body), contentType, accept)
-}
-
-// send is request with a body of any type and size.
-func (f serverFlag) send(ctx context.Context, method, path string, body io.Reader, contentType,
-	accept string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(f.Server, "/")+path, body)
-	if err != nil {
-		return nil, usageError{err}
-	}
+// connect returns a client of the server.
+func (f serverFlag) connect(cfg client.Config) (*client.Client, error) {
 	key, err := f.key()
 	if err != nil {
 		return nil, err
 	}
-	if key != "" {
-		req.Header.Set("Authorization", "Bearer "+key)
-	}
-	req.Header.Set("Accept", accept)
-	if contentType != "" {
-		req.Header.Set("Content-Type", contentType)
-	}
-	resp, err := http.DefaultClient.Do(req)
+	cfg.URL = f.Server
+	cfg.Key = key
+	cfg.UserAgent = "recount"
+	c, err := client.New(cfg)
 	if err != nil {
-		return nil, noServer(err)
+		return nil, usageError{err}
 	}
-	if resp.StatusCode == http.StatusOK {
-		return resp, nil
-	}
-	defer resp.Body.Close()
-	raw, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20)) // What there is of it explains enough.
-	var p struct{ Code, Field, Detail, Error string }
-	if json.Unmarshal(raw, &p) == nil && p.Detail+p.Error != "" {
-		if p.Field != "" {
-			p.Detail = p.Field + ": " + p.Detail
-		}
-		return nil, fmt.Errorf("%s (status %d, code %q)", strings.TrimSpace(p.Detail+p.Error), resp.StatusCode, p.Code)
-	}
-	return nil, fmt.Errorf("status %d: %s", resp.StatusCode, bytes.TrimSpace(raw))
+	return c, nil
 }
 
-// noServer adds what to do about a request that reached nobody.
+// fetch returns the answer to a call. Its error says what a user has to know.
+func fetch[T any](f serverFlag, call func(*client.Client) (T, error)) (answer T, err error) {
+	c, err := f.connect(client.Config{OnRetry: impatient})
+	if err != nil {
+		return answer, err
+	}
+	defer c.Close()
+	answer, err = call(c)
+	return answer, explain(err)
+}
+
+// maxPause is the longest Retry-After that a user waits for without being asked.
+const maxPause = 10 * time.Second
+
+// impatient ends a call whose next try would not help, or would come too late for a user who waits.
+func impatient(failure error) error {
+	var p *client.Problem
+	if errors.Is(failure, syscall.ECONNREFUSED) || errors.As(failure, &p) && p.RetryAfter > maxPause {
+		return failure
+	}
+	return nil
+}
+
+// explain returns the error of a call as a user reads it: a refusal is its detail, and where no
+// server answers it says what to do.
+func explain(err error) error {
+	var p *client.Problem
+	var network *net.OpError
+	switch {
+	case errors.As(err, &p) && p.Field != "":
+		return fmt.Errorf("%s: %s (status %d, code %q)", p.Field, p.Detail, p.Status, p.Code)
+	case errors.As(err, &p):
+		return fmt.Errorf("%s (status %d, code %q)", p.Detail, p.Status, p.Code)
+	case errors.As(err, &network):
+		return noServer(err)
+	}
+	return err
+}
+
+// noServer adds what to do about a request that reached no server.
 func noServer(err error) error { return fmt.Errorf("%w (is a server running? try: recount up)", err) }

@@ -96,7 +96,9 @@ func TestClientCommands(t *testing.T) {
 		"query v --time-zone=Europe/Berlin --granularity=1d --as-of=2 --mode=exact --limit=7 " + day: {
 			answer:  answer{header: map[string]string{"Recount-Accuracy": accuracy}, body: "hits\r\n3\r\n"},
 			request: "time_zone=Europe/Berlin", stdout: "hits\n3\n"},
-		"query v --format=json " + day: {answer: answer{body: `{"rows":[]}`}, stdout: `{"rows":[]}`},
+		"query v --format=json " + day: {
+			answer: answer{header: map[string]string{"Recount-Accuracy": accuracy}, body: `{"rows":[]}`},
+			stdout: `{"rows":[]}`},
 		"query w " + day: {answer: answer{status: 404, body: `{"code":"unknown_view","field":"view","detail":"no ` +
 			`view is called w"}`}, code: exitFailed, stderr: "no view is called w"},
 		"verify": {answer: answer{body: `{"progress":{"step":"V1","done":1,"total":2}}` + "\n" +

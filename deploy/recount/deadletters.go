@@ -7,14 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 	"unicode"
 
+	"recount/deploy/client"
 	"recount/schemas/deadletter"
 )
 
@@ -33,15 +32,9 @@ type letterFilter struct {
 	To   instant `placeholder:"TIME" help:"Received before, RFC 3339."`
 }
 
-func (f *letterFilter) parameters(cursor string, limit int) url.Values {
-	v := url.Values{"limit": {strconv.Itoa(limit)}}
-	for name, text := range map[string]string{"code": f.Code, "type": f.Type, "cursor": cursor,
-		"from": when(f.From.Time), "to": when(f.To.Time)} {
-		if text != "" {
-			v.Set(name, text)
-		}
-	}
-	return v
+// filter returns the filter of one page.
+func (f *letterFilter) filter(cursor string, limit int) deadletter.Filter {
+	return deadletter.Filter{Code: f.Code, Type: f.Type, From: f.From.Time, To: f.To.Time, Cursor: cursor, Limit: limit}
 }
 
 // hint says what a code is where none was found: one that is misspelled finds nothing either.
@@ -74,9 +67,10 @@ func (c *lettersListCmd) Run(ctx context.Context, std streams) error {
 	left := c.Limit
 	cursor := ""
 	for {
-		var page deadletter.Page
-		values := c.parameters(cursor, min(left, deadletter.MaxLimit))
-		if err := c.call(ctx, http.MethodGet, "/v1/dead-letters?"+values.Encode(), nil, &page); err != nil {
+		page, err := fetch(c.serverFlag, func(server *client.Client) (deadletter.Page, error) {
+			return server.DeadLetters(ctx, c.filter(cursor, min(left, deadletter.MaxLimit)))
+		})
+		if err != nil {
 			return err
 		}
 		for i := range page.Letters {
@@ -170,8 +164,9 @@ type lettersShowCmd struct {
 
 // Run prints what was kept. Bytes that are text come last and as they are.
 func (c *lettersShowCmd) Run(ctx context.Context, std streams) error {
-	var l deadletter.Letter
-	if err := c.call(ctx, http.MethodGet, "/v1/dead-letters/"+url.PathEscape(c.Name), nil, &l); err != nil {
+	l, err := fetch(c.serverFlag,
+		func(server *client.Client) (deadletter.Letter, error) { return server.DeadLetter(ctx, c.Name) })
+	if err != nil {
 		return err
 	}
 	w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
@@ -188,7 +183,7 @@ func (c *lettersShowCmd) Run(ctx context.Context, std streams) error {
 		_, err := fmt.Fprintf(std.out, "\n%s\n", *l.Raw)
 		return err
 	}
-	_, err := fmt.Fprintf(std.out, "\nnot UTF-8, in base64:\n%s\n", *l.RawBase64)
+	_, err = fmt.Fprintf(std.out, "\nnot UTF-8, in base64:\n%s\n", *l.RawBase64)
 	return err
 }
 
@@ -219,13 +214,12 @@ func (c *lettersReplayCmd) Run(ctx context.Context, std streams) error {
 	failed := 0
 	cursor := ""
 	for more := true; more; more = cursor != "" {
-		values := c.parameters(cursor, deadletter.MaxLimit)
-		if c.Name != "" {
-			values.Set("name", c.Name)
-		}
-		values.Set("dry_run", strconv.FormatBool(c.DryRun))
-		var page deadletter.Replay
-		if err := c.call(ctx, http.MethodPost, "/v1/dead-letters/replays?"+values.Encode(), nil, &page); err != nil {
+		filter := c.filter(cursor, deadletter.MaxLimit)
+		filter.Name = c.Name
+		page, err := fetch(c.serverFlag, func(server *client.Client) (deadletter.Replay, error) {
+			return server.ReplayDeadLetters(ctx, filter, c.DryRun)
+		})
+		if err != nil {
 			return fmt.Errorf("after %d of them: %w", replayed, err)
 		}
 		for _, f := range page.Failed {

@@ -42,7 +42,7 @@ const complainEvery = 5 * time.Second
 // ingestRun is the state of one ingest command.
 type ingestRun struct {
 	std       streams
-	sender    *client.Sender
+	client    *client.Client
 	bar       *progress.Bar
 	accepted  atomic.Int64
 	rejected  atomic.Int64
@@ -56,11 +56,11 @@ func (c *ingestCmd) Run(ctx context.Context, s *settingsFlags, std streams) erro
 	if err != nil {
 		return err
 	}
-	r := &ingestRun{std: std, sender: client.NewSender(c.Server, c.InFlight), bar: progress.New(std.err)}
-	r.sender.Retries = r.retries
-	if r.sender.Key, err = c.key(); err != nil {
+	r := &ingestRun{std: std, bar: progress.New(std.err)}
+	if r.client, err = c.connect(client.Config{Connections: c.InFlight, OnRetry: r.retries}); err != nil {
 		return err
 	}
+	defer r.client.Close()
 	for _, path := range c.Files {
 		if err := c.file(ctx, r, path, m); err != nil {
 			return fmt.Errorf("%s: %w", path, err)
@@ -138,9 +138,9 @@ func (c *ingestCmd) body(f eventfile.Reader) (body []byte, events int, err error
 func (r *ingestRun) send(ctx context.Context, body []byte, first int) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
-	answer, err := r.sender.Send(ctx, body)
+	answer, err := r.client.SendLines(ctx, body)
 	if err != nil {
-		return err
+		return explain(err)
 	}
 	r.reached.Store(true)
 	r.accepted.Add(int64(answer.Accepted))
@@ -159,7 +159,7 @@ func (r *ingestRun) retries(failure error) error {
 	if !errors.Is(failure, syscall.ECONNREFUSED) {
 		r.reached.Store(true)
 	} else if !r.reached.Load() {
-		return noServer(failure)
+		return failure
 	}
 	now := time.Now()
 	next := r.complains.Load()

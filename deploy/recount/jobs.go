@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"text/tabwriter"
 	"time"
 
-	"recount/jobs"
+	"recount/deploy/client"
+	"recount/schemas/openapi"
 )
 
 type jobsCmd struct {
@@ -20,13 +20,13 @@ type jobsListCmd struct{ serverFlag }
 
 // Run prints a line a job.
 func (c *jobsListCmd) Run(ctx context.Context, std streams) error {
-	var answer struct{ Jobs []jobs.Status }
-	if err := c.call(ctx, http.MethodGet, "/v1/jobs", nil, &answer); err != nil {
+	jobs, err := fetch(c.serverFlag, func(server *client.Client) ([]openapi.Job, error) { return server.Jobs(ctx) })
+	if err != nil {
 		return err
 	}
 	w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "JOB\tSCHEDULE\tNEXT\tLAST RUN\tTOOK\tROWS\tOUTCOME")
-	for _, j := range answer.Jobs {
+	for _, j := range jobs {
 		last := "-"
 		took := "-"
 		rows := "-"
@@ -58,7 +58,7 @@ func stamp(t time.Time) string {
 	return t.UTC().Format(time.DateTime)
 }
 
-func describe(r jobs.Run) string {
+func describe(r openapi.Run) string {
 	switch {
 	case r.Error != "":
 		return "failed: " + r.Error
@@ -75,8 +75,9 @@ type jobsRunCmd struct {
 
 // Run starts the job and prints what it came to.
 func (c *jobsRunCmd) Run(ctx context.Context, std streams) error {
-	var r jobs.Run
-	if err := c.call(ctx, http.MethodPost, "/v1/jobs/"+c.Name+"/runs", nil, &r); err != nil {
+	r, err := fetch(c.serverFlag,
+		func(server *client.Client) (openapi.Run, error) { return server.RunJob(ctx, c.Name) })
+	if err != nil {
 		return err
 	}
 	raw, err := json.MarshalIndent(r, "", "  ")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"recount/deploy/verify"
+	"recount/schemas/query"
 )
 
 // command runs the program and returns its exit code and what it printed.
@@ -287,8 +289,13 @@ func TestPrintAccuracy(t *testing.T) {
 			"value too many (~overflow): 2 of them are in no row, and may belong to one\n",
 	} {
 		var out bytes.Buffer
-		if err := printAccuracy(&out, header); err != nil || out.String() != want {
-			t.Errorf("%s: %v\n%s", header, err, out.String())
+		var a query.Accuracy
+		if err := json.Unmarshal([]byte(header), &a); err != nil {
+			t.Fatal(err)
+		}
+		printAccuracy(&out, &a)
+		if out.String() != want {
+			t.Errorf("%s:\n%s", header, out.String())
 		}
 	}
 }

@@ -3,9 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"text/tabwriter"
 
+	"recount/deploy/client"
 	"recount/schemas/openapi"
 )
 
@@ -18,13 +18,14 @@ type publicationsListCmd struct{ serverFlag }
 
 // Run prints a line a publication.
 func (c *publicationsListCmd) Run(ctx context.Context, std streams) error {
-	var answer struct{ Publications []openapi.Publication }
-	if err := c.call(ctx, http.MethodGet, "/v1/publications", nil, &answer); err != nil {
+	publications, err := fetch(c.serverFlag,
+		func(server *client.Client) ([]openapi.Publication, error) { return server.Publications(ctx) })
+	if err != nil {
 		return err
 	}
 	w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "PUBLICATION\tCREATED\tEVENTS\tKEPT")
-	for _, p := range answer.Publications {
+	for _, p := range publications {
 		kept := "for now"
 		if p.Pinned {
 			kept = "for ever"
@@ -41,8 +42,9 @@ type publicationsPinCmd struct {
 
 // Run pins the publication and says how to ask for it.
 func (c *publicationsPinCmd) Run(ctx context.Context, std streams) error {
-	var p openapi.Publication
-	if err := c.call(ctx, http.MethodPut, fmt.Sprintf("/v1/publications/%d/pin", c.N), nil, &p); err != nil {
+	p, err := fetch(c.serverFlag,
+		func(server *client.Client) (openapi.Publication, error) { return server.PinPublication(ctx, c.N) })
+	if err != nil {
 		return err
 	}
 	fmt.Fprintf(std.out, "publication %d of %s is kept for ever: recount query VIEW --as-of %d --mode exact\n", p.N,

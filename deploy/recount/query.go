@@ -4,10 +4,8 @@ import (
 	"cmp"
 	"context"
 	"encoding/csv"
-	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -15,6 +13,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"recount/deploy/client"
 	"recount/schemas/catalog"
 	"recount/schemas/query"
 )
@@ -43,21 +42,23 @@ func (c *queryCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return usageError{err}
 	}
-	accept := map[string]string{"table": "text/csv", "csv": "text/csv", "json": "application/json"}[c.Format]
-	resp, err := c.request(ctx, http.MethodGet, "/v1/query?"+values.Encode(), nil, accept)
+	accept := map[string]client.Format{"table": client.CSV, "csv": client.CSV, "json": client.JSON}[c.Format]
+	answer, err := fetch(c.serverFlag, func(server *client.Client) (*client.Answer, error) {
+		return server.QueryParameters(ctx, values, accept)
+	})
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
+	defer answer.Close()
 	if c.Format == "table" {
-		err = printTable(std.out, resp.Body)
+		err = printTable(std.out, answer)
 	} else {
-		_, err = io.Copy(std.out, resp.Body)
+		_, err = io.Copy(std.out, answer)
 	}
-	if err != nil || c.Format == "json" { // JSON holds its accuracy.
-		return err
+	if err == nil && c.Format != "json" { // JSON holds its accuracy.
+		printAccuracy(std.err, &answer.Accuracy)
 	}
-	return printAccuracy(std.err, resp.Header.Get("Recount-Accuracy"))
+	return err
 }
 
 // parameters are those of GET /v1/query, where the server gives the values of
@@ -116,36 +117,23 @@ func printTable(out io.Writer, body io.Reader) error {
 }
 
 // printAccuracy says what the answer rests on.
-func printAccuracy(out io.Writer, header string) error {
-	var a struct {
-		Publication uint64
-		Exact       bool
-		Complete    bool
-		Truncated   bool
-		Pending     uint64 `json:"pending_events"`
-		Stale       []int  `json:"stale_partitions"`
-		Overflow    *query.Overflow
-	}
-	if err := json.Unmarshal([]byte(header), &a); err != nil {
-		return fmt.Errorf("read the answer's accuracy: %w", err)
-	}
+func printAccuracy(out io.Writer, a *query.Accuracy) {
 	if a.Truncated {
 		fmt.Fprintln(out, "there are more rows; raise --limit to see them")
 	}
 	line := fmt.Sprintf("publication %d", a.Publication)
-	if a.Pending > 0 {
-		line += fmt.Sprintf(" and %d events since", a.Pending)
+	if a.PendingEvents > 0 {
+		line += fmt.Sprintf(" and %d events since", a.PendingEvents)
 	}
 	if a.Exact {
 		line += ", exact"
 	}
 	if !a.Complete {
-		line += fmt.Sprintf("; INCOMPLETE: nothing newer of partitions %v", a.Stale)
+		line += fmt.Sprintf("; INCOMPLETE: nothing newer of partitions %v", a.StalePartitions)
 	}
 	fmt.Fprintln(out, line)
 	if o := a.Overflow; o != nil {
 		fmt.Fprintf(out, "%d events had one value too many (%s): %d of them are in no row, and may belong to one\n",
 			o.Events, catalog.Overflow, o.LeftOut)
 	}
-	return nil
 }

@@ -1,18 +1,16 @@
 package main
 
 import (
-	"bufio"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"strings"
 	"text/tabwriter"
 
+	"recount/deploy/client"
 	"recount/deploy/recount/progress"
 	"recount/deploy/server"
 	"recount/deploy/verify"
@@ -89,38 +87,10 @@ func (c *verifyCmd) verify(ctx context.Context, s *settingsFlags, acks io.Reader
 		server.VerifyOptions{Options: verify.Options{AckLog: acks, Progress: tell}, Scratch: c.Scratch})
 }
 
-// maxReportLine bounds a line of a server's answer, in bytes.
-const maxReportLine = 64 << 20
-
 // remote has a running server verify itself.
-func (c *verifyCmd) remote(ctx context.Context, acks io.Reader, tell func(verify.Progress)) (report verify.Report,
-	err error) {
-	if acks == nil {
-		acks = http.NoBody
-	}
-	resp, err := serverFlag{c.Server, c.keyFlag}.send(ctx, http.MethodPost, "/v1/verify", acks, "application/x-ndjson",
-		"application/x-ndjson")
-	if err != nil {
-		return report, err
-	}
-	defer resp.Body.Close()
-	lines := bufio.NewScanner(resp.Body)
-	lines.Buffer(nil, maxReportLine)
-	for lines.Scan() {
-		var l verify.Line
-		switch err := json.Unmarshal(lines.Bytes(), &l); {
-		case err != nil:
-			return report, fmt.Errorf("read the answer of /v1/verify: %w", err)
-		case l.Error != "":
-			return report, errors.New(l.Error)
-		case l.Report != nil:
-			return *l.Report, nil
-		case l.Progress != nil:
-			tell(*l.Progress)
-		}
-	}
-	return report, fmt.Errorf("the answer of /v1/verify ended without a report: %w",
-		cmp.Or(lines.Err(), io.ErrUnexpectedEOF))
+func (c *verifyCmd) remote(ctx context.Context, acks io.Reader, tell func(verify.Progress)) (verify.Report, error) {
+	return fetch(serverFlag{c.Server, c.keyFlag},
+		func(server *client.Client) (verify.Report, error) { return server.Verify(ctx, acks, tell) })
 }
 
 func (c *verifyCmd) print(out io.Writer, report verify.Report) error {
