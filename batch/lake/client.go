@@ -15,8 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// newClient makes the SDK's client. With a key pair the default chain is not asked:
-// it would look for instance metadata where there is none.
+// newClient makes the client of the SDK. If the configuration has a key pair, the default credential
+// chain is not asked, because it would look for instance metadata where there is none.
 func newClient(ctx context.Context, cfg Config, transport http.RoundTripper) (*s3.Client, error) {
 	o := s3.Options{
 		Region:       cfg.Region,
@@ -24,7 +24,7 @@ func newClient(ctx context.Context, cfg Config, transport http.RoundTripper) (*s
 		Retryer:      newRetryer(cfg),
 		HTTPClient: &http.Client{
 			Transport: transport,
-			// A redirect is an error of configuration (another region), and its target is not signed for.
+			// A redirect means that the region is wrong. The request is not signed for its target.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		Credentials: credentials.NewStaticCredentialsProvider(cfg.AccessKey, cfg.SecretKey, ""),
@@ -40,20 +40,20 @@ func newClient(ctx context.Context, cfg Config, transport http.RoundTripper) (*s
 		}
 	}
 	if o.Region == "" {
-		return nil, fmt.Errorf("object_store: no region: add ?region=… to the url or set AWS_REGION")
+		return nil, fmt.Errorf("object_store: the region is missing: add ?region=… to the url or set AWS_REGION")
 	}
 	if cfg.Endpoint != "" {
 		o.BaseEndpoint = &cfg.Endpoint
 	}
-	if !cfg.onAWS() {
+	if !cfg.isAWS() {
 		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 	}
 	return s3.New(o), nil
 }
 
-// newRetryer retries what the SDK does by default, and 409, which S3 answers when two
-// writes of a key meet. The SDK's retry quota is off: it would fail requests that
+// newRetryer retries the errors that the SDK retries by default, and 409, which S3 answers when two
+// writes of a key meet. The retry quota of the SDK is off, because it would end requests that
 // Attempts still allows.
 func newRetryer(cfg Config) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
@@ -69,8 +69,8 @@ func newRetryer(cfg Config) aws.Retryer {
 	})
 }
 
-// once makes the SDK send a request a single time: the caller handles failures itself.
-func once(o *s3.Options) { o.Retryer = aws.NopRetryer{} }
+// withoutRetry makes the SDK send a request once. The caller handles errors itself.
+func withoutRetry(o *s3.Options) { o.Retryer = aws.NopRetryer{} }
 
 func newTransport() *http.Transport {
 	return &http.Transport{
@@ -84,6 +84,6 @@ func newTransport() *http.Transport {
 		MaxConnsPerHost:       256,
 		WriteBufferSize:       64 << 10,
 		ReadBufferSize:        64 << 10,
-		DisableCompression:    true, // what is stored is compressed already, and ranges must stay ranges
+		DisableCompression:    true, // Objects are compressed already, and ranges must stay ranges.
 	}
 }

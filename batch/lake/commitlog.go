@@ -15,42 +15,44 @@ import (
 	"recount/schemas/record"
 )
 
-// maxKeys is the most keys List returns: 30-second segments of 32 partitions for a year.
+// maxKeys is the largest number of keys that List returns: 30-second segments of 32 partitions for a year.
 const maxKeys = 32 << 20
 
-// Backend is the store as a CommitLog sees it. Store is one; the simulation has another.
+// Backend is the store that a CommitLog uses. Store is one, and the simulation has another.
 type Backend interface {
-	// CreateOnce makes one try at putting body under key if there is nothing yet. An error
-	// with an HTTP status (a method HTTPStatusCode) tells what the store answered.
+	// CreateOnce tries once to store body under key if the key has nothing yet. If the store has
+	// answered, the error has the HTTP status (a method HTTPStatusCode).
 	CreateOnce(ctx context.Context, key string, body []byte) error
-	// GetOnce makes one try, Get as many as the store allows. Errors wrap record.ErrNotFound.
+	// GetOnce tries once to read key. The error wraps record.ErrNotFound if the key has nothing.
 	GetOnce(ctx context.Context, key string) ([]byte, error)
+	// Get is GetOnce with as many tries as the store allows.
 	Get(ctx context.Context, key string) ([]byte, error)
+	// List yields the objects below prefix whose key is above startAfter, in byte order.
 	List(ctx context.Context, prefix, startAfter string) iter.Seq2[Info, error]
 }
 
-// CommitLog keeps create-only records in a store, each with its digest behind it
-// (record.WithDigest): what a read gives is what was written, or an error.
+// CommitLog keeps create-only records in a store. Each is stored with its digest (record.WithDigest),
+// so a read returns the bytes that were written, or an error.
 type CommitLog struct {
 	store    Backend
 	attempts int
 	backoff  time.Duration
 }
 
-// NewCommitLog returns the commit log in a store. Call Store.Probe once before relying on it.
+// NewCommitLog returns the commit log in a store. Call Store.Probe before you rely on it.
 func NewCommitLog(store *Store) *CommitLog {
 	return CommitLogOver(store, store.cfg.Attempts, store.cfg.Backoff)
 }
 
-// CommitLogOver returns a commit log that tries attempts times with at most backoff between.
+// CommitLogOver returns a commit log in a backend. It makes up to attempts tries, with pauses of up to backoff.
 func CommitLogOver(b Backend, attempts int, backoff time.Duration) *CommitLog {
 	return &CommitLog{store: b, attempts: attempts, backoff: backoff}
 }
 
-// Create puts body under key if there is nothing yet. It returns Created if body is in
-// place (O3) and Exists with the body that is there instead. Whenever an answer leaves the
-// outcome open it reads the record back (C5): mine = done, another's = I lost, absent =
-// try again. With an error the outcome is Unknown (O2).
+// Create stores body under key if the key has nothing yet. It returns Created if this body is in place
+// (O3), and Exists with the body that is there instead. If an answer leaves the outcome open, Create
+// reads the record back (C5): its own body means Created, another body means Exists, and no body
+// means that it tries again. With an error the outcome is Unknown (O2).
 func (l *CommitLog) Create(ctx context.Context, key string, body []byte) (record.Outcome, []byte, error) {
 	var last error
 	stored := record.WithDigest(body)
@@ -59,7 +61,7 @@ func (l *CommitLog) Create(ctx context.Context, key string, body []byte) (record
 		if put == nil {
 			return record.Created, nil, nil
 		}
-		if failpoint.Off(failpoint.C5) && !refused(put) {
+		if failpoint.Off(failpoint.C5) && !isRefused(put) {
 			return record.Created, nil, nil
 		}
 		there, err := l.store.GetOnce(ctx, key)
@@ -71,7 +73,7 @@ func (l *CommitLog) Create(ctx context.Context, key string, body []byte) (record
 			return record.Created, nil, nil
 		case err == nil:
 			return record.Exists, there, nil
-		case errors.Is(err, record.ErrNotFound) && refused(put):
+		case errors.Is(err, record.ErrNotFound) && isRefused(put):
 			return record.Unknown, nil, put
 		}
 		last = put
@@ -85,22 +87,22 @@ func (l *CommitLog) Create(ctx context.Context, key string, body []byte) (record
 	return record.Unknown, nil, fmt.Errorf("create %s: the outcome is unknown: %w", key, last)
 }
 
-// CreateOnce implements Backend by PutObject with If-None-Match. The SDK does not retry it: after a lost
-// reply its second try would only find its first.
+// CreateOnce implements Backend by PutObject with If-None-Match. The SDK does not retry it, because
+// after a lost reply the second try would find the body of the first.
 func (s *Store) CreateOnce(ctx context.Context, key string, body []byte) error {
-	ctx, cancel := context.WithTimeout(withOp(ctx, "create"), s.allowance(int64(len(body))))
+	ctx, cancel := context.WithTimeout(withOperation(ctx, "create"), s.tryTimeout(int64(len(body))))
 	defer cancel()
 	_, err := s.client.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &s.cfg.Bucket, Key: s.key(key), Body: bytes.NewReader(body), IfNoneMatch: aws.String("*"),
-	}, once)
-	return failedUnless(err, "create", key)
+	}, withoutRetry)
+	return wrapError(err, "create", key)
 }
 
-// GetOnce implements Backend: one try, because Create itself goes on trying.
+// GetOnce implements Backend. It makes one try, because Create itself tries again.
 func (s *Store) GetOnce(ctx context.Context, key string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(withOp(ctx, "readback"), s.allowance(s.cfg.MaxGet))
+	ctx, cancel := context.WithTimeout(withOperation(ctx, "readback"), s.tryTimeout(s.cfg.MaxGet))
 	defer cancel()
-	return s.getOnce(ctx, key, once)
+	return s.getOnce(ctx, key, withoutRetry)
 }
 
 // Get returns a record. The error wraps record.ErrNotFound if there is none. It wraps

@@ -5,6 +5,7 @@ import (
 	"testing"
 )
 
+// TestURL: the URL sets the other fields, with the defaults of its kind of store.
 func TestURL(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]Config{
@@ -30,11 +31,12 @@ func TestURL(t *testing.T) {
 	}
 }
 
+// TestBadURL: a URL that cannot work is refused with a hint.
 func TestBadURL(t *testing.T) {
 	t.Parallel()
 	for url, hint := range map[string]string{
 		"":                            "no bucket",
-		"embedded":                    "not running here",
+		"embedded":                    "does not run in this process",
 		"http://host/b":               "use s3://",
 		"s3:///p":                     "use s3://",
 		"s3://key:secret@b":           "logs",
@@ -49,6 +51,6 @@ func TestBadURL(t *testing.T) {
 	bad := DefaultConfig("s3://b")
 	bad.AccessKey = "only"
 	if err := bad.Validate(); err == nil {
-		t.Error("a lone access key was accepted")
+		t.Error("an access key without a secret key was accepted")
 	}
 }

@@ -47,40 +47,40 @@ func (s *corrupting) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // openCorrupting opens a commit log over a corrupting transport.
 func openCorrupting(t *testing.T) (*CommitLog, *corrupting) {
-	cfg := embedded(t)
+	cfg := embeddedConfig(t)
 	cfg.Attempts = 4
 	cfg.Backoff = time.Millisecond
 	s := &corrupting{}
-	cfg = via(t, cfg, func(next http.RoundTripper) http.RoundTripper {
+	cfg = withTransport(t, cfg, func(next http.RoundTripper) http.RoundTripper {
 		s.next = next
 		return s
 	})
-	return NewCommitLog(open(t, cfg)), s
+	return NewCommitLog(openStore(t, cfg)), s
 }
 
 // TestCorruptReadIsRepeated: a record is never read from bytes that changed on the way, not even
 // from one flipped bit.
 func TestCorruptReadIsRepeated(t *testing.T) {
 	t.Parallel()
-	log, s := openCorrupting(t)
+	records, s := openCorrupting(t)
 	key := record.CommitKey(1, 0, 1)
 	body := []byte(`{"n":12345}`)
-	if o, _, err := log.Create(t.Context(), key, body); o != record.Created || err != nil {
+	if o, _, err := records.Create(t.Context(), key, body); o != record.Created || err != nil {
 		t.Fatal(o, err)
 	}
-	for n := range int64(log.attempts) {
+	for n := range int64(records.attempts) {
 		s.left.Store(n)
-		if got, err := log.Get(t.Context(), key); err != nil || !bytes.Equal(got, body) {
+		if got, err := records.Get(t.Context(), key); err != nil || !bytes.Equal(got, body) {
 			t.Errorf("%d corrupt reads: got %q, %v", n, got, err)
 		}
 	}
 	s.left.Store(1)
-	if o, there, err := log.Create(t.Context(), key, []byte("another body")); o != record.Exists ||
+	if o, there, err := records.Create(t.Context(), key, []byte("another body")); o != record.Exists ||
 		!bytes.Equal(there, body) {
 		t.Errorf("create over another body: %v %q, %v", o, there, err)
 	}
 	s.left.Store(1)
-	if o, _, err := log.Create(t.Context(), record.CommitKey(1, 0, 2), body); o != record.Created || err != nil {
+	if o, _, err := records.Create(t.Context(), record.CommitKey(1, 0, 2), body); o != record.Created || err != nil {
 		t.Errorf("create with its answer lost and a corrupt first read-back: %v, %v; want created", o, err)
 	}
 }
@@ -89,27 +89,27 @@ func TestCorruptReadIsRepeated(t *testing.T) {
 // after a bounded number of reads.
 func TestCorruptInTheStore(t *testing.T) {
 	t.Parallel()
-	log, s := openCorrupting(t)
+	records, s := openCorrupting(t)
 	key := record.PublicationKey(7)
-	if o, _, err := log.Create(t.Context(), key, []byte("right")); o != record.Created || err != nil {
+	if o, _, err := records.Create(t.Context(), key, []byte("right")); o != record.Created || err != nil {
 		t.Fatal(o, err)
 	}
 	s.left.Store(1 << 40)
 	s.seen.Store(0)
-	_, err := log.Get(t.Context(), key)
+	_, err := records.Get(t.Context(), key)
 	if !errors.Is(err, record.ErrCorrupt) || errors.Is(err, record.ErrInvalid) || !strings.Contains(err.Error(), key) {
 		t.Errorf("got %v, want ErrCorrupt and the key", err)
 	}
-	if got := s.seen.Load(); got != int64(log.attempts) {
-		t.Errorf("read %d times, want %d", got, log.attempts)
+	if got := s.seen.Load(); got != int64(records.attempts) {
+		t.Errorf("read %d times, want %d", got, records.attempts)
 	}
-	if o, _, err := log.Create(t.Context(), key, []byte("another body")); o != record.Unknown ||
+	if o, _, err := records.Create(t.Context(), key, []byte("another body")); o != record.Unknown ||
 		!errors.Is(err, record.ErrCorrupt) {
 		t.Errorf("create over it: %v, %v; want an unknown outcome", o, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := log.Get(ctx, key); err == nil {
+	if _, err := records.Get(ctx, key); err == nil {
 		t.Error("a cancelled read has no error")
 	}
 }

@@ -12,8 +12,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// embedded returns the configuration of a new embedded server with quick retries.
-func embedded(t testing.TB) Config {
+// embeddedConfig returns the configuration of a new embedded server, with quick retries.
+func embeddedConfig(t testing.TB) Config {
 	t.Helper()
 	server, err := s3server.Open(s3server.DefaultConfig(t.TempDir()))
 	if err != nil {
@@ -34,7 +34,8 @@ func embedded(t testing.TB) Config {
 	return cfg
 }
 
-func open(t testing.TB, cfg Config) *Store {
+// openStore opens a store until the test ends.
+func openStore(t testing.TB, cfg Config) *Store {
 	t.Helper()
 	s, err := Open(t.Context(), cfg)
 	if err != nil {
@@ -44,14 +45,15 @@ func open(t testing.TB, cfg Config) *Store {
 	return s
 }
 
-// via returns the configuration with a transport that wraps a real one.
-func via(t testing.TB, cfg Config, wrap func(http.RoundTripper) http.RoundTripper) Config {
+// withTransport returns the configuration with a transport that wraps a real one.
+func withTransport(t testing.TB, cfg Config, wrap func(http.RoundTripper) http.RoundTripper) Config {
 	inner := newTransport()
 	t.Cleanup(inner.CloseIdleConnections)
 	cfg.Transport = wrap(inner)
 	return cfg
 }
 
+// roundTrip is an http.RoundTripper.
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

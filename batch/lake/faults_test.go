@@ -16,13 +16,13 @@ import (
 
 var errLost = errors.New("connection lost")
 
-// faults is a network and a store having a bad day. What it answers instead of the store
-// is always something a real one may answer.
+// faults is a transport that fails as a network and a store may fail. Each answer that it gives instead of
+// the store is one that a real store may give.
 type faults struct {
 	next    http.RoundTripper
 	mu      sync.Mutex
 	rng     *rand.Rand
-	zombies sync.WaitGroup
+	zombies sync.WaitGroup // requests that are still under way after their client has given up
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -35,7 +35,7 @@ func (f *faults) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		r.Body.Close()
 	}
-	again := func(ctx context.Context) (*http.Response, error) {
+	execute := func(ctx context.Context) (*http.Response, error) {
 		c := r.Clone(ctx)
 		c.Body = io.NopCloser(bytes.NewReader(raw))
 		return f.next.RoundTrip(c)
@@ -45,28 +45,28 @@ func (f *faults) RoundTrip(r *http.Request) (*http.Response, error) {
 	status := []int{409, 500, 503, 412}[f.rng.IntN(4)]
 	f.mu.Unlock()
 	if r.Method != http.MethodPut && status == 412 {
-		status = 503 // a read has no condition that could fail
+		status = 503 // A read has no condition that could fail.
 	}
 	switch fate {
-	case 0: // never sent
+	case 0: // The request is never sent.
 		return nil, errLost
-	case 1: // refused by what stands before the store
+	case 1: // A proxy before the store refuses it.
 		return answer(r, status), nil
-	case 2, 3: // executed, the reply lost
-		return nil, discard(again(r.Context()))
-	case 4: // executed, then answered by something else
-		if err := discard(again(r.Context())); !errors.Is(err, errLost) {
+	case 2, 3: // It is executed, and the reply is lost.
+		return nil, discard(execute(r.Context()))
+	case 4: // It is executed, and a proxy answers.
+		if err := discard(execute(r.Context())); !errors.Is(err, errLost) {
 			return nil, err
 		}
 		return answer(r, status), nil
-	case 5: // still under way when the client gives up
-		f.zombies.Go(func() { discard(again(context.WithoutCancel(r.Context()))) })
+	case 5: // It is still under way when the client gives up.
+		f.zombies.Go(func() { discard(execute(context.WithoutCancel(r.Context()))) })
 		return nil, errLost
 	}
-	return again(r.Context())
+	return execute(r.Context())
 }
 
-// discard reads a reply away; it returns errLost if there was one.
+// discard reads a reply and drops it. It returns errLost if there was a reply.
 func discard(res *http.Response, err error) error {
 	if err != nil {
 		return err
@@ -75,31 +75,32 @@ func discard(res *http.Response, err error) error {
 	return errors.Join(errLost, res.Body.Close())
 }
 
+// answer returns an empty answer with the status.
 func answer(r *http.Request, status int) *http.Response {
 	return &http.Response{StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{},
 		Body: io.NopCloser(bytes.NewReader(nil)), Request: r}
 }
 
-// TestCreateIsNeverWrong is O1: writers race for keys over bad networks. Whatever Create
-// says is true of the record that is there in the end; only errors may say nothing.
+// TestCreateIsNeverWrong is O1: writers race for keys over bad networks. Each outcome of Create is true of
+// the record that is there in the end. Only an error may say nothing.
 func TestCreateIsNeverWrong(t *testing.T) {
 	t.Parallel()
-	cfg := embedded(t)
+	cfg := embeddedConfig(t)
 	cfg.Attempts = 3
-	clean := NewCommitLog(open(t, cfg))
-	said := 0
-	silent := 0
+	reader := NewCommitLog(openStore(t, cfg))
+	outcomes := 0
+	unknown := 0
 	for seed := range uint64(40) {
 		key := fmt.Sprintf("land/e1/p0/%020d", seed)
 		results := race(t, cfg, seed, key)
-		there, err := clean.Get(t.Context(), key)
+		there, err := reader.Get(t.Context(), key)
 		if err != nil && !errors.Is(err, record.ErrNotFound) {
 			t.Fatal(err)
 		}
 		for _, r := range results {
 			switch {
 			case r.err != nil:
-				silent++
+				unknown++
 				if r.outcome != record.Unknown {
 					t.Errorf("seed %d: outcome %v with error %v", seed, r.outcome, r.err)
 				}
@@ -107,22 +108,24 @@ func TestCreateIsNeverWrong(t *testing.T) {
 			case r.outcome == record.Created && bytes.Equal(there, r.mine):
 			case r.outcome == record.Exists && bytes.Equal(there, r.body) && !bytes.Equal(there, r.mine):
 			default:
-				t.Errorf("seed %d: writer of %q was told %v %q; there is %q", seed, r.mine, r.outcome, r.body, there)
+				t.Errorf("seed %d: the writer of %q got %v %q; there is %q", seed, r.mine, r.outcome, r.body, there)
 			}
-			said++
+			outcomes++
 		}
 	}
-	if said < silent || silent == 0 {
-		t.Errorf("%d outcomes and %d errors: the faults test too much or nothing", said, silent)
+	if outcomes < unknown || unknown == 0 {
+		t.Errorf("%d outcomes and %d errors: there are too many faults or none", outcomes, unknown)
 	}
 }
 
+// result is what Create returned to one writer.
 type result struct {
 	mine, body []byte
 	outcome    record.Outcome
 	err        error
 }
 
+// race runs six writers of a key, each over its own faults.
 func race(t *testing.T, cfg Config, seed uint64, key string) []result {
 	results := make([]result, 6)
 	inner := newTransport()
@@ -132,7 +135,7 @@ func race(t *testing.T, cfg Config, seed uint64, key string) []result {
 	for i := range results {
 		f := &faults{next: inner, rng: rand.New(rand.NewPCG(seed, uint64(i)))}
 		all = append(all, f)
-		// Opened by hand: Open would fail over this network.
+		// Open would fail over this network, so the store is made without it.
 		resolved, err := cfg.resolve()
 		if err != nil {
 			t.Fatal(err)
@@ -141,15 +144,15 @@ func race(t *testing.T, cfg Config, seed uint64, key string) []result {
 		if err != nil {
 			t.Fatal(err)
 		}
-		client, err := newClient(t.Context(), resolved, &wire{next: f, m: m, timeout: resolved.Timeout})
+		client, err := newClient(t.Context(), resolved, &wire{next: f, metrics: m, timeout: resolved.Timeout})
 		if err != nil {
 			t.Fatal(err)
 		}
-		log := NewCommitLog(&Store{cfg: resolved, client: client, transport: f})
+		records := NewCommitLog(&Store{cfg: resolved, client: client, transport: f})
 		wg.Go(func() {
 			r := &results[i]
 			r.mine = fmt.Appendf(nil, "attempt %d", i)
-			r.outcome, r.body, r.err = log.Create(t.Context(), key, r.mine)
+			r.outcome, r.body, r.err = records.Create(t.Context(), key, r.mine)
 		})
 	}
 	wg.Wait()
@@ -159,13 +162,12 @@ func race(t *testing.T, cfg Config, seed uint64, key string) []result {
 	return results
 }
 
-// TestHungStore: a store that takes requests and never answers gives errors, not outcomes
-// and not a hang.
+// TestHungStore: a store that accepts requests and never answers causes errors in time, and no outcomes.
 func TestHungStore(t *testing.T) {
 	t.Parallel()
-	cfg := embedded(t)
+	cfg := embeddedConfig(t)
 	hung := false
-	cfg = via(t, cfg, func(next http.RoundTripper) http.RoundTripper {
+	cfg = withTransport(t, cfg, func(next http.RoundTripper) http.RoundTripper {
 		return roundTrip(func(r *http.Request) (*http.Response, error) {
 			if !hung {
 				return next.RoundTrip(r)
@@ -174,10 +176,10 @@ func TestHungStore(t *testing.T) {
 			return nil, r.Context().Err()
 		})
 	})
-	s := open(t, cfg)
+	s := openStore(t, cfg)
 	hung = true
 	s.cfg.Attempts = 2
-	short := &wire{next: cfg.Transport, m: newUnregistered(t), timeout: 1}
+	short := &wire{next: cfg.Transport, metrics: newUnregistered(t), timeout: 1}
 	client, err := newClient(t.Context(), s.cfg, short)
 	if err != nil {
 		t.Fatal(err)
@@ -185,18 +187,19 @@ func TestHungStore(t *testing.T) {
 	s.client = client
 	if outcome, _, err := NewCommitLog(s).Create(t.Context(), "k", []byte("v")); outcome != record.Unknown ||
 		!errors.Is(err, errStalled) {
-		t.Errorf("create: %v, %v; want unknown, stalled", outcome, err)
+		t.Errorf("create: %v, %v; want Unknown and errStalled", outcome, err)
 	}
 	if _, err := s.Get(t.Context(), "k"); !errors.Is(err, errStalled) {
-		t.Errorf("get: %v, want stalled", err)
+		t.Errorf("get: %v, want errStalled", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if outcome, _, err := NewCommitLog(s).Create(ctx, "k", []byte("v")); outcome != record.Unknown || err == nil {
-		t.Errorf("create after cancel: %v, %v; want unknown with an error", outcome, err)
+		t.Errorf("create after cancel: %v, %v; want Unknown with an error", outcome, err)
 	}
 }
 
+// newUnregistered returns metrics without a registry.
 func newUnregistered(t *testing.T) *metrics {
 	m, err := newMetrics(nil)
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics counts what goes over the wire, retries included.
+// metrics counts requests to the store, retries included.
 type metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
@@ -16,13 +16,14 @@ type metrics struct {
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "recount_lake_requests_total", Help: "Requests to the object store by operation and HTTP status; " +
-				"status none had no answer."}, []string{"op", "status"}),
+			Name: "recount_lake_requests_total",
+			Help: "Requests to the object store, by operation and HTTP status. Status none is no answer."},
+			[]string{"op", "status"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "recount_lake_request_seconds", Help: "Time until the answer of the object store began.",
+			Name: "recount_lake_request_seconds", Help: "Seconds until the answer of the object store began.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 15)}, []string{"op"}),
 		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "recount_lake_bytes_total", Help: "Body bytes exchanged with the object store by direction."},
+			Name: "recount_lake_bytes_total", Help: "Bytes of bodies that the object store got (out) and sent (in)."},
 			[]string{"direction"}),
 	}
 	if r == nil {
@@ -36,9 +37,10 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-type opKey struct{}
+// operationKey is the key of a context's operation.
+type operationKey struct{}
 
-// withOp names the operation that requests made with the context belong to.
-func withOp(ctx context.Context, op string) context.Context {
-	return context.WithValue(ctx, opKey{}, op)
+// withOperation names the operation of the requests that are made with the context.
+func withOperation(ctx context.Context, operation string) context.Context {
+	return context.WithValue(ctx, operationKey{}, operation)
 }

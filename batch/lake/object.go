@@ -15,18 +15,18 @@ import (
 )
 
 const (
-	tailWindow = 64 << 10 // bytes fetched by Open: nearly always the whole footer of a Parquet file
-	readWindow = 1 << 20  // bytes fetched for a smaller read
-	maxWindows = 16       // kept per object, so at most 16 MiB
+	tailWindow = 64 << 10 // bytes that Open fetches: nearly always the whole footer of a Parquet file
+	readWindow = 1 << 20  // bytes that are fetched for a smaller read
+	maxWindows = 16       // windows that are kept of an object, so at most 16 MiB
 )
 
 // Object reads ranges of one object. It is an io.ReaderAt for concurrent use.
 //
-// Parquet is read in small steps going forward, in several columns at once. A read
-// below 1 MiB therefore fetches a window of 1 MiB that starts where the read does, and
-// the steps behind it are served from memory; windows, unlike aligned blocks, never cost
-// two requests where a read crosses an edge. Larger reads go to the store as they are.
-// All requests name the ETag seen by Open: an object replaced meanwhile is an error.
+// A Parquet reader makes small steps forward, in several columns at once. So a read below 1 MiB
+// fetches a window of 1 MiB that begins where the read begins, and the next steps are served from
+// memory. Aligned blocks would cost two requests if a read crosses an edge; windows never do. Larger
+// reads go to the store as they are. All requests name the ETag that Open has seen, so a read of an
+// object that was replaced since is an error.
 type Object struct {
 	ctx   context.Context // io.ReaderAt has no other place for it
 	store *Store
@@ -38,7 +38,7 @@ type Object struct {
 	windows []*window // least recently used first
 }
 
-// window is a stretch of the object, filled once ready is closed.
+// window is the range [from, to) of the object. It is filled when ready is closed.
 type window struct {
 	from, to int64
 	ready    chan struct{}
@@ -46,14 +46,14 @@ type window struct {
 	err      error
 }
 
-// Open opens an object for ranged reads that all end with the context. It fetches the
-// end of the object, where Parquet keeps its footer, and with it the size. The error
-// wraps record.ErrNotFound if there is no object. There is nothing to close.
+// Open opens an object for ranged reads. All of them end when the context ends. Open fetches the end of
+// the object, where Parquet has its footer, and with it the size. The error wraps
+// record.ErrNotFound if there is no object. There is nothing to close.
 func (s *Store) Open(ctx context.Context, key string) (*Object, error) {
 	o := &Object{ctx: ctx, store: s, key: key}
 	tail, whole, err := o.fetch("bytes=-"+strconv.Itoa(tailWindow), tailWindow)
 	if statusOf(err) == 416 {
-		// Only an empty object has no last byte.
+		// The range cannot be satisfied, because the object is empty.
 		info, err := s.Head(ctx, key)
 		o.size = info.Size
 		o.etag = info.ETag
@@ -91,15 +91,15 @@ func (o *Object) ReadAt(p []byte, off int64) (int, error) {
 	return int(n), nil
 }
 
-// read fills p, which lies inside the object.
+// read fills p from off. The whole range is inside the object.
 func (o *Object) read(p []byte, off int64) error {
-	w, mine := o.window(off, off+int64(len(p)))
+	w, isNew := o.window(off, off+int64(len(p)))
 	if w == nil {
 		data, _, err := o.fetch(byteRange(off, off+int64(len(p))), int64(len(p)))
 		copy(p, data)
 		return err
 	}
-	if mine {
+	if isNew {
 		o.fill(w)
 	}
 	select {
@@ -114,9 +114,9 @@ func (o *Object) read(p []byte, off int64) error {
 	return nil
 }
 
-// window returns the window that holds [from, to), making it if there is none; mine
-// tells the caller to fill it. It returns nil for a range too large to keep.
-func (o *Object) window(from, to int64) (w *window, mine bool) {
+// window returns the window that holds [from, to). If there is none it makes one, and isNew says that the
+// caller must fill it. It returns nil for a range that is too large for a window.
+func (o *Object) window(from, to int64) (w *window, isNew bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for i, w := range o.windows {
@@ -136,12 +136,12 @@ func (o *Object) window(from, to int64) (w *window, mine bool) {
 	return w, true
 }
 
-// fill fetches a window. A failed one is forgotten, so that the next read tries again.
+// fill fetches a window. A window that cannot be fetched is dropped, so that the next read tries again.
 func (o *Object) fill(w *window) {
 	w.data, _, w.err = o.fetch(byteRange(w.from, w.to), w.to-w.from)
 	if w.err != nil {
 		o.mu.Lock()
-		o.windows = slices.DeleteFunc(o.windows, func(x *window) bool { return x == w })
+		o.windows = slices.DeleteFunc(o.windows, func(other *window) bool { return other == w })
 		o.mu.Unlock()
 	}
 	close(w.ready)
@@ -149,13 +149,13 @@ func (o *Object) fill(w *window) {
 
 func byteRange(from, to int64) string { return fmt.Sprintf("bytes=%d-%d", from, to-1) }
 
-// fetched is what an answer says of the whole object.
+// fetched is what an answer says about the whole object.
 type fetched struct {
 	size int64
 	etag string
 }
 
-// fetch gets a range of at most n bytes, trying again when the body breaks off.
+// fetch gets a range of at most n bytes. It tries again if the body breaks off.
 func (o *Object) fetch(ranged string, n int64) (data []byte, whole fetched, err error) {
 	for attempt := 1; attempt <= o.store.cfg.Attempts; attempt++ {
 		if data, whole, err = o.fetchOnce(ranged, n); !errors.Is(err, errBody) || o.ctx.Err() != nil {
@@ -168,8 +168,9 @@ func (o *Object) fetch(ranged string, n int64) (data []byte, whole fetched, err 
 	return data, whole, err
 }
 
+// fetchOnce gets a range of at most n bytes.
 func (o *Object) fetchOnce(ranged string, n int64) ([]byte, fetched, error) {
-	ctx, cancel := o.store.within(o.ctx, "range", n)
+	ctx, cancel := o.store.withDeadline(o.ctx, "range", n)
 	defer cancel()
 	in := &s3.GetObjectInput{Bucket: &o.store.cfg.Bucket, Key: o.store.key(o.key), Range: &ranged}
 	if o.etag != "" {
@@ -177,14 +178,14 @@ func (o *Object) fetchOnce(ranged string, n int64) ([]byte, fetched, error) {
 	}
 	out, err := o.store.client.GetObject(ctx, in)
 	if err != nil {
-		return nil, fetched{}, failed("read "+ranged+" of", o.key, err)
+		return nil, fetched{}, wrapError(err, "read "+ranged+" of", o.key)
 	}
 	defer out.Body.Close()
 	whole, err := parseContentRange(aws.ToString(out.ContentRange))
 	length := aws.ToInt64(out.ContentLength)
 	if err != nil || length <= 0 || length > n || o.etag != "" && length != n {
-		return nil, fetched{}, fmt.Errorf("read %s of %s: the store answered %d bytes, Content-Range %q", ranged, o.key,
-			length, aws.ToString(out.ContentRange))
+		return nil, fetched{}, fmt.Errorf("read %s of %s: the store answered with %d bytes and the Content-Range %q",
+			ranged, o.key, length, aws.ToString(out.ContentRange))
 	}
 	data := make([]byte, length)
 	if _, err := io.ReadFull(out.Body, data); err != nil {
@@ -197,7 +198,7 @@ func (o *Object) fetchOnce(ranged string, n int64) ([]byte, fetched, error) {
 func parseContentRange(s string) (int64, error) {
 	_, whole, ok := strings.Cut(s, "/")
 	if !ok {
-		return 0, errors.New("no Content-Range")
+		return 0, errors.New("the answer has no Content-Range")
 	}
 	return strconv.ParseInt(whole, 10, 64)
 }

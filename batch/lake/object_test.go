@@ -18,7 +18,7 @@ import (
 // TestReadAt compares random reads of objects of many sizes with a bytes.Reader.
 func TestReadAt(t *testing.T) {
 	t.Parallel()
-	s := open(t, embedded(t))
+	s := openStore(t, embeddedConfig(t))
 	body := make([]byte, 5<<20)
 	rand.NewChaCha8([32]byte{1}).Read(body)
 	for _, size := range []int64{0, 1, tailWindow, tailWindow + 1, readWindow + tailWindow, 5 << 20} {
@@ -41,7 +41,7 @@ func TestReadAt(t *testing.T) {
 			gotN, gotErr := o.ReadAt(a, off)
 			wantN, wantErr := want.ReadAt(b, off)
 			if n == 0 {
-				wantErr = nil // bytes.Reader says EOF at the end even to those who want nothing
+				wantErr = nil // At the end bytes.Reader returns EOF even to a read of no bytes.
 			}
 			if gotN != wantN || !errors.Is(wantErr, gotErr) || !bytes.Equal(a, b) {
 				rt.Fatalf("read %d at %d: %d, %v; want %d, %v", n, off, gotN, gotErr, wantN, wantErr)
@@ -56,12 +56,12 @@ func TestReadAt(t *testing.T) {
 	}
 }
 
-// TestReadsCoalesce reads 8 MiB in small steps from several goroutines at once, as a
-// Parquet reader does with columns, and counts requests.
+// TestReadsCoalesce reads 8 MiB in small steps from several goroutines at once, as a Parquet reader reads
+// columns, and counts requests.
 func TestReadsCoalesce(t *testing.T) {
 	t.Parallel()
 	var requests atomic.Int32
-	cfg := via(t, embedded(t), func(next http.RoundTripper) http.RoundTripper {
+	cfg := withTransport(t, embeddedConfig(t), func(next http.RoundTripper) http.RoundTripper {
 		return roundTrip(func(r *http.Request) (*http.Response, error) {
 			if r.Header.Get("Range") != "" {
 				requests.Add(1)
@@ -69,7 +69,7 @@ func TestReadsCoalesce(t *testing.T) {
 			return next.RoundTrip(r)
 		})
 	})
-	s := open(t, cfg)
+	s := openStore(t, cfg)
 	const size = 8 << 20
 	body := make([]byte, size)
 	rand.NewChaCha8([32]byte{1}).Read(body)
@@ -84,7 +84,7 @@ func TestReadsCoalesce(t *testing.T) {
 	for column := range int64(4) {
 		wg.Go(func() {
 			r := io.NewSectionReader(o, column*size/4, size/4)
-			got, err := io.ReadAll(io.LimitReader(r, size)) // in steps of 512 bytes and up
+			got, err := io.ReadAll(io.LimitReader(r, size)) // in steps of 512 bytes and more
 			if err != nil || !bytes.Equal(got, body[column*size/4:(column+1)*size/4]) {
 				t.Errorf("column %d: %d bytes, %v", column, len(got), err)
 			}
@@ -92,24 +92,25 @@ func TestReadsCoalesce(t *testing.T) {
 	}
 	wg.Wait()
 	if n := requests.Load(); n > 16 {
-		t.Errorf("%d requests for 8 windows and the tail", n)
+		t.Errorf("%d requests for 8 windows and the tail, want at most 16", n)
 	}
 }
 
+// TestReplacedObject: a read of an object that was replaced or deleted since Open is an error.
 func TestReplacedObject(t *testing.T) {
 	t.Parallel()
-	s := open(t, embedded(t))
-	put := func(b byte) {
+	s := openStore(t, embeddedConfig(t))
+	fill := func(b byte) {
 		if err := s.Put(t.Context(), "k", bytes.NewReader(bytes.Repeat([]byte{b}, 1<<20)), 1<<20); err != nil {
 			t.Fatal(err)
 		}
 	}
-	put(1)
+	fill(1)
 	o, err := s.Open(t.Context(), "k")
 	if err != nil {
 		t.Fatal(err)
 	}
-	put(2)
+	fill(2)
 	if _, err := o.ReadAt(make([]byte, 10), 0); statusOf(err) != 412 {
 		t.Errorf("read of a replaced object: %v, want 412", err)
 	}
@@ -122,7 +123,7 @@ func TestReplacedObject(t *testing.T) {
 }
 
 func BenchmarkReadAt(b *testing.B) {
-	s := open(b, embedded(b))
+	s := openStore(b, embeddedConfig(b))
 	const size = 16 << 20
 	if err := s.Put(b.Context(), "k", bytes.NewReader(make([]byte, size)), size); err != nil {
 		b.Fatal(err)

@@ -10,19 +10,19 @@ import (
 	"recount/schemas/record"
 )
 
-// ProbePrefix is the prefix of the keys Probe creates and removes.
+// ProbePrefix is the prefix of the keys that Probe creates and deletes.
 const ProbePrefix = "probe/"
 
-// Probe creates one random key twice and fails unless the store keeps the first record
-// and says so (C9): SeaweedFS 3.96 took If-None-Match and overwrote. The bodies differ,
-// so that reading back cannot take the second for the first.
+// Probe creates one random key twice. It fails unless the store keeps the first record and says so (C9);
+// SeaweedFS 3.96 accepted If-None-Match and overwrote. The bodies differ, so a read-back cannot
+// confuse them.
 func (s *Store) Probe(ctx context.Context) error {
 	key := ProbePrefix + rand.Text()
 	defer s.removeProbe(ctx, key)
 	return NewCommitLog(s).Probe(ctx, key)
 }
 
-// Probe creates a key that was never used, twice.
+// Probe creates key, which was never used, twice.
 func (l *CommitLog) Probe(ctx context.Context, key string) error {
 	if failpoint.Off(failpoint.C9) {
 		return nil
@@ -31,11 +31,11 @@ func (l *CommitLog) Probe(ctx context.Context, key string) error {
 	second := []byte("second " + rand.Text())
 	outcome, _, err := l.Create(ctx, key, first)
 	if err != nil {
-		return fmt.Errorf("probe the object store: it takes no create-only writes: %w", err)
+		return fmt.Errorf("probe the object store: a create-only write failed: %w", err)
 	}
 	if outcome != record.Created {
-		return fmt.Errorf("probe the object store: the random key %s was there before: it does not tell keys apart",
-			key)
+		return fmt.Errorf("probe the object store: the new random key %s exists already: use a store that keeps "+
+			"keys apart", key)
 	}
 	outcome, there, err := l.Create(ctx, key, second)
 	switch {
@@ -51,10 +51,11 @@ func (l *CommitLog) Probe(ctx context.Context, key string) error {
 	return nil
 }
 
-// removeProbe deletes the probe's own key, the one deletion that need not wait (C8). One
-// that stays behind does no harm.
+// removeProbe deletes the key of the probe. No other deletion may come so early (C8). A key that stays
+// does no harm.
 func (s *Store) removeProbe(ctx context.Context, key string) {
 	if err := s.Delete(context.WithoutCancel(ctx), key); err != nil {
-		s.cfg.Logger.WarnContext(ctx, "the probe's key stays behind", "key", key, "error", err)
+		s.cfg.Logger.WarnContext(ctx, "cannot delete the key of the probe of the object store; it does no harm",
+			"key", key, "error", err)
 	}
 }

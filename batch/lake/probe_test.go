@@ -8,15 +8,16 @@ import (
 	"testing"
 )
 
+// TestProbe is C9: the embedded store passes the probe, and a store that overwrites does not.
 func TestProbe(t *testing.T) {
 	t.Parallel()
-	cfg := embedded(t)
-	good := open(t, cfg)
+	cfg := embeddedConfig(t)
+	good := openStore(t, cfg)
 	if err := good.Probe(t.Context()); err != nil {
 		t.Errorf("the embedded store: %v", err)
 	}
 	// A store that ignores the header, as SeaweedFS 3.96 did.
-	deaf := via(t, cfg, func(next http.RoundTripper) http.RoundTripper {
+	overwriting := withTransport(t, cfg, func(next http.RoundTripper) http.RoundTripper {
 		return roundTrip(func(r *http.Request) (*http.Response, error) {
 			if r.Header.Get("If-None-Match") == "" {
 				return next.RoundTrip(r)
@@ -29,10 +30,11 @@ func TestProbe(t *testing.T) {
 			return answer(r, http.StatusOK), good.Put(r.Context(), key, bytes.NewReader(body), int64(len(body)))
 		})
 	})
-	if err := open(t, deaf).Probe(t.Context()); err == nil || !strings.Contains(err.Error(), "ignored If-None-Match") {
-		t.Errorf("C9: a store that overwrites passed the probe: %v", err)
+	err := openStore(t, overwriting).Probe(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "ignored If-None-Match") {
+		t.Errorf("probe of a store that overwrites: %v, want an error about If-None-Match", err)
 	}
 	for info, err := range good.List(t.Context(), ProbePrefix, "") {
-		t.Errorf("left behind: %+v, %v", info, err)
+		t.Errorf("the probe left a key: %+v, %v", info, err)
 	}
 }

@@ -11,29 +11,29 @@ import (
 )
 
 const (
-	maxSinglePut  = 64 << 20 // bytes; larger objects go up in parts
+	maxSinglePut  = 64 << 20 // bytes; larger objects are uploaded in parts
 	minPart       = 16 << 20 // bytes
-	maxParts      = 10_000   // of the protocol
+	maxParts      = 10_000   // the limit of S3
 	parallelParts = 4
 )
 
-// Put stores size bytes of body under key, replacing what was there. When it returns
-// nil they are durable. After an error the object may or may not be there, so callers
-// use a key that no other attempt uses (C2). Body is read more than once and in parallel.
+// Put stores size bytes of body under key, and replaces what was there. When it returns nil, the object
+// is durable. After an error the object may be there or not, so callers use a key that no other
+// attempt uses (C2). The body may be read more than once and in parallel.
 func (s *Store) Put(ctx context.Context, key string, body io.ReaderAt, size int64) error {
 	if size > maxSinglePut {
 		return s.putParts(ctx, key, body, size)
 	}
-	ctx, cancel := s.within(ctx, "put", size)
+	ctx, cancel := s.withDeadline(ctx, "put", size)
 	defer cancel()
 	_, err := s.client.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &s.cfg.Bucket, Key: s.key(key), Body: io.NewSectionReader(body, 0, size), ContentLength: &size,
 	})
-	return failedUnless(err, "put", key)
+	return wrapError(err, "put", key)
 }
 
-// putParts uploads in parts. Own code instead of the SDK's upload manager: that one
-// buffers parts in memory, and aborts an upload whose completion is unknown (O4).
+// putParts uploads the object in parts. The upload manager of the SDK is not used, because it buffers
+// parts in memory, and aborts an upload whose completion is unknown (O4).
 func (s *Store) putParts(ctx context.Context, key string, body io.ReaderAt, size int64) error {
 	id, err := s.beginUpload(ctx, key)
 	if err != nil {
@@ -48,12 +48,12 @@ func (s *Store) putParts(ctx context.Context, key string, body io.ReaderAt, size
 }
 
 func (s *Store) beginUpload(ctx context.Context, key string) (*string, error) {
-	ctx, cancel := s.within(ctx, "upload", 0)
+	ctx, cancel := s.withDeadline(ctx, "upload", 0)
 	defer cancel()
 	out, err := s.client.CreateMultipartUpload(ctx,
 		&s3.CreateMultipartUploadInput{Bucket: &s.cfg.Bucket, Key: s.key(key)})
 	if err != nil {
-		return nil, failed("begin upload of", key, err)
+		return nil, wrapError(err, "begin upload of", key)
 	}
 	return out.UploadId, nil
 }
@@ -76,14 +76,14 @@ func (s *Store) uploadParts(ctx context.Context, key string, id *string, body io
 			from := int64(i) * step
 			n := min(step, size-from)
 			number := int32(i + 1)
-			ctx, cancel := s.within(ctx, "part", n)
+			ctx, cancel := s.withDeadline(ctx, "part", n)
 			defer cancel()
 			out, err := s.client.UploadPart(ctx, &s3.UploadPartInput{
 				Bucket: &s.cfg.Bucket, Key: s.key(key), UploadId: id, PartNumber: &number,
 				Body: io.NewSectionReader(body, from, n), ContentLength: &n,
 			})
 			if err != nil {
-				return failed(fmt.Sprintf("upload part %d of", number), key, err)
+				return wrapError(err, fmt.Sprintf("upload part %d of", number), key)
 			}
 			parts[i] = types.CompletedPart{PartNumber: &number, ETag: out.ETag}
 			return nil
@@ -92,35 +92,36 @@ func (s *Store) uploadParts(ctx context.Context, key string, id *string, body io
 	return parts, g.Wait()
 }
 
-// completeUpload makes the object of its parts. If the answer is lost and a second
-// try finds no upload any more, the object tells whether the first one worked.
+// completeUpload makes the object from its parts. If the answer is lost, a second try may find that the
+// upload is gone. Then the size of the object says whether the first try worked.
 func (s *Store) completeUpload(ctx context.Context, key string, id *string, parts []types.CompletedPart,
 	size int64) error {
-	within, cancel := s.within(ctx, "complete", size)
+	limited, cancel := s.withDeadline(ctx, "complete", size)
 	defer cancel()
-	_, err := s.client.CompleteMultipartUpload(within, &s3.CompleteMultipartUploadInput{
+	_, err := s.client.CompleteMultipartUpload(limited, &s3.CompleteMultipartUploadInput{
 		Bucket: &s.cfg.Bucket, Key: s.key(key), UploadId: id,
 		MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
 	})
 	if err == nil {
 		return nil
 	}
-	unknown := !refused(err) || codeOf(err) == "NoSuchUpload"
-	if info, herr := s.Head(ctx, key); unknown && herr == nil && info.Size == size {
+	unknown := !isRefused(err) || codeOf(err) == "NoSuchUpload"
+	if info, headErr := s.Head(ctx, key); unknown && headErr == nil && info.Size == size {
 		return nil
 	}
-	return failed("complete upload of", key, err)
+	return wrapError(err, "complete upload of", key)
 }
 
-// abortUpload frees the parts of an upload that was never asked to complete. The
-// caller's context may be what failed.
+// abortUpload frees the parts of an upload that was never asked to complete. It needs a context of its
+// own, because the caller's may have ended.
 func (s *Store) abortUpload(ctx context.Context, key string, id *string) {
-	ctx, cancel := s.within(context.WithoutCancel(ctx), "abort", 0)
+	ctx, cancel := s.withDeadline(context.WithoutCancel(ctx), "abort", 0)
 	defer cancel()
 	_, err := s.client.AbortMultipartUpload(ctx,
-		&s3.AbortMultipartUploadInput{Bucket: &s.cfg.Bucket, Key: s.key(key), UploadId: id}, once)
+		&s3.AbortMultipartUploadInput{Bucket: &s.cfg.Bucket, Key: s.key(key), UploadId: id}, withoutRetry)
 	if err != nil {
-		s.cfg.Logger.WarnContext(ctx, "parts of an upload stay behind; let the bucket's lifecycle rule remove them",
+		s.cfg.Logger.WarnContext(ctx,
+			"cannot delete the parts of a failed upload; let a lifecycle rule of the bucket remove them",
 			"key", key, "error", err)
 	}
 }

@@ -17,8 +17,8 @@ import (
 	"recount/schemas/record"
 )
 
-// Store is a bucket, or the part of one below a prefix. Keys are relative to the
-// prefix. It is safe for concurrent use.
+// Store is a bucket, or the part of a bucket below a prefix. Keys are relative to the prefix. A Store is
+// safe for concurrent use.
 type Store struct {
 	cfg       Config
 	client    *s3.Client
@@ -33,8 +33,8 @@ type Info struct {
 	Modified time.Time
 }
 
-// Open connects to the store and checks that the bucket is there, making it if the
-// configuration allows.
+// Open connects to the store and checks that the bucket exists. It creates a missing bucket if the
+// configuration allows it.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if s.transport == nil {
 		s.transport = newTransport()
 	}
-	if s.client, err = newClient(ctx, cfg, &wire{next: s.transport, m: m, timeout: cfg.Timeout}); err != nil {
+	if s.client, err = newClient(ctx, cfg, &wire{next: s.transport, metrics: m, timeout: cfg.Timeout}); err != nil {
 		return nil, err
 	}
 	if err := s.ensureBucket(ctx); err != nil {
@@ -61,15 +61,16 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	return s, nil
 }
 
-// Close drops idle connections. Requests that are under way go on.
+// Close closes idle connections. Requests that are under way continue.
 func (s *Store) Close() {
 	if t, ok := s.transport.(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()
 	}
 }
 
+// ensureBucket looks for the bucket, and creates it if it is missing and may be created.
 func (s *Store) ensureBucket(ctx context.Context) error {
-	ctx, cancel := s.within(ctx, "bucket", 0)
+	ctx, cancel := s.withDeadline(ctx, "bucket", 0)
 	defer cancel()
 	_, err := s.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &s.cfg.Bucket})
 	switch {
@@ -78,42 +79,43 @@ func (s *Store) ensureBucket(ctx context.Context) error {
 	case statusOf(err) != http.StatusNotFound:
 		return fmt.Errorf("look for bucket %s: %w", s.cfg.Bucket, err)
 	case !s.cfg.CreateBucket || s.cfg.ReadOnly:
-		return fmt.Errorf("bucket %s does not exist: create it, or correct object_store.url", s.cfg.Bucket)
+		return fmt.Errorf("look for bucket %s: it does not exist: create it, or correct object_store.url", s.cfg.Bucket)
 	}
-	s.cfg.Logger.InfoContext(ctx, "creating bucket", "bucket", s.cfg.Bucket)
-	_, err = s.client.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &s.cfg.Bucket}, once)
+	s.cfg.Logger.InfoContext(ctx, "the object store has no such bucket, so it is created", "bucket", s.cfg.Bucket)
+	_, err = s.client.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &s.cfg.Bucket}, withoutRetry)
 	if err == nil {
 		return nil
 	}
 	// Another process may have been first, or the reply was lost.
-	if _, again := s.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &s.cfg.Bucket}); again != nil {
+	if _, headErr := s.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &s.cfg.Bucket}); headErr != nil {
 		return fmt.Errorf("create bucket %s: %w", s.cfg.Bucket, err)
 	}
 	return nil
 }
 
+// key returns the key with the prefix.
 func (s *Store) key(key string) *string { return aws.String(s.cfg.Prefix + key) }
 
 // Head describes an object. The error wraps record.ErrNotFound if there is none.
 func (s *Store) Head(ctx context.Context, key string) (Info, error) {
-	ctx, cancel := s.within(ctx, "head", 0)
+	ctx, cancel := s.withDeadline(ctx, "head", 0)
 	defer cancel()
 	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.cfg.Bucket, Key: s.key(key)})
 	if err != nil {
-		return Info{}, failed("head", key, err)
+		return Info{}, wrapError(err, "head", key)
 	}
 	return Info{Key: key, Size: aws.ToInt64(out.ContentLength), ETag: aws.ToString(out.ETag),
 		Modified: aws.ToTime(out.LastModified)}, nil
 }
 
-// Get returns a whole object. The error wraps record.ErrNotFound if there is none and
-// ErrTooLarge if it is above Config.MaxGet.
+// Get returns a whole object. The error wraps record.ErrNotFound if there is none, and ErrTooLarge if it
+// is larger than Config.MaxGet.
 func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
-	ctx, cancel := s.within(ctx, "get", s.cfg.MaxGet)
+	ctx, cancel := s.withDeadline(ctx, "get", s.cfg.MaxGet)
 	defer cancel()
 	var raw []byte
 	var err error
-	// The SDK retries until the answer begins; a body that breaks off is ours.
+	// The SDK retries until the answer begins. A body that breaks off is retried here.
 	for attempt := 1; attempt <= s.cfg.Attempts; attempt++ {
 		if raw, err = s.getOnce(ctx, key); !errors.Is(err, errBody) || ctx.Err() != nil {
 			break
@@ -125,12 +127,14 @@ func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
 	return raw, err
 }
 
+// errBody is wrapped by the error about a body that is shorter than its length.
 var errBody = errors.New("the body broke off")
 
+// getOnce gets a whole object without retrying a body that breaks off.
 func (s *Store) getOnce(ctx context.Context, key string, opts ...func(*s3.Options)) ([]byte, error) {
 	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.cfg.Bucket, Key: s.key(key)}, opts...)
 	if err != nil {
-		return nil, failed("get", key, err)
+		return nil, wrapError(err, "get", key)
 	}
 	defer out.Body.Close()
 	if out.ContentLength == nil {
@@ -138,7 +142,7 @@ func (s *Store) getOnce(ctx context.Context, key string, opts ...func(*s3.Option
 	}
 	size := *out.ContentLength
 	if size > s.cfg.MaxGet {
-		return nil, fmt.Errorf("get %s: %w: %d bytes, at most %d", key, ErrTooLarge, size, s.cfg.MaxGet)
+		return nil, fmt.Errorf("get %s: %w: %d bytes, above the limit of %d", key, ErrTooLarge, size, s.cfg.MaxGet)
 	}
 	raw := make([]byte, size)
 	if _, err := io.ReadFull(out.Body, raw); err != nil {
@@ -147,8 +151,8 @@ func (s *Store) getOnce(ctx context.Context, key string, opts ...func(*s3.Option
 	return raw, nil
 }
 
-// List yields the objects whose key begins with prefix and is above startAfter, in
-// byte order. It asks for a page of 1000 at a time; an error ends it.
+// List yields the objects whose key begins with prefix and is above startAfter, in byte order. It requests
+// pages of 1,000 objects. An error ends the sequence.
 func (s *Store) List(ctx context.Context, prefix, startAfter string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		in := &s3.ListObjectsV2Input{Bucket: &s.cfg.Bucket, Prefix: s.key(prefix)}
@@ -174,7 +178,8 @@ func (s *Store) List(ctx context.Context, prefix, startAfter string) iter.Seq2[I
 				return
 			}
 			if aws.ToString(out.NextContinuationToken) == "" {
-				yield(Info{}, fmt.Errorf("list %s: the store says there is more but not where", prefix))
+				yield(Info{}, fmt.Errorf("list %s: the store says that it has more objects and gives no token for them",
+					prefix))
 				return
 			}
 			in.ContinuationToken = out.NextContinuationToken
@@ -183,35 +188,29 @@ func (s *Store) List(ctx context.Context, prefix, startAfter string) iter.Seq2[I
 }
 
 func (s *Store) listPage(ctx context.Context, in *s3.ListObjectsV2Input) (*s3.ListObjectsV2Output, error) {
-	ctx, cancel := s.within(ctx, "list", 0)
+	ctx, cancel := s.withDeadline(ctx, "list", 0)
 	defer cancel()
 	return s.client.ListObjectsV2(ctx, in)
 }
 
+// parallelDeletes is how many deletions of one call are under way at a time.
 const parallelDeletes = 8
 
-// Delete removes objects; keys that have none are no error. One request for each key,
-// several at a time: not every S3 store knows DeleteObjects.
+// Delete deletes objects. It is no error if a key has none. Each key is a request, and several are under
+// way at a time, because not every S3 store knows DeleteObjects.
 func (s *Store) Delete(ctx context.Context, keys ...string) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallelDeletes)
 	for _, key := range keys {
 		g.Go(func() error {
-			ctx, cancel := s.within(ctx, "delete", 0)
+			ctx, cancel := s.withDeadline(ctx, "delete", 0)
 			defer cancel()
 			_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.cfg.Bucket, Key: s.key(key)})
-			if err = failedUnless(err, "delete", key); errors.Is(err, record.ErrNotFound) {
+			if err = wrapError(err, "delete", key); errors.Is(err, record.ErrNotFound) {
 				return nil
 			}
 			return err
 		})
 	}
 	return g.Wait()
-}
-
-func failedUnless(err error, op, key string) error {
-	if err == nil {
-		return nil
-	}
-	return failed(op, key, err)
 }

@@ -19,12 +19,13 @@ import (
 	"recount/schemas/record"
 )
 
+// TestStore stores, reads, describes and deletes an object, and looks for the metrics.
 func TestStore(t *testing.T) {
 	t.Parallel()
-	cfg := embedded(t)
+	cfg := embeddedConfig(t)
 	reg := prometheus.NewRegistry()
 	cfg.Registerer = reg
-	s := open(t, cfg)
+	s := openStore(t, cfg)
 	ctx := t.Context()
 	body := []byte("0123456789")
 	if err := s.Put(ctx, "data/a b", bytes.NewReader(body), 10); err != nil {
@@ -64,11 +65,12 @@ func TestStore(t *testing.T) {
 	}
 }
 
+// TestGetLimit: Get refuses an object above Config.MaxGet.
 func TestGetLimit(t *testing.T) {
 	t.Parallel()
-	cfg := embedded(t)
+	cfg := embeddedConfig(t)
 	cfg.MaxGet = 4
-	s := open(t, cfg)
+	s := openStore(t, cfg)
 	for n, want := range map[int]error{4: nil, 5: ErrTooLarge} {
 		if err := s.Put(t.Context(), "k", bytes.NewReader(make([]byte, n)), int64(n)); err != nil {
 			t.Fatal(err)
@@ -79,11 +81,12 @@ func TestGetLimit(t *testing.T) {
 	}
 }
 
+// TestList lists more than a page, from several places, and ends early.
 func TestList(t *testing.T) {
 	t.Parallel()
-	s := open(t, embedded(t))
+	s := openStore(t, embeddedConfig(t))
 	var want []string
-	for i := range 1005 { // more than a page
+	for i := range 1005 {
 		key := fmt.Sprintf("l/%04d", i)
 		if err := s.Put(t.Context(), key, strings.NewReader(""), 0); err != nil {
 			t.Fatal(err)
@@ -107,12 +110,12 @@ func TestList(t *testing.T) {
 	}
 }
 
-// TestParts uploads more than one PutObject takes, from a file, and loses replies
-// of parts and of the completion on the way.
+// TestParts uploads an object that is too large for one PutObject, from a file. Replies to parts and to the
+// completion are lost.
 func TestParts(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32
-	cfg := via(t, embedded(t), func(next http.RoundTripper) http.RoundTripper {
+	cfg := withTransport(t, embeddedConfig(t), func(next http.RoundTripper) http.RoundTripper {
 		return roundTrip(func(r *http.Request) (*http.Response, error) {
 			res, err := next.RoundTrip(r)
 			if err == nil && r.URL.Query().Has("uploadId") && calls.Add(1)%2 == 0 {
@@ -121,7 +124,7 @@ func TestParts(t *testing.T) {
 			return res, err
 		})
 	})
-	s := open(t, cfg)
+	s := openStore(t, cfg)
 	const size = maxSinglePut + 5<<20 + 3
 	path := filepath.Join(t.TempDir(), "body")
 	want := make([]byte, size)
@@ -145,28 +148,29 @@ func TestParts(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := s.Put(t.Context(), "short", f, size+1<<20); err == nil {
-		t.Error("a body shorter than its size was stored")
+		t.Error("put of a body that is shorter than its size: no error")
 	}
 	if _, err := s.Head(t.Context(), "short"); !errors.Is(err, record.ErrNotFound) {
-		t.Errorf("head of the short one: %v, want record.ErrNotFound", err)
+		t.Errorf("head of the object with the short body: %v, want record.ErrNotFound", err)
 	}
 }
 
+// TestPartSize: parts are whole MiB, large enough, and not too many.
 func TestPartSize(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int64{1, 64 << 20, 160_000 << 20, 160_000<<20 + 1, 5 << 40} {
 		step := partSize(size)
 		if step < minPart || step%(1<<20) != 0 || (size+step-1)/step > maxParts {
-			t.Errorf("%d bytes go up in parts of %d", size, step)
+			t.Errorf("%d bytes are uploaded in parts of %d", size, step)
 		}
 	}
 }
 
-// TestBodyBreaksOff cuts bodies: Get and ReadAt try again instead of returning less.
+// TestBodyBreaksOff: Get and ReadAt try again after a body that breaks off.
 func TestBodyBreaksOff(t *testing.T) {
 	t.Parallel()
 	var gets atomic.Int32
-	cfg := via(t, embedded(t), func(next http.RoundTripper) http.RoundTripper {
+	cfg := withTransport(t, embeddedConfig(t), func(next http.RoundTripper) http.RoundTripper {
 		return roundTrip(func(r *http.Request) (*http.Response, error) {
 			res, err := next.RoundTrip(r)
 			if err == nil && r.Method == http.MethodGet && gets.Add(1)%3 != 0 {
@@ -178,7 +182,7 @@ func TestBodyBreaksOff(t *testing.T) {
 			return res, err
 		})
 	})
-	s := open(t, cfg)
+	s := openStore(t, cfg)
 	if err := s.Put(t.Context(), "k", strings.NewReader("0123456789"), 10); err != nil {
 		t.Fatal(err)
 	}
@@ -195,9 +199,10 @@ func TestBodyBreaksOff(t *testing.T) {
 	}
 }
 
+// TestMissingBucket: Open reports a missing bucket and a wrong secret.
 func TestMissingBucket(t *testing.T) {
 	t.Parallel()
-	cfg := embedded(t)
+	cfg := embeddedConfig(t)
 	cfg, err := cfg.resolve()
 	if err != nil {
 		t.Fatal(err)
@@ -214,7 +219,7 @@ func TestMissingBucket(t *testing.T) {
 }
 
 func BenchmarkPutGet(b *testing.B) {
-	s := open(b, embedded(b))
+	s := openStore(b, embeddedConfig(b))
 	body := make([]byte, 8<<20)
 	rand.NewChaCha8([32]byte{1}).Read(body)
 	b.Run("put", func(b *testing.B) {

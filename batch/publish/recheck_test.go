@@ -83,7 +83,7 @@ func TestRecheck(t *testing.T) {
 	}
 	cfg := recheck.DefaultConfig(c)
 	cfg.Buckets = 1000
-	checker := recheck.New(cfg, w.db, w.serve().Reach)
+	checker := recheck.New(cfg, w.db, w.serve().Access)
 	check := func() openapi.Recheck {
 		t.Helper()
 		got, err := checker.Check(t.Context(), p.State(), w.chains)

@@ -40,14 +40,14 @@ func DefaultConfig(c *catalog.Catalog) Config {
 
 // Checker checks publications. It is safe for concurrent use.
 type Checker struct {
-	cfg   Config
-	db    driver.Conn
-	reach func(context.Context) (lake.Reach, error)
+	cfg    Config
+	db     driver.Conn
+	access func(context.Context) (lake.Access, error)
 }
 
-// New returns a checker. reach returns the address and the keys with which ClickHouse reads the lake.
-func New(cfg Config, db driver.Conn, reach func(context.Context) (lake.Reach, error)) *Checker {
-	return &Checker{cfg, db, reach}
+// New returns a checker. access returns the address and the keys with which ClickHouse reads the lake.
+func New(cfg Config, db driver.Conn, access func(context.Context) (lake.Access, error)) *Checker {
+	return &Checker{cfg, db, access}
 }
 
 const remedy = "run recount verify: V6 says whether the rows in ClickHouse are those that were published, and " +
@@ -71,7 +71,7 @@ type holding struct {
 // the segments of the chains below the publication's H.
 func (c *Checker) Check(ctx context.Context, state *record.State, chains []*record.Chain) (openapi.Recheck, error) {
 	r := openapi.Recheck{Publication: state.N, Differences: []openapi.Difference{}}
-	reach, err := c.reach(ctx)
+	access, err := c.access(ctx)
 	if err != nil {
 		return r, err
 	}
@@ -90,7 +90,7 @@ func (c *Checker) Check(ctx context.Context, state *record.State, chains []*reco
 			if published, ok := state.Views[v.Name]; !ok || published.Digest != c.cfg.Catalog.Digest(v) {
 				continue
 			}
-			if err := c.check(ctx, &r, state, reach, v, b, h); err != nil {
+			if err := c.check(ctx, &r, state, access, v, b, h); err != nil {
 				return r, fmt.Errorf("check view %s, bucket %s: %w", v.Name,
 					time.UnixMicro(b.start).UTC().Format(time.RFC3339), err)
 			}
@@ -137,13 +137,13 @@ func (c *Checker) landed(state *record.State, chains []*record.Chain) map[bucket
 }
 
 // check compares one bucket of a view and adds what it finds to r.
-func (c *Checker) check(ctx context.Context, r *openapi.Recheck, state *record.State, reach lake.Reach,
+func (c *Checker) check(ctx context.Context, r *openapi.Recheck, state *record.State, access lake.Access,
 	v *catalog.View, b bucket, h *holding) error {
 	var version record.BucketVersion
 	if l := state.Views[v.Name].Between(b.start, b.start+1); len(l) > 0 {
 		version = l[0]
 	}
-	q := &statement{catalog: c.cfg.Catalog, view: v, reach: reach, start: b.start, version: version.Ver,
+	q := &statement{catalog: c.cfg.Catalog, view: v, access: access, start: b.start, version: version.Ver,
 		objects: h.objects}
 	if h.assigned {
 		q.before = h.before

@@ -352,8 +352,8 @@ func TestFails(t *testing.T) {
 	w.land("flight", event{id: "a", time: start})
 	state := w.publish()
 	unreachable := errors.New("no keys")
-	checker := New(DefaultConfig(w.catalog), w.db, func(context.Context) (lake.Reach, error) {
-		return lake.Reach{}, unreachable
+	checker := New(DefaultConfig(w.catalog), w.db, func(context.Context) (lake.Access, error) {
+		return lake.Access{}, unreachable
 	})
 	if _, err := checker.Check(t.Context(), state, w.chains); !errors.Is(err, unreachable) {
 		t.Errorf("without keys to the lake: got %v, want %v", err, unreachable)
@@ -363,7 +363,7 @@ func TestFails(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_, err := New(DefaultConfig(w.catalog), w.db, w.store.Reach).Check(t.Context(), state, w.chains)
+	_, err := New(DefaultConfig(w.catalog), w.db, w.store.Access).Check(t.Context(), state, w.chains)
 	if err == nil || !strings.Contains(err.Error(), "view wide, bucket 2024-01-02T03:00:00Z") {
 		t.Errorf("a lost object: got %v, want an error that names the view and the bucket", err)
 	}
@@ -374,7 +374,7 @@ func TestKeepsKeysOutOfTheStatement(t *testing.T) {
 	t.Parallel()
 	c := testCatalog(wideView())
 	q := &statement{catalog: c, view: c.Views["wide"], objects: []string{"a", "b"}, before: []string{"c"},
-		reach: lake.Reach{URL: "http://lake/", AccessKey: "access-key", SecretKey: "secret-key",
+		access: lake.Access{URL: "http://lake/", AccessKey: "access-key", SecretKey: "secret-key",
 			Token: "session-token"}}
 	for _, secret := range []string{"access-key", "secret-key", "session-token"} {
 		if strings.Contains(q.text(), secret) {

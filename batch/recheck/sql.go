@@ -28,7 +28,7 @@ const maxShown = 5
 type statement struct {
 	catalog         *catalog.Catalog
 	view            *catalog.View
-	reach           lake.Reach
+	access          lake.Access
 	start           int64
 	version         uint64
 	objects, before []string
@@ -37,8 +37,8 @@ type statement struct {
 // parameters keep the access keys of the store out of the statement's text, which servers log.
 func (q *statement) parameters() clickhouse.Parameters {
 	return clickhouse.Parameters{
-		"objects": q.reach.URL + objectPattern(q.objects), "before": q.reach.URL + objectPattern(q.before),
-		"key": q.reach.AccessKey, "secret": q.reach.SecretKey, "token": q.reach.Token,
+		"objects": q.access.URL + objectPattern(q.objects), "before": q.access.URL + objectPattern(q.before),
+		"key": q.access.AccessKey, "secret": q.access.SecretKey, "token": q.access.Token,
 	}
 }
 
@@ -218,9 +218,9 @@ func (q *statement) source(objects string) string {
 		columns = append(columns, sqlschema.Quote(name)+" Nullable("+sqlschema.Type(t)+")")
 	}
 	args := "{" + objects + ":String}"
-	if q.reach.AccessKey != "" {
+	if q.access.AccessKey != "" {
 		args += ", {key:String}, {secret:String}"
-		if q.reach.Token != "" {
+		if q.access.Token != "" {
 			args += ", {token:String}"
 		}
 	}

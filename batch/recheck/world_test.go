@@ -309,7 +309,7 @@ func (w *world) check(state *record.State, change func(*Config)) openapi.Recheck
 	if change != nil {
 		change(&cfg)
 	}
-	r, err := New(cfg, w.db, w.store.Reach).Check(w.t.Context(), state, w.chains)
+	r, err := New(cfg, w.db, w.store.Access).Check(w.t.Context(), state, w.chains)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -139,7 +139,8 @@ func (s *Server) recheck(ctx context.Context) (openapi.Recheck, error) {
 	if err != nil {
 		return openapi.Recheck{}, err
 	}
-	r, err := recheck.New(recheck.DefaultConfig(s.catalog), s.engines.sql, s.engines.lake.Reach).Check(ctx, st, chains)
+	checker := recheck.New(recheck.DefaultConfig(s.catalog), s.engines.sql, s.engines.lake.Access)
+	r, err := checker.Check(ctx, st, chains)
 	if err == nil && !slices.Contains(s.publisher.Kept(), st.N) {
 		err = fmt.Errorf("publication %d expired while it was checked; the next run checks the newest publication", st.N)
 	}
