@@ -1,9 +1,9 @@
-// Package acklog is the file a load client keeps of what the server promised it: the
-// witness that "nothing lost, nothing counted twice" is judged by.
+// Package acklog reads and writes the acknowledgement log: the file in which a load client records what the server
+// promised. "Nothing lost, nothing counted twice" is checked against this file.
 //
-// The file holds one JSON object a line, appended as outcomes arrive. Events of one run
-// are numbered from 0 and event i of run r has the id "r-i", so a line names a range of
-// ids in a few bytes and millions of events are judged in a bitmap.
+// The file holds one JSON object a line, appended as outcomes arrive. The events of a run are numbered from 0, and
+// event i of run r has the id "r-i". Therefore a line names a range of ids in a few bytes, and a bitmap is enough to
+// check millions of events.
 package acklog
 
 import (
@@ -20,88 +20,88 @@ import (
 // Kind says what a line reports.
 type Kind string
 
-// The kinds of lines. A range may appear in many lines: retries and duplicates repeat it.
+// The kinds of lines. A range may appear in many lines, because retries and duplicates repeat it.
 const (
-	Acked    Kind = "acked"    // the server promised that the events are durable, but for Rejected
-	Rejected Kind = "rejected" // the server refused all of the events for good
-	Unknown  Kind = "unknown"  // sent, and no answer: they may or may not count
-	Answer   Kind = "answer"   // a query and what was answered (V7)
+	Acked    Kind = "acked"    // The server promised that the events are durable, except Refused and Pending.
+	Rejected Kind = "rejected" // The server refused all of the events, and sending them again would not help.
+	Unknown  Kind = "unknown"  // The events were sent and no answer came, so they may or may not count.
+	Answer   Kind = "answer"   // The line holds a query and its answer (V7).
 )
 
-// Line is one outcome. Times are microseconds since 1970 by the client's clock.
+// Line is the outcome of one request. Times are microseconds since 1970 by the client's clock.
 //
 //	{"kind":"acked","run":"r7","first":500,"count":500,"refused":[503],"receipt":"…","intended":…,"done":…}
 //	{"kind":"unknown","run":"r7","first":1000,"count":500,"intended":…,"done":…}
 //	{"kind":"answer","intended":…,"done":…,"query":{"view":"hits",…},"response":{"rows":[…],"accuracy":{…}}}
 type Line struct {
 	Kind     Kind    `json:"kind"`
-	Tenant   string  `json:"tenant,omitempty"` // empty is the default tenant
+	Tenant   string  `json:"tenant,omitempty"` // Tenant is empty for the default tenant.
 	Run      string  `json:"run,omitempty"`
-	First    int64   `json:"first,omitempty"`    // number of the first event
-	Count    int64   `json:"count,omitempty"`    // of consecutive events
-	Refused  []int64 `json:"refused,omitempty"`  // of an Acked range, the numbers refused for good
-	Pending  []int64 `json:"pending,omitempty"`  // of an Acked range, the numbers whose outcome is unknown
-	Receipt  string  `json:"receipt,omitempty"`  // as the server gave it
-	Intended int64   `json:"intended,omitempty"` // when the schedule wanted the request sent
-	Done     int64   `json:"done,omitempty"`     // when its outcome was known
+	First    int64   `json:"first,omitempty"`    // First is the number of the first event.
+	Count    int64   `json:"count,omitempty"`    // Count is how many consecutive events the line is about.
+	Refused  []int64 `json:"refused,omitempty"`  // Refused are the numbers of an Acked range that the server refused.
+	Pending  []int64 `json:"pending,omitempty"`  // Pending are the numbers of an Acked range with unknown outcome.
+	Receipt  string  `json:"receipt,omitempty"`  // Receipt is the server's, unchanged.
+	Intended int64   `json:"intended,omitempty"` // Intended is when the schedule wanted the request to be sent.
+	Done     int64   `json:"done,omitempty"`     // Done is when the outcome was known.
 
-	Query    json.RawMessage `json:"query,omitempty"`    // of an Answer: the body of POST /v1/query
-	Response json.RawMessage `json:"response,omitempty"` // of an Answer: the whole body, accuracy included
+	Query    json.RawMessage `json:"query,omitempty"`    // Query is the body of POST /v1/query, for an Answer.
+	Response json.RawMessage `json:"response,omitempty"` // Response is the whole body of the answer, with accuracy.
 }
 
-// ID is the id of event number i of a run.
+// ID returns the id of event number i of a run.
 func ID(run string, i int64) string { return run + "-" + strconv.FormatInt(i, 10) }
 
-// ParseID is the reverse of ID; ok is false for an id that no run made.
+// ParseID is the reverse of ID. It returns false for an id that ID does not make.
 func ParseID(id string) (run string, i int64, ok bool) {
-	at := strings.LastIndexByte(id, '-')
-	if at < 1 {
+	dash := strings.LastIndexByte(id, '-')
+	if dash < 1 {
 		return "", 0, false
 	}
-	i, err := strconv.ParseInt(id[at+1:], 10, 64)
-	return id[:at], i, err == nil && i >= 0 && ID(id[:at], i) == id
+	i, err := strconv.ParseInt(id[dash+1:], 10, 64)
+	return id[:dash], i, err == nil && i >= 0 && ID(id[:dash], i) == id
 }
 
 // Writer appends lines to a file. It is safe for concurrent use.
 type Writer struct {
-	mu  sync.Mutex
-	buf *bufio.Writer
-	enc *json.Encoder
+	mu      sync.Mutex
+	buffer  *bufio.Writer
+	encoder *json.Encoder
 }
 
-// NewWriter returns a writer over w, which the caller closes after Flush.
+// NewWriter returns a writer to w. The caller calls Flush at the end, and closes w.
 func NewWriter(w io.Writer) *Writer {
-	buf := bufio.NewWriterSize(w, 64<<10)
-	return &Writer{buf: buf, enc: json.NewEncoder(buf)}
+	buffer := bufio.NewWriterSize(w, 64<<10)
+	return &Writer{buffer: buffer, encoder: json.NewEncoder(buffer)}
 }
 
-// Write appends a line. An error means that the file is no longer a witness.
+// Write appends a line. After an error the file is incomplete and proves nothing.
 func (w *Writer) Write(l Line) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err := w.enc.Encode(l); err != nil {
+	if err := w.encoder.Encode(l); err != nil {
 		return fmt.Errorf("write acknowledgement log: %w", err)
 	}
 	return nil
 }
 
-// Flush hands what was written to the operating system.
+// Flush hands all lines written so far to the operating system.
 func (w *Writer) Flush() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.buf.Flush()
+	return w.buffer.Flush()
 }
 
-// maxLine is the largest line in bytes: an answer of many rows.
+// maxLine is the largest line in bytes. Answers of many rows are the largest lines.
 const maxLine = 64 << 20
 
-// Read calls each for every line. A last line without its end, as a client that was
-// killed leaves it, is passed over: what it reported was not known to anybody.
+// Read calls each for every line. It ignores a last line without a line end, which a killed client leaves: the client
+// had not finished recording that outcome.
 func Read(r io.Reader, each func(Line) error) error {
-	br := bufio.NewReaderSize(r, 64<<10)
+	reader := bufio.NewReaderSize(r, 64<<10)
 	for n := 1; ; n++ {
-		raw, err := readLine(br)
-		if err == io.EOF {
+		raw, err := readLine(reader)
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
@@ -112,7 +112,8 @@ func Read(r io.Reader, each func(Line) error) error {
 			return fmt.Errorf("acknowledgement log, line %d: %w", n, err)
 		}
 		if l.Count < 0 || l.First < 0 || l.Kind != Answer && l.Run == "" {
-			return fmt.Errorf("acknowledgement log, line %d: %d events from number %d of run %q", n, l.Count, l.First,
+			return fmt.Errorf("acknowledgement log, line %d: %d events from number %d of run %q; the run must be "+
+				"named and no number negative", n, l.Count, l.First,
 				l.Run)
 		}
 		if err := each(l); err != nil {
@@ -121,7 +122,7 @@ func Read(r io.Reader, each func(Line) error) error {
 	}
 }
 
-// readLine returns a line without its end, or io.EOF where no whole line follows.
+// readLine returns a line without its end. It returns io.EOF when no whole line follows.
 func readLine(r *bufio.Reader) (line []byte, err error) {
 	for {
 		part, err := r.ReadSlice('\n')
@@ -132,7 +133,7 @@ func readLine(r *bufio.Reader) (line []byte, err error) {
 		case !errors.Is(err, bufio.ErrBufferFull):
 			return nil, err
 		case len(line) > maxLine:
-			return nil, fmt.Errorf("longer than %d bytes", maxLine)
+			return nil, fmt.Errorf("the line is longer than %d bytes", maxLine)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// TestLinesComeBack writes lines and reads them, followed by a line that a killed client left.
 func TestLinesComeBack(t *testing.T) {
 	t.Parallel()
 	want := []Line{
@@ -38,12 +39,13 @@ func TestLinesComeBack(t *testing.T) {
 	}
 }
 
+// TestBrokenLinesAreNamed checks that an error names the number of the line.
 func TestBrokenLinesAreNamed(t *testing.T) {
 	t.Parallel()
 	for _, line := range []string{"{", `{"kind":"acked","count":1}`, `{"kind":"acked","run":"a","first":-1}`} {
 		err := Read(strings.NewReader(line+"\n"), func(Line) error { return nil })
 		if err == nil || !strings.Contains(err.Error(), "line 1") {
-			t.Errorf("%s: got %v", line, err)
+			t.Errorf("%s: got error %v, want one that names line 1", line, err)
 		}
 	}
 }
@@ -51,11 +53,11 @@ func TestBrokenLinesAreNamed(t *testing.T) {
 func TestIDs(t *testing.T) {
 	t.Parallel()
 	if run, i, ok := ParseID(ID("a-b", 7)); run != "a-b" || i != 7 || !ok {
-		t.Errorf("got %s, %d, %t", run, i, ok)
+		t.Errorf("got run %s, number %d, %t", run, i, ok)
 	}
 	for _, id := range []string{"", "7", "-7", "a-", "a-07", "a-x"} {
 		if _, _, ok := ParseID(id); ok {
-			t.Errorf("%q is no id of a run", id)
+			t.Errorf("%q was accepted as the id of a run", id)
 		}
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// FuzzRead: no bytes make the reader panic, and the lines it takes are the same lines when
-// they are written again.
+// FuzzRead checks that no bytes make the reader panic, and that lines which were read are the same after they are
+// written and read again.
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(`{"kind":"acked","run":"a","first":10,"count":5,"refused":[11],"receipt":"AQ"}` + "\n" +
 		`{"kind":"answer","query":{},"response":{"rows":[]}}` + "\n{"))
@@ -30,18 +30,18 @@ func FuzzRead(f *testing.F) {
 		w := NewWriter(&again)
 		for _, l := range lines {
 			if err := w.Write(l); err != nil {
-				t.Fatalf("%+v was read and cannot be written: %v", l, err)
+				t.Fatalf("%+v was read but cannot be written: %v", l, err)
 			}
 		}
 		if err := w.Flush(); err != nil {
 			t.Fatal(err)
 		}
-		lines2, err := read(again.Bytes())
+		linesAgain, err := read(again.Bytes())
 		if err != nil {
 			t.Fatal(err)
 		}
-		// The text of a query or an answer may be set in another way: compact, and with < escaped.
-		if diff := cmp.Diff(lines, lines2, cmpopts.EquateEmpty(),
+		// The JSON of a query or an answer may change its form: it becomes compact, and < is escaped.
+		if diff := cmp.Diff(lines, linesAgain, cmpopts.EquateEmpty(),
 			cmpopts.IgnoreFields(Line{}, "Query", "Response")); diff != "" {
 			t.Error(diff)
 		}

@@ -17,7 +17,7 @@ import (
 type csvFile struct {
 	file   *os.File
 	reader *csv.Reader
-	names  []string
+	names  []string // names are the columns of the header.
 	total  int64
 	event  event
 }
@@ -34,7 +34,7 @@ func newCSV(f *os.File, size int64, e event) (*csvFile, error) {
 	}
 	c.names = append(c.names, header...)
 	c.names[0] = strings.TrimPrefix(c.names[0], "\ufeff") // Spreadsheets begin a file with a byte order mark.
-	return c, e.m.checkColumns(c.names)
+	return c, e.mapping.checkColumns(c.names)
 }
 
 func (c *csvFile) Next() ([]byte, error) {
@@ -43,26 +43,26 @@ func (c *csvFile) Next() ([]byte, error) {
 		return nil, io.EOF
 	}
 	if err != nil {
-		return nil, err // encoding/csv names the line.
+		return nil, err // The error of encoding/csv names the line.
 	}
-	c.event.begin()
+	c.event.beginRow()
 	for i, text := range row {
 		if !utf8.ValidString(text) {
 			line, _ := c.reader.FieldPos(i)
 			return nil, fmt.Errorf("line %d: column %s is not UTF-8; convert the file", line, c.names[i])
 		}
 		if text != "" { // An empty cell is a missing field.
-			c.event.put(c.names[i], c.value(c.names[i], text))
+			c.event.addColumn(c.names[i], c.value(c.names[i], text))
 		}
 	}
 	return c.event.json(), nil
 }
 
-// value gives text the JSON type its field is declared with; without a declaration
-// what looks like a number or a boolean becomes one.
+// value returns text as JSON. A field that is declared as string or timestamp stays text. Any other text that looks
+// like a number or a boolean becomes one.
 func (c *csvFile) value(name, text string) []byte {
-	if t := c.event.m.Fields; t != nil {
-		if ft, ok := t.Column(name); ok && (ft == catalog.String || ft == catalog.Timestamp) {
+	if t := c.event.mapping.Fields; t != nil {
+		if declared, ok := t.Column(name); ok && (declared == catalog.String || declared == catalog.Timestamp) {
 			return appendString(nil, text)
 		}
 	}

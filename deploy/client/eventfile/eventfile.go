@@ -1,5 +1,4 @@
-// Package eventfile reads files of events — NDJSON, CSV, Parquet — as newline-
-// delimited CloudEvents, a line at a time, in bounded memory.
+// Package eventfile reads files of events (NDJSON, CSV or Parquet) as CloudEvents, one at a time, in bounded memory.
 package eventfile
 
 import (
@@ -18,23 +17,23 @@ import (
 	"recount/schemas/catalog"
 )
 
-// Mapping says how the rows of CSV and Parquet files become events. NDJSON files
-// hold CloudEvents and need none.
+// Mapping says how the rows of CSV and Parquet files become events. NDJSON files hold CloudEvents and need no mapping.
 type Mapping struct {
-	Type   string // event type of every row
-	Source string // CloudEvents source; the file's name when empty
-	// column of the id; when empty, a row is identified by file name, number and content (event.identify)
-	ID      string
-	Time    string             // column of the event time, RFC 3339; none: the server's time
-	Subject string             // column of the subject; may be empty
-	Fields  *catalog.EventType // declared types, which decide how CSV text is read; nil: guess from the text
+	Type    string // Type is the event type of every row.
+	Source  string // Source is the CloudEvents source of every row. Empty means the file's name.
+	ID      string // ID names the column of the id. Empty means that event.identify makes the ids.
+	Time    string // Time names the column of the event time in RFC 3339. Empty means the server's time.
+	Subject string // Subject names the column of the subject. Empty means that events have none.
+
+	// Fields declares the types that CSV text is read as. Nil means that types are guessed from the text.
+	Fields *catalog.EventType
 }
 
-// Reader reads one file. Next returns one CloudEvent as JSON without a newline,
-// valid until the next call, and io.EOF at the end.
+// Reader reads one file.
 type Reader interface {
+	// Next returns one CloudEvent as JSON without a newline, valid until the next call. It returns io.EOF at the end.
 	Next() ([]byte, error)
-	// Progress returns how much of the file has been read, and its size, in the same unit.
+	// Progress returns how much of the file has been read, and the file's size in the same unit.
 	Progress() (done, total int64)
 	Close() error
 }
@@ -42,14 +41,14 @@ type Reader interface {
 // MaxLine is the longest line of an NDJSON file in bytes.
 const MaxLine = 4 << 20
 
-// kind is a file's extension, and whether it holds rows, which the mapping makes events.
+// kind returns a file's extension in lower case, and whether the file holds rows that need a mapping.
 func kind(path string) (ext string, rows bool) {
 	ext = strings.ToLower(filepath.Ext(path))
 	return ext, ext == ".csv" || ext == ".parquet"
 }
 
-// Check fails when files cannot be read with the mapping, by their names alone, or when rows of two
-// of them would get the same id.
+// Check looks at the names of files without opening them. It fails when a name has an unknown extension, when rows
+// have no event type, or when rows of two files would get the same id.
 func Check(paths []string, m Mapping) error {
 	named := map[string]string{}
 	for _, path := range paths {
@@ -65,24 +64,25 @@ func Check(paths []string, m Mapping) error {
 		}
 		name := filepath.Base(path)
 		if other, ok := named[name]; ok && m.ID == "" {
-			return fmt.Errorf("%s and %s have the same name, which identifies their rows: equal ones would count "+
-				"once. Name the column of the id with --id, or send each file with a --source of its own", other, path)
+			return fmt.Errorf("%s and %s have the same name, which identifies their rows: a row that is equal in "+
+				"both would count once. Name the column of the id with --id, or send each file with its own --source",
+				other, path)
 		}
 		named[name] = path
 	}
 	return nil
 }
 
-// Open opens a file by its extension: .ndjson, .jsonl, .json, .csv or .parquet. Its name is not
-// in errors about what it holds.
+// Open opens a file by its extension: .ndjson, .jsonl, .json, .csv or .parquet. Errors about the file's content do
+// not name the file.
 func Open(path string, m Mapping) (Reader, error) {
 	if err := Check([]string{path}, m); err != nil {
 		return nil, err
 	}
 	ext, _ := kind(path)
-	e := event{m: m, file: filepath.Base(path)}
+	e := event{mapping: m, file: filepath.Base(path)}
 	if m.Source == "" {
-		e.m.Source = e.file
+		e.mapping.Source = e.file
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -99,7 +99,7 @@ func Open(path string, m Mapping) (Reader, error) {
 	case ".parquet":
 		r, err = newParquet(f, stat.Size(), e)
 	default:
-		r = newLines(f, stat.Size())
+		r = newNDJSON(f, stat.Size())
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -107,71 +107,74 @@ func Open(path string, m Mapping) (Reader, error) {
 	return r, nil
 }
 
-type lines struct {
-	file  *os.File
-	scan  *bufio.Scanner
-	done  int64
-	total int64
+type ndjsonFile struct {
+	file    *os.File
+	scanner *bufio.Scanner
+	done    int64
+	total   int64
 }
 
-func newLines(f *os.File, size int64) *lines {
-	l := &lines{file: f, scan: bufio.NewScanner(f), total: size}
-	l.scan.Buffer(make([]byte, 64<<10), MaxLine)
-	return l
+func newNDJSON(file *os.File, size int64) *ndjsonFile {
+	f := &ndjsonFile{file: file, scanner: bufio.NewScanner(file), total: size}
+	f.scanner.Buffer(make([]byte, 64<<10), MaxLine)
+	return f
 }
 
-func (l *lines) Next() ([]byte, error) {
-	for l.scan.Scan() {
-		line := l.scan.Bytes()
-		l.done += int64(len(line)) + 1
+func (f *ndjsonFile) Next() ([]byte, error) {
+	for f.scanner.Scan() {
+		line := f.scanner.Bytes()
+		f.done += int64(len(line)) + 1
 		if line = bytes.TrimSpace(line); len(line) > 0 {
 			return line, nil
 		}
 	}
-	if err := l.scan.Err(); err != nil {
-		return nil, fmt.Errorf("byte %d: %w (a line has at most %d bytes)", l.done, err, MaxLine)
+	if err := f.scanner.Err(); err != nil {
+		return nil, fmt.Errorf("byte %d: %w (a line has at most %d bytes)", f.done, err, MaxLine)
 	}
-	l.done = l.total // Line ends of two bytes were counted as one.
+	f.done = f.total // Line ends of two bytes were counted as one.
 	return nil, io.EOF
 }
 
-func (l *lines) Progress() (int64, int64) { return min(l.done, l.total), l.total }
-func (l *lines) Close() error             { return l.file.Close() }
+func (f *ndjsonFile) Progress() (int64, int64) { return min(f.done, f.total), f.total }
+func (f *ndjsonFile) Close() error             { return f.file.Close() }
 
 // event builds the JSON of one row.
 type event struct {
-	m      Mapping
-	file   string // its name without folders
-	row    int64
-	id     []byte // JSON of the attributes, empty when the row has none
-	time   []byte
-	subj   []byte
-	data   []byte
-	cells  []byte // what identify hashes of the row
-	buffer []byte
+	mapping Mapping
+	file    string // file is the file's name without folders.
+	row     int64
+	content []byte // content is what identify hashes.
+	buffer  []byte
+
+	// The JSON values of the attributes, each empty when the row has none, and the members of data.
+	id      []byte
+	time    []byte
+	subject []byte
+	data    []byte
 }
 
-func (e *event) begin() {
+// beginRow starts the next row.
+func (e *event) beginRow() {
 	e.row++
 	e.id = e.id[:0]
 	e.time = e.time[:0]
-	e.subj = e.subj[:0]
+	e.subject = e.subject[:0]
 	e.data = e.data[:0]
-	e.cells = e.cells[:0]
+	e.content = e.content[:0]
 }
 
-// put adds a column's value, given as JSON.
-func (e *event) put(column string, value []byte) {
-	if e.m.ID == "" { // Text and number are one: what a file holds does not depend on what --config declares.
-		e.cells = append(appendString(e.cells, column), asString(value)...)
+// addColumn adds a column's value, given as JSON.
+func (e *event) addColumn(column string, value []byte) {
+	if e.mapping.ID == "" { // Numbers are hashed as text, so that an id does not depend on the declared types.
+		e.content = append(appendString(e.content, column), asString(value)...)
 	}
 	switch column {
-	case e.m.ID:
+	case e.mapping.ID:
 		e.id = append(e.id, asString(value)...)
-	case e.m.Time:
+	case e.mapping.Time:
 		e.time = append(e.time, value...)
-	case e.m.Subject:
-		e.subj = append(e.subj, asString(value)...)
+	case e.mapping.Subject:
+		e.subject = append(e.subject, asString(value)...)
 	default:
 		if len(e.data) > 0 {
 			e.data = append(e.data, ',')
@@ -181,29 +184,30 @@ func (e *event) put(column string, value []byte) {
 	}
 }
 
-// identify gives a row an id when no column does. Sending the file again, wherever it lies now, or with
-// more rows behind, counts each row once. The hash keeps another file of the same name apart: with the
-// number alone its rows would be taken for copies, and lost. Rows that are equal in every column stay
-// apart by the number, so a row that is inserted makes those behind it other events: only a column of
-// ids can tell those.
+// identify makes an id of the file's name, the row's number and a hash of the row's content. The file may be sent
+// again from another folder, or with rows appended, and each row counts once. The hash tells apart the rows of
+// different files with the same name: with the number alone they would be dropped as duplicates. The number tells
+// apart rows of equal content. For that reason an inserted row changes the ids of all rows after it; only a column
+// of ids avoids that.
 func (e *event) identify() {
 	h := sha256.New()
-	h.Write(appendString(appendString(nil, e.m.Type), e.m.Source))
-	h.Write(e.cells)
+	h.Write(appendString(appendString(nil, e.mapping.Type), e.mapping.Source))
+	h.Write(e.content)
 	e.id = appendString(e.id, fmt.Sprintf("%s#%d#%x", e.file, e.row, h.Sum(nil)[:8]))
 }
 
+// json returns the event, valid until the next call.
 func (e *event) json() []byte {
-	if e.m.ID == "" {
+	if e.mapping.ID == "" {
 		e.identify()
 	}
 	b := append(e.buffer[:0], `{"specversion":"1.0","type":`...)
-	b = appendString(b, e.m.Type)
-	b = appendString(append(b, `,"source":`...), e.m.Source)
+	b = appendString(b, e.mapping.Type)
+	b = appendString(append(b, `,"source":`...), e.mapping.Source)
 	for _, a := range []struct {
 		name  string
 		value []byte
-	}{{"id", e.id}, {"time", e.time}, {"subject", e.subj}} {
+	}{{"id", e.id}, {"time", e.time}, {"subject", e.subject}} {
 		if len(a.value) > 0 {
 			b = append(append(append(append(b, `,"`...), a.name...), `":`...), a.value...)
 		}
@@ -213,7 +217,7 @@ func (e *event) json() []byte {
 	return b
 }
 
-// asString makes a JSON string of a JSON scalar.
+// asString turns a JSON scalar into a JSON string.
 func asString(v []byte) []byte {
 	if len(v) > 0 && v[0] == '"' {
 		return v
@@ -224,17 +228,17 @@ func asString(v []byte) []byte {
 func appendString(dst []byte, s string) []byte {
 	raw, err := json.Marshal(s)
 	if err != nil {
-		panic("eventfile: a string does not encode: " + err.Error())
+		panic("eventfile: encode a string as JSON: " + err.Error())
 	}
 	return append(dst, raw...)
 }
 
-// checkColumns fails when a column cannot be a field, or a mapping names one the file
-// does not have.
+// checkColumns fails when a column cannot become a field, or when the mapping names a column that the file does not
+// have.
 func (m Mapping) checkColumns(columns []string) error {
 	for i, name := range columns {
 		if name == "" {
-			return fmt.Errorf("column %d has no name; every column becomes a field, so name it", i+1)
+			return fmt.Errorf("column %d has no name; name it, because every column becomes a field", i+1)
 		}
 		if slices.Contains(columns[:i], name) {
 			return fmt.Errorf("two columns are named %s; rename one", name)

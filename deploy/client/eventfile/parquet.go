@@ -14,12 +14,12 @@ import (
 type parquetFile struct {
 	file    *os.File
 	reader  parquet.Rows
-	total   int64
-	names   []string
-	convert []convert // by column
-	rows    []parquet.Row
-	at, n   int
-	done    int64
+	total   int64       // total is how many rows the file says it has.
+	names   []string    // names are the columns.
+	convert []converter // convert has one entry for each column.
+	buffer  []parquet.Row
+	rows    []parquet.Row // rows are the part of buffer that has been read and not returned.
+	done    int64         // done is how many rows have been returned.
 	event   event
 }
 
@@ -33,13 +33,13 @@ func newParquet(f *os.File, size int64, e event) (p *parquetFile, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p = &parquetFile{file: f, rows: make([]parquet.Row, 1024), event: e}
+	p = &parquetFile{file: f, buffer: make([]parquet.Row, 1024), event: e}
 	for i, field := range pf.Schema().Fields() {
 		if !field.Leaf() || field.Repeated() {
 			return nil, fmt.Errorf("column %s is nested; only flat files can be read", field.Name())
 		}
-		// The root comes first.
-		c, err := converter(&pf.Metadata().Schema[i+1], field.Type(), e.m.instant(field.Name()))
+		// The schema begins with its root.
+		c, err := newConverter(&pf.Metadata().Schema[i+1], field.Type(), e.mapping.instant(field.Name()))
 		if err != nil {
 			return nil, fmt.Errorf("column %s %w", field.Name(), err)
 		}
@@ -48,10 +48,10 @@ func newParquet(f *os.File, size int64, e event) (p *parquetFile, err error) {
 	}
 	p.reader = parquet.MultiRowGroup(pf.RowGroups()...).Rows()
 	p.total = pf.NumRows()
-	return p, e.m.checkColumns(p.names)
+	return p, e.mapping.checkColumns(p.names)
 }
 
-// instant reports whether a column has to be a time with RFC 3339's precision.
+// instant reports whether an event needs a column as a time in RFC 3339.
 func (m Mapping) instant(column string) bool {
 	if m.Fields != nil {
 		if t, ok := m.Fields.Column(column); ok && t == catalog.Timestamp {
@@ -67,13 +67,13 @@ func (p *parquetFile) Next() (line []byte, err error) {
 			err = fmt.Errorf("malformed Parquet file near row %d: %v", p.done, r)
 		}
 	}()
-	if p.at == p.n {
+	if len(p.rows) == 0 {
 		if err := p.fill(); err != nil {
 			return nil, err
 		}
 	}
-	p.event.begin()
-	for _, v := range p.rows[p.at] {
+	p.event.beginRow()
+	for _, v := range p.rows[0] {
 		if v.IsNull() {
 			continue
 		}
@@ -81,24 +81,23 @@ func (p *parquetFile) Next() (line []byte, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("row %d: column %s %w", p.done+1, p.names[v.Column()], err)
 		}
-		p.event.put(p.names[v.Column()], value)
+		p.event.addColumn(p.names[v.Column()], value)
 	}
-	p.at++
+	p.rows = p.rows[1:]
 	p.done++
 	return p.event.json(), nil
 }
 
-// fill reads the next rows. The end is where the file said it would be, or an error: rows that a
-// damaged file hides would be missing without a word.
+// fill reads the next rows. It fails when the rows end before the number that the file states: otherwise the rows
+// that a damaged file lost would be missing without an error.
 func (p *parquetFile) fill() error {
-	n, err := p.reader.ReadRows(p.rows)
+	n, err := p.reader.ReadRows(p.buffer)
 	switch {
 	case n > 0:
-		p.at = 0
-		p.n = n
+		p.rows = p.buffer[:n]
 		return nil
 	case err == nil || errors.Is(err, io.EOF) && p.done != p.total:
-		return fmt.Errorf("malformed Parquet file: it ends behind %d of %d rows", p.done, p.total)
+		return fmt.Errorf("malformed Parquet file: it ends after %d of %d rows", p.done, p.total)
 	case errors.Is(err, io.EOF):
 		return io.EOF
 	}

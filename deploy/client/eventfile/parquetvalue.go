@@ -17,11 +17,11 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 )
 
-// convert makes JSON of a column's values.
-type convert func(parquet.Value) ([]byte, error)
+// converter turns a value of one column into JSON.
+type converter func(parquet.Value) ([]byte, error)
 
-// meaning is what a column's values are, nil when they are what their physical type says. The file's own
-// word comes first: the library has no type for all of them, and would give the stored bytes.
+// meaning returns the logical type of a column, or nil when the column has only a physical type. The file's own
+// schema comes first, because the library knows fewer logical types and treats the others as stored bytes.
 func meaning(e *format.SchemaElement, t parquet.Type) format.LogicalTypeValue {
 	if e.LogicalType.Value != nil {
 		return e.LogicalType.Value
@@ -32,9 +32,9 @@ func meaning(e *format.SchemaElement, t parquet.Type) format.LogicalTypeValue {
 	return nil
 }
 
-// converter chooses how a column's values become JSON. What it does not know is refused: the stored form
-// would be counted as if it were the value. A date that has to be an instant is midnight UTC.
-func converter(e *format.SchemaElement, t parquet.Type, instant bool) (convert, error) {
+// newConverter chooses how a column's values become JSON. It refuses a type that it does not know, because the stored
+// form would be counted as if it were the value. When instant is true, a date becomes midnight UTC.
+func newConverter(e *format.SchemaElement, t parquet.Type, instant bool) (converter, error) {
 	kind := t.Kind()
 	switch l := meaning(e, t).(type) {
 	case nil:
@@ -60,10 +60,10 @@ func converter(e *format.SchemaElement, t parquet.Type, instant bool) (convert, 
 			return decimal(int(l.Scale)), nil
 		}
 	}
-	return nil, fmt.Errorf("is %s, which has no form in an event; leave it out, or write it as text or number", t)
+	return nil, fmt.Errorf("is %s, which an event cannot hold; remove the column, or write it as text or number", t)
 }
 
-// plain is a value as it is stored.
+// plain returns a value as it is stored.
 func plain(v parquet.Value) ([]byte, error) {
 	switch v.Kind() {
 	case parquet.Boolean:
@@ -90,7 +90,7 @@ func unsigned(v parquet.Value) ([]byte, error) {
 	return strconv.AppendUint(nil, v.Uint64(), 10), nil
 }
 
-// number writes a float; JSON has no NaN or infinity, which become null.
+// number returns a float as JSON. NaN and infinity become null, because JSON has neither.
 func number(f float64) []byte {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return []byte("null")
@@ -102,7 +102,7 @@ func number(f float64) []byte {
 	return raw
 }
 
-func timestamp(unit time.Duration) convert {
+func timestamp(unit time.Duration) converter {
 	per := int64(time.Second / unit)
 	return func(v parquet.Value) ([]byte, error) {
 		seconds := floorDiv(v.Int64(), per)
@@ -119,7 +119,7 @@ func floorDiv(a, b int64) int64 {
 	return q
 }
 
-func date(instant bool) convert {
+func date(instant bool) converter {
 	layout := time.DateOnly
 	if instant {
 		layout = time.RFC3339
@@ -132,20 +132,20 @@ func date(instant bool) convert {
 func uuid(v parquet.Value) ([]byte, error) {
 	b := v.ByteArray()
 	if len(b) != 16 {
-		return nil, fmt.Errorf("is a UUID of %d bytes", len(b))
+		return nil, fmt.Errorf("is a UUID of %d bytes instead of 16", len(b))
 	}
 	x := hex.EncodeToString(b)
 	return appendString(nil, strings.Join([]string{x[:8], x[8:12], x[12:16], x[16:20], x[20:]}, "-")), nil
 }
 
-// Decimals have at most 256 bits, as everywhere they are written.
+// The largest decimals have 256 bits, which is also the limit of common writers of Parquet.
 const (
 	maxScale        = 76
 	maxDecimalBytes = 32
 )
 
-// decimal writes a whole number of 10^-scale, digit by digit: a float would round it.
-func decimal(scale int) convert {
+// decimal converts decimals with scale digits after the point. It writes digits, because a float would round them.
+func decimal(scale int) converter {
 	return func(v parquet.Value) ([]byte, error) {
 		n, err := whole(v)
 		if err != nil {
@@ -165,7 +165,7 @@ func decimal(scale int) convert {
 	}
 }
 
-// whole is the integer a decimal is stored as: bytes are big-endian two's complement.
+// whole returns the integer that a decimal is stored as. Bytes are in big-endian two's complement.
 func whole(v parquet.Value) (*big.Int, error) {
 	switch v.Kind() {
 	case parquet.Int32:
@@ -175,7 +175,7 @@ func whole(v parquet.Value) (*big.Int, error) {
 	}
 	b := v.ByteArray()
 	if len(b) == 0 || len(b) > maxDecimalBytes {
-		return nil, fmt.Errorf("is a decimal of %d bytes; 1 to %d can be read", len(b), maxDecimalBytes)
+		return nil, fmt.Errorf("is a decimal of %d bytes; use 1 to %d", len(b), maxDecimalBytes)
 	}
 	n := new(big.Int).SetBytes(b)
 	if b[0]&0x80 != 0 {
