@@ -7,9 +7,9 @@ import (
 	"recount/deploy/server"
 )
 
-// fileFlag names the configuration file.
+// fileFlag is the flag that names the configuration file.
 type fileFlag struct {
-	ConfigFile string `name:"config" short:"c" type:"path" help:"Configuration file (YAML); defaults apply without."`
+	ConfigFile string `name:"config" short:"c" type:"path" help:"Configuration file (YAML). Without it every key has its default."`
 }
 
 func (f fileFlag) load(s *settingsFlags) (server.Config, error) {
@@ -21,7 +21,7 @@ func (f fileFlag) load(s *settingsFlags) (server.Config, error) {
 }
 
 type configCmd struct {
-	Check     configCheckCmd     `cmd:"" help:"Check a configuration, also against the data it would run on."`
+	Check     configCheckCmd     `cmd:"" help:"Check a configuration, and check that it fits the stored data."`
 	Reference configReferenceCmd `cmd:"" help:"Print every key with its default, bounds and meaning."`
 }
 
@@ -30,7 +30,7 @@ type configCheckCmd struct {
 	File string `arg:"" type:"path" help:"Configuration file (YAML)."`
 }
 
-// Run prints each mistake with its file and line, or what the configuration declares.
+// Run prints each mistake with its file and line. Without mistakes it prints what the configuration declares.
 func (c *configCheckCmd) Run(s *settingsFlags, std streams) error {
 	cfg, err := fileFlag{c.File}.load(s)
 	if err != nil {
@@ -38,7 +38,7 @@ func (c *configCheckCmd) Run(s *settingsFlags, std streams) error {
 	}
 	found, err := server.CheckStored(cfg)
 	if err != nil {
-		return fmt.Errorf("configuration against stored data: %w", err)
+		return fmt.Errorf("check the configuration against the stored data: %w", err)
 	}
 	fmt.Fprintf(std.out, "%s is valid: %s, %s\n", c.File, count(len(cfg.Events), "event type"),
 		count(len(cfg.Views), "view"))
@@ -49,10 +49,10 @@ func (c *configCheckCmd) Run(s *settingsFlags, std streams) error {
 	return nil
 }
 
-// count is 1 view, or 2 views.
-func count(n int, what string) string {
+// count returns a number with its noun, such as "1 view" or "2 views".
+func count(n int, noun string) string {
 	if n != 1 {
-		what += "s"
+		noun += "s"
 	}
-	return fmt.Sprintf("%d %s", n, what)
+	return fmt.Sprintf("%d %s", n, noun)
 }

@@ -11,16 +11,16 @@ import (
 )
 
 type keysCmd struct {
-	Create keysCreateCmd `cmd:"" help:"Make a key and print it, this once."`
-	List   keysListCmd   `cmd:"" help:"List keys; never the keys themselves."`
-	Revoke keysRevokeCmd `cmd:"" help:"Revoke a key; a running server follows within seconds."`
+	Create keysCreateCmd `cmd:"" help:"Create a key and print it. It is never shown again."`
+	List   keysListCmd   `cmd:"" help:"List keys by their ids, without their secrets."`
+	Revoke keysRevokeCmd `cmd:"" help:"Revoke keys. Running servers refuse them within seconds."`
 }
 
-// keysFileFlag finds the keys file: by its own flag, or as auth.keys_file of the
-// configuration, which is also the environment's RECOUNT_AUTH_KEYS_FILE.
+// keysFileFlag names the keys file by its own flag. Otherwise it is auth.keys_file of the configuration, which the
+// variable RECOUNT_AUTH_KEYS_FILE can set too.
 type keysFileFlag struct {
 	fileFlag
-	KeysFile string `type:"path" help:"The keys file; auth.keys_file of the configuration when empty."`
+	KeysFile string `type:"path" help:"Keys file; when empty, auth.keys_file of the configuration."`
 }
 
 func (f keysFileFlag) path(s *settingsFlags) (string, error) {
@@ -29,26 +29,27 @@ func (f keysFileFlag) path(s *settingsFlags) (string, error) {
 	}
 	cfg, err := f.load(s)
 	if err == nil && cfg.Auth.KeysFile == "" {
-		err = usageError{errors.New("which keys file? Name it with --keys-file, or set auth.keys_file and pass --config")}
+		err = usageError{errors.New("which keys file? Name it with --keys-file, or set auth.keys_file " +
+			"and pass --config")}
 	}
 	return cfg.Auth.KeysFile, err
 }
 
 type keysCreateCmd struct {
 	keysFileFlag
-	Tenant  string        `required:"" help:"Whose events the key writes and reads: a-z, 0-9, - and _."`
-	Scope   []string      `required:"" help:"What it may do: ingest, query, admin. Admin sees counts over all tenants."`
-	Expires time.Duration `help:"How long it is good for, such as 2160h; until it is revoked when 0."`
+	Tenant  string        `required:"" help:"Tenant whose events the key can write and read: a-z, 0-9, - and _."`
+	Scope   []string      `required:"" help:"What the key allows: ingest, query, admin. Admin can read counts over all tenants."`
+	Expires time.Duration `help:"How long the key is valid, such as 2160h; when 0, until it is revoked."`
 }
 
-// Run prints the key alone on standard output, so that a script can keep it.
+// Run prints only the key on standard output, so that a script can store it.
 func (c *keysCreateCmd) Run(s *settingsFlags, std streams) error {
 	scopes, err := access.ParseScopes(c.Scope)
 	if err = errors.Join(err, access.CheckTenant(c.Tenant)); err != nil {
 		return usageError{err}
 	}
 	if c.Expires < 0 {
-		return usageError{errors.New("--expires: use a duration such as 2160h")}
+		return usageError{errors.New("--expires: use a positive duration such as 2160h")}
 	}
 	path, err := c.path(s)
 	if err != nil {
@@ -61,7 +62,7 @@ func (c *keysCreateCmd) Run(s *settingsFlags, std streams) error {
 	}
 	k, text := keys.New(c.Tenant, scopes, now, expires)
 	if err := keys.Update(path, func(ks []keys.Key) ([]keys.Key, error) { return append(ks, k), nil }); err != nil {
-		return fmt.Errorf("create a key: %w", err)
+		return fmt.Errorf("create key: %w", err)
 	}
 	fmt.Fprintf(std.err, "key %s of tenant %s may %s; it is not shown again:\n", k.ID, k.Tenant, k.Scopes)
 	fmt.Fprintln(std.out, text)
@@ -70,7 +71,7 @@ func (c *keysCreateCmd) Run(s *settingsFlags, std streams) error {
 
 type keysListCmd struct{ keysFileFlag }
 
-// Run prints a line a key.
+// Run prints one line for each key.
 func (c *keysListCmd) Run(s *settingsFlags, std streams) error {
 	path, err := c.path(s)
 	if err != nil {
@@ -91,14 +92,14 @@ func (c *keysListCmd) Run(s *settingsFlags, std streams) error {
 
 type keysRevokeCmd struct {
 	keysFileFlag
-	ID     []string `arg:"" optional:"" help:"Ids of keys, as keys list shows them."`
-	Tenant string   `help:"Revoke every key of this tenant; with --scope only those that have it."`
-	Scope  []string `help:"Scopes the keys of --tenant must have."`
+	ID     []string `arg:"" optional:"" help:"Ids of keys, as recount keys list shows them."`
+	Tenant string   `help:"Revoke all keys of this tenant, or with --scope only those that have the scopes."`
+	Scope  []string `help:"Scopes that a key of --tenant must have to be revoked."`
 }
 
-// Run revokes all the keys named or none.
+// Run revokes all of the chosen keys, or none if one id is unknown.
 func (c *keysRevokeCmd) Run(s *settingsFlags, std streams) error {
-	meant, err := c.meant()
+	chosen, err := c.filter()
 	if err != nil {
 		return usageError{err}
 	}
@@ -106,7 +107,7 @@ func (c *keysRevokeCmd) Run(s *settingsFlags, std streams) error {
 	if err != nil {
 		return err
 	}
-	revoked, err := keys.Revoke(path, c.ID, meant, time.Now().UTC().Truncate(time.Second))
+	revoked, err := keys.Revoke(path, c.ID, chosen, time.Now().UTC().Truncate(time.Second))
 	if err != nil {
 		return fmt.Errorf("revoke keys: %w", err)
 	}
@@ -114,16 +115,16 @@ func (c *keysRevokeCmd) Run(s *settingsFlags, std streams) error {
 		fmt.Fprintf(std.out, "revoked %s of tenant %s\n", k.ID, k.Tenant)
 	}
 	if len(revoked) == 0 {
-		return errors.New("there was nothing to revoke")
+		return errors.New("nothing to revoke: no key matches, or the keys are revoked already")
 	}
-	fmt.Fprintf(std.err, "servers that read %s follow within %s\n", path, keys.ReloadEvery)
+	fmt.Fprintf(std.err, "servers that read %s refuse revoked keys within %s\n", path, keys.ReloadEvery)
 	return nil
 }
 
-// meant says which keys the flags mean, besides those named by id.
-func (c *keysRevokeCmd) meant() (func(keys.Key) bool, error) {
+// filter returns which keys --tenant and --scope choose.
+func (c *keysRevokeCmd) filter() (func(keys.Key) bool, error) {
 	if (len(c.ID) > 0) == (c.Tenant != "") || c.Tenant == "" && len(c.Scope) > 0 {
-		return nil, errors.New("name ids of keys, or --tenant and perhaps --scope")
+		return nil, errors.New("name ids of keys, or --tenant with an optional --scope")
 	}
 	var scopes access.Scopes
 	if len(c.Scope) > 0 {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestKeysCommands makes, lists and revokes keys: the key is printed alone and once, and no other
-// command or file shows it.
+// TestKeysCommands creates, lists and revokes keys. A key is printed once, alone on standard output, and neither
+// another command nor the file shows it.
 func TestKeysCommands(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "keys.json")
@@ -16,25 +16,25 @@ func TestKeysCommands(t *testing.T) {
 	code, acme, stderr := command(t, "keys", "create", file, "--tenant=acme", "--scope=ingest,query", "--expires=1h")
 	id := strings.Split(acme, "_")[1]
 	if code != exitOK || len(acme) != 65 || !strings.Contains(stderr, id+" of tenant acme may ingest,query") {
-		t.Fatalf("%d %q %q", code, acme, stderr)
+		t.Fatalf("create a key: exit code %d, output %q, %q", code, acme, stderr)
 	}
 	if code, _, stderr := command(t, "keys", "create", file, "--tenant=b", "--scope=admin"); code != exitOK {
 		t.Fatal(stderr)
 	}
 	code, list, stderr := command(t, "keys", "list", file)
 	if code != exitOK || strings.Count(list, "\n") != 3 || !strings.Contains(list, id+"  acme    ingest,query") {
-		t.Errorf("%d %s%s", code, list, stderr)
+		t.Errorf("list keys: exit code %d\n%s%s", code, list, stderr)
 	}
 	raw, err := os.ReadFile(path)
 	if secret := strings.TrimSpace(acme)[21:]; err != nil || strings.Contains(list+stderr+string(raw), secret) {
-		t.Error("the secret is shown or stored", err)
+		t.Error("the secret is in the list or the file, or the file cannot be read:", err)
 	}
 	for _, c := range []struct {
 		line string
 		code int
 		says string
 	}{
-		{"revoke " + id + " nobody", exitFailed, `no key has the id "nobody"`}, // and the other one is still good:
+		{"revoke " + id + " nobody", exitFailed, `no key has the id "nobody"`}, // The next line shows that the known id was not revoked.
 		{"revoke " + id, exitOK, "revoked " + id + " of tenant acme"},
 		{"revoke " + id, exitFailed, "nothing to revoke"},
 		{"revoke --tenant=b --scope=query", exitFailed, "nothing to revoke"},
@@ -53,14 +53,14 @@ func TestKeysCommands(t *testing.T) {
 	}
 	if code, _, stderr := command(t, "keys", "revoke", "--keys-file=nothing.json", id); code != exitFailed ||
 		!strings.Contains(stderr, "nothing.json: no such file") {
-		t.Errorf("%d %s", code, stderr)
+		t.Errorf("exit code %d: %s", code, stderr)
 	}
 	if code, _, stderr := command(t, "keys", "list"); code != exitUsage ||
 		!strings.Contains(stderr, "which keys file?") {
-		t.Errorf("%d %s", code, stderr)
+		t.Errorf("exit code %d: %s", code, stderr)
 	}
 	if code, _, stderr := command(t, "jobs", "list", "--server=http://127.0.0.1:1",
 		"--key-file="+path); code != exitUsage || !strings.Contains(stderr, "is it the right file?") {
-		t.Errorf("%d %s", code, stderr)
+		t.Errorf("exit code %d: %s", code, stderr)
 	}
 }

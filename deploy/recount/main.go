@@ -1,4 +1,4 @@
-// Command recount is all of recount in one program: the server in every role, the demonstration, and the client
+// Command recount is the whole of recount in one program: the server in every role, the demonstration and the client
 // commands.
 package main
 
@@ -31,37 +31,39 @@ func main() {
 
 // streams are the standard streams of a command.
 type streams struct {
-	in       io.Reader
-	out, err io.Writer
+	in  io.Reader
+	out io.Writer
+	err io.Writer
 }
 
 // cli is the command line.
 type cli struct {
-	Up           upCmd           `cmd:"" help:"Run everything in one process with embedded engines."`
-	Serve        serveCmd        `cmd:"" help:"Run some roles, with engines here or elsewhere."`
-	Demo         demoCmd         `cmd:"" help:"Replay three million flights and compare live, exact and true counts."`
+	Up           upCmd           `cmd:"" help:"Run the whole server in one process with embedded engines."`
+	Serve        serveCmd        `cmd:"" help:"Run some roles of the server, with embedded or external engines."`
+	Demo         demoCmd         `cmd:"" help:"Replay three million flights, and compare the live, exact and true counts."`
 	Ingest       ingestCmd       `cmd:"" help:"Send the events of files (NDJSON, CSV, Parquet) to a server."`
 	Query        queryCmd        `cmd:"" help:"Ask a server for counts."`
-	Load         loadCmd         `cmd:"" help:"Send a steady load, whatever the server does, and report how it went."`
+	Load         loadCmd         `cmd:"" help:"Send events at a steady rate, and report the results."`
 	Jobs         jobsCmd         `cmd:"" help:"List and run scheduled jobs."`
-	Publications publicationsCmd `cmd:"" help:"List publications, and keep one for ever."`
-	Letters      deadLettersCmd  `cmd:"" name:"dead-letters" help:"List, show and replay rejected events."`
-	Keys         keysCmd         `cmd:"" help:"Make, list and revoke API keys."`
-	Verify       verifyCmd       `cmd:"" help:"Check what is stored against the promises of the protocol (V1 to V10)."`
-	Config       configCmd       `cmd:"" help:"Check a configuration file, or list its keys."`
+	Publications publicationsCmd `cmd:"" help:"List publications, and keep one forever."`
+	Letters      deadLettersCmd  `cmd:"" name:"dead-letters" help:"List, show and replay rejected events, called dead letters."`
+	Keys         keysCmd         `cmd:"" help:"Create, list and revoke API keys."`
+	Verify       verifyCmd       `cmd:"" help:"Check the stored data against the rules V1 to V10 of the protocol."`
+	Config       configCmd       `cmd:"" help:"Check a configuration file, or list all keys with their meanings."`
 	Version      versionCmd      `cmd:"" help:"Print the version."`
 }
 
-// usageError is a mistake in the command line that kong cannot see.
+// usageError is a mistake in the command line that kong does not detect.
 type usageError struct{ error }
 
+// run runs the command that args name and returns the exit code.
 func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) int {
 	settings := newSettingsFlags()
 	exited := -1
-	set := settings.settable()
+	flags := settings.settable()
 	parser, err := kong.New(&cli{
-		Up: upCmd{settable: set}, Serve: serveCmd{settable: set}, Demo: demoCmd{settable: set},
-		Verify: verifyCmd{settable: set}, Config: configCmd{Check: configCheckCmd{settable: set}},
+		Up: upCmd{settable: flags}, Serve: serveCmd{settable: flags}, Demo: demoCmd{settable: flags},
+		Verify: verifyCmd{settable: flags}, Config: configCmd{Check: configCheckCmd{settable: flags}},
 	},
 		kong.Name("recount"),
 		kong.Description("Counts you can watch now and bill on later."),
@@ -80,24 +82,24 @@ func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) 
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
-	k, err := parser.Parse(args)
+	command, err := parser.Parse(args)
 	if exited >= 0 {
-		return exited // --help has printed its text.
+		return exited // Parse has printed the help.
 	}
 	if err != nil {
 		fmt.Fprintf(errw, "recount: %v\n%s", err, usageOf(err))
 		return exitUsage
 	}
-	return exitCode(errw, k.Run())
+	return exitCode(errw, command.Run())
 }
 
-// usageOf says how the command is used whose command line is wrong, as far as the command is known.
+// usageOf returns the usage of the command whose arguments are wrong. Without a known command it only names the help.
 func usageOf(err error) string {
 	name := "recount"
 	usage := ""
-	wrong := (*kong.ParseError)(nil)
-	if errors.As(err, &wrong) {
-		for _, step := range wrong.Context.Path {
+	var problem *kong.ParseError
+	if errors.As(err, &problem) {
+		for _, step := range problem.Context.Path {
 			if step.Command != nil {
 				name += " " + step.Command.Name
 				usage = "Usage: recount " + step.Command.Summary() + "\n"
@@ -107,6 +109,7 @@ func usageOf(err error) string {
 	return usage + "Try: " + name + " --help\n"
 }
 
+// exitCode prints an error and returns the exit code that it stands for.
 func exitCode(errw io.Writer, err error) int {
 	var usage usageError
 	switch {

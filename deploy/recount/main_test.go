@@ -23,6 +23,7 @@ func command(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), errw.String()
 }
 
+// TestExitCodes checks the exit code and the message of right and wrong command lines.
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
 	const day = "--from=2024-05-01T00:00:00Z --to=2024-05-02T00:00:00Z "
@@ -76,31 +77,31 @@ func TestExitCodes(t *testing.T) {
 			t.Parallel()
 			code, stdout, stderr := command(t, strings.Fields(line)...)
 			if code != c.code || !strings.Contains(stdout+stderr, c.says) {
-				t.Errorf("exit code %d, want %d saying %q:\n%s%s", code, c.code, c.says, stdout, stderr)
+				t.Errorf("exit code %d, want %d and output with %q:\n%s%s", code, c.code, c.says, stdout, stderr)
 			}
 		})
 	}
 }
 
-// TestHelp: help begins with the commands, and a command's own with what it does.
+// TestHelp checks that help is short, and that only commands which use settings list them.
 func TestHelp(t *testing.T) {
 	t.Parallel()
-	for line, most := range map[string]int{"--help": 30, "jobs list --help": 20, "query --help": 40,
+	for line, limit := range map[string]int{"--help": 30, "jobs list --help": 20, "query --help": 40,
 		"keys create --help": 20, "load --help": 50} {
-		if _, stdout, _ := command(t, strings.Fields(line)...); strings.Count(stdout, "\n") > most ||
+		if _, stdout, _ := command(t, strings.Fields(line)...); strings.Count(stdout, "\n") > limit ||
 			strings.Contains(stdout, "--landing.cut-rows") {
-			t.Errorf("recount %s has more than %d lines, or settings:\n%s", line, most, stdout)
+			t.Errorf("recount %s prints more than %d lines, or lists settings:\n%s", line, limit, stdout)
 		}
 	}
 	for _, line := range []string{"up --help", "serve --help", "demo --help", "verify --help", "config check --help"} {
 		if _, stdout, _ := command(t, strings.Fields(line)...); !strings.Contains(stdout, "--landing.cut-rows=VALUE") {
-			t.Errorf("recount %s names no settings:\n%s", line, stdout)
+			t.Errorf("recount %s does not list the settings:\n%s", line, stdout)
 		}
 	}
 }
 
-// TestSettingsReach: a setting is read from its flag before its variable, and from the variable where
-// there is no flag.
+// TestSettingsReach checks that the flag of a setting wins over its environment variable, and that commands without the
+// flag read the variable.
 func TestSettingsReach(t *testing.T) {
 	t.Setenv("RECOUNT_LOG_PARTITIONS", "0")
 	if code, _, stderr := command(t, "config", "check", "example.yaml", "--data-dir",
@@ -118,19 +119,20 @@ func TestSettingsReach(t *testing.T) {
 	}
 }
 
-// TestLogFormat starts a server whose data_dir is a file: it logs one warning and fails.
+// TestLogFormat starts a server whose data_dir is a file. It logs one warning in the chosen format and fails.
 func TestLogFormat(t *testing.T) {
 	t.Parallel()
 	for format, says := range map[string]string{"text": "level=WARN msg=\"no view is declared",
 		"json": `"level":"WARN","msg":"no view is declared`} {
 		code, _, stderr := command(t, "up", "--data-dir=main.go", "--listen=127.0.0.1:0", "--log-format", format)
 		if code != exitFailed || !strings.Contains(stderr, says) {
-			t.Errorf("%s: exit code %d, want a line with %s:\n%s", format, code, says, stderr)
+			t.Errorf("%s: exit code %d, want a log line with %s:\n%s", format, code, says, stderr)
 		}
 	}
 }
 
-// TestPrecedence: a flag wins over the environment, which wins over the file, which wins over the default.
+// TestPrecedence checks that a flag wins over the environment, the environment over the file, and
+// the file over the default.
 func TestPrecedence(t *testing.T) {
 	dir := t.TempDir()
 	config := filepath.Join(dir, "a.yaml")
@@ -155,7 +157,7 @@ func TestPrecedence(t *testing.T) {
 		}
 		t.Setenv("RECOUNT_DATA_DIR", "")
 		if c.env == "" {
-			os.Unsetenv("RECOUNT_DATA_DIR") // Setenv has seen to it that the test's end puts it back.
+			os.Unsetenv("RECOUNT_DATA_DIR") // The call of Setenv restores the variable at the end of the test.
 		} else {
 			t.Setenv("RECOUNT_DATA_DIR", c.env)
 		}
@@ -170,7 +172,7 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
-// TestPlaceOfMistakes: a mistake names the file and line, or the flag and the variable, that it comes from.
+// TestPlaceOfMistakes checks that an error names the file and line, or the flag and variable, with the mistake.
 func TestPlaceOfMistakes(t *testing.T) {
 	t.Setenv("RECOUNT_LANDING_CUT_ROWS", "many")
 	code, _, stderr := command(t, "config", "check", "example.yaml")
@@ -214,6 +216,7 @@ func TestPlaceOfMistakes(t *testing.T) {
 	}
 }
 
+// TestConfigCheck checks the message for valid and wrong files, and that a check creates no data folder.
 func TestConfigCheck(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -245,15 +248,15 @@ func TestConfigCheck(t *testing.T) {
 		}
 		code, stdout, stderr := command(t, "config", "check", path, "--data-dir", filepath.Join(dir, "data"))
 		if code != c.code || !strings.Contains(stdout+stderr, c.says) {
-			t.Errorf("%s: exit code %d, want %d saying %q:\n%s%s", name, code, c.code, c.says, stdout, stderr)
+			t.Errorf("%s: exit code %d, want %d and output with %q:\n%s%s", name, code, c.code, c.says, stdout, stderr)
 		}
 	}
 	if _, err := os.Stat(filepath.Join(dir, "data")); err == nil {
-		t.Error("a check made the data folder")
+		t.Error("the check created the data folder")
 	}
 }
 
-// TestExample: the file the README starts from is valid.
+// TestExample checks that the file which the README starts from is valid.
 func TestExample(t *testing.T) {
 	t.Parallel()
 	if code, stdout, stderr := command(t, "config", "check", "example.yaml", "--data-dir",
@@ -270,10 +273,10 @@ func TestPrintTable(t *testing.T) {
 		" -\n"
 	var out bytes.Buffer
 	if err := printTable(&out, strings.NewReader(csv)); err != nil || out.String() != want {
-		t.Errorf("%v\n%s", err, out.String())
+		t.Errorf("error %v, output:\n%s\nwant:\n%s", err, out.String(), want)
 	}
 	if err := printTable(&out, strings.NewReader("")); err == nil {
-		t.Error("an empty answer is no table")
+		t.Error("an empty answer was printed as a table")
 	}
 }
 
@@ -295,17 +298,16 @@ func TestPrintAccuracy(t *testing.T) {
 		}
 		printAccuracy(&out, &a)
 		if out.String() != want {
-			t.Errorf("%s:\n%s", header, out.String())
+			t.Errorf("%s: got:\n%s\nwant:\n%s", header, out.String(), want)
 		}
 	}
 }
 
-// TestUnknownCode: a code that finds nothing may be none.
+// TestUnknownCode checks the hint for a code that no dead letter has.
 func TestUnknownCode(t *testing.T) {
 	t.Parallel()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_,
-			_ = io.WriteString(w, "{}")
+		_, _ = io.WriteString(w, "{}")
 	}))
 	defer srv.Close()
 	for _, verb := range []string{"list", "replay"} {
@@ -316,7 +318,7 @@ func TestUnknownCode(t *testing.T) {
 	}
 }
 
-// TestOutcome: a check that looked at nothing has not found that all is well.
+// TestOutcome checks the words for each outcome; a check that examined nothing is not "ok".
 func TestOutcome(t *testing.T) {
 	t.Parallel()
 	for want, c := range map[string]verify.Check{"ok": {Examined: 1}, "nothing to check": {},

@@ -13,9 +13,9 @@ import (
 	"recount/deploy/server"
 )
 
-var update = flag.Bool("update", false, "write ../CONFIGURATION.md again")
+var update = flag.Bool("update", false, "write ../CONFIGURATION.md instead of comparing it")
 
-// TestReference compares the committed reference with what the command prints. After a change of a setting:
+// TestReference compares the committed reference with the output of the command. After a change of a setting, run
 // go test ./deploy/recount -run Reference -update.
 func TestReference(t *testing.T) {
 	t.Parallel()
@@ -34,11 +34,12 @@ func TestReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(committed) != printed {
-		t.Errorf("%s is not what recount config reference prints; write it again: "+
+		t.Errorf("%s differs from the output of recount config reference; update it: "+
 			"go test ./deploy/recount -run Reference -update", file)
 	}
 }
 
+// TestReferenceJSON checks that every section and every key is described, a key in one sentence.
 func TestReferenceJSON(t *testing.T) {
 	t.Parallel()
 	code, printed, _ := command(t, "config", "reference", "--format", "json")
@@ -48,17 +49,17 @@ func TestReferenceJSON(t *testing.T) {
 	}
 	for _, s := range sections {
 		if s.About == "" || len(s.Keys) == 0 {
-			t.Errorf("section %q documents nothing", s.Name)
+			t.Errorf("section %q has no description or no keys", s.Name)
 		}
 		for _, k := range s.Keys {
 			if k.Meaning == "" || !strings.HasSuffix(k.Meaning, ".") || strings.Contains(k.Meaning, ". ") {
-				t.Errorf("%s: the meaning is not one sentence: %q", k.Key, k.Meaning)
+				t.Errorf("%s: got the meaning %q, want one sentence", k.Key, k.Meaning)
 			}
 		}
 	}
 }
 
-// TestReferenceIsAccepted writes a file of every key with its default and of the examples, and checks it.
+// TestReferenceIsAccepted checks files that hold every key with its default, and all examples.
 func TestReferenceIsAccepted(t *testing.T) {
 	t.Parallel()
 	root := &yaml.Node{Kind: yaml.MappingNode}
@@ -80,7 +81,7 @@ func TestReferenceIsAccepted(t *testing.T) {
 		}
 		for _, k := range s.Keys {
 			if last := k.Key[strings.LastIndex(k.Key, ".")+1:]; !strings.Contains(all, last+":") && k.Flag != "" {
-				t.Errorf("%s is in no file of this test", k.Key)
+				t.Errorf("%s is not in a file of this test", k.Key)
 			}
 		}
 	}
@@ -97,7 +98,7 @@ func TestReferenceIsAccepted(t *testing.T) {
 	}
 }
 
-// insert writes a value below a path.
+// insert sets a value at a path.
 func insert(n *yaml.Node, path []string, value string) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		if n.Content[i].Value == path[0] {
@@ -113,7 +114,7 @@ func insert(n *yaml.Node, path []string, value string) {
 	n.Content = append(n.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: path[0]}, child)
 }
 
-// TestHelpIsTheReference: the help of a flag is the meaning that the reference has.
+// TestHelpIsTheReference checks that the help of a flag is the key's meaning in the reference.
 func TestHelpIsTheReference(t *testing.T) {
 	t.Parallel()
 	_, help, _ := command(t, "up", "--help")
@@ -121,7 +122,7 @@ func TestHelpIsTheReference(t *testing.T) {
 	for _, s := range server.Reference() {
 		for _, k := range s.Keys {
 			if k.Flag != "" && !strings.Contains(help, strings.TrimSuffix(k.Meaning, ".")) {
-				t.Errorf("recount up --help does not say of %s: %s", k.Flag, k.Meaning)
+				t.Errorf("recount up --help does not describe %s as: %s", k.Flag, k.Meaning)
 			}
 		}
 	}

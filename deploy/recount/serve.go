@@ -13,7 +13,7 @@ type upCmd struct {
 	settable
 }
 
-// Run serves every role until the context ends.
+// Run runs every role until the context ends.
 func (c *upCmd) Run(ctx context.Context, s *settingsFlags, std streams) error {
 	return serve(ctx, c.fileFlag, s, std, server.AllRoles)
 }
@@ -21,10 +21,10 @@ func (c *upCmd) Run(ctx context.Context, s *settingsFlags, std streams) error {
 type serveCmd struct {
 	fileFlag
 	settable
-	Role []string `required:"" enum:"ingest,speed,landing,batch,serving" help:"Roles of this process: ${enum}."`
+	Role []string `required:"" enum:"ingest,speed,landing,batch,serving" help:"Roles that this process has, separated by commas: ${enum}."`
 }
 
-// Run serves the chosen roles until the context ends.
+// Run runs the chosen roles until the context ends.
 func (c *serveCmd) Run(ctx context.Context, s *settingsFlags, std streams) error {
 	roles, err := server.ParseRoles(c.Role)
 	if err != nil {
@@ -38,12 +38,12 @@ func serve(ctx context.Context, f fileFlag, s *settingsFlags, std streams, roles
 	if err != nil {
 		return err
 	}
-	st, err := server.Open(ctx, cfg, server.Options{Roles: roles, Logger: cfg.Logger.New(std.err)})
+	running, err := server.Open(ctx, cfg, server.Options{Roles: roles, Logger: cfg.Logger.New(std.err)})
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(std.out, "recount %s serves %s on %s, data in %s\n", server.Version(),
-		strings.Join(roles.Names(), ", "), st.URL(), cfg.DataDir)
-	fmt.Fprintln(std.out, st.Access())
-	return st.Run(ctx)
+		strings.Join(roles.Names(), ", "), running.URL(), cfg.DataDir)
+	fmt.Fprintln(std.out, running.Access())
+	return running.Run(ctx)
 }

@@ -11,15 +11,15 @@ import (
 	"recount/schemas/setting"
 )
 
-// settingsFlags is every setting of the configuration as a flag and an environment variable. The struct that kong
-// parses into is built from the list of settings, so that a setting is declared once.
+// settingsFlags holds every setting of the configuration as a flag and an environment variable. The struct that kong
+// parses into is built from the list of settings, so that a setting is declared only once.
 type settingsFlags struct {
 	settings []setting.Setting
-	value    any // pointer to a struct of *string, one a setting
+	value    any // value points to a struct with one *string for each setting.
 }
 
-// settable is embedded in a command that has the settings as flags, because it runs or reads what they describe.
-// Other commands that read a configuration know its file and the environment only.
+// settable is embedded in commands that accept the settings as flags. Other commands that read a configuration use its
+// file and the environment only.
 type settable struct{ kong.Plugins }
 
 func (s *settingsFlags) settable() settable { return settable{kong.Plugins{s.value}} }
@@ -40,7 +40,7 @@ func newSettingsFlags() *settingsFlags {
 	return s
 }
 
-// given returns the settings that flags or the environment have given, by the name of the flag.
+// given returns the values that flags or the environment give to settings, by the name of the flag.
 func (s *settingsFlags) given() map[string]string {
 	out := map[string]string{}
 	v := reflect.ValueOf(s.value).Elem()

@@ -1,6 +1,6 @@
-// Package demo replays three million real flights into a server, badly: late,
-// twice and broken in part. Then it compares what was counted live, what was
-// recomputed exactly, and what ClickHouse says of the source file itself.
+// Package demo replays three million real flights into a server as a bad client would: some events are late, some are
+// sent twice, some are malformed. Then it compares three counts: the live one, the exact one after the recompute, and
+// the one that ClickHouse computes from the source file.
 package demo
 
 import (
@@ -19,18 +19,18 @@ import (
 	"recount/deploy/server"
 )
 
-// Options are what the command line says of a demonstration.
+// Options are the options of a demonstration on the command line.
 type Options struct {
-	Rows     int               // flights to replay; all when 0
-	Keep     bool              // leave the server up afterwards
-	File     string            // the sample data; found in the checkout when empty
-	Seed     uint64            // of what is late, doubled and broken
-	Settings map[string]string // settings from flags and environment
+	Rows     int               // Rows is how many flights are replayed. 0 means all.
+	Keep     bool              // Keep leaves the server up after the comparison.
+	File     string            // File is the sample data. Empty means that FindFlights finds it in the checkout.
+	Seed     uint64            // Seed determines which events are late, duplicate and malformed.
+	Settings map[string]string // Settings are those given by flags and environment.
 	Out      io.Writer
 	Logger   *slog.Logger
 }
 
-// configuration of the demonstration: the file a user would write.
+// configuration is the file that a user would write for the demonstration.
 const configuration = `
 log: {partitions: 4}
 landing: {cut_interval: 5s}
@@ -53,8 +53,7 @@ jobs:
   recompute: {schedule: "@every 5s"}
 `
 
-// Run replays the flights and prints the comparison. It fails if a number differs
-// that should not.
+// Run replays the flights and prints the comparison. It fails if the counts differ by more than their stated error.
 func Run(ctx context.Context, o Options) error {
 	if o.File == "" {
 		path, err := FindFlights()
@@ -76,82 +75,85 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	f, err := readFlights(file, o.Rows)
+	flights, err := readFlights(file, o.Rows)
 	if err != nil {
 		return err
 	}
-	st, err := server.Open(ctx, cfg, server.Options{Roles: server.AllRoles, Logger: o.Logger})
+	running, err := server.Open(ctx, cfg, server.Options{Roles: server.AllRoles, Logger: o.Logger})
 	if err != nil {
 		return err
 	}
 	serving, stop := context.WithCancel(ctx)
 	g, gctx := errgroup.WithContext(serving)
-	g.Go(func() error { return st.Run(gctx) })
+	g.Go(func() error { return running.Run(gctx) })
 	g.Go(func() error {
 		defer stop()
-		return play(gctx, o, st, f, file)
+		return play(gctx, o, running, flights, file)
 	})
 	return g.Wait()
 }
 
+// configure writes the configuration into a folder and loads it with the settings from the command line. It sets no
+// keys file, so the server listens on a loopback address only.
 func configure(dir string, settings map[string]string) (server.Config, error) {
 	path := filepath.Join(dir, "recount.yaml")
 	if err := os.WriteFile(path, []byte(configuration), 0o600); err != nil {
 		return server.Config{}, err
 	}
-	given := map[string]string{"data-dir": filepath.Join(dir, "data"), "listen": "127.0.0.1:0"}
+	values := map[string]string{"data-dir": filepath.Join(dir, "data"), "listen": "127.0.0.1:0"}
 	for k, v := range settings {
-		given[k] = v
+		values[k] = v
 	}
-	given["auth.keys-file"] = ""
-	given["admin.listen"] = "" // It asks its own server, which is gone afterwards.
-	return server.Load(path, given)
+	values["auth.keys-file"] = ""
+	values["admin.listen"] = "" // A demonstration needs no metrics, and one address is enough.
+	return server.Load(path, values)
 }
 
 // play sends the flights, asks for the counts and compares them.
-func play(ctx context.Context, o Options, st *server.Server, f *flights, file string) error {
-	d := &director{out: o.Out, api: newAPI(st.URL()), sender: client.NewSender(st.URL(), inFlight), flights: f,
+func play(ctx context.Context, o Options, running *server.Server, f *flights, file string) error {
+	d := &director{out: o.Out, api: newAPI(running.URL()), sender: client.NewSender(running.URL(), inFlight), flights: f,
 		acked: map[int]uint64{}}
 	fmt.Fprintf(o.Out, "recount is up at %s\nreplaying %d flights of the first half of 2001 as CloudEvents over HTTP\n",
-		st.URL(), f.len())
+		running.URL(), f.len())
 	started := time.Now()
 	if err := d.replay(ctx, o.Seed); err != nil {
 		return err
 	}
 	d.sendTime = time.Since(started)
-	if err := d.visible(ctx); err != nil {
+	if err := d.waitVisible(ctx); err != nil {
 		return err
 	}
 	merged, err := d.api.totals(ctx, "merged")
 	if err != nil {
 		return err
 	}
-	if err := d.settle(ctx); err != nil {
+	if err := d.waitExact(ctx); err != nil {
 		return err
 	}
 	exact, err := d.api.totals(ctx, "exact")
 	if err != nil {
 		return err
 	}
-	truth, err := truthOf(ctx, st.ClickHouse(), file, f.len())
+	truth, err := truthOf(ctx, running.ClickHouse(), file, f.len())
 	if err != nil {
-		return fmt.Errorf("ask ClickHouse for the truth: %w", err)
+		return fmt.Errorf("count the source file with ClickHouse: %w", err)
 	}
 	failure := d.report(ctx, truth, merged, exact)
 	if o.Keep && failure == nil {
-		d.keep(st.URL())
+		d.explainNext(running.URL())
 		<-ctx.Done()
 	}
 	return failure
 }
 
-// keep says what a user can do with the server that stays up.
-func (d *director) keep(url string) {
+// explainNext prints what a user can try with the server, which stays up.
+func (d *director) explainNext(url string) {
 	fmt.Fprintf(d.out, `
 The server stays up at %s until you press Ctrl-C. Try:
 
-  curl -s '%s/v1/query?view=flight_departures&from=2001-01-01T00:00:00Z&to=2001-02-01T00:00:00Z&measures=flights&group_by=origin&order_by=flights:desc&limit=5'
+  curl -s '%s/v1/query?view=flight_departures&from=2001-01-01T00:00:00Z&to=2001-02-01T00:00:00Z`+
+		`&measures=flights&group_by=origin&order_by=flights:desc&limit=5'
 `, url, url)
 }
 
-var errDiffers = errors.New("numbers differ that should not")
+var errDiffers = errors.New("the counts differ more than they may; this is an error in recount, please report it")

@@ -18,11 +18,11 @@ import (
 
 // How the flights are sent.
 const (
-	batchSize = 1000
-	inFlight  = 4
+	batchSize = 1000 // batchSize is how many events a request holds.
+	inFlight  = 4    // inFlight is how many requests wait for an answer at a time.
 )
 
-// director runs the replay and remembers what came of it.
+// director runs the replay and remembers how the server answered.
 type director struct {
 	out     io.Writer
 	api     *api
@@ -36,10 +36,10 @@ type director struct {
 	retries  atomic.Int64
 
 	mu    sync.Mutex
-	acked map[int]uint64 // per partition, the sequence behind the last acknowledged message
+	acked map[int]uint64 // acked is the sequence after the last acknowledged message, by partition.
 }
 
-// replay sends every event and shows how it goes.
+// replay sends every event and shows the progress.
 func (d *director) replay(ctx context.Context, seed uint64) error {
 	d.plan = newReplay(d.flights, seed)
 	d.sender.Retries = func(error) error {
@@ -71,14 +71,14 @@ func (d *director) send(ctx context.Context) error {
 			answer, err := d.sender.Send(gctx, body)
 			d.accepted.Add(int64(answer.Accepted))
 			d.rejected.Add(int64(len(answer.Rejected)))
-			return errors.Join(err, d.note(answer.Receipt))
+			return errors.Join(err, d.recordReceipt(answer.Receipt))
 		})
 	}
 	return g.Wait()
 }
 
-// note remembers the positions that a receipt names.
-func (d *director) note(receipt string) error {
+// recordReceipt remembers the positions that a receipt names.
+func (d *director) recordReceipt(receipt string) error {
 	if receipt == "" {
 		return nil
 	}
@@ -91,9 +91,9 @@ func (d *director) note(receipt string) error {
 	return err
 }
 
-// visible waits until answers cover every acknowledged event: an answer is an exact
-// prefix of the log, and says through which position.
-func (d *director) visible(ctx context.Context) error {
+// waitVisible waits until answers cover every acknowledged event. An answer covers an exact prefix of the log and names
+// the position where that prefix ends.
+func (d *director) waitVisible(ctx context.Context) error {
 	for {
 		_, acc, err := d.api.flights(ctx)
 		covered := err == nil
@@ -125,7 +125,7 @@ func (d *director) watch(ctx context.Context) {
 		}
 		total, acc, err := d.api.flights(ctx)
 		if err != nil {
-			continue // The answer of the next tick will do.
+			continue // The next tick asks again.
 		}
 		bar.Set(d.accepted.Load()+d.rejected.Load(), int64(d.plan.total()),
 			fmt.Sprintf("acknowledged %d · counted live %d · publication %d, %d events since", d.accepted.Load(), total,
@@ -133,9 +133,9 @@ func (d *director) watch(ctx context.Context) {
 	}
 }
 
-// settle waits until everything that was sent is in the batch view.
-func (d *director) settle(ctx context.Context) error {
-	fmt.Fprintln(d.out, "everything is acknowledged; waiting for the publication that holds all of it")
+// waitExact waits until the batch view holds every event that was sent.
+func (d *director) waitExact(ctx context.Context) error {
+	fmt.Fprintln(d.out, "every event is acknowledged; waiting for a publication that holds all of them")
 	for {
 		_, acc, err := d.api.flights(ctx)
 		if err == nil && acc.Pending == 0 && acc.Exact {

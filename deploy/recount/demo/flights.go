@@ -12,31 +12,29 @@ import (
 	"github.com/parquet-go/parquet-go"
 )
 
-// flights are the columns of the source file: departures of US flights in the
-// first half of 2001, in order of time.
+// flights are the columns of the source file: departures of US flights in the first half of 2001, in order of time.
 type flights struct {
-	date        []int64  // microseconds since 1970
-	delay       []int16  // minutes
-	distance    []int16  // miles
-	origin      []uint16 // index in airports
-	destination []uint16
+	date        []int64  // date is in microseconds since 1970.
+	delay       []int16  // delay is in minutes.
+	distance    []int16  // distance is in miles.
+	origin      []uint16 // origin is an index in airports.
+	destination []uint16 // destination is an index in airports.
 	airports    []string
 }
 
 func (f *flights) len() int { return len(f.date) }
 
-// FlightsFile is where the sample data lies below a folder of npm modules.
+// FlightsFile is the path of the sample data in a folder of npm modules.
 const FlightsFile = "vega-datasets/data/flights-3m.parquet"
 
-// FindFlights looks for the sample data beside the working directory and the
-// program, and above them.
+// FindFlights looks for the sample data in the checkout that holds the working directory or the program.
 func FindFlights() (string, error) {
 	var starts []string
-	if wd, err := os.Getwd(); err == nil {
-		starts = append(starts, wd)
+	if folder, err := os.Getwd(); err == nil {
+		starts = append(starts, folder)
 	}
-	if exe, err := os.Executable(); err == nil {
-		starts = append(starts, filepath.Dir(exe))
+	if program, err := os.Executable(); err == nil {
+		starts = append(starts, filepath.Dir(program))
 	}
 	for _, dir := range starts {
 		for range 8 {
@@ -47,11 +45,11 @@ func FindFlights() (string, error) {
 			dir = filepath.Dir(dir)
 		}
 	}
-	return "", errors.New("the sample data flights-3m.parquet is missing: run make setup in the checkout, or name " +
-		"the file with --file")
+	return "", errors.New("find the sample data flights-3m.parquet: no such file; run make setup in the checkout, or " +
+		"name the file with --file")
 }
 
-// readFlights reads the first n rows of the file, all when n is 0.
+// readFlights reads the first n rows of the file, or all rows when n is 0.
 func readFlights(path string, n int) (*flights, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -71,22 +69,22 @@ func readFlights(path string, n int) (*flights, error) {
 		rows = n
 	}
 	f := &flights{}
-	codes := map[string]uint16{}
-	code := func(v parquet.Value) uint16 {
-		c, ok := codes[string(v.ByteArray())]
+	indexes := map[string]uint16{}
+	airport := func(v parquet.Value) uint16 {
+		index, ok := indexes[string(v.ByteArray())]
 		if !ok {
-			c = uint16(len(f.airports))
+			index = uint16(len(f.airports))
 			f.airports = append(f.airports, string(v.ByteArray()))
-			codes[f.airports[c]] = c
+			indexes[f.airports[index]] = index
 		}
-		return c
+		return index
 	}
 	columns := map[string]func(parquet.Value){
 		"date":        func(v parquet.Value) { f.date = append(f.date, v.Int64()) },
 		"delay":       func(v parquet.Value) { f.delay = append(f.delay, int16(v.Int64())) },
 		"distance":    func(v parquet.Value) { f.distance = append(f.distance, int16(v.Int64())) },
-		"origin":      func(v parquet.Value) { f.origin = append(f.origin, code(v)) },
-		"destination": func(v parquet.Value) { f.destination = append(f.destination, code(v)) },
+		"origin":      func(v parquet.Value) { f.origin = append(f.origin, airport(v)) },
+		"destination": func(v parquet.Value) { f.destination = append(f.destination, airport(v)) },
 	}
 	for name, add := range columns {
 		if err := readColumn(pf, name, rows, add); err != nil {
@@ -96,11 +94,11 @@ func readFlights(path string, n int) (*flights, error) {
 	return f, nil
 }
 
-// readColumn gives the first n values of a column to add.
+// readColumn calls add for the first n values of a column.
 func readColumn(pf *parquet.File, name string, n int, add func(parquet.Value)) error {
 	leaf, ok := pf.Schema().Lookup(name)
 	if !ok {
-		return errors.New("missing")
+		return errors.New("the file does not have it")
 	}
 	buf := make([]parquet.Value, 4096)
 	for _, group := range pf.RowGroups() {
@@ -125,6 +123,7 @@ func readColumn(pf *parquet.File, name string, n int, add func(parquet.Value)) e
 	return nil
 }
 
+// drain calls add for up to n values and returns how many of the n remain.
 func drain(values parquet.ValueReader, buf []parquet.Value, n int, add func(parquet.Value)) (int, error) {
 	for n > 0 {
 		k, err := values.ReadValues(buf[:min(len(buf), n)])

@@ -4,42 +4,45 @@ import (
 	"math/rand/v2"
 )
 
-// replay turns flights into the order a careless world would deliver them in: most
-// in order of time, some hours late, some twice, some broken. It is a pure function
-// of its seed.
+// replay turns flights into events as a real client would deliver them: most in order of time, some hours late, some
+// twice, some malformed. It is a pure function of its seed.
 type replay struct {
 	flights *flights
 	rng     *rand.Rand
-	next    int           // next flight in order of time
-	held    map[int][]int // flights to send when next reaches the key: late ones and second copies
+	next    int           // next is the next flight in order of time.
+	held    map[int][]int // held are late flights and copies, by the value of next at which they are sent.
 
 	sent, late, duplicates, malformed int
 }
 
-// The shares of what goes wrong, and how far behind late events and copies come, in flights.
+// The shares of late, duplicate and malformed events, and how many flights later the late events and copies are sent.
 const (
 	lateShare      = 0.02
 	duplicateShare = 0.01
 	malformedShare = 0.001
-	minBehind      = 3_000 // about four hours of departures
-	maxBehind      = 60_000
+	minDelay       = 3_000 // about four hours of departures
+	maxDelay       = 60_000
 )
 
 func newReplay(f *flights, seed uint64) *replay {
 	return &replay{flights: f, rng: rand.New(rand.NewPCG(seed, 1)), held: map[int][]int{}}
 }
 
-// malformed are events a server must refuse, each for another reason.
+// malformed are events that a server must reject, each for another reason.
 var malformed = []string{
-	`{"specversion":"1.0","id":"broken-1","source":"flights-3m","type":"flight.departed","time":"2001-01-01T00:00:00Z","data":{"origin":"ORD","delay":"late"}}`,
-	`{"specversion":"1.0","id":"broken-2","source":"flights-3m","type":"flight.vanished","time":"2001-01-01T00:00:00Z","data":{}}`,
-	`{"specversion":"1.0","source":"flights-3m","type":"flight.departed","time":"2001-01-01T00:00:00Z","data":{"origin":"ORD"}}`,
-	`{"specversion":"1.0","id":"broken-4","source":"flights-3m","type":"flight.departed","time":"yesterday","data":{"origin":"ORD"}}`,
+	`{"specversion":"1.0","id":"broken-1","source":"flights-3m","type":"flight.departed",` +
+		`"time":"2001-01-01T00:00:00Z","data":{"origin":"ORD","delay":"late"}}`,
+	`{"specversion":"1.0","id":"broken-2","source":"flights-3m","type":"flight.vanished",` +
+		`"time":"2001-01-01T00:00:00Z","data":{}}`,
+	`{"specversion":"1.0","source":"flights-3m","type":"flight.departed",` +
+		`"time":"2001-01-01T00:00:00Z","data":{"origin":"ORD"}}`,
+	`{"specversion":"1.0","id":"broken-4","source":"flights-3m","type":"flight.departed",` +
+		`"time":"yesterday","data":{"origin":"ORD"}}`,
 	`{"specversion":"1.0","id":"broken-5","source":"flights-3m","type":"flight.departed","data":{"origin":"ORD"`,
 }
 
-// batch appends at least n events to dst as NDJSON, fewer only at the end, and
-// returns how many lines it appended; 0 when everything has been sent.
+// batch appends events to dst as NDJSON and returns how many. It appends at least n of them until the flights end, and
+// 0 when all of them have been sent.
 func (r *replay) batch(dst []byte, n int) ([]byte, int) {
 	lines := 0
 	for lines < n && (r.next < r.flights.len() || len(r.held) > 0) {
@@ -53,7 +56,7 @@ func (r *replay) batch(dst []byte, n int) ([]byte, int) {
 	return dst, lines
 }
 
-// release sends what was held back until now.
+// release appends the events that were held back until now.
 func (r *replay) release(dst []byte, lines int) ([]byte, int) {
 	for _, i := range r.held[r.next] {
 		dst = r.flights.appendEvent(dst, i)
@@ -63,32 +66,33 @@ func (r *replay) release(dst []byte, lines int) ([]byte, int) {
 	return dst, lines
 }
 
-// step sends the next flight, or holds it back, and sometimes its copy as well.
+// step appends the next flight or holds it back. For some flights it also holds back a copy.
 func (r *replay) step(dst []byte, lines int) ([]byte, int) {
 	if r.rng.Float64() < malformedShare {
 		dst = append(append(dst, malformed[r.malformed%len(malformed)]...), '\n')
 		r.malformed++
 		lines++
 	}
-	at := r.next
+	sent := r.next
 	if r.rng.Float64() < lateShare {
-		at = r.hold(r.next)
+		sent = r.hold(r.next)
 		r.late++
 	} else {
 		dst = r.flights.appendEvent(dst, r.next)
 		lines++
 	}
 	if r.rng.Float64() < duplicateShare {
-		r.held[at+minBehind] = append(r.held[at+minBehind], r.next)
+		r.held[sent+minDelay] = append(r.held[sent+minDelay], r.next)
 		r.duplicates++
 	}
 	return dst, lines
 }
 
+// hold holds flight i back and returns the value of next at which it is sent.
 func (r *replay) hold(i int) int {
-	at := i + minBehind + r.rng.IntN(maxBehind-minBehind)
-	r.held[at] = append(r.held[at], i)
-	return at
+	until := i + minDelay + r.rng.IntN(maxDelay-minDelay)
+	r.held[until] = append(r.held[until], i)
+	return until
 }
 
 // total estimates the number of lines, for the progress bar.

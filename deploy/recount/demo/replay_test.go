@@ -8,6 +8,7 @@ import (
 	"testing"
 )
 
+// sampleFlights returns n flights, five seconds apart.
 func sampleFlights(n int) *flights {
 	f := &flights{airports: []string{"ORD", "ATL", "SFO"}}
 	for i := range n {
@@ -20,6 +21,7 @@ func sampleFlights(n int) *flights {
 	return f
 }
 
+// replayAll returns everything that a replay sends, in requests of a size.
 func replayAll(f *flights, seed uint64, batch int) ([]byte, *replay) {
 	r := newReplay(f, seed)
 	var all []byte
@@ -32,7 +34,7 @@ func replayAll(f *flights, seed uint64, batch int) ([]byte, *replay) {
 	}
 }
 
-// TestReplayIsAFunctionOfItsSeed: whatever the size of requests.
+// TestReplayIsAFunctionOfItsSeed checks that the same seed sends the same events, for any size of requests.
 func TestReplayIsAFunctionOfItsSeed(t *testing.T) {
 	t.Parallel()
 	f := sampleFlights(30_000)
@@ -40,15 +42,15 @@ func TestReplayIsAFunctionOfItsSeed(t *testing.T) {
 	b, _ := replayAll(f, 7, 333)
 	c, _ := replayAll(f, 8, 1000)
 	if !bytes.Equal(a, b) {
-		t.Error("the same seed sent other events")
+		t.Error("the same seed sent different events")
 	}
 	if bytes.Equal(a, c) {
 		t.Error("another seed sent the same events")
 	}
 }
 
-// TestReplaySendsEveryFlight: each at least once, a second time as often as counted,
-// and the shares are those that are promised.
+// TestReplaySendsEveryFlight checks that every flight is sent, that the replay counts the copies it sends, and that
+// late, duplicate and malformed events have their shares.
 func TestReplaySendsEveryFlight(t *testing.T) {
 	t.Parallel()
 	const n = 50_000

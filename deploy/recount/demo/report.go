@@ -12,10 +12,10 @@ import (
 	"text/tabwriter"
 )
 
-// shown is how many origins the table lists; all are compared.
+// shown is how many origins the table lists. All origins are compared.
 const shown = 10
 
-// report prints the comparison and fails if a number differs that should not.
+// report prints the comparison and fails if the counts differ by more than their stated error.
 func (d *director) report(ctx context.Context, truth, merged, exact totals) error {
 	origins := make([]numbers, 0, len(truth.origins))
 	for _, n := range truth.origins {
@@ -28,21 +28,21 @@ func (d *director) report(ctx context.Context, truth, merged, exact totals) erro
 	fmt.Fprint(w, "\nflights from\ttruth\tmerged\texact\tdifference\t\n")
 	wrong := 0
 	for i, want := range append([]numbers{truth.all}, origins...) {
-		m := pick(merged, want.Origin)
-		e := pick(exact, want.Origin)
-		if !agree(want, m) || !agree(want, e) || e.Routes != want.Routes || !bounded(want, m) {
+		live := pick(merged, want.Origin)
+		batch := pick(exact, want.Origin)
+		if !agree(want, live) || !agree(want, batch) || batch.Routes != want.Routes || !bounded(want, live) {
 			wrong++
 		} else if i > shown {
 			continue
 		}
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t\n", cmp.Or(want.Origin, "everywhere"), want.Flights, m.Flights, e.Flights,
-			e.Flights-want.Flights)
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t\n", cmp.Or(want.Origin, "everywhere"), want.Flights, live.Flights,
+			batch.Flights, batch.Flights-want.Flights)
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(d.out, "… and %d more origins; miles, worst and mean delay and distinct routes of every origin were "+
-		"compared too\n\n", max(0, len(origins)-shown))
+	fmt.Fprintf(d.out, "… and %d more origins. Miles, worst delay, mean delay and distinct routes of every origin "+
+		"were compared as well.\n\n", max(0, len(origins)-shown))
 	extra := d.summary(ctx, truth, merged)
 	if wrong > 0 || len(exact.origins) != len(truth.origins) || len(merged.origins) != len(truth.origins) {
 		return fmt.Errorf("%w: %d of %d rows", errDiffers, wrong, len(origins)+1)
@@ -50,6 +50,7 @@ func (d *director) report(ctx context.Context, truth, merged, exact totals) erro
 	return extra
 }
 
+// pick returns the numbers of one origin, or of all flights for the empty origin.
 func pick(t totals, origin string) numbers {
 	if origin == "" {
 		return t.all
@@ -57,13 +58,13 @@ func pick(t totals, origin string) numbers {
 	return t.origins[origin]
 }
 
-// agree reports whether the measures without sketch error are the same.
+// agree reports whether all measures but the distinct count are the same. The mean may differ by rounding.
 func agree(want, got numbers) bool {
 	return got.Flights == want.Flights && got.Miles == want.Miles && got.Worst == want.Worst &&
 		math.Abs(got.Delay-want.Delay) < 1e-9*max(1, math.Abs(want.Delay))
 }
 
-// bounded reports whether the true number of routes lies within the stated bounds.
+// bounded reports whether the true number of routes is within the stated bounds.
 func bounded(want, got numbers) bool {
 	if got.Bounds.Routes == nil {
 		return got.Routes == want.Routes
@@ -71,7 +72,7 @@ func bounded(want, got numbers) bool {
 	return got.Bounds.Routes[0] <= want.Routes && want.Routes <= got.Bounds.Routes[1]
 }
 
-// summary prints the totals, and fails if the server's differ from what was sent.
+// summary prints the totals, and fails if those of the server differ from those of the replay.
 func (d *director) summary(ctx context.Context, truth, merged totals) error {
 	p, err := d.api.newest(ctx)
 	if err != nil {
@@ -80,17 +81,17 @@ func (d *director) summary(ctx context.Context, truth, merged totals) error {
 	w := tabwriter.NewWriter(d.out, 0, 4, 2, ' ', 0)
 	fmt.Fprintf(w, "sent\t%d events in %.1f s, %.0f acknowledged a second, %d requests sent again\n", d.plan.sent,
 		d.sendTime.Seconds(), float64(d.accepted.Load())/d.sendTime.Seconds(), d.retries.Load())
-	fmt.Fprintf(w, "late\t%d events came hours late by their own time\n", d.plan.late)
-	fmt.Fprintf(w, "rejected\t%d of %d malformed\n", d.rejected.Load(), d.plan.malformed)
-	fmt.Fprintf(w, "duplicates\t%d sent twice, publication %d dropped %d\n", d.plan.duplicates, p.N, p.Duplicates)
+	fmt.Fprintf(w, "late\t%d events arrived hours after their event time\n", d.plan.late)
+	fmt.Fprintf(w, "rejected\t%d of %d malformed events\n", d.rejected.Load(), d.plan.malformed)
+	fmt.Fprintf(w, "duplicates\t%d events sent twice; publication %d dropped %d\n", d.plan.duplicates, p.N, p.Duplicates)
 	bounds := "exact"
 	if b := merged.all.Bounds.Routes; b != nil {
 		bounds = fmt.Sprintf("stated bounds %d to %d", b[0], b[1])
 	}
-	fmt.Fprintf(w, "distinct\t%d routes live, %d in truth: error %.3f %%, %s\n", merged.all.Routes, truth.all.Routes,
+	fmt.Fprintf(w, "distinct\t%d routes live, %d in the source file: error %.3f %%, %s\n", merged.all.Routes, truth.all.Routes,
 		100*math.Abs(float64(merged.all.Routes)/float64(truth.all.Routes)-1), bounds)
 	if mib := peakMemory(); mib > 0 {
-		fmt.Fprintf(w, "memory\t%d MiB resident at the peak, engines included\n", mib)
+		fmt.Fprintf(w, "memory\t%d MiB resident at the peak, with the engines\n", mib)
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -106,8 +107,7 @@ func (d *director) summary(ctx context.Context, truth, merged totals) error {
 
 var peakLine = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
 
-// peakMemory is the largest resident size of the process in MiB, 0 where the
-// system does not say.
+// peakMemory returns the largest resident size of the process in MiB, or 0 where the system does not report it.
 func peakMemory() int64 {
 	raw, err := os.ReadFile("/proc/self/status")
 	if err != nil {

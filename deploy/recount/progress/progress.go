@@ -1,5 +1,5 @@
-// Package progress shows how far a long command is: a bar that is redrawn on a
-// terminal, a plain line now and then elsewhere.
+// Package progress shows how far a long command is. On a terminal it redraws a bar; elsewhere it prints a plain line
+// every few seconds.
 package progress
 
 import (
@@ -22,11 +22,11 @@ type Bar struct {
 	drawn bool
 }
 
-// New returns a bar on out. Elsewhere than on a terminal what is soon done leaves no line.
+// New returns a bar on out. A command that ends within seconds prints no line unless out is a terminal.
 func New(out io.Writer) *Bar {
 	b := &Bar{out: out, every: 5 * time.Second, last: time.Now()}
 	if f, ok := out.(*os.File); ok {
-		if st, err := f.Stat(); err == nil && st.Mode()&os.ModeCharDevice != 0 {
+		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
 			b.terminal = true
 			b.every = 100 * time.Millisecond
 		}
@@ -34,9 +34,10 @@ func New(out io.Writer) *Bar {
 	return b
 }
 
+// width is the length of the bar in characters.
 const width = 24
 
-// Set shows done of total and a text behind the bar, unless it did so a moment ago.
+// Set shows done of total and a text after the bar. It does nothing when the bar was drawn a moment ago.
 func (b *Bar) Set(done, total int64, text string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -61,7 +62,7 @@ func (b *Bar) draw(done, total int64, text string) {
 	b.drawn = true
 }
 
-// Clear removes the bar from a terminal, so that other output may follow.
+// Clear removes the bar from a terminal, so that other output can follow.
 func (b *Bar) Clear() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
