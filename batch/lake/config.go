@@ -25,7 +25,7 @@ type Config struct {
 	AccessKey    string // empty means the default credential chain of AWS
 	SecretKey    string
 	PathStyle    bool // puts the bucket into the path of requests and not into the host name
-	CreateBucket bool // allows to create a missing bucket
+	CreateBucket bool // lets Open create a missing bucket
 	ReadOnly     bool // never creates a bucket: for a process that only reads
 
 	Attempts int           // tries of one request, or of one create with its read-back

@@ -196,8 +196,8 @@ func (s *Store) listPage(ctx context.Context, in *s3.ListObjectsV2Input) (*s3.Li
 // parallelDeletes is how many deletions of one call are under way at a time.
 const parallelDeletes = 8
 
-// Delete deletes objects. It is no error if a key has none. Each key is a request, and several are under
-// way at a time, because not every S3 store knows DeleteObjects.
+// Delete deletes objects. It is no error if a key has none. Each key is a request of its own, because not
+// every S3 store knows DeleteObjects; several requests are under way at a time.
 func (s *Store) Delete(ctx context.Context, keys ...string) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallelDeletes)

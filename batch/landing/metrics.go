@@ -18,7 +18,7 @@ const (
 	stagePut
 	stageVerify
 	stageCommit
-	stages
+	stages // the number of stages
 )
 
 func (s stage) String() string {

@@ -8,7 +8,7 @@
 //
 // Rows are ordered by time, then position. The same rows give the same bytes.
 //
-//	_key        FIXED_LEN_BYTE_ARRAY(16)   as in the batches of the log (package eventbatch), like the next ones
+//	_key        FIXED_LEN_BYTE_ARRAY(16)   from here to the declared fields as in package eventbatch
 //	_tenant     STRING
 //	_flags      UINT_8
 //	_hash       UINT_64
