@@ -1,16 +1,15 @@
 package demo
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"recount/deploy/client"
+	"recount/schemas/query"
 )
 
 // numbers are the measures of one origin, or of all when Origin is empty.
@@ -34,79 +33,40 @@ type totals struct {
 	origins map[string]numbers
 }
 
-// accuracy is what an answer says of itself.
-type accuracy struct {
-	Publication uint64   `json:"publication"`
-	Pending     int64    `json:"pending_events"`
-	Exact       bool     `json:"exact"`
-	Through     []uint64 `json:"through"`
-}
-
 // api asks a server.
-type api struct {
-	url    string
-	client *http.Client
-}
+type api struct{ client *client.Client }
 
-func newAPI(url string) *api { return &api{url: url, client: &http.Client{Timeout: time.Minute}} }
-
-func (a *api) query(ctx context.Context, q map[string]any) (rows []numbers, acc accuracy, err error) {
-	for k, v := range map[string]any{"view": "flight_departures", "from": "2001-01-01T00:00:00Z",
-		"to": "2001-07-02T00:00:00Z", "limit": 10_000} {
-		q[k] = v
-	}
-	var answer struct {
-		Rows     []numbers `json:"rows"`
-		Accuracy accuracy  `json:"accuracy"`
-	}
-	err = a.call(ctx, http.MethodPost, "/v1/query", q, &answer)
-	return answer.Rows, answer.Accuracy, err
-}
-
-func (a *api) call(ctx context.Context, method, path string, body, into any) error {
-	raw, err := json.Marshal(body)
-	if err != nil {
-		return err
-	}
-	req, err := http.NewRequestWithContext(ctx, method, a.url+path, bytes.NewReader(raw))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := a.client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if raw, err = io.ReadAll(resp.Body); err != nil {
-		return err
-	}
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: status %d: %s", path, resp.StatusCode, bytes.TrimSpace(raw))
-	}
-	return json.Unmarshal(raw, into)
+// flightsQuery asks for all flights that are replayed.
+func flightsQuery(mode query.Mode) *query.Query {
+	return &query.Query{View: "flight_departures", From: time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC),
+		To: time.Date(2001, 7, 2, 0, 0, 0, 0, time.UTC), Limit: 10_000, Mode: mode}
 }
 
 // flights returns the number of flights counted so far.
-func (a *api) flights(ctx context.Context) (int64, accuracy, error) {
-	rows, acc, err := a.query(ctx, map[string]any{"measures": []string{"flights"}})
+func (a *api) flights(ctx context.Context) (int64, query.Accuracy, error) {
+	q := flightsQuery(query.Merged)
+	q.Measures = []string{"flights"}
+	var rows []numbers
+	accuracy, err := a.client.Query(ctx, q, &rows)
 	if err != nil || len(rows) == 0 {
-		return 0, acc, err
+		return 0, accuracy, err
 	}
-	return rows[0].Flights, acc, nil
+	return rows[0].Flights, accuracy, nil
 }
 
 // totals asks for every measure in a mode.
-func (a *api) totals(ctx context.Context, mode string) (totals, error) {
+func (a *api) totals(ctx context.Context, mode query.Mode) (totals, error) {
 	t := totals{origins: map[string]numbers{}}
-	all, _, err := a.query(ctx, map[string]any{"mode": mode})
-	if err != nil {
+	var all, rows []numbers
+	q := flightsQuery(mode)
+	if _, err := a.client.Query(ctx, q, &all); err != nil {
 		return t, err
 	}
 	if len(all) > 0 {
 		t.all = all[0]
 	}
-	rows, _, err := a.query(ctx, map[string]any{"mode": mode, "group_by": []string{"origin"}})
+	q.GroupBy = []string{"origin"}
+	_, err := a.client.Query(ctx, q, &rows)
 	for _, r := range rows {
 		t.origins[r.Origin] = r
 	}
@@ -117,23 +77,17 @@ func (a *api) totals(ctx context.Context, mode string) (totals, error) {
 // rejected are in the log and the lake as well, as dead letters, and no view of the
 // demonstration counts those.
 type publication struct {
-	N, Events, Duplicates int64
+	N                  uint64
+	Events, Duplicates int64
 }
 
 func (a *api) newest(ctx context.Context) (publication, error) {
-	var answer struct {
-		Publications []struct {
-			N     int64
-			Types map[string]struct{ Events, Duplicates int64 }
-		}
-	}
-	if err := a.call(ctx, http.MethodGet, "/v1/publications", nil, &answer); err != nil ||
-		len(answer.Publications) == 0 {
+	publications, err := a.client.Publications(ctx)
+	if err != nil || len(publications) == 0 {
 		return publication{}, err
 	}
-	newest := answer.Publications[0]
-	p := publication{N: newest.N}
-	for _, t := range newest.Types {
+	p := publication{N: publications[0].N}
+	for _, t := range publications[0].Types {
 		p.Events += t.Events
 		p.Duplicates += t.Duplicates
 	}

@@ -17,6 +17,7 @@ import (
 
 	"recount/deploy/client"
 	"recount/deploy/server"
+	"recount/schemas/query"
 )
 
 // Options are the options of a demonstration on the command line.
@@ -111,8 +112,18 @@ func configure(dir string, settings map[string]string) (server.Config, error) {
 
 // play sends the flights, asks for the counts and compares them.
 func play(ctx context.Context, o Options, running *server.Server, f *flights, file string) error {
-	d := &director{out: o.Out, api: newAPI(running.URL()), sender: client.NewSender(running.URL(), inFlight), flights: f,
-		acked: map[int]uint64{}}
+	d := &director{out: o.Out, flights: f, acked: map[int]uint64{}}
+	asker, err := client.New(client.Config{URL: running.URL()})
+	if err != nil {
+		return err
+	}
+	defer asker.Close()
+	d.api = &api{asker}
+	if d.sender, err = client.New(client.Config{URL: running.URL(), Connections: inFlight,
+		OnRetry: d.countRetry}); err != nil {
+		return err
+	}
+	defer d.sender.Close()
 	fmt.Fprintf(o.Out, "recount is up at %s\nreplaying %d flights of the first half of 2001 as CloudEvents over HTTP\n",
 		running.URL(), f.len())
 	started := time.Now()
@@ -123,14 +134,14 @@ func play(ctx context.Context, o Options, running *server.Server, f *flights, fi
 	if err := d.waitVisible(ctx); err != nil {
 		return err
 	}
-	merged, err := d.api.totals(ctx, "merged")
+	merged, err := d.api.totals(ctx, query.Merged)
 	if err != nil {
 		return err
 	}
 	if err := d.waitExact(ctx); err != nil {
 		return err
 	}
-	exact, err := d.api.totals(ctx, "exact")
+	exact, err := d.api.totals(ctx, query.Exact)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ const (
 type director struct {
 	out     io.Writer
 	api     *api
-	sender  *client.Sender
+	sender  *client.Client
 	flights *flights
 
 	plan     *replay
@@ -39,13 +39,15 @@ type director struct {
 	acked map[int]uint64 // acked is the sequence after the last acknowledged message, by partition.
 }
 
+// countRetry counts a request of events that is sent again.
+func (d *director) countRetry(error) error {
+	d.retries.Add(1)
+	return nil
+}
+
 // replay sends every event and shows the progress.
 func (d *director) replay(ctx context.Context, seed uint64) error {
 	d.plan = newReplay(d.flights, seed)
-	d.sender.Retries = func(error) error {
-		d.retries.Add(1)
-		return nil
-	}
 	watch, stop := context.WithCancel(ctx)
 	defer stop()
 	watching := make(chan struct{})
@@ -68,7 +70,7 @@ func (d *director) send(ctx context.Context) error {
 			break
 		}
 		g.Go(func() error {
-			answer, err := d.sender.Send(gctx, body)
+			answer, err := d.sender.SendLines(gctx, body)
 			d.accepted.Add(int64(answer.Accepted))
 			d.rejected.Add(int64(len(answer.Rejected)))
 			return errors.Join(err, d.recordReceipt(answer.Receipt))
@@ -129,7 +131,7 @@ func (d *director) watch(ctx context.Context) {
 		}
 		bar.Set(d.accepted.Load()+d.rejected.Load(), int64(d.plan.total()),
 			fmt.Sprintf("acknowledged %d · counted live %d · publication %d, %d events since", d.accepted.Load(), total,
-				acc.Publication, acc.Pending))
+				acc.Publication, acc.PendingEvents))
 	}
 }
 
@@ -138,7 +140,7 @@ func (d *director) waitExact(ctx context.Context) error {
 	fmt.Fprintln(d.out, "every event is acknowledged; waiting for a publication that holds all of them")
 	for {
 		_, acc, err := d.api.flights(ctx)
-		if err == nil && acc.Pending == 0 && acc.Exact {
+		if err == nil && acc.PendingEvents == 0 && acc.Exact {
 			return nil
 		}
 		select {
