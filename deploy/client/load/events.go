@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"recount/schemas/catalog"
+	"recount/schemas/openapi"
 )
 
 // Purposes of the random bits of one event; fields follow.
@@ -46,7 +47,7 @@ type Events struct {
 }
 
 // NewEvents returns the events of a run over the view that begins at start.
-func NewEvents(c Config, v View, start time.Time) *Events {
+func NewEvents(c Config, v openapi.View, start time.Time) *Events {
 	e := &Events{cfg: c, keys: newZipf(c.Keys, c.Skew), start: start}
 	lag := max(1, int64(c.DuplicateAfter/max(1, c.interval())))
 	e.numbers = numbers{batch: int64(c.Batch), duplicates: c.Duplicates, lag: lag}
@@ -75,7 +76,7 @@ func NewEvents(c Config, v View, start time.Time) *Events {
 }
 
 // fieldsOf lists each field of the view once.
-func fieldsOf(c Config, v View) []field {
+func fieldsOf(c Config, v openapi.View) []field {
 	var names []string
 	var fields []field
 	add := func(name string, f field) {

@@ -10,12 +10,13 @@ import (
 	"pgregory.net/rapid"
 
 	"recount/schemas/catalog"
+	"recount/schemas/openapi"
 )
 
 // testView has a field of every kind.
-func testView(t testing.TB) View {
+func testView(t testing.TB) openapi.View {
 	t.Helper()
-	var v View
+	var v openapi.View
 	const text = `{"name":"v","event":"e","dimensions":[{"name":"page","type":"string"},{"name":"ok","type":"bool"},{"name":"subject","type":"string"}],
 		"measures":[{"name":"n","kind":"count","type":"int64"},{"name":"s","kind":"sum","field":"ms","type":"int64"},{"name":"f","kind":"avg","field":"cost","type":"float64"},
 		{"name":"u","kind":"distinct","field":"user","type":"string"},{"name":"m","kind":"max","field":"at","type":"timestamp"},{"name":"m2","kind":"min","field":"ms","type":"int64"}]}`

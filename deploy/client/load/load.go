@@ -6,24 +6,23 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"recount/deploy/client"
 	"recount/deploy/client/acklog"
+	"recount/schemas/openapi"
 )
 
 // Load is one run of the generator.
 type Load struct {
 	cfg    Config
-	url    string
-	client *http.Client
+	client *client.Client
 	log    *slog.Logger
-	view   View
+	view   openapi.View
 	events *Events
 	end    time.Time    // of the schedule
 	next   atomic.Int64 // request of the schedule that nobody took
@@ -53,20 +52,19 @@ func Run(ctx context.Context, c Config, o Options) (*Summary, error) {
 		return nil, err
 	}
 	c = c.spread()
-	l := &Load{cfg: c, url: strings.TrimSuffix(c.URL, "/"), log: o.Logger, acks: acklog.NewWriter(io.Discard),
-		tally: newTally()}
+	l := &Load{cfg: c, log: o.Logger, acks: acklog.NewWriter(io.Discard), tally: newTally()}
 	if l.log == nil {
 		l.log = slog.New(slog.DiscardHandler)
 	}
 	if o.AckLog != nil {
 		l.acks = acklog.NewWriter(o.AckLog)
 	}
-	transport := &http.Transport{MaxIdleConnsPerHost: c.InFlight + queriers, DisableCompression: true,
-		WriteBufferSize: 64 << 10}
-	defer transport.CloseIdleConnections()
-	l.client = &http.Client{Transport: transport}
 	var err error
-	if l.view, err = Describe(ctx, l.client, c); err != nil {
+	if l.client, err = connect(c); err != nil {
+		return nil, err
+	}
+	defer l.client.Close()
+	if l.view, err = describe(ctx, l.client, c.View); err != nil {
 		return nil, err
 	}
 	start := time.Now().Add(lead)
@@ -77,6 +75,13 @@ func Run(ctx context.Context, c Config, o Options) (*Summary, error) {
 	err = l.run(ctx, start, o.Every)
 	s := l.tally.summary(c, l.view.Name, time.Since(start), cpuTime()-usage)
 	return s, errors.Join(err, l.acks.Flush())
+}
+
+// connect returns a client that sends each request once: the schedule says when a request is sent,
+// and the load itself when it is sent again.
+func connect(c Config) (*client.Client, error) {
+	return client.New(client.Config{URL: c.URL, Key: c.Key, UserAgent: "recount-load", Timeout: c.Timeout,
+		Connections: c.InFlight + queriers, Retry: client.Retry{Attempts: 1}, Breaker: client.Breaker{Failures: -1}})
 }
 
 // run keeps every goroutine of the load. Behind the schedule retries may go on for Drain.
@@ -167,7 +172,7 @@ func (l *Load) record(n int64, due time.Time, a *attempt) error {
 	now := time.Now().UnixMicro()
 	for _, p := range promises {
 		p.Run = l.cfg.Run
-		p.Receipt = a.answer.Receipt
+		p.Receipt = a.result.Receipt
 		p.Intended = due.UnixMicro()
 		p.Done = now
 		if err := l.acks.Write(p); err != nil {

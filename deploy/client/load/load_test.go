@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"recount/deploy/client/acklog"
+	"recount/schemas/openapi"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -30,7 +31,10 @@ func fake(t testing.TB, answer func(body []byte, w http.ResponseWriter)) string 
 	mux.HandleFunc("GET /v1/views",
 		func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, viewsAnswer) })
 	mux.HandleFunc("POST /v1/query",
-		func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"rows":[]}`+"\n") })
+		func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Recount-Accuracy", "{}")
+			_, _ = io.WriteString(w, `{"rows":[]}`+"\n")
+		})
 	mux.HandleFunc("POST /v1/events", func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -221,7 +225,7 @@ func TestWrongRefusals(t *testing.T) {
 	c.Duration = 100 * time.Millisecond
 	c.Malformed = 0.3
 	c.Duplicates = 0.3
-	e := NewEvents(c, View{}, time.Now())
+	e := NewEvents(c, openapi.View{}, time.Now())
 	want := int64(0)
 	honest := atomic.Bool{}
 	c.URL = fake(t, func(body []byte, w http.ResponseWriter) {

@@ -25,7 +25,7 @@ func (l *Load) promises(a *attempt, fresh, copies span) (lines []acklog.Line, wr
 		return nonEmpty(both), 0
 	}
 	out := map[int64]bool{} // Index in the request.
-	for _, r := range a.answer.Rejected {
+	for _, r := range a.result.Rejected {
 		line := &both[0]
 		number := fresh.first + int64(r.Index)
 		if int64(r.Index) >= fresh.count {
@@ -33,7 +33,7 @@ func (l *Load) promises(a *attempt, fresh, copies span) (lines []acklog.Line, wr
 			number = copies.first + int64(r.Index) - fresh.count
 		}
 		out[int64(r.Index)] = true
-		switch pending := r.Code == "log_unavailable" || r.Code == "log_full"; {
+		switch pending := r.Code.RetryEvent(); {
 		case pending:
 			line.Pending = append(line.Pending, number)
 		case kind == acklog.Acked:

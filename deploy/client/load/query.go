@@ -6,12 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"recount/deploy/client"
 	"recount/deploy/client/acklog"
 	"recount/schemas/query"
 )
@@ -65,11 +65,12 @@ func (l *Load) question(n int64) *query.Query {
 
 // ask sends one query and records its answer (V7).
 func (l *Load) ask(ctx context.Context, n int64, due time.Time) error {
-	question, err := json.Marshal(l.question(n))
+	q := l.question(n)
+	question, err := json.Marshal(q)
 	if err != nil {
 		return err
 	}
-	answer, err := l.answer(ctx, question)
+	answer, err := l.answer(ctx, q)
 	l.tally.answered(time.Since(due), err)
 	if err != nil {
 		l.log.Debug("query", "error", err)
@@ -79,26 +80,21 @@ func (l *Load) ask(ctx context.Context, n int64, due time.Time) error {
 		Done: time.Now().UnixMicro()})
 }
 
-func (l *Load) answer(ctx context.Context, question []byte) ([]byte, error) {
+// answer sends a query and returns the body of its answer.
+func (l *Load) answer(ctx context.Context, q *query.Query) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.url+"/v1/query", bytes.NewReader(question))
+	answer, err := l.client.QueryAs(ctx, q, client.JSON)
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Content-Type", "application/json")
-	l.cfg.authorize(req)
-	resp, err := l.client.Do(req)
-	if err != nil {
+	defer answer.Close()
+	raw, err := io.ReadAll(io.LimitReader(answer, maxRecorded+1))
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxRecorded+1))
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode != http.StatusOK || len(raw) > maxRecorded {
-		return nil, fmt.Errorf("status %d, %d bytes: %s", resp.StatusCode, len(raw), excerpt(raw))
+	case len(raw) > maxRecorded:
+		return nil, fmt.Errorf("the answer is larger than %d bytes", maxRecorded)
 	}
 	return bytes.TrimSpace(raw), nil
 }
