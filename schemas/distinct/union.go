@@ -1,8 +1,9 @@
 package distinct
 
-// Union unites sketches and estimates how many values they hold together, one group after
-// another. It counts registers by rank while they rise and remembers which rose, so a small
-// group costs as many steps as it has registers, and not a walk over all of them. The zero value is empty. It is not safe for concurrent use.
+// Union unites sketches and estimates how many values they hold together, one group after another. It
+// counts registers by rank while they rise and remembers which rose, so a small group costs as many steps
+// as it has registers, and not a walk over all of them. The zero value is empty. It is not safe for
+// concurrent use.
 type Union struct {
 	ranks  [registers]uint8
 	counts counts

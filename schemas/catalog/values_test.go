@@ -1,0 +1,163 @@
+package catalog
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestNormalize(t *testing.T) {
+	t.Parallel()
+	zoned := time.Date(2013, 11, 3, 1, 30, 0, 1000, time.FixedZone("", -5*3600))
+	for _, c := range []struct {
+		value any
+		as    FieldType
+		want  any // nil: refused
+	}{
+		{"ORD", String, "ORD"},
+		{"", String, ""},
+		{1, String, nil},
+		{1, Int64, int64(1)},
+		{int64(math.MinInt64), Int64, int64(math.MinInt64)},
+		{float64(3), Int64, int64(3)},
+		{3.5, Int64, nil},
+		{float64(1 << 53), Int64, nil}, // The next integer has the same float64.
+		{math.Inf(1), Int64, nil},
+		{math.NaN(), Int64, nil},
+		{"1", Int64, nil},
+		{true, Int64, nil},
+		{2, Float64, float64(2)},
+		{2.5, Float64, 2.5},
+		{"2.5", Float64, nil},
+		{true, Bool, true},
+		{1, Bool, nil},
+		{"1970-01-01T00:00:01Z", Timestamp, int64(1_000_000)},
+		{"2013-11-03T01:30:00.000001-05:00", Timestamp, zoned.UnixMicro()},
+		{zoned, Timestamp, zoned.UnixMicro()},
+		{"2013-11-03", Timestamp, nil},
+		{1_000_000, Timestamp, nil},
+		{nil, String, nil},
+		{[]any{"a"}, String, nil},
+	} {
+		got, err := Normalize(c.value, c.as)
+		if (err == nil) != (c.want != nil) || err == nil && got != c.want {
+			t.Errorf("%T %v as %s: got %T %v, %v; want %v", c.value, c.value, c.as, got, got, err, c.want)
+		}
+		if err == nil && !isOf(got, c.as) {
+			t.Errorf("%T %v as %s: isOf refuses %T %v", c.value, c.value, c.as, got, got)
+		}
+	}
+}
+
+// TestColumnsAreStable freezes the order in which a view reads columns: the digest depends on it.
+func TestColumnsAreStable(t *testing.T) {
+	t.Parallel()
+	v := flights().Views["departures"]
+	if got, want := strings.Join(v.Columns(), " "), "origin subject delay distance tail"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestColumnPrefersTheField checks that a declared field hides the attribute of the same name.
+func TestColumnPrefersTheField(t *testing.T) {
+	t.Parallel()
+	e := flights().Events["flight.departed"]
+	e.Fields = append(e.Fields, Field{"subject", Int64})
+	for name, want := range map[string]struct {
+		fieldType FieldType
+		known     bool
+	}{"subject": {Int64, true}, "source": {String, true}, "delay": {Int64, true}, "gate": {String, false}} {
+		got, known := e.Column(name)
+		if got != want.fieldType || known != want.known {
+			t.Errorf("%s: got %s, %v; want %s, %v", name, got, known, want.fieldType, want.known)
+		}
+	}
+}
+
+func TestViewsOf(t *testing.T) {
+	t.Parallel()
+	c := flights()
+	for _, name := range []string{"b", "a"} {
+		v := *c.Views["departures"]
+		v.Name = name
+		c.Views[name] = &v
+	}
+	c.Views["other"] = &View{Name: "other", Event: "x"}
+	var names []string
+	for _, v := range c.ViewsOf("flight.departed") {
+		names = append(names, v.Name)
+	}
+	if got, want := strings.Join(names, " "), "a b departures"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestLimits checks both sides of each limit: the largest declaration is accepted, one more is refused.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	names := func(n int) []string {
+		var out []string
+		for i := range n {
+			out = append(out, "f"+strings.Repeat("x", i))
+		}
+		return out
+	}
+	for what, c := range map[string]struct {
+		most int
+		set  func(*Catalog, *View, int)
+	}{
+		"fields": {MaxFields, func(c *Catalog, _ *View, n int) {
+			e := &EventType{Name: "wide"}
+			for i := range n {
+				e.Fields = append(e.Fields, Field{"f" + string(rune('a'+i/26)) + string(rune('a'+i%26)), String})
+			}
+			c.Events["wide"] = e
+		}},
+		"dimensions": {MaxDimensions, func(c *Catalog, v *View, n int) {
+			v.Dimensions = names(n)
+			for _, d := range v.Dimensions {
+				e := c.Events[v.Event]
+				e.Fields = append(e.Fields, Field{d, String})
+			}
+		}},
+		"measures": {MaxMeasures, func(_ *Catalog, v *View, n int) {
+			v.Measures = nil
+			for _, m := range names(n) {
+				v.Measures = append(v.Measures, Measure{Name: m, Kind: Count})
+			}
+		}},
+		"filters": {MaxFilters, func(_ *Catalog, v *View, n int) {
+			v.Where = nil
+			for range n {
+				v.Where = append(v.Where, Filter{"delay", Ge, []any{int64(0)}})
+			}
+		}},
+		"values": {MaxInValues, func(_ *Catalog, v *View, n int) {
+			v.Where = []Filter{{"delay", In, nil}}
+			for i := range n {
+				v.Where[0].Values = append(v.Where[0].Values, int64(i))
+			}
+		}},
+	} {
+		for _, n := range []int{c.most, c.most + 1} {
+			changed := flights()
+			c.set(changed, changed.Views["departures"], n)
+			if err := changed.Validate(); (err == nil) != (n <= c.most) {
+				t.Errorf("%d %s: got %v", n, what, err)
+			}
+		}
+	}
+}
+
+// TestStoredNames freezes a digest and a schema id: both are in the names of tables and objects.
+func TestStoredNames(t *testing.T) {
+	t.Parallel()
+	c := flights()
+	if got, want := c.Digest(c.Views["departures"]), "723ebbdd28f88afa"; got != want {
+		t.Errorf("the digest of a stored view has changed: got %s, want %s", got, want)
+	}
+	if got, want := c.Events["flight.departed"].SchemaID(), "01cbf69d6ae003b3"; got != want {
+		t.Errorf("the id of a stored schema has changed: got %s, want %s", got, want)
+	}
+}

@@ -1,0 +1,23 @@
+CREATE TABLE IF NOT EXISTS `cells_select_b53d5851b49bb6f4` (
+  `_bucket` DateTime64(6, 'UTC'),
+  `_ver` UInt64,
+  `tenant` LowCardinality(String),
+  `time` DateTime64(6, 'UTC'),
+  `from` LowCardinality(Nullable(String)),
+  `order` Nullable(Int64),
+  `flag` Nullable(Bool),
+  `subject` LowCardinality(Nullable(String)),
+  `_events` UInt64,
+  `n` UInt64,
+  `total__sum` Int128,
+  `total__n` UInt64,
+  `cost__sum` Float64,
+  `cost__n` UInt64,
+  `mean__sum` Float64,
+  `mean__n` UInt64,
+  `least` Nullable(Int64),
+  `most` Nullable(Float64),
+  `newest` Nullable(DateTime64(6, 'UTC')),
+  `users__state` String,
+  `users__sketch` Array(UInt32)
+) ENGINE = MergeTree PARTITION BY toYear(`_bucket`) ORDER BY (`_bucket`, `_ver`, `tenant`, `time`)
