@@ -97,7 +97,7 @@ func (n *node) runProcess(p *proc) {
 		if err == nil {
 			break
 		}
-		if strings.Contains(err.Error(), "may be another's") {
+		if strings.Contains(err.Error(), "may be the log of another system") {
 			_ = os.Remove(filepath.Join(n.dir, "high-water.json")) // The error tells the operator to do this.
 		}
 		n.w.observe("boot fails")

@@ -12,7 +12,7 @@ import (
 	"recount/speed/realtime"
 )
 
-// Log is the log as the janitor sees it. eventlog.Log is one.
+// Log is what the janitor needs of the log; eventlog.Log implements it.
 type Log interface {
 	Partitions() int
 	Bounds(ctx context.Context, partition int) (first, next uint64, err error)
@@ -22,14 +22,14 @@ type Log interface {
 
 // Config says how partitions begin.
 type Config struct {
-	Next      record.Next // what the first record of a chain fixes, and the cut rule in force
+	Next      record.Next // settings that the first record of a chain fixes, and the current cut rule
 	Snapshots string      // folder of the snapshots of the real-time views
-	LogName   string      // how an operator knows the log, for errors
+	LogName   string      // path or URL by which an operator knows the log, for errors
 	Logger    *slog.Logger
 }
 
-// Begin begins every partition. What is wrong with one is mostly wrong with all, so the
-// first fault is enough.
+// Begin begins every partition. It returns the first error, because a problem of one partition is
+// usually a problem of all.
 func Begin(ctx context.Context, cfg Config, log Log, records record.CommitLog, marks *Marks) ([]*record.Chain, error) {
 	chains := make([]*record.Chain, log.Partitions())
 	for p := range chains {
@@ -37,13 +37,14 @@ func Begin(ctx context.Context, cfg Config, log Log, records record.CommitLog, m
 		if chains[p], err = begin(ctx, cfg, log, records, marks, p); err != nil {
 			return nil, fmt.Errorf("partition %d: %w", p, err)
 		}
-		marks.renew(p, chains[p].Head.Epoch)
+		marks.setEpoch(p, chains[p].Head.Epoch)
 	}
 	return chains, nil
 }
 
-// begin loads a partition's commit chain and decides L5 before anything is accepted: where
-// the log lost its end, the epoch is sealed and the log goes on behind everything that has landed.
+// begin loads a partition's commit chain and decides L5 before anything is accepted. If the log lost
+// its end, begin seals the epoch and moves the log's next sequence to the chain's head, above
+// everything that has landed.
 func begin(ctx context.Context, cfg Config, log Log, records record.CommitLog, marks *Marks,
 	p int) (*record.Chain, error) {
 	chain, err := landing.Begin(ctx, records, p, cfg.Next)
@@ -62,7 +63,7 @@ func begin(ctx context.Context, cfg Config, log Log, records record.CommitLog, m
 	if !verdict.Seal || failpoint.Off(failpoint.L5) {
 		return chain, nil
 	}
-	cfg.Logger.Error("acknowledged events may be lost: the log is not what it was; sealing its epoch",
+	cfg.Logger.Error("acknowledged events may be lost: the log no longer holds what it acknowledged; sealing its epoch",
 		"partition", p, "epoch", chain.Head.Epoch, "head", chain.Head.Seq, "next", verdict.Next, "reason",
 		verdict.Reason)
 	failpoint.Point("log.seal.before")
@@ -70,8 +71,8 @@ func begin(ctx context.Context, cfg Config, log Log, records record.CommitLog, m
 		return nil, fmt.Errorf("seal the epoch: %w", err)
 	}
 	failpoint.Point("log.seal.after")
-	// Sealing may have found a segment that a zombie landed meanwhile, so the head is asked
-	// again: a message appended below it would never be read.
+	// The seal may have found a segment that another process landed meanwhile, so the head may have
+	// moved. A message that is appended below the head would never be read.
 	_, end, err := log.Bounds(ctx, p)
 	if err != nil {
 		return nil, err
@@ -84,10 +85,9 @@ func begin(ctx context.Context, cfg Config, log Log, records record.CommitLog, m
 	return chain, marks.forget(p)
 }
 
-// replaced reports whether the log has been another since an epoch: an owner found its end
-// missing and sealed (L5). What this owner remembers from before says nothing about the log
-// that came after. Such a seal keeps the cut rule; one that brings another rule (C1) leaves
-// the log as it is.
+// replaced reports whether the log was replaced after an epoch: an owner found its end missing and
+// sealed the epoch (L5). What this owner remembers of the earlier log says nothing about the later
+// log. Such a seal keeps the cut rule. A seal that changes the rule (C1) leaves the log as it is.
 func replaced(c *record.Chain, since uint32) bool {
 	for i := 1; i < len(c.Epochs); i++ {
 		if c.Epochs[i].Epoch > since && c.Epochs[i].Rule == c.Epochs[i-1].Rule {
@@ -115,10 +115,9 @@ func judge(ctx context.Context, cfg Config, log Log, marks *Marks, chain *record
 		return eventlog.Verdict{}, err
 	}
 	if other && next <= chain.Head.Seq && first < next {
-		return eventlog.Verdict{}, fmt.Errorf("partition %d: the log holds other messages than this one "+
-			"acknowledged, and ends before what has landed; "+
-			"it may be another's: put the right log back, or move %s away to go on from what has landed", p,
-			cfg.LogName)
+		return eventlog.Verdict{}, fmt.Errorf("partition %d: the log holds other messages than it acknowledged, and "+
+			"ends before what has landed; it may be the log of another system: put the right log back, or move %s "+
+			"away to continue from what has landed", p, cfg.LogName)
 	}
 	return eventlog.Recover(eventlog.Remembered{Head: chain.Head.Seq, Snapshot: snapshot.Seq,
 		HighWater: marks.marks[p].Next, Next: next, OtherDigest: other}), nil

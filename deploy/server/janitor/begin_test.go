@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var next = record.Next{Epoch: 1, Rule: position.DefaultCutRule(), Bucket: time.Hour, Partitions: 1}
 
-// owner is a process that begins partition 0 with marks of its own.
+// owner is a process that begins partition 0, with marks of its own.
 type owner struct {
 	t     *testing.T
 	dir   string
@@ -28,7 +28,7 @@ type owner struct {
 	chain *record.Chain
 }
 
-func (o *owner) begins(log *eventlog.Log, records record.CommitLog, n record.Next) error {
+func (o *owner) begin(log *eventlog.Log, records record.CommitLog, n record.Next) error {
 	o.t.Helper()
 	var err error
 	if o.marks, err = OpenMarks(o.dir, log, slog.New(slog.DiscardHandler)); err != nil {
@@ -42,14 +42,14 @@ func (o *owner) begins(log *eventlog.Log, records record.CommitLog, n record.Nex
 	return err
 }
 
-func (o *owner) remembers() {
+func (o *owner) remember() {
 	o.t.Helper()
 	if err := o.marks.Advance(o.t.Context()); err != nil {
 		o.t.Fatal(err)
 	}
 }
 
-// freshLog is a log that holds nothing.
+// freshLog returns an empty log.
 func freshLog(t *testing.T, partitions int) *eventlog.Log {
 	t.Helper()
 	s, err := natsserver.Open(t.Context(), natsserver.DefaultConfig(t.TempDir()))
@@ -98,8 +98,8 @@ func land(t *testing.T, log *eventlog.Log, records record.CommitLog, c *record.C
 	}
 }
 
-// TestTwoOwnersOfALostLog: the log loses everything, one owner seals and goes on, and what the
-// other remembers of the log before must neither keep it from beginning nor seal again.
+// TestTwoOwnersOfALostLog loses the whole log. One owner seals the epoch and continues. What the other
+// owner remembers of the lost log must not stop it from beginning, and must not make it seal again.
 func TestTwoOwnersOfALostLog(t *testing.T) {
 	t.Parallel()
 	records := &recordtest.Memory{}
@@ -108,51 +108,51 @@ func TestTwoOwnersOfALostLog(t *testing.T) {
 	a := owner{t: t, dir: t.TempDir()}
 	b := owner{t: t, dir: t.TempDir()}
 	for _, o := range []*owner{&a, &b} {
-		if err := o.begins(before, records, next); err != nil {
+		if err := o.begin(before, records, next); err != nil {
 			t.Fatal(err)
 		}
 	}
 	fill(t, before, "before", 3)
 	land(t, before, records, a.chain)
 	fill(t, before, "before", 3)
-	a.remembers()
-	b.remembers()
+	a.remember()
+	b.remember()
 
-	if err := a.begins(after, records, next); err != nil || a.chain.Head != (position.Offset{Epoch: 2, Seq: 4}) {
-		t.Fatalf("%v: the epoch is sealed at its head: %v", err, a.chain.Head)
+	if err := a.begin(after, records, next); err != nil || a.chain.Head != (position.Offset{Epoch: 2, Seq: 4}) {
+		t.Fatalf("%v: head %v, want the epoch to be sealed at its head", err, a.chain.Head)
 	}
-	fill(t, after, "after", 5) // Over the sequences that b remembers.
+	fill(t, after, "after", 5) // This reuses the sequences that b remembers.
 	head := a.chain.Head
-	if err := b.begins(after, records, next); err != nil || b.chain.Head != head {
+	if err := b.begin(after, records, next); err != nil || b.chain.Head != head {
 		t.Errorf("the other owner: %v, its head %v, want %v", err, b.chain.Head, head)
 	}
 	land(t, after, records, a.chain)
-	b.marks.marks[0] = mark{Epoch: 1, Next: 7, Digest: 1} // As before it began.
+	b.marks.marks[0] = mark{Epoch: 1, Next: 7, Digest: 1} // As they were before b began.
 	if err := b.marks.write(); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.begins(after, records, next); err != nil || b.chain.Head != a.chain.Head {
-		t.Errorf("the other owner, behind what has landed: %v, its head %v, want %v", err, b.chain.Head, a.chain.Head)
+	if err := b.begin(after, records, next); err != nil || b.chain.Head != a.chain.Head {
+		t.Errorf("the other owner, after a segment landed: %v, its head %v, want %v", err, b.chain.Head, a.chain.Head)
 	}
 }
 
-// TestAnotherRuleForgetsNothing: an epoch that begins for another cut rule leaves the log as
-// it is, so what an owner remembers from before it still counts.
+// TestAnotherRuleForgetsNothing begins an epoch with another cut rule. That leaves the log as it is, so
+// what an owner remembers of the earlier epoch still counts.
 func TestAnotherRuleForgetsNothing(t *testing.T) {
 	t.Parallel()
 	records := &recordtest.Memory{}
 	before := freshLog(t, 1)
 	after := freshLog(t, 1)
 	o := owner{t: t, dir: t.TempDir()}
-	if err := o.begins(before, records, next); err != nil {
+	if err := o.begin(before, records, next); err != nil {
 		t.Fatal(err)
 	}
 	fill(t, before, "before", 3)
-	o.remembers()
+	o.remember()
 	fill(t, after, "after", 5)
 	other := next
 	other.Rule.Rows++
-	if err := o.begins(after, records, other); err != nil || o.chain.Head.Epoch != 3 {
+	if err := o.begin(after, records, other); err != nil || o.chain.Head.Epoch != 3 {
 		t.Errorf("%v: head %v, want epoch 2 for the rule and epoch 3 for the log", err, o.chain.Head)
 	}
 }

@@ -1,4 +1,4 @@
-// Package janitor looks after the log from outside: whether it still holds what it
-// acknowledged, before anything is accepted (L5), how much of it may go (L6), and what a running process
-// must learn of the epochs that others begin.
+// Package janitor maintains the log from outside. Before a process accepts anything, it checks that the
+// log still holds what it acknowledged (L5). It computes how much of the log may be trimmed (L6). It
+// tells a running process of the epochs that other processes begin.
 package janitor

@@ -17,39 +17,39 @@ import (
 	"recount/speed/eventlog"
 )
 
-// mark is the high-water mark of one partition: a message the log has acknowledged,
-// and what its bytes hash to, so that another log in its place is noticed (L5).
+// mark is the high-water mark of one partition. It remembers a message that the log acknowledged, with
+// a digest of its bytes, so that another log in its place is noticed (L5).
 type mark struct {
-	Epoch  uint32 `json:"epoch"` // in which it was acknowledged, as this owner knew it
-	Next   uint64 `json:"next"`  // sequence behind the remembered message
+	Epoch  uint32 `json:"epoch"` // epoch of the chain's head when this owner remembered the message
+	Next   uint64 `json:"next"`  // one more than the message's sequence
 	Digest uint32 `json:"crc32c"`
 
-	// Promised and Voided outlive a seal: events that were acknowledged, and those of them
-	// that the log has lost since (A1).
+	// Promised counts the acknowledged events, and Voided those of them that a seal has given up (A1).
+	// Both outlive a seal.
 	Promised int64 `json:"promised,omitempty"`
 	Voided   int64 `json:"voided,omitempty"`
 }
 
-// Marks are the high-water marks of all partitions in a small file beside the
-// snapshots. They are only ever too low, which L5 allows. The file is high-water.json, a
-// JSON array by partition, replaced as a whole:
+// Marks are the high-water marks of all partitions. A mark may be too low, which L5 allows, but never
+// too high. The file is high-water.json beside the snapshots: a JSON array by partition, which is
+// replaced as a whole:
 //
 //	[{"epoch":1,"next":43,"crc32c":305419896,"promised":1200,"voided":3}]
 //
-// next is one more than the sequence of the remembered message, crc32c the CRC-32C of its frame.
-// Both are 0 where nothing is remembered. promised and voided are left out where they are 0.
+// next is one more than the sequence of the remembered message, and crc32c is the CRC-32C of its frame.
+// Both are 0 where no message is remembered. promised and voided are left out where they are 0.
 type Marks struct {
-	path   string
-	log    Log
-	logger *slog.Logger
-	marks  []mark
-	ahead  bool // of the file: it could not be written, or is about to be
+	path    string
+	log     Log
+	logger  *slog.Logger
+	marks   []mark
+	unsaved bool // marks differ from the file, because a write failed or is due
 
 	mu     sync.Mutex
-	epochs []uint32 // of the heads, by partition, as Begin found or made them, or Renew since; mu guards them
+	epochs []uint32 // epochs of the chain heads by partition, from Begin or a later Renew; mu guards them
 
-	// Promised says how many events of a partition were acknowledged so far, after Settle;
-	// nil where nobody counts. Set it before Run.
+	// Promised returns how many events of a partition were acknowledged so far. Set it after Settle and
+	// before Run. It is nil in a process that does not count them.
 	Promised func(partition int) int64
 }
 
@@ -59,46 +59,46 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // OpenMarks reads the marks kept in dir.
 func OpenMarks(dir string, log Log, logger *slog.Logger) (*Marks, error) {
-	h := &Marks{path: filepath.Join(dir, "high-water.json"), log: log, logger: logger,
+	m := &Marks{path: filepath.Join(dir, "high-water.json"), log: log, logger: logger,
 		marks: make([]mark, log.Partitions()), epochs: make([]uint32, log.Partitions())}
-	raw, err := os.ReadFile(h.path)
+	raw, err := os.ReadFile(m.path)
 	if errors.Is(err, os.ErrNotExist) {
-		return h, nil
+		return m, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the high-water marks: %w", err)
 	}
 	var marks []mark
 	err = json.Unmarshal(raw, &marks)
-	if err == nil && len(marks) != len(h.marks) {
-		err = fmt.Errorf("it has marks of %d partitions, want %d", len(marks), len(h.marks))
+	if err == nil && len(marks) != len(m.marks) {
+		err = fmt.Errorf("it has marks of %d partitions, want %d", len(marks), len(m.marks))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s is damaged: %w; it may be removed, and then a log that lost its end is noticed "+
-			"later", h.path, err)
+		return nil, fmt.Errorf("read the high-water marks in %s: %w; the file may be removed, but then a log that lost "+
+			"its end may be noticed later", m.path, err)
 	}
-	h.marks = marks
-	return h, nil
+	m.marks = marks
+	return m, nil
 }
 
-// otherDigest reports whether the log has another message than the remembered one.
-func (h *Marks) otherDigest(ctx context.Context, p int) (bool, error) {
-	if h.marks[p].Next < 2 {
+// otherDigest reports whether the log has another message in place of the remembered message.
+func (m *Marks) otherDigest(ctx context.Context, p int) (bool, error) {
+	if m.marks[p].Next < 2 {
 		return false, nil
 	}
-	m, err := h.log.Get(ctx, p, h.marks[p].Next-1)
+	msg, err := m.log.Get(ctx, p, m.marks[p].Next-1)
 	if errors.Is(err, position.ErrTrimmed) || errors.Is(err, eventlog.ErrNotFound) {
 		return false, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("compare the remembered message: %w", err)
 	}
-	return crc32.Checksum(m.Data, castagnoli) != h.marks[p].Digest, nil
+	return crc32.Checksum(msg.Data, castagnoli) != m.marks[p].Digest, nil
 }
 
-// Run brings the marks up to date every second until ctx ends. A mark that cannot be
-// written stays too low, which is no reason to stop counting.
-func (h *Marks) Run(ctx context.Context) error {
+// Run advances the marks every second until ctx ends. If they cannot be written, they stay too low,
+// which is allowed, and Run continues.
+func (m *Marks) Run(ctx context.Context) error {
 	tick := time.NewTicker(markEvery)
 	defer tick.Stop()
 	for {
@@ -106,92 +106,92 @@ func (h *Marks) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			if err := h.Advance(ctx); err != nil && ctx.Err() == nil {
-				h.logger.Warn("the high-water marks could not be written", "error", err)
+			if err := m.Advance(ctx); err != nil && ctx.Err() == nil {
+				m.logger.Warn("the high-water marks could not be written; they are tried again every second", "error", err)
 			}
 		}
 	}
 }
 
-// Advance brings the marks up to date once. A partition that does not answer leaves its own where it is.
-func (h *Marks) Advance(ctx context.Context) error {
-	for p := range h.marks {
-		promised := h.marks[p].Promised
-		if h.Promised != nil {
-			promised = h.Promised(p) // Before the bounds: all of it lies below next.
+// Advance moves the marks to the log's end once. If a partition does not answer, its mark stays.
+func (m *Marks) Advance(ctx context.Context) error {
+	for p := range m.marks {
+		promised := m.marks[p].Promised
+		if m.Promised != nil {
+			promised = m.Promised(p) // It is read before the bounds, so all these events are below next.
 		}
-		first, next, err := h.log.Bounds(ctx, p)
-		if err != nil || next <= h.marks[p].Next || next <= first {
+		first, next, err := m.log.Bounds(ctx, p)
+		if err != nil || next <= m.marks[p].Next || next <= first {
 			continue
 		}
-		m, err := h.log.Get(ctx, p, next-1)
+		msg, err := m.log.Get(ctx, p, next-1)
 		if err != nil {
 			continue
 		}
-		h.marks[p].Epoch = h.epoch(p)
-		h.marks[p].Next = next
-		h.marks[p].Digest = crc32.Checksum(m.Data, castagnoli)
-		h.marks[p].Promised = promised
-		h.ahead = true
+		m.marks[p].Epoch = m.epoch(p)
+		m.marks[p].Next = next
+		m.marks[p].Digest = crc32.Checksum(msg.Data, castagnoli)
+		m.marks[p].Promised = promised
+		m.unsaved = true
 	}
-	if !h.ahead {
+	if !m.unsaved {
 		return nil
 	}
-	return h.write()
+	return m.write()
 }
 
-func (h *Marks) epoch(p int) uint32 {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.epochs[p]
+func (m *Marks) epoch(p int) uint32 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.epochs[p]
 }
 
-// renew notes that a partition is in another epoch. A mark from before it keeps its own.
-func (h *Marks) renew(p int, epoch uint32) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.epochs[p] = epoch
+// setEpoch records the epoch of a partition's chain head. An earlier mark keeps its epoch.
+func (m *Marks) setEpoch(p int, epoch uint32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.epochs[p] = epoch
 }
 
-// forget drops a partition's mark after its epoch was sealed.
-func (h *Marks) forget(p int) error {
-	h.marks[p].Epoch = 0
-	h.marks[p].Next = 0
-	h.marks[p].Digest = 0
-	return h.write()
+// forget clears a partition's mark after its epoch was sealed.
+func (m *Marks) forget(p int) error {
+	m.marks[p].Epoch = 0
+	m.marks[p].Next = 0
+	m.marks[p].Digest = 0
+	return m.write()
 }
 
-// Settle begins a count of promises: what the log has counts as promised, whoever was told.
-// If it has fewer events than were promised before, they are lost; where the mark was
-// forgotten a seal has given them up, else the audit goes on saying so.
-func (h *Marks) Settle(p int, logged int64) (promised int64, err error) {
-	m := &h.marks[p]
-	if lost := m.Promised - m.Voided - logged; lost > 0 {
-		h.logger.Error("the log lacks events that were acknowledged", "partition", p, "events", lost,
-			"given_up_by_a_seal", m.Next == 0)
-		if m.Next == 0 {
-			m.Voided += lost
+// Settle starts the count of a partition's acknowledged events with the events that are logged. If
+// fewer are logged than were acknowledged before, some are lost. If the mark was cleared, a seal has
+// given the lost events up, and Settle adds them to Voided. Otherwise the audit keeps reporting them.
+func (m *Marks) Settle(p int, logged int64) (promised int64, err error) {
+	k := &m.marks[p]
+	if lost := k.Promised - k.Voided - logged; lost > 0 {
+		m.logger.Error("the log has lost events that were acknowledged", "partition", p, "events", lost,
+			"given_up_by_a_seal", k.Next == 0)
+		if k.Next == 0 {
+			k.Voided += lost
 		}
 	}
-	if now := logged + m.Voided; now > m.Promised {
-		m.Promised = now
+	if now := logged + k.Voided; now > k.Promised {
+		k.Promised = now
 	}
-	return m.Promised, h.write()
+	return k.Promised, m.write()
 }
 
-// Remembered is how many events of a partition were promised as far as the marks know: what is
-// gone on from where nobody can count what the log has, and Settle would give up too much.
-func (h *Marks) Remembered(p int) int64 { return h.marks[p].Promised }
+// Remembered returns how many events of a partition were acknowledged according to its mark. The count
+// continues from there if the log cannot be counted, because Settle would then give up too many events.
+func (m *Marks) Remembered(p int) int64 { return m.marks[p].Promised }
 
-// Voided is how many acknowledged events of a partition seals have given up.
-func (h *Marks) Voided(p int) int64 { return h.marks[p].Voided }
+// Voided returns how many acknowledged events of a partition were given up by seals.
+func (m *Marks) Voided(p int) int64 { return m.marks[p].Voided }
 
-func (h *Marks) write() error {
-	raw, err := json.Marshal(h.marks)
+func (m *Marks) write() error {
+	raw, err := json.Marshal(m.marks)
 	if err != nil {
 		return err
 	}
-	err = durable.File{Path: h.path, Mode: 0o640, Points: "mark"}.WriteAll(raw)
-	h.ahead = err != nil
+	err = durable.File{Path: m.path, Mode: 0o640, Points: "mark"}.WriteAll(raw)
+	m.unsaved = err != nil
 	return err
 }

@@ -22,9 +22,9 @@ func (h halfDown) Bounds(ctx context.Context, p int) (first, next uint64, err er
 	return h.Log.Bounds(ctx, p)
 }
 
-// TestMarksOfOthers: a partition that does not answer keeps no other's mark from the file, nor
-// does a file that could not be written once.
-func TestMarksOfOthers(t *testing.T) {
+// TestMarksReachTheFile writes the marks of one partition while another does not answer, and again after
+// a write has failed.
+func TestMarksReachTheFile(t *testing.T) {
 	t.Parallel()
 	log := halfDown{freshLog(t, 2)}
 	dir := t.TempDir()
@@ -41,7 +41,7 @@ func TestMarksOfOthers(t *testing.T) {
 		t.Error(err)
 	}
 	if got := open().marks[0].Next; got != 4 {
-		t.Errorf("behind the third message the file says %d, want 4", got)
+		t.Errorf("after the third message the file has next %d, want 4", got)
 	}
 
 	fill(t, log.Log, "b", 1)
@@ -49,7 +49,7 @@ func TestMarksOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := m.Advance(t.Context()); err == nil {
-		t.Error("a file in a folder that is not there was written")
+		t.Error("Advance succeeded although the folder is missing")
 	}
 	if err := os.Rename(dir+"-away", dir); err != nil {
 		t.Fatal(err)
@@ -58,7 +58,7 @@ func TestMarksOfOthers(t *testing.T) {
 		t.Error(err)
 	}
 	if got := open().marks[0].Next; got != 5 {
-		t.Errorf("after a failed write the file says %d, want 5", got)
+		t.Errorf("after a failed write and a second one the file has next %d, want 5", got)
 	}
 }
 

@@ -9,25 +9,25 @@ import (
 	"recount/speed/realtime"
 )
 
-// Start says where the real-time views of a partition begin, oldestKept being H of the
-// oldest kept publication.
+// Start returns where the real-time views of a partition begin. oldestKept is H of the oldest kept
+// publication.
 func Start(ctx context.Context, log Log, c *record.Chain, oldestKept position.Offset) (realtime.PartitionStart, error) {
 	first, next, err := log.Bounds(ctx, c.Partition)
 	return realtime.PartitionStart{Epochs: c.Epochs, OldestKept: oldestKept.Seq, ReplayFrom: ReplayFrom(c, first),
 		LogNext: next}, err
 }
 
-// Renewal keeps a running process up with the epochs that other owners begin (L5, C1): until
-// its real-time views count by them too, they give nothing for newer publications.
+// Renewal lets a running process follow the epochs that other owners begin (L5, C1). Its real-time
+// views give nothing for a publication of a later epoch until they know that epoch.
 type Renewal struct {
 	Log    Log
 	Marks  *Marks
 	Views  *realtime.Views
-	Chains func(context.Context) ([]*record.Chain, error) // as the store has them now
+	Chains func(context.Context) ([]*record.Chain, error) // reads the chains as they are stored now
 }
 
-// Renew begins the partitions anew of which any of seen, heads and cuts of publications,
-// shows a later epoch than the views know of. It returns them.
+// Renew begins a partition again if any offset of seen has a later epoch than the views know. seen are
+// heads of chains and cuts of publications. Renew returns the partitions that it renewed.
 func (r Renewal) Renew(ctx context.Context, oldestKept []position.Offset, seen ...[]position.Offset) (renewed []int,
 	err error) {
 	var chains []*record.Chain
@@ -51,7 +51,7 @@ func (r Renewal) Renew(ctx context.Context, oldestKept []position.Offset, seen .
 		if err != nil {
 			return renewed, fmt.Errorf("partition %d: %w", p, err)
 		}
-		r.Marks.renew(p, chains[p].Head.Epoch)
+		r.Marks.setEpoch(p, chains[p].Head.Epoch)
 		renewed = append(renewed, p)
 	}
 	return renewed, nil

@@ -2,11 +2,13 @@ package janitor
 
 import "recount/schemas/record"
 
-// ReplayFrom is the lowest boundary from which the log of a partition is whole (S2), first
-// being the first message it has. It lies above H of the oldest kept publication where the
-// log was lost and goes on at the chain head (L5). What lies before has landed, so the
-// real-time views begin there, and a publication pinned below answers from the batch view
-// alone, instead of the partition never having a live part again.
+// ReplayFrom returns the lowest boundary from which the log of a partition is complete (S2). first is
+// the first message of the log.
+//
+// The boundary is above H of the oldest kept publication if the log was lost and continues at the
+// chain's head (L5). Everything below has landed, so the real-time views can begin there. A publication
+// pinned below then answers from the batch view alone. Without this rule the partition would never
+// have a live part again.
 func ReplayFrom(c *record.Chain, first uint64) uint64 {
 	from := c.Head.Seq
 	lower := func(boundary uint64) {

@@ -14,7 +14,7 @@ func TestReplayFrom(t *testing.T) {
 		Segments: []*record.Commit{{Start: 1, End: 6}, {Start: 6, End: 9}, {Start: 14, End: 20}}}
 	for first, want := range map[uint64]uint64{1: 1, 2: 6, 6: 6, 7: 9, 10: 12, 13: 14, 15: 20, 20: 20} {
 		if got := ReplayFrom(c, first); got != want {
-			t.Errorf("a log that begins at %d is replayed from %d, want %d", first, got, want)
+			t.Errorf("a log whose first message is %d is replayed from %d, want %d", first, got, want)
 		}
 	}
 }

@@ -9,14 +9,14 @@ import (
 	"recount/speed/realtime"
 )
 
-// Needed is the lowest sequence of each partition that anything still reads (L6): the cut
-// of the oldest kept publication, the chain head, and the newest snapshot and offset of the
-// real-time views of this process, if it has some.
+// Needed returns the lowest sequence of each partition that any reader still needs (L6). That is the
+// lowest of the cut of the oldest kept publication, the chain's head, and the newest snapshot and the
+// offset of this process's real-time views, if it has them.
 //
-// Views of other processes are not asked, so any process may trim, one that wakes up from
-// long ago too: publications and chain heads are records that all share and that never go
-// back. Views further behind than the oldest kept publication go on there, because what
-// the log forgot is in the batch view; jobs/DESIGN.md says what that costs.
+// The views of other processes are not asked. So any process may trim, even one that was suspended for
+// long: all processes share the publications and chain heads, which never go back. Views that lag
+// further than the oldest kept publication continue from it, because the batch view has the trimmed
+// events. jobs/DESIGN.md says what that costs.
 func Needed(oldestKept []position.Offset, chains []*record.Chain, own []realtime.PartitionStatus) []uint64 {
 	needed := make([]uint64, len(chains))
 	for p, c := range chains {

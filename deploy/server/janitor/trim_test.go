@@ -10,7 +10,7 @@ import (
 	"recount/speed/realtime"
 )
 
-// TestNeeded: each of those who read the log holds it, when it is the one furthest behind (L6).
+// TestNeeded expects the log to keep what its slowest reader needs, whichever reader that is (L6).
 func TestNeeded(t *testing.T) {
 	t.Parallel()
 	if failpoint.Off(failpoint.L6) {
@@ -24,13 +24,13 @@ func TestNeeded(t *testing.T) {
 		own        []realtime.PartitionStatus
 		want       uint64
 	}{
-		"nothing is published":            {0, 9, nil, 0},
-		"the oldest kept publication":     {7, 9, nil, 7},
-		"a lander that is behind":         {7, 5, nil, 5},
-		"own views that are further":      {7, 9, view(8, 11), 7},
-		"the newest snapshot":             {7, 9, view(6, 11), 6},
-		"own views without a snapshot":    {7, 9, view(0, 11), 0},
-		"own views that are still behind": {7, 9, view(8, 4), 4},
+		"nothing is published":              {0, 9, nil, 0},
+		"the publication lags most":         {7, 9, nil, 7},
+		"the lander lags most":              {7, 5, nil, 5},
+		"the views are ahead of all":        {7, 9, view(8, 11), 7},
+		"the newest snapshot lags most":     {7, 9, view(6, 11), 6},
+		"the views have no snapshot":        {7, 9, view(0, 11), 0},
+		"the offset of the views lags most": {7, 9, view(8, 4), 4},
 	} {
 		chains := []*record.Chain{{Head: position.Offset{Seq: c.head}}}
 		if got := Needed([]position.Offset{{Seq: c.kept}}, chains, c.own); !slices.Equal(got, []uint64{c.want}) {
