@@ -2,6 +2,7 @@ package server
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -35,7 +36,7 @@ func listenHTTP(t *testing.T, cfg HTTPConfig, handler http.HandlerFunc) (addr st
 	go func() { done <- srv.Serve(limitConnections(l, cfg, reg)) }()
 	t.Cleanup(func() {
 		_ = srv.Close()
-		if err := <-done; err != http.ErrServerClosed {
+		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
 			t.Error(err)
 		}
 	})

@@ -23,11 +23,11 @@ const (
 	maxPages = 4096
 )
 
-// page is what is known of 65,536 consecutive events of a run: three bits of what the client was
-// told, and where the event was first seen. 4.4 bytes an event, so ten million fit in 44 MB.
+// page holds what is known of 65,536 consecutive events of a run: three bits for the answer that the
+// client got, and where the event was first seen. An event takes 4.4 bytes, so ten million fit in 44 MB.
 type page struct {
 	acked, unknown, refused [pageSize / 64]uint64
-	home                    [pageSize]uint32 // 1 + index in acks.homes; 0: not seen
+	home                    [pageSize]uint32 // 1 + index in acks.homes; 0 means not seen
 }
 
 func set(bits *[pageSize / 64]uint64, i int64)      { bits[i>>6] |= 1 << (i & 63) }
@@ -36,57 +36,57 @@ func has(bits *[pageSize / 64]uint64, i int64) bool { return bits[i>>6]>>(i&63)&
 // run is a client's run in a tenant.
 type run struct{ tenant, name string }
 
-// home is where copies of an event meet: those of one home count once (I2).
+// home is where copies of an event meet. Copies with the same home count once (I2).
 type home struct {
 	eventType string
 	bucket    int64
 	assigned  bool
 }
 
-// acks judges the events by what a client was told of them (V3, V4).
+// acks compares the stored events with the answers that a client got for them (V3, V4).
 type acks struct {
 	e *Evidence
 	r *recorder
 	s *snapshot
 
 	pages   map[run]map[int64]*page
-	count   int // pages
+	count   int // of pages
 	answers []recorded
 	lines   int
 
-	atOnce  int64 // events among which copies are looked for
+	atOnce  int64 // how many events are searched for copies at the same time
 	homes   []home
-	homeOf  map[home]uint32
-	strange int64 // events of runs that the log does not know
+	homeIDs map[home]uint32
+	unknown int64 // events of runs that the acknowledgement log does not name
 }
 
-// readAcks reads a whole acknowledgement log, before any evidence: what it says was
-// promised has then happened before what is looked at.
+// readAcks reads the whole acknowledgement log before any evidence. So every event that it calls
+// acknowledged was acknowledged before the evidence is read.
 func readAcks(e *Evidence, r *recorder, in io.Reader) (*acks, error) {
-	a := &acks{e: e, r: r, pages: map[run]map[int64]*page{}, homeOf: map[home]uint32{}}
+	a := &acks{e: e, r: r, pages: map[run]map[int64]*page{}, homeIDs: map[home]uint32{}}
 	err := acklog.Read(in, func(l acklog.Line) error {
 		a.lines++
-		return a.line(l)
+		return a.addLine(l)
 	})
 	return a, err
 }
 
-func (a *acks) line(l acklog.Line) error {
+func (a *acks) addLine(l acklog.Line) error {
 	if l.Tenant == "" {
 		l.Tenant = eventbatch.DefaultTenant
 	}
 	if l.Kind == acklog.Answer {
 		a.answers = append(a.answers, recorded{a.lines, l})
 		if len(a.answers) > maxAnswers {
-			return fmt.Errorf("more than %d answers: split the file", maxAnswers)
+			return fmt.Errorf("the acknowledgement log has more than %d answers: split the file", maxAnswers)
 		}
 		return nil
 	}
 	except := map[int64]bool{}
-	of := run{l.Tenant, l.Run}
+	owner := run{l.Tenant, l.Run}
 	mark := func(numbers []int64, bits func(*page) *[pageSize / 64]uint64) error {
 		for _, i := range numbers {
-			p, err := a.page(of, i>>pageBits)
+			p, err := a.page(owner, i>>pageBits)
 			if err != nil {
 				return err
 			}
@@ -104,14 +104,14 @@ func (a *acks) line(l acklog.Line) error {
 	bits := map[acklog.Kind]func(*page) *[pageSize / 64]uint64{
 		acklog.Acked: ackedBits, acklog.Rejected: refusedBits, acklog.Unknown: unknownBits}[l.Kind]
 	if bits == nil {
-		return fmt.Errorf("kind %q: use acked, rejected, unknown or answer", l.Kind)
+		return fmt.Errorf("unknown kind %q: use acked, rejected, unknown or answer", l.Kind)
 	}
 	if l.Count > maxPages*pageSize || l.First > 1<<48 {
-		return fmt.Errorf("%d events from number %d: at most %d are judged at once", l.Count, l.First,
-			maxPages*pageSize)
+		return fmt.Errorf("a line names %d events from number %d: at most %d can be judged at once; split the run",
+			l.Count, l.First, maxPages*pageSize)
 	}
 	for i := l.First; i < l.First+l.Count; i++ {
-		p, err := a.page(of, i>>pageBits)
+		p, err := a.page(owner, i>>pageBits)
 		if err != nil {
 			return err
 		}
@@ -128,11 +128,11 @@ func unknownBits(p *page) *[pageSize / 64]uint64 { return &p.unknown }
 
 var errTooManyPages = errors.New("the acknowledgement log names too many events to be judged at once: split it by run")
 
-func (a *acks) page(of run, n int64) (*page, error) {
-	pages := a.pages[of]
+func (a *acks) page(owner run, n int64) (*page, error) {
+	pages := a.pages[owner]
 	if pages == nil {
 		pages = map[int64]*page{}
-		a.pages[of] = pages
+		a.pages[owner] = pages
 	}
 	p := pages[n]
 	if p == nil {
@@ -147,29 +147,29 @@ func (a *acks) page(of run, n int64) (*page, error) {
 
 func (a *acks) tail(m *message, b *rows) {
 	for i := range b.n {
-		a.see(b, i, placeOf(b.partition).AtOffsets(b.epoch, m.seq, 0))
+		a.add(b, i, placeOf(b.partition).AtOffsets(b.epoch, m.seq, 0))
 	}
 }
 
 func (a *acks) landed(seg *record.Commit, o *record.Object, b *rows) {
 	for i := range b.n {
 		seq, _ := b.position(i)
-		a.see(b, i, placeOf(seg.Partition).AtOffsets(seg.Epoch, seq, 0).InFile(o.Key))
+		a.add(b, i, placeOf(seg.Partition).AtOffsets(seg.Epoch, seq, 0).InFile(o.Key))
 	}
 }
 
 func (a *acks) segment(context.Context, *record.Commit) error { return nil }
 
-// see takes note of one event that is there.
-func (a *acks) see(b *rows, i int, where Place) {
+// add judges one event that is stored.
+func (a *acks) add(b *rows, i int, where Place) {
 	if b.eventType == deadletter.Type {
-		return // A rejection, with an id of its own.
+		return // A dead letter is an event with an id of its own.
 	}
 	id := b.id(i)
 	name, number, ok := acklog.ParseID(id)
 	pages := a.pages[run{text(b.tenant, i), name}]
 	if !ok || pages == nil {
-		a.strange++
+		a.unknown++
 		return
 	}
 	where.ID = id
@@ -178,25 +178,25 @@ func (a *acks) see(b *rows, i int, where Place) {
 	n := number & (pageSize - 1)
 	switch {
 	case p != nil && (has(&p.acked, n) || has(&p.unknown, n)):
-		a.meet(p, n, b, i, where)
+		a.addCopy(p, n, b, i, where)
 	case p != nil && has(&p.refused, n):
 		a.r.find(V4, where, "compare the client's log with the server's: a refused event must not be stored",
-			"the event was refused for good, and counts")
+			"the event counts, although it was refused for good")
 	default:
-		a.r.find(V4, where, "find out who sent it: the run's log does not name it",
-			"the event counts, and its run's log neither has it acknowledged nor of unknown outcome")
+		a.r.find(V4, where, "find out which client sent it: the acknowledgement log of its run does not name it",
+			"the event counts, but the log of its run lists it neither as acknowledged nor as of unknown outcome")
 	}
 }
 
-// meet notes where a copy lies: copies of one home count once; another home counts again,
-// but for a time the server assigned in the bucket behind (I3).
-func (a *acks) meet(p *page, n int64, b *rows, i int, where Place) {
+// addCopy records the home of a copy. Copies with the same home count once, and a copy with another home
+// counts again. The exception is a copy in the next bucket if the server assigned both times (I3).
+func (a *acks) addCopy(p *page, n int64, b *rows, i int, where Place) {
 	h := home{b.eventType, window.Floor(b.time(i), a.e.Catalog.Bucket), b.assigned(i)}
-	index, known := a.homeOf[h]
+	index, known := a.homeIDs[h]
 	if !known {
 		a.homes = append(a.homes, h)
 		index = uint32(len(a.homes))
-		a.homeOf[h] = index
+		a.homeIDs[h] = index
 	}
 	if p.home[n] == 0 {
 		p.home[n] = index
@@ -210,16 +210,16 @@ func (a *acks) meet(p *page, n int64, b *rows, i int, where Place) {
 	}
 	where = where.InBucket(h.bucket)
 	a.r.find(V3, where, "send retries with the time of the first try: copies meet only in one bucket of one type "+
-		"(D1); to take one of the two back, delete its object's segment from a copy and rebuild",
+		"(D1); to remove one of the two, delete its object's segment from a copy and rebuild",
 		"the event counts twice: also as type %s in the bucket of %s", first.eventType,
 		*Place{}.InBucket(first.bucket).Bucket)
 }
 
-// judge reports the acknowledged events that were not seen, in ranges.
+// judge reports the acknowledged events that were not found, in ranges.
 func (a *acks) judge() {
 	known := int64(0)
-	for _, of := range slices.SortedFunc(maps.Keys(a.pages), compareRuns) {
-		pages := a.pages[of]
+	for _, owner := range slices.SortedFunc(maps.Keys(a.pages), compareRuns) {
+		pages := a.pages[owner]
 		lost := ranges{}
 		for _, n := range slices.Sorted(maps.Keys(pages)) {
 			p := pages[n]
@@ -234,15 +234,15 @@ func (a *acks) judge() {
 			}
 		}
 		if len(lost) > 0 && a.incomplete() {
-			a.r.fail(V3, "%d acknowledged events of run %s were not found; they may lie where records or objects "+
-				"are missing or damaged (V1, V2)", lost.count(), of.name)
+			a.r.fail(V3, "%d acknowledged events of run %s were not found; they may be in records or objects that are "+
+				"missing or damaged (V1, V2)", lost.count(), owner.name)
 			continue
 		}
 		for _, l := range lost {
-			where := placeOf(eventbatch.KeyOf(of.tenant, acklog.ID(of.name, l[0])).Partition(a.e.Partitions))
-			where.ID = acklog.ID(of.name, l[0])
+			where := placeOf(eventbatch.KeyOf(owner.tenant, acklog.ID(owner.name, l[0])).Partition(a.e.Partitions))
+			where.ID = acklog.ID(owner.name, l[0])
 			if l[1] > l[0] {
-				where = Place{ID: where.ID + ".." + acklog.ID(of.name, l[1])}
+				where = Place{ID: where.ID + ".." + acklog.ID(owner.name, l[1])}
 			}
 			a.r.find(V3, where, "send it again with the same id and time, and find out from its receipt which "+
 				"message it was in",
@@ -251,9 +251,9 @@ func (a *acks) judge() {
 	}
 	a.r.examine(V3, known, "acknowledged events")
 	a.r.examine(V4, known, "acknowledged events")
-	if a.strange > 0 {
-		a.r.note("%d events, of other loads or clients, have ids of no run in the acknowledgement log and were not "+
-			"judged by it (V3, V4)", a.strange)
+	if a.unknown > 0 {
+		a.r.addNote("%d events come from other loads or clients: their ids are of no run in the acknowledgement log, so "+
+			"they were not compared with it (V3, V4)", a.unknown)
 	}
 }
 
@@ -261,7 +261,7 @@ func compareRuns(x, y run) int {
 	return cmp.Or(cmp.Compare(x.tenant, y.tenant), cmp.Compare(x.name, y.name))
 }
 
-// incomplete reports whether there are events that could not be read.
+// incomplete reports whether some events could not be read.
 func (a *acks) incomplete() bool {
 	if a.r.report.Of(V1).Findings > 0 {
 		return true
@@ -274,7 +274,7 @@ func (a *acks) incomplete() bool {
 	return false
 }
 
-// ranges are consecutive numbers, first and last.
+// ranges are ranges of consecutive numbers, each with its first and its last number.
 type ranges [][2]int64
 
 func (r ranges) count() (n int64) {

@@ -17,24 +17,24 @@ import (
 // Bounds of what is judged at once.
 const (
 	maxAnswers = 100_000
-	maxTallies = 256 // different questions
+	maxTallies = 256 // different queries
 	maxPasses  = 8   // over all events
 )
 
-// recorded is an answer the client wrote down.
+// recorded is an answer that the client recorded.
 type recorded struct {
 	line int
 	acklog.Line
 }
 
-// claim is a recorded answer taken apart: the rows it states for the events below S.
+// claim is a decoded recorded answer: the rows that it states for the events below S.
 type claim struct {
 	line    int
 	query   *query.Query
 	scan    *query.Scan
 	through []uint64 // S
 	tally   *tally
-	said    answer
+	stated  answer
 }
 
 // answer is the body of an answer.
@@ -44,12 +44,12 @@ type answer struct {
 		Publication  uint64
 		Cut, Through []uint64
 		Truncated    bool
-		Overflow     query.Overflow // null is none
+		Overflow     query.Overflow // zero where the answer has null
 	}
 }
 
-// checkAnswers works recorded answers out again (V7): from the events of [0, S) alone, in
-// the order of their positions. Answers whose S are ordered share one pass over the events.
+// checkAnswers computes the recorded answers again (V7), from nothing but the events of [0, S) in the order
+// of their positions. Answers whose S are ordered share one pass over the events.
 func (a *acks) checkAnswers(ctx context.Context) error {
 	e := a.e
 	r := a.r
@@ -76,8 +76,8 @@ func (a *acks) checkAnswers(ctx context.Context) error {
 		claims = left
 	}
 	if len(claims) > 0 {
-		r.fail(V7, "%d answers were not judged: their S are in too many different orders; judge them in files of "+
-			"their own", len(claims))
+		r.fail(V7, "%d answers were not judged: their S are in too many different orders; split the answers into "+
+			"several files", len(claims))
 	}
 	return nil
 }
@@ -89,7 +89,7 @@ func total(s []uint64) (n uint64) {
 	return n
 }
 
-// openClaims takes the answers apart and leaves out those that cannot be judged.
+// openClaims decodes the answers and leaves out those that cannot be judged.
 func openClaims(e *Evidence, r *recorder, s *snapshot, answers []recorded) []*claim {
 	var out []*claim
 	tallies := map[string]*tally{}
@@ -101,23 +101,24 @@ func openClaims(e *Evidence, r *recorder, s *snapshot, answers []recorded) []*cl
 		}
 		if p := c.beyond(s); p >= 0 {
 			r.find(V7, Place{Partition: &p, Line: c.line, From: c.through[p]},
-				"restore the log: what was answered has been in it",
-				"the answer covers the partition up to %d, and there is nothing behind %d", c.through[p],
+				"restore the log: it once held what was answered",
+				"the answer covers the partition up to %d, and the partition ends at %d", c.through[p],
 				max(s.logs[p].next, s.chains[p].head.Seq))
 			continue
 		}
 		key := a.Tenant + "|" + string(a.Query)
 		if c.query.Mode == query.Live {
-			key += fmt.Sprint(c.said.Accuracy.Cut)
+			key += fmt.Sprint(c.stated.Accuracy.Cut)
 		}
 		if tallies[key] == nil {
 			if len(tallies) == maxTallies {
-				r.fail(V7, "line %d and others: more than %d different questions", a.line, maxTallies)
+				r.fail(V7, "line %d and later lines were not judged: the log has more than %d different queries; split it",
+					a.line, maxTallies)
 				return out
 			}
 			tallies[key] = &tally{scan: c.scan}
 			if c.query.Mode == query.Live {
-				tallies[key].base = c.said.Accuracy.Cut
+				tallies[key].base = c.stated.Accuracy.Cut
 			}
 		}
 		c.tally = tallies[key]
@@ -137,20 +138,20 @@ func openClaim(e *Evidence, s *snapshot, a recorded) (*claim, error) {
 	}
 	d := json.NewDecoder(bytes.NewReader(a.Response))
 	d.UseNumber()
-	if err := d.Decode(&c.said); err != nil {
+	if err := d.Decode(&c.stated); err != nil {
 		return nil, fmt.Errorf("the answer: %w", err)
 	}
-	c.through = c.said.Accuracy.Through
+	c.through = c.stated.Accuracy.Through
 	if q.Mode == query.Exact {
-		c.through = c.said.Accuracy.Cut
+		c.through = c.stated.Accuracy.Cut
 	}
-	if len(c.through) != len(s.chains) || len(c.said.Accuracy.Cut) != len(s.chains) {
+	if len(c.through) != len(s.chains) || len(c.stated.Accuracy.Cut) != len(s.chains) {
 		return nil, errors.New("the answer's accuracy does not name an offset for every partition")
 	}
 	return c, nil
 }
 
-// beyond returns a partition that the answer covers further than there are events, or -1.
+// beyond returns a partition of which the answer covers more than is stored, or -1.
 func (c *claim) beyond(s *snapshot) int {
 	for p, x := range c.through {
 		if x > max(s.logs[p].next, s.chains[p].head.Seq) {
@@ -160,8 +161,8 @@ func (c *claim) beyond(s *snapshot) int {
 	return -1
 }
 
-// judgePass replays all events once and judges every claim whose S lies ahead in all partitions
-// when its turn comes. It returns the others.
+// judgePass replays all events once and judges the claims in their order. It returns the claims whose
+// S was already passed in some partition when their turn came.
 func judgePass(ctx context.Context, e *Evidence, r *recorder, s *snapshot, claims []*claim, copies *copies,
 	all int64) (left []*claim, err error) {
 	p := newReplay(e, s, columnsOf(claims), copies)
@@ -176,7 +177,7 @@ func judgePass(ctx context.Context, e *Evidence, r *recorder, s *snapshot, claim
 	}
 	at := make([]uint64, len(s.chains))
 	for _, c := range claims {
-		if behind(c.through, at) {
+		if isPassed(c.through, at) {
 			left = append(left, c)
 			continue
 		}
@@ -194,8 +195,8 @@ func judgePass(ctx context.Context, e *Evidence, r *recorder, s *snapshot, claim
 		r.examine(V7, 1, "answers")
 		r.progress("V7 answers", r.report.Of(V7).Examined, all)
 		if copies.unclearBelow(c.scan.View.Event, c.through) {
-			r.note("answers of view %s were not judged: copies with times the server assigned lie on both sides of "+
-				"a bucket's edge, and which of them counts depends on when batch saw them (I3)", c.scan.View.Name)
+			r.addNote("answers of view %s were not judged: copies with times that the server assigned are on both sides "+
+				"of a bucket's boundary, and which of them counts depends on when batch read them (I3)", c.scan.View.Name)
 			continue
 		}
 		c.judge(r)
@@ -203,7 +204,8 @@ func judgePass(ctx context.Context, e *Evidence, r *recorder, s *snapshot, claim
 	return left, nil
 }
 
-func behind(s, at []uint64) bool {
+// isPassed reports whether s is below at in some partition.
+func isPassed(s, at []uint64) bool {
 	for p := range s {
 		if s[p] < at[p] {
 			return true
@@ -212,17 +214,17 @@ func behind(s, at []uint64) bool {
 	return false
 }
 
-// columnsOf are the columns the claims' views read, by event type.
+// columnsOf returns the columns that the claims' views read, by event type.
 func columnsOf(claims []*claim) map[string][]string {
 	out := map[string][]string{}
 	for _, c := range claims {
-		of := out[c.scan.View.Event]
+		columns := out[c.scan.View.Event]
 		for _, name := range append(c.scan.View.Columns(), eventbatch.ColOverflow) {
-			if !slices.Contains(of, name) {
-				of = append(of, name)
+			if !slices.Contains(columns, name) {
+				columns = append(columns, name)
 			}
 		}
-		out[c.scan.View.Event] = of
+		out[c.scan.View.Event] = columns
 	}
 	return out
 }

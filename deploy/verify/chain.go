@@ -15,22 +15,22 @@ import (
 	"recount/schemas/record"
 )
 
-// chain is a partition's commit chain as far as it can be made out: behind a record
-// that is missing or damaged it goes on with the next one there is.
+// chain is a partition's commit chain as far as it can be read. After a record that is missing or
+// damaged, it continues with the next record that exists.
 type chain struct {
 	partition  int
 	head       position.Offset
-	tip        string                     // digest of the last record; empty before the first and behind a fault
-	boundaries map[position.Offset]string // every place a record ends, and its digest
+	tip        string                     // digest of the last record; empty before the first record
+	boundaries map[position.Offset]string // digest of each record, by the offset at which it ends
 	last       *link
-	incomplete bool            // records are missing or cannot be read, and with them events
-	unreadable position.Offset // of the last record that could not be read
+	incomplete bool            // records, and so events, are missing or cannot be read
+	unreadable position.Offset // where the last record that could not be read starts
 	segments   []*record.Commit
 	holes      []*record.Commit
 	events     int64
 }
 
-// link is a commit record under its key.
+// link is a commit record with its key and digest.
 type link struct {
 	key    string
 	digest string
@@ -42,17 +42,17 @@ var commitKey = regexp.MustCompile(`^land/e(\d{6,})/p(\d{3,})/(\d{20})\.json$`)
 const (
 	commitPrefix = "land/"
 	parallelGets = 16
-	windowGets   = 256 // bodies held at once
+	windowGets   = 256 // bodies held at the same time
 )
 
-// place is a key's place in the order of its chain.
+// place is the place of a commit record's key in its chain.
 type place struct {
 	key       string
 	partition int
 	at        position.Offset
 }
 
-// readChains walks every commit record there is (V1).
+// readChains reads every commit record that exists (V1).
 func readChains(ctx context.Context, e *Evidence, r *recorder) ([]*chain, error) {
 	keys, err := e.Records.List(ctx, commitPrefix)
 	if err != nil {
@@ -62,8 +62,8 @@ func readChains(ctx context.Context, e *Evidence, r *recorder) ([]*chain, error)
 	for _, key := range keys {
 		at, ok := parseCommitKey(key)
 		if !ok || at.partition >= e.Partitions {
-			r.find(V1, Place{File: key}, "find out who wrote it, and remove it",
-				"the key is that of no commit record of the %d partitions", e.Partitions)
+			r.find(V1, Place{File: key}, "find out which program wrote it, and remove it",
+				"the key is not that of a commit record of the %d partitions", e.Partitions)
 			continue
 		}
 		byPartition[at.partition] = append(byPartition[at.partition], at)
@@ -83,14 +83,14 @@ func readChains(ctx context.Context, e *Evidence, r *recorder) ([]*chain, error)
 				return nil, err
 			}
 			for i, at := range window {
-				c.take(r, at, bodies[i])
+				c.check(r, at, bodies[i])
 			}
 			done += int64(len(window))
 			r.progress("V1 commit chains", done, int64(len(keys)))
 		}
 		if len(places) == 0 && len(keys) > 0 {
 			r.find(V1, placeOf(p), "restore the object store, or start again with an empty one",
-				"the partition has no commit records while others do")
+				"the partition has no commit records, but other partitions have")
 		}
 		if err := c.checkCheckpoints(ctx, e, r); err != nil {
 			return nil, err
@@ -112,10 +112,10 @@ func parseCommitKey(key string) (place, bool) {
 	return place{key: key, partition: partition, at: position.Offset{Epoch: uint32(epoch), Seq: start}}, ok
 }
 
-// body is a record's bytes, or that they are spoilt where they lie.
+// body is the bytes of a stored record, or the error that says how they are corrupt.
 type body struct {
-	raw    []byte
-	spoilt error
+	raw     []byte
+	corrupt error
 }
 
 func getAll(ctx context.Context, e *Evidence, places []place) ([]body, error) {
@@ -126,7 +126,7 @@ func getAll(ctx context.Context, e *Evidence, places []place) ([]body, error) {
 		g.Go(func() error {
 			raw, err := e.Records.Get(ctx, at.key)
 			if errors.Is(err, record.ErrCorrupt) {
-				bodies[i].spoilt = err
+				bodies[i].corrupt = err
 				return nil
 			}
 			bodies[i].raw = raw
@@ -136,19 +136,19 @@ func getAll(ctx context.Context, e *Evidence, places []place) ([]body, error) {
 	return bodies, g.Wait()
 }
 
-// read decodes a record that may be spoilt.
+// read decodes a record that may be corrupt.
 func read[R any](b body, decode func([]byte) (*R, error)) (*R, error) {
-	if b.spoilt != nil {
-		return nil, b.spoilt
+	if b.corrupt != nil {
+		return nil, b.corrupt
 	}
 	return decode(b.raw)
 }
 
 const restore = "restore the record from a copy of the object store (a bucket's older version); until then nothing " +
-	"behind it can be trusted to be complete"
+	"after it can be trusted to be complete"
 
-// take judges the next record in the order of keys and goes on behind it.
-func (c *chain) take(r *recorder, at place, b body) {
+// check judges the next record in the order of keys and appends it to the chain if it belongs there.
+func (c *chain) check(r *recorder, at place, b body) {
 	where := placeOf(c.partition).InFile(at.key)
 	rec, err := read(b, record.DecodeCommit)
 	if err != nil {
@@ -161,28 +161,28 @@ func (c *chain) take(r *recorder, at place, b body) {
 	l := &link{key: at.key, digest: record.Digest(b.raw), Commit: rec}
 	switch {
 	case rec.Partition != c.partition || rec.Epoch != at.at.Epoch || rec.Start != at.at.Seq:
-		r.find(V1, where, restore, "the record says partition %d, epoch %d, start %d, which is not its key",
+		r.find(V1, where, restore, "the record says partition %d, epoch %d, start %d, and its key says otherwise",
 			rec.Partition, rec.Epoch, rec.Start)
 		c.incomplete = true
 		return
 	case at.at.Epoch < c.head.Epoch || at.at.Seq < c.head.Seq:
-		r.find(V1, where, "find out who wrote it; if its events are those of the chain's own records remove it, "+
-			"otherwise keep both and stop landing",
-			"the record overlaps the chain, which had come to epoch %d, sequence %d with %s", c.head.Epoch, c.head.Seq,
+		r.find(V1, where, "find out which program wrote it; if the chain's other records have its events too, remove "+
+			"it, otherwise keep both and stop landing",
+			"the record overlaps the chain, which %[3]s had brought to epoch %[1]d, sequence %[2]d", c.head.Epoch, c.head.Seq,
 			c.last.name())
 		return
-	case at.at != c.head && c.unreadable == c.head: // Said already.
+	case at.at != c.head && c.unreadable == c.head: // It was reported when the record could not be read.
 	case at.at != c.head:
 		c.incomplete = true
 		gap := placeOf(c.partition).AtOffsets(c.head.Epoch, c.head.Seq,
 			at.at.Seq).InFile(record.CommitKey(c.head.Epoch, c.partition, c.head.Seq))
-		r.find(V1, gap, restore, "the record is missing: the chain stops here and goes on at epoch %d, sequence %d",
+		r.find(V1, gap, restore, "the record is missing: the chain stops here and continues at epoch %d, sequence %d",
 			at.at.Epoch, at.at.Seq)
 	case c.last == nil && rec.Kind != record.Seal:
 		r.find(V1, where, restore, "a chain begins with a seal, and this is a %s", rec.Kind)
 	case rec.Previous != c.tip:
 		r.find(V1, where, "compare both records with a copy of the object store: one of them was replaced",
-			"the record names %.12s… as the digest of the record before it, %s, whose digest is %.12s…", rec.Previous,
+			"the record names the digest %.12s… for the record before it, but %s has the digest %.12s…", rec.Previous,
 			c.last.name(), c.tip)
 	}
 	c.append(l)
@@ -195,7 +195,7 @@ func (l *link) name() string {
 	return l.key
 }
 
-// append moves the head behind a record.
+// append adds a record and moves the head to its end.
 func (c *chain) append(l *link) {
 	c.last = l
 	c.tip = l.digest
@@ -212,7 +212,7 @@ func (c *chain) append(l *link) {
 	}
 }
 
-// eventsBelow is how many events have landed below H.
+// eventsBelow returns how many events of a partition have landed below H.
 func (s *snapshot) eventsBelow(p int, h position.Offset) (n int64) {
 	for _, c := range s.segmentsBelow(p, h) {
 		n += c.Events
@@ -220,7 +220,7 @@ func (s *snapshot) eventsBelow(p int, h position.Offset) (n int64) {
 	return n
 }
 
-// describe is a segment in words.
+// describe returns a segment in words.
 func describe(c *record.Commit) string {
 	return fmt.Sprintf("segment [%d, %d) of partition %d", c.Start, c.End, c.Partition)
 }

@@ -11,9 +11,9 @@ import (
 	"recount/schemas/record"
 )
 
-// checkCheckpoints compares the chain's checkpoints, which are copies of its records, with the
-// records (V1). A start that finds one to be wrong reads the records instead, so a finding is no
-// wrong number, and says that somebody or something changed what is stored.
+// checkCheckpoints compares the chain's checkpoints, which are copies of its records, with the records
+// (V1). A start that finds a checkpoint to be wrong reads the records instead. So a finding means no
+// wrong count, but it shows that stored bytes were changed.
 func (c *chain) checkCheckpoints(ctx context.Context, e *Evidence, r *recorder) error {
 	keys, err := e.Records.List(ctx, record.CheckpointPrefix(c.partition))
 	if err != nil {
@@ -28,9 +28,9 @@ func (c *chain) checkCheckpoints(ctx context.Context, e *Evidence, r *recorder) 
 			err = c.checkCheckpoint(key, raw)
 		}
 		if err != nil {
-			r.find(V1, placeOf(c.partition).InFile(key), "remove it: starting takes longer without it until the collect "+
-				"job has made another",
-				"the checkpoint is no copy of the chain's records: %v", err)
+			r.find(V1, placeOf(c.partition).InFile(key), "remove it: a start takes longer until the job collect has "+
+				"made another",
+				"the checkpoint is not a copy of the chain's records: %v", err)
 		}
 	}
 	return nil
@@ -40,7 +40,7 @@ func (c *chain) checkCheckpoint(key string, raw []byte) error {
 	var at position.Offset
 	name := strings.TrimPrefix(key, record.CheckpointPrefix(c.partition))
 	if _, err := fmt.Sscanf(name, "e%d-%d.ndjson", &at.Epoch, &at.Seq); err != nil {
-		return fmt.Errorf("its key names no place of a chain: %w", err)
+		return fmt.Errorf("its key does not name an epoch and a sequence: %w", err)
 	}
 	for line := range bytes.Lines(raw) {
 		line = bytes.TrimSuffix(line, []byte("\n"))
@@ -49,15 +49,15 @@ func (c *chain) checkCheckpoint(key string, raw []byte) error {
 			return err
 		}
 		if rec.Partition != c.partition || rec.Epoch != at.Epoch || rec.Start != at.Seq {
-			return fmt.Errorf("a record of partition %d, epoch %d, start %d stands where epoch %d, sequence %d follows",
-				rec.Partition, rec.Epoch, rec.Start, at.Epoch, at.Seq)
+			return fmt.Errorf("it has a record of partition %d, epoch %d, start %d where epoch %d, sequence %d "+
+				"should follow", rec.Partition, rec.Epoch, rec.Start, at.Epoch, at.Seq)
 		}
 		at.Seq = rec.End
 		if rec.Kind == record.Seal {
 			at.Epoch = rec.Next.Epoch
 		}
 		if c.boundaries[at] != record.Digest(line) {
-			return fmt.Errorf("its record at %d is another than the chain's", rec.Start)
+			return fmt.Errorf("its record at %d differs from the chain's", rec.Start)
 		}
 	}
 	return nil

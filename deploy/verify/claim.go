@@ -13,10 +13,10 @@ import (
 
 // judge compares the rows of an answer with the tally's groups.
 func (c *claim) judge(r *recorder) {
-	where := Place{Line: c.line, View: c.scan.View.Name, Publication: c.said.Accuracy.Publication}
-	const do = "keep the line and the data: the answer was not that of the events it says it covers"
+	where := Place{Line: c.line, View: c.scan.View.Name, Publication: c.stated.Accuracy.Publication}
+	const do = "keep the line and the data: the answer does not follow from the events that it says it covers"
 	matched := map[string]bool{}
-	for _, row := range c.said.Rows {
+	for _, row := range c.stated.Rows {
 		key, err := c.key(row)
 		if err != nil {
 			r.find(V7, where, do, "row %v: %v", row, err)
@@ -27,7 +27,8 @@ func (c *claim) judge(r *recorder) {
 			continue
 		}
 		if g == nil || matched[key] {
-			r.find(V7, where, do, "the answer has the row %v, and the events of [0, S) have no such group, or not twice", row)
+			r.find(V7, where, do, "the answer has the row %v; the events of [0, S) give no such group, or it is a second "+
+				"row of the group", row)
 			return
 		}
 		matched[key] = true
@@ -38,18 +39,18 @@ func (c *claim) judge(r *recorder) {
 			}
 		}
 	}
-	if said := c.said.Accuracy.Overflow; said != c.tally.over {
-		r.find(V7, where, do, "the answer says that %d events overflowed and %d of them are in no row, the events "+
+	if stated := c.stated.Accuracy.Overflow; stated != c.tally.over {
+		r.find(V7, where, do, "the answer says that %d events overflowed and %d of them are in no row; the events "+
 			"of [0, S) give %d and %d",
-			said.Events, said.LeftOut, c.tally.over.Events, c.tally.over.LeftOut)
+			stated.Events, stated.LeftOut, c.tally.over.Events, c.tally.over.LeftOut)
 	}
-	if missing := len(c.tally.groups) - len(matched); missing > 0 && !c.said.Accuracy.Truncated {
-		r.find(V7, where, do, "the answer has %d rows, and the events of [0, S) give %d", len(c.said.Rows),
+	if missing := len(c.tally.groups) - len(matched); missing > 0 && !c.stated.Accuracy.Truncated {
+		r.find(V7, where, do, "the answer has %d rows, and the events of [0, S) give %d", len(c.stated.Rows),
 			len(c.tally.groups))
 	}
 }
 
-// empty reports whether a row says that nothing happened, as fill adds them.
+// empty reports whether a row counts nothing, like the rows that fill adds.
 func (c *claim) empty(row map[string]any) bool {
 	for _, m := range c.scan.Measures {
 		if v := row[m.Name]; v != nil && v != json.Number("0") {
@@ -59,7 +60,7 @@ func (c *claim) empty(row map[string]any) bool {
 	return true
 }
 
-// key is the group a row is about.
+// key returns the key of a row's group.
 func (c *claim) key(row map[string]any) (string, error) {
 	start := c.scan.Windows.Starts[0]
 	if stamp, ok := row["time"].(string); ok && c.query.Granularity != "" && c.query.Granularity != "all" {
@@ -83,7 +84,7 @@ func (c *claim) key(row map[string]any) (string, error) {
 	return groupKey(start, dims), nil
 }
 
-// compare says how a stated measure differs from the group's.
+// compare returns an error that says how a stated measure differs from the group's.
 func (c *claim) compare(row map[string]any, g *group, i int) error {
 	m := c.scan.Measures[i]
 	got := row[c.scan.Measures[i].Name]
@@ -96,7 +97,7 @@ func (c *claim) compare(row map[string]any, g *group, i int) error {
 	}
 	if x.n == 0 {
 		if got != nil {
-			return fmt.Errorf("is %v, and no event has a value", got)
+			return fmt.Errorf("is %v, but no event has a value", got)
 		}
 		return nil
 	}
@@ -125,7 +126,7 @@ func same(got any, want string) error {
 	return nil
 }
 
-// near allows for the order of a float sum, which the protocol leaves open in answers.
+// near allows for the order in which floats are added, which the protocol leaves open in answers.
 func near(got any, want float64) error {
 	n, ok := got.(json.Number)
 	f, err := n.Float64()
@@ -136,10 +137,10 @@ func near(got any, want float64) error {
 }
 
 func sameValue(got, want any, t catalog.FieldType) error {
-	switch {
-	case t == catalog.Float64:
+	switch t {
+	case catalog.Float64:
 		return near(got, want.(float64))
-	case t == catalog.Timestamp:
+	case catalog.Timestamp:
 		at, err := time.Parse(time.RFC3339Nano, fmt.Sprint(got))
 		if err != nil || at.UnixMicro() != want.(int64) {
 			return fmt.Errorf("is %v, the events give %s", got,
@@ -150,7 +151,7 @@ func sameValue(got, want any, t catalog.FieldType) error {
 	return same(got, fmt.Sprint(want))
 }
 
-// compareDistinct holds an answer to the bounds it states, and to the number where it states none.
+// compareDistinct checks that a distinct count is within the stated bounds, or exact if none are stated.
 func (c *claim) compareDistinct(row map[string]any, name string, want int64) error {
 	bounds, _ := row["bounds"].(map[string]any)
 	pair, stated := bounds[name].([]any)
@@ -172,7 +173,7 @@ func (c *claim) compareDistinct(row map[string]any, name string, want int64) err
 func integer(v any) (int64, error) {
 	n, ok := v.(json.Number)
 	if !ok {
-		return 0, fmt.Errorf("%v is no number", v)
+		return 0, fmt.Errorf("%v is not a number", v)
 	}
 	return n.Int64()
 }

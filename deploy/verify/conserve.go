@@ -11,12 +11,11 @@ import (
 	"recount/speed/eventlog"
 )
 
-// trimTries bounds how often the books are added up anew because the log was trimmed.
+// trimTries is how often the books are added up again because the log was trimmed.
 const trimTries = 3
 
-// checkConservation adds the books up from what this run has read itself (V8). That the
-// histograms and counts of single objects are those of their rows is V2's, those of single
-// buckets V6's to say; here the tiers are compared with each other.
+// checkConservation compares the tiers with each other (V8), from what this run has read itself. V2
+// compares the histograms and counts of single objects with their rows, and V6 those of single buckets.
 func checkConservation(ctx context.Context, e *Evidence, r *recorder, s *snapshot) error {
 	books := &conservation.Books{Catalog: e.Catalog}
 	for p, c := range s.chains {
@@ -48,7 +47,7 @@ func checkConservation(ctx context.Context, e *Evidence, r *recorder, s *snapsho
 	}
 	a, err := books.Conserve(ctx)
 	for try := 0; try < trimTries && e.Kept != nil && errors.Is(err, position.ErrTrimmed); try++ {
-		for p := range books.Partitions { // A running server has let go of what is not needed any more.
+		for p := range books.Partitions { // A running server trims what it no longer needs.
 			if books.Partitions[p].First, _, err = e.Log.Bounds(ctx, p); err != nil {
 				return err
 			}
@@ -70,25 +69,25 @@ func checkConservation(ctx context.Context, e *Evidence, r *recorder, s *snapsho
 		where := Place{Partition: x.Partition, From: x.From, To: x.To, Publication: x.Publication, View: x.View,
 			Tenant: x.Tenant}
 		if x.Events < 0 {
-			r.find(V8, where, x.Do, "%d events are %s that are not at the tier before", -x.Events, x.Tier)
+			r.find(V8, where, x.Do, "%d events are %s, but the tier before does not have them", -x.Events, x.Tier)
 			continue
 		}
-		r.find(V8, where, x.Do, "%d events are at the tier before and not %s", x.Events, x.Tier)
+		r.find(V8, where, x.Do, "%d events are not %s, but the tier before has them", x.Events, x.Tier)
 	}
 	return nil
 }
 
-// checkTenants compares a record's counts with the sums of its tenants'.
+// checkTenants compares a record's counts with the sums over its tenants.
 func checkTenants(r *recorder, c *chain) {
 	for _, seg := range c.segments {
 		where := placeOf(c.partition).AtOffsets(seg.Epoch, seg.Start,
 			seg.End).InFile(record.CommitKey(seg.Epoch, seg.Partition, seg.Start))
 		if n := eventsOf(seg.Tenants); n != seg.Events {
-			r.find(V8, where, restore, "the record has %d events and its tenants %d", seg.Events, n)
+			r.find(V8, where, restore, "the record has %d events, and its tenants have %d", seg.Events, n)
 		}
 		for _, o := range seg.Objects {
 			if n := eventsOf(o.Tenants); o.Tenants != nil && n != o.Rows {
-				r.find(V8, where, restore, "object %s has %d rows and its tenants %d", o.Key, o.Rows, n)
+				r.find(V8, where, restore, "object %s has %d rows, and its tenants have %d", o.Key, o.Rows, n)
 			}
 		}
 	}
@@ -101,7 +100,7 @@ func eventsOf(tenants map[string]int64) (n int64) {
 	return n
 }
 
-// readTenants calls each with the tenants of the events of every message [from, to) of a partition.
+// readTenants calls each with the events per tenant of every message [from, to) of a partition.
 func readTenants(ctx context.Context, log *eventlog.Log, partition int, from, to uint64,
 	each func(seq uint64, tenants map[string]int64)) error {
 	reader, err := log.Read(ctx, partition, from)

@@ -12,26 +12,26 @@ import (
 	"recount/schemas/window"
 )
 
-// eventsAtOnce is how many events' identities are held to look for copies among them: some
-// 100 MB. Where there are more, they are looked at in classes of their keys, one after the
-// other, so that memory does not grow with the events, and time grows by a reading a class.
+// eventsAtOnce is how many identities are held to find copies among them; they take some 100 MB. More
+// events are split into classes by their keys, and every class costs one more reading of all events.
+// So memory does not grow with the number of events.
 const eventsAtOnce = 4 << 20
 
-// copies are the events that do not count, because one before them is the same (I2, I3).
+// copies are the events that do not count, because an earlier event is the same (I2, I3).
 type copies struct {
-	at [][]uint64 // by partition: their places, ascending
+	at [][]uint64 // places of the copies by partition, ascending
 
-	// unclear has, by type and partition, the first message with an event of which the order
-	// alone does not say whether it is a copy. Where a copy with an assigned time lies in the
-	// bucket behind one that was shown, the earlier position loses when batch looks at both, so an
-	// answer depends on when it did: the type is left to V6 from there on.
+	// unclear has, by type and partition, the first message with an event that may or may not be a copy.
+	// This happens if an earlier event is its copy in the next bucket, and the server assigned both times.
+	// Batch then drops the earlier position if it reads both together, so an answer depends on when batch
+	// read them. From this message on, only V6 checks the type.
 	unclear map[string][]uint64
 }
 
-// place is an event's position in its partition as one number.
+// place returns an event's position in its partition as one number.
 func (e *event) place() uint64 { return e.at<<indexBits | e.in }
 
-// unclearBelow reports whether the answers of a type that cover the partitions up to S cannot be judged.
+// unclearBelow reports whether answers of a type that cover the partitions up to S cannot be judged.
 func (c *copies) unclearBelow(eventType string, through []uint64) bool {
 	for p, at := range c.unclear[eventType] {
 		if at < through[p] {
@@ -41,7 +41,7 @@ func (c *copies) unclearBelow(eventType string, through []uint64) bool {
 	return false
 }
 
-// findCopies reads the identities of all events of the types, in the order of their positions.
+// findCopies finds the copies among all events of the types. It reads them in the order of their positions.
 func findCopies(ctx context.Context, e *Evidence, r *recorder, s *snapshot, types map[string][]string,
 	atOnce int64) (*copies, error) {
 	out := &copies{at: make([][]uint64, len(s.chains)), unclear: map[string][]uint64{}}
@@ -64,7 +64,7 @@ func findCopies(ctx context.Context, e *Evidence, r *recorder, s *snapshot, type
 	return out, nil
 }
 
-// events is how many there may be: those that have landed, and the log's, as many in a message.
+// events returns how many events have landed.
 func (s *snapshot) events() (n int64) {
 	for _, c := range s.chains {
 		n += c.events
@@ -79,10 +79,10 @@ type copyFinder struct {
 	width          int64 // of a bucket in microseconds
 	class, classes uint64
 
-	// seen holds a hash of (type, bucket, key) of every event shown. 64 bits: among ten
-	// million events two collide with a chance of three in a million.
+	// seen holds a 64-bit hash of (type, bucket, key) of every event that was read. Among ten million
+	// events, two hashes collide with a probability of three in a million.
 	seen     map[uint64]struct{}
-	assigned map[uint64]struct{} // of those, the ones whose time the server assigned (I3)
+	assigned map[uint64]struct{} // the hashes in seen of events whose time the server assigned (I3)
 }
 
 func (f *copyFinder) find(ctx context.Context, all *replay) error {
@@ -90,7 +90,7 @@ func (f *copyFinder) find(ctx context.Context, all *replay) error {
 	for p, c := range all.cursors {
 		err := all.advance(ctx, p, c.end, func(e *event) {
 			key := e.b.key(e.i)
-			if binary.LittleEndian.Uint64(key[:])%f.classes == f.class && !f.first(e) {
+			if binary.LittleEndian.Uint64(key[:])%f.classes == f.class && !f.isFirst(e) {
 				f.at[p] = append(f.at[p], e.place())
 			}
 		})
@@ -101,37 +101,38 @@ func (f *copyFinder) find(ctx context.Context, all *replay) error {
 	return nil
 }
 
-// first reports whether the event is no copy of one before it.
-func (f *copyFinder) first(e *event) bool {
+// isFirst reports whether the event is not a copy of an earlier event.
+func (f *copyFinder) isFirst(e *event) bool {
 	bucket := window.Floor(e.b.time(e.i), f.bucket)
-	own := hashIn(e, bucket)
-	if _, copied := f.seen[own]; copied {
+	hash := hashIn(e, bucket)
+	if _, copied := f.seen[hash]; copied {
 		return false
 	}
-	f.seen[own] = struct{}{}
+	f.seen[hash] = struct{}{}
 	if !e.b.assigned(e.i) {
 		return true
 	}
-	f.assigned[own] = struct{}{}
+	f.assigned[hash] = struct{}{}
 	if _, after := f.assigned[hashIn(e, bucket+f.width)]; after {
-		f.doubt(e)
+		f.markUnclear(e)
 	}
 	_, before := f.assigned[hashIn(e, bucket-f.width)]
 	return !before
 }
 
-func (f *copyFinder) doubt(e *event) {
-	of := f.unclear[e.b.eventType]
-	if of == nil {
-		of = make([]uint64, len(f.at))
-		for p := range of {
-			of[p] = math.MaxUint64
+func (f *copyFinder) markUnclear(e *event) {
+	unclear := f.unclear[e.b.eventType]
+	if unclear == nil {
+		unclear = make([]uint64, len(f.at))
+		for p := range unclear {
+			unclear[p] = math.MaxUint64
 		}
-		f.unclear[e.b.eventType] = of
+		f.unclear[e.b.eventType] = unclear
 	}
-	of[e.b.partition] = min(of[e.b.partition], e.at)
+	unclear[e.b.partition] = min(unclear[e.b.partition], e.at)
 }
 
+// hashIn returns the hash of the event's type and key in a bucket.
 func hashIn(e *event, bucket int64) uint64 {
 	key := e.b.key(e.i)
 	buf := binary.LittleEndian.AppendUint64(key[:], uint64(bucket))

@@ -20,47 +20,48 @@ type Evidence struct {
 	Partitions int
 	Records    *lake.CommitLog
 	Objects    *lake.Store
-	Cells      *cells.Store // nil where ClickHouse cannot be read; CellsError says why
+	Cells      *cells.Store // nil if ClickHouse cannot be read; CellsError says why
 	CellsError error
-	Log        *eventlog.Log // nil where it cannot be read; LogError says why
+	Log        *eventlog.Log // nil if the log cannot be read; LogError says why
 	LogError   error
 	Exact      exact.Config // of the recomputation
 
-	// Keep is how many of the newest publications are kept (P3). Kept, where a server is
-	// running, says which are kept at this moment; nil: nothing is being collected.
+	// Keep is how many of the newest publications are kept (P3).
 	Keep int
+	// Kept returns the publications that a running server keeps at this moment. It is nil offline, where
+	// nothing is collected meanwhile.
 	Kept func() []uint64
 
-	// OneWriter says that no second process can have written objects: an object that is
-	// younger than the record of its segment is then no lander's.
+	// OneWriter says that only one process can have written objects. Then no lander has written an object
+	// that is younger than the record of its segment.
 	OneWriter bool
 }
 
-// snapshot is the stored state one verification judges.
+// snapshot is the stored state that one verification judges.
 type snapshot struct {
 	chains       []*chain // by partition
 	publications []*publication
 	kept         []*record.State // ascending
 	logs         []bounds        // by partition; nil without a log
-	damaged      map[string]bool // keys of objects that V2 found missing or damaged
-	horizons     record.Horizons // of types whose old objects may be gone
+	damaged      map[string]bool // keys of the objects that V2 found missing or damaged
+	horizons     record.Horizons // of types whose old objects may be missing
 }
 
-// bounds are the messages [first, next) a partition's log has.
+// bounds are the bounds of a partition's log: it has the messages [first, next).
 type bounds struct{ first, next uint64 }
 
-// readable reports whether an object's rows can be read: it is sound and not retired.
+// readable reports whether an object's rows can be read: it is neither damaged nor retired.
 func (s *snapshot) readable(c *record.Commit, o *record.Object) bool {
 	return !s.damaged[o.Key] && !s.horizons.Retired(c, o)
 }
 
-// incomplete reports whether commit records are missing or cannot be read (V1). What they hold is
-// then missing everywhere, and to say so again for every bucket would hide the one record that is at fault.
+// incomplete reports whether commit records are missing or cannot be read (V1). Their events are then
+// missing everywhere. A finding for every bucket would hide the one broken record.
 func (s *snapshot) incomplete() bool {
 	return slices.ContainsFunc(s.chains, func(c *chain) bool { return c.incomplete })
 }
 
-const becauseOfChains = "commit records are missing or cannot be read (V1), so nobody can say what should be there"
+const becauseOfChains = "commit records are missing or cannot be read (V1), so it is unknown what should be stored"
 
 // segmentsBelow returns a chain's segments that end at or before H.
 func (s *snapshot) segmentsBelow(p int, h position.Offset) []*record.Commit {
@@ -75,9 +76,9 @@ func (s *snapshot) segmentsBelow(p int, h position.Offset) []*record.Commit {
 	return all[:n]
 }
 
-// look reads the small records: publications first, then chains, then the log's
-// bounds, so that each is at least as new as what the ones before refer to.
-func (e *Evidence) look(ctx context.Context, r *recorder) (*snapshot, error) {
+// readSnapshot reads the small records: first publications, then chains, then the log's bounds. So
+// each contains what the records read before refer to.
+func (e *Evidence) readSnapshot(ctx context.Context, r *recorder) (*snapshot, error) {
 	s := &snapshot{damaged: map[string]bool{}}
 	var err error
 	if s.publications, err = readPublications(ctx, e, r); err != nil {

@@ -17,20 +17,21 @@ import (
 	"recount/schemas/record"
 )
 
-// fault is one thing that is wrong: how it is planted, and the finding it must give.
+// fault is a fault that a test plants, and the finding that it must give.
 type fault struct {
-	name  string
-	plant func(t *testing.T, w *world) verify.Finding // of which Check and what is set of Where count
+	name string
+	// plant returns the finding: its Check and the fields of its Where that are set must match.
+	plant func(t *testing.T, w *world) verify.Finding
 }
 
 var faults = []fault{
 	{"deleted object", func(t *testing.T, w *world) verify.Finding {
-		seg, o := w.object(t, 0)
+		seg, o := w.object(t)
 		w.store(t, func(s *lake.Store) error { return s.Delete(t.Context(), o.Key) })
 		return finding(verify.V2, verify.Place{Partition: &seg.Partition, From: seg.Start, To: seg.End, File: o.Key})
 	}},
 	{"flipped byte", func(t *testing.T, w *world) verify.Finding {
-		_, o := w.object(t, 0)
+		_, o := w.object(t)
 		w.change(t, o.Key, func(raw []byte) []byte {
 			raw[len(raw)/2] ^= 1
 			return raw
@@ -38,15 +39,15 @@ var faults = []fault{
 		return finding(verify.V2, verify.Place{File: o.Key})
 	}},
 	{"duplicated file", func(t *testing.T, w *world) verify.Finding {
-		seg, o := w.object(t, 0)
+		seg, o := w.object(t)
 		again := strings.Replace(o.Key, ".parquet", "X.parquet", 1)
-		// The world was made a moment ago, and what a lander leaves behind is as young.
+		// An object that is younger than this could be the remains of a lander's failed attempt.
 		time.Sleep(2100 * time.Millisecond)
 		w.store(t, func(s *lake.Store) error { return copyObject(t.Context(), s, o.Key, again) })
 		return finding(verify.V10, verify.Place{Partition: &seg.Partition, From: seg.Start, To: seg.End, File: again})
 	}},
 	{"stray file", func(t *testing.T, w *world) verify.Finding {
-		_, o := w.object(t, 0)
+		_, o := w.object(t)
 		const stray = "data/type=hit/landed=2024-01-01/copy.parquet"
 		w.store(t, func(s *lake.Store) error { return copyObject(t.Context(), s, o.Key, stray) })
 		return finding(verify.V10, verify.Place{File: stray})
@@ -104,7 +105,7 @@ var faults = []fault{
 		return finding(verify.V1, verify.Place{Partition: &seg.Partition, From: seg.Start, To: seg.End, File: key})
 	}},
 	{"removed last commit record", func(t *testing.T, w *world) verify.Finding {
-		// The last that is published, and what has landed since.
+		// The last published record, and all records that landed later.
 		h := w.publication(t, 0).H[1].Seq
 		p := 1
 		for _, seg := range w.chain(t, p).Segments {
@@ -144,9 +145,9 @@ var faults = []fault{
 		return finding(verify.V5, verify.Place{File: key})
 	}},
 	{"chain overlap", func(t *testing.T, w *world) verify.Finding {
-		seg := *w.long(t)
+		seg := *w.longSegment(t)
 		seg.Start = seg.End - 1
-		w.put(t, record.CommitKey(seg.Epoch, 0, seg.Start), &seg)
+		w.overwrite(t, record.CommitKey(seg.Epoch, 0, seg.Start), &seg)
 		return finding(verify.V1,
 			verify.Place{Partition: &seg.Partition, From: seg.Start, To: seg.End,
 				File: record.CommitKey(seg.Epoch, 0, seg.Start)})
@@ -169,7 +170,7 @@ var faults = []fault{
 	{"forged H", func(t *testing.T, w *world) verify.Finding {
 		h := w.publication(t, 0)
 		h.H[0].Seq--
-		w.put(t, record.PublicationKey(h.N), h)
+		w.overwrite(t, record.PublicationKey(h.N), h)
 		p := 0
 		return finding(verify.V5, verify.Place{Publication: h.N, Partition: &p, From: h.H[0].Seq})
 	}},
@@ -177,7 +178,7 @@ var faults = []fault{
 		h := w.publication(t, 1)
 		h.H = w.publication(t, 0).H
 		h.Tips = w.publication(t, 0).Tips
-		w.put(t, record.PublicationKey(1), h)
+		w.overwrite(t, record.PublicationKey(1), h)
 		return finding(verify.V5, verify.Place{Publication: 2})
 	}},
 	{"double-counted event", func(t *testing.T, w *world) verify.Finding {
@@ -187,7 +188,7 @@ var faults = []fault{
 	{"double count in a publication", func(t *testing.T, w *world) verify.Finding {
 		h := w.publication(t, 0)
 		h.Types["hit"][0].Duplicates--
-		w.put(t, record.PublicationKey(h.N), h)
+		w.overwrite(t, record.PublicationKey(h.N), h)
 		bucket := time.UnixMicro(h.Types["hit"][0].Bucket).UTC()
 		return finding(verify.V8, verify.Place{Publication: h.N, Type: "hit", Bucket: &bucket})
 	}},
@@ -195,15 +196,15 @@ var faults = []fault{
 		h := w.publication(t, 0)
 		h.Ledgers["hit"].Tenants["other"] = make([]record.Account, len(h.H))
 		h.Ledgers["hit"].Tenants["other"][1].Rows++
-		w.put(t, record.PublicationKey(h.N), h)
+		w.overwrite(t, record.PublicationKey(h.N), h)
 		p := 1
 		return finding(verify.V8, verify.Place{Publication: h.N, Type: "hit", Tenant: "other", Partition: &p})
 	}},
 	{"lost acknowledged event", func(t *testing.T, w *world) verify.Finding {
-		w.say(t, acklog.Line{Kind: acklog.Acked, Run: "r", First: 400, Count: 3})
+		w.addLine(t, acklog.Line{Kind: acklog.Acked, Run: "r", First: 400, Count: 3})
 		return finding(verify.V3, verify.Place{ID: "r-400..r-402"})
 	}},
-	{"refused event that counts", func(t *testing.T, w *world) verify.Finding {
+	{"refused event that counts", func(_ *testing.T, w *world) verify.Finding {
 		w.acks = bytes.Replace(w.acks, []byte(`"run":"tail","count":40`),
 			[]byte(`"run":"tail","count":40,"refused":[7]`), 1)
 		return finding(verify.V4, verify.Place{ID: "tail-7"})
@@ -224,13 +225,13 @@ var faults = []fault{
 	{"answer beyond the log", func(t *testing.T, w *world) verify.Finding {
 		return finding(verify.V7, verify.Place{Line: w.answered(t, `"through":[`, `"through":[9`)})
 	}},
-	{"event nobody sent", func(t *testing.T, w *world) verify.Finding {
+	{"event that was not sent", func(_ *testing.T, w *world) verify.Finding {
 		w.acks = bytes.Replace(w.acks, []byte(`"run":"late","count":50`), []byte(`"run":"late","count":49`), 1)
 		return finding(verify.V4, verify.Place{ID: "late-49"})
 	}},
 }
 
-// answered changes the last answer the client wrote down.
+// answered changes the last answer that the client recorded, and returns its line.
 func (w *world) answered(t *testing.T, from, to string) int {
 	t.Helper()
 	lines := bytes.SplitAfter(w.acks, []byte("\n"))
@@ -253,8 +254,8 @@ func finding(check verify.Name, where verify.Place) verify.Finding {
 	return verify.Finding{Check: check, Where: where}
 }
 
-// TestFaults plants one fault at a time. One engine opens one folder at a time, so
-// the cases run one after the other.
+// TestFaults plants one fault at a time. The cases run one after the other, because a process has one
+// embedded ClickHouse.
 func TestFaults(t *testing.T) {
 	for _, f := range faults {
 		t.Run(f.name, func(t *testing.T) {
@@ -267,7 +268,7 @@ func TestFaults(t *testing.T) {
 			}
 			for _, got := range report.Findings {
 				if got.What == "" || got.Do == "" || got.Where.String() == "" {
-					t.Errorf("a finding says too little: %+v", got)
+					t.Errorf("the finding lacks what, where or what to do: %+v", got)
 				}
 			}
 			if testing.Verbose() {
@@ -290,7 +291,7 @@ func summary(r verify.Report) string {
 	return b.String()
 }
 
-// matches reports whether everything set in want is so in got.
+// matches reports whether every field that is set in want has the same value in got.
 func matches(got, want verify.Place) bool {
 	var g, w map[string]any
 	rawG, errG := json.Marshal(got)

@@ -68,14 +68,14 @@ func ask(ctx context.Context, url string, acks []byte) (status int, steps int, r
 		}
 		if l.Report != nil {
 			report = *l.Report
-			continue // To the end, when the server takes the next one.
+			continue // The server accepts another verification only after the end of the answer.
 		}
 		steps++
 	}
 	return resp.StatusCode, steps, report, lines.Err()
 }
 
-// TestRunningServer verifies a server while events come in and publications are made.
+// TestRunningServer verifies a server while it receives events and publishes.
 func TestRunningServer(t *testing.T) {
 	w := shared.copied(t)
 	url := w.serve(t)
@@ -105,12 +105,12 @@ func TestRunningServer(t *testing.T) {
 		t.Errorf("status %d: %s", status, dump(report))
 	}
 	if status, _, _, _ := ask(t.Context(), url, []byte("nonsense\n")); status != http.StatusBadRequest {
-		t.Errorf("an acknowledgement log that makes no sense: status %d", status)
+		t.Errorf("an invalid acknowledgement log: status %d, want 400", status)
 	}
 }
 
-// TestRunningServerFindsFaults takes an object away from a running server, changes a byte of another and
-// drops a copy beside them: the server that looks at itself names all three.
+// TestRunningServerFindsFaults removes an object of a running server, changes a byte of another object,
+// and adds a copy. The server's own verification reports all three.
 func TestRunningServerFindsFaults(t *testing.T) {
 	w := shared.copied(t)
 	url := w.serve(t)
@@ -130,12 +130,12 @@ func TestRunningServerFindsFaults(t *testing.T) {
 	}
 }
 
-// TestOneVerificationAtATime holds one up by its body. Another one that asks with a log that
-// makes no sense is told so at once, or that one is running.
+// TestOneVerificationAtATime keeps a verification running by an unfinished body. Further requests have an
+// invalid log: each is answered 400, or 409 while a verification is running.
 func TestOneVerificationAtATime(t *testing.T) {
 	w := shared.copied(t)
 	url := w.serve(t)
-	for range 20 { // The first may itself come while the other one is told.
+	for range 20 { // The first request may arrive while a further one is answered, and get 409 itself.
 		body, finish := io.Pipe()
 		first := make(chan int, 1)
 		go func() {
@@ -158,7 +158,7 @@ func TestOneVerificationAtATime(t *testing.T) {
 			return
 		}
 	}
-	t.Error("nobody was told that a verification is running")
+	t.Error("no request was answered that a verification is running")
 }
 
 func get(t *testing.T, url string, into any) int {
@@ -180,7 +180,7 @@ func get(t *testing.T, url string, into any) int {
 	return resp.StatusCode
 }
 
-// TestAudit follows the events of the world through the four tiers.
+// TestAudit compares the number of the world's events at each of the four tiers.
 func TestAudit(t *testing.T) {
 	w := shared.copied(t)
 	url := w.serve(t)
@@ -221,8 +221,8 @@ func TestAudit(t *testing.T) {
 	}
 }
 
-// TestAuditAlarm takes one event out at a tier: the run fails, and the audit, the metrics and
-// the job's run name the tenant, the place and the tier. The server goes on: it is ready.
+// TestAuditAlarm removes one event at a tier. The job's run fails, and the audit and the metrics name the
+// tenant, the place and the tier. The server stays ready.
 func TestAuditAlarm(t *testing.T) {
 	for name, c := range map[string]struct {
 		plant func(*testing.T, *world) conservation.Residue
@@ -235,14 +235,14 @@ func TestAuditAlarm(t *testing.T) {
 			last.Objects[0].Rows--
 			last.Objects[0].Tenants["default"]--
 			last.Objects[0].Buckets[0].Rows--
-			w.put(t, record.CommitKey(last.Epoch, 0, last.Start), last)
+			w.overwrite(t, record.CommitKey(last.Epoch, 0, last.Start), last)
 			return conservation.Residue{Tenant: "default", Partition: new(int), To: last.End, Tier: conservation.Landed,
 				Events: 1}
 		}},
 		"published": {func(t *testing.T, w *world) conservation.Residue {
 			newest := w.publication(t, 0)
 			newest.Ledgers["hit"].Tenants["default"][0].Rows--
-			w.put(t, record.PublicationKey(newest.N), newest)
+			w.overwrite(t, record.PublicationKey(newest.N), newest)
 			return conservation.Residue{Tenant: "default", Partition: new(int), To: newest.H[0].Seq,
 				Publication: newest.N, Tier: conservation.Published, Events: 1}
 		}},
@@ -269,7 +269,7 @@ func TestAuditAlarm(t *testing.T) {
 					(want.To == 0 || r.To == want.To && *r.Partition == *want.Partition && r.Events == want.Events) &&
 					r.Do != ""
 			}) {
-				t.Errorf("want %+v, got %+v", want, a.Residues)
+				t.Errorf("got %+v, want %+v", a.Residues, want)
 			}
 			var own conservation.AuditRun
 			if get(t, url+"/v1/audit?tenant=default", &own); own.Tenant != "default" || own.Residue == 0 {
@@ -290,8 +290,8 @@ func TestAuditAlarm(t *testing.T) {
 	}
 }
 
-// TestRecheck has ClickHouse compute the published buckets from the objects (A4), and finds a
-// row that somebody edited, which no count of events shows.
+// TestRecheck lets ClickHouse compute the published buckets from the objects (A4). It finds an edited row,
+// which no count of events shows.
 func TestRecheck(t *testing.T) {
 	w := shared.copied(t)
 	url, end := w.start(t)
@@ -329,11 +329,11 @@ func TestRecheck(t *testing.T) {
 	}
 }
 
-// TestAuditLostLog takes the end of the log away: what it had been promised is missing, and
-// the seal that the next start makes gives it up by number.
+// TestAuditLostLog removes the log. Acknowledged events are lost with it, and the seal of the next start
+// gives up as many.
 func TestAuditLostLog(t *testing.T) {
 	w := shared.copied(t)
-	w.cfg.Landing.Interval = time.Hour // What is sent now stays in the log.
+	w.cfg.Landing.Interval = time.Hour // The events that are sent now stay in the log.
 	url, end := w.start(t)
 	if err := (&ackClient{url: url, send: client.NewSender(url, 1), log: acklog.NewWriter(io.Discard)}).events(t.Context(),
 		"lost", 0, 60); err != nil {

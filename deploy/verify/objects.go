@@ -18,11 +18,11 @@ import (
 
 const (
 	dataPrefix   = "data/"
-	parallelRead = 4 // objects read at once
+	parallelRead = 4 // objects read at the same time
 )
 
-// checkObjects compares every object that a commit record names with that record, byte
-// for byte (V2), and looks at those that no record names.
+// checkObjects compares every object that a commit record names with that record, byte for byte (V2).
+// Then it judges the objects that no record names.
 func checkObjects(ctx context.Context, e *Evidence, r *recorder, s *snapshot) error {
 	there := map[string]lake.Info{}
 	for info, err := range e.Objects.List(ctx, dataPrefix, "") {
@@ -68,20 +68,20 @@ func checkObjects(ctx context.Context, e *Evidence, r *recorder, s *snapshot) er
 	}
 	r.examine(V2, total-int64(retired), "objects")
 	if retired > 0 {
-		r.note("%d objects are older than what is kept of their types, and are or will be gone on purpose", retired)
+		r.addNote("%d objects are older than what is kept of their types; they are removed on purpose", retired)
 	}
 	return checkUnnamed(ctx, e, r, s, there, named)
 }
 
-// checkObject reports whether an object is what its record says. An error is about the
-// store and says nothing of the object.
+// checkObject reports whether an object is as its record says. An error is a failure of the store and
+// says nothing about the object.
 func checkObject(ctx context.Context, e *Evidence, r *recorder, seg *record.Commit, o record.Object,
 	there map[string]lake.Info) (bool, error) {
 	where := placeOf(seg.Partition).AtOffsets(seg.Epoch, seg.Start, seg.End).InFile(o.Key)
 	info, ok := there[o.Key]
 	if !ok {
 		r.find(V2, where, "restore it from a copy of the bucket under the same key; while the log still has the "+
-			"segment a recompute that reads the object, or the job expire before it trims the log, rebuilds it (C8)",
+			"segment, a recompute that reads the object rebuilds it, and so does the job expire before it trims (C8)",
 			"the object is missing: %d events of type %s", o.Rows, o.Type)
 		return false, nil
 	}
@@ -93,7 +93,7 @@ func checkObject(ctx context.Context, e *Evidence, r *recorder, seg *record.Comm
 	}
 	body, err := e.Objects.Open(ctx, o.Key)
 	if errors.Is(err, record.ErrNotFound) {
-		return false, fmt.Errorf("object %s went away while it was being verified: %w", o.Key, err)
+		return false, fmt.Errorf("object %s was removed while it was being verified: %w", o.Key, err)
 	}
 	if err == nil {
 		err = object.Verify(ctx, o, body)
@@ -108,26 +108,27 @@ func checkObject(ctx context.Context, e *Evidence, r *recorder, seg *record.Comm
 	return err == nil, err
 }
 
-// objectName is what landing names an object: object.Key.
-var objectName = regexp.MustCompile(`^data/type=[^/]+/landed=\d{4}-\d{2}-\d{2}/e(\d+)-p(\d+)-(\d+)-(\d+)-[^/]+\.parquet$`)
+// objectName matches the keys that landing gives to objects with object.Key.
+var objectName = regexp.MustCompile(
+	`^data/type=[^/]+/landed=\d{4}-\d{2}-\d{2}/e(\d+)-p(\d+)-(\d+)-(\d+)-[^/]+\.parquet$`)
 
-// strangerAfter is how much younger than the record of its segment an unnamed object
-// must be to count as a copy. Elsewhere than in a store of our own another lander may be
-// writing what it will lose the race for, and its clock is another one's.
+// copyAfter is how much younger than the record of its segment an unnamed object must be to count as
+// a copy. In a shared store, another lander may be writing an object of a segment that it fails to
+// commit, and the store's clock may differ.
 const (
-	strangerAfterOwn = 2 * time.Second
-	strangerAfter    = 10 * time.Minute
+	copyAfterOneWriter = 2 * time.Second
+	copyAfter          = 10 * time.Minute
 )
 
-// checkUnnamed looks at objects that no record names. The remains of a failed attempt are
-// expected and go by themselves (C8); they are written before their segment's record. An
-// object written after it, or under a name no lander gives, is a copy: no number counts
-// it, but whoever reads the folder as a data set does, and finds two values at a position (V10).
+// checkUnnamed judges the objects that no record names. The remains of a failed attempt are expected,
+// and a job removes them (C8); they are older than their segment's record. A younger object, or one
+// whose name no lander gives, is a copy. No view counts it, but a program that reads the whole folder
+// as one data set does, and finds two events at one position (V10).
 func checkUnnamed(ctx context.Context, e *Evidence, r *recorder, s *snapshot, there map[string]lake.Info,
 	named map[string]bool) error {
-	margin := strangerAfter
+	margin := copyAfter
 	if e.OneWriter {
-		margin = strangerAfterOwn
+		margin = copyAfterOneWriter
 	}
 	var left int
 	var bytes int64
@@ -140,16 +141,16 @@ func checkUnnamed(ctx context.Context, e *Evidence, r *recorder, s *snapshot, th
 		switch {
 		case l == nil && !inside:
 			r.find(V10, Place{File: key}, "remove it if it is a copy; recount never reads it",
-				"the object has a name that no lander gives and no commit record names it")
+				"the object has a name that no lander gives, and no commit record names it")
 			continue
 		case l != nil:
-			landed, err := records.of(l)
+			landed, err := records.stored(l)
 			if err != nil {
 				return err
 			}
 			if info.Modified.Sub(landed) > margin {
 				r.find(V10, placeOf(l.Partition).AtOffsets(l.Epoch, l.Start, l.End).InFile(key),
-					"remove it: whoever reads the folder as a whole counts its events twice",
+					"remove it: a program that reads the whole folder counts its events twice",
 					"the object repeats events that landed %s before it was written, and no commit record names it",
 					info.Modified.Sub(landed).Round(time.Second))
 				continue
@@ -159,14 +160,14 @@ func checkUnnamed(ctx context.Context, e *Evidence, r *recorder, s *snapshot, th
 		bytes += info.Size
 	}
 	if left > 0 {
-		r.note("%d objects (%d bytes) that no commit record names: remains of attempts that did not land; the job "+
-			"collect removes them a day after they were written", left, bytes)
+		r.addNote("%d objects (%d bytes) are the remains of attempts that did not land: no commit record names them, and "+
+			"the job collect removes them a day after they were written", left, bytes)
 	}
 	return nil
 }
 
-// coveringSegment returns the landed segment an object's name lies in. ours is false for a
-// name that is not a lander's.
+// coveringSegment returns the landed segment to which an object's name belongs. ours is false if no
+// lander gives such a name.
 func coveringSegment(s *snapshot, key string) (seg *record.Commit, ours bool) {
 	m := objectName.FindStringSubmatch(key)
 	if m == nil {
@@ -186,21 +187,22 @@ func coveringSegment(s *snapshot, key string) (seg *record.Commit, ours bool) {
 	return nil, true
 }
 
-// recordTimes says when commit records were stored, by the store's clock.
+// recordTimes caches when commit records were stored, by the store's clock.
 type recordTimes struct {
 	ctx   context.Context
 	e     *Evidence
 	known map[string]time.Time
 }
 
-func (t *recordTimes) of(c *record.Commit) (time.Time, error) {
+// stored returns when a commit record was stored.
+func (t *recordTimes) stored(c *record.Commit) (time.Time, error) {
 	key := record.CommitKey(c.Epoch, c.Partition, c.Start)
 	if at, ok := t.known[key]; ok {
 		return at, nil
 	}
 	info, err := t.e.Objects.Head(t.ctx, key)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("look at commit record: %w", err)
+		return time.Time{}, fmt.Errorf("read when commit record %s was stored: %w", key, err)
 	}
 	t.known[key] = info.Modified
 	return info.Modified, nil

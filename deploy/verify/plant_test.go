@@ -74,7 +74,7 @@ func (w *world) change(t *testing.T, key string, f func([]byte) []byte) {
 	})
 }
 
-// edit replaces what a record says, as somebody would who knows how records are stored.
+// edit replaces a record and its digest, as a program would that knows how records are stored.
 func (w *world) edit(t *testing.T, key string, f func([]byte) []byte) {
 	t.Helper()
 	w.change(t, key, func(stored []byte) []byte {
@@ -86,8 +86,8 @@ func (w *world) edit(t *testing.T, key string, f func([]byte) []byte) {
 	})
 }
 
-// put writes a record over what is there.
-func (w *world) put(t *testing.T, key string, r interface{ Encode() ([]byte, error) }) {
+// overwrite replaces a stored record.
+func (w *world) overwrite(t *testing.T, key string, r interface{ Encode() ([]byte, error) }) {
 	t.Helper()
 	raw, err := r.Encode()
 	if err != nil {
@@ -104,30 +104,30 @@ func (w *world) chain(t *testing.T, p int) (c *record.Chain) {
 		return err
 	})
 	if len(c.Segments) < 2 {
-		t.Fatalf("partition %d has %d segments; the faults need two", p, len(c.Segments))
+		t.Fatalf("partition %d has %d segments; want at least 2, which the faults need", p, len(c.Segments))
 	}
 	return c
 }
 
-// object is the first object of the first segment of a partition.
-func (w *world) object(t *testing.T, p int) (*record.Commit, record.Object) {
+// object returns the first segment of partition 0 and its first object.
+func (w *world) object(t *testing.T) (*record.Commit, record.Object) {
 	t.Helper()
-	seg := w.chain(t, p).Segments[0]
+	seg := w.chain(t, 0).Segments[0]
 	return seg, seg.Objects[0]
 }
 
-// long is a segment of more than one message.
-func (w *world) long(t *testing.T) *record.Commit {
+// longSegment returns a segment of more than one message.
+func (w *world) longSegment(t *testing.T) *record.Commit {
 	t.Helper()
 	segments := w.chain(t, 0).Segments
 	i := slices.IndexFunc(segments, func(c *record.Commit) bool { return c.End > c.Start+1 })
 	if i < 0 {
-		t.Fatal("every segment has one message; the fault needs two")
+		t.Fatal("every segment has one message; want one with at least 2")
 	}
 	return segments[i]
 }
 
-// publication is publication n, or the newest where n is 0.
+// publication returns publication n, or the newest publication if n is 0.
 func (w *world) publication(t *testing.T, n uint64) (p *record.Publication) {
 	t.Helper()
 	w.store(t, func(s *lake.Store) error {
@@ -147,7 +147,7 @@ func (w *world) publication(t *testing.T, n uint64) (p *record.Publication) {
 	return p
 }
 
-// version is a version of a bucket in the newest publication.
+// version returns the version of bucket i in the newest publication.
 func (w *world) version(t *testing.T, i int) record.BucketVersion {
 	t.Helper()
 	return w.publication(t, 0).Views["hits"].Buckets[i]
@@ -178,8 +178,8 @@ func (w *world) sql(t *testing.T, statement string) {
 	}
 }
 
-// say adds a line to what the client kept.
-func (w *world) say(t *testing.T, l acklog.Line) {
+// addLine adds a line to the client's acknowledgement log.
+func (w *world) addLine(t *testing.T, l acklog.Line) {
 	t.Helper()
 	var b bytes.Buffer
 	out := acklog.NewWriter(&b)
@@ -189,11 +189,11 @@ func (w *world) say(t *testing.T, l acklog.Line) {
 	w.acks = append(slices.Clip(w.acks), b.Bytes()...)
 }
 
-// copyEvents lands the events of the first message of partition 0 once more, an hour
-// later each, as a lander would that does not know their ids.
+// copyEvents lands the first event of partition 0 again, with a time one hour later, like a lander that
+// does not know ids.
 func (w *world) copyEvents(t *testing.T) (key string) {
 	t.Helper()
-	seg, o := w.object(t, 0)
+	seg, o := w.object(t)
 	c := w.chain(t, 0)
 	w.store(t, func(s *lake.Store) error {
 		body, err := s.Open(t.Context(), o.Key)
@@ -233,7 +233,7 @@ func (w *world) copyEvents(t *testing.T) (key string) {
 	return key
 }
 
-// later moves the events of a batch an hour on.
+// later returns the events of a batch with times that are one hour later.
 func later(c eventbatch.Columns) eventbatch.Columns {
 	b := array.NewTimestampBuilder(memory.DefaultAllocator, eventbatch.TimestampType)
 	for i := range c.Time.Len() {
@@ -268,15 +268,14 @@ func (w *world) removeLog(t *testing.T) {
 	}
 }
 
-// file is the first file of the object store that matches a pattern: what somebody finds who
-// looks into the folder.
+// file returns the path of the first file of the object store that matches a pattern.
 func (w *world) file(t *testing.T, pattern string) string { return w.files(t, pattern)[0] }
 
 func (w *world) files(t *testing.T, pattern string) []string {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(w.cfg.DataDir, "s3", "buckets", "recount", filepath.FromSlash(pattern)))
 	if err != nil || len(found) == 0 {
-		t.Fatalf("no file is %s: %v", pattern, err)
+		t.Fatalf("no file matches %s: %v", pattern, err)
 	}
 	return found
 }

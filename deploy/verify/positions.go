@@ -16,24 +16,24 @@ import (
 	"recount/schemas/window"
 )
 
-// positions checks that every position holds one value (V10): within a segment's objects,
-// and between them and the log as far back as it goes. In passing it compares the rows with
-// the histograms of their records (V2), by which batch finds them.
+// positions checks that every position has one event (V10): within a segment's objects, and between
+// these and the log as far as it goes back. It also compares the rows with the histograms of their
+// records (V2), with which batch finds the rows.
 type positions struct {
 	e *Evidence
 	r *recorder
 	s *snapshot
 
-	values    []value                        // of the segment being read
+	values    []value                        // of the segment that is being read
 	histogram map[string][]record.BucketRows // by object key
-	tenants   map[string]map[string]int64    // rows, by object key
-	logs      []*logCursor                   // by partition; nil before the first segment the log has
-	trimmed   map[int]bool                   // a running server trimmed the log meanwhile
+	tenants   map[string]map[string]int64    // rows by object key and tenant
+	logs      []*logCursor                   // by partition; nil before the first segment that the log has
+	trimmed   map[int]bool                   // partitions whose log a running server trimmed meanwhile
 }
 
-// value is what stands at a position: a hash of the event's identity and payload.
+// value is a position with a hash of its event's identity and payload.
 type value struct {
-	at   uint64 // sequence within the segment, then index
+	at   uint64 // sequence within the segment, and index in the lowest indexBits bits
 	hash uint64
 }
 
@@ -75,8 +75,8 @@ func (v *positions) landed(seg *record.Commit, o *record.Object, b *rows) {
 		seq, index := b.position(i)
 		where := placeOf(seg.Partition).AtOffsets(seg.Epoch, seq, 0).InFile(o.Key)
 		if seq < seg.Start || seq >= seg.End || index < 0 || index >= 1<<indexBits {
-			v.r.find(V10, where, "restore the object its record was made for",
-				"an event of message %d lies in an object of %s", seq, describe(seg))
+			v.r.find(V10, where, "restore the object for which the record was made",
+				"an event of message %d is in an object of %s", seq, describe(seg))
 			continue
 		}
 		v.checkKey(b, i, where)
@@ -95,18 +95,18 @@ func (v *positions) landed(seg *record.Commit, o *record.Object, b *rows) {
 	v.histogram[o.Key] = runs
 }
 
-// checkKey compares the stored identity with the one the id gives: copies meet only
-// where both are the same (I1), and in the same partition (L3).
+// checkKey compares the stored identity with the identity that the id gives. Deduplication finds
+// copies only by the same identity (I1), and in the same partition (L3).
 func (v *positions) checkKey(b *rows, i int, where Place) {
 	want := eventbatch.KeyOf(text(b.tenant, i), b.id(i))
 	if got := b.key(i); got != want {
 		where.ID = b.id(i)
-		v.r.find(V10, where, "keep the object aside and report a fault of recount",
-			"the event's stored identity is %x and its id gives %x", got, want)
+		v.r.find(V10, where, "keep a copy of the object and report a bug of recount",
+			"the event's stored identity is %x, and its id gives %x", got, want)
 	} else if p := want.Partition(v.e.Partitions); p != b.partition {
 		where.ID = b.id(i)
-		v.r.find(V10, where, "keep the object aside and report a fault of recount",
-			"the event belongs to partition %d: copies of it would not meet", p)
+		v.r.find(V10, where, "keep a copy of the object and report a bug of recount",
+			"the event belongs to partition %d, where its copies would not find it", p)
 	}
 }
 
@@ -127,11 +127,11 @@ func (v *positions) segment(ctx context.Context, seg *record.Commit) error {
 		if !slices.Equal(v.histogram[o.Key], o.Buckets) {
 			v.r.find(V2, placeOf(seg.Partition).AtOffsets(seg.Epoch, seg.Start, seg.End).InFile(o.Key),
 				"restore the commit record from a copy: batch would look for events in the wrong buckets",
-				"the object's rows lie in other buckets than its record says")
+				"the object's rows are in other buckets than its record says")
 		}
 		if o.Tenants != nil && !maps.Equal(v.tenants[o.Key], o.Tenants) {
 			v.r.find(V2, placeOf(seg.Partition).AtOffsets(seg.Epoch, seg.Start, seg.End).InFile(o.Key), restore,
-				"the object's rows are not of the tenants its record says")
+				"the object's rows are of other tenants than its record says")
 		}
 	}
 	slices.SortFunc(v.values, func(a, b value) int { return cmp.Compare(a.at, b.at) })
@@ -142,7 +142,7 @@ func (v *positions) segment(ctx context.Context, seg *record.Commit) error {
 	return v.compareLog(ctx, seg)
 }
 
-// unique finds positions with two values, and with none where a message must have one.
+// unique finds positions with two events, and missing positions between the events of a message.
 func (v *positions) unique(seg *record.Commit, whole bool) {
 	for i, x := range v.values {
 		seq := seg.Start + x.at>>indexBits
@@ -154,16 +154,16 @@ func (v *positions) unique(seg *record.Commit, whole bool) {
 		}
 		switch {
 		case i > 0 && v.values[i-1].at == x.at:
-			v.r.find(V10, where, "one of the segment's objects is another's; compare them with a copy of the bucket",
-				"two events stand at index %d of message %d", index, seq)
+			v.r.find(V10, where, "one of the segment's objects belongs to another segment; compare them with a copy of "+
+				"the bucket", "message %[2]d has two events at index %[1]d", index, seq)
 		case whole && index != expected:
 			v.r.find(V10, where, "restore the segment's objects from a copy, or the segment from the log",
-				"message %d has an event at index %d and none at %d", seq, index, expected)
+				"message %d has an event at index %d, but none at %d", seq, index, expected)
 		}
 	}
 }
 
-// compareLog compares the segment with the log's messages of it, as far as there are any.
+// compareLog compares the segment with its messages that the log still has.
 func (v *positions) compareLog(ctx context.Context, seg *record.Commit) error {
 	p := seg.Partition
 	from := max(seg.Start, v.s.logs[seg.Partition].first)
@@ -196,7 +196,7 @@ func (v *positions) readLog(ctx context.Context, seg *record.Commit, from, end u
 		m, err := cur.read(ctx)
 		where := placeOf(p).AtOffsets(seg.Epoch, cur.next-1, 0)
 		if errors.Is(err, errUndecodable) {
-			v.r.find(V10, where, "nothing is lost, its events have landed; restore the log from a replica", "%v", err)
+			v.r.find(V10, where, "restore the log from a replica; no event is lost, because its events have landed", "%v", err)
 			continue
 		}
 		if err != nil {
@@ -207,9 +207,9 @@ func (v *positions) readLog(ctx context.Context, seg *record.Commit, from, end u
 			n++
 		}
 		if !m.equals(rest[:n]) {
-			v.r.find(V10, where, "stop the server and keep both; the log and the lake of two different systems may "+
-				"have been put together",
-				"message %d has %d events in the log and %d in the lake, and they are not the same", m.seq,
+			v.r.find(V10, where, "stop the server and keep both: the log of one system may have been combined with the "+
+				"lake of another",
+				"message %d has %d events in the log and %d in the lake, and they differ", m.seq,
 				m.header.Events, n)
 		}
 		rest = rest[n:]
@@ -220,7 +220,7 @@ func (v *positions) readLog(ctx context.Context, seg *record.Commit, from, end u
 	return nil
 }
 
-// equals reports whether the message's events are those at the positions, which are in order.
+// equals reports whether the message has exactly the events of there, which are in order.
 func (m *message) equals(there []value) bool {
 	if m.header.Events != len(there) {
 		return false

@@ -12,14 +12,14 @@ import (
 	"recount/schemas/record"
 )
 
-// publication is one record of the publication chain, without its lists of buckets.
+// publication is a record of the publication chain, without its lists of buckets.
 type publication struct {
 	*record.Publication
 	digest string
 }
 
-// readPublications reads every publication in order. What one lists of buckets is dropped:
-// a year of them would not fit in memory, and only those of kept ones are needed.
+// readPublications reads every publication in order, without its lists of buckets. A year of these
+// lists would not fit in memory, and only those of kept publications are needed.
 func readPublications(ctx context.Context, e *Evidence, r *recorder) (out []*publication, err error) {
 	keys, err := e.Records.List(ctx, record.PublicationPrefix)
 	if err != nil {
@@ -33,8 +33,8 @@ func readPublications(ctx context.Context, e *Evidence, r *recorder) (out []*pub
 		case err == nil && record.PublicationKey(n) == key:
 			places = append(places, place{key: key})
 		case !strings.HasPrefix(key, publish.PinPrefix):
-			r.find(V5, Place{File: key}, "find out who wrote it, and remove it",
-				"the key is neither that of a publication nor of a pin")
+			r.find(V5, Place{File: key}, "find out which program wrote it, and remove it",
+				"the key is neither that of a publication nor that of a pin")
 		}
 	}
 	for window := range slices.Chunk(places, windowGets/8) {
@@ -65,26 +65,27 @@ func readPublications(ctx context.Context, e *Evidence, r *recorder) (out []*pub
 	return out, nil
 }
 
-const restorePublication = "restore publish/ from a copy of the object store; numbers given out since then may have " +
-	"come from a forged record"
+const restorePublication = "restore publish/ from a copy of the object store; answers since then may have come from " +
+	"a forged record"
 
-// checkPublications judges the publication chain against the commit chains (V5).
+// checkPublications compares the publication chain with the commit chains (V5).
 func checkPublications(r *recorder, s *snapshot) {
 	for i, p := range s.publications {
 		where := Place{Publication: p.N, File: record.PublicationKey(p.N)}
 		switch {
 		case i == 0 && p.N != 1:
-			r.find(V5, where, restorePublication, "the first publication there is has the number %d", p.N)
+			r.find(V5, where, restorePublication, "the first publication that exists has the number %d", p.N)
 		case i > 0 && p.N != s.publications[i-1].N+1:
-			r.find(V5, where, restorePublication, "no publication between %d and %d", s.publications[i-1].N, p.N)
+			r.find(V5, where, restorePublication, "the publications between %d and %d are missing",
+				s.publications[i-1].N, p.N)
 		case i == 0 && p.Previous != "":
-			r.find(V5, where, restorePublication, "the first publication names one before it")
+			r.find(V5, where, restorePublication, "the first publication names a previous publication")
 		case i > 0 && p.Previous != s.publications[i-1].digest:
-			r.find(V5, where, restorePublication, "it names %.12s… as the digest of publication %d, which is %.12s…",
+			r.find(V5, where, restorePublication, "it names the digest %.12s… for publication %d, which has %.12s…",
 				p.Previous, p.N-1, s.publications[i-1].digest)
 		}
 		if len(p.H) != len(s.chains) {
-			r.find(V5, where, "set log.partitions back", "it covers %d partitions and there are %d", len(p.H),
+			r.find(V5, where, "set log.partitions back", "it covers %d partitions, and there are %d", len(p.H),
 				len(s.chains))
 			continue
 		}
@@ -103,7 +104,8 @@ func checkPublications(r *recorder, s *snapshot) {
 	}
 }
 
-// checkCut says whether every H is where a commit record ends, the very one it names.
+// checkCut checks that every H is where a commit record ends, and that this is the record that the
+// publication names.
 func checkCut(r *recorder, s *snapshot, p *publication, where Place) {
 	events := int64(0)
 	sound := true
@@ -116,7 +118,7 @@ func checkCut(r *recorder, s *snapshot, p *publication, where Place) {
 		tip, boundary := c.boundaries[h]
 		switch {
 		case !boundary && c.incomplete:
-			r.fail(V5, "publication %d: whether its H of partition %d is where a record ends cannot be said: %s", p.N,
+			r.fail(V5, "publication %d: its H of partition %d could not be compared with the ends of records: %s", p.N,
 				part, becauseOfChains)
 		case !boundary && (h.Seq > c.head.Seq || h.Epoch > c.head.Epoch):
 			r.find(V5, at, restore, "H is epoch %d, sequence %d, beyond the chain's head at epoch %d, sequence %d",
@@ -125,8 +127,8 @@ func checkCut(r *recorder, s *snapshot, p *publication, where Place) {
 			r.find(V5, at, restorePublication, "H is epoch %d, sequence %d, where no commit record ends", h.Epoch,
 				h.Seq)
 		case tip != p.Tips[part]:
-			r.find(V5, at, restorePublication, "it was made from a chain that ends in %.12s… at H; this chain's "+
-				"record there is %.12s…", p.Tips[part], tip)
+			r.find(V5, at, restorePublication, "it was made from a chain whose record at H has the digest %.12s…; the "+
+				"record of this chain has %.12s…", p.Tips[part], tip)
 		}
 		sound = sound && boundary
 		events += s.eventsBelow(part, h)
@@ -137,7 +139,7 @@ func checkCut(r *recorder, s *snapshot, p *publication, where Place) {
 	}
 }
 
-// onBoundaries reports whether a publication's H can be recomputed at all.
+// onBoundaries reports whether records end at a publication's H, so that it can be recomputed.
 func (s *snapshot) onBoundaries(st *record.State) bool {
 	if len(st.H) != len(s.chains) {
 		return false
@@ -150,7 +152,7 @@ func (s *snapshot) onBoundaries(st *record.State) bool {
 	return true
 }
 
-// keptStates resolves the publications that are kept: the newest ones and the pinned.
+// keptStates returns the states of the kept publications: the newest and the pinned publications.
 func keptStates(ctx context.Context, e *Evidence, r *recorder, all []*publication) ([]*record.State, error) {
 	var out []*record.State
 	want, err := keptNumbers(ctx, e, r, all)
@@ -169,7 +171,7 @@ func keptStates(ctx context.Context, e *Evidence, r *recorder, all []*publicatio
 	return out, nil
 }
 
-// keptNumbers lists the publications whose rows must be there, ascending.
+// keptNumbers returns the publications whose rows must exist, ascending.
 func keptNumbers(ctx context.Context, e *Evidence, r *recorder, all []*publication) ([]uint64, error) {
 	var want []uint64
 	if e.Kept != nil {
@@ -187,7 +189,7 @@ func keptNumbers(ctx context.Context, e *Evidence, r *recorder, all []*publicati
 		n, err := strconv.ParseUint(strings.TrimPrefix(key, publish.PinPrefix), 10, 64)
 		if err != nil || numbered(all, n) == nil {
 			r.find(V9, Place{File: key}, "remove the pin, or restore the publication",
-				"the pin is of a publication that is not there")
+				"the pin names a publication that does not exist")
 			continue
 		}
 		want = append(want, n)
@@ -205,9 +207,9 @@ func numbered(all []*publication, n uint64) *publication {
 	return all[i]
 }
 
-// resolve returns the state of publication n, from an older state or from the base before
-// it. That the chain of digests holds is checkPublications' to say: here a break must not
-// keep the rows of later publications from being checked.
+// resolve returns the state of publication n, from an older state or from the last base before it. It
+// does not check the chain of digests, as checkPublications does: a break in the chain must not
+// prevent the check of later publications' rows.
 func resolve(ctx context.Context, e *Evidence, all []*publication, from *record.State,
 	n uint64) (*record.State, error) {
 	first := n

@@ -13,15 +13,15 @@ import (
 	"recount/schemas/record"
 )
 
-// recomputation checks the rows of kept publications (V6, V9), the newest first. A bucket of
-// an older one is worked again only where its version or what had landed of it differs.
+// recomputation checks the rows of kept publications (V6, V9), the newest first. A bucket of an older
+// publication is recomputed only if its version differs, or if fewer of its events had landed.
 type recomputation struct {
 	e *Evidence
 	r *recorder
 	s *snapshot
 
-	seen     map[string]map[record.BucketVersion]bool // by view: versions compared with ClickHouse
-	newer    *record.State                            // the publication recomputed before
+	seen     map[string]map[record.BucketVersion]bool // versions already compared with ClickHouse, by view
+	newer    *record.State                            // the publication that was recomputed before this one
 	verified int64
 }
 
@@ -30,10 +30,10 @@ func checkRows(ctx context.Context, e *Evidence, r *recorder, s *snapshot) error
 	for i, st := range slices.Backward(s.kept) {
 		r.progress("V6 publications", int64(len(s.kept)-1-i), int64(len(s.kept)))
 		if !s.onBoundaries(st) {
-			r.fail(V6, "publication %d was not recomputed: its H is no place where commit records end (V5)", st.N)
+			r.fail(V6, "publication %d was not recomputed: no commit record ends at its H (V5)", st.N)
 			continue
 		}
-		if err := v.publication(ctx, st); err != nil {
+		if err := v.checkPublication(ctx, st); err != nil {
 			return fmt.Errorf("publication %d: %w", st.N, err)
 		}
 		v.newer = st
@@ -42,20 +42,20 @@ func checkRows(ctx context.Context, e *Evidence, r *recorder, s *snapshot) error
 	return nil
 }
 
-func (v *recomputation) publication(ctx context.Context, st *record.State) error {
+func (v *recomputation) checkPublication(ctx context.Context, st *record.State) error {
 	for _, name := range slices.Sorted(maps.Keys(st.Views)) {
 		view := v.e.Catalog.Views[name]
 		if view == nil || v.e.Catalog.Digest(view) != st.Views[name].Digest {
-			v.r.note("view %s of publication %d is not the one that is declared now, so its rows were not recomputed",
+			v.r.addNote("view %s of publication %d is no longer declared as it was, so its rows were not recomputed",
 				name, st.N)
 			continue
 		}
-		if err := v.stored(ctx, st, view); err != nil {
+		if err := v.checkStored(ctx, st, view); err != nil {
 			return err
 		}
 	}
 	if v.s.incomplete() {
-		v.r.fail(V6, "rows were compared with what was published, and not recomputed: %s", becauseOfChains)
+		v.r.fail(V6, "rows were compared with the publication, but not recomputed: %s", becauseOfChains)
 		return nil
 	}
 	for _, event := range slices.Sorted(maps.Keys(v.e.Catalog.Events)) {
@@ -77,8 +77,8 @@ func (v *recomputation) publication(ctx context.Context, st *record.State) error
 	return nil
 }
 
-// stored compares the rows in ClickHouse with the publication.
-func (v *recomputation) stored(ctx context.Context, st *record.State, view *catalog.View) error {
+// checkStored compares the rows in ClickHouse with the publication.
+func (v *recomputation) checkStored(ctx context.Context, st *record.State, view *catalog.View) error {
 	seen := v.seen[view.Name]
 	if seen == nil {
 		seen = map[record.BucketVersion]bool{}
@@ -103,10 +103,10 @@ func (v *recomputation) stored(ctx context.Context, st *record.State, view *cata
 		switch {
 		case there && b == want:
 		case v.e.Kept != nil && !slices.Contains(v.e.Kept(), st.N):
-			return nil // It was collected while we looked.
+			return nil // It was collected meanwhile.
 		case !there:
-			v.r.find(V9, where, "declare the view anew under another name or cell, which computes all its buckets "+
-				"again, or restore ClickHouse; until then queries that need the bucket fail",
+			v.r.find(V9, where, "restore ClickHouse, or declare the view again under another name or cell, which computes "+
+				"all its buckets again; until then queries that need the bucket fail",
 				"ClickHouse has none of the %d rows that the publication counts", want.Rows)
 		default:
 			v.r.find(V6, where, "restore the rows from a backup of ClickHouse, or make the bucket dirty: the next "+
@@ -118,8 +118,8 @@ func (v *recomputation) stored(ctx context.Context, st *record.State, view *cata
 	return nil
 }
 
-// input is what a publication's views of an event type are recomputed from; left is how
-// many buckets damaged objects keep from being recomputed.
+// input returns the input of a recomputation of a publication's views of an event type. left is how
+// many buckets cannot be recomputed, because they have rows in objects that cannot be read.
 func (v *recomputation) input(st *record.State, event string) (in exact.Input, left int) {
 	in = exact.Input{Catalog: v.e.Catalog, Type: event}
 	width := v.e.Catalog.Bucket.Microseconds()
@@ -164,9 +164,9 @@ func (v *recomputation) input(st *record.State, event string) (in exact.Input, l
 	return in, left
 }
 
-// changed are the buckets of an older publication that the recomputation of the newer one
-// says nothing about: those with another version, and those that more had landed in, or in
-// the bucket before them (I3). Nil means all.
+// changed returns the buckets of an older publication that the recomputation of the newer publication
+// does not cover. These have another version, or more events have landed in them or in the bucket
+// before (I3). Nil means all buckets.
 func (v *recomputation) changed(st *record.State, event string) map[int64]bool {
 	if v.newer == nil {
 		return nil
@@ -199,8 +199,8 @@ func (v *recomputation) changed(st *record.State, event string) map[int64]bool {
 	return out
 }
 
-// recompute compares a recomputation of the input's buckets with the publication, and if
-// those are all also its ledger.
+// recompute compares a recomputation of the input's buckets with the publication. If these are all
+// buckets, it compares the ledger too.
 func (v *recomputation) recompute(ctx context.Context, st *record.State, in exact.Input, all bool) error {
 	computed := map[string]map[int64]record.BucketVersion{}
 	for _, t := range in.Targets {
@@ -214,11 +214,11 @@ func (v *recomputation) recompute(ctx context.Context, st *record.State, in exac
 		return object.Open(ctx, o, body)
 	}
 	found, err := exact.Run(ctx, v.e.Exact, open, in, func(b *exact.Block) error {
-		of := computed[b.View.Name]
+		buckets := computed[b.View.Name]
 		for bucket, part := range cells.Checksums(v.e.Catalog, b.View, 0, []exact.BlockRows{{Block: b, To: b.Rows()}}) {
-			part.Rows += of[bucket].Rows
-			part.Checksum += of[bucket].Checksum // It wraps around, and is a sum over rows (B5).
-			of[bucket] = part
+			part.Rows += buckets[bucket].Rows
+			part.Checksum += buckets[bucket].Checksum // A sum over rows, which may wrap around (B5).
+			buckets[bucket] = part
 		}
 		return nil
 	})
@@ -235,35 +235,35 @@ func (v *recomputation) recompute(ctx context.Context, st *record.State, in exac
 	return nil
 }
 
-const republish = "keep the publication record aside and report a fault of recount; the next event in the bucket " +
+const republish = "keep a copy of the publication record and report a bug of recount; the next event in the bucket " +
 	"recomputes it"
 
 func (v *recomputation) compare(st *record.State, view string, buckets []int64,
 	computed map[int64]record.BucketVersion) {
 	for _, b := range buckets {
-		var said record.BucketVersion
+		var got record.BucketVersion
 		if l := st.Views[view].Between(b, b+1); len(l) > 0 {
-			said = l[0]
+			got = l[0]
 		}
 		want := computed[b]
-		if said.Rows != want.Rows || said.Checksum != want.Checksum {
-			v.r.find(V6, Place{Publication: st.N, View: view, Version: said.Ver}.InBucket(b), republish,
-				"the publication says %d rows with checksum %016x, the events below its H give %d with %016x",
-				said.Rows, said.Checksum, want.Rows, want.Checksum)
+		if got.Rows != want.Rows || got.Checksum != want.Checksum {
+			v.r.find(V6, Place{Publication: st.N, View: view, Version: got.Ver}.InBucket(b), republish,
+				"the publication has %d rows with checksum %016x, the events below its H give %d with %016x",
+				got.Rows, got.Checksum, want.Rows, want.Checksum)
 		}
 	}
 }
 
-// compareCounts compares what deduplication found (V8).
+// compareCounts compares the results of deduplication (V8).
 func (v *recomputation) compareCounts(st *record.State, event string, counts []record.BucketCount) {
-	said := map[int64]record.BucketCount{}
+	published := map[int64]record.BucketCount{}
 	for _, c := range st.Types[event] {
-		said[c.Bucket] = c
+		published[c.Bucket] = c
 	}
 	for _, want := range counts {
-		if got := said[want.Bucket]; got != want {
+		if got := published[want.Bucket]; got != want {
 			v.r.find(V8, Place{Publication: st.N, Type: event}.InBucket(want.Bucket), republish,
-				"the publication says %d landed, %d duplicates, %d conflicts; the events below its H give %d, %d, %d",
+				"the publication has %d rows, %d duplicates, %d conflicts; the events below its H give %d, %d, %d",
 				got.Rows, got.Duplicates, got.Conflicts, want.Rows, want.Duplicates, want.Conflicts)
 		}
 	}
@@ -272,21 +272,21 @@ func (v *recomputation) compareCounts(st *record.State, event string, counts []r
 // compareLedger compares the accounts of tenants (V8).
 func (v *recomputation) compareLedger(st *record.State, event string, found map[exact.Owner]record.Account) {
 	for tenant, accounts := range st.Ledgers[event].Tenants {
-		for p, said := range accounts {
-			of := exact.Owner{Tenant: tenant, Partition: p}
-			if want := found[of]; said != want {
+		for p, got := range accounts {
+			owner := exact.Owner{Tenant: tenant, Partition: p}
+			if want := found[owner]; got != want {
 				v.r.find(V8, Place{Partition: &p, Publication: st.N, Type: event, Tenant: tenant}, republish,
 					"the publication's ledger has %d rows and %d duplicates; the events below its H give %d and %d",
-					said.Rows, said.Duplicates, want.Rows, want.Duplicates)
+					got.Rows, got.Duplicates, want.Rows, want.Duplicates)
 			}
-			delete(found, of)
+			delete(found, owner)
 		}
 	}
 	if _, kept := st.Ledgers[event]; !kept {
 		return // The publication is older than ledgers.
 	}
-	for of, want := range found {
-		v.r.find(V8, Place{Partition: &of.Partition, Publication: st.N, Type: event, Tenant: of.Tenant}, republish,
+	for owner, want := range found {
+		v.r.find(V8, Place{Partition: &owner.Partition, Publication: st.N, Type: event, Tenant: owner.Tenant}, republish,
 			"the publication's ledger does not have the tenant; the events below its H give %d rows and %d duplicates",
 			want.Rows, want.Duplicates)
 	}

@@ -10,16 +10,16 @@ import (
 	"recount/schemas/record"
 )
 
-// replay shows the events of all partitions in the order of their positions, each once:
-// as the definition of an answer has it, without segments, layers or publications.
+// replay reads the events of all partitions in the order of their positions, each once. This is the
+// definition of an answer: it knows no segments, layers or publications.
 type replay struct {
 	e       *Evidence
 	s       *snapshot
-	columns map[string][]string // wanted besides the identity's, by event type; no others are read
+	columns map[string][]string // columns to read besides the identity's, by event type; other types are skipped
 	cursors []*cursor
 }
 
-// event is one event where it was read.
+// event is an event with its row and its position.
 type event struct {
 	b  *rows
 	i  int
@@ -27,15 +27,15 @@ type event struct {
 	in uint64 // index in the message
 }
 
-// cursor is how far a partition has been replayed: all below next.
+// cursor is the state of a partition's replay. Everything below next was read.
 type cursor struct {
 	partition int
 	next      uint64
-	segments  []*record.Commit // not read yet
-	events    []event          // of the segment or message at hand, in order
+	segments  []*record.Commit // that are not read yet
+	events    []event          // of the segment or message that was read last, in order
 	log       *logCursor
 	head, end uint64
-	copies    []uint64 // places of those that are still to come, ascending
+	copies    []uint64 // places of the copies that are not reached yet, ascending
 }
 
 func newReplay(e *Evidence, s *snapshot, columns map[string][]string, without *copies) *replay {
@@ -56,12 +56,12 @@ func (p *replay) close() {
 	}
 }
 
-// advance shows every event of a partition below to that was not shown yet and is no copy.
+// advance shows every event of a partition below to, unless it was shown before or is a copy.
 func (p *replay) advance(ctx context.Context, partition int, to uint64, show func(*event)) error {
 	c := p.cursors[partition]
 	for {
 		for len(c.events) > 0 && c.events[0].at < to {
-			if e := &c.events[0]; !c.copy(e) {
+			if e := &c.events[0]; !c.skipCopy(e) {
 				show(e)
 			}
 			c.events = c.events[1:]
@@ -76,7 +76,7 @@ func (p *replay) advance(ctx context.Context, partition int, to uint64, show fun
 	}
 }
 
-// load reads the next segment, or the next message behind the last one.
+// load reads the next segment, or the next message of the log after the last segment.
 func (p *replay) load(ctx context.Context, c *cursor) error {
 	if len(c.segments) > 0 {
 		seg := c.segments[0]
@@ -98,13 +98,13 @@ func (p *replay) load(ctx context.Context, c *cursor) error {
 	m, err := c.log.read(ctx)
 	c.next = c.log.next
 	if errors.Is(err, errUndecodable) {
-		return nil // V10 has said so.
+		return nil // V10 reports it.
 	}
 	if err != nil {
 		return err
 	}
 	for _, b := range m.rows {
-		c.take(b, p.columns)
+		c.add(b, p.columns)
 	}
 	return nil
 }
@@ -116,7 +116,7 @@ func (p *replay) loadSegment(ctx context.Context, c *cursor, seg *record.Commit)
 			continue
 		}
 		err := p.e.readObject(ctx, seg, o, columns, func(b *rows) error {
-			c.take(b, p.columns)
+			c.add(b, p.columns)
 			return nil
 		})
 		if err != nil {
@@ -127,7 +127,8 @@ func (p *replay) loadSegment(ctx context.Context, c *cursor, seg *record.Commit)
 	return nil
 }
 
-func (c *cursor) take(b *rows, columns map[string][]string) {
+// add adds the events of rows, if their type is replayed.
+func (c *cursor) add(b *rows, columns map[string][]string) {
 	if _, wanted := columns[b.eventType]; !wanted {
 		return
 	}
@@ -137,8 +138,8 @@ func (c *cursor) take(b *rows, columns map[string][]string) {
 	}
 }
 
-// copy reports whether the next event is a copy.
-func (c *cursor) copy(e *event) bool {
+// skipCopy reports whether the next event is a copy, and then moves to the next copy.
+func (c *cursor) skipCopy(e *event) bool {
 	if len(c.copies) == 0 || c.copies[0] != e.place() {
 		return false
 	}

@@ -9,13 +9,13 @@ import (
 	"recount/schemas/openapi"
 )
 
-// What a verification came to is in package openapi, because clients of a running server read it too.
+// The types of a report are in package openapi, because clients of a running server read it too.
 type (
 	// Name is a check's number in the protocol.
 	Name = openapi.CheckName
 	// Place says where a finding is.
 	Place = openapi.Place
-	// Finding is one thing that is not as the protocol promises.
+	// Finding is one broken promise of the protocol.
 	Finding = openapi.Finding
 	// Check is the outcome of one check.
 	Check = openapi.Check
@@ -23,7 +23,7 @@ type (
 	Report = openapi.VerifyReport
 	// Progress is how far a run is.
 	Progress = openapi.VerifyProgress
-	// Line is a line of a running server's answer.
+	// Line is one line of a running server's answer.
 	Line = openapi.VerifyLine
 )
 
@@ -41,7 +41,7 @@ const (
 	V10 Name = "V10"
 )
 
-// titles say what each check means when it finds nothing.
+// titles say what is true when a check finds nothing.
 var titles = map[Name]string{
 	V1:  "commit chains are contiguous and their hash chains whole",
 	V2:  "every object is present, with the digest and counts of its record",
@@ -55,19 +55,19 @@ var titles = map[Name]string{
 	V10: "no two values at one position",
 }
 
-// Title says what a check means when it finds nothing.
+// Title says what is true when a check finds nothing.
 func Title(n Name) string { return titles[n] }
 
 // Names lists the checks in order.
 var Names = []Name{V1, V2, V3, V4, V5, V6, V7, V8, V9, V10}
 
-// MaxFindings bounds the findings a report holds of one check; the rest is counted.
+// MaxFindings bounds the findings of one check in a report. Further findings are only counted.
 const MaxFindings = 100
 
 // placeOf returns the place of a partition.
 func placeOf(p int) Place { return Place{Partition: &p} }
 
-// recorder gathers a report. It is safe for concurrent use.
+// recorder collects a report. It is safe for concurrent use.
 type recorder struct {
 	mu     sync.Mutex
 	report Report
@@ -99,7 +99,7 @@ func (r *recorder) find(name Name, where Place, do, format string, args ...any) 
 	}
 }
 
-// examine counts what a check has looked at.
+// examine adds to the number of things that a check has examined.
 func (r *recorder) examine(name Name, n int64, unit string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -108,15 +108,15 @@ func (r *recorder) examine(name Name, n int64, unit string) {
 	c.Unit = unit
 }
 
-// skip says why a check has nothing to look at.
+// skip records why a check has nothing to examine.
 func (r *recorder) skip(name Name, format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.check(name).Skipped = fmt.Sprintf(format, args...)
 }
 
-// fail says why a check could not look at everything. The first reasons are kept. One that was
-// skipped has nothing to look at.
+// fail records why a check could not examine everything. It keeps the first five reasons, and none for
+// a check that is skipped.
 func (r *recorder) fail(name Name, format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -133,8 +133,8 @@ func (r *recorder) fail(name Name, format string, args ...any) {
 	}
 }
 
-// note records what is no fault.
-func (r *recorder) note(format string, args ...any) {
+// addNote records a remark that is not a finding.
+func (r *recorder) addNote(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.report.Notes) < MaxFindings {

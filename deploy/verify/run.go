@@ -7,16 +7,16 @@ import (
 	"io"
 )
 
-// Options are what a run is given besides the evidence.
+// Options are the options of a run.
 type Options struct {
-	AckLog   io.Reader      // what a load client kept (package acklog); nil: V3, V4 and V7 are skipped
-	Progress func(Progress) // told of every step; nil: nobody is
+	AckLog   io.Reader      // acknowledgement log of a client (package acklog); without it V3, V4 and V7 are skipped
+	Progress func(Progress) // called at every step; may be nil
 
-	EventsAtOnce int64 // whose identities V7 holds at once; 0 is some 100 MB of them
+	EventsAtOnce int64 // how many identities V7 holds at the same time; 0 means the default, some 100 MB
 }
 
-// Run judges the evidence. What cannot be read is said in the report's checks; an error
-// means that there is no report: the context ended, or the acknowledgement log makes no sense.
+// Run judges the evidence. The report's checks say what could not be read. An error means that there is
+// no report: the context ended, or the acknowledgement log is invalid.
 func Run(ctx context.Context, e *Evidence, o Options) (Report, error) {
 	r := newRecorder(o.Progress)
 	var client *acks
@@ -31,7 +31,7 @@ func Run(ctx context.Context, e *Evidence, o Options) (Report, error) {
 			r.skip(name, "no acknowledgement log was given")
 		}
 	}
-	s, err := e.look(ctx, r)
+	s, err := e.readSnapshot(ctx, r)
 	if err != nil {
 		for _, name := range Names {
 			r.fail(name, "%v", err)
@@ -76,7 +76,7 @@ func Run(ctx context.Context, e *Evidence, o Options) (Report, error) {
 	return r.report, nil
 }
 
-// checkEvents walks over all events once, for every check that looks at single events.
+// checkEvents reads all events once, for every check that examines single events.
 func checkEvents(ctx context.Context, e *Evidence, r *recorder, s *snapshot, client *acks) error {
 	at := newPositions(e, r, s)
 	defer at.close()

@@ -16,10 +16,10 @@ import (
 	"recount/schemas/query"
 )
 
-// tally is what a query answers, worked out one event after the other.
+// tally is the answer of a query, computed one event after the other.
 type tally struct {
 	scan   *query.Scan
-	base   []uint64 // live answers begin here; nil: everything counts
+	base   []uint64 // offsets at which a live answer begins; nil means that everything counts
 	groups map[string]*group
 	over   query.Overflow
 }
@@ -30,7 +30,7 @@ type group struct {
 	measures []measure
 }
 
-// measure is the value of one measure, kept the plainest way.
+// measure is the state of one measure, in the simplest form.
 type measure struct {
 	n        int64 // values that are not missing
 	sum      big.Int
@@ -81,7 +81,7 @@ func (t *tally) add(e *event) {
 	}
 }
 
-// groupKey names a group: its window's start and its dimensions with their types.
+// groupKey returns the key of a group: its window's start, and its dimensions with their types.
 func groupKey(start int64, dims []any) string {
 	var b strings.Builder
 	fmt.Fprint(&b, start)
@@ -126,7 +126,7 @@ func less(a, b any) bool {
 	return false
 }
 
-// counted applies the view's filter.
+// counted reports whether the event passes the view's filter.
 func (t *tally) counted(e *event) bool {
 	for _, f := range t.scan.View.Where {
 		if !holds(string(f.Op), e.value(f.Field), f.Values) {
@@ -136,7 +136,7 @@ func (t *tally) counted(e *event) bool {
 	return true
 }
 
-// unplaced reports whether the answer cannot say where the event belongs (query.Overflow).
+// unplaced reports whether the answer cannot tell to which row the event belongs (query.Overflow).
 func (t *tally) unplaced(e *event) bool {
 	is := false
 	for _, c := range t.scan.Where {
@@ -155,7 +155,7 @@ func (t *tally) unplaced(e *event) bool {
 
 func overflowed(v any) bool { return v == catalog.Overflow || v == int64(catalog.OverflowInt) }
 
-// wanted applies the query's conditions.
+// wanted reports whether the event fulfils the query's conditions.
 func (t *tally) wanted(e *event) bool {
 	for _, c := range t.scan.Where {
 		if !t.meets(e, c) {
@@ -169,7 +169,8 @@ func (t *tally) meets(e *event, c query.Condition) bool {
 	return holds(string(c.Op), e.dimension(query.Dimension{Name: c.Dimension, Type: c.Type}), c.Values)
 }
 
-// dimension is what views count in a dimension: the value, unless it is one too many.
+// dimension returns what views count in a dimension: the value, or the overflow value if there were too
+// many values.
 func (e *event) dimension(d query.Dimension) any {
 	over := e.b.cols.Field(eventbatch.ColOverflow)
 	if over == nil || over.IsNull(e.i) || !slices.Contains(strings.Split(text(over, e.i), ","), d.Name) {
@@ -181,7 +182,7 @@ func (e *event) dimension(d query.Dimension) any {
 	return catalog.Overflow
 }
 
-// holds is the meaning of every operator; v is nil where the field is missing.
+// holds defines every operator. v is nil if the field is missing.
 func holds(op string, v any, values []any) bool {
 	in := false
 	for _, x := range values {
@@ -205,7 +206,7 @@ func holds(op string, v any, values []any) bool {
 		"lt": less(v, values[0]), "le": !less(values[0], v), "gt": less(values[0], v), "ge": !less(v, values[0])}[op]
 }
 
-// value is a column's value: string, int64 (timestamps are microseconds), float64, bool, or nil.
+// value returns a column's value: string, int64 (timestamps are microseconds), float64, bool, or nil.
 func (e *event) value(name string) any {
 	if name == "" {
 		return nil

@@ -25,15 +25,16 @@ import (
 	"recount/schemas/catalog"
 )
 
-// world is a data_dir made by a real server: duplicates, late events, several publications and
-// events that have not landed yet, and what its client kept. Each case plants its fault in a copy.
+// world is a data_dir that a real server has written, and the acknowledgement log of its client. It has
+// duplicates, late events, several publications, and events that have not landed. Each case plants its
+// fault in a copy.
 type world struct {
 	cfg  server.Config
 	dir  string
 	acks []byte
 }
 
-var shared *world // made by TestMain for all tests, read only
+var shared *world // made by TestMain; tests only read it
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -68,7 +69,7 @@ func config(dir string) server.Config {
 		Measures: map[string]server.MeasureConfig{
 			"hits": {Kind: catalog.Count}, "ms": {Kind: catalog.Sum, Field: "ms"},
 			"users": {Kind: catalog.Distinct, Field: "user"}, "worst": {Kind: catalog.Max, Field: "ms"}}}}
-	cfg.Jobs = jobs.Config{} // All run on request only.
+	cfg.Jobs = jobs.Config{} // Jobs run on request only.
 	return cfg
 }
 
@@ -91,7 +92,7 @@ func build(ctx context.Context, dir string) (*world, error) {
 	return w, errors.Join(err, <-ended)
 }
 
-// ackClient sends events and writes down what it is told.
+// ackClient sends events and records the answers.
 type ackClient struct {
 	url  string
 	send *client.Sender
@@ -109,12 +110,13 @@ func (c *ackClient) run(ctx context.Context) error {
 		c.events(ctx, "tail", 0, 40), c.ask(ctx))
 }
 
-// events sends count events from number first on. They lie in three buckets.
+// events sends count events, from number first on. Their times are in three buckets.
 func (c *ackClient) events(ctx context.Context, run string, first, count int64) error {
 	var body bytes.Buffer
 	at, _ := time.Parse(time.RFC3339, start)
 	for i := first; i < first+count; i++ {
-		fmt.Fprintf(&body, `{"specversion":"1.0","id":%q,"source":"test","type":"hit","time":%q,"data":{"page":"/p%d","user":"u%d","ms":%d}}`+"\n",
+		fmt.Fprintf(&body, `{"specversion":"1.0","id":%q,"source":"test","type":"hit","time":%q,`+
+			`"data":{"page":"/p%d","user":"u%d","ms":%d}}`+"\n",
 			acklog.ID(run, i), at.Add(time.Duration(i%3)*time.Hour+time.Duration(i)*time.Second).Format(time.RFC3339),
 			i%5, i%37, i)
 	}
@@ -125,17 +127,17 @@ func (c *ackClient) events(ctx context.Context, run string, first, count int64) 
 	return c.log.Write(acklog.Line{Kind: acklog.Acked, Run: run, First: first, Count: count, Receipt: answer.Receipt})
 }
 
-// refused sends an event that is refused for good, and kept as a dead letter.
+// refused sends an event that is refused for good and kept as a dead letter.
 func (c *ackClient) refused(ctx context.Context) error {
 	answer, err := c.send.Send(ctx,
 		[]byte(`{"specversion":"1.0","id":"bad-0","source":"test","type":"miss","time":"`+start+`"}`+"\n"))
 	if err != nil || len(answer.Rejected) != 1 {
-		return fmt.Errorf("send what is to be refused: %w %+v", err, answer)
+		return fmt.Errorf("send an event of an unknown type: %w, answer %+v", err, answer)
 	}
 	return c.log.Write(acklog.Line{Kind: acklog.Rejected, Run: "bad", Count: 1})
 }
 
-// publish waits until what was sent has landed and is published.
+// publish waits until all sent events have landed and are published.
 func (c *ackClient) publish(ctx context.Context) error {
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if _, err := c.post(ctx, "/v1/jobs/recompute/runs", nil); err != nil {
@@ -160,10 +162,12 @@ func (c *ackClient) publish(ctx context.Context) error {
 	return errors.New("events stay pending")
 }
 
-const question = `{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-01-02T00:00:00Z","granularity":"1h","group_by":["page"]}`
+const question = `{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-01-02T00:00:00Z",` +
+	`"granularity":"1h","group_by":["page"]}`
 
-// filtered is a question whose answer lacks what overflowed, and says so.
-const filtered = `{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-01-02T00:00:00Z","where":[{"dimension":"page","op":"in","values":["/p1","/p4"]}]}`
+// filtered is a query whose answer leaves out the values that overflowed, and says so.
+const filtered = `{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-01-02T00:00:00Z",` +
+	`"where":[{"dimension":"page","op":"in","values":["/p1","/p4"]}]}`
 
 func (c *ackClient) ask(ctx context.Context) error {
 	for _, q := range []string{filtered, question} {
@@ -225,8 +229,8 @@ func (w *world) verify(t *testing.T) verify.Report {
 	return report
 }
 
-// TestFewEventsAtOnce looks for copies among a few events at a time, as where there are more than memory
-// has room for: answers over duplicates are found right, and a wrong one is found.
+// TestFewEventsAtOnce finds copies among a few events at a time, as if memory had no room for all. Right
+// answers over duplicates give no finding, and a wrong answer gives one.
 func TestFewEventsAtOnce(t *testing.T) {
 	w := shared.copied(t)
 	verified := func() verify.Report {
@@ -253,7 +257,8 @@ func dump(r verify.Report) string {
 	return string(raw)
 }
 
-// TestClean finds nothing, looks at everything and leaves no trace.
+// TestClean verifies a world without faults: every check examines something and finds nothing, and no
+// file is changed.
 func TestClean(t *testing.T) {
 	w := shared.copied(t)
 	before := fingerprint(t, w.cfg.DataDir)
@@ -263,7 +268,7 @@ func TestClean(t *testing.T) {
 	}
 	for _, c := range report.Checks {
 		if c.Examined == 0 || c.Skipped != "" {
-			t.Errorf("%s looked at nothing: %+v", c.Name, c)
+			t.Errorf("%s examined nothing: %+v", c.Name, c)
 		}
 	}
 	if after := fingerprint(t, w.cfg.DataDir); after != before {

@@ -14,23 +14,23 @@ import (
 	"recount/speed/eventlog"
 )
 
-// rows are events that lie together: a chunk of an object of the lake, or a record batch of
-// a message of the log. The columns are those asked for, and always the identity's.
+// rows are events that are stored together: a chunk of an object of the lake, or a record batch of a
+// message of the log. They have the requested columns and always those of the identity.
 type rows struct {
 	partition int
 	epoch     uint32
 	eventType string
 	n         int
 	cols      eventbatch.Columns
-	seqs      *array.Int64 // nil in a message: all are seq
-	indexes   *array.Int32 // nil in a message: they count from first
+	seqs      *array.Int64 // nil in a message, where every row has sequence seq
+	indexes   *array.Int32 // nil in a message, where the indexes begin with first
 	seq       uint64
 	first     int
 	tenant    arrow.Array
 	ids       arrow.Array
 }
 
-// position is the sequence of the row's message and its index in it.
+// position returns the sequence of the row's message, and the row's index in the message.
 func (b *rows) position(i int) (seq uint64, index int) {
 	if b.seqs == nil {
 		return b.seq, b.first + i
@@ -55,11 +55,11 @@ func text(col arrow.Array, i int) string {
 	return ""
 }
 
-// identity are the columns every walk reads.
+// identity lists the columns that every reading needs.
 var identity = []string{eventbatch.ColKey, eventbatch.ColTenant, eventbatch.ColFlags, eventbatch.ColHash,
 	eventbatch.ColID, eventbatch.ColTime, object.ColSeq, object.ColIndex}
 
-// bindRows checks that a chunk of an object has what every event has.
+// bindRows sets the columns of the rows, and checks that those of the identity exist.
 func bindRows(b *rows, c eventbatch.Columns) error {
 	b.cols = c
 	b.n = int(c.Rec.NumRows())
@@ -89,8 +89,8 @@ func isText(col arrow.Array) bool {
 	return false
 }
 
-// readObject calls visit with the rows of a committed object in file order. Columns are
-// wanted besides the identity's. An error that wraps object.ErrMalformed is the object's fault.
+// readObject calls visit with the rows of a committed object in file order. columns are read besides
+// those of the identity. An error that wraps object.ErrMalformed means that the object is damaged.
 func (e *Evidence) readObject(ctx context.Context, seg *record.Commit, o record.Object, columns []string,
 	visit func(*rows) error) error {
 	body, err := e.Objects.Open(ctx, o.Key)
@@ -116,14 +116,14 @@ func (e *Evidence) readObject(ctx context.Context, seg *record.Commit, o record.
 	return nil
 }
 
-// message is one message of the log with its events.
+// message is a message of the log with its events.
 type message struct {
 	seq    uint64
 	header eventbatch.Header
 	rows   []*rows
 }
 
-// logCursor reads a partition's log forward from a sequence.
+// logCursor reads a partition's log from a sequence on.
 type logCursor struct {
 	e         *Evidence
 	partition int
@@ -146,10 +146,10 @@ func (l *logCursor) close() {
 	}
 }
 
-// errUndecodable says that a message's bytes are not as they were written.
+// errUndecodable means that a message's bytes are not as they were written.
 var errUndecodable = errors.New("the message cannot be decoded")
 
-// read returns the next message. The caller knows that there is one.
+// read returns the next message. The caller makes sure that there is one.
 func (l *logCursor) read(ctx context.Context) (*message, error) {
 	m, err := l.reader.Next(ctx)
 	if err != nil {
@@ -174,16 +174,16 @@ func (l *logCursor) read(ctx context.Context) (*message, error) {
 	return out, nil
 }
 
-// visitor looks at every event once: first the tail of every partition's log, then what
-// has landed, segment by segment.
+// visitor receives every event once: first the tail of every partition's log, then what has landed,
+// segment by segment.
 type visitor interface {
 	tail(m *message, b *rows)
 	landed(seg *record.Commit, o *record.Object, b *rows)
-	segment(ctx context.Context, seg *record.Commit) error // behind the last rows of a segment
+	segment(ctx context.Context, seg *record.Commit) error // called after the last rows of a segment
 }
 
-// walk shows every event there is to the visitors. The tails come first, because a running
-// server trims them soonest.
+// walk shows every stored event to the visitors. The tails come first, because a running server trims
+// them soonest.
 func walk(ctx context.Context, e *Evidence, r *recorder, s *snapshot, visitors []visitor) error {
 	for p := range s.logs {
 		if err := walkTail(ctx, e, r, s, p, visitors); err != nil {
@@ -214,11 +214,11 @@ func walkTail(ctx context.Context, e *Evidence, r *recorder, s *snapshot, p int,
 	switch {
 	case b.first > c.head.Seq:
 		r.find(V9, placeOf(p).AtOffsets(c.head.Epoch, c.head.Seq, b.first),
-			"restore the log; if that cannot be done, take the partition's stream away while no server runs: the "+
-				"next start seals the epoch and goes on behind what has landed (L5)",
-			"the log is trimmed above the chain's head: these messages have not landed and are gone")
+			"restore the log; if that cannot be done, remove the partition's stream while no server runs: the next "+
+				"start seals the epoch and continues after what has landed (L5)",
+			"the log is trimmed above the chain's head: these messages have not landed and are lost")
 	case b.next < c.head.Seq:
-		r.note("partition %d: the log ends at sequence %d, below the head of its chain at %d; the next start seals "+
+		r.addNote("partition %d: the log ends at sequence %d, below the head of its chain at %d; the next start seals "+
 			"the epoch (L5)", p, b.next, c.head.Seq)
 	}
 	if from >= b.next {
@@ -255,7 +255,7 @@ func walkSegment(ctx context.Context, e *Evidence, r *recorder, s *snapshot, seg
 	for i := range seg.Objects {
 		o := &seg.Objects[i]
 		if !s.readable(seg, o) {
-			continue // V2 has said so.
+			continue // V2 has reported it.
 		}
 		err := e.readObject(ctx, seg, *o, nil, func(b *rows) error {
 			for _, v := range visitors {

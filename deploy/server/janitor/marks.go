@@ -74,8 +74,8 @@ func OpenMarks(dir string, log Log, logger *slog.Logger) (*Marks, error) {
 		err = fmt.Errorf("it has marks of %d partitions, want %d", len(marks), len(m.marks))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the high-water marks in %s: %w; the file may be removed, but then a log that lost "+
-			"its end may be noticed later", m.path, err)
+		return nil, fmt.Errorf("%s is damaged: %w; it may be removed, but then a log that lost its end may be "+
+			"noticed later", m.path, err)
 	}
 	m.marks = marks
 	return m, nil

@@ -12,8 +12,8 @@
 // # File, version 1
 //
 //	{"version":1,"keys":[
-//	 {"id":"k3v5…","tenant":"acme","scopes":"ingest,query","sha256":"<64 hex digits>","created":"2026-11-24T08:00:00Z",
-//	  "expires":"2027-11-24T08:00:00Z","revoked":"2026-12-01T00:00:00Z"}]}
+//	 {"id":"k3v5…","tenant":"acme","scopes":"ingest,query","sha256":"<64 hex digits>",
+//	  "created":"2026-11-24T08:00:00Z","expires":"2027-11-24T08:00:00Z","revoked":"2026-12-01T00:00:00Z"}]}
 //
 // expires and revoked are optional. A revoked key stays in the file: the list still shows it, and its
 // id is never used again. The file is replaced as a whole: a new file is written and fsynced, renamed

@@ -10,11 +10,11 @@ import (
 	"recount/speed/eventlog"
 )
 
-// TestSpoiltMessage: a message of the log that nobody can decode is found, and conservation is not said to
-// hold where it could not be counted. What does not need the message is judged as ever.
-func TestSpoiltMessage(t *testing.T) {
+// TestCorruptMessage appends a message that cannot be decoded. It is found, and V8 is reported as not
+// checked, because the partition cannot be counted. The other checks are not affected.
+func TestCorruptMessage(t *testing.T) {
 	w := shared.copied(t)
-	seq := w.spoil(t)
+	seq := w.appendCorrupt(t)
 	report := w.verify(t)
 	p := 0
 	want := verify.Place{Partition: &p, From: seq}
@@ -30,8 +30,8 @@ func TestSpoiltMessage(t *testing.T) {
 	}
 }
 
-// spoil appends what is no message to the log of partition 0.
-func (w *world) spoil(t *testing.T) (seq uint64) {
+// appendCorrupt appends bytes that are not a message to the log of partition 0.
+func (w *world) appendCorrupt(t *testing.T) (seq uint64) {
 	t.Helper()
 	nc := natsserver.DefaultConfig(filepath.Join(w.cfg.DataDir, "log"))
 	nc.MaxStore = 1 << 40
