@@ -122,7 +122,7 @@ func Parse(body []byte) (*Query, error) {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	d.UseNumber()
-	var q Query
+	q := Query{Limit: DefaultLimit} // A limit of 0 in the body is a mistake, and not the default.
 	if err := d.Decode(&q); err != nil {
 		msg := strings.TrimPrefix(err.Error(), "json: ")
 		field := "query"
@@ -134,7 +134,17 @@ func Parse(body []byte) (*Query, error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, invalid("query", "more than one JSON value")
 	}
+	if err := q.checkLimit(); err != nil {
+		return nil, err
+	}
 	return &q, nil
+}
+
+func (q *Query) checkLimit() error {
+	if q.Limit < 1 || q.Limit > MaxLimit {
+		return invalid("limit", "%d; use 1 to %d, or leave it out for %d", q.Limit, MaxLimit, DefaultLimit)
+	}
+	return nil
 }
 
 // Scan is a query resolved against the catalog: the question each layer answers
@@ -198,8 +208,6 @@ func (q *Query) defaults() error {
 	switch {
 	case !slices.Contains(Modes, q.Mode):
 		return invalid("mode", "unknown %q; use merged, exact or live", q.Mode)
-	case q.Limit < 0 || q.Limit > MaxLimit:
-		return invalid("limit", "%d; use 1 to %d", q.Limit, MaxLimit)
 	case q.From.IsZero():
 		return invalid("from", "missing; give an RFC 3339 time such as 2001-01-01T00:00:00Z")
 	case q.To.IsZero():
@@ -207,7 +215,7 @@ func (q *Query) defaults() error {
 	case q.From.UnixMicro() < window.MinTime || q.To.UnixMicro() > window.MaxTime+1:
 		return invalid("from", "from and to lie between the years 1970 and 2261")
 	}
-	return nil
+	return q.checkLimit()
 }
 
 // Location returns the query's time zone.

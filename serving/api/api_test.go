@@ -70,6 +70,7 @@ func TestProblems(t *testing.T) {
 	}{
 		{"POST", "/v1/query", `{`, nil, 400, "invalid_query", "query"},
 		{"POST", "/v1/query", with(`"view"`, `"limits":1,"view"`), nil, 400, "invalid_query", "limits"},
+		{"POST", "/v1/query", with(`"view"`, `"limit":0,"view"`), nil, 400, "invalid_query", "limit"},
 		{"POST", "/v1/query", hourly + "{}", nil, 400, "invalid_query", "query"},
 		{"POST", "/v1/query", with("flights", "trains"), nil, 404, "unknown_view", "view"},
 		{"POST", "/v1/query", with(`"n"`, `"m"`), nil, 400, "invalid_query", "measures"},

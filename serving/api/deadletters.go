@@ -78,18 +78,14 @@ func parseFilter(raw string, known []string) (f deadletter.Filter, dry bool, err
 	}
 	p := &parameters{values: values}
 	f = deadletter.Filter{Name: values.Get("name"), Code: values.Get("code"), Type: values.Get("type"),
-		From: p.time("from"), To: p.time("to"), Limit: p.int("limit"), Cursor: values.Get("cursor")}
+		From: p.time("from"), To: p.time("to"), Limit: p.limit(deadletter.DefaultLimit, deadletter.MaxLimit),
+		Cursor: values.Get("cursor")}
 	dry = p.bool("dry_run")
 	switch {
 	case p.err != nil:
 		return f, dry, p.err
-	case f.Limit < 0 || f.Limit > deadletter.MaxLimit:
-		return f, dry, invalid("limit", "%d; use 1 to %d, or leave it out for %d", f.Limit, deadletter.MaxLimit,
-			deadletter.DefaultLimit)
 	case !f.From.IsZero() && !f.To.IsZero() && !f.From.Before(f.To):
 		return f, dry, invalid("to", "must be after from")
-	case f.Limit == 0:
-		f.Limit = deadletter.DefaultLimit
 	}
 	if f.Name != "" {
 		if _, err := deadletter.ParseName(f.Name); err != nil {

@@ -131,6 +131,8 @@ func TestHostileParameters(t *testing.T) {
 		{"twice", base + "&limit=1&limit=1", "query"},
 		{"2^63", base + "&limit=9223372036854775808", "limit"},
 		{"negative", base + "&limit=-1", "limit"},
+		{"limit 0", base + "&limit=0", "limit"},
+		{"a limit too large", base + "&limit=1000001", "limit"},
 		{"2^64", base + "&as_of=18446744073709551616", "as_of"},
 		{"many conditions", base + many, "where"},
 		{"regular expression", base + "&where=origin:matches:(a%2B)%2B$", "where"},

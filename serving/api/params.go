@@ -52,7 +52,7 @@ func parseParameters(raw string, c *catalog.Catalog) (*query.Query, error) {
 	q := &query.Query{
 		View: values.Get("view"), Measures: p.list("measures"), From: p.time("from"), To: p.time("to"),
 		Granularity: values.Get("granularity"), TimeZone: values.Get("time_zone"), GroupBy: p.list("group_by"),
-		OrderBy: p.orderBy(), Limit: p.int("limit"), Mode: query.Mode(values.Get("mode")), AsOf: p.asOf(),
+		OrderBy: p.orderBy(), Limit: p.limit(query.DefaultLimit, query.MaxLimit), Mode: query.Mode(values.Get("mode")), AsOf: p.asOf(),
 		Fill: p.bool("fill"),
 	}
 	q.Where = p.where(q.View, c)
@@ -87,14 +87,18 @@ func (p *parameters) time(name string) time.Time {
 	return t
 }
 
-func (p *parameters) int(name string) int {
-	text := p.values.Get(name)
+// limit reads how many rows the caller wants. Without the parameter it returns unset.
+func (p *parameters) limit(unset, most int) int {
+	text := p.values.Get("limit")
 	if text == "" {
-		return 0
+		return unset
 	}
 	n, err := strconv.Atoi(text)
-	if err != nil {
-		p.fail(invalid(name, "%q is not a number", text))
+	switch {
+	case err != nil:
+		p.fail(invalid("limit", "%q is not a number", text))
+	case n < 1 || n > most:
+		p.fail(invalid("limit", "%d; use 1 to %d, or leave it out for %d", n, most, unset))
 	}
 	return n
 }

@@ -13,8 +13,8 @@ import (
 	"recount/schemas/problem"
 )
 
-// decodeBinary decodes an event in the binary mode of CloudEvents: percent-encoded attributes
-// in ce- headers, and data in the body.
+// decodeBinary decodes an event in the binary mode of CloudEvents: attributes in ce- headers, which
+// headerValue decodes, and data in the body.
 func (d *decoder) decodeBinary(h http.Header, body []byte) *rejection {
 	d.reset()
 	size := len(body)
@@ -43,9 +43,10 @@ func (d *decoder) decodeBinary(h http.Header, body []byte) *rejection {
 
 // scanHeader reads one attribute.
 func (d *decoder) scanHeader(name string, values []string) {
-	value, err := url.PathUnescape(values[0])
-	if len(values) > 1 || err != nil || !utf8.ValidString(value) {
-		d.reject(problem.InvalidAttribute, "ce-"+name+": send it once, as percent-encoded UTF-8")
+	value, ok := headerValue(values[0])
+	if len(values) > 1 || !ok {
+		d.reject(problem.InvalidAttribute, "ce-"+name+": send it once, as percent-encoded UTF-8, and close a "+
+			"value that begins with a double quote with one")
 		return
 	}
 	if a := slices.Index(attributeNames[:attrContentType], name); a >= 0 {
@@ -66,6 +67,38 @@ func (d *decoder) scanHeader(name string, values []string) {
 	d.pos = pos
 }
 
+// headerValue decodes the value of a ce- header as the HTTP binding of CloudEvents demands in 3.1.3.2:
+// it unquotes a quoted string of RFC 7230, and then decodes percent-encoding once.
+func headerValue(sent string) (string, bool) {
+	if strings.HasPrefix(sent, `"`) {
+		var ok bool
+		if sent, ok = unquote(sent[1:]); !ok {
+			return "", false
+		}
+	}
+	value, err := url.PathUnescape(sent)
+	return value, err == nil && utf8.ValidString(value)
+}
+
+// unquote returns the content of a quoted string whose opening quote is cut off. It reports false
+// unless the closing quote is the last byte.
+func unquote(rest string) (string, bool) {
+	var out strings.Builder
+	for i := 0; i < len(rest); i++ {
+		switch rest[i] {
+		case '"':
+			return out.String(), i == len(rest)-1
+		case '\\':
+			i++
+			if i == len(rest) {
+				return "", false
+			}
+		}
+		out.WriteByte(rest[i])
+	}
+	return "", false
+}
+
 // structuredForm turns a refused event of binary mode into one of structured mode, as the bytes
 // of its dead letter. That event would be refused for the same reason. A body that is not
 // JSON is in it as base64, so that it cannot be taken for further attributes.
@@ -80,8 +113,8 @@ func structuredForm(h http.Header, body []byte) []byte {
 	for _, name := range slices.Sorted(maps.Keys(h)) {
 		attr, ok := strings.CutPrefix(name, "Ce-")
 		for i := 0; ok && i < len(h[name]); i++ {
-			value, err := url.PathUnescape(h[name][i])
-			if err != nil || !utf8.ValidString(value) {
+			value, ok := headerValue(h[name][i])
+			if !ok {
 				value = h[name][i]
 			}
 			add(strings.ToLower(attr), appendString(nil, []byte(value)))

@@ -172,6 +172,7 @@ func TestDeadLetterOfBinaryMode(t *testing.T) {
 		{`<x/>`, "unsupported_data", []string{"Content-Type", "text/xml"}},
 		{`{"i":1}`, "unknown_type", []string{"Ce-Type", "none"}},
 		{``, "invalid_time", []string{"Ce-Time", "yester%22day"}},
+		{``, "invalid_time", []string{"Ce-Time", `"yester\"day"`}},
 	} {
 		headers := http.Header{"Ce-Specversion": {"1.0"}, "Ce-Id": {"ü"}, "Ce-Source": {"s"}, "Ce-Type": {"all"}}
 		for i := 0; i < len(c.headers); i += 2 {

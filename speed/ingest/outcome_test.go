@@ -290,6 +290,12 @@ func TestRequestOutcomes(t *testing.T) {
 		{"binary, broken", `{"i":5`, binaryHeaders("Content-Type", plain), 400, "all_rejected", 0},
 		{"binary, array", `[1]`, binaryHeaders("Content-Type", plain), 400, "all_rejected", 0},
 		{"binary, attribute twice", ``, binaryHeaders("Ce-Id", "b"), 400, "all_rejected", 0},
+		{"binary, quoted", `{"i":5}`, []string{"Content-Type", plain, "Ce-Specversion", `"1.0"`, "Ce-Id", `"a"`,
+			"Ce-Source", `"s"`, "Ce-Type", `"all"`}, 200, "", 1},
+		{"binary, quote not closed", ``, binaryHeaders("Ce-Subject", `"a`), 400, "all_rejected", 0},
+		{"binary, text after the quote", ``, binaryHeaders("Ce-Subject", `"a"b`), 400, "all_rejected", 0},
+		{"binary, escaped closing quote", ``, binaryHeaders("Ce-Subject", `"a\"`), 400, "all_rejected", 0},
+		{"binary, only a quote", ``, binaryHeaders("Ce-Subject", `"`), 400, "all_rejected", 0},
 		{"binary, bad encoding", ``, binaryHeaders("Ce-Subject", "%f"), 400, "all_rejected", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -345,6 +351,11 @@ func TestStoredForm(t *testing.T) {
 		"Ce-Specversion", "1.0", "Ce-Id", "b", "Ce-Source", "/s%20%C3%BC", "Ce-Type", "all", "Ce-Time",
 		"2001-01-01T00:01:00.123456Z",
 		"Ce-Subject", "sub", "Ce-Dataschema", "d", "Ce-Ext", "e%0A")
+	post(t, s, `{"z":{"b":[1,"x y"],"a":2},"f":-5e-1,"s":"ü😀","t":"1999-12-31T23:59:59.0Z","i":5,"b":true,"c":"\/"}`,
+		"Content-Type", `application/json`,
+		"Ce-Specversion", `"1.0"`, "Ce-Id", `"q\"\\%25"`, "Ce-Source", `"/s ü"`, "Ce-Type", `"all"`, "Ce-Time",
+		`"2001-01-01T00:01:00.123456Z"`,
+		"Ce-Subject", `"s\ub"`, "Ce-Dataschema", `"d"`, "Ce-Ext", `"e%0A"`)
 	post(t, s, `{"id":"assigned","type":"all"}`, "Content-Type", plain)
 	got := log.events(t, 1)
 	want := stored{ID: "j", Type: "all", Source: "/s ü", Subject: "sub", Tenant: "default", Time: 978307260123456,
@@ -359,6 +370,11 @@ func TestStoredForm(t *testing.T) {
 	want.Place = got["b"].Place // The hash stays, because it does not depend on the id.
 	if d := cmp.Diff(want, got["b"]); d != "" {
 		t.Error("binary mode:", d)
+	}
+	want.ID = `q"\%`
+	want.Place = got[want.ID].Place
+	if d := cmp.Diff(want, got[want.ID]); d != "" {
+		t.Error("quoted headers (HTTP binding, 3.1.3.2):", d)
 	}
 	if a := got["assigned"]; a.Time != testNow.UnixMicro() || a.Flags != 1 || a.Extra != "" {
 		t.Errorf("event without time: got %+v (D1)", a)
