@@ -11,6 +11,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -39,10 +40,13 @@ func New(status int, code Code, detail string) *Problem {
 	return &Problem{Status: status, Code: code, Detail: detail}
 }
 
-// Error names the code and the detail. An answer that names no code is not one of recount's.
+// Error names the code, the detail and the reasons. An answer without a code is not one of recount's.
 func (p *Problem) Error() string {
-	if p.Code == "" {
+	switch {
+	case p.Code == "":
 		return fmt.Sprintf("status %d: %s", p.Status, p.Detail)
+	case len(p.Reasons) > 0:
+		return fmt.Sprintf("%s: %s: %s", p.Code, p.Detail, strings.Join(p.Reasons, "; "))
 	}
 	return string(p.Code) + ": " + p.Detail
 }

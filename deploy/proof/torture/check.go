@@ -2,62 +2,52 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os/exec"
 	"strings"
 	"time"
+
+	"recount/deploy/client"
+	"recount/schemas/query"
 )
 
-const hitsQuery = `{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2100-01-01T00:00:00Z",` +
-	`"group_by":["page"],"mode":%q}`
-
-// answer holds the parts of an answer that the harness checks.
-type answer struct {
-	Rows []struct {
-		Page  string `json:"page"`
-		Hits  int64  `json:"hits"`
-		N     int64  `json:"n"`
-		Users int64  `json:"users"`
-	} `json:"rows"`
-	Accuracy struct {
-		Publication uint64 `json:"publication"`
-		Pending     int64  `json:"pending_events"`
-		Stale       []int  `json:"stale_partitions"`
-	} `json:"accuracy"`
+// hits are the counts that a server answers for one page.
+type hits struct {
+	Page  string `json:"page"`
+	Hits  int64  `json:"hits"`
+	N     int64  `json:"n"`
+	Users int64  `json:"users"`
 }
 
-var askClient = &http.Client{Timeout: 10 * time.Second}
+// answer is the answer to a query.
+type answer struct {
+	rows     []hits
+	accuracy query.Accuracy
+}
+
+// askTimeout is how long a server may take to answer the harness.
+const askTimeout = 10 * time.Second
+
+// newAsker returns a client that asks once: the harness wants to know the state at this moment.
+func newAsker(url string) (*client.Client, error) {
+	return client.New(client.Config{URL: url, Timeout: askTimeout, Retry: client.Retry{Attempts: 1},
+		Breaker: client.Breaker{Failures: -1}})
+}
 
 // query asks for the hits of every page.
-func (s *server) query(ctx context.Context, mode string) (a answer, err error) {
-	raw, err := s.request(ctx, http.MethodPost, "/v1/query", fmt.Sprintf(hitsQuery, mode))
-	if err != nil {
-		return a, err
-	}
-	return a, json.Unmarshal(raw, &a)
+func (s *server) query(ctx context.Context, mode query.Mode) (a answer, err error) {
+	a.accuracy, err = s.asker.Query(ctx, &query.Query{View: "hits", Mode: mode, GroupBy: []string{"page"},
+		From: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)}, &a.rows)
+	return a, err
 }
 
-// request returns the body of an answer with status 200.
-func (s *server) request(ctx context.Context, method, path, body string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, s.url()+path, strings.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := askClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: status %d: %s", path, resp.StatusCode, raw[:min(len(raw), 500)])
-	}
-	return raw, err
+// recompute runs the job. It fails where the server runs no jobs, or while the job is running.
+func (s *server) recompute(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	_, err := s.asker.RunJob(ctx, "recompute")
+	return err
 }
 
 // difference is the difference between an answer and the acknowledged events.
@@ -67,7 +57,7 @@ type difference struct {
 	state        string   // state describes the answer's publication and partitions.
 }
 
-func (d *difference) err(mode string) error {
+func (d *difference) err(mode query.Mode) error {
 	if len(d.wrong) == 0 {
 		return nil
 	}
@@ -80,11 +70,11 @@ func (l *load) compare(a answer) *difference {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	d := &difference{state: fmt.Sprintf("publication %d, %d events pending, stale partitions %v",
-		a.Accuracy.Publication, a.Accuracy.Pending, a.Accuracy.Stale)}
+		a.accuracy.Publication, a.accuracy.PendingEvents, a.accuracy.StalePartitions)}
 	got := map[string][3]int64{}
-	for _, r := range a.Rows {
+	for _, r := range a.rows {
 		users := r.Users
-		if c := l.truth[r.Page]; c != nil && a.Accuracy.Pending > 0 {
+		if c := l.truth[r.Page]; c != nil && a.accuracy.PendingEvents > 0 {
 			users = int64(len(c.users)) // Until all is published the answer is an estimate within bounds.
 		}
 		got[r.Page] = [3]int64{r.Hits, r.N, users}
@@ -111,11 +101,10 @@ const agreeLimit = 60 * time.Second
 // agree waits until the server's exact and merged answers equal what was acknowledged.
 func (s *server) agree(ctx context.Context) error {
 	var last *difference
-	for _, mode := range []string{"merged", "exact", "merged"} {
+	for _, mode := range []query.Mode{query.Merged, query.Exact, query.Merged} {
 		err := eventually(ctx, agreeLimit, func() error {
-			if mode == "exact" {
-				// The request fails where the server runs no jobs, or while the job is running.
-				_, _ = s.request(ctx, http.MethodPost, "/v1/jobs/recompute/runs", "")
+			if mode == query.Exact {
+				_ = s.recompute(ctx) // The answer decides.
 			}
 			a, err := s.query(ctx, mode)
 			if err != nil {

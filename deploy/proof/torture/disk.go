@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -144,22 +142,7 @@ func fillWith(path string) error {
 }
 
 // ready returns the problem that /readyz reports, or nil.
-func (s *server) ready(ctx context.Context) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url()+"/readyz", nil)
-	if err != nil {
-		return err
-	}
-	resp, err := askClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	raw, _ := io.ReadAll(io.LimitReader(resp.Body, 300)) // The status alone decides.
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("status %d: %s", resp.StatusCode, raw)
-	}
-	return nil
-}
+func (s *server) ready(ctx context.Context) error { return s.asker.Ready(ctx) }
 
 // acknowledgesWithin reports whether events are acknowledged again within the given time.
 func (w *world) acknowledgesWithin(ctx context.Context, within time.Duration) bool {

@@ -19,6 +19,9 @@ const (
 	loadBatch   = 200 // the most events of one request
 	loadPages   = 20
 	loadUsers   = 400
+
+	// breakerDelay is short, so that a server meets requests soon after its start.
+	breakerDelay = 100 * time.Millisecond
 )
 
 // load is a client with several connections. It sends each request with the same ids until it
@@ -26,7 +29,7 @@ const (
 // from its number, so it need not be kept.
 type load struct {
 	seed    uint64
-	senders []*client.Sender // one a server; a worker changes with every request
+	senders []*client.Client // one a server; a worker changes with every request
 	base    time.Time        // base is the earliest event time; all are within a few hours of it.
 	log     *acklog.Writer
 	file    *os.File
@@ -59,11 +62,14 @@ func newLoad(seed uint64, file string, urls ...string) (*load, error) {
 	l := &load{seed: seed, file: f, log: acklog.NewWriter(f), stop: make(chan struct{}), truth: map[string]*counts{},
 		base: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)}
 	for _, url := range urls {
-		s := client.NewSender(url, loadWorkers)
-		s.Client.Timeout = 5 * time.Second
-		s.Retries = func(error) error {
-			l.retries.Add(1)
-			return nil
+		s, err := client.New(client.Config{URL: url, Connections: loadWorkers, Timeout: 5 * time.Second,
+			Breaker: client.Breaker{Delay: breakerDelay},
+			OnRetry: func(error) error {
+				l.retries.Add(1)
+				return nil
+			}})
+		if err != nil {
+			return nil, err
 		}
 		l.senders = append(l.senders, s)
 	}
@@ -98,11 +104,11 @@ func (l *load) work(ctx context.Context, worker int) {
 }
 
 // send sends one request until it is acknowledged and records the acknowledgement.
-func (l *load) send(ctx context.Context, rng *rand.Rand, run string, first, count int64, to *client.Sender) error {
+func (l *load) send(ctx context.Context, rng *rand.Rand, run string, first, count int64, to *client.Client) error {
 	l.paused.RLock()
 	defer l.paused.RUnlock()
 	began := time.Now()
-	answer, err := to.Send(ctx, l.body(rng, run, first, count))
+	answer, err := to.SendLines(ctx, l.body(rng, run, first, count))
 	line := acklog.Line{Kind: acklog.Acked, Run: run, First: first, Count: count, Receipt: answer.Receipt,
 		Intended: began.UnixMicro(), Done: time.Now().UnixMicro()}
 	if err == nil && len(answer.Rejected) > 0 {
@@ -203,4 +209,7 @@ func (l *load) close() {
 	l.wg.Wait()
 	_ = l.log.Flush()
 	_ = l.file.Close()
+	for _, s := range l.senders {
+		s.Close()
+	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"syscall"
 	"time"
+
+	"recount/schemas/query"
 )
 
 // longPause draws a duration longer than every timeout of a server in a test build: a request's
@@ -86,21 +88,21 @@ func (w *world) zombie(ctx context.Context, s, other *server, point string) erro
 		s.kill() // It might reach the point later, and nothing would continue it.
 		return s.start(ctx)
 	}
-	before, err := other.query(ctx, "exact")
+	before, err := other.query(ctx, query.Exact)
 	if err != nil {
 		return fmt.Errorf("query the other server while one is stopped at %s: %w", point, err)
 	}
 	if err := sleep(ctx, w.longPause()); err != nil {
 		return err
 	}
-	after, err := other.query(ctx, "exact")
+	after, err := other.query(ctx, query.Exact)
 	s.proc.signal(syscall.SIGCONT)
 	if err != nil {
 		return fmt.Errorf("query the other server while one is stopped at %s: %w", point, err)
 	}
 	w.h.report.pause()
 	w.say("server %d was stopped at %s while the other went from publication %d to %d", s.n, point,
-		before.Accuracy.Publication, after.Accuracy.Publication)
+		before.accuracy.Publication, after.accuracy.Publication)
 	s.downSince = time.Time{}
 	return s.waitForAnswer(ctx)
 }

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"recount/schemas/query"
 	"recount/speed/eventlog"
 )
 
@@ -40,7 +41,7 @@ func trimmedRound(ctx context.Context, w *world) error {
 // continued, the server must not answer a smaller number than before, unless with an error. By
 // itself it must come back to answers with a live part.
 func (w *world) stopUntilTrimmed(ctx context.Context, zombie *server) error {
-	before, err := zombie.query(ctx, "merged")
+	before, err := zombie.query(ctx, query.Merged)
 	if err != nil {
 		return err
 	}
@@ -57,22 +58,22 @@ func (w *world) stopUntilTrimmed(ctx context.Context, zombie *server) error {
 		time.Since(began).Round(time.Millisecond))
 	refused := 0
 	for range 60 {
-		after, err := zombie.query(ctx, "merged")
+		after, err := zombie.query(ctx, query.Merged)
 		if err != nil {
 			refused++
 		} else if after.hits() < before.hits() {
 			return fmt.Errorf("server %d answered %d hits before it was stopped and %d afterwards (publication %d, "+
-				"stale partitions %v)", zombie.n, before.hits(), after.hits(), after.Accuracy.Publication,
-				after.Accuracy.Stale)
+				"stale partitions %v)", zombie.n, before.hits(), after.hits(), after.accuracy.Publication,
+				after.accuracy.StalePartitions)
 		}
 		if err := sleep(ctx, 50*time.Millisecond); err != nil {
 			return err
 		}
 	}
 	err = eventually(ctx, liveLimit, func() error {
-		a, err := zombie.query(ctx, "merged")
-		if err == nil && len(a.Accuracy.Stale) > 0 {
-			err = fmt.Errorf("server %d answers without the live part of partitions %v", zombie.n, a.Accuracy.Stale)
+		a, err := zombie.query(ctx, query.Merged)
+		if err == nil && len(a.accuracy.StalePartitions) > 0 {
+			err = fmt.Errorf("server %d answers without the live part of partitions %v", zombie.n, a.accuracy.StalePartitions)
 		}
 		return errors.Join(err, zombie.ready(ctx))
 	})
@@ -82,7 +83,7 @@ func (w *world) stopUntilTrimmed(ctx context.Context, zombie *server) error {
 }
 
 func (a answer) hits() (n int64) {
-	for _, r := range a.Rows {
+	for _, r := range a.rows {
 		n += r.Hits
 	}
 	return n

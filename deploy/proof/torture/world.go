@@ -11,8 +11,10 @@ import (
 	"strings"
 	"time"
 
+	"recount/deploy/client"
 	"recount/deploy/proof/loopback"
 	"recount/schemas/failpoint"
+	"recount/schemas/query"
 )
 
 // settings is a configuration in which cuts, snapshots and jobs happen often, so that a fault
@@ -58,6 +60,7 @@ type server struct {
 	roles     string // roles are separated by commas; empty means all roles.
 	listen    string
 	dir       string // dir is the data_dir.
+	asker     *client.Client
 	proc      *process
 	downSince time.Time // downSince is when the server ended; it is zero while the server answers.
 }
@@ -97,6 +100,10 @@ func (w *world) openRoles(ctx context.Context, roles, kinds []string) error {
 			return err
 		}
 		s := &server{w: w, n: n, roles: r, listen: listen, dir: filepath.Join(w.dir, fmt.Sprintf("data%d", n))}
+		if s.asker, err = newAsker(s.url()); err != nil {
+			return err
+		}
+		w.onClose = append(w.onClose, s.asker.Close)
 		w.servers = append(w.servers, s)
 		if r == "" || strings.Contains(r, "ingest") {
 			urls = append(urls, s.url())
@@ -177,7 +184,7 @@ func (s *server) waitForAnswer(ctx context.Context) error {
 		if s.proc.endsWithin(0) {
 			return fmt.Errorf("%s %w: %s", s.proc.name, errEnded, s.proc.cmd.ProcessState)
 		}
-		_, err := s.query(ctx, "exact")
+		_, err := s.query(ctx, query.Exact)
 		return err
 	})
 	if err == nil && !s.downSince.IsZero() {
