@@ -13,22 +13,22 @@ import (
 	"recount/deploy/client"
 )
 
-// serverFlag names the server a client command talks to, and the key it shows there.
+// serverFlag names the server that a client command calls, and the API key for it.
 type serverFlag struct {
 	Server string `default:"http://127.0.0.1:8080" env:"RECOUNT_SERVER" help:"Address of the server."`
 	keyFlag
 }
 
-// keyFlag finds the API key, the same way in every command that shows one. A key is no flag
-// itself: everybody on a machine can read the arguments of its processes.
+// keyFlag finds the API key, in the same way for every command. There is no flag with the key itself, because every
+// user of a machine can read the arguments of its processes.
 type keyFlag struct {
-	KeyFile string `env:"RECOUNT_KEY_FILE" help:"File with the API key; without it RECOUNT_KEY has the key, if the server wants one."`
+	KeyFile string `env:"RECOUNT_KEY_FILE" help:"File with the API key; without it the key is in RECOUNT_KEY."`
 }
 
-// maxKey bounds what is read of a key file, in bytes.
+// maxKey is how many bytes of a key file are read at most.
 const maxKey = 1024
 
-// key is the API key to show; empty when there is none.
+// key returns the API key, or the empty string when none is given.
 func (f keyFlag) key() (string, error) {
 	text := os.Getenv("RECOUNT_KEY")
 	if f.KeyFile != "" {
@@ -50,7 +50,7 @@ func (f keyFlag) key() (string, error) {
 	return text, nil
 }
 
-// instant is a time of the command line.
+// instant is a time on the command line.
 type instant struct{ time.Time }
 
 // UnmarshalText reads RFC 3339.
@@ -61,7 +61,7 @@ func (i *instant) UnmarshalText(text []byte) (err error) {
 	return nil
 }
 
-// connect returns a client of the server.
+// connect returns a client for the server.
 func (f serverFlag) connect(cfg client.Config) (*client.Client, error) {
 	key, err := f.key()
 	if err != nil {
@@ -77,7 +77,7 @@ func (f serverFlag) connect(cfg client.Config) (*client.Client, error) {
 	return c, nil
 }
 
-// fetch returns the answer to a call. Its error says what a user has to know.
+// fetch returns the answer to a call. Its error is worded for the user.
 func fetch[T any](f serverFlag, call func(*client.Client) (T, error)) (answer T, err error) {
 	c, err := f.connect(client.Config{OnRetry: impatient})
 	if err != nil {
@@ -91,30 +91,29 @@ func fetch[T any](f serverFlag, call func(*client.Client) (T, error)) (answer T,
 // maxPause is the longest Retry-After that a user waits for without being asked.
 const maxPause = 10 * time.Second
 
-// impatient ends a call whose next try would not help, or would come too late for a user who waits.
+// impatient ends a call when another try would not help, or when the server asks for a longer wait than maxPause.
 func impatient(failure error) error {
-	var p *client.Problem
-	if errors.Is(failure, syscall.ECONNREFUSED) || errors.As(failure, &p) && p.RetryAfter > maxPause {
+	var problem *client.Problem
+	if errors.Is(failure, syscall.ECONNREFUSED) || errors.As(failure, &problem) && problem.RetryAfter > maxPause {
 		return failure
 	}
 	return nil
 }
 
-// explain returns the error of a call as a user reads it: a refusal is its detail, and where no
-// server answers it says what to do.
+// explain words the error of a call for the user. A refusal becomes its detail. An error of the network gets a hint.
 func explain(err error) error {
-	var p *client.Problem
+	var problem *client.Problem
 	var network *net.OpError
 	switch {
-	case errors.As(err, &p) && p.Field != "":
-		return fmt.Errorf("%s: %s (status %d, code %q)", p.Field, p.Detail, p.Status, p.Code)
-	case errors.As(err, &p):
-		return fmt.Errorf("%s (status %d, code %q)", p.Detail, p.Status, p.Code)
+	case errors.As(err, &problem) && problem.Field != "":
+		return fmt.Errorf("%s: %s (status %d, code %q)", problem.Field, problem.Detail, problem.Status, problem.Code)
+	case errors.As(err, &problem):
+		return fmt.Errorf("%s (status %d, code %q)", problem.Detail, problem.Status, problem.Code)
 	case errors.As(err, &network):
 		return noServer(err)
 	}
 	return err
 }
 
-// noServer adds what to do about a request that reached no server.
+// noServer adds a hint to the error of a request that reached no server.
 func noServer(err error) error { return fmt.Errorf("%w (is a server running? try: recount up)", err) }

@@ -11,15 +11,15 @@ import (
 	"testing"
 )
 
-// answer is what a server of a test answers to every request.
+// answer is the answer of a test's server to every request.
 type answer struct {
-	status int // 0 is 200
+	status int // 0 means 200.
 	header map[string]string
 	body   string
 }
 
-// ask runs a client command against a server that always answers the same. It returns the first request as method,
-// path and parameters, without those of the default.
+// ask runs a client command against a server that always gives the same answer. It returns the first request as
+// method, path and parameters, with its Authorization header.
 func ask(t *testing.T, a answer, args ...string) (request, key string, code int, stdout, stderr string) {
 	t.Helper()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -45,7 +45,7 @@ func ask(t *testing.T, a answer, args ...string) (request, key string, code int,
 
 const accuracy = `{"publication":3,"exact":true,"complete":true}`
 
-// TestClientCommands: what each command asks a server for, and what it prints of the answer.
+// TestClientCommands checks which request each command sends, and what it prints of the answer.
 func TestClientCommands(t *testing.T) {
 	t.Parallel()
 	const day = "--from=2024-05-01T00:00:00Z --to=2024-05-02T00:00:00Z"
@@ -53,10 +53,10 @@ func TestClientCommands(t *testing.T) {
 		`"event_id":"e1","index":4,"bytes":9,"truncated":false,"strict":true,"raw":"{\"id\":1}\n"}`
 	for line, c := range map[string]struct {
 		answer  answer
-		request string // a part of it
+		request string // request is a part of the request.
 		code    int
-		stdout  string // a part of it
-		stderr  string // a part of it
+		stdout  string // stdout is a part of the output.
+		stderr  string // stderr is a part of the errors.
 	}{
 		"jobs list": {answer: answer{body: `{"jobs":[{"name":"recompute","schedule":"@every 1m","running":false,` +
 			`"next":"2024-05-01T00:02:00Z","runs":[{"id":"r1","job":"recompute","trigger":"request",` +
@@ -89,7 +89,7 @@ func TestClientCommands(t *testing.T) {
 		"dead-letters replay --dry-run": {answer: answer{body: `{"replayed":3,"accepted":2,"failed":[{"name":"0-7-1",` +
 			`"event_id":"e1","code":"unknown_type","message":"no such type"}]}`},
 			request: "dry_run=true", code: exitFailed, stdout: "replayed 3, would accept 2, failed 1\n",
-			stderr: `0-7-1 (id "e1") is still refused: unknown_type: no such type`},
+			stderr: `0-7-1 (id "e1") is still rejected: unknown_type: no such type`},
 		"query v -m hits -g page -o hits:desc -w page:in:/,/a --format=csv " + day: {
 			answer:  answer{header: map[string]string{"Recount-Accuracy": accuracy}, body: "page,hits\r\n/,3\r\n"},
 			request: "GET /v1/query ", stdout: "page,hits\r\n/,3\r\n", stderr: "publication 3, exact\n"},
@@ -106,7 +106,7 @@ func TestClientCommands(t *testing.T) {
 			request: "POST /v1/verify ", stdout: "V1     ok       4 records  chains are whole\n"},
 		"verify --json": {answer: answer{body: `{"report":{"checks":[{"name":"V1","examined":1,"findings":1}],` +
 			`"findings":[{"check":"V1","what":"a gap","where":{"file":"a"},"do":"restore it"}]}}` + "\n"},
-			code: exitFailed, stdout: `"what": "a gap"`, stderr: "not as promised"},
+			code: exitFailed, stdout: `"what": "a gap"`, stderr: "breaks a rule"},
 		"verify --key-file=" + os.DevNull: {answer: answer{body: `{"progress":{"step":"V1"}}` + "\n"}, code: exitFailed,
 			stderr: "ended without a report"},
 	} {
@@ -121,7 +121,7 @@ func TestClientCommands(t *testing.T) {
 	}
 }
 
-// TestQueryParameters: every flag of a query reaches the server.
+// TestQueryParameters checks that every flag of a query reaches the server.
 func TestQueryParameters(t *testing.T) {
 	t.Parallel()
 	a := answer{header: map[string]string{"Recount-Accuracy": accuracy}, body: "hits\r\n3\r\n"}
@@ -137,8 +137,8 @@ func TestQueryParameters(t *testing.T) {
 	}
 }
 
-// TestKeyIsShown: a client command shows the key of --key-file, and that of RECOUNT_KEY without one.
-func TestKeyIsShown(t *testing.T) {
+// TestKeyIsSent checks that a client command sends the key of --key-file, and without that flag the one in RECOUNT_KEY.
+func TestKeyIsSent(t *testing.T) {
 	t.Setenv("RECOUNT_KEY", "from-the-environment")
 	file := filepath.Join(t.TempDir(), "key")
 	if err := os.WriteFile(file, []byte("from-the-file\n"), 0o600); err != nil {
@@ -156,7 +156,7 @@ func TestKeyIsShown(t *testing.T) {
 	}
 }
 
-// TestUsage: every command ends with 2 and says how it is used when its command line is wrong.
+// TestUsage checks that every command ends with the exit code 2 and prints its usage when its command line is wrong.
 func TestUsage(t *testing.T) {
 	t.Parallel()
 	for line, says := range map[string]string{
@@ -203,7 +203,7 @@ func TestUsage(t *testing.T) {
 			code, stdout, stderr := command(t, strings.Fields(line)...)
 			if code != exitUsage || stdout != "" || !strings.Contains(stderr, says) ||
 				!strings.HasPrefix(stderr, "recount: ") {
-				t.Errorf("exit code %d, want 2 saying %q:\n%s%s", code, says, stdout, stderr)
+				t.Errorf("exit code %d, want 2 and errors with %q:\n%s%s", code, says, stdout, stderr)
 			}
 		})
 	}

@@ -9,7 +9,7 @@ import (
 
 // fileFlag is the flag that names the configuration file.
 type fileFlag struct {
-	ConfigFile string `name:"config" short:"c" type:"path" help:"Configuration file (YAML). Without it every key has its default."`
+	ConfigFile string `name:"config" short:"c" type:"path" help:"Configuration file (YAML); when empty, defaults apply."`
 }
 
 func (f fileFlag) load(s *settingsFlags) (server.Config, error) {

@@ -18,57 +18,58 @@ import (
 )
 
 type deadLettersCmd struct {
-	List   lettersListCmd   `cmd:"" help:"List rejected events, newest first."`
-	Show   lettersShowCmd   `cmd:"" help:"Show why an event was rejected, and its bytes."`
-	Replay lettersReplayCmd `cmd:"" help:"Send rejected events through ingest again; each counts once however often it is replayed."`
+	List   deadLettersListCmd   `cmd:"" help:"List rejected events, newest first."`
+	Show   deadLettersShowCmd   `cmd:"" help:"Show why an event was rejected, and its content."`
+	Replay deadLettersReplayCmd `cmd:"" help:"Send rejected events to ingest again. Repeated replays count once."`
 }
 
-// letterFilter chooses dead letters.
-type letterFilter struct {
+// deadLetterFilter chooses dead letters.
+type deadLetterFilter struct {
 	serverFlag
-	Code string  `help:"Only those rejected for this code."`
-	Type string  `help:"Only those whose event said it was of this type."`
-	From instant `placeholder:"TIME" help:"Received then or later, RFC 3339."`
-	To   instant `placeholder:"TIME" help:"Received before, RFC 3339."`
+	Code string  `help:"Only events that were rejected with this code."`
+	Type string  `help:"Only events that name this event type."`
+	From instant `placeholder:"TIME" help:"Only events received at or after this time, RFC 3339."`
+	To   instant `placeholder:"TIME" help:"Only events received before this time, RFC 3339."`
 }
 
-// filter returns the filter of one page.
-func (f *letterFilter) filter(cursor string, limit int) deadletter.Filter {
+// filter returns the filter for one page.
+func (f *deadLetterFilter) filter(cursor string, limit int) deadletter.Filter {
 	return deadletter.Filter{Code: f.Code, Type: f.Type, From: f.From.Time, To: f.To.Time, Cursor: cursor, Limit: limit}
 }
 
-// hint says what a code is where none was found: one that is misspelled finds nothing either.
-func (f *letterFilter) hint(out io.Writer, found int) {
+// hint explains what a code is when nothing was found, because the code may be misspelled.
+func (f *deadLetterFilter) hint(out io.Writer, found int) {
 	if f.Code != "" && found == 0 {
-		fmt.Fprintf(out, "nothing was rejected for the code %q; codes are such as unknown_type or invalid_field, "+
-			"and dead-letters list shows those there are\n", f.Code)
+		fmt.Fprintf(out, "nothing was rejected for the code %q; recount dead-letters list shows the codes of all "+
+			"dead letters, such as unknown_type or invalid_field\n", f.Code)
 	}
 }
 
-func when(t time.Time) string {
+// rfc3339 formats a time in full. It returns the empty string for a missing time.
+func rfc3339(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
 	return t.UTC().Format(time.RFC3339Nano)
 }
 
-type lettersListCmd struct {
-	letterFilter
-	Limit  int    `default:"100" help:"Most rows."`
-	Format string `default:"table" enum:"table,csv,json" help:"table, csv or json (one object a line)."`
+type deadLettersListCmd struct {
+	deadLetterFilter
+	Limit  int    `default:"100" help:"Maximum number of rows."`
+	Format string `default:"table" enum:"table,csv,json" help:"Output format: table, csv or json (one object a line)."`
 }
 
-// Run prints what the server has, page by page.
-func (c *lettersListCmd) Run(ctx context.Context, std streams) error {
+// Run prints dead letters page by page.
+func (c *deadLettersListCmd) Run(ctx context.Context, std streams) error {
 	if c.Limit < 1 {
 		return usageError{errors.New("--limit must be at least 1")}
 	}
 	out := c.writer(std.out)
-	left := c.Limit
+	remaining := c.Limit
 	cursor := ""
 	for {
 		page, err := fetch(c.serverFlag, func(server *client.Client) (deadletter.Page, error) {
-			return server.DeadLetters(ctx, c.filter(cursor, min(left, deadletter.MaxLimit)))
+			return server.DeadLetters(ctx, c.filter(cursor, min(remaining, deadletter.MaxLimit)))
 		})
 		if err != nil {
 			return err
@@ -78,42 +79,46 @@ func (c *lettersListCmd) Run(ctx context.Context, std streams) error {
 				return err
 			}
 		}
-		left = left - len(page.Letters)
+		remaining -= len(page.Letters)
 		cursor = page.Cursor
-		if cursor == "" || left <= 0 {
+		if cursor == "" || remaining <= 0 {
 			break
 		}
 	}
 	if err := out.flush(); err != nil {
 		return err
 	}
-	c.hint(std.err, c.Limit-left)
+	c.hint(std.err, c.Limit-remaining)
 	if cursor != "" {
-		fmt.Fprintln(std.err, "there may be more; raise --limit or narrow --from and --to to see them")
+		fmt.Fprintln(std.err, "there may be more; raise --limit, or narrow --from and --to, to see them")
 	}
 	fmt.Fprintln(std.err, "an event that was rejected a moment ago is listed once it has landed (landing.cut_interval)")
 	return nil
 }
 
-// letterWriter prints letters one by one.
-type letterWriter struct {
+// deadLetterWriter prints dead letters one by one.
+type deadLetterWriter struct {
 	write func(*deadletter.Letter) error
 	flush func() error
 }
 
-var letterColumns = []string{"NAME", "RECEIVED", "CODE", "TYPE", "ID", "BYTES", "MESSAGE"}
+var deadLetterColumns = []string{"NAME", "RECEIVED", "CODE", "TYPE", "ID", "BYTES", "MESSAGE"}
 
-func (c *lettersListCmd) writer(out io.Writer) letterWriter {
+// writer returns a writer in the chosen format, which has printed the header.
+func (c *deadLettersListCmd) writer(out io.Writer) deadLetterWriter {
 	switch c.Format {
 	case "json":
-		enc := json.NewEncoder(out)
-		return letterWriter{func(l *deadletter.Letter) error { return enc.Encode(l) }, func() error { return nil }}
+		encoder := json.NewEncoder(out)
+		return deadLetterWriter{
+			write: func(l *deadletter.Letter) error { return encoder.Encode(l) },
+			flush: func() error { return nil },
+		}
 	case "csv":
 		w := csv.NewWriter(out)
-		// Flush returns its error.
-		_ = w.Write([]string{"name", "received", "code", "event_type", "event_id", "bytes", "message"})
-		return letterWriter{func(l *deadletter.Letter) error {
-			return w.Write([]string{l.Name, when(l.Received), l.Code, l.EventType, l.EventID,
+		header := []string{"name", "received", "code", "event_type", "event_id", "bytes", "message"}
+		_ = w.Write(header) // The error is returned by flush.
+		return deadLetterWriter{func(l *deadletter.Letter) error {
+			return w.Write([]string{l.Name, rfc3339(l.Received), l.Code, l.EventType, l.EventID,
 				strconv.FormatInt(l.Bytes, 10), l.Message})
 		}, func() error {
 			w.Flush()
@@ -123,25 +128,26 @@ func (c *lettersListCmd) writer(out io.Writer) letterWriter {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	row := func(cells ...string) error {
 		for i, cell := range cells {
-			sep := "\t"
+			separator := "\t"
 			if i == len(cells)-1 {
-				sep = "\n"
+				separator = "\n"
 			}
-			if _, err := fmt.Fprint(w, shown(cell), sep); err != nil {
+			if _, err := fmt.Fprint(w, printable(cell), separator); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	_ = row(letterColumns...) // Flush returns its error.
-	return letterWriter{func(l *deadletter.Letter) error {
+	_ = row(deadLetterColumns...) // The error is returned by flush.
+	return deadLetterWriter{func(l *deadletter.Letter) error {
 		return row(l.Name, stamp(l.Received), l.Code, l.EventType, l.EventID, strconv.FormatInt(l.Bytes, 10), l.Message)
 	}, w.Flush}
 }
 
-// shown is text of strangers on one line, without control characters, short, and a dash for nothing.
-func shown(s string) string {
-	const most = 100
+// printable returns text of an event for one line of a terminal: without control characters, cut when it is long, and
+// a dash when it is empty.
+func printable(s string) string {
+	const limit = 100
 	r := []rune(strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
@@ -151,30 +157,30 @@ func shown(s string) string {
 	switch {
 	case len(r) == 0:
 		return "-"
-	case len(r) > most:
-		return string(r[:most]) + "…"
+	case len(r) > limit:
+		return string(r[:limit]) + "…"
 	}
 	return string(r)
 }
 
-type lettersShowCmd struct {
+type deadLettersShowCmd struct {
 	serverFlag
-	Name string `arg:"" help:"Name of the dead letter, as the rejection or the list gives it."`
+	Name string `arg:"" help:"Name of the dead letter, from the rejection or the list."`
 }
 
-// Run prints what was kept. Bytes that are text come last and as they are.
-func (c *lettersShowCmd) Run(ctx context.Context, std streams) error {
+// Run prints a dead letter. The event's bytes come last, unchanged if they are text.
+func (c *deadLettersShowCmd) Run(ctx context.Context, std streams) error {
 	l, err := fetch(c.serverFlag,
 		func(server *client.Client) (deadletter.Letter, error) { return server.DeadLetter(ctx, c.Name) })
 	if err != nil {
 		return err
 	}
 	w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
-	for _, f := range [][2]string{{"name", l.Name}, {"received", when(l.Received)}, {"code", l.Code},
+	for _, f := range [][2]string{{"name", l.Name}, {"received", rfc3339(l.Received)}, {"code", l.Code},
 		{"message", l.Message},
 		{"type", l.EventType}, {"source", l.Source}, {"id", l.EventID}, {"time", l.EventTime}, {"place", placeOf(&l)},
 		{"bytes", bytesOf(&l)}} {
-		fmt.Fprintf(w, "%s\t%s\n", f[0], shown(f[1]))
+		fmt.Fprintf(w, "%s\t%s\n", f[0], printable(f[1]))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -183,7 +189,7 @@ func (c *lettersShowCmd) Run(ctx context.Context, std streams) error {
 		_, err := fmt.Fprintf(std.out, "\n%s\n", *l.Raw)
 		return err
 	}
-	_, err = fmt.Fprintf(std.out, "\nnot UTF-8, in base64:\n%s\n", *l.RawBase64)
+	_, err = fmt.Fprintf(std.out, "\nthe event is not UTF-8; in base64 it is:\n%s\n", *l.RawBase64)
 	return err
 }
 
@@ -201,14 +207,14 @@ func bytesOf(l *deadletter.Letter) string {
 	return strconv.FormatInt(l.Bytes, 10)
 }
 
-type lettersReplayCmd struct {
-	letterFilter
-	Name   string `aliases:"id" help:"Only the dead letter of this name."`
-	DryRun bool   `help:"Only say what would be accepted."`
+type deadLettersReplayCmd struct {
+	deadLetterFilter
+	Name   string `aliases:"id" help:"Only the dead letter with this name."`
+	DryRun bool   `help:"Only report what would be accepted."`
 }
 
-// Run replays page by page and fails if an event is still refused.
-func (c *lettersReplayCmd) Run(ctx context.Context, std streams) error {
+// Run replays page by page. It fails if an event is still rejected.
+func (c *deadLettersReplayCmd) Run(ctx context.Context, std streams) error {
 	replayed := 0
 	accepted := 0
 	failed := 0
@@ -220,15 +226,15 @@ func (c *lettersReplayCmd) Run(ctx context.Context, std streams) error {
 			return server.ReplayDeadLetters(ctx, filter, c.DryRun)
 		})
 		if err != nil {
-			return fmt.Errorf("after %d of them: %w", replayed, err)
+			return fmt.Errorf("after %d replayed dead letters: %w", replayed, err)
 		}
 		for _, f := range page.Failed {
 			if failed++; failed <= maxShown {
-				fmt.Fprintf(std.err, "%s (id %q) is still refused: %s: %s\n", f.Name, f.EventID, f.Code, f.Message)
+				fmt.Fprintf(std.err, "%s (id %q) is still rejected: %s: %s\n", f.Name, f.EventID, f.Code, f.Message)
 			}
 		}
-		replayed = replayed + page.Replayed
-		accepted = accepted + page.Accepted
+		replayed += page.Replayed
+		accepted += page.Accepted
 		cursor = page.Cursor
 	}
 	verb := "accepted"
@@ -238,7 +244,7 @@ func (c *lettersReplayCmd) Run(ctx context.Context, std streams) error {
 	fmt.Fprintf(std.out, "replayed %d, %s %d, failed %d\n", replayed, verb, accepted, failed)
 	c.hint(std.err, replayed)
 	if failed > 0 {
-		return fmt.Errorf("%d dead letters are still refused", failed)
+		return fmt.Errorf("%d events are still rejected", failed)
 	}
 	return nil
 }

@@ -10,17 +10,17 @@ import (
 
 type demoCmd struct {
 	settable
-	Rows int    `help:"Flights to replay; all three million when 0."`
-	Keep bool   `help:"Leave the server up afterwards, for queries."`
-	File string `type:"path" help:"The sample data; found in the checkout when empty."`
-	Seed uint64 `default:"1" help:"Seed of what is late, doubled and broken."`
+	Rows int    `help:"Number of flights to replay; 0 means all three million."`
+	Keep bool   `help:"Keep the server running after the comparison, for queries."`
+	File string `type:"path" help:"File of the sample data; when empty, it is found in the checkout."`
+	Seed uint64 `default:"1" help:"Seed of the choice of late, duplicate and malformed events."`
 }
 
-// demoHeap is what the demonstration lets Go's heap grow to before it collects more
-// eagerly, in bytes: laptops have other things to do. What is live stays below it.
+// demoHeap is the size in bytes above which Go collects garbage more often, because a laptop runs other programs too.
+// The live heap of the demonstration is smaller.
 const demoHeap = 1100 << 20
 
-// Run replays the flights and compares the counts; it fails if anything differs that should not.
+// Run replays the flights and compares the counts. It fails if they differ by more than their stated error.
 func (c *demoCmd) Run(ctx context.Context, s *settingsFlags, std streams) error {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(demoHeap)

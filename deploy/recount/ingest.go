@@ -19,45 +19,45 @@ import (
 type ingestCmd struct {
 	serverFlag
 	fileFlag
-	Files    []string `arg:"" type:"existingfile" help:"Files of events: .ndjson with a CloudEvent a line, .csv, .parquet."`
+	Files    []string `arg:"" type:"existingfile" help:"Files of events: .csv, .parquet, or .ndjson of CloudEvents."`
 	Type     string   `help:"Event type of the rows of CSV and Parquet files."`
-	Source   string   `help:"CloudEvents source of the rows; the file's name when empty."`
-	ID       string   `help:"Column of the id; when empty a row is its file's name, its number and its content, so that sending a file again counts once."`
-	Time     string   `help:"Column of the event time; the server's time when empty."`
+	Source   string   `help:"CloudEvents source of the rows; when empty, the file's name."`
+	ID       string   `help:"Column of the id; when empty, made of file name, row number and content."`
+	Time     string   `help:"Column of the event time; when empty, the server's time."`
 	Subject  string   `help:"Column of the subject."`
 	Batch    int      `default:"1000" help:"Events in a request."`
-	InFlight int      `default:"4" help:"Requests at once."`
+	InFlight int      `default:"4" help:"Requests that are sent at the same time."`
 }
 
 // maxShown is how many rejected events are printed one by one.
 const maxShown = 10
 
-// maxBody ends a request that has fewer events than --batch: events may be large, and a server
-// takes ingest.max_body bytes at most.
+// maxBody is the size in bytes at which a request ends even if it has fewer events than --batch. A server accepts
+// requests of at most ingest.max_body bytes.
 const maxBody = 8 << 20
 
-// complainEvery is how often a run says why it does not get on.
-const complainEvery = 5 * time.Second
+// warnEvery is how often a run reports why events are not accepted.
+const warnEvery = 5 * time.Second
 
 // ingestRun is the state of one ingest command.
 type ingestRun struct {
-	std       streams
-	client    *client.Client
-	bar       *progress.Bar
-	accepted  atomic.Int64
-	rejected  atomic.Int64
-	reached   atomic.Bool  // a server has answered
-	complains atomic.Int64 // when the next failure is worth a line, in Unix nanoseconds
+	std      streams
+	client   *client.Client
+	bar      *progress.Bar
+	accepted atomic.Int64
+	rejected atomic.Int64
+	reached  atomic.Bool  // reached means that a server has answered.
+	nextWarn atomic.Int64 // nextWarn is when the next failure is printed, in Unix nanoseconds.
 }
 
-// Run sends every file and fails if an event was refused.
+// Run sends every file. It fails if an event was rejected.
 func (c *ingestCmd) Run(ctx context.Context, s *settingsFlags, std streams) error {
 	m, err := c.mapping(s)
 	if err != nil {
 		return err
 	}
 	r := &ingestRun{std: std, bar: progress.New(std.err)}
-	if r.client, err = c.connect(client.Config{Connections: c.InFlight, OnRetry: r.retries}); err != nil {
+	if r.client, err = c.connect(client.Config{Connections: c.InFlight, OnRetry: r.warn}); err != nil {
 		return err
 	}
 	defer r.client.Close()
@@ -73,7 +73,7 @@ func (c *ingestCmd) Run(ctx context.Context, s *settingsFlags, std streams) erro
 	return nil
 }
 
-// mapping checks the command line before anything is sent.
+// mapping checks the command line before anything is sent, and returns how rows become events.
 func (c *ingestCmd) mapping(s *settingsFlags) (eventfile.Mapping, error) {
 	m := eventfile.Mapping{Type: c.Type, Source: c.Source, ID: c.ID, Time: c.Time, Subject: c.Subject}
 	if c.Batch < 1 || c.InFlight < 1 {
@@ -89,14 +89,15 @@ func (c *ingestCmd) mapping(s *settingsFlags) (eventfile.Mapping, error) {
 	if err != nil {
 		return m, err
 	}
-	cat, err := cfg.Catalog()
+	catalog, err := cfg.Catalog()
 	if err != nil {
 		return m, err
 	}
-	m.Fields = cat.Events[c.Type]
+	m.Fields = catalog.Events[c.Type]
 	return m, nil
 }
 
+// file sends one file.
 func (c *ingestCmd) file(ctx context.Context, r *ingestRun, path string, m eventfile.Mapping) error {
 	f, err := eventfile.Open(path, m)
 	if err != nil {
@@ -113,8 +114,8 @@ func (c *ingestCmd) file(ctx context.Context, r *ingestRun, path string, m event
 			return errors.Join(err, g.Wait())
 		}
 		if events > 0 {
-			at := first
-			g.Go(func() error { return r.send(ctx, body, at) })
+			number := first
+			g.Go(func() error { return r.send(ctx, body, number) })
 			first += events
 		}
 		done, total := f.Progress()
@@ -123,7 +124,7 @@ func (c *ingestCmd) file(ctx context.Context, r *ingestRun, path string, m event
 	return g.Wait()
 }
 
-// body reads the events of the next request. The error is io.EOF with the last ones.
+// body reads the events of the next request. It returns io.EOF together with the last events.
 func (c *ingestCmd) body(f eventfile.Reader) (body []byte, events int, err error) {
 	for ; events < c.Batch && len(body) < maxBody; events++ {
 		line, err := f.Next()
@@ -135,6 +136,7 @@ func (c *ingestCmd) body(f eventfile.Reader) (body []byte, events int, err error
 	return body, events, nil
 }
 
+// send sends one request, whose first event has the number first in its file.
 func (r *ingestRun) send(ctx context.Context, body []byte, first int) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
@@ -153,17 +155,17 @@ func (r *ingestRun) send(ctx context.Context, body []byte, first int) error {
 	return nil
 }
 
-// retries hears why a request was not accepted. It ends a run whose server was never there: one that
-// restarts comes back, and a wrong address does not.
-func (r *ingestRun) retries(failure error) error {
+// warn prints why a request is sent again. It ends the run if no server has ever answered: a server that restarts comes
+// back, but a wrong address stays wrong.
+func (r *ingestRun) warn(failure error) error {
 	if !errors.Is(failure, syscall.ECONNREFUSED) {
 		r.reached.Store(true)
 	} else if !r.reached.Load() {
 		return failure
 	}
 	now := time.Now()
-	next := r.complains.Load()
-	if now.UnixNano() >= next && r.complains.CompareAndSwap(next, now.Add(complainEvery).UnixNano()) {
+	next := r.nextWarn.Load()
+	if now.UnixNano() >= next && r.nextWarn.CompareAndSwap(next, now.Add(warnEvery).UnixNano()) {
 		r.bar.Clear()
 		fmt.Fprintf(r.std.err, "events are not accepted yet, trying again: %v\n", failure)
 	}

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// fakeServer takes every event but those of the first requests, which get refusals.
+// fakeServer accepts every event after it has refused the first requests with the status codes in refusals.
 type fakeServer struct {
 	refusals []int
 	mu       sync.Mutex
@@ -37,7 +37,7 @@ func (s *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"accepted":%d}`, bytes.Count(body, []byte("\n")))
 }
 
-// lines are what the server took.
+// lines returns how many events the server accepted.
 func (s *fakeServer) lines() (n int) {
 	for _, b := range s.bodies {
 		n += bytes.Count(b, []byte("\n"))
@@ -45,6 +45,7 @@ func (s *fakeServer) lines() (n int) {
 	return n
 }
 
+// file writes a file and returns its path.
 func file(t *testing.T, path string, content []byte) string {
 	t.Helper()
 	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, content, 0o600)); err != nil {
@@ -53,6 +54,7 @@ func file(t *testing.T, path string, content []byte) string {
 	return path
 }
 
+// TestIngest sends files to a server and checks how many events arrive and what the command prints.
 func TestIngest(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -69,14 +71,14 @@ func TestIngest(t *testing.T) {
 		accepted int
 	}{
 		"rows": {args: []string{rows, "--type=t"}, says: "accepted 2, rejected 0\n", accepted: 2},
-		"two of a name": {args: []string{rows, same, "--type=t"}, code: exitUsage,
+		"same name": {args: []string{rows, same, "--type=t"}, code: exitUsage,
 			says: "have the same name, which identifies their rows"},
-		"two of a name with ids":  {args: []string{rows, same, "--type=t", "--id=page"}, accepted: 4},
-		"two of a name of events": {args: []string{events, more}, accepted: 3},
-		"overloaded for a while": {args: []string{events}, refusals: []int{429, 503}, says: "not accepted yet",
+		"same name with ids":         {args: []string{rows, same, "--type=t", "--id=page"}, accepted: 4},
+		"same name with CloudEvents": {args: []string{events, more}, accepted: 3},
+		"overloaded at first": {args: []string{events}, refusals: []int{429, 503}, says: "not accepted yet",
 			accepted: 2},
 		"refused": {args: []string{events}, refusals: []int{413}, code: exitFailed, says: "overloaded"},
-		"no kind": {args: []string{events, settings}, code: exitUsage, says: "recount: " + settings +
+		"unknown kind": {args: []string{events, settings}, code: exitUsage, says: "recount: " + settings +
 			": unknown kind of file"},
 		"no type": {args: []string{events, rows}, code: exitUsage, says: "recount: " + rows +
 			": name the event type"},
@@ -91,18 +93,18 @@ func TestIngest(t *testing.T) {
 			began := time.Now()
 			code, stdout, stderr := command(t, append([]string{"ingest", "--server", srv.URL}, c.args...)...)
 			if code != c.code || !strings.Contains(stdout+stderr, c.says) || s.lines() != c.accepted {
-				t.Errorf("exit code %d, %d events, want %d, %d and %q:\n%s%s", code, s.lines(), c.code, c.accepted,
-					c.says, stdout, stderr)
+				t.Errorf("exit code %d and %d events, want %d, %d and output with %q:\n%s%s", code, s.lines(), c.code,
+					c.accepted, c.says, stdout, stderr)
 			}
-			// As package progress has it.
+			// Package progress prints nothing during the first five seconds.
 			if time.Since(began) < 5*time.Second && strings.Contains(stderr, "0 accepted") {
-				t.Errorf("progress of a file that is soon done:\n%s", stderr)
+				t.Errorf("progress was printed for a file that is sent within seconds:\n%s", stderr)
 			}
 		})
 	}
 }
 
-// TestIngestWithoutServer: a command whose server is not there says so at once.
+// TestIngestWithoutServer checks that a command fails at once when no server listens at the address.
 func TestIngestWithoutServer(t *testing.T) {
 	t.Parallel()
 	path := file(t, filepath.Join(t.TempDir(), "ev.ndjson"), []byte("{}\n"))
@@ -113,7 +115,7 @@ func TestIngestWithoutServer(t *testing.T) {
 	}
 }
 
-// TestIngestLongLines: requests end after so many bytes, however few lines those are.
+// TestIngestLongLines checks that a request ends at maxBody bytes, even if it has few lines.
 func TestIngestLongLines(t *testing.T) {
 	t.Parallel()
 	line := append(bytes.Repeat([]byte(" "), 1<<20), "{}\n"...)
@@ -128,7 +130,7 @@ func TestIngestLongLines(t *testing.T) {
 	}
 	for _, b := range s.bodies {
 		if len(b) >= maxBody+len(line) {
-			t.Errorf("a request of %d bytes", len(b))
+			t.Errorf("a request has %d bytes, want less than %d", len(b), maxBody+len(line))
 		}
 	}
 }

@@ -13,12 +13,12 @@ import (
 
 type jobsCmd struct {
 	List jobsListCmd `cmd:"" help:"List jobs and their latest runs."`
-	Run  jobsRunCmd  `cmd:"" help:"Run a job now and wait for it."`
+	Run  jobsRunCmd  `cmd:"" help:"Run a job now, and wait until it ends."`
 }
 
 type jobsListCmd struct{ serverFlag }
 
-// Run prints a line a job.
+// Run prints one line for each job.
 func (c *jobsListCmd) Run(ctx context.Context, std streams) error {
 	jobs, err := fetch(c.serverFlag, func(server *client.Client) ([]openapi.Job, error) { return server.Jobs(ctx) })
 	if err != nil {
@@ -47,10 +47,11 @@ func (c *jobsListCmd) Run(ctx context.Context, std streams) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintln(std.err, "scheduled runs that found nothing to do are not kept, and not listed")
+	fmt.Fprintln(std.err, "scheduled runs that found nothing to do are not recorded, so they are not listed")
 	return nil
 }
 
+// stamp formats a time to the second. It returns a dash for a missing time.
 func stamp(t time.Time) string {
 	if t.IsZero() {
 		return "-"
@@ -58,6 +59,7 @@ func stamp(t time.Time) string {
 	return t.UTC().Format(time.DateTime)
 }
 
+// describe returns the outcome of a run.
 func describe(r openapi.Run) string {
 	switch {
 	case r.Error != "":
@@ -73,7 +75,7 @@ type jobsRunCmd struct {
 	Name string `arg:"" help:"Name of the job."`
 }
 
-// Run starts the job and prints what it came to.
+// Run starts the job and prints its result.
 func (c *jobsRunCmd) Run(ctx context.Context, std streams) error {
 	r, err := fetch(c.serverFlag,
 		func(server *client.Client) (openapi.Run, error) { return server.RunJob(ctx, c.Name) })

@@ -34,7 +34,8 @@ func TestKeysCommands(t *testing.T) {
 		code int
 		says string
 	}{
-		{"revoke " + id + " nobody", exitFailed, `no key has the id "nobody"`}, // The next line shows that the known id was not revoked.
+		{"revoke " + id + " nobody", exitFailed, `no key has the id "nobody"`},
+		// The line before did not revoke the known id.
 		{"revoke " + id, exitOK, "revoked " + id + " of tenant acme"},
 		{"revoke " + id, exitFailed, "nothing to revoke"},
 		{"revoke --tenant=b --scope=query", exitFailed, "nothing to revoke"},

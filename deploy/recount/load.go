@@ -16,35 +16,36 @@ import (
 
 type loadCmd struct {
 	URL  string `default:"http://127.0.0.1:8080" env:"RECOUNT_SERVER" aliases:"server" help:"Address of the server."`
-	View string `help:"View the events are made for; the server's first when empty."`
+	View string `help:"View that the events are made for; when empty, the server's first."`
 
-	Rate     float64       `default:"10000" help:"Events a second, duplicates and malformed ones included."`
+	Rate     float64       `default:"10000" help:"Events a second, including duplicates and malformed events."`
 	Duration time.Duration `default:"10s" help:"How long to send."`
-	Batch    int           `default:"1000" help:"Most events in a request; fewer where there would be less than ten requests a second."`
-	InFlight int           `default:"512" help:"Most requests without an outcome. Beyond it requests are sent late, and not at all beyond --patience; both are reported."`
-	Patience time.Duration `default:"1s" help:"How late a request may be sent."`
-	Timeout  time.Duration `default:"30s" help:"Of one attempt of a request."`
-	Retry    bool          `help:"Send again with the same ids after 429, 503 and lost answers, waiting as Retry-After says."`
-	Drain    time.Duration `default:"30s" help:"How long retries may go on after the last request."`
+	Batch    int           `default:"1000" help:"Most events in a request, lowered to send ten requests a second."`
+	InFlight int           `default:"512" help:"Most requests without an answer; further requests are sent late."`
+	Patience time.Duration `default:"1s" help:"How late a request may be sent; after that it is not sent at all."`
+	Timeout  time.Duration `default:"30s" help:"How long one attempt of a request may take."`
+	Retry    bool          `help:"Send a request again, with the same ids, after 429, 503 and lost answers."`
+	Drain    time.Duration `default:"30s" help:"How long retries may continue after the last request."`
 
-	Keys            int           `default:"1000" help:"Values of the view's first dimension."`
-	Zipf            float64       `default:"1.1" help:"Skew of the keys: weight 1/n^ZIPF for the n-th; 0 is uniform."`
-	Values          int           `default:"100000" help:"Values of fields that are counted distinctly."`
-	Duplicates      float64       `help:"Share of the events that are sent again later, 0 to 0.5."`
-	DuplicatesAfter time.Duration `default:"2s" help:"How much later."`
-	Late            float64       `help:"Share of the events whose time lies back, 0 to 1."`
-	LateBy          time.Duration `default:"1h" help:"By up to how much."`
-	Malformed       float64       `help:"Share of the events that the server has to refuse, 0 to 1."`
-	Seed            uint64        `default:"1" help:"Of everything that is drawn."`
-	RunID           string        `name:"run" help:"Names the events: ids are RUN-0, RUN-1 and so on. It must be new to the server; drawn when empty."`
+	Keys            int           `default:"1000" help:"Number of values of the view's first dimension."`
+	Zipf            float64       `default:"1.1" help:"Skew of those values: the n-th has weight 1/n^ZIPF; 0 is none."`
+	Values          int           `default:"100000" help:"Number of values of a field that is counted distinctly."`
+	Duplicates      float64       `help:"Share of events that are duplicates of earlier events, 0 to 0.5."`
+	DuplicatesAfter time.Duration `default:"2s" help:"How long after the original a duplicate is sent."`
+	Late            float64       `help:"Share of events whose event time is in the past, 0 to 1."`
+	LateBy          time.Duration `default:"1h" help:"How far in the past late events are at most."`
+	Malformed       float64       `help:"Share of events that the server must reject, 0 to 1."`
+	Seed            uint64        `default:"1" help:"Seed of all random choices."`
+	RunID           string        `name:"run" help:"New name of the run, or empty for any; ids are RUN-0, RUN-1, …"`
 
-	Answers float64 `help:"Also ask this many queries a second, and record them in --ack-log."`
-	AckLog  string  `type:"path" help:"File for what the server acknowledged, which recount verify --ack-log reads. It must not exist."`
-	HDR     string  `name:"hdr" type:"path" help:"File for the latencies in HdrHistogram's percentile format."`
+	Answers float64 `help:"Queries a second to send as well, recorded in --ack-log."`
+	AckLog  string  `type:"path" help:"New file for acknowledgements, which recount verify --ack-log reads."`
+	HDR     string  `name:"hdr" type:"path" help:"File for the latencies, in the percentile format of HdrHistogram."`
 	JSON    bool    `name:"json" help:"Print the summary as JSON."`
 	keyFlag
 }
 
+// config checks the command line and returns the load that it describes.
 func (c *loadCmd) config() (load.Config, error) {
 	key, err := c.key()
 	if err != nil {
@@ -67,7 +68,7 @@ func (c *loadCmd) config() (load.Config, error) {
 	return cfg, nil
 }
 
-// Run sends the load and fails if the server did what it must not.
+// Run sends the load. It fails if the server rejected a valid event, accepted a malformed event or failed unexpectedly.
 func (c *loadCmd) Run(ctx context.Context, std streams) (err error) {
 	cfg, err := c.config()
 	if err != nil {
@@ -89,7 +90,7 @@ func (c *loadCmd) Run(ctx context.Context, std streams) (err error) {
 	return errors.Join(c.report(std.out, s), s.Failure())
 }
 
-// printTick writes the line of a second.
+// printTick prints the line for one second of the load.
 func printTick(w io.Writer, t load.Tick) {
 	fmt.Fprintf(w, "%4.0f s  sent %d/s  acked %d/s  429 %d  503 %d  lost %d  late %d  missed %d  p99 %.1f ms\n",
 		t.At.Seconds(),
@@ -106,9 +107,9 @@ func (c *loadCmd) report(out io.Writer, s *load.Summary) error {
 	if !c.JSON {
 		return s.Print(out)
 	}
-	enc := json.NewEncoder(out)
-	enc.SetIndent("", " ")
-	return enc.Encode(s)
+	encoder := json.NewEncoder(out)
+	encoder.SetIndent("", " ")
+	return encoder.Encode(s)
 }
 
 func writeHDR(path string, s *load.Summary) (err error) {

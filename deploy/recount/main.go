@@ -40,13 +40,13 @@ type streams struct {
 type cli struct {
 	Up           upCmd           `cmd:"" help:"Run the whole server in one process with embedded engines."`
 	Serve        serveCmd        `cmd:"" help:"Run some roles of the server, with embedded or external engines."`
-	Demo         demoCmd         `cmd:"" help:"Replay three million flights, and compare the live, exact and true counts."`
+	Demo         demoCmd         `cmd:"" help:"Replay three million flights, and compare live, exact and true counts."`
 	Ingest       ingestCmd       `cmd:"" help:"Send the events of files (NDJSON, CSV, Parquet) to a server."`
 	Query        queryCmd        `cmd:"" help:"Ask a server for counts."`
 	Load         loadCmd         `cmd:"" help:"Send events at a steady rate, and report the results."`
 	Jobs         jobsCmd         `cmd:"" help:"List and run scheduled jobs."`
-	Publications publicationsCmd `cmd:"" help:"List publications, and keep one forever."`
-	Letters      deadLettersCmd  `cmd:"" name:"dead-letters" help:"List, show and replay rejected events, called dead letters."`
+	Publications publicationsCmd `cmd:"" help:"List publications, and keep one for ever."`
+	DeadLetters  deadLettersCmd  `cmd:"" help:"List, show and replay rejected events, called dead letters."`
 	Keys         keysCmd         `cmd:"" help:"Create, list and revoke API keys."`
 	Verify       verifyCmd       `cmd:"" help:"Check the stored data against the rules V1 to V10 of the protocol."`
 	Config       configCmd       `cmd:"" help:"Check a configuration file, or list all keys with their meanings."`

@@ -287,9 +287,10 @@ func TestPrintAccuracy(t *testing.T) {
 		`{"publication":3,"complete":true,"pending_events":4,"truncated":true}`: "there are more rows; raise --limit " +
 			"to see them\npublication 3 and 4 events since\n",
 		`{"publication":3,"exact":true,"complete":false,"stale_partitions":[1],"pending_events":2}`: "publication 3 " +
-			"and 2 events since, exact; INCOMPLETE: nothing newer of partitions [1]\n",
-		`{"publication":3,"complete":true,"overflow":{"events":5,"left_out":2}}`: "publication 3\n5 events had one " +
-			"value too many (~overflow): 2 of them are in no row, and may belong to one\n",
+			"and 2 events since, exact; INCOMPLETE: newer events of partitions [1] are missing\n",
+		`{"publication":3,"complete":true,"overflow":{"events":5,"left_out":2}}`: "publication 3\n5 events are " +
+			"counted as ~overflow, because a dimension has too many values; 2 of them are in no row, but may belong " +
+			"to one\n",
 	} {
 		var out bytes.Buffer
 		var a query.Accuracy

@@ -10,13 +10,13 @@ import (
 )
 
 type publicationsCmd struct {
-	List publicationsListCmd `cmd:"" help:"List the publications that query --as-of can ask for, newest first."`
-	Pin  publicationsPinCmd  `cmd:"" help:"Keep a publication for ever, such as the one that was billed."`
+	List publicationsListCmd `cmd:"" help:"List the publications that recount query --as-of can read, newest first."`
+	Pin  publicationsPinCmd  `cmd:"" help:"Keep a publication for ever, for example one that was billed."`
 }
 
 type publicationsListCmd struct{ serverFlag }
 
-// Run prints a line a publication.
+// Run prints one line for each publication.
 func (c *publicationsListCmd) Run(ctx context.Context, std streams) error {
 	publications, err := fetch(c.serverFlag,
 		func(server *client.Client) ([]openapi.Publication, error) { return server.Publications(ctx) })
@@ -37,10 +37,10 @@ func (c *publicationsListCmd) Run(ctx context.Context, std streams) error {
 
 type publicationsPinCmd struct {
 	serverFlag
-	N uint64 `arg:"" name:"publication" help:"Its number."`
+	N uint64 `arg:"" name:"publication" help:"Number of the publication."`
 }
 
-// Run pins the publication and says how to ask for it.
+// Run pins the publication and prints how to query it.
 func (c *publicationsPinCmd) Run(ctx context.Context, std streams) error {
 	p, err := fetch(c.serverFlag,
 		func(server *client.Client) (openapi.Publication, error) { return server.PinPublication(ctx, c.N) })

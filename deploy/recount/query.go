@@ -21,19 +21,19 @@ import (
 type queryCmd struct {
 	serverFlag
 	View        string   `arg:"" help:"Name of the view."`
-	From        instant  `required:"" placeholder:"TIME" help:"First instant, RFC 3339."`
-	To          instant  `required:"" placeholder:"TIME" help:"End, not included, RFC 3339."`
-	Measures    []string `short:"m" help:"Measures; all when none is named."`
+	From        instant  `required:"" placeholder:"TIME" help:"Start of the range, RFC 3339."`
+	To          instant  `required:"" placeholder:"TIME" help:"End of the range, not included, RFC 3339."`
+	Measures    []string `short:"m" help:"Measures to return; when empty, all of the view."`
 	GroupBy     []string `short:"g" help:"Dimensions to group by."`
 	Granularity string   `default:"all" help:"Width of the windows: all, 1m, 5m, 15m, 1h, 1d, 1w, 1mo."`
-	TimeZone    string   `help:"IANA name; UTC when empty."`
-	Where       []string `short:"w" sep:"none" help:"Condition as dimension:op:value, or with in and not_in dimension:in:a,b."`
-	OrderBy     []string `short:"o" help:"Columns to order by, column:desc for descending."`
-	Limit       int      `default:"1000" help:"Most rows."`
-	Mode        string   `default:"merged" enum:"merged,exact,live" help:"merged, exact or live."`
-	AsOf        *uint64  `help:"Number of a kept publication."`
-	Fill        bool     `help:"Also print windows without events."`
-	Format      string   `default:"table" enum:"table,csv,json" help:"table, csv or json."`
+	TimeZone    string   `help:"IANA time zone of the windows, such as Europe/Berlin; when empty, UTC."`
+	Where       []string `short:"w" sep:"none" help:"Condition dimension:op:value, such as page:eq:/ or page:in:/,/a."`
+	OrderBy     []string `short:"o" help:"Columns to order by; column:desc orders descending."`
+	Limit       int      `default:"1000" help:"Maximum number of rows."`
+	Mode        string   `default:"merged" enum:"merged,exact,live" help:"All, published or later events: ${enum}."`
+	AsOf        *uint64  `help:"Number of the publication to read; see recount publications list."`
+	Fill        bool     `help:"Print windows without events too."`
+	Format      string   `default:"table" enum:"table,csv,json" help:"Output format: table, csv or json."`
 }
 
 // Run asks the server and prints the answer.
@@ -55,14 +55,14 @@ func (c *queryCmd) Run(ctx context.Context, std streams) error {
 	} else {
 		_, err = io.Copy(std.out, answer)
 	}
-	if err == nil && c.Format != "json" { // JSON holds its accuracy.
+	if err == nil && c.Format != "json" { // The JSON answer contains its accuracy.
 		printAccuracy(std.err, &answer.Accuracy)
 	}
 	return err
 }
 
-// parameters are those of GET /v1/query, where the server gives the values of
-// conditions the types of their dimensions: only it knows that a flight is named "7".
+// parameters returns the parameters of GET /v1/query. That form is used because there the server converts the values of
+// conditions to the types of their dimensions, which this command does not know.
 func (c *queryCmd) parameters() (url.Values, error) {
 	v := url.Values{
 		"view": {c.View}, "from": {c.From.Format(time.RFC3339Nano)}, "to": {c.To.Format(time.RFC3339Nano)},
@@ -88,8 +88,8 @@ func (c *queryCmd) parameters() (url.Values, error) {
 	return v, nil
 }
 
-// printTable prints CSV in aligned columns. Columns of live parts and bounds that no
-// row fills are left out; a missing value is a dash.
+// printTable prints CSV in aligned columns. It leaves out empty columns of live parts and bounds, and prints a dash for
+// a missing value.
 func printTable(out io.Writer, body io.Reader) error {
 	rows, err := csv.NewReader(body).ReadAll()
 	if err == nil && len(rows) == 0 {
@@ -116,7 +116,7 @@ func printTable(out io.Writer, body io.Reader) error {
 	return w.Flush()
 }
 
-// printAccuracy says what the answer rests on.
+// printAccuracy prints what the answer covers and how exact it is.
 func printAccuracy(out io.Writer, a *query.Accuracy) {
 	if a.Truncated {
 		fmt.Fprintln(out, "there are more rows; raise --limit to see them")
@@ -129,11 +129,11 @@ func printAccuracy(out io.Writer, a *query.Accuracy) {
 		line += ", exact"
 	}
 	if !a.Complete {
-		line += fmt.Sprintf("; INCOMPLETE: nothing newer of partitions %v", a.StalePartitions)
+		line += fmt.Sprintf("; INCOMPLETE: newer events of partitions %v are missing", a.StalePartitions)
 	}
 	fmt.Fprintln(out, line)
 	if o := a.Overflow; o != nil {
-		fmt.Fprintf(out, "%d events had one value too many (%s): %d of them are in no row, and may belong to one\n",
-			o.Events, catalog.Overflow, o.LeftOut)
+		fmt.Fprintf(out, "%d events are counted as %s, because a dimension has too many values; %d of them are in "+
+			"no row, but may belong to one\n", o.Events, catalog.Overflow, o.LeftOut)
 	}
 }

@@ -21,7 +21,7 @@ func (c *upCmd) Run(ctx context.Context, s *settingsFlags, std streams) error {
 type serveCmd struct {
 	fileFlag
 	settable
-	Role []string `required:"" enum:"ingest,speed,landing,batch,serving" help:"Roles that this process has, separated by commas: ${enum}."`
+	Role []string `required:"" enum:"ingest,speed,landing,batch,serving" help:"Roles of this process: ${enum}."`
 }
 
 // Run runs the chosen roles until the context ends.

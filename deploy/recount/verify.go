@@ -19,35 +19,35 @@ import (
 type verifyCmd struct {
 	fileFlag
 	settable
-	Server string `help:"Address of a running server, which then verifies itself; without it the stopped server's data is read."`
+	Server string `help:"Address of a running server, which verifies itself; when empty, local data is read."`
 	keyFlag
-	AckLog  string `name:"ack-log" type:"existingfile" help:"What a load client kept of the server's acknowledgements and answers."`
+	AckLog  string `name:"ack-log" type:"existingfile" help:"Acknowledgement log, which recount load writes."`
 	Scratch string `type:"existingdir" help:"Folder for temporary copies of the log and of ClickHouse."`
 	JSON    bool   `name:"json" help:"Print the report as JSON."`
 }
 
-// Help is what --help says beside the flags.
+// Help returns the text that --help prints besides the flags.
 func (*verifyCmd) Help() string {
 	var b strings.Builder
-	b.WriteString("Every finding says what is wrong, where, and what to do. Nothing is changed: a stopped server's " +
-		"data is read, the log and " +
-		"ClickHouse from copies in --scratch; a running server (--server, a key with the scope admin) looks at " +
-		"itself.\n\n")
+	b.WriteString("Every finding says what is wrong, where, and what to do. The command changes nothing. It reads " +
+		"the data of a stopped server, the log and ClickHouse from copies in --scratch. With --server and a key with the " +
+		"scope admin, a running server verifies itself.\n\n")
 	for _, n := range verify.Names {
 		fmt.Fprintf(&b, "  %-4s%s\n", n, verify.Title(n))
 	}
-	b.WriteString("\nV3, V4 and V7 need --ack-log, which recount load writes. Exit codes: 0 all is as promised; 1 " +
-		"it is not, or something could not be checked; 2 usage.")
+	b.WriteString("\nV3, V4 and V7 need --ack-log. The exit code is 0 if every check found its rule to be kept, 1 if " +
+		"a rule is broken or could not be checked, 2 if the command line is wrong.")
 	return b.String()
 }
 
-// errNotClean ends the command with a failure after the report has said why.
-var errNotClean = errors.New("what is stored is not as promised, or could not be checked to its end")
+// errNotClean is returned after the report has shown the reason.
+var errNotClean = errors.New("the stored data breaks a rule, or could not be checked completely; see the report")
 
-// Run verifies and prints what it found.
+// Run verifies and prints the report.
 func (c *verifyCmd) Run(ctx context.Context, s *settingsFlags, std streams) error {
 	if c.Server != "" && (c.ConfigFile != "" || c.Scratch != "") {
-		return usageError{errors.New("--server verifies a running server, --config a stopped one: give one of them")}
+		return usageError{errors.New("--server verifies a running server, --config and --scratch a stopped one: " +
+			"give one of them")}
 	}
 	var acks io.Reader
 	if c.AckLog != "" {
@@ -59,8 +59,8 @@ func (c *verifyCmd) Run(ctx context.Context, s *settingsFlags, std streams) erro
 		acks = f
 	}
 	bar := progress.New(std.err)
-	tell := func(p verify.Progress) { bar.Set(p.Done, p.Total, p.Step) }
-	report, err := c.verify(ctx, s, acks, tell)
+	show := func(p verify.Progress) { bar.Set(p.Done, p.Total, p.Step) }
+	report, err := c.verify(ctx, s, acks, show)
 	bar.Clear()
 	if err != nil {
 		return err
@@ -75,43 +75,43 @@ func (c *verifyCmd) Run(ctx context.Context, s *settingsFlags, std streams) erro
 }
 
 func (c *verifyCmd) verify(ctx context.Context, s *settingsFlags, acks io.Reader,
-	tell func(verify.Progress)) (verify.Report, error) {
+	show func(verify.Progress)) (verify.Report, error) {
 	if c.Server != "" {
-		return c.remote(ctx, acks, tell)
+		return c.remote(ctx, acks, show)
 	}
 	cfg, err := c.load(s)
 	if err != nil {
 		return verify.Report{}, err
 	}
 	return server.Verify(ctx, cfg,
-		server.VerifyOptions{Options: verify.Options{AckLog: acks, Progress: tell}, Scratch: c.Scratch})
+		server.VerifyOptions{Options: verify.Options{AckLog: acks, Progress: show}, Scratch: c.Scratch})
 }
 
-// remote has a running server verify itself.
-func (c *verifyCmd) remote(ctx context.Context, acks io.Reader, tell func(verify.Progress)) (verify.Report, error) {
+// remote lets a running server verify itself.
+func (c *verifyCmd) remote(ctx context.Context, acks io.Reader, show func(verify.Progress)) (verify.Report, error) {
 	return fetch(serverFlag{c.Server, c.keyFlag},
-		func(server *client.Client) (verify.Report, error) { return server.Verify(ctx, acks, tell) })
+		func(server *client.Client) (verify.Report, error) { return server.Verify(ctx, acks, show) })
 }
 
 func (c *verifyCmd) print(out io.Writer, report verify.Report) error {
 	if c.JSON {
-		e := json.NewEncoder(out)
-		e.SetIndent("", "  ")
-		return e.Encode(report)
+		encoder := json.NewEncoder(out)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(report)
 	}
 	return printReport(out, report)
 }
 
-// printReport prints a line a check, then every finding with its place and what to do.
+// printReport prints one line for each check, then every finding with its place and what to do.
 func printReport(out io.Writer, report verify.Report) error {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "CHECK\tOUTCOME\tLOOKED AT\tMEANING")
+	fmt.Fprintln(w, "CHECK\tOUTCOME\tEXAMINED\tMEANING")
 	for _, c := range report.Checks {
-		looked := "-"
+		examined := "-"
 		if c.Unit != "" {
-			looked = fmt.Sprintf("%d %s", c.Examined, c.Unit)
+			examined = fmt.Sprintf("%d %s", c.Examined, c.Unit)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", c.Name, outcome(c), looked, c.Title)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", c.Name, outcome(c), examined, c.Title)
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -133,7 +133,7 @@ func printReport(out io.Writer, report verify.Report) error {
 	return nil
 }
 
-// printFailures prints why checks did not come to their end: a reason of several once.
+// printFailures prints why checks did not complete. A reason that several checks share is printed once.
 func printFailures(out io.Writer, checks []verify.Check) {
 	var reasons []string
 	names := map[string][]string{}
@@ -147,10 +147,11 @@ func printFailures(out io.Writer, checks []verify.Check) {
 		names[c.Failed] = append(names[c.Failed], string(c.Name))
 	}
 	for _, reason := range reasons {
-		fmt.Fprintf(out, "\n%s  not checked, or not to its end: %s\n", strings.Join(names[reason], ", "), reason)
+		fmt.Fprintf(out, "\n%s  not checked, or not completely: %s\n", strings.Join(names[reason], ", "), reason)
 	}
 }
 
+// outcome returns the result of a check in a few words.
 func outcome(c verify.Check) string {
 	var parts []string
 	if c.Findings > 0 {

@@ -114,7 +114,7 @@ func TestParquetRefused(t *testing.T) {
 }
 
 // TestDamagedParquet flips two bits of each byte of a file in turn. The file is refused or gives lines of JSON, and
-// the reader neither panics nor runs forever.
+// the reader neither panics nor runs for ever.
 func TestDamagedParquet(t *testing.T) {
 	t.Parallel()
 	page := "/"

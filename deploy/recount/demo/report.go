@@ -83,13 +83,14 @@ func (d *director) summary(ctx context.Context, truth, merged totals) error {
 		d.sendTime.Seconds(), float64(d.accepted.Load())/d.sendTime.Seconds(), d.retries.Load())
 	fmt.Fprintf(w, "late\t%d events arrived hours after their event time\n", d.plan.late)
 	fmt.Fprintf(w, "rejected\t%d of %d malformed events\n", d.rejected.Load(), d.plan.malformed)
-	fmt.Fprintf(w, "duplicates\t%d events sent twice; publication %d dropped %d\n", d.plan.duplicates, p.N, p.Duplicates)
+	fmt.Fprintf(w, "duplicates\t%d events sent twice; publication %d dropped %d\n", d.plan.duplicates, p.N,
+		p.Duplicates)
 	bounds := "exact"
 	if b := merged.all.Bounds.Routes; b != nil {
 		bounds = fmt.Sprintf("stated bounds %d to %d", b[0], b[1])
 	}
-	fmt.Fprintf(w, "distinct\t%d routes live, %d in the source file: error %.3f %%, %s\n", merged.all.Routes, truth.all.Routes,
-		100*math.Abs(float64(merged.all.Routes)/float64(truth.all.Routes)-1), bounds)
+	fmt.Fprintf(w, "distinct\t%d routes live, %d in the source file: error %.3f %%, %s\n", merged.all.Routes,
+		truth.all.Routes, 100*math.Abs(float64(merged.all.Routes)/float64(truth.all.Routes)-1), bounds)
 	if mib := peakMemory(); mib > 0 {
 		fmt.Fprintf(w, "memory\t%d MiB resident at the peak, with the engines\n", mib)
 	}
