@@ -142,7 +142,8 @@ func (s *Server) recheck(ctx context.Context) (openapi.Recheck, error) {
 	checker := recheck.New(recheck.DefaultConfig(s.catalog), s.engines.sql, s.engines.lake.Access)
 	r, err := checker.Check(ctx, st, chains)
 	if err == nil && !slices.Contains(s.publisher.Kept(), st.N) {
-		err = fmt.Errorf("publication %d expired while it was checked; the next run checks the newest publication", st.N)
+		err = fmt.Errorf("publication %d expired while it was checked; the next run checks the newest publication",
+			st.N)
 	}
 	return r, err
 }

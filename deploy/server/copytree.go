@@ -44,8 +44,8 @@ func copyLink(path, target, from, to string) error {
 	if rest, inside := strings.CutPrefix(leads, from+string(filepath.Separator)); inside {
 		leads = filepath.Join(to, rest)
 	} else if filepath.IsAbs(leads) {
-		return fmt.Errorf("%s leads out of its folder to %s, where an engine on the copy would write; replace the link by "+
-			"the files themselves", path, leads)
+		return fmt.Errorf("%s leads out of its folder to %s, where an engine on the copy would write; replace the "+
+			"link by the files themselves", path, leads)
 	}
 	return os.Symlink(leads, target)
 }

@@ -59,8 +59,8 @@ func (l servedDeadLetters) Replay(ctx context.Context, tenant string, f deadlett
 	for i := range page.Letters {
 		x := &page.Letters[i]
 		if !x.Replayable() {
-			fail(x, deadletter.CodeNotReplayable, "the dead letter does not hold a whole event: it was truncated, or the "+
-				"request was not JSON")
+			fail(x, deadletter.CodeNotReplayable, "the dead letter does not hold a whole event: it was truncated, or "+
+				"the request was not JSON")
 			continue
 		}
 		raw, err := deadletter.Decode(x.Raw, x.RawBase64)

@@ -40,8 +40,8 @@ func TestJobsEndBeforeRequestsDrain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{cfg: DefaultConfig(), roles: AllRoles, logger: logger, registry: prometheus.NewRegistry(), marks: marks,
-		scheduler: scheduler}
+	s := &Server{cfg: DefaultConfig(), roles: AllRoles, logger: logger, registry: prometheus.NewRegistry(),
+		marks: marks, scheduler: scheduler}
 	if err := s.openDoor("public", "127.0.0.1:0", scheduler.Handler(), TLSConfig{}); err != nil {
 		t.Fatal(err)
 	}

@@ -252,8 +252,8 @@ func (a *acks) judge() {
 	a.r.examine(V3, known, "acknowledged events")
 	a.r.examine(V4, known, "acknowledged events")
 	if a.unknown > 0 {
-		a.r.addNote("%d events come from other loads or clients: their ids are of no run in the acknowledgement log, so "+
-			"they were not compared with it (V3, V4)", a.unknown)
+		a.r.addNote("%d events come from other loads or clients: their ids are of no run in the acknowledgement log, "+
+			"so they were not compared with it (V3, V4)", a.unknown)
 	}
 }
 

@@ -112,7 +112,8 @@ func openClaims(e *Evidence, r *recorder, s *snapshot, answers []recorded) []*cl
 		}
 		if tallies[key] == nil {
 			if len(tallies) == maxTallies {
-				r.fail(V7, "line %d and later lines were not judged: the log has more than %d different queries; split it",
+				r.fail(V7,
+					"line %d and later lines were not judged: the log has more than %d different queries; split it",
 					a.line, maxTallies)
 				return out
 			}
@@ -195,8 +196,9 @@ func judgePass(ctx context.Context, e *Evidence, r *recorder, s *snapshot, claim
 		r.examine(V7, 1, "answers")
 		r.progress("V7 answers", r.report.Of(V7).Examined, all)
 		if copies.unclearBelow(c.scan.View.Event, c.through) {
-			r.addNote("answers of view %s were not judged: copies with times that the server assigned are on both sides "+
-				"of a bucket's boundary, and which of them counts depends on when batch read them (I3)", c.scan.View.Name)
+			r.addNote("answers of view %s were not judged: copies with times that the server assigned are on both "+
+				"sides of a bucket's boundary, and which of them counts depends on when batch read them (I3)",
+				c.scan.View.Name)
 			continue
 		}
 		c.judge(r)

@@ -168,7 +168,8 @@ func (c *chain) check(r *recorder, at place, b body) {
 	case at.at.Epoch < c.head.Epoch || at.at.Seq < c.head.Seq:
 		r.find(V1, where, "find out which program wrote it; if the chain's other records have its events too, remove "+
 			"it, otherwise keep both and stop landing",
-			"the record overlaps the chain, which %[3]s had brought to epoch %[1]d, sequence %[2]d", c.head.Epoch, c.head.Seq,
+			"the record overlaps the chain, which %[3]s had brought to epoch %[1]d, sequence %[2]d", c.head.Epoch,
+			c.head.Seq,
 			c.last.name())
 		return
 	case at.at != c.head && c.unreadable == c.head: // It was reported when the record could not be read.

@@ -27,8 +27,8 @@ func (c *claim) judge(r *recorder) {
 			continue
 		}
 		if g == nil || matched[key] {
-			r.find(V7, where, do, "the answer has the row %v; the events of [0, S) give no such group, or it is a second "+
-				"row of the group", row)
+			r.find(V7, where, do, "the answer has the row %v; the events of [0, S) give no such group, or it is a "+
+				"second row of the group", row)
 			return
 		}
 		matched[key] = true

@@ -335,7 +335,8 @@ func TestAuditLostLog(t *testing.T) {
 	w := shared.copied(t)
 	w.cfg.Landing.Interval = time.Hour // The events that are sent now stay in the log.
 	url, end := w.start(t)
-	if err := (&ackClient{url: url, send: client.NewSender(url, 1), log: acklog.NewWriter(io.Discard)}).events(t.Context(),
+	if err := (&ackClient{url: url, send: client.NewSender(url, 1),
+		log: acklog.NewWriter(io.Discard)}).events(t.Context(),
 		"lost", 0, 60); err != nil {
 		t.Fatal(err)
 	}

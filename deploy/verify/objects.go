@@ -160,8 +160,8 @@ func checkUnnamed(ctx context.Context, e *Evidence, r *recorder, s *snapshot, th
 		bytes += info.Size
 	}
 	if left > 0 {
-		r.addNote("%d objects (%d bytes) are the remains of attempts that did not land: no commit record names them, and "+
-			"the job collect removes them a day after they were written", left, bytes)
+		r.addNote("%d objects (%d bytes) are the remains of attempts that did not land: no commit record names them, "+
+			"and the job collect removes them a day after they were written", left, bytes)
 	}
 	return nil
 }

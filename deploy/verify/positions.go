@@ -154,8 +154,8 @@ func (v *positions) unique(seg *record.Commit, whole bool) {
 		}
 		switch {
 		case i > 0 && v.values[i-1].at == x.at:
-			v.r.find(V10, where, "one of the segment's objects belongs to another segment; compare them with a copy of "+
-				"the bucket", "message %[2]d has two events at index %[1]d", index, seq)
+			v.r.find(V10, where, "one of the segment's objects belongs to another segment; compare them with a copy "+
+				"of the bucket", "message %[2]d has two events at index %[1]d", index, seq)
 		case whole && index != expected:
 			v.r.find(V10, where, "restore the segment's objects from a copy, or the segment from the log",
 				"message %d has an event at index %d, but none at %d", seq, index, expected)
@@ -196,7 +196,8 @@ func (v *positions) readLog(ctx context.Context, seg *record.Commit, from, end u
 		m, err := cur.read(ctx)
 		where := placeOf(p).AtOffsets(seg.Epoch, cur.next-1, 0)
 		if errors.Is(err, errUndecodable) {
-			v.r.find(V10, where, "restore the log from a replica; no event is lost, because its events have landed", "%v", err)
+			v.r.find(V10, where, "restore the log from a replica; no event is lost, because its events have landed",
+				"%v", err)
 			continue
 		}
 		if err != nil {
@@ -207,8 +208,8 @@ func (v *positions) readLog(ctx context.Context, seg *record.Commit, from, end u
 			n++
 		}
 		if !m.equals(rest[:n]) {
-			v.r.find(V10, where, "stop the server and keep both: the log of one system may have been combined with the "+
-				"lake of another",
+			v.r.find(V10, where, "stop the server and keep both: the log of one system may have been combined with "+
+				"the lake of another",
 				"message %d has %d events in the log and %d in the lake, and they differ", m.seq,
 				m.header.Events, n)
 		}

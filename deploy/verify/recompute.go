@@ -105,8 +105,8 @@ func (v *recomputation) checkStored(ctx context.Context, st *record.State, view 
 		case v.e.Kept != nil && !slices.Contains(v.e.Kept(), st.N):
 			return nil // It was collected meanwhile.
 		case !there:
-			v.r.find(V9, where, "restore ClickHouse, or declare the view again under another name or cell, which computes "+
-				"all its buckets again; until then queries that need the bucket fail",
+			v.r.find(V9, where, "restore ClickHouse, or declare the view again under another name or cell, which "+
+				"computes all its buckets again; until then queries that need the bucket fail",
 				"ClickHouse has none of the %d rows that the publication counts", want.Rows)
 		default:
 			v.r.find(V6, where, "restore the rows from a backup of ClickHouse, or make the bucket dirty: the next "+
@@ -286,7 +286,8 @@ func (v *recomputation) compareLedger(st *record.State, event string, found map[
 		return // The publication is older than ledgers.
 	}
 	for owner, want := range found {
-		v.r.find(V8, Place{Partition: &owner.Partition, Publication: st.N, Type: event, Tenant: owner.Tenant}, republish,
+		v.r.find(V8, Place{Partition: &owner.Partition, Publication: st.N, Type: event, Tenant: owner.Tenant},
+			republish,
 			"the publication's ledger does not have the tenant; the events below its H give %d rows and %d duplicates",
 			want.Rows, want.Duplicates)
 	}

@@ -107,7 +107,8 @@ func (m *Marks) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 			if err := m.Advance(ctx); err != nil && ctx.Err() == nil {
-				m.logger.Warn("the high-water marks could not be written; they are tried again every second", "error", err)
+				m.logger.Warn("the high-water marks could not be written; they are tried again every second", "error",
+					err)
 			}
 		}
 	}

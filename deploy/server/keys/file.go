@@ -37,7 +37,8 @@ func Decode(raw []byte) ([]Key, error) {
 		return nil, errors.New("not a keys file: something follows the keys; remove it")
 	}
 	if f.Version != fileVersion {
-		return nil, fmt.Errorf("the keys file has version %d, and this program reads version %d", f.Version, fileVersion)
+		return nil, fmt.Errorf("the keys file has version %d, and this program reads version %d", f.Version,
+			fileVersion)
 	}
 	ids := make(map[string]bool, len(f.Keys))
 	for i, k := range f.Keys {
