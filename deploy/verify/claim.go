@@ -62,7 +62,7 @@ func (c *claim) empty(row map[string]any) bool {
 
 // key returns the key of a row's group.
 func (c *claim) key(row map[string]any) (string, error) {
-	start := c.scan.Windows.Starts[0]
+	start := c.scan.Windows.Start(0)
 	if stamp, ok := row["time"].(string); ok && c.query.Granularity != "" && c.query.Granularity != "all" {
 		t, err := time.Parse(time.RFC3339Nano, stamp)
 		if err != nil {

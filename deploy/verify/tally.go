@@ -67,7 +67,7 @@ func (t *tally) add(e *event) {
 	for d, dim := range t.scan.GroupBy {
 		dims[d] = e.dimension(dim)
 	}
-	k := groupKey(t.scan.Windows.Starts[w], dims)
+	k := groupKey(t.scan.Windows.Start(w), dims)
 	g := t.groups[k]
 	if g == nil {
 		g = &group{measures: make([]measure, len(t.scan.Measures))}

@@ -74,7 +74,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%s: %v", again, err)
 		}
 		if diff := cmp.Diff(s.Where, s2.Where, cmpopts.EquateEmpty()); diff != "" ||
-			s.Windows.From != s2.Windows.From || len(s.Windows.Starts) != len(s2.Windows.Starts) {
+			s.Windows.From != s2.Windows.From || s.Windows.Len() != s2.Windows.Len() {
 			t.Fatalf("%s resolves differently: %s", again, diff)
 		}
 	})
@@ -82,8 +82,8 @@ func FuzzParse(f *testing.F) {
 
 func checkScan(t *testing.T, s *Scan) {
 	w := s.Windows
-	if w.From >= w.To || len(w.Starts) == 0 || w.Starts[0] > w.From || len(s.Measures) == 0 {
-		t.Fatalf("windows %d to %d with %d starts, %d measures", w.From, w.To, len(w.Starts), len(s.Measures))
+	if w.From >= w.To || w.Len() == 0 || w.Start(0) > w.From || len(s.Measures) == 0 {
+		t.Fatalf("windows %d to %d with %d starts, %d measures", w.From, w.To, w.Len(), len(s.Measures))
 	}
 	for _, c := range s.Where {
 		if len(c.Values) == 0 || c.Value != nil {

@@ -12,7 +12,7 @@ import (
 // particular order, no group twice. Column i of Dims belongs to Scan.GroupBy[i],
 // Measures[j][row] to Scan.Measures[j].
 type Part struct {
-	Windows  []int32 // index of the row's window in Scan.Windows.Starts
+	Windows  []int32 // index of the row's window in Scan.Windows
 	Dims     []Column
 	Events   []uint64 // events of the row, so that a row without measures' values is still a row
 	Measures [][]Acc

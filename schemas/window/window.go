@@ -4,6 +4,7 @@
 package window
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -84,13 +85,22 @@ func (g Granularity) String() string { return g.text }
 // IsAll reports whether the granularity is one window over everything.
 func (g Granularity) IsAll() bool { return g == All || g.text == "" }
 
-// Windows are the windows of a query: Starts[i] is the first microsecond of window
-// i, in ascending order. The first window may begin before From and the last may
-// end after To; only events in [From, To) count.
+// Windows are the windows of a query, without gaps, in ascending order. The first window may begin before
+// From and the last may end after To. Only events in [From, To) count.
 type Windows struct {
-	From, To int64   // microseconds since 1970, half-open
-	Starts   []int64 // at least one
-	step     int64   // when all windows are equally wide
+	From, To int64 // microseconds since 1970, half-open
+	// bounds has one element more than there are windows: window i is [bounds[i], bounds[i+1]).
+	bounds []int64
+	// runs covers the windows. Index and the layers' SQL divide by the width of a run and by no other number.
+	runs []Run
+}
+
+// Run is a run of neighbouring windows that have one width. The range of a run ends where the next run starts
+// or, for the last run, where the last window ends.
+type Run struct {
+	First int   // index of the first window
+	Start int64 // start of the first window
+	Width int64 // of each window, in microseconds
 }
 
 // Of returns the windows that hold [from, to). Windows shorter than a day count
@@ -105,122 +115,147 @@ func Of(from, to time.Time, g Granularity, loc *time.Location, cell time.Duratio
 	if Floor(w.From, cell) != w.From || Floor(w.To, cell) != w.To {
 		return w, fmt.Errorf("from, to: both must be multiples of the view's cell of %s", cell)
 	}
-	if g.IsAll() {
-		w.Starts = []int64{w.From}
-		return w, nil
-	}
 	if g.step > 0 && g.step%cell != 0 {
 		return w, fmt.Errorf("granularity: %s is not a multiple of the view's cell of %s", g, cell)
 	}
 	if g.step > 0 && (w.To-w.From)/g.step.Microseconds() > MaxWindows {
 		return w, errWindows // Before any of them is made.
 	}
-	for day := g.first(from.In(loc)); day.Before(to); {
-		next := g.next(day)
-		var err error
-		if w.Starts, err = g.split(w.Starts, day, next, w); err != nil {
-			return w, err
+	if err := w.divide(g, loc); err != nil {
+		return w, err
+	}
+	w.findRuns()
+	return w, w.checkStarts(loc, cell)
+}
+
+// divide sets the bounds.
+func (w *Windows) divide(g Granularity, loc *time.Location) error {
+	if g.IsAll() {
+		w.bounds = []int64{w.From, w.To}
+		return nil
+	}
+	date := g.firstDate(time.UnixMicro(w.From).In(loc))
+	for start := startOf(date, loc); start < w.To; {
+		date = g.nextDate(date)
+		end := startOf(date, loc)
+		if err := w.split(start, end, g.step); err != nil {
+			return err
 		}
-		day = next
-	}
-	return w, w.finish(loc, cell)
-}
-
-// first is the start of the day, week or month that holds t.
-func (g Granularity) first(t time.Time) time.Time {
-	y, m, d := t.Date()
-	if g.months > 0 {
-		d = 1
-	}
-	if g.days == 7 {
-		d -= (int(t.Weekday()) + 6) % 7
-	}
-	return midnight(y, m, d, t.Location())
-}
-
-func (g Granularity) next(t time.Time) time.Time {
-	y, m, d := t.Date()
-	if g.months > 0 {
-		return midnight(y, m+1, 1, t.Location())
-	}
-	return midnight(y, m, d+max(g.days, 1), t.Location())
-}
-
-// midnight is the first instant of a local day. Where clocks jump over midnight,
-// time.Date may answer with an instant of the day before, so it is moved to the jump.
-func midnight(y int, m time.Month, d int, loc *time.Location) time.Time {
-	t := time.Date(y, m, d, 0, 0, 0, 0, loc)
-	want := time.Date(y, m, d, 12, 0, 0, 0, time.UTC)
-	if t.Day() != want.Day() {
-		_, end := t.ZoneBounds()
-		return end
-	}
-	// A zone that falls back over midnight has two midnights; the day begins with the first.
-	start, _ := t.ZoneBounds()
-	if start.IsZero() {
-		return t
-	}
-	_, before := start.Add(-time.Second).Zone()
-	_, now := t.Zone()
-	earlier := t.Add(time.Duration(now-before) * time.Second)
-	if earlier.Before(start) && earlier.Day() == want.Day() {
-		return earlier
-	}
-	return t
-}
-
-// split appends the windows of one day, week or month that touch [From, To).
-func (g Granularity) split(starts []int64, from, to time.Time, w Windows) ([]int64, error) {
-	lo := from.UnixMicro()
-	hi := to.UnixMicro()
-	step := g.step.Microseconds()
-	if step == 0 {
-		step = hi - lo
-	}
-	for s := lo; s < hi && s < w.To; s += step {
-		if min(s+step, hi) <= w.From {
-			continue
-		}
-		if len(starts) == MaxWindows {
-			return nil, errWindows
-		}
-		starts = append(starts, s)
-	}
-	return starts, nil
-}
-
-func (w *Windows) finish(loc *time.Location, cell time.Duration) error {
-	uniform := true
-	for i, s := range w.Starts {
-		if Floor(s, cell) != s {
-			return fmt.Errorf("time_zone: in %s a window begins at %s, inside a cell of %s; use a zone with offsets "+
-				"that are multiples of the cell, or a view with a smaller cell",
-				loc, time.UnixMicro(s).UTC().Format(time.RFC3339), cell)
-		}
-		uniform = uniform && (i < 2 || s-w.Starts[i-1] == w.Starts[1]-w.Starts[0])
-	}
-	if uniform && len(w.Starts) > 1 {
-		w.step = w.Starts[1] - w.Starts[0]
+		start = end
 	}
 	return nil
 }
 
-// Step is the width all windows have in microseconds, or 0 when they differ or there is only one.
-func (w Windows) Step() int64 { return w.step }
+// firstDate is the first date of the local day, week or month that holds t. A date is its midnight in UTC.
+func (g Granularity) firstDate(t time.Time) time.Time {
+	y, m, d := t.Date()
+	if g.months > 0 {
+		d = 1
+	}
+	date := time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
+	if g.days == 7 {
+		return date.AddDate(0, 0, -((int(date.Weekday()) + 6) % 7))
+	}
+	return date
+}
+
+func (g Granularity) nextDate(date time.Time) time.Time {
+	if g.months > 0 {
+		return date.AddDate(0, 1, 0)
+	}
+	return date.AddDate(0, 0, max(g.days, 1))
+}
+
+// startOf is the first instant at which the local date is the given date or a later one. It is not always
+// midnight: clocks may jump over midnight or over whole dates. Where clocks go back over midnight, the date
+// begins with the first of its two midnights.
+func startOf(date time.Time, loc *time.Location) int64 {
+	t := date.AddDate(0, 0, -1).In(loc) // Offsets are below a day, so the local date is an earlier one here.
+	for {
+		_, offset := t.Zone()
+		start := date.Add(-time.Duration(offset) * time.Second)
+		if start.Before(t) {
+			start = t
+		}
+		_, end := t.ZoneBounds()
+		if end.IsZero() || start.Before(end) {
+			return start.UnixMicro()
+		}
+		t = end
+	}
+}
+
+// split appends the windows of one day, week or month that touch [From, To). Without a step, it is one window.
+// A date over which clocks jump has none.
+func (w *Windows) split(start, end int64, step time.Duration) error {
+	width := step.Microseconds()
+	if width == 0 {
+		width = end - start
+	}
+	for s := start; s < end && s < w.To; s += width {
+		next := min(s+width, end)
+		if next <= w.From {
+			continue
+		}
+		if w.Len() == MaxWindows {
+			return errWindows
+		}
+		if len(w.bounds) == 0 {
+			w.bounds = append(w.bounds, s)
+		}
+		w.bounds = append(w.bounds, next)
+	}
+	return nil
+}
+
+// findRuns sets the runs from the bounds.
+func (w *Windows) findRuns() {
+	for i := range w.Len() {
+		width := w.bounds[i+1] - w.bounds[i]
+		if n := len(w.runs); n == 0 || w.runs[n-1].Width != width {
+			w.runs = append(w.runs, Run{First: i, Start: w.bounds[i], Width: width})
+		}
+	}
+}
+
+// checkStarts refuses windows that begin inside a cell.
+func (w *Windows) checkStarts(loc *time.Location, cell time.Duration) error {
+	for i := range w.Len() {
+		if s := w.bounds[i]; Floor(s, cell) != s {
+			return fmt.Errorf("time_zone: in %s a window begins at %s, inside a cell of %s; use a zone with offsets "+
+				"that are multiples of the cell, or a view with a smaller cell",
+				loc, time.UnixMicro(s).UTC().Format(time.RFC3339), cell)
+		}
+	}
+	return nil
+}
+
+// Len is the number of windows. Windows without an error have at least one.
+func (w Windows) Len() int { return max(len(w.bounds)-1, 0) }
+
+// Start is the first microsecond of window i.
+func (w Windows) Start(i int) int64 { return w.bounds[i] }
+
+// Span is the part of window i that is in [From, To), half-open.
+func (w Windows) Span(i int) (from, to int64) {
+	return max(w.bounds[i], w.From), min(w.bounds[i+1], w.To)
+}
+
+// Runs are the windows as runs of one width, in ascending order. The caller must not change them.
+func (w Windows) Runs() []Run { return w.runs }
 
 // Index returns the window that holds t, or -1 when t is outside [From, To).
 func (w Windows) Index(t int64) int {
-	switch {
-	case t < w.From || t >= w.To:
+	if t < w.From || t >= w.To {
 		return -1
-	case len(w.Starts) == 1:
-		return 0
-	case w.step > 0:
-		return int((t - w.Starts[0]) / w.step)
 	}
-	i, found := slices.BinarySearch(w.Starts, t)
-	if !found {
-		i--
+	r := &w.runs[0]
+	if len(w.runs) > 1 {
+		i, found := slices.BinarySearchFunc(w.runs, t, func(r Run, t int64) int { return cmp.Compare(r.Start, t) })
+		if !found {
+			i--
+		}
+		r = &w.runs[i]
 	}
-	return i
+	return r.First + int((t-r.Start)/r.Width)
 }

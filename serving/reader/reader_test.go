@@ -80,7 +80,7 @@ func (w *world) check(q *query.Query, a *merge.Answer) error {
 		return fmt.Errorf("overflow %+v, want %+v", got, overflow)
 	}
 	for _, r := range rows {
-		i := findRow(a, scan.Windows.Starts[r.Window], r.Keys[0])
+		i := findRow(a, scan.Windows.Start(r.Window), r.Keys[0])
 		if i == a.Rows() {
 			return fmt.Errorf("no row for %v", r.Keys)
 		}

@@ -11,6 +11,7 @@ import (
 	"recount/schemas/catalog"
 	"recount/schemas/position"
 	"recount/schemas/query"
+	"recount/schemas/window/windowtest"
 )
 
 // oracle answers scans by going through all events again. It is the definition, not an algorithm.
@@ -41,7 +42,7 @@ func (o oracle) answer(s *query.Scan, cut []position.Offset, through []position.
 				if in {
 					pending++
 				}
-				if w := s.Windows.Index(e.time); in && w >= 0 && m.eventType == s.View.Event && e.tenant == s.Tenant &&
+				if w := windowtest.Index(s.Windows, e.time); in && w >= 0 && m.eventType == s.View.Event && e.tenant == s.Tenant &&
 					!o.duplicate(before, typedEvent{m.eventType, e}) && passesFilters(s, e) {
 					over.Add(overflow(s, e))
 					if passesConditions(s, e) {

@@ -9,6 +9,7 @@ import (
 	"recount/schemas/catalog"
 	"recount/schemas/query"
 	"recount/schemas/window"
+	"recount/schemas/window/windowtest"
 	"recount/serving/merge"
 )
 
@@ -154,7 +155,7 @@ type group struct {
 func groupEvents(scan *query.Scan, events []event) map[group][]event {
 	out := map[group][]event{}
 	for _, e := range events {
-		g := group{win: scan.Windows.Index(e.time)}
+		g := group{win: windowtest.Index(scan.Windows, e.time)}
 		keeps := e.eventType == scan.View.Event && e.tenant == scan.Tenant && g.win >= 0
 		for _, f := range scan.View.Where {
 			keeps = keeps && e.amount >= f.Values[0].(int64)
@@ -175,7 +176,7 @@ func compare(scan *query.Scan, must, may map[group][]event, a *merge.Answer) err
 	for i := range a.Rows() {
 		g := group{}
 		if a.Windowed {
-			g.win = slices.Index(scan.Windows.Starts, a.Times[i])
+			g.win = slices.Index(windowtest.Starts(scan.Windows), a.Times[i])
 		}
 		if len(a.Dims) > 0 {
 			g.kind = a.Dims[0].Strings[i]
