@@ -87,8 +87,8 @@ func TestWindowsAgainstAWalk(t *testing.T) {
 	})
 }
 
-// TestChangesOfEveryZone compares windows around the clock changes of all zones since 1970. Each range ends with the window
-// that holds the change, which is longer or shorter than the others.
+// TestChangesOfEveryZone compares windows around the clock changes of all zones since 1970. Each range ends with
+// the window that holds the change, which is longer or shorter than the others, or with a later hour.
 func TestChangesOfEveryZone(t *testing.T) {
 	t.Parallel()
 	const cell = 15 * time.Minute

@@ -339,7 +339,8 @@ func TestLastWindowLonger(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff([]int32{0, int32(scan.Windows.Len() - 1)}, slices.Sorted(slices.Values(got.Windows))); diff != "" {
+		want := []int32{0, int32(scan.Windows.Len() - 1)}
+		if diff := cmp.Diff(want, slices.Sorted(slices.Values(got.Windows))); diff != "" {
 			t.Errorf("%s: windows of the rows: %s", c, diff)
 		}
 	}

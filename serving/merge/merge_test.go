@@ -14,6 +14,7 @@ import (
 	"recount/schemas/catalog"
 	"recount/schemas/distinct"
 	"recount/schemas/query"
+	"recount/schemas/window/windowtest"
 	"recount/serving/oracle"
 )
 
@@ -75,34 +76,61 @@ func resolve(t interface{ Fatal(...any) }, q *query.Query) *query.Scan {
 func TestMergeIsTheWhole(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		events := oracle.Draw(t, start, 6*60, 120)
 		q := drawQuery(t)
-		scan := resolve(t, q)
-		cut := rapid.IntRange(0, len(events)).Draw(t, "cut")
-		batch := oracle.Part(scan, events[:cut], oracle.Batch)
-		live := oracle.Part(scan, events[cut:], oracle.Speed)
-		a, err := Merge(scan, q, batch, live, query.Accuracy{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		all := oracle.Rows(scan, events)
-		if q.Fill {
-			all = fillNaively(scan, all)
-		}
-		sortNaively(scan, q, all)
-		want := all[:min(len(all), q.Limit)]
-		overflow := oracle.Overflow(scan, events)
-		if a.Rows() != len(want) || a.Accuracy.Truncated != (len(want) < len(all)) ||
-			a.Accuracy.Exact != (live.Rows() == 0 && overflow.Events == 0) {
-			t.Fatalf("%d rows of %d, %+v", a.Rows(), len(all), a.Accuracy)
-		}
-		if got := a.Accuracy.Overflow; (got == nil) != (overflow.Events == 0) || got != nil && *got != overflow {
-			t.Fatalf("overflow %+v, want %+v", got, overflow)
-		}
-		for i, r := range want {
-			checkRow(t, scan, a, i, r, oracle.Rows(scan, events[cut:]))
-		}
+		checkMerge(t, q, oracle.Draw(t, start, 6*60, 120))
 	})
+}
+
+// TestMergeOverCalendars does the same over ranges that are drawn from calendars.
+func TestMergeOverCalendars(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		c := windowtest.Draw(t, time.Minute)
+		if rapid.IntRange(0, 3).Draw(t, "long last") == 0 {
+			c = rapid.SampledFrom(windowtest.LongLast()).Draw(t, "calendar")
+		}
+		q := drawQuery(t)
+		q.OrderBy = nil // It may be by time, which granularity all does not have.
+		q.From = c.From
+		q.To = c.To
+		q.Granularity = c.Granularity
+		q.TimeZone = c.Zone
+		scan, err := q.Resolve(oracle.Catalog(), "default")
+		if err != nil {
+			t.Skip(err) // A window begins inside a cell, or there are too many.
+		}
+		q.Fill = q.Fill && scan.Windows.Len() < 20
+		checkMerge(t, q, oracle.DrawIn(t, scan.Windows, 60))
+	})
+}
+
+// checkMerge cuts the events in two, merges both parts and compares the answer with a naive grouping.
+func checkMerge(t *rapid.T, q *query.Query, events []oracle.Event) {
+	scan := resolve(t, q)
+	cut := rapid.IntRange(0, len(events)).Draw(t, "cut")
+	batch := oracle.Part(scan, events[:cut], oracle.Batch)
+	live := oracle.Part(scan, events[cut:], oracle.Speed)
+	a, err := Merge(scan, q, batch, live, query.Accuracy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := oracle.Rows(scan, events)
+	if q.Fill {
+		all = fillNaively(scan, all)
+	}
+	sortNaively(scan, q, all)
+	want := all[:min(len(all), q.Limit)]
+	overflow := oracle.Overflow(scan, events)
+	if a.Rows() != len(want) || a.Accuracy.Truncated != (len(want) < len(all)) ||
+		a.Accuracy.Exact != (live.Rows() == 0 && overflow.Events == 0) {
+		t.Fatalf("%d rows of %d, %+v", a.Rows(), len(all), a.Accuracy)
+	}
+	if got := a.Accuracy.Overflow; (got == nil) != (overflow.Events == 0) || got != nil && *got != overflow {
+		t.Fatalf("overflow %+v, want %+v", got, overflow)
+	}
+	for i, r := range want {
+		checkRow(t, scan, a, i, r, oracle.Rows(scan, events[cut:]))
+	}
 }
 
 func fillNaively(scan *query.Scan, rows []*oracle.Row) []*oracle.Row {

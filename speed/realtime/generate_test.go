@@ -24,6 +24,10 @@ const (
 
 var testStart = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
 
+// longDayLag is from testStart to the evening of a day of 25 hours in America. Events that lag by so much
+// include the 25th hour.
+var longDayLag = time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC).UnixMicro() - testStart
+
 var (
 	wideType = &catalog.EventType{Name: "wide", Fields: []catalog.Field{
 		{Name: "b", Type: catalog.Bool}, {Name: "f", Type: catalog.Float64}, {Name: "i", Type: catalog.Int64},
@@ -38,7 +42,8 @@ var (
 
 type generator struct {
 	*rand.Rand
-	overflow bool // whether some values overflow
+	overflow bool  // whether some values overflow
+	lag      int64 // from testStart to the times of events and scans, in microseconds
 }
 
 func pick[T any](g generator, values ...T) T { return values[g.IntN(len(values))] }
@@ -70,7 +75,7 @@ func (g generator) event(partition int) event {
 	e := event{tenant: pick(g, "default", "default", "other"), id: fmt.Sprintf("p%d-%d", partition, g.IntN(60)),
 		fields: map[string]any{}}
 	e.assigned = g.chance(30)
-	e.time = testStart + int64(len(e.id)*7)*60e6 + int64(g.IntN(40))*600e6 + g.Int64N(60e6)
+	e.time = testStart + g.lag + int64(len(e.id)*7)*60e6 + int64(g.IntN(40))*600e6 + g.Int64N(60e6)
 	for _, f := range []string{"b", "f", "i", "s", "t", "source", "subject"} {
 		e.fields[f] = g.value(f)
 		if g.overflow && f == "s" && g.chance(10) {
@@ -162,9 +167,12 @@ func (g generator) catalog(views int) *catalog.Catalog {
 func (g generator) scan(t rapid.TB, c *catalog.Catalog) *query.Scan {
 	t.Helper()
 	v := c.Views[pick(g, slices.Sorted(maps.Keys(c.Views))...)]
-	from := time.UnixMicro(testStart).UTC().Add(time.Duration(g.IntN(8)) * time.Hour)
+	from := time.UnixMicro(testStart + g.lag).UTC().Add(time.Duration(g.IntN(8)) * time.Hour)
 	q := query.Query{View: v.Name, From: from, To: from.Add(time.Duration(1+g.IntN(12)) * time.Hour),
 		Granularity: pick(g, "all", "15m", "1h", "1d"), TimeZone: pick(g, "", "America/Chicago")}
+	if g.chance(40) {
+		g.setDays(&q)
+	}
 	for _, d := range v.Dimensions {
 		if g.chance(50) {
 			q.GroupBy = append(q.GroupBy, d)
@@ -178,6 +186,21 @@ func (g generator) scan(t rapid.TB, c *catalog.Catalog) *query.Scan {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// setDays makes the query's windows local days or weeks. The last one ends at the local midnight after the
+// events' start, and it is an hour longer than the others where clocks went back.
+func (g generator) setDays(q *query.Query) {
+	q.TimeZone = pick(g, "America/New_York", "America/Chicago", "America/Los_Angeles", "America/Havana",
+		"America/St_Johns", "Asia/Kathmandu")
+	loc, err := q.Location()
+	if err != nil {
+		panic(err)
+	}
+	y, m, d := time.UnixMicro(testStart + g.lag).In(loc).Date()
+	q.Granularity = pick(g, "1d", "1d", "1w")
+	q.From = time.Date(y, m, d-pick(g, 1, 2, 6, 13), 0, 0, 0, 0, loc)
+	q.To = time.Date(y, m, d+1, 0, 0, 0, 0, loc)
 }
 
 func (g generator) condition(typ catalog.FieldType, dimension string) query.Condition {

@@ -42,7 +42,8 @@ func (o oracle) answer(s *query.Scan, cut []position.Offset, through []position.
 				if in {
 					pending++
 				}
-				if w := windowtest.Index(s.Windows, e.time); in && w >= 0 && m.eventType == s.View.Event && e.tenant == s.Tenant &&
+				w := windowtest.Index(s.Windows, e.time)
+				if in && w >= 0 && m.eventType == s.View.Event && e.tenant == s.Tenant &&
 					!o.duplicate(before, typedEvent{m.eventType, e}) && passesFilters(s, e) {
 					over.Add(overflow(s, e))
 					if passesConditions(s, e) {

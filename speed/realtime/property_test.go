@@ -39,7 +39,8 @@ func TestScansMatchTheOracle(t *testing.T) {
 			rt.Fatal(err)
 		}
 		defer os.RemoveAll(dir)
-		w := &world{T: rt, dir: dir, g: generator{rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 1)), true}}
+		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 1))
+		w := &world{T: rt, dir: dir, g: generator{rng, true, longDayLag}}
 		w.start(t)
 		for range 40 {
 			w.step()
@@ -167,7 +168,7 @@ func (w *world) check() {
 // A scan between two boundaries answers for exactly the messages between them (A2).
 func TestScanUpToABoundary(t *testing.T) {
 	t.Parallel()
-	w := &world{g: generator{rand.New(rand.NewPCG(7, 7)), true}, dir: t.TempDir()}
+	w := &world{g: generator{rand.New(rand.NewPCG(7, 7)), true, longDayLag}, dir: t.TempDir()}
 	rapid.Check(t, func(rt *rapid.T) {
 		if w.T = rt; w.log == nil {
 			w.start(t)
@@ -179,7 +180,7 @@ func TestScanUpToABoundary(t *testing.T) {
 				}
 			}
 		}
-		w.g = generator{rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 1)), true}
+		w.g = generator{rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 1)), true, longDayLag}
 		var from, to []position.Offset
 		for p := range w.bounds {
 			i := rapid.IntRange(0, len(w.bounds[p])-1).Draw(rt, "from")

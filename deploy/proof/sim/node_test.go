@@ -54,6 +54,7 @@ type node struct {
 	lowest [partitions]uint64
 
 	window       dedupWindow
+	asked        int             // asked is how many random queries were asked.
 	finalAnswers map[string]bool // finalAnswers says, by view and mode, whether an answer covers all events.
 }
 

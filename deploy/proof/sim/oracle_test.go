@@ -136,6 +136,10 @@ func (w *world) checkAnswer(c *catalog.Catalog, q *query.Query, tenant string, a
 	if a.Rows() > 0 && slices.ContainsFunc(a.Measures, func(m merge.Measure) bool { return m.Name == "users" }) {
 		w.observe("answer: distinct")
 	}
+	runs := scan.Windows.Runs()
+	if last := runs[len(runs)-1]; len(runs) > 1 && slices.Contains(a.Times, last.Start) {
+		w.observe("answer: a last window longer than those before it")
+	}
 	for j := range a.Measures {
 		for i := range a.Rows() {
 			if m := &a.Measures[j]; m.Bounded(i) {

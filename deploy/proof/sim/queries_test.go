@@ -10,6 +10,7 @@ import (
 	"recount/schemas/position"
 	"recount/schemas/query"
 	"recount/schemas/record"
+	"recount/schemas/window/windowtest"
 	"recount/serving/reader"
 )
 
@@ -79,6 +80,9 @@ var earliest = time.Date(1999, 12, 31, 0, 0, 0, 0, time.UTC)
 func (n *node) askRandom(p *proc, rng *rand.Rand, view string, mode query.Mode) {
 	q := &query.Query{View: view, From: earliest, To: earliest.Add(96 * time.Hour), Mode: mode,
 		Granularity: []string{"all", "1h"}[rng.IntN(2)]}
+	if n.asked++; q.Granularity != "all" && n.w.bad > 0 {
+		setUnevenWindows(q, n.asked)
+	}
 	if v := n.catalog.Views[view]; len(v.Dimensions) > 0 && (view == "each" || rng.IntN(2) == 0) {
 		q.GroupBy = v.Dimensions
 	}
@@ -88,6 +92,25 @@ func (n *node) askRandom(p *proc, rng *rand.Rand, view string, mode query.Mode) 
 		q.AsOf = &kept[rng.IntN(len(kept))]
 	}
 	n.compareAnswer(p, q, []string{"acme", "default"}[rng.IntN(2)])
+}
+
+// unevenWindows are ranges that hold late events in a last window that is longer than those before it, and in days
+// that begin between two hours.
+var unevenWindows = []windowtest.Calendar{
+	windowtest.Parse("1999-11-01T00:00:00Z", "2000-01-01T00:00:00Z", "1mo", "UTC"),
+	windowtest.Parse("1999-11-15T13:00:00Z", "2000-01-01T00:00:00Z", "1mo", "UTC"),
+	windowtest.Parse("1999-12-30T18:15:00Z", "2000-01-01T18:15:00Z", "1d", "Asia/Kathmandu"),
+}
+
+// setUnevenWindows gives half of the queries such a range. It draws nothing, so schedules do not depend on it.
+func setUnevenWindows(q *query.Query, asked int) {
+	if i := asked % (2 * len(unevenWindows)); i < len(unevenWindows) {
+		c := unevenWindows[i]
+		q.From = c.From
+		q.To = c.To
+		q.Granularity = c.Granularity
+		q.TimeZone = c.Zone
+	}
 }
 
 // askPinned queries a publication that may have been pinned hours ago (P3).
