@@ -48,9 +48,19 @@ type clock struct {
 func (c *clock) append(dst []byte, micros int64) []byte {
 	if c.text == nil || micros != c.last {
 		c.last = micros
-		c.text = time.UnixMicro(micros).In(c.zone).AppendFormat(c.text[:0], time.RFC3339Nano)
+		c.text = c.local(micros).AppendFormat(c.text[:0], time.RFC3339Nano)
 	}
 	return append(dst, c.text...)
+}
+
+// local returns the time in the zone. RFC 3339 has no seconds in offsets, so a time whose offset has seconds
+// is in UTC. Otherwise it would read back as another time (Africa/Monrovia until 1972).
+func (c *clock) local(micros int64) time.Time {
+	t := time.UnixMicro(micros).In(c.zone)
+	if _, offset := t.Zone(); offset%60 != 0 {
+		return t.UTC()
+	}
+	return t
 }
 
 // appendValue appends a measure's value, which must not be null. Times have no quotes.
@@ -59,7 +69,7 @@ func (c *clock) appendValue(dst []byte, t catalog.FieldType, v *merge.Values, ro
 	case catalog.Float64:
 		return appendFloat(dst, v.Floats[row])
 	case catalog.Timestamp:
-		return time.UnixMicro(v.Ints[row]).In(c.zone).AppendFormat(dst, time.RFC3339Nano)
+		return c.local(v.Ints[row]).AppendFormat(dst, time.RFC3339Nano)
 	}
 	return strconv.AppendInt(dst, v.Ints[row], 10)
 }

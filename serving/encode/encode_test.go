@@ -290,3 +290,22 @@ func BenchmarkJSON(b *testing.B) {
 		}
 	}
 }
+
+// TestTimesReadBack covers offsets with half hours, quarters of an hour and seconds.
+func TestTimesReadBack(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"UTC", "Asia/Kathmandu", "Australia/Lord_Howe", "Africa/Monrovia"} {
+		zone, err := time.LoadLocation(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &clock{zone: zone}
+		for _, want := range []int64{0, 30_000_001, 63_071_999_000_000, 63_075_000_000_000, 9_214_646_399_999_999} {
+			got, err := time.Parse(time.RFC3339Nano, string(c.append(nil, want)))
+			if err != nil || got.UnixMicro() != want {
+				t.Errorf("%s: %d is written as %s, which reads back as %d; %v", name, want, c.text, got.UnixMicro(),
+					err)
+			}
+		}
+	}
+}
