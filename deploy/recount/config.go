@@ -9,7 +9,7 @@ import (
 
 // fileFlag is the flag that names the configuration file.
 type fileFlag struct {
-	ConfigFile string `name:"config" short:"c" type:"path" help:"Configuration file (YAML); when empty, defaults apply."`
+	ConfigFile string `name:"config" short:"c" type:"path" help:"Configuration file (YAML); defaults apply without it."`
 }
 
 func (f fileFlag) load(s *settingsFlags) (server.Config, error) {

@@ -15,7 +15,7 @@ type verdict int
 
 const (
 	acked       verdict = iota // every event is durable or refused for good
-	partly                     // some are durable, others may be sent again
+	partly                     // some events are durable, others may be sent again
 	refused                    // every event is refused for good
 	shed                       // 429 or 503: nothing was kept
 	lost                       // sent without an answer: the outcome is unknown
@@ -26,10 +26,10 @@ const (
 // attempt is one request that was sent once, and its outcome.
 type attempt struct {
 	verdict verdict
-	status  int // of a refusal
+	status  int // status is the status code of a refusal.
 	result  client.Result
-	wait    time.Duration // as Retry-After says
-	err     error         // of lost, unreachable and unexpected
+	wait    time.Duration // wait is what Retry-After asks for.
+	err     error         // err is set for lost, unreachable and unexpected.
 }
 
 // retryable reports whether sending the request again may change its outcome.
@@ -47,9 +47,9 @@ func (l *Load) post(ctx context.Context, body []byte) *attempt {
 }
 
 // judge finds the verdict. An answer that is neither an acknowledgement nor a refusal for load or
-// for good is unexpected: a limit, a missing key, a mistake of the server.
+// for good is unexpected, such as one for a limit or a missing key.
 func (a *attempt) judge(err error) {
-	var p *client.Problem
+	var problem *client.Problem
 	var network *net.OpError
 	decided := a.result.Accepted > 0 || len(a.result.Rejected) > 0
 	switch {
@@ -57,10 +57,10 @@ func (a *attempt) judge(err error) {
 		a.verdict = refused
 	case err == nil:
 		a.verdict = acked
-	case errors.As(err, &p):
-		a.status = p.Status
-		a.wait = p.RetryAfter
-		a.judgeProblem(p, decided, err)
+	case errors.As(err, &problem):
+		a.status = problem.Status
+		a.wait = problem.RetryAfter
+		a.judgeProblem(problem, decided, err)
 	case errors.As(err, &network) && network.Op == "dial":
 		a.verdict = unreachable
 		a.err = err
@@ -70,14 +70,14 @@ func (a *attempt) judge(err error) {
 	}
 }
 
-// judgeProblem finds the verdict of a refusal. decided says that it names outcomes of events.
-func (a *attempt) judgeProblem(p *client.Problem, decided bool, err error) {
+// judgeProblem finds the verdict of a refusal. decided means that it names outcomes of events.
+func (a *attempt) judgeProblem(problem *client.Problem, decided bool, err error) {
 	switch {
-	case p.Status == http.StatusServiceUnavailable && decided:
+	case problem.Status == http.StatusServiceUnavailable && decided:
 		a.verdict = partly
-	case p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable:
+	case problem.Status == http.StatusTooManyRequests || problem.Status == http.StatusServiceUnavailable:
 		a.verdict = shed
-	case p.Status >= http.StatusInternalServerError:
+	case problem.Status >= http.StatusInternalServerError:
 		a.verdict = lost
 		a.err = err
 	default:

@@ -8,40 +8,40 @@ import (
 	"time"
 )
 
-// Config is one load.
+// Config describes one load.
 type Config struct {
-	URL  string // of the server: http://127.0.0.1:8080
-	View string // the events are made for; the server's first when empty
-	Key  string // API key, sent as Authorization: Bearer; may be empty
+	URL  string // URL is the address of the server, such as http://127.0.0.1:8080.
+	View string // View is the view that the events are made for. Empty means the server's first view.
+	Key  string // Key is the API key. It may be empty.
 
-	Rate     float64       // events a second, duplicates and malformed ones included
-	Batch    int           // most events in a request
-	Duration time.Duration // of the schedule
-	InFlight int           // requests at once, waiting retries included
-	Patience time.Duration // how late a request may be sent; later is not at all
-	Timeout  time.Duration // of one attempt
-	Retry    bool          // send again after 429, 503 and lost answers, with the same ids
-	Drain    time.Duration // how long retries may go on behind the schedule
+	Rate     float64       // Rate is how many events are sent a second, including duplicates and malformed events.
+	Batch    int           // Batch is the largest number of events in a request.
+	Duration time.Duration // Duration is the length of the schedule.
+	InFlight int           // InFlight is the largest number of unfinished requests, including those that wait to retry.
+	Patience time.Duration // Patience is how late a request may be sent. After that it is not sent at all.
+	Timeout  time.Duration // Timeout is how long one attempt may take.
+	Retry    bool          // Retry sends a request again, with the same ids, after 429, 503 and lost answers.
+	Drain    time.Duration // Drain is how long retries may continue after the schedule.
 
-	Run            string  // names the events: ids are RUN-0, RUN-1, …; it must be new to the server
-	Seed           uint64  // of everything that is drawn
-	Keys           int     // values of the view's first dimension
-	Skew           float64 // Zipf exponent of the keys; 0 is uniform
-	Values         int     // values of a field that is counted distinctly
-	Duplicates     float64 // share of events that are copies of earlier ones
-	DuplicateAfter time.Duration
-	Late           float64       // share of events whose time lies back
-	LateBy         time.Duration // by up to this much
-	Malformed      float64       // share of events that the server has to refuse
-	Answers        float64       // queries a second, which the acknowledgement log records too
+	Run            string        // Run is the prefix of the ids RUN-0, RUN-1, … It must be new to the server.
+	Seed           uint64        // Seed determines all random choices.
+	Keys           int           // Keys is how many values the view's first dimension has.
+	Skew           float64       // Skew is the Zipf exponent of the keys. 0 means that all are equally frequent.
+	Values         int           // Values is how many values a field has that is counted distinctly.
+	Duplicates     float64       // Duplicates is the share of events that are copies of earlier events.
+	DuplicateAfter time.Duration // DuplicateAfter is how long after the original a copy is sent.
+	Late           float64       // Late is the share of events with an event time in the past.
+	LateBy         time.Duration // LateBy is how far in the past that time is at most.
+	Malformed      float64       // Malformed is the share of events that the server must reject.
+	Answers        float64       // Answers is how many queries are sent a second. The acknowledgement log records them.
 }
 
-// maxEvents bounds the numbers of a run: a bitmap of them stays below 128 MiB.
+// maxEvents is the largest number of events in a run. A bitmap of them is at most 128 MiB.
 const maxEvents = 1 << 30
 
 var runName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
-// Validate returns every fault of the configuration, joined.
+// Validate returns every mistake in the configuration, joined.
 func (c Config) Validate() error {
 	var errs []error
 	check := func(ok bool, format string, args ...any) {
@@ -49,24 +49,24 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	share := func(name string, v, most float64) {
-		check(v >= 0 && v <= most, "%s: %g; use 0 to %g", name, v, most)
+	share := func(name string, v, limit float64) {
+		check(v >= 0 && v <= limit, "%s: %g; use 0 to %g", name, v, limit)
 	}
 	u, err := url.Parse(c.URL)
 	check(err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https"), "url: %q; use http://host:port",
 		c.URL)
 	check(c.Rate > 0 && c.Rate <= 1e8, "rate: %g; use more than 0 and at most 1e8 events a second", c.Rate)
 	check(c.Batch >= 1 && c.Batch <= 100_000, "batch: %d; use 1 to 100000", c.Batch)
-	check(c.Duration > 0, "duration: %s must be positive", c.Duration)
-	check(c.Rate*c.Duration.Seconds() >= 1, "rate, duration: less than one event")
-	check(c.Rate*c.Duration.Seconds() <= maxEvents, "rate, duration: more than %d events", maxEvents)
+	check(c.Duration > 0, "duration: %s; use a positive duration", c.Duration)
+	check(c.Rate*c.Duration.Seconds() >= 1, "rate, duration: less than one event; raise one of them")
+	check(c.Rate*c.Duration.Seconds() <= maxEvents, "rate, duration: more than %d events; lower one of them", maxEvents)
 	check(c.InFlight >= 1 && c.InFlight <= 16_384, "in-flight: %d; use 1 to 16384", c.InFlight)
-	check(c.Timeout > 0 && c.Patience > 0 && c.Drain >= 0, "timeout, patience, drain: must be positive")
-	check(runName.MatchString(c.Run), "run: %q; use up to 64 letters, digits, dots and dashes", c.Run)
+	check(c.Timeout > 0 && c.Patience > 0 && c.Drain >= 0, "timeout, patience, drain: use positive durations")
+	check(runName.MatchString(c.Run), "run: %q; use 1 to 64 letters, digits, dots, dashes and underscores", c.Run)
 	check(c.Keys >= 1 && c.Keys <= 1_000_000, "keys: %d; use 1 to 1000000", c.Keys)
 	check(c.Skew >= 0 && c.Skew <= 10, "zipf: %g; use 0 to 10", c.Skew)
 	check(c.Values >= 1, "values: %d; use at least 1", c.Values)
-	check(c.LateBy >= 0 && c.DuplicateAfter >= 0, "late-by, duplicates-after: must not be negative")
+	check(c.LateBy >= 0 && c.DuplicateAfter >= 0, "late-by, duplicates-after: use 0 or more")
 	share("duplicates", c.Duplicates, 0.5)
 	share("late", c.Late, 1)
 	share("malformed", c.Malformed, 1)
@@ -74,20 +74,20 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// perSecond is how many requests a second there are at least, where the rate has as many events.
+// perSecond is the lowest number of requests a second, if the rate has that many events.
 const perSecond = 10
 
-// spread is the configuration with a batch that suits the rate. Few events a second in large requests
-// would be a burst now and then: another load than the one that was asked for, and that is reported.
-func (c Config) spread() Config {
+// limitBatch returns the configuration with a batch that fits the rate. Large requests at a low rate would be bursts
+// with long pauses instead of the steady load that was asked for.
+func (c Config) limitBatch() Config {
 	c.Batch = max(1, min(c.Batch, int(c.Rate/perSecond), int(c.Rate*c.Duration.Seconds())))
 	return c
 }
 
-// interval is the time between two requests of the schedule.
+// interval returns the time between two requests of the schedule.
 func (c Config) interval() time.Duration {
 	return time.Duration(float64(c.Batch) / c.Rate * float64(time.Second))
 }
 
-// requests is how many requests the schedule has.
+// requests returns how many requests the schedule has.
 func (c Config) requests() int64 { return max(1, int64(c.Rate*c.Duration.Seconds())/int64(c.Batch)) }

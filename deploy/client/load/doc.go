@@ -1,18 +1,17 @@
-// Package load is an open-loop load generator that keeps a record of what it was promised.
+// Package load is an open-loop load generator that records what the server promised.
 //
-// Open loop means that requests leave when the schedule says so, whether or not
-// earlier ones have been answered, and that latency counts from the moment the
-// schedule wanted a request sent. A generator that waits for answers before it sends
-// on measures a slow server less often than a fast one and reports neither
+// Open loop means that requests are sent when the schedule says so, whether or not earlier requests have been answered.
+// Latency counts from the moment at which the schedule wanted the request to be sent. A generator that waits for an
+// answer before it sends the next request measures a slow server less often than a fast one, and does not report it
 // (coordinated omission).
 //
-// Requests in flight are bounded, so an open loop can fail to be one. A request that
-// finds no place is sent late and its wait counts; one later than Patience is not
-// sent and counts as missed. Both are in the summary: the load is never silently less.
+// The number of requests in flight is limited. When the limit is reached, the next request is sent late and its wait
+// counts as latency. A request that would be later than Patience is not sent and counts as missed. The summary shows
+// both, so the load is never smaller without a report.
 //
-// Every event is a function of its number: content, time, whether it is late or
-// malformed. So a retry or a duplicate is encoded again from numbers, nothing that was
-// sent is kept, and what the server must have counted can be computed afterwards.
+// Every event is a function of its number: its content, its time, and whether it is late or malformed. A retry or a
+// duplicate is encoded again from the number, so no sent event is kept in memory. What the server must have counted can
+// be computed after the run.
 //
 // Events are made to fit a view that the server serves, as GET /v1/views describes it.
 package load

@@ -10,7 +10,7 @@ import (
 	"recount/schemas/openapi"
 )
 
-// Purposes of the random bits of one event; fields follow.
+// The purposes of the random bits of an event. Field k has the purpose forField+k.
 const (
 	forMalformed = iota
 	forLate
@@ -18,19 +18,19 @@ const (
 	forField
 )
 
-// otherKeys is how many values dimensions behind the first have.
+// otherKeys is how many values each dimension after the first has.
 const otherKeys = 10
 
-// maxNumber bounds the numbers that are summed: 0 to 999, floats in eighths, so that
-// sums of millions stay exact in any order.
+// maxNumber limits the numbers that are summed to 0 to 999, for floats in eighths. Sums of millions of such floats are
+// exact in any order.
 const maxNumber = 1000
 
 // field is one field of the events.
 type field struct {
-	name   []byte // as a JSON key with its colon
+	name   []byte // name is the JSON key with its colon.
 	kind   catalog.FieldType
-	values uint64 // how many it has
-	first  bool   // the first dimension, whose keys are skewed
+	values uint64 // values is how many values the field has.
+	first  bool   // first means the first dimension, whose keys are skewed.
 }
 
 // Events makes the events of a run. It is safe for concurrent use.
@@ -38,15 +38,16 @@ type Events struct {
 	cfg     Config
 	numbers numbers
 	keys    zipf
-	start   time.Time     // of the schedule
-	step    time.Duration // between the times of neighbouring events
+	start   time.Time     // start is the start of the schedule.
+	step    time.Duration // step is the difference between the times of neighbouring events.
 
-	head, middle []byte // before the id; between id and time
-	fields       []field
-	attributes   []field // source and subject, when the view uses them
+	head       []byte // head is the text before the id.
+	middle     []byte // middle is the text between the id and the time.
+	fields     []field
+	attributes []field // attributes are source and subject, if the view uses them.
 }
 
-// NewEvents returns the events of a run over the view that begins at start.
+// NewEvents returns the events of a run that begins at start and fits the view.
 func NewEvents(c Config, v openapi.View, start time.Time) *Events {
 	e := &Events{cfg: c, keys: newZipf(c.Keys, c.Skew), start: start}
 	lag := max(1, int64(c.DuplicateAfter/max(1, c.interval())))
@@ -54,7 +55,7 @@ func NewEvents(c Config, v openapi.View, start time.Time) *Events {
 	e.step = time.Duration(float64(time.Second) / (c.Rate * (1 - c.Duplicates)))
 	source := true
 	for _, f := range fieldsOf(c, v) {
-		// A view names data and attributes alike; one that declares a field of such a name counts it as missing.
+		// In a view the names source and subject always mean the attributes, never fields of data.
 		switch string(f.name) {
 		case `"source":`:
 			source = false
@@ -104,6 +105,7 @@ func fieldsOf(c Config, v openapi.View) []field {
 	return fields
 }
 
+// jsonText returns a string as JSON.
 func jsonText(s string) []byte {
 	b, err := json.Marshal(s)
 	if err != nil {
@@ -112,8 +114,7 @@ func jsonText(s string) []byte {
 	return b
 }
 
-// encoder appends events to a body. It keeps the text of the last second, because
-// most times of a request share it.
+// encoder appends events to a body. It keeps the text of the last second, because most events of a request share it.
 type encoder struct {
 	*Events
 	body   []byte
@@ -133,8 +134,8 @@ func (e *encoder) request(n int64) []byte {
 	return e.body
 }
 
-// time is the event's own time: when the schedule has it, or earlier. A request is due
-// before its last event, so all lie one request back: no event is ahead of the clock.
+// time returns the event time: the time of the event in the schedule, or an earlier time for a late event. All times are
+// one request earlier than the schedule. A request is due before its last event, which would otherwise be in the future.
 func (e *Events) time(i int64) time.Time {
 	t := e.start.Add(time.Duration(i)*e.step - e.cfg.interval())
 	if unit(draw(e.cfg.Seed, i, forLate)) < e.cfg.Late {
@@ -143,7 +144,7 @@ func (e *Events) time(i int64) time.Time {
 	return t
 }
 
-// malformed says whether event i is one the server has to refuse.
+// malformed reports whether event i is one that the server must reject.
 func (e *Events) malformed(i int64) bool {
 	return unit(draw(e.cfg.Seed, i, forMalformed)) < e.cfg.Malformed
 }
@@ -215,13 +216,13 @@ func (e *encoder) moment(t time.Time) {
 	e.body = append(e.body, 'Z')
 }
 
-// damage spoils the line that begins there in one of the ways clients do. Each must
-// cost this event alone.
+// damage makes the line at begin malformed, in one of the ways in which real clients do. The server must reject this
+// event and no other.
 func (e *encoder) damage(begin int, i int64) {
 	switch line := e.body[begin:]; i % 4 {
 	case 0: // The line was cut off.
 		e.body = append(e.body[:begin+len(line)/2], '\n')
-	case 1: // The last attribute comes twice.
+	case 1: // The last attribute is there twice.
 		e.body = append(e.body[:len(e.body)-2], ",\"data\":{}}\n"...)
 	case 2: // The id is not valid UTF-8.
 		line[len(e.head)] = 0xff

@@ -13,20 +13,29 @@ import (
 	"recount/schemas/openapi"
 )
 
-// testView has a field of every kind.
+// testView returns a view with a field of every kind.
 func testView(t testing.TB) openapi.View {
 	t.Helper()
 	var v openapi.View
-	const text = `{"name":"v","event":"e","dimensions":[{"name":"page","type":"string"},{"name":"ok","type":"bool"},{"name":"subject","type":"string"}],
-		"measures":[{"name":"n","kind":"count","type":"int64"},{"name":"s","kind":"sum","field":"ms","type":"int64"},{"name":"f","kind":"avg","field":"cost","type":"float64"},
-		{"name":"u","kind":"distinct","field":"user","type":"string"},{"name":"m","kind":"max","field":"at","type":"timestamp"},{"name":"m2","kind":"min","field":"ms","type":"int64"}]}`
+	const text = `{"name":"v","event":"e",
+		"dimensions":[
+			{"name":"page","type":"string"},
+			{"name":"ok","type":"bool"},
+			{"name":"subject","type":"string"}],
+		"measures":[
+			{"name":"n","kind":"count","type":"int64"},
+			{"name":"s","kind":"sum","field":"ms","type":"int64"},
+			{"name":"f","kind":"avg","field":"cost","type":"float64"},
+			{"name":"u","kind":"distinct","field":"user","type":"string"},
+			{"name":"m","kind":"max","field":"at","type":"timestamp"},
+			{"name":"m2","kind":"min","field":"ms","type":"int64"}]}`
 	if err := json.Unmarshal([]byte(text), &v); err != nil {
 		t.Fatal(err)
 	}
 	return v
 }
 
-// testConfig has the patience to send the whole schedule, however slow the machine is.
+// testConfig returns a load with enough patience to send the whole schedule on a slow machine.
 func testConfig() Config {
 	return Config{
 		URL: "http://127.0.0.1:8080", View: "v", Run: "r", Seed: 1, Rate: 10_000, Batch: 20, Duration: time.Second,
@@ -35,7 +44,7 @@ func testConfig() Config {
 	}
 }
 
-// TestNumbers checks that new events count up without a gap, and that a copy was sent before.
+// TestNumbers checks that new events are numbered without a gap, and that a copy is sent after its original.
 func TestNumbers(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -49,20 +58,21 @@ func TestNumbers(t *testing.T) {
 		for n := range int64(100) {
 			fresh, again := s.request(n)
 			if fresh.first != next || fresh.count+again.count != s.batch {
-				t.Fatalf("request %d: %+v and %+v, want %d from %d on", n, fresh, again, s.batch, next)
+				t.Fatalf("request %d: got %+v and %+v, want %d events from number %d", n, fresh, again, s.batch, next)
 			}
 			next += fresh.count
 			copies += again.count
 			if again.first < 0 || again.first+again.count > next {
-				t.Fatalf("request %d sends %+v again before it was new", n, again)
+				t.Fatalf("request %d sends the copies %+v before the originals", n, again)
 			}
 		}
 		if want := s.duplicates * float64(100*s.batch); math.Abs(float64(copies)-want) > 1 {
-			t.Fatalf("%d copies, want %g", copies, want)
+			t.Fatalf("got %d copies, want %g", copies, want)
 		}
 	})
 }
 
+// TestKeysFollowTheirWeights checks how often keys are drawn, within five standard deviations.
 func TestKeysFollowTheirWeights(t *testing.T) {
 	t.Parallel()
 	for _, skew := range []float64{0, 0.8, 1.5} {
@@ -72,7 +82,7 @@ func TestKeysFollowTheirWeights(t *testing.T) {
 		for i := range int64(draws) {
 			got[z.key(draw(7, i, 3))]++
 		}
-		sum := z.upTo[keys-1]
+		sum := z.cumulated[keys-1]
 		for k, n := range got {
 			p := math.Pow(float64(k+1), -skew) / sum
 			want := draws * p
@@ -97,7 +107,7 @@ type decoded struct {
 	}
 }
 
-// TestEvents reads the lines of requests back.
+// TestEvents decodes the lines of requests, and checks that a copy equals its original.
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	c := testConfig()
@@ -123,8 +133,8 @@ func TestEvents(t *testing.T) {
 			if int64(k) >= fresh.count {
 				i = copies.first + int64(k) - fresh.count
 			}
-			if was, again := seen[i]; again && was != string(line) {
-				t.Fatalf("event %d changed:\n%s%s", i, was, line)
+			if original, again := seen[i]; again && original != string(line) {
+				t.Fatalf("event %d changed:\n%s%s", i, original, line)
 			}
 			seen[i] = string(line)
 			if e.malformed(i) {
@@ -137,11 +147,11 @@ func TestEvents(t *testing.T) {
 		}
 	}
 	if total := 200 * c.Batch; late < total/5 || late > total*2/5 || broken < total/20 || broken > total/5 {
-		t.Errorf("%d late and %d malformed of %d events", late, broken, total)
+		t.Errorf("%d of %d events are late and %d malformed, want about 30 %% and 10 %%", late, total, broken)
 	}
 }
 
-// checkLine checks a sound event and says whether it is late.
+// checkLine checks a valid event and reports whether it is late.
 func checkLine(t *testing.T, line []byte, start time.Time, c Config) (late bool) {
 	t.Helper()
 	var d decoded
@@ -154,12 +164,12 @@ func checkLine(t *testing.T, line []byte, start time.Time, c Config) (late bool)
 	}
 	if from := start.Add(-c.LateBy - c.interval()); d.Time.Before(from.Truncate(time.Microsecond)) ||
 		d.Time.After(start.Add(time.Minute)) {
-		t.Fatalf("time out of range: %s", line)
+		t.Fatalf("the time is out of range: %s", line)
 	}
 	return d.Time.Before(start.Add(-c.interval() - time.Second))
 }
 
-// TestMalformedIsRefused checks that every way a line is spoiled is one that JSON or UTF-8 forbids.
+// TestMalformedIsRefused checks that no damaged line is valid JSON in UTF-8 with unique keys.
 func TestMalformedIsRefused(t *testing.T) {
 	t.Parallel()
 	c := testConfig()
@@ -167,14 +177,15 @@ func TestMalformedIsRefused(t *testing.T) {
 	e := &encoder{Events: NewEvents(c, testView(t), time.Now())}
 	for n, line := range bytes.Split(bytes.TrimSuffix(e.request(0), []byte("\n")), []byte("\n")) {
 		var d map[string]json.RawMessage
-		sound := json.Unmarshal(line, &d) == nil && bytes.Equal(bytes.ToValidUTF8(line, nil), line) &&
+		valid := json.Unmarshal(line, &d) == nil && bytes.Equal(bytes.ToValidUTF8(line, nil), line) &&
 			bytes.Count(line, []byte(`"data":`)) == 1
-		if sound {
-			t.Errorf("event %d is sound: %s", n, line)
+		if valid {
+			t.Errorf("event %d is valid: %s", n, line)
 		}
 	}
 }
 
+// BenchmarkEncode measures how many events a second are encoded.
 func BenchmarkEncode(b *testing.B) {
 	c := testConfig()
 	c.Batch = 1000

@@ -21,40 +21,40 @@ import (
 type Load struct {
 	cfg    Config
 	client *client.Client
-	log    *slog.Logger
+	logger *slog.Logger
 	view   openapi.View
 	events *Events
-	end    time.Time    // of the schedule
-	next   atomic.Int64 // request of the schedule that nobody took
+	end    time.Time    // end is the end of the schedule.
+	next   atomic.Int64 // next is the first request of the schedule that no worker has taken.
 	acks   *acklog.Writer
 	tally  *tally
-	bodies sync.Pool // of *encoder
+	bodies sync.Pool // bodies holds values of type *encoder.
 }
 
-// Options are what the process gives a load; each may be zero.
+// Options are optional inputs of a load.
 type Options struct {
-	AckLog io.Writer  // what the server promised, line by line; the caller closes it
-	Every  func(Tick) // told once a second how it goes
-	Logger *slog.Logger
+	AckLog io.Writer    // AckLog gets the acknowledgement log. The caller closes it.
+	Every  func(Tick)   // Every is called once a second.
+	Logger *slog.Logger // Logger may be nil.
 }
 
 const (
-	// lead is the time between the begin of Run and the first request, for connections and goroutines.
+	// lead is the time between the start of Run and the first request, in which goroutines start.
 	lead = 50 * time.Millisecond
-	// ahead is how long before it is due a body is encoded.
+	// ahead is how long before its request is due a body is encoded.
 	ahead = 5 * time.Millisecond
 )
 
-// Run sends the load and returns what came of it. An error means that the run says
-// nothing: no server, no such view, an acknowledgement log that cannot be written.
+// Run sends the load and returns its summary. After an error the summary is not valid: there is no server or no such
+// view, or the acknowledgement log cannot be written.
 func Run(ctx context.Context, c Config, o Options) (*Summary, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	c = c.spread()
-	l := &Load{cfg: c, log: o.Logger, acks: acklog.NewWriter(io.Discard), tally: newTally()}
-	if l.log == nil {
-		l.log = slog.New(slog.DiscardHandler)
+	c = c.limitBatch()
+	l := &Load{cfg: c, logger: o.Logger, acks: acklog.NewWriter(io.Discard), tally: newTally()}
+	if l.logger == nil {
+		l.logger = slog.New(slog.DiscardHandler)
 	}
 	if o.AckLog != nil {
 		l.acks = acklog.NewWriter(o.AckLog)
@@ -77,25 +77,25 @@ func Run(ctx context.Context, c Config, o Options) (*Summary, error) {
 	return s, errors.Join(err, l.acks.Flush())
 }
 
-// connect returns a client that sends each request once: the schedule says when a request is sent,
-// and the load itself when it is sent again.
+// connect returns a client that sends each request once. The schedule decides when a request is sent, and the load
+// decides when it is sent again.
 func connect(c Config) (*client.Client, error) {
 	return client.New(client.Config{URL: c.URL, Key: c.Key, UserAgent: "recount-load", Timeout: c.Timeout,
 		Connections: c.InFlight + queriers, Retry: client.Retry{Attempts: 1}, Breaker: client.Breaker{Failures: -1}})
 }
 
-// run keeps every goroutine of the load. Behind the schedule retries may go on for Drain.
+// run starts all goroutines of the load and waits for them. Retries may continue for Drain after the schedule.
 func (l *Load) run(ctx context.Context, start time.Time, every func(Tick)) error {
 	ctx, cancel := context.WithDeadline(ctx, l.end.Add(l.cfg.Drain+l.cfg.Timeout))
 	defer cancel()
 	var g errgroup.Group
 	g.Go(func() error {
-		defer cancel() // Ticks end with the load.
+		defer cancel() // The ticks end with the load.
 		requests, ctx := errgroup.WithContext(ctx)
 		for range l.cfg.InFlight {
 			requests.Go(func() error { return l.work(ctx, start) })
 		}
-		l.query(requests, ctx, start)
+		l.query(ctx, requests, start)
 		return requests.Wait()
 	})
 	g.Go(func() error {
@@ -105,8 +105,8 @@ func (l *Load) run(ctx context.Context, start time.Time, every func(Tick)) error
 	return g.Wait()
 }
 
-// work takes the next request of the schedule, again and again. There are InFlight
-// workers: when all wait for answers, requests wait for a worker, and count as late.
+// work sends the next request of the schedule until the schedule ends. There are InFlight workers. When all of them wait
+// for answers, the next request waits for a worker and counts as late.
 func (l *Load) work(ctx context.Context, start time.Time) error {
 	for {
 		n := l.next.Add(1) - 1
@@ -120,7 +120,7 @@ func (l *Load) work(ctx context.Context, start time.Time) error {
 	}
 }
 
-// send brings one request to its end: an answer, or nobody's patience left.
+// send sends one request until it has a final answer, or until the time for retries is over.
 func (l *Load) send(ctx context.Context, n int64, due time.Time) error {
 	if time.Since(due) > l.cfg.Patience {
 		l.tally.miss()
@@ -137,7 +137,7 @@ func (l *Load) send(ctx context.Context, n int64, due time.Time) error {
 		if !l.cfg.Retry || !a.retryable() {
 			return nil
 		}
-		// Twice the wait at most, so that those who were refused together do not come back together.
+		// A random wait of up to twice as long, so that requests refused together are not sent again together.
 		wait := max(a.wait, 20*time.Millisecond<<min(try, 6))
 		again := time.Now().Add(wait + rand.N(wait))
 		if again.After(l.end.Add(l.cfg.Drain)) || !sleepUntil(ctx, again) {
@@ -147,8 +147,7 @@ func (l *Load) send(ctx context.Context, n int64, due time.Time) error {
 	}
 }
 
-// try encodes the request, waits until it is due and sends it. It returns nil when the
-// load ended before.
+// try encodes the request, waits until it is due and sends it. It returns nil if the load ends first.
 func (l *Load) try(ctx context.Context, n int64, due time.Time, try int) *attempt {
 	e := l.bodies.Get().(*encoder)
 	defer l.bodies.Put(e)
@@ -160,15 +159,15 @@ func (l *Load) try(ctx context.Context, n int64, due time.Time, try int) *attemp
 	sent := time.Now()
 	l.tally.send(sent.Sub(due), try > 0, fresh.count+copies.count)
 	a := l.post(ctx, body)
-	l.tally.done(time.Since(due), time.Since(sent), a)
+	l.tally.finish(time.Since(due), time.Since(sent), a)
 	return a
 }
 
-// record writes what an attempt promised.
+// record writes the promises of an attempt to the acknowledgement log.
 func (l *Load) record(n int64, due time.Time, a *attempt) error {
 	fresh, copies := l.events.numbers.request(n)
 	promises, wrong := l.promises(a, fresh, copies)
-	l.tally.promised(promises, wrong)
+	l.tally.addPromises(promises, wrong)
 	now := time.Now().UnixMicro()
 	for _, p := range promises {
 		p.Run = l.cfg.Run

@@ -22,10 +22,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const viewsAnswer = `{"views":[{"name":"v","event":"e","cell":"1m","dimensions":[{"name":"page","type":"string"}],"measures":[{"name":"n","kind":"count","type":"int64"}]}]}`
+const viewsAnswer = `{"views":[{"name":"v","event":"e","cell":"1m",` +
+	`"dimensions":[{"name":"page","type":"string"}],"measures":[{"name":"n","kind":"count","type":"int64"}]}]}`
 
-// fake answers as a recount server does; answer decides on each body of events.
-func fake(t testing.TB, answer func(body []byte, w http.ResponseWriter)) string {
+// fakeServer starts a server that answers like recount, and returns its address. answer handles each body of events.
+func fakeServer(t testing.TB, answer func(body []byte, w http.ResponseWriter)) string {
 	t.Helper()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/views",
@@ -47,6 +48,7 @@ func fake(t testing.TB, answer func(body []byte, w http.ResponseWriter)) string 
 	return s.URL
 }
 
+// accept acknowledges every event.
 func accept(body []byte, w http.ResponseWriter) {
 	fmt.Fprintf(w, `{"accepted":%d,"rejected":[],"receipt":"AQ"}`, bytes.Count(body, []byte("\n")))
 }
@@ -71,12 +73,13 @@ func run(t *testing.T, c Config) (*Summary, []acklog.Line) {
 	return s, lines
 }
 
+// TestEveryRequestOfTheScheduleIsSent compares the events that arrive with the summary and the acknowledgement log.
 func TestEveryRequestOfTheScheduleIsSent(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	ids := map[string]int{}
 	c := testConfig()
-	c.URL = fake(t, func(body []byte, w http.ResponseWriter) {
+	c.URL = fakeServer(t, func(body []byte, w http.ResponseWriter) {
 		mu.Lock()
 		for line := range bytes.Lines(body) {
 			var e struct{ ID string }
@@ -95,7 +98,7 @@ func TestEveryRequestOfTheScheduleIsSent(t *testing.T) {
 	s, lines := run(t, c)
 	if s.Sent != 2500 || s.Acked != 2500 || s.Distinct != 2000 || len(ids) != 2000 || s.Missed != 0 ||
 		s.Failure() != nil {
-		t.Errorf("%d ids arrived: %+v", len(ids), s.Counts)
+		t.Errorf("%d ids arrived, want 2000: %+v", len(ids), s.Counts)
 	}
 	promised := map[string]bool{}
 	answers := 0
@@ -109,19 +112,19 @@ func TestEveryRequestOfTheScheduleIsSent(t *testing.T) {
 	}
 	for id := range ids {
 		if !promised[id] {
-			t.Errorf("%s was acknowledged and is not in the log", id)
+			t.Errorf("%s was acknowledged but is not in the acknowledgement log", id)
 		}
 	}
 	if len(promised) != len(ids) || answers == 0 || int64(answers) != s.Queries {
-		t.Errorf("%d ids promised of %d; %d answers recorded of %d", len(promised), len(ids), answers, s.Queries)
+		t.Errorf("%d of %d ids and %d of %d answers are in the acknowledgement log", len(promised), len(ids), answers, s.Queries)
 	}
 }
 
-// TestLowRates: a load of few events is spread over its time, and not one request that comes and goes at once.
+// TestLowRates checks that a load of few events is spread over its time instead of sent in one request.
 func TestLowRates(t *testing.T) {
 	t.Parallel()
 	c := testConfig()
-	c.URL = fake(t, accept)
+	c.URL = fakeServer(t, accept)
 	c.Rate = 100
 	c.Batch = 1000
 	c.Duration = 300 * time.Millisecond
@@ -135,8 +138,8 @@ func TestLowRates(t *testing.T) {
 	}
 }
 
-// TestNoCoordinatedOmission stalls the server once. Requests that the schedule wanted sent
-// meanwhile count with the time they waited, or as missed where that is more than one has patience for.
+// TestNoCoordinatedOmission stops the server for a while. Requests that are due in that time count with the time they
+// waited, or as missed if that is longer than Patience.
 func TestNoCoordinatedOmission(t *testing.T) {
 	t.Parallel()
 	const stall = 400 * time.Millisecond
@@ -144,7 +147,7 @@ func TestNoCoordinatedOmission(t *testing.T) {
 		var once sync.Once
 		var gate sync.Mutex
 		c := testConfig()
-		c.URL = fake(t, func(body []byte, w http.ResponseWriter) {
+		c.URL = fakeServer(t, func(body []byte, w http.ResponseWriter) {
 			gate.Lock()
 			once.Do(func() { time.Sleep(stall) })
 			gate.Unlock()
@@ -158,24 +161,23 @@ func TestNoCoordinatedOmission(t *testing.T) {
 		s, _ := run(t, c)
 		return s
 	}
-	// 60 requests in 300 ms. Four wait in flight for the stall; the last of the others is due 105 ms before it ends.
+	// 60 requests are due in 300 ms. Four wait in flight for the stall. The last of the others is due 105 ms before it ends.
 	if s := stalled(time.Minute); s.Late < 56 || s.Missed != 0 || s.Requests != 60 || s.Latency.Max < 350 {
 		t.Errorf("patient: late %d, missed %d, sent %d requests, the longest latency is %g ms with a stall of %s",
 			s.Late, s.Missed, s.Requests, s.Latency.Max, stall)
 	}
 	if s := stalled(100 * time.Millisecond); s.Missed < 56 || s.Requests+s.Missed != 60 {
-		t.Errorf("impatient: missed %d, sent %d requests", s.Missed, s.Requests)
+		t.Errorf("impatient: missed %d and sent %d requests, want at least 56 missed and 60 in total", s.Missed, s.Requests)
 	}
 }
 
-// TestRetry sheds each request once, in the ways a server does, and expects the same
-// bytes again.
+// TestRetry refuses each request once, in the ways a server does, and expects the same bytes again.
 func TestRetry(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	bodies := map[string]int{}
 	c := testConfig()
-	c.URL = fake(t, func(body []byte, w http.ResponseWriter) {
+	c.URL = fakeServer(t, func(body []byte, w http.ResponseWriter) {
 		mu.Lock()
 		bodies[string(body)]++
 		first := bodies[string(body)] == 1
@@ -209,15 +211,15 @@ func TestRetry(t *testing.T) {
 	for _, l := range lines {
 		kinds[l.Kind]++
 		if len(l.Pending) > 0 && l.Pending[0] != l.First+3 {
-			t.Errorf("pending %v of the events from %d on, want the fourth", l.Pending, l.First)
+			t.Errorf("pending %v of the events from number %d, want the fourth", l.Pending, l.First)
 		}
 	}
 	if len(bodies) != 30 || kinds[acklog.Acked] != 40 || kinds[acklog.Unknown] != 10 {
-		t.Errorf("%d different bodies, lines %v", len(bodies), kinds)
+		t.Errorf("got %d different bodies and lines %v, want 30, and 40 acked and 10 unknown", len(bodies), kinds)
 	}
 }
 
-// TestWrongRefusals finds a server that refuses sound events and takes malformed ones.
+// TestWrongRefusals checks that a load reports a server which rejects valid events and accepts malformed events.
 func TestWrongRefusals(t *testing.T) {
 	t.Parallel()
 	c := testConfig()
@@ -228,7 +230,7 @@ func TestWrongRefusals(t *testing.T) {
 	e := NewEvents(c, openapi.View{}, time.Now())
 	want := int64(0)
 	honest := atomic.Bool{}
-	c.URL = fake(t, func(body []byte, w http.ResponseWriter) {
+	c.URL = fakeServer(t, func(body []byte, w http.ResponseWriter) {
 		if !honest.Load() {
 			fmt.Fprint(w, `{"accepted":19,"rejected":[{"index":0,"code":"invalid_json"}],"receipt":""}`)
 			return
@@ -256,7 +258,7 @@ func TestWrongRefusals(t *testing.T) {
 		}
 	}
 	if s, _ := run(t, c); s.Wrong != want || s.Failure() == nil {
-		t.Errorf("%d wrong outcomes, want %d; failure %v", s.Wrong, want, s.Failure())
+		t.Errorf("got %d wrong outcomes, want %d; failure %v", s.Wrong, want, s.Failure())
 	}
 	honest.Store(true)
 	if s, _ := run(t, c); s.Wrong != 0 || s.Refused == 0 || s.Failure() != nil {
@@ -264,12 +266,13 @@ func TestWrongRefusals(t *testing.T) {
 	}
 }
 
-func TestFaultsOfTheServerAreFound(t *testing.T) {
+// TestFailuresAreReported checks the errors for a refused key, a missing server and a missing view.
+func TestFailuresAreReported(t *testing.T) {
 	t.Parallel()
 	c := testConfig()
 	c.Rate = 2000
 	c.Duration = 50 * time.Millisecond
-	c.URL = fake(t, func(_ []byte, w http.ResponseWriter) { w.WriteHeader(http.StatusUnauthorized) })
+	c.URL = fakeServer(t, func(_ []byte, w http.ResponseWriter) { w.WriteHeader(http.StatusUnauthorized) })
 	if s, lines := run(t, c); s.Failure() == nil || s.Unexpected != s.Requests || len(lines) != 0 {
 		t.Errorf("%+v, failure %v, lines %v", s.Counts, s.Failure(), lines)
 	}
@@ -277,14 +280,15 @@ func TestFaultsOfTheServerAreFound(t *testing.T) {
 	if _, err := Run(t.Context(), c, Options{}); err == nil || !strings.Contains(err.Error(), "is a server running") {
 		t.Errorf("no server: %v", err)
 	}
-	c.URL = fake(t, accept)
+	c.URL = fakeServer(t, accept)
 	c.View = "other"
 	if _, err := Run(t.Context(), c, Options{}); err == nil || !strings.Contains(err.Error(), "the server has: v") {
 		t.Errorf("no such view: %v", err)
 	}
 }
 
-func TestFaultsOfTheConfiguration(t *testing.T) {
+// TestValidate checks the error for each kind of mistake in a configuration.
+func TestValidate(t *testing.T) {
 	t.Parallel()
 	for want, f := range map[string]func(*Config){
 		"url":  func(c *Config) { c.URL = "localhost:80" },
@@ -302,7 +306,7 @@ func TestFaultsOfTheConfiguration(t *testing.T) {
 		c := testConfig()
 		f(&c)
 		if err := c.Validate(); err == nil || !strings.HasPrefix(err.Error(), want) {
-			t.Errorf("%s: got %v", want, err)
+			t.Errorf("got error %v, want one that begins with %s", err, want)
 		}
 	}
 	if err := testConfig().Validate(); err != nil {
@@ -310,11 +314,11 @@ func TestFaultsOfTheConfiguration(t *testing.T) {
 	}
 }
 
-// BenchmarkCeiling is what the generator can send to a server that does nothing, with
-// 1,000 events a request, and how much of the processors that takes, server included.
+// BenchmarkCeiling measures how many events a second the generator can send to a server that does nothing, with 1,000
+// events in a request. It also reports how many cores the generator and that server use.
 func BenchmarkCeiling(b *testing.B) {
 	c := testConfig()
-	c.URL = fake(b, accept)
+	c.URL = fakeServer(b, accept)
 	c.Batch = 1000
 	c.Rate = 1e8
 	c.Duration = time.Second

@@ -2,9 +2,8 @@ package load
 
 import "recount/deploy/client/acklog"
 
-// promises turns an attempt into lines of the acknowledgement log, one for the new
-// events and one for the copies. wrong counts events whose fate is not the one they
-// were made for: sound ones refused for good, malformed ones accepted.
+// promises turns an attempt into lines of the acknowledgement log, one for the new events and one for the copies. wrong
+// counts the valid events that were refused for good and the malformed events that were accepted.
 func (l *Load) promises(a *attempt, fresh, copies span) (lines []acklog.Line, wrong int64) {
 	var kind acklog.Kind
 	switch a.verdict {
@@ -24,7 +23,7 @@ func (l *Load) promises(a *attempt, fresh, copies span) (lines []acklog.Line, wr
 	if kind == acklog.Unknown {
 		return nonEmpty(both), 0
 	}
-	out := map[int64]bool{} // Index in the request.
+	rejected := map[int64]bool{} // The keys are indexes in the request.
 	for _, r := range a.result.Rejected {
 		line := &both[0]
 		number := fresh.first + int64(r.Index)
@@ -32,7 +31,7 @@ func (l *Load) promises(a *attempt, fresh, copies span) (lines []acklog.Line, wr
 			line = &both[1]
 			number = copies.first + int64(r.Index) - fresh.count
 		}
-		out[int64(r.Index)] = true
+		rejected[int64(r.Index)] = true
 		switch pending := r.Code.RetryEvent(); {
 		case pending:
 			line.Pending = append(line.Pending, number)
@@ -45,11 +44,11 @@ func (l *Load) promises(a *attempt, fresh, copies span) (lines []acklog.Line, wr
 			}
 		}
 	}
-	return nonEmpty(both), wrong + l.accepted(out, fresh, copies)
+	return nonEmpty(both), wrong + l.acceptedMalformed(rejected, fresh, copies)
 }
 
-// accepted counts the malformed events that were not refused.
-func (l *Load) accepted(refused map[int64]bool, fresh, copies span) (wrong int64) {
+// acceptedMalformed counts the malformed events that were not rejected.
+func (l *Load) acceptedMalformed(rejected map[int64]bool, fresh, copies span) (wrong int64) {
 	if l.cfg.Malformed == 0 {
 		return 0
 	}
@@ -58,13 +57,14 @@ func (l *Load) accepted(refused map[int64]bool, fresh, copies span) (wrong int64
 		if k >= fresh.count {
 			number = copies.first + k - fresh.count
 		}
-		if l.events.malformed(number) && !refused[k] {
+		if l.events.malformed(number) && !rejected[k] {
 			wrong++
 		}
 	}
 	return wrong
 }
 
+// nonEmpty returns the lines that are about at least one event.
 func nonEmpty(lines [2]acklog.Line) (out []acklog.Line) {
 	for _, line := range lines {
 		if line.Count > 0 {

@@ -16,14 +16,14 @@ import (
 	"recount/schemas/query"
 )
 
-// queriers is how many queries may be under way at once.
+// queriers is how many queries may wait for an answer at the same time.
 const queriers = 8
 
-// maxRecorded bounds an answer that is recorded, in bytes.
+// maxRecorded is the largest answer that is recorded, in bytes.
 const maxRecorded = 4 << 20
 
-// query asks questions at the configured rate while the schedule lasts.
-func (l *Load) query(g *errgroup.Group, ctx context.Context, start time.Time) {
+// query starts goroutines that send queries at the configured rate until the schedule ends.
+func (l *Load) query(ctx context.Context, g *errgroup.Group, start time.Time) {
 	if l.cfg.Answers == 0 {
 		return
 	}
@@ -38,7 +38,7 @@ func (l *Load) query(g *errgroup.Group, ctx context.Context, start time.Time) {
 					return nil
 				}
 				if time.Since(due) > l.cfg.Patience {
-					l.tally.with(func() { l.tally.QueryMissed++ })
+					l.tally.missQuery()
 					continue
 				}
 				if err := l.ask(ctx, n, due); err != nil {
@@ -49,7 +49,8 @@ func (l *Load) query(g *errgroup.Group, ctx context.Context, start time.Time) {
 	}
 }
 
-// question is the total of the view over the run's time, or every other time each group of the first dimension.
+// question returns a query over the time of the run: in turn the total of the view, and the groups of its first
+// dimension.
 func (l *Load) question(n int64) *query.Query {
 	const day = 24 * time.Hour // A multiple of every cell.
 	q := &query.Query{
@@ -71,9 +72,9 @@ func (l *Load) ask(ctx context.Context, n int64, due time.Time) error {
 		return err
 	}
 	answer, err := l.answer(ctx, q)
-	l.tally.answered(time.Since(due), err)
+	l.tally.addQuery(time.Since(due), err)
 	if err != nil {
-		l.log.Debug("query", "error", err)
+		l.logger.Debug("A query of the load failed.", "error", err)
 		return nil
 	}
 	return l.acks.Write(acklog.Line{Kind: acklog.Answer, Query: question, Response: answer, Intended: due.UnixMicro(),

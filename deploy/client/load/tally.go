@@ -10,47 +10,48 @@ import (
 	"recount/deploy/client/acklog"
 )
 
-// Counts is what happened, in events where it does not say requests.
+// Counts counts what happened in a load: events up to Wrong, then requests, then queries. Every attempt counts as sent.
 type Counts struct {
-	Sent        int64 `json:"sent"`           // attempts count each
-	Acked       int64 `json:"acked"`          // acknowledged as durable, copies included
-	Distinct    int64 `json:"distinct"`       // ids acknowledged: what the server must have counted of the run
-	Refused     int64 `json:"refused"`        // for good, as malformed ones must be
-	Wrong       int64 `json:"wrong"`          // sound ones refused for good or malformed ones accepted
-	Requests    int64 `json:"requests"`       // sent, attempts count each
-	Retries     int64 `json:"retries"`        // requests sent again
-	Shed429     int64 `json:"shed_429"`       // requests refused for load
-	Shed503     int64 `json:"shed_503"`       // requests refused for load, in part or as a whole
-	NoWait      int64 `json:"no_retry_after"` // of those, without a Retry-After
-	Lost        int64 `json:"lost_answers"`   // requests that were sent and not answered
-	Unreachable int64 `json:"unreachable"`    // requests without a connection
-	Unexpected  int64 `json:"unexpected"`     // requests with any other answer
-	// requests sent more than lateSend behind the schedule; their latency says so
-	Late        int64 `json:"late_sends"`
-	Missed      int64 `json:"missed_sends"`     // requests of the schedule that were not sent at all
-	GaveUp      int64 `json:"given_up"`         // requests whose retries did not end in time
-	Queries     int64 `json:"queries"`          // answered
-	QueryErrors int64 `json:"query_errors"`     // not answered with 200
-	QueryMissed int64 `json:"queries_not_sent"` // because earlier ones were under way
+	Sent     int64 `json:"sent"`
+	Acked    int64 `json:"acked"`    // Acked is how many events were acknowledged as durable, with copies.
+	Distinct int64 `json:"distinct"` // Distinct is how many ids were acknowledged, which the server must have counted.
+	Refused  int64 `json:"refused"`  // Refused is how many events were refused for good, as malformed events must be.
+	Wrong    int64 `json:"wrong"`    // Wrong counts valid events refused for good and malformed events accepted.
+
+	Requests    int64 `json:"requests"`
+	Retries     int64 `json:"retries"`        // Retries is how many requests were sent again.
+	Shed429     int64 `json:"shed_429"`       // Shed429 is how many requests were refused for load with 429.
+	Shed503     int64 `json:"shed_503"`       // Shed503 is how many requests were refused with 503, at least in part.
+	NoWait      int64 `json:"no_retry_after"` // NoWait is how many of those had no Retry-After.
+	Lost        int64 `json:"lost_answers"`   // Lost is how many requests were sent and not answered.
+	Unreachable int64 `json:"unreachable"`    // Unreachable is how many requests had no connection.
+	Unexpected  int64 `json:"unexpected"`     // Unexpected is how many requests had any other answer.
+	Late        int64 `json:"late_sends"`     // Late is how many requests were sent more than lateSend after schedule.
+	Missed      int64 `json:"missed_sends"`   // Missed is how many requests of the schedule were not sent.
+	GaveUp      int64 `json:"given_up"`       // GaveUp is how many requests had no final answer when retries ended.
+
+	Queries     int64 `json:"queries"`          // Queries is how many queries were answered.
+	QueryErrors int64 `json:"query_errors"`     // QueryErrors is how many queries failed.
+	QueryMissed int64 `json:"queries_not_sent"` // QueryMissed is how many were not sent, because others took too long.
 }
 
-// lateSend is how far behind the schedule a request is called late. Timers and goroutines cost less.
+// lateSend is how long after schedule a request must be sent to count as late. Timers and goroutines cost less.
 const lateSend = 10 * time.Millisecond
 
-// tally counts what happens. Histograms are in microseconds.
+// tally counts the outcomes of a load. Histograms are in microseconds.
 type tally struct {
 	mu sync.Mutex
 	Counts
 	acks    set
-	latency *hdrhistogram.Histogram // of acknowledged requests, from the intended send time
-	window  *hdrhistogram.Histogram // the same since the last tick
-	sheds   *hdrhistogram.Histogram // of requests refused for load, from their latest send
-	sends   *hdrhistogram.Histogram // actual behind intended send time of first attempts
-	queries *hdrhistogram.Histogram // of answered queries, from the intended send time
-	first   error                   // of the unexpected
+	latency *hdrhistogram.Histogram // latency is of answered requests, from the intended send time.
+	window  *hdrhistogram.Histogram // window is latency since the last tick.
+	sheds   *hdrhistogram.Histogram // sheds is of requests refused for load, from the actual send time.
+	sends   *hdrhistogram.Histogram // sends is from the intended to the actual send time of first attempts.
+	queries *hdrhistogram.Histogram // queries is of answered queries, from the intended send time.
+	first   error                   // first is the first error of an attempt.
 }
 
-// maxLatency is the largest latency histograms tell apart.
+// maxLatency is the largest latency that a histogram holds. Longer latencies count as this one.
 const maxLatency = 10 * time.Minute
 
 func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, maxLatency.Microseconds(), 3) }
@@ -60,38 +61,41 @@ func newTally() *tally {
 		queries: newHistogram()}
 }
 
+// observe records a duration.
 func observe(h *hdrhistogram.Histogram, d time.Duration) {
-	_ = h.RecordValue(max(1, min(d, maxLatency).Microseconds())) // Always within range.
+	_ = h.RecordValue(max(1, min(d, maxLatency).Microseconds())) // The value is always within range.
 }
 
-func (t *tally) with(f func()) {
+// locked calls f with the lock held.
+func (t *tally) locked(f func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	f()
 }
 
-func (t *tally) miss()   { t.with(func() { t.Missed++ }) }
-func (t *tally) giveUp() { t.with(func() { t.GaveUp++ }) }
+func (t *tally) miss()      { t.locked(func() { t.Missed++ }) }
+func (t *tally) missQuery() { t.locked(func() { t.QueryMissed++ }) }
+func (t *tally) giveUp()    { t.locked(func() { t.GaveUp++ }) }
 
-// send counts a request that leaves now, so long behind its intended time.
-func (t *tally) send(behind time.Duration, again bool, events int64) {
-	t.with(func() {
+// send counts a request that is sent now, and its delay after the intended time.
+func (t *tally) send(delay time.Duration, again bool, events int64) {
+	t.locked(func() {
 		t.Requests++
 		t.Sent += events
 		if again {
 			t.Retries++
 			return
 		}
-		observe(t.sends, behind)
-		if behind > lateSend {
+		observe(t.sends, delay)
+		if delay > lateSend {
 			t.Late++
 		}
 	})
 }
 
-// done counts the outcome of a request, so long after its intended and its actual send time.
-func (t *tally) done(intended, actual time.Duration, a *attempt) {
-	t.with(func() {
+// finish counts the outcome of an attempt, with the time since its intended and its actual send time.
+func (t *tally) finish(intended, actual time.Duration, a *attempt) {
+	t.locked(func() {
 		switch a.verdict {
 		case acked, refused:
 			observe(t.latency, intended)
@@ -119,9 +123,9 @@ func (t *tally) done(intended, actual time.Duration, a *attempt) {
 	})
 }
 
-// promised counts what lines of the acknowledgement log promise.
-func (t *tally) promised(lines []acklog.Line, wrong int64) {
-	t.with(func() {
+// addPromises counts the events in lines of the acknowledgement log.
+func (t *tally) addPromises(lines []acklog.Line, wrong int64) {
+	t.locked(func() {
 		t.Wrong += wrong
 		for _, l := range lines {
 			switch l.Kind {
@@ -136,9 +140,9 @@ func (t *tally) promised(lines []acklog.Line, wrong int64) {
 	})
 }
 
-// answered counts a query.
-func (t *tally) answered(took time.Duration, err error) {
-	t.with(func() {
+// addQuery counts a query.
+func (t *tally) addQuery(took time.Duration, err error) {
+	t.locked(func() {
 		if err != nil {
 			t.QueryErrors++
 			return
@@ -148,14 +152,14 @@ func (t *tally) answered(took time.Duration, err error) {
 	})
 }
 
-// Tick is how a second of the load went.
+// Tick reports one second of the load.
 type Tick struct {
-	At     time.Duration // since the first tick began
-	Counts               // of the second
-	P99    time.Duration // of the requests acknowledged in it, from their intended send times
+	At     time.Duration // At is the time since the start of the first tick.
+	Counts               // Counts has only the members that minus sets.
+	P99    time.Duration // P99 is the latency of requests answered in the second, from their intended send time.
 }
 
-// tick reports once a second until ctx ends.
+// tick calls each once a second until ctx ends.
 func (t *tally) tick(ctx context.Context, each func(Tick)) {
 	if each == nil {
 		return
@@ -168,19 +172,19 @@ func (t *tally) tick(ctx context.Context, each func(Tick)) {
 		case <-ctx.Done():
 			return
 		case now := <-every.C:
-			k := Tick{At: now.Sub(began)}
-			t.with(func() {
-				k.Counts = t.Counts.minus(before)
+			tick := Tick{At: now.Sub(began)}
+			t.locked(func() {
+				tick.Counts = t.minus(before)
 				before = t.Counts
-				k.P99 = time.Duration(t.window.ValueAtQuantile(99)) * time.Microsecond
+				tick.P99 = time.Duration(t.window.ValueAtQuantile(99)) * time.Microsecond
 				t.window.Reset()
 			})
-			each(k)
+			each(tick)
 		}
 	}
 }
 
-// minus is what happened since before, of what a tick shows.
+// minus returns the difference of the counts that a tick reports.
 func (c Counts) minus(b Counts) Counts {
 	return Counts{
 		Sent: c.Sent - b.Sent, Acked: c.Acked - b.Acked, Refused: c.Refused - b.Refused,
@@ -195,17 +199,17 @@ type set struct{ words []uint64 }
 
 // add adds the acknowledged numbers of a line and returns how many were new.
 func (s *set) add(l acklog.Line) (added int64) {
-	except := map[int64]bool{}
+	excluded := map[int64]bool{}
 	for _, list := range [][]int64{l.Refused, l.Pending} {
 		for _, i := range list {
-			except[i] = true
+			excluded[i] = true
 		}
 	}
 	if need := int((l.First+l.Count)/64) + 1; need > len(s.words) {
 		s.words = append(s.words, make([]uint64, need-len(s.words))...)
 	}
 	for i := l.First; i < l.First+l.Count; i++ {
-		if bit := uint64(1) << (i % 64); s.words[i/64]&bit == 0 && (len(except) == 0 || !except[i]) {
+		if bit := uint64(1) << (i % 64); s.words[i/64]&bit == 0 && (len(excluded) == 0 || !excluded[i]) {
 			s.words[i/64] |= bit
 			added++
 		}

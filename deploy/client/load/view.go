@@ -11,7 +11,7 @@ import (
 	"recount/schemas/openapi"
 )
 
-// describe asks the server for the view of the name, or for its first one if the name is empty.
+// describe asks the server for the view of that name, or for its first view if the name is empty.
 func describe(ctx context.Context, c *client.Client, name string) (openapi.View, error) {
 	views, err := c.Views(ctx)
 	var network *net.OpError

@@ -12,7 +12,7 @@ import (
 	"recount/schemas/query"
 )
 
-// numbers are the measures of one origin, or of all when Origin is empty.
+// numbers are the measures of one origin, or of all origins if Origin is empty.
 type numbers struct {
 	Origin  string     `json:"origin"`
 	Flights int64      `json:"flights"`
@@ -23,6 +23,7 @@ type numbers struct {
 	Bounds  routeBound `json:"bounds"`
 }
 
+// routeBound is the lowest and highest possible number of routes.
 type routeBound struct {
 	Routes *[2]int64 `json:"routes"`
 }
@@ -33,10 +34,10 @@ type totals struct {
 	origins map[string]numbers
 }
 
-// api asks a server.
+// api sends the queries of the demonstration to a server.
 type api struct{ client *client.Client }
 
-// flightsQuery asks for all flights that are replayed.
+// flightsQuery returns a query over all flights that are replayed.
 func flightsQuery(mode query.Mode) *query.Query {
 	return &query.Query{View: "flight_departures", From: time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC),
 		To: time.Date(2001, 7, 2, 0, 0, 0, 0, time.UTC), Limit: 10_000, Mode: mode}
@@ -73,14 +74,14 @@ func (a *api) totals(ctx context.Context, mode query.Mode) (totals, error) {
 	return t, err
 }
 
-// publication is what the newest publication says of all events that views count. The
-// rejected are in the log and the lake as well, as dead letters, and no view of the
-// demonstration counts those.
+// publication holds the numbers of the newest publication. It leaves out dead letters, because no view of the
+// demonstration counts them.
 type publication struct {
 	N                  uint64
 	Events, Duplicates int64
 }
 
+// newest returns the numbers of the newest publication, or zeros if there is none.
 func (a *api) newest(ctx context.Context) (publication, error) {
 	publications, err := a.client.Publications(ctx)
 	if err != nil || len(publications) == 0 {
@@ -94,11 +95,12 @@ func (a *api) newest(ctx context.Context) (publication, error) {
 	return p, nil
 }
 
-// truthOf asks ClickHouse straight over the source file.
-func truthOf(ctx context.Context, db driver.Conn, file string, rows int) (totals, error) {
+// countFile counts the source file with ClickHouse.
+func countFile(ctx context.Context, db driver.Conn, file string, limit int) (totals, error) {
 	t := totals{origins: map[string]numbers{}}
-	const measures = `toInt64(count()), toInt64(sum(distance)), toInt64(max(delay)), avg(delay), toInt64(uniqExact(origin, destination))`
-	source := fmt.Sprintf("(SELECT * FROM file({file:String}, Parquet) LIMIT %d)", rows)
+	const measures = `toInt64(count()), toInt64(sum(distance)), toInt64(max(delay)), avg(delay), ` +
+		`toInt64(uniqExact(origin, destination))`
+	source := fmt.Sprintf("(SELECT * FROM file({file:String}, Parquet) LIMIT %d)", limit)
 	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"file": file}))
 	err := db.QueryRow(ctx, "SELECT "+measures+" FROM "+source+" SETTINGS max_threads=1, "+
 		"input_format_parquet_preserve_order=1").
@@ -106,18 +108,18 @@ func truthOf(ctx context.Context, db driver.Conn, file string, rows int) (totals
 	if err != nil {
 		return t, err
 	}
-	got, err := db.Query(ctx, "SELECT assumeNotNull(origin), "+measures+" FROM "+source+" GROUP BY 1 SETTINGS "+
+	groups, err := db.Query(ctx, "SELECT assumeNotNull(origin), "+measures+" FROM "+source+" GROUP BY 1 SETTINGS "+
 		"max_threads=1, input_format_parquet_preserve_order=1")
 	if err != nil {
 		return t, err
 	}
-	defer got.Close()
-	for got.Next() {
+	defer groups.Close()
+	for groups.Next() {
 		var n numbers
-		if err := got.Scan(&n.Origin, &n.Flights, &n.Miles, &n.Worst, &n.Delay, &n.Routes); err != nil {
+		if err := groups.Scan(&n.Origin, &n.Flights, &n.Miles, &n.Worst, &n.Delay, &n.Routes); err != nil {
 			return t, err
 		}
 		t.origins[n.Origin] = n
 	}
-	return t, got.Err()
+	return t, groups.Err()
 }

@@ -113,12 +113,12 @@ func configure(dir string, settings map[string]string) (server.Config, error) {
 // play sends the flights, asks for the counts and compares them.
 func play(ctx context.Context, o Options, running *server.Server, f *flights, file string) error {
 	d := &director{out: o.Out, flights: f, acked: map[int]uint64{}}
-	asker, err := client.New(client.Config{URL: running.URL()})
+	queries, err := client.New(client.Config{URL: running.URL()})
 	if err != nil {
 		return err
 	}
-	defer asker.Close()
-	d.api = &api{asker}
+	defer queries.Close()
+	d.api = &api{queries}
 	if d.sender, err = client.New(client.Config{URL: running.URL(), Connections: inFlight,
 		OnRetry: d.countRetry}); err != nil {
 		return err
@@ -145,7 +145,7 @@ func play(ctx context.Context, o Options, running *server.Server, f *flights, fi
 	if err != nil {
 		return err
 	}
-	truth, err := truthOf(ctx, running.ClickHouse(), file, f.len())
+	truth, err := countFile(ctx, running.ClickHouse(), file, f.len())
 	if err != nil {
 		return fmt.Errorf("count the source file with ClickHouse: %w", err)
 	}

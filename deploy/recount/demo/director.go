@@ -61,6 +61,7 @@ func (d *director) replay(ctx context.Context, seed uint64) error {
 	return err
 }
 
+// send sends the events of the plan, several requests at a time.
 func (d *director) send(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(inFlight)
