@@ -54,7 +54,8 @@ func TestNormalize(t *testing.T) {
 func TestColumnsAreStable(t *testing.T) {
 	t.Parallel()
 	v := flights().Views["departures"]
-	if got, want := strings.Join(v.Columns(), " "), "origin subject delay distance tail"; got != want {
+	got := strings.Join(v.Columns(), " ")
+	if want := "origin subject delay distance tail"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -88,7 +89,8 @@ func TestViewsOf(t *testing.T) {
 	for _, v := range c.ViewsOf("flight.departed") {
 		names = append(names, v.Name)
 	}
-	if got, want := strings.Join(names, " "), "a b departures"; got != want {
+	got := strings.Join(names, " ")
+	if want := "a b departures"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -154,10 +156,12 @@ func TestLimits(t *testing.T) {
 func TestStoredNames(t *testing.T) {
 	t.Parallel()
 	c := flights()
-	if got, want := c.Digest(c.Views["departures"]), "723ebbdd28f88afa"; got != want {
-		t.Errorf("the digest of a stored view has changed: got %s, want %s", got, want)
+	const digest = "723ebbdd28f88afa"
+	const schema = "01cbf69d6ae003b3"
+	if got := c.Digest(c.Views["departures"]); got != digest {
+		t.Errorf("the digest of a stored view has changed: got %s, want %s", got, digest)
 	}
-	if got, want := c.Events["flight.departed"].SchemaID(), "01cbf69d6ae003b3"; got != want {
-		t.Errorf("the id of a stored schema has changed: got %s, want %s", got, want)
+	if got := c.Events["flight.departed"].SchemaID(); got != schema {
+		t.Errorf("the id of a stored schema has changed: got %s, want %s", got, schema)
 	}
 }
