@@ -139,22 +139,28 @@ func (c *Client) Verify(ctx context.Context, acks io.Reader,
 	return report, err
 }
 
-// readReport reads the lines of a verification's answer.
-func readReport(body io.Reader, progress func(openapi.VerifyProgress)) (report openapi.VerifyReport, err error) {
+// readReport reads the lines of a verification's answer to their end, because the server accepts
+// no other verification before that.
+func readReport(body io.Reader, progress func(openapi.VerifyProgress)) (openapi.VerifyReport, error) {
+	var report *openapi.VerifyReport
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, maxReportLine)
 	for lines.Scan() {
 		var l openapi.VerifyLine
 		switch err := json.Unmarshal(lines.Bytes(), &l); {
 		case err != nil:
-			return report, fmt.Errorf("read the answer: %w", err)
+			return openapi.VerifyReport{}, fmt.Errorf("read the answer: %w", err)
 		case l.Error != "":
-			return report, errors.New(l.Error)
+			return openapi.VerifyReport{}, errors.New(l.Error)
 		case l.Report != nil:
-			return *l.Report, nil
+			report = l.Report
 		case l.Progress != nil:
 			progress(*l.Progress)
 		}
 	}
-	return report, fmt.Errorf("the answer ended without a report: %w", cmp.Or(lines.Err(), io.ErrUnexpectedEOF))
+	if report == nil {
+		return openapi.VerifyReport{}, fmt.Errorf("the answer ended without a report: %w",
+			cmp.Or(lines.Err(), io.ErrUnexpectedEOF))
+	}
+	return *report, nil
 }

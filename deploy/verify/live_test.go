@@ -1,10 +1,8 @@
 package verify_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,10 +14,10 @@ import (
 	"time"
 
 	"recount/deploy/client"
-	"recount/deploy/client/acklog"
 	"recount/deploy/server"
 	"recount/deploy/verify"
 	"recount/jobs/conservation"
+	"recount/schemas/problem"
 	"recount/schemas/record"
 )
 
@@ -48,41 +46,42 @@ func (w *world) start(t *testing.T) (url string, end func()) {
 	}
 }
 
-// ask asks a running server to verify itself.
-func ask(ctx context.Context, url string, acks []byte) (status int, steps int, report verify.Report, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v1/verify", bytes.NewReader(acks))
+// connect returns a client of a running server.
+func connect(t *testing.T, url string) *ackClient {
+	t.Helper()
+	c, err := newAckClient(url, io.Discard)
 	if err != nil {
-		return 0, 0, report, err
+		t.Fatal(err)
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, 0, report, err
+	t.Cleanup(c.Close)
+	return c
+}
+
+// verify makes the server verify itself. It returns the number of progress lines and the status.
+func (c *ackClient) verify(ctx context.Context, acks []byte) (status, steps int, report verify.Report, err error) {
+	report, err = c.Verify(ctx, bytes.NewReader(acks), func(verify.Progress) { steps++ })
+	return statusOf(err), steps, report, err
+}
+
+// statusOf returns the status of an answer by the error of its call.
+func statusOf(err error) int {
+	var p *client.Problem
+	switch {
+	case err == nil:
+		return http.StatusOK
+	case errors.As(err, &p):
+		return p.Status
 	}
-	defer resp.Body.Close()
-	lines := bufio.NewScanner(resp.Body)
-	lines.Buffer(nil, 64<<20)
-	for lines.Scan() {
-		var l verify.Line
-		if err := json.Unmarshal(lines.Bytes(), &l); err != nil || resp.StatusCode != http.StatusOK {
-			return resp.StatusCode, steps, report, err
-		}
-		if l.Report != nil {
-			report = *l.Report
-			continue // The server accepts another verification only after the end of the answer.
-		}
-		steps++
-	}
-	return resp.StatusCode, steps, report, lines.Err()
+	return 0
 }
 
 // TestRunningServer verifies a server while it receives events and publishes.
 func TestRunningServer(t *testing.T) {
 	w := shared.copied(t)
-	url := w.serve(t)
+	c := connect(t, w.serve(t))
 	ctx, stop := context.WithCancel(t.Context())
 	moved := make(chan error, 1)
 	go func() {
-		c := &ackClient{url: url, send: client.NewSender(url, 1), log: acklog.NewWriter(io.Discard)}
 		var err error
 		for n := int64(0); err == nil && ctx.Err() == nil; n++ {
 			err = errors.Join(c.events(ctx, "more", 10*n, 20), c.publish(ctx))
@@ -90,7 +89,7 @@ func TestRunningServer(t *testing.T) {
 		moved <- err
 	}()
 	for range 3 {
-		status, steps, report, err := ask(t.Context(), url, w.acks)
+		status, steps, report, err := c.verify(t.Context(), w.acks)
 		if err != nil || status != http.StatusOK || steps == 0 || !report.Clean() {
 			t.Errorf("status %d, %d steps, %v: %s", status, steps, err, dump(report))
 		}
@@ -99,12 +98,12 @@ func TestRunningServer(t *testing.T) {
 	if err := <-moved; err != nil && !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	if status, _, report, _ := ask(t.Context(), url,
+	if status, _, report, _ := c.verify(t.Context(),
 		[]byte(`{"kind":"acked","run":"r","first":400,"count":1}`+"\n")); status != http.StatusOK ||
 		report.Of(verify.V3).Findings != 1 {
 		t.Errorf("status %d: %s", status, dump(report))
 	}
-	if status, _, _, _ := ask(t.Context(), url, []byte("nonsense\n")); status != http.StatusBadRequest {
+	if status, _, _, _ := c.verify(t.Context(), []byte("nonsense\n")); status != http.StatusBadRequest {
 		t.Errorf("an invalid acknowledgement log: status %d, want 400", status)
 	}
 }
@@ -113,7 +112,7 @@ func TestRunningServer(t *testing.T) {
 // and adds a copy. The server's own verification reports all three.
 func TestRunningServerFindsFaults(t *testing.T) {
 	w := shared.copied(t)
-	url := w.serve(t)
+	c := connect(t, w.serve(t))
 	objects := w.files(t, "data/type=hit/*/*")
 	rewrite(t, objects[1], objects[1], func(raw []byte) []byte {
 		raw[len(raw)/2] ^= 1
@@ -123,7 +122,7 @@ func TestRunningServerFindsFaults(t *testing.T) {
 	if err := os.Remove(objects[0]); err != nil {
 		t.Fatal(err)
 	}
-	status, _, report, err := ask(t.Context(), url, nil)
+	status, _, report, err := c.verify(t.Context(), nil)
 	if err != nil || status != http.StatusOK || report.Of(verify.V2).Findings != 2 ||
 		report.Of(verify.V10).Findings != 1 {
 		t.Errorf("status %d, %v: %s", status, err, dump(report))
@@ -134,24 +133,18 @@ func TestRunningServerFindsFaults(t *testing.T) {
 // invalid log: each is answered 400, or 409 while a verification is running.
 func TestOneVerificationAtATime(t *testing.T) {
 	w := shared.copied(t)
-	url := w.serve(t)
+	c := connect(t, w.serve(t))
 	for range 20 { // The first request may arrive while a further one is answered, and get 409 itself.
 		body, finish := io.Pipe()
 		first := make(chan int, 1)
 		go func() {
-			resp, err := http.Post(url+"/v1/verify", "application/x-ndjson", body)
-			if err != nil {
-				first <- 0
-				return
-			}
-			_, _ = io.Copy(io.Discard, resp.Body)
-			resp.Body.Close()
-			first <- resp.StatusCode
+			_, err := c.Verify(t.Context(), body, nil)
+			first <- statusOf(err)
 		}()
 		second := http.StatusBadRequest
 		for n := 0; n < 50 && second == http.StatusBadRequest; n++ {
 			time.Sleep(20 * time.Millisecond)
-			second, _, _, _ = ask(t.Context(), url, []byte("nonsense\n"))
+			second, _, _, _ = c.verify(t.Context(), []byte("nonsense\n"))
 		}
 		finish.Close()
 		if got := <-first; got == http.StatusOK && second == http.StatusConflict {
@@ -161,9 +154,10 @@ func TestOneVerificationAtATime(t *testing.T) {
 	t.Error("no request was answered that a verification is running")
 }
 
-func get(t *testing.T, url string, into any) int {
+// metrics returns the metrics of a server as text.
+func metrics(t *testing.T, url string) string {
 	t.Helper()
-	resp, err := http.Get(url)
+	resp, err := http.Get(url + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,31 +166,36 @@ func get(t *testing.T, url string, into any) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text, ok := into.(*string); ok {
-		*text = string(raw)
-	} else if err := json.Unmarshal(raw, into); err != nil {
-		t.Fatalf("%s: %v", raw, err)
+	return string(raw)
+}
+
+// audit runs the job and returns what it came to.
+func (c *ackClient) audit(t *testing.T) (conservation.AuditRun, error) {
+	t.Helper()
+	_, failure := c.RunJob(t.Context(), "audit")
+	a, err := c.Audit(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
 	}
-	return resp.StatusCode
+	return a, failure
 }
 
 // TestAudit compares the number of the world's events at each of the four tiers.
 func TestAudit(t *testing.T) {
 	w := shared.copied(t)
 	url := w.serve(t)
-	var problem struct{ Code string }
-	if status := get(t, url+"/v1/audit", &problem); status != http.StatusNotFound || problem.Code != "no_audit" {
-		t.Errorf("before the first audit: %d %s", status, problem.Code)
+	c := connect(t, url)
+	var p *client.Problem
+	if _, err := c.Audit(t.Context(), ""); !errors.As(err, &p) || p.Code != problem.NoAudit {
+		t.Errorf("before the first audit: %v", err)
 	}
-	c := &ackClient{url: url, send: client.NewSender(url, 1), log: acklog.NewWriter(io.Discard)}
 	if err := c.events(t.Context(), "fresh", 0, 7); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.post(t.Context(), "/v1/jobs/audit/runs", nil); err != nil {
+	a, err := c.audit(t)
+	if err != nil {
 		t.Fatal(err)
 	}
-	var a conservation.AuditRun
-	get(t, url+"/v1/audit", &a)
 	var acknowledged, logged, landed, waiting, published int64
 	for _, p := range a.Partitions {
 		acknowledged = acknowledged + *p.Acknowledged
@@ -215,8 +214,7 @@ func TestAudit(t *testing.T) {
 		t.Errorf("acknowledged, logged, landed or waiting, published, counted, duplicates, rejected, residue: got "+
 			"%v, want %v: %+v", got, want, a)
 	}
-	var metrics string
-	if get(t, url+"/metrics", &metrics); !strings.Contains(metrics, `recount_audit_residue_events{tier="landed"} 0`) {
+	if !strings.Contains(metrics(t, url), `recount_audit_residue_events{tier="landed"} 0`) {
 		t.Error("no metric of the residue")
 	}
 }
@@ -258,12 +256,11 @@ func TestAuditAlarm(t *testing.T) {
 			w := shared.copied(t)
 			want := c.plant(t, w)
 			url := w.serve(t)
-			_, err := (&ackClient{url: url}).post(t.Context(), "/v1/jobs/audit/runs", nil)
+			client := connect(t, url)
+			a, err := client.audit(t)
 			if err == nil || !strings.Contains(err.Error(), "GET /v1/audit says where") {
 				t.Fatalf("the run: %v", err)
 			}
-			var a conservation.AuditRun
-			get(t, url+"/v1/audit", &a)
 			if !slices.ContainsFunc(a.Residues, func(r conservation.Residue) bool {
 				return r.Tenant == want.Tenant && r.Tier == want.Tier && r.View == want.View &&
 					(want.To == 0 || r.To == want.To && *r.Partition == *want.Partition && r.Events == want.Events) &&
@@ -271,20 +268,19 @@ func TestAuditAlarm(t *testing.T) {
 			}) {
 				t.Errorf("got %+v, want %+v", a.Residues, want)
 			}
-			var own conservation.AuditRun
-			if get(t, url+"/v1/audit?tenant=default", &own); own.Tenant != "default" || own.Residue == 0 {
+			own, err := client.Audit(t.Context(), "default")
+			if err != nil || own.Tenant != "default" || own.Residue == 0 {
 				t.Errorf("the tenant's own audit: %+v", own)
 			}
-			var metrics string
-			get(t, url+"/metrics", &metrics)
+			text := metrics(t, url)
 			for _, line := range []string{fmt.Sprintf(`recount_audit_residue_events{tier=%q} `, want.Tier),
 				`recount_audit_tenant_residue_events{tenant="default"} `} {
-				if !strings.Contains(metrics, line) || strings.Contains(metrics, line+"0") {
+				if !strings.Contains(text, line) || strings.Contains(text, line+"0") {
 					t.Errorf("the metric %s does not show the residue", line)
 				}
 			}
-			if status := get(t, url+"/readyz", &metrics); status != http.StatusOK {
-				t.Errorf("readyz: %d", status)
+			if err := client.Ready(t.Context()); err != nil {
+				t.Error(err)
 			}
 		})
 	}
@@ -295,7 +291,7 @@ func TestAuditAlarm(t *testing.T) {
 func TestRecheck(t *testing.T) {
 	w := shared.copied(t)
 	url, end := w.start(t)
-	if _, err := (&ackClient{url: url}).post(t.Context(), "/v1/jobs/recheck/runs", nil); err != nil {
+	if _, err := connect(t, url).RunJob(t.Context(), "recheck"); err != nil {
 		t.Fatal(err)
 	}
 	end()
@@ -304,17 +300,14 @@ func TestRecheck(t *testing.T) {
 		"toUnixTimestamp64Micro(_bucket) = %d AND page = '/p1' SETTINGS mutations_sync = 2", w.table(), v.Ver,
 		v.Bucket))
 	url = w.serve(t)
-	c := &ackClient{url: url}
-	if _, err := c.post(t.Context(), "/v1/jobs/recheck/runs", nil); err == nil ||
+	c := connect(t, url)
+	if _, err := c.RunJob(t.Context(), "recheck"); err == nil ||
 		!strings.Contains(err.Error(), "GET /v1/audit names them") {
 		t.Fatalf("the run: %v", err)
 	}
-	if _, err := c.post(t.Context(), "/v1/jobs/audit/runs", nil); err != nil {
-		t.Fatal(err)
-	}
-	var a conservation.AuditRun
-	if get(t, url+"/v1/audit", &a); a.Residue != 0 || !a.Alarm || a.Recheck == nil || len(a.Recheck.Differences) == 0 {
-		t.Fatalf("got %+v", a)
+	a, err := c.audit(t)
+	if err != nil || a.Residue != 0 || !a.Alarm || a.Recheck == nil || len(a.Recheck.Differences) == 0 {
+		t.Fatalf("got %+v, %v", a, err)
 	}
 	for _, d := range a.Recheck.Differences {
 		if d.View != "hits" || d.Bucket.UnixMicro() != v.Bucket || d.Version != v.Ver || d.Tenant != "default" ||
@@ -322,9 +315,8 @@ func TestRecheck(t *testing.T) {
 			t.Errorf("difference %+v", d)
 		}
 	}
-	var metrics string
-	if get(t, url+"/metrics", &metrics); strings.Contains(metrics, "recount_recheck_differing_rows 0") ||
-		!strings.Contains(metrics, "recount_recheck_differing_rows ") {
+	if text := metrics(t, url); strings.Contains(text, "recount_recheck_differing_rows 0") ||
+		!strings.Contains(text, "recount_recheck_differing_rows ") {
 		t.Error("the metric does not show the difference")
 	}
 }
@@ -335,19 +327,16 @@ func TestAuditLostLog(t *testing.T) {
 	w := shared.copied(t)
 	w.cfg.Landing.Interval = time.Hour // The events that are sent now stay in the log.
 	url, end := w.start(t)
-	if err := (&ackClient{url: url, send: client.NewSender(url, 1),
-		log: acklog.NewWriter(io.Discard)}).events(t.Context(),
-		"lost", 0, 60); err != nil {
+	if err := connect(t, url).events(t.Context(), "lost", 0, 60); err != nil {
 		t.Fatal(err)
 	}
 	end()
 	w.removeLog(t)
 	url = w.serve(t)
-	if _, err := (&ackClient{url: url}).post(t.Context(), "/v1/jobs/audit/runs", nil); err != nil {
+	a, err := connect(t, url).audit(t)
+	if err != nil {
 		t.Fatal(err)
 	}
-	var a conservation.AuditRun
-	get(t, url+"/v1/audit", &a)
 	var voided, lost, landed int64
 	for _, p := range a.Partitions {
 		voided = voided + p.Voided

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,6 +22,7 @@ import (
 	"recount/deploy/verify"
 	"recount/jobs"
 	"recount/schemas/catalog"
+	"recount/schemas/query"
 )
 
 // world is a data_dir that a real server has written, and the acknowledgement log of its client. It has
@@ -85,8 +85,10 @@ func build(ctx context.Context, dir string) (*world, error) {
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
 	var file bytes.Buffer
-	c := &ackClient{url: s.URL(), send: client.NewSender(s.URL(), 1), log: acklog.NewWriter(&file)}
-	err = errors.Join(c.run(ctx), c.log.Flush())
+	c, err := newAckClient(s.URL(), &file)
+	if err == nil {
+		err = errors.Join(c.run(ctx), c.log.Flush())
+	}
 	stop()
 	w.acks = file.Bytes()
 	return w, errors.Join(err, <-ended)
@@ -94,9 +96,13 @@ func build(ctx context.Context, dir string) (*world, error) {
 
 // ackClient sends events and records the answers.
 type ackClient struct {
-	url  string
-	send *client.Sender
-	log  *acklog.Writer
+	*client.Client
+	log *acklog.Writer
+}
+
+func newAckClient(url string, log io.Writer) (*ackClient, error) {
+	c, err := client.New(client.Config{URL: url})
+	return &ackClient{c, acklog.NewWriter(log)}, err
 }
 
 const start = "2024-01-01T10:00:00Z"
@@ -120,7 +126,7 @@ func (c *ackClient) events(ctx context.Context, run string, first, count int64) 
 			acklog.ID(run, i), at.Add(time.Duration(i%3)*time.Hour+time.Duration(i)*time.Second).Format(time.RFC3339),
 			i%5, i%37, i)
 	}
-	answer, err := c.send.Send(ctx, body.Bytes())
+	answer, err := c.SendLines(ctx, body.Bytes())
 	if err != nil || len(answer.Rejected) > 0 {
 		return fmt.Errorf("send: %w %v", err, answer.Rejected)
 	}
@@ -129,7 +135,7 @@ func (c *ackClient) events(ctx context.Context, run string, first, count int64) 
 
 // refused sends an event that is refused for good and kept as a dead letter.
 func (c *ackClient) refused(ctx context.Context) error {
-	answer, err := c.send.Send(ctx,
+	answer, err := c.SendLines(ctx,
 		[]byte(`{"specversion":"1.0","id":"bad-0","source":"test","type":"miss","time":"`+start+`"}`+"\n"))
 	if err != nil || len(answer.Rejected) != 1 {
 		return fmt.Errorf("send an event of an unknown type: %w, answer %+v", err, answer)
@@ -140,23 +146,13 @@ func (c *ackClient) refused(ctx context.Context) error {
 // publish waits until all sent events have landed and are published.
 func (c *ackClient) publish(ctx context.Context) error {
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		if _, err := c.post(ctx, "/v1/jobs/recompute/runs", nil); err != nil {
+		if _, err := c.RunJob(ctx, "recompute"); err != nil {
 			return err
 		}
-		answer, err := c.post(ctx, "/v1/query", []byte(question))
-		if err != nil {
+		var rows []map[string]any
+		accuracy, err := c.Query(ctx, parseQuery(question), &rows)
+		if err != nil || accuracy.PendingEvents == 0 {
 			return err
-		}
-		var a struct {
-			Accuracy struct {
-				Pending int `json:"pending_events"`
-			}
-		}
-		if err := json.Unmarshal(answer, &a); err != nil {
-			return err
-		}
-		if a.Accuracy.Pending == 0 {
-			return nil
 		}
 	}
 	return errors.New("events stay pending")
@@ -171,37 +167,32 @@ const filtered = `{"view":"hits","from":"2024-01-01T00:00:00Z","to":"2024-01-02T
 
 func (c *ackClient) ask(ctx context.Context) error {
 	for _, q := range []string{filtered, question} {
-		answer, err := c.post(ctx, "/v1/query", []byte(q))
+		answer, err := c.QueryAs(ctx, parseQuery(q), client.JSON)
 		if err != nil {
 			return err
 		}
-		if !bytes.Contains(answer, []byte(`"overflow":{`)) {
-			return fmt.Errorf("the answer does not say that values overflowed: %s", answer)
+		raw, err := io.ReadAll(answer)
+		if err := errors.Join(err, answer.Close()); err != nil {
+			return err
+		}
+		if !bytes.Contains(raw, []byte(`"overflow":{`)) {
+			return fmt.Errorf("the answer does not say that values overflowed: %s", raw)
 		}
 		if err := c.log.Write(acklog.Line{Kind: acklog.Answer, Query: json.RawMessage(q),
-			Response: answer}); err != nil {
+			Response: raw}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *ackClient) post(ctx context.Context, path string, body []byte) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+path, bytes.NewReader(body))
+// parseQuery reads a query of a test.
+func parseQuery(text string) *query.Query {
+	q, err := query.Parse([]byte(text))
 	if err != nil {
-		return nil, err
+		panic(err)
 	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: status %d: %s", path, resp.StatusCode, raw)
-	}
-	return raw, err
+	return q
 }
 
 // copied returns the world in a folder of its own.
