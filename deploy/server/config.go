@@ -132,26 +132,24 @@ func engineURL(key, form, help string, field *string, schemes ...string) setting
 	}, help, field)
 }
 
-// Validate returns every mistake in the configuration, joined. Each is a *setting.Error. Where no setting is out of
-// bounds, it asks each component about what it will be opened with: a configuration that is valid has to start.
+// Validate returns every mistake in the configuration, joined. Each is a *setting.Error. It asks each component about
+// what it will be opened with: a configuration that is valid has to start. A component whose values depend on each
+// other is asked only where nothing else is wrong.
 func (c *Config) Validate() error {
 	cat, err := c.Catalog()
 	err = errors.Join(err, setting.Check(c.Settings()), c.validateTLS(), c.validateLog(), c.validateTenants())
-	if err != nil {
+	parts := errors.Join(c.HTTP.Validate(), c.validatePlaces(), c.DeadLetters.Validate(), c.Landing.Validate(),
+		c.Jobs.Validate())
+	if err = errors.Join(err, independent(parts, err)); err != nil {
 		return err
 	}
 	return errors.Join(
-		c.HTTP.Validate(),
 		withPlace("log", c.eventLog((*natsserver.Server)(nil)).Validate()),
-		c.validatePlaces(),
 		withPlace("ingest", c.Ingest.Validate()),
-		c.DeadLetters.Validate(),
 		withPlace("speed", c.realtime().Validate()),
-		c.Landing.Validate(),
 		withPlace("batch", c.publisher(cat).Validate()),
 		withPlace("query", c.batchViews().Validate()),
 		withPlace("query", c.Query.Validate()),
-		c.Jobs.Validate(),
 	)
 }
 

@@ -86,6 +86,28 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// TestValuesAreReadAgain lists times in a filter. Each call of Catalog reads them.
+func TestValuesAreReadAgain(t *testing.T) {
+	t.Parallel()
+	for _, op := range []string{"in", "not_in"} {
+		c, err := load(t, strings.Replace(valid, "{field: at, op: lt, value: 2030-01-01T00:00:00Z}",
+			"{field: at, op: "+op+", values: [2030-01-01T00:00:00Z, \"2030-01-01T01:00:00+01:00\"]}", 1), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			cat, err := c.Catalog()
+			if err != nil {
+				t.Fatal(err)
+			}
+			micros := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
+			if got := cat.Views["departures"].Where[1].Values; !reflect.DeepEqual(got, []any{micros, micros}) {
+				t.Errorf("%s: got %v", op, got)
+			}
+		}
+	}
+}
+
 // TestFaultsNameTheirLine: every fault says where it is and what to write.
 func TestFaultsNameTheirLine(t *testing.T) {
 	t.Parallel()
@@ -105,6 +127,11 @@ func TestFaultsNameTheirLine(t *testing.T) {
 		{"value: 0", "value: none", "recount.yaml:13: views.departures.where.0: value: none is not int64"},
 		{"{max: delay}", "{max: origin}", "recount.yaml:17: views.departures.measures.worst: max needs"},
 		{"{max: delay}", "{max: delay, min: delay}", "recount.yaml:17: a measure is one of"},
+		{"value: 0", "value: .inf", "recount.yaml:13: views.departures.where.0: value: +Inf is not int64"},
+		{"departures:", "recount_published:", "recount.yaml:9: views.recount_published: the name is kept for"},
+		{"departures:", "recount_migrations:", "recount.yaml:9: views.recount_migrations: the name is kept for"},
+		{"jobs:", "---\njobs:", "recount.yaml:18: a second document begins with this line"},
+		{"jobs:", "---\n# empty\n---\njobs:", "a second document begins with this line"},
 		{"@every 10s", "@every now", "recount.yaml:19: jobs.recompute.schedule"},
 		{"recompute:", "recomputing:", "recount.yaml:19: jobs.recomputing: unknown key; remove it or " +
 			"correct its spelling; jobs has recompute, collect"},

@@ -46,16 +46,21 @@ type MeasureConfig struct {
 // UnmarshalYAML reads {sum: distance} or {count: {}}.
 func (m *MeasureConfig) UnmarshalYAML(n *yaml.Node) error {
 	if n.Kind != yaml.MappingNode || len(n.Content) != 2 {
-		return fmt.Errorf("line %d: a measure is one of {count: {}}, {sum: field}, {min: field}, {max: field}, "+
+		return wrongShape("line %d: a measure is one of {count: {}}, {sum: field}, {min: field}, {max: field}, "+
 			"{avg: field} or {distinct: field}, and nothing beside it", n.Line)
 	}
 	m.Kind = catalog.MeasureKind(n.Content[0].Value)
 	if v := n.Content[1]; v.Kind == yaml.ScalarNode {
 		m.Field = v.Value
 	} else if len(v.Content) > 0 {
-		return fmt.Errorf("line %d: write the name of a field after %s", v.Line, m.Kind)
+		return wrongShape("line %d: write the name of a field after %s", v.Line, m.Kind)
 	}
 	return nil
+}
+
+// wrongShape returns an error after which the YAML library continues, so that it reports every mistake.
+func wrongShape(format string, args ...any) error {
+	return &yaml.TypeError{Errors: []string{fmt.Sprintf(format, args...)}}
 }
 
 // declared returns the catalog of event types and views. Mistakes in single values are in the error.
@@ -96,18 +101,20 @@ func (v ViewConfig) view(name string, e *catalog.EventType) (*catalog.View, erro
 	slices.SortFunc(out.Measures, func(a, b catalog.Measure) int { return strings.Compare(a.Name, b.Name) })
 	var errs []error
 	for i, f := range v.Where {
-		filter, err := f.filter(e)
-		if err != nil {
+		filter, wrong := f.filter(e)
+		for _, err := range wrong {
 			errs = append(errs, &setting.Error{Path: []string{"views", name, "where", strconv.Itoa(i)},
-				Msg: err.Error()})
+				Msg: "value: " + err.Error()})
 		}
 		out.Where = append(out.Where, filter)
 	}
 	return out, errors.Join(errs...)
 }
 
-func (f FilterConfig) filter(e *catalog.EventType) (catalog.Filter, error) {
-	out := catalog.Filter{Field: f.Field, Op: f.Op, Values: f.Values}
+// filter gives the values the type of the field. It leaves those of f as they are, because each call of Catalog
+// reads them. A value that is wrong is in the errors, and is a zero in the filter.
+func (f FilterConfig) filter(e *catalog.EventType) (catalog.Filter, []error) {
+	out := catalog.Filter{Field: f.Field, Op: f.Op, Values: slices.Clone(f.Values)}
 	if f.Value != nil {
 		out.Values = append(out.Values, f.Value)
 	}
@@ -118,15 +125,17 @@ func (f FilterConfig) filter(e *catalog.EventType) (catalog.Filter, error) {
 	if f.Op == catalog.Exists {
 		t = catalog.Bool
 	}
-	if !ok {
-		return out, nil // Validate says that there is no such field.
+	if !ok || !slices.Contains(catalog.FieldTypes, t) {
+		return out, nil // Validate says that there is no such field, or no such type.
 	}
+	var errs []error
 	for i, v := range out.Values {
 		typed, err := catalog.Normalize(v, t)
 		if err != nil {
-			return out, fmt.Errorf("value: %w", err)
+			errs = append(errs, err)
+			typed = catalog.Zero(t)
 		}
 		out.Values[i] = typed
 	}
-	return out, nil
+	return out, errs
 }

@@ -19,7 +19,7 @@ import (
 )
 
 // Load reads the configuration: defaults, then the file (none when the name is empty), then settings by flag name,
-// which hold what the environment and flags said. Every mistake names its file and line, or its flag.
+// which hold what the environment and flags said. It returns every mistake, each with its file and line, or its flag.
 func Load(file string, settings map[string]string) (Config, error) {
 	c := DefaultConfig()
 	var raw []byte
@@ -31,16 +31,35 @@ func Load(file string, settings map[string]string) (Config, error) {
 	}
 	l := loader{file: file}
 	if err := l.parse(raw); err != nil {
-		return c, l.inFile(err)
+		return c, errors.New(strings.Join(l.inFile(err), "\n"))
 	}
-	err := errors.Join(l.setFromFile(&c), l.setFromFlags(&c, settings))
-	if err == nil {
-		err = l.setTenants(&c)
+	err := errors.Join(l.setFromFile(&c), l.setFromFlags(&c, settings), l.setTenants(&c))
+	return c, l.locate(errors.Join(err, independent(c.Validate(), err)))
+}
+
+// independent returns the errors whose section of the file has no error in found. The others could be
+// consequences: a setting that could not be read still has its default.
+func independent(err, found error) error {
+	sections := map[string]bool{}
+	for _, e := range leaves(found) {
+		sections[section(e)] = true
 	}
-	if err == nil {
-		err = c.Validate()
+	var out []error
+	for _, e := range leaves(err) {
+		if name := section(e); name == "" || !sections[name] {
+			out = append(out, e)
+		}
 	}
-	return c, l.locate(err)
+	return errors.Join(out...)
+}
+
+// section returns the first key of an error's place in the file, or nothing.
+func section(err error) string {
+	var wrong *setting.Error
+	if errors.As(err, &wrong) && len(wrong.Path) > 0 {
+		return wrong.Path[0]
+	}
+	return ""
 }
 
 // document is the YAML file. Rest holds what settings describe: values, and sections of values.
@@ -56,13 +75,29 @@ type loader struct {
 	file    string
 	root    yaml.Node
 	doc     document
+	shape   []string        // mistakes in the form of values, with file and line
 	byFlags map[string]bool // keys whose value a flag or the environment has given
 }
 
+// parse reads the file. It returns an error if the file is not one YAML document. After a mistake in the form of a
+// value, which is kept in l.shape, it continues.
 func (l *loader) parse(raw []byte) error {
 	d := yaml.NewDecoder(bytes.NewReader(raw))
 	d.KnownFields(true)
-	if err := d.Decode(&l.doc); err != nil && !errors.Is(err, io.EOF) {
+	err := d.Decode(&l.doc)
+	if wrong := (*yaml.TypeError)(nil); errors.As(err, &wrong) {
+		l.shape = l.inFile(err)
+		err = nil
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	var second yaml.Node
+	switch err := d.Decode(&second); {
+	case err == nil:
+		return fmt.Errorf("line %d: a second document begins with this line, and would be ignored; remove the line",
+			second.Line)
+	case !errors.Is(err, io.EOF):
 		return err
 	}
 	return yaml.Unmarshal(raw, &l.root)
@@ -172,7 +207,7 @@ func (l *loader) setTenants(c *Config) error {
 var unknownField = regexp.MustCompile(`field (\S+) not found in type \S+`)
 
 // inFile puts the file before the lines of an error of the YAML library.
-func (l *loader) inFile(err error) error {
+func (l *loader) inFile(err error) []string {
 	msg := strings.TrimPrefix(err.Error(), "yaml: ")
 	msg = strings.TrimPrefix(msg, "unmarshal errors:\n  ")
 	msg = unknownField.ReplaceAllString(msg, "unknown key $1; remove it or correct its spelling")
@@ -184,25 +219,29 @@ func (l *loader) inFile(err error) error {
 			lines = append(lines, l.file+": "+line)
 		}
 	}
-	return errors.New(strings.Join(lines, "\n"))
+	return lines
 }
 
-// locate puts file and line before every *setting.Error in err whose value comes from the file.
+// locate puts file and line before every *setting.Error in err whose value comes from the file, and adds l.shape. It
+// leaves out the errors on a line whose form is wrong, because they are consequences.
 func (l *loader) locate(err error) error {
-	if err == nil {
+	if err == nil && l.shape == nil {
 		return nil
 	}
-	var lines []string
+	lines := slices.Clone(l.shape)
 	for _, e := range leaves(err) {
 		var wrong *setting.Error
 		line := 0
 		if errors.As(e, &wrong) && !l.byFlags[strings.Join(wrong.Path, ".")] {
 			line = lineOf(&l.root, wrong.Path)
 		}
-		if line > 0 {
-			lines = append(lines, fmt.Sprintf("%s:%d: %v", l.file, line, e))
-		} else {
+		place := fmt.Sprintf("%s:%d: ", l.file, line)
+		misshapen := slices.ContainsFunc(l.shape, func(s string) bool { return strings.HasPrefix(s, place) })
+		switch {
+		case line == 0:
 			lines = append(lines, e.Error())
+		case !misshapen:
+			lines = append(lines, place+e.Error())
 		}
 	}
 	slices.Sort(lines)
@@ -211,6 +250,9 @@ func (l *loader) locate(err error) error {
 
 // leaves flattens joined errors.
 func leaves(err error) []error {
+	if err == nil {
+		return nil
+	}
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return []error{err}

@@ -92,6 +92,7 @@ func Open(ctx context.Context, cfg Config, o Options) (_ *Server, err error) {
 	s.registry.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context) error{
+		s.checkStart, // what recount config check runs too
 		s.openKeys,
 		s.openEngines,     // locks data_dir and probes what the log, the lake and ClickHouse promise
 		s.checkStored,     // refuses event types that cannot follow the stored types
@@ -113,10 +114,13 @@ func Open(ctx context.Context, cfg Config, o Options) (_ *Server, err error) {
 	return s, nil
 }
 
+// checkStart runs what needs no engine. Nothing before openEngines changes anything outside this process.
+func (s *Server) checkStart(context.Context) (err error) {
+	s.catalog, err = s.cfg.CheckStart()
+	return err
+}
+
 func (s *Server) openEngines(ctx context.Context) (err error) {
-	if s.catalog, err = s.cfg.Catalog(); err != nil {
-		return err
-	}
 	if len(s.catalog.Views) == 0 {
 		s.logger.Warn("no view is declared, so nothing is counted; declare one in a file and pass it with --config")
 	}

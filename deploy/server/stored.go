@@ -2,27 +2,52 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 
 	"recount/batch/landing"
+	"recount/deploy/server/keys"
 	"recount/schemas/catalog"
 	"recount/schemas/durable"
 	"recount/schemas/record"
 	"recount/schemas/setting"
+	"recount/schemas/sqlschema"
 )
+
+// CheckStart does what a start does before it changes anything: it reads the files that the configuration names, and
+// plans the table of every view. It returns the catalog.
+func (c *Config) CheckStart() (*catalog.Catalog, error) {
+	cat, err := c.Catalog()
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, v := range cat.Views {
+		_ = sqlschema.CreateTable(cat, v) // It needs a digest of every view.
+	}
+	if c.Auth.KeysFile != "" {
+		_, _, err := keys.Read(c.Auth.KeysFile)
+		errs = append(errs, withPlace("auth.keys_file", err))
+	}
+	if c.TLS.CertFile != "" {
+		_, err := tls.LoadX509KeyPair(c.TLS.CertFile, c.TLS.KeyFile)
+		errs = append(errs, withPlace("tls", err))
+	}
+	return cat, errors.Join(errs...)
+}
 
 // CheckStored compares a configuration with the data it would run on and returns the result in one
 // line. Data that a running server has open is not compared. A server compares it at every start.
 func CheckStored(cfg Config) (string, error) {
+	cat, err := cfg.CheckStart()
+	if err != nil {
+		return "", err
+	}
 	if !hasData(cfg) {
 		return "there is no data in " + cfg.DataDir + " yet", nil
 	}
 	ctx := context.Background()
-	cat, err := cfg.Catalog()
-	if err != nil {
-		return "", err
-	}
 	lock, err := lockDataDir(cfg.DataDir)
 	if errors.Is(err, durable.ErrLocked) {
 		return "the data in " + cfg.DataDir + " is in use by a running server and was not compared", nil

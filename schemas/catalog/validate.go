@@ -13,6 +13,9 @@ import (
 var (
 	nameFormat = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,62}$`)
 	typeFormat = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+	// reservedViews are the names of tables beside the SQL views: recount's own, and the tables of cells.
+	reservedViews = regexp.MustCompile(`^(recount_.*|cells_.*_[0-9a-f]{16})$`)
+
 	viewFormat = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 
 	// reservedFields are the names of the columns every event has. Columns that
@@ -54,33 +57,38 @@ func (e *EventType) validate(name string) error {
 		case !nameFormat.MatchString(f.Name):
 			errs = append(errs, mistake("a field name begins with a letter and has at most 63 letters, digits and "+
 				"underscores", path...))
+		case strings.Contains(f.Name, "__"):
+			errs = append(errs, mistake("two underscores in a row are kept for recount's own columns", path...))
 		case slices.Contains(reservedFields, f.Name):
 			errs = append(errs, mistake("the name is taken by the event's own attribute; rename the field in the "+
 				"producer's data", path...))
-		case !slices.Contains(FieldTypes, f.Type):
-			errs = append(errs, mistake(fmt.Sprintf("unknown type %q; use one of %v", f.Type, FieldTypes), path...))
-		case strings.Contains(f.Name, "__"):
-			errs = append(errs, mistake("two underscores in a row are kept for recount's own columns", path...))
 		case i > 0 && e.Fields[i-1].Name == f.Name:
 			errs = append(errs, mistake("declared twice", path...))
+		}
+		if !slices.Contains(FieldTypes, f.Type) {
+			errs = append(errs, mistake(fmt.Sprintf("unknown type %q; use one of %v", f.Type, FieldTypes), path...))
 		}
 	}
 	return errors.Join(errs...)
 }
 
 func (c *Catalog) validateView(name string, v *View) error {
-	e := c.Events[v.Event]
-	if e == nil {
-		return mistake(fmt.Sprintf("event type %q is not declared under events", v.Event), "views", name, "event")
-	}
 	var errs []error
 	if !viewFormat.MatchString(name) {
 		errs = append(errs, mistake("a view name begins with a lower-case letter and has at most 63 lower-case "+
 			"letters, digits and underscores", "views", name))
 	}
+	if reservedViews.MatchString(name) {
+		errs = append(errs, mistake("the name is kept for recount's own tables in ClickHouse; choose another", "views",
+			name))
+	}
 	if v.Cell < LeastCell || c.Bucket > 0 && c.Bucket%v.Cell != 0 {
 		errs = append(errs, mistake(fmt.Sprintf("%s does not divide the bucket of %s; use a cell such as 1m", v.Cell,
 			c.Bucket), "views", name, "cell"))
+	}
+	if c.Events[v.Event] == nil {
+		return errors.Join(append(errs, mistake(fmt.Sprintf("event type %q is not declared under events", v.Event),
+			"views", name, "event"))...)
 	}
 	errs = append(errs, c.validateDimensions(v), c.validateMeasures(v), c.validateFilters(v))
 	return errors.Join(errs...)
@@ -118,6 +126,11 @@ func (c *Catalog) validateMeasures(v *View) error {
 	}
 	for i, m := range v.Measures {
 		path := []string{"views", v.Name, "measures", m.Name}
+		if !nameFormat.MatchString(m.Name) || strings.Contains(m.Name, "__") ||
+			slices.Contains(reservedOutputs, m.Name) {
+			errs = append(errs, mistake("a measure name begins with a letter, has at most 63 letters, digits and "+
+				"single underscores, and is not one of "+strings.Join(reservedOutputs, ", "), path...))
+		}
 		if msg := c.measureFault(v, m); msg != "" {
 			errs = append(errs, mistake(msg, path...))
 		}
@@ -129,13 +142,11 @@ func (c *Catalog) validateMeasures(v *View) error {
 	return errors.Join(errs...)
 }
 
+// measureFault says what is wrong with the kind or the field of a measure, or is empty.
 func (c *Catalog) measureFault(v *View, m Measure) string {
 	t, ok := c.Events[v.Event].Column(m.Field)
 	numeric := t == Int64 || t == Float64
 	switch {
-	case !nameFormat.MatchString(m.Name) || strings.Contains(m.Name, "__") || slices.Contains(reservedOutputs, m.Name):
-		return "a measure name begins with a letter, has at most 63 letters, digits and single underscores, and is " +
-			"not one of " + strings.Join(reservedOutputs, ", ")
 	case !slices.Contains(MeasureKinds, m.Kind):
 		return fmt.Sprintf("unknown measure %q; use one of %v", m.Kind, MeasureKinds)
 	case m.Kind == Count && m.Field != "":
@@ -159,48 +170,51 @@ func (c *Catalog) validateFilters(v *View) error {
 			"where"))
 	}
 	for i, f := range v.Where {
-		if msg := c.filterFault(v, f); msg != "" {
+		for _, msg := range c.filterFaults(v, f) {
 			errs = append(errs, mistake(msg, "views", v.Name, "where", fmt.Sprint(i)))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (c *Catalog) filterFault(v *View, f Filter) string {
-	t, ok := c.Events[v.Event].Column(f.Field)
+// filterFaults says everything that is wrong with a filter.
+func (c *Catalog) filterFaults(v *View, f Filter) []string {
+	var faults []string
+	t, known := c.Events[v.Event].Column(f.Field)
 	ordered := f.Op == Lt || f.Op == Le || f.Op == Gt || f.Op == Ge
-	switch {
-	case !ok:
-		return fmt.Sprintf("field: event %q has no field %q", v.Event, f.Field)
-	case !slices.Contains(FilterOps, f.Op):
-		return fmt.Sprintf("op: unknown %q; use one of %v", f.Op, FilterOps)
-	case ordered && (t == String || t == Bool):
-		return fmt.Sprintf("op: %s needs a number or a timestamp; %q is %s", f.Op, f.Field, t)
-	case len(f.Values) == 0 || len(f.Values) > MaxInValues:
-		return fmt.Sprintf("values: %d; give 1 to %d", len(f.Values), MaxInValues)
-	case f.Op != In && f.Op != NotIn && len(f.Values) != 1:
-		return fmt.Sprintf("value: %s takes exactly one", f.Op)
+	if !known {
+		faults = append(faults, fmt.Sprintf("field: event %q has no field %q", v.Event, f.Field))
 	}
-	want := t
+	switch {
+	case !slices.Contains(FilterOps, f.Op):
+		faults = append(faults, fmt.Sprintf("op: unknown %q; use one of %v", f.Op, FilterOps))
+	case known && ordered && (t == String || t == Bool):
+		faults = append(faults, fmt.Sprintf("op: %s needs a number or a timestamp; %q is %s", f.Op, f.Field, t))
+	case len(f.Values) == 0 || len(f.Values) > MaxInValues:
+		faults = append(faults, fmt.Sprintf("values: %d; give 1 to %d", len(f.Values), MaxInValues))
+	case f.Op != In && f.Op != NotIn && len(f.Values) != 1:
+		faults = append(faults, fmt.Sprintf("value: %s takes exactly one", f.Op))
+	}
+	known = known && slices.Contains(FieldTypes, t) // An unknown type is a mistake of the event type.
 	if f.Op == Exists {
-		want = Bool
+		t = Bool
 	}
 	for _, val := range f.Values {
-		if !isOf(val, want) {
-			return fmt.Sprintf("value: %v is not %s", val, want)
+		if known && !isOf(val, t) {
+			faults = append(faults, fmt.Sprintf("value: %v is not %s", val, t))
 		}
 	}
-	return ""
+	return faults
 }
 
 func isOf(v any, t FieldType) bool {
-	switch v.(type) {
+	switch x := v.(type) {
 	case string:
 		return t == String
 	case int64:
 		return t == Int64 || t == Timestamp
 	case float64:
-		return t == Float64
+		return t == Float64 && finite(x)
 	case bool:
 		return t == Bool
 	}

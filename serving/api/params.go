@@ -52,8 +52,8 @@ func parseParameters(raw string, c *catalog.Catalog) (*query.Query, error) {
 	q := &query.Query{
 		View: values.Get("view"), Measures: p.list("measures"), From: p.time("from"), To: p.time("to"),
 		Granularity: values.Get("granularity"), TimeZone: values.Get("time_zone"), GroupBy: p.list("group_by"),
-		OrderBy: p.orderBy(), Limit: p.limit(query.DefaultLimit, query.MaxLimit), Mode: query.Mode(values.Get("mode")), AsOf: p.asOf(),
-		Fill: p.bool("fill"),
+		OrderBy: p.orderBy(), Limit: p.limit(query.DefaultLimit, query.MaxLimit), Mode: query.Mode(values.Get("mode")),
+		AsOf: p.asOf(), Fill: p.bool("fill"),
 	}
 	q.Where = p.where(q.View, c)
 	return q, p.err
