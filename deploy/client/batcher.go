@@ -12,7 +12,7 @@ import (
 
 // BatcherConfig configures a Batcher. Zero fields take the defaults.
 type BatcherConfig struct {
-	// Events is the most events of a request. The default is 1000.
+	// Events is how many events a request has at most. The default is 1000.
 	Events int
 	// Bytes is how large a request is at most, before compression. One event may be larger. The
 	// default is 1 MiB.
@@ -23,7 +23,7 @@ type BatcherConfig struct {
 	// QueueBytes bounds the events without an outcome, in bytes. Add waits while there are more. The
 	// default is 32 MiB.
 	QueueBytes int
-	// InFlight is the most requests at once. The default is 2.
+	// InFlight is how many requests wait for an answer at most. The default is 2.
 	InFlight int
 	// Done receives the outcome of every event that Add accepted, once for each. Calls may be
 	// concurrent. Done must not call the Batcher. It may be nil.
@@ -72,15 +72,15 @@ type Batcher struct {
 	flushes  chan *flush
 	finished chan finished
 	closing  chan struct{}
-	close    func()        // closes closing, once
-	done     chan struct{} // is closed when every event has its outcome, after Close
+	close    func()        // close closes closing once.
+	done     chan struct{} // done is closed after Close, when every event has its outcome.
 
-	ctx    context.Context // of all requests
+	ctx    context.Context // ctx is the context of all requests.
 	cancel context.CancelCauseFunc
 
 	mu     sync.Mutex
-	failed int   // events that were not acknowledged and that no Flush has reported
-	err    error // why the last of them was not acknowledged
+	failed int   // failed counts events that were not acknowledged and that no Flush has reported.
+	err    error // err is the reason for the last of them.
 }
 
 // queued is an event that waits.
@@ -92,7 +92,7 @@ type queued struct {
 
 // finished is a request that has ended.
 type finished struct {
-	first uint64 // number of its first event
+	first uint64 // first is the number of its first event.
 	bytes int
 }
 
@@ -189,14 +189,14 @@ func (b *Batcher) fail(err error) {
 	b.err = err
 }
 
-// batcherState is what the goroutine of a Batcher knows.
+// batcherState is the state of the goroutine of a Batcher.
 type batcherState struct {
 	queue   []queued
-	first   uint64         // number of the first event in queue
-	bytes   int            // of queue
-	held    int            // bytes of events without an outcome
-	sending map[uint64]int // requests under way: events, by the number of the first
-	flushes []*flush       // that wait, the oldest first
+	first   uint64         // first is the number of the first event in queue.
+	bytes   int            // bytes is the size of queue.
+	held    int            // held is the size of all events without an outcome.
+	sending map[uint64]int // sending has the events of each open request, by the number of its first event.
+	flushes []*flush       // flushes are those that wait, the oldest first.
 	closing bool
 }
 
@@ -226,8 +226,8 @@ func (b *Batcher) run() {
 		select {
 		case q := <-added:
 			s.queue = append(s.queue, q)
-			s.bytes = s.bytes + len(q.line)
-			s.held = s.held + len(q.line)
+			s.bytes += len(q.line)
+			s.held += len(q.line)
 		case f := <-b.flushes:
 			f.below = s.first + uint64(len(s.queue))
 			s.flushes = append(s.flushes, f)
@@ -242,6 +242,7 @@ func (b *Batcher) run() {
 	}
 }
 
+// idle reports whether every event has its outcome.
 func (s *batcherState) idle() bool { return len(s.queue) == 0 && len(s.sending) == 0 }
 
 // dispatch starts the requests that are due. It returns the time until the next one is due, or 0
@@ -249,8 +250,8 @@ func (s *batcherState) idle() bool { return len(s.queue) == 0 && len(s.sending) 
 func (b *Batcher) dispatch(s *batcherState) time.Duration {
 	for len(s.queue) > 0 && len(s.sending) < b.cfg.InFlight {
 		wait := b.cfg.Delay - time.Since(s.queue[0].since)
-		hurried := s.closing || len(s.flushes) > 0 && s.flushes[len(s.flushes)-1].below > s.first
-		if wait > 0 && !hurried && len(s.queue) < b.cfg.Events && s.bytes < b.cfg.Bytes {
+		immediate := s.closing || len(s.flushes) > 0 && s.flushes[len(s.flushes)-1].below > s.first
+		if wait > 0 && !immediate && len(s.queue) < b.cfg.Events && s.bytes < b.cfg.Bytes {
 			return wait
 		}
 		batch := s.nextBatch(b.cfg.Events, b.cfg.Bytes)

@@ -19,15 +19,15 @@ import (
 	"recount/schemas/problem"
 )
 
-// store is a server of events: it keeps their ids, refuses ids that begin with bad, and asks
-// before each request what goes wrong with it.
+// store is a server that keeps the ids of events and rejects ids that begin with bad. Its functions decide how a
+// request fails. Each may be nil, and returns nil for a request that does not fail.
 type store struct {
-	fault func(events int) http.HandlerFunc // may be nil, and return nil
-	late  func() http.HandlerFunc           // the same, after everything is stored
+	fail     func(events int) http.HandlerFunc // fail is called before the events are stored.
+	failLate func() http.HandlerFunc           // failLate is called after the events are stored.
 
 	mu       sync.Mutex
-	ids      map[string]int // how often each came
-	requests []int          // events of each request that was acknowledged
+	ids      map[string]int // ids counts how often each id arrived.
+	requests []int          // requests has the number of events of each acknowledged request.
 	times    []time.Time
 }
 
@@ -42,8 +42,8 @@ func (s *store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.fault != nil {
-		if h := s.fault(len(ids)); h != nil {
+	if s.fail != nil {
+		if h := s.fail(len(ids)); h != nil {
 			h(w, r)
 			return
 		}
@@ -59,8 +59,8 @@ func (s *store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		s.ids[id]++
 	}
-	if s.late != nil {
-		if h := s.late(); h != nil {
+	if s.failLate != nil {
+		if h := s.failLate(); h != nil {
 			h(w, r)
 			return
 		}
@@ -71,25 +71,26 @@ func (s *store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		"receipt": fmt.Sprint("r", len(s.requests))})
 }
 
-// ledger keeps outcomes by event id. A second one for the same id fails the test.
+// ledger keeps outcomes by event id. A second outcome for the same id fails the test.
 type ledger struct {
-	t  *testing.T
-	mu sync.Mutex
-	of map[string]Outcome
+	t        *testing.T
+	mu       sync.Mutex
+	outcomes map[string]Outcome
 }
 
 func (l *ledger) done(o Outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, ok := l.of[o.Event.ID]; ok {
+	if _, ok := l.outcomes[o.Event.ID]; ok {
 		l.t.Errorf("event %s has a second outcome: %+v", o.Event.ID, o)
 	}
-	l.of[o.Event.ID] = o
+	l.outcomes[o.Event.ID] = o
 }
 
+// newBatcher returns a batcher whose server is s, and the ledger of its outcomes.
 func newBatcher(t *testing.T, s http.Handler, change func(*Config, *BatcherConfig)) (*Batcher, *ledger) {
 	t.Helper()
-	l := &ledger{t: t, of: map[string]Outcome{}}
+	l := &ledger{t: t, outcomes: map[string]Outcome{}}
 	cfg := BatcherConfig{Done: l.done}
 	c := newClient(t, s, func(c *Config) {
 		if change != nil {
@@ -99,6 +100,7 @@ func newBatcher(t *testing.T, s http.Handler, change func(*Config, *BatcherConfi
 	return c.NewBatcher(cfg), l
 }
 
+// add adds events with the ids.
 func add(t *testing.T, b *Batcher, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
@@ -108,6 +110,7 @@ func add(t *testing.T, b *Batcher, ids ...string) {
 	}
 }
 
+// numbered returns n different ids.
 func numbered(n int) (ids []string) {
 	for i := range n {
 		ids = append(ids, fmt.Sprintf("e%06d", i))
@@ -115,18 +118,18 @@ func numbered(n int) (ids []string) {
 	return ids
 }
 
-// TestBatcherLosesNothing sends from several goroutines to a server that fails in every way it can.
-// After Close each event has exactly one outcome, which is that of the store.
+// TestBatcherLosesNothing sends from several goroutines to a server that fails in every way.
+// After Close each event has exactly one outcome, and it agrees with the store.
 func TestBatcherLosesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(1, 2))
 		s := &store{}
-		s.fault = func(int) http.HandlerFunc {
+		s.fail = func(int) http.HandlerFunc {
 			return [...]http.HandlerFunc{nil, hangUp, answer(429, "", "Retry-After", "1"), answer(500, ""),
 				answer(200, "{"), nil, nil, nil}[rng.IntN(8)]
 		}
-		s.late = func() http.HandlerFunc {
+		s.failLate = func() http.HandlerFunc {
 			return [...]http.HandlerFunc{nil, hangUp, answer(502, ""), nil, nil}[rng.IntN(5)]
 		}
 		b, l := newBatcher(t, s, func(c *Config, cfg *BatcherConfig) {
@@ -152,20 +155,20 @@ func TestBatcherLosesNothing(t *testing.T) {
 		if err := b.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if len(l.of) != adders*each {
-			t.Errorf("%d outcomes of %d events", len(l.of), adders*each)
+		if len(l.outcomes) != adders*each {
+			t.Errorf("got %d outcomes of %d events", len(l.outcomes), adders*each)
 		}
-		for id, o := range l.of {
+		for id, o := range l.outcomes {
 			bad := strings.HasPrefix(id, "bad")
 			if o.Err != nil || bad != (o.Rejection != nil) || bad == (s.ids[id] > 0) || bad == (o.Receipt != "") {
-				t.Errorf("%s came %d times: %+v", id, s.ids[id], o)
+				t.Errorf("event %s arrived %d times: %+v", id, s.ids[id], o)
 			}
 		}
 	})
 }
 
-// TestBatcherReportsWhatItCouldNotSend: Close with a context that ends gives up, in order, what is
-// not acknowledged, and nothing else.
+// TestBatcherReportsWhatItCouldNotSend checks that Close gives up only the events that are not acknowledged when its
+// context ends.
 func TestBatcherReportsWhatItCouldNotSend(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -175,7 +178,7 @@ func TestBatcherReportsWhatItCouldNotSend(t *testing.T) {
 		if err := b.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		s.fault = func(int) http.HandlerFunc { return hangUp }
+		s.fail = func(int) http.HandlerFunc { return hangUp }
 		for i := range 25 {
 			add(t, b, fmt.Sprintf("down%d", i))
 		}
@@ -187,13 +190,13 @@ func TestBatcherReportsWhatItCouldNotSend(t *testing.T) {
 			time.Since(began) != time.Minute {
 			t.Errorf("after %s: %v", time.Since(began), err)
 		}
-		for id, o := range l.of {
+		for id, o := range l.outcomes {
 			if strings.HasPrefix(id, "down") != (o.Err != nil) {
 				t.Errorf("%s: %+v", id, o)
 			}
 		}
-		if len(l.of) != 40 || len(s.ids) != 15 {
-			t.Errorf("%d outcomes, %d stored", len(l.of), len(s.ids))
+		if len(l.outcomes) != 40 || len(s.ids) != 15 {
+			t.Errorf("%d outcomes, %d stored", len(l.outcomes), len(s.ids))
 		}
 		if err := b.Add(t.Context(), Event{}); !errors.Is(err, ErrClosed) {
 			t.Errorf("Add after Close: %v", err)
@@ -204,11 +207,11 @@ func TestBatcherReportsWhatItCouldNotSend(t *testing.T) {
 	})
 }
 
-// TestBatcherWithFewAttempts: events that were not acknowledged are reported by the next Flush,
-// once. Of a partial answer only those are, of which it says so.
+// TestBatcherWithFewAttempts checks that the next Flush reports events that were not acknowledged, and reports them
+// once. After a partial answer these are only the events that the answer names.
 func TestBatcherWithFewAttempts(t *testing.T) {
 	t.Parallel()
-	s := &store{fault: func(int) http.HandlerFunc {
+	s := &store{fail: func(int) http.HandlerFunc {
 		return answer(503, `{"code":"log_unavailable","accepted":1,"receipt":"r","rejected":[`+
 			`{"index":0,"id":"a","code":"log_unavailable"},{"index":2,"id":"c","code":"missing_type"}]}`)
 	}}
@@ -219,15 +222,15 @@ func TestBatcherWithFewAttempts(t *testing.T) {
 		!strings.Contains(err.Error(), "1 events were not") {
 		t.Error(err)
 	}
-	if l.of["a"].Err == nil || l.of["b"].Err != nil || l.of["b"].Receipt != "r" || l.of["c"].Rejection == nil {
-		t.Errorf("%+v", l.of)
+	if l.outcomes["a"].Err == nil || l.outcomes["b"].Err != nil || l.outcomes["b"].Receipt != "r" || l.outcomes["c"].Rejection == nil {
+		t.Errorf("%+v", l.outcomes)
 	}
 	if err := errors.Join(b.Flush(t.Context()), b.Close(t.Context())); err != nil {
-		t.Errorf("told twice: %v", err)
+		t.Errorf("the failure is reported twice: %v", err)
 	}
 }
 
-// TestBatcherBounds: a request has at most Events events and Bytes bytes, and an event waits at
+// TestBatcherBounds checks that a request has at most Events events and Bytes bytes, and an event waits at
 // most Delay.
 func TestBatcherBounds(t *testing.T) {
 	t.Parallel()
@@ -258,7 +261,7 @@ func TestBatcherBounds(t *testing.T) {
 	})
 }
 
-// TestBatcherQueueIsBounded: Add waits while the queue is full, until its context ends.
+// TestBatcherQueueIsBounded checks that Add waits while the queue is full, until its context ends.
 func TestBatcherQueueIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -281,16 +284,16 @@ func TestBatcherQueueIsBounded(t *testing.T) {
 		if err := b.Flush(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
-		if err := b.Close(ctx); err == nil || len(l.of) != n-1 {
-			t.Errorf("%d outcomes of %d events: %v", len(l.of), n-1, err)
+		if err := b.Close(ctx); err == nil || len(l.outcomes) != n-1 {
+			t.Errorf("%d outcomes of %d events: %v", len(l.outcomes), n-1, err)
 		}
 	})
 }
 
-// TestBatcherHalves: what the server finds too large for one request is sent in two.
+// TestBatcherHalves checks that events which are too large for one request are sent in two.
 func TestBatcherHalves(t *testing.T) {
 	t.Parallel()
-	s := &store{fault: func(events int) http.HandlerFunc {
+	s := &store{fail: func(events int) http.HandlerFunc {
 		if events > 3 {
 			return answer(413, `{"code":"too_many_events"}`)
 		}
@@ -298,7 +301,7 @@ func TestBatcherHalves(t *testing.T) {
 	}}
 	b, l := newBatcher(t, s, nil)
 	add(t, b, numbered(10)...)
-	if err := b.Close(t.Context()); err != nil || len(l.of) != 10 || len(s.ids) != 10 {
-		t.Errorf("%d outcomes, %d stored: %v", len(l.of), len(s.ids), err)
+	if err := b.Close(t.Context()); err != nil || len(l.outcomes) != 10 || len(s.ids) != 10 {
+		t.Errorf("%d outcomes, %d stored: %v", len(l.outcomes), len(s.ids), err)
 	}
 }

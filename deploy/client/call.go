@@ -17,22 +17,22 @@ import (
 	"github.com/failsafe-go/failsafe-go"
 )
 
-// maxAnswer bounds an answer that is read into memory, in bytes.
+// maxAnswer is the largest answer that is read into memory, in bytes.
 const maxAnswer = 1 << 30
 
-// call is a request and how its answer is read.
+// call describes a request and how its answer is read.
 type call struct {
 	method      string
-	path        string // with escaped parts
+	path        string // path has escaped parts.
 	query       url.Values
-	body        []byte    // of a request that may be repeated
-	stream      io.Reader // of a request that is sent once
+	body        []byte    // body is for a request that may be repeated.
+	stream      io.Reader // stream is for a request that is sent once.
 	contentType string
 	encoding    Encoding
 	accept      string
 
-	policies *policies // nil: the call is tried once
-	untimed  bool      // Config.Timeout does not apply
+	policies *policies // policies are nil for a call that is tried once.
+	untimed  bool      // untimed means that Config.Timeout does not apply.
 
 	// One of these reads the answer: into is the address for the JSON of a 200, open takes over
 	// the body of a 200, and decode reads an answer of any status.
@@ -65,7 +65,7 @@ func (c *Client) execute(ctx context.Context, call *call) error {
 		})
 	}
 	if o.succeeded {
-		return nil // The context may have ended meanwhile.
+		return nil // The context may have ended since then.
 	}
 	return fmt.Errorf("%s %s: %w", call.method, call.path, o.explain(ctx, err))
 }
@@ -74,7 +74,7 @@ func (c *Client) execute(ctx context.Context, call *call) error {
 type outcome struct {
 	tries     int
 	succeeded bool
-	failure   error // of the last try that the context did not end
+	failure   error // failure is of the last try that the context did not end.
 }
 
 // explain returns the error of a call that did not succeed.
@@ -171,7 +171,7 @@ func (c *Client) send(ctx context.Context, call *call) (*http.Response, error) {
 	if err == nil {
 		return resp, nil
 	}
-	var request *url.Error // It repeats the method and the address.
+	var request *url.Error // This error repeats the method and the address.
 	if errors.As(err, &request) {
 		err = request.Err
 	}
@@ -221,8 +221,8 @@ func retryAfter(value string) time.Duration {
 	if seconds, err := strconv.Atoi(value); err == nil {
 		return time.Duration(max(seconds, 0)) * time.Second
 	}
-	if at, err := http.ParseTime(value); err == nil {
-		return max(time.Until(at), 0)
+	if moment, err := http.ParseTime(value); err == nil {
+		return max(time.Until(moment), 0)
 	}
 	return 0
 }

@@ -12,13 +12,13 @@ import (
 	"recount/schemas/query"
 )
 
-// TestReadsAreTriedAgain: a read is, up to DefaultAttempts times; what acts once, or asks how it is
-// now, is not.
+// TestReadsAreTriedAgain checks that a read is tried DefaultAttempts times. Calls that must act once, or that ask for
+// the current state, are tried once.
 func TestReadsAreTriedAgain(t *testing.T) {
 	t.Parallel()
 	var rows []map[string]any
 	for name, c := range map[string]struct {
-		do    func(*Client) error
+		call  func(*Client) error
 		tries int
 	}{
 		"query": {func(c *Client) error {
@@ -45,16 +45,17 @@ func TestReadsAreTriedAgain(t *testing.T) {
 	} {
 		s := &script{answers: []http.HandlerFunc{answer(503,
 			`{"code":"not_ready","detail":"d","reasons":["log: gone"]}`)}}
-		err := c.do(newClient(t, s, func(cfg *Config) { cfg.Retry.Backoff = time.Microsecond }))
+		err := c.call(newClient(t, s, func(cfg *Config) { cfg.Retry.Backoff = time.Microsecond }))
 		var p *Problem
 		if !errors.As(err, &p) || p.Code != problem.NotReady || p.Reasons[0] != "log: gone" ||
 			len(s.bodies) != c.tries {
-			t.Errorf("%s: %d tries, %v", name, len(s.bodies), err)
+			t.Errorf("%s: got %d tries and error %v", name, len(s.bodies), err)
 		}
 	}
 }
 
-// TestAnswersThatCannotBeRead: the next try would bring the same one.
+// TestAnswersThatCannotBeRead checks that an answer which cannot be decoded ends a call, because another try would not
+// help.
 func TestAnswersThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{"{", "<html>", `{"rows":[{"views":"many"}]}`} {
@@ -70,7 +71,7 @@ func TestAnswersThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// TestFailedRun: the run of a job that failed is returned with the reason.
+// TestFailedRun checks that RunJob returns a failed run and its reason.
 func TestFailedRun(t *testing.T) {
 	t.Parallel()
 	s := &script{answers: []http.HandlerFunc{answer(500, `{"id":"x","job":"audit","error":"the residue is 3 events"}`)}}
@@ -80,7 +81,7 @@ func TestFailedRun(t *testing.T) {
 	}
 }
 
-// TestVerifyReadsLines: progress, then the report or why there is none.
+// TestVerifyReadsLines reads progress, and then the report or an error.
 func TestVerifyReadsLines(t *testing.T) {
 	t.Parallel()
 	const progress = `{"progress":{"step":"chains","done":1,"total":2}}` + "\n"

@@ -57,8 +57,8 @@ type Client struct {
 	cfg    Config
 	base   string
 	http   *http.Client
-	events policies // of requests of events
-	reads  policies // of all other calls
+	events policies // events is for requests of events.
+	reads  policies // reads is for all other calls.
 }
 
 // New returns a client. It connects with the first call.

@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// direct calls a handler without a connection, so that time can be that of a test's bubble.
+// direct calls a handler without a connection, because a test with synctest must not wait for one.
 type direct struct{ http.Handler }
 
 func (d direct) RoundTrip(req *http.Request) (resp *http.Response, err error) {
@@ -43,13 +43,14 @@ func (d direct) RoundTrip(req *http.Request) (resp *http.Response, err error) {
 	return w.Result(), nil
 }
 
-// script answers requests one after the other, the last answer again and again, and remembers
-// their bodies and when they came.
+// script gives its answers one after the other, and repeats the last one. It records the bodies of the requests and
+// when they arrived.
 type script struct {
 	answers []http.HandlerFunc
-	mu      sync.Mutex
-	bodies  []string
-	times   []time.Time
+
+	mu     sync.Mutex
+	bodies []string
+	times  []time.Time
 }
 
 func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -62,22 +63,24 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer(w, r)
 }
 
+// answer returns a handler that gives an answer.
 func answer(status int, body string, header ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		for i := 0; i+1 < len(header); i += 2 {
 			w.Header().Set(header[i], header[i+1])
 		}
 		w.WriteHeader(status)
-		_, _ = io.WriteString(w, body) // A client that has gone fails the test elsewhere.
+		_, _ = io.WriteString(w, body) // If the client has gone, another check fails.
 	}
 }
 
 // hangUp closes the connection without an answer, as a killed server does.
 func hangUp(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 
-// silent answers nothing until the client has gone.
+// silent sends no answer before the client has gone.
 func silent(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
+// newClient returns a client whose server is h.
 func newClient(t *testing.T, h http.Handler, change func(*Config)) *Client {
 	t.Helper()
 	cfg := Config{URL: "http://recount.example", Transport: direct{h}, Breaker: Breaker{Failures: -1}}
@@ -98,7 +101,7 @@ const (
 		`"rejected":[{"index":0,"id":"1","code":"log_unavailable","message":"m"}],"receipt":"half"}`
 )
 
-// TestRetries: every answer that is not final is followed by the same body.
+// TestRetries checks that the same body is sent again after every answer that is not final.
 func TestRetries(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -117,7 +120,7 @@ func TestRetries(t *testing.T) {
 		})
 		got, err := c.SendLines(t.Context(), []byte(twoEvents))
 		if err != nil || retries != len(s.answers)-1 {
-			t.Fatalf("%d retries, error %v", retries, err)
+			t.Fatalf("got %d retries and error %v", retries, err)
 		}
 		want := Result{Accepted: 1, Receipt: "r",
 			Rejected: []Rejection{{Index: 1, ID: "2", Code: problem.UnknownType, Message: "m"}}}
@@ -126,20 +129,21 @@ func TestRetries(t *testing.T) {
 		}
 		for i, b := range s.bodies {
 			if b != twoEvents {
-				t.Errorf("try %d sent %q", i, b)
+				t.Errorf("try %d sent another body: %q", i, b)
 			}
 		}
 	})
 }
 
-// TestIdsAndTimesAreMadeOnce: a retry, and sending the slice once more, repeat what the client drew.
-func TestIdsAndTimesAreMadeOnce(t *testing.T) {
+// TestIDsAndTimesAreMadeOnce checks that a retry repeats the ids and times that the client set, and that sending the
+// slice again does so too.
+func TestIDsAndTimesAreMadeOnce(t *testing.T) {
 	t.Parallel()
 	s := &script{answers: []http.HandlerFunc{answer(503, ""), answer(200, accepted)}}
 	c := newClient(t, s, nil)
-	at := time.Date(2024, 5, 1, 10, 0, 0, 1000, time.FixedZone("", 3600))
+	happened := time.Date(2024, 5, 1, 10, 0, 0, 1000, time.FixedZone("", 3600))
 	events := []Event{{Type: "hit", Data: map[string]int{"n": 1}},
-		{ID: "mine", Source: "s", Type: "hit", Time: at, Subject: "x", Extensions: map[string]any{"b": 2, "a": "1"}}}
+		{ID: "mine", Source: "s", Type: "hit", Time: happened, Subject: "x", Extensions: map[string]any{"b": 2, "a": "1"}}}
 	for range 2 {
 		if _, err := c.Send(t.Context(), events); err != nil {
 			t.Fatal(err)
@@ -156,7 +160,7 @@ func TestIdsAndTimesAreMadeOnce(t *testing.T) {
 	}
 }
 
-// TestFinalRefusals: what no other try changes is sent once.
+// TestFinalRefusals checks that a request is sent once when another try would not help.
 func TestFinalRefusals(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -182,7 +186,7 @@ func TestFinalRefusals(t *testing.T) {
 	}
 }
 
-// TestAllRejected: a request of broken events only is refused as a whole, and is an answer all the same.
+// TestAllRejected checks that the refusal of a request whose events are all rejected is an answer for each event.
 func TestAllRejected(t *testing.T) {
 	t.Parallel()
 	s := &script{answers: []http.HandlerFunc{answer(400,
@@ -194,7 +198,7 @@ func TestAllRejected(t *testing.T) {
 	}
 }
 
-// TestPartialAnswerIsKept: when tries end, what the last answer said of each event is still known.
+// TestPartialAnswerIsKept checks that the outcomes in the last answer are returned when the tries end.
 func TestPartialAnswerIsKept(t *testing.T) {
 	t.Parallel()
 	s := &script{answers: []http.HandlerFunc{answer(503, outOfLoad), hangUp}}
@@ -206,7 +210,7 @@ func TestPartialAnswerIsKept(t *testing.T) {
 	}
 }
 
-// TestAnswerOfOtherEvents: an answer that does not say something of every event acknowledges nothing.
+// TestAnswerOfOtherEvents checks that an answer acknowledges nothing if it does not name an outcome for every event.
 func TestAnswerOfOtherEvents(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{`{"accepted":1}`, `{"accepted":3}`, accepted,
@@ -222,7 +226,7 @@ func TestAnswerOfOtherEvents(t *testing.T) {
 	}
 }
 
-// TestRetryAfter: the server is not asked before the time it named, and soon after it.
+// TestRetryAfter checks that a request is sent again soon after the time in Retry-After, and not before.
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -234,13 +238,13 @@ func TestRetryAfter(t *testing.T) {
 		}
 		for i, want := range []time.Duration{time.Hour, time.Hour, 0} {
 			if got := s.times[i+1].Sub(s.times[i]); got < want-5*time.Second || got > want+DefaultMaxBackoff {
-				t.Errorf("try %d came after %s, want %s", i+1, got, want)
+				t.Errorf("try %d was sent after %s, want %s", i+1, got, want)
 			}
 		}
 	})
 }
 
-// TestBackoff: waits grow from Backoff to MaxBackoff, at least by half of each.
+// TestBackoff checks that waits grow from Backoff to MaxBackoff, and that at most half of a wait is left out at random.
 func TestBackoff(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -252,16 +256,16 @@ func TestBackoff(t *testing.T) {
 			t.Fatalf("%d tries: %v", len(s.times), err)
 		}
 		for i := range 11 {
-			most := min(time.Second<<i, 20*time.Second)
-			if got := s.times[i+1].Sub(s.times[i]); got < most/2 || got > most {
-				t.Errorf("wait %d was %s, want %s to %s", i, got, most/2, most)
+			longest := min(time.Second<<i, 20*time.Second)
+			if got := s.times[i+1].Sub(s.times[i]); got < longest/2 || got > longest {
+				t.Errorf("wait %d was %s, want %s to %s", i, got, longest/2, longest)
 			}
 		}
 	})
 }
 
-// TestBreaker: after failures in a row no request goes out for Delay. Then one at a time does,
-// until one succeeds. No sender is told of anything: every event is acknowledged in the end.
+// TestBreaker checks that no request is sent for Delay after several failures in a row. Then one request at a time is
+// sent until one succeeds. The senders see no error, because every event is acknowledged in the end.
 func TestBreaker(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -286,22 +290,22 @@ func TestBreaker(t *testing.T) {
 		wg.Wait()
 		opened := s.times[0]
 		probes := 0
-		for _, at := range s.times[:len(s.times)-senders] {
-			if at.Sub(opened) > DefaultMaxBackoff { // It is not of those that were under way.
-				if at.Sub(opened) < delay {
-					t.Errorf("a request came %s after the breaker opened", at.Sub(opened))
+		for _, sent := range s.times[:len(s.times)-senders] {
+			if sent.Sub(opened) > DefaultMaxBackoff { // An earlier request was in flight when the breaker opened.
+				if sent.Sub(opened) < delay {
+					t.Errorf("a request was sent %s after the breaker opened", sent.Sub(opened))
 				}
 				probes++
-				opened = at
+				opened = sent
 			}
 		}
 		if probes < 9 || probes > 10 || time.Since(up) > delay+2*DefaultMaxBackoff {
-			t.Errorf("%d probes; it closed %s after the server was back", probes, time.Since(up))
+			t.Errorf("got %d probes, and the breaker closed %s after the server was back", probes, time.Since(up))
 		}
 	})
 }
 
-// TestBreakerIgnoresRefusals: a server that refuses, for load too, works.
+// TestBreakerIgnoresRefusals checks that refusals, also for load, do not open the breaker.
 func TestBreakerIgnoresRefusals(t *testing.T) {
 	t.Parallel()
 	s := &script{answers: []http.HandlerFunc{answer(429, ""), answer(429, ""), answer(400, ""), answer(400, "")}}
@@ -316,7 +320,7 @@ func TestBreakerIgnoresRefusals(t *testing.T) {
 	}
 }
 
-// TestOpenBreakerIsNamed: a call that ends while the breaker is open says so, and what came before.
+// TestOpenBreakerIsNamed checks that the error of a call names the open breaker, and that Health ignores it.
 func TestOpenBreakerIsNamed(t *testing.T) {
 	t.Parallel()
 	s := &script{answers: []http.HandlerFunc{answer(503, "the log is gone")}}
@@ -324,7 +328,7 @@ func TestOpenBreakerIsNamed(t *testing.T) {
 		cfg.Breaker = Breaker{Failures: 1, Delay: time.Hour}
 		cfg.Retry = Retry{Attempts: 1}
 	})
-	_, _ = c.SendLines(t.Context(), []byte(twoEvents)) // It opens the breaker.
+	_, _ = c.SendLines(t.Context(), []byte(twoEvents)) // The call opens the breaker.
 	if _, err := c.SendLines(t.Context(), []byte(twoEvents)); !errors.Is(err, ErrOpen) || len(s.bodies) != 1 {
 		t.Errorf("%d tries, %v", len(s.bodies), err)
 	}
@@ -333,26 +337,26 @@ func TestOpenBreakerIsNamed(t *testing.T) {
 	}
 }
 
-// TestOnRetryEndsACall: the receiver of a failure may have had enough.
+// TestOnRetryEndsACall checks that an error of OnRetry ends the call.
 func TestOnRetryEndsACall(t *testing.T) {
 	t.Parallel()
 	enough := errors.New("enough")
-	heard := ""
+	reported := ""
 	s := &script{answers: []http.HandlerFunc{answer(503, "the log is full")}}
 	c := newClient(t, s, func(cfg *Config) {
 		cfg.OnRetry = func(err error) error {
-			heard = err.Error()
+			reported = err.Error()
 			return enough
 		}
 	})
 	if _, err := c.SendLines(t.Context(), []byte(twoEvents)); !errors.Is(err, enough) || len(s.bodies) != 1 ||
-		!strings.Contains(heard, "the log is full") {
-		t.Errorf("error %v after %q", err, heard)
+		!strings.Contains(reported, "the log is full") {
+		t.Errorf("error %v after %q", err, reported)
 	}
 }
 
-// TestContextEndsWaits: that of a call ends its tries and its waits, whatever they wait for. The
-// error names the context's and the last failure.
+// TestContextEndsWaits checks that the context of a call ends every kind of wait. The error names the cause of the
+// context and the last failure.
 func TestContextEndsWaits(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -383,7 +387,7 @@ func TestContextEndsWaits(t *testing.T) {
 	}
 }
 
-// TestTimeoutOfATry: a server that says nothing is asked again.
+// TestTimeoutOfATry checks that a request is sent again when the server does not answer within Timeout.
 func TestTimeoutOfATry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -398,12 +402,12 @@ func TestTimeoutOfATry(t *testing.T) {
 		})
 		_, err := c.SendLines(t.Context(), []byte(twoEvents))
 		if err != nil || !errors.Is(failure, errTimeout) || s.times[1].Sub(s.times[0]) < 3*time.Second {
-			t.Errorf("%v after %v", err, failure)
+			t.Errorf("got error %v after the failure %v", err, failure)
 		}
 	})
 }
 
-// TestAcknowledgedThoughTheContextEnds: an answer that came is not given up.
+// TestAcknowledgedThoughTheContextEnds checks that an answer which has arrived is used although the context has ended.
 func TestAcknowledgedThoughTheContextEnds(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -414,7 +418,7 @@ func TestAcknowledgedThoughTheContextEnds(t *testing.T) {
 	}
 }
 
-// endsAfter ends a context when the answer is there.
+// endsAfter ends a context when the answer has arrived.
 type endsAfter struct {
 	http.RoundTripper
 	end func()
@@ -426,8 +430,8 @@ func (e endsAfter) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// TestBodyIsNotReadAfterwards sends a buffer, changes it, and sends it again, on real connections to
-// a server that refuses without reading: none of the servers may see a mixture.
+// TestBodyIsNotReadAfterwards sends a buffer and changes it, again and again, to a server that refuses without reading.
+// The client must not read the buffer after a call.
 func TestBodyIsNotReadAfterwards(t *testing.T) {
 	t.Parallel()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -443,19 +447,19 @@ func TestBodyIsNotReadAfterwards(t *testing.T) {
 	buffer := make([]byte, 8<<20)
 	for range 20 {
 		if _, err := c.SendLines(t.Context(), buffer); err == nil {
-			t.Fatal("it was accepted")
+			t.Fatal("the request was accepted")
 		}
-		clear(buffer) // The race detector sees a reader.
+		clear(buffer) // The race detector reports a read at the same time.
 	}
 }
 
-// TestNew refuses what could not work.
+// TestNew checks that a configuration which cannot work is refused.
 func TestNew(t *testing.T) {
 	t.Parallel()
 	for _, cfg := range []Config{{}, {URL: "localhost:8080"}, {URL: "ftp://x"}, {URL: "http://"}, {URL: "http://%zz"},
 		{URL: "http://x", Key: "two words"}, {URL: "http://x", Encoding: "br"}} {
 		if _, err := New(cfg); err == nil {
-			t.Errorf("%+v was taken", cfg)
+			t.Errorf("%+v was accepted", cfg)
 		}
 	}
 }

@@ -23,8 +23,8 @@ func (c *Client) DeadLetter(ctx context.Context, name string) (l deadletter.Lett
 	return l, err
 }
 
-// ReplayDeadLetters sends a page of rejected events through ingest again. With dry it only returns
-// which would be accepted. Each event counts once however often it is replayed.
+// ReplayDeadLetters sends a page of rejected events to ingest again. With dry it only returns which of them would be
+// accepted. An event that is replayed several times counts once.
 func (c *Client) ReplayDeadLetters(ctx context.Context, f deadletter.Filter,
 	dry bool) (page deadletter.Replay, err error) {
 	parameters := filterParameters(f)

@@ -52,8 +52,8 @@ func (e *Event) complete() {
 
 // append appends the event as one line of JSON.
 func (e *Event) append(dst []byte) ([]byte, error) {
-	at := e.Time.UTC()
-	raw, err := json.Marshal(attributes{"1.0", e.ID, e.Source, e.Type, &at, e.Subject, e.Data})
+	happened := e.Time.UTC()
+	raw, err := json.Marshal(attributes{"1.0", e.ID, e.Source, e.Type, &happened, e.Subject, e.Data})
 	if err != nil {
 		return dst, fmt.Errorf("event %q: %w", e.ID, err)
 	}

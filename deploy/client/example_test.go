@@ -10,6 +10,7 @@ import (
 	"recount/schemas/query"
 )
 
+// Example sends an event and queries a view.
 func Example() {
 	ctx := context.Background()
 	c, err := client.New(client.Config{URL: address, Transport: fake{}}) // In a program: URL and Key.

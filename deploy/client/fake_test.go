@@ -8,7 +8,7 @@ import (
 
 const address = "https://counts.example.com"
 
-// fake is a server of one event and one view.
+// fake is a server that accepts one event and has one view.
 type fake struct{}
 
 func (fake) RoundTrip(r *http.Request) (*http.Response, error) {

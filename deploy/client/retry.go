@@ -16,7 +16,7 @@ import (
 
 // Retry says how often a call is tried, and how long it waits between two tries: twice as long
 // after each try, up to MaxBackoff, less a random part. If the server sends Retry-After, the call
-// waits at least so long. The context of a call ends its wait.
+// waits at least that long. The context of a call ends its wait.
 type Retry struct {
 	// Attempts is how often a call is tried at most. With 1 nothing is repeated. With 0 events are
 	// sent until the context ends, and other calls are tried DefaultAttempts times.
@@ -50,7 +50,7 @@ const (
 	DefaultDelay      = 2 * time.Second
 )
 
-// ErrOpen is in the error of a call whose last try the breaker held back.
+// ErrOpen is wrapped by the error of a call whose last try the breaker held back.
 var ErrOpen = circuitbreaker.ErrOpen
 
 func (r Retry) withDefaults() Retry {
@@ -130,7 +130,7 @@ func (e *finalError) Unwrap() error { return e.error }
 type policies struct {
 	attempts int
 	retry    Retry
-	breaker  circuitbreaker.CircuitBreaker[any] // nil: none
+	breaker  circuitbreaker.CircuitBreaker[any] // breaker may be nil.
 	executor failsafe.Executor[any]
 }
 

@@ -13,11 +13,11 @@ import (
 
 // Rejection is an event that the server refused, and why.
 type Rejection struct {
-	Index      int          `json:"index"` // of the event in its request
+	Index      int          `json:"index"` // Index is the place of the event in its request.
 	ID         string       `json:"id"`
 	Code       problem.Code `json:"code"`
 	Message    string       `json:"message"`
-	DeadLetter string       `json:"dead_letter,omitempty"` // the name under which the server kept the event
+	DeadLetter string       `json:"dead_letter,omitempty"` // DeadLetter is the name of the stored event.
 }
 
 // Result is the server's answer to a request of events. Each event of the request is either
@@ -74,7 +74,7 @@ func (c *Client) SendLines(ctx context.Context, lines []byte) (result Result, er
 }
 
 // errAnswer is the error of an answer that does not name the outcome of the events.
-var errAnswer = errors.New("the answer is not one of a recount server")
+var errAnswer = errors.New("the answer does not come from a recount server")
 
 // final reports whether no rejected event may be sent again.
 func (r *Result) final() bool {

@@ -134,8 +134,8 @@ func (e *encoder) request(n int64) []byte {
 	return e.body
 }
 
-// time returns the event time: the time of the event in the schedule, or an earlier time for a late event. All times are
-// one request earlier than the schedule. A request is due before its last event, which would otherwise be in the future.
+// time returns the event time: the time of the event in the schedule, or an earlier time for a late event. All times
+// are one request earlier than the schedule. Otherwise the last event of a request would be in the future.
 func (e *Events) time(i int64) time.Time {
 	t := e.start.Add(time.Duration(i)*e.step - e.cfg.interval())
 	if unit(draw(e.cfg.Seed, i, forLate)) < e.cfg.Late {

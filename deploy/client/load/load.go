@@ -105,8 +105,8 @@ func (l *Load) run(ctx context.Context, start time.Time, every func(Tick)) error
 	return g.Wait()
 }
 
-// work sends the next request of the schedule until the schedule ends. There are InFlight workers. When all of them wait
-// for answers, the next request waits for a worker and counts as late.
+// work sends the next request of the schedule until the schedule ends. There are InFlight workers. When all of them
+// wait for answers, the next request waits for a worker and counts as late.
 func (l *Load) work(ctx context.Context, start time.Time) error {
 	for {
 		n := l.next.Add(1) - 1

@@ -116,7 +116,8 @@ func TestEveryRequestOfTheScheduleIsSent(t *testing.T) {
 		}
 	}
 	if len(promised) != len(ids) || answers == 0 || int64(answers) != s.Queries {
-		t.Errorf("%d of %d ids and %d of %d answers are in the acknowledgement log", len(promised), len(ids), answers, s.Queries)
+		t.Errorf("%d of %d ids and %d of %d answers are in the acknowledgement log", len(promised), len(ids),
+			answers, s.Queries)
 	}
 }
 
@@ -161,13 +162,15 @@ func TestNoCoordinatedOmission(t *testing.T) {
 		s, _ := run(t, c)
 		return s
 	}
-	// 60 requests are due in 300 ms. Four wait in flight for the stall. The last of the others is due 105 ms before it ends.
+	// 60 requests are due in 300 ms. Four wait in flight for the stall. The last of the others is due 105 ms before
+	// the stall ends.
 	if s := stalled(time.Minute); s.Late < 56 || s.Missed != 0 || s.Requests != 60 || s.Latency.Max < 350 {
 		t.Errorf("patient: late %d, missed %d, sent %d requests, the longest latency is %g ms with a stall of %s",
 			s.Late, s.Missed, s.Requests, s.Latency.Max, stall)
 	}
 	if s := stalled(100 * time.Millisecond); s.Missed < 56 || s.Requests+s.Missed != 60 {
-		t.Errorf("impatient: missed %d and sent %d requests, want at least 56 missed and 60 in total", s.Missed, s.Requests)
+		t.Errorf("impatient: missed %d and sent %d requests, want at least 56 missed and 60 in total", s.Missed,
+			s.Requests)
 	}
 }
 
@@ -195,7 +198,8 @@ func TestRetry(t *testing.T) {
 		case 1:
 			w.WriteHeader(http.StatusServiceUnavailable)
 			_, _ = io.WriteString(w,
-				`{"code":"log_unavailable","accepted":19,"rejected":[{"index":3,"code":"log_unavailable"}],"receipt":""}`)
+				`{"code":"log_unavailable","accepted":19,"receipt":"",`+
+					`"rejected":[{"index":3,"code":"log_unavailable"}]}`)
 		case 2:
 			panic(http.ErrAbortHandler) // The answer is lost.
 		}

@@ -18,7 +18,7 @@ type Summary struct {
 	Rate     float64 `json:"rate"`     // Rate is the wanted number of events a second.
 	Batch    int     `json:"batch"`    // Batch is the number of events in a request.
 	Schedule float64 `json:"schedule"` // Schedule is the length of the schedule in seconds.
-	Took     float64 `json:"took"`     // Took is the length of the load in seconds, with the retries after the schedule.
+	Took     float64 `json:"took"`     // Took is the length of the load in seconds, with retries after the schedule.
 	Counts
 	Offered float64 `json:"offered_rate"` // Offered is how many events were sent a second, with retries.
 	Goodput float64 `json:"goodput"`      // Goodput is how many events were acknowledged a second.
@@ -26,7 +26,7 @@ type Summary struct {
 	Error   string  `json:"error,omitempty"`
 
 	Latency   Percentiles  `json:"latency_ms"`         // Latency is of answered requests, from the intended send time.
-	Shed      *Percentiles `json:"shed_ms,omitempty"`  // Shed is of requests refused for load, from the actual send time.
+	Shed      *Percentiles `json:"shed_ms,omitempty"`  // Shed is of requests refused for load, from the actual send.
 	SendDelay Percentiles  `json:"send_behind_ms"`     // SendDelay is from the intended to the actual send time.
 	Query     *Percentiles `json:"query_ms,omitempty"` // Query is of answered queries, from the intended send time.
 	histogram *hdrhistogram.Histogram
@@ -66,7 +66,8 @@ func (t *tally) summary(c Config, view string, took, cpu time.Duration) *Summary
 		Counts:  t.Counts,
 		Offered: float64(t.Sent) / schedule, Goodput: float64(t.Acked) / schedule,
 		Cores:   cpu.Seconds() / took.Seconds(),
-		Latency: percentiles(t.latency), Shed: optionalPercentiles(t.sheds), SendDelay: percentiles(t.sends), Query: optionalPercentiles(t.queries),
+		Latency: percentiles(t.latency), Shed: optionalPercentiles(t.sheds),
+		SendDelay: percentiles(t.sends), Query: optionalPercentiles(t.queries),
 		histogram: t.latency,
 	}
 	if t.first != nil {
@@ -89,7 +90,8 @@ func cpuTime() time.Duration {
 func (s *Summary) Failure() error {
 	switch {
 	case s.Wrong > 0:
-		return fmt.Errorf("%d events had the wrong outcome: valid but refused for good, or malformed but accepted", s.Wrong)
+		return fmt.Errorf("%d events had the wrong outcome: valid but refused for good, or malformed but accepted",
+			s.Wrong)
 	case s.Unexpected > 0:
 		return fmt.Errorf("%d requests had an unexpected answer, the first of them: %s", s.Unexpected, s.Error)
 	case s.Acked+s.Refused == 0:
