@@ -6,7 +6,6 @@ package bench
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -23,6 +22,7 @@ import (
 
 	"recount/deploy/client"
 	"recount/deploy/server"
+	"recount/schemas/query"
 )
 
 // The dimensions of the view.
@@ -117,12 +117,11 @@ func bodies(n int, prefix string) [][]byte {
 // sendAll sends every body over the given number of connections.
 func sendAll(b *testing.B, url string, all [][]byte, connections int) {
 	b.Helper()
-	s := client.NewSender(url, connections)
 	var next, retries atomic.Int64
-	s.Retries = func(error) error {
+	c := connect(b, client.Config{URL: url, Connections: connections, OnRetry: func(error) error {
 		retries.Add(1)
 		return nil
-	}
+	}})
 	var wg sync.WaitGroup
 	for range connections {
 		wg.Go(func() {
@@ -131,7 +130,7 @@ func sendAll(b *testing.B, url string, all [][]byte, connections int) {
 				if i >= len(all) {
 					return
 				}
-				if _, err := s.Send(context.Background(), all[i]); err != nil {
+				if _, err := c.SendLines(context.Background(), all[i]); err != nil {
 					b.Error(err)
 					return
 				}
@@ -171,9 +170,10 @@ func BenchmarkRecompute(b *testing.B) {
 				stack, stop := startServer(b, dimensions)
 				sendAll(b, stack.URL(), all, 8)
 				waitUntilLanded(b, stack.URL(), len(all)*batch)
+				c := connect(b, client.Config{URL: stack.URL()})
 				began := time.Now()
 				cpu := cpuTime(b)
-				call(b, stack.URL(), "/v1/jobs/recompute/runs", "")
+				recompute(b, c)
 				took += time.Since(began)
 				used += cpuTime(b) - cpu
 				rows += metric(b, stack.URL(), "recount_batch_rows_total")
@@ -216,7 +216,8 @@ func BenchmarkMergedQuery(b *testing.B) {
 	defer stop()
 	sendAll(b, stack.URL(), bodies(101, "q"), 8)
 	waitUntilLanded(b, stack.URL(), 101*batch)
-	call(b, stack.URL(), "/v1/jobs/recompute/runs", "")
+	c := connect(b, client.Config{URL: stack.URL()})
+	recompute(b, c)
 	sendAll(b, stack.URL(), bodies(5, "live"), 2)
 	const sixHours = `"from":"2024-01-01T00:00:00Z","to":"2024-01-01T06:00:00Z","group_by":["origin"]`
 	for name, q := range map[string]string{
@@ -227,13 +228,13 @@ func BenchmarkMergedQuery(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			for range 20 {
-				call(b, stack.URL(), "/v1/query", q)
+				ask(b, c, q)
 			}
 			var took []time.Duration
 			used := cpuTime(b)
 			for range 300 {
 				began := time.Now()
-				call(b, stack.URL(), "/v1/query", q)
+				ask(b, c, q)
 				took = append(took, time.Since(began))
 			}
 			b.ReportMetric((cpuTime(b)-used).Seconds()*1e3/float64(len(took)), "cpu-ms")
@@ -253,22 +254,21 @@ const flightsQuery = `{"view":"departures","measures":["flights"],` +
 func BenchmarkVisible(b *testing.B) {
 	stack, stop := startServer(b, dense)
 	defer stop()
-	s := client.NewSender(stack.URL(), 1)
+	c := connect(b, client.Config{URL: stack.URL()})
 	var took []time.Duration
 	for i := range 200 {
 		body := bytes.ReplaceAll(bodies(1, "v")[0][:230], []byte(`"id":"v`), fmt.Appendf(nil, `"id":"x%d-`, i))
 		body = body[:bytes.IndexByte(body, '\n')+1]
-		if _, err := s.Send(context.Background(), body); err != nil {
+		if _, err := c.SendLines(context.Background(), body); err != nil {
 			b.Fatal(err)
 		}
 		began := time.Now()
 		for {
-			var a struct{ Rows []struct{ Flights int } }
-			raw := call(b, stack.URL(), "/v1/query", flightsQuery)
-			if err := json.Unmarshal(raw, &a); err != nil {
+			var rows []struct{ Flights int }
+			if _, err := c.Query(context.Background(), parseQuery(flightsQuery), &rows); err != nil {
 				b.Fatal(err)
 			}
-			if len(a.Rows) > 0 && a.Rows[0].Flights > i {
+			if len(rows) > 0 && rows[0].Flights > i {
 				break
 			}
 		}
@@ -279,19 +279,47 @@ func BenchmarkVisible(b *testing.B) {
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1e3, "p99-ms")
 }
 
-// call posts a body and returns the answer, which must have status 200.
-func call(b *testing.B, url, path, body string) []byte {
+// connect returns a client that is closed when the benchmark ends.
+func connect(b *testing.B, cfg client.Config) *client.Client {
 	b.Helper()
-	resp, err := http.Post(url+path, "application/json", bytes.NewReader([]byte(body)))
+	c, err := client.New(cfg)
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		b.Fatalf("POST %s: status %d, %v: %s", path, resp.StatusCode, err, raw)
+	b.Cleanup(c.Close)
+	return c
+}
+
+// parseQuery reads a query that a benchmark holds as text.
+func parseQuery(text string) *query.Query {
+	q, err := query.Parse([]byte(text))
+	if err != nil {
+		panic(err)
 	}
-	return raw
+	return q
+}
+
+// ask sends a query and reads its answer without decoding it.
+func ask(b *testing.B, c *client.Client, text string) {
+	b.Helper()
+	answer, err := c.QueryAs(context.Background(), parseQuery(text), client.JSON)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, answer); err != nil {
+		b.Fatal(err)
+	}
+	if err := answer.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// recompute runs the job and waits for its end.
+func recompute(b *testing.B, c *client.Client) {
+	b.Helper()
+	if _, err := c.RunJob(context.Background(), "recompute"); err != nil {
+		b.Fatal(err)
+	}
 }
 
 // metric returns the sum of a metric over its labels.

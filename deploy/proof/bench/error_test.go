@@ -1,13 +1,16 @@
 package bench
 
 import (
-	"encoding/json"
+	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
+
+	"recount/deploy/client"
+	"recount/schemas/query"
 )
 
 const errorConfig = `
@@ -46,7 +49,7 @@ func BenchmarkSpeedError(b *testing.B) {
 		sendAll(b, p.url, hitBodies(round, groups, perRound, day), 8)
 		live := waitForLive(b, p.url, day, perRound)
 		waitUntilLanded(b, p.url, (round+1)*perRound)
-		call(b, p.url, "/v1/jobs/recompute/runs", "")
+		recompute(b, connect(b, client.Config{URL: p.url}))
 		exact := measures(b, p.url, day, "exact")
 		if len(live) != len(exact) || len(live) != groups {
 			b.Fatalf("got %d groups live and %d exact, want %d", len(live), len(exact), groups)
@@ -125,16 +128,15 @@ func waitForLive(b *testing.B, url string, day time.Time, n float64) map[string]
 }
 
 // measures queries the measures of a day by page.
-func measures(b *testing.B, url string, day time.Time, mode string) map[string]group {
+func measures(b *testing.B, url string, day time.Time, mode query.Mode) map[string]group {
 	b.Helper()
-	q := fmt.Sprintf(`{"view":"hits","from":%q,"to":%q,"group_by":["page"],"mode":%q}`, day.Format(time.RFC3339),
-		day.AddDate(0, 0, 1).Format(time.RFC3339), mode)
-	var a struct{ Rows []group }
-	if err := json.Unmarshal(call(b, url, "/v1/query", q), &a); err != nil {
+	q := &query.Query{View: "hits", From: day, To: day.AddDate(0, 0, 1), GroupBy: []string{"page"}, Mode: mode}
+	var rows []group
+	if _, err := connect(b, client.Config{URL: url}).Query(context.Background(), q, &rows); err != nil {
 		b.Fatal(err)
 	}
 	out := map[string]group{}
-	for _, g := range a.Rows {
+	for _, g := range rows {
 		out[g.Page] = g
 	}
 	return out

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os/exec"
@@ -8,7 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"recount/deploy/client"
 	"recount/deploy/client/load"
+	"recount/schemas/query"
 )
 
 // overloadConfig has one view, which is recomputed during the load.
@@ -122,17 +125,18 @@ func (o *overload) run(rate float64, d time.Duration) (s load.Summary, peak floa
 func (o *overload) checkCount() {
 	o.b.Helper()
 	now := time.Now().UTC().Truncate(24 * time.Hour)
-	q := fmt.Sprintf(`{"view":"page_views","measures":["views"],"from":%q,"to":%q}`,
-		now.AddDate(0, 0, -2).Format(time.RFC3339), now.AddDate(0, 0, 2).Format(time.RFC3339))
-	var a struct{ Rows []struct{ Views int64 } }
+	c := connect(o.b, client.Config{URL: o.p.url})
+	q := &query.Query{View: "page_views", Measures: []string{"views"}, From: now.AddDate(0, 0, -2),
+		To: now.AddDate(0, 0, 2)}
+	var rows []struct{ Views int64 }
 	for range 600 {
-		if err := json.Unmarshal(call(o.b, o.p.url, "/v1/query", q), &a); err != nil {
+		if _, err := c.Query(context.Background(), q, &rows); err != nil {
 			o.b.Fatal(err)
 		}
-		if len(a.Rows) == 1 && a.Rows[0].Views == o.count {
+		if len(rows) == 1 && rows[0].Views == o.count {
 			return
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	o.b.Fatalf("the view counts %+v, want the %d acknowledged events", a.Rows, o.count)
+	o.b.Fatalf("the view counts %+v, want the %d acknowledged events", rows, o.count)
 }

@@ -1,12 +1,12 @@
 package bench
 
 import (
-	"bytes"
-	"encoding/json"
+	"context"
 	"fmt"
-	"net/http"
 	"testing"
 	"time"
+
+	"recount/deploy/client"
 )
 
 // BenchmarkRestart kills a server whose log holds the given number of events. It measures the time
@@ -20,18 +20,18 @@ func BenchmarkRestart(b *testing.B) {
 			for sent := 0; sent < events; sent += 1_000_000 {
 				sendAll(b, p.url, bodies(1000, fmt.Sprintf("%d-", sent)), 8)
 			}
-			if !waitUntilCounted(p.url, events, 2*time.Minute) {
+			if !waitUntilCounted(b, p.url, events, 2*time.Minute) {
 				b.Fatal("not all events were counted within two minutes")
 			}
 			for _, published := range []bool{false, true} {
 				if published {
 					waitUntilLanded(b, p.url, 0)
-					call(b, p.url, "/v1/jobs/recompute/runs", "")
+					recompute(b, connect(b, client.Config{URL: p.url}))
 				}
 				p.kill()
 				began := time.Now()
 				p = startProcess(b, dir, config)
-				if !waitUntilCounted(p.url, events, time.Minute) {
+				if !waitUntilCounted(b, p.url, events, time.Minute) {
 					b.Fatal("the restarted server did not count all events within a minute")
 				}
 				unit := "s-unpublished"
@@ -46,20 +46,18 @@ func BenchmarkRestart(b *testing.B) {
 }
 
 // waitUntilCounted reports whether the server is ready and counts the events within the limit.
-func waitUntilCounted(url string, events int, limit time.Duration) bool {
-	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if resp, err := http.Get(url + "/readyz"); err != nil || resp.Body.Close() != nil ||
-			resp.StatusCode != http.StatusOK {
+func waitUntilCounted(b *testing.B, url string, events int, limit time.Duration) bool {
+	b.Helper()
+	c := connect(b, client.Config{URL: url, Retry: client.Retry{Attempts: 1}, Breaker: client.Breaker{Failures: -1}})
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	for ; ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
+		if c.Ready(ctx) != nil {
 			continue
 		}
-		resp, err := http.Post(url+"/v1/query", "application/json", bytes.NewReader([]byte(flightsQuery)))
-		if err != nil {
-			continue
-		}
-		var a struct{ Rows []struct{ Flights int } }
-		err = json.NewDecoder(resp.Body).Decode(&a)
-		_ = resp.Body.Close()
-		if err == nil && len(a.Rows) == 1 && a.Rows[0].Flights == events {
+		var rows []struct{ Flights int }
+		_, err := c.Query(ctx, parseQuery(flightsQuery), &rows)
+		if err == nil && len(rows) == 1 && rows[0].Flights == events {
 			return true
 		}
 	}
