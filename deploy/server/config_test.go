@@ -108,8 +108,8 @@ func TestValuesAreReadAgain(t *testing.T) {
 	}
 }
 
-// TestFaultsNameTheirLine: every fault says where it is and what to write.
-func TestFaultsNameTheirLine(t *testing.T) {
+// TestMistakesNameTheirLine checks that every mistake names its place and what to write.
+func TestMistakesNameTheirLine(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ old, new, want string }{
 		{"listen: 127.0.0.1:9000", "listen: 0.0.0.0:9000", "recount.yaml:2: listen: \"0.0.0.0:9000\" is not a " +

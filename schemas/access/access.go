@@ -35,12 +35,12 @@ func ParseScopes(names []string) (Scopes, error) {
 	for _, n := range names {
 		i := slices.Index(scopeNames, n)
 		if i < 0 {
-			return 0, fmt.Errorf("scope %q: use some of %s", n, strings.Join(scopeNames, ", "))
+			return 0, fmt.Errorf("scope %q: use one or more of %s", n, strings.Join(scopeNames, ", "))
 		}
 		s |= 1 << i
 	}
 	if s == 0 {
-		return 0, fmt.Errorf("no scope: use some of %s", strings.Join(scopeNames, ", "))
+		return 0, fmt.Errorf("no scope: use one or more of %s", strings.Join(scopeNames, ", "))
 	}
 	return s, nil
 }

@@ -94,7 +94,7 @@ func unknown(name string) string {
 	return name
 }
 
-// maxUnknown is the longest name of an unknown field that is repeated as the field at fault, in bytes.
+// maxUnknown is the longest name of an unknown field that is repeated in an error, in bytes.
 const maxUnknown = 64
 
 func (w walker) members(field string, depth int) error {
