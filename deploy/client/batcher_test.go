@@ -222,7 +222,8 @@ func TestBatcherWithFewAttempts(t *testing.T) {
 		!strings.Contains(err.Error(), "1 events were not") {
 		t.Error(err)
 	}
-	if l.outcomes["a"].Err == nil || l.outcomes["b"].Err != nil || l.outcomes["b"].Receipt != "r" || l.outcomes["c"].Rejection == nil {
+	if l.outcomes["a"].Err == nil || l.outcomes["b"].Err != nil || l.outcomes["b"].Receipt != "r" ||
+		l.outcomes["c"].Rejection == nil {
 		t.Errorf("%+v", l.outcomes)
 	}
 	if err := errors.Join(b.Flush(t.Context()), b.Close(t.Context())); err != nil {

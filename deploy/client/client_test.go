@@ -143,7 +143,8 @@ func TestIDsAndTimesAreMadeOnce(t *testing.T) {
 	c := newClient(t, s, nil)
 	happened := time.Date(2024, 5, 1, 10, 0, 0, 1000, time.FixedZone("", 3600))
 	events := []Event{{Type: "hit", Data: map[string]int{"n": 1}},
-		{ID: "mine", Source: "s", Type: "hit", Time: happened, Subject: "x", Extensions: map[string]any{"b": 2, "a": "1"}}}
+		{ID: "mine", Source: "s", Type: "hit", Time: happened, Subject: "x",
+			Extensions: map[string]any{"b": 2, "a": "1"}}}
 	for range 2 {
 		if _, err := c.Send(t.Context(), events); err != nil {
 			t.Fatal(err)

@@ -156,7 +156,7 @@ func (t *tally) addQuery(took time.Duration, err error) {
 type Tick struct {
 	At     time.Duration // At is the time since the start of the first tick.
 	Counts               // Counts has only the members that minus sets.
-	P99    time.Duration // P99 is the latency of requests answered in the second, from their intended send time.
+	P99    time.Duration // The 99th percentile of the latency of requests answered in the second.
 }
 
 // tick calls each once a second until ctx ends.
