@@ -13,10 +13,15 @@ type Log interface {
 }
 
 // Expire trims every partition of the log, removes old runs from the ledger, and retires old dead
-// letters. bound returns for each partition the lowest sequence that is still needed (L6).
-func Expire(schedule string, log Log, bound func(context.Context) ([]uint64, error), ledger *Ledger, remove Remover,
-	retire func(context.Context) (int64, error)) Job {
+// letters. check comes first: if it returns an error, nothing is removed, because what is stored is
+// not what it must be (publish.Publisher.CheckStored). bound returns for each partition the lowest
+// sequence that is still needed (L6).
+func Expire(schedule string, log Log, check func(context.Context) error, bound func(context.Context) ([]uint64, error),
+	ledger *Ledger, remove Remover, retire func(context.Context) (int64, error)) Job {
 	return Job{Name: "expire", Schedule: schedule, Run: func(ctx context.Context) (Report, error) {
+		if err := check(ctx); err != nil {
+			return Report{}, fmt.Errorf("nothing is removed: %w", err)
+		}
 		bounds, err := bound(ctx)
 		trimmed := int64(0)
 		if err == nil {

@@ -145,8 +145,9 @@ func TestExpire(t *testing.T) {
 	}
 	for _, c := range []struct{ bound, want uint64 }{{5, 0}, {12, 12}, {99, 20}} {
 		log := &fakeLog{first: 10, next: 20}
-		job := Expire("", log, func(context.Context) ([]uint64, error) { return []uint64{c.bound}, nil }, l,
-			records, func(context.Context) (int64, error) { return 0, nil })
+		job := Expire("", log, func(context.Context) error { return nil },
+			func(context.Context) ([]uint64, error) { return []uint64{c.bound}, nil }, l, records,
+			func(context.Context) (int64, error) { return 0, nil })
 		if _, err := job.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -159,6 +160,32 @@ func TestExpire(t *testing.T) {
 	}
 	if len(records.Bodies) != KeepRuns {
 		t.Errorf("%d records are left, want %d", len(records.Bodies), KeepRuns)
+	}
+}
+
+// TestExpireRemovesNothing checks that expire removes nothing when what is stored is not what it must be.
+func TestExpireRemovesNothing(t *testing.T) {
+	t.Parallel()
+	records := &recordtest.Memory{}
+	l := openLedger(t, records)
+	for i := range KeepRuns + 5 {
+		if err := l.Add(t.Context(), Run{ID: "x", Job: "work", Start: time.Unix(int64(i), 0).UTC()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log := &fakeLog{first: 10, next: 20}
+	bad := errors.New("a commit record is missing")
+	job := Expire("", log, func(context.Context) error { return bad },
+		func(context.Context) ([]uint64, error) { return []uint64{12}, nil }, l, records,
+		func(context.Context) (int64, error) {
+			t.Error("dead letters were retired")
+			return 0, nil
+		})
+	if _, err := job.Run(t.Context()); !errors.Is(err, bad) {
+		t.Errorf("got %v, want %v", err, bad)
+	}
+	if log.trimmed != 0 || len(records.Bodies) != KeepRuns+5 {
+		t.Errorf("trimmed below %d and %d runs are left, want nothing removed", log.trimmed, len(records.Bodies))
 	}
 }
 

@@ -2,11 +2,13 @@ package cells
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"recount/schemas/failpoint"
@@ -44,10 +46,26 @@ func (s *Store) Project(ctx context.Context, state *record.State) error {
 		}
 		failpoint.Point("publish.marker.after")
 	}
-	if err := s.syncViews(ctx, state.Views); err != nil {
+	// A later publication may have views that this one lacks. Their VIEWs must stay.
+	if err := s.syncViews(ctx, state.Views, done <= state.N); err != nil {
 		return fmt.Errorf("project publication %d: %w", state.N, err)
 	}
 	return nil
+}
+
+// Projected returns the highest number of a publication that the projection has rows of, complete or
+// not. It returns 0 if there is no projection. Rows are written only after their publication exists,
+// so the number says that this publication existed.
+func (s *Store) Projected(ctx context.Context) (n uint64, err error) {
+	err = s.db.QueryRow(ctx, "SELECT max(n) FROM "+sqlschema.Published).Scan(&n)
+	var e *clickhouse.Exception
+	if errors.As(err, &e) && e.Code == noTable {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read the projection: %w", err)
+	}
+	return n, nil
 }
 
 func (s *Store) projectRows(ctx context.Context, state *record.State, full bool) error {

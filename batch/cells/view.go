@@ -55,8 +55,9 @@ func viewColumns(c *catalog.Catalog, v *catalog.View, m catalog.Measure) []strin
 
 // syncViews creates, replaces and drops SQL VIEWs, so that they are those of the publication. A
 // redefined view keeps its old VIEW until its first publication, so that SQL never shows an empty
-// VIEW. A view that is gone from both the configuration and the publication loses its VIEW.
-func (s *Store) syncViews(ctx context.Context, published map[string]record.ViewState) error {
+// VIEW. A view that is gone from both the configuration and the publication loses its VIEW, if the
+// publication is the newest.
+func (s *Store) syncViews(ctx context.Context, published map[string]record.ViewState, newest bool) error {
 	there, err := s.tableComments(ctx)
 	if err != nil {
 		return err
@@ -78,6 +79,9 @@ func (s *Store) syncViews(ctx context.Context, published map[string]record.ViewS
 			"CREATE OR REPLACE VIEW "+sqlschema.Quote(name)+" AS "+selection+" COMMENT '"+mark+"'"); err != nil {
 			return fmt.Errorf("create VIEW %s: %w", name, err)
 		}
+	}
+	if !newest {
+		return nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(there)) {
 		_, counts := published[name]

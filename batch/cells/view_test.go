@@ -164,9 +164,15 @@ func TestViewsFollowPublications(t *testing.T) {
 	if w.project(removed, two); !exists() {
 		t.Error("a removed view lost its VIEW while it is still published")
 	}
-	if w.project(removed, w.publish(removed, two, true, nil)); exists() {
+	three := w.publish(removed, two, true, nil)
+	if w.project(removed, three); exists() {
 		t.Error("a removed view still has its VIEW after a publication without it")
 	}
+	w.project(redefined, w.publish(redefined, three, true, nil))
+	if w.project(removed, three); !exists() {
+		t.Error("a publisher that lags dropped the VIEW of a later publication")
+	}
+	w.exec("DROP VIEW wide")
 	w.exec("CREATE TABLE wide (x UInt8) ENGINE = MergeTree ORDER BY x")
 	err := s.Project(t.Context(), one)
 	if err == nil || !strings.Contains(err.Error(), "view wide") || !strings.Contains(err.Error(), "rename") {

@@ -123,5 +123,6 @@ func cloneChain(c *record.Chain) *record.Chain {
 	out.Epochs = slices.Clip(c.Epochs)
 	out.Segments = slices.Clip(c.Segments)
 	out.Holes = slices.Clip(c.Holes)
+	out.Ends = slices.Clip(c.Ends)
 	return &out
 }

@@ -157,6 +157,7 @@ func (k *Checkpointer) writeDue(ctx context.Context, c, end *record.Chain) (made
 	}
 	end.Segments = nil
 	end.Holes = nil
+	end.Ends = nil
 	return made, nil
 }
 

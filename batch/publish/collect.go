@@ -27,7 +27,7 @@ type CollectResult struct {
 
 // Collect removes rows and tables that no kept publication names (P3, U4), and objects that no commit
 // record names (C8). One run removes a bounded number, so that it never takes long; the next run
-// continues.
+// continues. It removes nothing if records are missing (ErrRecordsMissing).
 //
 // A version is safe to remove whatever its age. It holds the number of the publication it was
 // written for, and each number is given once (P2). When that publication exists and does not name
@@ -54,18 +54,12 @@ func (p *Publisher) collect(ctx context.Context, r *CollectResult) error {
 	if err := p.views.Project(ctx, p.State()); err != nil {
 		return err
 	}
-	if err := p.loadPins(ctx); err != nil {
-		return err
-	}
-	// n is read before the kept states. So a publication that appears in between is above n or among
-	// them; it cannot be below n and missing from them.
-	n := p.State().N
-	if n == 0 {
-		return nil // No publication names anything yet, so garbage cannot be recognized.
-	}
-	kept, err := p.keptStates(ctx)
+	n, kept, err := p.checkKept(ctx)
 	if err != nil {
 		return err
+	}
+	if n == 0 {
+		return nil // No publication names anything yet, so garbage cannot be recognized.
 	}
 	failpoint.Point("publish.collect.before")
 	if err := p.collectTables(ctx, n, kept, r); err != nil {

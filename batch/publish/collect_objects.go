@@ -45,11 +45,12 @@ func (p *Publisher) collectObjects(ctx context.Context, r *CollectResult) error 
 	return nil
 }
 
-// namedObjects returns the objects that commit records name and that are not retired.
+// namedObjects returns the objects that commit records name and that are not retired. It checks the
+// chains, because an object looks unnamed when the record that names it is missing.
 func (p *Publisher) namedObjects(ctx context.Context) (map[string]bool, error) {
-	chains, err := p.chains(ctx)
+	chains, err := p.checkedChains(ctx, p.State())
 	if err != nil {
-		return nil, fmt.Errorf("read commit chains: %w", err)
+		return nil, err
 	}
 	horizons, err := p.horizons(ctx)
 	if err != nil {

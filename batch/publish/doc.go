@@ -21,4 +21,5 @@
 //	U3  The state of this process follows the chain record by record; only the chain changes it.
 //	U4  Nothing that a kept publication names is deleted. Kept are the last Keep publications,
 //	    those that were replaced less than twice the longest query ago, and the pinned ones (P3).
+//	    Nothing at all is deleted or published while records are missing (CheckStored).
 package publish

@@ -44,14 +44,13 @@ type landed struct {
 // Refresh before. Then a chain head below H means that the chain is wrong, and not that another
 // publisher was faster.
 func (p *Publisher) plan(ctx context.Context) (*plan, error) {
-	previous := p.State()
-	chains, err := p.chains(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read commit chains: %w", err)
+	if err := p.checkNumbers(ctx); err != nil {
+		return nil, err
 	}
-	if len(chains) != p.cfg.Partitions {
-		return nil, fmt.Errorf("read commit chains: got %d chains, but log.partitions is %d", len(chains),
-			p.cfg.Partitions)
+	previous := p.State()
+	chains, err := p.checkedChains(ctx, previous)
+	if err != nil {
+		return nil, err
 	}
 	horizons, err := p.horizons(ctx)
 	if err != nil {
@@ -61,9 +60,6 @@ func (p *Publisher) plan(ctx context.Context) (*plan, error) {
 		digests: map[string]string{}, ledgers: map[string]*record.Ledger{}}
 	types := map[string]*landed{}
 	for i, c := range chains {
-		if err := p.checkChain(c, i, previous.H[i]); err != nil {
-			return nil, err
-		}
 		plan.h = append(plan.h, c.Head)
 		plan.tips = append(plan.tips, c.Tip)
 		if n := len(c.Segments); n > 0 && failpoint.Off(failpoint.B1) {
@@ -90,25 +86,6 @@ func (p *Publisher) plan(ctx context.Context) (*plan, error) {
 		plan.addInput(p.cfg.Catalog, name, types[name])
 	}
 	return plan, nil
-}
-
-// checkChain checks that a chain belongs to partition i of this configuration and reaches h, the
-// partition's place in the newest publication's H.
-func (p *Publisher) checkChain(c *record.Chain, i int, h position.Offset) error {
-	switch {
-	case c.Partition != i:
-		return fmt.Errorf("read commit chains: the chain at index %d is that of partition %d", i, c.Partition)
-	case c.Head.Seq < h.Seq || c.Head.Epoch < h.Epoch:
-		return fmt.Errorf("partition %d: the commit chain ends at %v, but publication %d covers the partition up to "+
-			"%v; restore the commit records that are missing", i, c.Head, p.State().N, h)
-	case c.Begun() && c.Bucket != p.cfg.Catalog.Bucket:
-		return fmt.Errorf("partition %d: batch.bucket is %s, but the lake was begun with %s; set it back", i,
-			p.cfg.Catalog.Bucket, c.Bucket)
-	case c.Begun() && c.Partitions != p.cfg.Partitions:
-		return fmt.Errorf("partition %d: log.partitions is %d, but the lake was begun with %d; set it back", i,
-			p.cfg.Partitions, c.Partitions)
-	}
-	return nil
 }
 
 // horizons reads which objects are retired. Every run reads it again. An object is deleted only

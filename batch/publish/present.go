@@ -18,11 +18,11 @@ const headRequests = 16 // at once
 // those that are lost (C8). first and bounds are sequences by partition: what the log still has and
 // is about to trim. Once it is trimmed, a lost object cannot be rebuilt. So each object is looked
 // for twice: before it counts for the first time, and here. After an error the log must not be
-// trimmed, because it may hold the only copy.
+// trimmed, because it may hold the only copy. An error about missing records means the same.
 func (p *Publisher) EnsureObjects(ctx context.Context, first, bounds []uint64) error {
-	chains, err := p.chains(ctx)
+	chains, err := p.checkedChains(ctx, p.State())
 	if err != nil {
-		return fmt.Errorf("read commit chains: %w", err)
+		return err
 	}
 	horizons, err := p.horizons(ctx)
 	if err != nil {

@@ -33,8 +33,10 @@ type Views interface {
 		buckets []int64) (map[int64]record.BucketVersion, error)
 
 	// Project makes the SQL VIEWs show publication s, unless they show it or a later one already.
+	// Projected returns the highest number of a publication that the projection has rows of, or 0.
 	// DeleteProjection deletes what no reader of publication oldest or a later one needs.
 	Project(ctx context.Context, s *record.State) error
+	Projected(ctx context.Context) (n uint64, err error)
 	DeleteProjection(ctx context.Context, oldest uint64) (rows int64, err error)
 
 	// Versions lists the versions below a limit that a table holds. DropTable deletes their rows,

@@ -133,6 +133,9 @@ func (w *world) commit(p int, c *record.Commit) {
 	c.Previous = w.chains[p].Tip
 	raw, err := c.Encode()
 	if err == nil {
+		_, _, err = w.records.Create(w.t.Context(), w.chains[p].NextKey(), raw)
+	}
+	if err == nil {
 		_, err = w.chains[p].Extend(raw)
 	}
 	if err != nil {

@@ -26,7 +26,8 @@ func (s *Server) openJobs(ctx context.Context) error {
 		jobs.Recompute(schedules.Recompute, s.publisher),
 		jobs.Collect(schedules.Collect, s.publisher,
 			s.checkpoint(landing.NewCheckpointer(s.engines.records, s.cfg.Log.Partitions, s.logger))),
-		jobs.Expire(schedules.Expire, s.engines.log, s.needed, ledger, s.engines.lake, s.deadLetters.Retire),
+		jobs.Expire(schedules.Expire, s.engines.log, s.publisher.CheckStored, s.needed, ledger, s.engines.lake,
+			s.deadLetters.Retire),
 		s.auditor.Job(schedules.Audit),
 		rechecker.Job(schedules.Recheck),
 	}

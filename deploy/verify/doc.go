@@ -21,7 +21,8 @@
 //	V3  Every acknowledged event of the client: it is in the lake or in the log, and counts once.
 //	V4  Every stored event of the client's runs: it was acknowledged, or its outcome is unknown to the client.
 //	V5  Every publication: its number, its hash chain, and its H, which never goes back and is on a boundary of the
-//	    record that the publication names.
+//	    record that the publication names. Nothing else names a later publication: ClickHouse's projection,
+//	    the runs of the job recompute, a running server.
 //	V6  The rows of each kept publication in ClickHouse, by count and checksum, and a recomputation of its buckets. Of
 //	    an older kept publication, only the buckets that differ from the newest are recomputed.
 //	V7  Every recorded answer, computed from the events of [0, S) in the order of their positions.

@@ -41,6 +41,7 @@ type Evidence struct {
 type snapshot struct {
 	chains       []*chain // by partition
 	publications []*publication
+	witnesses    []witness       // of the highest publication, read before publications
 	kept         []*record.State // ascending
 	logs         []bounds        // by partition; nil without a log
 	damaged      map[string]bool // keys of the objects that V2 found missing or damaged
@@ -81,6 +82,9 @@ func (s *snapshot) segmentsBelow(p int, h position.Offset) []*record.Commit {
 func (e *Evidence) readSnapshot(ctx context.Context, r *recorder) (*snapshot, error) {
 	s := &snapshot{damaged: map[string]bool{}}
 	var err error
+	if s.witnesses, err = readWitnesses(ctx, e); err != nil {
+		return nil, fmt.Errorf("read what names publications: %w", err)
+	}
 	if s.publications, err = readPublications(ctx, e, r); err != nil {
 		return nil, fmt.Errorf("read publications: %w", err)
 	}

@@ -167,6 +167,17 @@ var faults = []fault{
 		bucket := time.UnixMicro(v.Bucket).UTC()
 		return finding(verify.V9, verify.Place{View: "hits", Bucket: &bucket, Version: v.Ver})
 	}},
+	{"removed last publication", func(t *testing.T, w *world) verify.Finding {
+		n := w.publication(t, 0).N
+		w.store(t, func(s *lake.Store) error { return s.Delete(t.Context(), record.PublicationKey(n)) })
+		return finding(verify.V5, verify.Place{Publication: n, File: record.PublicationKey(n)})
+	}},
+	{"removed last publication that only a run names", func(t *testing.T, w *world) verify.Finding {
+		n := w.publication(t, 0).N
+		w.sql(t, fmt.Sprintf("DELETE FROM recount_published WHERE n >= %d", n))
+		w.store(t, func(s *lake.Store) error { return s.Delete(t.Context(), record.PublicationKey(n)) })
+		return finding(verify.V5, verify.Place{Publication: n, File: record.PublicationKey(n)})
+	}},
 	{"forged H", func(t *testing.T, w *world) verify.Finding {
 		h := w.publication(t, 0)
 		h.H[0].Seq--

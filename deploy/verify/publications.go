@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"recount/batch/publish"
+	"recount/jobs"
 	"recount/schemas/record"
 )
 
@@ -67,6 +69,80 @@ func readPublications(ctx context.Context, e *Evidence, r *recorder) (out []*pub
 
 const restorePublication = "restore publish/ from a copy of the object store; answers since then may have come from " +
 	"a forged record"
+
+// witness says that publication n existed. A reader of the chain of publications cannot tell that its
+// last records are missing, so others are asked.
+type witness struct {
+	n    uint64
+	name string
+	do   string // what to do with the witness if the publication is lost for ever
+}
+
+// readWitnesses asks what else names a publication. It must be called before publications are read: a
+// running server may publish meanwhile. Pins are another witness, which keptNumbers asks (V9).
+func readWitnesses(ctx context.Context, e *Evidence) (out []witness, err error) {
+	if e.Kept != nil {
+		if kept := e.Kept(); len(kept) > 0 {
+			out = append(out, witness{kept[len(kept)-1], "the running server", "restart the server"})
+		}
+	}
+	if e.Cells != nil {
+		n, err := e.Cells.Projected(ctx)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, witness{n, "ClickHouse (recount_published)", "delete the rows of recount_published with " +
+			"a higher n than the newest record's (embedded: move data_dir/clickhouse away; its rows are computed again)"})
+	}
+	run, err := newestRun(ctx, e)
+	return append(out, run), err
+}
+
+// newestRun returns the run of the job recompute that names the highest publication. Runs that cannot
+// be read are left out, because nothing depends on them.
+func newestRun(ctx context.Context, e *Evidence) (w witness, err error) {
+	keys, err := e.Records.List(ctx, recomputeRuns)
+	if err != nil {
+		return witness{}, err
+	}
+	slices.Sort(keys)
+	var places []place
+	for _, key := range keys[max(0, len(keys)-witnessRuns):] {
+		places = append(places, place{key: key})
+	}
+	bodies, err := getAll(ctx, e, places)
+	if err != nil {
+		return witness{}, err
+	}
+	for i, b := range bodies {
+		var run jobs.Run
+		if b.corrupt == nil && json.Unmarshal(b.raw, &run) == nil && run.Publication > w.n {
+			w = witness{run.Publication, "the run " + places[i].key, "remove the record of the run"}
+		}
+	}
+	return w, nil
+}
+
+const (
+	recomputeRuns = "jobs/recompute/"
+	witnessRuns   = 20 // runs that are read: few enough that expire removes none of them meanwhile
+)
+
+// checkWitnesses says which publications are known to have existed after the newest record there is (V5, P2).
+func checkWitnesses(r *recorder, s *snapshot) {
+	newest := uint64(0)
+	if n := len(s.publications); n > 0 {
+		newest = s.publications[n-1].N
+	}
+	for _, w := range s.witnesses {
+		if w.n > newest {
+			r.find(V5, Place{Publication: w.n, File: record.PublicationKey(newest + 1)}, "restore the records from "+
+				record.PublicationKey(newest+1)+" on from a copy of the object store; nothing is published or deleted "+
+				"until then. If they are lost for ever: "+w.do, "%s names publication %d, but the newest record is that of "+
+				"publication %d", w.name, w.n, newest)
+		}
+	}
+}
 
 // checkPublications compares the publication chain with the commit chains (V5).
 func checkPublications(r *recorder, s *snapshot) {

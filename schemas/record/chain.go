@@ -1,7 +1,9 @@
 package record
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"recount/schemas/position"
@@ -18,7 +20,14 @@ type Chain struct {
 	Partitions int           // P, fixed by the first record
 	Segments   []*Commit     // the segments that hold events, in order
 	Holes      []*Commit     // what an operator gave up (C7), in order
+	Ends       []End         // where each record ends, in order
 	Events     int64
+}
+
+// End is the offset at which a commit record ends, and the digest of the record.
+type End struct {
+	Offset position.Offset
+	Digest string
 }
 
 // NewChain returns the chain of a partition before its first record.
@@ -57,11 +66,13 @@ func (c *Chain) Extend(raw []byte) (*Commit, error) {
 		c.Partitions = r.Next.Partitions
 		c.Epochs = append(c.Epochs, position.EpochStart{Epoch: r.Next.Epoch, Start: r.End, Rule: r.Next.Rule})
 	}
+	r.Previous = c.Tip // It is the same text, which is now in memory once.
 	c.Tip = Digest(raw)
 	c.Head.Seq = r.End
 	if r.Kind == Seal {
 		c.Head.Epoch = r.Next.Epoch
 	}
+	c.Ends = append(c.Ends, End{c.Head, c.Tip})
 	if r.Kind == Hole {
 		c.Holes = append(c.Holes, r)
 	} else if r.Events > 0 {
@@ -77,4 +88,29 @@ func (c *Chain) Rule() position.CutRule {
 		return position.CutRule{}
 	}
 	return c.Epochs[len(c.Epochs)-1].Rule
+}
+
+// RecordAt returns the key and the digest of the record that ends at an offset. At the beginning of the
+// chain both are empty. It reports false at an offset where no record ends.
+func (c *Chain) RecordAt(at position.Offset) (key, digest string, found bool) {
+	if at == NewChain(c.Partition).Head {
+		return "", "", true
+	}
+	i, found := slices.BinarySearchFunc(c.Ends, at, func(e End, at position.Offset) int {
+		return cmp.Or(cmp.Compare(e.Offset.Epoch, at.Epoch), cmp.Compare(e.Offset.Seq, at.Seq))
+	})
+	if !found {
+		return "", "", false
+	}
+	start := NewChain(c.Partition).Head
+	if i > 0 {
+		start = c.Ends[i-1].Offset
+	}
+	return CommitKey(start.Epoch, c.Partition, start.Seq), c.Ends[i].Digest, true
+}
+
+// LastKey returns the key of the last record, or "" before the first.
+func (c *Chain) LastKey() string {
+	key, _, _ := c.RecordAt(c.Head)
+	return key
 }

@@ -62,6 +62,22 @@ func TestChain(t *testing.T) {
 		len(c.Epochs) != 2 {
 		t.Errorf("got head %v, %d events, %d segments, %d epochs", c.Head, c.Events, len(c.Segments), len(c.Epochs))
 	}
+	for at, want := range map[position.Offset]string{
+		{Seq: 1}:           "",
+		{Epoch: 1, Seq: 1}: Digest(g),
+		{Epoch: 1, Seq: 5}: Digest(encoded(t, s)),
+		{Epoch: 2, Seq: 5}: c.Tip,
+	} {
+		if _, got, found := c.RecordAt(at); got != want || !found {
+			t.Errorf("the record that ends at %v has the digest %q, %t, want %q", at, got, found, want)
+		}
+	}
+	if _, got, found := c.RecordAt(position.Offset{Epoch: 1, Seq: 3}); found {
+		t.Errorf("inside a segment: got the digest %q, want none", got)
+	}
+	if got := c.LastKey(); got != CommitKey(1, 0, 5) {
+		t.Errorf("the last record is %s, want the seal %s", got, CommitKey(1, 0, 5))
+	}
 	got := c.NextKey()
 	want := "land/e000002/p000/00000000000000000005.json"
 	if got != want {

@@ -25,7 +25,8 @@
 // the faults end, every acknowledged event must be counted once in the modes exact and merged.
 // Publications only grow, and their cuts are boundaries of the commit chain. Nothing that a kept
 // publication names is collected, and pinned publications always answer. Lost rows are restored
-// by a recompute. A healthy process never stops.
+// by a recompute. A healthy process never stops. At the end of a seed, the newest commit records of
+// a partition are removed, then the newest publication. The jobs of a new process must refuse both.
 //
 // A failing seed prints its schedule. To play it again, run
 // go test ./deploy/proof/sim -run TestSimulation$ -sim.from N -sim.seeds 1.

@@ -145,7 +145,20 @@ func (v clickHouse) ReadBack(ctx context.Context, view *catalog.View, ver uint64
 	return cells.Checksums(v.catalog, view, ver, pieces), err
 }
 
-func (v clickHouse) Project(context.Context, *record.State) error { return nil }
+// Project remembers the number alone: the simulation has no SQL VIEWs. Neither method is an
+// operation of the schedule.
+func (v clickHouse) Project(_ context.Context, s *record.State) error {
+	v.w.mu.Lock()
+	defer v.w.mu.Unlock()
+	v.w.projected = max(v.w.projected, s.N)
+	return nil
+}
+
+func (v clickHouse) Projected(context.Context) (uint64, error) {
+	v.w.mu.Lock()
+	defer v.w.mu.Unlock()
+	return v.w.projected, nil
+}
 
 func (v clickHouse) DeleteProjection(context.Context, uint64) (int64, error) { return 0, nil }
 

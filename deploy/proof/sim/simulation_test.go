@@ -105,6 +105,9 @@ func (w *world) playSeed(base string, cancel func()) error {
 	err := w.failure()
 	if err == nil && !w.vanish {
 		err = w.checkFinalState(nodes)
+		if err == nil {
+			err = w.checkMissingRecords(nodes)
+		}
 	}
 	return err
 }

@@ -27,6 +27,7 @@ var required = []string{
 	"a late event of a published bucket",
 	"a snapshot is resumed", "slow reader", "a reader's publication has expired",
 	"a full log refuses", "a log that was full accepts again", "the cut rule is changed",
+	"jobs refuse a store that lacks records",
 	"answer: from a pinned publication",
 	"answer: merged", "answer: exact", "answer: live", "answer: distinct", "answer: an estimate and its bounds",
 	"answer: as_of", "answer: an error", "answer: without a partition's live part",

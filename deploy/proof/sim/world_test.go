@@ -84,6 +84,7 @@ type world struct {
 	acked       map[string]int   // acked maps the id of an acknowledged event to its partition.
 	sent        map[string]int64 // sent maps an event id to the bucket of its first copy.
 	losses      int              // losses counts the acknowledged messages that were lost.
+	projected   uint64           // projected is the newest publication that ClickHouse knows; it is guarded by mu.
 	rowsMissing bool             // rowsMissing says that ClickHouse lacked rows when a publication was created.
 	catalog     int
 	rule        position.CutRule
