@@ -128,8 +128,11 @@ func printAccuracy(out io.Writer, a *query.Accuracy) {
 	if a.Exact {
 		line += ", exact"
 	}
-	if !a.Complete {
+	switch {
+	case len(a.StalePartitions) > 0:
 		line += fmt.Sprintf("; INCOMPLETE: newer events of partitions %v are missing", a.StalePartitions)
+	case !a.Complete:
+		line += "; INCOMPLETE: the newest events are not counted yet"
 	}
 	fmt.Fprintln(out, line)
 	if o := a.Overflow; o != nil {

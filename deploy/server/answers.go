@@ -19,6 +19,7 @@ func (s *Server) openAPI(context.Context) error {
 		Now: failpoint.Now, Logger: s.logger, Registerer: s.registry}
 	if s.views != nil {
 		rc.Live = s.views
+		rc.Known = s.views.Known
 	}
 	answers, err := reader.New(rc)
 	if err != nil {

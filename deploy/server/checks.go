@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"recount/serving/api"
+	"recount/speed/realtime"
 )
 
 // checks are what /readyz asks before it calls the process ready.
@@ -27,7 +28,8 @@ func (s *Server) checkLanding(context.Context) error {
 	return s.lander.Stopped()
 }
 
-// checkViews names the partitions whose real-time views have stopped.
+// checkViews names the partitions whose real-time views have stopped, and those that have not read what the
+// log held when the server started. Until then answers would be older than those before the start.
 func (s *Server) checkViews(context.Context) error {
 	if s.views == nil {
 		return nil
@@ -36,7 +38,24 @@ func (s *Server) checkViews(context.Context) error {
 	for _, st := range s.views.Status() {
 		if st.Failed != nil {
 			errs = append(errs, fmt.Errorf("partition %d has stopped: %w", st.Partition, st.Failed))
+			continue
+		}
+		if err := checkLevel(st); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// checkLevel says how far a partition has to read until it is level with the log's end as of the start.
+func checkLevel(st realtime.PartitionStatus) error {
+	if st.Through.Seq >= st.Level {
+		return nil
+	}
+	waits := ""
+	if st.Stalled != "" {
+		waits = "; it waits: " + st.Stalled
+	}
+	return fmt.Errorf("partition %d is reading the log: it is at message %d, and ready at %d, where the log ended at "+
+		"the start%s", st.Partition, st.Through.Seq, st.Level, waits)
 }

@@ -20,9 +20,17 @@ func (s *Server) openIngest(context.Context) (err error) {
 	}
 	ic.Fair = s.keys != nil // Without keys there is one tenant.
 	s.ingest, err = ingest.New(ic, s.catalog, s.cfg.Log.Partitions, s.engines.log,
-		ingest.Options{Epochs: epochs, Acknowledged: s.tally.acknowledged, Now: failpoint.Now, Admit: s.quotas.Ingest,
+		ingest.Options{Epochs: epochs, Acknowledged: s.acknowledged, Now: failpoint.Now, Admit: s.quotas.Ingest,
 			Logger: s.logger, Registerer: s.registry})
 	return err
+}
+
+// acknowledged records the events of a message that ingest has acknowledged.
+func (s *Server) acknowledged(partition int, seq uint64, tenant string, events int) {
+	s.tally.acknowledged(partition, seq, tenant, events)
+	if s.views != nil {
+		s.views.Observe(partition, seq+1)
+	}
 }
 
 // cardinality returns how many values of a dimension a tenant has sent today, and its limit.

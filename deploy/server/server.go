@@ -205,7 +205,7 @@ func (s *Server) runners() []func(context.Context) error {
 		runs = append(runs, s.ingest.Run)
 	}
 	if s.views != nil {
-		runs = append(runs, s.runViews, s.retain)
+		runs = append(runs, s.runViews, s.retain, s.followLog)
 	}
 	if s.lander != nil {
 		runs = append(runs, s.runLander)

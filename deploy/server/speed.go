@@ -57,3 +57,25 @@ func (s *Server) retain(ctx context.Context) error {
 		}
 	}
 }
+
+// logEndEvery is how often the real-time views hear where the log ends.
+const logEndEvery = time.Second
+
+// followLog tells the real-time views where the log ends, because other processes append to it too. A
+// log that does not answer is reported by checkLog.
+func (s *Server) followLog(ctx context.Context) error {
+	tick := time.NewTicker(logEndEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			for p := range s.chains {
+				if _, next, err := s.engines.log.Bounds(ctx, p); err == nil {
+					s.views.Observe(p, next)
+				}
+			}
+		}
+	}
+}

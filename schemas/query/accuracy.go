@@ -15,11 +15,15 @@ type Accuracy struct {
 	Through []uint64 `json:"through"`
 	// PendingEvents is how many events are in [H, S), before deduplication and filters.
 	PendingEvents uint64 `json:"pending_events"`
-	// Exact says that no row has a live part, and that no dimension overflowed.
+	// Exact says that no row has a live part, that no dimension overflowed, and that nothing is missing
+	// that the server knows to be acknowledged.
 	Exact bool `json:"exact"`
-	// Complete says that no partition is stale.
+	// Complete says that no partition is stale, and that nothing is missing that the server knows to be
+	// acknowledged: what the log held when the server started, and what it has accepted since. Mode exact
+	// asks for the publication alone, so its answers are always complete.
 	Complete bool `json:"complete"`
-	// StalePartitions lists the partitions for which the speed layer was asked and gave nothing.
+	// StalePartitions lists the partitions for which the speed layer was asked and gave nothing, or gave
+	// a part that lags the log by more than speed.max_lag.
 	StalePartitions []int `json:"stale_partitions"`
 	// LagMS is the age of the newest event in the answer's live range or, without one, of the
 	// publication. It is nil before the first publication and event.

@@ -9,11 +9,13 @@ import (
 	"recount/schemas/record"
 )
 
-// accuracy returns the publication, H, S and the lag of an answer (Q4).
-func (r *Reader) accuracy(state *record.State, live *query.LivePart) query.Accuracy {
+// accuracy returns the publication, H, S and the lag of an answer (Q4), and whether it is complete (Q2).
+func (r *Reader) accuracy(state *record.State, live *query.LivePart, known []uint64) query.Accuracy {
+	stale := append(append([]int{}, live.Stale...), live.Lagging...)
+	slices.Sort(stale)
 	a := query.Accuracy{
 		Publication: state.N, Cut: sequences(state.H), Through: sequences(live.Through),
-		PendingEvents: live.Pending, Complete: len(live.Stale) == 0, StalePartitions: append([]int{}, live.Stale...),
+		PendingEvents: live.Pending, Complete: len(stale) == 0 && !isShort(live, known), StalePartitions: stale,
 	}
 	if failpoint.Off(failpoint.Q4) {
 		a.Through = slices.Clone(a.Cut)
@@ -32,6 +34,16 @@ func (r *Reader) accuracy(state *record.State, live *query.LivePart) query.Accur
 		a.LagMS = &lag
 	}
 	return a
+}
+
+// isShort reports whether the answer ends before something that is known to be acknowledged.
+func isShort(live *query.LivePart, known []uint64) bool {
+	for p, seq := range known {
+		if live.Through[p].Seq < seq {
+			return true
+		}
+	}
+	return false
 }
 
 func sequences(offsets []position.Offset) []uint64 {

@@ -69,6 +69,10 @@ type Config struct {
 	Batch        BatchViews
 	// Live may be nil, which makes all partitions stale.
 	Live RealtimeViews
+	// Known returns, for each partition, the sequence before which every message is known to be in the
+	// log, such as those that this process has acknowledged. An answer that ends earlier says so (Q2).
+	// It may be nil.
+	Known func() []uint64
 	// OnGone is called when rows of the newest publication are missing, so that they can be
 	// written again. It may be nil.
 	OnGone func()
@@ -164,6 +168,7 @@ func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan, 
 		q.Mode != query.Live {
 		return nil, fmt.Errorf("view %s, publication %d: %w", scan.View.Name, state.N, ErrNotPublished)
 	}
+	known := r.known(q) // It is read before the scan, so messages that arrive during the scan are not asked for.
 	live, err := r.live(ctx, q, scan, state, last)
 	if err != nil {
 		return nil, err
@@ -178,7 +183,19 @@ func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan, 
 		return nil, err
 	}
 	defer r.metrics.time("merge")()
-	return merge.Merge(scan, q, batch, live.Part, r.accuracy(state, live))
+	a, err := merge.Merge(scan, q, batch, live.Part, r.accuracy(state, live, known))
+	if err == nil && isShort(live, known) {
+		a.Accuracy.Exact = false
+	}
+	return a, err
+}
+
+// known returns what an answer must reach to be complete. Mode exact asks for the publication alone.
+func (r *Reader) known(q *query.Query) []uint64 {
+	if r.Known == nil || q.Mode == query.Exact {
+		return nil
+	}
+	return r.Known()
 }
 
 // pin returns one publication for the whole query (Q1).

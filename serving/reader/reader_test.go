@@ -327,3 +327,40 @@ func TestUnpublishedViewSaysSo(t *testing.T) {
 		}
 	}
 }
+
+// TestShortAnswersSaySo asks for answers that end before what the process knows to be acknowledged (Q2).
+func TestShortAnswersSaySo(t *testing.T) {
+	t.Parallel()
+	through := []position.Offset{{Seq: 5}}
+	for _, c := range []struct {
+		name                    string
+		known                   []uint64
+		lagging                 []int
+		mode                    query.Mode
+		wantComplete, wantExact bool
+		wantStale               []int
+	}{
+		{"nothing is known", nil, nil, query.Merged, true, true, nil},
+		{"level", []uint64{5}, nil, query.Merged, true, true, nil},
+		{"short", []uint64{6}, nil, query.Merged, false, false, nil},
+		{"short in mode live", []uint64{6}, nil, query.Live, false, false, nil},
+		{"short and lagging", []uint64{6}, []int{0}, query.Merged, false, false, []int{0}},
+		{"mode exact asks for the publication", []uint64{6}, nil, query.Exact, true, true, nil},
+	} {
+		f := &fixed{state: published(), live: &query.LivePart{Through: through, Lagging: c.lagging}}
+		r, err := New(Config{Catalog: oracle.Catalog(), Publications: f, Batch: noRows{}, Live: f,
+			Known: func() []uint64 { return c.known }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := &query.Query{View: "flights", From: start, To: start.Add(time.Hour), Mode: c.mode}
+		a, err := r.Answer(t.Context(), q, "default")
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		if got := a.Accuracy; got.Complete != c.wantComplete || got.Exact != c.wantExact ||
+			!slices.Equal(got.StalePartitions, c.wantStale) {
+			t.Errorf("%s: got %+v", c.name, got)
+		}
+	}
+}

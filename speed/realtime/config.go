@@ -17,6 +17,7 @@ const (
 	DefaultWindowEntries = 50_000_000
 	DefaultMemory        = 2 << 30
 	DefaultSnapshotEvery = 30 * time.Second
+	DefaultMaxLag        = 10 * time.Second
 )
 
 // maxWindowEntries bounds the ids of one partition, so that the low 32 bits of entry numbers differ.
@@ -39,6 +40,9 @@ type Config struct {
 	// SnapshotEvery is the time between snapshots. After a crash, the messages after the last snapshot
 	// are read again.
 	SnapshotEvery time.Duration
+	// MaxLag is how long a message may be known to be in the log before a partition that has not
+	// consumed it is reported as lagging.
+	MaxLag time.Duration
 	// Logger may be nil.
 	Logger *slog.Logger
 	// Registerer receives the metrics; nil registers none.
@@ -49,7 +53,7 @@ type Config struct {
 func DefaultConfig(dir string) Config {
 	return Config{
 		Dir: dir, Window: DefaultWindow, WindowEntries: DefaultWindowEntries,
-		Memory: DefaultMemory, SnapshotEvery: DefaultSnapshotEvery,
+		Memory: DefaultMemory, SnapshotEvery: DefaultSnapshotEvery, MaxLag: DefaultMaxLag,
 	}
 }
 
@@ -68,6 +72,9 @@ func (c *Config) Settings() []setting.Setting {
 		setting.Duration("speed.snapshot_interval", setting.AtLeast(100*time.Millisecond),
 			"How often the real-time views are written to disk; what came after the last snapshot is replayed after "+
 				"a crash.", &c.SnapshotEvery),
+		setting.Duration("speed.max_lag", setting.AtLeast(time.Second),
+			"How far the real-time views of a partition may lag the log before answers list the partition in "+
+				"stale_partitions.", &c.MaxLag),
 	}
 }
 

@@ -32,6 +32,7 @@ type partition struct {
 	cutter         *position.Cutter
 	window         *idWindow
 	nextFrozen     frozenWindow // the window before the consumed message, if that begins a segment
+	logEnd         logEnd
 	scratch        scratch
 
 	mu     sync.RWMutex
@@ -74,6 +75,8 @@ func newPartition(id, count int, cfg Config, c *catalog.Catalog, plan *plan, sta
 		wake: make(chan struct{}, 1), floor: start.OldestKept, replay: max(start.OldestKept, start.ReplayFrom),
 	}
 	p.snapshots = newSnapshots(cfg.Dir, id)
+	p.logEnd.maxLag = cfg.MaxLag
+	p.logEnd.begin(start.LogNext, false)
 	return p
 }
 

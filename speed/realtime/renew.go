@@ -37,6 +37,8 @@ func (p *partition) applyRenewal() bool {
 	p.epochs = s.Epochs
 	p.replay = max(s.OldestKept, s.ReplayFrom)
 	p.floor = p.replay
+	p.logEnd.observe(p.next)
+	p.logEnd.begin(s.LogNext, s.LogLost)
 	p.reset(p.floor, newIDWindow(p.cfg, p.bucket, p.floor))
 	p.logger.Warn("another owner began an epoch; the real-time views are counted again", "from", p.floor)
 	return true

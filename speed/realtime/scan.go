@@ -12,8 +12,9 @@ import (
 )
 
 // Scan answers for the messages [cut, S) of every partition. A partition that has not reached its cut,
-// counts in an older epoch or has stopped gives nothing and is listed as stale (Q2). Errors wrap
-// query.ErrPinExpired (S4), ErrNotBoundary (S2), query.ErrViewNotReady (S5), or are ctx's.
+// counts in an older epoch or has stopped gives nothing and is listed as stale (Q2). One that lags the log
+// by more than Config.MaxLag gives what it has and is listed as lagging. Errors wrap query.ErrPinExpired
+// (S4), ErrNotBoundary (S2), query.ErrViewNotReady (S5), or are ctx's.
 func (v *Views) Scan(ctx context.Context, s *query.Scan, cut []position.Offset) (*query.LivePart, error) {
 	return v.scan(ctx, s, cut, nil)
 }
@@ -104,6 +105,9 @@ func (p *partition) scanTail(sc *scanner, r scanRange, live *query.LivePart) ([]
 		live.Appended = max(live.Appended, s.appended)
 	}
 	live.Through = append(live.Through, position.Offset{Epoch: epochAt(p.epochs, through), Seq: through})
+	if r.to == nil && p.logEnd.lags(through) {
+		live.Lagging = append(live.Lagging, p.id)
+	}
 	if n := len(segments); n > 0 && segments[n-1] == p.open {
 		sc.addSegment(p.open)
 		segments = segments[:n-1]

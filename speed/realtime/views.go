@@ -34,8 +34,11 @@ type PartitionStart struct {
 	// ReplayFrom is where a replay begins if the log no longer reaches back to OldestKept (L5). It
 	// is the lowest boundary from which the log is whole, and has no effect below OldestKept.
 	ReplayFrom uint64
-	// LogNext is the next sequence that the log will assign.
+	// LogNext is the next sequence that the log will assign. The partition is level once it has read
+	// everything before it.
 	LogNext uint64
+	// LogLost says that the log ends below what the process knew to be in it. Open ignores it.
+	LogLost bool
 }
 
 // Open loads the newest usable snapshots and returns views that answer from them. Run makes them read
@@ -126,6 +129,9 @@ type PartitionStatus struct {
 	Partition int
 	Base      uint64          // first message of the aggregates
 	Through   position.Offset // S, the next message to read
+	Level     uint64          // the log's end at Open or Renew; the partition is level once Through reaches it
+	Known     uint64          // every message before it is known to be in the log
+	Lags      bool            // the partition lags the log by more than Config.MaxLag
 	Epoch     uint32          // newest known epoch
 	Boundary  uint64          // start of the open segment
 	Snapshot  uint64          // offset of the newest snapshot, 0 without one (L6)
@@ -158,10 +164,14 @@ func (p *partition) status() PartitionStatus {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	t := p.totals
+	level, _ := p.logEnd.ends()
 	s := PartitionStatus{
 		Partition: p.id,
 		Base:      p.base,
 		Through:   position.Offset{Epoch: epochAt(p.epochs, p.next), Seq: p.next},
+		Level:     level,
+		Known:     p.known(),
+		Lags:      p.logEnd.lags(p.next),
 		Epoch:     p.epochs[len(p.epochs)-1].Epoch,
 		Boundary:  p.open.start,
 		Snapshot:  saved.next,

@@ -65,7 +65,7 @@ func (n *node) boot(p *proc) (err error) {
 		return err
 	}
 	n.answers, err = reader.New(reader.Config{Catalog: n.catalog, Publications: n.publisher, Batch: batchScans{n.w, p},
-		Live: liveScans{n, p, p.newRand("live")}, OnGone: n.publisher.Suspect})
+		Live: liveScans{n, p, p.newRand("live")}, Known: n.views.Known, OnGone: n.publisher.Suspect})
 	return err
 }
 

@@ -53,8 +53,11 @@ type node struct {
 	// lowest is the lowest boundary from which the log could be read when the process began.
 	lowest [partitions]uint64
 
-	window       dedupWindow
-	asked        int             // asked is how many random queries were asked.
+	window dedupWindow
+	asked  int // asked is how many random queries were asked.
+	// promised holds, for each partition, the end of what this node's processes have acknowledged or
+	// answered. The next process must not answer less without saying so (Q2).
+	promised     [partitions]uint64
 	finalAnswers map[string]bool // finalAnswers says, by view and mode, whether an answer covers all events.
 }
 

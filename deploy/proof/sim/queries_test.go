@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"recount/schemas/query"
 	"recount/schemas/record"
 	"recount/schemas/window/windowtest"
+	"recount/serving/merge"
 	"recount/serving/reader"
 )
 
@@ -131,6 +133,7 @@ func (n *node) askPinned(p *proc, view string, pinned uint64) {
 // compareAnswer asks a query, compares the answer and returns the error of the query.
 func (n *node) compareAnswer(p *proc, q *query.Query, tenant string) error {
 	losses := n.w.losses
+	promised := n.promised // A message that is acknowledged during the query need not be in the answer.
 	a, err := n.answers.Answer(p.ctx, q, tenant)
 	if p.ctx.Err() != nil || losses != n.w.losses {
 		return nil
@@ -149,6 +152,9 @@ func (n *node) compareAnswer(p *proc, q *query.Query, tenant string) error {
 	if err := n.w.checkAnswer(n.catalog, q, tenant, a, n.window); err != nil {
 		n.w.failf("%s: query of %s, tenant %s, mode %s, %+v: %v", p.name, q.View, tenant, q.Mode, a.Accuracy, err)
 	}
+	if err := n.checkPromises(q, a, promised); err != nil {
+		n.w.failf("%s: query of %s, tenant %s, mode %s, %+v: %v", p.name, q.View, tenant, q.Mode, a.Accuracy, err)
+	}
 	n.w.observe("answer: " + string(q.Mode))
 	if !a.Accuracy.Complete {
 		n.w.observe("answer: without a partition's live part")
@@ -159,5 +165,25 @@ func (n *node) compareAnswer(p *proc, q *query.Query, tenant string) error {
 	}
 	n.finalAnswers[q.View+string(q.Mode)] = n.w.bad == 0 && n.w.coversAll(a.Accuracy.Through) &&
 		(q.Mode == query.Exact || a.Accuracy.Complete)
+	return nil
+}
+
+// checkPromises fails if an answer covers less than this node has acknowledged or answered before, and does
+// not say so (Q2). Mode exact asks for the publication alone.
+func (n *node) checkPromises(q *query.Query, a *merge.Answer, promised [partitions]uint64) error {
+	if q.Mode == query.Exact {
+		return nil
+	}
+	for p, through := range a.Accuracy.Through {
+		switch {
+		case through >= promised[p]:
+			n.promised[p] = max(n.promised[p], through)
+		case a.Accuracy.Complete || a.Accuracy.Exact:
+			return fmt.Errorf("partition %d: the answer covers the log through %d, but this node has promised it "+
+				"through %d, and the answer does not say so", p, through, promised[p])
+		default:
+			n.w.observe("answer: older than one before, and says so")
+		}
+	}
 	return nil
 }

@@ -32,6 +32,7 @@ var required = []string{
 	"answer: merged", "answer: exact", "answer: live", "answer: distinct", "answer: an estimate and its bounds",
 	"answer: as_of", "answer: an error", "answer: without a partition's live part",
 	"answer: a last window longer than those before it",
+	"answer: older than one before, and says so",
 }
 
 // situationCounts counts situations over many seeds.

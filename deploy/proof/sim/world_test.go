@@ -210,6 +210,9 @@ func (w *world) losePower() {
 			l.next = last
 			w.tracef("the log of partition %d loses message %d", p, last)
 		}
+		for _, n := range w.nodes { // A lost message can be in no answer; the audit counts it as voided (L5).
+			n.promised[p] = min(n.promised[p], l.next)
+		}
 	}
 }
 

@@ -60,6 +60,18 @@ func newEvents(r *rand.Rand, n int) (out []event) {
 	return out
 }
 
+// promise tells a node that it has acknowledged everything in the log of a partition, as the ingest of its
+// process does. The nodes with views take turns, by the log's length.
+func (w *world) promise(p int) {
+	end := w.logs[p].next
+	n := w.nodes[end%uint64(min(2, len(w.nodes)))]
+	if !n.running || n.views == nil {
+		return // Another process has accepted the events.
+	}
+	n.views.Observe(p, end)
+	n.promised[p] = max(n.promised[p], end)
+}
+
 // sendUntilAcknowledged sends events until every partition has acknowledged its part (L2).
 func (w *world) sendUntilAcknowledged(p *proc, rng *rand.Rand, events []event) {
 	unacknowledged := events
@@ -86,7 +98,13 @@ func (w *world) sendUntilAcknowledged(p *proc, rng *rand.Rand, events []event) {
 				fates = writeFates[:2] // A delayed message would turn assigned times back (D1).
 			}
 			err := p.perform(p.ctx, op{kind: "append", key: fmt.Sprint(i), fates: fates, ready: w.accepts,
-				effect: func() error { return w.appendMessage(i, f, part, fmt.Sprint(part)) }})
+				effect: func() error {
+					err := w.appendMessage(i, f, part, fmt.Sprint(part))
+					if err == nil {
+						w.promise(i)
+					}
+					return err
+				}})
 			switch {
 			case p.ctx.Err() != nil:
 				return

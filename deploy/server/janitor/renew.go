@@ -45,6 +45,7 @@ func (r Renewal) Renew(ctx context.Context, oldestKept []position.Offset, seen .
 			}
 		}
 		start, err := Start(ctx, r.Log, chains[p], oldestKept[p])
+		start.LogLost = start.LogNext < st.Known
 		if err == nil {
 			err = r.Views.Renew(p, start)
 		}
