@@ -60,6 +60,7 @@ const (
 	Q3 Rule = "Q3"
 	Q4 Rule = "Q4"
 	Q5 Rule = "Q5"
+	Q6 Rule = "Q6"
 	A1 Rule = "A1"
 )
 

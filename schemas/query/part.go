@@ -75,7 +75,7 @@ type LivePart struct {
 	Part     *Part
 	Through  []position.Offset // next offset not in the answer; the cut itself where stale
 	Stale    []int             // partitions that gave nothing: they lag the cut, or are down (Q2)
-	Lagging  []int             // partitions that gave what they have, but lag the log too far (Q2)
+	Lagging  []int             // partitions that gave what they have, but lag the log too far (Q6)
 	Pending  uint64            // events in [cut, Through), before deduplication and filters
 	Appended int64             // newest writer's clock among the messages, microseconds; 0 when none
 }

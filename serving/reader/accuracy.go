@@ -9,7 +9,7 @@ import (
 	"recount/schemas/record"
 )
 
-// accuracy returns the publication, H, S and the lag of an answer (Q4), and whether it is complete (Q2).
+// accuracy returns the publication, H, S and the lag of an answer (Q4), and whether it is complete (Q6).
 func (r *Reader) accuracy(state *record.State, live *query.LivePart, known []uint64) query.Accuracy {
 	stale := append(append([]int{}, live.Stale...), live.Lagging...)
 	slices.Sort(stale)

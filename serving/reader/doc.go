@@ -1,4 +1,4 @@
-// Package reader answers one query from both layers (Q1–Q5). It is a state machine without I/O
+// Package reader answers one query from both layers (Q1–Q6). It is a state machine without I/O
 // of its own: publications, batch views and real-time views are arguments. So the simulation
 // can delay, lose and collect things while it runs the code of production.
 //

@@ -328,7 +328,7 @@ func TestUnpublishedViewSaysSo(t *testing.T) {
 	}
 }
 
-// TestShortAnswersSaySo asks for answers that end before what the process knows to be acknowledged (Q2).
+// TestShortAnswersSaySo asks for answers that end before what the process knows to be acknowledged (Q6).
 func TestShortAnswersSaySo(t *testing.T) {
 	t.Parallel()
 	through := []position.Offset{{Seq: 5}}

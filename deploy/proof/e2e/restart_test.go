@@ -27,7 +27,7 @@ jobs:
 `
 
 // TestAnswersNeverGoBackSilently kills a server and asks it all the time while it reads the log again. An
-// answer that covers less than the answer before the kill must say so (Q2), and the server is ready only
+// answer that covers less than the answer before the kill must say so (Q6), and the server is ready only
 // when it covers as much.
 func TestAnswersNeverGoBackSilently(t *testing.T) {
 	t.Parallel()

@@ -56,7 +56,7 @@ type node struct {
 	window dedupWindow
 	asked  int // asked is how many random queries were asked.
 	// promised holds, for each partition, the end of what this node's processes have acknowledged or
-	// answered. The next process must not answer less without saying so (Q2).
+	// answered. The next process must not answer less without saying so (Q6).
 	promised     [partitions]uint64
 	finalAnswers map[string]bool // finalAnswers says, by view and mode, whether an answer covers all events.
 }

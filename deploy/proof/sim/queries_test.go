@@ -169,7 +169,7 @@ func (n *node) compareAnswer(p *proc, q *query.Query, tenant string) error {
 }
 
 // checkPromises fails if an answer covers less than this node has acknowledged or answered before, and does
-// not say so (Q2). Mode exact asks for the publication alone.
+// not say so (Q6). Mode exact asks for the publication alone.
 func (n *node) checkPromises(q *query.Query, a *merge.Answer, promised [partitions]uint64) error {
 	if q.Mode == query.Exact {
 		return nil

@@ -77,6 +77,7 @@ var rules = []struct {
 	{failpoint.Q3, "batchview and the simulation's scan: do not count the rows", ordinarySurroundings},
 	{failpoint.Q4, "reader: states H as S", ordinarySurroundings},
 	{failpoint.Q5, "reader: answers without the batch part", ordinarySurroundings},
+	{failpoint.Q6, "reader: does not ask what is known to be acknowledged", ordinarySurroundings},
 	{failpoint.A1, "exact: does not enter duplicates", ordinarySurroundings},
 }
 
