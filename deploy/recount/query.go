@@ -109,11 +109,25 @@ func printTable(out io.Writer, body io.Reader) error {
 	for _, row := range rows {
 		cells := make([]string, len(columns))
 		for i, c := range columns {
-			cells[i] = cmp.Or(row[c], "-")
+			cells[i] = cmp.Or(escapeControls(row[c]), "-")
 		}
 		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}
 	return w.Flush()
+}
+
+// escapeControls escapes the characters that a terminal would obey instead of show, because events choose the texts
+// of dimensions.
+func escapeControls(text string) string {
+	var out strings.Builder
+	for _, r := range text {
+		if strconv.IsGraphic(r) {
+			out.WriteRune(r)
+		} else {
+			out.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+		}
+	}
+	return out.String()
 }
 
 // printAccuracy prints what the answer covers and how exact it is.

@@ -3,7 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"recount/deploy/server"
 )
@@ -38,12 +42,31 @@ func serve(ctx context.Context, f fileFlag, s *settingsFlags, std streams, roles
 	if err != nil {
 		return err
 	}
-	running, err := server.Open(ctx, cfg, server.Options{Roles: roles, Logger: cfg.Logger.New(std.err)})
+	logger := cfg.Logger.New(std.err)
+	running, err := server.Open(ctx, cfg, server.Options{Roles: roles, Logger: logger})
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(std.out, "recount %s serves %s on %s, data in %s\n", server.Version(),
 		strings.Join(roles.Names(), ", "), running.URL(), cfg.DataDir)
 	fmt.Fprintln(std.out, running.Access())
+	defer ignoreHangups(logger)()
 	return running.Run(ctx)
+}
+
+// ignoreHangups keeps SIGHUP from ending the server until the returned function is called. Many services reload on
+// it; a server reads keys and certificates again by itself.
+func ignoreHangups(logger *slog.Logger) (stop func()) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	go func() {
+		for range hangups {
+			logger.Info("SIGHUP is ignored: keys and certificates are read again when their files change, and other " +
+				"settings need a restart")
+		}
+	}()
+	return func() {
+		signal.Stop(hangups)
+		close(hangups)
+	}
 }

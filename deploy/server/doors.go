@@ -25,7 +25,7 @@ type AdminConfig struct {
 	Listen string // empty means that they are on the public address
 }
 
-// TLSConfig encrypts the public address.
+// TLSConfig encrypts all addresses.
 type TLSConfig struct {
 	CertFile string // certificate chain; empty means HTTP without encryption
 	KeyFile  string
@@ -36,8 +36,8 @@ func (c *Config) doorSettings() []setting.Setting {
 	const address = "host:port; a loopback address without auth.keys_file"
 	return []setting.Setting{
 		setting.Text("listen", address, c.mayListen, "Address of the HTTP API.", &c.Listen),
-		setting.Text("tls.cert_file", "", nil, "Certificate chain (PEM) of the public address; without one it speaks "+
-			"HTTP without encryption.", &c.TLS.CertFile),
+		setting.Text("tls.cert_file", "", nil, "Certificate chain (PEM) of all addresses, read again when it changes; "+
+			"without one they speak HTTP without encryption.", &c.TLS.CertFile),
 		setting.Text("tls.key_file", "", nil, "Private key (PEM) of the certificate.", &c.TLS.KeyFile),
 		setting.Text("admin.listen", address+"; may be empty", func(addr string) error {
 			if addr == "" {
@@ -96,7 +96,7 @@ func (s *Server) listen(context.Context) error {
 	if s.cfg.Admin.Listen == "" {
 		return nil
 	}
-	if err := s.openDoor("admin", s.cfg.Admin.Listen, admin, TLSConfig{}); err != nil {
+	if err := s.openDoor("admin", s.cfg.Admin.Listen, admin, s.cfg.TLS); err != nil {
 		return fmt.Errorf("admin.listen: %w; choose another address with --admin.listen", err)
 	}
 	return nil
@@ -105,12 +105,12 @@ func (s *Server) listen(context.Context) error {
 func (s *Server) openDoor(name, addr string, h http.Handler, t TLSConfig) error {
 	d := &door{scheme: "http", server: newServer(s.cfg.HTTP, h, s.logger)}
 	if t.CertFile != "" {
-		cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+		c, err := openCertificate(t, s.logger)
 		if err != nil {
 			return fmt.Errorf("tls: %w", err)
 		}
 		d.scheme = "https"
-		d.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+		d.server.TLSConfig = &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12}
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {

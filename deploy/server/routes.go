@@ -6,6 +6,7 @@ import (
 	"net/http/pprof"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"recount/deploy/server/keys"
@@ -75,9 +76,13 @@ func (s *Server) handlers() map[string]http.Handler {
 		out["/v1/audit"] = s.auditor.Handler()
 	}
 	out["/v1/verify"] = s.verifyHandler()
-	out["/metrics"] = limitConcurrency(metricsAtOnce, promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
+	out["/metrics"] = metrics(s.registry)
 	out["/debug/pprof/"] = profiles()
 	return out
+}
+
+func metrics(registry prometheus.Gatherer) http.Handler {
+	return readOnly(limitConcurrency(metricsAtOnce, promhttp.HandlerFor(registry, promhttp.HandlerOpts{})))
 }
 
 // limitConcurrency lets at most n requests into next at the same time. promhttp has such a limit
@@ -103,7 +108,22 @@ func profiles() http.Handler {
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	return mux
+	return readOnly(mux)
+}
+
+// readOnly refuses every method but GET and HEAD, and POST where profiles look up symbols. The libraries answer
+// all methods.
+func readOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		symbols := r.Method == http.MethodPost && r.URL.Path == "/debug/pprof/symbol"
+		if r.Method != http.MethodGet && r.Method != http.MethodHead && !symbols {
+			w.Header().Set("Allow", "GET, HEAD")
+			problem.Write(w, problem.New(http.StatusMethodNotAllowed, problem.MethodNotAllowed,
+				r.Method+" is not allowed here; use GET or HEAD"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // mount guards the handlers and mounts each on the mux of the public address, of the admin address,

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -129,6 +130,12 @@ func Parse(body []byte) (*Query, error) {
 		if quoted, ok := strings.CutPrefix(msg, "unknown field "); ok { // The library has no type for it.
 			field = unknown(strings.Trim(quoted, `"`))
 		}
+		if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
+			msg = fmt.Sprintf("cannot unmarshal %s; write %s", wrong.Value, expected(wrong.Type))
+			if wrong.Field != "" {
+				field = wrong.Field
+			}
+		}
 		return nil, invalid(field, "%s", msg)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
@@ -138,6 +145,23 @@ func Parse(body []byte) (*Query, error) {
 		return nil, err
 	}
 	return &q, nil
+}
+
+// expected says in words of JSON what a Go type is read from.
+func expected(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Int:
+		return "a whole number"
+	case reflect.Uint64:
+		return "a whole number from 0 to 18446744073709551615"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.String:
+		return "a string"
+	case reflect.Slice:
+		return "an array"
+	}
+	return "an object"
 }
 
 func (q *Query) checkLimit() error {

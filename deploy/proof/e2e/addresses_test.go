@@ -80,7 +80,7 @@ func newGuardedServer(t *testing.T) *guardedServer {
 	g.client = &http.Client{Timeout: patience, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
 	t.Cleanup(g.client.CloseIdleConnections)
 	admin := reserve(t)
-	g.admin = "http://" + admin
+	g.admin = "https://" + admin
 	g.server, err = launch(dir, writeFile(t, filepath.Join(dir, "recount.yaml"), tenantsConfig+ratesConfig),
 		"127.0.0.1:0",
 		"--auth.keys-file", g.keys, "--tls.cert-file", g.cert, "--tls.key-file", key, "--admin.listen", admin)
