@@ -141,8 +141,8 @@ func (p *Publisher) readBack(ctx context.Context, n uint64, wanted func(*record.
 	for more := true; n > 0; n-- {
 		raw, err := p.records.Get(ctx, record.PublicationKey(n))
 		if errors.Is(err, record.ErrNotFound) {
-			return nil, fmt.Errorf("%w: %s is missing, on which later publications build; restore it from a copy of the "+
-				"bucket", ErrRecordsMissing, record.PublicationKey(n))
+			return nil, fmt.Errorf("%w: %s is missing, on which later publications build; restore it from a copy of "+
+				"the bucket", ErrRecordsMissing, record.PublicationKey(n))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read publication %d: %w", n, err)

@@ -89,8 +89,8 @@ func (p *Publisher) checkNumbers(ctx context.Context) error {
 		}
 	}
 	s := p.State()
-	const lost = "%w: %s knows publication %d, but the newest record is %s; restore %s from a copy of the bucket, or, " +
-		"if it is lost for ever, %s, and its number is given again"
+	const lost = "%w: %s knows publication %d, but the newest record is %s; restore %s from a copy of the bucket, " +
+		"or, if it is lost for ever, %s, and its number is given again"
 	switch {
 	case projected > s.N:
 		return fmt.Errorf(lost, ErrRecordsMissing, "ClickHouse", projected, newestName(s.N),
@@ -167,16 +167,16 @@ func checkReaches(c *record.Chain, n uint64, h position.Offset, tip string) erro
 	key, digest, found := c.RecordAt(h)
 	switch {
 	case c.Head.Seq < h.Seq || c.Head.Epoch < h.Epoch:
-		return fmt.Errorf("%w: partition %d: the commit chain ends at %v, but publication %d covers the partition up to "+
-			"%v; restore the commit records that are missing, %s and later ones, from a copy of the bucket",
+		return fmt.Errorf("%w: partition %d: the commit chain ends at %v, but publication %d covers the partition "+
+			"up to %v; restore the commit records that are missing, %s and later ones, from a copy of the bucket",
 			ErrRecordsMissing, c.Partition, c.Head, n, h, c.NextKey())
 	case !found:
 		return fmt.Errorf("%w: partition %d: no commit record ends at %v, up to where publication %d covers the "+
-			"partition; this is not the commit chain that was published; restore its commit records from a copy of the "+
-			"bucket", ErrRecordsMissing, c.Partition, h, n)
+			"partition; this is not the commit chain that was published; restore its commit records from a copy of "+
+			"the bucket", ErrRecordsMissing, c.Partition, h, n)
 	case digest != tip:
-		return fmt.Errorf("%w: partition %d: %s has the digest %.12s…, but publication %d names %.12s… for it; the record "+
-			"was replaced; restore it and earlier ones from a copy of the bucket, or, if they are lost for ever, move "+
+		return fmt.Errorf("%w: partition %d: %s has the digest %.12s…, but publication %d names %.12s… for it; the "+
+			"record was replaced; restore it and earlier ones from a copy of the bucket, or, if they are lost for ever, move "+
 			"publish/ and ClickHouse's data away: everything in the lake is computed again, under numbers from 1",
 			ErrRecordsMissing, c.Partition, key, digest, n, tip)
 	}

@@ -58,7 +58,7 @@ func (w *world) refuses(p *Publisher, names string) {
 	}
 	if got := w.queryNumber("SELECT count() FROM cells_slim_" + p.cfg.Catalog.Digest(slimView())); got != rows ||
 		len(w.objects) != objects || p.State().N != newest {
-		w.t.Errorf("%d of %d rows and %d of %d objects are left, the newest publication is %d; want no change", got, rows,
+		w.t.Errorf("%d of %d rows and %d of %d objects are left, the newest is %d; want no change", got, rows,
 			len(w.objects), objects, p.State().N)
 	}
 }

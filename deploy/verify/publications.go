@@ -92,7 +92,8 @@ func readWitnesses(ctx context.Context, e *Evidence) (out []witness, err error) 
 			return nil, err
 		}
 		out = append(out, witness{n, "ClickHouse (recount_published)", "delete the rows of recount_published with " +
-			"a higher n than the newest record's (embedded: move data_dir/clickhouse away; its rows are computed again)"})
+			"a higher n than the newest record's (embedded: move data_dir/clickhouse away; its rows are computed " +
+			"again)"})
 	}
 	run, err := newestRun(ctx, e)
 	return append(out, run), err
@@ -138,8 +139,8 @@ func checkWitnesses(r *recorder, s *snapshot) {
 		if w.n > newest {
 			r.find(V5, Place{Publication: w.n, File: record.PublicationKey(newest + 1)}, "restore the records from "+
 				record.PublicationKey(newest+1)+" on from a copy of the object store; nothing is published or deleted "+
-				"until then. If they are lost for ever: "+w.do, "%s names publication %d, but the newest record is that of "+
-				"publication %d", w.name, w.n, newest)
+				"until then. If they are lost for ever: "+w.do, "%s names publication %d, but the newest record is "+
+				"that of publication %d", w.name, w.n, newest)
 		}
 	}
 }

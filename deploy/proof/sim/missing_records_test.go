@@ -40,8 +40,11 @@ func (w *world) checkMissingRecords(nodes []*node) error {
 		what := missing.what
 		objects := len(w.objects)
 		err := w.runJobsOnce(what, func(err error) error {
+			if err == nil {
+				return errors.New("it returned no error")
+			}
 			if !errors.Is(err, publish.ErrRecordsMissing) {
-				return fmt.Errorf("it returned %v, want an error that wraps %v", err, publish.ErrRecordsMissing)
+				return fmt.Errorf("it returned %w, want an error about missing records", err)
 			}
 			return nil
 		})
