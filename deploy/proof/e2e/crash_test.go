@@ -61,7 +61,11 @@ func TestCrash(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	load := newCrashLoad(seed, "http://"+listen)
+	load, err := newCrashLoad(seed, "http://"+listen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer load.sender.Close()
 	load.start(ctx)
 
 	rng := rand.New(rand.NewPCG(seed, 2))
@@ -103,7 +107,7 @@ func TestCrash(t *testing.T) {
 
 // crashLoad is a client with several connections that sends every event until it is acknowledged.
 type crashLoad struct {
-	sender  *client.Sender
+	sender  *client.Client
 	seed    uint64
 	finish  atomic.Bool
 	acked   atomic.Int64
@@ -117,15 +121,13 @@ type crashLoad struct {
 	err   error
 }
 
-func newCrashLoad(seed uint64, url string) *crashLoad {
-	l := &crashLoad{sender: client.NewSender(url, 4), seed: seed, hits: map[string]int64{}, ms: map[string]int64{},
-		users: map[string]map[string]bool{}}
-	l.sender.Client.Timeout = 5 * time.Second
-	l.sender.Retries = func(error) error {
+func newCrashLoad(seed uint64, url string) (l *crashLoad, err error) {
+	l = &crashLoad{seed: seed, hits: map[string]int64{}, ms: map[string]int64{}, users: map[string]map[string]bool{}}
+	l.sender, err = client.New(client.Config{URL: url, Timeout: 5 * time.Second, OnRetry: func(error) error {
 		l.retries.Add(1)
 		return nil
-	}
-	return l
+	}})
+	return l, err
 }
 
 func (l *crashLoad) start(ctx context.Context) {
@@ -165,7 +167,7 @@ func (l *crashLoad) batch(ctx context.Context, rng *rand.Rand, worker, n int) er
 			body = append(body, line...)
 		}
 	}
-	answer, err := l.sender.Send(ctx, body)
+	answer, err := l.sender.SendLines(ctx, body)
 	if err != nil {
 		return err
 	}
@@ -214,7 +216,7 @@ func (l *crashLoad) compare(ctx context.Context, url, mode string, want map[stri
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		return fmt.Errorf("publication %d, %d events pending, stale partitions %v:\n%s", a.Accuracy.Publication,
-			a.Accuracy.Pending, a.Accuracy.Stale, diff)
+			a.Accuracy.PendingEvents, a.Accuracy.StalePartitions, diff)
 	}
 	return nil
 }

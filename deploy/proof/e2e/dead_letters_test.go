@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"recount/batch/lake"
-	"recount/deploy/client"
 	"recount/schemas/deadletter"
 	"recount/schemas/failpoint"
 )
@@ -187,14 +186,14 @@ func (w *deadLetterWorld) setClock(ahead time.Duration) {
 
 func (w *deadLetterWorld) send(key, eventType string, n int) {
 	w.t.Helper()
-	s := client.NewSender(w.srv.url, 1)
-	s.Key = key
+	ctx := withKey(w.t.Context(), key)
 	var body strings.Builder
 	for i := range n {
 		fmt.Fprintf(&body, `{"id":"%s-%d","type":"%s","source":"x","time":"2024-05-01T10:00:00Z",`+
 			`"data":{"page":"/"}}`+"\n", eventType, i, eventType)
 	}
-	if a, err := s.Send(w.t.Context(), []byte(body.String())); err != nil || a.Accepted+len(a.Rejected) != n {
+	a, err := sender(ctx, w.srv.url).SendLines(ctx, []byte(body.String()))
+	if err != nil || a.Accepted+len(a.Rejected) != n {
 		w.t.Fatal(a, err)
 	}
 }
@@ -216,9 +215,9 @@ func (w *deadLetterWorld) publish() {
 
 func (w *deadLetterWorld) list(key string) (names []string) {
 	w.t.Helper()
-	_, raw := w.fetch(key, http.MethodGet, "/v1/dead-letters")
-	var page deadletter.Page
-	if err := json.Unmarshal(raw, &page); err != nil {
+	ctx := withKey(w.t.Context(), key)
+	page, err := asker(ctx, w.srv.url).DeadLetters(ctx, deadletter.Filter{})
+	if err != nil {
 		w.t.Fatal(err)
 	}
 	for _, l := range page.Letters {

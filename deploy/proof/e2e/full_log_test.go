@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -121,22 +120,8 @@ func (f *filler) send(ctx context.Context, events int64) error {
 			`"data":{"page":"/","user":%q}}`+"\n",
 			acklog.ID("full", f.next+i), hex.EncodeToString(user))
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.url+"/v1/events", &body)
-	if err != nil {
+	if _, err := asker(ctx, f.url).SendLines(ctx, body.Bytes()); err != nil {
 		return err
-	}
-	req.Header.Set("Content-Type", "application/x-ndjson")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("status %d: %s", resp.StatusCode, raw[:min(len(raw), 500)])
 	}
 	line := acklog.Line{Kind: acklog.Acked, Run: "full", First: f.next, Count: events}
 	f.next += events

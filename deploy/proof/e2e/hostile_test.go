@@ -17,8 +17,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"recount/deploy/client"
 )
 
 // hostileConfig is the default configuration with limits low enough for the attacks of a test.
@@ -83,7 +81,6 @@ func TestHostileConnections(t *testing.T) {
 type victim struct {
 	*server
 	addr   string
-	client *client.Sender
 	normal int  // normal counts the normal events, which all count.
 	kept   int  // kept counts the events of attacks that count.
 	broken bool // broken says that a normal client was not served.
@@ -94,8 +91,6 @@ func newVictim(t *testing.T, config string) *victim {
 	dir := t.TempDir()
 	h := &victim{server: start(t, dir, writeFile(t, filepath.Join(dir, "recount.yaml"), config), "127.0.0.1:0")}
 	h.addr = strings.TrimPrefix(h.url, "http://")
-	h.client = client.NewSender(h.url, 1)
-	t.Cleanup(h.client.Client.CloseIdleConnections)
 	h.stillWorks(t)
 	return h
 }
@@ -213,7 +208,7 @@ func (h *victim) stillWorks(t *testing.T) {
 	event := fmt.Sprintf(`{"id":"normal-%d","type":"hit","time":"2024-01-01T00:00:00Z","data":{"page":"/"}}`, h.normal)
 	sendContext, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if a, err := h.client.Send(sendContext, []byte(event)); err != nil || a.Accepted != 1 {
+	if a, err := sender(ctx, h.url).SendLines(sendContext, []byte(event)); err != nil || a.Accepted != 1 {
 		t.Fatalf("send a normal event: %+v, %v\n%s", a, err, h.logs)
 	}
 	err := eventually(ctx, func() error {

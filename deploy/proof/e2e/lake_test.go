@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"recount/batch/lake"
-	"recount/deploy/client"
 	"recount/deploy/embedded/s3server"
 )
 
@@ -25,14 +24,13 @@ func TestAnotherToolReadsTheLake(t *testing.T) {
 	dir := t.TempDir()
 	srv := start(t, dir, writeFile(t, filepath.Join(dir, "recount.yaml"), crashConfig), "127.0.0.1:0")
 	const events, perRequest = 5000, 500
-	sender := client.NewSender(srv.url, 1)
 	for i := 0; i < events; i += perRequest {
 		var body strings.Builder
 		for j := i; j < i+perRequest; j++ {
 			fmt.Fprintf(&body, `{"specversion":"1.0","id":"%d","source":"lake","type":"hit",`+
 				`"time":"2024-01-01T00:%02d:00Z","data":{"page":"/","ms":1,"unknown":[%d]}}`+"\n", j, j%60, j)
 		}
-		if _, err := sender.Send(t.Context(), []byte(body.String())); err != nil {
+		if _, err := sender(t.Context(), srv.url).SendLines(t.Context(), []byte(body.String())); err != nil {
 			t.Fatal(err)
 		}
 	}

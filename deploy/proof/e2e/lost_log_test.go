@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"recount/deploy/client"
 )
 
 // TestLostLogIsSealed removes the log of a stopped server (L5). The epoch must be sealed and the
@@ -48,7 +46,7 @@ func sendHits(t *testing.T, srv *server, first, end int) {
 		fmt.Fprintf(&body, `{"specversion":"1.0","id":"%d","source":"e2e","type":"hit","time":"2024-01-01T10:00:00Z",`+
 			`"data":{"page":"/","user":"u%d","ms":1}}`+"\n", i, i%7)
 	}
-	if _, err := client.NewSender(srv.url, 1).Send(t.Context(), []byte(body.String())); err != nil {
+	if _, err := sender(t.Context(), srv.url).SendLines(t.Context(), []byte(body.String())); err != nil {
 		t.Fatal(err)
 	}
 }

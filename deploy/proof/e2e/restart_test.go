@@ -68,7 +68,7 @@ func TestAnswersNeverGoBackSilently(t *testing.T) {
 				}
 				older++
 				if ready || a.Accuracy.Exact ||
-					a.Accuracy.Complete && !slices.Contains(a.Accuracy.Stale, p) {
+					a.Accuracy.Complete && !slices.Contains(a.Accuracy.StalePartitions, p) {
 					t.Fatalf("ready %t, rows %v, accuracy %+v, before the restart %v, %+v", ready, a.Rows, a.Accuracy,
 						before.Rows, before.Accuracy)
 				}

@@ -3,9 +3,8 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net/http"
 	"path/filepath"
@@ -75,7 +74,7 @@ func publishHits(ctx context.Context, t *testing.T, url string, first, end int) 
 		fmt.Fprintf(&body, `{"id":"%d","type":"hit","source":"s","time":"2024-05-01T10:00:00Z",`+
 			`"data":{"page":"a","user":"u%d","n":%d}}`+"\n", i, i, i)
 	}
-	if _, err := client.NewSender(url, 1).Send(ctx, body.Bytes()); err != nil {
+	if _, err := sender(ctx, url).SendLines(ctx, body.Bytes()); err != nil {
 		t.Fatal(err)
 	}
 	if err := waitForMetrics(ctx, url, state.advanced); err != nil {
@@ -93,23 +92,13 @@ func publishHits(ctx context.Context, t *testing.T, url string, first, end int) 
 
 func fetchGrade(ctx context.Context, t *testing.T, url string) (g openapi.Scores, status int) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/v1/scores", nil)
-	if err != nil {
-		t.Fatal(err)
+	g, err := asker(ctx, url).Scores(ctx)
+	var p *client.Problem
+	switch {
+	case errors.As(err, &p):
+		return g, p.Status
+	case err != nil || len(g.Views) == 0:
+		t.Fatalf("grade %+v: %v", g, err)
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if resp.StatusCode == http.StatusOK {
-		if err := json.Unmarshal(raw, &g); err != nil || len(g.Views) == 0 {
-			t.Fatalf("grade %s: %v", raw, err)
-		}
-	}
-	return g, resp.StatusCode
+	return g, http.StatusOK
 }

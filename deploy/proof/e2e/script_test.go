@@ -16,7 +16,6 @@ import (
 	"github.com/parquet-go/parquet-go"
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"recount/deploy/client"
 	"recount/deploy/embedded/chdb"
 	"recount/schemas/eventbatch"
 )
@@ -122,9 +121,8 @@ func scriptPost(script *testscript.TestScript, _ bool, args []string) {
 	script.Check(err)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	s := client.NewSender(serverOf(script).url, 1)
-	s.Key = readKey(script.Getenv("RECOUNT_KEY_FILE"))
-	a, err := s.Send(ctx, body)
+	ctx = withKey(ctx, readKey(script.Getenv("RECOUNT_KEY_FILE")))
+	a, err := sender(ctx, serverOf(script).url).SendLines(ctx, body)
 	script.Check(err)
 	var out strings.Builder
 	fmt.Fprintf(&out, "accepted %d\n", a.Accepted)

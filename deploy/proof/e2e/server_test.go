@@ -3,7 +3,6 @@ package e2e
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,11 +11,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"recount/deploy/client"
 	"recount/deploy/proof/loopback"
+	queries "recount/schemas/query"
 )
 
 // binary is the program under test, built once by TestMain.
@@ -177,59 +178,56 @@ func writeFile(t testing.TB, path, content string) string {
 // row is one row of an answer.
 type row map[string]any
 
-// accuracy holds the parts of an answer's accuracy block that tests check.
-type accuracy struct {
-	Publication uint64   `json:"publication"`
-	Cut         []uint64 `json:"cut"`
-	Through     []uint64 `json:"through"`
-	Pending     int64    `json:"pending_events"`
-	Exact       bool     `json:"exact"`
-	Complete    bool     `json:"complete"`
-	Stale       []int    `json:"stale_partitions"`
-}
-
 // answer is the answer to a query.
 type answer struct {
-	Rows     []row    `json:"rows"`
-	Accuracy accuracy `json:"accuracy"`
+	Rows     []row
+	Accuracy queries.Accuracy
 }
 
 // query sends a query to the server; q is its JSON.
-func query(ctx context.Context, url, q string) (answer, error) {
-	var a answer
-	err := post(ctx, url+"/v1/query", q, &a)
+func query(ctx context.Context, url, q string) (a answer, err error) {
+	parsed, err := queries.Parse([]byte(q))
+	if err != nil {
+		return a, err
+	}
+	a.Accuracy, err = asker(ctx, url).Query(ctx, parsed, &a.Rows)
 	return a, err
 }
 
 // runJob runs a job and waits for its end.
 func runJob(ctx context.Context, url, name string) error {
-	return post(ctx, url+"/v1/jobs/"+name+"/runs", "", nil)
+	_, err := asker(ctx, url).RunJob(ctx, name)
+	return err
 }
 
-// post sends a body and decodes the answer into into, unless it is nil.
-func post(ctx context.Context, url, body string, into any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
+// clients holds the clients of all tests by server, key and number of attempts, so that their
+// connections are used again.
+var clients sync.Map
+
+type clientKey struct {
+	url, key string
+	attempts int
+}
+
+// asker returns a client with the context's key that tries each call once: tests repeat calls themselves.
+func asker(ctx context.Context, url string) *client.Client { return clientFor(ctx, url, 1) }
+
+// sender returns a client with the context's key that sends events until they are acknowledged.
+func sender(ctx context.Context, url string) *client.Client { return clientFor(ctx, url, 0) }
+
+func clientFor(ctx context.Context, url string, attempts int) *client.Client {
+	key := clientKey{url: url, attempts: attempts}
+	key.key, _ = ctx.Value(keyContextKey{}).(string)
+	if c, ok := clients.Load(key); ok {
+		return c.(*client.Client)
+	}
+	c, err := client.New(client.Config{URL: url, Key: key.key, Retry: client.Retry{Attempts: attempts},
+		Breaker: client.Breaker{Failures: -1}})
 	if err != nil {
-		return err
+		panic(err) // The address is that of a server of this test.
 	}
-	req.Header.Set("Content-Type", "application/json")
-	authorize(req)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("POST %s: status %d: %s", url, resp.StatusCode, raw)
-	}
-	if into == nil {
-		return nil
-	}
-	return json.Unmarshal(raw, into)
+	clients.Store(key, c)
+	return c
 }
 
 // eventually calls f every 50 ms until it returns nil, for at most patience.

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"recount/deploy/client"
 	"recount/schemas/openapi"
 )
 
@@ -52,14 +51,13 @@ func TestTenantIsolation(t *testing.T) {
 	t.Cleanup(srv.kill)
 	send := func(key, page string, first, end int) {
 		t.Helper()
-		s := client.NewSender(srv.url, 1)
-		s.Key = key
+		ctx := withKey(t.Context(), key)
 		var body strings.Builder
 		for i := first; i < end; i++ {
 			fmt.Fprintf(&body, `{"id":"%d","type":"page.viewed","source":"x","time":"2024-05-01T10:00:00Z",`+
 				`"data":{"page":%q,"user":"%s-%d"}}`+"\n", i, page, key[8:20], i)
 		}
-		if a, err := s.Send(t.Context(), []byte(body.String())); err != nil || a.Accepted != end-first {
+		if a, err := sender(ctx, srv.url).SendLines(ctx, []byte(body.String())); err != nil || a.Accepted != end-first {
 			t.Fatal(a, err)
 		}
 	}
