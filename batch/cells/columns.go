@@ -63,7 +63,7 @@ func (l *layout) unsigned(name string, read func(*exact.Block) []uint64) {
 	l.number(name, sqlschema.Quote(name), integers(read))
 }
 
-// number adds a column of numbers. Their bytes in an INSERT are also those of the checksum.
+// number adds a column of numbers. The checksum covers the same bytes that an INSERT sends.
 func (l *layout) number(name, sql string, bytes appender) {
 	l.columns = append(l.columns, column{name: name, sql: numberBytes(sql), native: values(bytes), bytes: bytes})
 }

@@ -181,8 +181,8 @@ func (v *viewTask) codeCells(times *array.Timestamp) error {
 	v.cells = resize(v.cells, times.Len())
 	from := int64(-1)
 	code := uint32(0)
-	for i, ts := range times.TimestampValues() {
-		t := int64(ts)
+	for i, stamp := range times.TimestampValues() {
+		t := int64(stamp)
 		if from < 0 || t < from || t >= from+v.cell {
 			n := (t - v.origin) / v.cell
 			if t < v.origin || n >= 1<<32 {

@@ -12,7 +12,7 @@
 //	COMMIT   create the record at (epoch, head), or adopt the one that another created (C3, C5)
 //	ACK      tell the process that the head has moved; this is a hint (C4)
 //
-// What a step before COMMIT leaves does not count, so a process may end between any two steps.
+// Objects that a step before COMMIT leaves do not count, so a process may end between any two steps.
 // After COMMIT the chain itself says where to continue.
 //
 // # Invariants

@@ -76,7 +76,7 @@ func (p *Publisher) collect(ctx context.Context, r *CollectResult) error {
 
 func (p *Publisher) keptStates(ctx context.Context) (kept []*record.State, err error) {
 	for _, n := range p.Kept() {
-		s, err := p.At(ctx, n)
+		s, err := p.StateAt(ctx, n)
 		if errors.Is(err, query.ErrNoPublication) || errors.Is(err, query.ErrCollected) {
 			continue // The pin is of a future publication, or the publication has just expired.
 		}

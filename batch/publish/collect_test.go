@@ -23,7 +23,7 @@ func (w *world) collect(p *Publisher) CollectResult {
 // rowsOf counts the rows that a view's table has of a publication, and those that it should have.
 func (w *world) rowsOf(p *Publisher, n uint64, view string) (got, want uint64) {
 	w.t.Helper()
-	s, err := p.At(w.t.Context(), n)
+	s, err := p.StateAt(w.t.Context(), n)
 	if err != nil {
 		w.t.Fatal(err)
 	}

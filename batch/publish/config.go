@@ -58,7 +58,7 @@ func DefaultConfig(c *catalog.Catalog, partitions int) Config {
 func (c *Config) Settings() []setting.Setting {
 	return []setting.Setting{
 		setting.Size("batch.memory", setting.AtLeast(64<<20), "Largest memory of one recomputation.", &c.Memory),
-		setting.Count("batch.keep", "publications", setting.Between(1, 1000),
+		setting.Count("batch.keep", "publications", setting.Range(1, 1000),
 			"Newest publications that stay readable whatever their age.", &c.Keep),
 	}
 }

@@ -26,7 +26,7 @@ func PinKey(n uint64) string { return fmt.Sprintf("%s%d", PinPrefix, n) }
 // anyway. A check before the pin is not enough, because this process may know an old chain or may
 // have been paused in between.
 func (p *Publisher) Pin(ctx context.Context, n uint64) error {
-	if _, err := p.At(ctx, n); err != nil {
+	if _, err := p.StateAt(ctx, n); err != nil {
 		return fmt.Errorf("pin: %w", err)
 	}
 	if _, _, err := p.records.Create(ctx, PinKey(n), fmt.Appendf(nil, `{"n":%d}`, n)); err != nil {
@@ -113,9 +113,9 @@ func (p *Publisher) Pinned() []uint64 {
 	return p.pins // The slice is replaced when it changes and never written to.
 }
 
-// At returns publication n. The error wraps query.ErrNoPublication if there never was a publication n,
+// StateAt returns publication n. The error wraps query.ErrNoPublication if there never was a publication n,
 // and query.ErrCollected if it is no longer kept (P3).
-func (p *Publisher) At(ctx context.Context, n uint64) (*record.State, error) {
+func (p *Publisher) StateAt(ctx context.Context, n uint64) (*record.State, error) {
 	if n > p.State().N {
 		if err := p.Refresh(ctx); err != nil {
 			return nil, err

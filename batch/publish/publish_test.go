@@ -107,7 +107,7 @@ func TestBases(t *testing.T) {
 			want)
 	}
 	for _, n := range q.Kept() {
-		if s, err := q.At(t.Context(), n); err != nil || s.N != n {
+		if s, err := q.StateAt(t.Context(), n); err != nil || s.N != n {
 			t.Errorf("publication %d: %v", n, err)
 		}
 	}
@@ -266,7 +266,7 @@ func TestAt(t *testing.T) {
 	}
 	wants := map[uint64]error{0: query.ErrNoPublication, 7: query.ErrNoPublication, 3: query.ErrCollected, 4: nil}
 	for n, want := range wants {
-		if s, err := p.At(t.Context(), n); !errors.Is(err, want) || err == nil && s.N != n {
+		if s, err := p.StateAt(t.Context(), n); !errors.Is(err, want) || err == nil && s.N != n {
 			t.Errorf("publication %d: got %v, want %v", n, err, want)
 		}
 	}
@@ -278,7 +278,7 @@ func TestAt(t *testing.T) {
 	}
 	delete(w.records.Bodies, PinKey(2))
 	w.records.Bodies[PinKey(2)] = []byte("{}") // Another process pinned 2 while it was kept.
-	s, err := p.At(t.Context(), 2)
+	s, err := p.StateAt(t.Context(), 2)
 	if err != nil || s.N != 2 || s.H[0].Seq > p.State().H[0].Seq || p.OldestKept().N != 4 {
 		t.Errorf("a pinned publication: got %v, and the oldest kept is %d, want 4", err, p.OldestKept().N)
 	}

@@ -207,7 +207,11 @@ func (w *world) columns(events []event) eventbatch.Columns {
 		k := eventbatch.KeyOf(e.tenant, e.id)
 		b.Field(0).(*array.FixedSizeBinaryBuilder).Append(k[:])
 		b.Field(1).(*array.StringBuilder).Append(e.tenant)
-		b.Field(2).(*array.Uint8Builder).Append(map[bool]uint8{true: eventbatch.FlagTimeAssigned}[e.assigned])
+		var flags uint8
+		if e.assigned {
+			flags = eventbatch.FlagTimeAssigned
+		}
+		b.Field(2).(*array.Uint8Builder).Append(flags)
 		b.Field(3).(*array.Uint64Builder).Append(1)
 		b.Field(4).(*array.StringBuilder).Append(e.id)
 		b.Field(5).(*array.TimestampBuilder).Append(arrow.Timestamp(e.time))

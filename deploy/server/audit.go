@@ -83,7 +83,7 @@ func (s *Server) books(ctx context.Context) (*conservation.Books, error) {
 		promised[p] = s.tally.acknowledgedIn(p)
 	}
 	for _, n := range s.publisher.Kept() {
-		state, err := s.publisher.At(ctx, n)
+		state, err := s.publisher.StateAt(ctx, n)
 		if err != nil {
 			continue // It has just expired, or the pin names a publication that is not made yet.
 		}

@@ -44,7 +44,7 @@ type Config struct {
 	Admin   AdminConfig
 	Auth    AuthConfig
 
-	Log         eventlog.Config // URL may be Embedded, as that of the next two
+	Log         eventlog.Config // its URL may be Embedded, like the URLs of the next two
 	ObjectStore lake.Config
 	ClickHouse  ClickHouseConfig
 
@@ -132,8 +132,8 @@ func engineURL(key, form, help string, field *string, schemes ...string) setting
 	}, help, field)
 }
 
-// Validate returns every mistake in the configuration, joined. Each is a *setting.Error. It asks each component about
-// what it will be opened with: a configuration that is valid has to start. A component whose values depend on each
+// Validate returns every mistake in the configuration, joined. Each is a *setting.Error. It asks each component to
+// check the values that it will be opened with, because a valid configuration has to start. A component whose values depend on each
 // other is asked only where nothing else is wrong.
 func (c *Config) Validate() error {
 	cat, err := c.Catalog()

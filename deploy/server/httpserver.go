@@ -33,11 +33,11 @@ func DefaultHTTPConfig() HTTPConfig {
 
 // Settings lists what an operator may set.
 func (c *HTTPConfig) Settings() []setting.Setting {
-	timeout := setting.Between(10*time.Millisecond, 24*time.Hour)
+	timeout := setting.Range(10*time.Millisecond, 24*time.Hour)
 	return []setting.Setting{
-		setting.Count("http.max_connections", "connections", setting.Between(1, 1_000_000), "Most open connections; "+
+		setting.Count("http.max_connections", "connections", setting.Range(1, 1_000_000), "Most open connections; "+
 			"at the limit the longest idle connection is closed for a new connection.", &c.MaxConnections),
-		setting.Size("http.max_header", setting.Between(4<<10, 1<<20), "Largest request line and header of a request.",
+		setting.Size("http.max_header", setting.Range(4<<10, 1<<20), "Largest request line and header of a request.",
 			&c.MaxHeader),
 		setting.Duration("http.header_timeout", timeout, "Longest time a client may take to send a request's header.",
 			&c.HeaderTimeout),

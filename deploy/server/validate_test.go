@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestBounds sets each bound and what is just beyond it. What a check lets through has to start, and
-// what it refuses is named as the configuration names it.
+// TestBounds sets each bound and the value just beyond it. A configuration that passes the check has to
+// start, and a refused setting is named as the configuration names it.
 func TestBounds(t *testing.T) {
 	t.Parallel()
 	for setting, c := range map[string]struct{ good, bad []string }{

@@ -263,7 +263,7 @@ func compareRuns(x, y run) int {
 
 // incomplete reports whether some events could not be read.
 func (a *acks) incomplete() bool {
-	if a.r.report.Of(V1).Findings > 0 {
+	if a.r.report.Check(V1).Findings > 0 {
 		return true
 	}
 	for _, bad := range a.s.damaged {

@@ -99,7 +99,7 @@ func openClaims(e *Evidence, r *recorder, s *snapshot, answers []recorded) []*cl
 			r.fail(V7, "line %d: %v", a.line, err)
 			continue
 		}
-		if p := c.beyond(s); p >= 0 {
+		if p := c.partitionBeyond(s); p >= 0 {
 			r.find(V7, Place{Partition: &p, Line: c.line, From: c.through[p]},
 				"restore the log: it once held what was answered",
 				"the answer covers the partition up to %d, and the partition ends at %d", c.through[p],
@@ -152,8 +152,8 @@ func openClaim(e *Evidence, s *snapshot, a recorded) (*claim, error) {
 	return c, nil
 }
 
-// beyond returns a partition of which the answer covers more than is stored, or -1.
-func (c *claim) beyond(s *snapshot) int {
+// partitionBeyond returns a partition of which the answer covers more than is stored, or -1.
+func (c *claim) partitionBeyond(s *snapshot) int {
 	for p, x := range c.through {
 		if x > max(s.logs[p].next, s.chains[p].head.Seq) {
 			return p
@@ -194,7 +194,7 @@ func judgePass(ctx context.Context, e *Evidence, r *recorder, s *snapshot, claim
 			at[part] = to
 		}
 		r.examine(V7, 1, "answers")
-		r.progress("V7 answers", r.report.Of(V7).Examined, all)
+		r.progress("V7 answers", r.report.Check(V7).Examined, all)
 		if copies.unclearBelow(c.scan.View.Event, c.through) {
 			r.addNote("answers of view %s were not judged: copies with times that the server assigned are on both "+
 				"sides of a bucket's boundary, and which of them counts depends on when batch read them (I3)",

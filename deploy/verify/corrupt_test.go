@@ -18,7 +18,7 @@ func TestCorruptMessage(t *testing.T) {
 	report := w.verify(t)
 	p := 0
 	want := verify.Place{Partition: &p, From: seq}
-	if n := report.Of(verify.V10).Findings; n != 1 || report.Findings[0].Check != verify.V10 ||
+	if n := report.Check(verify.V10).Findings; n != 1 || report.Findings[0].Check != verify.V10 ||
 		!matches(report.Findings[0].Where, want) {
 		t.Errorf("want one finding of V10 at %s: %s", want, dump(report))
 	}

@@ -100,7 +100,7 @@ func TestRunningServer(t *testing.T) {
 	}
 	if status, _, report, _ := c.verify(t.Context(),
 		[]byte(`{"kind":"acked","run":"r","first":400,"count":1}`+"\n")); status != http.StatusOK ||
-		report.Of(verify.V3).Findings != 1 {
+		report.Check(verify.V3).Findings != 1 {
 		t.Errorf("status %d: %s", status, dump(report))
 	}
 	if status, _, _, _ := c.verify(t.Context(), []byte("nonsense\n")); status != http.StatusBadRequest {
@@ -123,8 +123,8 @@ func TestRunningServerFindsFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	status, _, report, err := c.verify(t.Context(), nil)
-	if err != nil || status != http.StatusOK || report.Of(verify.V2).Findings != 2 ||
-		report.Of(verify.V10).Findings != 1 {
+	if err != nil || status != http.StatusOK || report.Check(verify.V2).Findings != 2 ||
+		report.Check(verify.V10).Findings != 1 {
 		t.Errorf("status %d, %v: %s", status, err, dump(report))
 	}
 }

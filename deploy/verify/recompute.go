@@ -242,7 +242,7 @@ func (v *recomputation) compare(st *record.State, view string, buckets []int64,
 	computed map[int64]record.BucketVersion) {
 	for _, b := range buckets {
 		var got record.BucketVersion
-		if l := st.Views[view].Between(b, b+1); len(l) > 0 {
+		if l := st.Views[view].VersionsBetween(b, b+1); len(l) > 0 {
 			got = l[0]
 		}
 		want := computed[b]

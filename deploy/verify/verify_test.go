@@ -234,11 +234,11 @@ func TestFewEventsAtOnce(t *testing.T) {
 		}
 		return report
 	}
-	if report := verified(); !report.Clean() || report.Of(verify.V7).Examined == 0 {
+	if report := verified(); !report.Clean() || report.Check(verify.V7).Examined == 0 {
 		t.Fatalf("not clean: %s", dump(report))
 	}
 	w.answered(t, `"hits":`, `"hits":1`)
-	if report := verified(); report.Of(verify.V7).Findings != 1 {
+	if report := verified(); report.Check(verify.V7).Findings != 1 {
 		t.Errorf("the wrong answer was not found: %s", dump(report))
 	}
 }

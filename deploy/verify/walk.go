@@ -59,7 +59,7 @@ func text(col arrow.Array, i int) string {
 var identity = []string{eventbatch.ColKey, eventbatch.ColTenant, eventbatch.ColFlags, eventbatch.ColHash,
 	eventbatch.ColID, eventbatch.ColTime, object.ColSeq, object.ColIndex}
 
-// bindRows sets the columns of the rows, and checks that those of the identity exist.
+// bindRows sets the columns of the rows, and checks that the columns of the identity exist.
 func bindRows(b *rows, c eventbatch.Columns) error {
 	b.cols = c
 	b.n = int(c.Rec.NumRows())

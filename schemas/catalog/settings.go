@@ -19,7 +19,7 @@ const LeastCell = time.Second
 // BucketSetting is the setting of Catalog.Bucket.
 func BucketSetting(width *time.Duration) setting.Setting {
 	const day = 24 * time.Hour
-	return setting.Duration("batch.bucket", setting.Between(time.Minute, day),
+	return setting.Duration("batch.bucket", setting.Range(time.Minute, day),
 		"Width of the unit of recomputation; it is fixed once data exists.", width).
 		Where("a divisor of a day such as 15m, 1h or 6h", func() bool { return day%*width == 0 })
 }

@@ -33,11 +33,11 @@ func Normalize(v any, t FieldType) (any, error) {
 		}
 	case string:
 		if t == Timestamp {
-			ts, err := time.Parse(time.RFC3339Nano, x)
+			at, err := time.Parse(time.RFC3339Nano, x)
 			if err != nil {
 				return nil, fmt.Errorf("%q is not an RFC 3339 time", x)
 			}
-			return ts.UnixMicro(), nil
+			return at.UnixMicro(), nil
 		}
 		if t == String {
 			return x, nil

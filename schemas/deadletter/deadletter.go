@@ -7,7 +7,7 @@
 //
 //	id      EventID of the bytes and the code, so a bad request that is sent again is a copy (I2)
 //	time    when the server received it, flagged as assigned (I3)
-//	source  that of the rejected event, as far as it could be read
+//	source  the source of the rejected event, as far as it could be read
 //	fields  see EventType
 //
 // The bytes as received are in the field raw if they are UTF-8, else as base64 in

@@ -25,13 +25,13 @@ func Off(r Rule) bool {
 // Switch turns one rule off until restore is called. Only one can be off at a time.
 func Switch(r Rule) (restore func()) {
 	if !off.CompareAndSwap(nil, &r) {
-		panic("fault: a rule is switched off already")
+		panic("failpoint: a rule is switched off already")
 	}
 	return func() { off.Store(nil) }
 }
 
-// At calls f whenever the named place is reached; nil removes it.
-func At(name string, f func()) {
+// OnReach calls f whenever the named place is reached; nil removes it.
+func OnReach(name string, f func()) {
 	mu.Lock()
 	defer mu.Unlock()
 	if points[name] = f; f == nil {

@@ -35,7 +35,7 @@ func Script(text string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %q: %w", ScriptEnv, s, err)
 		}
-		At(name, f)
+		OnReach(name, f)
 	}
 	return nil
 }
@@ -78,7 +78,7 @@ func onPass(name string, passes *atomic.Uint64, at uint64, sig syscall.Signal) f
 		if passes.Add(1) != at {
 			return
 		}
-		fmt.Fprintf(os.Stderr, "fault: %s at %s, pass %d\n", sig, name, at)
+		fmt.Fprintf(os.Stderr, "failpoint: %s at %s, pass %d\n", sig, name, at)
 		if err := syscall.Kill(os.Getpid(), sig); err != nil {
 			panic(err)
 		}

@@ -10,7 +10,7 @@ import (
 type Scores struct {
 	Publication uint64    `json:"publication"`
 	Created     time.Time `json:"created"`
-	// From is the H of the publication before, and To is that of this one.
+	// From is the H of the previous publication, and To is the H of this one.
 	From  []uint64     `json:"from"`
 	To    []uint64     `json:"to"`
 	Views []ScoredView `json:"views"`

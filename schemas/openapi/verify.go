@@ -10,7 +10,7 @@ import (
 // CheckName is a check's number in the protocol, V1 to V10.
 type CheckName string
 
-// Place says where a finding is. What does not apply is left out.
+// Place says where a finding is. Members that do not apply are left out.
 type Place struct {
 	Partition   *int       `json:"partition,omitempty"`
 	Epoch       uint32     `json:"epoch,omitempty"`
@@ -107,8 +107,8 @@ func (r VerifyReport) Clean() bool {
 	return !slices.ContainsFunc(r.Checks, func(c Check) bool { return c.Findings > 0 || c.Failed != "" })
 }
 
-// Of returns the outcome of a check.
-func (r VerifyReport) Of(name CheckName) Check {
+// Check returns the outcome of a check.
+func (r VerifyReport) Check(name CheckName) Check {
 	i := slices.IndexFunc(r.Checks, func(c Check) bool { return c.Name == name })
 	if i < 0 {
 		return Check{Name: name, Failed: "the report does not have it"}

@@ -98,8 +98,8 @@ func (c *Cutter) begins(m Message) bool {
 		return false
 	}
 	if m.Events == 0 && c.interval(m.Appended) != c.interval(c.first) {
-		// A heartbeat ends an overdue segment, also one that a clock began which was hours
-		// ahead. Events do not: writers whose clocks differ would cut at every message.
+		// A heartbeat ends an overdue segment, even if the clock of the writer that began it was
+		// hours ahead. Events do not: writers whose clocks differ would cut at every message.
 		return true
 	}
 	return c.events+m.Events > c.rule.Rows || c.bytes+m.Bytes > c.rule.Bytes ||

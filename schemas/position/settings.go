@@ -9,11 +9,11 @@ import (
 // Settings lists what an operator may set of the rule.
 func (r *CutRule) Settings() []setting.Setting {
 	return []setting.Setting{
-		setting.Duration("landing.cut_interval", setting.Between(50*time.Millisecond, 24*time.Hour),
+		setting.Duration("landing.cut_interval", setting.Range(50*time.Millisecond, 24*time.Hour),
 			"Longest time a segment stays open.", &r.Interval),
-		setting.Count("landing.cut_rows", "events", setting.Between(1, 16_000_000),
+		setting.Count("landing.cut_rows", "events", setting.Range(1, 16_000_000),
 			"Most events of a segment.", &r.Rows),
-		setting.Size("landing.cut_bytes", setting.Between(1<<10, 1<<30),
+		setting.Size("landing.cut_bytes", setting.Range(1<<10, 1<<30),
 			"Most bytes of a segment in the log.", &r.Bytes),
 	}
 }

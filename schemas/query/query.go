@@ -17,8 +17,8 @@ import (
 	"recount/schemas/window"
 )
 
-// DefaultTimeout is how long a query may take unless an operator says otherwise. What a query reads stays
-// readable for as long.
+// DefaultTimeout is how long a query may take unless an operator says otherwise. The publication that a
+// query reads stays readable for as long.
 const DefaultTimeout = 30 * time.Second
 
 // Mode says which layers answer.
@@ -93,7 +93,7 @@ const (
 	MaxBody       = 4 << 20
 )
 
-// Error says which field of a query is at fault and what to write instead.
+// Error names the wrong field of a query and what to write instead.
 type Error struct {
 	Field string
 	Msg   string
@@ -263,7 +263,7 @@ func (q *Query) windows(cell time.Duration) (window.Windows, error) {
 	if err != nil {
 		return window.Windows{}, invalid("granularity", "%s", strings.TrimPrefix(err.Error(), "granularity: "))
 	}
-	w, err := window.Of(q.From, q.To, g, loc, cell)
+	w, err := window.New(q.From, q.To, g, loc, cell)
 	if err != nil {
 		field, msg, _ := strings.Cut(err.Error(), ": ")
 		return w, invalid(field, "%s", msg)

@@ -146,7 +146,7 @@ func halfPair(body []byte) bool {
 		r := hex4(body[i:])
 		switch {
 		case !utf16.IsSurrogate(r):
-			i++ // What follows is escaped; it may be another backslash.
+			i++ // The next character is escaped; it may be another backslash.
 		case utf16.DecodeRune(r, hex4(body[min(i+6, len(body)):])) == utf8.RuneError:
 			return true
 		default:

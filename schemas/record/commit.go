@@ -174,7 +174,7 @@ func decode(raw []byte, limit int, into any) error {
 	if err := d.Decode(into); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	// Not More: it takes a closing bracket after the record for the end of an outer value.
+	// Decoder.More would not do: it takes a closing bracket after the record for the end of an outer value.
 	if _, err := d.Token(); err != io.EOF {
 		return fmt.Errorf("%w: bytes after the record", ErrInvalid)
 	}

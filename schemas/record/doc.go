@@ -9,7 +9,8 @@
 //	{"kind":"segment",…}
 //	{"sha256":"<64 hex digits>"}
 //
-// The digest of a record, as the next one names it, is that of the first line without its end.
+// The digest by which the next record names a record is the SHA-256 of the first line without
+// its newline.
 // Decoding is strict: unknown members, bytes after the record and inconsistent counts are errors.
 //
 // # Commit record: land/e{epoch}/p{partition}/{start}.json

@@ -138,7 +138,7 @@ func TestStateResolvesDeltas(t *testing.T) {
 	if diff := cmp.Diff(want, s.Views["v"].Buckets); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(want[1:], s.Views["v"].Between(1, 101)); diff != "" {
+	if diff := cmp.Diff(want[1:], s.Views["v"].VersionsBetween(1, 101)); diff != "" {
 		t.Error(diff)
 	}
 	if len(pinned.Views["v"].Buckets) != 2 || pinned.Views["v"].Buckets[1].Ver != 10 {

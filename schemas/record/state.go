@@ -107,8 +107,8 @@ func overlay[T any](old, delta []T, bucket func(T) int64) []T {
 	return append(append(out, old...), delta...)
 }
 
-// Between returns the versions of the buckets that start in [from, to).
-func (v ViewState) Between(from, to int64) []BucketVersion {
+// VersionsBetween returns the versions of the buckets that start in [from, to).
+func (v ViewState) VersionsBetween(from, to int64) []BucketVersion {
 	lo, _ := slices.BinarySearchFunc(v.Buckets, from,
 		func(b BucketVersion, t int64) int { return cmp.Compare(b.Bucket, t) })
 	hi, _ := slices.BinarySearchFunc(v.Buckets, to,

@@ -24,8 +24,8 @@ type Bounds struct {
 // AtLeast has no largest value.
 func AtLeast[N integer](least N) Bounds { return Bounds{least: int64(least), most: math.MaxInt64} }
 
-// Between includes both its ends.
-func Between[N integer](least, most N) Bounds { return Bounds{least: int64(least), most: int64(most)} }
+// Range includes both its ends.
+func Range[N integer](least, most N) Bounds { return Bounds{least: int64(least), most: int64(most)} }
 
 // OrZero allows 0 too, which means what is said, such as "no limit".
 func (b Bounds) OrZero(means string) Bounds {

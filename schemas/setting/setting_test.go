@@ -17,10 +17,10 @@ type everything struct {
 
 func (c *everything) settings() []Setting {
 	return []Setting{
-		Duration("a.wait", Between(time.Millisecond, time.Minute), "Longest wait.", &c.wait),
+		Duration("a.wait", Range(time.Millisecond, time.Minute), "Longest wait.", &c.wait),
 		DurationOr("unlimited", "a.past", "How old an event may be.", &c.past),
 		Size("a.max_body", AtLeast(1<<10), "Largest body.", &c.body),
-		Count("a.room", "ids", Between(1, 100).OrZero("no limit"), "Most ids.", &c.room),
+		Count("a.room", "ids", Range(1, 100).OrZero("no limit"), "Most ids.", &c.room),
 		Rate("a.rate", "events", AtLeast(1).OrZero("no limit"), "Most events.", &c.rate),
 		Text("a.url", "a URL", nil, "Where it is.", &c.url),
 		Choice("a.mode", []string{"strict", "relaxed", "off"}, "How it is.", &c.mode),
@@ -93,7 +93,7 @@ func TestMistakes(t *testing.T) {
 func TestWhere(t *testing.T) {
 	t.Parallel()
 	n := 6
-	even := Count("n", "things", Between(1, 10), "A number.", &n).Where("an even one", func() bool { return n%2 == 0 })
+	even := Count("n", "things", Range(1, 10), "A number.", &n).Where("an even one", func() bool { return n%2 == 0 })
 	for value, good := range map[int]bool{6: true, 7: false, 12: false} {
 		n = value
 		if err := even.Check(); (err == nil) != good || err != nil && err.Error() != "n: use 1 to 10, an even one" {

@@ -103,11 +103,11 @@ type Run struct {
 	Width int64 // of each window, in microseconds
 }
 
-// Of returns the windows that hold [from, to). Windows shorter than a day count
+// New returns the windows that hold [from, to). Windows shorter than a day count
 // from local midnight, so in a zone with a half-hour offset an hour begins at
 // :30 UTC, and the day of a clock change has 23 or 25 of them. Every boundary must
 // lie on the cell, or a cell would belong to two windows.
-func Of(from, to time.Time, g Granularity, loc *time.Location, cell time.Duration) (Windows, error) {
+func New(from, to time.Time, g Granularity, loc *time.Location, cell time.Duration) (Windows, error) {
 	w := Windows{From: from.UnixMicro(), To: to.UnixMicro()}
 	if !from.Before(to) {
 		return w, fmt.Errorf("from: %s is not before to: %s", from.Format(time.RFC3339), to.Format(time.RFC3339))

@@ -24,7 +24,7 @@ func windows(t *testing.T, from, to, gran, zone string) Windows {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := Of(parseTime(t, from), parseTime(t, to), g, loc, time.Minute)
+	w, err := New(parseTime(t, from), parseTime(t, to), g, loc, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,11 +80,11 @@ func TestRefusals(t *testing.T) {
 	daily, _ := ParseGranularity("1d")
 	second, _ := ParseGranularity("1s")
 	for name, err := range map[string]error{
-		"empty range":       second1(Of(day, day, All, time.UTC, time.Minute)),
-		"inside a cell":     second1(Of(day.Add(time.Second), day.Add(time.Hour), All, time.UTC, time.Minute)),
-		"zone inside cell":  second1(Of(day, day.AddDate(0, 0, 1), daily, kolkata, time.Hour)),
-		"too many windows":  second1(Of(day, day.AddDate(1, 0, 0), second, time.UTC, time.Second)),
-		"finer than a cell": second1(Of(day, day.AddDate(0, 0, 1), second, time.UTC, time.Minute)),
+		"empty range":       second1(New(day, day, All, time.UTC, time.Minute)),
+		"inside a cell":     second1(New(day.Add(time.Second), day.Add(time.Hour), All, time.UTC, time.Minute)),
+		"zone inside cell":  second1(New(day, day.AddDate(0, 0, 1), daily, kolkata, time.Hour)),
+		"too many windows":  second1(New(day, day.AddDate(1, 0, 0), second, time.UTC, time.Second)),
+		"finer than a cell": second1(New(day, day.AddDate(0, 0, 1), second, time.UTC, time.Minute)),
 	} {
 		if err == nil {
 			t.Errorf("%s was accepted", name)

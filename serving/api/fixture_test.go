@@ -43,12 +43,12 @@ func (l *layers) state() *record.State {
 func (l *layers) Newest(context.Context) (*record.State, error) { return l.state(), l.err }
 func (l *layers) Pinned() []uint64                              { return []uint64{17} }
 func (l *layers) Pin(ctx context.Context, n uint64) error {
-	_, err := l.At(ctx, n)
+	_, err := l.StateAt(ctx, n)
 	return err
 }
 func (l *layers) Kept() []uint64 { return []uint64{16, 17} }
 
-func (l *layers) At(_ context.Context, n uint64) (*record.State, error) {
+func (l *layers) StateAt(_ context.Context, n uint64) (*record.State, error) {
 	switch {
 	case n == 17:
 		return l.state(), nil

@@ -32,7 +32,7 @@ func (a *API) listPublications(w http.ResponseWriter, r *http.Request) error {
 	slices.Reverse(kept)
 	out := []openapi.Publication{}
 	for _, n := range kept[:min(len(kept), maxPublications)] {
-		state, err := a.parts.Publications.At(r.Context(), n)
+		state, err := a.parts.Publications.StateAt(r.Context(), n)
 		if errors.Is(err, query.ErrCollected) {
 			continue
 		}
@@ -54,7 +54,7 @@ func (a *API) getPublication(w http.ResponseWriter, r *http.Request) error {
 		return &problem.Problem{Status: http.StatusBadRequest, Code: problem.InvalidRequest,
 			Detail: "buckets must be true or false", Field: "buckets"}
 	}
-	state, err := a.parts.Publications.At(r.Context(), n)
+	state, err := a.parts.Publications.StateAt(r.Context(), n)
 	if errors.Is(err, query.ErrCollected) || errors.Is(err, query.ErrNoPublication) {
 		return err
 	}
@@ -73,7 +73,7 @@ func (a *API) pinPublication(w http.ResponseWriter, r *http.Request) error {
 	err = a.parts.Publications.Pin(r.Context(), n)
 	var state *record.State
 	if err == nil {
-		state, err = a.parts.Publications.At(r.Context(), n)
+		state, err = a.parts.Publications.StateAt(r.Context(), n)
 	}
 	if errors.Is(err, query.ErrCollected) || errors.Is(err, query.ErrNoPublication) {
 		return err

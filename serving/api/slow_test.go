@@ -13,8 +13,10 @@ import (
 // stuck is a store that answers only when the request has ended.
 type stuck struct{ *layers }
 
-func (stuck) At(ctx context.Context, _ uint64) (*record.State, error) { return nil, waitForEnd(ctx) }
-func (stuck) Pin(ctx context.Context, _ uint64) error                 { return waitForEnd(ctx) }
+func (stuck) StateAt(ctx context.Context, _ uint64) (*record.State, error) {
+	return nil, waitForEnd(ctx)
+}
+func (stuck) Pin(ctx context.Context, _ uint64) error { return waitForEnd(ctx) }
 
 func (stuck) List(ctx context.Context, _ string, _ deadletter.Filter) (deadletter.Page, error) {
 	return deadletter.Page{}, waitForEnd(ctx)

@@ -26,11 +26,11 @@ type collector struct {
 	dims     []dimCell
 	measures []measureCell
 
-	// rows and sum are the counts of the current row, allRows and allSums those of all rows so far.
+	// rows and sum count the current row; allRows and allSums count all rows so far.
 	rows, sum        uint64
 	allRows, allSums uint64
 
-	// overflow is that of the current row.
+	// overflow counts the overflowed events of the current row.
 	overflow query.Overflow
 }
 

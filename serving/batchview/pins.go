@@ -17,7 +17,7 @@ type pins struct {
 	starts []int64
 	counts []int64
 	vers   []uint64
-	// width is that of a bucket, in microseconds.
+	// width is the width of a bucket, in microseconds.
 	width int64
 
 	// rows is the number of rows in all pinned buckets.
@@ -28,7 +28,7 @@ type pins struct {
 
 func pinsOf(v record.ViewState, from, to int64, bucket time.Duration) *pins {
 	p := &pins{width: bucket.Microseconds()}
-	for _, b := range v.Between(window.Floor(from, bucket), to) {
+	for _, b := range v.VersionsBetween(window.Floor(from, bucket), to) {
 		p.rows += uint64(b.Rows)
 		p.sum += uint64(b.Rows) * hashBucket(b.Bucket)
 		if last := len(p.starts) - 1; last >= 0 && p.vers[last] == b.Ver &&
@@ -56,7 +56,7 @@ func hashBucket(bucket int64) uint64 {
 // condition returns the predicate of the pinned rows.
 func (p *pins) condition() string {
 	last := len(p.starts) - 1
-	within := between("_bucket", p.starts[0], p.starts[last]+p.counts[last]*p.width)
+	within := rangeCondition("_bucket", p.starts[0], p.starts[last]+p.counts[last]*p.width)
 	if last == 0 {
 		return within + " AND _ver = " + strconv.FormatUint(p.vers[0], 10)
 	}
@@ -65,8 +65,8 @@ func (p *pins) condition() string {
 		")) AS run) ARRAY JOIN range(toUInt64(run.2)) AS i)"
 }
 
-// between returns the predicate from <= column < to of a DateTime64(6) column.
-func between(column string, from, to int64) string {
+// rangeCondition returns the predicate from <= column < to of a DateTime64(6) column.
+func rangeCondition(column string, from, to int64) string {
 	return column + " >= " + micros(strconv.FormatInt(from, 10)) + " AND " + column + " < " +
 		micros(strconv.FormatInt(to, 10))
 }

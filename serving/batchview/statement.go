@@ -40,12 +40,12 @@ func build(scan *query.Scan, p *pins, sketches []int32, guard bool) *statement {
 	}
 	whole := len(with) == 1 && with[0] == span{scan.Windows.From, scan.Windows.To}
 	if !whole {
-		branches = append(branches, groupColumns(scan, false, !guard)+where+within(with, "AND NOT")+groupBy(scan))
+		branches = append(branches, groupColumns(scan, false, !guard)+where+inSpans(with, "AND NOT")+groupBy(scan))
 	}
 	if len(with) > 0 {
 		hull := span{with[0].from, with[len(with)-1].to}
-		bucket := " AND " + between("_bucket", hull.from-hull.from%p.width, hull.to)
-		branches = append(branches, groupColumns(scan, true, !guard)+where+bucket+within(with, "AND")+groupBy(scan))
+		bucket := " AND " + rangeCondition("_bucket", hull.from-hull.from%p.width, hull.to)
+		branches = append(branches, groupColumns(scan, true, !guard)+where+bucket+inSpans(with, "AND")+groupBy(scan))
 	}
 	if guard {
 		columns := append(guardColumns(scan), overflowColumns(scan, inScan, conditions)...)
@@ -62,18 +62,18 @@ func (st *statement) inScan(scan *query.Scan, width int64) string {
 	if w.From%width == 0 && w.To%width == 0 {
 		return tenant // The pinned buckets are exactly the range.
 	}
-	return tenant + " AND " + between("time", w.From, w.To)
+	return tenant + " AND " + rangeCondition("time", w.From, w.To)
 }
 
-// within returns the predicate of the time in the spans after the operator AND, or outside of
+// inSpans returns the predicate of the time in the spans after the operator AND, or outside of
 // them after AND NOT.
-func within(spans []span, operator string) string {
+func inSpans(spans []span, operator string) string {
 	if len(spans) == 0 {
 		return ""
 	}
 	var parts []string
 	for _, s := range spans {
-		parts = append(parts, between("time", s.from, s.to))
+		parts = append(parts, rangeCondition("time", s.from, s.to))
 	}
 	return " " + operator + " (" + strings.Join(parts, " OR ") + ")"
 }

@@ -11,8 +11,8 @@ import (
 const none = -1
 
 // groups is the union of two parts' rows. Row i is in window[i] and has the batch row batch[i]
-// and the live row live[i], each of which may be none. Its dimensions are those of row
-// keyRow[i] of the batch part or, if keyRow[i] is negative, of row ^keyRow[i] of the live part.
+// and the live row live[i]; either may be missing. Its dimensions are in row keyRow[i] of the
+// batch part or, if keyRow[i] is negative, in row ^keyRow[i] of the live part.
 type groups struct {
 	batchPart, livePart *query.Part
 

@@ -26,7 +26,7 @@ type Publications interface {
 	Newest(ctx context.Context) (*record.State, error)
 	// At returns publication n. It returns query.ErrNoPublication if there is none yet, and
 	// query.ErrCollected if it is no longer kept.
-	At(ctx context.Context, n uint64) (*record.State, error)
+	StateAt(ctx context.Context, n uint64) (*record.State, error)
 }
 
 // RealtimeViews answers for the messages from a cut on. The answer for each partition is of one moment.
@@ -205,7 +205,7 @@ func (r *Reader) pin(ctx context.Context, q *query.Query) (*record.State, error)
 	if q.AsOf == nil {
 		state, err = r.Publications.Newest(ctx)
 	} else {
-		state, err = r.Publications.At(ctx, *q.AsOf)
+		state, err = r.Publications.StateAt(ctx, *q.AsOf)
 	}
 	if err != nil && (errors.Is(err, query.ErrNoPublication) || errors.Is(err, query.ErrCollected)) {
 		return nil, fmt.Errorf("pin publication: %w", err)

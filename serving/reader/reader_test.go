@@ -142,8 +142,10 @@ type fixed struct {
 	asked int
 }
 
-func (f *fixed) Newest(context.Context) (*record.State, error)     { return f.state, nil }
-func (f *fixed) At(context.Context, uint64) (*record.State, error) { return nil, query.ErrCollected }
+func (f *fixed) Newest(context.Context) (*record.State, error) { return f.state, nil }
+func (f *fixed) StateAt(context.Context, uint64) (*record.State, error) {
+	return nil, query.ErrCollected
+}
 func (f *fixed) Scan(context.Context, *query.Scan, []position.Offset) (*query.LivePart, error) {
 	f.asked++
 	return f.live, f.err
@@ -251,8 +253,8 @@ func TestOldPublicationsAnswerAlone(t *testing.T) {
 // kept has one publication.
 type kept struct{ state *record.State }
 
-func (k kept) Newest(context.Context) (*record.State, error)     { return k.state, nil }
-func (k kept) At(context.Context, uint64) (*record.State, error) { return k.state, nil }
+func (k kept) Newest(context.Context) (*record.State, error)          { return k.state, nil }
+func (k kept) StateAt(context.Context, uint64) (*record.State, error) { return k.state, nil }
 
 func TestRestartsAreBounded(t *testing.T) {
 	t.Parallel()

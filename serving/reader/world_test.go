@@ -125,7 +125,7 @@ func (w *world) Newest(context.Context) (*record.State, error) {
 	return w.newest(), nil
 }
 
-func (w *world) At(_ context.Context, n uint64) (*record.State, error) {
+func (w *world) StateAt(_ context.Context, n uint64) (*record.State, error) {
 	w.step()
 	switch {
 	case n == 0 || n > uint64(len(w.states)):

@@ -18,7 +18,7 @@ import (
 type Publications interface {
 	Newest(ctx context.Context) (*record.State, error)
 	// At returns publication n, or query.ErrCollected if it is no longer kept.
-	At(ctx context.Context, n uint64) (*record.State, error)
+	StateAt(ctx context.Context, n uint64) (*record.State, error)
 }
 
 // Grader grades each newest publication once, and keeps the last grade. It is safe for concurrent use.
@@ -79,7 +79,7 @@ func (g *Grader) Grade(ctx context.Context) (n uint64, outcome string, err error
 	}
 	before := record.EmptyState(g.partitions)
 	if now.N > 1 {
-		before, err = g.publications.At(ctx, now.N-1)
+		before, err = g.publications.StateAt(ctx, now.N-1)
 	}
 	var grade *openapi.Scores
 	if err == nil {

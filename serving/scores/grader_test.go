@@ -17,7 +17,7 @@ type chain struct{ n, kept uint64 }
 
 func (c *chain) Newest(context.Context) (*record.State, error) { return &record.State{N: c.n}, nil }
 
-func (c *chain) At(_ context.Context, n uint64) (*record.State, error) {
+func (c *chain) StateAt(_ context.Context, n uint64) (*record.State, error) {
 	if n < c.kept {
 		return nil, query.ErrCollected
 	}
@@ -25,7 +25,7 @@ func (c *chain) At(_ context.Context, n uint64) (*record.State, error) {
 }
 
 // TestEachPublicationIsGradedOnce checks that each publication is compared once with the one before
-// it. What cannot be compared is skipped, and only failures of the layers are errors.
+// it. A publication that cannot be compared is skipped, and only failures of the layers are errors.
 func TestEachPublicationIsGradedOnce(t *testing.T) {
 	t.Parallel()
 	c := &chain{}

@@ -107,11 +107,11 @@ func DefaultConfig(s Server) Config {
 // Settings returns the settings that an operator may change, except for the log's address.
 func (c *Config) Settings() []setting.Setting {
 	return []setting.Setting{
-		setting.Count("log.partitions", "partitions", setting.Between(1, maxPartitions),
+		setting.Count("log.partitions", "partitions", setting.Range(1, maxPartitions),
 			"Partitions of the log; the number is fixed once data exists.", &c.Partitions),
 		setting.Choice("log.durability", []string{Strict, Relaxed}, "strict acknowledges only what is fsynced or "+
 			"replicated; relaxed trusts the settings of the server.", &c.Durability),
-		setting.Count("log.replicas", "copies", setting.Between(1, 5), "Copies of the log on an external cluster; "+
+		setting.Count("log.replicas", "copies", setting.Range(1, 5), "Copies of the log on an external cluster; "+
 			"strict wants 3, and the embedded log keeps one.", &c.Replicas),
 		setting.Size("log.max_bytes", setting.AtLeast(64<<20),
 			"Largest size of one partition of the log; a full log answers 503.", &c.MaxBytes),

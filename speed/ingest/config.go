@@ -95,21 +95,21 @@ func DefaultConfig() Config {
 // Settings lists the limits that an operator may set.
 func (c *Config) Settings() []setting.Setting {
 	return []setting.Setting{
-		setting.Size("ingest.max_body", setting.Between(c.EventBytes, maxBodyBytes),
+		setting.Size("ingest.max_body", setting.Range(c.EventBytes, maxBodyBytes),
 			"Largest request body, before and after decompression.", &c.BodyBytes, &c.DecodedBytes),
-		setting.Count("ingest.max_events", "events", setting.Between(1, eventbatch.MaxEvents),
+		setting.Count("ingest.max_events", "events", setting.Range(1, eventbatch.MaxEvents),
 			"Most events in one request.", &c.Events),
-		setting.Duration("ingest.max_wait", setting.Between(time.Millisecond, time.Minute), "Longest wait of a "+
+		setting.Duration("ingest.max_wait", setting.Range(time.Millisecond, time.Minute), "Longest wait of a "+
 			"request for a processor, and again for the log, before it is refused with 429.", &c.Wait),
-		setting.Duration("ingest.linger", setting.Between(0, time.Second),
+		setting.Duration("ingest.linger", setting.Range(0, time.Second),
 			"How long a group commit waits for more events.", &c.Linger),
 		setting.DurationOr("unlimited", "accept.past", "How old an event time may be.", &c.Past),
 		setting.Duration("accept.future", setting.AtLeast(0),
 			"How far ahead of the server's clock an event time may be.", &c.Future),
-		setting.Count("dead_letters.max_per_second", "rejected events", setting.Between(0, 1_000_000), "Most "+
+		setting.Count("dead_letters.max_per_second", "rejected events", setting.Range(0, 1_000_000), "Most "+
 			"rejected events that one process keeps per second, at most half of them of one tenant where there are "+
 			"keys; 0 keeps none, and all are counted.", &c.DeadLetters),
-		setting.Count("limits.cardinality", "values", setting.Between(1, 1<<40).OrZero("no limit"), "Most values of "+
+		setting.Count("limits.cardinality", "values", setting.Range(1, 1<<40).OrZero("no limit"), "Most values of "+
 			"a dimension from a tenant in a UTC day; further values are counted as ~overflow.", &c.Values),
 	}
 }

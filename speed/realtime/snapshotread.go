@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// snapshotReader reads the sections of a file that has left more bytes.
+// snapshotReader reads the sections of a file of which `left` bytes remain.
 type snapshotReader struct {
 	reader   io.Reader
 	left     int64
@@ -60,7 +60,7 @@ func readSnapshot(r io.Reader, size int64, p *plan) (*snapshot, error) {
 }
 
 // mayFollow reports whether a section of the kind may follow one of the kind before. The first section
-// counts as following a head.
+// is checked as if a head came before it.
 func mayFollow(kind, before uint8) bool {
 	switch kind {
 	case kindSegment:

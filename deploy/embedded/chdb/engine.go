@@ -82,7 +82,7 @@ func release() error {
 	return stopUnused()
 }
 
-// stopUnused stops the engine once nobody has it open. process must be locked.
+// stopUnused stops the engine once no handle is open. process must be locked.
 func stopUnused() error {
 	if process.refs > 0 || process.core == nil {
 		return nil

@@ -187,7 +187,7 @@ func TestFailingInserts(t *testing.T) {
 	if got := code(t, send(t.Context(), 1, 2, 99)); got != 469 {
 		t.Errorf("a violated constraint: code %d, want 469", got)
 	}
-	if got := code(t, send(with(t, clickhouse.Settings{"max_partitions_per_insert_block": "x"}), 1)); got == 0 {
+	if got := code(t, send(withSettings(t, clickhouse.Settings{"max_partitions_per_insert_block": "x"}), 1)); got == 0 {
 		t.Error("a bad setting was accepted")
 	}
 	if got := scan[uint64](t.Context(), t, conn, "SELECT count() FROM bad"); got != 0 {

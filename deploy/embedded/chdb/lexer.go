@@ -35,7 +35,7 @@ func skipBlank(s string, i int) int {
 			i++
 		case strings.HasPrefix(rest, "--"), strings.HasPrefix(rest, "//"),
 			strings.HasPrefix(rest, "# "), strings.HasPrefix(rest, "#!"):
-			i += through(rest, "\n")
+			i += prefixThrough(rest, "\n")
 		case strings.HasPrefix(rest, "/*"):
 			i += commentEnd(rest)
 		default:
@@ -69,9 +69,9 @@ func tokenEnd(s string, i int) int {
 	case c == '\'' || c == '"' || c == '`':
 		return i + quotedEnd(rest)
 	case strings.HasPrefix(rest, "‘"):
-		return i + through(rest, "’")
+		return i + prefixThrough(rest, "’")
 	case strings.HasPrefix(rest, "“"):
-		return i + through(rest, "”")
+		return i + prefixThrough(rest, "”")
 	case c == '$':
 		return i + heredocEnd(rest)
 	case isWordByte(c):
@@ -114,8 +114,8 @@ func heredocEnd(s string) int {
 	return 1
 }
 
-// through returns the length of s up to and with the first end, all of s without one.
-func through(s, end string) int {
+// prefixThrough returns the length of s up to the end of the first `end`, or of all of s if there is none.
+func prefixThrough(s, end string) int {
 	if i := strings.Index(s, end); i >= 0 {
 		return i + len(end)
 	}

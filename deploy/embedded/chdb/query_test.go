@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func with(t testing.TB, s clickhouse.Settings) context.Context {
+func withSettings(t testing.TB, s clickhouse.Settings) context.Context {
 	return clickhouse.Context(t.Context(), clickhouse.WithSettings(s))
 }
 
@@ -22,7 +22,7 @@ func TestSettingsHoldForOneQuery(t *testing.T) {
 	conn, _ := open(t)
 	const q = "SELECT toString(getSetting('max_block_size'))"
 	before := scan[string](t.Context(), t, conn, q)
-	if got := scan[string](with(t, clickhouse.Settings{"max_block_size": 123}), t, conn, q); got != "123" {
+	if got := scan[string](withSettings(t, clickhouse.Settings{"max_block_size": 123}), t, conn, q); got != "123" {
 		t.Errorf("with the setting: got %s, want 123", got)
 	}
 	mustExec(t, conn, "SET max_block_size = 7")
@@ -59,7 +59,7 @@ func TestSettingsAreEnforced(t *testing.T) {
 		{"error after output", nil, "SELECT throwIf(number = 900000) FROM numbers(1000000)", 395},
 	}
 	for _, tt := range tests {
-		rows, err := conn.Query(with(t, tt.settings), tt.sql)
+		rows, err := conn.Query(withSettings(t, tt.settings), tt.sql)
 		if err == nil {
 			rows.Close()
 		}
@@ -120,7 +120,7 @@ func TestRefusals(t *testing.T) {
 		{"SELECT ';', 'SETTINGS' AS `settings`;", readonly, 0},
 	}
 	for _, tt := range tests {
-		if got := code(t, conn.Exec(with(t, tt.settings), tt.sql)); got != tt.want {
+		if got := code(t, conn.Exec(withSettings(t, tt.settings), tt.sql)); got != tt.want {
 			t.Errorf("%s: code %d, want %d", tt.sql, got, tt.want)
 		}
 	}

@@ -15,7 +15,7 @@ const DefaultMaxPayload = 8 << 20
 // the positions of the log's readers, which are a few hundred bytes each.
 const maxMemory = 64 << 20
 
-// Config says where the embedded log lives and what it may use.
+// Config says where the embedded log is stored, and which ports and resources it may use.
 type Config struct {
 	// Dir is the store directory, `data_dir/log`. It belongs to one process at a time.
 	Dir string

@@ -110,7 +110,7 @@ func spool(tmp string, input io.Reader, size int64, finish func(*os.File, spoole
 	}
 	s.path = f.Name()
 	defer func() {
-		// Not errors.Join: gofakes3 reads an error's code from its type alone.
+		// errors.Join would hide the code: gofakes3 reads it from the error's type alone.
 		if cerr := f.Close(); err == nil {
 			err = cerr
 		}

@@ -54,7 +54,7 @@ func (b *backend) CreateMultipartUpload(_ context.Context, bucket, key string,
 	return id, nil
 }
 
-// reapUploads drops the uploads nobody has added to for a day.
+// reapUploads drops the uploads to which no part was added for a day.
 func (b *backend) reapUploads() {
 	idle := map[gofakes3.UploadID]*upload{}
 	b.uploadMu.Lock()

@@ -105,7 +105,7 @@ func (s *Server) Endpoint() string {
 }
 
 // Close lets running requests finish for up to five seconds, cuts the rest off and
-// releases the directory. What was acknowledged is on disk already.
+// releases the directory. Every acknowledged write is on disk already.
 func (s *Server) Close() error {
 	var err error
 	if s.http != nil {

@@ -214,7 +214,7 @@ func (w *world) checkUnreferenced(table string, bucket int64, ver uint64) {
 			if sqlschema.Table(&catalog.View{Name: name}, view.Digest) != table {
 				continue
 			}
-			for _, b := range view.Between(bucket, bucket+1) {
+			for _, b := range view.VersionsBetween(bucket, bucket+1) {
 				if b.Ver == ver && b.Rows > 0 {
 					w.failf("rows of view %s are collected, but the kept publication %d names them", name, s.N)
 				}

@@ -36,7 +36,7 @@ func (w *world) scan(state *record.State, scan *query.Scan) (*query.Part, error)
 	var rows []exact.BlockRows
 	var want int64
 	view := state.Views[scan.View.Name]
-	for _, b := range view.Between(window.Floor(scan.Windows.From, bucket), scan.Windows.To) {
+	for _, b := range view.VersionsBetween(window.Floor(scan.Windows.From, bucket), scan.Windows.To) {
 		want += b.Rows
 		for _, r := range w.tables[sqlschema.Table(scan.View, view.Digest)] {
 			if r.bucket == b.Bucket && r.ver == b.Ver {

@@ -206,7 +206,7 @@ func (n *node) runJobs(p *proc) {
 }
 
 // trimLog is the part of the job expire that trims the log. Node B trims like a process without
-// real-time views, so neither node respects what the views of the other have not read (L6).
+// real-time views, so each node may trim messages that the views of the other have not read (L6).
 func (n *node) trimLog(p *proc) {
 	n.busy = true
 	defer func() { n.busy = false }()

@@ -174,7 +174,7 @@ func (w *world) observeEvent(e event) {
 	if len(w.states) > 0 {
 		newest := w.states[len(w.states)-1]
 		if v, ok := newest.Views["each"]; ok && e.eventType == "click" &&
-			len(v.Between(window.Floor(e.time, bucket), window.Floor(e.time, bucket)+1)) > 0 {
+			len(v.VersionsBetween(window.Floor(e.time, bucket), window.Floor(e.time, bucket)+1)) > 0 {
 			w.observe("a late event of a published bucket")
 		}
 	}

@@ -98,8 +98,8 @@ func land(t *testing.T, log *eventlog.Log, records record.CommitLog, c *record.C
 	}
 }
 
-// TestTwoOwnersOfALostLog loses the whole log. One owner seals the epoch and continues. What the other
-// owner remembers of the lost log must not stop it from beginning, and must not make it seal again.
+// TestTwoOwnersOfALostLog loses the whole log. One owner seals the epoch and continues. The other
+// owner's memory of the lost log must not stop it from beginning, and must not make it seal again.
 func TestTwoOwnersOfALostLog(t *testing.T) {
 	t.Parallel()
 	records := &recordtest.Memory{}

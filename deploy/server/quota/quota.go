@@ -27,7 +27,7 @@ type Rates struct {
 
 // Settings lists the rates that an operator may set below a key: limits, or tenants.NAME.
 func (r *Rates) Settings(below string) []setting.Setting {
-	noLimit := setting.Between(0, int64(1e12)).OrZero("no limit")
+	noLimit := setting.Range(0, int64(1e12)).OrZero("no limit")
 	return []setting.Setting{
 		setting.Rate(below+".events_per_second", "events", noLimit,
 			"Most events of a tenant in a second, on average.", &r.Events),

@@ -63,8 +63,8 @@ func TestRates(t *testing.T) {
 	}
 }
 
-// TestNoTenantExceedsItsRate sends requests of random sizes at random times. What has passed before each
-// request is at most the rate times the time, plus one second's worth.
+// TestNoTenantExceedsItsRate sends requests of random sizes at random times. The amount that passed before
+// each request is at most the rate times the time, plus one second's worth.
 func TestNoTenantExceedsItsRate(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {

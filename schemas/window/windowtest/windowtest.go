@@ -76,7 +76,7 @@ func (c Calendar) Windows(cell time.Duration) (window.Windows, error) {
 	if err != nil {
 		return window.Windows{}, err
 	}
-	return window.Of(c.From, c.To, g, c.Location(), cell)
+	return window.New(c.From, c.To, g, c.Location(), cell)
 }
 
 // Draw draws a calendar around a clock change, the turn of a month or a year, a leap day, the first or last
