@@ -147,7 +147,7 @@ func (p *Publisher) collectVersions(ctx context.Context, table string, newest ui
 
 func isNamed(views []record.ViewState, bucket int64, ver uint64) bool {
 	return slices.ContainsFunc(views, func(v record.ViewState) bool {
-		b := v.Between(bucket, bucket+1)
+		b := v.VersionsBetween(bucket, bucket+1)
 		return len(b) > 0 && b[0].Ver == ver
 	})
 }

@@ -216,7 +216,7 @@ func (pl *plan) versions(name string, w *writer) []record.BucketVersion {
 	}
 	found := maps.Clone(t.buckets)
 	for _, b := range t.wanted {
-		old := pl.previous.Views[name].Between(b, b+1)
+		old := pl.previous.Views[name].VersionsBetween(b, b+1)
 		if !pl.full[name] && found[b].Rows == 0 && len(old) > 0 && old[0].Rows > 0 {
 			found[b] = record.BucketVersion{Bucket: b, Ver: w.version}
 		}

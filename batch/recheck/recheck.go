@@ -140,7 +140,7 @@ func (c *Checker) landed(state *record.State, chains []*record.Chain) map[bucket
 func (c *Checker) check(ctx context.Context, r *openapi.Recheck, state *record.State, access lake.Access,
 	v *catalog.View, b bucket, h *holding) error {
 	var version record.BucketVersion
-	if l := state.Views[v.Name].Between(b.start, b.start+1); len(l) > 0 {
+	if l := state.Views[v.Name].VersionsBetween(b.start, b.start+1); len(l) > 0 {
 		version = l[0]
 	}
 	q := &statement{catalog: c.cfg.Catalog, view: v, access: access, start: b.start, version: version.Ver,
