@@ -133,8 +133,8 @@ func engineURL(key, form, help string, field *string, schemes ...string) setting
 }
 
 // Validate returns every mistake in the configuration, joined. Each is a *setting.Error. It asks each component to
-// check the values that it will be opened with, because a valid configuration has to start. A component whose values depend on each
-// other is asked only where nothing else is wrong.
+// check the values that it will be opened with, because a valid configuration has to start. A component whose
+// values depend on each other is asked only where nothing else is wrong.
 func (c *Config) Validate() error {
 	cat, err := c.Catalog()
 	err = errors.Join(err, setting.Check(c.Settings()), c.validateTLS(), c.validateLog(), c.validateTenants())

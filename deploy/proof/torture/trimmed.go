@@ -73,7 +73,8 @@ func (w *world) stopUntilTrimmed(ctx context.Context, zombie *server) error {
 	err = eventually(ctx, liveLimit, func() error {
 		a, err := zombie.query(ctx, query.Merged)
 		if err == nil && len(a.accuracy.StalePartitions) > 0 {
-			err = fmt.Errorf("server %d answers without the live part of partitions %v", zombie.n, a.accuracy.StalePartitions)
+			err = fmt.Errorf("server %d answers without the live part of partitions %v",
+				zombie.n, a.accuracy.StalePartitions)
 		}
 		return errors.Join(err, zombie.ready(ctx))
 	})

@@ -86,7 +86,8 @@ func begin(ctx context.Context, cfg Config, log Log, records record.CommitLog, m
 }
 
 // replaced reports whether the log was replaced after an epoch: an owner found its end missing and
-// sealed the epoch (L5). This owner's memory of the earlier log says nothing about the later log. Such a seal keeps the cut rule. A seal that changes the rule (C1) leaves the log as it is.
+// sealed the epoch (L5). This owner's memory of the earlier log says nothing about the later log. Such a
+// seal keeps the cut rule. A seal that changes the rule (C1) leaves the log as it is.
 func replaced(c *record.Chain, since uint32) bool {
 	for i := 1; i < len(c.Epochs); i++ {
 		if c.Epochs[i].Epoch > since && c.Epochs[i].Rule == c.Epochs[i-1].Rule {
