@@ -48,8 +48,11 @@ func (c *Client) execute(ctx context.Context, call *call) error {
 		o.tries++
 		err := c.try(ctx, call)
 		o.succeeded = err == nil
-		if ctx.Err() == nil {
+		switch {
+		case ctx.Err() == nil:
 			o.failure = err
+		case err != nil && errors.Is(ctx.Err(), context.Canceled):
+			return &finalError{err} // The caller gave up, which says nothing about the server.
 		}
 		return err
 	}
@@ -81,8 +84,6 @@ type outcome struct {
 func (o *outcome) explain(ctx context.Context, err error) error {
 	var final *finalError
 	switch {
-	case errors.As(err, &final):
-		err = final.error
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
 		if !errors.Is(err, ctx.Err()) {
@@ -91,6 +92,8 @@ func (o *outcome) explain(ctx context.Context, err error) error {
 		if o.failure != nil {
 			err = fmt.Errorf("%w (last failure: %w)", err, o.failure)
 		}
+	case errors.As(err, &final):
+		err = final.error
 	case errors.Is(err, ErrOpen) && o.failure != nil:
 		err = fmt.Errorf("%w (last failure: %w)", err, o.failure)
 	}

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
@@ -319,6 +320,37 @@ func TestBreakerIgnoresRefusals(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// TestBreakerIgnoresCancellations: callers that give up do not open the breaker. Callers whose
+// deadline passes without an answer do.
+func TestBreakerIgnoresCancellations(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newClient(t, &script{answers: []http.HandlerFunc{silent}}, func(cfg *Config) {
+			cfg.Breaker = Breaker{Failures: 3, Delay: time.Hour}
+			cfg.Timeout = time.Hour
+		})
+		for range 10 {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			time.AfterFunc(time.Second, func() { cancel(errors.New("enough")) })
+			_, err := c.SendLines(ctx, []byte(twoEvents))
+			if !errors.Is(err, context.Canceled) || errors.Is(err, ErrOpen) {
+				t.Fatal(err)
+			}
+		}
+		for range 4 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			_, err := c.SendLines(ctx, []byte(twoEvents))
+			cancel()
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatal(err)
+			}
+		}
+		if s := c.events.breaker.State(); s != circuitbreaker.OpenState {
+			t.Errorf("the breaker is %s", s)
+		}
+	})
 }
 
 // TestOpenBreakerIsNamed checks that the error of a call names the open breaker, and that Health ignores it.

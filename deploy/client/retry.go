@@ -29,7 +29,8 @@ type Retry struct {
 }
 
 // Breaker says when a failing server is left alone. It counts failures in a row, separately for
-// events and for other calls. A failure is a missing answer or a retried status of 500 and more.
+// events and for other calls. A failure is a missing answer or a retried status of 500 and more; a
+// try that its caller cancels is none.
 // An open breaker holds all tries back for Delay, while the calls wait. Then one try goes out: if it
 // succeeds, the breaker closes, otherwise it stays open for another Delay.
 //

@@ -29,6 +29,7 @@ var importers = map[string][]string{
 	},
 	"github.com/ClickHouse/clickhouse-go/v2/lib/proto": {"deploy/embedded/chdb"},
 	"github.com/ebitengine/purego":                     {"deploy/embedded/chdb"},
+	"github.com/failsafe-go/failsafe-go":               {"deploy/client"},
 	"github.com/nats-io/nats-server":                   {"deploy/embedded/natsserver"},
 	"github.com/nats-io/nats.go":                       {"speed/eventlog"},
 	"github.com/parquet-go/parquet-go": {
