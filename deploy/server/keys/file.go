@@ -72,6 +72,10 @@ func Encode(keys []Key) ([]byte, error) {
 // Read returns the keys of the file at path and its bytes.
 func Read(path string) ([]Key, []byte, error) {
 	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil, fmt.Errorf("%w; make a first key with: recount keys create --keys-file %s "+
+			"--tenant NAME --scope ingest,query", err, path)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -55,8 +55,7 @@ func Open(cfg Config) (*Watcher, error) {
 		}
 	}
 	if err := w.load(); err != nil {
-		return nil, fmt.Errorf("auth.keys_file: %w; make a first key with: recount keys create --keys-file %s "+
-			"--tenant NAME --scope ingest,query", err, cfg.Path)
+		return nil, fmt.Errorf("auth.keys_file: %w", err)
 	}
 	return w, nil
 }
