@@ -65,7 +65,7 @@ func TestExitCodes(t *testing.T) {
 		"up --log.partitions=0":       {exitFailed, "log.partitions: use 1 to 256"},
 		"up --log.partitions=many":    {exitFailed, "RECOUNT_LOG_PARTITIONS"},
 		"up --log-format=xml":         {exitFailed, "log_format: use text or json"},
-		"demo --log-level=loud":       {exitFailed, "(or RECOUNT_LOG_LEVEL): \"loud\" is none of the words"},
+		"demo --log-level=loud":       {exitFailed, "(or RECOUNT_LOG_LEVEL): unknown word \"loud\""},
 		"up --listen=0.0.0.0:80":      {exitFailed, "not a loopback address"},
 		"up --listen=:80": {exitFailed,
 			"without auth.keys_file recount listens on 127.0.0.1, [::1] or localhost only"},

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -252,5 +253,27 @@ func TestOneTruth(t *testing.T) {
 			}
 			return true
 		})
+	}
+}
+
+// TestMistakesAreInOrder has mistakes on lines of one and of two digits, and values of a wrong shape. No message
+// names a Go type.
+func TestMistakesAreInOrder(t *testing.T) {
+	t.Parallel()
+	_, err := load(t, strings.Repeat("\n", 8)+"lisen: 1\nlanding: 7\nviews: [a]\n", nil)
+	if err == nil {
+		t.Fatal("the mistakes were accepted")
+	}
+	var lines []string
+	for line := range strings.Lines(err.Error()) {
+		_, rest, _ := strings.Cut(line, ".yaml:")
+		number, message, _ := strings.Cut(rest, ":")
+		lines = append(lines, number)
+		if strings.Contains(message, "server.") || strings.Contains(message, "!!") {
+			t.Errorf("the message speaks of Go or YAML types: %s", message)
+		}
+	}
+	if want := []string{"9", "10", "11"}; !slices.Equal(lines, want) {
+		t.Errorf("got lines %v, want %v: %v", lines, want, err)
 	}
 }

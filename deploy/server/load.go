@@ -2,10 +2,12 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"os"
 	"regexp"
 	"slices"
@@ -203,14 +205,31 @@ func (l *loader) setTenants(c *Config) error {
 	return errors.Join(errs...)
 }
 
-// unknownField is how the YAML library reports a key that a struct does not have.
-var unknownField = regexp.MustCompile(`field (\S+) not found in type \S+`)
+var (
+	// unknownField is how the YAML library reports a key that a struct does not have.
+	unknownField = regexp.MustCompile(`field (\S+) not found in type \S+`)
+	// misfit is how the YAML library reports a value of a shape that a Go type does not have.
+	misfit = regexp.MustCompile("cannot unmarshal !!(\\w+)(?: `[^`]*`)? into \\S+")
+	// shapes names the shapes of YAML for people.
+	shapes = map[string]string{"seq": "a list", "map": "keys with values", "str": "a text", "int": "a number",
+		"float": "a number", "bool": "true or false"}
+)
+
+// describeShape replaces the YAML library's words about a Go type.
+func describeShape(report string) string {
+	found := shapes[misfit.FindStringSubmatch(report)[1]]
+	if found == "" {
+		found = "a value of this kind"
+	}
+	return found + " does not fit here; CONFIGURATION.md shows what does"
+}
 
 // inFile puts the file before the lines of an error of the YAML library.
 func (l *loader) inFile(err error) []string {
 	msg := strings.TrimPrefix(err.Error(), "yaml: ")
 	msg = strings.TrimPrefix(msg, "unmarshal errors:\n  ")
 	msg = unknownField.ReplaceAllString(msg, "unknown key $1; remove it or correct its spelling")
+	msg = misfit.ReplaceAllStringFunc(msg, describeShape)
 	var lines []string
 	for line := range strings.SplitSeq(msg, "\n  ") {
 		if at, ok := strings.CutPrefix(line, "line "); ok {
@@ -244,8 +263,20 @@ func (l *loader) locate(err error) error {
 			lines = append(lines, place+e.Error())
 		}
 	}
-	slices.Sort(lines)
+	slices.SortFunc(lines, func(a, b string) int {
+		return cmp.Or(cmp.Compare(l.lineNumber(a), l.lineNumber(b)), strings.Compare(a, b))
+	})
 	return errors.New(strings.Join(slices.Compact(lines), "\n"))
+}
+
+// lineNumber returns the line that a message names after the file. A message without a line comes last.
+func (l *loader) lineNumber(message string) int {
+	number, _, _ := strings.Cut(strings.TrimPrefix(message, l.file+":"), ":")
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		return math.MaxInt
+	}
+	return n
 }
 
 // leaves flattens joined errors.

@@ -29,6 +29,15 @@ var (
 // events.flight.departed.fields.origin, so that a caller can find its line.
 func mistake(msg string, path ...string) error { return &setting.Error{Path: path, Msg: msg} }
 
+// list writes words with commas between them.
+func list[T ~string](words []T) string {
+	var out []string
+	for _, w := range words {
+		out = append(out, string(w))
+	}
+	return strings.Join(out, ", ")
+}
+
 // Validate returns every mistake in the catalog, joined. Each is a *setting.Error.
 func (c *Catalog) Validate() error {
 	errs := []error{BucketSetting(&c.Bucket).Check()}
@@ -66,7 +75,8 @@ func (e *EventType) validate(name string) error {
 			errs = append(errs, mistake("declared twice", path...))
 		}
 		if !slices.Contains(FieldTypes, f.Type) {
-			errs = append(errs, mistake(fmt.Sprintf("unknown type %q; use one of %v", f.Type, FieldTypes), path...))
+			errs = append(errs,
+				mistake(fmt.Sprintf("unknown type %q; use one of %s", f.Type, list(FieldTypes)), path...))
 		}
 	}
 	return errors.Join(errs...)
@@ -148,7 +158,7 @@ func (c *Catalog) measureFault(v *View, m Measure) string {
 	numeric := t == Int64 || t == Float64
 	switch {
 	case !slices.Contains(MeasureKinds, m.Kind):
-		return fmt.Sprintf("unknown measure %q; use one of %v", m.Kind, MeasureKinds)
+		return fmt.Sprintf("unknown measure %q; use one of %s", m.Kind, list(MeasureKinds))
 	case m.Kind == Count && m.Field != "":
 		return "count takes no field; write {count: {}}"
 	case m.Kind == Count:
@@ -187,7 +197,7 @@ func (c *Catalog) filterFaults(v *View, f Filter) []string {
 	}
 	switch {
 	case !slices.Contains(FilterOps, f.Op):
-		faults = append(faults, fmt.Sprintf("op: unknown %q; use one of %v", f.Op, FilterOps))
+		faults = append(faults, fmt.Sprintf("op: unknown %q; use one of %s", f.Op, list(FilterOps)))
 	case known && ordered && (t == String || t == Bool):
 		faults = append(faults, fmt.Sprintf("op: %s needs a number or a timestamp; %q is %s", f.Op, f.Field, t))
 	case len(f.Values) == 0 || len(f.Values) > MaxInValues:

@@ -177,7 +177,7 @@ func Word(key, bounds, help string, field interface {
 		Path: strings.Split(key, "."), Type: "word", Bounds: bounds, Help: help,
 		set: func(text string) error {
 			if err := field.UnmarshalText([]byte(text)); err != nil {
-				return fmt.Errorf("%q is none of the words; use %s", text, bounds)
+				return fmt.Errorf("unknown word %q; use %s", text, bounds)
 			}
 			return nil
 		},
