@@ -168,7 +168,7 @@ func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan, 
 		q.Mode != query.Live {
 		return nil, fmt.Errorf("view %s, publication %d: %w", scan.View.Name, state.N, ErrNotPublished)
 	}
-	known := r.known(q) // It is read before the scan, so messages that arrive during the scan are not asked for.
+	known := r.known(ctx, q) // It is read before the scan, so messages that arrive during the scan are not asked for.
 	live, err := r.live(ctx, q, scan, state, last)
 	if err != nil {
 		return nil, err
@@ -190,12 +190,22 @@ func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan, 
 	return a, err
 }
 
-// known returns what an answer must reach to be complete. Mode exact asks for the publication alone.
-func (r *Reader) known(q *query.Query) []uint64 {
+// known returns what an answer must reach to be complete: the known end of the log, and H of the newest
+// publication. A query with as_of may pin an earlier one and get less than an answer before it. Mode exact
+// asks for the publication alone.
+func (r *Reader) known(ctx context.Context, q *query.Query) []uint64 {
 	if r.Known == nil || q.Mode == query.Exact || failpoint.Off(failpoint.Q6) {
 		return nil
 	}
-	return r.Known()
+	known := r.Known()
+	newest, err := r.Publications.Newest(ctx)
+	if err != nil {
+		return known // This process has read no publication, so no answer before this one reached further.
+	}
+	for p := range min(len(known), len(newest.H)) {
+		known[p] = max(known[p], newest.H[p].Seq)
+	}
+	return known
 }
 
 // pin returns one publication for the whole query (Q1).

@@ -366,3 +366,38 @@ func TestShortAnswersSaySo(t *testing.T) {
 		}
 	}
 }
+
+// earlier has publication 1, which covers less than the newest publication.
+type earlier struct {
+	*fixed
+	first *record.State
+}
+
+func (e earlier) StateAt(context.Context, uint64) (*record.State, error) { return e.first, nil }
+
+// TestEarlierPublicationSaysSo pins a publication that covers less than answers before it, while the speed
+// layer lags the newest publication (Q6). The simulation's seed 1 found the case.
+func TestEarlierPublicationSaysSo(t *testing.T) {
+	t.Parallel()
+	newest := *published()
+	newest.H = []position.Offset{{Seq: 12}}
+	first := *published()
+	first.H = []position.Offset{{Seq: 5}}
+	f := &fixed{state: &newest, live: &query.LivePart{Through: []position.Offset{{Seq: 6}}}}
+	r, err := New(Config{Catalog: oracle.Catalog(), Publications: earlier{f, &first}, Batch: noRows{}, Live: f,
+		Known: func() []uint64 { return []uint64{6} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := uint64(1)
+	for mode, want := range map[query.Mode]bool{query.Merged: false, query.Live: false, query.Exact: true} {
+		q := &query.Query{View: "flights", From: start, To: start.Add(time.Hour), Mode: mode, AsOf: &n}
+		a, err := r.Answer(t.Context(), q, "default")
+		if err != nil {
+			t.Fatalf("%s: %v", mode, err)
+		}
+		if a.Accuracy.Complete != want || a.Accuracy.Exact != want {
+			t.Errorf("%s: got %+v, want complete and exact %v", mode, a.Accuracy, want)
+		}
+	}
+}
