@@ -185,21 +185,25 @@ func (r *run) computeSpan(ctx context.Context, s *span) (Counts, error) {
 	return sumCounts(s, found), g.Wait()
 }
 
-// startTask runs work in g once enough memory and a worker are free. A task may wait for a worker
-// while it holds memory, but never for memory while it holds a worker. So a task that has a worker
-// has all it needs and ends, and tasks cannot block each other for ever.
+// startTask waits for memory and a worker, and then runs work in g. So tasks start in the order in which
+// they are given. A task may wait for a worker while it holds memory, but never for memory while it
+// holds a worker. So a task that has a worker has all it needs and ends, and tasks cannot block each
+// other for ever.
 func (r *run) startTask(ctx context.Context, g *errgroup.Group, bytes int64, work func() error) {
 	bytes = min(max(bytes, 1), r.limit)
+	if err := r.memory.Acquire(ctx, bytes); err != nil {
+		g.Go(func() error { return err })
+		return
+	}
+	select {
+	case r.cpu <- struct{}{}:
+	case <-ctx.Done():
+		r.memory.Release(bytes)
+		g.Go(func() error { return ctx.Err() })
+		return
+	}
 	g.Go(func() error {
-		if err := r.memory.Acquire(ctx, bytes); err != nil {
-			return err
-		}
 		defer r.memory.Release(bytes)
-		select {
-		case r.cpu <- struct{}{}:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
 		defer func() { <-r.cpu }()
 		return work()
 	})

@@ -131,7 +131,8 @@ func (n *node) bootPublisher(p *proc, records *lake.CommitLog, objects processOb
 	pc.Memory = 64 << 20
 	pc.CollectAfter = collectAfter
 	pc.Rebuild = func(ctx context.Context, o record.Object) error {
-		chains, err := n.current(ctx)
+		// Several rebuilds run at once. Their reads have names of their own, so that the scheduler can order them.
+		chains, err := n.currentFrom(ctx, openRecords(n.w, p, " by the rebuild of "+unnamed(o.Key)))
 		if err != nil {
 			return err
 		}
@@ -147,10 +148,12 @@ func (n *node) bootPublisher(p *proc, records *lake.CommitLog, objects processOb
 }
 
 // current returns the lander's chains, extended by the newest records, as the server does.
-func (n *node) current(ctx context.Context) ([]*record.Chain, error) {
+func (n *node) current(ctx context.Context) ([]*record.Chain, error) { return n.currentFrom(ctx, n.records) }
+
+func (n *node) currentFrom(ctx context.Context, records *lake.CommitLog) ([]*record.Chain, error) {
 	chains := n.landers.Chains()
 	for _, c := range chains {
-		if err := landing.Extend(ctx, n.records, c); err != nil {
+		if err := landing.Extend(ctx, records, c); err != nil {
 			return nil, err
 		}
 	}
