@@ -148,7 +148,9 @@ func (n *node) bootPublisher(p *proc, records *lake.CommitLog, objects processOb
 }
 
 // current returns the lander's chains, extended by the newest records, as the server does.
-func (n *node) current(ctx context.Context) ([]*record.Chain, error) { return n.currentFrom(ctx, n.records) }
+func (n *node) current(ctx context.Context) ([]*record.Chain, error) {
+	return n.currentFrom(ctx, n.records)
+}
 
 func (n *node) currentFrom(ctx context.Context, records *lake.CommitLog) ([]*record.Chain, error) {
 	chains := n.landers.Chains()
