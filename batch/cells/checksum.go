@@ -21,28 +21,7 @@ import (
 //	sketch                 a string: ClickHouse's text of the array, [1,2,3]
 //
 // Publications store checksums, so the bytes of a row can never change for a table that exists.
-
-// numberBytes is the SQL of a number's bytes. reinterpretAsFixedString, unlike reinterpretAsString,
-// keeps trailing zero bytes.
-func numberBytes(expr string) string { return "reinterpretAsFixedString(" + expr + ")" }
-
-// lengthAndBytes is the SQL of a string's length, then the string. The length keeps apart rows whose
-// strings differ only in where one ends and the next begins.
-func lengthAndBytes(expr string) string { return numberBytes("length("+expr+")") + ", " + expr }
-
-// nullAndBytes is the SQL of a byte that says whether the column is null, then the value's bytes.
-func nullAndBytes(name, value string) string { return numberBytes("isNull("+name+")") + ", " + value }
-
-// checksumSQL is the SQL of the checksum of a group of rows.
-func (l *layout) checksumSQL() string {
-	var parts []string
-	for _, c := range l.columns {
-		if c.sql != "" {
-			parts = append(parts, c.sql)
-		}
-	}
-	return "sum(xxHash64(concat(" + strings.Join(parts, ", ") + ")))"
-}
+// sqlschema.Checksum is the same in SQL.
 
 // columnNames lists the columns for an INSERT.
 func (l *layout) columnNames() string {

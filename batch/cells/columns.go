@@ -10,14 +10,12 @@ import (
 	"recount/schemas/sqlschema"
 )
 
-// column is one column of a view's table. It says in three ways what a value is: as bytes of an
-// INSERT, as bytes that go into the row's checksum, and as the SQL of the latter. The three are
-// side by side so that they stay equal.
+// column is one column of a view's table. It says in two ways what a value is: as bytes of an INSERT,
+// and as bytes that go into the row's checksum. sqlschema.Checksum has the SQL of the latter.
 type column struct {
 	name   string
 	native func(dst []byte, rows []exact.BlockRows) []byte // the bytes of an INSERT; see native.go
 	bytes  appender                                        // the bytes that go into the row's checksum
-	sql    string                                          // the same bytes in SQL, of type String or FixedString
 }
 
 // appender binds a block and returns the function that appends the bytes of one of its rows.
@@ -55,22 +53,22 @@ func (l *layout) version(version uint64) {
 
 // time adds a column of times.
 func (l *layout) time(name string, read func(*exact.Block) []int64) {
-	l.number(name, "toUnixTimestamp64Micro("+sqlschema.Quote(name)+")", integers(read))
+	l.number(name, integers(read))
 }
 
 // unsigned adds a column of UInt64.
 func (l *layout) unsigned(name string, read func(*exact.Block) []uint64) {
-	l.number(name, sqlschema.Quote(name), integers(read))
+	l.number(name, integers(read))
 }
 
 // number adds a column of numbers. The checksum covers the same bytes that an INSERT sends.
-func (l *layout) number(name, sql string, bytes appender) {
-	l.columns = append(l.columns, column{name: name, sql: numberBytes(sql), native: values(bytes), bytes: bytes})
+func (l *layout) number(name string, bytes appender) {
+	l.columns = append(l.columns, column{name: name, native: values(bytes), bytes: bytes})
 }
 
 // text adds a column of strings.
 func (l *layout) text(name string, read func(*exact.Block) []string) {
-	l.columns = append(l.columns, column{name: name, sql: lengthAndBytes(sqlschema.Quote(name)),
+	l.columns = append(l.columns, column{name: name,
 		native: dictionary(false, func(b *exact.Block) ([]string, []bool) { return read(b), nil }),
 		bytes: func(b *exact.Block) func([]byte, int) []byte {
 			strings := read(b)
@@ -80,13 +78,11 @@ func (l *layout) text(name string, read func(*exact.Block) []string) {
 
 // dimension adds the column of a dimension, which may be null.
 func (l *layout) dimension(name string, t catalog.FieldType, read func(*exact.Block) *query.Column) {
-	quoted := sqlschema.Quote(name)
 	null := func(b *exact.Block) func(int) bool { return read(b).IsNull }
 	ints := func(b *exact.Block) []int64 { return read(b).Ints }
 	switch t {
 	case catalog.String:
 		l.columns = append(l.columns, column{name: name,
-			sql:    nullAndBytes(quoted, lengthAndBytes("ifNull("+quoted+", '')")),
 			native: dictionary(true, func(b *exact.Block) ([]string, []bool) { return read(b).Strings, read(b).Null }),
 			bytes: func(b *exact.Block) func([]byte, int) []byte {
 				c := read(b)
@@ -98,18 +94,17 @@ func (l *layout) dimension(name string, t catalog.FieldType, read func(*exact.Bl
 				}
 			}})
 	case catalog.Bool:
-		l.nullableNumber(name, "ifNull("+quoted+", false)", null, func(b *exact.Block) func([]byte, int) []byte {
+		l.nullableNumber(name, null, func(b *exact.Block) func([]byte, int) []byte {
 			values := ints(b)
 			return func(dst []byte, row int) []byte { return append(dst, byte(values[row])) }
 		}, 1)
 	default:
-		l.nullableNumber(name, "ifNull("+quoted+", toInt64(0))", null, integers(ints), 8)
+		l.nullableNumber(name, null, integers(ints), 8)
 	}
 }
 
 // nullableNumber adds a column of numbers that may be null, each of width bytes.
-func (l *layout) nullableNumber(name, sql string, null func(*exact.Block) func(row int) bool, bytes appender,
-	width int) {
+func (l *layout) nullableNumber(name string, null func(*exact.Block) func(row int) bool, bytes appender, width int) {
 	orZero := func(b *exact.Block) func([]byte, int) []byte {
 		isNull := null(b)
 		value := bytes(b)
@@ -125,7 +120,7 @@ func (l *layout) nullableNumber(name, sql string, null func(*exact.Block) func(r
 		isNull := null(b)
 		return func(dst []byte, row int) []byte { return appendBool(dst, isNull(row)) }
 	}
-	l.columns = append(l.columns, column{name: name, sql: nullAndBytes(sqlschema.Quote(name), numberBytes(sql)),
+	l.columns = append(l.columns, column{name: name,
 		native: func(dst []byte, rows []exact.BlockRows) []byte {
 			return values(orZero)(values(marks)(dst, rows), rows)
 		},

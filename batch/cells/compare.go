@@ -40,11 +40,15 @@ func (s *Store) ReadVersions(ctx context.Context, v *catalog.View,
 
 func (s *Store) addVersions(ctx context.Context, v *catalog.View, versions []record.BucketVersion,
 	out map[int64]record.BucketVersion) error {
+	checksum, err := sqlschema.Checksum(sqlschema.Columns(s.catalog, v))
+	if err != nil {
+		return err
+	}
 	rows, err := s.db.Query(readContext(ctx), fmt.Sprintf(
 		"SELECT toUnixTimestamp64Micro(%[1]s), %[2]s, count(), %[3]s FROM %[4]s WHERE (%[1]s, %[2]s) IN (%[5]s) "+
 			"GROUP BY %[1]s, %[2]s",
 		sqlschema.Quote(sqlschema.ColBucket), sqlschema.Quote(sqlschema.ColVer),
-		newLayout(s.catalog, v, 0).checksumSQL(), sqlschema.Quote(sqlschema.Table(v, s.catalog.Digest(v))),
+		checksum, sqlschema.Quote(sqlschema.Table(v, s.catalog.Digest(v))),
 		pairList(versions)))
 	if err != nil {
 		return err

@@ -7,7 +7,6 @@ import (
 	"recount/batch/exact"
 	"recount/schemas/catalog"
 	"recount/schemas/distinct"
-	"recount/schemas/sqlschema"
 )
 
 // measure adds the columns of a measure, which sqlschema.MeasureColumns names.
@@ -18,9 +17,9 @@ func (l *layout) measure(m catalog.Measure, t catalog.FieldType, read func(*exac
 	case catalog.Sum, catalog.Avg:
 		sum := m.Name + "__sum"
 		if t == catalog.Float64 {
-			l.number(sum, sqlschema.Quote(sum), floats(read))
+			l.number(sum, floats(read))
 		} else {
-			l.number(sum, sqlschema.Quote(sum), int128s(read))
+			l.number(sum, int128s(read))
 		}
 		l.unsigned(m.Name+"__n", func(b *exact.Block) []uint64 { return read(b).N })
 	case catalog.Min, catalog.Max:
@@ -41,26 +40,20 @@ func int128s(read func(*exact.Block) *exact.Measure) appender {
 
 // extreme adds the column of a minimum or maximum. It is null where the group has no value.
 func (l *layout) extreme(name string, t catalog.FieldType, read func(*exact.Block) *exact.Measure) {
-	quoted := sqlschema.Quote(name)
 	value := integers(func(b *exact.Block) []int64 { return read(b).Ints })
-	sql := "ifNull(" + quoted + ", toInt64(0))"
-	switch t {
-	case catalog.Float64:
+	if t == catalog.Float64 {
 		value = floats(read)
-		sql = "ifNull(" + quoted + ", toFloat64(0))"
-	case catalog.Timestamp:
-		sql = "ifNull(toUnixTimestamp64Micro(" + quoted + "), toInt64(0))"
 	}
 	null := func(b *exact.Block) func(int) bool {
 		n := read(b).N
 		return func(row int) bool { return n[row] == 0 }
 	}
-	l.nullableNumber(name, sql, null, value, 8)
+	l.nullableNumber(name, null, value, 8)
 }
 
 // state adds the column of a distinct count's exact state.
 func (l *layout) state(name string, read func(*exact.Block) *exact.Measure) {
-	l.columns = append(l.columns, column{name: name, sql: lengthAndBytes(sqlschema.Quote(name)),
+	l.columns = append(l.columns, column{name: name,
 		native: values(func(b *exact.Block) func([]byte, int) []byte {
 			m := read(b)
 			state := []byte(nil)
@@ -82,7 +75,7 @@ func (l *layout) state(name string, read func(*exact.Block) *exact.Measure) {
 // sketch adds the column of a distinct count's registers. The checksum uses the text of the array
 // as ClickHouse writes it, because SQL has no function that returns an array's bytes.
 func (l *layout) sketch(name string, read func(*exact.Block) *exact.Measure) {
-	l.columns = append(l.columns, column{name: name, sql: lengthAndBytes("toString(" + sqlschema.Quote(name) + ")"),
+	l.columns = append(l.columns, column{name: name,
 		native: func(dst []byte, rows []exact.BlockRows) []byte { return appendSketches(dst, rows, read) },
 		bytes: func(b *exact.Block) func([]byte, int) []byte {
 			m := read(b)

@@ -36,10 +36,14 @@ func (s *Store) Insert(ctx context.Context, v *catalog.View, version uint64,
 func (s *Store) ReadBack(ctx context.Context, v *catalog.View, version uint64,
 	buckets []int64) (map[int64]record.BucketVersion, error) {
 	name := sqlschema.Table(v, s.catalog.Digest(v))
+	checksum, err := sqlschema.Checksum(sqlschema.Columns(s.catalog, v))
+	if err != nil {
+		return nil, err
+	}
 	rows, err := s.db.Query(readContext(ctx), fmt.Sprintf(
 		"SELECT toUnixTimestamp64Micro(%[1]s), count(), %[2]s FROM %[3]s WHERE %[4]s = %[5]d AND %[1]s IN (%[6]s) "+
 			"GROUP BY %[1]s",
-		sqlschema.Quote(sqlschema.ColBucket), newLayout(s.catalog, v, version).checksumSQL(), sqlschema.Quote(name),
+		sqlschema.Quote(sqlschema.ColBucket), checksum, sqlschema.Quote(name),
 		sqlschema.Quote(sqlschema.ColVer), version, bucketList(buckets)))
 	if err != nil {
 		return nil, err

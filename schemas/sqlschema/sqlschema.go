@@ -83,10 +83,27 @@ const TablePrefix = "cells_"
 // pinned readers until it is collected.
 func Table(v *catalog.View, digest string) string { return TablePrefix + v.Name + "_" + digest }
 
+// timeType is the ClickHouse type of a time.
+const timeType = "DateTime64(6, 'UTC')"
+
 // Column is a column with its ClickHouse type.
 type Column struct {
 	Name string
 	Type string
+}
+
+// Columns returns the columns of a view's table of cells, in the table's order.
+func Columns(c *catalog.Catalog, v *catalog.View) []Column {
+	columns := []Column{{ColBucket, timeType}, {ColVer, "UInt64"}, {ColTenant, "LowCardinality(String)"},
+		{ColTime, timeType}}
+	for _, d := range v.Dimensions {
+		columns = append(columns, Column{d, DimensionType(c.DimensionType(v, d))})
+	}
+	columns = append(columns, Column{ColEvents, "UInt64"})
+	for _, m := range v.Measures {
+		columns = append(columns, MeasureColumns(c, v, m)...)
+	}
+	return columns
 }
 
 // MeasureColumns returns the columns a measure m is stored in:
@@ -125,7 +142,7 @@ func Type(t catalog.FieldType) string {
 	case catalog.Bool:
 		return "Bool"
 	case catalog.Timestamp:
-		return "DateTime64(6, 'UTC')"
+		return timeType
 	}
 	return "String"
 }
@@ -151,16 +168,7 @@ func Quote(name string) string {
 func CreateTable(c *catalog.Catalog, v *catalog.View) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "CREATE TABLE IF NOT EXISTS %s (\n", Quote(Table(v, c.Digest(v))))
-	columns := []Column{{ColBucket, "DateTime64(6, 'UTC')"}, {ColVer, "UInt64"}, {ColTenant, "LowCardinality(String)"},
-		{ColTime, "DateTime64(6, 'UTC')"}}
-	for _, d := range v.Dimensions {
-		columns = append(columns, Column{d, DimensionType(c.DimensionType(v, d))})
-	}
-	columns = append(columns, Column{ColEvents, "UInt64"})
-	for _, m := range v.Measures {
-		columns = append(columns, MeasureColumns(c, v, m)...)
-	}
-	for i, col := range columns {
+	for i, col := range Columns(c, v) {
 		if i > 0 {
 			b.WriteString(",\n")
 		}
