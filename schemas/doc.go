@@ -14,6 +14,7 @@
 //	position   offsets, the cut rule (C1), epochs (L5), and the errors of a log that lacks a message
 //	deadletter rejected events: themselves events, of a reserved type
 //	record     the commit log, commit records (C3), the commit chain, publications (P1), retirements
+//	instant    RFC 3339 times, read in one way for events, queries, filters and commands
 //	window     cells, buckets and query windows in any time zone: the only time arithmetic
 //	distinct   the value hash, the exact small set and the HyperLogLog sketch beside it
 //	viewplan   the row filter of a view, run by both layers on the same Arrow columns

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"recount/deploy/client"
+	"recount/schemas/instant"
 )
 
 // serverFlag names the server that a client command calls, and the API key for it.
@@ -50,13 +51,13 @@ func (f keyFlag) key() (string, error) {
 	return text, nil
 }
 
-// instant is a time on the command line.
-type instant struct{ time.Time }
+// timeFlag is a time on the command line.
+type timeFlag struct{ time.Time }
 
 // UnmarshalText reads RFC 3339.
-func (i *instant) UnmarshalText(text []byte) (err error) {
-	if i.Time, err = time.Parse(time.RFC3339, string(text)); err != nil {
-		return fmt.Errorf("%q is no time; write RFC 3339, such as 2024-05-01T00:00:00Z", text)
+func (f *timeFlag) UnmarshalText(text []byte) (err error) {
+	if f.Time, err = instant.Time(string(text)); err != nil {
+		return fmt.Errorf("%q %w", text, err)
 	}
 	return nil
 }

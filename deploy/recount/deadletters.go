@@ -26,10 +26,10 @@ type deadLettersCmd struct {
 // deadLetterFilter chooses dead letters.
 type deadLetterFilter struct {
 	serverFlag
-	Code string  `help:"Only events that were rejected with this code."`
-	Type string  `help:"Only events that name this event type."`
-	From instant `placeholder:"TIME" help:"Only events received at or after this time, RFC 3339."`
-	To   instant `placeholder:"TIME" help:"Only events received before this time, RFC 3339."`
+	Code string   `help:"Only events that were rejected with this code."`
+	Type string   `help:"Only events that name this event type."`
+	From timeFlag `placeholder:"TIME" help:"Only events received at or after this time, RFC 3339."`
+	To   timeFlag `placeholder:"TIME" help:"Only events received before this time, RFC 3339."`
 }
 
 // filter returns the filter for one page.

@@ -39,14 +39,16 @@ func TestExitCodes(t *testing.T) {
 		"querry":       {exitUsage, "unexpected argument querry"},
 		"query":        {exitUsage, "Usage: recount query --from=TIME --to=TIME <view> [flags]"},
 		"query v":      {exitUsage, "missing flags: --from=TIME, --to=TIME"},
-		"query v --from=today": {exitUsage, "--from: \"today\" is no time; write RFC 3339, such as " +
-			"2024-05-01T00:00:00Z"},
+		"query v --from=today": {exitUsage, "--from: \"today\" is not an RFC 3339 time such as " +
+			"2001-01-01T00:01:00Z"},
+		"query v --from=2024-05-01T00:00:00z --to=2024-05-01t01:00:00+01:00 " + nobody: {exitFailed,
+			"is a server running?"},
 		"query v --form=2024-05-01":                    {exitUsage, "Try: recount query --help"},
 		"query v --landing.cut-rows=1 " + day + nobody: {exitUsage, "unknown flag --landing.cut-rows"},
 		"up --data-dri=x":                              {exitUsage, "Try: recount up --help"},
 		"config chekc":                                 {exitUsage, "Try: recount config --help"},
 		"dead-letters list --from=2024-05-01 " +
-			nobody: {exitUsage, "--from: \"2024-05-01\" is no time; write RFC 3339"},
+			nobody: {exitUsage, "--from: \"2024-05-01\" is not an RFC 3339 time"},
 		"dead-letters replay --help":  {exitOK, "--name=STRING"},
 		"query v -w page=/ " + day:    {exitUsage, "write dimension:op:value"},
 		"query v --mode=best " + day:  {exitUsage, `must be one of "merged","exact","live"`},

@@ -21,8 +21,8 @@ import (
 type queryCmd struct {
 	serverFlag
 	View        string   `arg:"" help:"Name of the view."`
-	From        instant  `required:"" placeholder:"TIME" help:"Start of the range, RFC 3339."`
-	To          instant  `required:"" placeholder:"TIME" help:"End of the range, not included, RFC 3339."`
+	From        timeFlag `required:"" placeholder:"TIME" help:"Start of the range, RFC 3339."`
+	To          timeFlag `required:"" placeholder:"TIME" help:"End of the range, not included, RFC 3339."`
 	Measures    []string `short:"m" help:"Measures to return; when empty, all of the view."`
 	GroupBy     []string `short:"g" help:"Dimensions to group by."`
 	Granularity string   `default:"all" help:"Width of the windows: all, 1m, 5m, 15m, 1h, 1d, 1w, 1mo."`

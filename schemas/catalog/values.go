@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"recount/schemas/instant"
 )
 
 // Normalize turns a value as YAML or JSON gives it (string, int, int64, float64,
@@ -33,11 +35,11 @@ func Normalize(v any, t FieldType) (any, error) {
 		}
 	case string:
 		if t == Timestamp {
-			at, err := time.Parse(time.RFC3339Nano, x)
+			micros, err := instant.Parse([]byte(x))
 			if err != nil {
-				return nil, fmt.Errorf("%q is not an RFC 3339 time", x)
+				return nil, fmt.Errorf("%q %w", x, err)
 			}
-			return at.UnixMicro(), nil
+			return micros, nil
 		}
 		if t == String {
 			return x, nil

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"recount/schemas/catalog"
+	"recount/schemas/instant"
 	"recount/schemas/window"
 )
 
@@ -124,7 +125,12 @@ func Parse(body []byte) (*Query, error) {
 	d.DisallowUnknownFields()
 	d.UseNumber()
 	q := Query{Limit: DefaultLimit} // A limit of 0 in the body is a mistake, and not the default.
-	if err := d.Decode(&q); err != nil {
+	members := struct {
+		*Query
+		From *string `json:"from"` // From and To hide those of Query, which package time would read in its own way.
+		To   *string `json:"to"`
+	}{Query: &q}
+	if err := d.Decode(&members); err != nil {
 		msg := strings.TrimPrefix(err.Error(), "json: ")
 		field := "query"
 		if quoted, ok := strings.CutPrefix(msg, "unknown field "); ok { // The library has no type for it.
@@ -133,7 +139,7 @@ func Parse(body []byte) (*Query, error) {
 		if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
 			msg = fmt.Sprintf("cannot unmarshal %s; write %s", wrong.Value, expected(wrong.Type))
 			if wrong.Field != "" {
-				field = wrong.Field
+				field = strings.TrimPrefix(wrong.Field, "Query.") // It is the embedded struct of members.
 			}
 		}
 		return nil, invalid(field, "%s", msg)
@@ -141,10 +147,25 @@ func Parse(body []byte) (*Query, error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, invalid("query", "more than one JSON value")
 	}
-	if err := q.checkLimit(); err != nil {
+	if err := q.setRange(members.From, members.To); err != nil {
 		return nil, err
 	}
-	return &q, nil
+	return &q, q.checkLimit()
+}
+
+// setRange reads from and to. One that is missing stays zero, which Resolve refuses.
+func (q *Query) setRange(from, to *string) (err error) {
+	if from != nil {
+		if q.From, err = instant.Time(*from); err != nil {
+			return invalid("from", "%q %v", *from, err)
+		}
+	}
+	if to != nil {
+		if q.To, err = instant.Time(*to); err != nil {
+			return invalid("to", "%q %v", *to, err)
+		}
+	}
+	return nil
 }
 
 // expected says in words of JSON what a Go type is read from.

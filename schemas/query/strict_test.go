@@ -44,6 +44,10 @@ func TestParseIsStrict(t *testing.T) {
 		{"a limit too large", `{"limit":1000001}`, "limit", "1000001; use 1 to 1000000"},
 		{"2^64", `{"as_of":18446744073709551616}`, "as_of", "cannot unmarshal number"},
 		{"negative as_of", `{"as_of":-1}`, "as_of", "cannot unmarshal number -1; write a whole number from 0 to"},
+		{"a date", `{"from":"2001-01-01"}`, "from", "is not an RFC 3339 time such as"},
+		{"no zone", `{"to":"2001-01-01T00:00:00"}`, "to", "it has no zone"},
+		{"no leap second", `{"to":"2001-01-01T00:00:60Z"}`, "to", "has second 60"},
+		{"number for a time", `{"from":978307200}`, "from", "cannot unmarshal number; write a string"},
 		{"text for a number", `{"limit":"1"}`, "limit", "cannot unmarshal string; write a whole number"},
 		{"number for a list", `{"group_by":1}`, "group_by", "cannot unmarshal number; write an array"},
 		{"list for a query", `[]`, "query", "cannot unmarshal array; write an object"},
@@ -67,6 +71,15 @@ func TestParseIsStrict(t *testing.T) {
 		if _, err := Parse([]byte(body)); err != nil {
 			t.Errorf("%s: %v", body, err)
 		}
+	}
+}
+
+// TestTimesAreInstants reads the times that RFC 3339 permits and package time does not.
+func TestTimesAreInstants(t *testing.T) {
+	t.Parallel()
+	q, err := Parse([]byte(`{"from":"2001-01-01t00:00:00z","to":"2016-12-31T23:59:60Z"}`))
+	if err != nil || q.From.UnixMicro() != 978_307_200_000_000 || q.To.UnixMicro() != 1_483_228_799_999_999 {
+		t.Errorf("got %+v, %v", q, err)
 	}
 }
 

@@ -85,6 +85,7 @@ func TestProblems(t *testing.T) {
 		{"GET", "/v1/query?views=flights", "", nil, 400, "invalid_query", "query"},
 		{"GET", "/v1/query?view=flights&view=x", "", nil, 400, "invalid_query", "query"},
 		{"GET", "/v1/query?view=flights&from=2001", "", nil, 400, "invalid_query", "from"},
+		{"GET", "/v1/query?view=flights&from=2001-01-01T00:00:60Z", "", nil, 400, "invalid_query", "from"},
 		{"GET", "/v1/query?view=flights&fill=yes", "", nil, 400, "invalid_query", "fill"},
 		{"GET", "/v1/query?view=flights&where=origin", "", nil, 400, "invalid_query", "where"},
 		{"GET", "/v1/views/trains", "", nil, 404, "unknown_view", ""},
@@ -104,6 +105,23 @@ func TestProblems(t *testing.T) {
 		}
 		if c.status == 405 && res.Header.Get("Allow") != "GET, POST" {
 			t.Errorf("Allow: %q", res.Header.Get("Allow"))
+		}
+	}
+}
+
+// TestTimesAreInstants reads the times that RFC 3339 permits and package time does not, and says why it refuses others.
+func TestTimesAreInstants(t *testing.T) {
+	t.Parallel()
+	for text, says := range map[string]string{
+		"2001-01-01t00:00:00z":      "",
+		"2016-12-31T23:59:60Z":      "",
+		"2016-12-30T23:59:60Z":      `"2016-12-30T23:59:60Z" has second 60`,
+		"2001-01-01T00:00:00":       "it has no zone",
+		"2001-01-01T00:00:00+01:00": "write a plus sign in it as %2B",
+	} {
+		q, err := parseParameters("view=flights&from="+text, oracle.Catalog())
+		if (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: got %+v, %v, want %q", text, q, err, says)
 		}
 	}
 }

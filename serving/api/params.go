@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"recount/schemas/catalog"
+	"recount/schemas/instant"
 	"recount/schemas/query"
 )
 
@@ -79,10 +80,12 @@ func (p *parameters) time(name string) time.Time {
 	if text == "" {
 		return time.Time{}
 	}
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		p.fail(invalid(name, "%q is not an RFC 3339 time such as 2001-01-01T00:00:00Z; write a plus sign in it "+
-			"as %%2B", text))
+	t, err := instant.Time(text)
+	switch {
+	case err != nil && strings.Contains(text, " "):
+		p.fail(invalid(name, "%q %v; write a plus sign in it as %%2B", text, err))
+	case err != nil:
+		p.fail(invalid(name, "%q %v", text, err))
 	}
 	return t
 }

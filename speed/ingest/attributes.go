@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"recount/schemas/eventbatch"
+	"recount/schemas/instant"
 	"recount/schemas/problem"
 )
 
@@ -154,10 +155,10 @@ func (d *decoder) setTime() {
 		d.row.flags = eventbatch.FlagTimeAssigned
 		return
 	}
-	t, ok := parseTime(text)
+	t, err := instant.Parse(text)
 	switch {
-	case !ok:
-		d.reject(problem.InvalidTime, "time: "+excerpt(text)+" is not an RFC 3339 time such as 2001-01-01T00:01:00Z")
+	case err != nil:
+		d.reject(problem.InvalidTime, "time: "+excerpt(text)+" "+err.Error())
 	case t < d.oldest:
 		d.reject(problem.TimeTooOld, "time: "+excerpt(text)+" is before "+formatTime(d.oldest)+", the oldest accepted")
 	case t > d.newest:

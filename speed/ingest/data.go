@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"recount/schemas/catalog"
+	"recount/schemas/instant"
 	"recount/schemas/problem"
 	"recount/schemas/window"
 )
@@ -140,10 +141,12 @@ func (d *decoder) scanTimestamp(f *field, s *slot) bool {
 	if !ok {
 		return false
 	}
-	t, valid := parseTime(b)
-	if !valid || t < window.MinTime || t > window.MaxTime {
-		d.reject(problem.InvalidField,
-			"data."+f.name+": "+excerpt(b)+" is not an RFC 3339 time of the years 1970 to 2261")
+	t, err := instant.Parse(b)
+	switch {
+	case err != nil:
+		d.reject(problem.InvalidField, "data."+f.name+": "+excerpt(b)+" "+err.Error())
+	case t < window.MinTime || t > window.MaxTime:
+		d.reject(problem.InvalidField, "data."+f.name+": "+excerpt(b)+" is not in the years 1970 to 2261")
 	}
 	s.number = t
 	return true

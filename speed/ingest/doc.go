@@ -37,7 +37,7 @@
 //
 // The JSON is strict: RFC 8259, no key twice in any object, valid UTF-8, no unpaired surrogate.
 // null is the same as missing, and so is an empty id, source or subject. An id has at most 200
-// bytes, source and subject at most 1,024. A time is RFC 3339, is cut to the microsecond, and has
+// bytes, source and subject at most 1,024. A time is as schemas/instant reads it, and has
 // to be between 1970 and 2261 and within Past and Future of the server's clock. data is an object
 // or missing. data_base64 is decoded if datacontenttype says that it is JSON. datacontenttype
 // itself is not kept, and everything else is.

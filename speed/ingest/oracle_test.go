@@ -131,9 +131,21 @@ func oracleInt(raw json.RawMessage) (int64, bool) {
 }
 
 func oracleTime(s string) (int64, bool) {
+	s = strings.ToUpper(s)
+	leap := len(s) > len("2006-01-02T15:04:05") && s[len("2006-01-02T15:04:"):len("2006-01-02T15:04:05")] == "60"
+	if leap {
+		s = s[:len("2006-01-02T15:04:")] + "59" + s[len("2006-01-02T15:04:05"):]
+	}
 	var t time.Time
 	if t.UnmarshalText([]byte(s)) != nil || lenientTime(s) {
 		return 0, false
+	}
+	if leap {
+		t = t.UTC().Truncate(time.Second).Add(time.Second)
+		if t != time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, time.UTC) {
+			return 0, false
+		}
+		t = t.Add(-time.Microsecond)
 	}
 	v := t.UnixMicro()
 	return v, v >= window.MinTime && v <= window.MaxTime
@@ -265,7 +277,8 @@ func jsonValue(depth int) *rapid.Generator[string] {
 		"\"\xff\"", "\"\xc3\\n\xa9\"", "\"a\x01b\"", `"ends with backslash\\"`, `"exactly8"`, `"exactly 16 bytes"`,
 		`"seven\\7"`,
 		`"2001-01-01T00:00:00Z"`, `"2001-02-29T00:00:00Z"`, `"2000-02-29T23:59:59.999999999+23:59"`,
-		`"2001-01-01T24:00:00Z"`, `"1.0"`, `"all"`, "nul", "tru", "{", "]"})
+		`"2001-01-01T24:00:00Z"`, `"2001-01-01t00:00:00z"`, `"1998-12-31T17:59:60.5-06:00"`, `"1998-12-30T23:59:60Z"`,
+		`"1.0"`, `"all"`, "nul", "tru", "{", "]"})
 	if depth == 0 {
 		return leaf
 	}
@@ -330,20 +343,6 @@ func TestIntegersAreExact(t *testing.T) {
 		if err := json.Unmarshal([]byte(text), &wantF); fits != (err == nil) || fits &&
 			(f != wantF || f == 0 && math.Signbit(f)) {
 			t.Fatalf("%s: got %v, %v, want %v", text, f, fits, wantF)
-		}
-	})
-}
-
-func TestTimesAgreeWithTimePackage(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		text := rapid.StringMatching(`(19|20|22)[0-9]{2}-[01][0-9]-[0-3][0-9]T[012][0-9]:[0-6][0-9]:[0-6][0-9]`+
-			`(\.[0-9]{0,11})?(Z|z|[+-][0-2][0-9]:[0-6][0-9])`).Draw(t, "time")
-		got, ok := parseTime([]byte(text))
-		var at time.Time
-		if err := at.UnmarshalText([]byte(text)); ok != (err == nil && !lenientTime(text)) || ok &&
-			at.UnixMicro() != got {
-			t.Fatalf("%s: got %d, %v; want %d, %v", text, got, ok, at.UnixMicro(), err)
 		}
 	})
 }
