@@ -1,7 +1,6 @@
 package landing
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -20,21 +19,27 @@ const maxSchema = 1 << 20
 // schemaKey is the key of the stored event type, with the fields that objects hold. The document
 // at schema/type=hit/0123456789abcdef.json is
 //
-//	{"name":"hit","fields":[{"name":"page","type":"string"}]}    fields in the order of names
+//	{"format":1,"name":"hit","fields":[{"name":"page","type":"string"}]}    fields in the order of names
 func schemaKey(e *catalog.EventType) string {
 	return fmt.Sprintf("%stype=%s/%s.json", schemaPrefix, e.Name, e.SchemaID())
 }
 
-// createSchema stores the event type before a record names its id. Equal types have equal
-// documents, so two writers of one key agree.
+// storedSchema is the document of an event type.
+type storedSchema struct {
+	record.Header
+	*catalog.EventType
+}
+
+// createSchema stores the event type before a record names its id. The key is made from the content, so
+// a document of another format that is there already says the same.
 func createSchema(ctx context.Context, records record.CommitLog, e *catalog.EventType) error {
-	raw, err := json.Marshal(e)
+	raw, err := json.Marshal(storedSchema{record.NewHeader(), e})
 	if err != nil {
 		return fmt.Errorf("encode event type %s: %w", e.Name, err)
 	}
-	outcome, _, err := records.Create(ctx, schemaKey(e), raw)
+	outcome, there, err := records.Create(ctx, schemaKey(e), raw)
 	if err == nil && outcome != record.Created {
-		err = fmt.Errorf("%w: %s holds another document", record.ErrInvalid, schemaKey(e))
+		_, err = decodeSchema(schemaKey(e), there)
 	}
 	return err
 }
@@ -63,17 +68,19 @@ func StoredSchemas(ctx context.Context, records record.CommitLog) (map[string][]
 	return out, nil
 }
 
-// decodeSchema reads a document strictly: its key must be the key of its content.
+// decodeSchema reads a document, whose key must be the key of its content.
 func decodeSchema(key string, raw []byte) (*catalog.EventType, error) {
 	var e catalog.EventType
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.DisallowUnknownFields()
+	s := storedSchema{EventType: &e}
 	if len(raw) > maxSchema {
 		return nil, fmt.Errorf("%w: stored schema %s has %d bytes, above the limit of %d",
 			record.ErrInvalid, key, len(raw), maxSchema)
 	}
-	if err := d.Decode(&e); err != nil {
+	if err := json.Unmarshal(raw, &s); err != nil {
 		return nil, fmt.Errorf("%w: stored schema %s: %w", record.ErrInvalid, key, err)
+	}
+	if err := s.Check(); err != nil {
+		return nil, fmt.Errorf("stored schema %s: %w", key, err)
 	}
 	if want := schemaKey(&e); key != want {
 		return nil, fmt.Errorf("%w: stored schema %s holds the schema %s", record.ErrInvalid, key,

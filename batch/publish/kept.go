@@ -12,8 +12,8 @@ import (
 	"recount/schemas/record"
 )
 
-// PinPrefix is the prefix of pins. The record publish/pins/{n}, with the body {"n":7}, keeps publication
-// n for ever (P3).
+// PinPrefix is the prefix of pins. The record publish/pins/{n}, with the body {"format":1,"n":7}, keeps publication
+// n for ever (P3). The key says everything, so the body is never read.
 const PinPrefix = record.PublicationPrefix + "pins/"
 
 // PinKey returns the key of the pin of publication n.
@@ -29,7 +29,8 @@ func (p *Publisher) Pin(ctx context.Context, n uint64) error {
 	if _, err := p.StateAt(ctx, n); err != nil {
 		return fmt.Errorf("pin: %w", err)
 	}
-	if _, _, err := p.records.Create(ctx, PinKey(n), fmt.Appendf(nil, `{"n":%d}`, n)); err != nil {
+	if _, _, err := p.records.Create(ctx, PinKey(n), fmt.Appendf(nil, `{"format":%d,"n":%d}`,
+		record.CurrentFormat, n)); err != nil {
 		return fmt.Errorf("pin publication %d: %w", n, err)
 	}
 	if err := p.Refresh(ctx); err != nil {

@@ -60,6 +60,7 @@ type Next struct {
 
 // Commit is one record of a partition's commit chain (C3).
 type Commit struct {
+	Header
 	Kind      Kind             `json:"kind"`
 	Epoch     uint32           `json:"epoch"`
 	Partition int              `json:"partition"`
@@ -100,14 +101,16 @@ func Digest(raw []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Encode returns the record's bytes, the same for the same record.
-func (c *Commit) Encode() ([]byte, error) { return encode(c, c.check()) }
+// Encode returns the record's bytes in the current format, the same for the same record.
+func (c *Commit) Encode() ([]byte, error) {
+	c.Header = NewHeader()
+	return encode(c, c.check())
+}
 
-// DecodeCommit reads a commit record strictly: unknown fields, trailing bytes
-// and inconsistent counts are errors.
+// DecodeCommit reads a commit record: trailing bytes and inconsistent counts are errors.
 func DecodeCommit(raw []byte) (*Commit, error) {
 	var c Commit
-	if err := decode(raw, MaxCommit, &c); err != nil {
+	if err := decode(raw, MaxCommit, &c, &c.Header); err != nil {
 		return nil, fmt.Errorf("commit record: %w", err)
 	}
 	if err := c.check(); err != nil {
@@ -165,18 +168,21 @@ func encode(v any, check error) ([]byte, error) {
 	return raw, nil
 }
 
-func decode(raw []byte, limit int, into any) error {
+// decode reads raw into a record, whose header is header.
+func decode(raw []byte, limit int, into any, header *Header) error {
 	if len(raw) > limit {
 		return fmt.Errorf("%w: %d bytes; at most %d", ErrInvalid, len(raw), limit)
 	}
 	d := json.NewDecoder(bytes.NewReader(raw))
-	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil {
+		if later := checkHeader(raw); later != nil {
+			return later
+		}
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	// Decoder.More would not do: it takes a closing bracket after the record for the end of an outer value.
 	if _, err := d.Token(); err != io.EOF {
 		return fmt.Errorf("%w: bytes after the record", ErrInvalid)
 	}
-	return nil
+	return header.Check()
 }

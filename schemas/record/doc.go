@@ -11,7 +11,17 @@
 //
 // The digest by which the next record names a record is the SHA-256 of the first line without
 // its newline.
-// Decoding is strict: unknown members, bytes after the record and inconsistent counts are errors.
+// Bytes after the record and inconsistent counts are errors.
+//
+// # Header
+//
+// Every record begins with the members of Header, which the forms below leave out:
+//
+//	{"format":1,                     // absent in records from before formats were numbered
+//	 "requires":["name"],            // absent if there is none
+//
+// Readers ignore members that they do not know. They refuse a record of a later format, and one that
+// requires a name that they do not know.
 //
 // # Commit record: land/e{epoch}/p{partition}/{start}.json
 //

@@ -43,11 +43,12 @@ func fuzzDecode[R interface{ Encode() ([]byte, error) }](f *testing.F, decode fu
 }
 
 func FuzzDecodeCommit(f *testing.F) {
-	fuzzDecode(f, DecodeCommit, "testdata/commit.json", "testdata/seal.json")
+	fuzzDecode(f, DecodeCommit, "testdata/commit.json", "testdata/seal.json",
+		"testdata/format0/commit.json", "testdata/format0/seal.json")
 }
 
 func FuzzDecodePublication(f *testing.F) {
-	fuzzDecode(f, DecodePublication, "testdata/publication.json")
+	fuzzDecode(f, DecodePublication, "testdata/publication.json", "testdata/format0/publication.json")
 }
 
 // FuzzApply resolves a publication on top of another: no panic, and a state that

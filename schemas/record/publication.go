@@ -81,6 +81,7 @@ type PublishedView struct {
 // Publication is the immutable record that makes rows count (P1). H advances for
 // all partitions at once. Views lists every view there is a batch view of.
 type Publication struct {
+	Header
 	N        uint64                    `json:"n"`
 	Previous string                    `json:"previous"` // Digest of publication n-1; empty in the first
 	H        []position.Offset         `json:"h"`
@@ -108,13 +109,16 @@ const PublicationPrefix = "publish/"
 // PublicationKey returns the key of publication n (P2).
 func PublicationKey(n uint64) string { return fmt.Sprintf("%s%020d.json", PublicationPrefix, n) }
 
-// Encode returns the publication's bytes, the same for the same publication.
-func (p *Publication) Encode() ([]byte, error) { return encode(p, p.check()) }
+// Encode returns the publication's bytes in the current format, the same for the same publication.
+func (p *Publication) Encode() ([]byte, error) {
+	p.Header = NewHeader()
+	return encode(p, p.check())
+}
 
-// DecodePublication reads a publication strictly.
+// DecodePublication reads a publication: trailing bytes and inconsistent lists are errors.
 func DecodePublication(raw []byte) (*Publication, error) {
 	var p Publication
-	if err := decode(raw, MaxPublication, &p); err != nil {
+	if err := decode(raw, MaxPublication, &p, &p.Header); err != nil {
 		return nil, fmt.Errorf("publication: %w", err)
 	}
 	if err := p.check(); err != nil {

@@ -11,6 +11,7 @@ import (
 // so every reader can tell whether a missing object was retired or lost.
 // A horizon only ever rises: of several records of a type the latest Before counts.
 type Retired struct {
+	Header
 	Type   string    `json:"type"`
 	Before time.Time `json:"before"`
 	Reason string    `json:"reason"`
@@ -27,11 +28,12 @@ func (r *Retired) Key() string {
 	return fmt.Sprintf("%s%s/%s.json", RetiredPrefix, r.Type, r.Before.UTC().Format(retiredTime))
 }
 
-// Encode returns the record's bytes, the same for the same record.
+// Encode returns the record's bytes in the current format, the same for the same record.
 func (r *Retired) Encode() ([]byte, error) {
 	if r.Type == "" || strings.Contains(r.Type, "/") || !r.Before.Equal(r.Before.Truncate(time.Second)) {
 		return nil, fmt.Errorf("%w: retirement of type %q before %s", ErrInvalid, r.Type, r.Before)
 	}
+	r.Header = NewHeader()
 	return encode(r, nil)
 }
 
