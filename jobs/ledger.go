@@ -29,7 +29,7 @@ const ledgerPrefix = "jobs/"
 // processes that run the same job never overwrite each other's records. A run is the record
 // jobs/{job}/20060102T150405.000000000Z-{id}.json, named by its start:
 //
-//	{"id":"K3V5ABCDEFGH","job":"recompute","trigger":"schedule","start":"…","end":"…",
+//	{"format":1,"id":"K3V5ABCDEFGH","job":"recompute","trigger":"schedule","start":"…","end":"…",
 //	 "error":"…","rows":12,"publication":7,"message":"…"}
 //
 // The trigger is schedule or request. The last four members are left out where they are empty.
@@ -83,6 +83,12 @@ func OpenLedger(ctx context.Context, records record.CommitLog, names []string,
 // errNoRun is wrapped by the error about a ledger record that holds no run.
 var errNoRun = errors.New("unreadable ledger record")
 
+// storedRun is the record of a run.
+type storedRun struct {
+	record.Header
+	Run
+}
+
 func getRun(ctx context.Context, records record.CommitLog, name, key string) (*Run, error) {
 	raw, err := records.Get(ctx, key)
 	if errors.Is(err, record.ErrCorrupt) || errors.Is(err, record.ErrNotFound) { // Another process may have removed it.
@@ -91,14 +97,17 @@ func getRun(ctx context.Context, records record.CommitLog, name, key string) (*R
 	if err != nil {
 		return nil, err
 	}
-	var r Run
+	var r storedRun
 	if err := json.Unmarshal(raw, &r); err != nil {
+		return nil, fmt.Errorf("%w %s: %w", errNoRun, key, err)
+	}
+	if err := r.Check(); err != nil {
 		return nil, fmt.Errorf("%w %s: %w", errNoRun, key, err)
 	}
 	if r.Job != name {
 		return nil, fmt.Errorf("%w %s: it belongs to job %q", errNoRun, key, r.Job)
 	}
-	return &r, nil
+	return &r.Run, nil
 }
 
 func (l *Ledger) push(r Run) {
@@ -111,7 +120,7 @@ func (l *Ledger) push(r Run) {
 // Add records a finished run.
 func (l *Ledger) Add(ctx context.Context, r Run) error {
 	l.push(r)
-	raw, err := json.Marshal(r)
+	raw, err := json.Marshal(storedRun{record.NewHeader(), r})
 	if err != nil {
 		return fmt.Errorf("encode ledger record: %w", err)
 	}

@@ -45,10 +45,16 @@ func TestLedgerOpensInTime(t *testing.T) {
 	}
 	for key, body := range map[string]string{"jobs/work/20240501T000002.5-no.json": "no record",
 		"jobs/work/20240501T000003.5-of.json":      `{"job":"play"}`,
-		"jobs/work/20240501T000004.5-corrupt.json": "{}"} {
+		"jobs/work/20240501T000004.5-corrupt.json": "{}",
+		"jobs/work/20240501T000006.5-new.json":     `{"format":2,"job":"work"}`} {
 		if _, _, err := records.Create(t.Context(), key, []byte(body)); err != nil {
 			t.Fatal(err)
 		}
+	}
+	// A record of the first format, without a header.
+	if _, _, err := records.Create(t.Context(), "jobs/work/20240501T000005.5-old.json",
+		[]byte(`{"id":"old","job":"work","start":"2024-05-01T00:00:05.5Z"}`)); err != nil {
+		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()

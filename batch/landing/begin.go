@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"recount/schemas/position"
 	"recount/schemas/record"
 	"recount/schemas/setting"
 )
@@ -45,7 +44,7 @@ func Begin(ctx context.Context, records record.CommitLog, partition int, next re
 	}
 	if stored := c.Rule(); stored != next.Rule {
 		reason := fmt.Sprintf("the cut rule changes from %+v to %+v", stored, next.Rule)
-		if err := SealEpoch(ctx, records, c, next.Rule, reason); err != nil {
+		if err := SealEpoch(ctx, records, c, next, reason); err != nil {
 			return nil, err
 		}
 	}
@@ -88,25 +87,33 @@ func checkFixed(c *record.Chain, next record.Next) error {
 				"exists: write %d, or start with an empty object store",
 			c.Partitions, next.Partitions, c.Partitions)})
 	}
+	if c.Installation != "" && next.Installation != "" && c.Installation != next.Installation {
+		errs = append(errs, fmt.Errorf("the commit chain of partition %d belongs to installation %s, and not to %s: "+
+			"restore the records of land/ and installation.json from the same copy of the bucket", c.Partition,
+			c.Installation, next.Installation))
+	}
 	return errors.Join(errs...)
 }
 
-// SealEpoch ends the epoch of the chain at its head and opens the next epoch with the rule (L5).
+// SealEpoch ends the epoch of the chain at its head and opens the next epoch, with the rule, the
+// installation and the log of next (L5).
 // The seal needs the same key as the next record of a lander of the old epoch. If another
 // process has created that record first, the chain is read on. A seal of another process with
-// the same rule is as good as this one. After any other record the seal is tried again at the
+// the same rule and log is as good as this one. After any other record the seal is tried again at the
 // new head. SealEpoch may be called again after an error. It may move the head, so compare the
 // log with the head only afterwards.
-func SealEpoch(ctx context.Context, records record.CommitLog, c *record.Chain, rule position.CutRule,
-	reason string) error {
+func SealEpoch(ctx context.Context, records record.CommitLog, c *record.Chain, next record.Next, reason string) error {
 	from := c.Head.Epoch
 	for range sealRounds {
-		if c.Head.Epoch > from && c.Rule() == rule {
+		if c.Head.Epoch > from && c.Rule() == next.Rule && c.Log == next.Log {
 			return nil
 		}
-		next := &record.Next{Epoch: c.Head.Epoch + 1, Rule: rule, Bucket: c.Bucket, Partitions: c.Partitions}
+		opened := next
+		opened.Epoch = c.Head.Epoch + 1
+		opened.Bucket = c.Bucket
+		opened.Partitions = c.Partitions
 		seal := &record.Commit{Kind: record.Seal, Epoch: c.Head.Epoch, Partition: c.Partition,
-			Start: c.Head.Seq, End: c.Head.Seq, Next: next, Reason: reason, Previous: c.Tip}
+			Start: c.Head.Seq, End: c.Head.Seq, Next: &opened, Reason: reason, Previous: c.Tip}
 		mine, err := createSeal(ctx, records, c, seal)
 		if err != nil {
 			return fmt.Errorf("seal epoch %d of partition %d: %w", c.Head.Epoch, c.Partition, err)

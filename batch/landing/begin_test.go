@@ -1,6 +1,7 @@
 package landing
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"testing"
@@ -93,7 +94,7 @@ func TestSealLostReplies(t *testing.T) {
 			c := begin(t, w, 0, testNext)
 			n := newNode(w, seed, 1, 1)
 			n.killAt = 0
-			for try := 0; SealEpoch(t.Context(), n, c, testRule, "a test") != nil; try++ {
+			for try := 0; SealEpoch(t.Context(), n, c, testNext, "a test") != nil; try++ {
 				if try == 20 {
 					t.Fatalf("seed %d: not sealed in 20 calls", seed)
 				}
@@ -115,7 +116,7 @@ func TestSealAfterZombie(t *testing.T) {
 	c := begin(t, w, 0, testNext)
 	zombie := cloneChain(c)
 	appendSegment(t, w, zombie, 4)
-	if err := SealEpoch(t.Context(), w, c, testRule, "the log lost its end"); err != nil {
+	if err := SealEpoch(t.Context(), w, c, testNext, "the log lost its end"); err != nil {
 		t.Fatal(err)
 	}
 	if want := (position.Offset{Epoch: 2, Seq: 4}); c.Head != want || len(c.Segments) != 1 {
@@ -151,7 +152,7 @@ func TestLoadChain(t *testing.T) {
 	for i := range uint64(3 * windowGets) {
 		appendSegment(t, w, c, 2+i)
 		if i == 100 {
-			if err := SealEpoch(t.Context(), w, c, testRule, "a test"); err != nil {
+			if err := SealEpoch(t.Context(), w, c, testNext, "a test"); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -183,6 +184,19 @@ func TestStoredSchemas(t *testing.T) {
 	}
 	if diff := cmp.Diff(viewed, got["viewed"][0]); diff != "" {
 		t.Error(diff)
+	}
+	// The first format of a schema has no header, and a writer of the same type takes it for its own.
+	w.Bodies[schemaKey(viewed)] = bytes.Replace(w.Bodies[schemaKey(viewed)], []byte(`"format":1,`), nil, 1)
+	if err := createSchema(t.Context(), w, viewed); err != nil {
+		t.Errorf("a schema of the first format is there: %v", err)
+	}
+	got, err = StoredSchemas(t.Context(), w)
+	if err != nil || cmp.Diff(viewed, got["viewed"][0]) != "" {
+		t.Error(got, err)
+	}
+	later := bytes.Replace(w.Bodies[schemaKey(clicked)], []byte(`"format":1,`), []byte(`"format":2,`), 1)
+	if _, err := decodeSchema(schemaKey(clicked), later); !errors.Is(err, record.ErrInvalid) {
+		t.Errorf("a schema of a later format: got %v, want ErrInvalid", err)
 	}
 	w.Bodies[schemaKey(viewed2)] = w.Bodies[schemaKey(viewed)]
 	if _, err := StoredSchemas(t.Context(), w); !errors.Is(err, record.ErrInvalid) {

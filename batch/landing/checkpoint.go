@@ -3,6 +3,7 @@ package landing
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,8 +20,9 @@ import (
 //
 //	chain/p{partition}/e{epoch}-{start}.ndjson
 //
-//	{"kind":"seal","epoch":0,…}\n       the first lines of stored records, of any epoch
-//	{"kind":"segment","epoch":1,…}\n
+//	{"format":1}\n                      absent in checkpoints from before formats were numbered
+//	{"format":1,"kind":"seal",…}\n      the first lines of stored records, of any epoch and format
+//	{"format":1,"kind":"segment",…}\n
 //
 // The key names the partition, epoch and start of the first copied record, in 3, 6 and 20
 // digits. A checkpoint is stored like a record, with its digest on one more line.
@@ -87,7 +89,11 @@ func checkAndExtend(ctx context.Context, records record.CommitLog, c *record.Cha
 	read := cloneChain(c)
 	var lastKey string
 	var last []byte
-	for line := range bytes.Lines(raw) {
+	body, err := checkpointBody(raw)
+	if err != nil {
+		return err
+	}
+	for line := range bytes.Lines(body) {
 		lastKey = read.NextKey()
 		last = bytes.TrimSuffix(line, []byte("\n"))
 		if _, err := read.Extend(last); err != nil {
@@ -103,6 +109,22 @@ func checkAndExtend(ctx context.Context, records record.CommitLog, c *record.Cha
 	}
 	*c = *read
 	return nil
+}
+
+// checkpointBody returns the copied records of a checkpoint.
+func checkpointBody(raw []byte) ([]byte, error) {
+	line, rest, _ := bytes.Cut(raw, []byte("\n"))
+	var first struct {
+		record.Header
+		Kind record.Kind `json:"kind"`
+	}
+	if err := json.Unmarshal(line, &first); err != nil {
+		return nil, fmt.Errorf("%w: its first line: %w", record.ErrInvalid, err)
+	}
+	if first.Kind != "" {
+		return raw, nil // It has no header.
+	}
+	return rest, first.Check()
 }
 
 // Checkpointer writes checkpoints. It is not safe for concurrent use.
@@ -172,7 +194,7 @@ func isDue(c, end *record.Chain) bool {
 func (k *Checkpointer) writeNext(ctx context.Context, end *record.Chain) error {
 	key := checkpointKey(end)
 	next := cloneChain(end)
-	var body []byte
+	body := fmt.Appendf(nil, "{\"format\":%d}\n", record.CurrentFormat)
 	for n := 0; n < checkpointRecords && len(body) < checkpointBytes; n++ {
 		raw, err := k.records.Get(ctx, next.NextKey())
 		if err != nil {

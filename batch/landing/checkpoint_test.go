@@ -36,7 +36,7 @@ func extendBy(t testing.TB, records record.CommitLog, c *record.Chain, n int) {
 			t.Fatal(err)
 		}
 		if i == n/2 {
-			if err := SealEpoch(t.Context(), records, c, c.Rule(), "a test"); err != nil {
+			if err := SealEpoch(t.Context(), records, c, record.Next{Rule: c.Rule()}, "a test"); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -87,6 +87,14 @@ func TestCheckpoints(t *testing.T) {
 		t.Fatalf("another process made %d checkpoints, %v; want 0", made, err)
 	}
 	checkLoad(t, w, c, "two checkpoints", 4+110+maxSingleGets)
+	keys, err := w.List(t.Context(), record.CheckpointPrefix(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range keys {
+		_, w.Bodies[key], _ = bytes.Cut(w.Bodies[key], []byte("\n"))
+	}
+	checkLoad(t, w, c, "two checkpoints of the first format, without a header", 4+110+maxSingleGets)
 }
 
 // TestDamagedCheckpoints: a start passes over a checkpoint that is damaged in any way. Make logs its
@@ -111,7 +119,8 @@ func TestDamagedCheckpoints(t *testing.T) {
 		"another digit": bytes.Replace(good, []byte(`"rows":1`), []byte(`"rows":2`), 1),
 		"another last record": bytes.Join(append(lines[:len(lines)-2:len(lines)-2],
 			bytes.Replace(lines[len(lines)-2], []byte(`"attempt":""`), []byte(`"attempt":"x"`), 1)), nil),
-		"a record is missing": bytes.Join(lines[1:], nil),
+		"a record is missing": bytes.Join(append(lines[:1:1], lines[2:]...), nil),
+		"a later format":      bytes.Replace(good, []byte(`{"format":1}`), []byte(`{"format":2}`), 1),
 		"no checkpoint":       []byte("{}"),
 		"empty":               {},
 		"half of it":          good[:len(good)/2],
@@ -138,7 +147,9 @@ func TestDamagedCheckpoints(t *testing.T) {
 func forge(t *testing.T, good []byte) (body []byte) {
 	t.Helper()
 	tip := ""
-	for i, line := range bytes.Split(bytes.TrimSuffix(good, []byte("\n")), []byte("\n")) {
+	header, records, _ := bytes.Cut(good, []byte("\n"))
+	body = append(bytes.Clone(header), '\n')
+	for i, line := range bytes.Split(bytes.TrimSuffix(records, []byte("\n")), []byte("\n")) {
 		r, err := record.DecodeCommit(line)
 		if err != nil {
 			t.Fatal(err)

@@ -203,7 +203,7 @@ func TestContinues(t *testing.T) {
 		}, position.Offset{Epoch: 1, Seq: 6}},
 		"seal": {func(w *world) { w.logs[0].gap = 3 }, func(t *testing.T, w *world, c *record.Chain) {
 			w.logs[0].gap = 0
-			if err := SealEpoch(t.Context(), w, c, testNext.Rule, "the log lost its end"); err != nil {
+			if err := SealEpoch(t.Context(), w, c, testNext, "the log lost its end"); err != nil {
 				t.Fatal(err)
 			}
 		}, position.Offset{Epoch: 2, Seq: 6}},

@@ -180,7 +180,7 @@ func runLife(ctx context.Context, t *testing.T, n *node, rng *rand.Rand) error {
 	for ctx.Err() == nil {
 		chain, err := Begin(ctx, n, 0, next)
 		if err == nil && seals {
-			err = SealEpoch(ctx, n, chain, next.Rule, "a test")
+			err = SealEpoch(ctx, n, chain, next, "a test")
 			seals = err != nil
 		}
 		if err != nil {

@@ -18,10 +18,14 @@ type Chain struct {
 	Epochs     []position.EpochStart
 	Bucket     time.Duration // width of a bucket, fixed by the first record
 	Partitions int           // P, fixed by the first record
-	Segments   []*Commit     // the segments that hold events, in order
-	Holes      []*Commit     // what an operator gave up (C7), in order
-	Ends       []End         // where each record ends, in order
-	Events     int64
+
+	Installation string // id of the installation; empty if no seal names one
+	Log          string // id of the log that is landed; empty if no seal names one
+
+	Segments []*Commit // the segments that hold events, in order
+	Holes    []*Commit // what an operator gave up (C7), in order
+	Ends     []End     // where each record ends, in order
+	Events   int64
 }
 
 // End is the offset at which a commit record ends, and the digest of the record.
@@ -62,6 +66,12 @@ func (c *Chain) Extend(raw []byte) (*Commit, error) {
 			return nil, fmt.Errorf("%w: %s changes the bucket width or the number of partitions", ErrInvalid,
 				c.NextKey())
 		}
+		if c.Installation != "" && r.Next.Installation != c.Installation {
+			return nil, fmt.Errorf("%w: %s belongs to installation %q, and the records before it to %s", ErrInvalid,
+				c.NextKey(), r.Next.Installation, c.Installation)
+		}
+		c.Installation = r.Next.Installation
+		c.Log = r.Next.Log
 		c.Bucket = r.Next.Bucket
 		c.Partitions = r.Next.Partitions
 		c.Epochs = append(c.Epochs, position.EpochStart{Epoch: r.Next.Epoch, Start: r.End, Rule: r.Next.Rule})

@@ -56,6 +56,11 @@ type Next struct {
 	Rule       position.CutRule `json:"rule"`
 	Bucket     time.Duration    `json:"bucket"`     // width of a bucket in every histogram
 	Partitions int              `json:"partitions"` // P (L3)
+
+	// Installation is the id of the installation, and Log that of the log that the epoch counts. Both are
+	// empty in records from before there were ids.
+	Installation string `json:"installation,omitempty"`
+	Log          string `json:"log,omitempty"`
 }
 
 // Commit is one record of a partition's commit chain (C3).

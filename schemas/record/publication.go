@@ -94,6 +94,8 @@ type Publication struct {
 	Code     string                    `json:"code"`              // version of the program
 	Attempt  string                    `json:"attempt"`
 	Created  time.Time                 `json:"created"`
+
+	Installation string `json:"installation,omitempty"` // id of the installation; empty in old records
 }
 
 // MaxPublication is the largest publication in bytes: 256 views of 20 years of hours.

@@ -31,6 +31,9 @@ type Config struct {
 // Begin begins every partition. It returns the first error, because a problem of one partition is
 // usually a problem of all.
 func Begin(ctx context.Context, cfg Config, log Log, records record.CommitLog, marks *Marks) ([]*record.Chain, error) {
+	if err := marks.claim(cfg.Next.Installation); err != nil {
+		return nil, err
+	}
 	chains := make([]*record.Chain, log.Partitions())
 	for p := range chains {
 		var err error
@@ -67,7 +70,7 @@ func begin(ctx context.Context, cfg Config, log Log, records record.CommitLog, m
 		"partition", p, "epoch", chain.Head.Epoch, "head", chain.Head.Seq, "next", verdict.Next, "reason",
 		verdict.Reason)
 	failpoint.Point("log.seal.before")
-	if err := landing.SealEpoch(ctx, records, chain, cfg.Next.Rule, verdict.Reason); err != nil {
+	if err := landing.SealEpoch(ctx, records, chain, cfg.Next, verdict.Reason); err != nil {
 		return nil, fmt.Errorf("seal the epoch: %w", err)
 	}
 	failpoint.Point("log.seal.after")

@@ -1,6 +1,7 @@
 package janitor
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 
 	"recount/schemas/durable"
 	"recount/schemas/position"
+	"recount/schemas/record"
 	"recount/speed/eventlog"
 )
 
@@ -31,19 +33,23 @@ type mark struct {
 }
 
 // Marks are the high-water marks of all partitions. A mark may be too low, which L5 allows, but never
-// too high. The file is high-water.json beside the snapshots: a JSON array by partition, which is
-// replaced as a whole:
+// too high. The file is high-water.json beside the snapshots, and it is replaced as a whole:
 //
-//	[{"epoch":1,"next":43,"crc32c":305419896,"promised":1200,"voided":3}]
+//	{"format":1,"installation":"…","partitions":[
+//	  {"epoch":1,"next":43,"crc32c":305419896,"promised":1200,"voided":3}]}
 //
+// The first format was the array of partitions alone, which is still read. installation is the id of the
+// installation whose log was remembered.
 // next is one more than the sequence of the remembered message, and crc32c is the CRC-32C of its frame.
 // Both are 0 where no message is remembered. promised and voided are left out where they are 0.
 type Marks struct {
-	path    string
-	log     Log
-	logger  *slog.Logger
-	marks   []mark
-	unsaved bool // marks differ from the file, because a write failed or is due
+	path string
+
+	installation string // id of the installation; empty until Begin in a folder of the first format
+	log          Log
+	logger       *slog.Logger
+	marks        []mark
+	unsaved      bool // marks differ from the file, because a write failed or is due
 
 	mu     sync.Mutex
 	epochs []uint32 // epochs of the chain heads by partition, from Begin or a later Renew; mu guards them
@@ -68,17 +74,45 @@ func OpenMarks(dir string, log Log, logger *slog.Logger) (*Marks, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the high-water marks: %w", err)
 	}
-	var marks []mark
-	err = json.Unmarshal(raw, &marks)
-	if err == nil && len(marks) != len(m.marks) {
-		err = fmt.Errorf("it has marks of %d partitions, want %d", len(marks), len(m.marks))
+	f, err := decodeMarks(raw)
+	if err == nil && len(f.Partitions) != len(m.marks) {
+		err = fmt.Errorf("it has marks of %d partitions, want %d", len(f.Partitions), len(m.marks))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s is damaged: %w; it may be removed, but then a log that lost its end may be "+
 			"noticed later", m.path, err)
 	}
-	m.marks = marks
+	m.marks = f.Partitions
+	m.installation = f.Installation
 	return m, nil
+}
+
+// marksFile is the content of high-water.json.
+type marksFile struct {
+	record.Header
+	Installation string `json:"installation,omitempty"`
+	Partitions   []mark `json:"partitions"`
+}
+
+func decodeMarks(raw []byte) (f marksFile, err error) {
+	if bytes.HasPrefix(raw, []byte("[")) {
+		return f, json.Unmarshal(raw, &f.Partitions)
+	}
+	if err := json.Unmarshal(raw, &f); err != nil {
+		return f, err
+	}
+	return f, f.Check()
+}
+
+// claim makes the marks belong to an installation. Marks of another one are refused: the snapshots beside
+// them are of another log too.
+func (m *Marks) claim(installation string) error {
+	if m.installation != "" && m.installation != installation {
+		return fmt.Errorf("%s belongs to installation %s, and the object store to %s: put the right folder back, or "+
+			"move it away, and the real-time views begin again", filepath.Dir(m.path), m.installation, installation)
+	}
+	m.installation = installation
+	return nil
 }
 
 // otherDigest reports whether the log has another message in place of the remembered message.
@@ -188,7 +222,7 @@ func (m *Marks) Remembered(p int) int64 { return m.marks[p].Promised }
 func (m *Marks) Voided(p int) int64 { return m.marks[p].Voided }
 
 func (m *Marks) write() error {
-	raw, err := json.Marshal(m.marks)
+	raw, err := json.Marshal(marksFile{record.NewHeader(), m.installation, m.marks})
 	if err != nil {
 		return err
 	}

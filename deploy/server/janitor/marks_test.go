@@ -62,6 +62,47 @@ func TestMarksReachTheFile(t *testing.T) {
 	}
 }
 
+// TestMarksOfTheFirstFormat reads the file that older programs wrote, an array, and writes the current one.
+func TestMarksOfTheFirstFormat(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "high-water.json")
+	const old = `[{"epoch":1,"next":43,"crc32c":305419896,"promised":1200,"voided":3}]`
+	if err := os.WriteFile(path, []byte(old), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log := freshLog(t, 1)
+	m, err := OpenMarks(dir, log, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := mark{Epoch: 1, Next: 43, Digest: 305419896, Promised: 1200, Voided: 3}
+	if m.marks[0] != want {
+		t.Errorf("got %+v, want %+v", m.marks[0], want)
+	}
+	if err := errors.Join(m.claim("mine"), m.write()); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil || string(raw) != `{"format":1,"installation":"mine","partitions":`+old+`}` {
+		t.Errorf("written again: %s, %v", raw, err)
+	}
+	if m, err = OpenMarks(dir, log, slog.New(slog.DiscardHandler)); err != nil || m.marks[0] != want {
+		t.Fatal(m, err)
+	}
+	if err := m.claim("other"); err == nil || !strings.Contains(err.Error(), "belongs to installation mine") {
+		t.Errorf("marks of another installation: got %v", err)
+	}
+	later := strings.Replace(string(raw), `"format":1`, `"format":2`, 1)
+	if err := os.WriteFile(path, []byte(later), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenMarks(dir, log, slog.New(slog.DiscardHandler)); err == nil ||
+		!strings.Contains(err.Error(), "format 2") {
+		t.Errorf("marks of a later format: got %v", err)
+	}
+}
+
 func TestMarksOfAnotherNumberOfPartitions(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

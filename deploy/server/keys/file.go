@@ -21,14 +21,15 @@ const (
 )
 
 type file struct {
-	Version int   `json:"version"`
-	Keys    []Key `json:"keys"`
+	Version  int      `json:"version"`
+	Requires []string `json:"requires"` // names of what a reader must know; this program knows none
+	Keys     []Key    `json:"keys"`
 }
 
-// Decode reads the keys of a file.
+// Decode reads the keys of a file. It ignores members that it does not know. A restriction of keys
+// that a reader must not ignore is named in requires.
 func Decode(raw []byte) ([]Key, error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
-	d.DisallowUnknownFields()
 	var f file
 	if err := d.Decode(&f); err != nil {
 		return nil, fmt.Errorf("not a keys file: %w", err)
@@ -39,6 +40,10 @@ func Decode(raw []byte) ([]Key, error) {
 	if f.Version != fileVersion {
 		return nil, fmt.Errorf("the keys file has version %d, and this program reads version %d", f.Version,
 			fileVersion)
+	}
+	if len(f.Requires) > 0 {
+		return nil, fmt.Errorf("the keys file requires %q, which this program does not know; use the version of "+
+			"recount that wrote it, or a later one", f.Requires)
 	}
 	ids := make(map[string]bool, len(f.Keys))
 	for i, k := range f.Keys {

@@ -110,11 +110,16 @@ func TestDamagedFiles(t *testing.T) {
 	if _, err := Decode([]byte(good)); err != nil {
 		t.Fatal(err)
 	}
+	more := strings.Replace(good, `"keys"`, `"note":{"by":"x"},"keys"`, 1)
+	if _, err := Decode([]byte(more)); err != nil {
+		t.Errorf("an optional member that this program does not know: %v", err)
+	}
 	for says, change := range map[string][2]string{
 		"EOF":                 {`]}`, ``},
 		"something follows":   {`]}`, `]}{}`},
 		"version 2":           {`"version":1`, `"version":2`},
-		"unknown field":       {`"tenant"`, `"owner"`},
+		"does not know":       {`"keys"`, `"requires":["networks"],"keys"`},
+		"tenant \"\"":         {`"tenant"`, `"owner"`},
 		"tenant \"Acme\"":     {`"acme"`, `"Acme"`},
 		"scope \"root\"":      {`"query"`, `"root"`},
 		"64 hex digits":       {`00000000"`, `"`},
