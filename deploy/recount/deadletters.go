@@ -230,7 +230,8 @@ func (c *deadLettersReplayCmd) Run(ctx context.Context, std streams) error {
 		}
 		for _, f := range page.Failed {
 			if failed++; failed <= maxShown {
-				fmt.Fprintf(std.err, "%s (id %q) is still rejected: %s: %s\n", f.Name, f.EventID, f.Code, f.Message)
+				fmt.Fprintf(std.err, "%s (id %q) is still rejected: %s: %s\n", f.Name, f.EventID, f.Code,
+					escapeControls(f.Message))
 			}
 		}
 		replayed += page.Replayed

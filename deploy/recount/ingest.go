@@ -149,7 +149,8 @@ func (r *ingestRun) send(ctx context.Context, body []byte, first int) error {
 	for _, e := range answer.Rejected {
 		if n := r.rejected.Add(1); n <= maxShown {
 			r.bar.Clear()
-			fmt.Fprintf(r.std.err, "event %d (id %q) rejected: %s: %s\n", first+e.Index, e.ID, e.Code, e.Message)
+			fmt.Fprintf(r.std.err, "event %d (id %q) rejected: %s: %s\n", first+e.Index, e.ID, e.Code,
+				escapeControls(e.Message))
 		}
 	}
 	return nil

@@ -24,7 +24,7 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	code := run(ctx, os.Args[1:], os.Stdin, guardTerminal(os.Stdout), os.Stderr)
 	stop()
 	os.Exit(code)
 }
@@ -119,6 +119,6 @@ func exitCode(errw io.Writer, err error) int {
 		fmt.Fprintf(errw, "recount: %v\n", err)
 		return exitUsage
 	}
-	fmt.Fprintf(errw, "recount: %s\n", strings.TrimSpace(err.Error()))
+	fmt.Fprintf(errw, "recount: %s\n", escape(strings.TrimSpace(err.Error()), "\n\t"))
 	return exitFailed
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"text/tabwriter"
 
 	"recount/deploy/client"
@@ -37,13 +38,28 @@ func (c *publicationsListCmd) Run(ctx context.Context, std streams) error {
 
 type publicationsPinCmd struct {
 	serverFlag
-	N uint64 `arg:"" name:"publication" help:"Number of the publication."`
+	N publicationNumber `arg:"" name:"publication" help:"Number of the publication."`
+}
+
+// publicationNumber is the number of a publication on the command line.
+type publicationNumber uint64
+
+// UnmarshalText reads a number.
+func (n *publicationNumber) UnmarshalText(text []byte) error {
+	number, err := strconv.ParseUint(string(text), 10, 64)
+	if err != nil {
+		return fmt.Errorf("%q is not the number of a publication; recount publications list shows them", text)
+	}
+	*n = publicationNumber(number)
+	return nil
 }
 
 // Run pins the publication and prints how to query it.
 func (c *publicationsPinCmd) Run(ctx context.Context, std streams) error {
 	p, err := fetch(c.serverFlag,
-		func(server *client.Client) (openapi.Publication, error) { return server.PinPublication(ctx, c.N) })
+		func(server *client.Client) (openapi.Publication, error) {
+			return server.PinPublication(ctx, uint64(c.N))
+		})
 	if err != nil {
 		return err
 	}

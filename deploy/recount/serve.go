@@ -43,6 +43,7 @@ func serve(ctx context.Context, f fileFlag, s *settingsFlags, std streams, roles
 		return err
 	}
 	logger := cfg.Logger.New(std.err)
+	defer ignoreHangups(logger)()
 	running, err := server.Open(ctx, cfg, server.Options{Roles: roles, Logger: logger})
 	if err != nil {
 		return err
@@ -50,7 +51,6 @@ func serve(ctx context.Context, f fileFlag, s *settingsFlags, std streams, roles
 	fmt.Fprintf(std.out, "recount %s serves %s on %s, data in %s\n", server.Version(),
 		strings.Join(roles.Names(), ", "), running.URL(), cfg.DataDir)
 	fmt.Fprintln(std.out, running.Access())
-	defer ignoreHangups(logger)()
 	return running.Run(ctx)
 }
 

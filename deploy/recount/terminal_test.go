@@ -57,3 +57,23 @@ func TestTableShowsNoEscapes(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// TestTerminalShowsEscapes writes what commands print, cut at every byte. Layout stays, and everything that a terminal
+// would obey is shown.
+func TestTerminalShowsEscapes(t *testing.T) {
+	t.Parallel()
+	text := "page,n\r\n\x1b[2J\u202e\u009b\tü€😀\x7f,1\r\nover\rwritten \xff\n"
+	want := "page,n\n\\x1b[2J\\u202e\\u009b\tü€😀\\x7f,1\nover\\rwritten \ufffd\n"
+	for cut := range len(text) {
+		var out bytes.Buffer
+		w := &terminal{out: &out}
+		for _, part := range []string{text[:cut], text[cut:]} {
+			if n, err := w.Write([]byte(part)); n != len(part) || err != nil {
+				t.Fatal(n, err)
+			}
+		}
+		if out.String() != want {
+			t.Errorf("cut at %d: got %q, want %q", cut, out.String(), want)
+		}
+	}
+}
