@@ -50,10 +50,10 @@ func run(t *testing.T, s *Server) (stop func()) {
 	return stop
 }
 
-// send sends a request without a body and returns the status and the body of the answer.
-func send(t *testing.T, method, url string) (status int, body string) {
+// ask asks for a resource and returns the status and the body of the answer.
+func ask(t *testing.T, url string) (status int, body string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,12 +83,12 @@ func TestReadiness(t *testing.T) {
 	}
 	s.tally.partitions[0].unreadable = &conservation.UnreadableError{Seq: 3, Err: errors.New("damaged")}
 	run(t, s)
-	status, body := send(t, http.MethodGet, s.URL()+"/readyz")
+	status, body := ask(t, s.URL()+"/readyz")
 	if status != http.StatusServiceUnavailable || !strings.Contains(body, "audit") ||
 		!strings.Contains(body, "partition 0 cannot be counted") {
 		t.Errorf("with a partition that cannot be counted: status %d, %s", status, body)
 	}
-	if status, body := send(t, http.MethodGet, s.URL()+"/healthz"); status != http.StatusOK {
+	if status, body := ask(t, s.URL()+"/healthz"); status != http.StatusOK {
 		t.Errorf("/healthz of a process that is not ready: status %d, want 200: %s", status, body)
 	}
 }
@@ -110,7 +110,7 @@ func TestRolesHaveTheirRoutes(t *testing.T) {
 		}
 		stop := run(t, s)
 		for path, want := range map[string]int{"/v1/events": c.events, "/v1/jobs": c.jobs, "/v1/views": http.StatusOK} {
-			if got, body := send(t, http.MethodGet, s.URL()+path); got != want {
+			if got, body := ask(t, s.URL()+path); got != want {
 				t.Errorf("%v: GET %s: status %d, want %d: %s", c.roles.Names(), path, got, want, body)
 			}
 		}

@@ -130,7 +130,7 @@ func TestFullLogLosesNothing(t *testing.T) {
 		}
 		stored = seq
 	}
-	wantError(t, l.Healthy(), eventlog.ErrFull)
+	wantError(t, l.Healthy(testContext(t)), eventlog.ErrFull)
 	if _, err := l.Append(ctx, 1, frame, ""); err != nil {
 		t.Fatalf("append to the other partition, which has room: %v", err)
 	}
@@ -145,7 +145,7 @@ func TestFullLogLosesNothing(t *testing.T) {
 	if seq, err := l.Append(ctx, 0, frame, ""); err != nil || seq != stored+1 {
 		t.Fatalf("append after trim: got %d %v, want %d", seq, err, stored+1)
 	}
-	if err := l.Healthy(); err != nil {
+	if err := l.Healthy(testContext(t)); err != nil {
 		t.Fatalf("healthy after trim: %v", err)
 	}
 }
@@ -220,5 +220,5 @@ func TestCloseEndsAppendsAndReaders(t *testing.T) {
 	}
 	_, err = l.Append(testContext(t), 0, nil, "")
 	wantError(t, err, eventlog.ErrClosed)
-	wantError(t, l.Healthy(), eventlog.ErrClosed)
+	wantError(t, l.Healthy(testContext(t)), eventlog.ErrClosed)
 }

@@ -30,6 +30,8 @@ const (
 	DefaultMaxInFlight = 64 << 20
 	DefaultPrefetch    = 16 << 20
 	DefaultAckTimeout  = 10 * time.Second
+
+	DefaultStartTimeout = 2 * time.Minute
 )
 
 // maxPartitions bounds the number of streams, readers and metrics. It is far above any useful number.
@@ -85,6 +87,8 @@ type Config struct {
 	ReadOnly bool
 	// AckTimeout is how long an append waits for its ack. After that its outcome is unknown.
 	AckTimeout time.Duration
+	// StartTimeout is how long Open waits for each of its steps: a connection, then one stream after the other.
+	StartTimeout time.Duration
 	// Logger may be nil.
 	Logger *slog.Logger
 	// Registerer receives the metrics; nil registers none.
@@ -100,7 +104,7 @@ func DefaultConfig(s Server) Config {
 	return Config{
 		Server: s, Prefix: "recount", Partitions: DefaultPartitions, Replicas: replicas, Durability: Strict,
 		MaxBytes: DefaultMaxBytes, MaxFrame: DefaultMaxFrame, MaxInFlight: DefaultMaxInFlight,
-		Prefetch: DefaultPrefetch, AckTimeout: DefaultAckTimeout,
+		Prefetch: DefaultPrefetch, AckTimeout: DefaultAckTimeout, StartTimeout: DefaultStartTimeout,
 	}
 }
 
@@ -115,6 +119,8 @@ func (c *Config) Settings() []setting.Setting {
 			"strict wants 3, and the embedded log keeps one.", &c.Replicas),
 		setting.Size("log.max_bytes", setting.AtLeast(64<<20),
 			"Largest size of one partition of the log; a full log answers 503.", &c.MaxBytes),
+		setting.Duration("log.start_timeout", setting.Range(time.Second, 24*time.Hour), "Longest wait of a start for "+
+			"the log's servers, and then for each of its streams.", &c.StartTimeout),
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,11 +42,13 @@ type Log struct {
 	inFlight inFlight
 	suspect  atomic.Bool   // an append got no answer: check the server before the next append
 	full     []atomic.Bool // by partition: the last append found no space
+	quorum   quorum
 	closed   atomic.Bool
 }
 
 // Open connects, creates missing streams and checks their durability and effective settings
-// (L1, L4). Its errors wrap ErrAltered, ErrFull or ErrUnavailable where they apply.
+// (L1, L4). It waits for servers that do not answer yet, each time for StartTimeout. Its errors wrap
+// ErrAltered, ErrFull or ErrUnavailable where they apply.
 func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -68,7 +71,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 }
 
 func (l *Log) open(ctx context.Context) (err error) {
-	if err := l.connect(); err != nil {
+	if err := l.await(ctx, "a connection to the log", l.connect); err != nil {
 		return fmt.Errorf("connect to the log: %w", err)
 	}
 	got := l.appends.MaxPayload()
@@ -99,12 +102,14 @@ func (c Config) checkDurability() error {
 	return nil
 }
 
-func (l *Log) connect() (err error) {
-	if l.appends, err = l.dial("appends"); err != nil {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+func (l *Log) connect(context.Context) (err error) {
+	if l.appends == nil {
+		if l.appends, err = l.dial("appends"); err != nil {
+			return err
+		}
 	}
 	if l.reads, err = l.dial("reads"); err != nil {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return err
 	}
 	if l.readJS, err = jetstream.New(l.reads); err != nil {
 		return err
@@ -145,12 +150,17 @@ func (l *Log) dial(purpose string) (*nats.Conn, error) {
 	if l.cfg.Credentials != "" {
 		opts = append(opts, nats.UserCredentials(l.cfg.Credentials))
 	}
-	return nats.Connect(l.cfg.URL, opts...)
+	conn, err := nats.Connect(l.cfg.URL, opts...)
+	var timeout net.Error
+	if errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.As(err, &timeout) {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return conn, err
 }
 
 // Healthy returns why appends cannot succeed now, or nil. It reports a full disk, a lost log
-// directory, a full partition and a lost connection.
-func (l *Log) Healthy() error {
+// directory, a full partition, a lost connection, and an external cluster without a quorum.
+func (l *Log) Healthy(ctx context.Context) error {
 	if l.closed.Load() {
 		return ErrClosed
 	}
@@ -167,6 +177,9 @@ func (l *Log) Healthy() error {
 			return fmt.Errorf("%w: partition %d: let landing and publication catch up, or raise log max bytes", ErrFull,
 				p)
 		}
+	}
+	if l.cfg.Server == nil {
+		return l.checkQuorum(ctx)
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ func TestReaderResumesAfterRestart(t *testing.T) {
 	h.stop()
 	_, err := l.Append(testContext(t), 0, []byte("lost"), "")
 	wantError(t, err, eventlog.ErrUnavailable)
-	if l.Healthy() == nil {
+	if l.Healthy(testContext(t)) == nil {
 		t.Error("the log is healthy without a server")
 	}
 	h.start(natsserver.DefaultConfig(dir))
@@ -38,7 +38,7 @@ func TestReaderResumesAfterRestart(t *testing.T) {
 			t.Fatalf("got %d, want %d", m.Seq, want)
 		}
 	}
-	if err := l.Healthy(); err != nil {
+	if err := l.Healthy(testContext(t)); err != nil {
 		t.Errorf("healthy after the restart: %v", err)
 	}
 }

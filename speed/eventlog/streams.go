@@ -51,36 +51,44 @@ func (c Config) streamConfig(partition int) jetstream.StreamConfig {
 
 // openStreams creates the missing streams and checks all streams.
 func (l *Log) openStreams(ctx context.Context) error {
-	if err := l.checkPartitionCount(ctx); err != nil {
-		return err
-	}
 	for p := range l.cfg.Partitions {
-		s, err := l.openStream(ctx, p)
+		what := "stream " + l.cfg.streamName(p) + " of the log"
+		err := l.await(ctx, what, func(ctx context.Context) error { return l.checkPartitionCount(ctx, p) })
 		if err != nil {
 			return err
 		}
-		l.streams = append(l.streams, s)
+	}
+	for p := range l.cfg.Partitions {
+		what := "stream " + l.cfg.streamName(p) + " of the log"
+		err := l.await(ctx, what, func(ctx context.Context) error {
+			s, err := l.openStream(ctx, p)
+			if err == nil {
+				l.streams = append(l.streams, s)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// checkPartitionCount returns an error if a stream was created for another number of partitions.
-func (l *Log) checkPartitionCount(ctx context.Context) error {
-	for p := range l.cfg.Partitions {
-		s, err := l.js.Stream(ctx, l.cfg.streamName(p))
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("look up stream %s: %w", l.cfg.streamName(p), classify(err))
-		}
-		got := s.CachedInfo().Config.Metadata[partitionsKey]
-		want := strconv.Itoa(l.cfg.Partitions)
-		if got != want {
-			return fmt.Errorf("%w: log partitions is %s, but stream %s was made for %q: the number is fixed (L3); "+
-				"set it back, or use another prefix and an empty lake",
-				ErrAltered, want, l.cfg.streamName(p), got)
-		}
+// checkPartitionCount returns an error if the stream was created for another number of partitions.
+func (l *Log) checkPartitionCount(ctx context.Context, partition int) error {
+	name := l.cfg.streamName(partition)
+	s, err := l.js.Stream(ctx, name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look up stream %s: %w", name, classify(err))
+	}
+	got := s.CachedInfo().Config.Metadata[partitionsKey]
+	want := strconv.Itoa(l.cfg.Partitions)
+	if got != want {
+		return fmt.Errorf("%w: log partitions is %s, but stream %s was made for %q: the number is fixed (L3); "+
+			"set it back, or use another prefix and an empty lake", ErrAltered, want, name, got)
 	}
 	return nil
 }

@@ -183,10 +183,10 @@ func fill(ctx context.Context, l *eventlog.Log) error {
 		if !errors.Is(err, eventlog.ErrUnavailable) {
 			return fmt.Errorf("write beyond the disk: got %w, want an unknown outcome", err)
 		}
-		if errors.Is(l.Healthy(), eventlog.ErrHalted) {
+		if errors.Is(l.Healthy(ctx), eventlog.ErrHalted) {
 			return nil
 		}
 		unknown++
 	}
-	return fmt.Errorf("healthy after %d appends without an ack: got %w, want halted", unknown, l.Healthy())
+	return fmt.Errorf("healthy after %d appends without an ack: got %w, want halted", unknown, l.Healthy(ctx))
 }
