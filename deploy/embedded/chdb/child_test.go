@@ -157,20 +157,83 @@ func TestSurvivesKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
-	// A full disk leaves the entry of a mutation empty.
+	// A full disk leaves the entry of a mutation empty, or cut between two blocks.
 	folders, err := filepath.Glob(filepath.Join(dir, "store", "*", "*", "format_version.txt"))
 	if err != nil || len(folders) == 0 {
 		t.Fatalf("no table's folder: %v", err)
 	}
 	for _, f := range folders {
-		if err := os.WriteFile(filepath.Join(filepath.Dir(f), "mutation_99.txt"), nil, 0o600); err != nil {
-			t.Fatal(err)
+		for name, entry := range map[string]string{
+			"mutation_98.txt": "format version: 1\ncreate time: 2026-11-29 16:16:00\ncommands: (UPDATE n = 0 WHERE n IN (1,",
+			"mutation_99.txt": "",
+		} {
+			if err := os.WriteFile(filepath.Join(filepath.Dir(f), name), []byte(entry), 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	again, out := child(t, "count", dir)
 	wait(t, out, fmt.Sprintf("rows 20000 sum %d", 20000*19999/2))
 	wait(t, out, "closed")
 	if err := again.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A tool that follows symbolic links copies every table twice, and a tool that leaves them out copies none. The engine
+// starts on both copies, and again after it has made the links.
+func TestCopiesWithoutLinks(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	original := filepath.Join(dir, "original")
+	cmd, out := child(t, "insert", original)
+	wait(t, out, "acknowledged")
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	for name, flags := range map[string][]string{
+		"followed": {"-RL"},
+		"left out": nil,
+	} {
+		copied := filepath.Join(dir, name)
+		if flags == nil {
+			copyWithoutLinks(t, original, copied)
+		} else if said, err := exec.Command("cp", append(flags, original, copied)...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, said)
+		}
+		for range 2 {
+			again, out := child(t, "count", copied)
+			wait(t, out, fmt.Sprintf("rows 20000 sum %d", 20000*19999/2))
+			wait(t, out, "closed")
+			if err := again.Wait(); err != nil {
+				t.Fatal(name, err)
+			}
+		}
+		if info, err := os.Lstat(filepath.Join(copied, "metadata", "recount")); err != nil ||
+			info.Mode()&os.ModeSymlink == 0 {
+			t.Errorf("%s: the engine made no link again: %v", name, err)
+		}
+	}
+}
+
+func copyWithoutLinks(t *testing.T, from, to string) {
+	t.Helper()
+	err := filepath.WalkDir(from, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.Type()&os.ModeSymlink != 0 {
+			return err
+		}
+		target := filepath.Join(to, strings.TrimPrefix(path, from))
+		if d.IsDir() {
+			return os.MkdirAll(target, 0o750)
+		}
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(target, raw, 0o600)
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 }

@@ -76,7 +76,7 @@ func start(cfg Config) (*core, error) {
 }
 
 // makeFolders creates the data folder and empties the one for staged inserts, where a killed process leaves
-// files, and drops empty entries of mutations. All only once no other process has the engine there.
+// files. It drops broken entries of mutations and followed links. All only once no other process has the engine there.
 func (c *core) makeFolders() error {
 	if err := os.MkdirAll(c.cfg.DataDir, 0o755); err != nil {
 		return err
@@ -84,12 +84,20 @@ func (c *core) makeFolders() error {
 	if err := checkUnlocked(filepath.Join(c.cfg.DataDir, "status")); err != nil {
 		return err
 	}
-	dropped, err := dropEmptyMutations(c.cfg.DataDir)
+	dropped, err := dropBrokenMutations(c.cfg.DataDir)
 	if err != nil {
 		return err
 	}
 	if dropped > 0 {
-		c.log.Warn("dropped empty entries of mutations, as a full disk leaves them", "files", dropped)
+		c.log.Warn("dropped broken entries of mutations, as a full disk leaves them", "files", dropped)
+	}
+	copies, err := dropFollowedLinks(c.cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	if copies > 0 {
+		c.log.Warn("removed second copies of tables, as a tool makes them that follows symbolic links; the tables "+
+			"themselves are in the folder store", "folders", copies)
 	}
 	if err := os.RemoveAll(c.stageDir); err != nil {
 		return err
