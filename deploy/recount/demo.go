@@ -31,6 +31,6 @@ func (c *demoCmd) Run(ctx context.Context, s *settingsFlags, std streams) error 
 	}
 	return demo.Run(ctx, demo.Options{
 		Rows: c.Rows, Keep: c.Keep, File: c.File, Seed: c.Seed, Settings: s.given(),
-		Out: std.out, Logger: cfg.Logger.New(std.err),
+		Out: unguarded(std.out), Logger: cfg.Logger.New(std.err),
 	})
 }

@@ -38,19 +38,19 @@ func (c *publicationsListCmd) Run(ctx context.Context, std streams) error {
 
 type publicationsPinCmd struct {
 	serverFlag
-	N publicationNumber `arg:"" name:"publication" help:"Number of the publication."`
+	N publication `arg:"" name:"publication" help:"Number of the publication."`
 }
 
-// publicationNumber is the number of a publication on the command line.
-type publicationNumber uint64
+// publication is the number of a publication on the command line.
+type publication uint64
 
 // UnmarshalText reads a number.
-func (n *publicationNumber) UnmarshalText(text []byte) error {
+func (n *publication) UnmarshalText(text []byte) error {
 	number, err := strconv.ParseUint(string(text), 10, 64)
 	if err != nil {
 		return fmt.Errorf("%q is not the number of a publication; recount publications list shows them", text)
 	}
-	*n = publicationNumber(number)
+	*n = publication(number)
 	return nil
 }
 

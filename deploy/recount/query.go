@@ -20,20 +20,20 @@ import (
 
 type queryCmd struct {
 	serverFlag
-	View        string             `arg:"" help:"Name of the view."`
-	From        timeFlag           `required:"" placeholder:"TIME" help:"Start of the range, RFC 3339."`
-	To          timeFlag           `required:"" placeholder:"TIME" help:"End of the range, not included, RFC 3339."`
-	Measures    []string           `short:"m" help:"Measures to return; when empty, all of the view."`
-	GroupBy     []string           `short:"g" help:"Dimensions to group by."`
-	Granularity string             `default:"all" help:"Width of the windows: all, 1m, 5m, 15m, 1h, 1d, 1w, 1mo."`
-	TimeZone    string             `help:"IANA time zone of the windows, such as Europe/Berlin; when empty, UTC."`
-	Where       []string           `short:"w" sep:"none" help:"Condition dimension:op:value, such as page:eq:/ or page:in:/,/a."`
-	OrderBy     []string           `short:"o" help:"Columns to order by; column:desc orders descending."`
-	Limit       int                `default:"1000" help:"Maximum number of rows."`
-	Mode        string             `default:"merged" enum:"merged,exact,live" help:"All, published or later events: ${enum}."`
-	AsOf        *publicationNumber `help:"Number of the publication to read; see recount publications list."`
-	Fill        bool               `help:"Print windows without events too."`
-	Format      string             `default:"table" enum:"table,csv,json" help:"Output format: table, csv or json."`
+	View        string       `arg:"" help:"Name of the view."`
+	From        timeFlag     `required:"" placeholder:"TIME" help:"Start of the range, RFC 3339."`
+	To          timeFlag     `required:"" placeholder:"TIME" help:"End of the range, not included, RFC 3339."`
+	Measures    []string     `short:"m" help:"Measures to return; when empty, all of the view."`
+	GroupBy     []string     `short:"g" help:"Dimensions to group by."`
+	Granularity string       `default:"all" help:"Width of the windows: all, 1m, 5m, 15m, 1h, 1d, 1w, 1mo."`
+	TimeZone    string       `help:"IANA time zone of the windows, such as Europe/Berlin; when empty, UTC."`
+	Where       []string     `short:"w" sep:"none" help:"Condition dimension:op:value, like page:eq:/ or page:in:/,/a."`
+	OrderBy     []string     `short:"o" help:"Columns to order by; column:desc orders descending."`
+	Limit       int          `default:"1000" help:"Maximum number of rows."`
+	Mode        string       `default:"merged" enum:"merged,exact,live" help:"All, published or later events: ${enum}."`
+	AsOf        *publication `help:"Number of the publication to read; see recount publications list."`
+	Fill        bool         `help:"Print windows without events too."`
+	Format      string       `default:"table" enum:"table,csv,json" help:"Output format: table, csv or json."`
 }
 
 // Run asks the server and prints the answer.

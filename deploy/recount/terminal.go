@@ -17,6 +17,14 @@ func guardTerminal(out *os.File) io.Writer {
 	return &terminal{out: out}
 }
 
+// unguarded returns what guardTerminal was given, for a command that draws and prints no text of others.
+func unguarded(out io.Writer) io.Writer {
+	if t, ok := out.(*terminal); ok {
+		return t.out
+	}
+	return out
+}
+
 // terminal escapes control characters in what is written to it, except those of the layout: newline and tab.
 type terminal struct {
 	out  io.Writer
