@@ -15,8 +15,10 @@ func (s *Server) openAPI(context.Context) error {
 	if s.batch, err = batchview.New(s.engines.sql, s.cfg.batchViews()); err != nil {
 		return err
 	}
+	ac := s.cfg.Query
+	ac.Fair = s.keys != nil // Without keys there is one tenant.
 	rc := reader.Config{Catalog: s.catalog, Publications: s.publisher, Batch: s.batch, OnGone: s.publisher.Suspect,
-		Now: failpoint.Now, Logger: s.logger, Registerer: s.registry}
+		Memory: ac.Budget(), Now: failpoint.Now, Logger: s.logger, Registerer: s.registry}
 	if s.views != nil {
 		rc.Live = s.views
 		rc.Known = s.views.Known
@@ -25,8 +27,6 @@ func (s *Server) openAPI(context.Context) error {
 	if err != nil {
 		return err
 	}
-	ac := s.cfg.Query
-	ac.Fair = s.keys != nil // Without keys there is one tenant.
 	if s.views != nil && s.roles.Has(Batch) {
 		s.grader = scores.NewGrader(s.publisher, s.cfg.Log.Partitions,
 			scores.DefaultConfig(s.catalog, s.batch, s.views).Run, s.logger, s.registry)

@@ -202,6 +202,7 @@ type Scan struct {
 	GroupBy  []Dimension
 	Where    []Condition
 	Measures []Measure
+	Memory   *Share // what the scan holds while it grows; nil has no limit
 }
 
 // Dimension is a grouping column with its type.

@@ -48,6 +48,8 @@ type Config struct {
 	MaxConcurrent int
 	// MaxQueued is how many queries may wait for their turn.
 	MaxQueued int
+	// Memory is how many bytes all queries may hold together while they run.
+	Memory int64
 	// MaxHeld is how many bytes of finished answers may wait for slow clients.
 	MaxHeld int64
 	// Timeout is how long one query may take, including its wait.
@@ -57,12 +59,24 @@ type Config struct {
 }
 
 // perProcessor is how many queries run at once for each processor. Most of them wait for ClickHouse.
-const perProcessor = 4
+// More than maxByDefault would not make ClickHouse faster.
+const (
+	perProcessor = 4
+	maxByDefault = 32
+)
 
-// DefaultConfig allows 4 running and 4 waiting queries for each processor, and 64 MiB for slow clients.
+// DefaultConfig allows 4 running and 4 waiting queries for each processor, but at most 32 of each, and
+// 64 MiB for slow clients.
 func DefaultConfig() Config {
-	concurrent := perProcessor * runtime.NumCPU()
-	return Config{MaxConcurrent: concurrent, MaxQueued: concurrent, MaxHeld: 64 << 20, Timeout: query.DefaultTimeout}
+	concurrent := min(perProcessor*runtime.NumCPU(), maxByDefault)
+	return Config{MaxConcurrent: concurrent, MaxQueued: concurrent, Memory: 2 << 30, MaxHeld: 64 << 20,
+		Timeout: query.DefaultTimeout}
+}
+
+// Budget returns the memory of all queries. A query waits for memory for less than its time, so that the
+// answer is 429 and not 504.
+func (c Config) Budget() *query.Budget {
+	return query.NewBudget(c.Memory, c.Timeout/2, c.Fair)
 }
 
 // Settings lists what an operator may set.
@@ -70,7 +84,10 @@ func (c *Config) Settings() []setting.Setting {
 	return []setting.Setting{
 		setting.Duration("query.timeout", setting.AtLeast(time.Second), "Longest time of one query.", &c.Timeout),
 		setting.Count("query.concurrent", "queries", setting.AtLeast(1), "Queries that run at once; as many again "+
-			"may wait.", &c.MaxConcurrent, &c.MaxQueued).DefaultIs(fmt.Sprintf("%d for each processor", perProcessor)),
+			"may wait.", &c.MaxConcurrent, &c.MaxQueued).
+			DefaultIs(fmt.Sprintf("%d for each processor, but at most %d", perProcessor, maxByDefault)),
+		setting.Size("query.memory", setting.AtLeast(64<<20), "Largest memory of all queries together, with what they "+
+			"use in ClickHouse; a query that finds none for half of query.timeout is answered 429.", &c.Memory),
 	}
 }
 

@@ -13,6 +13,9 @@ import (
 	"pgregory.net/rapid"
 
 	"recount/schemas/access"
+	"recount/schemas/problem"
+	"recount/schemas/query"
+	"recount/serving/merge"
 )
 
 // TestTurns lets tenants compete at a gate of one running and two waiting queries.
@@ -252,6 +255,41 @@ func TestNoPrincipal(t *testing.T) {
 			if (w.Code == http.StatusUnauthorized) == open {
 				t.Errorf("%s %s: status %d: %s", method, r.pattern, w.Code, w.Body)
 			}
+		}
+	}
+}
+
+// TestPlacesAreBounded checks that more processors do not mean more queries without bound.
+func TestPlacesAreBounded(t *testing.T) {
+	t.Parallel()
+	if n := DefaultConfig().MaxConcurrent; n > maxByDefault {
+		t.Errorf("%d queries run at once", n)
+	}
+}
+
+// TestNoMemoryIsTooManyQueries checks that a query without memory is told when to come back, and one that can
+// never have enough is told what to change.
+func TestNoMemoryIsTooManyQueries(t *testing.T) {
+	t.Parallel()
+	var answer error
+	a := newAPI(t, newLayers(), func(_ *Config, p *Parts) {
+		p.Answerer = answerFunc(func(context.Context) (*merge.Answer, error) { return nil, answer })
+	})
+	for _, c := range []struct {
+		err    error
+		status int
+		code   problem.Code
+		retry  string
+	}{
+		{query.ErrMemoryBusy, http.StatusTooManyRequests, problem.TooManyQueries, "2"},
+		{&query.TooMuchMemoryError{Limit: 1 << 30}, http.StatusUnprocessableEntity, problem.QueryTooLarge, ""},
+	} {
+		answer = fmt.Errorf("scan: %w", c.err)
+		res, body := call(a, http.MethodPost, "/v1/query", `{"view":"flights","from":"2001-01-01T00:00:00Z",`+
+			`"to":"2001-01-02T00:00:00Z"}`)
+		p := decodeProblem(t, res, body)
+		if p.Status != c.status || p.Code != c.code || res.Header.Get("Retry-After") != c.retry {
+			t.Errorf("%v: got %d, %s, Retry-After %q", c.err, p.Status, p.Code, res.Header.Get("Retry-After"))
 		}
 	}
 }

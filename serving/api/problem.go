@@ -63,6 +63,7 @@ var layerErrors = []struct {
 	{reader.ErrLost, http.StatusServiceUnavailable, problem.RowsMissing, 5 * time.Second},
 	{reader.ErrLive, http.StatusServiceUnavailable, problem.LiveUnavailable, time.Second},
 	{errBusy, http.StatusTooManyRequests, problem.TooManyQueries, time.Second},
+	{query.ErrMemoryBusy, http.StatusTooManyRequests, problem.TooManyQueries, 2 * time.Second},
 	{deadletter.ErrExpired, http.StatusGone, problem.ExpiredDeadLetter, 0},
 	{deadletter.ErrUnknown, http.StatusNotFound, problem.UnknownDeadLetter, 0},
 	{deadletter.ErrUnavailable, http.StatusServiceUnavailable, problem.ReplayUnavailable, 0},
@@ -79,6 +80,7 @@ func problemOf(err error) *problem.Problem {
 	var limit *batchview.LimitError
 	var overflow *merge.OverflowError
 	var fill *merge.FillError
+	var tooMuch *query.TooMuchMemoryError
 	switch {
 	case errors.As(err, &p):
 		return p
@@ -90,6 +92,8 @@ func problemOf(err error) *problem.Problem {
 			Field: refused.Field}
 	case errors.As(err, &limit):
 		return problem.New(http.StatusUnprocessableEntity, problem.QueryTooLarge, limit.Reason)
+	case errors.As(err, &tooMuch):
+		return problem.New(http.StatusUnprocessableEntity, problem.QueryTooLarge, tooMuch.Error())
 	case errors.As(err, &fill):
 		return &problem.Problem{Status: http.StatusUnprocessableEntity, Code: problem.QueryTooLarge,
 			Detail: fill.Error(), Field: "fill"}

@@ -68,6 +68,7 @@ func (a *API) runQuery(w http.ResponseWriter, r *http.Request, q *query.Query) e
 		if err != nil {
 			return err
 		}
+		defer answer.Close()
 		a.metrics.rows.Observe(float64(answer.Rows()))
 		return write(w, f, answer)
 	})(w, r)

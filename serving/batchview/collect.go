@@ -1,6 +1,7 @@
 package batchview
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 
@@ -18,6 +19,8 @@ type collector struct {
 	dest []any
 	// maxGroups is how many rows the part may have.
 	maxGroups int
+	// held is how many bytes of the scan's share the part has.
+	held int64
 
 	// group is 0 in the guard's row, else 1.
 	group    uint8
@@ -88,7 +91,7 @@ func (m *measureCell) dest() []any {
 }
 
 // add appends the row that was scanned last.
-func (c *collector) add() error {
+func (c *collector) add(ctx context.Context) error {
 	c.allRows += c.rows
 	c.allSums += c.sum
 	c.part.Overflow.Add(c.overflow)
@@ -103,6 +106,17 @@ func (c *collector) add() error {
 		return &LimitError{fmt.Sprintf("the query has more than %d groups; use fewer dimensions, a coarser "+
 			"granularity or a shorter range", c.maxGroups)}
 	}
+	bytes := rowBytes(c.scan)
+	for d := range c.dims {
+		bytes += int64(len(c.dims[d].text))
+	}
+	for j := range c.measures {
+		bytes += int64(len(c.measures[j].sketch))
+	}
+	if err := c.scan.Memory.Grow(ctx, bytes); err != nil {
+		return err
+	}
+	c.held += bytes
 	p.Windows = append(p.Windows, c.window)
 	p.Events = append(p.Events, c.events)
 	for d := range c.dims {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
@@ -32,6 +33,10 @@ type LimitError struct{ Reason string }
 
 func (e *LimitError) Error() string { return e.Reason }
 
+// errMemory says that a statement needs more memory than it may use.
+var errMemory = &LimitError{"the query needs too much memory; use fewer dimensions, fewer distinct measures or a " +
+	"shorter range"}
+
 // The exception codes of ClickHouse that classify handles.
 const (
 	codeUnknownTable = 60
@@ -49,16 +54,17 @@ func classify(ctx context.Context, err error) error {
 	if !errors.As(err, &ex) {
 		return err
 	}
-	switch ex.Code {
-	case codeUnknownTable:
+	switch {
+	case ex.Code == codeUnknownTable:
 		return fmt.Errorf("%w: %w", query.ErrCollected, err)
-	case codeTooManyRows:
+	case ex.Code == codeTooManyRows:
 		return &LimitError{"the query has too many groups; use fewer dimensions, a coarser granularity or a shorter " +
 			"range"}
-	case codeMemory:
-		return &LimitError{"the query needs too much memory; use fewer dimensions, fewer distinct measures or a " +
-			"shorter range"}
-	case codeTimeout:
+	case ex.Code == codeMemory && strings.Contains(ex.Message, "(total)"):
+		return fmt.Errorf("%w: %w", query.ErrMemoryBusy, err) // All that the engine does needs too much.
+	case ex.Code == codeMemory:
+		return errMemory
+	case ex.Code == codeTimeout:
 		return fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
 	}
 	return err

@@ -21,7 +21,7 @@ type Config struct {
 	Bucket time.Duration
 	// MaxGroups is how many rows a part may have. A scan with more fails.
 	MaxGroups int
-	// MaxMemory is how many bytes ClickHouse may use for one scan.
+	// MaxMemory is how many bytes ClickHouse may use for one scan. The scan's share of memory may allow less.
 	MaxMemory int64
 	// Timeout is how long one scan may take, unless the caller's context ends earlier.
 	Timeout time.Duration
@@ -89,32 +89,48 @@ func (v *Views) Scan(ctx context.Context, state *record.State, scan *query.Scan,
 	if pins.rows == 0 {
 		return newCollector(scan, v.cfg.MaxGroups).part, nil
 	}
+	memory := v.firstMemory(scan, pins)
 	if !v.tenants.Load() && readsAll(scan, pins) {
-		c, err := v.run(ctx, scan, build(scan, pins, opts.Sketches, false))
+		c, err := v.run(ctx, scan, build(scan, pins, opts.Sketches, false), &memory)
 		if err != nil || c.proves(pins) {
 			return c.part, err
 		}
 		v.tenants.Store(true)
 	}
-	c, err := v.run(ctx, scan, build(scan, pins, opts.Sketches, true))
+	c, err := v.run(ctx, scan, build(scan, pins, opts.Sketches, true), &memory)
 	if err == nil && !c.proves(pins) {
 		return nil, &GuardError{View: scan.View.Name, Publication: state.N, Want: pins.rows, Got: c.allRows}
 	}
 	return c.part, err
 }
 
-// run runs a statement to its end. The collector is never nil. After an error its part is nil.
-func (v *Views) run(ctx context.Context, scan *query.Scan, st *statement) (*collector, error) {
-	ctx, cancel := v.context(ctx, len(st.sql))
-	defer cancel()
-	c := newCollector(scan, v.cfg.MaxGroups)
-	if err := v.collect(ctx, st, c); err != nil {
+// run runs a statement to its end, with so much memory for ClickHouse. When that is not enough, it runs the
+// statement again with more. The collector is never nil. After an error its part is nil.
+func (v *Views) run(ctx context.Context, scan *query.Scan, st *statement, memory *int64) (*collector, error) {
+	for {
+		c := newCollector(scan, v.cfg.MaxGroups)
+		err := v.collect(ctx, st, c, *memory)
+		if err == nil {
+			return c, nil
+		}
+		scan.Memory.Shrink(c.held)
+		more := min(memoryFactor**memory, scan.Memory.Room(v.cfg.MaxMemory)/4*3) // The part needs memory too.
+		if errors.Is(err, errMemory) && more > *memory {
+			*memory = more
+			continue
+		}
 		return &collector{}, fmt.Errorf("scan batch view %s: %w", scan.View.Name, err)
 	}
-	return c, nil
 }
 
-func (v *Views) collect(ctx context.Context, st *statement, c *collector) error {
+// collect runs a statement once. ClickHouse's memory is part of the scan's share meanwhile.
+func (v *Views) collect(parent context.Context, st *statement, c *collector, memory int64) error {
+	if err := c.scan.Memory.Grow(parent, memory); err != nil {
+		return err
+	}
+	defer c.scan.Memory.Shrink(memory)
+	ctx, cancel := v.context(parent, len(st.sql), memory)
+	defer cancel()
 	rows, err := v.conn.Query(ctx, st.sql, st.args...)
 	if err != nil {
 		return classify(ctx, err)
@@ -124,7 +140,7 @@ func (v *Views) collect(ctx context.Context, st *statement, c *collector) error 
 		if err := rows.Scan(c.dest...); err != nil {
 			return fmt.Errorf("read row: %w", err)
 		}
-		if err := c.add(); err != nil {
+		if err := c.add(ctx); err != nil {
 			return err
 		}
 	}
@@ -137,7 +153,7 @@ func (v *Views) collect(ctx context.Context, st *statement, c *collector) error 
 // context returns a context for the driver with the settings of one scan. It ends when the
 // caller's context ends, but has no deadline: with one, the driver would overwrite
 // max_execution_time by the deadline plus five seconds.
-func (v *Views) context(ctx context.Context, sqlBytes int) (context.Context, context.CancelFunc) {
+func (v *Views) context(ctx context.Context, sqlBytes int, memory int64) (context.Context, context.CancelFunc) {
 	limit := v.cfg.Timeout
 	if deadline, ok := ctx.Deadline(); ok {
 		limit = min(limit, time.Until(deadline))
@@ -146,7 +162,7 @@ func (v *Views) context(ctx context.Context, sqlBytes int) (context.Context, con
 	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
 	settings := clickhouse.Settings{
 		"max_execution_time":     max(1, int(math.Ceil(limit.Seconds()))),
-		"max_memory_usage":       v.cfg.MaxMemory,
+		"max_memory_usage":       memory,
 		"max_rows_to_group_by":   v.cfg.MaxGroups,
 		"group_by_overflow_mode": "throw",
 		"max_query_size":         sqlBytes + 1<<20,

@@ -21,8 +21,13 @@ type Answer struct {
 	// HasLive marks the rows with a live part. It is nil when no row has one.
 	HasLive  []bool
 	Accuracy query.Accuracy
-	rows     int
+	// Memory is what the answer holds until it is closed. It may be nil.
+	Memory *query.Share
+	rows   int
 }
+
+// Close gives back the memory that the answer holds. Its columns must not be used after that.
+func (a *Answer) Close() { a.Memory.Close() }
 
 // Rows returns the number of rows.
 func (a *Answer) Rows() int { return a.rows }

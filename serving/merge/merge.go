@@ -55,6 +55,25 @@ func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, accuracy q
 	return a, nil
 }
 
+// Bytes returns the memory that Merge needs besides its parts, at most: the index of the groups, their
+// order, and the answer's columns.
+func Bytes(scan *query.Scan, q *query.Query, batch, live *query.Part) int64 {
+	const rank = 8
+	const group = 4*4 + 2*16 + 4 // in groups, twice as an entry, and in places
+	const indexed = 64           // a live row in the index
+	const finished = 3*9 + 2*8   // a value, its live part, a third of slack, and bounds
+	l := int64(orEmpty(scan, live).Rows())
+	rows := int64(orEmpty(scan, batch).Rows()) + l
+	answered := min(rows, int64(q.Limit))
+	if q.Fill {
+		answered = min(rows*int64(scan.Windows.Len()), query.MaxLimit)
+		rows = max(rows, answered)
+	}
+	keys := int64(1 + len(scan.GroupBy) + len(q.OrderBy))
+	return indexed*l + rows*(group+rank*keys) +
+		answered*(8+17*int64(len(scan.GroupBy))+finished*int64(len(scan.Measures)))
+}
+
 func orEmpty(scan *query.Scan, p *query.Part) *query.Part {
 	if p != nil {
 		return p

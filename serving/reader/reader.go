@@ -73,6 +73,8 @@ type Config struct {
 	// log, such as those that this process has acknowledged. An answer that ends earlier says so (Q6).
 	// It may be nil.
 	Known func() []uint64
+	// Memory is what all queries together may hold. It may be nil, which means no limit.
+	Memory *query.Budget
 	// OnGone is called when rows of the newest publication are missing, so that they can be
 	// written again. It may be nil.
 	OnGone func()
@@ -108,19 +110,32 @@ func New(c Config) (*Reader, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Reader{c, newMetrics(c.Registerer)}, nil
+	return &Reader{c, newMetrics(c.Registerer, c.Memory)}, nil
 }
 
-// Answer answers a query of a tenant. It sets the query's empty fields to their defaults.
+// Answer answers a query of a tenant. It sets the query's empty fields to their defaults. The caller must
+// close the answer.
 //
 // The errors are: *query.Error; query.ErrNoPublication and query.ErrCollected (for as_of);
 // ErrNotPublished, ErrRestarts, ErrLost, ErrBatch, ErrLive and ErrPublications;
-// *batchview.LimitError, *merge.OverflowError and *merge.FillError; and the context's error.
+// *batchview.LimitError, *merge.OverflowError and *merge.FillError; query.ErrMemoryBusy and
+// *query.TooMuchMemoryError; and the context's error.
 func (r *Reader) Answer(ctx context.Context, q *query.Query, tenant string) (*merge.Answer, error) {
 	scan, err := q.Resolve(r.Catalog, tenant)
 	if err != nil {
 		return nil, err
 	}
+	scan.Memory = r.Memory.Open(tenant)
+	a, err := r.answer(ctx, q, scan)
+	if err != nil {
+		scan.Memory.Close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// answer makes attempts until one needs no restart. What an attempt holds is given back before the next.
+func (r *Reader) answer(ctx context.Context, q *query.Query, scan *query.Scan) (*merge.Answer, error) {
 	var missing uint64 // the publication whose rows were missing in the last attempt
 	for restarts := range 1 + MaxRestarts {
 		var gone *goneError
@@ -144,6 +159,7 @@ func (r *Reader) Answer(ctx context.Context, q *query.Query, tenant string) (*me
 		default:
 			return a, err
 		}
+		scan.Memory.Close()
 	}
 	return nil, ErrRestarts
 }
@@ -182,10 +198,16 @@ func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan, 
 	if err != nil {
 		return nil, err
 	}
+	if err := scan.Memory.Grow(ctx, merge.Bytes(scan, q, batch, live.Part)); err != nil {
+		return nil, err
+	}
 	defer r.metrics.time("merge")()
 	a, err := merge.Merge(scan, q, batch, live.Part, r.accuracy(state, live, known))
 	if err == nil && isShort(live, known) {
 		a.Accuracy.Exact = false
+	}
+	if err == nil {
+		a.Memory = scan.Memory
 	}
 	return a, err
 }
@@ -247,7 +269,7 @@ func (r *Reader) live(ctx context.Context, q *query.Query, scan *query.Scan, sta
 	switch {
 	case err == nil:
 		return part, checkLive(part, state.H)
-	case errors.Is(err, query.ErrPinExpired) && !last || ctx.Err() != nil:
+	case errors.Is(err, query.ErrPinExpired) && !last || ctx.Err() != nil || isMemory(err):
 		return nil, err
 	case q.Mode == query.Live:
 		return nil, fmt.Errorf("%w: %w", ErrLive, err)
@@ -255,6 +277,12 @@ func (r *Reader) live(ctx context.Context, q *query.Query, scan *query.Scan, sta
 	r.metrics.stale.Inc()
 	r.Logger.Warn("a query is answered without the speed layer", "view", scan.View.Name, "error", err)
 	return nothing, nil
+}
+
+// isMemory reports whether a layer is well and the query found no memory.
+func isMemory(err error) bool {
+	var tooMuch *query.TooMuchMemoryError
+	return errors.Is(err, query.ErrMemoryBusy) || errors.As(err, &tooMuch)
 }
 
 // checkLive refuses a part that does not begin at H. Such a part would count messages twice, and
@@ -288,7 +316,7 @@ func (r *Reader) batch(ctx context.Context, q *query.Query, scan *query.Scan, st
 		return part, nil
 	case errors.Is(err, query.ErrCollected):
 		return nil, &goneError{state.N, err}
-	case errors.As(err, &limit) || errors.Is(err, context.DeadlineExceeded):
+	case errors.As(err, &limit) || errors.Is(err, context.DeadlineExceeded) || isMemory(err):
 		return nil, err
 	}
 	if failpoint.Off(failpoint.Q5) {

@@ -18,11 +18,17 @@ import (
 
 func (w *world) reader(t testing.TB) *Reader {
 	r, err := New(Config{Catalog: oracle.Catalog(), Publications: w, Batch: batchLayer{w}, Live: speedLayer{w},
-		Now: func() time.Time { return start.Add(time.Second) }})
+		Memory: query.NewBudget(1<<30, time.Second, false), Now: func() time.Time { return start.Add(time.Second) }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// held returns how many bytes the reader's queries hold.
+func held(r *Reader) int64 {
+	bytes, _, _ := r.Memory.Held()
+	return bytes
 }
 
 // play runs queries in a world that changes all the time. It returns an error for the first answer
@@ -41,6 +47,12 @@ func play(t testing.TB, seed uint64, prepare func(*world)) error {
 			q.AsOf = &n
 		}
 		a, err := r.Answer(t.Context(), q, "default")
+		if err == nil {
+			a.Close()
+		}
+		if n := held(r); n != 0 {
+			return fmt.Errorf("%d bytes are held after an answer with the error %w", n, err)
+		}
 		if err != nil {
 			if !expected(err) {
 				return fmt.Errorf("seed %d: unexpected error: %w", seed, err)
@@ -400,4 +412,57 @@ func TestEarlierPublicationSaysSo(t *testing.T) {
 			t.Errorf("%s: got %+v, want complete and exact %v", mode, a.Accuracy, want)
 		}
 	}
+}
+
+// TestMemoryIsRefused asks while another query holds all memory, and asks for more than there is. Neither is
+// answered without a layer, as if that layer were down.
+func TestMemoryIsRefused(t *testing.T) {
+	t.Parallel()
+	f := &fixed{state: published(), live: &query.LivePart{Through: published().H}}
+	layers := map[string]Config{
+		"live": {Batch: noRows{}, Live: liveScan(func(ctx context.Context, s *query.Scan) error {
+			return s.Memory.Grow(ctx, 3<<20)
+		})},
+		"batch": {Live: f, Batch: batchScan(func(ctx context.Context, s *query.Scan) error {
+			return s.Memory.Grow(ctx, 3<<20)
+		})},
+	}
+	for name, cfg := range layers {
+		cfg.Catalog = oracle.Catalog()
+		cfg.Publications = f
+		cfg.Memory = query.NewBudget(4<<20, time.Millisecond, false)
+		r, err := New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := r.Memory.Open("other")
+		if err := other.Grow(t.Context(), 2<<20); err != nil {
+			t.Fatal(err)
+		}
+		q := &query.Query{View: "flights", From: start, To: start.Add(time.Hour)}
+		if _, err := r.Answer(t.Context(), q, "default"); !errors.Is(err, query.ErrMemoryBusy) {
+			t.Errorf("%s: got %v, want %v", name, err, query.ErrMemoryBusy)
+		}
+		other.Close()
+		r.Memory = query.NewBudget(2<<20, time.Millisecond, false)
+		var tooMuch *query.TooMuchMemoryError
+		if _, err := r.Answer(t.Context(), q, "default"); !errors.As(err, &tooMuch) {
+			t.Errorf("%s: got %v, want a *query.TooMuchMemoryError", name, err)
+		}
+	}
+}
+
+// batchScan and liveScan are layers without rows.
+type (
+	batchScan func(ctx context.Context, s *query.Scan) error
+	liveScan  func(ctx context.Context, s *query.Scan) error
+)
+
+func (f batchScan) Scan(ctx context.Context, _ *record.State, s *query.Scan, _ batchview.Options) (*query.Part,
+	error) {
+	return nil, f(ctx, s)
+}
+
+func (f liveScan) Scan(ctx context.Context, s *query.Scan, cut []position.Offset) (*query.LivePart, error) {
+	return &query.LivePart{Through: cut}, f(ctx, s)
 }

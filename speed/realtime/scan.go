@@ -71,12 +71,12 @@ func (p *partition) scan(ctx context.Context, sc *scanner, r scanRange, live *qu
 		return err
 	}
 	for _, s := range closed {
-		if err := ctx.Err(); err != nil {
+		if err := errors.Join(ctx.Err(), sc.hold(ctx)); err != nil {
 			return err
 		}
 		sc.addSegment(s)
 	}
-	return nil
+	return sc.hold(ctx)
 }
 
 // scanTail records the partition's state in live, adds the open segment to sc if it is in the range, and

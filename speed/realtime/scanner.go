@@ -1,6 +1,7 @@
 package realtime
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -18,6 +19,8 @@ type scanner struct {
 	groups     groupTable
 	result     query.Part
 	target     []int32 // for each row of the current table, its group or -1
+	sketched   int64   // bytes of the sketches in result
+	held       int64   // bytes of the scan's share of memory
 	overflowed bool    // whether a value of a dimension overflowed in the current segment
 }
 
@@ -236,6 +239,9 @@ func (sc *scanner) mergeTable(t *table) {
 		sc.result.Measures[i] = values
 		if m := t.measures[column]; m != nil {
 			m.merge(values, sc.target)
+			if s, ok := m.(*sketches); ok {
+				sc.sketched += s.targeted(sc.target)
+			}
 			continue
 		}
 		for r, g := range sc.target {
@@ -244,4 +250,24 @@ func (sc *scanner) mergeTable(t *table) {
 			}
 		}
 	}
+}
+
+// hold makes the scan's share of memory as large as what was gathered. It may wait, so no lock may be held.
+func (sc *scanner) hold(ctx context.Context) error {
+	const group = 8 + 4 + 12 // events, window and index
+	const accumulator = 72
+	n := int64(sc.groups.len())
+	bytes := sc.sketched + n*(group+4*int64(sc.groups.stride)+accumulator*int64(len(sc.measures)))
+	for i := range sc.groupBy {
+		bytes += sc.groupBy[i].values.bytes() + 16*n
+	}
+	more := bytes - sc.held
+	if more <= 0 {
+		return nil
+	}
+	if err := sc.scan.Memory.Grow(ctx, more); err != nil {
+		return err
+	}
+	sc.held = bytes
+	return nil
 }

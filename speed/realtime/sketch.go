@@ -70,3 +70,13 @@ func (s *sketches) merge(into []query.Acc, target []int32) {
 		into[t].Sketch.Merge(&s.rows[r])
 	}
 }
+
+// targeted returns the bytes of the sketches that merge adds to others: at most by so much do those grow.
+func (s *sketches) targeted(target []int32) (bytes int64) {
+	for r, t := range target {
+		if t >= 0 {
+			bytes += s.rows[r].Bytes()
+		}
+	}
+	return bytes
+}

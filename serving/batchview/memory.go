@@ -1,0 +1,40 @@
+package batchview
+
+import (
+	"recount/schemas/catalog"
+	"recount/schemas/query"
+)
+
+const (
+	// leastMemory is what ClickHouse gets for any scan: the blocks that its threads read.
+	leastMemory = 32 << 20
+	// memoryFactor is how much more ClickHouse gets when a scan needed more. So the attempts that fail
+	// cost at most a third of the last one.
+	memoryFactor = 4
+	// distinctBytes is what a group's set of hashes needs in ClickHouse.
+	distinctBytes = 768
+)
+
+// firstMemory returns how much memory ClickHouse gets in the first attempt of a scan. No scan has more
+// groups than pinned rows.
+func (v *Views) firstMemory(scan *query.Scan, p *pins) int64 {
+	groups := int64(min(p.rows, uint64(v.cfg.MaxGroups)))
+	if len(scan.GroupBy) == 0 {
+		groups = min(groups, int64(scan.Windows.Len()))
+	}
+	group := rowBytes(scan)
+	for _, m := range scan.Measures {
+		if m.Kind == catalog.Distinct {
+			group += distinctBytes
+		}
+	}
+	return min(leastMemory+groups*group, scan.Memory.Room(v.cfg.MaxMemory)/4*3)
+}
+
+// rowBytes is what a row of a part needs, without its strings and registers.
+func rowBytes(scan *query.Scan) int64 {
+	const window = 4 + 8 // and the number of events
+	const dimension = 16 + 1
+	const accumulator = 72
+	return window + dimension*int64(len(scan.GroupBy)) + accumulator*int64(len(scan.Measures))
+}
