@@ -24,6 +24,11 @@ type fakeServer struct {
 }
 
 func (s *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/v1/views" {
+		fmt.Fprint(w, `{"views":[{"name":"v","event":"known","dimensions":[{"name":"page","type":"string"}],`+
+			`"measures":[{"name":"ms","kind":"sum","field":"ms","type":"int64"}]}]}`)
+		return
+	}
 	body, err := io.ReadAll(r.Body)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -62,12 +67,17 @@ func TestIngest(t *testing.T) {
 	same := file(t, filepath.Join(dir, "tuesday", "ev.csv"), []byte("page\n/\n/a\n"))
 	events := file(t, filepath.Join(dir, "monday", "ev.ndjson"), []byte("{}\n{}\n"))
 	more := file(t, filepath.Join(dir, "tuesday", "ev.ndjson"), []byte("{}\n"))
+	array := file(t, filepath.Join(dir, "array.json"), []byte("[\n{}]\n"))
+	upper := file(t, filepath.Join(dir, "upper.csv"), []byte("Page\n/\n"))
+	number := file(t, filepath.Join(dir, "number.csv"), []byte("page,ms\n404,7\n"))
+	broken := file(t, filepath.Join(dir, "broken.csv"), []byte("id,page\n1,/\n2,/\n3,/\n,/\n5,/\n"))
 	settings := file(t, filepath.Join(dir, "ex.yaml"), nil)
 	for name, c := range map[string]struct {
 		args     []string
 		refusals []int
 		code     int
-		says     string
+		says     string // says is a part of what is printed, standard output first.
+		body     string // body is a part of what is sent.
 		accepted int
 	}{
 		"rows": {args: []string{rows, "--type=t"}, says: "accepted 2, rejected 0\n", accepted: 2},
@@ -83,7 +93,23 @@ func TestIngest(t *testing.T) {
 		"no type": {args: []string{events, rows}, code: exitUsage, says: "recount: " + rows +
 			": name the event type"},
 		"no column": {args: []string{rows, "--type=t", "--id=no"}, code: exitFailed, says: "recount: " +
-			rows + ": --id no: no such column"},
+			rows + ": line 1: --id no: no such column"},
+		"mapping without rows": {args: []string{events, "--id=id"}, code: exitUsage, says: "leave them out"},
+		"bad begin of a later file": {args: []string{events, array}, code: exitFailed, says: array +
+			": the file is one JSON array; write one event a line, as in jq -c '.[]'\nnothing was sent\n"},
+		"other case": {args: []string{upper, "--type=known"}, code: exitFailed, says: upper + ": line 1: column 1 is " +
+			"named \"Page\", and the event type known has a field page; rename the column to page\nnothing was sent"},
+		"other case of another type": {args: []string{upper, "--type=t"}, accepted: 1,
+			says: "rows count at the time of"},
+		"types of the server": {args: []string{number, "--type=known", "--id=page"}, accepted: 1,
+			body: `"id":"404","data":{"page":"404","ms":7}}`},
+		"bad row": {args: []string{broken, events, "--type=t", "--id=id", "--batch=2"}, code: exitFailed, accepted: 5,
+			says: "sending, because --time names no column\nrecount: " + broken + ": line 5: column id is empty, " +
+				"but --id makes it the id; give every row an id (sent before it: 3 " +
+				"events, which count once if you send the file again)\n"},
+		"a refused request": {args: []string{events, more}, refusals: []int{413}, code: exitFailed,
+			says: "accepted 0, rejected 0, not confirmed 2\nrecount: " + events +
+				":  (status 413, code \"overloaded\")\nnot sent: " + more + "\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -95,6 +121,9 @@ func TestIngest(t *testing.T) {
 			if code != c.code || !strings.Contains(stdout+stderr, c.says) || s.lines() != c.accepted {
 				t.Errorf("exit code %d and %d events, want %d, %d and output with %q:\n%s%s", code, s.lines(), c.code,
 					c.accepted, c.says, stdout, stderr)
+			}
+			if got := string(bytes.Join(s.bodies, nil)); !strings.Contains(got, c.body) {
+				t.Errorf("sent %s, want a part %s", got, c.body)
 			}
 			// Package progress prints nothing during the first five seconds.
 			if time.Since(began) < 5*time.Second && strings.Contains(stderr, "0 accepted") {
@@ -110,7 +139,8 @@ func TestIngestWithoutServer(t *testing.T) {
 	path := file(t, filepath.Join(t.TempDir(), "ev.ndjson"), []byte("{}\n"))
 	start := time.Now()
 	code, stdout, stderr := command(t, "ingest", "--server=http://127.0.0.1:1", path)
-	if code != exitFailed || !strings.Contains(stderr, "is a server running? try: recount up") || stdout != "" {
+	if code != exitFailed || !strings.Contains(stderr, "is a server running? try: recount up") ||
+		stdout != "accepted 0, rejected 0, not confirmed 1\n" {
 		t.Errorf("exit code %d after %s:\n%s%s", code, time.Since(start), stdout, stderr)
 	}
 }

@@ -1,6 +1,8 @@
 package eventfile
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -8,7 +10,6 @@ import (
 	"io"
 	"os"
 	"strconv"
-	"strings"
 	"unicode/utf8"
 
 	"recount/schemas/catalog"
@@ -23,18 +24,39 @@ type csvFile struct {
 }
 
 func newCSV(f *os.File, size int64, e event) (*csvFile, error) {
-	c := &csvFile{file: f, reader: csv.NewReader(f), total: size, event: e}
+	text := bufio.NewReader(f)
+	if mark, err := text.Peek(len(byteOrderMark)); err == nil && bytes.Equal(mark, byteOrderMark) {
+		_, _ = text.Discard(len(mark)) // Spreadsheets begin a file with it. Peek has read it already.
+		size -= int64(len(mark))
+	}
+	c := &csvFile{file: f, reader: csv.NewReader(&csvText{text: text}), total: size, event: e}
 	c.reader.ReuseRecord = true
 	header, err := c.reader.Read()
 	if errors.Is(err, io.EOF) {
 		return nil, errors.New("the file is empty: the first line has to name the columns")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the header line: %w", err)
+		return nil, explainCSV(err)
 	}
 	c.names = append(c.names, header...)
-	c.names[0] = strings.TrimPrefix(c.names[0], "\ufeff") // Spreadsheets begin a file with a byte order mark.
-	return c, e.mapping.checkColumns(c.names)
+	if err := e.mapping.checkColumns(c.names); err != nil {
+		return nil, fmt.Errorf("line 1: %w", err)
+	}
+	return c, nil
+}
+
+// explainCSV says what to do about an error of package csv. Errors of csvText name the line themselves.
+func explainCSV(err error) error {
+	var wrong *csv.ParseError
+	switch {
+	case !errors.As(err, &wrong):
+		return err
+	case errors.Is(err, csv.ErrFieldCount):
+		return fmt.Errorf("line %d: it has another number of values than the first line has names; put values that "+
+			"hold commas in quotation marks", wrong.StartLine)
+	}
+	return fmt.Errorf("line %d: a quotation mark at byte %d does not begin or end a value; put the value in quotation "+
+		"marks, and double those inside it", wrong.Line, wrong.Column)
 }
 
 func (c *csvFile) Next() ([]byte, error) {
@@ -43,17 +65,21 @@ func (c *csvFile) Next() ([]byte, error) {
 		return nil, io.EOF
 	}
 	if err != nil {
-		return nil, err // The error of encoding/csv names the line.
+		return nil, explainCSV(err)
 	}
 	c.event.beginRow()
 	for i, text := range row {
 		if !utf8.ValidString(text) {
 			line, _ := c.reader.FieldPos(i)
-			return nil, fmt.Errorf("line %d: column %s is not UTF-8; convert the file", line, c.names[i])
+			return nil, fmt.Errorf("line %d: column %s %w", line, c.names[i], errNotUTF8)
 		}
 		if text != "" { // An empty cell is a missing field.
 			c.event.addColumn(c.names[i], c.value(c.names[i], text))
 		}
+	}
+	if err := c.event.check(); err != nil {
+		line, _ := c.reader.FieldPos(0)
+		return nil, fmt.Errorf("line %d: %w", line, err)
 	}
 	return c.event.json(), nil
 }

@@ -17,13 +17,14 @@ var pageViewed = &catalog.EventType{Name: "page.viewed", Fields: []catalog.Field
 // TestCSV reads a file with guessed and with declared types.
 func TestCSV(t *testing.T) {
 	t.Parallel()
-	const text = "\ufeffid,when,page,ms,ok,note\n7,2024-05-01T10:00:00Z,404,12,true,\"a, \"\"b\"\"\"\n8,,/,,,007\n"
+	const text = "\ufeffid,when,page,ms,ok,note\n7,2024-05-01T10:00:00Z,404,12,true,\"a, \"\"b\"\"\"\n" +
+		"8,2024-05-01T11:00:00z,/,,,007\n"
 	path := writeFile(t, "views.csv", []byte(text))
 	m := Mapping{Type: "page.viewed", ID: "id", Time: "when"}
-	const guessed = `{"specversion":"1.0","type":"page.viewed","source":"views.csv","id":"7",` +
+	const guessed = `{"specversion":"1.0","type":"page.viewed","id":"7",` +
 		`"time":"2024-05-01T10:00:00Z","data":{"page":404,"ms":12,"ok":true,"note":"a, \"b\""}}`
-	const second = `{"specversion":"1.0","type":"page.viewed","source":"views.csv","id":"8",` +
-		`"data":{"page":"/","note":"007"}}`
+	const second = `{"specversion":"1.0","type":"page.viewed","id":"8",` +
+		`"time":"2024-05-01T11:00:00z","data":{"page":"/","note":"007"}}`
 	got, err := readAll(t, path, m)
 	if diff := cmp.Diff([]string{guessed, second}, got); err != nil || diff != "" {
 		t.Errorf("guessed types: %v\n%s", err, diff)

@@ -62,40 +62,8 @@ func TestLines(t *testing.T) {
 		t.Fatal(err, diff)
 	}
 	long := writeFile(t, "long.ndjson", []byte("{}\n"+strings.Repeat(" ", MaxLine+1)))
-	if _, err = readAll(t, long, Mapping{}); err == nil || !strings.Contains(err.Error(), "byte 3") {
-		t.Errorf("a line that is too long: got error %v, want one that names byte 3", err)
-	}
-}
-
-// TestRefused checks the errors for mappings, names and content that cannot be read.
-func TestRefused(t *testing.T) {
-	t.Parallel()
-	typed := Mapping{Type: "t"}
-	for name, c := range map[string]struct {
-		file, content string
-		m             Mapping
-		want          string
-	}{
-		"no type":         {"a.csv", "a\n1\n", Mapping{}, "--type"},
-		"kind":            {"a.xlsx", "", typed, "unknown kind of file"},
-		"empty":           {"a.csv", "", typed, "empty: the first line has to name the columns"},
-		"unnamed column":  {"a.csv", ",a\n0,1\n", typed, "column 1 has no name"},
-		"repeated column": {"a.csv", "a,a\n0,1\n", typed, "two columns are named a"},
-		"no such column": {"a.csv", "a,b\n", Mapping{Type: "t", ID: "c"},
-			"--id c: no such column; the file has a, b"},
-		"missing value": {"a.csv", "a,b\n1,2\n3\n", typed, "line 3"},
-		"open quote":    {"a.csv", "a\n\"1\n", typed, "line"},
-		"not UTF-8":     {"a.csv", "a,b\n1,2\n3,M\xfcnchen\n", typed, "line 3: column b is not UTF-8"},
-		"not Parquet":   {"a.parquet", "PAR1 no PAR1", typed, "parquet"},
-		"short Parquet": {"a.parquet", "PAR1", typed, "parquet"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			got, err := readAll(t, writeFile(t, c.file, []byte(c.content)), c.m)
-			if err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Fatalf("got %q and error %v; want an error that contains %q", got, err, c.want)
-			}
-		})
+	if _, err = readAll(t, long, Mapping{}); err == nil || !strings.Contains(err.Error(), "line 2, byte 3") {
+		t.Errorf("a line that is too long: got error %v, want one that names line 2", err)
 	}
 }
 
@@ -105,7 +73,7 @@ func FuzzLines(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		r, err := Open(writeFile(t, "a.ndjson", text), Mapping{})
 		if err != nil {
-			t.Fatal(err)
+			return // The text does not begin like NDJSON.
 		}
 		defer r.Close()
 		for rest := text; ; {

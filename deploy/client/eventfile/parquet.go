@@ -36,7 +36,8 @@ func newParquet(f *os.File, size int64, e event) (p *parquetFile, err error) {
 	p = &parquetFile{file: f, buffer: make([]parquet.Row, 1024), event: e}
 	for i, field := range pf.Schema().Fields() {
 		if !field.Leaf() || field.Repeated() {
-			return nil, fmt.Errorf("column %s is nested; only flat files can be read", field.Name())
+			return nil, fmt.Errorf("column %s is nested; only flat files can be read, so remove the column or flatten "+
+				"it", field.Name())
 		}
 		// The schema begins with its root.
 		c, err := newConverter(&pf.Metadata().Schema[i+1], field.Type(), e.mapping.instant(field.Name()))
@@ -46,9 +47,23 @@ func newParquet(f *os.File, size int64, e event) (p *parquetFile, err error) {
 		p.names = append(p.names, field.Name())
 		p.convert = append(p.convert, c)
 	}
-	p.reader = parquet.MultiRowGroup(pf.RowGroups()...).Rows()
+	if err := e.mapping.checkColumns(p.names); err != nil {
+		return nil, err
+	}
+	p.reader = parquet.MultiRowGroup(filled(pf.RowGroups())...).Rows()
 	p.total = pf.NumRows()
-	return p, e.mapping.checkColumns(p.names)
+	return p, nil
+}
+
+// filled returns the row groups that have rows. Some writers write one without rows and pages, which the library cannot
+// read.
+func filled(groups []parquet.RowGroup) (out []parquet.RowGroup) {
+	for _, g := range groups {
+		if g.NumRows() > 0 {
+			out = append(out, g)
+		}
+	}
+	return out
 }
 
 // instant reports whether an event needs a column as a time in RFC 3339.
@@ -85,6 +100,9 @@ func (p *parquetFile) Next() (line []byte, err error) {
 	}
 	p.rows = p.rows[1:]
 	p.done++
+	if err := p.event.check(); err != nil {
+		return nil, fmt.Errorf("row %d: %w", p.done, err)
+	}
 	return p.event.json(), nil
 }
 

@@ -50,7 +50,7 @@ func newConverter(e *format.SchemaElement, t parquet.Type, instant bool) (conver
 		}
 		return unsigned, nil
 	case *format.TimestampType:
-		return timestamp(l.Unit.Value.Duration()), nil
+		return zoned(l, instant)
 	case *format.DateType:
 		return date(instant), nil
 	case *format.UUIDType:
@@ -73,9 +73,9 @@ func plain(v parquet.Value) ([]byte, error) {
 	case parquet.Int64:
 		return strconv.AppendInt(nil, v.Int64(), 10), nil
 	case parquet.Float:
-		return number(float64(v.Float())), nil
+		return number(float64(v.Float()))
 	case parquet.Double:
-		return number(v.Double()), nil
+		return number(v.Double())
 	}
 	if !utf8.Valid(v.ByteArray()) {
 		return nil, errors.New("is not UTF-8 text")
@@ -90,24 +90,32 @@ func unsigned(v parquet.Value) ([]byte, error) {
 	return strconv.AppendUint(nil, v.Uint64(), 10), nil
 }
 
-// number returns a float as JSON. NaN and infinity become null, because JSON has neither.
-func number(f float64) []byte {
+// number returns a float as JSON. It refuses NaN and infinity, which JSON does not have: null would be another value.
+func number(f float64) ([]byte, error) {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
-		return []byte("null")
+		return nil, fmt.Errorf("is %v, which an event cannot hold; write null where a number is missing", f)
 	}
-	raw, err := json.Marshal(f)
-	if err != nil {
-		return []byte("null")
-	}
-	return raw
+	return json.Marshal(f)
 }
 
-func timestamp(unit time.Duration) converter {
+// zoned chooses how a timestamp becomes text. One without a zone is a different instant in every place, so it is
+// refused where an event needs an instant. Elsewhere it becomes text without a zone.
+func zoned(l *format.TimestampType, instant bool) (converter, error) {
+	switch {
+	case l.IsAdjustedToUTC:
+		return timestamp(l.Unit.Value.Duration(), time.RFC3339Nano), nil
+	case instant:
+		return nil, errors.New("is a time without a zone; write it with one, as tz_localize of pandas does")
+	}
+	return timestamp(l.Unit.Value.Duration(), "2006-01-02T15:04:05.999999999"), nil
+}
+
+func timestamp(unit time.Duration, layout string) converter {
 	per := int64(time.Second / unit)
 	return func(v parquet.Value) ([]byte, error) {
 		seconds := floorDiv(v.Int64(), per)
 		t := time.Unix(seconds, (v.Int64()-seconds*per)*int64(unit)).UTC()
-		return appendString(nil, t.Format(time.RFC3339Nano)), nil
+		return appendString(nil, t.Format(layout)), nil
 	}
 }
 
