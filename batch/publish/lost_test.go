@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestLostRows deletes rows of the newest publication without the publisher's knowledge. The next run
+// TestLostRows deletes or changes rows of the newest publication without the publisher's knowledge. The next run
 // after Suspect writes exactly those buckets again, and the run after that writes nothing.
 func TestLostRows(t *testing.T) {
 	t.Parallel()
@@ -25,6 +25,8 @@ func TestLostRows(t *testing.T) {
 			wide, bucketSQL(buckets[1].Bucket)), 1},
 		"two buckets": {fmt.Sprintf("DELETE FROM %s WHERE _bucket >= %s AND _bucket < %s", wide,
 			bucketSQL(buckets[2].Bucket), bucketSQL(buckets[4].Bucket)), 2},
+		"one value": {fmt.Sprintf("ALTER TABLE %s UPDATE _events = _events + 1 WHERE _bucket = %s "+
+			"SETTINGS mutations_sync = 2", wide, bucketSQL(buckets[1].Bucket)), 1},
 		"the table": {"DROP TABLE " + wide, len(buckets)},
 	} {
 		if err := w.db.Exec(t.Context(), loss.sql); err != nil {

@@ -25,7 +25,7 @@ type plan struct {
 	fresh     []record.Object           // objects of those events
 	inputs    []exact.Input             // one for each event type with dirty buckets
 	full      map[string]bool           // views that are new or changed; all their buckets are dirty
-	lost      map[string][]int64        // by view, the buckets whose rows ClickHouse has lost, ascending
+	lost      map[string][]int64        // by view, the buckets whose rows ClickHouse has lost or changed, ascending
 	base      bool                      // the record lists every bucket
 	digests   map[string]string         // by view, the digest of each view that will be published
 	ledgers   map[string]*record.Ledger // by event type; attempt fills them with what the computation finds
@@ -75,7 +75,7 @@ func (p *Publisher) plan(ctx context.Context) (*plan, error) {
 	if p.suspect.Swap(false) {
 		err := p.findLost(ctx, plan, types)
 		if err != nil || len(plan.lost) > 0 {
-			p.suspect.Store(true) // The suspicion ends when a count finds that no row is missing.
+			p.suspect.Store(true) // The suspicion ends when a check finds every row.
 		}
 		if err != nil {
 			return nil, err

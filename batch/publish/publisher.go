@@ -39,6 +39,10 @@ type Views interface {
 	Projected(ctx context.Context) (n uint64, err error)
 	DeleteProjection(ctx context.Context, oldest uint64) (rows int64, err error)
 
+	// ReadVersions returns what is there of some versions of a view, by bucket.
+	ReadVersions(ctx context.Context, v *catalog.View,
+		versions []record.BucketVersion) (map[int64]record.BucketVersion, error)
+
 	// Versions lists the versions below a limit that a table holds. DropTable deletes their rows,
 	// then the table if it is empty.
 	Tables(ctx context.Context) ([]string, error)
@@ -64,7 +68,7 @@ type Publisher struct {
 	metrics *metrics
 
 	newest  atomic.Pointer[record.State]
-	suspect atomic.Bool // rows of the newest publication may be missing
+	suspect atomic.Bool // rows of the newest publication may be missing or changed
 	running sync.Mutex  // held by Recompute and Collect
 	reading sync.Mutex  // held while publications are read
 

@@ -248,6 +248,9 @@ func (s *Server) close() error {
 	for _, d := range s.doors {
 		_ = d.listener.Close() // The HTTP server has usually closed it already.
 	}
+	if s.batch != nil {
+		s.batch.Close()
+	}
 	if s.engines != nil {
 		errs = append(errs, s.engines.close())
 	}

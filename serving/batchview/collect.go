@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"recount/schemas/catalog"
-	"recount/schemas/failpoint"
 	"recount/schemas/query"
 )
 
@@ -22,16 +21,16 @@ type collector struct {
 	// held is how many bytes of the scan's share the part has.
 	held int64
 
-	// group is 0 in the guard's row, else 1.
+	// group is 1 in the row of a group, else 0.
 	group    uint8
 	window   int32
 	events   uint64
 	dims     []dimCell
 	measures []measureCell
 
-	// rows and sum count the current row; allRows and allSums count all rows so far.
-	rows, sum        uint64
-	allRows, allSums uint64
+	// partName is the part of the current row, or empty. parts are the table's parts so far.
+	partName string
+	parts    []string
 
 	// overflow counts the overflowed events of the current row.
 	overflow query.Overflow
@@ -71,7 +70,7 @@ func newCollector(scan *query.Scan, limit int) *collector {
 		c.measures[j].Measure = m
 		c.dest = append(c.dest, c.measures[j].dest()...)
 	}
-	c.dest = append(c.dest, &c.rows, &c.sum, &c.overflow.Events, &c.overflow.LeftOut)
+	c.dest = append(c.dest, &c.partName, &c.overflow.Events, &c.overflow.LeftOut)
 	return c
 }
 
@@ -92,8 +91,9 @@ func (m *measureCell) dest() []any {
 
 // add appends the row that was scanned last.
 func (c *collector) add(ctx context.Context) error {
-	c.allRows += c.rows
-	c.allSums += c.sum
+	if c.partName != "" {
+		c.parts = append(c.parts, c.partName)
+	}
 	c.part.Overflow.Add(c.overflow)
 	if c.group == 0 {
 		return nil
@@ -137,11 +137,6 @@ func (c *collector) add(ctx context.Context) error {
 		p.Measures[j] = append(p.Measures[j], accumulator)
 	}
 	return nil
-}
-
-// proves reports whether the counted rows are the pinned rows (Q3).
-func (c *collector) proves(p *pins) bool {
-	return c.allRows == p.rows && c.allSums == p.sum || failpoint.Off(failpoint.Q3)
 }
 
 func (m *measureCell) accumulator() (query.Acc, error) {

@@ -40,7 +40,7 @@ func TestStatesOfEverySize(t *testing.T) {
 	}
 	q := wholeRange()
 	q.Measures = []string{"tails"}
-	pinned := s.write("default", events)
+	pinned := s.write(events)
 	part, err := s.views().Scan(t.Context(), s.state(pinned), s.resolve(q), Options{Sketches: []int32{0}})
 	if err != nil {
 		t.Fatal(err)

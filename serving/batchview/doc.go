@@ -3,23 +3,27 @@
 //
 // # One statement
 //
-// A scan is one SELECT with up to three branches, joined by UNION ALL: windows whose rows need no
-// sketches, windows whose rows need them, and the guard. A sketch takes kilobytes, so only the
-// windows in which the speed layer has events read sketches.
+// A scan is one SELECT whose branches are joined by UNION ALL: windows whose rows need no sketches,
+// windows whose rows need them, overflow that conditions hide, and the list of the table's parts. A
+// sketch takes kilobytes, so only the windows in which the speed layer has events read sketches.
 //
-// # The guard
+// # The proof
 //
-// A publication states the number of rows of each (bucket, ver). The guard branch counts the rows
-// with the same pins, of all tenants, and sums a hash of their buckets. Both must equal what the
-// publication says. Otherwise the scan fails with an error that wraps query.ErrCollected. The
-// sum detects a row that is missing in one bucket and surplus in another, without returning a row
-// for each bucket. The guard is in the same statement as the data, after the data, because rows of a
-// version only ever disappear. A guard before the data would prove nothing about what was read.
+// A publication states the number of rows of each (bucket, ver), and their checksum. A table consists of
+// parts, and a part never changes: a merge, a deletion or an edit makes a part of another name, and no
+// name is given again. So each part is read whole once, and the process remembers what it holds of each
+// (bucket, ver). What all parts of a list hold together must be what the publication says, for each
+// pinned bucket of the scan. Otherwise the scan fails with an error that wraps query.ErrCollected.
 //
-// A scan without conditions over whole buckets reads every pinned row of its tenant. Its groups
-// count the rows that they read. If these are all pinned rows, they are the proof, and no guard
-// branch is needed. If not, rows are missing or another tenant has some. The scan then runs again
-// with the guard branch, and so do all later scans.
+// ClickHouse decides which parts a statement reads when it analyses it, and lists parts later, when it
+// builds the pipeline (TestListFollowsTheRead). So if the list of the statement equals a list of parts
+// that were all read before, then the scan read these very parts. If not, the new parts are read, and
+// the scan runs again. The list names the server and the hash of the files too, because replicas can
+// have different parts of one name.
+//
+// Rejected: to count the pinned rows in the same statement. It costs a second read, and misses every
+// edit. Also rejected: checksums of the columns that the scan reads. With conditions it reads some rows
+// of a bucket, and no publication can state the checksums of all such sets.
 //
 // # Pins
 //

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
 	"recount/schemas/query"
+	"recount/schemas/record"
 )
 
 // GuardError says that ClickHouse does not have exactly the rows that the publication pins (Q3).
@@ -16,13 +18,14 @@ import (
 type GuardError struct {
 	View        string
 	Publication uint64
-	// Want and Got are numbers of rows in the pinned buckets of the range.
-	Want, Got uint64
+	// Want is the first pinned bucket with other rows, and Got is what ClickHouse has of its version.
+	Want, Got record.BucketVersion
 }
 
 func (e *GuardError) Error() string {
-	return fmt.Sprintf("batch view %s: publication %d names %d rows; ClickHouse has %d, or has them in other buckets",
-		e.View, e.Publication, e.Want, e.Got)
+	return fmt.Sprintf("batch view %s: publication %d names %d rows with checksum %016x in bucket %s; ClickHouse has "+
+		"%d rows with checksum %016x", e.View, e.Publication, e.Want.Rows, e.Want.Checksum,
+		time.UnixMicro(e.Want.Bucket).UTC().Format(time.RFC3339), e.Got.Rows, e.Got.Checksum)
 }
 
 // Unwrap makes errors.Is(err, query.ErrCollected) true.
@@ -43,6 +46,7 @@ const (
 	codeTooManyRows  = 158
 	codeTimeout      = 159
 	codeMemory       = 241
+	codeDenied       = 497
 )
 
 // classify turns exceptions of ClickHouse into errors that a caller can act on.
@@ -64,6 +68,8 @@ func classify(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w", query.ErrMemoryBusy, err) // All that the engine does needs too much.
 	case ex.Code == codeMemory:
 		return errMemory
+	case ex.Code == codeDenied:
+		return fmt.Errorf("%w; the user of clickhouse.url needs SELECT on system.parts and system.columns", err)
 	case ex.Code == codeTimeout:
 		return fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
 	}

@@ -18,7 +18,7 @@ const (
 // firstMemory returns how much memory ClickHouse gets in the first attempt of a scan. No scan has more
 // groups than pinned rows.
 func (v *Views) firstMemory(scan *query.Scan, p *pins) int64 {
-	groups := int64(min(p.rows, uint64(v.cfg.MaxGroups)))
+	groups := min(p.rows, int64(v.cfg.MaxGroups))
 	if len(scan.GroupBy) == 0 {
 		groups = min(groups, int64(scan.Windows.Len()))
 	}

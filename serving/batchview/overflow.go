@@ -15,12 +15,9 @@ func overflowHidesEvents(scan *query.Scan) bool {
 	return slices.ContainsFunc(scan.Where, func(c query.Condition) bool { return c.Unsure() })
 }
 
-// overflowColumns returns the two counts of query.Overflow over the guard's rows. inScan is the
+// overflowColumns returns the two counts of query.Overflow over all pinned rows. inScan is the
 // predicate of the rows in the scan's tenant and range, and conditions are those of its Where.
 func overflowColumns(scan *query.Scan, inScan string, conditions []string) []string {
-	if !overflowHidesEvents(scan) {
-		return noCounts
-	}
 	possible := []string{inScan}
 	unknown := []string{}
 	for i, c := range scan.Where {

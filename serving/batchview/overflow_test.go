@@ -18,7 +18,7 @@ func TestOverflowOfNumbers(t *testing.T) {
 		events = append(events, oracle.Event{Time: start.UnixMicro(),
 			Fields: map[string]any{"delay": delay, "cancelled": delay == nil}})
 	}
-	state := s.state(s.write("default", events))
+	state := s.state(s.write(events))
 	for _, c := range []struct {
 		where []query.Condition
 		group []string

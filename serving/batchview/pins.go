@@ -20,17 +20,16 @@ type pins struct {
 	// width is the width of a bucket, in microseconds.
 	width int64
 
+	// versions are the same pairs, as the publication has them.
+	versions []record.BucketVersion
 	// rows is the number of rows in all pinned buckets.
-	rows uint64
-	// sum is the sum of the hashes of all rows' buckets, mod 2^64.
-	sum uint64
+	rows int64
 }
 
 func pinsOf(v record.ViewState, from, to int64, bucket time.Duration) *pins {
-	p := &pins{width: bucket.Microseconds()}
-	for _, b := range v.VersionsBetween(window.Floor(from, bucket), to) {
-		p.rows += uint64(b.Rows)
-		p.sum += uint64(b.Rows) * hashBucket(b.Bucket)
+	p := &pins{width: bucket.Microseconds(), versions: v.VersionsBetween(window.Floor(from, bucket), to)}
+	for _, b := range p.versions {
+		p.rows += b.Rows
 		if last := len(p.starts) - 1; last >= 0 && p.vers[last] == b.Ver &&
 			p.starts[last]+p.counts[last]*p.width == b.Bucket {
 			p.counts[last]++
@@ -41,16 +40,6 @@ func pinsOf(v record.ViewState, from, to int64, bucket time.Duration) *pins {
 		p.vers = append(p.vers, b.Ver)
 	}
 	return p
-}
-
-// hashBucket returns ClickHouse's intHash64 of a bucket start.
-func hashBucket(bucket int64) uint64 {
-	x := uint64(bucket) ^ 0x4CF2D2BAAE6DA887
-	x ^= x >> 33
-	x *= 0xff51afd7ed558ccd
-	x ^= x >> 33
-	x *= 0xc4ceb9fe1a85ec53
-	return x ^ x>>33
 }
 
 // condition returns the predicate of the pinned rows.

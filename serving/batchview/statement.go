@@ -10,29 +10,22 @@ import (
 )
 
 // statement is the SQL of a scan with its parameters. Its columns are, in order: whether the row is
-// a group or the guard, the window, two for each dimension (value, is null), the events, those of
-// each measure, the number of table rows with the sum of their buckets' hashes, and the two of
-// query.Overflow.
+// a group, the window, two for each dimension (value, is null), the events, those of each measure, the
+// name of a part of the table, and the two of query.Overflow.
 type statement struct {
 	sql  string
 	args []any
 }
 
-// readsAll reports whether the scan reads every pinned row of its tenant. If there is no other
-// tenant, its groups can then prove the pins.
-func readsAll(scan *query.Scan, p *pins) bool {
-	return len(scan.Where) == 0 && scan.Windows.From%p.width == 0 && scan.Windows.To%p.width == 0
-}
-
-// build returns the statement of a scan. The pins must have at least one row. With guard, a branch
-// of its own counts the pinned rows. Without, the groups count the rows that they read.
-func build(scan *query.Scan, p *pins, sketches []int32, guard bool) *statement {
+// build returns the statement of a scan. The pins must have at least one row.
+func build(scan *query.Scan, p *pins, sketches []int32) *statement {
 	st := &statement{}
-	table := sqlschema.Quote(sqlschema.Table(scan.View, scan.Digest))
+	table := sqlschema.Table(scan.View, scan.Digest)
+	from := " FROM " + sqlschema.Quote(table)
 	inScan := st.inScan(scan, p.width)
 	conditions := st.conditions(scan)
 	predicates := append([]string{p.condition(), inScan}, conditions...)
-	where := " FROM " + table + " WHERE " + strings.Join(predicates, " AND ")
+	where := from + " WHERE " + strings.Join(predicates, " AND ")
 	var branches []string
 	with := []span(nil)
 	if hasDistinct(scan) {
@@ -40,17 +33,19 @@ func build(scan *query.Scan, p *pins, sketches []int32, guard bool) *statement {
 	}
 	whole := len(with) == 1 && with[0] == span{scan.Windows.From, scan.Windows.To}
 	if !whole {
-		branches = append(branches, groupColumns(scan, false, !guard)+where+inSpans(with, "AND NOT")+groupBy(scan))
+		branches = append(branches, groupColumns(scan, false)+where+inSpans(with, "AND NOT")+groupBy(scan))
 	}
 	if len(with) > 0 {
 		hull := span{with[0].from, with[len(with)-1].to}
 		bucket := " AND " + rangeCondition("_bucket", hull.from-hull.from%p.width, hull.to)
-		branches = append(branches, groupColumns(scan, true, !guard)+where+bucket+inSpans(with, "AND")+groupBy(scan))
+		branches = append(branches, groupColumns(scan, true)+where+bucket+inSpans(with, "AND")+groupBy(scan))
 	}
-	if guard {
-		columns := append(guardColumns(scan), overflowColumns(scan, inScan, conditions)...)
-		branches = append(branches, "SELECT "+strings.Join(columns, ", ")+" FROM "+table+" WHERE "+p.condition())
+	if overflowHidesEvents(scan) {
+		counts := overflowColumns(scan, inScan, conditions)
+		branches = append(branches, noGroup(scan, noPart, counts)+from+" WHERE "+p.condition())
 	}
+	part, parts := partColumns(table)
+	branches = append(branches, noGroup(scan, part, noOverflow)+parts)
 	st.sql = strings.Join(branches, "\nUNION ALL\n")
 	return st
 }
@@ -82,7 +77,7 @@ func hasDistinct(scan *query.Scan) bool {
 	return slices.ContainsFunc(scan.Measures, func(m query.Measure) bool { return m.Kind == catalog.Distinct })
 }
 
-func groupColumns(scan *query.Scan, sketches, counted bool) string {
+func groupColumns(scan *query.Scan, sketches bool) string {
 	columns := []string{"toUInt8(1)", windowIndex(scan.Windows) + " AS _w"}
 	for _, d := range scan.GroupBy {
 		name := sqlschema.Quote(d.Name)
@@ -98,12 +93,8 @@ func groupColumns(scan *query.Scan, sketches, counted bool) string {
 	for _, m := range scan.Measures {
 		columns = append(columns, measureColumns(m, sketches)...)
 	}
-	if counted {
-		columns = append(columns, rowsAndSum...)
-	} else {
-		columns = append(columns, noCounts...)
-	}
-	return "SELECT " + strings.Join(append(columns, noCounts...), ", ")
+	columns = append(columns, noPart)
+	return "SELECT " + strings.Join(append(columns, noOverflow...), ", ")
 }
 
 // measureColumns returns the aggregates of one measure. measureCell.dest has the places of their values.
@@ -144,14 +135,13 @@ func groupBy(scan *query.Scan) string {
 	return out
 }
 
-// rowsAndSum are the aggregates that prove that rows are the pinned rows. noCounts takes their place.
-var (
-	rowsAndSum = []string{"count()", "sum(intHash64(toUInt64(toUnixTimestamp64Micro(_bucket))))"}
-	noCounts   = []string{"toUInt64(0)", "toUInt64(0)"}
-)
+// noPart and noOverflow take the places of columns that a branch does not have.
+const noPart = "''"
 
-// guardColumns returns the columns of the guard: zeros of the groups' types, and its counts.
-func guardColumns(scan *query.Scan) []string {
+var noOverflow = []string{"toUInt64(0)", "toUInt64(0)"}
+
+// noGroup returns the columns of a branch without groups: zeros of the groups' types, then its own.
+func noGroup(scan *query.Scan, part string, overflow []string) string {
 	columns := []string{"toUInt8(0)", "toInt32(0)"}
 	for _, d := range scan.GroupBy {
 		zero := "toInt64(0)"
@@ -164,7 +154,8 @@ func guardColumns(scan *query.Scan) []string {
 	for _, m := range scan.Measures {
 		columns = append(columns, measureZeros(m)...)
 	}
-	return append(columns, rowsAndSum...)
+	columns = append(columns, part)
+	return "SELECT " + strings.Join(append(columns, overflow...), ", ")
 }
 
 func measureZeros(m query.Measure) []string {

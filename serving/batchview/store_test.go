@@ -59,6 +59,7 @@ func (s *store) views() *Views {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.t.Cleanup(v.Close)
 	return v
 }
 
@@ -82,9 +83,9 @@ func (s *store) cells(events []oracle.Event) (*query.Scan, []*oracle.Row) {
 }
 
 // write stores the events' cells as version 4 and returns the buckets' versions, ascending.
-func (s *store) write(tenant string, events []oracle.Event) []record.BucketVersion {
+func (s *store) write(events []oracle.Event) []record.BucketVersion {
 	s.t.Helper()
-	out := s.prepare(tenant, 4, events)
+	out := s.prepare("default", 4, events)
 	s.flush()
 	return out
 }
@@ -170,10 +171,40 @@ func storedColumns(m query.Measure, r *oracle.Row) []any {
 	return []any{v}
 }
 
-// state returns a publication that pins the versions.
+// state returns a publication that pins the versions with the rows that the table has of them.
 func (s *store) state(versions []record.BucketVersion) *record.State {
+	s.t.Helper()
+	checksum, err := sqlschema.Checksum(sqlschema.Columns(s.catalog, s.view))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	there := map[record.BucketVersion]uint64{}
+	var vers []uint64
+	for _, b := range versions {
+		vers = append(vers, b.Ver)
+	}
+	rows, err := s.conn.Query(s.t.Context(), "SELECT toUnixTimestamp64Micro(_bucket), _ver, toInt64(count()), "+
+		checksum+" FROM "+s.table+" WHERE has(?, _ver) GROUP BY _bucket, _ver", vers)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var b record.BucketVersion
+		if err := rows.Scan(&b.Bucket, &b.Ver, &b.Rows, &b.Checksum); err != nil {
+			s.t.Fatal(err)
+		}
+		there[record.BucketVersion{Bucket: b.Bucket, Ver: b.Ver, Rows: b.Rows}] = b.Checksum
+	}
+	if err := rows.Err(); err != nil {
+		s.t.Fatal(err)
+	}
+	pinned := slices.Clone(versions)
+	for i, b := range pinned {
+		pinned[i].Checksum = there[b]
+	}
 	return &record.State{N: 7,
-		Views: map[string]record.ViewState{"flights": {Digest: s.catalog.Digest(s.view), Buckets: versions}}}
+		Views: map[string]record.ViewState{"flights": {Digest: s.catalog.Digest(s.view), Buckets: pinned}}}
 }
 
 func (s *store) resolve(q *query.Query) *query.Scan {

@@ -182,74 +182,10 @@ func wholeRange() *query.Query {
 	return &query.Query{View: "flights", From: start, To: start.Add(48 * time.Hour), GroupBy: []string{"origin"}}
 }
 
-// TestGuardFailsClosed removes rows in the ways of a collection or of a damaged store. Each time
-// the scan must fail, and never return a smaller number (Q3, Q5).
-func TestGuardFailsClosed(t *testing.T) {
-	t.Parallel()
-	s := newStore(t)
-	pinned := s.write("default", events48())
-	scan := s.resolve(wholeRange())
-	views := s.views()
-	if _, err := views.Scan(t.Context(), s.state(pinned), scan, Options{}); err != nil {
-		t.Fatal(err)
-	}
-	moved := slices.Clone(pinned)
-	moved[3].Rows++
-	moved[4].Rows--
-	missing := slices.Clone(pinned)
-	missing[40].Ver = 5
-	for name, versions := range map[string][]record.BucketVersion{"same total": moved, "version gone": missing} {
-		if _, err := views.Scan(t.Context(), s.state(versions), scan, Options{}); !errors.Is(err, query.ErrCollected) {
-			t.Errorf("%s: got %v", name, err)
-		}
-	}
-	// One row of a bucket is missing, and the scan reads another minute of that bucket.
-	s.exec("TRUNCATE TABLE " + s.table)
-	s.write("default", events48()[1:])
-	narrow := wholeRange()
-	narrow.From = start.Add(30 * time.Minute)
-	narrow.To = start.Add(31 * time.Minute)
-	var guard *GuardError
-	if _, err := views.Scan(t.Context(), s.state(pinned), s.resolve(narrow), Options{}); !errors.As(err, &guard) ||
-		guard.Want != 60 || guard.Got != 59 {
-		t.Errorf("deleted row: got %v", err)
-	}
-	s.exec("DROP TABLE " + s.table)
-	if _, err := views.Scan(t.Context(), s.state(pinned), scan, Options{}); !errors.Is(err, query.ErrCollected) {
-		t.Errorf("dropped table: got %v", err)
-	}
-}
-
-// TestAnotherTenantsRowsNeedTheGuard covers both proofs of the pins. While there is one tenant,
-// the groups count the rows that they read. With a second tenant, the guard branch counts.
-func TestAnotherTenantsRowsNeedTheGuard(t *testing.T) {
-	t.Parallel()
-	s := newStore(t)
-	scan := s.resolve(wholeRange())
-	views := s.views()
-	pinned := s.write("default", events48())
-	alone, err := views.Scan(t.Context(), s.state(pinned), scan, Options{})
-	if err != nil || views.tenants.Load() {
-		t.Fatalf("one tenant: %v, guard branch %v", err, views.tenants.Load())
-	}
-	for i, b := range s.write("other", events48()[:120]) {
-		pinned[i].Rows += b.Rows
-	}
-	for range 2 {
-		among, err := views.Scan(t.Context(), s.state(pinned), scan, Options{})
-		if err != nil || !views.tenants.Load() {
-			t.Fatalf("two tenants: %v, guard branch %v", err, views.tenants.Load())
-		}
-		if diff := cmp.Diff(byKey(alone), byKey(among), cmp.AllowUnexported(distinct.Sketch{})); diff != "" {
-			t.Error(diff)
-		}
-	}
-}
-
 func TestLimitsAreErrors(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
-	state := s.state(s.write("default", events48()))
+	state := s.state(s.write(events48()))
 	views := s.views()
 	views.cfg.MaxGroups = 6
 	var limit *LimitError
@@ -343,14 +279,5 @@ func TestLastWindowLonger(t *testing.T) {
 		if diff := cmp.Diff(want, slices.Sorted(slices.Values(got.Windows))); diff != "" {
 			t.Errorf("%s: windows of the rows: %s", c, diff)
 		}
-	}
-}
-
-func TestHashBucketIsClickHouses(t *testing.T) {
-	t.Parallel()
-	got := hashBucket(12345)
-	want := uint64(16722121143744093920)
-	if got != want {
-		t.Errorf("hashBucket: got %d, want ClickHouse's %d", got, want)
 	}
 }

@@ -25,7 +25,7 @@ import (
 const buckets = 1000
 
 // fillCells lets the engine write cells into the table and returns their pins.
-func fillCells(b *testing.B, conn driver.Conn, table string, cells int) []record.BucketVersion {
+func fillCells(b *testing.B, conn driver.Conn, table, checksum string, cells int) []record.BucketVersion {
 	b.Helper()
 	sql := fmt.Sprintf(`INSERT INTO %s
 (_bucket, _ver, tenant, time, origin, delay, cancelled, _events, n, late__sum, late__n)
@@ -36,8 +36,8 @@ concat('airport-', toString(number %% 300)), number %% 7, number %% 2 = 0, 3, 3,
 	if err := conn.Exec(b.Context(), sql); err != nil {
 		b.Fatal(err)
 	}
-	rows, err := conn.Query(b.Context(),
-		"SELECT toUnixTimestamp64Micro(_bucket), _ver, toInt64(count()) FROM "+table+" GROUP BY 1, 2 ORDER BY 1, 2")
+	rows, err := conn.Query(b.Context(), "SELECT toUnixTimestamp64Micro(_bucket), _ver, toInt64(count()), "+checksum+
+		" FROM "+table+" GROUP BY 1, 2 ORDER BY 1, 2")
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -45,7 +45,7 @@ concat('airport-', toString(number %% 300)), number %% 7, number %% 2 = 0, 3, 3,
 	var out []record.BucketVersion
 	for rows.Next() {
 		var v record.BucketVersion
-		if err := rows.Scan(&v.Bucket, &v.Ver, &v.Rows); err != nil {
+		if err := rows.Scan(&v.Bucket, &v.Ver, &v.Rows, &v.Checksum); err != nil {
 			b.Fatal(err)
 		}
 		out = append(out, v)
@@ -67,13 +67,18 @@ func setup(b *testing.B, cells int) (*Reader, driver.Conn, string) {
 		b.Fatal(err)
 	}
 	table := sqlschema.Quote(sqlschema.Table(v, c.Digest(v)))
+	checksum, err := sqlschema.Checksum(sqlschema.Columns(c, v))
+	if err != nil {
+		b.Fatal(err)
+	}
 	state := published()
-	state.Views["flights"] = record.ViewState{Digest: c.Digest(v), Buckets: fillCells(b, conn, table, cells)}
+	state.Views["flights"] = record.ViewState{Digest: c.Digest(v), Buckets: fillCells(b, conn, table, checksum, cells)}
 	batch, err := batchview.New(conn, batchview.DefaultConfig(c.Bucket))
 	if err != nil {
 		b.Fatal(err)
 	}
 	live := &query.LivePart{Through: []position.Offset{{Seq: 9}}, Pending: 1000}
+	b.Cleanup(batch.Close)
 	r, err := New(Config{Catalog: c, Publications: kept{state}, Batch: batch, Live: liveEvents{live, manyEvents()}})
 	if err != nil {
 		b.Fatal(err)

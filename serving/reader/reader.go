@@ -38,7 +38,7 @@ type RealtimeViews interface {
 
 // BatchViews answers for everything below a publication's cut.
 type BatchViews interface {
-	// Scan returns query.ErrCollected if rows that the state pins are missing (Q3).
+	// Scan returns query.ErrCollected if rows that the state pins are missing or changed (Q3).
 	Scan(ctx context.Context, state *record.State, scan *query.Scan, opts batchview.Options) (*query.Part, error)
 }
 
@@ -51,9 +51,10 @@ var (
 		"live answers now")
 	// ErrRestarts means that pinned rows were missing more than MaxRestarts times in sequence.
 	ErrRestarts = errors.New("publications were collected faster than the query could read them; try again")
-	// ErrLost means that rows of a kept publication are missing. recount verify says which (V6).
-	ErrLost = errors.New("rows of the publication are missing in ClickHouse; run recount verify. The next recompute " +
-		"writes the rows of the newest publication again")
+	// ErrLost means that rows of a kept publication are missing or changed. recount verify says which (V6).
+	ErrLost = errors.New("rows of the publication are missing in ClickHouse, or are not those that were published. " +
+		"The next recompute writes the rows of the newest publication again; an earlier one stays unanswerable. If " +
+		"this repeats, run recount verify and look for what changes ClickHouse's tables")
 	// ErrBatch means that the batch layer failed. The batch layer's error is wrapped too.
 	ErrBatch = errors.New("the batch view cannot be read")
 	// ErrLive means that the query has mode live and the speed layer cannot answer.
@@ -75,7 +76,7 @@ type Config struct {
 	Known func() []uint64
 	// Memory is what all queries together may hold. It may be nil, which means no limit.
 	Memory *query.Budget
-	// OnGone is called when rows of the newest publication are missing, so that they can be
+	// OnGone is called when rows of the newest publication are missing or changed, so that they can be
 	// written again. It may be nil.
 	OnGone func()
 	// Now may be nil, which means time.Now.
@@ -136,7 +137,7 @@ func (r *Reader) Answer(ctx context.Context, q *query.Query, tenant string) (*me
 
 // answer makes attempts until one needs no restart. What an attempt holds is given back before the next.
 func (r *Reader) answer(ctx context.Context, q *query.Query, scan *query.Scan) (*merge.Answer, error) {
-	var missing uint64 // the publication whose rows were missing in the last attempt
+	var missing uint64 // the publication whose rows were missing or changed in the last attempt
 	for restarts := range 1 + MaxRestarts {
 		var gone *goneError
 		// A query with as_of has one attempt, because a restart would pin the same publication.
@@ -148,7 +149,7 @@ func (r *Reader) answer(ctx context.Context, q *query.Query, scan *query.Scan) (
 			r.metrics.restarts.WithLabelValues("pin_expired").Inc()
 		case errors.As(err, &gone):
 			r.metrics.restarts.WithLabelValues("collected").Inc()
-			r.Logger.Warn("pinned rows are missing in ClickHouse", "view", scan.View.Name, "error", err)
+			r.Logger.Warn("ClickHouse does not have the pinned rows", "view", scan.View.Name, "error", err)
 			if r.OnGone != nil && q.AsOf == nil {
 				r.OnGone()
 			}

@@ -20,6 +20,7 @@ type row struct {
 	bucket int64
 	ver    uint64
 	piece  exact.BlockRows
+	sum    uint64 // the row's checksum
 }
 
 // clickHouse is ClickHouse as one publisher sees it.
@@ -49,7 +50,9 @@ func (v clickHouse) Insert(ctx context.Context, view *catalog.View, ver uint64,
 	var rows []row
 	for _, x := range pieces {
 		for i := x.From; i < x.To; i++ {
-			rows = append(rows, row{x.Block.Buckets[i], ver, exact.BlockRows{Block: x.Block, From: i, To: i + 1}})
+			r := row{bucket: x.Block.Buckets[i], ver: ver, piece: exact.BlockRows{Block: x.Block, From: i, To: i + 1}}
+			r.sum = cells.Checksums(v.catalog, view, ver, []exact.BlockRows{r.piece})[r.bucket].Checksum
+			rows = append(rows, r)
 		}
 	}
 	add := func(rows []row) error {
@@ -74,9 +77,9 @@ func (w *world) corruptRows(rows []row) []row {
 	return rows
 }
 
-// loseRows removes rows from ClickHouse that the newest publication names: all rows of a bucket, or
-// all but one.
-func (w *world) loseRows() {
+// damageRows damages rows in ClickHouse that the newest publication names: it removes all rows of a bucket or
+// all but one, or puts another row of the table in the place of one.
+func (w *world) damageRows() {
 	if len(w.states) == 0 {
 		return
 	}
@@ -90,7 +93,17 @@ func (w *world) loseRows() {
 	b := view.Buckets[w.rng.IntN(len(view.Buckets))]
 	left := w.rng.IntN(2)
 	table := sqlschema.Table(&catalog.View{Name: name}, view.Digest)
-	w.tables[table] = slices.DeleteFunc(w.tables[table], func(r row) bool {
+	rows := w.tables[table]
+	damaged := slices.IndexFunc(rows, func(r row) bool { return r.bucket == b.Bucket && r.ver == b.Ver })
+	other := w.rng.IntN(2 * max(1, len(rows)))
+	if damaged >= 0 && other < len(rows) && rows[other].sum != rows[damaged].sum {
+		rows[damaged].piece = rows[other].piece
+		rows[damaged].sum = rows[other].sum
+		w.observe("ClickHouse has another row")
+		w.tracef("ClickHouse has another row in view %s, bucket %d", name, b.Bucket)
+		return
+	}
+	w.tables[table] = slices.DeleteFunc(rows, func(r row) bool {
 		if r.bucket == b.Bucket && r.ver == b.Ver {
 			left--
 			return left < 0
@@ -102,47 +115,65 @@ func (w *world) loseRows() {
 	w.tracef("ClickHouse loses rows of view %s, bucket %d", name, b.Bucket)
 }
 
-// missingRows returns an error if ClickHouse lacks rows of the newest publication.
-func (w *world) missingRows() error {
+// content returns what a table has of a version.
+func (w *world) content(table string, bucket int64, ver uint64) record.BucketVersion {
+	b := record.BucketVersion{Bucket: bucket, Ver: ver}
+	for _, r := range w.tables[table] {
+		if r.bucket == bucket && r.ver == ver {
+			b.Rows++
+			b.Checksum += r.sum
+		}
+	}
+	return b
+}
+
+// wrongRows returns an error if ClickHouse does not have the rows of the newest publication.
+func (w *world) wrongRows() error {
 	if len(w.states) == 0 {
 		return nil
 	}
 	s := w.states[len(w.states)-1]
 	for name, view := range s.Views {
-		there := map[record.BucketVersion]int64{}
-		for _, r := range w.tables[sqlschema.Table(&catalog.View{Name: name}, view.Digest)] {
-			there[record.BucketVersion{Bucket: r.bucket, Ver: r.ver}]++
-		}
+		table := sqlschema.Table(&catalog.View{Name: name}, view.Digest)
 		for _, b := range view.Buckets {
-			if got := there[record.BucketVersion{Bucket: b.Bucket, Ver: b.Ver}]; got != b.Rows {
-				return fmt.Errorf("view %s, bucket %d: ClickHouse has %d of %d rows that publication %d names", name,
-					b.Bucket, got, b.Rows, s.N)
+			if got := w.content(table, b.Bucket, b.Ver); got.Rows != b.Rows || got.Checksum != b.Checksum {
+				return fmt.Errorf("view %s, bucket %d: ClickHouse has %d rows with checksum %016x, publication %d "+
+					"names %d with %016x", name, b.Bucket, got.Rows, got.Checksum, s.N, b.Rows, b.Checksum)
 			}
 		}
 	}
 	return nil
 }
 
-// checkRowsRestored fails the seed if rows are still lost after a recompute that ran without faults.
+// checkRowsRestored fails the seed if rows are still damaged after a recompute that ran without faults.
 // The process checks all published rows since its start, so this recompute must restore them.
 func (w *world) checkRowsRestored(name string) {
-	if err := w.missingRows(); err != nil {
-		w.failf("%s has recomputed, but ClickHouse still lacks rows: %v", name, err)
+	if err := w.wrongRows(); err != nil {
+		w.failf("%s has recomputed, but ClickHouse still has damaged rows: %v", name, err)
 	}
 }
 
 func (v clickHouse) ReadBack(ctx context.Context, view *catalog.View, ver uint64,
 	buckets []int64) (map[int64]record.BucketVersion, error) {
-	var pieces []exact.BlockRows
+	wanted := make([]record.BucketVersion, len(buckets))
+	for i, b := range buckets {
+		wanted[i] = record.BucketVersion{Bucket: b, Ver: ver}
+	}
+	return v.ReadVersions(ctx, view, wanted)
+}
+
+func (v clickHouse) ReadVersions(ctx context.Context, view *catalog.View,
+	versions []record.BucketVersion) (map[int64]record.BucketVersion, error) {
+	got := map[int64]record.BucketVersion{}
 	err := v.p.perform(ctx, op{kind: "read back", key: view.Name, fates: readFates, effect: func() error {
-		for _, r := range v.w.tables[sqlschema.Table(view, v.catalog.Digest(view))] {
-			if r.ver == ver && slices.Contains(buckets, r.bucket) {
-				pieces = append(pieces, r.piece)
+		for _, b := range versions {
+			if found := v.w.content(sqlschema.Table(view, v.catalog.Digest(view)), b.Bucket, b.Ver); found.Rows > 0 {
+				got[b.Bucket] = found
 			}
 		}
 		return nil
 	}})
-	return cells.Checksums(v.catalog, view, ver, pieces), err
+	return got, err
 }
 
 // Project remembers the number alone: the simulation has no SQL VIEWs. Neither method is an

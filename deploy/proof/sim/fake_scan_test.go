@@ -34,18 +34,18 @@ func (s batchScans) Scan(ctx context.Context, state *record.State, scan *query.S
 
 func (w *world) scan(state *record.State, scan *query.Scan) (*query.Part, error) {
 	var rows []exact.BlockRows
-	var want int64
 	view := state.Views[scan.View.Name]
+	table := sqlschema.Table(scan.View, view.Digest)
 	for _, b := range view.VersionsBetween(window.Floor(scan.Windows.From, bucket), scan.Windows.To) {
-		want += b.Rows
-		for _, r := range w.tables[sqlschema.Table(scan.View, view.Digest)] {
+		if got := w.content(table, b.Bucket, b.Ver); got != b && !failpoint.Off(failpoint.Q3) {
+			return nil, fmt.Errorf("%w: %d rows with checksum %d, want %d with %d (Q3)", query.ErrCollected, got.Rows,
+				got.Checksum, b.Rows, b.Checksum)
+		}
+		for _, r := range w.tables[table] {
 			if r.bucket == b.Bucket && r.ver == b.Ver {
 				rows = append(rows, r.piece)
 			}
 		}
-	}
-	if int64(len(rows)) != want && !failpoint.Off(failpoint.Q3) {
-		return nil, fmt.Errorf("%w: %d rows of %d (Q3)", query.ErrCollected, len(rows), want)
 	}
 	p := &query.Part{Dims: make([]query.Column, len(scan.GroupBy)), Measures: make([][]query.Acc, len(scan.Measures))}
 	for d, dim := range scan.GroupBy {

@@ -19,8 +19,8 @@ func (w *world) injectFaults(nodes []*node) {
 			w.tracef("message %d of partition 1 vanishes", l.vanished)
 		}
 	}
-	if w.rowLoss && w.rng.IntN(20) == 0 {
-		w.loseRows()
+	if w.rowDamage && w.rng.IntN(20) == 0 {
+		w.damageRows()
 	}
 	if w.ticks > 20 && w.rng.IntN(120) == 0 {
 		w.stopForAnHour(nodes)

@@ -125,7 +125,7 @@ func (n *node) askPinned(p *proc, view string, pinned uint64) {
 	if err == nil {
 		n.w.observe("answer: from a pinned publication")
 	}
-	if err != nil && p.ctx.Err() == nil && n.w.bad == 0 && !n.w.rowLoss && !errors.Is(err, reader.ErrNotPublished) {
+	if err != nil && p.ctx.Err() == nil && n.w.bad == 0 && !n.w.rowDamage && !errors.Is(err, reader.ErrNotPublished) {
 		n.w.failf("%s: a query of the pinned publication %d fails: %v", p.name, pinned, err)
 	}
 }

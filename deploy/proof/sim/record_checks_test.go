@@ -85,14 +85,14 @@ func (w *world) checkPublication(b *record.Publication, body []byte) {
 			w.failf("publication %d: cut %d of partition %d is not a boundary of the commit chain", b.N, h.Seq, p)
 		}
 	}
-	if w.missingRows() != nil {
-		w.rowsMissing = true
+	if w.wrongRows() != nil {
+		w.rowsDamaged = true
 	}
 	w.states = append(w.states, next)
 	w.tracef("publication %d covers %v", b.N, next.H)
-	if w.rowsMissing && w.missingRows() == nil {
-		w.rowsMissing = false
-		w.observe("a publication restores lost rows")
+	if w.rowsDamaged && w.wrongRows() == nil {
+		w.rowsDamaged = false
+		w.observe("a publication restores damaged rows")
 	}
 }
 

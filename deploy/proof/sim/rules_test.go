@@ -74,7 +74,7 @@ var rules = []struct {
 	{failpoint.D2, "realtime: marks an id before it counts the event", ordinarySurroundings},
 	{failpoint.Q1, "reader: loads the publication twice", ordinarySurroundings},
 	{failpoint.Q2, "reader: states the offset of a partition that gave nothing", ordinarySurroundings},
-	{failpoint.Q3, "batchview and the simulation's scan: do not count the rows", ordinarySurroundings},
+	{failpoint.Q3, "batchview and the simulation's scan: do not check the rows", ordinarySurroundings},
 	{failpoint.Q4, "reader: states H as S", ordinarySurroundings},
 	{failpoint.Q5, "reader: answers without the batch part", ordinarySurroundings},
 	{failpoint.Q6, "reader: does not ask what is known to be acknowledged", ordinarySurroundings},

@@ -21,7 +21,7 @@ var required = []string{
 	"two processes create the same record below land", "two processes create the same record below publish",
 	"orphan objects are collected", "an outage of an hour", "the store loses an object",
 	"the store loses a published object", "an object is rebuilt",
-	"ClickHouse loses rows", "a publication restores lost rows", "rows are collected",
+	"ClickHouse loses rows", "ClickHouse has another row", "a publication restores damaged rows", "rows are collected",
 	"the views are changed", "the table of a changed view is dropped",
 	"a copy in the same bucket", "a copy in another bucket", "copies beyond the dedup window",
 	"a late event of a published bucket",

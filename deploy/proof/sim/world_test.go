@@ -41,7 +41,7 @@ type surroundings struct {
 	changeViews bool // The views are changed at a restart.
 	changeRule  bool // C1: the cut rule is changed at a restart.
 	slowSpeed   bool // The speed layer reads the log rarely.
-	rowLoss     bool // ClickHouse loses rows of a publication.
+	rowDamage   bool // ClickHouse loses or changes rows of a publication.
 	smallLog    bool // The log is small, and refuses messages while it is full.
 	manyUsers   bool // One request has more users than are counted one by one.
 	pinning     bool // P3: publications are pinned.
@@ -85,7 +85,7 @@ type world struct {
 	sent        map[string]int64 // sent maps an event id to the bucket of its first copy.
 	losses      int              // losses counts the acknowledged messages that were lost.
 	projected   uint64           // projected is the newest publication that ClickHouse knows; it is guarded by mu.
-	rowsMissing bool             // rowsMissing says that ClickHouse lacked rows when a publication was created.
+	rowsDamaged bool             // rowsDamaged says that ClickHouse had damaged rows when a publication was created.
 	catalog     int
 	rule        position.CutRule
 	pinned      []uint64 // pinned lists publications whose pin was confirmed; it is guarded by mu.

@@ -1,0 +1,280 @@
+package batchview
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"golang.org/x/sync/singleflight"
+
+	"recount/schemas/record"
+	"recount/schemas/sqlschema"
+)
+
+const (
+	maxReads     = 8                // how often a scan reads while the table's parts change
+	maxRounds    = 100              // how often a proof lists parts while they change
+	proofTimeout = 10 * time.Minute // the longest proof of a table
+	partsAtOnce  = 500              // parts in one statement of a proof
+)
+
+// ErrChanging means that the parts of a table changed during each of several reads.
+var ErrChanging = errors.New("the table's parts change faster than they can be read; try again")
+
+// proof is what is known about the content of one table (Q3). Its methods may be called concurrently.
+type proof struct {
+	table string
+	// newest is the parts that were last seen together, all of them read. It is nil before the first proof.
+	newest  atomic.Pointer[listing]
+	running singleflight.Group
+	mu      sync.Mutex // mu guards known.
+	// known is what each part holds, by bucket and version ascending.
+	known map[string][]record.BucketVersion
+}
+
+// listing is the parts of a table at one moment, and what they hold together.
+type listing struct {
+	parts []string               // ascending; each names server, part and hash of the part's files
+	sums  []record.BucketVersion // by bucket and version ascending
+}
+
+// partColumns returns the column and the FROM clause of a branch that lists the active parts of a table. A
+// part is named with its server and the hash of its files. So a part of another replica, or of a table that
+// was dropped and created again, is another part, whatever its name.
+func partColumns(table string) (column, from string) {
+	return "concat(toString(serverUUID()), ' ', hash_of_all_files, ' ', name)",
+		" FROM system.parts WHERE active AND database = currentDatabase() AND table = '" + table + "'"
+}
+
+// difference returns the first pinned bucket whose rows are not those in the listing, and what the listing
+// has instead. pinned must be ascending by bucket.
+func (l *listing) difference(pinned []record.BucketVersion) (want, got record.BucketVersion, differs bool) {
+	rest := l.sums
+	for _, want := range pinned {
+		if want.Rows == 0 {
+			continue
+		}
+		i, found := slices.BinarySearchFunc(rest, want, compareVersions)
+		rest = rest[i:]
+		if !found {
+			return want, record.BucketVersion{Bucket: want.Bucket, Ver: want.Ver}, true
+		}
+		if rest[0] != want {
+			return want, rest[0], true
+		}
+	}
+	return want, got, false
+}
+
+func compareVersions(a, b record.BucketVersion) int {
+	return cmp.Or(cmp.Compare(a.Bucket, b.Bucket), cmp.Compare(a.Ver, b.Ver))
+}
+
+// proof returns what is known about a table.
+func (v *Views) proof(table string) *proof {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	p := v.proofs[table]
+	if p == nil {
+		p = &proof{table: table, known: map[string][]record.BucketVersion{}}
+		v.proofs[table] = p
+	}
+	return p
+}
+
+// prove reads the parts of a table that are not known yet. One proof of a table runs at a time. It goes on when
+// the query that began it has ended, because a part may take longer to read than any query.
+func (v *Views) prove(ctx context.Context, p *proof) error {
+	done := p.running.DoChan("", func() (any, error) {
+		limit, cancel := context.WithTimeout(v.life, proofTimeout)
+		defer cancel()
+		return nil, v.readParts(limit, p)
+	})
+	select {
+	case r := <-done:
+		return r.Err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// readParts lists the parts and reads the unknown ones until all parts of one listing are known.
+func (v *Views) readParts(ctx context.Context, p *proof) error {
+	checksum, err := v.checksum(ctx, p.table)
+	if err != nil {
+		return err
+	}
+	for range maxRounds {
+		parts, err := v.listParts(ctx, p.table)
+		if err != nil {
+			return err
+		}
+		unknown := p.unknown(parts)
+		if len(unknown) == 0 {
+			p.accept(parts)
+			return nil
+		}
+		for some := range slices.Chunk(unknown, partsAtOnce) {
+			if err := v.readContent(ctx, p, checksum, some); err != nil {
+				return err
+			}
+		}
+	}
+	return ErrChanging
+}
+
+// checksum returns the SQL of the checksum of a table's rows. The columns' types are ClickHouse's, because a
+// pinned publication may have a definition that is no longer declared. Wrong types give wrong checksums, so
+// nothing relies on them.
+func (v *Views) checksum(ctx context.Context, table string) (string, error) {
+	rows, err := v.conn.Query(ctx, "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND "+
+		"table = '"+table+"' ORDER BY position")
+	if err != nil {
+		return "", fmt.Errorf("list columns: %w", err)
+	}
+	defer rows.Close()
+	var columns []sqlschema.Column
+	for rows.Next() {
+		var c sqlschema.Column
+		if err := rows.Scan(&c.Name, &c.Type); err != nil {
+			return "", fmt.Errorf("list columns: %w", err)
+		}
+		columns = append(columns, c)
+	}
+	if err := rows.Err(); err != nil {
+		return "", fmt.Errorf("list columns: %w", err)
+	}
+	if len(columns) == 0 {
+		return "", &clickhouse.Exception{Code: codeUnknownTable, Message: "there is no table " + table}
+	}
+	return sqlschema.Checksum(columns)
+}
+
+func (v *Views) listParts(ctx context.Context, table string) ([]string, error) {
+	column, from := partColumns(table)
+	var parts []string
+	if err := v.conn.QueryRow(ctx, "SELECT groupArray("+column+")"+from).Scan(&parts); err != nil {
+		return nil, fmt.Errorf("list parts: %w", err)
+	}
+	slices.Sort(parts)
+	return parts, nil
+}
+
+// readContent reads some parts. The same statement lists the parts. A part was read whole if it was there before
+// and is listed, because parts never change and never come back. The others were merged and remain unknown.
+func (v *Views) readContent(ctx context.Context, p *proof, checksum string, parts []string) error {
+	column, from := partColumns(p.table)
+	names := make([]string, len(parts))
+	for i, part := range parts {
+		names[i] = "'" + partName(part) + "'"
+	}
+	sql := fmt.Sprintf("SELECT toString(_part), toUnixTimestamp64Micro(%[1]s), %[2]s, toInt64(count()), %[3]s "+
+		"FROM %[4]s WHERE _part IN (%[5]s) GROUP BY _part, %[1]s, %[2]s\nUNION ALL\n"+
+		"SELECT %[6]s, toInt64(0), toUInt64(0), toInt64(0), toUInt64(0) %[7]s",
+		sqlschema.Quote(sqlschema.ColBucket), sqlschema.Quote(sqlschema.ColVer), checksum, sqlschema.Quote(p.table),
+		strings.Join(names, ", "), column, from)
+	rows, err := v.conn.Query(v.proofContext(ctx, len(sql)), sql)
+	if err != nil {
+		return fmt.Errorf("read parts: %w", err)
+	}
+	defer rows.Close()
+	content := map[string][]record.BucketVersion{}
+	listed := map[string]bool{}
+	for rows.Next() {
+		var part string
+		var b record.BucketVersion
+		if err := rows.Scan(&part, &b.Bucket, &b.Ver, &b.Rows, &b.Checksum); err != nil {
+			return fmt.Errorf("read parts: %w", err)
+		}
+		if b.Rows == 0 {
+			listed[part] = true
+		} else {
+			content[part] = append(content[part], b)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("read parts: %w", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, part := range parts {
+		if listed[part] {
+			p.known[part] = content[partName(part)]
+		}
+	}
+	return nil
+}
+
+// partName returns ClickHouse's name of a part.
+func partName(part string) string { return part[strings.LastIndexByte(part, ' ')+1:] }
+
+// serverOf returns the server of a part.
+func serverOf(part string) string { return part[:strings.IndexByte(part, ' ')] }
+
+func (p *proof) unknown(parts []string) (unknown []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, part := range parts {
+		if _, known := p.known[part]; !known {
+			unknown = append(unknown, part)
+		}
+	}
+	return unknown
+}
+
+// accept makes parts, which are known and ascending, the newest listing. It forgets other parts of their server.
+func (p *proof) accept(parts []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := &listing{parts: parts}
+	for _, part := range parts {
+		l.sums = append(l.sums, p.known[part]...)
+	}
+	slices.SortFunc(l.sums, compareVersions)
+	l.sums = addUp(l.sums)
+	maps.DeleteFunc(p.known, func(part string, _ []record.BucketVersion) bool {
+		_, listed := slices.BinarySearch(parts, part)
+		return !listed && len(parts) > 0 && serverOf(part) == serverOf(parts[0])
+	})
+	p.newest.Store(l)
+}
+
+// addUp adds up neighbours of one bucket and version, in place.
+func addUp(versions []record.BucketVersion) []record.BucketVersion {
+	out := versions[:0]
+	for _, b := range versions {
+		if n := len(out); n > 0 && compareVersions(out[n-1], b) == 0 {
+			out[n-1].Rows += b.Rows
+			out[n-1].Checksum += b.Checksum
+			continue
+		}
+		out = append(out, b)
+	}
+	return out
+}
+
+// proofContext returns a context for the driver with the settings of a proof. Only ctx limits its time.
+func (v *Views) proofContext(ctx context.Context, sqlBytes int) context.Context {
+	settings := wholeReads(clickhouse.Settings{"max_execution_time": 0, "max_query_size": sqlBytes + 1<<20,
+		"max_memory_usage": v.cfg.MaxMemory})
+	return clickhouse.Context(ctx, clickhouse.WithSettings(settings))
+}
+
+// wholeReads adds settings without which a user's profile could make a statement return less than it should, or
+// read the parts of another server than the one whose parts it lists.
+func wholeReads(s clickhouse.Settings) clickhouse.Settings {
+	for _, mode := range []string{"timeout", "read", "result", "group_by"} {
+		s[mode+"_overflow_mode"] = "throw"
+	}
+	s["max_parallel_replicas"] = 1
+	s["use_query_cache"] = 0
+	return s
+}
