@@ -1,7 +1,10 @@
 package batchview
 
 import (
+	"encoding/base64"
+	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"strconv"
 	"strings"
 	"time"
@@ -45,13 +48,58 @@ func pinsOf(v record.ViewState, from, to int64, bucket time.Duration) *pins {
 // condition returns the predicate of the pinned rows.
 func (p *pins) condition() string {
 	last := len(p.starts) - 1
-	within := rangeCondition("_bucket", p.starts[0], p.starts[last]+p.counts[last]*p.width)
+	within := rangeCondition("_bucket", p.starts[0], p.end())
 	if last == 0 {
 		return within + " AND _ver = " + strconv.FormatUint(p.vers[0], 10)
+	}
+	if slots := (p.end() - p.starts[0]) / p.width; slots <= slotsPerRun*int64(len(p.starts)) {
+		return within + " AND _ver = " + p.lookup(slots)
 	}
 	return within + " AND (_bucket, _ver) IN (SELECT " + micros("run.1 + "+strconv.FormatInt(p.width, 10)+" * i") +
 		", run.3 FROM (SELECT arrayJoin(arrayZip(" + array(p.starts) + ", " + array(p.counts) + ", " + array(p.vers) +
 		")) AS run) ARRAY JOIN range(toUInt64(run.2)) AS i)"
+}
+
+// end returns the end of the last run.
+func (p *pins) end() int64 {
+	last := len(p.starts) - 1
+	return p.starts[last] + p.counts[last]*p.width
+}
+
+// slotsPerRun is up to how many slots a run the string of slots is shorter than the set of pairs.
+const slotsPerRun = 16
+
+// lookup returns the expression of the version that is pinned of a row's bucket, or 0. It looks in two
+// constant strings: one has a slot for each bucket of the range, with the place of a version in the other.
+// A set of pairs, which a range with many gaps needs, costs ten times as much: over 80,000 buckets whose
+// versions alternate, a query takes 600 ms with the set, 60 ms with the strings, and 50 ms without pins.
+func (p *pins) lookup(slots int64) string {
+	versions := make([]byte, 8) // Place 0 is of buckets that are not pinned. No row has the version 0.
+	places := map[uint64]uint32{}
+	for _, v := range p.vers {
+		if _, ok := places[v]; !ok {
+			places[v] = uint32(len(versions) / 8)
+			versions = binary.LittleEndian.AppendUint64(versions, v)
+		}
+	}
+	width := int64(bits.Len(uint(len(places)))+7) / 8
+	table := make([]byte, slots*width)
+	for i, start := range p.starts {
+		var place [4]byte
+		binary.LittleEndian.PutUint32(place[:], places[p.vers[i]])
+		for slot := (start - p.starts[0]) / p.width; slot < (start-p.starts[0])/p.width+p.counts[i]; slot++ {
+			copy(table[slot*width:(slot+1)*width], place[:])
+		}
+	}
+	// A row before the range, which another predicate removes, must not ask for the item before the first.
+	slot := fmt.Sprintf("greatest(0, intDiv(toUnixTimestamp64Micro(_bucket) - (%d), %d))", p.starts[0], p.width)
+	return "reinterpretAsUInt64(" + item(versions, "reinterpretAsUInt32("+item(table, slot, width)+")", 8) + ")"
+}
+
+// item returns the expression of the item with a number, in a constant string of items of a width.
+func item(items []byte, number string, width int64) string {
+	return fmt.Sprintf("substring(base64Decode('%s'), toInt64(1 + %d * %s), %d)",
+		base64.StdEncoding.EncodeToString(items), width, number, width)
 }
 
 // rangeCondition returns the predicate from <= column < to of a DateTime64(6) column.
