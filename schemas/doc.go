@@ -8,7 +8,8 @@
 // documents cite, such as (C5), and says where each stored format is documented.
 //
 //	access     who is asking: scopes, tenants, the principal in a request's context
-//	catalog    event types, views and measures, as configured; digests; schema evolution
+//	catalog    event types, views and measures, as configured; digests; what a change means
+//	conversion stored events as their type is declared now, read by both layers
 //	eventbatch the log message: frame header, Arrow columns, identity key, partition function
 //	setting    what an operator may set: key, bounds, meaning; mistakes in a configuration
 //	position   offsets, the cut rule (C1), epochs (L5), and the errors of a log that lacks a message

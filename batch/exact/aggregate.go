@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"recount/schemas/catalog"
+	"recount/schemas/conversion"
 	"recount/schemas/eventbatch"
 	"recount/schemas/viewplan"
+	"recount/schemas/window"
 )
 
 // columnsOf returns the columns that the views read.
@@ -37,7 +40,8 @@ func (r *run) aggregate(ctx context.Context, s *span, k int) error {
 			drop := p.drop[f.offset:]
 			err := r.read(ctx, f.object, s.columns, f.from, f.to, func(c eventbatch.Columns) error {
 				n := int(c.Rec.NumRows())
-				err := t.add(c, drop[:n])
+				c, lost := s.fields.Read(c)
+				err := t.add(c, lost, drop[:n])
 				drop = drop[n:]
 				return err
 			})
@@ -55,7 +59,7 @@ func (r *run) aggregate(ctx context.Context, s *span, k int) error {
 }
 
 func (r *run) send(b *Block) error {
-	if b.Rows() == 0 {
+	if b.Rows() == 0 && len(b.Unconverted) == 0 {
 		return nil
 	}
 	r.mu.Lock()
@@ -75,6 +79,7 @@ type viewTask struct {
 	view     *catalog.View
 	origin   int64 // time of cell 0
 	cell     int64 // microseconds
+	bucket   time.Duration
 	cells    []uint32
 	coders   []*coder // tenant, then dimensions
 	types    []catalog.FieldType
@@ -82,6 +87,14 @@ type viewTask struct {
 	measures []accumulator
 	keep     []bool
 	columns  [][]uint32
+
+	unconverted map[unconvertedKey]int64
+}
+
+// unconvertedKey is a bucket and the code of a tenant.
+type unconvertedKey struct {
+	bucket int64
+	tenant uint32
 }
 
 // newTask reuses each view's state from a finished task if there is one, so that tables which
@@ -92,6 +105,7 @@ func (r *run) newTask(s *span) *task {
 		v := r.pool(view).Get().(*viewTask)
 		v.origin = s.buckets[0]
 		v.coders = v.coders[:0]
+		clear(v.unconverted)
 		v.groups.reset(s.rows)
 		for i := range v.measures {
 			v.measures[i].reset(s.rows)
@@ -120,7 +134,8 @@ func (r *run) pool(view *catalog.View) *sync.Pool {
 }
 
 func (r *run) newViewTask(view *catalog.View) *viewTask {
-	v := &viewTask{view: view, cell: view.Cell.Microseconds()}
+	v := &viewTask{view: view, cell: view.Cell.Microseconds(), bucket: r.in.Catalog.Bucket,
+		unconverted: map[unconvertedKey]int64{}}
 	for _, d := range view.Dimensions {
 		v.types = append(v.types, r.in.Catalog.DimensionType(view, d))
 	}
@@ -130,8 +145,9 @@ func (r *run) newViewTask(view *catalog.View) *viewTask {
 	return v
 }
 
-// add aggregates a chunk of rows; drop marks the duplicates among them.
-func (t *task) add(c eventbatch.Columns, drop []bool) error {
+// add aggregates a chunk of rows; drop marks the duplicates among them, and lost the values that are null because
+// they could not be converted.
+func (t *task) add(c eventbatch.Columns, lost conversion.Lost, drop []bool) error {
 	if c.Time == nil || c.Field(eventbatch.ColTenant) == nil {
 		return fmt.Errorf("column %s or %s is missing or of another type", eventbatch.ColTime, eventbatch.ColTenant)
 	}
@@ -147,6 +163,9 @@ func (t *task) add(c eventbatch.Columns, drop []bool) error {
 	for i := range t.views {
 		if err := t.views[i].add(c, t.keep); err != nil {
 			return fmt.Errorf("view %s: %w", t.views[i].view.Name, err)
+		}
+		if lost != nil {
+			t.views[i].countLost(c, lost, drop)
 		}
 	}
 	return nil
@@ -173,6 +192,16 @@ func (v *viewTask) add(c eventbatch.Columns, keep []bool) error {
 		}
 	}
 	return nil
+}
+
+// countLost counts the events of which a column of the view was lost.
+func (v *viewTask) countLost(c eventbatch.Columns, lost conversion.Lost, drop []bool) {
+	for _, row := range lost.Rows(v.view.Columns()) {
+		if !drop[row] {
+			bucket := window.Floor(int64(c.Time.Value(row)), v.bucket)
+			v.unconverted[unconvertedKey{bucket, v.coders[0].codes[row]}]++
+		}
+	}
 }
 
 // codeCells numbers the cell of each row, counted from the start of the span's first bucket.

@@ -3,6 +3,7 @@ package exact
 import (
 	"recount/schemas/catalog"
 	"recount/schemas/query"
+	"recount/schemas/record"
 )
 
 // Block is some rows of a view's batch view, ordered by bucket, then cell. A row is a group
@@ -15,6 +16,10 @@ type Block struct {
 	Dims     []query.Column // in the order of the view's dimensions
 	Events   []uint64
 	Measures []Measure // in the order of the view's measures
+
+	// Unconverted counts events that the block's rows hold, or the view's filter excludes. Blocks of the same bucket
+	// add up.
+	Unconverted []record.Unconverted
 }
 
 // Rows is the number of rows.
@@ -71,6 +76,10 @@ func (v *viewTask) block(width int64) *Block {
 	}
 	for i := range v.measures {
 		b.Measures = append(b.Measures, v.measures[i].gather(order))
+	}
+	for key, events := range v.unconverted {
+		b.Unconverted = append(b.Unconverted, record.Unconverted{Bucket: key.bucket, Events: events,
+			Tenant: v.coders[0].values.Strings[key.tenant]})
 	}
 	return b
 }

@@ -34,6 +34,7 @@ type event struct {
 	b          *bool
 	t          *int64
 	over       string // fields whose value is beyond limits.cardinality, with commas between them
+	lost       bool   // in an object of texts, i is a text that is no number; i is nil
 }
 
 func (e event) key() eventbatch.Key { return eventbatch.KeyOf(e.tenant, e.id) }
@@ -63,6 +64,7 @@ func testCatalog() *catalog.Catalog {
 type memFile struct {
 	rows  []event
 	dict  bool
+	texts bool // i and t were declared as strings when the events were sent
 	chunk int
 }
 
@@ -110,7 +112,7 @@ func (f memFile) builder(name string) array.Builder {
 		"f": arrow.PrimitiveTypes.Float64, "b": arrow.FixedWidthTypes.Boolean,
 	}
 	t := types[name]
-	if t == nil {
+	if t == nil || f.texts && (name == "i" || name == "t") {
 		t = arrow.BinaryTypes.String
 		if f.dict {
 			t = &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int32, ValueType: arrow.BinaryTypes.String}
@@ -161,12 +163,28 @@ func stringOf(name string, e event) *string {
 		return &e.id
 	case "s":
 		return e.s
+	case "i":
+		if e.lost {
+			return pointer("n/a")
+		}
+		return textOf(e.i, func(v int64) string { return fmt.Sprint(v) })
+	case "t":
+		return textOf(e.t, func(v int64) string { return time.UnixMicro(v).UTC().Format(time.RFC3339Nano) })
 	case eventbatch.ColOverflow:
 		if e.over != "" {
 			return &e.over
 		}
 	}
 	return nil
+}
+
+func pointer[T any](v T) *T { return &v }
+
+func textOf(v *int64, text func(int64) string) *string {
+	if v == nil {
+		return nil
+	}
+	return pointer(text(*v))
 }
 
 func appendNullable[T any](b array.Builder, v *T, add func(T)) {
@@ -224,7 +242,7 @@ func (l *lake) add(partition int, rows []event, dict bool, chunk int) {
 		run.Assigned += boolInt(e.assigned)
 	}
 	l.objects = append(l.objects, o)
-	l.files[key] = memFile{rows, dict, chunk}
+	l.files[key] = memFile{rows, dict, len(l.objects)%3 == 0, chunk}
 }
 
 // markFresh marks the objects of segments that start at the sequence or later as fresh. It returns
@@ -239,6 +257,17 @@ func (l *lake) markFresh(from uint64) (fresh func(event) bool) {
 		}
 	}
 	return func(e event) bool { return places[[2]int64{e.seq, int64(e.index)}] }
+}
+
+// lost reports whether the event is in an object of texts and has a text that is no number.
+func (l *lake) lost(e event) bool {
+	for _, f := range l.files {
+		if f.texts && e.lost && slices.ContainsFunc(f.rows,
+			func(o event) bool { return o.seq == e.seq && o.index == e.index }) {
+			return true
+		}
+	}
+	return false
 }
 
 func (l lake) open(_ context.Context, o record.Object) (File, error) {

@@ -3,6 +3,8 @@ package exact
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -34,7 +36,7 @@ func drawEvents(t *rapid.T) (events []event) {
 		} else {
 			index++
 		}
-		events = append(events, event{
+		e := event{
 			tenant:   rapid.SampledFrom([]string{"a", "b"}).Draw(t, "tenant"),
 			id:       rapid.StringMatching(`[a-f][a-c]?`).Draw(t, "id"),
 			assigned: rapid.Bool().Draw(t, "assigned"), hash: rapid.Uint64Range(0, 1).Draw(t, "hash"),
@@ -46,7 +48,9 @@ func drawEvents(t *rapid.T) (events []event) {
 			f: nullable(floats).Draw(t, "f"), b: nullable(rapid.Bool()).Draw(t, "b"),
 			t:    nullable(rapid.Int64Range(0, 5)).Draw(t, "t"),
 			over: rapid.SampledFrom([]string{"", "", "", "s", "i", "i,s"}).Draw(t, "over"),
-		})
+		}
+		e.lost = e.i == nil && rapid.Bool().Draw(t, "lost")
+		events = append(events, e)
 	}
 	return events
 }
@@ -54,10 +58,14 @@ func drawEvents(t *rapid.T) (events []event) {
 func compute(t testing.TB, cfg Config, l lake, in Input) ([]string, Counts) {
 	t.Helper()
 	blocks := map[string][]string{}
+	unconverted := map[string]int64{}
 	found, err := Run(context.Background(), cfg, l.open, in, func(b *Block) error {
 		for i, row := range textRows(b) {
 			key := b.View.Name + " " + record.CommitKey(0, 0, uint64(b.Times[i]))
 			blocks[key] = append(blocks[key], row)
+		}
+		for _, u := range b.Unconverted {
+			unconverted[fmt.Sprint("unconverted ", b.View.Name, u.Bucket, u.Tenant)] += u.Events
 		}
 		return nil
 	})
@@ -73,6 +81,9 @@ func compute(t testing.TB, cfg Config, l lake, in Input) ([]string, Counts) {
 	slices.Sort(keys)
 	for _, k := range keys {
 		rows = append(rows, blocks[k]...)
+	}
+	for _, k := range slices.Sorted(maps.Keys(unconverted)) {
+		rows = append(rows, fmt.Sprint(k, " ", unconverted[k]))
 	}
 	return rows, found
 }
@@ -105,7 +116,7 @@ func TestOracle(t *testing.T) {
 		if !gaveWay.Load() {
 			t.Fatal("no worker called GiveWay")
 		}
-		want, wantCounts := oracle(events, dirty, in.Targets)
+		want, wantCounts := oracle(events, dirty, in.Targets, l.lost)
 		slices.Sort(got)
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("rows (-oracle +exact): %s", diff)

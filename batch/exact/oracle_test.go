@@ -15,7 +15,8 @@ import (
 
 // oracle is the naive definition: it applies B2 and I3 with maps of events, then computes one group
 // after another. It returns the rows as sorted text, and the counts.
-func oracle(events []event, buckets []int64, targets []Target) (rows []string, counts []record.BucketCount) {
+func oracle(events []event, buckets []int64, targets []Target, lost func(event) bool) (rows []string,
+	counts []record.BucketCount) {
 	type place struct {
 		id     string
 		bucket int64
@@ -59,6 +60,7 @@ func oracle(events []event, buckets []int64, targets []Target) (rows []string, c
 	for _, t := range targets {
 		for _, b := range t.Buckets {
 			rows = append(rows, naiveRows(t.View, b, kept[b])...)
+			rows = append(rows, naiveUnconverted(t.View, b, kept[b], lost)...)
 		}
 	}
 	slices.Sort(rows)
@@ -84,8 +86,8 @@ func oracleAccounts(events []event, fresh func(event) bool, partitions int,
 				}
 			}
 			var account record.Account
-			_, with := oracle(all, buckets, nil)
-			_, without := oracle(old, buckets, nil)
+			_, with := oracle(all, buckets, nil, nil)
+			_, without := oracle(old, buckets, nil, nil)
 			for i := range buckets {
 				account.Rows += with[i].Rows - without[i].Rows
 				account.Duplicates += with[i].Duplicates - without[i].Duplicates
@@ -96,6 +98,22 @@ func oracleAccounts(events []event, fresh func(event) bool, partitions int,
 		}
 	}
 	return out
+}
+
+// naiveUnconverted counts the events of a bucket that count and of which i, which both views read, is lost.
+func naiveUnconverted(v *catalog.View, bucket int64, events []event, lost func(event) bool) (rows []string) {
+	for _, tenant := range []string{"a", "b"} {
+		n := 0
+		for _, e := range events {
+			if e.tenant == tenant && lost(e) {
+				n++
+			}
+		}
+		if n > 0 {
+			rows = append(rows, fmt.Sprint("unconverted ", v.Name, bucket, tenant, " ", n))
+		}
+	}
+	return rows
 }
 
 // naiveRows computes the rows of one bucket of a view from the events that count.

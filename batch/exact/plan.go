@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"recount/schemas/catalog"
+	"recount/schemas/conversion"
 )
 
 // Estimates and sizes. They only steer how work is cut; no result depends on them.
@@ -44,6 +45,7 @@ type span struct {
 	buckets    []int64
 	views      []*catalog.View
 	columns    []string
+	fields     conversion.Fields // of the columns
 	parts      []*part
 	objects    []int // the objects that the pieces use, each once
 	rows       int64
@@ -179,6 +181,9 @@ func (p *plan) addPieces(s *span, pieces map[int64][]piece) {
 		t.pieces = append(t.pieces, x)
 	}
 	s.columns = columnsOf(s.views)
+	if len(s.views) > 0 {
+		s.fields = conversion.FieldsOf(p.in.Catalog.Events[p.in.Type], s.columns)
+	}
 	s.slices, s.sliceWidth = p.cutSlices(s)
 }
 

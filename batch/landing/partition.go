@@ -145,7 +145,7 @@ func (p *partition) follow(ctx context.Context) error {
 		failpoint.Point("landing.consume.after")
 		h, batches, err := eventbatch.Decode(m.Frame)
 		if err != nil {
-			return fmt.Errorf("message %d: %w", m.Seq, err)
+			return fmt.Errorf("message %d of type %q: %w", m.Seq, h.Type, err)
 		}
 		begins := cutter.Add(m.Cut(h))
 		if failpoint.Off(failpoint.C1) && open.events > 0 {
@@ -159,7 +159,7 @@ func (p *partition) follow(ctx context.Context) error {
 			in.resetHeartbeat()
 		}
 		if err := open.add(m, h, batches); err != nil {
-			return fmt.Errorf("message %d: %w", m.Seq, err)
+			return fmt.Errorf("message %d of type %q: %w", m.Seq, h.Type, err)
 		}
 		p.metrics.setOpen(open)
 	}

@@ -45,7 +45,7 @@ func createSchema(ctx context.Context, records record.CommitLog, e *catalog.Even
 }
 
 // StoredSchemas returns every schema that objects of the lake have, by event type and in the order
-// of ids. catalog.CheckEvolution says whether a declared type is compatible with them.
+// of ids. catalog.Changes says what a declaration changes of them.
 func StoredSchemas(ctx context.Context, records record.CommitLog) (map[string][]*catalog.EventType, error) {
 	keys, err := records.List(ctx, schemaPrefix)
 	if err != nil {

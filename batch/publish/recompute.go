@@ -171,7 +171,8 @@ func (p *Publisher) encode(plan *plan, w *writer, counts map[string][]record.Buc
 		b.H = slices.Concat(b.H[:1], plan.previous.H[1:])
 	}
 	for name, digest := range plan.digests {
-		b.Views[name] = &record.PublishedView{Digest: digest, Full: plan.full[name], Buckets: plan.versions(name, w)}
+		b.Views[name] = &record.PublishedView{Digest: digest, Full: plan.full[name], Buckets: plan.versions(name, w),
+			Unconverted: plan.unconverted(name, w)}
 	}
 	raw, err := b.Encode()
 	if err != nil {
@@ -193,7 +194,7 @@ func (p *Publisher) makeBase(b *record.Publication, next *record.State) {
 	b.Ledgers = map[string]*record.Ledger{}
 	for name, v := range next.Views {
 		rows := slices.DeleteFunc(slices.Clone(v.Buckets), func(x record.BucketVersion) bool { return x.Rows == 0 })
-		b.Views[name] = &record.PublishedView{Digest: v.Digest, Full: true, Buckets: rows}
+		b.Views[name] = &record.PublishedView{Digest: v.Digest, Full: true, Buckets: rows, Unconverted: v.Unconverted}
 	}
 	for name, c := range next.Types {
 		if len(p.cfg.Catalog.ViewsOf(name)) > 0 {
@@ -225,6 +226,26 @@ func (pl *plan) versions(name string, w *writer) []record.BucketVersion {
 	for _, b := range slices.Sorted(maps.Keys(found)) {
 		out = append(out, found[b])
 	}
+	return out
+}
+
+// unconverted returns what the recomputed buckets of a view have of unconverted events. A count that fell to zero is
+// listed too, so that it replaces the older count.
+func (pl *plan) unconverted(name string, w *writer) (out []record.Unconverted) {
+	t := w.tables[name]
+	if t == nil {
+		return nil
+	}
+	for key, events := range t.unconverted {
+		out = append(out, record.Unconverted{Bucket: key.bucket, Tenant: key.tenant, Events: events})
+	}
+	for _, u := range pl.previous.Views[name].Unconverted {
+		_, computed := slices.BinarySearch(t.wanted, u.Bucket)
+		if key := (unconvertedKey{u.Bucket, u.Tenant}); computed && !pl.full[name] && t.unconverted[key] == 0 {
+			out = append(out, record.Unconverted{Bucket: u.Bucket, Tenant: u.Tenant})
+		}
+	}
+	slices.SortFunc(out, record.CompareUnconverted)
 	return out
 }
 

@@ -50,13 +50,21 @@ type table struct {
 	bytes   int64
 	wanted  []int64                        // the buckets that are computed
 	buckets map[int64]record.BucketVersion // what was written of each
+
+	unconverted map[unconvertedKey]int64
+}
+
+type unconvertedKey struct {
+	bucket int64
+	tenant string
 }
 
 func (p *Publisher) newWriter(plan *plan) *writer {
 	w := &writer{p: p, version: newVersion(plan.n), tables: map[string]*table{}, limit: max(p.cfg.Memory/8, 1<<20)}
 	for _, in := range plan.inputs {
 		for _, t := range in.Targets {
-			w.tables[t.View.Name] = &table{view: t.View, wanted: t.Buckets, buckets: map[int64]record.BucketVersion{}}
+			w.tables[t.View.Name] = &table{view: t.View, wanted: t.Buckets, buckets: map[int64]record.BucketVersion{},
+				unconverted: map[unconvertedKey]int64{}}
 		}
 	}
 	return w
@@ -100,6 +108,9 @@ func (w *writer) compute(ctx context.Context, in exact.Input) (found exact.Count
 // every table that has gathered enough.
 func (w *writer) addBlock(b *exact.Block, startInsert func(*table)) {
 	t := w.tables[b.View.Name]
+	for _, u := range b.Unconverted {
+		t.unconverted[unconvertedKey{u.Bucket, u.Tenant}] += u.Events
+	}
 	size := blockBytes(b)
 	rowsPerInsert := max(1, min(insertRows, int(int64(b.Rows())*insertBytes/max(size, 1))))
 	for from := 0; from < b.Rows(); from += rowsPerInsert {

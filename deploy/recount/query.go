@@ -139,4 +139,8 @@ func printAccuracy(out io.Writer, a *query.Accuracy) {
 		fmt.Fprintf(out, "%d events are counted as %s, because a dimension has too many values; %d of them are in "+
 			"no row, but may belong to one\n", o.Events, catalog.Overflow, o.LeftOut)
 	}
+	if a.Unconverted > 0 {
+		fmt.Fprintf(out, "%d events lack a value, because it was sent while its field had another type and does not "+
+			"fit the present one\n", a.Unconverted)
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"recount/batch/cells"
+	"recount/batch/landing"
 	"recount/batch/recheck"
 	"recount/jobs/conservation"
 	"recount/schemas/openapi"
@@ -139,7 +140,11 @@ func (s *Server) recheck(ctx context.Context) (openapi.Recheck, error) {
 	if err != nil {
 		return openapi.Recheck{}, err
 	}
-	checker := recheck.New(recheck.DefaultConfig(s.catalog), s.engines.sql, s.engines.lake.Access)
+	cfg := recheck.DefaultConfig(s.catalog)
+	if cfg.Schemas, err = landing.StoredSchemas(ctx, s.engines.records); err != nil {
+		return openapi.Recheck{}, err
+	}
+	checker := recheck.New(cfg, s.engines.sql, s.engines.lake.Access)
 	r, err := checker.Check(ctx, st, chains)
 	if err == nil && !slices.Contains(s.publisher.Kept(), st.N) {
 		err = fmt.Errorf("publication %d expired while it was checked; the next run checks the newest publication",

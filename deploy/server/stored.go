@@ -5,6 +5,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"recount/batch/landing"
 	"recount/deploy/server/keys"
@@ -37,8 +40,9 @@ func (c *Config) CheckStart() (*catalog.Catalog, error) {
 	return cat, errors.Join(errs...)
 }
 
-// CheckStored compares a configuration with the data it would run on and returns the result in one
-// line. Data that a running server has open is not compared. A server compares it at every start.
+// CheckStored compares a configuration with the data it would run on and returns the result, and a line for each field
+// that is stored otherwise than it is declared. Data that a running server has open is not compared. A server compares
+// it at every start.
 func CheckStored(cfg Config) (string, error) {
 	cat, err := cfg.CheckStart()
 	if err != nil {
@@ -60,28 +64,29 @@ func CheckStored(cfg Config) (string, error) {
 	if err := e.openLake(ctx, cfg, nil, nil); err != nil {
 		return "", errors.Join(err, e.close())
 	}
-	return "it fits the data in " + cfg.DataDir,
-		errors.Join(checkEvolution(ctx, e.records, cat), checkFixed(ctx, cfg, e), e.close())
+	changes, err := storedChanges(ctx, e.records, cat)
+	return strings.Join(append([]string{"it fits the data in " + cfg.DataDir}, changes...), "\n"),
+		errors.Join(err, checkFixed(ctx, cfg, e), e.close())
 }
 
-// checkEvolution fails where a declared event type cannot follow its stored form. A stored type
+// storedChanges says what the catalog changes of the event types in the lake. Each change is allowed. A stored type
 // may be declared no longer: its events stay in the lake.
-func checkEvolution(ctx context.Context, records record.CommitLog, cat *catalog.Catalog) error {
+func storedChanges(ctx context.Context, records record.CommitLog, cat *catalog.Catalog) (changes []string, err error) {
 	types, err := landing.StoredSchemas(ctx, records)
 	if err != nil {
-		return fmt.Errorf("read the stored schemas: %w", err)
+		return nil, fmt.Errorf("read the stored schemas: %w", err)
 	}
-	var errs []error
-	for name, stored := range types {
+	for _, name := range slices.Sorted(maps.Keys(types)) {
 		declared := cat.Events[name]
 		if declared == nil {
 			continue
 		}
-		for _, s := range stored {
-			errs = append(errs, catalog.CheckEvolution(s, declared))
+		for _, stored := range types[name] {
+			changes = append(changes, catalog.Changes(stored, declared)...)
 		}
 	}
-	return errors.Join(errs...)
+	slices.Sort(changes)
+	return slices.Compact(changes), nil
 }
 
 // checkFixed fails where the configuration changes a setting that the first commit record has fixed.

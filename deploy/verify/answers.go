@@ -45,6 +45,7 @@ type answer struct {
 		Cut, Through []uint64
 		Truncated    bool
 		Overflow     query.Overflow // zero where the answer has null
+		Unconverted  uint64         `json:"unconverted_events"`
 	}
 }
 
@@ -117,7 +118,7 @@ func openClaims(e *Evidence, r *recorder, s *snapshot, answers []recorded) []*cl
 					a.line, maxTallies)
 				return out
 			}
-			tallies[key] = &tally{scan: c.scan}
+			tallies[key] = &tally{scan: c.scan, bucket: e.Catalog.Bucket}
 			if c.query.Mode == query.Live {
 				tallies[key].base = c.stated.Accuracy.Cut
 			}
@@ -173,6 +174,7 @@ func judgePass(ctx context.Context, e *Evidence, r *recorder, s *snapshot, claim
 		if !slices.Contains(tallies, c.tally) {
 			c.tally.groups = map[string]*group{}
 			c.tally.over = query.Overflow{}
+			c.tally.unconverted = 0
 			tallies = append(tallies, c.tally)
 		}
 	}

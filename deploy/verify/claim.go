@@ -44,6 +44,10 @@ func (c *claim) judge(r *recorder) {
 			"of [0, S) give %d and %d",
 			stated.Events, stated.LeftOut, c.tally.over.Events, c.tally.over.LeftOut)
 	}
+	if stated := c.stated.Accuracy.Unconverted; stated != c.tally.unconverted {
+		r.find(V7, where, do, "the answer says that %d events are unconverted; the events of [0, S) give %d", stated,
+			c.tally.unconverted)
+	}
 	if missing := len(c.tally.groups) - len(matched); missing > 0 && !c.stated.Accuracy.Truncated {
 		r.find(V7, where, do, "the answer has %d rows, and the events of [0, S) give %d", len(c.stated.Rows),
 			len(c.tally.groups))

@@ -203,6 +203,7 @@ func (v *recomputation) changed(st *record.State, event string) map[int64]bool {
 // buckets, it compares the ledger too.
 func (v *recomputation) recompute(ctx context.Context, st *record.State, in exact.Input, all bool) error {
 	computed := map[string]map[int64]record.BucketVersion{}
+	unconverted := map[viewBucket]int64{}
 	for _, t := range in.Targets {
 		computed[t.View.Name] = map[int64]record.BucketVersion{}
 	}
@@ -215,6 +216,9 @@ func (v *recomputation) recompute(ctx context.Context, st *record.State, in exac
 	}
 	found, err := exact.Run(ctx, v.e.Exact, open, in, func(b *exact.Block) error {
 		buckets := computed[b.View.Name]
+		for _, u := range b.Unconverted {
+			unconverted[viewBucket{b.View.Name, u.Bucket}] += u.Events
+		}
 		for bucket, part := range cells.Checksums(v.e.Catalog, b.View, 0, []exact.BlockRows{{Block: b, To: b.Rows()}}) {
 			part.Rows += buckets[bucket].Rows
 			part.Checksum += buckets[bucket].Checksum // A sum over rows, which may wrap around (B5).
@@ -227,6 +231,7 @@ func (v *recomputation) recompute(ctx context.Context, st *record.State, in exac
 	}
 	for _, t := range in.Targets {
 		v.compare(st, t.View.Name, in.Buckets, computed[t.View.Name])
+		v.compareUnconverted(st, t.View.Name, in.Buckets, unconverted)
 	}
 	v.compareCounts(st, in.Type, found.Buckets)
 	if all {
@@ -250,6 +255,28 @@ func (v *recomputation) compare(st *record.State, view string, buckets []int64,
 			v.r.find(V6, Place{Publication: st.N, View: view, Version: got.Ver}.InBucket(b), republish,
 				"the publication has %d rows with checksum %016x, the events below its H give %d with %016x",
 				got.Rows, got.Checksum, want.Rows, want.Checksum)
+		}
+	}
+}
+
+// viewBucket is a bucket of a view.
+type viewBucket struct {
+	view   string
+	bucket int64
+}
+
+// compareUnconverted compares how many events of the buckets lack a value of the view because it could not be
+// converted.
+func (v *recomputation) compareUnconverted(st *record.State, view string, buckets []int64, want map[viewBucket]int64) {
+	published := map[int64]int64{}
+	for _, u := range st.Views[view].Unconverted {
+		published[u.Bucket] += u.Events
+	}
+	for _, b := range buckets {
+		if got := published[b]; got != want[viewBucket{view, b}] {
+			v.r.find(V6, Place{Publication: st.N, View: view}.InBucket(b), republish,
+				"the publication counts %d events as unconverted, the events below its H give %d", got,
+				want[viewBucket{view, b}])
 		}
 	}
 }

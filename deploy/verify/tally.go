@@ -7,6 +7,7 @@ import (
 	"math/big"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -14,14 +15,18 @@ import (
 	"recount/schemas/catalog"
 	"recount/schemas/eventbatch"
 	"recount/schemas/query"
+	"recount/schemas/window"
 )
 
 // tally is the answer of a query, computed one event after the other.
 type tally struct {
 	scan   *query.Scan
 	base   []uint64 // offsets at which a live answer begins; nil means that everything counts
+	bucket time.Duration
 	groups map[string]*group
 	over   query.Overflow
+
+	unconverted uint64 // events of the buckets that the answer touches
 }
 
 // group is one row of an answer.
@@ -49,6 +54,7 @@ func (t *tally) add(e *event) {
 		e.at < t.base[b.partition] {
 		return
 	}
+	t.countUnconverted(e)
 	w := t.scan.Windows.Index(b.time(i))
 	if w < 0 || !t.counted(e) {
 		return
@@ -78,6 +84,17 @@ func (t *tally) add(e *event) {
 		if v := e.value(t.scan.Measures[m].Field); v != nil {
 			g.measures[m].add(t.scan.Measures[m].Kind, v)
 		}
+	}
+}
+
+// countUnconverted counts an event that lacks a value of the view because it could not be converted.
+func (t *tally) countUnconverted(e *event) {
+	if e.b.lost == nil || !slices.Contains(e.b.lost.Rows(t.scan.View.Columns()), e.i) {
+		return
+	}
+	bucket := window.Floor(e.b.time(e.i), t.bucket)
+	if bucket < t.scan.Windows.To && bucket+t.bucket.Microseconds() > t.scan.Windows.From {
+		t.unconverted++
 	}
 }
 

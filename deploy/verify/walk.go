@@ -9,6 +9,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"recount/batch/object"
+	"recount/schemas/conversion"
 	"recount/schemas/eventbatch"
 	"recount/schemas/record"
 	"recount/speed/eventlog"
@@ -28,6 +29,7 @@ type rows struct {
 	first     int
 	tenant    arrow.Array
 	ids       arrow.Array
+	lost      conversion.Lost
 }
 
 // position returns the sequence of the row's message, and the row's index in the message.
@@ -106,12 +108,21 @@ func (e *Evidence) readObject(ctx context.Context, seg *record.Commit, o record.
 			return err
 		}
 		b := &rows{partition: seg.Partition, epoch: seg.Epoch, eventType: o.Type}
+		c, b.lost = e.declaredFields(o.Type).Read(c)
 		if err := bindRows(b, c); err != nil {
 			return fmt.Errorf("read %s: %w", o.Key, err)
 		}
 		if err := visit(b); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// declaredFields returns the fields of an event type, none if it is not declared.
+func (e *Evidence) declaredFields(eventType string) conversion.Fields {
+	if t := e.Catalog.Events[eventType]; t != nil {
+		return conversion.Fields(t.Fields)
 	}
 	return nil
 }
@@ -165,6 +176,7 @@ func (l *logCursor) read(ctx context.Context) (*message, error) {
 	first := 0
 	for _, c := range batches {
 		b := &rows{partition: l.partition, epoch: l.epoch, eventType: h.Type, seq: m.Seq, first: first}
+		c, b.lost = l.e.declaredFields(h.Type).Read(c)
 		if err := bindRows(b, c); err != nil {
 			return out, fmt.Errorf("%w: %w", errUndecodable, err)
 		}

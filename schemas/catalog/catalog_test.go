@@ -85,19 +85,21 @@ func TestDigestFollowsMeaning(t *testing.T) {
 	}
 }
 
-func TestEvolution(t *testing.T) {
+// TestChanges: an added field is no change, and a removed field or another type is one sentence.
+func TestChanges(t *testing.T) {
 	t.Parallel()
 	stored := flights().Events["flight.departed"]
 	added := &EventType{Name: stored.Name, Fields: append([]Field{{"airline", String}}, stored.Fields...)}
-	if err := CheckEvolution(stored, added); err != nil {
-		t.Errorf("an added field: %v", err)
+	if got := Changes(stored, added); got != nil {
+		t.Errorf("an added field: %q", got)
 	}
 	removed := &EventType{Name: stored.Name, Fields: stored.Fields[1:]}
-	if err := CheckEvolution(stored, removed); err == nil || !strings.Contains(err.Error(), "delay") {
-		t.Errorf("a removed field: got %v", err)
+	got := Changes(stored, removed)
+	if len(got) != 1 || !strings.Contains(got[0], "delay: stored as int64 and no longer") {
+		t.Errorf("a removed field: %q", got)
 	}
 	changed := &EventType{Name: stored.Name, Fields: append([]Field{{"delay", Float64}}, stored.Fields[1:]...)}
-	if err := CheckEvolution(stored, changed); err == nil || !strings.Contains(err.Error(), "int64") {
-		t.Errorf("a changed type: got %v", err)
+	if got = Changes(stored, changed); len(got) != 1 || !strings.Contains(got[0], "as int64 and declared as float64") {
+		t.Errorf("a changed type: %q", got)
 	}
 }

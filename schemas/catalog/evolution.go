@@ -1,29 +1,23 @@
 package catalog
 
-import (
-	"errors"
-	"fmt"
-)
+import "fmt"
 
-// CheckEvolution says whether a declared event type may follow one that data is
-// stored under. A field may be added at any time: older files read it as null. A
-// removed field or a changed type is refused, because a view computed from the
-// whole lake would silently change its meaning half-way.
-func CheckEvolution(stored, declared *EventType) error {
-	var errs []error
+// Changes says what a declaration changes of an event type that data is stored under, one sentence a field. Nothing of
+// it is refused, because stored events keep the types that they came with, and package conversion reads them as they
+// are declared. A field that is only added is no change.
+func Changes(stored, declared *EventType) (out []string) {
 	for _, f := range stored.Fields {
-		t, ok := declared.field(f.Name)
-		path := []string{"events", stored.Name, "fields", f.Name}
-		switch {
+		place := fmt.Sprintf("events.%s.fields.%s", stored.Name, f.Name)
+		switch t, ok := declared.field(f.Name); {
 		case !ok:
-			errs = append(errs, mistake(fmt.Sprintf("the lake holds this field as %s and it is no longer declared; "+
-				"declare it again (producers may stop sending it: it is null then)", f.Type), path...))
+			out = append(out, fmt.Sprintf("%s: stored as %s and no longer declared; its values are kept, and count "+
+				"again once it is declared", place, f.Type))
 		case t != f.Type:
-			errs = append(errs, mistake(fmt.Sprintf("the lake holds this field as %s and it is declared as %s; "+
-				"keep %s and add a field of another name with the new type", f.Type, t, f.Type), path...))
+			out = append(out, fmt.Sprintf("%s: stored as %s and declared as %s; stored values count as %s where that "+
+				"is exact, else as missing, and answers give their number as unconverted_events", place, f.Type, t, t))
 		}
 	}
-	return errors.Join(errs...)
+	return out
 }
 
 func (e *EventType) field(name string) (FieldType, bool) {

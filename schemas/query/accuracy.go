@@ -15,7 +15,8 @@ type Accuracy struct {
 	Through []uint64 `json:"through"`
 	// PendingEvents is how many events are in [H, S), before deduplication and filters.
 	PendingEvents uint64 `json:"pending_events"`
-	// Exact says that no row has a live part, that no dimension overflowed, and that nothing is missing
+	// Exact says that no row has a live part, that no dimension overflowed, that every value could be
+	// converted, and that nothing is missing
 	// that the server knows to be acknowledged.
 	Exact bool `json:"exact"`
 	// Complete says that no partition is stale, and that nothing is missing that the server knows to be
@@ -32,4 +33,8 @@ type Accuracy struct {
 	Truncated bool `json:"truncated"`
 	// Overflow counts the events whose place in the answer is unknown. It is nil when there are none.
 	Overflow *Overflow `json:"overflow"`
+	// Unconverted counts the events, in the buckets that the answer touches, with a value that was sent while its field
+	// was declared otherwise, and that does not fit the field's present type. Such a value counts as missing. Zero is
+	// left out.
+	Unconverted uint64 `json:"unconverted_events,omitempty"`
 }

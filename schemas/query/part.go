@@ -17,6 +17,9 @@ type Part struct {
 	Events   []uint64 // events of the row, so that a row without measures' values is still a row
 	Measures [][]Acc
 	Overflow Overflow
+	// Unconverted counts the tenant's events, in the buckets that the scan touches, that had a value which the type
+	// of its field, as it is declared now, cannot hold. The value is null.
+	Unconverted uint64
 }
 
 // Rows is the number of rows.

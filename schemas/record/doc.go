@@ -66,7 +66,8 @@
 //	 "tips":["<64 hex digits>"],     // digest of the commit record that ends at H, by partition
 //	 "base":true,                    // absent in a delta
 //	 "views":{"hits":{"digest":"<16 hex digits>","full":true,
-//	   "buckets":[[0,30064771077,1,7]]}},           // [bucket, ver, rows, checksum]
+//	   "buckets":[[0,30064771077,1,7]],             // [bucket, ver, rows, checksum]
+//	   "unconverted":[{"bucket":0,"tenant":"default","events":1}]}}, // values that do not fit; absent without any
 //	 "types":{"hit":[[0,5,2,0]]},                   // [bucket, rows, duplicates, conflicts]
 //	 "ledgers":{"hit":{"from":[1],                  // where the ledger begins; absent when it goes on
 //	   "tenants":{"default":[[5,2]]}}},             // by partition: [rows, duplicates]

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -76,6 +77,21 @@ type PublishedView struct {
 	Digest  string          `json:"digest"` // catalog.Catalog.Digest
 	Full    bool            `json:"full,omitempty"`
 	Buckets []BucketVersion `json:"buckets,omitempty"` // ascending by bucket
+
+	Unconverted []Unconverted `json:"unconverted,omitempty"` // of recomputed buckets; ascending by bucket, then tenant
+}
+
+// Unconverted counts the events of a tenant in a bucket that had a value which the type of its field, as it was
+// declared, cannot hold (package conversion). Zero events replace an earlier count.
+type Unconverted struct {
+	Bucket int64  `json:"bucket"` // bucket start, microseconds since 1970
+	Tenant string `json:"tenant"`
+	Events int64  `json:"events"`
+}
+
+// CompareUnconverted orders by bucket, then tenant.
+func CompareUnconverted(a, b Unconverted) int {
+	return cmp.Or(cmp.Compare(a.Bucket, b.Bucket), cmp.Compare(a.Tenant, b.Tenant))
 }
 
 // Publication is the immutable record that makes rows count (P1). H advances for
@@ -137,6 +153,9 @@ func (p *Publication) check() error {
 		if v == nil || !slices.IsSortedFunc(v.Buckets,
 			func(a, b BucketVersion) int { return compareStrict(a.Bucket, b.Bucket) }) {
 			return fmt.Errorf("%w: view %s: buckets are not ascending", ErrInvalid, name)
+		}
+		if !slices.IsSortedFunc(v.Unconverted, CompareUnconverted) {
+			return fmt.Errorf("%w: view %s: unconverted events are not ascending", ErrInvalid, name)
 		}
 	}
 	for name, t := range p.Types {

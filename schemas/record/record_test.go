@@ -146,6 +146,45 @@ func TestStateResolvesDeltas(t *testing.T) {
 	}
 }
 
+// TestUnconvertedReplaces: the counts of a delta replace those of the same bucket and tenant, zero removes one, and a
+// full view or a base replaces all.
+func TestUnconvertedReplaces(t *testing.T) {
+	t.Parallel()
+	with := func(p *Publication, full bool, u ...Unconverted) *Publication {
+		p.Views["v"].Unconverted = u
+		p.Views["v"].Full = full
+		return p
+	}
+	s := EmptyState(1)
+	apply := func(p *Publication) {
+		t.Helper()
+		var err error
+		if s, err = s.Apply(encoded(t, p)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	apply(with(publication(1, "", 5, true), false, Unconverted{0, "a", 1}, Unconverted{0, "b", 2},
+		Unconverted{60, "a", 3}))
+	apply(with(publication(2, s.Digest, 6, false), false, Unconverted{0, "a", 7}, Unconverted{0, "b", 0}))
+	want := []Unconverted{{0, "a", 7}, {60, "a", 3}}
+	if diff := cmp.Diff(want, s.Views["v"].Unconverted); diff != "" {
+		t.Error(diff)
+	}
+	for span, want := range map[[2]int64]int64{{0, 60}: 7, {59, 61}: 10, {60, 120}: 3, {120, 180}: 0} {
+		if got := s.Views["v"].UnconvertedEvents("a", span[0], span[1], 60); got != want {
+			t.Errorf("%v: got %d, want %d", span, got, want)
+		}
+	}
+	apply(with(publication(3, s.Digest, 7, false), true, Unconverted{60, "b", 1}))
+	if diff := cmp.Diff([]Unconverted{{60, "b", 1}}, s.Views["v"].Unconverted); diff != "" {
+		t.Error(diff)
+	}
+	unordered := with(publication(4, s.Digest, 8, false), false, Unconverted{60, "b", 1}, Unconverted{60, "a", 1})
+	if _, err := unordered.Encode(); !errors.Is(err, ErrInvalid) {
+		t.Errorf("counts out of order: got %v", err)
+	}
+}
+
 // TestStateRefuses is P2 and V5: publications continue one another and H never decreases.
 func TestStateRefuses(t *testing.T) {
 	t.Parallel()

@@ -23,8 +23,9 @@ type State struct {
 
 // ViewState is the batch view of one view: which rows of its table count.
 type ViewState struct {
-	Digest  string
-	Buckets []BucketVersion // ascending by bucket
+	Digest      string
+	Buckets     []BucketVersion // ascending by bucket
+	Unconverted []Unconverted   // ascending by bucket, then tenant; none has zero events
 }
 
 // EmptyState is the state before the first publication: nothing of the log is in
@@ -59,11 +60,12 @@ func (s *State) Apply(raw []byte) (*State, error) {
 		next.Ledgers = map[string]Ledger{}
 	}
 	for name, v := range p.Views {
-		buckets := v.Buckets
-		if !p.Base && !v.Full {
-			buckets = overlay(s.Views[name].Buckets, v.Buckets, func(b BucketVersion) int64 { return b.Bucket })
+		view := ViewState{Digest: v.Digest, Buckets: v.Buckets, Unconverted: v.Unconverted}
+		if old := s.Views[name]; !p.Base && !v.Full {
+			view.Buckets = overlay(old.Buckets, v.Buckets, func(b BucketVersion) int64 { return b.Bucket })
+			view.Unconverted = overlayUnconverted(old.Unconverted, v.Unconverted)
 		}
-		next.Views[name] = ViewState{Digest: v.Digest, Buckets: buckets}
+		next.Views[name] = view
 	}
 	for name, counts := range p.Types {
 		next.Types[name] = overlay(next.Types[name], counts, func(b BucketCount) int64 { return b.Bucket })
@@ -105,6 +107,32 @@ func overlay[T any](old, delta []T, bucket func(T) int64) []T {
 		}
 	}
 	return append(append(out, old...), delta...)
+}
+
+// overlayUnconverted merges two ascending lists, and leaves out what the delta sets to zero.
+func overlayUnconverted(old, delta []Unconverted) []Unconverted {
+	if len(delta) == 0 {
+		return old
+	}
+	out := slices.Clone(delta)
+	for _, u := range old {
+		if _, replaced := slices.BinarySearchFunc(delta, u, CompareUnconverted); !replaced {
+			out = append(out, u)
+		}
+	}
+	slices.SortFunc(out, CompareUnconverted)
+	return slices.DeleteFunc(out, func(u Unconverted) bool { return u.Events == 0 })
+}
+
+// UnconvertedEvents returns how many events of a tenant are counted as unconverted in the buckets of the given width
+// that have a part in [from, to).
+func (v ViewState) UnconvertedEvents(tenant string, from, to, width int64) (n int64) {
+	for _, u := range v.Unconverted {
+		if u.Tenant == tenant && u.Bucket < to && u.Bucket+width > from {
+			n += u.Events
+		}
+	}
+	return n
 }
 
 // VersionsBetween returns the versions of the buckets that start in [from, to).

@@ -9,7 +9,7 @@ import (
 )
 
 // Merge makes the answer of a resolved query from both parts, either of which may be nil. It sets
-// Exact, Truncated and Overflow of the given accuracy. It does not change the parts.
+// Exact, Truncated, Overflow and Unconverted of the given accuracy. It does not change the parts.
 //
 // The user can avoid the errors *OverflowError and *FillError. Any other error means that a
 // part does not fit the scan.
@@ -41,7 +41,8 @@ func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, accuracy q
 	if overflow.Add(live.Overflow); overflow.Events > 0 {
 		accuracy.Overflow = &overflow
 	}
-	accuracy.Exact = live.Rows() == 0 && overflow.Events == 0
+	accuracy.Unconverted = batch.Unconverted + live.Unconverted
+	accuracy.Exact = live.Rows() == 0 && overflow.Events == 0 && accuracy.Unconverted == 0
 	accuracy.Truncated = len(rows) < g.len()
 	a := &Answer{Location: location, Windowed: q.Granularity != "" && q.Granularity != "all", Accuracy: accuracy,
 		rows: len(rows)}

@@ -202,6 +202,10 @@ func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan, 
 	if err := scan.Memory.Grow(ctx, merge.Bytes(scan, q, batch, live.Part)); err != nil {
 		return nil, err
 	}
+	if batch != nil {
+		batch.Unconverted = uint64(state.Views[scan.View.Name].UnconvertedEvents(scan.Tenant, scan.Windows.From,
+			scan.Windows.To, r.Catalog.Bucket.Microseconds()))
+	}
 	defer r.metrics.time("merge")()
 	a, err := merge.Merge(scan, q, batch, live.Part, r.accuracy(state, live, known))
 	if err == nil && isShort(live, known) {

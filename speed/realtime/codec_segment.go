@@ -1,5 +1,11 @@
 package realtime
 
+import (
+	"cmp"
+	"maps"
+	"slices"
+)
+
 func (t *table) encode(b []byte) []byte {
 	b = littleEndian.AppendUint64(b, uint64(len(t.keys)))
 	for _, w := range t.keys {
@@ -79,6 +85,61 @@ func (s *segment) encode(b []byte) []byte {
 		}
 	}
 	return b
+}
+
+func (s *segment) hasUnconverted() bool {
+	for _, t := range s.types {
+		if t != nil && slices.ContainsFunc(t.tables, func(t *table) bool { return len(t.unconverted) > 0 }) {
+			return true
+		}
+	}
+	return false
+}
+
+// unconvertedBytes is the size of an encoded count.
+const unconvertedBytes = 4 + 4 + 8 + 4 + 8
+
+func (s *segment) encodeUnconverted(b []byte) []byte {
+	for i, typed := range s.types {
+		if typed == nil {
+			continue
+		}
+		for j, t := range typed.tables {
+			for _, key := range slices.SortedFunc(maps.Keys(t.unconverted), compareUnconverted) {
+				b = littleEndian.AppendUint32(littleEndian.AppendUint32(b, uint32(i)), uint32(j))
+				b = littleEndian.AppendUint64(b, uint64(key.bucket))
+				b = littleEndian.AppendUint32(b, key.tenant)
+				b = littleEndian.AppendUint64(b, t.unconverted[key])
+			}
+		}
+	}
+	return b
+}
+
+func compareUnconverted(a, b unconvertedKey) int {
+	return cmp.Or(cmp.Compare(a.bucket, b.bucket), cmp.Compare(a.tenant, b.tenant))
+}
+
+func (s *segment) decodeUnconverted(d *decoder) {
+	for d.err == nil && d.fits(1, unconvertedBytes) {
+		typeNumber := int(d.uint32())
+		view := int(d.uint32())
+		key := unconvertedKey{bucket: d.int64(), tenant: d.uint32()}
+		events := d.uint64()
+		if typeNumber >= len(s.types) || s.types[typeNumber] == nil || view >= len(s.types[typeNumber].tables) ||
+			key.tenant == 0 || int(key.tenant) >= s.types[typeNumber].dictionaries[0].size() {
+			d.reject("a count of unconverted events is of no view or tenant")
+			return
+		}
+		t := s.types[typeNumber].tables[view]
+		if t.unconverted == nil {
+			t.unconverted = map[unconvertedKey]uint64{}
+		}
+		t.unconverted[key] = events
+		if len(d.payload) == 0 {
+			return
+		}
+	}
 }
 
 func decodeSegment(d *decoder, p *plan) *segment {

@@ -81,6 +81,10 @@
 //	        sum, avg   uint64 values, then int64 high and uint64 low half, or float64
 //	        min, max   uint64 values, then int64 or float64
 //	        distinct   uint16 number of hashes and each as uint64, or 65535 and 16,384 ranks of a byte
+//	kind 6, unconverted, at most once after a segment, for events of which a value could not be converted
+//	  for each event type, view, bucket and tenant with such events, in this order: uint32 number of the event type
+//	  among those that have views, uint32 number of the view in the type, int64 bucket start, uint32 tenant id,
+//	  uint64 events. A snapshot without such events lacks the section.
 //	kind 3, marks, once: uint64 entries of the window, then
 //	  list of segments the window knows, in order: uint64 start, uint64 its first entry, counted
 //	  from the oldest entry in the file, int64 newest append time

@@ -36,6 +36,11 @@ var (
 	// wideTypeBefore is wideType before fields were added: it has no columns for them.
 	wideTypeBefore = &catalog.EventType{Name: "wide",
 		Fields: []catalog.Field{{Name: "i", Type: catalog.Int64}, {Name: "s", Type: catalog.String}}}
+	// wideTypeText is wideType while all of its fields were declared as strings.
+	wideTypeText = &catalog.EventType{Name: "wide", Fields: []catalog.Field{
+		{Name: "b", Type: catalog.String}, {Name: "f", Type: catalog.String}, {Name: "i", Type: catalog.String},
+		{Name: "s", Type: catalog.String}, {Name: "t", Type: catalog.String},
+	}}
 	slimType = &catalog.EventType{Name: "slim", Fields: []catalog.Field{{Name: "s", Type: catalog.String}}}
 	goneType = &catalog.EventType{Name: "gone", Fields: []catalog.Field{{Name: "s", Type: catalog.String}}}
 )
@@ -104,7 +109,7 @@ func (g generator) message(t testing.TB, partition int, appended int64) message 
 	if g.chance(10) {
 		return heartbeat(appended)
 	}
-	typ := pick(g, wideType, wideType, wideType, wideTypeBefore, slimType, goneType)
+	typ := pick(g, wideType, wideType, wideType, wideTypeBefore, wideTypeText, slimType, goneType)
 	var events []event
 	for range 1 + g.IntN(12) {
 		e := g.event(partition)
@@ -113,9 +118,33 @@ func (g generator) message(t testing.TB, partition int, appended int64) message 
 			delete(e.fields, "f")
 			delete(e.fields, "t")
 		}
+		if typ == wideTypeText {
+			g.storeText(&e)
+		}
 		events = append(events, e)
 	}
 	return newMessage(t, typ, appended, events, 1+g.IntN(2))
+}
+
+// storeText stores the values of an event as texts. Some texts mean nothing in the field's type.
+func (g generator) storeText(e *event) {
+	e.stored = map[string]any{}
+	for _, f := range []string{"b", "f", "i", "t"} {
+		v := e.fields[f]
+		switch {
+		case v == nil:
+			e.stored[f] = nil
+			continue
+		case g.chance(20):
+			e.stored[f] = pick(g, "", "n/a", "07")
+			e.lost = append(e.lost, f)
+			delete(e.fields, f)
+			continue
+		case f == "t":
+			v = time.UnixMicro(v.(int64)).UTC().Format(time.RFC3339Nano)
+		}
+		e.stored[f] = fmt.Sprint(v)
+	}
 }
 
 func (g generator) view(name string) *catalog.View {

@@ -24,6 +24,9 @@ type event struct {
 	assigned   bool
 	fields     map[string]any // source and subject included
 	overflowed []string       // fields whose values overflowed
+
+	stored map[string]any // what the message holds of fields that it has in another type
+	lost   []string       // fields whose stored value cannot be converted
 }
 
 // message is a message of the log and its contents.
@@ -148,7 +151,11 @@ func newRecord(schema *arrow.Schema, events []event) arrow.Record {
 	defer b.Release()
 	for i, f := range b.Schema().Fields() {
 		for _, ev := range events {
-			appendValue(b.Field(i), ev.column(f.Name))
+			v, retyped := ev.stored[f.Name]
+			if !retyped {
+				v = ev.column(f.Name)
+			}
+			appendValue(b.Field(i), v)
 		}
 	}
 	return b.NewRecord()

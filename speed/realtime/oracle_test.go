@@ -11,6 +11,7 @@ import (
 	"recount/schemas/catalog"
 	"recount/schemas/position"
 	"recount/schemas/query"
+	"recount/schemas/window"
 	"recount/schemas/window/windowtest"
 )
 
@@ -25,6 +26,28 @@ type group struct {
 	Key      string
 	Events   uint64
 	Measures []string
+}
+
+// unconverted returns how many events of [cut, through) that are not copies lack a value of the view because it could
+// not be converted, in the buckets that the scan touches.
+func (o oracle) unconverted(s *query.Scan, cut, through []position.Offset) (n uint64) {
+	for p, messages := range o.log.partitions {
+		var before []typedEvent
+		for i, m := range messages {
+			seq := uint64(i) + 1
+			for _, e := range m.events {
+				bucket := window.Floor(e.time, o.bucket)
+				if seq >= cut[p].Seq && seq < through[p].Seq && m.eventType == s.View.Event && e.tenant == s.Tenant &&
+					bucket < s.Windows.To && bucket+o.bucket.Microseconds() > s.Windows.From &&
+					slices.ContainsFunc(e.lost, func(f string) bool { return slices.Contains(s.View.Columns(), f) }) &&
+					!o.duplicate(before, typedEvent{m.eventType, e}) {
+					n++
+				}
+				before = append(before, typedEvent{m.eventType, e})
+			}
+		}
+	}
+	return n
 }
 
 // answer returns the answer for [cut, through) of every partition.

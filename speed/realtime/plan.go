@@ -1,14 +1,12 @@
 package realtime
 
 import (
-	"fmt"
 	"maps"
 	"slices"
-
-	"github.com/apache/arrow/go/v15/arrow"
+	"time"
 
 	"recount/schemas/catalog"
-	"recount/schemas/eventbatch"
+	"recount/schemas/conversion"
 	"recount/schemas/query"
 )
 
@@ -23,9 +21,10 @@ type plan struct {
 // typePlan is the plan of one event type.
 type typePlan struct {
 	name       string
+	bucket     time.Duration
 	number     int               // index in plan.types
 	dimensions []query.Dimension // dimension i has dictionary i+1; dictionary 0 holds the tenants
-	columns    []query.Dimension // every column that the views read
+	fields     conversion.Fields // the declared fields that the views read
 	views      []*viewPlan
 }
 
@@ -34,8 +33,9 @@ type viewPlan struct {
 	view         *catalog.View
 	digest       string
 	eventType    *typePlan
-	number       int   // index in eventType.views
-	dictionaries []int // for each dimension of the view, the number of its dictionary
+	number       int      // index in eventType.views
+	columns      []string // that the view reads
+	dictionaries []int    // for each dimension of the view, the number of its dictionary
 	measureTypes []catalog.FieldType
 }
 
@@ -50,11 +50,12 @@ func newPlan(c *catalog.Catalog) *plan {
 }
 
 func (p *plan) newType(c *catalog.Catalog, name string, views []*catalog.View) *typePlan {
-	t := &typePlan{name: name, number: len(p.types)}
-	t.dimensions = columnsByName(c.Events[name], views, func(v *catalog.View) []string { return v.Dimensions })
-	t.columns = columnsByName(c.Events[name], views, (*catalog.View).Columns)
+	t := &typePlan{name: name, bucket: c.Bucket, number: len(p.types)}
+	t.dimensions = dimensionsOf(c.Events[name], views)
+	var columns []string
 	for i, v := range views {
-		planned := &viewPlan{view: v, digest: c.Digest(v), eventType: t, number: i}
+		planned := &viewPlan{view: v, digest: c.Digest(v), eventType: t, number: i, columns: v.Columns()}
+		columns = append(columns, planned.columns...)
 		for _, name := range v.Dimensions {
 			i := slices.IndexFunc(t.dimensions, func(d query.Dimension) bool { return d.Name == name })
 			planned.dictionaries = append(planned.dictionaries, 1+i)
@@ -65,18 +66,18 @@ func (p *plan) newType(c *catalog.Catalog, name string, views []*catalog.View) *
 		t.views = append(t.views, planned)
 		p.views[v.Name] = planned
 	}
+	t.fields = conversion.FieldsOf(c.Events[name], columns)
 	return t
 }
 
-// columnsByName returns the columns that names returns for the views, sorted by name, each once.
-func columnsByName(e *catalog.EventType, views []*catalog.View, names func(*catalog.View) []string) []query.Dimension {
+// dimensionsOf returns the dimensions of the views, sorted by name, each once.
+func dimensionsOf(e *catalog.EventType, views []*catalog.View) (out []query.Dimension) {
 	set := map[string]bool{}
 	for _, v := range views {
-		for _, name := range names(v) {
+		for _, name := range v.Dimensions {
 			set[name] = true
 		}
 	}
-	var out []query.Dimension
 	for _, name := range slices.Sorted(maps.Keys(set)) {
 		t, _ := e.Column(name)
 		out = append(out, query.Dimension{Name: name, Type: t})
@@ -89,19 +90,6 @@ func (p *plan) findType(name string) *typePlan {
 	for _, t := range p.types {
 		if t.name == name {
 			return t
-		}
-	}
-	return nil
-}
-
-// checkColumns refuses a batch in which a column that the views read does not have its declared type.
-// If the column were read as null instead, answers would be silently smaller (Q5).
-func (t *typePlan) checkColumns(c eventbatch.Columns) error {
-	for _, col := range t.columns {
-		got := c.Field(col.Name)
-		if got != nil && !arrow.TypeEqual(got.DataType(), eventbatch.ArrowType(col.Type)) {
-			return fmt.Errorf("%w: column %s of event type %s is %s, but it is declared as %s",
-				eventbatch.ErrCorrupt, col.Name, t.name, got.DataType(), col.Type)
 		}
 	}
 	return nil

@@ -159,6 +159,10 @@ func (w *world) check() {
 	if diff := cmp.Diff(want, groupsOf(s, live.Part)); diff != "" {
 		w.Fatalf("view %s, cut %v, through %v: (-want +got)\n%s", s.View.Name, cut, live.Through, diff)
 	}
+	unconverted := oracle{w.log, w.catalog.Bucket}.unconverted(s, cut, live.Through)
+	if live.Part.Unconverted != unconverted {
+		w.Fatalf("unconverted events of view %s: got %d, want %d", s.View.Name, live.Part.Unconverted, unconverted)
+	}
 	if live.Pending != pending || live.Part.Overflow != over {
 		w.Fatalf("pending: got %d, want %d; overflow: got %+v, want %+v", live.Pending, pending, live.Part.Overflow,
 			over)

@@ -94,6 +94,7 @@ func (sc *scanner) addSegment(s *segment) {
 		return
 	}
 	t := typed.tables[sc.view.number]
+	sc.countUnconverted(t, typed)
 	if t.rows() == 0 || t.high < sc.scan.Windows.From || t.low >= sc.scan.Windows.To {
 		return
 	}
@@ -104,6 +105,18 @@ func (sc *scanner) addSegment(s *segment) {
 	sc.enterSegment(typed)
 	if sc.assignGroups(t, typed, tenant) {
 		sc.mergeTable(t)
+	}
+}
+
+// countUnconverted adds the events of which the view lacks a value, in the buckets of the scan. Rows do not show them,
+// because the view's filter may exclude an event for the missing value.
+func (sc *scanner) countUnconverted(t *table, typed *typeSegment) {
+	for key, events := range t.unconverted {
+		inside := key.bucket < sc.scan.Windows.To &&
+			key.bucket+sc.view.eventType.bucket.Microseconds() > sc.scan.Windows.From
+		if inside && typed.dictionaries[0].value(key.tenant) == sc.scan.Tenant {
+			sc.result.Unconverted += events
+		}
 	}
 }
 

@@ -26,6 +26,8 @@ type typeSegment struct {
 const (
 	segmentSize = 128 // approximate bytes of an empty segment
 	tableSize   = 256 // approximate bytes of an empty table and its share of the type
+
+	unconvertedSize = 48 // approximate bytes of an entry of table.unconverted
 )
 
 func newSegment(p *plan, start uint64) *segment {
@@ -105,6 +107,7 @@ func (s *segment) add(t *typePlan, c eventbatch.Columns, selected []int32, x *sc
 		s.types[t.number] = newTypeSegment(t)
 	}
 	typed := s.types[t.number]
+	c, lost := t.fields.Read(c)
 	n := int(c.Rec.NumRows())
 	x.reset(len(typed.dictionaries), n)
 	typed.dictionaries[0].assignIDs(c.Tenant, selected, x.ids[0])
@@ -122,6 +125,9 @@ func (s *segment) add(t *typePlan, c eventbatch.Columns, selected []int32, x *sc
 				m.grow(table.rows())
 				m.add(c.Field(v.view.Measures[j].Field), kept, x.rows)
 			}
+		}
+		if lost != nil {
+			table.countUnconverted(lost.Rows(v.columns), c.Time.TimestampValues(), x.ids[0], t.bucket)
 		}
 	}
 }

@@ -19,6 +19,7 @@ const (
 	kindMarks
 	kindIdentities
 	kindEnd
+	kindUnconverted // It follows the segment that it belongs to.
 )
 
 const (
@@ -80,6 +81,9 @@ func (s *snapshot) write(w io.Writer) error {
 	out.write(kindHead, s.encodeHead)
 	for _, closed := range s.segments {
 		out.write(kindSegment, closed.encode)
+		if closed.hasUnconverted() {
+			out.write(kindUnconverted, closed.encodeUnconverted)
+		}
 	}
 	out.write(kindMarks, s.encodeMarks)
 	for n := s.ring.first; n < s.ring.end; n += identitiesPerSection {

@@ -43,6 +43,8 @@ func readSnapshot(r io.Reader, size int64, p *plan) (*snapshot, error) {
 			s.decodeHead(d)
 		case kindSegment:
 			s.decodeSegment(d, p)
+		case kindUnconverted:
+			s.decodeUnconverted(d)
 		case kindMarks:
 			missing = s.decodeMarks(d)
 		case kindIdentities:
@@ -63,10 +65,10 @@ func readSnapshot(r io.Reader, size int64, p *plan) (*snapshot, error) {
 // is checked as if a head came before it.
 func mayFollow(kind, before uint8) bool {
 	switch kind {
-	case kindSegment:
-		return before == kindHead || before == kindSegment
-	case kindMarks:
-		return before == kindHead || before == kindSegment
+	case kindSegment, kindMarks:
+		return before == kindHead || before == kindSegment || before == kindUnconverted
+	case kindUnconverted:
+		return before == kindSegment
 	case kindIdentities, kindEnd:
 		return before == kindMarks || before == kindIdentities
 	}
@@ -141,6 +143,13 @@ func (s *snapshot) decodeSegment(d *decoder, p *plan) {
 		d.reject("segment [%d, %d) is not the one from %d on, or ends above %d", next.start, next.end, start, s.next)
 	}
 	s.segments = append(s.segments, next)
+}
+
+// decodeUnconverted reads the counts of the last segment, unless segments are left out.
+func (s *snapshot) decodeUnconverted(d *decoder) {
+	if n := len(s.segments); n > 0 {
+		s.segments[n-1].decodeUnconverted(d)
+	}
 }
 
 // decodeIdentities reads a section of identities and returns their number.

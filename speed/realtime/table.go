@@ -3,6 +3,7 @@ package realtime
 import (
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
 
@@ -24,6 +25,28 @@ type table struct {
 	index     index     // dropped when the segment closes
 	seed      uint64
 	low, high int64 // first and last cell
+
+	unconverted map[unconvertedKey]uint64 // events of which the view lacks a value; nil without any
+}
+
+// unconvertedKey is a bucket and the id of a tenant.
+type unconvertedKey struct {
+	bucket int64
+	tenant uint32
+}
+
+// countUnconverted counts the rows of a batch in which a value could not be converted. tenants has the id of each
+// row's tenant, or noID for a row that is a copy.
+func (t *table) countUnconverted(rows []int, times []arrow.Timestamp, tenants []uint32, bucket time.Duration) {
+	for _, row := range rows {
+		if tenants[row] == noID {
+			continue
+		}
+		if t.unconverted == nil {
+			t.unconverted = map[unconvertedKey]uint64{}
+		}
+		t.unconverted[unconvertedKey{window.Floor(int64(times[row]), bucket), tenants[row]}]++
+	}
 }
 
 func newTable(v *viewPlan) *table {
@@ -37,7 +60,7 @@ func newTable(v *viewPlan) *table {
 func (t *table) rows() int { return len(t.events) }
 
 func (t *table) bytes() int64 {
-	n := int64(4*cap(t.keys)+8*cap(t.events)) + t.index.bytes()
+	n := int64(4*cap(t.keys)+8*cap(t.events)+unconvertedSize*len(t.unconverted)) + t.index.bytes()
 	for _, m := range t.measures {
 		if m != nil {
 			n += m.bytes()

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -23,6 +24,7 @@ type event struct {
 	assigned              bool  // assigned says that the server set the time.
 	kind, user            string
 	amount                int64
+	text                  bool   // text says that the message holds the code as a string.
 	seq                   uint64 // seq is the sequence of its message.
 	appended              int64  // appended is the append time of its message.
 	// newest is the newest append time in the log when the message arrived. The append time of a
@@ -38,10 +40,18 @@ func (e event) raw() event {
 	return e
 }
 
-var clickFields = []catalog.Field{{Name: "amount", Type: catalog.Int64}, {Name: "kind", Type: catalog.String},
-	{Name: "name", Type: catalog.String}, {Name: "user", Type: catalog.String}}
+// code returns the event's code, and false if it was sent as a text that is not a number.
+func (e event) code() (int64, bool) { return 3 * e.amount, !e.text || e.amount%4 != 3 }
 
-// catalogs are the configurations before and after the change of views that some seeds make.
+// clickFields returns the fields with a code of the type.
+func clickFields(code catalog.FieldType) []catalog.Field {
+	return []catalog.Field{{Name: "amount", Type: catalog.Int64}, {Name: "code", Type: code},
+		{Name: "kind", Type: catalog.String}, {Name: "name", Type: catalog.String},
+		{Name: "user", Type: catalog.String}}
+}
+
+// catalogs are the configurations before and after the change that some seeds make. It changes views, and it corrects
+// the type of the code, which no view has read before.
 var catalogs = func() (c [2]*catalog.Catalog) {
 	byKind := func(where ...catalog.Filter) *catalog.View {
 		return &catalog.View{Name: "by_kind", Event: "click", Dimensions: []string{"kind"}, Cell: time.Minute,
@@ -57,18 +67,27 @@ var catalogs = func() (c [2]*catalog.Catalog) {
 			{Name: "users", Kind: catalog.Distinct, Field: "user"}}}
 	for i := range c {
 		c[i] = &catalog.Catalog{Bucket: bucket, Views: map[string]*catalog.View{"each": each},
-			Events: map[string]*catalog.EventType{"click": {Name: "click", Fields: clickFields},
-				"seen": {Name: "seen", Fields: clickFields}}}
+			Events: map[string]*catalog.EventType{"click": {Name: "click", Fields: clickFields(catalog.String)},
+				"seen": {Name: "seen", Fields: clickFields(catalog.String)}}}
+	}
+	for _, e := range c[1].Events {
+		e.Fields = clickFields(catalog.Int64)
 	}
 	c[0].Views["by_kind"] = byKind()
 	c[1].Views["by_kind"] = byKind(catalog.Filter{Field: "amount", Op: catalog.Ge, Values: []any{int64(5)}})
+	c[1].Views["by_kind"].Measures = append(c[1].Views["by_kind"].Measures,
+		catalog.Measure{Name: "codes", Kind: catalog.Sum, Field: "code"})
 	c[1].Views["seen_users"] = seen
 	return c
 }()
 
-// frame encodes events of one type as a message.
+// frame encodes events of one type as a message. All of them have their code as a string, or none.
 func frame(events []event) []byte {
-	b := array.NewRecordBuilder(memory.DefaultAllocator, eventbatch.Schema(catalogs[0].Events[events[0].eventType]))
+	declared := catalogs[1]
+	if events[0].text {
+		declared = catalogs[0]
+	}
+	b := array.NewRecordBuilder(memory.DefaultAllocator, eventbatch.Schema(declared.Events[events[0].eventType]))
 	defer b.Release()
 	for _, e := range events {
 		k := eventbatch.KeyOf(e.tenant, e.id)
@@ -86,9 +105,10 @@ func frame(events []event) []byte {
 		b.Field(7).AppendNull()
 		b.Field(8).AppendNull()
 		b.Field(9).(*array.Int64Builder).Append(e.amount)
-		b.Field(10).(*array.StringBuilder).Append(e.kind)
-		b.Field(11).(*array.StringBuilder).Append(e.id)
-		b.Field(12).(*array.StringBuilder).Append(e.user)
+		e.appendCode(b.Field(10))
+		b.Field(11).(*array.StringBuilder).Append(e.kind)
+		b.Field(12).(*array.StringBuilder).Append(e.id)
+		b.Field(13).(*array.StringBuilder).Append(e.user)
 	}
 	rec := b.NewRecord()
 	defer rec.Release()
@@ -97,4 +117,19 @@ func frame(events []event) []byte {
 		panic(err)
 	}
 	return f
+}
+
+// appendCode appends the code in the type that the message has it in.
+func (e event) appendCode(b array.Builder) {
+	code, isNumber := e.code()
+	switch b := b.(type) {
+	case *array.Int64Builder:
+		b.Append(code)
+	case *array.StringBuilder:
+		if isNumber {
+			b.Append(fmt.Sprint(code))
+		} else {
+			b.Append("n/a")
+		}
+	}
 }

@@ -33,6 +33,7 @@ var required = []string{
 	"answer: as_of", "answer: an error", "answer: without a partition's live part",
 	"answer: a last window longer than those before it",
 	"answer: older than one before, and says so",
+	"answer: a value does not fit its field's present type",
 }
 
 // situationCounts counts situations over many seeds.
