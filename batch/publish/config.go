@@ -31,7 +31,10 @@ type Config struct {
 	GiveWay      func(worked time.Duration) // GiveWay is that of exact.Config.
 	// CollectAfter is G: an object that is in no record is collected when it is older (C8).
 	CollectAfter time.Duration
-	Code         string // Code is the version of the program. Publications hold it.
+	// CheckEvery is how often a run checks the rows of the newest publication in ClickHouse (B3). It is longer
+	// where a check takes more than a twentieth of it.
+	CheckEvery time.Duration
+	Code       string // Code is the version of the program. Publications hold it.
 
 	// Rebuild writes an object again that a commit record names and the store has lost (C8). If it
 	// is nil, a lost object is an error.
@@ -50,7 +53,7 @@ func DefaultConfig(c *catalog.Catalog, partitions int) Config {
 	return Config{
 		Catalog: c, Partitions: partitions, Keep: 3, LongestQuery: query.DefaultTimeout,
 		Memory:  exact.DefaultConfig().Memory,
-		Workers: runtime.GOMAXPROCS(0), CollectAfter: 24 * time.Hour, Code: "unknown", Now: time.Now,
+		Workers: runtime.GOMAXPROCS(0), CollectAfter: 24 * time.Hour, CheckEvery: time.Minute, Code: "unknown", Now: time.Now,
 	}
 }
 
@@ -105,6 +108,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.CollectAfter == 0 {
 		c.CollectAfter = d.CollectAfter
+	}
+	if c.CheckEvery == 0 {
+		c.CheckEvery = d.CheckEvery
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

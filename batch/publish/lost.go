@@ -11,6 +11,26 @@ import (
 // would refuse them for ever, because nothing lands in an old bucket that would make it dirty.
 func (p *Publisher) Suspect() { p.suspect.Store(true) }
 
+// checkShare is how much of its time a publisher may spend on checking rows without a suspicion: one part of so many.
+const checkShare = 20
+
+// checkRows looks for damaged rows if there is a suspicion, and otherwise every Config.CheckEvery. A reader tells only the
+// publisher of its own process. Where the roles are in several processes, the one that recomputes hears nothing, so it
+// has to look by itself (J1).
+func (p *Publisher) checkRows(ctx context.Context, plan *plan, types map[string]*landed) error {
+	began := p.cfg.Now()
+	if !p.suspect.Swap(false) && began.Before(p.nextCheck) {
+		return nil
+	}
+	err := p.findLost(ctx, plan, types)
+	if err != nil || len(plan.lost) > 0 {
+		p.suspect.Store(true) // The suspicion ends when a check finds every row.
+	}
+	ended := p.cfg.Now()
+	p.nextCheck = ended.Add(max(p.cfg.CheckEvery, checkShare*ended.Sub(began)))
+	return err
+}
+
 // findLost adds to plan.lost the buckets of the newest publication that do not have the rows it
 // names. It leaves out a bucket with retired rows, which cannot be computed again. Readers are
 // right to refuse that bucket (Q3), because any answer would be a wrong number (Q5).

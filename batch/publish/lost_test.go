@@ -3,6 +3,7 @@ package publish
 import (
 	"fmt"
 	"testing"
+	"time"
 )
 
 // TestLostRows deletes or changes rows of the newest publication without the publisher's knowledge. The next run
@@ -59,4 +60,27 @@ func TestLostRows(t *testing.T) {
 		t.Errorf("a new process published %+v, want %d buckets written again", got, len(buckets))
 	}
 	w.checkWide("restarted")
+}
+
+// TestLostRowsWithoutSuspicion loses rows while no reader of the publisher's process asks for them. A run that is due to
+// count finds them, and a run before that does not count.
+func TestLostRowsWithoutSuspicion(t *testing.T) {
+	t.Parallel()
+	w, r := newRandomWorld(t)
+	c := catalogOf(wideView())
+	w.land("flight", randomEvents(r, 400, epoch.UnixMicro(), 5)...)
+	p := w.publisher(c, nil)
+	w.recompute(p)
+	if err := w.db.Exec(t.Context(), "TRUNCATE TABLE cells_wide_"+c.Digest(wideView())); err != nil {
+		t.Fatal(err)
+	}
+	w.advance(p.cfg.CheckEvery - time.Second)
+	if got := w.recompute(p); !got.Nothing {
+		t.Errorf("a run before the next check published %+v", got)
+	}
+	w.advance(time.Second)
+	if got := w.recompute(p); got.Buckets != len(p.State().Views["wide"].Buckets) {
+		t.Errorf("got %+v, want every bucket written again", got)
+	}
+	w.checkWide("checked")
 }

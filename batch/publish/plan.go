@@ -72,14 +72,8 @@ func (p *Publisher) plan(ctx context.Context) (*plan, error) {
 	}
 	failpoint.Point("publish.dirty.before")
 	plan.compareViews(p.cfg.Catalog)
-	if p.suspect.Swap(false) {
-		err := p.findLost(ctx, plan, types)
-		if err != nil || len(plan.lost) > 0 {
-			p.suspect.Store(true) // The suspicion ends when a check finds every row.
-		}
-		if err != nil {
-			return nil, err
-		}
+	if err := p.checkRows(ctx, plan, types); err != nil {
+		return nil, err
 	}
 	plan.nothing = plan.nothing && slices.Equal(plan.h, previous.H) && len(plan.lost) == 0 && !p.holdsBack()
 	for _, name := range slices.Sorted(maps.Keys(types)) {

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"recount/batch/exact"
 	"recount/batch/lake"
@@ -70,7 +71,10 @@ type Publisher struct {
 	newest  atomic.Pointer[record.State]
 	suspect atomic.Bool // rows of the newest publication may be missing or changed
 	running sync.Mutex  // held by Recompute and Collect
-	reading sync.Mutex  // held while publications are read
+
+	nextCheck time.Time // when the rows of the newest publication are checked without a suspicion; running guards it
+
+	reading sync.Mutex // held while publications are read
 
 	mu     sync.Mutex      // guards the fields below
 	recent []*record.State // the states kept for their age or number, consecutive, the newest last

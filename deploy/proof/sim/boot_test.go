@@ -64,8 +64,12 @@ func (n *node) boot(p *proc) (err error) {
 	if err := n.bootViews(log); err != nil {
 		return err
 	}
-	n.answers, err = reader.New(reader.Config{Catalog: n.catalog, Publications: n.publisher, Batch: batchScans{n.w, p},
-		Live: liveScans{n, p, p.newRand("live")}, Known: n.views.Known, OnGone: n.publisher.Suspect})
+	rc := reader.Config{Catalog: n.catalog, Publications: n.publisher, Batch: batchScans{n.w, p},
+		Live: liveScans{n, p, p.newRand("live")}, Known: n.views.Known}
+	if !n.w.apart {
+		rc.OnGone = n.publisher.Suspect
+	}
+	n.answers, err = reader.New(rc)
 	return err
 }
 

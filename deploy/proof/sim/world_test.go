@@ -45,6 +45,7 @@ type surroundings struct {
 	smallLog    bool // The log is small, and refuses messages while it is full.
 	manyUsers   bool // One request has more users than are counted one by one.
 	pinning     bool // P3: publications are pinned.
+	apart       bool // B3: queries are answered by other processes than those that recompute.
 }
 
 // message is one message of the log.
@@ -74,6 +75,7 @@ type partitionLog struct {
 type world struct {
 	*scheduler
 	surroundings
+	lateDamage  bool // Rows are damaged after the faults have ended.
 	nodes       []*node
 	logs        [partitions]partitionLog
 	records     map[string]stored
