@@ -53,7 +53,8 @@ func DefaultConfig(c *catalog.Catalog, partitions int) Config {
 	return Config{
 		Catalog: c, Partitions: partitions, Keep: 3, LongestQuery: query.DefaultTimeout,
 		Memory:  exact.DefaultConfig().Memory,
-		Workers: runtime.GOMAXPROCS(0), CollectAfter: 24 * time.Hour, CheckEvery: time.Minute, Code: "unknown", Now: time.Now,
+		Workers: runtime.GOMAXPROCS(0), CollectAfter: 24 * time.Hour, CheckEvery: time.Minute, Code: "unknown",
+		Now: time.Now,
 	}
 }
 

@@ -62,8 +62,8 @@ func TestLostRows(t *testing.T) {
 	w.checkWide("restarted")
 }
 
-// TestLostRowsWithoutSuspicion loses rows while no reader of the publisher's process asks for them. A run that is due to
-// count finds them, and a run before that does not count.
+// TestLostRowsWithoutSuspicion loses rows while no reader of the publisher's process asks for them. A run that is due
+// to count finds them, and a run before that does not count.
 func TestLostRowsWithoutSuspicion(t *testing.T) {
 	t.Parallel()
 	w, r := newRandomWorld(t)

@@ -30,8 +30,9 @@ type verifyCmd struct {
 func (*verifyCmd) Help() string {
 	var b strings.Builder
 	b.WriteString("Every finding says what is wrong, where, and what to do. The command changes nothing. It reads " +
-		"the data of a stopped server, the log and ClickHouse from copies in --scratch. With --server and a key with " +
-		"the scope admin, a running server verifies itself.\n\n")
+		"the data of a stopped server, the log and ClickHouse from copies in --scratch. Processes over external " +
+		"engines may run meanwhile. With --server and a key with the scope admin, a running server verifies " +
+		"itself.\n\n")
 	for _, n := range verify.Names {
 		fmt.Fprintf(&b, "  %-4s%s\n", n, verify.Title(n))
 	}

@@ -61,6 +61,9 @@ func Verify(ctx context.Context, cfg Config, o VerifyOptions) (report verify.Rep
 		Exact:     exact.Config{Workers: exact.DefaultConfig().Workers, Memory: cfg.Batch.Memory},
 		OneWriter: cfg.ObjectStore.URL == Embedded,
 	}
+	if cfg.ObjectStore.URL != Embedded {
+		evidence.Kept = verify.KeptIn(e.records, cfg.Batch.Keep) // Processes of a cluster may run meanwhile.
+	}
 	if evidence.CellsError = e.openCopy(ctx, cfg, scratch, "clickhouse", cfg.ClickHouse.URL, e.openSQL,
 		o); evidence.CellsError == nil {
 		evidence.Cells = cells.NewStore(e.sql, cat)

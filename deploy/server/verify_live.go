@@ -29,7 +29,7 @@ func (s *Server) liveEvidence() *verify.Evidence {
 	return &verify.Evidence{
 		Catalog: s.catalog, Partitions: s.cfg.Log.Partitions, Records: s.engines.records, Objects: s.engines.lake,
 		Cells: cells.NewStore(s.engines.sql, s.catalog), Log: s.engines.log, Keep: s.cfg.Batch.Keep,
-		Kept:      s.publisher.Kept,
+		Kept:      func(context.Context) ([]uint64, error) { return s.publisher.Kept(), nil },
 		Exact:     exact.Config{Workers: 1, Memory: max(s.cfg.Batch.Memory/4, exact.LeastMemory)},
 		OneWriter: s.cfg.ObjectStore.URL == Embedded,
 	}

@@ -4,10 +4,13 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"recount/batch/cells"
 	"recount/batch/exact"
 	"recount/batch/lake"
+	"recount/batch/publish"
 	"recount/schemas/catalog"
 	"recount/schemas/position"
 	"recount/schemas/record"
@@ -28,9 +31,9 @@ type Evidence struct {
 
 	// Keep is how many of the newest publications are kept (P3).
 	Keep int
-	// Kept returns the publications that a running server keeps at this moment. It is nil offline, where
-	// nothing is collected meanwhile.
-	Kept func() []uint64
+	// Kept returns the publications that are kept at this moment. It is nil where no process runs that could publish,
+	// trim or collect meanwhile.
+	Kept func(context.Context) ([]uint64, error)
 
 	// OneWriter says that only one process can have written objects. Then no lander has written an object
 	// that is younger than the record of its segment.
@@ -41,11 +44,12 @@ type Evidence struct {
 type snapshot struct {
 	chains       []*chain // by partition
 	publications []*publication
-	witnesses    []witness       // of the highest publication, read before publications
-	kept         []*record.State // ascending
-	logs         []bounds        // by partition; nil without a log
-	damaged      map[string]bool // keys of the objects that V2 found missing or damaged
-	horizons     record.Horizons // of types whose old objects may be missing
+	witnesses    []witness                   // of the highest publication, read before publications
+	kept         []*record.State             // ascending
+	counted      map[string]map[string]int64 // what the rows of the newest of kept count; nil where that is not known
+	logs         []bounds                    // by partition; nil without a log
+	damaged      map[string]bool             // keys of the objects that V2 found missing or damaged
+	horizons     record.Horizons             // of types whose old objects may be missing
 }
 
 // bounds are the bounds of a partition's log: it has the messages [first, next).
@@ -78,7 +82,8 @@ func (s *snapshot) segmentsBelow(p int, h position.Offset) []*record.Commit {
 }
 
 // readSnapshot reads the small records: first publications, then chains, then the log's bounds. So
-// each contains what the records read before refer to.
+// each contains what the records read before refer to. Where the log begins is read before the chains, because a
+// running system trims only what the chains already have.
 func (e *Evidence) readSnapshot(ctx context.Context, r *recorder) (*snapshot, error) {
 	s := &snapshot{damaged: map[string]bool{}}
 	var err error
@@ -91,6 +96,19 @@ func (e *Evidence) readSnapshot(ctx context.Context, r *recorder) (*snapshot, er
 	if s.kept, err = keptStates(ctx, e, r, s.publications); err != nil {
 		return nil, fmt.Errorf("read the kept publications: %w", err)
 	}
+	if err := s.readCounted(ctx, e, r); err != nil {
+		return nil, fmt.Errorf("count the rows of publications: %w", err)
+	}
+	for p := range e.Partitions {
+		if e.Log == nil {
+			break
+		}
+		first, _, err := e.Log.Bounds(ctx, p)
+		if err != nil {
+			return nil, fmt.Errorf("read the log: %w", err)
+		}
+		s.logs = append(s.logs, bounds{first: first})
+	}
 	if s.chains, err = readChains(ctx, e, r); err != nil {
 		return nil, fmt.Errorf("read commit chains: %w", err)
 	}
@@ -101,15 +119,69 @@ func (e *Evidence) readSnapshot(ctx context.Context, r *recorder) (*snapshot, er
 	if err != nil {
 		return nil, fmt.Errorf("read retirements: %w", err)
 	}
-	if e.Log == nil {
-		return s, nil
-	}
-	for p := range e.Partitions {
-		first, next, err := e.Log.Bounds(ctx, p)
-		if err != nil {
+	for p := range s.logs {
+		if _, s.logs[p].next, err = e.Log.Bounds(ctx, p); err != nil {
 			return nil, fmt.Errorf("read the log: %w", err)
 		}
-		s.logs = append(s.logs, bounds{first, next})
 	}
 	return s, nil
+}
+
+// readCounted counts the events of the newest kept publication's rows. It does so at once: a running system may collect
+// the publication before the larger checks are through, and then its rows are missing on purpose.
+func (s *snapshot) readCounted(ctx context.Context, e *Evidence, r *recorder) error {
+	if len(s.kept) == 0 || e.Cells == nil {
+		return nil
+	}
+	newest := s.kept[len(s.kept)-1]
+	counted, err := e.Cells.EventsByView(ctx, newest)
+	if err != nil {
+		return err
+	}
+	expired, err := e.expired(ctx, r, newest.N)
+	if !expired {
+		s.counted = counted
+	}
+	return err
+}
+
+// expired reports whether a publication that was kept when the run began is kept no longer, so that its rows may have
+// been collected.
+func (e *Evidence) expired(ctx context.Context, r *recorder, n uint64) (bool, error) {
+	if e.Kept == nil {
+		return false, nil
+	}
+	kept, err := e.Kept(ctx)
+	if err != nil || slices.Contains(kept, n) {
+		return false, err
+	}
+	r.addNote("publication %d expired during the run, so its rows were not judged to the end; raise batch.keep, pin a "+
+		"publication, or verify a stopped system to have all rows judged", n)
+	return true, nil
+}
+
+// KeptIn returns what reads from the records which publications the processes of a cluster keep at least: the newest
+// and the pinned ones.
+func KeptIn(records *lake.CommitLog, keep int) func(context.Context) ([]uint64, error) {
+	return func(ctx context.Context) ([]uint64, error) {
+		keys, err := records.List(ctx, record.PublicationPrefix)
+		if err != nil {
+			return nil, err
+		}
+		var published, kept []uint64
+		for _, key := range keys {
+			if n, ok := numberOf(key); ok {
+				published = append(published, n)
+				continue
+			}
+			n, err := strconv.ParseUint(strings.TrimPrefix(key, publish.PinPrefix), 10, 64)
+			if err == nil {
+				kept = append(kept, n)
+			}
+		}
+		slices.Sort(published)
+		kept = append(kept, published[max(0, len(published)-keep):]...)
+		slices.Sort(kept)
+		return slices.Compact(kept), nil
+	}
 }

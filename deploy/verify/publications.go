@@ -20,6 +20,13 @@ type publication struct {
 	digest string
 }
 
+// numberOf returns the number of the publication whose record has the key.
+func numberOf(key string) (n uint64, ok bool) {
+	digits := strings.TrimSuffix(strings.TrimPrefix(key, record.PublicationPrefix), ".json")
+	n, err := strconv.ParseUint(digits, 10, 64)
+	return n, err == nil && record.PublicationKey(n) == key
+}
+
 // readPublications reads every publication in order, without its lists of buckets. A year of these
 // lists would not fit in memory, and only those of kept publications are needed.
 func readPublications(ctx context.Context, e *Evidence, r *recorder) (out []*publication, err error) {
@@ -29,10 +36,9 @@ func readPublications(ctx context.Context, e *Evidence, r *recorder) (out []*pub
 	}
 	var places []place
 	for _, key := range keys {
-		digits := strings.TrimSuffix(strings.TrimPrefix(key, record.PublicationPrefix), ".json")
-		n, err := strconv.ParseUint(digits, 10, 64)
+		_, ok := numberOf(key)
 		switch {
-		case err == nil && record.PublicationKey(n) == key:
+		case ok:
 			places = append(places, place{key: key})
 		case !strings.HasPrefix(key, publish.PinPrefix):
 			r.find(V5, Place{File: key}, "find out which program wrote it, and remove it",
@@ -82,7 +88,11 @@ type witness struct {
 // running server may publish meanwhile. Pins are another witness, which keptNumbers asks (V9).
 func readWitnesses(ctx context.Context, e *Evidence) (out []witness, err error) {
 	if e.Kept != nil {
-		if kept := e.Kept(); len(kept) > 0 {
+		kept, err := e.Kept(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if len(kept) > 0 {
 			out = append(out, witness{kept[len(kept)-1], "the running server", "restart the server"})
 		}
 	}
@@ -252,11 +262,14 @@ func keptStates(ctx context.Context, e *Evidence, r *recorder, all []*publicatio
 func keptNumbers(ctx context.Context, e *Evidence, r *recorder, all []*publication) ([]uint64, error) {
 	var want []uint64
 	if e.Kept != nil {
-		want = e.Kept()
-	} else {
-		for _, p := range all[max(0, len(all)-e.Keep):] {
-			want = append(want, p.N)
+		kept, err := e.Kept(ctx)
+		if err != nil {
+			return nil, err
 		}
+		want = kept
+	}
+	for _, p := range all[max(0, len(all)-e.Keep):] {
+		want = append(want, p.N)
 	}
 	pins, err := e.Records.List(ctx, publish.PinPrefix)
 	if err != nil {

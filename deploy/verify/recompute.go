@@ -95,6 +95,12 @@ func (v *recomputation) checkStored(ctx context.Context, st *record.State, view 
 	if err != nil {
 		return err
 	}
+	expired := false
+	if slices.ContainsFunc(versions, func(b record.BucketVersion) bool { return got[b.Bucket] != b }) {
+		if expired, err = v.e.expired(ctx, v.r, st.N); err != nil {
+			return err
+		}
+	}
 	v.verified += int64(len(versions))
 	v.r.examine(V9, int64(len(versions)), "versions of buckets")
 	for _, want := range versions {
@@ -102,8 +108,8 @@ func (v *recomputation) checkStored(ctx context.Context, st *record.State, view 
 		where := Place{Publication: st.N, View: view.Name, Version: want.Ver}.InBucket(want.Bucket)
 		switch {
 		case there && b == want:
-		case v.e.Kept != nil && !slices.Contains(v.e.Kept(), st.N):
-			return nil // It was collected meanwhile.
+		case expired:
+			return nil
 		case !there:
 			v.r.find(V9, where, "restore ClickHouse, or declare the view again under another name or cell, which "+
 				"computes all its buckets again; until then queries that need the bucket fail",

@@ -18,6 +18,7 @@ import (
 	"recount/deploy/embedded/chdb"
 	"recount/deploy/embedded/natsserver"
 	"recount/deploy/embedded/s3server"
+	"recount/deploy/proof/external"
 	"recount/deploy/proof/faultproxy"
 )
 
@@ -197,7 +198,7 @@ func runClickHouse(ctx context.Context, dir, listen string) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: gateway{engine.Transport()}, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: external.Gateway{Engine: engine.Transport()}, ReadHeaderTimeout: 10 * time.Second}
 	go func() {
 		<-ctx.Done()
 		_ = server.Close() // Serve returns the error.

@@ -1,4 +1,4 @@
-package main
+package external
 
 import (
 	"errors"
@@ -9,11 +9,12 @@ import (
 	"github.com/ClickHouse/ch-go/compress"
 )
 
-// gateway serves the HTTP interface of a ClickHouse server over the embedded engine. It reads
+// Gateway serves the HTTP interface of a ClickHouse server over the embedded engine. It reads
 // and writes the driver's compressed blocks, which carry a checksum, as a server does.
-type gateway struct{ engine http.RoundTripper }
+type Gateway struct{ Engine http.RoundTripper }
 
-func (g gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP implements http.Handler.
+func (g Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	compressed := q.Get("compress") == "1"
 	decompress := q.Get("decompress") == "1"
@@ -24,7 +25,7 @@ func (g gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if decompress {
 		req.Body = io.NopCloser(blocks{compress.NewReader(r.Body)})
 	}
-	resp, err := g.engine.RoundTrip(req)
+	resp, err := g.Engine.RoundTrip(req)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
