@@ -84,10 +84,10 @@ func (c *loadCmd) Run(ctx context.Context, std streams) (err error) {
 		o.AckLog = f
 	}
 	s, err := load.Run(ctx, cfg, o)
-	if err != nil {
+	if s == nil {
 		return err
 	}
-	return errors.Join(c.report(std.out, s), s.Failure())
+	return errors.Join(c.report(std.out, s), err, s.Failure())
 }
 
 // printTick prints the line for one second of the load.
@@ -99,17 +99,16 @@ func printTick(w io.Writer, t load.Tick) {
 }
 
 func (c *loadCmd) report(out io.Writer, s *load.Summary) error {
+	var err error
 	if c.HDR != "" {
-		if err := writeHDR(c.HDR, s); err != nil {
-			return err
-		}
+		err = writeHDR(c.HDR, s)
 	}
 	if !c.JSON {
-		return s.Print(out)
+		return errors.Join(err, s.Print(out))
 	}
 	encoder := json.NewEncoder(out)
 	encoder.SetIndent("", " ")
-	return encoder.Encode(s)
+	return errors.Join(err, encoder.Encode(s))
 }
 
 func writeHDR(path string, s *load.Summary) (err error) {

@@ -16,7 +16,13 @@ import (
 // writeFile writes a file into a folder of its own and returns its path.
 func writeFile(t testing.TB, name string, content []byte) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
+	return writeFileIn(t, t.TempDir(), name, content)
+}
+
+// writeFileIn writes a file into a folder and returns its path.
+func writeFileIn(t testing.TB, folder, name string, content []byte) string {
+	t.Helper()
+	path := filepath.Join(folder, name)
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
 	}

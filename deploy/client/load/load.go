@@ -45,8 +45,8 @@ const (
 	ahead = 5 * time.Millisecond
 )
 
-// Run sends the load and returns its summary. After an error the summary is not valid: there is no server or no such
-// view, or the acknowledgement log cannot be written.
+// Run sends the load and returns its summary. The summary is nil if nothing was sent: there is no server or no such
+// view. With another error it counts what was sent until then: the acknowledgement log could not be written.
 func Run(ctx context.Context, c Config, o Options) (*Summary, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -288,6 +290,24 @@ func TestFailuresAreReported(t *testing.T) {
 	c.View = "other"
 	if _, err := Run(t.Context(), c, Options{}); err == nil || !strings.Contains(err.Error(), "the server has: v") {
 		t.Errorf("no such view: %v", err)
+	}
+}
+
+// full is a file on a full disk.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+// TestSummaryOfAFailedRun counts what the server accepted, although the acknowledgement log could not be written.
+func TestSummaryOfAFailedRun(t *testing.T) {
+	t.Parallel()
+	c := testConfig()
+	c.Rate = 2000
+	c.Duration = 50 * time.Millisecond
+	c.URL = fakeServer(t, accept)
+	s, err := Run(t.Context(), c, Options{AckLog: full{}})
+	if !errors.Is(err, syscall.ENOSPC) || s == nil || s.Acked != 100 {
+		t.Errorf("got %+v, %v", s, err)
 	}
 }
 
