@@ -16,8 +16,7 @@ var (
 	ErrGap = errors.New("the log has a gap")
 )
 
-// GapError is ErrGap with its place: the log went from message Want straight to Got, or ends at
-// Got, below Want.
+// GapError is ErrGap with its place: the log lacks the messages [Want, Got), or ends at Got, below Want.
 type GapError struct {
 	Partition int
 	Want, Got uint64
@@ -25,7 +24,11 @@ type GapError struct {
 
 // Error implements error.
 func (e GapError) Error() string {
-	return fmt.Sprintf("the log of partition %d has a gap: want message %d, got %d", e.Partition, e.Want, e.Got)
+	if e.Got < e.Want {
+		return fmt.Sprintf("the log of partition %d has a gap: it ends at %d, below message %d", e.Partition, e.Got,
+			e.Want)
+	}
+	return fmt.Sprintf("the log of partition %d has a gap: it lacks messages [%d, %d)", e.Partition, e.Want, e.Got)
 }
 
 // Unwrap returns ErrGap.

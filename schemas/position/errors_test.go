@@ -12,7 +12,7 @@ func TestGapErrorIsErrGap(t *testing.T) {
 	if !errors.Is(err, ErrGap) || errors.Is(err, ErrTrimmed) {
 		t.Errorf("%v: a gap is ErrGap and not ErrTrimmed", err)
 	}
-	const want = "read: the log of partition 2 has a gap: want message 7, got 9"
+	const want = "read: the log of partition 2 has a gap: it lacks messages [7, 9)"
 	if got := err.Error(); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

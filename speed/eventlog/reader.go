@@ -22,6 +22,8 @@ const (
 	pullExpiry    = 10 * time.Second
 	firstBackoff  = 20 * time.Millisecond
 	maxBackoff    = 2 * time.Second
+	// quietPeriod is how long a reader hears nothing before it asks the log whether it misses a message.
+	quietPeriod = time.Second
 )
 
 // Reader returns the messages of one partition in order. Its consumer on the server holds no state
@@ -37,6 +39,9 @@ type Reader struct {
 	consumer jetstream.Consumer
 	messages jetstream.MessagesContext // nil while the consumer is lost
 	closed   bool
+
+	heard  time.Time // when the last message arrived, or the log was asked because none did
+	missed uint64    // the wanted message, if the log had assigned its sequence when it was asked
 }
 
 // Read opens a Reader whose first message is from. position.ErrTrimmed means that the log no longer has
@@ -56,7 +61,8 @@ func (l *Log) Read(ctx context.Context, partition int, from uint64) (*Reader, er
 }
 
 // Next returns the next message and waits until there is one, also while the connection or the server
-// is lost. Its errors are position.ErrTrimmed, position.ErrGap, ErrAltered, ErrClosed and ctx's.
+// is lost. It does not wait for a message that the log has assigned and lost: that is a position.ErrGap.
+// Its other errors are position.ErrTrimmed, ErrAltered, ErrClosed and ctx's.
 func (r *Reader) Next(ctx context.Context) (Message, error) {
 	backoff := firstBackoff
 	for {
@@ -98,14 +104,60 @@ func (r *Reader) receive(ctx context.Context) (Message, error) {
 			return Message{}, err
 		}
 	}
-	m, err := r.messages.Next(jetstream.NextContext(ctx))
+	m, err := r.await(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
 			r.dropConsumer()
 		}
-		return Message{}, fmt.Errorf("%w: read partition %d: %w", ErrUnavailable, r.partition, err)
+		return Message{}, err
 	}
 	return r.accept(ctx, m)
+}
+
+// await waits for the consumer's next message, and asks the log after each quietPeriod without one. The
+// server skips a message that it cannot read. At the end of the log no later message shows that.
+func (r *Reader) await(ctx context.Context) (jetstream.Msg, error) {
+	for {
+		quiet, cancel := context.WithDeadline(ctx, r.heard.Add(quietPeriod))
+		m, err := r.messages.Next(jetstream.NextContext(quiet))
+		ended := quiet.Err() != nil
+		cancel()
+		switch {
+		case err == nil:
+			r.hear()
+			return m, nil
+		case !ended || ctx.Err() != nil:
+			return nil, fmt.Errorf("%w: read partition %d: %w", ErrUnavailable, r.partition, err)
+		}
+		r.heard = time.Now()
+		if err := r.checkMissed(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// hear records that a message has arrived.
+func (r *Reader) hear() {
+	r.heard = time.Now()
+	r.missed = 0
+}
+
+// checkMissed returns why the wanted message does not arrive although the log has assigned its sequence,
+// or nil if it has not. The message may be on its way, so only a second look in a row counts.
+func (r *Reader) checkMissed(ctx context.Context) error {
+	_, next, err := r.log.Bounds(ctx, r.partition)
+	if err != nil {
+		return err
+	}
+	switch {
+	case r.next > next:
+		return r.checkBounds(ctx)
+	case r.next < next && r.missed == r.next:
+		return r.explainSkip(ctx, next)
+	case r.next < next:
+		r.missed = r.next
+	}
+	return nil
 }
 
 // accept checks that m is the wanted message. It does not trust the server to keep the order.
@@ -126,9 +178,10 @@ func (r *Reader) accept(ctx context.Context, m jetstream.Msg) (Message, error) {
 	return Message{Seq: meta.Sequence.Stream, Data: m.Data(), Stored: meta.Timestamp}, nil
 }
 
-// explainSkip returns why message got arrived instead of the wanted one. Deliveries are not
-// acknowledged: if the client gave up waiting for one, it is lost and the consumer continues with the
-// next. So the reader asks the log whether it lacks the message (C7) or only the delivery was lost.
+// explainSkip returns why message got arrived instead of the wanted one, or why nothing arrived up to the
+// log's end got. Deliveries are not acknowledged: if the client gave up waiting for one, it is lost and
+// the consumer continues with the next. So the reader asks the log whether it lacks the message (C7) or
+// only the delivery was lost.
 func (r *Reader) explainSkip(ctx context.Context, got uint64) error {
 	if err := r.checkBounds(ctx); err != nil {
 		return err
@@ -136,8 +189,8 @@ func (r *Reader) explainSkip(ctx context.Context, got uint64) error {
 	return confirm(ctx, func() error {
 		switch _, err := r.log.Get(ctx, r.partition, r.next); {
 		case err == nil:
-			return fmt.Errorf("%w: read partition %d: message %d arrived instead of %d, which the log has",
-				ErrUnavailable, r.partition, got, r.next)
+			return fmt.Errorf("%w: read partition %d: message %d did not arrive before %d, although the log has it",
+				ErrUnavailable, r.partition, r.next, got)
 		case errors.Is(err, ErrNotFound):
 			return position.GapError{Partition: r.partition, Want: r.next, Got: got}
 		default:
@@ -238,6 +291,7 @@ func (r *Reader) open(ctx context.Context) error {
 		return fmt.Errorf("read partition %d: %w", r.partition, classify(err))
 	}
 	r.consumer = c
+	r.hear()
 	r.messages, err = c.Messages(
 		jetstream.PullMaxMessagesWithBytesLimit(prefetchMessages, r.log.pullBytes()),
 		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
