@@ -35,7 +35,7 @@ func Begin(ctx context.Context, records record.CommitLog, partition int, next re
 		}
 		first := &record.Commit{Kind: record.Seal, Epoch: c.Head.Epoch, Partition: partition,
 			Start: c.Head.Seq, End: c.Head.Seq, Next: &next, Reason: "the first record"}
-		if _, err := createSeal(ctx, records, c, first); err != nil {
+		if _, err := createRecord(ctx, records, c, first); err != nil {
 			return nil, fmt.Errorf("begin the commit chain of partition %d: %w", partition, err)
 		}
 	}
@@ -114,7 +114,7 @@ func SealEpoch(ctx context.Context, records record.CommitLog, c *record.Chain, n
 		opened.Partitions = c.Partitions
 		seal := &record.Commit{Kind: record.Seal, Epoch: c.Head.Epoch, Partition: c.Partition,
 			Start: c.Head.Seq, End: c.Head.Seq, Next: &opened, Reason: reason, Previous: c.Tip}
-		mine, err := createSeal(ctx, records, c, seal)
+		mine, err := createRecord(ctx, records, c, seal)
 		if err != nil {
 			return fmt.Errorf("seal epoch %d of partition %d: %w", c.Head.Epoch, c.Partition, err)
 		}
@@ -126,13 +126,13 @@ func SealEpoch(ctx context.Context, records record.CommitLog, c *record.Chain, n
 		c.Head.Epoch, c.Partition)
 }
 
-// createSeal creates the record that continues the chain, and moves the chain past the record
-// that is there in the end. mine reports whether that record is the given seal.
-func createSeal(ctx context.Context, records record.CommitLog, c *record.Chain,
-	seal *record.Commit) (mine bool, err error) {
-	seal.Attempt = rand.Text()
-	seal.Created = time.Now().UTC()
-	raw, err := seal.Encode()
+// createRecord creates the seal or hole that continues the chain, and moves the chain past the record
+// that is there in the end. mine reports whether that record is the given one.
+func createRecord(ctx context.Context, records record.CommitLog, c *record.Chain,
+	r *record.Commit) (mine bool, err error) {
+	r.Attempt = rand.Text()
+	r.Created = time.Now().UTC()
+	raw, err := r.Encode()
 	if err != nil {
 		return false, err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -53,7 +54,7 @@ func newPartition(cfg Config, m *metrics, chain *record.Chain, source Source, re
 // run lands until ctx ends. It returns a *StoppedError if the partition is stopped then.
 func (p *partition) run(ctx context.Context) error {
 	for {
-		err := p.follow(ctx)
+		err := p.follow(ctx, math.MaxUint64)
 		p.metrics.clearOpen()
 		if errors.Is(err, errMoved) {
 			continue
@@ -127,8 +128,8 @@ func (p *partition) announceHead() {
 	failpoint.Point("landing.ack.after")
 }
 
-// follow consumes the log from the chain head, and lands, until an error ends it.
-func (p *partition) follow(ctx context.Context) error {
+// follow consumes the log from the chain head up to end, and lands all of it, until an error ends it.
+func (p *partition) follow(ctx context.Context, end uint64) error {
 	if err := p.recover(ctx); err != nil {
 		return err
 	}
@@ -136,7 +137,7 @@ func (p *partition) follow(ctx context.Context) error {
 	in := &intake{p: p, cutter: cutter, want: p.chain.Head.Seq}
 	defer in.close()
 	open := newSegment(p.chain)
-	for {
+	for in.want < end {
 		failpoint.Point("landing.consume.before")
 		m, err := in.next(ctx)
 		if err != nil {
@@ -163,6 +164,10 @@ func (p *partition) follow(ctx context.Context) error {
 		}
 		p.metrics.setOpen(open)
 	}
+	if p.chain.Head.Seq >= end {
+		return nil
+	}
+	return p.land(ctx, open, end)
 }
 
 // retry runs a step until it succeeds, ctx ends, or the error wraps record.ErrInvalid, which no

@@ -20,6 +20,7 @@ type plan struct {
 	n         uint64
 	h         []position.Offset
 	tips      []string
+	holes     []position.Hole           // below h (C7)
 	events    int64                     // events that landed below h
 	newEvents int64                     // events that landed from the previous H on, below h
 	fresh     []record.Object           // objects of those events
@@ -62,6 +63,7 @@ func (p *Publisher) plan(ctx context.Context) (*plan, error) {
 	for i, c := range chains {
 		plan.h = append(plan.h, c.Head)
 		plan.tips = append(plan.tips, c.Tip)
+		plan.holes = append(plan.holes, c.HolesBelow(c.Head.Seq)...)
 		if n := len(c.Segments); n > 0 && failpoint.Off(failpoint.B1) {
 			plan.h[i].Seq = max(c.Segments[n-1].Start, previous.H[i].Seq)
 		}

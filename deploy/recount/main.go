@@ -49,6 +49,7 @@ type cli struct {
 	DeadLetters  deadLettersCmd  `cmd:"" help:"List, show and replay rejected events, called dead letters."`
 	Keys         keysCmd         `cmd:"" help:"Create, list and revoke API keys."`
 	Verify       verifyCmd       `cmd:"" help:"Check the stored data against the rules V1 to V10 of the protocol."`
+	Hole         holeCmd         `cmd:"" help:"Give up messages that the log has lost, so that a partition continues."`
 	Config       configCmd       `cmd:"" help:"Check a configuration file, or list all keys with their meanings."`
 	Version      versionCmd      `cmd:"" help:"Print the version."`
 }
@@ -63,7 +64,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) 
 	flags := settings.settable()
 	parser, err := kong.New(&cli{
 		Up: upCmd{settable: flags}, Serve: serveCmd{settable: flags}, Demo: demoCmd{settable: flags},
-		Verify: verifyCmd{settable: flags}, Config: configCmd{Check: configCheckCmd{settable: flags}},
+		Verify: verifyCmd{settable: flags}, Hole: holeCmd{settable: flags},
+		Config: configCmd{Check: configCheckCmd{settable: flags}},
 	},
 		kong.Name("recount"),
 		kong.Description("Counts you can watch now and bill on later."),

@@ -135,6 +135,10 @@ func printAccuracy(out io.Writer, a *query.Accuracy) {
 		line += "; INCOMPLETE: the newest events are not counted yet"
 	}
 	fmt.Fprintln(out, line)
+	for _, h := range a.Holes {
+		fmt.Fprintf(out, "the log lost messages [%d, %d) of partition %d, which were given up\n", h.From, h.To,
+			h.Partition)
+	}
 	if o := a.Overflow; o != nil {
 		fmt.Fprintf(out, "%d events are counted as %s, because a dimension has too many values; %d of them are in "+
 			"no row, but may belong to one\n", o.Events, catalog.Overflow, o.LeftOut)

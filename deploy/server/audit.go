@@ -28,13 +28,13 @@ func (s *Server) openTally(ctx context.Context) error {
 		t.tenants, err = s.logged(ctx, c)
 		switch {
 		case errors.As(err, &t.unreadable):
-			s.logger.Error("the events of a partition cannot be counted, because a message of its log cannot be read; "+
-				"restore its log. Other partitions continue (C7)", "partition", p, "error", err)
+			s.logger.Error("the events of a partition cannot be counted, because messages of its log cannot be read. "+
+				"Other partitions continue (C7)", "partition", p, "error", err, "do", remedy(p, t.unreadable))
 			t.total = s.marks.Remembered(p)
 		case err != nil:
 			return fmt.Errorf("count the events of partition %d: %w", p, err)
 		default:
-			if t.total, err = s.marks.Settle(p, sum(t.tenants)); err != nil {
+			if t.total, err = s.marks.Settle(p, sum(t.tenants), len(c.Holes)); err != nil {
 				return err
 			}
 		}
@@ -61,7 +61,10 @@ func (s *Server) logged(ctx context.Context, c *record.Chain) (map[string]int64,
 		return n, err
 	}
 	err = source{s.engines.log}.tenants(ctx, c.Partition, from, next,
-		func(_ uint64, tenants map[string]int64) { add(tenants) })
+		func(seq uint64, tenants map[string]int64) {
+			add(tenants)
+			s.progress.report("partition %d: message %d of [%d, %d)", c.Partition, seq, from, next)
+		})
 	return n, err
 }
 
@@ -79,8 +82,13 @@ const booksTries = 3
 // every tier is read at least as late as the tier before it.
 func (s *Server) books(ctx context.Context) (*conservation.Books, error) {
 	b := &conservation.Books{Catalog: s.catalog}
+	chains, err := s.currentChains(ctx)
+	if err != nil {
+		return nil, err
+	}
 	promised := make([]*conservation.Acknowledged, s.cfg.Log.Partitions)
 	for p := range promised {
+		s.tally.giveUp(p, chains[p].Holes)
 		promised[p] = s.tally.acknowledgedIn(p)
 	}
 	for _, n := range s.publisher.Kept() {
@@ -90,14 +98,12 @@ func (s *Server) books(ctx context.Context) (*conservation.Books, error) {
 		}
 		b.States = append(b.States, state)
 	}
-	var err error
 	if n := len(b.States); n > 0 {
 		if b.Counted, err = cells.NewStore(s.engines.sql, s.catalog).EventsByView(ctx, b.States[n-1]); err != nil {
 			return nil, err
 		}
 	}
-	chains, err := s.currentChains(ctx)
-	if err != nil {
+	if chains, err = s.currentChains(ctx); err != nil {
 		return nil, err
 	}
 	for p, c := range chains {

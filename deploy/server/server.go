@@ -58,6 +58,7 @@ type Server struct {
 	chains   []*record.Chain // as read at start; currentChains extends them where there is no lander
 	reading  sync.Mutex      // held while chains are extended
 	verified sync.Map        // keys of the objects whose digests were compared
+	progress progress        // of the start
 
 	publisher   *publish.Publisher
 	views       *realtime.Views
@@ -91,23 +92,32 @@ func Open(ctx context.Context, cfg Config, o Options) (_ *Server, err error) {
 	}()
 	s.registry.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, step := range []func(context.Context) error{
-		s.checkStart, // what recount config check runs too
-		s.openKeys,
-		s.openEngines,     // locks data_dir and probes what the log, the lake and ClickHouse promise
-		s.checkStored,     // refuses event types that cannot follow the stored types
-		s.beginPartitions, // checks that chains are whole and logs hold what they acknowledged (L5)
-		s.openTally,       // counts what the log promises, before ingest adds to it (A1)
-		s.openPublisher,   // loads the newest publication, whose H splits batch from speed
-		s.openSpeed,       // fills the real-time views from a snapshot or from the oldest kept H (S5)
-		s.openLanding,
-		s.openIngest,
-		s.openDeadLetters,
-		s.openAPI,
-		s.openJobs,
-		s.listen,
+	s.progress.logger = s.logger
+	for _, step := range []struct {
+		waits string // what the step may wait for
+		run   func(context.Context) error
+	}{
+		{"read the files that the configuration names", s.checkStart}, // what recount config check runs too
+		{"read the keys", s.openKeys},
+		// The next step locks data_dir and probes what the log, the lake and ClickHouse promise.
+		{"open the object store, ClickHouse and the log", s.openEngines},
+		{"compare event types with the stored ones", s.checkStored}, // refuses those that cannot follow
+		// The next step checks that chains are whole and logs hold what they acknowledged (L5).
+		{"read the commit chains", s.beginPartitions},
+		{"count the events of the log", s.openTally}, // before ingest adds to them (A1)
+		{"read the publications", s.openPublisher},   // H of the newest one splits batch from speed
+		{"read the snapshots", s.openSpeed},          // of the real-time views (S5)
+		{"open landing", s.openLanding},
+		{"open ingest", s.openIngest},
+		{"open the dead letters", s.openDeadLetters},
+		{"open the API", s.openAPI},
+		{"open the jobs", s.openJobs},
+		{"listen", s.listen},
 	} {
-		if err := step(ctx); err != nil {
+		stop := s.progress.watch(step.waits)
+		err := step.run(ctx)
+		stop()
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"recount/deploy/server/janitor"
 	"recount/jobs"
 	"recount/jobs/conservation"
+	"recount/schemas/record"
 )
 
 // bareConfig is the configuration of a server with one partition, on a free port, whose jobs do not run by themselves.
@@ -81,7 +82,7 @@ func TestReadiness(t *testing.T) {
 			t.Errorf("check %s of a server that works: %v", c.Name, err)
 		}
 	}
-	s.tally.partitions[0].unreadable = &conservation.UnreadableError{Seq: 3, Err: errors.New("damaged")}
+	s.tally.partitions[0].unreadable = conservation.Unreadable(3, errors.New("damaged"))
 	run(t, s)
 	status, body := ask(t, s.URL()+"/readyz")
 	if status != http.StatusServiceUnavailable || !strings.Contains(body, "audit") ||
@@ -204,6 +205,11 @@ func TestTallyForgetsPlacesNotSums(t *testing.T) {
 	}
 	if n := len(got.Recent); n > maxRecent || n < maxRecent/2 || got.Recent[n-1].Seq != messages-1 {
 		t.Errorf("%d messages are remembered, want at most %d and the last one", n, maxRecent)
+	}
+	a.giveUp(0, []*record.Commit{{Start: messages - 5, End: messages - 3}})
+	if got := a.acknowledgedIn(0); len(got.GivenUp) != 2 || got.Total != 2*messages {
+		t.Errorf("after a hole: %v are given up of a total of %d, want 2 messages of %d", got.GivenUp, got.Total,
+			2*messages)
 	}
 	a.forget(0, messages-3)
 	if got := a.acknowledgedIn(0); len(got.Recent) != 3 || got.Total != 2*messages {

@@ -2,11 +2,14 @@ package server
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"recount/jobs/conservation"
 	"recount/schemas/eventbatch"
 	"recount/schemas/failpoint"
+	"recount/schemas/position"
 	"recount/speed/eventlog"
 )
 
@@ -50,10 +53,16 @@ func (r logReader) Next(ctx context.Context) (eventbatch.Message, error) {
 	if err != nil {
 		return eventbatch.Message{}, err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rereadFor)
+	m = reread(context.WithoutCancel(ctx), r.log, r.partition, m)
+	return eventbatch.Message{Seq: m.Seq, Frame: m.Data}, nil
+}
+
+// reread fetches a message again, for rereadFor, if its checksum is wrong.
+func reread(ctx context.Context, log *eventlog.Log, partition int, m eventlog.Message) eventlog.Message {
+	ctx, cancel := context.WithTimeout(ctx, rereadFor)
 	defer cancel()
 	for ctx.Err() == nil && !whole(m.Data) {
-		if again, err := r.log.Get(ctx, r.partition, m.Seq); err == nil {
+		if again, err := log.Get(ctx, partition, m.Seq); err == nil {
 			m = again
 		}
 		if whole(m.Data) {
@@ -64,29 +73,47 @@ func (r logReader) Next(ctx context.Context) (eventbatch.Message, error) {
 		case <-time.After(rereadEvery):
 		}
 	}
-	return eventbatch.Message{Seq: m.Seq, Frame: m.Data}, nil
+	return m
 }
 
-// tenants calls each with the events per tenant of every message [from, to) of a partition.
-// A message that is stored corrupt ends it with a *conservation.UnreadableError.
+// messageWait is how long tenants waits for one message that the log has. A log that loses its connection
+// and restores it needs far less.
+const messageWait = time.Minute
+
+// tenants calls each with the events per tenant of every message [from, to) of a partition. A message that
+// is missing or stored corrupt ends it with a *conservation.UnreadableError.
 func (s source) tenants(ctx context.Context, p int, from, to uint64, each func(uint64, map[string]int64)) error {
 	r, err := s.Read(ctx, p, from)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	for range to - from {
-		m, err := r.Next(ctx)
+	for seq := from; seq < to; seq++ {
+		m, err := awaitMessage(ctx, r, seq)
+		if errors.Is(err, position.ErrGap) {
+			return conservation.Unreadable(seq, err)
+		}
 		if err != nil {
 			return err
 		}
 		tenants, err := eventbatch.Tenants(m.Frame)
 		if err != nil {
-			return &conservation.UnreadableError{Seq: m.Seq, Err: err}
+			return conservation.Unreadable(m.Seq, err)
 		}
 		each(m.Seq, tenants)
 	}
 	return nil
+}
+
+// awaitMessage returns the next message of a reader, or an error after messageWait.
+func awaitMessage(ctx context.Context, r eventbatch.Reader, seq uint64) (eventbatch.Message, error) {
+	timed, cancel := context.WithTimeout(ctx, messageWait)
+	defer cancel()
+	m, err := r.Next(timed)
+	if err != nil && timed.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("the log has not sent message %d within %s: check the log server: %w", seq, messageWait, err)
+	}
+	return m, err
 }
 
 // whole reports whether a frame has the checksum it was written with.

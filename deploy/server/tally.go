@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"recount/jobs/conservation"
+	"recount/schemas/record"
 )
 
 // tally counts the events that ingest has acknowledged. The audit compares every later tier with
@@ -22,6 +23,7 @@ type promises struct {
 	total   int64
 	tenants map[string]int64
 	recent  []conservation.Promise
+	givenUp []conservation.Promise // those in a hole (C7); at most what recent could hold
 
 	unreadable *conservation.UnreadableError // the message at which the count at start ended; nil if all was counted
 }
@@ -59,7 +61,25 @@ func (t *tally) acknowledgedIn(partition int) *conservation.Acknowledged {
 	p := &t.partitions[partition]
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return &conservation.Acknowledged{Total: p.total, Tenants: maps.Clone(p.tenants), Recent: slices.Clone(p.recent)}
+	return &conservation.Acknowledged{Total: p.total, Tenants: maps.Clone(p.tenants), Recent: slices.Clone(p.recent),
+		GivenUp: slices.Clone(p.givenUp)}
+}
+
+// giveUp sorts out the promises in the holes of a partition's chain (C7). Their messages count nowhere.
+func (t *tally) giveUp(partition int, holes []*record.Commit) {
+	if t == nil || len(holes) == 0 {
+		return
+	}
+	p := &t.partitions[partition]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.recent = slices.DeleteFunc(p.recent, func(x conservation.Promise) bool {
+		inHole := slices.ContainsFunc(holes, func(c *record.Commit) bool { return c.Start <= x.Seq && x.Seq < c.End })
+		if inHole && len(p.givenUp) < maxRecent {
+			p.givenUp = append(p.givenUp, x)
+		}
+		return inHole
+	})
 }
 
 // forget drops the promises below the log's first message: the log has nothing to compare them with.
@@ -73,6 +93,12 @@ func (t *tally) forget(partition int, first uint64) {
 	p.recent = slices.DeleteFunc(p.recent, func(x conservation.Promise) bool { return x.Seq < first })
 }
 
+// remedy says what an operator can do about messages that cannot be read (C7).
+func remedy(partition int, u *conservation.UnreadableError) string {
+	return fmt.Sprintf("restore the log, or stop the server and give them up: recount hole --partition %d --from %d "+
+		"--to %d --reason TEXT", partition, u.Seq, u.End)
+}
+
 // unreadable returns an error that names the partitions that could not be counted at start. Only
 // the next start counts them again.
 func (t *tally) unreadable() error {
@@ -82,7 +108,7 @@ func (t *tally) unreadable() error {
 	var errs []error
 	for p := range t.partitions {
 		if u := t.partitions[p].unreadable; u != nil {
-			errs = append(errs, fmt.Errorf("partition %d cannot be counted: %w", p, u))
+			errs = append(errs, fmt.Errorf("partition %d cannot be counted: %w; %s", p, u, remedy(p, u)))
 		}
 	}
 	return errors.Join(errs...)

@@ -200,10 +200,7 @@ func (l *link) name() string {
 func (c *chain) append(l *link) {
 	c.last = l
 	c.tip = l.digest
-	c.head = position.Offset{Epoch: l.Epoch, Seq: l.End}
-	if l.Kind == record.Seal {
-		c.head.Epoch = l.Next.Epoch
-	}
+	c.head = l.EndOffset()
 	c.boundaries[c.head] = l.digest
 	if l.Kind == record.Hole {
 		c.holes = append(c.holes, l.Commit)

@@ -52,10 +52,7 @@ func (c *chain) checkCheckpoint(key string, raw []byte) error {
 			return fmt.Errorf("it has a record of partition %d, epoch %d, start %d where epoch %d, sequence %d "+
 				"should follow", rec.Partition, rec.Epoch, rec.Start, at.Epoch, at.Seq)
 		}
-		at.Seq = rec.End
-		if rec.Kind == record.Seal {
-			at.Epoch = rec.Next.Epoch
-		}
+		at = rec.EndOffset()
 		if c.boundaries[at] != record.Digest(line) {
 			return fmt.Errorf("its record at %d differs from the chain's", rec.Start)
 		}

@@ -107,12 +107,15 @@ func readTenants(ctx context.Context, log *eventlog.Log, partition int, from, to
 	defer reader.Close()
 	for next := from; next < to; next++ {
 		m, err := reader.Next(ctx)
+		if errors.Is(err, position.ErrGap) {
+			return conservation.Unreadable(next, err)
+		}
 		if err != nil {
 			return err
 		}
 		tenants, err := eventbatch.Tenants(m.Data)
 		if err != nil {
-			return &conservation.UnreadableError{Seq: m.Seq, Err: err}
+			return conservation.Unreadable(m.Seq, err)
 		}
 		each(m.Seq, tenants)
 	}

@@ -189,13 +189,12 @@ func (v *positions) readLog(ctx context.Context, seg *record.Commit, from, end u
 	}
 	cur := v.logs[p]
 	cur.epoch = seg.Epoch
-	i, _ := slices.BinarySearchFunc(v.values, (from-seg.Start)<<indexBits,
-		func(x value, at uint64) int { return cmp.Compare(x.at, at) })
-	rest := v.values[i:]
+	rest := after(v.values, from-seg.Start)
 	for cur.next < end {
 		m, err := cur.read(ctx)
-		where := placeOf(p).AtOffsets(seg.Epoch, cur.next-1, 0)
 		if errors.Is(err, errUndecodable) {
+			rest = after(rest, cur.next-seg.Start)
+			where := placeOf(p).AtOffsets(seg.Epoch, m.seq, cur.next)
 			v.r.find(V10, where, "restore the log from a replica; no event is lost, because its events have landed",
 				"%v", err)
 			continue
@@ -203,6 +202,7 @@ func (v *positions) readLog(ctx context.Context, seg *record.Commit, from, end u
 		if err != nil {
 			return err
 		}
+		where := placeOf(p).AtOffsets(seg.Epoch, m.seq, 0)
 		n := 0
 		for n < len(rest) && rest[n].at>>indexBits == m.seq-seg.Start {
 			n++
@@ -219,6 +219,13 @@ func (v *positions) readLog(ctx context.Context, seg *record.Commit, from, end u
 		}
 	}
 	return nil
+}
+
+// after returns the values from a message of the segment on.
+func after(values []value, message uint64) []value {
+	i, _ := slices.BinarySearchFunc(values, message<<indexBits,
+		func(x value, at uint64) int { return cmp.Compare(x.at, at) })
+	return values[i:]
 }
 
 // equals reports whether the message has exactly the events of there, which are in order.

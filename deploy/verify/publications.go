@@ -11,6 +11,7 @@ import (
 
 	"recount/batch/publish"
 	"recount/jobs"
+	"recount/schemas/position"
 	"recount/schemas/record"
 )
 
@@ -196,6 +197,7 @@ func checkPublications(r *recorder, s *snapshot) {
 func checkCut(r *recorder, s *snapshot, p *publication, where Place) {
 	events := int64(0)
 	sound := true
+	var holes []position.Hole
 	for part, h := range p.H {
 		c := s.chains[part]
 		at := where
@@ -218,7 +220,16 @@ func checkCut(r *recorder, s *snapshot, p *publication, where Place) {
 				"record of this chain has %.12s…", p.Tips[part], tip)
 		}
 		sound = sound && boundary
+		for _, x := range c.holes {
+			if x.End <= h.Seq {
+				holes = append(holes, position.Hole{Partition: part, From: x.Start, To: x.End})
+			}
+		}
 		events += s.eventsBelow(part, h)
+	}
+	if sound && !slices.Equal(holes, p.Holes) && !s.incomplete() {
+		r.find(V5, where, restorePublication, "it says that %v were given up below H; the commit records say %v",
+			p.Holes, holes)
 	}
 	if sound && events != p.Events && !s.incomplete() {
 		r.find(V8, where, restorePublication, "it says that %d events had landed below H; the commit records say %d",

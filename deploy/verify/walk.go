@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -11,6 +12,7 @@ import (
 	"recount/batch/object"
 	"recount/schemas/conversion"
 	"recount/schemas/eventbatch"
+	"recount/schemas/position"
 	"recount/schemas/record"
 	"recount/speed/eventlog"
 )
@@ -157,12 +159,26 @@ func (l *logCursor) close() {
 	}
 }
 
-// errUndecodable means that a message's bytes are not as they were written.
+// errUndecodable means that a message's bytes are not as they were written, or that messages are missing.
 var errUndecodable = errors.New("the message cannot be decoded")
 
-// read returns the next message. The caller makes sure that there is one.
+// read returns the next message. The caller makes sure that there is one. With errUndecodable the message has
+// only its sequence, and the cursor has moved past what cannot be read.
 func (l *logCursor) read(ctx context.Context) (*message, error) {
+	if l.reader == nil {
+		var err error
+		if l.reader, err = l.e.Log.Read(ctx, l.partition, l.next); err != nil {
+			return nil, err
+		}
+	}
 	m, err := l.reader.Next(ctx)
+	var gap position.GapError
+	if errors.As(err, &gap) && gap.Got > gap.Want {
+		l.close()
+		l.reader = nil
+		l.next = gap.Got
+		return &message{seq: gap.Want}, fmt.Errorf("%w: %w", errUndecodable, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -223,11 +239,15 @@ func walkTail(ctx context.Context, e *Evidence, r *recorder, s *snapshot, p int,
 	c := s.chains[p]
 	b := s.logs[p]
 	from := max(c.head.Seq, b.first)
+	for _, hole := range c.holes {
+		r.addNote("partition %d: an operator gave up messages [%d, %d) at %s: %s (C7)", p, hole.Start, hole.End,
+			hole.Created.Format(time.RFC3339), hole.Reason)
+	}
 	switch {
 	case b.first > c.head.Seq:
 		r.find(V9, placeOf(p).AtOffsets(c.head.Epoch, c.head.Seq, b.first),
-			"restore the log; if that cannot be done, remove the partition's stream while no server runs: the next "+
-				"start seals the epoch and continues after what has landed (L5)",
+			fmt.Sprintf("restore the log; if that cannot be done, give the messages up: recount hole --partition %d "+
+				"--from %d --to %d --reason TEXT", p, c.head.Seq, b.first),
 			"the log is trimmed above the chain's head: these messages have not landed and are lost")
 	case b.next < c.head.Seq:
 		r.addNote("partition %d: the log ends at sequence %d, below the head of its chain at %d; the next start seals "+
@@ -245,8 +265,9 @@ func walkTail(ctx context.Context, e *Evidence, r *recorder, s *snapshot, p int,
 	for cur.next < b.next {
 		m, err := cur.read(ctx)
 		if errors.Is(err, errUndecodable) {
-			r.find(V10, placeOf(p).AtOffsets(c.head.Epoch, m.seq, 0),
-				"restore the log from a replica or a copy; landing stops here until it can be read (C7)", "%v", err)
+			r.find(V10, placeOf(p).AtOffsets(c.head.Epoch, m.seq, cur.next), fmt.Sprintf("restore the log from a "+
+				"replica or a copy, because landing stops here (C7); if that cannot be done, give the messages up: "+
+				"recount hole --partition %d --from %d --to %d --reason TEXT", p, m.seq, cur.next), "%v", err)
 			continue
 		}
 		if err != nil {

@@ -60,7 +60,7 @@ type Numbers struct {
 	Logged *int64 `json:"logged"`
 	// Waiting is the part of Logged that has not landed yet.
 	Waiting int64 `json:"waiting"`
-	// Voided is the part of Logged that is in a hole.
+	// Voided is what this process acknowledged and an operator gave up with a hole. Logged lacks it.
 	Voided int64 `json:"voided"`
 	Landed int64 `json:"landed"`
 	// Published is Counted + Duplicates + Rejected + Uncounted.
@@ -94,7 +94,7 @@ type PartitionAudit struct {
 	Acknowledged *int64 `json:"acknowledged"`
 	// Logged is what has landed, and what is in the log after that.
 	Logged int64 `json:"logged"`
-	// Voided is what was acknowledged, then lost by the log and given up by a seal.
+	// Voided is what was acknowledged, then lost by the log and given up by a seal or a hole.
 	Voided int64 `json:"voided"`
 	// Lost is what was acknowledged and is neither logged nor voided.
 	Lost int64 `json:"lost"`

@@ -14,6 +14,7 @@ package conservation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"recount/schemas/catalog"
@@ -42,22 +43,41 @@ type Partition struct {
 	// First and Next are the log's bounds. They are equal where the log is empty or cannot be read.
 	First, Next uint64
 	// Messages calls each with the tenants of every message in [from, to), a range that the log
-	// has. A corrupt message ends it with an *UnreadableError.
+	// has. A message that is corrupt or missing ends it with an *UnreadableError.
 	Messages func(ctx context.Context, from, to uint64, each func(seq uint64, tenants map[string]int64)) error
 	// Acknowledged is what ingest has acknowledged. It is nil in a process without ingest.
 	Acknowledged *Acknowledged
-	// Voided is how many acknowledged events a seal has given up because the log had lost them (L5).
+	// Voided is how many acknowledged events were given up before this process began, because the log had
+	// lost them: by a seal (L5) or by a hole (C7).
 	Voided int64
 }
 
-// UnreadableError says that a message of the log is not as it was written. Its events and
-// their tenants are unknown.
+// UnreadableError says that messages of the log are missing or not as they were written. Their events and
+// the tenants are unknown.
 type UnreadableError struct {
-	Seq uint64
+	Seq uint64 // the first message that cannot be read
+	End uint64 // the next message, or the log's end
 	Err error
 }
 
-func (e *UnreadableError) Error() string { return fmt.Sprintf("message %d: %v", e.Seq, e.Err) }
+// Unreadable returns the *UnreadableError of a message that the log should have. err is the error of
+// reading or decoding it. Any other error than a gap is about the message alone.
+func Unreadable(seq uint64, err error) *UnreadableError {
+	e := &UnreadableError{Seq: seq, End: seq + 1, Err: err}
+	var gap position.GapError
+	if errors.As(err, &gap) && gap.Got > gap.Want {
+		e.Seq = gap.Want
+		e.End = gap.Got
+	}
+	return e
+}
+
+func (e *UnreadableError) Error() string {
+	if e.End > e.Seq+1 {
+		return fmt.Sprintf("messages [%d, %d): %v", e.Seq, e.End, e.Err)
+	}
+	return fmt.Sprintf("message %d: %v", e.Seq, e.Err)
+}
 
 func (e *UnreadableError) Unwrap() error { return e.Err }
 
@@ -70,6 +90,8 @@ type Acknowledged struct {
 	Tenants map[string]int64
 	// Recent holds the promises of this process, as far back as it remembers them.
 	Recent []Promise
+	// GivenUp holds the promises of this process that are in a hole (C7).
+	GivenUp []Promise
 }
 
 // Promise says that some events of a tenant are in a message.

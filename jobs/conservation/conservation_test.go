@@ -226,7 +226,7 @@ func TestUnreadable(t *testing.T) {
 		if err := read(ctx, from, 6, each); err != nil {
 			return err
 		}
-		return &UnreadableError{Seq: 6, Err: errors.New("flipped")}
+		return Unreadable(6, errors.New("flipped"))
 	}
 	b.States[1].Ledgers["hit"].Tenants["rival"][0].Rows-- // The tiers after the log are still compared.
 	a := conserve(t, b)
@@ -246,11 +246,37 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
-// giveUp replaces the last segment by a hole.
+// giveUp replaces the last segment by a hole. Its messages cannot be read.
 func giveUp(b *Books) {
 	p := &b.Partitions[0]
 	p.Landed = p.Landed[:2]
 	p.Holes = []*record.Commit{{Kind: record.Hole, Epoch: 1, Start: 5, End: 7, Reason: "the disk"}}
+	p.Acknowledged.Recent = []Promise{{8, "acme", 6}}
+	p.Acknowledged.GivenUp = []Promise{{5, "acme", 6}, {5, "rival", 4}, {6, "acme", 6}, {6, "rival", 4}}
+	read := p.Messages
+	p.Messages = func(ctx context.Context, from, to uint64, each func(uint64, map[string]int64)) error {
+		if from < 7 && to > 5 {
+			return Unreadable(5, position.GapError{Want: 5, Got: 7})
+		}
+		return read(ctx, from, to, each)
+	}
+}
+
+// TestHole shows what an operator gave up as voided, by range and by tenant (C7).
+func TestHole(t *testing.T) {
+	t.Parallel()
+	b := books()
+	giveUp(b)
+	a := conserve(t, b)
+	want := []string{
+		"1-3 n1: null null w0 v0 l20 p20 = 20+0+0+0, 0", "3-5 n2: 0 20 w0 v0 l20 p20 = 11+4+2+3, 0",
+		"5-7 n0: 20 0 w0 v20 l0 p0 = 0+0+0+0, 0", "7-9 n0: 6 20 w20 v0 l0 p0 = 0+0+0+0, 0"}
+	if diff := cmp.Diff(want, table(t, a)); diff != "" {
+		t.Error(diff)
+	}
+	if v := a.ForTenant("rival").Partitions[0].Ranges[2].Voided; v != 8 {
+		t.Errorf("%d events of rival are voided, want 8", v)
+	}
 }
 
 // TestNewViewOfAnOldType adds the first view of a type. The type's ledger begins at the first event,

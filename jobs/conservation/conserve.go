@@ -102,10 +102,10 @@ func (s *sheet) compareTiers(a *Audit, tenant string, r *RangeAudit) (lost int64
 	}
 	if r.Logged != nil {
 		if r.Acknowledged != nil {
-			lost = max(0, *r.Acknowledged-*r.Logged)
+			lost = max(0, *r.Acknowledged-*r.Logged-r.Voided)
 			find(Log, lost)
 		}
-		find(Landed, *r.Logged-r.Landed-r.Waiting-r.Voided)
+		find(Landed, *r.Logged-r.Landed-r.Waiting)
 	}
 	find(Published, r.missing)
 	return lost

@@ -131,6 +131,7 @@ func (s *sheet) addLogged(ctx context.Context) error {
 		return err
 	}
 	promised := s.promisedByRange()
+	s.addGivenUp()
 	for i, r := range s.ranges {
 		if f.First >= f.Next || r.From < f.First || r.To > readable {
 			continue
@@ -145,7 +146,7 @@ func (s *sheet) addLogged(ctx context.Context) error {
 			n := logged[i][tenant]
 			rows[i].Logged = &n
 			if f.Acknowledged != nil {
-				a := promised[i][tenant]
+				a := promised[i][tenant] + rows[i].Voided
 				rows[i].Acknowledged = &a
 			}
 		}
@@ -153,37 +154,61 @@ func (s *sheet) addLogged(ctx context.Context) error {
 	return nil
 }
 
+// addGivenUp counts what ingest had promised to be in messages that are in a hole (C7).
+func (s *sheet) addGivenUp() {
+	if s.facts.Acknowledged == nil {
+		return
+	}
+	for _, x := range s.facts.Acknowledged.GivenUp {
+		if i := s.findRange(x.Seq); i >= 0 {
+			s.tenantRows(x.Tenant)[i].Voided += x.Events
+		}
+	}
+}
+
 // readLog counts the events of the log's messages by range and tenant, up to readable: the end
-// of the log, or its first corrupt message. It also counts those that wait and those in a hole.
+// of the log, or its first message that cannot be read. It also counts those that wait. It does not
+// read the messages in a hole.
 func (s *sheet) readLog(ctx context.Context) (logged []map[string]int64, readable uint64, err error) {
 	f := s.facts
 	logged = make([]map[string]int64, len(s.ranges))
 	for i := range logged {
 		logged[i] = map[string]int64{}
 	}
-	if f.First >= f.Next {
-		return logged, f.Next, nil
-	}
-	err = f.Messages(ctx, f.First, f.Next, func(seq uint64, tenants map[string]int64) {
+	count := func(seq uint64, tenants map[string]int64) {
 		i := s.findRange(seq)
 		if i < 0 {
 			return
 		}
-		inHole := slices.ContainsFunc(f.Holes, func(c *record.Commit) bool { return c.Start <= seq && seq < c.End })
 		for tenant, n := range tenants {
 			logged[i][tenant] += n
-			switch {
-			case seq >= f.Head.Seq:
+			if seq >= f.Head.Seq {
 				s.tenantRows(tenant)[i].Waiting += n
-			case inHole:
-				s.tenantRows(tenant)[i].Voided += n
 			}
 		}
-	})
-	if errors.As(err, &s.unreadable) {
-		return logged, s.unreadable.Seq, nil
 	}
-	return logged, f.Next, err
+	for _, r := range f.withoutHoles() {
+		err := f.Messages(ctx, r[0], r[1], count)
+		if errors.As(err, &s.unreadable) {
+			return logged, s.unreadable.Seq, nil
+		}
+		if err != nil {
+			return logged, f.Next, err
+		}
+	}
+	return logged, f.Next, nil
+}
+
+// withoutHoles returns the ranges of the log that are in no hole.
+func (p *Partition) withoutHoles() (ranges [][2]uint64) {
+	from := p.First
+	for _, hole := range append(slices.Clip(p.Holes), &record.Commit{Start: p.Next, End: p.Next}) {
+		if end := min(hole.Start, p.Next); from < end {
+			ranges = append(ranges, [2]uint64{from, end})
+		}
+		from = max(from, hole.End)
+	}
+	return ranges
 }
 
 // promisedByRange returns how many events ingest promised in each range, by tenant.

@@ -14,6 +14,14 @@ type Offset struct {
 	Seq   uint64 `json:"seq"`
 }
 
+// Hole is a range [From, To) of a partition's messages that an operator gave up, because the log had lost
+// them (C7). It counts nowhere.
+type Hole struct {
+	Partition int    `json:"partition"`
+	From      uint64 `json:"from"`
+	To        uint64 `json:"to"`
+}
+
 // First is the sequence of the first message of a log.
 const First uint64 = 1
 
@@ -31,7 +39,8 @@ func DefaultCutRule() CutRule {
 	return CutRule{Interval: 30 * time.Second, Rows: 1_000_000, Bytes: 64 << 20}
 }
 
-// EpochStart says from which sequence on an epoch counts and the cut rule in force in it.
+// EpochStart says from which sequence on an epoch counts and the cut rule in force in it. After a hole
+// (C7) that is the start of the hole, because nothing in the hole counts.
 type EpochStart struct {
 	Epoch uint32  `json:"epoch"`
 	Start uint64  `json:"start"`

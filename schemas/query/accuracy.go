@@ -1,6 +1,10 @@
 package query
 
-import "time"
+import (
+	"time"
+
+	"recount/schemas/position"
+)
 
 // Accuracy says which part of the log an answer covers, and how exact it is (Q4). Cut and
 // Through hold one sequence for each partition. Times are UTC.
@@ -31,6 +35,9 @@ type Accuracy struct {
 	LagMS *int64 `json:"lag_ms"`
 	// Truncated says that the limit cut off rows.
 	Truncated bool `json:"truncated"`
+	// Holes are the messages below Cut that an operator gave up, because the log had lost them (C7). Their
+	// events were acknowledged, and count nowhere unless they were sent again. It is empty in mode live.
+	Holes []position.Hole `json:"holes,omitempty"`
 	// Overflow counts the events whose place in the answer is unknown. It is nil when there are none.
 	Overflow *Overflow `json:"overflow"`
 	// Unconverted counts the events, in the buckets that the answer touches, with a value that was sent while its field

@@ -61,7 +61,7 @@ func (c *Chain) Extend(raw []byte) (*Commit, error) {
 	case !c.Begun() && r.Kind != Seal:
 		return nil, fmt.Errorf("%w: %s: a chain begins with a seal", ErrInvalid, c.NextKey())
 	}
-	if r.Kind == Seal {
+	if r.Next != nil {
 		if c.Begun() && (r.Next.Bucket != c.Bucket || r.Next.Partitions != c.Partitions) {
 			return nil, fmt.Errorf("%w: %s changes the bucket width or the number of partitions", ErrInvalid,
 				c.NextKey())
@@ -74,14 +74,11 @@ func (c *Chain) Extend(raw []byte) (*Commit, error) {
 		c.Log = r.Next.Log
 		c.Bucket = r.Next.Bucket
 		c.Partitions = r.Next.Partitions
-		c.Epochs = append(c.Epochs, position.EpochStart{Epoch: r.Next.Epoch, Start: r.End, Rule: r.Next.Rule})
+		c.Epochs = append(c.Epochs, position.EpochStart{Epoch: r.Next.Epoch, Start: r.Start, Rule: r.Next.Rule})
 	}
 	r.Previous = c.Tip // It is the same text, which is now in memory once.
 	c.Tip = Digest(raw)
-	c.Head.Seq = r.End
-	if r.Kind == Seal {
-		c.Head.Epoch = r.Next.Epoch
-	}
+	c.Head = r.EndOffset()
 	c.Ends = append(c.Ends, End{c.Head, c.Tip})
 	if r.Kind == Hole {
 		c.Holes = append(c.Holes, r)
@@ -90,6 +87,24 @@ func (c *Chain) Extend(raw []byte) (*Commit, error) {
 		c.Events += r.Events
 	}
 	return r, nil
+}
+
+// GivenUp returns the end of the last hole, or 0 without one. The log is not whole below it (C7).
+func (c *Chain) GivenUp() uint64 {
+	if len(c.Holes) == 0 {
+		return 0
+	}
+	return c.Holes[len(c.Holes)-1].End
+}
+
+// HolesBelow returns the holes of the chain below an offset.
+func (c *Chain) HolesBelow(seq uint64) (holes []position.Hole) {
+	for _, h := range c.Holes {
+		if h.End <= seq {
+			holes = append(holes, position.Hole{Partition: c.Partition, From: h.Start, To: h.End})
+		}
+	}
+	return holes
 }
 
 // Rule is the cut rule in force at the head.

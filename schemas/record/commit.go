@@ -24,7 +24,7 @@ type Kind string
 const (
 	Segment Kind = "segment" // the range has landed
 	Seal    Kind = "seal"    // the epoch ends here and the next begins (L5); the range is empty
-	Hole    Kind = "hole"    // an operator gave the range up (C7)
+	Hole    Kind = "hole"    // an operator gave the range up, and the next epoch begins (C7)
 )
 
 // BucketRows is a run of an object's rows that lie in one bucket. Runs stand in
@@ -49,7 +49,7 @@ type Object struct {
 	Buckets []BucketRows     `json:"buckets"`
 }
 
-// Next is how a seal opens the next epoch. The first record of a partition's
+// Next is how a seal or a hole opens the next epoch. The first record of a partition's
 // chain is the seal of epoch 0 and fixes what may never change while data exists.
 type Next struct {
 	Epoch      uint32           `json:"epoch"`
@@ -138,14 +138,25 @@ func (c *Commit) check() error {
 	case c.Kind == Segment && (c.End == c.Start || c.Next != nil || events != c.Events):
 		return fmt.Errorf("%w: segment [%d, %d) with %d events, objects hold %d", ErrInvalid, c.Start, c.End, c.Events,
 			events)
-	case c.Kind == Seal && (c.End != c.Start || c.Next == nil || c.Next.Epoch != c.Epoch+1 || len(c.Objects) > 0):
+	case c.Kind == Seal && (c.End != c.Start || !c.opensNext() || len(c.Objects) > 0):
 		return fmt.Errorf("%w: seal at %d of epoch %d", ErrInvalid, c.Start, c.Epoch)
-	case c.Kind == Hole && (c.End == c.Start || c.Reason == "" || len(c.Objects) > 0):
-		return fmt.Errorf("%w: hole [%d, %d) needs a range and a reason", ErrInvalid, c.Start, c.End)
+	case c.Kind == Hole && (c.End == c.Start || c.Reason == "" || !c.opensNext() || len(c.Objects) > 0):
+		return fmt.Errorf("%w: hole [%d, %d) needs a range, a reason and the next epoch", ErrInvalid, c.Start, c.End)
 	case c.Kind != Segment && c.Kind != Seal && c.Kind != Hole:
 		return fmt.Errorf("%w: kind %q", ErrInvalid, c.Kind)
 	}
 	return nil
+}
+
+// opensNext reports whether the record opens the epoch after its own.
+func (c *Commit) opensNext() bool { return c.Next != nil && c.Next.Epoch == c.Epoch+1 }
+
+// EndOffset is the offset at which the record ends. After a seal or a hole it is in the next epoch.
+func (c *Commit) EndOffset() position.Offset {
+	if c.Next != nil {
+		return position.Offset{Epoch: c.Next.Epoch, Seq: c.End}
+	}
+	return position.Offset{Epoch: c.Epoch, Seq: c.End}
 }
 
 func (o *Object) check() error {

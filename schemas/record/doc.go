@@ -54,7 +54,11 @@
 //	   "bucket":3600000000000,"partitions":2},
 //	 "reason":"the first record","attempt":"…","created":"…","previous":""}
 //
-// A hole has a range, a reason and no objects.
+// A hole has a range, a reason and no objects. It opens the next epoch like a seal.
+//
+//	{"kind":"hole","epoch":1,"partition":0,"start":51,"end":61,"events":0,
+//	 "next":{"epoch":2,"rule":{…},"bucket":3600000000000,"partitions":2},
+//	 "reason":"a bad sector","attempt":"…","created":"…","previous":"<64 hex digits>"}
 //
 // # Publication: publish/{n}.json
 //
@@ -72,6 +76,7 @@
 //	 "ledgers":{"hit":{"from":[1],                  // where the ledger begins; absent when it goes on
 //	   "tenants":{"default":[[5,2]]}}},             // by partition: [rows, duplicates]
 //	 "events":5,                     // landed below H
+//	 "holes":[{"partition":0,"from":51,"to":61}],   // all below H; absent without any
 //	 "code":"v1.2.3","attempt":"…","created":"…"}
 //
 // # Retirement: retired/{type}/{before}.json

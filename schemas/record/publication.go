@@ -112,6 +112,8 @@ type Publication struct {
 	Created  time.Time                 `json:"created"`
 
 	Installation string `json:"installation,omitempty"` // id of the installation; empty in old records
+
+	Holes []position.Hole `json:"holes,omitempty"` // all holes below H (C7), by partition and offset
 }
 
 // MaxPublication is the largest publication in bytes: 256 views of 20 years of hours.

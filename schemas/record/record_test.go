@@ -85,6 +85,31 @@ func TestChain(t *testing.T) {
 	}
 }
 
+// TestChainPassesAHole gives a range up (C7). The next epoch begins there, and nothing of the range counts.
+func TestChainPassesAHole(t *testing.T) {
+	t.Parallel()
+	c := NewChain(0)
+	g := genesis()
+	first := encoded(t, g)
+	s := encoded(t, segment(1, Digest(first)))
+	next := *g.Next
+	next.Epoch = 2
+	hole := encoded(t, &Commit{Kind: Hole, Epoch: 1, Start: 5, End: 9, Reason: "a bad sector", Next: &next,
+		Previous: Digest(s)})
+	for _, raw := range [][]byte{first, s, hole} {
+		if _, err := c.Extend(raw); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := (position.Offset{Epoch: 2, Seq: 9}); c.Head != want || c.GivenUp() != 9 || len(c.Holes) != 1 ||
+		c.Epochs[1].Start != 5 || len(c.Segments) != 1 {
+		t.Errorf("got head %v, holes %v, epochs %v, want the head %v", c.Head, c.Holes, c.Epochs, want)
+	}
+	if got := c.LastKey(); got != CommitKey(1, 0, 5) {
+		t.Errorf("the last record is %s, want the hole %s", got, CommitKey(1, 0, 5))
+	}
+}
+
 // TestChainRefuses is V1: nothing that does not continue the chain is taken.
 func TestChainRefuses(t *testing.T) {
 	t.Parallel()
@@ -93,7 +118,8 @@ func TestChainRefuses(t *testing.T) {
 		"gap":                segment(2, ""),
 		"another's chain":    segment(1, "beef"),
 		"no events counted":  {Kind: Segment, Epoch: 1, Start: 1, End: 5, Events: 9},
-		"hole without words": {Kind: Hole, Epoch: 1, Start: 1, End: 5},
+		"hole without words": {Kind: Hole, Epoch: 1, Start: 1, End: 5, Next: &Next{Epoch: 2}},
+		"hole without next":  {Kind: Hole, Epoch: 1, Start: 1, End: 5, Reason: "x"},
 		"seal that skips":    {Kind: Seal, Epoch: 1, Start: 1, End: 1, Next: &Next{Epoch: 5}},
 	} {
 		c := NewChain(0)
@@ -108,7 +134,8 @@ func TestChainRefuses(t *testing.T) {
 			t.Errorf("%s: got %v, want ErrInvalid", name, err)
 		}
 	}
-	if _, err := NewChain(0).Extend(encoded(t, &Commit{Kind: Hole, Start: 1, End: 2, Reason: "x"})); !errors.Is(err,
+	if _, err := NewChain(0).Extend(encoded(t, &Commit{Kind: Hole, Start: 1, End: 2, Reason: "x",
+		Next: &Next{Epoch: 1}})); !errors.Is(err,
 		ErrInvalid) {
 		t.Errorf("a chain without its first seal: got %v", err)
 	}
@@ -214,6 +241,9 @@ func TestGolden(t *testing.T) {
 	for file, r := range map[string]interface{ Encode() ([]byte, error) }{
 		"testdata/commit.json": segment(1, "00ff"),
 		"testdata/seal.json":   genesis(),
+		"testdata/hole.json": &Commit{Kind: Hole, Epoch: 1, Start: 5, End: 9, Reason: "a bad sector", Attempt: "a3",
+			Created: made, Previous: "00ff",
+			Next: &Next{Epoch: 2, Rule: position.DefaultCutRule(), Bucket: time.Hour, Partitions: 2}},
 		"testdata/publication.json": publication(1, "", 5, true, BucketVersion{0, 10, 1, 7},
 			BucketVersion{3_600_000_000, 10, 2, 1 << 63}),
 	} {

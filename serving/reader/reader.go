@@ -207,7 +207,11 @@ func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan, 
 			scan.Windows.To, r.Catalog.Bucket.Microseconds()))
 	}
 	defer r.metrics.time("merge")()
-	a, err := merge.Merge(scan, q, batch, live.Part, r.accuracy(state, live, known))
+	accuracy := r.accuracy(state, live, known)
+	if q.Mode != query.Live && state.Publication != nil {
+		accuracy.Holes = state.Publication.Holes
+	}
+	a, err := merge.Merge(scan, q, batch, live.Part, accuracy)
 	if err == nil && isShort(live, known) {
 		a.Accuracy.Exact = false
 	}

@@ -27,6 +27,9 @@ type Server struct {
 	close sync.Once
 }
 
+// readyWait bounds a start. Without its index the server reads all of the log, some 100 MB a second.
+const readyWait = 10 * time.Minute
+
 // Open starts the server over c.Dir, recovers its streams and returns once it accepts
 // connections. Recovery reads the newest blocks of the log, so ctx should allow seconds.
 func Open(ctx context.Context, c Config) (*Server, error) {
@@ -56,9 +59,13 @@ func (s *Server) start(ctx context.Context, c Config) error {
 	log := newLogger(c.Logger)
 	s.nats.SetLoggerV2(log, false, false, false)
 	go s.nats.Start()
+	begun := time.Now()
 	for !s.nats.ReadyForConnections(50 * time.Millisecond) {
 		if err := errors.Join(log.fatal(), ctx.Err()); err != nil {
 			return err
+		}
+		if time.Since(begun) > readyWait {
+			return fmt.Errorf("the server has not read its streams within %s: check the disk", readyWait)
 		}
 	}
 	if s.store, err = os.Stat(s.dir); err != nil {

@@ -4,19 +4,22 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"recount/deploy/embedded/natsserver"
 	"recount/schemas/eventbatch"
+	"recount/schemas/position"
 	"recount/speed/eventlog"
 )
 
 // TestCorruptMessage appends a corrupt message to one partition's log while the server is down (C7).
 // The server must start: the other partitions accept, count and publish events, and /readyz and
-// the audit name the corrupt message. The alarm ends when an operator removes that partition's
-// log.
+// the audit name the corrupt message. The alarm ends when an operator gives the message up.
 func TestCorruptMessage(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -54,29 +57,149 @@ func TestCorruptMessage(t *testing.T) {
 	}
 	srv.stop(t)
 
-	// Without an intact copy of the log, an operator can give up the events that had not landed.
-	streams, err := filepath.Glob(filepath.Join(dir, "data", "log", "jetstream", "*", "streams", "*-p0"))
-	if err != nil || len(streams) != 1 {
-		t.Fatalf("find the stream of partition 0: got %v, %v", streams, err)
-	}
-	if err := os.RemoveAll(streams[0]); err != nil {
-		t.Fatal(err)
-	}
+	// Without an intact copy of the log, an operator gives up the message. No event is lost with it.
+	giveUp(t, dir, config, 0, seq, seq+1)
 	srv = start(t, dir, config, "127.0.0.1:0")
 	sendHits(t, srv, 2000, 2500)
-	expectHits(t, srv, "exact", float64(1500+others))
-	if status, body := ask(t, srv.url, "",
-		operation{method: http.MethodGet, path: "/readyz"}); status != http.StatusOK {
-		t.Errorf("/readyz: status %d, want 200: %s", status, body)
+	expectHits(t, srv, "exact", 2500)
+	expectReady(t, srv)
+	if err := runJob(t.Context(), srv.url, "audit"); err != nil {
+		t.Errorf("job audit: %v", err)
+	}
+	srv.stop(t)
+}
+
+// expectReady waits until the server is ready.
+func expectReady(t *testing.T, srv *server) {
+	t.Helper()
+	err := eventually(t.Context(), func() error {
+		status, body := ask(t, srv.url, "", operation{method: http.MethodGet, path: "/readyz"})
+		if status != http.StatusOK {
+			return fmt.Errorf("/readyz: status %d, want 200: %s", status, body)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// giveUp gives up messages of a stopped server's log (C7).
+func giveUp(t *testing.T, dir, config string, partition int, from, to uint64) {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), binary, "hole", "--config", config, "--data-dir",
+		filepath.Join(dir, "data"), "--partition", fmt.Sprint(partition), "--from", fmt.Sprint(from), "--to",
+		fmt.Sprint(to), "--reason", "a test damaged it")
+	command.Dir = filepath.Join("..", "..", "..")
+	out, err := command.CombinedOutput()
+	if want := fmt.Sprintf("messages [%d, %d) of partition %d are given up", from, to, partition); err != nil ||
+		!strings.Contains(string(out), want) {
+		t.Fatalf("recount hole: %v\n%s\nwant %q", err, out, want)
+	}
+}
+
+// slowCutConfig is crashConfig without cuts, so that nothing lands while a test runs.
+var slowCutConfig = strings.Replace(crashConfig, "cut_interval: 200ms", "cut_interval: 24h", 1)
+
+// TestFlippedBitIsGivenUp flips a bit in the last message of a partition's log while the server is down. The
+// server must start and name what it lacks, and so must recount verify. An operator gives the message up
+// (C7). Then everything else counts, the audit shows its events as voided, every answer names the hole, and
+// the events count again when they are sent again.
+func TestFlippedBitIsGivenUp(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	config := writeFile(t, filepath.Join(dir, "recount.yaml"), slowCutConfig)
+	srv := start(t, dir, config, "127.0.0.1:0")
+	for i := range 5 {
+		sendHits(t, srv, 100*i, 100*(i+1))
+	}
+	expectHits(t, srv, "merged", 500)
+	srv.stop(t)
+	flipLastMessage(t, filepath.Join(dir, "data", "log"), 0)
+	lost := 0   // events in the damaged message: those of the last request in partition 0
+	landed := 0 // events in the messages before it
+	others := 0 // events of the other partitions
+	for i := range 500 {
+		switch {
+		case eventbatch.KeyOf("default", fmt.Sprint(i)).Partition(3) != 0:
+			others++
+		case i >= 400:
+			lost++
+		default:
+			landed++
+		}
+	}
+
+	srv = start(t, dir, config, "127.0.0.1:0")
+	var from, to uint64
+	err := eventually(t.Context(), func() error {
+		_, body := ask(t, srv.url, "", operation{method: http.MethodGet, path: "/readyz"})
+		m := lostMessages.FindStringSubmatch(body)
+		if m == nil || !strings.Contains(body, "landing of partition 0 stopped") {
+			return fmt.Errorf("/readyz does not say what partition 0 lacks: %s", body)
+		}
+		_, err := fmt.Sscan(m[1]+" "+m[2], &from, &to)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	expectHits(t, srv, "merged", float64(others))
+	srv.stop(t)
+	verify := exec.CommandContext(t.Context(), binary, "verify", "--config", config, "--data-dir",
+		filepath.Join(dir, "data"))
+	verify.Dir = filepath.Join("..", "..", "..")
+	if out, err := verify.CombinedOutput(); err == nil || !strings.Contains(string(out), fmt.Sprintf(
+		"recount hole --partition 0 --from %d --to %d", from, to)) {
+		t.Errorf("recount verify does not say how to give the message up: %v\n%s", err, out)
+	}
+
+	giveUp(t, dir, config, 0, from, to)
+	srv = start(t, dir, config, "127.0.0.1:0")
+	expectHits(t, srv, "merged", float64(others+landed))
+	expectHits(t, srv, "exact", float64(landed)) // Only the messages before the hole have landed.
+	expectReady(t, srv)
+	hole := []position.Hole{{Partition: 0, From: from, To: to}}
+	a, err := query(t.Context(), srv.url, fmt.Sprintf(hitsQuery, "merged"))
+	if err != nil || !slices.Equal(a.Accuracy.Holes, hole) {
+		t.Errorf("an answer says %+v, %v, want the hole %v", a.Accuracy, err, hole)
 	}
 	if err := runJob(t.Context(), srv.url, "audit"); err != nil {
 		t.Errorf("job audit: %v", err)
 	}
 	if _, body := ask(t, srv.url, "", operation{method: http.MethodGet, path: "/v1/audit"}); !strings.Contains(body,
-		fmt.Sprintf(`"voided":%d,`, 1000-others)) {
-		t.Errorf("/v1/audit does not show %d voided events: %s", 1000-others, body)
+		fmt.Sprintf(`"voided":%d,`, lost)) {
+		t.Errorf("/v1/audit does not show %d voided events: %s", lost, body)
 	}
+	sendHits(t, srv, 400, 500)
+	expectHits(t, srv, "merged", 500)
 	srv.stop(t)
+	verify = exec.CommandContext(t.Context(), binary, "verify", "--config", config, "--data-dir",
+		filepath.Join(dir, "data"))
+	verify.Dir = filepath.Join("..", "..", "..")
+	if out, err := verify.CombinedOutput(); err != nil || !strings.Contains(string(out), "a test damaged it") {
+		t.Errorf("recount verify after the hole: %v\n%s", err, out)
+	}
+}
+
+var lostMessages = regexp.MustCompile(`recount hole --partition 0 --from (\d+) --to (\d+)`)
+
+// flipLastMessage changes a bit in the last message of a partition's log.
+func flipLastMessage(t *testing.T, dir string, partition int) {
+	t.Helper()
+	stream := fmt.Sprintf("*-p%d", partition)
+	blocks, err := filepath.Glob(filepath.Join(dir, "jetstream", "*", "streams", stream, "msgs", "*.blk"))
+	if err != nil || len(blocks) != 1 {
+		t.Fatalf("find the block of partition %d: got %v, %v", partition, blocks, err)
+	}
+	raw, err := os.ReadFile(blocks[0])
+	if err == nil {
+		raw[len(raw)-200] ^= 1
+		err = os.WriteFile(blocks[0], raw, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // corruptLog appends a message that cannot be decoded to partition 0 of a stopped server's log.

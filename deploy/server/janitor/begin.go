@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"recount/batch/landing"
 	"recount/schemas/failpoint"
@@ -90,10 +91,12 @@ func begin(ctx context.Context, cfg Config, log Log, records record.CommitLog, m
 
 // replaced reports whether the log was replaced after an epoch: an owner found its end missing and
 // sealed the epoch (L5). This owner's memory of the earlier log says nothing about the later log. Such a
-// seal keeps the cut rule. A seal that changes the rule (C1) leaves the log as it is.
+// seal keeps the cut rule. A seal that changes the rule (C1) leaves the log as it is, and so does a hole (C7).
 func replaced(c *record.Chain, since uint32) bool {
 	for i := 1; i < len(c.Epochs); i++ {
-		if c.Epochs[i].Epoch > since && c.Epochs[i].Rule == c.Epochs[i-1].Rule {
+		e := c.Epochs[i]
+		hole := slices.ContainsFunc(c.Holes, func(h *record.Commit) bool { return h.Next.Epoch == e.Epoch })
+		if e.Epoch > since && e.Rule == c.Epochs[i-1].Rule && !hole {
 			return true
 		}
 	}

@@ -136,6 +136,42 @@ func TestTwoOwnersOfALostLog(t *testing.T) {
 	}
 }
 
+// TestHoleForgetsNothing gives up a message (C7). That leaves the log as it is, so the mark stays. The events that
+// are lost with the hole are voided once, and later losses are not.
+func TestHoleForgetsNothing(t *testing.T) {
+	t.Parallel()
+	records := &recordtest.Memory{}
+	log := freshLog(t, 1)
+	o := owner{t: t, dir: t.TempDir()}
+	if err := o.begin(log, records, next); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, log, "m", 3)
+	o.marks.Promised = func(int) int64 { return 30 }
+	o.remember()
+	opened := next
+	opened.Epoch = 2
+	raw, err := (&record.Commit{Kind: record.Hole, Epoch: 1, Start: 1, End: 2, Reason: "x", Next: &opened,
+		Previous: o.chain.Tip}).Encode()
+	if err == nil {
+		_, _, err = records.Create(t.Context(), o.chain.NextKey(), raw)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.begin(log, records, next); err != nil || o.chain.Head != (position.Offset{Epoch: 2, Seq: 2}) ||
+		o.marks.marks[0].Next != 4 {
+		t.Fatalf("%v: head %v, mark %+v, want the epoch of the hole and the mark as it was", err, o.chain.Head,
+			o.marks.marks[0])
+	}
+	if promised, err := o.marks.Settle(0, 20, 1); err != nil || promised != 30 || o.marks.Voided(0) != 10 {
+		t.Errorf("%v: %d promised, %d voided, want 30 and 10", err, promised, o.marks.Voided(0))
+	}
+	if _, err := o.marks.Settle(0, 15, 1); err != nil || o.marks.Voided(0) != 10 {
+		t.Errorf("%v: %d voided after another loss, want 10", err, o.marks.Voided(0))
+	}
+}
+
 // TestAnotherRuleForgetsNothing begins an epoch with another cut rule. That leaves the log as it is, so
 // what an owner remembers of the earlier epoch still counts.
 func TestAnotherRuleForgetsNothing(t *testing.T) {

@@ -26,22 +26,23 @@ type mark struct {
 	Next   uint64 `json:"next"`  // one more than the message's sequence
 	Digest uint32 `json:"crc32c"`
 
-	// Promised counts the acknowledged events, and Voided those of them that a seal has given up (A1).
-	// Both outlive a seal.
+	// Promised counts the acknowledged events, and Voided those of them that a seal or a hole has given up
+	// (A1). Holes counts the holes whose events are in Voided. All three outlive a seal.
 	Promised int64 `json:"promised,omitempty"`
 	Voided   int64 `json:"voided,omitempty"`
+	Holes    int   `json:"holes,omitempty"`
 }
 
 // Marks are the high-water marks of all partitions. A mark may be too low, which L5 allows, but never
 // too high. The file is high-water.json beside the snapshots, and it is replaced as a whole:
 //
 //	{"format":1,"installation":"…","partitions":[
-//	  {"epoch":1,"next":43,"crc32c":305419896,"promised":1200,"voided":3}]}
+//	  {"epoch":1,"next":43,"crc32c":305419896,"promised":1200,"voided":3,"holes":1}]}
 //
 // The first format was the array of partitions alone, which is still read. installation is the id of the
 // installation whose log was remembered.
 // next is one more than the sequence of the remembered message, and crc32c is the CRC-32C of its frame.
-// Both are 0 where no message is remembered. promised and voided are left out where they are 0.
+// Both are 0 where no message is remembered. promised, voided and holes are left out where they are 0.
 type Marks struct {
 	path string
 
@@ -198,13 +199,16 @@ func (m *Marks) forget(p int) error {
 
 // Settle starts the count of a partition's acknowledged events with the events that are logged. If
 // fewer are logged than were acknowledged before, some are lost. If the mark was cleared, a seal has
-// given the lost events up, and Settle adds them to Voided. Otherwise the audit keeps reporting them.
-func (m *Marks) Settle(p int, logged int64) (promised int64, err error) {
+// given the lost events up. If the chain has more holes than before, an operator has. Settle adds these
+// events to Voided. Other lost events the audit keeps reporting.
+func (m *Marks) Settle(p int, logged int64, holes int) (promised int64, err error) {
 	k := &m.marks[p]
+	givenUp := k.Next == 0 || holes > k.Holes
+	k.Holes = holes
 	if lost := k.Promised - k.Voided - logged; lost > 0 {
 		m.logger.Error("the log has lost events that were acknowledged", "partition", p, "events", lost,
-			"given_up_by_a_seal", k.Next == 0)
-		if k.Next == 0 {
+			"given_up", givenUp)
+		if givenUp {
 			k.Voided += lost
 		}
 	}
@@ -218,7 +222,7 @@ func (m *Marks) Settle(p int, logged int64) (promised int64, err error) {
 // continues from there if the log cannot be counted, because Settle would then give up too many events.
 func (m *Marks) Remembered(p int) int64 { return m.marks[p].Promised }
 
-// Voided returns how many acknowledged events of a partition were given up by seals.
+// Voided returns how many acknowledged events of a partition were given up by seals and holes.
 func (m *Marks) Voided(p int) int64 { return m.marks[p].Voided }
 
 func (m *Marks) write() error {

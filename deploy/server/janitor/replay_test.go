@@ -17,4 +17,8 @@ func TestReplayFrom(t *testing.T) {
 			t.Errorf("a log whose first message is %d is replayed from %d, want %d", first, got, want)
 		}
 	}
+	c.Holes = []*record.Commit{{Kind: record.Hole, Start: 9, End: 14}}
+	if got := ReplayFrom(c, 1); got != 14 {
+		t.Errorf("a log with a hole up to 14 is replayed from %d, want 14 (C7)", got)
+	}
 }

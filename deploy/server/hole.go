@@ -1,0 +1,85 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"recount/batch/landing"
+	"recount/schemas/position"
+	"recount/speed/eventlog"
+)
+
+// HoleOptions name the messages of a partition that an operator gives up (C7).
+type HoleOptions struct {
+	landing.Hole
+	Partition int
+	Logger    *slog.Logger // nil discards
+}
+
+// GiveUp gives up messages that the log cannot give any more. With embedded engines no server may run.
+func GiveUp(ctx context.Context, cfg Config, o HoleOptions) (err error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Partition < 0 || o.Partition >= cfg.Log.Partitions {
+		return fmt.Errorf("partition %d does not exist: use 0 to %d", o.Partition, cfg.Log.Partitions-1)
+	}
+	if !hasData(cfg) {
+		return fmt.Errorf("data_dir: %s holds no data: name the folder of a server with --data-dir or the "+
+			"configuration", cfg.DataDir)
+	}
+	if cfg.embedsAnything() {
+		lock, err := lockDataDir(cfg.DataDir)
+		if err != nil {
+			return err
+		}
+		defer lock.Close()
+	}
+	e := &engines{}
+	defer func() { err = errors.Join(err, e.close()) }()
+	if err := e.openLake(ctx, cfg, o.Logger, nil); err != nil {
+		return fmt.Errorf("object store: %w", err)
+	}
+	if err := checkSameData(ctx, cfg, e); err != nil {
+		return err
+	}
+	if err := e.openLog(ctx, cfg, o.Logger, nil); err != nil {
+		return fmt.Errorf("log: %w", err)
+	}
+	return giveUp(ctx, e, o)
+}
+
+// giveUp is GiveUp with engines that are open.
+func giveUp(ctx context.Context, e *engines, o HoleOptions) error {
+	chain, err := landing.LoadChain(ctx, e.records, o.Partition)
+	if err != nil {
+		return err
+	}
+	if !chain.Begun() {
+		return fmt.Errorf("partition %d has no data", o.Partition)
+	}
+	_, next, err := e.log.Bounds(ctx, o.Partition)
+	if err != nil {
+		return err
+	}
+	if o.To > next {
+		return fmt.Errorf("%w: the log ends at message %d", landing.ErrRefused, next)
+	}
+	o.Logger.Info("looking for the messages that are given up", "partition", o.Partition, "from", o.From, "to", o.To)
+	return landing.GiveUp(ctx, landing.Config{Logger: o.Logger}, chain, o.Hole, source{e.log}, e.records, e.lake,
+		func(ctx context.Context, seq uint64) (bool, error) { return readable(ctx, e.log, o.Partition, seq) })
+}
+
+// readable reports whether the log has a message as it was written.
+func readable(ctx context.Context, log *eventlog.Log, partition int, seq uint64) (bool, error) {
+	m, err := log.Get(ctx, partition, seq)
+	switch {
+	case errors.Is(err, position.ErrTrimmed) || errors.Is(err, eventlog.ErrNotFound):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	return whole(reread(ctx, log, partition, m).Data), nil
+}
