@@ -210,10 +210,12 @@ func (n *node) bootViews(log processLog) (err error) {
 			n.w.observe("a snapshot is resumed")
 		}
 		l := &n.w.logs[p]
-		// Without the vanished message the views cannot read on, so they jump to the oldest kept cut (D3).
-		hole := l.vanished >= st.Through.Seq && l.vanished < oldest.H[p].Seq
+		// Without the vanished message the views cannot read on, so they jump to the oldest kept cut or over
+		// the hole (D3).
+		from := max(oldest.H[p].Seq, n.lowest[p])
+		hole := l.vanished >= st.Through.Seq && l.vanished < from
 		if st.Snapshot == 0 || st.Through.Seq < l.first || hole {
-			n.window.start[p] = max(oldest.H[p].Seq, n.lowest[p])
+			n.window.start[p] = from
 		}
 	}
 	return nil

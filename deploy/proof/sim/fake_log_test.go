@@ -45,7 +45,7 @@ func (r *cursor) Next(ctx context.Context) (m eventbatch.Message, err error) {
 			if r.speed && r.w.slowSpeed && r.w.bad > 0 && r.w.ticks%8 != 0 {
 				return false
 			}
-			return r.next < l.first || r.next < l.next && (r.next != l.vanished || r.next+1 < l.next)
+			return r.next < l.first || r.next < l.next
 		},
 		effect: func() error {
 			if r.next < l.first {
@@ -54,6 +54,9 @@ func (r *cursor) Next(ctx context.Context) (m eventbatch.Message, err error) {
 			at := r.next
 			if at == l.vanished {
 				at++
+			}
+			if at == l.next {
+				return position.GapError{Partition: r.partition, Want: r.next, Got: at}
 			}
 			m = eventbatch.Message{Seq: at, Frame: bytes.Clone(l.messages[at].frame)}
 			r.next = at + 1
@@ -98,7 +101,7 @@ func (l janitorLog) Get(_ context.Context, p int, seq uint64) (eventlog.Message,
 	switch m := g.messages[seq]; {
 	case seq < g.first:
 		return eventlog.Message{}, position.ErrTrimmed
-	case seq >= g.next || m == nil:
+	case seq >= g.next || m == nil || seq == g.vanished:
 		return eventlog.Message{}, eventlog.ErrNotFound
 	default:
 		return eventlog.Message{Seq: seq, Data: m.frame}, nil

@@ -32,6 +32,13 @@ func (w *world) checkFinalState(nodes []*node) error {
 	for _, id := range slices.Sorted(maps.Keys(misplaced)) {
 		return fmt.Errorf("a copy of event %s is in another partition than its id says, so it counts twice (L3)", id)
 	}
+	for p := range w.logs {
+		if m := w.logs[p].hole; m != nil {
+			for _, e := range m.events {
+				logged[e.eventType+"/"+e.tenant+"/"+e.id] = true // An operator gave it up.
+			}
+		}
+	}
 	for _, id := range slices.Sorted(maps.Keys(w.acked)) {
 		p := w.acked[id]
 		if !logged[id] && w.losses == 0 || !logged[id] && w.ackEarly {

@@ -173,7 +173,7 @@ func (n *node) renew(p *proc) {
 	for _, i := range renewed {
 		n.w.observe("a process follows another owner's epoch")
 		_ = p.perform(p.ctx, op{kind: "renewed", key: fmt.Sprint(i), effect: func() error {
-			n.lowest[i] = n.w.logs[i].first
+			n.lowest[i] = max(n.w.logs[i].first, n.w.logs[i].givenUp)
 			n.window.start[i] = max(oldest[i].Seq, n.lowest[i])
 			return nil
 		}})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"recount/schemas/catalog"
+	"recount/schemas/position"
 	"recount/schemas/query"
 	"recount/schemas/window"
 	"recount/schemas/window/windowtest"
@@ -14,9 +15,16 @@ import (
 )
 
 // eventsBelow returns the events of the messages below end of a partition, in position order.
-func (w *world) eventsBelow(p int, end uint64) (out []event) {
+func (w *world) eventsBelow(p int, end uint64) []event { return w.eventsWithHoles(p, end, false) }
+
+// eventsWithHoles is eventsBelow, with the message that was given up if holes is true.
+func (w *world) eventsWithHoles(p int, end uint64, holes bool) (out []event) {
+	l := &w.logs[p]
 	for seq := uint64(1); seq < end; seq++ {
-		m := w.logs[p].messages[seq]
+		m := l.messages[seq]
+		if holes && l.isGivenUp() && seq == l.vanished {
+			m = l.hole
+		}
 		if m == nil {
 			continue // An epoch ended here: the sequence was never used.
 		}
@@ -108,9 +116,44 @@ type dedupWindow struct {
 	span  time.Duration
 }
 
-// checkAnswer compares an answer with a naive count of the prefix that it states.
+// checkAnswer compares an answer with a naive count of the prefix that it states. Real-time views may have
+// counted a message before it vanished. Until they hear that an operator gave it up, they count it (C7).
 func (w *world) checkAnswer(c *catalog.Catalog, q *query.Query, tenant string, a *merge.Answer,
 	window dedupWindow) error {
+	if err := w.checkHoles(q, a); err != nil {
+		return err
+	}
+	err := w.compareAnswer(c, q, tenant, a, window, false)
+	for p := range w.logs {
+		l := &w.logs[p]
+		if err == nil || l.hole == nil || a.Accuracy.Cut[p] >= l.givenUp || a.Accuracy.Through[p] < l.givenUp {
+			continue
+		}
+		err = w.compareAnswer(c, q, tenant, a, window, true)
+	}
+	return err
+}
+
+// checkHoles fails if an answer does not name the holes in its batch part (Q4).
+func (w *world) checkHoles(q *query.Query, a *merge.Answer) error {
+	var want []position.Hole
+	for p := range w.logs {
+		l := &w.logs[p]
+		if l.givenUp > 0 && l.givenUp <= a.Accuracy.Cut[p] && q.Mode != query.Live {
+			w.observe("answer: names a hole")
+			want = append(want, position.Hole{Partition: p, From: l.vanished, To: l.givenUp})
+		}
+	}
+	if !slices.Equal(a.Accuracy.Holes, want) {
+		return fmt.Errorf("the answer names the holes %v, want %v", a.Accuracy.Holes, want)
+	}
+	return nil
+}
+
+// compareAnswer compares an answer with the messages that are in the log or were. With holes, it also counts
+// those that were given up.
+func (w *world) compareAnswer(c *catalog.Catalog, q *query.Query, tenant string, a *merge.Answer,
+	window dedupWindow, holes bool) error {
 	scan, err := q.Resolve(c, tenant)
 	if err != nil {
 		return err
@@ -126,7 +169,11 @@ func (w *world) checkAnswer(c *catalog.Catalog, q *query.Query, tenant string, a
 		if q.Mode != query.Live {
 			must = append(must, exactEvents(w.eventsBelow(p, cut))...)
 		}
-		liveMust, liveMay := liveEvents(w.eventsBelow(p, through), cut, window.start[p], window.span)
+		start := window.start[p]
+		if v := w.logs[p].vanished; v > 0 && v < cut {
+			start = max(start, cut) // The views may have jumped over the vanished message (D3).
+		}
+		liveMust, liveMay := liveEvents(w.eventsWithHoles(p, through, holes), cut, start, window.span)
 		must = append(must, liveMust...)
 		may = append(may, liveMay...)
 	}

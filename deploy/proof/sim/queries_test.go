@@ -39,7 +39,7 @@ func (l liveScans) Scan(ctx context.Context, scan *query.Scan, cut []position.Of
 		l.n.w.observe("a reader's publication has expired")
 		expired := false
 		for p, h := range l.n.publisher.OldestKept().H {
-			expired = expired || cut[p].Seq < max(h.Seq, l.n.lowest[p])
+			expired = expired || cut[p].Seq < max(h.Seq, l.n.lowest[p], l.n.w.logs[p].givenUp)
 		}
 		if !expired {
 			l.n.w.failf("%s: the real-time views do not reach back to the oldest kept publication: %v", l.p.name, err)
@@ -132,10 +132,10 @@ func (n *node) askPinned(p *proc, view string, pinned uint64) {
 
 // compareAnswer asks a query, compares the answer and returns the error of the query.
 func (n *node) compareAnswer(p *proc, q *query.Query, tenant string) error {
-	losses := n.w.losses
+	losses := n.w.losses + n.w.holes
 	promised := n.promised // A message that is acknowledged during the query need not be in the answer.
 	a, err := n.answers.Answer(p.ctx, q, tenant)
-	if p.ctx.Err() != nil || losses != n.w.losses {
+	if p.ctx.Err() != nil || losses != n.w.losses+n.w.holes {
 		return nil
 	}
 	if err != nil {

@@ -45,6 +45,10 @@ func (w *world) checkCommit(p int, body []byte) {
 		l.epoch = c.Next.Epoch
 		return
 	}
+	if c.Kind == record.Hole {
+		w.checkHole(p, c)
+		return
+	}
 	if c.Start != l.chainHead && !w.overwrites {
 		w.failf("partition %d: a commit record of [%d, %d), but the chain ends at %d", p, c.Start, c.End, l.chainHead)
 	}
@@ -67,6 +71,25 @@ func (w *world) checkCommit(p int, body []byte) {
 	l.chainHead = c.End
 	w.segments = append(w.segments, c)
 	l.boundaries[c.End] = true
+}
+
+// checkHole compares the record of a hole with the log (C7). What it gives up counts nowhere from then on.
+func (w *world) checkHole(p int, c *record.Commit) {
+	l := &w.logs[p]
+	if c.Start != l.chainHead || c.Start != l.vanished || c.End != l.vanished+1 {
+		w.failf("partition %d: [%d, %d) is given up, but message %d vanished and the chain ends at %d", p, c.Start,
+			c.End, l.vanished, l.chainHead)
+		return
+	}
+	w.observe("a range is given up")
+	w.tracef("messages [%d, %d) of partition %d are given up", c.Start, c.End, p)
+	w.holes++
+	l.epoch = c.Next.Epoch
+	l.chainHead = c.End
+	l.givenUp = c.End
+	l.boundaries[c.End] = true
+	l.hole = l.messages[c.Start]
+	delete(l.messages, c.Start)
 }
 
 // checkPublication applies a new publication to the chain of publications (V5).

@@ -85,6 +85,10 @@ func (w *world) playSeed(base string, cancel func()) error {
 	}
 	writer := w.start("writer")
 	wg.Go(func() { w.runWriter(writer, 14) })
+	if w.vanish {
+		operator := w.start("operator")
+		wg.Go(func() { w.runOperator(operator) })
+	}
 	defer wg.Wait()
 	defer cancel()
 	w.run(func() bool {
@@ -100,10 +104,9 @@ func (w *world) playSeed(base string, cancel func()) error {
 		n.kill()
 	}
 	last := w.ticks + 500
-	w.run(func() bool { return w.settled(nodes) || w.ticks > last || w.vanish && w.ticks > last-460 },
-		func() { w.checkLanders(nodes) })
+	w.run(func() bool { return w.settled(nodes) || w.ticks > last }, func() { w.checkLanders(nodes) })
 	err := w.failure()
-	if err == nil && !w.vanish {
+	if err == nil {
 		err = w.checkFinalState(nodes)
 		if err == nil && w.apart && w.rowDamage {
 			err = w.checkLateDamage()
@@ -137,6 +140,11 @@ func (w *world) settled(nodes []*node) bool {
 	w.mu.Unlock()
 	if pending || !w.written {
 		return false
+	}
+	for p := range w.logs {
+		if l := &w.logs[p]; l.vanished > 0 && l.vanished >= l.chainHead {
+			return false // The operator has not given it up, and no lander that could read it has landed it.
+		}
 	}
 	for _, n := range nodes {
 		if n.name == "C" {

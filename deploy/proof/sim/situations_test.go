@@ -15,7 +15,8 @@ const seedsForAll = 2000
 // operation. If a change keeps one of them from occurring, the simulation proves less than before.
 var required = []string{
 	"kill", "pause", "pause longer than any lease", "power failure", "boot fails",
-	"an acknowledged message is lost", "a lost message lands", "a message vanishes", "an epoch is sealed",
+	"an acknowledged message is lost", "a lost message lands", "a message vanishes", "a range is given up",
+	"a hole is refused", "answer: names a hole", "an epoch is sealed",
 	"the log is trimmed", "another owner trims unread messages", "a process follows another owner's epoch",
 	"stale LIST", "unsorted LIST",
 	"two processes create the same record below land", "two processes create the same record below publish",

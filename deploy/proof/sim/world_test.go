@@ -63,8 +63,10 @@ type partitionLog struct {
 	messages   map[uint64]*message
 	lost       map[uint64]*message
 	vanished   uint64 // vanished is the sequence of a message that vanished; 0 means none.
-	full       bool   // full says that the log refused the last message.
-	newest     int64  // newest is the newest append time in microseconds.
+	givenUp    uint64 // givenUp is the end of the hole; 0 means that there is none (C7).
+	hole       *message
+	full       bool  // full says that the log refused the last message.
+	newest     int64 // newest is the newest append time in microseconds.
 	ids        map[string]bool
 	chainHead  uint64 // chainHead is the end of the commit chain.
 	epoch      uint32
@@ -85,6 +87,7 @@ type world struct {
 	states      []*record.State  // states holds publication n at n-1.
 	acked       map[string]int   // acked maps the id of an acknowledged event to its partition.
 	sent        map[string]int64 // sent maps an event id to the bucket of its first copy.
+	holes       int              // holes counts the ranges that the operator gave up.
 	losses      int              // losses counts the acknowledged messages that were lost.
 	projected   uint64           // projected is the newest publication that ClickHouse knows; it is guarded by mu.
 	rowsDamaged bool             // rowsDamaged says that ClickHouse had damaged rows when a publication was created.
@@ -210,6 +213,9 @@ func (w *world) losePower() {
 				delete(l.messages, last)
 			}
 			l.next = last
+			if last == l.vanished && !l.isGivenUp() {
+				l.vanished = 0 // Its sequence is given again.
+			}
 			w.tracef("the log of partition %d loses message %d", p, last)
 		}
 		for _, n := range w.nodes { // A lost message can be in no answer; the audit counts it as voided (L5).
