@@ -45,10 +45,14 @@ func pinsOf(v record.ViewState, from, to int64, bucket time.Duration) *pins {
 	return p
 }
 
-// condition returns the predicate of the pinned rows.
-func (p *pins) condition() string {
+// condition returns the predicate of the pinned rows. alone says that the table has no other rows between the first
+// and the last pinned bucket.
+func (p *pins) condition(alone bool) string {
 	last := len(p.starts) - 1
 	within := rangeCondition("_bucket", p.starts[0], p.end())
+	if alone {
+		return within
+	}
 	if last == 0 {
 		return within + " AND _ver = " + strconv.FormatUint(p.vers[0], 10)
 	}

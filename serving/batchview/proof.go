@@ -74,6 +74,24 @@ func (l *listing) difference(pinned []record.BucketVersion) (want, got record.Bu
 	return want, got, false
 }
 
+// hasOnly reports whether the listing has the rows of all pinned buckets, and between the first and the last of them
+// no rows of other versions. A comparison of every row with the pins costs more than most scans.
+func (l *listing) hasOnly(pinned []record.BucketVersion) bool {
+	if _, _, differs := l.difference(pinned); differs {
+		return false
+	}
+	versions := 0
+	for _, b := range pinned {
+		if b.Rows > 0 {
+			versions++
+		}
+	}
+	byBucket := func(b record.BucketVersion, bucket int64) int { return cmp.Compare(b.Bucket, bucket) }
+	from, _ := slices.BinarySearchFunc(l.sums, pinned[0].Bucket, byBucket)
+	to, _ := slices.BinarySearchFunc(l.sums, pinned[len(pinned)-1].Bucket+1, byBucket)
+	return to-from == versions
+}
+
 func compareVersions(a, b record.BucketVersion) int {
 	return cmp.Or(cmp.Compare(a.Bucket, b.Bucket), cmp.Compare(a.Ver, b.Ver))
 }

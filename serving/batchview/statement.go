@@ -17,14 +17,15 @@ type statement struct {
 	args []any
 }
 
-// build returns the statement of a scan. The pins must have at least one row.
-func build(scan *query.Scan, p *pins, sketches []int32) *statement {
+// build returns the statement of a scan. The pins must have at least one row. alone is that of pins.condition.
+func build(scan *query.Scan, p *pins, sketches []int32, alone bool) *statement {
 	st := &statement{}
 	table := sqlschema.Table(scan.View, scan.Digest)
 	from := " FROM " + sqlschema.Quote(table)
 	inScan := st.inScan(scan, p.width)
 	conditions := st.conditions(scan)
-	predicates := append([]string{p.condition(), inScan}, conditions...)
+	pinned := p.condition(alone)
+	predicates := append([]string{pinned, inScan}, conditions...)
 	where := from + " WHERE " + strings.Join(predicates, " AND ")
 	var branches []string
 	with := []span(nil)
@@ -42,7 +43,7 @@ func build(scan *query.Scan, p *pins, sketches []int32) *statement {
 	}
 	if overflowHidesEvents(scan) {
 		counts := overflowColumns(scan, inScan, conditions)
-		branches = append(branches, noGroup(scan, noPart, counts)+from+" WHERE "+p.condition())
+		branches = append(branches, noGroup(scan, noPart, counts)+from+" WHERE "+pinned)
 	}
 	part, parts := partColumns(table)
 	branches = append(branches, noGroup(scan, part, noOverflow)+parts)

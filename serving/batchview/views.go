@@ -101,9 +101,10 @@ func (v *Views) Scan(ctx context.Context, state *record.State, scan *query.Scan,
 	}
 	memory := v.firstMemory(scan, pins)
 	p := v.proof(sqlschema.Table(scan.View, scan.Digest))
-	st := build(scan, pins, opts.Sketches)
 	for range maxReads {
 		if proven := p.newest.Load(); proven != nil {
+			// Whether pinned rows are alone is as of the list, like all that is known of them.
+			st := build(scan, pins, opts.Sketches, proven.hasOnly(pins.versions))
 			c, err := v.run(ctx, scan, st, &memory)
 			if err != nil {
 				return nil, err
