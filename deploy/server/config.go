@@ -85,6 +85,7 @@ func DefaultConfig() Config {
 		Bucket:      catalog.DefaultBucket,
 		Batch:       publish.DefaultConfig(nil, 0),
 		Query:       api.DefaultConfig(),
+		Limits:      quota.Config{Default: quota.DefaultRates()},
 		Jobs:        jobs.DefaultConfig(),
 	}
 	c.Log.URL = Embedded

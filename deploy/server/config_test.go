@@ -174,8 +174,8 @@ func TestTenantsAndLimits(t *testing.T) {
 	c, err := load(t, valid+`
 limits: {events_per_second: 1000, bytes_per_second: 1MiB}
 tenants:
-  acme: {events_per_second: 5000, queries_per_second: 0.5}
-  free: {events_per_second: 0}
+  acme: {events_per_second: 5000, queries_per_second: 0.5, buckets_per_minute: 50000}
+  free: {events_per_second: 0, buckets_per_minute: 0}
 auth: {keys_file: keys.json}
 admin: {listen: 10.0.0.1:9001}
 `, map[string]string{"listen": "0.0.0.0:80"})
@@ -183,8 +183,8 @@ admin: {listen: 10.0.0.1:9001}
 		t.Fatal(err)
 	}
 	for tenant, want := range map[string]quota.Rates{
-		"":     {Events: 1000, Bytes: 1 << 20},
-		"acme": {Events: 5000, Bytes: 1 << 20, Queries: 0.5},
+		"":     {Events: 1000, Bytes: 1 << 20, Buckets: quota.DefaultBuckets},
+		"acme": {Events: 5000, Bytes: 1 << 20, Queries: 0.5, Buckets: 50_000},
 		"free": {Bytes: 1 << 20},
 	} {
 		got, own := c.Limits.Tenants[tenant]

@@ -21,7 +21,7 @@ func (s *Server) openIngest(context.Context) (err error) {
 	ic.Fair = s.keys != nil // Without keys there is one tenant.
 	s.ingest, err = ingest.New(ic, s.catalog, s.cfg.Log.Partitions, s.engines.log,
 		ingest.Options{Epochs: epochs, Acknowledged: s.acknowledged, Now: failpoint.Now, Admit: s.quotas.Ingest,
-			Logger: s.logger, Registerer: s.registry})
+			Spread: s.quotas.Buckets, Logger: s.logger, Registerer: s.registry})
 	return err
 }
 

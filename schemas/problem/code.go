@@ -47,7 +47,8 @@ const (
 const (
 	InvalidEncoding Code = "invalid_encoding" // the body is not the gzip or zstd it claims to be
 	TooManyEvents   Code = "too_many_events"
-	AllRejected     Code = "all_rejected" // every event was refused; each has its own code
+	TooManyBuckets  Code = "too_many_buckets" // the event times of a request are too far apart
+	AllRejected     Code = "all_rejected"     // every event was refused; each has its own code
 	Overloaded      Code = "overloaded"
 	ShareUsed       Code = "share_used" // this tenant holds its share of memory; other tenants may not
 )
@@ -99,8 +100,8 @@ var Codes = []Code{
 	NotFound, NotReady, Internal, InvalidJSON, InvalidUTF8, DuplicateKey, TooDeep, TooManyFields, EventTooLarge,
 	InvalidEvent, InvalidSpecVersion, MissingID, IDTooLong, MissingType, UnknownType, MissingSource,
 	InvalidAttribute, InvalidTime, TimeTooOld, TimeInFuture, InvalidField, NumberOutOfRange, InvalidData,
-	UnsupportedData, LogUnavailable, LogFull, UnsupportedEncoding, InvalidEncoding, TooManyEvents, UnreadableBody,
-	AllRejected, Overloaded, ShareUsed, ShuttingDown, UnknownJob, JobRunning, NoAudit, NoScores, VerifyRunning,
+	UnsupportedData, LogUnavailable, LogFull, UnsupportedEncoding, InvalidEncoding, TooManyEvents, TooManyBuckets,
+	UnreadableBody, AllRejected, Overloaded, ShareUsed, ShuttingDown, UnknownJob, JobRunning, NoAudit, NoScores, VerifyRunning,
 	Unauthorized, Forbidden, RateLimited, UnknownDeadLetter, ExpiredDeadLetter, ReplayUnavailable, CrossOrigin,
 	TooManyConnections, HTTPVersionNotSupported,
 }

@@ -63,6 +63,8 @@ const (
 	payStep = 256 << 10
 	// maxKeptBuffer is the largest buffer that is kept for the next request.
 	maxKeptBuffer = 4 << 20
+	// maxKeptBuckets is the largest number of buckets whose map is kept for the next request.
+	maxKeptBuckets = 1 << 12
 )
 
 var (

@@ -158,6 +158,10 @@ type Options struct {
 	// body is read, with the bytes of the body before it is decoded, and with the number of events,
 	// rejected ones included, before any of them goes to the log.
 	Admit func(tenant string, bytes, events int) (wait time.Duration)
+	// Spread counts the buckets of event time that a request touches. It returns how long the tenant has
+	// to wait, or the limit that the request alone exceeds. Nil allows any. It is called once for a
+	// request, after it was decoded.
+	Spread func(tenant string, buckets map[int64]struct{}) (wait time.Duration, limit int)
 	// Acknowledged is called for events that are durable, before their request is answered. It may
 	// be nil.
 	Acknowledged func(partition int, seq uint64, tenant string, events int)

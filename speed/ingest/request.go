@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"recount/schemas/problem"
+	"recount/schemas/window"
 )
 
 // request is the state of one request. It is used again for later requests.
@@ -29,6 +30,9 @@ type request struct {
 	rejected     []rejectedEvent
 	deadLetters  deadLetters
 	events       int // decoded so far
+	bucket       time.Duration
+	touched      map[int64]struct{} // the buckets of event time of the chunks
+	lastTouched  int64              // one of them, if there is any
 	done         sync.WaitGroup
 	answerBuffer []byte
 }
@@ -49,6 +53,10 @@ func (q *request) recycle() {
 	q.chunks = q.chunks[:0]
 	q.rejected = q.rejected[:0]
 	q.events = 0
+	if len(q.touched) > maxKeptBuckets {
+		q.touched = map[int64]struct{}{} // A map never gets smaller, and takes long to clear.
+	}
+	clear(q.touched)
 	if cap(q.body) > maxKeptBuffer {
 		q.body = nil
 	}
@@ -205,6 +213,10 @@ func (q *request) store(index int) *problem.Problem {
 	size := d.eventType.rowBytes(&d.row, len(d.tenant))
 	if p := q.charge(size + answerCost(len(d.row.id), 0)); p != nil {
 		return p
+	}
+	if b := window.Floor(d.row.time, q.bucket); b != q.lastTouched || len(q.touched) == 0 {
+		q.touched[b] = struct{}{}
+		q.lastTouched = b
 	}
 	partition := d.row.key.Partition(q.partitions)
 	c := q.chunk(&q.openChunks[partition*q.typeCount+d.eventType.index], &q.chunks, d.eventType, partition, size)

@@ -32,8 +32,10 @@ type Server struct {
 	now            func() time.Time
 	metrics        *metrics
 	rateLimit      func(tenant string, bytes, events int) (wait time.Duration) // may be nil
-	acknowledged   func(partition int, seq uint64, tenant string, events int)  // may be nil
-	process        string                                                      // random, part of message ids (L7)
+	spread         func(tenant string, buckets map[int64]struct{}) (wait time.Duration, limit int)
+	bucket         time.Duration                                              // width of a bucket
+	acknowledged   func(partition int, seq uint64, tenant string, events int) // may be nil
+	process        string                                                     // random, part of message ids (L7)
 	memory         budget
 	caps           *caps
 	deadLetterType *eventType
@@ -55,6 +57,7 @@ func New(cfg Config, declared *catalog.Catalog, partitions int, log Log, opts Op
 			"for each", partitions, len(opts.Epochs))
 	}
 	s := &Server{cfg: cfg, log: log, epochs: opts.Epochs, logger: opts.Logger, now: opts.Now, rateLimit: opts.Admit,
+		spread: opts.Spread, bucket: declared.Bucket,
 		acknowledged: opts.Acknowledged, process: rand.Text()[:12]}
 	if s.epochs == nil {
 		s.epochs = make([]uint32, partitions)
@@ -90,6 +93,7 @@ func (s *Server) newRequest() *request {
 	partitions := len(s.committers)
 	return &request{cfg: &s.cfg, budget: &s.memory, held: new(atomic.Int64), partitions: partitions,
 		typeCount: len(s.types), decoder: newDecoder(s.cfg, s.types, s.maxFields),
+		bucket: s.bucket, touched: map[int64]struct{}{},
 		openChunks: make([]*chunk, partitions*len(s.types)),
 		deadLetters: deadLetters{eventType: s.deadLetterType, rates: s.rates, openChunks: make([]*chunk, partitions),
 			row: row{slots: make([]slot, 0, len(s.deadLetterType.fields))}}}
@@ -130,6 +134,9 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request, q *request, now 
 			s.keepWhole(q, p)
 		}
 		return answer{problem: p, deadLetter: q.deadLetters.wholeName}
+	}
+	if p := s.checkSpread(q); p != nil {
+		return answer{problem: p}
 	}
 	if p := s.checkRates(q.decoder.tenant, 0, q.events); p != nil {
 		return answer{problem: p}
@@ -193,6 +200,27 @@ func (s *Server) checkRates(tenant string, bytes, events int) *problem.Problem {
 	return &problem.Problem{Status: http.StatusTooManyRequests, Code: problem.RateLimited, RetryAfter: wait,
 		Detail: "the rate of events or bytes allowed to this tenant is used up; send the request again after " +
 			"Retry-After"}
+}
+
+// checkSpread refuses a request whose events are in too many buckets of event time. Each of them would be
+// computed anew, for all tenants.
+func (s *Server) checkSpread(q *request) *problem.Problem {
+	if s.spread == nil || len(q.touched) == 0 {
+		return nil
+	}
+	wait, limit := s.spread(q.decoder.tenant, q.touched)
+	switch {
+	case limit > 0:
+		return problem.New(http.StatusRequestEntityTooLarge, problem.TooManyBuckets, fmt.Sprintf("the times of these "+
+			"events are in %d buckets of %s, and limits.buckets_per_minute allows %d; send the events in order of "+
+			"time, fewer in one request, or let an operator raise the limit for this tenant", len(q.touched), s.bucket,
+			limit))
+	case wait > 0:
+		return &problem.Problem{Status: http.StatusTooManyRequests, Code: problem.RateLimited, RetryAfter: wait,
+			Detail: "the times of this tenant's events are in more buckets than limits.buckets_per_minute allows; " +
+				"send the request again after Retry-After, and events in order of time"}
+	}
+	return nil
 }
 
 // Busy reports whether requests arrive. Background work should then give way.

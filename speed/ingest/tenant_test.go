@@ -262,3 +262,38 @@ func TestRates(t *testing.T) {
 		}
 	}
 }
+
+// TestSpread checks that the buckets of accepted events are counted once a request, and that a refused request
+// stores nothing and says what to change.
+func TestSpread(t *testing.T) {
+	t.Parallel()
+	body := flight(1) + "\n" + flight(2) + "\nx\n" +
+		strings.ReplaceAll(flight(3), "2001-01-01T00:", "2001-02-01T07:") + "\n"
+	for _, c := range []struct {
+		wait   time.Duration
+		limit  int
+		status int
+		says   string
+	}{
+		{0, 0, http.StatusOK, `"accepted":3`},
+		{90 * time.Second, 0, http.StatusTooManyRequests, "rate_limited"},
+		{0, 1, http.StatusRequestEntityTooLarge, "2 buckets of 1h0m0s, and limits.buckets_per_minute allows 1; send"},
+	} {
+		log := &memoryLog{}
+		var asked []string
+		s := runWith(t, testConfig(), 1, log, Options{Now: func() time.Time { return testNow },
+			Spread: func(tenant string, buckets map[int64]struct{}) (time.Duration, int) {
+				asked = append(asked, fmt.Sprint(tenant, " ", len(buckets)))
+				return c.wait, c.limit
+			}})
+		w := ask(s, "acme", body)
+		stored := len(log.frames) > 0
+		if w.Code != c.status || !strings.Contains(w.Body.String(), c.says) || stored != (c.status == http.StatusOK) ||
+			!slices.Equal(asked, []string{"acme 2"}) {
+			t.Errorf("asked %v, got %d %s, %d messages", asked, w.Code, w.Body, len(log.frames))
+		}
+		if c.wait > 0 && w.Header().Get("Retry-After") != "90" {
+			t.Errorf("Retry-After %q", w.Header().Get("Retry-After"))
+		}
+	}
+}

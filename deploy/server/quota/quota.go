@@ -1,4 +1,5 @@
-// Package quota limits the rates of each tenant: events, bytes and queries a second.
+// Package quota limits the rates of each tenant: events, bytes and queries a second, and buckets of event time a
+// minute (spread.go).
 //
 // A rate is a token bucket. It holds at most one second's worth of tokens and is refilled
 // continuously. A request passes if the bucket is not empty, even if it needs more tokens than the
@@ -23,7 +24,12 @@ import (
 // Rates are how much a tenant may use in a second. 0 means no limit.
 type Rates struct {
 	Events, Bytes, Queries float64
+	// Buckets is how many buckets of event time a tenant may touch in a minute, and in one request.
+	Buckets int
 }
+
+// DefaultRates are those of a tenant of which nothing is said.
+func DefaultRates() Rates { return Rates{Buckets: DefaultBuckets} }
 
 // Settings lists the rates that an operator may set below a key: limits, or tenants.NAME.
 func (r *Rates) Settings(below string) []setting.Setting {
@@ -35,6 +41,9 @@ func (r *Rates) Settings(below string) []setting.Setting {
 			"Most bytes of a tenant's request bodies in a second, decompressed.", &r.Bytes),
 		setting.Rate(below+".queries_per_second", "queries", noLimit,
 			"Most queries of a tenant in a second, on average.", &r.Queries),
+		setting.Count(below+".buckets_per_minute", "buckets", setting.AtLeast(0).OrZero("no limit"),
+			"Most buckets of event time (batch.bucket) over which a tenant's events may be spread in a minute, and in "+
+				"one request; raise it for an import of many years that is not in order of time.", &r.Buckets),
 	}
 }
 
@@ -59,8 +68,11 @@ type Quotas struct {
 type tenant struct {
 	mu      sync.Mutex
 	buckets [kinds]bucket
+	spread  spread
 	taken   [kinds]prometheus.Counter
 	refused [kinds]prometheus.Counter
+
+	spreadRefused prometheus.Counter
 }
 
 // kind is what a rate limits.
@@ -91,7 +103,7 @@ func New(cfg Config) (*Quotas, error) {
 		taken: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_tenant_taken_total",
 			Help: "Events, bytes and queries that a tenant asked for and was allowed."}, []string{"tenant", "kind"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_tenant_refused_total",
-			Help: "Requests that were refused because a tenant was over its rate of events, bytes or queries."},
+			Help: "Requests that were refused because a tenant was over its rate of events, bytes, queries or buckets."},
 			[]string{"tenant", "kind"})}
 	if cfg.Registerer == nil {
 		return q, nil
@@ -131,7 +143,7 @@ func (q *Quotas) tenant(name string) *tenant {
 	if len(q.tenants) >= maxLabels {
 		label = others
 	}
-	t = &tenant{}
+	t = &tenant{spread: spread{limit: rates.Buckets}, spreadRefused: q.refused.WithLabelValues(label, "buckets")}
 	for k, rate := range [kinds]float64{rates.Events, rates.Bytes, rates.Queries} {
 		t.buckets[k] = bucket{rate: rate, level: max(rate, 1), at: q.cfg.Now()}
 		t.taken[k] = q.taken.WithLabelValues(label, kindNames[k])
