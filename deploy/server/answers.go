@@ -35,7 +35,7 @@ func (s *Server) openAPI(context.Context) error {
 		Catalog: s.catalog, Grade: s.grader.Last, Answerer: answers, Publications: s.publisher,
 		DeadLetters: servedDeadLetters{s.deadLetters, s.ingest},
 		Admit:       s.quotas.Query, Cap: s.cardinality, Logger: s.logger, Registerer: s.registry,
-		Checks: s.checks(),
+		Checks: s.checks(), NeedsRestart: s.engines.needsRestart,
 	})
 	return err
 }

@@ -26,6 +26,7 @@ type engines struct {
 	records *lake.CommitLog
 	sql     driver.Conn
 	closers []func() error
+	nats    *natsserver.Server // nil with an external log
 
 	readOnly bool // nothing may write to the stored data
 }
@@ -143,6 +144,17 @@ func (e *engines) openSQL(ctx context.Context, cfg Config, logger *slog.Logger, 
 	return probeSQL(ctx, conn)
 }
 
+// needsRestart returns why only a restart of the process helps, or nil. The other engines recover by themselves.
+func (e *engines) needsRestart() error {
+	if e.nats == nil {
+		return nil
+	}
+	if err := e.nats.NeedsRestart(); err != nil {
+		return fmt.Errorf("log: %w", err)
+	}
+	return nil
+}
+
 // probeSQL checks that ClickHouse has the newest function that queries call. Without it every
 // distinct count would fail later. Version numbers are not compared, because forks count their own.
 func probeSQL(ctx context.Context, conn driver.Conn) error {
@@ -171,6 +183,7 @@ func (e *engines) openLog(ctx context.Context, cfg Config, logger *slog.Logger, 
 			return nil
 		})
 		embedded = server
+		e.nats = server
 	}
 	lc := cfg.eventLog(embedded)
 	lc.Logger = logger

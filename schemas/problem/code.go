@@ -21,6 +21,7 @@ const (
 	TooManyConnections      Code = "too_many_connections"
 	HTTPVersionNotSupported Code = "http_version_not_supported"
 	NotReady                Code = "not_ready"
+	RestartNeeded           Code = "restart_needed" // the process does not recover by itself
 	ShuttingDown            Code = "shutting_down"
 	Internal                Code = "internal"
 )
@@ -97,7 +98,7 @@ var Codes = []Code{
 	InvalidQuery, InvalidRequest, UnknownView, UnknownPublication, PublicationCollected, ViewNotPublished,
 	PinExpired, RowsMissing, LiveUnavailable, BatchUnavailable, PublicationsUnavailable, QueryTooLarge,
 	ValueOverflow, TooManyQueries, QueryTimeout, NotAcceptable, UnsupportedMediaType, BodyTooLarge, MethodNotAllowed,
-	NotFound, NotReady, Internal, InvalidJSON, InvalidUTF8, DuplicateKey, TooDeep, TooManyFields, EventTooLarge,
+	NotFound, NotReady, RestartNeeded, Internal, InvalidJSON, InvalidUTF8, DuplicateKey, TooDeep, TooManyFields, EventTooLarge,
 	InvalidEvent, InvalidSpecVersion, MissingID, IDTooLong, MissingType, UnknownType, MissingSource,
 	InvalidAttribute, InvalidTime, TimeTooOld, TimeInFuture, InvalidField, NumberOutOfRange, InvalidData,
 	UnsupportedData, LogUnavailable, LogFull, UnsupportedEncoding, InvalidEncoding, TooManyEvents, TooManyBuckets,

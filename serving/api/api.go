@@ -117,6 +117,8 @@ type Parts struct {
 	Admit func(tenant string) (wait time.Duration)
 	// Checks are the checks of /readyz, besides the publications.
 	Checks []Check
+	// NeedsRestart returns why only a restart of the process helps, or nil. It may be nil.
+	NeedsRestart func() error
 	// Cap returns the cap of a dimension, or nil if it has none or none is known. It may be nil.
 	Cap func(tenant, event, dimension string) *openapi.Cap
 	// Logger may be nil, which discards log lines.

@@ -394,6 +394,14 @@ func TestHealth(t *testing.T) {
 	if res, _ := call(a, "GET", "/healthz", ""); res.StatusCode != 200 {
 		t.Errorf("healthz: %s", res.Status)
 	}
+	a = newAPI(t, l, func(_ *Config, p *Parts) {
+		p.NeedsRestart = func() error { return errors.New("the disk was full") }
+	})
+	res, body = call(a, "GET", "/healthz", "")
+	if p := decodeProblem(t, res, body); res.StatusCode != http.StatusServiceUnavailable || p.Code != "restart_needed" ||
+		!cmp.Equal(p.Reasons, []string{"the disk was full"}) {
+		t.Errorf("a process that needs a restart: %s %+v", res.Status, p)
+	}
 }
 
 // TestClientThatLeaves checks that a cancelled request has no answer and no 5xx in the metrics.

@@ -11,9 +11,15 @@ import (
 // checkTimeout is how long all checks of /readyz together may take.
 const checkTimeout = 2 * time.Second
 
-// healthz says that the process answers. It says nothing about the stores that the process needs,
-// because a restart of the process would not repair them.
+// healthz says that the process answers, or that only a restart of it helps. It says nothing else about the stores
+// that the process needs, because a restart of the process would not repair them.
 func (a *API) healthz(w http.ResponseWriter, _ *http.Request) error {
+	if a.parts.NeedsRestart != nil {
+		if err := a.parts.NeedsRestart(); err != nil {
+			return &problem.Problem{Status: http.StatusServiceUnavailable, Code: problem.RestartNeeded,
+				Detail: "restart this process; it does not recover by itself", Reasons: []string{err.Error()}}
+		}
+	}
 	return writeJSON(w, map[string]string{"status": "ok"})
 }
 

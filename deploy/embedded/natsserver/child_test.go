@@ -153,8 +153,11 @@ func advanceThenDie(dir string) error {
 func appendUntilFull(dir string) error {
 	signal.Ignore(syscall.SIGXFSZ)
 	ctx := context.Background()
-	_, l, err := openPatient(ctx, dir, 2*time.Second) // One of them is waited out.
+	s, l, err := openPatient(ctx, dir, 2*time.Second) // One of them is waited out.
 	if err != nil {
+		return err
+	}
+	if err := s.NeedsRestart(); err != nil {
 		return err
 	}
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 1 << 20, Max: 1 << 20}); err != nil {
@@ -165,6 +168,9 @@ func appendUntilFull(dir string) error {
 	}
 	if _, err := l.Append(ctx, 0, []byte("x"), ""); !errors.Is(err, eventlog.ErrHalted) {
 		return fmt.Errorf("append after the alarm: got %w, want halted", err)
+	}
+	if s.NeedsRestart() == nil { // The disk itself has space.
+		return errors.New("a halted log with space on its disk does not ask for a restart")
 	}
 	return nil
 }

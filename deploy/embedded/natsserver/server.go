@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -167,6 +168,25 @@ func (s *Server) Healthy() error {
 		return fmt.Errorf("log server is %s: %s: free disk space if it is full, then restart", h.Status, h.Error)
 	}
 	return nil
+}
+
+// roomToStart is how much of the disk a process needs to start and to accept some events.
+const roomToStart = 64 << 20
+
+// NeedsRestart returns why only a restart helps, or nil. After a write failed, the server refuses all later ones, also
+// when the disk has space again. While the disk is full, a restart would not help and would take away the answers
+// that the process still gives. A server is not opened again within the process, because only a start compares
+// the log with what is remembered of it (L5).
+func (s *Server) NeedsRestart() error {
+	h := s.nats.Healthz(nil)
+	if h.Error == "" {
+		return nil
+	}
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(s.dir, &disk); err != nil || disk.Bavail*uint64(disk.Bsize) < roomToStart {
+		return nil
+	}
+	return fmt.Errorf("it refuses events since a write failed (%s), and its disk has space again", h.Error)
 }
 
 // Close shuts the server down, waits for its end and unlocks the directory. It may be called again.

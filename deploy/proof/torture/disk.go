@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -109,6 +110,10 @@ func (w *world) fill(ctx context.Context, s *server, volume string) error {
 	how := "by itself"
 	if !w.acknowledgesWithin(ctx, 8*time.Second) {
 		how = "after a restart"
+		if err := s.healthy(ctx); err == nil {
+			return fmt.Errorf("volume %s has space again, the server accepts no events, and /healthz asks for no restart",
+				volume)
+		}
 		s.kill()
 		if err := s.start(ctx); err != nil {
 			return fmt.Errorf("restart after volume %s had been full: %w", volume, err)
@@ -143,6 +148,23 @@ func fillWith(path string) error {
 
 // ready returns the problem that /readyz reports, or nil.
 func (s *server) ready(ctx context.Context) error { return s.asker.Ready(ctx) }
+
+// healthy returns why /healthz does not answer 200, or nil.
+func (s *server) healthy(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url()+"/healthz", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return errors.New(resp.Status)
+	}
+	return nil
+}
 
 // acknowledgesWithin reports whether events are acknowledged again within the given time.
 func (w *world) acknowledgesWithin(ctx context.Context, within time.Duration) bool {
