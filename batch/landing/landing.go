@@ -37,6 +37,7 @@ type Objects interface {
 
 // Config configures a Lander. The zero value works.
 type Config struct {
+	Log        string                // id of the log that is landed (L8); empty is not compared
 	Logger     *slog.Logger          // nil discards log lines
 	Registerer prometheus.Registerer // nil registers no metrics
 	Now        func() time.Time      // nil means time.Now
@@ -48,6 +49,11 @@ type Config struct {
 	// Encode makes the object of a table. nil means (*object.Table).Encode.
 	Encode func(*object.Table) ([]byte, record.Object, error)
 }
+
+// ErrReplaced is wrapped by the error about a chain that follows another log now (L8). An operator has
+// started a process with another log in place of this one. Nothing of this log may land any more, and
+// nothing more may be accepted into it.
+var ErrReplaced = errors.New("the log was replaced")
 
 // Lander lands partitions. Run does the work. The other methods may be called at any time.
 type Lander struct {
@@ -104,12 +110,18 @@ func New(cfg Config, chains []*record.Chain, source Source, records record.Commi
 
 // Run lands until ctx ends. A partition that has to stop does not stop the others, and continues
 // when another process has continued its chain. Run returns a *StoppedError for each partition
-// that is stopped when ctx ends.
+// that is stopped when ctx ends. It returns at once if a chain follows another log (ErrReplaced).
 func (l *Lander) Run(ctx context.Context) error {
 	errs := make([]error, len(l.partitions))
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var wg sync.WaitGroup
 	for i, p := range l.partitions {
-		wg.Go(func() { errs[i] = p.run(ctx) })
+		wg.Go(func() {
+			if errs[i] = p.run(ctx); errors.Is(errs[i], ErrReplaced) {
+				cancel()
+			}
+		})
 	}
 	wg.Wait()
 	return errors.Join(errs...)

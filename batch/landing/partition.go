@@ -59,6 +59,9 @@ func (p *partition) run(ctx context.Context) error {
 		if errors.Is(err, errMoved) {
 			continue
 		}
+		if errors.Is(err, ErrReplaced) {
+			return &StoppedError{Partition: p.id, At: p.chain.Head, Err: err}
+		}
 		moved, walkErr := p.adoptLanded(ctx, err)
 		if ctx.Err() != nil {
 			return nil
@@ -132,6 +135,10 @@ func (p *partition) announceHead() {
 func (p *partition) follow(ctx context.Context, end uint64) error {
 	if err := p.recover(ctx); err != nil {
 		return err
+	}
+	if p.cfg.Log != "" && p.chain.Log != "" && p.chain.Log != p.cfg.Log {
+		return fmt.Errorf("%w: the commit chain follows log %s now, and this process has log %s", ErrReplaced,
+			p.chain.Log, p.cfg.Log)
 	}
 	cutter := position.NewCutter(p.chain.Epochs, p.chain.Head.Seq)
 	in := &intake{p: p, cutter: cutter, want: p.chain.Head.Seq}

@@ -21,6 +21,8 @@ import (
 type Config struct {
 	Catalog    *catalog.Catalog
 	Partitions int // Partitions is P (L3).
+	// Installation is the id that publications name (I7). If it is empty, they name none.
+	Installation string
 	// Keep is how many of the newest publications stay readable whatever their age (P3).
 	Keep int
 	// LongestQuery is how long a query may take. A publication stays readable for twice as long

@@ -166,7 +166,8 @@ func (p *Publisher) encode(plan *plan, w *writer, counts map[string][]record.Buc
 		N: plan.n, Previous: plan.previous.Digest, H: plan.h, Tips: plan.tips, Events: plan.events, Code: p.cfg.Code,
 		Attempt: fmt.Sprintf("%08x-%016x", uint32(w.version), rand.Uint64()), Created: p.cfg.Now().UTC(),
 		Views: map[string]*record.PublishedView{}, Types: counts, Ledgers: plan.ledgers,
-		Holes: plan.holes,
+		Holes:        plan.holes,
+		Installation: p.cfg.Installation,
 	}
 	if failpoint.Off(failpoint.P1) {
 		b.H = slices.Concat(b.H[:1], plan.previous.H[1:])

@@ -12,18 +12,25 @@ import (
 	"recount/deploy/server"
 )
 
+// logFlag lets a new log take the place of a lost one.
+type logFlag struct {
+	ReplaceLog bool `help:"Let a new, empty log replace the log of this installation, which is lost for ever; events that had not landed are given up."`
+}
+
 type upCmd struct {
 	fileFlag
+	logFlag
 	settable
 }
 
 // Run runs every role until the context ends.
 func (c *upCmd) Run(ctx context.Context, s *settingsFlags, std streams) error {
-	return serve(ctx, c.fileFlag, s, std, server.AllRoles)
+	return serve(ctx, c.fileFlag, s, std, server.Options{Roles: server.AllRoles, ReplaceLog: c.ReplaceLog})
 }
 
 type serveCmd struct {
 	fileFlag
+	logFlag
 	settable
 	Role []string `required:"" enum:"ingest,speed,landing,batch,serving" help:"Roles of this process: ${enum}."`
 }
@@ -34,22 +41,23 @@ func (c *serveCmd) Run(ctx context.Context, s *settingsFlags, std streams) error
 	if err != nil {
 		return usageError{err}
 	}
-	return serve(ctx, c.fileFlag, s, std, roles)
+	return serve(ctx, c.fileFlag, s, std, server.Options{Roles: roles, ReplaceLog: c.ReplaceLog})
 }
 
-func serve(ctx context.Context, f fileFlag, s *settingsFlags, std streams, roles server.Roles) error {
+func serve(ctx context.Context, f fileFlag, s *settingsFlags, std streams, o server.Options) error {
 	cfg, err := f.load(s)
 	if err != nil {
 		return err
 	}
 	logger := cfg.Logger.New(std.err)
 	defer ignoreHangups(logger)()
-	running, err := server.Open(ctx, cfg, server.Options{Roles: roles, Logger: logger})
+	o.Logger = logger
+	running, err := server.Open(ctx, cfg, o)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(std.out, "recount %s serves %s on %s, data in %s\n", server.Version(),
-		strings.Join(roles.Names(), ", "), running.URL(), cfg.DataDir)
+		strings.Join(o.Roles.Names(), ", "), running.URL(), cfg.DataDir)
 	fmt.Fprintln(std.out, running.Access())
 	return running.Run(ctx)
 }

@@ -17,7 +17,7 @@ func (s *Server) openLanding(context.Context) (err error) {
 	// All partitions are cut at about the same time. At most half of the processors encode, for the
 	// reason that giveWay states.
 	encoders := make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
-	lc := landing.Config{Logger: s.logger, Registerer: s.registry, Now: failpoint.Now,
+	lc := landing.Config{Log: s.engines.log.ID(), Logger: s.logger, Registerer: s.registry, Now: failpoint.Now,
 		Encode: func(t *object.Table) ([]byte, record.Object, error) {
 			encoders <- struct{}{}
 			defer func() { <-encoders }()

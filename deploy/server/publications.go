@@ -17,6 +17,7 @@ import (
 // view answers for, and so which events speed must hold and the log may drop.
 func (s *Server) openPublisher(ctx context.Context) (err error) {
 	pc := s.cfg.publisher(s.catalog)
+	pc.Installation = s.installation.ID
 	pc.Rebuild = s.rebuild
 	pc.GiveWay = s.giveWay
 	pc.Code = Version()

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -36,6 +37,9 @@ type Options struct {
 	Logger *slog.Logger // nil discards
 	// Registry receives the metrics of all components, and /metrics shows them. Nil means a new registry.
 	Registry Registry
+	// ReplaceLog lets a new, empty log take the place of the one that the installation had (L8). Events that
+	// had not landed are given up.
+	ReplaceLog bool
 }
 
 // Registry is where a process registers its metrics and gathers them.
@@ -50,15 +54,18 @@ type Server struct {
 	roles    Roles
 	logger   *slog.Logger
 	registry Registry
+	replace  bool // Options.ReplaceLog
 	lock     *os.File
-	engines  *engines
-	catalog  *catalog.Catalog
-	marks    *janitor.Marks
-	tally    *tally          // nil without the ingest role
-	chains   []*record.Chain // as read at start; currentChains extends them where there is no lander
-	reading  sync.Mutex      // held while chains are extended
-	verified sync.Map        // keys of the objects whose digests were compared
-	progress progress        // of the start
+
+	installation *record.Installation
+	engines      *engines
+	catalog      *catalog.Catalog
+	marks        *janitor.Marks
+	tally        *tally          // nil without the ingest role
+	chains       []*record.Chain // as read at start; currentChains extends them where there is no lander
+	reading      sync.Mutex      // held while chains are extended
+	verified     sync.Map        // keys of the objects whose digests were compared
+	progress     progress        // of the start
 
 	publisher   *publish.Publisher
 	views       *realtime.Views
@@ -78,7 +85,7 @@ type Server struct {
 
 // Open starts every part after the parts it depends on, and listens last. Nothing is accepted before Run.
 func Open(ctx context.Context, cfg Config, o Options) (_ *Server, err error) {
-	s := &Server{cfg: cfg, roles: o.Roles, logger: o.Logger, registry: o.Registry}
+	s := &Server{cfg: cfg, roles: o.Roles, logger: o.Logger, registry: o.Registry, replace: o.ReplaceLog}
 	if s.registry == nil {
 		s.registry = prometheus.NewRegistry()
 	}
@@ -101,7 +108,8 @@ func Open(ctx context.Context, cfg Config, o Options) (_ *Server, err error) {
 		{"read the keys", s.openKeys},
 		// The next step locks data_dir and probes what the log, the lake and ClickHouse promise.
 		{"open the object store, ClickHouse and the log", s.openEngines},
-		{"compare event types with the stored ones", s.checkStored}, // refuses those that cannot follow
+		{"compare the log, the object store and ClickHouse", s.openInstallation}, // do they belong together? (I7, L8)
+		{"compare event types with the stored ones", s.checkStored},              // refuses those that cannot follow
 		// The next step checks that chains are whole and logs hold what they acknowledged (L5).
 		{"read the commit chains", s.beginPartitions},
 		{"count the events of the log", s.openTally}, // before ingest adds to them (A1)
@@ -161,8 +169,8 @@ func (s *Server) beginPartitions(ctx context.Context) (err error) {
 		return err
 	}
 	c := janitor.Config{Snapshots: dir, LogName: filepath.Join(s.cfg.DataDir, "log"), Logger: s.logger,
-		Next: record.Next{Epoch: 1, Rule: s.cfg.Landing, Bucket: s.cfg.Bucket,
-			Partitions: s.cfg.Log.Partitions}}
+		Next: record.Next{Epoch: 1, Rule: s.cfg.Landing, Bucket: s.cfg.Bucket, Partitions: s.cfg.Log.Partitions,
+			Installation: s.installation.ID, Log: s.engines.log.ID()}, FirstLog: s.installation.Log}
 	s.chains, err = janitor.Begin(ctx, c, s.engines.log, s.engines.records, s.marks)
 	return err
 }
@@ -240,9 +248,14 @@ func (s *Server) runJobs(ctx, work context.Context) error {
 }
 
 // runLander keeps the process up when the landing of a partition has stopped with an alarm (C7).
-// The other partitions continue, and acknowledged events stay readable.
+// The other partitions continue, and acknowledged events stay readable. A process whose log was replaced
+// ends, because what it accepts would never count.
 func (s *Server) runLander(ctx context.Context) error {
-	if err := s.lander.Run(ctx); err != nil && ctx.Err() == nil {
+	err := s.lander.Run(ctx)
+	if errors.Is(err, landing.ErrReplaced) {
+		return fmt.Errorf("another process uses this object store with another log (L8): %w", err)
+	}
+	if err != nil && ctx.Err() == nil {
 		s.logger.Error("landing has stopped: answers stay right, but no new event becomes exact", "error", err)
 	}
 	<-ctx.Done()

@@ -52,9 +52,11 @@ const (
 	Events    Kind = 1
 )
 
+// Version is the version of the frames that this program writes and reads.
+const Version = 1
+
 const (
 	magic      = "RCN1"
-	version    = 1
 	headerSize = 24
 
 	// MaxFrame is the largest frame in bytes; the log refuses larger ones.
@@ -95,7 +97,7 @@ func AppendHeartbeat(dst []byte, appended int64) []byte {
 
 func appendHeader(dst []byte, h Header) []byte {
 	dst = append(dst, magic...)
-	dst = append(dst, 0, 0, 0, 0, version, byte(h.Kind))
+	dst = append(dst, 0, 0, 0, 0, Version, byte(h.Kind))
 	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(h.Type)))
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(h.Events))
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(h.Appended))
@@ -123,8 +125,9 @@ func readHeader(frame []byte) (Header, []byte, error) {
 	if got != want {
 		return Header{}, nil, fmt.Errorf("%w: checksum %08x, header says %08x", ErrCorrupt, got, want)
 	}
-	if frame[8] != version {
-		return Header{}, nil, fmt.Errorf("%w: version %d, this program reads %d", ErrCorrupt, frame[8], version)
+	if frame[8] != Version {
+		return Header{}, nil, fmt.Errorf("%w: version %d, this program reads %d; use the version of recount that wrote it, "+
+			"or a later one", ErrCorrupt, frame[8], Version)
 	}
 	t := int(binary.LittleEndian.Uint16(frame[10:]))
 	h := Header{

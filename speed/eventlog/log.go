@@ -38,6 +38,8 @@ type Log struct {
 	js, readJS     jetstream.JetStream
 	streams        []jetstream.Stream // by partition
 
+	id, installation string // as in the metadata of the streams
+
 	budget   *semaphore.Weighted // bytes of MaxInFlight
 	inFlight inFlight
 	suspect  atomic.Bool   // an append got no answer: check the server before the next append

@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -49,19 +50,36 @@ func (c Config) streamConfig(partition int) jetstream.StreamConfig {
 	}
 }
 
+// metadata returns the metadata of a stream that is created for the log with the id.
+func (l *Log) metadata(id string) map[string]string {
+	m := map[string]string{partitionsKey: strconv.Itoa(l.cfg.Partitions), logKey: id}
+	if l.installation != "" {
+		m[installationKey] = l.installation
+	}
+	return m
+}
+
 // openStreams creates the missing streams and checks all streams.
 func (l *Log) openStreams(ctx context.Context) error {
+	var first *jetstream.StreamInfo // of the first stream that exists, or nil
 	for p := range l.cfg.Partitions {
 		what := "stream " + l.cfg.streamName(p) + " of the log"
-		err := l.await(ctx, what, func(ctx context.Context) error { return l.checkPartitionCount(ctx, p) })
+		err := l.await(ctx, what, func(ctx context.Context) error {
+			info, err := l.checkMetadata(ctx, p)
+			if first == nil {
+				first = info
+			}
+			return err
+		})
 		if err != nil {
 			return err
 		}
 	}
+	id := newID(first)
 	for p := range l.cfg.Partitions {
 		what := "stream " + l.cfg.streamName(p) + " of the log"
 		err := l.await(ctx, what, func(ctx context.Context) error {
-			s, err := l.openStream(ctx, p)
+			s, err := l.openStream(ctx, p, cmp.Or(l.id, id))
 			if err == nil {
 				l.streams = append(l.streams, s)
 			}
@@ -71,31 +89,36 @@ func (l *Log) openStreams(ctx context.Context) error {
 			return err
 		}
 	}
+	if !l.cfg.ReadOnly {
+		l.id = cmp.Or(l.id, id) // All streams are from before logs had ids.
+	}
 	return nil
 }
 
-// checkPartitionCount returns an error if the stream was created for another number of partitions.
-func (l *Log) checkPartitionCount(ctx context.Context, partition int) error {
+// checkMetadata reads the ids of the log from a stream. It returns an error if the stream was created for another
+// number of partitions, or belongs to another log than the streams before. It returns nil if there is no stream.
+func (l *Log) checkMetadata(ctx context.Context, partition int) (*jetstream.StreamInfo, error) {
 	name := l.cfg.streamName(partition)
 	s, err := l.js.Stream(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return fmt.Errorf("look up stream %s: %w", name, classify(err))
+		return nil, fmt.Errorf("look up stream %s: %w", name, classify(err))
 	}
-	got := s.CachedInfo().Config.Metadata[partitionsKey]
+	info := s.CachedInfo()
+	got := info.Config.Metadata[partitionsKey]
 	want := strconv.Itoa(l.cfg.Partitions)
 	if got != want {
-		return fmt.Errorf("%w: log partitions is %s, but stream %s was made for %q: the number is fixed (L3); "+
+		return nil, fmt.Errorf("%w: log partitions is %s, but stream %s was made for %q: the number is fixed (L3); "+
 			"set it back, or use another prefix and an empty lake", ErrAltered, want, name, got)
 	}
-	return nil
+	return info, l.learnIDs(info.Config)
 }
 
 // openStream creates the stream of a partition if it is missing, and returns it if the settings that
-// the server reports are the wanted ones (L1, L4).
-func (l *Log) openStream(ctx context.Context, partition int) (jetstream.Stream, error) {
+// the server reports are the wanted ones (L1, L4). A stream that it creates gets the id of the log.
+func (l *Log) openStream(ctx context.Context, partition int, id string) (jetstream.Stream, error) {
 	want := l.cfg.streamConfig(partition)
 	s, err := l.js.Stream(ctx, want.Name)
 	if l.cfg.ReadOnly {
@@ -106,7 +129,11 @@ func (l *Log) openStream(ctx context.Context, partition int) (jetstream.Stream, 
 	}
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		l.logger.Info("create log stream", "stream", want.Name, "max_bytes", want.MaxBytes, "replicas", want.Replicas)
+		want.Metadata = l.metadata(id)
 		s, err = l.js.CreateStream(ctx, want)
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // Another process was first, with an id of its own.
+			s, err = l.js.Stream(ctx, want.Name)
+		}
 	} else if err == nil {
 		err = l.resize(ctx, s.CachedInfo().Config, want.MaxBytes)
 	}
@@ -120,6 +147,9 @@ func (l *Log) openStream(ctx context.Context, partition int) (jetstream.Stream, 
 	info, err := s.Info(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read back stream %s: %w", want.Name, classify(err))
+	}
+	if err := l.learnIDs(info.Config); err != nil {
+		return nil, err
 	}
 	if diffs := differences(want, info.Config); len(diffs) > 0 {
 		return nil, fmt.Errorf("%w: stream %s: %s: change the configuration to match or set the stream back with "+
@@ -158,11 +188,13 @@ func differences(want, got jetstream.StreamConfig) []string {
 	return diffs
 }
 
-// setFields returns the JSON fields of a stream configuration that are set. It leaves out the
-// metadata that the server adds about itself.
+// setFields returns the JSON fields of a stream configuration that are set. It leaves out the ids, which
+// learnIDs compares, and the metadata that the server adds about itself.
 func setFields(c jetstream.StreamConfig) map[string]any {
 	c.Metadata = maps.Clone(c.Metadata)
-	maps.DeleteFunc(c.Metadata, func(k, _ string) bool { return strings.HasPrefix(k, "_nats.") })
+	maps.DeleteFunc(c.Metadata, func(k, _ string) bool {
+		return k == logKey || k == installationKey || strings.HasPrefix(k, "_nats.")
+	})
 	raw, _ := json.Marshal(c) // A StreamConfig always encodes.
 	var fields map[string]any
 	d := json.NewDecoder(bytes.NewReader(raw))

@@ -1,6 +1,7 @@
 package janitor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -23,7 +24,8 @@ type Log interface {
 
 // Config says how partitions begin.
 type Config struct {
-	Next      record.Next // settings that the first record of a chain fixes, and the current cut rule
+	Next      record.Next // settings that the first record of a chain fixes, the current cut rule, and the log's id
+	FirstLog  string      // id of the log that the installation began with
 	Snapshots string      // folder of the snapshots of the real-time views
 	LogName   string      // path or URL by which an operator knows the log, for errors
 	Logger    *slog.Logger
@@ -47,29 +49,32 @@ func Begin(ctx context.Context, cfg Config, log Log, records record.CommitLog, m
 }
 
 // begin loads a partition's commit chain and decides L5 before anything is accepted. If the log lost
-// its end, begin seals the epoch and moves the log's next sequence to the chain's head, above
-// everything that has landed.
+// its end, or is another one (L8), begin seals the epoch and moves the log's next sequence to the
+// chain's head, above everything that has landed.
 func begin(ctx context.Context, cfg Config, log Log, records record.CommitLog, marks *Marks,
 	p int) (*record.Chain, error) {
 	chain, err := landing.Begin(ctx, records, p, cfg.Next)
 	if err != nil {
 		return nil, err
 	}
-	if replaced(chain, marks.marks[p].Epoch) {
+	other := CurrentLog(chain, cfg.FirstLog) != cfg.Next.Log
+	if other || replaced(chain, marks.marks[p].Epoch) {
 		if err := marks.forget(p); err != nil {
 			return nil, err
 		}
 	}
-	verdict, err := judge(ctx, cfg, log, marks, chain)
-	if err != nil {
+	var verdict eventlog.Verdict
+	if other {
+		verdict = eventlog.Verdict{Seal: true, Reason: fmt.Sprintf("log %s replaces log %s, as the operator asked",
+			cfg.Next.Log, CurrentLog(chain, cfg.FirstLog))}
+	} else if verdict, err = judge(ctx, cfg, log, marks, chain); err != nil {
 		return nil, err
 	}
 	if !verdict.Seal || failpoint.Off(failpoint.L5) {
 		return chain, nil
 	}
 	cfg.Logger.Error("acknowledged events may be lost: the log no longer holds what it acknowledged; sealing its epoch",
-		"partition", p, "epoch", chain.Head.Epoch, "head", chain.Head.Seq, "next", verdict.Next, "reason",
-		verdict.Reason)
+		"partition", p, "epoch", chain.Head.Epoch, "head", chain.Head.Seq, "reason", verdict.Reason)
 	failpoint.Point("log.seal.before")
 	if err := landing.SealEpoch(ctx, records, chain, cfg.Next, verdict.Reason); err != nil {
 		return nil, fmt.Errorf("seal the epoch: %w", err)
@@ -88,6 +93,10 @@ func begin(ctx context.Context, cfg Config, log Log, records record.CommitLog, m
 	}
 	return chain, marks.forget(p)
 }
+
+// CurrentLog returns the id of the log that a chain follows (L8): the log that its last seal names, or the
+// first log of the installation.
+func CurrentLog(c *record.Chain, first string) string { return cmp.Or(c.Log, first) }
 
 // replaced reports whether the log was replaced after an epoch: an owner found its end missing and
 // sealed the epoch (L5). This owner's memory of the earlier log says nothing about the later log. Such a

@@ -1,0 +1,190 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+
+	"recount/batch/cells"
+	"recount/batch/landing"
+	"recount/deploy/server/janitor"
+	"recount/schemas/eventbatch"
+	"recount/schemas/failpoint"
+	"recount/schemas/record"
+)
+
+// errForeign is wrapped by the error about a log, an object store, a ClickHouse or snapshots that do not
+// belong together (I7, L8). Nothing is written then.
+var errForeign = errors.New("the stored data does not belong together")
+
+// openInstallation finds out to which installation the object store belongs, and that the log and
+// ClickHouse belong to it too. If all three are new, it begins an installation. It runs before anything
+// else is written.
+func (s *Server) openInstallation(ctx context.Context) (err error) {
+	s.installation, err = readInstallation(ctx, s.engines.records)
+	if errors.Is(err, record.ErrNotFound) {
+		s.installation, err = s.beginInstallation(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.checkLogOwner(ctx); err != nil {
+		return err
+	}
+	return s.claim(ctx)
+}
+
+// readInstallation reads the record of an object store. The error wraps record.ErrNotFound if there is none.
+func readInstallation(ctx context.Context, records record.CommitLog) (*record.Installation, error) {
+	raw, err := records.Get(ctx, record.InstallationKey)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", record.InstallationKey, err)
+	}
+	i, err := record.DecodeInstallation(raw)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", record.InstallationKey, err)
+	}
+	return i, nil
+}
+
+// beginInstallation creates the record of an installation. An object store that holds commit records is of
+// a program from before there were installations, and is adopted with what belongs to it. To an empty one
+// only a log and a ClickHouse belong that were never used.
+func (s *Server) beginInstallation(ctx context.Context) (*record.Installation, error) {
+	chain, err := landing.LoadChain(ctx, s.engines.records, 0)
+	if err != nil {
+		return nil, err
+	}
+	if !chain.Begun() {
+		if err := s.checkUnused(ctx); err != nil {
+			return nil, err
+		}
+	}
+	i := &record.Installation{ID: rand.Text(), Identity: record.TenantAndID, Partitions: s.cfg.Log.Partitions,
+		Bucket: s.cfg.Bucket, Log: s.engines.log.ID(), Adopted: chain.Begun(),
+		Versions: record.Versions{Records: record.CurrentFormat, Frames: eventbatch.Version}, Code: Version(),
+		Created: failpoint.Now().UTC()}
+	if chain.Begun() {
+		i.Partitions = chain.Partitions
+		i.Bucket = chain.Bucket
+	}
+	raw, err := i.Encode()
+	if err != nil {
+		return nil, err
+	}
+	outcome, there, err := s.engines.records.Create(ctx, record.InstallationKey, raw)
+	if err != nil {
+		return nil, fmt.Errorf("create %s: %w", record.InstallationKey, err)
+	}
+	if outcome == record.Created {
+		s.logger.Info("begin an installation", "installation", i.ID, "log", i.Log, "adopts_older_data", i.Adopted)
+		return i, nil
+	}
+	return record.DecodeInstallation(there) // Another process was first.
+}
+
+// placeName says where an engine keeps its data, without the passwords that a URL may hold.
+func placeName(address, dataDir, folder string) string {
+	if address == Embedded {
+		return "in " + filepath.Join(dataDir, folder)
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		return "of the configuration"
+	}
+	return "at " + u.Host + u.Path
+}
+
+// checkUnused returns an error if the log or ClickHouse was used although the object store is empty.
+func (s *Server) checkUnused(ctx context.Context) error {
+	used, err := s.engines.log.Used(ctx)
+	if err != nil {
+		return err
+	}
+	if id := s.engines.log.Installation(); used || id != "" {
+		return s.emptyStore("the log "+s.logPlace(), id)
+	}
+	store := cells.NewStore(s.engines.sql, s.catalog)
+	id, err := store.Installation(ctx)
+	if err != nil {
+		return err
+	}
+	published, err := store.Projected(ctx)
+	if err != nil {
+		return err
+	}
+	if published > 0 || id != "" {
+		return s.emptyStore("the ClickHouse "+s.sqlPlace(), id)
+	}
+	return nil
+}
+
+func (s *Server) emptyStore(part, installation string) error {
+	if installation == "" {
+		installation = "an older program"
+	} else {
+		installation = "installation " + installation
+	}
+	return fmt.Errorf("%w: the object store %s is empty, but %s holds data of %s. Is object_store.url the right bucket and prefix? If it "+
+		"is, restore its objects from a copy. To begin an empty installation, use another data_dir, log and ClickHouse "+
+		"database", errForeign, s.lakePlace(), part, installation)
+}
+
+// checkLogOwner returns an error if the log is not the one that the commit chains follow (L8). The chain of
+// partition 0 is sealed before all others, so it decides. A new log may take the place of the old one when
+// the operator asks for it.
+func (s *Server) checkLogOwner(ctx context.Context) error {
+	log := s.engines.log
+	if id := log.Installation(); id != "" && id != s.installation.ID {
+		return fmt.Errorf("%w: the log %s belongs to installation %s, and the object store %s to installation %s; check "+
+			"log.url, object_store.url and data_dir", errForeign, s.logPlace(), id, s.lakePlace(), s.installation.ID)
+	}
+	chain, err := landing.LoadChain(ctx, s.engines.records, 0)
+	if err != nil {
+		return err
+	}
+	current := janitor.CurrentLog(chain, s.installation.Log)
+	if current == log.ID() {
+		return nil
+	}
+	used, err := log.Used(ctx)
+	if err != nil {
+		return err
+	}
+	const other = "%w: the log %s is %s, and the object store %s follows log %s. "
+	switch {
+	case used:
+		return fmt.Errorf(other+"Another server uses the object store with that log, or this log was replaced. Put log %s "+
+			"back, or use another object_store.url for this log", errForeign, s.logPlace(), log.ID(), s.lakePlace(),
+			current, current)
+	case !s.replace:
+		return fmt.Errorf(other+"This log is new and empty. If another server uses the object store, stop here: one "+
+			"object store has one log. If the log is lost for ever, start once with --replace-log: events that had not "+
+			"landed are given up", errForeign, s.logPlace(), log.ID(), s.lakePlace(), current)
+	}
+	s.logger.Warn("a new log takes the place of the one that the object store follows", "log", log.ID(), "before", current)
+	return nil
+}
+
+// claim writes the installation's id into the log and ClickHouse. A ClickHouse of another installation is refused.
+func (s *Server) claim(ctx context.Context) error {
+	owner, err := cells.NewStore(s.engines.sql, s.catalog).Claim(ctx, s.installation.ID)
+	if err != nil {
+		return err
+	}
+	if owner != s.installation.ID {
+		return fmt.Errorf("%w: the ClickHouse %s belongs to installation %q, and the object store %s to installation %s; "+
+			"check clickhouse.url and object_store.url, or use an empty database, which the next recompute fills",
+			errForeign, s.sqlPlace(), owner, s.lakePlace(), s.installation.ID)
+	}
+	return s.engines.log.Claim(ctx, s.installation.ID)
+}
+
+func (s *Server) logPlace() string  { return placeName(s.cfg.Log.URL, s.cfg.DataDir, "log") }
+func (s *Server) lakePlace() string { return placeName(s.cfg.ObjectStore.URL, s.cfg.DataDir, "s3") }
+func (s *Server) sqlPlace() string {
+	return placeName(s.cfg.ClickHouse.URL, s.cfg.DataDir, "clickhouse")
+}

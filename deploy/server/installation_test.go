@@ -1,0 +1,283 @@
+package server
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"recount/deploy/embedded/s3server"
+	"recount/schemas/catalog"
+	"recount/schemas/record"
+)
+
+// countedConfig is a configuration with one type and two views, that of testdata/installation0.tar.gz.
+func countedConfig(t *testing.T) Config {
+	t.Helper()
+	cfg := bareConfig(t)
+	cfg.Log.Partitions = 2
+	cfg.Landing.Interval = time.Second
+	cfg.Events = map[string]EventConfig{"hit": {Fields: map[string]catalog.FieldType{"page": catalog.String,
+		"user": catalog.String, "price": catalog.Float64, "ms": catalog.Int64}}}
+	count := MeasureConfig{Kind: catalog.Count}
+	cfg.Views = map[string]ViewConfig{
+		"minutes": {Event: "hit", Cell: time.Minute, Measures: map[string]MeasureConfig{"hits": count}},
+		"hits": {Event: "hit", Cell: time.Minute, Dimensions: []string{"page"}, Measures: map[string]MeasureConfig{
+			"hits": count, "users": {Kind: catalog.Distinct, Field: "user"},
+			"spent": {Kind: catalog.Sum, Field: "price"}, "slow": {Kind: catalog.Max, Field: "ms"}}},
+	}
+	return cfg
+}
+
+// publishHits runs a server, sends events with the ids from first up to, but not including, end, and waits until
+// it counts that many hits in total.
+func publishHits(t *testing.T, cfg Config, first, end, hits int) {
+	t.Helper()
+	s, err := Open(t.Context(), cfg, Options{Roles: AllRoles})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := run(t, s)
+	defer stop()
+	postHits(t, s, first, end)
+	publishAll(t, s, hits)
+}
+
+func postHits(t *testing.T, s *Server, first, end int) {
+	t.Helper()
+	var lines strings.Builder
+	for i := first; i < end; i++ {
+		fmt.Fprintf(&lines, `{"specversion":"1.0","id":"%d","source":"shop","type":"hit","time":"2024-01-01T10:00:00Z",`+
+			`"data":{"page":"/"}}`+"\n", i)
+	}
+	resp, err := http.Post(s.URL()+"/v1/events", "application/x-ndjson", strings.NewReader(lines.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("events were answered with %s", resp.Status)
+	}
+}
+
+// publishAll recomputes until the server counts that many hits in both modes.
+func publishAll(t *testing.T, s *Server, hits int) {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for _, mode := range []string{"exact", "merged"} {
+		for body := ""; !strings.Contains(body, fmt.Sprintf(`"hits":%d}`, hits)); {
+			if time.Now().After(deadline) {
+				t.Fatalf("mode %s: got %s, want %d hits", mode, body, hits)
+			}
+			if _, err := s.publisher.Recompute(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(20 * time.Millisecond)
+			body = askHits(t, s, mode)
+		}
+	}
+}
+
+// askHits asks the view minutes for all events of 2024.
+func askHits(t *testing.T, s *Server, mode string) string {
+	t.Helper()
+	resp, err := http.Post(s.URL()+"/v1/query", "application/json", strings.NewReader(fmt.Sprintf(
+		`{"view":"minutes","measures":["hits"],"from":"2024-01-01T00:00:00Z","to":"2025-01-01T00:00:00Z","mode":%q}`,
+		mode)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
+// replaceDir makes a folder the copy of another one, or removes it.
+func replaceDir(t *testing.T, to, from string) {
+	t.Helper()
+	if err := os.RemoveAll(to); err != nil {
+		t.Fatal(err)
+	}
+	if from == "" {
+		return
+	}
+	if err := copyTree(t.Context(), from, to); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestForeignParts pairs a data_dir with the log, lake, ClickHouse and snapshots of another one, and with
+// none. It is not parallel: a process has one embedded ClickHouse.
+func TestForeignParts(t *testing.T) {
+	mine := countedConfig(t)
+	publishHits(t, mine, 0, 30, 30)
+	other := countedConfig(t)
+	publishHits(t, other, 100, 130, 30)
+	for _, c := range []struct {
+		part, from string
+		replace    bool
+		refusal    string // empty if the server must start
+	}{
+		{"log", other.DataDir, false, "belongs to installation"},
+		{"log", other.DataDir, true, "belongs to installation"},
+		{"log", "", false, "start once with --replace-log"},
+		{"log", "", true, ""},
+		{"s3", other.DataDir, false, "belongs to installation"},
+		{"s3", "", false, "Is object_store.url the right bucket"},
+		{"clickhouse", other.DataDir, false, "check clickhouse.url"},
+		{"clickhouse", "", false, ""},
+		{"speed", other.DataDir, false, "put the right folder back"},
+		{"speed", "", false, ""},
+	} {
+		name := fmt.Sprintf("%s from %q, replaced %t", c.part, c.from, c.replace)
+		cfg := mine
+		cfg.DataDir = t.TempDir()
+		replaceDir(t, cfg.DataDir, mine.DataDir)
+		if c.from != "" {
+			c.from = filepath.Join(c.from, c.part)
+		}
+		replaceDir(t, filepath.Join(cfg.DataDir, c.part), c.from)
+		s, err := Open(t.Context(), cfg, Options{Roles: AllRoles, ReplaceLog: c.replace})
+		if c.refusal != "" {
+			if err == nil || !strings.Contains(err.Error(), c.refusal) {
+				t.Errorf("%s: got %v, want an error that says %q", name, err, c.refusal)
+			}
+			if err == nil {
+				err = s.close()
+				t.Log(err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		stop := run(t, s)
+		postHits(t, s, 30, 40)
+		publishAll(t, s, 40)
+		stop()
+		publishHits(t, cfg, 40, 41, 41) // No flag is needed again.
+	}
+}
+
+// TestSplitBrain starts a second server with a log of its own over the object store of the first. It must not
+// accept anything. When it replaces the log, the first one ends. The test is not parallel: a process has one
+// embedded ClickHouse, so the servers run one after the other.
+func TestSplitBrain(t *testing.T) {
+	store, err := s3server.Open(s3server.DefaultConfig(t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	if err := store.Start(); err != nil {
+		t.Fatal(err)
+	}
+	cfg := func() Config {
+		c := countedConfig(t)
+		keys := store.Credentials()
+		c.ObjectStore.URL = ""
+		c.ObjectStore.Endpoint = store.Endpoint()
+		c.ObjectStore.Bucket = "shared"
+		c.ObjectStore.PathStyle = true
+		c.ObjectStore.CreateBucket = true
+		c.ObjectStore.AccessKey = keys.AccessKey
+		c.ObjectStore.SecretKey = keys.SecretKey
+		return c
+	}
+	first := cfg()
+	publishHits(t, first, 0, 20, 20)
+	second := cfg()
+	_, err = Open(t.Context(), second, Options{Roles: AllRoles})
+	if !errors.Is(err, errForeign) || !strings.Contains(err.Error(), "one object store has one log") {
+		t.Fatalf("a second log: got %v, want errForeign", err)
+	}
+	s, err := Open(t.Context(), second, Options{Roles: AllRoles, ReplaceLog: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := run(t, s)
+	postHits(t, s, 20, 30)
+	publishAll(t, s, 30)
+	stop()
+	for _, replace := range []bool{false, true} {
+		_, err := Open(t.Context(), first, Options{Roles: AllRoles, ReplaceLog: replace})
+		if !errors.Is(err, errForeign) || !strings.Contains(err.Error(), "this log was replaced") {
+			t.Errorf("the log that was replaced: got %v, want errForeign", err)
+		}
+	}
+}
+
+// TestOlderData starts on a data_dir that was written by the last program that knew no installations, whose
+// log holds events that have not landed. It is not parallel: a process has one embedded ClickHouse.
+func TestOlderData(t *testing.T) {
+	cfg := countedConfig(t)
+	unpack(t, "testdata/installation0.tar.gz", cfg.DataDir)
+	cfg.DataDir = filepath.Join(cfg.DataDir, "data")
+	for i := range 2 {
+		s, err := Open(t.Context(), cfg, Options{Roles: AllRoles, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.installation; !got.Adopted || got.Identity != record.TenantAndID || got.Partitions != 2 {
+			t.Errorf("got the installation %+v", got)
+		}
+		stop := run(t, s)
+		publishAll(t, s, 53+i)
+		postHits(t, s, 1000+i, 1001+i)
+		publishAll(t, s, 54+i)
+		stop()
+	}
+	replaceDir(t, filepath.Join(cfg.DataDir, "s3"), "")
+	if _, err := Open(t.Context(), cfg, Options{Roles: AllRoles}); !errors.Is(err, errForeign) {
+		t.Errorf("without its object store: got %v, want errForeign", err)
+	}
+}
+
+// unpack writes the files of an archive into a folder.
+func unpack(t *testing.T, archive, dir string) {
+	t.Helper()
+	f, err := os.Open(archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for r := tar.NewReader(z); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, filepath.Clean(h.Name))
+		switch h.Typeflag {
+		case tar.TypeDir:
+			err = os.MkdirAll(path, 0o750)
+		case tar.TypeSymlink:
+			err = os.Symlink(h.Linkname, path)
+		default:
+			var body []byte
+			if body, err = io.ReadAll(r); err == nil {
+				err = os.WriteFile(path, body, 0o640)
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,71 @@
+package record
+
+import (
+	"fmt"
+	"time"
+)
+
+// InstallationKey is the key of the installation's record. It is the first record of an object store.
+const InstallationKey = "installation.json"
+
+// Identity is the rule by which two events are copies of one event (I1).
+type Identity string
+
+// The rules of identity. An installation keeps the rule that it began with.
+const (
+	TenantAndID Identity = "tenant,id" // installations from before there was a record of them
+)
+
+// Installation says which log, lake and ClickHouse belong together, and what may never change while they
+// hold data (I7). There is one record of an object store, and it is never changed.
+type Installation struct {
+	Header
+	ID         string        `json:"id"`
+	Identity   Identity      `json:"identity"`
+	Partitions int           `json:"partitions"`        // P (L3)
+	Bucket     time.Duration `json:"bucket"`            // width of a bucket
+	Log        string        `json:"log"`               // id of the log that it began with (L8)
+	Adopted    bool          `json:"adopted,omitempty"` // an older program had begun the data
+	Versions   Versions      `json:"versions"`
+	Code       string        `json:"code"` // version of the program
+	Created    time.Time     `json:"created"`
+}
+
+// Versions are those of the formats that the installation began with. What it holds may be as old.
+type Versions struct {
+	Records int `json:"records"` // CurrentFormat
+	Frames  int `json:"frames"`  // eventbatch.Version
+}
+
+// maxInstallation is the largest installation record in bytes.
+const maxInstallation = 1 << 20
+
+// Encode returns the record's bytes in the current format, the same for the same record.
+func (i *Installation) Encode() ([]byte, error) {
+	i.Header = NewHeader()
+	return encode(i, i.check())
+}
+
+// DecodeInstallation reads an installation record.
+func DecodeInstallation(raw []byte) (*Installation, error) {
+	var i Installation
+	if err := decode(raw, maxInstallation, &i, &i.Header); err != nil {
+		return nil, fmt.Errorf("installation record: %w", err)
+	}
+	if err := i.check(); err != nil {
+		return nil, fmt.Errorf("installation record: %w", err)
+	}
+	return &i, nil
+}
+
+func (i *Installation) check() error {
+	switch {
+	case i.ID == "" || i.Log == "" || i.Partitions < 1 || i.Bucket <= 0:
+		return fmt.Errorf("%w: installation %q with log %q, %d partitions and buckets of %s", ErrInvalid, i.ID, i.Log,
+			i.Partitions, i.Bucket)
+	case i.Identity != TenantAndID:
+		return fmt.Errorf("%w: the identity rule is %q, which this program does not know; use the version of recount "+
+			"that began the installation, or a later one", ErrInvalid, i.Identity)
+	}
+	return nil
+}
