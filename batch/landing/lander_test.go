@@ -233,6 +233,36 @@ func TestContinues(t *testing.T) {
 	}
 }
 
+// TestReplacedLog is L8: a lander ends, and lands nothing more, when its chain follows another log.
+func TestReplacedLog(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		mine := testNext
+		mine.Log = "mine"
+		l := newLander(t, Config{Log: "mine"}, newNode(w, 1, 1, 0), begin(t, w, 0, mine), begin(t, w, 1, mine))
+		result := make(chan error, 1)
+		go func() { result <- l.Run(t.Context()) }()
+		time.Sleep(time.Second)
+		chain, err := LoadChain(t.Context(), w, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := testNext
+		other.Log = "other"
+		if err := SealEpoch(t.Context(), w, chain, other, "the log was replaced"); err != nil {
+			t.Fatal(err)
+		}
+		w.produce(t, 0, clicked, 3, time.Now())
+		if err := <-result; !errors.Is(err, ErrReplaced) {
+			t.Errorf("got %v, want ErrReplaced", err)
+		}
+		if after, err := LoadChain(t.Context(), w, 0); err != nil || len(after.Segments) > 0 {
+			t.Errorf("%d segments landed after the log was replaced, %v", len(after.Segments), err)
+		}
+	})
+}
+
 // TestEndsPromptly: a store that never works does not end the lander, and does not delay its end.
 func TestEndsPromptly(t *testing.T) {
 	t.Parallel()

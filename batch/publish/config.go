@@ -21,7 +21,7 @@ import (
 type Config struct {
 	Catalog    *catalog.Catalog
 	Partitions int // Partitions is P (L3).
-	// Installation is the id that publications name (I7). If it is empty, they name none.
+	// Installation is the id that publications name (I8). If it is empty, they name none.
 	Installation string
 	// Keep is how many of the newest publications stay readable whatever their age (P3).
 	Keep int

@@ -14,7 +14,7 @@ import (
 
 // logFlag lets a new log take the place of a lost one.
 type logFlag struct {
-	ReplaceLog bool `help:"Let a new, empty log replace the log of this installation, which is lost for ever; events that had not landed are given up."`
+	ReplaceLog bool `help:"Let a new, empty log replace one that is lost for ever; what had not landed is given up."`
 }
 
 type upCmd struct {

@@ -17,7 +17,7 @@ import (
 )
 
 // errForeign is wrapped by the error about a log, an object store, a ClickHouse or snapshots that do not
-// belong together (I7, L8). Nothing is written then.
+// belong together (I8, L8). Nothing is written then.
 var errForeign = errors.New("the stored data does not belong together")
 
 // openInstallation finds out to which installation the object store belongs, and that the log and
@@ -128,9 +128,9 @@ func (s *Server) emptyStore(part, installation string) error {
 	} else {
 		installation = "installation " + installation
 	}
-	return fmt.Errorf("%w: the object store %s is empty, but %s holds data of %s. Is object_store.url the right bucket and prefix? If it "+
-		"is, restore its objects from a copy. To begin an empty installation, use another data_dir, log and ClickHouse "+
-		"database", errForeign, s.lakePlace(), part, installation)
+	return fmt.Errorf("%w: the object store %s is empty, but %s holds data of %s. Is object_store.url the right "+
+		"bucket and prefix? If it is, restore its objects from a copy. To begin an empty installation, use another "+
+		"data_dir, log and ClickHouse database", errForeign, s.lakePlace(), part, installation)
 }
 
 // checkLogOwner returns an error if the log is not the one that the commit chains follow (L8). The chain of
@@ -139,8 +139,9 @@ func (s *Server) emptyStore(part, installation string) error {
 func (s *Server) checkLogOwner(ctx context.Context) error {
 	log := s.engines.log
 	if id := log.Installation(); id != "" && id != s.installation.ID {
-		return fmt.Errorf("%w: the log %s belongs to installation %s, and the object store %s to installation %s; check "+
-			"log.url, object_store.url and data_dir", errForeign, s.logPlace(), id, s.lakePlace(), s.installation.ID)
+		return fmt.Errorf("%w: the log %s belongs to installation %s, and the object store %s to installation %s; "+
+			"check log.url, object_store.url and data_dir", errForeign, s.logPlace(), id, s.lakePlace(),
+			s.installation.ID)
 	}
 	chain, err := landing.LoadChain(ctx, s.engines.records, 0)
 	if err != nil {
@@ -157,15 +158,16 @@ func (s *Server) checkLogOwner(ctx context.Context) error {
 	const other = "%w: the log %s is %s, and the object store %s follows log %s. "
 	switch {
 	case used:
-		return fmt.Errorf(other+"Another server uses the object store with that log, or this log was replaced. Put log %s "+
-			"back, or use another object_store.url for this log", errForeign, s.logPlace(), log.ID(), s.lakePlace(),
-			current, current)
+		return fmt.Errorf(other+"Another server uses the object store with that log, or this log was replaced. Put "+
+			"log %s back, or use another object_store.url for this log", errForeign, s.logPlace(), log.ID(),
+			s.lakePlace(), current, current)
 	case !s.replace:
 		return fmt.Errorf(other+"This log is new and empty. If another server uses the object store, stop here: one "+
-			"object store has one log. If the log is lost for ever, start once with --replace-log: events that had not "+
-			"landed are given up", errForeign, s.logPlace(), log.ID(), s.lakePlace(), current)
+			"object store has one log. If the log is lost for ever, start once with --replace-log: events that had "+
+			"not landed are given up", errForeign, s.logPlace(), log.ID(), s.lakePlace(), current)
 	}
-	s.logger.Warn("a new log takes the place of the one that the object store follows", "log", log.ID(), "before", current)
+	s.logger.Warn("a new log takes the place of the one that the object store follows", "log", log.ID(), "before",
+		current)
 	return nil
 }
 
@@ -176,8 +178,9 @@ func (s *Server) claim(ctx context.Context) error {
 		return err
 	}
 	if owner != s.installation.ID {
-		return fmt.Errorf("%w: the ClickHouse %s belongs to installation %q, and the object store %s to installation %s; "+
-			"check clickhouse.url and object_store.url, or use an empty database, which the next recompute fills",
+		return fmt.Errorf("%w: the ClickHouse %s belongs to installation %q, and the object store %s to "+
+			"installation %s; check clickhouse.url and object_store.url, or use an empty database, which the next "+
+			"recompute fills",
 			errForeign, s.sqlPlace(), owner, s.lakePlace(), s.installation.ID)
 	}
 	return s.engines.log.Claim(ctx, s.installation.ID)

@@ -55,8 +55,9 @@ func postHits(t *testing.T, s *Server, first, end int) {
 	t.Helper()
 	var lines strings.Builder
 	for i := first; i < end; i++ {
-		fmt.Fprintf(&lines, `{"specversion":"1.0","id":"%d","source":"shop","type":"hit","time":"2024-01-01T10:00:00Z",`+
-			`"data":{"page":"/"}}`+"\n", i)
+		fmt.Fprintf(&lines,
+			`{"specversion":"1.0","id":"%d","source":"shop","type":"hit","time":"2024-01-01T10:00:00Z",`+
+				`"data":{"page":"/"}}`+"\n", i)
 	}
 	resp, err := http.Post(s.URL()+"/v1/events", "application/x-ndjson", strings.NewReader(lines.String()))
 	if err != nil {
@@ -258,7 +259,7 @@ func unpack(t *testing.T, archive, dir string) {
 	}
 	for r := tar.NewReader(z); ; {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return
 		}
 		if err != nil {

@@ -108,7 +108,7 @@ func Open(ctx context.Context, cfg Config, o Options) (_ *Server, err error) {
 		{"read the keys", s.openKeys},
 		// The next step locks data_dir and probes what the log, the lake and ClickHouse promise.
 		{"open the object store, ClickHouse and the log", s.openEngines},
-		{"compare the log, the object store and ClickHouse", s.openInstallation}, // do they belong together? (I7, L8)
+		{"compare the log, the object store and ClickHouse", s.openInstallation}, // do they belong together? (I8, L8)
 		{"compare event types with the stored ones", s.checkStored},              // refuses those that cannot follow
 		// The next step checks that chains are whole and logs hold what they acknowledged (L5).
 		{"read the commit chains", s.beginPartitions},

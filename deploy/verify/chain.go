@@ -27,6 +27,7 @@ type chain struct {
 	unreadable position.Offset // where the last record that could not be read starts
 	segments   []*record.Commit
 	holes      []*record.Commit
+	seals      []*link
 	events     int64
 }
 
@@ -201,6 +202,9 @@ func (c *chain) append(l *link) {
 	c.last = l
 	c.tip = l.digest
 	c.head = l.EndOffset()
+	if l.Kind == record.Seal {
+		c.seals = append(c.seals, l)
+	}
 	c.boundaries[c.head] = l.digest
 	if l.Kind == record.Hole {
 		c.holes = append(c.holes, l.Commit)

@@ -46,6 +46,24 @@ var faults = []fault{
 		w.store(t, func(s *lake.Store) error { return copyObject(t.Context(), s, o.Key, again) })
 		return finding(verify.V10, verify.Place{Partition: &seg.Partition, From: seg.Start, To: seg.End, File: again})
 	}},
+	{"removed installation record", func(t *testing.T, w *world) verify.Finding {
+		w.store(t, func(s *lake.Store) error { return s.Delete(t.Context(), record.InstallationKey) })
+		return finding(verify.V11, verify.Place{File: record.InstallationKey})
+	}},
+	{"record of another installation", func(t *testing.T, w *world) verify.Finding {
+		w.edit(t, record.InstallationKey, func(raw []byte) []byte {
+			return bytes.Replace(raw, []byte(`"id":"`), []byte(`"id":"X`), 1)
+		})
+		return finding(verify.V11, verify.Place{File: record.CommitKey(0, 0, 1)})
+	}},
+	{"record of another log", func(t *testing.T, w *world) verify.Finding {
+		seal := record.CommitKey(0, 1, 1)
+		w.edit(t, seal, func(raw []byte) []byte {
+			return bytes.Replace(raw, []byte(`"log":"`), []byte(`"log":"X`), 1)
+		})
+		p := 1
+		return finding(verify.V11, verify.Place{Partition: &p})
+	}},
 	{"stray file", func(t *testing.T, w *world) verify.Finding {
 		_, o := w.object(t)
 		const stray = "data/type=hit/landed=2024-01-01/copy.parquet"

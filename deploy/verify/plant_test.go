@@ -263,6 +263,7 @@ func later(c eventbatch.Columns) eventbatch.Columns {
 
 func (w *world) removeLog(t *testing.T) {
 	t.Helper()
+	w.logRemoved = true
 	if err := os.RemoveAll(filepath.Join(w.cfg.DataDir, "log")); err != nil {
 		t.Fatal(err)
 	}

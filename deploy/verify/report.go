@@ -39,6 +39,7 @@ const (
 	V8  Name = "V8"
 	V9  Name = "V9"
 	V10 Name = "V10"
+	V11 Name = "V11"
 )
 
 // titles say what is true when a check finds nothing.
@@ -53,13 +54,14 @@ var titles = map[Name]string{
 	V8:  "accepted = counted + duplicates + rejected + voided: the residue is 0",
 	V9:  "nothing that is referenced was collected or trimmed",
 	V10: "no two values at one position",
+	V11: "log, lake and ClickHouse belong to one installation",
 }
 
 // Title says what is true when a check finds nothing.
 func Title(n Name) string { return titles[n] }
 
 // Names lists the checks in order.
-var Names = []Name{V1, V2, V3, V4, V5, V6, V7, V8, V9, V10}
+var Names = []Name{V1, V2, V3, V4, V5, V6, V7, V8, V9, V10, V11}
 
 // MaxFindings bounds the findings of one check in a report. Further findings are only counted.
 const MaxFindings = 100

@@ -42,12 +42,15 @@ func Run(ctx context.Context, e *Evidence, o Options) (Report, error) {
 		client.s = s
 	}
 	if e.Log == nil {
-		for _, name := range []Name{V3, V7, V8, V9, V10} {
+		for _, name := range []Name{V3, V7, V8, V9, V10, V11} {
 			r.fail(name, "the log cannot be read: %v", e.LogError)
 		}
 	}
 	checkPublications(r, s)
 	checkWitnesses(r, s)
+	if err := checkInstallation(ctx, e, r, s); err != nil {
+		r.fail(V11, "%v", err)
+	}
 	if err := checkObjects(ctx, e, r, s); err != nil {
 		r.fail(V2, "%v", err)
 	}

@@ -32,6 +32,8 @@ type world struct {
 	cfg  server.Config
 	dir  string
 	acks []byte
+
+	logRemoved bool // the server may go on with a new log
 }
 
 var shared *world // made by TestMain; tests only read it

@@ -126,7 +126,8 @@ func readHeader(frame []byte) (Header, []byte, error) {
 		return Header{}, nil, fmt.Errorf("%w: checksum %08x, header says %08x", ErrCorrupt, got, want)
 	}
 	if frame[8] != Version {
-		return Header{}, nil, fmt.Errorf("%w: version %d, this program reads %d; use the version of recount that wrote it, "+
+		return Header{}, nil, fmt.Errorf("%w: version %d, this program reads %d; use the version of recount that "+
+			"wrote it, "+
 			"or a later one", ErrCorrupt, frame[8], Version)
 	}
 	t := int(binary.LittleEndian.Uint16(frame[10:]))

@@ -17,7 +17,7 @@ const (
 )
 
 // Installation says which log, lake and ClickHouse belong together, and what may never change while they
-// hold data (I7). There is one record of an object store, and it is never changed.
+// hold data (I8). There is one record of an object store, and it is never changed.
 type Installation struct {
 	Header
 	ID         string        `json:"id"`

@@ -17,7 +17,7 @@
 // # Other tables
 //
 //	recount_published   (n, view, digest, bucket, ver): the publications for SQL readers (migrations/)
-//	recount_installation  no rows; its comment is the id of the installation (I7, package cells)
+//	recount_installation  no rows; its comment is the id of the installation (I8, package cells)
 //	recount_migrations  (name, sha256, applied): the numbered statements that were applied (package cells)
 //	{view}              the VIEW that shows the newest publication to people who write SQL (package cells)
 package sqlschema
@@ -46,7 +46,7 @@ const (
 // publication chain is the authority; this is its projection.
 const Published = "recount_published"
 
-// Installation is the table whose comment names the installation that the database belongs to (I7).
+// Installation is the table whose comment names the installation that the database belongs to (I8).
 const Installation = "recount_installation"
 
 // The numbered DDL of the tables that do not depend on views: one statement a file.

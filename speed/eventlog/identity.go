@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// The streams of a log carry these two ids in their metadata (I7, L8).
+// The streams of a log carry these two ids in their metadata (I8, L8).
 const (
 	logKey          = "recount_log"          // id of the log, the same in all of its streams
 	installationKey = "recount_installation" // id of the installation that the log belongs to
@@ -47,7 +47,8 @@ func (l *Log) learnIDs(c jetstream.StreamConfig) error {
 		case *id.known == "":
 			*id.known = got
 		default:
-			return fmt.Errorf("%w: stream %s belongs to %s %s, and another stream to %s: put back the streams of one log",
+			return fmt.Errorf("%w: stream %s belongs to %s %s, and another stream to %s: put back the streams of "+
+				"one log",
 				ErrAltered, c.Name, id.key[len("recount_"):], got, *id.known)
 		}
 	}

@@ -26,7 +26,7 @@ func alterMetadata(t *testing.T, js jetstream.JetStream, stream string, change f
 }
 
 // TestIdentity follows the ids of a log: it keeps the first, a stream that was lost gets it again, and
-// another installation, or streams of two logs, are refused (I7, L8).
+// another installation, or streams of two logs, are refused (I8, L8).
 func TestIdentity(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, t.TempDir())

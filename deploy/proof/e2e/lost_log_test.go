@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestLostLogIsSealed removes the log of a stopped server (L5). The epoch must be sealed and the
+// TestLostLogIsSealed removes the log of a stopped server (L5, L8). The server refuses to start until it is told
+// that the log is lost. The epoch must be sealed and the
 // published counts must stay exact. New events must add to them, although the sequences of the
 // new log begin again.
 func TestLostLogIsSealed(t *testing.T) {
@@ -23,7 +24,10 @@ func TestLostLogIsSealed(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	srv = start(t, dir, config, "127.0.0.1:0")
+	if _, err := launch(dir, config, "127.0.0.1:0"); err == nil {
+		t.Fatal("the server started with a new log in place of the one that is missing")
+	}
+	srv = start(t, dir, config, "127.0.0.1:0", "--replace-log")
 	if !strings.Contains(srv.logs.String(), "sealing its epoch") {
 		t.Errorf("the server's log does not report the lost log:\n%s", srv.logs)
 	}

@@ -70,9 +70,9 @@ func (o output) String() string {
 }
 
 // start launches a server that is killed when the test ends.
-func start(t testing.TB, dir, config, listen string) *server {
+func start(t testing.TB, dir, config, listen string, flags ...string) *server {
 	t.Helper()
-	s, err := launch(dir, config, listen)
+	s, err := launch(dir, config, listen, flags...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -144,6 +144,8 @@ func lostLogRound(ctx context.Context, w *world) error {
 			return err
 		}
 		w.h.report.fault("log removed")
+		s.newLog = true
+		defer func() { s.newLog = false }()
 		for _, point := range lostLogPoints {
 			if err := s.launch(ctx, point+"=kill"); err == nil || !s.proc.logs.contains("killed at "+point) {
 				return fmt.Errorf("the server did not end at failpoint %s: %w", point, err)

@@ -62,6 +62,7 @@ type server struct {
 	dir       string // dir is the data_dir.
 	asker     *client.Client
 	proc      *process
+	newLog    bool      // newLog lets the server go on with a new log in place of the one that is gone.
 	downSince time.Time // downSince is when the server ended; it is zero while the server answers.
 }
 
@@ -149,6 +150,9 @@ func (s *server) launch(ctx context.Context, script ...string) (err error) {
 	command := []string{"up"}
 	if s.roles != "" {
 		command = []string{"serve", "--role", s.roles}
+	}
+	if s.newLog {
+		command = append(command, "--replace-log")
 	}
 	args := append(command, "--config", s.w.config, "--data-dir", s.dir, "--listen", s.listen, "--log-level",
 		s.w.h.logLevel)
