@@ -67,7 +67,7 @@ func (c *ingestCmd) Run(ctx context.Context, s *settingsFlags, std streams) erro
 		return err
 	}
 	defer r.client.Close()
-	if err := c.declare(ctx, &m); err != nil {
+	if err := c.declare(ctx, std, &m); err != nil {
 		return err
 	}
 	if err := c.openAll(m); err != nil {
@@ -123,8 +123,8 @@ func (c *ingestCmd) mapping(s *settingsFlags) (eventfile.Mapping, error) {
 const listTimeout = 10 * time.Second
 
 // declare adds the fields that views of the server count, unless a configuration has declared all fields. The fields
-// stay unknown if the key may not list views, or if the server takes events only.
-func (c *ingestCmd) declare(ctx context.Context, m *eventfile.Mapping) error {
+// stay unknown, and the user is told, if the key may not list views or the server takes events only.
+func (c *ingestCmd) declare(ctx context.Context, std streams, m *eventfile.Mapping) error {
 	if m.Fields != nil || m.Type == "" {
 		return nil
 	}
@@ -137,12 +137,15 @@ func (c *ingestCmd) declare(ctx context.Context, m *eventfile.Mapping) error {
 	defer cancel()
 	views, err := server.Views(ctx)
 	var network *net.OpError
-	switch {
-	case err == nil:
-		m.Fields = countedFields(views, m.Type)
-	case errors.As(err, &network):
+	if errors.As(err, &network) {
 		return noServer(err)
 	}
+	if err != nil {
+		fmt.Fprintf(std.err, "columns are not compared with the fields of %s, because the server does not list its "+
+			"views: %v; give --config to compare them\n", m.Type, explain(err))
+		return nil
+	}
+	m.Fields = countedFields(views, m.Type)
 	return nil
 }
 

@@ -19,11 +19,17 @@ import (
 // fakeServer accepts every event after it has refused the first requests with the status codes in refusals.
 type fakeServer struct {
 	refusals []int
+	noViews  bool // noViews refuses to list the views.
 	mu       sync.Mutex
 	bodies   [][]byte
 }
 
 func (s *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/v1/views" && s.noViews {
+		w.WriteHeader(http.StatusForbidden)
+		fmt.Fprint(w, `{"code":"forbidden"}`)
+		return
+	}
 	if r.URL.Path == "/v1/views" {
 		fmt.Fprint(w, `{"views":[{"name":"v","event":"known","dimensions":[{"name":"page","type":"string"}],`+
 			`"measures":[{"name":"ms","kind":"sum","field":"ms","type":"int64"}]}]}`)
@@ -75,6 +81,7 @@ func TestIngest(t *testing.T) {
 	for name, c := range map[string]struct {
 		args     []string
 		refusals []int
+		noViews  bool
 		code     int
 		says     string // says is a part of what is printed, standard output first.
 		body     string // body is a part of what is sent.
@@ -103,6 +110,8 @@ func TestIngest(t *testing.T) {
 			says: "rows count at the time of"},
 		"types of the server": {args: []string{number, "--type=known", "--id=page"}, accepted: 1,
 			body: `"id":"404","data":{"page":"404","ms":7}}`},
+		"fields unknown": {args: []string{upper, "--type=known"}, noViews: true, accepted: 1,
+			says: "the server does not list its views"},
 		"bad row": {args: []string{broken, events, "--type=t", "--id=id", "--batch=2"}, code: exitFailed, accepted: 5,
 			says: "sending, because --time names no column\nrecount: " + broken + ": line 5: column id is empty, " +
 				"but --id makes it the id; give every row an id (sent before it: 3 " +
@@ -113,7 +122,7 @@ func TestIngest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := &fakeServer{refusals: c.refusals}
+			s := &fakeServer{refusals: c.refusals, noViews: c.noViews}
 			srv := httptest.NewServer(s)
 			defer srv.Close()
 			began := time.Now()

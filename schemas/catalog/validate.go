@@ -25,6 +25,11 @@ var (
 	reservedOutputs = []string{"time", "tenant", "live", "bounds"}
 )
 
+// FieldName reports whether a field may be declared with the name.
+func FieldName(name string) bool {
+	return nameFormat.MatchString(name) && !slices.Contains(reservedFields, name)
+}
+
 // mistake is an error in a declaration. Its path is the place in the configuration, as in
 // events.flight.departed.fields.origin, so that a caller can find its line.
 func mistake(msg string, path ...string) error { return &setting.Error{Path: path, Msg: msg} }

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"recount/schemas/catalog"
 )
 
 // checkColumns fails when a column cannot become a field, when its name was probably meant as that of a declared field,
@@ -76,10 +74,4 @@ func letters(name string) string {
 		}
 		return -1
 	}, name)
-}
-
-// declares reports whether a column is a declared field.
-func (m Mapping) declares(column string) bool {
-	named := func(f catalog.Field) bool { return f.Name == column }
-	return m.Fields != nil && slices.ContainsFunc(m.Fields.Fields, named)
 }

@@ -22,9 +22,10 @@ func TestCSV(t *testing.T) {
 	path := writeFile(t, "views.csv", []byte(text))
 	m := Mapping{Type: "page.viewed", ID: "id", Time: "when"}
 	const guessed = `{"specversion":"1.0","type":"page.viewed","id":"7",` +
-		`"time":"2024-05-01T10:00:00Z","data":{"page":404,"ms":12,"ok":true,"note":"a, \"b\""}}`
+		`"time":"2024-05-01T10:00:00Z","data":{"when":"2024-05-01T10:00:00Z",` +
+		`"page":404,"ms":12,"ok":true,"note":"a, \"b\""}}`
 	const second = `{"specversion":"1.0","type":"page.viewed","id":"8",` +
-		`"time":"2024-05-01T11:00:00z","data":{"page":"/","note":"007"}}`
+		`"time":"2024-05-01T11:00:00z","data":{"when":"2024-05-01T11:00:00z","page":"/","note":"007"}}`
 	got, err := readAll(t, path, m)
 	if diff := cmp.Diff([]string{guessed, second}, got); err != nil || diff != "" {
 		t.Errorf("guessed types: %v\n%s", err, diff)

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"recount/schemas/catalog"
 )
 
 // event builds the JSON of one row.
@@ -46,8 +47,9 @@ func (e *event) beginRow() {
 	e.content = e.content[:0]
 }
 
-// addColumn adds a column's value, given as JSON. A column that is an attribute is also a field if the event type
-// declares it, because that field would otherwise be null.
+// addColumn adds a column's value, given as JSON. A column that is an attribute stays a member of data if a field may
+// have its name. The event type may declare the field, now or later, and it would be null. What is declared now makes
+// no difference: otherwise the copies of a row would differ.
 func (e *event) addColumn(column string, value []byte) {
 	if e.mapping.ID == "" { // Numbers are hashed as text, so that an id does not depend on the declared types.
 		e.content = append(appendString(e.content, column), asString(value)...)
@@ -65,7 +67,7 @@ func (e *event) addColumn(column string, value []byte) {
 		attribute = true
 		e.subject = append(e.subject, asString(value)...)
 	}
-	if attribute && !e.mapping.declares(column) {
+	if attribute && !catalog.FieldName(column) {
 		return
 	}
 	if len(e.data) > 0 {

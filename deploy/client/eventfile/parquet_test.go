@@ -50,9 +50,11 @@ func TestParquet(t *testing.T) {
 	want := []string{
 		`{"specversion":"1.0","type":"t","id":"7",` +
 			`"time":"1969-12-31T23:59:59.999Z","data":{` +
-			`"ms":-3,"nano":"1970-01-01T00:00:00.000000001Z","ok":true,"page":"/","share":0.5}}`,
+			`"at":"1969-12-31T23:59:59.999Z","ms":-3,"nano":"1970-01-01T00:00:00.000000001Z","ok":true,` +
+			`"page":"/","share":0.5}}`,
 		`{"specversion":"1.0","type":"t","id":"8",` +
-			`"time":"1970-01-01T00:00:00Z","data":{"ms":0,"nano":"1970-01-01T00:00:00Z","ok":false,"share":0}}`,
+			`"time":"1970-01-01T00:00:00Z","data":{"at":"1970-01-01T00:00:00Z","ms":0,` +
+			`"nano":"1970-01-01T00:00:00Z","ok":false,"share":0}}`,
 	}
 	if diff := cmp.Diff(decoded(t, want), decoded(t, got)); err != nil || diff != "" {
 		t.Fatal(err, diff)
@@ -118,12 +120,14 @@ func TestParquetLogical(t *testing.T) {
 	want := []string{
 		`{"specversion":"1.0","type":"t",` +
 			`"id":"00ff0000-0000-4000-8000-000000000001","time":"2022-01-08T00:00:00Z","data":{` +
-			`"price":12.34,"tax":-0.005,"long":-0.01,"whole":7,"births":"1969-12-31T00:00:00Z",` +
-			`"big":9223372036854775808,"wide":2147483648,"note":"{}"}}`,
+			`"price":12.34,"tax":-0.005,"long":-0.01,"whole":7,"day":"2022-01-08T00:00:00Z",` +
+			`"births":"1969-12-31T00:00:00Z",` +
+			`"big":9223372036854775808,"wide":2147483648,"user":"00ff0000-0000-4000-8000-000000000001","note":"{}"}}`,
 		`{"specversion":"1.0","type":"t",` +
 			`"id":"00000000-0000-0000-0000-000000000000","time":"1970-01-01T00:00:00Z","data":{` +
-			`"price":-0.01,"tax":1.000,"long":1.00,"whole":0,"births":"1970-01-01T00:00:00Z",` +
-			`"big":0,"wide":0,"note":""}}`,
+			`"price":-0.01,"tax":1.000,"long":1.00,"whole":0,"day":"1970-01-01T00:00:00Z",` +
+			`"births":"1970-01-01T00:00:00Z",` +
+			`"big":0,"wide":0,"user":"00000000-0000-0000-0000-000000000000","note":""}}`,
 	}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Fatal(err, diff)

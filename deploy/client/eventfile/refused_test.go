@@ -1,6 +1,7 @@
 package eventfile
 
 import (
+	"recount/schemas/catalog"
 	"strings"
 	"testing"
 	"time"
@@ -120,27 +121,28 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestAttributeAndField reads columns that are an attribute of the event and a declared field too.
+// TestAttributeAndField reads columns that are an attribute of the event too. They stay in data, unless no field can
+// have their name.
 func TestAttributeAndField(t *testing.T) {
 	t.Parallel()
-	path := writeFile(t, "a.csv", []byte("page,at,other\n404,2024-05-01T10:00:00Z,x\n"))
-	for _, c := range []struct {
-		m    Mapping
-		want string
-	}{
-		{Mapping{ID: "page", Time: "at", Subject: "other", Fields: pageViewed}, `"id":"404",` +
-			`"time":"2024-05-01T10:00:00Z","subject":"x","data":{"page":"404","at":"2024-05-01T10:00:00Z"}}`},
-		{Mapping{ID: "page", Subject: "page", Fields: pageViewed}, `"id":"404","subject":"404","data":{"page":"404",` +
-			`"at":"2024-05-01T10:00:00Z","other":"x"}}`},
-		{Mapping{ID: "page", Time: "at"}, `"id":"404","time":"2024-05-01T10:00:00Z","data":{"other":"x"}}`},
-		{Mapping{ID: "page", Time: "at", Source: "shop"}, `"source":"shop","id":"404","time":"2024-05-01T10:00:00Z",` +
-			`"data":{"other":"x"}}`},
+	path := writeFile(t, "a.csv", []byte("page,at,time,Order ID\n404,2024-05-01T10:00:00Z,x,7\n"))
+	const rest = `"data":{"page":404,"at":"2024-05-01T10:00:00Z"`
+	declared := &catalog.EventType{Fields: []catalog.Field{{Name: "at", Type: catalog.String}}}
+	for want, m := range map[string]Mapping{
+		`"id":"404","time":"2024-05-01T10:00:00Z","subject":"x",` + rest + `,"Order ID":7}}`: {
+			ID: "page", Time: "at", Subject: "time"},
+		`"id":"404","subject":"404",` + rest + `,"time":"x","Order ID":7}}`: {ID: "page", Subject: "page"},
+		`"source":"shop","id":"7","time":"x",` + rest + `}}`: {
+			ID: "Order ID", Time: "time", Source: "shop"},
 	} {
-		c.m.Type = "page.viewed"
-		got, err := readAll(t, path, c.m)
-		want := []string{`{"specversion":"1.0","type":"page.viewed",` + c.want}
-		if diff := cmp.Diff(want, got); err != nil || diff != "" {
-			t.Errorf("%+v: %v\n%s", c.m, err, diff)
+		for _, fields := range []*catalog.EventType{nil, declared} {
+			m.Type = "page.viewed"
+			m.Fields = fields
+			got, err := readAll(t, path, m)
+			want := []string{`{"specversion":"1.0","type":"page.viewed",` + want}
+			if diff := cmp.Diff(want, got); err != nil || diff != "" {
+				t.Errorf("%+v: %v\n%s", m, err, diff)
+			}
 		}
 	}
 }
