@@ -95,7 +95,7 @@ func (p *Publisher) loadNewest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := p.loadPins(ctx); err != nil {
+	if err := p.loadKept(ctx); err != nil {
 		return err
 	}
 	if last == 0 {

@@ -61,6 +61,9 @@ func (p *Publisher) collect(ctx context.Context, r *CollectResult) error {
 	if n == 0 {
 		return nil // No publication names anything yet, so garbage cannot be recognized.
 	}
+	if err := p.setHorizon(ctx); err != nil {
+		return err
+	}
 	failpoint.Point("publish.collect.before")
 	if err := p.collectTables(ctx, n, kept, r); err != nil {
 		return err

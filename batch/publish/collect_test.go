@@ -1,10 +1,13 @@
 package publish
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
+	"recount/schemas/query"
 	"recount/schemas/sqlschema"
 )
 
@@ -34,6 +37,51 @@ func (w *world) rowsOf(p *Publisher, n uint64, view string) (got, want uint64) {
 			bucketSQL(b.Bucket), b.Ver))
 	}
 	return got, want
+}
+
+// TestRaisedKeep collects with batch.keep 3. A later process with batch.keep 6 must not list what was
+// collected: it refuses to pin it, and does not answer from it. It lists 6 when there are 6 that were never collected.
+func TestRaisedKeep(t *testing.T) {
+	t.Parallel()
+	w, r := newRandomWorld(t)
+	c := catalogOf(wideView())
+	publish := func(p *Publisher, times int) {
+		for range times {
+			w.land("flight", randomEvents(r, 20, epoch.UnixMicro(), 3)...)
+			w.recompute(p)
+			w.advance(time.Hour)
+		}
+	}
+	p := w.publisher(c, nil)
+	publish(p, 7)
+	w.collect(p)
+	raised := w.unstarted(c, nil)
+	raised.cfg.Keep = 6
+	if err := raised.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := raised.Kept(); !slices.Equal(got, []uint64{5, 6, 7}) {
+		t.Errorf("kept after a start with a larger batch.keep: %v, want 5 to 7", got)
+	}
+	if _, err := raised.StateAt(t.Context(), 4); !errors.Is(err, query.ErrCollected) {
+		t.Errorf("asking for a collected publication: got %v, want query.ErrCollected", err)
+	}
+	if err := raised.Pin(t.Context(), 4); !errors.Is(err, query.ErrCollected) {
+		t.Errorf("pinning a collected publication: got %v, want query.ErrCollected", err)
+	}
+	publish(raised, 4)
+	if got := raised.Kept(); !slices.Equal(got, []uint64{6, 7, 8, 9, 10, 11}) {
+		t.Errorf("kept after four more publications: %v, want 6 to 11", got)
+	}
+	w.collect(raised)
+	for _, n := range raised.Kept() {
+		if got, want := w.rowsOf(raised, n, "wide"); got != want || want == 0 {
+			t.Errorf("publication %d: %d of %d rows are left", n, got, want)
+		}
+	}
+	if keys, err := w.records.List(t.Context(), CollectedPrefix); err != nil || len(keys) != 1 {
+		t.Errorf("horizons of collection: %v, %v; want the newest", keys, err)
+	}
 }
 
 // TestCollect checks that a collection leaves the rows that kept and pinned publications name, and

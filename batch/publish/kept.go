@@ -16,6 +16,12 @@ import (
 // n for ever (P3). The key says everything, so the body is never read.
 const PinPrefix = record.PublicationPrefix + "pins/"
 
+// CollectedPrefix is the prefix of the horizons of collection. The record publish/collected/{n}, with the body
+// {"format":1,"n":7}, says that rows which only publications before n name may be gone, unless a pin keeps them.
+// Collection creates it before it deletes. Without it a publisher whose batch.keep was raised would list
+// publications that were collected under the old value. The highest counts; the others are deleted.
+const CollectedPrefix = record.PublicationPrefix + "collected/"
+
 // PinKey returns the key of the pin of publication n.
 func PinKey(n uint64) string { return fmt.Sprintf("%s%d", PinPrefix, n) }
 
@@ -36,20 +42,23 @@ func (p *Publisher) Pin(ctx context.Context, n uint64) error {
 	if err := p.Refresh(ctx); err != nil {
 		return fmt.Errorf("pin publication %d: %w", n, err)
 	}
+	if err := p.loadKept(ctx); err != nil {
+		return err
+	}
 	if oldest := p.OldestKept().N; n < oldest {
 		return fmt.Errorf("pin publication %d: %w: the pin came too late, the oldest kept publication is %d", n,
 			query.ErrCollected, oldest)
 	}
-	return p.loadPins(ctx)
+	return nil
 }
 
 // maxPinned bounds the states of pinned publications that are held in memory.
 const maxPinned = 4
 
 // firstKept returns the index in recent of the oldest kept publication. Kept are the last Keep
-// publications and those that were the newest at some time within twice the longest query. Age
-// counts from when a publication was replaced, because a reader may have begun to use it until
-// then. p.mu must be held.
+// publications and those that were the newest at some time within twice the longest query, unless
+// they may be collected already. Age counts from when a publication was replaced, because a reader may
+// have begun to use it until then. p.mu must be held.
 func (p *Publisher) firstKept() int {
 	i := max(0, len(p.recent)-p.cfg.Keep)
 	if failpoint.Off(failpoint.P3) {
@@ -58,6 +67,9 @@ func (p *Publisher) firstKept() int {
 	limit := p.cfg.Now().Add(-2 * p.cfg.LongestQuery)
 	for i > 0 && p.recent[i].Publication.Created.After(limit) {
 		i--
+	}
+	for i < len(p.recent)-1 && p.recent[i].N < p.collected {
+		i++
 	}
 	return i
 }
@@ -128,7 +140,7 @@ func (p *Publisher) StateAt(ctx context.Context, n uint64) (*record.State, error
 	if s := p.keptState(n); s != nil {
 		return s, nil
 	}
-	if err := p.loadPins(ctx); err != nil {
+	if err := p.loadKept(ctx); err != nil {
 		return nil, err
 	}
 	p.mu.Lock()
@@ -179,24 +191,73 @@ func (p *Publisher) loadPinned(ctx context.Context, n uint64) (*record.State, er
 	return s, nil
 }
 
-// loadPins reads which publications are pinned.
-func (p *Publisher) loadPins(ctx context.Context) error {
-	keys, err := p.records.List(ctx, PinPrefix)
+// loadKept reads which publications are pinned, and which may be collected.
+func (p *Publisher) loadKept(ctx context.Context) error {
+	pins, err := p.numbersBelow(ctx, PinPrefix)
 	if err != nil {
 		return fmt.Errorf("list pins: %w", err)
 	}
-	var pins []uint64
-	for _, k := range keys {
-		n, err := strconv.ParseUint(strings.TrimPrefix(k, PinPrefix), 10, 64)
-		if err != nil {
-			return fmt.Errorf("list pins: the key %s does not end in the number of a publication; remove or rename it",
-				k)
-		}
-		pins = append(pins, n)
+	horizons, err := p.numbersBelow(ctx, CollectedPrefix)
+	if err != nil {
+		return fmt.Errorf("list horizons of collection: %w", err)
 	}
-	slices.Sort(pins)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pins = pins
+	if len(horizons) > 0 {
+		p.collected = max(p.collected, horizons[len(horizons)-1])
+	}
+	return nil
+}
+
+// numbersBelow returns the numbers with which the keys below a prefix end, ascending.
+func (p *Publisher) numbersBelow(ctx context.Context, prefix string) (numbers []uint64, err error) {
+	keys, err := p.records.List(ctx, prefix)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range keys {
+		n, err := strconv.ParseUint(strings.TrimPrefix(k, prefix), 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("the key %s does not end in the number of a publication; remove or rename it", k)
+		}
+		numbers = append(numbers, n)
+	}
+	slices.Sort(numbers)
+	return numbers, nil
+}
+
+// setHorizon records that publications before the oldest kept one may be collected. Then it deletes earlier horizons.
+func (p *Publisher) setHorizon(ctx context.Context) error {
+	n := p.OldestKept().N
+	p.mu.Lock()
+	known := p.collected
+	p.mu.Unlock()
+	if n <= max(known, 1) {
+		return nil
+	}
+	body := fmt.Appendf(nil, `{"format":%d,"n":%d}`, record.CurrentFormat, n)
+	if _, _, err := p.records.Create(ctx, fmt.Sprint(CollectedPrefix, n), body); err != nil {
+		return fmt.Errorf("create the horizon of collection %d: %w", n, err)
+	}
+	if err := p.loadKept(ctx); err != nil {
+		return err
+	}
+	horizons, err := p.numbersBelow(ctx, CollectedPrefix)
+	if err != nil {
+		return fmt.Errorf("list horizons of collection: %w", err)
+	}
+	var earlier []string
+	for _, h := range horizons {
+		if h < n {
+			earlier = append(earlier, fmt.Sprint(CollectedPrefix, h))
+		}
+	}
+	if len(earlier) == 0 {
+		return nil
+	}
+	if err := p.objects.Delete(ctx, earlier...); err != nil {
+		return fmt.Errorf("delete earlier horizons of collection: %w", err)
+	}
 	return nil
 }

@@ -79,7 +79,9 @@ type Publisher struct {
 	mu     sync.Mutex      // guards the fields below
 	recent []*record.State // the states kept for their age or number, consecutive, the newest last
 	pins   []uint64        // the pinned publications, ascending
-	pinned []*record.State // a few states of pinned publications that At returned, the latest last
+	// collected is the highest horizon of collection: publications before it are kept only if they are pinned.
+	collected uint64
+	pinned    []*record.State // a few states of pinned publications that At returned, the latest last
 }
 
 // New returns a publisher. Call Start before any other method. open is called for every object that

@@ -29,7 +29,7 @@ func (p *Publisher) CheckStored(ctx context.Context) error {
 	if err := p.Refresh(ctx); err != nil {
 		return err
 	}
-	if err := p.loadPins(ctx); err != nil {
+	if err := p.loadKept(ctx); err != nil {
 		return err
 	}
 	if err := p.checkNumbers(ctx); err != nil {
@@ -44,7 +44,7 @@ func (p *Publisher) CheckStored(ctx context.Context) error {
 // checkKept is CheckStored with pinned publications, after a Refresh. It returns the number of the newest
 // publication and all kept states.
 func (p *Publisher) checkKept(ctx context.Context) (n uint64, kept []*record.State, err error) {
-	if err := p.loadPins(ctx); err != nil {
+	if err := p.loadKept(ctx); err != nil {
 		return 0, nil, err
 	}
 	if err := p.checkNumbers(ctx); err != nil {

@@ -403,6 +403,7 @@ func (o objects) Delete(_ context.Context, keys ...string) error {
 		defer o.w.mu.Unlock()
 		for _, k := range keys {
 			delete(o.w.objects, k)
+			delete(o.w.records.Bodies, k)
 		}
 		return nil
 	})

@@ -41,9 +41,9 @@ func readPublications(ctx context.Context, e *Evidence, r *recorder) (out []*pub
 		switch {
 		case ok:
 			places = append(places, place{key: key})
-		case !strings.HasPrefix(key, publish.PinPrefix):
+		case !strings.HasPrefix(key, publish.PinPrefix) && !strings.HasPrefix(key, publish.CollectedPrefix):
 			r.find(V5, Place{File: key}, "find out which program wrote it, and remove it",
-				"the key is neither that of a publication nor that of a pin")
+				"the key is not that of a publication, of a pin, or of a horizon of collection")
 		}
 	}
 	for window := range slices.Chunk(places, windowGets/8) {
@@ -269,6 +269,18 @@ func keptStates(ctx context.Context, e *Evidence, r *recorder, all []*publicatio
 	return out, nil
 }
 
+// collectedBefore returns the highest horizon of collection. Publications before it need rows only if they are
+// pinned, even if batch.keep was raised since.
+func collectedBefore(ctx context.Context, e *Evidence) (horizon uint64, err error) {
+	keys, err := e.Records.List(ctx, publish.CollectedPrefix)
+	for _, k := range keys {
+		if n, err := strconv.ParseUint(strings.TrimPrefix(k, publish.CollectedPrefix), 10, 64); err == nil {
+			horizon = max(horizon, n)
+		}
+	}
+	return horizon, err
+}
+
 // keptNumbers returns the publications whose rows must exist, ascending.
 func keptNumbers(ctx context.Context, e *Evidence, r *recorder, all []*publication) ([]uint64, error) {
 	var want []uint64
@@ -279,8 +291,14 @@ func keptNumbers(ctx context.Context, e *Evidence, r *recorder, all []*publicati
 		}
 		want = kept
 	}
+	horizon, err := collectedBefore(ctx, e)
+	if err != nil {
+		return nil, err
+	}
 	for _, p := range all[max(0, len(all)-e.Keep):] {
-		want = append(want, p.N)
+		if p.N >= horizon {
+			want = append(want, p.N)
+		}
 	}
 	pins, err := e.Records.List(ctx, publish.PinPrefix)
 	if err != nil {

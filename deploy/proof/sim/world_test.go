@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"recount/batch/lake"
+	"recount/batch/publish"
 	"recount/schemas/eventbatch"
 	"recount/schemas/position"
 	"recount/schemas/record"
@@ -263,8 +264,12 @@ func (w *world) storeObject(key string, body []byte, flip bool) {
 
 // deleteObjects removes objects. An object that a record names is then lost for good (V9).
 func (w *world) deleteObjects(keys []string) {
-	w.observe("orphan objects are collected")
 	for _, k := range keys {
+		if strings.HasPrefix(k, publish.CollectedPrefix) {
+			delete(w.records, k)
+			continue
+		}
+		w.observe("orphan objects are collected")
 		delete(w.objects, k)
 	}
 }
