@@ -12,7 +12,7 @@ import (
 	"recount/speed/eventlog"
 )
 
-// clusterConfig is the configuration of a process over external engines. Publications expire as soon as they can.
+// clusterConfig is the configuration of a process over external engines.
 func clusterConfig(dir string, e *external.Engines) server.Config {
 	cfg := config(filepath.Join(dir, "data"))
 	cfg.Log.URL = e.NATS()
@@ -24,8 +24,6 @@ func clusterConfig(dir string, e *external.Engines) server.Config {
 	cfg.ObjectStore.AccessKey = external.AccessKey
 	cfg.ObjectStore.SecretKey = external.SecretKey
 	cfg.ClickHouse.URL = e.ClickHouse()
-	cfg.Batch.Keep = 1
-	cfg.Query.Timeout = time.Second
 	return cfg
 }
 
@@ -35,6 +33,8 @@ func TestBesideLiveCluster(t *testing.T) {
 	e := external.New(t, t.TempDir())
 	e.Start()
 	w := &world{cfg: clusterConfig(t.TempDir(), e)}
+	w.cfg.Batch.Keep = 1 // Publications expire as soon as they can.
+	w.cfg.Query.Timeout = time.Second
 	c := connect(t, w.serve(t))
 	n := int64(0)
 	move := func() {

@@ -35,6 +35,9 @@ func checkConservation(ctx context.Context, e *Evidence, r *recorder, s *snapsho
 			books.States = append(books.States, st)
 		}
 	}
+	if s.countedError != nil {
+		return s.countedError
+	}
 	if n := len(books.States); n > 0 && books.States[n-1] == s.kept[len(s.kept)-1] {
 		books.Counted = s.counted
 	}

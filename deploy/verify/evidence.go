@@ -47,6 +47,7 @@ type snapshot struct {
 	witnesses    []witness                   // of the highest publication, read before publications
 	kept         []*record.State             // ascending
 	counted      map[string]map[string]int64 // what the rows of the newest of kept count; nil where that is not known
+	countedError error                       // why counted is not known
 	logs         []bounds                    // by partition; nil without a log
 	damaged      map[string]bool             // keys of the objects that V2 found missing or damaged
 	horizons     record.Horizons             // of types whose old objects may be missing
@@ -96,9 +97,7 @@ func (e *Evidence) readSnapshot(ctx context.Context, r *recorder) (*snapshot, er
 	if s.kept, err = keptStates(ctx, e, r, s.publications); err != nil {
 		return nil, fmt.Errorf("read the kept publications: %w", err)
 	}
-	if err := s.readCounted(ctx, e, r); err != nil {
-		return nil, fmt.Errorf("count the rows of publications: %w", err)
-	}
+	s.counted, s.countedError = countRows(ctx, e, r, s.kept)
 	for p := range e.Partitions {
 		if e.Log == nil {
 			break
@@ -127,22 +126,23 @@ func (e *Evidence) readSnapshot(ctx context.Context, r *recorder) (*snapshot, er
 	return s, nil
 }
 
-// readCounted counts the events of the newest kept publication's rows. It does so at once: a running system may collect
+// countRows counts the events of the newest kept publication's rows. It does so at once: a running system may collect
 // the publication before the larger checks are through, and then its rows are missing on purpose.
-func (s *snapshot) readCounted(ctx context.Context, e *Evidence, r *recorder) error {
-	if len(s.kept) == 0 || e.Cells == nil {
-		return nil
+func countRows(ctx context.Context, e *Evidence, r *recorder, kept []*record.State) (map[string]map[string]int64,
+	error) {
+	if len(kept) == 0 || e.Cells == nil {
+		return nil, nil
 	}
-	newest := s.kept[len(s.kept)-1]
+	newest := kept[len(kept)-1]
 	counted, err := e.Cells.EventsByView(ctx, newest)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	expired, err := e.expired(ctx, r, newest.N)
-	if !expired {
-		s.counted = counted
+	if expired {
+		return nil, err
 	}
-	return err
+	return counted, err
 }
 
 // expired reports whether a publication that was kept when the run began is kept no longer, so that its rows may have

@@ -398,7 +398,8 @@ func TestHealth(t *testing.T) {
 		p.NeedsRestart = func() error { return errors.New("the disk was full") }
 	})
 	res, body = call(a, "GET", "/healthz", "")
-	if p := decodeProblem(t, res, body); res.StatusCode != http.StatusServiceUnavailable || p.Code != "restart_needed" ||
+	p := decodeProblem(t, res, body)
+	if res.StatusCode != http.StatusServiceUnavailable || p.Code != "restart_needed" ||
 		!cmp.Equal(p.Reasons, []string{"the disk was full"}) {
 		t.Errorf("a process that needs a restart: %s %+v", res.Status, p)
 	}

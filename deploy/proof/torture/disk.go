@@ -111,8 +111,8 @@ func (w *world) fill(ctx context.Context, s *server, volume string) error {
 	if !w.acknowledgesWithin(ctx, 8*time.Second) {
 		how = "after a restart"
 		if err := s.healthy(ctx); err == nil {
-			return fmt.Errorf("volume %s has space again, the server accepts no events, and /healthz asks for no restart",
-				volume)
+			return fmt.Errorf("volume %s has space again, but the server accepts no events, and /healthz asks for no "+
+				"restart", volume)
 		}
 		s.kill()
 		if err := s.start(ctx); err != nil {
