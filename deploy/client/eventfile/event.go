@@ -10,8 +10,9 @@ import (
 // event builds the JSON of one row.
 type event struct {
 	mapping Mapping
-	file    string // file is the file's name without folders.
-	source  []byte // source is the JSON of the mapping's source, empty without one.
+	file    string          // file is the file's name without folders.
+	fields  map[string]bool // fields has the columns of attributes, and whether a field may have their name.
+	source  []byte          // source is the JSON of the mapping's source, empty without one.
 	row     int64
 	content []byte // content is what identify hashes.
 	buffer  []byte
@@ -27,7 +28,10 @@ type event struct {
 // part of the ids that identify makes. With one there is no source: an event that two overlapping exports hold has the
 // same id in both, and is one event only if its source is the same too.
 func newEvent(m Mapping, file string) event {
-	e := event{mapping: m, file: file}
+	e := event{mapping: m, file: file, fields: map[string]bool{}}
+	for _, column := range []string{m.ID, m.Time, m.Subject} {
+		e.fields[column] = catalog.FieldName(column)
+	}
 	if m.Source == "" && m.ID == "" {
 		e.mapping.Source = file
 	}
@@ -67,7 +71,7 @@ func (e *event) addColumn(column string, value []byte) {
 		attribute = true
 		e.subject = append(e.subject, asString(value)...)
 	}
-	if attribute && !catalog.FieldName(column) {
+	if attribute && !e.fields[column] {
 		return
 	}
 	if len(e.data) > 0 {
