@@ -15,7 +15,7 @@ import (
 // does not depend on the order of the rows. The hash is XXH64 with seed 0 over the row's bytes:
 // the columns of the table in their order, without _ver, numbers in little endian.
 //
-//	integer, float, time   8 bytes (Int128: 16); a time is in microseconds since 1970
+//	integer, float, time   8 bytes (Int128: 16, Int256: 32); a time is in microseconds since 1970
 //	string, state          the length in 8 bytes, then the bytes
 //	nullable               1 byte, which is 1 for null, then the value; zero or empty for null; a bool is 1 byte
 //	sketch                 a string: ClickHouse's text of the array, [1,2,3]

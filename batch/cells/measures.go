@@ -7,6 +7,7 @@ import (
 	"recount/batch/exact"
 	"recount/schemas/catalog"
 	"recount/schemas/distinct"
+	"recount/schemas/floatsum"
 )
 
 // measure adds the columns of a measure, which sqlschema.MeasureColumns names.
@@ -15,11 +16,11 @@ func (l *layout) measure(m catalog.Measure, t catalog.FieldType, read func(*exac
 	case catalog.Count:
 		l.unsigned(m.Name, func(b *exact.Block) []uint64 { return b.Events })
 	case catalog.Sum, catalog.Avg:
-		sum := m.Name + "__sum"
 		if t == catalog.Float64 {
-			l.number(sum, floats(read))
+			l.number(m.Name+"__near", nears(read))
+			l.far(m.Name+"__far", read)
 		} else {
-			l.number(sum, int128s(read))
+			l.number(m.Name+"__sum", int128s(read))
 		}
 		l.unsigned(m.Name+"__n", func(b *exact.Block) []uint64 { return read(b).N })
 	case catalog.Min, catalog.Max:
@@ -36,6 +37,38 @@ func int128s(read func(*exact.Block) *exact.Measure) appender {
 		m := read(b)
 		return func(dst []byte, row int) []byte { return append64(append64(dst, m.Lo[row]), uint64(m.Hi[row])) }
 	}
+}
+
+// nears appends the near part of a sum of floats, an Int256.
+func nears(read func(*exact.Block) *exact.Measure) appender {
+	return func(b *exact.Block) func([]byte, int) []byte {
+		near := read(b).Near
+		return func(dst []byte, row int) []byte {
+			for _, word := range near[row] {
+				dst = append64(dst, word)
+			}
+			return dst
+		}
+	}
+}
+
+// far adds the column of the far part of a sum of floats, which is nearly always empty.
+func (l *layout) far(name string, read func(*exact.Block) *exact.Measure) {
+	l.columns = append(l.columns, column{name: name,
+		native: values(func(b *exact.Block) func([]byte, int) []byte {
+			far := read(b).Far
+			return func(dst []byte, row int) []byte {
+				x := far[row]
+				return x.Append(binary.AppendUvarint(dst, uint64(len(x)*floatsum.BinBytes)))
+			}
+		}),
+		bytes: func(b *exact.Block) func([]byte, int) []byte {
+			far := read(b).Far
+			return func(dst []byte, row int) []byte {
+				x := far[row]
+				return x.Append(append64(dst, uint64(len(x)*floatsum.BinBytes)))
+			}
+		}})
 }
 
 // extreme adds the column of a minimum or maximum. It is null where the group has no value.

@@ -14,6 +14,7 @@ import (
 	"recount/batch/exact"
 	"recount/schemas/catalog"
 	"recount/schemas/distinct"
+	"recount/schemas/floatsum"
 	"recount/schemas/query"
 	"recount/schemas/window"
 )
@@ -102,9 +103,9 @@ type group struct {
 	delay        *int64
 	events       []event
 
-	total *big.Int // sum of delay
-	n     int      // non-null delays
-	paid  float64  // sum of fare
+	total *big.Int     // sum of delay
+	n     int          // non-null delays
+	paid  floatsum.Sum // of fare
 	paidN int
 	most  *float64
 	last  *int64
@@ -143,7 +144,7 @@ func (g *group) add(e event) {
 		g.n++
 	}
 	if e.fare != nil {
-		g.paid += *e.fare
+		g.paid.Add(*e.fare)
 		g.paidN++
 		if g.most == nil || *e.fare > *g.most {
 			g.most = e.fare
@@ -175,7 +176,7 @@ func (g *group) key() string {
 // text is the group as a row of the table.
 func (g *group) text() string {
 	return fmt.Sprint(g.bucket, " ", g.key(), " ", len(g.events), " ", len(g.events), " ", g.total, " ", g.n, " ",
-		float(g.paid), " ", g.paidN, " ", g.total, " ", g.n, " ", show(g.delay), " ", showFloat(g.most), " ",
+		exactText(g.paid), " ", g.paidN, " ", g.total, " ", g.n, " ", show(g.delay), " ", showFloat(g.most), " ",
 		show(g.last), " ", len(g.names), " ", distinct.AppendRegisters(nil, g.hashes()))
 }
 
@@ -189,8 +190,8 @@ func (g *group) viewText() string {
 		mean = float(sum / float64(g.n))
 	}
 	paid := "null"
-	if g.paidN > 0 {
-		paid = float(g.paid)
+	if v, fits := g.paid.Float64(); g.paidN > 0 && fits {
+		paid = rounded(v)
 	}
 	return fmt.Sprint(g.key(), " ", len(g.events), " ", total, " ", paid, " ", mean, " ", g.total, " ", g.n, " ",
 		show(g.delay), " ", showFloat(g.most), " ", show(g.last), " ", len(g.names))
@@ -209,6 +210,21 @@ func showFloat(v *float64) string {
 	}
 	return float(*v)
 }
+
+// exactText shows the near part of a sum as an integer, and its far part in hexadecimal.
+func exactText(s floatsum.Sum) string {
+	near := new(big.Int).SetUint64(s.Near[3])
+	for i := range 3 {
+		near.Add(near.Lsh(near, 64), new(big.Int).SetUint64(s.Near[2-i]))
+	}
+	if int64(s.Near[3]) < 0 {
+		near.Sub(near, new(big.Int).Lsh(big.NewInt(1), 256))
+	}
+	return fmt.Sprintf("%s %X", near, s.Far.Append(nil))
+}
+
+// rounded shows a sum as far as the SQL VIEW promises it.
+func rounded(v float64) string { return strconv.FormatFloat(v, 'e', 12, 64) }
 
 // float shows every bit of a float, so that 0 and -0 differ.
 func float(v float64) string { return fmt.Sprintf("%016x", math.Float64bits(v)) }
@@ -257,7 +273,13 @@ func appendMeasures(m []exact.Measure, g *group) {
 		m[i].Hi = append(m[i].Hi, high)
 	}
 	m[2].N = append(m[2].N, uint64(g.paidN))
-	m[2].Floats = append(m[2].Floats, g.paid)
+	if row := len(m[2].Near); len(g.paid.Far) > 0 {
+		if m[2].Far == nil {
+			m[2].Far = map[int]floatsum.Far{}
+		}
+		m[2].Far[row] = g.paid.Far
+	}
+	m[2].Near = append(m[2].Near, g.paid.Near)
 	m[4].N = append(m[4].N, uint64(g.n))
 	m[4].Ints = append(m[4].Ints, orZero(g.delay))
 	m[5].N = append(m[5].N, uint64(g.paidN))

@@ -14,6 +14,7 @@ import (
 
 	"recount/batch/exact"
 	"recount/schemas/catalog"
+	"recount/schemas/floatsum"
 	"recount/schemas/record"
 	"recount/schemas/sqlschema"
 )
@@ -55,12 +56,15 @@ func TestExtremes(t *testing.T) {
 	var groups []*group
 	for i, total := range []*big.Int{largest, smallest, big.NewInt(0), big.NewInt(-1)} {
 		float := []float64{math.Inf(1), math.Inf(-1), math.MaxFloat64, math.Copysign(0, -1)}[i]
+		paid := []floatsum.Sum{{Near: floatsum.Near{3: 1<<63 - 1}, Far: floatsum.Far{{Number: 0, Hi: -1 << 63}}},
+			{Near: floatsum.Near{3: 1 << 63}, Far: floatsum.Far{{Number: 127, Hi: 1<<63 - 1, Lo: 1<<64 - 1}}},
+			{Near: floatsum.Near{1, 2, 3, 4}}, {}}[i]
 		delay := []int64{math.MaxInt64, math.MinInt64, 0, -1}[i]
 		at := []int64{0, time.Date(2261, 12, 31, 23, 0, 0, 0, time.UTC).UnixMicro(), start, start}[i]
 		closed := []int64{0, at + hour - 1, start, start}[i]
 		groups = append(groups, &group{bucket: at, time: at, tenant: oddStrings[i],
 			origin: &oddStrings[len(oddStrings)-1-i], delay: &delay, events: make([]event, 1+i), total: total, n: 1,
-			paid: float, paidN: 1, most: &float, last: &closed, names: oddStrings[:i*4]})
+			paid: paid, paidN: 1, most: &float, last: &closed, names: oddStrings[:i*4]})
 	}
 	wrote := w.insert(s, math.MaxUint64, groups)
 	if diff := cmp.Diff(texts((*group).text, groups), w.readTable(c, math.MaxUint64)); diff != "" {
@@ -149,7 +153,8 @@ var wrongValues = map[string][]string{
 	"n":          {"if(ok, 2, n)"},
 	"total__sum": {"if(ok, 6, total__sum)", "if(ok, 5 + toInt128('18446744073709551616'), total__sum)"},
 	"total__n":   {"if(ok, 0, total__n)"},
-	"paid__sum":  {"if(ok, 1.6, paid__sum)", "if(isNull(ok), -0., paid__sum)"},
+	"paid__near": {"if(ok, paid__near + 1, paid__near)", "if(ok, -paid__near, paid__near)"},
+	"paid__far":  {"if(ok, concat(paid__far, repeat('\\0', 17)), paid__far)"},
 	"paid__n":    {"if(ok, 2, paid__n)"},
 	"mean__sum":  {"if(ok, 4, mean__sum)"},
 	"mean__n":    {"if(ok, 2, mean__n)"},

@@ -39,12 +39,18 @@ func sqlView(c *catalog.Catalog, v *catalog.View) string {
 // count, what a query needs to combine cells.
 func viewColumns(c *catalog.Catalog, v *catalog.View, m catalog.Measure) []string {
 	q := func(suffix string) string { return sqlschema.Quote(m.Name + suffix) }
+	sum := q("__sum")
+	named := sum
+	if c.MeasureType(v, m) == catalog.Float64 {
+		sum = sqlschema.ReadableSum(q("__near"), q("__far"))
+		named = sum + " AS " + q("__sum")
+	}
 	switch m.Kind {
 	case catalog.Sum:
-		return []string{"if(" + q("__n") + " = 0, NULL, " + q("__sum") + ") AS " + q("")}
+		return []string{"if(" + q("__n") + " = 0, NULL, " + sum + ") AS " + q("")}
 	case catalog.Avg:
-		return []string{"if(" + q("__n") + " = 0, NULL, toFloat64(" + q("__sum") + ") / " + q("__n") + ") AS " + q(""),
-			q("__sum"), q("__n")}
+		return []string{"if(" + q("__n") + " = 0, NULL, toFloat64(" + sum + ") / " + q("__n") + ") AS " + q(""),
+			named, q("__n")}
 	case catalog.Distinct:
 		typed := "CAST(" + sqlschema.Quote(sqlschema.Table(v, c.Digest(v))) + "." + q("__state") +
 			", 'AggregateFunction(uniqExact, UInt64)')"

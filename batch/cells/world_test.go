@@ -99,8 +99,9 @@ func table(c *catalog.Catalog) string {
 func (w *world) readTable(c *catalog.Catalog, version uint64) (out []string) {
 	w.t.Helper()
 	rows, err := w.db.Query(w.t.Context(), fmt.Sprintf(`SELECT toUnixTimestamp64Micro(_bucket),
-		toUnixTimestamp64Micro(time), tenant, origin, ok, delay, _events, n, toString(total__sum), total__n, paid__sum,
-		paid__n, toString(mean__sum), mean__n, least, most, toUnixTimestamp64Micro(last),
+		toUnixTimestamp64Micro(time), tenant, origin, ok, delay, _events, n, toString(total__sum), total__n,
+		concat(toString(paid__near), ' ', hex(paid__far)), paid__n, toString(mean__sum), mean__n, least, most,
+		toUnixTimestamp64Micro(last),
 		finalizeAggregation(CAST(origins__state, 'AggregateFunction(uniqExact, UInt64)')), origins__sketch
 		FROM %s WHERE _ver = %d`, table(c), version))
 	if err != nil {
@@ -110,15 +111,15 @@ func (w *world) readTable(c *catalog.Catalog, version uint64) (out []string) {
 	for rows.Next() {
 		var g group
 		var events, n, totalN, paidN, meanN, origins uint64
-		var total, mean string
+		var total, paid, mean string
 		var least *int64
 		var sketch []uint32
 		if err := rows.Scan(&g.bucket, &g.time, &g.tenant, &g.origin, &g.ok, &g.delay, &events, &n, &total, &totalN,
-			&g.paid, &paidN, &mean, &meanN, &least, &g.most, &g.last, &origins, &sketch); err != nil {
+			&paid, &paidN, &mean, &meanN, &least, &g.most, &g.last, &origins, &sketch); err != nil {
 			w.t.Fatal(err)
 		}
 		out = append(out, fmt.Sprint(g.bucket, " ", g.key(), " ", events, " ", n, " ", total, " ", totalN, " ",
-			float(g.paid), " ", paidN, " ", mean, " ", meanN, " ", show(least), " ", showFloat(g.most), " ",
+			paid, " ", paidN, " ", mean, " ", meanN, " ", show(least), " ", showFloat(g.most), " ",
 			show(g.last), " ", origins, " ", sketch))
 	}
 	if err := rows.Err(); err != nil {
@@ -153,7 +154,11 @@ func (w *world) readView() (out []string) {
 		if total != nil {
 			totalText = strconv.Quote(*total)
 		}
-		out = append(out, fmt.Sprint(g.key(), " ", n, " ", totalText, " ", showFloat(paid), " ", showFloat(mean), " ",
+		paidText := "null"
+		if paid != nil {
+			paidText = rounded(*paid)
+		}
+		out = append(out, fmt.Sprint(g.key(), " ", n, " ", totalText, " ", paidText, " ", showFloat(mean), " ",
 			sum, " ", meanN, " ", show(least), " ", showFloat(g.most), " ", show(g.last), " ", origins))
 	}
 	if err := rows.Err(); err != nil {

@@ -2,6 +2,7 @@ package exact
 
 import (
 	"recount/schemas/catalog"
+	"recount/schemas/floatsum"
 	"recount/schemas/query"
 	"recount/schemas/record"
 )
@@ -34,7 +35,7 @@ type BlockRows struct {
 // Measure is one measure of every row of a block:
 //
 //	count     no field is used: the count is the row's Events
-//	sum, avg  N non-null values; their sum is in Hi:Lo (two's complement) or in Floats
+//	sum, avg  N non-null values; their sum is in Hi:Lo (two's complement) or, for floats, in Near and Far
 //	min, max  N non-null values; the extreme is in Ints or Floats where N > 0
 //	distinct  the hashes are Hashes[Starts[row]:Starts[row+1]], ascending and unique
 type Measure struct {
@@ -43,6 +44,8 @@ type Measure struct {
 	N      []uint64
 	Hi     []int64
 	Lo     []uint64
+	Near   []floatsum.Near
+	Far    map[int]floatsum.Far // by row; rows without far values are absent
 	Ints   []int64
 	Floats []float64
 	Starts []int
@@ -111,7 +114,15 @@ func (k *coder) gather(codes []uint32, t catalog.FieldType) query.Column {
 func (a *accumulator) gather(order []int32) Measure {
 	m := Measure{
 		Measure: a.measure, Type: a.fieldType, N: gather(a.n, order), Hi: gather(a.hi, order), Lo: gather(a.lo, order),
-		Ints: gather(a.ints, order), Floats: gather(a.floats, order),
+		Near: gather(a.near, order), Ints: gather(a.ints, order), Floats: gather(a.floats, order),
+	}
+	if len(a.far) > 0 {
+		m.Far = make(map[int]floatsum.Far, len(a.far))
+		for r, g := range order {
+			if far := a.far[g]; len(far) > 0 {
+				m.Far[r] = far
+			}
+		}
 	}
 	if a.measure.Kind == catalog.Distinct {
 		m.Hashes, m.Starts = a.pairs.hashesByGroup(order)

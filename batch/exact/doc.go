@@ -11,9 +11,9 @@
 //
 // # Order, and why the rows are the same bit for bit (B1)
 //
-// Rows are visited by partition, then segment, then file order. Each group has one float sum,
-// which adds in that order. The rows of a bucket are emitted by cell and, within a cell, in the
-// order in which the groups first appeared. Work is cut into spans of buckets and, where one
-// bucket is large, into slices of whole cells. A group never crosses a cut, so a result shows
-// neither the cuts nor the number of workers.
+// Rows are visited by partition, then segment, then file order. Sums are exact, of floats too
+// (package floatsum), so they do not depend on that order. The rows of a bucket are emitted by cell
+// and, within a cell, in the order in which the groups first appeared. Work is cut into spans of
+// buckets and, where one bucket is large, into slices of whole cells. A group never crosses a cut, so
+// a result shows neither the cuts nor the number of workers.
 package exact

@@ -26,7 +26,7 @@ func nullable[T any](g *rapid.Generator[T]) *rapid.Generator[*T] { return rapid.
 // drawEvents draws events in position order. Ids are few, so that copies, conflicts and chains of
 // assigned times across neighbouring buckets are common.
 func drawEvents(t *rapid.T) (events []event) {
-	floats := rapid.SampledFrom([]float64{0, math.Copysign(0, -1), 0.5, -8, 1 << 20})
+	floats := rapid.SampledFrom([]float64{0, math.Copysign(0, -1), 0.1, -8, 1e16, -1e16, 1e308, 1e-300})
 	seq := int64(rapid.IntRange(1, 1000).Draw(t, "start"))
 	index := int32(0)
 	for range rapid.IntRange(1, 200).Draw(t, "events") {

@@ -9,6 +9,7 @@ import (
 
 	"recount/schemas/catalog"
 	"recount/schemas/distinct"
+	"recount/schemas/floatsum"
 )
 
 // accumulator keeps one measure of every group. Its fields become those of a Measure.
@@ -18,6 +19,8 @@ type accumulator struct {
 	n         []uint64 // non-null values of each group
 	hi        []int64  // 128-bit sum, two's complement
 	lo        []uint64
+	near      []floatsum.Near // sum of floats
+	far       map[int32]floatsum.Far
 	ints      []int64 // min or max
 	floats    []float64
 	pairs     pairs
@@ -29,6 +32,8 @@ func (a *accumulator) reset(rows int64) {
 	a.n = a.n[:0]
 	a.hi = a.hi[:0]
 	a.lo = a.lo[:0]
+	a.near = a.near[:0]
+	clear(a.far)
 	a.ints = a.ints[:0]
 	a.floats = a.floats[:0]
 	a.pairs.reset(rows)
@@ -60,11 +65,15 @@ func (a *accumulator) add(column arrow.Array, rowGroups []int32, groups int) err
 
 func (a *accumulator) addSum(column arrow.Array, rowGroups []int32, groups int) bool {
 	if a.fieldType == catalog.Float64 {
-		a.floats = grow(a.floats, groups)
+		a.near = grow(a.near, groups)
 		c, ok := column.(*array.Float64)
 		if ok {
 			values := c.Float64Values()
-			a.eachValue(c, rowGroups, func(g int32, i int) { a.floats[g] += values[i] })
+			a.eachValue(c, rowGroups, func(g int32, i int) {
+				if !a.near[g].Add(values[i]) {
+					a.addFar(g, values[i])
+				}
+			})
 		}
 		return ok
 	}
@@ -80,6 +89,14 @@ func (a *accumulator) addSum(column arrow.Array, rowGroups []int32, groups int) 
 		})
 	}
 	return ok
+}
+
+// addFar adds a value that is too large or too small for near. Such values are rare.
+func (a *accumulator) addFar(group int32, v float64) {
+	if a.far == nil {
+		a.far = map[int32]floatsum.Far{}
+	}
+	a.far[group] = a.far[group].Add(v)
 }
 
 func (a *accumulator) addExtreme(column arrow.Array, rowGroups []int32, groups int, least bool) bool {

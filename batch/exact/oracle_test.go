@@ -9,6 +9,7 @@ import (
 
 	"recount/schemas/catalog"
 	"recount/schemas/distinct"
+	"recount/schemas/floatsum"
 	"recount/schemas/record"
 	"recount/schemas/window"
 )
@@ -178,8 +179,7 @@ func textValue(v any) string {
 	return fmt.Sprint(v)
 }
 
-// naiveMeasure computes a measure of a group. The tests use floats that add without rounding, so the
-// order of the events does not matter.
+// naiveMeasure computes a measure of a group. Sums of floats are rounded once, whatever the order of the events.
 func naiveMeasure(measure catalog.Measure, events []event) string {
 	var values []any
 	for _, e := range events {
@@ -204,16 +204,17 @@ func naiveMeasure(measure catalog.Measure, events []event) string {
 		return fmt.Sprintf("n%d %v", len(values), best)
 	}
 	sum := new(big.Int)
-	float := 0.0
+	float := new(big.Float).SetPrec(2400)
 	for _, v := range values {
 		if i, ok := v.(int64); ok {
 			sum.Add(sum, big.NewInt(i))
 		} else {
-			float += v.(float64)
+			float.Add(float, big.NewFloat(v.(float64)))
 		}
 	}
 	if measure.Field == "f" {
-		return fmt.Sprintf("n%d %v", len(values), float)
+		rounded, _ := float.Float64()
+		return fmt.Sprintf("n%d %v", len(values), rounded+0) // An infinity means beyond the range.
 	}
 	return fmt.Sprintf("n%d %v", len(values), sum)
 }
@@ -278,6 +279,10 @@ func textMeasure(m *Measure, r int) string {
 		return fmt.Sprint(m.Hashes[m.Starts[r]:m.Starts[r+1]])
 	case (m.Kind == catalog.Min || m.Kind == catalog.Max) && m.N[r] == 0:
 		return "n0"
+	case float && (m.Kind == catalog.Sum || m.Kind == catalog.Avg):
+		sum := floatsum.Sum{Near: m.Near[r], Far: m.Far[r]}
+		rounded, _ := sum.Float64()
+		return fmt.Sprintf("n%d %v", m.N[r], rounded)
 	case float:
 		return fmt.Sprintf("n%d %v", m.N[r], m.Floats[r]+0)
 	case m.Kind == catalog.Min || m.Kind == catalog.Max:

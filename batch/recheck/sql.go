@@ -65,9 +65,11 @@ func (q *statement) text() string {
 	for _, v := range q.values() {
 		a := v.onSide(0)
 		b := v.onSide(1)
-		same = append(same, v.sameSQL(a, b))
-		published = append(published, a)
-		computed = append(computed, b)
+		same = append(same, fmt.Sprintf("ifNull(%s = %s, isNull(%s) AND isNull(%s))", a, b, a, b))
+		if !v.hidden {
+			published = append(published, v.shown(0))
+			computed = append(computed, v.shown(1))
+		}
 	}
 	return fmt.Sprintf("SELECT tenant, toString(cell), %s, if(countIf(side = 0) = 0, 'no row', "+
 		"toString(tuple(%s))), if(countIf(side = 1) = 0, 'no row', toString(tuple(%s))), count() OVER ()\n"+
@@ -82,21 +84,23 @@ type value struct {
 	name      string
 	published string // SQL of the number in the published row
 	computed  string // SQL of the number from the events
-	// size is set for a sum of floats: the SQL of the sum of their absolute values. ClickHouse adds
-	// them in any order, so the two sums may differ by a small part of that size.
-	size string
+	// far is the name of the far part if the number is the near part of a sum of floats. Both parts are
+	// compared, and their sum is shown.
+	far    string
+	hidden bool // the number is only compared
 }
 
 // onSide is the SQL of the value on one side of a group. Side 0 is published and side 1 is computed.
-func (v value) onSide(side int) string { return fmt.Sprintf("anyIf(%s, side = %d)", v.name, side) }
+func (v value) onSide(side int) string { return onSide(v.name, side) }
 
-// sameSQL is the SQL that is true where the two sides have the same value.
-func (v value) sameSQL(a, b string) string {
-	equal := fmt.Sprintf("ifNull(%s = %s, isNull(%s) AND isNull(%s))", a, b, a, b)
-	if v.size != "" {
-		return fmt.Sprintf("(%s OR abs(%s - %s) <= 1e-9 * (1 + anyIf(%s_size, side = 1)))", equal, a, b, v.name)
+func onSide(name string, side int) string { return fmt.Sprintf("anyIf(%s, side = %d)", name, side) }
+
+// shown is the SQL of what a difference shows of the value.
+func (v value) shown(side int) string {
+	if v.far != "" {
+		return sqlschema.ReadableSum(v.onSide(side), onSide(v.far, side))
 	}
-	return equal
+	return v.onSide(side)
 }
 
 // values returns the numbers of a row: its events and the columns of its measures.
@@ -111,13 +115,15 @@ func (q *statement) values() []value {
 		case catalog.Count:
 			out = append(out, value{name: name, published: column(""), computed: "count()"})
 		case catalog.Sum, catalog.Avg:
-			sum := value{name: name, published: column("__sum"), computed: "ifNull(sum(toInt128(" + field +
-				")), toInt128(0))"}
+			sums := []value{{name: name, published: column("__sum"), computed: "ifNull(sum(toInt128(" + field +
+				")), toInt128(0))"}}
 			if t == catalog.Float64 {
-				sum.computed = "ifNull(sum(" + field + "), 0.)"
-				sum.size = "ifNull(sum(abs(" + field + ")), 0.)"
+				sums = []value{{name: name, far: name + "far", published: column("__near"),
+					computed: sqlschema.NearSum(field)}, {name: name + "far", hidden: true,
+					published: column("__far"), computed: sqlschema.FarSum(field)}}
 			}
-			out = append(out, sum, value{name: name + "n", published: column("__n"), computed: "count(" + field + ")"})
+			n := value{name: name + "n", published: column("__n"), computed: "count(" + field + ")"}
+			out = append(append(out, sums...), n)
 		case catalog.Min, catalog.Max:
 			out = append(out, value{name: name, published: column(""), computed: string(m.Kind) + "(" + field + ")"})
 		case catalog.Distinct:
@@ -142,9 +148,6 @@ func (q *statement) publishedRows() string {
 	}
 	for _, v := range q.values() {
 		columns = append(columns, v.published+" AS "+v.name)
-		if v.size != "" {
-			columns = append(columns, "0. AS "+v.name+"_size")
-		}
 	}
 	return fmt.Sprintf("SELECT %s FROM %s WHERE %s = %s AND %s = %d", strings.Join(columns, ", "),
 		sqlschema.Quote(sqlschema.Table(q.view, q.catalog.Digest(q.view))),
@@ -164,9 +167,6 @@ func (q *statement) computedRows() string {
 	}
 	for _, v := range q.values() {
 		columns = append(columns, v.computed+" AS "+v.name)
-		if v.size != "" {
-			columns = append(columns, v.size+" AS "+v.name+"_size")
-		}
 	}
 	return fmt.Sprintf("SELECT %s FROM (\n%s\n)%s GROUP BY %s", strings.Join(columns, ", "), q.firstEvents(),
 		q.whereClause(), strings.Join(by, ", "))

@@ -142,8 +142,21 @@ func (e *EventType) Column(name string) (FieldType, bool) {
 func (e *EventType) SchemaID() string { return digest(e) }
 
 // Digest names exactly what the view computes: its definition, the types of its
-// event's columns it uses, and the bucket width. 16 hex digits.
+// event's columns it uses, the bucket width, and how sums of floats are kept. 16 hex digits.
 func (c *Catalog) Digest(v *View) string {
+	sums := ""
+	if slices.ContainsFunc(v.Measures, func(m Measure) bool { return c.sumsFloats(v, m) }) {
+		sums = "exact"
+	}
+	return c.digestWith(v, sums)
+}
+
+// RoundedDigest names the same as Digest, with sums of floats that were rounded in each cell. Rows were
+// published under it before such sums were exact. It is that of Digest if the view has no such sum.
+func (c *Catalog) RoundedDigest(v *View) string { return c.digestWith(v, "") }
+
+// digestWith leaves sums out where it is empty, so the digests of other views did not change.
+func (c *Catalog) digestWith(v *View, sums string) string {
 	types := map[string]FieldType{}
 	e := c.Events[v.Event]
 	for _, name := range v.Columns() {
@@ -153,7 +166,13 @@ func (c *Catalog) Digest(v *View) string {
 		View   *View
 		Types  map[string]FieldType
 		Bucket time.Duration
-	}{v, types, c.Bucket})
+		Sums   string `json:",omitempty"`
+	}{v, types, c.Bucket, sums})
+}
+
+// sumsFloats reports whether the measure keeps a sum of float64 values.
+func (c *Catalog) sumsFloats(v *View, m Measure) bool {
+	return (m.Kind == Sum || m.Kind == Avg) && c.MeasureType(v, m) == Float64
 }
 
 // DimensionType returns the type of a dimension of the view.

@@ -160,10 +160,20 @@ func TestLimits(t *testing.T) {
 func TestStoredNames(t *testing.T) {
 	t.Parallel()
 	c := flights()
-	const digest = "723ebbdd28f88afa"
+	const digest = "bb57a0dca40c989e"
+	const rounded = "723ebbdd28f88afa" // what the view had before sums of floats were exact
 	const schema = "01cbf69d6ae003b3"
 	if got := c.Digest(c.Views["departures"]); got != digest {
 		t.Errorf("the digest of a stored view has changed: got %s, want %s", got, digest)
+	}
+	if got := c.RoundedDigest(c.Views["departures"]); got != rounded {
+		t.Errorf("the digest of rows with rounded sums has changed: got %s, want %s", got, rounded)
+	}
+	integers := &View{Name: "departures", Event: "flight.departed", Cell: time.Minute,
+		Measures: []Measure{{Name: "n", Kind: Count}, {Name: "d", Kind: Sum, Field: "delay"},
+			{Name: "m", Kind: Max, Field: "distance"}}}
+	if c.Digest(integers) != c.RoundedDigest(integers) {
+		t.Error("a view without sums of floats has another digest than before")
 	}
 	if got := c.Events["flight.departed"].SchemaID(); got != schema {
 		t.Errorf("the id of a stored schema has changed: got %s, want %s", got, schema)

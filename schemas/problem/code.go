@@ -39,7 +39,6 @@ const (
 	BatchUnavailable        Code = "batch_unavailable"
 	PublicationsUnavailable Code = "publications_unavailable"
 	QueryTooLarge           Code = "query_too_large"
-	ValueOverflow           Code = "value_overflow"
 	TooManyQueries          Code = "too_many_queries"
 	QueryTimeout            Code = "query_timeout"
 )
@@ -97,7 +96,7 @@ const (
 var Codes = []Code{
 	InvalidQuery, InvalidRequest, UnknownView, UnknownPublication, PublicationCollected, ViewNotPublished,
 	PinExpired, RowsMissing, LiveUnavailable, BatchUnavailable, PublicationsUnavailable, QueryTooLarge,
-	ValueOverflow, TooManyQueries, QueryTimeout, NotAcceptable, UnsupportedMediaType, BodyTooLarge, MethodNotAllowed,
+	TooManyQueries, QueryTimeout, NotAcceptable, UnsupportedMediaType, BodyTooLarge, MethodNotAllowed,
 	NotFound, NotReady, RestartNeeded, Internal, InvalidJSON, InvalidUTF8, DuplicateKey, TooDeep, TooManyFields, EventTooLarge,
 	InvalidEvent, InvalidSpecVersion, MissingID, IDTooLong, MissingType, UnknownType, MissingSource,
 	InvalidAttribute, InvalidTime, TimeTooOld, TimeInFuture, InvalidField, NumberOutOfRange, InvalidData,

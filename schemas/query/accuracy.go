@@ -1,6 +1,7 @@
 package query
 
 import (
+	"slices"
 	"time"
 
 	"recount/schemas/position"
@@ -44,4 +45,26 @@ type Accuracy struct {
 	// was declared otherwise, and that does not fit the field's present type. Such a value counts as missing. Zero is
 	// left out.
 	Unconverted uint64 `json:"unconverted_events,omitempty"`
+	// OutOfRange names the values that are null because they do not fit their type. It is empty otherwise.
+	OutOfRange []OutOfRange `json:"out_of_range,omitempty"`
+}
+
+// OutOfRange says in which rows of an answer a measure is null because its value does not fit its type:
+// a sum of integers that is no int64, or a sum or average beyond the range of float64. In a row with a
+// live part, it may be the live value.
+type OutOfRange struct {
+	Measure string `json:"measure"`
+	// Count is how many rows there are.
+	Count int `json:"count"`
+	// Rows are the first of them, at most MaxOutOfRange. The first row of the answer is row 0.
+	Rows []int `json:"rows"`
+}
+
+// MaxOutOfRange is how many rows of a measure an answer names.
+const MaxOutOfRange = 100
+
+// NewOutOfRange names rows of an answer, which may be in any order.
+func NewOutOfRange(measure string, rows []int) OutOfRange {
+	slices.Sort(rows)
+	return OutOfRange{measure, len(rows), rows[:min(len(rows), MaxOutOfRange)]}
 }

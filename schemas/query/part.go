@@ -5,6 +5,7 @@ import (
 
 	"recount/schemas/catalog"
 	"recount/schemas/distinct"
+	"recount/schemas/floatsum"
 	"recount/schemas/position"
 )
 
@@ -40,7 +41,8 @@ func (c *Column) IsNull(row int) bool { return c.Null != nil && c.Null[row] }
 // Acc is the value of one measure of one group before it is finished.
 //
 //	count     N
-//	sum, avg  N non-null values; their sum in Hi:Lo (two's complement) or Float
+//	sum, avg  N non-null values; their sum in Hi:Lo (two's complement) or, for floats, in Sum, which may
+//	          be nil where N is 0
 //	min, max  N non-null values; the extreme in Lo (as int64) or Float
 //	distinct  from the batch layer Exact, and Registers where asked for; from the
 //	          speed layer Sketch
@@ -52,11 +54,22 @@ type Acc struct {
 	Hi     int64
 	Lo     uint64
 	Float  float64
+	Sum    *floatsum.Sum
 	Exact  uint64
 	Sketch *distinct.Sketch
 	// those of distinct.Sketch.Registers in any order, a register perhaps several times: the highest rank
 	// counts
 	Registers []uint32
+}
+
+// AccBytes is what an Acc of the measure needs, without its sketch, registers and far values.
+func (m *Measure) AccBytes() int64 {
+	const acc = 80
+	const sum = 56
+	if m.SumsFloats() {
+		return acc + sum
+	}
+	return acc
 }
 
 // AddWide adds the 128-bit number hi:lo to the sum, which 2^64 values of any size cannot overflow.

@@ -197,6 +197,7 @@ func (q *Query) checkLimit() error {
 type Scan struct {
 	View     *catalog.View
 	Digest   string // of the view's definition
+	Rounded  string // of rows with sums of floats that were rounded, which the batch layer can read too
 	Tenant   string
 	Windows  window.Windows
 	GroupBy  []Dimension
@@ -217,6 +218,14 @@ type Measure struct {
 	Type catalog.FieldType
 }
 
+// SumsFloats reports whether the measure keeps a sum of float64 values.
+func (m *Measure) SumsFloats() bool {
+	return (m.Kind == catalog.Sum || m.Kind == catalog.Avg) && m.Type == catalog.Float64
+}
+
+// Reads reports whether the batch layer can answer the scan from rows of a view with this digest.
+func (s *Scan) Reads(digest string) bool { return digest == s.Digest || digest == s.Rounded }
+
 // Resolve checks the query against the catalog, fills in defaults and returns the
 // scan. Every error is an *Error.
 func (q *Query) Resolve(c *catalog.Catalog, tenant string) (*Scan, error) {
@@ -227,7 +236,7 @@ func (q *Query) Resolve(c *catalog.Catalog, tenant string) (*Scan, error) {
 	if err := q.defaults(); err != nil {
 		return nil, err
 	}
-	s := &Scan{View: v, Digest: c.Digest(v), Tenant: tenant}
+	s := &Scan{View: v, Digest: c.Digest(v), Rounded: c.RoundedDigest(v), Tenant: tenant}
 	var err error
 	if s.Windows, err = q.windows(v.Cell); err != nil {
 		return nil, err

@@ -26,7 +26,7 @@ func Checksum(columns []Column) (string, error) {
 // valueBytes returns the SQL of the bytes of a column's value.
 func valueBytes(name, sqlType string) (string, error) {
 	switch sqlType {
-	case "UInt64", "Int128", "Float64":
+	case "UInt64", "Int128", "Int256", "Float64":
 		return numberBytes(name), nil
 	case timeType:
 		return numberBytes("toUnixTimestamp64Micro(" + name + ")"), nil

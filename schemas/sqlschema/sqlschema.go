@@ -10,7 +10,7 @@
 //	time     DateTime64(6, 'UTC')       cell start
 //	…        Nullable                   one column for each dimension (DimensionType)
 //	_events  UInt64                     events of the row
-//	…                                   one or two columns for each measure (MeasureColumns)
+//	…                                   one to three columns for each measure (MeasureColumns)
 //
 // The engine is MergeTree, partitioned by the year of _bucket, ordered by (_bucket, _ver, tenant, time).
 //
@@ -113,23 +113,25 @@ func Columns(c *catalog.Catalog, v *catalog.View) []Column {
 // MeasureColumns returns the columns a measure m is stored in:
 //
 //	count     m UInt64
-//	sum, avg  m__sum Int128 or Float64, m__n UInt64 (non-null values)
+//	sum, avg  of integers: m__sum Int128, m__n UInt64 (non-null values)
+//	          of floats: m__near Int256 and m__far String (floatsum.Sum), m__n UInt64
 //	min, max  m Nullable(Int64, Float64 or DateTime64(6))
 //	distinct  m__state String (a uniqExact state of UInt64), m__sketch Array(UInt32) (HyperLogLog registers)
 //
-// A sum is 128 bits wide so that a cell never overflows; the query says so when
-// its total does. No declared name may hold two underscores in a row.
+// A sum is so wide that a cell never overflows; the query says so when its total does. No declared name
+// may hold two underscores in a row. Tables under catalog.Catalog.RoundedDigest have m__sum Float64 in
+// place of m__near and m__far.
 func MeasureColumns(c *catalog.Catalog, v *catalog.View, m catalog.Measure) []Column {
 	t := c.MeasureType(v, m)
-	sum := "Int128"
-	if t == catalog.Float64 {
-		sum = "Float64"
-	}
 	switch m.Kind {
 	case catalog.Count:
 		return []Column{{m.Name, "UInt64"}}
 	case catalog.Sum, catalog.Avg:
-		return []Column{{m.Name + "__sum", sum}, {m.Name + "__n", "UInt64"}}
+		n := Column{m.Name + "__n", "UInt64"}
+		if t == catalog.Float64 {
+			return []Column{{m.Name + "__near", "Int256"}, {m.Name + "__far", "String"}, n}
+		}
+		return []Column{{m.Name + "__sum", "Int128"}, n}
 	case catalog.Min, catalog.Max:
 		return []Column{{m.Name, "Nullable(" + Type(t) + ")"}}
 	}

@@ -144,7 +144,6 @@ func TestLayerErrors(t *testing.T) {
 		{errors.Join(reader.ErrPublications, secret), 503, "publications_unavailable", true},
 		{&batchview.LimitError{Reason: "too many groups"}, 422, "query_too_large", false},
 		{&merge.FillError{Groups: 2, Windows: 3}, 422, "query_too_large", false},
-		{&merge.OverflowError{Measure: "n"}, 422, "value_overflow", false},
 		{errors.Join(context.DeadlineExceeded, secret), 504, "query_timeout", false},
 		{secret, 500, "internal", false},
 	} {

@@ -63,7 +63,7 @@ func TestDocumentHasTheFields(t *testing.T) {
 	d := parse(t)
 	for name, v := range map[string]any{
 		"Query": query.Query{}, "Condition": query.Condition{}, "Order": query.Order{}, "Accuracy": query.Accuracy{},
-		"Overflow": query.Overflow{}, "Problem": problem.Problem{},
+		"Overflow": query.Overflow{}, "OutOfRange": query.OutOfRange{}, "Problem": problem.Problem{},
 		"View": openapi.View{}, "Dimension": openapi.Dimension{}, "Cap": openapi.Cap{},
 		"Measure": openapi.Measure{}, "Filter": openapi.Filter{},
 		"Publication": openapi.Publication{}, "PublicationView": openapi.PublicationView{},

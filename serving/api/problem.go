@@ -78,7 +78,6 @@ func problemOf(err error) *problem.Problem {
 	var p *problem.Problem
 	var refused *query.Error
 	var limit *batchview.LimitError
-	var overflow *merge.OverflowError
 	var fill *merge.FillError
 	var tooMuch *query.TooMuchMemoryError
 	switch {
@@ -97,9 +96,6 @@ func problemOf(err error) *problem.Problem {
 	case errors.As(err, &fill):
 		return &problem.Problem{Status: http.StatusUnprocessableEntity, Code: problem.QueryTooLarge,
 			Detail: fill.Error(), Field: "fill"}
-	case errors.As(err, &overflow):
-		return &problem.Problem{Status: http.StatusUnprocessableEntity, Code: problem.ValueOverflow,
-			Detail: overflow.Error(), Field: "measures"}
 	}
 	for _, l := range layerErrors {
 		if errors.Is(err, l.err) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"recount/schemas/catalog"
+	"recount/schemas/floatsum"
 	"recount/schemas/query"
 )
 
@@ -32,6 +33,11 @@ type collector struct {
 	partName string
 	parts    []string
 
+	// sums makes the sums of floats.
+	sums floatsum.Slab
+	// hasFar says that some sum of floats has a far part. With nearSums it is missing then.
+	hasFar bool
+
 	// overflow counts the overflowed events of the current row.
 	overflow query.Overflow
 }
@@ -48,6 +54,8 @@ type measureCell struct {
 	hi     int64
 	lo     uint64
 	float  float64
+	near   floatsum.Near
+	far    string
 	sketch string
 }
 
@@ -81,6 +89,8 @@ func (m *measureCell) dest() []any {
 		return []any{&m.n}
 	case m.Kind == catalog.Distinct:
 		return []any{&m.n, &m.sketch}
+	case m.SumsFloats():
+		return []any{&m.n, &m.near[0], &m.near[1], &m.near[2], &m.near[3], &m.far}
 	case m.Type == catalog.Float64:
 		return []any{&m.n, &m.float}
 	case m.Kind == catalog.Sum || m.Kind == catalog.Avg:
@@ -111,7 +121,7 @@ func (c *collector) add(ctx context.Context) error {
 		bytes += int64(len(c.dims[d].text))
 	}
 	for j := range c.measures {
-		bytes += int64(len(c.measures[j].sketch))
+		bytes += int64(len(c.measures[j].sketch) + len(c.measures[j].far))
 	}
 	if err := c.scan.Memory.Grow(ctx, bytes); err != nil {
 		return err
@@ -130,7 +140,7 @@ func (c *collector) add(ctx context.Context) error {
 		}
 	}
 	for j := range c.measures {
-		accumulator, err := c.measures[j].accumulator()
+		accumulator, err := c.accumulator(&c.measures[j])
 		if err != nil {
 			return err
 		}
@@ -139,8 +149,18 @@ func (c *collector) add(ctx context.Context) error {
 	return nil
 }
 
-func (m *measureCell) accumulator() (query.Acc, error) {
+func (c *collector) accumulator(m *measureCell) (query.Acc, error) {
 	switch {
+	case m.SumsFloats():
+		sum := c.sums.New()
+		sum.Near = m.near
+		c.hasFar = c.hasFar || m.far != ""
+		if len(m.far) < floatsum.BinBytes {
+			return query.Acc{N: m.n, Sum: sum}, nil
+		}
+		far, err := floatsum.ParseFar(m.far)
+		sum.Far = far
+		return query.Acc{N: m.n, Sum: sum}, err
 	case m.Kind == catalog.Distinct:
 		registers, err := parseRegisters(m.sketch)
 		return query.Acc{Exact: m.n, Registers: registers}, err

@@ -35,6 +35,9 @@ func (v *Views) firstMemory(scan *query.Scan, p *pins) int64 {
 func rowBytes(scan *query.Scan) int64 {
 	const window = 4 + 8 // and the number of events
 	const dimension = 16 + 1
-	const accumulator = 72
-	return window + dimension*int64(len(scan.GroupBy)) + accumulator*int64(len(scan.Measures))
+	bytes := window + dimension*int64(len(scan.GroupBy))
+	for i := range scan.Measures {
+		bytes += scan.Measures[i].AccBytes()
+	}
+	return bytes
 }

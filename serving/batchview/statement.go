@@ -18,9 +18,9 @@ type statement struct {
 }
 
 // build returns the statement of a scan. The pins must have at least one row. alone is that of pins.condition.
-func build(scan *query.Scan, p *pins, sketches []int32, alone bool) *statement {
+func build(scan *query.Scan, p *pins, sketches []int32, alone bool, sums sumColumns) *statement {
 	st := &statement{}
-	table := sqlschema.Table(scan.View, scan.Digest)
+	table := sums.table(scan)
 	from := " FROM " + sqlschema.Quote(table)
 	inScan := st.inScan(scan, p.width)
 	conditions := st.conditions(scan)
@@ -34,12 +34,12 @@ func build(scan *query.Scan, p *pins, sketches []int32, alone bool) *statement {
 	}
 	whole := len(with) == 1 && with[0] == span{scan.Windows.From, scan.Windows.To}
 	if !whole {
-		branches = append(branches, groupColumns(scan, false)+where+inSpans(with, "AND NOT")+groupBy(scan))
+		branches = append(branches, groupColumns(scan, false, sums)+where+inSpans(with, "AND NOT")+groupBy(scan))
 	}
 	if len(with) > 0 {
 		hull := span{with[0].from, with[len(with)-1].to}
 		bucket := " AND " + rangeCondition("_bucket", hull.from-hull.from%p.width, hull.to)
-		branches = append(branches, groupColumns(scan, true)+where+bucket+inSpans(with, "AND")+groupBy(scan))
+		branches = append(branches, groupColumns(scan, true, sums)+where+bucket+inSpans(with, "AND")+groupBy(scan))
 	}
 	if overflowHidesEvents(scan) {
 		counts := overflowColumns(scan, inScan, conditions)
@@ -78,7 +78,7 @@ func hasDistinct(scan *query.Scan) bool {
 	return slices.ContainsFunc(scan.Measures, func(m query.Measure) bool { return m.Kind == catalog.Distinct })
 }
 
-func groupColumns(scan *query.Scan, sketches bool) string {
+func groupColumns(scan *query.Scan, sketches bool, sums sumColumns) string {
 	columns := []string{"toUInt8(1)", windowIndex(scan.Windows) + " AS _w"}
 	for _, d := range scan.GroupBy {
 		name := sqlschema.Quote(d.Name)
@@ -92,21 +92,21 @@ func groupColumns(scan *query.Scan, sketches bool) string {
 	}
 	columns = append(columns, "sum(_events)")
 	for _, m := range scan.Measures {
-		columns = append(columns, measureColumns(m, sketches)...)
+		columns = append(columns, measureColumns(m, sketches, sums)...)
 	}
 	columns = append(columns, noPart)
 	return "SELECT " + strings.Join(append(columns, noOverflow...), ", ")
 }
 
 // measureColumns returns the aggregates of one measure. measureCell.dest has the places of their values.
-func measureColumns(m query.Measure, sketches bool) []string {
+func measureColumns(m query.Measure, sketches bool, sums sumColumns) []string {
 	name := func(suffix string) string { return sqlschema.Quote(m.Name + suffix) }
 	switch m.Kind {
 	case catalog.Count:
 		return []string{"sum(" + name("") + ")"}
 	case catalog.Sum, catalog.Avg:
 		if m.Type == catalog.Float64 {
-			return []string{"sum(" + name("__n") + ")", "sum(" + name("__sum") + ")"}
+			return append([]string{"sum(" + name("__n") + ")"}, floatColumns(m, sums)...)
 		}
 		sum := "sum(" + name("__sum") + ")"
 		return []string{"sum(" + name("__n") + ")", "toInt64(bitShiftRight(" + sum + ", 64))", "toUInt64(" + sum + ")"}
@@ -126,6 +126,48 @@ func measureColumns(m query.Measure, sketches bool) []string {
 		return []string{exact, "toString(groupUniqArrayArrayState(" + name("__sketch") + "))"}
 	}
 	return []string{exact, "''"}
+}
+
+// sumColumns says how sums of floats are read.
+type sumColumns int
+
+const (
+	// nearSums reads near parts, and only whether there are far parts. Far values are rare, and adding
+	// even empty far parts would cost half as much again as the whole scan.
+	nearSums sumColumns = iota
+	// allSums adds far parts as well.
+	allSums
+	// roundedSums reads a table from before sums of floats were exact. It adds the sums of its rows, each of
+	// which was rounded, exactly. So the answer does not depend on the order in which rows are read.
+	roundedSums
+)
+
+// table is the table that has such sums.
+func (s sumColumns) table(scan *query.Scan) string {
+	if s == roundedSums {
+		return sqlschema.Table(scan.View, scan.Rounded)
+	}
+	return sqlschema.Table(scan.View, scan.Digest)
+}
+
+// floatColumns returns the aggregates of a sum of floats: the four words of its near part, and its far part.
+// With nearSums, a far part that is not empty stands for any.
+func floatColumns(m query.Measure, sums sumColumns) []string {
+	near := "sum(" + sqlschema.Quote(m.Name+"__near") + ")"
+	farColumn := sqlschema.Quote(m.Name + "__far")
+	far := "if(max(" + farColumn + " != ''), '!', '')"
+	switch sums {
+	case allSums:
+		far = sqlschema.MergedFar(farColumn)
+	case roundedSums:
+		near = sqlschema.NearSum(sqlschema.Quote(m.Name + "__sum"))
+		far = sqlschema.FarSum(sqlschema.Quote(m.Name + "__sum"))
+	}
+	columns := []string{"toUInt64(" + near + ")"}
+	for _, shift := range []string{"64", "128", "192"} {
+		columns = append(columns, "toUInt64(bitShiftRight("+near+", "+shift+"))")
+	}
+	return append(columns, far)
 }
 
 func groupBy(scan *query.Scan) string {
@@ -165,6 +207,8 @@ func measureZeros(m query.Measure) []string {
 		return []string{"toUInt64(0)"}
 	case m.Kind == catalog.Distinct:
 		return []string{"toUInt64(0)", "''"}
+	case m.SumsFloats():
+		return []string{"toUInt64(0)", "toUInt64(0)", "toUInt64(0)", "toUInt64(0)", "toUInt64(0)", "''"}
 	case m.Type == catalog.Float64:
 		return []string{"toUInt64(0)", "toFloat64(0)"}
 	case m.Kind == catalog.Sum || m.Kind == catalog.Avg:

@@ -3,8 +3,10 @@ package batchview
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"math/big"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"recount/deploy/embedded/chdb/chdbtest"
 	"recount/schemas/catalog"
 	"recount/schemas/distinct"
+	"recount/schemas/floatsum"
 	"recount/schemas/query"
 	"recount/schemas/record"
 	"recount/schemas/sqlschema"
@@ -28,6 +31,7 @@ type store struct {
 	catalog *catalog.Catalog
 	view    *catalog.View
 	table   string
+	digest  string // of the table
 	// ver is the last version that was used.
 	ver     uint64
 	pending [][]any
@@ -42,7 +46,8 @@ func newStore(t testing.TB) *store {
 	t.Cleanup(func() { conn.Close() })
 	c := oracle.Catalog()
 	s := &store{t: t, conn: conn, catalog: c, view: c.Views["flights"]}
-	s.table = sqlschema.Quote(sqlschema.Table(s.view, c.Digest(s.view)))
+	s.digest = c.Digest(s.view)
+	s.table = sqlschema.Quote(sqlschema.Table(s.view, s.digest))
 	s.exec(sqlschema.CreateTable(c, s.view))
 	return s
 }
@@ -102,7 +107,7 @@ func (s *store) prepare(tenant string, ver uint64, events []oracle.Event) []reco
 		values := []any{time.UnixMicro(bucket).UTC(), ver, tenant, time.UnixMicro(cell).UTC()}
 		values = append(append(values, r.Keys...), uint64(len(r.Events)))
 		for _, m := range scan.Measures {
-			values = append(values, storedColumns(m, r)...)
+			values = append(values, s.storedColumns(m, r)...)
 		}
 		s.pending = append(s.pending, values)
 	}
@@ -137,11 +142,12 @@ func (s *store) flush() {
 }
 
 // storedColumns returns the columns of a measure in the order of sqlschema.MeasureColumns.
-func storedColumns(m query.Measure, r *oracle.Row) []any {
+func (s *store) storedColumns(m query.Measure, r *oracle.Row) []any {
 	v := r.Measure(m)
 	var n uint64
 	var hashes []uint64
 	sum := new(big.Int)
+	var total floatsum.Sum
 	for _, e := range r.Events {
 		switch x := e.Fields[m.Field].(type) {
 		case string:
@@ -153,6 +159,7 @@ func storedColumns(m query.Measure, r *oracle.Row) []any {
 			sum.Add(sum, big.NewInt(x))
 		case float64:
 			n++
+			total.Add(x)
 		}
 	}
 	switch {
@@ -160,9 +167,8 @@ func storedColumns(m query.Measure, r *oracle.Row) []any {
 		return []any{uint64(len(r.Events))}
 	case m.Kind == catalog.Distinct:
 		return []any{string(distinct.AppendState(nil, hashes)), distinct.AppendRegisters(nil, hashes)}
-	case (m.Kind == catalog.Sum || m.Kind == catalog.Avg) && m.Type == catalog.Float64:
-		f, _ := v.(float64)
-		return []any{f, n}
+	case m.SumsFloats():
+		return append(s.storedSum(total), n)
 	case m.Kind == catalog.Sum || m.Kind == catalog.Avg:
 		return []any{sum, n}
 	case v != nil && m.Type == catalog.Timestamp:
@@ -171,10 +177,43 @@ func storedColumns(m query.Measure, r *oracle.Row) []any {
 	return []any{v}
 }
 
+// storedSum returns the columns of a sum of floats without the number of values.
+func (s *store) storedSum(total floatsum.Sum) []any {
+	if s.digest != s.catalog.Digest(s.view) {
+		rounded, fits := total.Float64()
+		if !fits {
+			rounded = math.Inf(1)
+		}
+		return []any{rounded}
+	}
+	near := new(big.Int)
+	for i := range total.Near {
+		near.Add(near.Lsh(near, 64), new(big.Int).SetUint64(total.Near[3-i]))
+	}
+	if int64(total.Near[3]) < 0 {
+		near.Sub(near, new(big.Int).Lsh(big.NewInt(1), 256))
+	}
+	return []any{near, string(total.Far.Append(nil))}
+}
+
+// columns returns the columns of the table.
+func (s *store) columns() []sqlschema.Column {
+	columns := sqlschema.Columns(s.catalog, s.view)
+	if s.digest == s.catalog.Digest(s.view) {
+		return columns
+	}
+	for i := range columns {
+		if name, isNear := strings.CutSuffix(columns[i].Name, "__near"); isNear {
+			columns[i] = sqlschema.Column{Name: name + "__sum", Type: "Float64"}
+		}
+	}
+	return slices.DeleteFunc(columns, func(c sqlschema.Column) bool { return strings.HasSuffix(c.Name, "__far") })
+}
+
 // state returns a publication that pins the versions with the rows that the table has of them.
 func (s *store) state(versions []record.BucketVersion) *record.State {
 	s.t.Helper()
-	checksum, err := sqlschema.Checksum(sqlschema.Columns(s.catalog, s.view))
+	checksum, err := sqlschema.Checksum(s.columns())
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -204,7 +243,7 @@ func (s *store) state(versions []record.BucketVersion) *record.State {
 		pinned[i].Checksum = there[b]
 	}
 	return &record.State{N: 7,
-		Views: map[string]record.ViewState{"flights": {Digest: s.catalog.Digest(s.view), Buckets: pinned}}}
+		Views: map[string]record.ViewState{"flights": {Digest: s.digest, Buckets: pinned}}}
 }
 
 func (s *store) resolve(q *query.Query) *query.Scan {

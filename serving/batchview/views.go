@@ -15,7 +15,6 @@ import (
 	"recount/schemas/failpoint"
 	"recount/schemas/query"
 	"recount/schemas/record"
-	"recount/schemas/sqlschema"
 )
 
 // Config bounds what one scan may cost.
@@ -91,34 +90,50 @@ type Options struct {
 // and context.DeadlineExceeded. Any other error means that ClickHouse cannot answer.
 func (v *Views) Scan(ctx context.Context, state *record.State, scan *query.Scan, opts Options) (*query.Part, error) {
 	view, ok := state.Views[scan.View.Name]
-	if ok && view.Digest != scan.Digest {
+	if ok && !scan.Reads(view.Digest) {
 		return nil, fmt.Errorf("batch view %s: publication %d has it with definition %s, not %s", scan.View.Name,
 			state.N, view.Digest, scan.Digest)
+	}
+	sums := nearSums
+	if view.Digest != scan.Digest {
+		sums = roundedSums
 	}
 	pins := pinsOf(view, scan.Windows.From, scan.Windows.To, v.cfg.Bucket)
 	if pins.rows == 0 {
 		return newCollector(scan, v.cfg.MaxGroups).part, nil
 	}
+	c, err := v.proven(ctx, state, scan, pins, opts, sums)
+	if err == nil && c.hasFar && sums == nearSums {
+		scan.Memory.Shrink(c.held)
+		c, err = v.proven(ctx, state, scan, pins, opts, allSums)
+	}
+	return c.part, err
+}
+
+// proven runs the scan until the rows that it reads are the pinned rows (Q3). The collector is never nil.
+// After an error its part is nil.
+func (v *Views) proven(ctx context.Context, state *record.State, scan *query.Scan, pins *pins, opts Options,
+	sums sumColumns) (*collector, error) {
 	memory := v.firstMemory(scan, pins)
-	p := v.proof(sqlschema.Table(scan.View, scan.Digest))
+	p := v.proof(sums.table(scan))
 	for range maxReads {
 		if proven := p.newest.Load(); proven != nil {
 			// Whether pinned rows are alone is as of the list, like all that is known of them.
-			st := build(scan, pins, opts.Sketches, proven.hasOnly(pins.versions))
+			st := build(scan, pins, opts.Sketches, proven.hasOnly(pins.versions), sums)
 			c, err := v.run(ctx, scan, st, &memory)
 			if err != nil {
-				return nil, err
+				return c, err
 			}
 			if slices.Equal(c.parts, proven.parts) {
-				return c.part, check(proven, pins, scan.View.Name, state.N)
+				return c, check(proven, pins, scan.View.Name, state.N)
 			}
 			scan.Memory.Shrink(c.held)
 		}
 		if err := v.prove(ctx, p); err != nil {
-			return nil, fmt.Errorf("check the rows of batch view %s: %w", scan.View.Name, classify(ctx, err))
+			return &collector{}, fmt.Errorf("check the rows of batch view %s: %w", scan.View.Name, classify(ctx, err))
 		}
 	}
-	return nil, fmt.Errorf("scan batch view %s: %w", scan.View.Name, ErrChanging)
+	return &collector{}, fmt.Errorf("scan batch view %s: %w", scan.View.Name, ErrChanging)
 }
 
 // check returns an error if the rows that were read are not those that the publication pins (Q3).

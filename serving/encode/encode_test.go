@@ -17,6 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"recount/schemas/catalog"
+	"recount/schemas/floatsum"
 	"recount/schemas/query"
 	"recount/serving/merge"
 	"recount/serving/oracle"
@@ -248,6 +249,12 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+func sum(v float64) *floatsum.Sum {
+	s := &floatsum.Sum{}
+	s.Add(v)
+	return s
+}
+
 func goldenParts(t *testing.T) (*query.Scan, *query.Query, *query.Part, *query.Part, query.Accuracy) {
 	q := &query.Query{View: "flights", Measures: []string{"n", "far"}, From: start, To: start.Add(time.Hour),
 		Granularity: "1h", GroupBy: []string{"origin"}, TimeZone: "America/Chicago"}
@@ -257,10 +264,10 @@ func goldenParts(t *testing.T) (*query.Scan, *query.Query, *query.Part, *query.P
 	}
 	batch := &query.Part{Windows: []int32{0, 0}, Events: []uint64{1, 1},
 		Dims:     []query.Column{{Type: catalog.String, Strings: []string{"", `OR"D`}, Null: []bool{true, false}}},
-		Measures: [][]query.Acc{{{N: 1<<53 + 1}, {N: 3}}, {{N: 1, Float: 1e300}, {}}}}
+		Measures: [][]query.Acc{{{N: 1<<53 + 1}, {N: 3}}, {{N: 1, Sum: sum(1e300)}, {}}}}
 	live := &query.Part{Windows: []int32{0}, Events: []uint64{1},
 		Dims:     []query.Column{{Type: catalog.String, Strings: []string{`OR"D`}}},
-		Measures: [][]query.Acc{{{N: 2}}, {{N: 1, Float: 0.1}}}}
+		Measures: [][]query.Acc{{{N: 2}}, {{N: 1, Sum: sum(0.1)}}}}
 	return scan, q, batch, live,
 		query.Accuracy{Cut: []uint64{1}, Through: []uint64{2}, PendingEvents: 2, Complete: true,
 			StalePartitions: []int{}}
@@ -278,7 +285,7 @@ func BenchmarkJSON(b *testing.B) {
 		p.Windows = append(p.Windows, int32(i))
 		p.Events = append(p.Events, 1)
 		p.Measures[0] = append(p.Measures[0], query.Acc{N: uint64(i)})
-		p.Measures[1] = append(p.Measures[1], query.Acc{N: 1, Float: math.Sqrt(float64(i))})
+		p.Measures[1] = append(p.Measures[1], query.Acc{N: 1, Sum: sum(math.Sqrt(float64(i)))})
 	}
 	a, err := merge.Merge(scan, q, p, nil, query.Accuracy{})
 	if err != nil {

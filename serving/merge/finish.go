@@ -1,27 +1,20 @@
 package merge
 
 import (
-	"fmt"
 	"math"
 
 	"recount/schemas/catalog"
 	"recount/schemas/distinct"
+	"recount/schemas/floatsum"
 	"recount/schemas/query"
 )
 
-// OverflowError says that a value does not fit its type. Values are never wrapped around or rounded.
-type OverflowError struct{ Measure string }
-
-func (e *OverflowError) Error() string {
-	return fmt.Sprintf("measure %s: a value does not fit its type; use a shorter range, more dimensions "+
-		"or a finer granularity", e.Measure)
-}
-
-// value is one finished value.
+// value is one finished value. A value that does not fit its type is null: it is never wrapped around.
 type value struct {
-	i    int64
-	f    float64
-	null bool
+	i      int64
+	f      float64
+	null   bool
+	beyond bool // the value does not fit its type
 }
 
 // resultType returns the type of a measure's finished values.
@@ -49,8 +42,12 @@ func join(m *query.Measure, a, b *query.Acc) *query.Acc {
 	case catalog.Sum, catalog.Avg:
 		out.Hi = a.Hi
 		out.Lo = a.Lo
-		out.Float = a.Float + b.Float
 		out.AddWide(b.Hi, b.Lo)
+		if m.SumsFloats() {
+			out.Sum = &floatsum.Sum{}
+			out.Sum.Merge(a.Sum)
+			out.Sum.Merge(b.Sum)
+		}
 	case catalog.Min:
 		out.Lo = uint64(min(int64(a.Lo), int64(b.Lo)))
 		out.Float = min(a.Float, b.Float)
@@ -63,44 +60,41 @@ func join(m *query.Measure, a, b *query.Acc) *query.Acc {
 
 // finish turns an accumulator of a measure that is not distinct into its value. A nil
 // accumulator means a group without events.
-func finish(m *query.Measure, a *query.Acc) (value, error) {
+func finish(m *query.Measure, a *query.Acc) value {
 	float := m.Type == catalog.Float64
 	switch {
 	case a == nil:
-		return value{null: m.Kind != catalog.Count}, nil
+		return value{null: m.Kind != catalog.Count}
 	case m.Kind == catalog.Count:
-		return value{i: int64(a.N)}, checkFits(m, a.N <= math.MaxInt64)
+		return intValue(int64(a.N), a.N <= math.MaxInt64)
 	case a.N == 0:
-		return value{null: true}, nil
+		return value{null: true}
+	case m.Kind == catalog.Avg && float:
+		return floatValue(a.Sum.Mean(a.N))
 	case m.Kind == catalog.Avg:
-		v := value{f: average(a, float)}
-		return v, checkFits(m, isFinite(v.f))
-	case float:
-		return value{f: a.Float}, checkFits(m, isFinite(a.Float))
+		return floatValue(floatsum.Quotient([]uint64{a.Lo, uint64(a.Hi)}, 0, a.N))
+	case m.Kind == catalog.Sum && float:
+		return floatValue(a.Sum.Float64())
 	case m.Kind == catalog.Sum:
-		v, ok := a.Int64()
-		return value{i: v}, checkFits(m, ok)
+		return intValue(a.Int64())
+	case float:
+		return value{f: a.Float + 0} // -0 is 0, whichever came first.
 	}
-	return value{i: int64(a.Lo)}, nil
+	return value{i: int64(a.Lo)}
 }
 
-func average(a *query.Acc, float bool) float64 {
-	if float {
-		return a.Float / float64(a.N)
+func intValue(i int64, fits bool) value {
+	if !fits {
+		i = 0
 	}
-	if v, ok := a.Int64(); ok {
-		return float64(v) / float64(a.N)
-	}
-	return (float64(a.Hi)*(1<<64) + float64(a.Lo)) / float64(a.N)
+	return value{i: i, null: !fits, beyond: !fits}
 }
 
-func isFinite(f float64) bool { return !math.IsInf(f, 0) && !math.IsNaN(f) }
-
-func checkFits(m *query.Measure, fits bool) error {
-	if fits {
-		return nil
+func floatValue(f float64, fits bool) value {
+	if !fits {
+		f = 0
 	}
-	return &OverflowError{m.Name}
+	return value{f: f, null: !fits, beyond: !fits}
 }
 
 // column is a measure with its accumulators in both parts.
@@ -123,12 +117,11 @@ func (c *column) accumulators(g *groups, i int) (batch, live *query.Acc) {
 }
 
 // mergedValue returns the value of row i, and the bounds of a distinct measure.
-func (c *column) mergedValue(g *groups, i int) (value, bounds, error) {
+func (c *column) mergedValue(g *groups, i int) (value, bounds) {
 	b, l := c.accumulators(g, i)
 	if c.Kind == catalog.Distinct {
 		d := mergeDistinct(b, l, c.union)
-		return value{i: d.value}, d, nil
+		return value{i: d.value}, d
 	}
-	v, err := finish(&c.Measure, join(&c.Measure, b, l))
-	return v, bounds{}, err
+	return finish(&c.Measure, join(&c.Measure, b, l)), bounds{}
 }

@@ -1,18 +1,15 @@
 package merge
 
 import (
-	"fmt"
-
 	"recount/schemas/catalog"
 	"recount/schemas/distinct"
 	"recount/schemas/query"
 )
 
 // Merge makes the answer of a resolved query from both parts, either of which may be nil. It sets
-// Exact, Truncated, Overflow and Unconverted of the given accuracy. It does not change the parts.
+// Exact, Truncated, Overflow, Unconverted and OutOfRange of the given accuracy. It does not change the parts.
 //
-// The user can avoid the errors *OverflowError and *FillError. Any other error means that a
-// part does not fit the scan.
+// The user can avoid the error *FillError. Any other error means that a part does not fit the scan.
 func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, accuracy query.Accuracy) (*Answer, error) {
 	batch = orEmpty(scan, batch)
 	live = orEmpty(scan, live)
@@ -33,10 +30,7 @@ func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, accuracy q
 		}
 	}
 	columns := newColumns(scan, batch, live)
-	rows, err := order(scan, q, g, columns)
-	if err != nil {
-		return nil, err
-	}
+	rows := order(scan, q, g, columns)
 	overflow := batch.Overflow
 	if overflow.Add(live.Overflow); overflow.Events > 0 {
 		accuracy.Overflow = &overflow
@@ -49,9 +43,7 @@ func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, accuracy q
 	a.gatherKeys(scan, g, rows)
 	place := places(rows, g.len())
 	for i := range columns {
-		if err := a.gatherMeasure(&columns[i], g, place); err != nil {
-			return nil, err
-		}
+		a.gatherMeasure(&columns[i], g, place)
 	}
 	return a, nil
 }
@@ -148,8 +140,9 @@ func places(rows []int32, n int) []int32 {
 	return place
 }
 
-// gatherMeasure finishes one measure of all rows, with its live values and bounds.
-func (a *Answer) gatherMeasure(c *column, g *groups, place []int32) error {
+// gatherMeasure finishes one measure of all rows, with its live values and bounds. Rows in which a value
+// does not fit its type are named in the accuracy.
+func (a *Answer) gatherMeasure(c *column, g *groups, place []int32) {
 	m := Measure{Name: c.Name, Kind: c.Kind, Type: resultType(c.Measure)}
 	m.Value = newValues(m.Type, a.rows)
 	if a.HasLive != nil {
@@ -159,39 +152,39 @@ func (a *Answer) gatherMeasure(c *column, g *groups, place []int32) error {
 			m.High = make([]int64, a.rows)
 		}
 	}
+	var beyond []int
 	for i, row := range place {
 		if row == none {
 			continue
 		}
-		v, d, err := c.mergedValue(g, i)
-		if err != nil {
-			return fmt.Errorf("merge: %w", err)
-		}
+		v, d := c.mergedValue(g, i)
 		m.Value.set(int(row), v)
-		if a.HasLive == nil {
-			continue
+		live := value{}
+		if a.HasLive != nil {
+			live = c.liveValue(g, i, d)
+			m.Live.set(int(row), live)
 		}
-		live, err := c.liveValue(g, i, d)
-		if err != nil {
-			return fmt.Errorf("merge: %w", err)
-		}
-		m.Live.set(int(row), live)
 		if m.Low != nil {
 			m.Low[row] = d.low
 			m.High[row] = d.high
 		}
+		if v.beyond || live.beyond {
+			beyond = append(beyond, int(row))
+		}
+	}
+	if len(beyond) > 0 {
+		a.Accuracy.OutOfRange = append(a.Accuracy.OutOfRange, query.NewOutOfRange(c.Name, beyond))
 	}
 	a.Measures = append(a.Measures, m)
-	return nil
 }
 
-func (c *column) liveValue(g *groups, i int, d bounds) (value, error) {
+func (c *column) liveValue(g *groups, i int, d bounds) value {
 	if c.Kind == catalog.Distinct {
-		return value{i: d.added, null: g.live[i] == none}, nil
+		return value{i: d.added, null: g.live[i] == none}
 	}
 	_, l := c.accumulators(g, i)
 	if l == nil {
-		return value{null: true}, nil
+		return value{null: true}
 	}
 	return finish(&c.Measure, l)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 	"recount/schemas/catalog"
 	"recount/schemas/distinct"
+	"recount/schemas/floatsum"
 	"recount/schemas/query"
 	"recount/schemas/window/windowtest"
 	"recount/serving/oracle"
@@ -45,7 +47,7 @@ func anyKey(d *Dimension, row int) any {
 func drawQuery(t *rapid.T) *query.Query {
 	q := &query.Query{View: "flights", From: start, To: start.Add(6 * time.Hour)}
 	q.Granularity = rapid.SampledFrom([]string{"", "1h", "15m", "1d"}).Draw(t, "granularity")
-	names := []string{"time", "n", "late", "mean", "worst", "far", "short", "first", "tails"}
+	names := []string{"time", "n", "late", "mean", "worst", "far", "usual", "short", "first", "tails"}
 	for _, d := range []string{"origin", "delay", "cancelled"} {
 		if rapid.Bool().Draw(t, d) {
 			q.GroupBy = append(q.GroupBy, d)
@@ -195,14 +197,24 @@ func checkRow(t *rapid.T, scan *query.Scan, a *Answer, i int, want *oracle.Row, 
 	for j := range a.Measures {
 		m := &a.Measures[j]
 		truth := want.Measure(scan.Measures[j])
-		if got := anyValue(&m.Value, i); !oracle.Equal(got, truth) {
+		if got := anyValue(&m.Value, i); got != truth {
 			t.Fatalf("row %d: %s is %v, want %v", i, m.Name, got, truth)
 		}
 		if liveRow >= 0 && m.Kind != catalog.Distinct &&
-			!oracle.Equal(anyValue(&m.Live, i), live[liveRow].Measure(scan.Measures[j])) {
+			anyValue(&m.Live, i) != live[liveRow].Measure(scan.Measures[j]) {
 			t.Fatalf("row %d: live %s is %v", i, m.Name, anyValue(&m.Live, i))
 		}
+		beyond := want.OutOfRange(scan.Measures[j]) || liveRow >= 0 && live[liveRow].OutOfRange(scan.Measures[j])
+		if named := isNamed(a.Accuracy.OutOfRange, m.Name, i); named != beyond {
+			t.Fatalf("row %d: %s is named out of range: %t, want %t", i, m.Name, named, beyond)
+		}
 	}
+}
+
+func isNamed(named []query.OutOfRange, measure string, row int) bool {
+	return slices.ContainsFunc(named, func(o query.OutOfRange) bool {
+		return o.Measure == measure && slices.Contains(o.Rows, row) && o.Count == len(o.Rows)
+	})
 }
 
 // TestDistinctBoundsHold merges batch and live sets of many sizes and overlaps, on both sides of
@@ -244,23 +256,50 @@ func checkBounds(t *testing.T, inBatch, inLive, shared int) {
 	}
 }
 
-func TestOverflowIsAnError(t *testing.T) {
+// TestOutOfRangeCostsItsOwnGroup: a sum that does not fit its type is null and named. Other groups answer.
+func TestOutOfRangeCostsItsOwnGroup(t *testing.T) {
 	t.Parallel()
-	q := &query.Query{View: "flights", Measures: []string{"late"}, From: start, To: start.Add(time.Hour)}
+	q := &query.Query{View: "flights", Measures: []string{"late", "far", "usual"}, From: start,
+		To: start.Add(time.Hour), GroupBy: []string{"origin"}}
 	scan := resolve(t, q)
-	part := func(v int64) *query.Part {
-		a := query.Acc{N: 1}
-		a.AddWide(v>>63, uint64(v))
-		return &query.Part{Windows: []int32{0}, Events: []uint64{1}, Measures: [][]query.Acc{{a}}}
+	at := func(origin string, delay int64, miles float64) oracle.Event {
+		return oracle.Event{Time: start.UnixMicro(),
+			Fields: map[string]any{"origin": origin, "delay": delay, "miles": miles}}
 	}
-	var overflow *OverflowError
-	if _, err := Merge(scan, q, part(math.MaxInt64), part(1), query.Accuracy{}); !errors.As(err, &overflow) ||
-		overflow.Measure != "late" {
-		t.Errorf("got %v", err)
+	batch := []oracle.Event{at("A", math.MaxInt64, 1e308), at("B", 1, 1), at("C", math.MinInt64, -1e308)}
+	live := []oracle.Event{at("A", 1, 1e308), at("B", 2, 0.5), at("C", math.MaxInt64, 1e308), at("C", 0, 0)}
+	a, err := Merge(scan, q, oracle.Part(scan, batch, oracle.Batch), oracle.Part(scan, live, oracle.Speed),
+		query.Accuracy{})
+	if err != nil {
+		t.Fatal(err)
 	}
-	a, err := Merge(scan, q, part(math.MinInt64), part(math.MaxInt64), query.Accuracy{})
-	if err != nil || a.Measures[0].Value.Ints[0] != -1 {
-		t.Errorf("got %v, %v", a, err)
+	var got []any
+	for i := range a.Rows() {
+		got = append(got, anyValue(&a.Measures[0].Value, i), anyValue(&a.Measures[1].Value, i),
+			anyValue(&a.Measures[2].Value, i))
+	}
+	want := []any{nil, nil, 1e308, int64(3), 1.5, 0.75, int64(-1), 0.0, 0.0}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got): %s", diff)
+	}
+	named := []query.OutOfRange{{Measure: "far", Count: 1, Rows: []int{0}}, {Measure: "late", Count: 1, Rows: []int{0}}}
+	slices.SortFunc(a.Accuracy.OutOfRange,
+		func(x, y query.OutOfRange) int { return strings.Compare(x.Measure, y.Measure) })
+	if diff := cmp.Diff(named, a.Accuracy.OutOfRange); diff != "" {
+		t.Errorf("named (-want +got): %s", diff)
+	}
+}
+
+// TestExtremeOfZeros: whether 0 or -0 comes first depends on the order of rows, so both are 0.
+func TestExtremeOfZeros(t *testing.T) {
+	t.Parallel()
+	q := &query.Query{View: "flights", Measures: []string{"short"}, From: start, To: start.Add(time.Hour)}
+	scan := resolve(t, q)
+	p := &query.Part{Windows: []int32{0}, Events: []uint64{1},
+		Measures: [][]query.Acc{{{N: 1, Float: math.Copysign(0, -1)}}}}
+	a, err := Merge(scan, q, p, nil, query.Accuracy{})
+	if err != nil || math.Signbit(a.Measures[0].Value.Floats[0]) {
+		t.Errorf("got %v, %v", a.Measures[0].Value, err)
 	}
 }
 
@@ -368,7 +407,7 @@ func bigPart(n int) *query.Part {
 		p.Dims[0].Strings = append(p.Dims[0].Strings, fmt.Sprintf("airport-%d", i/1440))
 		p.Measures[0] = append(p.Measures[0], query.Acc{N: 3})
 		p.Measures[1] = append(p.Measures[1], query.Acc{N: 3, Lo: uint64(i)})
-		p.Measures[2] = append(p.Measures[2], query.Acc{N: 3, Float: float64(i)})
+		p.Measures[2] = append(p.Measures[2], query.Acc{N: 3, Sum: &floatsum.Sum{Near: floatsum.Near{uint64(i)}}})
 	}
 	return p
 }

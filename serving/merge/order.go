@@ -20,14 +20,10 @@ type sorter struct {
 }
 
 // order returns the numbers of the first q.Limit rows in order.
-func order(scan *query.Scan, q *query.Query, g *groups, columns []column) ([]int32, error) {
+func order(scan *query.Scan, q *query.Query, g *groups, columns []column) []int32 {
 	s := &sorter{scan: scan, g: g, columns: columns}
 	for _, o := range q.OrderBy {
-		k, err := s.key(o)
-		if err != nil {
-			return nil, err
-		}
-		s.push(k)
+		s.push(s.key(o))
 	}
 	rest := []string{"time"}
 	for _, d := range scan.GroupBy {
@@ -37,13 +33,9 @@ func order(scan *query.Scan, q *query.Query, g *groups, columns []column) ([]int
 		if slices.ContainsFunc(q.OrderBy, func(o query.Order) bool { return o.By == name }) {
 			continue
 		}
-		k, err := s.key(query.Order{By: name})
-		if err != nil {
-			return nil, err
-		}
-		s.push(k)
+		s.push(s.key(query.Order{By: name}))
 	}
-	return s.first(q.Limit), nil
+	return s.first(q.Limit)
 }
 
 // push appends a key to the last word if it fits, so that most orders compare one number per row.
@@ -105,17 +97,17 @@ func (s *sorter) first(limit int) []int32 {
 	return rows
 }
 
-func (s *sorter) key(o query.Order) (sortKey, error) {
+func (s *sorter) key(o query.Order) sortKey {
 	if o.By == "time" {
 		values := make([]uint64, s.g.len())
 		for i, w := range s.g.window {
 			values[i] = uint64(w)
 		}
-		return newKey(values, nil, o.Desc), nil
+		return newKey(values, nil, o.Desc)
 	}
 	for d := range s.scan.GroupBy {
 		if s.scan.GroupBy[d].Name == o.By {
-			return s.dimKey(d, o.Desc), nil
+			return s.dimKey(d, o.Desc)
 		}
 	}
 	for i := range s.columns {
@@ -123,7 +115,7 @@ func (s *sorter) key(o query.Order) (sortKey, error) {
 			return s.measureKey(&s.columns[i], o.Desc)
 		}
 	}
-	return sortKey{rank: make([]uint64, s.g.len())}, nil
+	return sortKey{rank: make([]uint64, s.g.len())}
 }
 
 func (s *sorter) dimKey(d int, desc bool) sortKey {
@@ -172,15 +164,12 @@ func (s *sorter) stringRanks(d int, values []uint64, null []bool) {
 	}
 }
 
-func (s *sorter) measureKey(c *column, desc bool) (sortKey, error) {
+func (s *sorter) measureKey(c *column, desc bool) sortKey {
 	values := make([]uint64, s.g.len())
 	null := make([]bool, s.g.len())
 	float := resultType(c.Measure) == catalog.Float64
 	for i := range values {
-		v, _, err := c.mergedValue(s.g, i)
-		if err != nil {
-			return sortKey{}, err
-		}
+		v, _ := c.mergedValue(s.g, i)
 		if null[i] = v.null; v.null {
 			continue
 		}
@@ -188,5 +177,5 @@ func (s *sorter) measureKey(c *column, desc bool) (sortKey, error) {
 			values[i] = floatOrdinal(v.f)
 		}
 	}
-	return newKey(values, null, desc), nil
+	return newKey(values, null, desc)
 }

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"math/big"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 	"recount/schemas/catalog"
 	"recount/schemas/distinct"
+	"recount/schemas/floatsum"
 	"recount/schemas/query"
 	"recount/schemas/window"
 	"recount/schemas/window/windowtest"
@@ -34,7 +36,8 @@ func Catalog() *catalog.Catalog {
 			Measures: []catalog.Measure{
 				{Name: "n", Kind: catalog.Count}, {Name: "late", Kind: catalog.Sum, Field: "delay"},
 				{Name: "mean", Kind: catalog.Avg, Field: "delay"}, {Name: "worst", Kind: catalog.Max, Field: "delay"},
-				{Name: "far", Kind: catalog.Sum, Field: "miles"}, {Name: "short", Kind: catalog.Min, Field: "miles"},
+				{Name: "far", Kind: catalog.Sum, Field: "miles"}, {Name: "usual", Kind: catalog.Avg, Field: "miles"},
+				{Name: "short", Kind: catalog.Min, Field: "miles"},
 				{Name: "first", Kind: catalog.Min, Field: "at"}, {Name: "tails", Kind: catalog.Distinct, Field: "tail"},
 			},
 		}},
@@ -54,6 +57,10 @@ type Event struct {
 // one of them is the overflow value.
 var Strings = []string{catalog.Overflow, "", "ATL", "ORD", "OR", "ÅR", "it's", `back\slash`, "tab\tnew\nline", `"q"`,
 	"nul\x00", "NULL", `\N`, "{p0:String}", "a,b"}
+
+// Miles are the values drawn for float fields. Adding them as float64 would round, and depend on the order. The
+// sum of two of them is beyond the range of float64.
+var Miles = []float64{0, 0.25, 0.1, 12.34, -0.07, 1e16, 1, -1e16, 1e308, 1e308, -1e308, 1e-300, 5e-324}
 
 // Draw draws up to limit events of the catalog's type within [from, from + minutes).
 func Draw(t *rapid.T, from time.Time, minutes, limit int) []Event {
@@ -76,9 +83,10 @@ func draw(t *rapid.T, limit int, drawTime func(*rapid.T) int64) []Event {
 			}
 		}
 		setOrOmit("origin", rapid.SampledFrom(Strings).Draw(t, "origin"))
-		setOrOmit("delay", rapid.SampledFrom([]int64{-3, 0, 5, 1 << 40, math.MinInt64 / 200}).Draw(t, "delay"))
+		delays := []int64{-3, 0, 5, 1 << 40, math.MinInt64 + 5, math.MaxInt64 - 5}
+		setOrOmit("delay", rapid.SampledFrom(delays).Draw(t, "delay"))
 		setOrOmit("cancelled", rapid.Bool().Draw(t, "cancelled"))
-		setOrOmit("miles", float64(rapid.IntRange(-4, 40).Draw(t, "miles"))/4)
+		setOrOmit("miles", rapid.SampledFrom(Miles).Draw(t, "miles"))
 		setOrOmit("at", int64(rapid.IntRange(0, 1000).Draw(t, "at")))
 		setOrOmit("tail", fmt.Sprint("N", rapid.IntRange(0, 60).Draw(t, "tail")))
 		return e
@@ -161,7 +169,8 @@ func Keeps(where []query.Condition, e Event) bool {
 	return true
 }
 
-// Measure computes one measure of the row. The result is an int64, a float64 or nil.
+// Measure computes one measure of the row. The result is an int64, a float64 or nil. It is nil where no
+// event has a value, and where the result does not fit its type (OutOfRange).
 func (r *Row) Measure(m query.Measure) any {
 	var values []any
 	for _, e := range r.Events {
@@ -180,24 +189,56 @@ func (r *Row) Measure(m query.Measure) any {
 		return int64(len(set))
 	case len(values) == 0:
 		return nil
+	case m.Kind == catalog.Sum || m.Kind == catalog.Avg:
+		return sum(m, values)
 	case m.Type == catalog.Float64:
-		return fold(m.Kind, values, func(v any) float64 { return v.(float64) })
+		return extremum(m.Kind, values, func(v any) float64 { return v.(float64) + 0 })
 	}
-	return fold(m.Kind, values, func(v any) int64 { return v.(int64) })
+	return extremum(m.Kind, values, func(v any) int64 { return v.(int64) })
 }
 
-func fold[T int64 | float64](kind catalog.MeasureKind, values []any, convert func(any) T) any {
-	var sum T
+// OutOfRange reports whether the measure has values, but is nil because the result does not fit its type.
+func (r *Row) OutOfRange(m query.Measure) bool {
+	return r.Measure(m) == nil && slices.ContainsFunc(r.Events, func(e Event) bool { return e.Fields[m.Field] != nil })
+}
+
+// sum adds numbers with so many bits that nothing is rounded before the end.
+func sum(m query.Measure, values []any) any {
+	total := new(big.Float).SetPrec(2400)
+	for _, v := range values {
+		if i, ok := v.(int64); ok {
+			total.Add(total, new(big.Float).SetInt64(i))
+		} else {
+			total.Add(total, big.NewFloat(v.(float64)))
+		}
+	}
+	if m.Kind == catalog.Sum && m.Type == catalog.Int64 {
+		if i, accuracy := total.Int64(); accuracy == big.Exact {
+			return i
+		}
+		return nil
+	}
+	if m.Kind == catalog.Avg {
+		total.Quo(total, big.NewFloat(float64(len(values))))
+	}
+	f, _ := total.Float64()
+	if math.IsInf(f, 0) {
+		return nil
+	}
+	return f + 0
+}
+
+func extremum[T int64 | float64](kind catalog.MeasureKind, values []any, convert func(any) T) any {
 	low := convert(values[0])
 	high := convert(values[0])
 	for _, v := range values {
-		sum += convert(v)
 		low = min(low, convert(v))
 		high = max(high, convert(v))
 	}
-	return map[catalog.MeasureKind]any{
-		catalog.Sum: sum, catalog.Avg: float64(sum) / float64(len(values)), catalog.Min: low, catalog.Max: high,
-	}[kind]
+	if kind == catalog.Min {
+		return low
+	}
+	return high
 }
 
 // Compare orders two values of one column. Nulls come last in both directions.
@@ -228,14 +269,6 @@ func Compare(a, b any, desc bool) int {
 		}
 	}
 	return 0
-}
-
-// Equal compares finished values. Floats may differ in the last bits, because their sum depends
-// on the order of addition.
-func Equal(a, b any) bool {
-	x, ok := a.(float64)
-	y, ok2 := b.(float64)
-	return ok && ok2 && math.Abs(x-y) <= 1e-12*math.Abs(x) || a == b
 }
 
 // Layer is the layer that Part imitates.
@@ -287,6 +320,7 @@ func accumulate(m query.Measure, r *Row, l Layer) query.Acc {
 	}
 	var a query.Acc
 	var s distinct.Sketch
+	var total floatsum.Sum
 	for _, e := range r.Events {
 		switch v := e.Fields[m.Field].(type) {
 		case string:
@@ -298,11 +332,13 @@ func accumulate(m query.Measure, r *Row, l Layer) query.Acc {
 			}
 		case float64:
 			a.N++
-			a.Float += v
+			total.Add(v)
 		}
 	}
 	extreme := r.Measure(m)
 	switch {
+	case m.SumsFloats():
+		a.Sum = &total
 	case m.Kind == catalog.Distinct && l == Batch:
 		a.Exact = s.Estimate()
 		a.Registers = s.Registers()

@@ -119,7 +119,7 @@ func New(c Config) (*Reader, error) {
 //
 // The errors are: *query.Error; query.ErrNoPublication and query.ErrCollected (for as_of);
 // ErrNotPublished, ErrRestarts, ErrLost, ErrBatch, ErrLive and ErrPublications;
-// *batchview.LimitError, *merge.OverflowError and *merge.FillError; query.ErrMemoryBusy and
+// *batchview.LimitError and *merge.FillError; query.ErrMemoryBusy and
 // *query.TooMuchMemoryError; and the context's error.
 func (r *Reader) Answer(ctx context.Context, q *query.Query, tenant string) (*merge.Answer, error) {
 	scan, err := q.Resolve(r.Catalog, tenant)
@@ -181,7 +181,7 @@ func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan, 
 	if err != nil {
 		return nil, err
 	}
-	if published := state.Views[scan.View.Name].Digest == scan.Digest; state.N > 0 && !published &&
+	if published := scan.Reads(state.Views[scan.View.Name].Digest); state.N > 0 && !published &&
 		q.Mode != query.Live {
 		return nil, fmt.Errorf("view %s, publication %d: %w", scan.View.Name, state.N, ErrNotPublished)
 	}

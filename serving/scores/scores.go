@@ -91,8 +91,7 @@ func (c Config) Run(ctx context.Context, before, now *record.State) (*openapi.Sc
 // beyondLimits reports whether a query fails for this reason, so that no client can have got an answer.
 func beyondLimits(err error) bool {
 	var limit *batchview.LimitError
-	var sum *merge.OverflowError
-	return errors.As(err, &limit) || errors.As(err, &sum)
+	return errors.As(err, &limit)
 }
 
 // changedBuckets returns the buckets that have another version than before.

@@ -1,9 +1,12 @@
 package realtime
 
 import (
+	"maps"
 	"math"
+	"slices"
 
 	"recount/schemas/distinct"
+	"recount/schemas/floatsum"
 )
 
 func (s *intSums) encode(b []byte) []byte {
@@ -28,18 +31,35 @@ func (s *intSums) decode(d *decoder, rows int) {
 func (s *floatSums) encode(b []byte) []byte {
 	for _, r := range s.rows {
 		b = littleEndian.AppendUint64(b, r.n)
-		b = littleEndian.AppendUint64(b, math.Float64bits(r.sum))
+		for _, word := range r.near {
+			b = littleEndian.AppendUint64(b, word)
+		}
+	}
+	b = littleEndian.AppendUint64(b, uint64(len(s.far)))
+	for _, row := range slices.Sorted(maps.Keys(s.far)) {
+		b = littleEndian.AppendUint32(b, row)
+		b = append(b, uint8(len(s.far[row])))
+		b = s.far[row].Append(b)
 	}
 	return b
 }
 
 func (s *floatSums) decode(d *decoder, rows int) {
-	if !d.fits(rows, 16) {
+	if !d.fits(rows, floatSumSize) {
 		return
 	}
 	s.grow(rows)
 	for i := range s.rows {
-		s.rows[i] = floatSum{d.uint64(), d.float64()}
+		s.rows[i] = floatSum{d.uint64(), floatsum.Near{d.uint64(), d.uint64(), d.uint64(), d.uint64()}}
+	}
+	for range d.count(5) {
+		row := d.uint32()
+		far, err := floatsum.ParseFar(d.bytes(int(d.uint8()) * floatsum.BinBytes))
+		if err != nil || int(row) >= rows {
+			d.reject("a sum of row %d of %d: %v", row, rows, err)
+			return
+		}
+		s.setFar(row, far)
 	}
 }
 

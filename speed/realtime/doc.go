@@ -47,14 +47,14 @@
 // The id window has its own budget, Config.WindowEntries, which the partitions share too. An entry
 // needs about 27 bytes, and an event with an assigned time has two entries.
 //
-// # Snapshot file, version 1
+// # Snapshot file, version 2
 //
 // One file holds one partition at a segment boundary, the start of its open segment. The
 // name is pPPP-NNNNNNNNNNNNNNNNNNNN.snap: partition and a number that only grows. Numbers are
 // little endian; a list is its length as uint64 and its items; text is a list of bytes.
 //
 //	offset size
-//	0      8    magic "RCNSNAP1"
+//	0      8    magic "RCNSNAP2"
 //	8      …    sections, each:
 //	            0  1  kind
 //	            1  8  length n of the payload
@@ -78,7 +78,9 @@
 //	        tenant id, the ids of the view's dimensions,
 //	      for each row uint64 events,
 //	      for each measure but count, for each row:
-//	        sum, avg   uint64 values, then int64 high and uint64 low half, or float64
+//	        sum, avg   uint64 values, then int64 high and uint64 low half;
+//	                   for floats uint64 values, then 4 × uint64 near; after all rows a list of the rows
+//	                   with far values: uint32 row, uint8 bins, and each as package floatsum says
 //	        min, max   uint64 values, then int64 or float64
 //	        distinct   uint16 number of hashes and each as uint64, or 65535 and 16,384 ranks of a byte
 //	kind 6, unconverted, at most once after a segment, for events of which a value could not be converted
@@ -90,4 +92,8 @@
 //	  from the oldest entry in the file, int64 newest append time
 //	kind 4, identities, any number: at most 65,536 of 16 bytes, in the order of admission
 //	kind 5, end, once, last: uint64 number of sections before it
+//
+// In version 1, "RCNSNAP1", a sum of floats was uint64 values and the rounded float64. The digest of a
+// view with such a sum was another one, so its segments are not of the configured views and are counted
+// again. All else is as in version 2 and is used.
 package realtime

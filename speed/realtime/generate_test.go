@@ -63,7 +63,7 @@ func (g generator) value(name string) any {
 	case "b":
 		return g.chance(50)
 	case "f":
-		return float64(g.IntN(64)-32) / 4
+		return pick(g, 0.1, 1e16, -1e16, 1e308, 5e-324, -1e-300, 1e-9, float64(g.IntN(64)-32)/4)
 	case "i":
 		return pick[int64](g, math.MaxInt64, math.MinInt64, 0, -1, int64(g.IntN(4)))
 	case "t":

@@ -7,6 +7,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"recount/schemas/catalog"
+	"recount/schemas/floatsum"
 	"recount/schemas/query"
 )
 
@@ -91,16 +92,29 @@ func (s *intSums) merge(into []query.Acc, target []int32) {
 	}
 }
 
-// floatSums are sums of float64 values, added in the order of the log.
-type floatSums struct{ rows []floatSum }
-
-type floatSum struct {
-	n   uint64
-	sum float64
+// floatSums are exact sums of float64 values. They do not depend on the order of the log.
+type floatSums struct {
+	rows []floatSum
+	far  map[uint32]floatsum.Far // by row; values that are too large or too small for near are rare
+	bins int                     // how many bins far has in all
 }
 
+type floatSum struct {
+	n    uint64
+	near floatsum.Near
+}
+
+const (
+	floatSumSize = 40
+	farSize      = 64 // approximate bytes of a row in far, without its bins
+	binSize      = 24
+)
+
 func (s *floatSums) grow(rows int) { s.rows = resize(s.rows, rows) }
-func (s *floatSums) bytes() int64  { return int64(16 * cap(s.rows)) }
+
+func (s *floatSums) bytes() int64 {
+	return int64(floatSumSize*cap(s.rows) + farSize*len(s.far) + binSize*s.bins)
+}
 
 func (s *floatSums) add(col arrow.Array, selected []int32, rows []uint32) {
 	c, ok := col.(*array.Float64)
@@ -115,15 +129,39 @@ func (s *floatSums) add(col arrow.Array, selected []int32, rows []uint32) {
 		}
 		a := &s.rows[rows[k]]
 		a.n++
-		a.sum += values[i]
+		if !a.near.Add(values[i]) {
+			s.setFar(rows[k], s.far[rows[k]].Add(values[i]))
+		}
+	}
+}
+
+// setFar replaces the far part of a row.
+func (s *floatSums) setFar(row uint32, far floatsum.Far) {
+	if s.far == nil {
+		s.far = map[uint32]floatsum.Far{}
+	}
+	s.bins += len(far) - len(s.far[row])
+	if s.far[row] = far; len(far) == 0 {
+		delete(s.far, row)
 	}
 }
 
 func (s *floatSums) merge(into []query.Acc, target []int32) {
+	var slab floatsum.Slab
 	for r, t := range target {
-		if t >= 0 {
-			into[t].N += s.rows[r].n
-			into[t].Float += s.rows[r].sum
+		if t < 0 {
+			continue
+		}
+		a := &into[t]
+		if a.Sum == nil {
+			a.Sum = slab.New()
+		}
+		a.N += s.rows[r].n
+		a.Sum.Near.Merge(&s.rows[r].near)
+	}
+	for r, far := range s.far {
+		if t := target[r]; t >= 0 {
+			into[t].Sum.Far = into[t].Sum.Far.Merge(far)
 		}
 	}
 }

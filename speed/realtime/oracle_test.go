@@ -224,6 +224,10 @@ func naiveMeasure(m query.Measure, events []event) string {
 	if len(values) == 0 {
 		out = new(big.Rat)
 	}
+	if m.Type == catalog.Float64 {
+		rounded, _ := out.Float64() // An infinity means beyond the range.
+		return fmt.Sprintf("%d:%g", len(values), rounded)
+	}
 	return fmt.Sprintf("%d:%s", len(values), out.RatString())
 }
 
@@ -272,8 +276,11 @@ func formatMeasure(m query.Measure, a query.Acc) string {
 		return fmt.Sprint(a.N)
 	case m.Kind == catalog.Distinct:
 		return fmt.Sprint(a.Sketch.Estimate())
+	case m.Type == catalog.Float64 && (m.Kind == catalog.Sum || m.Kind == catalog.Avg):
+		rounded, _ := a.Sum.Float64()
+		return fmt.Sprintf("%d:%g", a.N, rounded)
 	case m.Type == catalog.Float64:
-		v.SetFloat64(a.Float)
+		return fmt.Sprintf("%d:%g", a.N, a.Float+0)
 	case m.Kind == catalog.Sum || m.Kind == catalog.Avg:
 		wide := new(big.Int).Lsh(big.NewInt(a.Hi), 64)
 		v.SetInt(wide.Add(wide, new(big.Int).SetUint64(a.Lo)))

@@ -268,9 +268,11 @@ func (sc *scanner) mergeTable(t *table) {
 // hold makes the scan's share of memory as large as what was gathered. It may wait, so no lock may be held.
 func (sc *scanner) hold(ctx context.Context) error {
 	const group = 8 + 4 + 12 // events, window and index
-	const accumulator = 72
 	n := int64(sc.groups.len())
-	bytes := sc.sketched + n*(group+4*int64(sc.groups.stride)+accumulator*int64(len(sc.measures)))
+	bytes := sc.sketched + n*(group+4*int64(sc.groups.stride))
+	for i := range sc.scan.Measures {
+		bytes += n * sc.scan.Measures[i].AccBytes()
+	}
 	for i := range sc.groupBy {
 		bytes += sc.groupBy[i].values.bytes() + 16*n
 	}

@@ -10,7 +10,11 @@ import (
 	"recount/schemas/position"
 )
 
-const snapshotMagic = "RCNSNAP1"
+// A snapshot of version 1 differs in sums of floats alone. Views that had them had another digest.
+const (
+	snapshotMagic = "RCNSNAP2"
+	magicVersion1 = "RCNSNAP1"
+)
 
 // The kinds of sections, in the order of the file.
 const (

@@ -17,6 +17,7 @@ import (
 
 	"recount/schemas/catalog"
 	"recount/schemas/position"
+	"recount/schemas/query"
 )
 
 var updateGolden = flag.Bool("update", false, "write the golden files")
@@ -40,6 +41,27 @@ func goldenCatalog() *catalog.Catalog {
 // them has more distinct values than a set keeps exactly.
 func goldenPartition(t testing.TB, dir string) *partition {
 	t.Helper()
+	log := goldenLog(t)
+	v := openGolden(t, dir, log, 1, 1)
+	consumeAll(t, v, log)
+	return v.partitions[0]
+}
+
+// openGolden opens views in a folder, which may have snapshots.
+func openGolden(t testing.TB, dir string, log *memLog, oldestKept, logNext uint64) *Views {
+	t.Helper()
+	epochs := []position.EpochStart{{Epoch: 1, Start: 1,
+		Rule: position.CutRule{Interval: 2 * time.Minute, Rows: 2000, Bytes: 1 << 20}}}
+	v, err := Open(DefaultConfig(dir), goldenCatalog(),
+		[]PartitionStart{{Epochs: epochs, OldestKept: oldestKept, LogNext: logNext}}, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func goldenLog(t testing.TB) *memLog {
+	t.Helper()
 	log := newMemLog(1)
 	g := generator{Rand: rand.New(rand.NewPCG(11, 12))}
 	for i := range 3 {
@@ -55,15 +77,7 @@ func goldenPartition(t testing.TB, dir string) *partition {
 			fields: map[string]any{"t": int64(i)}})
 	}
 	log.append(0, newMessage(t, wideType, testStart+180e6, many, 1), heartbeat(testStart+240e6))
-	epochs := []position.EpochStart{{Epoch: 1, Start: 1,
-		Rule: position.CutRule{Interval: 2 * time.Minute, Rows: 2000, Bytes: 1 << 20}}}
-	v, err := Open(DefaultConfig(dir), goldenCatalog(), []PartitionStart{{Epochs: epochs, OldestKept: 1, LogNext: 1}},
-		log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	consumeAll(t, v, log)
-	return v.partitions[0]
+	return log
 }
 
 func encodeSnapshot(t testing.TB, s *snapshot) []byte {
@@ -137,6 +151,45 @@ func checkGolden(t *testing.T, p *partition, name string) *snapshot {
 		t.Error("the snapshot that was read is written differently")
 	}
 	return s
+}
+
+// TestSnapshotOfVersion1 starts on a snapshot from before sums of floats were exact. Its views are counted
+// again from the oldest kept publication on, with the identities that it knew before. The answer is that of a
+// start on a snapshot of today.
+func TestSnapshotOfVersion1(t *testing.T) {
+	t.Parallel()
+	q := &query.Query{View: "every", From: time.UnixMicro(testStart).UTC().Add(-24 * time.Hour),
+		To: time.UnixMicro(testStart).UTC().Add(24 * time.Hour), GroupBy: []string{"s", "b"}}
+	s, err := q.Resolve(goldenCatalog(), "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers := map[string][]group{}
+	for file, next := range map[string]uint64{"partition_1.snap": 3, "partition.snap": 5} {
+		raw, err := os.ReadFile(filepath.Join("testdata", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "p000-00000000000000000001.snap"), raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		log := goldenLog(t)
+		v := openGolden(t, dir, log, 3, log.next(0))
+		if status := v.Status()[0]; status.Through.Seq != next || status.WindowEntries == 0 {
+			t.Errorf("%s: starts at %d with %d ids, want %d", file, status.Through.Seq, status.WindowEntries, next)
+		}
+		consumeAll(t, v, log)
+		live, err := v.Scan(t.Context(), s, []position.Offset{{Epoch: 1, Seq: 3}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		answers[file] = groupsOf(s, live.Part)
+	}
+	if diff := cmp.Diff(answers["partition.snap"], answers["partition_1.snap"]); diff != "" ||
+		len(answers["partition.snap"]) == 0 {
+		t.Errorf("answers (-version 2 +version 1): %s", diff)
+	}
 }
 
 // A flipped byte and a missing end are always found.

@@ -24,7 +24,7 @@ func readSnapshot(r io.Reader, size int64, p *plan) (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	if string(magic) != snapshotMagic {
+	if string(magic) != snapshotMagic && string(magic) != magicVersion1 {
 		return nil, fmt.Errorf("%w: it does not begin with %s", errSnapshot, snapshotMagic)
 	}
 	s := &snapshot{}

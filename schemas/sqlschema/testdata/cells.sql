@@ -1,4 +1,4 @@
-CREATE TABLE IF NOT EXISTS `cells_select_b53d5851b49bb6f4` (
+CREATE TABLE IF NOT EXISTS `cells_select_2d4f1ae2523c37bd` (
   `_bucket` DateTime64(6, 'UTC'),
   `_ver` UInt64,
   `tenant` LowCardinality(String),
@@ -11,9 +11,11 @@ CREATE TABLE IF NOT EXISTS `cells_select_b53d5851b49bb6f4` (
   `n` UInt64,
   `total__sum` Int128,
   `total__n` UInt64,
-  `cost__sum` Float64,
+  `cost__near` Int256,
+  `cost__far` String,
   `cost__n` UInt64,
-  `mean__sum` Float64,
+  `mean__near` Int256,
+  `mean__far` String,
   `mean__n` UInt64,
   `least` Nullable(Int64),
   `most` Nullable(Float64),
