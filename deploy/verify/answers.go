@@ -44,8 +44,9 @@ type answer struct {
 		Publication  uint64
 		Cut, Through []uint64
 		Truncated    bool
-		Overflow     query.Overflow // zero where the answer has null
-		Unconverted  uint64         `json:"unconverted_events"`
+		Overflow     query.Overflow     // zero where the answer has null
+		Unconverted  uint64             `json:"unconverted_events"`
+		OutOfRange   []query.OutOfRange `json:"out_of_range"`
 	}
 }
 

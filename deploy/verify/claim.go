@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"slices"
 	"time"
 
 	"recount/schemas/catalog"
+	"recount/schemas/query"
 )
 
 // judge compares the rows of an answer with the tally's groups.
@@ -16,7 +18,7 @@ func (c *claim) judge(r *recorder) {
 	where := Place{Line: c.line, View: c.scan.View.Name, Publication: c.stated.Accuracy.Publication}
 	const do = "keep the line and the data: the answer does not follow from the events that it says it covers"
 	matched := map[string]bool{}
-	for _, row := range c.stated.Rows {
+	for number, row := range c.stated.Rows {
 		key, err := c.key(row)
 		if err != nil {
 			r.find(V7, where, do, "row %v: %v", row, err)
@@ -33,7 +35,7 @@ func (c *claim) judge(r *recorder) {
 		}
 		matched[key] = true
 		for i := range c.scan.Measures {
-			if err := c.compare(row, g, i); err != nil {
+			if err := c.compare(row, number, g, i); err != nil {
 				r.find(V7, where, do, "row %v: %s %v", row, c.scan.Measures[i].Name, err)
 				return
 			}
@@ -88,8 +90,8 @@ func (c *claim) key(row map[string]any) (string, error) {
 	return groupKey(start, dims), nil
 }
 
-// compare returns an error that says how a stated measure differs from the group's.
-func (c *claim) compare(row map[string]any, g *group, i int) error {
+// compare returns an error that says how a measure of a stated row differs from the group's.
+func (c *claim) compare(row map[string]any, number int, g *group, i int) error {
 	m := c.scan.Measures[i]
 	got := row[c.scan.Measures[i].Name]
 	x := &g.measures[i]
@@ -99,28 +101,59 @@ func (c *claim) compare(row map[string]any, g *group, i int) error {
 	case catalog.Distinct:
 		return c.compareDistinct(row, m.Name, int64(len(x.distinct)))
 	}
-	if x.n == 0 {
-		if got != nil {
-			return fmt.Errorf("is %v, but no event has a value", got)
-		}
-		return nil
+	want := x.value(m)
+	if want == nil && x.n > 0 && !c.isNamed(m.Name, number) {
+		return fmt.Errorf("is %v, the events give a number that does not fit its type, and the accuracy does not "+
+			"name it", got)
 	}
-	sum := x.float
-	isFloat := m.Type == catalog.Float64
-	if !isFloat {
-		sum, _ = new(big.Float).SetInt(&x.sum).Float64()
+	if want == nil || got == nil {
+		return same(got, fmt.Sprint(want))
+	}
+	return sameValue(got, want, m.Type)
+}
+
+// isNamed reports whether the answer says that row i of a measure is out of range.
+func (c *claim) isNamed(measure string, row int) bool {
+	for _, o := range c.stated.Accuracy.OutOfRange {
+		if o.Measure == measure && (slices.Contains(o.Rows, row) || o.Count > len(o.Rows)) {
+			return true
+		}
+	}
+	return false
+}
+
+// value returns what the events give for a measure that is neither a count nor distinct: an int64, a float64, or
+// nil for no value and for one that does not fit its type.
+func (m *measure) value(declared query.Measure) any {
+	sum := m.float
+	if sum == nil {
+		sum = new(big.Float).SetPrec(exactBits).SetInt(&m.sum)
 	}
 	switch {
-	case m.Kind == catalog.Avg:
-		return near(got, sum/float64(x.n))
-	case m.Kind == catalog.Sum && isFloat:
-		return near(got, sum)
-	case m.Kind == catalog.Sum:
-		return same(got, x.sum.String())
-	case m.Kind == catalog.Min:
-		return sameValue(got, x.min, m.Type)
+	case m.n == 0:
+		return nil
+	case declared.Kind == catalog.Avg:
+		mean := new(big.Float).SetPrec(exactBits)
+		return finite(mean.Quo(sum, new(big.Float).SetInt64(m.n)))
+	case declared.Kind == catalog.Sum && declared.Type == catalog.Float64:
+		return finite(sum)
+	case declared.Kind == catalog.Sum && m.sum.IsInt64():
+		return m.sum.Int64()
+	case declared.Kind == catalog.Sum:
+		return nil
+	case declared.Kind == catalog.Min:
+		return m.min
 	}
-	return sameValue(got, x.max, m.Type)
+	return m.max
+}
+
+// finite returns the nearest float64, or nil if it is beyond the range.
+func finite(v *big.Float) any {
+	f, _ := v.Float64()
+	if math.IsInf(f, 0) {
+		return nil
+	}
+	return f
 }
 
 func same(got any, want string) error {
@@ -130,20 +163,15 @@ func same(got any, want string) error {
 	return nil
 }
 
-// near allows for the order in which floats are added, which the protocol leaves open in answers.
-func near(got any, want float64) error {
-	n, ok := got.(json.Number)
-	f, err := n.Float64()
-	if !ok || err != nil || math.Abs(f-want) > 1e-9*max(1, math.Abs(want)) {
-		return fmt.Errorf("is %v, the events give %g", got, want)
-	}
-	return nil
-}
-
 func sameValue(got, want any, t catalog.FieldType) error {
+	if want, isFloat := want.(float64); isFloat {
+		n, ok := got.(json.Number)
+		if f, err := n.Float64(); !ok || err != nil || f != want {
+			return fmt.Errorf("is %v, the events give %v", got, want)
+		}
+		return nil
+	}
 	switch t {
-	case catalog.Float64:
-		return near(got, want.(float64))
 	case catalog.Timestamp:
 		at, err := time.Parse(time.RFC3339Nano, fmt.Sprint(got))
 		if err != nil || at.UnixMicro() != want.(int64) {

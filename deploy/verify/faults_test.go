@@ -241,6 +241,14 @@ var faults = []fault{
 	{"answer with another count", func(t *testing.T, w *world) verify.Finding {
 		return finding(verify.V7, verify.Place{View: "hits", Line: w.answered(t, `"hits":`, `"hits":1`)})
 	}},
+	{"answer with another last digit of a sum", func(t *testing.T, w *world) verify.Finding {
+		line := w.answered(t, `"cost":55.65,`, `"cost":55.650000000000006,`)
+		return finding(verify.V7, verify.Place{View: "hits", Line: line})
+	}},
+	{"answer that does not name a sum out of range", func(t *testing.T, w *world) verify.Finding {
+		line := w.answered(t, `"out_of_range":[{"measure":"cost"`, `"x":[{"measure":"cost"`)
+		return finding(verify.V7, verify.Place{View: "hits", Line: line})
+	}},
 	{"answer with another group", func(t *testing.T, w *world) verify.Finding {
 		return finding(verify.V7, verify.Place{View: "hits", Line: w.answered(t, `"page":"/p3"`, `"page":"/p9"`)})
 	}},

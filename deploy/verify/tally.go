@@ -39,10 +39,13 @@ type group struct {
 type measure struct {
 	n        int64 // values that are not missing
 	sum      big.Int
-	float    float64
-	min, max any // int64 or float64
+	float    *big.Float // sum of floats, with so many bits that nothing is rounded
+	min, max any        // int64 or float64
 	distinct map[uint64]struct{}
 }
+
+// exactBits are enough for a sum of any float64 values, and for its quotient by a number of events.
+const exactBits = 2400
 
 var seed = maphash.MakeSeed()
 
@@ -114,7 +117,10 @@ func (m *measure) add(kind catalog.MeasureKind, v any) {
 	case int64:
 		m.sum.Add(&m.sum, big.NewInt(x))
 	case float64:
-		m.float += x
+		if m.float == nil {
+			m.float = new(big.Float).SetPrec(exactBits)
+		}
+		m.float.Add(m.float, big.NewFloat(x))
 	}
 	if m.min == nil || less(v, m.min) {
 		m.min = v

@@ -66,9 +66,10 @@ func config(dir string) server.Config {
 	cfg.Landing.Interval = 100 * time.Millisecond
 	cfg.Ingest.Values = 4 // The fifth page overflows.
 	cfg.Events = map[string]server.EventConfig{"hit": {Fields: map[string]catalog.FieldType{"page": "string",
-		"user": "string", "ms": "int64"}}}
+		"user": "string", "ms": "int64", "cost": "float64"}}}
 	cfg.Views = map[string]server.ViewConfig{"hits": {Event: "hit", Dimensions: []string{"page"},
 		Measures: map[string]server.MeasureConfig{
+			"cost": {Kind: catalog.Sum, Field: "cost"}, "mean": {Kind: catalog.Avg, Field: "cost"},
 			"hits": {Kind: catalog.Count}, "ms": {Kind: catalog.Sum, Field: "ms"},
 			"users": {Kind: catalog.Distinct, Field: "user"}, "worst": {Kind: catalog.Max, Field: "ms"}}}}
 	cfg.Jobs = jobs.Config{} // Jobs run on request only.
@@ -124,15 +125,24 @@ func (c *ackClient) events(ctx context.Context, run string, first, count int64) 
 	at, _ := time.Parse(time.RFC3339, start)
 	for i := first; i < first+count; i++ {
 		fmt.Fprintf(&body, `{"specversion":"1.0","id":%q,"source":"test","type":"hit","time":%q,`+
-			`"data":{"page":"/p%d","user":"u%d","ms":%d}}`+"\n",
+			`"data":{"page":"/p%d","user":"u%d","ms":%d,"cost":%g}}`+"\n",
 			acklog.ID(run, i), at.Add(time.Duration(i%3)*time.Hour+time.Duration(i)*time.Second).Format(time.RFC3339),
-			i%5, i%37, i)
+			i%5, i%37, i, costs(i))
 	}
 	answer, err := c.SendLines(ctx, body.Bytes())
 	if err != nil || len(answer.Rejected) > 0 {
 		return fmt.Errorf("send: %w %v", err, answer.Rejected)
 	}
 	return c.log.Write(acklog.Line{Kind: acklog.Acked, Run: run, First: first, Count: count, Receipt: answer.Receipt})
+}
+
+// costs returns numbers that float64 would add to another sum in another order. Those of page 1 are so large
+// that their sum is beyond the range of float64.
+func costs(i int64) float64 {
+	if i%5 == 1 {
+		return 1e308
+	}
+	return []float64{1e16, 1, -1e16, 0.1, 12.34, 1e-300, -0.07}[i%7]
 }
 
 // refused sends an event that is refused for good and kept as a dead letter.

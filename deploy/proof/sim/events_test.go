@@ -43,11 +43,17 @@ func (e event) raw() event {
 // code returns the event's code, and false if it was sent as a text that is not a number.
 func (e event) code() (int64, bool) { return 3 * e.amount, !e.text || e.amount%4 != 3 }
 
+// cost returns the event's cost. Costs of one cell have so many sizes that their sum in float64 would depend on
+// the order, and on how they were spread over partitions and layers.
+func (e event) cost() float64 {
+	return []float64{0.1, 1e16, 0.7, 1e-300, 12.34, 3, 0.02, 1e300, 1.1, 1e-9}[e.amount]
+}
+
 // clickFields returns the fields with a code of the type.
 func clickFields(code catalog.FieldType) []catalog.Field {
 	return []catalog.Field{{Name: "amount", Type: catalog.Int64}, {Name: "code", Type: code},
-		{Name: "kind", Type: catalog.String}, {Name: "name", Type: catalog.String},
-		{Name: "user", Type: catalog.String}}
+		{Name: "cost", Type: catalog.Float64}, {Name: "kind", Type: catalog.String},
+		{Name: "name", Type: catalog.String}, {Name: "user", Type: catalog.String}}
 }
 
 // catalogs are the configurations before and after the change that some seeds make. It changes views, and it corrects
@@ -57,7 +63,7 @@ var catalogs = func() (c [2]*catalog.Catalog) {
 		return &catalog.View{Name: "by_kind", Event: "click", Dimensions: []string{"kind"}, Cell: time.Minute,
 			Where: where, Measures: []catalog.Measure{
 				{Name: "n", Kind: catalog.Count}, {Name: "total", Kind: catalog.Sum, Field: "amount"},
-				{Name: "top", Kind: catalog.Max, Field: "amount"},
+				{Name: "cost", Kind: catalog.Sum, Field: "cost"}, {Name: "top", Kind: catalog.Max, Field: "amount"},
 				{Name: "users", Kind: catalog.Distinct, Field: "user"}}}
 	}
 	each := &catalog.View{Name: "each", Event: "click", Dimensions: []string{"name"}, Cell: time.Minute,
@@ -106,9 +112,10 @@ func frame(events []event) []byte {
 		b.Field(8).AppendNull()
 		b.Field(9).(*array.Int64Builder).Append(e.amount)
 		e.appendCode(b.Field(10))
-		b.Field(11).(*array.StringBuilder).Append(e.kind)
-		b.Field(12).(*array.StringBuilder).Append(e.id)
-		b.Field(13).(*array.StringBuilder).Append(e.user)
+		b.Field(11).(*array.Float64Builder).Append(e.cost())
+		b.Field(12).(*array.StringBuilder).Append(e.kind)
+		b.Field(13).(*array.StringBuilder).Append(e.id)
+		b.Field(14).(*array.StringBuilder).Append(e.user)
 	}
 	rec := b.NewRecord()
 	defer rec.Release()

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -10,6 +11,7 @@ import (
 	"recount/schemas/catalog"
 	"recount/schemas/distinct"
 	"recount/schemas/failpoint"
+	"recount/schemas/floatsum"
 	"recount/schemas/query"
 	"recount/schemas/record"
 	"recount/schemas/sqlschema"
@@ -102,7 +104,12 @@ func addRow(p *query.Part, scan *query.Scan, b *exact.Block, r int, places map[s
 			a.N += b.Events[r]
 		case catalog.Sum:
 			a.N += src.N[r]
-			a.AddWide(src.Hi[r], src.Lo[r])
+			if m.SumsFloats() {
+				a.Sum = cmp.Or(a.Sum, &floatsum.Sum{})
+				a.Sum.Merge(&floatsum.Sum{Near: src.Near[r], Far: src.Far[r]})
+			} else {
+				a.AddWide(src.Hi[r], src.Lo[r])
+			}
 		case catalog.Max:
 			if a.N == 0 {
 				a.Lo = 1 << 63 // the least int64

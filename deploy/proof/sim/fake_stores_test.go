@@ -181,7 +181,7 @@ func (o processObjects) open(ctx context.Context, r record.Object) (exact.File, 
 		if opened, err = object.Open(ctx, r, bytes.NewReader(body)); err != nil {
 			return
 		}
-		all := append(slices.Clone(objectColumns), "amount", "code", "kind", "name", "user")
+		all := append(slices.Clone(objectColumns), "amount", "code", "cost", "kind", "name", "user")
 		for c, readErr := range opened.Read(ctx, all, 0, r.Rows) {
 			if err = readErr; err != nil {
 				return

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"maps"
+	"math/big"
 	"slices"
 	"time"
 
@@ -284,6 +285,14 @@ func compare(scan *query.Scan, must, may map[group][]event, a *merge.Answer) err
 // compareMeasure accepts every value between that of must and that of must and may together. Amounts
 // are not negative, so a value cannot be outside that range.
 func compareMeasure(m query.Measure, must, may []event, got *merge.Measure, i int) error {
+	if m.SumsFloats() {
+		low := sumCosts(must)
+		high := sumCosts(append(slices.Clone(must), may...))
+		if v := got.Value.Floats[i]; got.Value.Null[i] || v < low || v > high {
+			return fmt.Errorf("%s is %v, want %v to %v", m.Name, v, low, high)
+		}
+		return nil
+	}
 	low := computeMeasure(m, must)
 	high := computeMeasure(m, append(slices.Clone(must), may...))
 	if got.Value.Null != nil && got.Value.Null[i] && (m.Field != "code" || low > 0) {
@@ -301,6 +310,16 @@ func compareMeasure(m query.Measure, must, may []event, got *merge.Measure, i in
 		return fmt.Errorf("%s is %d, want %d to %d", m.Name, value, low, high)
 	}
 	return nil
+}
+
+// sumCosts adds with so many bits that nothing is rounded before the end.
+func sumCosts(events []event) float64 {
+	sum := new(big.Float).SetPrec(2400)
+	for _, e := range events {
+		sum.Add(sum, big.NewFloat(e.cost()))
+	}
+	rounded, _ := sum.Float64()
+	return rounded
 }
 
 // computeMeasure computes a measure of events one by one.
