@@ -71,6 +71,7 @@ type Publisher struct {
 	newest  atomic.Pointer[record.State]
 	suspect atomic.Bool // rows of the newest publication may be missing or changed
 	running sync.Mutex  // held by Recompute and Collect
+	defined bool        // this process has stored the definitions of its views; running guards it
 
 	nextCheck time.Time // when the rows of the newest publication are checked without a suspicion; running guards it
 

@@ -55,6 +55,9 @@ func (p *Publisher) recompute(ctx context.Context) (Result, error) {
 		if err := p.views.Project(ctx, p.State()); err != nil {
 			return Result{}, err
 		}
+		if err := p.createDefinitions(ctx); err != nil {
+			return Result{}, err
+		}
 		failpoint.Point("publish.plan.before")
 		plan, err := p.plan(ctx)
 		failpoint.Point("publish.plan.after")

@@ -18,7 +18,8 @@ func (s *Server) openAPI(context.Context) error {
 	ac := s.cfg.Query
 	ac.Fair = s.keys != nil // Without keys there is one tenant.
 	rc := reader.Config{Catalog: s.catalog, Publications: s.publisher, Batch: s.batch, OnGone: s.publisher.Suspect,
-		Memory: ac.Budget(), Now: failpoint.Now, Logger: s.logger, Registerer: s.registry}
+		Definition: s.publisher.Definition,
+		Memory:     ac.Budget(), Now: failpoint.Now, Logger: s.logger, Registerer: s.registry}
 	if s.views != nil {
 		rc.Live = s.views
 		rc.Known = s.views.Known

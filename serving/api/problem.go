@@ -58,6 +58,8 @@ var layerErrors = []struct {
 }{
 	{query.ErrNoPublication, http.StatusNotFound, problem.UnknownPublication, 0},
 	{query.ErrCollected, http.StatusGone, problem.PublicationCollected, 0},
+	{query.ErrNoDefinition, http.StatusConflict, problem.ViewNotPublished, 0},
+	{reader.ErrNotInPublication, http.StatusConflict, problem.ViewNotPublished, 0},
 	{reader.ErrNotPublished, http.StatusConflict, problem.ViewNotPublished, 5 * time.Second},
 	{reader.ErrRestarts, http.StatusServiceUnavailable, problem.PinExpired, time.Second},
 	{reader.ErrLost, http.StatusServiceUnavailable, problem.RowsMissing, 5 * time.Second},

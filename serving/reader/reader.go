@@ -49,6 +49,9 @@ var (
 	// ErrNotPublished means that the publication has no batch view for the view's present definition.
 	ErrNotPublished = errors.New("the view is not in the publication yet; the next recompute fills it, and mode " +
 		"live answers now")
+	// ErrNotInPublication means that the publication of as_of does not have the view.
+	ErrNotInPublication = errors.New("the publication does not have the view, because the view was declared later or " +
+		"had been removed; GET /v1/publications/{n} lists the views of a publication")
 	// ErrRestarts means that pinned rows were missing more than MaxRestarts times in sequence.
 	ErrRestarts = errors.New("publications were collected faster than the query could read them; try again")
 	// ErrLost means that rows of a kept publication are missing or changed. recount verify says which (V6).
@@ -68,6 +71,9 @@ type Config struct {
 	Catalog      *catalog.Catalog
 	Publications Publications
 	Batch        BatchViews
+	// Definition returns a catalog with the definition that a view had under a digest, or
+	// query.ErrNoDefinition. It may be nil if every publication has the declared definitions.
+	Definition func(ctx context.Context, view, digest string) (*catalog.Catalog, error)
 	// Live may be nil, which makes all partitions stale.
 	Live RealtimeViews
 	// Known returns, for each partition, the sequence before which every message is known to be in the
@@ -117,12 +123,17 @@ func New(c Config) (*Reader, error) {
 // Answer answers a query of a tenant. It sets the query's empty fields to their defaults. The caller must
 // close the answer.
 //
-// The errors are: *query.Error; query.ErrNoPublication and query.ErrCollected (for as_of);
+// The errors are: *query.Error; query.ErrNoPublication, query.ErrCollected, query.ErrNoDefinition and
+// ErrNotInPublication (for as_of);
 // ErrNotPublished, ErrRestarts, ErrLost, ErrBatch, ErrLive and ErrPublications;
 // *batchview.LimitError and *merge.FillError; query.ErrMemoryBusy and
 // *query.TooMuchMemoryError; and the context's error.
 func (r *Reader) Answer(ctx context.Context, q *query.Query, tenant string) (*merge.Answer, error) {
-	scan, err := q.Resolve(r.Catalog, tenant)
+	c, err := r.catalogFor(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	scan, err := q.Resolve(c, tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -133,6 +144,31 @@ func (r *Reader) Answer(ctx context.Context, q *query.Query, tenant string) (*me
 		return nil, err
 	}
 	return a, nil
+}
+
+// catalogFor returns the catalog with the definition of a query's view: the declared one or, for as_of, the one that the
+// view had in that publication.
+func (r *Reader) catalogFor(ctx context.Context, q *query.Query) (*catalog.Catalog, error) {
+	if q.AsOf == nil || q.Mode == query.Live || r.Definition == nil {
+		return r.Catalog, nil
+	}
+	state, err := r.pin(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	published, found := state.Views[q.View]
+	declared := r.Catalog.Views[q.View]
+	switch {
+	case !found && declared == nil, found && declared != nil && published.Digest == r.Catalog.Digest(declared):
+		return r.Catalog, nil
+	case !found:
+		return nil, fmt.Errorf("view %s, publication %d: %w", q.View, state.N, ErrNotInPublication)
+	}
+	c, err := r.Definition(ctx, q.View, published.Digest)
+	if err != nil && !errors.Is(err, query.ErrNoDefinition) {
+		return nil, fmt.Errorf("%w: %w", ErrPublications, err)
+	}
+	return c, err
 }
 
 // answer makes attempts until one needs no restart. What an attempt holds is given back before the next.

@@ -1,0 +1,110 @@
+package publish
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"recount/schemas/catalog"
+	"recount/schemas/query"
+	"recount/schemas/record"
+)
+
+// definitionPrefix is the prefix of the definitions of views.
+const definitionPrefix = "view/"
+
+// maxDefinition is the largest definition in bytes.
+const maxDefinition = 16 << 20
+
+// definition is what catalog.Catalog.Digest names: a view, the types of the columns it uses, and the bucket. A
+// publication has only the digest, and a pinned one must be answerable when the view was changed or removed (P3).
+// The document at view/hits/0123456789abcdef.json is
+//
+//	{"format":1,"view":{"name":"hits",…},"types":{"page":"string"},"bucket":3600000000000}
+type definition struct {
+	record.Header
+	View   *catalog.View                `json:"view"`
+	Types  map[string]catalog.FieldType `json:"types"`
+	Bucket time.Duration                `json:"bucket"`
+}
+
+func definitionKey(view, digest string) string {
+	return fmt.Sprintf("%s%s/%s.json", definitionPrefix, view, digest)
+}
+
+// createDefinitions stores the definitions of the declared views, once in a process and before a publication of it
+// names their digests.
+func (p *Publisher) createDefinitions(ctx context.Context) error {
+	if p.defined {
+		return nil
+	}
+	c := p.cfg.Catalog
+	for _, name := range slices.Sorted(maps.Keys(c.Views)) {
+		v := c.Views[name]
+		d := definition{record.NewHeader(), v, map[string]catalog.FieldType{}, c.Bucket}
+		for _, column := range v.Columns() {
+			d.Types[column], _ = c.Events[v.Event].Column(column)
+		}
+		raw, err := json.Marshal(d)
+		if err != nil {
+			return fmt.Errorf("encode the definition of view %s: %w", name, err)
+		}
+		// The key is made from the content, so a document that is there already says the same.
+		if _, _, err := p.records.Create(ctx, definitionKey(name, c.Digest(v)), raw); err != nil {
+			return fmt.Errorf("store the definition of view %s: %w", name, err)
+		}
+	}
+	p.defined = true
+	return nil
+}
+
+// Definition returns a catalog that has one view, with the definition of the digest. The error wraps
+// query.ErrNoDefinition if the definition is not stored.
+func (p *Publisher) Definition(ctx context.Context, view, digest string) (*catalog.Catalog, error) {
+	key := definitionKey(view, digest)
+	raw, err := p.records.Get(ctx, key)
+	if errors.Is(err, record.ErrNotFound) {
+		return nil, fmt.Errorf("view %s, definition %s: %w", view, digest, query.ErrNoDefinition)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read definition %s: %w", key, err)
+	}
+	c, err := decodeDefinition(raw)
+	if err != nil {
+		return nil, fmt.Errorf("read definition %s: %w", key, err)
+	}
+	if v := c.Views[view]; v == nil || c.Digest(v) != digest {
+		return nil, fmt.Errorf("%w: %s holds another definition; restore it from a copy of the bucket",
+			record.ErrInvalid, key)
+	}
+	return c, nil
+}
+
+func decodeDefinition(raw []byte) (*catalog.Catalog, error) {
+	if len(raw) > maxDefinition {
+		return nil, fmt.Errorf("%w: %d bytes, above the limit of %d", record.ErrInvalid, len(raw), maxDefinition)
+	}
+	var d definition
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber() // The values of filters keep their digits, so the digest is the same.
+	if err := decoder.Decode(&d); err != nil {
+		return nil, fmt.Errorf("%w: %w", record.ErrInvalid, err)
+	}
+	if err := d.Check(); err != nil {
+		return nil, err
+	}
+	if d.View == nil {
+		return nil, fmt.Errorf("%w: it has no view", record.ErrInvalid)
+	}
+	event := &catalog.EventType{Name: d.View.Event}
+	for _, name := range slices.Sorted(maps.Keys(d.Types)) {
+		event.Fields = append(event.Fields, catalog.Field{Name: name, Type: d.Types[name]})
+	}
+	return &catalog.Catalog{Events: map[string]*catalog.EventType{event.Name: event},
+		Views: map[string]*catalog.View{d.View.Name: d.View}, Bucket: d.Bucket}, nil
+}
