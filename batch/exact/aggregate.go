@@ -35,7 +35,7 @@ func (r *run) aggregate(ctx context.Context, s *span, k int) error {
 	t := r.newTask(s)
 	defer r.recycle(t)
 	for _, p := range s.parts {
-		pieces := slices.DeleteFunc(slices.Clone(p.pieces), func(x *piece) bool { return x.before })
+		pieces := slices.DeleteFunc(slices.Clone(p.pieces), func(x *piece) bool { return x.beside })
 		for _, f := range stretches(pieces, k, s.slices) {
 			drop := p.drop[f.offset:]
 			err := r.read(ctx, f.object, s.columns, f.from, f.to, func(c eventbatch.Columns) error {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
+	"sort"
 
 	"github.com/apache/arrow/go/v15/arrow/array"
 
@@ -37,15 +38,16 @@ func (r *run) dedup(ctx context.Context, s *span, p *part) (Counts, error) {
 	}
 	failpoint.Point("exact.load.after")
 	p.drop = make([]bool, p.rows)
-	d := deduper{ids: ids, drop: p.drop, fresh: int(p.fresh),
+	d := deduper{ids: ids, drop: p.drop, fresh: int(p.fresh), pieces: p.pieces,
 		accounts: make([]record.Account, len(ids.tenantCoder.values.Strings))}
 	byBucket := map[int64][]*piece{}
 	for _, x := range p.pieces {
 		byBucket[x.bucket] = append(byBucket[x.bucket], x)
+		d.starts = append(d.starts, r.objects[x.object].Start)
 	}
 	counts := make([]record.BucketCount, len(s.buckets))
 	for i, b := range s.buckets {
-		counts[i] = d.markBucket(byBucket[b], byBucket[b-r.width])
+		counts[i] = d.markBucket(byBucket[b], byBucket[b-r.width], byBucket[b+r.width])
 	}
 	found := Counts{Buckets: counts, Accounts: map[Owner]record.Account{}}
 	for code, a := range d.accounts {
@@ -58,26 +60,30 @@ func (r *run) dedup(ctx context.Context, s *span, p *part) (Counts, error) {
 
 // deduper finds the duplicates of a part, bucket by bucket.
 type deduper struct {
-	ids      *identities
-	drop     []bool
-	current  table // rows of the bucket
-	previous table // rows with assigned times of the bucket before it
-	losers   []int // rows of the bucket that are copies of another
+	ids       *identities
+	drop      []bool
+	pieces    []*piece // of the part, by offset
+	starts    []uint64 // by piece, where its segment starts
+	current   table    // rows of the bucket
+	neighbour table    // rows with assigned times of a bucket beside it
+	losers    []int    // rows of the bucket that are copies of another
 
 	fresh    int              // first row that goes into the accounts
 	accounts []record.Account // by the tenant's code
 }
 
-// markBucket marks and counts the duplicates in the pieces of one bucket. before are the pieces of
-// the bucket before it.
-func (d *deduper) markBucket(pieces, before []*piece) (count record.BucketCount) {
+// markBucket marks and counts the duplicates in the pieces of one bucket. before and after are the pieces of
+// the buckets beside it.
+func (d *deduper) markBucket(pieces, before, after []*piece) (count record.BucketCount) {
 	for _, x := range pieces {
 		count.Rows += x.to - x.from
 		d.countFresh(x)
 	}
 	d.markCopies(&count, pieces)
-	if anyAssigned(pieces) && anyAssigned(before) && !failpoint.Off(failpoint.D1) {
-		d.markCarried(&count, pieces, before)
+	for _, beside := range [][]*piece{before, after} {
+		if anyAssigned(pieces) && anyAssigned(beside) && !failpoint.Off(failpoint.D1) {
+			d.markCarried(&count, pieces, beside)
+		}
 	}
 	return count
 }
@@ -99,7 +105,7 @@ func (d *deduper) markCopies(count *record.BucketCount, pieces []*piece) {
 		d.drop[loser] = !failpoint.Off(failpoint.B2)
 		if !failpoint.Off(failpoint.A1) {
 			count.Duplicates++
-			d.countDuplicate(loser, loser)
+			d.countDuplicate(loser)
 		}
 		if winner := d.find(&d.current, loser); d.ids.hashes[winner] != d.ids.hashes[loser] {
 			count.Conflicts++
@@ -107,10 +113,10 @@ func (d *deduper) markCopies(count *record.BucketCount, pieces []*piece) {
 	}
 }
 
-// markCarried marks the rows with assigned times whose key has an assigned time in the bucket before,
-// too (I3).
-func (d *deduper) markCarried(count *record.BucketCount, pieces, before []*piece) {
-	d.fillTable(&d.previous, before, true)
+// markCarried marks the rows with assigned times whose key has an assigned time at a lower position in a
+// bucket beside theirs, too (I3).
+func (d *deduper) markCarried(count *record.BucketCount, pieces, beside []*piece) {
+	d.fillTable(&d.neighbour, beside, true)
 	for _, x := range pieces {
 		if x.assigned == 0 {
 			continue
@@ -119,10 +125,10 @@ func (d *deduper) markCarried(count *record.BucketCount, pieces, before []*piece
 			if d.drop[i] || !d.ids.assigned[i] {
 				continue
 			}
-			if winner := d.find(&d.previous, i); winner >= 0 {
+			if winner := d.find(&d.neighbour, i); winner >= 0 && d.isBefore(winner, i) {
 				d.drop[i] = true
 				count.Duplicates++
-				d.countDuplicate(i, winner)
+				d.countDuplicate(i)
 				if d.ids.hashes[winner] != d.ids.hashes[i] {
 					count.Conflicts++
 				}
@@ -131,10 +137,22 @@ func (d *deduper) markCarried(count *record.BucketCount, pieces, before []*piece
 	}
 }
 
-// countDuplicate counts in the accounts that row i is a duplicate of row by. If neither row is fresh, an
-// earlier run has counted it already.
-func (d *deduper) countDuplicate(i, by int) {
-	if max(i, by) >= d.fresh {
+// isBefore reports whether row a has a lower position than row b.
+func (d *deduper) isBefore(a, b int) bool {
+	x := d.starts[d.pieceWith(a)]
+	y := d.starts[d.pieceWith(b)]
+	return x < y || x == y && d.ids.positions[a] < d.ids.positions[b]
+}
+
+// pieceWith returns the index of the piece that has the row.
+func (d *deduper) pieceWith(row int) int {
+	return sort.Search(len(d.pieces), func(i int) bool { return d.pieces[i].offset > int64(row) }) - 1
+}
+
+// countDuplicate counts in the accounts that row i is a duplicate. If it is not fresh, an earlier run has
+// counted it already: it is a copy of an event at a lower position.
+func (d *deduper) countDuplicate(i int) {
+	if i >= d.fresh {
 		d.accounts[d.ids.tenantCodes[i]].Duplicates++
 	}
 }

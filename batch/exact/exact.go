@@ -51,7 +51,7 @@ type Target struct {
 }
 
 // Input is the work on one event type. Objects must hold every object of the type below H that
-// has rows of a wanted bucket, or of the bucket before a wanted one (I3). Others are ignored.
+// has rows of a wanted bucket, or of a bucket beside a wanted one (I3). Others are ignored.
 type Input struct {
 	Catalog *catalog.Catalog
 	Type    string
@@ -66,8 +66,7 @@ type Owner struct {
 	Partition int
 }
 
-// Counts is what deduplication counted. Accounts count the fresh rows, the duplicates among them,
-// and the older rows that became duplicates because of a fresh row (I3).
+// Counts is what deduplication counted. Accounts count the fresh rows and the duplicates among them.
 type Counts struct {
 	Buckets  []record.BucketCount // in the order of Input.Buckets
 	Accounts map[Owner]record.Account

@@ -44,10 +44,12 @@ func oracle(events []event, buckets []int64, targets []Target, lost func(event) 
 			n.Rows++
 			winner := first[placeOf(e)]
 			copyOf := e.seq != winner.seq || e.index != winner.index
-			previous, ok := firstAssigned[place{placeOf(e).id, b - time.Hour.Microseconds()}]
-			if !copyOf && ok && e.assigned {
-				copyOf = true
-				winner = previous
+			for _, beside := range []int64{b - time.Hour.Microseconds(), b + time.Hour.Microseconds()} {
+				other, ok := firstAssigned[place{placeOf(e).id, beside}]
+				if !copyOf && ok && e.assigned && before(other, e) {
+					copyOf = true
+					winner = other
+				}
 			}
 			if !copyOf {
 				kept[b] = append(kept[b], e)

@@ -26,7 +26,7 @@ type piece struct {
 	bucket   int64
 	from, to int64
 	assigned int64   // rows with assigned times
-	before   bool    // the bucket is read only for its keys with assigned times (I3)
+	beside   bool    // the bucket is read only for its keys with assigned times (I3)
 	offset   int64   // index of the first row in its part's flat arrays
 	cuts     []int64 // file row at which each slice begins, then to; nil in a span of one slice
 }
@@ -108,14 +108,13 @@ func rowsOf(pieces []piece) (n int64) {
 	return n
 }
 
-// indexPieces finds the pieces of every wanted bucket and of the buckets before them, in visiting order.
+// indexPieces finds the pieces of every wanted bucket and of the buckets beside them, in visiting order.
 func (p *plan) indexPieces() map[int64][]piece {
 	pieces := make(map[int64][]piece, len(p.in.Buckets))
 	for _, b := range p.in.Buckets {
+		pieces[b-p.width] = nil
 		pieces[b] = nil
-		if _, ok := pieces[b-p.width]; !ok {
-			pieces[b-p.width] = nil
-		}
+		pieces[b+p.width] = nil
 	}
 	for i, o := range p.objects {
 		var row int64
@@ -145,23 +144,27 @@ func (p *plan) viewsAt(cursors []int, bucket int64) (views []*catalog.View) {
 }
 
 // addPieces adds the pieces of the span's buckets by partition, and cuts the span into slices. Where a
-// bucket and the bucket before it both have assigned times, it adds the pieces of both (I3).
+// bucket and one beside it both have assigned times, it adds the pieces of both (I3).
 func (p *plan) addPieces(s *span, pieces map[int64][]piece) {
 	var use []*piece
 	seen := map[int64]bool{}
-	add := func(bucket int64, before bool) {
+	add := func(bucket int64, beside bool) {
 		for i := range pieces[bucket] {
-			x := pieces[bucket][i] // A copy: another span may read the same bucket before its own.
-			x.before = before
+			x := pieces[bucket][i] // A copy: another span may read the same bucket beside its own.
+			x.beside = beside
 			use = append(use, &x)
 		}
 		seen[bucket] = true
 	}
 	for _, b := range s.buckets {
-		if before := b - p.width; !seen[before] && holdsAssigned(pieces[b]) && holdsAssigned(pieces[before]) {
-			add(before, true)
-		}
 		add(b, false)
+	}
+	for _, b := range s.buckets {
+		for _, beside := range []int64{b - p.width, b + p.width} {
+			if !seen[beside] && holdsAssigned(pieces[b]) && holdsAssigned(pieces[beside]) {
+				add(beside, true)
+			}
+		}
 	}
 	slices.SortStableFunc(use,
 		func(a, b *piece) int { return cmp.Or(cmp.Compare(a.object, b.object), cmp.Compare(a.from, b.from)) })

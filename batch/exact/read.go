@@ -42,11 +42,11 @@ func stretches(pieces []*piece, k, slices int) (out []stretch) {
 }
 
 // recordCuts records at which of these rows slices begin. times are those of the rows from file row row
-// on, in ascending order. A piece of a bucket before the span's own (I3) is not sliced.
+// on, in ascending order. A piece of a bucket beside the span's own (I3) is not sliced.
 func (f *stretch) recordCuts(s *span, row int64, times *array.Timestamp) {
 	for i := range int64(times.Len()) {
 		x := f.pieceAt(row + i)
-		if x.before {
+		if x.beside {
 			continue
 		}
 		for k := (int64(times.Value(int(i))) - x.bucket) / s.sliceWidth; int64(len(x.cuts)) <= k; {

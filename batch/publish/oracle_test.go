@@ -50,7 +50,7 @@ func randomEvents(r *rand.Rand, n int, start int64, hours int) []event {
 func pointer[T any](v T) *T { return &v }
 
 // countedEvents returns the events that count: of each (tenant, id, bucket) the one of the first position (B2,
-// I2), unless it and an event of its id in the bucket before both have assigned times (I3).
+// I2), unless it and an event of its id at a lower position in a bucket beside its own both have assigned times (I3).
 func (w *world) countedEvents() (out []event) {
 	type place struct {
 		tenant, id string
@@ -61,18 +61,16 @@ func (w *world) countedEvents() (out []event) {
 	placeOf := func(e event) place { return place{e.tenant, e.id, window.Floor(e.time, time.Hour)} }
 	for _, list := range w.landed {
 		for _, e := range list {
-			assigned[placeOf(e)] = assigned[placeOf(e)] || e.assigned
-		}
-	}
-	for _, list := range w.landed {
-		for _, e := range list {
 			before := placeOf(e)
 			before.bucket -= hour
-			carried := e.assigned && assigned[before]
+			after := placeOf(e)
+			after.bucket += hour
+			carried := e.assigned && (assigned[before] || assigned[after])
 			if !first[placeOf(e)] && !carried {
 				out = append(out, e)
 			}
 			first[placeOf(e)] = true
+			assigned[placeOf(e)] = assigned[placeOf(e)] || e.assigned
 		}
 	}
 	return out

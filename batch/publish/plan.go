@@ -37,7 +37,7 @@ type plan struct {
 type landed struct {
 	objects  []exact.Object
 	all      map[int64]bool // every bucket with rows; true where some rows are new
-	assigned map[int64]bool // buckets with assigned times (I3); true where some such rows are new
+	assigned map[int64]bool // buckets with assigned times (I3)
 	retired  map[int64]bool // buckets with retired rows; what was published of them stays
 }
 
@@ -140,7 +140,7 @@ func (l *landed) addObject(o exact.Object) {
 	for _, b := range o.Buckets {
 		l.all[b.Bucket] = l.all[b.Bucket] || o.Fresh
 		if b.Assigned > 0 {
-			l.assigned[b.Bucket] = l.assigned[b.Bucket] || o.Fresh
+			l.assigned[b.Bucket] = true
 		}
 	}
 }
@@ -179,16 +179,17 @@ func (pl *plan) addInput(c *catalog.Catalog, name string, t *landed) {
 		}
 	}
 	if len(in.Targets) > 0 {
-		pl.ledgers[name] = &record.Ledger{From: pl.ledgerStart(in, t), Tenants: map[string][]record.Account{}}
+		anew := pl.changesCopies(t, c.Bucket.Microseconds())
+		pl.ledgers[name] = &record.Ledger{From: pl.ledgerStart(in, t, anew), Tenants: map[string][]record.Account{}}
 		pl.inputs = append(pl.inputs, in)
 	}
 }
 
-// ledgerStart returns where the ledger of a type begins that has none yet. If every bucket is computed, as
-// for the first views of a type, it begins with the first event. Else it begins with the fresh
-// events.
-func (pl *plan) ledgerStart(in exact.Input, t *landed) (from []uint64) {
-	if _, begun := pl.previous.Ledgers[in.Type]; begun {
+// ledgerStart returns where the ledger of a type begins that has none yet, or that begins anew. If every
+// bucket is computed, as for the first views of a type, it begins with the first event. Else it begins
+// with the fresh events.
+func (pl *plan) ledgerStart(in exact.Input, t *landed, anew bool) (from []uint64) {
+	if _, begun := pl.previous.Ledgers[in.Type]; begun && !anew {
 		return nil
 	}
 	whole := len(in.Buckets) >= len(t.all) && len(t.retired) == 0
@@ -204,20 +205,32 @@ func (pl *plan) ledgerStart(in exact.Input, t *landed) (from []uint64) {
 	return from
 }
 
-// dirtyBuckets returns every bucket with new rows, and the bucket after a bucket with new assigned times if
-// both have assigned times (I3). A bucket with retired rows is never dirty: its numbers would fall
-// if they were computed from the rows that are left.
+// dirtyBuckets returns every bucket with new rows. A bucket with retired rows is never dirty: its numbers would
+// fall if they were computed from the rows that are left.
+//
+// New rows have higher positions than old ones, so they never decide whether an old row counts. Before
+// record.CopiesByPosition they did, so all buckets of a type that this concerns are computed once more.
 func (pl *plan) dirtyBuckets(t *landed, width int64) []int64 {
 	dirty := map[int64]bool{}
 	for b, fresh := range t.all {
-		if fresh && !t.retired[b] {
+		if (fresh || pl.changesCopies(t, width)) && !t.retired[b] {
 			dirty[b] = true
 		}
 	}
-	for b, fresh := range t.assigned {
-		if _, next := t.assigned[b+width]; fresh && next && !t.retired[b+width] {
-			dirty[b+width] = true
+	return slices.Sorted(maps.Keys(dirty))
+}
+
+// changesCopies reports whether the newest publication may have found other copies of a type's events, because
+// it was made by an earlier version of I3 and neighbouring buckets have assigned times.
+func (pl *plan) changesCopies(t *landed, width int64) bool {
+	p := pl.previous.Publication
+	if p == nil || p.Copies == record.CopiesByPosition || len(t.retired) > 0 {
+		return false
+	}
+	for b := range t.assigned {
+		if t.assigned[b+width] {
+			return true
 		}
 	}
-	return slices.Sorted(maps.Keys(dirty))
+	return false
 }

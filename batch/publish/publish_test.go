@@ -58,7 +58,8 @@ func checkStateOf(t *testing.T, got, want *record.State) {
 	}
 }
 
-// TestAssignedTimes checks I3: rows with assigned times make the next bucket dirty.
+// TestAssignedTimes checks I3: of two copies with assigned times in neighbouring buckets the one of the lower
+// position counts, also if its bucket is the later one. So new rows leave the buckets of old rows as they are.
 func TestAssignedTimes(t *testing.T) {
 	t.Parallel()
 	w, _ := newRandomWorld(t)
@@ -67,15 +68,44 @@ func TestAssignedTimes(t *testing.T) {
 	w.land("flight", late)
 	w.recompute(p)
 	w.checkWide("alone")
-	late.time -= hour
-	w.land("flight", late)
-	if got := w.recompute(p); got.Buckets != 2 || got.Duplicates != 1 {
-		t.Errorf("got %+v, want two dirty buckets and one duplicate", got)
+	for _, c := range []struct {
+		shift int64
+		what  string
+	}{{-hour, "with a copy before"}, {hour, "with a copy after"}} {
+		again := late
+		again.time += c.shift
+		w.land("flight", again)
+		if got := w.recompute(p); got.Buckets != 1 || got.Duplicates != 1 {
+			t.Errorf("%s: got %+v, want one dirty bucket and one duplicate", c.what, got)
+		}
+		w.checkWide(c.what)
+		w.checkLedger(p)
 	}
-	w.checkWide("with its copy before")
+	if b := p.State().Views["wide"].Buckets; len(b) != 1 || b[0].Bucket != late.time || b[0].Rows != 1 {
+		t.Errorf("got buckets %+v, want the row in the first copy's bucket", b)
+	}
+}
+
+// TestEarlierCopiesAreComputedAgain recomputes after a publication of the first version of I3, in which the copy of
+// the earlier bucket counted. All buckets that this may concern are computed again, and the ledger begins anew.
+func TestEarlierCopiesAreComputedAgain(t *testing.T) {
+	t.Parallel()
+	w, _ := newRandomWorld(t)
+	p := w.publisher(catalogOf(wideView()), nil)
+	for _, shift := range []int64{hour, 0, 5 * hour} {
+		w.land("flight", event{id: "a", tenant: "acme", time: epoch.UnixMicro() + shift, assigned: true})
+	}
+	w.recompute(p)
+	p.State().Publication.Copies = 0 // As the first version wrote it.
+	w.land("flight", event{id: "b", tenant: "acme", time: epoch.UnixMicro() + 9*hour})
+	if got := w.recompute(p); got.Buckets != 4 {
+		t.Errorf("got %+v, want all four buckets", got)
+	}
+	w.checkWide("again")
 	w.checkLedger(p)
-	if b := p.State().Views["wide"].Buckets; len(b) != 2 || b[1].Rows != 0 {
-		t.Errorf("got buckets %+v, want the emptied one listed with zero rows", b)
+	w.land("flight", event{id: "c", tenant: "acme", time: epoch.UnixMicro() + 9*hour})
+	if got := w.recompute(p); got.Buckets != 1 {
+		t.Errorf("got %+v, want one bucket", got)
 	}
 }
 

@@ -170,6 +170,7 @@ func (p *Publisher) encode(plan *plan, w *writer, counts map[string][]record.Buc
 		Attempt: fmt.Sprintf("%08x-%016x", uint32(w.version), rand.Uint64()), Created: p.cfg.Now().UTC(),
 		Views: map[string]*record.PublishedView{}, Types: counts, Ledgers: plan.ledgers,
 		Holes:        plan.holes,
+		Copies:       record.CopiesByPosition,
 		Installation: p.cfg.Installation,
 	}
 	if failpoint.Off(failpoint.P1) {

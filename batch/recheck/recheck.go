@@ -67,7 +67,7 @@ type bucket struct {
 // holding is where the rows of a bucket are.
 type holding struct {
 	objects  []string // the objects with rows of the bucket
-	before   []string // the objects with assigned times in the bucket before it (I3)
+	beside   []string // the objects with assigned times in the buckets beside it (I3)
 	assigned bool     // the bucket has assigned times
 	schemas  []string // ids of the objects' schemas
 }
@@ -87,7 +87,7 @@ func (c *Checker) Check(ctx context.Context, state *record.State, chains []*reco
 	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	for _, b := range all[:min(len(all), c.cfg.Buckets)] {
 		h := landed[b]
-		if len(h.objects)+len(h.before) > c.cfg.Objects {
+		if len(h.objects)+len(h.beside) > c.cfg.Objects {
 			r.LeftOut++
 			continue
 		}
@@ -152,9 +152,11 @@ func (c *Checker) landed(state *record.State, chains []*record.Chain) map[bucket
 						h.schemas = append(h.schemas, o.Schema)
 					}
 					h.assigned = h.assigned || b.Assigned > 0
-					if b.Assigned > 0 {
-						next := holdingOf(o.Type, b.Bucket+width)
-						next.before = append(next.before, o.Key)
+					for _, start := range []int64{b.Bucket - width, b.Bucket + width} {
+						n := holdingOf(o.Type, start)
+						if b.Assigned > 0 && !slices.Contains(n.beside, o.Key) {
+							n.beside = append(n.beside, o.Key)
+						}
 					}
 				}
 			}
@@ -174,7 +176,7 @@ func (c *Checker) check(ctx context.Context, r *openapi.Recheck, state *record.S
 	q := &statement{catalog: c.cfg.Catalog, view: v, access: access, start: b.start, version: version.Ver,
 		objects: h.objects}
 	if h.assigned {
-		q.before = h.before
+		q.beside = h.beside
 	}
 	rows, err := c.db.Query(clickhouse.Context(ctx, clickhouse.WithSettings(c.settings()),
 		clickhouse.WithParameters(q.parameters())), q.text())

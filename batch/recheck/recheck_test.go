@@ -374,7 +374,7 @@ func TestFails(t *testing.T) {
 func TestKeepsKeysOutOfTheStatement(t *testing.T) {
 	t.Parallel()
 	c := testCatalog(wideView())
-	q := &statement{catalog: c, view: c.Views["wide"], objects: []string{"a", "b"}, before: []string{"c"},
+	q := &statement{catalog: c, view: c.Views["wide"], objects: []string{"a", "b"}, beside: []string{"c"},
 		access: lake.Access{URL: "http://lake/", AccessKey: "access-key", SecretKey: "secret-key",
 			Token: "session-token"}}
 	for _, secret := range []string{"access-key", "secret-key", "session-token"} {

@@ -21,7 +21,8 @@ const maxShown = 5
 //
 //  1. read the rows of the bucket from the objects,
 //  2. keep, of each identity, the row of the lowest position (B2),
-//  3. drop rows with an assigned time whose identity has an assigned time in the bucket before (I3),
+//  3. drop rows with an assigned time whose identity has an assigned time at a lower position in a bucket
+//     beside theirs (I3),
 //  4. apply the view's filter,
 //  5. group by tenant, cell and dimensions,
 //  6. put the groups beside the published rows and return those that differ.
@@ -31,13 +32,13 @@ type statement struct {
 	access          lake.Access
 	start           int64
 	version         uint64
-	objects, before []string
+	objects, beside []string
 }
 
 // parameters keep the access keys of the store out of the statement's text, which servers log.
 func (q *statement) parameters() clickhouse.Parameters {
 	return clickhouse.Parameters{
-		"objects": q.access.URL + objectPattern(q.objects), "before": q.access.URL + objectPattern(q.before),
+		"objects": q.access.URL + objectPattern(q.objects), "beside": q.access.URL + objectPattern(q.beside),
 		"key": q.access.AccessKey, "secret": q.access.SecretKey, "token": q.access.Token,
 	}
 }
@@ -197,12 +198,16 @@ func (q *statement) firstEvents() string {
 	out := fmt.Sprintf("SELECT * FROM (SELECT * FROM %s WHERE time >= %s AND time < %s ORDER BY %s, %s LIMIT 1 BY %s)",
 		q.source("objects"), timeSQL(q.start), timeSQL(q.start+width), object.ColSeq, object.ColIndex,
 		eventbatch.ColKey)
-	if len(q.before) > 0 {
-		out += fmt.Sprintf(" WHERE NOT (%s AND %s IN (SELECT %s FROM %s WHERE time >= %s AND time < %s AND %s))",
-			assigned, eventbatch.ColKey, eventbatch.ColKey, q.source("before"), timeSQL(q.start-width),
-			timeSQL(q.start), assigned)
+	if len(q.beside) == 0 {
+		return out
 	}
-	return out
+	beside := fmt.Sprintf("SELECT %s AS beside_key, min((%s, %s)) AS beside_first FROM %s WHERE %s AND "+
+		"(time >= %s AND time < %s OR time >= %s AND time < %s) GROUP BY beside_key", eventbatch.ColKey, object.ColSeq,
+		object.ColIndex, q.source("beside"), assigned, timeSQL(q.start-width), timeSQL(q.start),
+		timeSQL(q.start+width), timeSQL(q.start+2*width))
+	// A row without a match has the sequence 0.
+	return fmt.Sprintf("SELECT * FROM (%s) AS bucket LEFT JOIN (%s) AS beside ON %s = beside_key "+
+		"WHERE NOT (%s AND beside_first.1 > 0 AND beside_first < (%s, %s))", out, beside, eventbatch.ColKey, assigned, object.ColSeq, object.ColIndex)
 }
 
 // source is the table function over the objects of a parameter. A column that an older object does

@@ -3,7 +3,6 @@ package verify
 import (
 	"context"
 	"encoding/binary"
-	"math"
 	"slices"
 	"time"
 
@@ -20,31 +19,15 @@ const eventsAtOnce = 4 << 20
 // copies are the events that do not count, because an earlier event is the same (I2, I3).
 type copies struct {
 	at [][]uint64 // places of the copies by partition, ascending
-
-	// unclear has, by type and partition, the first message with an event that may or may not be a copy.
-	// This happens if an earlier event is its copy in the next bucket, and the server assigned both times.
-	// Batch then drops the earlier position if it reads both together, so an answer depends on when batch
-	// read them. From this message on, only V6 checks the type.
-	unclear map[string][]uint64
 }
 
 // place returns an event's position in its partition as one number.
 func (e *event) place() uint64 { return e.at<<indexBits | e.in }
 
-// unclearBelow reports whether answers of a type that cover the partitions up to S cannot be judged.
-func (c *copies) unclearBelow(eventType string, through []uint64) bool {
-	for p, at := range c.unclear[eventType] {
-		if at < through[p] {
-			return true
-		}
-	}
-	return false
-}
-
 // findCopies finds the copies among all events of the types. It reads them in the order of their positions.
 func findCopies(ctx context.Context, e *Evidence, r *recorder, s *snapshot, types map[string][]string,
 	atOnce int64) (*copies, error) {
-	out := &copies{at: make([][]uint64, len(s.chains)), unclear: map[string][]uint64{}}
+	out := &copies{at: make([][]uint64, len(s.chains))}
 	identities := map[string][]string{}
 	for t := range types {
 		identities[t] = nil
@@ -113,23 +96,9 @@ func (f *copyFinder) isFirst(e *event) bool {
 		return true
 	}
 	f.assigned[hash] = struct{}{}
-	if _, after := f.assigned[hashIn(e, bucket+f.width)]; after {
-		f.markUnclear(e)
-	}
 	_, before := f.assigned[hashIn(e, bucket-f.width)]
-	return !before
-}
-
-func (f *copyFinder) markUnclear(e *event) {
-	unclear := f.unclear[e.b.eventType]
-	if unclear == nil {
-		unclear = make([]uint64, len(f.at))
-		for p := range unclear {
-			unclear[p] = math.MaxUint64
-		}
-		f.unclear[e.b.eventType] = unclear
-	}
-	unclear[e.b.partition] = min(unclear[e.b.partition], e.at)
+	_, after := f.assigned[hashIn(e, bucket+f.width)]
+	return !before && !after
 }
 
 // hashIn returns the hash of the event's type and key in a bucket.

@@ -54,6 +54,11 @@ func (v *recomputation) checkPublication(ctx context.Context, st *record.State) 
 			return err
 		}
 	}
+	if st.Publication.Copies != record.CopiesByPosition {
+		v.r.addNote("publication %d was made by an earlier version of the rule I3, so its rows were compared with it, "+
+			"but not recomputed", st.N)
+		return nil
+	}
 	if v.s.incomplete() {
 		v.r.fail(V6, "rows were compared with the publication, but not recomputed: %s", becauseOfChains)
 		return nil
@@ -147,6 +152,7 @@ func (v *recomputation) input(st *record.State, event string) (in exact.Input, l
 					buckets[b.Bucket] = true
 					if !readable {
 						cannot[b.Bucket] = true
+						cannot[b.Bucket-width] = cannot[b.Bucket-width] || b.Assigned > 0
 						cannot[b.Bucket+width] = cannot[b.Bucket+width] || b.Assigned > 0
 					}
 				}
@@ -171,8 +177,7 @@ func (v *recomputation) input(st *record.State, event string) (in exact.Input, l
 }
 
 // changed returns the buckets of an older publication that the recomputation of the newer publication
-// does not cover. These have another version, or more events have landed in them or in the bucket
-// before (I3). Nil means all buckets.
+// does not cover. These have another version, or more events have landed in them. Nil means all buckets.
 func (v *recomputation) changed(st *record.State, event string) map[int64]bool {
 	if v.newer == nil {
 		return nil
@@ -196,7 +201,6 @@ func (v *recomputation) changed(st *record.State, event string) map[int64]bool {
 				for _, b := range o.Buckets {
 					if o.Type == event {
 						out[b.Bucket] = true
-						out[b.Bucket+v.e.Catalog.Bucket.Microseconds()] = true
 					}
 				}
 			}

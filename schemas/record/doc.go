@@ -77,6 +77,7 @@
 //	   "tenants":{"default":[[5,2]]}}},             // by partition: [rows, duplicates]
 //	 "events":5,                     // landed below H
 //	 "holes":[{"partition":0,"from":51,"to":61}],   // all below H; absent without any
+//	 "copies":1,                     // version of the rule I3; absent in old records, which means 0
 //	 "code":"v1.2.3","attempt":"…","created":"…"}
 //
 // # Retirement: retired/{type}/{before}.json

@@ -114,7 +114,14 @@ type Publication struct {
 	Installation string `json:"installation,omitempty"` // id of the installation; empty in old records
 
 	Holes []position.Hole `json:"holes,omitempty"` // all holes below H (C7), by partition and offset
+
+	// Copies is the version of the rule by which copies were found: 0, or CopiesByPosition.
+	Copies int `json:"copies,omitempty"`
 }
+
+// CopiesByPosition is the version of I3 in which the lowest position counts. In version 0 the copy in the earlier
+// bucket counted, so it depended on later messages which one did.
+const CopiesByPosition = 1
 
 // MaxPublication is the largest publication in bytes: 256 views of 20 years of hours.
 const MaxPublication = 1 << 30

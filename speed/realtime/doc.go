@@ -26,12 +26,8 @@
 //
 // An event at position x is a duplicate in two cases. A position before x holds the same key in the
 // same bucket (I2), whether that copy was counted or not. Or the time of the event was assigned, and a
-// position before x holds the same key with an assigned time in the bucket before (I3). Keys are
+// position before x holds the same key with an assigned time in the bucket before or after (I3). Keys are
 // compared within one event type, as the batch view does.
-//
-// In one case the batch view decides differently: an assigned copy that lies one bucket earlier but
-// comes later in the log. This needs a writer's clock that went back across a bucket's edge. Both
-// copies count here until a publication holds both.
 //
 // The window keeps 128 bits of each identity, so a false positive has the probability 2^-128. An
 // identity is forgotten Config.Window after its message was appended, or earlier if the partition

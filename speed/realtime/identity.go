@@ -47,10 +47,11 @@ func (m identity) combine(o identity) identity { return identity{m.low ^ o.low, 
 
 // masks holds the masks of one bucket. Consecutive events are usually in the same bucket.
 type masks struct {
-	width                           time.Duration
-	eventType                       identity
-	bucket, end                     int64
-	plain, assigned, assignedBefore identity
+	width                         time.Duration
+	eventType                     identity
+	bucket, end                   int64
+	plain, assigned               identity
+	assignedBefore, assignedAfter identity
 }
 
 // moveTo makes m the masks of the bucket that contains the time at.
@@ -63,6 +64,7 @@ func (m *masks) moveTo(at int64) {
 	m.plain = plainMask(m.bucket).combine(m.eventType)
 	m.assigned = assignedMask(m.bucket).combine(m.eventType)
 	m.assignedBefore = assignedMask(m.bucket - m.width.Microseconds()).combine(m.eventType)
+	m.assignedAfter = assignedMask(m.bucket + m.width.Microseconds()).combine(m.eventType)
 }
 
 // admit marks the events of a batch of one type as seen, and appends those that are not duplicates
@@ -80,7 +82,7 @@ func (w *idWindow) admit(eventType string, c eventbatch.Columns, selected []int3
 		key := c.Key.Value(i)
 		first := w.claim(m.plain.apply(key))
 		if flags[i]&eventbatch.FlagTimeAssigned != 0 {
-			first = !w.contains(m.assignedBefore.apply(key)) && first
+			first = first && !w.contains(m.assignedBefore.apply(key)) && !w.contains(m.assignedAfter.apply(key))
 			w.claim(m.assigned.apply(key))
 		}
 		if first {

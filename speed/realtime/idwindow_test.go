@@ -149,8 +149,9 @@ func TestDuplicates(t *testing.T) {
 			[]int32{0}},
 		"a client's copy of a dropped assigned copy": {[]event{at(0.9, true), at(1.1, true), at(1.2, false)},
 			[]int32{0}},
-		"a bucket earlier, later in the log": {[]event{at(1.1, true), at(0.9, true)}, []int32{0, 1}},
-		"before 1970":                        {[]event{at(-600000, false), at(-600000, false)}, []int32{0}},
+		"an assigned retry by a slower clock": {[]event{at(1.1, true), at(0.9, true)}, []int32{0}},
+		"a client's time by a slower clock":   {[]event{at(1.1, true), at(0.9, false)}, []int32{0, 1}},
+		"before 1970":                         {[]event{at(-600000, false), at(-600000, false)}, []int32{0}},
 	} {
 		rec := newRecord(eventbatch.Schema(slimType), c.events)
 		cols, err := eventbatch.NewColumns(rec)

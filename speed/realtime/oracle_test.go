@@ -106,7 +106,8 @@ func (o oracle) duplicate(before []typedEvent, e typedEvent) bool {
 		if b.eventType != e.eventType || b.tenant != e.tenant || b.id != e.id {
 			return false
 		}
-		return bucket(b) == bucket(e) || e.assigned && b.assigned && bucket(b) == bucket(e)-1
+		apart := bucket(b) - bucket(e)
+		return apart == 0 || e.assigned && b.assigned && (apart == 1 || apart == -1)
 	})
 }
 

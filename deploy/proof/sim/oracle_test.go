@@ -53,8 +53,8 @@ func placesByIdentity(copies []event) map[identity][]int {
 	return places
 }
 
-// exactEvents returns the events of a whole prefix that count: the first copy in a bucket (I2), unless
-// its time was assigned and the bucket before holds another copy with an assigned time (I3).
+// exactEvents returns the events of a prefix that count: the first copy in a bucket (I2), unless its time was
+// assigned and a bucket beside holds an earlier copy with an assigned time (I3).
 func exactEvents(copies []event) (out []event) {
 	places := placesByIdentity(copies)
 	for i := range copies {
@@ -62,13 +62,18 @@ func exactEvents(copies []event) (out []event) {
 		drop := false
 		for _, j := range places[e.identity()] {
 			o := &copies[j]
-			drop = drop || j < i && o.bucket == e.bucket || e.assigned && o.assigned && o.bucket == e.previous
+			drop = drop || j < i && (o.bucket == e.bucket || isCarried(o, e))
 		}
 		if !drop {
 			out = append(out, *e)
 		}
 	}
 	return out
+}
+
+// isCarried reports whether both times were assigned, in neighbouring buckets.
+func isCarried(o, e *event) bool {
+	return e.assigned && o.assigned && (o.bucket == e.previous || e.bucket == o.previous)
 }
 
 // liveEvents returns the events of the messages from cut on that count live, for a reader that
@@ -83,18 +88,20 @@ func liveEvents(copies []event, cut, start uint64, span time.Duration) (must, ma
 		}
 		known := false
 		copied := false
-		var seen [2]bool // Later copies do not renew the memory of an identity.
+		var seen [3]bool // Later copies do not renew the memory of an identity.
 		for _, j := range places[e.identity()] {
 			o := &copies[j]
 			sameBucket := o.bucket == e.bucket
-			bucketBefore := e.assigned && o.assigned && o.bucket == e.previous
-			if j >= i || !sameBucket && !bucketBefore {
+			if j >= i || !sameBucket && !isCarried(o, e) {
 				continue
 			}
 			copied = true
 			kind := 0
-			if sameBucket {
+			switch {
+			case sameBucket:
 				kind = 1
+			case e.bucket == o.previous:
+				kind = 2
 			}
 			if o.seq >= start && !seen[kind] {
 				seen[kind] = true
