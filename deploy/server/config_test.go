@@ -87,6 +87,24 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// TestTimesOfFilters reads times that RFC 3339 permits. YAML has times of its own, but none of these.
+func TestTimesOfFilters(t *testing.T) {
+	t.Parallel()
+	micros := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
+	for text, want := range map[string]int64{"2030-01-01t00:00:00z": micros, `"2030-01-01t00:00:00z"`: micros,
+		"2029-12-31T23:59:60Z": micros - 1, "2030-01-01T05:29:60+05:30": micros - 1} {
+		c, err := load(t, strings.Replace(valid, "value: 2030-01-01T00:00:00Z", "value: "+text, 1), nil)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		cat, err := c.Catalog()
+		if err != nil || cat.Views["departures"].Where[1].Values[0] != want {
+			t.Errorf("%s: got %+v, %v, want %d", text, cat, err, want)
+		}
+	}
+}
+
 // TestValuesAreReadAgain lists times in a filter. Each call of Catalog reads them.
 func TestValuesAreReadAgain(t *testing.T) {
 	t.Parallel()
