@@ -81,9 +81,11 @@ func TestRoundedSumsAreReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	first.Views["wide"].Digest = old.Views["wide"].Digest
-	if w.records.Bodies[record.PublicationKey(1)], err = first.Encode(); err != nil {
+	body, err := first.Encode()
+	if err != nil {
 		t.Fatal(err)
 	}
+	w.records.Bodies[record.PublicationKey(1)] = body
 	rounded := "cells_wide_" + old.Views["wide"].Digest
 	if err := w.db.Exec(t.Context(), "RENAME TABLE cells_wide_"+c.Digest(wideView())+" TO "+rounded); err != nil {
 		t.Fatal(err)
