@@ -126,7 +126,7 @@ func (w *world) land(p int, letters ...deadletter.Letter) {
 			w.t.Fatal(err)
 		}
 		digest := deadletter.Digest(l.Code, raw)
-		key := eventbatch.KeyOf(l.Tenant, deadletter.EventID(digest))
+		key := eventbatch.TenantID.Key(l.Tenant, l.Source, deadletter.EventID(digest))
 		b.Field(0).(*array.FixedSizeBinaryBuilder).Append(key[:])
 		b.Field(1).(*array.StringBuilder).Append(l.Tenant)
 		b.Field(2).(*array.Uint8Builder).Append(eventbatch.FlagTimeAssigned)

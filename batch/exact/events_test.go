@@ -37,7 +37,7 @@ type event struct {
 	lost       bool   // in an object of texts, i is a text that is no number; i is nil
 }
 
-func (e event) key() eventbatch.Key { return eventbatch.KeyOf(e.tenant, e.id) }
+func (e event) key() eventbatch.Key { return eventbatch.TenantID.Key(e.tenant, "", e.id) }
 
 func testCatalog() *catalog.Catalog {
 	e := &catalog.EventType{Name: "e", Fields: []catalog.Field{

@@ -202,7 +202,7 @@ func events(e *catalog.EventType, at time.Time, ids ...string) arrow.Record {
 	b := array.NewRecordBuilder(memory.DefaultAllocator, eventbatch.Schema(e))
 	defer b.Release()
 	for i, id := range ids {
-		k := eventbatch.KeyOf(eventbatch.DefaultTenant, id)
+		k := eventbatch.TenantID.Key(eventbatch.DefaultTenant, "", id)
 		b.Field(0).(*array.FixedSizeBinaryBuilder).Append(k[:])
 		b.Field(1).(*array.StringBuilder).Append(eventbatch.DefaultTenant)
 		b.Field(2).(*array.Uint8Builder).Append(0)

@@ -30,7 +30,7 @@ func flights(r *rand.Rand, n int, at int64) eventbatch.Columns {
 	defer b.Release()
 	for i := range n {
 		id := fmt.Sprintf("%016x-%016x", r.Uint64(), r.Uint64())
-		k := eventbatch.KeyOf(eventbatch.DefaultTenant, id)
+		k := eventbatch.TenantID.Key(eventbatch.DefaultTenant, "", id)
 		b.Field(0).(*array.FixedSizeBinaryBuilder).Append(k[:])
 		b.Field(1).(*array.StringBuilder).Append(eventbatch.DefaultTenant)
 		b.Field(2).(*array.Uint8Builder).Append(uint8(r.IntN(50) / 49))

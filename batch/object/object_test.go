@@ -62,7 +62,7 @@ func randomBatch(t *rapid.T, fields []catalog.Field) eventbatch.Columns {
 func appendRandom(r *rand.Rand, b array.Builder) {
 	switch b := b.(type) {
 	case *array.FixedSizeBinaryBuilder:
-		k := eventbatch.KeyOf("t", fmt.Sprint(r.Uint64()))
+		k := eventbatch.TenantID.Key("t", "", fmt.Sprint(r.Uint64()))
 		b.Append(k[:])
 	case *array.StringBuilder:
 		b.Append([]string{"", "a", "b", "ünï", "a longer string of some bytes"}[r.IntN(5)])

@@ -200,7 +200,7 @@ func (w *world) checkLedger(p *Publisher) {
 		}
 	}
 	for _, e := range w.countedEvents() {
-		add(e, eventbatch.KeyOf(e.tenant, e.id).Partition(len(w.landed)), 0, -1)
+		add(e, eventbatch.TenantID.Key(e.tenant, "", e.id).Partition(len(w.landed)), 0, -1)
 	}
 	if diff := cmp.Diff(want, p.State().Ledgers["flight"].Tenants); diff != "" {
 		w.t.Errorf("ledger (-landed +published): %s", diff)

@@ -150,7 +150,7 @@ func (w *world) land(eventType string, events ...event) {
 	defer w.mu.Unlock()
 	byPartition := make([][]event, partitions)
 	for _, e := range events {
-		p := eventbatch.KeyOf(e.tenant, e.id).Partition(partitions)
+		p := eventbatch.TenantID.Key(e.tenant, "", e.id).Partition(partitions)
 		byPartition[p] = append(byPartition[p], e)
 	}
 	for p, list := range byPartition {
@@ -187,7 +187,7 @@ func columnsOf(events []event) eventbatch.Columns {
 	b := array.NewRecordBuilder(memory.DefaultAllocator, eventbatch.OverflowSchema(eventbatch.Schema(flightType())))
 	defer b.Release()
 	for _, e := range events {
-		k := eventbatch.KeyOf(e.tenant, e.id)
+		k := eventbatch.TenantID.Key(e.tenant, "", e.id)
 		b.Field(0).(*array.FixedSizeBinaryBuilder).Append(k[:])
 		b.Field(1).(*array.StringBuilder).Append(e.tenant)
 		flags := uint8(0)

@@ -14,6 +14,7 @@ func (s *Server) openIngest(context.Context) (err error) {
 		return nil
 	}
 	ic := s.cfg.Ingest
+	ic.Identity = s.installation.Identity
 	epochs := make([]uint32, len(s.chains))
 	for p, c := range s.chains {
 		epochs[p] = c.Head.Epoch

@@ -63,11 +63,12 @@ func (s *Server) beginInstallation(ctx context.Context) (*record.Installation, e
 			return nil, err
 		}
 	}
-	i := &record.Installation{ID: rand.Text(), Identity: record.TenantAndID, Partitions: s.cfg.Log.Partitions,
+	i := &record.Installation{ID: rand.Text(), Identity: eventbatch.TenantSourceID, Partitions: s.cfg.Log.Partitions,
 		Bucket: s.cfg.Bucket, Log: s.engines.log.ID(), Adopted: chain.Begun(),
 		Versions: record.Versions{Records: record.CurrentFormat, Frames: eventbatch.Version}, Code: Version(),
 		Created: failpoint.Now().UTC()}
 	if chain.Begun() {
+		i.Identity = eventbatch.TenantID
 		i.Partitions = chain.Partitions
 		i.Bucket = chain.Bucket
 	}

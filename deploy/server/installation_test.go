@@ -16,7 +16,7 @@ import (
 
 	"recount/deploy/embedded/s3server"
 	"recount/schemas/catalog"
-	"recount/schemas/record"
+	"recount/schemas/eventbatch"
 )
 
 // countedConfig is a configuration with one type and two views, that of testdata/installation0.tar.gz.
@@ -35,6 +35,63 @@ func countedConfig(t *testing.T) Config {
 			"spent": {Kind: catalog.Sum, Field: "price"}, "slow": {Kind: catalog.Max, Field: "ms"}}},
 	}
 	return cfg
+}
+
+// postSource sends one event of a source.
+func postSource(t *testing.T, s *Server, source, id string) {
+	t.Helper()
+	post(t, s, fmt.Sprintf(`{"specversion":"1.0","id":%q,"source":%q,"type":"hit","time":"2024-01-01T10:00:00Z",`+
+		`"data":{"page":"/"}}`, id, source))
+}
+
+func post(t *testing.T, s *Server, lines string) {
+	t.Helper()
+	resp, err := http.Post(s.URL()+"/v1/events", "application/x-ndjson", strings.NewReader(lines))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("events were answered with %s", resp.Status)
+	}
+}
+
+// TestIdentity sends one id from five sources. New data counts five events, and data that began with the rule
+// tenant,id counts one, also after a restart, a recompute and a verification (I1). It is not parallel: a process
+// has one embedded ClickHouse.
+func TestIdentity(t *testing.T) {
+	for _, c := range []struct {
+		archive  string
+		identity eventbatch.Identity
+		before   int
+		added    int
+	}{{"", eventbatch.TenantSourceID, 0, 5}, {"testdata/installation0.tar.gz", eventbatch.TenantID, 53, 1}} {
+		cfg := countedConfig(t)
+		if c.archive != "" {
+			unpack(t, c.archive, cfg.DataDir)
+			cfg.DataDir = filepath.Join(cfg.DataDir, "data")
+		}
+		for range 2 {
+			s, err := Open(t.Context(), cfg, Options{Roles: AllRoles})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.installation.Identity != c.identity {
+				t.Errorf("the rule is %q, want %q", s.installation.Identity, c.identity)
+			}
+			stop := run(t, s)
+			for i := range 5 {
+				postSource(t, s, fmt.Sprintf("shop%d", i), "same")
+				postSource(t, s, fmt.Sprintf("shop%d", i), "same")
+			}
+			publishAll(t, s, c.before+c.added)
+			stop()
+		}
+		report, err := Verify(t.Context(), cfg, VerifyOptions{})
+		if err != nil || len(report.Findings) > 0 {
+			t.Errorf("rule %s: verify: %+v, %v", c.identity, report.Findings, err)
+		}
+	}
 }
 
 // publishHits runs a server, sends events with the ids from first up to, but not including, end, and waits until
@@ -59,14 +116,7 @@ func postHits(t *testing.T, s *Server, first, end int) {
 			`{"specversion":"1.0","id":"%d","source":"shop","type":"hit","time":"2024-01-01T10:00:00Z",`+
 				`"data":{"page":"/"}}`+"\n", i)
 	}
-	resp, err := http.Post(s.URL()+"/v1/events", "application/x-ndjson", strings.NewReader(lines.String()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		t.Fatalf("events were answered with %s", resp.Status)
-	}
+	post(t, s, lines.String())
 }
 
 // publishAll recomputes until the server counts that many hits in both modes.
@@ -230,7 +280,7 @@ func TestOlderData(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := s.installation; !got.Adopted || got.Identity != record.TenantAndID || got.Partitions != 2 {
+		if got := s.installation; !got.Adopted || got.Identity != eventbatch.TenantID || got.Partitions != 2 {
 			t.Errorf("got the installation %+v", got)
 		}
 		stop := run(t, s)

@@ -239,8 +239,7 @@ func (a *acks) judge() {
 			continue
 		}
 		for _, l := range lost {
-			where := placeOf(eventbatch.KeyOf(owner.tenant, acklog.ID(owner.name, l[0])).Partition(a.e.Partitions))
-			where.ID = acklog.ID(owner.name, l[0])
+			where := Place{ID: acklog.ID(owner.name, l[0])}
 			if l[1] > l[0] {
 				where = Place{ID: where.ID + ".." + acklog.ID(owner.name, l[1])}
 			}

@@ -12,6 +12,7 @@ import (
 	"recount/batch/lake"
 	"recount/batch/publish"
 	"recount/schemas/catalog"
+	"recount/schemas/eventbatch"
 	"recount/schemas/position"
 	"recount/schemas/record"
 	"recount/speed/eventlog"
@@ -50,6 +51,7 @@ type snapshot struct {
 	countedError error                       // why counted is not known
 	logs         []bounds                    // by partition; nil without a log
 	damaged      map[string]bool             // keys of the objects that V2 found missing or damaged
+	identity     eventbatch.Identity         // rule of the installation (I1); empty if it cannot be known
 	horizons     record.Horizons             // of types whose old objects may be missing
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 
+	"recount/schemas/eventbatch"
 	"recount/schemas/record"
 )
 
@@ -22,6 +23,10 @@ func checkInstallation(ctx context.Context, e *Evidence, r *recorder, s *snapsho
 	if err != nil && !missing && !errors.Is(err, record.ErrInvalid) && !errors.Is(err, record.ErrCorrupt) {
 		return err
 	}
+	s.identity = i.Identity
+	if missing {
+		s.identity = eventbatch.TenantID // Data from before there were installations.
+	}
 	file := Place{File: record.InstallationKey}
 	if err != nil && !missing {
 		r.find(V11, file, restore, "the record cannot be read: %v", err)
@@ -36,6 +41,7 @@ func checkInstallation(ctx context.Context, e *Evidence, r *recorder, s *snapsho
 		if missing {
 			r.find(V11, file, restore, "the record is missing, and %s names installation %s", what, installation)
 			missing = false // One finding is enough.
+			s.identity = ""
 			i.ID = installation
 		}
 		if installation != i.ID {

@@ -31,6 +31,7 @@ type rows struct {
 	first     int
 	tenant    arrow.Array
 	ids       arrow.Array
+	sources   arrow.Array
 	lost      conversion.Lost
 }
 
@@ -61,7 +62,7 @@ func text(col arrow.Array, i int) string {
 
 // identity lists the columns that every reading needs.
 var identity = []string{eventbatch.ColKey, eventbatch.ColTenant, eventbatch.ColFlags, eventbatch.ColHash,
-	eventbatch.ColID, eventbatch.ColTime, object.ColSeq, object.ColIndex}
+	eventbatch.ColID, eventbatch.ColSource, eventbatch.ColTime, object.ColSeq, object.ColIndex}
 
 // bindRows sets the columns of the rows, and checks that the columns of the identity exist.
 func bindRows(b *rows, c eventbatch.Columns) error {
@@ -69,7 +70,9 @@ func bindRows(b *rows, c eventbatch.Columns) error {
 	b.n = int(c.Rec.NumRows())
 	b.tenant = c.Field(eventbatch.ColTenant)
 	b.ids = c.Field(eventbatch.ColID)
-	ok := c.Key != nil && c.Flags != nil && c.Hash != nil && c.Time != nil && isText(b.tenant) && isText(b.ids)
+	b.sources = c.Field(eventbatch.ColSource)
+	ok := c.Key != nil && c.Flags != nil && c.Hash != nil && c.Time != nil && isText(b.tenant) && isText(b.ids) &&
+		isText(b.sources)
 	if seqs := c.Field(object.ColSeq); seqs != nil {
 		var ok1, ok2 bool
 		b.seqs, ok1 = seqs.(*array.Int64)

@@ -1,8 +1,6 @@
 package eventbatch
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -34,31 +32,6 @@ const FlagTimeAssigned uint8 = 1
 
 // DefaultTenant owns every event while there are no keys.
 const DefaultTenant = "default"
-
-// KeySize is the length of an identity key in bytes.
-const KeySize = 16
-
-// Key is the identity of an event: the first 16 bytes of a SHA-256 over the
-// tenant's length, the tenant and the id. A cryptographic hash, because with a fast
-// one a tenant could construct ids that collide with another tenant's; with
-// SHA instructions it costs about 80 ns.
-type Key [KeySize]byte
-
-// KeyOf returns the identity key of (tenant, id). It does not allocate for ids up to 200 bytes.
-func KeyOf(tenant, id string) Key {
-	var stack [256]byte
-	b := binary.LittleEndian.AppendUint32(stack[:0], uint32(len(tenant)))
-	b = append(b, tenant...)
-	b = append(b, id...)
-	sum := sha256.Sum256(b)
-	return Key(sum[:KeySize])
-}
-
-// Partition returns the partition of a key among n (L3). The bytes it uses are not the
-// ones hash tables use first, so a partition's keys stay evenly spread in them.
-func (k Key) Partition(n int) int {
-	return int(binary.LittleEndian.Uint64(k[8:]) % uint64(n))
-}
 
 // TimestampType is the Arrow type of every time.
 var TimestampType = &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}

@@ -3,6 +3,7 @@ package eventbatch
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"testing"
 
@@ -21,7 +22,7 @@ func record(ids ...string) arrow.Record {
 	b := array.NewRecordBuilder(memory.DefaultAllocator, Schema(flight))
 	defer b.Release()
 	for i, id := range ids {
-		k := KeyOf(DefaultTenant, id)
+		k := TenantSourceID.Key(DefaultTenant, "", id)
 		b.Field(0).(*array.FixedSizeBinaryBuilder).Append(k[:])
 		b.Field(1).(*array.StringBuilder).Append(DefaultTenant)
 		b.Field(2).(*array.Uint8Builder).Append(0)
@@ -78,15 +79,38 @@ func TestEveryFlippedByteIsFound(t *testing.T) {
 	}
 }
 
-func TestKeySeparatesTenantAndID(t *testing.T) {
-	if KeyOf("ab", "c") == KeyOf("a", "bc") {
+func TestKeySeparatesEvents(t *testing.T) {
+	seen := map[Key][3]string{}
+	for _, e := range [][3]string{{"ab", "", "c"}, {"a", "", "bc"}, {"a", "b", "c"}, {"xy", "", "c"}, {"ab", "", "d"},
+		{"ab", "c", ""}, {"", "ab", "c"}, {"a", "bc", ""}, {"", "abc", ""}, {"", "", "abc"}, {"abc", "", ""}} {
+		k := TenantSourceID.Key(e[0], e[1], e[2])
+		if other, ok := seen[k]; ok {
+			t.Errorf("%q and %q have one key", e, other)
+		}
+		seen[k] = e
+	}
+	if TenantID.Key("ab", "", "c") == TenantID.Key("a", "", "bc") {
 		t.Error("(ab, c) and (a, bc) have one key")
 	}
-	if KeyOf("ab", "c") == KeyOf("xy", "c") || KeyOf("ab", "c") == KeyOf("ab", "d") {
-		t.Error("another tenant's or another id has the same key")
+	if TenantID.Key("a", "one", "1") != TenantID.Key("a", "two", "1") {
+		t.Error("the rule tenant,id does not ignore the source")
 	}
-	if n := testing.AllocsPerRun(100, func() { KeyOf("default", "an-id-of-usual-length-0123456789") }); n != 0 {
-		t.Errorf("KeyOf allocates %v times", n)
+	if n := testing.AllocsPerRun(100, func() {
+		TenantSourceID.Key("default", "a-source-of-usual-length", "an-id-of-usual-length-0123456789")
+	}); n != 0 {
+		t.Errorf("Key allocates %v times", n)
+	}
+}
+
+// TestGoldenKeys freezes the keys of both rules: stored events have them.
+func TestGoldenKeys(t *testing.T) {
+	for rule, want := range map[Identity]string{
+		TenantID:       "73662cca750f976a41c215b1ef0b3a5d",
+		TenantSourceID: "3cb1811411d54dab8c0e051a15fc0ec4",
+	} {
+		if got := fmt.Sprintf("%x", rule.Key("acme", "/shops/7", "order-1")); got != want {
+			t.Errorf("%s: got %s, want %s", rule, got, want)
+		}
 	}
 }
 
@@ -146,8 +170,8 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-func BenchmarkKeyOf(b *testing.B) {
+func BenchmarkKey(b *testing.B) {
 	for b.Loop() {
-		KeyOf("default", "an-id-of-usual-length-0123456789")
+		TenantSourceID.Key("default", "a-source-of-usual-length", "an-id-of-usual-length-0123456789")
 	}
 }

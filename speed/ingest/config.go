@@ -14,6 +14,8 @@ import (
 
 // Config has the limits of ingest. A request beyond QueueBytes, Memory or Wait is answered 429.
 type Config struct {
+	// Identity is the rule by which two events are copies (I1). It is that of the installation.
+	Identity eventbatch.Identity
 	// BodyBytes is the largest body of a request as it is sent.
 	BodyBytes int
 	// DecodedBytes is the largest body after gzip or zstd.
@@ -83,6 +85,7 @@ const maxBodyBytes = 1 << 30
 // DefaultConfig accepts events of any past time, and up to 5 minutes in the future.
 func DefaultConfig() Config {
 	return Config{
+		Identity:  eventbatch.TenantSourceID,
 		BodyBytes: 64 << 20, DecodedBytes: 64 << 20, Events: 100_000, EventBytes: 256 << 10, Depth: 32, Fields: 1000,
 		Future: 5 * time.Minute,
 		Linger: 2 * time.Millisecond, GroupEvents: 16_384, GroupBytes: 4 << 20, InFlight: 4,
@@ -140,6 +143,9 @@ func (c Config) Validate() error {
 	between("dead_letter_bytes", c.DeadLetterBytes, 1<<10, 1<<30)
 	between("queue_bytes", c.QueueBytes, 2*(c.GroupBytes+c.EventBytes), 1<<40)
 	between("memory", c.memory(), 2*c.DecodedBytes, 1<<40)
+	if !c.Identity.Known() {
+		errs = append(errs, fmt.Errorf("ingest.identity: %q is no rule of identity", c.Identity))
+	}
 	if c.AppendTimeout <= 0 {
 		errs = append(errs, fmt.Errorf("ingest.append_timeout: %s; set it to more than 0s", c.AppendTimeout))
 	}

@@ -75,11 +75,11 @@ func (l *deadLetters) fill(d *decoder, raw, kept []byte, refused *rejection) {
 	clear(l.row.slots)
 	digest := deadletter.Digest(string(refused.code), raw)
 	l.row.id = []byte(deadletter.EventID(digest))
-	l.row.key = eventbatch.KeyOf(d.tenant, unsafeString(l.row.id))
 	l.row.time = d.now
 	l.row.flags = eventbatch.FlagTimeAssigned
 	l.row.hash = deadletter.PayloadHash(digest)
 	l.row.source = sanitize(d.attributes[attrSource])
+	l.row.key = d.identity.Key(d.tenant, unsafeString(l.row.source), unsafeString(l.row.id))
 	l.setText(deadletter.FieldCode, []byte(refused.code))
 	l.setText(deadletter.FieldMessage, sanitize([]byte(refused.message)))
 	l.setText(deadletter.FieldEventID, sanitize(d.attributes[attrID]))

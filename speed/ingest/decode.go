@@ -18,6 +18,7 @@ type decoder struct {
 	scanner
 	types      map[string]*eventType
 	tenant     string
+	identity   eventbatch.Identity
 	caps       *tenantCaps                // the tenant's values of today; nil without a cap
 	sets       map[*cappedField]*valueSet // the sets of caps that this request has used
 	known      [knownValues]uint64        // values that are in a set, by their lowest bits
@@ -45,6 +46,7 @@ func newDecoder(cfg Config, types map[string]*eventType, fields int) *decoder {
 	return &decoder{
 		scanner:    scanner{maxDepth: cfg.Depth, maxFields: cfg.Fields, maxArena: cfg.EventBytes},
 		types:      types,
+		identity:   cfg.Identity,
 		eventBytes: cfg.EventBytes,
 		past:       cfg.Past,
 		future:     cfg.Future,
@@ -157,6 +159,6 @@ func (d *decoder) finish() {
 	d.row.id = d.attributes[attrID]
 	d.row.source = d.attributes[attrSource]
 	d.row.subject = d.attributes[attrSubject]
-	d.row.key = eventbatch.KeyOf(d.tenant, unsafeString(d.row.id))
+	d.row.key = d.identity.Key(d.tenant, unsafeString(d.row.source), unsafeString(d.row.id))
 	d.capValues(d.eventType, &d.row)
 }

@@ -14,7 +14,7 @@
 //	L2  Events of many requests are gathered per partition and type into one message, for Linger or
 //	    until there are GroupEvents or GroupBytes. A request is answered when all its messages are,
 //	    and the answer names every event that failed.
-//	L3  partition = hash(tenant, id) mod P, by eventbatch.KeyOf.
+//	L3  partition = hash(tenant, source, id) mod P, by eventbatch.Identity.
 //	D1  An event without a time gets that of the server, and FlagTimeAssigned.
 //	A1  A rejected event that was kept is an event of its own, so it has a position and can be counted.
 //

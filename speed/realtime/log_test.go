@@ -164,7 +164,7 @@ func newRecord(schema *arrow.Schema, events []event) arrow.Record {
 func (e event) column(name string) any {
 	switch name {
 	case eventbatch.ColKey:
-		k := eventbatch.KeyOf(e.tenant, e.id)
+		k := eventbatch.TenantID.Key(e.tenant, "", e.id)
 		return k[:]
 	case eventbatch.ColTenant:
 		return e.tenant

@@ -35,7 +35,7 @@ func TestCorruptMessage(t *testing.T) {
 	sendHits(t, srv, 1000, 2000)
 	var others int // the events of the other partitions
 	for i := 1000; i < 2000; i++ {
-		if eventbatch.KeyOf("default", fmt.Sprint(i)).Partition(3) != 0 {
+		if eventbatch.TenantSourceID.Key("default", "e2e", fmt.Sprint(i)).Partition(3) != 0 {
 			others++
 		}
 	}
@@ -121,7 +121,7 @@ func TestFlippedBitIsGivenUp(t *testing.T) {
 	others := 0 // events of the other partitions
 	for i := range 500 {
 		switch {
-		case eventbatch.KeyOf("default", fmt.Sprint(i)).Partition(3) != 0:
+		case eventbatch.TenantSourceID.Key("default", "e2e", fmt.Sprint(i)).Partition(3) != 0:
 			others++
 		case i >= 400:
 			lost++

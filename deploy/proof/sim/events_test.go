@@ -96,7 +96,7 @@ func frame(events []event) []byte {
 	b := array.NewRecordBuilder(memory.DefaultAllocator, eventbatch.Schema(declared.Events[events[0].eventType]))
 	defer b.Release()
 	for _, e := range events {
-		k := eventbatch.KeyOf(e.tenant, e.id)
+		k := eventbatch.TenantID.Key(e.tenant, "", e.id)
 		b.Field(0).(*array.FixedSizeBinaryBuilder).Append(k[:])
 		b.Field(1).(*array.StringBuilder).Append(e.tenant)
 		flags := uint8(0)

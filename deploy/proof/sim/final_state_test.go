@@ -24,7 +24,7 @@ func (w *world) checkFinalState(nodes []*node) error {
 	for _, e := range copies {
 		id := e.eventType + "/" + e.tenant + "/" + e.id
 		logged[id] = true
-		if to := eventbatch.KeyOf(e.tenant, e.id).Partition(partitions); w.logs[to].messages[e.seq] == nil ||
+		if to := eventbatch.TenantID.Key(e.tenant, "", e.id).Partition(partitions); w.logs[to].messages[e.seq] == nil ||
 			!slices.Contains(w.logs[to].messages[e.seq].events, e.raw()) {
 			misplaced[id] = true
 		}

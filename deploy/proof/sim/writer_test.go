@@ -82,7 +82,7 @@ func (w *world) sendUntilAcknowledged(p *proc, rng *rand.Rand, events []event) {
 			if e.assigned {
 				e.time = time.Now().UnixMicro() // The server assigns a new time at every try (D1).
 			}
-			partition := eventbatch.KeyOf(e.tenant, e.id).Partition(partitions)
+			partition := eventbatch.TenantID.Key(e.tenant, "", e.id).Partition(partitions)
 			if w.scatter {
 				partition = rng.IntN(partitions)
 			}
