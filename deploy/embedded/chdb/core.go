@@ -20,6 +20,12 @@ import (
 // listed before it was parsed.
 const killEvery = 20 * time.Millisecond
 
+// How often the engine is started before an error is final, and the pause between two attempts.
+const (
+	openAttempts = 3
+	openPause    = 100 * time.Millisecond
+)
+
 // core is the running engine: one session that keeps the library's server alive, and the bound on the others.
 type core struct {
 	cfg      Config
@@ -66,13 +72,27 @@ func start(cfg Config) (*core, error) {
 		return nil, err
 	}
 	began := time.Now()
-	c.lib.keepSignals(func() { c.keeper, err = c.lib.open(c.args) })
-	if err != nil {
+	if err := c.openKeeper(); err != nil {
 		c.metrics.unregister()
-		return nil, fmt.Errorf("%w: its reason is on standard error", err)
+		return nil, fmt.Errorf("%w %d times: its reason is on standard error", err, openAttempts)
 	}
 	c.log.Info("embedded ClickHouse is open", "data_dir", cfg.DataDir, "library", path, "took", time.Since(began))
 	return c, nil
+}
+
+// openKeeper starts the library's server. The engine has once failed to start for a reason of its own ("recursive_mutex
+// lock failed", the use of a lock that is gone), and the next start succeeded. A failed start leaves nothing in the
+// process, so it is tried again here: an operator could do no more.
+func (c *core) openKeeper() (err error) {
+	for attempt := 1; ; attempt++ {
+		c.lib.keepSignals(func() { c.keeper, err = c.lib.open(c.args) })
+		if err == nil || attempt == openAttempts {
+			return err
+		}
+		c.log.Warn("the embedded ClickHouse did not start and is started again; its reason is on standard error",
+			"data_dir", c.cfg.DataDir, "attempt", attempt)
+		time.Sleep(openPause)
+	}
 }
 
 // makeFolders creates the data folder and empties the one for staged inserts, where a killed process leaves
