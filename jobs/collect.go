@@ -8,7 +8,7 @@ import (
 	"recount/batch/publish"
 )
 
-// Collect removes what no kept record names: versions and tables of ClickHouse (P3)
+// Collect removes what no kept record names: versions and tables of ClickHouse and old publications (P3),
 // and objects of the lake (C8). It also calls checkpoint, which writes the checkpoints of
 // commit chains that are due and returns how many it wrote.
 func Collect(schedule string, p *publish.Publisher, checkpoint func(context.Context) (int64, error)) Job {
@@ -16,9 +16,9 @@ func Collect(schedule string, p *publish.Publisher, checkpoint func(context.Cont
 		r, err := p.Collect(ctx)
 		made, checkpointErr := checkpoint(ctx)
 		return Report{
-			Rows: r.Rows + r.Objects + r.Tables,
-			Message: fmt.Sprintf("removed %d rows, %d tables and %d objects; wrote %d checkpoints of commit chains",
-				r.Rows, r.Tables, r.Objects, made),
+			Rows: r.Rows + r.Objects + r.Tables + r.Publications,
+			Message: fmt.Sprintf("removed %d rows, %d tables, %d objects and %d publications; wrote %d checkpoints of "+
+				"commit chains", r.Rows, r.Tables, r.Objects, r.Publications, made),
 		}, errors.Join(err, checkpointErr)
 	}}
 }

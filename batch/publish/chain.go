@@ -42,6 +42,9 @@ func (p *Publisher) Follow(ctx context.Context, every time.Duration) error {
 func (p *Publisher) Refresh(ctx context.Context) error {
 	p.reading.Lock()
 	defer p.reading.Unlock()
+	if err := p.checkPassed(ctx); err != nil {
+		return fmt.Errorf("refresh publications: %w", err)
+	}
 	for {
 		raw, err := p.records.Get(ctx, record.PublicationKey(p.State().N+1))
 		if errors.Is(err, record.ErrNotFound) {
@@ -91,6 +94,7 @@ func (p *Publisher) remember(s *record.State) {
 func (p *Publisher) loadNewest(ctx context.Context) error {
 	p.reading.Lock()
 	defer p.reading.Unlock()
+	p.readAt = p.cfg.Now()
 	last, err := p.lastPublication(ctx)
 	if err != nil {
 		return err
@@ -101,14 +105,18 @@ func (p *Publisher) loadNewest(ctx context.Context) error {
 	if last == 0 {
 		return nil
 	}
+	f, err := p.forgotten(ctx) // batch.keep may have been raised since.
+	if err != nil {
+		return err
+	}
 	limit := p.cfg.Now().Add(-2 * p.cfg.LongestQuery)
 	kept := 0
-	replaced := p.cfg.Now()
 	raws, err := p.readBack(ctx, last, func(b *record.Publication) bool {
-		wanted := kept < p.cfg.Keep || replaced.After(limit)
-		kept = kept + 1
-		replaced = b.Created
-		return wanted
+		kept++
+		if f.Forgets(b.N - 1) {
+			return false
+		}
+		return kept < p.cfg.Keep || b.Created.After(limit) // The one before was replaced when this one was created.
 	})
 	if err != nil {
 		return err
@@ -130,23 +138,29 @@ func (p *Publisher) lastPublication(ctx context.Context) (last uint64, err error
 		return 0, fmt.Errorf("list publications: %w", err)
 	}
 	for _, k := range keys {
-		digits := strings.TrimSuffix(strings.TrimPrefix(k, record.PublicationPrefix), ".json")
-		if n, err := strconv.ParseUint(digits, 10, 64); err == nil && record.PublicationKey(n) == k {
+		if n, ok := numberOf(k); ok {
 			last = max(last, n)
 		}
 	}
 	return last, nil
 }
 
-// readBack returns the records from a base to n, ascending. It passes bases as long as wanted returns
-// true. It calls wanted for each record, from n down, until that returns false.
+// numberOf returns the number of the publication whose record has the key.
+func numberOf(key string) (n uint64, ok bool) {
+	digits := strings.TrimSuffix(strings.TrimPrefix(key, record.PublicationPrefix), ".json")
+	n, err := strconv.ParseUint(digits, 10, 64)
+	return n, err == nil && record.PublicationKey(n) == key
+}
+
+// readBack returns the records from a base to n, ascending. wanted says for each record, from n down, whether
+// the one before it is wanted too. It stops at the first base after that has returned false, because the
+// publication before a base may be forgotten.
 func (p *Publisher) readBack(ctx context.Context, n uint64, wanted func(*record.Publication) bool) (raws [][]byte,
 	err error) {
 	for more := true; n > 0; n-- {
 		raw, err := p.records.Get(ctx, record.PublicationKey(n))
 		if errors.Is(err, record.ErrNotFound) {
-			return nil, fmt.Errorf("%w: %s is missing, on which later publications build; restore it from a copy of "+
-				"the bucket", ErrRecordsMissing, record.PublicationKey(n))
+			return nil, missing(n)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read publication %d: %w", n, err)
@@ -163,4 +177,10 @@ func (p *Publisher) readBack(ctx context.Context, n uint64, wanted func(*record.
 	}
 	slices.Reverse(raws)
 	return raws, nil
+}
+
+// missing returns the error about a publication that is needed and not in the store.
+func missing(n uint64) error {
+	return fmt.Errorf("%w: %s is missing, on which later publications build; restore it from a copy of the bucket",
+		ErrRecordsMissing, record.PublicationKey(n))
 }

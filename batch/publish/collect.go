@@ -23,10 +23,12 @@ type CollectResult struct {
 	Rows    int64 // rows in ClickHouse
 	Objects int64 // objects of the lake
 	Tables  int64 // tables of old definitions
+
+	Publications int64 // records of publications
 }
 
-// Collect removes rows and tables that no kept publication names (P3, U4), and objects that no commit
-// record names (C8). One run removes a bounded number, so that it never takes long; the next run
+// Collect removes rows and tables that no kept publication names (P3, U4), objects that no commit
+// record names (C8), and publications that no kept one needs (P3). One run removes a bounded number, so that it never takes long; the next run
 // continues. It removes nothing if records are missing (ErrRecordsMissing).
 //
 // A version is safe to remove whatever its age. It holds the number of the publication it was
@@ -37,7 +39,8 @@ func (p *Publisher) Collect(ctx context.Context) (CollectResult, error) {
 	defer p.running.Unlock()
 	var r CollectResult
 	err := p.collect(ctx, &r)
-	for kind, n := range map[string]int64{"rows": r.Rows, "objects": r.Objects, "tables": r.Tables} {
+	for kind, n := range map[string]int64{"rows": r.Rows, "objects": r.Objects, "tables": r.Tables,
+		"publications": r.Publications} {
 		p.metrics.collected.WithLabelValues(kind).Add(float64(n))
 	}
 	if err != nil {
@@ -74,7 +77,10 @@ func (p *Publisher) collect(ctx context.Context, r *CollectResult) error {
 		return err
 	}
 	r.Rows += rows
-	return p.collectObjects(ctx, r)
+	if err := p.collectObjects(ctx, r); err != nil {
+		return err
+	}
+	return p.forget(ctx, r)
 }
 
 func (p *Publisher) keptStates(ctx context.Context) (kept []*record.State, err error) {

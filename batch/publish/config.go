@@ -31,8 +31,11 @@ type Config struct {
 	Memory       int64                      // Memory is how many bytes a run may hold, by estimate.
 	Workers      int                        // Workers is how many tasks run at once.
 	GiveWay      func(worked time.Duration) // GiveWay is that of exact.Config.
-	// CollectAfter is G: an object that is in no record is collected when it is older (C8).
+	// CollectAfter is G: an object that is in no record is collected when it is older (C8), and a publication
+	// that none needs when one that stays is older (P3).
 	CollectAfter time.Duration
+	// BaseEvery is how often a publication is a base (P1). It is at least 2.
+	BaseEvery int
 	// CheckEvery is how often a run checks the rows of the newest publication in ClickHouse (B3). It is longer
 	// where a check takes more than a twentieth of it.
 	CheckEvery time.Duration
@@ -55,7 +58,7 @@ func DefaultConfig(c *catalog.Catalog, partitions int) Config {
 	return Config{
 		Catalog: c, Partitions: partitions, Keep: 3, LongestQuery: query.DefaultTimeout,
 		Memory:  exact.DefaultConfig().Memory,
-		Workers: runtime.GOMAXPROCS(0), CollectAfter: 24 * time.Hour, CheckEvery: time.Minute, Code: "unknown",
+		Workers: runtime.GOMAXPROCS(0), CollectAfter: 24 * time.Hour, BaseEvery: record.BaseEvery, CheckEvery: time.Minute, Code: "unknown",
 		Now: time.Now,
 	}
 }
@@ -111,6 +114,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.CollectAfter == 0 {
 		c.CollectAfter = d.CollectAfter
+	}
+	if c.BaseEvery == 0 {
+		c.BaseEvery = d.BaseEvery
 	}
 	if c.CheckEvery == 0 {
 		c.CheckEvery = d.CheckEvery

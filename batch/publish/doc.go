@@ -21,5 +21,6 @@
 //	U3  The state of this process follows the chain record by record; only the chain changes it.
 //	U4  Nothing that a kept publication names is deleted. Kept are the last Keep publications,
 //	    those that were replaced less than twice the longest query ago, and the pinned ones (P3).
+//	    Publications that none of these needs are forgotten (forget.go).
 //	    Nothing at all is deleted or published while records are missing (CheckStored).
 package publish

@@ -2,6 +2,7 @@ package publish
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -175,6 +176,11 @@ func (p *Publisher) keptState(n uint64) *record.State {
 // loadPinned reads publication n and the records from its base on, and keeps the state in memory.
 func (p *Publisher) loadPinned(ctx context.Context, n uint64) (*record.State, error) {
 	raws, err := p.readBack(ctx, n, func(*record.Publication) bool { return false })
+	if errors.Is(err, ErrRecordsMissing) {
+		if f, forgottenErr := p.forgotten(ctx); forgottenErr == nil && f.Forgets(n) {
+			return nil, fmt.Errorf("publication %d: %w; its pin came too late, remove it", n, query.ErrCollected)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

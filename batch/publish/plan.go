@@ -73,7 +73,7 @@ func (p *Publisher) plan(ctx context.Context) (*plan, error) {
 		}
 	}
 	failpoint.Point("publish.dirty.before")
-	plan.compareViews(p.cfg.Catalog)
+	plan.compareViews(p.cfg.Catalog, uint64(p.cfg.BaseEvery))
 	if err := p.checkRows(ctx, plan, types); err != nil {
 		return nil, err
 	}
@@ -146,7 +146,7 @@ func (l *landed) addObject(o exact.Object) {
 }
 
 // compareViews finds out which views are new, changed or gone.
-func (pl *plan) compareViews(c *catalog.Catalog) {
+func (pl *plan) compareViews(c *catalog.Catalog, baseEvery uint64) {
 	for name, v := range c.Views {
 		pl.digests[name] = c.Digest(v)
 		old, published := pl.previous.Views[name]
@@ -157,7 +157,7 @@ func (pl *plan) compareViews(c *catalog.Catalog) {
 	for name, old := range pl.previous.Views {
 		pl.nothing = pl.nothing && same(name, old)
 	}
-	pl.base = pl.n%record.BaseEvery == 1
+	pl.base = pl.n%baseEvery == 1
 	for name := range pl.previous.Types {
 		// The counts of a type without views are dropped, which a delta cannot do.
 		pl.base = pl.base || len(c.ViewsOf(name)) == 0

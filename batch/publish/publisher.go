@@ -76,6 +76,7 @@ type Publisher struct {
 	nextCheck time.Time // when the rows of the newest publication are checked without a suspicion; running guards it
 
 	reading sync.Mutex // held while publications are read
+	readAt  time.Time  // when they were last read; reading guards it
 
 	mu     sync.Mutex      // guards the fields below
 	recent []*record.State // the states kept for their age or number, consecutive, the newest last

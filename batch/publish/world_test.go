@@ -397,7 +397,7 @@ func (o objects) List(ctx context.Context, _, _ string) iter.Seq2[lake.Info, err
 	}
 }
 
-func (o objects) Delete(_ context.Context, keys ...string) error {
+func (o objects) Delete(ctx context.Context, keys ...string) error {
 	return o.f.perform("delete", func() error {
 		o.w.mu.Lock()
 		defer o.w.mu.Unlock()
@@ -405,7 +405,7 @@ func (o objects) Delete(_ context.Context, keys ...string) error {
 			delete(o.w.objects, k)
 			delete(o.w.records.Bodies, k)
 		}
-		return nil
+		return o.w.records.Delete(ctx, keys...)
 	})
 }
 

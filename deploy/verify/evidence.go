@@ -45,6 +45,7 @@ type Evidence struct {
 type snapshot struct {
 	chains       []*chain // by partition
 	publications []*publication
+	forgotten    *record.Forgotten           // nil if no publication was forgotten
 	witnesses    []witness                   // of the highest publication, read before publications
 	kept         []*record.State             // ascending
 	counted      map[string]map[string]int64 // what the rows of the newest of kept count; nil where that is not known
@@ -93,7 +94,7 @@ func (e *Evidence) readSnapshot(ctx context.Context, r *recorder) (*snapshot, er
 	if s.witnesses, err = readWitnesses(ctx, e); err != nil {
 		return nil, fmt.Errorf("read what names publications: %w", err)
 	}
-	if s.publications, err = readPublications(ctx, e, r); err != nil {
+	if s.publications, s.forgotten, err = readPublications(ctx, e, r); err != nil {
 		return nil, fmt.Errorf("read publications: %w", err)
 	}
 	if s.kept, err = keptStates(ctx, e, r, s.publications); err != nil {

@@ -28,24 +28,75 @@ func numberOf(key string) (n uint64, ok bool) {
 	return n, err == nil && record.PublicationKey(n) == key
 }
 
-// readPublications reads every publication in order, without its lists of buckets. A year of these
-// lists would not fit in memory, and only those of kept publications are needed.
-func readPublications(ctx context.Context, e *Evidence, r *recorder) (out []*publication, err error) {
+// readPublications reads every publication in order, without its lists of buckets, and the record of forgotten
+// publications. A year of these lists would not fit in memory, and only those of kept publications are needed.
+// A running server may forget publications meanwhile. Then it begins again.
+func readPublications(ctx context.Context, e *Evidence, r *recorder) (out []*publication, f *record.Forgotten,
+	err error) {
+	for range 3 {
+		var places []place
+		if places, f, err = listPublications(ctx, e, r); err != nil {
+			return nil, nil, err
+		}
+		if out, err = readListed(ctx, e, r, places); !errors.Is(err, record.ErrNotFound) {
+			break
+		}
+	}
+	return out, f, err
+}
+
+// listPublications lists the publications that are not forgotten. Collect deletes the others at its next run.
+func listPublications(ctx context.Context, e *Evidence, r *recorder) (places []place, f *record.Forgotten, err error) {
 	keys, err := e.Records.List(ctx, record.PublicationPrefix)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var places []place
+	var forgotten []string
 	for _, key := range keys {
-		_, ok := numberOf(key)
+		if strings.HasPrefix(key, record.ForgottenPrefix) {
+			forgotten = append(forgotten, key)
+		}
+	}
+	if f, err = readForgotten(ctx, e, r, forgotten); err != nil {
+		return nil, nil, err
+	}
+	for _, key := range keys {
+		n, ok := numberOf(key)
 		switch {
-		case ok:
+		case ok && !f.Forgets(n):
 			places = append(places, place{key: key})
-		case !strings.HasPrefix(key, publish.PinPrefix) && !strings.HasPrefix(key, publish.CollectedPrefix):
+		case !ok && !strings.HasPrefix(key, publish.PinPrefix) && !strings.HasPrefix(key, publish.CollectedPrefix) &&
+			!strings.HasPrefix(key, record.ForgottenPrefix):
 			r.find(V5, Place{File: key}, "find out which program wrote it, and remove it",
 				"the key is not that of a publication, of a pin, or of a horizon of collection")
 		}
 	}
+	return places, f, nil
+}
+
+// readForgotten reads the newest record of forgotten publications, or returns nil.
+func readForgotten(ctx context.Context, e *Evidence, r *recorder, keys []string) (*record.Forgotten, error) {
+	before, err := record.NewestForgotten(keys)
+	if err == nil && before == 0 {
+		return nil, nil
+	}
+	where := Place{File: record.ForgottenKey(before)}
+	if err != nil {
+		r.find(V5, where, "find out which program wrote it, and remove it", "%v", err)
+		return nil, nil
+	}
+	bodies, err := getAll(ctx, e, []place{{key: where.File}})
+	if err != nil {
+		return nil, err
+	}
+	f, err := read(bodies[0], record.DecodeForgotten)
+	if err != nil {
+		r.find(V5, where, restorePublication, "the record of forgotten publications cannot be read: %v", err)
+	}
+	return f, nil
+}
+
+func readListed(ctx context.Context, e *Evidence, r *recorder, places []place) (out []*publication, err error) {
 	for window := range slices.Chunk(places, windowGets/8) {
 		bodies, err := getAll(ctx, e, window)
 		if err != nil {
@@ -161,6 +212,7 @@ func checkPublications(r *recorder, s *snapshot) {
 	for i, p := range s.publications {
 		where := Place{Publication: p.N, File: record.PublicationKey(p.N)}
 		switch {
+		case s.forgotten.Begins(p.N):
 		case i == 0 && p.N != 1:
 			r.find(V5, where, restorePublication, "the first publication that exists has the number %d", p.N)
 		case i > 0 && p.N != s.publications[i-1].N+1:
@@ -188,6 +240,24 @@ func checkPublications(r *recorder, s *snapshot) {
 						p.H[part].Epoch, p.H[part].Seq)
 				}
 			}
+		}
+	}
+}
+
+// checkForgotten compares what stays of forgotten publications with the record that let the others go (V5).
+func checkForgotten(r *recorder, s *snapshot) {
+	f := s.forgotten
+	if f == nil {
+		return
+	}
+	const wants = "%s names publication %d, which is missing or has another digest"
+	where := Place{Publication: f.Before, File: record.ForgottenKey(f.Before)}
+	if p := numbered(s.publications, f.Before); p == nil || p.Previous != f.Previous || !p.Base {
+		r.find(V5, where, restorePublication, wants, where.File, f.Before)
+	}
+	for _, k := range f.Kept {
+		if p := numbered(s.publications, k.Last); p == nil || p.digest != k.Digest {
+			r.find(V5, where, restorePublication, wants, where.File, k.Last)
 		}
 	}
 }

@@ -47,6 +47,7 @@ func Run(ctx context.Context, e *Evidence, o Options) (Report, error) {
 		}
 	}
 	checkPublications(r, s)
+	checkForgotten(r, s)
 	checkWitnesses(r, s)
 	if err := checkInstallation(ctx, e, r, s); err != nil {
 		r.fail(V11, "%v", err)

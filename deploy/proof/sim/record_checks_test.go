@@ -98,6 +98,10 @@ func (w *world) checkPublication(b *record.Publication, body []byte) {
 	if n := len(w.states); n > 0 {
 		s = w.states[n-1]
 	}
+	if b.N <= s.N { // Its key is free because it was forgotten. The publisher must see that it comes too late.
+		w.observe("a forgotten publication is created again")
+		return
+	}
 	next, err := s.Apply(body)
 	if err != nil {
 		w.failf("publication %d: %v", b.N, err)
@@ -143,4 +147,19 @@ func (w *world) keptPublications() (kept []*record.State) {
 		}
 	}
 	return kept
+}
+
+// forget checks that no kept publication needs publication n, whose record is deleted: those from the last base
+// before a kept one on (P3).
+func (w *world) forget(n uint64) {
+	w.observe("old publications are forgotten")
+	for _, s := range w.keptPublications() {
+		first := s.N
+		for first > 1 && !w.states[first-1].Publication.Base {
+			first--
+		}
+		if first <= n && n <= s.N {
+			w.failf("publication %d is deleted, which publication %d needs (P3)", n, s.N)
+		}
+	}
 }

@@ -6,12 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"recount/batch/lake"
-	"recount/batch/publish"
 	"recount/schemas/eventbatch"
 	"recount/schemas/position"
 	"recount/schemas/record"
@@ -22,6 +23,7 @@ const (
 	keep         = 3                // kept publications (P3)
 	longestQuery = 30 * time.Second // P3
 	collectAfter = time.Hour        // the age of an orphan object (C8)
+	baseEvery    = 4                // publications from one base to the next (P1)
 )
 
 // surroundings say in which world a seed plays: which promises of the surroundings are broken, and
@@ -265,11 +267,15 @@ func (w *world) storeObject(key string, body []byte, flip bool) {
 // deleteObjects removes objects. An object that a record names is then lost for good (V9).
 func (w *world) deleteObjects(keys []string) {
 	for _, k := range keys {
-		if strings.HasPrefix(k, publish.CollectedPrefix) {
-			delete(w.records, k)
+		if !strings.HasPrefix(k, record.PublicationPrefix) {
+			w.observe("orphan objects are collected")
+			delete(w.objects, k)
 			continue
 		}
-		w.observe("orphan objects are collected")
-		delete(w.objects, k)
+		if n, err := strconv.ParseUint(strings.TrimSuffix(path.Base(k), ".json"), 10, 64); err == nil &&
+			record.PublicationKey(n) == k {
+			w.forget(n)
+		}
+		delete(w.records, k)
 	}
 }
