@@ -3,6 +3,7 @@ package ingest
 import (
 	"hash/maphash"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -18,14 +19,15 @@ import (
 // sets, which all requests share.
 const knownValues = 4096
 
-// caps bound how many values a dimension gets from one tenant in one UTC day. An event with a
-// value too many says so in the log (eventbatch.ColOverflow), so both layers count the same.
+// caps bound how many values a dimension gets from one tenant in one UTC day of event time. An event with
+// a value too many says so in the log (eventbatch.ColOverflow), so both layers count the same. The day is
+// that of the event, so that an import of many days loses no value that each day has room for.
 //
-// Caps know only the values that this process saw this day. Another process, and this one
+// Caps know only the values that this process saw since its clock's midnight. Another process, and this one
 // after a restart, lets as many pass again. maxValues bounds the memory of caps, which tenants
 // share as they share budget.
 type caps struct {
-	limit      int // values of a tenant, type, field and day
+	limit      int // values of a tenant, type, field and day of event time
 	seed       maphash.Seed
 	left       atomic.Int64 // entries that may still be added
 	logger     *slog.Logger
@@ -36,23 +38,38 @@ type caps struct {
 	tenants map[string]*tenantCaps
 }
 
-// maxValues bounds the entries of all sets. They need about 400 MB when all are used.
-const maxValues = 16 << 20
+const (
+	// maxValues bounds the entries of all sets. They need about 400 MB when all are used.
+	maxValues = 16 << 20
+	// setEntries is how many entries an empty set counts as, because a set needs memory too.
+	setEntries = 16
+	// otherDays is the day of the set that a tenant without room uses for further days of event time.
+	otherDays = math.MinInt64
+)
 
-// tenantCaps are the sets of one tenant and day.
+// tenantCaps are the sets of one tenant on one day of the clock.
 type tenantCaps struct {
 	*caps
 	tenant string
 	today  int64        // in days since 1970
 	held   atomic.Int64 // entries in all of its sets
 	mu     sync.Mutex
-	fields map[*cappedField]*valueSet
+	sets   map[setKey]*valueSet
+}
+
+// setKey names a set of a tenant: a dimension on a day of event time, in days since 1970.
+type setKey struct {
+	field *cappedField
+	day   int64
 }
 
 type setName struct {
 	tenant, eventType, field string
-	day                      int64
+	today, day               int64
 }
+
+// dayOf returns the day of a time in microseconds, in days since 1970.
+func dayOf(micros int64) int64 { return micros / (24 * time.Hour).Microseconds() }
 
 type valueSet struct {
 	salt       uint64 // tells the values of different sets apart in decoder.known
@@ -74,7 +91,7 @@ func (c *caps) setsOf(tenant string, now int64) *tenantCaps {
 	if c.limit == 0 {
 		return nil
 	}
-	day := now / (24 * time.Hour).Microseconds()
+	day := dayOf(now)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	// A request that began before midnight uses the sets of the new day. Any other earlier day
@@ -86,45 +103,57 @@ func (c *caps) setsOf(tenant string, now int64) *tenantCaps {
 	}
 	t := c.tenants[tenant]
 	if t == nil {
-		t = &tenantCaps{caps: c, tenant: tenant, today: c.day, fields: map[*cappedField]*valueSet{}}
+		t = &tenantCaps{caps: c, tenant: tenant, today: c.day, sets: map[setKey]*valueSet{}}
 		c.tenants[tenant] = t
 	}
 	return t
 }
 
-// findSet returns the set of a field, and creates it if there is none.
-func (t *tenantCaps) findSet(event *eventType, f *cappedField) *valueSet {
+// findSet returns the set of a field and a day of event time, and creates it if there is none.
+func (t *tenantCaps) findSet(event *eventType, k setKey) *valueSet {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := t.fields[f]
+	s := t.sets[k]
+	if s == nil && t.isFull() {
+		k.day = otherDays
+		s = t.sets[k]
+	}
 	if s == nil {
-		salt := maphash.Comparable(t.seed, setName{t.tenant, event.name, f.name, t.today})
+		salt := maphash.Comparable(t.seed, setName{t.tenant, event.name, k.field.name, t.today, k.day})
 		s = &valueSet{salt: salt, seen: map[uint64]struct{}{}}
-		s.counter = t.overflowed.WithLabelValues(event.name, f.name)
-		t.fields[f] = s
+		s.counter = t.overflowed.WithLabelValues(event.name, k.field.name)
+		t.sets[k] = s
+		t.hold(setEntries)
 	}
 	return s
 }
 
-// admit reports whether a value may appear in its dimension: it did so today, or there is
-// room for it. first is true for the first value of the day that is too many.
+// isFull reports whether the tenant has as many entries as are left for others.
+func (t *tenantCaps) isFull() bool { return t.held.Load() >= t.left.Load() }
+
+func (t *tenantCaps) hold(entries int64) {
+	t.held.Add(entries)
+	t.left.Add(-entries)
+}
+
+// admit reports whether a value may appear in its dimension: it did so before, or there is
+// room for it. first is true for the first value that is too many.
 func (t *tenantCaps) admit(s *valueSet, hash uint64) (ok, first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.seen[hash]; ok {
 		return true, false
 	}
-	if len(s.seen) >= t.limit || t.held.Load() >= t.left.Load() {
+	if len(s.seen) >= t.limit || t.isFull() {
 		s.overflowed++
 		return false, s.overflowed == 1
 	}
 	s.seen[hash] = struct{}{}
-	t.held.Add(1)
-	t.left.Add(-1)
+	t.hold(1)
 	return true, false
 }
 
-// Cap is how many values a dimension has from a tenant today, as far as this process saw them.
+// Cap is how many values a dimension has from a tenant in events of today, as far as this process saw them.
 type Cap struct {
 	Limit      int
 	Values     int
@@ -147,7 +176,7 @@ func (s *Server) Cap(tenant, event, dimension string) (c Cap, ok bool) {
 	}
 	c.Limit = t.limit
 	t.mu.Lock()
-	set := t.fields[declared.capped[i]]
+	set := t.sets[setKey{declared.capped[i], t.today}]
 	t.mu.Unlock()
 	if set != nil {
 		set.mu.Lock()
@@ -197,7 +226,7 @@ func (d *decoder) capValues(t *eventType, r *row) {
 	}
 	for _, f := range t.capped {
 		hash, ok := d.caps.hashValue(f, r)
-		if !ok || d.admitValue(t, f, hash) {
+		if !ok || d.admitValue(t, setKey{f, dayOf(r.time)}, hash) {
 			continue
 		}
 		if len(r.overflow) > 0 {
@@ -221,11 +250,11 @@ func (c *caps) hashValue(f *cappedField, r *row) (hash uint64, ok bool) {
 }
 
 // admitValue reports whether a value may appear in its dimension.
-func (d *decoder) admitValue(t *eventType, f *cappedField, hash uint64) bool {
-	set := d.sets[f]
+func (d *decoder) admitValue(t *eventType, k setKey, hash uint64) bool {
+	set := d.sets[k]
 	if set == nil {
-		set = d.caps.findSet(t, f)
-		d.sets[f] = set
+		set = d.caps.findSet(t, k)
+		d.sets[k] = set
 	}
 	known := hash ^ set.salt
 	entry := &d.known[known%knownValues]
@@ -238,8 +267,8 @@ func (d *decoder) admitValue(t *eventType, f *cappedField, hash uint64) bool {
 		*entry = known
 		return true
 	case first:
-		d.caps.logger.Warn("a dimension has too many values today; further values are counted as "+catalog.Overflow,
-			"tenant", d.caps.tenant, "type", t.name, "field", f.name, "limit", d.caps.limit)
+		d.caps.logger.Warn("a dimension has too many values in a day; further values are counted as "+catalog.Overflow,
+			"tenant", d.caps.tenant, "type", t.name, "field", k.field.name, "limit", d.caps.limit)
 	}
 	set.counter.Inc()
 	return false

@@ -92,6 +92,48 @@ func TestCaps(t *testing.T) {
 	}
 }
 
+// TestCapsByEventDay sends the values of three days in one day. Each day of event time has a limit of its own.
+func TestCapsByEventDay(t *testing.T) {
+	t.Parallel()
+	d, c := cappedDecoder(t, 60)
+	d.setTenant("acme", c.setsOf("acme", testNow.UnixMicro()))
+	for day := range 3 {
+		overflowed := 0
+		for i := range 70 {
+			d.start(fmt.Appendf(nil, `{"id":"1","type":"flight.departed","time":"2001-01-0%dT23:59:59Z",`+
+				`"data":{"tail":"%d-%d"}}`, day+1, day, i), false, testNow)
+			if refused := d.decode(); refused != nil {
+				t.Fatal(refused)
+			}
+			overflowed += len(d.row.overflow) / len("tail")
+		}
+		if overflowed != 10 {
+			t.Errorf("day %d: %d of 70 values overflowed a cap of 60, want 10", day, overflowed)
+		}
+	}
+}
+
+// TestCapsBoundTheirSets sends one value for each of many days. Sets cost memory too, so a tenant without room
+// gets no further ones.
+func TestCapsBoundTheirSets(t *testing.T) {
+	t.Parallel()
+	d, c := cappedDecoder(t, 10)
+	sets := c.setsOf("acme", testNow.UnixMicro())
+	c.left.Store(1000)
+	d.setTenant("acme", sets)
+	for day := range 200 {
+		at := time.Date(2001, 1, 1+day, 0, 0, 0, 0, time.UTC).Format(time.RFC3339)
+		d.start(fmt.Appendf(nil, `{"id":"1","type":"flight.departed","time":%q,"data":{"tail":"x"}}`, at), false,
+			testNow)
+		if refused := d.decode(); refused != nil {
+			t.Fatal(refused)
+		}
+	}
+	if n := len(sets.sets); n > 1000/setEntries {
+		t.Errorf("the tenant has %d sets, want at most %d", n, 1000/setEntries)
+	}
+}
+
 // TestCapsAtMidnight mixes requests of two days. Those of the old day must not make the sets of
 // the new day begin again.
 func TestCapsAtMidnight(t *testing.T) {
@@ -117,9 +159,9 @@ func TestCapsShareTheirMemory(t *testing.T) {
 	t.Parallel()
 	d, c := cappedDecoder(t, 1000)
 	c.setsOf("acme", testNow.UnixMicro())
-	c.left.Store(100)
+	c.left.Store(1000)
 	admitted := func(tenant string) (n int) {
-		for i := range 100 {
+		for i := range 600 {
 			if r := decodeAs(t, d, c, tenant, 0, fmt.Sprintf(`"data":{"tail":"%d"}`, i)); len(r.overflow) == 0 {
 				n++
 			}
@@ -128,11 +170,11 @@ func TestCapsShareTheirMemory(t *testing.T) {
 	}
 	a := admitted("acme")
 	b := admitted("b")
-	if a != 49 || b != 24 { // Each has one more entry, for its source.
-		t.Errorf("%d and %d of 100 values were admitted, want 49 and 24", a, b)
+	if a != 467 || b != 217 { // Each has two sets and one more entry, for its source.
+		t.Errorf("%d and %d of 600 values were admitted, want 467 and 217", a, b)
 	}
-	if again := admitted("acme"); again != 49 {
-		t.Errorf("%d of the same values were admitted again, want 49", again)
+	if again := admitted("acme"); again != 467 {
+		t.Errorf("%d of the same values were admitted again, want 467", again)
 	}
 }
 

@@ -113,7 +113,7 @@ func (c *Config) Settings() []setting.Setting {
 			"rejected events that one process keeps per second, at most half of them of one tenant where there are "+
 			"keys; 0 keeps none, and all are counted.", &c.DeadLetters),
 		setting.Count("limits.cardinality", "values", setting.Range(1, 1<<40).OrZero("no limit"), "Most values of "+
-			"a dimension from a tenant in a UTC day; further values are counted as ~overflow.", &c.Values),
+			"a dimension from a tenant in a UTC day of event time; further ones are counted as ~overflow.", &c.Values),
 	}
 }
 

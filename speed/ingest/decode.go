@@ -19,9 +19,9 @@ type decoder struct {
 	types      map[string]*eventType
 	tenant     string
 	identity   eventbatch.Identity
-	caps       *tenantCaps                // the tenant's values of today; nil without a cap
-	sets       map[*cappedField]*valueSet // the sets of caps that this request has used
-	known      [knownValues]uint64        // values that are in a set, by their lowest bits
+	caps       *tenantCaps          // the tenant's values of today; nil without a cap
+	sets       map[setKey]*valueSet // the sets of caps that this request has used
+	known      [knownValues]uint64  // values that are in a set, by their lowest bits
 	eventBytes int
 	past       time.Duration
 	future     time.Duration
@@ -52,7 +52,7 @@ func newDecoder(cfg Config, types map[string]*eventType, fields int) *decoder {
 		future:     cfg.Future,
 		row:        row{slots: make([]slot, 0, fields)},
 		fieldOrder: make([]int, fields),
-		sets:       map[*cappedField]*valueSet{},
+		sets:       map[setKey]*valueSet{},
 	}
 }
 
