@@ -28,6 +28,9 @@ func (s *Store) Project(ctx context.Context, state *record.State) error {
 	if err := s.db.QueryRow(ctx, "SELECT max(n) FROM "+sqlschema.Published+" WHERE view = ''").Scan(&done); err != nil {
 		return fmt.Errorf("read the projection: %w", err)
 	}
+	if done > state.N {
+		return nil // Another process has projected a later publication, which has its own views.
+	}
 	if done < state.N {
 		full := done != state.N-1 || state.Publication.Base
 		failpoint.Point("publish.project.before")
@@ -46,8 +49,7 @@ func (s *Store) Project(ctx context.Context, state *record.State) error {
 		}
 		failpoint.Point("publish.marker.after")
 	}
-	// A later publication may have views that this one lacks. Their VIEWs must stay.
-	if err := s.syncViews(ctx, state.Views, done <= state.N); err != nil {
+	if err := s.syncViews(ctx, state.Views); err != nil {
 		return fmt.Errorf("project publication %d: %w", state.N, err)
 	}
 	return nil

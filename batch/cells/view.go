@@ -17,6 +17,9 @@ import (
 // viewMark begins the comment of every SQL VIEW that recount has created.
 const viewMark = "recount"
 
+// refusedMark ends the comment of a VIEW that Refuse made.
+const refusedMark = " refused"
+
 // sqlView is the SELECT of a view's SQL VIEW. It shows the cells of the newest publication whose
 // projection is complete.
 func sqlView(c *catalog.Catalog, v *catalog.View) string {
@@ -61,9 +64,8 @@ func viewColumns(c *catalog.Catalog, v *catalog.View, m catalog.Measure) []strin
 
 // syncViews creates, replaces and drops SQL VIEWs, so that they are those of the publication. A
 // redefined view keeps its old VIEW until its first publication, so that SQL never shows an empty
-// VIEW. A view that is gone from both the configuration and the publication loses its VIEW, if the
-// publication is the newest.
-func (s *Store) syncViews(ctx context.Context, published map[string]record.ViewState, newest bool) error {
+// VIEW. A view that is gone from both the configuration and the publication loses its VIEW.
+func (s *Store) syncViews(ctx context.Context, published map[string]record.ViewState) error {
 	there, err := s.tableComments(ctx)
 	if err != nil {
 		return err
@@ -86,9 +88,6 @@ func (s *Store) syncViews(ctx context.Context, published map[string]record.ViewS
 			return fmt.Errorf("create VIEW %s: %w", name, err)
 		}
 	}
-	if !newest {
-		return nil
-	}
 	for _, name := range slices.Sorted(maps.Keys(there)) {
 		_, counts := published[name]
 		if c.Views[name] != nil || counts || !strings.HasPrefix(there[name], viewMark+" ") {
@@ -96,6 +95,25 @@ func (s *Store) syncViews(ctx context.Context, published map[string]record.ViewS
 		}
 		if err := s.db.Exec(ctx, "DROP VIEW IF EXISTS "+sqlschema.Quote(name)); err != nil {
 			return fmt.Errorf("drop VIEW %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// Refuse makes every VIEW of the declared views fail with a message, until the next Project.
+func (s *Store) Refuse(ctx context.Context, message string) error {
+	there, err := s.tableComments(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.catalog.Views)) {
+		if !strings.HasPrefix(there[name], viewMark+" ") || strings.HasSuffix(there[name], refusedMark) {
+			continue
+		}
+		selection := sqlView(s.catalog, s.catalog.Views[name]) + " AND throwIf(_ver > 0, '" + message + "') = 0"
+		if err := s.db.Exec(ctx, "CREATE OR REPLACE VIEW "+sqlschema.Quote(name)+" AS "+selection+" COMMENT '"+
+			viewMark+refusedMark+"'"); err != nil {
+			return fmt.Errorf("refuse VIEW %s: %w", name, err)
 		}
 	}
 	return nil

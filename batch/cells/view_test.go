@@ -167,13 +167,14 @@ func TestViewsFollowPublications(t *testing.T) {
 	if w.project(removed, three); exists() {
 		t.Error("a removed view still has its VIEW after a publication without it")
 	}
-	w.project(redefined, w.publish(redefined, three, true, nil))
+	four := w.publish(redefined, three, true, nil)
+	w.project(redefined, four)
 	if w.project(removed, three); !exists() {
 		t.Error("a publisher that lags dropped the VIEW of a later publication")
 	}
 	w.exec("DROP VIEW wide")
 	w.exec("CREATE TABLE wide (x UInt8) ENGINE = MergeTree ORDER BY x")
-	err := s.Project(t.Context(), one)
+	err := s.Project(t.Context(), four)
 	if err == nil || !strings.Contains(err.Error(), "view wide") || !strings.Contains(err.Error(), "rename") {
 		t.Errorf("a table that is not recount's: got %v, want an error that names the view and says what to do", err)
 	}

@@ -54,11 +54,11 @@ func (p *Publisher) collect(ctx context.Context, r *CollectResult) error {
 	if err := p.Refresh(ctx); err != nil {
 		return err
 	}
-	if err := p.views.Project(ctx, p.State()); err != nil {
-		return err
-	}
 	n, kept, err := p.checkKept(ctx)
 	if err != nil {
+		return err
+	}
+	if err := p.project(ctx); err != nil {
 		return err
 	}
 	if n == 0 {

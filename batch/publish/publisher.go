@@ -34,9 +34,11 @@ type Views interface {
 		buckets []int64) (map[int64]record.BucketVersion, error)
 
 	// Project makes the SQL VIEWs show publication s, unless they show it or a later one already.
+	// Refuse makes every SQL VIEW of the declared views an error with this message, until the next Project.
 	// Projected returns the highest number of a publication that the projection has rows of, or 0.
 	// DeleteProjection deletes what no reader of publication oldest or a later one needs.
 	Project(ctx context.Context, s *record.State) error
+	Refuse(ctx context.Context, message string) error
 	Projected(ctx context.Context) (n uint64, err error)
 	DeleteProjection(ctx context.Context, oldest uint64) (rows int64, err error)
 
@@ -115,8 +117,22 @@ func (p *Publisher) Start(ctx context.Context) error {
 	if err := p.loadNewest(ctx); err != nil {
 		return fmt.Errorf("start publisher: %w", err)
 	}
-	if err := p.views.Project(ctx, p.State()); err != nil {
+	if err := p.checkNumbers(ctx); err != nil {
+		// Queries go on and say what they can. Recompute and Collect will refuse with the same error.
+		p.cfg.Logger.Error("nothing will be published or collected", "error", err)
+		return nil
+	}
+	if err := p.project(ctx); err != nil {
 		return fmt.Errorf("start publisher: %w", err)
 	}
 	return nil
+}
+
+// project makes the SQL VIEWs show the newest publication. While its rows may be missing, it leaves the VIEWs as they
+// are: a VIEW over a ClickHouse that was restored from an older copy would show the rows that are left.
+func (p *Publisher) project(ctx context.Context) error {
+	if p.suspect.Load() {
+		return nil
+	}
+	return p.views.Project(ctx, p.State())
 }

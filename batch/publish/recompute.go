@@ -52,9 +52,6 @@ func (p *Publisher) recompute(ctx context.Context) (Result, error) {
 		if err := p.Refresh(ctx); err != nil {
 			return Result{}, err
 		}
-		if err := p.views.Project(ctx, p.State()); err != nil {
-			return Result{}, err
-		}
 		if err := p.createDefinitions(ctx); err != nil {
 			return Result{}, err
 		}
@@ -62,6 +59,9 @@ func (p *Publisher) recompute(ctx context.Context) (Result, error) {
 		plan, err := p.plan(ctx)
 		failpoint.Point("publish.plan.after")
 		if err != nil {
+			return Result{}, err
+		}
+		if err := p.project(ctx); err != nil {
 			return Result{}, err
 		}
 		if plan.nothing {

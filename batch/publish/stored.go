@@ -93,6 +93,12 @@ func (p *Publisher) checkNumbers(ctx context.Context) error {
 		"or, if it is lost for ever, %s, and its number is given again"
 	switch {
 	case projected > s.N:
+		// SQL readers would see a publication that is not there, beside answers from an earlier one.
+		message := fmt.Sprintf("recount: ClickHouse shows publication %d, but the newest record in the object store is "+
+			"%d; the error of the job recompute says what to do", projected, s.N)
+		if err := p.views.Refuse(ctx, message); err != nil {
+			return err
+		}
 		return fmt.Errorf(lost, ErrRecordsMissing, "ClickHouse", projected, newestName(s.N),
 			record.PublicationKey(s.N+1), fmt.Sprintf("DELETE FROM recount_published WHERE n > %d (embedded: stop "+
 				"recount and move data_dir/clickhouse away; its rows are computed again)", s.N))

@@ -204,6 +204,8 @@ func (v clickHouse) Project(_ context.Context, s *record.State) error {
 	return nil
 }
 
+func (v clickHouse) Refuse(context.Context, string) error { return nil }
+
 func (v clickHouse) Projected(context.Context) (uint64, error) {
 	v.w.mu.Lock()
 	defer v.w.mu.Unlock()
