@@ -54,9 +54,11 @@ func (p *Publisher) createDefinitions(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("encode the definition of view %s: %w", name, err)
 		}
-		// The key is made from the content, so a document that is there already says the same.
-		if _, _, err := p.records.Create(ctx, definitionKey(name, c.Digest(v)), raw); err != nil {
-			return fmt.Errorf("store the definition of view %s: %w", name, err)
+		for _, digest := range slices.Compact([]string{c.Digest(v), c.RoundedDigest(v)}) {
+			// The key is made from the content, so a document that is there already says the same.
+			if _, _, err := p.records.Create(ctx, definitionKey(name, digest), raw); err != nil {
+				return fmt.Errorf("store the definition of view %s: %w", name, err)
+			}
 		}
 	}
 	p.defined = true
@@ -78,7 +80,7 @@ func (p *Publisher) Definition(ctx context.Context, view, digest string) (*catal
 	if err != nil {
 		return nil, fmt.Errorf("read definition %s: %w", key, err)
 	}
-	if v := c.Views[view]; v == nil || c.Digest(v) != digest {
+	if v := c.Views[view]; v == nil || !c.Names(v, digest) {
 		return nil, fmt.Errorf("%w: %s holds another definition; restore it from a copy of the bucket",
 			record.ErrInvalid, key)
 	}

@@ -32,6 +32,10 @@ func TestDefinitionsStay(t *testing.T) {
 			continue
 		}
 		v := c.Views[name]
+		if rounded, err := p.Definition(t.Context(), name, before.RoundedDigest(before.Views[name])); err != nil ||
+			rounded.Digest(rounded.Views[name]) != old.Digest {
+			t.Errorf("view %s, under the digest of rounded sums: %v", name, err)
+		}
 		if c.Digest(v) != old.Digest || len(v.Measures) != len(before.Views[name].Measures) {
 			t.Errorf("view %s: got %+v", name, v)
 		}

@@ -155,6 +155,11 @@ func (c *Catalog) Digest(v *View) string {
 // published under it before such sums were exact. It is that of Digest if the view has no such sum.
 func (c *Catalog) RoundedDigest(v *View) string { return c.digestWith(v, "") }
 
+// Names reports whether rows that were published under the digest are those of the view.
+func (c *Catalog) Names(v *View, digest string) bool {
+	return digest == c.Digest(v) || digest == c.RoundedDigest(v)
+}
+
 // digestWith leaves sums out where it is empty, so the digests of other views did not change.
 func (c *Catalog) digestWith(v *View, sums string) string {
 	types := map[string]FieldType{}

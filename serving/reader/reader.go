@@ -159,7 +159,7 @@ func (r *Reader) catalogFor(ctx context.Context, q *query.Query) (*catalog.Catal
 	published, found := state.Views[q.View]
 	declared := r.Catalog.Views[q.View]
 	switch {
-	case !found && declared == nil, found && declared != nil && published.Digest == r.Catalog.Digest(declared):
+	case !found && declared == nil, found && declared != nil && r.Catalog.Names(declared, published.Digest):
 		return r.Catalog, nil
 	case !found:
 		return nil, fmt.Errorf("view %s, publication %d: %w", q.View, state.N, ErrNotInPublication)
