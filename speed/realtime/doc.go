@@ -43,14 +43,14 @@
 // The id window has its own budget, Config.WindowEntries, which the partitions share too. An entry
 // needs about 27 bytes, and an event with an assigned time has two entries.
 //
-// # Snapshot file, version 2
+// # Snapshot file, version 3
 //
 // One file holds one partition at a segment boundary, the start of its open segment. The
 // name is pPPP-NNNNNNNNNNNNNNNNNNNN.snap: partition and a number that only grows. Numbers are
 // little endian; a list is its length as uint64 and its items; text is a list of bytes.
 //
 //	offset size
-//	0      8    magic "RCNSNAP2"
+//	0      8    magic "RCNSNAP3"
 //	8      …    sections, each:
 //	            0  1  kind
 //	            1  8  length n of the payload
@@ -87,9 +87,23 @@
 //	  list of segments the window knows, in order: uint64 start, uint64 its first entry, counted
 //	  from the oldest entry in the file, int64 newest append time
 //	kind 4, identities, any number: at most 65,536 of 16 bytes, in the order of admission
+//	kind 7, blocks, once, after the marks: list of uint64 number in the block's name, uint64 how many of its first
+//	  identities are forgotten, uint64 how many follow, uint32 CRC-32C of the block
 //	kind 5, end, once, last: uint64 number of sections before it
+//
+// A file of version 2 has sections of kind 4 in place of kind 7. It is read, and the next snapshot has version 3.
 //
 // In version 1, "RCNSNAP1", a sum of floats was uint64 values and the rounded float64. The digest of a
 // view with such a sum was another one, so its segments are not of the configured views and are counted
 // again. All else is as in version 2 and is used.
+//
+// # Block file, version 1
+//
+// Its name is pPPP-NNNNNNNNNNNNNNNNNNNN.ids, with the number of the first snapshot that refers to it. A block never
+// changes. It goes when no kept snapshot refers to it.
+//
+//	offset size
+//	0      8    magic "RCNIDS01"
+//	8      8    uint64 number n of identities
+//	16     16n  the identities, in the order of admission
 package realtime

@@ -47,6 +47,7 @@ type shard struct {
 
 func newIDWindow(c Config, bucket time.Duration, start uint64) *idWindow {
 	return &idWindow{bucket: bucket, span: c.Window, limit: c.WindowEntries, seed: rand.Uint64(),
+		ring:  ring{lineage: rand.Uint64()},
 		marks: []segmentMark{{start: start}}}
 }
 

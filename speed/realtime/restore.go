@@ -76,6 +76,8 @@ func (p *partition) adopt(s *snapshot) error {
 	p.logger.Info("the real-time views are counted again", "from", start, "snapshot", s.next)
 	p.reset(start, restoredWindow(p.cfg, p.bucket, s))
 	p.snapshots.saved.next = s.next
+	p.snapshots.blocks = s.blocks
+	p.snapshots.lineage = s.ring.lineage
 	return nil
 }
 
@@ -94,6 +96,8 @@ func (p *partition) resume(s *snapshot) error {
 		p.totals.appended = max(p.totals.appended, g.appended)
 	}
 	p.snapshots.saved.next = s.next
+	p.snapshots.blocks = s.blocks
+	p.snapshots.lineage = s.ring.lineage
 	return p.retain(floor)
 }
 

@@ -9,6 +9,7 @@ type ring struct {
 	chunks     []*[chunkSize]identity
 	base       uint64 // number of the first entry of the first chunk
 	first, end uint64 // the remembered entries
+	lineage    uint64 // random; rings with the same one have the same entries as far as both go
 }
 
 func (r *ring) len() int { return int(r.end - r.first) }

@@ -10,9 +10,11 @@ import (
 	"recount/schemas/position"
 )
 
-// A snapshot of version 1 differs in sums of floats alone. Views that had them had another digest.
+// A file of version 3 refers to blocks of identities. Files of versions 1 and 2 hold the identities themselves.
+// Version 1 differs from 2 in sums of floats alone. Views that had them had another digest.
 const (
-	snapshotMagic = "RCNSNAP2"
+	snapshotMagic = "RCNSNAP3"
+	magicVersion2 = "RCNSNAP2"
 	magicVersion1 = "RCNSNAP1"
 )
 
@@ -24,6 +26,7 @@ const (
 	kindIdentities
 	kindEnd
 	kindUnconverted // It follows the segment that it belongs to.
+	kindBlocks      // It follows the marks, in place of identities.
 )
 
 const (
@@ -44,6 +47,7 @@ type snapshot struct {
 	segments                  []*segment    // nil if the views are not those of the plan
 	marks                     []segmentMark // the last one is at next
 	ring                      ring
+	blocks                    []block // of the ring; nil in a file of version 1
 }
 
 // viewID identifies what a view's tables hold.
@@ -81,7 +85,11 @@ func (p *partition) capture() *snapshot {
 // write writes the snapshot file.
 func (s *snapshot) write(w io.Writer) error {
 	out := sectionWriter{writer: bufio.NewWriterSize(w, 64<<10)}
-	_, out.err = out.writer.WriteString(snapshotMagic)
+	magic := snapshotMagic
+	if s.blocks == nil {
+		magic = magicVersion2
+	}
+	_, out.err = out.writer.WriteString(magic)
 	out.write(kindHead, s.encodeHead)
 	for _, closed := range s.segments {
 		out.write(kindSegment, closed.encode)
@@ -90,7 +98,10 @@ func (s *snapshot) write(w io.Writer) error {
 		}
 	}
 	out.write(kindMarks, s.encodeMarks)
-	for n := s.ring.first; n < s.ring.end; n += identitiesPerSection {
+	if s.blocks != nil {
+		out.write(kindBlocks, s.encodeBlocks)
+	}
+	for n := s.ring.first; n < s.ring.end && s.blocks == nil; n += identitiesPerSection {
 		out.write(kindIdentities, func(b []byte) []byte {
 			for i := n; i < min(n+identitiesPerSection, s.ring.end); i++ {
 				id := s.ring.entry(i)
@@ -209,6 +220,7 @@ func (s *snapshot) truncate(start uint64) bool {
 		return false
 	}
 	s.ring.end = max(s.ring.first, s.marks[i].first)
+	s.blocks = nil // Other entries follow than those of the blocks.
 	s.marks = append(slices.Clone(s.marks[:i]), segmentMark{start: start, first: s.ring.end})
 	return true
 }

@@ -53,6 +53,9 @@ type snapshots struct {
 	mu     sync.Mutex // held while a file is written; guards the fields below
 	newest uint64     // number of the newest file
 	saved  savedSnapshot
+
+	blocks  []block // of the newest file
+	lineage uint64  // of the ring whose entries they hold
 }
 
 // savedSnapshot describes the last snapshot that was written or loaded.
@@ -90,8 +93,20 @@ func (s *snapshots) list() ([]string, error) {
 	return names, nil
 }
 
-// read reads a file of list.
+// read reads a file of list and the blocks to which it refers.
 func (s *snapshots) read(name string, p *plan) (*snapshot, error) {
+	snap, err := s.open(name, p)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.readBlocks(snap); err != nil {
+		return nil, fmt.Errorf("snapshot %s: %w", name, err)
+	}
+	return snap, nil
+}
+
+// open reads a file of list.
+func (s *snapshots) open(name string, p *plan) (*snapshot, error) {
 	f, err := os.Open(filepath.Join(s.dir, name))
 	if err != nil {
 		return nil, fmt.Errorf("open snapshot: %w", err)
@@ -117,14 +132,22 @@ func (s *snapshots) write(snap *snapshot) error {
 		return nil
 	}
 	begun := time.Now()
+	blocks, blockSize, err := s.extend(&snap.ring)
+	if err != nil {
+		s.saved.failures++
+		return fmt.Errorf("write block of partition %d: %w", snap.partition, err)
+	}
+	snap.blocks = append([]block{}, blocks...)
 	size, err := s.create(s.name(s.newest+1), snap)
 	if err != nil {
 		s.saved.failures++
 		return fmt.Errorf("write snapshot of partition %d: %w", snap.partition, err)
 	}
 	s.newest++
+	s.blocks = blocks
+	s.lineage = snap.ring.lineage
 	s.saved.next = snap.next
-	s.saved.bytes = size
+	s.saved.bytes = size + blockSize
 	s.saved.duration = time.Since(begun)
 	return s.prune()
 }
@@ -155,12 +178,12 @@ func (s *snapshots) prune() error {
 	for _, name := range names[min(len(names), keptSnapshots):] {
 		err = errors.Join(err, os.Remove(filepath.Join(s.dir, name)))
 	}
-	return err
+	return errors.Join(err, s.pruneBlocks(names[:min(len(names), keptSnapshots)]))
 }
 
 // removeTemporary removes the unfinished files that a crash left.
 func (s *snapshots) removeTemporary() error {
-	left, err := filepath.Glob(filepath.Join(s.dir, s.prefix+"*"+snapshotSuffix+durable.TempSuffix))
+	left, err := filepath.Glob(filepath.Join(s.dir, s.prefix+"*"+durable.TempSuffix))
 	for _, path := range left {
 		err = errors.Join(err, os.Remove(path))
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"slices"
 )
 
@@ -24,10 +25,10 @@ func readSnapshot(r io.Reader, size int64, p *plan) (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	if string(magic) != snapshotMagic && string(magic) != magicVersion1 {
+	if !slices.Contains([]string{snapshotMagic, magicVersion2, magicVersion1}, string(magic)) {
 		return nil, fmt.Errorf("%w: it does not begin with %s", errSnapshot, snapshotMagic)
 	}
-	s := &snapshot{}
+	s := &snapshot{ring: ring{lineage: rand.Uint64()}}
 	var missing uint64 // number of identities that must still follow
 	for before := kindHead; ; {
 		kind, d, err := in.section()
@@ -49,6 +50,8 @@ func readSnapshot(r io.Reader, size int64, p *plan) (*snapshot, error) {
 			missing = s.decodeMarks(d)
 		case kindIdentities:
 			missing -= s.decodeIdentities(d, missing)
+		case kindBlocks:
+			missing -= s.decodeBlocks(d, missing)
 		case kindEnd:
 			if s.segmentsEnd(p) != s.next {
 				d.reject("the segments do not end at %d", s.next)
@@ -69,8 +72,12 @@ func mayFollow(kind, before uint8) bool {
 		return before == kindHead || before == kindSegment || before == kindUnconverted
 	case kindUnconverted:
 		return before == kindSegment
-	case kindIdentities, kindEnd:
+	case kindBlocks:
+		return before == kindMarks
+	case kindIdentities:
 		return before == kindMarks || before == kindIdentities
+	case kindEnd:
+		return before == kindMarks || before == kindIdentities || before == kindBlocks
 	}
 	return kind == kindHead && before == kindHead
 }
