@@ -104,11 +104,7 @@ func (d *deduper) markCopies(count *record.BucketCount, pieces []*piece) {
 	for _, loser := range d.losers {
 		d.drop[loser] = !failpoint.Off(failpoint.B2)
 		if !failpoint.Off(failpoint.A1) {
-			count.Duplicates++
-			d.countDuplicate(loser)
-		}
-		if winner := d.find(&d.current, loser); d.ids.hashes[winner] != d.ids.hashes[loser] {
-			count.Conflicts++
+			d.countDuplicate(count, loser, d.find(&d.current, loser))
 		}
 	}
 }
@@ -127,11 +123,7 @@ func (d *deduper) markCarried(count *record.BucketCount, pieces, beside []*piece
 			}
 			if winner := d.find(&d.neighbour, i); winner >= 0 && d.isBefore(winner, i) {
 				d.drop[i] = true
-				count.Duplicates++
-				d.countDuplicate(i)
-				if d.ids.hashes[winner] != d.ids.hashes[i] {
-					count.Conflicts++
-				}
+				d.countDuplicate(count, i, winner)
 			}
 		}
 	}
@@ -149,11 +141,19 @@ func (d *deduper) pieceWith(row int) int {
 	return sort.Search(len(d.pieces), func(i int) bool { return d.pieces[i].offset > int64(row) }) - 1
 }
 
-// countDuplicate counts in the accounts that row i is a duplicate. If it is not fresh, an earlier run has
-// counted it already: it is a copy of an event at a lower position.
-func (d *deduper) countDuplicate(i int) {
+// countDuplicate counts that row i is a copy of the row winner, and a conflict if payload or time differ. If row
+// i is not fresh, an earlier run has counted it in the accounts already: it is a copy of an event at a lower
+// position.
+func (d *deduper) countDuplicate(count *record.BucketCount, i, winner int) {
+	account := &record.Account{}
 	if i >= d.fresh {
-		d.accounts[d.ids.tenantCodes[i]].Duplicates++
+		account = &d.accounts[d.ids.tenantCodes[i]]
+	}
+	count.Duplicates++
+	account.Duplicates++
+	if d.ids.hashes[winner] != d.ids.hashes[i] {
+		count.Conflicts++
+		account.Conflicts++
 	}
 }
 

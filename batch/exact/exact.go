@@ -228,9 +228,6 @@ func sumCounts(s *span, parts []Counts) Counts {
 
 func (c *Counts) addAccounts(accounts map[Owner]record.Account) {
 	for o, a := range accounts {
-		t := c.Accounts[o]
-		t.Rows += a.Rows
-		t.Duplicates += a.Duplicates
-		c.Accounts[o] = t
+		c.Accounts[o] = c.Accounts[o].Plus(a)
 	}
 }

@@ -94,6 +94,7 @@ func oracleAccounts(events []event, fresh func(event) bool, partitions int,
 			for i := range buckets {
 				account.Rows += with[i].Rows - without[i].Rows
 				account.Duplicates += with[i].Duplicates - without[i].Duplicates
+				account.Conflicts += with[i].Conflicts - without[i].Conflicts
 			}
 			if account != (record.Account{}) {
 				out[Owner{tenant, p}] = account

@@ -70,8 +70,10 @@ func (p *Publisher) advance(raw []byte) error {
 			record.ErrInvalid, s.N, len(s.H), p.cfg.Partitions)
 	}
 	if id := s.Publication.Installation; id != "" && p.cfg.Installation != "" && id != p.cfg.Installation {
-		return fmt.Errorf("%w: publication %d belongs to installation %s, and the object store to %s; restore publish/ and "+
-			"%s from the same copy of the bucket", record.ErrInvalid, s.N, id, p.cfg.Installation, record.InstallationKey)
+		return fmt.Errorf("%w: publication %d belongs to installation %s, and the object store to %s; restore "+
+			"publish/ and "+
+			"%s from the same copy of the bucket", record.ErrInvalid, s.N, id, p.cfg.Installation,
+				record.InstallationKey)
 	}
 	p.remember(s)
 	return nil

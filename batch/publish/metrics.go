@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"recount/schemas/record"
 )
 
 // metrics are those of the runs and of the newest publication.
@@ -20,6 +22,7 @@ type metrics struct {
 	n         *prometheus.Desc
 	age       *prometheus.Desc
 	h         *prometheus.Desc
+	conflicts *prometheus.Desc
 	publisher *Publisher
 }
 
@@ -48,6 +51,9 @@ func newMetrics(r prometheus.Registerer, p *Publisher) (*metrics, error) {
 		h: prometheus.NewDesc("recount_batch_next_sequence",
 			"First sequence of the partition that is not in the batch view.",
 			[]string{"partition"}, nil),
+		conflicts: prometheus.NewDesc("recount_batch_conflicts", "Published copies of a tenant with another payload "+
+			"or "+
+			"time than the event that counts.", []string{"type", "tenant"}, nil),
 	}
 	if r == nil {
 		return m, nil
@@ -66,6 +72,7 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.n
 	ch <- m.age
 	ch <- m.h
+	ch <- m.conflicts
 }
 
 // Collect implements prometheus.Collector.
@@ -78,6 +85,18 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	for i, h := range s.H {
 		ch <- prometheus.MustNewConstMetric(m.h, prometheus.GaugeValue, float64(h.Seq), strconv.Itoa(i))
+	}
+	m.collectConflicts(ch, s)
+}
+
+// collectConflicts sends a value for every type and tenant with a conflict.
+func (m *metrics) collectConflicts(ch chan<- prometheus.Metric, s *record.State) {
+	for name, ledger := range s.Ledgers {
+		for tenant, accounts := range ledger.Tenants {
+			if n := record.Sum(accounts).Conflicts; n > 0 {
+				ch <- prometheus.MustNewConstMetric(m.conflicts, prometheus.GaugeValue, float64(n), name, tenant)
+			}
+		}
 	}
 }
 

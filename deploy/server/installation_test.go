@@ -94,6 +94,40 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
+// TestConflicts sends copies that equal the first event, and copies that do not. All are dropped, and only the
+// latter are conflicts: in the publication, in /metrics and in the audit. It is not parallel: a process has one
+// embedded ClickHouse.
+func TestConflicts(t *testing.T) {
+	s, err := Open(t.Context(), countedConfig(t), Options{Roles: AllRoles})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, s)
+	const line = `{"specversion":"1.0","id":"1","source":"shop","type":"hit","time":"2024-01-01T10:00:00Z",` +
+		`"data":{"page":"/"}}`
+	for _, copied := range []string{line, line, strings.Replace(line, `"/"`, `"/other"`, 1),
+		strings.Replace(line, "10:00:00Z", "10:30:00Z", 1)} {
+		post(t, s, copied)
+	}
+	publishAll(t, s, 1)
+	_, body := ask(t, fmt.Sprintf("%s/v1/publications/%d", s.URL(), s.publisher.State().N))
+	want := `"tenants":{"default":{"events":4,"duplicates":3,"conflicts":2}}`
+	if got := strings.Join(strings.Fields(body), ""); !strings.Contains(got, want) {
+		t.Errorf("the publication is %s, want %s", got, want)
+	}
+	if _, body := ask(t, s.URL()+"/metrics"); !strings.Contains(body,
+		`recount_batch_conflicts{tenant="default",type="hit"} 2`) {
+		t.Error("/metrics lacks the conflicts")
+	}
+	if _, err := s.auditor.Job("").Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, body = ask(t, s.URL()+"/v1/audit")
+	if got := strings.Join(strings.Fields(body), ""); !strings.Contains(got, `"duplicates":3,"conflicts":2`) {
+		t.Errorf("the audit is %s", got)
+	}
+}
+
 // publishHits runs a server, sends events with the ids from first up to, but not including, end, and waits until
 // it counts that many hits in total.
 func publishHits(t *testing.T, cfg Config, first, end, hits int) {

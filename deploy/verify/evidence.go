@@ -53,6 +53,7 @@ type snapshot struct {
 	logs         []bounds                    // by partition; nil without a log
 	damaged      map[string]bool             // keys of the objects that V2 found missing or damaged
 	identity     eventbatch.Identity         // rule of the installation (I1); empty if it cannot be known
+	adopted      bool                        // an older program began the data
 	horizons     record.Horizons             // of types whose old objects may be missing
 }
 

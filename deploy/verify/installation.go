@@ -24,6 +24,7 @@ func checkInstallation(ctx context.Context, e *Evidence, r *recorder, s *snapsho
 		return err
 	}
 	s.identity = i.Identity
+	s.adopted = i.Adopted || missing
 	if missing {
 		s.identity = eventbatch.TenantID // Data from before there were installations.
 	}

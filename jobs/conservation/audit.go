@@ -67,6 +67,8 @@ type Numbers struct {
 	Published  int64 `json:"published"`
 	Counted    int64 `json:"counted"`
 	Duplicates int64 `json:"duplicates"`
+	// Conflicts is the part of Duplicates with another payload or time than the event that counts.
+	Conflicts int64 `json:"conflicts"`
 	// Rejected are dead letters.
 	Rejected int64 `json:"rejected"`
 	// Uncounted are events of types without a view. A new view moves them to Counted.
@@ -112,6 +114,8 @@ type PublicationAudit struct {
 	Published  int64 `json:"published"`
 	Counted    int64 `json:"counted"`
 	Duplicates int64 `json:"duplicates"`
+	// Conflicts is the part of Duplicates with another payload or time than the event that counts.
+	Conflicts int64 `json:"conflicts"`
 	// Rejected are dead letters.
 	Rejected int64 `json:"rejected"`
 	// Uncounted are events of types without a view.
@@ -232,6 +236,7 @@ func (n *Numbers) add(m Numbers) {
 	n.Published += m.Published
 	n.Counted += m.Counted
 	n.Duplicates += m.Duplicates
+	n.Conflicts += m.Conflicts
 	n.Rejected += m.Rejected
 	n.Uncounted += m.Uncounted
 	n.Residue += m.Residue

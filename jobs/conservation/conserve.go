@@ -151,12 +151,13 @@ func (b *Books) auditPublication(a *Audit, sheets []*sheet, st *record.State) {
 		case !b.hasView(st, name):
 			p.Uncounted += landed[name]
 		default:
-			rows, duplicates := sumBuckets(st, name)
-			p.Duplicates += duplicates
-			p.Counted += rows - duplicates
-			find(landed[name] - rows)
+			sum := sumBuckets(st, name)
+			p.Duplicates += sum.Duplicates
+			p.Conflicts += sum.Conflicts
+			p.Counted += sum.Rows - sum.Duplicates
+			find(landed[name] - sum.Rows)
 			if l := st.Ledgers[name]; isComplete(l) {
-				find(total(countedByTenant(l)) - (rows - duplicates))
+				find(total(countedByTenant(l)) - (sum.Rows - sum.Duplicates))
 			}
 		}
 	}
@@ -167,6 +168,7 @@ func (b *Books) auditPublication(a *Audit, sheets []*sheet, st *record.State) {
 func (p *PublicationAudit) add(x share) {
 	p.Counted += x.counted
 	p.Duplicates += x.duplicates
+	p.Conflicts += x.conflicts
 	p.Rejected += x.rejected
 	p.Uncounted += x.uncounted
 	p.Published += x.counted + x.duplicates + x.rejected + x.uncounted
@@ -175,12 +177,11 @@ func (p *PublicationAudit) add(x share) {
 }
 
 // sumBuckets adds up what a publication says of all buckets of an event type.
-func sumBuckets(st *record.State, name string) (rows, duplicates int64) {
+func sumBuckets(st *record.State, name string) (sum record.Account) {
 	for _, c := range st.Types[name] {
-		rows += c.Rows
-		duplicates += c.Duplicates
+		sum = sum.Plus(record.Account{Rows: c.Rows, Duplicates: c.Duplicates, Conflicts: c.Conflicts})
 	}
-	return rows, duplicates
+	return sum
 }
 
 // hasView reports whether the publication has a view over the event type.
@@ -203,9 +204,9 @@ func (b *Books) auditRows(a *Audit, st *record.State) {
 			continue // Rows of dead letters may be retired, so their number proves nothing.
 		}
 		if !isComplete(st.Ledgers[event]) {
-			rows, duplicates := sumBuckets(st, event)
+			sum := sumBuckets(st, event)
 			stored = map[string]int64{"": total(stored)}
-			expected = map[string]int64{"": rows - duplicates}
+			expected = map[string]int64{"": sum.Rows - sum.Duplicates}
 		}
 		for _, tenant := range slices.Sorted(maps.Keys(union(stored, expected))) {
 			a.addResidue(Residue{Tenant: tenant, Publication: st.N, View: view, Tier: Counted,

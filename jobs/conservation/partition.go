@@ -40,6 +40,8 @@ type totalAt struct {
 // share is what batch has done with a tenant's events below one publication's H.
 type share struct {
 	counted, duplicates, rejected, uncounted int64
+	// conflicts is a part of duplicates.
+	conflicts int64
 	// missing is how many landed events the ledgers lack.
 	missing int64
 }
@@ -266,6 +268,7 @@ func (s *sheet) sharesBelow(st *record.State) map[string]share {
 			a := accounts[s.p]
 			x.counted += a.Rows - a.Duplicates
 			x.duplicates += a.Duplicates
+			x.conflicts += a.Conflicts
 			x.missing -= a.Rows
 			out[tenant] = x
 		}
@@ -288,6 +291,7 @@ func (s *sheet) addPublished() {
 			n := &s.tenantRows(tenant)[i]
 			n.Counted += x.counted - old.counted
 			n.Duplicates += x.duplicates - old.duplicates
+			n.Conflicts += x.conflicts - old.conflicts
 			n.Rejected += x.rejected - old.rejected
 			n.Uncounted += x.uncounted - old.uncounted
 			n.Published = n.Counted + n.Duplicates + n.Rejected + n.Uncounted

@@ -35,6 +35,13 @@ type PublicationView struct {
 	List []record.BucketVersion `json:"bucket_list,omitempty"`
 }
 
+// TenantEvents is what deduplication found among one tenant's events of a type.
+type TenantEvents struct {
+	Events     int64 `json:"events"`
+	Duplicates int64 `json:"duplicates"`
+	Conflicts  int64 `json:"conflicts"`
+}
+
 // PublicationType is what deduplication found among the events of one type.
 type PublicationType struct {
 	Buckets int `json:"buckets"`
@@ -42,8 +49,10 @@ type PublicationType struct {
 	Events int64 `json:"events"`
 	// Duplicates is how many of them were dropped as copies.
 	Duplicates int64 `json:"duplicates"`
-	// Conflicts is how many of the copies have another payload.
+	// Conflicts is how many of the copies have another payload or time than the event that counts.
 	Conflicts int64 `json:"conflicts"`
+	// Tenants has the same numbers by tenant. Lists of publications leave it out.
+	Tenants map[string]TenantEvents `json:"tenants,omitempty"`
 	// List has [bucket, rows, duplicates, conflicts] for each bucket. It is sent on request.
 	List []record.BucketCount `json:"bucket_list,omitempty"`
 }

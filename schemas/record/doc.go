@@ -74,7 +74,7 @@
 //	   "unconverted":[{"bucket":0,"tenant":"default","events":1}]}}, // values that do not fit; absent without any
 //	 "types":{"hit":[[0,5,2,0]]},                   // [bucket, rows, duplicates, conflicts]
 //	 "ledgers":{"hit":{"from":[1],                  // where the ledger begins; absent when it goes on
-//	   "tenants":{"default":[[5,2]]}}},             // by partition: [rows, duplicates]
+//	   "tenants":{"default":[[5,2]]}}},             // by partition: [rows, duplicates, conflicts], the last if not 0
 //	 "events":5,                     // landed below H
 //	 "holes":[{"partition":0,"from":51,"to":61}],   // all below H; absent without any
 //	 "copies":1,                     // version of the rule I3; absent in old records, which means 0

@@ -13,12 +13,29 @@ import (
 // as an array.
 type Account struct {
 	Rows       int64 // landed rows that were read
-	Duplicates int64 // of those, dropped as copies (B2)
+	Duplicates int64 // of those, dropped as copies (B2), conflicting ones included
+	Conflicts  int64 // of those, copies with another payload or time; not counted by older programs
 }
 
-// MarshalJSON encodes the account as [rows, duplicates].
+// MarshalJSON encodes the account as [rows, duplicates], with conflicts as a third number if there are any.
 func (a Account) MarshalJSON() ([]byte, error) {
-	return fmt.Appendf(nil, "[%d,%d]", a.Rows, a.Duplicates), nil
+	if a.Conflicts == 0 {
+		return fmt.Appendf(nil, "[%d,%d]", a.Rows, a.Duplicates), nil
+	}
+	return fmt.Appendf(nil, "[%d,%d,%d]", a.Rows, a.Duplicates, a.Conflicts), nil
+}
+
+// Plus returns the sum of two accounts.
+func (a Account) Plus(b Account) Account {
+	return Account{a.Rows + b.Rows, a.Duplicates + b.Duplicates, a.Conflicts + b.Conflicts}
+}
+
+// Sum returns the sum of accounts.
+func Sum(accounts []Account) (sum Account) {
+	for _, a := range accounts {
+		sum = sum.Plus(a)
+	}
+	return sum
 }
 
 // UnmarshalJSON is the reverse of MarshalJSON.
@@ -27,10 +44,11 @@ func (a *Account) UnmarshalJSON(raw []byte) error {
 	if err := json.Unmarshal(raw, &n); err != nil {
 		return err
 	}
-	if len(n) != 2 {
-		return fmt.Errorf("%w: an account has 2 numbers, not %d", ErrInvalid, len(n))
+	if len(n) != 2 && len(n) != 3 {
+		return fmt.Errorf("%w: an account has 2 or 3 numbers, not %d", ErrInvalid, len(n))
 	}
-	return scan(n, &a.Rows, &a.Duplicates)
+	a.Conflicts = 0
+	return scan(n, []any{&a.Rows, &a.Duplicates, &a.Conflicts}[:len(n)]...)
 }
 
 // Ledger holds the accounts of one event type: by tenant, then partition. The recomputation
@@ -80,8 +98,7 @@ func (l Ledger) plus(delta *Ledger) (Ledger, error) {
 	for tenant, more := range delta.Tenants {
 		accounts := slices.Clone(more)
 		for p, a := range l.Tenants[tenant] {
-			accounts[p].Rows += a.Rows
-			accounts[p].Duplicates += a.Duplicates
+			accounts[p] = accounts[p].Plus(a)
 		}
 		sum.Tenants[tenant] = accounts
 	}

@@ -39,7 +39,7 @@ func (a *API) listPublications(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return fmt.Errorf("%w: %w", reader.ErrPublications, err)
 		}
-		out = append(out, a.publication(state, false))
+		out = append(out, a.publication(state, false, false))
 	}
 	return writeJSON(w, map[string]any{"publications": out})
 }
@@ -61,7 +61,7 @@ func (a *API) getPublication(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", reader.ErrPublications, err)
 	}
-	return writeJSON(w, a.publication(state, buckets == "true"))
+	return writeJSON(w, a.publication(state, true, buckets == "true"))
 }
 
 // pinPublication keeps a publication for ever. Repeating the request changes nothing.
@@ -81,7 +81,7 @@ func (a *API) pinPublication(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", reader.ErrPublications, err)
 	}
-	return writeJSON(w, a.publication(state, false))
+	return writeJSON(w, a.publication(state, true, false))
 }
 
 // publicationNumber returns the number of the publication in the request's path.
@@ -94,7 +94,8 @@ func publicationNumber(r *http.Request) (uint64, error) {
 	return n, nil
 }
 
-func (a *API) publication(s *record.State, buckets bool) openapi.Publication {
+// publication returns a publication for a list. With details, it lists tenants too, and with buckets, buckets.
+func (a *API) publication(s *record.State, details, buckets bool) openapi.Publication {
 	_, pinned := slices.BinarySearch(a.parts.Publications.Pinned(), s.N)
 	out := openapi.Publication{N: s.N, Pinned: pinned, Digest: s.Digest, Cut: []uint64{}, Epochs: []uint32{},
 		Views: map[string]openapi.PublicationView{}, Types: map[string]openapi.PublicationType{}}
@@ -125,10 +126,22 @@ func (a *API) publication(s *record.State, buckets bool) openapi.Publication {
 			eventType.Duplicates += b.Duplicates
 			eventType.Conflicts += b.Conflicts
 		}
+		if details {
+			eventType.Tenants = tenantEvents(s.Ledgers[name])
+		}
 		if buckets {
 			eventType.List = counts
 		}
 		out.Types[name] = eventType
+	}
+	return out
+}
+
+func tenantEvents(l record.Ledger) map[string]openapi.TenantEvents {
+	out := map[string]openapi.TenantEvents{}
+	for tenant, accounts := range l.Tenants {
+		sum := record.Sum(accounts)
+		out[tenant] = openapi.TenantEvents{Events: sum.Rows, Duplicates: sum.Duplicates, Conflicts: sum.Conflicts}
 	}
 	return out
 }

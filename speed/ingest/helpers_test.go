@@ -114,7 +114,8 @@ func (l *memoryLog) all(t testing.TB, partitions int) (out []stored) {
 					e := read(c, row)
 					e.Type = h.Type
 					e.Place = Place{Partition: p, Seq: uint64(i + 1), First: at, Count: 1}
-					if key := eventbatch.TenantSourceID.Key(e.Tenant, e.Source, e.ID); !bytes.Equal(key[:], c.Key.Value(row)) ||
+					if key := eventbatch.TenantSourceID.Key(e.Tenant, e.Source, e.ID); !bytes.Equal(key[:],
+						c.Key.Value(row)) ||
 						key.Partition(partitions) != p {
 						t.Errorf("event %s: the key or the partition is wrong", e.ID)
 					}

@@ -68,7 +68,8 @@ func TestTenantsShareAMessage(t *testing.T) {
 		id := recs[0].ID.Value(row)
 		tenants = append(tenants, tenant)
 		keys[string(recs[0].Key.Value(row))] = true
-		if want := eventbatch.TenantSourceID.Key(tenant, recs[0].Source.Value(row), id); string(want[:]) != string(recs[0].Key.Value(row)) {
+		if want := eventbatch.TenantSourceID.Key(tenant, recs[0].Source.Value(row),
+			id); string(want[:]) != string(recs[0].Key.Value(row)) {
 			t.Errorf("row %d: the key is not that of %s and %s", row, tenant, id)
 		}
 	}

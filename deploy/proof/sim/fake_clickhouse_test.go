@@ -154,7 +154,8 @@ func (w *world) checkRowsRestored(name string) {
 	}
 }
 
-// checkLateDamage damages rows while no process starts and no query of a recomputing process misses them. The next check
+// checkLateDamage damages rows while no process starts and no query of a recomputing process misses them. The next
+// check
 // of each publisher is due, so rows are there again within some steps.
 func (w *world) checkLateDamage() error {
 	w.advanceClock(int(publish.DefaultConfig(nil, 1).CheckEvery/step) + 1)

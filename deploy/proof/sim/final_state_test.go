@@ -111,6 +111,22 @@ func (w *world) checkLedger(s *record.State, eventType string) error {
 		add(copies, 1, 1)
 		add(exactEvents(copies), 0, -1)
 	}
+	conflicts := int64(0)
+	for _, c := range s.Types[eventType] {
+		conflicts += c.Conflicts
+	}
+	for tenant, accounts := range s.Ledgers[eventType].Tenants {
+		for p, a := range accounts {
+			conflicts -= a.Conflicts
+			if p < len(want[tenant]) {
+				want[tenant][p].Conflicts = a.Conflicts
+			}
+		}
+	}
+	if conflicts != 0 {
+		return fmt.Errorf("type %s: publication %d has %d more conflicts by bucket than by tenant", eventType, s.N,
+			conflicts)
+	}
 	if got := s.Ledgers[eventType].Tenants; !maps.EqualFunc(got, want, slices.Equal) {
 		return fmt.Errorf("type %s: the ledger of publication %d has %v, but the log has %v", eventType, s.N, got, want)
 	}
