@@ -73,7 +73,7 @@ func (p *Publisher) advance(raw []byte) error {
 		return fmt.Errorf("%w: publication %d belongs to installation %s, and the object store to %s; restore "+
 			"publish/ and "+
 			"%s from the same copy of the bucket", record.ErrInvalid, s.N, id, p.cfg.Installation,
-				record.InstallationKey)
+			record.InstallationKey)
 	}
 	p.remember(s)
 	return nil

@@ -208,7 +208,7 @@ func (q *statement) firstEvents() string {
 	// A row without a match has the sequence 0.
 	return fmt.Sprintf("SELECT * FROM (%s) AS bucket LEFT JOIN (%s) AS beside ON %s = beside_key "+
 		"WHERE NOT (%s AND beside_first.1 > 0 AND beside_first < (%s, %s))", out, beside, eventbatch.ColKey, assigned,
-			object.ColSeq, object.ColIndex)
+		object.ColSeq, object.ColIndex)
 }
 
 // source is the table function over the objects of a parameter. A column that an older object does
