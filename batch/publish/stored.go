@@ -94,8 +94,8 @@ func (p *Publisher) checkNumbers(ctx context.Context) error {
 	switch {
 	case projected > s.N:
 		// SQL readers would see a publication that is not there, beside answers from an earlier one.
-		message := fmt.Sprintf("recount: ClickHouse shows publication %d, but the newest record in the object store is "+
-			"%d; the error of the job recompute says what to do", projected, s.N)
+		message := fmt.Sprintf("recount: ClickHouse shows publication %d, but the newest record in the object store "+
+			"is %d; the error of the job recompute says what to do", projected, s.N)
 		if err := p.views.Refuse(ctx, message); err != nil {
 			return err
 		}

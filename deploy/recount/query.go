@@ -31,7 +31,7 @@ type queryCmd struct {
 	OrderBy     []string     `short:"o" help:"Columns to order by; column:desc orders descending."`
 	Limit       int          `default:"1000" help:"Maximum number of rows."`
 	Mode        string       `default:"merged" enum:"merged,exact,live" help:"All, published or later events: ${enum}."`
-	AsOf        *publication `help:"Number of the publication to read; see recount publications list. Use it with --mode exact: in mode merged what came later is added."`
+	AsOf        *publication `help:"Number of the publication to read. Use --mode exact, or what is live is added."`
 	Fill        bool         `help:"Print windows without events too."`
 	Format      string       `default:"table" enum:"table,csv,json" help:"Output format: table, csv or json."`
 }

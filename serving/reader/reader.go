@@ -147,8 +147,7 @@ func (r *Reader) Answer(ctx context.Context, q *query.Query, tenant string) (*me
 }
 
 // catalogFor returns the catalog with the definition of a query's view: the declared one or, for as_of, the one
-// that the
-// view had in that publication.
+// that the view had in that publication.
 func (r *Reader) catalogFor(ctx context.Context, q *query.Query) (*catalog.Catalog, error) {
 	if q.AsOf == nil || q.Mode == query.Live || r.Definition == nil {
 		return r.Catalog, nil
