@@ -38,9 +38,14 @@ func (r *run) aggregate(ctx context.Context, s *span, k int) error {
 		pieces := slices.DeleteFunc(slices.Clone(p.pieces), func(x *piece) bool { return x.beside })
 		for _, f := range stretches(pieces, k, s.slices) {
 			drop := p.drop[f.offset:]
-			err := r.read(ctx, f.object, s.columns, f.from, f.to, func(c eventbatch.Columns) error {
+			mixed := !r.objects[f.object].Uniform
+			columns, err := r.columnsFor(s, f.object)
+			if err != nil {
+				return err
+			}
+			err = r.read(ctx, f.object, columns, f.from, f.to, func(c eventbatch.Columns) error {
 				n := int(c.Rec.NumRows())
-				c, lost := s.fields.Read(c)
+				c, lost := s.fields.Read(c, mixed)
 				err := t.add(c, lost, drop[:n])
 				drop = drop[n:]
 				return err
@@ -56,6 +61,15 @@ func (r *run) aggregate(ctx context.Context, s *span, k int) error {
 		}
 	}
 	return nil
+}
+
+// columnsFor returns the columns of an object to aggregate.
+func (r *run) columnsFor(s *span, object int) ([]string, error) {
+	f, err := r.files.get(object)
+	if err != nil || !s.fields.NeedsExtra(f.Has, !r.objects[object].Uniform) {
+		return s.columns, err
+	}
+	return append(slices.Clone(s.columns), eventbatch.ColExtra), nil
 }
 
 func (r *run) send(b *Block) error {

@@ -21,6 +21,7 @@ type identities struct {
 	hashes      []uint64
 	positions   []uint64 // the row's position within its segment
 	assigned    []bool
+	ofValues    []bool   // the hash is of values (eventbatch.FlagHashOfValues)
 	tenantCodes []uint32 // given by tenantCoder
 	tenantCoder coder
 }
@@ -151,7 +152,7 @@ func (d *deduper) countDuplicate(count *record.BucketCount, i, winner int) {
 	}
 	count.Duplicates++
 	account.Duplicates++
-	if d.ids.hashes[winner] != d.ids.hashes[i] {
+	if d.ids.conflict(winner, i) {
 		count.Conflicts++
 		account.Conflicts++
 	}
@@ -248,7 +249,8 @@ func (r *run) load(ctx context.Context, s *span, p *part) (*identities, error) {
 	}
 	ids := &identities{
 		keys: make([]eventbatch.Key, 0, p.rows), hashes: make([]uint64, 0, p.rows),
-		positions: make([]uint64, 0, p.rows), assigned: make([]bool, 0, p.rows), tenantCodes: make([]uint32, 0, p.rows),
+		positions: make([]uint64, 0, p.rows), assigned: make([]bool, 0, p.rows), ofValues: make([]bool, 0, p.rows),
+		tenantCodes: make([]uint32, 0, p.rows),
 		tenantCoder: coder{name: eventbatch.ColTenant, fieldType: catalog.String},
 	}
 	columns := identityColumns
@@ -276,6 +278,12 @@ func (r *run) load(ctx context.Context, s *span, p *part) (*identities, error) {
 	return ids, nil
 }
 
+// conflict reports whether two copies are known to differ in their payload (B2). Hashes of two forms cannot be
+// compared.
+func (ids *identities) conflict(a, b int) bool {
+	return ids.ofValues[a] == ids.ofValues[b] && ids.hashes[a] != ids.hashes[b]
+}
+
 func (ids *identities) append(c eventbatch.Columns, start uint64) error {
 	seq, ok1 := c.Field(ColSeq).(*array.Int64)
 	index, ok2 := c.Field(ColIndex).(*array.Int32)
@@ -289,6 +297,7 @@ func (ids *identities) append(c eventbatch.Columns, start uint64) error {
 		// A message has fewer than 2^20 events, so sequence and index fit one word.
 		ids.positions = append(ids.positions, (uint64(seq.Value(i))-start)<<20|uint64(index.Value(i)))
 		ids.assigned = append(ids.assigned, c.Flags.Value(i)&eventbatch.FlagTimeAssigned != 0)
+		ids.ofValues = append(ids.ofValues, c.Flags.Value(i)&eventbatch.FlagHashOfValues != 0)
 	}
 	ids.hashes = append(ids.hashes, c.Hash.Uint64Values()...)
 	if err := ids.tenantCoder.code(tenant, int(c.Rec.NumRows()), nil); err != nil {

@@ -25,6 +25,7 @@ type event struct {
 	tenant, id string
 	assigned   bool
 	hash       uint64
+	ofValues   bool // the hash is of values
 	time       int64
 	seq        int64
 	index      int32
@@ -65,10 +66,28 @@ type memFile struct {
 	rows  []event
 	dict  bool
 	texts bool // i and t were declared as strings when the events were sent
+	late  bool // i was not declared when the events were sent
+	mixed bool // b was not declared when the events of every second message were sent
 	chunk int
 }
 
 func (f memFile) Close() error { return nil }
+
+func (f memFile) Has(column string) bool { return !f.late || column != "i" }
+
+// extra returns what the event has of undeclared fields, and the event without it.
+func (f memFile) extra(e event) (*string, event) {
+	var extra *string
+	if f.late && e.i != nil {
+		extra = pointer(fmt.Sprintf(`{"data":{"i":%d}}`, *e.i))
+		e.i = nil
+	}
+	if f.mixed && e.b != nil && e.seq%2 == 0 {
+		extra = pointer(fmt.Sprintf(`{"data":{"b":%t}}`, *e.b))
+		e.b = nil
+	}
+	return extra, e
+}
 
 func (f memFile) Read(_ context.Context, columns []string, from, to int64) iter.Seq2[eventbatch.Columns, error] {
 	return func(yield func(eventbatch.Columns, error) bool) {
@@ -87,9 +106,17 @@ func (f memFile) columns(names []string, rows []event) eventbatch.Columns {
 	var fields []arrow.Field
 	var arrays []arrow.Array
 	for _, name := range names {
+		if !f.Has(name) {
+			continue
+		}
 		b := f.builder(name)
 		for _, e := range rows {
-			appendValue(b, name, e)
+			extra, e := f.extra(e)
+			if name == eventbatch.ColExtra {
+				appendNullable(b, extra, b.(*array.StringBuilder).Append)
+			} else {
+				appendValue(b, name, e)
+			}
 		}
 		a := b.NewArray()
 		fields = append(fields, arrow.Field{Name: name, Type: a.DataType(), Nullable: true})
@@ -114,7 +141,7 @@ func (f memFile) builder(name string) array.Builder {
 	t := types[name]
 	if t == nil || f.texts && (name == "i" || name == "t") {
 		t = arrow.BinaryTypes.String
-		if f.dict {
+		if f.dict && name != eventbatch.ColExtra {
 			t = &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int32, ValueType: arrow.BinaryTypes.String}
 		}
 	}
@@ -129,7 +156,8 @@ func appendValue(b array.Builder, name string, e event) {
 	case *array.Uint64Builder:
 		b.Append(e.hash)
 	case *array.Uint8Builder:
-		b.Append(uint8(boolInt(e.assigned)) * eventbatch.FlagTimeAssigned)
+		b.Append(uint8(boolInt(e.assigned))*eventbatch.FlagTimeAssigned |
+			uint8(boolInt(e.ofValues))*eventbatch.FlagHashOfValues)
 	case *array.Int32Builder:
 		b.Append(e.index)
 	case *array.Int64Builder:
@@ -241,8 +269,10 @@ func (l *lake) add(partition int, rows []event, dict bool, chunk int) {
 		run.Rows++
 		run.Assigned += boolInt(e.assigned)
 	}
+	kind := len(l.objects) % 4
+	o.Uniform = kind != 2
 	l.objects = append(l.objects, o)
-	l.files[key] = memFile{rows, dict, len(l.objects)%3 == 0, chunk}
+	l.files[key] = memFile{rows: rows, dict: dict, texts: kind == 0, late: kind == 1, mixed: kind == 2, chunk: chunk}
 }
 
 // markFresh marks the objects of segments that start at the sequence or later as fresh. It returns

@@ -30,6 +30,7 @@ const (
 // values. Read must allow concurrent calls.
 type File interface {
 	Read(ctx context.Context, columns []string, from, to int64) iter.Seq2[eventbatch.Columns, error]
+	Has(column string) bool
 	Close() error
 }
 

@@ -40,6 +40,7 @@ func drawEvents(t *rapid.T) (events []event) {
 			tenant:   rapid.SampledFrom([]string{"a", "b"}).Draw(t, "tenant"),
 			id:       rapid.StringMatching(`[a-f][a-c]?`).Draw(t, "id"),
 			assigned: rapid.Bool().Draw(t, "assigned"), hash: rapid.Uint64Range(0, 1).Draw(t, "hash"),
+			ofValues: rapid.Bool().Draw(t, "of values"),
 			time: rapid.Int64Range(0, 4*60*minute-1).Draw(t,
 				"time") - 60*minute*rapid.SampledFrom([]int64{0, 0, 0, 1000}).Draw(t, "old"),
 			seq: seq, index: index,

@@ -56,7 +56,7 @@ func oracle(events []event, buckets []int64, targets []Target, lost func(event) 
 				continue
 			}
 			n.Duplicates++
-			n.Conflicts += boolInt(winner.hash != e.hash)
+			n.Conflicts += boolInt(winner.hash != e.hash && winner.ofValues == e.ofValues)
 		}
 		counts = append(counts, n)
 	}

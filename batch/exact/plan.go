@@ -10,8 +10,8 @@ import (
 
 // Estimates and sizes. They only steer how work is cut; no result depends on them.
 const (
-	// dedupBytes is what a row needs during deduplication: key, hash, position, tenant, two table slots.
-	dedupBytes = 68
+	// dedupBytes is what a row needs during deduplication: key, hash, position, tenant, flags, two table slots.
+	dedupBytes = 69
 	maxSpan    = 4 << 20 // rows of a span of several buckets
 	sliceRows  = 512 << 10
 	maxSlices  = 256

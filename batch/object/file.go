@@ -103,6 +103,12 @@ func (f *File) check() error {
 	return nil
 }
 
+// Has reports whether the file has a column of the name.
+func (f *File) Has(column string) bool {
+	_, ok := f.leaves[column]
+	return ok
+}
+
 // Close exists so that a File is an io.Closer. There is nothing to release but memory.
 func (f *File) Close() error { return nil }
 

@@ -25,6 +25,7 @@ type Table struct {
 	seq      *column
 	index    *column
 	declared map[string]*column // by the name of the field
+	mixed    bool               // some batch lacks a field that another one declares
 }
 
 // NewTable returns an empty table. bucket is the width of a bucket.
@@ -67,6 +68,9 @@ func (t *Table) Append(at position.Offset, index int, b eventbatch.Columns) erro
 		}
 	}
 	t.declare(b)
+	for name := range t.declared {
+		t.mixed = t.mixed || b.Field(name) == nil
+	}
 	for name, c := range t.declared {
 		if err := c.append(b.Field(name), n); err != nil {
 			return err
@@ -91,6 +95,7 @@ func (t *Table) declare(b eventbatch.Columns) {
 		k, _ := kindOf(f.Type)
 		c := &column{name: f.Name, kind: k, optional: true}
 		if t.rows > 0 {
+			t.mixed = true
 			_ = c.append(nil, t.rows) // An optional column accepts nulls, so this cannot fail.
 		}
 		t.declared[f.Name] = c

@@ -51,7 +51,8 @@ func (t *Table) Encode() ([]byte, record.Object, error) {
 	sum := sha256.Sum256(out.Bytes())
 	return out.Bytes(), record.Object{
 		Type: t.eventType, Size: int64(out.Len()), SHA256: hex.EncodeToString(sum[:]),
-		Digest: t.digest(rows), Rows: int64(t.rows), Schema: t.EventType().SchemaID(), Buckets: t.buckets(rows),
+		Digest: t.digest(rows), Rows: int64(t.rows), Schema: t.EventType().SchemaID(), Uniform: !t.mixed,
+		Buckets: t.buckets(rows),
 	}, nil
 }
 

@@ -102,3 +102,33 @@ func TestRoundedSumsAreReplaced(t *testing.T) {
 		t.Error("the rows of a kept publication are gone")
 	}
 }
+
+// TestOldReadingIsReplaced begins with a publication from before fields that are declared late counted. The next
+// recompute computes all of the view's buckets again, under the same digest, and a further one finds nothing to do.
+func TestOldReadingIsReplaced(t *testing.T) {
+	t.Parallel()
+	c := catalogOf(wideView(), slimView())
+	w, r := newRandomWorld(t)
+	w.land("flight", randomEvents(r, 60, epoch.UnixMicro(), 4)...)
+	w.recompute(w.publisher(c, nil))
+	first, err := record.DecodePublication(w.records.Bodies[record.PublicationKey(1)])
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Views["wide"].Reading = 0
+	if w.records.Bodies[record.PublicationKey(1)], err = first.Encode(); err != nil {
+		t.Fatal(err)
+	}
+	p := w.publisher(c, nil)
+	w.recompute(p)
+	for name, n := range map[string]uint64{"wide": 2, "slim": 1} {
+		view := p.State().Views[name]
+		if !view.IsCurrent(c.Digest(c.Views[name])) || view.Buckets[0].Ver>>32 != n {
+			t.Errorf("%s: got %+v, want rows of publication %d", name, view, n)
+		}
+	}
+	w.checkWide("after the view was read anew")
+	if got := w.recompute(p); !got.Nothing {
+		t.Errorf("the next recompute: got %+v, want nothing to do", got)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"recount/batch/exact"
 	"recount/schemas/catalog"
@@ -150,12 +151,14 @@ func (pl *plan) compareViews(c *catalog.Catalog, baseEvery uint64) {
 	for name, v := range c.Views {
 		pl.digests[name] = c.Digest(v)
 		old, published := pl.previous.Views[name]
-		pl.full[name] = !published || old.Digest != pl.digests[name]
+		// Fields of the types that recount defines are never declared late, and old dead letters may be gone.
+		reserved := strings.HasPrefix(v.Event, catalog.ReservedPrefix)
+		pl.full[name] = !published || old.Digest != pl.digests[name] ||
+			old.Reading != record.CurrentReading && !reserved
 	}
-	same := func(name string, old record.ViewState) bool { return pl.digests[name] == old.Digest }
 	pl.nothing = len(pl.digests) == len(pl.previous.Views)
 	for name, old := range pl.previous.Views {
-		pl.nothing = pl.nothing && same(name, old)
+		pl.nothing = pl.nothing && old.IsCurrent(pl.digests[name])
 	}
 	pl.base = pl.n%baseEvery == 1
 	for name := range pl.previous.Types {

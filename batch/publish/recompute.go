@@ -180,8 +180,8 @@ func (p *Publisher) encode(plan *plan, w *writer, counts map[string][]record.Buc
 		b.H = slices.Concat(b.H[:1], plan.previous.H[1:])
 	}
 	for name, digest := range plan.digests {
-		b.Views[name] = &record.PublishedView{Digest: digest, Full: plan.full[name], Buckets: plan.versions(name, w),
-			Unconverted: plan.unconverted(name, w)}
+		b.Views[name] = &record.PublishedView{Digest: digest, Full: plan.full[name],
+			Reading: record.CurrentReading, Buckets: plan.versions(name, w), Unconverted: plan.unconverted(name, w)}
 	}
 	raw, err := b.Encode()
 	if err != nil {
@@ -203,7 +203,8 @@ func (p *Publisher) makeBase(b *record.Publication, next *record.State) {
 	b.Ledgers = map[string]*record.Ledger{}
 	for name, v := range next.Views {
 		rows := slices.DeleteFunc(slices.Clone(v.Buckets), func(x record.BucketVersion) bool { return x.Rows == 0 })
-		b.Views[name] = &record.PublishedView{Digest: v.Digest, Full: true, Buckets: rows, Unconverted: v.Unconverted}
+		b.Views[name] = &record.PublishedView{Digest: v.Digest, Full: true, Reading: v.Reading, Buckets: rows,
+			Unconverted: v.Unconverted}
 	}
 	for name, c := range next.Types {
 		if len(p.cfg.Catalog.ViewsOf(name)) > 0 {
@@ -266,7 +267,7 @@ func (pl *plan) coveredBy(s *record.State) bool {
 		}
 	}
 	for name, digest := range pl.digests {
-		if s.Views[name].Digest != digest {
+		if !s.Views[name].IsCurrent(digest) {
 			return false
 		}
 	}

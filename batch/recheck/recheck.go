@@ -20,6 +20,7 @@ import (
 
 	"recount/batch/lake"
 	"recount/schemas/catalog"
+	"recount/schemas/conversion"
 	"recount/schemas/deadletter"
 	"recount/schemas/openapi"
 	"recount/schemas/record"
@@ -32,8 +33,9 @@ type Config struct {
 	Objects int   // a bucket whose rows are in more objects than this is left out
 	Memory  int64 // bytes that ClickHouse may hold for one bucket; it spills to disk above half of them
 
-	// Schemas are the stored schemas by event type (landing.StoredSchemas). A bucket that holds a field in another type
-	// than the declared one is left out, because ClickHouse does not convert as package conversion does.
+	// Schemas are the stored schemas by event type (landing.StoredSchemas). A bucket is left out if it holds a field in
+	// another type than the declared one, or among the undeclared fields, because ClickHouse does not convert as
+	// package conversion does.
 	Schemas map[string][]*catalog.EventType
 }
 
@@ -70,6 +72,7 @@ type holding struct {
 	beside   []string // the objects with assigned times in the buckets beside it (I3)
 	assigned bool     // the bucket has assigned times
 	schemas  []string // ids of the objects' schemas
+	mixed    bool     // the events of some object may have come under several declarations
 }
 
 // Check samples buckets of a publication and compares all their views. The events are those in
@@ -92,10 +95,12 @@ func (c *Checker) Check(ctx context.Context, state *record.State, chains []*reco
 			continue
 		}
 		for _, v := range c.cfg.Catalog.ViewsOf(b.eventType) {
-			if published, ok := state.Views[v.Name]; !ok || published.Digest != c.cfg.Catalog.Digest(v) {
+			if published, ok := state.Views[v.Name]; !ok || !published.IsCurrent(c.cfg.Catalog.Digest(v)) {
 				continue
 			}
-			if c.converts(v, h) {
+			if left, err := c.converts(ctx, access, v, b, h); err != nil {
+				return r, fmt.Errorf("look for undeclared fields of view %s: %w", v.Name, err)
+			} else if left {
 				r.LeftOut++
 				continue
 			}
@@ -108,20 +113,32 @@ func (c *Checker) Check(ctx context.Context, state *record.State, chains []*reco
 	return r, nil
 }
 
-// converts reports whether an object of the bucket has a field of the view in another type than the declared one.
-func (c *Checker) converts(v *catalog.View, h *holding) bool {
+// converts reports whether the rows of the bucket have a field of the view in another type than the declared one, or
+// among the undeclared fields.
+func (c *Checker) converts(ctx context.Context, access lake.Access, v *catalog.View, b bucket,
+	h *holding) (bool, error) {
+	fields := conversion.FieldsOf(c.cfg.Catalog.Events[v.Event], v.Columns())
+	late := h.mixed
 	for _, stored := range c.cfg.Schemas[v.Event] {
 		if !slices.Contains(h.schemas, stored.SchemaID()) {
 			continue
 		}
-		for _, f := range stored.Fields {
-			declared, _ := c.cfg.Catalog.Events[v.Event].Column(f.Name)
-			if declared != f.Type && slices.Contains(v.Columns(), f.Name) {
-				return true
+		for _, f := range fields {
+			i := slices.IndexFunc(stored.Fields, func(s catalog.Field) bool { return s.Name == f.Name })
+			if i >= 0 && stored.Fields[i].Type != f.Type {
+				return true, nil
 			}
+			late = late || i < 0
 		}
 	}
-	return false
+	if !late || len(fields) == 0 {
+		return false, nil
+	}
+	q := &statement{catalog: c.cfg.Catalog, view: v, access: access, start: b.start, objects: h.objects}
+	var rows uint64
+	err := c.db.QueryRow(clickhouse.Context(ctx, clickhouse.WithSettings(c.settings()),
+		clickhouse.WithParameters(q.parameters())), q.undeclared(fields)).Scan(&rows)
+	return rows > 0, err
 }
 
 // landed returns the buckets with rows below the publication's H. It leaves out dead letters, whose
@@ -148,6 +165,7 @@ func (c *Checker) landed(state *record.State, chains []*record.Chain) map[bucket
 				for _, b := range o.Buckets {
 					h := holdingOf(o.Type, b.Bucket)
 					h.objects = append(h.objects, o.Key)
+					h.mixed = h.mixed || !o.Uniform
 					if !slices.Contains(h.schemas, o.Schema) {
 						h.schemas = append(h.schemas, o.Schema)
 					}

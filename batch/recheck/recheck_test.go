@@ -286,6 +286,35 @@ func TestSamplesWithinBounds(t *testing.T) {
 	}
 }
 
+// TestLeavesOutConversions: a bucket is left out if it holds a field of the view in another type, or among the
+// undeclared fields of an event. Other undeclared fields do not matter.
+func TestLeavesOutConversions(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, testCatalog(wideView()))
+	declared := w.catalog.Events["flight"]
+	var retyped, before catalog.EventType
+	for _, f := range declared.Fields {
+		if f.Name == "delay" {
+			f.Type = catalog.String
+		} else {
+			before.Fields = append(before.Fields, f)
+		}
+		retyped.Fields = append(retyped.Fields, f)
+	}
+	before.Name = "flight"
+	retyped.Name = "flight"
+	w.landOne(declared, start, "")
+	w.landOne(&retyped, start+hour, "")
+	w.landOne(&before, start+2*hour, `{"data":{"delay":5}}`)
+	w.landOne(&before, start+3*hour, `{"data":{"delays":5}}`)
+	got := w.check(w.publish(), func(cfg *Config) {
+		cfg.Schemas = map[string][]*catalog.EventType{"flight": {declared, &retyped, &before}}
+	})
+	if got.Checked != 2 || got.LeftOut != 2 || len(got.Differences) != 0 {
+		t.Errorf("got %+v, want two buckets compared and two left out", got)
+	}
+}
+
 // TestBoundsObjectsAndNames checks that a bucket in too many objects is left out, and that a result names a few
 // rows of a bucket and counts all.
 func TestBoundsObjectsAndNames(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"recount/batch/lake"
 	"recount/batch/object"
 	"recount/schemas/catalog"
+	"recount/schemas/conversion"
 	"recount/schemas/eventbatch"
 	"recount/schemas/sqlschema"
 )
@@ -211,13 +212,25 @@ func (q *statement) firstEvents() string {
 		object.ColSeq, object.ColIndex)
 }
 
+// undeclared is the SQL of the number of events of the bucket that have one of the fields among the undeclared ones. It
+// may be too many: a field of the same name may be nested in another.
+func (q *statement) undeclared(fields conversion.Fields) string {
+	var found []string
+	for _, f := range fields {
+		found = append(found, fmt.Sprintf("isNull(%s) AND position(ifNull(%s, ''), %s) > 0", sqlschema.Quote(f.Name),
+			eventbatch.ColExtra, quoteText(`"`+f.Name+`":`)))
+	}
+	return fmt.Sprintf("SELECT count() FROM %s WHERE time >= %s AND time < %s AND (%s)", q.source("objects"),
+		timeSQL(q.start), timeSQL(q.start+q.catalog.Bucket.Microseconds()), strings.Join(found, " OR "))
+}
+
 // source is the table function over the objects of a parameter. A column that an older object does
 // not have is null.
 func (q *statement) source(objects string) string {
 	columns := []string{eventbatch.ColKey + " FixedString(16)", eventbatch.ColTenant + " String", eventbatch.ColFlags +
 		" UInt8",
 		object.ColSeq + " Int64", object.ColIndex + " Int32", eventbatch.ColTime + " DateTime64(6, 'UTC')",
-		eventbatch.ColOverflow + " Nullable(String)"}
+		eventbatch.ColOverflow + " Nullable(String)", eventbatch.ColExtra + " Nullable(String)"}
 	e := q.catalog.Events[q.view.Event]
 	for _, name := range q.view.Columns() {
 		t, _ := e.Column(name)

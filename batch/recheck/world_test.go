@@ -179,23 +179,29 @@ func (w *world) land(eventType string, events ...event) {
 		if len(list) == 0 {
 			continue
 		}
-		seq := w.chains[p].Head.Seq
-		table := object.NewTable(eventType, p, 1, time.Hour)
-		if err := table.Append(position.Offset{Epoch: 1, Seq: seq}, 0, w.columns(list)); err != nil {
-			w.t.Fatal(err)
-		}
-		body, o, err := table.Encode()
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		o.Key = fmt.Sprintf("data/type=%s/p%d-%d.parquet", eventType, p, seq)
-		w.bodies[o.Key] = body
-		if err := w.store.Put(w.t.Context(), o.Key, bytes.NewReader(body), o.Size); err != nil {
-			w.t.Fatal(err)
-		}
-		w.commit(p, &record.Commit{Kind: record.Segment, Epoch: 1, Start: seq, End: seq + 1, Events: o.Rows,
-			Objects: []record.Object{o}})
+		w.landColumns(eventType, p, w.columns(list))
 	}
+}
+
+// landColumns commits one segment of a partition.
+func (w *world) landColumns(eventType string, p int, columns eventbatch.Columns) {
+	w.t.Helper()
+	seq := w.chains[p].Head.Seq
+	table := object.NewTable(eventType, p, 1, time.Hour)
+	if err := table.Append(position.Offset{Epoch: 1, Seq: seq}, 0, columns); err != nil {
+		w.t.Fatal(err)
+	}
+	body, o, err := table.Encode()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	o.Key = fmt.Sprintf("data/type=%s/p%d-%d.parquet", eventType, p, seq)
+	w.bodies[o.Key] = body
+	if err := w.store.Put(w.t.Context(), o.Key, bytes.NewReader(body), o.Size); err != nil {
+		w.t.Fatal(err)
+	}
+	w.commit(p, &record.Commit{Kind: record.Segment, Epoch: 1, Start: seq, End: seq + 1, Events: o.Rows,
+		Objects: []record.Object{o}})
 }
 
 func (w *world) columns(events []event) eventbatch.Columns {
@@ -232,6 +238,37 @@ func (w *world) columns(events []event) eventbatch.Columns {
 		w.t.Fatal(err)
 	}
 	return c
+}
+
+// landOne lands an event under a declaration, with the text 5 in its field delay if that is a string.
+func (w *world) landOne(e *catalog.EventType, at int64, extra string) {
+	w.t.Helper()
+	b := array.NewRecordBuilder(memory.DefaultAllocator, eventbatch.Schema(e))
+	defer b.Release()
+	for i, f := range b.Schema().Fields() {
+		switch column := b.Field(i).(type) {
+		case *array.FixedSizeBinaryBuilder:
+			k := eventbatch.TenantID.Key("acme", "", fmt.Sprint(at))
+			column.Append(k[:])
+		case *array.Uint8Builder:
+			column.Append(0)
+		case *array.Uint64Builder:
+			column.Append(1)
+		case *array.TimestampBuilder:
+			column.Append(arrow.Timestamp(at))
+		case *array.StringBuilder:
+			text := map[string]string{eventbatch.ColTenant: "acme", eventbatch.ColID: fmt.Sprint(at),
+				eventbatch.ColSource: "test", eventbatch.ColExtra: extra, "delay": "5"}[f.Name]
+			appendNullable(column, &text, column.Append)
+		default:
+			column.AppendNull()
+		}
+	}
+	c, err := eventbatch.NewColumns(b.NewRecord())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.landColumns("flight", 0, c)
 }
 
 func appendNullable[T any](b array.Builder, v *T, add func(T)) {
@@ -275,7 +312,7 @@ func (w *world) publish() *record.State {
 		w.t.Fatal(err)
 	}
 	for name, v := range w.catalog.Views {
-		view := record.ViewState{Digest: w.catalog.Digest(v)}
+		view := record.ViewState{Digest: w.catalog.Digest(v), Reading: record.CurrentReading}
 		for _, b := range slices.Sorted(maps.Keys(wrote[name])) {
 			view.Buckets = append(view.Buckets, wrote[name][b])
 		}

@@ -45,7 +45,7 @@ func checkRows(ctx context.Context, e *Evidence, r *recorder, s *snapshot) error
 func (v *recomputation) checkPublication(ctx context.Context, st *record.State) error {
 	for _, name := range slices.Sorted(maps.Keys(st.Views)) {
 		view := v.e.Catalog.Views[name]
-		if view == nil || v.e.Catalog.Digest(view) != st.Views[name].Digest {
+		if view == nil || !st.Views[name].IsCurrent(v.e.Catalog.Digest(view)) {
 			v.r.addNote("view %s of publication %d is no longer declared as it was, so its rows were not recomputed",
 				name, st.N)
 			continue
@@ -169,7 +169,7 @@ func (v *recomputation) input(st *record.State, event string) (in exact.Input, l
 		}
 	}
 	for _, view := range v.e.Catalog.ViewsOf(event) {
-		if s, published := st.Views[view.Name]; published && s.Digest == v.e.Catalog.Digest(view) {
+		if s, published := st.Views[view.Name]; published && s.IsCurrent(v.e.Catalog.Digest(view)) {
 			in.Targets = append(in.Targets, exact.Target{View: view, Buckets: in.Buckets})
 		}
 	}

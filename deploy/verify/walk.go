@@ -108,12 +108,16 @@ func (e *Evidence) readObject(ctx context.Context, seg *record.Commit, o record.
 	if err != nil {
 		return err
 	}
-	for c, err := range f.Read(ctx, append(identity[:len(identity):len(identity)], columns...), 0, o.Rows) {
+	columns = append(identity[:len(identity):len(identity)], columns...)
+	if len(columns) > len(identity) {
+		columns = append(columns, eventbatch.ColExtra) // Fields may have been declared later.
+	}
+	for c, err := range f.Read(ctx, columns, 0, o.Rows) {
 		if err != nil {
 			return err
 		}
 		b := &rows{partition: seg.Partition, epoch: seg.Epoch, eventType: o.Type}
-		c, b.lost = e.declaredFields(o.Type).Read(c)
+		c, b.lost = e.declaredFields(o.Type).Read(c, !o.Uniform)
 		if err := bindRows(b, c); err != nil {
 			return fmt.Errorf("read %s: %w", o.Key, err)
 		}
@@ -195,7 +199,7 @@ func (l *logCursor) read(ctx context.Context) (*message, error) {
 	first := 0
 	for _, c := range batches {
 		b := &rows{partition: l.partition, epoch: l.epoch, eventType: h.Type, seq: m.Seq, first: first}
-		c, b.lost = l.e.declaredFields(h.Type).Read(c)
+		c, b.lost = l.e.declaredFields(h.Type).Read(c, false)
 		if err := bindRows(b, c); err != nil {
 			return out, fmt.Errorf("%w: %w", errUndecodable, err)
 		}

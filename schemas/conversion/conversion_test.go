@@ -1,6 +1,7 @@
 package conversion
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -52,7 +53,7 @@ func batch(f arrow.Array) eventbatch.Columns {
 
 // read returns the values of f as it is declared, as text, with lost ones marked.
 func read(c eventbatch.Columns, declared catalog.FieldType) string {
-	c, lost := Fields{{Name: "f", Type: declared}}.Read(c)
+	c, lost := Fields{{Name: "f", Type: declared}}.Read(c, false)
 	f := c.Field("f")
 	var out []string
 	for i := range f.Len() {
@@ -112,6 +113,100 @@ func TestTypes(t *testing.T) {
 	}
 }
 
+// withExtra returns events with these texts of undeclared fields, nil for none, and f if it has a column.
+func withExtra(f arrow.Array, extra ...any) eventbatch.Columns {
+	fields := []arrow.Field{{Name: eventbatch.ColExtra, Type: arrow.BinaryTypes.String, Nullable: true}}
+	arrays := []arrow.Array{column(catalog.String, extra)}
+	if f != nil {
+		fields = append(fields, arrow.Field{Name: "f", Type: f.DataType(), Nullable: true})
+		arrays = append(arrays, f)
+	}
+	return eventbatch.Columns{Rec: array.NewRecord(arrow.NewSchema(fields, nil), arrays, int64(len(extra)))}
+}
+
+// TestUndeclared reads a field that was not declared when the events came.
+func TestUndeclared(t *testing.T) {
+	t.Parallel()
+	data := func(values ...string) (extra []any) {
+		for _, v := range values {
+			extra = append(extra,
+				`{"attributes":{"f":"no"},"data":{"a":{"f":1,"data":{"f":2}},"f":`+v+`,"g":[3,{"f":4}]}}`)
+		}
+		return append(extra, nil, `{"attributes":{"f":"no"}}`, `{"data":{"a":"\"f\":1","z":{"f":9}}}`)
+	}
+	tests := []struct {
+		values   []string
+		declared catalog.FieldType
+		want     string
+	}{
+		{[]string{"5", "5.0", "5e0", "-0", "9223372036854775808", "0.5", `"7"`, "true", "{}", "[5]", "1e400"},
+			catalog.Int64, "5 5 5 0 lost lost 7 lost lost lost lost"},
+		{[]string{"5", "0.50", "99999999999999999999", `"1e1"`, "false", "1e400"}, catalog.Float64,
+			"5 0.5 1e+20 10 lost lost"},
+		{[]string{`"x"`, `""`, `"\u00e9\n\"}"`, "5.0", "0.50", "99999999999999999999", "0.1000000000000000001",
+			"true", "{}"}, catalog.String, "x  é\n\"} 5 0.5 lost lost true lost"},
+		{[]string{"true", "false", `"true"`, "1"}, catalog.Bool, "true false true lost"},
+		{[]string{`"1970-01-01T00:00:01+00:00"`, "1"}, catalog.Timestamp, "1970-01-01 00:00:01Z lost"},
+	}
+	for _, test := range tests {
+		c := withExtra(nil, data(test.values...)...)
+		if got := read(c, test.declared); got != test.want+" null null null" {
+			t.Errorf("%s:\ngot  %s\nwant %s null null null", test.declared, got, test.want)
+		}
+	}
+}
+
+// TestMixed: in events of several declarations a value comes from the column, or else from the undeclared fields. In
+// events of one declaration the column says it all.
+func TestMixed(t *testing.T) {
+	t.Parallel()
+	stored := column(catalog.Int64, []any{int64(1), nil, nil})
+	c := withExtra(stored, nil, `{"data":{"f":"2"}}`, `{"data":{"g":3}}`)
+	for mixed, want := range map[bool]string{true: "1 2 null", false: "1 null null"} {
+		got, lost := Fields{{Name: "f", Type: catalog.Int64}}.Read(c, mixed)
+		if text := strings.ReplaceAll(strings.Trim(fmt.Sprint(got.Field("f")), "[]"), "(null)", "null"); text != want ||
+			lost != nil {
+			t.Errorf("mixed %t: got %s, want %s, lost %v", mixed, text, want, lost)
+		}
+	}
+	if got, _ := (Fields{{Name: "g", Type: catalog.Bool}}).Read(withExtra(nil, nil, nil), true); got.Field("g") != nil {
+		t.Error("a field that no event has got a column")
+	}
+}
+
+// TestNeedsExtra: the undeclared fields are read if a field has no column, or if events are mixed.
+func TestNeedsExtra(t *testing.T) {
+	t.Parallel()
+	has := func(column string) bool { return column == "f" }
+	f := Fields{{Name: "f", Type: catalog.Int64}}
+	if f.NeedsExtra(has, false) || !f.NeedsExtra(has, true) || Fields(nil).NeedsExtra(has, true) ||
+		!append(f, catalog.Field{Name: "g"}).NeedsExtra(has, false) {
+		t.Error("wrong")
+	}
+}
+
+// FuzzUndeclared: a member is found in any text, and is the one that encoding/json finds.
+func FuzzUndeclared(f *testing.F) {
+	f.Add(`{"data":{"f":{"a":"}"}}}`)
+	f.Add(`{"attributes":{"a":"\\\""},"data":{"e":[1,{"f":2}],"f":3}}`)
+	f.Add(`{"data":{"f":"`)
+	f.Fuzz(func(t *testing.T, extra string) {
+		got := member(member(extra, "data"), "f")
+		var want struct {
+			Data map[string]json.RawMessage `json:"data"`
+		}
+		canonical := new(bytes.Buffer)
+		if json.Compact(canonical, []byte(extra)) != nil || canonical.String() != extra ||
+			strings.Count(extra, `"data":`) != 1 || strings.Count(extra, `"f":`) != 1 ||
+			strings.Contains(extra, `\u`) || json.Unmarshal([]byte(extra), &want) != nil {
+			return // Ingest does not write it, but it must not make the program panic.
+		}
+		if got != string(want.Data["f"]) {
+			t.Fatalf("%s: got %q, want %q", extra, got, want.Data["f"])
+		}
+	})
+}
+
 // TestSameTypes: a column of the declared type is the same array, and a dictionary of strings is a string.
 func TestSameTypes(t *testing.T) {
 	t.Parallel()
@@ -124,7 +219,7 @@ func TestSameTypes(t *testing.T) {
 		catalog.String: dictionary, catalog.Int64: column(catalog.Int64, []any{int64(1)}),
 		catalog.Timestamp: column(catalog.Timestamp, []any{nil}),
 	} {
-		c, lost := Fields{{Name: "f", Type: declared}, {Name: "g", Type: catalog.Bool}}.Read(batch(f))
+		c, lost := Fields{{Name: "f", Type: declared}, {Name: "g", Type: catalog.Bool}}.Read(batch(f), false)
 		if c.Field("f") != f || c.Field("g") != nil || lost != nil {
 			t.Errorf("%s: got %v, lost %v", declared, c.Rec, lost)
 		}

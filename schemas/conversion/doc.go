@@ -17,6 +17,12 @@
 // null. The nearest float64 is what a float64 field gets for the same number at ingest. A timestamp does not become a
 // string, because its spelling was not kept. A number does not become a timestamp, because its unit is unknown.
 //
+// # Fields that were not declared
+//
+// Ingest keeps what nobody declared (eventbatch.ColExtra). A field counts from there for events that came before it was
+// declared, as the value that JSON has: a string, a number or a boolean, in the table above. An object or an array is
+// of no type.
+//
 // A value that cannot be converted is null, as if the event lacked the field. Both layers count such events, and an
 // answer says how many there are (Q4).
 package conversion

@@ -1,6 +1,7 @@
 package conversion
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -25,27 +26,63 @@ func FieldsOf(e *catalog.EventType, columns []string) (out Fields) {
 	return out
 }
 
-// Read returns the events with every field in its declared type. A field that they lack stays absent. lost is nil if
-// every value could be converted. The result shares the memory of c.
-func (f Fields) Read(c eventbatch.Columns) (out eventbatch.Columns, lost Lost) {
+// Read returns the events with every field in its declared type. A field that has no column, because it was not
+// declared when they came, is looked for among the undeclared fields of each event. mixed says that the events may
+// have come under several declarations, so that this goes for any of them. A field that no event has stays absent.
+// lost is nil if every value could be converted. The result shares the memory of c.
+func (f Fields) Read(c eventbatch.Columns, mixed bool) (out eventbatch.Columns, lost Lost) {
 	var changed map[string]arrow.Array
+	extra, _ := c.Field(eventbatch.ColExtra).(*array.String)
 	for _, field := range f {
 		column := c.Field(field.Name)
-		if column == nil || fits(column.DataType(), field.Type) {
+		late := isLate(extra, column, field.Name, mixed)
+		if !late && (column == nil || fits(column.DataType(), field.Type)) {
 			continue
+		}
+		at := valuesOf(column)
+		if late {
+			at = lateValues(at, extra, field.Name)
 		}
 		if changed == nil {
 			changed = map[string]arrow.Array{}
 		}
 		var rows []int
-		changed[field.Name], rows = convert(field.Type, column.Len(), valuesOf(column))
+		changed[field.Name], rows = convert(field.Type, int(c.Rec.NumRows()), at)
 		lost = lost.addRows(field.Name, rows)
 	}
-	if changed == nil {
-		return c, nil
+	if changed != nil {
+		c.Rec = replace(c.Rec, changed)
 	}
-	c.Rec = replace(c.Rec, changed)
 	return c, lost
+}
+
+// NeedsExtra reports whether Read needs the column of undeclared fields of an object with these columns.
+func (f Fields) NeedsExtra(has func(column string) bool, mixed bool) bool {
+	return len(f) > 0 && (mixed || slices.ContainsFunc(f, func(field catalog.Field) bool { return !has(field.Name) }))
+}
+
+// isLate reports whether an event may have the field among its undeclared fields.
+func isLate(extra *array.String, column arrow.Array, field string, mixed bool) bool {
+	if extra == nil || extra.NullN() == extra.Len() || column != nil && (!mixed || column.NullN() == 0) {
+		return false
+	}
+	for row := range extra.Len() {
+		if extra.IsValid(row) && (column == nil || column.IsNull(row)) &&
+			undeclared(extra.Value(row), field).kind != missing {
+			return true
+		}
+	}
+	return false
+}
+
+// lateValues returns for each row the value in its column or else the undeclared one.
+func lateValues(at func(row int) value, extra *array.String, field string) func(row int) value {
+	return func(row int) value {
+		if v := at(row); v.kind != missing || extra.IsNull(row) {
+			return v
+		}
+		return undeclared(extra.Value(row), field)
+	}
 }
 
 // fits reports whether a column has the declared type. The lake has some strings as dictionaries.
@@ -56,16 +93,19 @@ func fits(t arrow.DataType, declared catalog.FieldType) bool {
 	return arrow.TypeEqual(t, eventbatch.ArrowType(declared))
 }
 
-// replace returns the record with other columns for those of the same names.
+// replace returns the record with the columns, which take the places of those of the same names.
 func replace(rec arrow.Record, columns map[string]arrow.Array) arrow.Record {
-	fields := slices.Clone(rec.Schema().Fields())
-	arrays := slices.Clone(rec.Columns())
-	for i, f := range fields {
-		if column := columns[f.Name]; column != nil {
-			fields[i].Type = column.DataType()
-			fields[i].Nullable = true
-			arrays[i] = column
+	var fields []arrow.Field
+	var arrays []arrow.Array
+	for i, f := range rec.Schema().Fields() {
+		if columns[f.Name] == nil {
+			fields = append(fields, f)
+			arrays = append(arrays, rec.Column(i))
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(columns)) {
+		fields = append(fields, arrow.Field{Name: name, Type: columns[name].DataType(), Nullable: true})
+		arrays = append(arrays, columns[name])
 	}
 	return array.NewRecord(arrow.NewSchema(fields, nil), arrays, rec.NumRows())
 }

@@ -3,9 +3,7 @@ package conversion
 import (
 	"encoding/json"
 	"math"
-	"math/big"
 	"strconv"
-	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -17,7 +15,7 @@ import (
 // value is a stored value of any type.
 type value struct {
 	kind   kind
-	text   string
+	text   string  // also the spelling of a number in JSON
 	whole  int64   // also microseconds, and 1 for true
 	number float64 // of a number that is not whole
 }
@@ -31,10 +29,14 @@ const (
 	fraction
 	truth
 	moment
+	other // an object, an array, or a number that fits no type
 )
 
-// valuesOf returns the value of each row of a column.
+// valuesOf returns the value of each row of a column, which may be absent.
 func valuesOf(column arrow.Array) func(row int) value {
+	if column == nil {
+		return func(int) value { return value{} }
+	}
 	at := typedValues(column)
 	return func(row int) value {
 		if column.IsNull(row) {
@@ -108,16 +110,17 @@ func parseNumber(s string) value {
 
 // exactWhole evaluates a number without rounding.
 func exactWhole(s string) (int64, bool) {
-	_, exponent, has := strings.Cut(strings.ToLower(s), "e")
-	e, err := strconv.Atoi(exponent)
-	if len(s) > maxDigits || has && (err != nil || e > maxExponent || e < -maxExponent) {
-		return 0, false
-	}
-	r, ok := new(big.Rat).SetString(s)
+	r, ok := rational(s)
 	if !ok || !r.IsInt() || !r.Num().IsInt64() {
 		return 0, false
 	}
 	return r.Num().Int64(), true
+}
+
+// isSmall reports whether an exponent is small enough for a number to be evaluated.
+func isSmall(exponent string) bool {
+	e, err := strconv.Atoi(exponent)
+	return err == nil && e <= maxExponent && e >= -maxExponent
 }
 
 func (v value) asText() (string, bool) {
@@ -127,7 +130,8 @@ func (v value) asText() (string, bool) {
 	case whole:
 		return strconv.FormatInt(v.whole, 10), true
 	case fraction:
-		return formatNumber(v.number), true
+		s := formatNumber(v.number)
+		return s, v.text == "" || isExact(v.text, s)
 	case truth:
 		return strconv.FormatBool(v.whole == 1), true
 	}

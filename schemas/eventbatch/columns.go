@@ -30,6 +30,10 @@ const (
 // FlagTimeAssigned marks an event that came without a time and got the server's (D1).
 const FlagTimeAssigned uint8 = 1
 
+// FlagHashOfValues marks an event whose hash depends on the values that were sent, and not on which fields were
+// declared. Hashes of events without the flag are older, and cannot be compared with those of events that have it.
+const FlagHashOfValues uint8 = 2
+
 // DefaultTenant owns every event while there are no keys.
 const DefaultTenant = "default"
 

@@ -23,7 +23,7 @@
 //
 //	_key      fixed_size_binary[16]   identity key (see Key)
 //	_tenant   utf8                    who sent the event
-//	_flags    uint8                   1: the server assigned the time
+//	_flags    uint8                   1: the server assigned the time; 2: the hash is of values
 //	_hash     uint64                  digest of the payload (see package ingest)
 //	id        utf8
 //	time      timestamp[us, UTC]

@@ -7,7 +7,7 @@ type Recheck struct {
 	Publication uint64       `json:"publication"`
 	Checked     int          `json:"checked"`            // pairs of bucket and view that were compared
 	Rows        int64        `json:"rows"`               // published rows that were compared
-	LeftOut     int          `json:"left_out,omitempty"` // sampled buckets in too many objects, or with fields of another type
+	LeftOut     int          `json:"left_out,omitempty"` // buckets in too many objects, or that need conversions (I7)
 	Differences []Difference `json:"differences"`        // at most five of each bucket of a view
 }
 

@@ -37,6 +37,7 @@
 //	   "sha256":"<64 hex digits>",   // of the object's bytes
 //	   "digest":"<64 hex digits>",   // logical: see package batch/object
 //	   "rows":3,"schema":"<16 hex digits>",
+//	   "uniform":true,               // absent if a field was declared meanwhile, and in old records
 //	   "tenants":{"default":3},      // absent in old records
 //	   "buckets":[                   // runs of rows in file order, ascending
 //	     {"bucket":0,"rows":1},
@@ -70,6 +71,7 @@
 //	 "tips":["<64 hex digits>"],     // digest of the commit record that ends at H, by partition
 //	 "base":true,                    // absent in a delta
 //	 "views":{"hits":{"digest":"<16 hex digits>","full":true,
+//	   "reading":1,                                 // how fields are read; absent in old records
 //	   "buckets":[[0,30064771077,1,7]],             // [bucket, ver, rows, checksum]
 //	   "unconverted":[{"bucket":0,"tenant":"default","events":1}]}}, // values that do not fit; absent without any
 //	 "types":{"hit":[[0,5,2,0]]},                   // [bucket, rows, duplicates, conflicts]

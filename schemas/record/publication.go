@@ -71,11 +71,16 @@ func scan(a []json.Number, to ...any) error {
 	return nil
 }
 
+// CurrentReading is how fields are read out of stored events. Since 1, a field counts for the events that came before
+// it was declared (I7). A view that was published with another reading is computed anew.
+const CurrentReading = 1
+
 // PublishedView is the batch view of one view in a publication: the changed
 // buckets, or all of them when the publication is a base or the view was redefined.
 type PublishedView struct {
 	Digest  string          `json:"digest"` // catalog.Catalog.Digest
 	Full    bool            `json:"full,omitempty"`
+	Reading int             `json:"reading,omitempty"` // CurrentReading of the program; 0 in old records
 	Buckets []BucketVersion `json:"buckets,omitempty"` // ascending by bucket
 
 	Unconverted []Unconverted `json:"unconverted,omitempty"` // of recomputed buckets; ascending by bucket, then tenant

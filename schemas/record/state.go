@@ -24,6 +24,7 @@ type State struct {
 // ViewState is the batch view of one view: which rows of its table count.
 type ViewState struct {
 	Digest      string
+	Reading     int
 	Buckets     []BucketVersion // ascending by bucket
 	Unconverted []Unconverted   // ascending by bucket, then tenant; none has zero events
 }
@@ -60,7 +61,7 @@ func (s *State) Apply(raw []byte) (*State, error) {
 		next.Ledgers = map[string]Ledger{}
 	}
 	for name, v := range p.Views {
-		view := ViewState{Digest: v.Digest, Buckets: v.Buckets, Unconverted: v.Unconverted}
+		view := ViewState{Digest: v.Digest, Reading: v.Reading, Buckets: v.Buckets, Unconverted: v.Unconverted}
 		if old := s.Views[name]; !p.Base && !v.Full {
 			view.Buckets = overlay(old.Buckets, v.Buckets, func(b BucketVersion) int64 { return b.Bucket })
 			view.Unconverted = overlayUnconverted(old.Unconverted, v.Unconverted)
@@ -122,6 +123,11 @@ func overlayUnconverted(old, delta []Unconverted) []Unconverted {
 	}
 	slices.SortFunc(out, CompareUnconverted)
 	return slices.DeleteFunc(out, func(u Unconverted) bool { return u.Events == 0 })
+}
+
+// IsCurrent reports whether a computation of today gives the rows of the view, if its definition has the digest.
+func (v ViewState) IsCurrent(digest string) bool {
+	return v.Digest == digest && v.Reading == CurrentReading
 }
 
 // UnconvertedEvents returns how many events of a tenant are counted as unconverted in the buckets of the given width

@@ -60,7 +60,9 @@ func (c Config) Run(ctx context.Context, before, now *record.State) (*openapi.Sc
 	for _, name := range slices.Sorted(maps.Keys(c.Catalog.Views)) {
 		v := c.Catalog.Views[name]
 		digest := c.Catalog.Digest(v)
-		if now.Views[name].Digest != digest || before.N > 0 && before.Views[name].Digest != digest {
+		older := before.Views[name]
+		if now.Views[name].Digest != digest ||
+			before.N > 0 && (older.Digest != digest || older.Reading != now.Views[name].Reading) {
 			continue
 		}
 		changed := changedBuckets(before.Views[name].Buckets, now.Views[name].Buckets)

@@ -1,12 +1,15 @@
 package ingest
 
 import (
+	"bytes"
 	"encoding/binary"
+	"math"
 
 	"github.com/cespare/xxhash/v2"
 
 	"recount/schemas/catalog"
 	"recount/schemas/eventbatch"
+	"recount/schemas/instant"
 )
 
 // completeRow sets the extra fields of the row and the hash of its canonical form. The package
@@ -24,22 +27,126 @@ func (d *decoder) completeRow() {
 	}
 	b = appendPart(append(b, 's'), d.attributes[attrSource])
 	b = appendPart(append(b, 'u'), d.attributes[attrSubject])
+	b, fields := d.appendFields(b)
+	attributes := 0
+	for i := range d.extensions {
+		b, attributes = d.appendMember(b, attributes, &d.extensions[i])
+	}
+	b = binary.LittleEndian.AppendUint32(b, uint32(fields))
+	d.canonical = binary.LittleEndian.AppendUint32(b, uint32(attributes))
+	d.row.hash = xxhash.Sum64(d.canonical)
+	d.row.flags |= eventbatch.FlagHashOfValues
+}
+
+// appendFields appends all fields of data by name, declared or not, and returns their number.
+func (d *decoder) appendFields(b []byte) (out []byte, n int) {
+	rest := d.undeclared
 	for i := range d.row.slots {
 		s := &d.row.slots[i]
-		f := &d.eventType.fields[i]
 		if s.state != present {
 			continue
 		}
-		b = append(b, f.prefix...)
-		if f.kind == catalog.String {
-			b = appendPart(b, s.text)
-		} else {
-			b = binary.LittleEndian.AppendUint64(b, uint64(s.number))
+		f := &d.eventType.fields[i]
+		for len(rest) > 0 && string(rest[0].key) < f.name {
+			b, n = d.appendMember(b, n, &rest[0])
+			rest = rest[1:]
 		}
+		b = append(b, f.prefix...)
+		b = s.appendValue(b, f.kind)
+		n++
 	}
-	b = append(appendPart(b, d.row.extra), 'x')
-	d.canonical = b
-	d.row.hash = xxhash.Sum64(b)
+	for i := range rest {
+		b, n = d.appendMember(b, n, &rest[i])
+	}
+	return b, n
+}
+
+// appendMember appends the name and the value of an undeclared member that is not null, and counts it.
+func (d *decoder) appendMember(b []byte, n int, m *member) (out []byte, count int) {
+	if m.raw[0] == 'n' {
+		return b, n
+	}
+	return d.appendRaw(appendPart(b, m.key), m.raw), n + 1
+}
+
+// appendRaw appends a value of which only the JSON text is known.
+func (d *decoder) appendRaw(b, raw []byte) []byte {
+	switch raw[0] {
+	case '"':
+		return appendStringValue(b, d.unquote(raw))
+	case 't', 'f':
+		return appendTruth(b, raw[0] == 't')
+	case '{', '[':
+		b = append(b, 'j', 0, 0, 0, 0)
+		start := len(b)
+		b = compact(b, raw)
+		binary.LittleEndian.PutUint32(b[start-4:], uint32(len(b)-start))
+		return b
+	}
+	s := scanner{buf: raw}
+	n, _ := s.scanNumber()
+	return n.canonical().append(b)
+}
+
+// unquote returns the text of a valid JSON string. It is valid until the next call.
+func (d *decoder) unquote(raw []byte) []byte {
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return raw[1 : len(raw)-1]
+	}
+	s := scanner{buf: raw, arena: d.unquoted[:0], maxArena: math.MaxInt}
+	text, _ := s.scanString()
+	d.unquoted = s.arena
+	return text
+}
+
+// appendValue appends the value of a declared field as appendRaw would append its JSON text.
+func (s *slot) appendValue(b []byte, kind catalog.FieldType) []byte {
+	switch kind {
+	case catalog.String:
+		return appendStringValue(b, s.text)
+	case catalog.Timestamp:
+		return appendWord(b, 't', s.number)
+	case catalog.Bool:
+		return appendTruth(b, s.number == 1)
+	case catalog.Float64:
+		return s.exact.append(b)
+	}
+	return appendWord(b, 'i', s.number)
+}
+
+// appendStringValue appends a string, or the number, boolean or instant that it reads as. Files give the same text as
+// one or the other, depending on what is declared.
+func appendStringValue(b, text []byte) []byte {
+	if len(text) == 0 {
+		return appendPart(append(b, 's'), text)
+	}
+	switch c := text[0]; {
+	case c == '0' && len(text) > 1 && text[1]-'0' <= 9: // It is no number in JSON.
+	case c == '-' || c-'0' <= 9:
+		s := scanner{buf: text}
+		if n, ok := s.scanNumber(); ok && s.pos == len(text) {
+			return n.canonical().append(b)
+		}
+		if len(text) > 4 && text[4] == '-' {
+			if t, err := instant.Parse(text); err == nil {
+				return appendWord(b, 't', t)
+			}
+		}
+	case string(text) == "true" || string(text) == "false":
+		return appendTruth(b, c == 't')
+	}
+	return appendPart(append(b, 's'), text)
+}
+
+func appendTruth(b []byte, truth bool) []byte {
+	if truth {
+		return append(b, 'b', 1)
+	}
+	return append(b, 'b', 0)
+}
+
+func appendWord(b []byte, form byte, word int64) []byte {
+	return binary.LittleEndian.AppendUint64(append(b, form), uint64(word))
 }
 
 func appendPart(dst, part []byte) []byte {

@@ -161,6 +161,7 @@ type slot struct {
 	state  slotState
 	number int64
 	text   []byte
+	exact  canonical // of the number that was sent, for a float64
 }
 
 type slotState uint8

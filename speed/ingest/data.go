@@ -121,6 +121,7 @@ func (d *decoder) scanNumeric(f *field, s *slot) bool {
 		var v float64
 		v, fits = n.float64()
 		s.number = int64(math.Float64bits(v))
+		s.exact = n.canonical()
 	} else {
 		var whole bool
 		s.number, whole, fits = n.int64()

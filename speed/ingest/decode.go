@@ -40,6 +40,7 @@ type decoder struct {
 	extensions []member // attributes
 	decoded    []byte   // from data_base64
 	canonical  []byte   // scratch memory of the canonical form
+	unquoted   []byte   // scratch memory of an undeclared string
 }
 
 func newDecoder(cfg Config, types map[string]*eventType, fields int) *decoder {

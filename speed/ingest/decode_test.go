@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"recount/schemas/catalog"
 )
 
 // TestRefusedEventsLeaveNoTrace mixes good and bad events. Their columns must be those of the good
@@ -83,6 +85,8 @@ func TestHashIsOfTheContent(t *testing.T) {
 		` {"x" : 1,"data":{"y":2,"z":[1, 2 ],"s":"\u00e9","i":5.0,"f":null,"q":null},` +
 			`"source":"s","type":"all","id":"a","time":"2001-01-01T01:01:00.000+01:00"}`,
 		event(`,"x":1,"subject":null,"data":{"i":5e0,"s":"é","z":[1,2],"y":2}`),
+		event(`,"x":1,"data":{"i":5,"s":"é","z":[1,2],"y":"2"}`),
+		event(`,"x":"1","data":{"i":5,"s":"é","z":[1,2],"y":2.0}`),
 	} {
 		if hash(same) != base {
 			t.Errorf("%s has another hash", same)
@@ -92,7 +96,9 @@ func TestHashIsOfTheContent(t *testing.T) {
 		event(`,"x":2,"data":{"i":5,"s":"é","z":[1,2],"y":2}`), event(`,"x":1,"data":{"i":6,"s":"é","z":[1,2],"y":2}`),
 		event(`,"x":1,"data":{"i":5,"s":"é","z":[2,1],"y":2}`),
 		event(`,"x":1,"subject":"u","data":{"i":5,"s":"é","z":[1,2],"y":2}`),
-		event(`,"x":1,"data":{"i":5,"z":[1,2],"y":2}`),
+		event(`,"x":1,"data":{"i":5,"z":[1,2],"y":2}`), event(`,"x":1,"data":{"i":5,"s":"é","z":[1,2],"y":"02"}`),
+		event(`,"x":1,"data":{"i":5,"s":"é","z":[1,2],"y":2.0000000000000000001}`),
+		event(`,"x":1,"data":{"i":5,"s":"é","z":[1,2],"y":null}`),
 	} {
 		if hash(other) == base {
 			t.Errorf("%s has the same hash", other)
@@ -102,6 +108,55 @@ func TestHashIsOfTheContent(t *testing.T) {
 	d.start([]byte(`{"id":"a","type":"all"}`), false, testNow.Add(time.Hour))
 	if d.decode(); d.row.hash != untimed {
 		t.Error("an assigned time changes the hash (D1)")
+	}
+}
+
+// TestHashIsFrozen: hashes are compared with those of events that were stored years ago.
+func TestHashIsFrozen(t *testing.T) {
+	t.Parallel()
+	d := testDecoder()
+	d.start([]byte(event(`,"ext":"e","data":{"b":true,"f":-0.5,"i":5,"s":"x","t":"2001-01-01T00:00:00Z","u":1e400,`+
+		`"v":"1999-12-31T23:59:59Z","w":0.1,"x":"\u00e9","y":7,"z":{"a":[1, 2]}}`)), false, testNow)
+	if refused := d.decode(); refused != nil {
+		t.Fatal(refused)
+	}
+	if want := uint64(8720410418914864665); d.row.hash != want {
+		t.Errorf("got %d, want %d", d.row.hash, want)
+	}
+}
+
+// TestHashDoesNotDependOnDeclarations decodes events with all fields declared, with none, and with some declared as
+// another type that the value has too. An event that is accepted by two declarations has the same hash in both.
+func TestHashDoesNotDependOnDeclarations(t *testing.T) {
+	t.Parallel()
+	decoders := []*decoder{testDecoder()}
+	for _, fields := range [][]catalog.Field{
+		nil,
+		{{Name: "f", Type: catalog.Int64}, {Name: "i", Type: catalog.Float64}, {Name: "t", Type: catalog.String}},
+		{{Name: "s", Type: catalog.Timestamp}, {Name: "z", Type: catalog.Float64}},
+	} {
+		types, n := compileTypes(&catalog.Catalog{Events: map[string]*catalog.EventType{
+			"all": {Name: "all", Fields: fields}}})
+		decoders = append(decoders, newDecoder(testConfig(), types, n))
+	}
+	pairs := 0
+	rapid.Check(t, func(t *rapid.T) {
+		event := []byte(jsonEvent().Draw(t, "event"))
+		var hashes []uint64
+		for _, d := range decoders {
+			if d.start(event, false, testNow); d.decode() == nil {
+				hashes = append(hashes, d.row.hash)
+			}
+		}
+		for _, h := range hashes[min(1, len(hashes)):] {
+			pairs++
+			if h != hashes[0] {
+				t.Fatalf("%s: got hashes %v, want one", event, hashes)
+			}
+		}
+	})
+	if pairs == 0 {
+		t.Error("no event was accepted by two declarations")
 	}
 }
 

@@ -73,13 +73,31 @@
 // integers are little endian:
 //
 //	str type · [ 't' int64 time, unless assigned ] · 's' str source · 'u' str subject ·
-//	for each declared field with a value, by name: str name, first letter of its type, value · str _extra · 'x'
+//	for each field of data that is not null, by name: str name, value ·
+//	for each other attribute that is not null, by name: str name, value ·
+//	uint32 number of these fields · uint32 number of these attributes
 //
-// A value is a str for a string, and 8 bytes for any other type: the integer, the bits of the
-// float, 0 or 1, or microseconds. So the hash does not depend on white space, on the order of
-// keys, on nulls, or on how a declared string or number is spelled. Declaring a field that the
-// event does not have does not change it either. Inside a nested undeclared value the order of
+// A value is a letter and what it means:
+//
+//	'i' int64        a number that is whole and fits
+//	'd' int64 int32  any other number, without trailing zeros: the integer times ten to the power of the second
+//	'n' str          the spelling, for a number of more than 18 digits
+//	't' int64        microseconds since 1970, for a string that is an RFC 3339 time
+//	's' str          any other string
+//	'b' uint8        0 or 1
+//	'j' str          an object or an array, without white space between tokens
+//
+// A string that JSON would read as a number or a boolean counts as that. A row of a file is sent as the one or
+// the other, depending on what is declared.
+//
+// So the hash does not depend on white space, on the order of keys, on nulls, or on how a string, a
+// number or a time is spelled. It does not depend on which fields are declared, or how: an event that is
+// sent again after its fields were declared has the same hash. Inside an object or an array the order of
 // keys and the spelling do change it.
+//
+// The flag 2 in _flags says that the hash is this one. Events from before it have the hash of another form,
+// in which declared fields came first, with a letter for their declared type, and everything undeclared as
+// the text of _extra. Dead letters still have a hash of their own (package deadletter).
 //
 // # Answer
 //

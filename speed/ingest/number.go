@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"encoding/binary"
 	"math"
 	"strconv"
 	"unsafe"
@@ -80,6 +81,61 @@ func (n *number) int64() (v int64, whole, fits bool) {
 		return int64(n.mantissa), true, true
 	}
 	return n.exactInt64()
+}
+
+// canonical is a number in the canonical form of an event. It does not depend on how the number is spelled.
+type canonical struct {
+	form byte   // 'i', 'd' or 'n'
+	exp  int32  // of ten, for 'd'
+	word int64  // the integer, or for 'd' what ten to the exponent is multiplied by
+	text []byte // for 'n'
+}
+
+// canonical evaluates the number without rounding.
+func (n *number) canonical() canonical {
+	if n.digits > 18 || n.exponent {
+		return n.longCanonical()
+	}
+	word := int64(n.mantissa)
+	fraction := n.fraction
+	for fraction > 0 && word%10 == 0 {
+		word /= 10
+		fraction--
+	}
+	if n.negative {
+		word = -word
+	}
+	if fraction == 0 || word == 0 {
+		return canonical{form: 'i', word: word}
+	}
+	return canonical{form: 'd', word: word, exp: int32(-fraction)}
+}
+
+// longCanonical is canonical for a number with an exponent or with many digits.
+func (n *number) longCanonical() canonical {
+	if v, whole, fits := n.exactInt64(); whole && fits {
+		return canonical{form: 'i', word: v}
+	}
+	digits, exp, ok := n.decimal()
+	if !ok || len(digits) > 18 {
+		return canonical{form: 'n', text: n.raw}
+	}
+	word, _ := strconv.ParseInt(unsafeString(digits), 10, 64) // At most 18 digits fit.
+	if n.negative {
+		word = -word
+	}
+	return canonical{form: 'd', word: word, exp: int32(exp)}
+}
+
+func (c canonical) append(b []byte) []byte {
+	if c.form == 'n' {
+		return appendPart(append(b, 'n'), c.text)
+	}
+	b = appendWord(b, c.form, c.word)
+	if c.form == 'd' {
+		b = binary.LittleEndian.AppendUint32(b, uint32(c.exp))
+	}
+	return b
 }
 
 // exactInt64 evaluates digits × 10^exponent without rounding.

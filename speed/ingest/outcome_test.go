@@ -9,6 +9,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
+	"recount/schemas/eventbatch"
 	"recount/schemas/problem"
 )
 
@@ -359,7 +360,7 @@ func TestStoredForm(t *testing.T) {
 	post(t, s, `{"id":"assigned","type":"all"}`, "Content-Type", plain)
 	got := log.events(t, 1)
 	want := stored{ID: "j", Type: "all", Source: "/s ü", Subject: "sub", Tenant: "default", Time: 978307260123456,
-		Hash:   got["j"].Hash,
+		Flags: eventbatch.FlagHashOfValues, Hash: got["j"].Hash,
 		Extra:  `{"attributes":{"dataschema":"d","ext":"e\n"},"data":{"c":"\/","z":{"b":[1,"x y"],"a":2}}}`,
 		Fields: map[string]any{"i": int64(5), "s": "ü😀", "b": true, "f": -0.5, "t": int64(946684799000000)},
 		Place:  got["j"].Place}
@@ -376,7 +377,7 @@ func TestStoredForm(t *testing.T) {
 	if d := cmp.Diff(want, got[want.ID]); d != "" {
 		t.Error("quoted headers (HTTP binding, 3.1.3.2):", d)
 	}
-	if a := got["assigned"]; a.Time != testNow.UnixMicro() || a.Flags != 1 || a.Extra != "" {
+	if a := got["assigned"]; a.Time != testNow.UnixMicro() || a.Flags != 3 || a.Extra != "" {
 		t.Errorf("event without time: got %+v (D1)", a)
 	}
 }

@@ -45,7 +45,7 @@ func TestReplay(t *testing.T) {
 	}
 	events := log.events(t, 2)
 	if e := events["timeless"]; len(events) != 3 || e.Time != received.UnixMicro() ||
-		e.Flags != eventbatch.FlagTimeAssigned || e.Tenant != "acme" {
+		e.Flags != eventbatch.FlagTimeAssigned|eventbatch.FlagHashOfValues || e.Tenant != "acme" {
 		t.Errorf("got %+v, one of %d events", e, len(events))
 	}
 	if n := len(log.deadLetters(t, 2)); n != 0 {

@@ -29,7 +29,7 @@ type eventType struct {
 type field struct {
 	name   string
 	kind   catalog.FieldType
-	prefix []byte // of its value in the canonical form: length of the name, name, type
+	prefix []byte // of its value in the canonical form: length of the name, and the name
 }
 
 // compileTypes returns the event types that clients may send, by name, and the largest number of
@@ -57,7 +57,7 @@ func compileType(index int, e *catalog.EventType) *eventType {
 	t.overflowSchema = eventbatch.OverflowSchema(t.schema)
 	for i, f := range e.Fields {
 		prefix := binary.LittleEndian.AppendUint32(nil, uint32(len(f.Name)))
-		prefix = append(append(prefix, f.Name...), f.Type[0])
+		prefix = append(prefix, f.Name...)
 		t.fields = append(t.fields, field{name: f.Name, kind: f.Type, prefix: prefix})
 		t.byName[f.Name] = i
 	}

@@ -93,9 +93,9 @@
 //
 // A file of version 2 has sections of kind 4 in place of kind 7. It is read, and the next snapshot has version 3.
 //
-// In version 1, "RCNSNAP1", a sum of floats was uint64 values and the rounded float64. The digest of a
-// view with such a sum was another one, so its segments are not of the configured views and are counted
-// again. All else is as in version 2 and is used.
+// In version 1, "RCNSNAP1", a sum of floats was uint64 values and the rounded float64, and values of fields
+// that were declared late were missing. So its segments are not used, and their messages are counted again.
+// All else is as in version 2 and is used.
 //
 // # Block file, version 1
 //

@@ -1,6 +1,7 @@
 package realtime
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
@@ -12,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"recount/schemas/catalog"
+	"recount/schemas/eventbatch"
 	"recount/schemas/position"
 	"recount/schemas/query"
 )
@@ -114,9 +116,7 @@ func (g generator) message(t testing.TB, partition int, appended int64) message 
 	for range 1 + g.IntN(12) {
 		e := g.event(partition)
 		if typ == wideTypeBefore {
-			delete(e.fields, "b")
-			delete(e.fields, "f")
-			delete(e.fields, "t")
+			g.leaveUndeclared(&e)
 		}
 		if typ == wideTypeText {
 			g.storeText(&e)
@@ -124,6 +124,26 @@ func (g generator) message(t testing.TB, partition int, appended int64) message 
 		events = append(events, e)
 	}
 	return newMessage(t, typ, appended, events, 1+g.IntN(2))
+}
+
+// leaveUndeclared moves the values of undeclared fields to where ingest keeps them, or removes them.
+func (g generator) leaveUndeclared(e *event) {
+	kept := map[string]any{}
+	for _, f := range []string{"b", "f", "t"} {
+		switch v := e.fields[f]; {
+		case v == nil:
+		case g.chance(50):
+			delete(e.fields, f)
+		case f == "t":
+			kept[f] = time.UnixMicro(v.(int64)).UTC().Format(time.RFC3339Nano)
+		default:
+			kept[f] = v
+		}
+	}
+	if len(kept) > 0 {
+		text, _ := json.Marshal(map[string]any{"data": kept}) // These values encode.
+		e.stored = map[string]any{eventbatch.ColExtra: string(text)}
+	}
 }
 
 // storeText stores the values of an event as texts. Some texts mean nothing in the field's type.

@@ -107,7 +107,7 @@ func (s *segment) add(t *typePlan, c eventbatch.Columns, selected []int32, x *sc
 		s.types[t.number] = newTypeSegment(t)
 	}
 	typed := s.types[t.number]
-	c, lost := t.fields.Read(c)
+	c, lost := t.fields.Read(c, false) // All events of a message came under one declaration.
 	n := int(c.Rec.NumRows())
 	x.reset(len(typed.dictionaries), n)
 	typed.dictionaries[0].assignIDs(c.Tenant, selected, x.ids[0])

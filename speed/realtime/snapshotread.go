@@ -28,6 +28,9 @@ func readSnapshot(r io.Reader, size int64, p *plan) (*snapshot, error) {
 	if !slices.Contains([]string{snapshotMagic, magicVersion2, magicVersion1}, string(magic)) {
 		return nil, fmt.Errorf("%w: it does not begin with %s", errSnapshot, snapshotMagic)
 	}
+	if string(magic) == magicVersion1 {
+		p = nil // Its segments lack the values of fields that were declared late (I7).
+	}
 	s := &snapshot{ring: ring{lineage: rand.Uint64()}}
 	var missing uint64 // number of identities that must still follow
 	for before := kindHead; ; {
@@ -55,6 +58,9 @@ func readSnapshot(r io.Reader, size int64, p *plan) (*snapshot, error) {
 		case kindEnd:
 			if s.segmentsEnd(p) != s.next {
 				d.reject("the segments do not end at %d", s.next)
+			}
+			if string(magic) == magicVersion1 {
+				s.views = nil
 			}
 			return s, in.end(d, missing)
 		}

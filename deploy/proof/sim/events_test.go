@@ -2,6 +2,8 @@ package sim
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -24,9 +26,11 @@ type event struct {
 	assigned              bool  // assigned says that the server set the time.
 	kind, user            string
 	amount                int64
-	text                  bool   // text says that the message holds the code as a string.
-	seq                   uint64 // seq is the sequence of its message.
-	appended              int64  // appended is the append time of its message.
+	// before says that the message holds the event as the first catalog declares it: its code is a text, and "late" is
+	// not declared.
+	before   bool
+	seq      uint64 // seq is the sequence of its message.
+	appended int64  // appended is the append time of its message.
 	// newest is the newest append time in the log when the message arrived. The append time of a
 	// request that hung for hours is older.
 	newest           int64
@@ -41,7 +45,7 @@ func (e event) raw() event {
 }
 
 // code returns the event's code, and false if it was sent as a text that is not a number.
-func (e event) code() (int64, bool) { return 3 * e.amount, !e.text || e.amount%4 != 3 }
+func (e event) code() (int64, bool) { return 3 * e.amount, !e.before || e.amount%4 != 3 }
 
 // cost returns the event's cost. Costs of one cell have so many sizes that their sum in float64 would depend on
 // the order, and on how they were spread over partitions and layers.
@@ -49,15 +53,19 @@ func (e event) cost() float64 {
 	return []float64{0.1, 1e16, 0.7, 1e-300, 12.34, 3, 0.02, 1e300, 1.1, 1e-9}[e.amount]
 }
 
-// clickFields returns the fields with a code of the type.
-func clickFields(code catalog.FieldType) []catalog.Field {
-	return []catalog.Field{{Name: "amount", Type: catalog.Int64}, {Name: "code", Type: code},
-		{Name: "cost", Type: catalog.Float64}, {Name: "kind", Type: catalog.String},
-		{Name: "name", Type: catalog.String}, {Name: "user", Type: catalog.String}}
+// late returns the value of a field that is declared late, and false if the event lacks it.
+func (e event) late() (int64, bool) { return 5*e.amount + 1, e.amount%2 == 0 }
+
+// fields returns the declared fields of a type.
+func fields(code catalog.FieldType, more ...catalog.Field) []catalog.Field {
+	return slices.SortedFunc(slices.Values(append([]catalog.Field{{Name: "amount", Type: catalog.Int64},
+		{Name: "code", Type: code}, {Name: "cost", Type: catalog.Float64}, {Name: "kind", Type: catalog.String}, {Name: "name", Type: catalog.String},
+		{Name: "user", Type: catalog.String}}, more...)),
+		func(a, b catalog.Field) int { return strings.Compare(a.Name, b.Name) })
 }
 
-// catalogs are the configurations before and after the change that some seeds make. It changes views, and it corrects
-// the type of the code, which no view has read before.
+// catalogs are the configurations before and after the change that some seeds make. It changes views, corrects the
+// type of the code of clicks, and declares another field of both types, which their events had before.
 var catalogs = func() (c [2]*catalog.Catalog) {
 	byKind := func(where ...catalog.Filter) *catalog.View {
 		return &catalog.View{Name: "by_kind", Event: "click", Dimensions: []string{"kind"}, Cell: time.Minute,
@@ -70,52 +78,37 @@ var catalogs = func() (c [2]*catalog.Catalog) {
 		Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}}}
 	seen := &catalog.View{Name: "seen_users", Event: "seen", Cell: time.Minute,
 		Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count},
-			{Name: "users", Kind: catalog.Distinct, Field: "user"}}}
+			{Name: "users", Kind: catalog.Distinct, Field: "user"}, {Name: "lates", Kind: catalog.Sum, Field: "late"}}}
 	for i := range c {
 		c[i] = &catalog.Catalog{Bucket: bucket, Views: map[string]*catalog.View{"each": each},
-			Events: map[string]*catalog.EventType{"click": {Name: "click", Fields: clickFields(catalog.String)},
-				"seen": {Name: "seen", Fields: clickFields(catalog.String)}}}
+			Events: map[string]*catalog.EventType{"click": {Name: "click", Fields: fields(catalog.String)},
+				"seen": {Name: "seen", Fields: fields(catalog.String)}}}
 	}
-	for _, e := range c[1].Events {
-		e.Fields = clickFields(catalog.Int64)
-	}
+	late := catalog.Field{Name: "late", Type: catalog.Int64}
+	c[1].Events["click"].Fields = fields(catalog.Int64, late)
+	c[1].Events["seen"].Fields = fields(catalog.String, late)
 	c[0].Views["by_kind"] = byKind()
 	c[1].Views["by_kind"] = byKind(catalog.Filter{Field: "amount", Op: catalog.Ge, Values: []any{int64(5)}})
 	c[1].Views["by_kind"].Measures = append(c[1].Views["by_kind"].Measures,
-		catalog.Measure{Name: "codes", Kind: catalog.Sum, Field: "code"})
+		catalog.Measure{Name: "codes", Kind: catalog.Sum, Field: "code"},
+		catalog.Measure{Name: "lates", Kind: catalog.Sum, Field: "late"})
 	c[1].Views["seen_users"] = seen
 	return c
 }()
 
-// frame encodes events of one type as a message. All of them have their code as a string, or none.
+// frame encodes events of one type as a message. All of them are of one catalog.
 func frame(events []event) []byte {
 	declared := catalogs[1]
-	if events[0].text {
+	if events[0].before {
 		declared = catalogs[0]
 	}
-	b := array.NewRecordBuilder(memory.DefaultAllocator, eventbatch.Schema(declared.Events[events[0].eventType]))
+	schema := eventbatch.Schema(declared.Events[events[0].eventType])
+	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
 	defer b.Release()
 	for _, e := range events {
-		k := eventbatch.TenantID.Key(e.tenant, "", e.id)
-		b.Field(0).(*array.FixedSizeBinaryBuilder).Append(k[:])
-		b.Field(1).(*array.StringBuilder).Append(e.tenant)
-		flags := uint8(0)
-		if e.assigned {
-			flags = eventbatch.FlagTimeAssigned
+		for i, f := range schema.Fields() {
+			e.appendColumn(b.Field(i), f.Name)
 		}
-		b.Field(2).(*array.Uint8Builder).Append(flags)
-		b.Field(3).(*array.Uint64Builder).Append(uint64(e.amount))
-		b.Field(4).(*array.StringBuilder).Append(e.id)
-		b.Field(5).(*array.TimestampBuilder).Append(arrow.Timestamp(e.time))
-		b.Field(6).(*array.StringBuilder).Append("sim")
-		b.Field(7).AppendNull()
-		b.Field(8).AppendNull()
-		b.Field(9).(*array.Int64Builder).Append(e.amount)
-		e.appendCode(b.Field(10))
-		b.Field(11).(*array.Float64Builder).Append(e.cost())
-		b.Field(12).(*array.StringBuilder).Append(e.kind)
-		b.Field(13).(*array.StringBuilder).Append(e.id)
-		b.Field(14).(*array.StringBuilder).Append(e.user)
 	}
 	rec := b.NewRecord()
 	defer rec.Release()
@@ -126,17 +119,71 @@ func frame(events []event) []byte {
 	return f
 }
 
-// appendCode appends the code in the type that the message has it in.
-func (e event) appendCode(b array.Builder) {
-	code, isNumber := e.code()
+func (e event) appendColumn(b array.Builder, name string) {
 	switch b := b.(type) {
+	case *array.FixedSizeBinaryBuilder:
+		k := eventbatch.TenantID.Key(e.tenant, "", e.id)
+		b.Append(k[:])
+	case *array.Uint8Builder:
+		flags := eventbatch.FlagHashOfValues
+		if e.assigned {
+			flags |= eventbatch.FlagTimeAssigned
+		}
+		b.Append(flags)
+	case *array.Uint64Builder:
+		b.Append(uint64(e.amount))
+	case *array.TimestampBuilder:
+		b.Append(arrow.Timestamp(e.time))
 	case *array.Int64Builder:
-		b.Append(code)
-	case *array.StringBuilder:
-		if isNumber {
-			b.Append(fmt.Sprint(code))
+		if v, has := e.number(name); has {
+			b.Append(v)
 		} else {
-			b.Append("n/a")
+			b.AppendNull()
+		}
+	case *array.Float64Builder:
+		b.Append(e.cost())
+	case *array.StringBuilder:
+		if v := e.text(name); v != "" {
+			b.Append(v)
+		} else {
+			b.AppendNull()
 		}
 	}
+}
+
+// number returns the value of a field that is declared as an int64.
+func (e event) number(name string) (int64, bool) {
+	switch name {
+	case "code":
+		return e.code()
+	case "late":
+		return e.late()
+	}
+	return e.amount, true
+}
+
+// text returns the value of a column of strings, which is empty if it is null.
+func (e event) text(name string) string {
+	switch name {
+	case eventbatch.ColTenant:
+		return e.tenant
+	case eventbatch.ColSource:
+		return "sim"
+	case eventbatch.ColExtra:
+		if late, has := e.late(); has && e.before {
+			return fmt.Sprintf(`{"data":{"late":%d}}`, late)
+		}
+	case eventbatch.ColID, "name":
+		return e.id
+	case "code":
+		if code, isNumber := e.code(); isNumber {
+			return fmt.Sprint(code)
+		}
+		return "n/a"
+	case "kind":
+		return e.kind
+	case "user":
+		return e.user
+	}
+	return ""
 }

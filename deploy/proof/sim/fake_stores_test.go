@@ -181,7 +181,8 @@ func (o processObjects) open(ctx context.Context, r record.Object) (exact.File, 
 		if opened, err = object.Open(ctx, r, bytes.NewReader(body)); err != nil {
 			return
 		}
-		all := append(slices.Clone(objectColumns), "amount", "code", "cost", "kind", "name", "user")
+		all := append(slices.Clone(objectColumns), "amount", "code", "cost", "kind", "late", "name", "user",
+			eventbatch.ColExtra)
 		for c, readErr := range opened.Read(ctx, all, 0, r.Rows) {
 			if err = readErr; err != nil {
 				return
@@ -200,6 +201,8 @@ var objectColumns = []string{eventbatch.ColKey, eventbatch.ColHash, eventbatch.C
 type file []eventbatch.Columns
 
 func (f file) Close() error { return nil }
+
+func (f file) Has(column string) bool { return len(f) == 0 || f[0].Field(column) != nil }
 
 func (f file) Read(_ context.Context, _ []string, from, to int64) iter.Seq2[eventbatch.Columns, error] {
 	return func(yield func(eventbatch.Columns, error) bool) {

@@ -302,7 +302,7 @@ func compareMeasure(m query.Measure, must, may []event, got *merge.Measure, i in
 	}
 	low := computeMeasure(m, must)
 	high := computeMeasure(m, append(slices.Clone(must), may...))
-	if got.Value.Null != nil && got.Value.Null[i] && (m.Field != "code" || low > 0) {
+	if got.Value.Null != nil && got.Value.Null[i] && (m.Field == "amount" || low > 0) {
 		return fmt.Errorf("%s is null, want %d to %d", m.Name, low, high)
 	}
 	value := got.Value.Ints[i]
@@ -338,12 +338,8 @@ func computeMeasure(m query.Measure, events []event) (v int64) {
 		case catalog.Count:
 			v++
 		case catalog.Sum:
-			code, isNumber := e.code()
-			switch {
-			case m.Field == "amount":
-				v += e.amount
-			case isNumber:
-				v += code
+			if value, has := e.number(m.Field); has {
+				v += value
 			}
 		case catalog.Max:
 			v = max(v, e.amount)

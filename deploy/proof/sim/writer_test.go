@@ -78,7 +78,7 @@ func (w *world) sendUntilAcknowledged(p *proc, rng *rand.Rand, events []event) {
 	for len(unacknowledged) > 0 {
 		parts := [partitions][]event{}
 		for _, e := range unacknowledged {
-			e.text = w.catalog == 0
+			e.before = w.catalog == 0
 			if e.assigned {
 				e.time = time.Now().UnixMicro() // The server assigns a new time at every try (D1).
 			}

@@ -1,0 +1,117 @@
+package conversion
+
+import (
+	"encoding/json"
+	"math/big"
+	"strings"
+)
+
+// undeclared returns the value of a field of data in the text of eventbatch.ColExtra, which package ingest describes.
+func undeclared(extra, field string) value {
+	if !strings.Contains(extra, `"`+field+`":`) {
+		return value{} // It is so for most events of a field that is rarely sent.
+	}
+	data := member(extra, "data")
+	if data == "" {
+		return value{}
+	}
+	return parseValue(member(data, field))
+}
+
+// parseValue reads a JSON value. An empty text is no value.
+func parseValue(raw string) value {
+	if raw == "" {
+		return value{}
+	}
+	switch raw[0] {
+	case '"':
+		var s string
+		if json.Unmarshal([]byte(raw), &s) == nil {
+			return value{kind: text, text: s}
+		}
+	case 't', 'f':
+		return truthOf(raw[0] == 't')
+	case '{', '[':
+	default:
+		if v := parseNumber(raw); v.kind != missing {
+			v.text = raw
+			return v
+		}
+	}
+	return value{kind: other}
+}
+
+// isExact reports whether a spelling of a number in JSON means exactly the number of another spelling.
+func isExact(spelling, number string) bool {
+	a, ok1 := rational(spelling)
+	b, ok2 := rational(number)
+	return ok1 && ok2 && a.Cmp(b) == 0
+}
+
+// member returns the text of a member's value in an object without white space, or nothing if there is none.
+func member(object, name string) string {
+	for i := 1; i < len(object) && object[i] == '"'; {
+		end := valueEnd(object, i)
+		key := object[i+1 : max(end-1, i+1)]
+		if end >= len(object) || object[end] != ':' {
+			return ""
+		}
+		start := end + 1
+		end = valueEnd(object, start)
+		if key == name {
+			return object[start:end]
+		}
+		i = end + 1 // After the comma.
+	}
+	return ""
+}
+
+// valueEnd returns the index after the value that begins at i.
+func valueEnd(s string, i int) int {
+	depth := 0
+	for ; i < len(s); i++ {
+		switch s[i] {
+		case '"':
+			i = stringEnd(s, i) - 1
+			if depth == 0 {
+				return i + 1
+			}
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+			if depth < 0 {
+				return i
+			}
+		case ',':
+			if depth == 0 {
+				return i
+			}
+		}
+	}
+	return len(s)
+}
+
+// stringEnd returns the index after the string that begins at i.
+func stringEnd(s string, i int) int {
+	for i++; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
+	}
+	return len(s)
+}
+
+// rational reads a number that is not too long to be evaluated.
+func rational(s string) (*big.Rat, bool) {
+	_, exponent, has := strings.Cut(strings.ToLower(s), "e")
+	if len(s) > maxDigits || has && !isSmall(exponent) {
+		return nil, false
+	}
+	return new(big.Rat).SetString(s)
+}
