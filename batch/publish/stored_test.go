@@ -3,6 +3,7 @@ package publish
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"maps"
 	"slices"
 	"strings"
@@ -160,6 +161,7 @@ func TestMissingPublication(t *testing.T) {
 	w.refuses(w.publisher(p.cfg.Catalog, nil), PinKey(newest))
 	w.forget(PinKey(newest))
 	again = w.publisher(p.cfg.Catalog, nil)
+	w.land("flight", randomEvents(rand.New(rand.NewPCG(3, 4)), 40, epoch.UnixMicro(), 3)...)
 	if got := w.recompute(again); got.Publication != newest {
 		t.Errorf("without any witness: published %d, want %d", got.Publication, newest)
 	}
