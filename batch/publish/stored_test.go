@@ -3,8 +3,8 @@ package publish
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
