@@ -58,7 +58,8 @@ func DefaultConfig(c *catalog.Catalog, partitions int) Config {
 	return Config{
 		Catalog: c, Partitions: partitions, Keep: 3, LongestQuery: query.DefaultTimeout,
 		Memory:  exact.DefaultConfig().Memory,
-		Workers: runtime.GOMAXPROCS(0), CollectAfter: 24 * time.Hour, BaseEvery: record.BaseEvery, CheckEvery: time.Minute, Code: "unknown",
+		Workers: runtime.GOMAXPROCS(0), CollectAfter: 24 * time.Hour, BaseEvery: record.BaseEvery,
+		CheckEvery: time.Minute, Code: "unknown",
 		Now: time.Now,
 	}
 }

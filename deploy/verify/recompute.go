@@ -317,8 +317,8 @@ func (v *recomputation) compareLedger(st *record.State, event string, found map[
 			}
 			if got != want {
 				v.r.find(V8, Place{Partition: &p, Publication: st.N, Type: event, Tenant: tenant}, republish,
-					"the publication's ledger has %d rows, %d duplicates and %d conflicts; the events below its H give "+
-						"%d, %d and %d", got.Rows, got.Duplicates, got.Conflicts, want.Rows, want.Duplicates,
+					"the publication's ledger has %d rows, %d duplicates and %d conflicts; the events below its H "+
+						"give %d, %d and %d", got.Rows, got.Duplicates, got.Conflicts, want.Rows, want.Duplicates,
 					want.Conflicts)
 			}
 			delete(found, owner)

@@ -59,7 +59,8 @@ func (e event) late() (int64, bool) { return 5*e.amount + 1, e.amount%2 == 0 }
 // fields returns the declared fields of a type.
 func fields(code catalog.FieldType, more ...catalog.Field) []catalog.Field {
 	return slices.SortedFunc(slices.Values(append([]catalog.Field{{Name: "amount", Type: catalog.Int64},
-		{Name: "code", Type: code}, {Name: "cost", Type: catalog.Float64}, {Name: "kind", Type: catalog.String}, {Name: "name", Type: catalog.String},
+		{Name: "code", Type: code}, {Name: "cost", Type: catalog.Float64}, {Name: "kind", Type: catalog.String},
+		{Name: "name", Type: catalog.String},
 		{Name: "user", Type: catalog.String}}, more...)),
 		func(a, b catalog.Field) int { return strings.Compare(a.Name, b.Name) })
 }

@@ -103,7 +103,8 @@ func New(cfg Config) (*Quotas, error) {
 		taken: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_tenant_taken_total",
 			Help: "Events, bytes and queries that a tenant asked for and was allowed."}, []string{"tenant", "kind"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "recount_tenant_refused_total",
-			Help: "Requests that were refused because a tenant was over its rate of events, bytes, queries or buckets."},
+			Help: "Requests that were refused because a tenant was over its rate of events, bytes, queries or " +
+				"buckets."},
 			[]string{"tenant", "kind"})}
 	if cfg.Registerer == nil {
 		return q, nil
