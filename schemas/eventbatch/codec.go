@@ -3,9 +3,11 @@ package eventbatch
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 )
@@ -59,7 +61,10 @@ func Decode(frame []byte) (h Header, recs []Columns, err error) {
 	defer r.Release()
 	events := 0
 	for r.Next() {
-		rec := r.Record()
+		rec, err := readable(r.Record())
+		if err != nil {
+			return h, nil, err
+		}
 		c, err := NewColumns(rec)
 		if err != nil {
 			return h, nil, err
@@ -78,6 +83,32 @@ func Decode(frame []byte) (h Header, recs []Columns, err error) {
 		return h, nil, fmt.Errorf("%w: it holds %d events and its header says %d", ErrCorrupt, events, h.Events)
 	}
 	return h, recs, nil
+}
+
+// requiresKey is the key in a schema's metadata that names what a reader must know, with commas between the
+// names. This program knows none.
+const requiresKey = "recount_requires"
+
+// readable returns the record without the columns that this program does not know: those of a later program,
+// whose names begin with an underscore. It refuses a record that requires something.
+func readable(rec arrow.Record) (arrow.Record, error) {
+	s := rec.Schema()
+	if i := s.Metadata().FindKey(requiresKey); i >= 0 {
+		return nil, fmt.Errorf("%w: it requires %q, which this program does not know; use the version of recount that "+
+			"wrote it, or a later one", ErrCorrupt, s.Metadata().Values()[i])
+	}
+	var fields []arrow.Field
+	var columns []arrow.Array
+	for i, f := range s.Fields() {
+		if !strings.HasPrefix(f.Name, "_") || slices.Contains(underscored, f.Name) {
+			fields = append(fields, f)
+			columns = append(columns, rec.Column(i))
+		}
+	}
+	if len(fields) == rec.Schema().NumFields() {
+		return rec, nil
+	}
+	return array.NewRecord(arrow.NewSchema(fields, nil), columns, rec.NumRows()), nil
 }
 
 // Tenants returns how many of a frame's events each tenant sent.

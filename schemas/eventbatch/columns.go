@@ -27,6 +27,9 @@ const (
 	ColOverflow = "_overflow"
 )
 
+// underscored are the names above that begin with an underscore. Names of declared fields never do.
+var underscored = []string{ColKey, ColTenant, ColFlags, ColHash, ColExtra, ColOverflow}
+
 // FlagTimeAssigned marks an event that came without a time and got the server's (D1).
 const FlagTimeAssigned uint8 = 1
 

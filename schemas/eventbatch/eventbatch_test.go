@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -53,6 +55,35 @@ func TestRoundTrip(t *testing.T) {
 	}
 	if len(recs) != 2 || recs[1].ID.Value(0) != "c" || recs[0].Field("delay").(*array.Int64).Value(1) != 1 {
 		t.Errorf("records: got %v", recs)
+	}
+}
+
+// TestColumnsOfLaterPrograms reads a message with a column that a later program has added. The column is left out,
+// unless the message requires it.
+func TestColumnsOfLaterPrograms(t *testing.T) {
+	t.Parallel()
+	r := record("a", "b")
+	column := array.NewInt64Data(r.Column(9).Data())
+	fields := append(slices.Clone(r.Schema().Fields()), arrow.Field{Name: "_later", Type: arrow.PrimitiveTypes.Int64})
+	columns := append(slices.Clone(r.Columns()), column)
+	for requires, refused := range map[string]bool{"": false, "_later": true} {
+		var m *arrow.Metadata
+		if requires != "" {
+			meta := arrow.NewMetadata([]string{requiresKey}, []string{requires})
+			m = &meta
+		}
+		frame, err := Append(nil, flight.Name, 42, array.NewRecord(arrow.NewSchema(fields, m), columns, 2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, recs, err := Decode(frame)
+		switch {
+		case refused && (!errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "version of recount")):
+			t.Errorf("a message that requires a column: got %v, want ErrCorrupt", err)
+		case !refused && (err != nil || recs[0].Field("_later") != nil || recs[0].ID.Value(1) != "b" ||
+			recs[0].Field("delay").(*array.Int64).Value(1) != 1):
+			t.Errorf("a message with a further column: got %v, %v", recs, err)
+		}
 	}
 }
 

@@ -32,6 +32,10 @@
 //	_extra    utf8, nullable          JSON of fields and attributes that are not declared
 //	…         nullable                each declared field, by name: utf8, int64, float64, bool or timestamp[us, UTC]
 //	_overflow utf8, nullable          dimensions with a value too many; only in batches that have one
+//
+// A reader leaves out further columns whose names begin with an underscore, so a later program may add one. If a
+// column must not be left out, the key recount_requires of the schema's metadata names it, and older programs refuse
+// the message.
 package eventbatch
 
 import (
