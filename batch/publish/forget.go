@@ -122,11 +122,9 @@ func (p *Publisher) createForgotten(ctx context.Context, old *record.Forgotten, 
 	if err != nil {
 		return nil, err
 	}
-	failpoint.Point("publish.forget.before")
 	if _, _, err := p.records.Create(ctx, record.ForgottenKey(base.N), raw); err != nil {
 		return nil, fmt.Errorf("create the record of forgotten publications: %w", err)
 	}
-	failpoint.Point("publish.forget.after")
 	return p.forgotten(ctx) // Another publisher may have created it, or a later one.
 }
 

@@ -2,6 +2,7 @@ package publish
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"sync"
@@ -117,12 +118,16 @@ func (p *Publisher) Start(ctx context.Context) error {
 	if err := p.loadNewest(ctx); err != nil {
 		return fmt.Errorf("start publisher: %w", err)
 	}
-	if err := p.checkNumbers(ctx); err != nil {
+	err := p.checkNumbers(ctx)
+	if errors.Is(err, ErrRecordsMissing) {
 		// Queries go on and say what they can. Recompute and Collect will refuse with the same error.
 		p.cfg.Logger.Error("nothing will be published or collected", "error", err)
 		return nil
 	}
-	if err := p.project(ctx); err != nil {
+	if err == nil {
+		err = p.project(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("start publisher: %w", err)
 	}
 	return nil

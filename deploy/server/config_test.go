@@ -245,7 +245,7 @@ func TestOneTruth(t *testing.T) {
 		"landing":      {c.Landing, position.DefaultCutRule()},
 		"bucket":       {c.Bucket, catalog.DefaultBucket},
 		"query":        {c.Query, api.DefaultConfig()},
-		"limits":       {c.Limits, quota.Config{}},
+		"limits":       {c.Limits, quota.Config{Default: quota.DefaultRates()}},
 		"jobs":         {c.Jobs, jobs.DefaultConfig()},
 	} {
 		if !reflect.DeepEqual(same.got, same.want) {
