@@ -20,7 +20,7 @@ type Block struct {
 
 	// Unconverted counts events that the block's rows hold, or the view's filter excludes. Blocks of the same bucket
 	// add up.
-	Unconverted []record.Unconverted
+	Unconverted []record.BucketEvents
 }
 
 // Rows is the number of rows.
@@ -81,7 +81,7 @@ func (v *viewTask) block(width int64) *Block {
 		b.Measures = append(b.Measures, v.measures[i].gather(order))
 	}
 	for key, events := range v.unconverted {
-		b.Unconverted = append(b.Unconverted, record.Unconverted{Bucket: key.bucket, Events: events,
+		b.Unconverted = append(b.Unconverted, record.BucketEvents{Bucket: key.bucket, Events: events,
 			Tenant: v.coders[0].values.Strings[key.tenant]})
 	}
 	return b

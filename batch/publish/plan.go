@@ -32,6 +32,8 @@ type plan struct {
 	digests   map[string]string         // by view, the digest of each view that will be published
 	ledgers   map[string]*record.Ledger // by event type; attempt fills them with what the computation finds
 	nothing   bool                      // there is nothing to publish (J1)
+
+	missing map[string][]record.BucketEvents // by view, what it lacks because of retired objects (countMissing)
 }
 
 // landed is what the chains hold of one event type.
@@ -40,6 +42,14 @@ type landed struct {
 	all      map[int64]bool // every bucket with rows; true where some rows are new
 	assigned map[int64]bool // buckets with assigned times (I3)
 	retired  map[int64]bool // buckets with retired rows; what was published of them stays
+	gone     []committed    // the retired objects
+	fresh    []committed    // the objects that no publication covers, retired or not
+}
+
+// committed is an object with its commit record.
+type committed struct {
+	*record.Object
+	segment *record.Commit
 }
 
 // plan reads the chains and returns the work of the next publication. The caller must have called
@@ -59,7 +69,8 @@ func (p *Publisher) plan(ctx context.Context) (*plan, error) {
 		return nil, err
 	}
 	plan := &plan{previous: previous, n: previous.N + 1, full: map[string]bool{}, lost: map[string][]int64{},
-		digests: map[string]string{}, ledgers: map[string]*record.Ledger{}}
+		digests: map[string]string{}, ledgers: map[string]*record.Ledger{},
+		missing: map[string][]record.BucketEvents{}}
 	types := map[string]*landed{}
 	for i, c := range chains {
 		plan.h = append(plan.h, c.Head)
@@ -81,6 +92,9 @@ func (p *Publisher) plan(ctx context.Context) (*plan, error) {
 	plan.nothing = plan.nothing && slices.Equal(plan.h, previous.H) && len(plan.lost) == 0 && !p.holdsBack()
 	for _, name := range slices.Sorted(maps.Keys(types)) {
 		plan.addInput(p.cfg.Catalog, name, types[name])
+		for _, v := range p.cfg.Catalog.ViewsOf(name) {
+			plan.missing[v.Name] = plan.countMissing(v.Name, types[name])
+		}
 	}
 	return plan, nil
 }
@@ -113,24 +127,30 @@ func (pl *plan) survey(c *record.Chain, h position.Offset, horizons record.Horiz
 		if fresh {
 			pl.newEvents += s.Events
 		}
-		for _, o := range s.Objects {
+		for i := range s.Objects {
+			o := committed{&s.Objects[i], s}
 			if types[o.Type] == nil {
 				types[o.Type] = &landed{all: map[int64]bool{}, assigned: map[int64]bool{}, retired: map[int64]bool{}}
 			}
-			if horizons.Retired(s, &o) {
-				types[o.Type].addRetired(o)
+			t := types[o.Type]
+			if fresh {
+				t.fresh = append(t.fresh, o)
+			}
+			if horizons.Retired(s, o.Object) {
+				t.addRetired(o)
 				continue
 			}
 			if fresh {
-				pl.fresh = append(pl.fresh, o)
+				pl.fresh = append(pl.fresh, *o.Object)
 			}
-			types[o.Type].addObject(exact.Object{Object: o, Partition: c.Partition, Start: s.Start, Fresh: fresh})
+			t.addObject(exact.Object{Object: *o.Object, Partition: c.Partition, Start: s.Start, Fresh: fresh})
 		}
 	}
 	return nil
 }
 
-func (l *landed) addRetired(o record.Object) {
+func (l *landed) addRetired(o committed) {
+	l.gone = append(l.gone, o)
 	for _, b := range o.Buckets {
 		l.retired[b.Bucket] = true
 	}
@@ -221,6 +241,30 @@ func (pl *plan) dirtyBuckets(t *landed, width int64) []int64 {
 		}
 	}
 	return slices.Sorted(maps.Keys(dirty))
+}
+
+// countMissing returns how many events a view does not count because of retired objects, at most. A view that is
+// computed in full lacks the events of all retired objects. Any other view lacks what it lacked before, and the new
+// events of buckets with retired rows, because these buckets are not computed again. It lists what has changed.
+func (pl *plan) countMissing(view string, t *landed) (out []record.BucketEvents) {
+	objects := t.fresh
+	if pl.full[view] {
+		objects = t.gone
+	}
+	counts := map[bucketTenant]int64{}
+	for _, o := range objects {
+		for e := range o.segment.EventsByTenant(o.Object) {
+			if t.retired[e.Bucket] {
+				counts[bucketTenant{e.Bucket, e.Tenant}] += e.Events
+			}
+		}
+	}
+	for _, e := range pl.previous.Views[view].Retired {
+		if key := (bucketTenant{e.Bucket, e.Tenant}); counts[key] > 0 && !pl.full[view] {
+			counts[key] += e.Events
+		}
+	}
+	return sortedEvents(counts)
 }
 
 // changesCopies reports whether the newest publication may have found other copies of a type's events, because

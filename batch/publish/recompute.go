@@ -181,7 +181,8 @@ func (p *Publisher) encode(plan *plan, w *writer, counts map[string][]record.Buc
 	}
 	for name, digest := range plan.digests {
 		b.Views[name] = &record.PublishedView{Digest: digest, Full: plan.full[name],
-			Reading: record.CurrentReading, Buckets: plan.versions(name, w), Unconverted: plan.unconverted(name, w)}
+			Reading: record.CurrentReading, Buckets: plan.versions(name, w), Unconverted: plan.unconverted(name, w),
+			Retired: plan.missing[name]}
 	}
 	raw, err := b.Encode()
 	if err != nil {
@@ -204,7 +205,7 @@ func (p *Publisher) makeBase(b *record.Publication, next *record.State) {
 	for name, v := range next.Views {
 		rows := slices.DeleteFunc(slices.Clone(v.Buckets), func(x record.BucketVersion) bool { return x.Rows == 0 })
 		b.Views[name] = &record.PublishedView{Digest: v.Digest, Full: true, Reading: v.Reading, Buckets: rows,
-			Unconverted: v.Unconverted}
+			Unconverted: v.Unconverted, Retired: v.Retired}
 	}
 	for name, c := range next.Types {
 		if len(p.cfg.Catalog.ViewsOf(name)) > 0 {
@@ -241,21 +242,27 @@ func (pl *plan) versions(name string, w *writer) []record.BucketVersion {
 
 // unconverted returns what the recomputed buckets of a view have of unconverted events. A count that fell to zero is
 // listed too, so that it replaces the older count.
-func (pl *plan) unconverted(name string, w *writer) (out []record.Unconverted) {
+func (pl *plan) unconverted(name string, w *writer) []record.BucketEvents {
 	t := w.tables[name]
 	if t == nil {
 		return nil
 	}
-	for key, events := range t.unconverted {
-		out = append(out, record.Unconverted{Bucket: key.bucket, Tenant: key.tenant, Events: events})
-	}
+	counts := maps.Clone(t.unconverted)
 	for _, u := range pl.previous.Views[name].Unconverted {
 		_, computed := slices.BinarySearch(t.wanted, u.Bucket)
-		if key := (unconvertedKey{u.Bucket, u.Tenant}); computed && !pl.full[name] && t.unconverted[key] == 0 {
-			out = append(out, record.Unconverted{Bucket: u.Bucket, Tenant: u.Tenant})
+		if key := (bucketTenant{u.Bucket, u.Tenant}); computed && !pl.full[name] && counts[key] == 0 {
+			counts[key] = 0
 		}
 	}
-	slices.SortFunc(out, record.CompareUnconverted)
+	return sortedEvents(counts)
+}
+
+// sortedEvents returns the numbers of events as a record lists them.
+func sortedEvents(counts map[bucketTenant]int64) (out []record.BucketEvents) {
+	for key, events := range counts {
+		out = append(out, record.BucketEvents{Bucket: key.bucket, Tenant: key.tenant, Events: events})
+	}
+	slices.SortFunc(out, record.CompareBucketEvents)
 	return out
 }
 

@@ -158,6 +158,10 @@ func (w *world) land(eventType string, events ...event) {
 			continue
 		}
 		o := w.object(eventType, p, list)
+		o.Tenants = map[string]int64{}
+		for _, e := range list {
+			o.Tenants[e.tenant]++
+		}
 		w.commit(p, &record.Commit{Kind: record.Segment, Epoch: 1, Start: w.seq[p], End: w.seq[p] + 1, Events: o.Rows,
 			Objects: []record.Object{o}})
 		w.seq[p]++

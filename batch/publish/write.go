@@ -51,10 +51,11 @@ type table struct {
 	wanted  []int64                        // the buckets that are computed
 	buckets map[int64]record.BucketVersion // what was written of each
 
-	unconverted map[unconvertedKey]int64
+	unconverted map[bucketTenant]int64
 }
 
-type unconvertedKey struct {
+// bucketTenant is a bucket and a tenant with events in it.
+type bucketTenant struct {
 	bucket int64
 	tenant string
 }
@@ -64,7 +65,7 @@ func (p *Publisher) newWriter(plan *plan) *writer {
 	for _, in := range plan.inputs {
 		for _, t := range in.Targets {
 			w.tables[t.View.Name] = &table{view: t.View, wanted: t.Buckets, buckets: map[int64]record.BucketVersion{},
-				unconverted: map[unconvertedKey]int64{}}
+				unconverted: map[bucketTenant]int64{}}
 		}
 	}
 	return w
@@ -109,7 +110,7 @@ func (w *writer) compute(ctx context.Context, in exact.Input) (found exact.Count
 func (w *writer) addBlock(b *exact.Block, startInsert func(*table)) {
 	t := w.tables[b.View.Name]
 	for _, u := range b.Unconverted {
-		t.unconverted[unconvertedKey{u.Bucket, u.Tenant}] += u.Events
+		t.unconverted[bucketTenant{u.Bucket, u.Tenant}] += u.Events
 	}
 	size := blockBytes(b)
 	rowsPerInsert := max(1, min(insertRows, int(int64(b.Rows())*insertBytes/max(size, 1))))

@@ -293,6 +293,8 @@ func TestPrintAccuracy(t *testing.T) {
 		`{"publication":3,"complete":true,"overflow":{"events":5,"left_out":2}}`: "publication 3\n5 events are " +
 			"counted as ~overflow, because a dimension has too many values; 2 of them are in no row, but may belong " +
 			"to one\n",
+		`{"publication":3,"complete":true,"retired_events":70}`: "publication 3\nup to 70 events are missing: " +
+			"retention had removed them, or others of their buckets, when the view was computed\n",
 		`{"publication":3,"complete":true,"out_of_range":[{"measure":"cost","count":2,"rows":[0,4]}]}`: "" +
 			"publication 3\ncost is missing in 2 rows, because its value there does not fit its type\n",
 	} {

@@ -147,6 +147,10 @@ func printAccuracy(out io.Writer, a *query.Accuracy) {
 		fmt.Fprintf(out, "%d events lack a value, because it was sent while its field had another type and does not "+
 			"fit the present one\n", a.Unconverted)
 	}
+	if a.Retired > 0 {
+		fmt.Fprintf(out, "up to %d events are missing: retention had removed them, or others of their buckets, when "+
+			"the view was computed\n", a.Retired)
+	}
 	for _, o := range a.OutOfRange {
 		fmt.Fprintf(out, "%s is missing in %d rows, because its value there does not fit its type\n", o.Measure,
 			o.Count)

@@ -95,6 +95,7 @@ func total(s []uint64) (n uint64) {
 func openClaims(e *Evidence, r *recorder, s *snapshot, answers []recorded) []*claim {
 	var out []*claim
 	tallies := map[string]*tally{}
+	removed := 0
 	for _, a := range answers {
 		c, err := openClaim(e, s, a)
 		if err != nil {
@@ -106,6 +107,10 @@ func openClaims(e *Evidence, r *recorder, s *snapshot, answers []recorded) []*cl
 				"restore the log: it once held what was answered",
 				"the answer covers the partition up to %d, and the partition ends at %d", c.through[p],
 				max(s.logs[p].next, s.chains[p].head.Seq))
+			continue
+		}
+		if _, retired := s.horizons[c.scan.View.Event]; retired {
+			removed++
 			continue
 		}
 		key := a.Tenant + "|" + string(a.Query)
@@ -126,6 +131,9 @@ func openClaims(e *Evidence, r *recorder, s *snapshot, answers []recorded) []*cl
 		}
 		c.tally = tallies[key]
 		out = append(out, c)
+	}
+	if removed > 0 {
+		r.addNote("%d answers were not computed again, because retention removes events of their types", removed)
 	}
 	return out
 }

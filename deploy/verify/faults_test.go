@@ -214,6 +214,14 @@ var faults = []fault{
 		o := w.copyEvents(t)
 		return finding(verify.V3, verify.Place{File: o, Type: "hit"})
 	}},
+	{"events that no retention removed", func(t *testing.T, w *world) verify.Finding {
+		h := w.publication(t, 0)
+		v := w.version(t, 0)
+		h.Views["hits"].Retired = []record.BucketEvents{{Bucket: v.Bucket, Tenant: "default", Events: 1}}
+		w.overwrite(t, record.PublicationKey(h.N), h)
+		bucket := time.UnixMicro(v.Bucket).UTC()
+		return finding(verify.V6, verify.Place{Publication: h.N, View: "hits", Tenant: "default", Bucket: &bucket})
+	}},
 	{"double count in a publication", func(t *testing.T, w *world) verify.Finding {
 		h := w.publication(t, 0)
 		h.Types["hit"][0].Duplicates--

@@ -68,14 +68,21 @@ func (v *recomputation) checkPublication(ctx context.Context, st *record.State) 
 		if len(in.Targets) == 0 {
 			continue // No view of the publication counts the type.
 		}
-		if left > 0 {
-			v.r.fail(V6, "%d buckets of type %s were not recomputed: they have rows in objects that are missing, "+
-				"damaged (V2) or retired", left, event)
+		if left.damaged > 0 {
+			v.r.fail(V6, "%d buckets of type %s were not recomputed: they have rows in objects that are missing or "+
+				"damaged (V2)", left.damaged, event)
+		}
+		if left.retired > 0 {
+			v.r.addNote("publication %d: %d buckets of type %s were not recomputed: they have rows in objects that "+
+				"retention has removed", st.N, left.retired, event)
+		}
+		for _, t := range in.Targets {
+			v.compareRetired(st, t.View)
 		}
 		if len(in.Buckets) == 0 {
 			continue
 		}
-		if err := v.recompute(ctx, st, in, left == 0 && v.newer == nil); err != nil {
+		if err := v.recompute(ctx, st, in, left == leftOut{} && v.newer == nil); err != nil {
 			return err
 		}
 	}
@@ -129,13 +136,18 @@ func (v *recomputation) checkStored(ctx context.Context, st *record.State, view 
 	return nil
 }
 
-// input returns the input of a recomputation of a publication's views of an event type. left is how
-// many buckets cannot be recomputed, because they have rows in objects that cannot be read.
-func (v *recomputation) input(st *record.State, event string) (in exact.Input, left int) {
+// leftOut is how many buckets cannot be recomputed, because they have rows in objects that are missing or damaged, or
+// else in retired objects.
+type leftOut struct{ damaged, retired int }
+
+// input returns the input of a recomputation of a publication's views of an event type, without the buckets with rows
+// in objects that cannot be read.
+func (v *recomputation) input(st *record.State, event string) (in exact.Input, left leftOut) {
 	in = exact.Input{Catalog: v.e.Catalog, Type: event}
 	width := v.e.Catalog.Bucket.Microseconds()
 	buckets := map[int64]bool{}
-	cannot := map[int64]bool{}
+	damaged := map[int64]bool{}
+	retired := map[int64]bool{}
 	ledger := st.Ledgers[event]
 	for p, h := range st.H {
 		for _, seg := range v.s.segmentsBelow(p, h) {
@@ -144,6 +156,10 @@ func (v *recomputation) input(st *record.State, event string) (in exact.Input, l
 					continue
 				}
 				readable := v.s.readable(seg, &o)
+				cannot := damaged
+				if v.s.horizons.Retired(seg, &o) {
+					cannot = retired
+				}
 				if readable {
 					in.Objects = append(in.Objects,
 						exact.Object{Object: o, Partition: p, Start: seg.Start, Fresh: seg.Start >= ledger.Since(p)})
@@ -162,8 +178,10 @@ func (v *recomputation) input(st *record.State, event string) (in exact.Input, l
 	changed := v.changed(st, event)
 	for _, b := range slices.Sorted(maps.Keys(buckets)) {
 		switch {
-		case cannot[b]:
-			left++
+		case damaged[b]:
+			left.damaged++
+		case retired[b]:
+			left.retired++
 		case changed == nil || changed[b]:
 			in.Buckets = append(in.Buckets, b)
 		}
@@ -287,6 +305,43 @@ func (v *recomputation) compareUnconverted(st *record.State, view string, bucket
 			v.r.find(V6, Place{Publication: st.N, View: view}.InBucket(b), republish,
 				"the publication counts %d events as unconverted, the events below its H give %d", got,
 				want[viewBucket{view, b}])
+		}
+	}
+}
+
+// compareRetired compares how many events the rows of a view lack because of retired objects with how many there are
+// at most by the commit records (record.Commit.EventsByTenant), in buckets with retired rows. It cannot be recomputed,
+// because a record of retirement replaces the one before it.
+func (v *recomputation) compareRetired(st *record.State, view *catalog.View) {
+	stated := st.Views[view.Name].Retired
+	if len(stated) == 0 {
+		return
+	}
+	most := map[record.BucketEvents]int64{}
+	retired := map[int64]bool{}
+	for p, h := range st.H {
+		for _, seg := range v.s.segmentsBelow(p, h) {
+			for i := range seg.Objects {
+				o := &seg.Objects[i]
+				if o.Type != view.Event {
+					continue
+				}
+				for e := range seg.EventsByTenant(o) {
+					most[record.BucketEvents{Bucket: e.Bucket, Tenant: e.Tenant}] += e.Events
+					retired[e.Bucket] = retired[e.Bucket] || v.s.horizons.Retired(seg, o)
+				}
+			}
+		}
+	}
+	for _, e := range stated {
+		there := most[record.BucketEvents{Bucket: e.Bucket, Tenant: e.Tenant}]
+		if !retired[e.Bucket] {
+			there = 0
+		}
+		if e.Events > there {
+			v.r.find(V6, Place{Publication: st.N, View: view.Name, Tenant: e.Tenant}.InBucket(e.Bucket), republish,
+				"the publication says that retention removed %d events, the commit records have %d at most", e.Events,
+				there)
 		}
 	}
 }

@@ -21,8 +21,8 @@ type Accuracy struct {
 	// PendingEvents is how many events are in [H, S), before deduplication and filters.
 	PendingEvents uint64 `json:"pending_events"`
 	// Exact says that no row has a live part, that no dimension overflowed, that every value could be
-	// converted, and that nothing is missing
-	// that the server knows to be acknowledged.
+	// converted, that retention removed no event that should count, and that nothing is missing that the server
+	// knows to be acknowledged.
 	Exact bool `json:"exact"`
 	// Complete says that no partition is stale, and that nothing is missing that the server knows to be
 	// acknowledged: what the log held when the server started, and what it has accepted since. Mode exact
@@ -45,6 +45,11 @@ type Accuracy struct {
 	// was declared otherwise, and that does not fit the field's present type. Such a value counts as missing. Zero is
 	// left out.
 	Unconverted uint64 `json:"unconverted_events,omitempty"`
+	// Retired counts the events, in the buckets that the answer touches, that the view lacks because retention had
+	// removed them, or others of their buckets, when it was computed. It is an upper bound: it includes copies, events
+	// that the view's filter excludes, and events of other tenants where the records do not tell them apart. Zero is
+	// left out.
+	Retired uint64 `json:"retired_events,omitempty"`
 	// OutOfRange names the values that are null because they do not fit their type. It is empty otherwise.
 	OutOfRange []OutOfRange `json:"out_of_range,omitempty"`
 }

@@ -21,6 +21,9 @@ type Part struct {
 	// Unconverted counts the tenant's events, in the buckets that the scan touches, that had a value which the type
 	// of its field, as it is declared now, cannot hold. The value is null.
 	Unconverted uint64
+	// Retired counts the tenant's events, in the buckets that the scan touches, that the rows lack because their
+	// objects are retired. It is an upper bound (record.Commit.EventsByTenant).
+	Retired uint64
 }
 
 // Rows is the number of rows.

@@ -73,7 +73,8 @@
 //	 "views":{"hits":{"digest":"<16 hex digits>","full":true,
 //	   "reading":1,                                 // how fields are read; absent in old records
 //	   "buckets":[[0,30064771077,1,7]],             // [bucket, ver, rows, checksum]
-//	   "unconverted":[{"bucket":0,"tenant":"default","events":1}]}}, // values that do not fit; absent without any
+//	   "unconverted":[{"bucket":0,"tenant":"default","events":1}], // values that do not fit; absent without any
+//	   "retired":[{"bucket":0,"tenant":"default","events":1}]}}, // removed by retention, at most; absent without any
 //	 "types":{"hit":[[0,5,2,0]]},                   // [bucket, rows, duplicates, conflicts]
 //	 "ledgers":{"hit":{"from":[1],                  // where the ledger begins; absent when it goes on
 //	   "tenants":{"default":[[5,2]]}}},             // by partition: [rows, duplicates, conflicts], the last if not 0

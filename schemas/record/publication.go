@@ -83,19 +83,24 @@ type PublishedView struct {
 	Reading int             `json:"reading,omitempty"` // CurrentReading of the program; 0 in old records
 	Buckets []BucketVersion `json:"buckets,omitempty"` // ascending by bucket
 
-	Unconverted []Unconverted `json:"unconverted,omitempty"` // of recomputed buckets; ascending by bucket, then tenant
+	// Unconverted counts the events that had a value which the type of its field, as it was declared, cannot hold
+	// (package conversion). It lists recomputed buckets.
+	Unconverted []BucketEvents `json:"unconverted,omitempty"` // ascending by bucket, then tenant
+
+	// Retired counts the events that the rows lack, because objects of the type are retired. It lists buckets whose
+	// count differs from the publication before.
+	Retired []BucketEvents `json:"retired,omitempty"` // ascending by bucket, then tenant
 }
 
-// Unconverted counts the events of a tenant in a bucket that had a value which the type of its field, as it was
-// declared, cannot hold (package conversion). Zero events replace an earlier count.
-type Unconverted struct {
+// BucketEvents is a number of events of a tenant in a bucket. Zero events replace an earlier number.
+type BucketEvents struct {
 	Bucket int64  `json:"bucket"` // bucket start, microseconds since 1970
 	Tenant string `json:"tenant"`
 	Events int64  `json:"events"`
 }
 
-// CompareUnconverted orders by bucket, then tenant.
-func CompareUnconverted(a, b Unconverted) int {
+// CompareBucketEvents orders by bucket, then tenant.
+func CompareBucketEvents(a, b BucketEvents) int {
 	return cmp.Or(cmp.Compare(a.Bucket, b.Bucket), cmp.Compare(a.Tenant, b.Tenant))
 }
 
@@ -168,8 +173,11 @@ func (p *Publication) check() error {
 			func(a, b BucketVersion) int { return compareStrict(a.Bucket, b.Bucket) }) {
 			return fmt.Errorf("%w: view %s: buckets are not ascending", ErrInvalid, name)
 		}
-		if !slices.IsSortedFunc(v.Unconverted, CompareUnconverted) {
+		if !slices.IsSortedFunc(v.Unconverted, CompareBucketEvents) {
 			return fmt.Errorf("%w: view %s: unconverted events are not ascending", ErrInvalid, name)
+		}
+		if !slices.IsSortedFunc(v.Retired, CompareBucketEvents) {
+			return fmt.Errorf("%w: view %s: retired events are not ascending", ErrInvalid, name)
 		}
 	}
 	for name, t := range p.Types {

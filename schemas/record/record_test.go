@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -173,12 +174,13 @@ func TestStateResolvesDeltas(t *testing.T) {
 	}
 }
 
-// TestUnconvertedReplaces: the counts of a delta replace those of the same bucket and tenant, zero removes one, and a
+// TestBucketEventsReplace: the numbers of a delta replace those of the same bucket and tenant, zero removes one, and a
 // full view or a base replaces all.
-func TestUnconvertedReplaces(t *testing.T) {
+func TestBucketEventsReplace(t *testing.T) {
 	t.Parallel()
-	with := func(p *Publication, full bool, u ...Unconverted) *Publication {
+	with := func(p *Publication, full bool, u ...BucketEvents) *Publication {
 		p.Views["v"].Unconverted = u
+		p.Views["v"].Retired = u
 		p.Views["v"].Full = full
 		return p
 	}
@@ -190,23 +192,27 @@ func TestUnconvertedReplaces(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	apply(with(publication(1, "", 5, true), false, Unconverted{0, "a", 1}, Unconverted{0, "b", 2},
-		Unconverted{60, "a", 3}))
-	apply(with(publication(2, s.Digest, 6, false), false, Unconverted{0, "a", 7}, Unconverted{0, "b", 0}))
-	want := []Unconverted{{0, "a", 7}, {60, "a", 3}}
-	if diff := cmp.Diff(want, s.Views["v"].Unconverted); diff != "" {
-		t.Error(diff)
+	apply(with(publication(1, "", 5, true), false, BucketEvents{0, "a", 1}, BucketEvents{0, "b", 2},
+		BucketEvents{60, "a", 3}))
+	apply(with(publication(2, s.Digest, 6, false), false, BucketEvents{0, "a", 7}, BucketEvents{0, "b", 0}))
+	want := []BucketEvents{{0, "a", 7}, {60, "a", 3}}
+	for _, got := range [][]BucketEvents{s.Views["v"].Unconverted, s.Views["v"].Retired} {
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
 	}
 	for span, want := range map[[2]int64]int64{{0, 60}: 7, {59, 61}: 10, {60, 120}: 3, {120, 180}: 0} {
-		if got := s.Views["v"].UnconvertedEvents("a", span[0], span[1], 60); got != want {
+		if got := SumEvents(s.Views["v"].Unconverted, "a", span[0], span[1], 60); got != want {
 			t.Errorf("%v: got %d, want %d", span, got, want)
 		}
 	}
-	apply(with(publication(3, s.Digest, 7, false), true, Unconverted{60, "b", 1}))
-	if diff := cmp.Diff([]Unconverted{{60, "b", 1}}, s.Views["v"].Unconverted); diff != "" {
-		t.Error(diff)
+	apply(with(publication(3, s.Digest, 7, false), true, BucketEvents{60, "b", 1}))
+	for _, got := range [][]BucketEvents{s.Views["v"].Unconverted, s.Views["v"].Retired} {
+		if diff := cmp.Diff([]BucketEvents{{60, "b", 1}}, got); diff != "" {
+			t.Error(diff)
+		}
 	}
-	unordered := with(publication(4, s.Digest, 8, false), false, Unconverted{60, "b", 1}, Unconverted{60, "a", 1})
+	unordered := with(publication(4, s.Digest, 8, false), false, BucketEvents{60, "b", 1}, BucketEvents{60, "a", 1})
 	if _, err := unordered.Encode(); !errors.Is(err, ErrInvalid) {
 		t.Errorf("counts out of order: got %v", err)
 	}
@@ -340,6 +346,36 @@ func TestDecodingIsStrict(t *testing.T) {
 	} {
 		if _, err := DecodeCommit([]byte(s)); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// TestEventsByTenant: the numbers are exact for one tenant or one bucket, and bounds for several of both. The events
+// of an object that does not count tenants may be of any tenant of its segment.
+func TestEventsByTenant(t *testing.T) {
+	t.Parallel()
+	hours := func(rows ...int64) (out []BucketRows) {
+		for i, n := range rows {
+			out = append(out, BucketRows{Bucket: int64(i), Rows: n})
+		}
+		return out
+	}
+	c := &Commit{Tenants: map[string]int64{"a": 9, "b": 2}}
+	for name, x := range map[string]struct {
+		object Object
+		want   []BucketEvents
+	}{
+		"one tenant": {Object{Tenants: map[string]int64{"a": 5}, Buckets: hours(2, 3)},
+			[]BucketEvents{{0, "a", 2}, {1, "a", 3}}},
+		"one bucket": {Object{Tenants: map[string]int64{"a": 4, "b": 1}, Buckets: hours(5)},
+			[]BucketEvents{{0, "a", 4}, {0, "b", 1}}},
+		"several of both": {Object{Tenants: map[string]int64{"a": 4, "b": 1}, Buckets: hours(3, 2)},
+			[]BucketEvents{{0, "a", 3}, {0, "b", 1}, {1, "a", 2}, {1, "b", 1}}},
+		"no tenants": {Object{Buckets: hours(7)}, []BucketEvents{{0, "a", 7}, {0, "b", 2}}},
+	} {
+		got := slices.SortedFunc(c.EventsByTenant(&x.object), CompareBucketEvents)
+		if diff := cmp.Diff(x.want, got); diff != "" {
+			t.Errorf("%s: %s", name, diff)
 		}
 	}
 }

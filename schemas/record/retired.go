@@ -2,6 +2,7 @@ package record
 
 import (
 	"fmt"
+	"iter"
 	"strings"
 	"time"
 )
@@ -59,3 +60,22 @@ func HorizonsOf(keys []string) (Horizons, error) {
 
 // Retired reports whether the object of the segment is gone on purpose, or may be at any moment.
 func (h Horizons) Retired(c *Commit, o *Object) bool { return c.Created.Before(h[o.Type]) }
+
+// EventsByTenant returns how many events of each tenant the object of the segment has in each bucket, at most. A record
+// counts an object's events by tenant and by bucket, but not by both. So a number is exact if the object has one tenant
+// or one bucket, and an upper bound otherwise.
+func (c *Commit) EventsByTenant(o *Object) iter.Seq[BucketEvents] {
+	tenants := o.Tenants
+	if tenants == nil {
+		tenants = c.Tenants // Objects of older programs do not have their own.
+	}
+	return func(yield func(BucketEvents) bool) {
+		for _, b := range o.Buckets {
+			for tenant, events := range tenants {
+				if n := min(events, b.Rows); n > 0 && !yield(BucketEvents{b.Bucket, tenant, n}) {
+					return
+				}
+			}
+		}
+	}
+}

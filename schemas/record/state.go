@@ -26,7 +26,8 @@ type ViewState struct {
 	Digest      string
 	Reading     int
 	Buckets     []BucketVersion // ascending by bucket
-	Unconverted []Unconverted   // ascending by bucket, then tenant; none has zero events
+	Unconverted []BucketEvents  // ascending by bucket, then tenant; none has zero events
+	Retired     []BucketEvents  // in the same order; the events that the rows lack because of retired objects
 }
 
 // EmptyState is the state before the first publication: nothing of the log is in
@@ -61,10 +62,12 @@ func (s *State) Apply(raw []byte) (*State, error) {
 		next.Ledgers = map[string]Ledger{}
 	}
 	for name, v := range p.Views {
-		view := ViewState{Digest: v.Digest, Reading: v.Reading, Buckets: v.Buckets, Unconverted: v.Unconverted}
+		view := ViewState{Digest: v.Digest, Reading: v.Reading, Buckets: v.Buckets, Unconverted: v.Unconverted,
+			Retired: v.Retired}
 		if old := s.Views[name]; !p.Base && !v.Full {
 			view.Buckets = overlay(old.Buckets, v.Buckets, func(b BucketVersion) int64 { return b.Bucket })
-			view.Unconverted = overlayUnconverted(old.Unconverted, v.Unconverted)
+			view.Unconverted = overlayEvents(old.Unconverted, v.Unconverted)
+			view.Retired = overlayEvents(old.Retired, v.Retired)
 		}
 		next.Views[name] = view
 	}
@@ -110,19 +113,19 @@ func overlay[T any](old, delta []T, bucket func(T) int64) []T {
 	return append(append(out, old...), delta...)
 }
 
-// overlayUnconverted merges two ascending lists, and leaves out what the delta sets to zero.
-func overlayUnconverted(old, delta []Unconverted) []Unconverted {
+// overlayEvents merges two ascending lists, and leaves out what the delta sets to zero.
+func overlayEvents(old, delta []BucketEvents) []BucketEvents {
 	if len(delta) == 0 {
 		return old
 	}
 	out := slices.Clone(delta)
 	for _, u := range old {
-		if _, replaced := slices.BinarySearchFunc(delta, u, CompareUnconverted); !replaced {
+		if _, replaced := slices.BinarySearchFunc(delta, u, CompareBucketEvents); !replaced {
 			out = append(out, u)
 		}
 	}
-	slices.SortFunc(out, CompareUnconverted)
-	return slices.DeleteFunc(out, func(u Unconverted) bool { return u.Events == 0 })
+	slices.SortFunc(out, CompareBucketEvents)
+	return slices.DeleteFunc(out, func(u BucketEvents) bool { return u.Events == 0 })
 }
 
 // IsCurrent reports whether a computation of today gives the rows of the view, if its definition has the digest.
@@ -130,10 +133,10 @@ func (v ViewState) IsCurrent(digest string) bool {
 	return v.Digest == digest && v.Reading == CurrentReading
 }
 
-// UnconvertedEvents returns how many events of a tenant are counted as unconverted in the buckets of the given width
-// that have a part in [from, to).
-func (v ViewState) UnconvertedEvents(tenant string, from, to, width int64) (n int64) {
-	for _, u := range v.Unconverted {
+// SumEvents returns how many events of a tenant a list has in the buckets of the given width that have a part in
+// [from, to).
+func SumEvents(list []BucketEvents, tenant string, from, to, width int64) (n int64) {
+	for _, u := range list {
 		if u.Tenant == tenant && u.Bucket < to && u.Bucket+width > from {
 			n += u.Events
 		}

@@ -7,7 +7,7 @@ import (
 )
 
 // Merge makes the answer of a resolved query from both parts, either of which may be nil. It sets
-// Exact, Truncated, Overflow, Unconverted and OutOfRange of the given accuracy. It does not change the parts.
+// Exact, Truncated, Overflow, Unconverted, Retired and OutOfRange of the given accuracy. It does not change the parts.
 //
 // The user can avoid the error *FillError. Any other error means that a part does not fit the scan.
 func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, accuracy query.Accuracy) (*Answer, error) {
@@ -36,7 +36,8 @@ func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, accuracy q
 		accuracy.Overflow = &overflow
 	}
 	accuracy.Unconverted = batch.Unconverted + live.Unconverted
-	accuracy.Exact = live.Rows() == 0 && overflow.Events == 0 && accuracy.Unconverted == 0
+	accuracy.Retired = batch.Retired
+	accuracy.Exact = live.Rows() == 0 && overflow.Events == 0 && accuracy.Unconverted == 0 && accuracy.Retired == 0
 	accuracy.Truncated = len(rows) < g.len()
 	a := &Answer{Location: location, Windowed: q.Granularity != "" && q.Granularity != "all", Accuracy: accuracy,
 		rows: len(rows)}

@@ -239,8 +239,12 @@ func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan, 
 		return nil, err
 	}
 	if batch != nil {
-		batch.Unconverted = uint64(state.Views[scan.View.Name].UnconvertedEvents(scan.Tenant, scan.Windows.From,
-			scan.Windows.To, r.Catalog.Bucket.Microseconds()))
+		sum := func(list []record.BucketEvents) uint64 {
+			return uint64(record.SumEvents(list, scan.Tenant, scan.Windows.From, scan.Windows.To,
+				r.Catalog.Bucket.Microseconds()))
+		}
+		batch.Unconverted = sum(state.Views[scan.View.Name].Unconverted)
+		batch.Retired = sum(state.Views[scan.View.Name].Retired)
 	}
 	defer r.metrics.time("merge")()
 	accuracy := r.accuracy(state, live, known)

@@ -165,8 +165,8 @@ func (f *fixed) Scan(context.Context, *query.Scan, []position.Offset) (*query.Li
 
 type noRows struct{}
 
-func (noRows) Scan(context.Context, *record.State, *query.Scan, batchview.Options) (*query.Part, error) {
-	return nil, nil
+func (noRows) Scan(_ context.Context, _ *record.State, scan *query.Scan, _ batchview.Options) (*query.Part, error) {
+	return oracle.Part(scan, nil, oracle.Batch), nil
 }
 
 func ask(t *testing.T, f *fixed, live RealtimeViews, mode query.Mode) (*merge.Answer, error) {
@@ -218,6 +218,26 @@ func TestSpeedDownIsStaleNotWrong(t *testing.T) {
 		if a, err := ask(t, f, live, query.Exact); err != nil || !a.Accuracy.Complete {
 			t.Errorf("%s: mode exact: got %v, %v", name, a, err)
 		}
+	}
+}
+
+// TestRetiredEvents: an answer says how many events of its tenant and buckets retention had removed, and is then not
+// exact.
+func TestRetiredEvents(t *testing.T) {
+	t.Parallel()
+	f := &fixed{state: published()}
+	view := f.state.Views["flights"]
+	hour := time.Hour.Microseconds()
+	view.Retired = []record.BucketEvents{{Bucket: start.UnixMicro() - hour, Tenant: "default", Events: 5},
+		{Bucket: start.UnixMicro(), Tenant: "default", Events: 70},
+		{Bucket: start.UnixMicro(), Tenant: "other", Events: 8}}
+	f.state.Views["flights"] = view
+	a, err := ask(t, f, nil, query.Exact)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := a.Accuracy; got.Retired != 70 || got.Exact || !got.Complete {
+		t.Errorf("got %+v, want 70 retired events, complete and not exact", got)
 	}
 }
 

@@ -27,6 +27,7 @@ events:
   page.viewed: {fields: {page: string}}
 views:
   page_views: {event: page.viewed, dimensions: [page], measures: {views: {count: {}}}}
+  refused: {event: recount.dead_letter, measures: {letters: {count: {}}}}
 jobs:
   recompute: {schedule: ""}
   collect: {schedule: ""}
@@ -38,7 +39,8 @@ jobs:
 // TestDeadLetters follows the rejected events of two tenants. Neither tenant can list, show or
 // replay those of the other. After the schema is fixed, several replays at the same time count
 // each event once. When the clock has passed dead_letters.keep, their objects are deleted, and
-// no other objects.
+// no other objects. A view over dead letters keeps its numbers. When it is changed afterwards, it has only what is
+// left, and answers say how many events retention removed. Verify has no objection.
 func TestDeadLetters(t *testing.T) {
 	t.Parallel()
 	w := newDeadLetterWorld(t)
@@ -110,6 +112,15 @@ func TestDeadLetters(t *testing.T) {
 		code != "expired_dead_letter" {
 		t.Errorf("show an expired dead letter: status %d %s, want 410 expired_dead_letter", status, code)
 	}
+	for _, key := range []string{w.acme, w.rival} {
+		w.expectRefused(key, 3, 0)
+	}
+	w.send(w.acme, "page.closed", 2)
+	w.srv.stop(t)
+	w.start(strings.Replace(deadLettersConfig, "letters: {count: {}}", "letters: {count: {}}, all: {count: {}}", 1))
+	w.publish()
+	w.expectRefused(w.acme, 2, 3)
+	w.expectRefused(w.rival, 0, 3)
 	if err := runJob(w.admin, w.srv.url, "audit"); err != nil {
 		t.Errorf("audit: %v", err)
 	}
@@ -268,6 +279,26 @@ func (w *deadLetterWorld) expectCount(key, view string, want int) {
 	}
 	if got != want {
 		w.t.Errorf("view %s: got count %d, want %d", view, got, want)
+	}
+}
+
+// expectRefused checks how many dead letters the view over them counts, and how many it says that it lacks. The latter
+// is a bound, and more if dead letters of one object are in two hours.
+func (w *deadLetterWorld) expectRefused(key string, counted, retired int) {
+	w.t.Helper()
+	a, err := query(withKey(w.t.Context(), key), w.srv.url,
+		`{"view":"refused","from":"2020-01-01T00:00:00Z","to":"2100-01-01T00:00:00Z","measures":["letters"],`+
+			`"mode":"exact"}`)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	got := 0
+	for _, row := range a.Rows {
+		got += int(row["letters"].(float64))
+	}
+	said := int(a.Accuracy.Retired)
+	if got != counted || said < retired || said > 2*retired || a.Accuracy.Exact != (retired == 0) {
+		w.t.Errorf("view refused: got count %d, %+v; want %d, and %d retired", got, a.Accuracy, counted, retired)
 	}
 }
 

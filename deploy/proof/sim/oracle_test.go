@@ -226,6 +226,10 @@ func (w *world) checkUnconverted(scan *query.Scan, must, may []event, stated que
 	if high := low + count(may); stated.Unconverted < low || stated.Unconverted > high {
 		return fmt.Errorf("%d events are stated as unconverted, want %d to %d", stated.Unconverted, low, high)
 	}
+	if stated.Retired > 0 {
+		return fmt.Errorf("%d events are stated as removed by retention, but the expire job does not run here",
+			stated.Retired)
+	}
 	if low > 0 && stated.Exact {
 		return fmt.Errorf("the answer lacks %d values and says that it is exact", low)
 	}
