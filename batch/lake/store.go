@@ -108,6 +108,23 @@ func (s *Store) Head(ctx context.Context, key string) (Info, error) {
 		Modified: aws.ToTime(out.LastModified)}, nil
 }
 
+// Enclosing returns a shorter prefix of the bucket under which the key exists. Two stores must not overlap: what one
+// keeps below its prefix would look like garbage to the other.
+func (s *Store) Enclosing(ctx context.Context, key string) (prefix string, found bool, err error) {
+	outer := *s
+	for outer.cfg.Prefix != "" {
+		trimmed := strings.TrimSuffix(outer.cfg.Prefix, "/")
+		outer.cfg.Prefix = trimmed[:strings.LastIndex(trimmed, "/")+1]
+		switch _, err := outer.Head(ctx, key); {
+		case err == nil:
+			return outer.cfg.Prefix, true, nil
+		case !errors.Is(err, record.ErrNotFound):
+			return "", false, err
+		}
+	}
+	return "", false, nil
+}
+
 // Get returns a whole object. The error wraps record.ErrNotFound if there is none, and ErrTooLarge if it
 // is larger than Config.MaxGet.
 func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {

@@ -13,6 +13,7 @@ import (
 	"recount/deploy/server/janitor"
 	"recount/schemas/eventbatch"
 	"recount/schemas/failpoint"
+	"recount/schemas/position"
 	"recount/schemas/record"
 )
 
@@ -58,10 +59,16 @@ func (s *Server) beginInstallation(ctx context.Context) (*record.Installation, e
 	if err != nil {
 		return nil, err
 	}
-	if !chain.Begun() {
-		if err := s.checkUnused(ctx); err != nil {
-			return nil, err
-		}
+	if err := s.checkOverlap(ctx, chain.Begun()); err != nil {
+		return nil, err
+	}
+	if chain.Begun() {
+		err = s.checkAdopted(ctx, chain)
+	} else {
+		err = s.checkUnused(ctx)
+	}
+	if err != nil {
+		return nil, err
 	}
 	i := &record.Installation{ID: rand.Text(), Identity: eventbatch.TenantSourceID, Partitions: s.cfg.Log.Partitions,
 		Bucket: s.cfg.Bucket, Log: s.engines.log.ID(), Adopted: chain.Begun(),
@@ -99,7 +106,63 @@ func placeName(address, dataDir, folder string) string {
 	return "at " + u.Host + u.Path
 }
 
-// checkUnused returns an error if the log or ClickHouse was used although the object store is empty.
+// checkOverlap returns an error if another installation's keys lie above or below those of this one. The
+// job collect of the outer one would remove the objects of the inner one, because no record of its own names them.
+func (s *Server) checkOverlap(ctx context.Context, begun bool) error {
+	outer, found, err := s.engines.lake.Enclosing(ctx, record.InstallationKey)
+	if err != nil {
+		s.logger.Warn("it is not known whether another installation uses the bucket under a shorter prefix", "error",
+			err)
+	}
+	if found {
+		return fmt.Errorf("%w: the object store %s lies below that of another installation, which has the prefix "+
+			"%q; use "+
+			"a prefix that is not below it", errForeign, s.lakePlace(), outer)
+	}
+	if begun {
+		return nil
+	}
+	for _, folder := range []string{"data/", "land/", "publish/", "schema/", "chain/", "view/", "retired/", "jobs/"} {
+		for o, err := range s.engines.lake.List(ctx, folder, "") {
+			if err != nil {
+				return err
+			}
+			return fmt.Errorf("%w: the object store %s has no installation record and no commit records, but it "+
+				"holds %s; "+
+				"restore its records, or use another bucket or prefix", errForeign, s.lakePlace(), o.Key)
+		}
+	}
+	return nil
+}
+
+// checkAdopted returns an error if the log or ClickHouse cannot belong to the data of an older program, which names
+// nothing that it belongs to. After the start they belong together for ever.
+func (s *Server) checkAdopted(ctx context.Context, chain *record.Chain) error {
+	used, err := s.engines.log.Used(ctx)
+	if err != nil {
+		return err
+	}
+	if !used && chain.Head.Seq > position.First && !s.replace {
+		return fmt.Errorf("%w: events of a log have landed in the object store %s, but the log %s is new and empty; "+
+			"put "+
+			"the log back, or, if it is lost for ever, start once with --replace-log: events that had not landed are "+
+			"given up", errForeign, s.lakePlace(), s.logPlace())
+	}
+	published, err := cells.NewStore(s.engines.sql, s.catalog).Projected(ctx)
+	if err != nil || published == 0 {
+		return err
+	}
+	_, err = s.engines.records.Get(ctx, record.PublicationKey(published))
+	if errors.Is(err, record.ErrNotFound) {
+		return fmt.Errorf("%w: the ClickHouse %s shows publication %d, and the object store %s does not have it; "+
+			"check "+
+			"clickhouse.url and object_store.url", errForeign, s.sqlPlace(), published, s.lakePlace())
+	}
+	return err
+}
+
+// checkUnused returns an error if the log, ClickHouse or the folder of the real-time views was used although the
+// object store is empty.
 func (s *Server) checkUnused(ctx context.Context) error {
 	used, err := s.engines.log.Used(ctx)
 	if err != nil {
@@ -119,6 +182,12 @@ func (s *Server) checkUnused(ctx context.Context) error {
 	}
 	if published > 0 || id != "" {
 		return s.emptyStore("the ClickHouse "+s.sqlPlace(), id)
+	}
+	if id, err = janitor.FolderInstallation(snapshotDir(s.cfg)); err != nil {
+		return err
+	}
+	if id != "" {
+		return s.emptyStore("the folder "+snapshotDir(s.cfg), id)
 	}
 	return nil
 }

@@ -303,6 +303,48 @@ func TestSplitBrain(t *testing.T) {
 	}
 }
 
+// TestOverlap starts servers whose prefixes lie below and above that of another installation. It is not parallel: a
+// process has one embedded ClickHouse.
+func TestOverlap(t *testing.T) {
+	store, err := s3server.Open(s3server.DefaultConfig(t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	if err := store.Start(); err != nil {
+		t.Fatal(err)
+	}
+	open := func(prefix string) error {
+		c := countedConfig(t)
+		keys := store.Credentials()
+		c.ObjectStore.URL = ""
+		c.ObjectStore.Endpoint = store.Endpoint()
+		c.ObjectStore.Bucket = "shared"
+		c.ObjectStore.Prefix = prefix
+		c.ObjectStore.PathStyle = true
+		c.ObjectStore.CreateBucket = true
+		c.ObjectStore.AccessKey = keys.AccessKey
+		c.ObjectStore.SecretKey = keys.SecretKey
+		s, err := Open(t.Context(), c, Options{Roles: AllRoles})
+		if err == nil {
+			err = s.close()
+		}
+		return err
+	}
+	if err := open("a/data"); err != nil {
+		t.Fatal(err)
+	}
+	if err := open("a"); !errors.Is(err, errForeign) || !strings.Contains(err.Error(), "it holds data/") {
+		t.Errorf("a prefix above another one: got %v, want errForeign", err)
+	}
+	if err := open("a/data/deeper/still"); !errors.Is(err, errForeign) || !strings.Contains(err.Error(), `"a/data/"`) {
+		t.Errorf("a prefix below another one: got %v, want errForeign", err)
+	}
+	if err := open("a/dat"); err != nil {
+		t.Errorf("a prefix beside another one: %v", err)
+	}
+}
+
 // TestOlderData starts on a data_dir that was written by the last program that knew no installations, whose
 // log holds events that have not landed. It is not parallel: a process has one embedded ClickHouse.
 func TestOlderData(t *testing.T) {
@@ -322,6 +364,20 @@ func TestOlderData(t *testing.T) {
 		postHits(t, s, 1000+i, 1001+i)
 		publishAll(t, s, 54+i)
 		stop()
+	}
+	older := countedConfig(t)
+	unpack(t, "testdata/installation0.tar.gz", older.DataDir)
+	older.DataDir = filepath.Join(older.DataDir, "data")
+	replaceDir(t, filepath.Join(older.DataDir, "log"), "")
+	if _, err := Open(t.Context(), older, Options{Roles: AllRoles}); !errors.Is(err, errForeign) {
+		t.Errorf("older data without its log: got %v, want errForeign", err)
+	}
+	s, err := Open(t.Context(), older, Options{Roles: AllRoles, ReplaceLog: true})
+	if err != nil {
+		t.Fatalf("older data, whose log is lost: %v", err)
+	}
+	if err := s.close(); err != nil {
+		t.Error(err)
 	}
 	replaceDir(t, filepath.Join(cfg.DataDir, "s3"), "")
 	if _, err := Open(t.Context(), cfg, Options{Roles: AllRoles}); !errors.Is(err, errForeign) {

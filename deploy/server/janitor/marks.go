@@ -62,11 +62,13 @@ type Marks struct {
 
 const markEvery = time.Second
 
+const marksName = "high-water.json"
+
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // OpenMarks reads the marks kept in dir.
 func OpenMarks(dir string, log Log, logger *slog.Logger) (*Marks, error) {
-	m := &Marks{path: filepath.Join(dir, "high-water.json"), log: log, logger: logger,
+	m := &Marks{path: filepath.Join(dir, marksName), log: log, logger: logger,
 		marks: make([]mark, log.Partitions()), epochs: make([]uint32, log.Partitions())}
 	raw, err := os.ReadFile(m.path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -114,6 +116,23 @@ func (m *Marks) claim(installation string) error {
 	}
 	m.installation = installation
 	return nil
+}
+
+// FolderInstallation returns the id of the installation that the marks in a folder belong to, or "" if there are no
+// marks, or marks of the first format.
+func FolderInstallation(dir string) (string, error) {
+	raw, err := os.ReadFile(filepath.Join(dir, marksName))
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read the high-water marks: %w", err)
+	}
+	f, err := decodeMarks(raw)
+	if err != nil {
+		return "", nil // OpenMarks says what is wrong.
+	}
+	return f.Installation, nil
 }
 
 // otherDigest reports whether the log has another message in place of the remembered message.
