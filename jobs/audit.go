@@ -25,6 +25,7 @@ type Auditor struct {
 	residue *prometheus.GaugeVec
 	tenants *prometheus.GaugeVec
 	unread  prometheus.Gauge
+	voided  prometheus.Gauge
 	ran     prometheus.Gauge
 	recheck *Rechecker
 }
@@ -43,11 +44,13 @@ func NewAuditor(audit func(context.Context) (*conservation.Audit, error), rechec
 			[]string{"tenant"}),
 		unread: prometheus.NewGauge(prometheus.GaugeOpts{Name: "recount_audit_uncounted_partitions",
 			Help: "Partitions whose log the last audit could not count to its end. Any value but 0 is an alarm."}),
+		voided: prometheus.NewGauge(prometheus.GaugeOpts{Name: "recount_audit_voided_events",
+			Help: "Acknowledged events that the log lost and a seal or a hole gave up, at the last audit."}),
 		ran: prometheus.NewGauge(prometheus.GaugeOpts{Name: "recount_audit_last_run_timestamp_seconds",
 			Help: "Unix time of the last audit."}),
 	}
 	if o.Registerer != nil {
-		o.Registerer.MustRegister(a.residue, a.tenants, a.unread, a.ran)
+		o.Registerer.MustRegister(a.residue, a.tenants, a.unread, a.voided, a.ran)
 	}
 	return a
 }
@@ -100,6 +103,11 @@ const maxTenantLabels = 100
 func (a *Auditor) record(r *conservation.AuditRun) {
 	a.last.Store(r)
 	a.unread.Set(float64(len(r.Uncounted())))
+	voided := int64(0)
+	for _, p := range r.Partitions {
+		voided += p.Voided
+	}
+	a.voided.Set(float64(voided))
 	a.ran.Set(float64(r.At.UnixMicro()) / 1e6)
 	for _, tier := range conservation.Tiers {
 		a.residue.WithLabelValues(string(tier)).Set(float64(r.Missing(tier)))

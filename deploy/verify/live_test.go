@@ -346,4 +346,7 @@ func TestAuditLostLog(t *testing.T) {
 	if sent := int64(300 + 1 + 150 + 50 + 40 + 60); voided+landed != sent || voided < 60 || lost != 0 {
 		t.Errorf("%d voided, %d landed and %d lost of %d events: %+v", voided, landed, lost, sent, a)
 	}
+	if want := fmt.Sprintf("recount_audit_voided_events %d\n", voided); !strings.Contains(metrics(t, url), want) {
+		t.Errorf("/metrics lacks %q", want)
+	}
 }
