@@ -155,13 +155,14 @@ func (w *world) checkRowsRestored(name string) {
 }
 
 // checkLateDamage damages rows while no process starts and no query of a recomputing process misses them. The next
-// check
-// of each publisher is due, so rows are there again within some steps.
+// check of each publisher is due, so rows are there again within some steps. A check that was under way while the
+// clock advanced took that long, and its publisher waits for twenty times as long (publish.checkShare).
 func (w *world) checkLateDamage() error {
-	w.advanceClock(int(publish.DefaultConfig(nil, 1).CheckEvery/step) + 1)
+	jump := int(publish.DefaultConfig(nil, 1).CheckEvery/step) + 1
+	w.advanceClock(jump)
 	w.lateDamage = true
 	w.damageRows()
-	last := w.ticks + 100
+	last := w.ticks + 100 + 20*2*jump
 	w.run(func() bool { return w.wrongRows() == nil || w.ticks > last }, func() {})
 	if err := w.failure(); err != nil {
 		return err
