@@ -14,8 +14,8 @@ func (p *Publisher) Suspect() { p.suspect.Store(true) }
 // checkShare is how much of its time a publisher may spend on checking rows without a suspicion: one part of so many.
 const checkShare = 20
 
-// checkRows looks for damaged rows if there is a suspicion, and otherwise every Config.CheckEvery. A reader reports only
-// to the publisher of its own process. Where the roles are in several processes, the one that recomputes hears
+// checkRows looks for damaged rows if there is a suspicion, and otherwise every Config.CheckEvery. A reader reports
+// only to the publisher of its own process. Where the roles are in several processes, the one that recomputes hears
 // nothing, so it has to look by itself (J1).
 func (p *Publisher) checkRows(ctx context.Context, plan *plan, types map[string]*landed) error {
 	began := p.cfg.Now()
