@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 
+	"recount/batch/landing"
+	"recount/jobs/conservation"
+	"recount/schemas/position"
 	"recount/serving/api"
 	"recount/speed/realtime"
 )
@@ -26,12 +29,23 @@ func (s *Server) checkLog(ctx context.Context) error {
 // checkTally names the partitions that hold a message that cannot be read.
 func (s *Server) checkTally(context.Context) error { return s.tally.unreadable() }
 
-// checkLanding names the partitions that have stopped landing. Their log fills up until it accepts no more.
-func (s *Server) checkLanding(context.Context) error {
+// checkLanding names the partitions that have stopped landing. Their log fills up until it accepts no more. If the log
+// has lost the messages that should land next, checkLanding also says how to give them up (C7).
+func (s *Server) checkLanding(ctx context.Context) error {
 	if s.lander == nil {
 		return nil
 	}
-	return s.lander.Stopped()
+	err := s.lander.Stopped()
+	var stopped *landing.StoppedError
+	if !errors.As(err, &stopped) || !errors.Is(stopped, position.ErrTrimmed) {
+		return err
+	}
+	first, _, boundsErr := s.engines.log.Bounds(ctx, stopped.Partition)
+	if boundsErr != nil || first <= stopped.At.Seq {
+		return err
+	}
+	return fmt.Errorf("%w; %s", err,
+		remedy(stopped.Partition, &conservation.UnreadableError{Seq: stopped.At.Seq, End: first}))
 }
 
 // checkViews names the partitions whose real-time views have stopped, and those that have not read what the

@@ -65,7 +65,8 @@ func CheckStored(cfg Config) (string, error) {
 		return "", errors.Join(err, e.close())
 	}
 	changes, err := storedChanges(ctx, e.records, cat)
-	return strings.Join(append([]string{"it fits the data in " + cfg.DataDir}, changes...), "\n"),
+	return strings.Join(append([]string{"it fits the data in " + cfg.DataDir +
+			"; a start also checks that log, object store and ClickHouse belong together"}, changes...), "\n"),
 		errors.Join(err, checkFixed(ctx, cfg, e), e.close())
 }
 
