@@ -77,8 +77,9 @@ func isCarried(o, e *event) bool {
 }
 
 // liveEvents returns the events of the messages from cut on that count live, for a reader that
-// remembers identities from start on and for the given span. The events in must are counted, and
-// those in may are counted if the reader has forgotten the first copy (D3).
+// remembers identities from start on and for the given span. It may remember some from before start too, from a
+// snapshot whose end it did not use. The events in must are counted, and those in may are counted if the reader has
+// forgotten the first copy (D3).
 func liveEvents(copies []event, cut, start uint64, span time.Duration) (must, may []event) {
 	places := placesByIdentity(copies)
 	for i := range copies {
@@ -87,8 +88,9 @@ func liveEvents(copies []event, cut, start uint64, span time.Duration) (must, ma
 			continue
 		}
 		known := false
+		knownSinceFirst := false // with what may be remembered from before start
 		copied := false
-		var seen [3]bool // Later copies do not renew the memory of an identity.
+		var seen, seenSinceFirst [3]bool // Later copies do not renew the memory of an identity.
 		for _, j := range places[e.identity()] {
 			o := &copies[j]
 			sameBucket := o.bucket == e.bucket
@@ -103,15 +105,20 @@ func liveEvents(copies []event, cut, start uint64, span time.Duration) (must, ma
 			case e.bucket == o.previous:
 				kind = 2
 			}
+			remembered := e.newest-o.appended < (span - 2*time.Minute).Microseconds()
 			if o.seq >= start && !seen[kind] {
 				seen[kind] = true
-				known = known || e.newest-o.appended < (span-2*time.Minute).Microseconds()
+				known = known || remembered
+			}
+			if !seenSinceFirst[kind] {
+				seenSinceFirst[kind] = true
+				knownSinceFirst = knownSinceFirst || remembered
 			}
 		}
 		switch {
 		case !copied:
 			must = append(must, *e)
-		case !known:
+		case !known || !knownSinceFirst:
 			may = append(may, *e)
 		}
 	}
