@@ -256,34 +256,50 @@ func TestForeignParts(t *testing.T) {
 	}
 }
 
-// TestSplitBrain starts a second server with a log of its own over the object store of the first. It must not
-// accept anything. When it replaces the log, the first one ends. The test is not parallel: a process has one
-// embedded ClickHouse, so the servers run one after the other.
-func TestSplitBrain(t *testing.T) {
+// startStore runs an object store until the test ends.
+func startStore(t *testing.T) *s3server.Server {
+	t.Helper()
 	store, err := s3server.Open(s3server.DefaultConfig(t.TempDir()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer store.Close()
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	if err := store.Start(); err != nil {
 		t.Fatal(err)
 	}
-	cfg := func() Config {
-		c := countedConfig(t)
-		keys := store.Credentials()
-		c.ObjectStore.URL = ""
-		c.ObjectStore.Endpoint = store.Endpoint()
-		c.ObjectStore.Bucket = "shared"
-		c.ObjectStore.PathStyle = true
-		c.ObjectStore.CreateBucket = true
-		c.ObjectStore.AccessKey = keys.AccessKey
-		c.ObjectStore.SecretKey = keys.SecretKey
-		return c
-	}
+	return store
+}
+
+// overStore is countedConfig over an object store that other servers may use too.
+func overStore(t *testing.T, store *s3server.Server, prefix string) Config {
+	t.Helper()
+	c := countedConfig(t)
+	keys := store.Credentials()
+	c.ObjectStore.URL = ""
+	c.ObjectStore.Endpoint = store.Endpoint()
+	c.ObjectStore.Bucket = "shared"
+	c.ObjectStore.Prefix = prefix
+	c.ObjectStore.PathStyle = true
+	c.ObjectStore.CreateBucket = true
+	c.ObjectStore.AccessKey = keys.AccessKey
+	c.ObjectStore.SecretKey = keys.SecretKey
+	return c
+}
+
+// TestSplitBrain starts a second server with a log of its own over the object store of the first. It must not
+// accept anything. When it replaces the log, the first one ends. The test is not parallel: a process has one
+// embedded ClickHouse, so the servers run one after the other.
+func TestSplitBrain(t *testing.T) {
+	store := startStore(t)
+	cfg := func() Config { return overStore(t, store, "") }
 	first := cfg()
 	publishHits(t, first, 0, 20, 20)
 	second := cfg()
-	_, err = Open(t.Context(), second, Options{Roles: AllRoles})
+	_, err := Open(t.Context(), second, Options{Roles: AllRoles})
 	if !errors.Is(err, errForeign) || !strings.Contains(err.Error(), "one object store has one log") {
 		t.Fatalf("a second log: got %v, want errForeign", err)
 	}
@@ -306,25 +322,9 @@ func TestSplitBrain(t *testing.T) {
 // TestOverlap starts servers whose prefixes lie below and above that of another installation. It is not parallel: a
 // process has one embedded ClickHouse.
 func TestOverlap(t *testing.T) {
-	store, err := s3server.Open(s3server.DefaultConfig(t.TempDir()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer store.Close()
-	if err := store.Start(); err != nil {
-		t.Fatal(err)
-	}
+	store := startStore(t)
 	open := func(prefix string) error {
-		c := countedConfig(t)
-		keys := store.Credentials()
-		c.ObjectStore.URL = ""
-		c.ObjectStore.Endpoint = store.Endpoint()
-		c.ObjectStore.Bucket = "shared"
-		c.ObjectStore.Prefix = prefix
-		c.ObjectStore.PathStyle = true
-		c.ObjectStore.CreateBucket = true
-		c.ObjectStore.AccessKey = keys.AccessKey
-		c.ObjectStore.SecretKey = keys.SecretKey
+		c := overStore(t, store, prefix)
 		s, err := Open(t.Context(), c, Options{Roles: AllRoles})
 		if err == nil {
 			err = s.close()
