@@ -7,7 +7,9 @@ import (
 	"log/slog"
 
 	"recount/batch/landing"
+	"recount/deploy/server/janitor"
 	"recount/schemas/position"
+	"recount/schemas/record"
 	"recount/speed/eventlog"
 )
 
@@ -48,17 +50,37 @@ func GiveUp(ctx context.Context, cfg Config, o HoleOptions) (err error) {
 	if err := e.openLog(ctx, cfg, o.Logger, nil); err != nil {
 		return fmt.Errorf("log: %w", err)
 	}
-	return giveUp(ctx, e, o)
+	return giveUp(ctx, cfg, e, o)
+}
+
+// checkSameLog returns an error if the log is not the one that the partition's chain follows (I8, L8). Another log has
+// none of the messages, so all of them would look lost.
+func checkSameLog(ctx context.Context, cfg Config, e *engines, chain *record.Chain) error {
+	i, err := readInstallation(ctx, e.records)
+	if err != nil {
+		return fmt.Errorf("find out which log belongs to the object store: %w; start the server once, it writes the "+
+			"record", err)
+	}
+	current := janitor.CurrentLog(chain, i.Log)
+	if e.log.Installation() != i.ID || current != e.log.ID() {
+		return fmt.Errorf("%w: the log %s is %q of installation %q, and partition %d follows log %s of installation "+
+			"%s; put that log back", errForeign, placeName(cfg.Log.URL, cfg.DataDir, "log"), e.log.ID(),
+			e.log.Installation(), chain.Partition, current, i.ID)
+	}
+	return nil
 }
 
 // giveUp is GiveUp with engines that are open.
-func giveUp(ctx context.Context, e *engines, o HoleOptions) error {
+func giveUp(ctx context.Context, cfg Config, e *engines, o HoleOptions) error {
 	chain, err := landing.LoadChain(ctx, e.records, o.Partition)
 	if err != nil {
 		return err
 	}
 	if !chain.Begun() {
 		return fmt.Errorf("partition %d has no data", o.Partition)
+	}
+	if err := checkSameLog(ctx, cfg, e, chain); err != nil {
+		return err
 	}
 	_, next, err := e.log.Bounds(ctx, o.Partition)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"recount/batch/landing"
 	"recount/deploy/embedded/s3server"
 	"recount/schemas/catalog"
 	"recount/schemas/eventbatch"
@@ -253,6 +254,18 @@ func TestForeignParts(t *testing.T) {
 		publishAll(t, s, 40)
 		stop()
 		publishHits(t, cfg, 40, 41, 41) // No flag is needed again.
+	}
+}
+
+// TestHoleOfAnotherLog gives messages up while the log is missing. Nothing may be recorded: the log that belongs here
+// has the messages. It is not parallel: a process has one embedded ClickHouse.
+func TestHoleOfAnotherLog(t *testing.T) {
+	cfg := countedConfig(t)
+	publishHits(t, cfg, 0, 20, 20)
+	replaceDir(t, filepath.Join(cfg.DataDir, "log"), "")
+	err := GiveUp(t.Context(), cfg, HoleOptions{Partition: 0, Hole: landing.Hole{From: 2, To: 3, Reason: "a test"}})
+	if !errors.Is(err, errForeign) {
+		t.Errorf("got %v, want errForeign", err)
 	}
 }
 
