@@ -78,13 +78,13 @@ func checkFixed(c *record.Chain, next record.Next) error {
 	if c.Bucket != next.Bucket {
 		errs = append(errs, &setting.Error{Path: []string{"batch", "bucket"}, Msg: fmt.Sprintf(
 			"the stored data has buckets of %s and the configuration says %s; the width cannot change while data "+
-				"exists: write %s, or start with an empty object store",
+				"exists: write %s, or begin a new installation with empty engines",
 			c.Bucket, next.Bucket, c.Bucket)})
 	}
 	if c.Partitions != next.Partitions {
 		errs = append(errs, &setting.Error{Path: []string{"log", "partitions"}, Msg: fmt.Sprintf(
 			"the stored data has %d partitions and the configuration says %d; the number cannot change while data "+
-				"exists: write %d, or start with an empty object store",
+				"exists: write %d, or begin a new installation with empty engines",
 			c.Partitions, next.Partitions, c.Partitions)})
 	}
 	if c.Installation != "" && next.Installation != "" && c.Installation != next.Installation {

@@ -71,8 +71,7 @@ func (p *Publisher) advance(raw []byte) error {
 	}
 	if id := s.Publication.Installation; id != "" && p.cfg.Installation != "" && id != p.cfg.Installation {
 		return fmt.Errorf("%w: publication %d belongs to installation %s, and the object store to %s; restore "+
-			"publish/ and "+
-			"%s from the same copy of the bucket", record.ErrInvalid, s.N, id, p.cfg.Installation,
+			"publish/ and %s from the same copy of the bucket", record.ErrInvalid, s.N, id, p.cfg.Installation,
 			record.InstallationKey)
 	}
 	p.remember(s)
@@ -154,9 +153,9 @@ func numberOf(key string) (n uint64, ok bool) {
 	return n, err == nil && record.PublicationKey(n) == key
 }
 
-// readBack returns the records from a base to n, ascending. wanted says for each record, from n down, whether
-// the one before it is wanted too. It stops at the first base after that has returned false, because the
-// publication before a base may be forgotten.
+// readBack returns the records from a base to n, ascending. It calls wanted for each record, from n down, which
+// says whether the record before it is wanted too. Once wanted has returned false, readBack stops at the next
+// base, which may be the same record. It reads no further, because the publication before a base may be forgotten.
 func (p *Publisher) readBack(ctx context.Context, n uint64, wanted func(*record.Publication) bool) (raws [][]byte,
 	err error) {
 	for more := true; n > 0; n-- {

@@ -59,8 +59,7 @@ func DefaultConfig(c *catalog.Catalog, partitions int) Config {
 		Catalog: c, Partitions: partitions, Keep: 3, LongestQuery: query.DefaultTimeout,
 		Memory:  exact.DefaultConfig().Memory,
 		Workers: runtime.GOMAXPROCS(0), CollectAfter: 24 * time.Hour, BaseEvery: record.BaseEvery,
-		CheckEvery: time.Minute, Code: "unknown",
-		Now: time.Now,
+		CheckEvery: time.Minute, Code: "unknown", Now: time.Now,
 	}
 }
 

@@ -53,10 +53,10 @@ func (p *Publisher) forgotten(ctx context.Context) (*record.Forgotten, error) {
 	return record.DecodeForgotten(raw)
 }
 
-// firstToStay returns the newest base that is not after the oldest kept publication and was the oldest of the
-// newest Keep ones more than CollectAfter ago, or nil if it lets nothing go that f does not. So no publication
-// before it could be pinned since then, and the listing of pins has every pin of one. It searches the numbers
-// at which bases are.
+// firstToStay returns the base before which publications may go, or nil if f lets all of these go already. It is
+// the newest base that meets two conditions. It is not after the oldest kept publication. And the Keep
+// publications from it on have existed for CollectAfter. So no publication before it could be pinned since
+// then, and the listing of pins has every pin of one. firstToStay searches the numbers at which bases are.
 func (p *Publisher) firstToStay(ctx context.Context, f *record.Forgotten) (*record.Publication, error) {
 	every := uint64(p.cfg.BaseEvery)
 	low := uint64(0) // The base at low*every+1 lets nothing more go.

@@ -259,11 +259,5 @@ func (p *Publisher) setHorizon(ctx context.Context) error {
 			earlier = append(earlier, fmt.Sprint(CollectedPrefix, h))
 		}
 	}
-	if len(earlier) == 0 {
-		return nil
-	}
-	if err := p.objects.Delete(ctx, earlier...); err != nil {
-		return fmt.Errorf("delete earlier horizons of collection: %w", err)
-	}
-	return nil
+	return p.delete(ctx, earlier)
 }

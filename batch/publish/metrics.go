@@ -52,8 +52,7 @@ func newMetrics(r prometheus.Registerer, p *Publisher) (*metrics, error) {
 			"First sequence of the partition that is not in the batch view.",
 			[]string{"partition"}, nil),
 		conflicts: prometheus.NewDesc("recount_batch_conflicts", "Published copies of a tenant with another payload "+
-			"or "+
-			"time than the event that counts.", []string{"type", "tenant"}, nil),
+			"or time than the event that counts.", []string{"type", "tenant"}, nil),
 	}
 	if r == nil {
 		return m, nil

@@ -235,8 +235,9 @@ func (pl *plan) ledgerStart(in exact.Input, t *landed, anew bool) (from []uint64
 // record.CopiesByPosition they did, so all buckets of a type that this concerns are computed once more.
 func (pl *plan) dirtyBuckets(t *landed, width int64) []int64 {
 	dirty := map[int64]bool{}
+	anew := pl.changesCopies(t, width)
 	for b, fresh := range t.all {
-		if (fresh || pl.changesCopies(t, width)) && !t.retired[b] {
+		if (fresh || anew) && !t.retired[b] {
 			dirty[b] = true
 		}
 	}

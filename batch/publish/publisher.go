@@ -86,7 +86,7 @@ type Publisher struct {
 	pins   []uint64        // the pinned publications, ascending
 	// collected is the highest horizon of collection: publications before it are kept only if they are pinned.
 	collected uint64
-	pinned    []*record.State // a few states of pinned publications that At returned, the latest last
+	pinned    []*record.State // a few states of pinned publications that StateAt returned, the latest last
 }
 
 // New returns a publisher. Call Start before any other method. open is called for every object that

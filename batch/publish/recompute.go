@@ -156,7 +156,7 @@ func (p *Publisher) createPublication(ctx context.Context, plan *plan, w *writer
 	}
 	p.reading.Lock()
 	defer p.reading.Unlock()
-	if err := p.checkPassed(ctx); err != nil { // The key was free because the publication was forgotten.
+	if err := p.checkPassed(ctx); err != nil { // The key may be free because its publication was forgotten.
 		return false, fmt.Errorf("create publication %d: %w", plan.n, err)
 	}
 	if p.State().N >= plan.n {

@@ -183,8 +183,8 @@ func checkReaches(c *record.Chain, n uint64, h position.Offset, tip string) erro
 	case digest != tip:
 		return fmt.Errorf("%w: partition %d: %s has the digest %.12s…, but publication %d names %.12s… for it; the "+
 			"record was replaced; restore it and earlier ones from a copy of the bucket, or, if they are lost for "+
-			"ever, move "+
-			"publish/ and ClickHouse's data away: everything in the lake is computed again, under numbers from 1",
+			"ever, move publish/ and ClickHouse's data away: everything in the lake is computed again, under numbers "+
+			"from 1",
 			ErrRecordsMissing, c.Partition, key, digest, n, tip)
 	}
 	return nil

@@ -124,11 +124,11 @@ func (c *Checker) converts(ctx context.Context, access lake.Access, v *catalog.V
 			continue
 		}
 		for _, f := range fields {
-			i := slices.IndexFunc(stored.Fields, func(s catalog.Field) bool { return s.Name == f.Name })
-			if i >= 0 && stored.Fields[i].Type != f.Type {
+			t, declared := stored.Column(f.Name)
+			if declared && t != f.Type {
 				return true, nil
 			}
-			late = late || i < 0
+			late = late || !declared
 		}
 	}
 	if !late || len(fields) == 0 {

@@ -18,12 +18,12 @@ import (
 )
 
 // errForeign is wrapped by the error about a log, an object store, a ClickHouse or snapshots that do not
-// belong together (I8, L8). Nothing is written then.
+// belong together (I8, L8). Nothing is accepted, landed or deleted then.
 var errForeign = errors.New("the stored data does not belong together")
 
 // openInstallation finds out to which installation the object store belongs, and that the log and
 // ClickHouse belong to it too. If all three are new, it begins an installation. It runs before anything
-// else is written.
+// is accepted, landed or deleted. To open the engines has already created a missing bucket and missing streams.
 func (s *Server) openInstallation(ctx context.Context) (err error) {
 	s.installation, err = readInstallation(ctx, s.engines.records)
 	if errors.Is(err, record.ErrNotFound) {
@@ -116,8 +116,7 @@ func (s *Server) checkOverlap(ctx context.Context, begun bool) error {
 	}
 	if found {
 		return fmt.Errorf("%w: the object store %s lies below that of another installation, which has the prefix "+
-			"%q; use "+
-			"a prefix that is not below it", errForeign, s.lakePlace(), outer)
+			"%q; use a prefix that is not below it", errForeign, s.lakePlace(), outer)
 	}
 	if begun {
 		return nil
@@ -128,8 +127,7 @@ func (s *Server) checkOverlap(ctx context.Context, begun bool) error {
 				return err
 			}
 			return fmt.Errorf("%w: the object store %s has no installation record and no commit records, but it "+
-				"holds %s; "+
-				"restore its records, or use another bucket or prefix", errForeign, s.lakePlace(), o.Key)
+				"holds %s; restore its records, or use another bucket or prefix", errForeign, s.lakePlace(), o.Key)
 		}
 	}
 	return nil
@@ -144,9 +142,8 @@ func (s *Server) checkAdopted(ctx context.Context, chain *record.Chain) error {
 	}
 	if !used && chain.Head.Seq > position.First && !s.replace {
 		return fmt.Errorf("%w: events of a log have landed in the object store %s, but the log %s is new and empty; "+
-			"put "+
-			"the log back, or, if it is lost for ever, start once with --replace-log: events that had not landed are "+
-			"given up", errForeign, s.lakePlace(), s.logPlace())
+			"put the log back, or, if it is lost for ever, start once with --replace-log: events that had not landed "+
+			"are given up", errForeign, s.lakePlace(), s.logPlace())
 	}
 	published, err := cells.NewStore(s.engines.sql, s.catalog).Projected(ctx)
 	if err != nil || published == 0 {
@@ -155,8 +152,7 @@ func (s *Server) checkAdopted(ctx context.Context, chain *record.Chain) error {
 	_, err = s.engines.records.Get(ctx, record.PublicationKey(published))
 	if errors.Is(err, record.ErrNotFound) {
 		return fmt.Errorf("%w: the ClickHouse %s shows publication %d, and the object store %s does not have it; "+
-			"check "+
-			"clickhouse.url and object_store.url", errForeign, s.sqlPlace(), published, s.lakePlace())
+			"check clickhouse.url and object_store.url", errForeign, s.sqlPlace(), published, s.lakePlace())
 	}
 	return err
 }

@@ -243,7 +243,7 @@ func (a *acks) judge() {
 			if l[1] > l[0] {
 				where = Place{ID: where.ID + ".." + acklog.ID(owner.name, l[1])}
 			}
-			a.r.find(V3, where, "send it again with the same id and time, and find out from its receipt which "+
+			a.r.find(V3, where, "send it again with the same source, id and time, and find out from its receipt which "+
 				"message it was in",
 				"%d events were acknowledged and are neither in the lake nor in the log", l[1]-l[0]+1)
 		}

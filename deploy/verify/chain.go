@@ -90,7 +90,7 @@ func readChains(ctx context.Context, e *Evidence, r *recorder) ([]*chain, error)
 			r.progress("V1 commit chains", done, int64(len(keys)))
 		}
 		if len(places) == 0 && len(keys) > 0 {
-			r.find(V1, placeOf(p), "restore the object store, or start again with an empty one",
+			r.find(V1, placeOf(p), "restore the object store from a copy",
 				"the partition has no commit records, but other partitions have")
 		}
 		if err := c.checkCheckpoints(ctx, e, r); err != nil {

@@ -47,8 +47,7 @@ func checkInstallation(ctx context.Context, e *Evidence, r *recorder, s *snapsho
 		}
 		if installation != i.ID {
 			r.find(V11, where, putTogether, "%s belongs to installation %s, and the object store to %s", what,
-				installation,
-				i.ID)
+				installation, i.ID)
 		}
 	}
 	for _, c := range s.chains {

@@ -192,11 +192,11 @@ func (v *positions) readLog(ctx context.Context, seg *record.Commit, from, end u
 	}
 	cur := v.logs[p]
 	cur.epoch = seg.Epoch
-	rest := after(v.values, from-seg.Start)
+	rest := valuesFrom(v.values, from-seg.Start)
 	for cur.next < end {
 		m, err := cur.read(ctx)
 		if errors.Is(err, errUndecodable) {
-			rest = after(rest, cur.next-seg.Start)
+			rest = valuesFrom(rest, cur.next-seg.Start)
 			where := placeOf(p).AtOffsets(seg.Epoch, m.seq, cur.next)
 			v.r.find(V10, where, "restore the log from a replica; no event is lost, because its events have landed",
 				"%v", err)
@@ -224,8 +224,8 @@ func (v *positions) readLog(ctx context.Context, seg *record.Commit, from, end u
 	return nil
 }
 
-// after returns the values from a message of the segment on.
-func after(values []value, message uint64) []value {
+// valuesFrom returns the values of a message of the segment and of all later ones.
+func valuesFrom(values []value, message uint64) []value {
 	i, _ := slices.BinarySearchFunc(values, message<<indexBits,
 		func(x value, at uint64) int { return cmp.Compare(x.at, at) })
 	return values[i:]

@@ -257,7 +257,7 @@ func walkTail(ctx context.Context, e *Evidence, r *recorder, s *snapshot, p int,
 				"--from %d --to %d --reason TEXT", p, c.head.Seq, b.first),
 			"the log is trimmed above the chain's head: these messages have not landed and are lost")
 	case b.next < c.head.Seq:
-		r.addNote("partition %d: the log ends at sequence %d, below the head of its chain at %d; the next start seals "+
+		r.addNote("partition %d: the log ends at sequence %d, below the head of its chain at %d; a start seals "+
 			"the epoch (L5)", p, b.next, c.head.Seq)
 	}
 	if from >= b.next {

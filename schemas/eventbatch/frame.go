@@ -131,8 +131,7 @@ func readHeader(frame []byte) (Header, []byte, error) {
 	}
 	if frame[8] != Version {
 		return Header{}, nil, fmt.Errorf("%w: version %d, this program reads %d; use the version of recount that "+
-			"wrote it, "+
-			"or a later one", ErrCorrupt, frame[8], Version)
+			"wrote it, or a later one", ErrCorrupt, frame[8], Version)
 	}
 	t := int(binary.LittleEndian.Uint16(frame[10:]))
 	h := Header{

@@ -7,7 +7,7 @@ import (
 	"recount/schemas/eventbatch"
 )
 
-// InstallationKey is the key of the installation's record. It is the first record of an object store.
+// InstallationKey is the key of the installation's record. It is the first record of a new object store.
 const InstallationKey = "installation.json"
 
 // Installation says which log, lake and ClickHouse belong together, and what may never change while they

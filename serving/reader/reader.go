@@ -24,7 +24,7 @@ import (
 type Publications interface {
 	// Newest returns the newest publication, or the empty state before the first.
 	Newest(ctx context.Context) (*record.State, error)
-	// At returns publication n. It returns query.ErrNoPublication if there is none yet, and
+	// StateAt returns publication n. It returns query.ErrNoPublication if there is none yet, and
 	// query.ErrCollected if it is no longer kept.
 	StateAt(ctx context.Context, n uint64) (*record.State, error)
 }
@@ -124,10 +124,9 @@ func New(c Config) (*Reader, error) {
 // close the answer.
 //
 // The errors are: *query.Error; query.ErrNoPublication, query.ErrCollected, query.ErrNoDefinition and
-// ErrNotInPublication (for as_of);
-// ErrNotPublished, ErrRestarts, ErrLost, ErrBatch, ErrLive and ErrPublications;
-// *batchview.LimitError and *merge.FillError; query.ErrMemoryBusy and
-// *query.TooMuchMemoryError; and the context's error.
+// ErrNotInPublication (for as_of); ErrNotPublished, ErrRestarts, ErrLost, ErrBatch, ErrLive and ErrPublications;
+// *batchview.LimitError and *merge.FillError; query.ErrMemoryBusy and *query.TooMuchMemoryError; and the context's
+// error.
 func (r *Reader) Answer(ctx context.Context, q *query.Query, tenant string) (*merge.Answer, error) {
 	c, err := r.catalogFor(ctx, q)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 // Publications gives the newest publication and the kept ones.
 type Publications interface {
 	Newest(ctx context.Context) (*record.State, error)
-	// At returns publication n, or query.ErrCollected if it is no longer kept.
+	// StateAt returns publication n, or query.ErrCollected if it is no longer kept.
 	StateAt(ctx context.Context, n uint64) (*record.State, error)
 }
 

@@ -48,8 +48,7 @@ func (l *Log) learnIDs(c jetstream.StreamConfig) error {
 			*id.known = got
 		default:
 			return fmt.Errorf("%w: stream %s belongs to %s %s, and another stream to %s: put back the streams of "+
-				"one log",
-				ErrAltered, c.Name, id.key[len("recount_"):], got, *id.known)
+				"one log", ErrAltered, c.Name, id.key[len("recount_"):], got, *id.known)
 		}
 	}
 	return nil

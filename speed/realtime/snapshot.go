@@ -11,7 +11,8 @@ import (
 )
 
 // A file of version 3 refers to blocks of identities. Files of versions 1 and 2 hold the identities themselves.
-// Version 1 differs from 2 in sums of floats alone. Views that had them had another digest.
+// In version 1, sums of floats were rounded and values of fields that were declared late were missing, so its
+// segments are not used.
 const (
 	snapshotMagic = "RCNSNAP3"
 	magicVersion2 = "RCNSNAP2"
@@ -47,7 +48,7 @@ type snapshot struct {
 	segments                  []*segment    // nil if the views are not those of the plan
 	marks                     []segmentMark // the last one is at next
 	ring                      ring
-	blocks                    []block // of the ring; nil in a file of version 1
+	blocks                    []block // of the ring; nil in a file of version 1 or 2, and after truncate
 }
 
 // viewID identifies what a view's tables hold.

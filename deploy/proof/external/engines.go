@@ -1,5 +1,5 @@
 // Package external runs on loopback what a cluster has outside of recount: a NATS server, an object store and
-// ClickHouse. They are the embedded engines behind addresses, because tests may not depend on installed servers.
+// ClickHouse. They are the embedded engines, each with an address, because tests may not depend on installed servers.
 package external
 
 import (

@@ -132,7 +132,7 @@ func judge(ctx context.Context, cfg Config, log Log, marks *Marks, chain *record
 	if other && next <= chain.Head.Seq && first < next {
 		return eventlog.Verdict{}, fmt.Errorf("partition %d: the log holds other messages than it acknowledged, and "+
 			"ends before what has landed; it may be the log of another system: put the right log back, or move %s "+
-			"away to continue from what has landed", p, cfg.LogName)
+			"away and start once with --replace-log to continue from what has landed", p, cfg.LogName)
 	}
 	return eventlog.Recover(eventlog.Remembered{Head: chain.Head.Seq, Snapshot: snapshot.Seq,
 		HighWater: marks.marks[p].Next, Next: next, OtherDigest: other}), nil
