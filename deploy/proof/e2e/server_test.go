@@ -17,6 +17,7 @@ import (
 
 	"recount/deploy/client"
 	"recount/deploy/proof/loopback"
+	"recount/schemas/problem"
 	queries "recount/schemas/query"
 )
 
@@ -194,10 +195,20 @@ func query(ctx context.Context, url, q string) (a answer, err error) {
 	return a, err
 }
 
-// runJob runs a job and waits for its end.
+// runJob runs a job and waits for its end. A run that the schedule started may be under way and have begun before what
+// the test did, so runJob waits for its end and runs the job again.
 func runJob(ctx context.Context, url, name string) error {
-	_, err := asker(ctx, url).RunJob(ctx, name)
-	return err
+	for {
+		_, err := asker(ctx, url).RunJob(ctx, name)
+		if p := (*problem.Problem)(nil); !errors.As(err, &p) || p.Code != problem.JobRunning {
+			return err
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the end of the scheduled run of %s: %w", name, ctx.Err())
+		}
+	}
 }
 
 // clients holds the clients of all tests by server, key and number of attempts, so that their
