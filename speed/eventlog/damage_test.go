@@ -103,7 +103,10 @@ func TestDamagedBlockIsAGap(t *testing.T) {
 		"last block cut in half":             {2, half, true, position.GapError{Want: 26, Got: 31}, 31},
 		"last block cut in half, no index":   {2, half, false, position.GapError{}, 26},
 		"first block cut in half":            {0, half, true, position.GapError{Want: 6, Got: 11}, 31},
-		"first message of a block, no index": {1, flip(0), false, position.GapError{Want: 11, Got: 21}, 31},
+		"first message of a block, no index": {1, flip(0), false, position.GapError{Want: 11, Got: 12}, 31},
+		"middle of a block, no index":        {1, flip(4), false, position.GapError{Want: 15, Got: 16}, 31},
+		"last of a block, no index":          {1, flip(9), false, position.GapError{Want: 20, Got: 21}, 31},
+		"middle of the last block, no index": {2, flip(4), false, position.GapError{Want: 25, Got: 26}, 31},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -54,10 +54,13 @@ func (s *Server) start(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
+	log := newLogger(c.Logger)
+	if err := setDamagedAside(s.dir, log.log); err != nil {
+		return err
+	}
 	if s.nats, err = server.NewServer(opts); err != nil {
 		return err
 	}
-	log := newLogger(c.Logger)
 	s.nats.SetLoggerV2(log, false, false, false)
 	go s.nats.Start()
 	begun := time.Now()
