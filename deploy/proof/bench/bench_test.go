@@ -1,350 +1,101 @@
-// Package bench measures the whole path: from HTTP to the fsynced acknowledgement, from the lake
-// to ClickHouse, and the merged answer. Run it with make bench. Every figure is a metric of a
-// benchmark; none is asserted.
-package bench
+package main
 
 import (
 	"bytes"
-	"context"
-	"fmt"
-	"io"
-	"math/rand/v2"
-	"net/http"
+	"encoding/json"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"sync"
-	"sync/atomic"
-	"syscall"
+	"strings"
 	"testing"
 	"time"
-
-	"recount/deploy/client"
-	"recount/deploy/server"
-	"recount/schemas/query"
 )
 
-// The dimensions of the view.
-const (
-	// dense gives one and a half events a row on average.
-	dense = "origin, carrier, cabin"
-	// sparse gives nearly every event its own row.
-	sparse = "origin, destination, tail"
-	// grouped gives 93 events a row, which is the most usual case.
-	grouped = "carrier, cabin, source"
-)
-
-// configuration is that of the benchmarks. Nothing is recomputed unless a benchmark runs the job.
-const configuration = `
-landing: {cut_interval: 1s}
-events:
-  flight.departed:
-    fields:
-      origin: string
-      destination: string
-      carrier: string
-      cabin: string
-      tail: string
-      delay: int64
-      distance: float64
-views:
-  departures:
-    event: flight.departed
-    dimensions: [%s]
-    measures: {flights: {count: {}}, miles: {sum: distance}, worst: {max: delay}, aircraft: {distinct: tail}}
-jobs:
-  recompute: {schedule: ""}
-  collect: {schedule: ""}
-  expire: {schedule: ""}
-`
-
-// startServer runs a server for one benchmark. The caller must call stop.
-func startServer(b *testing.B, dimensions string) (_ *server.Server, stop func()) {
-	b.Helper()
-	dir := b.TempDir()
-	path := filepath.Join(dir, "recount.yaml")
-	if err := os.WriteFile(path, fmt.Appendf(nil, configuration, dimensions), 0o600); err != nil {
-		b.Fatal(err)
-	}
-	cfg, err := server.Load(path, map[string]string{"data-dir": filepath.Join(dir, "data"), "listen": "127.0.0.1:0"})
-	if err != nil {
-		b.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	stack, err := server.Open(ctx, cfg, server.Options{Roles: server.AllRoles})
-	if err != nil {
-		cancel()
-		b.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- stack.Run(ctx) }()
-	return stack, func() {
-		cancel()
-		if err := <-done; err != nil {
-			b.Error(err)
+// TestShapes checks that the events of every shape are the same for the same seed, that they are JSON with an id and a
+// time in the range of the queries, and that about one in a hundred is sent twice.
+func TestShapes(t *testing.T) {
+	t.Parallel()
+	for _, s := range shapes() {
+		if s.flights {
+			continue // They are those of the demonstration, which has its own test.
 		}
-	}
-}
-
-// batch is the number of events of a request.
-const batch = 1000
-
-// bodies encodes n requests of 1,000 events each. The events have 300 origins and destinations with
-// a skew, 10 carriers, 3 cabins, 5,000 aircraft, and times within six hours.
-func bodies(n int, prefix string) [][]byte {
-	rng := rand.New(rand.NewPCG(1, 2))
-	zipf := rand.NewZipf(rng, 1.2, 8, 299)
-	out := make([][]byte, n)
-	for i := range out {
-		b := make([]byte, 0, batch*230)
-		for j := range batch {
-			b = append(b, `{"specversion":"1.0","id":"`...)
-			b = append(b, prefix...)
-			b = strconv.AppendInt(b, int64(i*batch+j), 10)
-			b = append(b, `","source":"bench","type":"flight.departed","time":"`...)
-			b = time.Unix(1704067200+rng.Int64N(6*3600), 0).UTC().AppendFormat(b, time.RFC3339)
-			b = fmt.Appendf(b, `","data":{"origin":"A%02d","destination":"A%02d","carrier":"C%d","cabin":"K%d",`+
-				`"tail":"N%d","delay":%d,"distance":%d}}`+"\n",
-				zipf.Uint64(), zipf.Uint64(), rng.IntN(10), rng.IntN(3), rng.IntN(5000), rng.IntN(200)-20,
-				100+rng.IntN(2500))
+		all, lines, err := s.bodies(20_000, 1000, 7)
+		again, _, _ := s.bodies(20_000, 1000, 7)
+		if err != nil || !bytes.Equal(bytes.Join(all, nil), bytes.Join(again, nil)) {
+			t.Fatalf("%s: the same seed gives other events, %v", s.name, err)
 		}
-		out[i] = b
-	}
-	return out
-}
-
-// sendAll sends every body over the given number of connections.
-func sendAll(b *testing.B, url string, all [][]byte, connections int) {
-	b.Helper()
-	var next, retries atomic.Int64
-	c := connect(b, client.Config{URL: url, Connections: connections, OnRetry: func(error) error {
-		retries.Add(1)
-		return nil
-	}})
-	var wg sync.WaitGroup
-	for range connections {
-		wg.Go(func() {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= len(all) {
-					return
-				}
-				if _, err := c.SendLines(context.Background(), all[i]); err != nil {
-					b.Error(err)
-					return
-				}
+		ids := map[string]bool{}
+		for line := range bytes.Lines(bytes.Join(all, nil)) {
+			var e struct {
+				ID   string
+				Time time.Time
+				Data map[string]any
 			}
-		})
-	}
-	wg.Wait()
-	b.ReportMetric(float64(retries.Load()), "retries")
-}
-
-// BenchmarkIngest measures acknowledged events a second over HTTP, with 1,000 events a request and
-// with fsync. The same process aggregates and lands the events.
-func BenchmarkIngest(b *testing.B) {
-	stack, stop := startServer(b, dense)
-	defer stop()
-	all := bodies(1000, "i")
-	sendAll(b, stack.URL(), bodies(50, "warm"), 8)
-	b.ResetTimer()
-	began := time.Now()
-	for range b.N {
-		sendAll(b, stack.URL(), all, 8)
-	}
-	events := float64(len(all) * batch * b.N)
-	b.ReportMetric(events/time.Since(began).Seconds(), "events/s")
-}
-
-// BenchmarkRecompute measures how many landed events a second a recompute turns into fsynced and
-// verified ClickHouse rows: deduplicated, by minute and three dimensions, with exact distinct
-// counts.
-func BenchmarkRecompute(b *testing.B) {
-	for name, dimensions := range map[string]string{"grouped": grouped, "dense": dense, "sparse": sparse} {
-		b.Run(name, func(b *testing.B) {
-			var took, used time.Duration
-			var rows float64
-			all := bodies(1000, "r")
-			for range b.N {
-				stack, stop := startServer(b, dimensions)
-				sendAll(b, stack.URL(), all, 8)
-				waitUntilLanded(b, stack.URL(), len(all)*batch)
-				c := connect(b, client.Config{URL: stack.URL()})
-				began := time.Now()
-				cpu := cpuTime(b)
-				recompute(b, c)
-				took += time.Since(began)
-				used += cpuTime(b) - cpu
-				rows += metric(b, stack.URL(), "recount_batch_rows_total")
-				stop()
+			if err := json.Unmarshal(line, &e); err != nil {
+				t.Fatalf("%s: %v: %s", s.name, err, line)
 			}
-			b.ReportMetric(float64(b.N*len(all)*batch)/took.Seconds(), "events/s")
-			b.ReportMetric(used.Seconds()*1e6/float64(b.N*len(all)*batch), "cpu-µs/event")
-			b.ReportMetric(rows/float64(b.N), "rows")
-		})
-	}
-}
-
-// cpuTime returns the processor time that this process has used so far. Unlike elapsed time, it
-// shows what a change saves even while other processes keep the machine busy.
-func cpuTime(b *testing.B) time.Duration {
-	b.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// waitUntilLanded waits until the lake holds n events.
-func waitUntilLanded(b *testing.B, url string, n int) {
-	b.Helper()
-	for range 600 {
-		time.Sleep(100 * time.Millisecond)
-		if metric(b, url, "recount_landing_events_total") >= float64(n) {
-			return
+			if e.Time.Before(s.firstTime()) || !e.Time.Before(s.endTime()) || len(e.Data) != len(s.fields) {
+				t.Fatalf("%s: the event is outside of the queries, or lacks a field: %s", s.name, line)
+			}
+			ids[e.ID] = true
+		}
+		if copies := lines - 20_000; len(ids) != 20_000 || copies < 100 || copies > 300 {
+			t.Errorf("%s: %d ids and %d copies, want 20,000 and about 200", s.name, len(ids), copies)
 		}
 	}
-	b.Fatalf("fewer than %d events landed within a minute", n)
 }
 
-// BenchmarkMergedQuery measures the latency of a merged answer over 100,000 cells: groups of batch
-// rows with a live part.
-func BenchmarkMergedQuery(b *testing.B) {
-	stack, stop := startServer(b, sparse)
-	defer stop()
-	sendAll(b, stack.URL(), bodies(101, "q"), 8)
-	waitUntilLanded(b, stack.URL(), 101*batch)
-	c := connect(b, client.Config{URL: stack.URL()})
-	recompute(b, c)
-	sendAll(b, stack.URL(), bodies(5, "live"), 2)
-	const sixHours = `"from":"2024-01-01T00:00:00Z","to":"2024-01-01T06:00:00Z","group_by":["origin"]`
-	for name, q := range map[string]string{
-		"sum": `{"view":"departures","measures":["flights","miles"],` + sixHours + `}`,
-		"hourly": `{"view":"departures","measures":["flights","worst"],"granularity":"1h","limit":10000,` +
-			sixHours + `}`,
-		"distinct": `{"view":"departures","measures":["aircraft"],` + sixHours + `}`,
+// TestResultsDiffer checks that the comparisons notice another number, a missing row and another number of cells.
+func TestResultsDiffer(t *testing.T) {
+	t.Parallel()
+	a := results{hours: [][]string{{"0", "5", "9", "2"}, {"3600", "1", "2", "1"}}, cells: "6"}
+	b := results{hours: [][]string{{"0", "5", "9", "2"}, {"3600", "1", "3", "1"}}, cells: "6"}
+	short := results{hours: a.hours[:1], cells: "6"}
+	if a.equal(a, "x") != nil || a.equal(b, "x") == nil || a.equal(short, "x") == nil || short.equal(a, "x") == nil ||
+		a.equal(results{hours: a.hours, cells: "7"}, "x") == nil {
+		t.Error("results that differ count as equal, or the other way round")
+	}
+	if sameRows(a.hours, b.hours, 0) == nil || sameRows(a.hours, a.hours, 0) != nil ||
+		sameRows([][]string{{"k", "100"}}, [][]string{{"k", "102"}}, 0.03) != nil ||
+		sameRows([][]string{{"k", "100"}}, [][]string{{"k", "110"}}, 0.03) == nil ||
+		sameRows([][]string{{"k", "100"}}, [][]string{{"l", "100"}}, 0.03) == nil {
+		t.Error("rows that differ count as equal, or the other way round")
+	}
+}
+
+// TestReport checks medians and ratios, and that the table and the file have them.
+func TestReport(t *testing.T) {
+	t.Parallel()
+	r := &report{Versions: map[string]string{clickhouse: "26"}}
+	for _, v := range []float64{1, 9, 2} {
+		r.add("ingest", "events/s", recount, 100*v)
+		r.add("ingest", "events/s", clickhouse, 400*v)
+	}
+	r.add("only ours", "MiB", recount, 0.125)
+	var out bytes.Buffer
+	if err := r.print(&out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"ingest  events/s      200         800          0.25",
+		"only ours       MiB    0.125",
 	} {
-		b.Run(name, func(b *testing.B) {
-			for range 20 {
-				ask(b, c, q)
-			}
-			var took []time.Duration
-			used := cpuTime(b)
-			for range 300 {
-				began := time.Now()
-				ask(b, c, q)
-				took = append(took, time.Since(began))
-			}
-			b.ReportMetric((cpuTime(b)-used).Seconds()*1e3/float64(len(took)), "cpu-ms")
-			slices.Sort(took)
-			b.ReportMetric(float64(took[len(took)/2].Microseconds())/1e3, "p50-ms")
-			b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1e3, "p99-ms")
-			b.ReportMetric(metric(b, stack.URL(), "recount_batch_rows_total"), "cells")
-		})
-	}
-}
-
-// flightsQuery counts the flights of the day of all events.
-const flightsQuery = `{"view":"departures","measures":["flights"],` +
-	`"from":"2024-01-01T00:00:00Z","to":"2024-01-02T00:00:00Z"}`
-
-// BenchmarkVisible measures the time from an acknowledgement until an answer counts the event.
-func BenchmarkVisible(b *testing.B) {
-	stack, stop := startServer(b, dense)
-	defer stop()
-	c := connect(b, client.Config{URL: stack.URL()})
-	var took []time.Duration
-	for i := range 200 {
-		body := bytes.ReplaceAll(bodies(1, "v")[0][:230], []byte(`"id":"v`), fmt.Appendf(nil, `"id":"x%d-`, i))
-		body = body[:bytes.IndexByte(body, '\n')+1]
-		if _, err := c.SendLines(context.Background(), body); err != nil {
-			b.Fatal(err)
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the table lacks %q:\n%s", want, &out)
 		}
-		began := time.Now()
-		for {
-			var rows []struct{ Flights int }
-			if _, err := c.Query(context.Background(), parseQuery(flightsQuery), &rows); err != nil {
-				b.Fatal(err)
-			}
-			if len(rows) > 0 && rows[0].Flights > i {
-				break
-			}
-		}
-		took = append(took, time.Since(began))
 	}
-	slices.Sort(took)
-	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1e3, "p50-ms")
-	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1e3, "p99-ms")
-}
-
-// connect returns a client that is closed when the benchmark ends.
-func connect(b *testing.B, cfg client.Config) *client.Client {
-	b.Helper()
-	c, err := client.New(cfg)
-	if err != nil {
-		b.Fatal(err)
+	file := filepath.Join(t.TempDir(), "bench.json")
+	if err := r.write(file); err != nil {
+		t.Fatal(err)
 	}
-	b.Cleanup(c.Close)
-	return c
-}
-
-// parseQuery reads a query that a benchmark holds as text.
-func parseQuery(text string) *query.Query {
-	q, err := query.Parse([]byte(text))
-	if err != nil {
-		panic(err)
+	var back report
+	raw, err := os.ReadFile(file)
+	if err == nil {
+		err = json.Unmarshal(raw, &back)
 	}
-	return q
-}
-
-// ask sends a query and reads its answer without decoding it.
-func ask(b *testing.B, c *client.Client, text string) {
-	b.Helper()
-	answer, err := c.QueryAs(context.Background(), parseQuery(text), client.JSON)
-	if err != nil {
-		b.Fatal(err)
+	if err != nil || back.Rows[0].Median[clickhouse] != 800 || !back.Rows[0].Higher || back.Rows[1].Higher {
+		t.Errorf("the file has %+v, %v", back.Rows[0], err)
 	}
-	if _, err := io.Copy(io.Discard, answer); err != nil {
-		b.Fatal(err)
+	if p := percentile([]float64{3, 1, 2}, 0.5); p != 2 {
+		t.Errorf("the median of 1, 2, 3 is %g", p)
 	}
-	if err := answer.Close(); err != nil {
-		b.Fatal(err)
-	}
-}
-
-// recompute runs the job and waits for its end.
-func recompute(b *testing.B, c *client.Client) {
-	b.Helper()
-	if _, err := c.RunJob(context.Background(), "recompute"); err != nil {
-		b.Fatal(err)
-	}
-}
-
-// metric returns the sum of a metric over its labels.
-func metric(b *testing.B, url, name string) float64 {
-	b.Helper()
-	resp, err := http.Get(url + "/metrics")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	if err != nil {
-		b.Fatal(err)
-	}
-	total := 0.0
-	for line := range bytes.Lines(raw) {
-		rest, ok := bytes.CutPrefix(line, []byte(name))
-		if !ok || len(rest) == 0 || rest[0] != ' ' && rest[0] != '{' {
-			continue
-		}
-		v, err := strconv.ParseFloat(string(bytes.TrimSpace(rest[bytes.LastIndexByte(rest, ' '):])), 64)
-		if err != nil {
-			b.Fatal(err)
-		}
-		total += v
-	}
-	return total
 }

@@ -1,4 +1,4 @@
-package bench
+package main
 
 import (
 	"context"
@@ -38,7 +38,7 @@ type group struct {
 // and exactly after it.
 func BenchmarkSpeedError(b *testing.B) {
 	const rounds, groups, perRound = 6, 100, 400_000
-	p := startProcess(b, b.TempDir(), errorConfig)
+	p := startTestServer(b, b.TempDir(), errorConfig)
 	defer p.kill()
 	errs := map[string][]float64{}
 	stated := 0
@@ -46,10 +46,10 @@ func BenchmarkSpeedError(b *testing.B) {
 	sketched := 0
 	for round := range rounds {
 		day := time.Date(2024, 1, 1+round, 0, 0, 0, 0, time.UTC)
-		sendAll(b, p.url, hitBodies(round, groups, perRound, day), 8)
+		send(b, p, hitBodies(round, groups, perRound, day))
 		live := waitForLive(b, p.url, day, perRound)
-		waitUntilLanded(b, p.url, (round+1)*perRound)
-		recompute(b, connect(b, client.Config{URL: p.url}))
+		must(b, p.waitUntilLanded((round+1)*perRound))
+		must(b, p.recompute())
 		exact := measures(b, p.url, day, "exact")
 		if len(live) != len(exact) || len(live) != groups {
 			b.Fatalf("got %d groups live and %d exact, want %d", len(live), len(exact), groups)
@@ -91,9 +91,9 @@ func hitBodies(round, groups, n int, day time.Time) [][]byte {
 	rng := rand.New(rand.NewPCG(uint64(round), 3))
 	zipf := rand.NewZipf(rng, 1.1, 20, uint64(groups-1))
 	var out [][]byte
-	for i := 0; i < n; i += batch {
+	for i := 0; i < n; i += 1000 {
 		var body []byte
-		for j := i; j < i+batch; j++ {
+		for j := i; j < i+1000; j++ {
 			page := zipf.Uint64()
 			if j < groups {
 				page = uint64(j) // Every page occurs.

@@ -1,4 +1,4 @@
-package bench
+package main
 
 import (
 	"context"
@@ -39,7 +39,7 @@ const maxRatedLatency = 250.0
 // and the server are separate processes on the same processors. The count must be exact after
 // each step.
 func BenchmarkOverload(b *testing.B) {
-	p := startProcess(b, b.TempDir(), overloadConfig)
+	p := startTestServer(b, b.TempDir(), overloadConfig)
 	defer p.kill()
 	step := overload{b: b, p: p}
 	step.run(20_000, 3*time.Second) // warms up
@@ -78,7 +78,7 @@ func BenchmarkOverload(b *testing.B) {
 // overload is a server that gets one load after another.
 type overload struct {
 	b     *testing.B
-	p     *process
+	p     *server
 	count int64 // count is the number of events that the view must count.
 }
 
@@ -86,10 +86,8 @@ type overload struct {
 // event once. It also returns the server's peak memory in MiB.
 func (o *overload) run(rate float64, d time.Duration) (s load.Summary, peak float64) {
 	o.b.Helper()
-	path, err := program()
-	if err != nil {
-		o.b.Fatal(err)
-	}
+	program, err := built()
+	must(o.b, err)
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -103,8 +101,8 @@ func (o *overload) run(rate float64, d time.Duration) (s load.Summary, peak floa
 			}
 		}
 	})
-	out, err := exec.Command(path, "load", "--url", o.p.url, "--rate", fmt.Sprint(rate), "--duration", d.String(),
-		"--duplicates", "0.02", "--late", "0.02", "--malformed", "0.001", "--json").Output()
+	out, err := exec.Command(program.path, "load", "--url", o.p.url, "--rate", fmt.Sprint(rate),
+		"--duration", d.String(), "--duplicates", "0.02", "--late", "0.02", "--malformed", "0.001", "--json").Output()
 	close(stop)
 	wg.Wait()
 	if err != nil {

@@ -1,12 +1,9 @@
-package bench
+package main
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"time"
-
-	"recount/deploy/client"
 )
 
 // BenchmarkRestart kills a server whose log holds the given number of events. It measures the time
@@ -14,30 +11,26 @@ import (
 func BenchmarkRestart(b *testing.B) {
 	for _, events := range []int{1_000_000, 10_000_000} {
 		b.Run(fmt.Sprint(events), func(b *testing.B) {
-			dir := b.TempDir()
-			config := fmt.Sprintf(configuration, dense)
-			p := startProcess(b, dir, config)
+			shape := &shapes()[0]
+			p := startTestServer(b, b.TempDir(), shape.configuration())
+			count := 0
 			for sent := 0; sent < events; sent += 1_000_000 {
-				sendAll(b, p.url, bodies(1000, fmt.Sprintf("%d-", sent)), 8)
+				all, lines, err := shape.bodies(1_000_000, 1000, uint64(sent))
+				must(b, err)
+				send(b, p, all)
+				count += lines
 			}
-			if !waitUntilCounted(b, p.url, events, 2*time.Minute) {
-				b.Fatal("not all events were counted within two minutes")
-			}
-			for _, published := range []bool{false, true} {
-				if published {
-					waitUntilLanded(b, p.url, 0)
-					recompute(b, connect(b, client.Config{URL: p.url}))
+			must(b, p.waitUntilLanded(count))
+			want, err := p.total(shape)
+			must(b, err)
+			for _, unit := range []string{"s-unpublished", "s-published"} {
+				if unit == "s-published" {
+					must(b, p.recompute())
 				}
 				p.kill()
 				began := time.Now()
-				p = startProcess(b, dir, config)
-				if !waitUntilCounted(b, p.url, events, time.Minute) {
-					b.Fatal("the restarted server did not count all events within a minute")
-				}
-				unit := "s-unpublished"
-				if published {
-					unit = "s-published"
-				}
+				must(b, p.start())
+				must(b, waitUntilCounted(p, shape, want, time.Minute))
 				b.ReportMetric(time.Since(began).Seconds(), unit)
 			}
 			p.kill()
@@ -45,21 +38,28 @@ func BenchmarkRestart(b *testing.B) {
 	}
 }
 
-// waitUntilCounted reports whether the server is ready and counts the events within the limit.
-func waitUntilCounted(b *testing.B, url string, events int, limit time.Duration) bool {
-	b.Helper()
-	c := connect(b, client.Config{URL: url, Retry: client.Retry{Attempts: 1}, Breaker: client.Breaker{Failures: -1}})
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	for ; ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
-		if c.Ready(ctx) != nil {
-			continue
+// total asks for the number of events.
+func (s *server) total(shape *shape) (string, error) {
+	raw, err := s.query(questions[0].body(shape, "merged", 0))
+	if err != nil {
+		return "", err
+	}
+	rows, err := answerOf(raw, "hits")
+	if err != nil || len(rows) != 1 {
+		return "", fmt.Errorf("%w: %s", err, raw)
+	}
+	return rows[0][0], nil
+}
+
+// waitUntilCounted waits until the server answers and counts the events.
+func waitUntilCounted(s *server, shape *shape, want string, limit time.Duration) error {
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		got, err := s.total(shape)
+		if err == nil && got == want {
+			return nil
 		}
-		var rows []struct{ Flights int }
-		_, err := c.Query(ctx, parseQuery(flightsQuery), &rows)
-		if err == nil && len(rows) == 1 && rows[0].Flights == events {
-			return true
+		if time.Since(began) > limit {
+			return fmt.Errorf("the restarted server counts %s after %s, want %s: %w", got, limit, want, err)
 		}
 	}
-	return false
 }

@@ -1,10 +1,9 @@
-package bench
+package main
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -26,10 +25,9 @@ func BenchmarkVerify(b *testing.B) {
 		b.Run(fmt.Sprintf("%dk", verifyRate*seconds/1000), func(b *testing.B) {
 			dir := b.TempDir()
 			acks := filepath.Join(dir, "acks")
-			p := startProcess(b, dir,
-				strings.Replace(fmt.Sprintf(configuration, dense), `recompute: {schedule: ""}`,
-					`recompute: {schedule: "@every 5s"}`, 1))
-			out, err := recount(b, "load", "--url", p.url, "--rate", fmt.Sprint(verifyRate), "--duration",
+			p := startTestServer(b, dir, strings.Replace(shapes()[0].configuration(), `recompute: {schedule: ""}`,
+				`recompute: {schedule: "@every 5s"}`, 1))
+			out, err := recountCommand(b, "load", "--url", p.url, "--rate", fmt.Sprint(verifyRate), "--duration",
 				fmt.Sprint(seconds, "s"),
 				"--retry", "--duplicates", "0.05", "--late", "0.1", "--malformed", "0.001", "--answers", "0.3",
 				"--ack-log", acks).CombinedOutput()
@@ -38,14 +36,11 @@ func BenchmarkVerify(b *testing.B) {
 				b.Fatalf("recount load: %v\n%s", err, out)
 			}
 			publishAll(b, p)
-			_ = p.cmd.Process.Signal(os.Interrupt)
-			if err := p.cmd.Wait(); err != nil {
-				b.Fatalf("recount up: %v\n%s", err, &p.logs)
-			}
+			must(b, p.stop())
 			peak := int64(0)
 			b.ResetTimer()
 			for range b.N {
-				cmd := recount(b, "verify", "--config", filepath.Join(dir, "recount.yaml"), "--data-dir",
+				cmd := recountCommand(b, "verify", "--config", filepath.Join(dir, "recount.yaml"), "--data-dir",
 					filepath.Join(dir, "data"), "--ack-log", acks)
 				if out, err := cmd.CombinedOutput(); err != nil {
 					b.Fatalf("recount verify: %v\n%s", err, out)
@@ -57,21 +52,17 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
-// recount returns a command of the program that is not started yet.
-func recount(b *testing.B, args ...string) *exec.Cmd {
+// recountCommand returns a command of the program that is not started yet.
+func recountCommand(b *testing.B, args ...string) *exec.Cmd {
 	b.Helper()
-	path, err := program()
-	if err != nil {
-		b.Fatal(err)
-	}
-	cmd := exec.Command(path, args...)
-	cmd.Dir = filepath.Join("..", "..", "..")
-	return cmd
+	program, err := built()
+	must(b, err)
+	return command(program.root, program.path, args...)
 }
 
 // publishAll runs the job recompute several times, so that all events have time to land before the
 // last run.
-func publishAll(b *testing.B, p *process) {
+func publishAll(b *testing.B, p *server) {
 	b.Helper()
 	for range 3 {
 		time.Sleep(2 * time.Second)

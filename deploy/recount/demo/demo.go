@@ -76,7 +76,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	flights, err := readFlights(file, o.Rows)
+	flights, err := ReadFlights(file, o.Rows)
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func configure(dir string, settings map[string]string) (server.Config, error) {
 }
 
 // play sends the flights, asks for the counts and compares them.
-func play(ctx context.Context, o Options, running *server.Server, f *flights, file string) error {
+func play(ctx context.Context, o Options, running *server.Server, f *Flights, file string) error {
 	d := &director{out: o.Out, flights: f, acked: map[int]uint64{}}
 	queries, err := client.New(client.Config{URL: running.URL()})
 	if err != nil {
@@ -125,7 +125,7 @@ func play(ctx context.Context, o Options, running *server.Server, f *flights, fi
 	}
 	defer d.sender.Close()
 	fmt.Fprintf(o.Out, "recount is up at %s\nreplaying %d flights of the first half of 2001 as CloudEvents over HTTP\n",
-		running.URL(), f.len())
+		running.URL(), f.Len())
 	started := time.Now()
 	if err := d.replay(ctx, o.Seed); err != nil {
 		return err
@@ -145,7 +145,7 @@ func play(ctx context.Context, o Options, running *server.Server, f *flights, fi
 	if err != nil {
 		return err
 	}
-	truth, err := countFile(ctx, running.ClickHouse(), file, f.len())
+	truth, err := countFile(ctx, running.ClickHouse(), file, f.Len())
 	if err != nil {
 		return fmt.Errorf("count the source file with ClickHouse: %w", err)
 	}

@@ -27,7 +27,7 @@ type director struct {
 	out     io.Writer
 	api     *api
 	sender  *client.Client
-	flights *flights
+	flights *Flights
 
 	plan     *replay
 	sendTime time.Duration

@@ -12,8 +12,8 @@ import (
 	"github.com/parquet-go/parquet-go"
 )
 
-// flights are the columns of the source file: departures of US flights in the first half of 2001, in order of time.
-type flights struct {
+// Flights are the columns of the source file: departures of US flights in the first half of 2001, in order of time.
+type Flights struct {
 	date        []int64  // date is in microseconds since 1970.
 	delay       []int16  // delay is in minutes.
 	distance    []int16  // distance is in miles.
@@ -22,7 +22,8 @@ type flights struct {
 	airports    []string
 }
 
-func (f *flights) len() int { return len(f.date) }
+// Len is the number of flights.
+func (f *Flights) Len() int { return len(f.date) }
 
 // FlightsFile is the path of the sample data in a folder of npm modules.
 const FlightsFile = "vega-datasets/data/flights-3m.parquet"
@@ -49,8 +50,8 @@ func FindFlights() (string, error) {
 		"name the file with --file")
 }
 
-// readFlights reads the first n rows of the file, or all rows when n is 0.
-func readFlights(path string, n int) (*flights, error) {
+// ReadFlights reads the first n rows of the file, or all rows when n is 0.
+func ReadFlights(path string, n int) (*Flights, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open sample data: %w", err)
@@ -68,7 +69,7 @@ func readFlights(path string, n int) (*flights, error) {
 	if n > 0 && n < rows {
 		rows = n
 	}
-	f := &flights{}
+	f := &Flights{}
 	indexes := map[string]uint16{}
 	airport := func(v parquet.Value) uint16 {
 		index, ok := indexes[string(v.ByteArray())]
@@ -141,8 +142,8 @@ func drain(values parquet.ValueReader, buf []parquet.Value, n int, add func(parq
 	return n, nil
 }
 
-// appendEvent appends flight i as a CloudEvent and a newline.
-func (f *flights) appendEvent(dst []byte, i int) []byte {
+// AppendEvent appends flight i as a CloudEvent and a newline.
+func (f *Flights) AppendEvent(dst []byte, i int) []byte {
 	dst = append(dst, `{"specversion":"1.0","id":"flight-`...)
 	dst = strconv.AppendInt(dst, int64(i), 10)
 	dst = append(dst, `","source":"flights-3m","type":"flight.departed","time":"`...)

@@ -7,7 +7,7 @@ import (
 // replay turns flights into events as a real client would deliver them: most in order of time, some hours late, some
 // twice, some malformed. It is a pure function of its seed.
 type replay struct {
-	flights *flights
+	flights *Flights
 	rng     *rand.Rand
 	next    int           // next is the next flight in order of time.
 	held    map[int][]int // held are late flights and copies, by the value of next at which they are sent.
@@ -24,7 +24,7 @@ const (
 	maxDelay       = 60_000
 )
 
-func newReplay(f *flights, seed uint64) *replay {
+func newReplay(f *Flights, seed uint64) *replay {
 	return &replay{flights: f, rng: rand.New(rand.NewPCG(seed, 1)), held: map[int][]int{}}
 }
 
@@ -45,9 +45,9 @@ var malformed = []string{
 // 0 when all of them have been sent.
 func (r *replay) batch(dst []byte, n int) ([]byte, int) {
 	lines := 0
-	for lines < n && (r.next < r.flights.len() || len(r.held) > 0) {
+	for lines < n && (r.next < r.flights.Len() || len(r.held) > 0) {
 		dst, lines = r.release(dst, lines)
-		if r.next < r.flights.len() {
+		if r.next < r.flights.Len() {
 			dst, lines = r.step(dst, lines)
 		}
 		r.next++
@@ -59,7 +59,7 @@ func (r *replay) batch(dst []byte, n int) ([]byte, int) {
 // release appends the events that were held back until now.
 func (r *replay) release(dst []byte, lines int) ([]byte, int) {
 	for _, i := range r.held[r.next] {
-		dst = r.flights.appendEvent(dst, i)
+		dst = r.flights.AppendEvent(dst, i)
 		lines++
 	}
 	delete(r.held, r.next)
@@ -78,7 +78,7 @@ func (r *replay) step(dst []byte, lines int) ([]byte, int) {
 		sent = r.hold(r.next)
 		r.late++
 	} else {
-		dst = r.flights.appendEvent(dst, r.next)
+		dst = r.flights.AppendEvent(dst, r.next)
 		lines++
 	}
 	if r.rng.Float64() < duplicateShare {
@@ -97,5 +97,5 @@ func (r *replay) hold(i int) int {
 
 // total estimates the number of lines, for the progress bar.
 func (r *replay) total() int {
-	return int(float64(r.flights.len()) * (1 + duplicateShare + malformedShare))
+	return int(float64(r.flights.Len()) * (1 + duplicateShare + malformedShare))
 }

@@ -9,8 +9,8 @@ import (
 )
 
 // sampleFlights returns n flights, five seconds apart.
-func sampleFlights(n int) *flights {
-	f := &flights{airports: []string{"ORD", "ATL", "SFO"}}
+func sampleFlights(n int) *Flights {
+	f := &Flights{airports: []string{"ORD", "ATL", "SFO"}}
 	for i := range n {
 		f.date = append(f.date, 978307200_000000+int64(i)*5_000000)
 		f.delay = append(f.delay, int16(i%90-10))
@@ -22,7 +22,7 @@ func sampleFlights(n int) *flights {
 }
 
 // replayAll returns everything that a replay sends, in requests of a size.
-func replayAll(f *flights, seed uint64, batch int) ([]byte, *replay) {
+func replayAll(f *Flights, seed uint64, batch int) ([]byte, *replay) {
 	r := newReplay(f, seed)
 	var all []byte
 	for {
