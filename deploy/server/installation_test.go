@@ -257,6 +257,52 @@ func TestForeignParts(t *testing.T) {
 	}
 }
 
+// TestForeignSnapshot copies a snapshot of another installation, which ends after the log, into the folder of the
+// real-time views. It must not look as if the log had lost its end (L5). It is not parallel: a process has one embedded
+// ClickHouse.
+func TestForeignSnapshot(t *testing.T) {
+	mine := countedConfig(t)
+	publishHits(t, mine, 0, 30, 30)
+	other := countedConfig(t)
+	s, err := Open(t.Context(), other, Options{Roles: AllRoles})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := run(t, s)
+	for i := range 20 {
+		postHits(t, s, 10*i, 10*i+10)
+	}
+	publishAll(t, s, 200)
+	stop()
+	foreign, err := filepath.Glob(filepath.Join(other.DataDir, "speed", "p*-*"))
+	if err != nil || len(foreign) == 0 {
+		t.Fatal(foreign, err)
+	}
+	for _, path := range foreign {
+		raw, err := os.ReadFile(path)
+		name := filepath.Base(path)
+		if strings.HasSuffix(name, ".snap") {
+			name = strings.Replace(name, "-0", "-1", 1) // Its number is higher than those of mine.
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(mine.DataDir, "speed", name), raw, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s, err = Open(t.Context(), mine, Options{Roles: AllRoles}); err != nil {
+		t.Fatal(err)
+	}
+	defer run(t, s)()
+	for _, chain := range s.chains {
+		if chain.Head.Epoch != 1 {
+			t.Errorf("partition %d was sealed for the snapshot of another installation", chain.Partition)
+		}
+	}
+	publishAll(t, s, 30)
+}
+
 // TestHoleOfAnotherLog gives messages up while the log is missing. Nothing may be recorded: the log that belongs here
 // has the messages. It is not parallel: a process has one embedded ClickHouse.
 func TestHoleOfAnotherLog(t *testing.T) {

@@ -14,6 +14,7 @@ func (s *Server) openSpeed(ctx context.Context) error {
 		return nil
 	}
 	rc := s.cfg.realtime()
+	rc.Installation = s.installation.ID
 	rc.Logger = s.logger
 	rc.Registerer = s.registry
 	oldest := s.publisher.OldestKept()

@@ -32,7 +32,7 @@ func checkSameRing(t *testing.T, got, want *ring) {
 // newestOf reads the newest snapshot as a start does.
 func newestOf(t *testing.T, dir string) (*snapshots, *snapshot) {
 	t.Helper()
-	s := newSnapshots(dir, 0)
+	s := newSnapshots(dir, "", 0)
 	names, err := s.list()
 	if err != nil || len(names) == 0 {
 		t.Fatalf("got the files %v, %v", names, err)
@@ -52,7 +52,7 @@ func TestBlocks(t *testing.T) {
 	t.Parallel()
 	const rounds, each, window = 600, 100, 20_000
 	dir := t.TempDir()
-	files := newSnapshots(dir, 0)
+	files := newSnapshots(dir, "", 0)
 	s := &files
 	rng := rand.New(rand.NewPCG(1, 1))
 	r := &ring{lineage: rng.Uint64()}
@@ -100,7 +100,7 @@ func TestDamagedBlocks(t *testing.T) {
 	t.Parallel()
 	for _, remove := range []bool{false, true} {
 		dir := t.TempDir()
-		s := newSnapshots(dir, 0)
+		s := newSnapshots(dir, "", 0)
 		r := &ring{lineage: 1}
 		rng := rand.New(rand.NewPCG(2, 2))
 		for i, n := range []int{1000, 10} {
@@ -128,7 +128,7 @@ func TestDamagedBlocks(t *testing.T) {
 		if _, err := s.read(s.name(2), nil); !errors.Is(err, errSnapshot) {
 			t.Errorf("the newest snapshot: got %v", err)
 		}
-		at, found, err := SnapshotOffset(dir, 0)
+		at, found, err := SnapshotOffset(dir, "", 0)
 		if err != nil || !found || at.Seq != 1 {
 			t.Errorf("got the offset %v, %v, %v", at, found, err)
 		}
@@ -139,7 +139,7 @@ func TestDamagedBlocks(t *testing.T) {
 func TestBlocksOfAnotherRing(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s := newSnapshots(dir, 0)
+	s := newSnapshots(dir, "", 0)
 	rng := rand.New(rand.NewPCG(3, 3))
 	for i := range uint64(2) {
 		r := &ring{lineage: i + 1}
@@ -159,10 +159,11 @@ func TestBlockFormatIsFrozen(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	p := goldenPartition(t, dir)
+	p.cfg.Installation = "GOLDEN"
 	if err := p.snapshots.write(p.capture()); err != nil {
 		t.Fatal(err)
 	}
-	for name, golden := range map[string]string{p.snapshots.name(p.snapshots.newest): "partition_3.snap",
+	for name, golden := range map[string]string{p.snapshots.name(p.snapshots.newest): "partition_4.snap",
 		p.snapshots.blockName(p.snapshots.newest): "partition_3.ids"} {
 		got, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
@@ -190,7 +191,7 @@ func TestSnapshotOfVersion2(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := newSnapshots(dir, 0)
+	files := newSnapshots(dir, "", 0)
 	if err := os.WriteFile(filepath.Join(dir, files.name(1)), golden, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -205,5 +206,37 @@ func TestSnapshotOfVersion2(t *testing.T) {
 	checkSameRing(t, &next.ring, &old.ring)
 	if len(next.blocks) != 1 {
 		t.Errorf("got %d blocks", len(next.blocks))
+	}
+}
+
+// TestSnapshotNamesItsInstallation reads a folder whose newest snapshot is of another installation. It is not used, and
+// one from before snapshots named their installation is.
+func TestSnapshotNamesItsInstallation(t *testing.T) {
+	t.Parallel()
+	for installation, want := range map[string]uint64{"GOLDEN": 2, "ANOTHER": 1, "": 2} {
+		dir := t.TempDir()
+		files := newSnapshots(dir, installation, 0)
+		for number, golden := range map[uint64]string{1: "partition_3.snap", 2: "partition_4.snap"} {
+			raw, err := os.ReadFile(filepath.Join("testdata", golden))
+			if err == nil {
+				err = os.WriteFile(filepath.Join(dir, files.name(number)), raw, 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		raw, err := os.ReadFile(filepath.Join("testdata", "partition_3.ids")) // The block has not changed since.
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, files.blockName(1)), raw, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for number := uint64(1); number <= 2; number++ {
+			_, err := files.read(files.name(number), nil)
+			if used := err == nil; used != (number <= want) || err != nil && !errors.Is(err, errSnapshot) {
+				t.Errorf("installation %q, snapshot %d: used %v, %v", installation, number, used, err)
+			}
+		}
 	}
 }

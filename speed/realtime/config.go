@@ -27,6 +27,8 @@ const maxWindowEntries = 1 << 31
 type Config struct {
 	// Dir is the folder of the snapshots. Open creates it, and only one process may use it.
 	Dir string
+	// Installation is the id of the installation (I8). Snapshots name it, and those that name another are not used.
+	Installation string
 	// Window is how long an id is remembered after its message was appended (D2).
 	Window time.Duration
 	// WindowEntries bounds the ids that all partitions together remember. Each has an even share and

@@ -43,14 +43,14 @@
 // The id window has its own budget, Config.WindowEntries, which the partitions share too. An entry
 // needs about 27 bytes, and an event with an assigned time has two entries.
 //
-// # Snapshot file, version 3
+// # Snapshot file, version 4
 //
 // One file holds one partition at a segment boundary, the start of its open segment. The
 // name is pPPP-NNNNNNNNNNNNNNNNNNNN.snap: partition and a number that only grows. Numbers are
 // little endian; a list is its length as uint64 and its items; text is a list of bytes.
 //
 //	offset size
-//	0      8    magic "RCNSNAP3"
+//	0      8    magic "RCNSNAP4"
 //	8      …    sections, each:
 //	            0  1  kind
 //	            1  8  length n of the payload
@@ -62,7 +62,8 @@
 //	  uint64 base: the first message in the segments,
 //	  uint64 next: the first message not in the snapshot,
 //	  list of epochs: uint32 epoch, uint64 start, int64 cut interval in nanoseconds, int64 rows, int64 bytes,
-//	  list of views by name: text name, text digest, text event type.
+//	  list of views by name: text name, text digest, text event type,
+//	  text id of the installation (I8).
 //	kind 2, segment, once for each, in order
 //	  uint64 start, uint64 end, uint64 events, uint64 duplicates, int64 newest append time,
 //	  for each event type that has views, by name: uint8 present, and if it is 1
@@ -91,7 +92,8 @@
 //	  identities are forgotten, uint64 how many follow, uint32 CRC-32C of the block
 //	kind 5, end, once, last: uint64 number of sections before it
 //
-// A file of version 2 has sections of kind 4 in place of kind 7. It is read, and the next snapshot has version 3.
+// A file of version 3 does not name the installation. One of version 2 also has sections of kind 4 in place of kind 7.
+// Both are read, and the next snapshot has version 4. A file of another installation is not used.
 //
 // In version 1, "RCNSNAP1", a sum of floats was uint64 values and the rounded float64, and values of fields
 // that were declared late were missing. So its segments are not used, and their messages are counted again.

@@ -74,7 +74,7 @@ func newPartition(id, count int, cfg Config, c *catalog.Catalog, plan *plan, sta
 		budget: max(1, cfg.Memory/int64(count)), source: source, logger: cfg.Logger.With("partition", id),
 		wake: make(chan struct{}, 1), floor: start.OldestKept, replay: max(start.OldestKept, start.ReplayFrom),
 	}
-	p.snapshots = newSnapshots(cfg.Dir, id)
+	p.snapshots = newSnapshots(cfg.Dir, cfg.Installation, id)
 	p.logEnd.maxLag = cfg.MaxLag
 	p.logEnd.begin(start.LogNext, false)
 	return p

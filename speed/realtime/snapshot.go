@@ -10,11 +10,12 @@ import (
 	"recount/schemas/position"
 )
 
-// A file of version 3 refers to blocks of identities. Files of versions 1 and 2 hold the identities themselves.
-// In version 1, sums of floats were rounded and values of fields that were declared late were missing, so its
-// segments are not used.
+// A file of version 4 names the installation. One of version 3 or later refers to blocks of identities, and those of
+// versions 1 and 2 hold the identities themselves. In version 1, sums of floats were rounded and values of fields that
+// were declared late were missing, so its segments are not used.
 const (
-	snapshotMagic = "RCNSNAP3"
+	snapshotMagic = "RCNSNAP4"
+	magicVersion3 = "RCNSNAP3"
 	magicVersion2 = "RCNSNAP2"
 	magicVersion1 = "RCNSNAP1"
 )
@@ -45,6 +46,7 @@ type snapshot struct {
 	base, next                uint64
 	epochs                    []position.EpochStart
 	views                     []viewID
+	installation              string        // empty in a file of version 1, 2 or 3
 	segments                  []*segment    // nil if the views are not those of the plan
 	marks                     []segmentMark // the last one is at next
 	ring                      ring
@@ -77,6 +79,7 @@ func (p *partition) capture() *snapshot {
 		next:           p.open.start,
 		epochs:         p.epochs,
 		views:          p.plan.viewIDs(),
+		installation:   p.cfg.Installation,
 		segments:       p.closed[:len(p.closed):len(p.closed)],
 		marks:          p.frozen.marks,
 		ring:           p.frozen.ring,
@@ -87,8 +90,11 @@ func (p *partition) capture() *snapshot {
 func (s *snapshot) write(w io.Writer) error {
 	out := sectionWriter{writer: bufio.NewWriterSize(w, 64<<10)}
 	magic := snapshotMagic
-	if s.blocks == nil {
+	switch {
+	case s.blocks == nil:
 		magic = magicVersion2
+	case s.installation == "":
+		magic = magicVersion3
 	}
 	_, out.err = out.writer.WriteString(magic)
 	out.write(kindHead, s.encodeHead)
@@ -162,10 +168,13 @@ func (s *snapshot) encodeHead(b []byte) []byte {
 	for _, v := range s.views {
 		b = appendText(appendText(appendText(b, v.name), v.digest), v.event)
 	}
+	if s.blocks != nil && s.installation != "" {
+		b = appendText(b, s.installation)
+	}
 	return b
 }
 
-func (s *snapshot) decodeHead(d *decoder) {
+func (s *snapshot) decodeHead(d *decoder, magic string) {
 	s.partition = int(d.uint32())
 	s.partitionCount = int(d.uint32())
 	s.bucket = d.int64()
@@ -178,6 +187,9 @@ func (s *snapshot) decodeHead(d *decoder) {
 	}
 	for range d.count(24) {
 		s.views = append(s.views, viewID{d.text(), d.text(), d.text()})
+	}
+	if magic == snapshotMagic {
+		s.installation = d.text()
 	}
 	if s.base > s.next {
 		d.reject("base %d is above next %d", s.base, s.next)

@@ -23,11 +23,11 @@ const (
 	keptSnapshots = 2
 )
 
-// SnapshotOffset returns the offset of the newest valid snapshot of a partition, for L5 and L6, or false
-// if there is none. It reads the whole file; in a process that runs the views, Status has the
+// SnapshotOffset returns the offset of the newest valid snapshot of a partition in an installation, for L5 and L6, or
+// false if there is none. It reads the whole file; in a process that runs the views, Status has the
 // offset. A folder that does not exist has no snapshot.
-func SnapshotOffset(dir string, partition int) (position.Offset, bool, error) {
-	s := newSnapshots(dir, partition)
+func SnapshotOffset(dir, installation string, partition int) (position.Offset, bool, error) {
+	s := newSnapshots(dir, installation, partition)
 	names, err := s.list()
 	if err != nil {
 		return position.Offset{}, false, err
@@ -47,8 +47,9 @@ func SnapshotOffset(dir string, partition int) (position.Offset, bool, error) {
 // snapshots manages the files of one partition. The number in a file's name only grows, so the newest
 // file is known even if offsets went back because the log lost its end (L5).
 type snapshots struct {
-	dir    string
-	prefix string
+	dir          string
+	prefix       string
+	installation string // empty if the owner of the files is not known
 
 	mu     sync.Mutex // held while a file is written; guards the fields below
 	newest uint64     // number of the newest file
@@ -66,8 +67,8 @@ type savedSnapshot struct {
 	failures uint64
 }
 
-func newSnapshots(dir string, partition int) snapshots {
-	return snapshots{dir: dir, prefix: fmt.Sprintf("p%03d-", partition)}
+func newSnapshots(dir, installation string, partition int) snapshots {
+	return snapshots{dir: dir, prefix: fmt.Sprintf("p%03d-", partition), installation: installation}
 }
 
 func (s *snapshots) name(number uint64) string {
@@ -98,6 +99,10 @@ func (s *snapshots) read(name string, p *plan) (*snapshot, error) {
 	snap, err := s.open(name, p)
 	if err != nil {
 		return nil, err
+	}
+	if id := snap.installation; id != "" && s.installation != "" && id != s.installation {
+		return nil, fmt.Errorf("%w: snapshot %s is of installation %s, not of %s (I8)", errSnapshot, name, id,
+			s.installation)
 	}
 	if err := s.readBlocks(snap); err != nil {
 		return nil, fmt.Errorf("snapshot %s: %w", name, err)

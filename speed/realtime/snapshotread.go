@@ -21,14 +21,15 @@ type snapshotReader struct {
 // wrap errSnapshot or are the reader's.
 func readSnapshot(r io.Reader, size int64, p *plan) (*snapshot, error) {
 	in := &snapshotReader{reader: bufio.NewReaderSize(r, 64<<10), left: size}
-	magic, err := in.read(len(snapshotMagic))
+	first, err := in.read(len(snapshotMagic))
 	if err != nil {
 		return nil, err
 	}
-	if !slices.Contains([]string{snapshotMagic, magicVersion2, magicVersion1}, string(magic)) {
+	magic := string(first) // The bytes are valid until the next read.
+	if !slices.Contains([]string{snapshotMagic, magicVersion3, magicVersion2, magicVersion1}, magic) {
 		return nil, fmt.Errorf("%w: it does not begin with %s", errSnapshot, snapshotMagic)
 	}
-	if string(magic) == magicVersion1 {
+	if magic == magicVersion1 {
 		p = nil // Its segments lack the values of fields that were declared late (I7).
 	}
 	s := &snapshot{ring: ring{lineage: rand.Uint64()}}
@@ -44,7 +45,7 @@ func readSnapshot(r io.Reader, size int64, p *plan) (*snapshot, error) {
 		before = kind
 		switch kind {
 		case kindHead:
-			s.decodeHead(d)
+			s.decodeHead(d, magic)
 		case kindSegment:
 			s.decodeSegment(d, p)
 		case kindUnconverted:
@@ -59,7 +60,7 @@ func readSnapshot(r io.Reader, size int64, p *plan) (*snapshot, error) {
 			if s.segmentsEnd(p) != s.next {
 				d.reject("the segments do not end at %d", s.next)
 			}
-			if string(magic) == magicVersion1 {
+			if magic == magicVersion1 {
 				s.views = nil
 			}
 			return s, in.end(d, missing)

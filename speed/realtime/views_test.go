@@ -375,11 +375,11 @@ func TestSnapshotsOnTime(t *testing.T) {
 	if err != nil || len(files) != keptSnapshots {
 		t.Fatalf("files: got %v, %v, want %d", files, err, keptSnapshots)
 	}
-	at, found, err := SnapshotOffset(dir, 0)
+	at, found, err := SnapshotOffset(dir, "", 0)
 	if want := (position.Offset{Epoch: 1, Seq: 6}); err != nil || !found || at != want {
 		t.Errorf("snapshot offset: got %v, %v, %v, want %v", at, found, err, want)
 	}
-	if _, found, err := SnapshotOffset(filepath.Join(dir, "none"), 0); found || err != nil {
+	if _, found, err := SnapshotOffset(filepath.Join(dir, "none"), "", 0); found || err != nil {
 		t.Errorf("snapshot offset in a missing folder: got %v, %v, want none", found, err)
 	}
 }

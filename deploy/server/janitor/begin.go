@@ -118,7 +118,7 @@ func judge(ctx context.Context, cfg Config, log Log, marks *Marks, chain *record
 	if err != nil {
 		return eventlog.Verdict{}, err
 	}
-	snapshot, _, err := realtime.SnapshotOffset(cfg.Snapshots, p)
+	snapshot, _, err := realtime.SnapshotOffset(cfg.Snapshots, cfg.Next.Installation, p)
 	if err != nil {
 		return eventlog.Verdict{}, err
 	}
