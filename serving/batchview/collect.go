@@ -40,6 +40,8 @@ type collector struct {
 
 	// overflow counts the overflowed events of the current row.
 	overflow query.Overflow
+	// countsOverflow is that of the statement.
+	countsOverflow bool
 }
 
 type dimCell struct {
@@ -108,7 +110,7 @@ func (c *collector) add(ctx context.Context) error {
 	if c.group == 0 {
 		return nil
 	}
-	if !overflowHidesEvents(c.scan) {
+	if !c.countsOverflow {
 		c.addOverflow()
 	}
 	p := c.part

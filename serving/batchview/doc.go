@@ -25,10 +25,19 @@
 // edit. Also rejected: checksums of the columns that the scan reads. With conditions it reads some rows
 // of a bucket, and no publication can state the checksums of all such sets.
 //
+// # What the proof spares
+//
+// The proof also remembers what most rows have in common, and a statement leaves out what it need not read. If the
+// pinned rows are of one tenant, it compares no tenants. If a count equals the number of events in all of them, it
+// reads the events. If no dimension has the overflow value, it does not count overflowed events. These facts are as
+// of the listing, so they hold for the rows that the statement reads, or it runs again. Over 450,000 rows a total
+// took 22 ms of processor time with all columns and conditions, and 12 ms without. A condition took 44 and 22 ms.
+//
 // # Pins
 //
 // If the table has no other rows between the first and the last pinned bucket, which the proof knows, the
-// range of buckets is the condition. Otherwise each row is compared with the pins.
+// range of buckets is the condition, or nothing if the table has no others at all. If few versions have other rows
+// there, these are excluded. Otherwise each row is compared with the pins.
 // Buckets that follow each other with one version are a run. One run is a range of the primary
 // key. Several runs are two constant strings (pins.lookup). If the range has many gaps, they are a set of
 // (bucket, ver), which ClickHouse expands in a subquery.

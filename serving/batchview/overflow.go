@@ -11,8 +11,10 @@ import (
 
 // overflowHidesEvents reports whether overflow can hide events from the scan's conditions. If it
 // cannot, the groups show all of it, and the table need not be read a second time.
-func overflowHidesEvents(scan *query.Scan) bool {
-	return slices.ContainsFunc(scan.Where, func(c query.Condition) bool { return c.Unsure() })
+func overflowHidesEvents(scan *query.Scan, f facts) bool {
+	return slices.ContainsFunc(scan.Where, func(c query.Condition) bool {
+		return c.Unsure() && !f.regular[c.Dimension]
+	})
 }
 
 // overflowColumns returns the two counts of query.Overflow over all pinned rows. inScan is the

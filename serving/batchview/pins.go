@@ -4,12 +4,15 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math/bits"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"recount/schemas/record"
+	"recount/schemas/sqlschema"
 	"recount/schemas/window"
 )
 
@@ -45,23 +48,63 @@ func pinsOf(v record.ViewState, from, to int64, bucket time.Duration) *pins {
 	return p
 }
 
-// condition returns the predicate of the pinned rows. alone says that the table has no other rows between the first
-// and the last pinned bucket.
-func (p *pins) condition(alone bool) string {
+// condition returns the predicate of the pinned rows.
+func (p *pins) condition(f facts) string {
 	last := len(p.starts) - 1
 	within := rangeCondition("_bucket", p.starts[0], p.end())
-	if alone {
+	exceptions, few := p.exceptions(f.others)
+	slots := (p.end() - p.starts[0]) / p.width
+	switch {
+	case f.known && len(f.others) == 0 && f.whole:
+		return always
+	case f.known && len(f.others) == 0:
 		return within
-	}
-	if last == 0 {
-		return within + " AND _ver = " + strconv.FormatUint(p.vers[0], 10)
-	}
-	if slots := (p.end() - p.starts[0]) / p.width; slots <= slotsPerRun*int64(len(p.starts)) {
+	case last == 0 && f.inside:
+		return isVersion(p.vers[0])
+	case last == 0:
+		return within + " AND " + isVersion(p.vers[0])
+	case f.known && few && f.whole:
+		return exceptions
+	case f.known && few:
+		return within + " AND " + exceptions
+	case slots <= slotsPerRun*int64(len(p.starts)):
 		return within + " AND _ver = " + p.lookup(slots)
 	}
 	return within + " AND (_bucket, _ver) IN (SELECT " + micros("run.1 + "+strconv.FormatInt(p.width, 10)+" * i") +
 		", run.3 FROM (SELECT arrayJoin(arrayZip(" + array(p.starts) + ", " + array(p.counts) + ", " + array(p.vers) +
 		")) AS run) ARRAY JOIN range(toUInt64(run.2)) AS i)"
+}
+
+func isVersion(ver uint64) string { return sqlschema.ColVer + " = " + strconv.FormatUint(ver, 10) }
+
+// maxExceptions is up to how many versions, and how many buckets of pinned versions, are excluded one by one.
+const maxExceptions = 16
+
+// exceptions returns the predicate of rows that are not of the given buckets and versions, unless there are too many.
+// A version that is pinned of no bucket needs one comparison, whatever the number of its buckets.
+func (p *pins) exceptions(others []record.BucketVersion) (predicate string, few bool) {
+	pinned := map[uint64]bool{}
+	for _, v := range p.vers {
+		pinned[v] = true
+	}
+	versions := map[string]bool{}
+	var buckets []string
+	for _, b := range others {
+		if !pinned[b.Ver] {
+			versions[strconv.FormatUint(b.Ver, 10)] = true
+			continue
+		}
+		bucket := micros(strconv.FormatInt(b.Bucket, 10))
+		buckets = append(buckets, "NOT (_bucket = "+bucket+" AND "+isVersion(b.Ver)+")")
+		if len(buckets) > maxExceptions {
+			return "", false
+		}
+	}
+	if len(versions) > 0 {
+		list := strings.Join(slices.Sorted(maps.Keys(versions)), ", ")
+		buckets = append(buckets, sqlschema.ColVer+" NOT IN ("+list+")")
+	}
+	return strings.Join(buckets, " AND "), len(versions) <= maxExceptions
 }
 
 // end returns the end of the last run.

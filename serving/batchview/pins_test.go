@@ -44,7 +44,7 @@ func TestPinsOfManyVersions(t *testing.T) {
 				To: start.Add(time.Duration(part*c.every) * time.Hour)}
 			scan := s.resolve(q)
 			p := pinsOf(state.Views["flights"], scan.Windows.From, scan.Windows.To, s.catalog.Bucket)
-			if got := strings.Contains(p.condition(false), "base64Decode"); got != c.strings {
+			if got := strings.Contains(p.condition(facts{}), "base64Decode"); got != c.strings {
 				t.Errorf("%d buckets every %d hours: the pins are strings: %v", c.buckets, c.every, got)
 			}
 			want := uint64(0)

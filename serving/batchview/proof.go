@@ -37,13 +37,14 @@ type proof struct {
 	running singleflight.Group
 	mu      sync.Mutex // mu guards known.
 	// known is what each part holds, by bucket and version ascending.
-	known map[string][]record.BucketVersion
+	known map[string][]content
 }
 
 // listing is the parts of a table at one moment, and what they hold together.
 type listing struct {
-	parts []string               // ascending; each names server, part and hash of the part's files
-	sums  []record.BucketVersion // by bucket and version ascending
+	parts    []string  // ascending; each names server, part and hash of the part's files
+	contents []content // by bucket and version ascending
+	oddities []string  // the columns that the bits of content.odd stand for
 }
 
 // partColumns returns the column and the FROM clause of a branch that lists the active parts of a table. A
@@ -57,39 +58,19 @@ func partColumns(table string) (column, from string) {
 // difference returns the first pinned bucket whose rows are not those in the listing, and what the listing
 // has instead. pinned must be ascending by bucket.
 func (l *listing) difference(pinned []record.BucketVersion) (want, got record.BucketVersion, differs bool) {
-	rest := l.sums
+	rest := l.contents
+	byVersion := func(c content, b record.BucketVersion) int { return compareVersions(c.BucketVersion, b) }
 	for _, want := range pinned {
-		if want.Rows == 0 {
-			continue
-		}
-		i, found := slices.BinarySearchFunc(rest, want, compareVersions)
+		i, found := slices.BinarySearchFunc(rest, want, byVersion)
 		rest = rest[i:]
-		if !found {
+		if !found && want.Rows > 0 {
 			return want, record.BucketVersion{Bucket: want.Bucket, Ver: want.Ver}, true
 		}
-		if rest[0] != want {
-			return want, rest[0], true
+		if found && rest[0].BucketVersion != want {
+			return want, rest[0].BucketVersion, true
 		}
 	}
 	return want, got, false
-}
-
-// hasOnly reports whether the listing has the rows of all pinned buckets, and between the first and the last of them
-// no rows of other versions. A comparison of every row with the pins costs more than most scans.
-func (l *listing) hasOnly(pinned []record.BucketVersion) bool {
-	if _, _, differs := l.difference(pinned); differs {
-		return false
-	}
-	versions := 0
-	for _, b := range pinned {
-		if b.Rows > 0 {
-			versions++
-		}
-	}
-	byBucket := func(b record.BucketVersion, bucket int64) int { return cmp.Compare(b.Bucket, bucket) }
-	from, _ := slices.BinarySearchFunc(l.sums, pinned[0].Bucket, byBucket)
-	to, _ := slices.BinarySearchFunc(l.sums, pinned[len(pinned)-1].Bucket+1, byBucket)
-	return to-from == versions
 }
 
 func compareVersions(a, b record.BucketVersion) int {
@@ -102,7 +83,7 @@ func (v *Views) proof(table string) *proof {
 	defer v.mu.Unlock()
 	p := v.proofs[table]
 	if p == nil {
-		p = &proof{table: table, known: map[string][]record.BucketVersion{}}
+		p = &proof{table: table, known: map[string][]content{}}
 		v.proofs[table] = p
 	}
 	return p
@@ -126,7 +107,12 @@ func (v *Views) prove(ctx context.Context, p *proof) error {
 
 // readParts lists the parts and reads the unknown ones until all parts of one listing are known.
 func (v *Views) readParts(ctx context.Context, p *proof) error {
-	checksum, err := v.checksum(ctx, p.table)
+	columns, err := v.columns(ctx, p.table)
+	if err != nil {
+		return err
+	}
+	names, odd := oddities(columns)
+	checksum, err := sqlschema.Checksum(columns)
 	if err != nil {
 		return err
 	}
@@ -137,11 +123,11 @@ func (v *Views) readParts(ctx context.Context, p *proof) error {
 		}
 		unknown := p.unknown(parts)
 		if len(unknown) == 0 {
-			p.accept(parts)
+			p.accept(parts, names)
 			return nil
 		}
 		for some := range slices.Chunk(unknown, partsAtOnce) {
-			if err := v.readContent(ctx, p, checksum, some); err != nil {
+			if err := v.readContent(ctx, p, checksum+", "+odd, some); err != nil {
 				return err
 			}
 		}
@@ -149,31 +135,30 @@ func (v *Views) readParts(ctx context.Context, p *proof) error {
 	return ErrChanging
 }
 
-// checksum returns the SQL of the checksum of a table's rows. The columns' types are ClickHouse's, because a
-// pinned publication may have a definition that is no longer declared. Wrong types give wrong checksums, so
-// nothing relies on them.
-func (v *Views) checksum(ctx context.Context, table string) (string, error) {
+// columns returns the columns of a table. Their types are ClickHouse's, because a pinned publication may have a
+// definition that is no longer declared. Wrong types give wrong checksums, so nothing relies on them.
+func (v *Views) columns(ctx context.Context, table string) ([]sqlschema.Column, error) {
 	rows, err := v.conn.Query(ctx, "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND "+
 		"table = '"+table+"' ORDER BY position")
 	if err != nil {
-		return "", fmt.Errorf("list columns: %w", err)
+		return nil, fmt.Errorf("list columns: %w", err)
 	}
 	defer rows.Close()
 	var columns []sqlschema.Column
 	for rows.Next() {
 		var c sqlschema.Column
 		if err := rows.Scan(&c.Name, &c.Type); err != nil {
-			return "", fmt.Errorf("list columns: %w", err)
+			return nil, fmt.Errorf("list columns: %w", err)
 		}
 		columns = append(columns, c)
 	}
 	if err := rows.Err(); err != nil {
-		return "", fmt.Errorf("list columns: %w", err)
+		return nil, fmt.Errorf("list columns: %w", err)
 	}
 	if len(columns) == 0 {
-		return "", &clickhouse.Exception{Code: codeUnknownTable, Message: "there is no table " + table}
+		return nil, &clickhouse.Exception{Code: codeUnknownTable, Message: "there is no table " + table}
 	}
-	return sqlschema.Checksum(columns)
+	return columns, nil
 }
 
 func (v *Views) listParts(ctx context.Context, table string) ([]string, error) {
@@ -187,35 +172,37 @@ func (v *Views) listParts(ctx context.Context, table string) ([]string, error) {
 }
 
 // readContent reads some parts. The same statement lists the parts. A part was read whole if it was there before
-// and is listed, because parts never change and never come back. The others were merged and remain unknown.
-func (v *Views) readContent(ctx context.Context, p *proof, checksum string, parts []string) error {
+// and is listed, because parts never change and never come back. The others were merged and remain unknown. sums is the
+// SQL of the checksum, and of content.odd.
+func (v *Views) readContent(ctx context.Context, p *proof, sums string, parts []string) error {
 	column, from := partColumns(p.table)
 	names := make([]string, len(parts))
 	for i, part := range parts {
 		names[i] = "'" + partName(part) + "'"
 	}
-	sql := fmt.Sprintf("SELECT toString(_part), toUnixTimestamp64Micro(%[1]s), %[2]s, toInt64(count()), %[3]s "+
+	sql := fmt.Sprintf("SELECT toString(_part), toUnixTimestamp64Micro(%[1]s), %[2]s, toInt64(count()), "+
+		"if(min(%[8]s) = max(%[8]s), toString(any(%[8]s)), ''), %[3]s "+
 		"FROM %[4]s WHERE _part IN (%[5]s) GROUP BY _part, %[1]s, %[2]s\nUNION ALL\n"+
-		"SELECT %[6]s, toInt64(0), toUInt64(0), toInt64(0), toUInt64(0) %[7]s",
-		sqlschema.Quote(sqlschema.ColBucket), sqlschema.Quote(sqlschema.ColVer), checksum, sqlschema.Quote(p.table),
-		strings.Join(names, ", "), column, from)
+		"SELECT %[6]s, toInt64(0), toUInt64(0), toInt64(0), '', toUInt64(0), toUInt64(0) %[7]s",
+		sqlschema.Quote(sqlschema.ColBucket), sqlschema.Quote(sqlschema.ColVer), sums, sqlschema.Quote(p.table),
+		strings.Join(names, ", "), column, from, sqlschema.Quote(sqlschema.ColTenant))
 	rows, err := v.conn.Query(v.proofContext(ctx, len(sql)), sql)
 	if err != nil {
 		return fmt.Errorf("read parts: %w", err)
 	}
 	defer rows.Close()
-	content := map[string][]record.BucketVersion{}
+	contents := map[string][]content{}
 	listed := map[string]bool{}
 	for rows.Next() {
 		var part string
-		var b record.BucketVersion
-		if err := rows.Scan(&part, &b.Bucket, &b.Ver, &b.Rows, &b.Checksum); err != nil {
+		var c content
+		if err := rows.Scan(&part, &c.Bucket, &c.Ver, &c.Rows, &c.tenant, &c.Checksum, &c.odd); err != nil {
 			return fmt.Errorf("read parts: %w", err)
 		}
-		if b.Rows == 0 {
+		if c.Rows == 0 {
 			listed[part] = true
 		} else {
-			content[part] = append(content[part], b)
+			contents[part] = append(contents[part], c)
 		}
 	}
 	if err := rows.Err(); err != nil {
@@ -225,7 +212,7 @@ func (v *Views) readContent(ctx context.Context, p *proof, checksum string, part
 	defer p.mu.Unlock()
 	for _, part := range parts {
 		if listed[part] {
-			p.known[part] = content[partName(part)]
+			p.known[part] = contents[partName(part)]
 		}
 	}
 	return nil
@@ -249,16 +236,16 @@ func (p *proof) unknown(parts []string) (unknown []string) {
 }
 
 // accept makes parts, which are known and ascending, the newest listing. It forgets other parts of their server.
-func (p *proof) accept(parts []string) {
+func (p *proof) accept(parts, oddities []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l := &listing{parts: parts}
+	l := &listing{parts: parts, oddities: oddities}
 	for _, part := range parts {
-		l.sums = append(l.sums, p.known[part]...)
+		l.contents = append(l.contents, p.known[part]...)
 	}
-	slices.SortFunc(l.sums, compareVersions)
-	l.sums = addUp(l.sums)
-	maps.DeleteFunc(p.known, func(part string, _ []record.BucketVersion) bool {
+	slices.SortFunc(l.contents, func(a, b content) int { return compareVersions(a.BucketVersion, b.BucketVersion) })
+	l.contents = addUp(l.contents)
+	maps.DeleteFunc(p.known, func(part string, _ []content) bool {
 		_, listed := slices.BinarySearch(parts, part)
 		return !listed && len(parts) > 0 && serverOf(part) == serverOf(parts[0])
 	})
@@ -266,15 +253,14 @@ func (p *proof) accept(parts []string) {
 }
 
 // addUp adds up neighbours of one bucket and version, in place.
-func addUp(versions []record.BucketVersion) []record.BucketVersion {
-	out := versions[:0]
-	for _, b := range versions {
-		if n := len(out); n > 0 && compareVersions(out[n-1], b) == 0 {
-			out[n-1].Rows += b.Rows
-			out[n-1].Checksum += b.Checksum
+func addUp(contents []content) []content {
+	out := contents[:0]
+	for _, c := range contents {
+		if n := len(out); n > 0 && compareVersions(out[n-1].BucketVersion, c.BucketVersion) == 0 {
+			out[n-1].add(c)
 			continue
 		}
-		out = append(out, b)
+		out = append(out, c)
 	}
 	return out
 }

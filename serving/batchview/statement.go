@@ -15,18 +15,19 @@ import (
 type statement struct {
 	sql  string
 	args []any
+	// countsOverflow says that a branch counts the overflowed events. Otherwise the groups show them.
+	countsOverflow bool
 }
 
-// build returns the statement of a scan. The pins must have at least one row. alone is that of pins.condition.
-func build(scan *query.Scan, p *pins, sketches []int32, alone bool, sums sumColumns) *statement {
-	st := &statement{}
+// build returns the statement of a scan. The pins must have at least one row.
+func build(scan *query.Scan, p *pins, sketches []int32, f facts, sums sumColumns) *statement {
+	st := &statement{countsOverflow: overflowHidesEvents(scan, f)}
 	table := sums.table(scan)
 	from := " FROM " + sqlschema.Quote(table)
-	inScan := st.inScan(scan, p.width)
+	inScan := st.inScan(scan, p.width, f)
 	conditions := st.conditions(scan)
-	pinned := p.condition(alone)
-	predicates := append([]string{pinned, inScan}, conditions...)
-	where := from + " WHERE " + strings.Join(predicates, " AND ")
+	pinned := p.condition(f)
+	where := from + " WHERE " + all(append([]string{pinned, inScan}, conditions...))
 	var branches []string
 	with := []span(nil)
 	if hasDistinct(scan) {
@@ -34,14 +35,17 @@ func build(scan *query.Scan, p *pins, sketches []int32, alone bool, sums sumColu
 	}
 	whole := len(with) == 1 && with[0] == span{scan.Windows.From, scan.Windows.To}
 	if !whole {
-		branches = append(branches, groupColumns(scan, false, sums)+where+inSpans(with, "AND NOT")+groupBy(scan))
+		branches = append(branches, groupColumns(scan, false, sums, f)+where+inSpans(with, "AND NOT")+groupBy(scan))
 	}
 	if len(with) > 0 {
 		hull := span{with[0].from, with[len(with)-1].to}
-		bucket := " AND " + rangeCondition("_bucket", hull.from-hull.from%p.width, hull.to)
-		branches = append(branches, groupColumns(scan, true, sums)+where+bucket+inSpans(with, "AND")+groupBy(scan))
+		inHull := ""
+		if !whole {
+			inHull = " AND " + rangeCondition("_bucket", hull.from-hull.from%p.width, hull.to) + inSpans(with, "AND")
+		}
+		branches = append(branches, groupColumns(scan, true, sums, f)+where+inHull+groupBy(scan))
 	}
-	if overflowHidesEvents(scan) {
+	if st.countsOverflow {
 		counts := overflowColumns(scan, inScan, conditions)
 		branches = append(branches, noGroup(scan, noPart, counts)+from+" WHERE "+pinned)
 	}
@@ -51,14 +55,29 @@ func build(scan *query.Scan, p *pins, sketches []int32, alone bool, sums sumColu
 	return st
 }
 
-// inScan returns the predicate of the pinned rows in the scan's tenant and range.
-func (st *statement) inScan(scan *query.Scan, width int64) string {
-	w := scan.Windows
-	tenant := "tenant = " + st.param(scan.Tenant, "String")
-	if w.From%width == 0 && w.To%width == 0 {
-		return tenant // The pinned buckets are exactly the range.
+// always is a predicate that holds for every row.
+const always = "1"
+
+// all returns the conjunction of predicates.
+func all(predicates []string) string {
+	needed := slices.DeleteFunc(predicates, func(p string) bool { return p == always })
+	if len(needed) == 0 {
+		return always
 	}
-	return tenant + " AND " + rangeCondition("time", w.From, w.To)
+	return strings.Join(needed, " AND ")
+}
+
+// inScan returns the predicate of the pinned rows in the scan's tenant and range.
+func (st *statement) inScan(scan *query.Scan, width int64, f facts) string {
+	w := scan.Windows
+	predicates := []string{always}
+	if f.tenant == "" || f.tenant != scan.Tenant {
+		predicates = append(predicates, sqlschema.ColTenant+" = "+st.param(scan.Tenant, "String"))
+	}
+	if w.From%width != 0 || w.To%width != 0 { // Otherwise the pinned buckets are exactly the range.
+		predicates = append(predicates, rangeCondition("time", w.From, w.To))
+	}
+	return all(predicates)
 }
 
 // inSpans returns the predicate of the time in the spans after the operator AND, or outside of
@@ -78,7 +97,7 @@ func hasDistinct(scan *query.Scan) bool {
 	return slices.ContainsFunc(scan.Measures, func(m query.Measure) bool { return m.Kind == catalog.Distinct })
 }
 
-func groupColumns(scan *query.Scan, sketches bool, sums sumColumns) string {
+func groupColumns(scan *query.Scan, sketches bool, sums sumColumns, f facts) string {
 	columns := []string{"toUInt8(1)", windowIndex(scan.Windows) + " AS _w"}
 	for _, d := range scan.GroupBy {
 		name := sqlschema.Quote(d.Name)
@@ -92,24 +111,30 @@ func groupColumns(scan *query.Scan, sketches bool, sums sumColumns) string {
 	}
 	columns = append(columns, "sum(_events)")
 	for _, m := range scan.Measures {
-		columns = append(columns, measureColumns(m, sketches, sums)...)
+		columns = append(columns, measureColumns(m, sketches, sums, f)...)
 	}
 	columns = append(columns, noPart)
 	return "SELECT " + strings.Join(append(columns, noOverflow...), ", ")
 }
 
 // measureColumns returns the aggregates of one measure. measureCell.dest has the places of their values.
-func measureColumns(m query.Measure, sketches bool, sums sumColumns) []string {
+func measureColumns(m query.Measure, sketches bool, sums sumColumns, f facts) []string {
 	name := func(suffix string) string { return sqlschema.Quote(m.Name + suffix) }
+	count := func(suffix string) string {
+		if f.regular[m.Name+suffix] {
+			return "sum(" + sqlschema.ColEvents + ")" // which the statement has already
+		}
+		return "sum(" + name(suffix) + ")"
+	}
 	switch m.Kind {
 	case catalog.Count:
-		return []string{"sum(" + name("") + ")"}
+		return []string{count("")}
 	case catalog.Sum, catalog.Avg:
 		if m.Type == catalog.Float64 {
-			return append([]string{"sum(" + name("__n") + ")"}, floatColumns(m, sums)...)
+			return append([]string{count("__n")}, floatColumns(m, sums)...)
 		}
 		sum := "sum(" + name("__sum") + ")"
-		return []string{"sum(" + name("__n") + ")", "toInt64(bitShiftRight(" + sum + ", 64))", "toUInt64(" + sum + ")"}
+		return []string{count("__n"), "toInt64(bitShiftRight(" + sum + ", 64))", "toUInt64(" + sum + ")"}
 	case catalog.Min, catalog.Max:
 		value := string(m.Kind) + "(" + name("") + ")"
 		if m.Type == catalog.Timestamp {
@@ -172,6 +197,10 @@ func floatColumns(m query.Measure, sums sumColumns) []string {
 
 func groupBy(scan *query.Scan) string {
 	out := " GROUP BY _w"
+	if runs := scan.Windows.Runs(); len(runs) == 1 && runs[0].Width == scan.View.Cell.Microseconds() {
+		// Each window is one cell, so its number is computed for each group, and not for each row.
+		out = " GROUP BY " + sqlschema.ColTime
+	}
 	for _, d := range scan.GroupBy {
 		out += ", " + sqlschema.Quote(d.Name)
 	}

@@ -118,8 +118,7 @@ func (v *Views) proven(ctx context.Context, state *record.State, scan *query.Sca
 	p := v.proof(sums.table(scan))
 	for range maxReads {
 		if proven := p.newest.Load(); proven != nil {
-			// Whether pinned rows are alone is as of the list, like all that is known of them.
-			st := build(scan, pins, opts.Sketches, proven.hasOnly(pins.versions), sums)
+			st := build(scan, pins, opts.Sketches, proven.facts(pins.versions), sums)
 			c, err := v.run(ctx, scan, st, &memory)
 			if err != nil {
 				return c, err
@@ -150,6 +149,7 @@ func check(proven *listing, pins *pins, view string, n uint64) error {
 func (v *Views) run(ctx context.Context, scan *query.Scan, st *statement, memory *int64) (*collector, error) {
 	for {
 		c := newCollector(scan, v.cfg.MaxGroups)
+		c.countsOverflow = st.countsOverflow
 		err := v.collect(ctx, st, c, *memory)
 		if err == nil {
 			slices.Sort(c.parts)
