@@ -122,7 +122,7 @@ func (r *run) newTask(s *span) *task {
 		clear(v.unconverted)
 		v.groups.reset(s.rows)
 		for i := range v.measures {
-			v.measures[i].reset(s.rows)
+			v.measures[i].reset()
 		}
 		for _, name := range append([]string{eventbatch.ColTenant}, view.Dimensions...) {
 			if t.coders[name] == nil {

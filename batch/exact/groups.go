@@ -55,7 +55,7 @@ func (g *groups) reset(rows int64) {
 }
 
 // emptyTable returns the part of a table that rows entries can fill, cleared.
-func emptyTable[T any](slots []T, rows int64) []T {
+func emptyTable(slots []uint64, rows int64) []uint64 {
 	if want := 1 << bits.Len64(uint64(2*rows)); want < len(slots) {
 		slots = slots[:max(want, minSlots)]
 	}
@@ -64,10 +64,10 @@ func emptyTable[T any](slots []T, rows int64) []T {
 }
 
 // doubleTable returns an empty table of twice the size, in the same memory if that is large enough.
-func doubleTable[T any](slots []T) []T {
+func doubleTable(slots []uint64) []uint64 {
 	size := max(2*len(slots), minSlots)
 	if cap(slots) < size {
-		return make([]T, size)
+		return make([]uint64, size)
 	}
 	slots = slots[:size]
 	clear(slots)
@@ -132,79 +132,4 @@ func (g *groups) sorted() []int32 {
 		order[i] = int32(uint32(k))
 	}
 	return order
-}
-
-// pairs is the set of (group, hash of a value): the distinct values of every group.
-type pairs struct {
-	slots  []uint32 // entry + 1; 0 is an empty slot
-	hashes []uint64
-	groups []int32
-}
-
-func (p *pairs) reset(rows int64) {
-	p.hashes = p.hashes[:0]
-	p.groups = p.groups[:0]
-	p.slots = emptyTable(p.slots, rows)
-}
-
-func (p *pairs) add(group int32, hash uint64) {
-	if 2*len(p.hashes) >= len(p.slots) {
-		p.grow()
-	}
-	mask := uint64(len(p.slots) - 1)
-	for i := p.hash(group, hash) & mask; ; i = (i + 1) & mask {
-		e := p.slots[i]
-		if e == 0 {
-			p.hashes = append(p.hashes, hash)
-			p.groups = append(p.groups, group)
-			p.slots[i] = uint32(len(p.hashes))
-			return
-		}
-		if p.hashes[e-1] == hash && p.groups[e-1] == group {
-			return
-		}
-	}
-}
-
-func (p *pairs) hash(group int32, hash uint64) uint64 {
-	hi, lo := bits.Mul64(hash^uint64(group)*multiplier, multiplier)
-	return hi ^ lo
-}
-
-func (p *pairs) grow() {
-	p.slots = doubleTable(p.slots)
-	mask := uint64(len(p.slots) - 1)
-	for e := range p.hashes {
-		i := p.hash(p.groups[e], p.hashes[e]) & mask
-		for p.slots[i] != 0 {
-			i = (i + 1) & mask
-		}
-		p.slots[i] = uint32(e + 1)
-	}
-}
-
-// hashesByGroup returns the hashes of every group, ascending within the group, in the given order of
-// groups. The hashes of group order[r] are hashes[starts[r]:starts[r+1]].
-func (p *pairs) hashesByGroup(order []int32) (hashes []uint64, starts []int) {
-	rank := make([]int, len(order))
-	for r, g := range order {
-		rank[g] = r
-	}
-	starts = make([]int, len(order)+1)
-	for _, g := range p.groups {
-		starts[rank[g]+1]++
-	}
-	for r := range order {
-		starts[r+1] += starts[r]
-	}
-	hashes = make([]uint64, len(p.hashes))
-	next := slices.Clone(starts)
-	for e, g := range p.groups {
-		hashes[next[rank[g]]] = p.hashes[e]
-		next[rank[g]]++
-	}
-	for r := range order {
-		slices.Sort(hashes[starts[r]:starts[r+1]])
-	}
-	return hashes, starts
 }

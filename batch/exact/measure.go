@@ -27,8 +27,8 @@ type accumulator struct {
 	hashes    hasher
 }
 
-// reset empties the accumulator for a task of at most rows rows. It keeps the memory.
-func (a *accumulator) reset(rows int64) {
+// reset empties the accumulator. It keeps the memory.
+func (a *accumulator) reset() {
 	a.n = a.n[:0]
 	a.hi = a.hi[:0]
 	a.lo = a.lo[:0]
@@ -36,7 +36,9 @@ func (a *accumulator) reset(rows int64) {
 	clear(a.far)
 	a.ints = a.ints[:0]
 	a.floats = a.floats[:0]
-	a.pairs.reset(rows)
+	if a.measure.Kind == catalog.Distinct {
+		a.pairs.reset()
+	}
 }
 
 // add adds the rows of a chunk. rowGroups is the group of each row, below groups, or -1 for a
