@@ -12,7 +12,7 @@ PLATFORM       ?= $(shell node -p 'process.platform + "-" + process.arch + (proc
 ENGINE          = @chdb/lib-$(PLATFORM)
 ENGINE_VERSION  = 26.5.3
 
-.PHONY: help setup build demo test race lint vuln bench fuzz sim rules proof torture clean
+.PHONY: help setup build demo test race lint vuln bench growth fuzz sim rules proof torture clean
 
 help: ## Print this.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -76,6 +76,9 @@ $(BENCH_OK): $(BENCH)/package-lock.json
 
 bench: setup $(BENCH_OK) ## Measure recount beside ClickHouse and DuckDB; ARGS="-h" lists rows and flags.
 	$(GO) run ./$(BENCH) $(ARGS)
+
+growth: setup ## Measure how time, memory and files grow; ARGS="-limit 1000000 events" picks an axis and its end.
+	$(GO) run ./$(BENCH) -growth $(ARGS)
 
 MINUTES ?= 5
 SEED    ?= 0

@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -59,6 +62,46 @@ func TestResultsDiffer(t *testing.T) {
 		sameRows([][]string{{"k", "100"}}, [][]string{{"k", "110"}}, 0.03) == nil ||
 		sameRows([][]string{{"k", "100"}}, [][]string{{"l", "100"}}, 0.03) == nil {
 		t.Error("rows that differ count as equal, or the other way round")
+	}
+}
+
+// TestPlot checks that a plot is XML, has a panel for each figure, and puts a figure that grows as the quantity on the
+// dashed line.
+func TestPlot(t *testing.T) {
+	t.Parallel()
+	points := []point{{value: 1, figures: map[string]float64{"a & b": 2}},
+		{value: 10, figures: map[string]float64{"a & b": 20}}}
+	raw := plot("growth <1>", "events", []string{"a & b", "absent"}, points)
+	panels := 0
+	for d := xml.NewDecoder(bytes.NewReader(raw)); ; {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatalf("%v: %s", err, raw)
+		}
+		if start, ok := token.(xml.StartElement); ok && start.Name.Local == "polyline" {
+			panels++
+		}
+	}
+	if line := `x1="52.0" y1="132.0" x2="242.0" y2="36.0"`; panels != 2 || !strings.Contains(string(raw), line) ||
+		!strings.Contains(string(raw), `points="52.0,132.0 242.0,36.0 "`) {
+		t.Errorf("%d panels; the figure is not on its line: %s", panels, raw)
+	}
+}
+
+// TestGrowthFile checks that a CSV file has a line for each point.
+func TestGrowthFile(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "growth.csv")
+	p := point{value: 1000, figures: map[string]float64{ingestCPU: 1.23456}}
+	if err := writeCSV(file, "keys", []point{p}); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil || !strings.HasPrefix(string(raw), "keys,") || !strings.Contains(string(raw), "\n1000,1.235,0,") {
+		t.Errorf("the file has %s, %v", raw, err)
 	}
 }
 

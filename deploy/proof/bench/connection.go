@@ -18,6 +18,7 @@ type connection struct {
 	conn   net.Conn
 	reader *bufio.Reader
 	host   string
+	key    string // key is the API key. It may be empty.
 	buffer []byte
 	answer []byte // answer is the body of the last response.
 }
@@ -36,7 +37,11 @@ func (c *connection) close() { _ = c.conn.Close() }
 // post sends one request and reads its whole response.
 func (c *connection) post(path, kind string, body []byte) (status int, err error) {
 	c.buffer = fmt.Appendf(c.buffer[:0], "POST %s HTTP/1.1\r\nHost: %s\r\n"+
-		"Content-Type: %s\r\nContent-Length: %d\r\n\r\n", path, c.host, kind, len(body))
+		"Content-Type: %s\r\nContent-Length: %d\r\n", path, c.host, kind, len(body))
+	if c.key != "" {
+		c.buffer = fmt.Appendf(c.buffer, "Authorization: Bearer %s\r\n", c.key)
+	}
+	c.buffer = append(c.buffer, "\r\n"...)
 	c.buffer = append(c.buffer, body...)
 	if _, err := c.conn.Write(c.buffer); err != nil {
 		return 0, err

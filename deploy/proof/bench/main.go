@@ -1,6 +1,6 @@
 // Command bench measures the whole path beside other engines, on the same events in the same run: from HTTP to the
 // fsynced acknowledgement, from the lake to published cells, and the answers. make bench runs it. Results are compared
-// before a time counts.
+// before a time counts. With -growth it measures what one quantity after the other adds to time, memory and files.
 package main
 
 import (
@@ -63,8 +63,11 @@ func mainCommand(ctx context.Context, args []string, out io.Writer) error {
 	versus := flags.String("versus", "", "second recount program to measure beside it")
 	file := flags.String("json", "",
 		"file of the results; by default a full run writes "+benchFolder+"/results/bench.json")
+	growth := flags.Bool("growth", false, "measure how time, memory and files grow; the arguments are axes")
+	limit := flags.Int("limit", 0, "largest value of an axis of growth; 0 measures all")
 	flags.Usage = func() {
-		fmt.Fprintf(flags.Output(), "bench [flags] [row…]\nThe rows are %s.\n", strings.Join(rowNames(), ", "))
+		fmt.Fprintf(flags.Output(), "bench [flags] [row…]\nThe rows are %s.\nThe axes of -growth are %s.\n",
+			strings.Join(rowNames(), ", "), strings.Join(axisNames(), ", "))
 		flags.PrintDefaults()
 	}
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
@@ -73,6 +76,9 @@ func mainCommand(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	names := rowNames()
+	if *growth {
+		names = axisNames()
+	}
 	for _, name := range flags.Args() {
 		if !slices.Contains(names, name) {
 			return fmt.Errorf("unknown argument %q; use %s", name, strings.Join(names, ", "))
@@ -89,9 +95,12 @@ func mainCommand(ctx context.Context, args []string, out io.Writer) error {
 	chosen := flags.Args()
 	if len(chosen) == 0 {
 		chosen = names
-		if *file == "" {
+		if *file == "" && !*growth {
 			*file = filepath.Join(r.root, benchFolder, "results", "bench.json")
 		}
+	}
+	if *growth {
+		return r.growth(chosen, *limit)
 	}
 	return r.table(chosen, *file)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -121,6 +122,9 @@ func figure(v float64) string {
 func (r *report) write(file string) error {
 	raw, err := json.MarshalIndent(r, "", "\t")
 	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
 		return err
 	}
 	return os.WriteFile(file, append(raw, '\n'), 0o600)

@@ -29,6 +29,7 @@ type server struct {
 	dir     string
 	program string
 	root    string // root is the checkout, where the engine's library is.
+	key     string // key is an administrator's API key. It may be empty.
 }
 
 var urlLine = regexp.MustCompile(`on (http://[^ ,]+)`)
@@ -83,44 +84,66 @@ func (s *server) data() string { return filepath.Join(s.dir, "data") }
 
 // query asks a question and returns the answer's body.
 func (s *server) query(body []byte) ([]byte, error) {
-	resp, err := http.Post(s.url+"/v1/query", "application/json", bytes.NewReader(body))
+	return s.call(http.MethodPost, "/v1/query", body)
+}
+
+// call sends a request and returns the answer's body.
+func (s *server) call(method, path string, body []byte) ([]byte, error) {
+	r, err := http.NewRequest(method, s.url+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	if s.key != "" {
+		r.Header.Set("Authorization", "Bearer "+s.key)
+	}
+	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(resp.Body)
 	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("query %s: %s: %s", body, resp.Status, raw)
+		err = fmt.Errorf("%s %s: %s: %s", path, body, resp.Status, raw)
 	}
 	return raw, err
 }
 
-// recompute runs the job recompute and waits for its end.
-func (s *server) recompute() error {
-	c, err := client.New(client.Config{URL: s.url, Timeout: time.Hour})
+// waitUntilReady waits until the server serves what its log held at the start.
+func (s *server) waitUntilReady() error {
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		_, err := s.call(http.MethodGet, "/readyz", nil)
+		if err == nil || time.Since(began) > 5*time.Minute {
+			return err
+		}
+	}
+}
+
+// recompute publishes what has landed.
+func (s *server) recompute() error { return s.runJob("recompute") }
+
+// runJob runs a job and waits for its end.
+func (s *server) runJob(name string) error {
+	c, err := client.New(client.Config{URL: s.url, Key: s.key, Timeout: time.Hour})
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	_, err = c.RunJob(context.Background(), "recompute")
+	_, err = c.RunJob(context.Background(), name)
 	return err
 }
 
-// metric returns the sum of a metric over its labels.
+// metric returns the sum of a metric over its labels. The name may go on with the first labels, without a brace at the
+// end.
 func (s *server) metric(name string) (float64, error) {
-	resp, err := http.Get(s.url + "/metrics")
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
+	raw, err := s.call(http.MethodGet, "/metrics", nil)
 	if err != nil {
 		return 0, err
 	}
 	total := 0.0
 	for line := range bytes.Lines(raw) {
 		rest, ok := bytes.CutPrefix(line, []byte(name))
-		if !ok || len(rest) == 0 || rest[0] != ' ' && rest[0] != '{' {
+		if !ok || len(rest) == 0 || !strings.ContainsRune(" {,}", rune(rest[0])) {
 			continue
 		}
 		fields := bytes.Fields(rest)
@@ -155,8 +178,9 @@ func (s *server) waitUntilLanded(n int) error {
 // connections is how many clients send at once.
 const connections = 8
 
-// sendAll sends every body, again after a refusal for load. It returns how often it was refused.
-func (s *server) sendAll(bodies [][]byte) (retries int64, err error) {
+// sendAll sends every body, again after a refusal for load. It returns how often it was refused. With keys, each
+// body is that of the next key.
+func (s *server) sendAll(bodies [][]byte, keys ...string) (retries int64, err error) {
 	var next, refused atomic.Int64
 	var group sync.WaitGroup
 	failures := make([]error, connections)
@@ -172,6 +196,9 @@ func (s *server) sendAll(bodies [][]byte) (retries int64, err error) {
 				i := int(next.Add(1)) - 1
 				if i >= len(bodies) {
 					return
+				}
+				if len(keys) > 0 {
+					c.key = keys[i%len(keys)]
 				}
 				if failures[k] = c.deliver(bodies[i], &refused); failures[k] != nil {
 					return

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -27,6 +28,12 @@ type shape struct {
 	uuids      bool    // uuids means that ids are UUIDs of 36 characters.
 	late       float64 // late is the share of events that are up to two days late.
 	flights    bool    // flights means the events of the demonstration, which are real.
+
+	// The rest are for the axes of growth. Zeros mean the values of the table.
+	start      time.Time // start is the time of the first event.
+	partitions int
+	cutRows    int // cutRows ends a segment.
+	views      int
 }
 
 // field is a field of the events.
@@ -102,6 +109,7 @@ func others(n int) []field {
 
 // complete fills in what most shapes have in common.
 func (s *shape) complete() {
+	s.start = begin
 	if s.event != "" {
 		return
 	}
@@ -114,7 +122,7 @@ func (s *shape) complete() {
 	}
 }
 
-// firstTime is the begin of a range that holds all events.
+// firstTime is the beginning of a range that holds all events.
 func (s *shape) firstTime() time.Time {
 	if s.flights {
 		return time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -124,7 +132,7 @@ func (s *shape) firstTime() time.Time {
 
 // endTime is the end of that range.
 func (s *shape) endTime() time.Time {
-	return begin.Add(s.span).Truncate(24 * time.Hour).Add(24 * time.Hour)
+	return s.start.Add(s.span).Truncate(24 * time.Hour).Add(24 * time.Hour)
 }
 
 // kind is the type of the field in the configuration.
@@ -142,20 +150,25 @@ func (s *shape) configuration() string {
 	for i, f := range s.fields {
 		fields[i] = f.name + ": " + f.kind()
 	}
+	cutRows := ""
+	if s.cutRows > 0 {
+		cutRows = fmt.Sprintf(", cut_rows: %d", s.cutRows)
+	}
+	view := fmt.Sprintf(`{event: %s, dimensions: [%s], cell: %s, measures: {hits: {count: {}}, volume: {sum: %s}, `+
+		`users: {distinct: %s}}}`, s.event, strings.Join(s.dimensions, ", "), s.cell, s.sum, s.distinct)
+	views := "  hits: " + view + "\n"
+	for i := range s.views - 1 {
+		views += fmt.Sprintf("  hits%d: %s\n", i+2, view)
+	}
 	return fmt.Sprintf(`
-log: {partitions: 2}
-landing: {cut_interval: 2s}
+log: {partitions: %d}
+landing: {cut_interval: 2s%s}
 query: {concurrent: 32}
 limits: {buckets_per_minute: 0, cardinality: 0}
 events: {%s: {fields: {%s}}}
 views:
-  hits:
-    event: %s
-    dimensions: [%s]
-    cell: %s
-    measures: {hits: {count: {}}, volume: {sum: %s}, users: {distinct: %s}}
-jobs: {recompute: {schedule: ""}, collect: {schedule: ""}, expire: {schedule: ""}, score: {schedule: ""}}
-`, s.event, strings.Join(fields, ", "), s.event, strings.Join(s.dimensions, ", "), s.cell, s.sum, s.distinct)
+%sjobs: {recompute: {schedule: ""}, collect: {schedule: ""}, expire: {schedule: ""}, score: {schedule: ""}}
+`, cmp.Or(s.partitions, 2), cutRows, s.event, strings.Join(fields, ", "), views)
 }
 
 // bodies returns n events, and copies of some, as NDJSON of perRequest lines each. It also returns the number of lines.
@@ -227,7 +240,7 @@ func (s *shape) lines(n int, seed uint64) func([]byte) ([]byte, int) {
 // time is the time of event i of n: in order, except for those that are late.
 func (s *shape) time(i, n int, rng *rand.Rand) time.Time {
 	step := float64(s.span) / float64(n)
-	t := begin.Add(time.Duration((float64(i) + rng.Float64()) * step))
+	t := s.start.Add(time.Duration((float64(i) + rng.Float64()) * step))
 	if s.late > 0 && rng.Float64() < s.late {
 		t = t.Add(-time.Duration(rng.Int64N(int64(48 * time.Hour))))
 	}
