@@ -19,7 +19,7 @@ type segment struct {
 	partition int
 	bucket    time.Duration
 	events    int64
-	bytes     int64                      // bytes of frames, as the cut rule counts them
+	bytes     int64                      // of messages, as the cut rule counts them
 	tables    map[string][]*object.Table // by event type; two or more if a field changed its type
 }
 
@@ -49,7 +49,7 @@ func (s *segment) add(m eventbatch.Message, h eventbatch.Header, batches []event
 		b.Rec.Release()
 	}
 	s.events += int64(h.Events)
-	s.bytes += int64(len(m.Frame))
+	s.bytes += h.Bytes
 	return nil
 }
 

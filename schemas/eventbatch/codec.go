@@ -2,6 +2,7 @@ package eventbatch
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,25 +25,28 @@ func Append(dst []byte, eventType string, appended int64, recs ...arrow.Record) 
 		return dst, fmt.Errorf("encode log message: %d events of type %q; a message holds 1 to %d", events, eventType,
 			MaxEvents)
 	}
-	buf := bytes.NewBuffer(appendHeader(dst, Header{Kind: Events, Type: eventType, Events: events, Appended: appended}))
-	w := ipc.NewWriter(buf, ipc.WithSchema(recs[0].Schema()))
+	e := encoder{frame: appendHeader(dst, Header{Kind: Events, Type: eventType, Events: events, Appended: appended})}
+	requires := requiredBy(recs[0].Schema())
+	e.frame = append(append(e.frame, byte(len(requires))), requires...)
 	for _, r := range recs {
-		if err := w.Write(r); err != nil {
+		if r.NumRows() == 0 {
+			continue
+		}
+		if err := e.appendBatch(r); err != nil {
 			return dst, fmt.Errorf("encode log message: %w", err)
 		}
 	}
-	if err := w.Close(); err != nil {
-		return dst, fmt.Errorf("encode log message: %w", err)
+	if size := len(e.frame) - start; size > MaxFrame || e.decoded > maxDecoded {
+		return dst, fmt.Errorf("encode log message: %d bytes, %d decoded; at most %d and %d", size, e.decoded, MaxFrame,
+			maxDecoded)
 	}
-	if buf.Len()-start > MaxFrame {
-		return dst, fmt.Errorf("encode log message: %d bytes; at most %d", buf.Len()-start, MaxFrame)
-	}
-	return seal(buf.Bytes(), start), nil
+	binary.LittleEndian.PutUint32(e.frame[start+headerSize1:], uint32(e.decoded))
+	return seal(e.frame, start), nil
 }
 
-// Decode checks a frame and returns its header and record batches. Records own
-// their memory: the frame may be reused. A heartbeat has no records. Decode never
-// panics: the Arrow reader's panics on malformed input become ErrCorrupt.
+// Decode checks a frame and returns its header and record batches. The records refer to
+// the frame, which must not change any more. A heartbeat has no records. Decode never
+// panics: the Arrow library's panics on malformed input become ErrCorrupt.
 func Decode(frame []byte) (h Header, recs []Columns, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -54,48 +58,120 @@ func Decode(frame []byte) (h Header, recs []Columns, err error) {
 	if err != nil || h.Kind == Heartbeat {
 		return h, nil, err
 	}
-	r, err := ipc.NewReader(bytes.NewReader(body), ipc.WithAllocator(&boundedAllocator{left: 4*len(body) + 1<<20}))
+	if frame[8] == 1 {
+		recs, err = decodeStream(h, body)
+	} else {
+		recs, err = decodeBatches(h, body, int(binary.LittleEndian.Uint32(frame[headerSize1:])))
+	}
 	if err != nil {
-		return h, nil, fmt.Errorf("%w: read its schema: %w", ErrCorrupt, err)
+		return h, nil, err
 	}
-	defer r.Release()
-	events := 0
-	for r.Next() {
-		rec, err := readable(r.Record())
-		if err != nil {
-			return h, nil, err
-		}
-		c, err := NewColumns(rec)
-		if err != nil {
-			return h, nil, err
-		}
-		if err := c.complete(); err != nil {
-			return h, nil, err
-		}
-		rec.Retain()
-		recs = append(recs, c)
-		events += int(rec.NumRows())
-	}
-	if err := r.Err(); err != nil {
-		return h, nil, fmt.Errorf("%w: after %d of %d events: %w", ErrCorrupt, events, h.Events, err)
-	}
-	if events != h.Events {
+	if events := countEvents(recs); events != h.Events {
 		return h, nil, fmt.Errorf("%w: it holds %d events and its header says %d", ErrCorrupt, events, h.Events)
 	}
 	return h, recs, nil
+}
+
+func countEvents(recs []Columns) int {
+	n := 0
+	for _, c := range recs {
+		n += int(c.Rec.NumRows())
+	}
+	return n
+}
+
+// decodeBatches decodes the batches of a frame, which take so many bytes.
+func decodeBatches(h Header, body []byte, size int) (recs []Columns, err error) {
+	if size > maxDecoded {
+		return nil, fmt.Errorf("%w: its columns take %d bytes; at most %d", ErrCorrupt, size, maxDecoded)
+	}
+	d := decoder{body, size}
+	length, err := d.takeBytes(1)
+	if err != nil {
+		return nil, err
+	}
+	requires, err := d.takeBytes(int(length[0]))
+	if err != nil {
+		return nil, err
+	}
+	if len(requires) > 0 {
+		return nil, requiresError(string(requires))
+	}
+	for len(d.rest) > 0 && countEvents(recs) < h.Events {
+		rec, err := d.batch()
+		if err != nil {
+			return nil, err
+		}
+		if recs, err = appendComplete(recs, rec); err != nil {
+			return nil, err
+		}
+	}
+	if len(d.rest) > 0 || d.left > 0 {
+		return nil, fmt.Errorf("%w: %d bytes follow its batches, and %d of those that its header says are missing",
+			ErrCorrupt, len(d.rest), d.left)
+	}
+	return recs, nil
+}
+
+// appendComplete appends the columns of a record that has all that the log promises.
+func appendComplete(recs []Columns, rec arrow.Record) ([]Columns, error) {
+	c, err := NewColumns(rec)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.complete(); err != nil {
+		return nil, err
+	}
+	return append(recs, c), nil
+}
+
+// decodeStream decodes the Arrow stream of a frame of version 1.
+func decodeStream(h Header, body []byte) (recs []Columns, err error) {
+	r, err := ipc.NewReader(bytes.NewReader(body), ipc.WithAllocator(&boundedAllocator{left: 4*len(body) + 1<<20}))
+	if err != nil {
+		return nil, fmt.Errorf("%w: read its schema: %w", ErrCorrupt, err)
+	}
+	defer r.Release()
+	for r.Next() {
+		rec, err := readable(r.Record())
+		if err != nil {
+			return nil, err
+		}
+		rec.Retain()
+		if recs, err = appendComplete(recs, rec); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.Err(); err != nil {
+		return nil, fmt.Errorf("%w: after %d of %d events: %w", ErrCorrupt, countEvents(recs), h.Events, err)
+	}
+	return recs, nil
 }
 
 // requiresKey is the key in a schema's metadata that names what a reader must know, with commas between the
 // names. This program knows none.
 const requiresKey = "recount_requires"
 
+// requiredBy returns what a reader of the schema must know.
+func requiredBy(s *arrow.Schema) string {
+	m := s.Metadata()
+	if i := m.FindKey(requiresKey); i >= 0 {
+		return m.Values()[i]
+	}
+	return ""
+}
+
+func requiresError(names string) error {
+	return fmt.Errorf("%w: it requires %q, which this program does not know; use the version of recount that "+
+		"wrote it, or a later one", ErrCorrupt, names)
+}
+
 // readable returns the record without the columns that this program does not know: those of a later program,
 // whose names begin with an underscore. It refuses a record that requires something.
 func readable(rec arrow.Record) (arrow.Record, error) {
 	s := rec.Schema()
-	if i := s.Metadata().FindKey(requiresKey); i >= 0 {
-		return nil, fmt.Errorf("%w: it requires %q, which this program does not know; use the version of recount that "+
-			"wrote it, or a later one", ErrCorrupt, s.Metadata().Values()[i])
+	if r := requiredBy(s); r != "" {
+		return nil, requiresError(r)
 	}
 	var fields []arrow.Field
 	var columns []arrow.Array

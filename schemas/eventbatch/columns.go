@@ -43,6 +43,8 @@ const DefaultTenant = "default"
 // TimestampType is the Arrow type of every time.
 var TimestampType = &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}
 
+var keyType = &arrow.FixedSizeBinaryType{ByteWidth: KeySize}
+
 // ArrowType returns the Arrow type of a declared field.
 func ArrowType(t catalog.FieldType) arrow.DataType {
 	switch t {
@@ -62,7 +64,7 @@ func ArrowType(t catalog.FieldType) arrow.DataType {
 // every event has, then the declared fields by name, all nullable.
 func Schema(e *catalog.EventType) *arrow.Schema {
 	fields := []arrow.Field{
-		{Name: ColKey, Type: &arrow.FixedSizeBinaryType{ByteWidth: KeySize}},
+		{Name: ColKey, Type: keyType},
 		{Name: ColTenant, Type: arrow.BinaryTypes.String},
 		{Name: ColFlags, Type: arrow.PrimitiveTypes.Uint8},
 		{Name: ColHash, Type: arrow.PrimitiveTypes.Uint64},

@@ -1,23 +1,54 @@
-// Package eventbatch is the log message: a frame around an Arrow IPC stream that
-// holds a batch of events of one type and one partition. The same columns travel
-// from ingest through the log to the speed layer and into the lake.
+// Package eventbatch is the log message: a frame with a batch of events of one type
+// and one partition, as columns. The same columns travel from ingest through the log
+// to the speed layer and into the lake.
 //
-// # Frame, version 1 (little endian)
+// # Frame, version 2 (little endian)
 //
 //	offset size
 //	0      4    magic "RCN1"
 //	4      4    CRC-32C of every byte from offset 8 to the end
-//	8      1    version, 1
+//	8      1    version, 2
 //	9      1    kind: 0 heartbeat, 1 events
 //	10     2    length t of the event type's name
 //	12     4    number of events
 //	16     8    appended: writer's clock, microseconds since 1970
-//	24     t    event type name, UTF-8
-//	24+t   …    Arrow IPC stream: the schema, then one or more record batches
+//	24     4    decoded: bytes that the columns take in memory
+//	28     t    event type name, UTF-8
+//	28+t   1    length r of what a reader must know
+//	29+t   r    what a reader must know: names with commas between them
+//	29+t+r …    one or more batches
 //
-// A heartbeat has no type, no events and no stream: it exists to end the segment
-// of an idle partition (C1). The frame carries its own checksum because the log's
-// storage has been seen to return flipped bits (nats-server#7549).
+// A heartbeat ends after t, which is 0. It exists to end the segment of an idle partition (C1). The frame carries
+// its own checksum because the log's storage has been seen to return flipped bits (nats-server#7549).
+//
+// The cut rule counts the bytes of a message in the log or in memory, whichever are more. So it bounds the memory of
+// an open segment, however well the columns are packed.
+//
+// A batch is the number of rows (uint32), the number of columns (uint16), and the columns:
+//
+//	size
+//	1    length of the name
+//	…    name
+//	4    length of the rest of the column
+//	1    type: 1 utf8, 2 int64, 3 float64, 4 bool, 5 timestamp[us, UTC], 6 uint64, 7 uint8, 8 fixed_size_binary[16]
+//	1    nulls: 0 not nullable, 1 nullable without a null, 2 some, 3 all
+//	…    if some: a bit for each row, 1 if it has a value, the first row lowest
+//	…    unless all: the values, also of rows that have none
+//
+// The values of the types:
+//
+//	utf8    a byte 0 and the one text that all rows have, or
+//	        a byte 1, the smallest length (uint32), the width w (uint8), for each row its length minus the smallest
+//	        one in w bytes, and the bytes of all texts
+//	bool    a bit for each row, the first row lowest
+//	fixed   16 bytes for each row
+//	others  the smallest value (8 bytes), the shift s (uint8), the width w (uint8), and for each row in w bytes what,
+//	        shifted left by s bits, is added to the smallest value; a float64 is the integer with its bits
+//
+// # Frame, version 1
+//
+// Frames of version 1 are still read. They lack decoded, so the type's name is at offset 24. An Arrow IPC stream
+// follows it, with the schema and one or more record batches.
 //
 // # Columns of a record batch
 //
@@ -34,8 +65,8 @@
 //	_overflow utf8, nullable          dimensions with a value too many; only in batches that have one
 //
 // A reader leaves out further columns whose names begin with an underscore, so a later program may add one. If a
-// column must not be left out, the key recount_requires of the schema's metadata names it, and older programs refuse
-// the message.
+// column must not be left out, the frame names it among what a reader must know, and older programs refuse the
+// message. In memory, and in version 1, this is the key recount_requires of the schema's metadata.
 package eventbatch
 
 import (
@@ -56,18 +87,22 @@ const (
 	Events    Kind = 1
 )
 
-// Version is the version of the frames that this program writes and reads.
-const Version = 1
+// Version is the version of the frames that this program writes. It also reads those of version 1.
+const Version = 2
 
 const (
-	magic      = "RCN1"
-	headerSize = 24
+	magic       = "RCN1"
+	headerSize  = 28
+	headerSize1 = 24 // in version 1
 
 	// MaxFrame is the largest frame in bytes; the log refuses larger ones.
 	MaxFrame = 8<<20 - 64<<10
 	// MaxEvents is the largest number of events in one frame.
 	MaxEvents = 1 << 20
 	maxType   = 128
+	maxName   = 255 // of a column
+	// maxDecoded is the most that the columns of a frame may take in memory.
+	maxDecoded = 4 * MaxFrame
 )
 
 // ErrCorrupt is wrapped by every error about a frame that is not as it was written.
@@ -81,6 +116,7 @@ type Header struct {
 	Type     string
 	Events   int
 	Appended int64 // writer's clock, microseconds since 1970
+	Bytes    int64 // as the cut rule counts them
 }
 
 // Message is a frame at its place in a partition's log.
@@ -91,7 +127,7 @@ type Message struct {
 
 // Cut returns what the cut rule sees of the message.
 func (m Message) Cut(h Header) position.Message {
-	return position.Message{Seq: m.Seq, Events: int64(h.Events), Bytes: int64(len(m.Frame)), Appended: h.Appended}
+	return position.Message{Seq: m.Seq, Events: int64(h.Events), Bytes: h.Bytes, Appended: h.Appended}
 }
 
 // AppendHeartbeat appends a heartbeat frame to dst.
@@ -105,7 +141,7 @@ func appendHeader(dst []byte, h Header) []byte {
 	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(h.Type)))
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(h.Events))
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(h.Appended))
-	return append(dst, h.Type...)
+	return append(append(dst, 0, 0, 0, 0), h.Type...)
 }
 
 func seal(frame []byte, start int) []byte {
@@ -120,8 +156,9 @@ func ReadHeader(frame []byte) (Header, error) {
 	return h, err
 }
 
+// readHeader returns the header, and the bytes after it.
 func readHeader(frame []byte) (Header, []byte, error) {
-	if len(frame) < headerSize || len(frame) > MaxFrame || string(frame[:4]) != magic {
+	if len(frame) < headerSize1 || len(frame) > MaxFrame || string(frame[:4]) != magic {
 		return Header{}, nil, fmt.Errorf("%w: %d bytes do not begin with a frame header", ErrCorrupt, len(frame))
 	}
 	got := crc32.Checksum(frame[8:], castagnoli)
@@ -129,8 +166,13 @@ func readHeader(frame []byte) (Header, []byte, error) {
 	if got != want {
 		return Header{}, nil, fmt.Errorf("%w: checksum %08x, header says %08x", ErrCorrupt, got, want)
 	}
-	if frame[8] != Version {
-		return Header{}, nil, fmt.Errorf("%w: version %d, this program reads %d; use the version of recount that "+
+	size := headerSize
+	switch frame[8] {
+	case 1:
+		size = headerSize1
+	case Version:
+	default:
+		return Header{}, nil, fmt.Errorf("%w: version %d, this program reads 1 to %d; use the version of recount that "+
 			"wrote it, or a later one", ErrCorrupt, frame[8], Version)
 	}
 	t := int(binary.LittleEndian.Uint16(frame[10:]))
@@ -138,12 +180,16 @@ func readHeader(frame []byte) (Header, []byte, error) {
 		Kind:     Kind(frame[9]),
 		Events:   int(binary.LittleEndian.Uint32(frame[12:])),
 		Appended: int64(binary.LittleEndian.Uint64(frame[16:])),
+		Bytes:    int64(len(frame)),
 	}
-	if h.Kind > Events || t > maxType || len(frame) < headerSize+t || h.Events > MaxEvents ||
+	if h.Kind > Events || t > maxType || len(frame) < size+t || h.Events > MaxEvents ||
 		(h.Kind == Heartbeat) != (h.Events == 0) {
 		return Header{}, nil, fmt.Errorf("%w: kind %d with %d events of a type of %d bytes", ErrCorrupt, h.Kind,
 			h.Events, t)
 	}
-	h.Type = string(frame[headerSize : headerSize+t])
-	return h, frame[headerSize+t:], nil
+	if size == headerSize {
+		h.Bytes = max(h.Bytes, int64(size+t)+int64(binary.LittleEndian.Uint32(frame[headerSize1:])))
+	}
+	h.Type = string(frame[size : size+t])
+	return h, frame[size+t:], nil
 }

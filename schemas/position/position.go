@@ -26,7 +26,7 @@ type Hole struct {
 const First uint64 = 1
 
 // CutRule is the rule C1: a message begins a new segment when the open one would
-// pass Rows events or Bytes of frames with it, or when the message was appended in
+// pass Rows events or Bytes of messages with it, or when the message was appended in
 // a later interval of Interval than the open segment's first event.
 type CutRule struct {
 	Interval time.Duration `json:"interval"`

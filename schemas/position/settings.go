@@ -14,7 +14,7 @@ func (r *CutRule) Settings() []setting.Setting {
 		setting.Count("landing.cut_rows", "events", setting.Range(1, 16_000_000),
 			"Most events of a segment.", &r.Rows),
 		setting.Size("landing.cut_bytes", setting.Range(1<<10, 1<<30),
-			"Most bytes of a segment in the log.", &r.Bytes),
+			"Most bytes of a segment, in the log or in memory.", &r.Bytes),
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"recount/schemas/eventbatch"
 )
 
 func flights(n int) string {
@@ -49,14 +51,16 @@ func benchmarkDecode(b *testing.B, values int) {
 	b.ReportMetric(float64(events)*float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }
 
-// BenchmarkEncode gathers the chunks of four requests into one message.
-func BenchmarkEncode(b *testing.B) {
+// fourChunks returns a chunk that stands for each of four requests of 250 flights.
+func fourChunks(b *testing.B) []*chunk {
+	b.Helper()
 	s, err := New(DefaultConfig(), testCatalog(), 1, nil, Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
 	q := s.newRequest()
 	q.body = []byte(flights(250))
+	q.decoder.setTenant("acme", nil)
 	if p := q.pay(1 << 20); p != nil {
 		b.Fatal(p)
 	}
@@ -64,11 +68,41 @@ func BenchmarkEncode(b *testing.B) {
 		b.Fatal(p)
 	}
 	c := q.chunks[0]
-	f := c.eventType.frames.Get().(*frame)
+	return []*chunk{c, c, c, c}
+}
+
+// BenchmarkEncode gathers the chunks of four requests into one message.
+func BenchmarkEncode(b *testing.B) {
+	chunks := fourChunks(b)
+	f := chunks[0].eventType.frames.Get().(*frame)
+	b.ReportAllocs()
+	size := 0
+	for b.Loop() {
+		message, err := f.encode(chunks, 1)
+		if err != nil {
+			b.Fatal(err)
+		}
+		size = len(message)
+	}
+	b.ReportMetric(1000*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+	b.ReportMetric(float64(size)/1000, "B/event")
+}
+
+// BenchmarkDecodeFrame decodes that message, as each reader of the log does.
+func BenchmarkDecodeFrame(b *testing.B) {
+	chunks := fourChunks(b)
+	message, err := chunks[0].eventType.frames.Get().(*frame).encode(chunks, 1)
+	if err != nil {
+		b.Fatal(err)
+	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := f.encode([]*chunk{c, c, c, c}, 1); err != nil {
+		_, recs, err := eventbatch.Decode(message)
+		if err != nil {
 			b.Fatal(err)
+		}
+		for _, r := range recs {
+			r.Rec.Release()
 		}
 	}
 	b.ReportMetric(1000*float64(b.N)/b.Elapsed().Seconds(), "events/s")

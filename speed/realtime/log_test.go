@@ -115,8 +115,11 @@ func (l *memLog) boundaries(p int, epochs []position.EpochStart) []uint64 {
 	c := position.NewCutter(epochs, position.First)
 	for i, m := range l.partitions[p] {
 		seq := uint64(i) + 1
-		if c.Add(position.Message{Seq: seq, Events: int64(len(m.events)), Bytes: int64(len(m.frame)),
-			Appended: m.appended}) {
+		h, err := eventbatch.ReadHeader(m.frame)
+		if err != nil {
+			panic(err)
+		}
+		if c.Add(position.Message{Seq: seq, Events: int64(len(m.events)), Bytes: h.Bytes, Appended: m.appended}) {
 			out = append(out, seq)
 		}
 	}
