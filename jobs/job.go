@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/robfig/cron/v3"
 
@@ -56,6 +57,14 @@ func ParseSchedule(s string) (cron.Schedule, error) {
 	schedule, err := parser.Parse(s)
 	if err != nil {
 		return nil, fmt.Errorf("schedule %q: %w; use five cron fields (six with seconds) or @every 1m", s, err)
+	}
+	text, isEvery := strings.CutPrefix(s, "@every ")
+	every, _ := time.ParseDuration(text) // The library has read it, and rounds to seconds.
+	if isEvery && (every < time.Second || every%time.Second != 0) {
+		return nil, fmt.Errorf("schedule %q: use whole seconds, and at least one", s)
+	}
+	if schedule.Next(time.Unix(0, 0).UTC()).IsZero() {
+		return nil, fmt.Errorf("schedule %q: no such day ever comes; correct the day or the month", s)
 	}
 	return schedule, nil
 }

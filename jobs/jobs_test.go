@@ -39,13 +39,13 @@ func scheduler(t *testing.T, l *Ledger, jobs ...Job) *Scheduler {
 
 func TestSchedules(t *testing.T) {
 	t.Parallel()
-	for _, good := range []string{"@every 1m", "@hourly", "*/5 * * * *", "30 */5 * * * *"} {
+	for _, good := range []string{"@every 1m", "@hourly", "0 0 29 2 *", "*/5 * * * *", "30 */5 * * * *"} {
 		if _, err := ParseSchedule(good); err != nil {
 			t.Errorf("%q: %v", good, err)
 		}
 	}
 	for _, bad := range []string{"", "often", "* * *", "61 * * * *", "TZ=Europe/Paris * * * * *", "CRON_TZ=x @hourly",
-		"TZ=", strings.Repeat("*", 300)} {
+		"TZ=", "@every 0s", "@every -1h", "@every 1500ms", "0 0 31 2 *", "0 0 30 2 *", strings.Repeat("*", 300)} {
 		if _, err := ParseSchedule(bad); err == nil {
 			t.Errorf("%q was accepted", bad)
 		}

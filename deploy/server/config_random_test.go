@@ -95,6 +95,7 @@ func randomView(t *rapid.T, number int) (text string, mistakes []string) {
 
 // randomConfig writes a configuration and returns the beginnings of the mistakes in it.
 func randomConfig(t *rapid.T) (text string, mistakes []string) {
+	pick := func(label string, of ...string) string { return rapid.SampledFrom(of).Draw(t, label) }
 	rarely := func(label string) bool { return rapid.IntRange(0, 29).Draw(t, label) == 7 }
 	var b strings.Builder
 	for _, section := range []struct{ good, bad, mistake string }{
@@ -103,7 +104,10 @@ func randomConfig(t *rapid.T) (text string, mistakes []string) {
 		{"object_store: {url: embedded}", "object_store: {url: \"s3://bucket?endpont=x\"}", "object_store.url: "},
 		{"tenants: {acme: {}}", "tenants: {acme: {speed: 1}}", "tenants.acme.speed: "},
 		{"log: {partitions: 2}", "lgo: {partitions: 2}", "lgo: "},
-		{"jobs: {collect: {schedule: \"@daily\"}}", "jobs: {collect: {schedule: now}}", "jobs.collect.schedule: "},
+		{"jobs: {collect: {schedule: \"@daily\"}}", "jobs: {collect: {schedule: \"" + pick("schedule", "now",
+			"@every 0s", "@every -1s", "@every 1500ms", "0 0 31 2 *", "0 0 31 4,6 *") + "\"}}", "jobs.collect.schedule: "},
+		{"listen: 127.0.0.1:0", "listen: " + pick("listen", "127.0.0.1:99999", "127.0.0.1:-1", "127.0.0.1",
+			"127.0.0.1:x y", "192.0.2.1:8080"), "listen: "},
 	} {
 		line := section.good
 		if rarely(section.good) {
@@ -130,6 +134,12 @@ func randomConfig(t *rapid.T) (text string, mistakes []string) {
 		b.WriteString("  other: {event: hit, measure: {m: {sum: i}}, measures: {n: {count: {}}}}\n")
 		mistakes = append(mistakes, "unknown key measure; ")
 	}
+	folder := "." // the folder of the package, in which nothing is written
+	if len(mistakes) == 0 && rarely("data_dir") {
+		folder = pick("folder", "config.go", "config.go/data", "/dev/null/data")
+		mistakes = append(mistakes, "data_dir: ")
+	}
+	b.WriteString("data_dir: " + folder + "\n")
 	return b.String(), mistakes
 }
 
@@ -144,6 +154,9 @@ func TestRandomConfigurations(t *testing.T) {
 			t.Fatal(err)
 		}
 		cfg, err := Load(file, nil)
+		if err == nil {
+			_, err = cfg.CheckStart() // what a start does too
+		}
 		if err != nil {
 			wantMistakes(t, text, err.Error(), mistakes)
 			return
@@ -239,8 +252,10 @@ func TestCheckAndStartRefuseTheSame(t *testing.T) {
 		"unknown type": func(c *Config) {
 			c.Events = map[string]EventConfig{"hit": {Fields: map[string]catalog.FieldType{"a": "text"}}}
 		},
+		"data_dir: .*damaged is a file": func(c *Config) { c.DataDir = filepath.Join(damaged, "data") },
 	} {
 		cfg := DefaultConfig()
+		cfg.Listen = "127.0.0.1:0"
 		cfg.DataDir = filepath.Join(dir, "data")
 		change(&cfg)
 		_, checked := CheckStored(cfg)

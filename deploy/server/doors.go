@@ -60,7 +60,12 @@ func (c *Config) validateTLS() error {
 
 // mayListen refuses an address that other machines can reach while no keys are configured.
 func (c *Config) mayListen(addr string) error {
-	host, _, err := net.SplitHostPort(addr)
+	host, port, err := net.SplitHostPort(addr)
+	if err == nil {
+		if _, err := net.LookupPort("tcp", port); err != nil {
+			return fmt.Errorf("%q has no port between 0 and 65535", addr)
+		}
+	}
 	if err == nil && (c.Auth.KeysFile != "" || loopback(host)) {
 		return nil
 	}
@@ -100,6 +105,24 @@ func (s *Server) listen(context.Context) error {
 		return fmt.Errorf("admin.listen: %w; choose another address with --admin.listen", err)
 	}
 	return nil
+}
+
+// checkDoors returns an error if the server could not listen on its addresses now.
+func (c *Config) checkDoors() error {
+	var errs []error
+	for key, addr := range map[string]string{"listen": c.Listen, "admin.listen": c.Admin.Listen} {
+		if addr == "" {
+			continue
+		}
+		l, err := net.Listen("tcp", addr)
+		if err == nil {
+			err = l.Close()
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w; choose another address with --%s", key, err, key))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (s *Server) openDoor(name, addr string, h http.Handler, t TLSConfig) error {

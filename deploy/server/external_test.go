@@ -86,7 +86,7 @@ func publishes(t *testing.T, jobs, asked *client.Client, want int64) {
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		_, err = jobs.RunJob(t.Context(), "recompute")
 		// The schedule may have started a run, whose end is as good.
-		if p := (*problem.Problem)(nil); err != nil && !(errors.As(err, &p) && p.Code == problem.JobRunning) {
+		if p := (*problem.Problem)(nil); err != nil && (!errors.As(err, &p) || p.Code != problem.JobRunning) {
 			t.Fatal(err)
 		}
 		if got, err = exactHits(t.Context(), asked); err == nil && got == want {

@@ -134,8 +134,10 @@ func Open(ctx context.Context, cfg Config, o Options) (_ *Server, err error) {
 
 // checkStart runs what needs no engine. Nothing before openEngines changes anything outside this process.
 func (s *Server) checkStart(context.Context) (err error) {
-	s.catalog, err = s.cfg.CheckStart()
-	return err
+	if s.catalog, err = s.cfg.CheckStart(); err != nil {
+		return err
+	}
+	return s.cfg.checkDoors()
 }
 
 func (s *Server) openEngines(ctx context.Context) (err error) {

@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"recount/batch/landing"
 	"recount/deploy/server/keys"
@@ -18,8 +21,8 @@ import (
 	"recount/schemas/sqlschema"
 )
 
-// CheckStart does what a start does before it changes anything: it reads the files that the configuration names, and
-// plans the table of every view. It returns the catalog.
+// CheckStart does what a start does before it changes anything: it reads the files that the configuration names, looks
+// for the folder of the data, and plans the table of every view. It returns the catalog.
 func (c *Config) CheckStart() (*catalog.Catalog, error) {
 	cat, err := c.Catalog()
 	if err != nil {
@@ -37,19 +40,44 @@ func (c *Config) CheckStart() (*catalog.Catalog, error) {
 		_, err := tls.LoadX509KeyPair(c.TLS.CertFile, c.TLS.KeyFile)
 		errs = append(errs, withPlace("tls", err))
 	}
+	errs = append(errs, withPlace("data_dir", checkFolder(c.DataDir)))
 	return cat, errors.Join(errs...)
+}
+
+// checkFolder returns an error if the folder cannot be made, or written to.
+func checkFolder(path string) error {
+	for {
+		info, err := os.Stat(path)
+		switch {
+		case err == nil && !info.IsDir():
+			return fmt.Errorf("%s is a file; name a folder", path)
+		case err == nil:
+			const write, enter = 2, 1
+			if err := syscall.Access(path, write|enter); err != nil {
+				return fmt.Errorf("write to %s: %w; name another folder, or change its mode", path, err)
+			}
+			return nil
+		case path == filepath.Dir(path):
+			return err
+		}
+		path = filepath.Dir(path)
+	}
 }
 
 // CheckStored compares a configuration with the data it would run on and returns the result, and a line for each field
 // that is stored otherwise than it is declared. Data that a running server has open is not compared. A server compares
-// it at every start.
+// it at every start. An address that another process uses at the moment is no mistake; the result names it.
 func CheckStored(cfg Config) (string, error) {
 	cat, err := cfg.CheckStart()
 	if err != nil {
 		return "", err
 	}
+	var note string
+	if err := cfg.checkDoors(); err != nil {
+		note = "\na start would fail now: " + strings.ReplaceAll(err.Error(), "\n", "; ")
+	}
 	if !hasData(cfg) {
-		return "there is no data in " + cfg.DataDir + " yet", nil
+		return "there is no data in " + cfg.DataDir + " yet" + note, nil
 	}
 	ctx := context.Background()
 	lock, err := lockDataDir(cfg.DataDir)
@@ -66,7 +94,7 @@ func CheckStored(cfg Config) (string, error) {
 	}
 	changes, err := storedChanges(ctx, e.records, cat)
 	return strings.Join(append([]string{"it fits the data in " + cfg.DataDir +
-			"; a start also checks that log, object store and ClickHouse belong together"}, changes...), "\n"),
+			"; a start also checks that log, object store and ClickHouse belong together" + note}, changes...), "\n"),
 		errors.Join(err, checkFixed(ctx, cfg, e), e.close())
 }
 
