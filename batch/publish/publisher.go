@@ -86,6 +86,7 @@ type Publisher struct {
 	pins   []uint64        // the pinned publications, ascending
 	// collected is the highest horizon of collection: publications before it are kept only if they are pinned.
 	collected uint64
+	refused   error           // why the newest run of Recompute refused what is stored; nil if it did not
 	pinned    []*record.State // a few states of pinned publications that StateAt returned, the latest last
 }
 

@@ -2,6 +2,7 @@ package publish
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -34,6 +35,7 @@ func (p *Publisher) Recompute(ctx context.Context) (Result, error) {
 	defer p.running.Unlock()
 	start := p.cfg.Now()
 	r, err := p.recompute(ctx)
+	p.setRefused(err)
 	if err != nil {
 		p.metrics.failures.WithLabelValues("recompute").Inc()
 		return r, fmt.Errorf("recompute: %w", err)
@@ -45,6 +47,25 @@ func (p *Publisher) Recompute(ctx context.Context) (Result, error) {
 			"rows", r.Rows, "duplicates", r.Duplicates, "conflicts", r.Conflicts, "took", took)
 	}
 	return r, nil
+}
+
+// setRefused keeps an error that every run will repeat until an operator restores what is missing. Another error says
+// nothing about what is stored.
+func (p *Publisher) setRefused(err error) {
+	refused := errors.Is(err, ErrRecordsMissing) || errors.Is(err, ErrObjectLost)
+	if err != nil && !refused {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refused = err
+}
+
+// Refused returns why nothing is published until an operator restores what is missing, or nil.
+func (p *Publisher) Refused() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.refused
 }
 
 func (p *Publisher) recompute(ctx context.Context) (Result, error) {

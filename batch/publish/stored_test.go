@@ -52,6 +52,9 @@ func (w *world) refuses(p *Publisher, names string) {
 	_, recompute := p.Recompute(w.t.Context())
 	_, collect := p.Collect(w.t.Context())
 	check := p.CheckStored(w.t.Context())
+	if err := p.Refused(); !errors.Is(err, ErrRecordsMissing) {
+		w.t.Errorf("after the refusal the publisher says %v", err)
+	}
 	for job, err := range map[string]error{"recompute": recompute, "collect": collect, "expire": check} {
 		if !errors.Is(err, ErrRecordsMissing) || !strings.Contains(err.Error(), names) {
 			w.t.Errorf("%s: got the error %v, want one that names %s", job, err, names)
@@ -116,6 +119,9 @@ func (w *world) works(p *Publisher) {
 		w.t.Errorf("after the repair: %v", err)
 	}
 	w.recompute(p)
+	if err := p.Refused(); err != nil {
+		w.t.Errorf("after the repair the publisher says %v", err)
+	}
 	w.collect(p)
 }
 

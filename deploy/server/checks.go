@@ -15,7 +15,8 @@ import (
 // checks are what /readyz asks before it calls the process ready.
 func (s *Server) checks() []api.Check {
 	return []api.Check{{Name: "log", Check: s.checkLog}, {Name: "audit", Check: s.checkTally},
-		{Name: "landing", Check: s.checkLanding}, {Name: "real-time views", Check: s.checkViews}}
+		{Name: "landing", Check: s.checkLanding}, {Name: "real-time views", Check: s.checkViews},
+		{Name: "publication", Check: s.checkPublication}}
 }
 
 // checkLog names what stops the log. The role serving alone needs no log: it answers from the batch views.
@@ -46,6 +47,15 @@ func (s *Server) checkLanding(ctx context.Context) error {
 	}
 	return fmt.Errorf("%w; %s", err,
 		remedy(stopped.Partition, &conservation.UnreadableError{Seq: stopped.At.Seq, End: first}))
+}
+
+// checkPublication says why nothing is published until an operator restores what the object store has lost. Answers
+// stay as they are, and the log fills up until it accepts no more.
+func (s *Server) checkPublication(context.Context) error {
+	if s.publisher == nil {
+		return nil
+	}
+	return s.publisher.Refused()
 }
 
 // checkViews names the partitions whose real-time views have stopped, and those that have not read what the

@@ -105,7 +105,8 @@ func randomConfig(t *rapid.T) (text string, mistakes []string) {
 		{"tenants: {acme: {}}", "tenants: {acme: {speed: 1}}", "tenants.acme.speed: "},
 		{"log: {partitions: 2}", "lgo: {partitions: 2}", "lgo: "},
 		{"jobs: {collect: {schedule: \"@daily\"}}", "jobs: {collect: {schedule: \"" + pick("schedule", "now",
-			"@every 0s", "@every -1s", "@every 1500ms", "0 0 31 2 *", "0 0 31 4,6 *") + "\"}}", "jobs.collect.schedule: "},
+			"@every 0s", "@every -1s", "@every 1500ms", "0 0 31 2 *", "0 0 31 4,6 *") + "\"}}",
+			"jobs.collect.schedule: "},
 		{"listen: 127.0.0.1:0", "listen: " + pick("listen", "127.0.0.1:99999", "127.0.0.1:-1", "127.0.0.1",
 			"127.0.0.1:x y", "192.0.2.1:8080"), "listen: "},
 	} {

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -75,6 +76,14 @@ func TestOlderParts(t *testing.T) {
 		if refused != c.refused || err != nil && !refused {
 			t.Errorf("%s: recompute: %v", name, err)
 		}
+		if c.refused {
+			status, body := ask(t, srv.url, "", operation{method: http.MethodGet, path: "/readyz"})
+			if status != http.StatusServiceUnavailable || !strings.Contains(body, "restore publish/") {
+				t.Errorf("%s: /readyz: status %d, want 503 with the refusal: %s", name, status, body)
+			}
+		} else {
+			expectReady(t, srv)
+		}
 		expectHits(t, srv, "merged", float64(c.hits))
 		srv.stop(t)
 		if c.refused {
@@ -88,6 +97,7 @@ func TestOlderParts(t *testing.T) {
 			if err := runJob(t.Context(), srv.url, "recompute"); err != nil { // It ends after the one that published.
 				t.Errorf("%s: recompute: %v", name, err)
 			}
+			expectReady(t, srv)
 			srv.stop(t)
 		}
 		if n, err := sqlHits(t, filepath.Join(data, "clickhouse")); n != c.hits || err != nil {
