@@ -10,8 +10,8 @@ import (
 )
 
 // checkColumns fails when a column cannot become a field, when its name was probably meant as that of a declared field,
-// or when the mapping names a column that the file does not have. An event keeps a column of any other name, so a name
-// that is slightly wrong would be accepted and never counted.
+// when no column is a declared field, or when the mapping names a column that the file does not have. An event keeps a
+// column of any other name, so a wrong name would be accepted and never counted.
 func (m Mapping) checkColumns(columns []string) error {
 	if len(columns) == 1 && strings.ContainsAny(columns[0], "\t;|") {
 		return fmt.Errorf("the names %q are separated by something else; separate the columns with commas", columns[0])
@@ -29,7 +29,35 @@ func (m Mapping) checkColumns(columns []string) error {
 			return fmt.Errorf("%s %s: no such column; the file has %s", flag, name, strings.Join(columns, ", "))
 		}
 	}
-	return m.checkSpelling(columns)
+	if err := m.checkSpelling(columns); err != nil {
+		return err
+	}
+	return m.checkFields(columns)
+}
+
+// checkFields fails when no column is a declared field. The file is probably of another type then.
+func (m Mapping) checkFields(columns []string) error {
+	if m.Fields == nil || len(m.Fields.Fields) == 0 {
+		return nil
+	}
+	var others []string // columns that are nothing but fields
+	for _, name := range columns {
+		if _, declared := m.Fields.Column(name); declared {
+			return nil
+		}
+		if !slices.Contains([]string{m.ID, m.Time, m.Subject}, name) {
+			others = append(others, name)
+		}
+	}
+	if len(others) == 0 { // The rows are meant to be counted and no more.
+		return nil
+	}
+	var fields []string
+	for _, f := range m.Fields.Fields {
+		fields = append(fields, f.Name)
+	}
+	return fmt.Errorf("none of the columns %s is a field of %s, which has %s; rename columns, or name the right type "+
+		"with --type", strings.Join(others, ", "), m.Type, strings.Join(fields, ", "))
 }
 
 // checkName fails when a name shows that the file was not read as it was meant. The error continues a sentence.

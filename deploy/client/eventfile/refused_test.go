@@ -39,8 +39,13 @@ func TestRefused(t *testing.T) {
 		"space after":    {"a.csv", "page ,id\n/,1\n", typed, `line 1: column 1 is named "page "`},
 		"tabs": {"a.csv", "id\tpage\n1\t/\n", typed,
 			"line 1: the names \"id\\tpage\" are separated by something"},
-		"semicolons":     {"a.csv", "id;page\n1;/\n", typed, "separate the columns with commas"},
-		"other case":     {"a.csv", "Page,ms\n/,1\n", known, `line 1: column 1 is named "Page"`},
+		"semicolons": {"a.csv", "id;page\n1;/\n", typed, "separate the columns with commas"},
+		"other case": {"a.csv", "Page,ms\n/,1\n", known, `line 1: column 1 is named "Page"`},
+		"no field": {"a.csv", "id,url,n\n1,/,1\n", Mapping{Type: "page.viewed", ID: "id", Fields: pageViewed},
+			"line 1: none of the columns url, n is a field of page.viewed, which has at, ms, page; "},
+		"no field in Parquet": {"a.parquet", parquetOf(t, struct {
+			URL string `parquet:"url"`
+		}{"/"}), known, "none of the columns url is a field of page.viewed"},
 		"other spelling": {"a.csv", "p-a ge,ms\n/,1\n", known, "rename the column to page"},
 		"case of Parquet": {"a.parquet", parquetOf(t, struct{ Page string }{"/"}), known,
 			`column 1 is named "Page", and the event type page.viewed has a field page`},
