@@ -20,6 +20,8 @@ const (
 	// Precision is the number of index bits: 16,384 registers, standard error 0.81 %.
 	Precision = 14
 	registers = 1 << Precision
+	// MaxRegisterBytes is the most bytes that the registers of a set take.
+	MaxRegisterBytes = 4 * registers
 	// ExactLimit is the largest set that is kept exactly.
 	ExactLimit = 1024
 	// StandardError is the relative standard error of an estimate.

@@ -1,5 +1,7 @@
 package distinct
 
+import "slices"
+
 // Union unites sketches and estimates how many values they hold together, one group after another. It
 // counts registers by rank while they rise and remembers which rose, so a small group costs as many steps
 // as it has registers, and not a walk over all of them. The zero value is empty. It is not safe for
@@ -36,6 +38,15 @@ func (u *Union) Add(s *Sketch) {
 	for i, rank := range s.dense {
 		u.Raise(uint32(i)<<8 | uint32(rank))
 	}
+}
+
+// AppendRegisters appends the registers above 0 to dst, in the order in which they first rose.
+func (u *Union) AppendRegisters(dst []uint32) []uint32 {
+	dst = slices.Grow(dst, len(u.raised))
+	for _, i := range u.raised {
+		dst = append(dst, uint32(i)<<8|uint32(u.ranks[i]))
+	}
+	return dst
 }
 
 // Approximate estimates the number of distinct values, as Sketch.Approximate does.

@@ -135,8 +135,11 @@ func MeasureColumns(c *catalog.Catalog, v *catalog.View, m catalog.Measure) []Co
 	case catalog.Min, catalog.Max:
 		return []Column{{m.Name, "Nullable(" + Type(t) + ")"}}
 	}
-	return []Column{{m.Name + "__state", "String"}, {m.Name + "__sketch", "Array(UInt32)"}}
+	return []Column{{m.Name + StateSuffix, "String"}, {m.Name + "__sketch", "Array(UInt32)"}}
 }
+
+// StateSuffix ends the name of the column with the states of a distinct measure.
+const StateSuffix = "__state"
 
 // Type returns the ClickHouse type of a field.
 func Type(t catalog.FieldType) string {

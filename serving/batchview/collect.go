@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"recount/schemas/catalog"
+	"recount/schemas/distinct"
 	"recount/schemas/floatsum"
 	"recount/schemas/query"
 )
@@ -40,8 +41,11 @@ type collector struct {
 
 	// overflow counts the overflowed events of the current row.
 	overflow query.Overflow
-	// countsOverflow is that of the statement.
+	// countsOverflow and readsStates are those of the statement.
 	countsOverflow bool
+	readsStates    bool
+	// union makes the registers of states. It is nil until there is one.
+	union *distinct.Union
 }
 
 type dimCell struct {
@@ -123,7 +127,11 @@ func (c *collector) add(ctx context.Context) error {
 		bytes += int64(len(c.dims[d].text))
 	}
 	for j := range c.measures {
-		bytes += int64(len(c.measures[j].sketch) + len(c.measures[j].far))
+		sketch := len(c.measures[j].sketch)
+		if c.readsStates {
+			sketch = min(sketch, distinct.MaxRegisterBytes)
+		}
+		bytes += int64(sketch + len(c.measures[j].far))
 	}
 	if err := c.scan.Memory.Grow(ctx, bytes); err != nil {
 		return err
@@ -163,6 +171,8 @@ func (c *collector) accumulator(m *measureCell) (query.Acc, error) {
 		far, err := floatsum.ParseFar(m.far)
 		sum.Far = far
 		return query.Acc{N: m.n, Sum: sum}, err
+	case m.Kind == catalog.Distinct && c.readsStates && m.sketch != "":
+		return c.parseState(m.sketch)
 	case m.Kind == catalog.Distinct:
 		registers, err := parseRegisters(m.sketch)
 		return query.Acc{Exact: m.n, Registers: registers}, err
@@ -172,6 +182,23 @@ func (c *collector) accumulator(m *measureCell) (query.Acc, error) {
 		return query.Acc{N: m.n, Lo: uint64(m.hi)}, nil
 	}
 	return query.Acc{N: m.n, Hi: m.hi, Lo: m.lo}, nil
+}
+
+// parseState reads a state of uniqExact of UInt64: the number of hashes, then the hashes (distinct.AppendState).
+func (c *collector) parseState(state string) (query.Acc, error) {
+	n, size := binary.Uvarint([]byte(state[:min(len(state), binary.MaxVarintLen64)]))
+	if rest := uint64(len(state) - size); size <= 0 || rest%8 != 0 || rest/8 != n {
+		return query.Acc{}, fmt.Errorf("read state: it should have %d hashes, which is not what fits in its %d bytes",
+			n, len(state))
+	}
+	if c.union == nil {
+		c.union = &distinct.Union{}
+	}
+	c.union.Reset()
+	for at := size; at < len(state); at += 8 {
+		c.union.Raise(distinct.Register(binary.LittleEndian.Uint64([]byte(state[at : at+8]))))
+	}
+	return query.Acc{Exact: n, Registers: c.union.AppendRegisters(nil)}, nil
 }
 
 // parseRegisters reads a state of groupUniqArray of UInt32: the number of registers, then the

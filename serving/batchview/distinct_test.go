@@ -1,6 +1,7 @@
 package batchview
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"testing"
@@ -41,17 +42,45 @@ func TestStatesOfEverySize(t *testing.T) {
 	q := wholeRange()
 	q.Measures = []string{"tails"}
 	pinned := s.write(events)
-	part, err := s.views().Scan(t.Context(), s.state(pinned), s.resolve(q), Options{Sketches: []int32{0}})
-	if err != nil {
-		t.Fatal(err)
+	views := s.views()
+	for _, views.maxStates = range []int64{maxStates, -1} {
+		part, err := views.Scan(t.Context(), s.state(pinned), s.resolve(q), Options{Sketches: []int32{0}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]query.Acc{}
+		for i, a := range part.Measures[0] {
+			got[part.Dims[0].Strings[i]] = query.Acc{Exact: a.Exact, Registers: unite(a.Registers)}
+		}
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(distinct.Sketch{})); diff != "" {
+			t.Errorf("states of up to %d bytes: %.2000s", views.maxStates, diff)
+		}
 	}
-	got := map[string]query.Acc{}
-	for i, a := range part.Measures[0] {
-		got[part.Dims[0].Strings[i]] = query.Acc{Exact: a.Exact, Registers: unite(a.Registers)}
-	}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(distinct.Sketch{})); diff != "" {
-		t.Errorf("%.2000s", diff)
-	}
+}
+
+// FuzzParseState reads any bytes as a state. What is not one is an error, and never a smaller set.
+func FuzzParseState(f *testing.F) {
+	f.Add([]byte{})
+	f.Add(distinct.AppendState(nil, []uint64{1, 1 << 63, 7}))
+	f.Add(distinct.AppendState(nil, make([]uint64, 130))[:200])
+	f.Add([]byte{0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80})
+	f.Fuzz(func(t *testing.T, state []byte) {
+		acc, err := new(collector).parseState(string(state))
+		if err != nil {
+			return
+		}
+		hashes := make([]uint64, acc.Exact)
+		for i := range hashes {
+			hashes[i] = binary.LittleEndian.Uint64(state[len(state)-8*(i+1):])
+		}
+		slices.Reverse(hashes)
+		if again := distinct.AppendState(nil, hashes); len(again) > len(state) {
+			t.Fatalf("%d bytes are read as a state of %d", len(state), len(again))
+		}
+		if diff := cmp.Diff(distinct.AppendRegisters(nil, hashes), unite(acc.Registers)); acc.Exact > 0 && diff != "" {
+			t.Fatal(diff)
+		}
+	})
 }
 
 // unite returns the registers in order and without duplicates.

@@ -7,6 +7,11 @@
 // windows whose rows need them, overflow that conditions hide, and the list of the table's parts. A
 // sketch takes kilobytes, so only the windows in which the speed layer has events read sketches.
 //
+// A sketch follows from the set that it sketches. So if the pinned rows have few enough bytes of sets, which the proof
+// knows, the statement returns united sets, and the registers are computed here. To read and unite stored sketches
+// beside the sets costs half as much again: 248 ms of processor time for 450,000 rows in 6 groups instead of 159.
+// Their bytes also say how much memory ClickHouse needs, so that it need not begin again.
+//
 // # The proof
 //
 // A publication states the number of rows of each (bucket, ver), and their checksum. A table consists of

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"recount/schemas/catalog"
 	"recount/schemas/record"
@@ -17,6 +18,8 @@ type content struct {
 	tenant string
 	// odd has a bit for each column that is odd in some row. oddities numbers them.
 	odd uint64
+	// states is how many bytes the states of distinct measures have.
+	states uint64
 }
 
 // maxOddities is the number of bits in content.odd.
@@ -46,6 +49,17 @@ func oddities(columns []sqlschema.Column) (names []string, sql string) {
 	return names, sql
 }
 
+// stateBytes returns the SQL of content.states.
+func stateBytes(columns []sqlschema.Column) string {
+	sql := "toUInt64(0)"
+	for _, c := range columns {
+		if strings.HasSuffix(c.Name, sqlschema.StateSuffix) {
+			sql += " + sum(length(" + sqlschema.Quote(c.Name) + "))"
+		}
+	}
+	return sql
+}
+
 // facts is what a proof knows of the pinned rows of a scan, besides that they are those that were published. Each
 // fact spares ClickHouse a column or a comparison for each row. Facts hold as of a listing, like the proof itself.
 type facts struct {
@@ -62,6 +76,10 @@ type facts struct {
 	tenant string
 	// regular has the columns that are odd in no pinned row.
 	regular map[string]bool
+	// states is how many bytes the states of all distinct measures of the view have, in the pinned rows.
+	states int64
+	// returnStates says that these are few enough to return united sets in place of sketches.
+	returnStates bool
 }
 
 // facts returns what the listing knows of pinned rows. pinned must be ascending by bucket, and not empty.
@@ -84,6 +102,7 @@ func (l *listing) facts(pinned []record.BucketVersion) facts {
 			f.others = append(f.others, c.BucketVersion)
 			continue
 		}
+		f.states += int64(c.states)
 		if odd |= c.odd; first {
 			f.tenant = c.tenant
 		}
@@ -113,6 +132,7 @@ func (c *content) add(other content) {
 	c.Rows += other.Rows
 	c.Checksum += other.Checksum
 	c.odd |= other.odd
+	c.states += other.states
 	if c.tenant != other.tenant {
 		c.tenant = ""
 	}

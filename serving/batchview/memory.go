@@ -13,11 +13,18 @@ const (
 	memoryFactor = 4
 	// distinctBytes is what a group's set of hashes needs in ClickHouse.
 	distinctBytes = 768
+	// stateFactor is how many bytes ClickHouse needs for each byte of the states that it unites: a table of hashes for
+	// each thread, a larger one while it grows, and the result.
+	stateFactor = 10
+	// copiesOfResult is how many copies of a result exist on its way from ClickHouse.
+	copiesOfResult = 3
+	// maxStates is up to how many bytes of states in all pinned rows the united sets are returned.
+	maxStates = 64 << 20
 )
 
 // firstMemory returns how much memory ClickHouse gets in the first attempt of a scan. No scan has more
-// groups than pinned rows.
-func (v *Views) firstMemory(scan *query.Scan, p *pins) int64 {
+// groups than pinned rows. states is how many bytes the states in the pinned rows have, or 0 if it is not known.
+func (v *Views) firstMemory(scan *query.Scan, p *pins, states int64) int64 {
 	groups := min(p.rows, int64(v.cfg.MaxGroups))
 	if len(scan.GroupBy) == 0 {
 		groups = min(groups, int64(scan.Windows.Len()))
@@ -28,7 +35,10 @@ func (v *Views) firstMemory(scan *query.Scan, p *pins) int64 {
 			group += distinctBytes
 		}
 	}
-	return min(leastMemory+groups*group, scan.Memory.Room(v.cfg.MaxMemory)/4*3)
+	if !hasDistinct(scan) {
+		states = 0
+	}
+	return min(leastMemory+groups*group+stateFactor*states, scan.Memory.Room(v.cfg.MaxMemory)/4*3)
 }
 
 // rowBytes is what a row of a part needs, without its strings and registers.

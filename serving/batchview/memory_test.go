@@ -44,8 +44,14 @@ FROM numbers(200000)`, s.table, start.UnixMicro()))
 			t.Errorf("a budget of %d MiB: %d bytes are held at the end", c.budget>>20, n)
 		}
 	}
-	first := v.firstMemory(s.resolve(q), pinsOf(state.Views["flights"], 0, 1<<60, v.cfg.Bucket))
+	first := v.firstMemory(s.resolve(q), pinsOf(state.Views["flights"], 0, 1<<60, v.cfg.Bucket), 0)
 	if first < 40<<20 || first > 200<<20 {
 		t.Errorf("the first attempt gets %d MiB", first>>20)
+	}
+	q.Measures = append(q.Measures, "tails")
+	pins := pinsOf(state.Views["flights"], 0, 1<<60, v.cfg.Bucket)
+	without := v.firstMemory(s.resolve(q), pins, 0)
+	if sets := v.firstMemory(s.resolve(q), pins, 8<<20) - without; sets < 64<<20 {
+		t.Errorf("the first attempt gets %d MiB for sets of 8 MiB", sets>>20)
 	}
 }

@@ -127,7 +127,7 @@ func (v *Views) readParts(ctx context.Context, p *proof) error {
 			return nil
 		}
 		for some := range slices.Chunk(unknown, partsAtOnce) {
-			if err := v.readContent(ctx, p, checksum+", "+odd, some); err != nil {
+			if err := v.readContent(ctx, p, checksum+", "+odd+", "+stateBytes(columns), some); err != nil {
 				return err
 			}
 		}
@@ -173,7 +173,7 @@ func (v *Views) listParts(ctx context.Context, table string) ([]string, error) {
 
 // readContent reads some parts. The same statement lists the parts. A part was read whole if it was there before
 // and is listed, because parts never change and never come back. The others were merged and remain unknown. sums is the
-// SQL of the checksum, and of content.odd.
+// SQL of the checksum, of content.odd and of content.states.
 func (v *Views) readContent(ctx context.Context, p *proof, sums string, parts []string) error {
 	column, from := partColumns(p.table)
 	names := make([]string, len(parts))
@@ -183,7 +183,7 @@ func (v *Views) readContent(ctx context.Context, p *proof, sums string, parts []
 	sql := fmt.Sprintf("SELECT toString(_part), toUnixTimestamp64Micro(%[1]s), %[2]s, toInt64(count()), "+
 		"if(min(%[8]s) = max(%[8]s), toString(any(%[8]s)), ''), %[3]s "+
 		"FROM %[4]s WHERE _part IN (%[5]s) GROUP BY _part, %[1]s, %[2]s\nUNION ALL\n"+
-		"SELECT %[6]s, toInt64(0), toUInt64(0), toInt64(0), '', toUInt64(0), toUInt64(0) %[7]s",
+		"SELECT %[6]s, toInt64(0), toUInt64(0), toInt64(0), '', toUInt64(0), toUInt64(0), toUInt64(0) %[7]s",
 		sqlschema.Quote(sqlschema.ColBucket), sqlschema.Quote(sqlschema.ColVer), sums, sqlschema.Quote(p.table),
 		strings.Join(names, ", "), column, from, sqlschema.Quote(sqlschema.ColTenant))
 	rows, err := v.conn.Query(v.proofContext(ctx, len(sql)), sql)
@@ -196,7 +196,8 @@ func (v *Views) readContent(ctx context.Context, p *proof, sums string, parts []
 	for rows.Next() {
 		var part string
 		var c content
-		if err := rows.Scan(&part, &c.Bucket, &c.Ver, &c.Rows, &c.tenant, &c.Checksum, &c.odd); err != nil {
+		err := rows.Scan(&part, &c.Bucket, &c.Ver, &c.Rows, &c.tenant, &c.Checksum, &c.odd, &c.states)
+		if err != nil {
 			return fmt.Errorf("read parts: %w", err)
 		}
 		if c.Rows == 0 {

@@ -17,6 +17,9 @@ type statement struct {
 	args []any
 	// countsOverflow says that a branch counts the overflowed events. Otherwise the groups show them.
 	countsOverflow bool
+	// readsStates says that the values of sketches are the states of distinct measures, of stateBytes at most.
+	readsStates bool
+	stateBytes  int64
 }
 
 // build returns the statement of a scan. The pins must have at least one row.
@@ -33,9 +36,14 @@ func build(scan *query.Scan, p *pins, sketches []int32, f facts, sums sumColumns
 	if hasDistinct(scan) {
 		with = spansOf(scan.Windows, sketches)
 	}
+	if len(with) > 0 && f.returnStates {
+		st.readsStates = true
+		st.stateBytes = f.states
+	}
 	whole := len(with) == 1 && with[0] == span{scan.Windows.From, scan.Windows.To}
 	if !whole {
-		branches = append(branches, groupColumns(scan, false, sums, f)+where+inSpans(with, "AND NOT")+groupBy(scan))
+		branches = append(branches,
+			groupColumns(scan, noSketches, sums, f)+where+inSpans(with, "AND NOT")+groupBy(scan))
 	}
 	if len(with) > 0 {
 		hull := span{with[0].from, with[len(with)-1].to}
@@ -43,7 +51,7 @@ func build(scan *query.Scan, p *pins, sketches []int32, f facts, sums sumColumns
 		if !whole {
 			inHull = " AND " + rangeCondition("_bucket", hull.from-hull.from%p.width, hull.to) + inSpans(with, "AND")
 		}
-		branches = append(branches, groupColumns(scan, true, sums, f)+where+inHull+groupBy(scan))
+		branches = append(branches, groupColumns(scan, st.sketches(), sums, f)+where+inHull+groupBy(scan))
 	}
 	if st.countsOverflow {
 		counts := overflowColumns(scan, inScan, conditions)
@@ -97,7 +105,7 @@ func hasDistinct(scan *query.Scan) bool {
 	return slices.ContainsFunc(scan.Measures, func(m query.Measure) bool { return m.Kind == catalog.Distinct })
 }
 
-func groupColumns(scan *query.Scan, sketches bool, sums sumColumns, f facts) string {
+func groupColumns(scan *query.Scan, sketches sketchColumns, sums sumColumns, f facts) string {
 	columns := []string{"toUInt8(1)", windowIndex(scan.Windows) + " AS _w"}
 	for _, d := range scan.GroupBy {
 		name := sqlschema.Quote(d.Name)
@@ -118,7 +126,7 @@ func groupColumns(scan *query.Scan, sketches bool, sums sumColumns, f facts) str
 }
 
 // measureColumns returns the aggregates of one measure. measureCell.dest has the places of their values.
-func measureColumns(m query.Measure, sketches bool, sums sumColumns, f facts) []string {
+func measureColumns(m query.Measure, sketches sketchColumns, sums sumColumns, f facts) []string {
 	name := func(suffix string) string { return sqlschema.Quote(m.Name + suffix) }
 	count := func(suffix string) string {
 		if f.regular[m.Name+suffix] {
@@ -145,12 +153,35 @@ func measureColumns(m query.Measure, sketches bool, sums sumColumns, f facts) []
 	// A uniqExact state is the number of hashes, and then the hashes of 8 bytes each. So the number
 	// takes length % 8 bytes, and the rest can be read as an array. uniqExactMerge would first
 	// build a set from the state of each row.
-	state := name("__state")
-	exact := "uniqExactArray(reinterpret(substring(" + state + ", length(" + state + ") % 8 + 1), 'Array(UInt64)'))"
-	if sketches {
-		return []string{exact, "toString(groupUniqArrayArrayState(" + name("__sketch") + "))"}
+	state := name(sqlschema.StateSuffix)
+	hashes := "(reinterpret(substring(" + state + ", length(" + state + ") % 8 + 1), 'Array(UInt64)'))"
+	switch sketches {
+	case storedSketches:
+		return []string{"uniqExactArray" + hashes, "toString(groupUniqArrayArrayState(" + name("__sketch") + "))"}
+	case unitedStates:
+		return []string{"toUInt64(0)", "toString(uniqExactArrayState" + hashes + ")"}
 	}
-	return []string{exact, "''"}
+	return []string{"uniqExactArray" + hashes, "''"}
+}
+
+// sketchColumns says what the rows of a branch have for the sketches of distinct measures.
+type sketchColumns int
+
+const (
+	noSketches sketchColumns = iota
+	// storedSketches unites the sketches of the rows.
+	storedSketches
+	// unitedStates returns the united sets themselves. Their sketches follow from them (parseState). ClickHouse reads
+	// and unites nothing else then, but the result has 8 bytes for each hash.
+	unitedStates
+)
+
+// sketches returns what branches with sketches have.
+func (st *statement) sketches() sketchColumns {
+	if st.readsStates {
+		return unitedStates
+	}
+	return storedSketches
 }
 
 // sumColumns says how sums of floats are read.

@@ -56,8 +56,10 @@ func (c Config) Validate() error {
 type Views struct {
 	conn driver.Conn
 	cfg  Config
-	life context.Context // life ends with Close. Proofs outlive the queries that begin them.
-	stop context.CancelFunc
+	// maxStates is the constant, unless a test changes it.
+	maxStates int64
+	life      context.Context // life ends with Close. Proofs outlive the queries that begin them.
+	stop      context.CancelFunc
 
 	mu     sync.Mutex        // mu guards proofs.
 	proofs map[string]*proof // by table: those of all views, and of definitions that pinned publications have
@@ -68,7 +70,7 @@ func New(conn driver.Conn, cfg Config) (*Views, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	v := &Views{conn: conn, cfg: cfg, proofs: map[string]*proof{}}
+	v := &Views{conn: conn, cfg: cfg, maxStates: maxStates, proofs: map[string]*proof{}}
 	v.life, v.stop = context.WithCancel(context.Background())
 	return v, nil
 }
@@ -114,11 +116,14 @@ func (v *Views) Scan(ctx context.Context, state *record.State, scan *query.Scan,
 // After an error its part is nil.
 func (v *Views) proven(ctx context.Context, state *record.State, scan *query.Scan, pins *pins, opts Options,
 	sums sumColumns) (*collector, error) {
-	memory := v.firstMemory(scan, pins)
+	memory := int64(0)
 	p := v.proof(sums.table(scan))
 	for range maxReads {
 		if proven := p.newest.Load(); proven != nil {
-			st := build(scan, pins, opts.Sketches, proven.facts(pins.versions), sums)
+			f := proven.facts(pins.versions)
+			f.returnStates = f.known && f.states <= v.maxStates
+			memory = max(memory, v.firstMemory(scan, pins, f.states))
+			st := build(scan, pins, opts.Sketches, f, sums)
 			c, err := v.run(ctx, scan, st, &memory)
 			if err != nil {
 				return c, err
@@ -150,6 +155,7 @@ func (v *Views) run(ctx context.Context, scan *query.Scan, st *statement, memory
 	for {
 		c := newCollector(scan, v.cfg.MaxGroups)
 		c.countsOverflow = st.countsOverflow
+		c.readsStates = st.readsStates
 		err := v.collect(ctx, st, c, *memory)
 		if err == nil {
 			slices.Sort(c.parts)
@@ -167,10 +173,11 @@ func (v *Views) run(ctx context.Context, scan *query.Scan, st *statement, memory
 
 // collect runs a statement once. ClickHouse's memory is part of the scan's share meanwhile.
 func (v *Views) collect(parent context.Context, st *statement, c *collector, memory int64) error {
-	if err := c.scan.Memory.Grow(parent, memory); err != nil {
+	held := memory + copiesOfResult*st.stateBytes
+	if err := c.scan.Memory.Grow(parent, held); err != nil {
 		return err
 	}
-	defer c.scan.Memory.Shrink(memory)
+	defer c.scan.Memory.Shrink(held)
 	ctx, cancel := v.context(parent, len(st.sql), memory)
 	defer cancel()
 	rows, err := v.conn.Query(ctx, st.sql, st.args...)

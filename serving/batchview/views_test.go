@@ -92,6 +92,7 @@ func TestScanAgainstOracle(t *testing.T) {
 	s := newStore(t)
 	views := s.views()
 	rapid.Check(t, func(t *rapid.T) {
+		views.maxStates = rapid.SampledFrom([]int64{-1, maxStates}).Draw(t, "states")
 		events := oracle.Draw(t, start, minutes, 60)
 		var pinned []record.BucketVersion
 		for ver, group := range split(t, events) {
