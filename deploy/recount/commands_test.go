@@ -66,6 +66,11 @@ func TestClientCommands(t *testing.T) {
 				"5     published 3\ncollect "},
 		"jobs run recompute": {answer: answer{body: `{"id":"r1","job":"recompute","message":"published 3"}`},
 			request: "POST /v1/jobs/recompute/runs ", stdout: `"message": "published 3"`},
+		"health":         {answer: answer{body: `{"status":"ok"}`}, request: "GET /healthz ", stdout: "ok\n"},
+		"health --ready": {answer: answer{body: `{"status":"ready"}`}, request: "GET /readyz ", stdout: "ok\n"},
+		"health --key-file=" + os.DevNull: {
+			answer:  answer{status: 503, body: `{"code":"restart_needed","detail":"restart this process"}`},
+			request: "GET /healthz ", code: exitFailed, stderr: "restart this process"},
 		"jobs run lunch": {answer: answer{status: 404, body: `{"code":"unknown_job","detail":"unknown job \"lunch\""}`},
 			request: "POST /v1/jobs/lunch/runs ", code: exitFailed, stderr: `unknown job "lunch"`},
 		"publications list": {answer: answer{body: `{"publications":[{"n":2,"created":"2024-05-01T00:00:00Z",` +

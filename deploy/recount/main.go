@@ -44,6 +44,7 @@ type cli struct {
 	Ingest       ingestCmd       `cmd:"" help:"Send the events of files (NDJSON, CSV, Parquet) to a server."`
 	Query        queryCmd        `cmd:"" help:"Ask a server for counts."`
 	Load         loadCmd         `cmd:"" help:"Send events at a steady rate, and report the results."`
+	Health       healthCmd       `cmd:"" help:"Ask whether a server is alive, for health checks."`
 	Jobs         jobsCmd         `cmd:"" help:"List and run scheduled jobs."`
 	Publications publicationsCmd `cmd:"" help:"List publications, and keep one for ever."`
 	DeadLetters  deadLettersCmd  `cmd:"" help:"List, show and replay rejected events, called dead letters."`
@@ -52,6 +53,7 @@ type cli struct {
 	Hole         holeCmd         `cmd:"" help:"Give up messages that the log has lost, so that a partition continues."`
 	Config       configCmd       `cmd:"" help:"Check a configuration file, or list all keys with their meanings."`
 	Version      versionCmd      `cmd:"" help:"Print the version."`
+	ShowVersion  versionFlag     `name:"version" help:"Print the version."`
 }
 
 // usageError is a mistake in the command line that kong does not detect.

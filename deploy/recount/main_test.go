@@ -35,7 +35,8 @@ func TestExitCodes(t *testing.T) {
 		"":             {exitOK, "Counts you can watch now"},
 		"--help":       {exitOK, "Check a configuration file"},
 		"query --help": {exitOK, "--group-by"},
-		"version":      {exitOK, "recount "},
+		"version":      {exitOK, "engine chdb "},
+		"--version":    {exitOK, "(commit "},
 		"querry":       {exitUsage, "unexpected argument querry"},
 		"query":        {exitUsage, "Usage: recount query --from=TIME --to=TIME <view> [flags]"},
 		"query v":      {exitUsage, "missing flags: --from=TIME, --to=TIME"},
@@ -54,6 +55,7 @@ func TestExitCodes(t *testing.T) {
 		"query v --mode=best " + day:  {exitUsage, `must be one of "merged","exact","live"`},
 		"query v --server=:// " + day: {exitUsage, "://"},
 		"query v " + day + nobody:     {exitFailed, "is a server running? try: recount up"},
+		"health " + nobody:            {exitFailed, "is a server running? try: recount up"},
 		"jobs list " + nobody:         {exitFailed, "is a server running? try: recount up"},
 		"verify --ack-log=nothing":    {exitUsage, "nothing"},
 		"verify --data-dir=nothing":   {exitFailed, "nothing holds no data"},
@@ -88,8 +90,8 @@ func TestExitCodes(t *testing.T) {
 // TestHelp checks that help is short, and that only commands which use settings list them.
 func TestHelp(t *testing.T) {
 	t.Parallel()
-	for line, limit := range map[string]int{"--help": 30, "jobs list --help": 20, "query --help": 40,
-		"keys create --help": 20, "load --help": 50} {
+	for line, limit := range map[string]int{"--help": 32, "jobs list --help": 20, "query --help": 40,
+		"keys create --help": 20, "load --help": 51} {
 		if _, stdout, _ := command(t, strings.Fields(line)...); strings.Count(stdout, "\n") > limit ||
 			strings.Contains(stdout, "--landing.cut-rows") {
 			t.Errorf("recount %s prints more than %d lines, or lists settings:\n%s", line, limit, stdout)

@@ -59,6 +59,13 @@ func serve(ctx context.Context, f fileFlag, s *settingsFlags, std streams, o ser
 	fmt.Fprintf(std.out, "recount %s serves %s on %s, data in %s\n", server.Version(),
 		strings.Join(o.Roles.Names(), ", "), running.URL(), cfg.DataDir)
 	fmt.Fprintln(std.out, running.Access())
+	tell := func(state string) {
+		if err := notify(state); err != nil {
+			logger.Warn("the service manager does not know the state of this process", "error", err)
+		}
+	}
+	tell(stateReady) // The listener queues what arrives before Run.
+	defer context.AfterFunc(ctx, func() { tell(stateStopping) })()
 	return running.Run(ctx)
 }
 

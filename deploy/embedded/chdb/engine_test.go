@@ -23,6 +23,10 @@ func TestMain(m *testing.M) {
 		runChild(dir)
 		return
 	}
+	if os.Getenv(findEnv) != "" {
+		fmt.Println(chdb.Find(""))
+		return
+	}
 	os.Exit(runTests(m))
 }
 
