@@ -12,7 +12,7 @@ PLATFORM       ?= $(shell node -p 'process.platform + "-" + process.arch + (proc
 ENGINE          = @chdb/lib-$(PLATFORM)
 ENGINE_VERSION  = 26.5.3
 
-.PHONY: help setup build demo test race lint vuln bench growth fuzz sim rules proof torture clean
+.PHONY: help setup build demo test race lint vuln bench growth dist fuzz sim rules proof torture clean
 
 help: ## Print this.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -27,6 +27,9 @@ $(NPM_OK): $(NPM_DIR)/package-lock.json
 
 build: ## Build bin/recount.
 	CGO_ENABLED=0 $(GO) build -buildvcs=auto -trimpath -o bin/recount ./deploy/recount
+
+dist: setup build ## Pack archives, deb and rpm into bin/dist, with licences, SBOM and checksums.
+	$(GO) run ./deploy/dist
 
 demo: setup build ## Replay three million real flights; compare live, exact and true counts.
 	bin/recount demo $(ARGS)

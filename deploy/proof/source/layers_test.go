@@ -25,7 +25,7 @@ var importers = map[string][]string{
 	"github.com/aws/aws-sdk-go-v2/service":   {"batch/lake"},
 	"github.com/ClickHouse/clickhouse-go": {
 		"batch/cells", "batch/recheck", "serving/batchview",
-		"deploy/embedded/chdb", "deploy/embedded/chdb/chdbtest", "deploy/recount/demo", "deploy/server",
+		"deploy/dist", "deploy/embedded/chdb", "deploy/embedded/chdb/chdbtest", "deploy/recount/demo", "deploy/server",
 	},
 	"github.com/ClickHouse/clickhouse-go/v2/lib/proto": {"deploy/embedded/chdb"},
 	"github.com/ebitengine/purego":                     {"deploy/embedded/chdb"},
