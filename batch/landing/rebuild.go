@@ -48,6 +48,29 @@ func Rebuild(ctx context.Context, source Source, objects Objects, c *record.Comm
 	return nil
 }
 
+// Landed reports whether the messages of the log are those of a committed segment: whether they give the digests that
+// the record names. bucket is the width of a bucket.
+func Landed(ctx context.Context, source Source, c *record.Commit, bucket time.Duration) (bool, error) {
+	s, err := readAgain(ctx, source, c, bucket)
+	if err != nil {
+		return false, fmt.Errorf("read segment [%d, %d) of partition %d again: %w", c.Start, c.End, c.Partition, err)
+	}
+	tables := s.sortedTables() // A record lists its objects in this order.
+	if len(tables) != len(c.Objects) {
+		return false, nil
+	}
+	for i, table := range tables {
+		_, got, err := table.Encode()
+		if err != nil {
+			return false, err
+		}
+		if got.Digest != c.Objects[i].Digest { // The bytes may differ, if another version wrote them.
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
 // readAgain collects the events of a committed segment from the log.
 func readAgain(ctx context.Context, source Source, c *record.Commit, bucket time.Duration) (*segment, error) {
 	s := &segment{start: position.Offset{Epoch: c.Epoch, Seq: c.Start}, partition: c.Partition, bucket: bucket,

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"slices"
 
 	"recount/batch/cells"
 	"recount/batch/landing"
@@ -145,6 +146,9 @@ func (s *Server) checkAdopted(ctx context.Context, chain *record.Chain) error {
 			"put the log back, or, if it is lost for ever, start once with --replace-log: events that had not landed "+
 			"are given up", errForeign, s.lakePlace(), s.logPlace())
 	}
+	if err := s.checkAdoptedLog(ctx); err != nil {
+		return err
+	}
 	published, err := cells.NewStore(s.engines.sql, s.catalog).Projected(ctx)
 	if err != nil || published == 0 {
 		return err
@@ -155,6 +159,59 @@ func (s *Server) checkAdopted(ctx context.Context, chain *record.Chain) error {
 			"check clickhouse.url and object_store.url", errForeign, s.sqlPlace(), published, s.lakePlace())
 	}
 	return err
+}
+
+// checkAdoptedLog returns an error if the log has other messages than those that have landed, or than those that
+// the folder of the real-time views remembers. A log without any of these messages cannot be judged: an older program
+// gave nothing but messages an origin.
+func (s *Server) checkAdoptedLog(ctx context.Context) error {
+	marks, err := janitor.OpenMarks(snapshotDir(s.cfg), s.engines.log, s.logger)
+	if err != nil {
+		return err
+	}
+	other, err := marks.OtherLog(ctx)
+	if err != nil {
+		return err
+	}
+	if other {
+		return fmt.Errorf("%w: the folder %s remembers another message than the log %s has; put the right folder or "+
+			"log back, or move the folder away, if its log is the right one", errForeign, snapshotDir(s.cfg),
+			s.logPlace())
+	}
+	for p := range s.engines.log.Partitions() {
+		chain, err := landing.LoadChain(ctx, s.engines.records, p)
+		if err != nil {
+			return err
+		}
+		landed, err := s.landedFrom(ctx, chain)
+		if errors.Is(err, position.ErrGap) || errors.Is(err, eventbatch.ErrCorrupt) {
+			continue // C7 names the message.
+		}
+		if err != nil {
+			return err
+		}
+		if !landed {
+			return fmt.Errorf("%w: the log %s has other messages in partition %d than those that have landed in the "+
+				"object store %s; check log.url, object_store.url and data_dir", errForeign, s.logPlace(), p,
+				s.lakePlace())
+		}
+	}
+	return nil
+}
+
+// landedFrom reports whether the newest segment of a chain whose messages the log still has is made of them. It
+// returns true if there is none.
+func (s *Server) landedFrom(ctx context.Context, chain *record.Chain) (bool, error) {
+	first, next, err := s.engines.log.Bounds(ctx, chain.Partition)
+	if err != nil {
+		return false, err
+	}
+	for _, c := range slices.Backward(chain.Segments) {
+		if len(c.Objects) > 0 && c.Start >= first && c.End <= next {
+			return landing.Landed(ctx, source{s.engines.log}, c, chain.Bucket)
+		}
+	}
+	return true, nil
 }
 
 // checkUnused returns an error if the log, ClickHouse or the folder of the real-time views was used although the

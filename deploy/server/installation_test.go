@@ -15,9 +15,11 @@ import (
 	"time"
 
 	"recount/batch/landing"
+	"recount/deploy/embedded/natsserver"
 	"recount/deploy/embedded/s3server"
 	"recount/schemas/catalog"
 	"recount/schemas/eventbatch"
+	"recount/speed/eventlog"
 )
 
 // countedConfig is a configuration with one type and two views, that of testdata/installation0.tar.gz.
@@ -442,6 +444,78 @@ func TestOlderData(t *testing.T) {
 	if _, err := Open(t.Context(), cfg, Options{Roles: AllRoles}); !errors.Is(err, errForeign) {
 		t.Errorf("without its object store: got %v, want errForeign", err)
 	}
+}
+
+// TestAdoptsItsOwnLogOnly starts on older data whose log was exchanged for another old one: its partitions are
+// swapped, so every message is a valid one in the wrong place. The mark in the folder of the real-time views tells, and
+// without that folder the messages that have landed do. It is not parallel: a process has one embedded ClickHouse.
+func TestAdoptsItsOwnLogOnly(t *testing.T) {
+	for _, withMarks := range []bool{true, false} {
+		cfg := countedConfig(t)
+		unpack(t, "testdata/installation0.tar.gz", cfg.DataDir)
+		cfg.DataDir = filepath.Join(cfg.DataDir, "data")
+		swapPartitions(t, filepath.Join(cfg.DataDir, "log"))
+		want := "remembers another message"
+		if !withMarks {
+			replaceDir(t, filepath.Join(cfg.DataDir, "speed"), "")
+			want = "than those that have landed"
+		}
+		_, err := Open(t.Context(), cfg, Options{Roles: AllRoles})
+		if !errors.Is(err, errForeign) || !strings.Contains(err.Error(), want) {
+			t.Errorf("with marks %t: got %v, want errForeign that says %q", withMarks, err, want)
+		}
+	}
+}
+
+// swapPartitions exchanges the messages of partitions 0 and 1 of a log. Each partition keeps its bounds.
+func swapPartitions(t *testing.T, dir string) {
+	t.Helper()
+	open := func(dir string) (*eventlog.Log, func()) {
+		nc := natsserver.DefaultConfig(dir)
+		nc.MaxStore = 1 << 40
+		server, err := natsserver.Open(t.Context(), nc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lc := eventlog.DefaultConfig(server)
+		lc.Partitions = 2
+		log, err := eventlog.Open(t.Context(), lc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return log, func() {
+			log.Close()
+			server.Close()
+		}
+	}
+	from, closeFrom := open(dir)
+	swapped := filepath.Join(t.TempDir(), "log")
+	to, closeTo := open(swapped)
+	for p := range 2 {
+		first, next, err := from.Bounds(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := to.Advance(t.Context(), p, first); err != nil {
+			t.Fatal(err)
+		}
+		otherFirst, otherNext, err := from.Bounds(t.Context(), 1-p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for seq := first; seq < next; seq++ {
+			m, err := from.Get(t.Context(), 1-p, otherFirst+(seq-first)%(otherNext-otherFirst))
+			if err == nil {
+				_, err = to.Append(t.Context(), p, m.Data, "")
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	closeTo()
+	closeFrom()
+	replaceDir(t, dir, swapped)
 }
 
 // unpack writes the files of an archive into a folder.

@@ -150,6 +150,16 @@ func (m *Marks) otherDigest(ctx context.Context, p int) (bool, error) {
 	return crc32.Checksum(msg.Data, castagnoli) != m.marks[p].Digest, nil
 }
 
+// OtherLog reports whether the log has another message than an acknowledged one in one of its partitions.
+func (m *Marks) OtherLog(ctx context.Context) (bool, error) {
+	for p := range m.marks {
+		if other, err := m.otherDigest(ctx, p); other || err != nil {
+			return other, err
+		}
+	}
+	return false, nil
+}
+
 // Run advances the marks every second until ctx ends. If they cannot be written, they stay too low,
 // which is allowed, and Run continues.
 func (m *Marks) Run(ctx context.Context) error {
