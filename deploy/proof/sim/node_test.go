@@ -101,12 +101,16 @@ func (n *node) runProcess(p *proc) {
 		if err == nil {
 			break
 		}
-		if strings.Contains(err.Error(), "may be the log of another system") {
+		switch {
+		case strings.Contains(err.Error(), "may be the log of another system"):
+			n.w.observe("a boot refuses another log")
 			_ = os.Remove(filepath.Join(n.dir, "high-water.json")) // The error tells the operator to do this.
-		}
-		n.w.observe("boot fails")
-		if errors.Is(err, record.ErrInvalid) {
-			n.w.failf("%s: boot: %v", p.name, err)
+		case p.ctx.Err() != nil:
+			n.w.observe("a boot is killed")
+		case injected(err):
+			n.w.observe("boot fails")
+		default:
+			n.w.failf("%s: boot fails without a fault: %v", p.name, err)
 		}
 		if !p.sleep(1) {
 			return
@@ -124,6 +128,13 @@ func (n *node) runProcess(p *proc) {
 	}
 	wg.Wait()
 	<-p.ctx.Done()
+}
+
+// injected reports whether a fault of the scheduler explains an error: a request or its reply was lost, or an answer
+// was an error. A boot reads every commit record, and gives up at the first fault, so most boots fail a few times.
+func injected(err error) bool {
+	var answer status
+	return errors.Is(err, errLost) || errors.As(err, &answer)
 }
 
 // checkLanding fails the seed if landing has stopped although the log has lost nothing.

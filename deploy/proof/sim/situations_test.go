@@ -14,7 +14,7 @@ const seedsForAll = 2000
 // required lists situations that must occur, in addition to every possible fate of every kind of
 // operation. If a change keeps one of them from occurring, the simulation proves less than before.
 var required = []string{
-	"kill", "pause", "pause longer than any lease", "power failure", "boot fails",
+	"kill", "pause", "pause longer than any lease", "power failure", "boot fails", "a boot is killed",
 	"an acknowledged message is lost", "a lost message lands", "a message vanishes", "a range is given up",
 	"a hole is refused", "answer: names a hole", "an epoch is sealed",
 	"the log is trimmed", "another owner trims unread messages", "a process follows another owner's epoch",
