@@ -17,14 +17,7 @@ const backupConfig = `
 data_dir: ./recount-data
 log: {partitions: 2}
 landing: {cut_interval: 200ms}
-events:
-  hit: {fields: {page: string, user: string, ms: int64}}
-views:
-  hits:
-    event: hit
-    dimensions: [user]
-    measures: {hits: {count: {}}, ms: {sum: ms}, users: {distinct: user}}
-jobs:
+` + hitsByUser + `jobs:
   recompute: {schedule: ""}
 `
 

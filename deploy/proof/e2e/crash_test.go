@@ -21,19 +21,21 @@ var (
 	crashSeed = flag.Uint64("crash-seed", 0, "seed of TestCrash; 0 draws one")
 )
 
+// hitsByPage and hitsByUser declare the type and the view of hitsQuery.
+const (
+	hitsByPage = hitsDeclared + "    dimensions: [page]\n" + hitsMeasures
+	hitsByUser = hitsDeclared + "    dimensions: [user]\n" + hitsMeasures
+
+	hitsDeclared = "events:\n  hit: {fields: {page: string, user: string, ms: int64}}\nviews:\n  hits:\n    event: hit\n"
+	hitsMeasures = "    measures: {hits: {count: {}}, ms: {sum: ms}, users: {distinct: user}}\n"
+)
+
 // crashConfig makes cuts, snapshots and jobs happen often, so that a kill meets all of them.
 const crashConfig = `
 log: {partitions: 3}
 landing: {cut_interval: 200ms, cut_rows: 5000}
 speed: {snapshot_interval: 300ms}
-events:
-  hit: {fields: {page: string, user: string, ms: int64}}
-views:
-  hits:
-    event: hit
-    dimensions: [page]
-    measures: {hits: {count: {}}, ms: {sum: ms}, users: {distinct: user}}
-jobs:
+` + hitsByPage + `jobs:
   recompute: {schedule: "@every 1s"}
   collect: {schedule: "@every 3s"}
   expire: {schedule: "@every 1s"}

@@ -19,14 +19,7 @@ const overloadConfig = `
 log: {partitions: 2}
 ingest: {max_wait: 1ms}
 landing: {cut_interval: 200ms}
-events:
-  hit: {fields: {page: string, user: string, ms: int64}}
-views:
-  hits:
-    event: hit
-    dimensions: [page]
-    measures: {hits: {count: {}}, ms: {sum: ms}, users: {distinct: user}}
-jobs:
+` + hitsByPage + `jobs:
   recompute: {schedule: ""}
 `
 

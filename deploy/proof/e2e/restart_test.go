@@ -14,14 +14,7 @@ import (
 const restartConfig = `
 log: {partitions: 3}
 speed: {snapshot_interval: 1h}
-events:
-  hit: {fields: {page: string, user: string, ms: int64}}
-views:
-  hits:
-    event: hit
-    dimensions: [user]
-    measures: {hits: {count: {}}, ms: {sum: ms}, users: {distinct: user}}
-jobs:
+` + hitsByUser + `jobs:
   recompute: {schedule: ""}
   expire: {schedule: ""}
 `

@@ -18,14 +18,7 @@ landing: {cut_interval: 200ms}
 speed: {snapshot_interval: 300ms}
 query: {timeout: 1s}
 batch: {keep: 1}
-events:
-  hit: {fields: {page: string, user: string, ms: int64}}
-views:
-  hits:
-    event: hit
-    dimensions: [page]
-    measures: {hits: {count: {}}, ms: {sum: ms}, users: {distinct: user}}
-jobs: {recompute: {schedule: "@every 1s"}, collect: {schedule: ""}, expire: {schedule: ""}}
+` + hitsByPage + `jobs: {recompute: {schedule: "@every 1s"}, collect: {schedule: ""}, expire: {schedule: ""}}
 `
 
 // TestOlderParts restores each of the four stores to an older state alone, and log and lake together. Each must end in
