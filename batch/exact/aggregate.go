@@ -18,7 +18,7 @@ import (
 
 // columnsOf returns the columns that the views read.
 func columnsOf(views []*catalog.View) []string {
-	columns := []string{eventbatch.ColTime, eventbatch.ColTenant, eventbatch.ColOverflow}
+	columns := []string{eventbatch.ColTime, eventbatch.ColTenant}
 	for _, v := range views {
 		for _, c := range v.Columns() {
 			if !slices.Contains(columns, c) {
@@ -30,10 +30,35 @@ func columnsOf(views []*catalog.View) []string {
 }
 
 // aggregate computes the span's views over slice k, without the rows that dedup dropped, and
-// emits them.
+// emits them. Views with values beyond the limit are computed again without these values (B7).
 func (r *run) aggregate(ctx context.Context, s *span, k int) error {
 	t := r.newTask(s)
 	defer r.recycle(t)
+	if err := r.addSlice(ctx, s, k, t); err != nil {
+		return err
+	}
+	over, err := r.capValues(ctx, s, k, t.views)
+	if err != nil {
+		return err
+	}
+	if len(over) > 0 {
+		for _, v := range over {
+			v.reset(s)
+		}
+		if err := r.addSlice(ctx, s, k, &task{coders: t.coders, views: over}); err != nil {
+			return err
+		}
+	}
+	for i := range t.views {
+		if err := r.send(t.views[i].block(r.width)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addSlice adds the rows of slice k to the task.
+func (r *run) addSlice(ctx context.Context, s *span, k int, t *task) error {
 	for _, p := range s.parts {
 		pieces := slices.DeleteFunc(slices.Clone(p.pieces), func(x *piece) bool { return x.beside })
 		for _, f := range stretches(pieces, k, s.slices) {
@@ -53,11 +78,6 @@ func (r *run) aggregate(ctx context.Context, s *span, k int) error {
 			if err != nil {
 				return err
 			}
-		}
-	}
-	for i := range t.views {
-		if err := r.send(t.views[i].block(r.width)); err != nil {
-			return err
 		}
 	}
 	return nil
@@ -102,13 +122,11 @@ type viewTask struct {
 	keep     []bool
 	columns  [][]uint32
 
-	unconverted map[unconvertedKey]int64
-}
+	unconverted map[bucketTenant]int64
 
-// unconvertedKey is a bucket and the code of a tenant.
-type unconvertedKey struct {
-	bucket int64
-	tenant uint32
+	over       []map[capped]struct{}  // by dimension, the values beyond the limit; nil if there are none
+	overRows   []bool                 // the rows of the current chunk that have one
+	overflowed map[bucketTenant]int64 // the events that have one
 }
 
 // newTask reuses each view's state from a finished task if there is one, so that tables which
@@ -119,11 +137,8 @@ func (r *run) newTask(s *span) *task {
 		v := r.pool(view).Get().(*viewTask)
 		v.origin = s.buckets[0]
 		v.coders = v.coders[:0]
-		clear(v.unconverted)
-		v.groups.reset(s.rows)
-		for i := range v.measures {
-			v.measures[i].reset()
-		}
+		v.over = nil
+		v.reset(s)
 		for _, name := range append([]string{eventbatch.ColTenant}, view.Dimensions...) {
 			if t.coders[name] == nil {
 				t.coders[name] = &coder{name: name, fieldType: r.in.Catalog.DimensionType(view, name)}
@@ -133,6 +148,16 @@ func (r *run) newTask(s *span) *task {
 		t.views = append(t.views, v)
 	}
 	return t
+}
+
+// reset empties the view's groups. It keeps the memory, and what is beyond the limit.
+func (v *viewTask) reset(s *span) {
+	clear(v.unconverted)
+	clear(v.overflowed)
+	v.groups.reset(s.rows)
+	for i := range v.measures {
+		v.measures[i].reset()
+	}
 }
 
 func (r *run) recycle(t *task) {
@@ -149,7 +174,7 @@ func (r *run) pool(view *catalog.View) *sync.Pool {
 
 func (r *run) newViewTask(view *catalog.View) *viewTask {
 	v := &viewTask{view: view, cell: view.Cell.Microseconds(), bucket: r.in.Catalog.Bucket,
-		unconverted: map[unconvertedKey]int64{}}
+		unconverted: map[bucketTenant]int64{}, overflowed: map[bucketTenant]int64{}}
 	for _, d := range view.Dimensions {
 		v.types = append(v.types, r.in.Catalog.DimensionType(view, d))
 	}
@@ -170,7 +195,7 @@ func (t *task) add(c eventbatch.Columns, lost conversion.Lost, drop []bool) erro
 		t.keep[i] = !d
 	}
 	for name, k := range t.coders {
-		if err := k.code(c.Field(name), len(drop), c.Overflowed(name)); err != nil {
+		if err := k.code(c.Field(name), len(drop)); err != nil {
 			return err
 		}
 	}
@@ -194,11 +219,16 @@ func (v *viewTask) add(c eventbatch.Columns, keep []bool) error {
 	if err := v.codeCells(c.Time); err != nil {
 		return err
 	}
-	v.columns = append(v.columns[:0], v.cells)
-	for _, k := range v.coders {
-		v.columns = append(v.columns, k.codes)
+	v.columns = append(v.columns[:0], v.cells, v.coders[0].codes)
+	if v.over != nil {
+		v.overRows = resize(v.overRows, len(keep))
+		clear(v.overRows)
+	}
+	for d := range v.view.Dimensions {
+		v.columns = append(v.columns, v.replaceOver(d))
 	}
 	v.groups.assign(v.columns, keep)
+	v.countOver()
 	for i := range v.measures {
 		m := &v.measures[i]
 		if err := m.add(c.Field(m.measure.Field), v.groups.rowGroups, len(v.groups.events)); err != nil {
@@ -213,7 +243,7 @@ func (v *viewTask) countLost(c eventbatch.Columns, lost conversion.Lost, drop []
 	for _, row := range lost.Rows(v.view.Columns()) {
 		if !drop[row] {
 			bucket := window.Floor(int64(c.Time.Value(row)), v.bucket)
-			v.unconverted[unconvertedKey{bucket, v.coders[0].codes[row]}]++
+			v.unconverted[bucketTenant{bucket, v.coders[0].codes[row]}]++
 		}
 	}
 }

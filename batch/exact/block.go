@@ -21,6 +21,8 @@ type Block struct {
 	// Unconverted counts events that the block's rows hold, or the view's filter excludes. Blocks of the same bucket
 	// add up.
 	Unconverted []record.BucketEvents
+	// Overflowed counts events of the block's rows that have a value beyond the limit (B7). It adds up likewise.
+	Overflowed []record.BucketEvents
 }
 
 // Rows is the number of rows.
@@ -80,10 +82,8 @@ func (v *viewTask) block(width int64) *Block {
 	for i := range v.measures {
 		b.Measures = append(b.Measures, v.measures[i].gather(order))
 	}
-	for key, events := range v.unconverted {
-		b.Unconverted = append(b.Unconverted, record.BucketEvents{Bucket: key.bucket, Events: events,
-			Tenant: v.coders[0].values.Strings[key.tenant]})
-	}
+	b.Unconverted = v.events(v.unconverted)
+	b.Overflowed = v.events(v.overflowed)
 	return b
 }
 

@@ -26,23 +26,30 @@ type coder struct {
 	remap      []uint32        // by the dictionary's index, the code; 0 where it is not known yet
 }
 
-// code sets the code of every row of the chunk. A nil column is null in every row. The rows in
-// over hold a value beyond the dimension's limit: they get the code of the overflow value, and
-// their own value gets none.
-func (k *coder) code(column arrow.Array, n int, over []int) error {
+// code sets the code of every row of the chunk. A nil column is null in every row.
+func (k *coder) code(column arrow.Array, n int) error {
 	k.codes = resize(k.codes, n)
 	if column != nil && !k.fits(column) {
 		return fmt.Errorf("column %s is %s, declared %s", k.name, column.DataType(), k.fieldType)
 	}
-	from := 0
-	for _, i := range over {
-		if err := k.codeRange(column, from, i); err != nil {
-			return err
+	switch c := column.(type) {
+	case nil:
+		clear(k.codes)
+	case *array.Dictionary:
+		return k.codeDictionary(c)
+	case *array.String:
+		for i := range n {
+			k.codes[i] = 0
+			if c.IsValid(i) {
+				k.codes[i] = k.codeString(c.Value(i))
+			}
 		}
-		k.codes[i] = k.overflowCode()
-		from = i + 1
+	case *array.Int64:
+		k.codeIntegers(c, c.Value)
+	case *array.Boolean:
+		k.codeIntegers(c, func(i int) int64 { return boolInt(c.Value(i)) })
 	}
-	return k.codeRange(column, from, n)
+	return nil
 }
 
 func (k *coder) overflowCode() uint32 {
@@ -50,28 +57,6 @@ func (k *coder) overflowCode() uint32 {
 		return k.codeString(catalog.Overflow)
 	}
 	return k.codeInt(catalog.OverflowInt)
-}
-
-// codeRange sets the codes of the rows [from, to).
-func (k *coder) codeRange(column arrow.Array, from, to int) error {
-	switch c := column.(type) {
-	case nil:
-		clear(k.codes[from:to])
-	case *array.Dictionary:
-		return k.codeDictionary(c, from, to)
-	case *array.String:
-		for i := from; i < to; i++ {
-			k.codes[i] = 0
-			if c.IsValid(i) {
-				k.codes[i] = k.codeString(c.Value(i))
-			}
-		}
-	case *array.Int64:
-		k.codeIntegers(c, from, to, c.Value)
-	case *array.Boolean:
-		k.codeIntegers(c, from, to, func(i int) int64 { return boolInt(c.Value(i)) })
-	}
-	return nil
 }
 
 func (k *coder) fits(column arrow.Array) bool {
@@ -86,7 +71,7 @@ func (k *coder) fits(column arrow.Array) bool {
 	return false
 }
 
-func (k *coder) codeDictionary(c *array.Dictionary, from, to int) error {
+func (k *coder) codeDictionary(c *array.Dictionary) error {
 	index, ok1 := c.Indices().(*array.Int32)
 	values, ok2 := c.Dictionary().(*array.String)
 	if !ok1 || !ok2 {
@@ -99,7 +84,7 @@ func (k *coder) codeDictionary(c *array.Dictionary, from, to int) error {
 		clear(k.remap)
 	}
 	nulls := c.NullN() > 0
-	for i := from; i < to; i++ {
+	for i := range k.codes {
 		d := index.Value(i)
 		if nulls && c.IsNull(i) {
 			k.codes[i] = 0
@@ -128,12 +113,11 @@ func (k *coder) codeString(s string) uint32 {
 	return code
 }
 
-// codeIntegers sets the codes of the rows [from, to) of an integer column. A run of one value, as
-// sorted files have, costs one look-up.
-func (k *coder) codeIntegers(column arrow.Array, from, to int, value func(int) int64) {
+// codeIntegers sets the codes of an integer column. A run of one value, as sorted files have, costs one look-up.
+func (k *coder) codeIntegers(column arrow.Array, value func(int) int64) {
 	last := int64(0)
 	code := uint32(0)
-	for i := from; i < to; i++ {
+	for i := range k.codes {
 		k.codes[i] = 0
 		if column.IsNull(i) {
 			continue

@@ -300,7 +300,7 @@ func (ids *identities) append(c eventbatch.Columns, start uint64) error {
 		ids.ofValues = append(ids.ofValues, c.Flags.Value(i)&eventbatch.FlagHashOfValues != 0)
 	}
 	ids.hashes = append(ids.hashes, c.Hash.Uint64Values()...)
-	if err := ids.tenantCoder.code(tenant, int(c.Rec.NumRows()), nil); err != nil {
+	if err := ids.tenantCoder.code(tenant, int(c.Rec.NumRows())); err != nil {
 		return err
 	}
 	ids.tenantCodes = append(ids.tenantCodes, ids.tenantCoder.codes...)

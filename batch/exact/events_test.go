@@ -34,7 +34,7 @@ type event struct {
 	f          *float64
 	b          *bool
 	t          *int64
-	over       string // fields whose value is beyond limits.cardinality, with commas between them
+	over       string // fields whose value ingest found too many, with commas between them; batch ignores it
 	lost       bool   // in an object of texts, i is a text that is no number; i is nil
 }
 

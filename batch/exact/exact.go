@@ -59,6 +59,7 @@ type Input struct {
 	Objects []Object
 	Buckets []int64  // buckets to deduplicate, ascending; the buckets of every target are among them
 	Targets []Target // views of the type; may be empty
+	Limit   int      // values that a dimension may have from a tenant in a bucket; 0 means any number (B7)
 }
 
 // Owner is a tenant in a partition.
@@ -176,6 +177,10 @@ func (r *run) computeSpan(ctx context.Context, s *span) (Counts, error) {
 	failpoint.Point("exact.dedup.after")
 	if len(s.views) == 0 {
 		return sumCounts(s, found), nil
+	}
+	if s.slices > 1 && r.mayOverflow(s) {
+		s.admissions = newAdmissions(s)
+		defer func() { s.admissions = nil }()
 	}
 	g, spanCtx = errgroup.WithContext(ctx)
 	for k := range s.slices {

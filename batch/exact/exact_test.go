@@ -59,14 +59,17 @@ func drawEvents(t *rapid.T) (events []event) {
 func compute(t testing.TB, cfg Config, l lake, in Input) ([]string, Counts) {
 	t.Helper()
 	blocks := map[string][]string{}
-	unconverted := map[string]int64{}
+	counts := map[string]int64{}
 	found, err := Run(context.Background(), cfg, l.open, in, func(b *Block) error {
 		for i, row := range textRows(b) {
 			key := b.View.Name + " " + record.CommitKey(0, 0, uint64(b.Times[i]))
 			blocks[key] = append(blocks[key], row)
 		}
 		for _, u := range b.Unconverted {
-			unconverted[fmt.Sprint("unconverted ", b.View.Name, u.Bucket, u.Tenant)] += u.Events
+			counts[fmt.Sprint("unconverted ", b.View.Name, u.Bucket, u.Tenant)] += u.Events
+		}
+		for _, o := range b.Overflowed {
+			counts[fmt.Sprint("overflowed ", b.View.Name, o.Bucket, o.Tenant)] += o.Events
 		}
 		return nil
 	})
@@ -83,13 +86,13 @@ func compute(t testing.TB, cfg Config, l lake, in Input) ([]string, Counts) {
 	for _, k := range keys {
 		rows = append(rows, blocks[k]...)
 	}
-	for _, k := range slices.Sorted(maps.Keys(unconverted)) {
-		rows = append(rows, fmt.Sprint(k, " ", unconverted[k]))
+	for _, k := range slices.Sorted(maps.Keys(counts)) {
+		rows = append(rows, fmt.Sprint(k, " ", counts[k]))
 	}
 	return rows, found
 }
 
-// TestOracle compares Run with the naive definition (B2, I2, I3). It also compares one worker and
+// TestOracle compares Run with the naive definition (B2, B7, I2, I3). It also compares one worker and
 // few cuts with eight workers and many cuts (B1).
 func TestOracle(t *testing.T) {
 	t.Parallel()
@@ -104,7 +107,8 @@ func TestOracle(t *testing.T) {
 		fresh := l.markFresh(rapid.Uint64Range(0, 1200).Draw(t, "fresh"))
 		old := dirty[:rapid.IntRange(0, len(dirty)).Draw(t, "old")]
 		in := Input{Catalog: c, Type: "e", Objects: l.objects, Buckets: dirty,
-			Targets: []Target{{c.Views["wide"], dirty}, {c.Views["narrow"], old}}}
+			Targets: []Target{{c.Views["wide"], dirty}, {c.Views["narrow"], old}},
+			Limit:   rapid.SampledFrom([]int{0, 1, 2, 3, 100}).Draw(t, "limit")}
 		got, found := compute(panicking{T: t}, Config{Workers: 1, Memory: 16 << 20}, l, in)
 		var gaveWay atomic.Bool
 		giveWay := func(time.Duration) { gaveWay.Store(true) }
@@ -117,7 +121,7 @@ func TestOracle(t *testing.T) {
 		if !gaveWay.Load() {
 			t.Fatal("no worker called GiveWay")
 		}
-		want, wantCounts := oracle(events, dirty, in.Targets, l.lost)
+		want, wantCounts := oracle(events, dirty, in.Targets, in.Limit, l.lost)
 		slices.Sort(got)
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("rows (-oracle +exact): %s", diff)

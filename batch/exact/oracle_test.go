@@ -1,6 +1,7 @@
 package exact
 
 import (
+	"cmp"
 	"fmt"
 	"math/big"
 	"slices"
@@ -16,7 +17,7 @@ import (
 
 // oracle is the naive definition: it applies B2 and I3 with maps of events, then computes one group
 // after another. It returns the rows as sorted text, and the counts.
-func oracle(events []event, buckets []int64, targets []Target, lost func(event) bool) (rows []string,
+func oracle(events []event, buckets []int64, targets []Target, limit int, lost func(event) bool) (rows []string,
 	counts []record.BucketCount) {
 	type place struct {
 		id     string
@@ -62,7 +63,7 @@ func oracle(events []event, buckets []int64, targets []Target, lost func(event) 
 	}
 	for _, t := range targets {
 		for _, b := range t.Buckets {
-			rows = append(rows, naiveRows(t.View, b, kept[b])...)
+			rows = append(rows, naiveRows(t.View, b, kept[b], limit)...)
 			rows = append(rows, naiveUnconverted(t.View, b, kept[b], lost)...)
 		}
 	}
@@ -89,8 +90,8 @@ func oracleAccounts(events []event, fresh func(event) bool, partitions int,
 				}
 			}
 			var account record.Account
-			_, with := oracle(all, buckets, nil, nil)
-			_, without := oracle(old, buckets, nil, nil)
+			_, with := oracle(all, buckets, nil, 0, nil)
+			_, without := oracle(old, buckets, nil, 0, nil)
 			for i := range buckets {
 				account.Rows += with[i].Rows - without[i].Rows
 				account.Duplicates += with[i].Duplicates - without[i].Duplicates
@@ -121,17 +122,38 @@ func naiveUnconverted(v *catalog.View, bucket int64, events []event, lost func(e
 }
 
 // naiveRows computes the rows of one bucket of a view from the events that count.
-func naiveRows(v *catalog.View, bucket int64, events []event) (rows []string) {
+func naiveRows(v *catalog.View, bucket int64, all []event, limit int) (rows []string) {
+	events := slices.DeleteFunc(slices.Clone(all), func(e event) bool {
+		return v.Name == "narrow" && (e.s != nil && (*e.s == "x" || *e.s == "y") || e.i == nil || *e.i < -5)
+	})
 	groups := map[string][]event{}
-	for _, e := range events {
-		if v.Name == "narrow" && (e.s != nil && (*e.s == "x" || *e.s == "y") || e.i == nil || *e.i < -5) {
-			continue
+	overflowed := map[string]int{}
+	admitted := map[string]map[any]bool{}
+	for _, d := range v.Dimensions {
+		for _, e := range events {
+			if admitted[d+e.tenant] == nil {
+				admitted[d+e.tenant] = naiveAdmitted(v, d, events, e.tenant, limit)
+			}
 		}
+	}
+	for _, e := range events {
 		key := fmt.Sprintf("%s %d %d %q", v.Name, bucket, window.Floor(e.time, v.Cell), e.tenant)
+		over := false
 		for _, d := range v.Dimensions {
-			key += " " + textValue(dimension(e, d))
+			value := field(e, d)
+			if !admitted[d+e.tenant][value] {
+				over = true
+				value = map[string]any{"s": catalog.Overflow, "i": int64(catalog.OverflowInt)}[d]
+			}
+			key += " " + textValue(value)
 		}
 		groups[key] = append(groups[key], e)
+		if over {
+			overflowed[e.tenant]++
+		}
+	}
+	for tenant, n := range overflowed {
+		rows = append(rows, fmt.Sprint("overflowed ", v.Name, bucket, tenant, " ", n))
 	}
 	for key, list := range groups {
 		row := fmt.Sprintf("%s %d", key, len(list))
@@ -143,15 +165,27 @@ func naiveRows(v *catalog.View, bucket int64, events []event) (rows []string) {
 	return rows
 }
 
-// dimension returns the value under which a view counts the event.
-func dimension(e event, name string) any {
-	switch {
-	case !slices.Contains(strings.Split(e.over, ","), name):
-		return field(e, name)
-	case name == "i":
-		return int64(catalog.OverflowInt)
+// naiveAdmitted returns the values of a dimension that count as themselves among the events of a view in a bucket (B7):
+// those that always do, and so many of the tenant's others that come first.
+func naiveAdmitted(v *catalog.View, name string, events []event, tenant string, limit int) map[any]bool {
+	admitted := map[any]bool{}
+	for _, value := range []any{nil, true, false, catalog.Overflow, int64(catalog.OverflowInt)} {
+		admitted[value] = true
 	}
-	return catalog.Overflow
+	always := len(admitted)
+	others := slices.DeleteFunc(slices.Clone(events), func(e event) bool {
+		return e.tenant != tenant || admitted[field(e, name)]
+	})
+	slices.SortFunc(others, func(a, b event) int {
+		return cmp.Or(cmp.Compare(window.Floor(a.time, v.Cell), window.Floor(b.time, v.Cell)),
+			int(compareAny(field(a, name), field(b, name))))
+	})
+	for _, e := range others {
+		if limit == 0 || len(admitted) < always+limit {
+			admitted[field(e, name)] = true
+		}
+	}
+	return admitted
 }
 
 func field(e event, name string) any {
@@ -243,6 +277,9 @@ func naiveDistinct(values []any) string {
 func sign(positive bool) float64 { return float64(2*boolInt(positive) - 1) }
 
 func compareAny(a, b any) float64 {
+	if x, ok := a.(string); ok {
+		return float64(cmp.Compare(x, b.(string)))
+	}
 	if x, ok := a.(int64); ok {
 		return sign(x > b.(int64)) * float64(boolInt(x != b.(int64)))
 	}

@@ -98,7 +98,7 @@ func TestParquet(t *testing.T) {
 		t.Fatal(err)
 	}
 	slices.Sort(got)
-	want, wantCounts := oracle(events, in.Buckets, in.Targets, mem.lost)
+	want, wantCounts := oracle(events, in.Buckets, in.Targets, 0, mem.lost)
 	if diff := cmp.Diff(wantCounts, found.Buckets); diff != "" {
 		t.Errorf("counts (-oracle +exact): %s", diff)
 	}

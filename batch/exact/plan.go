@@ -51,7 +51,8 @@ type span struct {
 	rows       int64
 	rowBytes   int64 // what a row needs while it is aggregated, by estimate
 	slices     int
-	sliceWidth int64 // microseconds
+	sliceWidth int64       // microseconds
+	admissions *admissions // of its slices, while it is computed; nil if nothing can overflow or there is one slice
 }
 
 // plan is the cutting of an input into spans.

@@ -28,9 +28,11 @@ type Config struct {
 	// LongestQuery is how long a query may take. A publication stays readable for twice as long
 	// after the next one replaced it.
 	LongestQuery time.Duration
-	Memory       int64                      // Memory is how many bytes a run may hold, by estimate.
-	Workers      int                        // Workers is how many tasks run at once.
-	GiveWay      func(worked time.Duration) // GiveWay is that of exact.Config.
+	// Limit is how many values a dimension of a view may have from a tenant in a bucket (B7). 0 means any number.
+	Limit   int
+	Memory  int64                      // Memory is how many bytes a run may hold, by estimate.
+	Workers int                        // Workers is how many tasks run at once.
+	GiveWay func(worked time.Duration) // GiveWay is that of exact.Config.
 	// CollectAfter is G: an object that is in no record is collected when it is older (C8), and a publication
 	// that none needs when one that stays is older (P3).
 	CollectAfter time.Duration
@@ -83,6 +85,7 @@ func (c Config) Validate() error {
 	check("catalog", c.Catalog == nil, "is missing; pass the declared views")
 	check("partitions", c.Partitions < 1, "use at least 1")
 	check("longest_query", c.LongestQuery <= 0, "use a duration such as 5m")
+	check("limit", c.Limit < 0, "use 0 or more")
 	check("collect_after", c.CollectAfter < time.Hour, "use at least 1h, because an object is written before the "+
 		"record that names it")
 	if err := c.exact().Validate(); err != nil {

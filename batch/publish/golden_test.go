@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"testing"
 
@@ -18,7 +19,17 @@ var update = flag.Bool("update", false, "write the golden files again")
 // as long as the tables exist, so they must never change (B1, B5).
 func TestGolden(t *testing.T) {
 	t.Parallel()
+	for file, limit := range map[string]int{"testdata/publication.json": 0, "testdata/publication_limit.json": 2} {
+		t.Run(file, func(t *testing.T) {
+			t.Parallel()
+			checkGolden(t, file, limit)
+		})
+	}
+}
+
+func checkGolden(t *testing.T, file string, limit int) {
 	w, r := newRandomWorld(t)
+	w.limit = limit
 	w.land("flight", randomEvents(r, 60, epoch.UnixMicro(), 4)...)
 	w.recompute(w.publisher(catalogOf(wideView(), slimView()), nil))
 	b, err := record.DecodePublication(w.records.Bodies[record.PublicationKey(1)])
@@ -42,7 +53,6 @@ func TestGolden(t *testing.T) {
 	if err := json.Indent(&got, raw, "", " "); err != nil {
 		t.Fatal(err)
 	}
-	const file = "testdata/publication.json"
 	if *update {
 		if err := os.WriteFile(file, got.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
@@ -103,10 +113,31 @@ func TestRoundedSumsAreReplaced(t *testing.T) {
 	}
 }
 
-// TestOldReadingIsReplaced begins with a publication from before fields that are declared late counted. The next
-// recompute computes all of the view's buckets again, under the same digest, and a further one finds nothing to do.
+// TestOldReadingIsReplaced begins with publications from before fields that are declared late counted, and from before
+// the batch layer decided which values overflow. The next recompute computes all of the view's buckets again, under the
+// same digest, and a further one finds nothing to do.
 func TestOldReadingIsReplaced(t *testing.T) {
 	t.Parallel()
+	raw, err := os.ReadFile("testdata/publication_reading1.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := record.EmptyState(2).Apply(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := old.Views["wide"]; v.Reading != 1 || v.IsCurrent(v.Digest) || len(v.Buckets) == 0 || old.Limit() != 0 {
+		t.Errorf("the old publication is read as %+v with the limit %d", v, old.Limit())
+	}
+	for reading := range record.CurrentReading {
+		t.Run(fmt.Sprint(reading), func(t *testing.T) {
+			t.Parallel()
+			checkOldReading(t, reading)
+		})
+	}
+}
+
+func checkOldReading(t *testing.T, reading int) {
 	c := catalogOf(wideView(), slimView())
 	w, r := newRandomWorld(t)
 	w.land("flight", randomEvents(r, 60, epoch.UnixMicro(), 4)...)
@@ -115,7 +146,7 @@ func TestOldReadingIsReplaced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first.Views["wide"].Reading = 0
+	first.Views["wide"].Reading = reading
 	if w.records.Bodies[record.PublicationKey(1)], err = first.Encode(); err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"recount/schemas/catalog"
 	"recount/schemas/eventbatch"
 	"recount/schemas/record"
 	"recount/schemas/window"
@@ -111,13 +112,59 @@ func countUnique[T comparable](events []event, read func(event) *T) int {
 	return len(set)
 }
 
+// admittedValues returns which value of a dimension an event counts under (B7): its own if fewer than limit others of
+// its tenant and bucket come first, by their first minute and then by value.
+func admittedValues[T string | int64](events []event, limit int, read func(event) *T, overflow T) func(event) *T {
+	type owner struct {
+		tenant string
+		bucket int64
+	}
+	type place struct {
+		owner
+		value T
+	}
+	ownerOf := func(e event) owner { return owner{e.tenant, window.Floor(e.time, time.Hour)} }
+	first := map[place]int64{}
+	for _, e := range events {
+		if v := read(e); v != nil && *v != overflow {
+			p := place{ownerOf(e), *v}
+			if at, seen := first[p]; !seen || e.time < at {
+				first[p] = e.time
+			}
+		}
+	}
+	before := func(a, b place) bool {
+		x := window.Floor(first[a], time.Minute)
+		y := window.Floor(first[b], time.Minute)
+		return a.owner == b.owner && (x < y || x == y && a.value < b.value)
+	}
+	return func(e event) *T {
+		v := read(e)
+		if v == nil || *v == overflow || limit == 0 {
+			return v
+		}
+		earlier := 0
+		for p := range first {
+			if before(p, place{ownerOf(e), *v}) {
+				earlier++
+			}
+		}
+		if earlier < limit {
+			return v
+		}
+		return &overflow
+	}
+}
+
 // wideRows is the naive oracle of the view wide. It shows sums of delay as floats, because they exceed
 // 64 bits.
-func wideRows(events []event) []string {
+func wideRows(events []event, limit int) []string {
 	groups := map[string][]event{}
+	origins := admittedValues(events, limit, func(e event) *string { return e.origin }, catalog.Overflow)
+	delays := admittedValues(events, limit, func(e event) *int64 { return e.delay }, int64(catalog.OverflowInt))
 	for _, e := range events {
-		k := fmt.Sprintf("%d %q %s %s %s", window.Floor(e.time, time.Minute), e.tenant, textOf(e.origin), textOf(e.ok),
-			textOf(e.delay))
+		k := fmt.Sprintf("%d %q %s %s %s", window.Floor(e.time, time.Minute), e.tenant, textOf(origins(e)),
+			textOf(e.ok), textOf(delays(e)))
 		groups[k] = append(groups[k], e)
 	}
 	var rows []string
@@ -177,7 +224,7 @@ func (w *world) readWide() (out []string) {
 // checkWide compares the VIEW with the oracle over everything that has landed.
 func (w *world) checkWide(when string) {
 	w.t.Helper()
-	if diff := cmp.Diff(wideRows(w.countedEvents()), w.readWide()); diff != "" {
+	if diff := cmp.Diff(wideRows(w.countedEvents(), w.limit), w.readWide()); diff != "" {
 		w.t.Fatalf("%s: rows (-oracle +VIEW): %s", when, diff)
 	}
 }

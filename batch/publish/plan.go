@@ -29,6 +29,7 @@ type plan struct {
 	full      map[string]bool           // views that are new or changed; all their buckets are dirty
 	lost      map[string][]int64        // by view, the buckets whose rows ClickHouse has lost or changed, ascending
 	base      bool                      // the record lists every bucket
+	limit     int                       // Config.Limit
 	digests   map[string]string         // by view, the digest of each view that will be published
 	ledgers   map[string]*record.Ledger // by event type; attempt fills them with what the computation finds
 	nothing   bool                      // there is nothing to publish (J1)
@@ -69,7 +70,7 @@ func (p *Publisher) plan(ctx context.Context) (*plan, error) {
 		return nil, err
 	}
 	plan := &plan{previous: previous, n: previous.N + 1, full: map[string]bool{}, lost: map[string][]int64{},
-		digests: map[string]string{}, ledgers: map[string]*record.Ledger{},
+		limit: p.cfg.Limit, digests: map[string]string{}, ledgers: map[string]*record.Ledger{},
 		missing: map[string][]record.BucketEvents{}}
 	types := map[string]*landed{}
 	for i, c := range chains {
@@ -176,7 +177,7 @@ func (pl *plan) compareViews(c *catalog.Catalog, baseEvery uint64) {
 		pl.full[name] = !published || old.Digest != pl.digests[name] ||
 			old.Reading != record.CurrentReading && !reserved
 	}
-	pl.nothing = len(pl.digests) == len(pl.previous.Views)
+	pl.nothing = len(pl.digests) == len(pl.previous.Views) && pl.previous.Limit() == pl.limit
 	for name, old := range pl.previous.Views {
 		pl.nothing = pl.nothing && old.IsCurrent(pl.digests[name])
 	}
@@ -190,9 +191,9 @@ func (pl *plan) compareViews(c *catalog.Catalog, baseEvery uint64) {
 // addInput plans the computation of one event type's dirty buckets.
 func (pl *plan) addInput(c *catalog.Catalog, name string, t *landed) {
 	dirty := pl.dirtyBuckets(t, c.Bucket.Microseconds())
-	in := exact.Input{Catalog: c, Type: name, Objects: t.objects, Buckets: dirty}
+	in := exact.Input{Catalog: c, Type: name, Objects: t.objects, Buckets: dirty, Limit: pl.limit}
 	for _, v := range c.ViewsOf(name) {
-		target := exact.Target{View: v, Buckets: union(dirty, pl.lost[v.Name])}
+		target := exact.Target{View: v, Buckets: union(union(dirty, pl.lost[v.Name]), pl.overflowing(v.Name, t))}
 		if pl.full[v.Name] {
 			target.Buckets = slices.Sorted(maps.Keys(t.all))
 		}
@@ -242,6 +243,32 @@ func (pl *plan) dirtyBuckets(t *landed, width int64) []int64 {
 		}
 	}
 	return slices.Sorted(maps.Keys(dirty))
+}
+
+// overflowing returns the buckets of a view in which other values may overflow than in the newest publication, because
+// it was made with another limit (B7). A lower limit concerns buckets with more rows than it allows values, and a
+// higher one those with events that overflowed. Before record.Publication.Limit, ingest decided it, so all buckets are
+// computed once more.
+func (pl *plan) overflowing(view string, t *landed) (out []int64) {
+	old, published := pl.previous.Views[view]
+	limit := pl.previous.Limit()
+	switch {
+	case !published || pl.full[view]:
+		return nil
+	case old.Reading != record.CurrentReading:
+		out = slices.Collect(maps.Keys(t.all))
+	case pl.limit > 0 && (limit == 0 || limit > pl.limit):
+		for _, b := range old.Buckets {
+			if b.Rows > int64(pl.limit) {
+				out = append(out, b.Bucket)
+			}
+		}
+	case limit != pl.limit:
+		for _, o := range old.Overflowed {
+			out = append(out, o.Bucket)
+		}
+	}
+	return slices.DeleteFunc(out, func(b int64) bool { return t.retired[b] })
 }
 
 // countMissing returns how many events a view does not count because of retired objects, at most. A view that is

@@ -194,6 +194,7 @@ func (p *Publisher) encode(plan *plan, w *writer, counts map[string][]record.Buc
 		Attempt: fmt.Sprintf("%08x-%016x", uint32(w.version), rand.Uint64()), Created: p.cfg.Now().UTC(),
 		Views: map[string]*record.PublishedView{}, Types: counts, Ledgers: plan.ledgers,
 		Holes:        plan.holes,
+		Limit:        plan.limit,
 		Copies:       record.CopiesByPosition,
 		Installation: p.cfg.Installation,
 	}
@@ -202,8 +203,15 @@ func (p *Publisher) encode(plan *plan, w *writer, counts map[string][]record.Buc
 	}
 	for name, digest := range plan.digests {
 		b.Views[name] = &record.PublishedView{Digest: digest, Full: plan.full[name],
-			Reading: record.CurrentReading, Buckets: plan.versions(name, w), Unconverted: plan.unconverted(name, w),
-			Retired: plan.missing[name]}
+			Reading: record.CurrentReading, Buckets: plan.versions(name, w), Retired: plan.missing[name]}
+		if t := w.tables[name]; t != nil {
+			old := plan.previous.Views[name]
+			if plan.full[name] {
+				old = record.ViewState{}
+			}
+			b.Views[name].Unconverted = t.replaceEvents(old.Unconverted, t.unconverted)
+			b.Views[name].Overflowed = t.replaceEvents(old.Overflowed, t.overflowed)
+		}
 	}
 	raw, err := b.Encode()
 	if err != nil {
@@ -226,7 +234,7 @@ func (p *Publisher) makeBase(b *record.Publication, next *record.State) {
 	for name, v := range next.Views {
 		rows := slices.DeleteFunc(slices.Clone(v.Buckets), func(x record.BucketVersion) bool { return x.Rows == 0 })
 		b.Views[name] = &record.PublishedView{Digest: v.Digest, Full: true, Reading: v.Reading, Buckets: rows,
-			Unconverted: v.Unconverted, Retired: v.Retired}
+			Unconverted: v.Unconverted, Retired: v.Retired, Overflowed: v.Overflowed}
 	}
 	for name, c := range next.Types {
 		if len(p.cfg.Catalog.ViewsOf(name)) > 0 {
@@ -261,17 +269,13 @@ func (pl *plan) versions(name string, w *writer) []record.BucketVersion {
 	return out
 }
 
-// unconverted returns what the recomputed buckets of a view have of unconverted events. A count that fell to zero is
-// listed too, so that it replaces the older count.
-func (pl *plan) unconverted(name string, w *writer) []record.BucketEvents {
-	t := w.tables[name]
-	if t == nil {
-		return nil
-	}
-	counts := maps.Clone(t.unconverted)
-	for _, u := range pl.previous.Views[name].Unconverted {
-		_, computed := slices.BinarySearch(t.wanted, u.Bucket)
-		if key := (bucketTenant{u.Bucket, u.Tenant}); computed && !pl.full[name] && counts[key] == 0 {
+// replaceEvents returns the numbers of events that were found in the computed buckets. A number that fell to zero is
+// listed too, so that it replaces the old one.
+func (t *table) replaceEvents(old []record.BucketEvents, found map[bucketTenant]int64) []record.BucketEvents {
+	counts := maps.Clone(found)
+	for _, e := range old {
+		_, computed := slices.BinarySearch(t.wanted, e.Bucket)
+		if key := (bucketTenant{e.Bucket, e.Tenant}); computed && counts[key] == 0 {
 			counts[key] = 0
 		}
 	}
@@ -299,5 +303,5 @@ func (pl *plan) coveredBy(s *record.State) bool {
 			return false
 		}
 	}
-	return len(s.Views) == len(pl.digests)
+	return len(s.Views) == len(pl.digests) && s.Limit() == pl.limit
 }

@@ -51,7 +51,7 @@ type event struct {
 	fare       *float64
 	ok         *bool
 	closed     *int64
-	over       *string // fields whose value is beyond limits.cardinality, with commas between them
+	over       *string // fields whose value ingest found too many, with commas between them
 }
 
 func flightType() *catalog.EventType {
@@ -92,6 +92,7 @@ func catalogOf(views ...*catalog.View) *catalog.Catalog {
 
 // world is a lake with its chains and records in memory, and a real, empty ClickHouse database.
 type world struct {
+	limit   int // Config.Limit of the publishers
 	t       testing.TB
 	db      driver.Conn
 	now     time.Time
@@ -251,6 +252,7 @@ func (w *world) unstarted(c *catalog.Catalog, f *faults) *Publisher {
 	cfg.LongestQuery = 5 * time.Minute
 	cfg.Workers = 2
 	cfg.Memory = 64 << 20
+	cfg.Limit = w.limit
 	p, err := New(cfg, records{w, f}, objects{w, f}, cells.NewStore(conn{w.db, f}, c), w.readChains, w.open)
 	if err != nil {
 		w.t.Fatal(err)

@@ -52,6 +52,7 @@ type table struct {
 	buckets map[int64]record.BucketVersion // what was written of each
 
 	unconverted map[bucketTenant]int64
+	overflowed  map[bucketTenant]int64
 }
 
 // bucketTenant is a bucket and a tenant with events in it.
@@ -65,7 +66,7 @@ func (p *Publisher) newWriter(plan *plan) *writer {
 	for _, in := range plan.inputs {
 		for _, t := range in.Targets {
 			w.tables[t.View.Name] = &table{view: t.View, wanted: t.Buckets, buckets: map[int64]record.BucketVersion{},
-				unconverted: map[bucketTenant]int64{}}
+				unconverted: map[bucketTenant]int64{}, overflowed: map[bucketTenant]int64{}}
 		}
 	}
 	return w
@@ -111,6 +112,9 @@ func (w *writer) addBlock(b *exact.Block, startInsert func(*table)) {
 	t := w.tables[b.View.Name]
 	for _, u := range b.Unconverted {
 		t.unconverted[bucketTenant{u.Bucket, u.Tenant}] += u.Events
+	}
+	for _, o := range b.Overflowed {
+		t.overflowed[bucketTenant{o.Bucket, o.Tenant}] += o.Events
 	}
 	size := blockBytes(b)
 	rowsPerInsert := max(1, min(insertRows, int(int64(b.Rows())*insertBytes/max(size, 1))))

@@ -72,6 +72,7 @@ type holding struct {
 	beside   []string // the objects with assigned times in the buckets beside it (I3)
 	assigned bool     // the bucket has assigned times
 	schemas  []string // ids of the objects' schemas
+	rows     int64    // rows of the bucket, copies included
 	mixed    bool     // the events of some object may have come under several declarations
 }
 
@@ -165,6 +166,7 @@ func (c *Checker) landed(state *record.State, chains []*record.Chain) map[bucket
 				for _, b := range o.Buckets {
 					h := holdingOf(o.Type, b.Bucket)
 					h.objects = append(h.objects, o.Key)
+					h.rows += b.Rows
 					h.mixed = h.mixed || !o.Uniform
 					if !slices.Contains(h.schemas, o.Schema) {
 						h.schemas = append(h.schemas, o.Schema)
@@ -195,6 +197,9 @@ func (c *Checker) check(ctx context.Context, r *openapi.Recheck, state *record.S
 		objects: h.objects}
 	if h.assigned {
 		q.beside = h.beside
+	}
+	if h.rows > int64(state.Limit()) {
+		q.limit = state.Limit()
 	}
 	rows, err := c.db.Query(clickhouse.Context(ctx, clickhouse.WithSettings(c.settings()),
 		clickhouse.WithParameters(q.parameters())), q.text())

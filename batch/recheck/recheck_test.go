@@ -49,10 +49,21 @@ func nullable[T any](r *rand.Rand, values []T) *T {
 	return &values[r.IntN(len(values))]
 }
 
-// TestAgrees checks random events in several segments: the two computations must give the same rows.
+// TestAgrees checks random events in several segments: the two computations must give the same rows, whatever the
+// limit of values is (B7).
 func TestAgrees(t *testing.T) {
 	t.Parallel()
+	for _, limit := range []int{0, 2} {
+		t.Run(fmt.Sprint(limit), func(t *testing.T) {
+			t.Parallel()
+			checkAgreement(t, limit)
+		})
+	}
+}
+
+func checkAgreement(t *testing.T, limit int) {
 	w := newWorld(t, testCatalog(wideView(), slimView()))
+	w.limit = limit
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 4 {
 		w.land("flight", randomEvents(r, 80)...)
@@ -77,6 +88,10 @@ func TestAgrees(t *testing.T) {
 	}
 	if rows < 200 {
 		t.Errorf("%d rows were compared, too few to say much", rows)
+	}
+	state.Publication.Limit = 1
+	if got := w.check(state, nil); len(got.Differences) == 0 {
+		t.Error("rows of another limit are not found")
 	}
 }
 

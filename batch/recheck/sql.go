@@ -25,8 +25,9 @@ const maxShown = 5
 //  3. drop rows with an assigned time whose identity has an assigned time at a lower position in a bucket
 //     beside theirs (I3),
 //  4. apply the view's filter,
-//  5. group by tenant, cell and dimensions,
-//  6. put the groups beside the published rows and return those that differ.
+//  5. replace the values beyond the limit in each dimension (B7),
+//  6. group by tenant, cell and dimensions,
+//  7. put the groups beside the published rows and return those that differ.
 type statement struct {
 	catalog         *catalog.Catalog
 	view            *catalog.View
@@ -34,6 +35,7 @@ type statement struct {
 	start           int64
 	version         uint64
 	objects, beside []string
+	limit           int // values of a dimension from a tenant (B7); 0 if the bucket cannot have more
 }
 
 // parameters keep the access keys of the store out of the statement's text, which servers log.
@@ -158,10 +160,7 @@ func (q *statement) publishedRows() string {
 
 // computedRows is the SQL of the rows that follow from the events.
 func (q *statement) computedRows() string {
-	cell := q.view.Cell.Microseconds()
-	columns := []string{"1 AS side", "_tenant AS tenant",
-		fmt.Sprintf("fromUnixTimestamp64Micro(intDiv(toUnixTimestamp64Micro(time), %d) * %d, 'UTC') AS cell", cell,
-			cell)}
+	columns := []string{"1 AS side", "_tenant AS tenant", q.cell() + " AS cell"}
 	by := []string{"tenant", "cell"}
 	for i, d := range q.view.Dimensions {
 		columns = append(columns, fmt.Sprintf("toNullable(%s) AS d%d", q.dimension(d), i))
@@ -174,9 +173,18 @@ func (q *statement) computedRows() string {
 		q.whereClause(), strings.Join(by, ", "))
 }
 
-// dimension is the SQL of the value that views count in a dimension: the event's own value, or the
-// overflow value if the event's is beyond limits.cardinality.
+// cell is the SQL of the cell of an event.
+func (q *statement) cell() string {
+	width := q.view.Cell.Microseconds()
+	return fmt.Sprintf("fromUnixTimestamp64Micro(intDiv(toUnixTimestamp64Micro(time), %d) * %d, 'UTC')", width, width)
+}
+
+// dimension is the SQL of the value that views count in a dimension: the event's own value, or the overflow value if
+// as many other values of the tenant come first, by their first cell and then by value (B7).
 func (q *statement) dimension(name string) string {
+	if q.limit == 0 {
+		return sqlschema.Quote(name)
+	}
 	var overflow string
 	switch q.fieldType(name) {
 	case catalog.String:
@@ -186,8 +194,17 @@ func (q *statement) dimension(name string) string {
 	default:
 		return sqlschema.Quote(name)
 	}
-	return fmt.Sprintf("if(has(splitByChar(',', ifNull(%s, '')), %s), %s, %s)", eventbatch.ColOverflow,
-		quoteText(name), overflow, sqlschema.Quote(name))
+	counts := sqlschema.Quote(name) + " != " + overflow // It is null for null.
+	where := q.whereClause()
+	if where == "" {
+		where = " WHERE true"
+	}
+	admitted := fmt.Sprintf("SELECT %s, value FROM (SELECT %s, assumeNotNull(%s) AS value, min(%s) AS first "+
+		"FROM (%s)%s AND %s GROUP BY %s, value) ORDER BY first, value LIMIT %d BY %s", eventbatch.ColTenant,
+		eventbatch.ColTenant, sqlschema.Quote(name), q.cell(), q.firstEvents(), where, counts, eventbatch.ColTenant,
+		q.limit, eventbatch.ColTenant)
+	return fmt.Sprintf("if(ifNull(%s, 0) AND (%s, assumeNotNull(%s)) NOT IN (%s), %s, %s)", counts,
+		eventbatch.ColTenant, sqlschema.Quote(name), admitted, overflow, sqlschema.Quote(name))
 }
 
 const assigned = "bitAnd(" + eventbatch.ColFlags + ", 1) = 1"
@@ -230,7 +247,7 @@ func (q *statement) source(objects string) string {
 	columns := []string{eventbatch.ColKey + " FixedString(16)", eventbatch.ColTenant + " String", eventbatch.ColFlags +
 		" UInt8",
 		object.ColSeq + " Int64", object.ColIndex + " Int32", eventbatch.ColTime + " DateTime64(6, 'UTC')",
-		eventbatch.ColOverflow + " Nullable(String)", eventbatch.ColExtra + " Nullable(String)"}
+		eventbatch.ColExtra + " Nullable(String)"}
 	e := q.catalog.Events[q.view.Event]
 	for _, name := range q.view.Columns() {
 		t, _ := e.Column(name)

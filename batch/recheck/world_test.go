@@ -50,7 +50,7 @@ type event struct {
 	delay      *int64
 	fare       *float64
 	closed     *int64
-	over       *string // fields whose value is beyond limits.cardinality, with commas between them
+	over       *string // fields whose value ingest found too many, with commas between them
 }
 
 func pointer[T any](v T) *T { return &v }
@@ -98,6 +98,7 @@ func testCatalog(views ...*catalog.View) *catalog.Catalog {
 
 // world is a lake in a real object store, its commit chains and an empty ClickHouse database.
 type world struct {
+	limit   int // Publication.Limit
 	t       *testing.T
 	catalog *catalog.Catalog
 	db      driver.Conn
@@ -283,8 +284,9 @@ func appendNullable[T any](b array.Builder, v *T, add func(T)) {
 func (w *world) publish() *record.State {
 	w.t.Helper()
 	w.version++
-	state := &record.State{N: w.version, Views: map[string]record.ViewState{}}
-	in := exact.Input{Catalog: w.catalog, Type: "flight"}
+	state := &record.State{N: w.version, Views: map[string]record.ViewState{},
+		Publication: &record.Publication{Limit: w.limit}}
+	in := exact.Input{Catalog: w.catalog, Type: "flight", Limit: w.limit}
 	buckets := map[int64]bool{}
 	for p, chain := range w.chains {
 		state.H = append(state.H, chain.Head)

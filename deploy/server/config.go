@@ -234,6 +234,7 @@ func (c *Config) publisher(cat *catalog.Catalog) publish.Config {
 	pc.Catalog = cat
 	pc.Partitions = c.Log.Partitions
 	pc.LongestQuery = c.Query.Timeout
+	pc.Limit = c.Ingest.Values
 	return pc
 }
 

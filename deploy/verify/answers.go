@@ -44,9 +44,12 @@ type answer struct {
 		Publication  uint64
 		Cut, Through []uint64
 		Truncated    bool
-		Overflow     query.Overflow     // zero where the answer has null
-		Unconverted  uint64             `json:"unconverted_events"`
-		OutOfRange   []query.OutOfRange `json:"out_of_range"`
+		Overflow     struct { // zero where the answer has null
+			query.Overflow
+			Live *uint64 // nil in the answers of older programs
+		}
+		Unconverted uint64             `json:"unconverted_events"`
+		OutOfRange  []query.OutOfRange `json:"out_of_range"`
 	}
 }
 
@@ -124,7 +127,8 @@ func openClaims(e *Evidence, r *recorder, s *snapshot, answers []recorded) []*cl
 					a.line, maxTallies)
 				return out
 			}
-			tallies[key] = &tally{scan: c.scan, bucket: e.Catalog.Bucket}
+			tallies[key] = &tally{scan: c.scan, bucket: e.Catalog.Bucket,
+				overflows: s.mayOverflow(c.scan.View.Name)}
 			if c.query.Mode == query.Live {
 				tallies[key].base = c.stated.Accuracy.Cut
 			}
@@ -184,6 +188,7 @@ func judgePass(ctx context.Context, e *Evidence, r *recorder, s *snapshot, claim
 			c.tally.groups = map[string]*group{}
 			c.tally.over = query.Overflow{}
 			c.tally.unconverted = 0
+			c.tally.held = nil
 			tallies = append(tallies, c.tally)
 		}
 	}
@@ -206,7 +211,13 @@ func judgePass(ctx context.Context, e *Evidence, r *recorder, s *snapshot, claim
 		}
 		r.examine(V7, 1, "answers")
 		r.progress("V7 answers", r.report.Check(V7).Examined, all)
-		c.judge(r)
+		rule, known := s.overflowRuleOf(c.stated.Accuracy.Publication)
+		if !known && len(c.tally.held) > 0 {
+			r.addNote("line %d was not judged: values overflowed, and publication %d, which decided which, is "+
+				"forgotten", c.line, c.stated.Accuracy.Publication)
+			continue
+		}
+		c.judge(r, c.tally.withHeld(c.stated.Accuracy.Cut, rule))
 	}
 	return left, nil
 }

@@ -13,8 +13,8 @@ import (
 	"recount/schemas/query"
 )
 
-// judge compares the rows of an answer with the tally's groups.
-func (c *claim) judge(r *recorder) {
+// judge compares the rows of an answer with the groups of a tally.
+func (c *claim) judge(r *recorder, t *tally) {
 	where := Place{Line: c.line, View: c.scan.View.Name, Publication: c.stated.Accuracy.Publication}
 	const do = "keep the line and the data: the answer does not follow from the events that it says it covers"
 	matched := map[string]bool{}
@@ -24,7 +24,7 @@ func (c *claim) judge(r *recorder) {
 			r.find(V7, where, do, "row %v: %v", row, err)
 			return
 		}
-		g := c.tally.groups[key]
+		g := t.groups[key]
 		if g == nil && c.query.Fill && c.empty(row) {
 			continue
 		}
@@ -41,18 +41,23 @@ func (c *claim) judge(r *recorder) {
 			}
 		}
 	}
-	if stated := c.stated.Accuracy.Overflow; stated != c.tally.over {
+	stated := c.stated.Accuracy.Overflow
+	if stated.Events != t.over.Events || stated.LeftOut != t.over.LeftOut {
 		r.find(V7, where, do, "the answer says that %d events overflowed and %d of them are in no row; the events "+
 			"of [0, S) give %d and %d",
-			stated.Events, stated.LeftOut, c.tally.over.Events, c.tally.over.LeftOut)
+			stated.Events, stated.LeftOut, t.over.Events, t.over.LeftOut)
 	}
-	if stated := c.stated.Accuracy.Unconverted; stated != c.tally.unconverted {
+	if stated.Live != nil && *stated.Live != t.over.Live {
+		r.find(V7, where, do, "the answer says that %d events of its live part overflowed; the events from its cut on "+
+			"give %d", *stated.Live, t.over.Live)
+	}
+	if stated := c.stated.Accuracy.Unconverted; stated != t.unconverted {
 		r.find(V7, where, do, "the answer says that %d events are unconverted; the events of [0, S) give %d", stated,
-			c.tally.unconverted)
+			t.unconverted)
 	}
-	if missing := len(c.tally.groups) - len(matched); missing > 0 && !c.stated.Accuracy.Truncated {
+	if missing := len(t.groups) - len(matched); missing > 0 && !c.stated.Accuracy.Truncated {
 		r.find(V7, where, do, "the answer has %d rows, and the events of [0, S) give %d", len(c.stated.Rows),
-			len(c.tally.groups))
+			len(t.groups))
 	}
 }
 

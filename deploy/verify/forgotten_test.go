@@ -38,8 +38,8 @@ func TestForgottenPublications(t *testing.T) {
 	} {
 		s := &snapshot{forgotten: forgotten()}
 		for _, n := range []uint64{5, 6, 7, 33, 34, 35} {
-			s.publications = append(s.publications, &publication{&record.Publication{N: n, Base: n%4 == 1,
-				Previous: fmt.Sprint("d", n-1)}, fmt.Sprint("d", n)})
+			s.publications = append(s.publications, &publication{Publication: &record.Publication{N: n,
+				Base: n%4 == 1, Previous: fmt.Sprint("d", n-1)}, digest: fmt.Sprint("d", n)})
 		}
 		c.change(s)
 		r := newRecorder(nil)

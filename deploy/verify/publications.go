@@ -18,7 +18,9 @@ import (
 // publication is a record of the publication chain, without its lists of buckets.
 type publication struct {
 	*record.Publication
-	digest string
+	digest     string
+	overflowed map[string]bool // by view, whether it lists events that overflowed
+	byIngest   bool            // ingest decided which ones
 }
 
 // numberOf returns the number of the publication whose record has the key.
@@ -114,10 +116,11 @@ func readListed(ctx context.Context, e *Evidence, r *recorder, places []place) (
 				continue
 			}
 			digest := record.Digest(bodies[i].raw)
+			overflowed, byIngest := overflowedViews(p)
 			p.Views = nil
 			p.Types = nil
 			p.Ledgers = nil
-			out = append(out, &publication{p, digest})
+			out = append(out, &publication{p, digest, overflowed, byIngest})
 		}
 		r.progress("V5 publications", int64(len(out)), int64(len(places)))
 	}

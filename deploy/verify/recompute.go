@@ -143,7 +143,7 @@ type leftOut struct{ damaged, retired int }
 // input returns the input of a recomputation of a publication's views of an event type, without the buckets with rows
 // in objects that cannot be read.
 func (v *recomputation) input(st *record.State, event string) (in exact.Input, left leftOut) {
-	in = exact.Input{Catalog: v.e.Catalog, Type: event}
+	in = exact.Input{Catalog: v.e.Catalog, Type: event, Limit: st.Limit()}
 	width := v.e.Catalog.Bucket.Microseconds()
 	buckets := map[int64]bool{}
 	damaged := map[int64]bool{}
@@ -232,6 +232,7 @@ func (v *recomputation) changed(st *record.State, event string) map[int64]bool {
 func (v *recomputation) recompute(ctx context.Context, st *record.State, in exact.Input, all bool) error {
 	computed := map[string]map[int64]record.BucketVersion{}
 	unconverted := map[viewBucket]int64{}
+	overflowed := map[viewBucket]int64{}
 	for _, t := range in.Targets {
 		computed[t.View.Name] = map[int64]record.BucketVersion{}
 	}
@@ -247,6 +248,9 @@ func (v *recomputation) recompute(ctx context.Context, st *record.State, in exac
 		for _, u := range b.Unconverted {
 			unconverted[viewBucket{b.View.Name, u.Bucket}] += u.Events
 		}
+		for _, o := range b.Overflowed {
+			overflowed[viewBucket{b.View.Name, o.Bucket}] += o.Events
+		}
 		for bucket, part := range cells.Checksums(v.e.Catalog, b.View, 0, []exact.BlockRows{{Block: b, To: b.Rows()}}) {
 			part.Rows += buckets[bucket].Rows
 			part.Checksum += buckets[bucket].Checksum // A sum over rows, which may wrap around (B5).
@@ -259,7 +263,9 @@ func (v *recomputation) recompute(ctx context.Context, st *record.State, in exac
 	}
 	for _, t := range in.Targets {
 		v.compare(st, t.View.Name, in.Buckets, computed[t.View.Name])
-		v.compareUnconverted(st, t.View.Name, in.Buckets, unconverted)
+		published := st.Views[t.View.Name]
+		v.compareEvents(st, t.View.Name, "unconverted", published.Unconverted, in.Buckets, unconverted)
+		v.compareEvents(st, t.View.Name, "overflowed", published.Overflowed, in.Buckets, overflowed)
 	}
 	v.compareCounts(st, in.Type, found.Buckets)
 	if all {
@@ -293,17 +299,18 @@ type viewBucket struct {
 	bucket int64
 }
 
-// compareUnconverted compares how many events of the buckets lack a value of the view because it could not be
-// converted.
-func (v *recomputation) compareUnconverted(st *record.State, view string, buckets []int64, want map[viewBucket]int64) {
+// compareEvents compares how many events of the buckets are listed for a view: those that lack a value because it could
+// not be converted, or those with a value beyond the limit.
+func (v *recomputation) compareEvents(st *record.State, view, what string, listed []record.BucketEvents,
+	buckets []int64, want map[viewBucket]int64) {
 	published := map[int64]int64{}
-	for _, u := range st.Views[view].Unconverted {
+	for _, u := range listed {
 		published[u.Bucket] += u.Events
 	}
 	for _, b := range buckets {
 		if got := published[b]; got != want[viewBucket{view, b}] {
 			v.r.find(V6, Place{Publication: st.N, View: view}.InBucket(b), republish,
-				"the publication counts %d events as unconverted, the events below its H give %d", got,
+				"the publication counts %d events as %s, the events below its H give %d", got, what,
 				want[viewBucket{view, b}])
 		}
 	}

@@ -25,6 +25,9 @@ type event struct {
 	i  int
 	at uint64 // sequence
 	in uint64 // index in the message
+
+	values map[string]any // the columns of an event that is held without its rows; nil of any other
+	over   []string       // what overflowing returns of it
 }
 
 // cursor is the state of a partition's replay. Everything below next was read.

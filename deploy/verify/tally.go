@@ -3,6 +3,7 @@ package verify
 import (
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"math"
 	"math/big"
 	"slices"
@@ -13,7 +14,6 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"recount/schemas/catalog"
-	"recount/schemas/eventbatch"
 	"recount/schemas/query"
 	"recount/schemas/window"
 )
@@ -25,6 +25,10 @@ type tally struct {
 	bucket time.Duration
 	groups map[string]*group
 	over   query.Overflow
+
+	overflows bool            // a publication says that values of the view overflowed
+	held      []held          // events whose place depends on the cut; they are in no group
+	copied    map[string]bool // the groups that are not those of the tally it is made of; nil if all are its own
 
 	unconverted uint64 // events of the buckets that the answer touches
 }
@@ -59,9 +63,20 @@ func (t *tally) add(e *event) {
 	}
 	t.countUnconverted(e)
 	w := t.scan.Windows.Index(b.time(i))
-	if w < 0 || !t.counted(e) {
+	if w < 0 && !t.overflows || !t.counted(e) {
 		return
 	}
+	if t.holds(e, w) {
+		t.hold(e, w)
+		return
+	}
+	if w >= 0 {
+		t.place(e, w)
+	}
+}
+
+// place counts an event of the view in a window.
+func (t *tally) place(e *event, w int) {
 	wanted := t.wanted(e)
 	if t.unplaced(e) {
 		t.over.Events++
@@ -80,7 +95,12 @@ func (t *tally) add(e *event) {
 	g := t.groups[k]
 	if g == nil {
 		g = &group{measures: make([]measure, len(t.scan.Measures))}
-		t.groups[k] = g
+	} else if t.copied != nil && !t.copied[k] {
+		g = g.clone()
+	}
+	t.groups[k] = g
+	if t.copied != nil {
+		t.copied[k] = true
 	}
 	g.events++
 	for m := range t.scan.Measures {
@@ -88,6 +108,20 @@ func (t *tally) add(e *event) {
 			g.measures[m].add(t.scan.Measures[m].Kind, v)
 		}
 	}
+}
+
+// clone returns a copy that can be changed.
+func (g *group) clone() *group {
+	c := &group{events: g.events, measures: slices.Clone(g.measures)}
+	for i := range c.measures {
+		m := &c.measures[i]
+		m.sum = *new(big.Int).Set(&g.measures[i].sum)
+		if m.float != nil {
+			m.float = new(big.Float).Copy(m.float)
+		}
+		m.distinct = maps.Clone(m.distinct)
+	}
+	return c
 }
 
 // countUnconverted counts an event that lacks a value of the view because it could not be converted.
@@ -192,19 +226,6 @@ func (t *tally) meets(e *event, c query.Condition) bool {
 	return holds(string(c.Op), e.dimension(query.Dimension{Name: c.Dimension, Type: c.Type}), c.Values)
 }
 
-// dimension returns what views count in a dimension: the value, or the overflow value if there were too
-// many values.
-func (e *event) dimension(d query.Dimension) any {
-	over := e.b.cols.Field(eventbatch.ColOverflow)
-	if over == nil || over.IsNull(e.i) || !slices.Contains(strings.Split(text(over, e.i), ","), d.Name) {
-		return e.value(d.Name)
-	}
-	if d.Type == catalog.Int64 {
-		return int64(catalog.OverflowInt)
-	}
-	return catalog.Overflow
-}
-
 // holds defines every operator. v is nil if the field is missing.
 func holds(op string, v any, values []any) bool {
 	in := false
@@ -231,8 +252,8 @@ func holds(op string, v any, values []any) bool {
 
 // value returns a column's value: string, int64 (timestamps are microseconds), float64, bool, or nil.
 func (e *event) value(name string) any {
-	if name == "" {
-		return nil
+	if name == "" || e.values != nil {
+		return e.values[name]
 	}
 	col := e.b.cols.Field(name)
 	if col == nil || col.IsNull(e.i) {

@@ -15,9 +15,9 @@ func OverflowSchema(s *arrow.Schema) *arrow.Schema {
 		arrow.Field{Name: ColOverflow, Type: arrow.BinaryTypes.String, Nullable: true}), nil)
 }
 
-// Overflowed returns the rows, ascending, whose value of a field is beyond the limit of a
-// dimension. Views count catalog.Overflow or OverflowInt in its place; filters and measures
-// read the value itself. Both layers call this function, so they agree.
+// Overflowed returns the rows, ascending, whose value of a field ingest found beyond the limit of a dimension.
+// Real-time views count catalog.Overflow or OverflowInt in its place; filters and measures read the value itself. The
+// batch layer decides by itself (B7).
 func (c Columns) Overflowed(field string) []int {
 	col := c.Field(ColOverflow)
 	if col == nil || col.NullN() == col.Len() {

@@ -43,6 +43,7 @@ const (
 	B3 Rule = "B3"
 	B4 Rule = "B4"
 	B5 Rule = "B5"
+	B7 Rule = "B7"
 	P1 Rule = "P1"
 	P2 Rule = "P2"
 	P3 Rule = "P3"

@@ -24,7 +24,7 @@ type Dimension struct {
 }
 
 // Cap bounds how many values of a dimension a tenant may add in a UTC day. Further values are
-// counted as ~overflow.
+// counted as ~overflow until the next publication, which decides anew (B7).
 type Cap struct {
 	Limit int `json:"limit"`
 	// Values is how many values this process has seen on this day.

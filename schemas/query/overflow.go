@@ -12,6 +12,9 @@ import "recount/schemas/catalog"
 type Overflow struct {
 	Events  uint64 `json:"events"`
 	LeftOut uint64 `json:"left_out"` // of Events, those that are in no row
+	// Live is how many of Events are in the live part of an answer. Ingest decided that they overflow, and the next
+	// publication decides anew (B7). A part of an answer leaves it 0.
+	Live uint64 `json:"live"`
 }
 
 // Add adds what another part counted.

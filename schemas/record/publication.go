@@ -71,9 +71,13 @@ func scan(a []json.Number, to ...any) error {
 	return nil
 }
 
-// CurrentReading is how fields are read out of stored events. Since 1, a field counts for the events that came before
-// it was declared (I7). A view that was published with another reading is computed anew.
-const CurrentReading = 1
+// CurrentReading is how rows follow from stored events. Since 1, a field counts for the events that came before it was
+// declared (I7). Since 2, values overflow by Publication.Limit and not by what ingest decided (B7). A view that was
+// published with another reading is computed anew.
+const CurrentReading = OverflowReading
+
+// OverflowReading is the first reading in which the batch layer decides which values overflow.
+const OverflowReading = 2
 
 // PublishedView is the batch view of one view in a publication: the changed
 // buckets, or all of them when the publication is a base or the view was redefined.
@@ -90,6 +94,9 @@ type PublishedView struct {
 	// Retired counts the events that the rows lack, because objects of the type are retired. It lists buckets whose
 	// count differs from the publication before.
 	Retired []BucketEvents `json:"retired,omitempty"` // ascending by bucket, then tenant
+
+	// Overflowed counts the events of which a value was beyond the limit. It lists recomputed buckets.
+	Overflowed []BucketEvents `json:"overflowed,omitempty"` // ascending by bucket, then tenant
 }
 
 // BucketEvents is a number of events of a tenant in a bucket. Zero events replace an earlier number.
@@ -124,6 +131,9 @@ type Publication struct {
 	Installation string `json:"installation,omitempty"` // id of the installation; empty in old records
 
 	Holes []position.Hole `json:"holes,omitempty"` // all holes below H (C7), by partition and offset
+
+	// Limit is how many values a dimension of a view may have from a tenant in a bucket (B7). 0 means any number.
+	Limit int `json:"limit,omitempty"`
 
 	// Copies is the version of the rule by which copies were found: 0, or CopiesByPosition.
 	Copies int `json:"copies,omitempty"`
@@ -178,6 +188,9 @@ func (p *Publication) check() error {
 		}
 		if !slices.IsSortedFunc(v.Retired, CompareBucketEvents) {
 			return fmt.Errorf("%w: view %s: retired events are not ascending", ErrInvalid, name)
+		}
+		if !slices.IsSortedFunc(v.Overflowed, CompareBucketEvents) {
+			return fmt.Errorf("%w: view %s: overflowed events are not ascending", ErrInvalid, name)
 		}
 	}
 	for name, t := range p.Types {

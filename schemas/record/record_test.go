@@ -181,6 +181,7 @@ func TestBucketEventsReplace(t *testing.T) {
 	with := func(p *Publication, full bool, u ...BucketEvents) *Publication {
 		p.Views["v"].Unconverted = u
 		p.Views["v"].Retired = u
+		p.Views["v"].Overflowed = u
 		p.Views["v"].Full = full
 		return p
 	}
@@ -196,7 +197,7 @@ func TestBucketEventsReplace(t *testing.T) {
 		BucketEvents{60, "a", 3}))
 	apply(with(publication(2, s.Digest, 6, false), false, BucketEvents{0, "a", 7}, BucketEvents{0, "b", 0}))
 	want := []BucketEvents{{0, "a", 7}, {60, "a", 3}}
-	for _, got := range [][]BucketEvents{s.Views["v"].Unconverted, s.Views["v"].Retired} {
+	for _, got := range [][]BucketEvents{s.Views["v"].Unconverted, s.Views["v"].Retired, s.Views["v"].Overflowed} {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
 		}
@@ -207,7 +208,7 @@ func TestBucketEventsReplace(t *testing.T) {
 		}
 	}
 	apply(with(publication(3, s.Digest, 7, false), true, BucketEvents{60, "b", 1}))
-	for _, got := range [][]BucketEvents{s.Views["v"].Unconverted, s.Views["v"].Retired} {
+	for _, got := range [][]BucketEvents{s.Views["v"].Unconverted, s.Views["v"].Retired, s.Views["v"].Overflowed} {
 		if diff := cmp.Diff([]BucketEvents{{60, "b", 1}}, got); diff != "" {
 			t.Error(diff)
 		}
@@ -244,9 +245,13 @@ func TestStateRefuses(t *testing.T) {
 
 func TestGolden(t *testing.T) {
 	t.Parallel()
+	limited := publication(1, "", 5, true, BucketVersion{0, 10, 1, 7})
+	limited.Limit = 1000
+	limited.Views["v"].Overflowed = []BucketEvents{{0, "a", 3}, {0, "b", 1}}
 	for file, r := range map[string]interface{ Encode() ([]byte, error) }{
-		"testdata/commit.json": segment(1, "00ff"),
-		"testdata/seal.json":   genesis(),
+		"testdata/publication_limit.json": limited,
+		"testdata/commit.json":            segment(1, "00ff"),
+		"testdata/seal.json":              genesis(),
 		"testdata/hole.json": &Commit{Kind: Hole, Epoch: 1, Start: 5, End: 9, Reason: "a bad sector", Attempt: "a3",
 			Created: made, Previous: "00ff",
 			Next: &Next{Epoch: 2, Rule: position.DefaultCutRule(), Bucket: time.Hour, Partitions: 2}},

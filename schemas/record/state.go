@@ -28,6 +28,7 @@ type ViewState struct {
 	Buckets     []BucketVersion // ascending by bucket
 	Unconverted []BucketEvents  // ascending by bucket, then tenant; none has zero events
 	Retired     []BucketEvents  // in the same order; the events that the rows lack because of retired objects
+	Overflowed  []BucketEvents  // in the same order; the events with a value beyond Publication.Limit (B7)
 }
 
 // EmptyState is the state before the first publication: nothing of the log is in
@@ -63,11 +64,12 @@ func (s *State) Apply(raw []byte) (*State, error) {
 	}
 	for name, v := range p.Views {
 		view := ViewState{Digest: v.Digest, Reading: v.Reading, Buckets: v.Buckets, Unconverted: v.Unconverted,
-			Retired: v.Retired}
+			Retired: v.Retired, Overflowed: v.Overflowed}
 		if old := s.Views[name]; !p.Base && !v.Full {
 			view.Buckets = overlay(old.Buckets, v.Buckets, func(b BucketVersion) int64 { return b.Bucket })
 			view.Unconverted = overlayEvents(old.Unconverted, v.Unconverted)
 			view.Retired = overlayEvents(old.Retired, v.Retired)
+			view.Overflowed = overlayEvents(old.Overflowed, v.Overflowed)
 		}
 		next.Views[name] = view
 	}
@@ -126,6 +128,14 @@ func overlayEvents(old, delta []BucketEvents) []BucketEvents {
 	}
 	slices.SortFunc(out, CompareBucketEvents)
 	return slices.DeleteFunc(out, func(u BucketEvents) bool { return u.Events == 0 })
+}
+
+// Limit returns Publication.Limit.
+func (s *State) Limit() int {
+	if s.Publication == nil {
+		return 0
+	}
+	return s.Publication.Limit
 }
 
 // IsCurrent reports whether a computation of today gives the rows of the view, if its definition has the digest.

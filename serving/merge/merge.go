@@ -32,6 +32,7 @@ func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, accuracy q
 	columns := newColumns(scan, batch, live)
 	rows := order(scan, q, g, columns)
 	overflow := batch.Overflow
+	overflow.Live = live.Overflow.Events
 	if overflow.Add(live.Overflow); overflow.Events > 0 {
 		accuracy.Overflow = &overflow
 	}

@@ -123,6 +123,7 @@ func checkMerge(t *rapid.T, q *query.Query, events []oracle.Event) {
 	sortNaively(scan, q, all)
 	want := all[:min(len(all), q.Limit)]
 	overflow := oracle.Overflow(scan, events)
+	overflow.Live = oracle.Overflow(scan, events[cut:]).Events
 	if a.Rows() != len(want) || a.Accuracy.Truncated != (len(want) < len(all)) ||
 		a.Accuracy.Exact != (live.Rows() == 0 && overflow.Events == 0) {
 		t.Fatalf("%d rows of %d, %+v", a.Rows(), len(all), a.Accuracy)

@@ -88,6 +88,9 @@ func (w *world) check(q *query.Query, a *merge.Answer) error {
 		return fmt.Errorf("%d rows, want %d", a.Rows(), len(rows))
 	}
 	overflow := oracle.Overflow(scan, events)
+	if q.Mode != query.Exact {
+		overflow.Live = oracle.Overflow(scan, w.events(a.Accuracy.Cut, a.Accuracy.Through)).Events
+	}
 	if got := a.Accuracy.Overflow; (got == nil) != (overflow.Events == 0) || got != nil && *got != overflow {
 		return fmt.Errorf("overflow %+v, want %+v", got, overflow)
 	}

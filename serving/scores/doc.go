@@ -6,7 +6,8 @@
 // group of that answer with what n says. No client's answers are sampled or stored, because both
 // answers can be computed as long as n-1 is kept.
 //
-// Two kinds of difference are expected. The error of a sketch must be within the bounds that were
+// Three kinds of difference are expected. The error of a sketch must be within the bounds that were
 // stated. Copies of events beyond the window of ids (D3) are counted until the publication that
-// removes them, and no bounds state them.
+// removes them, and no bounds state them. Values that ingest found too many are ~overflow until the publication that
+// decides anew (B7).
 package scores

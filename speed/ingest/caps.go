@@ -20,8 +20,8 @@ import (
 const knownValues = 4096
 
 // caps bound how many values a dimension gets from one tenant in one UTC day of event time. An event with
-// a value too many says so in the log (eventbatch.ColOverflow), so both layers count the same. The day is
-// that of the event, so that an import of many days loses no value that each day has room for.
+// a value too many says so in the log (eventbatch.ColOverflow), for the real-time views. The batch layer decides anew
+// (B7). The day is that of the event, so that an import of many days loses no value that each day has room for.
 //
 // Caps know only the values that this process saw since its clock's midnight. Another process, and this one
 // after a restart, lets as many pass again. maxValues bounds the memory of caps, which tenants

@@ -49,7 +49,8 @@ type Config struct {
 	DeadLetters int
 	// DeadLetterBytes is how many bytes of dead letters are kept per second.
 	DeadLetterBytes int
-	// Values is how many values a dimension may have from one tenant in a UTC day. Further values
+	// Values is how many values a dimension may have from one tenant in a UTC day, and in a publication in a bucket
+	// (B7). Further values
 	// become catalog.Overflow. 0 means no limit.
 	Values int
 
@@ -113,7 +114,8 @@ func (c *Config) Settings() []setting.Setting {
 			"rejected events that one process keeps per second, at most half of them of one tenant where there are "+
 			"keys; 0 keeps none, and all are counted.", &c.DeadLetters),
 		setting.Count("limits.cardinality", "values", setting.Range(1, 1<<40).OrZero("no limit"), "Most values of "+
-			"a dimension from a tenant in a UTC day of event time; further ones are counted as ~overflow.", &c.Values),
+			"a dimension from a tenant: live in a UTC day of event time, published in a bucket; further ones are "+
+			"counted as ~overflow.", &c.Values),
 	}
 }
 

@@ -57,15 +57,15 @@
 // # Too many values
 //
 // Each dimension of a view, source and subject included, gets at most Config.Values values from
-// one tenant in a UTC day of the server's clock. A bool has two values anyway, so it has no cap.
+// one tenant in a UTC day of event time. A bool has two values anyway, so it has no cap.
 // An event with a further value keeps it, and the column _overflow names the field. Several names
 // are in byte order with commas between them:
 //
 //	page,subject
 //
-// Ingest decides this and writes it into the log, so both layers count the same. The dimension
-// gets catalog.Overflow or OverflowInt, and filters and measures of the field read what was sent.
-// A message without such an event lacks the column. _hash does not depend on it.
+// Ingest decides this for real-time views. Their dimension gets catalog.Overflow or OverflowInt, and filters and
+// measures of the field read what was sent. The batch layer does not read the column, and decides anew (B7). A message
+// without such an event lacks the column. _hash does not depend on it.
 //
 // # Hash
 //

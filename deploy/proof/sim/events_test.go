@@ -28,7 +28,9 @@ type event struct {
 	amount                int64
 	// before says that the message holds the event as the first catalog declares it: its code is a text, and "late" is
 	// not declared.
-	before   bool
+	before bool
+	// over says that the values of its dimensions are too many. In the log, ingest has decided it, for each copy anew.
+	over     bool
 	seq      uint64 // seq is the sequence of its message.
 	appended int64  // appended is the append time of its message.
 	// newest is the newest append time in the log when the message arrived. The append time of a
@@ -104,6 +106,9 @@ func frame(events []event) []byte {
 		declared = catalogs[0]
 	}
 	schema := eventbatch.Schema(declared.Events[events[0].eventType])
+	if slices.ContainsFunc(events, func(e event) bool { return e.over }) {
+		schema = eventbatch.OverflowSchema(schema)
+	}
 	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
 	defer b.Release()
 	for _, e := range events {
@@ -173,6 +178,10 @@ func (e event) text(name string) string {
 	case eventbatch.ColExtra:
 		if late, has := e.late(); has && e.before {
 			return fmt.Sprintf(`{"data":{"late":%d}}`, late)
+		}
+	case eventbatch.ColOverflow:
+		if e.over {
+			return "kind,name"
 		}
 	case eventbatch.ColID, "name":
 		return e.id

@@ -96,6 +96,11 @@ func addRow(p *query.Part, scan *query.Scan, b *exact.Block, r int, places map[s
 		}
 	}
 	p.Events[i] += b.Events[r]
+	for d := range scan.GroupBy {
+		if p.Dims[d].Strings[i] == catalog.Overflow {
+			p.Overflow.Events += b.Events[r]
+		}
+	}
 	for j, m := range scan.Measures {
 		a := &p.Measures[j][i]
 		src := &b.Measures[slices.IndexFunc(b.Measures, func(o exact.Measure) bool { return o.Name == m.Name })]

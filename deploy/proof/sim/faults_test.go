@@ -38,6 +38,15 @@ func (w *world) injectFaults(nodes []*node) {
 		}
 		return
 	}
+	if w.limit == lowLimit && w.ticks > 30 {
+		w.limit = highLimit
+		w.tracef("the limit of values is raised")
+		w.observe("the limit of values is raised")
+		for _, n := range nodes {
+			n.kill()
+		}
+		return
+	}
 	if w.changeRule && w.rule == cutRules[0] && w.ticks > 40 {
 		w.rule = cutRules[1]
 		w.tracef("the cut rule is changed")

@@ -173,7 +173,7 @@ func (w *world) compareAnswer(c *catalog.Catalog, q *query.Query, tenant string,
 	if err != nil {
 		return err
 	}
-	var must, may []event
+	var batch, must, may []event
 	for p := range partitions {
 		cut := a.Accuracy.Cut[p]
 		through := a.Accuracy.Through[p]
@@ -182,7 +182,7 @@ func (w *world) compareAnswer(c *catalog.Catalog, q *query.Query, tenant string,
 				w.logs[p].next)
 		}
 		if q.Mode != query.Live {
-			must = append(must, exactEvents(w.eventsBelow(p, cut))...)
+			batch = append(batch, exactEvents(w.eventsBelow(p, cut))...)
 		}
 		start := window.start[p]
 		if v := w.logs[p].vanished; v > 0 && v < cut {
@@ -192,6 +192,14 @@ func (w *world) compareAnswer(c *catalog.Catalog, q *query.Query, tenant string,
 		must = append(must, liveMust...)
 		may = append(may, liveMay...)
 	}
+	if n := a.Accuracy.Publication; n > 0 {
+		w.limitValues(scan, batch, w.states[n-1].Limit())
+	}
+	if slices.ContainsFunc(must, func(e event) bool { return e.over }) {
+		w.observe("answer: a value overflows live")
+	}
+	live := must
+	must = slices.Concat(must, batch)
 	if len(may) > 0 {
 		w.observe("copies beyond the dedup window")
 	}
@@ -209,10 +217,76 @@ func (w *world) compareAnswer(c *catalog.Catalog, q *query.Query, tenant string,
 			}
 		}
 	}
+	if err := checkOverflow(scan, batch, live, may, a.Accuracy); err != nil {
+		return err
+	}
 	if err := w.checkUnconverted(scan, must, may, a.Accuracy); err != nil {
 		return err
 	}
 	return compare(scan, groupEvents(scan, must), groupEvents(scan, may), a)
+}
+
+// limitValues decides which values of the events of a batch part overflow (B7), whatever ingest decided.
+func (w *world) limitValues(scan *query.Scan, events []event, limit int) {
+	first := map[int64]map[string]int64{} // by bucket and value, the first cell
+	for i := range events {
+		e := &events[i]
+		if e.over {
+			w.observe("answer: a value that ingest found too many")
+		}
+		e.over = false
+		if len(scan.View.Dimensions) == 0 || !isCounted(scan, e) {
+			continue
+		}
+		if first[e.bucket] == nil {
+			first[e.bucket] = map[string]int64{}
+		}
+		cell := window.Floor(e.time, scan.View.Cell)
+		value := e.text(scan.View.Dimensions[0])
+		if at, seen := first[e.bucket][value]; !seen || cell < at {
+			first[e.bucket][value] = cell
+		}
+	}
+	for i := range events {
+		e := &events[i]
+		if limit == 0 || len(scan.View.Dimensions) == 0 || !isCounted(scan, e) {
+			continue
+		}
+		cells := first[e.bucket]
+		value := e.text(scan.View.Dimensions[0])
+		earlier := 0
+		for other, cell := range cells {
+			if cell < cells[value] || cell == cells[value] && other < value {
+				earlier++
+			}
+		}
+		if e.over = earlier >= limit; e.over {
+			w.observe("answer: a value overflows in the batch part")
+		}
+	}
+}
+
+// checkOverflow compares how many events an answer says to have overflowed.
+func checkOverflow(scan *query.Scan, batch, live, may []event, stated query.Accuracy) error {
+	count := func(events []event) (n uint64) {
+		for _, e := range events {
+			if len(scan.GroupBy) > 0 && e.over && isCounted(scan, &e) && windowtest.Index(scan.Windows, e.time) >= 0 {
+				n++
+			}
+		}
+		return n
+	}
+	got := query.Overflow{}
+	if stated.Overflow != nil {
+		got = *stated.Overflow
+	}
+	low := count(live)
+	if high := low + count(may); got.Live < low || got.Live > high || got.Events-got.Live != count(batch) ||
+		got.LeftOut > 0 {
+		return fmt.Errorf("%d events are stated as overflowed, %d of them live and %d in no row, want %d to %d live, "+
+			"%d others, and 0", got.Events, got.Live, got.LeftOut, low, high, count(batch))
+	}
+	return nil
 }
 
 // checkUnconverted compares how many events an answer says to lack a value, because it does not fit its field's present
@@ -252,19 +326,24 @@ type group struct {
 	kind string
 }
 
+// isCounted reports whether an event is of the scan's tenant and passes its view's filter.
+func isCounted(scan *query.Scan, e *event) bool {
+	return e.eventType == scan.View.Event && e.tenant == scan.Tenant &&
+		!slices.ContainsFunc(scan.View.Where, func(f catalog.Filter) bool { return e.amount < f.Values[0].(int64) })
+}
+
 func groupEvents(scan *query.Scan, events []event) map[group][]event {
 	out := map[group][]event{}
 	for _, e := range events {
 		g := group{win: windowtest.Index(scan.Windows, e.time)}
-		keeps := e.eventType == scan.View.Event && e.tenant == scan.Tenant && g.win >= 0
-		for _, f := range scan.View.Where {
-			keeps = keeps && e.amount >= f.Values[0].(int64)
-		}
-		if !keeps {
+		if !isCounted(scan, &e) || g.win < 0 {
 			continue
 		}
 		if len(scan.GroupBy) > 0 {
-			g.kind = map[string]string{"kind": e.kind, "name": e.id}[scan.GroupBy[0].Name]
+			g.kind = e.text(scan.GroupBy[0].Name)
+			if e.over {
+				g.kind = catalog.Overflow
+			}
 		}
 		out[g] = append(out[g], e)
 	}

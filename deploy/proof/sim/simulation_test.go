@@ -36,7 +36,7 @@ func ordinarySurroundings(seed uint64) surroundings {
 		messageIDs: seed%2 == 1, lossy: seed%3 == 2, changeViews: seed%6 == 4, shortWindow: seed%5 == 3,
 		otherRule: seed%8 == 3, oneOwner: seed%7 == 6, eagerJobs: seed%9 == 5, vanish: seed%16 == 7,
 		slowSpeed: seed%4 == 1, rowDamage: seed%3 == 1, smallLog: seed%7 == 2, changeRule: seed%5 == 2,
-		pinning: seed%4 == 2, manyUsers: seed%24 == 4, apart: seed%6 == 1,
+		pinning: seed%4 == 2, manyUsers: seed%24 == 4, apart: seed%6 == 1, capped: seed%4 == 0,
 	}
 }
 

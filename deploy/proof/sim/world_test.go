@@ -23,6 +23,8 @@ const (
 	keep         = 3                // kept publications (P3)
 	longestQuery = 30 * time.Second // P3
 	collectAfter = time.Hour        // the age of an orphan object (C8)
+	lowLimit     = 2                // the limit of values before it is raised (B7)
+	highLimit    = 4                // the limit of values afterwards
 	baseEvery    = 4                // publications from one base to the next (P1)
 )
 
@@ -48,6 +50,7 @@ type surroundings struct {
 	smallLog    bool // The log is small, and refuses messages while it is full.
 	manyUsers   bool // One request has more users than are counted one by one.
 	pinning     bool // P3: publications are pinned.
+	capped      bool // B7: values overflow, and the limit is raised at a restart.
 	apart       bool // B3: queries are answered by other processes than those that recompute.
 }
 
@@ -95,6 +98,7 @@ type world struct {
 	projected   uint64           // projected is the newest publication that ClickHouse knows; it is guarded by mu.
 	rowsDamaged bool             // rowsDamaged says that ClickHouse had damaged rows when a publication was created.
 	catalog     int
+	limit       int // limit is publish.Config.Limit.
 	rule        position.CutRule
 	pinned      []uint64 // pinned lists publications whose pin was confirmed; it is guarded by mu.
 	written     bool     // written says that the writer has ended.
@@ -113,6 +117,9 @@ func newWorld(root context.Context, seed uint64, around surroundings) *world {
 	w := &world{scheduler: newScheduler(root, seed), surroundings: around, records: map[string]stored{},
 		objects: map[string]stored{}, tables: map[string][]row{}, acked: map[string]int{}, sent: map[string]int64{},
 		rule: cutRules[0]}
+	if w.capped {
+		w.limit = lowLimit
+	}
 	for p := range w.logs {
 		w.logs[p] = partitionLog{first: 1, next: 1, messages: map[uint64]*message{}, lost: map[uint64]*message{},
 			ids: map[string]bool{}, chainHead: 1, boundaries: map[uint64]bool{1: true}}

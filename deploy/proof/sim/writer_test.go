@@ -79,6 +79,7 @@ func (w *world) sendUntilAcknowledged(p *proc, rng *rand.Rand, events []event) {
 		parts := [partitions][]event{}
 		for _, e := range unacknowledged {
 			e.before = w.catalog == 0
+			e.over = w.limit > 0 && (w.acks+len(unacknowledged))%5 == 0
 			if e.assigned {
 				e.time = time.Now().UnixMicro() // The server assigns a new time at every try (D1).
 			}
