@@ -92,12 +92,17 @@ func (d *decoder) scanText(a attribute) bool {
 	return d.skip(1)
 }
 
-// resolveType finds the event type, and clears the slots of its fields.
+// resolveType finds the event type, and clears the slots of its fields. The events of a request mostly have one type,
+// so that of the last event is tried first.
 func (d *decoder) resolveType() {
-	d.eventType = d.types[string(d.attributes[attrType])]
+	d.eventType = d.lastType
+	if name := d.attributes[attrType]; d.lastType == nil || string(name) != d.lastType.name {
+		d.eventType = d.types[string(name)]
+	}
 	if d.eventType == nil {
 		return
 	}
+	d.lastType = d.eventType
 	d.row.slots = d.row.slots[:len(d.eventType.fields)]
 	clear(d.row.slots)
 }

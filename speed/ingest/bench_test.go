@@ -38,8 +38,7 @@ func benchmarkDecode(b *testing.B, values int) {
 	b.ReportAllocs()
 	for b.Loop() {
 		q.body = body
-		q.decoder.caps = s.caps.setsOf("acme", testNow.UnixMicro())
-		clear(q.decoder.sets)
+		q.decoder.setTenant("acme", s.caps.setsOf("acme", testNow.UnixMicro()))
 		if p := q.pay(baseCost + len(body)); p != nil {
 			b.Fatal(p)
 		}

@@ -224,9 +224,10 @@ func (d *decoder) capValues(t *eventType, r *row) {
 	if d.caps == nil {
 		return
 	}
-	for _, f := range t.capped {
+	d.recentSets.choose(t, dayOf(r.time))
+	for i, f := range t.capped {
 		hash, ok := d.caps.hashValue(f, r)
-		if !ok || d.admitValue(t, setKey{f, dayOf(r.time)}, hash) {
+		if !ok || d.admitValue(i, hash) {
 			continue
 		}
 		if len(r.overflow) > 0 {
@@ -249,13 +250,44 @@ func (c *caps) hashValue(f *cappedField, r *row) (hash uint64, ok bool) {
 	return maphash.Comparable(c.seed, r.slots[f.slot].number), r.slots[f.slot].state == present
 }
 
-// admitValue reports whether a value may appear in its dimension.
-func (d *decoder) admitValue(t *eventType, k setKey, hash uint64) bool {
+// recentSets are the sets of one event type and day of event time, in the order of the type's capped fields. One that
+// was not needed yet is nil. Most events are of the type and the day of the event before.
+type recentSets struct {
+	eventType *eventType
+	day       int64
+	sets      []*valueSet
+}
+
+// choose forgets the sets unless they are those of the type and the day.
+func (s *recentSets) choose(t *eventType, day int64) {
+	if t == s.eventType && day == s.day {
+		return
+	}
+	s.eventType = t
+	s.day = day
+	s.sets = slices.Grow(s.sets[:0], len(t.capped))[:len(t.capped)]
+	clear(s.sets)
+}
+
+// findRecent returns the set of a capped field of the last event.
+func (d *decoder) findRecent(field int) *valueSet {
+	s := &d.recentSets
+	if s.sets[field] != nil {
+		return s.sets[field]
+	}
+	k := setKey{s.eventType.capped[field], s.day}
 	set := d.sets[k]
 	if set == nil {
-		set = d.caps.findSet(t, k)
+		set = d.caps.findSet(s.eventType, k)
 		d.sets[k] = set
 	}
+	s.sets[field] = set
+	return set
+}
+
+// admitValue reports whether a value may appear in its dimension, which is a capped field of the last event.
+func (d *decoder) admitValue(field int, hash uint64) bool {
+	set := d.findRecent(field)
 	known := hash ^ set.salt
 	entry := &d.known[known%knownValues]
 	if *entry == known {
@@ -268,7 +300,8 @@ func (d *decoder) admitValue(t *eventType, k setKey, hash uint64) bool {
 		return true
 	case first:
 		d.caps.logger.Warn("a dimension has too many values in a day; further values are counted as "+catalog.Overflow,
-			"tenant", d.caps.tenant, "type", t.name, "field", k.field.name, "limit", d.caps.limit)
+			"tenant", d.caps.tenant, "type", d.recentSets.eventType.name,
+			"field", d.recentSets.eventType.capped[field].name, "limit", d.caps.limit)
 	}
 	set.counter.Inc()
 	return false

@@ -21,6 +21,7 @@ type decoder struct {
 	identity   eventbatch.Identity
 	caps       *tenantCaps          // the tenant's values of today; nil without a cap
 	sets       map[setKey]*valueSet // the sets of caps that this request has used
+	recentSets recentSets           // those of the last event
 	known      [knownValues]uint64  // values that are in a set, by their lowest bits
 	eventBytes int
 	past       time.Duration
@@ -31,6 +32,7 @@ type decoder struct {
 	oldest     int64
 	newest     int64
 	eventType  *eventType
+	lastType   *eventType // of the last event whose type is declared
 	row        row
 	attributes [attributeCount][]byte
 	seen       [attributeCount]bool
@@ -61,6 +63,7 @@ func newDecoder(cfg Config, types map[string]*eventType, fields int) *decoder {
 func (d *decoder) setTenant(tenant string, caps *tenantCaps) {
 	d.tenant = tenant
 	d.caps = caps
+	d.recentSets.eventType = nil
 	clear(d.sets)
 }
 
