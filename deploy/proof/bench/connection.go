@@ -92,8 +92,11 @@ func (c *connection) deliver(body []byte, refused *atomic.Int64) error {
 			Accepted int
 			Rejected []any
 		}
-		if err := json.Unmarshal(c.answer, &result); err != nil || status != http.StatusOK || len(result.Rejected) > 0 {
-			return fmt.Errorf("events answered %d, %w: %.500s", status, err, c.answer)
+		if err := json.Unmarshal(c.answer, &result); err != nil {
+			return fmt.Errorf("events answered %d: %w: %.500s", status, err, c.answer)
+		}
+		if status != http.StatusOK || len(result.Rejected) > 0 {
+			return fmt.Errorf("events answered %d: %.500s", status, c.answer)
 		}
 		return nil
 	}

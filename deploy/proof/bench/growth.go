@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -20,6 +21,8 @@ type axis struct {
 	name   string
 	label  string // label is the axis of the plot.
 	values []int
+	// measured is the figure that is the value of a point, where the setting does not determine it.
+	measured string
 	// set sets the quantity. events is the number of events that are sent at this value.
 	set func(s *setting, value int)
 }
@@ -36,7 +39,7 @@ type setting struct {
 var axes = []axis{
 	{name: "keys", label: "values of the dimension", values: []int{1e3, 1e4, 1e5, 1e6, 1e7},
 		set: func(s *setting, n int) {
-			s.events = max(1_000_000, n)
+			s.events = max(s.events, n)
 			s.shape.fields[0] = field{name: "path", text: "k", values: int64(n)}
 			s.shape.dimensions = []string{"path"}
 			s.shape.cell = "1h"
@@ -52,10 +55,10 @@ var axes = []axis{
 		}},
 	{name: "views", label: "views of one event type", values: []int{1, 5, 20, 100, 500},
 		set: func(s *setting, n int) {
-			s.events = 100_000
+			s.events = 20_000
 			s.shape.views = n
 		}},
-	{name: "segments", label: "segments of a partition", values: []int{10, 100, 1000, 3000},
+	{name: "segments", label: "segments", values: []int{10, 100, 1000, 3000}, measured: landedSegments,
 		set: func(s *setting, n int) {
 			s.events = 120_000
 			s.shape.cutRows = s.events / 2 / n
@@ -85,27 +88,29 @@ type point struct {
 
 // The figures of a point, in the order of the plots.
 const (
-	ingestCPU    = "ingest: CPU, µs an event"
-	recomputeCPU = "recompute: CPU, µs an event"
-	recomputeSec = "recompute: s"
-	peakMemory   = "peak memory, MiB"
-	oneMoreCPU   = "recompute of one more event: CPU, ms"
-	oneMoreCalls = "recompute of one more event: requests to the lake"
-	oneMoreKiB   = "recompute of one more event: KiB written to the lake"
-	publication  = "publication record, KiB"
-	queryCPU     = "query of the total: CPU, ms"
-	startCPU     = "start: CPU, s"
-	startSeconds = "start: s"
-	lakeObjects  = "objects in the lake"
-	lakeWrites   = "PUT and LIST requests, all"
-	lakeReads    = "GET and HEAD requests, all"
-	parts        = "parts on ClickHouse's disk"
-	allFiles     = "files"
-	diskMiB      = "disk, MiB"
+	ingestCPU      = "ingest: CPU, µs an event"
+	recomputeCPU   = "recompute: CPU, µs an event"
+	recomputeSec   = "recompute: s"
+	peakMemory     = "peak memory, MiB"
+	oneMoreCPU     = "recompute of one more event: CPU, ms"
+	oneMoreCalls   = "recompute of one more event: requests to the lake"
+	oneMoreKiB     = "recompute of one more event: KiB written to the lake"
+	publication    = "largest publication record, KiB"
+	queryCPU       = "query of the total: CPU, ms"
+	startCPU       = "start: CPU, s"
+	startSeconds   = "start: s"
+	lakeObjects    = "objects in the lake"
+	lakeWrites     = "PUT and LIST requests, all"
+	lakeReads      = "GET and HEAD requests, all"
+	parts          = "parts on ClickHouse's disk"
+	allFiles       = "files"
+	landedSegments = "segments that landed"
+	diskMiB        = "disk, MiB"
 )
 
 var figureNames = []string{ingestCPU, recomputeCPU, recomputeSec, peakMemory, oneMoreCPU, oneMoreCalls, oneMoreKiB,
-	publication, queryCPU, startCPU, startSeconds, lakeObjects, lakeWrites, lakeReads, parts, allFiles, diskMiB}
+	publication, queryCPU, startCPU, startSeconds, lakeObjects, lakeWrites, lakeReads,
+	landedSegments, parts, allFiles, diskMiB}
 
 // growth measures the chosen axes. It writes a CSV file and a plot of each.
 func (r *run) growth(chosen []string, limit int) error {
@@ -143,7 +148,7 @@ func (r *run) measureAxis(name string, limit int) (points []point, label string,
 		if limit > 0 && value > limit {
 			break
 		}
-		s := &setting{shape: shapes()[0], events: 1_000_000, perRequest: 1000}
+		s := &setting{shape: shapes()[0], events: 300_000, perRequest: 1000}
 		s.shape.fields = slices.Clone(s.shape.fields)
 		a.set(s, value)
 		p, err := r.measurePoint(s)
@@ -151,6 +156,9 @@ func (r *run) measureAxis(name string, limit int) (points []point, label string,
 			return nil, "", fmt.Errorf("%d: %w", value, err)
 		}
 		p.value = float64(value)
+		if a.measured != "" {
+			p.value = p.figures[a.measured]
+		}
 		r.say("%s %d: %s", name, value, p)
 		points = append(points, p)
 	}
@@ -248,7 +256,7 @@ func (r *run) startGrowth(s *setting) (*growing, error) {
 		}
 		configuration += "auth: {keys_file: " + file + "}\n"
 	}
-	if g.server, err = startServer(r.root, r.programs[0].path, folder, configuration); err != nil {
+	if g.server, err = startServer(r.ctx, r.root, r.programs[0].path, folder, configuration); err != nil {
 		remove()
 		return nil, err
 	}
@@ -301,7 +309,7 @@ func (g *growing) feed(into map[string]float64, bodies [][]byte, lines int) erro
 
 // observe measures what one more event, a query and a start cost, and what the server keeps.
 func (g *growing) observe(into map[string]float64) error {
-	if err := g.countRequests(into); err != nil {
+	if err := errors.Join(g.countRequests(into), g.countSegments(into)); err != nil {
 		return err
 	}
 	if err := g.oneMore(into); err != nil {
@@ -348,7 +356,7 @@ func (g *growing) countRequests(into map[string]float64) error {
 	for _, class := range []struct {
 		name string
 		ops  []string
-	}{{lakeWrites, []string{"create", "put", "list"}}, {lakeReads, []string{"get", "head", "readback"}}} {
+	}{{lakeWrites, []string{"create", "put", "list"}}, {lakeReads, []string{"get", "head", "range", "readback"}}} {
 		for _, op := range class.ops {
 			n, err := g.server.metric(`recount_lake_requests_total{op="` + op + `"`)
 			if err != nil {
@@ -358,6 +366,12 @@ func (g *growing) countRequests(into map[string]float64) error {
 		}
 	}
 	return nil
+}
+
+// countSegments counts the segments that have landed since the start.
+func (g *growing) countSegments(into map[string]float64) (err error) {
+	into[landedSegments], err = g.server.metric("recount_landing_segments_total")
+	return err
 }
 
 // oneMore publishes one event more.
@@ -415,18 +429,22 @@ func (g *growing) countFiles(into map[string]float64) error {
 		return err
 	}
 	records, err := filepath.Glob(filepath.Join(data, "s3", "buckets", "recount", "publish", "*"))
-	if err != nil || len(records) == 0 {
-		return fmt.Errorf("no publication record below %s: %w", data, err)
-	}
-	info, err := os.Stat(slices.Max(records))
 	if err != nil {
 		return err
+	}
+	largest := int64(0)
+	for _, record := range records {
+		info, err := os.Stat(record)
+		if err != nil {
+			return err
+		}
+		largest = max(largest, info.Size())
 	}
 	into[allFiles] = float64(files)
 	into[diskMiB] = float64(size) / (1 << 20)
 	into[lakeObjects] = float64(objects)
 	into[parts] = float64(len(found))
-	into[publication] = float64(info.Size()) / 1024
+	into[publication] = float64(largest) / 1024
 	return nil
 }
 

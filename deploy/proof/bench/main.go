@@ -56,8 +56,8 @@ type program struct{ system, path string }
 // mainCommand parses the arguments, measures and prints the table.
 func mainCommand(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	events := flags.Int("events", 1_000_000,
-		"events of each shape; larger ones get a part of it, queries get twice as many")
+	events := flags.Int("events", 500_000,
+		"events of each shape; larger ones get a part of it, flights three and queries four times as many")
 	rounds := flags.Int("rounds", 3, "rounds, in which the systems alternate")
 	binary := flags.String("program", "", "recount program to measure; empty builds this checkout")
 	versus := flags.String("versus", "", "second recount program to measure beside it")
@@ -114,7 +114,7 @@ func (r *run) prepare(binary, versus string) (err error) {
 		return err
 	}
 	if binary == "" {
-		if binary, err = build(r.root, r.dir); err != nil {
+		if binary, err = build(r.ctx, r.root, r.dir); err != nil {
 			return errors.Join(err, os.RemoveAll(r.dir))
 		}
 	}
@@ -131,13 +131,13 @@ func (r *run) prepare(binary, versus string) (err error) {
 	r.report = &report{Time: time.Now().UTC().Truncate(time.Second), Machine: thisMachine(),
 		Versions: map[string]string{}, Events: r.events, Rounds: r.rounds}
 	for _, p := range r.programs {
-		text, err := command(r.root, p.path, "version").Output()
+		text, err := command(r.ctx, r.root, p.path, "version").Output()
 		if err != nil {
 			return err
 		}
 		r.report.Versions[p.system] = strings.Join(strings.Fields(string(text)), " ")
 	}
-	if commit, err := command(r.root, "git", "describe", "--always", "--dirty").Output(); err == nil {
+	if commit, err := command(r.ctx, r.root, "git", "describe", "--always", "--dirty").Output(); err == nil {
 		r.report.Versions["checkout"] = strings.TrimSpace(string(commit))
 	}
 	return nil
@@ -155,9 +155,9 @@ func checkout() (string, error) {
 }
 
 // build builds recount as make build does.
-func build(root, dir string) (string, error) {
+func build(ctx context.Context, root, dir string) (string, error) {
 	path := filepath.Join(dir, "recount")
-	cmd := command(root, "go", "build", "-trimpath", "-o", path, "./deploy/recount")
+	cmd := command(ctx, root, "go", "build", "-trimpath", "-o", path, "./deploy/recount")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build recount: %w: %s", err, out)

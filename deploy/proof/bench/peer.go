@@ -46,7 +46,7 @@ type reply struct {
 
 // startPeer starts an engine that keeps its data in dir. ClickHouse is the embedded engine of the product in a second
 // process of this program. DuckDB runs in Node.
-func startPeer(root, name, dir string) (*peer, error) {
+func startPeer(ctx context.Context, root, name, dir string) (*peer, error) {
 	p := &peer{name: name}
 	switch name {
 	case clickhouse, clickhouseUnsynced:
@@ -54,11 +54,11 @@ func startPeer(root, name, dir string) (*peer, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.cmd = command(root, program, peerArgument, dir)
+		p.cmd = command(ctx, root, program, peerArgument, dir)
 	case duckdb:
-		p.cmd = command(dir, "node", filepath.Join(root, benchFolder, "duckdb.mjs"), filepath.Join(dir, "duck.db"))
+		p.cmd = command(ctx, dir, "node", filepath.Join(root, benchFolder, "duckdb.mjs"), filepath.Join(dir, "duck.db"))
 	default:
-		p.cmd = command(dir, "node", filepath.Join(root, benchFolder, "duckdb.mjs"), ":memory:")
+		p.cmd = command(ctx, dir, "node", filepath.Join(root, benchFolder, "duckdb.mjs"), ":memory:")
 	}
 	p.cmd.Stderr = &p.logs
 	in, err := p.cmd.StdinPipe()

@@ -149,7 +149,7 @@ func (r *run) startRecount(s *shape, p program, roles ...string) (server *server
 	if err != nil {
 		return nil, nil, err
 	}
-	server, err = startServer(r.root, p.path, folder, s.configuration(), roles...)
+	server, err = startServer(r.ctx, r.root, p.path, folder, s.configuration(), roles...)
 	if err != nil {
 		removeFolder()
 		return nil, nil, err
@@ -220,7 +220,7 @@ func (r *run) startPeer(name string) (p *peer, remove func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if p, err = startPeer(r.root, name, folder); err != nil {
+	if p, err = startPeer(r.ctx, r.root, name, folder); err != nil {
 		removeFolder()
 		return nil, nil, err
 	}

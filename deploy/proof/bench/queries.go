@@ -79,10 +79,10 @@ type asked struct {
 	number  int // number is that of the last question to a server.
 }
 
-// queries measures the questions, one client at a time and many at once, over twice the events of a run.
+// queries measures the questions, one client at a time and many at once, over four times the events of a run.
 func (r *run) queries() error {
 	s := &shapes()[0]
-	in, remove, err := r.makeInput(s, 2*r.events)
+	in, remove, err := r.makeInput(s, 4*r.events)
 	if err != nil {
 		return err
 	}
@@ -176,7 +176,7 @@ func (a *asked) compareExact() error {
 	return nil
 }
 
-// addTail sends a tenth more events, which stay live, and compares every merged answer with ClickHouse's over all
+// addTail sends a twentieth more events, which stay live, and compares every merged answer with ClickHouse's over all
 // events. Distinct counts of the tail are sketches.
 func (a *asked) addTail(in *input) error {
 	tail, lines, err := a.shape.bodies(a.events/5, 1000, 2)

@@ -171,8 +171,11 @@ func (r *run) visible(server *server, system string) error {
 		}
 		for began, want := time.Now(), fmt.Sprintf(`"hits":%d,`, i+1); ; {
 			status, err := c.query([]byte(question))
-			if err != nil || status != http.StatusOK {
-				return fmt.Errorf("query: %d, %w: %s", status, err, c.answer)
+			if err != nil {
+				return err
+			}
+			if status != http.StatusOK {
+				return fmt.Errorf("query answered %d: %s", status, c.answer)
 			}
 			if strings.Contains(string(c.answer), want) {
 				took = append(took, time.Since(began).Seconds())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -45,8 +46,11 @@ func (s *server) total(shape *shape) (string, error) {
 		return "", err
 	}
 	rows, err := answerOf(raw, "hits")
-	if err != nil || len(rows) != 1 {
-		return "", fmt.Errorf("%w: %s", err, raw)
+	if err != nil {
+		return "", err
+	}
+	if len(rows) != 1 {
+		return "", fmt.Errorf("the total has %d rows: %s", len(rows), raw)
 	}
 	return rows[0][0], nil
 }
@@ -59,7 +63,7 @@ func waitUntilCounted(s *server, shape *shape, want string, limit time.Duration)
 			return nil
 		}
 		if time.Since(began) > limit {
-			return fmt.Errorf("the restarted server counts %s after %s, want %s: %w", got, limit, want, err)
+			return errors.Join(fmt.Errorf("the restarted server counts %q after %s, want %s", got, limit, want), err)
 		}
 	}
 }

@@ -25,6 +25,7 @@ import (
 // server is a recount that runs as a separate process, over a folder of its own.
 type server struct {
 	process
+	ctx     context.Context // ctx kills the server when it ends.
 	url     string
 	dir     string
 	program string
@@ -35,12 +36,12 @@ type server struct {
 var urlLine = regexp.MustCompile(`on (http://[^ ,]+)`)
 
 // startServer starts a server with all roles, or with those given, over the folder dir.
-func startServer(root, program, dir, configuration string, roles ...string) (*server, error) {
+func startServer(ctx context.Context, root, program, dir, configuration string, roles ...string) (*server, error) {
 	file := filepath.Join(dir, "recount.yaml")
 	if err := os.WriteFile(file, []byte(configuration), 0o600); err != nil {
 		return nil, err
 	}
-	s := &server{dir: dir, program: program, root: root}
+	s := &server{ctx: ctx, dir: dir, program: program, root: root}
 	return s, s.start(roles...)
 }
 
@@ -57,7 +58,7 @@ func (s *server) start(roles ...string) error {
 		return err
 	}
 	s.process = process{}
-	s.cmd = command(s.root, s.program, args...)
+	s.cmd = command(s.ctx, s.root, s.program, args...)
 	s.cmd.Stdout = in
 	s.cmd.Stderr = &s.logs
 	err = s.cmd.Start()
@@ -68,8 +69,7 @@ func (s *server) start(roles ...string) error {
 	m := urlLine.FindStringSubmatch(line)
 	if m == nil {
 		s.kill()
-		return errors.Join(fmt.Errorf("%s printed %q and no address, %w: %s", s.program, line, err, &s.logs),
-			out.Close())
+		return errors.Join(fmt.Errorf("%s printed %q and no address: %s", s.program, line, &s.logs), err, out.Close())
 	}
 	go func() {
 		_, _ = io.Copy(io.Discard, out) // It ends with the process.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"sync"
 	"testing"
@@ -19,7 +20,7 @@ var built = sync.OnceValues(func() (program struct{ path, root string }, err err
 	if programDir, err = os.MkdirTemp("", "recount-bench-"); err != nil {
 		return program, err
 	}
-	program.path, err = build(program.root, programDir)
+	program.path, err = build(context.Background(), program.root, programDir)
 	return program, err
 })
 
@@ -43,7 +44,7 @@ func startTestServer(b *testing.B, dir, configuration string) *server {
 	b.Helper()
 	program, err := built()
 	must(b, err)
-	s, err := startServer(program.root, program.path, dir, configuration)
+	s, err := startServer(b.Context(), program.root, program.path, dir, configuration)
 	must(b, err)
 	return s
 }

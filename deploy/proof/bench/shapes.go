@@ -45,8 +45,8 @@ type field struct {
 	uuid   bool
 }
 
-// begin is the time of the first event that is not late.
-var begin = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+// begin is the time of the first event that is not late. Two years later is not in the future.
+var begin = time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // duplicates is the share of events that are sent twice.
 const duplicates = 0.01

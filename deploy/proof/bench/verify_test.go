@@ -57,7 +57,7 @@ func recountCommand(b *testing.B, args ...string) *exec.Cmd {
 	b.Helper()
 	program, err := built()
 	must(b, err)
-	return command(program.root, program.path, args...)
+	return command(b.Context(), program.root, program.path, args...)
 }
 
 // publishAll runs the job recompute several times, so that all events have time to land before the
