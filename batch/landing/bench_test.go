@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"recount/batch/object"
 	"recount/schemas/position"
 	"recount/schemas/record"
 )
@@ -19,13 +20,15 @@ func BenchmarkLand(b *testing.B) {
 	}
 	next := testNext
 	next.Rule = position.CutRule{Interval: time.Hour, Rows: 250_000, Bytes: 1 << 30}
+	encoder := new(object.Encoder)
+	b.ReportAllocs()
 	for b.Loop() {
 		w.Bodies = nil
 		w.objects = map[string][]byte{}
 		n := newNode(w, 1, 1, 0)
 		n.near = true
 		ctx, cancel := context.WithCancel(b.Context())
-		l, err := New(Config{}, []*record.Chain{begin(b, w, 0, next)}, n, n, store{n})
+		l, err := New(Config{Encode: encoder.Encode}, []*record.Chain{begin(b, w, 0, next)}, n, n, store{n})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -46,7 +46,6 @@ func (s *segment) add(m eventbatch.Message, h eventbatch.Header, batches []event
 			return err
 		}
 		index += int(b.Rec.NumRows())
-		b.Rec.Release()
 	}
 	s.events += int64(h.Events)
 	s.bytes += h.Bytes

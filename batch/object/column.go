@@ -3,7 +3,6 @@ package object
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -12,48 +11,55 @@ import (
 	"recount/schemas/eventbatch"
 )
 
-// column collects one column of a segment in log order. It keeps a value of fixed width as 64 bits,
-// and strings and keys as bytes, one after another. Arrow records instead would cost several
-// kilobytes a message. For small messages that is more than their events.
+// column is one column of a table, in the memory of an Encoder. It has a value of fixed width as 64 bits,
+// and strings and keys as bytes, one after another.
 type column struct {
-	name     string
-	kind     kind
-	optional bool
-	unique   bool // the values hardly repeat, so the column never gets a dictionary
+	spec
 
 	rows    int
 	words   []uint64
 	bytes   []byte
 	ends    []uint32 // end of each string in bytes
-	present []bool   // nil while no value is null
+	present []bool   // empty while no value is null
+}
+
+// spec says what a column is.
+type spec struct {
+	name     string
+	kind     kind
+	optional bool
+	unique   bool // the values hardly repeat, so the column never gets a dictionary
+}
+
+// load makes c the column of the batches. A batch without the column has nulls.
+func (c *column) load(s spec, batches []eventbatch.Columns) error {
+	c.reset(s)
+	for _, b := range batches {
+		if err := c.append(b.Field(s.name), int(b.Rec.NumRows())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reset empties the column and keeps its memory.
+func (c *column) reset(s spec) {
+	*c = column{spec: s, words: c.words[:0], bytes: c.bytes[:0], ends: c.ends[:0], present: c.present[:0]}
 }
 
 // append adds the n rows of an Arrow array of the column's kind. A nil array is n nulls.
 func (c *column) append(a arrow.Array, n int) error {
-	if !c.optional && (a == nil || a.NullN() > 0) {
-		return fmt.Errorf("%w: column %s is missing or has nulls", eventbatch.ErrCorrupt, c.name)
-	}
-	if a == nil || a.NullN() > 0 && c.present == nil {
-		c.markPresent()
-	}
-	if c.present != nil {
+	nulls := a == nil || a.NullN() > 0
+	if nulls || len(c.present) > 0 {
+		for len(c.present) < c.rows {
+			c.present = append(c.present, true)
+		}
 		for i := range n {
 			c.present = append(c.present, a != nil && a.IsValid(i))
 		}
 	}
 	c.rows += n
 	return c.appendValues(a, n)
-}
-
-// markPresent notes that all rows so far have values.
-func (c *column) markPresent() {
-	if c.present != nil {
-		return
-	}
-	c.present = make([]bool, c.rows)
-	for i := range c.present {
-		c.present[i] = true
-	}
 }
 
 // appendValues adds the values of the array, and zeros for a nil array.
@@ -80,7 +86,7 @@ func (c *column) appendValues(a arrow.Array, n int) error {
 			c.bytes = append(c.bytes, a.Value(i)...)
 		}
 	case *array.String:
-		return c.appendStrings(a, n)
+		return c.appendStrings(a)
 	default:
 		return fmt.Errorf("%w: column %s has type %s", eventbatch.ErrCorrupt, c.name, a.DataType())
 	}
@@ -101,26 +107,33 @@ func boolWord(b bool) uint64 {
 	return 0
 }
 
-func (c *column) appendStrings(a *array.String, n int) error {
+func (c *column) appendStrings(a *array.String) error {
 	if len(c.bytes)+len(a.ValueBytes()) > math.MaxUint32 {
 		return fmt.Errorf("%w: column %s of the segment has more than 4 GiB: lower landing.cut_bytes",
 			eventbatch.ErrCorrupt, c.name)
 	}
 	base := uint32(len(c.bytes)) - uint32(a.ValueOffset(0))
 	c.bytes = append(c.bytes, a.ValueBytes()...)
-	for i := range n {
-		c.ends = append(c.ends, base+uint32(a.ValueOffset(i+1)))
+	for _, end := range a.ValueOffsets()[1:] {
+		c.ends = append(c.ends, base+uint32(end))
 	}
 	return nil
 }
 
 func (c *column) appendZeros(n int) {
 	if c.kind != kindString {
-		c.words = append(c.words, make([]uint64, n)...)
+		c.appendWord(0, n)
 		return
 	}
 	for range n {
 		c.ends = append(c.ends, uint32(len(c.bytes)))
+	}
+}
+
+// appendWord adds the same word n times.
+func (c *column) appendWord(w uint64, n int) {
+	for range n {
+		c.words = append(c.words, w)
 	}
 }
 
@@ -137,10 +150,7 @@ func (c *column) keyAt(row uint32) []byte {
 	return c.bytes[row*eventbatch.KeySize:][:eventbatch.KeySize]
 }
 
-func (c *column) isNull(row uint32) bool { return c.present != nil && !c.present[row] }
-
-// empty reports whether every row is null.
-func (c *column) empty() bool { return c.present != nil && !slices.Contains(c.present, true) }
+func (c *column) isNull(row uint32) bool { return len(c.present) > 0 && !c.present[row] }
 
 // fill sets values to the Parquet values of the rows. They refer to the bytes of the column.
 func (c *column) fill(values []parquet.Value, rows []uint32) {
@@ -189,22 +199,24 @@ const sampleRows = 1 << 16
 // repeats reports whether the values of a string column repeat enough for a dictionary: at most
 // every second sampled value is new. The choice of rows is fixed, so the same input gives the same
 // bytes.
-func (c *column) repeats() bool {
-	if c.kind != kindString || c.unique {
+func (s spec) repeats(batches []eventbatch.Columns, rows int) bool {
+	if s.kind != kindString || s.unique {
 		return false
 	}
-	step := max(1, c.rows/sampleRows)
+	step := max(1, rows/sampleRows)
 	seen := map[string]struct{}{}
 	sampled := 0
-	for r := 0; r < c.rows; r += step {
-		if c.isNull(uint32(r)) {
-			continue
+	row := 0 // of the next sample, in the batch
+	for _, b := range batches {
+		a, _ := b.Field(s.name).(*array.String)
+		n := int(b.Rec.NumRows())
+		for ; row < n; row += step {
+			if a != nil && a.IsValid(row) {
+				sampled++
+				seen[a.Value(row)] = struct{}{}
+			}
 		}
-		sampled++
-		s := c.stringAt(uint32(r))
-		if _, ok := seen[string(s)]; !ok {
-			seen[string(s)] = struct{}{}
-		}
+		row -= n
 	}
 	return 2*len(seen) <= sampled && sampled > 0
 }

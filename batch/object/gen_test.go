@@ -3,6 +3,7 @@ package object
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -61,4 +62,29 @@ func flights(r *rand.Rand, n int, at int64) eventbatch.Columns {
 
 func airport(r *rand.Rand) string {
 	return string([]byte{'A' + byte(r.IntN(4)), 'A' + byte(r.IntN(8)), 'A' + byte(r.IntN(8))})
+}
+
+// replaceColumn returns the batch with other values in a column of strings or int64. value returns a string,
+// an int64 or nil for a null.
+func replaceColumn(c eventbatch.Columns, name string, value func(row int) any) eventbatch.Columns {
+	columns := slices.Clone(c.Rec.Columns())
+	at := c.Rec.Schema().FieldIndices(name)[0]
+	b := array.NewBuilder(memory.DefaultAllocator, columns[at].DataType())
+	defer b.Release()
+	for i := range int(c.Rec.NumRows()) {
+		switch v := value(i).(type) {
+		case nil:
+			b.AppendNull()
+		case string:
+			b.(*array.StringBuilder).Append(v)
+		case int64:
+			b.(*array.Int64Builder).Append(v)
+		}
+	}
+	columns[at] = b.NewArray()
+	out, err := eventbatch.NewColumns(array.NewRecord(c.Rec.Schema(), columns, c.Rec.NumRows()))
+	if err != nil {
+		panic(err)
+	}
+	return out
 }

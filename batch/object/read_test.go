@@ -65,7 +65,12 @@ func TestRowGroups(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows := orderByTime(table.base[colTime].words)
+	var e Encoder
+	if err := e.load(table); err != nil {
+		t.Fatal(err)
+	}
+	rows := orderByTime(e.time.words)
+	origins := c.Field("origin").(*array.String)
 	var g errgroup.Group
 	for _, r := range [][2]int64{{rowsPerGroup - 5, rowsPerGroup + 5}, {rowsPerGroup, o.Rows}, {0, 3},
 		{rowsPerGroup - 20000, rowsPerGroup}} {
@@ -73,7 +78,7 @@ func TestRowGroups(t *testing.T) {
 			got := readRows(t, f, []string{"origin", ColSeq, ColIndex}, r[0], r[1])
 			for i, row := range got {
 				at := rows[r[0]+int64(i)]
-				want := naiveRow{"origin": string(table.declared["origin"].stringAt(at)),
+				want := naiveRow{"origin": origins.Value(int(at % 8192)),
 					ColSeq: int64(at/8192) + 1, ColIndex: int32(at % 8192)}
 				if diff := gocmp.Diff(want, row); diff != "" || int64(len(got)) != r[1]-r[0] {
 					return fmt.Errorf("rows %v, row %d of %d (-want +got):\n%s", r, i, len(got), diff)
@@ -197,17 +202,15 @@ func TestDictionariesAndAbsentColumns(t *testing.T) {
 // coded and its later pages plain.
 func TestDictionaryFallback(t *testing.T) {
 	t.Parallel()
-	mixed := &column{name: "s", kind: kindString, optional: true}
 	table := benchTable(t, 3*rowsPerPage)
-	table.declared = map[string]*column{"s": mixed}
-	for i := range table.rows {
-		s := "same"
-		if i%2 == 1 {
-			s = fmt.Sprintf("%06d-%0500d", i, 0)
+	value := func(row int) string {
+		if row%2 == 0 {
+			return "same"
 		}
-		mixed.bytes = append(mixed.bytes, s...)
-		mixed.ends = append(mixed.ends, uint32(len(mixed.bytes)))
-		mixed.rows++
+		return fmt.Sprintf("%06d-%0500d", row, 0)
+	}
+	for i, b := range table.batches {
+		table.batches[i] = replaceColumn(b, "origin", func(row int) any { return value(8192*i + row) })
 	}
 	raw, o, err := table.Encode()
 	if err != nil {
@@ -217,14 +220,14 @@ func TestDictionaryFallback(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows := readRows(t, f, []string{"s", ColSeq, ColIndex}, 0, o.Rows)
+	rows := readRows(t, f, []string{"origin", ColSeq, ColIndex}, 0, o.Rows)
 	for _, row := range rows {
 		i := (row[ColSeq].(int64)-1)*8192 + int64(row[ColIndex].(int32))
-		if want := string(mixed.stringAt(uint32(i))); row["s"] != want {
+		if want := value(int(i)); row["origin"] != want {
 			t.Fatalf("row %d: got %v, want %s", i, row["s"], want)
 		}
 	}
-	if m := f.file.Metadata(); allCodes(&m.RowGroups[0].Columns[f.leaves["s"].index].MetaData) {
+	if m := f.file.Metadata(); allCodes(&m.RowGroups[0].Columns[f.leaves["origin"].index].MetaData) {
 		t.Error("the column kept its dictionary, so the test shows nothing")
 	}
 }
@@ -342,13 +345,23 @@ func headersOf(t testing.TB, raw []byte) []bool {
 func TestChunksAcrossPages(t *testing.T) {
 	t.Parallel()
 	table := benchTable(t, 3*rowsPerPage)
-	table.declared["origin"].unique = true // It becomes plain, and destination stays coded.
-	for _, name := range []string{"delay", "origin", "destination"} {
-		c := table.declared[name]
-		c.markPresent()
-		for i := rowsPerPage + 200; i < 2*rowsPerPage-200; i += 3 {
-			c.present[i] = false
+	for i, b := range table.batches {
+		null := func(row int) bool {
+			at := 8192*i + row - rowsPerPage - 200
+			return at >= 0 && at < rowsPerPage-400 && at%3 == 0
 		}
+		or := func(row int, v any) any {
+			if null(row) {
+				return nil
+			}
+			return v
+		}
+		delay := b.Field("delay").(*array.Int64)
+		destination := b.Field("destination").(*array.String)
+		b = replaceColumn(b, "delay", func(row int) any { return or(row, delay.Value(row)) })
+		b = replaceColumn(b, "destination", func(row int) any { return or(row, destination.Value(row)) })
+		// No value of origin repeats, so it is plain. Destination is coded.
+		table.batches[i] = replaceColumn(b, "origin", func(row int) any { return or(row, fmt.Sprint(i, row)) })
 	}
 	raw, o, err := table.Encode()
 	if err != nil {
@@ -418,5 +431,27 @@ func TestOffsetIndexIsChecked(t *testing.T) {
 		if err := checkIndex(index); !errors.Is(err, ErrMalformed) || err.Error() != want {
 			t.Errorf("pages that begin at %v: got %v, want %s", index.rows, err, want)
 		}
+	}
+}
+
+// TestValuesOutsideMemory: a batch whose strings are not in its memory is refused when it is added, not when
+// the table is encoded. Arrow checks only the last offset.
+func TestValuesOutsideMemory(t *testing.T) {
+	t.Parallel()
+	c := flights(rand.New(rand.NewPCG(1, 2)), 10, benchStart)
+	columns := slices.Clone(c.Rec.Columns())
+	id := c.Rec.Schema().FieldIndices(eventbatch.ColID)[0]
+	data := columns[id].Data()
+	offsets := slices.Clone(c.ID.ValueOffsets())
+	offsets[5] = offsets[10] + 1000
+	columns[id] = array.NewStringData(array.NewData(data.DataType(), 10, []*memory.Buffer{nil,
+		memory.NewBufferBytes(arrow.Int32Traits.CastToBytes(offsets)), data.Buffers()[2]}, nil, 0, 0))
+	b, err := eventbatch.NewColumns(array.NewRecord(c.Rec.Schema(), columns, 10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = NewTable("t", 0, 1, time.Hour).Append(position.Offset{Epoch: 1, Seq: 1}, 0, b)
+	if !errors.Is(err, eventbatch.ErrCorrupt) {
+		t.Errorf("got %v, want ErrCorrupt", err)
 	}
 }

@@ -126,19 +126,9 @@ func (k kind) arrow() arrow.DataType {
 	return arrow.PrimitiveTypes.Int64
 }
 
-// The indexes in baseColumns of the columns that the writer itself reads.
-const (
-	colKey = iota
-	colTenant
-	colFlags
-	colHash
-	_
-	colTime
-)
-
-// baseColumns returns the columns that every object has, empty.
-func baseColumns() []*column {
-	return []*column{
+// baseColumns returns the columns that every batch of the log has.
+func baseColumns() []spec {
+	return []spec{
 		{name: eventbatch.ColKey, kind: kindKey},
 		{name: eventbatch.ColTenant, kind: kindString},
 		{name: eventbatch.ColFlags, kind: kindUint8},

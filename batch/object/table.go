@@ -6,35 +6,49 @@ import (
 	"strings"
 	"time"
 
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
 	"recount/schemas/catalog"
 	"recount/schemas/eventbatch"
 	"recount/schemas/position"
 )
 
-// Table collects the events of one segment and event type in columns, in log order, until they are
-// encoded as one object (C2). The types of declared fields are those of the batches, so events of a
-// type that the catalog no longer has still land.
+// Table collects the events of one segment and event type in log order, until they are encoded as one
+// object (C2). It keeps the batches as they are, because columns that grow would be copied several times.
+// The types of declared fields are those of the batches, so events of a type that the catalog no longer
+// has still land.
 type Table struct {
 	eventType string
 	partition int
 	epoch     uint32
 	bucket    time.Duration
 
-	rows     int
-	base     []*column // in the order of baseColumns
-	seq      *column
-	index    *column
-	declared map[string]*column // by the name of the field
-	mixed    bool               // some batch lacks a field that another one declares
+	rows      int
+	batches   []eventbatch.Columns
+	small     []eventbatch.Columns // the newest batches, which will be joined; all have one schema
+	smallRows int
+	messages  []messageRows
+	declared  map[string]kind // by the name of the field
+	mixed     bool            // some batch lacks a field that another one declares
 }
+
+// messageRows are the rows of a batch: the sequence of their message, and the index of the first in it.
+type messageRows struct {
+	seq   uint64
+	index uint32
+	rows  uint32
+}
+
+// joinRows is how many rows make a batch that is kept as it is. Smaller ones are joined, because the
+// Arrow arrays of a batch need several kilobytes.
+const joinRows = 1024
 
 // NewTable returns an empty table. bucket is the width of a bucket.
 func NewTable(eventType string, partition int, epoch uint32, bucket time.Duration) *Table {
-	return &Table{
-		eventType: eventType, partition: partition, epoch: epoch, bucket: bucket,
-		base: baseColumns(), declared: map[string]*column{},
-		seq: &column{name: ColSeq, kind: kindInt64}, index: &column{name: ColIndex, kind: kindInt32},
-	}
+	return &Table{eventType: eventType, partition: partition, epoch: epoch, bucket: bucket,
+		declared: map[string]kind{}}
 }
 
 // Accepts reports whether the table can hold the batch: no declared field has another type in it. If
@@ -46,7 +60,7 @@ func (t *Table) Accepts(b eventbatch.Columns) bool {
 			continue
 		}
 		k, ok := kindOf(f.Type)
-		if c := t.declared[f.Name]; !ok || c != nil && c.kind != k {
+		if declared, there := t.declared[f.Name]; !ok || there && declared != k {
 			return false
 		}
 	}
@@ -54,69 +68,147 @@ func (t *Table) Accepts(b eventbatch.Columns) bool {
 }
 
 // Append adds the batch. Its first event has the index in the message at the offset. Batches must come
-// in log order. The memory of the batch is not kept. Errors wrap eventbatch.ErrCorrupt, and after one
-// the table must not be used.
+// in log order. The table keeps the batch, which the caller must neither change nor release. Errors wrap
+// eventbatch.ErrCorrupt, and after one the table must not be used.
 func (t *Table) Append(at position.Offset, index int, b eventbatch.Columns) error {
 	if !t.Accepts(b) || at.Epoch != t.epoch {
 		return fmt.Errorf("%w: batch of type %s at %v does not fit its table: %v", eventbatch.ErrCorrupt, t.eventType,
 			at, b.Rec.Schema())
 	}
-	n := int(b.Rec.NumRows())
-	for _, c := range t.base {
-		if err := c.append(b.Field(c.name), n); err != nil {
-			return err
-		}
+	if err := checkBatch(b); err != nil {
+		return err
 	}
 	t.declare(b)
+	n := int(b.Rec.NumRows())
+	t.messages = append(t.messages, messageRows{at.Seq, uint32(index), uint32(n)})
+	t.rows += n
+	return t.keep(b)
+}
+
+// declare adds the fields that no earlier batch had.
+func (t *Table) declare(b eventbatch.Columns) {
+	for _, f := range b.Rec.Schema().Fields() {
+		if _, ok := t.declared[f.Name]; isBase(f.Name) || ok {
+			continue
+		}
+		t.declared[f.Name], _ = kindOf(f.Type)
+		t.mixed = t.mixed || t.rows > 0
+	}
 	for name := range t.declared {
 		t.mixed = t.mixed || b.Field(name) == nil
 	}
-	for name, c := range t.declared {
-		if err := c.append(b.Field(name), n); err != nil {
+}
+
+// keep adds the batch to those that are encoded, or to those that are joined first.
+func (t *Table) keep(b eventbatch.Columns) error {
+	n := int(b.Rec.NumRows())
+	if n >= joinRows || len(t.small) > 0 && !t.small[0].Rec.Schema().Equal(b.Rec.Schema()) {
+		if err := t.join(); err != nil {
 			return err
 		}
 	}
-	for i := range n {
-		t.seq.words = append(t.seq.words, at.Seq)
-		t.index.words = append(t.index.words, uint64(index+i))
+	if n >= joinRows {
+		t.batches = append(t.batches, b)
+		return nil
 	}
-	t.rows += n
-	t.seq.rows = t.rows
-	t.index.rows = t.rows
+	t.small = append(t.small, b)
+	if t.smallRows += n; t.smallRows < joinRows {
+		return nil
+	}
+	return t.join()
+}
+
+// join makes one batch of the small ones.
+func (t *Table) join() error {
+	if len(t.small) == 0 {
+		return nil
+	}
+	schema := t.small[0].Rec.Schema()
+	columns := make([]arrow.Array, schema.NumFields())
+	parts := make([]arrow.Array, len(t.small))
+	for i := range columns {
+		for j, b := range t.small {
+			parts[j] = b.Rec.Column(i)
+		}
+		var err error
+		if columns[i], err = array.Concatenate(parts, memory.DefaultAllocator); err != nil {
+			return fmt.Errorf("%w: join columns %s: %w", eventbatch.ErrCorrupt, schema.Field(i).Name, err)
+		}
+	}
+	b, err := eventbatch.NewColumns(array.NewRecord(schema, columns, int64(t.smallRows)))
+	if err != nil {
+		return err
+	}
+	t.batches = append(t.batches, b)
+	t.small = nil
+	t.smallRows = 0
 	return nil
 }
 
-// declare adds the columns of the fields that no earlier batch had. Their rows so far are null.
-func (t *Table) declare(b eventbatch.Columns) {
-	for _, f := range b.Rec.Schema().Fields() {
-		if isBase(f.Name) || t.declared[f.Name] != nil {
-			continue
+// checkBatch checks that the columns of every event are there and that no value is outside the memory of
+// its column. Then nothing can fail when the table is encoded, long after the message was read.
+func checkBatch(b eventbatch.Columns) error {
+	for _, c := range baseColumns() {
+		if a := b.Field(c.name); !c.optional && (a == nil || a.NullN() > 0) {
+			return fmt.Errorf("%w: column %s is missing or has nulls", eventbatch.ErrCorrupt, c.name)
 		}
-		k, _ := kindOf(f.Type)
-		c := &column{name: f.Name, kind: k, optional: true}
-		if t.rows > 0 {
-			t.mixed = true
-			_ = c.append(nil, t.rows) // An optional column accepts nulls, so this cannot fail.
-		}
-		t.declared[f.Name] = c
 	}
+	for i, a := range b.Rec.Columns() {
+		if a.Len() > 0 && !inBounds(a) {
+			return fmt.Errorf("%w: column %s has values outside its memory", eventbatch.ErrCorrupt,
+				b.Rec.ColumnName(i))
+		}
+	}
+	return nil
+}
+
+// inBounds reports whether all values are in the memory of the array. Arrow checks the last offset of
+// strings only. A bitmap that is too short panics.
+func inBounds(a arrow.Array) bool {
+	last := a.Len() - 1
+	_ = a.IsNull(last)
+	switch a := a.(type) {
+	case *array.Boolean:
+		_ = a.Value(last)
+	case *array.FixedSizeBinary:
+		_ = a.Value(last)
+	case *array.String:
+		offsets := a.ValueOffsets()
+		for i, o := range offsets[1:] {
+			if o < offsets[i] {
+				return false
+			}
+		}
+		return offsets[0] >= 0
+	}
+	return true
 }
 
 // EventType returns the event type with the declared fields of the batches.
 func (t *Table) EventType() *catalog.EventType {
 	e := &catalog.EventType{Name: t.eventType, Fields: []catalog.Field{}}
-	for name, c := range t.declared {
-		e.Fields = append(e.Fields, catalog.Field{Name: name, Type: fieldTypes[c.kind]})
+	for name, k := range t.declared {
+		e.Fields = append(e.Fields, catalog.Field{Name: name, Type: fieldTypes[k]})
 	}
 	slices.SortFunc(e.Fields, func(a, b catalog.Field) int { return strings.Compare(a.Name, b.Name) })
 	return e
 }
 
-// columns returns all columns but the constants.
-func (t *Table) columns() []*column {
-	out := append(slices.Clone(t.base), t.seq, t.index)
-	for _, c := range t.declared {
-		out = append(out, c)
+// Tenants returns how many of the table's events each tenant sent.
+func (t *Table) Tenants() map[string]int64 {
+	out := map[string]int64{}
+	for _, b := range t.all() {
+		for i := 0; i < b.Tenant.Len(); {
+			from := i
+			tenant := b.Tenant.Value(i)
+			for i < b.Tenant.Len() && b.Tenant.Value(i) == tenant {
+				i++
+			}
+			out[strings.Clone(tenant)] += int64(i - from)
+		}
 	}
 	return out
 }
+
+// all returns the batches in log order.
+func (t *Table) all() []eventbatch.Columns { return append(slices.Clone(t.batches), t.small...) }

@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress/zstd"
@@ -35,39 +37,134 @@ const (
 // read, and it saves about two thirds of the space.
 var compression = &zstd.Codec{Level: zstd.SpeedFastest}
 
+// Encoder encodes tables. It keeps its memory from one table to the next, because the pages of new memory
+// cost more time than the columns in them. One goroutine may use it at a time.
+type Encoder struct {
+	key, flags, hash, time, seq, index column
+	other                              column // the column that is being written
+	values                             []parquet.Value
+}
+
+// Encode is the Encode of a new Encoder.
+func (t *Table) Encode() ([]byte, record.Object, error) { return new(Encoder).Encode(t) }
+
 // Encode returns the rows of the table as a Parquet object, sorted by event time, then position (C2),
 // and its entry for the commit record (C3), to which the caller adds the key. The same rows give the
-// same bytes. Encode does not change the table.
-func (t *Table) Encode() ([]byte, record.Object, error) {
+// same bytes. Encode does not change the events of the table.
+func (e *Encoder) Encode(t *Table) ([]byte, record.Object, error) {
 	if t.rows == 0 {
 		return nil, record.Object{}, fmt.Errorf("encode parquet object of %s: no events", t.eventType)
 	}
-	rows := orderByTime(t.base[colTime].words)
+	out, o, err := e.encode(t)
+	if err != nil {
+		return nil, record.Object{}, fmt.Errorf("encode parquet object of %s: %w", t.eventType, err)
+	}
+	return out, o, nil
+}
+
+func (e *Encoder) encode(t *Table) ([]byte, record.Object, error) {
+	if err := t.join(); err != nil {
+		return nil, record.Object{}, err
+	}
+	if err := e.load(t); err != nil {
+		return nil, record.Object{}, err
+	}
+	rows := orderByTime(e.time.words)
 	var out bytes.Buffer
 	out.Grow(t.rows * 64)
-	if err := t.write(&out, rows); err != nil {
-		return nil, record.Object{}, fmt.Errorf("encode parquet object of %s: %w", t.eventType, err)
+	if err := e.write(&out, t, rows); err != nil {
+		return nil, record.Object{}, err
 	}
 	sum := sha256.Sum256(out.Bytes())
 	return out.Bytes(), record.Object{
 		Type: t.eventType, Size: int64(out.Len()), SHA256: hex.EncodeToString(sum[:]),
-		Digest: t.digest(rows), Rows: int64(t.rows), Schema: t.EventType().SchemaID(), Uniform: !t.mixed,
-		Buckets: t.buckets(rows),
+		Digest: e.digest(rows), Rows: int64(t.rows), Schema: t.EventType().SchemaID(), Uniform: !t.mixed,
+		Buckets: e.buckets(rows, t.bucket),
 	}, nil
+}
+
+// load reads the columns that are needed for more than one purpose.
+func (e *Encoder) load(t *Table) error {
+	for _, s := range baseColumns() {
+		if c := e.loaded(s.name); c != nil {
+			if err := c.load(s, t.batches); err != nil {
+				return err
+			}
+		}
+	}
+	e.seq.reset(spec{name: ColSeq, kind: kindInt64})
+	e.index.reset(spec{name: ColIndex, kind: kindInt32})
+	for _, m := range t.messages {
+		e.seq.appendWord(m.seq, int(m.rows))
+		for i := range m.rows {
+			e.index.words = append(e.index.words, uint64(m.index+i))
+		}
+	}
+	return nil
+}
+
+// loaded returns the column that load reads, or nil.
+func (e *Encoder) loaded(name string) *column {
+	switch name {
+	case eventbatch.ColKey:
+		return &e.key
+	case eventbatch.ColFlags:
+		return &e.flags
+	case eventbatch.ColHash:
+		return &e.hash
+	case eventbatch.ColTime:
+		return &e.time
+	case ColSeq:
+		return &e.seq
+	case ColIndex:
+		return &e.index
+	}
+	return nil
+}
+
+// column returns a column of the table. It is valid until the next call.
+func (e *Encoder) column(t *Table, s spec) (*column, error) {
+	if c := e.loaded(s.name); c != nil {
+		return c, nil
+	}
+	switch s.name {
+	case ColPartition:
+		e.other.reset(s)
+		e.other.appendWord(uint64(t.partition), t.rows)
+		return &e.other, nil
+	case ColEpoch:
+		e.other.reset(s)
+		e.other.appendWord(uint64(t.epoch), t.rows)
+		return &e.other, nil
+	}
+	return &e.other, e.other.load(s, t.batches)
+}
+
+// columns returns the columns of the object.
+func (t *Table) columns() []spec {
+	out := append(baseColumns(), spec{name: ColSeq, kind: kindInt64}, spec{name: ColIndex, kind: kindInt32},
+		spec{name: ColPartition, kind: kindInt32}, spec{name: ColEpoch, kind: kindInt32})
+	for name, k := range t.declared {
+		out = append(out, spec{name: name, kind: k, optional: true})
+	}
+	overflows := slices.ContainsFunc(t.batches, func(b eventbatch.Columns) bool {
+		return b.Overflow != nil && b.Overflow.NullN() < b.Overflow.Len()
+	})
+	if !overflows { // The batches of the log lack the column too, because most have no such event.
+		out = slices.DeleteFunc(out, func(s spec) bool { return s.name == eventbatch.ColOverflow })
+	}
+	return out
 }
 
 // write writes the columns one after another, a page at a time. It passes values and no row structs,
 // because a column writer of parquet-go accepts only values. This costs about 20 ns a value, with
 // encoding and compression.
-func (t *Table) write(out *bytes.Buffer, rows []uint32) error {
-	columns := map[string]*column{}
+func (e *Encoder) write(out *bytes.Buffer, t *Table, rows []uint32) error {
+	specs := map[string]spec{}
 	schema := parquet.Group{}
-	for _, c := range append(t.columns(), t.constants()...) {
-		if c.name == eventbatch.ColOverflow && c.empty() {
-			continue // The batches of the log lack it too, because most have no such event.
-		}
-		columns[c.name] = c
-		schema[c.name] = c.node()
+	for _, s := range t.columns() {
+		specs[s.name] = s
+		schema[s.name] = s.node(s.repeats(t.batches, t.rows))
 	}
 	w := parquet.NewGenericWriter[any](out, parquet.NewSchema("event", schema), parquet.Compression(compression),
 		parquet.CreatedBy("recount", "1", "0"), parquet.DictionaryMaxBytes(dictionaryLimit),
@@ -75,11 +172,15 @@ func (t *Table) write(out *bytes.Buffer, rows []uint32) error {
 		parquet.SortingWriterConfig(parquet.SortingColumns(
 			parquet.Ascending(eventbatch.ColTime), parquet.Ascending(ColSeq), parquet.Ascending(ColIndex))))
 	fields := w.Schema().Fields()
-	values := make([]parquet.Value, min(len(rows), rowsPerPage))
+	e.values = slices.Grow(e.values[:0], rowsPerPage)[:rowsPerPage]
 	for len(rows) > 0 {
 		group := rows[:min(len(rows), rowsPerGroup)]
 		for i, writer := range w.ColumnWriters() {
-			if err := writeColumn(writer, columns[fields[i].Name()], group, values); err != nil {
+			c, err := e.column(t, specs[fields[i].Name()])
+			if err != nil {
+				return err
+			}
+			if err := writeColumn(writer, c, group, e.values); err != nil {
 				return err
 			}
 		}
@@ -110,44 +211,30 @@ func writeColumn(w *parquet.ColumnWriter, c *column, rows []uint32, values []par
 // node returns the Parquet column, with a dictionary if its values repeat. Other strings are plain.
 // The default of parquet-go for them is DELTA_LENGTH_BYTE_ARRAY. Spark 3.5.3 silently read wrong
 // values from such pages, after the first vector of rows (SPARK-52240).
-func (c *column) node() parquet.Node {
-	n := c.kind.node()
+func (s spec) node(repeats bool) parquet.Node {
+	n := s.kind.node()
 	switch {
-	case c.repeats():
+	case repeats:
 		n = parquet.Encoded(n, &parquet.RLEDictionary)
-	case c.kind == kindString:
+	case s.kind == kindString:
 		n = parquet.Encoded(n, &parquet.Plain)
 	}
-	if c.optional {
+	if s.optional {
 		n = parquet.Optional(n)
 	}
 	return n
 }
 
-// constants returns the columns that have the same value in every row of the object. With them the
-// lake can be read without its commit records.
-func (t *Table) constants() []*column {
-	partition := &column{name: ColPartition, kind: kindInt32, rows: t.rows, words: make([]uint64, t.rows)}
-	epoch := &column{name: ColEpoch, kind: kindInt32, rows: t.rows, words: make([]uint64, t.rows)}
-	for i := range t.rows {
-		partition.words[i] = uint64(t.partition)
-		epoch.words[i] = uint64(t.epoch)
-	}
-	return []*column{partition, epoch}
-}
-
 // digest returns the logical digest of the rows in file order (C8); doc.go describes it. The key
 // represents the id, because it is a cryptographic hash of it.
-func (t *Table) digest(rows []uint32) string {
+func (e *Encoder) digest(rows []uint32) string {
 	h := sha256.New()
 	encoded := make([]byte, 0, 36*1024)
-	key := t.base[colKey]
-	hash := t.base[colHash].words
 	for _, r := range rows {
-		encoded = binary.LittleEndian.AppendUint64(encoded, t.seq.words[r])
-		encoded = binary.LittleEndian.AppendUint32(encoded, uint32(t.index.words[r]))
-		encoded = append(encoded, key.keyAt(r)...)
-		encoded = binary.LittleEndian.AppendUint64(encoded, hash[r])
+		encoded = binary.LittleEndian.AppendUint64(encoded, e.seq.words[r])
+		encoded = binary.LittleEndian.AppendUint32(encoded, uint32(e.index.words[r]))
+		encoded = append(encoded, e.key.keyAt(r)...)
+		encoded = binary.LittleEndian.AppendUint64(encoded, e.hash.words[r])
 		if len(encoded) == cap(encoded) {
 			h.Write(encoded)
 			encoded = encoded[:0]
@@ -158,16 +245,16 @@ func (t *Table) digest(rows []uint32) string {
 }
 
 // buckets returns the run of rows of each bucket, in file order, so that buckets ascend.
-func (t *Table) buckets(rows []uint32) []record.BucketRows {
+func (e *Encoder) buckets(rows []uint32, width time.Duration) []record.BucketRows {
 	var runs []record.BucketRows
-	times := t.base[colTime].words
-	flags := t.base[colFlags].words
+	times := e.time.words
+	flags := e.flags.words
 	end := int64(0)
 	for _, r := range rows {
 		at := int64(times[r])
 		if len(runs) == 0 || at >= end {
-			start := window.Floor(at, t.bucket)
-			end = start + t.bucket.Microseconds()
+			start := window.Floor(at, width)
+			end = start + width.Microseconds()
 			runs = append(runs, record.BucketRows{Bucket: start})
 		}
 		run := &runs[len(runs)-1]
@@ -177,25 +264,4 @@ func (t *Table) buckets(rows []uint32) []record.BucketRows {
 		}
 	}
 	return runs
-}
-
-// Tenants returns how many of the table's events each tenant sent.
-func (t *Table) Tenants() map[string]int64 {
-	out := map[string]int64{}
-	tenants := t.base[colTenant]
-	last := ""
-	n := int64(0)
-	for r := range uint32(t.rows) {
-		if s := tenants.stringAt(r); string(s) != last {
-			out[last] += n
-			last = string(s)
-			n = 0
-		}
-		n++
-	}
-	out[last] += n
-	if out[""] == 0 {
-		delete(out, "")
-	}
-	return out
 }
