@@ -80,12 +80,15 @@ func BenchmarkConsume(b *testing.B) {
 		last       catalog.Measure
 		perMessage int
 		filled     int
+		airports   int
+		late       time.Duration
 	}{
-		{"max", worst, 2000, 0}, {"distinct", aircraft, 2000, 0}, {"small-messages", worst, 100, 0},
-		{"max/window-5M", worst, 2000, 5_000_000},
+		{"max", worst, 2000, 0, 20, time.Minute}, {"distinct", aircraft, 2000, 0, 20, time.Minute},
+		{"small-messages", worst, 100, 0, 20, time.Minute}, {"max/window-5M", worst, 2000, 5_000_000, 20, time.Minute},
+		{"sparse", aircraft, 2000, 0, 100, 6 * time.Hour}, // nearly every event is a row
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			log := flights(b, 400_000/c.perMessage, c.perMessage, 20, time.Minute)
+			log := flights(b, 400_000/c.perMessage, c.perMessage, c.airports, c.late)
 			p := openBench(b, flightCatalog(c.last), log)
 			fill(p.window, c.filled)
 			events := 0

@@ -97,27 +97,37 @@ const (
 	registers   = 1 << distinct.Precision
 )
 
-// encode writes all registers of a large set, one byte each. A list of the registers in use could be
-// much smaller on disk than in memory, because a client can choose values that share few registers.
-// Then a damaged file could make the decoder allocate memory without a bound.
 func (s *sketches) encode(b []byte) []byte {
-	for i := range s.rows {
-		r := &s.rows[i]
-		if r.Exact() {
-			b = littleEndian.AppendUint16(b, uint16(len(r.Hashes())))
-			for _, h := range r.Hashes() {
-				b = littleEndian.AppendUint64(b, h)
+	for _, r := range s.rows {
+		if r.n < larger {
+			b = littleEndian.AppendUint16(b, uint16(r.n))
+			if r.n == one {
+				b = littleEndian.AppendUint64(b, r.hash)
 			}
 			continue
 		}
-		b = littleEndian.AppendUint16(b, denseSketch)
-		ranks := make([]byte, registers)
-		for _, reg := range r.Registers() {
-			ranks[reg>>8] = byte(reg)
-		}
-		b = append(b, ranks...)
+		b = encodeSketch(b, &s.sets[r.n-larger])
 	}
 	return b
+}
+
+// encodeSketch writes all registers of a large set, one byte each. A list of the registers in use could be
+// much smaller on disk than in memory, because a client can choose values that share few registers.
+// Then a damaged file could make the decoder allocate memory without a bound.
+func encodeSketch(b []byte, s *distinct.Sketch) []byte {
+	if s.Exact() {
+		b = littleEndian.AppendUint16(b, uint16(len(s.Hashes())))
+		for _, h := range s.Hashes() {
+			b = littleEndian.AppendUint64(b, h)
+		}
+		return b
+	}
+	b = littleEndian.AppendUint16(b, denseSketch)
+	ranks := make([]byte, registers)
+	for _, reg := range s.Registers() {
+		ranks[reg>>8] = byte(reg)
+	}
+	return append(b, ranks...)
 }
 
 func (s *sketches) decode(d *decoder, rows int) {
@@ -125,22 +135,23 @@ func (s *sketches) decode(d *decoder, rows int) {
 		return
 	}
 	s.grow(rows)
-	for i := range s.rows {
-		r := &s.rows[i]
-		n := int(d.uint16())
-		if n == denseSketch {
+	for row := range s.rows {
+		switch n := int(d.uint16()); {
+		case n == denseSketch:
+			set := s.sketch(&s.rows[row])
+			before := set.Bytes()
 			for reg, rank := range d.bytes(registers) {
 				if rank > 0 {
-					r.AddRegister(uint32(reg)<<8 | uint32(rank))
+					set.AddRegister(uint32(reg)<<8 | uint32(rank))
 				}
 			}
-		} else if n > distinct.ExactLimit {
+			s.held += set.Bytes() - before
+		case n > distinct.ExactLimit:
 			d.reject("a set has %d hashes, more than %d", n, distinct.ExactLimit)
-		} else if d.fits(n, 8) {
+		case d.fits(n, 8):
 			for range n {
-				r.Add(d.uint64())
+				s.addHash(uint32(row), d.uint64())
 			}
 		}
-		s.held += r.Bytes() - sketchSize
 	}
 }

@@ -33,6 +33,14 @@ func newDictionary(t catalog.FieldType) *dictionary {
 	return d
 }
 
+// reserve makes room for as many values as another dictionary has.
+func (d *dictionary) reserve(other *dictionary) {
+	d.ends = slices.Grow(d.ends, len(other.ends))
+	d.text = slices.Grow(d.text, len(other.text))
+	d.ints = slices.Grow(d.ints, len(other.ints))
+	d.index.grow(other.size())
+}
+
 // size returns the number of ids, null included.
 func (d *dictionary) size() int { return len(d.ends) + len(d.ints) }
 

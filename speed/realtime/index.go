@@ -12,11 +12,19 @@ const minSlots = 16
 
 // reserve makes room for one more slot. The owner calls it before a search that may end in insert.
 func (x *index) reserve() {
-	if 4*(x.used+1) <= 3*len(x.slots) {
-		return
+	if 4*(x.used+1) > 3*len(x.slots) {
+		x.grow(3 * len(x.slots) / 2)
+	}
+}
+
+// grow makes room for n ids in all.
+func (x *index) grow(n int) {
+	size := minSlots
+	for 3*size < 4*n {
+		size *= 2
 	}
 	old := x.slots
-	x.slots = make([]uint64, max(minSlots, 2*len(old)))
+	x.slots = make([]uint64, size)
 	mask := uint32(len(x.slots) - 1)
 	for _, e := range old {
 		if e == 0 {

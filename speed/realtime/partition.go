@@ -183,7 +183,9 @@ func (p *partition) closeSegment(seq uint64) {
 		p.totals.closedBytes += p.open.bytes()
 		p.closed = append(p.closed, p.open)
 	}
+	before := p.open
 	p.open = newSegment(p.plan, seq)
+	p.open.before = before
 	p.frozen = p.nextFrozen
 	p.nextFrozen = frozenWindow{}
 }

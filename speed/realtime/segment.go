@@ -15,6 +15,7 @@ type segment struct {
 	duplicates uint64
 	appended   int64          // newest append time by the writer's clock, in microseconds
 	types      []*typeSegment // by typePlan.number; nil without events
+	before     *segment       // while open: the segment before it, which is about as large; nil if there is none
 }
 
 // typeSegment holds the events of one type in a segment.
@@ -45,9 +46,21 @@ func newTypeSegment(t *typePlan) *typeSegment {
 	return s
 }
 
+// reserve makes room for as much as the segment before it holds. Without it the columns grow step by step, and
+// each step copies them.
+func (s *typeSegment) reserve(before *typeSegment) {
+	for i, d := range before.dictionaries {
+		s.dictionaries[i].reserve(d)
+	}
+	for i, t := range before.tables {
+		s.tables[i].reserve(t)
+	}
+}
+
 // close ends the segment and drops the indexes, which only adding needs.
 func (s *segment) close(end uint64) {
 	s.end = end
+	s.before = nil
 	for _, t := range s.types {
 		if t == nil {
 			continue
@@ -103,10 +116,7 @@ func (s *segment) add(t *typePlan, c eventbatch.Columns, selected []int32, x *sc
 	if len(selected) == 0 {
 		return
 	}
-	if s.types[t.number] == nil {
-		s.types[t.number] = newTypeSegment(t)
-	}
-	typed := s.types[t.number]
+	typed := s.typed(t)
 	c, lost := t.fields.Read(c, false) // All events of a message came under one declaration.
 	n := int(c.Rec.NumRows())
 	x.reset(len(typed.dictionaries), n)
@@ -130,6 +140,17 @@ func (s *segment) add(t *typePlan, c eventbatch.Columns, selected []int32, x *sc
 			table.countUnconverted(lost.Rows(v.columns), c.Time.TimestampValues(), x.ids[0], t.bucket)
 		}
 	}
+}
+
+// typed returns the events of a type. It makes room for them if there are none yet.
+func (s *segment) typed(t *typePlan) *typeSegment {
+	if s.types[t.number] == nil {
+		s.types[t.number] = newTypeSegment(t)
+		if s.before != nil && s.before.types[t.number] != nil {
+			s.types[t.number].reserve(s.before.types[t.number])
+		}
+	}
+	return s.types[t.number]
 }
 
 // reset forgets the ids of the last batch and makes room for n rows. An id is looked up only for rows

@@ -57,6 +57,20 @@ func newTable(v *viewPlan) *table {
 	return t
 }
 
+// reserve makes room for as many rows as another table has.
+func (t *table) reserve(other *table) {
+	n := other.rows()
+	t.keys = slices.Grow(t.keys, len(other.keys))
+	t.events = slices.Grow(t.events, n)
+	t.index.grow(n)
+	for _, m := range t.measures {
+		if m != nil {
+			m.grow(n)
+			m.grow(0)
+		}
+	}
+}
+
 func (t *table) rows() int { return len(t.events) }
 
 func (t *table) bytes() int64 {
