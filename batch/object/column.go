@@ -6,7 +6,6 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
-	"github.com/parquet-go/parquet-go"
 
 	"recount/schemas/eventbatch"
 )
@@ -151,46 +150,6 @@ func (c *column) keyAt(row uint32) []byte {
 }
 
 func (c *column) isNull(row uint32) bool { return len(c.present) > 0 && !c.present[row] }
-
-// fill sets values to the Parquet values of the rows. They refer to the bytes of the column.
-func (c *column) fill(values []parquet.Value, rows []uint32) {
-	switch c.kind {
-	case kindString:
-		fillEach(values, rows, func(r uint32) parquet.Value { return parquet.ByteArrayValue(c.stringAt(r)) })
-	case kindKey:
-		fillEach(values, rows, func(r uint32) parquet.Value { return parquet.FixedLenByteArrayValue(c.keyAt(r)) })
-	case kindFloat64:
-		fillEach(values, rows, func(r uint32) parquet.Value {
-			return parquet.DoubleValue(math.Float64frombits(c.words[r]))
-		})
-	case kindBool:
-		fillEach(values, rows, func(r uint32) parquet.Value { return parquet.BooleanValue(c.words[r] != 0) })
-	case kindUint8, kindInt32:
-		fillEach(values, rows, func(r uint32) parquet.Value { return parquet.Int32Value(int32(c.words[r])) })
-	default:
-		fillEach(values, rows, func(r uint32) parquet.Value { return parquet.Int64Value(int64(c.words[r])) })
-	}
-	if c.optional {
-		c.setLevels(values, rows)
-	}
-}
-
-func fillEach(values []parquet.Value, rows []uint32, value func(uint32) parquet.Value) {
-	for i, r := range rows {
-		values[i] = value(r)
-	}
-}
-
-// setLevels sets the definition levels: 1 for a value, 0 for a null.
-func (c *column) setLevels(values []parquet.Value, rows []uint32) {
-	for i, r := range rows {
-		if c.isNull(r) {
-			values[i] = parquet.NullValue()
-		} else {
-			values[i] = values[i].Level(0, 1, 0)
-		}
-	}
-}
 
 // sampleRows is how many rows decide whether a string column gets a dictionary. With 65,536, a
 // column of up to about 40,000 distinct values gets one.
