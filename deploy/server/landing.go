@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"runtime"
+	"sync"
 
 	"recount/batch/landing"
 	"recount/batch/object"
@@ -16,14 +17,14 @@ func (s *Server) openLanding(context.Context) (err error) {
 	}
 	// All partitions are cut at about the same time. At most half of the processors encode, for the
 	// reason that giveWay states.
-	encoders := make(chan *object.Encoder, max(1, runtime.GOMAXPROCS(0)/2))
-	for range cap(encoders) {
-		encoders <- new(object.Encoder)
-	}
+	turns := make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
+	encoders := sync.Pool{New: func() any { return new(object.Encoder) }} // No memory is kept when nothing is cut.
 	lc := landing.Config{Log: s.engines.log.ID(), Logger: s.logger, Registerer: s.registry, Now: failpoint.Now,
 		Encode: func(t *object.Table) ([]byte, record.Object, error) {
-			e := <-encoders
-			defer func() { encoders <- e }()
+			turns <- struct{}{}
+			defer func() { <-turns }()
+			e := encoders.Get().(*object.Encoder)
+			defer encoders.Put(e)
 			return e.Encode(t)
 		}}
 	s.lander, err = landing.New(lc, s.chains, source{s.engines.log}, s.engines.records, s.engines.lake)

@@ -137,6 +137,10 @@ func (d *dictionary) assignIDs(col arrow.Array, selected []int32, ids []uint32) 
 		}
 		return
 	}
+	if c, ok := col.(*array.String); ok {
+		d.assignTextIDs(c, selected, ids)
+		return
+	}
 	nulls := col.NullN() > 0
 	id := d.idFunc(col)
 	for _, i := range selected {
@@ -150,12 +154,31 @@ func (d *dictionary) assignIDs(col arrow.Array, selected []int32, ids []uint32) 
 	}
 }
 
-// idFunc returns a function that returns the id of a row's value.
+// assignTextIDs is assignIDs for texts. A text that is that of the row before, as tenants and sources often are,
+// needs no search.
+func (d *dictionary) assignTextIDs(col *array.String, selected []int32, ids []uint32) {
+	nulls := col.NullN() > 0
+	last := ""
+	lastID := noID
+	for _, i := range selected {
+		if ids[i] != noID {
+			continue
+		}
+		if nulls && col.IsNull(int(i)) {
+			ids[i] = 0
+			continue
+		}
+		if s := col.Value(int(i)); lastID == noID || s != last {
+			last = s
+			lastID = d.textID(s)
+		}
+		ids[i] = lastID
+	}
+}
+
+// idFunc returns a function that returns the id of a row's value, which is no text.
 func (d *dictionary) idFunc(col arrow.Array) func(int) uint32 {
-	switch c := col.(type) {
-	case *array.String:
-		return func(i int) uint32 { return d.textID(c.Value(i)) }
-	case *array.Int64:
+	if c, ok := col.(*array.Int64); ok {
 		return func(i int) uint32 { return d.intID(c.Value(i)) }
 	}
 	c := col.(*array.Boolean)

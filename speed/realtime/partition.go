@@ -224,6 +224,9 @@ func (p *partition) retain(h uint64) error {
 		p.totals.closedBytes -= s.bytes()
 	}
 	p.closed = slices.Clone(p.closed[n:])
+	if b := p.open.before; b != nil && b.end <= h {
+		p.open.before = nil
+	}
 	p.base = h
 	p.floor = h
 	p.wakeUp()
