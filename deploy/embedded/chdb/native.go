@@ -22,6 +22,9 @@ func recode(in []byte, revision uint64) (_ []byte, err error) {
 	if revision == 0 {
 		return bytes.Clone(in), nil
 	}
+	if out, ok := recodePlain(in, revision); ok {
+		return out, nil
+	}
 	out := chproto.Buffer{Buf: make([]byte, 0, len(in)+len(in)/8+256)}
 	rd := chproto.NewReader(bytes.NewReader(in))
 	for {
