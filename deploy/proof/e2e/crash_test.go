@@ -26,7 +26,8 @@ const (
 	hitsByPage = hitsDeclared + "    dimensions: [page]\n" + hitsMeasures
 	hitsByUser = hitsDeclared + "    dimensions: [user]\n" + hitsMeasures
 
-	hitsDeclared = "events:\n  hit: {fields: {page: string, user: string, ms: int64}}\nviews:\n  hits:\n    event: hit\n"
+	hitsDeclared = "events:\n  hit: {fields: {page: string, user: string, ms: int64}}\n" +
+		"views:\n  hits:\n    event: hit\n"
 	hitsMeasures = "    measures: {hits: {count: {}}, ms: {sum: ms}, users: {distinct: user}}\n"
 )
 
