@@ -51,7 +51,7 @@ type window struct {
 // record.ErrNotFound if there is no object. There is nothing to close.
 func (s *Store) Open(ctx context.Context, key string) (*Object, error) {
 	o := &Object{ctx: ctx, store: s, key: key}
-	tail, whole, err := o.fetch("bytes=-"+strconv.Itoa(tailWindow), tailWindow)
+	tail, whole, err := o.fetch("bytes=-"+strconv.Itoa(tailWindow), make([]byte, tailWindow))
 	if statusOf(err) == 416 {
 		// The range cannot be satisfied, because the object is empty.
 		info, err := s.Head(ctx, key)
@@ -95,8 +95,7 @@ func (o *Object) ReadAt(p []byte, off int64) (int, error) {
 func (o *Object) read(p []byte, off int64) error {
 	w, isNew := o.window(off, off+int64(len(p)))
 	if w == nil {
-		data, _, err := o.fetch(byteRange(off, off+int64(len(p))), int64(len(p)))
-		copy(p, data)
+		_, _, err := o.fetch(byteRange(off, off+int64(len(p))), p)
 		return err
 	}
 	if isNew {
@@ -138,7 +137,7 @@ func (o *Object) window(from, to int64) (w *window, isNew bool) {
 
 // fill fetches a window. A window that cannot be fetched is dropped, so that the next read tries again.
 func (o *Object) fill(w *window) {
-	w.data, _, w.err = o.fetch(byteRange(w.from, w.to), w.to-w.from)
+	w.data, _, w.err = o.fetch(byteRange(w.from, w.to), make([]byte, w.to-w.from))
 	if w.err != nil {
 		o.mu.Lock()
 		o.windows = slices.DeleteFunc(o.windows, func(other *window) bool { return other == w })
@@ -155,10 +154,11 @@ type fetched struct {
 	etag string
 }
 
-// fetch gets a range of at most n bytes. It tries again if the body breaks off.
-func (o *Object) fetch(ranged string, n int64) (data []byte, whole fetched, err error) {
+// fetch gets a range of at most len(p) bytes into p, and returns the part of p that it filled. It tries again if the
+// body breaks off.
+func (o *Object) fetch(ranged string, p []byte) (data []byte, whole fetched, err error) {
 	for attempt := 1; attempt <= o.store.cfg.Attempts; attempt++ {
-		if data, whole, err = o.fetchOnce(ranged, n); !errors.Is(err, errBody) || o.ctx.Err() != nil {
+		if data, whole, err = o.fetchOnce(ranged, p); !errors.Is(err, errBody) || o.ctx.Err() != nil {
 			break
 		}
 		if sleep(o.ctx, pause(attempt, o.store.cfg.Backoff)) != nil {
@@ -168,8 +168,9 @@ func (o *Object) fetch(ranged string, n int64) (data []byte, whole fetched, err 
 	return data, whole, err
 }
 
-// fetchOnce gets a range of at most n bytes.
-func (o *Object) fetchOnce(ranged string, n int64) ([]byte, fetched, error) {
+// fetchOnce gets a range of at most len(p) bytes into p.
+func (o *Object) fetchOnce(ranged string, p []byte) ([]byte, fetched, error) {
+	n := int64(len(p))
 	ctx, cancel := o.store.withDeadline(o.ctx, "range", n)
 	defer cancel()
 	in := &s3.GetObjectInput{Bucket: &o.store.cfg.Bucket, Key: o.store.key(o.key), Range: &ranged}
@@ -187,7 +188,7 @@ func (o *Object) fetchOnce(ranged string, n int64) ([]byte, fetched, error) {
 		return nil, fetched{}, fmt.Errorf("read %s of %s: the store answered with %d bytes and the Content-Range %q",
 			ranged, o.key, length, aws.ToString(out.ContentRange))
 	}
-	data := make([]byte, length)
+	data := p[:length]
 	if _, err := io.ReadFull(out.Body, data); err != nil {
 		return nil, fetched{}, fmt.Errorf("read %s of %s: %w: %w", ranged, o.key, errBody, err)
 	}

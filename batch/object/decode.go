@@ -197,7 +197,7 @@ type fetchedSpans struct {
 	data  [][]byte
 }
 
-// fetch reads the two spans, with one read if they meet.
+// fetch reads the two spans, with one read if they meet. An object in memory is not read again.
 func (f *File) fetch(dictionary, data span) (*fetchedSpans, error) {
 	spans := []span{dictionary, data}
 	if dictionary.to == data.from {
@@ -207,6 +207,10 @@ func (f *File) fetch(dictionary, data span) (*fetchedSpans, error) {
 	for _, s := range spans {
 		if s.from < 0 || s.to < s.from || s.to > f.object.Size {
 			return nil, fmt.Errorf("%w: bytes [%d, %d) of %d", ErrMalformed, s.from, s.to, f.object.Size)
+		}
+		if f.raw != nil {
+			out.data = append(out.data, f.raw[s.from:s.to])
+			continue
 		}
 		raw := make([]byte, s.to-s.from)
 		if n, err := f.reader.ReadAt(raw, s.from); n < len(raw) {

@@ -1,6 +1,7 @@
 package object
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -23,6 +24,7 @@ var ErrMalformed = errors.New("malformed parquet object")
 type File struct {
 	object record.Object
 	reader io.ReaderAt
+	raw    []byte // the whole object, or nil
 	file   *parquet.File
 	leaves map[string]leaf
 }
@@ -52,6 +54,16 @@ func Open(ctx context.Context, o record.Object, r io.ReaderAt) (f *File, err err
 	}
 	f = &File{object: o, reader: r, file: file, leaves: map[string]leaf{}}
 	return f, f.check()
+}
+
+// OpenBytes opens an object that is in memory, as Open does. Nobody may change raw while the File is in use.
+func OpenBytes(ctx context.Context, o record.Object, raw []byte) (*File, error) {
+	f, err := Open(ctx, o, bytes.NewReader(raw))
+	if err != nil {
+		return nil, err
+	}
+	f.raw = raw
+	return f, nil
 }
 
 // checkFooter refuses a footer that is longer than the object, before the Parquet reader allocates it.

@@ -26,7 +26,7 @@ import (
 	"recount/schemas/position"
 )
 
-// TestPages reads ranges around the edges of pages, with all columns at once.
+// TestPages reads ranges around the edges of pages, with all columns at once, through a reader and from memory.
 func TestPages(t *testing.T) {
 	t.Parallel()
 	table := benchTable(t, 2*rowsPerPage+5000)
@@ -38,11 +38,17 @@ func TestPages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	inMemory, err := OpenBytes(t.Context(), o, raw)
+	if err != nil {
+		t.Fatal(err)
+	}
 	all := readRows(t, f, allColumns, 0, o.Rows)
 	for _, r := range [][2]int64{{0, 1}, {rowsPerPage - 1, rowsPerPage + 1}, {rowsPerPage, 2 * rowsPerPage},
 		{5, o.Rows - 5}, {o.Rows - 1, o.Rows}, {3, 3}} {
-		if d := diff(all[r[0]:r[1]], readRows(t, f, allColumns, r[0], r[1])); d != "" {
-			t.Errorf("rows %v (-want +got):\n%s", r, d)
+		for _, from := range []*File{f, inMemory} {
+			if d := diff(all[r[0]:r[1]], readRows(t, from, allColumns, r[0], r[1])); d != "" {
+				t.Errorf("rows %v (-want +got):\n%s", r, d)
+			}
 		}
 	}
 }

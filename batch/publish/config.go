@@ -94,8 +94,8 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// exact returns the configuration of the batch engine. It leaves a quarter of the memory to blocks
-// that wait to be written to ClickHouse.
+// exact returns the configuration of the batch engine. It leaves a quarter of the memory: an eighth to blocks
+// that wait to be written to ClickHouse, and an eighth to objects that whoever opens them holds in memory.
 func (c Config) exact() exact.Config {
 	return exact.Config{Workers: c.Workers, GiveWay: c.GiveWay, Memory: c.Memory / 4 * 3}
 }

@@ -1,10 +1,14 @@
 package server
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 
 	"recount/batch/exact"
+	"recount/batch/lake"
 	"recount/batch/landing"
 	"recount/batch/object"
 	"recount/schemas/record"
@@ -39,15 +43,62 @@ func (s *Server) openObject(ctx context.Context, o record.Object) (exact.File, e
 	if err != nil {
 		return nil, fmt.Errorf("object %s: %w", o.Key, err)
 	}
+	open := s.openRanges
 	if _, seen := s.verified.Load(o.Key); !seen {
-		if err := object.Verify(ctx, o, r); err != nil {
-			return nil, fmt.Errorf("object %s: %w", o.Key, err)
-		}
-		s.verified.Store(o.Key, struct{}{})
+		open = s.verifyAndOpen
 	}
-	f, err := object.Open(ctx, o, r)
+	f, err := open(ctx, o, r)
 	if err != nil {
 		return nil, fmt.Errorf("object %s: %w", o.Key, err)
 	}
 	return f, nil
+}
+
+// openRanges opens an object of which only the columns and rows are read that somebody wants.
+func (s *Server) openRanges(ctx context.Context, o record.Object, r *lake.Object) (exact.File, error) {
+	return object.Open(ctx, o, r)
+}
+
+// verifyAndOpen compares the digest of an object. Where there is memory for it, the bytes that were read for this are
+// kept until the file is closed, so that nothing is read twice.
+func (s *Server) verifyAndOpen(ctx context.Context, o record.Object, r *lake.Object) (exact.File, error) {
+	if !s.held.TryAcquire(o.Size) {
+		if err := object.Verify(ctx, o, r); err != nil {
+			return nil, err
+		}
+		s.verified.Store(o.Key, struct{}{})
+		return s.openRanges(ctx, o, r)
+	}
+	f, err := readWhole(ctx, o, r)
+	if err != nil {
+		s.held.Release(o.Size)
+		return nil, err
+	}
+	s.verified.Store(o.Key, struct{}{})
+	return heldFile{f, func() { s.held.Release(o.Size) }}, nil
+}
+
+// readWhole reads an object into memory, compares its digest and opens it.
+func readWhole(ctx context.Context, o record.Object, r *lake.Object) (*object.File, error) {
+	raw := make([]byte, o.Size+1) // One more byte shows whether the object is longer.
+	n, err := r.ReadAt(raw, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	raw = raw[:n]
+	if err := object.Verify(ctx, o, bytes.NewReader(raw)); err != nil {
+		return nil, err
+	}
+	return object.OpenBytes(ctx, o, raw)
+}
+
+// heldFile is an open object that is in memory.
+type heldFile struct {
+	*object.File
+	release func()
+}
+
+func (f heldFile) Close() error {
+	f.release()
+	return f.File.Close()
 }

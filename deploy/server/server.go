@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"recount/batch/deadletters"
 	"recount/batch/landing"
@@ -61,11 +62,12 @@ type Server struct {
 	engines      *engines
 	catalog      *catalog.Catalog
 	marks        *janitor.Marks
-	tally        *tally          // nil without the ingest role
-	chains       []*record.Chain // as read at start; currentChains extends them where there is no lander
-	reading      sync.Mutex      // held while chains are extended
-	verified     sync.Map        // keys of the objects whose digests were compared
-	progress     progress        // of the start
+	tally        *tally              // nil without the ingest role
+	chains       []*record.Chain     // as read at start; currentChains extends them where there is no lander
+	reading      sync.Mutex          // held while chains are extended
+	verified     sync.Map            // keys of the objects whose digests were compared
+	held         *semaphore.Weighted // bytes of the objects that the batch engine may hold in memory
+	progress     progress            // of the start
 
 	publisher   *publish.Publisher
 	views       *realtime.Views
@@ -85,7 +87,9 @@ type Server struct {
 
 // Open starts every part after the parts it depends on, and listens last. Nothing is accepted before Run.
 func Open(ctx context.Context, cfg Config, o Options) (_ *Server, err error) {
-	s := &Server{cfg: cfg, roles: o.Roles, logger: o.Logger, registry: o.Registry, replace: o.ReplaceLog}
+	s := &Server{cfg: cfg, roles: o.Roles, logger: o.Logger, registry: o.Registry, replace: o.ReplaceLog,
+		// The batch engine and the rows that wait for ClickHouse leave an eighth of the memory (publish.Config).
+		held: semaphore.NewWeighted(cfg.Batch.Memory / 8)}
 	if s.registry == nil {
 		s.registry = prometheus.NewRegistry()
 	}
