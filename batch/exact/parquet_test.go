@@ -1,7 +1,6 @@
 package exact
 
 import (
-	"bytes"
 	"context"
 	"slices"
 	"testing"
@@ -25,7 +24,11 @@ type parquetLake struct {
 }
 
 func (l parquetLake) open(ctx context.Context, o record.Object) (File, error) {
-	return object.Open(ctx, o, bytes.NewReader(l.bytes[o.Key]))
+	f, err := object.OpenBytes(ctx, o, l.bytes[o.Key])
+	if err != nil {
+		return nil, err
+	}
+	return f.Lend(), nil
 }
 
 // toParquet writes every object of l with the lake's own writer.

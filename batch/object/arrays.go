@@ -1,6 +1,8 @@
 package object
 
 import (
+	"unsafe"
+
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/bitutil"
@@ -28,7 +30,7 @@ func (d *decoder) next(n int) (arrow.Array, error) {
 	case kindBool:
 		return nextFixed(d, n, func(encoding.Values) []byte { return d.bits }, pack)
 	case kindKey:
-		return nextFixed(d, n, func(v encoding.Values) [][eventbatch.KeySize]byte { return v.Uint128() }, flatten)
+		return nextFixed(d, n, func(v encoding.Values) [][eventbatch.KeySize]byte { return v.Uint128() }, keyBytes)
 	}
 	return nextFixed(d, n, func(v encoding.Values) []int64 { return v.Int64() }, arrow.Int64Traits.CastToBytes)
 }
@@ -47,10 +49,22 @@ func nextFixed[T any](d *decoder, n int, values func(encoding.Values) []T,
 }
 
 // gather copies the next n rows out of the pages; null rows are the zero value. It copies them
-// because the memory of a page goes back to a pool.
+// because the memory of a page goes back to a pool. A decoder that lends copies nothing if the rows are all of one page
+// and not null.
 func gather[T any](d *decoder, n int, values func(encoding.Values) []T) ([]T, validity, error) {
-	out := make([]T, n)
 	var v validity
+	if d.row == d.rows {
+		if err := d.load(); err != nil {
+			return nil, v, err
+		}
+	}
+	if d.lends && d.levels == nil && n <= d.rows-d.row {
+		out := values(d.page.Data())[d.value : d.value+n : d.value+n]
+		d.row += n
+		d.value += n
+		return out, v, nil
+	}
+	out := make([]T, n)
 	for done := 0; done < n; {
 		if d.row == d.rows {
 			if err := d.load(); err != nil {
@@ -139,11 +153,7 @@ func pack(values []byte) []byte {
 	return out
 }
 
-// flatten returns the bytes of the keys, one key after another.
-func flatten(keys [][eventbatch.KeySize]byte) []byte {
-	out := make([]byte, 0, len(keys)*eventbatch.KeySize)
-	for i := range keys {
-		out = append(out, keys[i][:]...)
-	}
-	return out
+// keyBytes returns the bytes of the keys, one key after another, in the same memory.
+func keyBytes(keys [][eventbatch.KeySize]byte) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(keys))), len(keys)*eventbatch.KeySize)
 }

@@ -17,6 +17,7 @@ import (
 type decoder struct {
 	leaf
 	codes      bool // every page of strings holds dictionary codes, and the decoder returns codes
+	lends      bool // arrays may be in the memory of the page, and are valid until the next one is made
 	pages      *parquet.FilePages
 	dictionary *array.String // nil before a page that has one
 
@@ -50,7 +51,8 @@ func (f *File) openDecoder(chunk *parquet.FileColumnChunk, meta *format.ColumnMe
 	if err != nil {
 		return nil, err
 	}
-	d := &decoder{leaf: l, pages: chunk.PagesFrom(fetched), codes: l.kind == kindString && allCodes(meta)}
+	d := &decoder{leaf: l, pages: chunk.PagesFrom(fetched), codes: l.kind == kindString && allCodes(meta),
+		lends: f.lends}
 	if err := d.seek(index.FirstRowIndex(first), from); err != nil {
 		d.close()
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)

@@ -25,6 +25,7 @@ type File struct {
 	object record.Object
 	reader io.ReaderAt
 	raw    []byte // the whole object, or nil
+	lends  bool   // Lend
 	file   *parquet.File
 	leaves map[string]leaf
 }
@@ -64,6 +65,14 @@ func OpenBytes(ctx context.Context, o record.Object, raw []byte) (*File, error) 
 	}
 	f.raw = raw
 	return f, nil
+}
+
+// Lend returns the file with another Read: its records are valid until the next iteration alone. Numbers, keys and
+// codes then stay where they were decoded, which saves a copy of most bytes.
+func (f *File) Lend() *File {
+	lending := *f
+	lending.lends = true
+	return &lending
 }
 
 // checkFooter refuses a footer that is longer than the object, before the Parquet reader allocates it.

@@ -202,8 +202,10 @@ func TestRoundTrip(t *testing.T) {
 		}
 		from := rapid.Int64Range(0, o.Rows).Draw(t, "from")
 		to := rapid.Int64Range(from, o.Rows).Draw(t, "to")
-		if d := diff(want[from:to], readRows(t, f, allColumns, from, to)); d != "" {
-			t.Fatalf("rows [%d, %d) (-want +got):\n%s", from, to, d)
+		for _, f := range []*File{f, f.Lend()} {
+			if d := diff(want[from:to], readRows(t, f, allColumns, from, to)); d != "" {
+				t.Fatalf("rows [%d, %d) (-want +got):\n%s", from, to, d)
+			}
 		}
 		checkBuckets(t, o, want)
 		checkWithArrow(t, raw, want)

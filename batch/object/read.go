@@ -25,8 +25,8 @@ const rowsPerChunk = rowsPerPage
 // it, else an array.String. Records that share a dictionary share its Data().Dictionary(), so a
 // caller may keep what it has computed for the values. All records of one call share it while the
 // object has one row group. Columns.Tenant, Source and Subject are nil for dictionaries: use
-// Columns.Field. Records own their memory. An error ends the sequence, and wraps ErrMalformed if the
-// object is malformed.
+// Columns.Field. Records own their memory, unless Lend made the file. An error ends the sequence, and
+// wraps ErrMalformed if the object is malformed.
 //
 // The bytes of a column that [from, to) needs are fetched with one read.
 func (f *File) Read(ctx context.Context, columns []string, from, to int64) iter.Seq2[eventbatch.Columns, error] {

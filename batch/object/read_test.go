@@ -26,7 +26,7 @@ import (
 	"recount/schemas/position"
 )
 
-// TestPages reads ranges around the edges of pages, with all columns at once, through a reader and from memory.
+// TestPages reads ranges around the edges of pages, with all columns at once, through a reader, from memory and lent.
 func TestPages(t *testing.T) {
 	t.Parallel()
 	table := benchTable(t, 2*rowsPerPage+5000)
@@ -45,7 +45,7 @@ func TestPages(t *testing.T) {
 	all := readRows(t, f, allColumns, 0, o.Rows)
 	for _, r := range [][2]int64{{0, 1}, {rowsPerPage - 1, rowsPerPage + 1}, {rowsPerPage, 2 * rowsPerPage},
 		{5, o.Rows - 5}, {o.Rows - 1, o.Rows}, {3, 3}} {
-		for _, from := range []*File{f, inMemory} {
+		for _, from := range []*File{f, inMemory, f.Lend(), inMemory.Lend()} {
 			if d := diff(all[r[0]:r[1]], readRows(t, from, allColumns, r[0], r[1])); d != "" {
 				t.Errorf("rows %v (-want +got):\n%s", r, d)
 			}

@@ -56,7 +56,11 @@ func (s *Server) openObject(ctx context.Context, o record.Object) (exact.File, e
 
 // openRanges opens an object of which only the columns and rows are read that somebody wants.
 func (s *Server) openRanges(ctx context.Context, o record.Object, r *lake.Object) (exact.File, error) {
-	return object.Open(ctx, o, r)
+	f, err := object.Open(ctx, o, r)
+	if err != nil {
+		return nil, err
+	}
+	return f.Lend(), nil
 }
 
 // verifyAndOpen compares the digest of an object. Where there is memory for it, the bytes that were read for this are
@@ -89,7 +93,11 @@ func readWhole(ctx context.Context, o record.Object, r *lake.Object) (*object.Fi
 	if err := object.Verify(ctx, o, bytes.NewReader(raw)); err != nil {
 		return nil, err
 	}
-	return object.OpenBytes(ctx, o, raw)
+	f, err := object.OpenBytes(ctx, o, raw)
+	if err != nil {
+		return nil, err
+	}
+	return f.Lend(), nil
 }
 
 // heldFile is an open object that is in memory.
