@@ -152,22 +152,30 @@ func (s *Sketch) Registers() []uint32 {
 }
 
 // AppendRegisters appends the registers of a set of hashes to dst: ascending, one
-// entry a register.
+// entry a register. Ascending hashes have ascending registers and need no sort.
 func AppendRegisters(dst []uint32, hashes []uint64) []uint32 {
 	start := len(dst)
 	for _, h := range hashes {
-		dst = append(dst, Register(h))
+		dst = appendRegister(dst, start, Register(h))
+	}
+	if slices.IsSorted(dst[start:]) {
+		return dst
 	}
 	slices.Sort(dst[start:])
 	out := dst[:start]
-	for i, r := range dst[start:] {
-		if i > 0 && out[len(out)-1]>>8 == r>>8 {
-			out[len(out)-1] = r
-			continue
-		}
-		out = append(out, r)
+	for _, r := range dst[start:] {
+		out = appendRegister(out, start, r)
 	}
 	return out
+}
+
+// appendRegister appends a register to dst, or raises the last one if it is the same and not before start.
+func appendRegister(dst []uint32, start int, r uint32) []uint32 {
+	if n := len(dst) - 1; n >= start && dst[n]>>8 == r>>8 {
+		dst[n] = max(dst[n], r)
+		return dst
+	}
+	return append(dst, r)
 }
 
 // Bytes is the memory the sketch holds, roughly.

@@ -3,6 +3,7 @@ package distinct
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -82,6 +83,41 @@ func TestMergeIsUnion(t *testing.T) {
 			t.Fatalf("registers give %d, the sketch %d", regs.Approximate(), sa.Approximate())
 		}
 	})
+}
+
+// TestAppendRegisters compares the registers of hashes, ascending and in any order, with those of a sketch.
+func TestAppendRegisters(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		set := rapid.SliceOfN(rapid.Uint64(), 0, 50).Draw(t, "hashes")
+		for _, h := range set { // Another hash of the same register.
+			set = append(set, h^rapid.Uint64Range(0, 1<<(64-Precision)-1).Draw(t, "low"))
+		}
+		var s Sketch
+		s.AddRegister(Register(1))
+		for _, h := range set {
+			s.AddRegister(Register(h))
+		}
+		set = append(set, 1)
+		sorted := slices.Clone(set)
+		slices.Sort(sorted)
+		before := []uint32{Register(sorted[0])} // Registers of another set, which must stay as they are.
+		for _, in := range [][]uint64{set, sorted} {
+			if diff := cmp.Diff(append(slices.Clone(before), s.Registers()...),
+				AppendRegisters(slices.Clone(before), in)); diff != "" {
+				t.Fatal(diff)
+			}
+		}
+	})
+}
+
+func BenchmarkAppendRegisters(b *testing.B) {
+	set := hashes("x", 4)
+	slices.Sort(set)
+	var out []uint32
+	for b.Loop() {
+		out = AppendRegisters(out[:0], set)
+	}
 }
 
 func BenchmarkAdd(b *testing.B) {
