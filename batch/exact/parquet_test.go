@@ -2,6 +2,7 @@ package exact
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -111,23 +112,29 @@ func TestParquet(t *testing.T) {
 }
 
 // BenchmarkParquet recomputes a million events from Parquet, spread over a day or in one hot bucket:
-// deduplication by id, groups of a minute and up to three dimensions, an exact distinct count.
+// deduplication by id, groups of a minute and up to three dimensions, an exact distinct count. Limits show what B7
+// costs where a bucket has enough rows for too many values, and where it has too many.
 func BenchmarkParquet(b *testing.B) {
 	for name, width := range map[string]int64{"day": 24 * 60 * minute, "hour": 60 * minute} {
 		for groups, dims := range map[string][]string{"few": {"b"}, "many": {"s", "i", "b"}} {
-			b.Run(name+"/"+groups, func(b *testing.B) { benchmarkParquet(b, width, dims) })
+			b.Run(name+"/"+groups, func(b *testing.B) { benchmarkParquet(b, width, dims, 0) })
 		}
+	}
+	for _, limit := range []int{1_000_000, 1000} { // Of 4096 values.
+		b.Run(fmt.Sprint("hour/many/limit=", limit),
+			func(b *testing.B) { benchmarkParquet(b, 60*minute, []string{"s", "i", "b"}, limit) })
 	}
 }
 
-func benchmarkParquet(b *testing.B, width int64, dims []string) {
+func benchmarkParquet(b *testing.B, width int64, dims []string, limit int) {
 	c := testCatalog()
 	v := c.Views["wide"]
 	v.Dimensions = dims
 	v.Measures = []catalog.Measure{{Name: "n", Kind: catalog.Count}, {Name: "si", Kind: catalog.Sum, Field: "i"},
 		{Name: "ds", Kind: catalog.Distinct, Field: "t"}}
 	l, buckets := benchLake(b, c, width)
-	in := Input{Catalog: c, Type: "e", Objects: l.objects, Buckets: buckets, Targets: []Target{{v, buckets}}}
+	in := Input{Catalog: c, Type: "e", Objects: l.objects, Buckets: buckets, Targets: []Target{{v, buckets}},
+		Limit: limit}
 	var rows, groups int64
 	b.ReportAllocs()
 	for b.Loop() {
