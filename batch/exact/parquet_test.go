@@ -120,7 +120,7 @@ func BenchmarkParquet(b *testing.B) {
 			b.Run(name+"/"+groups, func(b *testing.B) { benchmarkParquet(b, width, dims, 0) })
 		}
 	}
-	for _, limit := range []int{1_000_000, 1000} { // Of 4096 values.
+	for _, limit := range []int{1_000_000, 100} { // Of 300 values.
 		b.Run(fmt.Sprint("hour/many/limit=", limit),
 			func(b *testing.B) { benchmarkParquet(b, 60*minute, []string{"s", "i", "b"}, limit) })
 	}
