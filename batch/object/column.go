@@ -3,6 +3,7 @@ package object
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -30,10 +31,10 @@ type spec struct {
 	unique   bool // the values hardly repeat, so the column never gets a dictionary
 }
 
-// load makes c the column of the batches. A batch without the column has nulls.
-func (c *column) load(s spec, batches []eventbatch.Columns) error {
-	c.reset(s)
-	for _, b := range batches {
+// load makes c the column of a table. A batch without the column has nulls.
+func (c *column) load(s spec, t *Table) error {
+	c.reset(s, t.rows)
+	for _, b := range t.batches {
 		if err := c.append(b.Field(s.name), int(b.Rec.NumRows())); err != nil {
 			return err
 		}
@@ -41,9 +42,17 @@ func (c *column) load(s spec, batches []eventbatch.Columns) error {
 	return nil
 }
 
-// reset empties the column and keeps its memory.
-func (c *column) reset(s spec) {
+// reset empties the column, keeps its memory, and makes room for so many rows, so that it is not copied while it grows.
+func (c *column) reset(s spec, rows int) {
 	*c = column{spec: s, words: c.words[:0], bytes: c.bytes[:0], ends: c.ends[:0], present: c.present[:0]}
+	switch s.kind {
+	case kindString:
+		c.ends = slices.Grow(c.ends, rows)
+	case kindKey:
+		c.bytes = slices.Grow(c.bytes, rows*eventbatch.KeySize)
+	default:
+		c.words = slices.Grow(c.words, rows)
+	}
 }
 
 // append adds the n rows of an Arrow array of the column's kind. A nil array is n nulls.

@@ -87,13 +87,13 @@ func (e *Encoder) encode(t *Table) ([]byte, record.Object, error) {
 func (e *Encoder) load(t *Table) error {
 	for _, s := range baseColumns() {
 		if c := e.loaded(s.name); c != nil {
-			if err := c.load(s, t.batches); err != nil {
+			if err := c.load(s, t); err != nil {
 				return err
 			}
 		}
 	}
-	e.seq.reset(spec{name: ColSeq, kind: kindInt64})
-	e.index.reset(spec{name: ColIndex, kind: kindInt32})
+	e.seq.reset(spec{name: ColSeq, kind: kindInt64}, t.rows)
+	e.index.reset(spec{name: ColIndex, kind: kindInt32}, t.rows)
 	for _, m := range t.messages {
 		e.seq.appendWord(m.seq, int(m.rows))
 		for i := range m.rows {
@@ -129,15 +129,15 @@ func (e *Encoder) column(t *Table, s spec) (*column, error) {
 	}
 	switch s.name {
 	case ColPartition:
-		e.other.reset(s)
+		e.other.reset(s, t.rows)
 		e.other.appendWord(uint64(t.partition), t.rows)
 		return &e.other, nil
 	case ColEpoch:
-		e.other.reset(s)
+		e.other.reset(s, t.rows)
 		e.other.appendWord(uint64(t.epoch), t.rows)
 		return &e.other, nil
 	}
-	return &e.other, e.other.load(s, t.batches)
+	return &e.other, e.other.load(s, t)
 }
 
 // columns returns the columns of the object.
