@@ -199,8 +199,9 @@ func (q *statement) dimension(name string) string {
 	if where == "" {
 		where = " WHERE true"
 	}
-	admitted := fmt.Sprintf("SELECT %s, value FROM (SELECT %s, assumeNotNull(%s) AS value, min(%s) AS first "+
-		"FROM (%s)%s AND %s GROUP BY %s, value) ORDER BY first, value LIMIT %d BY %s", eventbatch.ColTenant,
+	// No field begins with an underscore (catalog), so these aliases hide no column of the events.
+	admitted := fmt.Sprintf("SELECT %s, _admitted FROM (SELECT %s, assumeNotNull(%s) AS _admitted, min(%s) AS _since "+
+		"FROM (%s)%s AND %s GROUP BY %s, _admitted) ORDER BY _since, _admitted LIMIT %d BY %s", eventbatch.ColTenant,
 		eventbatch.ColTenant, sqlschema.Quote(name), q.cell(), q.firstEvents(), where, counts, eventbatch.ColTenant,
 		q.limit, eventbatch.ColTenant)
 	return fmt.Sprintf("if(ifNull(%s, 0) AND (%s, assumeNotNull(%s)) NOT IN (%s), %s, %s)", counts,
