@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"recount/schemas/catalog"
+	"recount/schemas/query"
 	"recount/schemas/record"
 	"recount/schemas/sqlschema"
 )
@@ -65,7 +66,7 @@ func stateBytes(columns []sqlschema.Column) string {
 type facts struct {
 	// known says that the listing has the rows of all pinned buckets. Otherwise nothing else is known.
 	known bool
-	// others are the other rows between the first and the last pinned bucket, ascending.
+	// others are the other rows from the first pinned bucket to the end of the last, ascending.
 	others []record.BucketVersion
 	// whole says that the table has no rows outside of these buckets.
 	whole bool
@@ -82,14 +83,15 @@ type facts struct {
 	returnStates bool
 }
 
-// facts returns what the listing knows of pinned rows. pinned must be ascending by bucket, and not empty.
-func (l *listing) facts(pinned []record.BucketVersion) facts {
+// facts returns what the listing knows of pinned rows. pinned must be ascending by bucket, and not empty. width is the
+// width of a bucket.
+func (l *listing) facts(pinned []record.BucketVersion, width int64) facts {
 	if _, _, differs := l.difference(pinned); differs {
 		return facts{}
 	}
 	byBucket := func(c content, bucket int64) int { return cmp.Compare(c.Bucket, bucket) }
 	from, _ := slices.BinarySearchFunc(l.contents, pinned[0].Bucket, byBucket)
-	to, _ := slices.BinarySearchFunc(l.contents, pinned[len(pinned)-1].Bucket+1, byBucket)
+	to, _ := slices.BinarySearchFunc(l.contents, pinned[len(pinned)-1].Bucket+width, byBucket)
 	f := facts{known: true, whole: to-from == len(l.contents), regular: map[string]bool{}}
 	var odd uint64
 	first := true
@@ -116,6 +118,15 @@ func (l *listing) facts(pinned []record.BucketVersion) facts {
 	}
 	f.inside = l.areInside(pinned, from, to)
 	return f
+}
+
+// statesRead returns how many bytes of states a scan reads, or 0 if it is not known: rows of other tenants, and rows
+// that a condition excludes, may have nearly all of them.
+func (f *facts) statesRead(scan *query.Scan) int64 {
+	if f.tenant != scan.Tenant || len(scan.Where) > 0 {
+		return 0
+	}
+	return f.states
 }
 
 // areInside reports whether all pinned buckets have one version, and no content outside of [from, to) has it.

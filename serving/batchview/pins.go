@@ -54,11 +54,19 @@ func (p *pins) condition(f facts) string {
 	within := rangeCondition("_bucket", p.starts[0], p.end())
 	exceptions, few := p.exceptions(f.others)
 	slots := (p.end() - p.starts[0]) / p.width
+	// Rows whose bucket is none can have a pinned version. Only a person writes such rows.
+	stray := slices.ContainsFunc(f.others, func(b record.BucketVersion) bool {
+		return (b.Bucket-p.starts[0])%p.width != 0
+	})
 	switch {
 	case f.known && len(f.others) == 0 && f.whole:
 		return always
 	case f.known && len(f.others) == 0:
 		return within
+	case stray && few:
+		return within + " AND " + exceptions
+	case stray:
+		return within + " AND " + p.pairs()
 	case last == 0 && f.inside:
 		return isVersion(p.vers[0])
 	case last == 0:
@@ -70,7 +78,12 @@ func (p *pins) condition(f facts) string {
 	case slots <= slotsPerRun*int64(len(p.starts)):
 		return within + " AND _ver = " + p.lookup(slots)
 	}
-	return within + " AND (_bucket, _ver) IN (SELECT " + micros("run.1 + "+strconv.FormatInt(p.width, 10)+" * i") +
+	return within + " AND " + p.pairs()
+}
+
+// pairs returns the predicate of rows whose bucket and version are in the set of all pins.
+func (p *pins) pairs() string {
+	return "(_bucket, _ver) IN (SELECT " + micros("run.1 + "+strconv.FormatInt(p.width, 10)+" * i") +
 		", run.3 FROM (SELECT arrayJoin(arrayZip(" + array(p.starts) + ", " + array(p.counts) + ", " + array(p.vers) +
 		")) AS run) ARRAY JOIN range(toUInt64(run.2)) AS i)"
 }

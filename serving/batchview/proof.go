@@ -38,6 +38,8 @@ type proof struct {
 	mu      sync.Mutex // mu guards known.
 	// known is what each part holds, by bucket and version ascending.
 	known map[string][]content
+	// sums is the SQL that read what is known. It depends on the table's columns.
+	sums string
 }
 
 // listing is the parts of a table at one moment, and what they hold together.
@@ -116,6 +118,8 @@ func (v *Views) readParts(ctx context.Context, p *proof) error {
 	if err != nil {
 		return err
 	}
+	sums := checksum + ", " + odd + ", " + stateBytes(columns)
+	p.forgetOthers(sums)
 	for range maxRounds {
 		parts, err := v.listParts(ctx, p.table)
 		if err != nil {
@@ -127,7 +131,7 @@ func (v *Views) readParts(ctx context.Context, p *proof) error {
 			return nil
 		}
 		for some := range slices.Chunk(unknown, partsAtOnce) {
-			if err := v.readContent(ctx, p, checksum+", "+odd+", "+stateBytes(columns), some); err != nil {
+			if err := v.readContent(ctx, p, sums, some); err != nil {
 				return err
 			}
 		}
@@ -224,6 +228,16 @@ func partName(part string) string { return part[strings.LastIndexByte(part, ' ')
 
 // serverOf returns the server of a part.
 func serverOf(part string) string { return part[:strings.IndexByte(part, ' ')] }
+
+// forgetOthers forgets what was read with other SQL. A new column changes no part, but the meaning of content.odd.
+func (p *proof) forgetOthers(sums string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sums != sums {
+		p.sums = sums
+		clear(p.known)
+	}
+}
 
 func (p *proof) unknown(parts []string) (unknown []string) {
 	p.mu.Lock()

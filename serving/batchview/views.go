@@ -120,9 +120,11 @@ func (v *Views) proven(ctx context.Context, state *record.State, scan *query.Sca
 	p := v.proof(sums.table(scan))
 	for range maxReads {
 		if proven := p.newest.Load(); proven != nil {
-			f := proven.facts(pins.versions)
-			f.returnStates = f.known && f.states <= v.maxStates
-			memory = max(memory, v.firstMemory(scan, pins, f.states))
+			f := proven.facts(pins.versions, pins.width)
+			// The copies of the result must fit beside ClickHouse's memory, which firstMemory bounds.
+			room := scan.Memory.Room(v.cfg.MaxMemory) / (4 * copiesOfResult)
+			f.returnStates = f.known && f.states <= min(v.maxStates, room)
+			memory = max(memory, v.firstMemory(scan, pins, f.statesRead(scan)))
 			st := build(scan, pins, opts.Sketches, f, sums)
 			c, err := v.run(ctx, scan, st, &memory)
 			if err != nil {
