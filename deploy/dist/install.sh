@@ -7,6 +7,7 @@
 # Nothing is installed unless the archive has the checksum that SHA256SUMS states. A person who can change the archive
 # can change SHA256SUMS beside it too: take the file from a place that you trust, and name it with --sums.
 set -eu
+umask 022 # Others must be able to run the program and to read the engine, whatever the caller's umask is.
 
 fail() {
 	echo "install.sh: $1" >&2
@@ -58,6 +59,7 @@ stated=$(awk -v name="$name.tar.gz" '$2 == name { print $1 }' "$sums")
 # The archive is copied and checked before it is unpacked, so that nobody changes it in between.
 work=$(mktemp -d "${TMPDIR:-/tmp}/recount-install.XXXXXX")
 trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM # sh runs the trap of EXIT after a signal only if this one ends it.
 cp "$archive" "$work/archive"
 found=$(sha256sum "$work/archive" | cut -d ' ' -f 1)
 [ "$found" = "$stated" ] || fail "$archive is not what $sums lists: its SHA-256 is $found, not $stated; get it again"

@@ -227,7 +227,7 @@ func askLicenses(ctx context.Context, engine *chdb.Engine) ([]byte, error) {
 	}
 	defer conn.Close()
 	rows, err := conn.Query(ctx, `SELECT arraySort(groupUniqArray(library_name || ' (' || license_type || ')'))
-		AS names, license_text FROM system.licenses GROUP BY license_text ORDER BY names`)
+		AS names, license_text FROM system.licenses GROUP BY license_text ORDER BY names, license_text`)
 	if err != nil {
 		return nil, err
 	}

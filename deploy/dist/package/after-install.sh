@@ -11,8 +11,11 @@ if ! getent passwd recount >/dev/null; then
 fi
 install -d -o recount -g recount -m 0750 /var/lib/recount
 # The file may hold passwords of engines, so only root and the service read it.
-chown root:recount /etc/recount /etc/recount/recount.yaml
+chown root:recount /etc/recount
 chmod 0750 /etc/recount
+if [ -e /etc/recount/recount.yaml ]; then # An administrator may have removed it, and dpkg leaves it so.
+	chown root:recount /etc/recount/recount.yaml
+fi
 
 if [ -d /run/systemd/system ]; then
 	systemctl daemon-reload
