@@ -54,7 +54,8 @@ func TestResultsDiffer(t *testing.T) {
 	b := results{hours: [][]string{{"0", "5", "9", "2"}, {"3600", "1", "3", "1"}}, cells: "6"}
 	short := results{hours: a.hours[:1], cells: "6"}
 	if a.equal(a, "x") != nil || a.equal(b, "x") == nil || a.equal(short, "x") == nil || short.equal(a, "x") == nil ||
-		a.equal(results{hours: a.hours, cells: "7"}, "x") == nil {
+		a.equal(results{hours: a.hours, cells: "7"}, "x") == nil ||
+		a.equal(results{cells: "6"}, "x") == nil || (results{cells: "6"}).equal(a, "x") == nil {
 		t.Error("results that differ count as equal, or the other way round")
 	}
 	if sameRows(a.hours, b.hours, 0) == nil || sameRows(a.hours, a.hours, 0) != nil ||

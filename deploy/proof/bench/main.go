@@ -88,10 +88,10 @@ func mainCommand(ctx context.Context, args []string, out io.Writer) error {
 		return errors.New("-events: use at least 1000; -rounds: use at least 1")
 	}
 	r := &run{ctx: ctx, events: *events, rounds: *rounds, out: out}
+	defer func() { _ = os.RemoveAll(r.dir) }() // prepare may fail after it made the folder.
 	if err := r.prepare(*binary, *versus); err != nil {
 		return err
 	}
-	defer os.RemoveAll(r.dir)
 	chosen := flags.Args()
 	if len(chosen) == 0 {
 		chosen = names
@@ -115,7 +115,7 @@ func (r *run) prepare(binary, versus string) (err error) {
 	}
 	if binary == "" {
 		if binary, err = build(r.ctx, r.root, r.dir); err != nil {
-			return errors.Join(err, os.RemoveAll(r.dir))
+			return err
 		}
 	}
 	for system, path := range map[string]string{recount: binary, other: versus} {

@@ -62,7 +62,8 @@ func (a results) equal(b results, system string) error {
 	for i := range max(len(a.hours), len(b.hours)) {
 		if i >= len(a.hours) || i >= len(b.hours) || !slices.Equal(a.hours[i], b.hours[i]) {
 			return fmt.Errorf("%s has %d hours and recount %d; the first difference is hour %d: %v, not %v", system,
-				len(b.hours), len(a.hours), i, b.hours[min(i, len(b.hours)-1)], a.hours[min(i, len(a.hours)-1)])
+				len(b.hours), len(a.hours), i, b.hours[min(i, len(b.hours)):min(i+1, len(b.hours))],
+				a.hours[min(i, len(a.hours)):min(i+1, len(a.hours))])
 		}
 	}
 	if a.cells != b.cells {
