@@ -154,6 +154,23 @@ func TestDatesThatNeverWere(t *testing.T) {
 	}
 }
 
+// TestEndsOfLeapYears compares windows around the ends of leap years, which Go's zones get wrong after their listed
+// changes: the search for the start of January 1 never ended there.
+func TestEndsOfLeapYears(t *testing.T) {
+	t.Parallel()
+	for _, zone := range windowtest.Zones {
+		for _, year := range []int{2024, 2040, 2260} {
+			from := time.Date(year, time.December, 30, 0, 0, 0, 0, time.UTC)
+			at := from.AddDate(0, 0, 1).Add(time.Hour)
+			c := windowtest.Calendar{From: from, To: from.AddDate(0, 0, 3), Granularity: "1d", Zone: zone}
+			if end := window.OffsetEnd(at.In(c.Location())); !end.IsZero() && !end.After(at) {
+				t.Fatalf("%s: the offset of %s ends at %s", zone, at, end)
+			}
+			compareWithWalk(t, c, time.Minute)
+		}
+	}
+}
+
 // TestRunsAreFew bounds the runs, because each of them costs a statement's length and a search's time.
 func TestRunsAreFew(t *testing.T) {
 	t.Parallel()

@@ -177,12 +177,24 @@ func startOf(date time.Time, loc *time.Location) int64 {
 		if start.Before(t) {
 			start = t
 		}
-		_, end := t.ZoneBounds()
+		end := OffsetEnd(t)
 		if end.IsZero() || start.Before(end) {
 			return start.UnixMicro()
 		}
 		t = end
 	}
+}
+
+// OffsetEnd returns a time after t until which the offset of t's zone holds, or the zero time if it holds for ever.
+//
+// In years after the listed changes of a zone, Go ends the last period of a leap year a day early, so on December 31 it
+// ends before t (golang/go#81583). No rule of a zone changes its clocks there.
+func OffsetEnd(t time.Time) time.Time {
+	_, end := t.ZoneBounds()
+	if end.IsZero() || end.After(t) {
+		return end
+	}
+	return time.Date(t.UTC().Year()+1, time.January, 1, 0, 0, 0, 0, time.UTC).In(t.Location())
 }
 
 // split appends the windows of one day, week or month that touch [From, To). Without a step, it is one window.

@@ -131,7 +131,7 @@ func drawMoment(t *rapid.T, loc *time.Location) time.Time {
 func Changes(loc *time.Location) (out []time.Time) {
 	last := time.Date(2038, 1, 1, 0, 0, 0, 0, time.UTC)
 	for t := time.UnixMicro(window.MinTime).In(loc); ; {
-		_, t = t.ZoneBounds()
+		t = window.OffsetEnd(t)
 		if t.IsZero() || !t.Before(last) {
 			return out
 		}
