@@ -158,8 +158,6 @@ func (c *column) keyAt(row uint32) []byte {
 	return c.bytes[row*eventbatch.KeySize:][:eventbatch.KeySize]
 }
 
-func (c *column) isNull(row uint32) bool { return len(c.present) > 0 && !c.present[row] }
-
 // sampleRows is how many rows decide whether a string column gets a dictionary. With 65,536, a
 // column of up to about 40,000 distinct values gets one.
 const sampleRows = 1 << 16

@@ -77,6 +77,8 @@ func replaceColumn(c eventbatch.Columns, name string, value func(row int) any) e
 			b.AppendNull()
 		case string:
 			b.(*array.StringBuilder).Append(v)
+		case float64:
+			b.(*array.Float64Builder).Append(v)
 		case int64:
 			b.(*array.Int64Builder).Append(v)
 		}

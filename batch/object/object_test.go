@@ -258,6 +258,55 @@ var update = flag.Bool("update", false, "write the golden files again")
 
 // TestGolden fails if the bytes of an object change. A rebuilt object (C8) and V2 rely on the logical
 // digest, and a release that changes the bytes should do so knowingly.
+// TestSmallBatchesAreJoined appends events one by one, of which every second one has a column that the others lack. The
+// Arrow arrays of a batch need kilobytes, so few batches may be left, whatever columns they have.
+func TestSmallBatchesAreJoined(t *testing.T) {
+	t.Parallel()
+	const events = 5000
+	table := NewTable(flightType.Name, 0, 1, time.Hour)
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := range events {
+		b := flights(r, 1, int64(i))
+		if i%2 == 1 {
+			s := eventbatch.OverflowSchema(b.Rec.Schema())
+			over := array.NewStringBuilder(memory.DefaultAllocator)
+			over.Append("origin")
+			columns := append(slices.Clone(b.Rec.Columns()), over.NewArray())
+			var err error
+			if b, err = eventbatch.NewColumns(array.NewRecord(s, columns, 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := table.Append(position.Offset{Epoch: 1, Seq: uint64(i + 1)}, 0, b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(table.batches) > events/joinBatches || len(table.small) > joinBatches {
+		t.Errorf("%d batches and %d small ones are left of %d events", len(table.batches), len(table.small), events)
+	}
+	var e Encoder
+	got, _, err := e.Encode(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := encodeByValues(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Error("the object differs from that of the plain writer")
+	}
+	overflows := 0
+	for _, b := range table.all() {
+		if c := b.Field(eventbatch.ColOverflow); c != nil {
+			overflows += c.Len() - c.NullN()
+		}
+	}
+	if overflows != events/2 {
+		t.Errorf("%d events overflow, want %d", overflows, events/2)
+	}
+}
+
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	table := NewTable(flightType.Name, 2, 3, time.Hour)

@@ -102,7 +102,7 @@ func fillEach(values []parquet.Value, rows []uint32, value func(uint32) parquet.
 // setLevels sets the definition levels: 1 for a value, 0 for a null.
 func (c *column) setLevels(values []parquet.Value, rows []uint32) {
 	for i, r := range rows {
-		if c.isNull(r) {
+		if len(c.present) > 0 && !c.present[r] {
 			values[i] = parquet.NullValue()
 		} else {
 			values[i] = values[i].Level(0, 1, 0)

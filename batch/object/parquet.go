@@ -39,10 +39,15 @@ type fileWriter struct {
 func (w *fileWriter) reset(out *bytes.Buffer, schema *parquet.Schema) {
 	w.out = out
 	w.fields = schema.Fields()
+	out.WriteString("PAR1")
+}
+
+// forget lets go of the file, so that a writer that waits for the next one does not keep it in memory.
+func (w *fileWriter) forget() {
+	w.out = nil
 	w.groups = nil
 	w.columnIndexes = nil
 	w.offsetIndexes = nil
-	out.WriteString("PAR1")
 }
 
 // beginGroup begins a row group.

@@ -230,7 +230,7 @@ func TestDictionaryFallback(t *testing.T) {
 	for _, row := range rows {
 		i := (row[ColSeq].(int64)-1)*8192 + int64(row[ColIndex].(int32))
 		if want := value(int(i)); row["origin"] != want {
-			t.Fatalf("row %d: got %v, want %s", i, row["s"], want)
+			t.Fatalf("row %d: got %v, want %s", i, row["origin"], want)
 		}
 	}
 	if m := f.file.Metadata(); allCodes(&m.RowGroups[0].Columns[f.leaves["origin"].index].MetaData) {

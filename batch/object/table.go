@@ -27,7 +27,7 @@ type Table struct {
 
 	rows      int
 	batches   []eventbatch.Columns
-	small     []eventbatch.Columns // the newest batches, which will be joined; all have one schema
+	small     []eventbatch.Columns // the newest batches, which will be joined
 	smallRows int
 	messages  []messageRows
 	declared  map[string]kind // by the name of the field
@@ -41,9 +41,12 @@ type messageRows struct {
 	rows  uint32
 }
 
-// joinRows is how many rows make a batch that is kept as it is. Smaller ones are joined, because the
-// Arrow arrays of a batch need several kilobytes.
-const joinRows = 1024
+// Batches of fewer than joinRows rows are joined, because the Arrow arrays of a batch need several kilobytes. At most
+// joinBatches wait for that.
+const (
+	joinRows    = 1024
+	joinBatches = 64
+)
 
 // NewTable returns an empty table. bucket is the width of a bucket.
 func NewTable(eventType string, partition int, epoch uint32, bucket time.Duration) *Table {
@@ -102,40 +105,43 @@ func (t *Table) declare(b eventbatch.Columns) {
 // keep adds the batch to those that are encoded, or to those that are joined first.
 func (t *Table) keep(b eventbatch.Columns) error {
 	n := int(b.Rec.NumRows())
-	if n >= joinRows || len(t.small) > 0 && !t.small[0].Rec.Schema().Equal(b.Rec.Schema()) {
+	if n >= joinRows {
 		if err := t.join(); err != nil {
 			return err
 		}
-	}
-	if n >= joinRows {
 		t.batches = append(t.batches, b)
 		return nil
 	}
 	t.small = append(t.small, b)
-	if t.smallRows += n; t.smallRows < joinRows {
+	if t.smallRows += n; t.smallRows < joinRows && len(t.small) < joinBatches {
 		return nil
 	}
 	return t.join()
 }
 
-// join makes one batch of the small ones.
+// join makes one batch of the small ones. A batch without a column of another one has nulls there.
 func (t *Table) join() error {
 	if len(t.small) == 0 {
 		return nil
 	}
-	schema := t.small[0].Rec.Schema()
-	columns := make([]arrow.Array, schema.NumFields())
-	parts := make([]arrow.Array, len(t.small))
-	for i := range columns {
-		for j, b := range t.small {
-			parts[j] = b.Rec.Column(i)
-		}
-		var err error
-		if columns[i], err = array.Concatenate(parts, memory.DefaultAllocator); err != nil {
-			return fmt.Errorf("%w: join columns %s: %w", eventbatch.ErrCorrupt, schema.Field(i).Name, err)
+	var fields []arrow.Field
+	var columns []arrow.Array
+	names := map[string]bool{}
+	for _, b := range t.small {
+		for _, f := range b.Rec.Schema().Fields() {
+			if names[f.Name] {
+				continue
+			}
+			names[f.Name] = true
+			column, err := t.joinColumn(f)
+			if err != nil {
+				return fmt.Errorf("%w: join columns %s: %w", eventbatch.ErrCorrupt, f.Name, err)
+			}
+			fields = append(fields, f)
+			columns = append(columns, column)
 		}
 	}
-	b, err := eventbatch.NewColumns(array.NewRecord(schema, columns, int64(t.smallRows)))
+	b, err := eventbatch.NewColumns(array.NewRecord(arrow.NewSchema(fields, nil), columns, int64(t.smallRows)))
 	if err != nil {
 		return err
 	}
@@ -143,6 +149,17 @@ func (t *Table) join() error {
 	t.small = nil
 	t.smallRows = 0
 	return nil
+}
+
+// joinColumn joins a column of the small batches.
+func (t *Table) joinColumn(f arrow.Field) (arrow.Array, error) {
+	parts := make([]arrow.Array, len(t.small))
+	for i, b := range t.small {
+		if parts[i] = b.Field(f.Name); parts[i] == nil {
+			parts[i] = array.MakeArrayOfNull(memory.DefaultAllocator, f.Type, int(b.Rec.NumRows()))
+		}
+	}
+	return array.Concatenate(parts, memory.DefaultAllocator)
 }
 
 // checkBatch checks that the columns of every event are there and that no value is outside the memory of

@@ -56,6 +56,7 @@ func (e *Encoder) Encode(t *Table) ([]byte, record.Object, error) {
 		return nil, record.Object{}, fmt.Errorf("encode parquet object of %s: no events", t.eventType)
 	}
 	out, o, err := e.encode(t)
+	e.file.forget()
 	if err != nil {
 		return nil, record.Object{}, fmt.Errorf("encode parquet object of %s: %w", t.eventType, err)
 	}
