@@ -18,12 +18,17 @@ import (
 func Append(dst []byte, eventType string, appended int64, recs ...arrow.Record) ([]byte, error) {
 	start := len(dst)
 	events := 0
+	columns := 0
 	for _, r := range recs {
 		events += int(r.NumRows())
+		columns += int(r.NumCols())
 	}
 	if events == 0 || events > MaxEvents || len(eventType) > maxType {
 		return dst, fmt.Errorf("encode log message: %d events of type %q; a message holds 1 to %d", events, eventType,
 			MaxEvents)
+	}
+	if columns > maxColumns {
+		return dst, fmt.Errorf("encode log message: %d columns in all batches; at most %d", columns, maxColumns)
 	}
 	e := encoder{frame: appendHeader(dst, Header{Kind: Events, Type: eventType, Events: events, Appended: appended})}
 	requires := requiredBy(recs[0].Schema())
@@ -85,7 +90,7 @@ func decodeBatches(h Header, body []byte, size int) (recs []Columns, err error) 
 	if size > maxDecoded {
 		return nil, fmt.Errorf("%w: its columns take %d bytes; at most %d", ErrCorrupt, size, maxDecoded)
 	}
-	d := decoder{body, size}
+	d := decoder{rest: body, left: size}
 	length, err := d.takeBytes(1)
 	if err != nil {
 		return nil, err
@@ -97,16 +102,17 @@ func decodeBatches(h Header, body []byte, size int) (recs []Columns, err error) 
 	if len(requires) > 0 {
 		return nil, requiresError(string(requires))
 	}
-	for len(d.rest) > 0 && countEvents(recs) < h.Events {
+	for events := 0; len(d.rest) > 0 && events < h.Events; {
 		rec, err := d.batch()
 		if err != nil {
 			return nil, err
 		}
+		events += int(rec.NumRows())
 		if recs, err = appendComplete(recs, rec); err != nil {
 			return nil, err
 		}
 	}
-	if len(d.rest) > 0 || d.left > 0 {
+	if len(d.rest) > 0 || d.left > 0 && !d.skipped {
 		return nil, fmt.Errorf("%w: %d bytes follow its batches, and %d of those that its header says are missing",
 			ErrCorrupt, len(d.rest), d.left)
 	}

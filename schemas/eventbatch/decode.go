@@ -16,6 +16,9 @@ import (
 type decoder struct {
 	rest []byte
 	left int // bytes that the columns may still take, so that a forged frame cannot ask for much memory
+	seen int // columns of all batches so far, because a column of a few bytes needs several hundred in memory
+	// skipped is set by a column of a type that this program does not know, so it cannot pay for it.
+	skipped bool
 }
 
 var errCutOff = fmt.Errorf("%w: it ends within a column", ErrCorrupt)
@@ -47,8 +50,8 @@ func (d *decoder) batch() (arrow.Record, error) {
 	}
 	rows := int(binary.LittleEndian.Uint32(head))
 	count := int(binary.LittleEndian.Uint16(head[4:]))
-	if rows == 0 || rows > MaxEvents {
-		return nil, fmt.Errorf("%w: a batch has %d rows", ErrCorrupt, rows)
+	if d.seen += count; rows == 0 || rows > MaxEvents || d.seen > maxColumns {
+		return nil, fmt.Errorf("%w: a batch has %d rows, and %d columns come up to its end", ErrCorrupt, rows, d.seen)
 	}
 	fields := make([]arrow.Field, 0, count)
 	columns := make([]arrow.Array, 0, count)
@@ -57,12 +60,13 @@ func (d *decoder) batch() (arrow.Record, error) {
 		if err != nil {
 			return nil, err
 		}
-		c := decoder{body, d.left}
+		c := decoder{rest: body, left: d.left}
 		f, a, err := c.column(name, rows)
 		if err != nil {
 			return nil, fmt.Errorf("column %s: %w", name, err)
 		}
 		d.left = c.left
+		d.skipped = d.skipped || c.skipped
 		if a != nil {
 			fields = append(fields, f)
 			columns = append(columns, a)
@@ -100,6 +104,7 @@ func (d *decoder) column(name string, rows int) (f arrow.Field, a arrow.Array, e
 		if known {
 			return f, nil, fmt.Errorf("%w: type %d with nulls %d", ErrCorrupt, t, kind)
 		}
+		d.skipped = true
 		return f, nil, nil
 	}
 	if err := d.pay(decodedSize(t, rows)); err != nil {

@@ -1,6 +1,7 @@
 package eventbatch
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -84,6 +85,64 @@ func TestColumnsOfLaterPrograms(t *testing.T) {
 			recs[0].Field("delay").(*array.Int64).Value(1) != 1):
 			t.Errorf("a message with a further column: got %v, %v", recs, err)
 		}
+	}
+}
+
+// TestTypesOfLaterPrograms checks that a column is left out whose type this program does not know.
+func TestTypesOfLaterPrograms(t *testing.T) {
+	t.Parallel()
+	r := record("a", "b")
+	fields := append(slices.Clone(r.Schema().Fields()), arrow.Field{Name: "_later", Type: arrow.PrimitiveTypes.Int64})
+	columns := append(slices.Clone(r.Columns()), array.NewInt64Data(r.Column(9).Data()))
+	frame, err := Append(nil, flight.Name, 42, array.NewRecord(arrow.NewSchema(fields, nil), columns, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(frame, []byte("_later")) + len("_later") + 4 // The length of the column is between them.
+	if frame[at] != byte(typeInt64) {
+		t.Fatalf("the type is %d", frame[at])
+	}
+	frame[at] = 200
+	_, recs, err := Decode(seal(frame, 0))
+	if err != nil || recs[0].Field("_later") != nil || recs[0].ID.Value(1) != "b" {
+		t.Errorf("got %v, %v", recs, err)
+	}
+}
+
+// TestForgedObjects forges frames whose columns are within the bound of bytes, but need far more in memory, because
+// each of them is an object of its own.
+func TestForgedObjects(t *testing.T) {
+	t.Parallel()
+	frame, err := Append(nil, flight.Name, 42, record("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoded := binary.LittleEndian.Uint32(frame[headerSize1:])
+	start := headerSize + len(flight.Name) + 1
+	batch := frame[start:]
+	forge := func(batches int, batch []byte, decoded uint32) {
+		t.Helper()
+		f := append(slices.Clone(frame[:start]), bytes.Repeat(batch, batches)...)
+		binary.LittleEndian.PutUint32(f[12:], uint32(batches))
+		binary.LittleEndian.PutUint32(f[headerSize1:], decoded*uint32(batches))
+		if _, _, err := Decode(seal(f, 0)); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "columns") {
+			t.Errorf("%d batches: got %v, want ErrCorrupt that names the columns", batches, err)
+		}
+	}
+	forge(8000, batch, decoded)
+	known := binary.LittleEndian.Uint16(batch[4:])
+	wide := slices.Concat(batch, bytes.Repeat([]byte{0, 2, 0, 0, 0, byte(typeBool), byte(allNulls)}, 65_535-int(known)))
+	binary.LittleEndian.PutUint16(wide[4:], 65_535)
+	forge(2, wide, decoded+65_535-uint32(known))
+	fields := make([]arrow.Field, 70_000)
+	columns := make([]arrow.Array, len(fields))
+	for i := range fields {
+		fields[i] = arrow.Field{Name: fmt.Sprint("f", i), Type: arrow.PrimitiveTypes.Int64, Nullable: true}
+		columns[i] = array.MakeArrayOfNull(memory.DefaultAllocator, fields[i].Type, 1)
+	}
+	_, err = Append(nil, flight.Name, 42, array.NewRecord(arrow.NewSchema(fields, nil), columns, 1))
+	if err == nil || !strings.Contains(err.Error(), "columns") {
+		t.Errorf("70,000 columns: got %v, want an error", err)
 	}
 }
 

@@ -101,6 +101,8 @@ const (
 	MaxEvents = 1 << 20
 	maxType   = 128
 	maxName   = 255 // of a column
+	// maxColumns is the most columns of all batches of a frame.
+	maxColumns = 1<<16 - 1
 	// maxDecoded is the most that the columns of a frame may take in memory.
 	maxDecoded = 4 * MaxFrame
 )
