@@ -33,12 +33,16 @@ func newDictionary(t catalog.FieldType) *dictionary {
 	return d
 }
 
-// reserve makes room for as many values as another dictionary has.
+// reserve makes room for as many values as another dictionary has, once this one has a quarter of them.
 func (d *dictionary) reserve(other *dictionary) {
-	d.ends = slices.Grow(d.ends, len(other.ends))
-	d.text = slices.Grow(d.text, len(other.text))
-	d.ints = slices.Grow(d.ints, len(other.ints))
-	d.index.grow(other.size())
+	n := other.size()
+	if 4*d.size() < n || cap(d.ends)+cap(d.ints) >= n {
+		return
+	}
+	d.ends = slices.Grow(d.ends, max(0, len(other.ends)-len(d.ends)))
+	d.text = slices.Grow(d.text, max(0, len(other.text)-len(d.text)))
+	d.ints = slices.Grow(d.ints, max(0, len(other.ints)-len(d.ints)))
+	d.index.grow(n)
 }
 
 // size returns the number of ids, null included.

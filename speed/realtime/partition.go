@@ -185,7 +185,9 @@ func (p *partition) closeSegment(seq uint64) {
 	}
 	before := p.open
 	p.open = newSegment(p.plan, seq)
-	p.open.before = before
+	if p.totals.closedBytes+before.bytes() <= p.budget { // Otherwise there is no room to reserve.
+		p.open.before = before
+	}
 	p.frozen = p.nextFrozen
 	p.nextFrozen = frozenWindow{}
 }

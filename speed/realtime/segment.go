@@ -47,7 +47,7 @@ func newTypeSegment(t *typePlan) *typeSegment {
 }
 
 // reserve makes room for as much as the segment before it holds. Without it the columns grow step by step, and
-// each step copies them.
+// each step copies them. It waits until a quarter is there, because a small segment would keep what it does not need.
 func (s *typeSegment) reserve(before *typeSegment) {
 	for i, d := range before.dictionaries {
 		s.dictionaries[i].reserve(d)
@@ -142,13 +142,13 @@ func (s *segment) add(t *typePlan, c eventbatch.Columns, selected []int32, x *sc
 	}
 }
 
-// typed returns the events of a type. It makes room for them if there are none yet.
+// typed returns the events of a type, with room for more.
 func (s *segment) typed(t *typePlan) *typeSegment {
 	if s.types[t.number] == nil {
 		s.types[t.number] = newTypeSegment(t)
-		if s.before != nil && s.before.types[t.number] != nil {
-			s.types[t.number].reserve(s.before.types[t.number])
-		}
+	}
+	if s.before != nil && s.before.types[t.number] != nil {
+		s.types[t.number].reserve(s.before.types[t.number])
 	}
 	return s.types[t.number]
 }

@@ -30,12 +30,18 @@ const (
 
 const (
 	smallSetSize = 16
+	// sketchSize is the size of a distinct.Sketch without what it holds.
+	sketchSize = 56
 	// singleBytes is what a distinct.Sketch of one hash holds.
 	singleBytes = 64
 )
 
 func (s *sketches) grow(rows int) { s.rows = resize(s.rows, rows) }
-func (s *sketches) bytes() int64  { return int64(smallSetSize*cap(s.rows)) + s.held }
+
+// bytes includes the room for further sketches, which held does not.
+func (s *sketches) bytes() int64 {
+	return int64(smallSetSize*cap(s.rows)) + s.held + int64(sketchSize*(cap(s.sets)-len(s.sets)))
+}
 
 func (s *sketches) add(col arrow.Array, selected []int32, rows []uint32) {
 	hash := hasher(col)

@@ -57,16 +57,20 @@ func newTable(v *viewPlan) *table {
 	return t
 }
 
-// reserve makes room for as many rows as another table has.
+// reserve makes room for as many rows as another table has, once this one has a quarter of them.
 func (t *table) reserve(other *table) {
 	n := other.rows()
-	t.keys = slices.Grow(t.keys, len(other.keys))
-	t.events = slices.Grow(t.events, n)
+	rows := t.rows()
+	if 4*rows < n || cap(t.events) >= n {
+		return
+	}
+	t.keys = slices.Grow(t.keys, len(other.keys)-len(t.keys))
+	t.events = slices.Grow(t.events, n-rows)
 	t.index.grow(n)
 	for _, m := range t.measures {
 		if m != nil {
 			m.grow(n)
-			m.grow(0)
+			m.grow(rows)
 		}
 	}
 }
