@@ -95,10 +95,14 @@ func (s *scan) stream(folder string) error {
 		if len(s.damage) == 0 {
 			continue
 		}
+		left := s.raw.Len()
+		for _, d := range s.damage {
+			left -= d.end - d.start
+		}
 		for _, d := range s.damage {
 			s.log.Error("messages of the log are corrupt, and later messages of their block are not; the messages are "+
 				"taken out of the block and count as missing", "stream", name, "block", path, "after_message", d.after,
-				"before_message", d.before, "kept", s.kept(path))
+				"before_message", d.before, "kept", s.kept(path), "block_bytes", left)
 		}
 		if err := s.setAside(folder, path); err != nil {
 			return fmt.Errorf("take corrupt messages out of %s: %w", path, err)
