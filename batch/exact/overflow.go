@@ -44,7 +44,7 @@ func newAdmissions(s *span) *admissions {
 	return a
 }
 
-// mayOverflow reports whether a bucket of the span has enough rows for too many values.
+// mayOverflow reports whether the span has enough rows for too many values in a bucket.
 func (r *run) mayOverflow(s *span) bool {
 	return r.in.Limit > 0 && s.rows > int64(r.in.Limit) && !failpoint.Off(failpoint.B7)
 }

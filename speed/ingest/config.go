@@ -49,9 +49,8 @@ type Config struct {
 	DeadLetters int
 	// DeadLetterBytes is how many bytes of dead letters are kept per second.
 	DeadLetterBytes int
-	// Values is how many values a dimension may have from one tenant in a UTC day, and in a publication in a bucket
-	// (B7). Further values
-	// become catalog.Overflow. 0 means no limit.
+	// Values is how many values a dimension may have from one tenant: in a UTC day in the live part, and in a bucket in
+	// a publication (B7). Further values become catalog.Overflow. 0 means no limit.
 	Values int
 
 	// Fair is set where there are several tenants. None may then hold more of Memory or QueueBytes
