@@ -28,6 +28,9 @@ const maxShown = 5
 //  5. replace the values beyond the limit in each dimension (B7),
 //  6. group by tenant, cell and dimensions,
 //  7. put the groups beside the published rows and return those that differ.
+//
+// ClickHouse puts an alias in place of a column of the same name. So each alias begins with an underscore, with which
+// no field and no measure begins.
 type statement struct {
 	catalog         *catalog.Catalog
 	view            *catalog.View
@@ -55,10 +58,10 @@ func objectPattern(keys []string) string {
 }
 
 func (q *statement) text() string {
-	keys := []string{"tenant", "cell"}
+	keys := []string{"_owner", "_cell"}
 	var dims []string
 	for i := range q.view.Dimensions {
-		dims = append(dims, fmt.Sprintf("d%d", i))
+		dims = append(dims, fmt.Sprintf("_d%d", i))
 	}
 	keys = append(keys, dims...)
 	dimensions := "''"
@@ -75,10 +78,10 @@ func (q *statement) text() string {
 			computed = append(computed, v.shown(1))
 		}
 	}
-	return fmt.Sprintf("SELECT tenant, toString(cell), %s, if(countIf(side = 0) = 0, 'no row', "+
-		"toString(tuple(%s))), if(countIf(side = 1) = 0, 'no row', toString(tuple(%s))), count() OVER ()\n"+
-		"FROM (\n%s\nUNION ALL\n%s\n)\nGROUP BY %s\nHAVING NOT (countIf(side = 0) = 1 AND countIf(side = 1) = 1 AND "+
-		"%s)\nORDER BY tenant, cell LIMIT %d",
+	return fmt.Sprintf("SELECT _owner, toString(_cell), %s, if(countIf(_side = 0) = 0, 'no row', "+
+		"toString(tuple(%s))), if(countIf(_side = 1) = 0, 'no row', toString(tuple(%s))), count() OVER ()\n"+
+		"FROM (\n%s\nUNION ALL\n%s\n)\nGROUP BY %s\nHAVING NOT (countIf(_side = 0) = 1 AND countIf(_side = 1) = 1 AND "+
+		"%s)\nORDER BY _owner, _cell LIMIT %d",
 		dimensions, strings.Join(published, ", "), strings.Join(computed, ", "), q.publishedRows(), q.computedRows(),
 		strings.Join(keys, ", "), strings.Join(same, " AND "), maxShown)
 }
@@ -97,7 +100,7 @@ type value struct {
 // onSide is the SQL of the value on one side of a group. Side 0 is published and side 1 is computed.
 func (v value) onSide(side int) string { return onSide(v.name, side) }
 
-func onSide(name string, side int) string { return fmt.Sprintf("anyIf(%s, side = %d)", name, side) }
+func onSide(name string, side int) string { return fmt.Sprintf("anyIf(%s, _side = %d)", name, side) }
 
 // shown is the SQL of what a difference shows of the value.
 func (v value) shown(side int) string {
@@ -109,9 +112,9 @@ func (v value) shown(side int) string {
 
 // values returns the numbers of a row: its events and the columns of its measures.
 func (q *statement) values() []value {
-	out := []value{{name: "v", published: sqlschema.Quote(sqlschema.ColEvents), computed: "count()"}}
+	out := []value{{name: "_v", published: sqlschema.Quote(sqlschema.ColEvents), computed: "count()"}}
 	for i, m := range q.view.Measures {
-		name := fmt.Sprintf("v%d", i)
+		name := fmt.Sprintf("_v%d", i)
 		field := sqlschema.Quote(m.Field)
 		column := func(suffix string) string { return sqlschema.Quote(m.Name + suffix) }
 		t := q.catalog.MeasureType(q.view, m)
@@ -144,10 +147,10 @@ func (q *statement) values() []value {
 
 // publishedRows is the SQL of the rows of the published version.
 func (q *statement) publishedRows() string {
-	columns := []string{"0 AS side", "toString(tenant) AS tenant", "time AS cell"}
+	columns := []string{"0 AS _side", "toString(tenant) AS _owner", "time AS _cell"}
 	for i, d := range q.view.Dimensions {
 		columns = append(columns,
-			fmt.Sprintf("CAST(%s, 'Nullable(%s)') AS d%d", sqlschema.Quote(d),
+			fmt.Sprintf("CAST(%s, 'Nullable(%s)') AS _d%d", sqlschema.Quote(d),
 				sqlschema.Type(q.catalog.DimensionType(q.view, d)), i))
 	}
 	for _, v := range q.values() {
@@ -160,11 +163,11 @@ func (q *statement) publishedRows() string {
 
 // computedRows is the SQL of the rows that follow from the events.
 func (q *statement) computedRows() string {
-	columns := []string{"1 AS side", "_tenant AS tenant", q.cell() + " AS cell"}
-	by := []string{"tenant", "cell"}
+	columns := []string{"1 AS _side", "_tenant AS _owner", q.cell() + " AS _cell"}
+	by := []string{"_owner", "_cell"}
 	for i, d := range q.view.Dimensions {
-		columns = append(columns, fmt.Sprintf("toNullable(%s) AS d%d", q.dimension(d), i))
-		by = append(by, fmt.Sprintf("d%d", i))
+		columns = append(columns, fmt.Sprintf("toNullable(%s) AS _d%d", q.dimension(d), i))
+		by = append(by, fmt.Sprintf("_d%d", i))
 	}
 	for _, v := range q.values() {
 		columns = append(columns, v.computed+" AS "+v.name)
@@ -199,7 +202,6 @@ func (q *statement) dimension(name string) string {
 	if where == "" {
 		where = " WHERE true"
 	}
-	// No field begins with an underscore (catalog), so these aliases hide no column of the events.
 	admitted := fmt.Sprintf("SELECT %s, _admitted FROM (SELECT %s, assumeNotNull(%s) AS _admitted, min(%s) AS _since "+
 		"FROM (%s)%s AND %s GROUP BY %s, _admitted) ORDER BY _since, _admitted LIMIT %d BY %s", eventbatch.ColTenant,
 		eventbatch.ColTenant, sqlschema.Quote(name), q.cell(), q.firstEvents(), where, counts, eventbatch.ColTenant,
@@ -220,13 +222,13 @@ func (q *statement) firstEvents() string {
 	if len(q.beside) == 0 {
 		return out
 	}
-	beside := fmt.Sprintf("SELECT %s AS beside_key, min((%s, %s)) AS beside_first FROM %s WHERE %s AND "+
-		"(time >= %s AND time < %s OR time >= %s AND time < %s) GROUP BY beside_key", eventbatch.ColKey, object.ColSeq,
+	beside := fmt.Sprintf("SELECT %s AS _beside_key, min((%s, %s)) AS _beside_first FROM %s WHERE %s AND "+
+		"(time >= %s AND time < %s OR time >= %s AND time < %s) GROUP BY _beside_key", eventbatch.ColKey, object.ColSeq,
 		object.ColIndex, q.source("beside"), assigned, timeSQL(q.start-width), timeSQL(q.start),
 		timeSQL(q.start+width), timeSQL(q.start+2*width))
 	// A row without a match has the sequence 0.
-	return fmt.Sprintf("SELECT * FROM (%s) AS bucket LEFT JOIN (%s) AS beside ON %s = beside_key "+
-		"WHERE NOT (%s AND beside_first.1 > 0 AND beside_first < (%s, %s))", out, beside, eventbatch.ColKey, assigned,
+	return fmt.Sprintf("SELECT * FROM (%s) AS bucket LEFT JOIN (%s) AS beside ON %s = _beside_key "+
+		"WHERE NOT (%s AND _beside_first.1 > 0 AND _beside_first < (%s, %s))", out, beside, eventbatch.ColKey, assigned,
 		object.ColSeq, object.ColIndex)
 }
 
