@@ -3,6 +3,7 @@ package landing
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -15,8 +16,8 @@ import (
 
 // Rebuild restores a committed object that is missing, from the messages of its segment that the
 // log still has (C8). It writes the object under its own name, which readers know, so the bytes
-// must be those that the record names. Another digest is an error, and nothing is written. bucket
-// is the width of a bucket.
+// must be those that the record names. Another digest is an error, and nothing is written. The error wraps
+// record.ErrObjectLost if the log no longer has the messages, or has others. bucket is the width of a bucket.
 func Rebuild(ctx context.Context, source Source, objects Objects, c *record.Commit, key string,
 	bucket time.Duration) error {
 	at := slices.IndexFunc(c.Objects, func(o record.Object) bool { return o.Key == key })
@@ -25,13 +26,17 @@ func Rebuild(ctx context.Context, source Source, objects Objects, c *record.Comm
 			key, c.Start, c.End, c.Partition)
 	}
 	s, err := readAgain(ctx, source, c, bucket)
+	if errors.Is(err, position.ErrTrimmed) || errors.Is(err, position.ErrGap) ||
+		errors.Is(err, eventbatch.ErrCorrupt) {
+		return fmt.Errorf("rebuild %s: %w: %w", key, record.ErrObjectLost, err)
+	}
 	if err != nil {
 		return fmt.Errorf("rebuild %s: %w", key, err)
 	}
 	tables := s.sortedTables() // A record lists its objects in this order.
 	if len(tables) != len(c.Objects) {
-		return fmt.Errorf("rebuild %s: the messages of the log make %d objects and the record names %d",
-			key, len(tables), len(c.Objects))
+		return fmt.Errorf("rebuild %s: %w: the messages of the log make %d objects and the record names %d",
+			key, record.ErrObjectLost, len(tables), len(c.Objects))
 	}
 	body, got, err := tables[at].Encode()
 	if err != nil {
@@ -39,8 +44,8 @@ func Rebuild(ctx context.Context, source Source, objects Objects, c *record.Comm
 	}
 	if want := c.Objects[at]; got.Digest != want.Digest || got.SHA256 != want.SHA256 {
 		return fmt.Errorf(
-			"rebuild %s: the messages of the log give digest %s and SHA-256 %s and the record names %s and %s",
-			key, got.Digest, got.SHA256, want.Digest, want.SHA256)
+			"rebuild %s: %w: the messages of the log give digest %s and SHA-256 %s and the record names %s and %s",
+			key, record.ErrObjectLost, got.Digest, got.SHA256, want.Digest, want.SHA256)
 	}
 	if err := objects.Put(ctx, key, bytes.NewReader(body), got.Size); err != nil {
 		return fmt.Errorf("rebuild %s: %w", key, err)

@@ -43,8 +43,9 @@ type Config struct {
 	CheckEvery time.Duration
 	Code       string // Code is the version of the program. Publications hold it.
 
-	// Rebuild writes an object again that a commit record names and the store has lost (C8). If it
-	// is nil, a lost object is an error.
+	// Rebuild writes an object again that a commit record names and the store has lost (C8). Its error wraps
+	// record.ErrObjectLost if the log cannot give the object, whenever it is asked. If Rebuild is nil, a lost object
+	// is an error.
 	Rebuild func(context.Context, record.Object) error
 
 	// OnPublish is called once, in order, for every publication that becomes the newest known. It

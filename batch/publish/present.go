@@ -14,10 +14,6 @@ import (
 
 const headRequests = 16 // at once
 
-// ErrObjectLost is wrapped by the error about an object that a commit record names and that cannot be restored from
-// the log.
-var ErrObjectLost = errors.New("the object store lacks an object")
-
 // EnsureObjects checks that the store has the objects of the segments from first up to bounds, and rebuilds
 // those that are lost (C8). first and bounds are sequences by partition: what the log still has and
 // is about to trim. Once it is trimmed, a lost object cannot be rebuilt. So each object is looked
@@ -65,7 +61,7 @@ func (p *Publisher) checkPresent(ctx context.Context, objects []record.Object) e
 				return fmt.Errorf("look for object %s: %w", o.Key, err)
 			case info.Size != o.Size:
 				return fmt.Errorf("%w: %s has %d bytes, but its commit record says %d; restore it from a copy of the "+
-					"bucket", ErrObjectLost, o.Key, info.Size, o.Size)
+					"bucket", record.ErrObjectLost, o.Key, info.Size, o.Size)
 			}
 			return nil
 		})
@@ -90,13 +86,17 @@ func (p *Publisher) openObject(ctx context.Context, o record.Object) (exact.File
 func (p *Publisher) rebuild(ctx context.Context, o record.Object) error {
 	const remedy = "restore it from a copy of the bucket under the same key"
 	if p.cfg.Rebuild == nil {
-		return fmt.Errorf("%w: %s is missing, but a commit record names it; %s: %w", ErrObjectLost, o.Key, remedy,
+		return fmt.Errorf("%w: %s is missing, but a commit record names it; %s: %w", record.ErrObjectLost, o.Key, remedy,
 			record.ErrNotFound)
 	}
 	p.cfg.Logger.Error("an object of the lake is missing; it is being rebuilt from the log", "object", o.Key)
-	if err := p.cfg.Rebuild(ctx, o); err != nil {
-		return fmt.Errorf("%w: %s is missing and could not be rebuilt from the log; %s: %w", ErrObjectLost, o.Key,
-			remedy, err)
+	err := p.cfg.Rebuild(ctx, o)
+	if errors.Is(err, record.ErrObjectLost) {
+		return fmt.Errorf("object %s is missing and could not be rebuilt from the log; %s: %w", o.Key, remedy, err)
+	}
+	if err != nil {
+		return fmt.Errorf("object %s is missing and was not rebuilt from the log; the next run tries again: %w", o.Key,
+			err)
 	}
 	p.metrics.rebuilt.Inc()
 	return nil

@@ -3,6 +3,7 @@ package publish
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
@@ -26,7 +27,7 @@ func TestLostObjects(t *testing.T) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if log[o.Key] == nil {
-			return errors.New("trimmed")
+			return fmt.Errorf("%w: trimmed", record.ErrObjectLost)
 		}
 		w.objects[o.Key] = log[o.Key]
 		given++
@@ -71,5 +72,28 @@ func TestLostObjects(t *testing.T) {
 	p.cfg.Rebuild = nil
 	if err := p.EnsureObjects(t.Context(), first, bounds); !errors.Is(err, record.ErrNotFound) {
 		t.Errorf("without Rebuild: got %v, want ErrNotFound", err)
+	}
+}
+
+// TestRefusesOnlyLostObjects lets rebuilding fail in two ways. An object that the log cannot give needs an operator. A
+// log that does not answer needs another run.
+func TestRefusesOnlyLostObjects(t *testing.T) {
+	t.Parallel()
+	for _, failure := range []error{context.DeadlineExceeded, context.Canceled, record.ErrObjectLost} {
+		t.Run(failure.Error(), func(t *testing.T) {
+			t.Parallel()
+			w, r := newRandomWorld(t)
+			p := w.publisher(catalogOf(slimView()), nil)
+			w.land("flight", randomEvents(r, 10, epoch.UnixMicro(), 2)...)
+			clear(w.objects)
+			p.cfg.Rebuild = func(context.Context, record.Object) error { return failure }
+			_, err := p.Recompute(t.Context())
+			if !errors.Is(err, failure) {
+				t.Errorf("got %v, want %v", err, failure)
+			}
+			if refused := p.Refused() != nil; refused != errors.Is(failure, record.ErrObjectLost) {
+				t.Errorf("every run counts as refused: %v, after %v", refused, err)
+			}
+		})
 	}
 }

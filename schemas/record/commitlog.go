@@ -32,3 +32,7 @@ const (
 // ErrNotFound is wrapped by the error about a key under which the object store has nothing,
 // neither a record nor an object.
 var ErrNotFound = errors.New("no such object")
+
+// ErrObjectLost is wrapped by the error about an object that a commit record names and that only an operator can
+// restore: the store lacks it, and so does the log.
+var ErrObjectLost = errors.New("the object is lost")
