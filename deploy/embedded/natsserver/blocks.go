@@ -41,10 +41,11 @@ const (
 	blockSuffix = ".blk"
 )
 
-// setDamagedAside takes corrupt records out of the blocks that the server is about to read without an index: after a
-// crash. The server would cut such a block at its first corrupt record, whole messages after it included, and then the
-// log would look as if it had lost its end (L5). Without the corrupt record its message is missing, and named as any
-// other missing message (C7). The block as it was stays beside the new one.
+// setDamagedAside takes corrupt records out of the blocks that the server is about to cut. Without an index, which is
+// after a crash, it cuts a block at its first corrupt record; with one, at the first record whose length or sequence is
+// wrong. Whole messages after it would be lost, and in the newest block the log would look as if it had lost its end
+// (L5). Without the corrupt record its message is missing, and named as any other missing message (C7). The block as it
+// was stays beside the new one.
 //
 // A corrupt record that no intact one follows in its block is left to the server: a crash leaves such an end.
 func setDamagedAside(dir string, log *slog.Logger) error {
@@ -75,15 +76,25 @@ type damagedPart struct {
 	after, before uint64 // sequences of the messages beside it; after is 0 for a part that begins the log
 }
 
-// stream scans the blocks of a stream, unless its index is valid.
+// stream scans the blocks of a stream, unless its index is valid and the records of each block follow one another.
 func (s *scan) stream(folder string) error {
 	name := filepath.Base(filepath.Dir(folder))
 	blocks, err := listBlocks(folder)
 	if err != nil || len(blocks) == 0 {
 		return err
 	}
-	if current, err := indexIsCurrent(folder, name, blocks); err != nil || current {
+	current, err := indexIsCurrent(folder, name, blocks)
+	if err != nil {
 		return err
+	}
+	if current {
+		if whole, err := s.follow(folder, blocks); err != nil || whole {
+			return err
+		}
+		// With the index the server would believe a wrong sequence, and take memory for all before it.
+		if err := removeIndex(folder); err != nil {
+			return err
+		}
 	}
 	var last uint64
 	for _, number := range blocks {
@@ -109,6 +120,65 @@ func (s *scan) stream(folder string) error {
 		}
 	}
 	return nil
+}
+
+// windowBytes is how much of a block follow reads at once. Most messages are larger, and most of a block is not read.
+const windowBytes = 4 << 10
+
+// follow reports whether the records of all blocks follow one another to the end of their block: their lengths fit, and
+// each sequence is one more than that before, or marked. It reads the heads of records only.
+func (s *scan) follow(folder string, blocks []uint32) (bool, error) {
+	var last uint64
+	for _, number := range blocks {
+		f, err := os.Open(blockPath(folder, number))
+		if err != nil {
+			return false, err
+		}
+		whole, err := recordsFollow(f, &last)
+		f.Close()
+		if err != nil || !whole {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// recordsFollow is follow for one block. last is the sequence of the record before, and 0 if there is none.
+func recordsFollow(f *os.File, last *uint64) (bool, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	window := make([]byte, windowBytes)
+	from, n := int64(0), 0 // The window has n bytes from there.
+	for at := int64(0); at < info.Size(); {
+		if at+recordHead > from+int64(n) {
+			from = at
+			if n, err = f.ReadAt(window, at); err != nil && !errors.Is(err, io.EOF) {
+				return false, err
+			}
+		}
+		if n-int(at-from) < recordHead {
+			return false, nil
+		}
+		head := window[at-from:]
+		length := int64(binary.LittleEndian.Uint32(head) &^ headerBit)
+		number := binary.LittleEndian.Uint64(head[4:])
+		marked := number&sequenceFlags != 0
+		if length < recordHead+recordChecksum || length > maxRecord || number == 0 {
+			return false, nil
+		}
+		if !marked {
+			if *last > 0 && number != *last+1 {
+				return false, nil
+			}
+			*last = number
+		}
+		if at += length; at > info.Size() {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 func blockPath(folder string, number uint32) string {
@@ -272,10 +342,17 @@ func mayBegin(raw []byte) bool {
 // kept returns the name under which the block stays as it is. Its length tells it from the same block at a later time.
 func (s *scan) kept(path string) string { return fmt.Sprintf("%s.%d.damaged", path, s.raw.Len()) }
 
+func removeIndex(folder string) error {
+	if err := os.Remove(filepath.Join(folder, indexFile)); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 // setAside replaces the block by one without its damage. A crash leaves the old block or the new one.
 func (s *scan) setAside(folder, path string) error {
 	// The server must not trust an index that knows the messages.
-	if err := os.Remove(filepath.Join(folder, indexFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := removeIndex(folder); err != nil {
 		return err
 	}
 	if err := os.Link(path, s.kept(path)); err != nil && !errors.Is(err, os.ErrExist) {

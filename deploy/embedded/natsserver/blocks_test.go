@@ -214,6 +214,34 @@ func TestDamageAfterCrash(t *testing.T) {
 
 // TestValidIndexSparesTheScan stops a server and damages its block. The server will not read the block as a whole, and
 // names the message when a reader asks for it, so the scan leaves it.
+// TestDamageAfterStop flips bits that make the server cut a block although its index is valid. The messages behind the
+// corrupt one must stay.
+func TestDamageAfterStop(t *testing.T) {
+	t.Parallel()
+	for _, at := range []int{0, 1, 2, 3, 4, 5, 11} { // in the length and in the sequence
+		for _, message := range []int{0, 2, testMessages - 1} {
+			dir, block := writeBlock(t)
+			if got, _ := readStore(t, dir); len(got) != testMessages { // writes an index
+				t.Fatal(got)
+			}
+			raw, err := os.ReadFile(block)
+			if err != nil {
+				t.Fatal(err)
+			}
+			raw[recordsOf(t, raw)[message]+at] ^= 1
+			if err := os.WriteFile(block, raw, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			want := slices.Delete([]uint64{1, 2, 3, 4, 5}, message, message+1)
+			wantNext := want[len(want)-1] + 1 // A corrupt end is as after a crash.
+			if got, next := readStore(t, dir); !slices.Equal(got, want) || next != wantNext {
+				t.Errorf("byte %d of message %d: got messages %v and next %d, want %v and %d", at, message+1, got, next,
+					want, wantNext)
+			}
+		}
+	}
+}
+
 func TestValidIndexSparesTheScan(t *testing.T) {
 	t.Parallel()
 	dir, block := writeBlock(t)
