@@ -69,6 +69,9 @@ func (s *Server) beginInstallation(ctx context.Context) (*record.Installation, e
 		err = s.checkUnused(ctx)
 	}
 	if err != nil {
+		if i, again := readInstallation(ctx, s.engines.records); again == nil {
+			return i, nil // Another process was first, and the parts belong to its installation.
+		}
 		return nil, err
 	}
 	i := &record.Installation{ID: rand.Text(), Identity: eventbatch.TenantSourceID, Partitions: s.cfg.Log.Partitions,
@@ -137,6 +140,14 @@ func (s *Server) checkOverlap(ctx context.Context, begun bool) error {
 // checkAdopted returns an error if the log or ClickHouse cannot belong to the data of an older program, which names
 // nothing that it belongs to. After the start they belong together for ever.
 func (s *Server) checkAdopted(ctx context.Context, chain *record.Chain) error {
+	part, id, err := s.named(ctx, chain)
+	if err != nil {
+		return err
+	}
+	if id != "" {
+		return fmt.Errorf("%w: the object store %s lacks %s, but %s names installation %s; restore that object from a "+
+			"copy of the bucket", errForeign, s.lakePlace(), record.InstallationKey, part, id)
+	}
 	used, err := s.engines.log.Used(ctx)
 	if err != nil {
 		return err
@@ -214,6 +225,21 @@ func (s *Server) landedFrom(ctx context.Context, chain *record.Chain) (bool, err
 	return true, nil
 }
 
+// named returns a part that names its installation, and the installation's id. The id is empty if none does.
+func (s *Server) named(ctx context.Context, chain *record.Chain) (part, id string, err error) {
+	if id = chain.Installation; id != "" {
+		return "its commit chain", id, nil
+	}
+	if id = s.engines.log.Installation(); id != "" {
+		return "the log " + s.logPlace(), id, nil
+	}
+	if id, err = cells.NewStore(s.engines.sql, s.catalog).Installation(ctx); err != nil || id != "" {
+		return "the ClickHouse " + s.sqlPlace(), id, err
+	}
+	id, err = janitor.FolderInstallation(snapshotDir(s.cfg))
+	return "the folder " + snapshotDir(s.cfg), id, err
+}
+
 // checkUnused returns an error if the log, ClickHouse or the folder of the real-time views was used although the
 // object store is empty.
 func (s *Server) checkUnused(ctx context.Context) error {
@@ -221,26 +247,22 @@ func (s *Server) checkUnused(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if id := s.engines.log.Installation(); used || id != "" {
-		return s.emptyStore("the log "+s.logPlace(), id)
+	if used {
+		return s.emptyStore("the log "+s.logPlace(), s.engines.log.Installation())
 	}
-	store := cells.NewStore(s.engines.sql, s.catalog)
-	id, err := store.Installation(ctx)
+	part, id, err := s.named(ctx, &record.Chain{})
 	if err != nil {
-		return err
-	}
-	published, err := store.Projected(ctx)
-	if err != nil {
-		return err
-	}
-	if published > 0 || id != "" {
-		return s.emptyStore("the ClickHouse "+s.sqlPlace(), id)
-	}
-	if id, err = janitor.FolderInstallation(snapshotDir(s.cfg)); err != nil {
 		return err
 	}
 	if id != "" {
-		return s.emptyStore("the folder "+snapshotDir(s.cfg), id)
+		return s.emptyStore(part, id)
+	}
+	published, err := cells.NewStore(s.engines.sql, s.catalog).Projected(ctx)
+	if err != nil {
+		return err
+	}
+	if published > 0 {
+		return s.emptyStore("the ClickHouse "+s.sqlPlace(), "")
 	}
 	return nil
 }

@@ -227,6 +227,7 @@ func TestForeignParts(t *testing.T) {
 		{"clickhouse", "", false, ""},
 		{"speed", other.DataDir, false, "put the right folder back"},
 		{"speed", "", false, ""},
+		{"s3/buckets/recount/installation.json%", "", false, "restore that object"},
 	} {
 		name := fmt.Sprintf("%s from %q, replaced %t", c.part, c.from, c.replace)
 		cfg := mine
