@@ -1,6 +1,7 @@
 package batchview
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -113,6 +114,31 @@ func TestFactsSpareColumns(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNewColumnsMoveNoFacts adds a column before all others, to a table whose parts are known. The parts stay as they
+// are, so what is known of them must not be taken for what the new columns say.
+func TestNewColumnsMoveNoFacts(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	events := delayed()
+	delete(events[15].Fields, "delay")
+	state := s.state(s.write(events))
+	views := s.views()
+	scan := s.resolve(&query.Query{View: "flights", From: start, To: start.Add(3 * time.Hour),
+		Measures: []string{"late", "mean"}})
+	want := byKey(oracle.Part(scan, events, oracle.Batch))
+	compare(t, want, s.mustScan(views, state, scan))
+	s.exec("ALTER TABLE " + s.table + " ADD COLUMN zzz UInt64 DEFAULT _events FIRST")
+	s.exec(fmt.Sprintf("INSERT INTO %[1]s SELECT * REPLACE (9 AS _ver) FROM %[1]s", s.table))
+	part, err := views.Scan(t.Context(), state, scan, Options{})
+	if errors.Is(err, query.ErrCollected) {
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	compare(t, want, byKey(part))
 }
 
 // earlier returns the events of the first bucket, a day before.

@@ -6,8 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"recount/schemas/distinct"
 	"recount/schemas/query"
 	"recount/schemas/record"
+	"recount/serving/oracle"
 )
 
 // TestScanGetsMoreMemory groups by 200,000 values. With too little memory for ClickHouse the statement runs
@@ -53,5 +55,50 @@ FROM numbers(200000)`, s.table, start.UnixMicro()))
 	without := v.firstMemory(s.resolve(q), pins, 0)
 	if sets := v.firstMemory(s.resolve(q), pins, 8<<20) - without; sets < 64<<20 {
 		t.Errorf("the first attempt gets %d MiB for sets of 8 MiB", sets>>20)
+	}
+}
+
+// TestSmallTenantBesideALargeOne counts the ten ids of a tenant whose bucket holds many ids of another. The claim of
+// memory must not grow with the other's.
+func TestSmallTenantBesideALargeOne(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	var events []oracle.Event
+	for i := range 10 {
+		events = append(events, oracle.Event{Time: start.UnixMicro(), Fields: map[string]any{"tail": fmt.Sprint(i)}})
+	}
+	pinned := s.write(events)
+	hashes := make([]uint64, 400_000)
+	for i := range hashes {
+		hashes[i] = uint64(i)
+	}
+	b, err := s.conn.PrepareBatch(t.Context(), "INSERT INTO "+s.table+" (_bucket, _ver, tenant, time, _events, n, "+
+		"tails__state)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	err = b.Append(start, uint64(4), "large", start, uint64(len(hashes)), uint64(len(hashes)),
+		string(distinct.AppendState(nil, hashes)))
+	if err := errors.Join(err, b.Send()); err != nil {
+		t.Fatal(err)
+	}
+	pinned[0].Rows++
+	q := wholeRange()
+	q.GroupBy = nil
+	q.Measures = []string{"tails"}
+	scan := s.resolve(q)
+	scan.Memory = query.NewBudget(34<<20, time.Millisecond, false).Open("default")
+	defer scan.Memory.Close()
+	views := s.views()
+	state := s.state(pinned)
+	part, err := views.Scan(t.Context(), state, scan, Options{Sketches: []int32{0}})
+	if err != nil || part.Measures[0][0].Exact != 10 {
+		t.Fatalf("got %+v, %v, want 10 ids", part, err)
+	}
+	f := views.proof(nearSums.table(scan)).newest.Load().facts(state.Views["flights"].Buckets,
+		s.catalog.Bucket.Microseconds())
+	if n := f.statesRead(scan); n != 0 {
+		t.Errorf("the first claim counts sets of %d bytes, which another tenant has", n)
 	}
 }

@@ -62,6 +62,45 @@ func TestPinsOfManyVersions(t *testing.T) {
 	}
 }
 
+// TestRowsBetweenBuckets writes rows of pinned versions whose buckets begin between those of the publication, as only a
+// person does. No answer counts them.
+func TestRowsBetweenBuckets(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		pinned []uint64 // the versions of three buckets
+		bucket string   // rows of which bucket are written again
+		shifts int      // into how many buckets, a minute apart
+	}{
+		"one version":                    {[]uint64{4, 4, 4}, "1", 1},
+		"one version, in the last":       {[]uint64{4, 4, 4}, "2", 1},
+		"several versions":               {[]uint64{4, 6, 4}, "1", 1},
+		"several versions, in the last":  {[]uint64{4, 6, 4}, "2", 1},
+		"many rows, of one version":      {[]uint64{4, 4, 4}, "1", maxExceptions + 3},
+		"many rows, of several versions": {[]uint64{4, 6, 4}, "0", maxExceptions + 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStore(t)
+			events := delayed()
+			var pinned []record.BucketVersion
+			for i, ver := range c.pinned {
+				pinned = append(pinned, s.prepare("default", ver, events[10*i:10*i+10])...)
+			}
+			s.flush()
+			state := s.state(pinned)
+			scan := s.resolve(&query.Query{View: "flights", From: start, To: start.Add(3 * time.Hour),
+				Measures: []string{"n"}})
+			old := s.views()
+			want := s.mustScan(old, state, scan)
+			s.exec(fmt.Sprintf("INSERT INTO %[1]s SELECT * REPLACE (_bucket + toIntervalMinute(30 + shift) AS _bucket)"+
+				" EXCEPT shift FROM (SELECT *, arrayJoin(range(%[2]d)) AS shift FROM %[1]s WHERE _bucket = %[3]s)",
+				s.table, c.shifts, micros(fmt.Sprintf("%d + 3600000000 * %s", start.UnixMicro(), c.bucket))))
+			compare(t, want, s.mustScan(old, state, scan))
+			compare(t, want, s.mustScan(s.views(), state, scan))
+		})
+	}
+}
+
 // BenchmarkPins reads the pins of many buckets whose versions alternate.
 func BenchmarkPins(b *testing.B) {
 	s, state := pinsStore(b, 60_000, 1, 10)
