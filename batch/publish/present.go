@@ -86,8 +86,8 @@ func (p *Publisher) openObject(ctx context.Context, o record.Object) (exact.File
 func (p *Publisher) rebuild(ctx context.Context, o record.Object) error {
 	const remedy = "restore it from a copy of the bucket under the same key"
 	if p.cfg.Rebuild == nil {
-		return fmt.Errorf("%w: %s is missing, but a commit record names it; %s: %w", record.ErrObjectLost, o.Key, remedy,
-			record.ErrNotFound)
+		return fmt.Errorf("%w: %s is missing, but a commit record names it; %s: %w", record.ErrObjectLost, o.Key,
+			remedy, record.ErrNotFound)
 	}
 	p.cfg.Logger.Error("an object of the lake is missing; it is being rebuilt from the log", "object", o.Key)
 	err := p.cfg.Rebuild(ctx, o)
