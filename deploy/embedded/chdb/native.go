@@ -13,18 +13,23 @@ import (
 // recode turns Native blocks as the engine writes them, of revision 0, into blocks of the revision that the
 // client reads. The result shares nothing with in, which is memory of the engine. A type that the driver
 // does not know is an error, also where the driver panics on it.
-func recode(in []byte, revision uint64) (_ []byte, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("recode native block: %v", r)
-		}
-	}()
+func recode(in []byte, revision uint64) ([]byte, error) {
 	if revision == 0 {
 		return bytes.Clone(in), nil
 	}
 	if out, ok := recodePlain(in, revision); ok {
 		return out, nil
 	}
+	return recodeDecoded(in, revision)
+}
+
+// recodeDecoded is recode for all types that the driver knows. It decodes every value.
+func recodeDecoded(in []byte, revision uint64) (_ []byte, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("recode native block: %v", r)
+		}
+	}()
 	out := chproto.Buffer{Buf: make([]byte, 0, len(in)+len(in)/8+256)}
 	rd := chproto.NewReader(bytes.NewReader(in))
 	for {

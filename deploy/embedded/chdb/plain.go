@@ -92,14 +92,15 @@ func (r *plainReader) values(sqlType string, rows uint64) {
 		r.bytes(rows) // whether each is null
 		r.values(inner, rows)
 	case isDictionary:
-		r.dictionary(dictionary)
+		r.dictionary(dictionary, rows)
 	default:
 		r.failed = true
 	}
 }
 
-// dictionary walks over a column of dictionary keys: version, width of keys, values, keys.
-func (r *plainReader) dictionary(sqlType string) {
+// dictionary walks over a column of dictionary keys: version, width of keys, values, keys. There must be one for each
+// row.
+func (r *plainReader) dictionary(sqlType string, rows uint64) {
 	r.word()
 	width := uint64(1) << (r.word() & 3)
 	if inner, isNullable := argument(sqlType, "Nullable"); isNullable {
@@ -110,7 +111,7 @@ func (r *plainReader) dictionary(sqlType string) {
 		return
 	}
 	r.values(sqlType, r.word())
-	if rows := r.word(); rows <= uint64(len(r.rest)) {
+	if keys := r.word(); keys == rows && rows <= uint64(len(r.rest)) {
 		r.bytes(width * rows)
 		return
 	}

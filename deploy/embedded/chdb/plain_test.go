@@ -14,6 +14,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/column"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/proto"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 )
 
@@ -127,6 +128,79 @@ func readBlocks(t interface{ Fatal(...any) }, b []byte, revision uint64) (out []
 				row = append(row, c.Row(i, false))
 			}
 			out = append(out, row)
+		}
+	}
+}
+
+// fatal is a test to which a failure is an error.
+type fatal struct{}
+
+func (fatal) Fatal(args ...any) { panic(fmt.Sprint(args...)) }
+
+// tryBlocks is readBlocks for bytes that may be no blocks, on some of which the driver panics.
+func tryBlocks(b []byte, revision uint64) (out [][]any, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("read blocks: %v", r)
+		}
+	}()
+	return readBlocks(fatal{}, b, revision), nil
+}
+
+// FuzzPlainBlocks compares recodePlain with recodeDecoded. Where recodePlain takes any bytes as blocks, the driver must
+// read the same from both, or fail on both.
+func FuzzPlainBlocks(f *testing.F) {
+	f.Add([]byte{}, true)
+	f.Add([]byte("\x01\x01\x01c\x06String\x02ab"), false)
+	f.Add([]byte("\x01\x02\x01c\x0fNullable(UInt8)\x00\x01\x07\x00"), true)
+	f.Add(dictionaryOf(2), false)
+	f.Add(append([]byte("\x02\x02\x01n\x05UInt8\x01\x02"), dictionaryOf(3)[2:]...), true) // Three keys in two rows.
+	f.Fuzz(func(t *testing.T, in []byte, newest bool) {
+		revision := uint64(1)
+		if newest {
+			revision = proto.DBMS_TCP_PROTOCOL_VERSION
+		}
+		plain, ok := recodePlain(in, revision)
+		if !ok {
+			return
+		}
+		got, gotErr := tryBlocks(plain, revision)
+		decoded, err := recodeDecoded(in, revision)
+		var want [][]any
+		if err == nil {
+			want, err = tryBlocks(decoded, revision)
+		}
+		if (err == nil) != (gotErr == nil) {
+			t.Fatalf("copied: %v, %v\ndecoded: %v, %v", got, gotErr, want, err)
+		}
+		if diff := cmp.Diff(want, got, equalInts, cmpopts.EquateNaNs()); err == nil && diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
+
+// dictionaryOf returns a block of one column with as many rows, each with a value of its own.
+func dictionaryOf(values int) []byte {
+	block := proto.NewBlock()
+	err := block.AddColumn("c", "LowCardinality(String)")
+	for i := range values {
+		err = errors.Join(err, block.Append(fmt.Sprint(i)))
+	}
+	var in chproto.Buffer
+	if err := errors.Join(err, block.Encode(&in, 0)); err != nil {
+		panic(err)
+	}
+	return in.Buf
+}
+
+// TestPlainDictionaryFitsTheBlock recodes a dictionary whose keys are not as many as the rows of its block.
+func TestPlainDictionaryFitsTheBlock(t *testing.T) {
+	t.Parallel()
+	in := dictionaryOf(3)
+	for rows := range byte(6) {
+		in[1] = rows // after the number of columns
+		if _, ok := recodePlain(in, 1); ok != (rows == 3) {
+			t.Errorf("3 keys in a block of %d rows are recoded: %v", rows, ok)
 		}
 	}
 }
