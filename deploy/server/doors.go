@@ -110,16 +110,16 @@ func (s *Server) listen(context.Context) error {
 // checkDoors returns an error if the server could not listen on its addresses now.
 func (c *Config) checkDoors() error {
 	var errs []error
-	for key, addr := range map[string]string{"listen": c.Listen, "admin.listen": c.Admin.Listen} {
-		if addr == "" {
+	for _, door := range []struct{ key, addr string }{{"listen", c.Listen}, {"admin.listen", c.Admin.Listen}} {
+		if door.addr == "" {
 			continue
 		}
-		l, err := net.Listen("tcp", addr)
+		l, err := net.Listen("tcp", door.addr)
 		if err == nil {
 			err = l.Close()
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w; choose another address with --%s", key, err, key))
+			errs = append(errs, fmt.Errorf("%s: %w; choose another address with --%s", door.key, err, door.key))
 		}
 	}
 	return errors.Join(errs...)

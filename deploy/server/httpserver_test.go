@@ -296,3 +296,21 @@ func TestFront(t *testing.T) {
 		}
 	}
 }
+
+// TestTakenDoorsAreNamedInOrder asks for two addresses that another program has.
+func TestTakenDoorsAreNamedInOrder(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c := &Config{Listen: l.Addr().String(), Admin: AdminConfig{Listen: l.Addr().String()}}
+	for range 20 {
+		got := fmt.Sprint(c.checkDoors())
+		first := strings.Index(got, "--listen")
+		if first < 0 || strings.Index(got, "--admin.listen") < first {
+			t.Fatalf("got %s, want listen named before admin.listen", got)
+		}
+	}
+}
