@@ -226,6 +226,19 @@ func TestInstall(t *testing.T) {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
+	engine := filepath.Join(prefix, "lib", "recount", "libchdb.so")
+	if err := os.MkdirAll(filepath.Dir(engine), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(engine, []byte("older"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := install("--no-engine", folder); err != nil || !strings.Contains(out, engine+" is left") {
+		t.Errorf("an older engine is there: error %v, want the output to name %s: %s", err, engine, out)
+	}
+	if left, err := os.ReadFile(engine); err != nil || string(left) != "older" {
+		t.Errorf("the older engine holds %q, %v, want it left alone", left, err)
+	}
 	got := output(t, filepath.Join(prefix, "bin", "recount"), "config", "check", "--data-dir", t.TempDir(),
 		filepath.Join(prefix, "share", "doc", "recount", "recount.yaml"))
 	if !strings.Contains(got, "is valid") {

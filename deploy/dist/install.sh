@@ -72,7 +72,13 @@ replace() {
 	install -m "$3" "$work/$name/$1" "$2/.$1.new"
 	mv -f "$2/.$1.new" "$2/$1"
 }
-[ "$kind" = no-engine ] || replace libchdb.so "$prefix/lib/recount" 0644
+engine=$prefix/lib/recount/libchdb.so
+if [ "$kind" = engine ]; then
+	replace libchdb.so "$prefix/lib/recount" 0644
+elif [ -e "$engine" ]; then
+	echo "$engine is left from an earlier installation. Without clickhouse.url the program uses it, whatever version it"
+	echo "is: remove it, or install the archive with the engine."
+fi
 replace recount "$prefix/bin" 0755
 rm -rf "$prefix/share/doc/recount"
 mkdir -p "$prefix/share/doc/recount"
