@@ -6,9 +6,12 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -141,5 +144,29 @@ func TestReport(t *testing.T) {
 	}
 	if p := percentile([]float64{3, 1, 2}, 0.5); p != 2 {
 		t.Errorf("the median of 1, 2, 3 is %g", p)
+	}
+}
+
+// TestClientGivesUp lets a server refuse every request for load. A client says so after its patience.
+func TestClientGivesUp(t *testing.T) {
+	t.Parallel()
+	busy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "too busy", http.StatusTooManyRequests)
+	}))
+	defer busy.Close()
+	c, err := dial(busy.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	c.patience = 0
+	var refused atomic.Int64
+	err = c.deliver([]byte("{}"), &refused)
+	if err == nil || !strings.Contains(err.Error(), "the last time with 429: too busy") || refused.Load() != 1 {
+		t.Errorf("events: got %v after %d refusals, want an error with the answer after the first", err, refused.Load())
+	}
+	_, err = c.askPatiently("total", nil)
+	if err == nil || !strings.Contains(err.Error(), "total was refused for load") {
+		t.Errorf("a query: got %v, want an error that names it", err)
 	}
 }

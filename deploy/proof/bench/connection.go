@@ -21,6 +21,8 @@ type connection struct {
 	key    string // key is the API key. It may be empty.
 	buffer []byte
 	answer []byte // answer is the body of the last response.
+	// patience is how long a request is repeated that is refused for load, or whose answer lacks an event.
+	patience time.Duration
 }
 
 func dial(url string) (*connection, error) {
@@ -29,7 +31,7 @@ func dial(url string) (*connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &connection{conn: conn, reader: bufio.NewReaderSize(conn, 64<<10), host: host}, nil
+	return &connection{conn: conn, reader: bufio.NewReaderSize(conn, 64<<10), host: host, patience: time.Minute}, nil
 }
 
 func (c *connection) close() { _ = c.conn.Close() }
@@ -78,6 +80,7 @@ func (c *connection) query(body []byte) (status int, err error) {
 
 // deliver sends a body of events until it is accepted, and counts how often it was refused for load.
 func (c *connection) deliver(body []byte, refused *atomic.Int64) error {
+	began := time.Now()
 	for {
 		status, err := c.events(body)
 		if err != nil {
@@ -85,6 +88,10 @@ func (c *connection) deliver(body []byte, refused *atomic.Int64) error {
 		}
 		if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
 			refused.Add(1)
+			if time.Since(began) > c.patience {
+				return fmt.Errorf("events were refused for load for %s, the last time with %d: %.500s", c.patience,
+					status, c.answer)
+			}
 			time.Sleep(20 * time.Millisecond)
 			continue
 		}

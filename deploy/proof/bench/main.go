@@ -1,6 +1,7 @@
 // Command bench measures the whole path beside other engines, on the same events in the same run: from HTTP to the
-// fsynced acknowledgement, from the lake to published cells, and the answers. make bench runs it. Results are compared
-// before a time counts. With -growth it measures what one quantity after the other adds to time, memory and files.
+// fsynced acknowledgement, from the lake to published cells, and the answers. make bench runs it. The shapes and
+// queries compare results before a time counts. The parts alone, bytes and requests compare none. With -growth it
+// measures what one quantity after the other adds to time, memory and files.
 package main
 
 import (

@@ -181,6 +181,10 @@ func (r *run) visible(server *server, system string) error {
 				took = append(took, time.Since(began).Seconds())
 				break
 			}
+			if time.Since(began) > c.patience {
+				return fmt.Errorf("no answer counts event %d within %s of its acknowledgement, the last is %.500s", i,
+					c.patience, c.answer)
+			}
 		}
 	}
 	r.addLatencies("acknowledgement to answer, idle", system, took)

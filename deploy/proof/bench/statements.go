@@ -36,7 +36,7 @@ func statementsOf(name string, s *shape, folder string) statements {
 	return clickhouseStatements(s, folder, name == clickhouse)
 }
 
-// names lists the dimensions, quoted.
+// names repeats the format for each dimension, with its name in place of NAME.
 func (s *shape) names(format string) string {
 	var b strings.Builder
 	for _, d := range s.dimensions {
