@@ -96,7 +96,7 @@ func (c Config) Validate() error {
 }
 
 // exact returns the configuration of the batch engine. It leaves a quarter of the memory: an eighth to blocks
-// that wait to be written to ClickHouse, and an eighth to objects that whoever opens them holds in memory.
+// that wait to be written to ClickHouse, and an eighth to objects that are held in memory while they are read.
 func (c Config) exact() exact.Config {
 	return exact.Config{Workers: c.Workers, GiveWay: c.GiveWay, Memory: c.Memory / 4 * 3}
 }

@@ -54,7 +54,7 @@ func (s *Server) openObject(ctx context.Context, o record.Object) (exact.File, e
 	return f, nil
 }
 
-// openRanges opens an object of which only the columns and rows are read that somebody wants.
+// openRanges opens an object. Only the columns and rows that the caller asks for are read.
 func (s *Server) openRanges(ctx context.Context, o record.Object, r *lake.Object) (exact.File, error) {
 	f, err := object.Open(ctx, o, r)
 	if err != nil {
