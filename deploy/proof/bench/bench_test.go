@@ -170,3 +170,14 @@ func TestClientGivesUp(t *testing.T) {
 		t.Errorf("a query: got %v, want an error that names it", err)
 	}
 }
+
+// TestFailedStartLeavesNoFolder names a program that does not exist.
+func TestFailedStartLeavesNoFolder(t *testing.T) {
+	folder := t.TempDir()
+	t.Setenv("TMPDIR", folder)
+	err := mainCommand(t.Context(), []string{"-program", filepath.Join(folder, "nothing")}, io.Discard)
+	left, _ := os.ReadDir(folder)
+	if err == nil || len(left) > 0 {
+		t.Errorf("got error %v and left %v, want an error and no file", err, left)
+	}
+}
