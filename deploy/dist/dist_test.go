@@ -216,7 +216,9 @@ func TestInstall(t *testing.T) {
 	installer := filepath.Join(folder, "install.sh")
 	prefix := filepath.Join(t.TempDir(), "prefix")
 	install := func(args ...string) (string, error) {
-		cmd := exec.CommandContext(t.Context(), "sh", append([]string{installer, "--prefix", prefix}, args...)...)
+		const narrow = `umask 077; exec sh "$0" "$@"`
+		cmd := exec.CommandContext(t.Context(), "sh",
+			append([]string{"-c", narrow, installer, "--prefix", prefix}, args...)...)
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
@@ -224,6 +226,15 @@ func TestInstall(t *testing.T) {
 		out, err := install("--no-engine", folder)
 		if err != nil || !strings.HasPrefix(out, "recount ") {
 			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	for _, name := range []string{"bin", "bin/recount", "share/doc/recount", "share/doc/recount/recount.yaml"} {
+		info, err := os.Stat(filepath.Join(prefix, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode()&0o044 != 0o044 {
+			t.Errorf("%s has the mode %v, want that others can read it", name, info.Mode())
 		}
 	}
 	engine := filepath.Join(prefix, "lib", "recount", "libchdb.so")
