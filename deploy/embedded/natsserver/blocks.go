@@ -150,7 +150,8 @@ func recordsFollow(f *os.File, last *uint64) (bool, error) {
 		return false, err
 	}
 	window := make([]byte, windowBytes)
-	from, n := int64(0), 0 // The window has n bytes from there.
+	from := int64(0)
+	n := 0 // The window has n bytes from there.
 	for at := int64(0); at < info.Size(); {
 		if at+recordHead > from+int64(n) {
 			from = at
