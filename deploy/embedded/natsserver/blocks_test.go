@@ -214,7 +214,7 @@ func TestDamageAfterCrash(t *testing.T) {
 
 // TestValidIndexSparesTheScan stops a server and damages its block. The server will not read the block as a whole, and
 // names the message when a reader asks for it, so the scan leaves it.
-// TestDamageAfterStop flips bits that make the server cut a block although its index is valid. The messages behind the
+// TestDamageAfterStop flips bits that make the server cut a block although its index is valid. The messages after the
 // corrupt one must stay.
 func TestDamageAfterStop(t *testing.T) {
 	t.Parallel()
