@@ -5,8 +5,8 @@ import "errors"
 // The reasons for which a layer cannot answer a scan or a publication cannot be
 // pinned. Layers that do not import each other share them; wrap them with the detail.
 var (
-	// ErrPinExpired means that the speed layer no longer holds the messages from the cut on, so the
-	// reader starts again from the newest publication (S4, Q2).
+	// ErrPinExpired means that the speed layer no longer holds the messages of a partition from the cut on, so
+	// the reader starts again if there is a newer publication (S4, Q2).
 	ErrPinExpired = errors.New("the speed layer no longer reaches back to the cut")
 	// ErrViewNotReady means that the speed layer has no state for this definition of the view yet (S5).
 	ErrViewNotReady = errors.New("the view is not ready in the speed layer")

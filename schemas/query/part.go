@@ -88,12 +88,19 @@ func (a *Acc) Int64() (int64, bool) {
 	return v, a.Hi == v>>63
 }
 
+// Refusal says why a partition cannot answer from its cut on. Other partitions are not concerned.
+type Refusal struct {
+	Partition int
+	Err       error // wraps ErrPinExpired (S4), or says that the cut is no boundary (S2)
+}
+
 // LivePart is the speed layer's answer for the messages [cut, Through) of every
 // partition it can answer for.
 type LivePart struct {
 	Part     *Part
 	Through  []position.Offset // next offset not in the answer; the cut itself where stale
-	Stale    []int             // partitions that gave nothing: they lag the cut, or are down (Q2)
+	Stale    []int             // partitions that gave nothing: they lag the cut, are down, or refuse the cut (Q2)
+	Refused  []Refusal         // those of Stale that refuse the cut
 	Lagging  []int             // partitions that gave what they have, but lag the log too far (Q6)
 	Pending  uint64            // events in [cut, Through), before deduplication and filters
 	Appended int64             // newest writer's clock among the messages, microseconds; 0 when none

@@ -9,11 +9,11 @@
 // Speed is asked first. Its answer is small, it says which windows need sketches, and it fixes S
 // before the slow part begins. Speed may fail in two ways:
 //
-//   - The pin expired. The query starts again. After MaxRestarts restarts, and always for a
-//     publication that as_of names, another restart would not help. Then the second way applies.
-//   - Anything else: speed is down, lags, or does not have the view yet. The answer then takes
-//     nothing from speed, so S = H. It is older, but still an exact log prefix, and it lists all
-//     partitions as stale.
+//   - A partition refuses the cut. If the pin expired and there is a newer publication, the query starts
+//     again. Else, after MaxRestarts restarts, and always for a publication that as_of names, the answer takes
+//     nothing from this partition: there S = H, and the answer lists it as stale. The others give what they have.
+//   - Anything else: speed is down, or does not have the view yet. The answer then takes nothing from
+//     speed, so S = H. It is older, but still an exact log prefix, and it lists all partitions as stale.
 //
 // The batch layer may not fail. Without it the answer would be a smaller number (Q5), so the query
 // fails.

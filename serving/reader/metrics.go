@@ -25,7 +25,8 @@ func newMetrics(r prometheus.Registerer, memory *query.Budget) *metrics {
 			Help: "Restarts of queries from the newest publication (Q1), by reason.",
 		}, []string{"reason"}),
 		stale: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "recount_query_stale_total", Help: "Queries that were answered without the speed layer (Q2).",
+			Name: "recount_query_stale_total",
+			Help: "Queries that were answered without the speed layer, or a partition that refused the cut (Q2).",
 		}),
 	}
 	if r != nil {

@@ -31,8 +31,8 @@ type Publications interface {
 
 // RealtimeViews answers for the messages from a cut on. The answer for each partition is of one moment.
 type RealtimeViews interface {
-	// Scan returns query.ErrPinExpired if it no longer reaches back to the cut (S4), and
-	// query.ErrViewNotReady if it has no state for the view's definition (S5).
+	// Scan returns query.ErrViewNotReady if it has no state for the view's definition (S5). A partition that no
+	// longer reaches back to the cut (S4) refuses it, and the others answer.
 	Scan(ctx context.Context, scan *query.Scan, cut []position.Offset) (*query.LivePart, error)
 }
 
@@ -180,7 +180,7 @@ func (r *Reader) answer(ctx context.Context, q *query.Query, scan *query.Scan) (
 		switch {
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
-		case errors.Is(err, query.ErrPinExpired):
+		case errors.Is(err, errOutdated):
 			r.metrics.restarts.WithLabelValues("pin_expired").Inc()
 		case errors.As(err, &gone):
 			r.metrics.restarts.WithLabelValues("collected").Inc()
@@ -209,8 +209,8 @@ type goneError struct {
 
 func (e *goneError) Error() string { return fmt.Sprintf("publication %d: %v", e.n, e.err) }
 
-// attempt goes once from Q1 to Q4. In the last attempt, a speed layer that does not reach back to
-// the pin counts as down. This is its state after a sealed epoch, until the next publication.
+// attempt goes once from Q1 to Q4. In the last attempt, partitions that do not reach back to the pin are
+// left out of the live part. This is their state after a sealed epoch, until the next publication.
 func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan, last bool) (*merge.Answer, error) {
 	state, err := r.pin(ctx, q)
 	if err != nil {
@@ -296,7 +296,7 @@ func (r *Reader) pin(ctx context.Context, q *query.Query) (*record.State, error)
 	return state, nil
 }
 
-// live asks the speed layer for [H, S) (Q2). If it does not answer, S = H: the answer is older, but
+// live asks the speed layer for [H, S) (Q2). Where it does not answer, S = H: the answer is older, but
 // still exact.
 func (r *Reader) live(ctx context.Context, q *query.Query, scan *query.Scan, state *record.State,
 	last bool) (*query.LivePart, error) {
@@ -315,9 +315,12 @@ func (r *Reader) live(ctx context.Context, q *query.Query, scan *query.Scan, sta
 		stop()
 	}
 	switch {
+	case err == nil && !last && r.isOutdated(ctx, state, part):
+		return nil, errOutdated
 	case err == nil:
+		r.reportRefused(scan, part)
 		return part, checkLive(part, state.H)
-	case errors.Is(err, query.ErrPinExpired) && !last || ctx.Err() != nil || isMemory(err):
+	case ctx.Err() != nil || isMemory(err):
 		return nil, err
 	case q.Mode == query.Live:
 		return nil, fmt.Errorf("%w: %w", ErrLive, err)
@@ -325,6 +328,33 @@ func (r *Reader) live(ctx context.Context, q *query.Query, scan *query.Scan, sta
 	r.metrics.stale.Inc()
 	r.Logger.Warn("a query is answered without the speed layer", "view", scan.View.Name, "error", err)
 	return nothing, nil
+}
+
+// errOutdated means that a partition no longer reaches back to the pin, and that there is a newer publication.
+var errOutdated = errors.New("the pinned publication has expired")
+
+// isOutdated reports whether a partition has expired the pin and a newer publication would help. Without a newer one,
+// the partition has lost what it had read: another owner sealed its epoch, or an operator gave up messages.
+func (r *Reader) isOutdated(ctx context.Context, state *record.State, part *query.LivePart) bool {
+	expired := slices.ContainsFunc(part.Refused, func(f query.Refusal) bool {
+		return errors.Is(f.Err, query.ErrPinExpired)
+	})
+	if !expired {
+		return false
+	}
+	newest, err := r.Publications.Newest(ctx)
+	return err == nil && newest.N > state.N
+}
+
+// reportRefused logs and counts an answer without the live part of some partitions.
+func (r *Reader) reportRefused(scan *query.Scan, part *query.LivePart) {
+	for _, f := range part.Refused {
+		r.Logger.Warn("a query is answered without the real-time views of a partition", "view", scan.View.Name,
+			"partition", f.Partition, "error", f.Err)
+	}
+	if len(part.Refused) > 0 {
+		r.metrics.stale.Inc()
+	}
 }
 
 // isMemory reports whether a layer is well and the query found no memory.
@@ -341,6 +371,11 @@ func checkLive(l *query.LivePart, cut []position.Offset) error {
 	}
 	if len(l.Through) != len(cut) {
 		return fmt.Errorf("real-time view: %d partitions answered, the publication has %d", len(l.Through), len(cut))
+	}
+	for _, f := range l.Refused {
+		if !slices.Contains(l.Stale, f.Partition) {
+			return fmt.Errorf("real-time view: partition %d refuses the cut and is not stale: %w", f.Partition, f.Err)
+		}
 	}
 	for p, s := range l.Through {
 		if s.Seq < cut[p].Seq || slices.Contains(l.Stale, p) && s.Seq != cut[p].Seq {

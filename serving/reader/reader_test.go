@@ -78,6 +78,9 @@ func (w *world) check(q *query.Query, a *merge.Answer) error {
 	if err != nil {
 		return err
 	}
+	if got := a.Accuracy.StalePartitions; q.Mode != query.Exact && !slices.Equal(got, w.stale) {
+		return fmt.Errorf("stale partitions %v, but the speed layer gave nothing for %v", got, w.stale)
+	}
 	from := []uint64{1, 1}
 	if q.Mode == query.Live {
 		from = a.Accuracy.Cut
@@ -287,7 +290,7 @@ func (f liveFunc) Scan(_ context.Context, s *query.Scan, _ []position.Offset) (*
 // TestOldPublicationsAnswerAlone covers an as_of that is older than what the speed layer keeps.
 func TestOldPublicationsAnswerAlone(t *testing.T) {
 	t.Parallel()
-	f := &fixed{state: published(), err: query.ErrPinExpired}
+	f := &fixed{state: published(), live: expired()}
 	r, err := New(Config{Catalog: oracle.Catalog(), Publications: kept{f.state}, Batch: noRows{}, Live: f})
 	if err != nil {
 		t.Fatal(err)
@@ -306,12 +309,71 @@ type kept struct{ state *record.State }
 func (k kept) Newest(context.Context) (*record.State, error)          { return k.state, nil }
 func (k kept) StateAt(context.Context, uint64) (*record.State, error) { return k.state, nil }
 
+// expired is the live part of a partition that does not reach back to the cut of published.
+func expired() *query.LivePart {
+	return &query.LivePart{Through: published().H, Stale: []int{0},
+		Refused: []query.Refusal{{Partition: 0, Err: query.ErrPinExpired}}}
+}
+
+// TestRestartsAreBounded: a query whose pin expired starts again if there is a newer publication, and not for ever.
 func TestRestartsAreBounded(t *testing.T) {
 	t.Parallel()
-	f := &fixed{state: published(), err: query.ErrPinExpired}
-	a, err := ask(t, f, f, query.Merged)
-	if err != nil || f.asked != 1+MaxRestarts || a.Accuracy.Complete || a.Accuracy.Through[0] != 5 {
-		t.Errorf("got %+v, %v after %d attempts, want the publication alone", a, err, f.asked)
+	for name, c := range map[string]struct {
+		newer bool
+		asked int
+	}{"no newer publication": {false, 1}, "a newer publication in each try": {true, 1 + MaxRestarts}} {
+		f := &fixed{state: published(), live: expired()}
+		live := liveFunc(func(*query.Scan) *query.LivePart {
+			if f.asked++; c.newer {
+				next := *f.state
+				next.N++
+				f.state = &next
+			}
+			return f.live
+		})
+		a, err := ask(t, f, live, query.Merged)
+		if err != nil || f.asked != c.asked || a.Accuracy.Complete || a.Accuracy.Through[0] != 5 {
+			t.Errorf("%s: got %+v, %v after %d attempts, want the publication alone after %d", name, a, err, f.asked,
+				c.asked)
+		}
+	}
+}
+
+// TestOnePartitionRefuses: a partition that cannot answer from the cut on is left out, and the others answer (Q2). This
+// is the state after a seal or a hole in one partition, until the next publication.
+func TestOnePartitionRefuses(t *testing.T) {
+	t.Parallel()
+	state := published()
+	state.H = []position.Offset{{Seq: 5}, {Seq: 8}}
+	event := oracle.Event{Time: start.UnixMicro(), Fields: map[string]any{"origin": "ORD"}}
+	for name, reason := range map[string]error{"the pin expired": query.ErrPinExpired,
+		"the cut is no boundary": errors.New("offset is not a segment boundary")} {
+		f := &fixed{state: state}
+		live := liveFunc(func(s *query.Scan) *query.LivePart {
+			f.asked++
+			return &query.LivePart{Part: oracle.Part(s, []oracle.Event{event, event}, oracle.Speed), Pending: 2,
+				Through: []position.Offset{{Seq: 5}, {Seq: 10}}, Stale: []int{0},
+				Refused: []query.Refusal{{Partition: 0, Err: reason}}}
+		})
+		r, err := New(Config{Catalog: oracle.Catalog(), Publications: f, Batch: noRows{}, Live: live,
+			Known: func() []uint64 { return []uint64{7, 10} }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, mode := range []query.Mode{query.Merged, query.Live} {
+			f.asked = 0
+			a, err := r.Answer(t.Context(), &query.Query{View: "flights", Measures: []string{"n"}, From: start,
+				To: start.Add(time.Hour), Mode: mode}, "default")
+			if err != nil {
+				t.Fatalf("%s, mode %s: %v", name, mode, err)
+			}
+			got := a.Accuracy
+			if a.Rows() != 1 || a.Measures[0].Value.Ints[0] != 2 || !slices.Equal(got.StalePartitions, []int{0}) ||
+				!slices.Equal(got.Through, []uint64{5, 10}) || got.Complete || got.Exact || f.asked != 1 {
+				t.Errorf("%s, mode %s: got %+v with %d rows after %d attempts, want partition 1 alone", name, mode, got,
+					a.Rows(), f.asked)
+			}
+		}
 	}
 }
 
@@ -359,6 +421,8 @@ func TestSpeedBelowTheCutIsRefused(t *testing.T) {
 	for name, live := range map[string]*query.LivePart{
 		"below the cut": {Through: []position.Offset{{Seq: 4}}}, "too few partitions": {},
 		"stale beyond the cut": {Through: []position.Offset{{Seq: 6}}, Stale: []int{0}},
+		"refused and not stale": {Through: []position.Offset{{Seq: 5}},
+			Refused: []query.Refusal{{Partition: 0, Err: query.ErrPinExpired}}},
 	} {
 		f := &fixed{state: published(), live: live}
 		if _, err := ask(t, f, f, query.Merged); err == nil {

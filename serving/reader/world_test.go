@@ -32,6 +32,8 @@ type world struct {
 	// base is the first message that the speed layer has, and next is the first that it has not read.
 	base [2]uint64
 	next [2]uint64
+	// stale are the partitions that gave nothing in the last scan.
+	stale []int
 
 	// noGuard turns off Q3: collected rows are missing without an error.
 	noGuard bool
@@ -170,6 +172,7 @@ func (b batchLayer) Scan(_ context.Context, s *record.State, scan *query.Scan,
 
 func (l speedLayer) Scan(_ context.Context, scan *query.Scan, cut []position.Offset) (*query.LivePart, error) {
 	l.step()
+	l.stale = []int{0, 1}
 	switch l.rng.IntN(15) {
 	case 0:
 		return nil, errors.New("connection refused")
@@ -181,9 +184,9 @@ func (l speedLayer) Scan(_ context.Context, scan *query.Scan, cut []position.Off
 	to := sequences(cut)
 	for p := range cut {
 		if l.base[p] > cut[p].Seq && !l.noBase {
-			return nil, fmt.Errorf("partition %d: %w", p, query.ErrPinExpired)
-		}
-		if l.next[p] < cut[p].Seq {
+			out.Refused = append(out.Refused, query.Refusal{Partition: p, Err: query.ErrPinExpired})
+			out.Stale = append(out.Stale, p)
+		} else if l.next[p] < cut[p].Seq {
 			out.Stale = append(out.Stale, p)
 		} else {
 			from[p] = max(from[p], l.base[p])
@@ -196,5 +199,6 @@ func (l speedLayer) Scan(_ context.Context, scan *query.Scan, cut []position.Off
 		out.Pending += to[p] - from[p]
 	}
 	out.Part = oracle.Part(scan, l.events(from, to), oracle.Speed)
+	l.stale = out.Stale
 	return out, nil
 }

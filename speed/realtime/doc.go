@@ -11,12 +11,12 @@
 // # The rules it keeps (schemas/PROTOCOL.md)
 //
 //	S1  There is one immutable segment for each range of the cut rule, and one open segment.
-//	S2  A cut that is not a segment boundary is ErrNotBoundary, never an approximation.
+//	S2  A partition refuses a cut that is not a segment boundary, and never approximates.
 //	S3  Retain evicts only segments that end at or before the H it is given.
-//	S4  Every scan compares its cut with the base. A cut below the base is query.ErrPinExpired.
+//	S4  Every scan compares its cut with the base. A partition refuses a cut below its base.
 //	S5  A snapshot is complete at a segment boundary, or it is not used at all.
 //	D2  An id is marked as seen by the same step that counts its event.
-//	Q2  A partition that has stopped or has not reached the cut gives nothing and is listed as stale.
+//	Q2  A partition that has stopped, has not reached the cut or refuses it gives nothing and is listed as stale.
 //
 // A message that does not decode, or a sequence that is not the next one, stops its partition with an
 // alarm. Nothing is skipped: the partition continues when the oldest kept publication covers the

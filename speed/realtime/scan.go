@@ -12,21 +12,29 @@ import (
 )
 
 // Scan answers for the messages [cut, S) of every partition. A partition that has not reached its cut,
-// counts in an older epoch or has stopped gives nothing and is listed as stale (Q2). One that lags the log
-// by more than Config.MaxLag gives what it has and is listed as lagging. Errors wrap query.ErrPinExpired
-// (S4), ErrNotBoundary (S2), query.ErrViewNotReady (S5), or are ctx's.
+// counts in an older epoch or has stopped gives nothing and is listed as stale (Q2). So does one that cannot
+// answer from its cut on. It also says why: query.ErrPinExpired (S4) or ErrNotBoundary (S2). One that lags the
+// log by more than Config.MaxLag gives what it has and is listed as lagging. Errors wrap query.ErrViewNotReady
+// (S5) or are ctx's.
 func (v *Views) Scan(ctx context.Context, s *query.Scan, cut []position.Offset) (*query.LivePart, error) {
 	return v.scan(ctx, s, cut, nil)
 }
 
 // ScanBetween answers for the messages [from, to) of every partition, to compare the answer with batch's
 // answer for the same messages (A2). Both offsets must be boundaries. A partition that has not reached
-// its end is stale. The errors are those of Scan.
+// its end is stale. The errors are those of Scan, and those with which a partition refuses its range.
 func (v *Views) ScanBetween(ctx context.Context, s *query.Scan, from, to []position.Offset) (*query.LivePart, error) {
 	if to == nil {
 		return nil, errors.New("scan real-time views: the end is missing")
 	}
-	return v.scan(ctx, s, from, to)
+	live, err := v.scan(ctx, s, from, to)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range live.Refused {
+		err = errors.Join(err, fmt.Errorf("scan real-time view %s: partition %d: %w", s.View.Name, r.Partition, r.Err))
+	}
+	return live, err
 }
 
 // scan answers for [cut, through), or for [cut, S) if through is nil.
@@ -66,11 +74,7 @@ type scanRange struct {
 // scan adds the partition's part of a scan to live and sc. It holds the lock only while it reads the
 // open segment, and reads the closed segments after that.
 func (p *partition) scan(ctx context.Context, sc *scanner, r scanRange, live *query.LivePart) error {
-	closed, err := p.scanTail(sc, r, live)
-	if err != nil {
-		return err
-	}
-	for _, s := range closed {
+	for _, s := range p.scanTail(sc, r, live) {
 		if err := errors.Join(ctx.Err(), sc.hold(ctx)); err != nil {
 			return err
 		}
@@ -80,25 +84,25 @@ func (p *partition) scan(ctx context.Context, sc *scanner, r scanRange, live *qu
 }
 
 // scanTail records the partition's state in live, adds the open segment to sc if it is in the range, and
-// returns the closed segments of the range.
-func (p *partition) scanTail(sc *scanner, r scanRange, live *query.LivePart) ([]*segment, error) {
+// returns the closed segments of the range. A partition that gives nothing leaves sc as it is.
+func (p *partition) scanTail(sc *scanner, r scanRange, live *query.LivePart) []*segment {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	if p.isStale(r) {
 		if failpoint.Off(failpoint.Q2) {
 			live.Through = append(live.Through, position.Offset{Epoch: r.from.Epoch, Seq: p.next})
-			return nil, nil
+			return nil
 		}
 		live.Stale = append(live.Stale, p.id)
 		live.Through = append(live.Through, r.from)
-		return nil, nil
-	}
-	if r.from.Seq < p.base && !failpoint.Off(failpoint.S4) {
-		return nil, fmt.Errorf("%w: cut %d, base %d", query.ErrPinExpired, r.from.Seq, p.base)
+		return nil
 	}
 	segments, through, err := p.segmentsIn(r)
 	if err != nil {
-		return nil, err
+		live.Stale = append(live.Stale, p.id)
+		live.Through = append(live.Through, r.from)
+		live.Refused = append(live.Refused, query.Refusal{Partition: p.id, Err: err})
+		return nil
 	}
 	for _, s := range segments {
 		live.Pending += s.events
@@ -112,7 +116,7 @@ func (p *partition) scanTail(sc *scanner, r scanRange, live *query.LivePart) ([]
 		sc.addSegment(p.open)
 		segments = segments[:n-1]
 	}
-	return segments, nil
+	return segments
 }
 
 // isStale reports whether the partition must give nothing. If the cut is of a later epoch, the messages
@@ -122,9 +126,12 @@ func (p *partition) isStale(r scanRange) bool {
 	return lags || p.state.failed != nil || p.state.ended || r.from.Epoch > p.epochs[len(p.epochs)-1].Epoch
 }
 
-// segmentsIn returns the segments of the range and its end. Both ends must be boundaries (S2). next
-// counts as a boundary, because no message at or after it is counted. mu must be held.
+// segmentsIn returns the segments of the range and its end. Both ends must be boundaries (S2), and none may be
+// below the base (S4). next counts as a boundary, because no message at or after it is counted. mu must be held.
 func (p *partition) segmentsIn(r scanRange) ([]*segment, uint64, error) {
+	if r.from.Seq < p.base && !failpoint.Off(failpoint.S4) {
+		return nil, 0, fmt.Errorf("%w: cut %d, base %d", query.ErrPinExpired, r.from.Seq, p.base)
+	}
 	all := append(p.closed[:len(p.closed):len(p.closed)], p.open)
 	from, err := p.segmentIndex(all, r.from.Seq)
 	if err != nil || r.to == nil {

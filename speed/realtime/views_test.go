@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -111,6 +112,22 @@ func wantCount(t testing.TB, v *Views, cut, want uint64) {
 	}
 }
 
+// wantRefused scans from a cut that partition 0 must refuse: it then gives nothing and is stale (Q2). A scan up to
+// the end fails.
+func wantRefused(t testing.TB, v *Views, cut uint64, want error) {
+	t.Helper()
+	from := position.Offset{Seq: cut}
+	got, live, err := count(t, v, from)
+	if err != nil || got != 0 || !slices.Equal(live.Stale, []int{0}) || live.Through[0] != from ||
+		live.Pending != 0 || len(live.Refused) != 1 || !errors.Is(live.Refused[0].Err, want) {
+		t.Errorf("cut %d: got %d events, %+v, %v, want a stale partition and %v", cut, got, live, err, want)
+	}
+	end := []position.Offset{v.Status()[0].Through}
+	if _, err := v.ScanBetween(t.Context(), countScan(t), []position.Offset{from}, end); !errors.Is(err, want) {
+		t.Errorf("scan of [%d, %d): got %v, want %v", cut, end[0].Seq, err, want)
+	}
+}
+
 // statusWhenIdle waits until every goroutine of the bubble waits, and returns the status of partition 0.
 func statusWhenIdle(v *Views) PartitionStatus {
 	synctest.Wait()
@@ -134,9 +151,7 @@ func TestCuts(t *testing.T) {
 		wantCount(t, v, cut, want)
 	}
 	for _, cut := range []uint64{2, 4, 10} {
-		if _, _, err := count(t, v, position.Offset{Seq: cut}); !errors.Is(err, ErrNotBoundary) {
-			t.Errorf("cut %d: got %v, want ErrNotBoundary (S2)", cut, err)
-		}
+		wantRefused(t, v, cut, ErrNotBoundary) // S2
 	}
 	for _, cut := range []position.Offset{{Seq: 12}, {Seq: 3, Epoch: 2}} {
 		got, live, err := count(t, v, cut)
@@ -151,9 +166,7 @@ func TestCuts(t *testing.T) {
 	if err := v.Retain([]position.Offset{{Seq: 5}}); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := count(t, v, position.Offset{Seq: 3}); !errors.Is(err, query.ErrPinExpired) {
-		t.Errorf("cut 3 after retain: got %v, want query.ErrPinExpired (S4)", err)
-	}
+	wantRefused(t, v, 3, query.ErrPinExpired) // S4
 	wantCount(t, v, 5, 12)
 	if s := v.Status()[0]; s.Base != 5 || s.Segments != 2 || s.Groups != 12 {
 		t.Errorf("status after retain: %+v", s)

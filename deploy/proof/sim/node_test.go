@@ -58,6 +58,7 @@ type node struct {
 	// promised holds, for each partition, the end of what this node's processes have acknowledged or
 	// answered. The next process must not answer less without saying so (Q6).
 	promised     [partitions]uint64
+	stale        []int           // stale lists the partitions that the last scan of real-time views called stale.
 	finalAnswers map[string]bool // finalAnswers says, by view and mode, whether an answer covers all events.
 }
 

@@ -35,17 +35,29 @@ func (l liveScans) Scan(ctx context.Context, scan *query.Scan, cut []position.Of
 		return nil, err
 	}
 	part, err := l.n.views.Scan(ctx, scan, cut)
-	if errors.Is(err, query.ErrPinExpired) {
-		l.n.w.observe("a reader's publication has expired")
-		expired := false
-		for p, h := range l.n.publisher.OldestKept().H {
-			expired = expired || cut[p].Seq < max(h.Seq, l.n.lowest[p], l.n.w.logs[p].givenUp)
-		}
-		if !expired {
-			l.n.w.failf("%s: the real-time views do not reach back to the oldest kept publication: %v", l.p.name, err)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range part.Refused {
+		if errors.Is(r.Err, query.ErrPinExpired) {
+			l.checkExpired(r, cut[r.Partition])
 		}
 	}
-	return part, err
+	if n := len(part.Refused); 0 < n && n < len(cut) {
+		l.n.w.observe("a reader's publication has expired in one partition only")
+	}
+	l.n.stale = slices.Concat(part.Stale, part.Lagging)
+	return part, nil
+}
+
+// checkExpired fails if a partition refuses a cut to which it must reach back.
+func (l liveScans) checkExpired(r query.Refusal, cut position.Offset) {
+	l.n.w.observe("a reader's publication has expired")
+	p := r.Partition
+	if cut.Seq >= max(l.n.publisher.OldestKept().H[p].Seq, l.n.lowest[p], l.n.w.logs[p].givenUp) {
+		l.n.w.failf("%s: the real-time views of partition %d do not reach back to the oldest kept publication: %v",
+			l.p.name, p, r.Err)
+	}
 }
 
 // expectedErrors are the errors with which a query may fail.
@@ -134,6 +146,7 @@ func (n *node) askPinned(p *proc, view string, pinned uint64) {
 func (n *node) compareAnswer(p *proc, q *query.Query, tenant string) error {
 	losses := n.w.losses + n.w.holes
 	promised := n.promised // A message that is acknowledged during the query need not be in the answer.
+	n.stale = []int{0, 1}  // unless the real-time views answer
 	a, err := n.answers.Answer(p.ctx, q, tenant)
 	if p.ctx.Err() != nil || losses != n.w.losses+n.w.holes {
 		return nil
@@ -155,6 +168,9 @@ func (n *node) compareAnswer(p *proc, q *query.Query, tenant string) error {
 	if err := n.checkPromises(q, a, promised); err != nil {
 		n.w.failf("%s: query of %s, tenant %s, mode %s, %+v: %v", p.name, q.View, tenant, q.Mode, a.Accuracy, err)
 	}
+	if err := n.checkStale(q, a); err != nil {
+		n.w.failf("%s: query of %s, tenant %s, mode %s, %+v: %v", p.name, q.View, tenant, q.Mode, a.Accuracy, err)
+	}
 	n.w.observe("answer: " + string(q.Mode))
 	if !a.Accuracy.Complete {
 		n.w.observe("answer: without a partition's live part")
@@ -165,6 +181,15 @@ func (n *node) compareAnswer(p *proc, q *query.Query, tenant string) error {
 	}
 	n.finalAnswers[q.View+string(q.Mode)] = n.w.bad == 0 && n.w.coversAll(a.Accuracy.Through) &&
 		(q.Mode == query.Exact || a.Accuracy.Complete)
+	return nil
+}
+
+// checkStale fails if an answer calls other partitions stale than the real-time views did (Q2).
+func (n *node) checkStale(q *query.Query, a *merge.Answer) error {
+	slices.Sort(n.stale)
+	if got := a.Accuracy.StalePartitions; q.Mode != query.Exact && !slices.Equal(got, n.stale) {
+		return fmt.Errorf("the partitions %v are stale in the answer, and %v in the real-time views", got, n.stale)
+	}
 	return nil
 }
 

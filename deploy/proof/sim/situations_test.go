@@ -29,6 +29,7 @@ var required = []string{
 	"a copy in the same bucket", "a copy in another bucket", "copies beyond the dedup window",
 	"a late event of a published bucket",
 	"a snapshot is resumed", "slow reader", "a reader's publication has expired",
+	"a reader's publication has expired in one partition only",
 	"a full log refuses", "a log that was full accepts again", "the cut rule is changed",
 	"jobs refuse a store that lacks records",
 	"answer: from a pinned publication",

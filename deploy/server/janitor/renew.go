@@ -2,6 +2,7 @@ package janitor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"recount/schemas/position"
@@ -27,10 +28,12 @@ type Renewal struct {
 }
 
 // Renew begins a partition again if any offset of seen has a later epoch than the views know. seen are
-// heads of chains and cuts of publications. Renew returns the partitions that it renewed.
+// heads of chains and cuts of publications. Renew returns the partitions that it renewed. An error of one partition
+// does not keep it from renewing the others.
 func (r Renewal) Renew(ctx context.Context, oldestKept []position.Offset, seen ...[]position.Offset) (renewed []int,
 	err error) {
 	var chains []*record.Chain
+	var errs []error
 	for p, st := range r.Views.Status() {
 		later := false
 		for _, s := range seen {
@@ -50,10 +53,11 @@ func (r Renewal) Renew(ctx context.Context, oldestKept []position.Offset, seen .
 			err = r.Views.Renew(p, start)
 		}
 		if err != nil {
-			return renewed, fmt.Errorf("partition %d: %w", p, err)
+			errs = append(errs, fmt.Errorf("partition %d: %w", p, err))
+			continue
 		}
 		r.Marks.setEpoch(p, chains[p].Head.Epoch)
 		renewed = append(renewed, p)
 	}
-	return renewed, nil
+	return renewed, errors.Join(errs...)
 }
