@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"recount/schemas/eventbatch"
 	"recount/schemas/failpoint"
 	"recount/schemas/position"
 	"recount/schemas/record"
@@ -151,7 +150,7 @@ func (p *partition) follow(ctx context.Context, end uint64) error {
 			return err
 		}
 		failpoint.Point("landing.consume.after")
-		h, batches, err := eventbatch.Decode(m.Frame)
+		h, batches, err := m.Decode()
 		if err != nil {
 			return fmt.Errorf("message %d of type %q: %w", m.Seq, h.Type, err)
 		}

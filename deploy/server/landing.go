@@ -27,6 +27,6 @@ func (s *Server) openLanding(context.Context) (err error) {
 			defer encoders.Put(e)
 			return e.Encode(t)
 		}}
-	s.lander, err = landing.New(lc, s.chains, source{s.engines.log}, s.engines.records, s.engines.lake)
+	s.lander, err = landing.New(lc, s.chains, s.roleSource(), s.engines.records, s.engines.lake)
 	return err
 }

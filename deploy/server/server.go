@@ -19,6 +19,7 @@ import (
 	"recount/batch/deadletters"
 	"recount/batch/landing"
 	"recount/batch/publish"
+	"recount/deploy/server/feed"
 	"recount/deploy/server/janitor"
 	"recount/deploy/server/keys"
 	"recount/deploy/server/quota"
@@ -62,6 +63,7 @@ type Server struct {
 	engines      *engines
 	catalog      *catalog.Catalog
 	marks        *janitor.Marks
+	feed         *feed.Feed          // of the log, for landing and the real-time views
 	tally        *tally              // nil without the ingest role
 	chains       []*record.Chain     // as read at start; currentChains extends them where there is no lander
 	reading      sync.Mutex          // held while chains are extended

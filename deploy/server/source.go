@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"recount/deploy/server/feed"
 	"recount/jobs/conservation"
 	"recount/schemas/eventbatch"
 	"recount/schemas/failpoint"
@@ -23,6 +24,26 @@ func (s source) Read(ctx context.Context, p int, from uint64) (eventbatch.Reader
 		return nil, err
 	}
 	return logReader{r, s.log, p}, nil
+}
+
+// roleSource is the log as landing and the real-time views read it: they share what they read.
+type roleSource struct {
+	source
+	feed *feed.Feed
+}
+
+// roleSource returns the one source of all roles of the process.
+func (s *Server) roleSource() roleSource {
+	log := source{s.engines.log}
+	if s.feed == nil {
+		s.feed = feed.New(log.Read, s.cfg.Log.Partitions)
+	}
+	return roleSource{log, s.feed}
+}
+
+// Read opens a reader at a message of a partition.
+func (s roleSource) Read(ctx context.Context, p int, from uint64) (eventbatch.Reader, error) {
+	return s.feed.Read(ctx, p, from)
 }
 
 // Heartbeat appends a message without events, which ends an idle segment (C1).

@@ -26,7 +26,7 @@ func (s *Server) openSpeed(ctx context.Context) error {
 		}
 	}
 	var err error
-	s.views, err = realtime.Open(rc, s.catalog, starts, source{s.engines.log})
+	s.views, err = realtime.Open(rc, s.catalog, starts, s.roleSource())
 	return err
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -56,6 +57,39 @@ func TestRoundTrip(t *testing.T) {
 	}
 	if len(recs) != 2 || recs[1].ID.Value(0) != "c" || recs[0].Field("delay").(*array.Int64).Value(1) != 1 {
 		t.Errorf("records: got %v", recs)
+	}
+}
+
+// TestShare decodes copies of a message at once, and releases what one of them got.
+func TestShare(t *testing.T) {
+	t.Parallel()
+	frame, err := Append(nil, flight.Name, 42, record("a", "b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := Message{Seq: 7, Frame: frame}.Share()
+	var group sync.WaitGroup
+	all := make([][]Columns, 4)
+	for i := range all {
+		group.Go(func() {
+			_, all[i], _ = m.Decode()
+		})
+	}
+	group.Wait()
+	for i, recs := range all {
+		if len(recs) != 1 || recs[0].Rec != all[0][0].Rec || recs[0].ID.Value(1) != "b" {
+			t.Fatalf("copy %d: got %v", i, recs)
+		}
+		if i > 0 {
+			recs[0].Rec.Release()
+		}
+	}
+	if got := all[0][0].Field("delay").(*array.Int64).Value(1); got != 1 {
+		t.Errorf("after the others were released: got %d", got)
+	}
+	frame[len(frame)-1] ^= 1
+	if _, _, err := (Message{Frame: frame}).Share().Decode(); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("a flipped bit: got %v, want ErrCorrupt", err)
 	}
 }
 

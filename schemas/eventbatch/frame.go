@@ -74,6 +74,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"sync"
 
 	"recount/schemas/position"
 )
@@ -123,8 +124,43 @@ type Header struct {
 
 // Message is a frame at its place in a partition's log.
 type Message struct {
-	Seq   uint64
-	Frame []byte
+	Seq    uint64
+	Frame  []byte
+	shared *shared // nil unless several readers get the message
+}
+
+// shared is what the first Decode of a message returned.
+type shared struct {
+	decode sync.Once
+	header Header
+	recs   []Columns
+	err    error
+}
+
+// Share returns the message in a form that is decoded once, however many copies of it are decoded.
+func (m Message) Share() Message {
+	m.shared = &shared{}
+	return m
+}
+
+// Decode decodes the frame as the function Decode does. The caller releases the records.
+func (m Message) Decode() (Header, []Columns, error) {
+	s := m.shared
+	if s == nil {
+		return Decode(m.Frame)
+	}
+	s.decode.Do(func() {
+		s.header, s.recs, s.err = Decode(m.Frame)
+		for _, c := range s.recs {
+			for _, column := range c.Rec.Columns() {
+				column.NullN() // Arrow may count nulls when it is first asked, which readers must not do at once.
+			}
+		}
+	})
+	for _, c := range s.recs {
+		c.Rec.Retain()
+	}
+	return s.header, s.recs, s.err
 }
 
 // Cut returns what the cut rule sees of the message.

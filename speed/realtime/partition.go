@@ -100,7 +100,7 @@ func (p *partition) consume(m eventbatch.Message) error {
 	if m.Seq != p.next {
 		return position.GapError{Partition: p.id, Want: p.next, Got: m.Seq}
 	}
-	header, batches, err := eventbatch.Decode(m.Frame)
+	header, batches, err := m.Decode()
 	defer release(batches)
 	if err != nil {
 		return fmt.Errorf("message %d of type %q: %w", m.Seq, header.Type, err)
