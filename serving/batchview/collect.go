@@ -26,6 +26,7 @@ type collector struct {
 	// group is 1 in the row of a group, else 0.
 	group    uint8
 	window   int32
+	code     uint32
 	events   uint64
 	dims     []dimCell
 	measures []measureCell
@@ -41,7 +42,8 @@ type collector struct {
 
 	// overflow counts the overflowed events of the current row.
 	overflow query.Overflow
-	// countsOverflow and readsStates are those of the statement.
+	// codes, countsOverflow and readsStates are those of the statement.
+	codes          *codes
 	countsOverflow bool
 	readsStates    bool
 	// union makes the registers of states. It is nil until there is one.
@@ -65,14 +67,20 @@ type measureCell struct {
 	sketch string
 }
 
-func newCollector(scan *query.Scan, limit int) *collector {
-	c := &collector{scan: scan, maxGroups: limit, dims: make([]dimCell, len(scan.GroupBy)),
+func newCollector(scan *query.Scan, limit int, codes *codes) *collector {
+	c := &collector{scan: scan, maxGroups: limit, codes: codes, dims: make([]dimCell, len(scan.GroupBy)),
 		measures: make([]measureCell, len(scan.Measures))}
 	c.part = &query.Part{Dims: make([]query.Column, len(scan.GroupBy)),
 		Measures: make([][]query.Acc, len(scan.Measures))}
 	c.dest = []any{&c.group, &c.window}
+	if codes != nil {
+		c.dest = append(c.dest, &c.code)
+	}
 	for d, dim := range scan.GroupBy {
 		c.part.Dims[d].Type = dim.Type
+		if codes != nil {
+			continue
+		}
 		if dim.Type == catalog.String {
 			c.dest = append(c.dest, &c.dims[d].text, &c.dims[d].null)
 		} else {
@@ -113,6 +121,9 @@ func (c *collector) add(ctx context.Context) error {
 	c.part.Overflow.Add(c.overflow)
 	if c.group == 0 {
 		return nil
+	}
+	if c.codes != nil && !c.codes.read(c.code, c.dims) {
+		return errNewValue
 	}
 	if !c.countsOverflow {
 		c.addOverflow()

@@ -37,6 +37,18 @@
 // reads the events. If no dimension has the overflow value, it does not count overflowed events. These facts are as
 // of the listing, so they hold for the rows that the statement reads, or it runs again.
 //
+// # Keys
+//
+// ClickHouse groups by one number in half the time that it takes for several keys with a string among them, because it
+// copies those into one string for each row. So a statement sends the values of the dimensions, and groups by one
+// number that is made of the window and of the places of a row's values. ClickHouse looks values up once for each entry
+// of a dictionary. The values are those that earlier answers over the table had, so the first scan has none. They prove
+// nothing: all other values have one place of their own, and a scan that finds it runs again without codes. A dimension
+// with more than a thousand values, or 16 KiB of them, has no codes.
+//
+// Where each window is a bucket or a cell, rows are grouped by that column, and windows are numbered for each group and
+// not for each row.
+//
 // # Pins
 //
 // If the table has no other rows between the first and the last pinned bucket, which the proof knows, the

@@ -40,6 +40,9 @@ func (e *LimitError) Error() string { return e.Reason }
 var errMemory = &LimitError{"the query needs too much memory; use fewer dimensions, fewer distinct measures or a " +
 	"shorter range"}
 
+// errNewValue says that a row has a value of a dimension that its statement has no code for.
+var errNewValue = errors.New("a dimension has a value without a code")
+
 // The exception codes of ClickHouse that classify handles.
 const (
 	codeUnknownTable = 60

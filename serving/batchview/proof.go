@@ -35,11 +35,13 @@ type proof struct {
 	// newest is the parts that were last seen together, all of them read. It is nil before the first proof.
 	newest  atomic.Pointer[listing]
 	running singleflight.Group
-	mu      sync.Mutex // mu guards known.
+	mu      sync.Mutex // mu guards all that follows.
 	// known is what each part holds, by bucket and version ascending.
 	known map[string][]content
 	// sums is the SQL that read what is known. It depends on the table's columns.
 	sums string
+	// seen has the values of each dimension that answers had. It proves nothing.
+	seen map[string]*seen
 }
 
 // listing is the parts of a table at one moment, and what they hold together.
@@ -85,7 +87,7 @@ func (v *Views) proof(table string) *proof {
 	defer v.mu.Unlock()
 	p := v.proofs[table]
 	if p == nil {
-		p = &proof{table: table, known: map[string][]content{}}
+		p = &proof{table: table, known: map[string][]content{}, seen: map[string]*seen{}}
 		v.proofs[table] = p
 	}
 	return p

@@ -10,7 +10,7 @@ import (
 )
 
 // statement is the SQL of a scan with its parameters. Its columns are, in order: whether the row is
-// a group, the window, two for each dimension (value, is null), the events, those of each measure, the
+// a group, the window, those of the dimensions (keys.dims), the events, those of each measure, the
 // name of a part of the table, and the two of query.Overflow.
 type statement struct {
 	sql  string
@@ -20,16 +20,19 @@ type statement struct {
 	// readsStates says that the values of sketches are the states of distinct measures, of stateBytes at most.
 	readsStates bool
 	stateBytes  int64
+	// codes is nil unless one code stands for all dimensions.
+	codes *codes
 }
 
 // build returns the statement of a scan. The pins must have at least one row.
-func build(scan *query.Scan, p *pins, sketches []int32, f facts, sums sumColumns) *statement {
-	st := &statement{countsOverflow: overflowHidesEvents(scan, f)}
+func build(scan *query.Scan, p *pins, sketches []int32, f facts, sums sumColumns, codes *codes) *statement {
+	st := &statement{countsOverflow: overflowHidesEvents(scan, f), codes: codes}
 	table := sums.table(scan)
 	from := " FROM " + sqlschema.Quote(table)
 	inScan := st.inScan(scan, p.width, f)
 	conditions := st.conditions(scan)
 	pinned := p.condition(f)
+	k := st.keysOf(scan, p.width, codes)
 	where := from + " WHERE " + all(append([]string{pinned, inScan}, conditions...))
 	var branches []string
 	with := []span(nil)
@@ -43,7 +46,7 @@ func build(scan *query.Scan, p *pins, sketches []int32, f facts, sums sumColumns
 	whole := len(with) == 1 && with[0] == span{scan.Windows.From, scan.Windows.To}
 	if !whole {
 		branches = append(branches,
-			groupColumns(scan, noSketches, sums, f)+where+inSpans(with, "AND NOT")+groupBy(scan))
+			groupColumns(scan, k, noSketches, sums, f)+where+inSpans(with, "AND NOT")+k.groupBy)
 	}
 	if len(with) > 0 {
 		hull := span{with[0].from, with[len(with)-1].to}
@@ -51,14 +54,14 @@ func build(scan *query.Scan, p *pins, sketches []int32, f facts, sums sumColumns
 		if !whole {
 			inHull = " AND " + rangeCondition("_bucket", hull.from-hull.from%p.width, hull.to) + inSpans(with, "AND")
 		}
-		branches = append(branches, groupColumns(scan, st.sketches(), sums, f)+where+inHull+groupBy(scan))
+		branches = append(branches, groupColumns(scan, k, st.sketches(), sums, f)+where+inHull+k.groupBy)
 	}
 	if st.countsOverflow {
 		counts := overflowColumns(scan, inScan, conditions)
-		branches = append(branches, noGroup(scan, noPart, counts)+from+" WHERE "+pinned)
+		branches = append(branches, noGroup(scan, k, noPart, counts)+from+" WHERE "+pinned)
 	}
 	part, parts := partColumns(table)
-	branches = append(branches, noGroup(scan, part, noOverflow)+parts)
+	branches = append(branches, noGroup(scan, k, part, noOverflow)+parts)
 	st.sql = strings.Join(branches, "\nUNION ALL\n")
 	return st
 }
@@ -105,18 +108,8 @@ func hasDistinct(scan *query.Scan) bool {
 	return slices.ContainsFunc(scan.Measures, func(m query.Measure) bool { return m.Kind == catalog.Distinct })
 }
 
-func groupColumns(scan *query.Scan, sketches sketchColumns, sums sumColumns, f facts) string {
-	columns := []string{"toUInt8(1)", windowIndex(scan.Windows) + " AS _w"}
-	for _, d := range scan.GroupBy {
-		name := sqlschema.Quote(d.Name)
-		switch d.Type {
-		case catalog.String:
-			columns = append(columns, "ifNull("+name+", '')")
-		default:
-			columns = append(columns, "ifNull(toInt64("+name+"), 0)")
-		}
-		columns = append(columns, "isNull("+name+")")
-	}
+func groupColumns(scan *query.Scan, k keys, sketches sketchColumns, sums sumColumns, f facts) string {
+	columns := append([]string{"toUInt8(1)", k.window}, k.dims...)
 	columns = append(columns, "sum(_events)")
 	for _, m := range scan.Measures {
 		columns = append(columns, measureColumns(m, sketches, sums, f)...)
@@ -226,27 +219,21 @@ func floatColumns(m query.Measure, sums sumColumns) []string {
 	return append(columns, far)
 }
 
-func groupBy(scan *query.Scan) string {
-	out := " GROUP BY _w"
-	if runs := scan.Windows.Runs(); len(runs) == 1 && runs[0].Width == scan.View.Cell.Microseconds() {
-		// Each window is one cell, so its number is computed for each group, and not for each row.
-		out = " GROUP BY " + sqlschema.ColTime
-	}
-	for _, d := range scan.GroupBy {
-		out += ", " + sqlschema.Quote(d.Name)
-	}
-	return out
-}
-
 // noPart and noOverflow take the places of columns that a branch does not have.
 const noPart = "''"
 
 var noOverflow = []string{"toUInt64(0)", "toUInt64(0)"}
 
 // noGroup returns the columns of a branch without groups: zeros of the groups' types, then its own.
-func noGroup(scan *query.Scan, part string, overflow []string) string {
+func noGroup(scan *query.Scan, k keys, part string, overflow []string) string {
 	columns := []string{"toUInt8(0)", "toInt32(0)"}
+	if k.codes != nil {
+		columns = append(columns, "toUInt32(0)")
+	}
 	for _, d := range scan.GroupBy {
+		if k.codes != nil {
+			break
+		}
 		zero := "toInt64(0)"
 		if d.Type == catalog.String {
 			zero = "''"

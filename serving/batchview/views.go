@@ -102,7 +102,7 @@ func (v *Views) Scan(ctx context.Context, state *record.State, scan *query.Scan,
 	}
 	pins := pinsOf(view, scan.Windows.From, scan.Windows.To, v.cfg.Bucket)
 	if pins.rows == 0 {
-		return newCollector(scan, v.cfg.MaxGroups).part, nil
+		return newCollector(scan, v.cfg.MaxGroups, nil).part, nil
 	}
 	c, err := v.proven(ctx, state, scan, pins, opts, sums)
 	if err == nil && c.hasFar && sums == nearSums {
@@ -125,8 +125,9 @@ func (v *Views) proven(ctx context.Context, state *record.State, scan *query.Sca
 			room := scan.Memory.Room(v.cfg.MaxMemory) / (4 * copiesOfResult)
 			f.returnStates = f.known && f.states <= min(v.maxStates, room)
 			memory = max(memory, v.firstMemory(scan, pins, f.statesRead(scan)))
-			st := build(scan, pins, opts.Sketches, f, sums)
-			c, err := v.run(ctx, scan, st, &memory)
+			c, err := v.read(ctx, scan, p, &memory, func(codes *codes) *statement {
+				return build(scan, pins, opts.Sketches, f, sums, codes)
+			})
 			if err != nil {
 				return c, err
 			}
@@ -142,6 +143,22 @@ func (v *Views) proven(ctx context.Context, state *record.State, scan *query.Sca
 	return &collector{}, fmt.Errorf("scan batch view %s: %w", scan.View.Name, ErrChanging)
 }
 
+// read runs a statement with codes for the dimensions, if the proof has some. If a row has a value without a code, it
+// runs once more without codes. The collector is never nil.
+func (v *Views) read(ctx context.Context, scan *query.Scan, p *proof, memory *int64,
+	build func(*codes) *statement) (*collector, error) {
+	if codes := p.codes(scan); codes != nil {
+		if c, err := v.run(ctx, scan, build(codes), memory); !errors.Is(err, errNewValue) {
+			return c, err
+		}
+	}
+	c, err := v.run(ctx, scan, build(nil), memory)
+	if err == nil {
+		p.learn(scan, c.part)
+	}
+	return c, err
+}
+
 // check returns an error if the rows that were read are not those that the publication pins (Q3).
 func check(proven *listing, pins *pins, view string, n uint64) error {
 	want, got, differs := proven.difference(pins.versions)
@@ -155,7 +172,7 @@ func check(proven *listing, pins *pins, view string, n uint64) error {
 // statement again with more. The collector is never nil. After an error its part is nil.
 func (v *Views) run(ctx context.Context, scan *query.Scan, st *statement, memory *int64) (*collector, error) {
 	for {
-		c := newCollector(scan, v.cfg.MaxGroups)
+		c := newCollector(scan, v.cfg.MaxGroups, st.codes)
 		c.countsOverflow = st.countsOverflow
 		c.readsStates = st.readsStates
 		err := v.collect(ctx, st, c, *memory)

@@ -9,15 +9,18 @@ import (
 // cellMicros is the expression of a cell's start in microseconds since 1970.
 const cellMicros = "toUnixTimestamp64Micro(time)"
 
-// windowIndex returns the expression of a window's index for a cell in [From, To). It equals
+// toMicros returns the expression of a column's time in microseconds since 1970.
+func toMicros(column string) string { return "toUnixTimestamp64Micro(" + column + ")" }
+
+// windowIndex returns the expression of a window's index for a time in [From, To), in microseconds. It equals
 // window.Windows.Index: within a run of windows of one width, a division gives the index.
-func windowIndex(w window.Windows) string {
+func windowIndex(w window.Windows, micros string) string {
 	if w.Len() == 1 {
 		return "toInt32(0)"
 	}
 	runs := w.Runs()
 	if len(runs) == 1 {
-		return fmt.Sprintf("toInt32(intDiv(%s - %d, %d))", cellMicros, runs[0].Start, runs[0].Width)
+		return fmt.Sprintf("toInt32(intDiv(%s - %d, %d))", micros, runs[0].Start, runs[0].Width)
 	}
 	var starts, first, widths []int64
 	for _, r := range runs {
@@ -26,11 +29,11 @@ func windowIndex(w window.Windows) string {
 		widths = append(widths, r.Width)
 	}
 	runStarts := array(starts)
-	run := "roundDown(" + cellMicros + ", " + runStarts + ")"
+	run := "roundDown(" + micros + ", " + runStarts + ")"
 	pick := func(values []int64) string {
 		return "transform(" + run + ", " + runStarts + ", " + array(values) + ", toInt64(1))"
 	}
-	return "toInt32(" + pick(first) + " + intDiv(" + cellMicros + " - " + run + ", " + pick(widths) + "))"
+	return "toInt32(" + pick(first) + " + intDiv(" + micros + " - " + run + ", " + pick(widths) + "))"
 }
 
 // span is a half-open range of event time.
