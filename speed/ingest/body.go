@@ -47,9 +47,16 @@ func kindOf(h http.Header) (contentKind, *problem.Problem) {
 		return 0, unsupportedType("send the header once")
 	}
 	sent := h.Get("Content-Type")
-	media, params, err := mime.ParseMediaType(sent)
-	charset := params["charset"]
+	media := sent
+	charset := ""
 	kind, known := contentKinds[media]
+	var err error
+	if !known { // Most senders write it just so.
+		var params map[string]string
+		media, params, err = mime.ParseMediaType(sent)
+		charset = params["charset"]
+		kind, known = contentKinds[media]
+	}
 	binary := len(h["Ce-Id"])+len(h["Ce-Type"])+len(h["Ce-Specversion"]) > 0 &&
 		!strings.HasPrefix(media, "application/cloudevents")
 	switch {

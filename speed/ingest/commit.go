@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -104,6 +105,9 @@ func (c *committer) beginCommit(appends *errgroup.Group, chunks []*chunk) {
 
 // groupByType splits a group by event type. The chunks of a type keep their order.
 func groupByType(group []*chunk) [][]*chunk {
+	if !slices.ContainsFunc(group, func(c *chunk) bool { return c.eventType != group[0].eventType }) {
+		return [][]*chunk{group}
+	}
 	var out [][]*chunk
 	places := map[*eventType]int{} // in out
 	for _, c := range group {

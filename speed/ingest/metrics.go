@@ -13,6 +13,7 @@ type metrics struct {
 	accepted   prometheus.Counter
 	rejected   *prometheus.CounterVec
 	requests   *prometheus.CounterVec
+	answered   prometheus.Counter // requests with the code ok
 	bytes      prometheus.Counter
 	seconds    prometheus.Histogram
 	group      prometheus.Histogram
@@ -49,6 +50,7 @@ func newMetrics(reg prometheus.Registerer, queues []*queue, g *gate, memory *bud
 		overflowed: newCounterVec("values_overflowed_total", "Values of dimensions that are counted as ~overflow, "+
 			"because a tenant sent too many different ones in a day.", "type", "field"),
 	}
+	m.answered = m.requests.WithLabelValues("ok")
 	dropped := newCounterVec("dead_letters_not_kept_total", "Rejected events and requests that were only counted, "+
 		"by the reason why they were not kept: rate, memory, queue or log.", "reason")
 	for i, reason := range dropNames {
@@ -101,11 +103,11 @@ func newGauge(name, help string, labels prometheus.Labels, value func() int) pro
 
 // countRequest counts a request that is about to be answered.
 func (m *metrics) countRequest(a *answer, bytes int, duration time.Duration) {
-	code := "ok"
 	if a.problem != nil {
-		code = string(a.problem.Code)
+		m.requests.WithLabelValues(string(a.problem.Code)).Inc()
+	} else {
+		m.answered.Inc()
 	}
-	m.requests.WithLabelValues(code).Inc()
 	m.accepted.Add(float64(a.accepted))
 	m.bytes.Add(float64(bytes))
 	m.seconds.Observe(duration.Seconds())
@@ -118,7 +120,9 @@ func (m *metrics) countRequest(a *answer, bytes int, duration time.Duration) {
 func (m *metrics) countDeadLetters(l *deadLetters) {
 	m.kept.Add(float64(l.kept))
 	for i, n := range l.dropped {
-		m.dropped[i].Add(float64(n))
+		if n > 0 {
+			m.dropped[i].Add(float64(n))
+		}
 	}
 }
 

@@ -55,11 +55,14 @@ type queue struct {
 	byTenant     map[string]int // reserved bytes; a tenant without any is absent
 	wait         time.Duration
 	closed       bool
+	groupEvents  int
+	groupBytes   int
 	wake         chan struct{} // holds a token when there may be something to do
 }
 
-func newQueue(limit int, wait time.Duration, fair bool) *queue {
-	return &queue{limit: limit, wait: wait, fair: fair, byTenant: map[string]int{}, wake: make(chan struct{}, 1)}
+func newQueue(cfg *Config) *queue {
+	return &queue{limit: cfg.QueueBytes, wait: cfg.Wait, fair: cfg.Fair, byTenant: map[string]int{},
+		groupEvents: cfg.GroupEvents, groupBytes: cfg.GroupBytes, wake: make(chan struct{}, 1)}
 }
 
 func (q *queue) signal() {
@@ -132,15 +135,19 @@ func (q *queue) release(chunks ...*chunk) {
 	q.signal()
 }
 
-// push adds a chunk for which room is reserved.
+// push adds a chunk for which room is reserved. It wakes the committer for the first chunk, which begins to linger, and
+// when there is enough for a message. Small requests that come in between would only interrupt it.
 func (q *queue) push(c *chunk) {
 	q.mu.Lock()
 	c.queuedAt = time.Now()
 	q.chunks = append(q.chunks, c)
 	q.queuedEvents += c.n
 	q.queuedBytes += c.bytes
+	wakes := len(q.chunks) == 1 || q.queuedEvents >= q.groupEvents || q.queuedBytes >= q.groupBytes
 	q.mu.Unlock()
-	q.signal()
+	if wakes {
+		q.signal()
+	}
 }
 
 // takeGroup removes the oldest chunks, up to a number of events and bytes. If there are any

@@ -76,7 +76,7 @@ func New(cfg Config, declared *catalog.Catalog, partitions int, log Log, opts Op
 	s.gate = newGate(cfg.Wait)
 	queues := make([]*queue, partitions)
 	for i := range queues {
-		queues[i] = newQueue(cfg.QueueBytes, cfg.Wait, cfg.Fair)
+		queues[i] = newQueue(&s.cfg)
 		s.committers = append(s.committers,
 			&committer{Server: s, partition: i, queue: queues[i], slots: make(chan struct{}, cfg.InFlight)})
 	}
