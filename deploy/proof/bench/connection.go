@@ -2,11 +2,14 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -38,34 +41,67 @@ func (c *connection) close() { _ = c.conn.Close() }
 
 // post sends one request and reads its whole response.
 func (c *connection) post(path, kind string, body []byte) (status int, err error) {
-	c.buffer = fmt.Appendf(c.buffer[:0], "POST %s HTTP/1.1\r\nHost: %s\r\n"+
-		"Content-Type: %s\r\nContent-Length: %d\r\n", path, c.host, kind, len(body))
+	b := append(append(c.buffer[:0], "POST "...), path...)
+	b = append(append(b, " HTTP/1.1\r\nHost: "...), c.host...)
+	b = append(append(b, "\r\nContent-Type: "...), kind...)
+	b = strconv.AppendInt(append(b, "\r\nContent-Length: "...), int64(len(body)), 10)
 	if c.key != "" {
-		c.buffer = fmt.Appendf(c.buffer, "Authorization: Bearer %s\r\n", c.key)
+		b = append(append(b, "\r\nAuthorization: Bearer "...), c.key...)
 	}
-	c.buffer = append(c.buffer, "\r\n"...)
-	c.buffer = append(c.buffer, body...)
+	c.buffer = append(append(b, "\r\n\r\n"...), body...)
 	if _, err := c.conn.Write(c.buffer); err != nil {
 		return 0, err
 	}
+	return c.receive()
+}
+
+// receive reads a response. It does less than package http: what the client uses of the processors, the server lacks.
+func (c *connection) receive() (status int, err error) {
+	head, err := c.peekHead()
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := bytes.Cut(head, []byte("\r\nContent-Length: "))
+	digits, _, _ := bytes.Cut(rest, []byte("\r\n"))
+	length, err := strconv.Atoi(string(digits))
+	if err != nil || !bytes.HasPrefix(head, []byte("HTTP/1.1 ")) {
+		return c.receiveAny()
+	}
+	if status, err = strconv.Atoi(string(head[9:12])); err != nil {
+		return 0, fmt.Errorf("read the status of an answer: %w", err)
+	}
+	if _, err := c.reader.Discard(len(head)); err != nil {
+		return 0, err
+	}
+	c.answer = slices.Grow(c.answer[:0], length)[:length]
+	_, err = io.ReadFull(c.reader, c.answer)
+	return status, err
+}
+
+// peekHead waits for the whole head of a response, and returns it without reading it.
+func (c *connection) peekHead() ([]byte, error) {
+	for n := 1; ; n = c.reader.Buffered() + 1 {
+		if _, err := c.reader.Peek(n); err != nil {
+			return nil, err
+		}
+		got, _ := c.reader.Peek(c.reader.Buffered())
+		if i := bytes.Index(got, []byte("\r\n\r\n")); i >= 0 {
+			return got[:i+4], nil
+		}
+	}
+}
+
+// receiveAny reads a response of any form.
+func (c *connection) receiveAny() (status int, err error) {
 	resp, err := http.ReadResponse(c.reader, nil)
 	if err != nil {
 		return 0, err
 	}
-	c.answer = c.answer[:0]
-	for {
-		if len(c.answer) == cap(c.answer) {
-			c.answer = append(c.answer, 0)[:len(c.answer)]
-		}
-		n, err := resp.Body.Read(c.answer[len(c.answer):cap(c.answer)])
-		c.answer = c.answer[:len(c.answer)+n]
-		if err == io.EOF {
-			return resp.StatusCode, nil
-		}
-		if err != nil {
-			return 0, err
-		}
-	}
+	defer resp.Body.Close()
+	body := bytes.NewBuffer(c.answer[:0])
+	_, err = body.ReadFrom(resp.Body)
+	c.answer = body.Bytes()
+	return resp.StatusCode, err
 }
 
 // events sends a body of events.
