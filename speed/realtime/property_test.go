@@ -151,8 +151,8 @@ func (w *world) check() {
 		})
 		if live.Through[p].Seq != want || slices.Contains(live.Stale, p) != stale || refused != expired {
 			w.Fatalf("partition %d, cut %d, base %d: got through %d, stale partitions %v, refused %v; want through "+
-				"%d, stale %v, refused %v", p, cut[p].Seq, w.floor[p].Seq, live.Through[p].Seq, live.Stale, live.Refused,
-				want, stale, expired)
+				"%d, stale %v, refused %v", p, cut[p].Seq, w.floor[p].Seq, live.Through[p].Seq, live.Stale,
+				live.Refused, want, stale, expired)
 		}
 	}
 	want, over, pending := oracle{w.log, w.catalog.Bucket}.answer(s, cut, live.Through)

@@ -26,6 +26,7 @@ type liveScans struct {
 }
 
 func (l liveScans) Scan(ctx context.Context, scan *query.Scan, cut []position.Offset) (*query.LivePart, error) {
+	l.n.stale = []int{0, 1} // unless the real-time views answer
 	if l.n.w.bad > 0 && l.rng.IntN(6) == 0 {
 		l.n.w.observe("slow reader")
 		l.p.sleep(8 + l.rng.IntN(30)) // Meanwhile the reader's publication may expire.
@@ -146,7 +147,6 @@ func (n *node) askPinned(p *proc, view string, pinned uint64) {
 func (n *node) compareAnswer(p *proc, q *query.Query, tenant string) error {
 	losses := n.w.losses + n.w.holes
 	promised := n.promised // A message that is acknowledged during the query need not be in the answer.
-	n.stale = []int{0, 1}  // unless the real-time views answer
 	a, err := n.answers.Answer(p.ctx, q, tenant)
 	if p.ctx.Err() != nil || losses != n.w.losses+n.w.holes {
 		return nil
