@@ -16,7 +16,16 @@ import (
 func (s *Server) checks() []api.Check {
 	return []api.Check{{Name: "log", Check: s.checkLog}, {Name: "audit", Check: s.checkTally},
 		{Name: "landing", Check: s.checkLanding}, {Name: "real-time views", Check: s.checkViews},
-		{Name: "publication", Check: s.checkPublication}}
+		{Name: "publication", Check: s.checkPublication}, {Name: "clickhouse", Check: s.checkClickHouse}}
+}
+
+// checkClickHouse says that an external ClickHouse does not answer. Only the role serving cannot do without it: the
+// others go on, and a recompute waits.
+func (s *Server) checkClickHouse(ctx context.Context) error {
+	if s.engines.probe == nil || !s.roles.Has(Serving) {
+		return nil
+	}
+	return s.engines.probe.check(ctx)
 }
 
 // checkLog names what stops the log. The role serving alone needs no log: it answers from the batch views.

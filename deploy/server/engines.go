@@ -25,6 +25,7 @@ type engines struct {
 	lake    *lake.Store
 	records *lake.CommitLog
 	sql     driver.Conn
+	probe   *probe // nil with an embedded ClickHouse, which answers as long as the process does
 	closers []func() error
 	nats    *natsserver.Server // nil with an external log
 
@@ -138,6 +139,12 @@ func (e *engines) openSQL(ctx context.Context, cfg Config, logger *slog.Logger, 
 	}
 	e.onClose(conn.Close)
 	e.sql = conn
+	if cfg.ClickHouse.URL != Embedded {
+		if e.probe, err = openProbe(opts, placeName(cfg.ClickHouse.URL, "", "")); err != nil {
+			return err
+		}
+		e.onClose(e.probe.conn.Close)
+	}
 	if err := conn.Ping(ctx); err != nil {
 		return err
 	}

@@ -234,6 +234,9 @@ func (s *Server) runners() []func(context.Context) error {
 	if s.keys != nil {
 		runs = append(runs, s.keys.Run)
 	}
+	if s.engines.probe != nil && s.roles.Has(Serving) {
+		runs = append(runs, s.engines.probe.run)
+	}
 	if s.ingest != nil {
 		runs = append(runs, s.ingest.Run)
 	}
