@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"recount/schemas/eventbatch"
 	"recount/schemas/position"
@@ -19,20 +20,45 @@ type Hole struct {
 // ErrRefused is wrapped by the error of a hole that must not be made.
 var ErrRefused = errors.New("the range cannot be given up")
 
+// GivenUpError says that an earlier hole holds the whole range, so nothing is left to do.
+type GivenUpError struct{ Hole *record.Commit }
+
+func (e *GivenUpError) Error() string {
+	return fmt.Sprintf("messages [%d, %d) were given up at %s: %s", e.Hole.Start, e.Hole.End,
+		e.Hole.Created.UTC().Format(time.RFC3339), e.Hole.Reason)
+}
+
+// checkGivenUp returns *GivenUpError if a hole of the chain holds the whole range, and ErrRefused if one holds a part.
+func checkGivenUp(chain *record.Chain, hole Hole) error {
+	for _, h := range chain.Holes {
+		earlier := &GivenUpError{h}
+		switch {
+		case h.Start <= hole.From && hole.To <= h.End:
+			return earlier
+		case hole.From < h.End && chain.Head.Seq < hole.To:
+			return fmt.Errorf("%w: %w; name only the messages from %d on", ErrRefused, earlier, chain.Head.Seq)
+		}
+	}
+	return nil
+}
+
 // GiveUp lands the messages before a hole, and creates the hole's record, which leads every lander past
 // it. The record also opens the next epoch, so real-time views that had counted messages of the hole
 // begin again. After an error GiveUp may be called again.
 //
-// It refuses a range that has landed, of which readable finds a message, or before which a message cannot
+// It returns *GivenUpError if the range was given up before. It refuses a range that has landed, of which readable finds a message, or before which a message cannot
 // be read. The messages before the hole land as one more segment than the cut rule gives (C1). No view
 // asks for its end, because all views begin again.
 func GiveUp(ctx context.Context, cfg Config, chain *record.Chain, hole Hole, source Source, records record.CommitLog,
 	objects Objects, readable func(ctx context.Context, seq uint64) (bool, error)) error {
-	switch {
-	case hole.From >= hole.To || hole.Reason == "":
+	if hole.From >= hole.To || hole.Reason == "" {
 		return fmt.Errorf("%w: [%d, %d) needs a message and a reason", ErrRefused, hole.From, hole.To)
-	case hole.From < chain.Head.Seq:
-		return fmt.Errorf("%w: everything below message %d has landed", ErrRefused, chain.Head.Seq)
+	}
+	if err := checkGivenUp(chain, hole); err != nil {
+		return err
+	}
+	if hole.From < chain.Head.Seq {
+		return fmt.Errorf("%w: everything below message %d has landed or was given up", ErrRefused, chain.Head.Seq)
 	}
 	for seq := hole.From; seq < hole.To; seq++ {
 		found, err := readable(ctx, seq)

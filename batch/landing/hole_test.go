@@ -66,9 +66,20 @@ func TestGiveUp(t *testing.T) {
 			t.Errorf("got the head %v, %d events, holes %+v, want the head %v and 9 events", after.Head, after.Events,
 				after.Holes, want)
 		}
-		if err := giveUp(t, w, after, Hole{4, 5, "again"}); !errors.Is(err, ErrRefused) ||
-			!strings.Contains(err.Error(), "everything below message 5 has landed") {
+		earlier := (*GivenUpError)(nil)
+		if err := giveUp(t, w, after, Hole{4, 5, "again"}); !errors.As(err, &earlier) || errors.Is(err, ErrRefused) ||
+			!strings.Contains(err.Error(), "messages [4, 5) were given up at ") ||
+			!strings.HasSuffix(err.Error(), ": a bad sector") {
 			t.Errorf("the same range again: got %v", err)
+		}
+		for hole, want := range map[Hole]string{
+			{4, 6, "x"}: "name only the messages from 5 on",
+			{3, 5, "x"}: "everything below message 5 has landed or was given up",
+			{3, 4, "x"}: "everything below message 5 has landed or was given up",
+		} {
+			if err := giveUp(t, w, after, hole); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v after [4, 5): got %v, want %q", hole, err, want)
+			}
 		}
 		w.logs[0].gap = 5
 		w.logs[0].frames[5][40] ^= 1

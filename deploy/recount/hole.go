@@ -23,7 +23,8 @@ func (*holeCmd) Help() string {
 	return "A partition stops where its log cannot give a message, because the events of the message were " +
 		"acknowledged. Restore the log first, if there is a copy. Otherwise this command records that the messages " +
 		"are lost, and the partition continues after them. /readyz, the log lines and recount verify name them.\n\n" +
-		"The command refuses messages that can be read or have landed. With embedded engines, stop the server first. " +
+		"The command refuses messages that can be read or have landed. If they were given up before, it says so and " +
+		"succeeds. With embedded engines, stop the server first. " +
 		"Events in the messages count again if clients send them again."
 }
 
@@ -38,6 +39,10 @@ func (c *holeCmd) Run(ctx context.Context, s *settingsFlags, std streams) error 
 	}
 	err = server.GiveUp(ctx, cfg, server.HoleOptions{Partition: c.Partition, Logger: cfg.Logger.New(std.err),
 		Hole: landing.Hole{From: c.From, To: c.To, Reason: c.Reason}})
+	if earlier := (*landing.GivenUpError)(nil); errors.As(err, &earlier) && !errors.Is(err, landing.ErrRefused) {
+		fmt.Fprintf(std.out, "nothing to do in partition %d: %v\n", c.Partition, earlier)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("give up messages [%d, %d) of partition %d: %w", c.From, c.To, c.Partition, err)
 	}
