@@ -97,8 +97,9 @@ func TestCorruptInTheStore(t *testing.T) {
 	s.left.Store(1 << 40)
 	s.seen.Store(0)
 	_, err := records.Get(t.Context(), key)
-	if !errors.Is(err, record.ErrCorrupt) || errors.Is(err, record.ErrInvalid) || !strings.Contains(err.Error(), key) {
-		t.Errorf("got %v, want ErrCorrupt and the key", err)
+	if !errors.Is(err, record.ErrCorrupt) || errors.Is(err, record.ErrInvalid) || !strings.Contains(err.Error(), key) ||
+		!strings.Contains(err.Error(), "restore this object from a copy of the bucket") {
+		t.Errorf("got %v, want ErrCorrupt, the key and what to do", err)
 	}
 	if got := s.seen.Load(); got != int64(records.attempts) {
 		t.Errorf("read %d times, want %d", got, records.attempts)

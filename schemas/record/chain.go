@@ -49,26 +49,27 @@ func (c *Chain) Begun() bool { return c.Tip != "" }
 func (c *Chain) Extend(raw []byte) (*Commit, error) {
 	r, err := DecodeCommit(raw)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read commit record %s: %w", c.NextKey(), err)
 	}
+	const remedy = "restore the commit records of this partition from one copy of the bucket: recount verify names them"
 	switch {
 	case r.Partition != c.Partition || r.Epoch != c.Head.Epoch || r.Start != c.Head.Seq:
-		return nil, fmt.Errorf("%w: %s says partition %d, epoch %d, start %d", ErrInvalid, c.NextKey(), r.Partition,
-			r.Epoch, r.Start)
+		return nil, fmt.Errorf("%w: %s says partition %d, epoch %d, start %d; %s", ErrInvalid, c.NextKey(), r.Partition,
+			r.Epoch, r.Start, remedy)
 	case r.Previous != c.Tip:
-		return nil, fmt.Errorf("%w: %s names %q as the record before, the chain's is %q", ErrInvalid, c.NextKey(),
-			r.Previous, c.Tip)
+		return nil, fmt.Errorf("%w: %s names %q as the record before, the chain's is %q; %s", ErrInvalid, c.NextKey(),
+			r.Previous, c.Tip, remedy)
 	case !c.Begun() && r.Kind != Seal:
-		return nil, fmt.Errorf("%w: %s: a chain begins with a seal", ErrInvalid, c.NextKey())
+		return nil, fmt.Errorf("%w: %s: a chain begins with a seal; %s", ErrInvalid, c.NextKey(), remedy)
 	}
 	if r.Next != nil {
 		if c.Begun() && (r.Next.Bucket != c.Bucket || r.Next.Partitions != c.Partitions) {
-			return nil, fmt.Errorf("%w: %s changes the bucket width or the number of partitions", ErrInvalid,
-				c.NextKey())
+			return nil, fmt.Errorf("%w: %s changes the bucket width or the number of partitions; %s", ErrInvalid,
+				c.NextKey(), remedy)
 		}
 		if c.Installation != "" && r.Next.Installation != c.Installation {
-			return nil, fmt.Errorf("%w: %s belongs to installation %q, and the records before it to %s", ErrInvalid,
-				c.NextKey(), r.Next.Installation, c.Installation)
+			return nil, fmt.Errorf("%w: %s belongs to installation %q, and the records before it to %s; %s", ErrInvalid,
+				c.NextKey(), r.Next.Installation, c.Installation, remedy)
 		}
 		c.Installation = r.Next.Installation
 		c.Log = r.Next.Log

@@ -48,11 +48,12 @@ func (s *State) Apply(raw []byte) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
+	const remedy = "restore the records below publish/ from one copy of the bucket: recount verify names them"
 	if !p.Base && (p.N != s.N+1 || p.Previous != s.Digest) {
-		return nil, fmt.Errorf("%w: publication %d does not continue %d", ErrInvalid, p.N, s.N)
+		return nil, fmt.Errorf("%w: publication %d does not continue %d; %s", ErrInvalid, p.N, s.N, remedy)
 	}
 	if p.N == s.N+1 && (decreases(s.H, p.H)) {
-		return nil, fmt.Errorf("%w: publication %d takes H from %v to %v", ErrInvalid, p.N, s.H, p.H)
+		return nil, fmt.Errorf("%w: publication %d takes H from %v to %v; %s", ErrInvalid, p.N, s.H, p.H, remedy)
 	}
 	next := &State{Publication: p, Digest: Digest(raw), N: p.N, H: p.H, Views: map[string]ViewState{},
 		Types: maps.Clone(s.Types), Ledgers: maps.Clone(s.Ledgers)}
