@@ -57,5 +57,7 @@ func refuseAllBut(method string) http.HandlerFunc {
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // The client may be gone, and then no answer can reach it.
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(v) // The client may be gone, and then no answer can reach it.
 }

@@ -194,7 +194,7 @@ func TestHTTP(t *testing.T) {
 	h := scheduler(t, openLedger(t, &recordtest.Memory{}),
 		Job{Name: "work", Schedule: "@hourly",
 			Run: func(context.Context) (Report, error) { return Report{Publication: 7}, nil }},
-		Job{Name: "bad", Run: func(context.Context) (Report, error) { return Report{}, errors.New("no luck") }},
+		Job{Name: "bad", Run: func(context.Context) (Report, error) { return Report{}, errors.New("no luck: 1 < 2") }},
 	).Handler()
 	for _, c := range []struct {
 		method, path string
@@ -202,7 +202,7 @@ func TestHTTP(t *testing.T) {
 		says         string
 	}{
 		{"POST", "/v1/jobs/work/runs", 200, `"publication":7`},
-		{"POST", "/v1/jobs/bad/runs", 500, "no luck"},
+		{"POST", "/v1/jobs/bad/runs", 500, "no luck: 1 < 2"},
 		{"POST", "/v1/jobs/none/runs", 404, `"code":"unknown_job"`},
 		{"GET", "/v1/jobs/work/runs", 405, ""},
 		{"GET", "/v1/jobs", 200, `"schedule":"@hourly"`},

@@ -109,6 +109,7 @@ func (c *deadLettersListCmd) writer(out io.Writer) deadLetterWriter {
 	switch c.Format {
 	case "json":
 		encoder := json.NewEncoder(out)
+		encoder.SetEscapeHTML(false)
 		return deadLetterWriter{
 			write: func(l *deadletter.Letter) error { return encoder.Encode(l) },
 			flush: func() error { return nil },

@@ -82,10 +82,8 @@ func (c *jobsRunCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	raw, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
-	}
-	fmt.Fprintln(std.out, string(raw))
-	return nil
+	encoder := json.NewEncoder(std.out)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(r)
 }

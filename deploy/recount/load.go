@@ -108,6 +108,7 @@ func (c *loadCmd) report(out io.Writer, s *load.Summary) error {
 	}
 	encoder := json.NewEncoder(out)
 	encoder.SetIndent("", " ")
+	encoder.SetEscapeHTML(false)
 	return errors.Join(err, encoder.Encode(s))
 }
 

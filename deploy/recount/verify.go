@@ -98,6 +98,7 @@ func (c *verifyCmd) print(out io.Writer, report verify.Report) error {
 	if c.JSON {
 		encoder := json.NewEncoder(out)
 		encoder.SetIndent("", "  ")
+		encoder.SetEscapeHTML(false)
 		return encoder.Encode(report)
 	}
 	return printReport(out, report)

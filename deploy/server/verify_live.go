@@ -131,7 +131,9 @@ func (v *verifyStream) write(l verify.Line) {
 		v.begun = true
 		v.w.Header().Set("Content-Type", "application/x-ndjson")
 	}
-	_ = json.NewEncoder(v.w).Encode(l)
+	e := json.NewEncoder(v.w)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(l)
 	_ = v.control.Flush()
 	_ = v.control.SetWriteDeadline(time.Now().Add(lineTimeout))
 }

@@ -81,9 +81,12 @@ func (p *Problem) encode(h http.Header) [][]byte {
 		filled.RequestID = newRequestID()
 		h.Set(RequestIDHeader, filled.RequestID)
 	}
-	raw, _ := json.Marshal(filled) // Texts and a number always encode.
-	body := [][]byte{raw, []byte("\n")}
-	if len(p.Members) > 0 {
+	var encoded bytes.Buffer
+	e := json.NewEncoder(&encoded)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(filled) // Texts and a number always encode.
+	body := [][]byte{encoded.Bytes()}
+	if raw := bytes.TrimSuffix(encoded.Bytes(), []byte("\n")); len(p.Members) > 0 {
 		body = [][]byte{raw[:len(raw)-1], []byte(","), p.Members, []byte("}\n")}
 	}
 	size := 0

@@ -65,7 +65,7 @@ func constants(t *testing.T) (all []Code) {
 
 func TestWrite(t *testing.T) {
 	t.Parallel()
-	p := Problem{Status: http.StatusTooManyRequests, Code: Overloaded, Detail: "wait", Field: "f",
+	p := Problem{Status: http.StatusTooManyRequests, Code: Overloaded, Detail: "wait for a < b & c > d", Field: "f",
 		Reasons: []string{"r"}, RetryAfter: 1200 * time.Millisecond, Members: []byte(`"accepted":0,"rejected":[]`)}
 	before := p
 	w := httptest.NewRecorder()
@@ -74,8 +74,8 @@ func TestWrite(t *testing.T) {
 	if diff := cmp.Diff(before, p); diff != "" {
 		t.Errorf("the problem was changed: %s", diff)
 	}
-	const body = `{"type":"about:blank","title":"Too Many Requests","status":429,"code":"overloaded","detail":"wait",` +
-		`"request_id":"id-1","field":"f","reasons":["r"],"accepted":0,"rejected":[]}` + "\n"
+	const body = `{"type":"about:blank","title":"Too Many Requests","status":429,"code":"overloaded",` +
+		`"detail":"wait for a < b & c > d","request_id":"id-1","field":"f","reasons":["r"],"accepted":0,"rejected":[]}` + "\n"
 	if diff := cmp.Diff(body, w.Body.String()); diff != "" {
 		t.Error(diff)
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"maps"
 	"net/http"
@@ -57,12 +58,14 @@ func (a *API) methods(handlers map[string]handler) http.Handler {
 }
 
 func writeJSON(w http.ResponseWriter, v any) error {
-	raw, err := json.Marshal(v)
-	if err != nil {
+	var body bytes.Buffer
+	e := json.NewEncoder(&body)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_, err = w.Write(append(raw, '\n'))
+	_, err := w.Write(body.Bytes())
 	return clientGone(err)
 }
 

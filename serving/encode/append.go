@@ -1,6 +1,7 @@
 package encode
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"strconv"
@@ -12,15 +13,17 @@ import (
 	"recount/serving/merge"
 )
 
-// appendString appends s as a JSON string.
+// appendString appends s as a JSON string. It does not escape HTML.
 func appendString(dst []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
-			quoted, err := json.Marshal(s)
-			if err != nil {
-				return append(dst, `""`...) // Marshal of a string does not fail.
+			var quoted bytes.Buffer
+			e := json.NewEncoder(&quoted)
+			e.SetEscapeHTML(false)
+			if err := e.Encode(s); err != nil {
+				return append(dst, `""`...) // Encode of a string does not fail.
 			}
-			return append(dst, quoted...)
+			return append(dst, bytes.TrimSuffix(quoted.Bytes(), []byte("\n"))...)
 		}
 	}
 	dst = append(dst, '"')
