@@ -77,15 +77,15 @@ func (a *Auditor) run(ctx context.Context) (Report, error) {
 				"tenant", r.Tenant, "partition", partitionNumber(r.Partition), "from", r.From, "to", r.To,
 				"publication", r.Publication, "view", r.View, "do", r.Do)
 		}
-		return Report{}, fmt.Errorf("the residue is %d events: GET /v1/audit says where, and recount verify --server "+
-			"says which record, object or row is damaged", audit.Residue)
+		return Report{}, fmt.Errorf("the residue is %s: GET /v1/audit says where, and recount verify --server "+
+			"says which record, object or row is damaged", count(audit.Residue, "event"))
 	}
 	if len(uncounted) > 0 {
 		return Report{}, fmt.Errorf("the log of partitions %v cannot be counted; of the others the residue is 0: "+
 			"GET /v1/audit says which message is corrupt", uncounted)
 	}
-	return Report{Message: fmt.Sprintf("%d events of %d partitions and %d tenants, residue 0", audit.Logged(),
-		len(audit.Partitions), len(audit.Tenants))}, nil
+	return Report{Message: fmt.Sprintf("%s of %s and %s, residue 0", count(audit.Logged(), "event"),
+		count(len(audit.Partitions), "partition"), count(len(audit.Tenants), "tenant"))}, nil
 }
 
 // partitionNumber returns -1 for an unknown partition.

@@ -17,8 +17,9 @@ func Collect(schedule string, p *publish.Publisher, checkpoint func(context.Cont
 		made, checkpointErr := checkpoint(ctx)
 		return Report{
 			Rows: r.Rows + r.Objects + r.Tables + r.Publications,
-			Message: fmt.Sprintf("removed %d rows, %d tables, %d objects and %d publications; wrote %d checkpoints of "+
-				"commit chains", r.Rows, r.Tables, r.Objects, r.Publications, made),
+			Message: fmt.Sprintf("removed %s, %s, %s and %s; wrote %s of commit chains", count(r.Rows, "row"),
+				count(r.Tables, "table"), count(r.Objects, "object"), count(r.Publications, "publication"),
+				count(made, "checkpoint")),
 		}, errors.Join(err, checkpointErr)
 	}}
 }

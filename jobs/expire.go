@@ -31,8 +31,8 @@ func Expire(schedule string, log Log, check func(context.Context) error, bound f
 		retired, retireErr := retire(ctx)
 		return Report{
 			Rows: trimmed + runs + retired,
-			Message: fmt.Sprintf("trimmed %d messages of the log, removed %d runs from the ledger, retired %d dead "+
-				"letters", trimmed, runs, retired),
+			Message: fmt.Sprintf("trimmed %s of the log, removed %s from the ledger, retired %s",
+				count(trimmed, "message"), count(runs, "run"), count(retired, "dead letter")),
 		}, errors.Join(err, ledgerErr, retireErr)
 	}}
 }

@@ -68,12 +68,12 @@ func (r *Rechecker) run(ctx context.Context) (Report, error) {
 				"bucket", d.Bucket, "version", d.Version, "tenant", d.Tenant, "time", d.Time,
 				"dimensions", d.Dimensions, "published", d.Published, "computed", d.Computed, "do", d.Remedy)
 		}
-		return Report{}, fmt.Errorf("%d rows of publication %d differ: GET /v1/audit names them, and recount verify "+
-			"--server says which record, object or row is damaged", rows, result.Publication)
+		return Report{}, fmt.Errorf("publication %d differs in %s: GET /v1/audit names them, and recount verify "+
+			"--server says which record, object or row is damaged", result.Publication, count(rows, "row"))
 	}
-	return Report{Publication: result.Publication, Message: fmt.Sprintf("compared %d buckets of views with %d rows: "+
-		"all equal what ClickHouse computes from the objects; left out %d buckets",
-		result.Checked, result.Rows, result.LeftOut)}, nil
+	return Report{Publication: result.Publication, Message: fmt.Sprintf("compared views in %s with %s: "+
+		"all equal what ClickHouse computes from the objects; left out %s",
+		count(result.Checked, "bucket"), count(result.Rows, "row"), count(result.LeftOut, "bucket"))}, nil
 }
 
 // lastRun returns the last run with the differences of one tenant. An empty tenant means all

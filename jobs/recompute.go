@@ -29,6 +29,6 @@ func describe(r publish.Result) string {
 	case r.Events == 0 && r.Buckets == 0: // The first publication.
 		return "nothing has landed" + wait
 	}
-	return fmt.Sprintf("%d events in %d buckets, %d duplicates of which %d conflict", r.Events, r.Buckets, r.Duplicates,
-		r.Conflicts)
+	return fmt.Sprintf("%s in %s, %s, %s", count(r.Events, "event"), count(r.Buckets, "bucket"),
+		count(r.Duplicates, "duplicate"), count(r.Conflicts, "conflict"))
 }

@@ -49,7 +49,7 @@ func (c *configCheckCmd) Run(s *settingsFlags, std streams) error {
 }
 
 // count returns a number with its noun, such as "1 view" or "2 views".
-func count(n int, noun string) string {
+func count[N int | int64 | uint64](n N, noun string) string {
 	if n != 1 {
 		noun += "s"
 	}

@@ -246,7 +246,7 @@ func (c *deadLettersReplayCmd) Run(ctx context.Context, std streams) error {
 	fmt.Fprintf(std.out, "replayed %d, %s %d, failed %d\n", replayed, verb, accepted, failed)
 	c.hint(std.err, replayed)
 	if failed > 0 {
-		return fmt.Errorf("%d events are still rejected", failed)
+		return fmt.Errorf("still rejected: %s", count(failed, "event"))
 	}
 	return nil
 }

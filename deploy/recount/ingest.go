@@ -79,7 +79,7 @@ func (c *ingestCmd) Run(ctx context.Context, s *settingsFlags, std streams) erro
 	err = c.files(ctx, r, m)
 	fmt.Fprintln(std.out, r.tally())
 	if n := r.rejected.Load(); n > 0 {
-		err = errors.Join(err, fmt.Errorf("%d events were rejected", n))
+		err = errors.Join(err, fmt.Errorf("rejected %s", count(n, "event")))
 	}
 	return err
 }
@@ -230,15 +230,14 @@ func (c *ingestCmd) file(ctx context.Context, r *ingestRun, path string, m event
 		}
 		read += events
 		done, total := f.Progress()
-		r.bar.Set(done, total, fmt.Sprintf("of %s read, %d events accepted", path, r.accepted.Load()))
+		r.bar.Set(done, total, fmt.Sprintf("of %s read, %s accepted", path, count(r.accepted.Load(), "event")))
 	}
 	switch unsent = g.Wait(); {
 	case unsent != nil:
 	case err == nil: // A signal between two requests ended the reading.
 		unsent = context.Cause(ctx)
 	case !errors.Is(err, io.EOF):
-		unread = fmt.Errorf("%w (sent before it: %d events, which count once if you send the file again)", err,
-			read)
+		unread = fmt.Errorf("%w (sent before it: %s; what you send again counts once)", err, count(read, "event"))
 	}
 	return unread, unsent
 }

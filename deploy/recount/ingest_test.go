@@ -115,7 +115,7 @@ func TestIngest(t *testing.T) {
 		"bad row": {args: []string{broken, events, "--type=t", "--id=id", "--batch=2"}, code: exitFailed, accepted: 5,
 			says: "sending, because --time names no column\nrecount: " + broken + ": line 5: column id is empty, " +
 				"but --id makes it the id; give every row an id (sent before it: 3 " +
-				"events, which count once if you send the file again)\n"},
+				"events; what you send again counts once)\n"},
 		"a refused request": {args: []string{events, more}, refusals: []int{413}, code: exitFailed,
 			says: "accepted 0, rejected 0, not confirmed 2\nrecount: " + events +
 				":  (status 413, code \"overloaded\")\nnot sent: " + more + "\n"},

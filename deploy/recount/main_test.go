@@ -301,11 +301,14 @@ func TestPrintAccuracy(t *testing.T) {
 			"to see them\npublication 3 and 4 events since\n",
 		`{"publication":3,"exact":true,"complete":false,"stale_partitions":[1],"pending_events":2}`: "publication 3 " +
 			"and 2 events since, exact; INCOMPLETE: newer events of partitions [1] are missing\n",
-		`{"publication":3,"complete":true,"overflow":{"events":5,"left_out":2}}`: "publication 3\n5 events are " +
-			"counted as ~overflow, because a dimension has too many values; 2 of them are in no row, but may belong " +
-			"to one\n",
-		`{"publication":3,"complete":true,"retired_events":70}`: "publication 3\nup to 70 events are missing: " +
-			"retention had removed them, or others of their buckets, when the view was computed\n",
+		`{"publication":3,"complete":true,"overflow":{"events":5,"left_out":2}}`: "publication 3\ncounted as " +
+			"~overflow, because a dimension has too many values: 5 events, of which 2 in no row, but may belong to " +
+			"one\n",
+		`{"publication":3,"complete":true,"pending_events":1,"unconverted_events":1}`: "publication 3 and 1 event " +
+			"since\nwithout a value, because it was sent while its field had another type and does not fit the " +
+			"present one: 1 event\n",
+		`{"publication":3,"complete":true,"retired_events":70}`: "publication 3\nmissing, because " +
+			"retention had removed them, or others of their buckets, when the view was computed: up to 70 events\n",
 		`{"publication":3,"complete":true,"out_of_range":[{"measure":"cost","count":2,"rows":[0,4]}]}`: "" +
 			"publication 3\ncost is missing in 2 rows, because its value there does not fit its type\n",
 	} {

@@ -123,7 +123,7 @@ func printAccuracy(out io.Writer, a *query.Accuracy) {
 	}
 	line := fmt.Sprintf("publication %d", a.Publication)
 	if a.PendingEvents > 0 {
-		line += fmt.Sprintf(" and %d events since", a.PendingEvents)
+		line += fmt.Sprintf(" and %s since", count(a.PendingEvents, "event"))
 	}
 	if a.Exact {
 		line += ", exact"
@@ -140,19 +140,19 @@ func printAccuracy(out io.Writer, a *query.Accuracy) {
 			h.Partition)
 	}
 	if o := a.Overflow; o != nil {
-		fmt.Fprintf(out, "%d events are counted as %s, because a dimension has too many values; %d of them are in "+
-			"no row, but may belong to one\n", o.Events, catalog.Overflow, o.LeftOut)
+		fmt.Fprintf(out, "counted as %s, because a dimension has too many values: %s, of which %d in no row, but may "+
+			"belong to one\n", catalog.Overflow, count(o.Events, "event"), o.LeftOut)
 	}
 	if a.Unconverted > 0 {
-		fmt.Fprintf(out, "%d events lack a value, because it was sent while its field had another type and does not "+
-			"fit the present one\n", a.Unconverted)
+		fmt.Fprintf(out, "without a value, because it was sent while its field had another type and does not fit the "+
+			"present one: %s\n", count(a.Unconverted, "event"))
 	}
 	if a.Retired > 0 {
-		fmt.Fprintf(out, "up to %d events are missing: retention had removed them, or others of their buckets, when "+
-			"the view was computed\n", a.Retired)
+		fmt.Fprintf(out, "missing, because retention had removed them, or others of their buckets, when the view was "+
+			"computed: up to %s\n", count(a.Retired, "event"))
 	}
 	for _, o := range a.OutOfRange {
-		fmt.Fprintf(out, "%s is missing in %d rows, because its value there does not fit its type\n", o.Measure,
-			o.Count)
+		fmt.Fprintf(out, "%s is missing in %s, because its value there does not fit its type\n", o.Measure,
+			count(o.Count, "row"))
 	}
 }
