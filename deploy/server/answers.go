@@ -19,6 +19,7 @@ func (s *Server) openAPI(context.Context) error {
 	ac.Fair = s.keys != nil // Without keys there is one tenant.
 	rc := reader.Config{Catalog: s.catalog, Publications: s.publisher, Batch: s.batch, OnGone: s.publisher.Suspect,
 		Definition: s.publisher.Definition,
+		CacheBytes: ac.Cache,
 		Memory:     ac.Budget(), Now: failpoint.Now, Logger: s.logger, Registerer: s.registry}
 	if s.views != nil {
 		rc.Live = s.views

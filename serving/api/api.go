@@ -50,6 +50,8 @@ type Config struct {
 	MaxQueued int
 	// Memory is how many bytes all queries may hold together while they run.
 	Memory int64
+	// Cache is how many bytes of parts of publications are kept for the same question.
+	Cache int64
 	// MaxHeld is how many bytes of finished answers may wait for slow clients.
 	MaxHeld int64
 	// Timeout is how long one query may take, including its wait.
@@ -88,6 +90,9 @@ func (c *Config) Settings() []setting.Setting {
 			DefaultIs(fmt.Sprintf("%d for each processor, but at most %d", perProcessor, maxByDefault)),
 		setting.Size("query.memory", setting.AtLeast(64<<20), "Largest memory of all queries together, with what they "+
 			"use in ClickHouse; a query that finds none for half of query.timeout is answered 429.", &c.Memory),
+		setting.Size("query.cache", setting.AtLeast(0).OrZero("no cache"), "Memory, beside query.memory, for what "+
+			"ClickHouse has answered of a publication; the same question is then answered without ClickHouse, also "+
+			"when its rows were lost meanwhile.", &c.Cache),
 	}
 }
 

@@ -17,4 +17,12 @@
 //
 // The batch layer may not fail. Without it the answer would be a smaller number (Q5), so the query
 // fails.
+//
+// # Cache
+//
+// With Config.CacheBytes, the parts that the batch layer has answered are kept in memory (Q3). The key is the number of
+// the publication, the tenant, the view's definition, and all that the scan asks: range, windows, conditions,
+// dimensions, measures, and windows with sketches. A publication never changes, so no entry grows old, and no tenant
+// sees what another asked. The live part is never kept. It decides in which windows sketches are asked for, so merged
+// questions about distinct counts are found only while it has values in the same windows.
 package reader

@@ -82,6 +82,9 @@ type Config struct {
 	Known func() []uint64
 	// Memory is what all queries together may hold. It may be nil, which means no limit.
 	Memory *query.Budget
+	// CacheBytes is how much memory parts of the batch layer may take that are kept for the same question. With 0,
+	// none is kept.
+	CacheBytes int64
 	// OnGone is called when rows of the newest publication are missing or changed, so that they can be
 	// written again. It may be nil.
 	OnGone func()
@@ -104,6 +107,7 @@ func (c Config) Validate() error {
 type Reader struct {
 	Config
 	metrics *metrics
+	cache   *cache
 }
 
 // New returns a reader.
@@ -117,7 +121,7 @@ func New(c Config) (*Reader, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Reader{c, newMetrics(c.Registerer, c.Memory)}, nil
+	return &Reader{c, newMetrics(c.Registerer, c.Memory), newCache(c.CacheBytes, c.Registerer)}, nil
 }
 
 // Answer answers a query of a tenant. It sets the query's empty fields to their defaults. The caller must
@@ -392,10 +396,19 @@ func (r *Reader) batch(ctx context.Context, q *query.Query, scan *query.Scan, st
 		return nil, nil
 	}
 	defer r.metrics.time("batch")()
-	part, err := r.Batch.Scan(ctx, state, scan, batchview.Options{Sketches: SketchWindows(scan, live)})
+	sketches := SketchWindows(scan, live)
+	key := ""
+	if r.cache != nil {
+		key = partKey(state, scan, sketches)
+	}
+	if part, err := r.cache.find(ctx, key, scan); part != nil {
+		return part, err
+	}
+	part, err := r.Batch.Scan(ctx, state, scan, batchview.Options{Sketches: sketches})
 	var limit *batchview.LimitError
 	switch {
 	case err == nil:
+		r.cache.keep(key, part)
 		return part, nil
 	case errors.Is(err, query.ErrCollected):
 		return nil, &goneError{state.N, err}

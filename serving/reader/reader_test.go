@@ -18,7 +18,8 @@ import (
 
 func (w *world) reader(t testing.TB) *Reader {
 	r, err := New(Config{Catalog: oracle.Catalog(), Publications: w, Batch: batchLayer{w}, Live: speedLayer{w},
-		Memory: query.NewBudget(1<<30, time.Second, false), Now: func() time.Time { return start.Add(time.Second) }})
+		Memory: query.NewBudget(1<<30, time.Second, false), CacheBytes: w.cacheBytes,
+		Now: func() time.Time { return start.Add(time.Second) }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,6 +41,8 @@ type world struct {
 	noBase bool
 	// repin turns off Q1: the speed layer answers from the newest cut instead of the pinned cut.
 	repin bool
+	// cacheBytes is the reader's cache.
+	cacheBytes int64
 }
 
 func newWorld(seed uint64) *world {
