@@ -25,22 +25,19 @@ const (
 // It is no error if another process creates the first seal. Another stored bucket width or
 // number of partitions is a *setting.Error.
 func Begin(ctx context.Context, records record.CommitLog, partition int, next record.Next) (*record.Chain, error) {
-	c, err := LoadChain(ctx, records, partition)
+	c, err := Check(ctx, records, partition, next)
 	if err != nil {
 		return nil, err
 	}
 	if !c.Begun() {
-		if err := checkFirst(ctx, records, partition, next); err != nil {
-			return nil, err
-		}
 		first := &record.Commit{Kind: record.Seal, Epoch: c.Head.Epoch, Partition: partition,
 			Start: c.Head.Seq, End: c.Head.Seq, Next: &next, Reason: "the first record"}
 		if _, err := createRecord(ctx, records, c, first); err != nil {
 			return nil, fmt.Errorf("begin the commit chain of partition %d: %w", partition, err)
 		}
-	}
-	if err := checkFixed(c, next); err != nil {
-		return nil, err
+		if err := checkFixed(c, next); err != nil {
+			return nil, err // Another process has created the record.
+		}
 	}
 	if stored := c.Rule(); stored != next.Rule {
 		reason := fmt.Sprintf("the cut rule changes from %+v to %+v", stored, next.Rule)
@@ -49,6 +46,18 @@ func Begin(ctx context.Context, records record.CommitLog, partition int, next re
 		}
 	}
 	return c, nil
+}
+
+// Check loads the commit chain of a partition and refuses what Begin refuses. It changes nothing.
+func Check(ctx context.Context, records record.CommitLog, partition int, next record.Next) (*record.Chain, error) {
+	c, err := LoadChain(ctx, records, partition)
+	if err != nil {
+		return nil, err
+	}
+	if !c.Begun() {
+		return c, checkFirst(ctx, records, partition, next)
+	}
+	return c, checkFixed(c, next)
 }
 
 // checkFirst refuses to begin the chain of a partition that the stored number of partitions does

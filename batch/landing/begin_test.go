@@ -161,11 +161,15 @@ func TestLoadChain(t *testing.T) {
 	if diff := cmp.Diff(c, got); diff != "" || err != nil {
 		t.Fatal(err, diff)
 	}
-	key := record.CommitKey(2, 0, 300)
-	delete(w.Bodies, key)
-	if _, err := LoadChain(t.Context(), w, 0); !errors.Is(err, record.ErrInvalid) ||
-		!strings.Contains(err.Error(), key) {
-		t.Errorf("without %s: got %v, want ErrInvalid and the key", key, err)
+	seals := []string{record.CommitKey(0, 0, 1), record.CommitKey(1, 0, got.Epochs[1].Start)}
+	for _, key := range append(seals, record.CommitKey(2, 0, 300)) {
+		removed := w.Bodies[key]
+		delete(w.Bodies, key)
+		if _, err := LoadChain(t.Context(), w, 0); removed == nil || !errors.Is(err, record.ErrInvalid) ||
+			!strings.Contains(err.Error(), key) {
+			t.Errorf("without %s: got %v, want ErrInvalid and the key", key, err)
+		}
+		w.Bodies[key] = removed
 	}
 }
 

@@ -20,7 +20,7 @@ const (
 
 // LoadChain reads the commit chain of a partition from its first record. It is no error if the
 // chain has not begun. The error wraps record.ErrInvalid if a record does not continue the
-// chain, or is missing although later records of its epoch exist (V1).
+// chain, or is missing although later records of its epoch or of the next one exist (V1).
 func LoadChain(ctx context.Context, records record.CommitLog, partition int) (*record.Chain, error) {
 	c := record.NewChain(partition)
 	for {
@@ -40,10 +40,34 @@ func LoadChain(ctx context.Context, records record.CommitLog, partition int) (*r
 		if err != nil {
 			return nil, fmt.Errorf("load the commit chain of partition %d: %w", partition, err)
 		}
-		if c.Head.Epoch == epoch {
+		if c.Head.Epoch > epoch {
+			continue
+		}
+		later, err := nextEpoch(ctx, records, c)
+		if err == nil && later == "" {
 			return c, nil
 		}
+		if err == nil {
+			_, err = records.Get(ctx, c.NextKey()) // Another process may have sealed the epoch meanwhile.
+		}
+		if errors.Is(err, record.ErrNotFound) {
+			err = fmt.Errorf("%w: %s is missing but the later %s exists: restore it from a copy of the object store",
+				record.ErrInvalid, c.NextKey(), later)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("load the commit chain of partition %d: %w", partition, err)
+		}
 	}
+}
+
+// nextEpoch returns the key of a record in the epoch after the head's, or nothing. There is none unless a seal or a
+// hole has ended the head's epoch. Without that record the chain would seem to end, and another one would take its key.
+func nextEpoch(ctx context.Context, records record.CommitLog, c *record.Chain) (key string, err error) {
+	keys, err := records.List(ctx, record.CommitPrefix(c.Head.Epoch+1, c.Partition))
+	if err != nil || len(keys) == 0 {
+		return "", err
+	}
+	return keys[0], nil
 }
 
 // loadEpoch appends the listed records of the head's epoch, several fetched at a time, and
