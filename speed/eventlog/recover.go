@@ -1,5 +1,7 @@
 package eventlog
 
+import "fmt"
+
 // Remembered is what is known about one partition at boot: what other places remember of its log,
 // and the log's own end. Each sequence is a next one: the first message that is not counted
 // in. 0 means that nothing is remembered.
@@ -40,5 +42,24 @@ func Recover(m Remembered) Verdict {
 		v.Reason = "the log has another message at a remembered sequence"
 	}
 	v.Seal = v.Reason != ""
+	if v.Seal {
+		v.Reason += m.lost()
+	}
 	return v
+}
+
+// lost names the acknowledged messages that have not landed and that the log does not have. It returns nothing if none
+// is known.
+func (m Remembered) lost() string {
+	from := max(m.Next, m.Head)
+	certainty := "are"
+	if m.OtherDigest {
+		from = m.Head
+		certainty = "may be"
+	}
+	end := max(m.Snapshot, m.HighWater)
+	if from >= end {
+		return ""
+	}
+	return fmt.Sprintf("; the acknowledged messages [%d, %d) %s lost", from, end, certainty)
 }

@@ -6,6 +6,29 @@ import (
 	"recount/speed/eventlog"
 )
 
+// TestRecoverNamesWhatIsLost checks that a seal names the acknowledged messages that have not landed.
+func TestRecoverNamesWhatIsLost(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		in   eventlog.Remembered
+		want string
+	}{
+		{eventlog.Remembered{Head: 5, HighWater: 9, Next: 8},
+			"the log ends below the high-water mark of acknowledged messages; the acknowledged messages [8, 9) are " +
+				"lost"},
+		{eventlog.Remembered{Head: 9, Snapshot: 12, HighWater: 14, Next: 1},
+			"the log ends below the chain head; the acknowledged messages [9, 14) are lost"},
+		{eventlog.Remembered{Head: 9, HighWater: 9, Next: 8}, "the log ends below the chain head"},
+		{eventlog.Remembered{Head: 5, HighWater: 9, Next: 12, OtherDigest: true},
+			"the log has another message at a remembered sequence; the acknowledged messages [5, 9) may be lost"},
+		{eventlog.Remembered{Head: 5, Snapshot: 9, HighWater: 9, Next: 9}, ""},
+	} {
+		if got := eventlog.Recover(c.in).Reason; got != c.want {
+			t.Errorf("%+v: got %q, want %q", c.in, got, c.want)
+		}
+	}
+}
+
 // TestRecover checks the rule of L5: if the log's last sequence is below the chain head, the newest
 // snapshot or the persisted high-water mark, or the message at that offset has another digest,
 // then a SEAL record is created at (epoch, head) and the log continues as epoch+1 at max(last+1, head).
