@@ -3,6 +3,7 @@ package janitor
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -48,6 +49,37 @@ func Begin(ctx context.Context, cfg Config, log Log, records record.CommitLog, m
 	return chains, nil
 }
 
+// Seal says that a start would seal the epoch of a partition (L5).
+type Seal struct {
+	Partition int
+	Epoch     uint32
+	Head      uint64 // chain head: where the epoch ends
+	Reason    string
+}
+
+// Foresee returns what Begin would seal, and refuses what Begin refuses. It changes nothing. A seal for another cut
+// rule loses nothing, and is left out.
+func Foresee(ctx context.Context, cfg Config, log Log, records record.CommitLog, marks *Marks) ([]Seal, error) {
+	if err := marks.claim(cfg.Next.Installation); err != nil {
+		return nil, err
+	}
+	var seals []Seal
+	for p := range log.Partitions() {
+		chain, err := landing.Check(ctx, records, p, cfg.Next)
+		if err != nil {
+			return nil, fmt.Errorf("partition %d: %w", p, err)
+		}
+		verdict, _, err := assess(ctx, cfg, log, marks, chain)
+		if err != nil {
+			return nil, fmt.Errorf("partition %d: %w", p, err)
+		}
+		if verdict.Seal {
+			seals = append(seals, Seal{p, chain.Head.Epoch, chain.Head.Seq, verdict.Reason})
+		}
+	}
+	return seals, nil
+}
+
 // begin loads a partition's commit chain and decides L5 before anything is accepted. If the log lost
 // its end, or is another one (L8), begin seals the epoch and moves the log's next sequence to the
 // chain's head, above everything that has landed.
@@ -57,17 +89,11 @@ func begin(ctx context.Context, cfg Config, log Log, records record.CommitLog, m
 	if err != nil {
 		return nil, err
 	}
-	other := CurrentLog(chain, cfg.FirstLog) != cfg.Next.Log
-	if other || replaced(chain, marks.marks[p].Epoch) {
-		if err := marks.forget(p); err != nil {
-			return nil, err
-		}
+	verdict, outdated, err := assess(ctx, cfg, log, marks, chain)
+	if outdated {
+		err = errors.Join(err, marks.forget(p))
 	}
-	var verdict eventlog.Verdict
-	if other {
-		verdict = eventlog.Verdict{Seal: true, Reason: fmt.Sprintf("log %s replaces log %s, as the operator asked",
-			cfg.Next.Log, CurrentLog(chain, cfg.FirstLog))}
-	} else if verdict, err = judge(ctx, cfg, log, marks, chain); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	if !verdict.Seal || failpoint.Off(failpoint.L5) {
@@ -94,6 +120,25 @@ func begin(ctx context.Context, cfg Config, log Log, records record.CommitLog, m
 	return chain, marks.forget(p)
 }
 
+// assess decides L5 for a partition and changes nothing. outdated says that the mark of the partition says nothing
+// about the log any more.
+func assess(ctx context.Context, cfg Config, log Log, marks *Marks, chain *record.Chain) (verdict eventlog.Verdict,
+	outdated bool, err error) {
+	remembered := marks.marks[chain.Partition]
+	current := CurrentLog(chain, cfg.FirstLog)
+	other := current != cfg.Next.Log
+	outdated = other || replaced(chain, remembered.Epoch)
+	if outdated {
+		remembered = mark{}
+	}
+	if other {
+		return eventlog.Verdict{Seal: true, Reason: fmt.Sprintf("log %s replaces log %s, as the operator asked",
+			cfg.Next.Log, current)}, outdated, nil
+	}
+	verdict, err = judge(ctx, cfg, log, remembered, chain)
+	return verdict, outdated, err
+}
+
 // CurrentLog returns the id of the log that a chain follows (L8): the log that its last seal names, or the
 // first log of the installation.
 func CurrentLog(c *record.Chain, first string) string { return cmp.Or(c.Log, first) }
@@ -112,7 +157,7 @@ func replaced(c *record.Chain, since uint32) bool {
 	return false
 }
 
-func judge(ctx context.Context, cfg Config, log Log, marks *Marks, chain *record.Chain) (eventlog.Verdict, error) {
+func judge(ctx context.Context, cfg Config, log Log, remembered mark, chain *record.Chain) (eventlog.Verdict, error) {
 	p := chain.Partition
 	first, next, err := log.Bounds(ctx, p)
 	if err != nil {
@@ -125,15 +170,15 @@ func judge(ctx context.Context, cfg Config, log Log, marks *Marks, chain *record
 	if replaced(chain, snapshot.Epoch) {
 		snapshot.Seq = 0
 	}
-	other, err := marks.otherDigest(ctx, p)
+	other, err := otherDigest(ctx, log, p, remembered)
 	if err != nil {
 		return eventlog.Verdict{}, err
 	}
 	if other && next <= chain.Head.Seq && first < next {
-		return eventlog.Verdict{}, fmt.Errorf("partition %d: the log holds other messages than it acknowledged, and "+
+		return eventlog.Verdict{}, fmt.Errorf("the log holds other messages than it acknowledged, and "+
 			"ends before what has landed; it may be the log of another system: put the right log back, or move %s "+
-			"away and start once with --replace-log to continue from what has landed", p, cfg.LogName)
+			"away and start once with --replace-log to continue from what has landed", cfg.LogName)
 	}
 	return eventlog.Recover(eventlog.Remembered{Head: chain.Head.Seq, Snapshot: snapshot.Seq,
-		HighWater: marks.marks[p].Next, Next: next, OtherDigest: other}), nil
+		HighWater: remembered.Next, Next: next, OtherDigest: other}), nil
 }

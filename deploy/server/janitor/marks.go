@@ -37,9 +37,10 @@ type mark struct {
 // too high. The file is high-water.json beside the snapshots, and it is replaced as a whole:
 //
 //	{"format":1,"installation":"…","partitions":[
-//	  {"epoch":1,"next":43,"crc32c":305419896,"promised":1200,"voided":3,"holes":1}]}
+//	  {"epoch":1,"next":43,"crc32c":305419896,"promised":1200,"voided":3,"holes":1}],"sum":1415856643}
 //
-// The first format was the array of partitions alone, which is still read. installation is the id of the
+// sum is the CRC-32C of the file as it would be without sum, which is its last member. Older programs wrote none. The
+// first format was the array of partitions alone, which is still read. installation is the id of the
 // installation whose log was remembered.
 // next is one more than the sequence of the remembered message, and crc32c is the CRC-32C of its frame.
 // Both are 0 where no message is remembered. promised, voided and holes are left out where they are 0.
@@ -97,6 +98,8 @@ type marksFile struct {
 	Partitions   []mark `json:"partitions"`
 }
 
+const sumMember = `,"sum":`
+
 func decodeMarks(raw []byte) (f marksFile, err error) {
 	if bytes.HasPrefix(raw, []byte("[")) {
 		return f, json.Unmarshal(raw, &f.Partitions)
@@ -104,7 +107,22 @@ func decodeMarks(raw []byte) (f marksFile, err error) {
 	if err := json.Unmarshal(raw, &f); err != nil {
 		return f, err
 	}
-	return f, f.Check()
+	if err := f.Check(); err != nil {
+		return f, err
+	}
+	if at := bytes.LastIndex(raw, []byte(sumMember)); at >= 0 {
+		if want := appendSum(append(raw[:at:at], '}')); !bytes.Equal(raw, want) {
+			return f, errors.New("its sum is not that of its content")
+		}
+	}
+	return f, nil
+}
+
+// appendSum adds the last member to an encoded marksFile. A changed digit would otherwise look like a log that lost
+// what it acknowledged, and the epoch would be sealed.
+func appendSum(raw []byte) []byte {
+	sum := crc32.Checksum(raw, castagnoli)
+	return fmt.Appendf(raw[:len(raw)-1:len(raw)-1], "%s%d}", sumMember, sum)
 }
 
 // claim makes the marks belong to an installation. Marks of another one are refused: the snapshots beside
@@ -136,24 +154,24 @@ func FolderInstallation(dir string) (string, error) {
 }
 
 // otherDigest reports whether the log has another message in place of the remembered message.
-func (m *Marks) otherDigest(ctx context.Context, p int) (bool, error) {
-	if m.marks[p].Next < 2 {
+func otherDigest(ctx context.Context, log Log, p int, remembered mark) (bool, error) {
+	if remembered.Next < 2 {
 		return false, nil
 	}
-	msg, err := m.log.Get(ctx, p, m.marks[p].Next-1)
+	msg, err := log.Get(ctx, p, remembered.Next-1)
 	if errors.Is(err, position.ErrTrimmed) || errors.Is(err, eventlog.ErrNotFound) {
 		return false, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("compare the remembered message: %w", err)
 	}
-	return crc32.Checksum(msg.Data, castagnoli) != m.marks[p].Digest, nil
+	return crc32.Checksum(msg.Data, castagnoli) != remembered.Digest, nil
 }
 
 // OtherLog reports whether the log has another message than an acknowledged one in one of its partitions.
 func (m *Marks) OtherLog(ctx context.Context) (bool, error) {
 	for p := range m.marks {
-		if other, err := m.otherDigest(ctx, p); other || err != nil {
+		if other, err := otherDigest(ctx, m.log, p, m.marks[p]); other || err != nil {
 			return other, err
 		}
 	}
@@ -259,7 +277,7 @@ func (m *Marks) write() error {
 	if err != nil {
 		return err
 	}
-	err = durable.File{Path: m.path, Mode: 0o640, Points: "mark"}.WriteAll(raw)
+	err = durable.File{Path: m.path, Mode: 0o640, Points: "mark"}.WriteAll(appendSum(raw))
 	m.unsaved = err != nil
 	return err
 }
