@@ -134,6 +134,16 @@ func (p *Publisher) Start(ctx context.Context) error {
 	return nil
 }
 
+// Load loads the newest publications, and refuses what Start refuses of the records. It changes nothing.
+func (p *Publisher) Load(ctx context.Context) error {
+	p.running.Lock()
+	defer p.running.Unlock()
+	if err := p.loadNewest(ctx); err != nil {
+		return fmt.Errorf("start publisher: %w", err)
+	}
+	return nil
+}
+
 // project makes the SQL VIEWs show the newest publication. While its rows may be missing, it leaves the VIEWs as they
 // are: a VIEW over a ClickHouse that was restored from an older copy would show the rows that are left.
 func (p *Publisher) project(ctx context.Context) error {

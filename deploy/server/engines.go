@@ -195,7 +195,7 @@ func (e *engines) openLog(ctx context.Context, cfg Config, logger *slog.Logger, 
 	lc := cfg.eventLog(embedded)
 	lc.Logger = logger
 	lc.Registerer = reg
-	lc.ReadOnly = e.readOnly
+	lc.ReadOnly = e.readOnly && cfg.Log.URL != Embedded // An embedded log is then a copy, and opens as at a start.
 	log, err := eventlog.Open(ctx, lc)
 	if err != nil {
 		return err

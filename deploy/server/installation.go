@@ -25,10 +25,10 @@ var errForeign = errors.New("the stored data does not belong together")
 // openInstallation finds out to which installation the object store belongs, and that the log and
 // ClickHouse belong to it too. If all three are new, it begins an installation. It runs before anything
 // is accepted, landed or deleted. To open the engines has already created a missing bucket and missing streams.
-func (s *Server) openInstallation(ctx context.Context) (err error) {
-	s.installation, err = readInstallation(ctx, s.engines.records)
-	if errors.Is(err, record.ErrNotFound) {
-		s.installation, err = s.beginInstallation(ctx)
+func (s *Server) openInstallation(ctx context.Context) error {
+	found, err := s.findInstallation(ctx)
+	if err == nil && !found {
+		err = s.beginInstallation(ctx)
 	}
 	if err != nil {
 		return err
@@ -37,6 +37,23 @@ func (s *Server) openInstallation(ctx context.Context) (err error) {
 		return err
 	}
 	return s.claim(ctx)
+}
+
+// findInstallation reads the record of the object store. Without one it checks whether an installation may begin, and
+// returns false and the record that it would have.
+func (s *Server) findInstallation(ctx context.Context) (found bool, err error) {
+	s.installation, err = readInstallation(ctx, s.engines.records)
+	if !errors.Is(err, record.ErrNotFound) {
+		return true, err
+	}
+	if s.installation, err = s.newInstallation(ctx); err == nil {
+		return false, nil
+	}
+	if i, again := readInstallation(ctx, s.engines.records); again == nil {
+		s.installation = i
+		return true, nil // Another process was first, and the parts belong to its installation.
+	}
+	return false, err
 }
 
 // readInstallation reads the record of an object store. The error wraps record.ErrNotFound if there is none.
@@ -52,10 +69,10 @@ func readInstallation(ctx context.Context, records record.CommitLog) (*record.In
 	return i, nil
 }
 
-// beginInstallation creates the record of an installation. An object store that holds commit records is of
+// newInstallation returns the record with which an installation begins. An object store that holds commit records is of
 // a program from before there were installations, and is adopted with what belongs to it. To an empty one
 // only a log and a ClickHouse belong that were never used.
-func (s *Server) beginInstallation(ctx context.Context) (*record.Installation, error) {
+func (s *Server) newInstallation(ctx context.Context) (*record.Installation, error) {
 	chain, err := landing.LoadChain(ctx, s.engines.records, 0)
 	if err != nil {
 		return nil, err
@@ -69,9 +86,6 @@ func (s *Server) beginInstallation(ctx context.Context) (*record.Installation, e
 		err = s.checkUnused(ctx)
 	}
 	if err != nil {
-		if i, again := readInstallation(ctx, s.engines.records); again == nil {
-			return i, nil // Another process was first, and the parts belong to its installation.
-		}
 		return nil, err
 	}
 	i := &record.Installation{ID: rand.Text(), Identity: eventbatch.TenantSourceID, Partitions: s.cfg.Log.Partitions,
@@ -83,19 +97,26 @@ func (s *Server) beginInstallation(ctx context.Context) (*record.Installation, e
 		i.Partitions = chain.Partitions
 		i.Bucket = chain.Bucket
 	}
-	raw, err := i.Encode()
+	return i, nil
+}
+
+// beginInstallation creates the record of a new installation.
+func (s *Server) beginInstallation(ctx context.Context) error {
+	raw, err := s.installation.Encode()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	outcome, there, err := s.engines.records.Create(ctx, record.InstallationKey, raw)
 	if err != nil {
-		return nil, fmt.Errorf("create %s: %w", record.InstallationKey, err)
+		return fmt.Errorf("create %s: %w", record.InstallationKey, err)
 	}
 	if outcome == record.Created {
-		s.logger.Info("begin an installation", "installation", i.ID, "log", i.Log, "adopts_older_data", i.Adopted)
-		return i, nil
+		s.logger.Info("begin an installation", "installation", s.installation.ID, "log", s.installation.Log,
+			"adopts_older_data", s.installation.Adopted)
+		return nil
 	}
-	return record.DecodeInstallation(there) // Another process was first.
+	s.installation, err = record.DecodeInstallation(there) // Another process was first.
+	return err
 }
 
 // placeName says where an engine keeps its data, without the passwords that a URL may hold.
@@ -322,13 +343,21 @@ func (s *Server) claim(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if owner != s.installation.ID {
-		return fmt.Errorf("%w: the ClickHouse %s belongs to installation %q, and the object store %s to "+
-			"installation %s; check clickhouse.url and object_store.url, or use an empty database, which the next "+
-			"recompute fills",
-			errForeign, s.sqlPlace(), owner, s.lakePlace(), s.installation.ID)
+	if err := s.checkSQLOwner(owner); err != nil {
+		return err
 	}
 	return s.engines.log.Claim(ctx, s.installation.ID)
+}
+
+// checkSQLOwner returns an error if ClickHouse belongs to another installation.
+func (s *Server) checkSQLOwner(owner string) error {
+	if owner == s.installation.ID {
+		return nil
+	}
+	return fmt.Errorf("%w: the ClickHouse %s belongs to installation %q, and the object store %s to "+
+		"installation %s; check clickhouse.url and object_store.url, or use an empty database, which the next "+
+		"recompute fills",
+		errForeign, s.sqlPlace(), owner, s.lakePlace(), s.installation.ID)
 }
 
 func (s *Server) logPlace() string  { return placeName(s.cfg.Log.URL, s.cfg.DataDir, "log") }

@@ -176,11 +176,14 @@ func (s *Server) beginPartitions(ctx context.Context) (err error) {
 	if s.marks, err = janitor.OpenMarks(dir, s.engines.log, s.logger); err != nil {
 		return err
 	}
-	c := janitor.Config{Snapshots: dir, LogName: filepath.Join(s.cfg.DataDir, "log"), Logger: s.logger,
+	s.chains, err = janitor.Begin(ctx, s.janitor(), s.engines.log, s.engines.records, s.marks)
+	return err
+}
+
+func (s *Server) janitor() janitor.Config {
+	return janitor.Config{Snapshots: snapshotDir(s.cfg), LogName: filepath.Join(s.cfg.DataDir, "log"), Logger: s.logger,
 		Next: record.Next{Epoch: 1, Rule: s.cfg.Landing, Bucket: s.cfg.Bucket, Partitions: s.cfg.Log.Partitions,
 			Installation: s.installation.ID, Log: s.engines.log.ID()}, FirstLog: s.installation.Log}
-	s.chains, err = janitor.Begin(ctx, c, s.engines.log, s.engines.records, s.marks)
-	return err
 }
 
 // snapshotDir is the folder from which a restarted speed layer begins: snapshots and high-water marks.

@@ -11,6 +11,7 @@ import (
 	"recount/batch/cells"
 	"recount/batch/exact"
 	"recount/deploy/verify"
+	"recount/schemas/durable"
 	"recount/schemas/setting"
 )
 
@@ -36,11 +37,12 @@ func Verify(ctx context.Context, cfg Config, o VerifyOptions) (report verify.Rep
 	if err != nil {
 		return report, err
 	}
-	if cfg.embedsAnything() {
-		lock, err := lockForReading(cfg.DataDir)
-		if err != nil {
-			return report, err
-		}
+	lock, err := lockForReading(cfg.DataDir)
+	if err != nil && cfg.embedsAnything() {
+		return report, err
+	}
+	inUse := errors.Is(err, durable.ErrLocked)
+	if err == nil {
 		defer lock.Close()
 	}
 	scratch, err := os.MkdirTemp(o.Scratch, "recount-verify-")
@@ -70,6 +72,10 @@ func Verify(ctx context.Context, cfg Config, o VerifyOptions) (report verify.Rep
 	}
 	if evidence.LogError = e.openCopy(ctx, cfg, scratch, "log", cfg.Log.URL, e.openLog, o); evidence.LogError == nil {
 		evidence.Log = e.log
+	}
+	if !inUse {
+		s := &Server{cfg: cfg, catalog: cat, engines: e, logger: o.Logger}
+		evidence.Foresee = func(ctx context.Context) verify.Outlook { return s.foresee(ctx, evidence) }
 	}
 	if ctx.Err() != nil {
 		return report, context.Cause(ctx)
@@ -105,7 +111,7 @@ func (e *engines) openCopy(ctx context.Context, cfg Config, scratch, folder, url
 		}
 		err = copyTree(ctx, from, filepath.Join(scratch, folder))
 		if errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("folder %s is missing; restore it from a backup", from)
+			return fmt.Errorf("folder %s is missing; restore it from a backup: %w", from, os.ErrNotExist)
 		}
 		if err != nil {
 			return fmt.Errorf("copy %s, to verify the copy: %w", from, err)

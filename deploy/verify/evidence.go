@@ -36,6 +36,9 @@ type Evidence struct {
 	// trim or collect meanwhile.
 	Kept func(context.Context) ([]uint64, error)
 
+	// Foresee says what a start would do with the evidence. It is nil where a process has started already.
+	Foresee func(context.Context) Outlook
+
 	// OneWriter says that only one process can have written objects. Then no lander has written an object
 	// that is younger than the record of its segment.
 	OneWriter bool

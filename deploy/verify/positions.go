@@ -184,7 +184,10 @@ func (v *positions) compareLog(ctx context.Context, seg *record.Commit) error {
 
 func (v *positions) readLog(ctx context.Context, seg *record.Commit, from, end uint64) (err error) {
 	p := seg.Partition
-	if v.logs[p] == nil || v.logs[p].next != from {
+	if v.logs[p] != nil && v.logs[p].next >= end {
+		return nil // A gap that was found covers the segment.
+	}
+	if v.logs[p] == nil || v.logs[p].next < from {
 		v.logs[p].close()
 		if v.logs[p], err = v.e.openLog(ctx, p, from); err != nil {
 			return err
@@ -192,12 +195,13 @@ func (v *positions) readLog(ctx context.Context, seg *record.Commit, from, end u
 	}
 	cur := v.logs[p]
 	cur.epoch = seg.Epoch
-	rest := valuesFrom(v.values, from-seg.Start)
+	rest := valuesFrom(v.values, cur.next-seg.Start)
+	head := v.s.chains[p].head.Seq
 	for cur.next < end {
 		m, err := cur.read(ctx)
 		if errors.Is(err, errUndecodable) {
 			rest = valuesFrom(rest, cur.next-seg.Start)
-			where := placeOf(p).AtOffsets(seg.Epoch, m.seq, cur.next)
+			where := placeOf(p).AtOffsets(seg.Epoch, m.seq, min(cur.next, head))
 			v.r.find(V10, where, "restore the log from a replica; no event is lost, because its events have landed",
 				"%v", err)
 			continue

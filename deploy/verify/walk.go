@@ -250,15 +250,11 @@ func walkTail(ctx context.Context, e *Evidence, r *recorder, s *snapshot, p int,
 		r.addNote("partition %d: an operator gave up messages [%d, %d) at %s: %s (C7)", p, hole.Start, hole.End,
 			hole.Created.Format(time.RFC3339), hole.Reason)
 	}
-	switch {
-	case b.first > c.head.Seq:
+	if b.first > c.head.Seq {
 		r.find(V9, placeOf(p).AtOffsets(c.head.Epoch, c.head.Seq, b.first),
 			fmt.Sprintf("restore the log; if that cannot be done, give the messages up: recount hole --partition %d "+
 				"--from %d --to %d --reason TEXT", p, c.head.Seq, b.first),
 			"the log is trimmed above the chain's head: these messages have not landed and are lost")
-	case b.next < c.head.Seq:
-		r.addNote("partition %d: the log ends at sequence %d, below the head of its chain at %d; a start seals "+
-			"the epoch (L5)", p, b.next, c.head.Seq)
 	}
 	if from >= b.next {
 		return nil

@@ -44,6 +44,25 @@ func SnapshotOffset(dir, installation string, partition int) (position.Offset, b
 	return position.Offset{}, false, nil
 }
 
+// UnusableSnapshots returns why a start would pass over files of a partition. The error is one with which a start ends.
+func UnusableSnapshots(dir, installation string, partition int) (unusable []error, err error) {
+	s := newSnapshots(dir, installation, partition)
+	names, err := s.list()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		_, err := s.read(name, nil)
+		switch {
+		case errors.Is(err, errSnapshot):
+			unusable = append(unusable, err)
+		case err != nil:
+			return unusable, err
+		}
+	}
+	return unusable, nil
+}
+
 // snapshots manages the files of one partition. The number in a file's name only grows, so the newest
 // file is known even if offsets went back because the log lost its end (L5).
 type snapshots struct {
