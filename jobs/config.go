@@ -18,9 +18,9 @@ func DefaultConfig() Config {
 // Settings lists the settings of an operator: the schedule of each job.
 func (c *Config) Settings() []setting.Setting {
 	schedule := func(job, does string, field *string) setting.Setting {
-		return setting.Text("jobs."+job+".schedule", "cron expression in UTC, seconds optional, or @every 1m; may be "+
-			"empty", checkSchedule, "When the job "+job+" starts, which "+does+"; an empty schedule starts it on "+
-			"request only.", field)
+		return setting.Text("jobs."+job+".schedule", "cron expression in UTC, seconds optional, 0 or 7 for Sunday, or "+
+			"@every 1m; may be empty", checkSchedule, "When the job "+job+" starts, which "+does+"; an empty schedule "+
+			"starts it on request only.", field)
 	}
 	return []setting.Setting{
 		schedule("recompute", "publishes exact counts of what has landed", &c.Recompute),

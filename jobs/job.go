@@ -45,7 +45,7 @@ var (
 var parser = cron.NewParser(cron.SecondOptional | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow |
 	cron.Descriptor)
 
-// ParseSchedule reads a schedule, which is always in UTC. It refuses a time-zone prefix: the
+// ParseSchedule reads a schedule, which is always in UTC. Sunday may be 0 or 7. It refuses a time-zone prefix: the
 // library skips jobs in the gap of a clock change, and panics on some prefixes.
 func ParseSchedule(s string) (cron.Schedule, error) {
 	if strings.Contains(s, "TZ=") {
@@ -54,7 +54,7 @@ func ParseSchedule(s string) (cron.Schedule, error) {
 	if len(s) > 200 {
 		return nil, fmt.Errorf("schedule has %d characters; at most 200 are allowed", len(s))
 	}
-	schedule, err := parser.Parse(s)
+	schedule, err := parser.Parse(withSunday(s))
 	if err != nil {
 		return nil, fmt.Errorf("schedule %q: %w; use five cron fields (six with seconds) or @every 1m", s, err)
 	}
