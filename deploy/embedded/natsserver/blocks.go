@@ -47,7 +47,8 @@ const (
 // (L5). Without the corrupt record its message is missing, and named as any other missing message (C7). The block as it
 // was stays beside the new one.
 //
-// A corrupt record that no intact one follows in its block is left to the server: a crash leaves such an end.
+// A corrupt record that no intact one follows in its block is left to the server: a crash leaves such an end. It is
+// named, because an acknowledged message may be in it, and what is remembered of the log is up to a second old (L5).
 func setDamagedAside(dir string, log *slog.Logger) error {
 	folders, err := filepath.Glob(filepath.Join(dir, "*", "streams", "*", "msgs"))
 	if err != nil {
@@ -68,6 +69,7 @@ type scan struct {
 	raw      bytes.Buffer  // the block
 	checksum hash.Hash64   // of the block's records
 	damage   []damagedPart // of the block
+	end      int           // bytes at the end of the block that are in no intact record
 }
 
 // damagedPart is a part of a block without an intact record, with an intact record after it.
@@ -103,6 +105,11 @@ func (s *scan) stream(folder string) error {
 			return err
 		}
 		last = s.find(last)
+		if s.end > 0 {
+			s.log.Warn("a block of the log ends with what is no whole message, as a crash leaves it; if a message "+
+				"after this one was acknowledged, it is lost: send the events of that time again with the same ids",
+				"stream", name, "block", path, "after_message", last, "bytes", s.end)
+		}
 		if len(s.damage) == 0 {
 			continue
 		}
@@ -275,6 +282,7 @@ func (s *scan) load(path, stream string, number uint32) error {
 func (s *scan) find(last uint64) uint64 {
 	raw := s.raw.Bytes()
 	s.damage = s.damage[:0]
+	s.end = 0
 	for at := 0; at < len(raw); {
 		if length := s.intact(raw[at:]); length > 0 {
 			last = max(last, sequence(raw[at:]))
@@ -287,6 +295,8 @@ func (s *scan) find(last uint64) uint64 {
 		}
 		if next < len(raw) {
 			s.damage = append(s.damage, damagedPart{start: at, end: next, after: last, before: sequence(raw[next:])})
+		} else {
+			s.end = len(raw) - at
 		}
 		at = next
 	}

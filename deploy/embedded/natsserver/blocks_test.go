@@ -160,6 +160,35 @@ func TestTornTail(t *testing.T) {
 	}
 }
 
+// TestEndIsNamed flips a bit in the last message of a block, and cuts the block within it. The scan names the message
+// before. A whole block has no such end.
+func TestEndIsNamed(t *testing.T) {
+	t.Parallel()
+	dir, block := writeBlock(t)
+	whole, err := os.ReadFile(block)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipped := bytes.Clone(whole)
+	flipped[len(flipped)-20] ^= 1
+	for _, c := range []struct {
+		raw  []byte
+		want string // empty for no line
+	}{{whole, ""}, {flipped, "after_message=4"}, {whole[:len(whole)-1], "after_message=4"}} {
+		if err := os.WriteFile(block, c.raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		logger := slog.New(slog.NewTextHandler(&log, nil))
+		if err := setDamagedAside(filepath.Join(dir, "jetstream"), logger); err != nil {
+			t.Fatal(err)
+		}
+		if got := log.String(); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%d bytes: got %q, want %q", len(c.raw), got, c.want)
+		}
+	}
+}
+
 // TestDamageAfterCrash flips a bit in each region of a message. The server then gives all other messages, keeps the
 // block as it was, and names the message in the log.
 func TestDamageAfterCrash(t *testing.T) {
