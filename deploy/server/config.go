@@ -107,7 +107,7 @@ func (c *Config) Settings() []setting.Setting {
 // placeSettings lists where the data and the engines are.
 func (c *Config) placeSettings() []setting.Setting {
 	return []setting.Setting{
-		setting.Text("data_dir", "a path", func(dir string) error {
+		setting.Path("data_dir", func(dir string) error {
 			if dir == "" {
 				return errors.New("empty; name a folder")
 			}
@@ -138,7 +138,8 @@ func engineURL(key, form, help string, field *string, schemes ...string) setting
 // values depend on each other is asked only where nothing else is wrong.
 func (c *Config) Validate() error {
 	cat, err := c.Catalog()
-	err = errors.Join(err, setting.Check(c.Settings()), c.validateTLS(), c.validateLog(), c.validateTenants())
+	err = errors.Join(err, setting.Check(c.Settings()), c.validateTLS(), c.validateDoors(), c.validateLog(),
+		c.validateTenants())
 	parts := errors.Join(c.HTTP.Validate(), c.validatePlaces(), c.DeadLetters.Validate(), c.Landing.Validate(),
 		c.Jobs.Validate())
 	if err = errors.Join(err, independent(parts, err)); err != nil {

@@ -94,7 +94,7 @@ func randomView(t *rapid.T, number int) (text string, mistakes []string) {
 }
 
 // randomConfig writes a configuration and returns the beginnings of the mistakes in it.
-func randomConfig(t *rapid.T) (text string, mistakes []string) {
+func randomConfig(t *rapid.T, dir string) (text string, mistakes []string) {
 	pick := func(label string, of ...string) string { return rapid.SampledFrom(of).Draw(t, label) }
 	rarely := func(label string) bool { return rapid.IntRange(0, 29).Draw(t, label) == 7 }
 	var b strings.Builder
@@ -104,9 +104,14 @@ func randomConfig(t *rapid.T) (text string, mistakes []string) {
 		{"object_store: {url: embedded}", "object_store: {url: \"s3://bucket?endpont=x\"}", "object_store.url: "},
 		{"tenants: {acme: {}}", "tenants: {acme: {speed: 1}}", "tenants.acme.speed: "},
 		{"log: {partitions: 2}", "lgo: {partitions: 2}", "lgo: "},
-		{"jobs: {collect: {schedule: \"@daily\"}}", "jobs: {collect: {schedule: \"" + pick("schedule", "now",
-			"@every 0s", "@every -1s", "@every 1500ms", "0 0 31 2 *", "0 0 31 4,6 *") + "\"}}",
+		{"jobs: {collect: {schedule: \"" + pick("good schedule", "@daily", "0 0 * * 7", "5 4 * * fri-sun") + "\"}}",
+			"jobs: {collect: {schedule: \"" + pick("schedule", "now", "@every 0s", "@every -1s", "@every 1500ms",
+				"0 0 31 2 *", "0 0 31 4,6 *", "0 0 * * 8") + "\"}}",
 			"jobs.collect.schedule: "},
+		{"clickhouse: {library: \"\"}", "clickhouse: {library: \"" + pick("library", "~/libchdb.so",
+			"$HOME/libchdb.so") + "\"}", "clickhouse.library: "},
+		{"admin: {listen: " + pick("admin", "\"\"", "127.0.0.1:0", "\"[::1]:18431\"", "localhost:18432") + "}",
+			"admin: {listen: " + pick("other door", "127.0.0.1", "localhost:x", "192.0.2.1:1") + "}", "admin.listen: "},
 		{"listen: 127.0.0.1:0", "listen: " + pick("listen", "127.0.0.1:99999", "127.0.0.1:-1", "127.0.0.1",
 			"127.0.0.1:x y", "192.0.2.1:8080"), "listen: "},
 	} {
@@ -135,13 +140,38 @@ func randomConfig(t *rapid.T) (text string, mistakes []string) {
 		b.WriteString("  other: {event: hit, measure: {m: {sum: i}}, measures: {n: {count: {}}}}\n")
 		mistakes = append(mistakes, "unknown key measure; ")
 	}
-	folder := "." // the folder of the package, in which nothing is written
-	if len(mistakes) == 0 && rarely("data_dir") {
-		folder = pick("folder", "config.go", "config.go/data", "/dev/null/data")
+	text, wrong := randomPlaces(t, dir, len(mistakes) == 0)
+	return b.String() + text, append(mistakes, wrong...)
+}
+
+// randomPlaces writes the names of files and folders, and returns the beginnings of the mistakes. A check of the
+// values finds some of them. It comes before that of the files, so those are missing and damaged only in a file that
+// has no other mistake.
+func randomPlaces(t *rapid.T, dir string, valid bool) (text string, mistakes []string) {
+	pick := func(label string, of ...string) string { return rapid.SampledFrom(of).Draw(t, label) }
+	rarely := func(label string) bool { return rapid.IntRange(0, 29).Draw(t, label) == 7 }
+	folder := dir + pick("folder", "", "/new", "/new/deeper", "/a b'c", "/[x]$1")
+	if rarely("unwritten folder") {
+		folder = pick("wrong folder", "~/data", "~", "$HOME/data", `a\\b`, "a*b")
+		mistakes = append(mistakes, "data_dir: ")
+		valid = false
+	}
+	if valid && rarely("missing folder") {
+		folder = pick("bad folder", "config.go", "config.go/data", "/dev/null/data", "/proc/nope",
+			dir+"/"+strings.Repeat("x", 256))
 		mistakes = append(mistakes, "data_dir: ")
 	}
-	b.WriteString("data_dir: " + folder + "\n")
-	return b.String(), mistakes
+	text = "data_dir: \"" + folder + "\"\n"
+	missing := dir + "/none"
+	if valid && rarely("keys") {
+		text += "auth: {keys_file: " + pick("keys file", missing, dir, "config.go") + "}\n"
+		mistakes = append(mistakes, "auth.keys_file: ")
+	}
+	if valid && rarely("tls") {
+		text += "tls: {cert_file: " + pick("certificate", missing, dir, "config.go") + ", key_file: config.go}\n"
+		mistakes = append(mistakes, "tls: ")
+	}
+	return text, mistakes
 }
 
 // TestRandomConfigurations checks that every mistake of a file is named, that nothing else is, and that a file without
@@ -149,8 +179,10 @@ func randomConfig(t *rapid.T) (text string, mistakes []string) {
 func TestRandomConfigurations(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "recount.yaml")
+	dir := t.TempDir()
+	defer wantEmpty(t, dir)
 	rapid.Check(t, func(t *rapid.T) {
-		text, mistakes := randomConfig(t)
+		text, mistakes := randomConfig(t, dir)
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -174,6 +206,15 @@ func TestRandomConfigurations(t *testing.T) {
 			t.Fatalf("%s\ndiffers when it is read again: %v %s", text, err, d)
 		}
 	})
+}
+
+// wantEmpty fails if something is in a folder.
+func wantEmpty(t *testing.T, dir string) {
+	t.Helper()
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) > 0 {
+		t.Errorf("checks have left %v, %v", left, err)
+	}
 }
 
 // wantMistakes checks that each line of a message is one of the mistakes, and that each mistake is a line.
@@ -253,7 +294,10 @@ func TestCheckAndStartRefuseTheSame(t *testing.T) {
 		"unknown type": func(c *Config) {
 			c.Events = map[string]EventConfig{"hit": {Fields: map[string]catalog.FieldType{"a": "text"}}}
 		},
-		"data_dir: .*damaged is a file": func(c *Config) { c.DataDir = filepath.Join(damaged, "data") },
+		"data_dir: .*damaged: not a directory": func(c *Config) { c.DataDir = filepath.Join(damaged, "data") },
+		"data_dir: .*/proc/nope":               func(c *Config) { c.DataDir = "/proc/nope" },
+		"clickhouse.library: .*none":           func(c *Config) { c.ClickHouse.Library = filepath.Join(dir, "none") },
+		"clickhouse.library: .*no library":     func(c *Config) { c.ClickHouse.Library = damaged },
 	} {
 		cfg := DefaultConfig()
 		cfg.Listen = "127.0.0.1:0"

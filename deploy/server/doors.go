@@ -36,9 +36,9 @@ func (c *Config) doorSettings() []setting.Setting {
 	const address = "host:port; a loopback address without auth.keys_file"
 	return []setting.Setting{
 		setting.Text("listen", address, c.mayListen, "Address of the HTTP API.", &c.Listen),
-		setting.Text("tls.cert_file", "", nil, "Certificate chain (PEM) of all addresses, read again when it changes; "+
+		setting.Path("tls.cert_file", nil, "Certificate chain (PEM) of all addresses, read again when it changes; "+
 			"without one they speak HTTP without encryption.", &c.TLS.CertFile),
-		setting.Text("tls.key_file", "", nil, "Private key (PEM) of the certificate.", &c.TLS.KeyFile),
+		setting.Path("tls.key_file", nil, "Private key (PEM) of the certificate.", &c.TLS.KeyFile),
 		setting.Text("admin.listen", address+"; may be empty", func(addr string) error {
 			if addr == "" {
 				return nil
@@ -46,9 +46,44 @@ func (c *Config) doorSettings() []setting.Setting {
 			return c.mayListen(addr)
 		}, "Address of metrics, profiles, jobs and checks; if it is empty, they are on the address of the API, "+
 			"without profiles.", &c.Admin.Listen),
-		setting.Text("auth.keys_file", "", nil, "File of API keys, made by recount keys create; without one no key is "+
+		setting.Path("auth.keys_file", nil, "File of API keys, made by recount keys create; without one no key is "+
 			"asked for, and the server listens on loopback addresses only.", &c.Auth.KeysFile),
 	}
+}
+
+// validateDoors returns an error if both addresses are of one port.
+func (c *Config) validateDoors() error {
+	host, port, err := splitAddress(c.Listen)
+	adminHost, adminPort, adminErr := splitAddress(c.Admin.Listen)
+	if err != nil || adminErr != nil || port == 0 || port != adminPort || !overlap(host, adminHost) {
+		return nil
+	}
+	return &setting.Error{Path: []string{"admin", "listen"}, Msg: fmt.Sprintf("%s and listen, %s, are one address; "+
+		"use another port, or leave admin.listen empty", c.Admin.Listen, c.Listen)}
+}
+
+// splitAddress returns the host and the port of an address.
+func splitAddress(addr string) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(addr)
+	if err == nil {
+		port, err = net.LookupPort("tcp", text)
+	}
+	return host, port, err
+}
+
+// overlap reports whether listeners on two hosts take the same port from each other. An empty host, 0.0.0.0 and :: are
+// all addresses of a machine.
+func overlap(a, b string) bool {
+	for _, host := range []*string{&a, &b} {
+		if ip := net.ParseIP(*host); *host == "" || ip.IsUnspecified() {
+			return true
+		}
+		if *host == "localhost" {
+			*host = "127.0.0.1" // where net.Listen listens
+		}
+	}
+	ip := net.ParseIP(a)
+	return a == b || ip != nil && ip.Equal(net.ParseIP(b))
 }
 
 func (c *Config) validateTLS() error {
@@ -107,7 +142,8 @@ func (s *Server) listen(context.Context) error {
 	return nil
 }
 
-// checkDoors returns an error if the server could not listen on its addresses now.
+// checkDoors returns an error if the server could not listen on its addresses now. It holds all of them at once, like
+// the server.
 func (c *Config) checkDoors() error {
 	var errs []error
 	for _, door := range []struct{ key, addr string }{{"listen", c.Listen}, {"admin.listen", c.Admin.Listen}} {
@@ -115,12 +151,11 @@ func (c *Config) checkDoors() error {
 			continue
 		}
 		l, err := net.Listen("tcp", door.addr)
-		if err == nil {
-			err = l.Close()
-		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w; choose another address with --%s", door.key, err, door.key))
+			continue
 		}
+		defer l.Close()
 	}
 	return errors.Join(errs...)
 }

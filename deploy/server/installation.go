@@ -27,17 +27,30 @@ var errForeign = errors.New("the stored data does not belong together")
 // is accepted, landed or deleted. To open the engines has already created a missing bucket and missing streams.
 func (s *Server) openInstallation(ctx context.Context) error {
 	found, err := s.findInstallation(ctx)
-	if err == nil && !found {
-		err = s.beginInstallation(ctx)
-	}
 	if err != nil {
 		return err
 	}
 	if err := s.checkLogOwner(ctx); err != nil {
 		return err
 	}
+	owner, err := s.sql().Installation(ctx)
+	if err == nil && owner != "" {
+		err = s.checkSQLOwner(owner)
+	}
+	if err != nil {
+		return err
+	}
+	s.made = nil
+	if !found {
+		if err := s.beginInstallation(ctx); err != nil {
+			return err
+		}
+	}
 	return s.claim(ctx)
 }
+
+// sql returns the batch views.
+func (s *Server) sql() *cells.Store { return cells.NewStore(s.engines.sql, s.catalog) }
 
 // findInstallation reads the record of the object store. Without one it checks whether an installation may begin, and
 // returns false and the record that it would have.
@@ -181,7 +194,7 @@ func (s *Server) checkAdopted(ctx context.Context, chain *record.Chain) error {
 	if err := s.checkAdoptedLog(ctx); err != nil {
 		return err
 	}
-	published, err := cells.NewStore(s.engines.sql, s.catalog).Projected(ctx)
+	published, err := s.sql().Projected(ctx)
 	if err != nil || published == 0 {
 		return err
 	}
@@ -254,7 +267,7 @@ func (s *Server) named(ctx context.Context, chain *record.Chain) (part, id strin
 	if id = s.engines.log.Installation(); id != "" {
 		return "the log " + s.logPlace(), id, nil
 	}
-	if id, err = cells.NewStore(s.engines.sql, s.catalog).Installation(ctx); err != nil || id != "" {
+	if id, err = s.sql().Installation(ctx); err != nil || id != "" {
 		return "the ClickHouse " + s.sqlPlace(), id, err
 	}
 	id, err = janitor.FolderInstallation(snapshotDir(s.cfg))
@@ -278,7 +291,7 @@ func (s *Server) checkUnused(ctx context.Context) error {
 	if id != "" {
 		return s.emptyStore(part, id)
 	}
-	published, err := cells.NewStore(s.engines.sql, s.catalog).Projected(ctx)
+	published, err := s.sql().Projected(ctx)
 	if err != nil {
 		return err
 	}
@@ -339,7 +352,7 @@ func (s *Server) checkLogOwner(ctx context.Context) error {
 
 // claim writes the installation's id into the log and ClickHouse. A ClickHouse of another installation is refused.
 func (s *Server) claim(ctx context.Context) error {
-	owner, err := cells.NewStore(s.engines.sql, s.catalog).Claim(ctx, s.installation.ID)
+	owner, err := s.sql().Claim(ctx, s.installation.ID)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"recount/batch/landing"
 	"recount/deploy/embedded/natsserver"
 	"recount/deploy/embedded/s3server"
@@ -237,8 +239,12 @@ func TestForeignParts(t *testing.T) {
 			c.from = filepath.Join(c.from, c.part)
 		}
 		replaceDir(t, filepath.Join(cfg.DataDir, c.part), c.from)
+		before := namesOf(t, cfg.DataDir)
 		s, err := Open(t.Context(), cfg, Options{Roles: AllRoles, ReplaceLog: c.replace})
 		if c.refusal != "" {
+			if d := cmp.Diff(before, namesOf(t, cfg.DataDir)); d != "" {
+				t.Errorf("%s: the refused start has left or removed: %s", name, d)
+			}
 			if err == nil || !strings.Contains(err.Error(), c.refusal) {
 				t.Errorf("%s: got %v, want an error that says %q", name, err, c.refusal)
 			}

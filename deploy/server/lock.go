@@ -33,7 +33,7 @@ func lockForReading(dir string) (*os.File, error) {
 	f, err := durable.LockShared(filepath.Join(dir, lockName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("data_dir: %s holds no data: name the folder of a server with --data-dir or the "+
-			"configuration", dir)
+			"configuration: %w", dir, fs.ErrNotExist)
 	}
 	if err != nil {
 		return nil, lockError(dir, err, "stop it, or ask the running server with --server URL")

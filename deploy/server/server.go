@@ -58,6 +58,7 @@ type Server struct {
 	registry Registry
 	replace  bool // Options.ReplaceLog
 	lock     *os.File
+	made     []string // folders that this start has made; nil once an installation refers to them
 
 	installation *record.Installation
 	engines      *engines
@@ -150,9 +151,16 @@ func (s *Server) openEngines(ctx context.Context) (err error) {
 	if len(s.catalog.Views) == 0 {
 		s.logger.Warn("no view is declared, so nothing is counted; declare one in a file and pass it with --config")
 	}
+	if alone := s.cfg.embedded(); len(alone) > 0 && s.roles != AllRoles {
+		s.logger.Warn("no other process can use an embedded engine, so no process plays the other roles over it; play "+
+			"all roles, or name engines that processes share", "embedded", alone, "missing_roles",
+			(AllRoles &^ s.roles).Names())
+	}
+	missing := missingFolders(s.cfg.DataDir)
 	if s.lock, err = lockDataDir(s.cfg.DataDir); err != nil {
 		return err
 	}
+	s.made = missing
 	s.engines, err = openEngines(ctx, s.cfg, s.logger, s.registry)
 	return err
 }
@@ -299,7 +307,7 @@ func (s *Server) close() error {
 		errs = append(errs, s.engines.close())
 	}
 	if s.lock != nil {
-		errs = append(errs, s.lock.Close())
+		errs = append(errs, s.removeMade(), s.lock.Close())
 	}
 	return errors.Join(errs...)
 }

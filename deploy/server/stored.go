@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"recount/batch/landing"
 	"recount/deploy/server/keys"
@@ -21,8 +20,8 @@ import (
 	"recount/schemas/sqlschema"
 )
 
-// CheckStart does what a start does before it changes anything: it reads the files that the configuration names, looks
-// for the folder of the data, and plans the table of every view. It returns the catalog.
+// CheckStart does what a start does before it changes anything: it reads the files that the configuration names, tries
+// the folder of the data, and plans the table of every view. It returns the catalog.
 func (c *Config) CheckStart() (*catalog.Catalog, error) {
 	cat, err := c.Catalog()
 	if err != nil {
@@ -40,28 +39,39 @@ func (c *Config) CheckStart() (*catalog.Catalog, error) {
 		_, err := tls.LoadX509KeyPair(c.TLS.CertFile, c.TLS.KeyFile)
 		errs = append(errs, withPlace("tls", err))
 	}
+	if c.ClickHouse.URL == Embedded {
+		errs = append(errs, withPlace("clickhouse.library", c.ClickHouse.CheckLibrary()))
+	}
 	errs = append(errs, withPlace("data_dir", checkFolder(c.DataDir)))
 	return cat, errors.Join(errs...)
 }
 
-// checkFolder returns an error if the folder cannot be made, or written to.
-func checkFolder(path string) error {
-	for {
-		info, err := os.Stat(path)
-		switch {
-		case err == nil && !info.IsDir():
-			return fmt.Errorf("%s is a file; name a folder", path)
-		case err == nil:
-			const write, enter = 2, 1
-			if err := syscall.Access(path, write|enter); err != nil {
-				return fmt.Errorf("write to %s: %w; name another folder, or change its mode", path, err)
-			}
-			return nil
-		case path == filepath.Dir(path):
-			return err
+// checkFolder makes a folder and a file in it, as a start does, and removes what it has made. No other test is sure: a
+// mode allows what a file system refuses.
+func checkFolder(path string) (err error) {
+	var made []string // deepest first
+	for at := filepath.Clean(path); ; at = filepath.Dir(at) {
+		if _, err := os.Lstat(at); err == nil || at == filepath.Dir(at) {
+			break
 		}
-		path = filepath.Dir(path)
+		made = append(made, at)
 	}
+	defer func() {
+		for _, folder := range made {
+			_ = os.Remove(folder) // A folder that another process uses meanwhile is not empty, and stays.
+		}
+		if err != nil {
+			err = fmt.Errorf("%w; name another folder, or change its mode", err)
+		}
+	}()
+	if err := os.MkdirAll(path, 0o750); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(path, "check-")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 // CheckStored compares a configuration with the data it would run on and returns the result, and a line for each field
@@ -80,15 +90,16 @@ func CheckStored(cfg Config) (string, error) {
 		return "there is no data in " + cfg.DataDir + " yet" + note, nil
 	}
 	ctx := context.Background()
-	lock, err := lockDataDir(cfg.DataDir)
+	lock, err := lockForReading(cfg.DataDir)
 	if errors.Is(err, durable.ErrLocked) {
 		return "the data in " + cfg.DataDir + " is in use by a running server and was not compared", nil
 	}
-	if err != nil {
+	if err == nil {
+		defer lock.Close()
+	} else if !errors.Is(err, os.ErrNotExist) {
 		return "", err
 	}
-	defer lock.Close()
-	e := &engines{}
+	e := &engines{readOnly: true}
 	if err := e.openLake(ctx, cfg, nil, nil); err != nil {
 		return "", errors.Join(err, e.close())
 	}

@@ -94,8 +94,18 @@ func checkSameData(ctx context.Context, cfg Config, e *engines) error {
 	return nil
 }
 
-func (c *Config) embedsAnything() bool {
-	return c.Log.URL == Embedded || c.ObjectStore.URL == Embedded || c.ClickHouse.URL == Embedded
+func (c *Config) embedsAnything() bool { return len(c.embedded()) > 0 }
+
+// embedded lists the settings that name an embedded engine.
+func (c *Config) embedded() (keys []string) {
+	for _, engine := range []struct{ key, url string }{
+		{"log.url", c.Log.URL}, {"object_store.url", c.ObjectStore.URL}, {"clickhouse.url", c.ClickHouse.URL},
+	} {
+		if engine.url == Embedded {
+			keys = append(keys, engine.key)
+		}
+	}
+	return keys
 }
 
 // openCopy opens an engine. An embedded engine is opened on a copy of its folder.

@@ -14,9 +14,22 @@ var ErrLocked = errors.New("is in use")
 
 // Lock locks the file at path for this process alone, which then owns the folder of the file. It
 // creates the file if there is none. The lock ends when the file is closed or the process ends:
-// kill -9 leaves nothing to clean up.
+// kill -9 leaves nothing to clean up. The owner may remove the file.
 func Lock(path string, mode fs.FileMode) (*os.File, error) {
-	return lock(path, os.O_CREATE|os.O_RDWR, mode, syscall.LOCK_EX|syscall.LOCK_NB)
+	for {
+		f, err := lock(path, os.O_CREATE|os.O_RDWR, mode, syscall.LOCK_EX|syscall.LOCK_NB)
+		if err != nil {
+			return nil, err
+		}
+		mine, err := f.Stat()
+		if err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		if there, err := os.Stat(path); err == nil && os.SameFile(mine, there) {
+			return f, nil
+		}
+		_ = f.Close() // Its last owner has removed it, and another process may lock the next file.
+	}
 }
 
 // LockShared locks an existing file together with other readers of its folder. It writes nothing.

@@ -155,6 +155,20 @@ func Text(key, bounds string, check func(string) error, help string, field *stri
 	}
 }
 
+// Path is the name of a file or a folder. It is used as it is written, so a beginning that only a shell expands is
+// refused: it would name a file called ~. Check may be nil.
+func Path(key string, check func(string) error, help string, field *string) Setting {
+	return Text(key, "a path without ~ or $ at its beginning", func(path string) error {
+		if strings.HasPrefix(path, "~") || strings.HasPrefix(path, "$") {
+			return fmt.Errorf("%q begins with what only a shell expands; write the whole path", path)
+		}
+		if check == nil {
+			return nil
+		}
+		return check(path)
+	}, help, field)
+}
+
 // Choice is one of some words.
 func Choice(key string, words []string, help string, field *string) Setting {
 	bounds := strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"text/template"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -51,7 +52,7 @@ func DefaultConfig(dataDir string) Config {
 // Settings lists what an operator may set.
 func (c *Config) Settings() []setting.Setting {
 	return []setting.Setting{
-		setting.Text("clickhouse.library", "", nil,
+		setting.Path("clickhouse.library", nil,
 			"Path of libchdb.so; recount looks for the library where it is empty.", &c.Library),
 		setting.Size("clickhouse.memory", setting.AtLeast(256<<20), "Largest memory of the embedded engine.",
 			&c.MaxMemory),
@@ -65,9 +66,12 @@ func (c Config) Validate() error {
 	if c.DataDir == "" {
 		bad("clickhouse data dir: must not be empty")
 	}
-	// The path is passed to FROM INFILE, which would take these as patterns.
-	if strings.ContainsAny(c.DataDir, "*?{}\n") {
-		bad("clickhouse data dir %q: must not contain any of * ? { }", c.DataDir)
+	// The path is passed to FROM INFILE, which would take these as patterns. The engine reads \ as an escape.
+	if strings.ContainsAny(c.DataDir, "*?{}\n\\") {
+		bad("clickhouse data dir %q: must not contain any of * ? { } \\", c.DataDir)
+	}
+	if !utf8.ValidString(c.DataDir) {
+		bad("clickhouse data dir %q: must be UTF-8", c.DataDir)
 	}
 	if !isIdentifier(c.Database) || c.Database == "default" {
 		bad("clickhouse database %q: must be an identifier other than default", c.Database)
