@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"recount/schemas/catalog"
+	"recount/schemas/problem"
 )
 
 // knownValues is how many values a decoder remembers. For frequent values it need not lock the
@@ -235,6 +237,43 @@ func (d *decoder) capValues(t *eventType, r *row) {
 		}
 		r.overflow = append(r.overflow, f.name...)
 	}
+}
+
+// checkOverflow rejects an event with the overflow value in a dimension. Views could not tell it from values beyond the
+// limit, and their answers would never be exact again, whatever the limit.
+func (d *decoder) checkOverflow(t *eventType, r *row) {
+	for _, f := range t.capped {
+		if !f.holdsOverflow(r) {
+			continue
+		}
+		value := catalog.Overflow
+		if f.kind == catalog.Int64 {
+			value = strconv.FormatInt(catalog.OverflowInt, 10)
+		}
+		code := problem.InvalidField
+		name := "data." + f.name
+		if f.slot < 0 {
+			code = problem.InvalidAttribute
+			name = f.name
+		}
+		d.reject(code, name+": under "+value+" views count what is beyond limits.cardinality; send another value")
+		return
+	}
+}
+
+// holdsOverflow reports whether the value of a field is catalog.Overflow or OverflowInt.
+func (f *cappedField) holdsOverflow(r *row) bool {
+	switch {
+	case f.slot < 0 && f.attribute == attrSource:
+		return string(r.source) == catalog.Overflow
+	case f.slot < 0:
+		return string(r.subject) == catalog.Overflow
+	case r.slots[f.slot].state != present:
+		return false
+	case f.kind == catalog.String:
+		return string(r.slots[f.slot].text) == catalog.Overflow
+	}
+	return f.kind == catalog.Int64 && r.slots[f.slot].number == catalog.OverflowInt
 }
 
 // hashValue returns the hash of a field's value. ok is false if it has none.

@@ -301,3 +301,28 @@ func TestReplayIsCappedAsItsTenant(t *testing.T) {
 		}
 	}
 }
+
+// TestOverflowValueIsRejected sends the overflow value as data, in each kind of dimension and without a limit.
+// Answers would not be exact while it is counted. Elsewhere it is a value like any other.
+func TestOverflowValueIsRejected(t *testing.T) {
+	t.Parallel()
+	d, c := cappedDecoder(t, 0)
+	d.setTenant("acme", c.setsOf("acme", testNow.UnixMicro()))
+	for members, want := range map[string]string{
+		`"data":{"origin":"~overflow"}`:           "invalid_field data.origin: under ~overflow views count",
+		`"data":{"delay":-9223372036854775808}`:   "invalid_field data.delay: under -9223372036854775808 views count",
+		`"subject":"~overflow"`:                   "invalid_attribute subject: under ~overflow views count",
+		`"source":"~overflow"`:                    "invalid_attribute source: under ~overflow views count",
+		`"data":{"other":"~overflow","delay":-1}`: "",
+		`"data":{"origin":"~overflow "}`:          "",
+	} {
+		d.start([]byte(`{"id":"1","type":"flight.departed","time":"2001-01-01T00:00:00Z",`+members+`}`), false, testNow)
+		got := ""
+		if refused := d.decode(); refused != nil {
+			got = string(refused.code) + " " + refused.message
+		}
+		if !strings.HasPrefix(got, want) || want == "" && got != "" {
+			t.Errorf("%s: got %q, want %q", members, got, want)
+		}
+	}
+}

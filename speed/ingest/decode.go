@@ -163,6 +163,9 @@ func (d *decoder) finish() {
 	d.row.id = d.attributes[attrID]
 	d.row.source = d.attributes[attrSource]
 	d.row.subject = d.attributes[attrSubject]
+	if d.checkOverflow(d.eventType, &d.row); d.rejection != nil {
+		return
+	}
 	d.row.key = d.identity.Key(d.tenant, unsafeString(d.row.source), unsafeString(d.row.id))
 	d.capValues(d.eventType, &d.row)
 }

@@ -65,7 +65,8 @@
 //
 // Ingest decides this for real-time views. Their dimension gets catalog.Overflow or OverflowInt, and filters and
 // measures of the field read what was sent. The batch layer does not read the column, and decides anew (B7). A message
-// without such an event lacks the column. _hash does not depend on it.
+// without such an event lacks the column. _hash does not depend on it. An event that is sent with catalog.Overflow or
+// OverflowInt in a dimension is rejected, whatever the limit.
 //
 // # Hash
 //
