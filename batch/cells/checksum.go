@@ -18,7 +18,7 @@ import (
 //	integer, float, time   8 bytes (Int128: 16, Int256: 32); a time is in microseconds since 1970
 //	string, state          the length in 8 bytes, then the bytes
 //	nullable               1 byte, which is 1 for null, then the value; zero or empty for null; a bool is 1 byte
-//	sketch                 a string: ClickHouse's text of the array, [1,2,3]
+//	sketch                 a string: ClickHouse's text of the array, [1,2,3]; older tables alone have sketches
 //
 // Publications store checksums, so the bytes of a row can never change for a table that exists.
 // sqlschema.Checksum is the same in SQL.

@@ -2,7 +2,6 @@ package cells
 
 import (
 	"encoding/binary"
-	"strconv"
 
 	"recount/batch/exact"
 	"recount/schemas/catalog"
@@ -27,7 +26,6 @@ func (l *layout) measure(m catalog.Measure, t catalog.FieldType, read func(*exac
 		l.extreme(m.Name, t, read)
 	case catalog.Distinct:
 		l.state(m.Name+"__state", read)
-		l.sketch(m.Name+"__sketch", read)
 	}
 }
 
@@ -103,45 +101,6 @@ func (l *layout) state(name string, read func(*exact.Block) *exact.Measure) {
 				return appendText(dst, state)
 			}
 		}})
-}
-
-// sketch adds the column of a distinct count's registers. The checksum uses the text of the array
-// as ClickHouse writes it, because SQL has no function that returns an array's bytes.
-func (l *layout) sketch(name string, read func(*exact.Block) *exact.Measure) {
-	l.columns = append(l.columns, column{name: name,
-		native: func(dst []byte, rows []exact.BlockRows) []byte { return appendSketches(dst, rows, read) },
-		bytes: func(b *exact.Block) func([]byte, int) []byte {
-			m := read(b)
-			registers := []uint32(nil)
-			text := []byte(nil)
-			return func(dst []byte, row int) []byte {
-				registers = distinct.AppendRegisters(registers[:0], hashes(m, row))
-				text = append(text[:0], '[')
-				for i, r := range registers {
-					if i > 0 {
-						text = append(text, ',')
-					}
-					text = strconv.AppendUint(text, uint64(r), 10)
-				}
-				return appendText(dst, append(text, ']'))
-			}
-		}})
-}
-
-// appendSketches appends the rows' arrays of registers: first the end of each array, then all registers.
-func appendSketches(dst []byte, rows []exact.BlockRows, read func(*exact.Block) *exact.Measure) []byte {
-	var registers []uint32
-	for _, x := range rows {
-		m := read(x.Block)
-		for row := x.From; row < x.To; row++ {
-			registers = distinct.AppendRegisters(registers, hashes(m, row))
-			dst = append64(dst, uint64(len(registers)))
-		}
-	}
-	for _, r := range registers {
-		dst = binary.LittleEndian.AppendUint32(dst, r)
-	}
-	return dst
 }
 
 func hashes(m *exact.Measure, row int) []uint64 { return m.Hashes[m.Starts[row]:m.Starts[row+1]] }

@@ -177,7 +177,7 @@ func (g *group) key() string {
 func (g *group) text() string {
 	return fmt.Sprint(g.bucket, " ", g.key(), " ", len(g.events), " ", len(g.events), " ", g.total, " ", g.n, " ",
 		exactText(g.paid), " ", g.paidN, " ", g.total, " ", g.n, " ", show(g.delay), " ", showFloat(g.most), " ",
-		show(g.last), " ", len(g.names), " ", distinct.AppendRegisters(nil, g.hashes()))
+		show(g.last), " ", len(g.names), " ", fmt.Sprintf("%X", distinct.AppendState(nil, g.hashes())))
 }
 
 // viewText is the group as a row of the SQL VIEW.

@@ -163,8 +163,6 @@ var wrongValues = map[string][]string{
 	"last": {"if(ok, addMicroseconds(last, 1), last)", "if(ok, NULL, last)",
 		"ifNull(last, fromUnixTimestamp64Micro(0))"},
 	"origins__state": {`if(ok, concat(origins__state, '\0'), origins__state)`, "if(ok, '', origins__state)"},
-	"origins__sketch": {"if(ok, [], origins__sketch)",
-		"if(ok, arrayMap(x -> x + 1, origins__sketch), origins__sketch)"},
 }
 
 // TestWrongRowsAreNoticed changes one value of one row in every column of the table, and drops and doubles a

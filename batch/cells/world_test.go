@@ -102,7 +102,7 @@ func (w *world) readTable(c *catalog.Catalog, version uint64) (out []string) {
 		toUnixTimestamp64Micro(time), tenant, origin, ok, delay, _events, n, toString(total__sum), total__n,
 		concat(toString(paid__near), ' ', hex(paid__far)), paid__n, toString(mean__sum), mean__n, least, most,
 		toUnixTimestamp64Micro(last),
-		finalizeAggregation(CAST(origins__state, 'AggregateFunction(uniqExact, UInt64)')), origins__sketch
+		finalizeAggregation(CAST(origins__state, 'AggregateFunction(uniqExact, UInt64)')), hex(origins__state)
 		FROM %s WHERE _ver = %d`, table(c), version))
 	if err != nil {
 		w.t.Fatal(err)
@@ -111,16 +111,15 @@ func (w *world) readTable(c *catalog.Catalog, version uint64) (out []string) {
 	for rows.Next() {
 		var g group
 		var events, n, totalN, paidN, meanN, origins uint64
-		var total, paid, mean string
+		var total, paid, mean, state string
 		var least *int64
-		var sketch []uint32
 		if err := rows.Scan(&g.bucket, &g.time, &g.tenant, &g.origin, &g.ok, &g.delay, &events, &n, &total, &totalN,
-			&paid, &paidN, &mean, &meanN, &least, &g.most, &g.last, &origins, &sketch); err != nil {
+			&paid, &paidN, &mean, &meanN, &least, &g.most, &g.last, &origins, &state); err != nil {
 			w.t.Fatal(err)
 		}
 		out = append(out, fmt.Sprint(g.bucket, " ", g.key(), " ", events, " ", n, " ", total, " ", totalN, " ",
 			paid, " ", paidN, " ", mean, " ", meanN, " ", show(least), " ", showFloat(g.most), " ",
-			show(g.last), " ", origins, " ", sketch))
+			show(g.last), " ", origins, " ", state))
 	}
 	if err := rows.Err(); err != nil {
 		w.t.Fatal(err)

@@ -54,7 +54,7 @@ func (p *Publisher) createDefinitions(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("encode the definition of view %s: %w", name, err)
 		}
-		for _, digest := range slices.Compact([]string{c.Digest(v), c.RoundedDigest(v)}) {
+		for _, digest := range c.Digests(v) {
 			// The key is made from the content, so a document that is there already says the same.
 			if _, _, err := p.records.Create(ctx, definitionKey(name, digest), raw); err != nil {
 				return fmt.Errorf("store the definition of view %s: %w", name, err)

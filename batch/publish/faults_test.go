@@ -186,7 +186,7 @@ func TestVerifies(t *testing.T) {
 		"UPDATE mean__n = 9 WHERE ok", "UPDATE least = NULL WHERE ok",
 		"UPDATE most = 0 WHERE isNull(ok)",
 		"UPDATE last = last + toIntervalMicrosecond(1) WHERE ok",
-		"UPDATE origins__state = concat(origins__state, '\\0') WHERE ok", "UPDATE fares__sketch = [] WHERE ok",
+		"UPDATE origins__state = concat(origins__state, '\\0') WHERE ok", "UPDATE fares__state = '\\0' WHERE ok",
 	} {
 		p.views = cells.NewStore(tamperingConn{w.db, table + " " + edit}, c)
 		if _, err := p.Recompute(t.Context()); !errors.Is(err, ErrVerify) {

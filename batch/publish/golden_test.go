@@ -67,11 +67,23 @@ func checkGolden(t *testing.T, file string, limit int) {
 	}
 }
 
-// TestRoundedSumsAreReplaced begins with a publication from before sums of floats were exact, whose rows are in a
-// table of another digest. The next recompute computes all of the view's buckets, and those of no other view.
-func TestRoundedSumsAreReplaced(t *testing.T) {
+// TestOlderRowsAreReplaced begins with a publication from before sums of floats were exact, and with one from before
+// sketches were made from sets. Their rows are in a table of another digest. The next recompute computes all of the
+// view's buckets, and those of no other view.
+func TestOlderRowsAreReplaced(t *testing.T) {
 	t.Parallel()
-	raw, err := os.ReadFile("testdata/publication_rounded.json")
+	c := catalogOf(wideView(), slimView())
+	for file, digest := range map[string]string{"testdata/publication_rounded.json": c.RoundedDigest(wideView()),
+		"testdata/publication_sketched.json": c.SketchedDigest(wideView())} {
+		t.Run(file, func(t *testing.T) {
+			t.Parallel()
+			checkReplaced(t, file, digest)
+		})
+	}
+}
+
+func checkReplaced(t *testing.T, file, want string) {
+	raw, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +92,7 @@ func TestRoundedSumsAreReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := catalogOf(wideView(), slimView())
-	if want := c.RoundedDigest(wideView()); old.Views["wide"].Digest != want {
+	if old.Views["wide"].Digest != want {
 		t.Fatalf("the old publication has the digest %s, want %s", old.Views["wide"].Digest, want)
 	}
 	w, r := newRandomWorld(t)
@@ -96,19 +108,19 @@ func TestRoundedSumsAreReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.records.Bodies[record.PublicationKey(1)] = body
-	rounded := "cells_wide_" + old.Views["wide"].Digest
-	if err := w.db.Exec(t.Context(), "RENAME TABLE cells_wide_"+c.Digest(wideView())+" TO "+rounded); err != nil {
+	table := "cells_wide_" + old.Views["wide"].Digest
+	if err := w.db.Exec(t.Context(), "RENAME TABLE cells_wide_"+c.Digest(wideView())+" TO "+table); err != nil {
 		t.Fatal(err)
 	}
 	p := w.publisher(c, nil)
 	if got := w.recompute(p); got.Nothing || p.State().Views["wide"].Digest != c.Digest(wideView()) {
 		t.Errorf("got %+v, %+v", got, p.State().Views["wide"])
 	}
-	w.checkWide("after the sums became exact")
+	w.checkWide("after the rows were replaced")
 	if got := p.State().Views["slim"].Buckets; got[0].Ver>>32 != 1 {
 		t.Errorf("the other view was computed again: %+v", got)
 	}
-	if n := w.queryNumber("SELECT count() FROM " + rounded); n == 0 {
+	if n := w.queryNumber("SELECT count() FROM " + table); n == 0 {
 		t.Error("the rows of a kept publication are gone")
 	}
 }

@@ -142,26 +142,41 @@ func (e *EventType) Column(name string) (FieldType, bool) {
 func (e *EventType) SchemaID() string { return digest(e) }
 
 // Digest names exactly what the view computes: its definition, the types of its
-// event's columns it uses, the bucket width, and how sums of floats are kept. 16 hex digits.
+// event's columns it uses, the bucket width, and how sums of floats and distinct counts are kept. 16 hex digits.
 func (c *Catalog) Digest(v *View) string {
-	sums := ""
-	if slices.ContainsFunc(v.Measures, func(m Measure) bool { return c.sumsFloats(v, m) }) {
-		sums = "exact"
+	distinct := ""
+	if slices.ContainsFunc(v.Measures, func(m Measure) bool { return m.Kind == Distinct }) {
+		distinct = "set"
 	}
-	return c.digestWith(v, sums)
+	return c.digestWith(v, c.sums(v), distinct)
 }
 
-// RoundedDigest names the same as Digest, with sums of floats that were rounded in each cell. Rows were
-// published under it before such sums were exact. It is that of Digest if the view has no such sum.
-func (c *Catalog) RoundedDigest(v *View) string { return c.digestWith(v, "") }
+// SketchedDigest names the same as Digest, with distinct counts that were kept as a set and as a sketch. Rows were
+// published under it before sketches were made from sets. It is that of Digest if the view has no distinct count.
+func (c *Catalog) SketchedDigest(v *View) string { return c.digestWith(v, c.sums(v), "") }
+
+// RoundedDigest names the same as SketchedDigest, with sums of floats that were rounded in each cell. Rows were
+// published under it before such sums were exact. It is that of SketchedDigest if the view has no such sum.
+func (c *Catalog) RoundedDigest(v *View) string { return c.digestWith(v, "", "") }
+
+// Digests returns the digests under which rows of the view were ever published, each once, the newest first.
+func (c *Catalog) Digests(v *View) []string {
+	return slices.Compact([]string{c.Digest(v), c.SketchedDigest(v), c.RoundedDigest(v)})
+}
 
 // Names reports whether rows that were published under the digest are those of the view.
-func (c *Catalog) Names(v *View, digest string) bool {
-	return digest == c.Digest(v) || digest == c.RoundedDigest(v)
+func (c *Catalog) Names(v *View, digest string) bool { return slices.Contains(c.Digests(v), digest) }
+
+// sums says in the digest how sums of floats are kept.
+func (c *Catalog) sums(v *View) string {
+	if slices.ContainsFunc(v.Measures, func(m Measure) bool { return c.sumsFloats(v, m) }) {
+		return "exact"
+	}
+	return ""
 }
 
-// digestWith leaves sums out where it is empty, so the digests of other views did not change.
-func (c *Catalog) digestWith(v *View, sums string) string {
+// digestWith leaves out what is empty, so the digests of other views did not change.
+func (c *Catalog) digestWith(v *View, sums, distinct string) string {
 	types := map[string]FieldType{}
 	e := c.Events[v.Event]
 	for _, name := range v.Columns() {
@@ -172,7 +187,9 @@ func (c *Catalog) digestWith(v *View, sums string) string {
 		Types  map[string]FieldType
 		Bucket time.Duration
 		Sums   string `json:",omitempty"`
-	}{v, types, c.Bucket, sums})
+
+		Distinct string `json:",omitempty"`
+	}{v, types, c.Bucket, sums, distinct})
 }
 
 // sumsFloats reports whether the measure keeps a sum of float64 values.

@@ -197,7 +197,8 @@ func (q *Query) checkLimit() error {
 type Scan struct {
 	View     *catalog.View
 	Digest   string // of the view's definition
-	Rounded  string // of rows with sums of floats that were rounded, which the batch layer can read too
+	Sketched string // of rows with stored sketches of distinct counts, which the batch layer can read too
+	Rounded  string // of rows with sums of floats that were rounded, likewise
 	Tenant   string
 	Windows  window.Windows
 	GroupBy  []Dimension
@@ -224,7 +225,9 @@ func (m *Measure) SumsFloats() bool {
 }
 
 // Reads reports whether the batch layer can answer the scan from rows of a view with this digest.
-func (s *Scan) Reads(digest string) bool { return digest == s.Digest || digest == s.Rounded }
+func (s *Scan) Reads(digest string) bool {
+	return digest == s.Digest || digest == s.Sketched || digest == s.Rounded
+}
 
 // Resolve checks the query against the catalog, fills in defaults and returns the
 // scan. Every error is an *Error.
@@ -236,7 +239,8 @@ func (q *Query) Resolve(c *catalog.Catalog, tenant string) (*Scan, error) {
 	if err := q.defaults(); err != nil {
 		return nil, err
 	}
-	s := &Scan{View: v, Digest: c.Digest(v), Rounded: c.RoundedDigest(v), Tenant: tenant}
+	s := &Scan{View: v, Digest: c.Digest(v), Sketched: c.SketchedDigest(v),
+		Rounded: c.RoundedDigest(v), Tenant: tenant}
 	var err error
 	if s.Windows, err = q.windows(v.Cell); err != nil {
 		return nil, err

@@ -116,10 +116,11 @@ func Columns(c *catalog.Catalog, v *catalog.View) []Column {
 //	sum, avg  of integers: m__sum Int128, m__n UInt64 (non-null values)
 //	          of floats: m__near Int256 and m__far String (floatsum.Sum), m__n UInt64
 //	min, max  m Nullable(Int64, Float64 or DateTime64(6))
-//	distinct  m__state String (a uniqExact state of UInt64), m__sketch Array(UInt32) (HyperLogLog registers)
+//	distinct  m__state String (a uniqExact state of UInt64)
 //
 // A sum is so wide that a cell never overflows; the query says so when its total does. No declared name
-// may hold two underscores in a row. Tables under catalog.Catalog.RoundedDigest have m__sum Float64 in
+// may hold two underscores in a row. Tables under catalog.Catalog.SketchedDigest have m__sketch Array(UInt32)
+// (HyperLogLog registers) after m__state. Tables under catalog.Catalog.RoundedDigest also have m__sum Float64 in
 // place of m__near and m__far.
 func MeasureColumns(c *catalog.Catalog, v *catalog.View, m catalog.Measure) []Column {
 	t := c.MeasureType(v, m)
@@ -135,7 +136,7 @@ func MeasureColumns(c *catalog.Catalog, v *catalog.View, m catalog.Measure) []Co
 	case catalog.Min, catalog.Max:
 		return []Column{{m.Name, "Nullable(" + Type(t) + ")"}}
 	}
-	return []Column{{m.Name + StateSuffix, "String"}, {m.Name + "__sketch", "Array(UInt32)"}}
+	return []Column{{m.Name + StateSuffix, "String"}}
 }
 
 // StateSuffix ends the name of the column with the states of a distinct measure.

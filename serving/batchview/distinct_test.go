@@ -18,7 +18,20 @@ import (
 // byte. Each set is united with a small set of another cell.
 func TestStatesOfEverySize(t *testing.T) {
 	t.Parallel()
+	testStates(t, newStore(t))
+}
+
+// TestStoredSketches does the same with a table from before sketches were made from sets: its DDL is in testdata.
+func TestStoredSketches(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
+	s.useTable("testdata/sketched.sql", s.catalog.SketchedDigest(s.view))
+	testStates(t, s)
+	checkDigest(t, s, s.resolve(wholeRange()))
+}
+
+func testStates(t *testing.T, s *store) {
+	t.Helper()
 	var events []oracle.Event
 	want := map[string]query.Acc{}
 	for _, n := range []int{0, 1, 127, 128, 1<<14 - 1, 1 << 14} {

@@ -7,10 +7,10 @@
 // windows whose rows need them, overflow that conditions hide, and the list of the table's parts. A
 // sketch takes kilobytes, so only the windows in which the speed layer has events read sketches.
 //
-// A sketch follows from the set that it sketches. So if the pinned rows have few enough bytes of sets, which the proof
-// knows, the statement returns united sets, and the registers are computed here. To read and unite stored sketches
-// beside the sets would cost more. Their bytes also say how much memory ClickHouse needs, so that it need not begin
-// again.
+// A sketch follows from the set that it sketches, so none is stored. If the pinned rows have few enough bytes of sets,
+// which the proof knows, the statement returns united sets, and the registers are computed here. Otherwise ClickHouse
+// computes the registers of each row. The bytes of the sets also say how much memory ClickHouse needs, so that it need
+// not begin again.
 //
 // # The proof
 //

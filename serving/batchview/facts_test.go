@@ -95,7 +95,7 @@ func TestFactsSpareColumns(t *testing.T) {
 			}
 			compare(t, byKey(oracle.Part(scan, c.events, oracle.Batch)), byKey(got))
 			p := pinsOf(state.Views["flights"], scan.Windows.From, scan.Windows.To, s.catalog.Bucket)
-			f := views.proof(nearSums.table(scan)).newest.Load().facts(p.versions, p.width)
+			f := views.proof(p.table(scan)).newest.Load().facts(p.versions, p.width)
 			sql := build(scan, p, nil, f, nearSums, nil).sql
 			for _, column := range all {
 				got := strings.Contains(sql, column)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"recount/schemas/query"
+	"recount/schemas/sqlschema"
 	"recount/serving/oracle"
 )
 
@@ -49,7 +50,7 @@ func TestCodesOfValues(t *testing.T) {
 				for range 2 {
 					compare(t, want, s.mustScan(views, state, scan))
 				}
-				if views.proof(nearSums.table(scan)).codes(scan) == nil {
+				if views.proof(sqlschema.Table(scan.View, scan.Digest)).codes(scan) == nil {
 					t.Errorf("%d values, %s: the values have no codes", n, granularity)
 				}
 			}

@@ -9,6 +9,7 @@ import (
 	"recount/schemas/distinct"
 	"recount/schemas/query"
 	"recount/schemas/record"
+	"recount/schemas/sqlschema"
 	"recount/serving/oracle"
 )
 
@@ -96,7 +97,7 @@ func TestSmallTenantBesideALargeOne(t *testing.T) {
 	if err != nil || part.Measures[0][0].Exact != 10 {
 		t.Fatalf("got %+v, %v, want 10 ids", part, err)
 	}
-	f := views.proof(nearSums.table(scan)).newest.Load().facts(state.Views["flights"].Buckets,
+	f := views.proof(sqlschema.Table(scan.View, scan.Digest)).newest.Load().facts(state.Views["flights"].Buckets,
 		s.catalog.Bucket.Microseconds())
 	if n := f.statesRead(scan); n != 0 {
 		t.Errorf("the first claim counts sets of %d bytes, which another tenant has", n)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"recount/schemas/query"
 	"recount/schemas/record"
 	"recount/schemas/sqlschema"
 	"recount/schemas/window"
@@ -26,6 +27,8 @@ type pins struct {
 	// width is the width of a bucket, in microseconds.
 	width int64
 
+	// digest is that of the definition under which the rows were published.
+	digest string
 	// versions are the same pairs, as the publication has them.
 	versions []record.BucketVersion
 	// rows is the number of rows in all pinned buckets.
@@ -33,7 +36,8 @@ type pins struct {
 }
 
 func pinsOf(v record.ViewState, from, to int64, bucket time.Duration) *pins {
-	p := &pins{width: bucket.Microseconds(), versions: v.VersionsBetween(window.Floor(from, bucket), to)}
+	p := &pins{width: bucket.Microseconds(), digest: v.Digest,
+		versions: v.VersionsBetween(window.Floor(from, bucket), to)}
 	for _, b := range p.versions {
 		p.rows += b.Rows
 		if last := len(p.starts) - 1; last >= 0 && p.vers[last] == b.Ver &&
@@ -47,6 +51,9 @@ func pinsOf(v record.ViewState, from, to int64, bucket time.Duration) *pins {
 	}
 	return p
 }
+
+// table is the table that has the pinned rows.
+func (p *pins) table(scan *query.Scan) string { return sqlschema.Table(scan.View, p.digest) }
 
 // condition returns the predicate of the pinned rows.
 func (p *pins) condition(f facts) string {

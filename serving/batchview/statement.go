@@ -27,7 +27,7 @@ type statement struct {
 // build returns the statement of a scan. The pins must have at least one row.
 func build(scan *query.Scan, p *pins, sketches []int32, f facts, sums sumColumns, codes *codes) *statement {
 	st := &statement{countsOverflow: overflowHidesEvents(scan, f), codes: codes}
-	table := sums.table(scan)
+	table := p.table(scan)
 	from := " FROM " + sqlschema.Quote(table)
 	inScan := st.inScan(scan, p.width, f)
 	conditions := st.conditions(scan)
@@ -149,21 +149,30 @@ func measureColumns(m query.Measure, sketches sketchColumns, sums sumColumns, f 
 	state := name(sqlschema.StateSuffix)
 	hashes := "(reinterpret(substring(" + state + ", length(" + state + ") % 8 + 1), 'Array(UInt64)'))"
 	switch sketches {
-	case storedSketches:
-		return []string{"uniqExactArray" + hashes, "toString(groupUniqArrayArrayState(" + name("__sketch") + "))"}
+	case unitedSketches:
+		return []string{"uniqExactArray" + hashes,
+			"toString(groupUniqArrayArrayState(arrayMap(h -> " + register + ", " + hashes + ")))"}
 	case unitedStates:
 		return []string{"toUInt64(0)", "toString(uniqExactArrayState" + hashes + ")"}
 	}
 	return []string{"uniqExactArray" + hashes, "''"}
 }
 
+// register is the SQL of the register of the hash h, as distinct.Register makes it. Without the bit below its highest
+// one, rounding to a Float64 cannot carry, so the exponent is the place of the highest bit.
+const register = "toUInt32(bitOr(bitShiftLeft(bitShiftRight(h, 50), 8), 1087 - bitShiftRight(reinterpretAsUInt64(" +
+	"toFloat64(bitAnd(" + ranked + ", bitNot(bitShiftRight(" + ranked + ", 1))))), 52)))"
+
+// ranked is the SQL of the bits of the hash h from which the rank follows.
+const ranked = "bitOr(bitShiftLeft(h, 14), 8192)"
+
 // sketchColumns says what the rows of a branch have for the sketches of distinct measures.
 type sketchColumns int
 
 const (
 	noSketches sketchColumns = iota
-	// storedSketches unites the sketches of the rows.
-	storedSketches
+	// unitedSketches makes the sketch of each row from its set, and unites them.
+	unitedSketches
 	// unitedStates returns the united sets themselves. Their sketches follow from them (parseState). ClickHouse reads
 	// and unites nothing else then, but the result has 8 bytes for each hash.
 	unitedStates
@@ -174,7 +183,7 @@ func (st *statement) sketches() sketchColumns {
 	if st.readsStates {
 		return unitedStates
 	}
-	return storedSketches
+	return unitedSketches
 }
 
 // sumColumns says how sums of floats are read.
@@ -190,14 +199,6 @@ const (
 	// which was rounded, exactly. So the answer does not depend on the order in which rows are read.
 	roundedSums
 )
-
-// table is the table that has such sums.
-func (s sumColumns) table(scan *query.Scan) string {
-	if s == roundedSums {
-		return sqlschema.Table(scan.View, scan.Rounded)
-	}
-	return sqlschema.Table(scan.View, scan.Digest)
-}
 
 // floatColumns returns the aggregates of a sum of floats: the four words of its near part, and its far part.
 // With nearSums, a far part that is not empty stands for any.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -165,8 +166,10 @@ func (s *store) storedColumns(m query.Measure, r *oracle.Row) []any {
 	switch {
 	case m.Kind == catalog.Count:
 		return []any{uint64(len(r.Events))}
-	case m.Kind == catalog.Distinct:
+	case m.Kind == catalog.Distinct && s.digest != s.catalog.Digest(s.view):
 		return []any{string(distinct.AppendState(nil, hashes)), distinct.AppendRegisters(nil, hashes)}
+	case m.Kind == catalog.Distinct:
+		return []any{string(distinct.AppendState(nil, hashes))}
 	case m.SumsFloats():
 		return append(s.storedSum(total), n)
 	case m.Kind == catalog.Sum || m.Kind == catalog.Avg:
@@ -179,7 +182,7 @@ func (s *store) storedColumns(m query.Measure, r *oracle.Row) []any {
 
 // storedSum returns the columns of a sum of floats without the number of values.
 func (s *store) storedSum(total floatsum.Sum) []any {
-	if s.digest != s.catalog.Digest(s.view) {
+	if s.digest == s.catalog.RoundedDigest(s.view) {
 		rounded, fits := total.Float64()
 		if !fits {
 			rounded = math.Inf(1)
@@ -198,16 +201,36 @@ func (s *store) storedSum(total floatsum.Sum) []any {
 
 // columns returns the columns of the table.
 func (s *store) columns() []sqlschema.Column {
-	columns := sqlschema.Columns(s.catalog, s.view)
 	if s.digest == s.catalog.Digest(s.view) {
-		return columns
+		return sqlschema.Columns(s.catalog, s.view)
 	}
-	for i := range columns {
-		if name, isNear := strings.CutSuffix(columns[i].Name, "__near"); isNear {
-			columns[i] = sqlschema.Column{Name: name + "__sum", Type: "Float64"}
+	var columns []sqlschema.Column
+	for _, c := range sqlschema.Columns(s.catalog, s.view) {
+		near, isNear := strings.CutSuffix(c.Name, "__near")
+		set, isSet := strings.CutSuffix(c.Name, sqlschema.StateSuffix)
+		isRounded := s.digest == s.catalog.RoundedDigest(s.view)
+		switch {
+		case isSet:
+			columns = append(columns, c, sqlschema.Column{Name: set + "__sketch", Type: "Array(UInt32)"})
+		case isRounded && isNear:
+			columns = append(columns, sqlschema.Column{Name: near + "__sum", Type: "Float64"})
+		case !isRounded || !strings.HasSuffix(c.Name, "__far"):
+			columns = append(columns, c)
 		}
 	}
-	return slices.DeleteFunc(columns, func(c sqlschema.Column) bool { return strings.HasSuffix(c.Name, "__far") })
+	return columns
+}
+
+// useTable makes the store's table one of an older digest, whose DDL is in the file.
+func (s *store) useTable(file, digest string) {
+	s.t.Helper()
+	ddl, err := os.ReadFile(file)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.exec(string(ddl))
+	s.digest = digest
+	s.table = sqlschema.Quote(sqlschema.Table(s.view, digest))
 }
 
 // state returns a publication that pins the versions with the rows that the table has of them.

@@ -97,7 +97,7 @@ func (v *Views) Scan(ctx context.Context, state *record.State, scan *query.Scan,
 			state.N, view.Digest, scan.Digest)
 	}
 	sums := nearSums
-	if view.Digest != scan.Digest {
+	if view.Digest == scan.Rounded && scan.Rounded != scan.Sketched {
 		sums = roundedSums
 	}
 	pins := pinsOf(view, scan.Windows.From, scan.Windows.To, v.cfg.Bucket)
@@ -117,7 +117,7 @@ func (v *Views) Scan(ctx context.Context, state *record.State, scan *query.Scan,
 func (v *Views) proven(ctx context.Context, state *record.State, scan *query.Scan, pins *pins, opts Options,
 	sums sumColumns) (*collector, error) {
 	memory := int64(0)
-	p := v.proof(sums.table(scan))
+	p := v.proof(pins.table(scan))
 	for range maxReads {
 		if proven := p.newest.Load(); proven != nil {
 			f := proven.facts(pins.versions, pins.width)

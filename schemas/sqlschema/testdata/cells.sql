@@ -1,4 +1,4 @@
-CREATE TABLE IF NOT EXISTS `cells_select_2d4f1ae2523c37bd` (
+CREATE TABLE IF NOT EXISTS `cells_select_89cf362f5c8f1c2c` (
   `_bucket` DateTime64(6, 'UTC'),
   `_ver` UInt64,
   `tenant` LowCardinality(String),
@@ -20,6 +20,5 @@ CREATE TABLE IF NOT EXISTS `cells_select_2d4f1ae2523c37bd` (
   `least` Nullable(Int64),
   `most` Nullable(Float64),
   `newest` Nullable(DateTime64(6, 'UTC')),
-  `users__state` String,
-  `users__sketch` Array(UInt32)
+  `users__state` String
 ) ENGINE = MergeTree PARTITION BY toYear(`_bucket`) ORDER BY (`_bucket`, `_ver`, `tenant`, `time`)
