@@ -13,9 +13,10 @@ import (
 // column is one column of a view's table. It says in two ways what a value is: as bytes of an INSERT,
 // and as bytes that go into the row's checksum. sqlschema.Checksum has the SQL of the latter.
 type column struct {
-	name   string
-	native func(dst []byte, rows []exact.BlockRows) []byte // the bytes of an INSERT; see native.go
-	bytes  appender                                        // the bytes that go into the row's checksum
+	name    string
+	sqlType string
+	native  func(dst []byte, rows []exact.BlockRows) []byte // the bytes of an INSERT; see native.go
+	bytes   appender                                        // the bytes that go into the row's checksum
 }
 
 // appender binds a block and returns the function that appends the bytes of one of its rows.
@@ -38,6 +39,9 @@ func newLayout(c *catalog.Catalog, v *catalog.View, version uint64) *layout {
 	l.unsigned(sqlschema.ColEvents, func(b *exact.Block) []uint64 { return b.Events })
 	for i, m := range v.Measures {
 		l.measure(m, c.MeasureType(v, m), func(b *exact.Block) *exact.Measure { return &b.Measures[i] })
+	}
+	for i, declared := range sqlschema.Columns(c, v) {
+		l.columns[i].sqlType = declared.Type
 	}
 	return l
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/ClickHouse/ch-go/proto"
 	chcolumn "github.com/ClickHouse/clickhouse-go/v2/lib/column"
@@ -11,9 +13,30 @@ import (
 	"recount/batch/exact"
 )
 
-// This file encodes the columns of an INSERT in ClickHouse's Native format. The driver's columns
-// decode them, which for most types is one copy of memory. The driver's Append would cost a
-// reflected value for each row, and often an allocation.
+// This file encodes the columns of an INSERT in ClickHouse's Native format. Over HTTP and in the embedded engine the
+// bytes are sent as they are. Over the native protocol the driver's columns decode them, which for most types is one
+// copy of memory. The driver's Append would cost a reflected value for each row, and often an allocation.
+
+// dictionaryVersion precedes the dictionary of a column of LowCardinality.
+const dictionaryVersion = 1
+
+// block returns the rows as one block, as ClickHouse reads the format Native: the numbers of columns and rows, and for
+// each column its name, its type and its values. The block may be in the memory of buf.
+func (l *layout) block(buf []byte, rows []exact.BlockRows) []byte {
+	dst := slices.Grow(buf[:0], l.blockBytes(rows))
+	dst = binary.AppendUvarint(dst, uint64(len(l.columns)))
+	dst = binary.AppendUvarint(dst, uint64(rowCount(rows)))
+	for i := range l.columns {
+		c := &l.columns[i]
+		dst = append(binary.AppendUvarint(dst, uint64(len(c.name))), c.name...)
+		dst = append(binary.AppendUvarint(dst, uint64(len(c.sqlType))), c.sqlType...)
+		if strings.HasPrefix(c.sqlType, "LowCardinality(") {
+			dst = append64(dst, dictionaryVersion)
+		}
+		dst = c.native(dst, rows)
+	}
+	return dst
+}
 
 // fill makes the driver's column hold the rows. It returns buf, which may have grown, for the next column.
 func (c *column) fill(into chcolumn.Interface, rows []exact.BlockRows, buf []byte) ([]byte, error) {
@@ -22,6 +45,31 @@ func (c *column) fill(into chcolumn.Interface, rows []exact.BlockRows, buf []byt
 		return nil, fmt.Errorf("column %s: %w", c.name, err)
 	}
 	return buf, nil
+}
+
+// blockBytes estimates how many bytes a block has, so that it is seldom copied while it grows.
+func (l *layout) blockBytes(rows []exact.BlockRows) int {
+	const names = 1 << 12
+	row := 0
+	for i := range l.columns {
+		switch l.columns[i].sqlType {
+		case "Int256":
+			row += 32
+		case "Int128":
+			row += 16
+		default:
+			row += 9
+		}
+	}
+	bytes := names + row*rowCount(rows)
+	for _, x := range rows {
+		for i := range x.Block.Measures {
+			if starts := x.Block.Measures[i].Starts; starts != nil {
+				bytes += 8 * (starts[x.To] - starts[x.From])
+			}
+		}
+	}
+	return bytes
 }
 
 func rowCount(rows []exact.BlockRows) (n int) {

@@ -1,9 +1,13 @@
 package cells
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
 
 	"recount/batch/exact"
 	"recount/schemas/catalog"
@@ -17,18 +21,50 @@ func (s *Store) Insert(ctx context.Context, v *catalog.View, version uint64,
 	pieces []exact.BlockRows) (map[int64]record.BucketVersion, error) {
 	l := newLayout(s.catalog, v, version)
 	name := sqlschema.Table(v, s.catalog.Digest(v))
-	batch, err := s.db.PrepareBatch(insertContext(ctx), "INSERT INTO "+sqlschema.Quote(name)+" ("+l.columnNames()+")")
+	statement := "INSERT INTO " + sqlschema.Quote(name) + " (" + l.columnNames() + ")"
+	insert := s.insertBlock
+	if s.encodes.Load() {
+		insert = s.insertBatch
+	}
+	err := insert(ctx, l, statement, pieces)
+	if errors.Is(err, clickhouse.ErrFormatNativeUnsupported) {
+		s.encodes.Store(true)
+		err = s.insertBatch(ctx, l, statement, pieces)
+	}
 	if err != nil {
 		return nil, err
+	}
+	return l.checksums(pieces, version), nil
+}
+
+// insertBlock inserts the rows as a block that the driver sends as it is.
+func (s *Store) insertBlock(ctx context.Context, l *layout, statement string, pieces []exact.BlockRows) error {
+	buf, _ := s.buffers.Get().(*[]byte)
+	if buf == nil {
+		buf = new([]byte)
+	}
+	*buf = l.block(*buf, pieces)
+	if err := s.db.InsertFormat(insertContext(ctx), "Native", statement, bytes.NewReader(*buf)); err != nil {
+		return err // The driver may still read the block.
+	}
+	s.buffers.Put(buf)
+	return nil
+}
+
+// insertBatch inserts the rows over ClickHouse's native protocol, in which the driver encodes blocks itself.
+func (s *Store) insertBatch(ctx context.Context, l *layout, statement string, pieces []exact.BlockRows) error {
+	batch, err := s.db.PrepareBatch(insertContext(ctx), statement)
+	if err != nil {
+		return err
 	}
 	defer batch.Close()
 	buf := make([]byte, 0, 24*rowCount(pieces)) // Room for the widest column of most views.
 	for i, c := range batch.Columns() {
 		if buf, err = l.columns[i].fill(c, pieces, buf); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return l.checksums(pieces, version), batch.Send()
+	return batch.Send()
 }
 
 // ReadBack returns how many rows the table holds of each bucket under a version, and their

@@ -2,6 +2,8 @@ package cells
 
 import (
 	"context"
+	"sync"
+	"sync/atomic"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -14,6 +16,8 @@ import (
 type Store struct {
 	db      driver.Conn
 	catalog *catalog.Catalog
+	buffers sync.Pool   // of *[]byte, for the blocks of INSERTs
+	encodes atomic.Bool // The connection uses ClickHouse's native protocol, in which the driver encodes blocks itself.
 }
 
 // NewStore returns the store. Prepare creates its tables.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"maps"
 	"slices"
@@ -465,6 +466,10 @@ func (c conn) PrepareBatch(ctx context.Context, q string, o ...driver.PrepareBat
 		return nil, err
 	}
 	return batch{b, c.f}, nil
+}
+
+func (c conn) InsertFormat(ctx context.Context, format, q string, data io.Reader) error {
+	return c.f.perform("send", func() error { return c.Conn.InsertFormat(ctx, format, q, data) })
 }
 
 type batch struct {
