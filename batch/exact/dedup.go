@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
+	"slices"
 	"sort"
 
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -33,14 +34,20 @@ var identityColumns = []string{eventbatch.ColKey, eventbatch.ColTenant, eventbat
 // other partition, because all copies of an event are in one (I1).
 func (r *run) dedup(ctx context.Context, s *span, p *part) (Counts, error) {
 	failpoint.Point("exact.load.before")
-	ids, err := r.load(ctx, s, p)
-	if err != nil {
+	if p.rows >= 1<<32-1 {
+		return Counts{}, fmt.Errorf("a bucket has %d rows in one partition, more than %d: use a smaller batch.bucket "+
+			"or more partitions", p.rows, uint32(1<<32-2))
+	}
+	d := r.newDeduper(p)
+	defer r.recycleDeduper(d, p)
+	ids := &d.ids
+	if err := r.load(ctx, s, p, ids); err != nil {
 		return Counts{}, err
 	}
 	failpoint.Point("exact.load.after")
 	p.drop = make([]bool, p.rows)
-	d := deduper{ids: ids, drop: p.drop, fresh: int(p.fresh), pieces: p.pieces,
-		accounts: make([]record.Account, len(ids.tenantCoder.values.Strings))}
+	d.drop = p.drop
+	d.accounts = make([]record.Account, len(ids.tenantCoder.values.Strings))
 	byBucket := map[int64][]*piece{}
 	for _, x := range p.pieces {
 		byBucket[x.bucket] = append(byBucket[x.bucket], x)
@@ -61,7 +68,7 @@ func (r *run) dedup(ctx context.Context, s *span, p *part) (Counts, error) {
 
 // deduper finds the duplicates of a part, bucket by bucket.
 type deduper struct {
-	ids       *identities
+	ids       identities
 	drop      []bool
 	pieces    []*piece // of the part, by offset
 	starts    []uint64 // by piece, where its segment starts
@@ -71,6 +78,42 @@ type deduper struct {
 
 	fresh    int              // first row that goes into the accounts
 	accounts []record.Account // by the tenant's code
+}
+
+// newDeduper returns the deduper of a part. It has the memory of one that is done if there is one, because fresh memory
+// costs more than what is done with it.
+func (r *run) newDeduper(p *part) *deduper {
+	d, _ := r.dedupers.Get().(*deduper)
+	if d == nil {
+		d = &deduper{}
+	}
+	d.ids.reset(p.rows)
+	d.fresh = int(p.fresh)
+	d.pieces = p.pieces
+	d.starts = d.starts[:0]
+	return d
+}
+
+// recycleDeduper keeps the memory of a deduper, unless it is a large part of what the run may hold.
+func (r *run) recycleDeduper(d *deduper, p *part) {
+	if p.rows*dedupBytes > r.limit/8 {
+		return
+	}
+	d.drop = nil
+	d.pieces = nil
+	r.dedupers.Put(d)
+}
+
+// reset empties the arrays and makes room for so many rows.
+func (ids *identities) reset(rows int64) {
+	n := int(rows)
+	ids.keys = slices.Grow(ids.keys[:0], n)
+	ids.hashes = slices.Grow(ids.hashes[:0], n)
+	ids.positions = slices.Grow(ids.positions[:0], n)
+	ids.assigned = slices.Grow(ids.assigned[:0], n)
+	ids.ofValues = slices.Grow(ids.ofValues[:0], n)
+	ids.tenantCodes = slices.Grow(ids.tenantCodes[:0], n)
+	ids.tenantCoder = coder{name: eventbatch.ColTenant, fieldType: catalog.String}
 }
 
 // markBucket marks and counts the duplicates in the pieces of one bucket. before and after are the pieces of
@@ -242,17 +285,7 @@ func entry(key *eventbatch.Key, row int) uint64 {
 
 // load reads the identity columns of the part. Where the span is sliced it also reads the times,
 // to find where in each piece the slices begin.
-func (r *run) load(ctx context.Context, s *span, p *part) (*identities, error) {
-	if p.rows >= 1<<32-1 {
-		return nil, fmt.Errorf("a bucket has %d rows in one partition, more than %d: use a smaller batch.bucket or "+
-			"more partitions", p.rows, uint32(1<<32-2))
-	}
-	ids := &identities{
-		keys: make([]eventbatch.Key, 0, p.rows), hashes: make([]uint64, 0, p.rows),
-		positions: make([]uint64, 0, p.rows), assigned: make([]bool, 0, p.rows), ofValues: make([]bool, 0, p.rows),
-		tenantCodes: make([]uint32, 0, p.rows),
-		tenantCoder: coder{name: eventbatch.ColTenant, fieldType: catalog.String},
-	}
+func (r *run) load(ctx context.Context, s *span, p *part, ids *identities) error {
 	columns := identityColumns
 	if s.slices > 1 {
 		columns = append([]string{eventbatch.ColTime}, columns...)
@@ -271,11 +304,11 @@ func (r *run) load(ctx context.Context, s *span, p *part) (*identities, error) {
 			return ids.append(c, start)
 		})
 		if err != nil {
-			return nil, err
+			return err
 		}
 		f.finishCuts(s)
 	}
-	return ids, nil
+	return nil
 }
 
 // conflict reports whether two copies are known to differ in their payload (B2). Hashes of two forms cannot be

@@ -157,7 +157,9 @@ type run struct {
 	cpu     chan struct{}
 	memory  *semaphore.Weighted
 	pools   []sync.Pool // of *viewTask, by target
-	limit   int64
+
+	dedupers sync.Pool // of *deduper
+	limit    int64
 }
 
 // computeSpan deduplicates the span partition by partition, then aggregates it slice by slice.
