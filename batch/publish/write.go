@@ -1,12 +1,14 @@
 package publish
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -18,7 +20,10 @@ import (
 
 const (
 	insertRows  = 1_000_000 // the largest number of rows in one INSERT
-	insertBytes = 32 << 20  // roughly the largest number of bytes in one INSERT
+	insertBytes = 128 << 20 // roughly the largest number of bytes in one INSERT
+	// enoughBytes is how many bytes begin an INSERT while none runs. Few large INSERTs cost least, because ClickHouse
+	// merges what they leave. But ClickHouse should not wait for work.
+	enoughBytes = 32 << 20
 )
 
 // newVersion returns a version that no other attempt has (B4). Its upper half is the number of the
@@ -39,6 +44,7 @@ type writer struct {
 	tables  map[string]*table // by view
 	bytes   int64             // bytes that wait in all tables
 	limit   int64             // bytes that may wait
+	running atomic.Int64      // INSERTs that run
 	mu      sync.Mutex        // guards the buckets of all tables while INSERTs run
 }
 
@@ -78,16 +84,28 @@ func (w *writer) compute(ctx context.Context, in exact.Input) (found exact.Count
 	blocks := make(chan *exact.Block, 1)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(2 + w.p.cfg.Workers) // The two goroutines below, and the INSERTs.
-	startInsert := func(t *table) {
-		pieces := w.drain(t)
-		g.Go(func() error { return w.insert(ctx, t, pieces) })
+	start := func(t *table, pieces []exact.BlockRows) {
+		w.running.Add(1)
+		g.Go(func() error {
+			defer w.running.Add(-1)
+			return w.insert(ctx, t, pieces)
+		})
 	}
+	startInsert := func(t *table) { start(t, w.drain(t)) }
 	g.Go(func() error {
 		for b := range blocks {
 			w.addBlock(b, startInsert)
 		}
 		for _, name := range slices.Sorted(maps.Keys(w.tables)) {
-			startInsert(w.tables[name])
+			t := w.tables[name]
+			parts := 1 + min(int(t.bytes/enoughBytes), w.p.cfg.Workers-1) // Nothing else is left for the other cores.
+			pieces := inOrder(w.drain(t))                                 // So each part has a range of times.
+			for len(pieces) > 0 {
+				n := (len(pieces) + parts - 1) / parts
+				start(t, pieces[:n])
+				pieces = pieces[n:]
+				parts--
+			}
 		}
 		return nil
 	})
@@ -129,9 +147,21 @@ func (w *writer) addBlock(b *exact.Block, startInsert func(*table)) {
 		t.bytes = t.bytes + bytes
 		w.bytes = w.bytes + bytes
 	}
+	if t.bytes > enoughBytes && w.running.Load() == 0 {
+		startInsert(t)
+	}
 	for w.bytes > w.limit {
 		startInsert(w.largest())
 	}
+}
+
+// inOrder sorts pieces by time. ClickHouse need not sort the rows of an INSERT that are in the table's order.
+func inOrder(pieces []exact.BlockRows) []exact.BlockRows {
+	slices.SortFunc(pieces, func(a, b exact.BlockRows) int {
+		return cmp.Or(cmp.Compare(a.Block.Buckets[a.From], b.Block.Buckets[b.From]),
+			cmp.Compare(a.Block.Times[a.From], b.Block.Times[b.From]))
+	})
+	return pieces
 }
 
 func (w *writer) largest() (t *table) {
@@ -169,7 +199,7 @@ func (w *writer) insert(ctx context.Context, t *table, pieces []exact.BlockRows)
 		return nil
 	}
 	failpoint.Point("publish.write.before")
-	wrote, err := w.p.views.Insert(ctx, t.view, w.version, pieces)
+	wrote, err := w.p.views.Insert(ctx, t.view, w.version, inOrder(pieces))
 	if err != nil {
 		return fmt.Errorf("write view %s: %w", t.view.Name, err)
 	}
