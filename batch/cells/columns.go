@@ -6,7 +6,6 @@ import (
 
 	"recount/batch/exact"
 	"recount/schemas/catalog"
-	"recount/schemas/query"
 	"recount/schemas/sqlschema"
 )
 
@@ -31,10 +30,10 @@ func newLayout(c *catalog.Catalog, v *catalog.View, version uint64) *layout {
 	l := &layout{}
 	l.time(sqlschema.ColBucket, func(b *exact.Block) []int64 { return b.Buckets })
 	l.version(version)
-	l.text(sqlschema.ColTenant, func(b *exact.Block) []string { return b.Tenants })
+	l.text(sqlschema.ColTenant, func(b *exact.Block) *exact.Strings { return &b.Tenants })
 	l.time(sqlschema.ColTime, func(b *exact.Block) []int64 { return b.Times })
 	for i, d := range v.Dimensions {
-		l.dimension(d, c.DimensionType(v, d), func(b *exact.Block) *query.Column { return &b.Dims[i] })
+		l.dimension(d, c.DimensionType(v, d), func(b *exact.Block) *exact.Dimension { return &b.Dims[i] })
 	}
 	l.unsigned(sqlschema.ColEvents, func(b *exact.Block) []uint64 { return b.Events })
 	for i, m := range v.Measures {
@@ -71,30 +70,29 @@ func (l *layout) number(name string, bytes appender) {
 }
 
 // text adds a column of strings.
-func (l *layout) text(name string, read func(*exact.Block) []string) {
-	l.columns = append(l.columns, column{name: name,
-		native: dictionary(false, func(b *exact.Block) ([]string, []bool) { return read(b), nil }),
+func (l *layout) text(name string, read func(*exact.Block) *exact.Strings) {
+	l.columns = append(l.columns, column{name: name, native: dictionary(false, read),
 		bytes: func(b *exact.Block) func([]byte, int) []byte {
-			strings := read(b)
-			return func(dst []byte, row int) []byte { return appendText(dst, strings[row]) }
+			values := read(b)
+			return func(dst []byte, row int) []byte { return appendText(dst, values.Value(row)) }
 		}})
 }
 
 // dimension adds the column of a dimension, which may be null.
-func (l *layout) dimension(name string, t catalog.FieldType, read func(*exact.Block) *query.Column) {
+func (l *layout) dimension(name string, t catalog.FieldType, read func(*exact.Block) *exact.Dimension) {
 	null := func(b *exact.Block) func(int) bool { return read(b).IsNull }
 	ints := func(b *exact.Block) []int64 { return read(b).Ints }
 	switch t {
 	case catalog.String:
 		l.columns = append(l.columns, column{name: name,
-			native: dictionary(true, func(b *exact.Block) ([]string, []bool) { return read(b).Strings, read(b).Null }),
+			native: dictionary(true, func(b *exact.Block) *exact.Strings { return &read(b).Strings }),
 			bytes: func(b *exact.Block) func([]byte, int) []byte {
 				c := read(b)
 				return func(dst []byte, row int) []byte {
 					if c.IsNull(row) {
 						return appendText(append(dst, 1), "")
 					}
-					return appendText(append(dst, 0), c.Strings[row])
+					return appendText(append(dst, 0), c.Value(row))
 				}
 			}})
 	case catalog.Bool:

@@ -95,14 +95,14 @@ func values(bind appender) func(dst []byte, rows []exact.BlockRows) []byte {
 // dictionary is the Native form of LowCardinality(String) or LowCardinality(Nullable(String)): the
 // width of a key, the strings, then the key of each row. Key 0 is null in a nullable column, and
 // key 1 is then the empty string. In any other column key 0 is the empty string.
-func dictionary(null bool, read func(*exact.Block) ([]string, []bool)) func(dst []byte, rows []exact.BlockRows) []byte {
+func dictionary(null bool, read func(*exact.Block) *exact.Strings) func(dst []byte, rows []exact.BlockRows) []byte {
 	const additionalKeys, updateDictionary = 1 << 9, 1 << 10
 	return func(dst []byte, rows []exact.BlockRows) []byte {
 		words := []string{""}
 		if null {
 			words = append(words, "")
 		}
-		keys := keysOf(rows, &words, read)
+		keys := keysOf(rows, null, &words, read)
 		width := 0 // A key has 1<<width bytes.
 		for len(words) > 1<<(8<<width) {
 			width++
@@ -120,29 +120,31 @@ func dictionary(null bool, read func(*exact.Block) ([]string, []bool)) func(dst 
 	}
 }
 
-// keysOf returns the key of each row and adds strings that have no key yet to words.
-func keysOf(rows []exact.BlockRows, words *[]string, read func(*exact.Block) ([]string, []bool)) []uint32 {
+// keysOf returns the key of each row and adds strings that have no key yet to words. A string is looked up once for
+// each block.
+func keysOf(rows []exact.BlockRows, null bool, words *[]string, read func(*exact.Block) *exact.Strings) []uint32 {
 	keys := make([]uint32, 0, rowCount(rows))
 	known := map[string]uint32{"": uint32(len(*words) - 1)}
+	var keyOf []uint32 // by code, the key + 1; 0 where it is not known yet
 	for _, x := range rows {
-		strings, null := read(x.Block)
-		last := ""
-		key := known[""] // The key of last. Runs of one string are common, as in tenants and sorted cells.
-		for row := x.From; row < x.To; row++ {
-			if null != nil && null[row] {
-				keys = append(keys, 0)
-				continue
-			}
-			if s := strings[row]; s != last {
-				var ok bool
-				if key, ok = known[s]; !ok {
+		column := read(x.Block)
+		keyOf = slices.Grow(keyOf[:0], len(column.Words))[:len(column.Words)]
+		clear(keyOf)
+		if null {
+			keyOf[0] = 1
+		}
+		for _, code := range column.Codes[x.From:x.To] {
+			if keyOf[code] == 0 {
+				word := column.Words[code]
+				key, ok := known[word]
+				if !ok {
 					key = uint32(len(*words))
-					known[s] = key
-					*words = append(*words, s)
+					known[word] = key
+					*words = append(*words, word)
 				}
-				last = s
+				keyOf[code] = key + 1
 			}
-			keys = append(keys, key)
+			keys = append(keys, keyOf[code]-1)
 		}
 	}
 	return keys

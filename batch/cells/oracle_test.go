@@ -15,7 +15,6 @@ import (
 	"recount/schemas/catalog"
 	"recount/schemas/distinct"
 	"recount/schemas/floatsum"
-	"recount/schemas/query"
 	"recount/schemas/window"
 )
 
@@ -233,7 +232,7 @@ func float(v float64) string { return fmt.Sprintf("%016x", math.Float64bits(v)) 
 func blockOf(groups []*group) *exact.Block {
 	v := wideView()
 	b := &exact.Block{View: v,
-		Dims: []query.Column{{Type: catalog.String}, {Type: catalog.Bool}, {Type: catalog.Int64}}}
+		Dims: []exact.Dimension{{Type: catalog.String}, {Type: catalog.Bool}, {Type: catalog.Int64}}}
 	types := map[string]catalog.FieldType{"fare": catalog.Float64, "closed": catalog.Timestamp,
 		"origin": catalog.String}
 	for _, m := range v.Measures {
@@ -247,7 +246,7 @@ func blockOf(groups []*group) *exact.Block {
 	for _, g := range groups {
 		b.Buckets = append(b.Buckets, g.bucket)
 		b.Times = append(b.Times, g.time)
-		b.Tenants = append(b.Tenants, g.tenant)
+		appendWord(&b.Tenants, &g.tenant)
 		b.Events = append(b.Events, uint64(len(g.events)))
 		appendDims(b.Dims, g)
 		appendMeasures(b.Measures, g)
@@ -255,9 +254,25 @@ func blockOf(groups []*group) *exact.Block {
 	return b
 }
 
-func appendDims(dims []query.Column, g *group) {
-	dims[0].Strings = append(dims[0].Strings, orZero(g.origin))
-	dims[0].Null = append(dims[0].Null, g.origin == nil)
+// appendWord adds a row to a column of strings. nil is null.
+func appendWord(s *exact.Strings, word *string) {
+	if s.Words == nil {
+		s.Words = []string{""}
+	}
+	if word == nil {
+		s.Codes = append(s.Codes, 0)
+		return
+	}
+	code := slices.Index(s.Words[1:], *word) + 1
+	if code == 0 {
+		code = len(s.Words)
+		s.Words = append(s.Words, *word)
+	}
+	s.Codes = append(s.Codes, uint32(code))
+}
+
+func appendDims(dims []exact.Dimension, g *group) {
+	appendWord(&dims[0].Strings, g.origin)
 	dims[1].Ints = append(dims[1].Ints, boolInt(orZero(g.ok)))
 	dims[1].Null = append(dims[1].Null, g.ok == nil)
 	dims[2].Ints = append(dims[2].Ints, orZero(g.delay))

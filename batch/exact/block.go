@@ -3,7 +3,6 @@ package exact
 import (
 	"recount/schemas/catalog"
 	"recount/schemas/floatsum"
-	"recount/schemas/query"
 	"recount/schemas/record"
 )
 
@@ -13,8 +12,8 @@ type Block struct {
 	View     *catalog.View
 	Buckets  []int64 // start of each row's bucket, microseconds since 1970
 	Times    []int64 // start of each row's cell
-	Tenants  []string
-	Dims     []query.Column // in the order of the view's dimensions
+	Tenants  Strings
+	Dims     []Dimension // in the order of the view's dimensions
 	Events   []uint64
 	Measures []Measure // in the order of the view's measures
 
@@ -23,6 +22,33 @@ type Block struct {
 	Unconverted []record.BucketEvents
 	// Overflowed counts events of the block's rows that have a value beyond the limit (B7). It adds up likewise.
 	Overflowed []record.BucketEvents
+}
+
+// Strings is a column of strings, which blocks of one task share. The string of a row is Words[Codes[row]]. Code 0 is
+// null, and Words[0] is empty.
+type Strings struct {
+	Words []string
+	Codes []uint32
+}
+
+// Value returns the string of the row, which is empty for null.
+func (s *Strings) Value(row int) string { return s.Words[s.Codes[row]] }
+
+// Dimension is one dimension of every row of a block. Ints and Null are those of a type other than String. Null is nil
+// if no value is null.
+type Dimension struct {
+	Type catalog.FieldType
+	Strings
+	Ints []int64
+	Null []bool
+}
+
+// IsNull reports whether the row's value is missing.
+func (d *Dimension) IsNull(row int) bool {
+	if d.Type == catalog.String {
+		return d.Codes[row] == 0
+	}
+	return d.Null != nil && d.Null[row]
 }
 
 // Rows is the number of rows.
@@ -60,10 +86,10 @@ func (v *viewTask) block(width int64) *Block {
 	n := v.groups.width
 	b := &Block{
 		View: v.view, Buckets: make([]int64, len(order)), Times: make([]int64, len(order)),
-		Tenants: make([]string, len(order)), Events: gather(v.groups.events, order),
+		Events: gather(v.groups.events, order),
 	}
-	codes := make([]uint32, len(order))
 	column := func(j int) []uint32 {
+		codes := make([]uint32, len(order))
 		for r, g := range order {
 			codes[r] = v.groups.codes[int(g)*n+j]
 		}
@@ -73,9 +99,7 @@ func (v *viewTask) block(width int64) *Block {
 		b.Times[r] = v.origin + int64(c)*v.cell
 		b.Buckets[r] = b.Times[r] - (b.Times[r]-v.origin)%width
 	}
-	for r, c := range column(1) {
-		b.Tenants[r] = v.coders[0].values.Strings[c]
-	}
+	b.Tenants = v.coders[0].words(column(1))
 	for j, k := range v.coders[1:] {
 		b.Dims = append(b.Dims, k.gather(column(j+2), v.types[j]))
 	}
@@ -87,28 +111,31 @@ func (v *viewTask) block(width int64) *Block {
 	return b
 }
 
+// words returns the strings of the codes.
+func (k *coder) words(codes []uint32) Strings {
+	if k.values.Strings == nil {
+		return Strings{[]string{""}, codes} // Every value is null.
+	}
+	return Strings{k.values.Strings, codes}
+}
+
 // gather returns the value of each code.
-func (k *coder) gather(codes []uint32, t catalog.FieldType) query.Column {
-	c := query.Column{Type: t}
+func (k *coder) gather(codes []uint32, t catalog.FieldType) Dimension {
 	if t == catalog.String {
-		c.Strings = make([]string, len(codes))
-	} else {
-		c.Ints = make([]int64, len(codes))
+		return Dimension{Type: t, Strings: k.words(codes)}
 	}
+	d := Dimension{Type: t, Ints: make([]int64, len(codes))}
 	for r, code := range codes {
-		switch {
-		case code == 0:
-			if c.Null == nil {
-				c.Null = make([]bool, len(codes))
+		if code == 0 {
+			if d.Null == nil {
+				d.Null = make([]bool, len(codes))
 			}
-			c.Null[r] = true
-		case t == catalog.String:
-			c.Strings[r] = k.values.Strings[code]
-		default:
-			c.Ints[r] = k.values.Ints[code]
+			d.Null[r] = true
+			continue
 		}
+		d.Ints[r] = k.values.Ints[code]
 	}
-	return c
+	return d
 }
 
 func (a *accumulator) gather(order []int32) Measure {

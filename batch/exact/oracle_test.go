@@ -290,13 +290,13 @@ func compareAny(a, b any) float64 {
 func textRows(b *Block) (rows []string) {
 	for r := range b.Rows() {
 		var s strings.Builder
-		fmt.Fprintf(&s, "%s %d %d %q", b.View.Name, b.Buckets[r], b.Times[r], b.Tenants[r])
+		fmt.Fprintf(&s, "%s %d %d %q", b.View.Name, b.Buckets[r], b.Times[r], b.Tenants.Value(r))
 		for _, d := range b.Dims {
 			switch {
 			case d.IsNull(r):
 				s.WriteString(" null")
 			case d.Type == catalog.String:
-				fmt.Fprintf(&s, " %q", d.Strings[r])
+				fmt.Fprintf(&s, " %q", d.Value(r))
 			default:
 				fmt.Fprintf(&s, " %d", d.Ints[r])
 			}

@@ -56,7 +56,7 @@ func (w *world) scan(state *record.State, scan *query.Scan) (*query.Part, error)
 	places := map[string]int{} // the place of each group in the part
 	hashes := map[[2]int][]uint64{}
 	for _, x := range rows {
-		if x.Block.Tenants[x.From] == scan.Tenant {
+		if x.Block.Tenants.Value(x.From) == scan.Tenant {
 			addRow(p, scan, x.Block, x.From, places, hashes)
 		}
 	}
@@ -79,7 +79,7 @@ func addRow(p *query.Part, scan *query.Scan, b *exact.Block, r int, places map[s
 	}
 	key := fmt.Sprint(win)
 	for _, d := range scan.GroupBy {
-		key += "|" + b.Dims[slices.Index(scan.View.Dimensions, d.Name)].Strings[r]
+		key += "|" + b.Dims[slices.Index(scan.View.Dimensions, d.Name)].Value(r)
 	}
 	i, ok := places[key]
 	if !ok {
@@ -89,7 +89,7 @@ func addRow(p *query.Part, scan *query.Scan, b *exact.Block, r int, places map[s
 		p.Events = append(p.Events, 0)
 		for d, dim := range scan.GroupBy {
 			p.Dims[d].Strings = append(p.Dims[d].Strings,
-				b.Dims[slices.Index(scan.View.Dimensions, dim.Name)].Strings[r])
+				b.Dims[slices.Index(scan.View.Dimensions, dim.Name)].Value(r))
 		}
 		for j := range scan.Measures {
 			p.Measures[j] = append(p.Measures[j], query.Acc{})
