@@ -185,7 +185,8 @@ func (s *Store) scan(ctx context.Context, r run, tenant string, f deadletter.Fil
 			return nil, err
 		}
 		if l.Tenant != tenant || l.time < from || l.time >= to || f.Code != "" && l.Code != f.Code || f.Type != "" &&
-			l.EventType != f.Type || l.compare(before) >= 0 {
+			l.EventType != f.Type || f.EventID != "" && l.EventID != f.EventID ||
+			f.Source != nil && l.Source != *f.Source || l.compare(before) >= 0 {
 			continue
 		}
 		if page = append(page, l); len(page) == 2*f.Limit {

@@ -65,6 +65,11 @@ func (s *Store) readColumns(ctx context.Context, o *record.Object, names []strin
 	return nil
 }
 
+// LetterOf returns the dead letter in the first row of the columns, which have its position.
+func LetterOf(c eventbatch.Columns, partition int) deadletter.Letter {
+	return letterAt(c, 0, partition).Letter
+}
+
 // letterAt returns row i of the columns.
 func letterAt(c eventbatch.Columns, i, partition int) (l foundLetter) {
 	l.time = int64(c.Time.Value(i))

@@ -48,6 +48,8 @@ func (r *run) dedup(ctx context.Context, s *span, p *part) (Counts, error) {
 	p.drop = make([]bool, p.rows)
 	d.drop = p.drop
 	d.accounts = make([]record.Account, len(ids.tenantCoder.values.Strings))
+	d.onCopy = r.in.OnCopy
+	d.objects = r.objects
 	byBucket := map[int64][]*piece{}
 	for _, x := range p.pieces {
 		byBucket[x.bucket] = append(byBucket[x.bucket], x)
@@ -75,6 +77,9 @@ type deduper struct {
 	current   table    // rows of the bucket
 	neighbour table    // rows with assigned times of a bucket beside it
 	losers    []int    // rows of the bucket that are copies of another
+
+	onCopy  func(Copy) // Input.OnCopy
+	objects []Object   // plan.objects
 
 	fresh    int              // first row that goes into the accounts
 	accounts []record.Account // by the tenant's code
@@ -195,10 +200,20 @@ func (d *deduper) countDuplicate(count *record.BucketCount, i, winner int) {
 	}
 	count.Duplicates++
 	account.Duplicates++
-	if d.ids.conflict(winner, i) {
+	conflict := d.ids.conflict(winner, i)
+	if conflict {
 		count.Conflicts++
 		account.Conflicts++
 	}
+	if d.onCopy != nil {
+		d.onCopy(Copy{d.rowOf(i), d.rowOf(winner), conflict})
+	}
+}
+
+// rowOf returns where row i of the part is.
+func (d *deduper) rowOf(i int) Row {
+	x := d.pieces[d.pieceWith(i)]
+	return Row{d.objects[x.object].Key, x.from + int64(i) - x.offset}
 }
 
 func anyAssigned(pieces []*piece) bool {

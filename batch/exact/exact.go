@@ -60,6 +60,21 @@ type Input struct {
 	Buckets []int64  // buckets to deduplicate, ascending; the buckets of every target are among them
 	Targets []Target // views of the type; may be empty
 	Limit   int      // values that a dimension may have from a tenant in a bucket; 0 means any number (B7)
+
+	// OnCopy is called for each duplicate, by several goroutines at once. It may be nil.
+	OnCopy func(Copy)
+}
+
+// Row is a row of an object.
+type Row struct {
+	Key string // of the object
+	Row int64
+}
+
+// Copy is a duplicate, and the row at a lower position that it is a copy of. That row may be a duplicate, too (I3).
+type Copy struct {
+	Row, Of  Row
+	Conflict bool // the two are known to differ in their payload
 }
 
 // Owner is a tenant in a partition.

@@ -43,6 +43,16 @@ func ask(t *testing.T, a answer, args ...string) (request, key string, code int,
 	return request, key, code, stdout, stderr
 }
 
+const explained = `{"id":"e1","source":"s","partition":2,"publication":4,"dead_letters":[],"events":[{` +
+	`"status":"counted","type":"hit","time":"2024-05-01T00:00:07Z","position":{"partition":2,"epoch":1,"sequence":7,` +
+	`"index":1},"landed":"2024-05-01T00:01:00Z","object":"data/x.parquet","views":[{"view":"pages",` +
+	`"status":"counted","cell":"2024-05-01T00:00:00Z","publication":4,"dimensions":{"page":"/"},` +
+	`"overflowed":["page"]},{"view":"errors",` +
+	`"status":"not_counted","excluded_by":[{"field":"status","op":"ge","values":[500]}]}]},{"status":"copy",` +
+	`"type":"hit","time":"2024-05-01T00:00:07Z","position":{"partition":2,"epoch":1,"sequence":7,"index":2},` +
+	`"copy_of":{"partition":2,"epoch":1,"sequence":7,"index":1},"conflict":true,"views":[]}],` +
+	`"search":{"complete":true}}`
+
 const accuracy = `{"publication":3,"exact":true,"complete":true}`
 
 // TestClientCommands checks which request each command sends, and what it prints of the answer.
@@ -95,6 +105,23 @@ func TestClientCommands(t *testing.T) {
 			`"event_id":"e1","code":"unknown_type","message":"no such type"}]}`},
 			request: "dry_run=true", code: exitFailed, stdout: "replayed 3, would accept 2, failed 1\n",
 			stderr: `0-7-1 (id "e1") is still rejected: unknown_type: no such type`},
+		"explain e1 --source=s": {answer: answer{body: explained},
+			request: "GET /v1/events/e1 source=s",
+			stdout:  "view pages   in publication 4, cell 2024-05-01T00:00:00Z, page \"/\" (as ~overflow)\n"},
+		"explain ..": {answer: answer{body: explained}, request: "GET /v1/events/.. "},
+		"explain e1": {answer: answer{body: explained}, stdout: "excluded by status ge 500\n"},
+		"explain --source=s e1": {answer: answer{body: explained},
+			stdout: "2-7-2          copy of 2-7-1, with another payload\n"},
+		"explain e1 --format=json": {answer: answer{body: explained}, stdout: `"conflict": true`},
+		"explain e2": {answer: answer{body: `{"id":"e2","events":[],"dead_letters":[],"search":{"complete":true}}`},
+			code: exitFailed, stderr: "name it with --source"},
+		"explain e3": {answer: answer{body: `{"id":"e3","events":[],"dead_letters":[` + letter + `],"search":{}}`},
+			stdout: "0-7-1       rejected: unknown_type: no such type\n"},
+		"explain": {code: exitUsage, stderr: "name an event by its id"},
+		"explain --receipt=AQ": {answer: answer{body: `{"publication":4,"events":2,"places":[{"position":{` +
+			`"partition":2,"epoch":1,"sequence":7,"index":0},"count":2,"state":"published",` +
+			`"landed":"2024-05-01T00:00:00Z"}]}`},
+			request: "GET /v1/receipts/AQ ", stdout: "2-7-0     2       published, now in publication 4"},
 		"query v -m hits -g page -o hits:desc -w page:in:/,/a --format=csv " + day: {
 			answer:  answer{header: map[string]string{"Recount-Accuracy": accuracy}, body: "page,hits\r\n/,3\r\n"},
 			request: "GET /v1/query ", stdout: "page,hits\r\n/,3\r\n", stderr: "publication 3, exact\n"},

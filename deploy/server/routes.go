@@ -47,6 +47,9 @@ var routes = map[string]route{
 	"/v1/views":        {access.Query, publicly},
 	"/v1/views/{name}": {access.Query, publicly},
 
+	"/v1/events/{id}":        {access.Query, publicly}, // a tenant's own
+	"/v1/receipts/{receipt}": {access.Query, publicly}, // offsets, which every answer has
+
 	"/v1/dead-letters":         {access.Query, publicly}, // a tenant's own
 	"/v1/dead-letters/{name}":  {access.Query, publicly},
 	"/v1/dead-letters/replays": {access.Ingest, publicly},

@@ -42,6 +42,8 @@ type Filter struct {
 	Name     string // of a single dead letter
 	Code     string
 	Type     string // of the rejected event
+	EventID  string
+	Source   *string // of the rejected event; nil chooses all
 	From, To time.Time
 	Cursor   string // where the previous page ended
 	Limit    int

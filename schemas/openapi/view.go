@@ -1,6 +1,11 @@
 package openapi
 
-import "recount/schemas/catalog"
+import (
+	"slices"
+	"time"
+
+	"recount/schemas/catalog"
+)
 
 // View is a view as it is served.
 type View struct {
@@ -46,4 +51,15 @@ type Filter struct {
 	Field  string           `json:"field"`
 	Op     catalog.FilterOp `json:"op"`
 	Values []any            `json:"values"`
+}
+
+// FilterOf returns a filter of a field of type t as it is served, with timestamps as times instead of microseconds.
+func FilterOf(f catalog.Filter, t catalog.FieldType) Filter {
+	values := slices.Clone(f.Values)
+	for i, v := range values {
+		if micros, ok := v.(int64); ok && t == catalog.Timestamp {
+			values[i] = time.UnixMicro(micros).UTC()
+		}
+	}
+	return Filter{Field: f.Field, Op: f.Op, Values: values}
 }

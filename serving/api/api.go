@@ -115,6 +115,8 @@ type Parts struct {
 	Publications Publications
 	// DeadLetters may be nil. Requests for dead letters are then refused.
 	DeadLetters DeadLetters
+	// Events may be nil. Requests to explain events are then refused.
+	Events Events
 	// Grade returns the newest grade, or nil if there is none. It may be nil.
 	Grade func() *openapi.Scores
 	// Admit counts one query of a tenant against its rate. If the rate is used up, it returns how
@@ -168,6 +170,8 @@ func New(cfg Config, p Parts) (*API, error) {
 		{"/v1/dead-letters", map[string]handler{http.MethodGet: a.gated(a.listDeadLetters)}},
 		{"/v1/dead-letters/{name}", map[string]handler{http.MethodGet: a.gated(a.getDeadLetter)}},
 		{"/v1/dead-letters/replays", map[string]handler{http.MethodPost: a.gated(a.replayDeadLetters)}},
+		{"/v1/events/{id}", map[string]handler{http.MethodGet: a.gated(a.getEvent)}},
+		{"/v1/receipts/{receipt}", map[string]handler{http.MethodGet: a.gated(a.getReceipt)}},
 		{"/healthz", map[string]handler{http.MethodGet: a.healthz}},
 		{"/readyz", map[string]handler{http.MethodGet: a.readyz}},
 		{"/openapi.json", map[string]handler{http.MethodGet: a.openapi}},

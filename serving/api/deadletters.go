@@ -3,8 +3,6 @@ package api
 import (
 	"context"
 	"net/http"
-	"net/url"
-	"slices"
 
 	"recount/schemas/access"
 	"recount/schemas/deadletter"
@@ -64,17 +62,9 @@ func (a *API) deadLetters(w http.ResponseWriter, r *http.Request, known []string
 
 // parseFilter reads a filter from URL parameters. Each parameter may be given once.
 func parseFilter(raw string, known []string) (f deadletter.Filter, dry bool, err error) {
-	values, err := url.ParseQuery(raw)
+	values, err := onceEach(raw, known)
 	if err != nil {
-		return f, false, invalid("query", "%v", err)
-	}
-	for name, v := range values {
-		switch {
-		case !slices.Contains(known, name):
-			return f, false, invalid("query", "unknown parameter %q", name)
-		case len(v) > 1:
-			return f, false, invalid("query", "parameter %s is given %d times; give it once", name, len(v))
-		}
+		return f, false, err
 	}
 	p := &parameters{values: values}
 	f = deadletter.Filter{Name: values.Get("name"), Code: values.Get("code"), Type: values.Get("type"),

@@ -70,6 +70,10 @@ func TestDocumentHasTheFields(t *testing.T) {
 		"PublicationType": openapi.PublicationType{},
 		"DeadLetter":      deadletter.Letter{}, "DeadLetters": deadletter.Page{}, "Replay": deadletter.Replay{},
 		"ReplayFailure": deadletter.Failure{},
+		"Explanation":   openapi.Explanation{}, "Position": openapi.Position{},
+		"ExplainedEvent": openapi.ExplainedEvent{}, "ExplainedView": openapi.ExplainedView{},
+		"ExplainedScope": openapi.ExplainedScope{}, "GivenUp": openapi.GivenUp{}, "Receipt": openapi.Receipt{},
+		"ReceiptPlace": openapi.ReceiptPlace{},
 	} {
 		want, required := fields(reflect.TypeOf(v))
 		s := d.Components.Schemas[name]
@@ -91,7 +95,7 @@ func fields(t reflect.Type) (all, required []string) {
 			continue
 		}
 		all = append(all, name)
-		if !strings.Contains(rest, "omitempty") {
+		if !strings.Contains(rest, "omit") {
 			required = append(required, name)
 		}
 	}

@@ -65,21 +65,10 @@ func (a *API) view(v *catalog.View, state *record.State, tenant string) openapi.
 	}
 	for _, f := range v.Where {
 		t, _ := c.Events[v.Event].Column(f.Field)
-		out.Where = append(out.Where, openapi.Filter{Field: f.Field, Op: f.Op, Values: filterValues(f, t)})
+		out.Where = append(out.Where, openapi.FilterOf(f, t))
 	}
 	if state.N > 0 && state.Views[v.Name].Digest == out.Digest {
 		out.Published = &state.N
-	}
-	return out
-}
-
-// filterValues returns the values of a filter, with timestamps as times instead of microseconds.
-func filterValues(f catalog.Filter, t catalog.FieldType) []any {
-	out := slices.Clone(f.Values)
-	for i, v := range out {
-		if micros, ok := v.(int64); ok && t == catalog.Timestamp {
-			out[i] = time.UnixMicro(micros).UTC()
-		}
 	}
 	return out
 }

@@ -141,5 +141,6 @@
 //
 // A receipt is base64url without padding. Its bytes are the version 1, and for each message that
 // holds events of the request five unsigned varints: partition, epoch, sequence, index in the
-// message of the first of these events, and their number. DecodeReceipt reads it.
+// message of the first of these events, and their number. DecodeReceipt reads it,
+// and GET /v1/receipts/{receipt} says how far these events have come.
 package ingest

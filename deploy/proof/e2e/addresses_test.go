@@ -176,6 +176,7 @@ func (g *guardedServer) testPaths() {
 		{path: "/v1/publications", publicMissing: true, admin: [3]int{none, no, may}},
 		{path: "/v1/views", public: [3]int{none, may, no}, adminMissing: true},
 		{path: dayQuery, public: [3]int{none, may, no}, adminMissing: true},
+		{path: "/v1/events/1", public: [3]int{none, may, no}, adminMissing: true},
 		{path: "/v1/dead-letters", public: [3]int{none, may, no}, adminMissing: true},
 	} {
 		for i, key := range []string{"", g.acme, g.ops} {

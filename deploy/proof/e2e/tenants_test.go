@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"recount/schemas/openapi"
 )
@@ -140,6 +141,13 @@ func TestTenantIsolation(t *testing.T) {
 			}
 		}
 	}
+	for key, n := range map[string]int{acme: 1, rival: 0} {
+		ctx := withKey(t.Context(), key)
+		e, err := sender(ctx, srv.url).Explain(ctx, "x", "25", time.Time{})
+		if err != nil || len(e.Events) != n || n == 0 && e.Search.Objects > 1 {
+			t.Errorf("explain an event of acme: %+v, %v; want %d events", e, err, n)
+		}
+	}
 	if asked < 3*15 {
 		t.Errorf("only %d requests were made; is the OpenAPI document complete?", asked)
 	}
@@ -222,7 +230,8 @@ func operations(t *testing.T) (out []operation) {
 // in every place where a server might look for a tenant.
 func ask(t *testing.T, url, key string, op operation) (status int, answer string) {
 	t.Helper()
-	path := strings.NewReplacer("{name}", "page_views", "{n}", "1").Replace(op.path)
+	path := strings.NewReplacer("{name}", "page_views", "{n}", "1", "{id}", "25?source=x", "{receipt}",
+		"AQ").Replace(op.path)
 	if strings.HasPrefix(path, "/v1/jobs/") {
 		path = "/v1/jobs/recompute/runs"
 	}

@@ -1,0 +1,29 @@
+// Package explain says what became of an event: where it is, which views count it in which cell and publication, or why
+// they do not. It writes nothing.
+//
+// # The search
+//
+//	identity key ─▶ partition ─▶ objects with rows of the tenant ─▶ _key ─▶ rows ─▶ verdict
+//	             (L3)        └─▶ the log from the chain head on  ─▶ _key ─┘
+//
+// All copies of an event are in one partition (I1, L3), so a search reads the objects of one partition and no others.
+// Of each it reads the column _key, which is 16 bytes a row, and of the rows that it finds the other columns. A time of
+// the event leaves out the rows of other buckets. There is no index: DESIGN.md of the batch layer has the figures, and
+// says from which size on one would pay.
+//
+// The objects are read by ranges, and their digests are not compared: that would read each of them whole. A row counts
+// as found only if its tenant, source and id are those that were asked for.
+//
+// # The verdict
+//
+// The events that are found are given to package exact as objects of one row each, with the views of their type. It
+// decides which are copies, and gives the cell and group in which each view counts the others. So there is no second
+// implementation of a view. If events of a bucket overflowed in the publication, exact computes that bucket of the
+// view again, and its rows show which values have a row of their own (B7).
+//
+// # Bounds
+//
+// Two explanations run at once, and others wait. One reads eight objects at once, of each a quarter of a million keys
+// at a time: about 64 MiB. It reads at most 128 MiB of the log in the event's partition, and 16 MiB in each other one,
+// where only dead letters are looked for. It ends with its context. What was not searched is named in the answer.
+package explain
