@@ -13,8 +13,12 @@ func TestDescribe(t *testing.T) {
 	for want, r := range map[string]publish.Result{
 		"nothing has landed; events that were just accepted land within landing.cut_interval": {Publication: 1},
 		"nothing new has landed; events that were just accepted land":                         {Nothing: true},
-		"7 events in 1 bucket, 2 duplicates, 1 conflict":                                      {Events: 7, Buckets: 1, Duplicates: 2, Conflicts: 1},
-		"1 event in 2 buckets, 1 duplicate, 0 conflicts":                                      {Events: 1, Buckets: 2, Duplicates: 1},
+		"7 events in 1 bucket, 2 duplicates, 1 conflict": {
+			Events: 7, Buckets: 1, Duplicates: 2, Conflicts: 1,
+		},
+		"1 event in 2 buckets, 1 duplicate, 0 conflicts": {
+			Events: 1, Buckets: 2, Duplicates: 1,
+		},
 		"0 events in 3 buckets": {Buckets: 3},
 	} {
 		if got := describe(r); !strings.HasPrefix(got, want) {

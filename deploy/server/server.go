@@ -245,7 +245,7 @@ func (s *Server) runners() []func(context.Context) error {
 	if s.keys != nil {
 		runs = append(runs, s.keys.Run)
 	}
-	if s.engines.probe != nil && s.roles.Has(Serving) {
+	if s.engines != nil && s.engines.probe != nil && s.roles.Has(Serving) {
 		runs = append(runs, s.engines.probe.run)
 	}
 	if s.ingest != nil {
