@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func before(a, b *sent) bool {
+func isBefore(a, b *sent) bool {
 	return cmp.Or(cmp.Compare(a.position.Sequence, b.position.Sequence),
 		cmp.Compare(a.position.Index, b.position.Index)) < 0
 }
@@ -32,17 +32,17 @@ func bucketOf(x *sent) int64 { return window.Floor(x.time, time.Hour) }
 func (w *world) copyOf(x *sent) *sent {
 	var first, beside *sent
 	for _, o := range w.events {
-		if o.eventType != x.eventType || o.tenant != x.tenant || o.source != x.source || o.id != x.id || !before(o, x) {
+		if o.eventType != x.eventType || o.tenant != x.tenant || o.source != x.source || o.id != x.id || !isBefore(o, x) {
 			continue
 		}
 		distance := bucketOf(o) - bucketOf(x)
 		isBeside := distance == time.Hour.Microseconds() || distance == -time.Hour.Microseconds()
-		if distance == 0 && (first == nil || before(o, first)) {
+		if distance == 0 && (first == nil || isBefore(o, first)) {
 			first = o
 		}
 		// Of both buckets beside it, the one before is asked first, and there the first assigned time.
 		if isBeside && o.assigned && x.assigned &&
-			(beside == nil || bucketOf(o) < bucketOf(beside) || bucketOf(o) == bucketOf(beside) && before(o, beside)) {
+			(beside == nil || bucketOf(o) < bucketOf(beside) || bucketOf(o) == bucketOf(beside) && isBefore(o, beside)) {
 			beside = o
 		}
 	}

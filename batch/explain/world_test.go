@@ -338,7 +338,7 @@ func (w *world) landAlone(p int, seq uint64, events []*sent) {
 func (w *world) firstOf(x sent) *sent {
 	var first *sent
 	for _, o := range w.events {
-		if o.tenant == x.tenant && o.source == x.source && o.id == x.id && (first == nil || before(o, first)) {
+		if o.tenant == x.tenant && o.source == x.source && o.id == x.id && (first == nil || isBefore(o, first)) {
 			first = o
 		}
 	}

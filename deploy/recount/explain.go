@@ -74,6 +74,7 @@ func (c *explainCmd) printReceipt(ctx context.Context, out io.Writer) error {
 
 func writeIndented(out io.Writer, v any) error {
 	encoder := json.NewEncoder(out)
+	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(v)
 }
