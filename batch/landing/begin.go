@@ -24,10 +24,21 @@ const (
 // number of partitions. If the stored cut rule is another one, a seal opens a new epoch (C1).
 // It is no error if another process creates the first seal. Another stored bucket width or
 // number of partitions is a *setting.Error.
-func Begin(ctx context.Context, records record.CommitLog, partition int, next record.Next) (*record.Chain, error) {
+//
+// A chain that lacks records, or has others in their place, gets none (C10). Begin returns it with an error that wraps
+// record.ErrMissing. A nil published is not asked.
+func Begin(ctx context.Context, records record.CommitLog, partition int, next record.Next,
+	published Published) (*record.Chain, error) {
+	if published == nil {
+		published = noPublication
+	}
+	newest, newestErr := published(ctx)
 	c, err := Check(ctx, records, partition, next)
 	if err != nil {
 		return nil, err
+	}
+	if err := checkPublished(newest, newestErr, c); err != nil {
+		return c, err
 	}
 	if !c.Begun() {
 		first := &record.Commit{Kind: record.Seal, Epoch: c.Head.Epoch, Partition: partition,

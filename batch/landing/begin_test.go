@@ -20,7 +20,7 @@ import (
 // begin begins the chain of partition p.
 func begin(t testing.TB, records record.CommitLog, p int, next record.Next) *record.Chain {
 	t.Helper()
-	c, err := Begin(t.Context(), records, p, next)
+	c, err := Begin(t.Context(), records, p, next, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestFixedSettings(t *testing.T) {
 	other.Bucket = 6 * time.Hour
 	other.Partitions = 8
 	for _, p := range []int{0, 5} {
-		_, err := Begin(t.Context(), w, p, other)
+		_, err := Begin(t.Context(), w, p, other, nil)
 		var problem *setting.Error
 		if !errors.As(err, &problem) {
 			t.Fatalf("partition %d: got %v, want a *setting.Error", p, err)

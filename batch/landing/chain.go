@@ -38,7 +38,8 @@ func LoadChain(ctx context.Context, records record.CommitLog, partition int) (*r
 				record.ErrInvalid, c.NextKey(), last)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("load the commit chain of partition %d: %w", partition, err)
+			return nil, fmt.Errorf("load the commit chain of partition %d: %w", partition,
+				explainFork(ctx, records, err, c))
 		}
 		if c.Head.Epoch > epoch {
 			continue

@@ -174,7 +174,7 @@ func BenchmarkLoadChain(b *testing.B) {
 	for _, n := range []int{1000, 20_000} {
 		records := lake.NewCommitLog(openStore(b))
 		first := record.Next{Epoch: 1, Rule: position.DefaultCutRule(), Bucket: testNext.Bucket, Partitions: 1}
-		c, err := Begin(b.Context(), records, 0, first)
+		c, err := Begin(b.Context(), records, 0, first, nil)
 		if err != nil {
 			b.Fatal(err)
 		}

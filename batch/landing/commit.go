@@ -96,6 +96,9 @@ func (p *partition) storeSchema(ctx context.Context, t *object.Table) error {
 // commit creates the record that continues the chain (N1), with the same bytes until the outcome
 // is known (C5, N2). Then it moves the chain past the record that is there, its own or another's.
 func (p *partition) commit(ctx context.Context, c *record.Commit) error {
+	if p.isCovered(ctx) {
+		return errMoved // Its messages have landed, or its record is missing (C10). The chain says which.
+	}
 	raw, err := c.Encode()
 	if err == nil && len(raw) > record.MaxCommit {
 		err = fmt.Errorf("the record would have %d bytes, above the limit of %d, because its events are in too many "+

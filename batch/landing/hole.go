@@ -46,9 +46,10 @@ func checkGivenUp(chain *record.Chain, hole Hole) error {
 // it. The record also opens the next epoch, so real-time views that had counted messages of the hole
 // begin again. After an error GiveUp may be called again.
 //
-// It returns *GivenUpError if the range was given up before. It refuses a range that has landed, of which readable finds a message, or before which a message cannot
-// be read. The messages before the hole land as one more segment than the cut rule gives (C1). No view
-// asks for its end, because all views begin again.
+// It returns *GivenUpError if the range was given up before. It refuses a range that has landed, of which
+// readable finds a message, or before which a message cannot be read, and a chain that lacks records (C10). The
+// messages before the hole land as one more segment than the cut rule gives (C1). No view asks for its end, because
+// all views begin again.
 func GiveUp(ctx context.Context, cfg Config, chain *record.Chain, hole Hole, source Source, records record.CommitLog,
 	objects Objects, readable func(ctx context.Context, seq uint64) (bool, error)) error {
 	if hole.From >= hole.To || hole.Reason == "" {
@@ -78,6 +79,13 @@ func GiveUp(ctx context.Context, cfg Config, chain *record.Chain, hole Hole, sou
 
 // giveUp is GiveUp for a range that was checked.
 func (p *partition) giveUp(ctx context.Context, hole Hole) error {
+	newest, newestErr := p.cfg.Published(ctx)
+	if err := Extend(ctx, p.records, p.chain); err != nil {
+		return err
+	}
+	if err := checkPublished(newest, newestErr, p.chain); err != nil {
+		return err
+	}
 	err := errMoved
 	for errors.Is(err, errMoved) && p.chain.Head.Seq < hole.From {
 		err = p.follow(ctx, hole.From)

@@ -46,6 +46,8 @@ type Config struct {
 	// OnCommit is called after the head of a partition has moved. It runs in the goroutine of the
 	// partition, so it must return at once.
 	OnCommit func(partition int)
+	// Published returns the newest publication. Nothing lands below its H (C10). If it is nil, nothing is compared.
+	Published Published
 	// Encode makes the object of a table. nil means (*object.Table).Encode.
 	Encode func(*object.Table) ([]byte, record.Object, error)
 }
@@ -60,8 +62,8 @@ type Lander struct {
 	partitions []*partition
 }
 
-// StoppedError means that a partition has stopped and needs an operator (C7). An acknowledged event
-// cannot be read, or the chain has changed.
+// StoppedError means that a partition has stopped and needs an operator. An acknowledged event
+// cannot be read (C7), or the chain lacks records (C10), or it has changed.
 type StoppedError struct {
 	Partition int
 	At        position.Offset // the chain head
@@ -90,6 +92,9 @@ func New(cfg Config, chains []*record.Chain, source Source, records record.Commi
 	}
 	if cfg.OnCommit == nil {
 		cfg.OnCommit = func(int) {}
+	}
+	if cfg.Published == nil {
+		cfg.Published = noPublication
 	}
 	if cfg.Encode == nil {
 		cfg.Encode = (*object.Table).Encode

@@ -74,9 +74,10 @@ func (p *partition) run(ctx context.Context) error {
 	}
 }
 
-// stop raises the alarm of C7, and waits. Only a record may lead past a message that cannot be
+// stop raises the alarm of C7 and C10, and waits. Only a record may lead past a message that cannot be
 // read: the hole of an operator, a seal because the log lost its end (L5), or the segment of a
-// lander that could read the message. So the partition reads no more of the log before there is one.
+// lander that could read the message. So the partition reads no more of the log before there is one. A chain that
+// lacks records goes on when they are back.
 func (p *partition) stop(ctx context.Context, err error) error {
 	p.metrics.alarms.Inc()
 	p.cfg.Logger.ErrorContext(ctx, "landing has stopped: acknowledged events cannot land until an operator acts",
@@ -85,7 +86,12 @@ func (p *partition) stop(ctx context.Context, err error) error {
 	p.stopped.Store(stopped)
 	for sleep(ctx, lookEvery) == nil {
 		head := p.chain.Head
-		if err := p.recover(ctx); err == nil && p.chain.Head != head {
+		newest, newestErr := p.cfg.Published(ctx)
+		if recoverErr := p.recover(ctx); recoverErr != nil {
+			continue
+		}
+		whole := errors.Is(err, record.ErrMissing) && checkPublished(newest, newestErr, p.chain) == nil
+		if whole || p.chain.Head != head {
 			p.stopped.Store(nil)
 			p.cfg.Logger.WarnContext(ctx, "landing continues", "partition", p.id, "epoch", p.chain.Head.Epoch, "head",
 				p.chain.Head.Seq)
@@ -132,7 +138,11 @@ func (p *partition) announceHead() {
 
 // follow consumes the log from the chain head up to end, and lands all of it, until an error ends it.
 func (p *partition) follow(ctx context.Context, end uint64) error {
+	newest, newestErr := p.cfg.Published(ctx)
 	if err := p.recover(ctx); err != nil {
+		return explainFork(ctx, p.records, err, p.chain)
+	}
+	if err := checkPublished(newest, newestErr, p.chain); err != nil {
 		return err
 	}
 	if p.cfg.Log != "" && p.chain.Log != "" && p.chain.Log != p.cfg.Log {

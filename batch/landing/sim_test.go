@@ -178,7 +178,7 @@ func runLife(ctx context.Context, t *testing.T, n *node, rng *rand.Rand) error {
 	}
 	seals := rng.IntN(10) == 0
 	for ctx.Err() == nil {
-		chain, err := Begin(ctx, n, 0, next)
+		chain, err := Begin(ctx, n, 0, next, nil)
 		if err == nil && seals {
 			err = SealEpoch(ctx, n, chain, next, "a test")
 			seals = err != nil

@@ -16,10 +16,6 @@ import (
 // never blocks.
 func (p *Publisher) State() *record.State { return p.newest.Load() }
 
-// Newest is State with the signature that readers declare. It returns a publication of another
-// process once Refresh or Follow has read it. Until then the answer is as exact, only older.
-func (p *Publisher) Newest(context.Context) (*record.State, error) { return p.State(), nil }
-
 // Follow calls Refresh at an interval until ctx ends, for a process that does not publish itself. It
 // logs an error and tries again.
 func (p *Publisher) Follow(ctx context.Context, every time.Duration) error {
@@ -35,6 +31,7 @@ func (p *Publisher) Follow(ctx context.Context, every time.Duration) error {
 			p.cfg.Logger.Warn("new publications cannot be read; the next try follows", "publication", p.State().N,
 				"error", err)
 		}
+		p.lookForLost(ctx)
 	}
 }
 
@@ -96,7 +93,7 @@ func (p *Publisher) loadNewest(ctx context.Context) error {
 	p.reading.Lock()
 	defer p.reading.Unlock()
 	p.readAt = p.cfg.Now()
-	last, err := p.lastPublication(ctx)
+	last, err := lastPublication(ctx, p.records)
 	if err != nil {
 		return err
 	}
@@ -133,8 +130,8 @@ func (p *Publisher) loadNewest(ctx context.Context) error {
 }
 
 // lastPublication returns the highest number under the prefix, or 0 if there is no publication.
-func (p *Publisher) lastPublication(ctx context.Context) (last uint64, err error) {
-	keys, err := p.records.List(ctx, record.PublicationPrefix)
+func lastPublication(ctx context.Context, records record.CommitLog) (last uint64, err error) {
+	keys, err := records.List(ctx, record.PublicationPrefix)
 	if err != nil {
 		return 0, fmt.Errorf("list publications: %w", err)
 	}
@@ -183,5 +180,5 @@ func (p *Publisher) readBack(ctx context.Context, n uint64, wanted func(*record.
 // missing returns the error about a publication that is needed and not in the store.
 func missing(n uint64) error {
 	return fmt.Errorf("%w: %s is missing, on which later publications build; restore it from a copy of the bucket",
-		ErrRecordsMissing, record.PublicationKey(n))
+		record.ErrMissing, record.PublicationKey(n))
 }

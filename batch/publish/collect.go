@@ -29,7 +29,7 @@ type CollectResult struct {
 
 // Collect removes rows and tables that no kept publication names (P3, U4), objects that no commit
 // record names (C8), and publications that no kept one needs (P3). One run removes a bounded number, so that it
-// never takes long; the next run continues. It removes nothing if records are missing (ErrRecordsMissing).
+// never takes long; the next run continues. It removes nothing if records are missing (record.ErrMissing).
 //
 // A version is safe to remove whatever its age. It holds the number of the publication it was
 // written for, and each number is given once (P2). When that publication exists and does not name

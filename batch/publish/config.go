@@ -48,6 +48,10 @@ type Config struct {
 	// is an error.
 	Rebuild func(context.Context, record.Object) error
 
+	// Runs returns the highest publication that a recorded run of the job recompute names, and the run's name. It is
+	// one of the witnesses of publications (P2). If Runs is nil, no run is asked.
+	Runs func(context.Context) (n uint64, name string, err error)
+
 	// OnPublish is called once, in order, for every publication that becomes the newest known. It
 	// must not call Refresh, At or any other method that may read publications.
 	OnPublish  func(*record.State)

@@ -135,6 +135,9 @@ func (p *Publisher) StateAt(ctx context.Context, n uint64) (*record.State, error
 			return nil, err
 		}
 	}
+	if l := p.lost.Load(); l != nil && p.State().N < n && n <= l.n {
+		return nil, l.err
+	}
 	if n == 0 || n > p.State().N {
 		return nil, fmt.Errorf("publication %d: %w; the newest is %d", n, query.ErrNoPublication, p.State().N)
 	}
@@ -176,7 +179,7 @@ func (p *Publisher) keptState(n uint64) *record.State {
 // loadPinned reads publication n and the records from its base on, and keeps the state in memory.
 func (p *Publisher) loadPinned(ctx context.Context, n uint64) (*record.State, error) {
 	raws, err := p.readBack(ctx, n, func(*record.Publication) bool { return false })
-	if errors.Is(err, ErrRecordsMissing) {
+	if errors.Is(err, record.ErrMissing) {
 		if f, forgottenErr := p.forgotten(ctx); forgottenErr == nil && f.Forgets(n) {
 			return nil, fmt.Errorf("publication %d: %w; its pin came too late, remove it", n, query.ErrCollected)
 		}
@@ -207,8 +210,17 @@ func (p *Publisher) loadKept(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list horizons of collection: %w", err)
 	}
+	keys, err := p.records.List(ctx, record.ForgottenPrefix)
+	if err != nil {
+		return fmt.Errorf("list forgotten publications: %w", err)
+	}
+	before, err := record.NewestForgotten(keys)
+	if err != nil {
+		return err
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.forgottenBefore = before
 	p.pins = pins
 	if len(horizons) > 0 {
 		p.collected = max(p.collected, horizons[len(horizons)-1])

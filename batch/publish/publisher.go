@@ -73,8 +73,12 @@ type Publisher struct {
 
 	newest  atomic.Pointer[record.State]
 	suspect atomic.Bool // rows of the newest publication may be missing or changed
-	running sync.Mutex  // held by Recompute and Collect
-	defined bool        // this process has stored the definitions of its views; running guards it
+
+	lost      atomic.Pointer[lost]    // the publication that is known to be missing; nil if none is
+	newestRun atomic.Pointer[witness] // what Config.Runs returned; nil until it was asked
+
+	running sync.Mutex // held by Recompute and Collect
+	defined bool       // this process has stored the definitions of its views; running guards it
 
 	nextCheck time.Time // when the rows of the newest publication are checked without a suspicion; running guards it
 
@@ -86,8 +90,10 @@ type Publisher struct {
 	pins   []uint64        // the pinned publications, ascending
 	// collected is the highest horizon of collection: publications before it are kept only if they are pinned.
 	collected uint64
-	refused   error           // why the newest run of Recompute refused what is stored; nil if it did not
-	pinned    []*record.State // a few states of pinned publications that StateAt returned, the latest last
+	// forgottenBefore is the highest number of a record of forgotten publications. That publication existed.
+	forgottenBefore uint64
+	refused         error           // why the newest run of Recompute refused what is stored; nil if it did not
+	pinned          []*record.State // a few states of pinned publications that StateAt returned, the latest last
 }
 
 // New returns a publisher. Call Start before any other method. open is called for every object that
@@ -120,9 +126,9 @@ func (p *Publisher) Start(ctx context.Context) error {
 		return fmt.Errorf("start publisher: %w", err)
 	}
 	err := p.checkNumbers(ctx)
-	if errors.Is(err, ErrRecordsMissing) {
-		// Queries go on and say what they can. Recompute and Collect will refuse with the same error.
-		p.cfg.Logger.Error("nothing will be published or collected", "error", err)
+	if errors.Is(err, record.ErrMissing) {
+		// Newest returns the same error, so nothing is answered, landed or published.
+		p.cfg.Logger.Error("nothing is answered, landed, published or collected until an operator acts", "error", err)
 		return nil
 	}
 	if err == nil {

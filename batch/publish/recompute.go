@@ -52,7 +52,7 @@ func (p *Publisher) Recompute(ctx context.Context) (Result, error) {
 // setRefused keeps an error that every run will repeat until an operator restores what is missing. Another error says
 // nothing about what is stored.
 func (p *Publisher) setRefused(err error) {
-	refused := errors.Is(err, ErrRecordsMissing) || errors.Is(err, record.ErrObjectLost)
+	refused := errors.Is(err, record.ErrMissing) || errors.Is(err, record.ErrObjectLost)
 	if err != nil && !refused {
 		return
 	}

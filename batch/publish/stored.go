@@ -8,14 +8,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"recount/schemas/position"
 	"recount/schemas/record"
 )
-
-// ErrRecordsMissing is wrapped by the error about a store that lacks records it must have had, or
-// that holds others in their place. Nothing is published or deleted then: what the missing records
-// name looks like garbage.
-var ErrRecordsMissing = errors.New("the object store lacks records")
 
 // CheckStored returns an error if a reader would refuse what is stored. The job expire calls it before it
 // deletes anything; Collect checks the same for pinned publications too. It checks that:
@@ -68,64 +62,6 @@ func (p *Publisher) checkChains(ctx context.Context, states []*record.State) err
 	return p.checkLastRecords(ctx, chains)
 }
 
-// checkNumbers returns an error if the newest publication that this process knows is not the newest
-// that ever was. Its number would then be given again (P2). Three witnesses are asked: the record
-// of the newest publication that this process has read, the projection in ClickHouse, and the pins
-// as of their last reading. Each exists only after the publication, and they are in two stores. A
-// crash between a publication and its projection leaves one witness less. Rejected: the versions of
-// rows, which would have to be searched in all tables, and which exist before their publication.
-func (p *Publisher) checkNumbers(ctx context.Context) error {
-	projected, err := p.views.Projected(ctx)
-	if err != nil {
-		return err
-	}
-	pinned := uint64(0)
-	if pins := p.Pinned(); len(pins) > 0 {
-		pinned = pins[len(pins)-1]
-	}
-	if max(projected, pinned) > p.State().N {
-		if err := p.Refresh(ctx); err != nil { // Another publisher may have been faster.
-			return err
-		}
-	}
-	s := p.State()
-	const lost = "%w: %s knows publication %d, but the newest record is %s; restore %s from a copy of the bucket, " +
-		"or, if it is lost for ever, %s, and its number is given again"
-	switch {
-	case projected > s.N:
-		// SQL readers would see a publication that is not there, beside answers from an earlier one.
-		message := fmt.Sprintf("recount: ClickHouse shows publication %d, but the newest record in the object store "+
-			"is %d; the error of the job recompute says what to do", projected, s.N)
-		if err := p.views.Refuse(ctx, message); err != nil {
-			return err
-		}
-		return fmt.Errorf(lost, ErrRecordsMissing, "ClickHouse", projected, newestName(s.N),
-			record.PublicationKey(s.N+1), fmt.Sprintf("DELETE FROM recount_published WHERE n > %d (embedded: stop "+
-				"recount and move data_dir/clickhouse away; its rows are computed again)", s.N))
-	case pinned > s.N:
-		return fmt.Errorf(lost, ErrRecordsMissing, "the pin "+PinKey(pinned), pinned, newestName(s.N),
-			record.PublicationKey(s.N+1), "remove the pin")
-	case s.N == 0:
-		return nil
-	}
-	raw, err := p.records.Get(ctx, record.PublicationKey(s.N))
-	if errors.Is(err, record.ErrNotFound) || err == nil && record.Digest(raw) != s.Digest {
-		return fmt.Errorf("%w: %s is missing, or not the record that this process has read; restore it from a copy of "+
-			"the bucket", ErrRecordsMissing, record.PublicationKey(s.N))
-	}
-	if err != nil {
-		return fmt.Errorf("read publication %d: %w", s.N, err)
-	}
-	return nil
-}
-
-func newestName(n uint64) string {
-	if n == 0 {
-		return "none"
-	}
-	return record.PublicationKey(n)
-}
-
 // checkedChains reads the chains and checks them against publications that were read before.
 func (p *Publisher) checkedChains(ctx context.Context, states ...*record.State) ([]*record.Chain, error) {
 	chains, err := p.chains(ctx)
@@ -141,10 +77,7 @@ func (p *Publisher) checkedChains(ctx context.Context, states ...*record.State) 
 			return nil, err
 		}
 		for _, s := range states {
-			if s.N == 0 {
-				continue
-			}
-			if err := checkReaches(c, s.N, s.H[i], s.Publication.Tips[i]); err != nil {
+			if err := s.Publication.CheckChain(c); err != nil {
 				return nil, err
 			}
 		}
@@ -167,29 +100,6 @@ func (p *Publisher) checkChain(c *record.Chain, i int) error {
 	return nil
 }
 
-// checkReaches checks that a chain reaches h, the partition's place in H of publication n, and that
-// the record which ends there is the one that the publication names.
-func checkReaches(c *record.Chain, n uint64, h position.Offset, tip string) error {
-	key, digest, found := c.RecordAt(h)
-	switch {
-	case c.Head.Seq < h.Seq || c.Head.Epoch < h.Epoch:
-		return fmt.Errorf("%w: partition %d: the commit chain ends at %v, but publication %d covers the partition "+
-			"up to %v; restore the commit records that are missing, %s and later ones, from a copy of the bucket",
-			ErrRecordsMissing, c.Partition, c.Head, n, h, c.NextKey())
-	case !found:
-		return fmt.Errorf("%w: partition %d: no commit record ends at %v, up to where publication %d covers the "+
-			"partition; this is not the commit chain that was published; restore its commit records from a copy of "+
-			"the bucket", ErrRecordsMissing, c.Partition, h, n)
-	case digest != tip:
-		return fmt.Errorf("%w: partition %d: %s has the digest %.12s…, but publication %d names %.12s… for it; the "+
-			"record was replaced; restore it and earlier ones from a copy of the bucket, or, if they are lost for "+
-			"ever, move publish/ and ClickHouse's data away: everything in the lake is computed again, under numbers "+
-			"from 1",
-			ErrRecordsMissing, c.Partition, key, digest, n, tip)
-	}
-	return nil
-}
-
 // checkLastRecords checks that the last record of every chain is still in the store. A process holds
 // the chains in memory and reads on from their heads, so it would not notice that the store lost
 // records. Each record names the one before it, so the digest of the last stands for all.
@@ -204,7 +114,7 @@ func (p *Publisher) checkLastRecords(ctx context.Context, chains []*record.Chain
 			raw, err := p.records.Get(ctx, c.LastKey())
 			if errors.Is(err, record.ErrNotFound) || err == nil && record.Digest(raw) != c.Tip {
 				return fmt.Errorf("%w: partition %d: %s is missing, or not the record that this process has read; "+
-					"restore it from a copy of the bucket", ErrRecordsMissing, c.Partition, c.LastKey())
+					"restore it from a copy of the bucket", record.ErrMissing, c.Partition, c.LastKey())
 			}
 			if err != nil {
 				return fmt.Errorf("partition %d: %w", c.Partition, err)

@@ -52,11 +52,11 @@ func (w *world) refuses(p *Publisher, names string) {
 	_, recompute := p.Recompute(w.t.Context())
 	_, collect := p.Collect(w.t.Context())
 	check := p.CheckStored(w.t.Context())
-	if err := p.Refused(); !errors.Is(err, ErrRecordsMissing) {
+	if err := p.Refused(); !errors.Is(err, record.ErrMissing) {
 		w.t.Errorf("after the refusal the publisher says %v", err)
 	}
 	for job, err := range map[string]error{"recompute": recompute, "collect": collect, "expire": check} {
-		if !errors.Is(err, ErrRecordsMissing) || !strings.Contains(err.Error(), names) {
+		if !errors.Is(err, record.ErrMissing) || !strings.Contains(err.Error(), names) {
 			w.t.Errorf("%s: got the error %v, want one that names %s", job, err, names)
 		}
 	}
@@ -76,7 +76,7 @@ func TestMissingCommitRecords(t *testing.T) {
 	last := w.chains[1].LastKey()
 	w.forget(last)
 	w.refusesLogTrim(p, false) // The chain in memory is whole, and the store lacks its end.
-	if _, err := p.Collect(t.Context()); !errors.Is(err, ErrRecordsMissing) || !strings.Contains(err.Error(), last) {
+	if _, err := p.Collect(t.Context()); !errors.Is(err, record.ErrMissing) || !strings.Contains(err.Error(), last) {
 		t.Errorf("a running process: collect returned %v, want an error that names %s", err, last)
 	}
 	w.reload()
@@ -97,7 +97,7 @@ func TestMissingCommitRecords(t *testing.T) {
 func (w *world) refusesLogTrim(p *Publisher, want bool) {
 	w.t.Helper()
 	err := p.EnsureObjects(w.t.Context(), []uint64{1, 1}, []uint64{2, 2})
-	if errors.Is(err, ErrRecordsMissing) != want {
+	if errors.Is(err, record.ErrMissing) != want {
 		w.t.Errorf("EnsureObjects returned %v; an error about missing records: want %t", err, want)
 	}
 }

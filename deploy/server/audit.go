@@ -31,6 +31,9 @@ func (s *Server) openTally(ctx context.Context) error {
 			s.logger.Error("the events of a partition cannot be counted, because messages of its log cannot be read. "+
 				"Other partitions continue (C7)", "partition", p, "error", err, "do", remedy(p, t.unreadable))
 			t.total = s.marks.Remembered(p)
+		case err == nil && s.lacksRecords(ctx, c):
+			t.uncounted = true
+			t.total = s.marks.Remembered(p)
 		case err != nil:
 			return fmt.Errorf("count the events of partition %d: %w", p, err)
 		default:
@@ -41,6 +44,13 @@ func (s *Server) openTally(ctx context.Context) error {
 	}
 	s.marks.Promised = s.tally.total
 	return nil
+}
+
+// lacksRecords reports whether events of a partition cannot be counted because commit records are missing (C10). To
+// count what is left would give up the others.
+func (s *Server) lacksRecords(ctx context.Context, c *record.Chain) bool {
+	newest, err := s.publisher.Published(ctx)
+	return err != nil || newest.CheckChain(c) != nil
 }
 
 // logged returns how many events each tenant has in a partition: those that landed, and those in the

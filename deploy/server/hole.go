@@ -8,6 +8,7 @@ import (
 
 	"recount/batch/landing"
 	"recount/deploy/server/janitor"
+	"recount/jobs"
 	"recount/schemas/position"
 	"recount/schemas/record"
 	"recount/speed/eventlog"
@@ -90,8 +91,26 @@ func giveUp(ctx context.Context, cfg Config, e *engines, o HoleOptions) error {
 		return fmt.Errorf("%w: the log ends at message %d", landing.ErrRefused, next)
 	}
 	o.Logger.Info("looking for the messages that are given up", "partition", o.Partition, "from", o.From, "to", o.To)
-	return landing.GiveUp(ctx, landing.Config{Logger: o.Logger}, chain, o.Hole, source{e.log}, e.records, e.lake,
+	lc := landing.Config{Logger: o.Logger, Published: publishedIn(e.records)}
+	return landing.GiveUp(ctx, lc, chain, o.Hole, source{e.log}, e.records, e.lake,
 		func(ctx context.Context, seq uint64) (bool, error) { return readable(ctx, e.log, o.Partition, seq) })
+}
+
+// publishedIn returns what reads the newest publication from the records, for a command that does not open ClickHouse.
+// Of the witnesses of a missing one (P2) it asks the runs.
+func publishedIn(records record.CommitLog) landing.Published {
+	return func(ctx context.Context) (*record.Publication, error) {
+		n, run, err := jobs.NewestPublication(ctx, records)
+		if err != nil {
+			return nil, err
+		}
+		newest, err := landing.NewestStored(ctx, records)
+		if err == nil && (newest == nil && n > 0 || newest != nil && newest.N < n) {
+			err = fmt.Errorf("%w: %s names publication %d, and the newest is an earlier one; start the server, whose "+
+				"/readyz says what to do", record.ErrMissing, run, n)
+		}
+		return newest, err
+	}
 }
 
 // readable reports whether the log has a message as it was written.

@@ -20,6 +20,7 @@ func (s *Server) openLanding(context.Context) (err error) {
 	turns := make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 	encoders := sync.Pool{New: func() any { return new(object.Encoder) }} // No memory is kept when nothing is cut.
 	lc := landing.Config{Log: s.engines.log.ID(), Logger: s.logger, Registerer: s.registry, Now: failpoint.Now,
+		Published: s.publisher.Published,
 		Encode: func(t *object.Table) ([]byte, record.Object, error) {
 			turns <- struct{}{}
 			defer func() { <-turns }()

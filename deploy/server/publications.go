@@ -9,6 +9,7 @@ import (
 	"recount/batch/cells"
 	"recount/batch/landing"
 	"recount/batch/publish"
+	"recount/jobs"
 	"recount/schemas/failpoint"
 	"recount/schemas/record"
 )
@@ -24,6 +25,9 @@ func (s *Server) openPublisher(ctx context.Context) (err error) {
 	pc.Logger = s.logger
 	pc.Registerer = s.registry
 	pc.Now = failpoint.Now
+	pc.Runs = func(ctx context.Context) (uint64, string, error) {
+		return jobs.NewestPublication(ctx, s.engines.records)
+	}
 	s.publisher, err = publish.New(pc, s.engines.records, s.engines.lake, cells.NewStore(s.engines.sql, s.catalog),
 		s.currentChains, s.openObject)
 	if err != nil {
@@ -66,4 +70,11 @@ func (s *Server) rebuild(ctx context.Context, o record.Object) error {
 // followEvery is how soon a process without the batch role sees a publication.
 const followEvery = time.Second
 
-func (s *Server) follow(ctx context.Context) error { return s.publisher.Follow(ctx, followEvery) }
+// follow looks for new publications of other processes, or for missing ones that an operator has put back. A process
+// that publishes itself finds those of others when it publishes.
+func (s *Server) follow(ctx context.Context) error {
+	if s.roles.Has(Batch) {
+		return s.publisher.AwaitRepair(ctx, followEvery)
+	}
+	return s.publisher.Follow(ctx, followEvery)
+}

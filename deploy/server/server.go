@@ -116,11 +116,12 @@ func Open(ctx context.Context, cfg Config, o Options) (_ *Server, err error) {
 		// The next step locks data_dir and probes what the log, the lake and ClickHouse promise.
 		{"open the object store, ClickHouse and the log", s.openEngines},
 		{"compare the log, the object store and ClickHouse", s.openInstallation}, // do they belong together? (I8, L8)
-		{"compare event types with the stored ones", s.checkStored},              // refuses those that cannot follow
+		{"compare the configuration with what is stored", s.checkStored},
+		// H of the newest publication splits batch from speed, and no chain may be sealed below it (C10).
+		{"read the publications", s.openPublisher},
 		// The next step checks that chains are whole and logs hold what they acknowledged (L5).
 		{"read the commit chains", s.beginPartitions},
 		{"count the events of the log", s.openTally}, // before ingest adds to them (A1)
-		{"read the publications", s.openPublisher},   // H of the newest one splits batch from speed
 		{"read the snapshots", s.openSpeed},          // of the real-time views (S5)
 		{"open landing", s.openLanding},
 		{"open ingest", s.openIngest},
@@ -166,6 +167,9 @@ func (s *Server) openEngines(ctx context.Context) (err error) {
 }
 
 func (s *Server) checkStored(ctx context.Context) error {
+	if err := checkSameData(ctx, s.cfg, s.engines); err != nil {
+		return err
+	}
 	changes, err := storedChanges(ctx, s.engines.records, s.catalog)
 	if err != nil {
 		s.logger.Warn("cannot say whether stored events have the declared types", "error", err)
@@ -189,7 +193,8 @@ func (s *Server) beginPartitions(ctx context.Context) (err error) {
 }
 
 func (s *Server) janitor() janitor.Config {
-	return janitor.Config{Snapshots: snapshotDir(s.cfg), LogName: filepath.Join(s.cfg.DataDir, "log"), Logger: s.logger,
+	return janitor.Config{Published: s.publisher.Published, Snapshots: snapshotDir(s.cfg),
+		LogName: filepath.Join(s.cfg.DataDir, "log"), Logger: s.logger,
 		Next: record.Next{Epoch: 1, Rule: s.cfg.Landing, Bucket: s.cfg.Bucket, Partitions: s.cfg.Log.Partitions,
 			Installation: s.installation.ID, Log: s.engines.log.ID()}, FirstLog: s.installation.Log}
 }
@@ -238,10 +243,7 @@ func (s *Server) lastMarks() {
 
 // runners are the loops of the process's roles.
 func (s *Server) runners() []func(context.Context) error {
-	runs := []func(context.Context) error{s.marks.Run}
-	if !s.roles.Has(Batch) {
-		runs = append(runs, s.follow)
-	}
+	runs := []func(context.Context) error{s.marks.Run, s.follow}
 	if s.keys != nil {
 		runs = append(runs, s.keys.Run)
 	}

@@ -25,6 +25,7 @@ type promises struct {
 	recent  []conservation.Promise
 	givenUp []conservation.Promise // those in a hole (C7); at most what recent could hold
 
+	uncounted  bool                          // commit records were missing at start; the next start counts
 	unreadable *conservation.UnreadableError // the message at which the count at start ended; nil if all was counted
 }
 
@@ -55,7 +56,7 @@ func (t *tally) total(partition int) int64 {
 
 // acknowledgedIn returns everything that was acknowledged in a partition; nil where that is not known.
 func (t *tally) acknowledgedIn(partition int) *conservation.Acknowledged {
-	if t == nil || t.partitions[partition].unreadable != nil {
+	if t == nil || t.partitions[partition].unreadable != nil || t.partitions[partition].uncounted {
 		return nil
 	}
 	p := &t.partitions[partition]

@@ -160,38 +160,70 @@ func readWitnesses(ctx context.Context, e *Evidence) (out []witness, err error) 
 			"a higher n than the newest record's (embedded: move data_dir/clickhouse away; its rows are computed " +
 			"again)"})
 	}
+	horizons, err := newestHorizons(ctx, e)
+	if err != nil {
+		return nil, err
+	}
 	run, err := newestRun(ctx, e)
-	return append(out, run), err
+	return append(append(out, horizons...), run), err
 }
 
-// newestRun returns the run of the job recompute that names the highest publication. Runs that cannot
-// be read are left out, because nothing depends on them.
+// newestRun returns the run of the job recompute that names the highest publication, of the latest ones. It goes back
+// past runs that failed, which name none. Runs that cannot be read are left out, because nothing depends on them.
 func newestRun(ctx context.Context, e *Evidence) (w witness, err error) {
 	keys, err := e.Records.List(ctx, recomputeRuns)
 	if err != nil {
 		return witness{}, err
 	}
 	slices.Sort(keys)
-	var places []place
-	for _, key := range keys[max(0, len(keys)-witnessRuns):] {
-		places = append(places, place{key: key})
-	}
-	bodies, err := getAll(ctx, e, places)
-	if err != nil {
-		return witness{}, err
-	}
-	for i, b := range bodies {
-		var run jobs.Run
-		if b.corrupt == nil && json.Unmarshal(b.raw, &run) == nil && run.Publication > w.n {
-			w = witness{run.Publication, "the run " + places[i].key, "remove the record of the run"}
+	slices.Reverse(keys)
+	for latest := range slices.Chunk(keys, witnessRuns) {
+		var places []place
+		for _, key := range latest {
+			places = append(places, place{key: key})
+		}
+		bodies, err := getAll(ctx, e, places)
+		if errors.Is(err, record.ErrNotFound) {
+			break // A running server has removed it, so no older one is left either.
+		}
+		if err != nil {
+			return witness{}, err
+		}
+		for i, b := range bodies {
+			var run jobs.Run
+			if b.corrupt == nil && json.Unmarshal(b.raw, &run) == nil && run.Publication > w.n {
+				w = witness{run.Publication, "the run " + latest[i], "remove the records below " + recomputeRuns}
+			}
+		}
+		if w.n > 0 {
+			break
 		}
 	}
 	return w, nil
 }
 
+// newestHorizons returns the horizon of collection and the record of forgotten publications, each of which names a
+// publication that stays.
+func newestHorizons(ctx context.Context, e *Evidence) (out []witness, err error) {
+	keys, err := e.Records.List(ctx, record.PublicationPrefix)
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range keys {
+		for _, prefix := range []string{publish.CollectedPrefix, record.ForgottenPrefix} {
+			digits := strings.TrimSuffix(strings.TrimPrefix(key, prefix), ".json")
+			n, err := strconv.ParseUint(digits, 10, 64)
+			if err == nil && strings.HasPrefix(key, prefix) {
+				out = append(out, witness{n, "the record " + key, "remove that record"})
+			}
+		}
+	}
+	return out, nil
+}
+
 const (
 	recomputeRuns = "jobs/recompute/"
-	witnessRuns   = 20 // runs that are read: few enough that expire removes none of them meanwhile
+	witnessRuns   = 20 // runs that are read at once
 )
 
 // checkWitnesses says which publications are known to have existed after the newest record there is (V5, P2).

@@ -38,6 +38,8 @@ const (
 	C8 Rule = "C8"
 	C9 Rule = "C9"
 
+	C10 Rule = "C10"
+
 	B1 Rule = "B1"
 	B2 Rule = "B2"
 	B3 Rule = "B3"

@@ -34,6 +34,20 @@ type End struct {
 	Digest string
 }
 
+// ForkError says that a record follows another record than the chain has in that place. It wraps ErrInvalid.
+type ForkError struct {
+	Key      string
+	Previous string // digest of the record that it names
+	Tip      string // digest of the record that the chain has
+}
+
+func (e *ForkError) Error() string {
+	return fmt.Sprintf("%v: %s names %q as the record before, the chain's is %q", ErrInvalid, e.Key, e.Previous, e.Tip)
+}
+
+// Unwrap returns ErrInvalid.
+func (e *ForkError) Unwrap() error { return ErrInvalid }
+
 // NewChain returns the chain of a partition before its first record.
 func NewChain(partition int) *Chain {
 	return &Chain{Partition: partition, Head: position.Offset{Epoch: 0, Seq: position.First}}
@@ -57,8 +71,7 @@ func (c *Chain) Extend(raw []byte) (*Commit, error) {
 		return nil, fmt.Errorf("%w: %s says partition %d, epoch %d, start %d; %s", ErrInvalid, c.NextKey(), r.Partition,
 			r.Epoch, r.Start, remedy)
 	case r.Previous != c.Tip:
-		return nil, fmt.Errorf("%w: %s names %q as the record before, the chain's is %q; %s", ErrInvalid, c.NextKey(),
-			r.Previous, c.Tip, remedy)
+		return nil, &ForkError{Key: c.NextKey(), Previous: r.Previous, Tip: c.Tip}
 	case !c.Begun() && r.Kind != Seal:
 		return nil, fmt.Errorf("%w: %s: a chain begins with a seal; %s", ErrInvalid, c.NextKey(), remedy)
 	}

@@ -72,6 +72,7 @@ var layerErrors = []struct {
 	{deadletter.ErrOverloaded, http.StatusTooManyRequests, problem.Overloaded, time.Second},
 	{context.DeadlineExceeded, http.StatusGatewayTimeout, problem.QueryTimeout, 0},
 	{reader.ErrBatch, http.StatusServiceUnavailable, problem.BatchUnavailable, 5 * time.Second},
+	{reader.ErrMissing, http.StatusServiceUnavailable, problem.PublicationsUnavailable, 5 * time.Second},
 	{reader.ErrPublications, http.StatusServiceUnavailable, problem.PublicationsUnavailable, 5 * time.Second},
 }
 

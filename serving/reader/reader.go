@@ -62,6 +62,10 @@ var (
 	ErrBatch = errors.New("the batch view cannot be read")
 	// ErrLive means that the query has mode live and the speed layer cannot answer.
 	ErrLive = errors.New("the real-time view cannot be read")
+	// ErrMissing means that a later publication is known to have existed, whose record is missing. An answer from an
+	// earlier one would be smaller than one before, without a sign (Q5).
+	ErrMissing = errors.New("records of publications are missing in the object store, so an answer would be older " +
+		"than one before; /readyz says which, and what the operator can do")
 	// ErrPublications means that the publication chain cannot be read.
 	ErrPublications = errors.New("publications cannot be read")
 )
@@ -128,9 +132,9 @@ func New(c Config) (*Reader, error) {
 // close the answer.
 //
 // The errors are: *query.Error; query.ErrNoPublication, query.ErrCollected, query.ErrNoDefinition and
-// ErrNotInPublication (for as_of); ErrNotPublished, ErrRestarts, ErrLost, ErrBatch, ErrLive and ErrPublications;
-// *batchview.LimitError and *merge.FillError; query.ErrMemoryBusy and *query.TooMuchMemoryError; and the context's
-// error.
+// ErrNotInPublication (for as_of); ErrNotPublished, ErrRestarts, ErrLost, ErrBatch, ErrLive, ErrMissing and
+// ErrPublications; *batchview.LimitError and *merge.FillError; query.ErrMemoryBusy and *query.TooMuchMemoryError; and
+// the context's error.
 func (r *Reader) Answer(ctx context.Context, q *query.Query, tenant string) (*merge.Answer, error) {
 	c, err := r.catalogFor(ctx, q)
 	if err != nil {
@@ -290,6 +294,9 @@ func (r *Reader) pin(ctx context.Context, q *query.Query) (*record.State, error)
 		state, err = r.Publications.Newest(ctx)
 	} else {
 		state, err = r.Publications.StateAt(ctx, *q.AsOf)
+	}
+	if errors.Is(err, record.ErrMissing) {
+		return nil, fmt.Errorf("pin publication: %w: %w", ErrMissing, err)
 	}
 	if err != nil && (errors.Is(err, query.ErrNoPublication) || errors.Is(err, query.ErrCollected)) {
 		return nil, fmt.Errorf("pin publication: %w", err)

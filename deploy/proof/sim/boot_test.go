@@ -32,18 +32,21 @@ func (n *node) boot(p *proc) (err error) {
 			return err
 		}
 	}
+	n.catalog = catalogs[n.w.catalog]
+	if err := n.bootPublisher(p, records, objects); err != nil {
+		return err
+	}
 	next := record.Next{Epoch: 1, Rule: n.w.rule, Bucket: bucket, Partitions: partitions}
 	if n.name == "C" {
 		n.chains = make([]*record.Chain, partitions)
 		for i := range n.chains {
-			if n.chains[i], err = landing.Begin(p.ctx, records, i, next); err != nil {
+			if n.chains[i], err = landing.Begin(p.ctx, records, i, next, n.publisher.Published); err != nil {
 				return err
 			}
 		}
-		n.landers, err = openLanders(n.w, p, n.chains, log, objects)
+		n.landers, err = openLanders(n.w, p, n.chains, log, objects, n.publisher)
 		return err
 	}
-	n.catalog = catalogs[n.w.catalog]
 	if err := os.MkdirAll(n.dir, 0o755); err != nil {
 		return err
 	}
@@ -51,14 +54,12 @@ func (n *node) boot(p *proc) (err error) {
 	if n.marks, err = janitor.OpenMarks(n.dir, janitorLog{log}, discard); err != nil {
 		return err
 	}
-	c := janitor.Config{Next: next, Snapshots: n.dir, LogName: "the log", Logger: discard}
+	c := janitor.Config{Next: next, Published: n.publisher.Published, Snapshots: n.dir, LogName: "the log",
+		Logger: discard}
 	if n.chains, err = janitor.Begin(p.ctx, c, janitorLog{log}, records, n.marks); err != nil {
 		return err
 	}
-	if n.landers, err = openLanders(n.w, p, n.chains, log, objects); err != nil {
-		return err
-	}
-	if err := n.bootPublisher(p, records, objects); err != nil {
+	if n.landers, err = openLanders(n.w, p, n.chains, log, objects, n.publisher); err != nil {
 		return err
 	}
 	if err := n.bootViews(log); err != nil {
@@ -82,11 +83,12 @@ func openRecords(w *world, p *proc, goroutine string) *lake.CommitLog {
 // landers is the lander of a process; it consists of one lander for each partition.
 type landers []*landing.Lander
 
-func openLanders(w *world, p *proc, chains []*record.Chain, log processLog, objects processObjects) (landers, error) {
+func openLanders(w *world, p *proc, chains []*record.Chain, log processLog, objects processObjects,
+	publisher *publish.Publisher) (landers, error) {
 	var ls landers
 	for i, c := range chains {
-		l, err := landing.New(landing.Config{Encode: encode}, []*record.Chain{c}, landingLog{log},
-			openRecords(w, p, fmt.Sprintf(" by the lander of p%d", i)), objects)
+		l, err := landing.New(landing.Config{Encode: encode, Published: publisher.Published}, []*record.Chain{c},
+			landingLog{log}, openRecords(w, p, fmt.Sprintf(" by the lander of p%d", i)), objects)
 		if err != nil {
 			return nil, err
 		}

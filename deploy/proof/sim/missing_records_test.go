@@ -6,15 +6,16 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"recount/batch/landing"
-	"recount/batch/publish"
 	"recount/schemas/record"
 )
 
 // checkMissingRecords removes records of the settled world, one kind after the other, and starts a
 // process on what is left. Its jobs must refuse: they may neither delete anything (C8, P3) nor give
-// the number of a publication again (P2). All objects are old enough to be collected by then.
+// the number of a publication again (P2). It may neither seal a chain nor land (C10), although its cut rule is another
+// one and its log has messages. All objects are old enough to be collected by then.
 func (w *world) checkMissingRecords(nodes []*node) error {
 	for _, n := range nodes {
 		n.p.pausedUntil = math.MaxInt
@@ -24,12 +25,18 @@ func (w *world) checkMissingRecords(nodes []*node) error {
 	if err := w.runJobsOnce("no record", func(err error) error { return err }); err != nil {
 		return err
 	}
+	commits := w.newestCommits()
+	stops := "land/"
+	if len(commits) > 0 {
+		stops = "/" + strings.Split(commits[0], "/")[2] + "/" // The other partitions go on.
+	}
 	for _, missing := range []struct {
-		what string
-		keys []string
+		what  string
+		keys  []string
+		stops string // part of the keys of the records that must not be created
 	}{
-		{"the newest commit records of a partition", w.newestCommits()},
-		{"the newest publication", []string{record.PublicationKey(w.states[len(w.states)-1].N)}},
+		{"the newest commit records of a partition", commits, stops},
+		{"the newest publication", []string{record.PublicationKey(w.states[len(w.states)-1].N)}, "land/"},
 	} {
 		if len(missing.keys) == 0 {
 			continue
@@ -39,17 +46,23 @@ func (w *world) checkMissingRecords(nodes []*node) error {
 		}
 		what := missing.what
 		objects := len(w.objects)
+		left := maps.Clone(w.records)
 		err := w.runJobsOnce(what, func(err error) error {
 			if err == nil {
 				return errors.New("it returned no error")
 			}
-			if !errors.Is(err, publish.ErrRecordsMissing) {
+			if !errors.Is(err, record.ErrMissing) {
 				return fmt.Errorf("it returned %w, want an error about missing records", err)
 			}
 			return nil
 		})
 		if err == nil && len(w.objects) != objects {
 			err = fmt.Errorf("%s is missing, and %d objects were deleted (C8)", what, objects-len(w.objects))
+		}
+		for k := range w.records {
+			if _, found := left[k]; !found && strings.Contains(k, missing.stops) && err == nil {
+				err = fmt.Errorf("%s is missing, and %s was created (C10)", what, k)
+			}
 		}
 		if err != nil {
 			return err
@@ -81,26 +94,29 @@ func (w *world) newestCommits() (keys []string) {
 	return nil
 }
 
-// runJobsOnce starts a process without faults that runs each job once. judge gets what a job returned.
+// runJobsOnce starts a process without faults that begins every chain under another cut rule, lands, and runs each job
+// once. judge gets what a job returned.
 func (w *world) runJobsOnce(missing string, judge func(error) error) (err error) {
 	p := w.start("later")
 	ended := false
 	go func() {
 		defer func() { ended = true }()
 		n := &node{w: w, name: "later", p: p, catalog: catalogs[w.catalog], records: openRecords(w, p, "")}
+		objects := processObjects{w, p}
+		if err = n.bootPublisher(p, n.records, objects); err != nil {
+			return
+		}
+		next := record.Next{Epoch: 1, Rule: w.rule, Bucket: bucket, Partitions: partitions}
+		next.Rule.Rows++
 		for i := range partitions {
-			c, loadErr := landing.LoadChain(p.ctx, n.records, i)
-			if loadErr != nil {
-				err = loadErr
+			c, beginErr := landing.Begin(p.ctx, n.records, i, next, n.publisher.Published)
+			if beginErr != nil && !errors.Is(beginErr, record.ErrMissing) {
+				err = beginErr
 				return
 			}
 			n.chains = append(n.chains, c)
 		}
-		objects := processObjects{w, p}
-		if n.landers, err = openLanders(w, p, n.chains, processLog{w, p}, objects); err != nil {
-			return
-		}
-		if err = n.bootPublisher(p, n.records, objects); err != nil {
+		if n.landers, err = openLanders(w, p, n.chains, processLog{w, p}, objects, n.publisher); err != nil {
 			return
 		}
 		_, collect := n.publisher.Collect(p.ctx)

@@ -53,6 +53,7 @@ var rules = []struct {
 		ordinarySurroundings},
 	{failpoint.C9, "lake.CommitLog.Probe: accepts a store that overwrites",
 		vary(func(s *surroundings) { s.overwrites = true })},
+	{failpoint.C10, "landing: goes on where published records are missing", ordinarySurroundings},
 	{failpoint.B1, "publish: states a smaller H than it read", ordinarySurroundings},
 	{failpoint.B2, "exact: counts all copies", ordinarySurroundings},
 	{failpoint.B3, "publish: computes dirty buckets from new segments alone", ordinarySurroundings},

@@ -10,6 +10,7 @@ import (
 
 	"recount/batch/landing"
 	"recount/schemas/failpoint"
+	"recount/schemas/position"
 	"recount/schemas/record"
 	"recount/speed/eventlog"
 	"recount/speed/realtime"
@@ -28,7 +29,8 @@ type Config struct {
 	Next      record.Next // settings that the first record of a chain fixes, the current cut rule, and the log's id
 	FirstLog  string      // id of the log that the installation began with
 	Snapshots string      // folder of the snapshots of the real-time views
-	LogName   string      // path or URL by which an operator knows the log, for errors
+	Published landing.Published
+	LogName   string // path or URL by which an operator knows the log, for errors
 	Logger    *slog.Logger
 }
 
@@ -85,7 +87,10 @@ func Foresee(ctx context.Context, cfg Config, log Log, records record.CommitLog,
 // chain's head, above everything that has landed.
 func begin(ctx context.Context, cfg Config, log Log, records record.CommitLog, marks *Marks,
 	p int) (*record.Chain, error) {
-	chain, err := landing.Begin(ctx, records, p, cfg.Next)
+	chain, err := landing.Begin(ctx, records, p, cfg.Next, cfg.Published)
+	if errors.Is(err, record.ErrMissing) {
+		return beginShort(ctx, cfg, log, marks, chain, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -135,8 +140,34 @@ func assess(ctx context.Context, cfg Config, log Log, marks *Marks, chain *recor
 		return eventlog.Verdict{Seal: true, Reason: fmt.Sprintf("log %s replaces log %s, as the operator asked",
 			cfg.Next.Log, current)}, outdated, nil
 	}
-	verdict, err = judge(ctx, cfg, log, remembered, chain)
+	verdict, err = judge(ctx, cfg, log, remembered, chain, chain.Head.Seq)
 	return verdict, outdated, err
+}
+
+// beginShort begins a partition whose chain lacks records that were published, or has others in their place. Nothing
+// is sealed then (C10), and its lander stops with an alarm. So a log that has to be sealed before it may accept
+// anything cannot be used, and neither can a chain that ends in an earlier epoch: where the log's epoch begins is
+// not known. lacks is the error about the chain.
+func beginShort(ctx context.Context, cfg Config, log Log, marks *Marks, chain *record.Chain,
+	lacks error) (*record.Chain, error) {
+	covered := position.Offset{}
+	if newest, err := cfg.Published(ctx); err == nil && newest != nil {
+		covered = newest.H[chain.Partition]
+	}
+	if !chain.Begun() || chain.Head.Epoch < covered.Epoch {
+		return nil, lacks
+	}
+	if CurrentLog(chain, cfg.FirstLog) != cfg.Next.Log {
+		return nil, fmt.Errorf("the log cannot be replaced: %w", lacks)
+	}
+	verdict, err := judge(ctx, cfg, log, marks.marks[chain.Partition], chain, covered.Seq)
+	if err != nil {
+		return nil, err
+	}
+	if verdict.Seal {
+		return nil, fmt.Errorf("%s, and its epoch cannot be sealed: %w", verdict.Reason, lacks)
+	}
+	return chain, nil
 }
 
 // CurrentLog returns the id of the log that a chain follows (L8): the log that its last seal names, or the
@@ -157,7 +188,9 @@ func replaced(c *record.Chain, since uint32) bool {
 	return false
 }
 
-func judge(ctx context.Context, cfg Config, log Log, remembered mark, chain *record.Chain) (eventlog.Verdict, error) {
+// judge decides L5 for a log of which everything before the message head has landed.
+func judge(ctx context.Context, cfg Config, log Log, remembered mark, chain *record.Chain,
+	head uint64) (eventlog.Verdict, error) {
 	p := chain.Partition
 	first, next, err := log.Bounds(ctx, p)
 	if err != nil {
@@ -179,6 +212,6 @@ func judge(ctx context.Context, cfg Config, log Log, remembered mark, chain *rec
 			"ends before what has landed; it may be the log of another system: put the right log back, or move %s "+
 			"away and start once with --replace-log to continue from what has landed", cfg.LogName)
 	}
-	return eventlog.Recover(eventlog.Remembered{Head: chain.Head.Seq, Snapshot: snapshot.Seq,
+	return eventlog.Recover(eventlog.Remembered{Head: max(head, chain.Head.Seq), Snapshot: snapshot.Seq,
 		HighWater: remembered.Next, Next: next, OtherDigest: other}), nil
 }
