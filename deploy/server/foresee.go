@@ -50,7 +50,10 @@ func (s *Server) foreseeParts(ctx context.Context, e *verify.Evidence) error {
 	if _, err := s.findInstallation(ctx); err != nil {
 		return err
 	}
-	if err := s.checkLogOwner(ctx); err != nil || e.Cells == nil {
+	if err := s.checkLogOwner(ctx); err != nil {
+		return err
+	}
+	if err := s.checkStreams(ctx); err != nil || e.Cells == nil {
 		return err
 	}
 	owner, err := e.Cells.Installation(ctx)

@@ -33,6 +33,9 @@ func (s *Server) openInstallation(ctx context.Context) error {
 	if err := s.checkLogOwner(ctx); err != nil {
 		return err
 	}
+	if err := s.checkStreams(ctx); err != nil {
+		return err
+	}
 	owner, err := s.sql().Installation(ctx)
 	if err == nil && owner != "" {
 		err = s.checkSQLOwner(owner)
@@ -347,6 +350,32 @@ func (s *Server) checkLogOwner(ctx context.Context) error {
 	}
 	s.logger.Warn("a new log takes the place of the one that the object store follows", "log", log.ID(), "before",
 		current)
+	return nil
+}
+
+// checkStreams returns an error if the log has lost the streams of some partitions (L8). A chain begins after all
+// streams were claimed, so a stream that is not was created by a start, in place of one that events were accepted into.
+// In data that an older program began, only what has landed says so.
+func (s *Server) checkStreams(ctx context.Context) error {
+	unclaimed, err := s.engines.log.Unclaimed(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range unclaimed {
+		chain, err := landing.LoadChain(ctx, s.engines.records, p)
+		if err != nil {
+			return err
+		}
+		if chain.Installation == "" && chain.Head.Seq == position.First {
+			continue
+		}
+		if !s.replace {
+			return fmt.Errorf("%w: the log %s has lost the stream of partition %d. Put it back from a copy of the "+
+				"log, or, if it is lost for ever, start once with --replace-log: events of the partition that had not "+
+				"landed are given up", errForeign, s.logPlace(), p)
+		}
+		s.logger.Warn("a new stream takes the place of the one that the log has lost", "partition", p)
+	}
 	return nil
 }
 

@@ -79,6 +79,24 @@ func (l *Log) Claim(ctx context.Context, installation string) error {
 	return nil
 }
 
+// Unclaimed returns the partitions whose streams are empty and belong to no installation, although other streams of
+// the log do. Such a stream was created in place of one that is missing, or its first start was interrupted.
+func (l *Log) Unclaimed(ctx context.Context) (partitions []int, err error) {
+	if l.installation == "" {
+		return nil, nil
+	}
+	for p, s := range l.streams {
+		info, err := s.Info(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("read stream %s: %w", l.cfg.streamName(p), classify(err))
+		}
+		if info.Config.Metadata[installationKey] == "" && info.State.LastSeq == 0 {
+			partitions = append(partitions, p)
+		}
+	}
+	return partitions, nil
+}
+
 // Used reports whether the log ever held a message.
 func (l *Log) Used(ctx context.Context) (bool, error) {
 	for p := range l.streams {

@@ -25,8 +25,8 @@ func alterMetadata(t *testing.T, js jetstream.JetStream, stream string, change f
 	}
 }
 
-// TestIdentity follows the ids of a log: it keeps the first, a stream that was lost gets it again, and
-// another installation, or streams of two logs, are refused (I8, L8).
+// TestIdentity follows the ids of a log: it keeps the first, a stream that was lost gets it again and is told from it
+// until the log is claimed, and another installation, or streams of two logs, are refused (I8, L8).
 func TestIdentity(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, t.TempDir())
@@ -46,6 +46,14 @@ func TestIdentity(t *testing.T) {
 	again := openLog(t, small(h))
 	if again.ID() != id || again.Installation() != "mine" {
 		t.Errorf("opened again: %q of %q, want %q of mine", again.ID(), again.Installation(), id)
+	}
+	for _, want := range []int{1, 0} {
+		if lost, err := again.Unclaimed(t.Context()); err != nil || len(lost) != want {
+			t.Errorf("the unclaimed streams are %v, %v; want %d", lost, err, want)
+		}
+		if err := again.Claim(t.Context(), "mine"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	alterMetadata(t, js, "recount-p0", func(m map[string]string) {
 		if m["recount_log"] != id || m["recount_installation"] != "mine" {

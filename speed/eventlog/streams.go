@@ -50,13 +50,10 @@ func (c Config) streamConfig(partition int) jetstream.StreamConfig {
 	}
 }
 
-// metadata returns the metadata of a stream that is created for the log with the id.
+// metadata returns the metadata of a stream that is created for the log with the id. It names no installation until
+// Claim: a stream that is created in place of a lost one must be told from it (Unclaimed).
 func (l *Log) metadata(id string) map[string]string {
-	m := map[string]string{partitionsKey: strconv.Itoa(l.cfg.Partitions), logKey: id}
-	if l.installation != "" {
-		m[installationKey] = l.installation
-	}
-	return m
+	return map[string]string{partitionsKey: strconv.Itoa(l.cfg.Partitions), logKey: id}
 }
 
 // openStreams creates the missing streams and checks all streams.

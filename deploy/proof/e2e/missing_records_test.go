@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -388,4 +389,40 @@ func TestMissingPublications(t *testing.T) {
 		expectHits(t, srv, "exact", 200)
 		srv.stop(t)
 	})
+}
+
+// TestLostStream removes the log of one partition. It is refused like a log that is missing as a whole (L8).
+func TestLostStream(t *testing.T) {
+	t.Parallel()
+	s := newStopped(t)
+	srv := s.start()
+	sendHits(t, srv, 0, 100)
+	publishNow(t, srv)
+	srv.stop(t)
+	streams, err := filepath.Glob(s.data("log", "jetstream", "*", "streams", "*"))
+	if err != nil || len(streams) != 2 {
+		t.Fatalf("the log has the streams %v, %v", streams, err)
+	}
+	slices.Sort(streams)
+	putBack := s.moveAway(streams[1])
+	s.refuses("partition 1", "--replace-log")
+	s.refuses("partition 1", "--replace-log") // The first refusal has not claimed the new stream.
+	remove(t, streams[1])
+	putBack()
+	srv = s.start()
+	expectHits(t, srv, "merged", 100)
+	srv.stop(t)
+
+	remove(t, streams[1])
+	srv = s.start("--replace-log")
+	if logs := []byte(srv.logs.String()); !bytes.Contains(logs, []byte("sealing its epoch")) {
+		t.Errorf("the server's log does not report the lost log:\n%s", logs)
+	}
+	sendHits(t, srv, 100, 200)
+	publishNow(t, srv)
+	expectHits(t, srv, "exact", 200)
+	srv.stop(t)
+	srv = s.start()
+	expectReady(t, srv)
+	srv.stop(t)
 }
