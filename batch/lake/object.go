@@ -70,6 +70,9 @@ func (s *Store) Open(ctx context.Context, key string) (*Object, error) {
 	return o, nil
 }
 
+// Size returns the size of the object in bytes.
+func (o *Object) Size() int64 { return o.size }
+
 // ReadAt implements io.ReaderAt.
 func (o *Object) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {

@@ -7,14 +7,11 @@ import (
 	"io"
 	"net"
 	"strings"
-	"sync/atomic"
-	"syscall"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"recount/deploy/client"
 	"recount/deploy/client/eventfile"
+	"recount/deploy/client/eventfile/input"
 	"recount/deploy/recount/progress"
 	"recount/schemas/catalog"
 	"recount/schemas/openapi"
@@ -23,36 +20,17 @@ import (
 type ingestCmd struct {
 	serverFlag
 	fileFlag
-	Files    []string `arg:"" type:"existingfile" help:"Files of events: .csv, .parquet, or .ndjson of CloudEvents."`
-	Type     string   `help:"Event type of the rows of CSV and Parquet files."`
-	Source   string   `help:"CloudEvents source of the rows; when empty, the file's name, or none with --id."`
-	ID       string   `help:"Column of the id; when empty, made of file name, row number and content."`
-	Time     string   `help:"Column of the event time; when empty, the server's time."`
-	Subject  string   `help:"Column of the subject."`
-	Batch    int      `default:"1000" help:"Events in a request."`
-	InFlight int      `default:"4" help:"Requests that are sent at the same time."`
-}
-
-// maxShown is how many rejected events are printed one by one.
-const maxShown = 10
-
-// maxBody is the size in bytes at which a request ends even if it has fewer events than --batch. A server accepts
-// requests of at most ingest.max_body bytes.
-const maxBody = 8 << 20
-
-// warnEvery is how often a run reports why events are not accepted.
-const warnEvery = 5 * time.Second
-
-// ingestRun is the state of one ingest command.
-type ingestRun struct {
-	std         streams
-	client      *client.Client
-	bar         *progress.Bar
-	accepted    atomic.Int64
-	rejected    atomic.Int64
-	unconfirmed atomic.Int64 // unconfirmed counts events that were sent, and for which no final answer came.
-	reached     atomic.Bool  // reached means that a server has answered.
-	nextWarn    atomic.Int64 // nextWarn is when the next failure is printed, in Unix nanoseconds.
+	Files   []string `arg:"" help:"Files of events (JSON) or rows (CSV, TSV, JSON, Parquet), - or s3://…"`
+	Type    string   `help:"Event type of rows. Without it, files hold CloudEvents."`
+	Source  string   `help:"CloudEvents source of rows; when empty, the file's name, or none with --id."`
+	Subject string   `placeholder:"COLUMN" help:"Column of the subject."`
+	tableFlags
+	Extra       string `default:"refuse" enum:"refuse,keep,ignore" help:"Columns that are no field: ${enum}."`
+	DryRun      bool   `help:"Show how rows would count, and send nothing."`
+	Resume      string `type:"path" placeholder:"FILE" help:"File that remembers what was sent."`
+	MaxRejected int64  `default:"1000" help:"Stop when more events are rejected; -1 never stops."`
+	Batch       int    `default:"1000" help:"Events in a request."`
+	InFlight    int    `default:"4" help:"Requests that are sent at the same time."`
 }
 
 // Run sends every file. It fails if a file could not be sent whole or an event was rejected. A file that cannot be read
@@ -62,45 +40,55 @@ func (c *ingestCmd) Run(ctx context.Context, s *settingsFlags, std streams) erro
 	if err != nil {
 		return err
 	}
-	r := &ingestRun{std: std, bar: progress.New(std.err)}
+	files, err := findInputs(ctx, c.Files, m.Table.Format, std.in)
+	if err != nil {
+		return err
+	}
+	if err := c.declare(ctx, std, &m); err != nil {
+		return err
+	}
+	r := &ingestRun{ingestCmd: c, std: std, bar: progress.New(std.err), mapping: m}
+	if r.opened, err = openAll(std.err, files, m); err != nil {
+		return err
+	}
+	defer r.closeOpened()
+	if m.Type != "" && m.Time == "" {
+		fmt.Fprintln(std.err, "rows count at the time of sending, because --time names no column")
+	}
+	if c.DryRun {
+		return r.dryRun(files)
+	}
+	if r.journal, err = openJournal(c.Resume); err != nil {
+		return err
+	}
 	if r.client, err = c.connect(client.Config{Connections: c.InFlight, OnRetry: r.warn}); err != nil {
 		return err
 	}
 	defer r.client.Close()
-	if err := c.declare(ctx, std, &m); err != nil {
-		return err
-	}
-	if err := c.openAll(m); err != nil {
-		return fmt.Errorf("%w\nnothing was sent", err)
-	}
-	if m.Type != "" && m.Time == "" {
-		fmt.Fprintln(std.err, "rows count at the time of sending, because --time names no column")
-	}
-	err = c.files(ctx, r, m)
-	fmt.Fprintln(std.out, r.tally())
+	err = errors.Join(r.sendAll(ctx, files), r.journal.save())
+	r.printTally(std.out)
 	if n := r.rejected.Load(); n > 0 {
 		err = errors.Join(err, fmt.Errorf("rejected %s", count(n, "event")))
 	}
 	return err
 }
 
-// tally says what became of the events that were sent.
-func (r *ingestRun) tally() string {
-	text := fmt.Sprintf("accepted %d, rejected %d", r.accepted.Load(), r.rejected.Load())
-	if n := r.unconfirmed.Load(); n > 0 {
-		text += fmt.Sprintf(", not confirmed %d", n)
-	}
-	return text
-}
-
 // mapping checks the command line before anything is sent, and returns how rows become events.
 func (c *ingestCmd) mapping(s *settingsFlags) (eventfile.Mapping, error) {
-	m := eventfile.Mapping{Type: c.Type, Source: c.Source, ID: c.ID, Time: c.Time, Subject: c.Subject}
+	m, err := c.tableFlags.mapping()
+	if err != nil {
+		return m, usageError{err}
+	}
+	m.Type = c.Type
+	m.Source = c.Source
+	m.Subject = c.Subject
+	m.Extra = eventfile.Extra(c.Extra)
 	if c.Batch < 1 || c.InFlight < 1 {
 		return m, usageError{errors.New("--batch and --in-flight must be at least 1")}
 	}
-	if err := eventfile.Check(c.Files, m); err != nil {
-		return m, usageError{err}
+	if c.Type == "" && (c.given() || c.Source != "" || c.Subject != "") {
+		return m, usageError{errors.New("--source, --id, --time, --subject and other flags for rows need their event " +
+			"type, --type; for whole CloudEvents leave them out")}
 	}
 	if c.ConfigFile == "" {
 		return m, nil
@@ -123,7 +111,8 @@ func (c *ingestCmd) mapping(s *settingsFlags) (eventfile.Mapping, error) {
 const listTimeout = 10 * time.Second
 
 // declare adds the fields that views of the server count, unless a configuration has declared all fields. The fields
-// stay unknown, and the user is told, if the key may not list views or the server takes events only.
+// stay unknown, and the user is told, if the key may not list views or the server takes events only. A dry run needs no
+// server.
 func (c *ingestCmd) declare(ctx context.Context, std streams, m *eventfile.Mapping) error {
 	if m.Fields != nil || m.Type == "" {
 		return nil
@@ -137,7 +126,7 @@ func (c *ingestCmd) declare(ctx context.Context, std streams, m *eventfile.Mappi
 	defer cancel()
 	views, err := server.Views(ctx)
 	var network *net.OpError
-	if errors.As(err, &network) {
+	if errors.As(err, &network) && !c.DryRun {
 		return noServer(err)
 	}
 	if err != nil {
@@ -174,130 +163,49 @@ func countedFields(views []openapi.View, eventType string) *catalog.EventType {
 	return e
 }
 
-// openAll finds the files that cannot be sent at all before anything is sent.
-func (c *ingestCmd) openAll(m eventfile.Mapping) error {
+// openAll finds the files that cannot be sent at all before anything is sent, and says what was found out about the
+// others. It returns the readers of the files that can be opened once only.
+func openAll(errw io.Writer, files []input.File, m eventfile.Mapping) (map[string]*eventfile.Reader, error) {
 	var errs []error
-	for _, path := range c.Files {
-		f, err := eventfile.Open(path, m)
-		if err == nil {
-			err = f.Close()
+	kept := map[string]*eventfile.Reader{}
+	named := map[string]string{}
+	for _, f := range files {
+		r, err := eventfile.Open(f, m)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", f.Name, err))
+			continue
+		}
+		err = r.Probe()
+		if len(r.Found) > 0 {
+			fmt.Fprintf(errw, "%s: %s\n", f.Name, strings.Join(r.Found, ", "))
+		}
+		if other, same := named[f.Identity]; same && r.Rows && len(m.ID) == 0 {
+			err = errors.Join(err, fmt.Errorf("it has the same name as %s, which identifies its rows: a row that is "+
+				"equal in both would count once. Name the columns of the id with --id, or send each file with its "+
+				"own --source", other))
+		}
+		if r.Rows {
+			named[f.Identity] = f.Name
+		}
+		if f.Once {
+			kept[f.Name] = r
+		} else {
+			err = errors.Join(err, r.Close())
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", path, err))
+			errs = append(errs, fmt.Errorf("%s: %w", f.Name, err))
 		}
 	}
-	return errors.Join(errs...)
-}
-
-// files sends the files in their order. It ends when a request has failed, because the next one would fail too.
-func (c *ingestCmd) files(ctx context.Context, r *ingestRun, m eventfile.Mapping) error {
-	var errs []error
-	for i, path := range c.Files {
-		unread, unsent := c.file(ctx, r, path, m)
-		if unread != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", path, unread))
-		}
-		if unsent != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", path, unsent))
-			if rest := c.Files[i+1:]; len(rest) > 0 {
-				errs = append(errs, fmt.Errorf("not sent: %s", strings.Join(rest, ", ")))
-			}
-			break
-		}
+	err := errors.Join(errs...)
+	if err == nil && m.Type != "" && len(named) == 0 {
+		err = errors.New("--type and the flags for rows are of no use, because the files hold whole CloudEvents; " +
+			"leave them out")
 	}
-	return errors.Join(errs...)
-}
-
-// file sends one file. The first error says why the file could not be read to its end; everything before that place is
-// sent. The second error says why requests failed.
-func (c *ingestCmd) file(ctx context.Context, r *ingestRun, path string, m eventfile.Mapping) (unread, unsent error) {
-	f, err := eventfile.Open(path, m)
 	if err != nil {
-		return err, nil
-	}
-	defer f.Close()
-	defer r.bar.Clear()
-	g, sending := errgroup.WithContext(ctx)
-	g.SetLimit(c.InFlight)
-	read := 0
-	for err == nil && sending.Err() == nil {
-		var body []byte
-		var events int
-		body, events, err = c.body(f)
-		if events > 0 {
-			first := read + 1
-			g.Go(func() error { return r.send(sending, body, events, first) })
+		for _, r := range kept {
+			_ = r.Close()
 		}
-		read += events
-		done, total := f.Progress()
-		r.bar.Set(done, total, fmt.Sprintf("of %s read, %s accepted", path, count(r.accepted.Load(), "event")))
+		return nil, fmt.Errorf("%w\nnothing was sent", err)
 	}
-	switch unsent = g.Wait(); {
-	case unsent != nil:
-	case err == nil: // A signal between two requests ended the reading.
-		unsent = context.Cause(ctx)
-	case !errors.Is(err, io.EOF):
-		unread = fmt.Errorf("%w (sent before it: %s; what you send again counts once)", err, count(read, "event"))
-	}
-	return unread, unsent
-}
-
-// body reads the events of the next request. It returns io.EOF together with the last events.
-func (c *ingestCmd) body(f eventfile.Reader) (body []byte, events int, err error) {
-	for ; events < c.Batch && len(body) < maxBody; events++ {
-		line, err := f.Next()
-		if err != nil {
-			return body, events, err
-		}
-		body = append(append(body, line...), '\n')
-	}
-	return body, events, nil
-}
-
-// send sends one request of some events, the first of which has the number first in its file.
-func (r *ingestRun) send(ctx context.Context, body []byte, events, first int) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
-	defer cancel()
-	answer, err := r.client.SendLines(ctx, body)
-	r.count(answer, events, first)
-	if err != nil {
-		return explain(err)
-	}
-	r.reached.Store(true)
-	return nil
-}
-
-// count adds the outcomes of a request to the tally, and prints the first rejections.
-func (r *ingestRun) count(answer client.Result, events, first int) {
-	r.accepted.Add(int64(answer.Accepted))
-	events -= answer.Accepted
-	for _, e := range answer.Rejected {
-		if e.Code.RetryEvent() {
-			continue // The server may accept it yet, so the request has failed.
-		}
-		events--
-		if n := r.rejected.Add(1); n <= maxShown {
-			r.bar.Clear()
-			fmt.Fprintf(r.std.err, "event %d (id %q) rejected: %s: %s\n", first+e.Index, e.ID, e.Code,
-				escapeControls(e.Message))
-		}
-	}
-	r.unconfirmed.Add(int64(events))
-}
-
-// warn prints why a request is sent again. It ends the run if no server has ever answered: a server that restarts comes
-// back, but a wrong address stays wrong.
-func (r *ingestRun) warn(failure error) error {
-	if !errors.Is(failure, syscall.ECONNREFUSED) {
-		r.reached.Store(true)
-	} else if !r.reached.Load() {
-		return failure
-	}
-	now := time.Now()
-	next := r.nextWarn.Load()
-	if now.UnixNano() >= next && r.nextWarn.CompareAndSwap(next, now.Add(warnEvery).UnixNano()) {
-		r.bar.Clear()
-		fmt.Fprintf(r.std.err, "events are not accepted yet, trying again: %v\n", failure)
-	}
-	return nil
+	return kept, nil
 }

@@ -74,6 +74,14 @@ func TestIngest(t *testing.T) {
 	events := file(t, filepath.Join(dir, "monday", "ev.ndjson"), []byte("{}\n{}\n"))
 	more := file(t, filepath.Join(dir, "tuesday", "ev.ndjson"), []byte("{}\n"))
 	array := file(t, filepath.Join(dir, "array.json"), []byte("[\n{}]\n"))
+	other := file(t, filepath.Join(dir, "other.json"), []byte("x,y\n1,2\n"))
+	more3 := file(t, filepath.Join(dir, "more.csv"), []byte("page,ms,note\n/,7,x\n"))
+	missing := file(t, filepath.Join(dir, "missing.csv"), []byte("page,ms\n/,NA\n-,8\n/a,\n"))
+	local := file(t, filepath.Join(dir, "local.csv"),
+		[]byte("at\n27.10.2024 02:30\n31.03.2024 02:30\n01.05.2024 10:00\n"))
+	whole := file(t, filepath.Join(dir, "real.ndjson"), []byte(`{"specversion":"1.0","id":"1"}`))
+	jsonRows := file(t, filepath.Join(dir, "rows.json"), []byte(`[{"page":"/","t":{"ms":7}}]`))
+	cut := file(t, filepath.Join(dir, "cut.csv"), []byte("page\n/\n/\n/\n5\" pipe\n/\n"))
 	upper := file(t, filepath.Join(dir, "upper.csv"), []byte("Page\n/\n"))
 	number := file(t, filepath.Join(dir, "number.csv"), []byte("page,ms\n404,7\n"))
 	broken := file(t, filepath.Join(dir, "broken.csv"), []byte("id,page\n1,/\n2,/\n3,/\n,/\n5,/\n"))
@@ -82,14 +90,15 @@ func TestIngest(t *testing.T) {
 		args     []string
 		refusals []int
 		noViews  bool
+		stdin    string
 		code     int
 		says     string // says is a part of what is printed, standard output first.
 		body     string // body is a part of what is sent.
 		accepted int
 	}{
 		"rows": {args: []string{rows, "--type=t"}, says: "accepted 2, rejected 0\n", accepted: 2},
-		"same name": {args: []string{rows, same, "--type=t"}, code: exitUsage,
-			says: "have the same name, which identifies their rows"},
+		"same name": {args: []string{rows, same, "--type=t"}, code: exitFailed,
+			says: same + ": it has the same name as " + rows + ", which identifies its rows"},
 		"same name with ids":         {args: []string{rows, same, "--type=t", "--id=page"}, accepted: 4},
 		"same name with CloudEvents": {args: []string{events, more}, accepted: 3},
 		"overloaded at first": {args: []string{events}, refusals: []int{429, 503}, says: "not accepted yet",
@@ -97,25 +106,68 @@ func TestIngest(t *testing.T) {
 		"refused": {args: []string{events}, refusals: []int{413}, code: exitFailed, says: "overloaded"},
 		"unknown kind": {args: []string{events, settings}, code: exitUsage, says: "recount: " + settings +
 			": unknown kind of file"},
-		"no type": {args: []string{events, rows}, code: exitUsage, says: "recount: " + rows +
-			": name the event type"},
+		"no type": {args: []string{events, rows}, code: exitFailed, says: "recount: " + rows +
+			": name the event type of its rows with --type\nnothing was sent"},
 		"no column": {args: []string{rows, "--type=t", "--id=no"}, code: exitFailed, says: "recount: " +
 			rows + ": line 1: --id no: no such column"},
-		"mapping without rows": {args: []string{events, "--id=id"}, code: exitUsage, says: "leave them out"},
-		"bad begin of a later file": {args: []string{events, array}, code: exitFailed, says: array +
-			": the file is one JSON array; write one event a line, as in jq -c '.[]'\nnothing was sent\n"},
-		"other case": {args: []string{upper, "--type=known"}, code: exitFailed, says: upper + ": line 1: column 1 is " +
-			"named \"Page\", and the event type known has a field page; rename the column to page\nnothing was sent"},
+		"mapping without a type": {args: []string{events, "--id=id"}, code: exitUsage, says: "leave them out"},
+		"mapping without rows": {args: []string{whole, "--type=t"}, code: exitFailed,
+			says: "hold whole CloudEvents; leave"},
+		"rows of JSON": {args: []string{jsonRows, "--type=known", "--id=page", "--rename", "t.ms=ms"}, accepted: 1,
+			body: `"id":"/","data":{"page":"/","ms":7}`},
+		"an array": {args: []string{events, array}, accepted: 3},
+		"bad begin of a later file": {args: []string{events, other}, code: exitFailed, says: other +
+			": the file begins with \"x\", which is no JSON object or array; give a file of rows a name that ends " +
+			"with .csv, or say --format csv\nnothing was sent\n"},
+		"other case": {args: []string{upper, "--type=known"}, code: exitFailed, says: upper + ": line 1: a column is " +
+			"named \"Page\", and the event type known has a field page; say --rename \"Page=page\", or --ignore " +
+			"\"Page\"\nnothing was sent"},
+		"renamed": {args: []string{upper, "--type=known", "--rename", "Page=page"}, accepted: 1,
+			body: `"data":{"page":"/"}`},
+		"a column that is no field": {args: []string{more3, "--type=known"}, code: exitFailed, says: "line 1: column " +
+			"note is no field of known, whose known fields are page, ms; name a field with --rename note=FIELD"},
+		"an ignored column": {args: []string{more3, "--type=known", "--ignore=note"}, accepted: 1,
+			body: `"data":{"page":"/","ms":7}`},
+		"an extra column": {args: []string{more3, "--type=known", "--extra=keep"}, accepted: 1,
+			body: `"data":{"page":"/","ms":7,"note":"x"}`},
+		"standard input": {args: []string{"-", "--type=known", "--id=page"}, stdin: "page;ms\n/;7\n", accepted: 1,
+			says: "the standard input: separated by semicolons\n", body: `"id":"/","data":{"page":"/","ms":7}`},
+		"standard input without ids": {args: []string{"-", "--type=known"}, stdin: "page\n/\n", code: exitFailed,
+			says: "the standard input has no name, which would be a part of the ids"},
+		"missing values": {args: []string{missing, "--type=known", "--null=NA", "--null=-"}, accepted: 3,
+			says: "accepted 3, rejected 0\nrows without a value, of 3: page 1, ms 2\n"},
+		"missing values that are not named": {args: []string{missing, "--type=known"}, code: exitFailed,
+			says: "column ms holds numbers, and also \"NA\"; if that means a missing value, say --null " +
+				"\"NA\"\nnothing"},
+		"several columns of the id": {args: []string{number, "--type=known", "--id=page,ms"}, accepted: 1,
+			body: `"id":"404/7"`},
+		"local times": {args: []string{local, "--type=t", "--time=at", "--time-zone=Europe/Berlin",
+			"--time-format=02.01.2006 15:04"}, accepted: 2, code: exitFailed, body: `"time":"2024-10-27T00:30:00Z"`,
+			says: "accepted 2, rejected 1\nrejected: invalid_time 1\n1 times were shown twice"},
+		"local times without a zone": {args: []string{local, "--type=t", "--time=at", "--time-format=02.01.2006 15:04"},
+			code: exitFailed,
+			says: "name the zone with --time-zone, such as UTC or Europe/Berlin (no row of the first 3 "},
+		"too many rejections": {args: []string{broken, "--type=t", "--id=id", "--max-rejected=0"}, code: exitFailed,
+			accepted: 3, says: "stopped, because more events were rejected than --max-rejected allows"},
+		"a dry run": {args: []string{number, "--type=t", "--id=page", "--dry-run"}, says: number +
+			" begins with\ntype  id   data.page  data.ms\n"},
 		"other case of another type": {args: []string{upper, "--type=t"}, accepted: 1,
 			says: "rows count at the time of"},
 		"types of the server": {args: []string{number, "--type=known", "--id=page"}, accepted: 1,
 			body: `"id":"404","data":{"page":"404","ms":7}}`},
 		"fields unknown": {args: []string{upper, "--type=known"}, noViews: true, accepted: 1,
 			says: "the server does not list its views"},
-		"bad row": {args: []string{broken, events, "--type=t", "--id=id", "--batch=2"}, code: exitFailed, accepted: 5,
-			says: "sending, because --time names no column\nrecount: " + broken + ": line 5: column id is empty, " +
-				"but --id makes it the id; give every row an id (sent before it: 3 " +
-				"events; what you send again counts once)\n"},
+		"bad row": {args: []string{broken, rows, "--type=t", "--id=id", "--batch=2", "--rename=page=id2"},
+			code: exitFailed,
+			says: "--id id: no such column; the file has id2"},
+		"a row without an id": {args: []string{broken, "--type=t", "--id=id", "--batch=2"}, code: exitFailed,
+			accepted: 4,
+			says: "rejected: line 5: column id is empty, but --id makes it the id; give every row an id\n" +
+				"recount: rejected 1 event\n"},
+		"a bad line": {args: []string{cut, rows, "--type=t", "--batch=2"}, code: exitFailed, accepted: 5,
+			says: cut + ": line 5: a quotation mark at byte 2 does not begin or end a value; put the value in " +
+				"quotation marks, and double those inside it (sent before it: 3 events; what you send again counts " +
+				"once)\n"},
 		"a refused request": {args: []string{events, more}, refusals: []int{413}, code: exitFailed,
 			says: "accepted 0, rejected 0, not confirmed 2\nrecount: " + events +
 				":  (status 413, code \"overloaded\")\nnot sent: " + more + "\n"},
@@ -126,7 +178,8 @@ func TestIngest(t *testing.T) {
 			srv := httptest.NewServer(s)
 			defer srv.Close()
 			began := time.Now()
-			code, stdout, stderr := command(t, append([]string{"ingest", "--server", srv.URL}, c.args...)...)
+			code, stdout, stderr := commandWith(t, c.stdin, append([]string{"ingest", "--server", srv.URL},
+				c.args...)...)
 			if code != c.code || !strings.Contains(stdout+stderr, c.says) || s.lines() != c.accepted {
 				t.Errorf("exit code %d and %d events, want %d, %d and output with %q:\n%s%s", code, s.lines(), c.code,
 					c.accepted, c.says, stdout, stderr)

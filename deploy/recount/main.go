@@ -41,7 +41,7 @@ type cli struct {
 	Up           upCmd           `cmd:"" help:"Run the whole server in one process with embedded engines."`
 	Serve        serveCmd        `cmd:"" help:"Run some roles of the server, with embedded or external engines."`
 	Demo         demoCmd         `cmd:"" help:"Replay three million flights, and compare live, exact and true counts."`
-	Ingest       ingestCmd       `cmd:"" help:"Send the events of files (NDJSON, CSV, Parquet) to a server."`
+	Ingest       ingestCmd       `cmd:"" help:"Send the events of files (CSV, JSON, Parquet) to a server."`
 	Query        queryCmd        `cmd:"" help:"Ask a server for counts."`
 	Explain      explainCmd      `cmd:"" help:"Say what became of an event: where it is, what counts it, or why not."`
 	Load         loadCmd         `cmd:"" help:"Send events at a steady rate, and report the results."`
@@ -73,6 +73,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) 
 		kong.Name("recount"),
 		kong.Description("Counts you can watch now and bill on later."),
 		kong.Writers(out, errw),
+		kong.Vars{"time_formats": timeFormats},
 		kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 		kong.ExplicitGroups([]kong.Group{{Key: "settings", Title: "Settings of the configuration (also as " +

@@ -18,8 +18,14 @@ import (
 // command runs the program and returns its exit code and what it printed.
 func command(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
+	return commandWith(t, "", args...)
+}
+
+// commandWith is command with a text on the standard input.
+func commandWith(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
 	var out, errw bytes.Buffer
-	code = run(t.Context(), args, strings.NewReader(""), &out, &errw)
+	code = run(t.Context(), args, strings.NewReader(stdin), &out, &errw)
 	return code, out.String(), errw.String()
 }
 

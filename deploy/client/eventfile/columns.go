@@ -3,93 +3,233 @@ package eventfile
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"recount/deploy/client/eventfile/table"
+	"recount/deploy/client/eventfile/timeformat"
+	"recount/schemas/catalog"
 )
 
-// checkColumns fails when a column cannot become a field, when its name was probably meant as that of a declared field,
-// when no column is a declared field, or when the mapping names a column that the file does not have. An event keeps a
-// column of any other name, so a wrong name would be accepted and never counted.
-func (m Mapping) checkColumns(columns []string) error {
-	if len(columns) == 1 && strings.ContainsAny(columns[0], "\t;|") {
-		return fmt.Errorf("the names %q are separated by something else; separate the columns with commas", columns[0])
-	}
-	for i, name := range columns {
-		if err := checkName(name); err != nil {
-			return fmt.Errorf("column %d %w", i+1, err)
-		}
-		if slices.Contains(columns[:i], name) {
-			return fmt.Errorf("two columns are named %s; rename one", name)
-		}
-	}
-	for flag, name := range map[string]string{"--id": m.ID, "--time": m.Time, "--subject": m.Subject} {
-		if name != "" && !slices.Contains(columns, name) {
-			return fmt.Errorf("%s %s: no such column; the file has %s", flag, name, strings.Join(columns, ", "))
-		}
-	}
-	if err := m.checkSpelling(columns); err != nil {
-		return err
-	}
-	return m.checkFields(columns)
+// column is what is known of a column.
+type column struct {
+	name      string // name is the new name, if the column was renamed.
+	member    []byte // member is the name as JSON, with a colon.
+	hashed    []byte // hashed is the name in the file as JSON.
+	declared  catalog.FieldType
+	isTime    bool
+	isSubject bool
+	isID      bool
+	sent      bool  // sent means that the column is a member of data.
+	wrong     error // wrong refuses rows that have the column.
+
+	filled  int64  // filled is how many rows have a value.
+	numbers int64  // numbers is how many of them look like a number or a boolean.
+	word    string // word is a text that often stands for a missing value.
 }
 
-// checkFields fails when no column is a declared field. The file is probably of another type then.
-func (m Mapping) checkFields(columns []string) error {
+func (c *column) isAttribute() bool { return c.isID || c.isSubject }
+func (c *column) isInstant() bool   { return c.isTime || c.declared == catalog.Timestamp }
+
+// columnsOf returns what is known of columns with names.
+func (m Mapping) columnsOf(names []string) (out []column) {
+	for _, name := range names {
+		c := column{name: m.nameOf(name), hashed: appendString(nil, name)}
+		c.member = append(appendString(nil, c.name), ':')
+		c.isTime = c.name == m.Time
+		c.isSubject = c.name == m.Subject && m.Subject != ""
+		c.isID = slices.Contains(m.ID, c.name)
+		if m.Fields != nil {
+			if t, ok := m.Fields.Column(c.name); ok {
+				c.declared = t
+			}
+		}
+		attribute := c.isTime || c.isAttribute()
+		ignored := m.ignores(name)
+		if !attribute && !ignored && m.unknown(c.name) {
+			switch m.Extra {
+			case IgnoreExtra:
+				ignored = true
+			case RefuseExtra, "":
+				c.wrong = m.explainUnknown([]string{name})
+			}
+			if err := m.explainSpelling(name, names); err != nil {
+				c.wrong = err
+			}
+		}
+		if err := checkName(c.name); err != nil && !ignored && c.wrong == nil {
+			c.wrong = fmt.Errorf("a member %w", err)
+		}
+		c.sent = !ignored && (!attribute || catalog.FieldName(c.name))
+		out = append(out, c)
+	}
+	return out
+}
+
+// nameOf returns the new name of a column of the file.
+func (m Mapping) nameOf(name string) string {
+	if renamed, ok := m.Rename[name]; ok {
+		return renamed
+	}
+	return name
+}
+
+// ignores reports whether a column of the file, or the object that holds it, is not sent.
+func (m Mapping) ignores(name string) bool {
+	return slices.ContainsFunc(m.Ignore, func(i string) bool { return i == name || strings.HasPrefix(name, i+".") })
+}
+
+// unknown reports whether a name is that of no field, when fields are known.
+func (m Mapping) unknown(name string) bool {
 	if m.Fields == nil || len(m.Fields.Fields) == 0 {
-		return nil
+		return false
 	}
-	var others []string // columns that are nothing but fields
-	for _, name := range columns {
-		if _, declared := m.Fields.Column(name); declared {
-			return nil
-		}
-		if !slices.Contains([]string{m.ID, m.Time, m.Subject}, name) {
-			others = append(others, name)
-		}
-	}
-	if len(others) == 0 { // The rows are meant to be counted and no more.
-		return nil
-	}
-	var fields []string
-	for _, f := range m.Fields.Fields {
-		fields = append(fields, f.Name)
-	}
-	return fmt.Errorf("none of the columns %s is a field of %s, which has %s; rename columns, or name the right type "+
-		"with --type", strings.Join(others, ", "), m.Type, strings.Join(fields, ", "))
+	_, declared := m.Fields.Column(name)
+	return !declared
 }
 
-// checkName fails when a name shows that the file was not read as it was meant. The error continues a sentence.
-func checkName(name string) error {
+// words are texts that often stand for a missing value.
+var words = []string{"NA", "N/A", "n/a", "na", "NULL", "Null", "null", "NaN", "nan", "None", "none", "nil", `\N`,
+	"-", "--", "?", "#N/A", "missing"}
+
+// observe remembers what the values of a column look like.
+func (c *column) observe(cell table.Cell) {
 	switch {
-	case name == "":
-		return errors.New("has no name; name it, because every column becomes a field")
-	case !utf8.ValidString(name):
-		return fmt.Errorf("has the name %q, which %w", name, errNotUTF8)
-	case strings.TrimSpace(name) != name || strings.ContainsFunc(name, unicode.IsControl):
-		return fmt.Errorf("is named %q, with white space that a field's name cannot have; remove it there, and after "+
-			"the commas of all rows", name)
+	case cell.Kind != table.Untyped && cell.Kind != table.String:
+		c.numbers++
+	case slices.Contains(words, cell.Text):
+		c.word = cell.Text
+	case cell.Kind == table.Untyped && looksTyped(cell.Text):
+		c.numbers++
+	}
+}
+
+// suspects fails when a column of numbers holds a text that often stands for a missing value.
+func (r *rowReader) suspects() error {
+	for i := range r.columns {
+		c := &r.columns[i]
+		numeric := c.declared == catalog.Int64 || c.declared == catalog.Float64 || c.declared == catalog.Bool
+		if c.word != "" && c.sent && !c.isAttribute() && (numeric || c.declared == "" && c.numbers > 0) {
+			return fmt.Errorf("column %s holds numbers, and also %q; if that means a missing value, say --null %s",
+				c.name,
+				c.word, strconv.Quote(c.word))
+		}
 	}
 	return nil
 }
 
-// checkSpelling fails when a column is named like a declared field but for case, spaces and punctuation, and no other
-// column has the field's name.
-func (m Mapping) checkSpelling(columns []string) error {
-	if m.Fields == nil {
-		return nil
+func columnError(c *column, cell table.Cell, err error) error {
+	return fmt.Errorf("column %s: %q %w", c.name, excerpt(cell.Text), err)
+}
+
+// checkColumns fails when a column cannot become a field, when its name is not that of a declared field, or when the
+// mapping names a column that the file does not have. An event keeps a column of any other name, so a wrong name would
+// be accepted and never counted.
+func (m Mapping) checkColumns(names []string) error {
+	for _, old := range slices.Sorted(maps.Keys(m.Rename)) {
+		if !slices.Contains(names, old) {
+			return noColumn("--rename", old, names)
+		}
 	}
-	for _, field := range m.Fields.Fields {
-		if slices.Contains(columns, field.Name) {
+	columns := make([]string, len(names))
+	for i, name := range names {
+		columns[i] = m.nameOf(name)
+		if m.ignores(name) {
 			continue
 		}
-		for i, name := range columns {
-			if letters(name) == letters(field.Name) {
-				return fmt.Errorf("column %d is named %q, and the event type %s has a field %s; rename the column to "+
-					"%s", i+1, name, m.Type, field.Name, field.Name)
-			}
+		if err := checkName(columns[i]); err != nil {
+			return fmt.Errorf("column %d %w", i+1, err)
 		}
+		if slices.Contains(columns[:i], columns[i]) {
+			return fmt.Errorf("two columns are named %s; rename one in the file", columns[i])
+		}
+	}
+	for _, name := range m.ID {
+		if !slices.Contains(columns, name) {
+			return noColumn("--id", name, columns)
+		}
+	}
+	for flag, name := range map[string]string{"--time": m.Time, "--subject": m.Subject} {
+		if name != "" && !slices.Contains(columns, name) {
+			return noColumn(flag, name, columns)
+		}
+	}
+	return m.checkFields(names)
+}
+
+func noColumn(flag, name string, columns []string) error {
+	return fmt.Errorf("%s %s: no such column; the file has %s", flag, name, strings.Join(columns, ", "))
+}
+
+// checkFields fails when columns are no fields.
+func (m Mapping) checkFields(names []string) error {
+	var wrong []string
+	for _, name := range names {
+		renamed := m.nameOf(name)
+		attribute := renamed == m.Time || renamed == m.Subject || slices.Contains(m.ID, renamed)
+		if !attribute && !m.ignores(name) && m.unknown(renamed) {
+			wrong = append(wrong, name)
+		}
+	}
+	for _, name := range wrong {
+		if err := m.explainSpelling(name, names); err != nil {
+			return err
+		}
+	}
+	if len(wrong) == 0 || m.Extra != RefuseExtra && m.Extra != "" {
+		return nil
+	}
+	return m.explainUnknown(wrong)
+}
+
+// explainSpelling returns an error when a column is named like a field but for case, spaces and punctuation, and no
+// other column of all has the field's name.
+func (m Mapping) explainSpelling(name string, all []string) error {
+	for _, field := range m.Fields.Fields {
+		if letters(name) == letters(field.Name) && !slices.Contains(all, field.Name) {
+			return fmt.Errorf("a column is named %q, and the event type %s has a field %s; say --rename %s, or "+
+				"--ignore %s",
+				name, m.Type, field.Name, strconv.Quote(name+"="+field.Name), strconv.Quote(name))
+		}
+	}
+	return nil
+}
+
+// explainUnknown says what to do about columns of the file that are no fields.
+func (m Mapping) explainUnknown(names []string) error {
+	var fields []string
+	for _, f := range m.Fields.Fields {
+		fields = append(fields, f.Name)
+	}
+	subject := "column " + names[0] + " is no field"
+	if len(names) > 1 {
+		subject = "columns " + strings.Join(names, ", ") + " are no fields"
+	}
+	return fmt.Errorf("%s of %s, whose known fields are %s; name a field with --rename %s=FIELD, leave columns out "+
+		"with "+
+		"--ignore %s, or say --extra keep to send all columns, or --extra ignore to send fields only", subject, m.Type,
+		strings.Join(fields, ", "), names[0], strings.Join(names, ","))
+}
+
+// checkName fails when a name shows that the file was not read as it was meant. The error continues a sentence.
+func checkName(name string) error {
+	isTime, _ := timeformat.IsTime(name)
+	switch {
+	case name == "":
+		return errors.New("has no name; name it, because every column becomes a field")
+	case !utf8.ValidString(name):
+		return fmt.Errorf("has the name %q, which is not UTF-8", name)
+	case strings.TrimSpace(name) != name || strings.ContainsFunc(name, unicode.IsControl):
+		return fmt.Errorf("is named %q, with white space that a field's name cannot have; say --rename %s", name,
+			strconv.Quote(name+"="+strings.TrimSpace(name)))
+	case isTime || looksTyped(name) && name != "true" && name != "false":
+		return fmt.Errorf("has the value %q where a name is expected; if the first line is a row, name the columns "+
+			"with "+
+			"--columns", name)
 	}
 	return nil
 }

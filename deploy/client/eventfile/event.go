@@ -4,37 +4,35 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 
-	"recount/schemas/catalog"
+	"recount/deploy/client/eventfile/table"
 )
 
 // event builds the JSON of one row.
 type event struct {
-	mapping Mapping
-	file    string          // file is the file's name without folders.
-	fields  map[string]bool // fields has the columns of attributes, and whether a field may have their name.
-	source  []byte          // source is the JSON of the mapping's source, empty without one.
-	row     int64
-	content []byte // content is what identify hashes.
-	buffer  []byte
+	mapping  Mapping
+	identity string // identity is the file's.
+	source   []byte // source is the JSON of the mapping's source, empty without one.
+	row      int64
+	content  []byte // content is what identify hashes.
+	buffer   []byte
 
-	// The JSON values of the attributes, each empty when the row has none, and the members of data.
-	id      []byte
+	// The values of the attributes, each empty when the row has none, and the members of data. All but ids are JSON.
+	ids     []string // ids has one entry for each column of the id.
 	time    []byte
 	subject []byte
 	data    []byte
 }
 
-// newEvent returns the builder of the rows of a file. Without a column of ids the source is the file's name, which is
-// part of the ids that identify makes. With one there is no source: an event that two overlapping exports hold has the
+// newEvent returns the builder of the rows of a file. Without columns of ids the source is the file's name, which is
+// part of the ids that identify makes. With them there is no source: an event that two overlapping exports hold has the
 // same id in both, and is one event only if its source is the same too.
-func newEvent(m Mapping, file string) event {
-	e := event{mapping: m, file: file, fields: map[string]bool{}}
-	for _, column := range []string{m.ID, m.Time, m.Subject} {
-		e.fields[column] = catalog.FieldName(column)
-	}
-	if m.Source == "" && m.ID == "" {
-		e.mapping.Source = file
+func newEvent(m Mapping, identity string) event {
+	e := event{mapping: m, identity: identity, ids: make([]string, len(m.ID))}
+	if m.Source == "" && len(m.ID) == 0 {
+		e.mapping.Source = identity
 	}
 	if e.mapping.Source != "" {
 		e.source = appendString(nil, e.mapping.Source)
@@ -45,78 +43,82 @@ func newEvent(m Mapping, file string) event {
 // beginRow starts the next row.
 func (e *event) beginRow() {
 	e.row++
-	e.id = e.id[:0]
+	clear(e.ids)
 	e.time = e.time[:0]
 	e.subject = e.subject[:0]
 	e.data = e.data[:0]
 	e.content = e.content[:0]
 }
 
-// addColumn adds a column's value, given as JSON. A column that is an attribute stays a member of data if a field may
-// have its name. The event type may declare the field, now or later, and it would be null. What is declared now makes
-// no difference: otherwise the copies of a row would differ.
-func (e *event) addColumn(column string, value []byte) {
-	if e.mapping.ID == "" { // Numbers are hashed as text, so that an id does not depend on the declared types.
-		e.content = append(appendString(e.content, column), asString(value)...)
+// hash adds a cell to what the id is made of. The id depends on what the file holds and not on how it is mapped, so
+// that a row keeps its id when a flag or the declared types change.
+func (e *event) hash(c *column, cell table.Cell) {
+	text := cell.Text
+	if cell.Kind == table.Date && c.isInstant() { // The first versions hashed such dates in this form.
+		text += "T00:00:00Z"
 	}
-	attribute := false
-	if column == e.mapping.ID {
-		attribute = true
-		e.id = append(e.id, asString(value)...)
+	e.content = appendString(append(e.content, c.hashed...), text)
+}
+
+// addColumn adds a value, given as JSON and as text. A column that is an attribute stays a member of data if a field
+// may have its name. The event type may declare the field, now or later, and it would be null. What is declared now
+// makes no difference: otherwise the copies of a row would differ.
+func (e *event) addColumn(c *column, value []byte, text string) {
+	for i, name := range e.mapping.ID {
+		if name == c.name {
+			e.ids[i] = text
+		}
 	}
-	if column == e.mapping.Time {
-		attribute = true
-		e.time = append(e.time, value...)
-	}
-	if column == e.mapping.Subject {
-		attribute = true
+	if c.isSubject {
 		e.subject = append(e.subject, asString(value)...)
 	}
-	if attribute && !e.fields[column] {
+	if !c.sent {
 		return
 	}
 	if len(e.data) > 0 {
 		e.data = append(e.data, ',')
 	}
-	e.data = append(appendString(e.data, column), ':')
-	e.data = append(e.data, value...)
+	e.data = append(append(e.data, c.member...), value...)
 }
 
-// check fails when the row has no value in the column of the id or of the time.
-func (e *event) check() error {
-	switch {
-	case e.mapping.ID != "" && len(e.id) == 0:
-		return fmt.Errorf("column %s is empty, but --id makes it the id; give every row an id", e.mapping.ID)
-	case e.mapping.Time != "" && len(e.time) == 0:
-		return fmt.Errorf("column %s is empty, and without a time the row would count now; fill in the time, or "+
-			"remove the row", e.mapping.Time)
+// idText joins the values of the columns of the id. Values that hold the separator are escaped as in JSON pointers, so
+// that different values make different ids.
+func (e *event) idText() string {
+	if len(e.ids) == 1 {
+		return e.ids[0]
 	}
-	return nil
+	escape := strings.NewReplacer("~", "~0", "/", "~1")
+	parts := slices.Clone(e.ids)
+	for i, p := range parts {
+		parts[i] = escape.Replace(p)
+	}
+	return strings.Join(parts, "/")
 }
 
 // identify makes an id of the file's name, the row's number and a hash of the row's content. The file may be sent
 // again from another folder, or with rows appended, and each row counts once. The hash tells apart the rows of
 // different files with the same name: with the number alone they would be dropped as duplicates. The number tells
-// apart rows of equal content. For that reason an inserted row changes the ids of all rows after it; only a column
-// of ids avoids that.
-func (e *event) identify() {
+// apart rows of equal content. For that reason an inserted row changes the ids of all rows after it; only columns of
+// ids avoid that.
+func (e *event) identify() string {
 	h := sha256.New()
 	h.Write(appendString(appendString(nil, e.mapping.Type), e.mapping.Source))
 	h.Write(e.content)
-	e.id = appendString(e.id, fmt.Sprintf("%s#%d#%x", e.file, e.row, h.Sum(nil)[:8]))
+	return fmt.Sprintf("%s#%d#%x", e.identity, e.row, h.Sum(nil)[:8])
 }
 
 // json returns the event, valid until the next call.
 func (e *event) json() []byte {
-	if e.mapping.ID == "" {
-		e.identify()
+	id := e.idText()
+	if len(e.mapping.ID) == 0 {
+		id = e.identify()
 	}
 	b := append(e.buffer[:0], `{"specversion":"1.0","type":`...)
 	b = appendString(b, e.mapping.Type)
 	for _, a := range []struct {
 		name  string
 		value []byte
-	}{{"source", e.source}, {"id", e.id}, {"time", e.time}, {"subject", e.subject}} {
+	}{{"source", e.source}, {"id", appendString(nil, id)}, {"time", e.time}, {"subject", e.subject}} {
 		if len(a.value) > 0 {
 			b = append(append(append(append(b, `,"`...), a.name...), `":`...), a.value...)
 		}

@@ -3,7 +3,6 @@ package eventfile
 import (
 	"encoding/json"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/parquet-go/parquet-go"
+
+	"recount/deploy/client/eventfile/input"
 )
 
 // TestParquetMeaningless checks that types without a form in an event are refused instead of sent as stored.
@@ -19,7 +20,6 @@ func TestParquetMeaningless(t *testing.T) {
 	for says, node := range map[string]parquet.Node{
 		"column c is TIME":     parquet.Time(parquet.Millisecond),
 		"column c is BSON":     parquet.BSON(),
-		"column c is INT96":    parquet.Leaf(parquet.Int96Type),
 		"column c is GEOMETRY": parquet.Geometry("x"),
 	} {
 		path := filepath.Join(t.TempDir(), "a.parquet")
@@ -37,56 +37,13 @@ func TestParquetMeaningless(t *testing.T) {
 	}
 }
 
-// few returns at most two rows at a time, and the end of the file instead of an error.
-type few struct{ parquet.Rows }
-
-func (f few) ReadRows(rows []parquet.Row) (int, error) {
-	n, err := f.Rows.ReadRows(rows[:min(len(rows), 2)])
-	if err == nil && n > 0 {
-		return n, nil
-	}
-	return 0, io.EOF
-}
-
-// TestParquetCut checks that a file which ends before the row count it states is an error.
-func TestParquetCut(t *testing.T) {
-	t.Parallel()
-	for name, rows := range map[string]func(parquet.Rows) parquet.Rows{
-		"end": func(r parquet.Rows) parquet.Rows {
-			_ = r.SeekToRow(1)
-			return few{r}
-		},
-		"nothing": func(r parquet.Rows) parquet.Rows { return nothing{r} },
-	} {
-		r, err := Open(writeParquet(t, make([]flat, 3)...), Mapping{Type: "t"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		p := r.(*parquetFile)
-		p.reader = rows(p.reader)
-		for err == nil {
-			_, err = r.Next()
-		}
-		if errors.Is(err, io.EOF) || !strings.Contains(err.Error(), "of 3 rows") {
-			t.Errorf("%s: got error %v, want one that names the 3 rows", name, err)
-		}
-		if err := r.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
-// nothing returns neither rows nor the end.
-type nothing struct{ parquet.Rows }
-
-func (nothing) ReadRows([]parquet.Row) (int, error) { return 0, nil }
-
 // TestParquetRefused checks the errors for columns and values that cannot be read, and reads a damaged file.
 func TestParquetRefused(t *testing.T) {
 	t.Parallel()
 	type nested struct{ Tags []string }
 	if _, err := readAll(t, writeParquet(t, nested{}), Mapping{Type: "t"}); err == nil ||
-		!strings.Contains(err.Error(), "column Tags is nested; only flat files can be read") {
+		!strings.Contains(err.Error(),
+			"column Tags is a list or a map, which a field cannot hold; leave it out with --ignore Tags") {
 		t.Errorf("nested: %v", err)
 	}
 	type binary struct{ B []byte }
@@ -102,9 +59,10 @@ func TestParquetRefused(t *testing.T) {
 		broken := append([]byte(nil), raw...)
 		broken[i] ^= 0xff
 		path := writeFile(t, "a.parquet", broken)
-		if r, err := Open(path, Mapping{Type: "t"}); err == nil {
+		if r, err := Open(input.Local(path), Mapping{Type: "t"}); err == nil {
 			for range 200 {
-				if _, err := r.Next(); err != nil {
+				var refused *Refused
+				if _, err := r.Next(); err != nil && !errors.As(err, &refused) {
 					break
 				}
 			}
@@ -129,16 +87,17 @@ func TestDamagedParquet(t *testing.T) {
 		if err := os.WriteFile(path, damaged, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		r, err := Open(path, Mapping{Type: "t"})
+		r, err := Open(input.Local(path), Mapping{Type: "t"})
 		if err != nil {
 			continue
 		}
 		for rows := 0; ; rows++ {
 			line, err := r.Next()
-			if err != nil {
+			var refused *Refused
+			if err != nil && !errors.As(err, &refused) {
 				break
 			}
-			if rows > len(raw) || !json.Valid(line) {
+			if rows > len(raw) || err == nil && !json.Valid(line) {
 				t.Fatalf("byte %d: row %d is %s", i, rows, line)
 			}
 		}

@@ -46,7 +46,7 @@ func TestParquet(t *testing.T) {
 		flat{7, time.Date(1969, 12, 31, 23, 59, 59, 999e6, time.UTC), time.Unix(0, 1).UTC(), &page, -3, 0.5, true},
 		flat{ID: 8, At: time.Unix(0, 0), Nano: time.Unix(0, 0)},
 	)
-	got, err := readAll(t, path, Mapping{Type: "t", ID: "id", Time: "at"})
+	got, err := readAll(t, path, Mapping{Type: "t", ID: []string{"id"}, Time: "at"})
 	want := []string{
 		`{"specversion":"1.0","type":"t","id":"7",` +
 			`"time":"1969-12-31T23:59:59.999Z","data":{` +
@@ -73,7 +73,7 @@ func TestParquetWithoutRows(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := writeFile(t, "a.parquet", raw)
-	if got, err := readAll(t, path, Mapping{Type: "t", ID: "id"}); err != nil || len(got) != 0 {
+	if got, err := readAll(t, path, Mapping{Type: "t", ID: []string{"id"}}); err != nil || len(got) != 0 {
 		t.Errorf("one empty row group: got %v and error %v, want no events", got, err)
 	}
 }
@@ -114,7 +114,7 @@ func TestParquetLogical(t *testing.T) {
 			User: [16]byte{1: 0xff, 6: 0x40, 8: 0x80, 15: 1}, Note: "{}"},
 		logical{Price: -1, Tax: 1000, Long: [16]byte{15: 100}},
 	)
-	m := Mapping{Type: "t", ID: "user", Time: "day",
+	m := Mapping{Type: "t", ID: []string{"user"}, Time: "day", Extra: KeepExtra,
 		Fields: &catalog.EventType{Fields: []catalog.Field{{Name: "births", Type: catalog.Timestamp}}}}
 	got, err := readAll(t, path, m)
 	want := []string{
@@ -156,7 +156,7 @@ func FuzzParquet(f *testing.F) {
 	f.Add(int64(math.MaxInt64), "\"\x00\u2028", int64(1<<53), int32(0), math.NaN())
 	f.Fuzz(func(t *testing.T, id int64, page string, at int64, ms int32, share float64) {
 		row := flat{ID: id, At: time.UnixMilli(at), Nano: time.Unix(0, at).UTC(), Page: &page, MS: ms, Share: share}
-		lines, err := readAll(t, writeParquet(t, row), Mapping{Type: "t", ID: "id"})
+		lines, err := readAll(t, writeParquet(t, row), Mapping{Type: "t", ID: []string{"id"}})
 		if !utf8.ValidString(page) || math.IsNaN(share) || math.IsInf(share, 0) {
 			if err == nil {
 				t.Fatalf("%q and %v were read as %s", page, share, lines)

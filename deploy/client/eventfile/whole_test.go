@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/text/encoding/charmap"
 	"pgregory.net/rapid"
 
 	"recount/schemas/catalog"
@@ -38,8 +39,8 @@ var damages = []damage{
 	{"carriage returns", false, func(_ []string, _ [][]string, text func(rune) string) string {
 		return strings.ReplaceAll(text(','), "\n", "\r")
 	}},
-	{"tabs", false, func(_ []string, _ [][]string, text func(rune) string) string { return text('\t') }},
-	{"semicolons", false, func(_ []string, _ [][]string, text func(rune) string) string { return text(';') }},
+	{"tabs", true, func(_ []string, _ [][]string, text func(rune) string) string { return text('\t') }},
+	{"semicolons", true, func(_ []string, _ [][]string, text func(rune) string) string { return text(';') }},
 	{"upper case", false, func(header []string, _ [][]string, text func(rune) string) string {
 		header[0] = strings.ToUpper(header[0])
 		return text(',')
@@ -56,9 +57,13 @@ var damages = []damage{
 		}
 		return text(',')
 	}},
-	{"latin-1", false, func(header []string, _ [][]string, text func(rune) string) string {
-		header[len(header)-1] = "gr\xf6\xdfe"
-		return text(',')
+	{"latin-1", true, func(header []string, _ [][]string, text func(rune) string) string {
+		header[len(header)-1] = "größe"
+		latin, err := charmap.Windows1252.NewEncoder().String(text(','))
+		if err != nil {
+			panic(err)
+		}
+		return latin
 	}},
 	{"a missing time", false, func(header []string, rows [][]string, text func(rune) string) string {
 		rows[len(rows)-1][slices.Index(header, "at")] = ""
@@ -80,10 +85,12 @@ func TestNothingIsLost(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		header := rapid.Permutation([]string{"at", "ms", "page", "user_name"}).Draw(r, "columns")
 		header = append(header, "more")
+		extra := rapid.SampledFrom([]Extra{KeepExtra, IgnoreExtra}).Draw(r, "extra")
 		rows := rapid.SliceOfN(row(header), 1, 4).Draw(r, "rows")
 		attribute := rapid.SampledFrom([]string{"", "page", "user_name"})
-		m := Mapping{Type: "t", Time: "at", ID: attribute.Draw(r, "id"), Subject: attribute.Draw(r, "subject"),
-			Fields: &catalog.EventType{Name: "t", Fields: fields}}
+		m := Mapping{Type: "t", Time: "at", ID: idColumns(attribute.Draw(r, "id")), Subject: attribute.Draw(r,
+			"subject"),
+			Extra: extra, Fields: &catalog.EventType{Name: "t", Fields: fields}}
 		meant := make([]map[string]string, len(rows))
 		for i, row := range rows {
 			meant[i] = map[string]string{}
