@@ -32,7 +32,8 @@ func bucketOf(x *sent) int64 { return window.Floor(x.time, time.Hour) }
 func (w *world) copyOf(x *sent) *sent {
 	var first, beside *sent
 	for _, o := range w.events {
-		if o.eventType != x.eventType || o.tenant != x.tenant || o.source != x.source || o.id != x.id || !isBefore(o, x) {
+		same := o.eventType == x.eventType && o.tenant == x.tenant && o.source == x.source && o.id == x.id
+		if !same || !isBefore(o, x) {
 			continue
 		}
 		distance := bucketOf(o) - bucketOf(x)
@@ -42,7 +43,8 @@ func (w *world) copyOf(x *sent) *sent {
 		}
 		// Of both buckets beside it, the one before is asked first, and there the first assigned time.
 		if isBeside && o.assigned && x.assigned &&
-			(beside == nil || bucketOf(o) < bucketOf(beside) || bucketOf(o) == bucketOf(beside) && isBefore(o, beside)) {
+			(beside == nil || bucketOf(o) < bucketOf(beside) ||
+				bucketOf(o) == bucketOf(beside) && isBefore(o, beside)) {
 			beside = o
 		}
 	}

@@ -61,7 +61,6 @@ type world struct {
 	first   map[int]uint64 // first message that each partition's log has
 	state   *record.State
 	letters []deadletter.Letter // that have landed
-	pending []deadletter.Letter // that have not
 }
 
 func testCatalog() *catalog.Catalog {

@@ -123,8 +123,8 @@ func (l *CommitLog) Get(ctx context.Context, key string) ([]byte, error) {
 			break
 		}
 	}
-	return nil, fmt.Errorf("get %s: no read returned the bytes that were written: %w; restore this object from a copy of "+
-		"the bucket or an older version of it: recount verify names every damaged one", key, corrupt)
+	return nil, fmt.Errorf("get %s: no read returned the bytes that were written: %w; restore this object from a copy "+
+		"of the bucket or an older version of it: recount verify names every damaged one", key, corrupt)
 }
 
 // List returns the keys of the records below prefix in byte order.

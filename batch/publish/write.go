@@ -44,6 +44,7 @@ type writer struct {
 	tables  map[string]*table // by view
 	bytes   int64             // bytes that wait in all tables
 	limit   int64             // bytes that may wait
+	room    int64             // bytes that an INSERT may have: those that run have no more than may wait
 	running atomic.Int64      // INSERTs that run
 	mu      sync.Mutex        // guards the buckets of all tables while INSERTs run
 }
@@ -69,6 +70,7 @@ type bucketTenant struct {
 
 func (p *Publisher) newWriter(plan *plan) *writer {
 	w := &writer{p: p, version: newVersion(plan.n), tables: map[string]*table{}, limit: max(p.cfg.Memory/8, 1<<20)}
+	w.room = min(insertBytes, max(w.limit/int64(p.cfg.Workers), 1<<20))
 	for _, in := range plan.inputs {
 		for _, t := range in.Targets {
 			w.tables[t.View.Name] = &table{view: t.View, wanted: t.Buckets, buckets: map[int64]record.BucketVersion{},
@@ -135,11 +137,11 @@ func (w *writer) addBlock(b *exact.Block, startInsert func(*table)) {
 		t.overflowed[bucketTenant{o.Bucket, o.Tenant}] += o.Events
 	}
 	size := blockBytes(b)
-	rowsPerInsert := max(1, min(insertRows, int(int64(b.Rows())*insertBytes/max(size, 1))))
+	rowsPerInsert := max(1, min(insertRows, int(int64(b.Rows())*w.room/max(size, 1))))
 	for from := 0; from < b.Rows(); from += rowsPerInsert {
 		to := min(from+rowsPerInsert, b.Rows())
 		bytes := size * int64(to-from) / int64(b.Rows())
-		if t.rows+to-from > insertRows || t.bytes+bytes > insertBytes {
+		if t.rows+to-from > insertRows || t.bytes+bytes > w.room {
 			startInsert(t)
 		}
 		t.pieces = append(t.pieces, exact.BlockRows{Block: b, From: from, To: to})

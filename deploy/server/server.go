@@ -161,7 +161,7 @@ func (s *Server) openEngines(ctx context.Context) (err error) {
 	if s.lock, err = lockDataDir(s.cfg.DataDir); err != nil {
 		return err
 	}
-	s.made = missing
+	s.made = keepMissing(missing, s.cfg.DataDir)
 	s.engines, err = openEngines(ctx, s.cfg, s.logger, s.registry)
 	return err
 }

@@ -143,6 +143,15 @@ func (m Message) Share() Message {
 	return m
 }
 
+// Size returns how many bytes the message may take in memory, as its header says. It is for bounds of memory only: it
+// checks nothing.
+func (m Message) Size() int {
+	if len(m.Frame) < headerSize || m.Frame[8] != Version {
+		return len(m.Frame)
+	}
+	return max(len(m.Frame), min(int(binary.LittleEndian.Uint32(m.Frame[headerSize1:])), maxDecoded))
+}
+
 // Decode decodes the frame as the function Decode does. The caller releases the records.
 func (m Message) Decode() (Header, []Columns, error) {
 	s := m.shared

@@ -75,7 +75,9 @@ func TestWrite(t *testing.T) {
 		t.Errorf("the problem was changed: %s", diff)
 	}
 	const body = `{"type":"about:blank","title":"Too Many Requests","status":429,"code":"overloaded",` +
-		`"detail":"wait for a < b & c > d","request_id":"id-1","field":"f","reasons":["r"],"accepted":0,"rejected":[]}` + "\n"
+		`"detail":"wait for a < b & c > d","request_id":"id-1","field":"f","reasons":["r"],` +
+		`"accepted":0,"rejected":[]}` +
+		"\n"
 	if diff := cmp.Diff(body, w.Body.String()); diff != "" {
 		t.Error(diff)
 	}

@@ -89,10 +89,10 @@ func expectReady(t *testing.T, srv *server) {
 // giveUp gives up messages of a stopped server's log (C7), and once more, which changes nothing.
 func giveUp(t *testing.T, dir, config string, partition int, from, to uint64) {
 	t.Helper()
-	runHole(t, dir, config, partition, from, to, fmt.Sprintf("messages [%d, %d) of partition %d are given up;", from, to,
-		partition))
-	runHole(t, dir, config, partition, from, to, fmt.Sprintf("nothing to do in partition %d: messages [%d, %d) were given "+
-		"up at ", partition, from, to))
+	runHole(t, dir, config, partition, from, to,
+		fmt.Sprintf("messages [%d, %d) of partition %d are given up;", from, to, partition))
+	runHole(t, dir, config, partition, from, to,
+		fmt.Sprintf("nothing to do in partition %d: messages [%d, %d) were given up at ", partition, from, to))
 }
 
 // runHole runs recount hole, which must succeed and say what is wanted.

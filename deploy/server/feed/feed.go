@@ -7,7 +7,7 @@
 //
 // Every reader begins alone, with a reader of its own that compares the log with what it wants. It joins the others
 // where it has just read the same bytes under the same sequence as they. So it continues with the messages that it
-// would have read itself. A reader that lags by more than recentBytes, or meets an error, continues alone, after the
+// would have read itself. A reader that lags by more than a bound, or meets an error, continues alone, after the
 // message that it had last. It joins again where it meets the others.
 //
 // The reader that needs a message first reads it from the lead. There is no goroutine that reads ahead.
@@ -24,8 +24,10 @@ import (
 	"recount/schemas/position"
 )
 
-// recentBytes is how many bytes of frames a partition keeps for readers that lag.
-const recentBytes = 8 << 20
+const (
+	recentBytes = 64 << 20 // what all partitions together keep for readers that lag, decoded
+	leastBytes  = 1 << 20  // what each partition may keep
+)
 
 // Open opens a reader of the log whose first message is from.
 type Open func(ctx context.Context, partition int, from uint64) (eventbatch.Reader, error)
@@ -40,8 +42,8 @@ type Feed struct {
 func New(open Open, partitions int) *Feed {
 	f := &Feed{open: open, partitions: make([]*partition, partitions)}
 	for i := range f.partitions {
-		f.partitions[i] = &partition{turn: make(chan struct{}, 1), arrived: make(chan struct{}),
-			joined: map[*reader]struct{}{}}
+		f.partitions[i] = &partition{most: max(leastBytes, recentBytes/partitions), turn: make(chan struct{}, 1),
+			arrived: make(chan struct{}), joined: map[*reader]struct{}{}}
 	}
 	return f
 }
@@ -62,7 +64,8 @@ type partition struct {
 	mu      sync.Mutex
 	lead    eventbatch.Reader    // reads what follows recent; nil while no reader has joined
 	recent  []eventbatch.Message // without a gap
-	bytes   int                  // of the frames of recent
+	bytes   int                  // of recent, decoded
+	most    int                  // bytes that recent may have
 	joined  map[*reader]struct{}
 	arrived chan struct{} // closed, and replaced, when recent or joined has changed
 }
@@ -81,8 +84,8 @@ func (p *partition) push(m eventbatch.Message) {
 		p.drop(n)
 	}
 	p.recent = append(p.recent, m.Share())
-	p.bytes += len(m.Frame)
-	for len(p.recent) > 1 && p.bytes > recentBytes {
+	p.bytes += m.Size()
+	for len(p.recent) > 1 && p.bytes > p.most {
 		p.drop(1)
 	}
 	p.wake()
@@ -91,7 +94,7 @@ func (p *partition) push(m eventbatch.Message) {
 // drop forgets the oldest n recent messages. mu must be held.
 func (p *partition) drop(n int) {
 	for _, m := range p.recent[:n] {
-		p.bytes -= len(m.Frame)
+		p.bytes -= m.Size()
 	}
 	rest := copy(p.recent, p.recent[n:])
 	clear(p.recent[rest:])
