@@ -72,7 +72,7 @@ func explainOnce(b *testing.B, store *lake.Store, records record.CommitLog, chai
 	cfg := w.store().cfg
 	cfg.Chains = func(context.Context) ([]*record.Chain, error) { return []*record.Chain{chain}, nil }
 	cfg.Records = records
-	cfg.Newest = func() *record.State { return record.EmptyState(1) }
+	cfg.Newest = func(context.Context) (*record.State, error) { return record.EmptyState(1), nil }
 	cfg.Open = func(ctx context.Context, o record.Object) (exact.File, error) {
 		r, err := store.Open(ctx, o.Key)
 		if err != nil {

@@ -23,7 +23,10 @@
 //
 // # Bounds
 //
-// Two explanations run at once, and others wait. One reads eight objects at once, of each a quarter of a million keys
-// at a time: about 64 MiB. It reads at most 128 MiB of the log in the event's partition, and 16 MiB in each other one,
-// where only dead letters are looked for. It ends with its context. What was not searched is named in the answer.
+// Two explanations run at once, and others are refused: one that waited would keep a place from queries. One reads
+// eight objects at once, of each a quarter of a million keys at a time: about 64 MiB. It reads at most 128 MiB of the
+// log in the event's partition, and 16 MiB in each other one, where only dead letters are looked for; of these it
+// holds one message of each partition, and copies of the rows that it finds. Then it computes buckets with overflow
+// again, one after another and of 500,000 rows together at most, for which package exact may use 64 MiB. It ends with
+// its context. What was not searched is named in the answer.
 package explain

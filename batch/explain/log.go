@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -102,9 +103,7 @@ func (e *search) searchMessage(partition int, m eventbatch.Message, own bool) er
 						Sequence: m.Seq, Index: first + i}})
 			}
 			if rejected {
-				e.mu.Lock()
-				e.answer.DeadLetters = append(e.answer.DeadLetters, deadletters.LetterOf(row, partition))
-				e.mu.Unlock()
+				e.addLetters(deadletters.LetterOf(row, partition))
 			}
 		}
 		first += int(c.Rec.NumRows())
@@ -119,15 +118,44 @@ func (e *search) isRejected(c eventbatch.Columns, i int) bool {
 		textOf(c.Source, i) == e.Source
 }
 
-// rowOf returns a row of a message as the lake will have it: with its position.
+// rowOf returns a row of a message as the lake will have it: with its position. It shares no memory with the message.
 func rowOf(c eventbatch.Columns, i int, seq uint64, index int) (eventbatch.Columns, error) {
-	row := c.Rec.NewSlice(int64(i), int64(i)+1)
+	fields := slices.Clone(c.Rec.Schema().Fields())
+	var columns []arrow.Array
+	for _, all := range c.Rec.Columns() {
+		one, err := valueAt(all, i)
+		if err != nil {
+			return eventbatch.Columns{}, err
+		}
+		columns = append(columns, one)
+	}
 	seqs := array.NewInt64Builder(memory.DefaultAllocator)
 	seqs.Append(int64(seq))
 	indexes := array.NewInt32Builder(memory.DefaultAllocator)
 	indexes.Append(int32(index))
-	fields := append(row.Schema().Fields(), arrow.Field{Name: exact.ColSeq, Type: arrow.PrimitiveTypes.Int64},
+	fields = append(fields, arrow.Field{Name: exact.ColSeq, Type: arrow.PrimitiveTypes.Int64},
 		arrow.Field{Name: exact.ColIndex, Type: arrow.PrimitiveTypes.Int32})
-	columns := append(row.Columns()[:row.NumCols():row.NumCols()], seqs.NewArray(), indexes.NewArray())
+	columns = append(columns, seqs.NewArray(), indexes.NewArray())
 	return eventbatch.NewColumns(array.NewRecord(arrow.NewSchema(fields, nil), columns, 1))
+}
+
+// valueAt returns a copy of one value of a column. Of a dictionary it keeps that value only.
+func valueAt(column arrow.Array, i int) (arrow.Array, error) {
+	d, isDictionary := column.(*array.Dictionary)
+	if !isDictionary {
+		one := array.NewSlice(column, int64(i), int64(i)+1)
+		return array.Concatenate([]arrow.Array{one}, memory.DefaultAllocator)
+	}
+	indexes := array.NewBuilder(memory.DefaultAllocator, d.DataType().(*arrow.DictionaryType).IndexType)
+	if d.IsNull(i) {
+		indexes.AppendNull()
+		none := array.NewBuilder(memory.DefaultAllocator, d.Dictionary().DataType()).NewArray()
+		return array.NewDictionaryArray(d.DataType(), indexes.NewArray(), none), nil
+	}
+	indexes.AppendEmptyValue() // index 0
+	value, err := valueAt(d.Dictionary(), d.GetValueIndex(i))
+	if err != nil {
+		return nil, err
+	}
+	return array.NewDictionaryArray(d.DataType(), indexes.NewArray(), value), nil
 }

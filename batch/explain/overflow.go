@@ -12,8 +12,8 @@ import (
 	"recount/schemas/record"
 )
 
-// maxOverflowRows bounds the bucket that is computed again to say which values overflowed.
-const maxOverflowRows = 2 << 20
+// maxOverflowRows bounds the rows of the buckets that one search computes again to say which values overflowed.
+const maxOverflowRows = 500_000
 
 // explainOverflow says which dimensions of the view count the event under the overflow value in the publication. A
 // value was admitted exactly if the bucket has a row with it (B7). Most buckets have no event that overflowed, and need
@@ -40,10 +40,11 @@ func (j *judgement) explainOverflow(ctx context.Context, out *openapi.ExplainedV
 			}
 		}
 	}
-	if rows > maxOverflowRows {
+	if j.recomputed+rows > maxOverflowRows {
 		out.OverflowUnknown = true
 		return nil
 	}
+	j.recomputed += rows
 	admitted := make([]bool, len(v.Dimensions))
 	emit := func(b *exact.Block) error {
 		for r := range b.Rows() {

@@ -19,7 +19,10 @@ type Place struct {
 // Receipt says how far the messages of a request have come. It reads no event, so it needs no tenant: the offsets that
 // it compares are in every answer to a query.
 func (s *Store) Receipt(ctx context.Context, places []Place) (*openapi.Receipt, error) {
-	state := s.cfg.Newest()
+	state, err := s.cfg.Newest(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read a receipt: %w", err)
+	}
 	chains, err := s.cfg.Chains(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read commit chains: %w", err)
@@ -40,19 +43,27 @@ func (s *Store) Receipt(ctx context.Context, places []Place) (*openapi.Receipt, 
 			switch {
 			case segmentAt(chain.Holes, p.Sequence) != nil:
 				at.State = openapi.ReceiptGivenUp
-			case segment != nil && segment.Epoch == p.Epoch:
+			case segment != nil && isSameLog(chain, p.Epoch, segment.Epoch):
 				at.State = openapi.ReceiptLanded
 				at.Landed = segment.Created
 				if below(p.Position, state.H[p.Partition]) {
 					at.State = openapi.ReceiptPublished
 				}
-			case segment == nil && p.Sequence >= chain.Head.Seq && p.Sequence < nexts[p.Partition]:
+			case segment == nil && p.Sequence >= chain.Head.Seq && p.Sequence < nexts[p.Partition] &&
+				isSameLog(chain, p.Epoch, chain.Head.Epoch):
 				at.State = openapi.ReceiptLogged
 			}
 		}
 		out.Places = append(out.Places, at)
 	}
 	return out, nil
+}
+
+// isSameLog reports whether a message that was acknowledged in an epoch is the one that has its sequence in a later
+// epoch, in which it landed or would land. A seal that changes the cut rule leaves the messages of the log as they
+// are.
+func isSameLog(c *record.Chain, acknowledged, later uint32) bool {
+	return acknowledged <= later && !c.Replaced(acknowledged, later)
 }
 
 // segmentAt returns the record whose range holds the message, or nil.

@@ -3,6 +3,7 @@ package explain
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -36,13 +37,17 @@ type Config struct {
 	Open     exact.Open                                     // opens an object for reads of ranges
 	Records  record.CommitLog                               // has the retirements
 	Log      Log
-	Newest   func() *record.State // returns the newest publication
+	// Newest returns the newest publication, or why its record cannot be read.
+	Newest func(context.Context) (*record.State, error)
 	// DeadLetters lists the dead letters of a tenant that have landed.
 	DeadLetters func(ctx context.Context, tenant string, f deadletter.Filter) (deadletter.Page, error)
 }
 
 // searchesAtOnce bounds the explanations that run at the same time.
 const searchesAtOnce = 2
+
+// ErrBusy says that as many explanations run as may run at once.
+var ErrBusy = errors.New("too many events are being explained; try again after Retry-After")
 
 // Store explains events. It is safe for concurrent use.
 type Store struct {
@@ -65,16 +70,21 @@ const (
 	maxLetters = 10 // dead letters of an answer
 )
 
-// Explain returns what became of the event. It is no error if there is none.
+// Explain returns what became of the event. It is no error if there is none. It does not wait for other explanations
+// but returns ErrBusy, because its caller has a place among the queries while it waits.
 func (s *Store) Explain(ctx context.Context, q Question) (*openapi.Explanation, error) {
 	began := time.Now()
 	select {
 	case s.searches <- struct{}{}:
 		defer func() { <-s.searches }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	default:
+		return nil, ErrBusy
 	}
-	e := &search{Store: s, Question: q, key: s.cfg.Identity.Key(q.Tenant, q.Source, q.ID), state: s.cfg.Newest()}
+	state, err := s.cfg.Newest(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("explain an event: %w", err)
+	}
+	e := &search{Store: s, Question: q, key: s.cfg.Identity.Key(q.Tenant, q.Source, q.ID), state: state}
 	if err := e.run(ctx); err != nil {
 		return nil, fmt.Errorf("explain an event: %w", err)
 	}
@@ -89,6 +99,8 @@ type search struct {
 	key    eventbatch.Key
 	state  *record.State
 	chains []*record.Chain
+
+	recomputed int64 // rows of buckets that were computed again; only judge uses it
 
 	mu     sync.Mutex // guards the fields below while the parts of the search run
 	answer openapi.Explanation
@@ -122,8 +134,7 @@ func (e *search) run(ctx context.Context) (err error) {
 	}
 	slices.Sort(e.answer.Search.Missing)
 	e.answer.Search.Complete = len(e.answer.Search.Missing) == 0
-	slices.SortFunc(e.answer.DeadLetters, func(a, b deadletter.Letter) int { return b.Received.Compare(a.Received) })
-	e.answer.DeadLetters = e.answer.DeadLetters[:min(len(e.answer.DeadLetters), maxLetters)]
+	e.answer.DeadLetters = newestLetters(e.answer.DeadLetters)
 	return e.judge(ctx)
 }
 
@@ -163,8 +174,26 @@ func (e *search) searchDeadLetters(ctx context.Context) error {
 	if page.Cursor != "" && len(page.Letters) < maxLetters {
 		e.miss("dead letters before %s", page.Cursor)
 	}
+	e.addLetters(page.Letters...)
+	return nil
+}
+
+// addLetters adds dead letters, and drops the oldest if there are far too many.
+func (e *search) addLetters(letters ...deadletter.Letter) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.answer.DeadLetters = append(e.answer.DeadLetters, page.Letters...)
-	return nil
+	e.answer.DeadLetters = append(e.answer.DeadLetters, letters...)
+	if len(e.answer.DeadLetters) > 2*maxLetters {
+		e.answer.DeadLetters = newestLetters(e.answer.DeadLetters)
+	}
+}
+
+// newestLetters returns the dead letters of an answer, the newest first. A letter that lands during the search is found
+// both in the log and in the lake, and is listed once.
+func newestLetters(letters []deadletter.Letter) []deadletter.Letter {
+	slices.SortFunc(letters, func(a, b deadletter.Letter) int {
+		return cmp.Or(b.Received.Compare(a.Received), cmp.Compare(a.Name, b.Name))
+	})
+	letters = slices.CompactFunc(letters, func(a, b deadletter.Letter) bool { return a.Name == b.Name })
+	return slices.Clip(letters[:min(len(letters), maxLetters)])
 }

@@ -250,11 +250,13 @@ func (j *judgement) explainView(ctx context.Context, x *event, v *catalog.View) 
 	return out, j.explainOverflow(ctx, &out, v, bucket, cell)
 }
 
-// isPublished reports whether the newest publication counts the event in the view.
+// isPublished reports whether queries of the view count the event in the newest publication. They read rows that were
+// published under each of the view's digests.
 func (j *judgement) isPublished(x *event, v *catalog.View) bool {
 	p := x.position.Partition
-	return p < len(j.state.H) && below(x.position, j.state.H[p]) &&
-		j.state.Views[v.Name].IsCurrent(j.cfg.Catalog.Digest(v))
+	published, found := j.state.Views[v.Name]
+	return found && p < len(j.state.H) && below(x.position, j.state.H[p]) &&
+		j.cfg.Catalog.Names(v, published.Digest)
 }
 
 // below reports whether the position is in the batch view up to h.

@@ -263,7 +263,8 @@ func (w *world) store() *Store {
 		Open: func(ctx context.Context, o record.Object) (exact.File, error) {
 			return object.Open(ctx, o, bytes.NewReader(w.objects[o.Key]))
 		},
-		Records: &w.records, Log: memoryLog{w}, Newest: func() *record.State { return w.state },
+		Records: &w.records, Log: memoryLog{w},
+		Newest: func(context.Context) (*record.State, error) { return w.state, nil },
 		DeadLetters: func(_ context.Context, tenant string, f deadletter.Filter) (page deadletter.Page, err error) {
 			for _, l := range w.letters {
 				if l.Tenant == tenant && l.EventID == f.EventID && l.Source == *f.Source {

@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"recount/schemas/openapi"
 	"recount/schemas/problem"
 	"recount/schemas/record"
+	"recount/serving/reader"
 	"recount/speed/ingest"
 )
 
@@ -19,11 +22,23 @@ import (
 func (s *Server) explanations() explainedEvents {
 	return explainedEvents{explain.New(explain.Config{
 		Catalog: s.catalog, Identity: s.installation.Identity, Chains: s.currentChains, Open: s.openUnverified,
-		Records: s.engines.records, Log: explainedLog{source{s.engines.log}}, Newest: s.publisher.State,
+		Records: s.engines.records, Log: explainedLog{source{s.engines.log}}, Newest: s.explainedState,
 		DeadLetters: func(ctx context.Context, tenant string, f deadletter.Filter) (deadletter.Page, error) {
 			return s.deadLetters.List(ctx, tenant, f, false)
 		},
 	})}
+}
+
+// explainedState returns the newest publication, or the error with which queries are refused too.
+func (s *Server) explainedState(ctx context.Context) (*record.State, error) {
+	state, err := s.publisher.Newest(ctx)
+	switch {
+	case errors.Is(err, record.ErrMissing):
+		return nil, fmt.Errorf("%w: %w", reader.ErrMissing, err)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", reader.ErrPublications, err)
+	}
+	return state, nil
 }
 
 // openUnverified opens an object for reads of ranges. Its digest is not compared, because that would read all of it.
@@ -52,7 +67,12 @@ type explainedEvents struct{ store *explain.Store }
 
 func (e explainedEvents) Explain(ctx context.Context, tenant, src, id string,
 	at time.Time) (*openapi.Explanation, error) {
-	return e.store.Explain(ctx, explain.Question{Tenant: tenant, Source: src, ID: id, Time: at})
+	explanation, err := e.store.Explain(ctx, explain.Question{Tenant: tenant, Source: src, ID: id, Time: at})
+	if errors.Is(err, explain.ErrBusy) {
+		return nil, &problem.Problem{Status: http.StatusTooManyRequests, Code: problem.TooManyQueries,
+			Detail: explain.ErrBusy.Error(), RetryAfter: time.Second}
+	}
+	return explanation, err
 }
 
 func (e explainedEvents) Receipt(ctx context.Context, receipt string) (*openapi.Receipt, error) {

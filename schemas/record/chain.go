@@ -121,6 +121,20 @@ func (c *Chain) HolesBelow(seq uint64) (holes []position.Hole) {
 	return holes
 }
 
+// Replaced reports whether the log was replaced at the begin of an epoch in (since, until]: an owner found its end
+// missing and sealed the epoch (L5), or sealed it for another log (L8). Such a seal keeps the cut rule. A seal that
+// changes the rule (C1) leaves the log as it is, and so does a hole (C7).
+func (c *Chain) Replaced(since, until uint32) bool {
+	for i := 1; i < len(c.Epochs); i++ {
+		e := c.Epochs[i]
+		hole := slices.ContainsFunc(c.Holes, func(h *Commit) bool { return h.Next.Epoch == e.Epoch })
+		if e.Epoch > since && e.Epoch <= until && e.Rule == c.Epochs[i-1].Rule && !hole {
+			return true
+		}
+	}
+	return false
+}
+
 // Rule is the cut rule in force at the head.
 func (c *Chain) Rule() position.CutRule {
 	if len(c.Epochs) == 0 {

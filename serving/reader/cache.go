@@ -62,7 +62,7 @@ func (c *cache) size() float64 {
 // partKey names a part: the publication, the definition of the view in it, the tenant, and all that the scan asks of
 // the batch layer. Every string is quoted, so two keys are equal only if all of it is.
 func partKey(state *record.State, scan *query.Scan, sketches []int32) string {
-	key := fmt.Appendf(nil, "%d %q %q %q %q %d %d %d %v %q", state.N, scan.View.Name, scan.Digest,
+	key := fmt.Appendf(nil, "%d %q %q %q %q %q %d %d %d %v %q", state.N, state.Digest, scan.View.Name, scan.Digest,
 		state.Views[scan.View.Name].Digest, scan.Tenant, scan.Windows.From, scan.Windows.To, scan.Windows.Len(),
 		scan.Windows.Runs(), scan.GroupBy)
 	for _, w := range scan.Where {

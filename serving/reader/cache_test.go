@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"recount/schemas/catalog"
 	"recount/schemas/query"
 	"recount/schemas/record"
 	"recount/serving/batchview"
@@ -114,5 +115,16 @@ func TestCacheIsBounded(t *testing.T) {
 	c.keep("09", part(1))
 	if !has("00") || has("01") || !has("02") || !has("08") || has("09") || c.held != largestShare*one {
 		t.Errorf("%d bytes are held; keys %v", c.held, c.places)
+	}
+}
+
+// TestCacheKeyNamesThePublication gives two publications of one number, as after a return to an older copy of the
+// records.
+func TestCacheKeyNamesThePublication(t *testing.T) {
+	t.Parallel()
+	scan := &query.Scan{View: &catalog.View{Name: "v"}}
+	one := partKey(&record.State{N: 7, Digest: "a"}, scan, nil)
+	if other := partKey(&record.State{N: 7, Digest: "b"}, scan, nil); one == other {
+		t.Errorf("both have the key %s", one)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 
 	"recount/batch/landing"
 	"recount/schemas/failpoint"
@@ -132,7 +131,7 @@ func assess(ctx context.Context, cfg Config, log Log, marks *Marks, chain *recor
 	remembered := marks.marks[chain.Partition]
 	current := CurrentLog(chain, cfg.FirstLog)
 	other := current != cfg.Next.Log
-	outdated = other || replaced(chain, remembered.Epoch)
+	outdated = other || chain.Replaced(remembered.Epoch, chain.Head.Epoch)
 	if outdated {
 		remembered = mark{}
 	}
@@ -174,20 +173,6 @@ func beginShort(ctx context.Context, cfg Config, log Log, marks *Marks, chain *r
 // first log of the installation.
 func CurrentLog(c *record.Chain, first string) string { return cmp.Or(c.Log, first) }
 
-// replaced reports whether the log was replaced after an epoch: an owner found its end missing and
-// sealed the epoch (L5). This owner's memory of the earlier log says nothing about the later log. Such a
-// seal keeps the cut rule. A seal that changes the rule (C1) leaves the log as it is, and so does a hole (C7).
-func replaced(c *record.Chain, since uint32) bool {
-	for i := 1; i < len(c.Epochs); i++ {
-		e := c.Epochs[i]
-		hole := slices.ContainsFunc(c.Holes, func(h *record.Commit) bool { return h.Next.Epoch == e.Epoch })
-		if e.Epoch > since && e.Rule == c.Epochs[i-1].Rule && !hole {
-			return true
-		}
-	}
-	return false
-}
-
 // judge decides L5 for a log of which everything before the message head has landed.
 func judge(ctx context.Context, cfg Config, log Log, remembered mark, chain *record.Chain,
 	head uint64) (eventlog.Verdict, error) {
@@ -200,7 +185,7 @@ func judge(ctx context.Context, cfg Config, log Log, remembered mark, chain *rec
 	if err != nil {
 		return eventlog.Verdict{}, err
 	}
-	if replaced(chain, snapshot.Epoch) {
+	if chain.Replaced(snapshot.Epoch, chain.Head.Epoch) { // The snapshot is of the earlier log.
 		snapshot.Seq = 0
 	}
 	other, err := otherDigest(ctx, log, p, remembered)
