@@ -58,37 +58,51 @@ func (p *Publisher) Refresh(ctx context.Context) error {
 
 // advance makes raw, the record after the newest publication, the newest (U3). p.reading must be held.
 func (p *Publisher) advance(raw []byte) error {
-	s, err := p.State().Apply(raw)
+	s, err := p.apply(p.State(), raw)
 	if err != nil {
 		return err
 	}
-	if len(s.H) != p.cfg.Partitions {
-		return fmt.Errorf("%w: publication %d has %d partitions, but log.partitions is %d; set it back",
-			record.ErrInvalid, s.N, len(s.H), p.cfg.Partitions)
-	}
-	if id := s.Publication.Installation; id != "" && p.cfg.Installation != "" && id != p.cfg.Installation {
-		return fmt.Errorf("%w: publication %d belongs to installation %s, and the object store to %s; restore "+
-			"publish/ and %s from the same copy of the bucket", record.ErrInvalid, s.N, id, p.cfg.Installation,
-			record.InstallationKey)
-	}
-	p.remember(s)
+	p.mu.Lock()
+	p.recent = p.keep(p.recent, s)
+	p.newest.Store(s)
+	p.mu.Unlock()
+	p.announce(s)
 	return nil
 }
 
-// remember makes s the newest state and forgets the states that are no longer kept.
-func (p *Publisher) remember(s *record.State) {
-	p.mu.Lock()
-	p.recent = append(p.recent, s)
-	p.recent = slices.Clone(p.recent[p.firstKept():]) // The copy lets the states before it be freed.
-	p.newest.Store(s)
-	p.mu.Unlock()
+// apply returns the state that raw, the record after s, makes of s.
+func (p *Publisher) apply(s *record.State, raw []byte) (*record.State, error) {
+	s, err := s.Apply(raw)
+	if err != nil {
+		return nil, err
+	}
+	if len(s.H) != p.cfg.Partitions {
+		return nil, fmt.Errorf("%w: publication %d has %d partitions, but log.partitions is %d; set it back",
+			record.ErrInvalid, s.N, len(s.H), p.cfg.Partitions)
+	}
+	if id := s.Publication.Installation; id != "" && p.cfg.Installation != "" && id != p.cfg.Installation {
+		return nil, fmt.Errorf("%w: publication %d belongs to installation %s, and the object store to %s; restore "+
+			"publish/ and %s from the same copy of the bucket", record.ErrInvalid, s.N, id, p.cfg.Installation,
+			record.InstallationKey)
+	}
+	return s, nil
+}
+
+// keep returns recent with s after it, without the states that are no longer kept. p.mu must be held.
+func (p *Publisher) keep(recent []*record.State, s *record.State) []*record.State {
+	recent = append(recent, s)
+	return slices.Clone(recent[p.firstKept(recent):]) // The copy lets the states before it be freed.
+}
+
+// announce says that s has become the newest publication.
+func (p *Publisher) announce(s *record.State) {
 	if p.cfg.OnPublish != nil {
 		p.cfg.OnPublish(s)
 	}
 }
 
 // loadNewest reads the newest publications. It goes back from the last key to a base before every kept
-// publication, then forward.
+// publication, then forward. What was known before stays until all are read, because the process may be answering.
 func (p *Publisher) loadNewest(ctx context.Context) error {
 	p.reading.Lock()
 	defer p.reading.Unlock()
@@ -119,12 +133,32 @@ func (p *Publisher) loadNewest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.newest.Store(record.EmptyState(p.cfg.Partitions))
-	p.recent = nil
+	return p.reload(raws)
+}
+
+// reload makes raws, which begin with a base, the known publications. p.reading must be held.
+func (p *Publisher) reload(raws [][]byte) (err error) {
+	known := p.State().N
+	s := record.EmptyState(p.cfg.Partitions)
+	var recent []*record.State
+	var fresh []*record.State // what OnPublish has not seen
 	for _, raw := range raws {
-		if err := p.advance(raw); err != nil {
+		if s, err = p.apply(s, raw); err != nil {
 			return err
 		}
+		p.mu.Lock()
+		recent = p.keep(recent, s)
+		p.mu.Unlock()
+		if s.N > known {
+			fresh = append(fresh, s)
+		}
+	}
+	p.mu.Lock()
+	p.recent = recent
+	p.newest.Store(s)
+	p.mu.Unlock()
+	for _, s := range fresh {
+		p.announce(s)
 	}
 	return nil
 }

@@ -56,20 +56,20 @@ func (p *Publisher) Pin(ctx context.Context, n uint64) error {
 // maxPinned bounds the states of pinned publications that are held in memory.
 const maxPinned = 4
 
-// firstKept returns the index in recent of the oldest kept publication. Kept are the last Keep
+// firstKept returns the index in recent, consecutive states, of the oldest kept publication. Kept are the last Keep
 // publications and those that were the newest at some time within twice the longest query, unless
 // they may be collected already. Age counts from when a publication was replaced, because a reader may
 // have begun to use it until then. p.mu must be held.
-func (p *Publisher) firstKept() int {
-	i := max(0, len(p.recent)-p.cfg.Keep)
+func (p *Publisher) firstKept(recent []*record.State) int {
+	i := max(0, len(recent)-p.cfg.Keep)
 	if failpoint.Off(failpoint.P3) {
-		return max(0, len(p.recent)-1)
+		return max(0, len(recent)-1)
 	}
 	limit := p.cfg.Now().Add(-2 * p.cfg.LongestQuery)
-	for i > 0 && p.recent[i].Publication.Created.After(limit) {
+	for i > 0 && recent[i].Publication.Created.After(limit) {
 		i--
 	}
-	for i < len(p.recent)-1 && p.recent[i].N < p.collected {
+	for i < len(recent)-1 && recent[i].N < p.collected {
 		i++
 	}
 	return i
@@ -85,7 +85,7 @@ func (p *Publisher) OldestKept() *record.State {
 	if len(p.recent) == 0 {
 		return p.State()
 	}
-	return p.recent[p.firstKept()]
+	return p.recent[p.firstKept(p.recent)]
 }
 
 // holdsBack reports whether old publications keep the log and the real-time views from letting go
@@ -101,7 +101,7 @@ func (p *Publisher) holdsBack() bool {
 		return false
 	}
 	h := p.newest.Load().H
-	if slices.Equal(p.recent[p.firstKept()].H, h) {
+	if slices.Equal(p.recent[p.firstKept(p.recent)].H, h) {
 		return false
 	}
 	reached := slices.IndexFunc(p.recent, func(s *record.State) bool { return slices.Equal(s.H, h) })
@@ -113,7 +113,7 @@ func (p *Publisher) Kept() []uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	kept := slices.Clone(p.pins)
-	for _, s := range p.recent[min(p.firstKept(), len(p.recent)):] {
+	for _, s := range p.recent[min(p.firstKept(p.recent), len(p.recent)):] {
 		kept = append(kept, s.N)
 	}
 	slices.Sort(kept)
@@ -136,7 +136,7 @@ func (p *Publisher) StateAt(ctx context.Context, n uint64) (*record.State, error
 		}
 	}
 	if l := p.lost.Load(); l != nil && p.State().N < n && n <= l.n {
-		return nil, l.err
+		return nil, l
 	}
 	if n == 0 || n > p.State().N {
 		return nil, fmt.Errorf("publication %d: %w; the newest is %d", n, query.ErrNoPublication, p.State().N)
@@ -160,7 +160,7 @@ func (p *Publisher) StateAt(ctx context.Context, n uint64) (*record.State, error
 func (p *Publisher) keptState(n uint64) *record.State {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, s := range p.recent[min(p.firstKept(), len(p.recent)):] {
+	for _, s := range p.recent[min(p.firstKept(p.recent), len(p.recent)):] {
 		if s.N == n {
 			return s
 		}

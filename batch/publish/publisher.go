@@ -74,8 +74,9 @@ type Publisher struct {
 	newest  atomic.Pointer[record.State]
 	suspect atomic.Bool // rows of the newest publication may be missing or changed
 
-	lost      atomic.Pointer[lost]    // the publication that is known to be missing; nil if none is
-	newestRun atomic.Pointer[witness] // what Config.Runs returned; nil until it was asked
+	lost         atomic.Pointer[lost]    // the publication that is known to be missing; nil if none is
+	viewsRefused atomic.Bool             // SQL VIEWs fail, because a publication is missing, until the next project
+	newestRun    atomic.Pointer[witness] // what Config.Runs returned; nil until it was asked
 
 	running sync.Mutex // held by Recompute and Collect
 	defined bool       // this process has stored the definitions of its views; running guards it
@@ -156,5 +157,9 @@ func (p *Publisher) project(ctx context.Context) error {
 	if p.suspect.Load() {
 		return nil
 	}
-	return p.views.Project(ctx, p.State())
+	if err := p.views.Project(ctx, p.State()); err != nil {
+		return err
+	}
+	p.viewsRefused.Store(false)
+	return nil
 }
