@@ -29,15 +29,8 @@ const (
 // record.ErrMissing. A nil published is not asked.
 func Begin(ctx context.Context, records record.CommitLog, partition int, next record.Next,
 	published Published) (*record.Chain, error) {
-	if published == nil {
-		published = noPublication
-	}
-	newest, newestErr := published(ctx)
-	c, err := Check(ctx, records, partition, next)
+	c, err := Check(ctx, records, partition, next, published)
 	if err != nil {
-		return nil, err
-	}
-	if err := checkPublished(newest, newestErr, c); err != nil {
 		return c, err
 	}
 	if !c.Begun() {
@@ -59,16 +52,27 @@ func Begin(ctx context.Context, records record.CommitLog, partition int, next re
 	return c, nil
 }
 
-// Check loads the commit chain of a partition and refuses what Begin refuses. It changes nothing.
-func Check(ctx context.Context, records record.CommitLog, partition int, next record.Next) (*record.Chain, error) {
+// Check loads the commit chain of a partition and refuses what Begin refuses. It changes nothing. It
+// returns a chain with an error only if that is about what the chain lacks (C10).
+func Check(ctx context.Context, records record.CommitLog, partition int, next record.Next,
+	published Published) (*record.Chain, error) {
+	if published == nil {
+		published = noPublication
+	}
+	newest, newestErr := published(ctx)
 	c, err := LoadChain(ctx, records, partition)
 	if err != nil {
 		return nil, err
 	}
-	if !c.Begun() {
-		return c, checkFirst(ctx, records, partition, next)
+	if c.Begun() {
+		err = checkFixed(c, next)
+	} else {
+		err = checkFirst(ctx, records, partition, next)
 	}
-	return c, checkFixed(c, next)
+	if err != nil {
+		return nil, err
+	}
+	return c, checkPublished(newest, newestErr, c)
 }
 
 // checkFirst refuses to begin the chain of a partition that the stored number of partitions does

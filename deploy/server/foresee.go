@@ -21,10 +21,10 @@ func (s *Server) foresee(ctx context.Context, e *verify.Evidence) verify.Outlook
 	var o verify.Outlook
 	o.Refusal = s.foreseeParts(ctx, e)
 	if o.Refusal == nil {
-		o.Seals, o.Refusal = s.foreseeSeals(ctx)
+		o.Refusal = s.foreseePublisher(ctx, e)
 	}
-	if o.Refusal == nil && e.Cells != nil {
-		o.Refusal = s.foreseePublisher(ctx)
+	if o.Refusal == nil {
+		o.Seals, o.Refusal = s.foreseeSeals(ctx)
 	}
 	for p := range s.cfg.Log.Partitions {
 		if s.installation == nil {
@@ -73,20 +73,21 @@ func (s *Server) foreseeSeals(ctx context.Context) ([]janitor.Seal, error) {
 }
 
 // foreseePublisher is what openPublisher checks. An embedded ClickHouse is a copy, so its tables are prepared as by a
-// start.
-func (s *Server) foreseePublisher(ctx context.Context) error {
+// start. The publisher says what may be sealed (C10).
+func (s *Server) foreseePublisher(ctx context.Context, e *verify.Evidence) (err error) {
 	pc := s.cfg.publisher(s.catalog)
 	pc.Installation = s.installation.ID
 	pc.Logger = s.logger
 	pc.Registerer = prometheus.NewRegistry()
-	p, err := publish.New(pc, s.engines.records, s.engines.lake, cells.NewStore(s.engines.sql, s.catalog),
+	pc.Runs = s.newestRun
+	s.publisher, err = publish.New(pc, s.engines.records, s.engines.lake, cells.NewStore(s.engines.sql, s.catalog),
 		s.currentChains, s.openObject)
 	if err != nil {
 		return err
 	}
-	if s.cfg.ClickHouse.URL != Embedded {
-		return p.Load(ctx)
+	if s.cfg.ClickHouse.URL != Embedded || e.Cells == nil {
+		return s.publisher.Load(ctx)
 	}
-	p.Suspect()
-	return p.Start(ctx)
+	s.publisher.Suspect()
+	return s.publisher.Start(ctx)
 }

@@ -25,9 +25,7 @@ func (s *Server) openPublisher(ctx context.Context) (err error) {
 	pc.Logger = s.logger
 	pc.Registerer = s.registry
 	pc.Now = failpoint.Now
-	pc.Runs = func(ctx context.Context) (uint64, string, error) {
-		return jobs.NewestPublication(ctx, s.engines.records)
-	}
+	pc.Runs = s.newestRun
 	s.publisher, err = publish.New(pc, s.engines.records, s.engines.lake, cells.NewStore(s.engines.sql, s.catalog),
 		s.currentChains, s.openObject)
 	if err != nil {
@@ -35,6 +33,11 @@ func (s *Server) openPublisher(ctx context.Context) (err error) {
 	}
 	s.publisher.Suspect() // ClickHouse may have lost rows while no process looked.
 	return s.publisher.Start(ctx)
+}
+
+// newestRun returns the highest publication that a run of the job recompute names, and the run's name (P2).
+func (s *Server) newestRun(ctx context.Context) (n uint64, name string, err error) {
+	return jobs.NewestPublication(ctx, s.engines.records)
 }
 
 // longestPause bounds one pause of giveWay. One chunk of rows takes far less time.

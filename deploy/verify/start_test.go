@@ -52,6 +52,8 @@ var startFaults = []struct {
 	{"stop", []damaged{{"s3", "older"}}},
 	{"refuse", []damaged{{bucket + "installation.json*", "missing"}}},
 	{"refuse", []damaged{{bucket + "land/e000000/p000/*", "missing"}}},
+	{"stop", []damaged{{bucket + "land/e000001/p000/*", "missing"}}},
+	{"refuse", []damaged{{bucket + "land/e000001/p000/*", "missing"}, {"log", "older"}}},
 	{"refuse", []damaged{{bucket + "publish/0*", "flipped"}}},
 	{"refuse", []damaged{{"clickhouse", "foreign"}}},
 }

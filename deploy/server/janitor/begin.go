@@ -66,7 +66,12 @@ func Foresee(ctx context.Context, cfg Config, log Log, records record.CommitLog,
 	}
 	var seals []Seal
 	for p := range log.Partitions() {
-		chain, err := landing.Check(ctx, records, p, cfg.Next)
+		chain, err := landing.Check(ctx, records, p, cfg.Next, cfg.Published)
+		if chain != nil && errors.Is(err, record.ErrMissing) {
+			if err = checkShort(ctx, cfg, log, marks, chain, err); err == nil {
+				continue // Nothing is sealed.
+			}
+		}
 		if err != nil {
 			return nil, fmt.Errorf("partition %d: %w", p, err)
 		}
@@ -87,8 +92,8 @@ func Foresee(ctx context.Context, cfg Config, log Log, records record.CommitLog,
 func begin(ctx context.Context, cfg Config, log Log, records record.CommitLog, marks *Marks,
 	p int) (*record.Chain, error) {
 	chain, err := landing.Begin(ctx, records, p, cfg.Next, cfg.Published)
-	if errors.Is(err, record.ErrMissing) {
-		return beginShort(ctx, cfg, log, marks, chain, err)
+	if chain != nil && errors.Is(err, record.ErrMissing) {
+		return chain, checkShort(ctx, cfg, log, marks, chain, err)
 	}
 	if err != nil {
 		return nil, err
@@ -143,30 +148,29 @@ func assess(ctx context.Context, cfg Config, log Log, marks *Marks, chain *recor
 	return verdict, outdated, err
 }
 
-// beginShort begins a partition whose chain lacks records that were published, or has others in their place. Nothing
-// is sealed then (C10), and its lander stops with an alarm. So a log that has to be sealed before it may accept
+// checkShort decides for a partition whose chain lacks records that were published, or has others in their place.
+// Nothing is sealed then (C10), and its lander stops with an alarm. So a log that has to be sealed before it may accept
 // anything cannot be used, and neither can a chain that ends in an earlier epoch: where the log's epoch begins is
 // not known. lacks is the error about the chain.
-func beginShort(ctx context.Context, cfg Config, log Log, marks *Marks, chain *record.Chain,
-	lacks error) (*record.Chain, error) {
+func checkShort(ctx context.Context, cfg Config, log Log, marks *Marks, chain *record.Chain, lacks error) error {
 	covered := position.Offset{}
 	if newest, err := cfg.Published(ctx); err == nil && newest != nil {
 		covered = newest.H[chain.Partition]
 	}
 	if !chain.Begun() || chain.Head.Epoch < covered.Epoch {
-		return nil, lacks
+		return lacks
 	}
 	if CurrentLog(chain, cfg.FirstLog) != cfg.Next.Log {
-		return nil, fmt.Errorf("the log cannot be replaced: %w", lacks)
+		return fmt.Errorf("the log cannot be replaced: %w", lacks)
 	}
 	verdict, err := judge(ctx, cfg, log, marks.marks[chain.Partition], chain, covered.Seq)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if verdict.Seal {
-		return nil, fmt.Errorf("%s, and its epoch cannot be sealed: %w", verdict.Reason, lacks)
+		return fmt.Errorf("%s, and its epoch cannot be sealed: %w", verdict.Reason, lacks)
 	}
-	return chain, nil
+	return nil
 }
 
 // CurrentLog returns the id of the log that a chain follows (L8): the log that its last seal names, or the
