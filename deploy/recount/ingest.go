@@ -170,6 +170,10 @@ func openAll(errw io.Writer, files []input.File, m eventfile.Mapping) (map[strin
 	kept := map[string]*eventfile.Reader{}
 	named := map[string]string{}
 	for _, f := range files {
+		if kept[f.Name] != nil {
+			errs = append(errs, fmt.Errorf("%s: it is named twice, and can be read once only; name it once", f.Name))
+			continue
+		}
 		r, err := eventfile.Open(f, m)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", f.Name, err))

@@ -19,7 +19,8 @@ import (
 // fakeServer accepts every event after it has refused the first requests with the status codes in refusals.
 type fakeServer struct {
 	refusals []int
-	noViews  bool // noViews refuses to list the views.
+	noViews  bool   // noViews refuses to list the views.
+	rejects  string // rejects is what events have that are rejected.
 	mu       sync.Mutex
 	bodies   [][]byte
 }
@@ -42,6 +43,11 @@ func (s *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(s.refusals[0])
 		fmt.Fprint(w, `{"code":"overloaded"}`)
 		s.refusals = s.refusals[1:]
+		return
+	}
+	if s.rejects != "" && bytes.Contains(body, []byte(s.rejects)) { // The body has one event.
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprint(w, `{"code":"all_rejected","accepted":0,"rejected":[{"index":0,"id":"3","code":"missing_type"}]}`)
 		return
 	}
 	s.bodies = append(s.bodies, body)
@@ -115,6 +121,8 @@ func TestIngest(t *testing.T) {
 			says: "hold whole CloudEvents; leave"},
 		"rows of JSON": {args: []string{jsonRows, "--type=known", "--id=page", "--rename", "t.ms=ms"}, accepted: 1,
 			body: `"id":"/","data":{"page":"/","ms":7}`},
+		"misspelt column of JSON": {args: []string{jsonRows, "--type=t", "--rename", "t.mss=ms"}, code: exitFailed,
+			says: "--rename t.mss: no such column; the file has page, t.ms\nnothing was sent"},
 		"an array": {args: []string{events, array}, accepted: 3},
 		"bad begin of a later file": {args: []string{events, other}, code: exitFailed, says: other +
 			": the file begins with \"x\", which is no JSON object or array; give a file of rows a name that ends " +

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,16 +26,23 @@ type journal struct {
 }
 
 // journalVersion is the version of the file's format.
-const journalVersion = 1
+const journalVersion = 2
 
-// sentRows are the first rows of a file, all of which were accepted or rejected.
+// maxRequests is how many requests of a file may wait for the first of them, so that one that is slow does not let them
+// fill the memory.
+const maxRequests = 1024
+
+// sentRows are the first rows of a file, all of which were accepted. They end before the first request with a rejected
+// row, so that a row which is mended is sent.
 type sentRows struct {
-	Rows int64  `json:"rows"`
-	Last string `json:"last"` // Last is the digest of the last of them.
+	Rows   int64  `json:"rows"`
+	Digest string `json:"digest"` // Digest is that of all of them.
 
 	journal  *journal
 	requests []*request // requests are those under way and those after the first of them, in order.
 	finished map[*request]bool
+	slots    chan struct{} // slots has as many elements as there are requests.
+	stopped  bool          // stopped means that a row was rejected, and that no later row counts as sent.
 }
 
 func openJournal(path string) (*journal, error) {
@@ -48,6 +56,9 @@ func openJournal(path string) (*journal, error) {
 	}
 	if err == nil {
 		err = json.Unmarshal(raw, j)
+	}
+	if j.Files == nil { // The file says null.
+		j.Files = map[string]*sentRows{}
 	}
 	if err == nil && j.Version != journalVersion {
 		err = fmt.Errorf("its version is %d, and this program knows %d", j.Version, journalVersion)
@@ -67,12 +78,19 @@ func (j *journal) rowsOf(name string) *sentRows {
 	}
 	s.journal = j
 	s.finished = map[*request]bool{}
+	s.slots = make(chan struct{}, maxRequests)
 	return s
 }
 
 // begin notes a request. The returned function tells that all its events have an outcome. Requests end in any order,
-// and rows count as sent when no request before theirs is under way.
-func (s *sentRows) begin(q *request) (done func()) {
+// and rows count as sent when no request before theirs is under way. begin waits while too many requests have ended
+// after one that is under way, and fails when ctx ends.
+func (s *sentRows) begin(ctx context.Context, q *request) (done func(), err error) {
+	select {
+	case s.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 	s.journal.mu.Lock()
 	defer s.journal.mu.Unlock()
 	s.requests = append(s.requests, q)
@@ -80,19 +98,23 @@ func (s *sentRows) begin(q *request) (done func()) {
 		s.journal.mu.Lock()
 		defer s.journal.mu.Unlock()
 		s.finished[q] = true
+		q.body = nil // Its place in the order is all that is needed of it.
+		q.numbers = nil
 		for len(s.requests) > 0 && s.finished[s.requests[0]] {
 			first := s.requests[0]
 			s.requests = s.requests[1:]
 			delete(s.finished, first)
-			if first.rows > s.Rows {
+			<-s.slots
+			s.stopped = s.stopped || first.rejected
+			if first.rows > s.Rows && !s.stopped {
 				s.Rows = first.rows
-				s.Last = digest(first.last)
+				s.Digest = first.digest.text()
 			}
 		}
 		if time.Since(s.journal.saved) >= saveEvery {
 			_ = s.journal.write() // The last write reports what keeps it from working.
 		}
-	}
+	}, nil
 }
 
 // save writes the file.

@@ -15,17 +15,18 @@ type part struct {
 	run    *ingestRun
 	rows   int64  // rows is how many rows were read.
 	events int    // events is how many of them became events of requests.
-	last   string // last identifies the last row that was read.
+	digest digest // digest is that of all rows that were read.
 }
 
 // request is one request of events.
 type request struct {
-	body    []byte
-	events  int
-	numbers []int64 // numbers has the number of each event in its file, from 1.
-	rows    int64   // rows is how many rows of the file were read up to the last one of the request.
-	last    string  // last identifies the last of those rows.
-	done    func()  // done tells that every event has its outcome.
+	body     []byte
+	events   int
+	numbers  []int64 // numbers has the number of each event in its file, from 1.
+	rows     int64   // rows is how many rows of the file were read up to the last one of the request.
+	digest   digest  // digest is that of those rows.
+	rejected bool    // rejected means that a row of the request was rejected, here or by the server.
+	done     func()  // done tells that every event has its outcome.
 }
 
 // numberOf returns the number of an event in its file.
@@ -46,6 +47,7 @@ func (p *part) request() (*request, error) {
 		line, err = p.next()
 		var refused *eventfile.Refused
 		if errors.As(err, &refused) {
+			q.rejected = true
 			p.run.reject(refused.Reason, "rejected: "+escapeControls(refused.Error()))
 			err = nil
 			continue
@@ -59,7 +61,7 @@ func (p *part) request() (*request, error) {
 	}
 	p.events += q.events
 	q.rows = p.rows
-	q.last = p.last
+	q.digest = p.digest
 	return q, err
 }
 
@@ -69,9 +71,9 @@ func (p *part) next() ([]byte, error) {
 	var refused *eventfile.Refused
 	switch {
 	case err == nil:
-		p.last = string(line)
+		p.digest = p.digest.add(line)
 	case errors.As(err, &refused):
-		p.last = refused.Error()
+		p.digest = p.digest.add([]byte(refused.Error()))
 	default:
 		return nil, err
 	}
@@ -89,9 +91,9 @@ func (p *part) skip(sent *sentRows) (*sentRows, error) {
 				p.run.Resume, sent.Rows)
 		}
 	}
-	if sent.Rows > 0 && digest(p.last) != sent.Last {
+	if sent.Rows > 0 && p.digest.text() != sent.Digest {
 		return nil,
-			fmt.Errorf("row %d is another than the one that %s says was sent last, because the file or the flags "+
+			fmt.Errorf("its first %d rows are others than those that %s says were sent, because the file or the flags "+
 				"changed; remove that file to send all rows again", sent.Rows, p.run.Resume)
 	}
 	if sent.Rows > 0 {
@@ -100,8 +102,16 @@ func (p *part) skip(sent *sentRows) (*sentRows, error) {
 	return sent, nil
 }
 
-// digest identifies a row in the file of --resume.
-func digest(row string) string {
-	sum := sha256.Sum256([]byte(row))
-	return hex.EncodeToString(sum[:16])
+// digest identifies the rows of a file up to one of them. That of no row is zero.
+type digest [sha256.Size]byte
+
+// add returns the digest of the rows and one more.
+func (d digest) add(row []byte) digest {
+	h := sha256.New()
+	h.Write(d[:])
+	h.Write(row)
+	h.Sum(d[:0])
+	return d
 }
+
+func (d digest) text() string { return hex.EncodeToString(d[:]) }

@@ -99,7 +99,11 @@ func (r *ingestRun) sendFile(ctx context.Context, f input.File) (unread, unsent 
 	for err == nil && sending.Err() == nil && !r.tooMany() {
 		var next *request
 		next, err = p.request()
-		next.done = sent.begin(next)
+		var ended error
+		if next.done, ended = sent.begin(sending, next); ended != nil {
+			err = nil // The request that failed says why, or the end of ctx does.
+			break
+		}
 		if next.events > 0 {
 			g.Go(func() error { return r.send(sending, next) })
 		} else {
@@ -151,6 +155,7 @@ func (r *ingestRun) count(answer client.Result, q *request) {
 			continue // The server may accept it yet, so the request has failed.
 		}
 		rest--
+		q.rejected = true
 		r.reject(string(e.Code), fmt.Sprintf("event %d (id %q) rejected: %s: %s", q.numberOf(e.Index), e.ID, e.Code,
 			escapeControls(e.Message)))
 	}

@@ -130,10 +130,8 @@ func columnError(c *column, cell table.Cell, err error) error {
 // mapping names a column that the file does not have. An event keeps a column of any other name, so a wrong name would
 // be accepted and never counted.
 func (m Mapping) checkColumns(names []string) error {
-	for _, old := range slices.Sorted(maps.Keys(m.Rename)) {
-		if !slices.Contains(names, old) {
-			return noColumn("--rename", old, names)
-		}
+	if err := m.checkRenamed(names); err != nil {
+		return err
 	}
 	columns := make([]string, len(names))
 	for i, name := range names {
@@ -148,6 +146,36 @@ func (m Mapping) checkColumns(names []string) error {
 			return fmt.Errorf("two columns are named %s; rename one in the file", columns[i])
 		}
 	}
+	if err := m.checkAttributes(columns); err != nil {
+		return err
+	}
+	return m.checkFields(names)
+}
+
+// checkSeen fails when the mapping names a column that no row of a whole file had.
+func (m Mapping) checkSeen(names []string) error {
+	if len(names) == 0 {
+		return nil // The file has no rows.
+	}
+	columns := make([]string, len(names))
+	for i, name := range names {
+		columns[i] = m.nameOf(name)
+	}
+	return errors.Join(m.checkRenamed(names), m.checkAttributes(columns))
+}
+
+// checkRenamed fails when Rename has a column that is none of names.
+func (m Mapping) checkRenamed(names []string) error {
+	for _, old := range slices.Sorted(maps.Keys(m.Rename)) {
+		if !slices.Contains(names, old) {
+			return noColumn("--rename", old, names)
+		}
+	}
+	return nil
+}
+
+// checkAttributes fails when an attribute is made of a column that is none of columns, which have their new names.
+func (m Mapping) checkAttributes(columns []string) error {
 	for _, name := range m.ID {
 		if !slices.Contains(columns, name) {
 			return noColumn("--id", name, columns)
@@ -158,11 +186,14 @@ func (m Mapping) checkColumns(names []string) error {
 			return noColumn(flag, name, columns)
 		}
 	}
-	return m.checkFields(names)
+	return nil
 }
 
+// errNoColumn means that the mapping names a column that the file does not have.
+var errNoColumn = errors.New("no such column")
+
 func noColumn(flag, name string, columns []string) error {
-	return fmt.Errorf("%s %s: no such column; the file has %s", flag, name, strings.Join(columns, ", "))
+	return fmt.Errorf("%s %s: %w; the file has %s", flag, name, errNoColumn, strings.Join(columns, ", "))
 }
 
 // checkFields fails when columns are no fields.

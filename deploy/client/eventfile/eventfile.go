@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 
 	"recount/deploy/client/eventfile/input"
 	"recount/deploy/client/eventfile/table"
@@ -172,7 +171,9 @@ func (r *Reader) Probe() error {
 			if refused++; first == nil {
 				first = err
 			}
-		case errors.Is(err, io.EOF) || err != nil:
+		case errors.Is(err, errNoColumn):
+			return err
+		case err != nil:
 			r.queue = append(r.queue, result{err: err})
 			return r.conclude(refused, first)
 		}

@@ -1,8 +1,10 @@
 package eventfile
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -57,6 +59,9 @@ func (r *rowReader) next() ([]byte, error) {
 	}
 	if err != nil {
 		r.event.row--
+		if errors.Is(err, io.EOF) && !r.rows.Fixed() { // Only now all columns are known.
+			err = cmp.Or(r.mapping.checkSeen(r.rows.Columns()), err)
+		}
 		return nil, err
 	}
 	r.filled++

@@ -36,7 +36,9 @@ func Bucket(ctx context.Context, address string, wanted func(name string) bool) 
 		switch {
 		case err != nil:
 			return nil, err
-		case object.Key == prefix: // It comes first, because the keys are in order.
+		case object.Size == 0 && strings.HasSuffix(object.Key, "/"): // Consoles mark folders like this.
+			continue
+		case object.Key == prefix && !strings.HasSuffix(prefix, "/"): // It comes first, because the keys are in order.
 			return []File{objectFile(ctx, store, u.Host, object.Key)}, nil
 		case !wanted(object.Key):
 			others++

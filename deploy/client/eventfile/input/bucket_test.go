@@ -36,6 +36,11 @@ func TestBucket(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	for _, marker := range []string{"2024/", "2025/"} { // Consoles make such objects for folders.
+		if err := store.Put(t.Context(), marker, strings.NewReader(""), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
 	csv := func(name string) bool { return strings.Contains(name, ".csv") }
 	for path, want := range map[string][]string{
 		"2024/":      {"s3://exports/2024/a.csv", "s3://exports/2024/a.csv.gz", "s3://exports/2024/b.csv"},

@@ -25,9 +25,12 @@ type Content struct {
 	Close func() error
 }
 
-// Local returns a file of the disk. Its identity is its name without folders, so that it may be moved.
+// Local returns a file of the disk. Its identity is its name without folders, so that it may be moved. A pipe or a
+// device can be read once only, because what was read of it is gone.
 func Local(path string) File {
-	return File{Name: path, Identity: filepath.Base(path), Open: func() (*Content, error) {
+	info, err := os.Stat(path)
+	once := err == nil && !info.IsDir() && !info.Mode().IsRegular()
+	return File{Name: path, Identity: filepath.Base(path), Once: once, Open: func() (*Content, error) {
 		f, err := os.Open(path)
 		if err != nil {
 			return nil, err

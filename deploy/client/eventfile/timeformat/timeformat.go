@@ -113,7 +113,7 @@ func (f *Format) Parse(text string) (rfc string, twice bool, err error) {
 	}
 	for _, layout := range zoneless {
 		if t, err := time.Parse(layout, text); err == nil {
-			return f.Local(t)
+			return f.local(t, isDate(layout))
 		}
 	}
 	if isNumber(text) {
@@ -130,16 +130,29 @@ func (f *Format) withLayout(text string) (rfc string, twice bool, err error) {
 	if strings.Contains(f.layout, "07") { // The layout has an offset. -07 stands for one, and no other part of a time.
 		return write(t), false, nil
 	}
-	return f.Local(t)
+	return f.local(t, isDate(f.layout))
+}
+
+// isDate reports whether a layout has no time of day.
+func isDate(layout string) bool {
+	midnight := time.Date(2001, 2, 3, 0, 0, 0, 0, time.UTC)
+	const hour, minute, second, nanosecond = 16, 17, 18, 192021222
+	later := time.Date(2001, 2, 3, hour, minute, second, nanosecond, time.UTC)
+	return midnight.Format(layout) == later.Format(layout)
 }
 
 // Local returns the instant at which the clocks of the zone show what wall shows in UTC.
 func (f *Format) Local(wall time.Time) (rfc string, twice bool, err error) {
+	return f.local(wall, false)
+}
+
+// local returns the instant of a local time. A date whose midnight the clocks skipped begins when they went forward.
+func (f *Format) local(wall time.Time, date bool) (rfc string, twice bool, err error) {
 	if f.zone == nil {
 		return "", false, ErrZone
 	}
 	t, times := f.zone.instant(wall)
-	if times == 0 {
+	if times == 0 && !(date && t.In(f.zone.location).Format(time.DateOnly) == wall.Format(time.DateOnly)) {
 		return "", false, fmt.Errorf("%w %s", ErrGap, f.zone.location)
 	}
 	return write(t), times > 1, nil
@@ -153,7 +166,7 @@ func (f *Format) Date(date time.Time) (rfc string, err error) {
 	if f.zone == nil {
 		return write(date), nil
 	}
-	rfc, _, err = f.Local(date)
+	rfc, _, err = f.local(date, true)
 	return rfc, err
 }
 

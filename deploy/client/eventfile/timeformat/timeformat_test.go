@@ -21,6 +21,9 @@ func TestParse(t *testing.T) {
 		{"", "", "2024-05-01 10:00:00 UTC", "2024-05-01T10:00:00Z"},
 		{"", "Europe/Berlin", "2024-05-01 10:00:00", "2024-05-01T08:00:00Z"},
 		{"", "Europe/Berlin", "2024-05-01", "2024-04-30T22:00:00Z"},
+		{"", "Asia/Beirut", "2024-03-31", "2024-03-30T22:00:00Z"}, // There is no midnight.
+		{"", "America/Sao_Paulo", "2018/11/04", "2018-11-04T03:00:00Z"},
+		{"02.01.2006", "America/Sao_Paulo", "04.11.2018", "2018-11-04T03:00:00Z"},
 		{"", "Europe/Berlin", "2024/05/01 10:00", "2024-05-01T08:00:00Z"},
 		{"", "America/New_York", "2013-11-03 01:30:00", "2013-11-03T05:30:00Z"}, // The first of two.
 		{"date", "UTC", "2024-02-29", "2024-02-29T00:00:00Z"},
@@ -53,6 +56,8 @@ func TestRefused(t *testing.T) {
 		{"", "", "01.05.2024", "is not an RFC 3339 time"},
 		{"", "Europe/Berlin", "2024-03-31 02:30:00", "the clocks went forward over it Europe/Berlin"},
 		{"", "Pacific/Apia", "2011-12-30 12:00:00", "the clocks went forward"},
+		{"", "Pacific/Apia", "2011-12-30", "the clocks went forward"}, // The whole day was skipped.
+		{"", "Asia/Beirut", "2024-03-31 00:00:00", "the clocks went forward"},
 		{"", "UTC", "2023-02-29", "is not an RFC 3339 time"},
 		{"date", "UTC", "2024-05-01 10:00:00", "is not of the form"},
 		{"unix", "", "today", "is not a number"},

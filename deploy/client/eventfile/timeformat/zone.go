@@ -18,7 +18,8 @@ type zone struct {
 }
 
 // instant returns the first instant at which clocks show wall, which is given in UTC, and how many such instants there
-// are: none where clocks went forward, and two where they went back.
+// are: none where clocks went forward, and two where they went back. Where there is none, first is when the clocks went
+// forward.
 func (z *zone) instant(wall time.Time) (first time.Time, times int) {
 	if t := wall.Add(-z.offset); t.After(z.from) && t.Before(z.to) {
 		return t, 1
@@ -30,7 +31,10 @@ func (z *zone) instant(wall time.Time) (first time.Time, times int) {
 		offset := time.Duration(seconds) * time.Second
 		end := window.OffsetEnd(t)
 		last := end.IsZero() || end.After(latest)
-		if found := wall.Add(-offset); !found.Before(t) && (last || found.Before(end)) {
+		switch found := wall.Add(-offset); {
+		case times == 0 && first.IsZero() && found.Before(t):
+			first = t
+		case !found.Before(t) && (last || found.Before(end)):
 			if times == 0 {
 				first = found
 			}
