@@ -250,8 +250,12 @@ func TestInstall(t *testing.T) {
 	if left, err := os.ReadFile(engine); err != nil || string(left) != "older" {
 		t.Errorf("the older engine holds %q, %v, want it left alone", left, err)
 	}
+	library, err := chdb.Find("")
+	if err != nil {
+		t.Fatal(err)
+	}
 	got := output(t, filepath.Join(prefix, "bin", "recount"), "config", "check", "--data-dir", t.TempDir(),
-		filepath.Join(prefix, "share", "doc", "recount", "recount.yaml"))
+		"--clickhouse.library", library, filepath.Join(prefix, "share", "doc", "recount", "recount.yaml"))
 	if !strings.Contains(got, "is valid") {
 		t.Errorf("the installed program says: %s", got)
 	}
