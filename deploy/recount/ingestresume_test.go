@@ -46,7 +46,8 @@ func TestIngestPipe(t *testing.T) {
 	if err := <-wrote; err != nil {
 		t.Error(err)
 	}
-	if code, _, printed := ingestInto(t, &fakeServer{}, "/dev/null", "/dev/null", "--format=json"); code != exitFailed ||
+	code, _, printed := ingestInto(t, &fakeServer{}, "/dev/null", "/dev/null", "--format=json")
+	if code != exitFailed ||
 		!strings.Contains(printed, "it is named twice, and can be read once only") {
 		t.Errorf("exit code %d:\n%s", code, printed)
 	}
@@ -91,7 +92,8 @@ func TestResumeChanged(t *testing.T) {
 		!strings.Contains(printed, "its first 2 rows are others than those that "+journal+" says were sent") {
 		t.Errorf("exit code %d, sent %s\n%s", code, sent, printed)
 	}
-	for content, want := range map[string]int{`{"version":2,"files":null}`: exitOK, `{"version":1,"files":{}}`: exitFailed,
+	for content, want := range map[string]int{
+		`{"version":2,"files":null}`: exitOK, `{"version":1,"files":{}}`: exitFailed,
 		`{"version":2,"files":{"` + path + `":null}}`: exitOK} {
 		file(t, journal, []byte(content))
 		if code, _, printed := ingestInto(t, &fakeServer{}, args...); code != want {

@@ -111,8 +111,8 @@ const (
 	ReceiptLanded    ReceiptState = "landed"    // it is in the lake, and the next publication counts it
 	ReceiptPublished ReceiptState = "published" // the newest publication counts it
 	ReceiptGivenUp   ReceiptState = "given_up"  // an operator gave it up, and it counts nowhere (C7)
-	// ReceiptUnknown says that the log has no such message, or that it lost its end since, and it cannot be told whether
-	// the message is the one that has this sequence now.
+	// ReceiptUnknown says that the log has no such message, or that it lost its end since, and it cannot be told
+	// whether the message is the one that has this sequence now.
 	ReceiptUnknown ReceiptState = "unknown"
 )
 
