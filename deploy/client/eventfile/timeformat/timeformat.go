@@ -152,7 +152,7 @@ func (f *Format) local(wall time.Time, date bool) (rfc string, twice bool, err e
 		return "", false, ErrZone
 	}
 	t, times := f.zone.instant(wall)
-	if times == 0 && !(date && t.In(f.zone.location).Format(time.DateOnly) == wall.Format(time.DateOnly)) {
+	if times == 0 && (!date || t.In(f.zone.location).Format(time.DateOnly) != wall.Format(time.DateOnly)) {
 		return "", false, fmt.Errorf("%w %s", ErrGap, f.zone.location)
 	}
 	return write(t), times > 1, nil
