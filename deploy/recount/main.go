@@ -43,7 +43,7 @@ type cli struct {
 	Demo         demoCmd         `cmd:"" help:"Replay three million flights, and compare live, exact and true counts."`
 	Ingest       ingestCmd       `cmd:"" help:"Send the events of files (CSV, JSON, Parquet) to a server."`
 	Query        queryCmd        `cmd:"" help:"Ask a server for counts."`
-	Explain      explainCmd      `cmd:"" help:"Say what became of an event: where it is, what counts it, or why not."`
+	Explain      explainCmd      `cmd:"" help:"Say what became of an event, and why."`
 	Load         loadCmd         `cmd:"" help:"Send events at a steady rate, and report the results."`
 	Health       healthCmd       `cmd:"" help:"Ask whether a server is alive, for health checks."`
 	Jobs         jobsCmd         `cmd:"" help:"List and run scheduled jobs."`
