@@ -2,6 +2,7 @@ package explain
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -172,7 +173,9 @@ func (e *search) lowestRows(ctx context.Context, f exact.File, o *record.Object,
 		}
 		row += int64(seqs.Len())
 	}
-	slices.SortFunc(places, func(a, b place) int { return int((a.seq-b.seq)<<20 + a.index - b.index) })
+	slices.SortFunc(places, func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.seq, b.seq), cmp.Compare(a.index, b.index))
+	})
 	e.mu.Lock()
 	e.answer.More += len(places) - maxEvents
 	e.mu.Unlock()

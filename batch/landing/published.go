@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"recount/schemas/failpoint"
 	"recount/schemas/record"
@@ -63,18 +62,18 @@ func NewestStored(ctx context.Context, records record.CommitLog) (*record.Public
 	if err != nil {
 		return nil, fmt.Errorf("list publications: %w", err)
 	}
-	newest := ""
+	newest := uint64(0)
 	for _, key := range keys {
-		if strings.Count(key, "/") == 1 { // The others are pins and horizons.
-			newest = max(newest, key)
+		if n, ok := record.PublicationNumber(key); ok {
+			newest = max(newest, n)
 		}
 	}
-	if newest == "" {
+	if newest == 0 {
 		return nil, nil
 	}
-	raw, err := records.Get(ctx, newest)
+	raw, err := records.Get(ctx, record.PublicationKey(newest))
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", newest, err)
+		return nil, fmt.Errorf("read publication %d: %w", newest, err)
 	}
 	return record.DecodePublication(raw)
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"recount/schemas/record"
@@ -170,18 +168,11 @@ func lastPublication(ctx context.Context, records record.CommitLog) (last uint64
 		return 0, fmt.Errorf("list publications: %w", err)
 	}
 	for _, k := range keys {
-		if n, ok := numberOf(k); ok {
+		if n, ok := record.PublicationNumber(k); ok {
 			last = max(last, n)
 		}
 	}
 	return last, nil
-}
-
-// numberOf returns the number of the publication whose record has the key.
-func numberOf(key string) (n uint64, ok bool) {
-	digits := strings.TrimSuffix(strings.TrimPrefix(key, record.PublicationPrefix), ".json")
-	n, err := strconv.ParseUint(digits, 10, 64)
-	return n, err == nil && record.PublicationKey(n) == key
 }
 
 // readBack returns the records from a base to n, ascending. It calls wanted for each record, from n down, which

@@ -138,7 +138,7 @@ func (p *Publisher) deleteForgotten(ctx context.Context, f *record.Forgotten, re
 		return fmt.Errorf("list publications: %w", err)
 	}
 	keys = slices.DeleteFunc(keys, func(k string) bool {
-		n, ok := numberOf(k)
+		n, ok := record.PublicationNumber(k)
 		return !ok || !f.Forgets(n)
 	})
 	keys = keys[:min(len(keys), collectPublications)]

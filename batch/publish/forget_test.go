@@ -17,7 +17,7 @@ import (
 // publications returns the numbers of the publications that are stored.
 func (w *world) publications() (numbers []uint64) {
 	for key := range w.records.Bodies {
-		if n, ok := numberOf(key); ok {
+		if n, ok := record.PublicationNumber(key); ok {
 			numbers = append(numbers, n)
 		}
 	}

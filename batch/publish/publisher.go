@@ -141,7 +141,8 @@ func (p *Publisher) Start(ctx context.Context) error {
 	return nil
 }
 
-// Load loads the newest publications, and refuses what Start refuses of the records. It changes nothing.
+// Load loads the newest publications, and refuses what Start refuses of their records. It asks no witness whether later
+// ones are missing, and changes nothing.
 func (p *Publisher) Load(ctx context.Context) error {
 	p.running.Lock()
 	defer p.running.Unlock()

@@ -112,8 +112,8 @@ func (p *Publisher) refuseViews(ctx context.Context, named []witness) error {
 
 // lookAgain reads the publications again and returns those witnesses that name still later ones. Another publisher may
 // have been faster than this process, or an operator may have put records back. The witnesses are not asked again:
-// they might name a publication that was created after the reading. After an error they still count if it says that a
-// publication is missing. After another one it is not known whether one is.
+// they might name a publication that was created after the reading. If a record on the way is missing, later witnesses
+// are returned together with that error. After any other error nothing is known, and none is returned.
 func (p *Publisher) lookAgain(ctx context.Context, named []witness) (later []witness, err error) {
 	if err := p.Refresh(ctx); err != nil {
 		return nil, err

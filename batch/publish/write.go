@@ -101,7 +101,7 @@ func (w *writer) compute(ctx context.Context, in exact.Input) (found exact.Count
 		for _, name := range slices.Sorted(maps.Keys(w.tables)) {
 			t := w.tables[name]
 			parts := 1 + min(int(t.bytes/enoughBytes), w.p.cfg.Workers-1) // Nothing else is left for the other cores.
-			pieces := inOrder(w.drain(t))                                 // So each part has a range of times.
+			pieces := w.drain(t)
 			for len(pieces) > 0 {
 				n := (len(pieces) + parts - 1) / parts
 				start(t, pieces[:n])
@@ -157,15 +157,6 @@ func (w *writer) addBlock(b *exact.Block, startInsert func(*table)) {
 	}
 }
 
-// inOrder sorts pieces by time. ClickHouse need not sort the rows of an INSERT that are in the table's order.
-func inOrder(pieces []exact.BlockRows) []exact.BlockRows {
-	slices.SortFunc(pieces, func(a, b exact.BlockRows) int {
-		return cmp.Or(cmp.Compare(a.Block.Buckets[a.From], b.Block.Buckets[b.From]),
-			cmp.Compare(a.Block.Times[a.From], b.Block.Times[b.From]))
-	})
-	return pieces
-}
-
 func (w *writer) largest() (t *table) {
 	for _, o := range w.tables {
 		if t == nil || o.bytes > t.bytes {
@@ -184,9 +175,14 @@ func blockBytes(b *exact.Block) int64 {
 	return bytes
 }
 
-// drain returns the pieces that a table has gathered and empties it.
+// drain returns the pieces that a table has gathered, by time, and empties it. ClickHouse need not sort the rows of an
+// INSERT that are in the table's order.
 func (w *writer) drain(t *table) []exact.BlockRows {
 	pieces := t.pieces
+	slices.SortFunc(pieces, func(a, b exact.BlockRows) int {
+		return cmp.Or(cmp.Compare(a.Block.Buckets[a.From], b.Block.Buckets[b.From]),
+			cmp.Compare(a.Block.Times[a.From], b.Block.Times[b.From]))
+	})
 	w.bytes -= t.bytes
 	t.pieces = nil
 	t.rows = 0
@@ -201,7 +197,7 @@ func (w *writer) insert(ctx context.Context, t *table, pieces []exact.BlockRows)
 		return nil
 	}
 	failpoint.Point("publish.write.before")
-	wrote, err := w.p.views.Insert(ctx, t.view, w.version, inOrder(pieces))
+	wrote, err := w.p.views.Insert(ctx, t.view, w.version, pieces)
 	if err != nil {
 		return fmt.Errorf("write view %s: %w", t.view.Name, err)
 	}

@@ -87,14 +87,12 @@ func (p *part) skip(sent *sentRows) (*sentRows, error) {
 		var refused *eventfile.Refused
 		if _, err := p.next(); err != nil && !errors.As(err, &refused) {
 			return nil, fmt.Errorf("%w; %s says that %d rows of it were sent: remove that file to send all rows again",
-				err,
-				p.run.Resume, sent.Rows)
+				err, p.run.Resume, sent.Rows)
 		}
 	}
 	if sent.Rows > 0 && p.digest.text() != sent.Digest {
-		return nil,
-			fmt.Errorf("its first %d rows are others than those that %s says were sent, because the file or the flags "+
-				"changed; remove that file to send all rows again", sent.Rows, p.run.Resume)
+		return nil, fmt.Errorf("its first %d rows are others than those that %s says were sent, because the file or "+
+			"the flags changed; remove that file to send all rows again", sent.Rows, p.run.Resume)
 	}
 	if sent.Rows > 0 {
 		fmt.Fprintf(p.run.std.err, "the first %d rows were sent before\n", sent.Rows)

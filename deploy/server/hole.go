@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 
 	"recount/batch/landing"
 	"recount/deploy/server/janitor"
@@ -91,15 +92,15 @@ func giveUp(ctx context.Context, cfg Config, e *engines, o HoleOptions) error {
 		return fmt.Errorf("%w: the log ends at message %d", landing.ErrRefused, next)
 	}
 	o.Logger.Info("looking for the messages that are given up", "partition", o.Partition, "from", o.From, "to", o.To)
-	lc := landing.Config{Logger: o.Logger, Published: publishedIn(e.records)}
+	lc := landing.Config{Logger: o.Logger, Published: publishedIn(ctx, e.records)}
 	return landing.GiveUp(ctx, lc, chain, o.Hole, source{e.log}, e.records, e.lake,
 		func(ctx context.Context, seq uint64) (bool, error) { return readable(ctx, e.log, o.Partition, seq) })
 }
 
-// publishedIn returns what reads the newest publication from the records, for a command that does not open ClickHouse.
-// Of the witnesses of a missing one (P2) it asks the runs.
-func publishedIn(records record.CommitLog) landing.Published {
-	return func(ctx context.Context) (*record.Publication, error) {
+// publishedIn returns what reads the newest publication from the records once, for a command that does not open
+// ClickHouse. Of the witnesses of a missing one (P2) it asks the runs.
+func publishedIn(ctx context.Context, records record.CommitLog) landing.Published {
+	read := sync.OnceValues(func() (*record.Publication, error) {
 		n, run, err := jobs.NewestPublication(ctx, records)
 		if err != nil {
 			return nil, err
@@ -110,7 +111,8 @@ func publishedIn(records record.CommitLog) landing.Published {
 				"/readyz says what to do", record.ErrMissing, run, n)
 		}
 		return newest, err
-	}
+	})
+	return func(context.Context) (*record.Publication, error) { return read() }
 }
 
 // readable reports whether the log has a message as it was written.

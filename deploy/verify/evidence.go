@@ -177,7 +177,7 @@ func KeptIn(records *lake.CommitLog, keep int) func(context.Context) ([]uint64, 
 		}
 		var published, kept []uint64
 		for _, key := range keys {
-			if n, ok := numberOf(key); ok {
+			if n, ok := record.PublicationNumber(key); ok {
 				published = append(published, n)
 				continue
 			}

@@ -23,13 +23,6 @@ type publication struct {
 	byIngest   bool            // ingest decided which ones
 }
 
-// numberOf returns the number of the publication whose record has the key.
-func numberOf(key string) (n uint64, ok bool) {
-	digits := strings.TrimSuffix(strings.TrimPrefix(key, record.PublicationPrefix), ".json")
-	n, err := strconv.ParseUint(digits, 10, 64)
-	return n, err == nil && record.PublicationKey(n) == key
-}
-
 // readPublications reads every publication in order, without its lists of buckets, and the record of forgotten
 // publications. A year of these lists would not fit in memory, and only those of kept publications are needed.
 // A running server may forget publications meanwhile. Then it begins again.
@@ -63,7 +56,7 @@ func listPublications(ctx context.Context, e *Evidence, r *recorder) (places []p
 		return nil, nil, err
 	}
 	for _, key := range keys {
-		n, ok := numberOf(key)
+		n, ok := record.PublicationNumber(key)
 		switch {
 		case ok && !f.Forgets(n):
 			places = append(places, place{key: key})

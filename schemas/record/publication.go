@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"recount/schemas/position"
@@ -155,6 +157,14 @@ const PublicationPrefix = "publish/"
 
 // PublicationKey returns the key of publication n (P2).
 func PublicationKey(n uint64) string { return fmt.Sprintf("%s%020d.json", PublicationPrefix, n) }
+
+// PublicationNumber returns the number of the publication whose record has the key. Other records below
+// PublicationPrefix have none.
+func PublicationNumber(key string) (n uint64, ok bool) {
+	digits := strings.TrimSuffix(strings.TrimPrefix(key, PublicationPrefix), ".json")
+	n, err := strconv.ParseUint(digits, 10, 64)
+	return n, err == nil && PublicationKey(n) == key
+}
 
 // Encode returns the publication's bytes in the current format, the same for the same publication.
 func (p *Publication) Encode() ([]byte, error) {

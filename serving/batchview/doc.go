@@ -5,7 +5,7 @@
 //
 // A scan is one SELECT whose branches are joined by UNION ALL: windows whose rows need no sketches,
 // windows whose rows need them, overflow that conditions hide, and the list of the table's parts. A
-// sketch takes kilobytes, so only the windows in which the speed layer has events read sketches.
+// sketch takes kilobytes, so there are sketches of those windows only in which the speed layer has events.
 //
 // A sketch follows from the set that it sketches, so none is stored. If the pinned rows have few enough bytes of sets,
 // which the proof knows, the statement returns united sets, and the registers are computed here. Otherwise ClickHouse

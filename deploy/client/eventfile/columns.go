@@ -35,9 +35,9 @@ type column struct {
 func (c *column) isAttribute() bool { return c.isID || c.isSubject }
 func (c *column) isInstant() bool   { return c.isTime || c.declared == catalog.Timestamp }
 
-// columnsOf returns what is known of columns with names.
-func (m Mapping) columnsOf(names []string) (out []column) {
-	for _, name := range names {
+// columnsOf returns what is known of the columns with names, from the one with index from on.
+func (m Mapping) columnsOf(names []string, from int) (out []column) {
+	for _, name := range names[from:] {
 		c := column{name: m.nameOf(name), hashed: appendString(nil, name)}
 		c.member = append(appendString(nil, c.name), ':')
 		c.isTime = c.name == m.Time
@@ -79,9 +79,7 @@ func (m Mapping) nameOf(name string) string {
 }
 
 // ignores reports whether a column of the file, or the object that holds it, is not sent.
-func (m Mapping) ignores(name string) bool {
-	return slices.ContainsFunc(m.Ignore, func(i string) bool { return i == name || strings.HasPrefix(name, i+".") })
-}
+func (m Mapping) ignores(name string) bool { return table.Ignored(m.Ignore, name) }
 
 // unknown reports whether a name is that of no field, when fields are known.
 func (m Mapping) unknown(name string) bool {
@@ -115,8 +113,7 @@ func (r *rowReader) suspects() error {
 		numeric := c.declared == catalog.Int64 || c.declared == catalog.Float64 || c.declared == catalog.Bool
 		if c.word != "" && c.sent && !c.isAttribute() && (numeric || c.declared == "" && c.numbers > 0) {
 			return fmt.Errorf("column %s holds numbers, and also %q; if that means a missing value, say --null %s",
-				c.name,
-				c.word, strconv.Quote(c.word))
+				c.name, c.word, strconv.Quote(c.word))
 		}
 	}
 	return nil
@@ -223,8 +220,7 @@ func (m Mapping) explainSpelling(name string, all []string) error {
 	for _, field := range m.Fields.Fields {
 		if letters(name) == letters(field.Name) && !slices.Contains(all, field.Name) {
 			return fmt.Errorf("a column is named %q, and the event type %s has a field %s; say --rename %s, or "+
-				"--ignore %s",
-				name, m.Type, field.Name, strconv.Quote(name+"="+field.Name), strconv.Quote(name))
+				"--ignore %s", name, m.Type, field.Name, strconv.Quote(name+"="+field.Name), strconv.Quote(name))
 		}
 	}
 	return nil
@@ -241,8 +237,7 @@ func (m Mapping) explainUnknown(names []string) error {
 		subject = "columns " + strings.Join(names, ", ") + " are no fields"
 	}
 	return fmt.Errorf("%s of %s, whose known fields are %s; name a field with --rename %s=FIELD, leave columns out "+
-		"with "+
-		"--ignore %s, or say --extra keep to send all columns, or --extra ignore to send fields only", subject, m.Type,
+		"with --ignore %s, or say --extra keep to send all columns, or --extra ignore to send fields only", subject, m.Type,
 		strings.Join(fields, ", "), names[0], strings.Join(names, ","))
 }
 
@@ -259,8 +254,7 @@ func checkName(name string) error {
 			strconv.Quote(name+"="+strings.TrimSpace(name)))
 	case isTime || looksTyped(name) && name != "true" && name != "false":
 		return fmt.Errorf("has the value %q where a name is expected; if the first line is a row, name the columns "+
-			"with "+
-			"--columns", name)
+			"with --columns", name)
 	}
 	return nil
 }

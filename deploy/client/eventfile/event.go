@@ -51,7 +51,7 @@ func (e *event) beginRow() {
 }
 
 // hash adds a cell to what the id is made of. The id depends on what the file holds and not on how it is mapped, so
-// that a row keeps its id when a flag or the declared types change.
+// that a row keeps its id when a flag or the declared types change. Dates of Parquet are the exception.
 func (e *event) hash(c *column, cell table.Cell) {
 	text := cell.Text
 	if cell.Kind == table.Date && c.isInstant() { // The first versions hashed such dates in this form.

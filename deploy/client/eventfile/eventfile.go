@@ -101,8 +101,7 @@ func (r *Reader) open(f input.File, m Mapping) error {
 		return errors.New("name the event type of its rows with --type")
 	case f.Identity == "" && len(m.ID) == 0 && m.Source == "":
 		return fmt.Errorf("%s has no name, which would be a part of the ids of its rows: name the columns of the id "+
-			"with "+
-			"--id, or what is sent with --source", f.Name)
+			"with --id, or what is sent with --source", f.Name)
 	}
 	rows, err := r.file.Rows()
 	if err != nil {

@@ -53,6 +53,8 @@ func TestRefused(t *testing.T) {
 		"one misspelt column": {"a.csv", "page,ms,mss\n/,1,2\n", known,
 			"column mss is no field of page.viewed, whose known fields are at, ms, page; name a field with " +
 				"--rename mss=FIELD, leave columns out with --ignore mss, or say --extra keep"},
+		"two columns of the time": {"a.json", `{"a":"2024-05-01T10:00:00Z","at":"2024-05-01T10:00:00Z"}` + "\n",
+			Mapping{Type: "t", Time: "at", Rename: map[string]string{"a": "at"}}, "two columns are named at"},
 		"a number that is missing": {"a.csv", "page,ms\n/,1\n/,NA\n", known,
 			`column ms holds numbers, and also "NA"; if that means a missing value, say --null "NA"`},
 		"a number of no declared field": {"a.csv", "n\n1\n-\n", typed, `say --null "-"`},

@@ -45,7 +45,7 @@ func newRowReader(rows table.Rows, m Mapping, identity string) (*rowReader, erro
 			return nil, err
 		}
 	}
-	r.columns = m.columnsOf(names)
+	r.columns = m.columnsOf(names, 0)
 	return r, nil
 }
 
@@ -66,7 +66,7 @@ func (r *rowReader) next() ([]byte, error) {
 	}
 	r.filled++
 	if names := r.rows.Columns(); len(names) > len(r.columns) { // A JSON object may have members that none had before.
-		r.columns = append(r.columns, r.mapping.columnsOf(names[len(r.columns):])...)
+		r.columns = append(r.columns, r.mapping.columnsOf(names, len(r.columns))...)
 	}
 	for _, cell := range cells {
 		if err := r.add(cell); err != nil {
@@ -97,6 +97,9 @@ func (r *rowReader) add(cell table.Cell) error {
 	}
 	c.filled++
 	c.observe(cell)
+	if c.isTime && len(r.event.time) > 0 || c.isSubject && len(r.event.subject) > 0 {
+		return r.refuse(reasonColumn, fmt.Errorf("two columns are named %s; rename one in the file", c.name))
+	}
 	if c.isTime {
 		if err := r.addTime(c, cell); err != nil {
 			return err
@@ -168,9 +171,8 @@ func (r *rowReader) complete() error {
 		}
 	}
 	if r.mapping.Time != "" && len(r.event.time) == 0 && !r.mapping.AssignTimes {
-		return r.refuse(reasonTime,
-			fmt.Errorf("column %s is empty, and without a time the row would count now; fill in "+
-				"the time, or say --missing-time now", r.mapping.Time))
+		return r.refuse(reasonTime, fmt.Errorf("column %s is empty, and without a time the row would count now; fill in "+
+			"the time, or say --missing-time now", r.mapping.Time))
 	}
 	return nil
 }

@@ -85,10 +85,20 @@ func (p *partition) push(m eventbatch.Message) {
 	}
 	p.recent = append(p.recent, m.Share())
 	p.bytes += m.Size()
-	for len(p.recent) > 1 && p.bytes > p.most {
-		p.drop(1)
+	if p.bytes > p.most {
+		p.dropHalf()
 	}
 	p.wake()
+}
+
+// dropHalf forgets the oldest messages, up to half of what may be kept, but never the newest. To forget one at a time
+// would move all others each time. mu must be held.
+func (p *partition) dropHalf() {
+	n := 0
+	for rest := p.bytes; n < len(p.recent)-1 && rest > p.most/2; n++ {
+		rest -= p.recent[n].Size()
+	}
+	p.drop(n)
 }
 
 // drop forgets the oldest n recent messages. mu must be held.

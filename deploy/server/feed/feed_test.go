@@ -35,7 +35,7 @@ func newWorld(t *testing.T) *world {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	w := &world{t: t, ctx: ctx}
-	w.feed = feed.New(w.open, 1)
+	w.feed = feed.New(w.open, 8) // So the one partition keeps 8 MiB for readers that lag.
 	w.startLog()
 	return w
 }

@@ -49,9 +49,8 @@ func Bucket(ctx context.Context, address string, wanted func(name string) bool) 
 		found = append(found, objectFile(ctx, store, u.Host, object.Key))
 	}
 	if len(found) == 0 && others > 0 {
-		return nil,
-			fmt.Errorf("none of the %d objects that begin with it is of a known kind; say --format to read them",
-				others)
+		return nil, fmt.Errorf("none of the %d objects that begin with it is of a known kind; say --format to read "+
+			"them", others)
 	}
 	if len(found) == 0 {
 		return nil, errors.New("no object begins with it")

@@ -105,9 +105,8 @@ func encodingOf(head []byte, whole bool) (Encoding, error) {
 			return "", fmt.Errorf("line %d has characters in UTF-8 and other lines have not; convert the file, or say "+
 				"--encoding latin-1 if its text is that", line)
 		case r == utf8.RuneError && charmap.Windows1252.DecodeByte(b) == utf8.RuneError:
-			return "",
-				fmt.Errorf("line %d holds the byte %#x, which neither UTF-8 nor latin-1 has; convert the file to "+
-					"UTF-8, as with iconv", line, b)
+			return "", fmt.Errorf("line %d holds the byte %#x, which neither UTF-8 nor latin-1 has; convert the file "+
+				"to UTF-8, as with iconv", line, b)
 		}
 		head = head[size:]
 	}

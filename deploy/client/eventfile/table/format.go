@@ -14,7 +14,7 @@ var extensions = map[string]Format{
 	".csv": CSV, ".tsv": CSV, ".tab": CSV, ".ndjson": JSON, ".jsonl": JSON, ".json": JSON, ".parquet": Parquet,
 }
 
-// packed lists the extensions that stand behind those.
+// packed lists the extensions that may follow those.
 var packed = []string{".gz", ".gzip", ".zst", ".zstd", ".bz2"}
 
 // Known reports whether the extension of a name says what the file holds.
@@ -75,9 +75,8 @@ func formatOf(extension string, head []byte, given Format) (Format, error) {
 	case said == CSV && len(text) > 0 && text[0] == '<':
 		return "", errors.New("the file holds HTML or XML instead of CSV; check what wrote it")
 	case said == JSON && found != JSON && len(text) > 0 && !isUTF16(head):
-		return "",
-			fmt.Errorf("the file begins with %q, which is no JSON object or array; give a file of rows a name that "+
-				"ends with .csv, or say --format csv", string(text[0]))
+		return "", fmt.Errorf("the file begins with %q, which is no JSON object or array; give a file of rows a name "+
+			"that ends with .csv, or say --format csv", string(text[0]))
 	}
 	return said, nil
 }

@@ -59,7 +59,7 @@ func (p *parquetRows) addColumns(f *parquet.File, ignore []string) error {
 	for i, path := range paths {
 		name := strings.Join(path, ".")
 		c, err := converterOf(f, path, elements[i])
-		if err != nil && ignored(ignore, path) {
+		if err != nil && Ignored(ignore, name) {
 			p.columns = append(p.columns, -1)
 			p.convert = append(p.convert, nil)
 			continue
@@ -82,14 +82,9 @@ func converterOf(f *parquet.File, path []string, e *format.SchemaElement) (conve
 	return newConverter(e, leaf.Node.Type())
 }
 
-// ignored reports whether a path, or a group that holds it, is in the list.
-func ignored(ignore, path []string) bool {
-	for i := range path {
-		if slices.Contains(ignore, strings.Join(path[:i+1], ".")) {
-			return true
-		}
-	}
-	return false
+// Ignored reports whether a column, or the group that holds it, is in the list.
+func Ignored(ignore []string, name string) bool {
+	return slices.ContainsFunc(ignore, func(i string) bool { return i == name || strings.HasPrefix(name, i+".") })
 }
 
 // leaves returns the elements of a schema that are columns.
