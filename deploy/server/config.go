@@ -20,6 +20,7 @@ import (
 	"recount/jobs"
 	"recount/schemas/access"
 	"recount/schemas/catalog"
+	"recount/schemas/declaration"
 	"recount/schemas/position"
 	"recount/schemas/setting"
 	"recount/serving/api"
@@ -58,8 +59,9 @@ type Config struct {
 	Limits      quota.Config
 	Jobs        jobs.Config
 
-	Events map[string]EventConfig
-	Views  map[string]ViewConfig
+	// Events and Views are what the file declares. Catalog checks them.
+	Events map[string]*catalog.EventType
+	Views  map[string]*catalog.View
 }
 
 // ClickHouseConfig places the batch views. The rest is about the embedded engine.
@@ -247,5 +249,5 @@ func (c *Config) embeddedSQL() chdb.Config {
 
 // Catalog returns the declared event types and views. Mistakes in single values are in the error.
 func (c *Config) Catalog() (*catalog.Catalog, error) {
-	return declared(c.Bucket, c.Events, c.Views)
+	return declaration.Catalog(c.Bucket, c.Events, c.Views)
 }

@@ -134,11 +134,11 @@ func randomConfig(t *rapid.T, dir string) (text string, mistakes []string) {
 	}
 	if n > 0 && rarely("shape") {
 		b.WriteString("  odd: {event: hit, measures: {m: {sum: i, min: i}}}\n")
-		mistakes = append(mistakes, "a measure is one of")
+		mistakes = append(mistakes, "views.odd.measures.m: ")
 	}
 	if n > 0 && rarely("unknown key") {
 		b.WriteString("  other: {event: hit, measure: {m: {sum: i}}, measures: {n: {count: {}}}}\n")
-		mistakes = append(mistakes, "unknown key measure; ")
+		mistakes = append(mistakes, "views.other.measure: ")
 	}
 	text, wrong := randomPlaces(t, dir, len(mistakes) == 0)
 	return b.String() + text, append(mistakes, wrong...)
@@ -292,7 +292,7 @@ func TestCheckAndStartRefuseTheSame(t *testing.T) {
 		"tls: .*no such file":            func(c *Config) { c.TLS = TLSConfig{damaged, filepath.Join(dir, "none")} },
 		"tls: .*PEM":                     func(c *Config) { c.TLS = TLSConfig{damaged, damaged} },
 		"unknown type": func(c *Config) {
-			c.Events = map[string]EventConfig{"hit": {Fields: map[string]catalog.FieldType{"a": "text"}}}
+			c.Events = map[string]*catalog.EventType{"hit": {Fields: []catalog.Field{{Name: "a", Type: "text"}}}}
 		},
 		"data_dir: .*damaged: not a directory": func(c *Config) { c.DataDir = filepath.Join(damaged, "data") },
 		"data_dir: .*/proc/nope":               func(c *Config) { c.DataDir = "/proc/nope" },

@@ -31,9 +31,9 @@ func externalConfig(t *testing.T, e *external.Engines) Config {
 	cfg.ClickHouse.URL = e.ClickHouse()
 	cfg.Landing.Interval = 50 * time.Millisecond
 	cfg.Landing.Bytes = 16 << 20
-	cfg.Events = map[string]EventConfig{"hit": {Fields: map[string]catalog.FieldType{"page": catalog.String}}}
-	cfg.Views = map[string]ViewConfig{"hits": {Event: "hit", Dimensions: []string{"page"},
-		Measures: map[string]MeasureConfig{"hits": {Kind: catalog.Count}}}}
+	cfg.Events = map[string]*catalog.EventType{"hit": {Fields: []catalog.Field{{Name: "page", Type: catalog.String}}}}
+	cfg.Views = map[string]*catalog.View{"hits": {Event: "hit", Dimensions: []string{"page"},
+		Measures: []catalog.Measure{{Name: "hits", Kind: catalog.Count}}}}
 	return cfg
 }
 

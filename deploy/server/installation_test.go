@@ -30,14 +30,15 @@ func countedConfig(t *testing.T) Config {
 	cfg := bareConfig(t)
 	cfg.Log.Partitions = 2
 	cfg.Landing.Interval = time.Second
-	cfg.Events = map[string]EventConfig{"hit": {Fields: map[string]catalog.FieldType{"page": catalog.String,
-		"user": catalog.String, "price": catalog.Float64, "ms": catalog.Int64}}}
-	count := MeasureConfig{Kind: catalog.Count}
-	cfg.Views = map[string]ViewConfig{
-		"minutes": {Event: "hit", Cell: time.Minute, Measures: map[string]MeasureConfig{"hits": count}},
-		"hits": {Event: "hit", Cell: time.Minute, Dimensions: []string{"page"}, Measures: map[string]MeasureConfig{
-			"hits": count, "users": {Kind: catalog.Distinct, Field: "user"},
-			"spent": {Kind: catalog.Sum, Field: "price"}, "slow": {Kind: catalog.Max, Field: "ms"}}},
+	cfg.Events = map[string]*catalog.EventType{"hit": {Fields: []catalog.Field{{Name: "page", Type: catalog.String},
+		{Name: "user", Type: catalog.String}, {Name: "price", Type: catalog.Float64},
+		{Name: "ms", Type: catalog.Int64}}}}
+	count := catalog.Measure{Name: "hits", Kind: catalog.Count}
+	cfg.Views = map[string]*catalog.View{
+		"minutes": {Event: "hit", Cell: time.Minute, Measures: []catalog.Measure{count}},
+		"hits": {Event: "hit", Cell: time.Minute, Dimensions: []string{"page"}, Measures: []catalog.Measure{count,
+			{Name: "users", Kind: catalog.Distinct, Field: "user"}, {Name: "spent", Kind: catalog.Sum, Field: "price"},
+			{Name: "slow", Kind: catalog.Max, Field: "ms"}}},
 	}
 	return cfg
 }

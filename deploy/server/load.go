@@ -17,6 +17,8 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"recount/deploy/server/quota"
+	"recount/schemas/catalog"
+	"recount/schemas/declaration"
 	"recount/schemas/setting"
 )
 
@@ -36,7 +38,8 @@ func Load(file string, settings map[string]string) (Config, error) {
 		return c, errors.New(strings.Join(l.inFile(err), "\n"))
 	}
 	err := errors.Join(l.setFromFile(&c), l.setFromFlags(&c, settings), l.setTenants(&c))
-	return c, l.locate(errors.Join(err, independent(c.Validate(), err)))
+	forms := l.setDeclarations(&c)
+	return c, l.locate(errors.Join(err, forms, elsewhere(independent(c.Validate(), err), forms)))
 }
 
 // independent returns the errors whose section of the file has no error in found. The others could be
@@ -55,6 +58,31 @@ func independent(err, found error) error {
 	return errors.Join(out...)
 }
 
+// elsewhere returns the errors that are not in a declaration with a mistake in its form. The others are consequences.
+func elsewhere(err, forms error) error {
+	misshapen := map[string]bool{}
+	for _, e := range leaves(forms) {
+		misshapen[declarationOf(e)] = true
+	}
+	var out []error
+	for _, e := range leaves(err) {
+		if name := declarationOf(e); name == "" || !misshapen[name] {
+			out = append(out, e)
+		}
+	}
+	return errors.Join(out...)
+}
+
+// declarationOf returns the section and the name of the declaration in which an error is, or nothing.
+func declarationOf(err error) string {
+	var wrong *setting.Error
+	if !errors.As(err, &wrong) || len(wrong.Path) < 2 || wrong.Path[0] != declaration.Events &&
+		wrong.Path[0] != declaration.Views {
+		return ""
+	}
+	return wrong.Path[0] + "." + wrong.Path[1]
+}
+
 // section returns the first key of an error's place in the file, or nothing.
 func section(err error) string {
 	var wrong *setting.Error
@@ -66,8 +94,8 @@ func section(err error) string {
 
 // document is the YAML file. Rest holds what settings describe: values, and sections of values.
 type document struct {
-	Events  map[string]EventConfig          `yaml:"events"`
-	Views   map[string]ViewConfig           `yaml:"views"`
+	Events  map[string]yaml.Node            `yaml:"events"`
+	Views   map[string]yaml.Node            `yaml:"views"`
 	Tenants map[string]map[string]yaml.Node `yaml:"tenants"`
 	Rest    map[string]yaml.Node            `yaml:",inline"`
 }
@@ -107,9 +135,25 @@ func (l *loader) parse(raw []byte) error {
 
 // setFromFile gives the settings the values in the file.
 func (l *loader) setFromFile(c *Config) error {
-	c.Events = l.doc.Events
-	c.Views = l.doc.Views
 	return assign(c.Settings(), nil, l.doc.Rest)
+}
+
+// setDeclarations reads the declarations of the file. It returns the mistakes in their form.
+func (l *loader) setDeclarations(c *Config) error {
+	c.Events = map[string]*catalog.EventType{}
+	c.Views = map[string]*catalog.View{}
+	var errs []error
+	for name, form := range l.doc.Events {
+		e, err := declaration.ReadEventType(name, &form)
+		c.Events[name] = e
+		errs = append(errs, err)
+	}
+	for name, form := range l.doc.Views {
+		v, err := declaration.ReadView(name, &form)
+		c.Views[name] = v
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // assign sets what the keys below a path name. A section is assigned key by key.

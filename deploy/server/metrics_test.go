@@ -96,9 +96,9 @@ func startGuarded(t *testing.T, registry Registry) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Events = map[string]EventConfig{"hit": {Fields: map[string]catalog.FieldType{"page": catalog.String}}}
-	cfg.Views = map[string]ViewConfig{"hits": {Event: "hit", Dimensions: []string{"page"},
-		Measures: map[string]MeasureConfig{"hits": {Kind: catalog.Count}}}}
+	cfg.Events = map[string]*catalog.EventType{"hit": {Fields: []catalog.Field{{Name: "page", Type: catalog.String}}}}
+	cfg.Views = map[string]*catalog.View{"hits": {Event: "hit", Dimensions: []string{"page"},
+		Measures: []catalog.Measure{{Name: "hits", Kind: catalog.Count}}}}
 	s, err := Open(t.Context(), cfg, Options{Roles: AllRoles, Registry: registry})
 	if err != nil {
 		t.Fatal(err)

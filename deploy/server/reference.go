@@ -111,12 +111,15 @@ func keyOf(s setting.Setting) Key {
 		Env: s.Env(), Flag: "--" + s.Flag()}
 }
 
-// declarationKeys are the keys of EventConfig, ViewConfig, FilterConfig and MeasureConfig, by section.
+// declarationKeys are the keys of package declaration, by section.
 var declarationKeys = map[string][]Key{
 	"events": {{
 		Key: "events.EVENT_TYPE.fields.FIELD", Type: "word", Bounds: oneOf(catalog.FieldTypes) +
 			fmt.Sprintf("; at most %d fields", catalog.MaxFields),
 		Meaning: "Type of a field of the event type; every field may be missing in an event.",
+	}, {
+		Key: "events.EVENT_TYPE.fields.FIELD.type", Type: "word", Bounds: oneOf(catalog.FieldTypes),
+		Meaning: "The same for a field that is written as keys with values.",
 	}},
 	"views": {
 		{Key: "views.VIEW.event", Type: "text", Bounds: "an event type under events",

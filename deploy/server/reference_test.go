@@ -1,13 +1,14 @@
 package server
 
 import (
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
+
+	"recount/schemas/declaration"
 )
 
-// TestDeclarationsAreDocumented: each key of the structs that the file's maps are read into is in the reference.
+// TestDeclarationsAreDocumented: each key of a declaration is in the reference.
 func TestDeclarationsAreDocumented(t *testing.T) {
 	t.Parallel()
 	var documented []string
@@ -16,11 +17,12 @@ func TestDeclarationsAreDocumented(t *testing.T) {
 			documented = append(documented, k.Key)
 		}
 	}
-	for prefix, example := range map[string]any{
-		"events.EVENT_TYPE.": EventConfig{}, "views.VIEW.": ViewConfig{}, "views.VIEW.where.": FilterConfig{},
+	for prefix, keys := range map[string][]string{
+		"events.EVENT_TYPE.": declaration.EventTypeKeys, "events.EVENT_TYPE.fields.FIELD.": declaration.FieldKeys,
+		"views.VIEW.": declaration.ViewKeys, "views.VIEW.where.": declaration.FilterKeys,
 	} {
-		for _, f := range reflect.VisibleFields(reflect.TypeOf(example)) {
-			key := prefix + f.Tag.Get("yaml")
+		for _, key := range keys {
+			key = prefix + key
 			if !slices.ContainsFunc(documented, func(k string) bool {
 				return k == key || strings.HasPrefix(k, key+".")
 			}) {

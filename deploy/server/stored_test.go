@@ -48,7 +48,7 @@ func TestCheckStored(t *testing.T) {
 			c.Log.Partitions = 2
 		},
 		"events.hit.fields.page: unknown type": func(c *Config) {
-			c.Events = map[string]EventConfig{"hit": {Fields: map[string]catalog.FieldType{"page": "text"}}}
+			c.Events = map[string]*catalog.EventType{"hit": {Fields: []catalog.Field{{Name: "page", Type: "text"}}}}
 		},
 	} {
 		if got := check(change); !strings.Contains(got, want) {

@@ -65,13 +65,15 @@ func config(dir string) server.Config {
 	cfg.Log.Partitions = 2
 	cfg.Landing.Interval = 100 * time.Millisecond
 	cfg.Ingest.Values = 4 // The fifth page overflows.
-	cfg.Events = map[string]server.EventConfig{"hit": {Fields: map[string]catalog.FieldType{"page": "string",
-		"user": "string", "ms": "int64", "cost": "float64"}}}
-	cfg.Views = map[string]server.ViewConfig{"hits": {Event: "hit", Dimensions: []string{"page"},
-		Measures: map[string]server.MeasureConfig{
-			"cost": {Kind: catalog.Sum, Field: "cost"}, "mean": {Kind: catalog.Avg, Field: "cost"},
-			"hits": {Kind: catalog.Count}, "ms": {Kind: catalog.Sum, Field: "ms"},
-			"users": {Kind: catalog.Distinct, Field: "user"}, "worst": {Kind: catalog.Max, Field: "ms"}}}}
+	cfg.Events = map[string]*catalog.EventType{"hit": {Fields: []catalog.Field{{Name: "page", Type: catalog.String},
+		{Name: "user", Type: catalog.String}, {Name: "ms", Type: catalog.Int64},
+		{Name: "cost", Type: catalog.Float64}}}}
+	cfg.Views = map[string]*catalog.View{"hits": {Event: "hit", Dimensions: []string{"page"},
+		Measures: []catalog.Measure{
+			{Name: "cost", Kind: catalog.Sum, Field: "cost"}, {Name: "mean", Kind: catalog.Avg, Field: "cost"},
+			{Name: "hits", Kind: catalog.Count}, {Name: "ms", Kind: catalog.Sum, Field: "ms"},
+			{Name: "users", Kind: catalog.Distinct, Field: "user"},
+			{Name: "worst", Kind: catalog.Max, Field: "ms"}}}}
 	cfg.Jobs = jobs.Config{} // Jobs run on request only.
 	return cfg
 }

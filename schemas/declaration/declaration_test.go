@@ -1,0 +1,237 @@
+package declaration
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"gopkg.in/yaml.v3"
+	"pgregory.net/rapid"
+
+	"recount/schemas/catalog"
+	"recount/schemas/deadletter"
+)
+
+// randomCatalog declares types and views from the corners of what is allowed.
+func randomCatalog(t *rapid.T) *catalog.Catalog {
+	name := rapid.StringMatching(`[A-Za-z][A-Za-z0-9]{0,8}`)
+	c := &catalog.Catalog{Bucket: time.Hour, Events: map[string]*catalog.EventType{}, Views: map[string]*catalog.View{}}
+	for _, n := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"hit", "404", "no", "null", "~", "a.b-c_d"}),
+		1, 3, rapid.ID).Draw(t, "types") {
+		if n == "~" {
+			n = "0x10" // It reads as a number, like 404.
+		}
+		e := &catalog.EventType{Name: n}
+		for _, f := range rapid.SliceOfNDistinct(name, 0, 6, rapid.ID[string]).Draw(t, "fields") {
+			if catalog.FieldName(f) {
+				e.Fields = append(e.Fields,
+					catalog.Field{Name: f, Type: rapid.SampledFrom(catalog.FieldTypes).Draw(t, "type")})
+			}
+		}
+		slices.SortFunc(e.Fields, func(a, b catalog.Field) int { return strings.Compare(a.Name, b.Name) })
+		c.Events[n] = e
+	}
+	c.Events[deadletter.Type] = deadletter.EventType()
+	for i := range rapid.IntRange(0, 3).Draw(t, "views") {
+		v := randomView(t, c, fmt.Sprint("v", i))
+		c.Views[v.Name] = v
+	}
+	return c
+}
+
+func randomView(t *rapid.T, c *catalog.Catalog, name string) *catalog.View {
+	e := c.Events[rapid.SampledFrom(slices.Sorted(maps.Keys(c.Events))).Draw(t, "event")]
+	v := &catalog.View{Name: name, Event: e.Name,
+		Cell:     rapid.SampledFrom([]time.Duration{time.Second, 90 * time.Second, time.Hour}).Draw(t, "cell"),
+		Measures: []catalog.Measure{{Name: "a_n", Kind: catalog.Count}}}
+	columns := append([]catalog.Field{{Name: "subject", Type: catalog.String}}, e.Fields...)
+	for _, f := range columns {
+		if rapid.Bool().Draw(t, "filter") {
+			v.Where = append(v.Where, randomFilter(t, f))
+		}
+		switch {
+		case slices.Contains([]string{"tenant", "live", "bounds"}, f.Name):
+		case f.Type != catalog.Float64 && f.Type != catalog.Timestamp && rapid.Bool().Draw(t, "dimension"):
+			v.Dimensions = append(v.Dimensions, f.Name)
+		default:
+			v.Measures = append(v.Measures, catalog.Measure{Name: f.Name, Kind: catalog.Distinct, Field: f.Name})
+		}
+	}
+	slices.SortFunc(v.Measures, func(a, b catalog.Measure) int { return strings.Compare(a.Name, b.Name) })
+	return v
+}
+
+func randomFilter(t *rapid.T, f catalog.Field) catalog.Filter {
+	op := rapid.SampledFrom([]catalog.FilterOp{catalog.Eq, catalog.In, catalog.Exists}).Draw(t, "op")
+	values := map[catalog.FieldType]*rapid.Generator[any]{
+		catalog.String: rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"", "null", "true", "7", "2001-01-01",
+			"\u0000", "<&>", "a\n b\t", "~", "é", "- x", "\u2028", "\ufeff", "\U0001f600"})).AsAny(),
+		catalog.Int64: rapid.OneOf(rapid.Int64(), rapid.SampledFrom([]int64{0, math.MaxInt64, math.MinInt64})).AsAny(),
+		catalog.Float64: rapid.OneOf(rapid.Float64Range(-math.MaxFloat64, math.MaxFloat64),
+			rapid.SampledFrom([]float64{0, math.Copysign(0, -1), 5, 1e15, 9.3e18, 1e20, 1e300, 5e-324})).AsAny(),
+		catalog.Bool:      rapid.Bool().AsAny(),
+		catalog.Timestamp: rapid.Int64Range(0, 9_000_000_000_000_000).AsAny(),
+	}[f.Type]
+	switch op {
+	case catalog.Exists:
+		values = rapid.Bool().AsAny()
+	case catalog.In:
+		return catalog.Filter{Field: f.Name, Op: op, Values: rapid.SliceOfN(values, 1, 3).Draw(t, "values")}
+	}
+	return catalog.Filter{Field: f.Name, Op: op, Values: []any{values.Draw(t, "value")}}
+}
+
+// TestRoundTrip writes catalogs as JSON and as YAML and reads them back.
+func TestRoundTrip(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		want := randomCatalog(t)
+		form := OfCatalog(want)
+		text, err := yaml.Marshal(form)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for language, parse := range map[string]func() (*yaml.Node, error){
+			"JSON": func() (*yaml.Node, error) { return ParseJSON(JSON(form)) },
+			"YAML": func() (*yaml.Node, error) { return ParseYAML(text) },
+		} {
+			n, err := parse()
+			if err != nil {
+				t.Fatalf("%s: %v\n%s\n%s", language, err, JSON(form), text)
+			}
+			got, err := ReadCatalog(time.Hour, n)
+			if err != nil {
+				t.Fatalf("%s: %v\n%s\n%s", language, err, JSON(form), text)
+			}
+			if d := cmp.Diff(want, got, cmp.Comparer(sameFloat)); d != "" {
+				t.Fatalf("%s: %s\n%s\n%s", language, d, JSON(form), text)
+			}
+			if tag := Tag(OfCatalog(got)); tag != Tag(form) {
+				t.Fatalf("%s: the tag %s has become %s", language, Tag(form), tag)
+			}
+		}
+	})
+}
+
+// sameFloat tells -0 from 0, because the digest of a view does too.
+func sameFloat(a, b float64) bool { return math.Float64bits(a) == math.Float64bits(b) }
+
+// TestMistakes: a mistake in the form is named with its place, in both languages.
+func TestMistakes(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{
+		`[]`:                                 "views.v: write keys with values",
+		`{"evnt":"hit"}`:                     "views.v.evnt: unknown key",
+		`{"event":["hit"]}`:                  "views.v.event: write one word",
+		`{"event":{"hit":1}}`:                "views.v.event: write one word",
+		`{"dimensions":"page"}`:              "views.v.dimensions: write a list",
+		`{"dimensions":[["page"]]}`:          "views.v.dimensions.0: write one word",
+		`{"cell":"soon"}`:                    "views.v.cell: \"soon\" is not a duration",
+		`{"cell":60}`:                        "views.v.cell: \"60\" is not a duration",
+		`{"where":[{"felid":"x"}]}`:          "views.v.where.0.felid: unknown key",
+		`{"where":[{"value":[1]}]}`:          "views.v.where.0.value: write one value",
+		`{"where":[{"values":1}]}`:           "views.v.where.0.values: write a list",
+		`{"measures":{"n":"count"}}`:         "views.v.measures.n: write keys with values",
+		`{"measures":{"n":{}}}`:              "views.v.measures.n: a measure is one of",
+		`{"measures":{"n":{"sum":["a"]}}}`:   "views.v.measures.n: write the name of a field after sum",
+		`{"measures":{"n":{"sum":{"a":1}}}}`: "views.v.measures.n: write the name of a field after sum",
+		`{"event":"a","event":"b"}`:          "views.v.event: the key comes twice",
+	} {
+		for language, parse := range map[string]func([]byte) (*yaml.Node, error){"JSON": ParseJSON, "YAML": ParseYAML} {
+			n, err := parse([]byte(body))
+			if err == nil {
+				_, err = ReadView("v", n)
+			}
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s %s: got %v, want %q", language, body, err, want)
+			}
+		}
+	}
+	for body, want := range map[string]string{
+		``: "ends too early", `{`: "ends too early", `{"fields":`: "ends too early", `{} {}`: "more than one",
+		`{"a":}`: "invalid character", "\xff": "UTF-8", `"\ud800"`: "surrogate",
+		strings.Repeat("[", 1000): "nested too deeply",
+	} {
+		if _, err := ParseJSON([]byte(body)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", body, err, want)
+		}
+	}
+	for body, want := range map[string]string{"": "empty", "# nothing\n": "empty",
+		"a: 1\n---\nb: 1\n": "second document", "a: [": "line"} {
+		if _, err := ParseYAML([]byte(body)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", body, err, want)
+		}
+	}
+}
+
+// TestMerges reads what YAML repeats by its name.
+func TestMerges(t *testing.T) {
+	t.Parallel()
+	n, err := ParseYAML([]byte(`
+events: {hit: {fields: {page: &text string, user: *text, ms: {type: int64}}}}
+views:
+  pages: &pages {event: hit, dimensions: &d [page], measures: &m {hits: {count: {}}}}
+  users: {<<: *pages, cell: 1h, dimensions: *d, measures: {<<: *m, users: {distinct: user}}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := ReadCatalog(time.Hour, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"event":"hit","dimensions":["page"],"cell":"1h",` +
+		`"measures":{"hits":{"count":{}},"users":{"distinct":"user"}}}`
+	if got := string(JSON(OfView(c, c.Views["users"]))); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	bomb := "a: &a [1,1,1,1,1,1,1,1,1,1]\n"
+	for c := 'b'; c < 'j'; c++ {
+		bomb += fmt.Sprintf("%c: &%c [%s]\n", c, c, strings.Repeat(fmt.Sprintf("*%c,", c-1), 10))
+	}
+	if n, err = ParseYAML([]byte(bomb + "where: *i\n")); err == nil {
+		_, err = ReadView("v", n)
+	}
+	if err == nil {
+		t.Error("a document that grows without bound was accepted")
+	}
+}
+
+// FuzzDeclaration reads any bytes as a configuration. What is accepted is written and read back the same.
+func FuzzDeclaration(f *testing.F) {
+	f.Add([]byte(`{"events":{"hit":{"fields":{"page":"string","ms":{"type":"int64"}}}},"views":{"v":{"event":"hit",`+
+		`"where":[{"field":"ms","op":"in","values":[1,2]}],"measures":{"n":{"count":{}}}}}}`), true)
+	f.Add([]byte("events: {hit: {fields: {at: timestamp}}}\nviews: {v: {event: hit, where: [{field: at, op: lt, "+
+		"value: 2001-01-01}], measures: {n: {count: {}}}}}\n"), false)
+	f.Add([]byte("events: &a {hit: *a}\n"), false)
+	f.Fuzz(func(t *testing.T, raw []byte, isJSON bool) {
+		parse := ParseYAML
+		if isJSON {
+			parse = ParseJSON
+		}
+		n, err := parse(raw)
+		if err != nil {
+			return
+		}
+		c, err := ReadCatalog(time.Hour, n)
+		if err != nil {
+			return
+		}
+		again, err := ParseJSON(JSON(OfCatalog(c)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		same, err := ReadCatalog(time.Hour, again)
+		if err != nil {
+			t.Fatalf("%s: %v", JSON(OfCatalog(c)), err)
+		}
+		if d := cmp.Diff(c, same, cmp.Comparer(sameFloat)); d != "" {
+			t.Fatal(d)
+		}
+	})
+}

@@ -1,0 +1,15 @@
+// Package declaration is the form in which people declare event types and views. A configuration file has it below
+// events.NAME and views.NAME, as YAML. The HTTP API has the same in bodies and answers, as JSON or YAML:
+//
+//	fields: {page: string, ms: int64}           an event type
+//
+//	event: hit                                  a view
+//	dimensions: [page]
+//	cell: 1m
+//	where: [{field: ms, op: ge, value: 10}]
+//	measures: {hits: {count: {}}, slowest: {max: ms}}
+//
+// A field may also be written {type: int64}. Both languages are read into YAML's nodes, and one reader goes through
+// these, so that no key has two meanings. The forms that the package writes are canonical: the same declaration
+// always has the same text, and Tag names it.
+package declaration

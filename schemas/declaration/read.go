@@ -1,0 +1,247 @@
+package declaration
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"recount/schemas/catalog"
+	"recount/schemas/setting"
+)
+
+// The sections of a configuration file. They begin the path of every mistake.
+const (
+	Events = "events"
+	Views  = "views"
+)
+
+// The keys of an event type, a field, a view and a condition, in the order of documents.
+var (
+	EventTypeKeys = []string{"fields"}
+	FieldKeys     = []string{"type"}
+	ViewKeys      = []string{"event", "dimensions", "cell", "where", "measures"}
+	FilterKeys    = []string{"field", "op", "value", "values"}
+)
+
+// ReadEventType reads the declaration of an event type. It returns what it could read and every mistake in the form,
+// joined. Each is a *setting.Error. Catalog finds the mistakes in the meaning.
+func ReadEventType(name string, n *yaml.Node) (*catalog.EventType, error) {
+	r := reader{}
+	path := []string{Events, name}
+	e := &catalog.EventType{Name: name}
+	fields := r.known(n, path, EventTypeKeys)["fields"]
+	path = below(path, "fields")
+	for field, form := range r.members(fields, path) {
+		e.Fields = append(e.Fields, r.field(field, form, below(path, field)))
+	}
+	slices.SortFunc(e.Fields, func(a, b catalog.Field) int { return strings.Compare(a.Name, b.Name) })
+	return e, errors.Join(r.mistakes...)
+}
+
+// ReadView reads the declaration of a view like ReadEventType. The values of its conditions are as they are written:
+// Catalog gives them the types of their fields.
+func ReadView(name string, n *yaml.Node) (*catalog.View, error) {
+	r := reader{}
+	path := []string{Views, name}
+	m := r.known(n, path, ViewKeys)
+	v := &catalog.View{Name: name, Event: r.text(m["event"], below(path, "event")),
+		Cell: r.duration(m["cell"], below(path, "cell"))}
+	for i, d := range r.elements(m["dimensions"], below(path, "dimensions")) {
+		v.Dimensions = append(v.Dimensions, r.text(d, below(path, "dimensions", strconv.Itoa(i))))
+	}
+	for i, f := range r.elements(m["where"], below(path, "where")) {
+		v.Where = append(v.Where, r.filter(f, below(path, "where", strconv.Itoa(i))))
+	}
+	for name, form := range r.members(m["measures"], below(path, "measures")) {
+		v.Measures = append(v.Measures, r.measure(name, form, below(path, "measures", name)))
+	}
+	slices.SortFunc(v.Measures, func(a, b catalog.Measure) int { return strings.Compare(a.Name, b.Name) })
+	return v, errors.Join(r.mistakes...)
+}
+
+// ReadCatalog reads the sections events and views of a configuration, each with every declaration.
+func ReadCatalog(bucket time.Duration, n *yaml.Node) (*catalog.Catalog, error) {
+	r := reader{}
+	sections := r.known(n, nil, []string{Events, Views})
+	events := map[string]*catalog.EventType{}
+	for name, form := range r.members(sections[Events], []string{Events}) {
+		e, err := ReadEventType(name, form)
+		events[name] = e
+		r.mistakes = append(r.mistakes, err)
+	}
+	views := map[string]*catalog.View{}
+	for name, form := range r.members(sections[Views], []string{Views}) {
+		v, err := ReadView(name, form)
+		views[name] = v
+		r.mistakes = append(r.mistakes, err)
+	}
+	if err := errors.Join(r.mistakes...); err != nil {
+		return nil, err
+	}
+	return Catalog(bucket, events, views)
+}
+
+// reader goes through one declaration and notes every mistake.
+type reader struct{ mistakes []error }
+
+func (r *reader) mistake(path []string, format string, args ...any) {
+	r.mistakes = append(r.mistakes, &setting.Error{Path: path, Msg: fmt.Sprintf(format, args...)})
+}
+
+// field reads {type: int64}, or the type alone.
+func (r *reader) field(name string, n *yaml.Node, path []string) catalog.Field {
+	if kindOf(n) != yaml.MappingNode {
+		return catalog.Field{Name: name, Type: catalog.FieldType(r.text(n, path))}
+	}
+	m := r.known(n, path, FieldKeys)
+	return catalog.Field{Name: name, Type: catalog.FieldType(r.text(m["type"], below(path, "type")))}
+}
+
+// filter reads a condition: value for most operators, values for in and not_in.
+func (r *reader) filter(n *yaml.Node, path []string) catalog.Filter {
+	m := r.known(n, path, FilterKeys)
+	f := catalog.Filter{Field: r.text(m["field"], below(path, "field")),
+		Op: catalog.FilterOp(r.text(m["op"], below(path, "op")))}
+	for i, value := range r.elements(m["values"], below(path, "values")) {
+		f.Values = append(f.Values, r.value(value, below(path, "values", strconv.Itoa(i)))...)
+	}
+	f.Values = append(f.Values, r.value(m["value"], below(path, "value"))...)
+	return f
+}
+
+// measure reads {sum: distance} or {count: {}}.
+func (r *reader) measure(name string, n *yaml.Node, path []string) catalog.Measure {
+	m := catalog.Measure{Name: name}
+	kinds := r.members(n, path)
+	if len(kinds) != 1 {
+		r.mistake(path, "a measure is one of {count: {}}, {sum: field}, {min: field}, {max: field}, {avg: field} or "+
+			"{distinct: field}, and nothing beside it")
+		return m
+	}
+	for kind, value := range kinds {
+		m.Kind = catalog.MeasureKind(kind)
+		switch kindOf(value) {
+		case yaml.ScalarNode:
+			m.Field = r.text(value, path)
+		case yaml.MappingNode:
+			if len(r.members(value, path)) > 0 {
+				r.mistake(path, "write the name of a field after %s", kind)
+			}
+		default:
+			r.mistake(path, "write the name of a field after %s", kind)
+		}
+	}
+	return m
+}
+
+// known returns the members of an object that has these keys alone.
+func (r *reader) known(n *yaml.Node, path, keys []string) map[string]*yaml.Node {
+	out := r.members(n, path)
+	for key := range out {
+		if !slices.Contains(keys, key) {
+			r.mistake(below(path, key), "unknown key; remove it or correct its spelling; allowed are %s",
+				strings.Join(keys, ", "))
+			delete(out, key)
+		}
+	}
+	return out
+}
+
+// members returns the values of an object by key.
+func (r *reader) members(n *yaml.Node, path []string) map[string]*yaml.Node {
+	var raw map[string]yaml.Node
+	if !r.decode(n, &raw, path, "keys with values") {
+		return nil
+	}
+	out := map[string]*yaml.Node{}
+	for key, value := range raw {
+		out[key] = &value
+	}
+	return out
+}
+
+// elements returns the values of a list.
+func (r *reader) elements(n *yaml.Node, path []string) []*yaml.Node {
+	var raw []yaml.Node
+	if !r.decode(n, &raw, path, "a list, such as [a, b]") {
+		return nil
+	}
+	out := make([]*yaml.Node, len(raw))
+	for i := range raw {
+		out[i] = &raw[i]
+	}
+	return out
+}
+
+func (r *reader) text(n *yaml.Node, path []string) (text string) {
+	r.decode(n, &text, path, "one word")
+	return text
+}
+
+func (r *reader) duration(n *yaml.Node, path []string) time.Duration {
+	text := r.text(n, path)
+	d, err := time.ParseDuration(text)
+	if err != nil && text != "" {
+		r.mistake(path, "%.80q is not a duration; write for example 30s, 5m or 24h", text)
+	}
+	return d
+}
+
+// value returns a value as YAML reads it, or nothing if there is none.
+func (r *reader) value(n *yaml.Node, path []string) []any {
+	var v any
+	switch kindOf(n) {
+	case yaml.MappingNode, yaml.SequenceNode:
+		r.mistake(path, "write one value")
+	}
+	if !r.decode(n, &v, path, "one value") || v == nil {
+		return nil
+	}
+	return []any{v}
+}
+
+// twice is how YAML reports that a key comes twice.
+var twice = regexp.MustCompile(`mapping key "([^"]*)" already defined`)
+
+// decode reads a node into a Go value. It reports whether there is a node, and whether it has that shape. YAML's own
+// decoder resolves aliases and merges, and bounds what they expand to.
+func (r *reader) decode(n *yaml.Node, into any, path []string, shape string) bool {
+	if n == nil {
+		return false
+	}
+	err := n.Decode(into)
+	if err == nil {
+		return true
+	}
+	var wrong *yaml.TypeError
+	found := twice.FindStringSubmatch(err.Error())
+	switch {
+	case found != nil:
+		r.mistake(below(path, found[1]), "the key comes twice; remove one")
+	case errors.As(err, &wrong):
+		r.mistake(path, "write %s", shape)
+	default:
+		r.mistake(path, "%s", strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	return false
+}
+
+// kindOf returns the kind of a node, or of that which it repeats. It is 0 if there is no node.
+func kindOf(n *yaml.Node) yaml.Kind {
+	switch {
+	case n == nil:
+		return 0
+	case n.Kind == yaml.AliasNode:
+		return n.Alias.Kind
+	}
+	return n.Kind
+}
+
+// below returns a longer path. It shares no memory with the other.
+func below(path []string, parts ...string) []string { return append(slices.Clone(path), parts...) }
