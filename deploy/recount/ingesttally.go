@@ -84,7 +84,7 @@ func (t *tally) printDetails(out io.Writer) {
 		fmt.Fprintf(out, "rows without a value, of %d: %s\n", t.rows, strings.Join(parts, ", "))
 	}
 	if t.twice > 0 {
-		fmt.Fprintf(out, "%d times were shown twice by the clocks of --time-zone, which went back, and are read as the "+
-			"first\n", t.twice)
+		fmt.Fprintf(out, "%d times were shown twice by the clocks of --time-zone, which went back, and are read as "+
+			"the first\n", t.twice)
 	}
 }

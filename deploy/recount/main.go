@@ -41,6 +41,7 @@ type cli struct {
 	Up           upCmd           `cmd:"" help:"Run the whole server in one process with embedded engines."`
 	Serve        serveCmd        `cmd:"" help:"Run some roles of the server, with embedded or external engines."`
 	Demo         demoCmd         `cmd:"" help:"Replay three million flights, and compare live, exact and true counts."`
+	Count        countCmd        `cmd:"" help:"Count the rows of files, without a server or a configuration."`
 	Ingest       ingestCmd       `cmd:"" help:"Send the events of files (CSV, JSON, Parquet) to a server."`
 	Query        queryCmd        `cmd:"" help:"Ask a server for counts."`
 	Explain      explainCmd      `cmd:"" help:"Say what became of an event, and why."`
@@ -53,7 +54,7 @@ type cli struct {
 	Verify       verifyCmd       `cmd:"" help:"Check the stored data against the rules V1 to V12 of the protocol."`
 	Hole         holeCmd         `cmd:"" help:"Give up messages that the log has lost, so that a partition continues."`
 	Config       configCmd       `cmd:"" help:"Check a configuration file, or list all keys with their meanings."`
-	Version      versionCmd      `cmd:"" help:"Print the version."`
+	Version      versionCmd      `cmd:"" hidden:"" help:"Print the version."`
 	ShowVersion  versionFlag     `name:"version" help:"Print the version."`
 }
 

@@ -20,9 +20,9 @@
 //
 // # Cache
 //
-// With Config.CacheBytes, the parts that the batch layer has answered are kept in memory (Q3). The key is the number and
-// digest of the publication, the tenant, the view's definition, and all that the scan asks: range, windows, conditions,
-// dimensions, measures, and windows with sketches. A publication never changes, so no entry grows old, and no tenant
-// sees what another asked. The live part is never kept. It decides in which windows sketches are asked for, so merged
-// questions about distinct counts are found only while it has values in the same windows.
+// With Config.CacheBytes, the parts that the batch layer has answered are kept in memory (Q3). The key is the number
+// and digest of the publication, the tenant, the view's definition, and all that the scan asks: range, windows,
+// conditions, dimensions, measures, and windows with sketches. A publication never changes, so no entry grows old, and
+// no tenant sees what another asked. The live part is never kept. It decides in which windows sketches are asked for,
+// so merged questions about distinct counts are found only while it has values in the same windows.
 package reader

@@ -237,8 +237,8 @@ func (m Mapping) explainUnknown(names []string) error {
 		subject = "columns " + strings.Join(names, ", ") + " are no fields"
 	}
 	return fmt.Errorf("%s of %s, whose known fields are %s; name a field with --rename %s=FIELD, leave columns out "+
-		"with --ignore %s, or say --extra keep to send all columns, or --extra ignore to send fields only", subject, m.Type,
-		strings.Join(fields, ", "), names[0], strings.Join(names, ","))
+		"with --ignore %s, or say --extra keep to send all columns, or --extra ignore to send fields only", subject,
+		m.Type, strings.Join(fields, ", "), names[0], strings.Join(names, ","))
 }
 
 // checkName fails when a name shows that the file was not read as it was meant. The error continues a sentence.

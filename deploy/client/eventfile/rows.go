@@ -92,7 +92,7 @@ func (r *rowReader) add(cell table.Cell) error {
 	if len(r.mapping.ID) == 0 {
 		r.event.hash(c, cell)
 	}
-	if r.isNull(cell) {
+	if r.mapping.isNull(cell) {
 		return nil
 	}
 	c.filled++
@@ -116,8 +116,8 @@ func (r *rowReader) add(cell table.Cell) error {
 }
 
 // isNull reports whether a cell stands for a missing value.
-func (r *rowReader) isNull(cell table.Cell) bool {
-	return (cell.Kind == table.Untyped || cell.Kind == table.String) && slices.Contains(r.mapping.Nulls, cell.Text)
+func (m Mapping) isNull(cell table.Cell) bool {
+	return (cell.Kind == table.Untyped || cell.Kind == table.String) && slices.Contains(m.Nulls, cell.Text)
 }
 
 // addTime reads the event time.
@@ -171,8 +171,8 @@ func (r *rowReader) complete() error {
 		}
 	}
 	if r.mapping.Time != "" && len(r.event.time) == 0 && !r.mapping.AssignTimes {
-		return r.refuse(reasonTime, fmt.Errorf("column %s is empty, and without a time the row would count now; fill in "+
-			"the time, or say --missing-time now", r.mapping.Time))
+		return r.refuse(reasonTime, fmt.Errorf("column %s is empty, and without a time the row would count now; fill "+
+			"in the time, or say --missing-time now", r.mapping.Time))
 	}
 	return nil
 }

@@ -1,0 +1,258 @@
+package eventfile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"time"
+
+	"recount/deploy/client/eventfile/input"
+	"recount/deploy/client/eventfile/table"
+	"recount/deploy/client/eventfile/timeformat"
+	"recount/schemas/catalog"
+	"recount/schemas/instant"
+)
+
+// Survey is what the rows of files hold, found out by reading all of them.
+type Survey struct {
+	Columns []*Surveyed // Columns are those of all files, in the order in which they were found.
+	Rows    int64       // Rows is how many rows could be read.
+
+	mapping Mapping
+	times   *timeformat.Format
+}
+
+// Surveyed is what the values of a column are.
+type Surveyed struct {
+	Name  string    // Name is that in the files.
+	First time.Time // First is the earliest time, if all values are times that can be read.
+	Last  time.Time // Last is the latest of them.
+
+	integers int64
+	numbers  int64 // numbers are those that are no int64.
+	booleans int64
+	stamps   int64 // stamps are the values that are times.
+	texts    int64 // texts are the values that are none of these, and the times in them.
+	quoted   int64 // quoted are the texts that a typed file marks as texts.
+	others   int64 // others are arrays.
+	bare     int64 // bare are the values that a typed file marks as numbers or booleans.
+	local    bool  // local means that a time has no zone.
+	word     string
+	odd      string // odd is the first text, for messages.
+	place    string // place is where it stands.
+}
+
+// NewSurvey returns a survey of rows that are read as m says. Fields of m are not looked at.
+func NewSurvey(m Mapping) (*Survey, error) {
+	s := &Survey{mapping: m, times: m.Times}
+	if s.times == nil {
+		var err error
+		if s.times, err = timeformat.New("", ""); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// Add reads a file to its end. It passes over rows that a Reader refuses for their form.
+func (s *Survey) Add(f input.File) error {
+	content, err := f.Open()
+	if err != nil {
+		return err
+	}
+	o := s.mapping.Table
+	o.Ignore = s.mapping.Ignore
+	opened, err := table.Open(f.Name, content, o)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.read(opened), opened.Close())
+}
+
+func (s *Survey) read(f *table.File) error {
+	if f.Format == table.JSON && isEvent(f.Objects().Peek()) {
+		return errors.New("it holds whole CloudEvents and no rows; start a server with recount up, and send it with " +
+			"recount ingest")
+	}
+	rows, err := f.Rows()
+	if err != nil {
+		return err
+	}
+	var columns []*Surveyed
+	for {
+		cells, err := rows.Next()
+		for _, name := range rows.Columns()[len(columns):] {
+			columns = append(columns, s.column(name))
+		}
+		var row *table.RowError
+		switch {
+		case errors.As(err, &row):
+			continue
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+		s.Rows++
+		for _, cell := range cells {
+			if !s.mapping.isNull(cell) {
+				columns[cell.Column].observe(cell, s.times, rows)
+			}
+		}
+	}
+}
+
+// column returns the column with a name in the files.
+func (s *Survey) column(name string) *Surveyed {
+	for _, c := range s.Columns {
+		if c.Name == name {
+			return c
+		}
+	}
+	c := &Surveyed{Name: name}
+	s.Columns = append(s.Columns, c)
+	return c
+}
+
+// observe adds a value.
+func (c *Surveyed) observe(cell table.Cell, times *timeformat.Format, rows table.Rows) {
+	switch cell.Kind {
+	case table.Number:
+		c.bare++
+		c.number(cell.Text)
+		return
+	case table.Bool:
+		c.bare++
+		c.booleans++
+		return
+	case table.Other:
+		c.others++
+		return
+	case table.Instant, table.Local, table.Date:
+		c.stamps++
+		c.stamp(cell, times)
+		return
+	case table.String:
+		c.quoted++
+	case table.Untyped:
+		if looksTyped(cell.Text) {
+			c.typed(cell.Text)
+			return
+		}
+	}
+	if c.texts == 0 {
+		if is, zoned := timeformat.IsTime(cell.Text); is {
+			c.stamps++
+			c.local = c.local || !zoned
+			c.stamp(cell, times)
+			return
+		}
+		c.odd = cell.Text
+		c.place = rows.Place()
+	}
+	c.texts++
+	if slices.Contains(words, cell.Text) {
+		c.word = cell.Text
+	}
+}
+
+// typed adds a text that looks like a number or a boolean.
+func (c *Surveyed) typed(text string) {
+	if text == "true" || text == "false" {
+		c.booleans++
+		return
+	}
+	c.number(text)
+}
+
+func (c *Surveyed) number(text string) {
+	if _, err := strconv.ParseInt(text, 10, 64); err == nil {
+		c.integers++
+		return
+	}
+	c.numbers++
+}
+
+// stamp keeps the extremes. A time that cannot be read here is refused when its row is sent.
+func (c *Surveyed) stamp(cell table.Cell, times *timeformat.Format) {
+	r := rowReader{times: times}
+	rfc, err := r.instant(cell)
+	if err != nil {
+		return
+	}
+	t, err := instant.Time(rfc)
+	if err != nil {
+		return
+	}
+	if c.First.IsZero() || t.Before(c.First) {
+		c.First = t
+	}
+	if c.Last.IsZero() || t.After(c.Last) {
+		c.Last = t
+	}
+}
+
+// Values returns how many rows have a value.
+func (c *Surveyed) Values() int64 {
+	return c.integers + c.numbers + c.booleans + c.stamps + c.texts + c.others
+}
+
+// IsTime reports whether every value is a time.
+func (c *Surveyed) IsTime() bool { return c.stamps > 0 && c.stamps == c.Values() }
+
+// NeedsZone reports whether some of the times have no zone.
+func (c *Surveyed) NeedsZone() bool { return c.local }
+
+// Type returns the field type that holds every value of the column as it is written. It fails for values that no type
+// holds together.
+func (c *Surveyed) Type() (catalog.FieldType, error) {
+	all := c.Values()
+	switch {
+	case c.others > 0:
+		return "", fmt.Errorf("column %s holds arrays, which cannot be counted", c.Name)
+	case all == c.integers && all > 0:
+		return catalog.Int64, nil
+	case all == c.integers+c.numbers && all > 0:
+		return catalog.Float64, nil
+	case all == c.booleans && all > 0:
+		return catalog.Bool, nil
+	case c.IsTime():
+		return catalog.Timestamp, nil
+	case c.quoted > 0 && c.quoted < all:
+		return "", fmt.Errorf("column %s holds texts, such as %q at %s, beside values of other types; a field has one "+
+			"type", c.Name, excerpt(c.odd), c.place)
+	}
+	return catalog.String, nil
+}
+
+// DimensionType returns the type of a column by which rows are grouped. It fails for a column that cannot be a
+// dimension.
+func (c *Surveyed) DimensionType() (catalog.FieldType, error) {
+	t, err := c.Type()
+	switch {
+	case err != nil || t == catalog.Int64 || t == catalog.Bool:
+		return t, err
+	case t == catalog.Float64 && c.bare > 0:
+		return "", fmt.Errorf("column %s holds numbers with fractions, by which nothing is grouped", c.Name)
+	}
+	return catalog.String, nil
+}
+
+// NumberType returns the type of a column of numbers. It fails for other columns.
+func (c *Surveyed) NumberType() (catalog.FieldType, error) {
+	t, err := c.Type()
+	switch {
+	case err != nil || t == catalog.Int64 || t == catalog.Float64:
+		return t, err
+	case c.Values() == 0:
+		return "", fmt.Errorf("column %s has no values", c.Name)
+	case c.word != "" && c.integers+c.numbers > 0:
+		return "", fmt.Errorf("column %s holds numbers, and also %q; if that means a missing value, say --null %s",
+			c.Name, c.word, strconv.Quote(c.word))
+	case c.texts > 0:
+		return "", fmt.Errorf("column %s holds %q at %s, which is no number", c.Name, excerpt(c.odd), c.place)
+	}
+	return "", fmt.Errorf("column %s holds no numbers", c.Name)
+}
