@@ -51,7 +51,7 @@ type cli struct {
 	Publications publicationsCmd `cmd:"" help:"List publications, and keep one for ever."`
 	DeadLetters  deadLettersCmd  `cmd:"" help:"List, show and replay rejected events, called dead letters."`
 	Keys         keysCmd         `cmd:"" help:"Create, list and revoke API keys."`
-	Verify       verifyCmd       `cmd:"" help:"Check the stored data against the rules V1 to V12 of the protocol."`
+	Verify       verifyCmd       `cmd:"" help:"Check the stored data against the rules V1 to V13 of the protocol."`
 	Hole         holeCmd         `cmd:"" help:"Give up messages that the log has lost, so that a partition continues."`
 	Config       configCmd       `cmd:"" help:"Check a configuration file, or list all keys with their meanings."`
 	Version      versionCmd      `cmd:"" hidden:"" help:"Print the version."`

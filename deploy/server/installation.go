@@ -53,7 +53,7 @@ func (s *Server) openInstallation(ctx context.Context) error {
 }
 
 // sql returns the batch views.
-func (s *Server) sql() *cells.Store { return cells.NewStore(s.engines.sql, s.catalog) }
+func (s *Server) sql() *cells.Store { return cells.NewStore(s.engines.sql, s.declared) }
 
 // findInstallation reads the record of the object store. Without one it checks whether an installation may begin, and
 // returns false and the record that it would have.
@@ -162,7 +162,8 @@ func (s *Server) checkOverlap(ctx context.Context, begun bool) error {
 	if begun {
 		return nil
 	}
-	for _, folder := range []string{"data/", "land/", "publish/", "schema/", "chain/", "view/", "retired/", "jobs/"} {
+	for _, folder := range []string{"data/", "land/", "publish/", "schema/", "chain/", "view/", "catalog/", "retired/",
+		"jobs/"} {
 		for o, err := range s.engines.lake.List(ctx, folder, "") {
 			if err != nil {
 				return err

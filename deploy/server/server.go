@@ -20,6 +20,7 @@ import (
 	"recount/batch/landing"
 	"recount/batch/publish"
 	"recount/deploy/server/feed"
+	"recount/deploy/server/generations"
 	"recount/deploy/server/janitor"
 	"recount/deploy/server/keys"
 	"recount/deploy/server/quota"
@@ -62,7 +63,9 @@ type Server struct {
 
 	installation *record.Installation
 	engines      *engines
-	catalog      *catalog.Catalog
+	declared     *catalog.Catalog // by the configuration
+	generations  *generations.Chain
+	catalog      *catalog.Catalog // of the generation with which this process began
 	marks        *janitor.Marks
 	feed         *feed.Feed          // of the log, for landing and the real-time views
 	tally        *tally              // nil without the ingest role
@@ -117,6 +120,7 @@ func Open(ctx context.Context, cfg Config, o Options) (_ *Server, err error) {
 		{"open the object store, ClickHouse and the log", s.openEngines},
 		{"compare the log, the object store and ClickHouse", s.openInstallation}, // do they belong together? (I8, L8)
 		{"compare the configuration with what is stored", s.checkStored},
+		{"read the catalog", s.openCatalog}, // and apply what the configuration declares (G2)
 		// H of the newest publication splits batch from speed, and no chain may be sealed below it (C10).
 		{"read the publications", s.openPublisher},
 		// The next step checks that chains are whole and logs hold what they acknowledged (L5).
@@ -142,15 +146,16 @@ func Open(ctx context.Context, cfg Config, o Options) (_ *Server, err error) {
 
 // checkStart runs what needs no engine. Nothing before openEngines changes anything outside this process.
 func (s *Server) checkStart(context.Context) (err error) {
-	if s.catalog, err = s.cfg.CheckStart(); err != nil {
+	if s.declared, err = s.cfg.CheckStart(); err != nil {
 		return err
 	}
 	return s.cfg.checkDoors()
 }
 
 func (s *Server) openEngines(ctx context.Context) (err error) {
-	if len(s.catalog.Views) == 0 {
-		s.logger.Warn("no view is declared, so nothing is counted; declare one in a file and pass it with --config")
+	if len(s.declared.Views) == 0 {
+		s.logger.Warn("no view is declared in a file, so nothing is counted but by views that are stored already; " +
+			"declare one in a file and pass it with --config")
 	}
 	if alone := s.cfg.embedded(); len(alone) > 0 && s.roles != AllRoles {
 		s.logger.Warn("no other process can use an embedded engine, so no process plays the other roles over it; play "+
@@ -166,19 +171,7 @@ func (s *Server) openEngines(ctx context.Context) (err error) {
 	return err
 }
 
-func (s *Server) checkStored(ctx context.Context) error {
-	if err := checkSameData(ctx, s.cfg, s.engines); err != nil {
-		return err
-	}
-	changes, err := storedChanges(ctx, s.engines.records, s.catalog)
-	if err != nil {
-		s.logger.Warn("cannot say whether stored events have the declared types", "error", err)
-	}
-	for _, change := range changes {
-		s.logger.Info("a field is declared otherwise than before", "field", change)
-	}
-	return nil
-}
+func (s *Server) checkStored(ctx context.Context) error { return checkSameData(ctx, s.cfg, s.engines) }
 
 func (s *Server) beginPartitions(ctx context.Context) (err error) {
 	dir := snapshotDir(s.cfg)
@@ -244,6 +237,9 @@ func (s *Server) lastMarks() {
 // runners are the loops of the process's roles.
 func (s *Server) runners() []func(context.Context) error {
 	runs := []func(context.Context) error{s.marks.Run, s.follow}
+	if s.generations != nil {
+		runs = append(runs, s.generations.Run)
+	}
 	if s.keys != nil {
 		runs = append(runs, s.keys.Run)
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"recount/batch/landing"
+	"recount/deploy/server/generations"
 	"recount/deploy/server/keys"
 	"recount/schemas/catalog"
 	"recount/schemas/durable"
@@ -103,10 +104,22 @@ func CheckStored(cfg Config) (string, error) {
 	if err := e.openLake(ctx, cfg, nil, nil); err != nil {
 		return "", errors.Join(err, e.close())
 	}
-	changes, err := storedChanges(ctx, e.records, cat)
+	if err := checkFixed(ctx, cfg, e); err != nil {
+		return "", errors.Join(err, e.close())
+	}
+	stored, err := cfg.storedCatalog(ctx, e.records)
+	if err != nil {
+		return "", errors.Join(err, e.close())
+	}
+	var changes []string
+	if stored.N > 0 && cfg.declares() {
+		changes = describeDifference(generations.Compare(stored, cat))
+	}
+	fields, err := storedChanges(ctx, e.records, cat)
+	changes = append(changes, fields...)
 	return strings.Join(append([]string{"it fits the data in " + cfg.DataDir +
 			"; a start also checks that log, object store and ClickHouse belong together" + note}, changes...), "\n"),
-		errors.Join(err, checkFixed(ctx, cfg, e), e.close())
+		errors.Join(err, e.close())
 }
 
 // storedChanges says what the catalog changes of the event types in the lake. Each change is allowed. A stored type

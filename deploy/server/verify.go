@@ -58,6 +58,9 @@ func Verify(ctx context.Context, cfg Config, o VerifyOptions) (report verify.Rep
 	if err := checkSameData(ctx, cfg, e); err != nil {
 		return report, err
 	}
+	if stored, err := cfg.storedCatalog(ctx, e.records); err == nil && stored.N > 0 { // An error is a finding (V13).
+		cat = stored.Catalog
+	}
 	evidence := &verify.Evidence{
 		Catalog: cat, Partitions: cfg.Log.Partitions, Records: e.records, Objects: e.lake, Keep: cfg.Batch.Keep,
 		Exact:     exact.Config{Workers: exact.DefaultConfig().Workers, Memory: cfg.Batch.Memory},
@@ -74,7 +77,7 @@ func Verify(ctx context.Context, cfg Config, o VerifyOptions) (report verify.Rep
 		evidence.Log = e.log
 	}
 	if !inUse {
-		s := &Server{cfg: cfg, catalog: cat, engines: e, logger: o.Logger}
+		s := &Server{cfg: cfg, declared: cat, catalog: cat, engines: e, logger: o.Logger}
 		evidence.Foresee = func(ctx context.Context) verify.Outlook { return s.foresee(ctx, evidence) }
 	}
 	if ctx.Err() != nil {

@@ -1,4 +1,4 @@
-// Package verify checks the protocol's promises V1 to V12. It reads what a recount has stored, from
+// Package verify checks the protocol's promises V1 to V13. It reads what a recount has stored, from
 // outside. For every broken promise it reports what is wrong, where it is, and what to do.
 //
 // # Independence
@@ -35,6 +35,7 @@
 //	V11 Every seal and publication, the log and ClickHouse name the installation of the object store, and the log is
 //	    the one that the chains follow.
 //	V12 What a start would refuse, and the epochs that it would seal: the caller runs the checks of a start.
+//	V13 Every generation of the catalog: its number, its hash chain, and that it is valid.
 //
 // Where commit records are missing, nobody can say what should be stored. V1 then names the record, and the checks
 // that would only repeat this (V5, V6, V8) are reported as not checked.

@@ -64,6 +64,18 @@ var faults = []fault{
 		p := 1
 		return finding(verify.V11, verify.Place{Partition: &p})
 	}},
+	{"gap in the catalog", func(t *testing.T, w *world) verify.Finding {
+		w.store(t, func(s *lake.Store) error {
+			return copyObject(t.Context(), s, record.GenerationKey(1), record.GenerationKey(3))
+		})
+		return finding(verify.V13, verify.Place{File: record.GenerationKey(2)})
+	}},
+	{"generation edited by hand", func(t *testing.T, w *world) verify.Finding {
+		w.edit(t, record.GenerationKey(1), func(raw []byte) []byte {
+			return bytes.Replace(raw, []byte(`"previous":"`), []byte(`"previous":"X`), 1)
+		})
+		return finding(verify.V13, verify.Place{File: record.GenerationKey(1)})
+	}},
 	{"stray file", func(t *testing.T, w *world) verify.Finding {
 		_, o := w.object(t)
 		const stray = "data/type=hit/landed=2024-01-01/copy.parquet"

@@ -41,6 +41,7 @@ const (
 	V10 Name = "V10"
 	V11 Name = "V11"
 	V12 Name = "V12"
+	V13 Name = "V13"
 )
 
 // titles say what is true when a check finds nothing.
@@ -57,13 +58,14 @@ var titles = map[Name]string{
 	V10: "no two values at one position",
 	V11: "log, lake and ClickHouse belong to one installation",
 	V12: "a start would refuse nothing, and give nothing up",
+	V13: "the generations of the catalog are a whole chain",
 }
 
 // Title says what is true when a check finds nothing.
 func Title(n Name) string { return titles[n] }
 
 // Names lists the checks in order.
-var Names = []Name{V1, V2, V3, V4, V5, V6, V7, V8, V9, V10, V11, V12}
+var Names = []Name{V1, V2, V3, V4, V5, V6, V7, V8, V9, V10, V11, V12, V13}
 
 // MaxFindings bounds the findings of one check in a report. Further findings are only counted.
 const MaxFindings = 100

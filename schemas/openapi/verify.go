@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// CheckName is a check's number in the protocol, V1 to V12.
+// CheckName is a check's number in the protocol, V1 to V13.
 type CheckName string
 
 // Place says where a finding is. Members that do not apply are left out.

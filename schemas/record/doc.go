@@ -83,6 +83,20 @@
 //	 "copies":1,                     // version of the rule I3; absent in old records, which means 0
 //	 "code":"v1.2.3","attempt":"…","created":"…"}
 //
+// # Generation of the catalog: catalog/{n}.json
+//
+// n has 20 digits. Event types and views are those of package catalog, by name; cell and bucket are nanoseconds.
+//
+//	{"n":7,"previous":"<64 hex digits>",            // digest of generation n-1; empty in the first
+//	 "bucket":3600000000000,
+//	 "events":{"hit":{"name":"hit","fields":[{"name":"page","type":"string"}]}},
+//	 "views":{"hits":{"name":"hits","event":"hit","dimensions":["page"],"cell":60000000000,
+//	   "where":[{"field":"page","op":"ne","values":["/"]}],
+//	   "measures":[{"name":"hits","kind":"count"}]}},
+//	 "file":{"events":{},"views":{}},               // what a file declared when one was last applied
+//	 "by":"file",                                   // or api
+//	 "code":"v1.2.3","attempt":"…","created":"…"}
+//
 // # Retirement: retired/{type}/{before}.json
 //
 // The key holds everything a reader needs; before is written as 20060102T150405Z.

@@ -51,6 +51,10 @@ func FuzzDecodePublication(f *testing.F) {
 	fuzzDecode(f, DecodePublication, "testdata/publication.json", "testdata/format0/publication.json")
 }
 
+func FuzzDecodeGeneration(f *testing.F) {
+	fuzzDecode(f, DecodeGeneration, "testdata/generation.json")
+}
+
 // FuzzApply resolves a publication on top of another: no panic, and a state that
 // is not ascending never comes out (P2, V5).
 func FuzzApply(f *testing.F) {

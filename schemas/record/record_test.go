@@ -250,6 +250,7 @@ func TestGolden(t *testing.T) {
 	limited.Views["v"].Overflowed = []BucketEvents{{0, "a", 3}, {0, "b", 1}}
 	for file, r := range map[string]interface{ Encode() ([]byte, error) }{
 		"testdata/publication_limit.json": limited,
+		"testdata/generation.json":        generation(),
 		"testdata/commit.json":            segment(1, "00ff"),
 		"testdata/seal.json":              genesis(),
 		"testdata/hole.json": &Commit{Kind: Hole, Epoch: 1, Start: 5, End: 9, Reason: "a bad sector", Attempt: "a3",

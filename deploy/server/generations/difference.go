@@ -1,0 +1,193 @@
+package generations
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"recount/schemas/catalog"
+	"recount/schemas/record"
+)
+
+// Kind is what a declaration declares. Its text is the key of the configuration file.
+type Kind string
+
+// The kinds of declarations.
+const (
+	EventType Kind = "events"
+	View      Kind = "views"
+)
+
+// Action is what becomes of a declaration.
+type Action string
+
+// The actions.
+const (
+	Add    Action = "add"
+	Change Action = "change"
+	Remove Action = "remove"
+)
+
+// Edit is the way from one declaration to another. The declarations are in their stored form, as JSON; one that does
+// not exist is empty.
+type Edit struct {
+	Kind     Kind
+	Name     string
+	Action   Action // from the stored declaration to that of the file
+	Applied  string // what a file declared when one was last applied
+	Declared string // what the file declares now
+	Stored   string // what the newest generation has
+}
+
+func (e Edit) String() string { return fmt.Sprintf("%s %s.%s", e.Action, e.Kind, e.Name) }
+
+// Difference compares a file with a generation, by means of what a file declared when one was last applied (G2).
+type Difference struct {
+	Edits     []Edit // what only the file has changed since; applied at a start
+	Kept      []Edit // what only requests have changed since; stays as it is
+	Conflicts []Edit // what both have changed, and not to the same; stays until the operator decides
+	// Refused is why no edit is applied although there are some: together with what requests have changed, they are no
+	// valid catalog.
+	Refused error
+}
+
+// Compare returns what a file would change of a generation. Nothing of both is changed.
+func Compare(g *Generation, file *catalog.Catalog) Difference {
+	d, _ := compare(g, file, false)
+	return d
+}
+
+// Apply makes a generation from what only the file has changed. If the file decides, also from what both have changed;
+// without a valid catalog it then returns Difference.Refused. What only requests have changed stays. Without a change,
+// no generation is made.
+func (c *Chain) Apply(ctx context.Context, file *catalog.Catalog, decides bool) (*Generation, Difference, error) {
+	var d Difference
+	g, err := c.propose(ctx, record.ByFile, func(current *Generation) (n next, err error) {
+		d, n = compare(current, file, decides)
+		if decides {
+			err = d.Refused
+		}
+		return n, err
+	})
+	return g, d, err
+}
+
+// compare returns the difference, and what the next generation is made of.
+func compare(g *Generation, file *catalog.Catalog, decides bool) (d Difference, n next) {
+	applied := encoded(g.file())
+	declared := encoded(record.DeclarationsOf(file))
+	stored := encoded(record.DeclarationsOf(g.Catalog))
+	pick := picker{n: next{record.DeclarationsOf(g.Catalog).Complete(), g.file().Complete()},
+		file: record.DeclarationsOf(file)}
+	for _, at := range places(applied, declared, stored) {
+		e := Edit{Kind: at.kind, Name: at.name, Applied: applied[at], Declared: declared[at], Stored: stored[at]}
+		e.Action = actionOf(e.Stored, e.Declared)
+		switch {
+		case e.Declared == e.Stored:
+			pick.remember(at)
+		case e.Declared == e.Applied:
+			d.Kept = append(d.Kept, e)
+		case e.Stored == e.Applied || decides:
+			d.Edits = append(d.Edits, e)
+			pick.takeOver(at)
+			pick.remember(at)
+		default:
+			d.Conflicts = append(d.Conflicts, e)
+		}
+	}
+	if d.Refused = pick.n.declared.Catalog(g.Catalog.Bucket).Validate(); d.Refused != nil {
+		return d, next{record.DeclarationsOf(g.Catalog), g.file()}
+	}
+	return d, pick.n
+}
+
+// picker takes declarations of a file into the next generation.
+type picker struct {
+	n    next
+	file record.Declarations
+}
+
+// takeOver makes what the file declares the declaration of the generation.
+func (p *picker) takeOver(at place) { copyDeclaration(p.n.declared, p.file, at) }
+
+// remember makes what the file declares what it declared when it was last applied.
+func (p *picker) remember(at place) { copyDeclaration(p.n.file, p.file, at) }
+
+func copyDeclaration(to, from record.Declarations, at place) {
+	if at.kind == View {
+		setOrDelete(to.Views, from.Views, at.name)
+	} else {
+		setOrDelete(to.Events, from.Events, at.name)
+	}
+}
+
+func setOrDelete[T any](to, from map[string]T, name string) {
+	if v, ok := from[name]; ok {
+		to[name] = v
+	} else {
+		delete(to, name)
+	}
+}
+
+// place names a declaration.
+type place struct {
+	kind Kind
+	name string
+}
+
+// places returns every place that one of the maps has: event types before views, each by name.
+func places(all ...map[place]string) []place {
+	set := map[place]bool{}
+	for _, m := range all {
+		for at := range m {
+			set[at] = true
+		}
+	}
+	return slices.SortedFunc(maps.Keys(set), func(a, b place) int {
+		return strings.Compare(string(a.kind)+"."+a.name, string(b.kind)+"."+b.name)
+	})
+}
+
+func actionOf(from, to string) Action {
+	switch {
+	case from == "":
+		return Add
+	case to == "":
+		return Remove
+	}
+	return Change
+}
+
+// same reports whether two sets of declarations say the same.
+func same(a, b record.Declarations) bool { return maps.Equal(encoded(a), encoded(b)) }
+
+// encoded returns the declarations in their stored form.
+func encoded(d record.Declarations) map[place]string {
+	out := map[place]string{}
+	for name, e := range d.Events {
+		e := *e
+		if e.Fields == nil {
+			e.Fields = []catalog.Field{}
+		}
+		out[place{EventType, name}] = encode(e)
+	}
+	for name, v := range d.Views {
+		v := *v
+		if v.Dimensions == nil {
+			v.Dimensions = []string{}
+		}
+		out[place{View, name}] = encode(v)
+	}
+	return out
+}
+
+func encode(v any) string {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("generations: a declaration does not encode: %v", err)) // Validate has refused such values.
+	}
+	return string(raw)
+}

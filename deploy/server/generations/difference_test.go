@@ -1,0 +1,166 @@
+package generations
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"recount/schemas/catalog"
+	"recount/schemas/record"
+	"recount/schemas/record/recordtest"
+)
+
+// declare returns a catalog of event types whose only field has one of two types. A name with version 0 is not
+// declared.
+func declare(versions map[string]int) *catalog.Catalog {
+	c := record.Declarations{}.Catalog(time.Hour)
+	for name, version := range versions {
+		if version > 0 {
+			c.Events[name] = &catalog.EventType{Name: name, Fields: []catalog.Field{{Name: fmt.Sprint("f", version),
+				Type: catalog.String}}}
+		}
+	}
+	return c
+}
+
+// versions is the reverse of declare.
+func versions(c *catalog.Catalog) map[string]int {
+	out := map[string]int{}
+	for name, e := range record.DeclarationsOf(c).Events {
+		n := 0
+		fmt.Sscanf(e.Fields[0].Name, "f%d", &n)
+		out[name] = n
+	}
+	return out
+}
+
+// TestApplyIsAThreeWayMerge plays files and requests in any order, against an oracle that keeps, for each name, what
+// the file said last and what is stored.
+func TestApplyIsAThreeWayMerge(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		names := []string{"a", "b", "c"}
+		draw := rapid.MapOfN(rapid.SampledFrom(names), rapid.IntRange(0, 2), 0, 3)
+		c, err := Open(t.Context(), Config{Bucket: time.Hour}, &recordtest.Memory{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		applied := map[string]int{}
+		stored := map[string]int{}
+		for range rapid.IntRange(1, 8).Draw(t, "steps") {
+			next := draw.Draw(t, "declarations")
+			if rapid.Bool().Draw(t, "request") {
+				if _, err := c.Propose(t.Context(), func(*catalog.Catalog) (*catalog.Catalog, error) {
+					return declare(next), nil
+				}); err != nil {
+					t.Fatal(err)
+				}
+				stored = next
+			} else {
+				decides := rapid.Bool().Draw(t, "decides")
+				before := c.Current().N
+				g, d, err := c.Apply(t.Context(), declare(next), decides)
+				if err != nil {
+					t.Fatal(err)
+				}
+				stored = maps.Clone(stored)
+				conflicts := 0
+				for _, name := range names {
+					fileChanged := next[name] != applied[name]
+					requestChanged := stored[name] != applied[name]
+					switch {
+					case next[name] == stored[name]:
+						applied[name] = next[name]
+					case fileChanged && (!requestChanged || decides):
+						applied[name] = next[name]
+						stored[name] = next[name]
+					case fileChanged:
+						conflicts++
+					}
+				}
+				if len(d.Conflicts) != conflicts {
+					t.Fatalf("%d conflicts, want %d: %+v", len(d.Conflicts), conflicts, d)
+				}
+				if again, _, err := c.Apply(t.Context(), declare(next), decides); err != nil || again.N != g.N {
+					t.Fatalf("the same file once more makes generation %d after %d: %v", again.N, before, err)
+				}
+			}
+			want := maps.Clone(stored)
+			maps.DeleteFunc(want, func(_ string, version int) bool { return version == 0 })
+			if diff := cmp.Diff(want, versions(c.Catalog())); diff != "" {
+				t.Fatal(diff)
+			}
+		}
+	})
+}
+
+// TestApplyExplains: each difference says what it is about.
+func TestApplyExplains(t *testing.T) {
+	t.Parallel()
+	c := open(t, &recordtest.Memory{})
+	apply := func(file map[string]int) Difference {
+		t.Helper()
+		_, d, err := c.Apply(t.Context(), declare(file), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	apply(map[string]int{"file": 1, "both": 1, "request": 1, "gone": 1})
+	if g := c.Current(); g.N != 1 || g.Record.By != record.ByFile {
+		t.Fatalf("the first file made generation %d", g.N)
+	}
+	if _, err := c.Propose(t.Context(), func(*catalog.Catalog) (*catalog.Catalog, error) {
+		return declare(map[string]int{"file": 1, "both": 2, "request": 2, "gone": 1, "added": 1}), nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	d := apply(map[string]int{"file": 2, "both": 0, "request": 1, "new": 1})
+	name := func(edits []Edit) (out []string) {
+		for _, e := range edits {
+			out = append(out, e.String())
+		}
+		slices.Sort(out)
+		return out
+	}
+	for _, x := range []struct{ got, want []string }{
+		{name(d.Edits), []string{"add events.new", "change events.file", "remove events.gone"}},
+		{name(d.Kept), []string{"change events.request", "remove events.added"}},
+		{name(d.Conflicts), []string{"remove events.both"}},
+	} {
+		if diff := cmp.Diff(x.want, x.got); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+// TestApplyRefusesNonsense: a file whose changes do not fit what requests have changed changes nothing, and a start
+// goes on.
+func TestApplyRefusesNonsense(t *testing.T) {
+	t.Parallel()
+	c := open(t, &recordtest.Memory{})
+	if _, _, err := c.Apply(t.Context(), declare(map[string]int{"hit": 1}), false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Propose(t.Context(), func(current *catalog.Catalog) (*catalog.Catalog, error) {
+		next := record.DeclarationsOf(current).Complete().Catalog(time.Hour)
+		next.Views["hits"] = &catalog.View{Name: "hits", Event: "hit", Cell: time.Minute,
+			Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}}}
+		return next, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	before := c.Current()
+	g, d, err := c.Apply(t.Context(), declare(map[string]int{"other": 1}), false)
+	if err != nil || d.Refused == nil || g != before {
+		t.Errorf("a file without the type of a view: generation %d, %v, refused for %v", g.N, err, d.Refused)
+	}
+	if _, _, err := c.Apply(t.Context(), declare(map[string]int{"other": 1}), true); err == nil {
+		t.Error("a file that decides and makes no valid catalog was not refused")
+	}
+}

@@ -1,0 +1,120 @@
+package generations
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"recount/schemas/catalog"
+	"recount/schemas/record"
+)
+
+// attempts bounds how often a change is tried anew because another one was faster.
+const attempts = 16
+
+// ErrBusy means that other changes were faster each time.
+var ErrBusy = errors.New("the catalog was changed by others each time; try again")
+
+// Propose makes a generation by a request (record.ByAPI). change gets the newest catalog and returns the next one,
+// which may share what it leaves as it is. It must not change its argument. It is called again with a newer catalog if
+// another process was faster. Its error ends the proposal and is returned as it is. Where nothing changes, no
+// generation is made, and the current one is returned.
+//
+// After any other error the generation may exist or not; Refresh finds out.
+func (c *Chain) Propose(ctx context.Context,
+	change func(*catalog.Catalog) (*catalog.Catalog, error)) (*Generation, error) {
+	return c.propose(ctx, record.ByAPI, func(current *Generation) (next, error) {
+		changed, err := change(current.Catalog)
+		if err != nil {
+			return next{}, err
+		}
+		return next{record.DeclarationsOf(changed), current.file()}, nil
+	})
+}
+
+// next is what a generation is made of.
+type next struct {
+	declared, file record.Declarations
+}
+
+// file returns what a file declared when one was last applied.
+func (g *Generation) file() record.Declarations {
+	if g.Record == nil {
+		return record.Declarations{}
+	}
+	return g.Record.File
+}
+
+// propose makes a generation after the newest one, or returns the newest one if the change asks for nothing else.
+func (c *Chain) propose(ctx context.Context, by record.Author,
+	change func(*Generation) (next, error)) (*Generation, error) {
+	attempt := rand.Text()
+	for range attempts {
+		if err := c.Refresh(ctx); err != nil {
+			return nil, err
+		}
+		current := c.Current()
+		n, err := change(current)
+		if err != nil {
+			return nil, err
+		}
+		if current.N > 0 && same(n.declared, record.DeclarationsOf(current.Catalog)) && same(n.file, current.file()) {
+			return current, nil
+		}
+		r := &record.Generation{N: current.N + 1, Previous: current.Digest, Bucket: c.cfg.Bucket,
+			Declarations: n.declared.Complete(), File: n.file.Complete(), By: by, Code: c.cfg.Code, Attempt: attempt,
+			Created: c.cfg.Now().UTC()}
+		won, err := c.create(ctx, r)
+		if err != nil {
+			return nil, fmt.Errorf("create generation %d of the catalog: %w", r.N, err)
+		}
+		if won != nil {
+			return won, nil
+		}
+	}
+	return nil, ErrBusy
+}
+
+// create creates the record of a generation, and makes this one or the one that was faster the current one. It
+// returns nil if another one was faster.
+func (c *Chain) create(ctx context.Context, r *record.Generation) (*Generation, error) {
+	raw, err := r.Encode()
+	if err != nil {
+		return nil, err
+	}
+	outcome, there, err := c.records.Create(ctx, record.GenerationKey(r.N), raw)
+	if err != nil { // The outcome is unknown, so it is read back (C5).
+		if there, err = c.readBack(ctx, r.N, err); err != nil {
+			return nil, err
+		}
+		outcome = record.Exists
+	}
+	if outcome == record.Created || bytes.Equal(there, raw) {
+		there = raw
+	}
+	g, err := c.decode(r.N, there)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	if g.Record.Attempt != r.Attempt {
+		return nil, nil
+	}
+	if current := c.Current(); current.N == g.N {
+		return current, nil
+	}
+	return g, nil // Another process has already made a later one.
+}
+
+// readBack returns the record of a generation, or the error of its creation if there is none.
+func (c *Chain) readBack(ctx context.Context, n uint64, unknown error) ([]byte, error) {
+	raw, err := c.records.Get(ctx, record.GenerationKey(n))
+	if errors.Is(err, record.ErrNotFound) {
+		return nil, unknown
+	}
+	return raw, err
+}
