@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -33,6 +34,7 @@ type queryCmd struct {
 	Mode        string       `default:"merged" enum:"merged,exact,live" help:"All, published or later events: ${enum}."`
 	AsOf        *publication `help:"Number of the publication to read. Use --mode exact, or what is live is added."`
 	Fill        bool         `help:"Print windows without events too."`
+	Explain     bool         `help:"Say what was read and how long it took; with --format json."`
 	Format      string       `default:"table" enum:"table,csv,json" help:"Output format: table, csv or json."`
 }
 
@@ -67,7 +69,7 @@ func (c *queryCmd) parameters() (url.Values, error) {
 	v := url.Values{
 		"view": {c.View}, "from": {c.From.Format(time.RFC3339Nano)}, "to": {c.To.Format(time.RFC3339Nano)},
 		"granularity": {c.Granularity}, "limit": {strconv.Itoa(c.Limit)}, "mode": {c.Mode},
-		"fill": {strconv.FormatBool(c.Fill)}, "where": c.Where,
+		"fill": {strconv.FormatBool(c.Fill)}, "where": c.Where, "explain": {strconv.FormatBool(c.Explain)},
 	}
 	for name, list := range map[string][]string{"measures": c.Measures, "group_by": c.GroupBy, "order_by": c.OrderBy} {
 		if len(list) > 0 {
@@ -79,6 +81,9 @@ func (c *queryCmd) parameters() (url.Values, error) {
 	}
 	if c.AsOf != nil {
 		v.Set("as_of", strconv.FormatUint(uint64(*c.AsOf), 10))
+	}
+	if c.Explain && c.Format != "json" {
+		return nil, errors.New("--explain needs --format json, because a table has no place for it")
 	}
 	for _, w := range c.Where {
 		if strings.Count(w, ":") < 2 {

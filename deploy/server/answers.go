@@ -18,7 +18,7 @@ func (s *Server) openAPI(context.Context) error {
 	ac := s.cfg.Query
 	ac.Fair = s.keys != nil // Without keys there is one tenant.
 	rc := reader.Config{Catalog: s.catalog, Publications: s.publisher, Batch: s.batch, OnGone: s.publisher.Suspect,
-		Definition: s.publisher.Definition,
+		Definition: s.publisher.Definition, Objects: s.objectsOf,
 		CacheBytes: ac.Cache,
 		Memory:     ac.Budget(), Now: failpoint.Now, Logger: s.logger, Registerer: s.registry}
 	if s.views != nil {

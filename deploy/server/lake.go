@@ -11,6 +11,7 @@ import (
 	"recount/batch/lake"
 	"recount/batch/landing"
 	"recount/batch/object"
+	"recount/schemas/query"
 	"recount/schemas/record"
 )
 
@@ -109,4 +110,35 @@ type heldFile struct {
 func (f heldFile) Close() error {
 	f.release()
 	return f.File.Close()
+}
+
+// objectsOf lists the objects with events of a type before H of a publication, in buckets that [from, to) touches.
+func (s *Server) objectsOf(ctx context.Context, state *record.State, eventType string, from, to int64) (
+	*query.ObjectList, error) {
+	chains, err := s.currentChains(ctx)
+	if err != nil {
+		return nil, err
+	}
+	width := s.cfg.Bucket.Microseconds()
+	list := &query.ObjectList{Keys: []string{}}
+	for p, chain := range chains {
+		for _, segment := range chain.Segments {
+			if segment.End > state.H[p].Seq {
+				break
+			}
+			for _, o := range segment.Objects {
+				if o.Type != eventType {
+					continue
+				}
+				var rows int64
+				for _, b := range o.Buckets {
+					if b.Bucket < to && b.Bucket+width > from {
+						rows += b.Rows
+					}
+				}
+				list.Add(o.Key, rows)
+			}
+		}
+	}
+	return list, nil
 }

@@ -83,6 +83,7 @@ type Query struct {
 	Mode        Mode        `json:"mode,omitempty"`  // Merged when empty
 	AsOf        *uint64     `json:"as_of,omitempty"` // a kept publication; the newest when null
 	Fill        bool        `json:"fill,omitempty"`  // also return windows without events
+	Explain     bool        `json:"explain,omitempty"`
 }
 
 // Limits of one query.

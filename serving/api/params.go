@@ -28,7 +28,8 @@ func invalid(field, format string, args ...any) error {
 // queryParameters says of each parameter of GET /v1/query whether it may be repeated.
 var queryParameters = map[string]bool{
 	"view": false, "from": false, "to": false, "granularity": false, "time_zone": false, "limit": false, "mode": false,
-	"as_of": false, "fill": false, "measures": true, "group_by": true, "order_by": true, "where": true,
+	"as_of": false, "fill": false, "explain": false, "measures": true, "group_by": true, "order_by": true,
+	"where": true,
 }
 
 // parseParameters reads a query from URL parameters, as strictly as query.Parse reads JSON. The
@@ -54,7 +55,7 @@ func parseParameters(raw string, c *catalog.Catalog) (*query.Query, error) {
 		View: values.Get("view"), Measures: p.list("measures"), From: p.time("from"), To: p.time("to"),
 		Granularity: values.Get("granularity"), TimeZone: values.Get("time_zone"), GroupBy: p.list("group_by"),
 		OrderBy: p.orderBy(), Limit: p.limit(query.DefaultLimit, query.MaxLimit), Mode: query.Mode(values.Get("mode")),
-		AsOf: p.asOf(), Fill: p.bool("fill"),
+		AsOf: p.asOf(), Fill: p.bool("fill"), Explain: p.bool("explain"),
 	}
 	q.Where = p.where(q.View, c)
 	return q, p.err

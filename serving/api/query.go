@@ -63,6 +63,9 @@ func (a *API) runQuery(w http.ResponseWriter, r *http.Request, q *query.Query) e
 	if err != nil {
 		return err
 	}
+	if err := checkExplain(q, f, principal); err != nil {
+		return err
+	}
 	return a.gated(func(w http.ResponseWriter, r *http.Request) error {
 		answer, err := a.parts.Answerer.Answer(r.Context(), q, principal.Tenant)
 		if err != nil {
@@ -72,6 +75,21 @@ func (a *API) runQuery(w http.ResponseWriter, r *http.Request, q *query.Query) e
 		a.metrics.rows.Observe(float64(answer.Rows()))
 		return write(w, f, answer)
 	})(w, r)
+}
+
+// checkExplain refuses an explanation to who may not see the numbers of all tenants, and in a format without a place
+// for it.
+func checkExplain(q *query.Query, f format, principal access.Principal) error {
+	switch {
+	case !q.Explain:
+		return nil
+	case !principal.Scopes.Has(access.Admin):
+		return problem.New(http.StatusForbidden, problem.Forbidden,
+			"explain: an explanation is about the events of all tenants, so it needs a key with scope admin")
+	case f.media != formats[0].media:
+		return invalid("explain", "only an answer in JSON has a place for it; ask with Accept: application/json")
+	}
+	return nil
 }
 
 // write sends the answer. The accuracy is also sent as a header, for formats that have no place

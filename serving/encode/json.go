@@ -34,7 +34,15 @@ func JSON(w io.Writer, a *merge.Answer) error {
 		return fmt.Errorf("write answer: %w", err)
 	}
 	buf = append(buf, `],"accuracy":`...)
-	buf = append(append(buf, accuracy...), '}', '\n')
+	buf = append(buf, accuracy...)
+	if a.Explanation != nil {
+		explanation, err := json.Marshal(a.Explanation)
+		if err != nil {
+			return fmt.Errorf("write answer: %w", err)
+		}
+		buf = append(append(buf, `,"explanation":`...), explanation...)
+	}
+	buf = append(buf, '}', '\n')
 	if _, err := w.Write(buf); err != nil {
 		return fmt.Errorf("write answer: %w", err)
 	}

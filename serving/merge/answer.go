@@ -21,6 +21,8 @@ type Answer struct {
 	// HasLive marks the rows with a live part. It is nil when no row has one.
 	HasLive  []bool
 	Accuracy query.Accuracy
+	// Explanation says how the query was answered. It is nil unless the query asks for it.
+	Explanation *query.Explanation
 	// Memory is what the answer holds until it is closed. It may be nil.
 	Memory *query.Share
 	rows   int

@@ -89,6 +89,9 @@ type Config struct {
 	// CacheBytes is how much memory parts of the batch layer may take that are kept for the same question. With 0,
 	// none is kept.
 	CacheBytes int64
+	// Objects lists the objects with events of a type before H of a publication, in buckets that [from, to) touches, in
+	// microseconds since 1970. It may be nil, and explanations then name none.
+	Objects func(ctx context.Context, state *record.State, eventType string, from, to int64) (*query.ObjectList, error)
 	// OnGone is called when rows of the newest publication are missing or changed, so that they can be
 	// written again. It may be nil.
 	OnGone func()
@@ -184,7 +187,8 @@ func (r *Reader) answer(ctx context.Context, q *query.Query, scan *query.Scan) (
 	for restarts := range 1 + MaxRestarts {
 		var gone *goneError
 		// A query with as_of has one attempt, because a restart would pin the same publication.
-		a, err := r.attempt(ctx, q, scan, restarts == MaxRestarts || q.AsOf != nil)
+		e := newExplanation(q, restarts+1)
+		a, err := r.attempt(ctx, q, scan, e, restarts == MaxRestarts || q.AsOf != nil)
 		switch {
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
@@ -219,17 +223,20 @@ func (e *goneError) Error() string { return fmt.Sprintf("publication %d: %v", e.
 
 // attempt goes once from Q1 to Q4. In the last attempt, partitions that do not reach back to the pin are
 // left out of the live part. This is their state after a sealed epoch, until the next publication.
-func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan, last bool) (*merge.Answer, error) {
+func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan, e *query.Explanation,
+	last bool) (*merge.Answer, error) {
+	stop := timePin(e)
 	state, err := r.pin(ctx, q)
 	if err != nil {
 		return nil, err
 	}
+	stop()
 	if published := scan.Reads(state.Views[scan.View.Name].Digest); state.N > 0 && !published &&
 		q.Mode != query.Live {
 		return nil, fmt.Errorf("view %s, publication %d: %w", scan.View.Name, state.N, ErrNotPublished)
 	}
 	known := r.known(ctx, q) // It is read before the scan, so messages that arrive during the scan are not asked for.
-	live, err := r.live(ctx, q, scan, state, last)
+	live, err := r.live(ctx, q, scan, state, e, last)
 	if err != nil {
 		return nil, err
 	}
@@ -238,7 +245,7 @@ func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan, 
 			return nil, err
 		}
 	}
-	batch, err := r.batch(ctx, q, scan, state, live.Part)
+	batch, err := r.batch(ctx, q, scan, state, live.Part, e)
 	if err != nil {
 		return nil, err
 	}
@@ -253,7 +260,7 @@ func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan, 
 		batch.Unconverted = sum(state.Views[scan.View.Name].Unconverted)
 		batch.Retired = sum(state.Views[scan.View.Name].Retired)
 	}
-	defer r.metrics.time("merge")()
+	stop = r.time("merge", e)
 	accuracy := r.accuracy(state, live, known)
 	if q.Mode != query.Live && state.Publication != nil {
 		accuracy.Holes = state.Publication.Holes
@@ -262,10 +269,12 @@ func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan, 
 	if err == nil && isShort(live, known) {
 		a.Accuracy.Exact = false
 	}
-	if err == nil {
-		a.Memory = scan.Memory
+	stop()
+	if err != nil {
+		return nil, err
 	}
-	return a, err
+	a.Memory = scan.Memory
+	return a, r.explain(ctx, a, scan, state, e)
 }
 
 // known returns what an answer must reach to be complete: the known end of the log, and H of the newest
@@ -310,7 +319,7 @@ func (r *Reader) pin(ctx context.Context, q *query.Query) (*record.State, error)
 // live asks the speed layer for [H, S) (Q2). Where it does not answer, S = H: the answer is older, but
 // still exact.
 func (r *Reader) live(ctx context.Context, q *query.Query, scan *query.Scan, state *record.State,
-	last bool) (*query.LivePart, error) {
+	e *query.Explanation, last bool) (*query.LivePart, error) {
 	nothing := &query.LivePart{Through: slices.Clone(state.H)}
 	if q.Mode == query.Exact {
 		return nothing, nil
@@ -321,7 +330,7 @@ func (r *Reader) live(ctx context.Context, q *query.Query, scan *query.Scan, sta
 	err := errors.New("no speed layer is connected")
 	var part *query.LivePart
 	if r.Live != nil {
-		stop := r.metrics.time("live")
+		stop := r.time("live", e)
 		part, err = r.Live.Scan(ctx, scan, state.H)
 		stop()
 	}
@@ -330,6 +339,7 @@ func (r *Reader) live(ctx context.Context, q *query.Query, scan *query.Scan, sta
 		return nil, errOutdated
 	case err == nil:
 		r.reportRefused(scan, part)
+		e.SetLive(state.H, part.Through)
 		return part, checkLive(part, state.H)
 	case ctx.Err() != nil || isMemory(err):
 		return nil, err
@@ -398,17 +408,18 @@ func checkLive(l *query.LivePart, cut []position.Offset) error {
 
 // batch asks the batch layer for the pinned rows (Q3).
 func (r *Reader) batch(ctx context.Context, q *query.Query, scan *query.Scan, state *record.State,
-	live *query.Part) (*query.Part, error) {
+	live *query.Part, e *query.Explanation) (*query.Part, error) {
 	if q.Mode == query.Live || state.N == 0 {
 		return nil, nil
 	}
-	defer r.metrics.time("batch")()
+	defer r.time("batch", e)()
 	sketches := SketchWindows(scan, live)
 	key := ""
 	if r.cache != nil {
 		key = partKey(state, scan, sketches)
 	}
 	if part, err := r.cache.find(ctx, key, scan); part != nil {
+		r.explainBatch(e, state, scan, part, true)
 		return part, err
 	}
 	part, err := r.Batch.Scan(ctx, state, scan, batchview.Options{Sketches: sketches})
@@ -416,6 +427,7 @@ func (r *Reader) batch(ctx context.Context, q *query.Query, scan *query.Scan, st
 	switch {
 	case err == nil:
 		r.cache.keep(key, part)
+		r.explainBatch(e, state, scan, part, false)
 		return part, nil
 	case errors.Is(err, query.ErrCollected):
 		return nil, &goneError{state.N, err}

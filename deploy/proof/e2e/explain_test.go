@@ -1,13 +1,17 @@
 package e2e
 
 import (
+	"encoding/json"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"recount/deploy/client"
 	"recount/schemas/openapi"
+	queries "recount/schemas/query"
 )
 
 const explainConfig = `
@@ -55,6 +59,9 @@ func TestExplain(t *testing.T) {
 		e.Events[1].CopyOf == nil || !e.Events[1].Conflict || e.Events[0].Accepted.IsZero() {
 		t.Errorf("an event before it is published: %+v", e)
 	}
+	if e := explainedQuery(t, s.url); e.Batch != nil || e.Objects != nil || messages(e) == 0 || e.Attempts != 1 {
+		t.Errorf("a query before the first publication: %+v", e)
+	}
 	if err := waitUntilLanded(t.Context(), s.url); err != nil {
 		t.Fatal(err)
 	}
@@ -74,6 +81,11 @@ func TestExplain(t *testing.T) {
 				t.Errorf("event %q: %+v", id, views)
 			}
 		}
+		e := explainedQuery(t, s.url)
+		if b := (queries.BatchReading{Buckets: 1, Rows: 1}); e.Publication != 1 || e.Batch == nil || *e.Batch != b ||
+			e.Objects == nil || e.Objects.Rows != 5 || e.Objects.Count != len(e.Objects.Keys) {
+			t.Errorf("a query after the publication: %+v", e)
+		}
 		if e := explain("bad"); len(e.DeadLetters) != 1 || len(e.Events) != 0 {
 			t.Errorf("a rejected event: %+v", e)
 		}
@@ -89,4 +101,29 @@ func TestExplain(t *testing.T) {
 		s = start(t, dir, config, "127.0.0.1:0")
 	}
 	s.stop(t)
+}
+
+// explainedQuery asks how a query is answered whose range begins inside the bucket of all events of TestExplain, and
+// after them.
+func explainedQuery(t *testing.T, server string) queries.Explanation {
+	t.Helper()
+	answer, err := sender(t.Context(), server).QueryParameters(t.Context(), url.Values{"view": {"pages"},
+		"from": {"2024-05-01T10:59:00Z"}, "to": {"2024-05-02T00:00:00Z"}, "explain": {"true"}}, client.JSON)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Close()
+	var got struct{ Explanation queries.Explanation }
+	if err := json.NewDecoder(answer).Decode(&got); err != nil {
+		t.Fatal(err)
+	}
+	return got.Explanation
+}
+
+// messages returns how many messages of the log an answer has read.
+func messages(e queries.Explanation) (n uint64) {
+	for _, l := range e.Live {
+		n += l.To - l.From
+	}
+	return n
 }
