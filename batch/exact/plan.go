@@ -44,8 +44,8 @@ type part struct {
 type span struct {
 	buckets    []int64
 	views      []*catalog.View
-	columns    []string
-	fields     conversion.Fields // of the columns
+	columns    []string          // of objects, that the fields and the views need
+	fields     conversion.Fields // that the views read
 	parts      []*part
 	objects    []int // the objects that the pieces use, each once
 	rows       int64
@@ -187,6 +187,7 @@ func (p *plan) addPieces(s *span, pieces map[int64][]piece) {
 	s.columns = columnsOf(s.views)
 	if len(s.views) > 0 {
 		s.fields = conversion.FieldsOf(p.in.Catalog.Events[p.in.Type], s.columns)
+		s.columns = s.fields.Stored(s.columns)
 	}
 	s.slices, s.sliceWidth = p.cutSlices(s)
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"recount/batch/exact"
+	"recount/schemas/conversion"
 	"recount/schemas/eventbatch"
 	"recount/schemas/openapi"
 	"recount/schemas/record"
@@ -217,7 +218,8 @@ func (e *search) columnsOf(eventType string) []string {
 	columns := []string{eventbatch.ColKey, eventbatch.ColTenant, eventbatch.ColFlags, eventbatch.ColHash,
 		eventbatch.ColID, eventbatch.ColTime, eventbatch.ColSource, eventbatch.ColExtra, exact.ColSeq, exact.ColIndex}
 	for _, v := range e.cfg.Catalog.ViewsOf(eventType) {
-		columns = append(columns, v.Columns()...)
+		used := v.Columns()
+		columns = append(columns, conversion.FieldsOf(e.cfg.Catalog.Events[eventType], used).Stored(used)...)
 	}
 	return columns
 }

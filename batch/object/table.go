@@ -31,7 +31,7 @@ type Table struct {
 	smallRows int
 	messages  []messageRows
 	declared  map[string]kind // by the name of the field
-	mixed     bool            // some batch lacks a field that another one declares
+	mixed     bool            // some event may have a field of the object among its undeclared ones
 }
 
 // messageRows are the rows of a batch: the sequence of their message, and the index of the first in it.
@@ -100,6 +100,7 @@ func (t *Table) declare(b eventbatch.Columns) {
 	for name := range t.declared {
 		t.mixed = t.mixed || b.Field(name) == nil
 	}
+	t.mixed = t.mixed || b.HasFlag(eventbatch.FlagUndeclaredValue)
 }
 
 // keep adds the batch to those that are encoded, or to those that are joined first.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"recount/schemas/catalog"
@@ -26,10 +27,14 @@ const maxDefinition = 16 << 20
 // The document at view/hits/0123456789abcdef.json is
 //
 //	{"format":1,"view":{"name":"hits",…},"types":{"page":"string"},"bucket":3600000000000}
+//
+// The member fields has the declarations of the fields that are more than a member of data with a type
+// (catalog.Catalog.Meanings). It is left out if there are none.
 type definition struct {
 	record.Header
 	View   *catalog.View                `json:"view"`
 	Types  map[string]catalog.FieldType `json:"types"`
+	Fields []catalog.Field              `json:"fields,omitempty"`
 	Bucket time.Duration                `json:"bucket"`
 }
 
@@ -46,7 +51,7 @@ func (p *Publisher) createDefinitions(ctx context.Context) error {
 	c := p.cfg.Catalog
 	for _, name := range slices.Sorted(maps.Keys(c.Views)) {
 		v := c.Views[name]
-		d := definition{record.NewHeader(), v, map[string]catalog.FieldType{}, c.Bucket}
+		d := definition{record.NewHeader(), v, map[string]catalog.FieldType{}, c.Meanings(v), c.Bucket}
 		for _, column := range v.Columns() {
 			d.Types[column], _ = c.Events[v.Event].Column(column)
 		}
@@ -103,10 +108,13 @@ func decodeDefinition(raw []byte) (*catalog.Catalog, error) {
 	if d.View == nil {
 		return nil, fmt.Errorf("%w: it has no view", record.ErrInvalid)
 	}
-	event := &catalog.EventType{Name: d.View.Event}
+	event := &catalog.EventType{Name: d.View.Event, Fields: d.Fields}
 	for _, name := range slices.Sorted(maps.Keys(d.Types)) {
-		event.Fields = append(event.Fields, catalog.Field{Name: name, Type: d.Types[name]})
+		if !slices.ContainsFunc(d.Fields, func(f catalog.Field) bool { return f.Name == name }) {
+			event.Fields = append(event.Fields, catalog.Field{Name: name, Type: d.Types[name]})
+		}
 	}
+	slices.SortFunc(event.Fields, func(a, b catalog.Field) int { return strings.Compare(a.Name, b.Name) })
 	return &catalog.Catalog{Events: map[string]*catalog.EventType{event.Name: event},
 		Views: map[string]*catalog.View{d.View.Name: d.View}, Bucket: d.Bucket}, nil
 }

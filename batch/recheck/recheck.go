@@ -119,13 +119,16 @@ func (c *Checker) Check(ctx context.Context, state *record.State, chains []*reco
 func (c *Checker) converts(ctx context.Context, access lake.Access, v *catalog.View, b bucket,
 	h *holding) (bool, error) {
 	fields := conversion.FieldsOf(c.cfg.Catalog.Events[v.Event], v.Columns())
-	late := h.mixed
+	late := h.mixed || slices.ContainsFunc(fields, func(f catalog.Field) bool { return f.Column() == "" })
 	for _, stored := range c.cfg.Schemas[v.Event] {
 		if !slices.Contains(h.schemas, stored.SchemaID()) {
 			continue
 		}
 		for _, f := range fields {
-			t, declared := stored.Column(f.Name)
+			if f.Column() == "" {
+				continue
+			}
+			t, declared := stored.Column(f.Column())
 			if declared && t != f.Type {
 				return true, nil
 			}

@@ -232,29 +232,31 @@ func (q *statement) firstEvents() string {
 		object.ColSeq, object.ColIndex)
 }
 
-// undeclared is the SQL of the number of events of the bucket that have one of the fields among the undeclared ones. It
-// may be too many: a field of the same name may be nested in another.
+// undeclared is the SQL of the number of events of the bucket that have one of the fields among the undeclared ones,
+// in a form that fields does not read. It may be too many: a plain field of the same name may be nested in another.
 func (q *statement) undeclared(fields conversion.Fields) string {
 	var found []string
 	for _, f := range fields {
-		found = append(found, fmt.Sprintf("isNull(%s) AND position(ifNull(%s, ''), %s) > 0", sqlschema.Quote(f.Name),
-			eventbatch.ColExtra, quoteText(`"`+f.Name+`":`)))
+		if f.IsPlain() {
+			found = append(found, fmt.Sprintf("isNull(%s) AND position(ifNull(%s, ''), %s) > 0",
+				sqlschema.Quote(f.Name), eventbatch.ColExtra, quoteText(`"`+f.Name+`":`)))
+		} else {
+			found = append(found, unread(f))
+		}
 	}
-	return fmt.Sprintf("SELECT count() FROM %s WHERE time >= %s AND time < %s AND (%s)", q.source("objects"),
+	return fmt.Sprintf("SELECT count() FROM %s WHERE time >= %s AND time < %s AND (%s)", q.stored("objects"),
 		timeSQL(q.start), timeSQL(q.start+q.catalog.Bucket.Microseconds()), strings.Join(found, " OR "))
 }
 
-// source is the table function over the objects of a parameter. A column that an older object does
+// stored is the table function over the objects of a parameter. A column that an older object does
 // not have is null.
-func (q *statement) source(objects string) string {
+func (q *statement) stored(objects string) string {
 	columns := []string{eventbatch.ColKey + " FixedString(16)", eventbatch.ColTenant + " String", eventbatch.ColFlags +
 		" UInt8",
 		object.ColSeq + " Int64", object.ColIndex + " Int32", eventbatch.ColTime + " DateTime64(6, 'UTC')",
 		eventbatch.ColExtra + " Nullable(String)"}
-	e := q.catalog.Events[q.view.Event]
-	for _, name := range q.view.Columns() {
-		t, _ := e.Column(name)
-		columns = append(columns, sqlschema.Quote(name)+" Nullable("+sqlschema.Type(t)+")")
+	for _, c := range q.storedColumns() {
+		columns = append(columns, sqlschema.Quote(c.name)+" Nullable("+sqlschema.Type(c.fieldType)+")")
 	}
 	args := "{" + objects + ":String}"
 	if q.access.AccessKey != "" {
@@ -285,21 +287,27 @@ func (q *statement) fieldType(field string) catalog.FieldType {
 
 func condition(f catalog.Filter, t catalog.FieldType) string {
 	name := sqlschema.Quote(f.Field)
-	var values []string
-	for _, v := range f.Values {
-		values = append(values, literal(v, t))
-	}
-	list := name + " IN (" + strings.Join(values, ", ") + ")"
+	among := name + " IN (" + list(f.Values, t) + ")"
+	first := literal(f.Values[0], t)
 	switch f.Op {
 	case catalog.Eq, catalog.In:
-		return "ifNull(" + list + ", 0)"
+		return "ifNull(" + among + ", 0)"
 	case catalog.Ne, catalog.NotIn:
-		return "NOT ifNull(" + list + ", 0)"
+		return "NOT ifNull(" + among + ", 0)"
 	case catalog.Exists:
-		return "isNotNull(" + name + ") = " + values[0]
+		return "isNotNull(" + name + ") = " + first
 	}
 	sign := map[catalog.FilterOp]string{catalog.Lt: "<", catalog.Le: "<=", catalog.Gt: ">", catalog.Ge: ">="}[f.Op]
-	return "ifNull(" + name + " " + sign + " " + values[0] + ", 0)"
+	return "ifNull(" + name + " " + sign + " " + first + ", 0)"
+}
+
+// list is the SQL of values with commas between them.
+func list(values []any, t catalog.FieldType) string {
+	var out []string
+	for _, v := range values {
+		out = append(out, literal(v, t))
+	}
+	return strings.Join(out, ", ")
 }
 
 func literal(v any, t catalog.FieldType) string {

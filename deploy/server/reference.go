@@ -56,6 +56,11 @@ var sections = []Section{
 	{Name: "events", About: "The event types: fields by name.", Example: `events:
   flight.departed:
     fields: {origin: string, delay: int64, distance: float64, diverted: bool, planned: timestamp}
+  page.viewed:
+    fields:
+      page:    {type: string, path: ["Page URL"]}
+      country: {type: string, path: user.country, null_values: ["", "-"]}
+      ms:      {type: int64, null_values: [NA]}
 `},
 	{Name: "views", About: "The views: what is counted of an event type.", Example: `views:
   departures:
@@ -120,6 +125,16 @@ var declarationKeys = map[string][]Key{
 	}, {
 		Key: "events.EVENT_TYPE.fields.FIELD.type", Type: "word", Bounds: oneOf(catalog.FieldTypes),
 		Meaning: "The same for a field that is written as keys with values.",
+	}, {
+		Key: "events.EVENT_TYPE.fields.FIELD.path", Type: "text or list of texts", Default: "the field's name",
+		Bounds: fmt.Sprintf("at most %d names", catalog.MaxPath),
+		Meaning: "Where in data the value stands: the names of members from the outer to the inner one, as a list or " +
+			"with dots between them; in a text a name that has a dot stands in double quotes.",
+	}, {
+		Key: "events.EVENT_TYPE.fields.FIELD.null_values", Type: "list of texts", Default: "none",
+		Bounds: fmt.Sprintf("at most %d", catalog.MaxNulls),
+		Meaning: "Texts that mean a missing value, such as NA, and with each the number, boolean or time that it " +
+			"spells.",
 	}},
 	"views": {
 		{Key: "views.VIEW.event", Type: "text", Bounds: "an event type under events",

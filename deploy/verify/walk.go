@@ -108,11 +108,11 @@ func (e *Evidence) readObject(ctx context.Context, seg *record.Commit, o record.
 	if err != nil {
 		return err
 	}
-	columns = append(identity[:len(identity):len(identity)], columns...)
-	if len(columns) > len(identity) {
-		columns = append(columns, eventbatch.ColExtra) // Fields may have been declared later.
+	stored := append(identity[:len(identity):len(identity)], e.declaredFields(o.Type).Stored(columns)...)
+	if len(columns) > 0 {
+		stored = append(stored, eventbatch.ColExtra) // Fields may have been declared later.
 	}
-	for c, err := range f.Read(ctx, columns, 0, o.Rows) {
+	for c, err := range f.Read(ctx, stored, 0, o.Rows) {
 		if err != nil {
 			return err
 		}

@@ -28,12 +28,6 @@ const (
 // FieldTypes lists the field types in the order documentation shows them.
 var FieldTypes = []FieldType{String, Int64, Float64, Bool, Timestamp}
 
-// Field is one declared field of an event type.
-type Field struct {
-	Name string    `json:"name"`
-	Type FieldType `json:"type"`
-}
-
 // EventType is a declared schema. Fields are sorted by name, so that the order
 // of declaration never changes a digest or a column order.
 type EventType struct {
@@ -142,7 +136,8 @@ func (e *EventType) Column(name string) (FieldType, bool) {
 func (e *EventType) SchemaID() string { return digest(e) }
 
 // Digest names exactly what the view computes: its definition, the types of its
-// event's columns it uses, the bucket width, and how sums of floats and distinct counts are kept. 16 hex digits.
+// event's columns it uses and where their values come from, the bucket width, and how sums of floats and distinct
+// counts are kept. 16 hex digits.
 func (c *Catalog) Digest(v *View) string {
 	distinct := ""
 	if slices.ContainsFunc(v.Measures, func(m Measure) bool { return m.Kind == Distinct }) {
@@ -189,7 +184,20 @@ func (c *Catalog) digestWith(v *View, sums, distinct string) string {
 		Sums   string `json:",omitempty"`
 
 		Distinct string `json:",omitempty"`
-	}{v, types, c.Bucket, sums, distinct})
+
+		Fields []Field `json:",omitempty"`
+	}{v, types, c.Bucket, sums, distinct, c.Meanings(v)})
+}
+
+// Meanings returns the fields that the view uses and that are more than a member of data with a type, by name.
+func (c *Catalog) Meanings(v *View) (out []Field) {
+	columns := v.Columns()
+	for _, f := range c.Events[v.Event].Fields {
+		if slices.Contains(columns, f.Name) && !f.IsPlain() {
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 // sumsFloats reports whether the measure keeps a sum of float64 values.

@@ -10,8 +10,8 @@ func flights() *Catalog {
 	return &Catalog{
 		Bucket: time.Hour,
 		Events: map[string]*EventType{"flight.departed": {Name: "flight.departed", Fields: []Field{
-			{"delay", Int64}, {"distance", Float64}, {"on_time", Bool}, {"origin", String}, {"scheduled", Timestamp},
-			{"tail", String},
+			{Name: "delay", Type: Int64}, {Name: "distance", Type: Float64}, {Name: "on_time", Type: Bool},
+			{Name: "origin", Type: String}, {Name: "scheduled", Type: Timestamp}, {Name: "tail", Type: String},
 		}}},
 		Views: map[string]*View{"departures": {Name: "departures", Event: "flight.departed", Cell: time.Minute,
 			Dimensions: []string{"origin", "subject"},
@@ -89,7 +89,7 @@ func TestDigestFollowsMeaning(t *testing.T) {
 func TestChanges(t *testing.T) {
 	t.Parallel()
 	stored := flights().Events["flight.departed"]
-	added := &EventType{Name: stored.Name, Fields: append([]Field{{"airline", String}}, stored.Fields...)}
+	added := &EventType{Name: stored.Name, Fields: append([]Field{{Name: "airline", Type: String}}, stored.Fields...)}
 	if got := Changes(stored, added); got != nil {
 		t.Errorf("an added field: %q", got)
 	}
@@ -98,7 +98,8 @@ func TestChanges(t *testing.T) {
 	if len(got) != 1 || !strings.Contains(got[0], "delay: stored as int64 and no longer") {
 		t.Errorf("a removed field: %q", got)
 	}
-	changed := &EventType{Name: stored.Name, Fields: append([]Field{{"delay", Float64}}, stored.Fields[1:]...)}
+	changed := &EventType{Name: stored.Name,
+		Fields: append([]Field{{Name: "delay", Type: Float64}}, stored.Fields[1:]...)}
 	if got = Changes(stored, changed); len(got) != 1 || !strings.Contains(got[0], "as int64 and declared as float64") {
 		t.Errorf("a changed type: %q", got)
 	}

@@ -30,6 +30,9 @@ func FieldName(name string) bool {
 	return nameFormat.MatchString(name) && !slices.Contains(reservedFields, name)
 }
 
+// isFieldName reports whether the events of a log may have a column of the name.
+func isFieldName(name string) bool { return FieldName(name) && !strings.Contains(name, "__") }
+
 // mistake is an error in a declaration. Its path is the place in the configuration, as in
 // events.flight.departed.fields.origin, so that a caller can find its line.
 func mistake(msg string, path ...string) error { return &setting.Error{Path: path, Msg: msg} }
@@ -74,14 +77,17 @@ func (e *EventType) validate(name string) error {
 		case strings.Contains(f.Name, "__"):
 			errs = append(errs, mistake("two underscores in a row are kept for recount's own columns", path...))
 		case slices.Contains(reservedFields, f.Name):
-			errs = append(errs, mistake("the name is taken by the event's own attribute; rename the field in the "+
-				"producer's data", path...))
+			errs = append(errs, mistake("the name is taken by the event's own attribute; choose another name, and "+
+				"write {type: …, path: "+f.Name+"}", path...))
 		case i > 0 && e.Fields[i-1].Name == f.Name:
 			errs = append(errs, mistake("declared twice", path...))
 		}
 		if !slices.Contains(FieldTypes, f.Type) {
 			errs = append(errs,
 				mistake(fmt.Sprintf("unknown type %q; use one of %s", f.Type, list(FieldTypes)), path...))
+		}
+		for _, fault := range f.valueFaults() {
+			errs = append(errs, mistake(fault, path...))
 		}
 	}
 	return errors.Join(errs...)

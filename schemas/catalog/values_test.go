@@ -68,7 +68,7 @@ func TestColumnsAreStable(t *testing.T) {
 func TestColumnPrefersTheField(t *testing.T) {
 	t.Parallel()
 	e := flights().Events["flight.departed"]
-	e.Fields = append(e.Fields, Field{"subject", Int64})
+	e.Fields = append(e.Fields, Field{Name: "subject", Type: Int64})
 	for name, want := range map[string]struct {
 		fieldType FieldType
 		known     bool
@@ -116,7 +116,8 @@ func TestLimits(t *testing.T) {
 		"fields": {MaxFields, func(c *Catalog, _ *View, n int) {
 			e := &EventType{Name: "wide"}
 			for i := range n {
-				e.Fields = append(e.Fields, Field{"f" + string(rune('a'+i/26)) + string(rune('a'+i%26)), String})
+				e.Fields = append(e.Fields, Field{
+					Name: "f" + string(rune('a'+i/26)) + string(rune('a'+i%26)), Type: String})
 			}
 			c.Events["wide"] = e
 		}},
@@ -124,7 +125,7 @@ func TestLimits(t *testing.T) {
 			v.Dimensions = names(n)
 			for _, d := range v.Dimensions {
 				e := c.Events[v.Event]
-				e.Fields = append(e.Fields, Field{d, String})
+				e.Fields = append(e.Fields, Field{Name: d, Type: String})
 			}
 		}},
 		"measures": {MaxMeasures, func(_ *Catalog, v *View, n int) {

@@ -263,3 +263,113 @@ func decodeNumber(s string) (float64, bool) {
 	}
 	return f, json.Unmarshal([]byte(s), &f) == nil
 }
+
+// TestPaths reads values inside of other members, and under names that no column has.
+func TestPaths(t *testing.T) {
+	t.Parallel()
+	extra := column(catalog.String, []any{
+		`{"data":{"Page URL":"x","user":{"id":1,"\u0069d2":2,"a.b":{"c":3},"no":null}}}`,
+		`{"data":{"id":4,"user":[{"id":5}],"x":{"user":{"id":6}}}}`, nil, `{"attributes":{"user":"7"}}`})
+	c := eventbatch.Columns{Rec: array.NewRecord(arrow.NewSchema([]arrow.Field{
+		{Name: eventbatch.ColExtra, Type: arrow.BinaryTypes.String, Nullable: true}}, nil), []arrow.Array{extra}, 4)}
+	for text, want := range map[string]string{
+		"user.id": "1 - - -", "user.id2": "2 - - -", `user."a.b".c`: "3 - - -", "user.no": "", "user.id.x": "",
+		"Page URL": "x - - -", "x.user.id": "- 6 - -", "id": "- 4 - -", "user": "lost lost - -",
+	} {
+		path, err := catalog.ParsePath(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read, lost := Fields{{Name: "f", Type: catalog.String, Path: path}}.Read(c, false)
+		got := ""
+		if f := read.Field("f"); f != nil {
+			var values []string
+			for i := range f.Len() {
+				switch {
+				case slices.Contains(lost["f"], i):
+					values = append(values, "lost")
+				case f.IsNull(i):
+					values = append(values, "-")
+				default:
+					values = append(values, f.ValueStr(i))
+				}
+			}
+			got = strings.Join(values, " ")
+		}
+		if got != want {
+			t.Errorf("%s: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+// TestExchangedColumns: two fields may read each other's member. A field whose member no event has is absent, even
+// where a column has its name.
+func TestExchangedColumns(t *testing.T) {
+	t.Parallel()
+	a := column(catalog.Int64, []any{int64(1)})
+	b := column(catalog.Int64, []any{int64(2)})
+	rec := array.NewRecord(arrow.NewSchema([]arrow.Field{{Name: "a", Type: a.DataType(), Nullable: true},
+		{Name: "b", Type: b.DataType(), Nullable: true}}, nil), []arrow.Array{a, b}, 1)
+	f := Fields{{Name: "a", Type: catalog.Int64, Path: []string{"b"}},
+		{Name: "b", Type: catalog.Int64, Path: []string{"c"}},
+		{Name: "d", Type: catalog.String, Path: []string{"a"}}}
+	c, _ := f.Read(eventbatch.Columns{Rec: rec}, false)
+	if c.Field("a") != b || c.Field("b") != nil || c.Field("d").ValueStr(0) != "1" {
+		t.Errorf("got %v", c.Rec)
+	}
+	if got := fmt.Sprint(f.Stored([]string{"a", "time", "d", "b", "e"})); got != "[b time a c e]" {
+		t.Errorf("got %s", got)
+	}
+}
+
+// TestNullValues: a value means null by its text or by what the text is in its type, in columns and dictionaries.
+func TestNullValues(t *testing.T) {
+	t.Parallel()
+	nulls := []string{"", "NA", "5.0", "true", "1970-01-01T01:00:00+01:00"}
+	for _, test := range []struct {
+		column arrow.Array
+		as     catalog.FieldType
+		want   string
+	}{
+		{column(catalog.String, []any{"", "NA", "na", "5.0", "5", nil}), catalog.String, "- - na - 5 -"},
+		{column(catalog.Int64, []any{int64(5), int64(6), nil}), catalog.Int64, "- 6 -"},
+		{column(catalog.Float64, []any{5.0, 5.5}), catalog.Float64, "- 5.5"},
+		{column(catalog.Bool, []any{true, false}), catalog.Bool, "- false"},
+		{column(catalog.Timestamp, []any{arrow.Timestamp(0), arrow.Timestamp(1)}), catalog.Timestamp,
+			"- 1970-01-01 00:00:00.000001Z"},
+		{column(catalog.String, []any{"NA", "5.0", "5", "7", "x"}), catalog.Int64, "- - - 7 lost"},
+		{dictionary("NA", "x", "NA", "5.0"), catalog.String, "- x - -"},
+	} {
+		c, lost := Fields{{Name: "f", Type: test.as, Nulls: nulls}}.Read(batch(test.column), false)
+		var got []string
+		for i := range int(c.Rec.NumRows()) {
+			switch f := c.Field("f"); {
+			case slices.Contains(lost["f"], i):
+				got = append(got, "lost")
+			case f.IsNull(i):
+				got = append(got, "-")
+			default:
+				got = append(got, f.ValueStr(i))
+			}
+		}
+		if text := strings.Join(got, " "); text != test.want {
+			t.Errorf("%v as %s: got %s, want %s", test.column, test.as, text, test.want)
+		}
+	}
+	kept := dictionary("x", "y")
+	c, _ := Fields{{Name: "f", Type: catalog.String, Nulls: nulls}}.Read(batch(kept), false)
+	if c.Field("f") != kept {
+		t.Error("a column without null values was copied")
+	}
+}
+
+func dictionary(values ...string) arrow.Array {
+	t := &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int32, ValueType: arrow.BinaryTypes.String}
+	b := array.NewDictionaryBuilder(memory.DefaultAllocator, t).(*array.BinaryDictionaryBuilder)
+	for _, v := range values {
+		if err := b.AppendString(v); err != nil {
+			panic(err)
+		}
+	}
+	return b.NewArray()
+}

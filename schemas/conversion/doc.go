@@ -23,6 +23,16 @@
 // declared, as the value that JSON has: a string, a number or a boolean, in the table above. An object or an array is
 // of no type.
 //
+// # Paths and null values
+//
+// A field reads the column of its member of data (catalog.Field.Column). What is inside of another member, or has a
+// name that no column may have, stays among the undeclared fields and is read from there. So the path of a field may
+// change at any time: no stored byte depends on it, and every event is read under the present one.
+//
+// A value means null if its text is one of the field's null values, or if it equals what such a text is in the field's
+// type. Ingest keeps such a text of another type among the undeclared fields, with a flag, and rejects no event for it
+// (eventbatch.FlagUndeclaredValue). All others it stores as values. So this list may change at any time, too.
+//
 // A value that cannot be converted is null, as if the event lacked the field. Both layers count such events, and an
 // answer says how many there are (Q4).
 package conversion

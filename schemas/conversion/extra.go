@@ -6,16 +6,28 @@ import (
 	"strings"
 )
 
-// undeclared returns the value of a field of data in the text of eventbatch.ColExtra, which package ingest describes.
-func undeclared(extra, field string) value {
-	if !strings.Contains(extra, `"`+field+`":`) {
+// undeclared returns the value at a path of data in the text of eventbatch.ColExtra, which package ingest describes.
+func undeclared(extra string, path []string) value {
+	if !mayHave(extra, path[0]) {
 		return value{} // It is so for most events of a field that is rarely sent.
 	}
-	data := member(extra, "data")
-	if data == "" {
-		return value{}
+	raw := member(extra, "data")
+	for _, name := range path {
+		if raw == "" || raw[0] != '{' {
+			return value{}
+		}
+		raw = member(raw, name)
 	}
-	return parseValue(member(data, field))
+	return parseValue(raw)
+}
+
+// mayHave reports whether the text may have the member. Ingest writes the names of fields that are undeclared in one
+// way, with nothing escaped in names of this form.
+func mayHave(extra, name string) bool {
+	if strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' }) {
+		return true
+	}
+	return strings.Contains(extra, `"`+name+`":`)
 }
 
 // parseValue reads a JSON value. An empty text is no value.
@@ -24,6 +36,8 @@ func parseValue(raw string) value {
 		return value{}
 	}
 	switch raw[0] {
+	case 'n':
+		return value{} // Inside of another member nulls are kept.
 	case '"':
 		var s string
 		if json.Unmarshal([]byte(raw), &s) == nil {
@@ -58,12 +72,21 @@ func member(object, name string) string {
 		}
 		start := end + 1
 		end = valueEnd(object, start)
-		if key == name {
+		if key == name || strings.IndexByte(key, '\\') >= 0 && unescaped(key) == name {
 			return object[start:end]
 		}
 		i = end + 1 // After the comma.
 	}
 	return ""
+}
+
+// unescaped returns the name that a name in JSON means.
+func unescaped(key string) string {
+	var s string
+	if json.Unmarshal([]byte(`"`+key+`"`), &s) != nil {
+		return ""
+	}
+	return s
 }
 
 // valueEnd returns the index after the value that begins at i.

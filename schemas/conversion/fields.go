@@ -26,49 +26,77 @@ func FieldsOf(e *catalog.EventType, columns []string) (out Fields) {
 	return out
 }
 
+// Stored returns the columns from which Read makes these columns, each once and without that of undeclared fields.
+func (f Fields) Stored(columns []string) (out []string) {
+	for _, name := range columns {
+		if i := slices.IndexFunc(f, func(field catalog.Field) bool { return field.Name == name }); i >= 0 {
+			name = f[i].Column()
+		}
+		if name != "" && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 // Read returns the events with every field in its declared type. A field that has no column, because it was not
-// declared when they came, is looked for among the undeclared fields of each event. mixed says that the events may
-// have come under several declarations, so that this goes for any of them. A field that no event has stays absent.
-// lost is nil if every value could be converted. The result shares the memory of c.
+// declared when they came or is inside of another member, is looked for among the undeclared fields of each event.
+// mixed says that the events may have come under several declarations, so that this goes for any of them. A field that
+// no event has stays absent. lost is nil if every value could be converted. The result shares the memory of c.
 func (f Fields) Read(c eventbatch.Columns, mixed bool) (out eventbatch.Columns, lost Lost) {
-	var changed map[string]arrow.Array
+	mixed = mixed || c.HasFlag(eventbatch.FlagUndeclaredValue)
+	changed := map[string]arrow.Array{}
 	extra, _ := c.Field(eventbatch.ColExtra).(*array.String)
 	for _, field := range f {
-		column := c.Field(field.Name)
-		late := isLate(extra, column, field.Name, mixed)
-		if !late && (column == nil || fits(column.DataType(), field.Type)) {
-			continue
+		read, rows := readField(field, c, extra, mixed)
+		if read != c.Field(field.Name) {
+			changed[field.Name] = read
 		}
-		at := valuesOf(column)
-		if late {
-			at = lateValues(at, extra, field.Name)
-		}
-		if changed == nil {
-			changed = map[string]arrow.Array{}
-		}
-		var rows []int
-		changed[field.Name], rows = convert(field.Type, int(c.Rec.NumRows()), at)
 		lost = lost.addRows(field.Name, rows)
 	}
-	if changed != nil {
+	if len(changed) > 0 {
 		c.Rec = replace(c.Rec, changed)
 	}
 	return c, lost
 }
 
+// readField returns the values of a field, nil if no event has one, and the rows whose value is lost.
+func readField(f catalog.Field, c eventbatch.Columns, extra *array.String, mixed bool) (arrow.Array, []int) {
+	var column arrow.Array
+	if name := f.Column(); name != "" {
+		column = c.Field(name)
+	}
+	path := f.Members()
+	late := isLate(extra, column, path, mixed)
+	switch {
+	case !late && column == nil:
+		return nil, nil
+	case !late && fits(column.DataType(), f.Type):
+		return withoutNulls(f, column), nil
+	}
+	at := valuesOf(column)
+	if late {
+		at = lateValues(at, extra, path)
+	}
+	return convert(f, int(c.Rec.NumRows()), at)
+}
+
 // NeedsExtra reports whether Read needs the column of undeclared fields of an object with these columns.
 func (f Fields) NeedsExtra(has func(column string) bool, mixed bool) bool {
-	return len(f) > 0 && (mixed || slices.ContainsFunc(f, func(field catalog.Field) bool { return !has(field.Name) }))
+	return len(f) > 0 && (mixed || slices.ContainsFunc(f, func(field catalog.Field) bool {
+		column := field.Column()
+		return column == "" || !has(column)
+	}))
 }
 
 // isLate reports whether an event may have the field among its undeclared fields.
-func isLate(extra *array.String, column arrow.Array, field string, mixed bool) bool {
+func isLate(extra *array.String, column arrow.Array, path []string, mixed bool) bool {
 	if extra == nil || extra.NullN() == extra.Len() || column != nil && (!mixed || column.NullN() == 0) {
 		return false
 	}
 	for row := range extra.Len() {
 		if extra.IsValid(row) && (column == nil || column.IsNull(row)) &&
-			undeclared(extra.Value(row), field).kind != missing {
+			undeclared(extra.Value(row), path).kind != missing {
 			return true
 		}
 	}
@@ -76,12 +104,12 @@ func isLate(extra *array.String, column arrow.Array, field string, mixed bool) b
 }
 
 // lateValues returns for each row the value in its column or else the undeclared one.
-func lateValues(at func(row int) value, extra *array.String, field string) func(row int) value {
+func lateValues(at func(row int) value, extra *array.String, path []string) func(row int) value {
 	return func(row int) value {
 		if v := at(row); v.kind != missing || extra.IsNull(row) {
 			return v
 		}
-		return undeclared(extra.Value(row), field)
+		return undeclared(extra.Value(row), path)
 	}
 }
 
@@ -93,37 +121,40 @@ func fits(t arrow.DataType, declared catalog.FieldType) bool {
 	return arrow.TypeEqual(t, eventbatch.ArrowType(declared))
 }
 
-// replace returns the record with the columns, which take the places of those of the same names.
+// replace returns the record with the columns, which take the places of those of the same names. A nil column takes
+// the place of one and is absent.
 func replace(rec arrow.Record, columns map[string]arrow.Array) arrow.Record {
 	var fields []arrow.Field
 	var arrays []arrow.Array
 	for i, f := range rec.Schema().Fields() {
-		if columns[f.Name] == nil {
+		if _, ok := columns[f.Name]; !ok {
 			fields = append(fields, f)
 			arrays = append(arrays, rec.Column(i))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(columns)) {
-		fields = append(fields, arrow.Field{Name: name, Type: columns[name].DataType(), Nullable: true})
-		arrays = append(arrays, columns[name])
+		if columns[name] != nil {
+			fields = append(fields, arrow.Field{Name: name, Type: columns[name].DataType(), Nullable: true})
+			arrays = append(arrays, columns[name])
+		}
 	}
 	return array.NewRecord(arrow.NewSchema(fields, nil), arrays, rec.NumRows())
 }
 
 // convert returns n values in the declared type, and the rows whose value it cannot hold.
-func convert(t catalog.FieldType, n int, at func(row int) value) (arrow.Array, []int) {
-	switch t {
+func convert(f catalog.Field, n int, at func(row int) value) (arrow.Array, []int) {
+	switch f.Type {
 	case catalog.Int64:
-		return build(array.NewInt64Builder(memory.DefaultAllocator), n, at, value.asWhole)
+		return build(array.NewInt64Builder(memory.DefaultAllocator), n, at, value.asWhole, f.Nulls)
 	case catalog.Float64:
-		return build(array.NewFloat64Builder(memory.DefaultAllocator), n, at, value.asNumber)
+		return build(array.NewFloat64Builder(memory.DefaultAllocator), n, at, value.asNumber, f.Nulls)
 	case catalog.Bool:
-		return build(array.NewBooleanBuilder(memory.DefaultAllocator), n, at, value.asTruth)
+		return build(array.NewBooleanBuilder(memory.DefaultAllocator), n, at, value.asTruth, f.Nulls)
 	case catalog.Timestamp:
 		b := array.NewTimestampBuilder(memory.DefaultAllocator, eventbatch.TimestampType)
-		return build(b, n, at, value.asMoment)
+		return build(b, n, at, value.asMoment, f.Nulls)
 	}
-	return build(array.NewStringBuilder(memory.DefaultAllocator), n, at, value.asText)
+	return build(array.NewStringBuilder(memory.DefaultAllocator), n, at, value.asText, f.Nulls)
 }
 
 // builder is the part of Arrow's builders that convert needs.
@@ -133,12 +164,15 @@ type builder[T any] interface {
 	NewArray() arrow.Array
 }
 
-func build[T any](b builder[T], n int, at func(row int) value, as func(value) (T, bool)) (arrow.Array, []int) {
+func build[T comparable](b builder[T], n int, at func(row int) value, as func(value) (T, bool),
+	texts []string) (arrow.Array, []int) {
 	var lost []int
+	null := newNulls(texts, as)
 	for row := range n {
 		v := at(row)
 		converted, ok := as(v)
 		switch {
+		case null.has(v, converted, ok):
 		case ok:
 			b.Append(converted)
 			continue

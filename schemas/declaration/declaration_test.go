@@ -29,8 +29,7 @@ func randomCatalog(t *rapid.T) *catalog.Catalog {
 		e := &catalog.EventType{Name: n}
 		for _, f := range rapid.SliceOfNDistinct(name, 0, 6, rapid.ID[string]).Draw(t, "fields") {
 			if catalog.FieldName(f) {
-				e.Fields = append(e.Fields,
-					catalog.Field{Name: f, Type: rapid.SampledFrom(catalog.FieldTypes).Draw(t, "type")})
+				e.Fields = append(e.Fields, randomField(t, f))
 			}
 		}
 		slices.SortFunc(e.Fields, func(a, b catalog.Field) int { return strings.Compare(a.Name, b.Name) })
@@ -42,6 +41,62 @@ func randomCatalog(t *rapid.T) *catalog.Catalog {
 		c.Views[v.Name] = v
 	}
 	return c
+}
+
+func randomField(t *rapid.T, name string) catalog.Field {
+	texts := rapid.SampledFrom([]string{"", "null", "~", "-1", "5.0", "true", "a.b", `a"b`, "data", "é",
+		"NA", "2001-01-01"})
+	f := catalog.Field{Name: name, Type: rapid.SampledFrom(catalog.FieldTypes).Draw(t, "type")}
+	if rapid.Bool().Draw(t, "moved") {
+		f.Path = rapid.SliceOfN(texts.Filter(func(s string) bool { return s != "" }), 1, 3).Draw(t, "path")
+	}
+	if rapid.Bool().Draw(t, "nulls") {
+		f.Nulls = rapid.SliceOfNDistinct(texts, 1, 3, rapid.ID[string]).Draw(t, "nulls")
+		slices.Sort(f.Nulls)
+	}
+	return f
+}
+
+// TestFieldForms: a path and a list of texts in several forms are the same field.
+func TestFieldForms(t *testing.T) {
+	t.Parallel()
+	for form, want := range map[string]catalog.Field{
+		"int64":                                 {Name: "f", Type: "int64"},
+		"{type: int64, path: f}":                {Name: "f", Type: "int64"},
+		"{type: int64, path: data.f}":           {Name: "f", Type: "int64"},
+		"{type: int64, path: [f]}":              {Name: "f", Type: "int64"},
+		"{type: int64, path: user.id}":          {Name: "f", Type: "int64", Path: []string{"user", "id"}},
+		"{type: int64, path: [user.id]}":        {Name: "f", Type: "int64", Path: []string{"user.id"}},
+		"{type: int64, null_values: [b, a, b]}": {Name: "f", Type: "int64", Nulls: []string{"a", "b"}},
+		"{type: int64, null_values: [-1, '']}":  {Name: "f", Type: "int64", Nulls: []string{"", "-1"}},
+	} {
+		n, err := ParseYAML([]byte("fields: {f: " + form + "}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := ReadEventType("e", n)
+		if err != nil {
+			t.Errorf("%s: %v", form, err)
+		}
+		if d := cmp.Diff(want, e.Fields[0]); d != "" {
+			t.Errorf("%s: %s", form, d)
+		}
+	}
+	for form, want := range map[string]string{
+		"{path: '\"a'}":       "events.e.fields.f.path: path: \"\\\"a\" has a quote",
+		"{path: {a: b}}":      "events.e.fields.f.path: write a list",
+		"{null_values: NA}":   "events.e.fields.f.null_values: write a list",
+		"{null_values: [{}]}": "events.e.fields.f.null_values.0: write one word",
+		"{paths: a}":          "events.e.fields.f.paths: unknown key",
+	} {
+		n, err := ParseYAML([]byte("fields: {f: " + form + "}"))
+		if err == nil {
+			_, err = ReadEventType("e", n)
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", form, err, want)
+		}
+	}
 }
 
 func randomView(t *rapid.T, c *catalog.Catalog, name string) *catalog.View {

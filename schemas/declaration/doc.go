@@ -9,7 +9,11 @@
 //	where: [{field: ms, op: ge, value: 10}]
 //	measures: {hits: {count: {}}, slowest: {max: ms}}
 //
-// A field may also be written {type: int64}. Both languages are read into YAML's nodes, and one reader goes through
-// these, so that no key has two meanings. The forms that the package writes are canonical: the same declaration
-// always has the same text, and Tag names it.
+// A field may also be written {type: int64}, and then have a path in data and null values:
+//
+//	country: {type: string, path: user.country, null_values: ["", NA]}
+//
+// The path is a list of names, or a text as catalog.ParsePath reads it. Both languages are read into YAML's nodes,
+// and one reader goes through these, so that no key has two meanings. The forms that the package writes are
+// canonical: the same declaration always has the same text, and Tag names it.
 package declaration

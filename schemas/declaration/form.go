@@ -21,20 +21,31 @@ import (
 func OfEventType(e *catalog.EventType) *yaml.Node {
 	fields := object()
 	for _, f := range e.Fields {
-		add(fields, f.Name, text(f.Type))
+		add(fields, f.Name, ofField(f))
 	}
 	return add(object(), "fields", fields)
+}
+
+// ofField returns the type alone if the field has nothing else.
+func ofField(f catalog.Field) *yaml.Node {
+	if f.IsPlain() {
+		return text(f.Type)
+	}
+	out := add(object(), "type", text(f.Type))
+	if len(f.Path) > 0 {
+		add(out, "path", texts(f.Path))
+	}
+	if len(f.Nulls) > 0 {
+		add(out, "null_values", texts(f.Nulls))
+	}
+	return out
 }
 
 // OfView returns the canonical form of a view of the catalog. Members that are empty are left out, but for the cell.
 func OfView(c *catalog.Catalog, v *catalog.View) *yaml.Node {
 	out := add(object(), "event", text(v.Event))
 	if len(v.Dimensions) > 0 {
-		dimensions := list()
-		for _, d := range v.Dimensions {
-			dimensions.Content = append(dimensions.Content, text(d))
-		}
-		add(out, "dimensions", dimensions)
+		add(out, "dimensions", texts(v.Dimensions))
 	}
 	add(out, "cell", text(setting.FormatDuration(v.Cell)))
 	if len(v.Where) > 0 {
@@ -159,6 +170,14 @@ func object() *yaml.Node { return &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map
 
 func list() *yaml.Node {
 	return &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Style: yaml.FlowStyle}
+}
+
+func texts(values []string) *yaml.Node {
+	out := list()
+	for _, v := range values {
+		out.Content = append(out.Content, text(v))
+	}
+	return out
 }
 
 func text[T ~string](s T) *yaml.Node {

@@ -24,7 +24,7 @@ const (
 // The keys of an event type, a field, a view and a condition, in the order of documents.
 var (
 	EventTypeKeys = []string{"fields"}
-	FieldKeys     = []string{"type"}
+	FieldKeys     = []string{"type", "path", "null_values"}
 	ViewKeys      = []string{"event", "dimensions", "cell", "where", "measures"}
 	FilterKeys    = []string{"field", "op", "value", "values"}
 )
@@ -94,13 +94,41 @@ func (r *reader) mistake(path []string, format string, args ...any) {
 	r.mistakes = append(r.mistakes, &setting.Error{Path: path, Msg: fmt.Sprintf(format, args...)})
 }
 
-// field reads {type: int64}, or the type alone.
+// field reads {type: int64, path: user.id}, or the type alone. Forms that mean the same are the same field.
 func (r *reader) field(name string, n *yaml.Node, path []string) catalog.Field {
 	if kindOf(n) != yaml.MappingNode {
 		return catalog.Field{Name: name, Type: catalog.FieldType(r.text(n, path))}
 	}
 	m := r.known(n, path, FieldKeys)
-	return catalog.Field{Name: name, Type: catalog.FieldType(r.text(m["type"], below(path, "type")))}
+	f := catalog.Field{Name: name, Type: catalog.FieldType(r.text(m["type"], below(path, "type"))),
+		Path:  r.path(m["path"], below(path, "path")),
+		Nulls: r.texts(m["null_values"], below(path, "null_values"))}
+	if len(f.Path) == 1 && f.Path[0] == name {
+		f.Path = nil
+	}
+	slices.Sort(f.Nulls)
+	f.Nulls = slices.Compact(f.Nulls)
+	return f
+}
+
+// path reads a list of names, or a text with dots between them.
+func (r *reader) path(n *yaml.Node, path []string) []string {
+	if kindOf(n) != yaml.ScalarNode {
+		return r.texts(n, path)
+	}
+	out, err := catalog.ParsePath(r.text(n, path))
+	if err != nil {
+		r.mistake(path, "%v", err)
+	}
+	return out
+}
+
+// texts reads a list of texts.
+func (r *reader) texts(n *yaml.Node, path []string) (out []string) {
+	for i, element := range r.elements(n, path) {
+		out = append(out, r.text(element, below(path, strconv.Itoa(i))))
+	}
+	return out
 }
 
 // filter reads a condition: value for most operators, values for in and not_in.

@@ -37,6 +37,10 @@ const FlagTimeAssigned uint8 = 1
 // declared. Hashes of events without the flag are older, and cannot be compared with those of events that have it.
 const FlagHashOfValues uint8 = 2
 
+// FlagUndeclaredValue marks an event of which a declared field is among the undeclared ones (ColExtra), because its
+// value is not of the declared type and means null (catalog.Field).
+const FlagUndeclaredValue uint8 = 4
+
 // DefaultTenant owns every event while there are no keys.
 const DefaultTenant = "default"
 
@@ -120,6 +124,18 @@ func bind[A arrow.Array](rec arrow.Record, name string, to *A) bool {
 	a, ok := rec.Column(i[0]).(A)
 	*to = a
 	return ok
+}
+
+// HasFlag reports whether an event has the flag. It is false if the flags were not loaded.
+func (c Columns) HasFlag(flag uint8) bool {
+	if c.Flags == nil {
+		return false
+	}
+	var all uint8
+	for _, f := range c.Flags.Uint8Values() {
+		all |= f
+	}
+	return all&flag != 0
 }
 
 // Field returns the column of the name, or nil when the record has none.

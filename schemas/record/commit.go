@@ -45,8 +45,8 @@ type Object struct {
 	Rows   int64  `json:"rows"`
 	Schema string `json:"schema"` // catalog.EventType.SchemaID
 
-	// Uniform says that all events came under the same declared fields. An event then has none of the object's columns
-	// among its undeclared fields. Objects of older programs do not say it.
+	// Uniform says that no event has one of the object's columns among its undeclared fields: all came under the same
+	// declared fields, and none has eventbatch.FlagUndeclaredValue. Objects of older programs do not say it.
 	Uniform bool `json:"uniform,omitempty"`
 
 	Tenants map[string]int64 `json:"tenants,omitempty"` // rows of each tenant

@@ -36,6 +36,9 @@ func (d *decoder) completeRow() {
 	d.canonical = binary.LittleEndian.AppendUint32(b, uint32(attributes))
 	d.row.hash = xxhash.Sum64(d.canonical)
 	d.row.flags |= eventbatch.FlagHashOfValues
+	if d.keptNull {
+		d.row.flags |= eventbatch.FlagUndeclaredValue
+	}
 }
 
 // appendFields appends all fields of data by name, declared or not, and returns their number.

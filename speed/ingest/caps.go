@@ -195,9 +195,11 @@ type cappedField struct {
 	kind      catalog.FieldType
 	slot      int       // of a declared field; -1 for an attribute
 	attribute attribute // source or subject, if slot is -1
+	nulls     []string  // texts that mean null
 }
 
-// findCapped lists the dimensions that may get any number of values. A bool has only two.
+// findCapped lists the dimensions that may get any number of values. A bool has only two. Fields that ingest does not
+// decode are not among them.
 func (t *eventType) findCapped(declared *catalog.Catalog) {
 	names := map[string]bool{}
 	for _, v := range declared.ViewsOf(t.name) {
@@ -205,9 +207,13 @@ func (t *eventType) findCapped(declared *catalog.Catalog) {
 			names[d] = true
 		}
 	}
-	for i, f := range t.fields {
-		if names[f.name] && f.kind != catalog.Bool {
-			t.capped = append(t.capped, &cappedField{name: f.name, kind: f.kind, slot: i})
+	var fields []catalog.Field
+	if e := declared.Events[t.name]; e != nil {
+		fields = e.Fields
+	}
+	for _, f := range fields {
+		if slot, ok := t.byName[f.Column()]; ok && names[f.Name] && f.Type != catalog.Bool {
+			t.capped = append(t.capped, &cappedField{name: f.Name, kind: f.Type, slot: slot, nulls: f.Nulls})
 		}
 	}
 	for _, a := range []attribute{attrSource, attrSubject} {
@@ -251,10 +257,11 @@ func (d *decoder) checkOverflow(t *eventType, r *row) {
 			value = strconv.FormatInt(catalog.OverflowInt, 10)
 		}
 		code := problem.InvalidField
-		name := "data." + f.name
+		name := f.name
 		if f.slot < 0 {
 			code = problem.InvalidAttribute
-			name = f.name
+		} else {
+			name = "data." + t.fields[f.slot].name
 		}
 		d.reject(code, name+": under "+value+" views count what is beyond limits.cardinality; send another value")
 		return
@@ -284,7 +291,8 @@ func (c *caps) hashValue(f *cappedField, r *row) (hash uint64, ok bool) {
 	case f.slot < 0:
 		return maphash.Bytes(c.seed, r.subject), len(r.subject) > 0
 	case f.kind == catalog.String:
-		return maphash.Bytes(c.seed, r.slots[f.slot].text), r.slots[f.slot].state == present
+		s := &r.slots[f.slot]
+		return maphash.Bytes(c.seed, s.text), s.state == present && !slices.Contains(f.nulls, unsafeString(s.text))
 	}
 	return maphash.Comparable(c.seed, r.slots[f.slot].number), r.slots[f.slot].state == present
 }

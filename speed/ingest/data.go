@@ -101,10 +101,29 @@ func (d *decoder) scanField(i int) bool {
 	}
 	start := d.pos
 	ok := d.skip(2)
-	if ok {
+	if ok && !d.keepNull(f, s, d.buf[start:d.pos]) {
 		d.rejectMismatch(f, d.buf[start:d.pos])
 	}
 	return ok
+}
+
+// keepNull keeps a value of another type than the declared one among the undeclared fields if its text means null. So
+// the event is not rejected, and the value is still there when the declaration changes.
+func (d *decoder) keepNull(f *field, s *slot, raw []byte) bool {
+	if len(f.nulls) == 0 || raw[0] == '{' || raw[0] == '[' {
+		return false
+	}
+	text := raw
+	if raw[0] == '"' {
+		text = d.unquote(raw)
+	}
+	if !slices.Contains(f.nulls, unsafeString(text)) {
+		return false
+	}
+	s.state = null
+	d.keptNull = true
+	d.undeclared = append(d.undeclared, member{f.prefix[4:], raw})
+	return true
 }
 
 func (d *decoder) rejectMismatch(f *field, raw []byte) {
@@ -117,19 +136,20 @@ func (d *decoder) scanNumeric(f *field, s *slot) bool {
 		return false
 	}
 	fits := false
+	whole := true
 	if f.kind == catalog.Float64 {
 		var v float64
 		v, fits = n.float64()
 		s.number = int64(math.Float64bits(v))
 		s.exact = n.canonical()
 	} else {
-		var whole bool
 		s.number, whole, fits = n.int64()
-		if !whole {
-			d.rejectMismatch(f, n.raw)
-		}
 	}
-	if !fits {
+	switch {
+	case whole && fits || d.keepNull(f, s, n.raw):
+	case !whole:
+		d.rejectMismatch(f, n.raw)
+	default:
 		d.reject(problem.NumberOutOfRange, "data."+f.name+": "+excerpt(n.raw)+" does not fit "+string(f.kind))
 	}
 	return true
@@ -138,11 +158,15 @@ func (d *decoder) scanNumeric(f *field, s *slot) bool {
 // scanTimestamp reads a declared time. It has the bounds of an event's time: the years that
 // every layer can store.
 func (d *decoder) scanTimestamp(f *field, s *slot) bool {
+	start := d.pos
 	b, ok := d.scanString()
 	if !ok {
 		return false
 	}
 	t, err := instant.Parse(b)
+	if (err != nil || t < window.MinTime || t > window.MaxTime) && d.keepNull(f, s, d.buf[start:d.pos]) {
+		return true
+	}
 	switch {
 	case err != nil:
 		d.reject(problem.InvalidField, "data."+f.name+": "+excerpt(b)+" "+err.Error())

@@ -39,6 +39,7 @@ type decoder struct {
 	dataStart  int      // where data begins if it comes before the type; otherwise -1
 	fieldOrder []int    // the field that came at each place of the last event (see findField)
 	undeclared []member // fields of data
+	keptNull   bool     // one of them is a declared field whose value means null
 	extensions []member // attributes
 	decoded    []byte   // from data_base64
 	canonical  []byte   // scratch memory of the canonical form
@@ -89,6 +90,7 @@ func (d *decoder) reset() {
 	d.attributes = [attributeCount][]byte{}
 	d.seen = [attributeCount]bool{}
 	d.undeclared = d.undeclared[:0]
+	d.keptNull = false
 	d.extensions = d.extensions[:0]
 	d.row.slots = d.row.slots[:0]
 }

@@ -1,8 +1,8 @@
 // Package ingest accepts events: POST /v1/events turns CloudEvents into columns, which go into
 // the log as one message per partition, event type and moment.
 //
-//	body ─▶ gate ─▶ scanner ─▶ row ─▶ chunk (request, partition, type) ─▶ queue ─▶ group ─▶ frame ─▶ Log
-//	                strict JSON  checked  plain columns                  bounded   copy     Arrow    fsync
+//	body → gate → scanner → row → chunk (request, partition, type) → queue → group → frame → Log
+//	              strict JSON checked  plain columns                bounded   copy    Arrow   fsync
 //
 // DESIGN.md says why it works this way. This comment is the reference of what it accepts and writes.
 //
@@ -46,6 +46,11 @@
 // field accepts every number that does not overflow. Minus zero becomes zero. Strings, numbers
 // and booleans are never converted into each other.
 //
+// A text that means null in its field (catalog.Field.Nulls) is no mismatch. If it is not of the field's type, it is
+// kept as an undeclared field, and the flag 4 in _flags says so. Fields inside of a member of data, and members with
+// names that no column may have, are not decoded. They are kept as undeclared fields, and no event is rejected for
+// them.
+//
 // Undeclared fields of data and undeclared attributes are kept in the column _extra. The name of
 // an attribute has only a-z and 0-9, and its value is a string, a number or a boolean.
 //
@@ -57,7 +62,8 @@
 // # Too many values
 //
 // Each dimension of a view, source and subject included, gets at most Config.Values values from
-// one tenant in a UTC day of event time. A bool has two values anyway, so it has no cap.
+// one tenant in a UTC day of event time. A bool has two values anyway, so it has no cap. A dimension that is not
+// decoded here has none either: real-time views count all of its values, and only the batch layer bounds them (B7).
 // An event with a further value keeps it, and the column _overflow names the field. Several names
 // are in byte order with commas between them:
 //

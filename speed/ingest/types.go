@@ -26,10 +26,12 @@ type eventType struct {
 	frames         sync.Pool     // of *frame
 }
 
+// field is a member of data that becomes a column. Its name is that of the member, which a declared field may rename.
 type field struct {
 	name   string
 	kind   catalog.FieldType
-	prefix []byte // of its value in the canonical form: length of the name, and the name
+	nulls  []string // texts that mean null
+	prefix []byte   // of its value in the canonical form: length of the name, and the name
 }
 
 // compileTypes returns the event types that clients may send, by name, and the largest number of
@@ -52,13 +54,14 @@ func compileTypes(declared *catalog.Catalog) (types map[string]*eventType, maxFi
 }
 
 func compileType(index int, e *catalog.EventType) *eventType {
-	t := &eventType{index: index, name: e.Name, nameBytes: []byte(e.Name), byName: make(map[string]int, len(e.Fields)),
-		schema: eventbatch.Schema(e)}
+	stored := e.Stored()
+	t := &eventType{index: index, name: e.Name, nameBytes: []byte(e.Name),
+		byName: make(map[string]int, len(stored.Fields)), schema: eventbatch.Schema(stored)}
 	t.overflowSchema = eventbatch.OverflowSchema(t.schema)
-	for i, f := range e.Fields {
+	for i, f := range stored.Fields {
 		prefix := binary.LittleEndian.AppendUint32(nil, uint32(len(f.Name)))
 		prefix = append(prefix, f.Name...)
-		t.fields = append(t.fields, field{name: f.Name, kind: f.Type, prefix: prefix})
+		t.fields = append(t.fields, field{name: f.Name, kind: f.Type, nulls: f.Nulls, prefix: prefix})
 		t.byName[f.Name] = i
 	}
 	t.chunks.New = func() any { return &chunk{columns: newColumns(t)} }

@@ -21,6 +21,7 @@ type column struct {
 	member    []byte // member is the name as JSON, with a colon.
 	hashed    []byte // hashed is the name in the file as JSON.
 	declared  catalog.FieldType
+	nulls     []string // nulls are texts that the field takes for a missing value.
 	isTime    bool
 	isSubject bool
 	isID      bool
@@ -44,9 +45,7 @@ func (m Mapping) columnsOf(names []string, from int) (out []column) {
 		c.isSubject = c.name == m.Subject && m.Subject != ""
 		c.isID = slices.Contains(m.ID, c.name)
 		if m.Fields != nil {
-			if t, ok := m.Fields.Column(c.name); ok {
-				c.declared = t
-			}
+			c.declared, c.nulls, _ = m.Fields.Member(c.name)
 		}
 		attribute := c.isTime || c.isAttribute()
 		ignored := m.ignores(name)
@@ -86,7 +85,7 @@ func (m Mapping) unknown(name string) bool {
 	if m.Fields == nil || len(m.Fields.Fields) == 0 {
 		return false
 	}
-	_, declared := m.Fields.Column(name)
+	_, _, declared := m.Fields.Member(name)
 	return !declared
 }
 
@@ -99,7 +98,7 @@ func (c *column) observe(cell table.Cell) {
 	switch {
 	case cell.Kind != table.Untyped && cell.Kind != table.String:
 		c.numbers++
-	case slices.Contains(words, cell.Text):
+	case slices.Contains(words, cell.Text) && !slices.Contains(c.nulls, cell.Text):
 		c.word = cell.Text
 	case cell.Kind == table.Untyped && looksTyped(cell.Text):
 		c.numbers++
