@@ -40,7 +40,7 @@ func (s *Store) ReadVersions(ctx context.Context, v *catalog.View,
 
 func (s *Store) addVersions(ctx context.Context, v *catalog.View, versions []record.BucketVersion,
 	out map[int64]record.BucketVersion) error {
-	checksum, err := sqlschema.Checksum(sqlschema.Columns(s.catalog, v))
+	checksum, err := sqlschema.Checksum(sqlschema.Columns(s.catalog(), v))
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func (s *Store) addVersions(ctx context.Context, v *catalog.View, versions []rec
 		"SELECT toUnixTimestamp64Micro(%[1]s), %[2]s, count(), %[3]s FROM %[4]s WHERE (%[1]s, %[2]s) IN (%[5]s) "+
 			"GROUP BY %[1]s, %[2]s",
 		sqlschema.Quote(sqlschema.ColBucket), sqlschema.Quote(sqlschema.ColVer),
-		checksum, sqlschema.Quote(sqlschema.Table(v, s.catalog.Digest(v))),
+		checksum, sqlschema.Quote(sqlschema.Table(v, s.catalog().Digest(v))),
 		pairList(versions)))
 	if err != nil {
 		return err
@@ -71,8 +71,8 @@ func (s *Store) addVersions(ctx context.Context, v *catalog.View, versions []rec
 func (s *Store) EventsByView(ctx context.Context, state *record.State) (map[string]map[string]int64, error) {
 	out := map[string]map[string]int64{}
 	for name, published := range state.Views {
-		v := s.catalog.Views[name]
-		if v == nil || len(v.Where) > 0 || s.catalog.Digest(v) != published.Digest {
+		v := s.catalog().Views[name]
+		if v == nil || len(v.Where) > 0 || s.catalog().Digest(v) != published.Digest {
 			continue
 		}
 		n, err := s.EventsByTenant(ctx, v, published.Buckets)
@@ -101,7 +101,7 @@ func (s *Store) addEvents(ctx context.Context, v *catalog.View, versions []recor
 	rows, err := s.db.Query(readContext(ctx), fmt.Sprintf("SELECT toString(%[1]s), sum(%[2]s) FROM %[3]s WHERE "+
 		"(%[4]s, %[5]s) IN (%[6]s) GROUP BY %[1]s",
 		sqlschema.Quote(sqlschema.ColTenant), sqlschema.Quote(sqlschema.ColEvents),
-		sqlschema.Quote(sqlschema.Table(v, s.catalog.Digest(v))),
+		sqlschema.Quote(sqlschema.Table(v, s.catalog().Digest(v))),
 		sqlschema.Quote(sqlschema.ColBucket), sqlschema.Quote(sqlschema.ColVer), pairList(versions)))
 	if err != nil {
 		return err

@@ -77,7 +77,7 @@ func (s *Store) appliedMigrations(ctx context.Context) (map[string]string, error
 
 // CreateTables creates the table of every declared view that has none.
 func (s *Store) CreateTables(ctx context.Context) error {
-	c := s.catalog
+	c := s.catalog()
 	for _, name := range slices.Sorted(maps.Keys(c.Views)) {
 		if err := s.db.Exec(ctx, sqlschema.CreateTable(c, c.Views[name])); err != nil {
 			return fmt.Errorf("create the table of view %s: %w", name, err)

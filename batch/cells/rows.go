@@ -19,8 +19,8 @@ import (
 // their checksum by bucket. After an error the rows may be there or not.
 func (s *Store) Insert(ctx context.Context, v *catalog.View, version uint64,
 	pieces []exact.BlockRows) (map[int64]record.BucketVersion, error) {
-	l := newLayout(s.catalog, v, version)
-	name := sqlschema.Table(v, s.catalog.Digest(v))
+	l := newLayout(s.catalog(), v, version)
+	name := sqlschema.Table(v, s.catalog().Digest(v))
 	statement := "INSERT INTO " + sqlschema.Quote(name) + " (" + l.columnNames() + ")"
 	insert := s.insertBlock
 	if s.encodes.Load() {
@@ -71,8 +71,8 @@ func (s *Store) insertBatch(ctx context.Context, l *layout, statement string, pi
 // checksum. A bucket without rows is absent.
 func (s *Store) ReadBack(ctx context.Context, v *catalog.View, version uint64,
 	buckets []int64) (map[int64]record.BucketVersion, error) {
-	name := sqlschema.Table(v, s.catalog.Digest(v))
-	checksum, err := sqlschema.Checksum(sqlschema.Columns(s.catalog, v))
+	name := sqlschema.Table(v, s.catalog().Digest(v))
+	checksum, err := sqlschema.Checksum(sqlschema.Columns(s.catalog(), v))
 	if err != nil {
 		return nil, err
 	}

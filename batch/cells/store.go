@@ -15,13 +15,22 @@ import (
 // concurrently. Any of them may return an error although ClickHouse has done its work.
 type Store struct {
 	db      driver.Conn
-	catalog *catalog.Catalog
+	current atomic.Pointer[catalog.Catalog]
 	buffers sync.Pool   // of *[]byte, for the blocks of INSERTs
 	encodes atomic.Bool // The connection uses ClickHouse's native protocol, in which the driver encodes blocks itself.
 }
 
 // NewStore returns the store. Prepare creates its tables.
-func NewStore(db driver.Conn, c *catalog.Catalog) *Store { return &Store{db: db, catalog: c} }
+func NewStore(db driver.Conn, c *catalog.Catalog) *Store {
+	s := &Store{db: db}
+	s.Declare(c)
+	return s
+}
+
+// Declare makes the views those of another catalog. CreateTables creates their tables.
+func (s *Store) Declare(c *catalog.Catalog) { s.current.Store(c) }
+
+func (s *Store) catalog() *catalog.Catalog { return s.current.Load() }
 
 // insertContext allows an INSERT of a whole history. Its rows are of many years, and each year is
 // a partition of the table.

@@ -70,7 +70,7 @@ func (s *Store) syncViews(ctx context.Context, published map[string]record.ViewS
 	if err != nil {
 		return err
 	}
-	c := s.catalog
+	c := s.catalog()
 	for _, name := range slices.Sorted(maps.Keys(c.Views)) {
 		comment, exists := there[name]
 		ours := strings.HasPrefix(comment, viewMark+" ")
@@ -106,11 +106,11 @@ func (s *Store) Refuse(ctx context.Context, message string) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range slices.Sorted(maps.Keys(s.catalog.Views)) {
+	for _, name := range slices.Sorted(maps.Keys(s.catalog().Views)) {
 		if !strings.HasPrefix(there[name], viewMark+" ") || strings.HasSuffix(there[name], refusedMark) {
 			continue
 		}
-		selection := sqlView(s.catalog, s.catalog.Views[name]) + " AND throwIf(_ver > 0, '" + message + "') = 0"
+		selection := sqlView(s.catalog(), s.catalog().Views[name]) + " AND throwIf(_ver > 0, '" + message + "') = 0"
 		if err := s.db.Exec(ctx, "CREATE OR REPLACE VIEW "+sqlschema.Quote(name)+" AS "+selection+" COMMENT '"+
 			viewMark+refusedMark+"'"); err != nil {
 			return fmt.Errorf("refuse VIEW %s: %w", name, err)

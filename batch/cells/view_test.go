@@ -17,8 +17,8 @@ func (w *world) publish(s *Store, state *record.State, base bool,
 	changed map[int64]record.BucketVersion) *record.State {
 	w.t.Helper()
 	views := map[string]*record.PublishedView{}
-	for name, v := range s.catalog.Views {
-		views[name] = &record.PublishedView{Digest: s.catalog.Digest(v), Full: base}
+	for name, v := range s.catalog().Views {
+		views[name] = &record.PublishedView{Digest: s.catalog().Digest(v), Full: base}
 	}
 	if views["wide"] != nil {
 		for _, bucket := range slices.Sorted(maps.Keys(changed)) {

@@ -52,7 +52,8 @@ func (w *world) prepared(c *catalog.Catalog) *Store {
 func (w *world) insert(s *Store, version uint64, groups []*group) map[int64]record.BucketVersion {
 	w.t.Helper()
 	b := blockOf(groups)
-	wrote, err := s.Insert(w.t.Context(), s.catalog.Views["wide"], version, []exact.BlockRows{{Block: b, To: b.Rows()}})
+	wrote, err := s.Insert(w.t.Context(), s.catalog().Views["wide"], version,
+		[]exact.BlockRows{{Block: b, To: b.Rows()}})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -66,7 +67,7 @@ func (w *world) readBack(s *Store, version uint64, want map[int64]record.BucketV
 	for b := range want {
 		buckets = append(buckets, b)
 	}
-	got, err := s.ReadBack(w.t.Context(), s.catalog.Views["wide"], version, buckets)
+	got, err := s.ReadBack(w.t.Context(), s.catalog().Views["wide"], version, buckets)
 	if err != nil {
 		w.t.Fatal(err)
 	}

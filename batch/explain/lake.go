@@ -217,9 +217,9 @@ func (e *search) isWanted(c eventbatch.Columns) bool {
 func (e *search) columnsOf(eventType string) []string {
 	columns := []string{eventbatch.ColKey, eventbatch.ColTenant, eventbatch.ColFlags, eventbatch.ColHash,
 		eventbatch.ColID, eventbatch.ColTime, eventbatch.ColSource, eventbatch.ColExtra, exact.ColSeq, exact.ColIndex}
-	for _, v := range e.cfg.Catalog.ViewsOf(eventType) {
+	for _, v := range e.declared.ViewsOf(eventType) {
 		used := v.Columns()
-		columns = append(columns, conversion.FieldsOf(e.cfg.Catalog.Events[eventType], used).Stored(used)...)
+		columns = append(columns, conversion.FieldsOf(e.declared.Events[eventType], used).Stored(used)...)
 	}
 	return columns
 }

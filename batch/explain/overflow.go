@@ -24,7 +24,7 @@ func (j *judgement) explainOverflow(ctx context.Context, out *openapi.ExplainedV
 	if record.SumEvents(j.state.Views[v.Name].Overflowed, j.Tenant, bucket, bucket+width, width) == 0 {
 		return nil
 	}
-	in := exact.Input{Catalog: j.cfg.Catalog, Type: j.eventType, Buckets: []int64{bucket}, Limit: j.state.Limit(),
+	in := exact.Input{Catalog: j.declared, Type: j.eventType, Buckets: []int64{bucket}, Limit: j.state.Limit(),
 		Targets: []exact.Target{{View: v, Buckets: []int64{bucket}}}}
 	rows := int64(0)
 	for p, c := range j.chains {

@@ -124,10 +124,10 @@ func TestOlderDigest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	s := w.store()
-	v := s.cfg.Catalog.Views["changed"]
+	v := s.cfg.Catalog.Catalog().Views["changed"]
 	v.Measures = []catalog.Measure{{Name: "d", Kind: catalog.Distinct, Field: "page"}}
-	older := s.cfg.Catalog.SketchedDigest(v)
-	if older == s.cfg.Catalog.Digest(v) {
+	older := s.cfg.Catalog.Catalog().SketchedDigest(v)
+	if older == s.cfg.Catalog.Catalog().Digest(v) {
 		t.Fatal("the view has one digest only")
 	}
 	w.state.Views["changed"] = record.ViewState{Digest: older}

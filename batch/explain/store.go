@@ -31,7 +31,7 @@ type Log interface {
 
 // Config describes a Store.
 type Config struct {
-	Catalog  *catalog.Catalog
+	Catalog  catalog.Source
 	Identity eventbatch.Identity
 	Chains   func(context.Context) ([]*record.Chain, error) // reads the commit chains, as publish.Chains does
 	Open     exact.Open                                     // opens an object for reads of ranges
@@ -84,7 +84,8 @@ func (s *Store) Explain(ctx context.Context, q Question) (*openapi.Explanation, 
 	if err != nil {
 		return nil, fmt.Errorf("explain an event: %w", err)
 	}
-	e := &search{Store: s, Question: q, key: s.cfg.Identity.Key(q.Tenant, q.Source, q.ID), state: state}
+	e := &search{Store: s, Question: q, key: s.cfg.Identity.Key(q.Tenant, q.Source, q.ID), state: state,
+		declared: s.cfg.Catalog.Catalog()}
 	if err := e.run(ctx); err != nil {
 		return nil, fmt.Errorf("explain an event: %w", err)
 	}
@@ -96,9 +97,11 @@ func (s *Store) Explain(ctx context.Context, q Question) (*openapi.Explanation, 
 type search struct {
 	*Store
 	Question
-	key    eventbatch.Key
-	state  *record.State
-	chains []*record.Chain
+	key   eventbatch.Key
+	state *record.State
+	// declared is the catalog of the whole search.
+	declared *catalog.Catalog
+	chains   []*record.Chain
 
 	recomputed int64 // rows of buckets that were computed again; only judge uses it
 

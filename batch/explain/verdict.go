@@ -73,10 +73,10 @@ type countedCell struct {
 }
 
 func newJudgement(e *search, eventType string, events []*event) *judgement {
-	j := &judgement{search: e, eventType: eventType, events: map[string]*event{}, width: e.cfg.Catalog.Bucket,
+	j := &judgement{search: e, eventType: eventType, events: map[string]*event{}, width: e.declared.Bucket,
 		copies: map[string]exact.Copy{}, cells: map[viewBucket]*countedCell{}}
-	if e.cfg.Catalog.Events[eventType] != nil { // Nothing counts a type that is declared no longer.
-		j.views = e.cfg.Catalog.ViewsOf(eventType)
+	if e.declared.Events[eventType] != nil { // Nothing counts a type that is declared no longer.
+		j.views = e.declared.ViewsOf(eventType)
 	}
 	for _, x := range events {
 		j.events[x.key()] = x
@@ -87,7 +87,7 @@ func newJudgement(e *search, eventType string, events []*event) *judgement {
 // run gives the events to package exact, each as an object of one row. So it decides by the code of a recompute which
 // of them are copies (B2, I3), and in which cell and group each view counts the others.
 func (j *judgement) run(ctx context.Context) error {
-	in := exact.Input{Catalog: j.cfg.Catalog, Type: j.eventType, OnCopy: j.addCopy}
+	in := exact.Input{Catalog: j.declared, Type: j.eventType, OnCopy: j.addCopy}
 	for _, x := range j.found {
 		if x.eventType != j.eventType {
 			continue
@@ -219,7 +219,7 @@ func (j *judgement) accepted(ctx context.Context, x *event) time.Time {
 func (j *judgement) explainView(ctx context.Context, x *event, v *catalog.View) (openapi.ExplainedView, error) {
 	out := openapi.ExplainedView{View: v.Name, Status: openapi.EventNotCounted}
 	bucket := window.Floor(x.time(), j.width)
-	columns, lost := conversion.FieldsOf(j.cfg.Catalog.Events[v.Event], v.Columns()).Read(x.columns, !x.uniform)
+	columns, lost := conversion.FieldsOf(j.declared.Events[v.Event], v.Columns()).Read(x.columns, !x.uniform)
 	for _, name := range v.Columns() {
 		if len(lost[name]) > 0 {
 			out.Lost = append(out.Lost, name)
@@ -230,7 +230,7 @@ func (j *judgement) explainView(ctx context.Context, x *event, v *catalog.View) 
 		for _, f := range v.Where {
 			keep := []bool{true}
 			if viewplan.Select([]catalog.Filter{f}, columns, keep); !keep[0] {
-				t, _ := j.cfg.Catalog.Events[v.Event].Column(f.Field)
+				t, _ := j.declared.Events[v.Event].Column(f.Field)
 				out.ExcludedBy = append(out.ExcludedBy, openapi.FilterOf(f, t))
 			}
 		}
@@ -256,7 +256,7 @@ func (j *judgement) isPublished(x *event, v *catalog.View) bool {
 	p := x.position.Partition
 	published, found := j.state.Views[v.Name]
 	return found && p < len(j.state.H) && below(x.position, j.state.H[p]) &&
-		j.cfg.Catalog.Names(v, published.Digest)
+		j.declared.Names(v, published.Digest)
 }
 
 // below reports whether the position is in the batch view up to h.

@@ -38,7 +38,10 @@ func (p *Publisher) Collect(ctx context.Context) (CollectResult, error) {
 	p.running.Lock()
 	defer p.running.Unlock()
 	var r CollectResult
-	err := p.collect(ctx, &r)
+	err := p.useNewest(ctx)
+	if err == nil {
+		err = p.collect(ctx, &r)
+	}
 	for kind, n := range map[string]int64{"rows": r.Rows, "objects": r.Objects, "tables": r.Tables,
 		"publications": r.Publications} {
 		p.metrics.collected.WithLabelValues(kind).Add(float64(n))

@@ -21,6 +21,9 @@ import (
 type Config struct {
 	Catalog    *catalog.Catalog
 	Partitions int // Partitions is P (L3).
+	// Newest returns the newest generation of the catalog that exists, and its number. Each attempt at a publication
+	// asks it once, and uses nothing else (G4). If Newest is nil, Catalog never changes.
+	Newest func(context.Context) (n uint64, c *catalog.Catalog, err error)
 	// Installation is the id that publications name (I8). If it is empty, they name none.
 	Installation string
 	// Keep is how many of the newest publications stay readable whatever their age (P3).

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"recount/schemas/catalog"
+	"recount/schemas/failpoint"
 	"recount/schemas/query"
 	"recount/schemas/record"
 )
@@ -42,6 +43,30 @@ func definitionKey(view, digest string) string {
 	return fmt.Sprintf("%s%s/%s.json", definitionPrefix, view, digest)
 }
 
+// useNewest makes the newest generation of the catalog the one of this attempt (G4). It never goes back to an earlier
+// generation than that of a publication.
+func (p *Publisher) useNewest(ctx context.Context) error {
+	if p.cfg.Newest == nil || p.generation > 0 && failpoint.Off(failpoint.G4) {
+		return nil
+	}
+	n, c, err := p.cfg.Newest(ctx)
+	if err != nil {
+		return fmt.Errorf("read the catalog: %w", err)
+	}
+	if published := p.State().Generation(); n < published {
+		return fmt.Errorf("%w: publication %d is of generation %d of the catalog, and the newest one that is stored "+
+			"is %d; restore %s and later ones from a copy of the bucket", record.ErrMissing, p.State().N, published,
+			n, record.GenerationKey(n+1))
+	}
+	if n != p.generation {
+		p.generation = n
+		p.cfg.Catalog = c
+		p.defined = false
+		p.views.Declare(c)
+	}
+	return nil
+}
+
 // createDefinitions stores the definitions of the declared views, once in a process and before a publication of it
 // names their digests.
 func (p *Publisher) createDefinitions(ctx context.Context) error {
@@ -70,10 +95,19 @@ func (p *Publisher) createDefinitions(ctx context.Context) error {
 	return nil
 }
 
+// maxKnown is how many definitions a publisher keeps in memory.
+const maxKnown = 256
+
 // Definition returns a catalog that has one view, with the definition of the digest. The error wraps
 // query.ErrNoDefinition if the definition is not stored.
 func (p *Publisher) Definition(ctx context.Context, view, digest string) (*catalog.Catalog, error) {
 	key := definitionKey(view, digest)
+	p.mu.Lock()
+	known := p.known[key]
+	p.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
 	raw, err := p.records.Get(ctx, key)
 	if errors.Is(err, record.ErrNotFound) {
 		return nil, fmt.Errorf("view %s, definition %s: %w", view, digest, query.ErrNoDefinition)
@@ -89,6 +123,12 @@ func (p *Publisher) Definition(ctx context.Context, view, digest string) (*catal
 		return nil, fmt.Errorf("%w: %s holds another definition; restore it from a copy of the bucket",
 			record.ErrInvalid, key)
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.known == nil || len(p.known) == maxKnown {
+		p.known = map[string]*catalog.Catalog{}
+	}
+	p.known[key] = c
 	return c, nil
 }
 
@@ -115,6 +155,10 @@ func decodeDefinition(raw []byte) (*catalog.Catalog, error) {
 		}
 	}
 	slices.SortFunc(event.Fields, func(a, b catalog.Field) int { return strings.Compare(a.Name, b.Name) })
-	return &catalog.Catalog{Events: map[string]*catalog.EventType{event.Name: event},
-		Views: map[string]*catalog.View{d.View.Name: d.View}, Bucket: d.Bucket}, nil
+	c := &catalog.Catalog{Events: map[string]*catalog.EventType{event.Name: event},
+		Views: map[string]*catalog.View{d.View.Name: d.View}, Bucket: d.Bucket}
+	if err := c.RestoreFilters(); err != nil {
+		return nil, fmt.Errorf("%w: %w", record.ErrInvalid, err)
+	}
+	return c, nil
 }

@@ -26,6 +26,7 @@ type Objects interface {
 type Views interface {
 	Prepare(ctx context.Context) error      // brings all tables up to date
 	CreateTables(ctx context.Context) error // creates the missing tables of declared views
+	Declare(c *catalog.Catalog)             // makes the declared views those of another catalog
 
 	// Insert adds rows of a view under a version and returns what it wrote, by bucket. After an
 	// error the rows may be there or not (B4). ReadBack returns what is there (B5).
@@ -81,14 +82,18 @@ type Publisher struct {
 	running sync.Mutex // held by Recompute and Collect
 	defined bool       // this process has stored the definitions of its views; running guards it
 
+	generation uint64 // that of cfg.Catalog; running guards both
+	bucket     time.Duration
+
 	nextCheck time.Time // when the rows of the newest publication are checked without a suspicion; running guards it
 
 	reading sync.Mutex // held while publications are read
 	readAt  time.Time  // when they were last read; reading guards it
 
-	mu     sync.Mutex      // guards the fields below
-	recent []*record.State // the states kept for their age or number, consecutive, the newest last
-	pins   []uint64        // the pinned publications, ascending
+	mu     sync.Mutex                  // guards the fields below
+	known  map[string]*catalog.Catalog // definitions that Definition has read, by key
+	recent []*record.State             // the states kept for their age or number, consecutive, the newest last
+	pins   []uint64                    // the pinned publications, ascending
 	// collected is the highest horizon of collection: publications before it are kept only if they are pinned.
 	collected uint64
 	// forgottenBefore is the highest number of a record of forgotten publications. That publication existed.
@@ -105,7 +110,8 @@ func New(cfg Config, records record.CommitLog, objects Objects, views Views, cha
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	p := &Publisher{cfg: cfg, records: records, objects: objects, views: views, chains: chains, open: open}
+	p := &Publisher{cfg: cfg, records: records, objects: objects, views: views, chains: chains, open: open,
+		bucket: cfg.Catalog.Bucket}
 	p.newest.Store(record.EmptyState(cfg.Partitions))
 	var err error
 	if p.metrics, err = newMetrics(cfg.Registerer, p); err != nil {

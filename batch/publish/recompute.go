@@ -73,6 +73,9 @@ func (p *Publisher) recompute(ctx context.Context) (Result, error) {
 		if err := p.Refresh(ctx); err != nil {
 			return Result{}, err
 		}
+		if err := p.useNewest(ctx); err != nil {
+			return Result{}, err
+		}
 		if err := p.createDefinitions(ctx); err != nil {
 			return Result{}, err
 		}
@@ -197,6 +200,7 @@ func (p *Publisher) encode(plan *plan, w *writer, counts map[string][]record.Buc
 		Limit:        plan.limit,
 		Copies:       record.CopiesByPosition,
 		Installation: p.cfg.Installation,
+		Generation:   p.generation,
 	}
 	if failpoint.Off(failpoint.P1) {
 		b.H = slices.Concat(b.H[:1], plan.previous.H[1:])

@@ -90,9 +90,9 @@ func (p *Publisher) checkChain(c *record.Chain, i int) error {
 	switch {
 	case c.Partition != i:
 		return fmt.Errorf("read commit chains: the chain at index %d is that of partition %d", i, c.Partition)
-	case c.Begun() && c.Bucket != p.cfg.Catalog.Bucket:
+	case c.Begun() && c.Bucket != p.bucket:
 		return fmt.Errorf("partition %d: batch.bucket is %s, but the lake was begun with %s; set it back", i,
-			p.cfg.Catalog.Bucket, c.Bucket)
+			p.bucket, c.Bucket)
 	case c.Begun() && c.Partitions != p.cfg.Partitions:
 		return fmt.Errorf("partition %d: log.partitions is %d, but the lake was begun with %d; set it back", i,
 			p.cfg.Partitions, c.Partitions)

@@ -17,7 +17,7 @@ func (s *Server) openAPI(context.Context) error {
 	}
 	ac := s.cfg.Query
 	ac.Fair = s.keys != nil // Without keys there is one tenant.
-	rc := reader.Config{Catalog: s.catalog, Publications: s.publisher, Batch: s.batch, OnGone: s.publisher.Suspect,
+	rc := reader.Config{Catalog: s.generations, Publications: s.publisher, Batch: s.batch, OnGone: s.publisher.Suspect,
 		Definition: s.publisher.Definition, Objects: s.objectsOf,
 		CacheBytes: ac.Cache,
 		Memory:     ac.Budget(), Now: failpoint.Now, Logger: s.logger, Registerer: s.registry}
@@ -31,10 +31,10 @@ func (s *Server) openAPI(context.Context) error {
 	}
 	if s.views != nil && s.roles.Has(Batch) {
 		s.grader = scores.NewGrader(s.publisher, s.cfg.Log.Partitions,
-			scores.DefaultConfig(s.catalog, s.batch, s.views).Run, s.logger, s.registry)
+			scores.DefaultConfig(s.generations, s.batch, s.views).Run, s.logger, s.registry)
 	}
 	s.api, err = api.New(ac, api.Parts{
-		Catalog: s.catalog, Grade: s.grader.Last, Answerer: answers, Publications: s.publisher,
+		Catalog: s.generations, Grade: s.grader.Last, Answerer: answers, Publications: s.publisher,
 		DeadLetters: servedDeadLetters{s.deadLetters, s.ingest}, Events: s.explanations(),
 		Admit: s.quotas.Query, Cap: s.cardinality, Logger: s.logger, Registerer: s.registry,
 		Checks: s.checks(), NeedsRestart: s.engines.needsRestart,

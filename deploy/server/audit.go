@@ -91,7 +91,7 @@ const booksTries = 3
 // books reads the facts of an audit: first what was acknowledged, and last the log's bounds. So
 // every tier is read at least as late as the tier before it.
 func (s *Server) books(ctx context.Context) (*conservation.Books, error) {
-	b := &conservation.Books{Catalog: s.catalog}
+	b := &conservation.Books{Catalog: s.generations.Catalog()}
 	chains, err := s.currentChains(ctx)
 	if err != nil {
 		return nil, err
@@ -109,7 +109,7 @@ func (s *Server) books(ctx context.Context) (*conservation.Books, error) {
 		b.States = append(b.States, state)
 	}
 	if n := len(b.States); n > 0 {
-		if b.Counted, err = cells.NewStore(s.engines.sql, s.catalog).EventsByView(ctx, b.States[n-1]); err != nil {
+		if b.Counted, err = cells.NewStore(s.engines.sql, b.Catalog).EventsByView(ctx, b.States[n-1]); err != nil {
 			return nil, err
 		}
 	}
@@ -156,7 +156,7 @@ func (s *Server) recheck(ctx context.Context) (openapi.Recheck, error) {
 	if err != nil {
 		return openapi.Recheck{}, err
 	}
-	cfg := recheck.DefaultConfig(s.catalog)
+	cfg := recheck.DefaultConfig(s.generations.Catalog())
 	if cfg.Schemas, err = landing.StoredSchemas(ctx, s.engines.records); err != nil {
 		return openapi.Recheck{}, err
 	}

@@ -21,7 +21,7 @@ import (
 // explanations explains events to the API. Every process reads the lake and the log, so each role can.
 func (s *Server) explanations() explainedEvents {
 	return explainedEvents{explain.New(explain.Config{
-		Catalog: s.catalog, Identity: s.installation.Identity, Chains: s.currentChains, Open: s.openUnverified,
+		Catalog: s.generations, Identity: s.installation.Identity, Chains: s.currentChains, Open: s.openUnverified,
 		Records: s.engines.records, Log: explainedLog{source{s.engines.log}}, Newest: s.explainedState,
 		DeadLetters: func(ctx context.Context, tenant string, f deadletter.Filter) (deadletter.Page, error) {
 			return s.deadLetters.List(ctx, tenant, f, false)

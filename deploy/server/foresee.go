@@ -50,6 +50,9 @@ func (s *Server) foreseeParts(ctx context.Context, e *verify.Evidence) error {
 	if _, err := s.findInstallation(ctx); err != nil {
 		return err
 	}
+	if _, err := s.cfg.storedCatalog(ctx, s.engines.records); err != nil {
+		return err
+	}
 	if err := s.checkLogOwner(ctx); err != nil {
 		return err
 	}

@@ -20,9 +20,9 @@ func (s *Server) openIngest(context.Context) (err error) {
 		epochs[p] = c.Head.Epoch
 	}
 	ic.Fair = s.keys != nil // Without keys there is one tenant.
-	s.ingest, err = ingest.New(ic, s.catalog, s.cfg.Log.Partitions, s.engines.log,
-		ingest.Options{Epochs: epochs, Acknowledged: s.acknowledged, Now: failpoint.Now, Admit: s.quotas.Ingest,
-			Spread: s.quotas.Buckets, Logger: s.logger, Registerer: s.registry})
+	s.ingest, err = ingest.New(ic, s.generations, s.cfg.Log.Partitions, s.engines.log,
+		ingest.Options{Epochs: epochs, Acknowledged: s.acknowledged, Look: s.generations.Look, Now: failpoint.Now,
+			Admit: s.quotas.Ingest, Spread: s.quotas.Buckets, Logger: s.logger, Registerer: s.registry})
 	return err
 }
 

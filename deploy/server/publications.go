@@ -10,6 +10,7 @@ import (
 	"recount/batch/landing"
 	"recount/batch/publish"
 	"recount/jobs"
+	"recount/schemas/catalog"
 	"recount/schemas/failpoint"
 	"recount/schemas/record"
 )
@@ -26,6 +27,7 @@ func (s *Server) openPublisher(ctx context.Context) (err error) {
 	pc.Registerer = s.registry
 	pc.Now = failpoint.Now
 	pc.Runs = s.newestRun
+	pc.Newest = s.newestGeneration
 	s.publisher, err = publish.New(pc, s.engines.records, s.engines.lake, cells.NewStore(s.engines.sql, s.catalog),
 		s.currentChains, s.openObject)
 	if err != nil {
@@ -33,6 +35,13 @@ func (s *Server) openPublisher(ctx context.Context) (err error) {
 	}
 	s.publisher.Suspect() // ClickHouse may have lost rows while no process looked.
 	return s.publisher.Start(ctx)
+}
+
+// newestGeneration reads the catalog on, and returns its newest generation.
+func (s *Server) newestGeneration(ctx context.Context) (uint64, *catalog.Catalog, error) {
+	err := s.generations.Refresh(ctx)
+	g := s.generations.Current()
+	return g.N, g.Catalog, err
 }
 
 // newestRun returns the highest publication that a run of the job recompute names, and the run's name (P2).

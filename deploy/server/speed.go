@@ -2,9 +2,11 @@ package server
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"recount/deploy/server/janitor"
+	"recount/schemas/catalog"
 	"recount/schemas/position"
 	"recount/speed/realtime"
 )
@@ -25,9 +27,36 @@ func (s *Server) openSpeed(ctx context.Context) error {
 			return err
 		}
 	}
-	var err error
-	s.views, err = realtime.Open(rc, s.catalog, starts, s.roleSource())
+	c, before, err := s.liveDefinitions(ctx)
+	if err != nil {
+		return err
+	}
+	s.views, err = realtime.Open(rc, c, starts, s.roleSource(), before...)
 	return err
+}
+
+// liveDefinitions returns what the real-time views count: the newest catalog, and definitions that its views have in
+// the newest and in the oldest kept publication (S7).
+func (s *Server) liveDefinitions(ctx context.Context) (c *catalog.Catalog, before []*catalog.Catalog, err error) {
+	c = s.generations.Catalog()
+	before, err = janitor.DefinitionsBefore(ctx, c, s.publisher.Definition, s.publisher.OldestKept(),
+		s.publisher.State())
+	return c, before, err
+}
+
+// declareViews makes the real-time views those of liveDefinitions, and returns these. It does nothing if they are those
+// of the last call.
+func (s *Server) declareViews(ctx context.Context, last []*catalog.Catalog) []*catalog.Catalog {
+	c, before, err := s.liveDefinitions(ctx)
+	if err != nil {
+		s.logger.Warn("the real-time views cannot follow the catalog yet", "error", err)
+		return last
+	}
+	declared := append([]*catalog.Catalog{c}, before...)
+	if !slices.Equal(declared, last) { // The same definition is the same catalog in memory.
+		s.views.Declare(c, before...)
+	}
+	return declared
 }
 
 // retainEvery is how soon after a publication the speed layer drops the events below H of the
@@ -38,6 +67,7 @@ const retainEvery = 500 * time.Millisecond
 // owners have begun.
 func (s *Server) retain(ctx context.Context) error {
 	renewal := janitor.Renewal{Log: s.engines.log, Marks: s.marks, Views: s.views, Chains: s.currentChains}
+	var declared []*catalog.Catalog
 	tick := time.NewTicker(retainEvery)
 	defer tick.Stop()
 	for {
@@ -52,6 +82,7 @@ func (s *Server) retain(ctx context.Context) error {
 			if s.lander != nil {
 				seen = append(seen, s.lander.Heads())
 			}
+			declared = s.declareViews(ctx, declared)
 			if _, err := renewal.Renew(ctx, s.publisher.OldestKept().H, seen...); err != nil && ctx.Err() == nil {
 				s.logger.Error("the speed layer cannot follow a new epoch", "error", err)
 			}

@@ -26,9 +26,10 @@ const (
 // liveEvidence returns the engines of this process as evidence. The recomputation uses one core, so
 // that the process continues to serve.
 func (s *Server) liveEvidence() *verify.Evidence {
+	c := s.generations.Catalog()
 	return &verify.Evidence{
-		Catalog: s.catalog, Partitions: s.cfg.Log.Partitions, Records: s.engines.records, Objects: s.engines.lake,
-		Cells: cells.NewStore(s.engines.sql, s.catalog), Log: s.engines.log, Keep: s.cfg.Batch.Keep,
+		Catalog: c, Partitions: s.cfg.Log.Partitions, Records: s.engines.records, Objects: s.engines.lake,
+		Cells: cells.NewStore(s.engines.sql, c), Log: s.engines.log, Keep: s.cfg.Batch.Keep,
 		Kept:      func(context.Context) ([]uint64, error) { return s.publisher.Kept(), nil },
 		Exact:     exact.Config{Workers: 1, Memory: max(s.cfg.Batch.Memory/4, exact.LeastMemory)},
 		OneWriter: s.cfg.ObjectStore.URL == Embedded,

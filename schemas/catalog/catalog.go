@@ -271,3 +271,10 @@ func digest(v any) string {
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:8])
 }
+
+// Source gives the catalog as it is at the moment. A caller uses one answer for one piece of work. A catalog is a
+// source that never changes.
+type Source interface{ Catalog() *Catalog }
+
+// Catalog returns c.
+func (c *Catalog) Catalog() *Catalog { return c }

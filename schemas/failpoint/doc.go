@@ -55,6 +55,7 @@ const (
 	S3 Rule = "S3"
 	S4 Rule = "S4"
 	S5 Rule = "S5"
+	S7 Rule = "S7"
 	D1 Rule = "D1"
 	D2 Rule = "D2"
 
@@ -65,6 +66,8 @@ const (
 	Q5 Rule = "Q5"
 	Q6 Rule = "Q6"
 	A1 Rule = "A1"
+	G4 Rule = "G4"
+	G5 Rule = "G5"
 )
 
 // The variables of the environment that a test build reads.

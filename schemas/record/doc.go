@@ -80,6 +80,7 @@
 //	   "tenants":{"default":[[5,2]]}}},             // by partition: [rows, duplicates, conflicts], the last if not 0
 //	 "events":5,                     // landed below H
 //	 "holes":[{"partition":0,"from":51,"to":61}],   // all below H; absent without any
+//	 "generation":7,                 // of the catalog; absent in old records
 //	 "copies":1,                     // version of the rule I3; absent in old records, which means 0
 //	 "code":"v1.2.3","attempt":"…","created":"…"}
 //

@@ -132,6 +132,9 @@ type Publication struct {
 
 	Installation string `json:"installation,omitempty"` // id of the installation; empty in old records
 
+	// Generation is the generation of the catalog that the views are of (G4); 0 in old records.
+	Generation uint64 `json:"generation,omitempty"`
+
 	Holes []position.Hole `json:"holes,omitempty"` // all holes below H (C7), by partition and offset
 
 	// Limit is how many values a dimension of a view may have from a tenant in a bucket (B7). 0 means any number.

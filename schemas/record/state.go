@@ -139,6 +139,14 @@ func (s *State) Limit() int {
 	return s.Publication.Limit
 }
 
+// Generation returns Publication.Generation.
+func (s *State) Generation() uint64 {
+	if s.Publication == nil {
+		return 0
+	}
+	return s.Publication.Generation
+}
+
 // IsCurrent reports whether a computation of today gives the rows of the view, if its definition has the digest.
 func (v ViewState) IsCurrent(digest string) bool {
 	return v.Digest == digest && v.Reading == CurrentReading

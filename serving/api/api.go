@@ -110,7 +110,7 @@ func (c Config) Validate() error {
 
 // Parts is what the API answers from.
 type Parts struct {
-	Catalog      *catalog.Catalog
+	Catalog      catalog.Source
 	Answerer     Answerer
 	Publications Publications
 	// DeadLetters may be nil. Requests for dead letters are then refused.

@@ -23,8 +23,9 @@ func (a *API) listViews(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	out := []openapi.View{}
-	for _, v := range a.parts.Catalog.Views {
-		out = append(out, a.view(v, state, principal.Tenant))
+	c := a.parts.Catalog.Catalog()
+	for _, v := range c.Views {
+		out = append(out, a.view(c, v, state, principal.Tenant))
 	}
 	slices.SortFunc(out, func(x, y openapi.View) int { return strings.Compare(x.Name, y.Name) })
 	return writeJSON(w, map[string]any{"views": out})
@@ -32,7 +33,8 @@ func (a *API) listViews(w http.ResponseWriter, r *http.Request) error {
 
 func (a *API) getView(w http.ResponseWriter, r *http.Request) error {
 	principal, ok := access.FromContext(r.Context())
-	v := a.parts.Catalog.Views[r.PathValue("name")]
+	c := a.parts.Catalog.Catalog()
+	v := c.Views[r.PathValue("name")]
 	switch {
 	case !ok:
 		return errNoPrincipal
@@ -44,11 +46,10 @@ func (a *API) getView(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, a.view(v, state, principal.Tenant))
+	return writeJSON(w, a.view(c, v, state, principal.Tenant))
 }
 
-func (a *API) view(v *catalog.View, state *record.State, tenant string) openapi.View {
-	c := a.parts.Catalog
+func (a *API) view(c *catalog.Catalog, v *catalog.View, state *record.State, tenant string) openapi.View {
 	out := openapi.View{Name: v.Name, Event: v.Event, Cell: duration(v.Cell), Dimensions: []openapi.Dimension{},
 		Where:  []openapi.Filter{},
 		Digest: c.Digest(v)}

@@ -41,7 +41,7 @@ func (r *Reader) explainBatch(e *query.Explanation, state *record.State, scan *q
 		return
 	}
 	e.Batch = &query.BatchReading{Groups: part.Rows(), Kept: kept}
-	width := r.Catalog.Bucket.Microseconds()
+	width := r.Catalog.Catalog().Bucket.Microseconds()
 	from := scan.Windows.From - scan.Windows.From%width
 	for _, b := range state.Views[scan.View.Name].VersionsBetween(from, scan.Windows.To) {
 		if b.Rows > 0 {

@@ -72,11 +72,12 @@ var (
 
 // Config is what a reader needs.
 type Config struct {
-	Catalog      *catalog.Catalog
+	Catalog      catalog.Source
 	Publications Publications
 	Batch        BatchViews
 	// Definition returns a catalog with the definition that a view had under a digest, or
-	// query.ErrNoDefinition. It may be nil if every publication has the declared definitions.
+	// query.ErrNoDefinition. It may be nil if every publication has the declared definitions. It must be cheap
+	// enough for every query.
 	Definition func(ctx context.Context, view, digest string) (*catalog.Catalog, error)
 	// Live may be nil, which makes all partitions stale.
 	Live RealtimeViews
@@ -139,38 +140,48 @@ func New(c Config) (*Reader, error) {
 // ErrPublications; *batchview.LimitError and *merge.FillError; query.ErrMemoryBusy and *query.TooMuchMemoryError; and
 // the context's error.
 func (r *Reader) Answer(ctx context.Context, q *query.Query, tenant string) (*merge.Answer, error) {
-	c, err := r.catalogFor(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	scan, err := q.Resolve(c, tenant)
-	if err != nil {
-		return nil, err
-	}
-	scan.Memory = r.Memory.Open(tenant)
-	a, err := r.answer(ctx, q, scan)
-	if err != nil {
+	asked := *q
+	for tries := 0; ; tries++ {
+		c, err := r.catalogFor(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		*q = asked
+		scan, err := q.Resolve(c, tenant)
+		if err != nil {
+			return nil, err
+		}
+		scan.Memory = r.Memory.Open(tenant)
+		a, err := r.answer(ctx, q, scan)
+		if err == nil {
+			return a, nil
+		}
 		scan.Memory.Close()
-		return nil, err
+		if !errors.Is(err, ErrNotPublished) || tries == MaxRestarts || !r.isRedefined(ctx, q, scan) {
+			return nil, err
+		}
+		r.metrics.restarts.WithLabelValues("redefined").Inc()
 	}
-	return a, nil
 }
 
-// catalogFor returns the catalog with the definition of a query's view: the declared one or, for as_of, the one
-// that the view had in that publication.
+// catalogFor returns the catalog with the definition of a query's view that the pinned publication has (G5). So the
+// batch part of an answer and its live part have one definition while a changed view spreads. The declared definition
+// answers where the publication has none, and in mode live.
 func (r *Reader) catalogFor(ctx context.Context, q *query.Query) (*catalog.Catalog, error) {
-	if q.AsOf == nil || q.Mode == query.Live || r.Definition == nil {
-		return r.Catalog, nil
+	newest := r.Catalog.Catalog()
+	if q.Mode == query.Live || r.Definition == nil {
+		return newest, nil
 	}
 	state, err := r.pin(ctx, q)
 	if err != nil {
 		return nil, err
 	}
 	published, found := state.Views[q.View]
-	declared := r.Catalog.Views[q.View]
+	declared := newest.Views[q.View]
 	switch {
-	case !found && declared == nil, found && declared != nil && r.Catalog.Names(declared, published.Digest):
-		return r.Catalog, nil
+	case declared == nil && (!found || q.AsOf == nil), !found && q.AsOf == nil,
+		found && declared != nil && newest.Names(declared, published.Digest):
+		return newest, nil
 	case !found:
 		return nil, fmt.Errorf("view %s, publication %d: %w", q.View, state.N, ErrNotInPublication)
 	}
@@ -179,6 +190,16 @@ func (r *Reader) catalogFor(ctx context.Context, q *query.Query) (*catalog.Catal
 		return nil, fmt.Errorf("%w: %w", ErrPublications, err)
 	}
 	return c, err
+}
+
+// isRedefined reports whether the query would have another definition of its view now, because a publication was made
+// meanwhile.
+func (r *Reader) isRedefined(ctx context.Context, q *query.Query, scan *query.Scan) bool {
+	c, err := r.catalogFor(ctx, q)
+	if err != nil || c.Views[q.View] == nil {
+		return false
+	}
+	return c.Digest(c.Views[q.View]) != scan.Digest
 }
 
 // answer makes attempts until one needs no restart. What an attempt holds is given back before the next.
@@ -255,7 +276,7 @@ func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan, 
 	if batch != nil {
 		sum := func(list []record.BucketEvents) uint64 {
 			return uint64(record.SumEvents(list, scan.Tenant, scan.Windows.From, scan.Windows.To,
-				r.Catalog.Bucket.Microseconds()))
+				r.Catalog.Catalog().Bucket.Microseconds()))
 		}
 		batch.Unconverted = sum(state.Views[scan.View.Name].Unconverted)
 		batch.Retired = sum(state.Views[scan.View.Name].Retired)

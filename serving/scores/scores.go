@@ -28,7 +28,7 @@ type RealtimeViews interface {
 
 // Config is which layers a grade compares, and how much of them.
 type Config struct {
-	Catalog *catalog.Catalog
+	Catalog catalog.Source
 	Batch   reader.BatchViews
 	Live    RealtimeViews
 
@@ -42,7 +42,7 @@ type Config struct {
 }
 
 // DefaultConfig compares up to 80,000 groups of each view.
-func DefaultConfig(c *catalog.Catalog, batch reader.BatchViews, live RealtimeViews) Config {
+func DefaultConfig(c catalog.Source, batch reader.BatchViews, live RealtimeViews) Config {
 	return Config{Catalog: c, Batch: batch, Live: live, Buckets: 4, Tenants: 4, Groups: 5000}
 }
 
@@ -57,9 +57,11 @@ var ErrStale = errors.New("the real-time views do not hold what was published")
 func (c Config) Run(ctx context.Context, before, now *record.State) (*openapi.Scores, error) {
 	g := &openapi.Scores{Publication: now.N, Created: now.Publication.Created.UTC(), From: sequences(before.H),
 		To: sequences(now.H), Views: []openapi.ScoredView{}}
-	for _, name := range slices.Sorted(maps.Keys(c.Catalog.Views)) {
-		v := c.Catalog.Views[name]
-		digest := c.Catalog.Digest(v)
+	declared := c.Catalog.Catalog() // One for the whole grade.
+	c.Catalog = declared
+	for _, name := range slices.Sorted(maps.Keys(declared.Views)) {
+		v := declared.Views[name]
+		digest := declared.Digest(v)
 		older := before.Views[name]
 		if now.Views[name].Digest != digest ||
 			before.N > 0 && (older.Digest != digest || older.Reading != now.Views[name].Reading) {
@@ -132,8 +134,9 @@ func busiestTenants(before, now record.Ledger, limit int) []string {
 func (c Config) compare(ctx context.Context, s *sheet, before, now *record.State, v *catalog.View, bucket int64,
 	tenant string) error {
 	from := time.UnixMicro(bucket).UTC()
-	q := &query.Query{View: v.Name, From: from, To: from.Add(c.Catalog.Bucket), GroupBy: v.Dimensions, Limit: c.Groups}
-	scan, err := q.Resolve(c.Catalog, tenant)
+	declared := c.Catalog.Catalog()
+	q := &query.Query{View: v.Name, From: from, To: from.Add(declared.Bucket), GroupBy: v.Dimensions, Limit: c.Groups}
+	scan, err := q.Resolve(declared, tenant)
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func benchmarkDecode(b *testing.B, values int) {
 	}
 	const events = 1000
 	body := []byte(flights(events))
-	q := s.newRequest()
+	q := s.newRequest(s.current())
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
@@ -57,7 +57,7 @@ func fourChunks(b *testing.B) []*chunk {
 	if err != nil {
 		b.Fatal(err)
 	}
-	q := s.newRequest()
+	q := s.newRequest(s.current())
 	q.body = []byte(flights(250))
 	q.decoder.setTenant("acme", nil)
 	if p := q.pay(1 << 20); p != nil {

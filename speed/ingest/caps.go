@@ -164,9 +164,10 @@ type Cap struct {
 
 // Cap returns the cap of a dimension for a tenant. ok is false if the dimension is not capped.
 func (s *Server) Cap(tenant, event, dimension string) (c Cap, ok bool) {
-	declared := s.types[event]
-	if event == s.deadLetterType.name {
-		declared = s.deadLetterType
+	current := s.current()
+	declared := current.types[event]
+	if event == current.deadLetterType.name {
+		declared = current.deadLetterType
 	}
 	t := s.caps.setsOf(tenant, s.now().UnixMicro())
 	if declared == nil || t == nil {

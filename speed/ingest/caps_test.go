@@ -34,7 +34,7 @@ func cappedDecoder(t testing.TB, values int) (*decoder, *caps) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s.newRequest().decoder, s.caps
+	return s.newRequest(s.current()).decoder, s.caps
 }
 
 // decodeAs decodes an event of a tenant and day. members are those besides its identity.

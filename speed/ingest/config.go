@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -172,6 +173,9 @@ type Options struct {
 	// Acknowledged is called for events that are durable, before their request is answered. It may
 	// be nil.
 	Acknowledged func(partition int, seq uint64, tenant string, events int)
+	// Look reads whether there is a newer catalog. It is called for a request that names an unknown event type, and
+	// bounds how long and how often it really looks. Nil never looks.
+	Look func(context.Context) error
 
 	Now        func() time.Time
 	Logger     *slog.Logger

@@ -147,7 +147,7 @@ func TestReservedTypeIsUnknown(t *testing.T) {
 	t.Parallel()
 	cat := testCatalog()
 	cat.Events[deadletter.Type] = deadletter.EventType()
-	types, _ := compileTypes(cat)
+	types, _ := compileTypes(cat, nil)
 	if types[deadletter.Type] != nil || len(types) != 2 {
 		t.Errorf("got %v", types)
 	}

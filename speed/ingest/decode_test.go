@@ -33,8 +33,8 @@ func TestRefusedEventsLeaveNoTrace(t *testing.T) {
 				good = append(good, e)
 			}
 		}
-		all := s.newRequest()
-		some := s.newRequest()
+		all := s.newRequest(s.current())
+		some := s.newRequest(s.current())
 		decodeLines(t, all, mixed)
 		decodeLines(t, some, good)
 		if len(all.rejected) != len(mixed)-len(good) || len(some.rejected) != 0 {
@@ -93,7 +93,8 @@ func TestHashIsOfTheContent(t *testing.T) {
 		}
 	}
 	for _, other := range []string{
-		event(`,"x":2,"data":{"i":5,"s":"é","z":[1,2],"y":2}`), event(`,"x":1,"data":{"i":6,"s":"é","z":[1,2],"y":2}`),
+		event(`,"x":2,"data":{"i":5,"s":"é","z":[1,2],"y":2}`),
+		event(`,"x":1,"data":{"i":6,"s":"é","z":[1,2],"y":2}`),
 		event(`,"x":1,"data":{"i":5,"s":"é","z":[2,1],"y":2}`),
 		event(`,"x":1,"subject":"u","data":{"i":5,"s":"é","z":[1,2],"y":2}`),
 		event(`,"x":1,"data":{"i":5,"z":[1,2],"y":2}`), event(`,"x":1,"data":{"i":5,"s":"é","z":[1,2],"y":"02"}`),
@@ -136,7 +137,7 @@ func TestHashDoesNotDependOnDeclarations(t *testing.T) {
 		{{Name: "s", Type: catalog.Timestamp}, {Name: "z", Type: catalog.Float64}},
 	} {
 		types, n := compileTypes(&catalog.Catalog{Events: map[string]*catalog.EventType{
-			"all": {Name: "all", Fields: fields}}})
+			"all": {Name: "all", Fields: fields}}}, nil)
 		decoders = append(decoders, newDecoder(testConfig(), types, n))
 	}
 	pairs := 0
@@ -166,7 +167,7 @@ func TestDecodingDoesNotAllocate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q := s.newRequest()
+	q := s.newRequest(s.current())
 	body := []byte(flights(500))
 	n := testing.AllocsPerRun(20, func() {
 		q.body = body

@@ -63,7 +63,7 @@ func declaration(t *rapid.T, label string) *catalog.EventType {
 
 // readAs decodes an event under one declaration and reads it under another one, as text.
 func readAs(eventJSON string, came, read *catalog.EventType) (values string, hash uint64, accepted bool) {
-	types, n := compileTypes(&catalog.Catalog{Events: map[string]*catalog.EventType{"all": came}})
+	types, n := compileTypes(&catalog.Catalog{Events: map[string]*catalog.EventType{"all": came}}, nil)
 	d := newDecoder(testConfig(), types, n)
 	d.start([]byte(eventJSON), false, testNow)
 	if d.decode() != nil {
@@ -161,7 +161,7 @@ func TestRenamedMembersAreChecked(t *testing.T) {
 	t.Parallel()
 	types, n := compileTypes(&catalog.Catalog{Events: map[string]*catalog.EventType{"all": {Name: "all",
 		Fields: []catalog.Field{{Name: "user", Type: catalog.Int64, Path: []string{"user_id"}},
-			{Name: "zip", Type: catalog.Int64, Path: []string{"address", "zip"}}}}}})
+			{Name: "zip", Type: catalog.Int64, Path: []string{"address", "zip"}}}}}}, nil)
 	d := newDecoder(testConfig(), types, n)
 	for sent, want := range map[string]string{`"user_id":"x"`: `data.user_id: "\"x\"" is not int64`,
 		`"user":"x"`: "", `"address":{"zip":"x"}`: ""} {

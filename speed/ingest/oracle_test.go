@@ -260,7 +260,7 @@ func compare(t interface {
 }
 
 func testDecoder() *decoder {
-	types, fields := compileTypes(testCatalog())
+	types, fields := compileTypes(testCatalog(), nil)
 	return newDecoder(testConfig(), types, fields)
 }
 

@@ -28,10 +28,10 @@ type Outcome struct {
 // dry run only decodes them. The limits of a request apply, and those of the process. After
 // an error that wraps deadletter.ErrOverloaded nothing was stored.
 func (s *Server) Replay(tenant string, deadLetters []DeadLetter, dry bool) ([]Outcome, error) {
-	q := s.requests.Get().(*request)
+	q := s.current().requests.Get().(*request)
 	defer func() {
 		q.recycle()
-		s.requests.Put(q)
+		q.declared.requests.Put(q)
 	}()
 	q.body = q.body[:0]
 	q.held = s.memory.held(tenant)

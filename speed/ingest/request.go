@@ -15,6 +15,7 @@ import (
 
 // request is the state of one request. It is used again for later requests.
 type request struct {
+	declared   *declared // by which decoder decodes
 	cfg        *Config
 	budget     *budget
 	held       *atomic.Int64 // bytes that the tenant holds of budget
@@ -67,6 +68,24 @@ func (q *request) recycle() {
 	q.budget.release(q.held, q.paid)
 	q.paid = 0
 	q.used = 0
+}
+
+// restart forgets what was decoded, and makes the request decode by other event types. What it has paid for stays.
+func (q *request) restart(d *declared) {
+	for _, c := range q.chunks {
+		c.recycle()
+	}
+	q.chunks = q.chunks[:0]
+	q.rejected = q.rejected[:0]
+	q.deadLetters.recycle()
+	q.deadLetters.eventType = d.deadLetterType
+	q.events = 0
+	clear(q.touched)
+	q.used = 0
+	q.declared = d
+	q.typeCount = len(d.types)
+	q.openChunks = make([]*chunk, q.partitions*len(d.types))
+	q.decoder = newDecoder(*q.cfg, d.types, d.maxFields)
 }
 
 // decode turns the body into chunks and rejections, or refuses the whole request.

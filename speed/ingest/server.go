@@ -15,7 +15,6 @@ import (
 
 	"recount/schemas/access"
 	"recount/schemas/catalog"
-	"recount/schemas/deadletter"
 	"recount/schemas/failpoint"
 	"recount/schemas/problem"
 )
@@ -23,31 +22,32 @@ import (
 // Server accepts events over HTTP and appends them to the log. A request that Handler serves
 // waits until Run commits its events.
 type Server struct {
-	cfg            Config
-	types          map[string]*eventType
-	maxFields      int // largest number of fields that an event type declares
-	epochs         []uint32
-	log            Log
-	logger         *slog.Logger
-	now            func() time.Time
-	metrics        *metrics
-	rateLimit      func(tenant string, bytes, events int) (wait time.Duration) // may be nil
-	spread         func(tenant string, buckets map[int64]struct{}) (wait time.Duration, limit int)
-	bucket         time.Duration                                              // width of a bucket
-	acknowledged   func(partition int, seq uint64, tenant string, events int) // may be nil
-	process        string                                                     // random, part of message ids (L7)
-	memory         budget
-	caps           *caps
-	deadLetterType *eventType
-	rates          *rates // of dead letters
-	gate           *gate
-	committers     []*committer
+	cfg          Config
+	catalog      catalog.Source
+	look         func(context.Context) error // Options.Look
+	declared     atomic.Pointer[declared]    // of the newest catalog that current was called with
+	declaring    sync.Mutex                  // held while declared is replaced
+	epochs       []uint32
+	log          Log
+	logger       *slog.Logger
+	now          func() time.Time
+	metrics      *metrics
+	rateLimit    func(tenant string, bytes, events int) (wait time.Duration) // may be nil
+	spread       func(tenant string, buckets map[int64]struct{}) (wait time.Duration, limit int)
+	bucket       time.Duration                                              // width of a bucket
+	acknowledged func(partition int, seq uint64, tenant string, events int) // may be nil
+	process      string                                                     // random, part of message ids (L7)
+	memory       budget
+	caps         *caps
+	rates        *rates // of dead letters
+	gate         *gate
+	committers   []*committer
 
-	requests, gzips, zstds sync.Pool
+	gzips, zstds sync.Pool
 }
 
 // New returns a server for the declared event types over a log of the given number of partitions.
-func New(cfg Config, declared *catalog.Catalog, partitions int, log Log, opts Options) (*Server, error) {
+func New(cfg Config, c catalog.Source, partitions int, log Log, opts Options) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("new ingest: %w", err)
 	}
@@ -57,7 +57,7 @@ func New(cfg Config, declared *catalog.Catalog, partitions int, log Log, opts Op
 			"for each", partitions, len(opts.Epochs))
 	}
 	s := &Server{cfg: cfg, log: log, epochs: opts.Epochs, logger: opts.Logger, now: opts.Now, rateLimit: opts.Admit,
-		spread: opts.Spread, bucket: declared.Bucket,
+		spread: opts.Spread, bucket: c.Catalog().Bucket, catalog: c, look: opts.Look,
 		acknowledged: opts.Acknowledged, process: rand.Text()[:12]}
 	if s.epochs == nil {
 		s.epochs = make([]uint32, partitions)
@@ -68,10 +68,8 @@ func New(cfg Config, declared *catalog.Catalog, partitions int, log Log, opts Op
 	if s.now == nil {
 		s.now = time.Now
 	}
-	s.types, s.maxFields = compileTypes(declared)
-	s.deadLetterType = compileType(len(s.types), deadletter.EventType())
+	s.declared.Store(s.declare(c.Catalog(), nil))
 	s.rates = newRates(&s.cfg)
-	s.deadLetterType.findCapped(declared) // Senders choose the values of a dead letter.
 	s.memory.left.Store(int64(cfg.Memory))
 	s.gate = newGate(cfg.Wait)
 	queues := make([]*queue, partitions)
@@ -80,7 +78,6 @@ func New(cfg Config, declared *catalog.Catalog, partitions int, log Log, opts Op
 		s.committers = append(s.committers,
 			&committer{Server: s, partition: i, queue: queues[i], slots: make(chan struct{}, cfg.InFlight)})
 	}
-	s.requests.New = func() any { return s.newRequest() }
 	var err error
 	if s.metrics, err = newMetrics(opts.Registerer, queues, s.gate, &s.memory, cfg.Memory); err != nil {
 		return nil, fmt.Errorf("new ingest: register metrics: %w", err)
@@ -89,14 +86,14 @@ func New(cfg Config, declared *catalog.Catalog, partitions int, log Log, opts Op
 	return s, nil
 }
 
-func (s *Server) newRequest() *request {
+func (s *Server) newRequest(d *declared) *request {
 	partitions := len(s.committers)
-	return &request{cfg: &s.cfg, budget: &s.memory, held: new(atomic.Int64), partitions: partitions,
-		typeCount: len(s.types), decoder: newDecoder(s.cfg, s.types, s.maxFields),
+	return &request{declared: d, cfg: &s.cfg, budget: &s.memory, held: new(atomic.Int64), partitions: partitions,
+		typeCount: len(d.types), decoder: newDecoder(s.cfg, d.types, d.maxFields),
 		bucket: s.bucket, touched: map[int64]struct{}{},
-		openChunks: make([]*chunk, partitions*len(s.types)),
-		deadLetters: deadLetters{eventType: s.deadLetterType, rates: s.rates, openChunks: make([]*chunk, partitions),
-			row: row{slots: make([]slot, 0, len(s.deadLetterType.fields))}}}
+		openChunks: make([]*chunk, partitions*len(d.types)),
+		deadLetters: deadLetters{eventType: d.deadLetterType, rates: s.rates, openChunks: make([]*chunk, partitions),
+			row: row{slots: make([]slot, 0, len(d.deadLetterType.fields))}}}
 }
 
 // Run commits events until ctx ends. It then refuses new requests with 503, commits
@@ -115,7 +112,7 @@ func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serve) }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	start := s.now()
-	q := s.requests.Get().(*request)
+	q := s.current().requests.Get().(*request)
 	a := s.handle(w, r, q, start)
 	s.metrics.countRequest(&a, len(q.body), s.now().Sub(start))
 	s.metrics.countDeadLetters(&q.deadLetters)
@@ -123,7 +120,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	s.writeAnswer(w, q, a)
 	failpoint.Point("ingest.answer.after")
 	q.recycle()
-	s.requests.Put(q)
+	q.declared.requests.Put(q)
 }
 
 // handle does everything except sending the answer.
@@ -185,6 +182,29 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, q *request, now
 	if p := s.checkRates(tenant, len(q.body), 0); p != nil {
 		return p
 	}
+	if p := q.decode(kind, r.Header, now); p != nil {
+		return p
+	}
+	return s.decodeUnknown(r, q, kind, now)
+}
+
+// decodeUnknown decodes a request again that names an event type which this process does not know, if a look at the
+// catalog finds it (G3). So an event type can be declared at one process and sent to another at once.
+func (s *Server) decodeUnknown(r *http.Request, q *request, kind contentKind, now time.Time) *problem.Problem {
+	unknown := func(e rejectedEvent) bool { return e.code == problem.UnknownType }
+	if s.look == nil || !slices.ContainsFunc(q.rejected, unknown) {
+		return nil
+	}
+	if err := s.look(r.Context()); err != nil {
+		s.logger.Warn("the catalog cannot be read, so an unknown event type is refused", "error", err)
+	}
+	newest := s.current()
+	if newest == q.declared {
+		return nil
+	}
+	tenant := q.decoder.tenant
+	q.restart(newest)
+	q.decoder.setTenant(tenant, s.caps.setsOf(tenant, now.UnixMicro()))
 	return q.decode(kind, r.Header, now)
 }
 

@@ -42,7 +42,7 @@ func TestTenantsShareAMessage(t *testing.T) {
 	}
 	var chunks []*chunk
 	for _, tenant := range []string{"acme", "b"} {
-		q := s.newRequest()
+		q := s.newRequest(s.current())
 		q.decoder.tenant = tenant
 		q.body = []byte(flights(2))
 		if p := q.pay(1 << 20); p != nil {

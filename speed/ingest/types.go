@@ -9,6 +9,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 
 	"recount/schemas/catalog"
+	"recount/schemas/deadletter"
 	"recount/schemas/eventbatch"
 )
 
@@ -34,9 +35,49 @@ type field struct {
 	prefix []byte   // of its value in the canonical form: length of the name, and the name
 }
 
+// declared are the event types of one catalog, and the requests that decode by them.
+type declared struct {
+	catalog   *catalog.Catalog
+	types     map[string]*eventType
+	maxFields int // largest number of fields that an event type declares
+	requests  sync.Pool
+
+	deadLetterType *eventType
+}
+
+// declare compiles a catalog. Dimensions that stay keep the values that they have had (caps).
+func (s *Server) declare(c *catalog.Catalog, before *declared) *declared {
+	d := &declared{catalog: c}
+	if before == nil {
+		before = &declared{}
+	}
+	d.types, d.maxFields = compileTypes(c, before.types)
+	d.deadLetterType = compileType(0, deadletter.EventType())
+	d.deadLetterType.findCapped(c) // Senders choose the values of a dead letter.
+	d.deadLetterType.continues(before.deadLetterType)
+	d.requests.New = func() any { return s.newRequest(d) }
+	return d
+}
+
+// current returns the event types of the newest catalog that this process knows.
+func (s *Server) current() *declared {
+	d := s.declared.Load()
+	c := s.catalog.Catalog()
+	if d.catalog == c {
+		return d
+	}
+	s.declaring.Lock()
+	defer s.declaring.Unlock()
+	if d = s.declared.Load(); d.catalog != c {
+		d = s.declare(c, d)
+		s.declared.Store(d)
+	}
+	return d
+}
+
 // compileTypes returns the event types that clients may send, by name, and the largest number of
-// fields that one of them has.
-func compileTypes(declared *catalog.Catalog) (types map[string]*eventType, maxFields int) {
+// fields that one of them has. Types that were declared before continue.
+func compileTypes(declared *catalog.Catalog, old map[string]*eventType) (types map[string]*eventType, maxFields int) {
 	names := make([]string, 0, len(declared.Events))
 	for name := range declared.Events {
 		if !strings.HasPrefix(name, catalog.ReservedPrefix) {
@@ -48,6 +89,7 @@ func compileTypes(declared *catalog.Catalog) (types map[string]*eventType, maxFi
 	for i, name := range names {
 		types[name] = compileType(i, declared.Events[name])
 		types[name].findCapped(declared)
+		types[name].continues(old[name])
 		maxFields = max(maxFields, len(types[name].fields))
 	}
 	return types, maxFields
@@ -67,4 +109,24 @@ func compileType(index int, e *catalog.EventType) *eventType {
 	t.chunks.New = func() any { return &chunk{columns: newColumns(t)} }
 	t.frames.New = func() any { return &frame{gathered: newColumns(t)} }
 	return t
+}
+
+// equals reports whether two fields admit the same values.
+func (f *cappedField) equals(o *cappedField) bool {
+	return f.name == o.name && f.kind == o.kind && f.slot == o.slot && f.attribute == o.attribute &&
+		slices.Equal(f.nulls, o.nulls)
+}
+
+// continues makes dimensions that are capped as they were keep the values that they have had.
+func (t *eventType) continues(old *eventType) {
+	if old == nil {
+		return
+	}
+	for i, f := range t.capped {
+		for _, o := range old.capped {
+			if f.equals(o) {
+				t.capped[i] = o
+			}
+		}
+	}
 }

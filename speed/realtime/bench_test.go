@@ -140,7 +140,7 @@ func BenchmarkScan(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	v := &Views{plan: p.plan, partitions: []*partition{p}}
+	v := &Views{partitions: []*partition{p}}
 	from := time.UnixMicro(testStart).UTC().Add(-time.Hour)
 	for name, q := range map[string]query.Query{
 		"total": {}, "by-origin": {GroupBy: []string{"origin"}},

@@ -15,6 +15,7 @@
 //	S3  Retain evicts only segments that end at or before the H it is given.
 //	S4  Every scan compares its cut with the base. A partition refuses a cut below its base.
 //	S5  A snapshot is complete at a segment boundary, or it is not used at all.
+//	S7  Changed views are counted from the oldest kept publication on before they replace the others.
 //	D2  An id is marked as seen by the same step that counts its event.
 //	Q2  A partition that has stopped, has not reached the cut or refuses it gives nothing and is listed as stale.
 //
@@ -62,7 +63,8 @@
 //	  uint64 base: the first message in the segments,
 //	  uint64 next: the first message not in the snapshot,
 //	  list of epochs: uint32 epoch, uint64 start, int64 cut interval in nanoseconds, int64 rows, int64 bytes,
-//	  list of views by name: text name, text digest, text event type,
+//	  list of views, those of the catalog by event type and name: text name, text digest, text event type,
+//	    which for a definition that a view had before ends with a slash and a number, and is a type of its own below,
 //	  text id of the installation (I8).
 //	kind 2, segment, once for each, in order
 //	  uint64 start, uint64 end, uint64 events, uint64 duplicates, int64 newest append time,

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"recount/schemas/catalog"
@@ -22,7 +23,6 @@ type partition struct {
 	cfg            Config
 	bucket         time.Duration
 	partitionCount int
-	plan           *plan
 	epochs         []position.EpochStart
 	budget         int64  // share of Config.Memory in bytes
 	replay         uint64 // where a replay begins, from Open or Renew
@@ -36,6 +36,7 @@ type partition struct {
 	scratch        scratch
 
 	mu     sync.RWMutex
+	plan   *plan
 	base   uint64 // first message of the aggregates; a boundary (S4)
 	floor  uint64 // H of the oldest kept publication: messages before it are marked as seen and not counted
 	next   uint64 // S, the first message that is not consumed
@@ -46,9 +47,15 @@ type partition struct {
 	totals totals
 
 	renewal   *PartitionStart    // set by Renew, until the goroutine applies it
+	successor *partition         // counts by another plan; set by redeclare, until the goroutine takes it over
+	taken     chan error         // of a successor: receives what came of it
 	interrupt context.CancelFunc // ends the current read
 
 	snapshots snapshots
+
+	declared chan struct{} // receives when Declare has set wanted
+	wanted   atomic.Pointer[plan]
+	heir     atomic.Pointer[partition] // the partition that redeclare lets count; nil if none does
 }
 
 // state says whether and why a partition does not read the log.
@@ -72,7 +79,8 @@ func newPartition(id, count int, cfg Config, c *catalog.Catalog, plan *plan, sta
 	p := &partition{
 		id: id, partitionCount: count, cfg: cfg, bucket: c.Bucket, plan: plan, epochs: start.Epochs,
 		budget: max(1, cfg.Memory/int64(count)), source: source, logger: cfg.Logger.With("partition", id),
-		wake: make(chan struct{}, 1), floor: start.OldestKept, replay: max(start.OldestKept, start.ReplayFrom),
+		wake: make(chan struct{}, 1), declared: make(chan struct{}, 1), floor: start.OldestKept,
+		replay: max(start.OldestKept, start.ReplayFrom),
 	}
 	p.snapshots = newSnapshots(cfg.Dir, cfg.Installation, id)
 	p.logEnd.maxLag = cfg.MaxLag
@@ -105,7 +113,6 @@ func (p *partition) consume(m eventbatch.Message) error {
 	if err != nil {
 		return fmt.Errorf("message %d of type %q: %w", m.Seq, header.Type, err)
 	}
-	eventType := p.plan.findType(header.Type)
 	begins := p.cutter.Add(m.Cut(header)) && !failpoint.Off(failpoint.S1)
 	seenFirst := failpoint.Off(failpoint.D2)
 	if seenFirst { // A snapshot at m then knows m's events, although it does not count them.
@@ -119,7 +126,7 @@ func (p *partition) consume(m eventbatch.Message) error {
 		p.admit(header.Type, batches)
 	}
 	p.window.advance(header.Appended)
-	return p.count(m.Seq, begins, header, eventType, batches)
+	return p.count(m.Seq, begins, header, batches)
 }
 
 func release(batches []eventbatch.Columns) {
@@ -139,8 +146,7 @@ func (p *partition) admit(eventType string, batches []eventbatch.Columns) {
 }
 
 // count adds the message to the open segment and moves next past it. Readers see both at once.
-func (p *partition) count(seq uint64, begins bool, header eventbatch.Header, eventType *typePlan,
-	batches []eventbatch.Columns) error {
+func (p *partition) count(seq uint64, begins bool, header eventbatch.Header, batches []eventbatch.Columns) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if begins {
@@ -149,12 +155,15 @@ func (p *partition) count(seq uint64, begins bool, header eventbatch.Header, eve
 		return fmt.Errorf("%w: %d, the end of the oldest kept publication (S2)", ErrNotBoundary, seq)
 	}
 	kept := 0
+	types := p.plan.findTypes(header.Type)
 	for i, c := range batches {
 		first := p.scratch.first[i]
 		kept += len(first)
 		// Segments before the oldest kept publication would be evicted when they close.
-		if eventType != nil && seq >= p.floor {
-			p.open.add(eventType, c, first, &p.scratch)
+		for _, t := range types {
+			if seq >= p.floor {
+				p.open.add(t, c, first, &p.scratch)
+			}
 		}
 	}
 	p.open.events += uint64(header.Events)

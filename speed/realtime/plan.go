@@ -3,24 +3,30 @@ package realtime
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"recount/schemas/catalog"
 	"recount/schemas/conversion"
+	"recount/schemas/failpoint"
 	"recount/schemas/query"
 )
 
 // plan is the catalog in the order that segments and snapshots use: the event types that have views,
 // by name, and in each type the dimension columns and the views, by name. Views of one type
-// share the dictionaries of their dimensions.
+// share the dictionaries of their dimensions. Definitions that views had before follow, each with its type to itself.
 type plan struct {
 	types []*typePlan
-	views map[string]*viewPlan
+	views map[viewKey]*viewPlan
 }
+
+// viewKey names one definition of a view.
+type viewKey struct{ name, digest string }
 
 // typePlan is the plan of one event type.
 type typePlan struct {
 	name       string
+	group      int // 0 for the views of the catalog, from 1 on for a definition from before
 	bucket     time.Duration
 	number     int               // index in plan.types
 	dimensions []query.Dimension // dimension i has dictionary i+1; dictionary 0 holds the tenants
@@ -39,14 +45,51 @@ type viewPlan struct {
 	measureTypes []catalog.FieldType
 }
 
-func newPlan(c *catalog.Catalog) *plan {
-	p := &plan{views: map[string]*viewPlan{}}
-	for _, name := range slices.Sorted(maps.Keys(c.Events)) {
-		if views := c.ViewsOf(name); len(views) > 0 {
-			p.types = append(p.types, p.newType(c, name, views))
-		}
+// newPlan returns the plan of a catalog's views, and of definitions that views had before: catalogs of one view each.
+// One that the plan has already is left out.
+func newPlan(c *catalog.Catalog, before ...*catalog.Catalog) *plan {
+	p := &plan{views: map[viewKey]*viewPlan{}}
+	p.addTypes(c, 0)
+	sorted := slices.SortedStableFunc(slices.Values(before), func(a, b *catalog.Catalog) int {
+		return strings.Compare(definitions(a), definitions(b))
+	})
+	for _, old := range sorted {
+		p.addTypes(old, len(p.types)+1)
 	}
 	return p
+}
+
+// find returns the plan of a definition, or nil.
+func (p *plan) find(k viewKey) *viewPlan {
+	for _, t := range p.types {
+		for _, v := range t.views {
+			if v.view.Name == k.name && failpoint.Off(failpoint.G5) {
+				return v
+			}
+		}
+	}
+	return p.views[k]
+}
+
+// definitions returns the names and digests of a catalog's views.
+func definitions(c *catalog.Catalog) string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(c.Views)) {
+		out = append(out, name+" "+c.Digest(c.Views[name]))
+	}
+	return strings.Join(out, " ")
+}
+
+func (p *plan) addTypes(c *catalog.Catalog, group int) {
+	for _, name := range slices.Sorted(maps.Keys(c.Events)) {
+		views := slices.DeleteFunc(c.ViewsOf(name), func(v *catalog.View) bool {
+			return p.views[viewKey{v.Name, c.Digest(v)}] != nil
+		})
+		if len(views) > 0 {
+			p.types = append(p.types, p.newType(c, name, views))
+			p.types[len(p.types)-1].group = group
+		}
+	}
 }
 
 func (p *plan) newType(c *catalog.Catalog, name string, views []*catalog.View) *typePlan {
@@ -64,7 +107,7 @@ func (p *plan) newType(c *catalog.Catalog, name string, views []*catalog.View) *
 			planned.measureTypes = append(planned.measureTypes, c.MeasureType(v, m))
 		}
 		t.views = append(t.views, planned)
-		p.views[v.Name] = planned
+		p.views[viewKey{v.Name, planned.digest}] = planned
 	}
 	t.fields = conversion.FieldsOf(c.Events[name], columns)
 	return t
@@ -85,12 +128,12 @@ func dimensionsOf(e *catalog.EventType, views []*catalog.View) (out []query.Dime
 	return out
 }
 
-// findType returns the plan of an event type, or nil if no view uses the type.
-func (p *plan) findType(name string) *typePlan {
+// findTypes returns the plans of an event type. There is more than one where a view has an earlier definition too.
+func (p *plan) findTypes(name string) (out []*typePlan) {
 	for _, t := range p.types {
 		if t.name == name {
-			return t
+			out = append(out, t)
 		}
 	}
-	return nil
+	return out
 }

@@ -23,14 +23,15 @@ type world struct {
 	log      *memLog
 	epochs   []position.EpochStart
 	catalog  *catalog.Catalog
-	floor    []position.Offset // H of the oldest kept publication
+	before   []*catalog.Catalog // definitions that views had before, which still count
+	floor    []position.Offset  // H of the oldest kept publication
 	views    *Views
 	bounds   [][]uint64
 	appended int64
 }
 
 // For every cut at a boundary, the answer for [cut, S) is the oracle's, no matter what was consumed,
-// retained, saved, restarted or redefined before (S1–S6, D2, Q2, Q5). A partition that no longer reaches back to its
+// retained, saved, restarted or redefined before (S1–S7, D2, Q2, Q5). A partition that no longer reaches back to its
 // cut is left out, and the others answer.
 func TestScansMatchTheOracle(t *testing.T) {
 	t.Parallel()
@@ -82,13 +83,13 @@ func (w *world) open() {
 		starts = append(starts, PartitionStart{Epochs: w.epochs, OldestKept: w.floor[p].Seq, LogNext: w.log.next(p)})
 	}
 	var err error
-	if w.views, err = Open(cfg, w.catalog, starts, w.log); err != nil {
+	if w.views, err = Open(cfg, w.catalog, starts, w.log, w.before...); err != nil {
 		w.Fatal(err)
 	}
 }
 
 func (w *world) step() {
-	switch w.g.IntN(10) {
+	switch w.g.IntN(11) {
 	case 0, 1, 2, 3:
 		p := w.views.partitions[w.g.IntN(len(w.views.partitions))]
 		for n := w.g.IntN(12); n > 0 && p.next < w.log.next(p.id); n-- {
@@ -112,6 +113,8 @@ func (w *world) step() {
 		}
 	case 9:
 		w.restart()
+	case 10:
+		w.redeclare()
 	}
 }
 
@@ -120,7 +123,7 @@ func (w *world) step() {
 func (w *world) restart() {
 	switch w.g.IntN(4) {
 	case 0:
-		w.catalog = w.g.catalog(1 + w.g.IntN(3))
+		w.changeCatalog()
 	case 1:
 		if err := w.views.Snapshot(); err != nil {
 			w.Fatal(err)
@@ -129,8 +132,51 @@ func (w *world) restart() {
 	w.open()
 }
 
+// changeCatalog draws another catalog. One of the views keeps its definition from before, too.
+func (w *world) changeCatalog() {
+	w.before = nil
+	for name, v := range w.catalog.Views {
+		if w.g.chance(50) {
+			w.before = append(w.before, &catalog.Catalog{Events: w.catalog.Events, Bucket: w.catalog.Bucket,
+				Views: map[string]*catalog.View{name: v}})
+			break
+		}
+	}
+	w.catalog = w.g.catalog(1 + w.g.IntN(3))
+}
+
+// redeclare changes the catalog while the views count (S7).
+func (w *world) redeclare() {
+	w.changeCatalog()
+	for _, p := range w.views.partitions {
+		heir, err := p.newHeir(newPlan(w.catalog, w.before...))
+		if err != nil {
+			w.Fatal(err)
+		}
+		p.heir.Store(heir)
+		for range 3 {
+			if p.next < w.log.next(p.id) && w.g.chance(50) {
+				if err := p.consume(w.log.message(p.id, p.next)); err != nil {
+					w.Fatal(err)
+				}
+			}
+			if w.g.chance(30) {
+				if err := w.views.Retain(w.floor); err != nil {
+					w.Fatal(err)
+				}
+			}
+		}
+		p.heir.Store(nil)
+		if err := heir.follow(w.Context(), func() bool { return heir.next >= p.next }); err != nil {
+			w.Fatal(err)
+		}
+		p.adoptHeir(heir)
+	}
+}
+
 func (w *world) check() {
-	s := w.g.scan(w, w.catalog)
+	declared := pick(w.g, append(w.before, w.catalog)...)
+	s := w.g.scan(w, declared)
 	cut := slices.Clone(w.floor)
 	for p := range cut {
 		cut[p].Seq = pick(w.g, w.bounds[p]...)

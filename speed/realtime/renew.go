@@ -50,7 +50,7 @@ func (p *partition) readContext(ctx context.Context) (context.Context, context.C
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.interrupt = end
-	if p.renewal != nil {
+	if p.renewal != nil || p.successor != nil {
 		end()
 	}
 	return ctx, end

@@ -27,7 +27,7 @@ func TestSmallSegmentAfterLarge(t *testing.T) {
 	defer p.mu.Unlock()
 	large := p.open.bytes()
 	p.closeSegment(messages + 1)
-	p.open.add(p.plan.findType("flight"), recs[0], []int32{0}, &p.scratch)
+	p.open.add(p.plan.findTypes("flight")[0], recs[0], []int32{0}, &p.scratch)
 	p.closeSegment(messages + 2)
 	if small := p.closed[1].bytes(); small > large/100 {
 		t.Errorf("a segment of one event takes %d bytes, and one of %d events %d", small, messages*2000, large)

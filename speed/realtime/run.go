@@ -26,7 +26,7 @@ func (p *partition) run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case p.applyRenewal():
+		case p.applyRenewal(), p.takeOver(ctx):
 			continue
 		case mustStop(err):
 			if err := p.awaitPublication(ctx, err); err != nil {
@@ -54,7 +54,7 @@ func mustStop(err error) bool {
 // awaitPublication waits until the partition need not read the message that it cannot read: the oldest
 // kept publication covers it, or Renew starts the partition again.
 func (p *partition) awaitPublication(ctx context.Context, err error) error {
-	for waits := false; !p.skipToFloor() && !p.applyRenewal(); waits = true {
+	for waits := false; !p.skipToFloor() && !p.applyRenewal() && !p.takeOver(ctx); waits = true {
 		if !waits {
 			p.recordStop(err)
 		}

@@ -43,8 +43,8 @@ func (v *Views) scan(ctx context.Context, s *query.Scan, cut, through []position
 		return nil, fmt.Errorf("scan real-time views: %d offsets in the cut and %d in the end for %d partitions",
 			len(cut), len(through), len(v.partitions))
 	}
-	view := v.plan.views[s.View.Name]
-	if view == nil || view.digest != s.Digest {
+	view := v.find(viewKey{s.View.Name, s.Digest})
+	if view == nil {
 		return nil, fmt.Errorf("scan real-time view %s, digest %s: %w", s.View.Name, s.Digest, query.ErrViewNotReady)
 	}
 	sc, err := newScanner(s, view)
@@ -63,6 +63,19 @@ func (v *Views) scan(ctx context.Context, s *query.Scan, cut, through []position
 	}
 	live.Part = sc.answer()
 	return live, nil
+}
+
+// find returns the plan of a view in any partition, or nil. After Declare, one partition may have it before another.
+func (v *Views) find(k viewKey) *viewPlan {
+	for _, p := range v.partitions {
+		p.mu.RLock()
+		view := p.plan.find(k)
+		p.mu.RUnlock()
+		if view != nil {
+			return view
+		}
+	}
+	return nil
 }
 
 // scanRange is the range of one partition that a scan asks for. A nil to means S.
@@ -88,7 +101,8 @@ func (p *partition) scan(ctx context.Context, sc *scanner, r scanRange, live *qu
 func (p *partition) scanTail(sc *scanner, r scanRange, live *query.LivePart) []*segment {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	if p.isStale(r) {
+	view := p.plan.find(viewKey{sc.view.view.Name, sc.view.digest})
+	if p.isStale(r) || view == nil { // A partition that does not count the view yet gives nothing of it.
 		if failpoint.Off(failpoint.Q2) {
 			live.Through = append(live.Through, position.Offset{Epoch: r.from.Epoch, Seq: p.next})
 			return nil
@@ -104,6 +118,7 @@ func (p *partition) scanTail(sc *scanner, r scanRange, live *query.LivePart) []*
 		live.Refused = append(live.Refused, query.Refusal{Partition: p.id, Err: err})
 		return nil
 	}
+	sc.enterPlan(view)
 	for _, s := range segments {
 		live.Pending += s.events
 		live.Appended = max(live.Appended, s.appended)

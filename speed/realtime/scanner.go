@@ -51,19 +51,16 @@ const (
 func newScanner(s *query.Scan, v *viewPlan) (*scanner, error) {
 	sc := &scanner{scan: s, view: v}
 	for _, g := range s.GroupBy {
-		word, dictionary, err := v.locate(g.Name)
-		if err != nil {
-			return nil, err
+		if !slices.Contains(v.view.Dimensions, g.Name) {
+			return nil, fmt.Errorf("scan real-time view %s: no dimension %q", v.view.Name, g.Name)
 		}
-		sc.groupBy = append(sc.groupBy, groupColumn{word: word, dictionary: dictionary, values: newDictionary(g.Type)})
+		sc.groupBy = append(sc.groupBy, groupColumn{values: newDictionary(g.Type)})
 	}
 	for _, c := range s.Where {
-		word, dictionary, err := v.locate(c.Dimension)
-		if err != nil {
-			return nil, err
+		if !slices.Contains(v.view.Dimensions, c.Dimension) {
+			return nil, fmt.Errorf("scan real-time view %s: no dimension %q", v.view.Name, c.Dimension)
 		}
-		sc.where = append(sc.where, whereColumn{word: word, dictionary: dictionary, match: matcher(c),
-			unsure: c.Unsure()})
+		sc.where = append(sc.where, whereColumn{match: matcher(c), unsure: c.Unsure()})
 	}
 	for _, m := range s.Measures {
 		i := slices.IndexFunc(v.view.Measures, func(o catalog.Measure) bool { return o.Name == m.Name })
@@ -72,19 +69,28 @@ func newScanner(s *query.Scan, v *viewPlan) (*scanner, error) {
 		}
 		sc.measures = append(sc.measures, i)
 	}
+	sc.enterPlan(v)
 	sc.groups.stride = 1 + len(sc.groupBy)
 	sc.result.Measures = make([][]query.Acc, len(sc.measures))
 	return sc, nil
 }
 
+// enterPlan makes the scanner read the segments of a plan. Partitions may have different plans of one definition.
+func (sc *scanner) enterPlan(v *viewPlan) {
+	sc.view = v
+	for i, g := range sc.scan.GroupBy {
+		sc.groupBy[i].word, sc.groupBy[i].dictionary = v.locate(g.Name)
+	}
+	for i, c := range sc.scan.Where {
+		sc.where[i].word, sc.where[i].dictionary = v.locate(c.Dimension)
+	}
+}
+
 // locate returns which word of the keys in the view's tables a dimension is, and the number of its
 // dictionary.
-func (v *viewPlan) locate(dimension string) (word, dictionary int, err error) {
+func (v *viewPlan) locate(dimension string) (word, dictionary int) {
 	i := slices.Index(v.view.Dimensions, dimension)
-	if i < 0 {
-		return 0, 0, fmt.Errorf("scan real-time view %s: no dimension %q", v.view.Name, dimension)
-	}
-	return keyHead + i, v.dictionaries[i], nil
+	return keyHead + i, v.dictionaries[i]
 }
 
 // addSegment adds the rows of a segment. For an open segment, its partition's lock must be held.

@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"bufio"
+	"fmt"
 	"hash/crc32"
 	"io"
 	"slices"
@@ -60,7 +61,11 @@ type viewID struct{ name, digest, event string }
 func (p *plan) viewIDs() (out []viewID) {
 	for _, t := range p.types {
 		for _, v := range t.views {
-			out = append(out, viewID{v.view.Name, v.digest, t.name})
+			id := viewID{v.view.Name, v.digest, t.name}
+			if t.group > 0 { // The tables of a definition from before are not those of the catalog's views.
+				id.event = fmt.Sprintf("%s/%d", t.name, t.group)
+			}
+			out = append(out, id)
 		}
 	}
 	return out

@@ -17,11 +17,10 @@ import (
 // stalledMemory is the Stalled reason of a partition that has used up its share of the memory.
 const stalledMemory = "memory"
 
-// Views holds the real-time views of all partitions. The catalog is fixed by Open; a change needs a
-// restart. Epochs and cut rules are those of Open, or of a later Renew.
+// Views holds the real-time views of all partitions. The catalog is that of Open, or of a later Declare. Epochs and cut
+// rules are those of Open, or of a later Renew.
 type Views struct {
 	cfg        Config
-	plan       *plan
 	partitions []*partition
 }
 
@@ -44,7 +43,10 @@ type PartitionStart struct {
 // Open loads the newest usable snapshots and returns views that answer from them. Run makes them read
 // the log. A snapshot that is damaged, of other cut rules or of lost messages is skipped with a
 // warning. Errors are about the settings and the disk.
-func Open(cfg Config, c *catalog.Catalog, starts []PartitionStart, source Source) (*Views, error) {
+//
+// before are definitions that views of the catalog had before, each a catalog of one view. They are counted too.
+func Open(cfg Config, c *catalog.Catalog, starts []PartitionStart, source Source,
+	before ...*catalog.Catalog) (*Views, error) {
 	cfg.Partitions = len(starts)
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("open real-time views: %w", err)
@@ -55,13 +57,14 @@ func Open(cfg Config, c *catalog.Catalog, starts []PartitionStart, source Source
 	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open real-time views: %w", err)
 	}
-	v := &Views{cfg: cfg, plan: newPlan(c)}
+	v := &Views{cfg: cfg}
+	plan := newPlan(c, before...)
 	var g errgroup.Group
 	for i, s := range starts {
 		if err := checkEpochs(s.Epochs, s.OldestKept); err != nil {
 			return nil, fmt.Errorf("open real-time views: partition %d: %w", i, err)
 		}
-		p := newPartition(i, len(starts), cfg, c, v.plan, s, source)
+		p := newPartition(i, len(starts), cfg, c, plan, s, source)
 		v.partitions = append(v.partitions, p)
 		g.Go(func() error { return p.restore(s.LogNext) })
 	}
@@ -79,6 +82,10 @@ func (v *Views) Run(ctx context.Context) error {
 	var g errgroup.Group
 	for _, p := range v.partitions {
 		g.Go(func() error { return p.run(ctx) })
+		g.Go(func() error {
+			p.redeclare(ctx)
+			return nil
+		})
 	}
 	g.Go(func() error {
 		v.snapshotLoop(ctx)
@@ -120,6 +127,9 @@ func (v *Views) Retain(oldestKept []position.Offset) error {
 	var errs []error
 	for i, p := range v.partitions {
 		errs = append(errs, p.retain(oldestKept[i].Seq))
+		if heir := p.heir.Load(); heir != nil {
+			errs = append(errs, heir.retain(oldestKept[i].Seq))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -33,6 +33,11 @@ func (n *node) boot(p *proc) (err error) {
 		}
 	}
 	n.catalog = catalogs[n.w.catalog]
+	if n.w.liveCatalog {
+		if err := n.bootCatalog(p); err != nil {
+			return err
+		}
+	}
 	if err := n.bootPublisher(p, records, objects); err != nil {
 		return err
 	}
@@ -65,8 +70,11 @@ func (n *node) boot(p *proc) (err error) {
 	if err := n.bootViews(log); err != nil {
 		return err
 	}
-	rc := reader.Config{Catalog: n.catalog, Publications: n.publisher, Batch: batchScans{n.w, p},
+	rc := reader.Config{Catalog: n.source(), Publications: n.publisher, Batch: batchScans{n.w, p},
 		Live: liveScans{n, p, p.newRand("live")}, Known: n.views.Known}
+	if n.w.liveCatalog {
+		rc.Definition = definition
+	}
 	if !n.w.apart {
 		rc.OnGone = n.publisher.Suspect
 	}
@@ -130,7 +138,10 @@ func (ls landers) Chains() (chains []*record.Chain) {
 }
 
 func (n *node) bootPublisher(p *proc, records *lake.CommitLog, objects processObjects) (err error) {
-	pc := publish.DefaultConfig(n.catalog, partitions)
+	pc := publish.DefaultConfig(n.declared(), partitions)
+	if n.chain != nil {
+		pc.Newest = n.newestGeneration
+	}
 	pc.Keep = keep
 	pc.LongestQuery = longestQuery
 	pc.Workers = 1
@@ -147,7 +158,7 @@ func (n *node) bootPublisher(p *proc, records *lake.CommitLog, objects processOb
 		return p.perform(ctx, op{kind: "rebuild", key: unnamed(o.Key), fates: writeFates[:2], rare: true,
 			effect: func() error { return n.w.rebuild(chains, o) }})
 	}
-	n.publisher, err = publish.New(pc, records, objects, clickHouse{n.w, p, n.catalog}, n.current, objects.open)
+	n.publisher, err = publish.New(pc, records, objects, &clickHouse{n.w, p, n.declared()}, n.current, objects.open)
 	if err != nil {
 		return err
 	}
@@ -205,7 +216,8 @@ func (n *node) bootViews(log processLog) (err error) {
 			}
 		}
 	}
-	if n.views, err = realtime.Open(rc, n.catalog, starts, speedLog{log}); err != nil {
+	c, before := n.liveDefinitions()
+	if n.views, err = realtime.Open(rc, c, starts, speedLog{log}, before...); err != nil {
 		return err
 	}
 	n.window.span = rc.Window

@@ -69,7 +69,7 @@ func fields(code catalog.FieldType, more ...catalog.Field) []catalog.Field {
 
 // catalogs are the configurations before and after the change that some seeds make. It changes views, corrects the
 // type of the code of clicks, and declares another field of both types, which their events had before.
-var catalogs = func() (c [2]*catalog.Catalog) {
+var catalogs = func() (c [3]*catalog.Catalog) {
 	byKind := func(where ...catalog.Filter) *catalog.View {
 		return &catalog.View{Name: "by_kind", Event: "click", Dimensions: []string{"kind"}, Cell: time.Minute,
 			Where: where, Measures: []catalog.Measure{
@@ -96,6 +96,9 @@ var catalogs = func() (c [2]*catalog.Catalog) {
 		catalog.Measure{Name: "codes", Kind: catalog.Sum, Field: "code"},
 		catalog.Measure{Name: "lates", Kind: catalog.Sum, Field: "late"})
 	c[1].Views["seen_users"] = seen
+	c[2].Views["seen_users"] = seen
+	c[2].Events = c[1].Events
+	c[2].Views["by_kind"] = byKind(catalog.Filter{Field: "amount", Op: catalog.Ge, Values: []any{int64(2)}})
 	return c
 }()
 

@@ -31,9 +31,12 @@ type clickHouse struct {
 	catalog *catalog.Catalog
 }
 
-func (v clickHouse) Prepare(ctx context.Context) error { return v.CreateTables(ctx) }
+// Declare implements publish.Views. Only the goroutine of the publisher's runs calls it.
+func (v *clickHouse) Declare(c *catalog.Catalog) { v.catalog = c }
 
-func (v clickHouse) CreateTables(ctx context.Context) error {
+func (v *clickHouse) Prepare(ctx context.Context) error { return v.CreateTables(ctx) }
+
+func (v *clickHouse) CreateTables(ctx context.Context) error {
 	return v.p.perform(ctx, op{kind: "tables", fates: writeFates[:2], effect: func() error {
 		for _, view := range v.catalog.Views {
 			name := sqlschema.Table(view, v.catalog.Digest(view))
@@ -45,7 +48,7 @@ func (v clickHouse) CreateTables(ctx context.Context) error {
 	}})
 }
 
-func (v clickHouse) Insert(ctx context.Context, view *catalog.View, ver uint64,
+func (v *clickHouse) Insert(ctx context.Context, view *catalog.View, ver uint64,
 	pieces []exact.BlockRows) (map[int64]record.BucketVersion, error) {
 	name := sqlschema.Table(view, v.catalog.Digest(view))
 	var rows []row
@@ -174,7 +177,7 @@ func (w *world) checkLateDamage() error {
 	return nil
 }
 
-func (v clickHouse) ReadBack(ctx context.Context, view *catalog.View, ver uint64,
+func (v *clickHouse) ReadBack(ctx context.Context, view *catalog.View, ver uint64,
 	buckets []int64) (map[int64]record.BucketVersion, error) {
 	wanted := make([]record.BucketVersion, len(buckets))
 	for i, b := range buckets {
@@ -183,7 +186,7 @@ func (v clickHouse) ReadBack(ctx context.Context, view *catalog.View, ver uint64
 	return v.ReadVersions(ctx, view, wanted)
 }
 
-func (v clickHouse) ReadVersions(ctx context.Context, view *catalog.View,
+func (v *clickHouse) ReadVersions(ctx context.Context, view *catalog.View,
 	versions []record.BucketVersion) (map[int64]record.BucketVersion, error) {
 	got := map[int64]record.BucketVersion{}
 	err := v.p.perform(ctx, op{kind: "read back", key: view.Name, fates: readFates, effect: func() error {
@@ -199,24 +202,24 @@ func (v clickHouse) ReadVersions(ctx context.Context, view *catalog.View,
 
 // Project remembers the number alone: the simulation has no SQL VIEWs. Neither method is an
 // operation of the schedule.
-func (v clickHouse) Project(_ context.Context, s *record.State) error {
+func (v *clickHouse) Project(_ context.Context, s *record.State) error {
 	v.w.mu.Lock()
 	defer v.w.mu.Unlock()
 	v.w.projected = max(v.w.projected, s.N)
 	return nil
 }
 
-func (v clickHouse) Refuse(context.Context, string) error { return nil }
+func (v *clickHouse) Refuse(context.Context, string) error { return nil }
 
-func (v clickHouse) Projected(context.Context) (uint64, error) {
+func (v *clickHouse) Projected(context.Context) (uint64, error) {
 	v.w.mu.Lock()
 	defer v.w.mu.Unlock()
 	return v.w.projected, nil
 }
 
-func (v clickHouse) DeleteProjection(context.Context, uint64) (int64, error) { return 0, nil }
+func (v *clickHouse) DeleteProjection(context.Context, uint64) (int64, error) { return 0, nil }
 
-func (v clickHouse) Tables(ctx context.Context) (names []string, err error) {
+func (v *clickHouse) Tables(ctx context.Context) (names []string, err error) {
 	err = v.p.perform(ctx, op{kind: "list tables", fates: readFates,
 		effect: func() error {
 			names = slices.Sorted(maps.Keys(v.w.tables))
@@ -225,7 +228,7 @@ func (v clickHouse) Tables(ctx context.Context) (names []string, err error) {
 	return names, err
 }
 
-func (v clickHouse) Versions(ctx context.Context, table string, below uint64) iter.Seq2[record.BucketVersion, error] {
+func (v *clickHouse) Versions(ctx context.Context, table string, below uint64) iter.Seq2[record.BucketVersion, error] {
 	return func(yield func(record.BucketVersion, error) bool) {
 		found := map[[2]uint64]record.BucketVersion{}
 		err := v.p.perform(ctx, op{kind: "versions", key: table, fates: readFates, effect: func() error {
@@ -249,7 +252,7 @@ func (v clickHouse) Versions(ctx context.Context, table string, below uint64) it
 	}
 }
 
-func (v clickHouse) DeleteVersions(ctx context.Context, table string, vers []record.BucketVersion) error {
+func (v *clickHouse) DeleteVersions(ctx context.Context, table string, vers []record.BucketVersion) error {
 	return v.p.perform(ctx, op{kind: "delete versions", key: table, fates: writeFates, effect: func() error {
 		v.w.observe("rows are collected")
 		for _, b := range vers {
@@ -277,7 +280,7 @@ func (w *world) checkUnreferenced(table string, bucket int64, ver uint64) {
 	}
 }
 
-func (v clickHouse) DropTable(ctx context.Context, table string, below uint64) (rows int64, dropped bool, err error) {
+func (v *clickHouse) DropTable(ctx context.Context, table string, below uint64) (rows int64, dropped bool, err error) {
 	err = v.p.perform(ctx, op{kind: "drop table", key: table, fates: writeFates, rare: true, effect: func() error {
 		for _, r := range v.w.tables[table] {
 			if r.ver < below {

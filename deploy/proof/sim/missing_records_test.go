@@ -103,6 +103,11 @@ func (w *world) runJobsOnce(missing string, judge func(error) error) (err error)
 		defer func() { ended = true }()
 		n := &node{w: w, name: "later", p: p, catalog: catalogs[w.catalog], records: openRecords(w, p, "")}
 		objects := processObjects{w, p}
+		if w.liveCatalog {
+			if err = n.bootCatalog(p); err != nil {
+				return
+			}
+		}
 		if err = n.bootPublisher(p, n.records, objects); err != nil {
 			return
 		}

@@ -13,6 +13,7 @@ import (
 
 	"recount/batch/lake"
 	"recount/batch/publish"
+	"recount/deploy/server/generations"
 	"recount/deploy/server/janitor"
 	"recount/jobs"
 	"recount/schemas/catalog"
@@ -39,6 +40,7 @@ type node struct {
 	// The fields from here to running belong to the process that runs now.
 	p         *proc
 	catalog   *catalog.Catalog
+	chain     *generations.Chain // of the catalog; nil where it changes at a restart only
 	chains    []*record.Chain
 	marks     *janitor.Marks
 	publisher *publish.Publisher
@@ -126,6 +128,9 @@ func (n *node) runProcess(p *proc) {
 		wg.Go(func() { n.runRetention(p) })
 		wg.Go(func() { n.runJobs(p) })
 		wg.Go(func() { n.runQueries(p) })
+		if n.w.liveCatalog {
+			wg.Go(func() { n.runCatalog(p) })
+		}
 	}
 	wg.Wait()
 	<-p.ctx.Done()
@@ -159,6 +164,10 @@ func (n *node) runRetention(p *proc) {
 	for p.sleep(1) {
 		_ = n.marks.Advance(p.ctx)
 		err := n.views.Retain(n.publisher.OldestKept().H)
+		if n.w.liveCatalog {
+			c, before := n.liveDefinitions()
+			n.views.Declare(c, before...)
+		}
 		n.renew(p)
 		for i, st := range n.views.Status() {
 			err = errors.Join(err, st.Failed)

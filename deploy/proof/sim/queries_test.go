@@ -71,7 +71,7 @@ func (n *node) runQueries(p *proc) {
 	for p.sleep(1 + rng.IntN(n.pace(3))) {
 		for name := range 3 {
 			view := []string{"by_kind", "each", "seen_users"}[name]
-			if n.catalog.Views[view] == nil || n.w.bad > 0 && rng.IntN(2) == 0 {
+			if n.declared().Views[view] == nil || n.w.bad > 0 && rng.IntN(2) == 0 {
 				continue
 			}
 			modes := []query.Mode{query.Merged, query.Exact, query.Live}
@@ -98,7 +98,7 @@ func (n *node) askRandom(p *proc, rng *rand.Rand, view string, mode query.Mode) 
 	if n.asked++; q.Granularity != "all" && n.w.bad > 0 {
 		setUnevenWindows(q, n.asked)
 	}
-	if v := n.catalog.Views[view]; len(v.Dimensions) > 0 && (view == "each" || rng.IntN(2) == 0) {
+	if v := n.declared().Views[view]; v != nil && len(v.Dimensions) > 0 && (view == "each" || rng.IntN(2) == 0) {
 		q.GroupBy = v.Dimensions
 	}
 	// Another node may have pinned a publication that this one has not read yet, and a query does not read it.
@@ -138,7 +138,8 @@ func (n *node) askPinned(p *proc, view string, pinned uint64) {
 	if err == nil {
 		n.w.observe("answer: from a pinned publication")
 	}
-	if err != nil && p.ctx.Err() == nil && n.w.bad == 0 && !n.w.rowDamage && !errors.Is(err, reader.ErrNotPublished) {
+	if err != nil && p.ctx.Err() == nil && n.w.bad == 0 && !n.w.rowDamage && !errors.Is(err, reader.ErrNotPublished) &&
+		!n.isRemoved(err) {
 		n.w.failf("%s: a query of the pinned publication %d fails: %v", p.name, pinned, err)
 	}
 }
@@ -146,6 +147,7 @@ func (n *node) askPinned(p *proc, view string, pinned uint64) {
 // compareAnswer asks a query, compares the answer and returns the error of the query.
 func (n *node) compareAnswer(p *proc, q *query.Query, tenant string) error {
 	losses := n.w.losses + n.w.holes
+	before := n.declared()
 	promised := n.promised // A message that is acknowledged during the query need not be in the answer.
 	a, err := n.answers.Answer(p.ctx, q, tenant)
 	if p.ctx.Err() != nil || losses != n.w.losses+n.w.holes {
@@ -157,12 +159,17 @@ func (n *node) compareAnswer(p *proc, q *query.Query, tenant string) error {
 		n.w.observe("answer: an error")
 		unexpected := !slices.ContainsFunc(expectedErrors, func(e error) bool { return errors.Is(err, e) })
 		otherRule := n.w.otherRule && n.name == "B" // This node's cut rule may make queries fail (S2).
-		if unexpected && !otherRule || errors.Is(err, query.ErrCollected) && stillKept {
+		if unexpected && !otherRule && !n.isRemoved(err) || errors.Is(err, query.ErrCollected) && stillKept {
 			n.w.failf("%s: query of %s in mode %s: %v", p.name, q.View, q.Mode, err)
 		}
 		return err
 	}
-	if err := n.w.checkAnswer(n.catalog, q, tenant, a, n.window); err != nil {
+	for _, c := range n.definitionsOf(q, a, before) {
+		if err = n.w.checkAnswer(c, q, tenant, a, n.window); err == nil {
+			break
+		}
+	}
+	if err != nil {
 		n.w.failf("%s: query of %s, tenant %s, mode %s, %+v: %v", p.name, q.View, tenant, q.Mode, a.Accuracy, err)
 	}
 	if err := n.checkPromises(q, a, promised); err != nil {

@@ -107,6 +107,9 @@ func (w *world) checkPublication(b *record.Publication, body []byte) {
 		w.failf("publication %d: %v", b.N, err)
 		return
 	}
+	if err := w.checkGeneration(s, next); err != nil {
+		w.failf("%v", err)
+	}
 	for p, h := range next.H {
 		if !w.logs[p].boundaries[h.Seq] {
 			w.failf("publication %d: cut %d of partition %d is not a boundary of the commit chain", b.N, h.Seq, p)

@@ -72,6 +72,8 @@ var rules = []struct {
 		s.lossy = true
 		s.vanish = false
 	})},
+	{failpoint.S7, "realtime: counts a changed view from now on, instead of from the oldest kept publication on",
+		vary(func(s *surroundings) { s.liveCatalog = true })},
 	{failpoint.D1, "exact: does not compare assigned times across buckets", ordinarySurroundings},
 	{failpoint.D2, "realtime: marks an id before it counts the event", ordinarySurroundings},
 	{failpoint.Q1, "reader: loads the publication twice", ordinarySurroundings},
@@ -80,6 +82,10 @@ var rules = []struct {
 	{failpoint.Q4, "reader: states H as S", ordinarySurroundings},
 	{failpoint.Q5, "reader: answers without the batch part", ordinarySurroundings},
 	{failpoint.Q6, "reader: does not ask what is known to be acknowledged", ordinarySurroundings},
+	{failpoint.G4, "publish: stays with the generation that a process began with",
+		vary(func(s *surroundings) { s.liveCatalog = true })},
+	{failpoint.G5, "realtime: answers by another definition of the view",
+		vary(func(s *surroundings) { s.liveCatalog = true })},
 	{failpoint.A1, "exact: does not enter duplicates", ordinarySurroundings},
 }
 

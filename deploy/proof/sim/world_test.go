@@ -43,6 +43,7 @@ type surroundings struct {
 	shortWindow bool // D3: the speed layer remembers ids for some minutes only.
 	oneOwner    bool // S6: there is a single node.
 	eagerJobs   bool // J1: jobs run at every step.
+	liveCatalog bool // G4: The catalog is changed while processes run.
 	changeViews bool // The views are changed at a restart.
 	changeRule  bool // C1: the cut rule is changed at a restart.
 	slowSpeed   bool // The speed layer reads the log rarely.
@@ -117,6 +118,9 @@ func newWorld(root context.Context, seed uint64, around surroundings) *world {
 	w := &world{scheduler: newScheduler(root, seed), surroundings: around, records: map[string]stored{},
 		objects: map[string]stored{}, tables: map[string][]row{}, acked: map[string]int{}, sent: map[string]int64{},
 		rule: cutRules[0]}
+	if w.liveCatalog {
+		w.catalog = len(catalogs) - 1 // With which the seed ends.
+	}
 	if w.capped {
 		w.limit = lowLimit
 	}

@@ -77,8 +77,12 @@ func (w *world) sendUntilAcknowledged(p *proc, rng *rand.Rand, events []event) {
 	unacknowledged := events
 	for len(unacknowledged) > 0 {
 		parts := [partitions][]event{}
+		before := w.catalog == 0
+		if w.liveCatalog { // Ingest of one process knows a change, and that of another does not.
+			before = rng.IntN(2) == 0
+		}
 		for _, e := range unacknowledged {
-			e.before = w.catalog == 0
+			e.before = before
 			e.over = w.limit > 0 && (w.acks+len(unacknowledged))%5 == 0
 			if e.assigned {
 				e.time = time.Now().UnixMicro() // The server assigns a new time at every try (D1).

@@ -1,0 +1,88 @@
+package realtime
+
+import (
+	"errors"
+	"maps"
+	"testing"
+	"time"
+
+	"recount/schemas/catalog"
+	"recount/schemas/position"
+	"recount/schemas/query"
+)
+
+// TestDeclareWhileMessagesArrive: a view that is declared while messages arrive is counted from the oldest kept
+// publication on, and a view that was there before never gives less than it did. A view that is removed goes.
+func TestDeclareWhileMessagesArrive(t *testing.T) {
+	t.Parallel()
+	log := newMemLog(1)
+	for n := range 40 {
+		log.append(0, numbered(t, n, 1))
+	}
+	v := openTest(t, DefaultConfig(t.TempDir()), log, everyFour, 1)
+	runViews(t, v)
+	wider := countCatalog()
+	wider.Views = maps.Clone(wider.Views)
+	wider.Views["all"] = &catalog.View{Name: "all", Event: "slim", Cell: testCell, Dimensions: []string{},
+		Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}}}
+	q := query.Query{View: "all", From: time.UnixMicro(testStart).UTC(),
+		To: time.UnixMicro(testStart).UTC().Add(24 * time.Hour)}
+	all, err := q.Resolve(wider, "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func() (uint64, bool) { // whether the view is there
+		live, err := v.Scan(t.Context(), all, []position.Offset{{Epoch: 1, Seq: 1}})
+		if errors.Is(err, query.ErrViewNotReady) {
+			return 0, false
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if live.Part.Rows() == 0 {
+			return 0, true
+		}
+		return live.Part.Events[0], true
+	}
+	before := uint64(0)
+	n := 40
+	wait := func(step string, until func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); !until(); n++ {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: still waiting after message %d", step, n)
+			}
+			log.append(0, numbered(t, n, 1))
+			got, _, err := count(t, v, position.Offset{Epoch: 1, Seq: 1})
+			if err != nil || got < before {
+				t.Fatalf("%s: the view that stays counts %d after %d: %v", step, got, before, err)
+			}
+			before = got
+			time.Sleep(time.Millisecond)
+		}
+	}
+	for range 3 {
+		v.Declare(wider)
+		wait("add", func() bool {
+			got, there := ask()
+			return there && got > 40
+		})
+		v.Declare(countCatalog(), &catalog.Catalog{Bucket: wider.Bucket, Events: wider.Events,
+			Views: map[string]*catalog.View{"all": wider.Views["all"]}})
+		for range 20 { // As a definition from before it stays.
+			if _, there := ask(); !there {
+				t.Fatal("a definition from before is gone")
+			}
+			time.Sleep(time.Millisecond)
+		}
+		v.Declare(countCatalog())
+		wait("remove", func() bool {
+			_, there := ask()
+			return !there
+		})
+	}
+	if err := v.Snapshot(); err != nil {
+		t.Fatal(err)
+	}
+	wait("level", func() bool { return before == uint64(n) })
+}
