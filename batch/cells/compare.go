@@ -67,12 +67,12 @@ func (s *Store) addVersions(ctx context.Context, v *catalog.View, versions []rec
 }
 
 // EventsByView returns how many events the rows of a publication count, by view and tenant. It covers
-// the views without a filter, because those count every event of their type.
+// the views without a filter that are filled, because those count every event of their type.
 func (s *Store) EventsByView(ctx context.Context, state *record.State) (map[string]map[string]int64, error) {
 	out := map[string]map[string]int64{}
 	for name, published := range state.Views {
 		v := s.catalog().Views[name]
-		if v == nil || len(v.Where) > 0 || s.catalog().Digest(v) != published.Digest {
+		if v == nil || len(v.Where) > 0 || published.Fill != nil || s.catalog().Digest(v) != published.Digest {
 			continue
 		}
 		n, err := s.EventsByTenant(ctx, v, published.Buckets)

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -21,8 +22,9 @@ const viewMark = "recount"
 const refusedMark = " refused"
 
 // sqlView is the SELECT of a view's SQL VIEW. It shows the cells of the newest publication whose
-// projection is complete.
-func sqlView(c *catalog.Catalog, v *catalog.View) string {
+// projection is complete. Of a view that is being filled it leaves out earlier buckets (B8), because the projection may
+// have some of them from before the view was removed or redefined.
+func sqlView(c *catalog.Catalog, v *catalog.View, fill *record.Fill) string {
 	digest := c.Digest(v)
 	columns := []string{sqlschema.Quote(sqlschema.ColTime), sqlschema.Quote(sqlschema.ColTenant)}
 	for _, d := range v.Dimensions {
@@ -31,11 +33,23 @@ func sqlView(c *catalog.Catalog, v *catalog.View) string {
 	for _, m := range v.Measures {
 		columns = append(columns, viewColumns(c, v, m)...)
 	}
+	filled := ""
+	if fill != nil {
+		filled = " AND bucket >= " + bucketSQL(fill.From)
+	}
 	return fmt.Sprintf("SELECT %s FROM %s WHERE (%s, %s) IN (SELECT bucket, argMax(ver, n) FROM %s WHERE view = "+
-		"'%s' AND digest = '%s' AND n <= (SELECT max(n) FROM %s WHERE view = '') GROUP BY bucket)",
+		"'%s' AND digest = '%s'%s AND n <= (SELECT max(n) FROM %s WHERE view = '') GROUP BY bucket)",
 		strings.Join(columns, ", "), sqlschema.Quote(sqlschema.Table(v, digest)), sqlschema.Quote(sqlschema.ColBucket),
 		sqlschema.Quote(sqlschema.ColVer),
-		sqlschema.Published, v.Name, digest, sqlschema.Published)
+		sqlschema.Published, v.Name, digest, filled, sqlschema.Published)
+}
+
+// filledMark ends the comment of the VIEW of a view that is being filled (B8). SQL has no other place for it.
+func filledMark(v record.ViewState) string {
+	if v.Fill == nil {
+		return ""
+	}
+	return " filled from " + time.UnixMicro(v.Fill.From).UTC().Format(time.RFC3339)
 }
 
 // viewColumns is the columns of a measure in the SQL VIEW: its value and, for an average or a distinct
@@ -78,8 +92,9 @@ func (s *Store) syncViews(ctx context.Context, published map[string]record.ViewS
 			return fmt.Errorf("view %s: the database has a table of this name that is not recount's; rename one of "+
 				"them", name)
 		}
-		selection := sqlView(c, c.Views[name])
-		mark := fmt.Sprintf("%s %s %016x", viewMark, c.Digest(c.Views[name]), xxhash.Sum64String(selection))
+		selection := sqlView(c, c.Views[name], published[name].Fill)
+		mark := fmt.Sprintf("%s %s %016x%s", viewMark, c.Digest(c.Views[name]), xxhash.Sum64String(selection),
+			filledMark(published[name]))
 		if comment == mark || exists && published[name].Digest != c.Digest(c.Views[name]) {
 			continue
 		}
@@ -110,7 +125,8 @@ func (s *Store) Refuse(ctx context.Context, message string) error {
 		if !strings.HasPrefix(there[name], viewMark+" ") || strings.HasSuffix(there[name], refusedMark) {
 			continue
 		}
-		selection := sqlView(s.catalog(), s.catalog().Views[name]) + " AND throwIf(_ver > 0, '" + message + "') = 0"
+		selection := sqlView(s.catalog(), s.catalog().Views[name], nil)
+		selection += " AND throwIf(_ver > 0, '" + message + "') = 0"
 		if err := s.db.Exec(ctx, "CREATE OR REPLACE VIEW "+sqlschema.Quote(name)+" AS "+selection+" COMMENT '"+
 			viewMark+refusedMark+"'"); err != nil {
 			return fmt.Errorf("refuse VIEW %s: %w", name, err)

@@ -57,6 +57,10 @@ func (r *run) dedup(ctx context.Context, s *span, p *part) (Counts, error) {
 	}
 	counts := make([]record.BucketCount, len(s.buckets))
 	for i, b := range s.buckets {
+		d.counted = int(p.fresh)
+		if r.in.Whole[b] {
+			d.counted = 0
+		}
 		counts[i] = d.markBucket(byBucket[b], byBucket[b-r.width], byBucket[b+r.width])
 	}
 	found := Counts{Buckets: counts, Accounts: map[Owner]record.Account{}}
@@ -81,7 +85,7 @@ type deduper struct {
 	onCopy  func(Copy) // Input.OnCopy
 	objects []Object   // plan.objects
 
-	fresh    int              // first row that goes into the accounts
+	counted  int              // first row that goes into the accounts, if it is in the bucket
 	accounts []record.Account // by the tenant's code
 }
 
@@ -93,7 +97,6 @@ func (r *run) newDeduper(p *part) *deduper {
 		d = &deduper{}
 	}
 	d.ids.reset(p.rows)
-	d.fresh = int(p.fresh)
 	d.pieces = p.pieces
 	d.starts = d.starts[:0]
 	return d
@@ -126,7 +129,7 @@ func (ids *identities) reset(rows int64) {
 func (d *deduper) markBucket(pieces, before, after []*piece) (count record.BucketCount) {
 	for _, x := range pieces {
 		count.Rows += x.to - x.from
-		d.countFresh(x)
+		d.countRows(x)
 	}
 	d.markCopies(&count, pieces)
 	for _, beside := range [][]*piece{before, after} {
@@ -137,10 +140,10 @@ func (d *deduper) markBucket(pieces, before, after []*piece) (count record.Bucke
 	return count
 }
 
-// countFresh counts the fresh rows of a piece in the accounts.
-func (d *deduper) countFresh(x *piece) {
+// countRows counts the rows of a piece in the accounts that no run before has counted.
+func (d *deduper) countRows(x *piece) {
 	end := x.offset + x.to - x.from
-	first := min(max(x.offset, int64(d.fresh)), end)
+	first := min(max(x.offset, int64(d.counted)), end)
 	for _, code := range d.ids.tenantCodes[first:end] {
 		d.accounts[code].Rows++
 	}
@@ -191,11 +194,11 @@ func (d *deduper) pieceWith(row int) int {
 }
 
 // countDuplicate counts that row i is a copy of the row winner, and a conflict if payload or time differ. If row
-// i is not fresh, an earlier run has counted it in the accounts already: it is a copy of an event at a lower
+// i is before d.counted, an earlier run has counted it in the accounts already: it is a copy of an event at a lower
 // position.
 func (d *deduper) countDuplicate(count *record.BucketCount, i, winner int) {
 	account := &record.Account{}
-	if i >= d.fresh {
+	if i >= d.counted {
 		account = &d.accounts[d.ids.tenantCodes[i]]
 	}
 	count.Duplicates++

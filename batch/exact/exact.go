@@ -61,6 +61,9 @@ type Input struct {
 	Targets []Target // views of the type; may be empty
 	Limit   int      // values that a dimension may have from a tenant in a bucket; 0 means any number (B7)
 
+	// Whole are the buckets of which Counts.Accounts counts all rows, because no run before has counted any of them.
+	Whole map[int64]bool
+
 	// OnCopy is called for each duplicate, by several goroutines at once. It may be nil.
 	OnCopy func(Copy)
 }
@@ -83,7 +86,8 @@ type Owner struct {
 	Partition int
 }
 
-// Counts is what deduplication counted. Accounts count the fresh rows and the duplicates among them.
+// Counts is what deduplication counted. Accounts count the fresh rows and all rows of whole buckets, and the duplicates
+// among them.
 type Counts struct {
 	Buckets  []record.BucketCount // in the order of Input.Buckets
 	Accounts map[Owner]record.Account

@@ -105,10 +105,14 @@ func TestOracle(t *testing.T) {
 		dirty := rapid.SliceOfNDistinct(rapid.SampledFrom(all), 1, len(all), rapid.ID).Draw(t, "dirty")
 		slices.Sort(dirty)
 		fresh := l.markFresh(rapid.Uint64Range(0, 1200).Draw(t, "fresh"))
+		whole := map[int64]bool{}
+		for _, b := range dirty {
+			whole[b] = rapid.Bool().Draw(t, "whole")
+		}
 		old := dirty[:rapid.IntRange(0, len(dirty)).Draw(t, "old")]
 		in := Input{Catalog: c, Type: "e", Objects: l.objects, Buckets: dirty,
 			Targets: []Target{{c.Views["wide"], dirty}, {c.Views["narrow"], old}},
-			Limit:   rapid.SampledFrom([]int{0, 1, 2, 3, 100}).Draw(t, "limit")}
+			Limit:   rapid.SampledFrom([]int{0, 1, 2, 3, 100}).Draw(t, "limit"), Whole: whole}
 		got, found := compute(panicking{T: t}, Config{Workers: 1, Memory: 16 << 20}, l, in)
 		var gaveWay atomic.Bool
 		giveWay := func(time.Duration) { gaveWay.Store(true) }
@@ -129,7 +133,7 @@ func TestOracle(t *testing.T) {
 		if diff := cmp.Diff(wantCounts, found.Buckets); diff != "" {
 			t.Fatalf("counts (-oracle +exact): %s", diff)
 		}
-		if diff := cmp.Diff(oracleAccounts(events, fresh, partitions, dirty), found.Accounts); diff != "" {
+		if diff := cmp.Diff(oracleAccounts(events, fresh, partitions, dirty, whole), found.Accounts); diff != "" {
 			t.Fatalf("accounts (-oracle +exact): %s", diff)
 		}
 	})

@@ -72,10 +72,10 @@ func oracle(events []event, buckets []int64, targets []Target, limit int, lost f
 }
 
 // oracleAccounts computes the accounts by their meaning: what the buckets hold with the fresh events,
-// less what they hold without them. Copies share tenant and partition, so each owner has an oracle of
-// its own.
+// less what they hold without them, and all that whole buckets hold. Copies share tenant and partition, so each owner
+// has an oracle of its own.
 func oracleAccounts(events []event, fresh func(event) bool, partitions int,
-	buckets []int64) map[Owner]record.Account {
+	buckets []int64, whole map[int64]bool) map[Owner]record.Account {
 	out := map[Owner]record.Account{}
 	for _, tenant := range []string{"a", "b"} {
 		for p := range partitions {
@@ -92,7 +92,10 @@ func oracleAccounts(events []event, fresh func(event) bool, partitions int,
 			var account record.Account
 			_, with := oracle(all, buckets, nil, 0, nil)
 			_, without := oracle(old, buckets, nil, 0, nil)
-			for i := range buckets {
+			for i, b := range buckets {
+				if whole[b] {
+					without[i] = record.BucketCount{}
+				}
 				account.Rows += with[i].Rows - without[i].Rows
 				account.Duplicates += with[i].Duplicates - without[i].Duplicates
 				account.Conflicts += with[i].Conflicts - without[i].Conflicts

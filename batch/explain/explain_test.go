@@ -140,7 +140,12 @@ func (w *world) expected(x *sent) openapi.ExplainedEvent {
 			for _, d := range v.Dimensions {
 				seen.Dimensions[d] = valueIn(d, x)
 			}
-			if x.published && v.Name != "changed" {
+			fill := w.state.Views[v.Name].Fill
+			switch {
+			case !x.published || v.Name == "changed":
+			case fill != nil && bucketOf(x) < fill.From:
+				seen.FilledFrom = time.UnixMicro(fill.From).UTC()
+			default:
 				seen.Status = openapi.EventCounted
 				seen.Publication = w.state.N
 				seen.Overflowed = w.over(v, x)
@@ -186,8 +191,8 @@ func TestOracle(t *testing.T) {
 			}
 		}
 	}
-	for _, kind := range []string{"counted", "pending", "copy", "not_counted", "conflict", "overflowed", "excluded",
-		"unlanded", "gone", "carried"} {
+	for _, kind := range []string{"unfilled", "counted", "pending", "copy", "not_counted", "conflict", "overflowed",
+		"excluded", "unlanded", "gone", "carried"} {
 		if seen[kind] == 0 {
 			t.Errorf("no event was %s: %v", kind, seen)
 		}
@@ -211,6 +216,9 @@ func countKinds(seen map[string]int, e openapi.ExplainedEvent) {
 	}
 	for _, v := range e.Views {
 		seen["overflowed"] += len(v.Overflowed)
+		if !v.FilledFrom.IsZero() {
+			seen["unfilled"]++
+		}
 		seen["excluded"] += len(v.ExcludedBy)
 	}
 }

@@ -245,13 +245,17 @@ func (j *judgement) explainView(ctx context.Context, x *event, v *catalog.View) 
 	if !j.isPublished(x, v) {
 		return out, nil
 	}
+	if published := j.state.Views[v.Name]; !published.IsFilled(bucket) {
+		out.FilledFrom = time.UnixMicro(published.Fill.From).UTC()
+		return out, nil
+	}
 	out.Status = openapi.EventCounted
 	out.Publication = j.state.N
 	return out, j.explainOverflow(ctx, &out, v, bucket, cell)
 }
 
-// isPublished reports whether queries of the view count the event in the newest publication. They read rows that were
-// published under each of the view's digests.
+// isPublished reports whether queries of the view count the event in the newest publication, if the view is filled down
+// to its bucket. They read rows that were published under each of the view's digests.
 func (j *judgement) isPublished(x *event, v *catalog.View) bool {
 	p := x.position.Partition
 	published, found := j.state.Views[v.Name]

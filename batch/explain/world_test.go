@@ -98,6 +98,11 @@ func newWorld(t testing.TB, seed uint64) *world {
 		w.state.Views[name] = record.ViewState{Digest: c.Digest(v), Reading: record.CurrentReading,
 			Overflowed: w.overflowed(c, v)}
 	}
+	if seed%3 == 0 {
+		filling := w.state.Views["pages"]
+		filling.Fill = &record.Fill{From: bucketOf(w.events[len(w.events)/2]), Buckets: 1, Rows: 1}
+		w.state.Views["pages"] = filling
+	}
 	changed := w.state.Views["changed"]
 	changed.Digest = "another"
 	w.state.Views["changed"] = changed

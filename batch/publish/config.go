@@ -39,6 +39,8 @@ type Config struct {
 	// CollectAfter is G: an object that is in no record is collected when it is older (C8), and a publication
 	// that none needs when one that stays is older (P3).
 	CollectAfter time.Duration
+	// StepRows is how many rows the steps of one publication may have that fill views (B8). With 0, Memory decides.
+	StepRows int64
 	// BaseEvery is how often a publication is a base (P1). It is at least 2.
 	BaseEvery int
 	// CheckEvery is how often a run checks the rows of the newest publication in ClickHouse (B3). It is longer

@@ -23,6 +23,7 @@ type metrics struct {
 	age       *prometheus.Desc
 	h         *prometheus.Desc
 	conflicts *prometheus.Desc
+	unfilled  *prometheus.Desc
 	publisher *Publisher
 }
 
@@ -53,6 +54,8 @@ func newMetrics(r prometheus.Registerer, p *Publisher) (*metrics, error) {
 			[]string{"partition"}, nil),
 		conflicts: prometheus.NewDesc("recount_batch_conflicts", "Published copies of a tenant with another payload "+
 			"or time than the event that counts.", []string{"type", "tenant"}, nil),
+		unfilled: prometheus.NewDesc("recount_batch_unfilled_events", "Landed events of the history that a new or "+
+			"redefined view does not count yet.", []string{"view"}, nil),
 	}
 	if r == nil {
 		return m, nil
@@ -72,6 +75,7 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.age
 	ch <- m.h
 	ch <- m.conflicts
+	ch <- m.unfilled
 }
 
 // Collect implements prometheus.Collector.
@@ -84,6 +88,13 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	for i, h := range s.H {
 		ch <- prometheus.MustNewConstMetric(m.h, prometheus.GaugeValue, float64(h.Seq), strconv.Itoa(i))
+	}
+	for name, v := range s.Views {
+		left := 0.0
+		if v.Fill != nil {
+			left = float64(v.Fill.Rows)
+		}
+		ch <- prometheus.MustNewConstMetric(m.unfilled, prometheus.GaugeValue, left, name)
 	}
 	m.collectConflicts(ch, s)
 }

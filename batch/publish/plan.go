@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -26,7 +27,9 @@ type plan struct {
 	newEvents int64                     // events that landed from the previous H on, below h
 	fresh     []record.Object           // objects of those events
 	inputs    []exact.Input             // one for each event type with dirty buckets
-	full      map[string]bool           // views that are new or changed; all their buckets are dirty
+	full      map[string]bool           // views that are new or changed; what was published of them does not count
+	steps     map[string]step           // by view, what is added to the views that are filled in steps (B8)
+	fills     map[string]*record.Fill   // by view, down to where it is filled afterwards; none if it is complete
 	lost      map[string][]int64        // by view, the buckets whose rows ClickHouse has lost or changed, ascending
 	base      bool                      // the record lists every bucket
 	limit     int                       // Config.Limit
@@ -41,6 +44,7 @@ type plan struct {
 type landed struct {
 	objects  []exact.Object
 	all      map[int64]bool // every bucket with rows; true where some rows are new
+	rows     map[int64]int64
 	assigned map[int64]bool // buckets with assigned times (I3)
 	retired  map[int64]bool // buckets with retired rows; what was published of them stays
 	gone     []committed    // the retired objects
@@ -70,6 +74,7 @@ func (p *Publisher) plan(ctx context.Context) (*plan, error) {
 		return nil, err
 	}
 	plan := &plan{previous: previous, n: previous.N + 1, full: map[string]bool{}, lost: map[string][]int64{},
+		steps: map[string]step{}, fills: map[string]*record.Fill{},
 		limit: p.cfg.Limit, digests: map[string]string{}, ledgers: map[string]*record.Ledger{},
 		missing: map[string][]record.BucketEvents{}}
 	types := map[string]*landed{}
@@ -87,6 +92,7 @@ func (p *Publisher) plan(ctx context.Context) (*plan, error) {
 	}
 	failpoint.Point("publish.dirty.before")
 	plan.compareViews(p.cfg.Catalog, uint64(p.cfg.BaseEvery))
+	plan.addSteps(p.cfg.Catalog, types, p.cfg.stepRows())
 	if err := p.checkRows(ctx, plan, types); err != nil {
 		return nil, err
 	}
@@ -131,7 +137,8 @@ func (pl *plan) survey(c *record.Chain, h position.Offset, horizons record.Horiz
 		for i := range s.Objects {
 			o := committed{&s.Objects[i], s}
 			if types[o.Type] == nil {
-				types[o.Type] = &landed{all: map[int64]bool{}, assigned: map[int64]bool{}, retired: map[int64]bool{}}
+				types[o.Type] = &landed{all: map[int64]bool{}, rows: map[int64]int64{}, assigned: map[int64]bool{},
+					retired: map[int64]bool{}}
 			}
 			t := types[o.Type]
 			if fresh {
@@ -161,6 +168,7 @@ func (l *landed) addObject(o exact.Object) {
 	l.objects = append(l.objects, o)
 	for _, b := range o.Buckets {
 		l.all[b.Bucket] = l.all[b.Bucket] || o.Fresh
+		l.rows[b.Bucket] += b.Rows
 		if b.Assigned > 0 {
 			l.assigned[b.Bucket] = true
 		}
@@ -179,7 +187,7 @@ func (pl *plan) compareViews(c *catalog.Catalog, baseEvery uint64) {
 	}
 	pl.nothing = len(pl.digests) == len(pl.previous.Views) && pl.previous.Limit() == pl.limit
 	for name, old := range pl.previous.Views {
-		pl.nothing = pl.nothing && old.IsCurrent(pl.digests[name])
+		pl.nothing = pl.nothing && old.IsCurrent(pl.digests[name]) && old.Fill == nil
 	}
 	pl.base = pl.n%baseEvery == 1
 	for name := range pl.previous.Types {
@@ -191,10 +199,12 @@ func (pl *plan) compareViews(c *catalog.Catalog, baseEvery uint64) {
 // addInput plans the computation of one event type's dirty buckets.
 func (pl *plan) addInput(c *catalog.Catalog, name string, t *landed) {
 	dirty := pl.dirtyBuckets(t, c.Bucket.Microseconds())
-	in := exact.Input{Catalog: c, Type: name, Objects: t.objects, Buckets: dirty, Limit: pl.limit}
+	in := exact.Input{Catalog: c, Type: name, Objects: t.objects, Buckets: pl.counted(name, dirty), Limit: pl.limit}
 	for _, v := range c.ViewsOf(name) {
 		target := exact.Target{View: v, Buckets: union(union(dirty, pl.lost[v.Name]), pl.overflowing(v.Name, t))}
-		if pl.full[v.Name] {
+		if s, stepped := pl.steps[v.Name]; stepped {
+			target.Buckets = s.addTo(target.Buckets, t)
+		} else if pl.full[v.Name] {
 			target.Buckets = slices.Sorted(maps.Keys(t.all))
 		}
 		in.Buckets = union(in.Buckets, target.Buckets)
@@ -204,21 +214,48 @@ func (pl *plan) addInput(c *catalog.Catalog, name string, t *landed) {
 	}
 	if len(in.Targets) > 0 {
 		anew := pl.changesCopies(t, c.Bucket.Microseconds())
-		pl.ledgers[name] = &record.Ledger{From: pl.ledgerStart(in, t, anew), Tenants: map[string][]record.Account{}}
+		pl.ledgers[name] = &record.Ledger{From: pl.startLedger(&in, t, anew), Tenants: map[string][]record.Account{}}
 		pl.inputs = append(pl.inputs, in)
 	}
 }
 
-// ledgerStart returns where the ledger of a type begins that has none yet, or that begins anew. If every
-// bucket is computed, as for the first views of a type, it begins with the first event. Else it begins
-// with the fresh events.
-func (pl *plan) ledgerStart(in exact.Input, t *landed, anew bool) (from []uint64) {
-	if _, begun := pl.previous.Ledgers[in.Type]; begun && !anew {
-		return nil
+// counted returns the dirty buckets of a type whose rows the newest publication has counted. Their counts go on, also
+// where the views that are left are not filled down to them yet.
+func (pl *plan) counted(event string, dirty []int64) (out []int64) {
+	for _, b := range dirty {
+		if pl.isCounted(event, b) {
+			out = append(out, b)
+		}
 	}
-	whole := len(in.Buckets) >= len(t.all) && len(t.retired) == 0
-	for i := range in.Objects {
-		in.Objects[i].Fresh = in.Objects[i].Fresh || whole
+	return out
+}
+
+// isCounted reports whether the newest publication has counted the rows of a type's bucket.
+func (pl *plan) isCounted(event string, bucket int64) bool {
+	_, counted := slices.BinarySearchFunc(pl.previous.Types[event], bucket,
+		func(c record.BucketCount, b int64) int { return cmp.Compare(c.Bucket, b) })
+	return counted
+}
+
+// startLedger returns where the ledger of a type begins that has none yet, or that begins anew. If every
+// bucket is computed, now or in the steps of the type's first views, it begins with the first event. Else it begins
+// with the fresh events. startLedger also says which buckets are whole in the input: those that a ledger from the
+// first event on does not have yet.
+func (pl *plan) startLedger(in *exact.Input, t *landed, anew bool) (from []uint64) {
+	ledger, begun := pl.previous.Ledgers[in.Type]
+	begins := !begun || anew
+	whole := len(t.retired) == 0
+	if begins {
+		whole = whole && (len(in.Buckets) >= len(t.all) || len(pl.previous.Types[in.Type]) == 0)
+	} else {
+		whole = whole && ledger.IsComplete()
+	}
+	in.Whole = map[int64]bool{}
+	for _, b := range in.Buckets {
+		in.Whole[b] = whole && (begins || !pl.isCounted(in.Type, b))
+	}
+	if !begins {
+		return nil
 	}
 	for _, h := range pl.previous.H {
 		if whole {

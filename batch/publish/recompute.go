@@ -25,6 +25,17 @@ type Result struct {
 	Buckets     int    // recomputed buckets
 	Duplicates  int64  // duplicates in the recomputed buckets
 	Conflicts   int64  // duplicates with another payload in the recomputed buckets
+	Left        int64  // landed events that views lack; the next runs compute a step of them each (B8)
+}
+
+// AddRun adds what an earlier run published, so that the result is that of both.
+func (r *Result) AddRun(before Result) {
+	r.Nothing = r.Nothing && before.Nothing
+	r.Events += before.Events
+	r.Rows += before.Rows
+	r.Buckets += before.Buckets
+	r.Duplicates += before.Duplicates
+	r.Conflicts += before.Conflicts
 }
 
 // Recompute publishes what has landed since the newest publication (J1). It may fail anywhere and be
@@ -44,7 +55,7 @@ func (p *Publisher) Recompute(ctx context.Context) (Result, error) {
 		took := p.cfg.Now().Sub(start)
 		p.metrics.published(r, took)
 		p.cfg.Logger.Info("published", "publication", r.Publication, "events", r.Events, "buckets", r.Buckets,
-			"rows", r.Rows, "duplicates", r.Duplicates, "conflicts", r.Conflicts, "took", took)
+			"rows", r.Rows, "duplicates", r.Duplicates, "conflicts", r.Conflicts, "left", r.Left, "took", took)
 	}
 	return r, nil
 }
@@ -118,6 +129,9 @@ func (p *Publisher) attempt(ctx context.Context, plan *plan) (Result, bool, erro
 		return Result{}, false, err
 	}
 	r := Result{Publication: plan.n, Events: plan.newEvents}
+	for _, fill := range plan.fills {
+		r.Left += fill.Rows
+	}
 	w := p.newWriter(plan)
 	counts := map[string][]record.BucketCount{}
 	for _, in := range plan.inputs {
@@ -207,7 +221,8 @@ func (p *Publisher) encode(plan *plan, w *writer, counts map[string][]record.Buc
 	}
 	for name, digest := range plan.digests {
 		b.Views[name] = &record.PublishedView{Digest: digest, Full: plan.full[name],
-			Reading: record.CurrentReading, Buckets: plan.versions(name, w), Retired: plan.missing[name]}
+			Reading: record.CurrentReading, Buckets: plan.versions(name, w), Fill: plan.fills[name],
+			Retired: plan.missing[name]}
 		if t := w.tables[name]; t != nil {
 			old := plan.previous.Views[name]
 			if plan.full[name] {
@@ -238,7 +253,7 @@ func (p *Publisher) makeBase(b *record.Publication, next *record.State) {
 	for name, v := range next.Views {
 		rows := slices.DeleteFunc(slices.Clone(v.Buckets), func(x record.BucketVersion) bool { return x.Rows == 0 })
 		b.Views[name] = &record.PublishedView{Digest: v.Digest, Full: true, Reading: v.Reading, Buckets: rows,
-			Unconverted: v.Unconverted, Retired: v.Retired, Overflowed: v.Overflowed}
+			Fill: v.Fill, Unconverted: v.Unconverted, Retired: v.Retired, Overflowed: v.Overflowed}
 	}
 	for name, c := range next.Types {
 		if len(p.cfg.Catalog.ViewsOf(name)) > 0 {

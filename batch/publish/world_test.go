@@ -93,17 +93,18 @@ func catalogOf(views ...*catalog.View) *catalog.Catalog {
 
 // world is a lake with its chains and records in memory, and a real, empty ClickHouse database.
 type world struct {
-	limit   int // Config.Limit of the publishers
-	t       testing.TB
-	db      driver.Conn
-	now     time.Time
-	mu      sync.Mutex
-	records recordtest.Memory
-	objects map[string][]byte
-	age     map[string]time.Time
-	chains  []*record.Chain
-	seq     []uint64
-	landed  [][]event // events by partition, in position order
+	limit    int   // Config.Limit of the publishers
+	stepRows int64 // Config.StepRows of the publishers
+	t        testing.TB
+	db       driver.Conn
+	now      time.Time
+	mu       sync.Mutex
+	records  recordtest.Memory
+	objects  map[string][]byte
+	age      map[string]time.Time
+	chains   []*record.Chain
+	seq      []uint64
+	landed   [][]event // events by partition, in position order
 }
 
 const partitions = 2
@@ -254,6 +255,7 @@ func (w *world) unstarted(c *catalog.Catalog, f *faults) *Publisher {
 	cfg.Workers = 2
 	cfg.Memory = 64 << 20
 	cfg.Limit = w.limit
+	cfg.StepRows = w.stepRows
 	p, err := New(cfg, records{w, f}, objects{w, f}, cells.NewStore(conn{w.db, f}, c), w.readChains, w.open)
 	if err != nil {
 		w.t.Fatal(err)

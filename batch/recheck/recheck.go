@@ -96,7 +96,8 @@ func (c *Checker) Check(ctx context.Context, state *record.State, chains []*reco
 			continue
 		}
 		for _, v := range c.cfg.Catalog.ViewsOf(b.eventType) {
-			if published, ok := state.Views[v.Name]; !ok || !published.IsCurrent(c.cfg.Catalog.Digest(v)) {
+			published, ok := state.Views[v.Name]
+			if !ok || !published.IsCurrent(c.cfg.Catalog.Digest(v)) || !published.IsFilled(b.start) {
 				continue
 			}
 			if left, err := c.converts(ctx, access, v, b, h); err != nil {

@@ -413,6 +413,14 @@ func TestLooksAtPublishedEventsOnly(t *testing.T) {
 	if len(got.Differences) != 0 || got.Checked != 4 {
 		t.Errorf("got %+v, want no difference in 4 buckets of the view wide", got)
 	}
+	wide := state.Views["wide"]
+	wide.Fill = &record.Fill{From: wide.Buckets[1].Bucket, Buckets: 1, Rows: 1}
+	wide.Buckets = wide.Buckets[1:]
+	state.Views["wide"] = wide
+	got = w.check(state, func(cfg *Config) { cfg.Buckets = 4 })
+	if len(got.Differences) != 0 || got.Checked != 3 {
+		t.Errorf("the view is not filled down to one bucket: got %+v, want no difference in the 3 others", got)
+	}
 	delete(state.Views, "wide")
 	if got := w.check(state, nil); got.Checked != 0 || len(got.Differences) != 0 {
 		t.Errorf("no view is published: got %+v, want nothing compared", got)

@@ -158,8 +158,11 @@ func viewText(v *openapi.ExplainedView) string {
 		return "excluded by " + strings.Join(conditions, " and ") + lostText(v)
 	}
 	text := "as of the next publication, and live until then"
-	if v.Status == openapi.EventCounted {
+	switch {
+	case v.Status == openapi.EventCounted:
 		text = fmt.Sprintf("in publication %d", v.Publication)
+	case !v.FilledFrom.IsZero():
+		text = "as of a later publication, because the view is filled from " + rfc3339(v.FilledFrom) + " on"
 	}
 	text += ", cell " + rfc3339(v.Cell)
 	for _, name := range slices.Sorted(maps.Keys(v.Dimensions)) {

@@ -313,6 +313,8 @@ func TestPrintAccuracy(t *testing.T) {
 		`{"publication":3,"complete":true,"pending_events":1,"unconverted_events":1}`: "publication 3 and 1 event " +
 			"since\nwithout a value, because it was sent while its field had another type and does not fit the " +
 			"present one: 1 event\n",
+		`{"publication":3,"complete":false,"filled_from":"2024-01-01T02:00:00Z"}`: "publication 3; INCOMPLETE: the " +
+			"view is filled from 2024-01-01T02:00:00Z on, and earlier events are missing\n",
 		`{"publication":3,"complete":true,"retired_events":70}`: "publication 3\nmissing, because " +
 			"retention had removed them, or others of their buckets, when the view was computed: up to 70 events\n",
 		`{"publication":3,"complete":true,"out_of_range":[{"measure":"cost","count":2,"rows":[0,4]}]}`: "" +

@@ -133,10 +133,14 @@ func printAccuracy(out io.Writer, a *query.Accuracy) {
 	if a.Exact {
 		line += ", exact"
 	}
+	if a.FilledFrom != nil {
+		line += fmt.Sprintf("; INCOMPLETE: the view is filled from %s on, and earlier events are missing",
+			a.FilledFrom.Format(time.RFC3339))
+	}
 	switch {
 	case len(a.StalePartitions) > 0:
 		line += fmt.Sprintf("; INCOMPLETE: newer events of partitions %v are missing", a.StalePartitions)
-	case !a.Complete:
+	case !a.Complete && a.FilledFrom == nil:
 		line += "; INCOMPLETE: the newest events are not counted yet"
 	}
 	fmt.Fprintln(out, line)

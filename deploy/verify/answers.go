@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"recount/deploy/client/acklog"
 	"recount/schemas/eventbatch"
@@ -48,6 +49,7 @@ type answer struct {
 			query.Overflow
 			Live *uint64 // nil in the answers of older programs
 		}
+		FilledFrom  *time.Time         `json:"filled_from"`
 		Unconverted uint64             `json:"unconverted_events"`
 		OutOfRange  []query.OutOfRange `json:"out_of_range"`
 	}
@@ -120,6 +122,10 @@ func openClaims(e *Evidence, r *recorder, s *snapshot, answers []recorded) []*cl
 		if c.query.Mode == query.Live {
 			key += fmt.Sprint(c.stated.Accuracy.Cut)
 		}
+		filled := c.stated.Accuracy.FilledFrom
+		if filled != nil {
+			key += fmt.Sprint(filled.UnixMicro(), c.stated.Accuracy.Cut)
+		}
 		if tallies[key] == nil {
 			if len(tallies) == maxTallies {
 				r.fail(V7,
@@ -131,6 +137,9 @@ func openClaims(e *Evidence, r *recorder, s *snapshot, answers []recorded) []*cl
 				overflows: s.mayOverflow(c.scan.View.Name)}
 			if c.query.Mode == query.Live {
 				tallies[key].base = c.stated.Accuracy.Cut
+			}
+			if filled != nil {
+				tallies[key].filled = &filledRange{from: filled.UnixMicro(), cut: c.stated.Accuracy.Cut}
 			}
 		}
 		c.tally = tallies[key]

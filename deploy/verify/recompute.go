@@ -182,16 +182,30 @@ func (v *recomputation) input(st *record.State, event string) (in exact.Input, l
 			left.damaged++
 		case retired[b]:
 			left.retired++
+		case !v.isCounted(st, event, b):
+			// No view of the type is filled down to the bucket, and the publication says so (B8).
 		case changed == nil || changed[b]:
 			in.Buckets = append(in.Buckets, b)
 		}
 	}
 	for _, view := range v.e.Catalog.ViewsOf(event) {
 		if s, published := st.Views[view.Name]; published && s.IsCurrent(v.e.Catalog.Digest(view)) {
-			in.Targets = append(in.Targets, exact.Target{View: view, Buckets: in.Buckets})
+			filled := slices.DeleteFunc(slices.Clone(in.Buckets), func(b int64) bool { return !s.IsFilled(b) })
+			in.Targets = append(in.Targets, exact.Target{View: view, Buckets: filled})
 		}
 	}
 	return in, left
+}
+
+// isCounted reports whether the publication must have counted the rows of a type's bucket: a view of the type is filled
+// down to it, or the publication has counts of it.
+func (v *recomputation) isCounted(st *record.State, event string, bucket int64) bool {
+	for _, view := range v.e.Catalog.ViewsOf(event) {
+		if s, published := st.Views[view.Name]; published && s.IsFilled(bucket) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(st.Types[event], func(c record.BucketCount) bool { return c.Bucket == bucket })
 }
 
 // changed returns the buckets of an older publication that the recomputation of the newer publication
@@ -262,10 +276,10 @@ func (v *recomputation) recompute(ctx context.Context, st *record.State, in exac
 		return err
 	}
 	for _, t := range in.Targets {
-		v.compare(st, t.View.Name, in.Buckets, computed[t.View.Name])
+		v.compare(st, t.View.Name, t.Buckets, computed[t.View.Name])
 		published := st.Views[t.View.Name]
-		v.compareEvents(st, t.View.Name, "unconverted", published.Unconverted, in.Buckets, unconverted)
-		v.compareEvents(st, t.View.Name, "overflowed", published.Overflowed, in.Buckets, overflowed)
+		v.compareEvents(st, t.View.Name, "unconverted", published.Unconverted, t.Buckets, unconverted)
+		v.compareEvents(st, t.View.Name, "overflowed", published.Overflowed, t.Buckets, overflowed)
 	}
 	v.compareCounts(st, in.Type, found.Buckets)
 	if all {

@@ -22,6 +22,7 @@ import (
 type tally struct {
 	scan   *query.Scan
 	base   []uint64 // offsets at which a live answer begins; nil means that everything counts
+	filled *filledRange
 	bucket time.Duration
 	groups map[string]*group
 	over   query.Overflow
@@ -31,6 +32,17 @@ type tally struct {
 	copied    map[string]bool // the groups that are not those of the tally it is made of; nil if all are its own
 
 	unconverted uint64 // events of the buckets that the answer touches
+}
+
+// filledRange says that an answer lacks the events below its cut that are before a time (B8).
+type filledRange struct {
+	from int64
+	cut  []uint64
+}
+
+// lacks reports whether the answer lacks an event. A nil filledRange lacks none.
+func (f *filledRange) lacks(e *event) bool {
+	return f != nil && e.at < f.cut[e.b.partition] && e.b.time(e.i) < f.from
 }
 
 // group is one row of an answer.
@@ -58,7 +70,7 @@ func (t *tally) add(e *event) {
 	b := e.b
 	i := e.i
 	if b.eventType != t.scan.View.Event || text(b.tenant, i) != t.scan.Tenant || t.base != nil &&
-		e.at < t.base[b.partition] {
+		e.at < t.base[b.partition] || t.filled.lacks(e) {
 		return
 	}
 	t.countUnconverted(e)

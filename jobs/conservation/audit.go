@@ -71,7 +71,8 @@ type Numbers struct {
 	Conflicts int64 `json:"conflicts"`
 	// Rejected are dead letters.
 	Rejected int64 `json:"rejected"`
-	// Uncounted are events of types without a view. A new view moves them to Counted.
+	// Uncounted are events of types without a view, or of buckets to which none is filled yet (B8). A new view moves
+	// them to Counted.
 	Uncounted int64 `json:"uncounted"`
 	Residue   int64 `json:"residue"`
 
@@ -118,7 +119,7 @@ type PublicationAudit struct {
 	Conflicts int64 `json:"conflicts"`
 	// Rejected are dead letters.
 	Rejected int64 `json:"rejected"`
-	// Uncounted are events of types without a view.
+	// Uncounted are events of types without a view, or of buckets to which none is filled yet.
 	Uncounted int64 `json:"uncounted"`
 	Residue   int64 `json:"residue"`
 }

@@ -300,6 +300,30 @@ func TestNewViewOfAnOldType(t *testing.T) {
 	}
 }
 
+// TestFill fills the first view of a type in two steps. Bucket 0 is counted with the second one. A row too many or too
+// few is a residue at every moment.
+func TestFill(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ rows, residue int64 }{{15, 0}, {14, 2}, {16, 2}} {
+		b := books()
+		b.Partitions[0].Landed[0].Objects[0].Buckets = []record.BucketRows{{Bucket: 0, Rows: 20}}
+		b.Partitions[0].Landed[1].Objects[0].Buckets = []record.BucketRows{{Bucket: 1, Rows: 15}}
+		filling := map[string]record.ViewState{"hits": {Fill: &record.Fill{From: 1, Buckets: 1, Rows: 20}}}
+		b.States[0].Types = nil
+		b.States[0].Ledgers = nil
+		b.States[0].Views = filling
+		b.States[1].Types = map[string][]record.BucketCount{"hit": {{Bucket: 1, Rows: c.rows}}}
+		b.States[1].Views = filling
+		b.States[1].Ledgers = map[string]record.Ledger{"hit": {From: []uint64{1, 1},
+			Tenants: map[string][]record.Account{"acme": {{Rows: 7}, {}}, "rival": {{Rows: 8}, {}}}}}
+		b.Counted = nil
+		a := conserve(t, b)
+		if a.Residue != c.residue || a.Publications[1].Uncounted != 23 || a.Publications[0].Uncounted != 20 {
+			t.Errorf("%d rows: got %+v, residues %+v; want %d", c.rows, a.Publications, a.Residues, c.residue)
+		}
+	}
+}
+
 // TestLedgersYoungerThanPublications checks events that were published before ledgers began: the
 // ledgers do not count them, and they are no residue.
 func TestLedgersYoungerThanPublications(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"recount/schemas/catalog"
@@ -116,6 +117,7 @@ func (s *sheet) compareTiers(a *Audit, tenant string, r *RangeAudit) (lost int64
 func (b *Books) auditPublication(a *Audit, sheets []*sheet, st *record.State) {
 	p := PublicationAudit{Publication: st.N, Published: st.Publication.Events}
 	landed := map[string]int64{}
+	unfilled := map[string]int64{}
 	byTenant := map[string]*PublicationAudit{}
 	for _, s := range sheets {
 		for l := range s.lots {
@@ -123,6 +125,7 @@ func (b *Books) auditPublication(a *Audit, sheets []*sheet, st *record.State) {
 			landed[l.eventType] += n
 			p.Landed += n
 		}
+		s.addUnfilled(st, unfilled)
 		for tenant, totals := range s.totals {
 			i := slices.IndexFunc(totals, func(t totalAt) bool { return t.publication == st.N })
 			if i < 0 {
@@ -155,8 +158,9 @@ func (b *Books) auditPublication(a *Audit, sheets []*sheet, st *record.State) {
 			p.Duplicates += sum.Duplicates
 			p.Conflicts += sum.Conflicts
 			p.Counted += sum.Rows - sum.Duplicates
-			find(landed[name] - sum.Rows)
-			if l := st.Ledgers[name]; isComplete(l) {
+			p.Uncounted += unfilled[name]
+			find(landed[name] - unfilled[name] - sum.Rows)
+			if l := st.Ledgers[name]; l.IsComplete() {
 				find(total(countedByTenant(l)) - (sum.Rows - sum.Duplicates))
 			}
 		}
@@ -184,6 +188,20 @@ func sumBuckets(st *record.State, name string) (sum record.Account) {
 	return sum
 }
 
+// isBeingFilled reports whether the publication has views over the event type, and none has all of its history.
+func (b *Books) isBeingFilled(st *record.State, name string) bool {
+	return b.hasView(st, name) && !b.isFilled(st, name, math.MinInt64)
+}
+
+// isFilled reports whether the publication has a view over the event type that is filled down to the bucket.
+func (b *Books) isFilled(st *record.State, name string, bucket int64) bool {
+	return slices.ContainsFunc(b.Catalog.ViewsOf(name),
+		func(v *catalog.View) bool {
+			view, ok := st.Views[v.Name]
+			return ok && view.IsFilled(bucket)
+		})
+}
+
 // hasView reports whether the publication has a view over the event type.
 func (b *Books) hasView(st *record.State, name string) bool {
 	return slices.ContainsFunc(b.Catalog.ViewsOf(name),
@@ -199,11 +217,12 @@ func (b *Books) auditRows(a *Audit, st *record.State) {
 	for _, view := range slices.Sorted(maps.Keys(b.Counted)) {
 		event := b.Catalog.Views[view].Event
 		stored := b.Counted[view]
-		expected := countedByTenant(st.Ledgers[event])
+		ledger := st.Ledgers[event]
+		expected := countedByTenant(ledger)
 		if event == deadletter.Type {
 			continue // Rows of dead letters may be retired, so their number proves nothing.
 		}
-		if !isComplete(st.Ledgers[event]) {
+		if !ledger.IsComplete() {
 			sum := sumBuckets(st, event)
 			stored = map[string]int64{"": total(stored)}
 			expected = map[string]int64{"": sum.Rows - sum.Duplicates}
@@ -213,11 +232,6 @@ func (b *Books) auditRows(a *Audit, st *record.State) {
 				Events: expected[tenant] - stored[tenant]})
 		}
 	}
-}
-
-// isComplete reports whether a ledger goes back to the first event.
-func isComplete(l record.Ledger) bool {
-	return l.From != nil && !slices.ContainsFunc(l.From, func(seq uint64) bool { return seq != position.First })
 }
 
 // countedByTenant returns how many events of each tenant a ledger counts.

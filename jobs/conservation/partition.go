@@ -1,6 +1,7 @@
 package conservation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -255,6 +256,13 @@ func (s *sheet) sharesBelow(st *record.State) map[string]share {
 		default:
 			entered := s.landedBetween(l, ledger.From[s.p], h)
 			x.uncounted += all - entered
+			if s.b.isBeingFilled(st, l.eventType) {
+				// The ledger has the tenant's events in the buckets that are counted. How many these are is only known
+				// for all tenants together (auditPublication).
+				n := min(entered, rowsOf(ledger, l.tenant, s.p))
+				x.uncounted += entered - n
+				entered = n
+			}
 			x.missing += entered
 		}
 		out[l.tenant] = x
@@ -299,5 +307,36 @@ func (s *sheet) addPublished() {
 			s.totals[tenant] = append(s.totals[tenant], totalAt{st.N, x})
 		}
 		before = shares
+	}
+}
+
+// rowsOf returns how many rows of a tenant in a partition a ledger has.
+func rowsOf(l record.Ledger, tenant string, p int) int64 {
+	if accounts := l.Tenants[tenant]; accounts != nil {
+		return accounts[p].Rows
+	}
+	return 0
+}
+
+// addUnfilled adds by type the events below H of a publication that it does not count yet: they are in buckets to which
+// no view of the type is filled (B8), and which the publication has no counts of.
+func (s *sheet) addUnfilled(st *record.State, unfilled map[string]int64) {
+	for _, c := range s.facts.Landed {
+		if c.End > st.H[s.p].Seq {
+			return
+		}
+		for i := range c.Objects {
+			o := &c.Objects[i]
+			if !s.b.isBeingFilled(st, o.Type) {
+				continue
+			}
+			for _, b := range o.Buckets {
+				_, counted := slices.BinarySearchFunc(st.Types[o.Type], b.Bucket,
+					func(c record.BucketCount, start int64) int { return cmp.Compare(c.Bucket, start) })
+				if !counted && !s.b.isFilled(st, o.Type, b.Bucket) {
+					unfilled[o.Type] += b.Rows
+				}
+			}
+		}
 	}
 }

@@ -46,6 +46,7 @@ const (
 	B4 Rule = "B4"
 	B5 Rule = "B5"
 	B7 Rule = "B7"
+	B8 Rule = "B8"
 	P1 Rule = "P1"
 	P2 Rule = "P2"
 	P3 Rule = "P3"

@@ -72,6 +72,8 @@ type ExplainedView struct {
 	Dimensions map[string]any `json:"dimensions,omitempty"`
 	// Publication is the newest one, if the event counts there.
 	Publication uint64 `json:"publication,omitempty"`
+	// FilledFrom is from when the view is filled, if the event is before that and so is in no publication yet (B8).
+	FilledFrom time.Time `json:"filled_from,omitzero"`
 	// ExcludedBy are the conditions of the view that the event does not meet.
 	ExcludedBy []Filter `json:"excluded_by,omitempty"`
 	// Overflowed are the dimensions that count the event under the overflow value in the publication (B7).

@@ -31,6 +31,8 @@ type PublicationView struct {
 	Digest  string `json:"digest"`
 	Buckets int    `json:"buckets"`
 	Rows    int64  `json:"rows"`
+	// FilledFrom is from when the view is filled. It is absent if the view has all of its history (B8).
+	FilledFrom time.Time `json:"filled_from,omitzero"`
 	// List has [bucket, ver, rows, checksum] for each bucket. It is sent on request.
 	List []record.BucketVersion `json:"bucket_list,omitempty"`
 }

@@ -18,6 +18,18 @@ type View struct {
 	Digest     string      `json:"digest"`
 	// Published is the newest publication, or null if that has no batch view of this definition.
 	Published *uint64 `json:"published"`
+	// Fill is what the publication lacks of the view's history. It is absent if the view has all of it (B8).
+	Fill *Fill `json:"fill,omitempty"`
+}
+
+// Fill says down to where a view is filled whose history is computed in steps.
+type Fill struct {
+	// FilledFrom is the beginning of the lowest bucket that is filled.
+	FilledFrom time.Time `json:"filled_from"`
+	// BucketsLeft is how many buckets have events before FilledFrom, and EventsLeft how many landed events are in them,
+	// copies included.
+	BucketsLeft int   `json:"buckets_left"`
+	EventsLeft  int64 `json:"events_left"`
 }
 
 // Dimension is a dimension with its type.

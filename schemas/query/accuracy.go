@@ -21,12 +21,12 @@ type Accuracy struct {
 	// PendingEvents is how many events are in [H, S), before deduplication and filters.
 	PendingEvents uint64 `json:"pending_events"`
 	// Exact says that no row has a live part, that no dimension overflowed, that every value could be
-	// converted, that retention removed no event that should count, and that nothing is missing that the server
-	// knows to be acknowledged.
+	// converted, that retention removed no event that should count, that the view is filled, and that nothing is
+	// missing that the server knows to be acknowledged.
 	Exact bool `json:"exact"`
-	// Complete says that no partition is stale, and that nothing is missing that the server knows to be
-	// acknowledged: what the log held when the server started, and what it has accepted since. Mode exact
-	// asks for the publication alone, so its answers are always complete.
+	// Complete says that the view is filled, that no partition is stale, and that nothing is missing that the server
+	// knows to be acknowledged: what the log held when the server started, and what it has accepted since. Mode exact
+	// asks for the publication alone, so its answers are complete where the view is filled.
 	Complete bool `json:"complete"`
 	// StalePartitions lists the partitions for which the speed layer was asked and gave nothing, or gave
 	// a part that lags the log by more than speed.max_lag.
@@ -41,6 +41,9 @@ type Accuracy struct {
 	Holes []position.Hole `json:"holes,omitempty"`
 	// Overflow counts the events whose place in the answer is unknown. It is nil when there are none.
 	Overflow *Overflow `json:"overflow"`
+	// FilledFrom is from when the view is filled, if the answer reaches back before that: the publication does not
+	// count earlier events yet (B8). It is nil otherwise, and in mode live.
+	FilledFrom *time.Time `json:"filled_from,omitempty"`
 	// Unconverted counts the events, in the buckets that the answer touches, with a value that was sent while its field
 	// was declared otherwise, and that does not fit the field's present type. Such a value counts as missing. Zero is
 	// left out.

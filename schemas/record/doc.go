@@ -72,6 +72,7 @@
 //	 "base":true,                    // absent in a delta
 //	 "views":{"hits":{"digest":"<16 hex digits>","full":true,
 //	   "reading":1,                                 // how fields are read; absent in old records
+//	   "fill":{"from":0,"buckets":1,"rows":9},      // B8; absent if the view has all of its history; requires "fill"
 //	   "buckets":[[0,30064771077,1,7]],             // [bucket, ver, rows, checksum]
 //	   "unconverted":[{"bucket":0,"tenant":"default","events":1}], // values that do not fit; absent without any
 //	   "retired":[{"bucket":0,"tenant":"default","events":1}]}}, // removed by retention, at most; absent without any

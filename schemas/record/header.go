@@ -10,8 +10,12 @@ import (
 // would misread what is new.
 const CurrentFormat = 1
 
+// RequiresFill is the name that a publication requires which has a Fill. A reader that ignored it would take what is
+// not filled yet for empty.
+const RequiresFill = "fill"
+
 // known are the names that Requires may hold for this program.
-var known = []string{}
+var known = []string{RequiresFill}
 
 // Header begins every record that is JSON. A reader ignores members that it does not know, so an
 // optional member may be added at any time. A member without which a record would be misread is named

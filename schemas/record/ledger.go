@@ -62,6 +62,11 @@ type Ledger struct {
 	Tenants map[string][]Account `json:"tenants"`
 }
 
+// IsComplete reports whether the ledger goes back to the first event.
+func (l *Ledger) IsComplete() bool {
+	return l.From != nil && !slices.ContainsFunc(l.From, func(seq uint64) bool { return seq != position.First })
+}
+
 // Since is the sequence below which nothing of a partition is in the ledger.
 func (l *Ledger) Since(partition int) uint64 {
 	if l.From == nil {

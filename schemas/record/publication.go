@@ -89,6 +89,10 @@ type PublishedView struct {
 	Reading int             `json:"reading,omitempty"` // CurrentReading of the program; 0 in old records
 	Buckets []BucketVersion `json:"buckets,omitempty"` // ascending by bucket
 
+	// Fill says down to where the view is filled. It is nil if the view has all of its history. Every publication
+	// states it, a delta too.
+	Fill *Fill `json:"fill,omitempty"`
+
 	// Unconverted counts the events that had a value which the type of its field, as it was declared, cannot hold
 	// (package conversion). It lists recomputed buckets.
 	Unconverted []BucketEvents `json:"unconverted,omitempty"` // ascending by bucket, then tenant
@@ -99,6 +103,13 @@ type PublishedView struct {
 
 	// Overflowed counts the events of which a value was beyond the limit. It lists recomputed buckets.
 	Overflowed []BucketEvents `json:"overflowed,omitempty"` // ascending by bucket, then tenant
+}
+
+// Fill says down to where a view is filled whose history is computed in steps (B8), and what is left.
+type Fill struct {
+	From    int64 `json:"from"`    // the lowest bucket that is filled, microseconds since 1970; all later ones are, too
+	Buckets int   `json:"buckets"` // buckets with events before From
+	Rows    int64 `json:"rows"`    // landed events in these, copies included
 }
 
 // BucketEvents is a number of events of a tenant in a bucket. Zero events replace an earlier number.
@@ -172,6 +183,11 @@ func PublicationNumber(key string) (n uint64, ok bool) {
 // Encode returns the publication's bytes in the current format, the same for the same publication.
 func (p *Publication) Encode() ([]byte, error) {
 	p.Header = NewHeader()
+	for _, v := range p.Views {
+		if v != nil && v.Fill != nil {
+			p.Requires = []string{RequiresFill}
+		}
+	}
 	return encode(p, p.check())
 }
 
@@ -195,6 +211,10 @@ func (p *Publication) check() error {
 		if v == nil || !slices.IsSortedFunc(v.Buckets,
 			func(a, b BucketVersion) int { return compareStrict(a.Bucket, b.Bucket) }) {
 			return fmt.Errorf("%w: view %s: buckets are not ascending", ErrInvalid, name)
+		}
+		if f := v.Fill; f != nil && (f.Buckets < 1 || f.Rows < int64(f.Buckets) ||
+			len(v.Buckets) > 0 && v.Buckets[0].Bucket < f.From) {
+			return fmt.Errorf("%w: view %s: fill %+v", ErrInvalid, name, *f)
 		}
 		if !slices.IsSortedFunc(v.Unconverted, CompareBucketEvents) {
 			return fmt.Errorf("%w: view %s: unconverted events are not ascending", ErrInvalid, name)

@@ -248,7 +248,10 @@ func TestGolden(t *testing.T) {
 	limited := publication(1, "", 5, true, BucketVersion{0, 10, 1, 7})
 	limited.Limit = 1000
 	limited.Views["v"].Overflowed = []BucketEvents{{0, "a", 3}, {0, "b", 1}}
+	filling := publication(1, "", 5, true, BucketVersion{7_200_000_000, 10, 1, 7})
+	filling.Views["v"].Fill = &Fill{From: 7_200_000_000, Buckets: 2, Rows: 9}
 	for file, r := range map[string]interface{ Encode() ([]byte, error) }{
+		"testdata/publication_fill.json":  filling,
 		"testdata/publication_limit.json": limited,
 		"testdata/generation.json":        generation(),
 		"testdata/commit.json":            segment(1, "00ff"),
@@ -382,6 +385,40 @@ func TestEventsByTenant(t *testing.T) {
 		got := slices.SortedFunc(c.EventsByTenant(&x.object), CompareBucketEvents)
 		if diff := cmp.Diff(x.want, got); diff != "" {
 			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+// TestFill: a publication states down to where a view is filled, also in a delta, and requires that a reader knows it.
+func TestFill(t *testing.T) {
+	t.Parallel()
+	p := publication(1, "", 5, true, BucketVersion{7200, 10, 1, 7})
+	p.Views["v"].Fill = &Fill{From: 7200, Buckets: 2, Rows: 9}
+	raw := encoded(t, p)
+	if !strings.Contains(string(raw), `"requires":["fill"]`) {
+		t.Errorf("got %s, want a record that requires fill", raw)
+	}
+	s, err := EmptyState(1).Apply(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := s.Views["v"]; !v.IsFilled(7200) || v.IsFilled(7199) {
+		t.Errorf("got %+v, want it filled from 7200 on", v)
+	}
+	next := publication(2, s.Digest, 5, false, BucketVersion{3600, 11, 1, 7})
+	next.Views["v"].Fill = &Fill{From: 3600, Buckets: 1, Rows: 4}
+	if s, err = s.Apply(encoded(t, next)); err != nil || *s.Views["v"].Fill != *next.Views["v"].Fill {
+		t.Errorf("after a step: got %+v, %v", s.Views["v"], err)
+	}
+	last := publication(3, s.Digest, 5, false, BucketVersion{0, 12, 1, 7})
+	if s, err = s.Apply(encoded(t, last)); err != nil || s.Views["v"].Fill != nil || len(s.Views["v"].Buckets) != 3 {
+		t.Errorf("after the last step: got %+v, %v", s.Views["v"], err)
+	}
+	for name, fill := range map[string]Fill{"a bucket before it": {From: 7201, Buckets: 1, Rows: 1},
+		"nothing left": {From: 7200}, "fewer rows than buckets": {From: 7200, Buckets: 2, Rows: 1}} {
+		p.Views["v"].Fill = &fill
+		if _, err := p.Encode(); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: got %v, want ErrInvalid", name, err)
 		}
 	}
 }

@@ -26,6 +26,7 @@ type ViewState struct {
 	Digest      string
 	Reading     int
 	Buckets     []BucketVersion // ascending by bucket
+	Fill        *Fill           // down to where the view is filled; nil if it has all of its history (B8)
 	Unconverted []BucketEvents  // ascending by bucket, then tenant; none has zero events
 	Retired     []BucketEvents  // in the same order; the events that the rows lack because of retired objects
 	Overflowed  []BucketEvents  // in the same order; the events with a value beyond Publication.Limit (B7)
@@ -64,8 +65,8 @@ func (s *State) Apply(raw []byte) (*State, error) {
 		next.Ledgers = map[string]Ledger{}
 	}
 	for name, v := range p.Views {
-		view := ViewState{Digest: v.Digest, Reading: v.Reading, Buckets: v.Buckets, Unconverted: v.Unconverted,
-			Retired: v.Retired, Overflowed: v.Overflowed}
+		view := ViewState{Digest: v.Digest, Reading: v.Reading, Buckets: v.Buckets, Fill: v.Fill,
+			Unconverted: v.Unconverted, Retired: v.Retired, Overflowed: v.Overflowed}
 		if old := s.Views[name]; !p.Base && !v.Full {
 			view.Buckets = overlay(old.Buckets, v.Buckets, func(b BucketVersion) int64 { return b.Bucket })
 			view.Unconverted = overlayEvents(old.Unconverted, v.Unconverted)
@@ -151,6 +152,9 @@ func (s *State) Generation() uint64 {
 func (v ViewState) IsCurrent(digest string) bool {
 	return v.Digest == digest && v.Reading == CurrentReading
 }
+
+// IsFilled reports whether the view has what had landed of the bucket. A bucket before Fill.From has no rows yet (B8).
+func (v ViewState) IsFilled(bucket int64) bool { return v.Fill == nil || bucket >= v.Fill.From }
 
 // SumEvents returns how many events of a tenant a list has in the buckets of the given width that have a part in
 // [from, to).

@@ -19,6 +19,7 @@ import (
 	"recount/schemas/access"
 	"recount/schemas/openapi"
 	"recount/schemas/query"
+	"recount/schemas/record"
 	"recount/serving/batchview"
 	"recount/serving/merge"
 	"recount/serving/oracle"
@@ -370,6 +371,35 @@ func TestViewsAndPublications(t *testing.T) {
 	_, body = call(a, "GET", "/v1/publications/17?buckets=true", "")
 	if !strings.Contains(body, `"rows":2,"bucket_list":[[978307200000000,4,2,9]]`) {
 		t.Error(body)
+	}
+}
+
+// TestFill: views, publications and answers say from when a view is filled, in every format.
+func TestFill(t *testing.T) {
+	t.Parallel()
+	l := newLayers()
+	l.fill = &record.Fill{From: start.UnixMicro(), Buckets: 2, Rows: 9}
+	a := newAPI(t, l, nil)
+	const filled = `"filled_from":"2001-01-01T00:00:00Z"`
+	for path, want := range map[string]string{
+		"/v1/views/flights": `"published":17,"fill":{` + filled + `,"buckets_left":2,"events_left":9}}`,
+		"/v1/publications/17": `"flights":{"digest":"` + oracle.Catalog().Digest(oracle.Catalog().Views["flights"]) +
+			`","buckets":1,"rows":2,` + filled + `}`,
+	} {
+		if _, body := call(a, "GET", path, ""); !strings.Contains(body, want) {
+			t.Errorf("%s: got %s, want %s in it", path, body, want)
+		}
+	}
+	for from, isFilled := range map[string]bool{"2000-12-31T23:00:00Z": false, "2001-01-01T00:00:00Z": true} {
+		q := `{"view":"flights","from":"` + from + `","to":"2001-01-01T02:00:00Z","mode":"exact"}`
+		res, body := call(a, "POST", "/v1/query", q, "Accept", "text/csv")
+		accuracy := res.Header.Get("Recount-Accuracy")
+		if strings.Contains(accuracy, filled) == isFilled || strings.Contains(accuracy, `"complete":true`) != isFilled {
+			t.Errorf("from %s: got %s with %s", from, body, accuracy)
+		}
+		if _, body = call(a, "POST", "/v1/query", q); strings.Contains(body, filled) == isFilled {
+			t.Errorf("from %s: got %s", from, body)
+		}
 	}
 }
 

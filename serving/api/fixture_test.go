@@ -28,6 +28,7 @@ type layers struct {
 	events []oracle.Event
 	// below is how many of the events are published.
 	below int
+	fill  *record.Fill // of the view flights
 	err   error
 }
 
@@ -36,7 +37,7 @@ func (l *layers) state() *record.State {
 	return &record.State{N: 17, H: []position.Offset{{Seq: 3}}, Digest: "d17",
 		Publication: &record.Publication{N: 17, Created: start, Events: 2, Code: "test"},
 		Views: map[string]record.ViewState{"flights": {Digest: c.Digest(c.Views["flights"]),
-			Buckets: []record.BucketVersion{{Bucket: start.UnixMicro(), Ver: 4, Rows: 2, Checksum: 9}}}},
+			Fill: l.fill, Buckets: []record.BucketVersion{{Bucket: start.UnixMicro(), Ver: 4, Rows: 2, Checksum: 9}}}},
 		Types: map[string][]record.BucketCount{"flight": {{Bucket: start.UnixMicro(), Rows: 2, Duplicates: 1}}}}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 
 	"recount/schemas/openapi"
 	"recount/schemas/problem"
@@ -111,6 +112,9 @@ func (a *API) publication(s *record.State, details, buckets bool) openapi.Public
 	}
 	for name, v := range s.Views {
 		view := openapi.PublicationView{Digest: v.Digest, Buckets: len(v.Buckets)}
+		if v.Fill != nil {
+			view.FilledFrom = time.UnixMicro(v.Fill.From).UTC()
+		}
 		for _, b := range v.Buckets {
 			view.Rows += b.Rows
 		}

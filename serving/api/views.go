@@ -70,6 +70,10 @@ func (a *API) view(c *catalog.Catalog, v *catalog.View, state *record.State, ten
 	}
 	if state.N > 0 && state.Views[v.Name].Digest == out.Digest {
 		out.Published = &state.N
+		if fill := state.Views[v.Name].Fill; fill != nil {
+			out.Fill = &openapi.Fill{FilledFrom: time.UnixMicro(fill.From).UTC(), BucketsLeft: fill.Buckets,
+				EventsLeft: fill.Rows}
+		}
 	}
 	return out
 }

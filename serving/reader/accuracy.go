@@ -2,6 +2,7 @@ package reader
 
 import (
 	"slices"
+	"time"
 
 	"recount/schemas/failpoint"
 	"recount/schemas/position"
@@ -34,6 +35,16 @@ func (r *Reader) accuracy(state *record.State, live *query.LivePart, known []uin
 		a.LagMS = &lag
 	}
 	return a
+}
+
+// filledFrom returns from when the publication has the view filled, if the scan reaches back before that (B8).
+func filledFrom(state *record.State, scan *query.Scan) *time.Time {
+	fill := state.Views[scan.View.Name].Fill
+	if fill == nil || scan.Windows.From >= fill.From {
+		return nil
+	}
+	from := time.UnixMicro(fill.From).UTC()
+	return &from
 }
 
 // isShort reports whether the answer ends before something that is known to be acknowledged.

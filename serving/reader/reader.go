@@ -285,9 +285,13 @@ func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan, 
 	accuracy := r.accuracy(state, live, known)
 	if q.Mode != query.Live && state.Publication != nil {
 		accuracy.Holes = state.Publication.Holes
+		accuracy.FilledFrom = filledFrom(state, scan)
+	}
+	if accuracy.FilledFrom != nil {
+		accuracy.Complete = false
 	}
 	a, err := merge.Merge(scan, q, batch, live.Part, accuracy)
-	if err == nil && isShort(live, known) {
+	if err == nil && (isShort(live, known) || accuracy.FilledFrom != nil) {
 		a.Accuracy.Exact = false
 	}
 	stop()

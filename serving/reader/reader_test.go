@@ -248,6 +248,33 @@ func TestRetiredEvents(t *testing.T) {
 	}
 }
 
+// TestFilledFrom: an answer that reaches back before its view is filled says so, but for mode live, which does not ask
+// the batch view. An answer about later events is as of any view (B8).
+func TestFilledFrom(t *testing.T) {
+	t.Parallel()
+	f := &fixed{state: published()}
+	live := &fixed{live: &query.LivePart{Through: f.state.H}}
+	view := f.state.Views["flights"]
+	for after, isFilled := range map[time.Duration]bool{time.Hour: false, time.Microsecond: false, 0: true,
+		-time.Hour: true} {
+		from := start.Add(after)
+		view.Fill = &record.Fill{From: from.UnixMicro(), Buckets: 1, Rows: 1}
+		f.state.Views["flights"] = view
+		for _, mode := range []query.Mode{query.Exact, query.Merged, query.Live} {
+			a, err := ask(t, f, live, mode)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := a.Accuracy
+			want := isFilled || mode == query.Live
+			if got.Complete != want || got.Exact != want || (got.FilledFrom == nil) != want ||
+				!want && !got.FilledFrom.Equal(from) {
+				t.Errorf("filled from %s, mode %s: got %+v", from, mode, got)
+			}
+		}
+	}
+}
+
 // TestBothLayersAreAskedForTheTenant checks that both scans have the tenant of the query.
 func TestBothLayersAreAskedForTheTenant(t *testing.T) {
 	t.Parallel()

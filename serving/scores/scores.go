@@ -67,7 +67,8 @@ func (c Config) Run(ctx context.Context, before, now *record.State) (*openapi.Sc
 			before.N > 0 && (older.Digest != digest || older.Reading != now.Views[name].Reading) {
 			continue
 		}
-		changed := changedBuckets(before.Views[name].Buckets, now.Views[name].Buckets)
+		changed := slices.DeleteFunc(changedBuckets(older.Buckets, now.Views[name].Buckets),
+			func(b int64) bool { return !older.IsFilled(b) }) // Now has what before said to lack (B8).
 		rand.Shuffle(len(changed), func(i, j int) { changed[i], changed[j] = changed[j], changed[i] })
 		tenants := busiestTenants(before.Ledgers[v.Event], now.Ledgers[v.Event], c.Tenants)
 		s := newSheet(v)

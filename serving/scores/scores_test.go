@@ -228,7 +228,8 @@ func TestLargestTenantsAreGraded(t *testing.T) {
 	}
 }
 
-// TestViewsOfAnotherDefinition checks that views of another definition are not compared, and that a
+// TestViewsOfAnotherDefinition checks that views of another definition are not compared, nor buckets that the earlier
+// publication had not filled, and that a
 // stale partition is ErrStale.
 func TestViewsOfAnotherDefinition(t *testing.T) {
 	t.Parallel()
@@ -239,6 +240,13 @@ func TestViewsOfAnotherDefinition(t *testing.T) {
 	g, err := DefaultConfig(c, l, l).Run(t.Context(), before, now)
 	if err != nil || len(g.Views) != 0 {
 		t.Errorf("got %+v, %v", g, err)
+	}
+	before, now = states(c)
+	filling := before.Views["flights"]
+	filling.Fill = &record.Fill{From: hour.Add(time.Hour).UnixMicro(), Buckets: 1, Rows: 1}
+	before.Views["flights"] = filling
+	if g, err = DefaultConfig(c, l, l).Run(t.Context(), before, now); err != nil || len(g.Views) != 0 {
+		t.Errorf("the view was not filled down to the bucket: got %+v, %v", g, err)
 	}
 	before, now = states(c)
 	if _, err := DefaultConfig(c, l, lagging{}).Run(t.Context(), before, now); !errors.Is(err, ErrStale) {

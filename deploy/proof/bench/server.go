@@ -119,8 +119,17 @@ func (s *server) waitUntilReady() error {
 	}
 }
 
-// recompute publishes what has landed.
-func (s *server) recompute() error { return s.runJob("recompute") }
+// recompute publishes what has landed, until every view has all of its history.
+func (s *server) recompute() error {
+	for {
+		if err := s.runJob("recompute"); err != nil {
+			return err
+		}
+		if left, err := s.metric("recount_batch_unfilled_events"); err != nil || left == 0 {
+			return err
+		}
+	}
+}
 
 // runJob runs a job and waits for its end.
 func (s *server) runJob(name string) error {

@@ -149,6 +149,9 @@ func (n *node) bootPublisher(p *proc, records *lake.CommitLog, objects processOb
 	pc.CollectAfter = collectAfter
 	pc.BaseEvery = baseEvery
 	pc.Limit = n.w.limit
+	if n.w.smallSteps {
+		pc.StepRows = smallStep
+	}
 	pc.Rebuild = func(ctx context.Context, o record.Object) error {
 		// Several rebuilds run at once. Their reads have names of their own, so that the scheduler can order them.
 		chains, err := n.currentFrom(ctx, openRecords(n.w, p, " by the rebuild of "+unnamed(o.Key)))

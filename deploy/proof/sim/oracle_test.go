@@ -138,6 +138,9 @@ func (w *world) checkAnswer(c *catalog.Catalog, q *query.Query, tenant string, a
 	if err := w.checkHoles(q, a); err != nil {
 		return err
 	}
+	if err := w.checkFilled(q, a); err != nil {
+		return err
+	}
 	err := w.compareAnswer(c, q, tenant, a, window, false)
 	for p := range w.logs {
 		l := &w.logs[p]
@@ -165,6 +168,37 @@ func (w *world) checkHoles(q *query.Query, a *merge.Answer) error {
 	return nil
 }
 
+// checkFilled fails if an answer does not say from when its view is filled, or calls itself complete although the view
+// is not (B8).
+func (w *world) checkFilled(q *query.Query, a *merge.Answer) error {
+	var want *time.Time
+	if n := a.Accuracy.Publication; n > 0 && q.Mode != query.Live {
+		if fill := w.states[n-1].Views[q.View].Fill; fill != nil && q.From.UnixMicro() < fill.From {
+			from := time.UnixMicro(fill.From).UTC()
+			want = &from
+		}
+	}
+	got := a.Accuracy.FilledFrom
+	if (got == nil) != (want == nil) || got != nil && !got.Equal(*want) {
+		return fmt.Errorf("the answer says that the view is filled from %v, want %v", got, want)
+	}
+	if got != nil && (a.Accuracy.Complete || a.Accuracy.Exact) {
+		return fmt.Errorf("the answer lacks what was before %v, and calls itself complete or exact", got)
+	}
+	if got != nil {
+		w.observe("answer: from before the view is filled")
+	}
+	return nil
+}
+
+// filled returns the events of a batch part that an answer must have: those of the buckets to which the view is filled.
+func filled(events []event, from *time.Time) []event {
+	if from == nil {
+		return events
+	}
+	return slices.DeleteFunc(events, func(e event) bool { return e.bucket < from.UnixMicro() })
+}
+
 // compareAnswer compares an answer with the messages that are in the log or were. With holes, it also counts
 // those that were given up.
 func (w *world) compareAnswer(c *catalog.Catalog, q *query.Query, tenant string, a *merge.Answer,
@@ -182,7 +216,7 @@ func (w *world) compareAnswer(c *catalog.Catalog, q *query.Query, tenant string,
 				w.logs[p].next)
 		}
 		if q.Mode != query.Live {
-			batch = append(batch, exactEvents(w.eventsBelow(p, cut))...)
+			batch = append(batch, filled(exactEvents(w.eventsBelow(p, cut)), a.Accuracy.FilledFrom)...)
 		}
 		start := window.start[p]
 		if v := w.logs[p].vanished; v > 0 && v < cut {

@@ -115,6 +115,7 @@ func (w *world) checkPublication(b *record.Publication, body []byte) {
 			w.failf("publication %d: cut %d of partition %d is not a boundary of the commit chain", b.N, h.Seq, p)
 		}
 	}
+	w.checkFills(s, next)
 	if w.wrongRows() != nil {
 		w.rowsDamaged = true
 	}
@@ -123,6 +124,21 @@ func (w *world) checkPublication(b *record.Publication, body []byte) {
 	if w.rowsDamaged && w.wrongRows() == nil {
 		w.rowsDamaged = false
 		w.observe("a publication restores damaged rows")
+	}
+}
+
+// checkFills checks that a publication fills each view down to where the one before did, or further (B8).
+func (w *world) checkFills(before, now *record.State) {
+	for name, v := range now.Views {
+		old, there := before.Views[name]
+		switch {
+		case !there || old.Digest != v.Digest || old.Fill == nil && v.Fill == nil:
+			continue
+		case old.Fill == nil || v.Fill != nil && v.Fill.From > old.Fill.From:
+			w.failf("publication %d fills view %s to %v, and the one before to %v", now.N, name, v.Fill, old.Fill)
+		case v.Fill == nil:
+			w.observe("a view is filled in steps")
+		}
 	}
 }
 

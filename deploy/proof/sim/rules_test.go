@@ -60,6 +60,7 @@ var rules = []struct {
 	{failpoint.B4, "publish: uses one version for all attempts", ordinarySurroundings},
 	{failpoint.B5, "publish: does not read rows back", ordinarySurroundings},
 	{failpoint.B7, "exact: has no limit of values", ordinarySurroundings},
+	{failpoint.B8, "publish: does not say which buckets are not filled", ordinarySurroundings},
 	{failpoint.P1, "publish: advances H of one partition", ordinarySurroundings},
 	{failpoint.P2, "publish: the loser believes it won", ordinarySurroundings},
 	{failpoint.P3, "publish: keeps only the newest publication", ordinarySurroundings},

@@ -40,6 +40,7 @@ var required = []string{
 	"answer: a value does not fit its field's present type",
 	"the catalog is changed while processes run", "a process learns of two generations at once",
 	"answer: by the definition of its publication, which is not the newest",
+	"a view is filled in steps", "answer: from before the view is filled",
 	"the limit of values is raised", "answer: a value overflows in the batch part", "answer: a value overflows live",
 	"answer: a value that ingest found too many",
 }

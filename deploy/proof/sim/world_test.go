@@ -26,6 +26,7 @@ const (
 	lowLimit     = 2                // the limit of values before it is raised (B7)
 	highLimit    = 4                // the limit of values afterwards
 	baseEvery    = 4                // publications from one base to the next (P1)
+	smallStep    = 8                // rows of a step that fills views (B8)
 )
 
 // surroundings say in which world a seed plays: which promises of the surroundings are broken, and
@@ -52,6 +53,7 @@ type surroundings struct {
 	manyUsers   bool // One request has more users than are counted one by one.
 	pinning     bool // P3: publications are pinned.
 	capped      bool // B7: values overflow, and the limit is raised at a restart.
+	smallSteps  bool // B8: a publication fills few buckets of a new or changed view.
 	apart       bool // B3: queries are answered by other processes than those that recompute.
 }
 
