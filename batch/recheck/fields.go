@@ -26,12 +26,14 @@ func (q *statement) fields() conversion.Fields {
 // storedColumns returns the columns of objects that the view needs: those of its fields, and attributes.
 func (q *statement) storedColumns() (out []storedColumn) {
 	fields := q.fields()
-	for _, name := range q.view.Columns() {
-		c := storedColumn{name, q.fieldType(name)}
-		if i := slices.IndexFunc(fields, func(f catalog.Field) bool { return f.Name == name }); i >= 0 {
-			c.name = fields[i].Column()
+	for _, name := range fields.Stored(q.view.Columns()) {
+		c := storedColumn{name, catalog.String}
+		for _, f := range fields {
+			if f.Column() == name {
+				c.fieldType = f.Type
+			}
 		}
-		if c.name != "" && !slices.ContainsFunc(out, func(o storedColumn) bool { return o.name == c.name }) {
+		if name != eventbatch.ColTime {
 			out = append(out, c)
 		}
 	}
@@ -39,27 +41,40 @@ func (q *statement) storedColumns() (out []storedColumn) {
 }
 
 // source is the SQL of the rows of the objects with the fields of the view as columns. Two steps keep the name of a
-// field apart from that of a column that another field reads.
+// field apart from that of a column that another field reads. The third adds computed fields.
 func (q *statement) source(objects string) string {
 	fields := q.fields()
 	if !slices.ContainsFunc(fields, func(f catalog.Field) bool { return !f.IsPlain() }) {
 		return q.stored(objects)
 	}
-	every := []string{eventbatch.ColKey, eventbatch.ColTenant, eventbatch.ColFlags, object.ColSeq, object.ColIndex,
+	inner := []string{eventbatch.ColKey, eventbatch.ColTenant, eventbatch.ColFlags, object.ColSeq, object.ColIndex,
 		eventbatch.ColTime}
-	for _, name := range q.view.Columns() {
-		if slices.Contains(catalog.Attributes, name) {
-			every = append(every, name)
+	for _, c := range q.storedColumns() {
+		if slices.Contains(catalog.Attributes, c.name) {
+			inner = append(inner, c.name)
 		}
 	}
-	inner := slices.Clone(every)
-	outer := slices.Clone(every)
+	outer := slices.Clone(inner)
+	computed := []string{"*"}
 	for i, f := range fields {
+		if f.IsComputed() {
+			computed = append(computed, q.computedSQL(f)+" AS "+sqlschema.Quote(f.Name))
+			continue
+		}
 		inner = append(inner, fmt.Sprintf("%s AS _f%d", readSQL(f), i))
 		outer = append(outer, fmt.Sprintf("_f%d AS %s", i, sqlschema.Quote(f.Name)))
 	}
-	return fmt.Sprintf("(SELECT %s FROM (SELECT %s FROM %s))", strings.Join(outer, ", "), strings.Join(inner, ", "),
-		q.stored(objects))
+	return fmt.Sprintf("(SELECT %s FROM (SELECT %s FROM (SELECT %s FROM %s)))", strings.Join(computed, ", "),
+		strings.Join(outer, ", "), strings.Join(inner, ", "), q.stored(objects))
+}
+
+// computedSQL is the SQL of a computed field.
+func (q *statement) computedSQL(f catalog.Field) string {
+	x, err := q.catalog.Events[q.view.Event].Compile(f)
+	if err != nil {
+		return "NULL" // Validate has refused it.
+	}
+	return x.SQL(sqlschema.Quote)
 }
 
 // readSQL is the SQL of a field: its column, or the value among the undeclared fields, without what means null.

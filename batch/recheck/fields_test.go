@@ -17,16 +17,21 @@ import (
 
 // movedCatalog has fields of every type inside of another member, under other names, and with null values.
 func movedCatalog() *catalog.Catalog {
-	c := testCatalog(&catalog.View{Name: "moved", Event: "flight", Dimensions: []string{"city", "ok", "late"},
-		Cell: time.Minute, Where: []catalog.Filter{{Field: "city", Op: catalog.Ne, Values: []any{"x"}}},
+	c := testCatalog(&catalog.View{Name: "moved", Event: "flight", Dimensions: []string{"city", "ok", "late", "band"},
+		Cell: time.Minute, Where: []catalog.Filter{{Field: "city", Op: catalog.Ne, Values: []any{"x"}},
+			{Field: "odd", Op: catalog.Ne, Values: []any{true}}},
 		Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}, {Name: "paid", Kind: catalog.Sum, Field: "fare"},
 			{Name: "lates", Kind: catalog.Sum, Field: "late"}, {Name: "last", Kind: catalog.Max, Field: "seen"},
-			{Name: "big", Kind: catalog.Max, Field: "id"}}})
+			{Name: "big", Kind: catalog.Max, Field: "id"}, {Name: "doubles", Kind: catalog.Sum, Field: "double"}}})
 	c.Events["flight"].Fields = []catalog.Field{
+		{Name: "band", Type: catalog.String,
+			Expression: "if(late > 5, 'late', coalesce(lower(city), date(time, 'Europe/Oslo'), source))"},
 		{Name: "city", Type: catalog.String, Path: []string{"user", "it's"}, Nulls: []string{"", "NA"}},
+		{Name: "double", Type: catalog.Float64, Expression: "fare * 2 / (late - 5)"},
 		{Name: "fare", Type: catalog.Float64, Path: []string{"user", "fare"}, Nulls: []string{"0.5"}},
 		{Name: "id", Type: catalog.Int64, Path: []string{"Id No"}, Nulls: []string{"NA"}},
 		{Name: "late", Type: catalog.Int64, Path: []string{"late_min"}, Nulls: []string{"-1", "NA"}},
+		{Name: "odd", Type: catalog.Bool, Expression: "minute(time) % 2 = 1 and hour(seen) = 0"},
 		{Name: "ok", Type: catalog.Bool, Path: []string{"user", "ok"}},
 		{Name: "seen", Type: catalog.Timestamp, Nulls: []string{"1970-01-01T00:00:00Z"}}}
 	return c

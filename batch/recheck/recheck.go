@@ -119,7 +119,8 @@ func (c *Checker) Check(ctx context.Context, state *record.State, chains []*reco
 // among the undeclared fields.
 func (c *Checker) converts(ctx context.Context, access lake.Access, v *catalog.View, b bucket,
 	h *holding) (bool, error) {
-	fields := conversion.FieldsOf(c.cfg.Catalog.Events[v.Event], v.Columns())
+	fields := slices.DeleteFunc(conversion.FieldsOf(c.cfg.Catalog.Events[v.Event], v.Columns()),
+		catalog.Field.IsComputed)
 	late := h.mixed || slices.ContainsFunc(fields, func(f catalog.Field) bool { return f.Column() == "" })
 	for _, stored := range c.cfg.Schemas[v.Event] {
 		if !slices.Contains(h.schemas, stored.SchemaID()) {

@@ -7,6 +7,7 @@ import (
 
 	"recount/deploy/server/quota"
 	"recount/schemas/catalog"
+	"recount/schemas/expression"
 	"recount/schemas/setting"
 )
 
@@ -61,6 +62,7 @@ var sections = []Section{
       page:    {type: string, path: ["Page URL"]}
       country: {type: string, path: user.country, null_values: ["", "-"]}
       ms:      {type: int64, null_values: [NA]}
+      site:    {type: string, expression: lower(host(page))}
 `},
 	{Name: "views", About: "The views: what is counted of an event type.", Example: `views:
   departures:
@@ -135,6 +137,11 @@ var declarationKeys = map[string][]Key{
 		Bounds: fmt.Sprintf("at most %d", catalog.MaxNulls),
 		Meaning: "Texts that mean a missing value, such as NA, and with each the number, boolean or time that it " +
 			"spells.",
+	}, {
+		Key: "events.EVENT_TYPE.fields.FIELD.expression", Type: "expression", Default: "none",
+		Bounds: fmt.Sprintf("at most %d bytes", expression.MaxText),
+		Meaning: "What a computed field is, made of other fields that are not computed, of time, source and subject; " +
+			"deploy/OPERATIONS.md has the functions.",
 	}},
 	"views": {
 		{Key: "views.VIEW.event", Type: "text", Bounds: "an event type under events",

@@ -189,11 +189,22 @@ func (c *Catalog) digestWith(v *View, sums, distinct string) string {
 	}{v, types, c.Bucket, sums, distinct, c.Meanings(v)})
 }
 
-// Meanings returns the fields that the view uses and that are more than a member of data with a type, by name.
+// Meanings returns the fields that the view uses and that are more than a member of data with a type, and those that
+// its computed fields use, by name.
 func (c *Catalog) Meanings(v *View) (out []Field) {
+	e := c.Events[v.Event]
 	columns := v.Columns()
-	for _, f := range c.Events[v.Event].Fields {
-		if slices.Contains(columns, f.Name) && !f.IsPlain() {
+	var used []string
+	for _, f := range e.Fields {
+		if !f.IsComputed() || !slices.Contains(columns, f.Name) {
+			continue
+		}
+		if x, err := e.Compile(f); err == nil { // Validate says what is wrong with it.
+			used = append(used, x.Columns...)
+		}
+	}
+	for _, f := range e.Fields {
+		if slices.Contains(used, f.Name) || slices.Contains(columns, f.Name) && !f.IsPlain() {
 			out = append(out, f)
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"recount/schemas/expression"
 )
 
 // Limits of the declaration of one field.
@@ -28,7 +30,12 @@ type Field struct {
 	Path []string `json:"path,omitempty"`
 	// Nulls are texts that mean a missing value, sorted.
 	Nulls []string `json:"null_values,omitempty"`
+	// Expression makes a computed field, whose value follows from other fields of the event (package expression).
+	Expression string `json:"expression,omitempty"`
 }
+
+// IsComputed reports whether the value follows from other fields. Nothing of it is stored.
+func (f Field) IsComputed() bool { return f.Expression != "" }
 
 // Members returns the path of the value in data. It has at least one member.
 func (f Field) Members() []string {
@@ -41,6 +48,9 @@ func (f Field) Members() []string {
 // Column returns the name of the column that holds the value where ingest has decoded it. It is empty if ingest keeps
 // the value among the undeclared fields: inside of another member, or under a name that no column may have.
 func (f Field) Column() string {
+	if f.IsComputed() {
+		return ""
+	}
 	if members := f.Members(); len(members) == 1 && isFieldName(members[0]) {
 		return members[0]
 	}
@@ -49,7 +59,7 @@ func (f Field) Column() string {
 
 // IsPlain reports whether the field is its member of data and nothing else.
 func (f Field) IsPlain() bool {
-	return len(f.Nulls) == 0 && (len(f.Path) == 0 || len(f.Path) == 1 && f.Path[0] == f.Name)
+	return !f.IsComputed() && len(f.Nulls) == 0 && (len(f.Path) == 0 || len(f.Path) == 1 && f.Path[0] == f.Name)
 }
 
 // Stored returns the event type as ingest decodes it: one field for each member of data that is a column. Fields that
@@ -84,7 +94,7 @@ func (e *EventType) Member(name string) (t FieldType, nulls []string, ok bool) {
 	several := false
 	for _, f := range e.Fields {
 		members := f.Members()
-		if members[0] != name {
+		if members[0] != name || f.IsComputed() {
 			continue
 		}
 		several = several || len(members) > 1 || ok && t != f.Type
@@ -99,6 +109,36 @@ func (e *EventType) Member(name string) (t FieldType, nulls []string, ok bool) {
 		return String, nil, true
 	}
 	return t, nulls, ok
+}
+
+// Compile returns the expression of a computed field. It may use the other fields that are not computed, the time of
+// the event, and the attributes that views may use. The error is an *expression.Error.
+func (e *EventType) Compile(f Field) (*expression.Expression, error) {
+	return expression.Parse(f.Expression, func(name string) (expression.Type, bool) {
+		if name == "time" {
+			return expression.Timestamp, true
+		}
+		for _, other := range e.Fields {
+			if other.Name == name {
+				return expression.Type(other.Type), !other.IsComputed()
+			}
+		}
+		return expression.String, slices.Contains(Attributes, name)
+	})
+}
+
+// expressionFault says what is wrong with a computed field, or is empty.
+func (e *EventType) expressionFault(f Field) string {
+	if len(f.Path) > 0 || len(f.Nulls) > 0 {
+		return "a computed field has no path and no null_values; its expression says what it is"
+	}
+	switch x, err := e.Compile(f); {
+	case err != nil:
+		return fmt.Sprintf("expression: %v", err)
+	case FieldType(x.Type) != f.Type:
+		return fmt.Sprintf("expression: it is %s; write type: %s", x.Type, x.Type)
+	}
+	return ""
 }
 
 // mergeTexts returns the texts of both lists, sorted, each once.

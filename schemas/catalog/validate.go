@@ -89,6 +89,12 @@ func (e *EventType) validate(name string) error {
 		for _, fault := range f.valueFaults() {
 			errs = append(errs, mistake(fault, path...))
 		}
+		if !f.IsComputed() {
+			continue
+		}
+		if fault := e.expressionFault(f); fault != "" {
+			errs = append(errs, mistake(fault, path...))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -373,3 +373,24 @@ func dictionary(values ...string) arrow.Array {
 	}
 	return b.NewArray()
 }
+
+// TestComputed: a computed field is made of fields as they are declared, also where its name is that of a column. What
+// is made of a lost value counts as lost.
+func TestComputed(t *testing.T) {
+	t.Parallel()
+	x := column(catalog.String, []any{"5", "NA", "x", nil})
+	rec := array.NewRecord(arrow.NewSchema([]arrow.Field{{Name: "x", Type: x.DataType(), Nullable: true},
+		{Name: eventbatch.ColTime, Type: eventbatch.TimestampType}}, nil), []arrow.Array{x,
+		column(catalog.Timestamp, slices.Repeat([]any{arrow.Timestamp(0)}, 4))}, 4)
+	e := &catalog.EventType{Fields: []catalog.Field{{Name: "unused", Type: catalog.String},
+		{Name: "x", Type: catalog.Int64, Expression: "coalesce(y, 0) * 2 + year(time)"},
+		{Name: "y", Type: catalog.Int64, Path: []string{"x"}, Nulls: []string{"NA"}}}}
+	f := FieldsOf(e, []string{"x"})
+	if got := fmt.Sprint(f.Stored([]string{"x", "source"})); len(f) != 2 || got != "[x time source]" {
+		t.Errorf("got %d fields of columns %s", len(f), got)
+	}
+	c, lost := f.Read(eventbatch.Columns{Rec: rec}, false)
+	if got := fmt.Sprint(c.Field("x"), lost); got != "[1980 1970 1970 1970] map[x:[2] y:[2]]" {
+		t.Error(got)
+	}
+}

@@ -12,31 +12,56 @@ import (
 	"recount/schemas/eventbatch"
 )
 
-// Fields are the declared fields of an event type that are to be read.
+// Fields are the declared fields of an event type that are to be read. Those that a computed field uses are among them.
 type Fields []catalog.Field
 
-// FieldsOf returns those of the columns that are declared fields. The others are attributes of every event, whose
-// types never change.
+// FieldsOf returns those of the columns that are declared fields, and the fields that computed ones among them use. The
+// others are attributes of every event, whose types never change.
 func FieldsOf(e *catalog.EventType, columns []string) (out Fields) {
+	wanted := slices.Clone(columns)
 	for _, f := range e.Fields {
-		if slices.Contains(columns, f.Name) {
+		if f.IsComputed() && slices.Contains(columns, f.Name) {
+			wanted = append(wanted, usedBy(e.Fields, f)...)
+		}
+	}
+	for _, f := range e.Fields {
+		if slices.Contains(wanted, f.Name) {
 			out = append(out, f)
 		}
 	}
 	return out
 }
 
+// usedBy returns the columns that a computed field uses.
+func usedBy(all Fields, f catalog.Field) []string {
+	x, err := (&catalog.EventType{Fields: all}).Compile(f)
+	if err != nil {
+		return nil // Validate has refused it.
+	}
+	return x.Columns
+}
+
 // Stored returns the columns from which Read makes these columns, each once and without that of undeclared fields.
 func (f Fields) Stored(columns []string) (out []string) {
 	for _, name := range columns {
-		if i := slices.IndexFunc(f, func(field catalog.Field) bool { return field.Name == name }); i >= 0 {
-			name = f[i].Column()
+		names := []string{name}
+		if i := f.index(name); i >= 0 && f[i].IsComputed() {
+			names = usedBy(f, f[i])
 		}
-		if name != "" && !slices.Contains(out, name) {
-			out = append(out, name)
+		for _, name := range names {
+			if i := f.index(name); i >= 0 {
+				name = f[i].Column()
+			}
+			if name != "" && !slices.Contains(out, name) {
+				out = append(out, name)
+			}
 		}
 	}
 	return out
+}
+
+func (f Fields) index(name string) int {
+	return slices.IndexFunc(f, func(field catalog.Field) bool { return field.Name == name })
 }
 
 // Read returns the events with every field in its declared type. A field that has no column, because it was not
@@ -47,7 +72,12 @@ func (f Fields) Read(c eventbatch.Columns, mixed bool) (out eventbatch.Columns, 
 	mixed = mixed || c.HasFlag(eventbatch.FlagUndeclaredValue)
 	changed := map[string]arrow.Array{}
 	extra, _ := c.Field(eventbatch.ColExtra).(*array.String)
+	computed := false
 	for _, field := range f {
+		if field.IsComputed() {
+			computed = true
+			continue
+		}
 		read, rows := readField(field, c, extra, mixed)
 		if read != c.Field(field.Name) {
 			changed[field.Name] = read
@@ -57,6 +87,29 @@ func (f Fields) Read(c eventbatch.Columns, mixed bool) (out eventbatch.Columns, 
 	if len(changed) > 0 {
 		c.Rec = replace(c.Rec, changed)
 	}
+	if computed {
+		c, lost = f.compute(c, lost)
+	}
+	return c, lost
+}
+
+// compute adds the computed fields to events whose other fields were read. A value that is computed of a lost one
+// counts as lost.
+func (f Fields) compute(c eventbatch.Columns, lost Lost) (eventbatch.Columns, Lost) {
+	columns := map[string]arrow.Array{}
+	for _, field := range f {
+		if !field.IsComputed() {
+			continue
+		}
+		columns[field.Name] = nil
+		x, err := (&catalog.EventType{Fields: f}).Compile(field)
+		if err != nil {
+			continue // Validate has refused it.
+		}
+		columns[field.Name] = x.Evaluate(int(c.Rec.NumRows()), c.Field, eventbatch.ArrowType(field.Type))
+		lost = lost.addRows(field.Name, lost.Rows(x.Columns))
+	}
+	c.Rec = replace(c.Rec, columns)
 	return c, lost
 }
 
@@ -83,10 +136,10 @@ func readField(f catalog.Field, c eventbatch.Columns, extra *array.String, mixed
 
 // NeedsExtra reports whether Read needs the column of undeclared fields of an object with these columns.
 func (f Fields) NeedsExtra(has func(column string) bool, mixed bool) bool {
-	return len(f) > 0 && (mixed || slices.ContainsFunc(f, func(field catalog.Field) bool {
+	return slices.ContainsFunc(f, func(field catalog.Field) bool {
 		column := field.Column()
-		return column == "" || !has(column)
-	}))
+		return !field.IsComputed() && (mixed || column == "" || !has(column))
+	})
 }
 
 // isLate reports whether an event may have the field among its undeclared fields.

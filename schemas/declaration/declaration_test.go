@@ -47,6 +47,11 @@ func randomField(t *rapid.T, name string) catalog.Field {
 	texts := rapid.SampledFrom([]string{"", "null", "~", "-1", "5.0", "true", "a.b", `a"b`, "data", "é",
 		"NA", "2001-01-01"})
 	f := catalog.Field{Name: name, Type: rapid.SampledFrom(catalog.FieldTypes).Draw(t, "type")}
+	if f.Type == catalog.Int64 && rapid.Bool().Draw(t, "computed") {
+		f.Expression = rapid.SampledFrom([]string{"1", "hour(time)", " - 5 + 0", "if(source='a: #',1,2)"}).Draw(t,
+			"expression")
+		return f
+	}
 	if rapid.Bool().Draw(t, "moved") {
 		f.Path = rapid.SliceOfN(texts.Filter(func(s string) bool { return s != "" }), 1, 3).Draw(t, "path")
 	}

@@ -13,6 +13,10 @@
 //
 //	country: {type: string, path: user.country, null_values: ["", NA]}
 //
+// or be computed from other fields (package expression):
+//
+//	site: {type: string, expression: lower(host(page))}
+//
 // The path is a list of names, or a text as catalog.ParsePath reads it. Both languages are read into YAML's nodes,
 // and one reader goes through these, so that no key has two meanings. The forms that the package writes are
 // canonical: the same declaration always has the same text, and Tag names it.

@@ -38,6 +38,9 @@ func ofField(f catalog.Field) *yaml.Node {
 	if len(f.Nulls) > 0 {
 		add(out, "null_values", texts(f.Nulls))
 	}
+	if f.IsComputed() {
+		add(out, "expression", text(f.Expression))
+	}
 	return out
 }
 

@@ -24,7 +24,7 @@ const (
 // The keys of an event type, a field, a view and a condition, in the order of documents.
 var (
 	EventTypeKeys = []string{"fields"}
-	FieldKeys     = []string{"type", "path", "null_values"}
+	FieldKeys     = []string{"type", "path", "null_values", "expression"}
 	ViewKeys      = []string{"event", "dimensions", "cell", "where", "measures"}
 	FilterKeys    = []string{"field", "op", "value", "values"}
 )
@@ -101,8 +101,9 @@ func (r *reader) field(name string, n *yaml.Node, path []string) catalog.Field {
 	}
 	m := r.known(n, path, FieldKeys)
 	f := catalog.Field{Name: name, Type: catalog.FieldType(r.text(m["type"], below(path, "type"))),
-		Path:  r.path(m["path"], below(path, "path")),
-		Nulls: r.texts(m["null_values"], below(path, "null_values"))}
+		Path:       r.path(m["path"], below(path, "path")),
+		Nulls:      r.texts(m["null_values"], below(path, "null_values")),
+		Expression: r.text(m["expression"], below(path, "expression"))}
 	if len(f.Path) == 1 && f.Path[0] == name {
 		f.Path = nil
 	}

@@ -217,7 +217,7 @@ func (m Mapping) checkFields(names []string) error {
 // other column of all has the field's name.
 func (m Mapping) explainSpelling(name string, all []string) error {
 	for _, field := range m.Fields.Fields {
-		if letters(name) == letters(field.Name) && !slices.Contains(all, field.Name) {
+		if letters(name) == letters(field.Name) && !field.IsComputed() && !slices.Contains(all, field.Name) {
 			return fmt.Errorf("a column is named %q, and the event type %s has a field %s; say --rename %s, or "+
 				"--ignore %s", name, m.Type, field.Name, strconv.Quote(name+"="+field.Name), strconv.Quote(name))
 		}
@@ -229,7 +229,9 @@ func (m Mapping) explainSpelling(name string, all []string) error {
 func (m Mapping) explainUnknown(names []string) error {
 	var fields []string
 	for _, f := range m.Fields.Fields {
-		fields = append(fields, f.Name)
+		if !f.IsComputed() {
+			fields = append(fields, catalog.PathText(f.Members()))
+		}
 	}
 	subject := "column " + names[0] + " is no field"
 	if len(names) > 1 {
