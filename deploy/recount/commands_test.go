@@ -161,7 +161,7 @@ func TestQueryParameters(t *testing.T) {
 		"-w n:ge:7 --from=2024-05-01T02:00:00+02:00 --to=2024-05-02T00:00:00Z --time-zone=Europe/Berlin "+
 		"--granularity=1d --as-of=2 --mode=exact --limit=7 --fill")...)
 	for _, want := range []string{"view=v", "measures=hits,users", "group_by=page", "order_by=hits:desc",
-		"where=page:in:/,/a", "where=n:ge:7", "from=2024-05-01T00:00:00Z", "to=2024-05-02T00:00:00Z",
+		"where=page:in:/,/a", "where=n:ge:7", "from=2024-05-01T02:00:00+02:00", "to=2024-05-02T00:00:00Z",
 		"time_zone=Europe/Berlin", "granularity=1d", "as_of=2", "mode=exact", "limit=7", "fill=true"} {
 		if !strings.Contains(request+"&", want+"&") {
 			t.Errorf("%s is not in %s: %s", want, request, stderr)

@@ -17,14 +17,16 @@ import (
 	"recount/deploy/client"
 	"recount/schemas/catalog"
 	"recount/schemas/query"
+	"recount/schemas/window"
 )
 
 type queryCmd struct {
 	serverFlag
 	View        string       `arg:"" help:"Name of the view."`
-	From        timeFlag     `required:"" placeholder:"TIME" help:"Start of the range, RFC 3339."`
-	To          timeFlag     `required:"" placeholder:"TIME" help:"End of the range, not included, RFC 3339."`
-	Measures    []string     `short:"m" help:"Measures to return; when empty, all of the view."`
+	From        string       `placeholder:"TIME" help:"Start, such as 2024-05-01, today or now-6h."`
+	To          string       `placeholder:"TIME" help:"End of the range, which is not included."`
+	Last        string       `placeholder:"LENGTH" help:"Range that ends now, such as 24h, 7d or 1mo."`
+	Measures    []string     `short:"m" help:"Measures to return; else all of the view."`
 	GroupBy     []string     `short:"g" help:"Dimensions to group by."`
 	Granularity string       `default:"all" help:"Width of the windows: all, 1m, 5m, 15m, 1h, 1d, 1w, 1mo."`
 	TimeZone    string       `help:"IANA time zone of the windows, such as Europe/Berlin; when empty, UTC."`
@@ -34,7 +36,7 @@ type queryCmd struct {
 	Mode        string       `default:"merged" enum:"merged,exact,live" help:"All, published or later events: ${enum}."`
 	AsOf        *publication `help:"Number of the publication to read. Use --mode exact, or what is live is added."`
 	Fill        bool         `help:"Print windows without events too."`
-	Explain     bool         `help:"Say what was read and how long it took; with --format json."`
+	Explain     bool         `help:"Say how it was answered, with --format json."`
 	Format      string       `default:"table" enum:"table,csv,json" help:"Output format: table, csv or json."`
 }
 
@@ -66,8 +68,11 @@ func (c *queryCmd) Run(ctx context.Context, std streams) error {
 // parameters returns the parameters of GET /v1/query. That form is used because there the server converts the values of
 // conditions to the types of their dimensions, which this command does not know.
 func (c *queryCmd) parameters() (url.Values, error) {
+	if err := c.checkRange(); err != nil {
+		return nil, err
+	}
 	v := url.Values{
-		"view": {c.View}, "from": {c.From.Format(time.RFC3339Nano)}, "to": {c.To.Format(time.RFC3339Nano)},
+		"view": {c.View}, "from": {c.From}, "to": {c.To},
 		"granularity": {c.Granularity}, "limit": {strconv.Itoa(c.Limit)}, "mode": {c.Mode},
 		"fill": {strconv.FormatBool(c.Fill)}, "where": c.Where, "explain": {strconv.FormatBool(c.Explain)},
 	}
@@ -91,6 +96,32 @@ func (c *queryCmd) parameters() (url.Values, error) {
 		}
 	}
 	return v, nil
+}
+
+// checkRange fails for a range that the server would refuse. The server reads the times, by its own clock.
+func (c *queryCmd) checkRange() error {
+	loc, err := (&query.Query{TimeZone: c.TimeZone}).Location()
+	if err != nil {
+		return fmt.Errorf("--time-zone: %w", err)
+	}
+	switch {
+	case c.Last != "" && (c.From != "" || c.To != ""):
+		return errors.New("--last is instead of --from and --to; give one of the two")
+	case c.Last != "":
+		c.From = "now-" + c.Last
+		c.To = "now"
+		if _, err := window.ParseMoment(c.From, loc, time.Now()); err != nil {
+			return fmt.Errorf("--last %q is no length: write a number of s, m, h, d, w, mo or y, such as 24h", c.Last)
+		}
+	case c.From == "" || c.To == "":
+		return errors.New("give the range with --from and --to, or with --last")
+	}
+	for _, end := range [][2]string{{"--from", c.From}, {"--to", c.To}} {
+		if _, err := window.ParseMoment(end[1], loc, time.Now()); err != nil {
+			return fmt.Errorf("%s: %q %w", end[0], end[1], err)
+		}
+	}
+	return nil
 }
 
 // printTable prints CSV in aligned columns. It leaves out empty columns of live parts and bounds, and prints a dash for
@@ -144,6 +175,9 @@ func printAccuracy(out io.Writer, a *query.Accuracy) {
 		line += "; INCOMPLETE: the newest events are not counted yet"
 	}
 	fmt.Fprintln(out, line)
+	if r := a.Range; r != nil {
+		fmt.Fprintf(out, "from %s to %s\n", r.From.Format(time.RFC3339), r.To.Format(time.RFC3339))
+	}
 	for _, h := range a.Holes {
 		fmt.Fprintf(out, "the log lost messages [%d, %d) of partition %d, which were given up\n", h.From, h.To,
 			h.Partition)

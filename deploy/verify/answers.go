@@ -152,7 +152,7 @@ func openClaims(e *Evidence, r *recorder, s *snapshot, answers []recorded) []*cl
 }
 
 func openClaim(e *Evidence, s *snapshot, a recorded) (*claim, error) {
-	q, err := query.Parse(a.Query)
+	q, err := query.Parse(a.Query, time.Time{})
 	if err != nil {
 		return nil, fmt.Errorf("the query: %w", err)
 	}

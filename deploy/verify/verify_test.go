@@ -202,7 +202,7 @@ func (c *ackClient) ask(ctx context.Context) error {
 
 // parseQuery reads a query of a test.
 func parseQuery(text string) *query.Query {
-	q, err := query.Parse([]byte(text))
+	q, err := query.Parse([]byte(text), time.Time{})
 	if err != nil {
 		panic(err)
 	}

@@ -34,6 +34,8 @@ type Accuracy struct {
 	// LagMS is the age of the newest event in the answer's live range or, without one, of the
 	// publication. It is nil before the first publication and event.
 	LagMS *int64 `json:"lag_ms"`
+	// Range is what the answer covers. It is nil if the query names the same range in RFC 3339.
+	Range *Range `json:"range,omitempty"`
 	// Truncated says that the limit cut off rows.
 	Truncated bool `json:"truncated"`
 	// Holes are the messages below Cut that an operator gave up, because the log had lost them (C7). Their

@@ -45,7 +45,7 @@ func FuzzParse(f *testing.F) {
 	}
 	c := flights()
 	f.Fuzz(func(t *testing.T, body []byte) {
-		q, err := Parse(body)
+		q, err := Parse(body, time.Time{})
 		var invalid *Error
 		if err != nil {
 			if !errors.As(err, &invalid) || invalid.Field == "" {
@@ -65,7 +65,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		q2, err := Parse(again)
+		q2, err := Parse(again, time.Time{})
 		if err != nil {
 			t.Fatalf("%s: %v", again, err)
 		}

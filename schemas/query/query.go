@@ -84,6 +84,8 @@ type Query struct {
 	AsOf        *uint64     `json:"as_of,omitempty"` // a kept publication; the newest when null
 	Fill        bool        `json:"fill,omitempty"`  // also return windows without events
 	Explain     bool        `json:"explain,omitempty"`
+
+	Widened bool `json:"-"` // the range is not the one that the query names word for word
 }
 
 // Limits of one query.
@@ -114,8 +116,9 @@ func invalid(field, format string, args ...any) error {
 	return &Error{Field: field, Msg: msg}
 }
 
-// Parse reads a query's JSON strictly: RFC 8259, and an unknown field is an error.
-func Parse(body []byte) (*Query, error) {
+// Parse reads a query's JSON strictly: RFC 8259, and an unknown field is an error. Times such as today are relative to
+// now.
+func Parse(body []byte, now time.Time) (*Query, error) {
 	if len(body) > MaxBody {
 		return nil, invalid("query", "%d bytes; at most %d", len(body), MaxBody)
 	}
@@ -128,8 +131,8 @@ func Parse(body []byte) (*Query, error) {
 	q := Query{Limit: DefaultLimit} // A limit of 0 in the body is a mistake, and not the default.
 	members := struct {
 		*Query
-		From *string `json:"from"` // From and To hide those of Query, which package time would read in its own way.
-		To   *string `json:"to"`
+		From any `json:"from"` // From and To hide those of Query, which package time would read in its own way.
+		To   any `json:"to"`
 	}{Query: &q}
 	if err := d.Decode(&members); err != nil {
 		msg := strings.TrimPrefix(err.Error(), "json: ")
@@ -148,25 +151,68 @@ func Parse(body []byte) (*Query, error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, invalid("query", "more than one JSON value")
 	}
-	if err := q.setRange(members.From, members.To); err != nil {
+	var texts [2]string
+	for i, value := range []any{members.From, members.To} {
+		if value == nil {
+			continue
+		}
+		switch v := value.(type) {
+		case string:
+			texts[i] = v
+		case json.Number:
+			texts[i] = v.String()
+		default:
+			return nil, invalid([]string{"from", "to"}[i], "write a string, or a number of seconds or milliseconds")
+		}
+	}
+	if err := q.SetRange(texts[0], texts[1], now); err != nil {
 		return nil, err
 	}
 	return &q, q.checkLimit()
 }
 
-// setRange reads from and to. One that is missing stays zero, which Resolve refuses.
-func (q *Query) setRange(from, to *string) (err error) {
-	if from != nil {
-		if q.From, err = instant.Time(*from); err != nil {
-			return invalid("from", "%q %v", *from, err)
-		}
+// SetRange reads from and to as people give them (window.ParseMoment), in the query's time zone. An empty one stays
+// zero, which Resolve refuses.
+func (q *Query) SetRange(from, to string, now time.Time) error {
+	loc, err := q.Location()
+	if err != nil {
+		return err
 	}
-	if to != nil {
-		if q.To, err = instant.Time(*to); err != nil {
-			return invalid("to", "%q %v", *to, err)
+	for _, end := range []struct {
+		field string
+		text  string
+		time  *time.Time
+	}{{"from", from, &q.From}, {"to", to, &q.To}} {
+		if end.text == "" {
+			continue
+		}
+		if *end.time, err = window.ParseMoment(end.text, loc, now); err != nil {
+			return invalid(end.field, "%q %v", end.text, err)
+		}
+		if _, err := instant.Parse([]byte(end.text)); err != nil {
+			q.Widened = true // What was sent does not say the range.
 		}
 	}
 	return nil
+}
+
+// Range is the range that an answer covers, half-open.
+type Range struct {
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
+}
+
+// Covered returns the range of the answer if it is not the one that the query names word for word, and nil otherwise.
+// Resolve must have been called.
+func (q *Query) Covered() *Range {
+	if !q.Widened {
+		return nil
+	}
+	loc, err := q.Location()
+	if err != nil {
+		return nil
+	}
+	return &Range{q.From.In(loc), q.To.In(loc)}
 }
 
 // expected says in words of JSON what a Go type is read from.
@@ -269,9 +315,9 @@ func (q *Query) defaults() error {
 	case !slices.Contains(Modes, q.Mode):
 		return invalid("mode", "unknown %q; use merged, exact or live", q.Mode)
 	case q.From.IsZero():
-		return invalid("from", "missing; give an RFC 3339 time such as 2001-01-01T00:00:00Z")
+		return invalid("from", "missing; give a time such as 2001-01-01, 2001-01-01T00:00:00Z or today")
 	case q.To.IsZero():
-		return invalid("to", "missing; give an RFC 3339 time such as 2001-02-01T00:00:00Z")
+		return invalid("to", "missing; give a time such as 2001-02-01, 2001-02-01T00:00:00Z or now")
 	case q.From.UnixMicro() < window.MinTime || q.To.UnixMicro() > window.MaxTime+1:
 		return invalid("from", "from and to lie between the years 1970 and 2261")
 	}
@@ -299,12 +345,25 @@ func (q *Query) windows(cell time.Duration) (window.Windows, error) {
 	if err != nil {
 		return window.Windows{}, invalid("granularity", "%s", strings.TrimPrefix(err.Error(), "granularity: "))
 	}
+	q.widen(cell)
 	w, err := window.New(q.From, q.To, g, loc, cell)
 	if err != nil {
 		field, msg, _ := strings.Cut(err.Error(), ": ")
 		return w, invalid(field, "%s", msg)
 	}
 	return w, nil
+}
+
+// widen rounds the range outward to whole cells, because a cell counts as a whole. The answer says so.
+func (q *Query) widen(cell time.Duration) {
+	from := window.Floor(q.From.UnixMicro(), cell)
+	to := window.Floor(q.To.UnixMicro()-1, cell) + cell.Microseconds()
+	if !q.From.Before(q.To) || from == q.From.UnixMicro() && to == q.To.UnixMicro() {
+		return
+	}
+	q.From = time.UnixMicro(from).UTC()
+	q.To = time.UnixMicro(to).UTC()
+	q.Widened = true
 }
 
 func (q *Query) measures(c *catalog.Catalog, v *catalog.View) ([]Measure, error) {

@@ -128,6 +128,8 @@ type Parts struct {
 	NeedsRestart func() error
 	// Cap returns the cap of a dimension, or nil if it has none or none is known. It may be nil.
 	Cap func(tenant, event, dimension string) *openapi.Cap
+	// Now may be nil, which means time.Now. Times such as today are those of Now.
+	Now func() time.Time
 	// Logger may be nil, which discards log lines.
 	Logger *slog.Logger
 	// Registerer may be nil, which registers no metrics.
@@ -152,6 +154,9 @@ func New(cfg Config, p Parts) (*API, error) {
 	}
 	if p.Catalog == nil || p.Answerer == nil || p.Publications == nil {
 		return nil, errors.New("api: a catalog, an answerer and publications are required")
+	}
+	if p.Now == nil {
+		p.Now = time.Now
 	}
 	if p.Logger == nil {
 		p.Logger = slog.New(slog.DiscardHandler)

@@ -85,7 +85,7 @@ func TestProblems(t *testing.T) {
 		{"PUT", "/v1/query", hourly, nil, 405, "method_not_allowed", ""},
 		{"GET", "/v1/query?views=flights", "", nil, 400, "invalid_query", "query"},
 		{"GET", "/v1/query?view=flights&view=x", "", nil, 400, "invalid_query", "query"},
-		{"GET", "/v1/query?view=flights&from=2001", "", nil, 400, "invalid_query", "from"},
+		{"GET", "/v1/query?view=flights&from=soon", "", nil, 400, "invalid_query", "from"},
 		{"GET", "/v1/query?view=flights&from=2001-01-01T00:00:60Z", "", nil, 400, "invalid_query", "from"},
 		{"GET", "/v1/query?view=flights&fill=yes", "", nil, 400, "invalid_query", "fill"},
 		{"GET", "/v1/query?view=flights&where=origin", "", nil, 400, "invalid_query", "where"},
@@ -117,10 +117,13 @@ func TestTimesAreInstants(t *testing.T) {
 		"2001-01-01t00:00:00z":      "",
 		"2016-12-31T23:59:60Z":      "",
 		"2016-12-30T23:59:60Z":      `"2016-12-30T23:59:60Z" has second 60`,
-		"2001-01-01T00:00:00":       "it has no zone",
+		"2001-01-01T00:00:00":       "",
+		"978307200":                 "",
+		"last_month":                "",
+		"soon":                      `"soon" is no time: write`,
 		"2001-01-01T00:00:00+01:00": "write a plus sign in it as %2B",
 	} {
-		q, err := parseParameters("view=flights&from="+text, oracle.Catalog())
+		q, err := parseParameters("view=flights&from="+text, oracle.Catalog(), time.Time{})
 		if (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: got %+v, %v, want %q", text, q, err, says)
 		}
@@ -172,11 +175,11 @@ func TestGetIsPost(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		posted, err := query.Parse(raw)
+		posted, err := query.Parse(raw, time.Time{})
 		if err != nil {
 			t.Fatalf("%s: %v", raw, err)
 		}
-		got, err := parseParameters(parametersOf(q), c)
+		got, err := parseParameters(parametersOf(q), c, time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"recount/schemas/query"
 	"recount/serving/oracle"
@@ -21,7 +22,7 @@ func FuzzParameters(f *testing.F) {
 	}
 	c := oracle.Catalog()
 	f.Fuzz(func(t *testing.T, raw string) {
-		q, err := parseParameters(raw, c)
+		q, err := parseParameters(raw, c, time.Time{})
 		if err == nil {
 			_, err = q.Resolve(c, "t")
 		}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -34,7 +35,7 @@ var queryParameters = map[string]bool{
 
 // parseParameters reads a query from URL parameters, as strictly as query.Parse reads JSON. The
 // catalog gives the types of the values of where. Resolve refuses names that the catalog lacks.
-func parseParameters(raw string, c *catalog.Catalog) (*query.Query, error) {
+func parseParameters(raw string, c *catalog.Catalog, now time.Time) (*query.Query, error) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
 		return nil, invalid("query", "%v", err)
@@ -52,12 +53,13 @@ func parseParameters(raw string, c *catalog.Catalog) (*query.Query, error) {
 	}
 	p := &parameters{values: values}
 	q := &query.Query{
-		View: values.Get("view"), Measures: p.list("measures"), From: p.time("from"), To: p.time("to"),
+		View: values.Get("view"), Measures: p.list("measures"),
 		Granularity: values.Get("granularity"), TimeZone: values.Get("time_zone"), GroupBy: p.list("group_by"),
 		OrderBy: p.orderBy(), Limit: p.limit(query.DefaultLimit, query.MaxLimit), Mode: query.Mode(values.Get("mode")),
 		AsOf: p.asOf(), Fill: p.bool("fill"), Explain: p.bool("explain"),
 	}
 	q.Where = p.where(q.View, c)
+	p.setRange(q, now)
 	return q, p.err
 }
 
@@ -74,6 +76,18 @@ func (p *parameters) list(name string) []string {
 		out = append(out, strings.Split(v, ",")...)
 	}
 	return out
+}
+
+// setRange reads from and to in the query's time zone.
+func (p *parameters) setRange(q *query.Query, now time.Time) {
+	err := q.SetRange(p.values.Get("from"), p.values.Get("to"), now)
+	var wrong *query.Error
+	if errors.As(err, &wrong) && strings.Contains(p.values.Get(wrong.Field), " ") {
+		err = invalid(wrong.Field, "%s; write a plus sign in it as %%2B", wrong.Msg)
+	}
+	if err != nil {
+		p.fail(err)
+	}
 }
 
 func (p *parameters) time(name string) time.Time {

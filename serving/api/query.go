@@ -24,13 +24,13 @@ func (a *API) postQuery(w http.ResponseWriter, r *http.Request) error {
 			return nil, err
 		}
 		defer done()
-		return query.Parse(body)
+		return query.Parse(body, a.parts.Now())
 	})
 }
 
 func (a *API) getQuery(w http.ResponseWriter, r *http.Request) error {
 	return a.observeQuery(w, r, func() (*query.Query, error) {
-		return parseParameters(r.URL.RawQuery, a.parts.Catalog.Catalog())
+		return parseParameters(r.URL.RawQuery, a.parts.Catalog.Catalog(), a.parts.Now())
 	})
 }
 

@@ -283,6 +283,7 @@ func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan, 
 	}
 	stop = r.time("merge", e)
 	accuracy := r.accuracy(state, live, known)
+	accuracy.Range = q.Covered()
 	if q.Mode != query.Live && state.Publication != nil {
 		accuracy.Holes = state.Publication.Holes
 		accuracy.FilledFrom = filledFrom(state, scan)

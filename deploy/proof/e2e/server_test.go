@@ -187,7 +187,7 @@ type answer struct {
 
 // query sends a query to the server; q is its JSON.
 func query(ctx context.Context, url, q string) (a answer, err error) {
-	parsed, err := queries.Parse([]byte(q))
+	parsed, err := queries.Parse([]byte(q), time.Now())
 	if err != nil {
 		return a, err
 	}

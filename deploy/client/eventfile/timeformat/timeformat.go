@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"recount/schemas/instant"
+	"recount/schemas/window"
 )
 
 // maxText is how many bytes a time has at most. It bounds the work for a value that is no time.
@@ -28,9 +29,9 @@ var zoned = []string{"2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05 Z07:00", 
 
 // Format reads times of one form.
 type Format struct {
-	layout string // layout is a layout of package time. Empty means RFC 3339 and the layouts above.
-	unit   int64  // unit is how many nanoseconds a number counts, or 0 when times are no numbers.
-	zone   *zone  // zone is where clocks show the times without a zone, or nil when it is not known.
+	layout string        // layout is a layout of package time. Empty means RFC 3339 and the layouts above.
+	unit   int64         // unit is how many nanoseconds a number counts, or 0 when times are no numbers.
+	zone   *window.Clock // zone is where clocks show the times without a zone, or nil when it is not known.
 }
 
 // New returns the format with a name: empty, rfc3339, date, unix, unix-ms, unix-us, unix-ns, or a layout of package
@@ -42,7 +43,7 @@ func New(name, zoneName string) (*Format, error) {
 		if err != nil || zoneName == "Local" {
 			return nil, fmt.Errorf("%q is no IANA time zone such as Europe/Berlin", zoneName)
 		}
-		f.zone = &zone{location: location}
+		f.zone = &window.Clock{Location: location}
 	}
 	switch name {
 	case "", "rfc3339":
@@ -151,9 +152,9 @@ func (f *Format) local(wall time.Time, date bool) (rfc string, twice bool, err e
 	if f.zone == nil {
 		return "", false, ErrZone
 	}
-	t, times := f.zone.instant(wall)
-	if times == 0 && (!date || t.In(f.zone.location).Format(time.DateOnly) != wall.Format(time.DateOnly)) {
-		return "", false, fmt.Errorf("%w %s", ErrGap, f.zone.location)
+	t, times := f.zone.Instant(wall)
+	if times == 0 && (!date || t.In(f.zone.Location).Format(time.DateOnly) != wall.Format(time.DateOnly)) {
+		return "", false, fmt.Errorf("%w %s", ErrGap, f.zone.Location)
 	}
 	return write(t), times > 1, nil
 }
