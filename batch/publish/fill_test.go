@@ -128,7 +128,7 @@ func TestFirstViewsFillInSteps(t *testing.T) {
 	t.Parallel()
 	w, r := newRandomWorld(t)
 	w.stepRows = 30
-	w.land("flight", randomEvents(r, 400, epoch.UnixMicro(), 30)...)
+	w.land("flight", randomEvents(r, 300, epoch.UnixMicro(), 24)...)
 	c := catalogOf(slimView(), wideView())
 	waited := false
 	for i := 0; ; i++ {
