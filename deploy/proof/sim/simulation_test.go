@@ -37,7 +37,7 @@ func ordinarySurroundings(seed uint64) surroundings {
 		otherRule: seed%8 == 3, oneOwner: seed%7 == 6, eagerJobs: seed%9 == 5, vanish: seed%16 == 7,
 		slowSpeed: seed%4 == 1, rowDamage: seed%3 == 1, smallLog: seed%7 == 2, changeRule: seed%5 == 2,
 		pinning: seed%4 == 2, manyUsers: seed%24 == 4, apart: seed%6 == 1, capped: seed%4 == 0,
-		liveCatalog: seed%6 == 0 || seed%12 == 2, smallSteps: seed%4 != 1,
+		liveCatalog: seed%12 == 2 || seed%24 == 0, smallSteps: seed%4 != 1,
 	}
 }
 

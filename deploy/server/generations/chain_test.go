@@ -139,6 +139,26 @@ func TestRace(t *testing.T) {
 	}
 }
 
+// TestNamedGeneration: the number of a generation that is missing is not given again while a publication names it.
+func TestNamedGeneration(t *testing.T) {
+	t.Parallel()
+	records := &recordtest.Memory{}
+	propose(t, open(t, records), "a")
+	named := uint64(2)
+	c, err := Open(t.Context(), Config{Bucket: time.Hour, Named: func() uint64 { return named }}, records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Propose(t.Context(), declaring("b")); !errors.Is(err, record.ErrMissing) ||
+		!strings.Contains(err.Error(), record.GenerationKey(2)) {
+		t.Errorf("got %v", err)
+	}
+	named = 1
+	if g := propose(t, c, "b"); g.N != 2 {
+		t.Errorf("got generation %d", g.N)
+	}
+}
+
 // unclear is a store whose answers to writes are lost.
 type unclear struct {
 	recordtest.Memory

@@ -56,6 +56,9 @@ func (c *Chain) propose(ctx context.Context, by record.Author,
 			return nil, err
 		}
 		current := c.Current()
+		if err := c.checkNamed(current); err != nil {
+			return nil, err
+		}
 		n, err := change(current)
 		if err != nil {
 			return nil, err
@@ -75,6 +78,20 @@ func (c *Chain) propose(ctx context.Context, by record.Author,
 		}
 	}
 	return nil, ErrBusy
+}
+
+// checkNamed returns an error if a publication names a later generation than the one that is stored last.
+func (c *Chain) checkNamed(current *Generation) error {
+	if c.cfg.Named == nil {
+		return nil
+	}
+	named := c.cfg.Named()
+	if named <= current.N {
+		return nil
+	}
+	return fmt.Errorf("%w: a publication names generation %d of the catalog, and the newest one that is stored is %d; "+
+		"restore %s and later ones from a copy of the bucket", record.ErrMissing, named, current.N,
+		record.GenerationKey(current.N+1))
 }
 
 // create creates the record of a generation, and makes this one or the one that was faster the current one. It
