@@ -186,7 +186,11 @@ func (r *Reader) catalogFor(ctx context.Context, q *query.Query) (*catalog.Catal
 		return nil, fmt.Errorf("view %s, publication %d: %w", q.View, state.N, ErrNotInPublication)
 	}
 	c, err := r.Definition(ctx, q.View, published.Digest)
-	if err != nil && !errors.Is(err, query.ErrNoDefinition) {
+	noDefinition := errors.Is(err, query.ErrNoDefinition)
+	switch {
+	case noDefinition && q.AsOf == nil:
+		return newest, nil // A program from before definitions were stored has published it: it is not published yet.
+	case err != nil && !noDefinition:
 		return nil, fmt.Errorf("%w: %w", ErrPublications, err)
 	}
 	return c, err

@@ -82,7 +82,7 @@ func TestChain(t *testing.T) {
 	}
 	refusal := errors.New("no")
 	if _, err := c.Propose(t.Context(),
-		func(*catalog.Catalog) (*catalog.Catalog, error) { return nil, refusal }); err != refusal {
+		func(*catalog.Catalog) (*catalog.Catalog, error) { return nil, refusal }); !errors.Is(err, refusal) {
 		t.Errorf("got %v", err)
 	}
 	if _, err := c.Propose(t.Context(), func(current *catalog.Catalog) (*catalog.Catalog, error) {
