@@ -15,6 +15,7 @@ import (
 	"recount/deploy/client/acklog"
 	"recount/deploy/verify"
 	"recount/schemas/catalog"
+	"recount/schemas/record"
 )
 
 // record runs a server over the world's data_dir while run runs. What run records is added to the acknowledgement log.
@@ -101,5 +102,27 @@ func TestFill(t *testing.T) {
 	silent.acks = bytes.ReplaceAll(w.acks, []byte(`"filled_from"`), []byte(`"filled_then"`))
 	if report := silent.verify(t); report.Check(verify.V7).Findings < filling {
 		t.Errorf("%d answers do not say that they lack history, and fewer are found: %s", filling, dump(report))
+	}
+}
+
+// TestFillOfTheNewest verifies a newest publication that lacks a bucket. With a fill it is as it should be, and without
+// one the bucket is a finding.
+func TestFillOfTheNewest(t *testing.T) {
+	w := shared.copied(t)
+	h := w.publication(t, 0)
+	view := h.Views["hits"]
+	lost := view.Buckets[0]
+	view.Full = true
+	view.Buckets = view.Buckets[1:]
+	view.Fill = &record.Fill{From: view.Buckets[0].Bucket, Buckets: 1, Rows: h.Types["hit"][0].Rows}
+	w.overwrite(t, record.PublicationKey(h.N), h)
+	if report := w.verify(t); !report.Clean() || h.Types["hit"][0].Bucket != lost.Bucket {
+		t.Fatalf("without %+v: not clean: %s", lost, dump(report))
+	}
+	view.Fill = nil
+	h.Requires = nil
+	w.overwrite(t, record.PublicationKey(h.N), h)
+	if report := w.verify(t); report.Check(verify.V6).Findings == 0 {
+		t.Errorf("without %+v and a fill: no finding: %s", lost, dump(report))
 	}
 }
