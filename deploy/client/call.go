@@ -30,6 +30,8 @@ type call struct {
 	contentType string
 	encoding    Encoding
 	accept      string
+	ifMatch     string
+	ifNoneMatch string
 
 	policies *policies // policies are nil for a call that is tried once.
 	untimed  bool      // untimed means that Config.Timeout does not apply.
@@ -190,6 +192,8 @@ func (c *Client) setHeader(h http.Header, call *call) {
 	}
 	set("User-Agent", c.cfg.UserAgent)
 	set("Accept", call.accept)
+	set("If-Match", call.ifMatch)
+	set("If-None-Match", call.ifNoneMatch)
 	set("Content-Type", call.contentType)
 	set("Content-Encoding", string(call.encoding))
 	if c.cfg.Key != "" {

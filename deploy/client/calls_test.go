@@ -33,6 +33,14 @@ func TestReadsAreTriedAgain(t *testing.T) {
 			_, err := c.PinPublication(t.Context(), 1)
 			return err
 		}, DefaultAttempts},
+		"edit": {func(c *Client) error {
+			_, err := c.PutView(t.Context(), "v", []byte("{}"), EditOptions{})
+			return err
+		}, DefaultAttempts},
+		"conditional edit": {func(c *Client) error {
+			_, err := c.PutView(t.Context(), "v", []byte("{}"), EditOptions{IfMatch: `"x"`})
+			return err
+		}, 1},
 		"job": {func(c *Client) error {
 			_, err := c.RunJob(t.Context(), "recompute")
 			return err

@@ -31,7 +31,7 @@ func (c *Client) Views(ctx context.Context) ([]openapi.View, error) {
 
 // View returns one view.
 func (c *Client) View(ctx context.Context, name string) (v openapi.View, err error) {
-	err = c.get(ctx, "/v1/views/"+url.PathEscape(name), nil, &v)
+	err = c.get(ctx, viewPath(name), nil, &v)
 	return v, err
 }
 

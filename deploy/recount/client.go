@@ -106,6 +106,9 @@ func explain(err error) error {
 	var problem *client.Problem
 	var network *net.OpError
 	switch {
+	case errors.As(err, &problem) && len(problem.Reasons) > 0:
+		return fmt.Errorf("%s (status %d, code %q)\n\t%s", problem.Detail, problem.Status, problem.Code,
+			strings.Join(problem.Reasons, "\n\t"))
 	case errors.As(err, &problem) && problem.Field != "":
 		return fmt.Errorf("%s: %s (status %d, code %q)", problem.Field, problem.Detail, problem.Status, problem.Code)
 	case errors.As(err, &problem):

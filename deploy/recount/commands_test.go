@@ -133,6 +133,34 @@ func TestClientCommands(t *testing.T) {
 			stdout: `{"rows":[]}`},
 		"query w " + day: {answer: answer{status: 404, body: `{"code":"unknown_view","field":"view","detail":"no ` +
 			`view is called w"}`}, code: exitFailed, stderr: "no view is called w"},
+		"config diff example.yaml": {answer: answer{body: `{"generation":3,"dry_run":true,"changes":[{"kind":"views",` +
+			`"name":"pages","action":"changed","edits":[{"path":"cell","before":"1m","after":"1h"}],` +
+			`"effects":["the view counts anew"]}],"conflicts":[{"kind":"views","name":"pages","applied":null,` +
+			`"file":{"cell":"1h"},"stored":{"cell":"1m"}}],"kept":[{"kind":"events","name":"click"}],` +
+			`"previews":[{"view":"pages","from":"2024-05-01T00:00:00Z","to":"2024-05-01T01:00:00Z","events":7,` +
+			`"copies":2,"groups":1,"partial":true}]}`},
+			request: "PUT /v1/catalog dry_run=true", code: exitFailed, stdout: `changed views.pages
+  cell: "1m" → "1h"
+  the view counts anew
+preview of views.pages: 7 events from 2024-05-01 00:00:00 to 2024-05-01 01:00:00 make 1 row, without 2 copies; ` +
+				`there are more events, of which these are the newest
+conflict views.pages: the file and requests have both changed it; the file wins
+  the file before: -
+  the file now:    {"cell":"1h"}
+  declared now:    {"cell":"1m"}
+kept events.click: only requests have changed it; it stays as it is
+`},
+		"config diff example.yaml --http.max-wait=1s": {code: exitUsage, stderr: "unknown flag"},
+		"config diff missing.yaml":                    {code: exitUsage, stderr: "missing.yaml"},
+		"config diff example.yaml --log.partitions=9": {answer: answer{status: 409, body: `{"code":` +
+			`"catalog_conflict","detail":"other declarations do not go with this change",` +
+			`"reasons":["views.v.event: none"]}`},
+			code: exitUsage, stderr: "views.v.event: none"},
+		"config apply example.yaml": {answer: answer{body: `{"generation":3,"changes":[]}`},
+			request: "PUT /v1/catalog ", stdout: "nothing differs\nthe catalog has generation 3\n"},
+		"config apply example.yaml --dry-run": {answer: answer{body: `{"generation":3,"changes":[]}`},
+			request: "PUT /v1/catalog dry_run=true", stdout: "nothing differs\n"},
+		"config apply missing.yaml": {code: exitFailed, stderr: "missing.yaml"},
 		"verify": {answer: answer{body: `{"progress":{"step":"V1","done":1,"total":2}}` + "\n" +
 			`{"report":{"checks":[{"name":"V1","title":"chains are whole","unit":"records","examined":4}]}}` + "\n"},
 			request: "POST /v1/verify ", stdout: "V1     ok       4 records  chains are whole\n"},

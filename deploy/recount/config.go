@@ -21,6 +21,8 @@ func (f fileFlag) load(s *settingsFlags) (server.Config, error) {
 
 type configCmd struct {
 	Check     configCheckCmd     `cmd:"" help:"Check a configuration, and check that it fits the stored data."`
+	Diff      configDiffCmd      `cmd:"" help:"Say what a configuration would change of what is declared."`
+	Apply     configApplyCmd     `cmd:"" help:"Declare what a configuration declares, and say what was changed."`
 	Reference configReferenceCmd `cmd:"" help:"Print every key with its default, bounds and meaning."`
 }
 

@@ -53,7 +53,7 @@ type cli struct {
 	Keys         keysCmd         `cmd:"" help:"Create, list and revoke API keys."`
 	Verify       verifyCmd       `cmd:"" help:"Check the stored data against the rules V1 to V13 of the protocol."`
 	Hole         holeCmd         `cmd:"" help:"Give up messages that the log has lost, so that a partition continues."`
-	Config       configCmd       `cmd:"" help:"Check a configuration file, or list all keys with their meanings."`
+	Config       configCmd       `cmd:"" help:"Check a configuration file, apply what it declares, or list all keys."`
 	Version      versionCmd      `cmd:"" hidden:"" help:"Print the version."`
 	ShowVersion  versionFlag     `name:"version" help:"Print the version."`
 }
@@ -69,7 +69,9 @@ func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) 
 	parser, err := kong.New(&cli{
 		Up: upCmd{settable: flags}, Serve: serveCmd{settable: flags}, Demo: demoCmd{settable: flags},
 		Verify: verifyCmd{settable: flags}, Hole: holeCmd{settable: flags},
-		Config: configCmd{Check: configCheckCmd{settable: flags}},
+		Config: configCmd{Check: configCheckCmd{settable: flags},
+			Diff:  configDiffCmd{declaredFile: declaredFile{settable: flags}},
+			Apply: configApplyCmd{declaredFile: declaredFile{settable: flags}}},
 	},
 		kong.Name("recount"),
 		kong.Description("Counts you can watch now and bill on later."),
@@ -119,7 +121,13 @@ func usageOf(err error) string {
 // exitCode prints an error and returns the exit code that it stands for.
 func exitCode(errw io.Writer, err error) int {
 	var usage usageError
+	var trouble troubleError
 	switch {
+	case errors.Is(err, errDiffers):
+		return exitFailed // What differs is printed already.
+	case errors.As(err, &trouble):
+		_ = exitCode(errw, trouble.error)
+		return exitUsage
 	case err == nil:
 		return exitOK
 	case errors.As(err, &usage):

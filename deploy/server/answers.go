@@ -35,7 +35,8 @@ func (s *Server) openAPI(context.Context) error {
 	}
 	s.api, err = api.New(ac, api.Parts{
 		Catalog: s.generations, Grade: s.grader.Last, Answerer: answers, Publications: s.publisher,
-		DeadLetters: servedDeadLetters{s.deadLetters, s.ingest}, Events: s.explanations(),
+		Declarations: s.declarations(),
+		DeadLetters:  servedDeadLetters{s.deadLetters, s.ingest}, Events: s.explanations(),
 		Now: failpoint.Now, Admit: s.quotas.Query, Cap: s.cardinality, Logger: s.logger, Registerer: s.registry,
 		Checks: s.checks(), NeedsRestart: s.engines.needsRestart,
 	})

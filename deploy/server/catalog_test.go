@@ -18,6 +18,7 @@ import (
 // that is removed. It is not parallel: a process has one embedded ClickHouse.
 func TestCatalogSpreads(t *testing.T) {
 	cfg := countedConfig(t)
+	cfg.Landing.Interval = time.Hour // What is live stays so.
 	s, err := Open(t.Context(), cfg, Options{Roles: AllRoles})
 	if err != nil {
 		t.Fatal(err)

@@ -69,13 +69,7 @@ func sendHits(t *testing.T, c *client.Client, first, count int) {
 
 // exactHits asks the batch view for all hits.
 func exactHits(ctx context.Context, c *client.Client) (hits int64, err error) {
-	var rows []struct{ Hits int64 }
-	day := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
-	_, err = c.Query(ctx, &query.Query{View: "hits", From: day, To: day.AddDate(0, 0, 1), Mode: query.Exact}, &rows)
-	for _, r := range rows {
-		hits += r.Hits
-	}
-	return hits, err
+	return hitsOf(ctx, c, "hits", query.Exact)
 }
 
 // publishes runs the job recompute until the batch view has so many hits.

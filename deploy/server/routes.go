@@ -32,39 +32,46 @@ const (
 type route struct {
 	needs access.Scopes
 	on    place
+	// edits says that PUT and DELETE change what is declared: they need scope admin, and are allowed on the addresses
+	// of byAdmins.
+	edits bool
 }
 
 // routes lists every route of a process; a pattern that is missing here cannot be mounted. Routes
 // that count the events of all tenants need scope admin, so that no tenant learns of another.
 var routes = map[string]route{
-	"/":             {0, everywhere}, // answers 404 for every other path
-	"/healthz":      {0, everywhere},
-	"/readyz":       {0, everywhere},
-	"/openapi.json": {0, everywhere},
+	"/":             {}, // answers 404 for every other path
+	"/healthz":      {},
+	"/readyz":       {},
+	"/openapi.json": {},
 
-	"/v1/events":       {access.Ingest, publicly},
-	"/v1/query":        {access.Query, publicly},
-	"/v1/views":        {access.Query, publicly},
-	"/v1/views/{name}": {access.Query, publicly},
+	"/v1/events": {needs: access.Ingest, on: publicly},
+	"/v1/query":  {needs: access.Query, on: publicly},
 
-	"/v1/events/{id}":        {access.Query, publicly}, // a tenant's own
-	"/v1/receipts/{receipt}": {access.Query, publicly}, // offsets, which every answer has
+	"/v1/views":              {needs: access.Query},
+	"/v1/views/{name}":       {needs: access.Query, edits: true},
+	"/v1/event-types":        {needs: access.Query},
+	"/v1/event-types/{name}": {needs: access.Query, edits: true},
+	"/v1/catalog":            {needs: access.Admin, on: byAdmins},
 
-	"/v1/dead-letters":         {access.Query, publicly}, // a tenant's own
-	"/v1/dead-letters/{name}":  {access.Query, publicly},
-	"/v1/dead-letters/replays": {access.Ingest, publicly},
+	"/v1/events/{id}":        {needs: access.Query, on: publicly}, // a tenant's own
+	"/v1/receipts/{receipt}": {needs: access.Query, on: publicly}, // offsets, which every answer has
 
-	"/v1/audit": {access.Query | access.Admin, everywhere}, // a tenant's own; all tenants' for admins
+	"/v1/dead-letters":         {needs: access.Query, on: publicly}, // a tenant's own
+	"/v1/dead-letters/{name}":  {needs: access.Query, on: publicly},
+	"/v1/dead-letters/replays": {needs: access.Ingest, on: publicly},
 
-	"/v1/scores":               {access.Admin, byAdmins},
-	"/v1/publications":         {access.Admin, byAdmins},
-	"/v1/publications/{n}":     {access.Admin, byAdmins},
-	"/v1/publications/{n}/pin": {access.Admin, byAdmins},
-	"/v1/jobs":                 {access.Admin, byAdmins},
-	"/v1/jobs/{name}/runs":     {access.Admin, byAdmins},
-	"/v1/verify":               {access.Admin, byAdmins},
-	"/metrics":                 {access.Admin, byAdmins},
-	"/debug/pprof/":            {access.Admin, apartOrNever},
+	"/v1/audit": {needs: access.Query | access.Admin}, // a tenant's own; all tenants' for admins
+
+	"/v1/scores":               {needs: access.Admin, on: byAdmins},
+	"/v1/publications":         {needs: access.Admin, on: byAdmins},
+	"/v1/publications/{n}":     {needs: access.Admin, on: byAdmins},
+	"/v1/publications/{n}/pin": {needs: access.Admin, on: byAdmins},
+	"/v1/jobs":                 {needs: access.Admin, on: byAdmins},
+	"/v1/jobs/{name}/runs":     {needs: access.Admin, on: byAdmins},
+	"/v1/verify":               {needs: access.Admin, on: byAdmins},
+	"/metrics":                 {needs: access.Admin, on: byAdmins},
+	"/debug/pprof/":            {needs: access.Admin, on: apartOrNever},
 }
 
 // handlers returns the handlers of the process's roles, by pattern.
@@ -140,15 +147,50 @@ func mount(handlers map[string]http.Handler, authenticate keys.Authenticate, apa
 		if !ok {
 			return nil, nil, fmt.Errorf("mount %s: the table of routes does not say which keys may use it", pattern)
 		}
-		if r.needs != 0 {
-			h = keys.Guard(authenticate, r.needs, h)
+		onPublic := h
+		if r.edits && apart {
+			onPublic = readOnlyHere(h)
 		}
 		if r.on == everywhere || r.on == publicly || r.on == byAdmins && !apart {
-			public.Handle(pattern, h)
+			public.Handle(pattern, r.guard(authenticate, onPublic))
 		}
 		if r.on != publicly {
-			admin.Handle(pattern, h)
+			admin.Handle(pattern, r.guard(authenticate, h))
 		}
 	}
 	return public, admin, nil
+}
+
+// guard asks for the scopes of the route.
+func (r route) guard(authenticate keys.Authenticate, h http.Handler) http.Handler {
+	if r.needs == 0 {
+		return h
+	}
+	guarded := keys.Guard(authenticate, r.needs, h)
+	if !r.edits {
+		return guarded
+	}
+	edit := keys.Guard(authenticate, access.Admin, h)
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if isEdit(q) {
+			edit.ServeHTTP(w, q)
+		} else {
+			guarded.ServeHTTP(w, q)
+		}
+	})
+}
+
+func isEdit(r *http.Request) bool { return r.Method == http.MethodPut || r.Method == http.MethodDelete }
+
+// readOnlyHere refuses edits on the public address of a process that has one for operators.
+func readOnlyHere(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isEdit(r) {
+			h.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Allow", "GET, HEAD")
+		problem.Write(w, problem.New(http.StatusMethodNotAllowed, problem.MethodNotAllowed,
+			r.Method+" is not allowed here; declarations are changed on the address of admin.listen"))
+	})
 }

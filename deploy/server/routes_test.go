@@ -49,8 +49,12 @@ func TestDocumentedScopes(t *testing.T) {
 			for _, s := range op.Security {
 				scopes = append(scopes, s["key"]...)
 			}
-			if !slices.Equal(scopes, r.needs.Names()) {
-				t.Errorf("%s %s: the document names the scopes %v, the table %v", method, path, scopes, r.needs.Names())
+			want := r.needs
+			if r.edits && method != "get" {
+				want = access.Admin
+			}
+			if !slices.Equal(scopes, want.Names()) {
+				t.Errorf("%s %s: the document names the scopes %v, the table %v", method, path, scopes, want.Names())
 			}
 		}
 	}
@@ -112,10 +116,47 @@ func TestMountGuards(t *testing.T) {
 	}
 }
 
-func status(h http.Handler, path string) int {
+func status(h http.Handler, path string) int { return statusOf(h, http.MethodGet, path) }
+
+func statusOf(h http.Handler, method, path string) int {
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	h.ServeHTTP(w, httptest.NewRequest(method, path, nil))
 	return w.Code
+}
+
+// TestEditsAreGuarded: a key that may read declarations may not change them, and none can where operators have an
+// address of their own.
+func TestEditsAreGuarded(t *testing.T) {
+	t.Parallel()
+	const path = "/v1/views/{name}"
+	served := map[string]http.Handler{path: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusTeapot)
+	})}
+	for _, c := range []struct {
+		scope         access.Scopes
+		apart         bool
+		public, admin int
+	}{
+		{access.Query, false, http.StatusForbidden, http.StatusForbidden},
+		{access.Admin, false, http.StatusTeapot, http.StatusTeapot},
+		{access.Query, true, http.StatusForbidden, http.StatusForbidden},
+		{access.Admin, true, http.StatusMethodNotAllowed, http.StatusTeapot},
+	} {
+		public, admin, err := mount(served, func(*http.Request) (access.Principal, error) {
+			return access.Principal{Tenant: "acme", Scopes: c.scope}, nil
+		}, c.apart)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, method := range []string{http.MethodPut, http.MethodDelete} {
+			if got := statusOf(public, method, path); got != c.public {
+				t.Errorf("%s apart %v, scope %s: public status %d, want %d", method, c.apart, c.scope, got, c.public)
+			}
+			if got := statusOf(admin, method, path); got != c.admin {
+				t.Errorf("%s apart %v, scope %s: admin status %d, want %d", method, c.apart, c.scope, got, c.admin)
+			}
+		}
+	}
 }
 
 func TestMountRefusesUnlistedRoutes(t *testing.T) {

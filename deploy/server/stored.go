@@ -113,7 +113,7 @@ func CheckStored(cfg Config) (string, error) {
 	}
 	var changes []string
 	if stored.N > 0 && cfg.declares() {
-		changes = describeDifference(generations.Compare(stored, cat))
+		changes = describeDifference(generations.Compare(stored, cat, false))
 	}
 	fields, err := storedChanges(ctx, e.records, cat)
 	changes = append(changes, fields...)

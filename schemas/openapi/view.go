@@ -1,6 +1,7 @@
 package openapi
 
 import (
+	"encoding/json"
 	"slices"
 	"time"
 
@@ -16,6 +17,8 @@ type View struct {
 	Measures   []Measure   `json:"measures"`
 	Where      []Filter    `json:"where"`
 	Digest     string      `json:"digest"`
+	// Declaration is in the form of PUT and of the configuration file.
+	Declaration json.RawMessage `json:"declaration"`
 	// Published is the newest publication, or null if that has no batch view of this definition.
 	Published *uint64 `json:"published"`
 	// Fill is what the publication lacks of the view's history. It is absent if the view has all of it (B8).

@@ -43,6 +43,15 @@ const (
 	QueryTimeout            Code = "query_timeout"
 )
 
+// Codes of event types and of changes of what is declared. Nothing was changed.
+const (
+	UnknownEventType   Code = "unknown_event_type"
+	InvalidDeclaration Code = "invalid_declaration" // field has the place of the first mistake, reasons has all
+	CatalogConflict    Code = "catalog_conflict"    // other declarations do not go with the change; see reasons
+	PreconditionFailed Code = "precondition_failed" // If-Match or If-None-Match
+	CatalogUnavailable Code = "catalog_unavailable" // the outcome may be unknown: the same request may be sent again
+)
+
 // Codes of a whole request of events. Nothing of such a request was kept.
 const (
 	InvalidEncoding Code = "invalid_encoding" // the body is not the gzip or zstd it claims to be
@@ -105,7 +114,8 @@ var Codes = []Code{
 	UnreadableBody, AllRejected, Overloaded, ShareUsed, ShuttingDown, UnknownJob, JobRunning, NoAudit, NoScores,
 	VerifyRunning,
 	Unauthorized, Forbidden, RateLimited, UnknownDeadLetter, ExpiredDeadLetter, ReplayUnavailable, CrossOrigin,
-	TooManyConnections, HTTPVersionNotSupported,
+	TooManyConnections, HTTPVersionNotSupported, UnknownEventType, InvalidDeclaration, CatalogConflict,
+	PreconditionFailed, CatalogUnavailable,
 }
 
 // RetryEvent reports whether an event that was rejected with the code may be accepted

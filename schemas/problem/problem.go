@@ -27,7 +27,7 @@ type Problem struct {
 	Detail    string   `json:"detail"` // for people
 	RequestID string   `json:"request_id"`
 	Field     string   `json:"field,omitempty"`   // the part of the request that is wrong
-	Reasons   []string `json:"reasons,omitempty"` // of not_ready
+	Reasons   []string `json:"reasons,omitempty"` // of not_ready and of mistakes in declarations
 
 	// RetryAfter is sent as the header Retry-After, in seconds rounded up. Zero sends none.
 	RetryAfter time.Duration `json:"-"`

@@ -113,6 +113,7 @@ type Parts struct {
 	Catalog      catalog.Source
 	Answerer     Answerer
 	Publications Publications
+	Declarations Declarations
 	// DeadLetters may be nil. Requests for dead letters are then refused.
 	DeadLetters DeadLetters
 	// Events may be nil. Requests to explain events are then refused.
@@ -152,8 +153,8 @@ func New(cfg Config, p Parts) (*API, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if p.Catalog == nil || p.Answerer == nil || p.Publications == nil {
-		return nil, errors.New("api: a catalog, an answerer and publications are required")
+	if p.Catalog == nil || p.Answerer == nil || p.Publications == nil || p.Declarations == nil {
+		return nil, errors.New("api: a catalog, an answerer, publications and declarations are required")
 	}
 	if p.Now == nil {
 		p.Now = time.Now
@@ -167,7 +168,13 @@ func New(cfg Config, p Parts) (*API, error) {
 	a.routes = []route{
 		{"/v1/query", map[string]handler{http.MethodGet: a.getQuery, http.MethodPost: a.postQuery}},
 		{"/v1/views", map[string]handler{http.MethodGet: a.gated(a.listViews)}},
-		{"/v1/views/{name}", map[string]handler{http.MethodGet: a.gated(a.getView)}},
+		{"/v1/views/{name}", map[string]handler{http.MethodGet: a.gated(a.getView),
+			http.MethodPut: a.putDeclaration(views), http.MethodDelete: a.remove(views)}},
+		{"/v1/event-types", map[string]handler{http.MethodGet: a.gated(a.listEventTypes)}},
+		{"/v1/event-types/{name}", map[string]handler{http.MethodGet: a.gated(a.getEventType),
+			http.MethodPut: a.putDeclaration(eventTypes), http.MethodDelete: a.remove(eventTypes)}},
+		{"/v1/catalog", map[string]handler{http.MethodGet: a.gated(a.getCatalog),
+			http.MethodPut: a.putCatalog}},
 		{"/v1/publications", map[string]handler{http.MethodGet: a.gated(a.listPublications)}},
 		{"/v1/publications/{n}", map[string]handler{http.MethodGet: a.gated(a.getPublication)}},
 		{"/v1/publications/{n}/pin", map[string]handler{http.MethodPut: a.gated(a.pinPublication)}},

@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"recount/schemas/access"
+	"recount/schemas/catalog"
+	"recount/schemas/declaration"
+	"recount/schemas/openapi"
 	"recount/schemas/position"
 	"recount/schemas/problem"
 	"recount/schemas/query"
@@ -92,7 +95,8 @@ func newAPI(t testing.TB, l *layers, change func(*Config, *Parts)) *API {
 		t.Fatal(err)
 	}
 	cfg := DefaultConfig()
-	parts := Parts{Catalog: oracle.Catalog(), Answerer: r, Publications: l}
+	parts := Parts{Catalog: oracle.Catalog(), Answerer: r, Publications: l,
+		Declarations: &declared{c: oracle.Catalog()}}
 	if change != nil {
 		change(&cfg, &parts)
 	}
@@ -101,6 +105,40 @@ func newAPI(t testing.TB, l *layers, change func(*Config, *Parts)) *API {
 		t.Fatal(err)
 	}
 	return a
+}
+
+// declared is a catalog without a store.
+type declared struct {
+	n uint64
+	c *catalog.Catalog
+}
+
+func (d *declared) Newest(context.Context) (uint64, *catalog.Catalog, error) { return d.n, d.c, nil }
+
+func (d *declared) Propose(_ context.Context, change func(*catalog.Catalog) (*catalog.Catalog, error)) (uint64, error) {
+	c, err := change(d.c)
+	if err == nil && declaration.Tag(declaration.OfCatalog(c)) != declaration.Tag(declaration.OfCatalog(d.c)) {
+		d.n++
+		d.c = c
+	}
+	return d.n, err
+}
+
+func (d *declared) Apply(_ context.Context, file *catalog.Catalog, dry bool) (*Applied, error) {
+	before := d.c
+	if !dry {
+		d.n++
+		d.c = file
+	}
+	return &Applied{Generation: d.n, Before: before, After: file}, nil
+}
+
+func (d *declared) Preview(_ context.Context, _ *catalog.Catalog, views []*catalog.View) ([]openapi.Preview, error) {
+	var out []openapi.Preview
+	for _, v := range views {
+		out = append(out, openapi.Preview{View: v.Name, Rows: []openapi.PreviewRow{}})
+	}
+	return out, nil
 }
 
 // serveMux returns a handler with all routes of the API.

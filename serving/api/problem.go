@@ -18,6 +18,10 @@ import (
 // errNoPrincipal refuses a request whose context has no principal.
 var errNoPrincipal = problem.New(http.StatusUnauthorized, problem.Unauthorized, "the request carries no identity")
 
+// ErrCatalog is wrapped by errors of Declarations that are not about what is declared.
+var ErrCatalog = errors.New("the catalog cannot be read or changed now, and a change may have been made or not; send " +
+	"the same request again")
+
 // errClientGone marks a failed write: no answer can reach the client.
 var errClientGone = errors.New("the client is gone")
 
@@ -64,6 +68,7 @@ var layerErrors = []struct {
 	{reader.ErrRestarts, http.StatusServiceUnavailable, problem.PinExpired, time.Second},
 	{reader.ErrLost, http.StatusServiceUnavailable, problem.RowsMissing, 5 * time.Second},
 	{reader.ErrLive, http.StatusServiceUnavailable, problem.LiveUnavailable, time.Second},
+	{ErrCatalog, http.StatusServiceUnavailable, problem.CatalogUnavailable, time.Second},
 	{errBusy, http.StatusTooManyRequests, problem.TooManyQueries, time.Second},
 	{query.ErrMemoryBusy, http.StatusTooManyRequests, problem.TooManyQueries, 2 * time.Second},
 	{deadletter.ErrExpired, http.StatusGone, problem.ExpiredDeadLetter, 0},

@@ -8,6 +8,7 @@ import (
 
 	"recount/schemas/access"
 	"recount/schemas/catalog"
+	"recount/schemas/declaration"
 	"recount/schemas/openapi"
 	"recount/schemas/problem"
 	"recount/schemas/record"
@@ -46,13 +47,13 @@ func (a *API) getView(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	w.Header().Set("ETag", tagOf(c, declaration.Views, v.Name))
 	return writeJSON(w, a.view(c, v, state, principal.Tenant))
 }
 
 func (a *API) view(c *catalog.Catalog, v *catalog.View, state *record.State, tenant string) openapi.View {
 	out := openapi.View{Name: v.Name, Event: v.Event, Cell: duration(v.Cell), Dimensions: []openapi.Dimension{},
-		Where:  []openapi.Filter{},
-		Digest: c.Digest(v)}
+		Where: []openapi.Filter{}, Digest: c.Digest(v), Declaration: declaration.JSON(declaration.OfView(c, v))}
 	for _, d := range v.Dimensions {
 		dimension := openapi.Dimension{Name: d, Type: c.DimensionType(v, d)}
 		if a.parts.Cap != nil {

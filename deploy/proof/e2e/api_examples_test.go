@@ -17,7 +17,8 @@ import (
 var (
 	configExample = regexp.MustCompile("(?s)```yaml\n(.*?)```")
 	// apiExample is a request and the answer after it: the request, the status and the answer's body.
-	apiExample = regexp.MustCompile("(?s)```http\n((?:GET|POST|PUT) .*?)\n```\n\n```http\nHTTP/1.1 (\\d+) (.*?)```")
+	apiExample = regexp.MustCompile("(?s)```http\n((?:GET|POST|PUT|DELETE) .*?)\n```\n\n```http\n" +
+		"HTTP/1.1 (\\d+) (.*?)```")
 	deadLetter = regexp.MustCompile(`"dead_letter": ?"([^"]+)"`)
 )
 

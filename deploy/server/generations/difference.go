@@ -52,11 +52,26 @@ type Difference struct {
 	// Refused is why no edit is applied although there are some: together with what requests have changed, they are no
 	// valid catalog.
 	Refused error
+
+	// Applied is what a file declared when one was last applied, Before is the generation's catalog, and After is what
+	// the edits make of it, valid or not.
+	Applied, Before, After *catalog.Catalog
 }
 
-// Compare returns what a file would change of a generation. Nothing of both is changed.
-func Compare(g *Generation, file *catalog.Catalog) Difference {
-	d, _ := compare(g, file, false)
+// Overruled returns the edits that undo what requests have changed since a file was last applied. There are some only
+// where the file decides.
+func (d Difference) Overruled() (out []Edit) {
+	for _, e := range d.Edits {
+		if e.Stored != e.Applied {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// Compare returns what Apply would change of a generation. Nothing of both is changed.
+func Compare(g *Generation, file *catalog.Catalog, decides bool) Difference {
+	d, _ := compare(g, file, decides)
 	return d
 }
 
@@ -98,7 +113,10 @@ func compare(g *Generation, file *catalog.Catalog, decides bool) (d Difference, 
 			d.Conflicts = append(d.Conflicts, e)
 		}
 	}
-	if d.Refused = pick.n.declared.Catalog(g.Catalog.Bucket).Validate(); d.Refused != nil {
+	d.Applied = g.file().Catalog(g.Catalog.Bucket)
+	d.Before = g.Catalog
+	d.After = pick.n.declared.Catalog(g.Catalog.Bucket)
+	if d.Refused = d.After.Validate(); d.Refused != nil {
 		return d, next{record.DeclarationsOf(g.Catalog), g.file()}
 	}
 	return d, pick.n
