@@ -101,8 +101,8 @@ func (c *queryCmd) parameters() (url.Values, error) {
 // checkRange fails for a range that the server would refuse. The server reads the times, by its own clock.
 func (c *queryCmd) checkRange() error {
 	loc, err := (&query.Query{TimeZone: c.TimeZone}).Location()
-	if err != nil {
-		return fmt.Errorf("--time-zone: %w", err)
+	if wrong := (*query.Error)(nil); errors.As(err, &wrong) {
+		return errors.New("--time-zone: " + wrong.Msg)
 	}
 	switch {
 	case c.Last != "" && (c.From != "" || c.To != ""):
