@@ -99,8 +99,10 @@ func eventAttacks() []attack {
 		{name: "Infinity", want: "400 invalid_json", sent: send(structured, event("a", `"f":-Infinity`))},
 		{name: "2^63", want: rejected("number_out_of_range"),
 			sent: send(structured, event("a", `"n":9223372036854775808`))},
-		{name: "-2^63", want: "200 accepted 1", kept: 1,
-			sent: send(structured, event("min", `"n":-9223372036854775808`))},
+		{name: "-2^63", want: rejected("invalid_field"), // It stands for values beyond the limit of a dimension.
+			sent: send(structured, event("a", `"n":-9223372036854775808`))},
+		{name: "-2^63+1", want: "200 accepted 1", kept: 1,
+			sent: send(structured, event("min", `"n":-9223372036854775807`))},
 		{name: "2^63-1", want: "200 accepted 1", kept: 1,
 			sent: send(structured, event("max", `"n":9223372036854775807`))},
 		{name: "1e400", want: rejected("number_out_of_range"), sent: send(structured, event("a", `"f":1e400`))},
