@@ -19,11 +19,12 @@ func TestChoose(t *testing.T) {
 		bucket := rapid.SampledFrom([]time.Duration{10 * time.Minute, time.Hour, 6 * time.Hour}).Draw(t, "bucket")
 		width := bucket.Microseconds()
 		s := &sample{}
+		spread := rapid.SampledFrom([]int64{0, 40}).Draw(t, "spread")
 		rows := map[int64]int64{}
 		newest := int64(0)
 		for i := range rapid.IntRange(0, 2*maxObjects).Draw(t, "objects") {
 			o := record.Object{Key: fmt.Sprint(i)}
-			at := rapid.Int64Range(0, 40).Draw(t, "first")
+			at := rapid.Int64Range(0, spread).Draw(t, "first")
 			for range rapid.IntRange(1, 3).Draw(t, "runs") {
 				run := record.BucketRows{Bucket: at * width, Rows: rapid.Int64Range(1, 9000).Draw(t, "rows")}
 				run.Assigned = rapid.Int64Range(0, run.Rows).Draw(t, "assigned")
