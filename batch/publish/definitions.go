@@ -150,7 +150,8 @@ func decodeDefinition(raw []byte) (*catalog.Catalog, error) {
 	}
 	event := &catalog.EventType{Name: d.View.Event, Fields: d.Fields}
 	for _, name := range slices.Sorted(maps.Keys(d.Types)) {
-		if !slices.ContainsFunc(d.Fields, func(f catalog.Field) bool { return f.Name == name }) {
+		declared := slices.ContainsFunc(d.Fields, func(f catalog.Field) bool { return f.Name == name })
+		if !declared && !slices.Contains(catalog.Attributes, name) { // A field would be read from data.
 			event.Fields = append(event.Fields, catalog.Field{Name: name, Type: d.Types[name]})
 		}
 	}

@@ -2,9 +2,11 @@ package publish
 
 import (
 	"errors"
+	"reflect"
 	"testing"
 
 	"recount/schemas/catalog"
+	"recount/schemas/conversion"
 	"recount/schemas/query"
 )
 
@@ -14,6 +16,7 @@ func TestDefinitionsStay(t *testing.T) {
 	t.Parallel()
 	w, r := newRandomWorld(t)
 	slim := slimView()
+	slim.Dimensions = append(slim.Dimensions, "source", "subject")
 	slim.Where = append(slim.Where, catalog.Filter{Field: "fare", Op: catalog.Ne, Values: []any{0.1}},
 		catalog.Filter{Field: "delay", Op: catalog.Ne, Values: []any{int64(1<<60 + 1)}})
 	before := catalogOf(wideView(), slim)
@@ -37,6 +40,10 @@ func TestDefinitionsStay(t *testing.T) {
 			if err != nil || older.Digest(older.Views[name]) != old.Digest {
 				t.Errorf("view %s, under the digest %s: %v", name, digest, err)
 			}
+		}
+		want := conversion.FieldsOf(before.Events[v.Event], v.Columns())
+		if got := conversion.FieldsOf(c.Events[v.Event], v.Columns()); !reflect.DeepEqual(got, want) {
+			t.Errorf("view %s reads the fields %+v, want %+v: source and subject are no fields", name, got, want)
 		}
 		if c.Digest(v) != old.Digest || len(v.Measures) != len(before.Views[name].Measures) {
 			t.Errorf("view %s: got %+v", name, v)
