@@ -5,16 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
-	"time"
 
 	"recount/deploy/client"
 	"recount/deploy/client/eventfile"
 	"recount/deploy/client/eventfile/input"
 	"recount/deploy/recount/progress"
-	"recount/schemas/catalog"
-	"recount/schemas/openapi"
 )
 
 type ingestCmd struct {
@@ -26,6 +22,7 @@ type ingestCmd struct {
 	Subject string   `placeholder:"COLUMN" help:"Column of the subject."`
 	tableFlags
 	Extra       string `default:"refuse" enum:"refuse,keep,ignore" help:"Columns that are no field: ${enum}."`
+	Declare     bool   `help:"Declare the columns that are no field."`
 	DryRun      bool   `help:"Show how rows would count, and send nothing."`
 	Resume      string `type:"path" placeholder:"FILE" help:"File that remembers what was sent."`
 	MaxRejected int64  `default:"1000" help:"Stop when more events are rejected; -1 never stops."`
@@ -44,7 +41,14 @@ func (c *ingestCmd) Run(ctx context.Context, s *settingsFlags, std streams) erro
 	if err != nil {
 		return err
 	}
-	if err := c.declare(ctx, std, &m); err != nil {
+	if c.Declare {
+		closeSpooled, err := makeRereadable(files)
+		defer closeSpooled()
+		if err != nil {
+			return err
+		}
+	}
+	if err := c.learnFields(ctx, std, &m, files); err != nil {
 		return err
 	}
 	r := &ingestRun{ingestCmd: c, std: std, bar: progress.New(std.err), mapping: m}
@@ -90,6 +94,10 @@ func (c *ingestCmd) mapping(s *settingsFlags) (eventfile.Mapping, error) {
 		return m, usageError{errors.New("--source, --id, --time, --subject and other flags for rows need their event " +
 			"type, --type; for whole CloudEvents leave them out")}
 	}
+	if c.Declare && (c.Type == "" || c.ConfigFile != "" || c.Extra != "refuse") {
+		return m, usageError{errors.New("--declare needs --type, and goes with neither --config nor --extra: it " +
+			"declares the columns at the server")}
+	}
 	if c.ConfigFile == "" {
 		return m, nil
 	}
@@ -105,62 +113,6 @@ func (c *ingestCmd) mapping(s *settingsFlags) (eventfile.Mapping, error) {
 		return m, usageError{fmt.Errorf("--type %s: %s declares no such event type", c.Type, c.ConfigFile)}
 	}
 	return m, nil
-}
-
-// listTimeout is how long the server may take to list its views.
-const listTimeout = 10 * time.Second
-
-// declare adds the fields that views of the server count, unless a configuration has declared all fields. The fields
-// stay unknown, and the user is told, if the key may not list views or the server takes events only. A dry run needs no
-// server.
-func (c *ingestCmd) declare(ctx context.Context, std streams, m *eventfile.Mapping) error {
-	if m.Fields != nil || m.Type == "" {
-		return nil
-	}
-	server, err := c.connect(client.Config{OnRetry: impatient})
-	if err != nil {
-		return err
-	}
-	defer server.Close()
-	ctx, cancel := context.WithTimeout(ctx, listTimeout)
-	defer cancel()
-	views, err := server.Views(ctx)
-	var network *net.OpError
-	if errors.As(err, &network) && !c.DryRun {
-		return noServer(err)
-	}
-	if err != nil {
-		fmt.Fprintf(std.err, "columns are not compared with the fields of %s, because the server does not list its "+
-			"views: %v; give --config to compare them\n", m.Type, explain(err))
-		return nil
-	}
-	m.Fields = countedFields(views, m.Type)
-	return nil
-}
-
-// countedFields returns the fields of an event type that views count.
-func countedFields(views []openapi.View, eventType string) *catalog.EventType {
-	e := &catalog.EventType{Name: eventType}
-	add := func(name string, t catalog.FieldType) {
-		if _, ok := e.Column(name); !ok && name != "" {
-			e.Fields = append(e.Fields, catalog.Field{Name: name, Type: t})
-		}
-	}
-	for _, v := range views {
-		if v.Event != eventType {
-			continue
-		}
-		for _, d := range v.Dimensions {
-			add(d.Name, d.Type)
-		}
-		for _, m := range v.Measures {
-			add(m.Field, m.Type)
-		}
-		for _, f := range v.Where {
-			add(f.Field, "") // The view does not say the type.
-		}
-	}
-	return e
 }
 
 // openAll finds the files that cannot be sent at all before anything is sent, and says what was found out about the

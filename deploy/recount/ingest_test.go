@@ -19,21 +19,24 @@ import (
 // fakeServer accepts every event after it has refused the first requests with the status codes in refusals.
 type fakeServer struct {
 	refusals []int
-	noViews  bool   // noViews refuses to list the views.
+	silent   bool   // silent refuses to say what is declared.
 	rejects  string // rejects is what events have that are rejected.
 	mu       sync.Mutex
 	bodies   [][]byte
 }
 
 func (s *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == "/v1/views" && s.noViews {
+	switch {
+	case strings.HasPrefix(r.URL.Path, "/v1/event-types/") && s.silent:
 		w.WriteHeader(http.StatusForbidden)
 		fmt.Fprint(w, `{"code":"forbidden"}`)
 		return
-	}
-	if r.URL.Path == "/v1/views" {
-		fmt.Fprint(w, `{"views":[{"name":"v","event":"known","dimensions":[{"name":"page","type":"string"}],`+
-			`"measures":[{"name":"ms","kind":"sum","field":"ms","type":"int64"}]}]}`)
+	case r.URL.Path == "/v1/event-types/known":
+		fmt.Fprint(w, `{"name":"known","views":[],"declaration":{"fields":{"page":"string","ms":"int64"}}}`)
+		return
+	case strings.HasPrefix(r.URL.Path, "/v1/event-types/"):
+		w.WriteHeader(http.StatusNotFound)
+		fmt.Fprint(w, `{"code":"unknown_event_type"}`)
 		return
 	}
 	body, err := io.ReadAll(r.Body)
@@ -95,7 +98,7 @@ func TestIngest(t *testing.T) {
 	for name, c := range map[string]struct {
 		args     []string
 		refusals []int
-		noViews  bool
+		silent   bool
 		stdin    string
 		code     int
 		says     string // says is a part of what is printed, standard output first.
@@ -133,7 +136,7 @@ func TestIngest(t *testing.T) {
 		"renamed": {args: []string{upper, "--type=known", "--rename", "Page=page"}, accepted: 1,
 			body: `"data":{"page":"/"}`},
 		"a column that is no field": {args: []string{more3, "--type=known"}, code: exitFailed, says: "line 1: column " +
-			"note is no field of known, whose known fields are page, ms; name a field with --rename note=FIELD"},
+			"note is no field of known, whose known fields are ms, page; name a field with --rename note=FIELD"},
 		"an ignored column": {args: []string{more3, "--type=known", "--ignore=note"}, accepted: 1,
 			body: `"data":{"page":"/","ms":7}`},
 		"an extra column": {args: []string{more3, "--type=known", "--extra=keep"}, accepted: 1,
@@ -163,8 +166,8 @@ func TestIngest(t *testing.T) {
 			says: "rows count at the time of"},
 		"types of the server": {args: []string{number, "--type=known", "--id=page"}, accepted: 1,
 			body: `"id":"404","data":{"page":"404","ms":7}}`},
-		"fields unknown": {args: []string{upper, "--type=known"}, noViews: true, accepted: 1,
-			says: "the server does not list its views"},
+		"fields unknown": {args: []string{upper, "--type=known"}, silent: true, accepted: 1,
+			says: "the server does not say them"},
 		"bad row": {args: []string{broken, rows, "--type=t", "--id=id", "--batch=2", "--rename=page=id2"},
 			code: exitFailed,
 			says: "--id id: no such column; the file has id2"},
@@ -182,7 +185,7 @@ func TestIngest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := &fakeServer{refusals: c.refusals, noViews: c.noViews}
+			s := &fakeServer{refusals: c.refusals, silent: c.silent}
 			srv := httptest.NewServer(s)
 			defer srv.Close()
 			began := time.Now()

@@ -39,7 +39,7 @@ func (c *column) isInstant() bool   { return c.isTime || c.declared == catalog.T
 // columnsOf returns what is known of the columns with names, from the one with index from on.
 func (m Mapping) columnsOf(names []string, from int) (out []column) {
 	for _, name := range names[from:] {
-		c := column{name: m.nameOf(name), hashed: appendString(nil, name)}
+		c := column{name: m.NameOf(name), hashed: appendString(nil, name)}
 		c.member = append(appendString(nil, c.name), ':')
 		c.isTime = c.name == m.Time
 		c.isSubject = c.name == m.Subject && m.Subject != ""
@@ -48,7 +48,7 @@ func (m Mapping) columnsOf(names []string, from int) (out []column) {
 			c.declared, c.nulls, _ = m.Fields.Member(c.name)
 		}
 		attribute := c.isTime || c.isAttribute()
-		ignored := m.ignores(name)
+		ignored := m.Ignores(name)
 		if !attribute && !ignored && m.unknown(c.name) {
 			switch m.Extra {
 			case IgnoreExtra:
@@ -69,16 +69,21 @@ func (m Mapping) columnsOf(names []string, from int) (out []column) {
 	return out
 }
 
-// nameOf returns the new name of a column of the file.
-func (m Mapping) nameOf(name string) string {
+// NameOf returns the new name of a column of the file.
+func (m Mapping) NameOf(name string) string {
 	if renamed, ok := m.Rename[name]; ok {
 		return renamed
 	}
 	return name
 }
 
-// ignores reports whether a column of the file, or the object that holds it, is not sent.
-func (m Mapping) ignores(name string) bool { return table.Ignored(m.Ignore, name) }
+// Ignores reports whether a column of the file, or the object that holds it, is not sent.
+func (m Mapping) Ignores(name string) bool { return table.Ignored(m.Ignore, name) }
+
+// IsAttribute reports whether a column with a new name is the id, the time or the subject of its event.
+func (m Mapping) IsAttribute(name string) bool {
+	return name == m.Time || name == m.Subject || slices.Contains(m.ID, name)
+}
 
 // unknown reports whether a name is that of no field, when fields are known.
 func (m Mapping) unknown(name string) bool {
@@ -131,8 +136,8 @@ func (m Mapping) checkColumns(names []string) error {
 	}
 	columns := make([]string, len(names))
 	for i, name := range names {
-		columns[i] = m.nameOf(name)
-		if m.ignores(name) {
+		columns[i] = m.NameOf(name)
+		if m.Ignores(name) {
 			continue
 		}
 		if err := checkName(columns[i]); err != nil {
@@ -155,7 +160,7 @@ func (m Mapping) checkSeen(names []string) error {
 	}
 	columns := make([]string, len(names))
 	for i, name := range names {
-		columns[i] = m.nameOf(name)
+		columns[i] = m.NameOf(name)
 	}
 	return errors.Join(m.checkRenamed(names), m.checkAttributes(columns))
 }
@@ -196,9 +201,8 @@ func noColumn(flag, name string, columns []string) error {
 func (m Mapping) checkFields(names []string) error {
 	var wrong []string
 	for _, name := range names {
-		renamed := m.nameOf(name)
-		attribute := renamed == m.Time || renamed == m.Subject || slices.Contains(m.ID, renamed)
-		if !attribute && !m.ignores(name) && m.unknown(renamed) {
+		renamed := m.NameOf(name)
+		if !m.IsAttribute(renamed) && !m.Ignores(name) && m.unknown(renamed) {
 			wrong = append(wrong, name)
 		}
 	}
