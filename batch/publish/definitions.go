@@ -59,10 +59,13 @@ func (p *Publisher) useNewest(ctx context.Context) error {
 			n, record.GenerationKey(n+1))
 	}
 	if n != p.generation {
-		p.generation = n
 		p.cfg.Catalog = c
 		p.defined = false
 		p.views.Declare(c)
+		if err := p.views.CreateTables(ctx); err != nil { // SQL VIEWs of new views need them.
+			return err
+		}
+		p.generation = n
 	}
 	return nil
 }
