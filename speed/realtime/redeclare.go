@@ -76,24 +76,26 @@ func (p *partition) newHeir(wanted *plan) (*partition, error) {
 	snap := p.capture()
 	snap.views = nil // Its segments are not those of the plan.
 	p.mu.RLock()
-	defer p.mu.RUnlock()
 	heir := &partition{
 		id: p.id, partitionCount: p.partitionCount, cfg: p.cfg, bucket: p.bucket, plan: wanted, epochs: p.epochs,
 		budget: p.budget, source: p.source, logger: p.logger, wake: make(chan struct{}, 1),
 		floor: p.floor,
 	}
-	if p.replay > p.floor {
+	replay := p.replay
+	next := p.next
+	p.mu.RUnlock() // The index of identities takes long, and queries would wait for it.
+	if replay > heir.floor {
 		return nil, fmt.Errorf("the log is whole from message %d on, and the oldest kept publication ends at %d",
-			p.replay, p.floor)
+			replay, heir.floor)
 	}
-	start := min(snap.next, p.floor)
+	start := min(snap.next, heir.floor)
 	if !snap.truncate(start) {
 		return nil, fmt.Errorf("replay from %d: %w (S2)", start, ErrNotBoundary)
 	}
 	snap.ring.detach()
 	heir.reset(start, restoredWindow(p.cfg, p.bucket, snap))
 	if failpoint.Off(failpoint.S7) {
-		heir.next = max(heir.next, p.next)
+		heir.next = max(heir.next, next)
 	}
 	return heir, nil
 }
@@ -103,9 +105,10 @@ func (r *ring) detach() {
 	r.lineage = rand.Uint64()
 	used := (r.end - r.base + chunkSize - 1) / chunkSize
 	r.chunks = slices.Clone(r.chunks[:used])
-	if used > 0 {
-		last := *r.chunks[used-1]
-		r.chunks[used-1] = &last
+	if used > 0 { // The other ring may append to its last chunk at this moment, so only the entries are read.
+		last := new([chunkSize]identity)
+		copy(last[:], r.chunks[used-1][:r.end-r.base-(used-1)*chunkSize])
+		r.chunks[used-1] = last
 	}
 }
 
