@@ -62,6 +62,34 @@ func randomField(t *rapid.T, name string) catalog.Field {
 	return f
 }
 
+// TestMissingTexts: what YAML reads as null is neither taken for an empty text nor left out. In quotes it is a text.
+func TestMissingTexts(t *testing.T) {
+	t.Parallel()
+	for form, place := range map[string]string{
+		"{f: {type: string, null_values: [NA, NULL]}}":                        "events.hit.fields.f.null_values.1",
+		"{f: {type: string, null_values: [~]}}":                               "events.hit.fields.f.null_values.0",
+		"{f: {type: string, path: [a, null]}}":                                "events.hit.fields.f.path.1",
+		"{null: string}":                                                      "events.hit.fields",
+		"{f: {type: string, null_values: ['NULL', \"~\"]}, \"null\": string}": "",
+	} {
+		n, err := ParseYAML([]byte("fields: " + form))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = ReadEventType("hit", n); (err == nil) != (place == "") || err != nil &&
+			!strings.Contains(err.Error(), place+": ") {
+			t.Errorf("%s: got %v, want a mistake at %q", form, err, place)
+		}
+	}
+	n, err := ParseJSON([]byte(`{"fields":{"f":{"type":"string","null_values":[null]}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadEventType("hit", n); err == nil {
+		t.Error("null in JSON was taken for a text")
+	}
+}
+
 // TestFieldForms: a path and a list of texts in several forms are the same field.
 func TestFieldForms(t *testing.T) {
 	t.Parallel()

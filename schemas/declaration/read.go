@@ -127,7 +127,12 @@ func (r *reader) path(n *yaml.Node, path []string) []string {
 // texts reads a list of texts.
 func (r *reader) texts(n *yaml.Node, path []string) (out []string) {
 	for i, element := range r.elements(n, path) {
-		out = append(out, r.text(element, below(path, strconv.Itoa(i))))
+		place := below(path, strconv.Itoa(i))
+		if isNull(element) { // YAML's decoder would make an empty text of it.
+			r.mistake(place, "write a text in quotes, such as \"NULL\"; without them it is a missing value")
+			continue
+		}
+		out = append(out, r.text(element, place))
 	}
 	return out
 }
@@ -187,6 +192,11 @@ func (r *reader) members(n *yaml.Node, path []string) map[string]*yaml.Node {
 	var raw map[string]yaml.Node
 	if !r.decode(n, &raw, path, "keys with values") {
 		return nil
+	}
+	for i, key := range resolved(n).Content {
+		if i%2 == 0 && isNull(key) { // YAML's decoder leaves it out.
+			r.mistake(path, "write the key %s in quotes; without them it is a missing value", key.Value)
+		}
 	}
 	out := map[string]*yaml.Node{}
 	for key, value := range raw {
@@ -263,13 +273,24 @@ func (r *reader) decode(n *yaml.Node, into any, path []string, shape string) boo
 
 // kindOf returns the kind of a node, or of that which it repeats. It is 0 if there is no node.
 func kindOf(n *yaml.Node) yaml.Kind {
-	switch {
-	case n == nil:
+	if n == nil {
 		return 0
-	case n.Kind == yaml.AliasNode:
-		return n.Alias.Kind
 	}
-	return n.Kind
+	return resolved(n).Kind
+}
+
+// isNull reports whether a node is a missing value, such as NULL or ~ without quotes in YAML.
+func isNull(n *yaml.Node) bool {
+	n = resolved(n)
+	return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null"
+}
+
+// resolved returns the node that a node repeats, or the node itself.
+func resolved(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode {
+		return n.Alias
+	}
+	return n
 }
 
 // below returns a longer path. It shares no memory with the other.
