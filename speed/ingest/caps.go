@@ -179,7 +179,7 @@ func (s *Server) Cap(tenant, event, dimension string) (c Cap, ok bool) {
 	}
 	c.Limit = t.limit
 	t.mu.Lock()
-	set := t.sets[setKey{declared.capped[i], t.today}]
+	set := t.sets[setKey{declared.capped[i].values, t.today}]
 	t.mu.Unlock()
 	if set != nil {
 		set.mu.Lock()
@@ -197,6 +197,8 @@ type cappedField struct {
 	slot      int       // of a declared field; -1 for an attribute
 	attribute attribute // source or subject, if slot is -1
 	nulls     []string  // texts that mean null
+
+	values *cappedField // under which the sets are: itself, or that of an earlier catalog which it continues
 }
 
 // findCapped lists the dimensions that may get any number of values. A bool has only two. Fields that ingest does not
@@ -221,6 +223,9 @@ func (t *eventType) findCapped(declared *catalog.Catalog) {
 		if name := attributeNames[a]; names[name] {
 			t.capped = append(t.capped, &cappedField{name: name, kind: catalog.String, slot: -1, attribute: a})
 		}
+	}
+	for _, f := range t.capped {
+		f.values = f
 	}
 	slices.SortFunc(t.capped, func(a, b *cappedField) int { return strings.Compare(a.name, b.name) })
 }
@@ -323,7 +328,7 @@ func (d *decoder) findRecent(field int) *valueSet {
 	if s.sets[field] != nil {
 		return s.sets[field]
 	}
-	k := setKey{s.eventType.capped[field], s.day}
+	k := setKey{s.eventType.capped[field].values, s.day}
 	set := d.sets[k]
 	if set == nil {
 		set = d.caps.findSet(s.eventType, k)

@@ -326,3 +326,43 @@ func TestOverflowValueIsRejected(t *testing.T) {
 		}
 	}
 }
+
+// changingCatalog is a source that a test changes between requests.
+type changingCatalog struct{ now *catalog.Catalog }
+
+func (c *changingCatalog) Catalog() *catalog.Catalog { return c.now }
+
+// TestCapsStayWhenTheCatalogChanges: a field that is declared before the others by name takes no dimension its values.
+// A dimension that reads another member begins anew.
+func TestCapsStayWhenTheCatalogChanges(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig()
+	cfg.Values = 1
+	source := &changingCatalog{cappedCatalog()}
+	s, err := New(cfg, source, 1, nil, Options{Now: func() time.Time { return testNow }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(members, want string) {
+		t.Helper()
+		r := decodeAs(t, s.newRequest(s.current()).decoder, s.caps, "acme", 0, members)
+		if string(r.overflow) != want {
+			t.Errorf("%s: got %q beyond the limit, want %q", members, r.overflow, want)
+		}
+	}
+	send(`"data":{"origin":"ORD"},"subject":"1"`, "")
+	for _, first := range []string{"a", "b"} {
+		source.now = cappedCatalog()
+		e := source.now.Events["flight.departed"]
+		e.Fields = slices.Insert(e.Fields, 0, catalog.Field{Name: first, Type: catalog.Int64})
+		send(`"data":{"origin":"ATL"},"subject":"2"`, "origin,subject")
+		send(`"data":{"origin":"ORD"},"subject":"1"`, "")
+	}
+	source.now = cappedCatalog()
+	for i, f := range source.now.Events["flight.departed"].Fields {
+		if f.Name == "origin" {
+			source.now.Events["flight.departed"].Fields[i].Path = []string{"from"}
+		}
+	}
+	send(`"data":{"from":"ATL"}`, "")
+}

@@ -111,22 +111,25 @@ func compileType(index int, e *catalog.EventType) *eventType {
 	return t
 }
 
-// equals reports whether two fields admit the same values.
-func (f *cappedField) equals(o *cappedField) bool {
-	return f.name == o.name && f.kind == o.kind && f.slot == o.slot && f.attribute == o.attribute &&
-		slices.Equal(f.nulls, o.nulls)
-}
-
 // continues makes dimensions that are capped as they were keep the values that they have had.
 func (t *eventType) continues(old *eventType) {
 	if old == nil {
 		return
 	}
-	for i, f := range t.capped {
+	for _, f := range t.capped {
 		for _, o := range old.capped {
-			if f.equals(o) {
-				t.capped[i] = o
+			if f.name == o.name && f.kind == o.kind && f.attribute == o.attribute && slices.Equal(f.nulls, o.nulls) &&
+				t.memberOf(f) == old.memberOf(o) {
+				f.values = o.values
 			}
 		}
 	}
+}
+
+// memberOf returns the member of data that a capped field reads, whose slot may change. It is empty for an attribute.
+func (t *eventType) memberOf(f *cappedField) string {
+	if f.slot < 0 {
+		return ""
+	}
+	return t.fields[f.slot].name
 }
