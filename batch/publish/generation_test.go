@@ -3,8 +3,10 @@ package publish
 import (
 	"context"
 	"testing"
+	"time"
 
 	"recount/schemas/catalog"
+	"recount/schemas/record"
 )
 
 // TestViewIsAddedWhileAProcessRuns declares another view between two runs of one process. Its table is created before
@@ -26,5 +28,45 @@ func TestViewIsAddedWhileAProcessRuns(t *testing.T) {
 	w.recompute(p)
 	if p.State().Generation() != generation || p.State().Views["slim"].Digest == "" {
 		t.Errorf("got generation %d and views %+v", p.State().Generation(), p.State().Views)
+	}
+}
+
+// TestLedgerOfOldDataWhileViewsFill redefines the view of a type whose publication is from before there were ledgers.
+// The ledger begins at that publication's H, and has every row that lands from there on, also one of an hour that had
+// none before and to which no view is filled yet.
+func TestLedgerOfOldDataWhileViewsFill(t *testing.T) {
+	t.Parallel()
+	w, r := newRandomWorld(t)
+	w.stepRows = 20
+	w.land("flight", randomEvents(r, 100, epoch.UnixMicro()+10*hour, 20)...)
+	generation := uint64(1)
+	declared := catalogOf(slimView())
+	p := w.unstarted(declared, nil)
+	p.cfg.Newest = func(context.Context) (uint64, *catalog.Catalog, error) { return generation, declared, nil }
+	if err := p.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for w.recompute(p).Left > 0 {
+	}
+	delete(p.State().Ledgers, "flight")
+	changed := slimView()
+	changed.Cell = time.Minute
+	generation++
+	declared = catalogOf(changed)
+	late := 0
+	for i, left := 0, int64(1); left > 0; i++ {
+		if i < 2 {
+			w.land("flight", randomEvents(r, 30, epoch.UnixMicro(), 20)...)
+			late += 30
+		}
+		left = w.recompute(p).Left
+	}
+	entered := int64(0)
+	ledger := p.State().Ledgers["flight"]
+	for _, accounts := range ledger.Tenants {
+		entered += record.Sum(accounts).Rows
+	}
+	if entered != int64(late) || ledger.IsComplete() {
+		t.Errorf("the ledger has %d rows from %v on, and %d landed", entered, ledger.From, late)
 	}
 }

@@ -199,7 +199,9 @@ func (pl *plan) compareViews(c *catalog.Catalog, baseEvery uint64) {
 // addInput plans the computation of one event type's dirty buckets.
 func (pl *plan) addInput(c *catalog.Catalog, name string, t *landed) {
 	dirty := pl.dirtyBuckets(t, c.Bucket.Microseconds())
-	in := exact.Input{Catalog: c, Type: name, Objects: t.objects, Buckets: pl.counted(name, dirty), Limit: pl.limit}
+	anew := pl.changesCopies(t, c.Bucket.Microseconds())
+	in := exact.Input{Catalog: c, Type: name, Objects: t.objects, Buckets: pl.counted(name, dirty, anew),
+		Limit: pl.limit}
 	for _, v := range c.ViewsOf(name) {
 		target := exact.Target{View: v, Buckets: union(union(dirty, pl.lost[v.Name]), pl.overflowing(v.Name, t))}
 		if s, stepped := pl.steps[v.Name]; stepped {
@@ -213,15 +215,19 @@ func (pl *plan) addInput(c *catalog.Catalog, name string, t *landed) {
 		}
 	}
 	if len(in.Targets) > 0 {
-		anew := pl.changesCopies(t, c.Bucket.Microseconds())
 		pl.ledgers[name] = &record.Ledger{From: pl.startLedger(&in, t, anew), Tenants: map[string][]record.Account{}}
 		pl.inputs = append(pl.inputs, in)
 	}
 }
 
 // counted returns the dirty buckets of a type whose rows the newest publication has counted. Their counts go on, also
-// where the views that are left are not filled down to them yet.
-func (pl *plan) counted(event string, dirty []int64) (out []int64) {
+// where the views that are left are not filled down to them yet. A ledger that does not go back to the first event has
+// only rows that are fresh, so with it all dirty buckets are counted at once.
+func (pl *plan) counted(event string, dirty []int64, anew bool) (out []int64) {
+	ledger, begun := pl.previous.Ledgers[event]
+	if begins := !begun || anew; begins && len(pl.previous.Types[event]) > 0 || !begins && !ledger.IsComplete() {
+		return dirty
+	}
 	for _, b := range dirty {
 		if pl.isCounted(event, b) {
 			out = append(out, b)
