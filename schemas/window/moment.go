@@ -100,6 +100,9 @@ func relative(word, amount, unit string, loc *time.Location, now time.Time) (tim
 	case "y":
 		add = func(date time.Time) time.Time { return addMonths(date, 12*n) }
 	}
+	if year := add(date).Year(); year < 0 || year > 9999 { // Its microseconds could be those of another year.
+		return time.Time{}, errors.New("is no time of the years 1970 to 2261")
+	}
 	step := time.Duration(n) * map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}[unit]
 	if word == "now" {
 		clock := Clock{Location: loc}

@@ -50,6 +50,11 @@ func TestMoments(t *testing.T) {
 			t.Errorf("%s in %s at %s: got %s, %v, want %s", c.text, c.zone, c.now, got, err, c.want)
 		}
 	}
+	for _, text := range []string{"today+584555y", "now+584542y", "now-999999mo", "this_year-999999y"} {
+		if got, err := ParseMoment(text, time.UTC, time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)); err == nil {
+			t.Errorf("%s: got %s, want an error", text, got)
+		}
+	}
 	berlin, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
 		t.Fatal(err)
