@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"recount/batch/publish"
 	"recount/deploy/server/generations"
 	"recount/schemas/declaration"
 	"recount/schemas/openapi"
@@ -40,7 +41,12 @@ func ApplyStored(ctx context.Context, cfg Config, dry bool) (changes openapi.Cha
 	if err := checkSameData(ctx, cfg, e); err != nil {
 		return changes, err
 	}
-	chain, err := generations.Open(ctx, generations.Config{Bucket: cfg.Bucket, Code: Version()}, e.records)
+	named, err := publish.NamedGeneration(ctx, e.records)
+	if err != nil {
+		return changes, err
+	}
+	chain, err := generations.Open(ctx, generations.Config{Bucket: cfg.Bucket, Code: Version(),
+		Named: func() uint64 { return named }}, e.records)
 	if err != nil {
 		return changes, err
 	}

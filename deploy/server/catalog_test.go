@@ -1,9 +1,13 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -102,4 +106,60 @@ func TestCatalogSpreads(t *testing.T) {
 	answers("merged", "no view is named")
 	answers("live", "no view is named")
 	post(t, s, `{"specversion":"1.0","id":"s13","type":"sale","time":"2024-01-01T10:00:00Z"}`)
+}
+
+// TestLostGeneration: while a publication names a generation that is missing, neither a start nor recount config apply
+// gives its number again (G1). A start without any generation is refused. It is not parallel: a process has one
+// embedded ClickHouse.
+func TestLostGeneration(t *testing.T) {
+	cfg := countedConfig(t)
+	s, err := Open(t.Context(), cfg, Options{Roles: AllRoles})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := run(t, s)
+	if _, err := s.generations.Propose(t.Context(), func(now *catalog.Catalog) (*catalog.Catalog, error) {
+		next := record.DeclarationsOf(now).Complete().Catalog(now.Bucket)
+		next.Events["sale"] = &catalog.EventType{Name: "sale"}
+		return next, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	postSource(t, s, "shop", "1")
+	for deadline := time.Now().Add(20 * time.Second); s.publisher.State().Generation() != 2; {
+		if _, err := s.publisher.Recompute(t.Context()); err != nil || time.Now().After(deadline) {
+			t.Fatalf("publication %d: %v", s.publisher.State().N, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	stop()
+	changed := cfg
+	changed.Events = maps.Clone(cfg.Events)
+	changed.Events["order"] = &catalog.EventType{}
+	for _, lost := range []uint64{2, 1} {
+		path := filepath.Join(cfg.DataDir, "s3", "buckets", "recount", record.GenerationKey(lost)+"%")
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ApplyStored(t.Context(), changed, false); !errors.Is(err, record.ErrMissing) {
+			t.Errorf("without generation %d, config apply: got %v", lost, err)
+		}
+		s, err := Open(t.Context(), changed, Options{Roles: AllRoles})
+		switch {
+		case lost == 1 && !errors.Is(err, record.ErrMissing):
+			t.Errorf("a start without any generation: got %v", err)
+		case lost == 2 && err != nil:
+			t.Errorf("a start without the newest generation: %v", err)
+		case lost == 2 && s.generations.Current().N != 1:
+			t.Errorf("a start has made generation %d", s.generations.Current().N)
+		}
+		if err == nil {
+			if err := s.close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("generation %d was made again: %v", lost, err)
+		}
+	}
 }

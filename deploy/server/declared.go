@@ -2,9 +2,11 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
+	"recount/batch/publish"
 	"recount/deploy/server/generations"
 	"recount/schemas/failpoint"
 	"recount/schemas/record"
@@ -13,6 +15,9 @@ import (
 // openCatalog reads the generations of the catalog, and applies what the configuration file declares. The first start
 // makes the first generation of it, also over data that an older program has stored (G2).
 func (s *Server) openCatalog(ctx context.Context) (err error) {
+	if s.namedBefore, err = publish.NamedGeneration(ctx, s.engines.records); err != nil {
+		return err
+	}
 	s.generations, err = generations.Open(ctx, generations.Config{Bucket: s.cfg.Bucket, Code: Version(),
 		Named: s.namedGeneration, Now: failpoint.Now, Logger: s.logger, Registerer: s.registry}, s.engines.records)
 	if err != nil {
@@ -20,10 +25,15 @@ func (s *Server) openCatalog(ctx context.Context) (err error) {
 	}
 	if s.cfg.declares() || s.generations.Current().N == 0 {
 		_, d, err := s.generations.Apply(ctx, s.declared, false)
-		if err != nil {
+		switch {
+		case errors.Is(err, record.ErrMissing) && s.generations.Current().N > 0:
+			s.logger.Error("the declarations of the configuration are not applied, and nothing is published, until an "+
+				"operator acts; the stored ones are used", "error", err)
+		case err != nil:
 			return fmt.Errorf("apply the declarations of the configuration: %w", err)
+		default:
+			logDifference(s.logger, d)
 		}
-		logDifference(s.logger, d)
 	}
 	s.catalog = s.generations.Catalog()
 	changes, err := storedChanges(ctx, s.engines.records, s.catalog)
@@ -36,12 +46,12 @@ func (s *Server) openCatalog(ctx context.Context) (err error) {
 	return nil
 }
 
-// namedGeneration returns the generation of the newest publication, or 0 before publications are read.
+// namedGeneration returns the highest generation that a publication names (G1).
 func (s *Server) namedGeneration() uint64 {
 	if s.publisher == nil {
-		return 0
+		return s.namedBefore // Publications are read after the catalog.
 	}
-	return s.publisher.State().Generation()
+	return max(s.namedBefore, s.publisher.State().Generation())
 }
 
 // declares reports whether the configuration declares anything. One that does not leaves the catalog as it is stored.

@@ -10,6 +10,7 @@ import (
 
 	"recount/batch/cells"
 	"recount/batch/publish"
+	"recount/deploy/server/generations"
 	"recount/deploy/server/janitor"
 	"recount/deploy/verify"
 	"recount/speed/realtime"
@@ -50,7 +51,15 @@ func (s *Server) foreseeParts(ctx context.Context, e *verify.Evidence) error {
 	if _, err := s.findInstallation(ctx); err != nil {
 		return err
 	}
-	if _, err := s.cfg.storedCatalog(ctx, s.engines.records); err != nil {
+	stored, err := s.cfg.storedCatalog(ctx, s.engines.records)
+	if err != nil {
+		return err
+	}
+	named, err := publish.NamedGeneration(ctx, s.engines.records)
+	if err == nil && stored.N == 0 {
+		err = generations.CheckNamed(stored, named)
+	}
+	if err != nil {
 		return err
 	}
 	if err := s.checkLogOwner(ctx); err != nil {

@@ -65,6 +65,7 @@ type Server struct {
 	engines      *engines
 	declared     *catalog.Catalog // by the configuration
 	generations  *generations.Chain
+	namedBefore  uint64           // the generation that the newest publication named when this process began
 	catalog      *catalog.Catalog // of the generation with which this process began
 	marks        *janitor.Marks
 	feed         *feed.Feed          // of the log, for landing and the real-time views

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -69,6 +70,16 @@ var faults = []fault{
 			return copyObject(t.Context(), s, record.GenerationKey(1), record.GenerationKey(3))
 		})
 		return finding(verify.V13, verify.Place{File: record.GenerationKey(2)})
+	}},
+	{"stray generation", func(t *testing.T, w *world) verify.Finding {
+		w.store(t, func(s *lake.Store) error {
+			return copyObject(t.Context(), s, record.GenerationKey(1), record.GenerationKey(math.MaxUint64))
+		})
+		return finding(verify.V13, verify.Place{File: record.GenerationKey(2)})
+	}},
+	{"generation lost that publications name", func(t *testing.T, w *world) verify.Finding {
+		w.store(t, func(s *lake.Store) error { return s.Delete(t.Context(), record.GenerationKey(1)) })
+		return finding(verify.V13, verify.Place{File: record.GenerationKey(1)})
 	}},
 	{"generation edited by hand", func(t *testing.T, w *world) verify.Finding {
 		w.edit(t, record.GenerationKey(1), func(raw []byte) []byte {

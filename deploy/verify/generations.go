@@ -3,29 +3,38 @@ package verify
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 
 	"recount/schemas/record"
 )
 
-// checkCatalog reads every generation of the catalog (V13).
-func checkCatalog(ctx context.Context, e *Evidence, r *recorder) error {
+// checkCatalog reads every generation of the catalog (V13). Publications were read before, so that each generation that
+// one of them names is there.
+func checkCatalog(ctx context.Context, e *Evidence, r *recorder, s *snapshot) error {
 	keys, err := e.Records.List(ctx, record.GenerationPrefix)
 	if err != nil {
 		return err
 	}
-	newest := uint64(0)
+	var stored []uint64
 	for _, key := range keys {
 		n, err := record.GenerationNumber(key)
 		if err != nil {
 			r.find(V13, Place{File: key}, "move it away; recount does not write such keys", "%v", err)
+			continue
 		}
-		newest = max(newest, n)
+		stored = append(stored, n)
 	}
+	slices.Sort(stored)
+	newest := uint64(0)
 	before := ""
 	broken := false
-	for n := uint64(1); n <= newest; n++ {
-		key := record.GenerationKey(n)
-		raw, err := e.Records.Get(ctx, key)
+	for _, n := range stored {
+		if n != newest+1 {
+			lackGenerations(r, newest+1, fmt.Sprintf("generation %d is stored", n))
+			broken = true
+		}
+		raw, err := e.Records.Get(ctx, record.GenerationKey(n))
 		var g *record.Generation
 		if err == nil {
 			g, err = record.DecodeGeneration(raw)
@@ -37,12 +46,26 @@ func checkCatalog(ctx context.Context, e *Evidence, r *recorder) error {
 			return err
 		}
 		if broken = err != nil; broken {
-			r.find(V13, Place{File: key}, restore, "%v", err)
+			r.find(V13, Place{File: record.GenerationKey(n)}, restore, "%v", err)
 		}
 		before = record.Digest(raw)
+		newest = n
 	}
-	r.examine(V13, int64(newest), "generations of the catalog")
+	for _, p := range slices.Backward(s.publications) {
+		if p.Generation > newest {
+			lackGenerations(r, newest+1, fmt.Sprintf("publication %d names generation %d", p.N, p.Generation))
+			break
+		}
+	}
+	r.examine(V13, int64(len(stored)), "generations of the catalog")
 	return nil
+}
+
+// lackGenerations reports that generations from n on are missing. There is one finding for all of them, because a stray
+// key may have any number.
+func lackGenerations(r *recorder, n uint64, why string) {
+	r.find(V13, Place{File: record.GenerationKey(n)}, restore, "generation %d of the catalog is missing, and %s", n,
+		why)
 }
 
 // isFinding reports whether an error is about what is stored, and not about reading it.

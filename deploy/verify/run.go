@@ -75,7 +75,7 @@ func Run(ctx context.Context, e *Evidence, o Options) (Report, error) {
 	if err := checkConservation(ctx, e, r, s); err != nil {
 		r.fail(V8, "%v", err)
 	}
-	if err := checkCatalog(ctx, e, r); err != nil {
+	if err := checkCatalog(ctx, e, r, s); err != nil {
 		r.fail(V13, "%v", err)
 	}
 	checkStart(ctx, e, r)

@@ -52,11 +52,12 @@ func (c *Chain) propose(ctx context.Context, by record.Author,
 	change func(*Generation) (next, error)) (*Generation, error) {
 	attempt := rand.Text()
 	for range attempts {
+		named := c.named() // Read first: a publication may name a generation that is made meanwhile.
 		if err := c.Refresh(ctx); err != nil {
 			return nil, err
 		}
 		current := c.Current()
-		if err := c.checkNamed(current); err != nil {
+		if err := CheckNamed(current, named); err != nil {
 			return nil, err
 		}
 		n, err := change(current)
@@ -80,12 +81,16 @@ func (c *Chain) propose(ctx context.Context, by record.Author,
 	return nil, ErrBusy
 }
 
-// checkNamed returns an error if a publication names a later generation than the one that is stored last.
-func (c *Chain) checkNamed(current *Generation) error {
+// named returns the highest generation that a publication names.
+func (c *Chain) named() uint64 {
 	if c.cfg.Named == nil {
-		return nil
+		return 0
 	}
-	named := c.cfg.Named()
+	return c.cfg.Named()
+}
+
+// CheckNamed returns an error if a publication names a later generation than the one that is stored last.
+func CheckNamed(current *Generation, named uint64) error {
 	if named <= current.N {
 		return nil
 	}
