@@ -48,10 +48,10 @@ var routes = map[string]route{
 	"/v1/events": {needs: access.Ingest, on: publicly},
 	"/v1/query":  {needs: access.Query, on: publicly},
 
-	"/v1/views":              {needs: access.Query},
-	"/v1/views/{name}":       {needs: access.Query, edits: true},
-	"/v1/event-types":        {needs: access.Query},
-	"/v1/event-types/{name}": {needs: access.Query, edits: true},
+	"/v1/views":              {needs: access.Query | access.Admin},
+	"/v1/views/{name}":       {needs: access.Query | access.Admin, edits: true},
+	"/v1/event-types":        {needs: access.Query | access.Admin},
+	"/v1/event-types/{name}": {needs: access.Query | access.Admin, edits: true},
 	"/v1/catalog":            {needs: access.Admin, on: byAdmins},
 
 	"/v1/events/{id}":        {needs: access.Query, on: publicly}, // a tenant's own

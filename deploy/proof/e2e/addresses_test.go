@@ -150,8 +150,8 @@ func TestAddresses(t *testing.T) {
 	g.stop(t)
 }
 
-// testPaths checks that the operators' paths are on the admin address alone, and all other paths
-// on the public address alone.
+// testPaths checks that the operators' paths are on the admin address alone, what is declared and the audit on both,
+// and all other paths on the public address alone.
 func (g *guardedServer) testPaths() {
 	g.t.Helper()
 	const (
@@ -174,7 +174,8 @@ func (g *guardedServer) testPaths() {
 		{path: "/v1/audit", public: [3]int{none, may, may}, admin: [3]int{none, may, may}},
 		{path: "/v1/scores", publicMissing: true, admin: [3]int{none, no, http.StatusNotFound}}, // no publication yet
 		{path: "/v1/publications", publicMissing: true, admin: [3]int{none, no, may}},
-		{path: "/v1/views", public: [3]int{none, may, no}, adminMissing: true},
+		{path: "/v1/views", public: [3]int{none, may, may}, admin: [3]int{none, may, may}},
+		{path: "/v1/event-types", public: [3]int{none, may, may}, admin: [3]int{none, may, may}},
 		{path: dayQuery, public: [3]int{none, may, no}, adminMissing: true},
 		{path: "/v1/events/1", public: [3]int{none, may, no}, adminMissing: true},
 		{path: "/v1/dead-letters", public: [3]int{none, may, no}, adminMissing: true},

@@ -77,6 +77,7 @@ func TestScripts(t *testing.T) {
 			"land":      scriptLand,
 			"recompute": scriptRecompute,
 			"day":       scriptDay,
+			"shows":     scriptShows,
 			"recount":   scriptRecount,
 			"showkey":   scriptShowKey,
 			"exits":     scriptExits,
@@ -258,6 +259,17 @@ func scriptBecomes(script *testscript.TestScript, _ bool, args []string) {
 			return fmt.Errorf("%s: %w, want exit code %s", strings.Join(args[1:], " "), err, args[0])
 		}
 		return nil
+	}))
+}
+
+// scriptShows runs a command until it prints what a file holds.
+func scriptShows(script *testscript.TestScript, _ bool, args []string) {
+	script.Check(eventually(context.Background(), func() error {
+		err := script.Exec(binary, args[2:]...)
+		if got := script.ReadFile("stdout"); err == nil && got != script.ReadFile(args[0]) {
+			err = fmt.Errorf("%s prints %s", strings.Join(args[1:], " "), got)
+		}
+		return err
 	}))
 }
 

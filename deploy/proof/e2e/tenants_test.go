@@ -197,7 +197,11 @@ func auditedEvents(t *testing.T, url, key, query string) (logged int) {
 }
 
 // operation is one method of one path of the document.
-type operation struct{ method, path, scope string }
+// operation is a documented one, with the first scope that may call it. shared means that another one may, too.
+type operation struct {
+	method, path, scope string
+	shared              bool
+}
 
 func operations(t *testing.T) (out []operation) {
 	t.Helper()
@@ -216,7 +220,7 @@ func operations(t *testing.T) (out []operation) {
 			if err := json.Unmarshal(raw, &op); err != nil {
 				t.Fatal(err)
 			}
-			o := operation{strings.ToUpper(method), path, ""}
+			o := operation{strings.ToUpper(method), path, "", len(op.Security) > 1}
 			if len(op.Security) > 0 {
 				o.scope = op.Security[0]["key"][0]
 			}
