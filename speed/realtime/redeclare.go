@@ -34,10 +34,12 @@ func (p *partition) redeclare(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		backoff := firstBackoff
 		for ctx.Err() == nil && !p.hasPlan(p.wanted.Load()) {
 			if err := p.countAnew(ctx, p.wanted.Load()); err != nil && ctx.Err() == nil {
 				p.logger.Warn("changed views cannot be counted yet; trying again", "error", err)
-				sleep(ctx, firstBackoff)
+				sleep(ctx, backoff) // Each attempt reads the log again, and indexes all identities.
+				backoff = min(2*backoff, maxBackoff)
 			}
 		}
 	}

@@ -1,14 +1,17 @@
 package realtime
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"recount/schemas/catalog"
+	"recount/schemas/eventbatch"
 	"recount/schemas/position"
 	"recount/schemas/query"
 )
@@ -87,6 +90,49 @@ func TestDeclareWhileMessagesArrive(t *testing.T) {
 		t.Fatal(err)
 	}
 	wait("level", func() bool { return before == uint64(n) })
+}
+
+// failingLog is a log that opens no reader while it fails.
+type failingLog struct {
+	*memLog
+	fails atomic.Bool
+	reads atomic.Int32 // while it fails
+}
+
+func (l *failingLog) Read(ctx context.Context, p int, from uint64) (eventbatch.Reader, error) {
+	if !l.fails.Load() {
+		return l.memLog.Read(ctx, p, from)
+	}
+	l.reads.Add(1)
+	return nil, errors.New("the log does not answer")
+}
+
+// TestRedeclareBacksOff: attempts to count changed views become rare while the log does not answer.
+func TestRedeclareBacksOff(t *testing.T) {
+	t.Parallel()
+	log := &failingLog{memLog: newMemLog(1)}
+	log.append(0, numbered(t, 0, 1))
+	v, err := Open(DefaultConfig(t.TempDir()), countCatalog(), []PartitionStart{{Epochs: everyFour, OldestKept: 1,
+		LogNext: log.next(0)}}, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runViews(t, v)
+	for deadline := time.Now().Add(20 * time.Second); v.Status()[0].Through.Seq < 2; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the first message is not read")
+		}
+	}
+	log.fails.Store(true)
+	wider := countCatalog()
+	wider.Views = maps.Clone(wider.Views)
+	wider.Views["all"] = &catalog.View{Name: "all", Event: "slim", Cell: testCell,
+		Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}}}
+	v.Declare(wider)
+	time.Sleep(700 * time.Millisecond)
+	if n := log.reads.Load(); n < 1 || n > 6 {
+		t.Errorf("%d attempts within 0.7 s, want them to become rare", n)
+	}
 }
 
 // TestDetach detaches a ring while another one appends to the chunk that both have. Neither changes what the other has.
