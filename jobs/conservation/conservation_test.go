@@ -284,6 +284,7 @@ func TestHole(t *testing.T) {
 func TestNewViewOfAnOldType(t *testing.T) {
 	t.Parallel()
 	b := books()
+	b.Catalog.Events["old"] = &catalog.EventType{Name: "old"}
 	b.Catalog.Views["olds"] = &catalog.View{Name: "olds", Event: "old"}
 	st := *b.States[1]
 	st.N = 3
@@ -296,6 +297,20 @@ func TestNewViewOfAnOldType(t *testing.T) {
 	b.Counted["olds"] = map[string]int64{"acme": 3}
 	a := conserve(t, b)
 	if a.Residue != 0 || a.Publications[2].Uncounted != 0 || a.Publications[2].Counted != 34 {
+		t.Errorf("got %+v, residues %+v", a.Publications, a.Residues)
+	}
+}
+
+// TestViewOfAnotherType redefines a view over another type. Publications of the former definition did not count that
+// type.
+func TestViewOfAnotherType(t *testing.T) {
+	t.Parallel()
+	b := books()
+	b.Catalog.Events["old"] = &catalog.EventType{Name: "old"}
+	b.Catalog.Views["moved"] = &catalog.View{Name: "moved", Event: "old"}
+	b.States[1].Views = map[string]record.ViewState{"hits": {}, "moved": {Digest: "of a view over hit"}}
+	a := conserve(t, b)
+	if a.Residue != 0 || a.Publications[1].Uncounted != 3 {
 		t.Errorf("got %+v, residues %+v", a.Publications, a.Residues)
 	}
 }

@@ -116,6 +116,7 @@ func (s *sheet) compareTiers(a *Audit, tenant string, r *RangeAudit) (lost int64
 // buckets without tenants, so a residue found here names none. Tenants' ledgers are compared by range.
 func (b *Books) auditPublication(a *Audit, sheets []*sheet, st *record.State) {
 	p := PublicationAudit{Publication: st.N, Published: st.Publication.Events}
+	views := b.viewsIn(st)
 	landed := map[string]int64{}
 	unfilled := map[string]int64{}
 	byTenant := map[string]*PublicationAudit{}
@@ -125,7 +126,7 @@ func (b *Books) auditPublication(a *Audit, sheets []*sheet, st *record.State) {
 			landed[l.eventType] += n
 			p.Landed += n
 		}
-		s.addUnfilled(st, unfilled)
+		s.addUnfilled(st, views, unfilled)
 		for tenant, totals := range s.totals {
 			i := slices.IndexFunc(totals, func(t totalAt) bool { return t.publication == st.N })
 			if i < 0 {
@@ -151,7 +152,7 @@ func (b *Books) auditPublication(a *Audit, sheets []*sheet, st *record.State) {
 		switch {
 		case name == deadletter.Type:
 			p.Rejected += landed[name]
-		case !b.hasView(st, name):
+		case len(views.viewsOf(name)) == 0:
 			p.Uncounted += landed[name]
 		default:
 			sum := sumBuckets(st, name)
@@ -188,27 +189,49 @@ func sumBuckets(st *record.State, name string) (sum record.Account) {
 	return sum
 }
 
-// isBeingFilled reports whether the publication has views over the event type, and none has all of its history.
-func (b *Books) isBeingFilled(st *record.State, name string) bool {
-	return b.hasView(st, name) && !b.isFilled(st, name, math.MinInt64)
+// publishedViews finds the views that a publication has over event types.
+type publishedViews struct {
+	catalog *catalog.Catalog
+	state   *record.State
+	found   map[string][]record.ViewState // by event type
 }
 
-// isFilled reports whether the publication has a view over the event type that is filled down to the bucket.
-func (b *Books) isFilled(st *record.State, name string, bucket int64) bool {
-	return slices.ContainsFunc(b.Catalog.ViewsOf(name),
-		func(v *catalog.View) bool {
-			view, ok := st.Views[v.Name]
-			return ok && view.IsFilled(bucket)
-		})
+func (b *Books) viewsIn(st *record.State) *publishedViews {
+	return &publishedViews{b.Catalog, st, map[string][]record.ViewState{}}
 }
 
-// hasView reports whether the publication has a view over the event type.
-func (b *Books) hasView(st *record.State, name string) bool {
-	return slices.ContainsFunc(b.Catalog.ViewsOf(name),
-		func(v *catalog.View) bool {
-			_, ok := st.Views[v.Name]
-			return ok
-		})
+// viewsOf returns the views over an event type. The catalog may have changed since: a view that has another definition
+// now may have been over another type then, which had no counts of this one.
+func (p *publishedViews) viewsOf(name string) []record.ViewState {
+	views, known := p.found[name]
+	if known {
+		return views
+	}
+	var others []record.ViewState
+	for _, v := range p.catalog.ViewsOf(name) {
+		published, ok := p.state.Views[v.Name]
+		switch {
+		case ok && p.catalog.Names(v, published.Digest):
+			views = append(views, published)
+		case ok:
+			others = append(others, published)
+		}
+	}
+	if len(views) == 0 && len(p.state.Types[name]) > 0 {
+		views = others
+	}
+	p.found[name] = views
+	return views
+}
+
+// areBeingFilled reports whether there are views over the event type, and none has all of its history.
+func (p *publishedViews) areBeingFilled(name string) bool {
+	return len(p.viewsOf(name)) > 0 && !p.areFilled(name, math.MinInt64)
+}
+
+// areFilled reports whether there is a view over the event type that is filled down to the bucket.
+func (p *publishedViews) areFilled(name string, bucket int64) bool {
+	return slices.ContainsFunc(p.viewsOf(name), func(v record.ViewState) bool { return v.IsFilled(bucket) })
 }
 
 // auditRows compares what the views' rows count with the publication to which the rows belong.

@@ -244,6 +244,7 @@ func (s *sheet) landedBetween(l lot, from, to uint64) (n int64) {
 // sharesBelow adds up by tenant what a publication says of everything below its H.
 func (s *sheet) sharesBelow(st *record.State) map[string]share {
 	out := map[string]share{}
+	views := s.b.viewsIn(st)
 	h := st.H[s.p].Seq
 	for l := range s.lots {
 		x := out[l.tenant]
@@ -256,7 +257,7 @@ func (s *sheet) sharesBelow(st *record.State) map[string]share {
 		default:
 			entered := s.landedBetween(l, ledger.From[s.p], h)
 			x.uncounted += all - entered
-			if s.b.isBeingFilled(st, l.eventType) {
+			if views.areBeingFilled(l.eventType) {
 				// The ledger has the tenant's events in the buckets that are counted. How many these are is only known
 				// for all tenants together (auditPublication).
 				n := min(entered, rowsOf(ledger, l.tenant, s.p))
@@ -320,20 +321,20 @@ func rowsOf(l record.Ledger, tenant string, p int) int64 {
 
 // addUnfilled adds by type the events below H of a publication that it does not count yet: they are in buckets to which
 // no view of the type is filled (B8), and which the publication has no counts of.
-func (s *sheet) addUnfilled(st *record.State, unfilled map[string]int64) {
+func (s *sheet) addUnfilled(st *record.State, views *publishedViews, unfilled map[string]int64) {
 	for _, c := range s.facts.Landed {
 		if c.End > st.H[s.p].Seq {
 			return
 		}
 		for i := range c.Objects {
 			o := &c.Objects[i]
-			if !s.b.isBeingFilled(st, o.Type) {
+			if !views.areBeingFilled(o.Type) {
 				continue
 			}
 			for _, b := range o.Buckets {
 				_, counted := slices.BinarySearchFunc(st.Types[o.Type], b.Bucket,
 					func(c record.BucketCount, start int64) int { return cmp.Compare(c.Bucket, start) })
-				if !counted && !s.b.isFilled(st, o.Type, b.Bucket) {
+				if !counted && !views.areFilled(o.Type, b.Bucket) {
 					unfilled[o.Type] += b.Rows
 				}
 			}
