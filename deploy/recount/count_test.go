@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"recount/deploy/server"
 )
 
 // trips is a file as people have them: quotation marks, a line break in a value, local times, missing values, names
@@ -57,6 +59,9 @@ func TestCount(t *testing.T) {
 	}
 	if code, out, stderr := command(t, "config", "check", config); code != exitOK || !strings.Contains(out, "it fits") {
 		t.Errorf("what was kept is not valid: %s%s", out, stderr)
+	}
+	if cfg, err := server.Load(config, nil); err != nil || cfg.Ingest.Values != 0 {
+		t.Errorf("%d values of a column count, and further ones make the counts inexact: %v", cfg.Ingest.Values, err)
 	}
 	checkNothingLeft(t, temporary)
 }

@@ -275,6 +275,7 @@ func (p *countPlan) configuration(dataDir string, now time.Time) ([]byte, error)
 	cell := map[string]string{"1m": "1m", "5m": "5m", "all": bucket}[p.granularity]
 	settings := map[string]any{
 		"data_dir": dataDir,
+		"limits":   map[string]any{"cardinality": 0}, // Every value counts; with ~overflow, no answer would be exact.
 		"events":   map[string]any{countType: map[string]any{"fields": p.fields}},
 	}
 	if p.time != nil && p.time.Last.Sub(p.time.First) > hourlyHistory {
