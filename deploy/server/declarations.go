@@ -9,6 +9,7 @@ import (
 	"recount/schemas/catalog"
 	"recount/schemas/declaration"
 	"recount/schemas/openapi"
+	"recount/schemas/record"
 	"recount/serving/api"
 )
 
@@ -62,12 +63,17 @@ func (d declarations) Preview(ctx context.Context, c *catalog.Catalog,
 }
 
 // applyFile makes a generation of a file, which decides wherever it and requests have both changed something. A dry run
-// only says what it would make. If the result would be no valid catalog, it returns its mistakes and a result.
+// only says what it would make. A file that declares nothing changes nothing. If the result would be no valid catalog,
+// it returns its mistakes and a result.
 func applyFile(ctx context.Context, chain *generations.Chain, file *catalog.Catalog, dry bool) (*api.Applied, error) {
 	var g *generations.Generation
 	var d generations.Difference
 	var err error
-	if dry {
+	if declared := record.DeclarationsOf(file); len(declared.Events)+len(declared.Views) == 0 {
+		err = chain.Refresh(ctx)
+		g = chain.Current()
+		d = generations.Difference{Before: g.Catalog, After: g.Catalog} // It leaves the catalog as it is (G2).
+	} else if dry {
 		if err = chain.Refresh(ctx); err == nil {
 			g = chain.Current()
 			d = generations.Compare(g, file, true)

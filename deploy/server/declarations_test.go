@@ -11,15 +11,41 @@ import (
 
 	"recount/deploy/client"
 	"recount/deploy/proof/external"
+	"recount/deploy/server/generations"
+	"recount/schemas/catalog"
 	"recount/schemas/declaration"
 	"recount/schemas/openapi"
 	"recount/schemas/problem"
 	"recount/schemas/query"
+	"recount/schemas/record"
+	"recount/schemas/record/recordtest"
 )
 
 // pagesView is a view over the type of countedConfig.
 const pagesView = `{"event":"hit","dimensions":["page"],"cell":"1h","measures":{"hits":{"count":{}},` +
 	`"slow":{"max":"ms"},"spent":{"sum":"price"},"users":{"distinct":"user"},"wait":{"avg":"ms"}}}`
+
+// TestApplyNothing: a file that declares nothing leaves the catalog as it is, also by request (G2).
+func TestApplyNothing(t *testing.T) {
+	t.Parallel()
+	chain, err := generations.Open(t.Context(), generations.Config{Bucket: time.Hour}, &recordtest.Memory{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := record.Declarations{Events: map[string]*catalog.EventType{"hit": {Name: "hit"}}}.Catalog(time.Hour)
+	if _, err := applyFile(t.Context(), chain, file, false); err != nil {
+		t.Fatal(err)
+	}
+	for _, dry := range []bool{true, false} {
+		done, err := applyFile(t.Context(), chain, record.Declarations{}.Catalog(time.Hour), dry)
+		if err != nil || done.Generation != 1 || len(declaration.Changes(done.Before, done.After)) != 0 {
+			t.Errorf("dry run %t: got %+v, %v", dry, done, err)
+		}
+	}
+	if chain.Catalog().Events["hit"] == nil {
+		t.Error("the declarations are removed")
+	}
+}
 
 // TestPreview sends events, some twice, and expects the preview of a view to count each once: those that have landed,
 // and those that are only in the log. It is not parallel: a process has one embedded ClickHouse.
