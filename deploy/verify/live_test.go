@@ -279,7 +279,8 @@ func TestAuditAlarm(t *testing.T) {
 					t.Errorf("the metric %s does not show the residue", line)
 				}
 			}
-			if err := client.Ready(t.Context()); err != nil {
+			// Landing stops at a replaced record as soon as it sees it (C10), and the process is then not ready.
+			if err := client.Ready(t.Context()); err != nil && want.Tier != conservation.Landed {
 				t.Error(err)
 			}
 		})
