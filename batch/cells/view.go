@@ -93,6 +93,9 @@ func (s *Store) syncViews(ctx context.Context, published map[string]record.ViewS
 				"them", name)
 		}
 		selection := sqlView(c, c.Views[name], published[name].Fill)
+		if _, counts := published[name]; !counts {
+			selection += " AND 0" // The projection may have rows from before the view was removed.
+		}
 		mark := fmt.Sprintf("%s %s %016x%s", viewMark, c.Digest(c.Views[name]), xxhash.Sum64String(selection),
 			filledMark(published[name]))
 		if comment == mark || exists && published[name].Digest != c.Digest(c.Views[name]) {

@@ -70,3 +70,39 @@ func TestLedgerOfOldDataWhileViewsFill(t *testing.T) {
 		t.Errorf("the ledger has %d rows from %v on, and %d landed", entered, ledger.From, late)
 	}
 }
+
+// TestViewComesBack removes a view and declares it again. Until a publication has it, its SQL VIEW shows nothing: the
+// rows from before it was removed lack what came meanwhile.
+func TestViewComesBack(t *testing.T) {
+	t.Parallel()
+	w, r := newRandomWorld(t)
+	generation := uint64(1)
+	both := catalogOf(wideView(), slimView())
+	declared := both
+	p := w.unstarted(declared, nil)
+	p.cfg.Newest = func(context.Context) (uint64, *catalog.Catalog, error) { return generation, declared, nil }
+	if err := p.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	publish := func(c *catalog.Catalog) {
+		w.land("flight", randomEvents(r, 20, epoch.UnixMicro(), 2)...)
+		generation++
+		declared = c
+		w.recompute(p)
+	}
+	publish(both)
+	publish(catalogOf(slimView()))
+	generation++
+	declared = both
+	if err := p.useNewest(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.project(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := w.queryNumber("SELECT count() FROM wide"); n > 0 {
+		t.Errorf("the VIEW shows %d rows before a publication has the view", n)
+	}
+	publish(both)
+	w.checkWide("after the view came back")
+}
