@@ -6,7 +6,9 @@ import (
 	"strings"
 	"time"
 
+	"recount/schemas/catalog"
 	"recount/schemas/record"
+	"recount/schemas/sqlschema"
 )
 
 // createRecord is the effect of a create-only write. Its errors carry the HTTP status of an answer.
@@ -116,6 +118,7 @@ func (w *world) checkPublication(b *record.Publication, body []byte) {
 		}
 	}
 	w.checkFills(s, next)
+	w.checkNewRows(s, next)
 	if w.wrongRows() != nil {
 		w.rowsDamaged = true
 	}
@@ -124,6 +127,26 @@ func (w *world) checkPublication(b *record.Publication, body []byte) {
 	if w.rowsDamaged && w.wrongRows() == nil {
 		w.rowsDamaged = false
 		w.observe("a publication restores damaged rows")
+	}
+}
+
+// checkNewRows checks that ClickHouse has the rows which a publication names and the one before does not (B5). Nothing
+// damages rows that no publication names.
+func (w *world) checkNewRows(before, now *record.State) {
+	for name, view := range now.Views {
+		known := map[record.BucketVersion]bool{}
+		if old := before.Views[name]; old.Digest == view.Digest {
+			for _, b := range old.Buckets {
+				known[b] = true
+			}
+		}
+		table := sqlschema.Table(&catalog.View{Name: name}, view.Digest)
+		for _, b := range view.Buckets {
+			if got := w.content(table, b.Bucket, b.Ver); !known[b] && got != b {
+				w.failf("publication %d names %d rows of view %s, bucket %d, that were not read back: ClickHouse has "+
+					"%d", now.N, b.Rows, name, b.Bucket, got.Rows)
+			}
+		}
 	}
 }
 
