@@ -66,6 +66,36 @@ func TestCount(t *testing.T) {
 	checkNothingLeft(t, temporary)
 }
 
+// TestCountEveryRow counts rows that are easily lost: equal ones in files of one name, those without a time, and those
+// whose time is a number. What does not count, because its id was there before, is said.
+func TestCountEveryRow(t *testing.T) {
+	temporary := t.TempDir()
+	t.Setenv("TMPDIR", temporary)
+	dir := t.TempDir()
+	january := file(t, filepath.Join(dir, "01", "data.csv"), []byte("zone,n\nA,1\nB,1\nA,2\n"))
+	february := file(t, filepath.Join(dir, "02", "data.csv"), []byte("zone,n\nA,1\nA,1\nA,2\n"))
+	untimed := file(t, filepath.Join(dir, "untimed.csv"), []byte("t,v\n2024-05-01T00:00:00Z,1\n,2\n"))
+	numbers := file(t, filepath.Join(dir, "numbers.csv"), []byte("t,v\n1714521600,1\n1714608000,2\n"))
+	for _, c := range []struct {
+		args   []string
+		stdout string
+		says   string
+	}{
+		{[]string{january, february, "--by", "zone"}, "zone count\nA 5\nB 1\n", "counted 6 rows exactly"},
+		{[]string{january, february, "--by", "zone", "--id", "zone,n"}, "zone count\nA 2\nB 1\n",
+			"not counted, because the id was there before: 3 rows"},
+		{[]string{untimed, "--time", "t", "--missing-time", "now"}, "count\n2\n", "counted 2 rows exactly"},
+		{[]string{numbers, "--time", "t", "--time-format", "unix", "--per", "day"},
+			"time count\n2024-05-01T00:00:00Z 1\n2024-05-02T00:00:00Z 1\n", "counted 2 rows exactly"},
+	} {
+		stdout, stderr := counted(t, "", c.args...)
+		if fields(stdout) != fields(c.stdout) || !strings.Contains(stderr, c.says) {
+			t.Errorf("%v: got\n%s%swant\n%s%s", c.args, stdout, stderr, c.stdout, c.says)
+		}
+	}
+	checkNothingLeft(t, temporary)
+}
+
 // counted runs the command count, which has to succeed.
 func counted(t *testing.T, stdin string, args ...string) (stdout, stderr string) {
 	t.Helper()

@@ -298,7 +298,10 @@ func (p *countPlan) configuration(dataDir string, now time.Time) ([]byte, error)
 func (p *countPlan) query(started time.Time, limit int) url.Values {
 	from := started.Add(-time.Hour)
 	to := time.Now().Add(time.Hour)
-	if p.time != nil {
+	if p.time != nil && p.mapping.AssignTimes && p.time.Values() < p.survey.Rows {
+		from = slices.MinFunc([]time.Time{from, p.time.First}, time.Time.Compare)
+		to = slices.MaxFunc([]time.Time{to, p.time.Last}, time.Time.Compare)
+	} else if p.time != nil {
 		from = p.time.First
 		to = p.time.Last
 	}

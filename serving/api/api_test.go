@@ -88,6 +88,7 @@ func TestProblems(t *testing.T) {
 		{"GET", "/v1/query?view=flights&from=soon", "", nil, 400, "invalid_query", "from"},
 		{"GET", "/v1/query?view=flights&from=2001-01-01T00:00:60Z", "", nil, 400, "invalid_query", "from"},
 		{"GET", "/v1/query?view=flights&fill=yes", "", nil, 400, "invalid_query", "fill"},
+		{"GET", "/v1/query?view=flights&fill", "", nil, 400, "invalid_query", "fill"},
 		{"GET", "/v1/query?view=flights&where=origin", "", nil, 400, "invalid_query", "where"},
 		{"GET", "/v1/views/trains", "", nil, 404, "unknown_view", ""},
 		{"GET", "/v1/publications/x", "", nil, 400, "invalid_request", "n"},

@@ -122,12 +122,12 @@ func (p *parameters) limit(unset, most int) int {
 }
 
 func (p *parameters) bool(name string) bool {
-	switch text := p.values.Get(name); text {
-	case "", "false":
+	switch text := p.values.Get(name); {
+	case !p.values.Has(name) || text == "false":
 		return false
-	case "true":
+	case text == "true":
 		return true
-	default:
+	default: // An empty one too: ?dry_run does not say that nothing may change.
 		p.fail(invalid(name, "%q is neither true nor false", text))
 		return false
 	}

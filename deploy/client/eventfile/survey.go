@@ -13,6 +13,7 @@ import (
 	"recount/deploy/client/eventfile/timeformat"
 	"recount/schemas/catalog"
 	"recount/schemas/instant"
+	"recount/schemas/window"
 )
 
 // Survey is what the rows of files hold, found out by reading all of them.
@@ -27,7 +28,7 @@ type Survey struct {
 // Surveyed is what the values of a column are.
 type Surveyed struct {
 	Name  string    // Name is that in the files.
-	First time.Time // First is the earliest time, if all values are times that can be read.
+	First time.Time // First is the earliest time, if all values are times, or the column is that of the event time.
 	Last  time.Time // Last is the latest of them.
 
 	integers int64
@@ -97,8 +98,13 @@ func (s *Survey) read(f *table.File) error {
 		}
 		s.Rows++
 		for _, cell := range cells {
-			if !s.mapping.isNull(cell) {
-				columns[cell.Column].observe(cell, s.times, rows)
+			if s.mapping.isNull(cell) {
+				continue
+			}
+			c := columns[cell.Column]
+			c.observe(cell, rows)
+			if s.mapping.Time == c.Name || s.mapping.Time == s.mapping.NameOf(c.Name) || c.IsTime() {
+				c.stamp(cell, s.times)
 			}
 		}
 	}
@@ -117,7 +123,7 @@ func (s *Survey) column(name string) *Surveyed {
 }
 
 // observe adds a value.
-func (c *Surveyed) observe(cell table.Cell, times *timeformat.Format, rows table.Rows) {
+func (c *Surveyed) observe(cell table.Cell, rows table.Rows) {
 	switch cell.Kind {
 	case table.Number:
 		c.bare++
@@ -132,7 +138,6 @@ func (c *Surveyed) observe(cell table.Cell, times *timeformat.Format, rows table
 		return
 	case table.Instant, table.Local, table.Date:
 		c.stamps++
-		c.stamp(cell, times)
 		return
 	case table.String:
 		c.quoted++
@@ -146,7 +151,6 @@ func (c *Surveyed) observe(cell table.Cell, times *timeformat.Format, rows table
 		if is, zoned := timeformat.IsTime(cell.Text); is {
 			c.stamps++
 			c.local = c.local || !zoned
-			c.stamp(cell, times)
 			return
 		}
 		c.odd = cell.Text
@@ -175,7 +179,8 @@ func (c *Surveyed) number(text string) {
 	c.numbers++
 }
 
-// stamp keeps the extremes. A time that cannot be read here is refused when its row is sent.
+// stamp keeps the extremes. A time that cannot be read here, or that no event may have, is refused when its row is
+// sent.
 func (c *Surveyed) stamp(cell table.Cell, times *timeformat.Format) {
 	r := rowReader{times: times}
 	rfc, err := r.instant(cell)
@@ -183,7 +188,7 @@ func (c *Surveyed) stamp(cell table.Cell, times *timeformat.Format) {
 		return
 	}
 	t, err := instant.Time(rfc)
-	if err != nil {
+	if err != nil || t.UnixMicro() < window.MinTime || t.UnixMicro() > window.MaxTime {
 		return
 	}
 	if c.First.IsZero() || t.Before(c.First) {
