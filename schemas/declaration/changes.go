@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -132,8 +133,29 @@ func eventTypeEffects(name string, before, after *catalog.EventType) []string {
 				"that they had", f.Name))
 		}
 	}
-	for _, sentence := range catalog.Changes(before, after) {
-		out = append(out, strings.TrimPrefix(sentence, Events+"."+name+"."))
+	for _, f := range before.Fields {
+		out = append(out, fieldEffects(name, f, after)...)
+	}
+	return out
+}
+
+// fieldEffects says what becomes of a field that was declared before. Stored data has a trace of its name and type
+// alone, so catalog.Changes words the change of those. All else is applied to each event when it is read.
+func fieldEffects(event string, f catalog.Field, after *catalog.EventType) (out []string) {
+	i := slices.IndexFunc(after.Fields, func(g catalog.Field) bool { return g.Name == f.Name })
+	now := &catalog.EventType{Name: event}
+	switch {
+	case i >= 0 && reflect.DeepEqual(f, after.Fields[i]):
+		return nil
+	case i >= 0 && !(f.IsPlain() && after.Fields[i].IsPlain()):
+		return []string{fmt.Sprintf("fields.%s: it is read otherwise, in stored events too; views that use it are "+
+			"computed anew", f.Name)}
+	case i >= 0:
+		now.Fields = after.Fields[i : i+1]
+	}
+	before := &catalog.EventType{Name: event, Fields: []catalog.Field{{Name: f.Name, Type: f.Type}}}
+	for _, sentence := range catalog.Changes(before, now) {
+		out = append(out, strings.TrimPrefix(sentence, Events+"."+event+"."))
 	}
 	return out
 }

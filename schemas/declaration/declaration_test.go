@@ -323,3 +323,24 @@ func FuzzDeclaration(f *testing.F) {
 		}
 	})
 }
+
+// TestFieldEffects says what a change does to a field. A field that is read otherwise is still declared.
+func TestFieldEffects(t *testing.T) {
+	t.Parallel()
+	before := []catalog.Field{{Name: "y", Type: catalog.Int64, Path: []string{"x", "y"}},
+		{Name: "z", Type: catalog.Int64}}
+	for want, after := range map[string][]catalog.Field{
+		"":                               before,
+		"fields.y: it is read otherwise": {{Name: "y", Type: catalog.String, Path: []string{"x", "y"}}, before[1]},
+		"fields.z: it is read otherwise": {before[0],
+			{Name: "z", Type: catalog.Int64, Nulls: []string{"NA"}}},
+		"fields.y: stored as int64 and no longer declared":  {before[1]},
+		"fields.z: stored as int64 and declared as float64": {before[0], {Name: "z", Type: catalog.Float64}},
+	} {
+		got := strings.Join(eventTypeEffects("e", &catalog.EventType{Name: "e", Fields: before},
+			&catalog.EventType{Name: "e", Fields: after}), "\n")
+		if !strings.HasPrefix(got, want) || want == "" && got != "" || strings.Contains(got, "\n") {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

@@ -12,8 +12,8 @@ import (
 
 // ErrMoment says which forms a moment has. It continues a sentence that quotes the text.
 var ErrMoment = errors.New("is no time: write 2024-05-01T10:00:00Z, 2024-05-01 10:00, 2024-05-01, 2024-05, 2024, " +
-	"seconds or milliseconds since 1970, now, today, yesterday, this_week, last_week, this_month, last_month, " +
-	"this_year or last_year, also as in now-6h or today-7d")
+	"seconds or milliseconds since 1970, now, today, yesterday, tomorrow, this_week, last_week, this_month, " +
+	"last_month, this_year or last_year, also as in now-6h or today-7d")
 
 // ErrSkipped means that the clocks of the zone never showed a time.
 var ErrSkipped = errors.New("does not exist in the time zone, because the clocks went forward over it")
