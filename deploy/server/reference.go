@@ -131,8 +131,8 @@ var declarationKeys = map[string][]Key{
 		Key: "events.EVENT_TYPE.fields.FIELD.path", Type: "text or list of texts", Default: "the field's name",
 		Bounds: fmt.Sprintf("at most %d names", catalog.MaxPath),
 		Meaning: "Where in data the value stands: the names of members from the outer to the inner one, as a list or " +
-			"with dots between them; in a text a name that has a dot stands in double quotes, and data. at its begin " +
-			"is left out.",
+			"with dots between them; in a text a name that has a dot stands in double quotes, and the name data at " +
+			"its begin is left out.",
 	}, {
 		Key: "events.EVENT_TYPE.fields.FIELD.null_values", Type: "list of texts", Default: "none",
 		Bounds: fmt.Sprintf("at most %d", catalog.MaxNulls),
