@@ -147,7 +147,7 @@ func fieldEffects(event string, f catalog.Field, after *catalog.EventType) (out 
 	switch {
 	case i >= 0 && reflect.DeepEqual(f, after.Fields[i]):
 		return nil
-	case i >= 0 && !(f.IsPlain() && after.Fields[i].IsPlain()):
+	case i >= 0 && (!f.IsPlain() || !after.Fields[i].IsPlain()):
 		return []string{fmt.Sprintf("fields.%s: it is read otherwise, in stored events too; views that use it are "+
 			"computed anew", f.Name)}
 	case i >= 0:
