@@ -37,7 +37,7 @@ type countCmd struct {
 }
 
 // Run counts rows on a server of its own. It reads the files twice: once to find out what they hold, once to send them.
-func (c *countCmd) Run(ctx context.Context, s *settingsFlags, std streams) (err error) {
+func (c *countCmd) Run(ctx context.Context, s *settingsFlags, std streams) error {
 	m, err := c.mapping()
 	if err != nil {
 		return usageError{err}
@@ -232,7 +232,7 @@ func (c *countCmd) play(ctx context.Context, std streams, url string, files []in
 	return nil
 }
 
-// The pause between two looks at a server, and how many times it may show the same.
+// The pause between two looks at the server, and how many times in a row it may show the same.
 const (
 	lookEvery = 100 * time.Millisecond
 	lookMost  = 1200

@@ -28,7 +28,7 @@ type countPlan struct {
 	mapping     eventfile.Mapping
 	survey      *eventfile.Survey
 	fields      map[string]catalog.FieldType
-	renamed     []string // renamed says which columns got other names, as old=new.
+	renamed     []string // renamed says in words which columns got other names.
 	left        []string // left says which columns are not kept, and why.
 	by          []string
 	measures    map[string]map[string]any

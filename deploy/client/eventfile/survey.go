@@ -35,7 +35,7 @@ type Surveyed struct {
 	numbers  int64 // numbers are those that are no int64.
 	booleans int64
 	stamps   int64 // stamps are the values that are times.
-	texts    int64 // texts are the values that are none of these, and the times in them.
+	texts    int64 // texts are all other values, and the times that follow one of them.
 	quoted   int64 // quoted are the texts that a typed file marks as texts.
 	others   int64 // others are arrays.
 	bare     int64 // bare are the values that a typed file marks as numbers or booleans.
