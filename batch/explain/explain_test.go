@@ -118,6 +118,7 @@ func (w *world) expected(x *sent) openapi.ExplainedEvent {
 	}
 	if x.position.Sequence >= w.first[x.position.Partition] {
 		out.Accepted = landed
+		out.Generation = generationOf(x.position.Sequence)
 	}
 	if of := w.copyOf(x); of != nil {
 		out.Status = openapi.EventCopy

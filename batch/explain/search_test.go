@@ -192,7 +192,7 @@ func TestRowSharesNoMemory(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	large := slices.Repeat([]*sent{w.events[0]}, 1000)
-	frame, err := eventbatch.Append(nil, large[0].eventType, landed.UnixMicro(), columnsOf(t, large).Rec)
+	frame, err := eventbatch.Append(nil, large[0].eventType, 0, landed.UnixMicro(), columnsOf(t, large).Rec)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -180,7 +180,7 @@ func (j *judgement) verdict(ctx context.Context, x *event) (*openapi.ExplainedEv
 	if x.segment != nil {
 		out.Landed = x.segment.Created
 	}
-	out.Accepted = j.accepted(ctx, x)
+	out.Accepted, out.Generation = j.accepted(ctx, x)
 	if c, isCopy := j.copies[x.key()]; isCopy {
 		of := j.events[c.Of.Key].position
 		out.Status = openapi.EventCopy
@@ -202,17 +202,18 @@ func (j *judgement) verdict(ctx context.Context, x *event) (*openapi.ExplainedEv
 	return out, nil
 }
 
-// accepted returns when the log stored an event, or zero if it no longer has the message.
-func (j *judgement) accepted(ctx context.Context, x *event) time.Time {
+// accepted returns when the log stored an event and the generation by which it was decoded, or zeros if the log no
+// longer has the message.
+func (j *judgement) accepted(ctx context.Context, x *event) (stored time.Time, generation uint64) {
 	frame, stored, err := j.cfg.Log.Get(ctx, x.position.Partition, x.position.Sequence)
 	if err != nil {
-		return time.Time{}
+		return time.Time{}, 0
 	}
 	h, err := eventbatch.ReadHeader(frame)
 	if err != nil || h.Type != x.eventType || x.position.Index >= h.Events {
-		return time.Time{} // It is not the message that has landed.
+		return time.Time{}, 0 // It is not the message that has landed.
 	}
-	return stored.UTC()
+	return stored.UTC(), h.Generation
 }
 
 // explainView returns what a view makes of an event that is no copy.

@@ -83,7 +83,7 @@ func TestClockGoesBack(t *testing.T) {
 			w.produce(t, 0, clicked, 3, time.Now())
 			for end := time.Now().Add(testRule.Interval * 3 / 2); pause > 0 &&
 				time.Now().Before(end); time.Sleep(pause) {
-				frame, err := eventbatch.Append(nil, clicked.Name, time.Now().Add(-w.skew).UnixMicro(),
+				frame, err := eventbatch.Append(nil, clicked.Name, 0, time.Now().Add(-w.skew).UnixMicro(),
 					events(clicked, time.Now(), fmt.Sprint("late-", w.nextSeq(0))))
 				if err != nil {
 					t.Fatal(err)

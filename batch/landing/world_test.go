@@ -126,7 +126,7 @@ func (w *world) produce(t testing.TB, p int, e *catalog.EventType, n int, at tim
 	for i := range n {
 		ids = append(ids, fmt.Sprintf("%d-%d-%d", p, w.nextSeq(p), i))
 	}
-	frame, err := eventbatch.Append(nil, e.Name, time.Now().UnixMicro(), events(e, at, ids...))
+	frame, err := eventbatch.Append(nil, e.Name, 0, time.Now().UnixMicro(), events(e, at, ids...))
 	if err != nil {
 		t.Fatal(err)
 	}

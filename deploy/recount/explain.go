@@ -135,6 +135,9 @@ func printEvent(w io.Writer, x *openapi.ExplainedEvent) {
 	if !x.Accepted.IsZero() {
 		fmt.Fprintf(w, "  accepted\t%s\n", rfc3339(x.Accepted))
 	}
+	if x.Generation > 0 {
+		fmt.Fprintf(w, "  decoded\tby generation %d of the catalog\n", x.Generation)
+	}
 	if x.Object == "" {
 		fmt.Fprintf(w, "  landed\tnot yet; it is in the log\n")
 	} else {

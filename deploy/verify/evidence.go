@@ -58,6 +58,13 @@ type snapshot struct {
 	identity     eventbatch.Identity         // rule of the installation (I1); empty if it cannot be known
 	adopted      bool                        // an older program began the data
 	horizons     record.Horizons             // of types whose old objects may be missing
+	decoded      decodedMessage              // the one of those read that names the highest generation
+}
+
+// decodedMessage is a message with the generation by which ingest decoded it.
+type decodedMessage struct {
+	partition       int
+	seq, generation uint64
 }
 
 // bounds are the bounds of a partition's log: it has the messages [first, next).

@@ -9,8 +9,8 @@ import (
 	"recount/schemas/record"
 )
 
-// checkCatalog reads every generation of the catalog (V13). Publications were read before, so that each generation that
-// one of them names is there.
+// checkCatalog reads every generation of the catalog (V13). Publications and messages were read before, so that each
+// generation that one of them names is there.
 func checkCatalog(ctx context.Context, e *Evidence, r *recorder, s *snapshot) error {
 	keys, err := e.Records.List(ctx, record.GenerationPrefix)
 	if err != nil {
@@ -51,14 +51,24 @@ func checkCatalog(ctx context.Context, e *Evidence, r *recorder, s *snapshot) er
 		before = record.Digest(raw)
 		newest = n
 	}
-	for _, p := range slices.Backward(s.publications) {
-		if p.Generation > newest {
-			lackGenerations(r, newest+1, fmt.Sprintf("publication %d names generation %d", p.N, p.Generation))
-			break
-		}
+	if named := namedBy(s, newest); named != "" {
+		lackGenerations(r, newest+1, named)
 	}
 	r.examine(V13, int64(len(stored)), "generations of the catalog")
 	return nil
+}
+
+// namedBy says what names a generation after the newest one. It is empty if nothing does.
+func namedBy(s *snapshot, newest uint64) string {
+	for _, p := range slices.Backward(s.publications) {
+		if p.Generation > newest {
+			return fmt.Sprintf("publication %d names generation %d", p.N, p.Generation)
+		}
+	}
+	if m := s.decoded; m.generation > newest {
+		return fmt.Sprintf("message %d of partition %d was decoded by generation %d", m.seq, m.partition, m.generation)
+	}
+	return ""
 }
 
 // lackGenerations reports that generations from n on are missing. There is one finding for all of them, because a stray

@@ -276,6 +276,9 @@ func walkTail(ctx context.Context, e *Evidence, r *recorder, s *snapshot, p int,
 		if err != nil {
 			return err
 		}
+		if m.header.Generation > s.decoded.generation {
+			s.decoded = decodedMessage{partition: p, seq: m.seq, generation: m.header.Generation}
+		}
 		for _, b := range m.rows {
 			for _, v := range visitors {
 				v.tail(m, b)

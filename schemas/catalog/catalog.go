@@ -103,6 +103,8 @@ type Catalog struct {
 	Events map[string]*EventType
 	Views  map[string]*View
 	Bucket time.Duration
+	// Generation is the number of the record that holds the declarations (G1). It is 0 if no record does.
+	Generation uint64
 }
 
 // Limits that keep every table, frame and answer bounded.

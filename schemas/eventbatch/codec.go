@@ -13,9 +13,9 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 )
 
-// Append appends the records, all of one schema and type, to dst as one frame.
-// The caller keeps the frame under MaxFrame and MaxEvents; larger is an error.
-func Append(dst []byte, eventType string, appended int64, recs ...arrow.Record) ([]byte, error) {
+// Append appends the records, all of one schema and type, to dst as one frame. They were decoded by a generation of the
+// catalog, 0 if that is not known. The caller keeps the frame under MaxFrame and MaxEvents; larger is an error.
+func Append(dst []byte, eventType string, generation uint64, appended int64, recs ...arrow.Record) ([]byte, error) {
 	start := len(dst)
 	events := 0
 	columns := 0
@@ -30,7 +30,8 @@ func Append(dst []byte, eventType string, appended int64, recs ...arrow.Record) 
 	if columns > maxColumns {
 		return dst, fmt.Errorf("encode log message: %d columns in all batches; at most %d", columns, maxColumns)
 	}
-	e := encoder{frame: appendHeader(dst, Header{Kind: Events, Type: eventType, Events: events, Appended: appended})}
+	e := encoder{frame: appendHeader(dst, Header{Kind: Events, Type: eventType, Events: events, Appended: appended,
+		Generation: generation})}
 	requires := requiredBy(recs[0].Schema())
 	e.frame = append(append(e.frame, byte(len(requires))), requires...)
 	for _, r := range recs {

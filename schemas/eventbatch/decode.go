@@ -99,7 +99,7 @@ func (d *decoder) column(name string, rows int) (f arrow.Field, a arrow.Array, e
 	t := columnType(head[0])
 	kind := nulls(head[1])
 	known := !strings.HasPrefix(name, "_") || slices.Contains(underscored, name)
-	f = arrow.Field{Name: name, Type: arrowTypeOf(t), Nullable: kind != notNullable}
+	f = arrow.Field{Name: name, Type: d.arrowType(t), Nullable: kind != notNullable}
 	if f.Type == nil || kind > allNulls {
 		if known {
 			return f, nil, fmt.Errorf("%w: type %d with nulls %d", ErrCorrupt, t, kind)
@@ -129,7 +129,9 @@ func (d *decoder) column(name string, rows int) (f arrow.Field, a arrow.Array, e
 	return f, array.MakeFromData(data), nil
 }
 
-func arrowTypeOf(t columnType) arrow.DataType {
+// arrowType returns the type of a column, of which the nulls were read last. It is nil if this program does not know
+// the type.
+func (d *decoder) arrowType(t columnType) arrow.DataType {
 	switch t {
 	case typeString:
 		return arrow.BinaryTypes.String
@@ -147,6 +149,14 @@ func arrowTypeOf(t columnType) arrow.DataType {
 		return arrow.PrimitiveTypes.Uint8
 	case typeKey:
 		return keyType
+	case typeDecimal:
+		digits, err := d.takeBytes(2)
+		if err != nil {
+			return nil
+		}
+		if decimal := (&DecimalType{Precision: int(digits[0]), Scale: int(digits[1])}); decimal.valid() {
+			return decimal
+		}
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ const (
 	typeUint64    columnType = 6
 	typeUint8     columnType = 7
 	typeKey       columnType = 8
+	typeDecimal   columnType = 9 // the digits and the scale follow the nulls
 )
 
 // nulls says which rows of a column have a value. The numbers are stored.
@@ -80,18 +81,25 @@ func (e *encoder) appendColumn(a arrow.Array, nullable bool) error {
 	e.frame = append(e.frame, byte(t))
 	n := a.Len()
 	e.decoded += decodedSize(t, n)
-	switch nulls := a.NullN(); {
-	case !nullable && nulls > 0:
-		return fmt.Errorf("%d rows have no value, and its schema says that all have one", nulls)
+	kind := noNulls
+	switch missing := a.NullN(); {
+	case !nullable && missing > 0:
+		return fmt.Errorf("%d rows have no value, and its schema says that all have one", missing)
 	case !nullable:
-		e.frame = append(e.frame, byte(notNullable))
-	case nulls == 0:
-		e.frame = append(e.frame, byte(noNulls))
-	case nulls == n:
-		e.frame = append(e.frame, byte(allNulls))
+		kind = notNullable
+	case missing == n:
+		kind = allNulls
+	case missing > 0:
+		kind = someNulls
+	}
+	e.frame = append(e.frame, byte(kind))
+	if d, ok := a.DataType().(*DecimalType); ok {
+		e.frame = append(e.frame, byte(d.Precision), byte(d.Scale))
+	}
+	switch kind {
+	case allNulls:
 		return nil
-	default:
-		e.frame = append(e.frame, byte(someNulls))
+	case someNulls:
 		e.appendBits(a.NullBitmapBytes(), a.Data().Offset(), n)
 		e.decoded += bitmapSize(n)
 	}
@@ -106,6 +114,8 @@ func typeOf(t arrow.DataType) (columnType, bool) {
 		return typeString, true
 	case *arrow.Int64Type:
 		return typeInt64, true
+	case *DecimalType:
+		return typeDecimal, true
 	case *arrow.Float64Type:
 		return typeFloat64, true
 	case *arrow.BooleanType:

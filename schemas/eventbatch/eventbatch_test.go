@@ -44,7 +44,7 @@ func record(ids ...string) arrow.Record {
 
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
-	frame, err := Append([]byte("prefix"), flight.Name, 42, record("a", "b"), record("c"))
+	frame, err := Append([]byte("prefix"), flight.Name, 3, 42, record("a", "b"), record("c"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,8 @@ func TestRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (Header{Kind: Events, Type: flight.Name, Events: 3, Appended: 42, Bytes: h.Bytes}); h != want {
+	want := Header{Kind: Events, Type: flight.Name, Events: 3, Appended: 42, Bytes: h.Bytes, Generation: 3}
+	if h != want {
 		t.Errorf("header: got %+v, want %+v", h, want)
 	}
 	if len(recs) != 2 || recs[1].ID.Value(0) != "c" || recs[0].Field("delay").(*array.Int64).Value(1) != 1 {
@@ -63,7 +64,7 @@ func TestRoundTrip(t *testing.T) {
 // TestShare decodes copies of a message at once, and releases what one of them got.
 func TestShare(t *testing.T) {
 	t.Parallel()
-	frame, err := Append(nil, flight.Name, 42, record("a", "b"))
+	frame, err := Append(nil, flight.Name, 3, 42, record("a", "b"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +108,7 @@ func TestColumnsOfLaterPrograms(t *testing.T) {
 			meta := arrow.NewMetadata([]string{requiresKey}, []string{requires})
 			m = &meta
 		}
-		frame, err := Append(nil, flight.Name, 42, array.NewRecord(arrow.NewSchema(fields, m), columns, 2))
+		frame, err := Append(nil, flight.Name, 3, 42, array.NewRecord(arrow.NewSchema(fields, m), columns, 2))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -128,7 +129,7 @@ func TestTypesOfLaterPrograms(t *testing.T) {
 	r := record("a", "b")
 	fields := append(slices.Clone(r.Schema().Fields()), arrow.Field{Name: "_later", Type: arrow.PrimitiveTypes.Int64})
 	columns := append(slices.Clone(r.Columns()), array.NewInt64Data(r.Column(9).Data()))
-	frame, err := Append(nil, flight.Name, 42, array.NewRecord(arrow.NewSchema(fields, nil), columns, 2))
+	frame, err := Append(nil, flight.Name, 3, 42, array.NewRecord(arrow.NewSchema(fields, nil), columns, 2))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,12 +148,12 @@ func TestTypesOfLaterPrograms(t *testing.T) {
 // each of them is an object of its own.
 func TestForgedObjects(t *testing.T) {
 	t.Parallel()
-	frame, err := Append(nil, flight.Name, 42, record("a"))
+	frame, err := Append(nil, flight.Name, 3, 42, record("a"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	decoded := binary.LittleEndian.Uint32(frame[headerSize1:])
-	start := headerSize + len(flight.Name) + 1
+	start := headerSize + len(flight.Name) + 2
 	batch := frame[start:]
 	forge := func(batches int, batch []byte, decoded uint32) {
 		t.Helper()
@@ -174,7 +175,7 @@ func TestForgedObjects(t *testing.T) {
 		fields[i] = arrow.Field{Name: fmt.Sprint("f", i), Type: arrow.PrimitiveTypes.Int64, Nullable: true}
 		columns[i] = array.MakeArrayOfNull(memory.DefaultAllocator, fields[i].Type, 1)
 	}
-	_, err = Append(nil, flight.Name, 42, array.NewRecord(arrow.NewSchema(fields, nil), columns, 1))
+	_, err = Append(nil, flight.Name, 3, 42, array.NewRecord(arrow.NewSchema(fields, nil), columns, 1))
 	if err == nil || !strings.Contains(err.Error(), "columns") {
 		t.Errorf("70,000 columns: got %v, want an error", err)
 	}
@@ -190,7 +191,7 @@ func TestHeartbeat(t *testing.T) {
 
 func TestEveryFlippedByteIsFound(t *testing.T) {
 	t.Parallel()
-	frame, err := Append(nil, flight.Name, 42, record("a"))
+	frame, err := Append(nil, flight.Name, 3, 42, record("a"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +255,7 @@ func TestForgedLength(t *testing.T) {
 // TestWrongNumberOfEventsIsSaid checks that no error of Decode wraps nil.
 func TestWrongNumberOfEventsIsSaid(t *testing.T) {
 	t.Parallel()
-	frame, err := Append(nil, flight.Name, 42, record("a", "b"))
+	frame, err := Append(nil, flight.Name, 3, 42, record("a", "b"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +269,7 @@ func TestWrongNumberOfEventsIsSaid(t *testing.T) {
 // FuzzDecode changes everything after the checksum at will, and makes the checksum right, so that fuzzing reaches
 // the code after it.
 func FuzzDecode(f *testing.F) {
-	frame, err := Append(nil, flight.Name, 42, record("a", "b"), record("c"))
+	frame, err := Append(nil, flight.Name, 3, 42, record("a", "b"), record("c"))
 	if err != nil {
 		f.Fatal(err)
 	}

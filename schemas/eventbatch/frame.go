@@ -2,24 +2,28 @@
 // and one partition, as columns. The same columns travel from ingest through the log
 // to the speed layer and into the lake.
 //
-// # Frame, version 2 (little endian)
+// # Frame, version 3 (little endian)
 //
 //	offset size
 //	0      4    magic "RCN1"
 //	4      4    CRC-32C of every byte from offset 8 to the end
-//	8      1    version, 2
+//	8      1    version, 3
 //	9      1    kind: 0 heartbeat, 1 events
 //	10     2    length t of the event type's name
 //	12     4    number of events
 //	16     8    appended: writer's clock, microseconds since 1970
 //	24     4    decoded: bytes that the columns take in memory
 //	28     t    event type name, UTF-8
-//	28+t   1    length r of what a reader must know
-//	29+t   r    what a reader must know: names with commas between them
-//	29+t+r …    one or more batches
+//	28+t   g    generation of the catalog by which the events were decoded (G3), as a varint; 0 means unknown
+//	28+t+g 1    length r of what a reader must know
+//	29+t+g r    what a reader must know: names with commas between them
+//	…           one or more batches
 //
 // A heartbeat ends after t, which is 0. It exists to end the segment of an idle partition (C1). The frame carries
 // its own checksum because the log's storage has been seen to return flipped bits (nats-server#7549).
+//
+// No reader needs the generation to read the columns, because they have their names and types with them (I7). It is
+// for people: it says by which declarations a sender's events were checked.
 //
 // The cut rule counts the bytes of a message in the log or in memory, whichever are more. So it bounds the memory of
 // an open segment, however well the columns are packed.
@@ -30,8 +34,10 @@
 //	1    length of the name
 //	…    name
 //	4    length of the rest of the column
-//	1    type: 1 utf8, 2 int64, 3 float64, 4 bool, 5 timestamp[us, UTC], 6 uint64, 7 uint8, 8 fixed_size_binary[16]
+//	1    type: 1 utf8, 2 int64, 3 float64, 4 bool, 5 timestamp[us, UTC], 6 uint64, 7 uint8, 8 fixed_size_binary[16],
+//	     9 decimal
 //	1    nulls: 0 not nullable, 1 nullable without a null, 2 some, 3 all
+//	2    of a decimal only: the most digits of a value, and how many of them follow the point
 //	…    if some: a bit for each row, 1 if it has a value, the first row lowest
 //	…    unless all: the values, also of rows that have none
 //
@@ -45,10 +51,10 @@
 //	others  the smallest value (8 bytes), the shift s (uint8), the width w (uint8), and for each row in w bytes what,
 //	        shifted left by s bits, is added to the smallest value; a float64 is the integer with its bits
 //
-// # Frame, version 1
+// # Frames, versions 1 and 2
 //
-// Frames of version 1 are still read. They lack decoded, so the type's name is at offset 24. An Arrow IPC stream
-// follows it, with the schema and one or more record batches.
+// They are still read. Neither has the generation, nor decimals. Version 1 also lacks decoded, so the type's name is at
+// offset 24. An Arrow IPC stream follows it, with the schema and one or more record batches.
 //
 // # Columns of a record batch
 //
@@ -88,8 +94,8 @@ const (
 	Events    Kind = 1
 )
 
-// Version is the version of the frames that this program writes. It also reads those of version 1.
-const Version = 2
+// Version is the version of the frames that this program writes. It also reads those of versions 1 and 2.
+const Version = 3
 
 const (
 	magic       = "RCN1"
@@ -120,6 +126,8 @@ type Header struct {
 	Events   int
 	Appended int64 // writer's clock, microseconds since 1970
 	Bytes    int64 // as the cut rule counts them
+	// Generation is that of the catalog by which the events were decoded. It is 0 if the frame does not say so.
+	Generation uint64
 }
 
 // Message is a frame at its place in a partition's log.
@@ -146,7 +154,7 @@ func (m Message) Share() Message {
 // Size returns how many bytes the message may take in memory, as its header says. It is for bounds of memory only: it
 // checks nothing.
 func (m Message) Size() int {
-	if len(m.Frame) < headerSize || m.Frame[8] != Version {
+	if len(m.Frame) < headerSize || m.Frame[8] == 1 {
 		return len(m.Frame)
 	}
 	return max(len(m.Frame), min(int(binary.LittleEndian.Uint32(m.Frame[headerSize1:])), maxDecoded))
@@ -188,7 +196,11 @@ func appendHeader(dst []byte, h Header) []byte {
 	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(h.Type)))
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(h.Events))
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(h.Appended))
-	return append(append(dst, 0, 0, 0, 0), h.Type...)
+	dst = append(append(dst, 0, 0, 0, 0), h.Type...)
+	if h.Kind == Heartbeat {
+		return dst
+	}
+	return binary.AppendUvarint(dst, h.Generation)
 }
 
 func seal(frame []byte, start int) []byte {
@@ -217,7 +229,7 @@ func readHeader(frame []byte) (Header, []byte, error) {
 	switch frame[8] {
 	case 1:
 		size = headerSize1
-	case Version:
+	case 2, Version:
 	default:
 		return Header{}, nil, fmt.Errorf("%w: version %d, this program reads 1 to %d; use the version of recount that "+
 			"wrote it, or a later one", ErrCorrupt, frame[8], Version)
@@ -238,5 +250,14 @@ func readHeader(frame []byte) (Header, []byte, error) {
 		h.Bytes = max(h.Bytes, int64(size+t)+int64(binary.LittleEndian.Uint32(frame[headerSize1:])))
 	}
 	h.Type = string(frame[size : size+t])
-	return h, frame[size+t:], nil
+	rest := frame[size+t:]
+	if frame[8] < Version || h.Kind == Heartbeat {
+		return h, rest, nil
+	}
+	generation, n := binary.Uvarint(rest)
+	if n <= 0 {
+		return Header{}, nil, fmt.Errorf("%w: its generation is cut off or too large", ErrCorrupt)
+	}
+	h.Generation = generation
+	return h, rest[n:], nil
 }

@@ -3,8 +3,10 @@ package eventbatch
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"math"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -53,40 +55,77 @@ func manyRows() arrow.Record {
 	return b.NewRecord()
 }
 
+// withDecimal returns the record with two columns of decimals, of which one has no value.
+func withDecimal(rec arrow.Record) arrow.Record {
+	fields := slices.Clone(rec.Schema().Fields())
+	columns := slices.Clone(rec.Columns())
+	for _, name := range []string{"price", "tax"} {
+		b := array.NewInt64Builder(memory.DefaultAllocator)
+		for i := range int(rec.NumRows()) {
+			if i%3 == 2 || name == "tax" {
+				b.AppendNull()
+				continue
+			}
+			b.Append(int64(i-5) * 199_999_999_999_999_999)
+		}
+		a := b.NewArray()
+		decimal := &DecimalType{Precision: 18, Scale: 2}
+		data := array.NewData(decimal, int(rec.NumRows()), a.Data().Buffers(), nil, array.UnknownNullCount, 0)
+		fields = append(fields, arrow.Field{Name: name, Type: decimal, Nullable: true})
+		columns = append(columns, array.MakeFromData(data))
+	}
+	return array.NewRecord(arrow.NewSchema(fields, nil), columns, rec.NumRows())
+}
+
+// goldenRows are the batches of the golden frame of a version.
+func goldenRows(version int) []arrow.Record {
+	rec := manyRows()
+	if version >= 3 {
+		rec = withDecimal(rec)
+	}
+	return []arrow.Record{rec, rec.NewSlice(3, 10), rec.NewSlice(4, 5)}
+}
+
 func manyForms(t testing.TB) []byte {
 	t.Helper()
-	frame, err := Append(nil, everything.Name, 42, manyRows(), manyRows().NewSlice(3, 10), manyRows().NewSlice(4, 5))
+	frame, err := Append(nil, everything.Name, 300, 42, goldenRows(Version)...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return frame
 }
 
-// TestGoldenFrames reads the frames that both versions have of the same events, and writes that of version 2.
+// TestGoldenFrames reads the frames that all versions have of the same events, and writes that of the newest.
 func TestGoldenFrames(t *testing.T) {
 	t.Parallel()
 	frame := manyForms(t)
 	if *update {
-		if err := os.WriteFile("testdata/frame2.bin", frame, 0o644); err != nil {
+		if err := os.WriteFile("testdata/frame3.bin", frame, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"testdata/frame1.bin", "testdata/frame2.bin"} {
+	for version := 1; version <= Version; version++ {
+		name := fmt.Sprintf("testdata/frame%d.bin", version)
 		golden, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
+		generation := uint64(0)
+		if version >= 3 {
+			generation = 300
+		}
 		h, recs, err := Decode(golden)
-		if err != nil || h.Type != everything.Name || h.Events != 19 || h.Appended != 42 || len(recs) != 3 {
+		if err != nil || h.Type != everything.Name || h.Events != 19 || h.Appended != 42 || len(recs) != 3 ||
+			h.Generation != generation {
 			t.Fatalf("%s: got %+v, %d batches, %v", name, h, len(recs), err)
 		}
-		for i, want := range []arrow.Record{manyRows(), manyRows().NewSlice(3, 10), manyRows().NewSlice(4, 5)} {
+		for i, want := range goldenRows(version) {
 			if !array.RecordEqual(recs[i].Rec, want) || !recs[i].Rec.Schema().Equal(want.Schema()) {
 				t.Errorf("%s, batch %d: got %v, want %v", name, i, recs[i].Rec, want)
 			}
 		}
-		if name == "testdata/frame2.bin" && !bytes.Equal(frame, golden) {
-			t.Errorf("Append writes another frame than that of version 2")
+		if version == Version && !bytes.Equal(frame, golden) {
+			t.Errorf("Append writes another frame than that of version %d", version)
 		}
 	}
 }

@@ -52,6 +52,9 @@ type ExplainedEvent struct {
 	Position     Position    `json:"position"`
 	// Accepted is when the log stored the event. It is absent if the log no longer has the message.
 	Accepted time.Time `json:"accepted,omitzero"`
+	// Generation is that of the catalog by which ingest decoded the event. It is absent if the log no longer has the
+	// message, or if an older program wrote it.
+	Generation uint64 `json:"generation,omitempty"`
 	// Landed is when the event's segment was committed, and Object the Parquet object in the lake that holds it. Both
 	// are absent for an event that has not landed.
 	Landed time.Time `json:"landed,omitzero"`

@@ -169,7 +169,11 @@ func (g *Generation) check() error {
 }
 
 // Catalog returns the catalog of the generation. Nothing of it may be changed.
-func (g *Generation) Catalog() *catalog.Catalog { return g.Declarations.Catalog(g.Bucket) }
+func (g *Generation) Catalog() *catalog.Catalog {
+	c := g.Declarations.Catalog(g.Bucket)
+	c.Generation = g.N
+	return c
+}
 
 // Follows returns an error if the generation is not the one after a generation with the number and the digest.
 func (g *Generation) Follows(n uint64, digest string) error {

@@ -25,7 +25,8 @@ func (f *frame) encode(chunks []*chunk, appended int64) ([]byte, error) {
 	f.fillTenants(chunks)
 	record := f.makeRecord(gathered)
 	defer record.Release()
-	frame, err := eventbatch.Append(f.buf[:0], gathered.eventType.name, appended, record)
+	t := gathered.eventType
+	frame, err := eventbatch.Append(f.buf[:0], t.name, t.generation, appended, record)
 	if err == nil {
 		f.buf = frame
 	}

@@ -15,7 +15,8 @@ import (
 
 // eventType is a declared event type, with what the decoder and the committers need of it.
 type eventType struct {
-	index          int // among all types in the order of their names
+	index          int    // among all types in the order of their names
+	generation     uint64 // of the catalog that declares it
 	name           string
 	nameBytes      []byte
 	fields         []field
@@ -52,7 +53,7 @@ func (s *Server) declare(c *catalog.Catalog, before *declared) *declared {
 		before = &declared{}
 	}
 	d.types, d.maxFields = compileTypes(c, before.types)
-	d.deadLetterType = compileType(0, deadletter.EventType())
+	d.deadLetterType = compileType(0, c.Generation, deadletter.EventType())
 	d.deadLetterType.findCapped(c) // Senders choose the values of a dead letter.
 	d.deadLetterType.continues(before.deadLetterType)
 	d.requests.New = func() any { return s.newRequest(d) }
@@ -87,7 +88,7 @@ func compileTypes(declared *catalog.Catalog, old map[string]*eventType) (types m
 	slices.SortFunc(names, strings.Compare)
 	types = make(map[string]*eventType, len(names))
 	for i, name := range names {
-		types[name] = compileType(i, declared.Events[name])
+		types[name] = compileType(i, declared.Generation, declared.Events[name])
 		types[name].findCapped(declared)
 		types[name].continues(old[name])
 		maxFields = max(maxFields, len(types[name].fields))
@@ -95,9 +96,9 @@ func compileTypes(declared *catalog.Catalog, old map[string]*eventType) (types m
 	return types, maxFields
 }
 
-func compileType(index int, e *catalog.EventType) *eventType {
+func compileType(index int, generation uint64, e *catalog.EventType) *eventType {
 	stored := e.Stored()
-	t := &eventType{index: index, name: e.Name, nameBytes: []byte(e.Name),
+	t := &eventType{index: index, generation: generation, name: e.Name, nameBytes: []byte(e.Name),
 		byName: make(map[string]int, len(stored.Fields)), schema: eventbatch.Schema(stored)}
 	t.overflowSchema = eventbatch.OverflowSchema(t.schema)
 	for i, f := range stored.Fields {

@@ -139,7 +139,7 @@ func newMessage(t testing.TB, e *catalog.EventType, appended int64, events []eve
 		recs = append(recs, newRecord(schema, part))
 	}
 	var err error
-	if m.frame, err = eventbatch.Append(nil, e.Name, appended, recs...); err != nil {
+	if m.frame, err = eventbatch.Append(nil, e.Name, 0, appended, recs...); err != nil {
 		t.Fatal(err)
 	}
 	return m

@@ -56,7 +56,8 @@ func TestExplain(t *testing.T) {
 		t.Errorf("a rejected event before it has landed: %+v", e)
 	}
 	if e := explain("1"); len(e.Events) != 2 || e.Events[0].Status != openapi.EventPending ||
-		e.Events[1].CopyOf == nil || !e.Events[1].Conflict || e.Events[0].Accepted.IsZero() {
+		e.Events[1].CopyOf == nil || !e.Events[1].Conflict || e.Events[0].Accepted.IsZero() ||
+		e.Events[0].Generation != 1 {
 		t.Errorf("an event before it is published: %+v", e)
 	}
 	if e := explainedQuery(t, s.url); e.Batch != nil || e.Objects != nil || messages(e) == 0 || e.Attempts != 1 {

@@ -121,7 +121,7 @@ func frame(events []event) []byte {
 	}
 	rec := b.NewRecord()
 	defer rec.Release()
-	f, err := eventbatch.Append(nil, events[0].eventType, time.Now().UnixMicro(), rec)
+	f, err := eventbatch.Append(nil, events[0].eventType, 0, time.Now().UnixMicro(), rec)
 	if err != nil {
 		panic(err)
 	}
