@@ -45,7 +45,7 @@ func TestExitCodes(t *testing.T) {
 		"--version":                    {exitOK, "(commit "},
 		"querry":                       {exitUsage, "unexpected argument querry"},
 		"query":                        {exitUsage, "Usage: recount query <view> [flags]"},
-		"query v":                      {exitUsage, "give the range with --from and --to, or with --last"},
+		"query v --from=soon":          {exitUsage, `--from: "soon" is no time`},
 		"query v --from=soon --to=now": {exitUsage, "--from: \"soon\" is no time: write 2024-05-01T10:00:00Z"},
 		"query v --last=24h --to=now":  {exitUsage, "--last is instead of --from and --to"},
 		"query v --last=long":          {exitUsage, "--last \"long\" is no length"},

@@ -23,12 +23,12 @@ import (
 type queryCmd struct {
 	serverFlag
 	View        string       `arg:"" help:"Name of the view."`
-	From        string       `placeholder:"TIME" help:"Start, such as 2024-05-01, today or now-6h."`
-	To          string       `placeholder:"TIME" help:"End of the range, which is not included."`
+	From        string       `placeholder:"TIME" help:"Start, such as 2024-05-01, today or now-6h; else of the data."`
+	To          string       `placeholder:"TIME" help:"End of the range, not included; else the end of the data."`
 	Last        string       `placeholder:"LENGTH" help:"Range that ends now, such as 24h, 7d or 1mo."`
 	Measures    []string     `short:"m" help:"Measures to return; else all of the view."`
 	GroupBy     []string     `short:"g" help:"Dimensions to group by."`
-	Granularity string       `default:"all" help:"Width of the windows: all, 1m, 5m, 15m, 1h, 1d, 1w, 1mo."`
+	Granularity string       `default:"all" help:"Width of the windows: all, or like 1m, 15m, 1h, 1d, 2w, 1mo, 1q, 1y."`
 	TimeZone    string       `help:"IANA time zone of the windows, such as Europe/Berlin; when empty, UTC."`
 	Where       []string     `short:"w" sep:"none" help:"Condition dimension:op:value, like page:eq:/ or page:in:/,/a."`
 	OrderBy     []string     `short:"o" help:"Columns to order by; column:desc orders descending."`
@@ -72,7 +72,7 @@ func (c *queryCmd) parameters() (url.Values, error) {
 		return nil, err
 	}
 	v := url.Values{
-		"view": {c.View}, "from": {c.From}, "to": {c.To},
+		"view":        {c.View},
 		"granularity": {c.Granularity}, "limit": {strconv.Itoa(c.Limit)}, "mode": {c.Mode},
 		"fill": {strconv.FormatBool(c.Fill)}, "where": c.Where, "explain": {strconv.FormatBool(c.Explain)},
 	}
@@ -81,8 +81,10 @@ func (c *queryCmd) parameters() (url.Values, error) {
 			v.Set(name, strings.Join(list, ","))
 		}
 	}
-	if c.TimeZone != "" {
-		v.Set("time_zone", c.TimeZone)
+	for name, value := range map[string]string{"from": c.From, "to": c.To, "time_zone": c.TimeZone} {
+		if value != "" {
+			v.Set(name, value)
+		}
 	}
 	if c.AsOf != nil {
 		v.Set("as_of", strconv.FormatUint(uint64(*c.AsOf), 10))
@@ -113,10 +115,11 @@ func (c *queryCmd) checkRange() error {
 		if _, err := window.ParseMoment(c.From, loc, time.Now()); err != nil {
 			return fmt.Errorf("--last %q is no length: write a number of s, m, h, d, w, mo or y, such as 24h", c.Last)
 		}
-	case c.From == "" || c.To == "":
-		return errors.New("give the range with --from and --to, or with --last")
 	}
 	for _, end := range [][2]string{{"--from", c.From}, {"--to", c.To}} {
+		if end[1] == "" {
+			continue // It is the beginning or the end of the data.
+		}
 		if _, err := window.ParseMoment(end[1], loc, time.Now()); err != nil {
 			return fmt.Errorf("%s: %q %w", end[0], end[1], err)
 		}

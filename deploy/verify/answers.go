@@ -49,6 +49,7 @@ type answer struct {
 			query.Overflow
 			Live *uint64 // nil in the answers of older programs
 		}
+		Range       *query.Range
 		FilledFrom  *time.Time         `json:"filled_from"`
 		Unconverted uint64             `json:"unconverted_events"`
 		OutOfRange  []query.OutOfRange `json:"out_of_range"`
@@ -122,6 +123,9 @@ func openClaims(e *Evidence, r *recorder, s *snapshot, answers []recorded) []*cl
 		if c.query.Mode == query.Live {
 			key += fmt.Sprint(c.stated.Accuracy.Cut)
 		}
+		if covered := c.stated.Accuracy.Range; covered != nil {
+			key += fmt.Sprint(covered.From.UnixMicro(), covered.To.UnixMicro())
+		}
 		filled := c.stated.Accuracy.FilledFrom
 		if filled != nil {
 			key += fmt.Sprint(filled.UnixMicro(), c.stated.Accuracy.Cut)
@@ -157,13 +161,17 @@ func openClaim(e *Evidence, s *snapshot, a recorded) (*claim, error) {
 		return nil, fmt.Errorf("the query: %w", err)
 	}
 	c := &claim{line: a.line, query: q}
-	if c.scan, err = q.Resolve(e.Catalog, a.Tenant); err != nil {
-		return nil, fmt.Errorf("the query: %w", err)
-	}
 	d := json.NewDecoder(bytes.NewReader(a.Response))
 	d.UseNumber()
 	if err := d.Decode(&c.stated); err != nil {
 		return nil, fmt.Errorf("the answer: %w", err)
+	}
+	if covered := c.stated.Accuracy.Range; covered != nil { // Words such as today, and missing ends, meant this.
+		q.From = covered.From
+		q.To = covered.To
+	}
+	if c.scan, err = q.Resolve(e.Catalog, a.Tenant); err != nil {
+		return nil, fmt.Errorf("the query: %w", err)
 	}
 	c.through = c.stated.Accuracy.Through
 	if q.Mode == query.Exact {

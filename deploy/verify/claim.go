@@ -25,7 +25,8 @@ func (c *claim) judge(r *recorder, t *tally) {
 			return
 		}
 		g := t.groups[key]
-		if g == nil && c.query.Fill && c.empty(row) {
+		isTotal := len(c.scan.GroupBy) == 0 && (c.query.Granularity == "" || c.query.Granularity == "all")
+		if g == nil && (c.query.Fill || isTotal) && c.empty(row) {
 			continue
 		}
 		if g == nil || matched[key] {
@@ -61,7 +62,7 @@ func (c *claim) judge(r *recorder, t *tally) {
 	}
 }
 
-// empty reports whether a row counts nothing, like the rows that fill adds.
+// empty reports whether a row counts nothing, like the rows that fill adds, and a total without events.
 func (c *claim) empty(row map[string]any) bool {
 	for _, m := range c.scan.Measures {
 		if v := row[m.Name]; v != nil && v != json.Number("0") {

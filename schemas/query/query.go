@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -71,9 +72,9 @@ type Order struct {
 // Query is the body of POST /v1/query.
 type Query struct {
 	View        string      `json:"view"`
-	Measures    []string    `json:"measures,omitempty"` // all when empty
-	From        time.Time   `json:"from"`
-	To          time.Time   `json:"to"`
+	Measures    []string    `json:"measures,omitempty"`    // all when empty
+	From        time.Time   `json:"from,omitzero"`         // the beginning of the data when zero
+	To          time.Time   `json:"to,omitzero"`           // the end of the data when zero
 	Granularity string      `json:"granularity,omitempty"` // all when empty
 	TimeZone    string      `json:"time_zone,omitempty"`   // UTC when empty
 	GroupBy     []string    `json:"group_by,omitempty"`
@@ -151,28 +152,44 @@ func Parse(body []byte, now time.Time) (*Query, error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, invalid("query", "more than one JSON value")
 	}
-	var texts [2]string
-	for i, value := range []any{members.From, members.To} {
-		if value == nil {
-			continue
-		}
-		switch v := value.(type) {
-		case string:
-			texts[i] = v
-		case json.Number:
-			texts[i] = v.String()
-		default:
-			return nil, invalid([]string{"from", "to"}[i], "write a string, or a number of seconds or milliseconds")
-		}
+	from, err := rangeEnd("from", members.From)
+	if err != nil {
+		return nil, err
 	}
-	if err := q.SetRange(texts[0], texts[1], now); err != nil {
+	to, err := rangeEnd("to", members.To)
+	if err != nil {
+		return nil, err
+	}
+	if err := q.SetRange(from, to, now); err != nil {
 		return nil, err
 	}
 	return &q, q.checkLimit()
 }
 
+// rangeEnd returns from or to as a text, which is empty for null.
+func rangeEnd(field string, value any) (string, error) {
+	switch v := value.(type) {
+	case nil:
+		return "", nil
+	case json.Number:
+		return v.String(), nil
+	case string:
+		return v, CheckRangeEnd(field, v)
+	}
+	return "", invalid(field, "write a string, or a number of seconds or milliseconds")
+}
+
+// CheckRangeEnd refuses an empty from or to. It is rather a variable without a value than the wish to have all data.
+func CheckRangeEnd(field, text string) error {
+	if text == "" {
+		return invalid(field, "it is empty; give a time such as 2001-01-01, or leave %s out for the data's %s", field,
+			map[string]string{"from": "beginning", "to": "end"}[field])
+	}
+	return nil
+}
+
 // SetRange reads from and to as people give them (window.ParseMoment), in the query's time zone. An empty one stays
-// zero, which Resolve refuses.
+// zero, which stands for the beginning or the end of the data.
 func (q *Query) SetRange(from, to string, now time.Time) error {
 	loc, err := q.Location()
 	if err != nil {
@@ -188,6 +205,9 @@ func (q *Query) SetRange(from, to string, now time.Time) error {
 		}
 		if *end.time, err = window.ParseMoment(end.text, loc, now); err != nil {
 			return invalid(end.field, "%q %v", end.text, err)
+		}
+		if micros := end.time.UnixMicro(); micros < window.MinTime || micros > window.MaxTime+1 {
+			return invalid(end.field, "%q is no time of the years 1970 to 2261", end.text)
 		}
 		if _, err := instant.Parse([]byte(end.text)); err != nil {
 			q.Widened = true // What was sent does not say the range.
@@ -276,12 +296,12 @@ func (s *Scan) Reads(digest string) bool {
 	return digest == s.Digest || digest == s.Sketched || digest == s.Rounded
 }
 
-// Resolve checks the query against the catalog, fills in defaults and returns the
-// scan. Every error is an *Error.
+// Resolve checks the query against the catalog, fills in defaults and returns the scan. Every error is an *Error. The
+// scan of a query without from or to has no windows: Bound sets them when the ends of the data are known.
 func (q *Query) Resolve(c *catalog.Catalog, tenant string) (*Scan, error) {
 	v := c.Views[q.View]
 	if v == nil {
-		return nil, invalid("view", "no view is named %q; GET /v1/views lists them", q.View)
+		return nil, invalid("view", "no view is named %q; %s", q.View, listViews(c))
 	}
 	if err := q.defaults(); err != nil {
 		return nil, err
@@ -304,6 +324,22 @@ func (q *Query) Resolve(c *catalog.Catalog, tenant string) (*Scan, error) {
 	return s, q.orderBy()
 }
 
+// maxListed is how many views an error names.
+const maxListed = 10
+
+// listViews names the views that there are.
+func listViews(c *catalog.Catalog) string {
+	names := slices.Sorted(maps.Keys(c.Views))
+	switch n := len(names); {
+	case n == 0:
+		return "none is declared"
+	case n > maxListed:
+		return fmt.Sprintf("there are %s and %d more; GET /v1/views lists them", strings.Join(names[:maxListed], ", "),
+			n-maxListed)
+	}
+	return "there are " + strings.Join(names, ", ")
+}
+
 func (q *Query) defaults() error {
 	if q.Mode == "" {
 		q.Mode = Merged
@@ -314,11 +350,7 @@ func (q *Query) defaults() error {
 	switch {
 	case !slices.Contains(Modes, q.Mode):
 		return invalid("mode", "unknown %q; use merged, exact or live", q.Mode)
-	case q.From.IsZero():
-		return invalid("from", "missing; give a time such as 2001-01-01, 2001-01-01T00:00:00Z or today")
-	case q.To.IsZero():
-		return invalid("to", "missing; give a time such as 2001-02-01, 2001-02-01T00:00:00Z or now")
-	case q.From.UnixMicro() < window.MinTime || q.To.UnixMicro() > window.MaxTime+1:
+	case !q.From.IsZero() && q.From.UnixMicro() < window.MinTime || q.To.UnixMicro() > window.MaxTime+1:
 		return invalid("from", "from and to lie between the years 1970 and 2261")
 	}
 	return q.checkLimit()
@@ -345,6 +377,9 @@ func (q *Query) windows(cell time.Duration) (window.Windows, error) {
 	if err != nil {
 		return window.Windows{}, invalid("granularity", "%s", strings.TrimPrefix(err.Error(), "granularity: "))
 	}
+	if q.IsOpen() {
+		return window.Windows{}, nil
+	}
 	q.widen(cell)
 	w, err := window.New(q.From, q.To, g, loc, cell)
 	if err != nil {
@@ -352,6 +387,32 @@ func (q *Query) windows(cell time.Duration) (window.Windows, error) {
 		return w, invalid(field, "%s", msg)
 	}
 	return w, nil
+}
+
+// IsOpen reports whether the query has no from or no to.
+func (q *Query) IsOpen() bool { return q.From.IsZero() || q.To.IsZero() }
+
+// Bound returns a query with the given ends in place of missing ones, and its scan. The ends are whole cells, in
+// microseconds since 1970, and begin is before end. Where the given end of the range leaves nothing of the data, the
+// range is the one cell at that end.
+func (q *Query) Bound(s *Scan, begin, end int64) (*Query, *Scan, error) {
+	bounded := *q
+	cell := s.View.Cell.Microseconds()
+	if q.From.IsZero() {
+		if !q.To.IsZero() {
+			begin = min(begin, window.Floor(q.To.UnixMicro()-1, s.View.Cell))
+		}
+		bounded.From = time.UnixMicro(max(begin, window.MinTime)).UTC()
+	}
+	if q.To.IsZero() {
+		end = max(end, window.Floor(bounded.From.UnixMicro(), s.View.Cell)+cell)
+		bounded.To = time.UnixMicro(min(end, window.MaxTime+1)).UTC()
+	}
+	bounded.Widened = true
+	scan := *s
+	var err error
+	scan.Windows, err = bounded.windows(s.View.Cell)
+	return &bounded, &scan, err
 }
 
 // widen rounds the range outward to whole cells, because a cell counts as a whole. The answer says so.

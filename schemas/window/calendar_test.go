@@ -188,3 +188,48 @@ func TestRunsAreFew(t *testing.T) {
 		}
 	}
 }
+
+// TestNeighboursShareWindows draws two ranges that overlap: a window of both begins and ends at the same times. So what
+// a window of several days or months counts does not depend on where a query begins.
+func TestNeighboursShareWindows(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		c := windowtest.Draw(t, time.Minute)
+		later := c
+		later.From = c.From.Add(c.To.Sub(c.From) / 2).Truncate(time.Minute)
+		if c.Granularity == "all" || !later.From.Before(c.To) {
+			return
+		}
+		w, err := c.Windows(time.Minute)
+		if err != nil {
+			return // A window begins inside a cell.
+		}
+		x, err := later.Windows(time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		starts := windowtest.Starts(w)
+		if got := windowtest.Starts(x); !slices.Equal(got, starts[len(starts)-len(got):]) {
+			t.Fatalf("%s: windows begin at %v, and those from %s on at %v", c, starts, later.From, got)
+		}
+	})
+}
+
+// TestEven compares windows of one width with a division.
+func TestEven(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		from := rapid.Int64Range(0, 1e15).Draw(t, "from")
+		width := rapid.Int64Range(1, 1e12).Draw(t, "width")
+		length := rapid.Int64Range(1, 1000*width).Draw(t, "length")
+		w := window.Even(from, from+length, time.Duration(width)*time.Microsecond)
+		if len(w.Runs()) != 1 || w.Len() != int((length+width-1)/width) {
+			t.Fatalf("got %d windows in runs %+v", w.Len(), w.Runs())
+		}
+		at := rapid.Int64Range(0, length-1).Draw(t, "at")
+		i := int(at / width)
+		if got := w.Index(from + at); got != i || w.Start(i) != from+int64(i)*width {
+			t.Fatalf("%d is in window %d from %d, want %d", at, got, w.Start(i), i)
+		}
+	})
+}

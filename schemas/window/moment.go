@@ -18,6 +18,9 @@ var ErrMoment = errors.New("is no time: write 2024-05-01T10:00:00Z, 2024-05-01 1
 // ErrSkipped means that the clocks of the zone never showed a time.
 var ErrSkipped = errors.New("does not exist in the time zone, because the clocks went forward over it")
 
+// ErrTwice means that the clocks of the zone showed a time twice.
+var ErrTwice = errors.New("is ambiguous in the time zone, because the clocks went back and showed it twice")
+
 // localLayouts are the forms of a time without a zone.
 var localLayouts = []string{"2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02 15:04"}
 
@@ -27,7 +30,7 @@ var dateLayouts = []string{time.DateOnly, "2006-01", "2006"}
 var wordFormat = regexp.MustCompile(`^([a-z_]+)(?:([+-])([0-9]{1,6})(s|m|h|d|w|mo|y))?$`)
 
 // ParseMoment reads a time as people give it. A day, week, month or year stands for its beginning in the zone. A time
-// that the clocks showed twice is the first of the two.
+// that the clocks showed twice is refused, because the other of the two can be meant.
 func ParseMoment(text string, loc *time.Location, now time.Time) (time.Time, error) {
 	if t, err := instant.Time(text); err == nil || errors.Is(err, instant.ErrLeap) {
 		return t, err
@@ -36,10 +39,14 @@ func ParseMoment(text string, loc *time.Location, now time.Time) (time.Time, err
 		if wall, err := time.Parse(layout, text); err == nil {
 			clock := Clock{Location: loc}
 			t, times := clock.Instant(wall)
-			if times == 0 {
+			switch times {
+			case 0:
 				return t, fmt.Errorf("%w %s", ErrSkipped, loc)
+			case 1:
+				return t.UTC(), nil
 			}
-			return t.UTC(), nil
+			return t, fmt.Errorf("%w: write %s, or the later one with its offset", ErrTwice,
+				t.In(loc).Format(time.RFC3339))
 		}
 	}
 	for _, layout := range dateLayouts {

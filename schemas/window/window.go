@@ -37,25 +37,34 @@ const MaxWindows = 1_000_000
 var errWindows = fmt.Errorf("granularity: more than %d windows between from and to; use a coarser one or a shorter "+
 	"range", MaxWindows)
 
-// Granularity is the width of a query's windows: a number of minutes or hours
-// that divides a day, a day, an ISO week, a month, or all time as one window.
+// Granularity is the width of a query's windows: a number of minutes or hours that divides a day; a number of days,
+// weeks, months, quarters or years; or all time as one window.
+//
+// Windows of several days or months are counted from a fixed date, and not from the range of the query. So a window
+// is the same in every query, and neighbouring ranges have no windows that overlap.
 type Granularity struct {
 	text   string
 	step   time.Duration // below a day
-	days   int           // 1 or 7
-	months int
+	days   int           // of a window of days or weeks, counted from firstMonday
+	months int           // of a window of months, quarters or years, counted from January 1970
 }
+
+// firstMonday is the Monday of the week that has 1970-01-01. So 7d is 1w, and 2w has whole weeks.
+var firstMonday = time.Date(1969, 12, 29, 0, 0, 0, 0, time.UTC)
+
+// MaxYears is the length of the longest window but all.
+const MaxYears = 10
 
 // All is one window over the whole range.
 var All = Granularity{text: "all"}
 
-var granularityFormat = regexp.MustCompile(`^([0-9]{1,4})(s|m|h|d|w|mo)$`)
+var granularityFormat = regexp.MustCompile(`^([0-9]{1,4})(s|m|h|d|w|mo|q|y)$`)
 
 // ErrGranularity is wrapped by errors about a granularity.
 var ErrGranularity = errors.New("granularity: use all, a number of s, m or h that divides a day such as 5m, 15m or " +
-	"1h, 1d, 1w or 1mo")
+	"1h, or a number of d, w, mo, q or y up to ten years such as 1d, 2w, 1mo, 1q or 1y")
 
-// ParseGranularity reads all, 1m, 5m, 15m, 1h, 1d, 1w, 1mo and other divisors of a day.
+// ParseGranularity reads all, 5m, 1h, 1d, 2w, 3mo, 1q, 1y and the like.
 func ParseGranularity(s string) (Granularity, error) {
 	if s == "all" || s == "" {
 		return All, nil
@@ -64,20 +73,19 @@ func ParseGranularity(s string) (Granularity, error) {
 	if m == nil {
 		return All, fmt.Errorf("%w; not %q", ErrGranularity, s)
 	}
-	n, _ := strconv.Atoi(m[1])
-	units := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}
-	step := units[m[2]] * time.Duration(n)
+	n, _ := strconv.Atoi(m[1]) // The pattern has bounded it.
+	g := Granularity{text: s,
+		step:   map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}[m[2]] * time.Duration(n),
+		days:   map[string]int{"d": 1, "w": 7}[m[2]] * n,
+		months: map[string]int{"mo": 1, "q": 3, "y": 12}[m[2]] * n}
 	switch {
-	case step > 0 && step < 24*time.Hour && 24*time.Hour%step == 0:
-		return Granularity{text: s, step: step}, nil
-	case s == "1d", s == "24h":
+	case s == "24h":
 		return Granularity{text: "1d", days: 1}, nil
-	case s == "1w":
-		return Granularity{text: s, days: 7}, nil
-	case s == "1mo":
-		return Granularity{text: s, months: 1}, nil
+	case n == 0, g.step > 0 && (g.step >= 24*time.Hour || 24*time.Hour%g.step > 0), g.days > 366*MaxYears,
+		g.months > 12*MaxYears:
+		return All, fmt.Errorf("%w; not %q", ErrGranularity, s)
 	}
-	return All, fmt.Errorf("%w; not %q", ErrGranularity, s)
+	return g, nil
 }
 
 func (g Granularity) String() string { return g.text }
@@ -128,6 +136,17 @@ func New(from, to time.Time, g Granularity, loc *time.Location, cell time.Durati
 	return w, w.checkStarts(loc, cell)
 }
 
+// Even returns windows of one width that hold [from, to), in microseconds since 1970. The first begins at from, and the
+// last may end after to. There must be at most MaxWindows.
+func Even(from, to int64, width time.Duration) Windows {
+	w := Windows{From: from, To: to, bounds: []int64{from}}
+	for last := from; last < to; w.bounds = append(w.bounds, last) {
+		last += width.Microseconds()
+	}
+	w.findRuns()
+	return w
+}
+
 // divide sets the bounds.
 func (w *Windows) divide(g Granularity, loc *time.Location) error {
 	if g.IsAll() {
@@ -146,22 +165,23 @@ func (w *Windows) divide(g Granularity, loc *time.Location) error {
 	return nil
 }
 
-// firstDate is the first date of the local day, week or month that holds t. A date is its midnight in UTC.
+// firstDate is the first date of the local day or of the days or months that hold t. A date is its midnight in UTC.
 func (g Granularity) firstDate(t time.Time) time.Time {
 	y, m, d := t.Date()
 	if g.months > 0 {
-		d = 1
+		month := (y-1970)*12 + int(m) - 1
+		return time.Date(1970, time.Month(1+month-remainder(month, g.months)), 1, 0, 0, 0, 0, time.UTC)
 	}
 	date := time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
-	if g.days == 7 {
-		return date.AddDate(0, 0, -((int(date.Weekday()) + 6) % 7))
-	}
-	return date
+	return date.AddDate(0, 0, -remainder(int(date.Sub(firstMonday)/(24*time.Hour)), max(g.days, 1)))
 }
+
+// remainder is how much n is above a multiple of width. The year 1969 has negative n.
+func remainder(n, width int) int { return (n%width + width) % width }
 
 func (g Granularity) nextDate(date time.Time) time.Time {
 	if g.months > 0 {
-		return date.AddDate(0, 1, 0)
+		return date.AddDate(0, g.months, 0)
 	}
 	return date.AddDate(0, 0, max(g.days, 1))
 }
@@ -197,7 +217,7 @@ func OffsetEnd(t time.Time) time.Time {
 	return time.Date(t.UTC().Year()+1, time.January, 1, 0, 0, 0, 0, time.UTC).In(t.Location())
 }
 
-// split appends the windows of one day, week or month that touch [From, To). Without a step, it is one window.
+// split appends the windows that touch [From, To), of a day or of several days or months. Without a step, it is one.
 // A date over which clocks jump has none.
 func (w *Windows) split(start, end int64, step time.Duration) error {
 	width := step.Microseconds()

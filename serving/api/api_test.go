@@ -124,7 +124,8 @@ func TestTimesAreInstants(t *testing.T) {
 		"soon":                      `"soon" is no time: write`,
 		"2001-01-01T00:00:00+01:00": "write a plus sign in it as %2B",
 	} {
-		q, err := parseParameters("view=flights&from="+text, oracle.Catalog(), time.Time{})
+		now := time.Date(2024, 5, 1, 0, 0, 0, 0, time.UTC)
+		q, err := parseParameters("view=flights&from="+text, oracle.Catalog(), now)
 		if (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: got %+v, %v, want %q", text, q, err, says)
 		}

@@ -145,6 +145,8 @@ func TestHostileParameters(t *testing.T) {
 		{"a folder as a time zone", base + "&time_zone=America", "time_zone"},
 		{"windows", "view=flights&granularity=1m&from=1970-01-01T00:00:00Z&to=2262-01-01T00:00:00Z", "granularity"},
 		{"years", "view=flights&from=0001-01-01T00:00:00Z&to=9999-01-01T00:00:00Z", "from"},
+		{"an empty end", "view=flights&from=2001-01-01&to=", "to"},
+		{"the first year of all", "view=flights&from=0001-01-01", "from"},
 		{"wrong way round", "view=flights&from=2001-01-02T00:00:00Z&to=2001-01-01T00:00:00Z", "from"},
 	} {
 		u := url.URL{Path: "/v1/query", RawQuery: c.raw}

@@ -80,6 +80,14 @@ func (p *parameters) list(name string) []string {
 
 // setRange reads from and to in the query's time zone.
 func (p *parameters) setRange(q *query.Query, now time.Time) {
+	for _, field := range []string{"from", "to"} {
+		if p.values.Has(field) {
+			if err := query.CheckRangeEnd(field, p.values.Get(field)); err != nil {
+				p.fail(err)
+				return
+			}
+		}
+	}
 	err := q.SetRange(p.values.Get("from"), p.values.Get("to"), now)
 	var wrong *query.Error
 	if errors.As(err, &wrong) && strings.Contains(p.values.Get(wrong.Field), " ") {

@@ -24,7 +24,9 @@ func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, accuracy q
 		return nil, err
 	}
 	g := unite(scan.Windows.Len(), batch, live)
-	if q.Fill {
+	windowed := q.Granularity != "" && q.Granularity != "all"
+	// A total exists without an event too, as in SQL. Groups and windows do not.
+	if q.Fill || !windowed && len(scan.GroupBy) == 0 {
 		if err := g.fill(scan.Windows.Len(), len(scan.GroupBy)); err != nil {
 			return nil, err
 		}
@@ -40,8 +42,7 @@ func Merge(scan *query.Scan, q *query.Query, batch, live *query.Part, accuracy q
 	accuracy.Retired = batch.Retired
 	accuracy.Exact = live.Rows() == 0 && overflow.Events == 0 && accuracy.Unconverted == 0 && accuracy.Retired == 0
 	accuracy.Truncated = len(rows) < g.len()
-	a := &Answer{Location: location, Windowed: q.Granularity != "" && q.Granularity != "all", Accuracy: accuracy,
-		rows: len(rows)}
+	a := &Answer{Location: location, Windowed: windowed, Accuracy: accuracy, rows: len(rows)}
 	a.gatherKeys(scan, g, rows)
 	place := places(rows, g.len())
 	for i := range columns {

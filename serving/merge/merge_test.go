@@ -117,7 +117,8 @@ func checkMerge(t *rapid.T, q *query.Query, events []oracle.Event) {
 		t.Fatal(err)
 	}
 	all := oracle.Rows(scan, events)
-	if q.Fill {
+	isTotal := len(q.GroupBy) == 0 && (q.Granularity == "" || q.Granularity == "all")
+	if q.Fill || isTotal {
 		all = fillNaively(scan, all)
 	}
 	sortNaively(scan, q, all)
@@ -133,6 +134,32 @@ func checkMerge(t *rapid.T, q *query.Query, events []oracle.Event) {
 	}
 	for i, r := range want {
 		checkRow(t, scan, a, i, r, oracle.Rows(scan, events[cut:]))
+	}
+}
+
+// TestTotalOfNothing: a total has a row without an event too. Its counts are 0, and its other measures null. Groups and
+// windows have none.
+func TestTotalOfNothing(t *testing.T) {
+	t.Parallel()
+	for _, q := range []*query.Query{{}, {Granularity: "all"}, {Granularity: "1h"}, {GroupBy: []string{"origin"}}} {
+		q.View = "flights"
+		q.From = start
+		q.To = start.Add(time.Hour)
+		scan := resolve(t, q)
+		want := 0
+		if q.Granularity != "1h" && q.GroupBy == nil {
+			want = 1
+		}
+		a, err := Merge(scan, q, oracle.Part(scan, nil, oracle.Batch), nil, query.Accuracy{})
+		if err != nil || a.Rows() != want {
+			t.Fatalf("%+v: got %d rows, %v, want %d", q, a.Rows(), err, want)
+		}
+		for _, m := range a.Measures {
+			isCount := m.Kind == catalog.Count || m.Kind == catalog.Distinct
+			if want == 1 && (m.Value.Null[0] == isCount || isCount && m.Value.Ints[0] != 0) {
+				t.Errorf("%s: got %+v", m.Name, m.Value)
+			}
+		}
 	}
 }
 

@@ -37,10 +37,11 @@ func (r *Reader) accuracy(state *record.State, live *query.LivePart, known []uin
 	return a
 }
 
-// filledFrom returns from when the publication has the view filled, if the scan reaches back before that (B8).
-func filledFrom(state *record.State, scan *query.Scan) *time.Time {
+// filledFrom returns from when the publication has the view filled, if the query reaches back before that (B8). A query
+// without from does: the beginning of the data is not known before the view is filled.
+func filledFrom(state *record.State, asked *query.Query, scan *query.Scan) *time.Time {
 	fill := state.Views[scan.View.Name].Fill
-	if fill == nil || scan.Windows.From >= fill.From {
+	if fill == nil || scan.Windows.From >= fill.From && !asked.From.IsZero() {
 		return nil
 	}
 	from := time.UnixMicro(fill.From).UTC()

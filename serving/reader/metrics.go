@@ -17,7 +17,9 @@ type metrics struct {
 func newMetrics(r prometheus.Registerer, memory *query.Budget) *metrics {
 	m := &metrics{
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "recount_query_part_seconds", Help: "Time that a query spent in one part: live, batch or merge.",
+			Name: "recount_query_part_seconds",
+			Help: "Time that a query spent in one part: live, batch or merge; or range, the " +
+				"search for the ends of the data, whose scans are in live and batch too.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2.5, 14),
 		}, []string{"part"}),
 		restarts: prometheus.NewCounterVec(prometheus.CounterOpts{

@@ -261,6 +261,10 @@ func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan, 
 		return nil, fmt.Errorf("view %s, publication %d: %w", scan.View.Name, state.N, ErrNotPublished)
 	}
 	known := r.known(ctx, q) // It is read before the scan, so messages that arrive during the scan are not asked for.
+	ends := ends{reader: r, query: q, state: state, known: known, last: last}
+	if q, scan, err = ends.bound(ctx, scan, e); err != nil {
+		return nil, err
+	}
 	live, err := r.live(ctx, q, scan, state, e, last)
 	if err != nil {
 		return nil, err
@@ -290,13 +294,13 @@ func (r *Reader) attempt(ctx context.Context, q *query.Query, scan *query.Scan, 
 	accuracy.Range = q.Covered()
 	if q.Mode != query.Live && state.Publication != nil {
 		accuracy.Holes = state.Publication.Holes
-		accuracy.FilledFrom = filledFrom(state, scan)
+		accuracy.FilledFrom = filledFrom(state, ends.query, scan)
 	}
-	if accuracy.FilledFrom != nil {
+	if accuracy.FilledFrom != nil || ends.short {
 		accuracy.Complete = false
 	}
 	a, err := merge.Merge(scan, q, batch, live.Part, accuracy)
-	if err == nil && (isShort(live, known) || accuracy.FilledFrom != nil) {
+	if err == nil && (isShort(live, known) || accuracy.FilledFrom != nil || ends.short) {
 		a.Accuracy.Exact = false
 	}
 	stop()

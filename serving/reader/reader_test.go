@@ -47,6 +47,10 @@ func play(t testing.TB, seed uint64, prepare func(*world)) error {
 			n := uint64(w.rng.IntN(len(w.states) + 2))
 			q.AsOf = &n
 		}
+		if w.rng.IntN(6) == 0 {
+			q.From = time.Time{}
+			q.To = []time.Time{{}, q.To}[w.rng.IntN(2)]
+		}
 		a, err := r.Answer(t.Context(), q, "default")
 		if err == nil {
 			a.Close()
@@ -75,6 +79,10 @@ func expected(err error) bool {
 
 // check compares an answer with a naive grouping of the log prefix that the answer says it covers.
 func (w *world) check(q *query.Query, a *merge.Answer) error {
+	if q.IsOpen() {
+		q.From = a.Accuracy.Range.From
+		q.To = a.Accuracy.Range.To
+	}
 	scan, err := q.Resolve(oracle.Catalog(), "default")
 	if err != nil {
 		return err

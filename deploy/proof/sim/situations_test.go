@@ -34,7 +34,7 @@ var required = []string{
 	"jobs refuse a store that lacks records",
 	"answer: from a pinned publication",
 	"answer: merged", "answer: exact", "answer: live", "answer: distinct", "answer: an estimate and its bounds",
-	"answer: as_of", "answer: an error", "answer: without a partition's live part",
+	"answer: as_of", "answer: an error", "answer: of a range without an end", "answer: without a partition's live part",
 	"answer: a last window longer than those before it",
 	"answer: older than one before, and says so",
 	"answer: a value does not fit its field's present type",

@@ -22,7 +22,8 @@ var zones string
 var Zones = strings.Fields(zones)
 
 // Granularities are granularities of every kind, without those below a minute.
-var Granularities = []string{"all", "1m", "5m", "15m", "30m", "1h", "2h", "3h", "6h", "8h", "12h", "1d", "1w", "1mo"}
+var Granularities = []string{"all", "1m", "5m", "15m", "30m", "1h", "2h", "3h", "6h", "8h", "12h", "1d", "1w", "1mo",
+	"2d", "7d", "10d", "2w", "3w", "2mo", "5mo", "1q", "1y", "2y"}
 
 // Calendar is the part of a query that makes its windows.
 type Calendar struct {
@@ -147,22 +148,23 @@ func (c Calendar) Bounds(unit time.Duration) (bounds []int64) {
 		return []int64{c.From.UnixMicro(), c.To.UnixMicro()}
 	}
 	loc := c.Location()
-	back := map[string]int{"1w": 10, "1mo": 35}[c.Granularity]
-	t := c.From.AddDate(0, 0, -max(back, 3))
+	n, unitName := c.split()
+	back := map[string]int{"d": 1, "w": 7, "mo": 31, "q": 92, "y": 366}[unitName] * n
+	t := c.From.AddDate(0, 0, -back-3)
 	date := dateOf(t.In(loc))
 	begin := t
 	step, _ := time.ParseDuration(c.Granularity) // It is 0 for days, weeks and months.
-	last := c.label(date, 0, step)
+	last := label(date, 0, step, n, unitName)
 	for ; ; t = t.Add(unit) {
 		if d := dateOf(t.In(loc)); d.After(date) {
 			date = d
 			begin = t
 		}
-		label := c.label(date, t.Sub(begin), step)
-		if label == last {
+		next := label(date, t.Sub(begin), step, n, unitName)
+		if next == last {
 			continue
 		}
-		last = label
+		last = next
 		if !t.After(c.From) {
 			bounds = bounds[:0]
 		}
@@ -178,18 +180,38 @@ func dateOf(t time.Time) time.Time {
 	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
 }
 
-// label is the name of the window that holds a time.
-func (c Calendar) label(date time.Time, sinceBegin, step time.Duration) [3]int {
-	switch c.Granularity {
-	case "1mo":
-		return [3]int{date.Year(), int(date.Month())}
-	case "1w":
-		year, week := date.ISOWeek()
-		return [3]int{year, week}
-	case "1d":
-		return [3]int{date.Year(), date.YearDay()}
+// split returns the number and the unit of a granularity.
+func (c Calendar) split() (n int, unit string) {
+	_, _ = fmt.Sscanf(c.Granularity, "%d%s", &n, &unit) // All has neither.
+	return n, unit
+}
+
+// label is the name of the window that holds a time: windows of one label are one. The year 0 begins a count of days or
+// months that has no negative numbers.
+func label(date time.Time, sinceBegin, step time.Duration, n int, unit string) [3]int {
+	month := int(date.Month()) - 1
+	switch unit {
+	case "y":
+		return [3]int{(date.Year() - 1970 + 100*n) / n}
+	case "q":
+		return [3]int{((date.Year()-1970)*4 + month/3 + 100*n) / n}
+	case "mo":
+		return [3]int{((date.Year()-1970)*12 + month + 100*n) / n}
+	case "w":
+		return [3]int{(mondays(date) + 1000*n) / n}
+	case "d":
+		return [3]int{(days(date) + 10_000*n) / n}
 	}
 	return [3]int{date.Year(), date.YearDay(), int(sinceBegin / step)}
+}
+
+// days counts the days since Monday, 1969-12-29.
+func days(date time.Time) int { return int(date.Unix()/86_400) + 3 }
+
+// mondays counts the Mondays since 1969-12-29, which is number 0.
+func mondays(date time.Time) int {
+	sinceMonday := (int(date.Weekday()) + 6) % 7
+	return (days(date) - sinceMonday) / 7
 }
 
 // Index returns the window that holds t, or -1 outside [From, To). It knows the windows' starts only, so oracles
