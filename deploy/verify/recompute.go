@@ -198,10 +198,11 @@ func (v *recomputation) input(st *record.State, event string) (in exact.Input, l
 }
 
 // isCounted reports whether the publication must have counted the rows of a type's bucket: a view of the type is filled
-// down to it, or the publication has counts of it.
+// down to it, or the publication has counts of it. A view that is declared otherwise now may have counted another type.
 func (v *recomputation) isCounted(st *record.State, event string, bucket int64) bool {
 	for _, view := range v.e.Catalog.ViewsOf(event) {
-		if s, published := st.Views[view.Name]; published && s.IsFilled(bucket) {
+		s, published := st.Views[view.Name]
+		if published && s.IsCurrent(v.e.Catalog.Digest(view)) && s.IsFilled(bucket) {
 			return true
 		}
 	}
