@@ -50,6 +50,7 @@ type partition struct {
 	successor *partition         // counts by another plan; set by redeclare, until the goroutine takes it over
 	taken     chan error         // of a successor: receives what came of it
 	interrupt context.CancelFunc // ends the current read
+	abandon   context.CancelFunc // of an heir: ends its counting, because the catalog has changed again
 
 	snapshots snapshots
 

@@ -19,6 +19,9 @@ func (v *Views) Declare(c *catalog.Catalog, before ...*catalog.Catalog) {
 	plan := newPlan(c, before...)
 	for _, p := range v.partitions {
 		p.wanted.Store(plan)
+		if heir := p.heir.Load(); heir != nil {
+			heir.abandon() // It may wait for memory that its plan needs and the new one does not.
+		}
 		select {
 		case p.declared <- struct{}{}:
 		default:
@@ -58,16 +61,17 @@ func (p *partition) countAnew(ctx context.Context, wanted *plan) error {
 	if err != nil {
 		return err
 	}
+	following, end := context.WithCancel(ctx)
+	defer end()
+	heir.abandon = end
 	p.heir.Store(heir)
 	defer p.heir.Store(nil)
-	ctx, end := context.WithCancel(ctx)
-	defer end()
-	level := func() bool { return heir.next >= p.nextMessage() || p.wanted.Load() != wanted }
-	if err := heir.follow(ctx, level); err != nil {
-		return fmt.Errorf("read message %d: %w", heir.next, err)
-	}
-	if p.wanted.Load() != wanted {
+	err = heir.follow(following, func() bool { return heir.next >= p.nextMessage() || p.wanted.Load() != wanted })
+	switch {
+	case p.wanted.Load() != wanted:
 		return nil // The catalog has changed again.
+	case err != nil:
+		return fmt.Errorf("read message %d: %w", heir.next, err)
 	}
 	return p.handOver(ctx, heir)
 }

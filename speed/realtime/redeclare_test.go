@@ -5,9 +5,11 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"recount/schemas/catalog"
@@ -28,8 +30,7 @@ func TestDeclareWhileMessagesArrive(t *testing.T) {
 	runViews(t, v)
 	wider := countCatalog()
 	wider.Views = maps.Clone(wider.Views)
-	wider.Views["all"] = &catalog.View{Name: "all", Event: "slim", Cell: testCell, Dimensions: []string{},
-		Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}}}
+	wider.Views["all"] = totalView("all")
 	q := query.Query{View: "all", From: time.UnixMicro(testStart).UTC(),
 		To: time.UnixMicro(testStart).UTC().Add(24 * time.Hour)}
 	all, err := q.Resolve(wider, "default")
@@ -126,13 +127,49 @@ func TestRedeclareBacksOff(t *testing.T) {
 	log.fails.Store(true)
 	wider := countCatalog()
 	wider.Views = maps.Clone(wider.Views)
-	wider.Views["all"] = &catalog.View{Name: "all", Event: "slim", Cell: testCell,
-		Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}}}
+	wider.Views["all"] = totalView("all")
 	v.Declare(wider)
 	time.Sleep(700 * time.Millisecond)
 	if n := log.reads.Load(); n < 1 || n > 6 {
 		t.Errorf("%d attempts within 0.7 s, want them to become rare", n)
 	}
+}
+
+// TestDeclareWhileAnHeirWaits: views that wait for memory do not keep the ones back that are declared after them.
+func TestDeclareWhileAnHeirWaits(t *testing.T) {
+	t.Parallel()
+	cfg := DefaultConfig(t.TempDir())
+	synctest.Test(t, func(t *testing.T) {
+		log := newNumberedLog(t, 200, 50)
+		small := countCatalog()
+		small.Views = map[string]*catalog.View{"all": totalView("all")}
+		epochs := []position.EpochStart{{Epoch: 1, Start: 1,
+			Rule: position.CutRule{Interval: time.Hour, Rows: 1 << 20, Bytes: 1 << 30}}}
+		v, err := Open(cfg, small, []PartitionStart{{Epochs: epochs, OldestKept: 1, LogNext: log.next(0)}}, log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.partitions[0].budget = 64 << 10
+		runViews(t, v)
+		if s := statusWhenIdle(v); s.Stalled != "" || s.Through.Seq != 201 {
+			t.Fatalf("status: %+v", s)
+		}
+		v.Declare(countCatalog())
+		if s := statusWhenIdle(v); !strings.Contains(s.Stalled, "changed views wait: memory") || s.Bytes < 64<<10 {
+			t.Fatalf("the changed views do not wait: %+v", s)
+		}
+		small.Views["other"] = totalView("other")
+		v.Declare(small)
+		if s := statusWhenIdle(v); s.Stalled != "" || !v.partitions[0].hasPlan(newPlan(small)) {
+			t.Errorf("the newer views are not counted: %+v", s)
+		}
+	})
+}
+
+// totalView returns a view that counts all events in one cell.
+func totalView(name string) *catalog.View {
+	return &catalog.View{Name: name, Event: "slim", Cell: testCell, Dimensions: []string{},
+		Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}}}
 }
 
 // TestDetach detaches a ring while another one appends to the chunk that both have. Neither changes what the other has.

@@ -65,8 +65,7 @@ func (p *partition) awaitPublication(ctx context.Context, err error) error {
 		}
 	}
 	p.updateState(func(s *state) { *s = state{} })
-	p.logger.Warn("the partition continues at the oldest kept publication; copies of events before it may count",
-		"sequence", p.next, "error", err)
+	p.logger.Info("the partition reads the log again", "sequence", p.next, "error", err)
 	return nil
 }
 
@@ -142,6 +141,8 @@ func (p *partition) skipToFloor() bool {
 	}
 	p.window.beginSegment(p.floor)
 	p.reset(p.floor, p.window)
+	p.logger.Warn("the partition continues at the oldest kept publication; copies of events before it may count",
+		"sequence", p.next)
 	return true
 }
 

@@ -147,9 +147,9 @@ type PartitionStatus struct {
 	Snapshot  uint64          // offset of the newest snapshot, 0 without one (L6)
 	Segments  int             // number of closed segments
 	Groups    int             // number of rows of all views
-	Bytes     int64           // size of the aggregates
+	Bytes     int64           // size of the aggregates, and of those of changed views that are not level yet
 	Appended  time.Time       // newest append time, by the writer's clock; zero before the first message
-	Stalled   string          // why the partition waits: "memory" or the log's error; empty if it does not wait
+	Stalled   string          // why the partition or its changed views wait: "memory" or the log's error; else empty
 	Failed    error           // why the partition stopped; nil if it has not stopped or continues again
 
 	Messages, Events, Duplicates uint64 // numbers consumed since the start of the process
@@ -206,5 +206,18 @@ func (p *partition) status() PartitionStatus {
 	for _, c := range p.closed {
 		s.Groups += c.groups()
 	}
+	if heir := p.heir.Load(); heir != nil {
+		heir.addTo(&s)
+	}
 	return s
+}
+
+// addTo adds what an heir has to the status of its partition.
+func (p *partition) addTo(s *PartitionStatus) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	s.Bytes += p.totals.closedBytes + p.totals.openBytes
+	if s.Stalled == "" && p.state.stalled != "" {
+		s.Stalled = "changed views wait: " + p.state.stalled
+	}
 }
