@@ -71,9 +71,12 @@ func (s *Server) retain(ctx context.Context) error {
 	tick := time.NewTicker(retainEvery)
 	defer tick.Stop()
 	for {
+		changed := s.generations.Changed()
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-changed:
+			declared = s.declareViews(ctx, declared)
 		case <-tick.C:
 			if err := s.views.Retain(s.publisher.OldestKept().H); err != nil {
 				s.logger.Error("the speed layer and the publications disagree about a cut", "error", err)
