@@ -222,6 +222,7 @@ func (c *countCmd) play(ctx context.Context, std streams, url string, files []in
 	if answer.Accuracy.Truncated {
 		fmt.Fprintln(std.err, "there are more lines; raise --limit to see them")
 	}
+	printOutOfRange(std.err, &answer.Accuracy)
 	if err := c.explainTotal(ctx, std.err, r, p, started); err != nil {
 		return explain(err)
 	}

@@ -76,6 +76,7 @@ func TestCountEveryRow(t *testing.T) {
 	february := file(t, filepath.Join(dir, "02", "data.csv"), []byte("zone,n\nA,1\nA,1\nA,2\n"))
 	untimed := file(t, filepath.Join(dir, "untimed.csv"), []byte("t,v\n2024-05-01T00:00:00Z,1\n,2\n"))
 	numbers := file(t, filepath.Join(dir, "numbers.csv"), []byte("t,v\n1714521600,1\n1714608000,2\n"))
+	great := file(t, filepath.Join(dir, "great.csv"), []byte("tenant,n\nx,9223372036854775807\nx,1\ny,2\n"))
 	for _, c := range []struct {
 		args   []string
 		stdout string
@@ -87,6 +88,8 @@ func TestCountEveryRow(t *testing.T) {
 		{[]string{untimed, "--time", "t", "--missing-time", "now"}, "count\n2\n", "counted 2 rows exactly"},
 		{[]string{numbers, "--time", "t", "--time-format", "unix", "--per", "day"},
 			"time count\n2024-05-01T00:00:00Z 1\n2024-05-02T00:00:00Z 1\n", "counted 2 rows exactly"},
+		{[]string{great, "--by", "tenant", "--sum", "n"}, "tenant_1 count sum_n\nx 2 -\ny 1 2\n",
+			"sum_n is missing in 1 row, because its value there does not fit its type"},
 	} {
 		stdout, stderr := counted(t, "", c.args...)
 		if fields(stdout) != fields(c.stdout) || !strings.Contains(stderr, c.says) {
@@ -124,6 +127,7 @@ func TestCountRefuses(t *testing.T) {
 	mixed := file(t, filepath.Join(dir, "mixed.json"), []byte(`{"a":1,"b":1.5,"c":[1],"at":"2024-05-01"}
 {"a":"x","b":2,"c":[2],"at":"2024-05-02"}`))
 	events := file(t, filepath.Join(dir, "events.json"), []byte(`{"specversion":"1.0","id":"1","type":"t","data":{}}`))
+	fractions := file(t, filepath.Join(dir, "fractions.csv"), []byte("x\n1.5\n2\n"))
 	empty := file(t, filepath.Join(dir, "empty.csv"), []byte("a,b\n"))
 	twoTimes := file(t, filepath.Join(dir, "times.csv"), []byte("a,b\n2024-05-01T00:00:00Z,2024-05-01T00:00:00Z\n"))
 	for _, c := range []struct {
@@ -153,6 +157,8 @@ func TestCountRefuses(t *testing.T) {
 			`holds texts, such as "x" at line 2, beside values of other types`},
 		{mixed + " --by b", exitFailed,
 			"column b holds numbers with fractions"},
+		{fractions + " --by x --max x", exitUsage,
+			"--max x: the column is in --by too, and its values are grouped as texts"},
 		{mixed + " --by c", exitFailed,
 			"column c holds arrays"},
 		{mixed + " --per day", exitFailed,

@@ -127,6 +127,10 @@ func (p *countPlan) addMeasure(kind catalog.MeasureKind, name string) error {
 		return fmt.Errorf("--%s: %w", kind, err)
 	}
 	field := p.declare(c, t)
+	if kind != catalog.Distinct && p.fields[field] != t {
+		return usageError{fmt.Errorf("--%s %s: the column is in --by too, and its values are grouped as texts; leave "+
+			"it out of one of the two", kind, name)}
+	}
 	p.measures[string(kind)+"_"+field] = map[string]any{string(kind): field}
 	return nil
 }
@@ -233,7 +237,7 @@ func (p *countPlan) nameOf(c *eventfile.Surveyed) string {
 // a dimension, which holds every value as it is written.
 func (p *countPlan) declare(c *eventfile.Surveyed, t catalog.FieldType) string {
 	name := p.nameOf(c)
-	if !catalog.FieldName(name) || strings.Contains(name, "__") {
+	if !catalog.DimensionName(name) {
 		name = p.freeName(name)
 		p.mapping.Rename[c.Name] = name
 		p.renamed = append(p.renamed, fmt.Sprintf("%q is called %s", c.Name, name))
@@ -256,7 +260,7 @@ func (p *countPlan) freeName(name string) string {
 	}
 	base = strings.TrimSuffix(base[:min(len(base), longest)], "_")
 	taken := func(name string) bool {
-		return !catalog.FieldName(name) || slices.ContainsFunc(p.survey.Columns,
+		return !catalog.DimensionName(name) || slices.ContainsFunc(p.survey.Columns,
 			func(c *eventfile.Surveyed) bool { return c.Name == name || p.nameOf(c) == name })
 	}
 	name = base

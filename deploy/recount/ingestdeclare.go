@@ -36,6 +36,7 @@ func (c *ingestCmd) learnFields(ctx context.Context, std streams, m *eventfile.M
 	asking, cancel := context.WithTimeout(ctx, declareTimeout)
 	defer cancel()
 	declared, err := server.EventType(asking, m.Type)
+	conditions := client.EditOptions{DryRun: c.DryRun}
 	var network *net.OpError
 	var refused *client.Problem
 	switch {
@@ -43,6 +44,7 @@ func (c *ingestCmd) learnFields(ctx context.Context, std streams, m *eventfile.M
 		return noServer(err)
 	case errors.As(err, &refused) && refused.Code == problem.UnknownEventType && c.Declare:
 		m.Fields = &catalog.EventType{Name: m.Type}
+		conditions.Create = true
 	case errors.As(err, &refused) && refused.Code == problem.UnknownEventType:
 		fmt.Fprintf(std.err, "the server has no event type %s and rejects its rows; --declare declares it\n", m.Type)
 		return nil
@@ -53,29 +55,31 @@ func (c *ingestCmd) learnFields(ctx context.Context, std streams, m *eventfile.M
 			"%v; give --config to compare them\n", m.Type, explain(err))
 		return nil
 	default:
-		if m.Fields, err = fieldsOf(declared); err != nil {
+		if m.Fields, conditions.IfMatch, err = fieldsOf(declared); err != nil {
 			return err
 		}
 	}
 	if !c.Declare {
 		return nil
 	}
-	return c.declare(ctx, std, server, m, files)
+	return c.declare(ctx, std, server, m, files, conditions)
 }
 
-// fieldsOf reads the declaration of an event type as a server answers it.
-func fieldsOf(e openapi.EventType) (*catalog.EventType, error) {
+// fieldsOf reads the declaration of an event type as a server answers it, and returns its entity tag too.
+func fieldsOf(e openapi.EventType) (t *catalog.EventType, tag string, err error) {
 	form, err := declaration.ParseJSON(e.Declaration)
 	if err != nil {
-		return nil, fmt.Errorf("read the event type %s: %w", e.Name, err)
+		return nil, "", fmt.Errorf("read the event type %s: %w", e.Name, err)
 	}
-	return declaration.ReadEventType(e.Name, form)
+	t, err = declaration.ReadEventType(e.Name, form)
+	return t, `"` + declaration.Tag(form) + `"`, err
 }
 
 // declare adds the columns that are no field to the event type, with the types that hold all their values. In a dry
-// run, the server only says what would change.
+// run, the server only says what would change. It refuses if somebody has changed the type since it was read, whose
+// change this one would take back.
 func (c *ingestCmd) declare(ctx context.Context, std streams, server *client.Client, m *eventfile.Mapping,
-	files []input.File) error {
+	files []input.File, conditions client.EditOptions) error {
 	survey, err := surveyAll(files, *m)
 	if err != nil {
 		return err
@@ -88,7 +92,7 @@ func (c *ingestCmd) declare(ctx context.Context, std streams, server *client.Cli
 	ctx, cancel := context.WithTimeout(ctx, declareTimeout)
 	defer cancel()
 	form := declaration.JSON(declaration.OfEventType(wanted))
-	if _, err := server.PutEventType(ctx, m.Type, form, client.EditOptions{DryRun: c.DryRun}); err != nil {
+	if _, err := server.PutEventType(ctx, m.Type, form, conditions); err != nil {
 		return explain(err)
 	}
 	verb := "declared"

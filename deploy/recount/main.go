@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -23,6 +24,8 @@ const (
 )
 
 func main() {
+	// Without it, a reader of the output that leaves, such as head, would end a command before it has cleaned up.
+	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdin, guardTerminal(os.Stdout), os.Stderr)
 	stop()
@@ -122,9 +125,12 @@ func usageOf(err error) string {
 func exitCode(errw io.Writer, err error) int {
 	var usage usageError
 	var trouble troubleError
+	var output *fs.PathError
 	switch {
 	case errors.Is(err, errDiffers):
 		return exitFailed // What differs is printed already.
+	case errors.As(err, &output) && errors.Is(output, syscall.EPIPE):
+		return exitFailed // Who read the output has left, and needs no word. Connections have errors of another type.
 	case errors.As(err, &trouble):
 		_ = exitCode(errw, trouble.error)
 		return exitUsage

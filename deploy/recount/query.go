@@ -197,6 +197,11 @@ func printAccuracy(out io.Writer, a *query.Accuracy) {
 		fmt.Fprintf(out, "missing, because retention had removed them, or others of their buckets, when the view was "+
 			"computed: up to %s\n", count(a.Retired, "event"))
 	}
+	printOutOfRange(out, a)
+}
+
+// printOutOfRange says which values are missing because their type cannot hold them.
+func printOutOfRange(out io.Writer, a *query.Accuracy) {
 	for _, o := range a.OutOfRange {
 		fmt.Fprintf(out, "%s is missing in %s, because its value there does not fit its type\n", o.Measure,
 			count(o.Count, "row"))

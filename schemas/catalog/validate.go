@@ -30,6 +30,11 @@ func FieldName(name string) bool {
 	return nameFormat.MatchString(name) && !slices.Contains(reservedFields, name)
 }
 
+// DimensionName reports whether a field of the name may be declared and be a dimension of views.
+func DimensionName(name string) bool {
+	return isFieldName(name) && !slices.Contains(reservedOutputs, name)
+}
+
 // isFieldName reports whether the events of a log may have a column of the name.
 func isFieldName(name string) bool { return FieldName(name) && !strings.Contains(name, "__") }
 
