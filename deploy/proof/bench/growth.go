@@ -33,6 +33,7 @@ type setting struct {
 	events     int
 	perRequest int
 	tenants    int
+	strewn     int // strewn is the number of events of the second tenant, each in an hour of its own.
 }
 
 // axes are the axes of the plots.
@@ -48,6 +49,11 @@ var axes = []axis{
 		set: func(s *setting, n int) { s.shape.partitions = n }},
 	{name: "buckets", label: "buckets of an hour", values: []int{24, 168, 720, 4380, 17520},
 		set: func(s *setting, n int) { s.shape.span = time.Duration(n) * time.Hour }},
+	{name: "hours", label: "hours of another tenant", values: []int{1, 1000, 10_000, 80_000, 400_000},
+		set: func(s *setting, n int) {
+			s.tenants = 2
+			s.strewn = n
+		}},
 	{name: "tenants", label: "tenants", values: []int{1, 10, 100, 1000, 10_000},
 		set: func(s *setting, n int) {
 			s.tenants = n
@@ -186,10 +192,37 @@ func (r *run) measurePoint(s *setting) (p point, err error) {
 		return p, err
 	}
 	p.figures = map[string]float64{}
+	if s.strewn > 0 {
+		return p, g.observeNeighbour(p.figures, bodies, lines)
+	}
 	if err := g.feed(p.figures, bodies, lines); err != nil {
 		return p, err
 	}
 	return p, g.observe(p.figures)
+}
+
+// observeNeighbour publishes the events of the first tenant, and then those of the second, which are strewn over hours.
+// The figures of ingest and recompute are those of the second tenant's events, and the others those of the first.
+func (g *growing) observeNeighbour(into map[string]float64, bodies [][]byte, lines int) error {
+	both := g.keys
+	g.keys = both[:1]
+	if err := g.feed(into, bodies, lines); err != nil {
+		return err
+	}
+	strewn := g.setting.shape
+	strewn.span = time.Duration(g.setting.strewn) * time.Hour
+	strewn.start = begin.Add(-strewn.span)
+	bodies, lines, err := strewn.bodies(g.setting.strewn, g.setting.perRequest, 2)
+	if err != nil {
+		return err
+	}
+	g.keys = both[1:]
+	if err := g.feed(into, bodies, lines); err != nil {
+		return err
+	}
+	g.keys = both[:1]
+	g.setting.shape = strewn // The first tenant asks for the range of both.
+	return g.observe(into)
 }
 
 // growEvents gives one server more and more events, of later and later times, and publishes them by the million.

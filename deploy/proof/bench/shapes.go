@@ -127,7 +127,11 @@ func (s *shape) firstTime() time.Time {
 	if s.flights {
 		return time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
-	return begin.Add(-48 * time.Hour)
+	first := begin
+	if s.start.Before(begin) {
+		first = s.start
+	}
+	return first.Add(-48 * time.Hour)
 }
 
 // endTime is the end of that range.
