@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -16,7 +17,7 @@ import (
 
 // serverFlag names the server that a client command calls, and the API key for it.
 type serverFlag struct {
-	Server string `default:"http://127.0.0.1:8080" env:"RECOUNT_SERVER" help:"Address of the server."`
+	Server string `default:"${default_server}" env:"RECOUNT_SERVER" help:"Address of the server."`
 	keyFlag
 }
 
@@ -50,6 +51,15 @@ func (f keyFlag) key() (string, error) {
 	}
 	return text, nil
 }
+
+// defaultServer is the server that a command without flags calls.
+func defaultServer() serverFlag {
+	address := cmp.Or(os.Getenv("RECOUNT_SERVER"), defaultAddress)
+	return serverFlag{address, keyFlag{os.Getenv("RECOUNT_KEY_FILE")}}
+}
+
+// defaultAddress is that of recount up.
+const defaultAddress = "http://127.0.0.1:8080"
 
 // timeFlag is a time on the command line.
 type timeFlag struct{ time.Time }

@@ -133,7 +133,7 @@ func (c *deadLettersListCmd) writer(out io.Writer) deadLetterWriter {
 			if i == len(cells)-1 {
 				separator = "\n"
 			}
-			if _, err := fmt.Fprint(w, printable(cell), separator); err != nil {
+			if _, err := fmt.Fprint(w, letterText(cell), separator); err != nil {
 				return err
 			}
 		}
@@ -164,6 +164,16 @@ func printable(s string) string {
 	return string(r)
 }
 
+// letterText returns a text of a dead letter, as the tables of answers show it. The text of an event that lacks it and
+// the empty one are both a dash: records of dead letters do not tell them apart, but recount dead-letters show has the
+// event.
+func letterText(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return shownText(printable(s))
+}
+
 type deadLettersShowCmd struct {
 	serverFlag
 	Name string `arg:"" help:"Name of the dead letter, from the rejection or the list."`
@@ -181,7 +191,7 @@ func (c *deadLettersShowCmd) Run(ctx context.Context, std streams) error {
 		{"message", l.Message},
 		{"type", l.EventType}, {"source", l.Source}, {"id", l.EventID}, {"time", l.EventTime}, {"place", placeOf(&l)},
 		{"bytes", bytesOf(&l)}} {
-		fmt.Fprintf(w, "%s\t%s\n", f[0], printable(f[1]))
+		fmt.Fprintf(w, "%s\t%s\n", f[0], letterText(f[1]))
 	}
 	if err := w.Flush(); err != nil {
 		return err

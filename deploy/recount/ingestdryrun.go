@@ -59,7 +59,8 @@ func (r *ingestRun) dryRunFile(f input.File) error {
 	return errors.Join(r.show(f.Name, first), errTooManyRejected)
 }
 
-// show prints events as a table. Texts are in quotation marks, so that 7 and "7" differ.
+// show prints events as a table. Texts are in quotation marks, so that 7 and "7" differ. A dash is what an event does
+// not have, and null is a null.
 func (r *ingestRun) show(name string, lines [][]byte) error {
 	if len(lines) == 0 {
 		return nil
@@ -113,7 +114,7 @@ func members(line []byte) (names []string, values map[string]string, err error) 
 		{"subject", attributes.Subject}} {
 		if a.value != nil {
 			names = append(names, a.name)
-			values[a.name] = *a.value
+			values[a.name] = shownText(*a.value)
 		}
 	}
 	d := json.NewDecoder(bytes.NewReader(attributes.Data))

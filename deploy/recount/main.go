@@ -41,24 +41,33 @@ type streams struct {
 
 // cli is the command line.
 type cli struct {
-	Up           upCmd           `cmd:"" help:"Run the whole server in one process with embedded engines."`
-	Serve        serveCmd        `cmd:"" help:"Run some roles of the server, with embedded or external engines."`
-	Demo         demoCmd         `cmd:"" help:"Replay three million flights, and compare live, exact and true counts."`
-	Count        countCmd        `cmd:"" help:"Count the rows of files, without a server or a configuration."`
-	Ingest       ingestCmd       `cmd:"" help:"Send the events of files (CSV, JSON, Parquet) to a server."`
-	Query        queryCmd        `cmd:"" help:"Ask a server for counts."`
-	Explain      explainCmd      `cmd:"" help:"Say what became of an event, and why."`
-	Load         loadCmd         `cmd:"" help:"Send events at a steady rate, and report the results."`
-	Health       healthCmd       `cmd:"" help:"Ask whether a server is alive, for health checks."`
-	Jobs         jobsCmd         `cmd:"" help:"List and run scheduled jobs."`
-	Publications publicationsCmd `cmd:"" help:"List publications, and keep one for ever."`
-	DeadLetters  deadLettersCmd  `cmd:"" help:"List, show and replay rejected events, called dead letters."`
-	Keys         keysCmd         `cmd:"" help:"Create, list and revoke API keys."`
-	Verify       verifyCmd       `cmd:"" help:"Check the stored data against the rules V1 to V13 of the protocol."`
-	Hole         holeCmd         `cmd:"" help:"Give up messages that the log has lost, so that a partition continues."`
-	Config       configCmd       `cmd:"" help:"Check a configuration file, apply what it declares, or list all keys."`
-	Version      versionCmd      `cmd:"" hidden:"" help:"Print the version."`
-	ShowVersion  versionFlag     `name:"version" help:"Print the version."`
+	Count  countCmd  `cmd:"" group:"begin" help:"Count the rows of files, without a server or a configuration."`
+	Demo   demoCmd   `cmd:"" group:"begin" help:"Replay flights, and compare live, exact and true counts."`
+	Up     upCmd     `cmd:"" group:"begin" help:"Run the whole server in one process with embedded engines."`
+	Ingest ingestCmd `cmd:"" group:"begin" help:"Send the events of files (CSV, JSON, Parquet) to a server."`
+
+	Query        queryCmd        `cmd:"" group:"ask" help:"Ask a server for counts."`
+	Watch        watchCmd        `cmd:"" group:"ask" help:"Ask again and again, and show each answer."`
+	Explain      explainCmd      `cmd:"" group:"ask" help:"Say what became of an event, and why."`
+	Publications publicationsCmd `cmd:"" group:"ask" help:"List publications, and keep one for ever."`
+
+	Views  viewsCmd  `cmd:"" group:"declare" help:"List, show, create and delete views."`
+	Types  typesCmd  `cmd:"" group:"declare" help:"List, show, create and delete event types."`
+	Config configCmd `cmd:"" group:"declare" help:"Check a configuration file, apply it, or list all keys."`
+
+	Serve       serveCmd       `cmd:"" group:"operate" help:"Run some roles of the server, with any engines."`
+	Jobs        jobsCmd        `cmd:"" group:"operate" help:"List and run scheduled jobs."`
+	DeadLetters deadLettersCmd `cmd:"" group:"operate" help:"List, show and replay rejected events."`
+	Keys        keysCmd        `cmd:"" group:"operate" help:"Create, list and revoke API keys."`
+	Verify      verifyCmd      `cmd:"" group:"operate" help:"Check stored data against the rules of the protocol."`
+	Hole        holeCmd        `cmd:"" group:"operate" help:"Give up messages that the log has lost."`
+	Health      healthCmd      `cmd:"" group:"operate" help:"Ask whether a server is alive, for health checks."`
+	Load        loadCmd        `cmd:"" group:"operate" help:"Send events at a steady rate, and report the results."`
+	Completion  completionCmd  `cmd:"" group:"operate" help:"Print a script that lets a shell complete commands."`
+
+	Complete    completeCmd `cmd:"" hidden:""`
+	Version     versionCmd  `cmd:"" hidden:"" help:"Print the version."`
+	ShowVersion versionFlag `name:"version" help:"Print the version."`
 }
 
 // usageError is a mistake in the command line that kong does not detect.
@@ -79,11 +88,11 @@ func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) 
 		kong.Name("recount"),
 		kong.Description("Counts you can watch now and bill on later."),
 		kong.Writers(out, errw),
-		kong.Vars{"time_formats": timeFormats},
+		kong.Vars{"time_formats": timeFormats, "default_server": defaultAddress},
 		kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
-		kong.ExplicitGroups([]kong.Group{{Key: "settings", Title: "Settings of the configuration (also as " +
-			"environment variables):"}}),
+		kong.ExplicitGroups(allGroups()),
+		kong.Help(printHelp),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(streams{in, out, errw}, settings),
 	)

@@ -1,17 +1,13 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"recount/deploy/client"
@@ -38,6 +34,7 @@ type queryCmd struct {
 	Fill        bool         `help:"Print windows without events too."`
 	Explain     bool         `help:"Say how it was answered, with --format json."`
 	Format      string       `default:"table" enum:"table,csv,json" help:"Output format: table, csv or json."`
+	Plot        bool         `help:"Draw the first measure: bars, or a line of signs by time for each group."`
 }
 
 // Run asks the server and prints the answer.
@@ -46,48 +43,70 @@ func (c *queryCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return usageError{err}
 	}
-	accept := map[string]client.Format{"table": client.CSV, "csv": client.CSV, "json": client.JSON}[c.Format]
 	answer, err := fetch(c.serverFlag, func(server *client.Client) (*client.Answer, error) {
-		return server.QueryParameters(ctx, values, accept)
+		return server.QueryParameters(ctx, values, c.accept())
 	})
 	if err != nil {
 		return err
 	}
 	defer answer.Close()
-	if c.Format == "table" {
-		err = printTable(std.out, answer)
-	} else {
-		_, err = io.Copy(std.out, answer)
-	}
+	err = c.print(std.out, newCanvas(std.out), answer)
 	if err == nil && c.Format != "json" { // The JSON answer contains its accuracy.
 		printAccuracy(std.err, &answer.Accuracy)
 	}
 	return err
 }
 
+// accept is the format that the server is asked for.
+func (c *queryCmd) accept() client.Format {
+	if c.Format == "json" {
+		return client.JSON
+	}
+	return client.CSV
+}
+
+// print prints an answer, or draws it with the signs and the width of the canvas.
+func (c *queryCmd) print(out io.Writer, on *canvas, answer *client.Answer) error {
+	switch {
+	case c.Plot:
+		drawn := *on
+		drawn.out = unguarded(out) // What is drawn has escaped texts, and perhaps escapes of colours.
+		return c.plot(&drawn, answer)
+	case c.Format == "table":
+		return printTable(out, answer)
+	}
+	_, err := io.Copy(out, answer)
+	return err
+}
+
 // parameters returns the parameters of GET /v1/query. That form is used because there the server converts the values of
 // conditions to the types of their dimensions, which this command does not know.
 func (c *queryCmd) parameters() (url.Values, error) {
-	if err := c.checkRange(); err != nil {
+	from, to, err := c.timeRange()
+	if err != nil {
 		return nil, err
 	}
 	v := url.Values{
 		"view":        {c.View},
 		"granularity": {c.Granularity}, "limit": {strconv.Itoa(c.Limit)}, "mode": {c.Mode},
-		"fill": {strconv.FormatBool(c.Fill)}, "where": c.Where, "explain": {strconv.FormatBool(c.Explain)},
+		"fill":  {strconv.FormatBool(c.Fill || c.Plot && c.Granularity != "all")},
+		"where": c.Where, "explain": {strconv.FormatBool(c.Explain)},
 	}
 	for name, list := range map[string][]string{"measures": c.Measures, "group_by": c.GroupBy, "order_by": c.OrderBy} {
 		if len(list) > 0 {
 			v.Set(name, strings.Join(list, ","))
 		}
 	}
-	for name, value := range map[string]string{"from": c.From, "to": c.To, "time_zone": c.TimeZone} {
+	for name, value := range map[string]string{"from": from, "to": to, "time_zone": c.TimeZone} {
 		if value != "" {
 			v.Set(name, value)
 		}
 	}
 	if c.AsOf != nil {
 		v.Set("as_of", strconv.FormatUint(uint64(*c.AsOf), 10))
+	}
+	if c.Plot && c.Format != "table" {
+		return nil, errors.New("--plot is instead of --format; give one of the two")
 	}
 	if c.Explain && c.Format != "json" {
 		return nil, errors.New("--explain needs --format json, because a table has no place for it")
@@ -100,59 +119,55 @@ func (c *queryCmd) parameters() (url.Values, error) {
 	return v, nil
 }
 
-// checkRange fails for a range that the server would refuse. The server reads the times, by its own clock.
-func (c *queryCmd) checkRange() error {
+// timeRange returns from and to, either of which may be empty. It refuses what the server would refuse, which reads the
+// times by its own clock.
+func (c *queryCmd) timeRange() (from, to string, err error) {
 	loc, err := (&query.Query{TimeZone: c.TimeZone}).Location()
 	if wrong := (*query.Error)(nil); errors.As(err, &wrong) {
-		return errors.New("--time-zone: " + wrong.Msg)
+		return "", "", errors.New("--time-zone: " + wrong.Msg)
 	}
-	switch {
-	case c.Last != "" && (c.From != "" || c.To != ""):
-		return errors.New("--last is instead of --from and --to; give one of the two")
-	case c.Last != "":
-		c.From = "now-" + c.Last
-		c.To = "now"
-		if _, err := window.ParseMoment(c.From, loc, time.Now()); err != nil {
-			return fmt.Errorf("--last %q is no length: write a number of s, m, h, d, w, mo or y, such as 24h", c.Last)
+	if c.Last != "" {
+		if c.From != "" || c.To != "" {
+			return "", "", errors.New("--last is instead of --from and --to; give one of the two")
 		}
+		from = "now-" + c.Last
+		if _, err := window.ParseMoment(from, loc, time.Now()); err != nil {
+			return "", "", fmt.Errorf("--last %q is no length: write a number of s, m, h, d, w, mo or y, such as 24h",
+				c.Last)
+		}
+		return from, "now", nil
 	}
 	for _, end := range [][2]string{{"--from", c.From}, {"--to", c.To}} {
 		if end[1] == "" {
 			continue // It is the beginning or the end of the data.
 		}
 		if _, err := window.ParseMoment(end[1], loc, time.Now()); err != nil {
-			return fmt.Errorf("%s: %q %w", end[0], end[1], err)
+			return "", "", fmt.Errorf("%s: %q %w", end[0], end[1], err)
 		}
 	}
-	return nil
+	return c.From, c.To, nil
 }
 
-// printTable prints CSV in aligned columns. It leaves out empty columns of live parts and bounds, and prints a dash for
-// a missing value.
-func printTable(out io.Writer, body io.Reader) error {
-	rows, err := csv.NewReader(body).ReadAll()
-	if err == nil && len(rows) == 0 {
-		err = io.ErrUnexpectedEOF
-	}
+// plot draws one measure of the answer. A range that is cut off is a wrong picture, but the top of a list is none.
+func (c *queryCmd) plot(on *canvas, answer *client.Answer) error {
+	t, err := readAnswer(answer)
 	if err != nil {
-		return fmt.Errorf("read the answer: %w", err)
+		return err
 	}
-	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	var columns []int
-	for i, name := range rows[0] {
-		filled := slices.ContainsFunc(rows[1:], func(row []string) bool { return row[i] != "" })
-		if filled || !strings.Contains(name, "__") {
-			columns = append(columns, i)
-		}
+	windowed := t.column("time") == 0
+	if windowed && answer.Accuracy.Truncated {
+		return errors.New("--plot: there are more rows than --limit, so the plot would end too early; raise --limit, " +
+			"or use a coarser --granularity")
 	}
-	for _, row := range rows {
-		cells := make([]string, len(columns))
-		for i, c := range columns {
-			cells[i] = cmp.Or(escapeControls(row[c]), "-")
-		}
-		fmt.Fprintln(w, strings.Join(cells, "\t"))
+	first := len(c.GroupBy)
+	if windowed {
+		first++
 	}
-	return w.Flush()
+	p, err := newPlotted(t, t.header[first], len(c.GroupBy))
+	if err != nil {
+		return err
+	}
+	return p.draw(on, len(c.GroupBy))
 }
 
 // printAccuracy prints what the answer covers and how exact it is.

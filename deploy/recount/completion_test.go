@@ -1,0 +1,82 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// TestComplete asks what can stand in place of the last word. A hidden command is not offered.
+func TestComplete(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/views" {
+			_, _ = w.Write([]byte(`{"views":[{"name":"visits"},{"name":"orders"}]}`))
+		}
+	}))
+	t.Cleanup(server.Close)
+	t.Setenv("RECOUNT_SERVER", server.URL)
+	for line, want := range map[string]string{
+		"qu":                           "query",
+		"vers":                         "",
+		"jobs ":                        "list run",
+		"query ":                       "orders visits",
+		"query vi":                     "visits",
+		"views show o":                 "orders",
+		"query visits ":                "",
+		"query visits --mo":            "--mode",
+		"query visits --mode ":         "exact live merged",
+		"query visits --mode e":        "exact",
+		"query visits --mode=l":        "--mode=live",
+		"query visits --mode = l":      "live",
+		"query visits --mode =":        "exact live merged",
+		"query -g page visits --last ": "",
+		"query -g page ":               "orders visits",
+		"query --plot ":                "orders visits",
+		"completion z":                 "zsh",
+		"nonsense ":                    strings.Join(strings.Fields(completed(t, "")), " "),
+	} {
+		if got := strings.Join(strings.Fields(completed(t, strings.Split(line, " ")...)), " "); got != want {
+			t.Errorf("%q: got %s, want %s", line, got, want)
+		}
+	}
+	server.Close()
+	if got := completed(t, "query", ""); got != "" {
+		t.Errorf("without a server: got %s", got)
+	}
+}
+
+func completed(t *testing.T, words ...string) string {
+	t.Helper()
+	code, stdout, stderr := command(t, append([]string{"complete", "--"}, words...)...)
+	if code != exitOK || stderr != "" {
+		t.Errorf("%q: exit code %d: %s", words, code, stderr)
+	}
+	return stdout
+}
+
+// TestCompletionInBash lets bash call the function, as it does for a person.
+func TestCompletionInBash(t *testing.T) {
+	t.Parallel()
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("bash is not installed")
+	}
+	_, script, _ := command(t, "completion", "bash")
+	script += `
+recount() { printf '%s\n' "$@" > /dev/stderr; printf 'one\ntwo words\n'; }
+COMP_WORDS=(recount query "")
+COMP_CWORD=2
+exec 2>/dev/null
+_recount
+printf '%s;' "${COMPREPLY[@]}"
+complete -p recount`
+	out, err := exec.CommandContext(t.Context(), bash, "--norc", "-c", script).Output()
+	if got := string(out); err != nil || got != "one;two words;complete -o default -F _recount recount\n" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if code, _, _ := command(t, "completion", "tcsh"); code != exitUsage {
+		t.Errorf("a shell that is not known: exit code %d", code)
+	}
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// TestWatchWaits: a server that restarts is waited for, which is said. A wait ends, and a refusal ends the command.
+func TestWatchWaits(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		switch n := asked.Add(1); {
+		case n == 2:
+			http.Error(w, "restarting", http.StatusServiceUnavailable)
+		case n > 4:
+			http.Error(w, "gone", http.StatusNotFound)
+		default:
+			w.Header().Set("Recount-Accuracy", `{"publication":1,"complete":true,"exact":true}`)
+			fmt.Fprintf(w, "views,views__live\r\n%d,\r\n", n)
+		}
+	}))
+	t.Cleanup(server.Close)
+	line := []string{"watch", "v", "--server", server.URL, "--every=1s"}
+	code, stdout, stderr := command(t, append(line, "--times=3")...)
+	if code != exitOK || strings.Count(stdout, "views\n") != 3 || !strings.Contains(stdout, "\n4\n") ||
+		!strings.Contains(stderr, "waiting for the server, at most 2m0s more") ||
+		!strings.Contains(stderr, "3 answers, and no answer to 1 further questions") {
+		t.Errorf("exit code %d: %s\n%s", code, stdout, stderr)
+	}
+	if code, _, stderr := command(t, line...); code != exitFailed || !strings.Contains(stderr, "gone") {
+		t.Errorf("a refusal: exit code %d: %s", code, stderr)
+	}
+	server.Close()
+	if code, _, stderr := command(t, append(line, "--wait=0s")...); code != exitFailed ||
+		!strings.Contains(stderr, "the server did not answer for 0s (--wait)") {
+		t.Errorf("a wait that is over: exit code %d: %s", code, stderr)
+	}
+}
+
+// TestScreen: an answer takes the place of the one before, and is cut to the terminal.
+func TestScreen(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	s := newScreen(&out)
+	s.height = 4
+	s.width = 5
+	for _, text := range []string{"1234567\nb\n", "a\nb\nc\nd\n"} {
+		if err := s.draw(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := "\x1b[J1234…\nb\n" + "\x1b[2A\r\x1b[Ja\nb\n… an…\n"
+	if out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}
+
+// TestWatchEndsWithItsContext: Ctrl-C ends a watch with exit code 0, and it says what it did.
+func TestWatchEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Recount-Accuracy", "{}")
+		fmt.Fprint(w, "views\r\n1\r\n")
+		time.AfterFunc(50*time.Millisecond, cancel) // The next answer is due in an hour.
+	}))
+	t.Cleanup(server.Close)
+	var out, errw bytes.Buffer
+	code := run(ctx, []string{"watch", "v", "--server", server.URL, "--every=1h"}, strings.NewReader(""), &out, &errw)
+	if code != exitOK || !strings.Contains(errw.String(), "watched for 0s: 1 answer") {
+		t.Errorf("exit code %d: %s", code, errw.String())
+	}
+}
