@@ -7,8 +7,8 @@
 // Each request gets a session of its own (about 0.1 ms), so settings, the current database and temporary
 // tables cannot leak from one to the next. URL parameters become: database → USE, param_x → a server-side
 // parameter, any other name → SET. An unknown setting is error 115, as on a server. The data of an
-// INSERT … FORMAT goes through a temporary file and FROM INFILE, because libchdb ends inline data at the first
-// empty line: Native bytes that hold "\n\n" are cut there and the rest is read as SQL.
+// INSERT … FORMAT goes through a temporary file or a named pipe and FROM INFILE, because libchdb ends inline data at
+// the first empty line: Native bytes that hold "\n\n" are cut there and the rest is read as SQL.
 //
 // # What is refused
 //

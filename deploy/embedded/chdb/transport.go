@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strconv"
 )
 
@@ -40,19 +39,20 @@ func (t *transport) answer(req *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	sql, remove, err := t.core.stage(r)
+	data, err := t.core.stage(r)
 	if err != nil {
 		return nil, err
 	}
 	var out []byte
-	err = t.core.run(req.Context(), remove, func(s *session, id string) error {
+	err = t.core.run(req.Context(), data.remove, func(s *session, id string) error {
 		if err := s.prepare(r, id); err != nil {
 			return err
 		}
-		return s.query(sql, r.params, r.format, func(result []byte) (err error) {
+		err := s.query(data.sql, r.params, r.format, func(result []byte) (err error) {
 			out, err = r.result(result)
 			return err
 		})
+		return data.end(err)
 	})
 	if err != nil {
 		return nil, err
@@ -80,24 +80,6 @@ func (r *request) result(raw []byte) ([]byte, error) {
 		return nil, refuse(codeNotImplemented, "The client cannot represent the result ("+err.Error()+")")
 	}
 	return out, nil
-}
-
-// stage writes the data of an INSERT to a file and returns the statement that reads it. remove deletes the file.
-func (c *core) stage(r *request) (sql string, remove func(), err error) {
-	if r.data == nil {
-		return r.text, func() {}, nil
-	}
-	f, err := os.CreateTemp(c.stageDir, "insert-*")
-	if err != nil {
-		return "", nil, fmt.Errorf("stage insert: %w", err)
-	}
-	remove = func() { _ = os.Remove(f.Name()) }
-	_, err = io.Copy(f, r.data)
-	if err := errors.Join(err, f.Close()); err != nil {
-		remove()
-		return "", nil, fmt.Errorf("stage insert: %w", err)
-	}
-	return r.withInfile(f.Name()), remove, nil
 }
 
 func response(req *http.Request, status int, h http.Header, body []byte) *http.Response {
