@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 	chcolumn "github.com/ClickHouse/clickhouse-go/v2/lib/column"
 
 	"recount/batch/exact"
+	"recount/schemas/sqlschema"
 )
 
 // This file encodes the columns of an INSERT in ClickHouse's Native format. Over HTTP and in the embedded engine the
@@ -20,22 +22,69 @@ import (
 // dictionaryVersion precedes the dictionary of a column of LowCardinality.
 const dictionaryVersion = 1
 
-// block returns the rows as one block, as ClickHouse reads the format Native: the numbers of columns and rows, and for
-// each column its name, its type and its values. The block may be in the memory of buf.
-func (l *layout) block(buf []byte, rows []exact.BlockRows) []byte {
-	dst := slices.Grow(buf[:0], l.blockBytes(rows))
-	dst = binary.AppendUvarint(dst, uint64(len(l.columns)))
-	dst = binary.AppendUvarint(dst, uint64(rowCount(rows)))
-	for i := range l.columns {
-		c := &l.columns[i]
+// block reads the rows as one block, as ClickHouse reads the format Native: the numbers of columns and rows, and for
+// each column its name, its type and its values. It encodes one column after another, each into the memory of the one
+// before, while ClickHouse reads them. So a block of many rows is never whole in memory.
+type block struct {
+	layout *layout
+	rows   []exact.BlockRows
+	next   int    // the next column; -1 is what precedes the columns
+	buf    []byte // the memory of a column
+	rest   []byte // what was encoded and not yet read
+}
+
+func (l *layout) block(rows []exact.BlockRows, buf []byte) *block {
+	return &block{layout: l, rows: rows, next: -1, buf: buf}
+}
+
+// encode replaces rest by the next column, or by nothing after the last one.
+func (b *block) encode() {
+	dst := b.buf[:0]
+	switch {
+	case b.next < 0:
+		dst = binary.AppendUvarint(dst, uint64(len(b.layout.columns)))
+		dst = binary.AppendUvarint(dst, uint64(rowCount(b.rows)))
+	case b.next < len(b.layout.columns):
+		c := &b.layout.columns[b.next]
 		dst = append(binary.AppendUvarint(dst, uint64(len(c.name))), c.name...)
 		dst = append(binary.AppendUvarint(dst, uint64(len(c.sqlType))), c.sqlType...)
 		if strings.HasPrefix(c.sqlType, "LowCardinality(") {
 			dst = append64(dst, dictionaryVersion)
 		}
-		dst = c.native(dst, rows)
+		dst = c.native(slices.Grow(dst, c.nativeBytes(b.rows)), b.rows)
 	}
-	return dst
+	b.next++
+	b.buf = dst
+	b.rest = dst
+}
+
+func (b *block) ended() bool { return len(b.rest) == 0 && b.next > len(b.layout.columns) }
+
+// Read implements io.Reader.
+func (b *block) Read(p []byte) (int, error) {
+	for len(b.rest) == 0 {
+		if b.ended() {
+			return 0, io.EOF
+		}
+		b.encode()
+	}
+	n := copy(p, b.rest)
+	b.rest = b.rest[n:]
+	return n, nil
+}
+
+// WriteTo implements io.WriterTo, so that a column is written as it is.
+func (b *block) WriteTo(w io.Writer) (total int64, err error) {
+	for !b.ended() {
+		n, err := w.Write(b.rest)
+		total += int64(n)
+		b.rest = b.rest[n:]
+		if err != nil {
+			return total, err
+		}
+		b.encode()
+	}
+	return total, nil
 }
 
 // fill makes the driver's column hold the rows. It returns buf, which may have grown, for the next column.
@@ -47,21 +96,20 @@ func (c *column) fill(into chcolumn.Interface, rows []exact.BlockRows, buf []byt
 	return buf, nil
 }
 
-// blockBytes estimates how many bytes a block has, so that it is seldom copied while it grows.
-func (l *layout) blockBytes(rows []exact.BlockRows) int {
-	const names = 1 << 12
-	row := 0
-	for i := range l.columns {
-		switch l.columns[i].sqlType {
-		case "Int256":
-			row += 32
-		case "Int128":
-			row += 16
-		default:
-			row += 9
-		}
+// nativeBytes estimates how many bytes the column has, so that it is seldom copied while it grows.
+func (c *column) nativeBytes(rows []exact.BlockRows) int {
+	bytes := 0
+	switch n := rowCount(rows); c.sqlType {
+	case "Int256":
+		bytes = 32 * n
+	case "Int128":
+		bytes = 16 * n
+	default:
+		bytes = 9 * n
 	}
-	bytes := names + row*rowCount(rows)
+	if !strings.HasSuffix(c.name, sqlschema.StateSuffix) {
+		return bytes
+	}
 	for _, x := range rows {
 		for i := range x.Block.Measures {
 			if starts := x.Block.Measures[i].Starts; starts != nil {

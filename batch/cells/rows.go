@@ -1,7 +1,6 @@
 package cells
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -26,15 +25,19 @@ func (s *Store) Insert(ctx context.Context, v *catalog.View, version uint64,
 	if s.encodes.Load() {
 		insert = s.insertBatch
 	}
+	// The checksums are computed while ClickHouse reads the rows.
+	checksums := make(chan map[int64]record.BucketVersion, 1)
+	go func() { checksums <- l.checksums(pieces, version) }()
 	err := insert(ctx, l, statement, pieces)
 	if errors.Is(err, clickhouse.ErrFormatNativeUnsupported) {
 		s.encodes.Store(true)
 		err = s.insertBatch(ctx, l, statement, pieces)
 	}
+	found := <-checksums
 	if err != nil {
 		return nil, err
 	}
-	return l.checksums(pieces, version), nil
+	return found, nil
 }
 
 // insertBlock inserts the rows as a block that the driver sends as it is.
@@ -43,10 +46,11 @@ func (s *Store) insertBlock(ctx context.Context, l *layout, statement string, pi
 	if buf == nil {
 		buf = new([]byte)
 	}
-	*buf = l.block(*buf, pieces)
-	if err := s.db.InsertFormat(insertContext(ctx), "Native", statement, bytes.NewReader(*buf)); err != nil {
+	b := l.block(pieces, *buf)
+	if err := s.db.InsertFormat(insertContext(ctx), "Native", statement, b); err != nil {
 		return err // The driver may still read the block.
 	}
+	*buf = b.buf
 	s.buffers.Put(buf)
 	return nil
 }
