@@ -16,16 +16,18 @@ import (
 	"recount/schemas/sqlschema"
 )
 
-// The projection of publication n is its rows in the table recount_published, then a marker. The
+// The projection of publication n is its rows in the table recount_published, and a marker. The
 // marker is the row with an empty view name. Its ver is 1 if the rows list every bucket, and 0 if
-// they list the changes since n-1. Readers go by the highest marker, so they never see half a
-// projection. Rows that are written twice do no harm, because they say the same.
+// they list the changes since n-1. It is in the last INSERT, which ClickHouse applies as a whole. Readers go by
+// the highest marker, so they never see half a projection. Rows that are written twice do no harm, because they
+// say the same.
 
 // Project brings the projection and the SQL VIEWs to the publication of state. It also completes
 // what an earlier run did not.
 func (s *Store) Project(ctx context.Context, state *record.State) error {
 	var done uint64
-	if err := s.db.QueryRow(ctx, "SELECT max(n) FROM "+sqlschema.Published+" WHERE view = ''").Scan(&done); err != nil {
+	err := s.db.QueryRow(readContext(ctx), "SELECT max(n) FROM "+sqlschema.Published+" WHERE view = ''").Scan(&done)
+	if err != nil {
 		return fmt.Errorf("read the projection: %w", err)
 	}
 	if done > state.N {
@@ -34,17 +36,13 @@ func (s *Store) Project(ctx context.Context, state *record.State) error {
 	if done < state.N {
 		full := done != state.N-1 || state.Publication.Base
 		failpoint.Point("publish.project.before")
-		if err := s.projectRows(ctx, state, full); err != nil {
+		rows, err := s.projectRows(ctx, state, full)
+		if err != nil {
 			return fmt.Errorf("project publication %d: %w", state.N, err)
 		}
+		rows.addMarker(full)
 		failpoint.Point("publish.marker.before")
-		ver := 0 // In a marker, 1 says that the projection is a full one.
-		if full {
-			ver = 1
-		}
-		marker := fmt.Sprintf("INSERT INTO %s (n, view, digest, bucket, ver) VALUES (%d, '', '', 0, %d)",
-			sqlschema.Published, state.N, ver)
-		if err := s.db.Exec(ctx, marker); err != nil {
+		if err := rows.insert(ctx, s.db); err != nil {
 			return fmt.Errorf("project publication %d: %w", state.N, err)
 		}
 		failpoint.Point("publish.marker.after")
@@ -59,7 +57,7 @@ func (s *Store) Project(ctx context.Context, state *record.State) error {
 // not. It returns 0 if there is no projection. Rows are written only after their publication exists,
 // so the number says that this publication existed.
 func (s *Store) Projected(ctx context.Context) (n uint64, err error) {
-	err = s.db.QueryRow(ctx, "SELECT max(n) FROM "+sqlschema.Published).Scan(&n)
+	err = s.db.QueryRow(readContext(ctx), "SELECT max(n) FROM "+sqlschema.Published).Scan(&n)
 	var e *clickhouse.Exception
 	if errors.As(err, &e) && e.Code == noTable {
 		return 0, nil
@@ -70,8 +68,9 @@ func (s *Store) Projected(ctx context.Context) (n uint64, err error) {
 	return n, nil
 }
 
-func (s *Store) projectRows(ctx context.Context, state *record.State, full bool) error {
-	rows := projection{n: state.N}
+// projectRows inserts rows until the rest fits one INSERT, and returns the rest.
+func (s *Store) projectRows(ctx context.Context, state *record.State, full bool) (*projection, error) {
+	rows := &projection{n: state.N}
 	for _, name := range slices.Sorted(maps.Keys(state.Views)) {
 		buckets := state.Views[name].Buckets
 		if !full {
@@ -83,11 +82,11 @@ func (s *Store) projectRows(ctx context.Context, state *record.State, full bool)
 				continue
 			}
 			if err := rows.insert(ctx, s.db); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
-	return rows.insert(ctx, s.db)
+	return rows, nil
 }
 
 // projectedRows is roughly the largest number of rows in one INSERT.
@@ -110,10 +109,16 @@ func (r *projection) add(view, digest string, buckets []record.BucketVersion) {
 	}
 }
 
-func (r *projection) insert(ctx context.Context, db driver.Conn) error {
-	if len(r.versions) == 0 {
-		return nil
+// addMarker adds the row that says that the projection is whole, and whether it is a full one.
+func (r *projection) addMarker(full bool) {
+	marker := record.BucketVersion{}
+	if full {
+		marker.Ver = 1
 	}
+	r.add("", "", []record.BucketVersion{marker})
+}
+
+func (r *projection) insert(ctx context.Context, db driver.Conn) error {
 	batch, err := db.PrepareBatch(insertContext(ctx), "INSERT INTO "+sqlschema.Published+" (n, view, digest, "+
 		"bucket, ver)")
 	if err != nil {

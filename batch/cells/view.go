@@ -140,7 +140,8 @@ func (s *Store) Refuse(ctx context.Context, message string) error {
 
 // tableComments returns the comments of all tables of the database, by table.
 func (s *Store) tableComments(ctx context.Context) (map[string]string, error) {
-	rows, err := s.db.Query(ctx, "SELECT name, comment FROM system.tables WHERE database = currentDatabase()")
+	rows, err := s.db.Query(readContext(ctx),
+		"SELECT name, comment FROM system.tables WHERE database = currentDatabase()")
 	if err != nil {
 		return nil, fmt.Errorf("list tables: %w", err)
 	}

@@ -76,7 +76,11 @@ func TestProject(t *testing.T) {
 	w.checkView("publication 2", first, second)
 	// The number of the publication decides which version counts, not the version's own value.
 	three := w.publish(s, two, false, w.insert(s, 3, firstAgain))
-	if err := s.projectRows(t.Context(), three, false); err != nil {
+	rows, err := s.projectRows(t.Context(), three, false)
+	if err == nil {
+		err = rows.insert(t.Context(), s.db)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	w.checkView("publication 3 has no marker", first, second)
