@@ -103,7 +103,11 @@ func (w *idWindow) claim(id identity) bool {
 	return true
 }
 
-// rebuildShard drops the slots of forgotten entries and makes room for a quarter more entries.
+// smallShard is the number of entries up to which a shard doubles. A window of a million entries grows so; in a larger
+// one the memory of empty slots counts more than the time to fill them again, and a shard grows by a quarter.
+const smallShard = 1 << 12
+
+// rebuildShard drops the slots of forgotten entries and makes room for more entries.
 func (w *idWindow) rebuildShard(s *shard) {
 	live := 0
 	for _, e := range s.slots {
@@ -111,8 +115,12 @@ func (w *idWindow) rebuildShard(s *shard) {
 			live++
 		}
 	}
+	fill := 64 // in percent, just after the rebuild
+	if live < smallShard {
+		fill = 40
+	}
 	old := s.slots
-	s.slots = make([]uint64, max(minSlots, live*100/64))
+	s.slots = make([]uint64, max(minSlots, live*100/fill))
 	s.used = 0
 	for _, e := range old {
 		if e != 0 && w.ring.remembers(uint32(e)) {

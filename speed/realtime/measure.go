@@ -46,7 +46,7 @@ func resize[T any](s []T, n int) []T {
 	if n <= cap(s) {
 		return s[:n]
 	}
-	next := make([]T, n, max(n, cap(s)+cap(s)/2, 16))
+	next := make([]T, n, max(n, 2*cap(s), 16))
 	copy(next, s)
 	return next
 }

@@ -119,10 +119,12 @@ func (t *table) row(key []uint32) uint32 {
 	}
 	t.low = min(t.low, cell)
 	t.high = max(t.high, cell)
-	t.keys = append(t.keys, key...)
-	t.events = append(t.events, 0)
-	t.index.insert(i, h, uint32(len(t.events)))
-	return uint32(len(t.events) - 1)
+	r := len(t.events)
+	t.keys = resize(t.keys, (r+1)*n)
+	copy(t.keys[r*n:], key)
+	t.events = resize(t.events, r+1)
+	t.index.insert(i, h, uint32(r+1))
+	return uint32(r)
 }
 
 // count finds the row of every selected event, adds one to its events, and appends the row to out.
