@@ -24,17 +24,23 @@ type connection struct {
 	key    string // key is the API key. It may be empty.
 	buffer []byte
 	answer []byte // answer is the body of the last response.
+	ended  bool   // ended says that the server closes the connection after the last response.
 	// patience is how long a request is repeated that is refused for load, or whose answer lacks an event.
 	patience time.Duration
 }
 
 func dial(url string) (*connection, error) {
-	host := strings.TrimPrefix(url, "http://")
-	conn, err := net.Dial("tcp", host)
-	if err != nil {
-		return nil, err
+	c := &connection{host: strings.TrimPrefix(url, "http://"), patience: time.Minute}
+	return c, c.open()
+}
+
+func (c *connection) open() (err error) {
+	if c.conn, err = net.Dial("tcp", c.host); err != nil {
+		return err
 	}
-	return &connection{conn: conn, reader: bufio.NewReaderSize(conn, 64<<10), host: host, patience: time.Minute}, nil
+	c.reader = bufio.NewReaderSize(c.conn, 64<<10)
+	c.ended = false
+	return nil
 }
 
 func (c *connection) close() { _ = c.conn.Close() }
@@ -49,6 +55,12 @@ func (c *connection) post(path, kind string, body []byte) (status int, err error
 		b = append(append(b, "\r\nAuthorization: Bearer "...), c.key...)
 	}
 	c.buffer = append(append(b, "\r\n\r\n"...), body...)
+	if c.ended { // A server that refuses a large body unread closes the connection.
+		c.close()
+		if err := c.open(); err != nil {
+			return 0, err
+		}
+	}
 	if _, err := c.conn.Write(c.buffer); err != nil {
 		return 0, err
 	}
@@ -61,6 +73,7 @@ func (c *connection) receive() (status int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	c.ended = bytes.Contains(head, []byte("\r\nConnection: close\r\n"))
 	_, rest, _ := bytes.Cut(head, []byte("\r\nContent-Length: "))
 	digits, _, _ := bytes.Cut(rest, []byte("\r\n"))
 	length, err := strconv.Atoi(string(digits))
