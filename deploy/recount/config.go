@@ -44,7 +44,11 @@ func (c *configCheckCmd) Run(s *settingsFlags, std streams) error {
 	fmt.Fprintf(std.out, "%s is valid: %s, %s\n", c.File, count(len(cfg.Events), "event type"),
 		count(len(cfg.Views), "view"))
 	fmt.Fprintln(std.out, found)
-	if len(cfg.Views) == 0 {
+	switch {
+	case cfg.Discovers():
+		fmt.Fprintln(std.out, "an event type that is not declared will be declared from its first events, with a view "+
+			"that counts them by minute")
+	case len(cfg.Views) == 0:
 		fmt.Fprintln(std.out, "no view is declared, so nothing would be counted; see the README for an example")
 	}
 	return nil

@@ -141,7 +141,8 @@ func TestLogFormat(t *testing.T) {
 	}
 	for format, says := range map[string]string{"text": "level=WARN msg=\"no view is declared",
 		"json": `"level":"WARN","msg":"no view is declared`} {
-		code, _, stderr := command(t, "up", "--data-dir", dir, "--listen=127.0.0.1:0", "--log-format", format)
+		code, _, stderr := command(t, "up", "--data-dir", dir, "--listen=127.0.0.1:0", "--events.discover=false",
+			"--log-format", format)
 		if code != exitFailed || !strings.Contains(stderr, says) {
 			t.Errorf("%s: exit code %d, want a log line with %s:\n%s", format, code, says, stderr)
 		}
@@ -247,11 +248,18 @@ func TestConfigCheck(t *testing.T) {
 		"valid": {valid, "a.yaml is valid: 1 event type, 1 view\n", exitOK},
 		"no view": {"events: {hit: {fields: {page: string}}}\n",
 			"no view is declared, so nothing would be counted", exitOK},
-		"empty":          {"", "no view is declared, so nothing would be counted", exitOK},
-		"empty section":  {"events:\n", "0 event types, 0 views", exitOK},
-		"bad port":       {valid + "listen: 127.0.0.1:99999\n", "a.yaml:8: listen: ", exitFailed},
-		"no schedule":    {valid + "jobs: {collect: {schedule: '@every 0s'}}\n", "use whole seconds", exitFailed},
-		"impossible day": {valid + "jobs: {collect: {schedule: '0 0 31 2 *'}}\n", "no such day", exitFailed},
+		"empty":    {"", "will be declared from its first events", exitOK},
+		"discover": {valid + "events.discover: true\n", "unknown key", exitFailed},
+		"discover and types": {strings.Replace(valid, "events:", "events:\n  discover: true", 1),
+			"1 event type, 1 view\n", exitOK},
+		"discover not": {"events: {discover: false}\n", "no view is declared, so nothing would be counted", exitOK},
+		"discover so": {"events: {discover: maybe}\n", "a.yaml:1: events.discover: use auto, true or false",
+			exitFailed},
+		"a type discover": {"events: {discover: {fields: {page: string}}}\n", "1 event type, 0 views", exitOK},
+		"empty section":   {"events:\n", "0 event types, 0 views", exitOK},
+		"bad port":        {valid + "listen: 127.0.0.1:99999\n", "a.yaml:8: listen: ", exitFailed},
+		"no schedule":     {valid + "jobs: {collect: {schedule: '@every 0s'}}\n", "use whole seconds", exitFailed},
+		"impossible day":  {valid + "jobs: {collect: {schedule: '0 0 31 2 *'}}\n", "no such day", exitFailed},
 		"unknown key": {valid + "landng: {}\n", "a.yaml:8: landng: unknown key; remove it or correct its " +
 			"spelling", exitFailed},
 		"unknown field": {strings.Replace(valid, "[page]", "[pages]", 1), "a.yaml:6: views.hits.dimensions",

@@ -30,8 +30,8 @@ const referenceIntroduction = `# Configuration
      Do not edit it: settings and their meanings are beside the code they configure. -->
 
 One YAML file, passed with ` + "`--config FILE`" + `, describes a server. Without a file every key has its default, and
-no view is declared. A flag wins over the environment variable, which wins over the file, which wins over the default.
-` + "`recount config check FILE`" + ` names the line of every mistake.
+event types are declared from the events that arrive. A flag wins over the environment variable, which wins over the
+file, which wins over the default. ` + "`recount config check FILE`" + ` names the line of every mistake.
 
 - A *duration* is a number with a unit: ` + "`250ms`, `30s`, `5m`, `24h`" + `.
 - A *size* is a number of bytes, with or without a unit: ` + "`64MiB`, `1.5GiB`, `1000KB`, `4096`" + `.

@@ -64,8 +64,13 @@ func TestReferenceIsAccepted(t *testing.T) {
 	t.Parallel()
 	root := &yaml.Node{Kind: yaml.MappingNode}
 	defaults := server.DefaultConfig()
+	discover := ""
 	for _, s := range defaults.Settings() {
-		insert(root, s.Path, s.Text())
+		if s.Path[0] == "events" {
+			discover += "\n  " + s.Path[1] + ": " + s.Text() // The example has this section already.
+		} else {
+			insert(root, s.Path, s.Text())
+		}
 	}
 	text, err := yaml.Marshal(root)
 	if err != nil {
@@ -77,7 +82,7 @@ func TestReferenceIsAccepted(t *testing.T) {
 		if s.Name == "jobs" {
 			jobs = s.Example // The defaults have this section already.
 		} else {
-			all += s.Example
+			all += strings.Replace(s.Example, "events:\n", "events:"+discover+"\n", 1)
 		}
 		for _, k := range s.Keys {
 			if last := k.Key[strings.LastIndex(k.Key, ".")+1:]; !strings.Contains(all, last+":") && k.Flag != "" {

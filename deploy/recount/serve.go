@@ -59,6 +59,9 @@ func serve(ctx context.Context, f fileFlag, s *settingsFlags, std streams, o ser
 	fmt.Fprintf(std.out, "recount %s serves %s on %s, data in %s\n", server.Version(),
 		strings.Join(o.Roles.Names(), ", "), running.URL(), cfg.DataDir)
 	fmt.Fprintln(std.out, running.Access())
+	if running.AwaitsFirst() {
+		fmt.Fprintf(std.out, firstCount, running.URL(), os.Args[0], running.URL())
+	}
 	tell := func(state string) {
 		if err := notify(state); err != nil {
 			logger.Warn("the service manager does not know the state of this process", "error", err)
@@ -68,6 +71,12 @@ func serve(ctx context.Context, f fileFlag, s *settingsFlags, std streams, o ser
 	defer context.AfterFunc(ctx, func() { tell(stateStopping) })()
 	return running.Run(ctx)
 }
+
+// firstCount is what to type after a first start without a configuration.
+const firstCount = `no event type is declared yet; the first events of a type declare it. Send one and count it:
+  curl %s/v1/events -H 'Content-Type: application/json' -d '{"id":"1","type":"page.viewed","data":{"page":"/"}}'
+  %s query page_viewed --granularity 1m --server %s
+`
 
 // ignoreHangups keeps SIGHUP from ending the server until the returned function is called. Many services reload on
 // it; a server reads keys and certificates again by itself.

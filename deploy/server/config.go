@@ -59,6 +59,8 @@ type Config struct {
 	Limits      quota.Config
 	Jobs        jobs.Config
 
+	// Discover says whether event types are declared from the events that arrive. DiscoverAuto is the default.
+	Discover string
 	// Events and Views are what the file declares. Catalog checks them.
 	Events map[string]*catalog.EventType
 	Views  map[string]*catalog.View
@@ -89,6 +91,7 @@ func DefaultConfig() Config {
 		Query:       api.DefaultConfig(),
 		Limits:      quota.Config{Default: quota.DefaultRates()},
 		Jobs:        jobs.DefaultConfig(),
+		Discover:    DiscoverAuto,
 	}
 	c.Log.URL = Embedded
 	return c
@@ -99,11 +102,29 @@ func (c *Config) Settings() []setting.Setting {
 	all := slices.Concat(c.doorSettings(), c.placeSettings(), c.Logger.Settings(), c.HTTP.Settings(), c.Log.Settings(),
 		c.ClickHouse.Settings(), c.DeadLetters.Settings(), c.Limits.Default.Settings("limits"), c.Ingest.Settings(),
 		c.Speed.Settings(), c.Landing.Settings(), []setting.Setting{catalog.BucketSetting(&c.Bucket)},
-		c.Batch.Settings(), c.Query.Settings(), c.Jobs.Settings())
+		c.Batch.Settings(), c.Query.Settings(), []setting.Setting{c.discoverSetting()}, c.Jobs.Settings())
 	slices.SortStableFunc(all, func(a, b setting.Setting) int {
 		return cmp.Compare(sectionIndex(a), sectionIndex(b))
 	})
 	return all
+}
+
+// Whether event types are declared from the events that arrive.
+const (
+	DiscoverAuto = "auto" // unless the configuration declares event types
+	DiscoverOn   = "true" // also fields of event types that the configuration or a request declares
+	DiscoverOff  = "false"
+)
+
+func (c *Config) discoverSetting() setting.Setting {
+	return setting.Choice(discoverKey, []string{DiscoverAuto, DiscoverOn, DiscoverOff}, "Whether unknown event types "+
+		"and fields are declared from the events that arrive: auto does where the configuration declares no event "+
+		"type, and true also adds fields to declared types.", &c.Discover)
+}
+
+// Discovers reports whether event types are declared from the events that arrive.
+func (c *Config) Discovers() bool {
+	return c.Discover == DiscoverOn || c.Discover == DiscoverAuto && len(c.Events) == 0
 }
 
 // placeSettings lists where the data and the engines are.

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"recount/deploy/server/quota"
+	"recount/schemas/catalog"
 	"recount/schemas/failpoint"
 	"recount/schemas/openapi"
 	"recount/speed/ingest"
@@ -20,10 +21,25 @@ func (s *Server) openIngest(context.Context) (err error) {
 		epochs[p] = c.Head.Epoch
 	}
 	ic.Fair = s.keys != nil // Without keys there is one tenant.
+	ic.Discovery.On = s.cfg.Discovers()
+	ic.Discovery.All = s.cfg.Discover == DiscoverOn
 	s.ingest, err = ingest.New(ic, s.generations, s.cfg.Log.Partitions, s.engines.log,
-		ingest.Options{Epochs: epochs, Acknowledged: s.acknowledged, Look: s.generations.Look, Now: failpoint.Now,
-			Admit: s.quotas.Ingest, Spread: s.quotas.Buckets, Logger: s.logger, Registerer: s.registry})
+		ingest.Options{Epochs: epochs, Acknowledged: s.acknowledged, Look: s.generations.Look,
+			Propose: s.propose, Now: failpoint.Now, Admit: s.quotas.Ingest, Spread: s.quotas.Buckets, Logger: s.logger,
+			Registerer: s.registry})
 	return err
+}
+
+// propose makes a generation of what ingest has discovered (G6).
+func (s *Server) propose(ctx context.Context, change func(*catalog.Catalog) (*catalog.Catalog, error)) error {
+	_, err := s.generations.Propose(ctx, change)
+	return err
+}
+
+// AwaitsFirst reports whether everybody can send the first event of all: no event type is declared, one that is sent
+// becomes declared, and no key is needed.
+func (s *Server) AwaitsFirst() bool {
+	return s.cfg.Discovers() && s.keys == nil && s.roles.Has(Ingest|Serving) && s.generations.Catalog().Declared() == 0
 }
 
 // acknowledged records the events of a message that ingest has acknowledged.

@@ -37,7 +37,7 @@ func Load(file string, settings map[string]string) (Config, error) {
 	if err := l.parse(raw); err != nil {
 		return c, errors.New(strings.Join(l.inFile(err), "\n"))
 	}
-	err := errors.Join(l.setFromFile(&c), l.setFromFlags(&c, settings), l.setTenants(&c))
+	err := errors.Join(l.setDiscover(&c), l.setFromFile(&c), l.setFromFlags(&c, settings), l.setTenants(&c))
 	forms := l.setDeclarations(&c)
 	return c, l.locate(errors.Join(err, forms, elsewhere(independent(c.Validate(), err), forms)))
 }
@@ -136,6 +136,20 @@ func (l *loader) parse(raw []byte) error {
 // setFromFile gives the settings the values in the file.
 func (l *loader) setFromFile(c *Config) error {
 	return assign(c.Settings(), nil, l.doc.Rest)
+}
+
+// discoverKey is a setting among the event types.
+const discoverKey = declaration.Events + ".discover"
+
+// setDiscover gives the setting among the event types its value. An event type of the same name is no single value.
+func (l *loader) setDiscover(c *Config) error {
+	name := strings.TrimPrefix(discoverKey, declaration.Events+".")
+	node, ok := l.doc.Events[name]
+	if !ok || node.Kind != yaml.ScalarNode || node.Tag == "!!null" {
+		return nil
+	}
+	delete(l.doc.Events, name)
+	return assignValue(c.discoverSetting(), &node)
 }
 
 // setDeclarations reads the declarations of the file. It returns the mistakes in their form.

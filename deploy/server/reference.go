@@ -54,6 +54,7 @@ var sections = []Section{
   acme: {events_per_second: 5000, bytes_per_second: 10MiB}
   trial: {queries_per_second: 0.5}
 `},
+	{Name: "discovery", About: "How event types are declared from the events that arrive (events.discover)."},
 	{Name: "events", About: "The event types: fields by name.", Example: `events:
   flight.departed:
     fields: {origin: string, delay: int64, distance: float64, diverted: bool, planned: timestamp}

@@ -154,7 +154,7 @@ func (s *Server) checkStart(context.Context) (err error) {
 }
 
 func (s *Server) openEngines(ctx context.Context) (err error) {
-	if len(s.declared.Views) == 0 {
+	if len(s.declared.Views) == 0 && !s.cfg.Discovers() {
 		s.logger.Warn("no view is declared in a file, so nothing is counted but by views that are stored already; " +
 			"declare one in a file and pass it with --config")
 	}

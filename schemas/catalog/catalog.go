@@ -105,6 +105,9 @@ type Catalog struct {
 	Bucket time.Duration
 	// Generation is the number of the record that holds the declarations (G1). It is 0 if no record does.
 	Generation uint64
+
+	// Discovered are the event types that were declared from their first events, and by nothing else before.
+	Discovered map[string]bool
 }
 
 // Limits that keep every table, frame and answer bounded.

@@ -12,6 +12,8 @@ type EventType struct {
 	Views []string `json:"views"`
 	// Declaration is in the form of PUT and of the configuration file.
 	Declaration json.RawMessage `json:"declaration"`
+	// Discovered says that it was declared from its first events.
+	Discovered bool `json:"discovered,omitempty"`
 }
 
 // Catalog is everything that is declared.

@@ -28,11 +28,14 @@ type Generation struct {
 	Declarations
 	// File is what a configuration file declared when one was last applied. A declaration that the file and the
 	// generation have changed differently since then stays here as it was, until one of the two wins (G2).
-	File    Declarations `json:"file"`
-	By      Author       `json:"by"`
-	Code    string       `json:"code"`    // version of the program
-	Attempt string       `json:"attempt"` // unique, so that two writers never have the same bytes
-	Created time.Time    `json:"created"`
+	File Declarations `json:"file"`
+	// Discovered are the names of the event types that were declared from their first events (G6), sorted.
+	Discovered []string `json:"discovered,omitempty"`
+
+	By      Author    `json:"by"`
+	Code    string    `json:"code"`    // version of the program
+	Attempt string    `json:"attempt"` // unique, so that two writers never have the same bytes
+	Created time.Time `json:"created"`
 }
 
 // Author says through which door a generation was made.
@@ -162,6 +165,12 @@ func (g *Generation) check() error {
 			return err
 		}
 	}
+	for _, name := range g.Discovered {
+		if g.Events[name] == nil {
+			return fmt.Errorf("%w: generation %d of the catalog has discovered %q, and does not declare it", ErrInvalid,
+				g.N, name)
+		}
+	}
 	if err := g.Catalog().Validate(); err != nil {
 		return fmt.Errorf("%w: generation %d of the catalog: %w", ErrInvalid, g.N, err)
 	}
@@ -172,6 +181,12 @@ func (g *Generation) check() error {
 func (g *Generation) Catalog() *catalog.Catalog {
 	c := g.Declarations.Catalog(g.Bucket)
 	c.Generation = g.N
+	for _, name := range g.Discovered {
+		if c.Discovered == nil {
+			c.Discovered = map[string]bool{}
+		}
+		c.Discovered[name] = true
+	}
 	return c
 }
 

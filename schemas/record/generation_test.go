@@ -72,6 +72,7 @@ func TestGenerationIsChecked(t *testing.T) {
 		"second without":       func(g *Generation) { g.Previous = "" },
 		"no author":            func(g *Generation) { g.By = "" },
 		"no attempt":           func(g *Generation) { g.Attempt = "" },
+		"discovered nothing":   func(g *Generation) { g.Discovered = []string{"gone"} },
 		"an odd bucket":        func(g *Generation) { g.Bucket = 7 * time.Minute },
 		"another name":         func(g *Generation) { g.Events["hit"].Name = "hot" },
 		"no declaration":       func(g *Generation) { g.File.Views["gone"] = nil },

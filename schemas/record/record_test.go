@@ -250,7 +250,11 @@ func TestGolden(t *testing.T) {
 	limited.Views["v"].Overflowed = []BucketEvents{{0, "a", 3}, {0, "b", 1}}
 	filling := publication(1, "", 5, true, BucketVersion{7_200_000_000, 10, 1, 7})
 	filling.Views["v"].Fill = &Fill{From: 7_200_000_000, Buckets: 2, Rows: 9}
+	discovered := generation()
+	discovered.Discovered = []string{"hit"}
 	for file, r := range map[string]interface{ Encode() ([]byte, error) }{
+		"testdata/generation_discovered.json": discovered,
+
 		"testdata/publication_fill.json":  filling,
 		"testdata/publication_limit.json": limited,
 		"testdata/generation.json":        generation(),

@@ -110,7 +110,8 @@ func eventType(c *catalog.Catalog, name string) *openapi.EventType {
 	if form == nil {
 		return nil
 	}
-	out := &openapi.EventType{Name: name, Views: []string{}, Declaration: declaration.JSON(form)}
+	out := &openapi.EventType{Name: name, Views: []string{}, Declaration: declaration.JSON(form),
+		Discovered: c.Discovered[name]}
 	for _, v := range c.ViewsOf(name) {
 		out.Views = append(out.Views, v.Name)
 	}

@@ -16,6 +16,7 @@ type answer struct {
 	rejected   []rejectedEvent
 	places     []Place
 	deadLetter string // name of the dead letter that holds the whole request
+	discovered []byte // event types that the request has declared, as JSON with commas between them
 }
 
 // newAnswer chooses the status. 200 means that every event is durable or refused for good.
@@ -56,7 +57,11 @@ func (a *answer) appendJSON(b []byte) []byte {
 	if len(a.places) > 0 {
 		b = appendReceipt(b, a.places)
 	}
-	return append(b, '"')
+	b = append(b, '"')
+	if len(a.discovered) > 0 {
+		b = append(append(append(b, `,"discovered":[`...), a.discovered...), ']')
+	}
+	return b
 }
 
 func (e *rejectedEvent) appendJSON(b []byte) []byte {

@@ -99,6 +99,9 @@ func (d *decoder) resolveType() {
 	if name := d.attributes[attrType]; d.lastType == nil || string(name) != d.lastType.name {
 		d.eventType = d.types[string(name)]
 	}
+	if d.eventType == nil && d.room > 0 {
+		d.eventType = d.candidate(d.attributes[attrType])
+	}
 	if d.eventType == nil {
 		return
 	}
@@ -143,8 +146,7 @@ func (d *decoder) checkAttributes() {
 	case len(d.attributes[attrType]) == 0:
 		d.reject(problem.MissingType, "type: it is missing; use an event type that is declared under events")
 	case d.eventType == nil:
-		d.reject(problem.UnknownType,
-			"type: "+excerpt(d.attributes[attrType])+" is not declared under events in the configuration")
+		d.reject(problem.UnknownType, d.unknownType())
 	case d.strict && len(source) == 0:
 		d.reject(problem.MissingSource, "source: it is missing; CloudEvents requires it")
 	case len(source) > MaxAttribute || len(d.attributes[attrSubject]) > MaxAttribute:

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"recount/schemas/catalog"
 	"recount/schemas/eventbatch"
 	"recount/schemas/setting"
 )
@@ -54,6 +55,9 @@ type Config struct {
 	// a publication (B7). Further values become catalog.Overflow. 0 means no limit.
 	Values int
 
+	// Discovery says whether and how event types are declared from the events that arrive.
+	Discovery DiscoveryConfig
+
 	// Fair is set where there are several tenants. None may then hold more of Memory or QueueBytes
 	// than is left for all others.
 	Fair bool
@@ -91,14 +95,14 @@ func DefaultConfig() Config {
 		Future: 5 * time.Minute,
 		Linger: 2 * time.Millisecond, GroupEvents: 16_384, GroupBytes: 4 << 20, InFlight: 4,
 		AppendTimeout: 10 * time.Second,
-		DeadLetters:   1000, DeadLetterBytes: 1 << 20, Values: 1_000_000,
+		DeadLetters:   1000, DeadLetterBytes: 1 << 20, Values: 1_000_000, Discovery: DefaultDiscovery(),
 		QueueBytes: 64 << 20, Wait: 250 * time.Millisecond, RetryAfter: time.Second,
 	}
 }
 
 // Settings lists the limits that an operator may set.
 func (c *Config) Settings() []setting.Setting {
-	return []setting.Setting{
+	return append(c.Discovery.Settings(), []setting.Setting{
 		setting.Size("ingest.max_body", setting.Range(c.EventBytes, maxBodyBytes),
 			"Largest request body, before and after decompression.", &c.BodyBytes, &c.DecodedBytes),
 		setting.Count("ingest.max_events", "events", setting.Range(1, eventbatch.MaxEvents),
@@ -116,7 +120,7 @@ func (c *Config) Settings() []setting.Setting {
 		setting.Count("limits.cardinality", "values", setting.Range(1, 1<<40).OrZero("no limit"), "Most values of "+
 			"a dimension from a tenant: live in a UTC day of event time, published in a bucket; further ones are "+
 			"counted as ~overflow.", &c.Values),
-	}
+	}...)
 }
 
 // memory returns Memory, or what 0 means.
@@ -176,6 +180,9 @@ type Options struct {
 	// Look reads whether there is a newer catalog. It is called for a request that names an unknown event type, and
 	// bounds how long and how often it really looks. Nil never looks.
 	Look func(context.Context) error
+	// Propose makes a generation of the catalog that change returns for the newest one, like
+	// generations.Chain.Propose. Without it nothing is discovered.
+	Propose func(ctx context.Context, change func(*catalog.Catalog) (*catalog.Catalog, error)) error
 
 	Now        func() time.Time
 	Logger     *slog.Logger

@@ -127,7 +127,8 @@ func (d *decoder) keepNull(f *field, s *slot, raw []byte) bool {
 }
 
 func (d *decoder) rejectMismatch(f *field, raw []byte) {
-	d.reject(problem.InvalidField, "data."+f.name+": "+excerpt(raw)+" is not "+string(f.kind))
+	d.reject(problem.InvalidField, "data."+f.name+": "+excerpt(raw)+" is not "+string(f.kind)+
+		d.eventType.mismatchFix(raw))
 }
 
 func (d *decoder) scanNumeric(f *field, s *slot) bool {
@@ -150,7 +151,8 @@ func (d *decoder) scanNumeric(f *field, s *slot) bool {
 	case !whole:
 		d.rejectMismatch(f, n.raw)
 	default:
-		d.reject(problem.NumberOutOfRange, "data."+f.name+": "+excerpt(n.raw)+" does not fit "+string(f.kind))
+		d.reject(problem.NumberOutOfRange, "data."+f.name+": "+excerpt(n.raw)+" does not fit "+string(f.kind)+
+			d.eventType.mismatchFix(n.raw))
 	}
 	return true
 }
@@ -169,7 +171,8 @@ func (d *decoder) scanTimestamp(f *field, s *slot) bool {
 	}
 	switch {
 	case err != nil:
-		d.reject(problem.InvalidField, "data."+f.name+": "+excerpt(b)+" "+err.Error())
+		d.reject(problem.InvalidField, "data."+f.name+": "+excerpt(b)+" "+err.Error()+
+			d.eventType.mismatchFix(d.buf[start:d.pos]))
 	case t < window.MinTime || t > window.MaxTime:
 		d.reject(problem.InvalidField, "data."+f.name+": "+excerpt(b)+" is not in the years 1970 to 2261")
 	}

@@ -23,6 +23,11 @@ type decoder struct {
 	sets       map[setKey]*valueSet // the sets of caps that this request has used
 	recentSets recentSets           // those of the last event
 	known      [knownValues]uint64  // values that are in a set, by their lowest bits
+	permission permission           // to discover
+	room       int                  // for event types that the request may declare
+	bounds     *DiscoveryConfig     // of such event types
+	candidates map[string]*candidate
+	full       bool // a type was refused because there is no room for it
 	eventBytes int
 	past       time.Duration
 	future     time.Duration
@@ -65,6 +70,11 @@ func (d *decoder) setTenant(tenant string, caps *tenantCaps) {
 	d.tenant = tenant
 	d.caps = caps
 	d.recentSets.eventType = nil
+	d.permission = discoveryOff
+	d.room = 0
+	d.full = false
+	clear(d.candidates)
+	d.lastType = nil // It may be a candidate.
 	clear(d.sets)
 }
 

@@ -39,8 +39,8 @@ func fieldsEvent(t *rapid.T) string {
 	return event(`,"data":{` + strings.Trim(strings.Join(members, ","), ",") + "}")
 }
 
-// declaration generates an event type whose fields read those members.
-func declaration(t *rapid.T, label string) *catalog.EventType {
+// anyEventType generates an event type whose fields read those members.
+func anyEventType(t *rapid.T, label string) *catalog.EventType {
 	e := &catalog.EventType{Name: "all"}
 	for _, name := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"b", "f", "i", "s", "t"}), 0, 5,
 		rapid.ID[string]).Draw(t, label) {
@@ -111,7 +111,7 @@ func TestFieldsDoNotDependOnWhenTheyWereDeclared(t *testing.T) {
 	found := 0
 	rapid.Check(t, func(t *rapid.T) {
 		event := fieldsEvent(t)
-		read := declaration(t, "read")
+		read := anyEventType(t, "read")
 		want, hash, ok := readAs(event, &catalog.EventType{Name: "all"}, read)
 		if !ok {
 			return
@@ -119,7 +119,7 @@ func TestFieldsDoNotDependOnWhenTheyWereDeclared(t *testing.T) {
 		for i := range 10 {
 			came := read
 			if i > 0 {
-				came = declaration(t, "came")
+				came = anyEventType(t, "came")
 			}
 			got, other, ok := readAs(event, came, read)
 			if !ok {

@@ -238,6 +238,10 @@ type response struct {
 	}
 	Receipt    string
 	DeadLetter string `json:"dead_letter"` // of the whole request
+	Discovered []struct {
+		Name, View  string
+		Declaration json.RawMessage
+	}
 }
 
 // codes lists the rejections as index:code, each with a space after it.

@@ -24,6 +24,11 @@ type metrics struct {
 	kept       prometheus.Counter
 	replayed   prometheus.Counter
 	dropped    [dropReasons]prometheus.Counter
+
+	discoveredTypes  prometheus.Counter
+	discoveredFields prometheus.Counter
+	discoveryLimits  *prometheus.CounterVec
+	proposals        prometheus.Histogram
 }
 
 // newMetrics registers the metrics, unless reg is nil. The gauges read the queues, the gate and
@@ -49,6 +54,13 @@ func newMetrics(reg prometheus.Registerer, queues []*queue, g *gate, memory *bud
 			"Dead letters whose events were accepted on replay, copies included."),
 		overflowed: newCounterVec("values_overflowed_total", "Values of dimensions that are counted as ~overflow, "+
 			"because a tenant sent too many different ones in a day.", "type", "field"),
+		discoveredTypes: newCounter("types_discovered_total",
+			"Event types that this process has declared from their first events."),
+		discoveredFields: newCounter("fields_discovered_total",
+			"Fields that this process has declared from events, those of new event types included."),
+		discoveryLimits: newCounterVec("discovery_limits_total", "Bounds of discovery that were met, each once for an "+
+			"event type, by setting.", "setting"),
+		proposals: newHistogram("discovery_seconds", "Time to declare event types or fields that were found.", times),
 	}
 	m.answered = m.requests.WithLabelValues("ok")
 	dropped := newCounterVec("dead_letters_not_kept_total", "Rejected events and requests that were only counted, "+
@@ -60,7 +72,8 @@ func newMetrics(reg prometheus.Registerer, queues []*queue, g *gate, memory *bud
 		return m, nil
 	}
 	all := []prometheus.Collector{m.accepted, m.rejected, m.requests, m.bytes, m.seconds, m.group, m.frames,
-		m.appending, m.failed, m.kept, m.replayed, dropped, m.overflowed,
+		m.appending, m.failed, m.kept, m.replayed, dropped, m.overflowed, m.discoveredTypes, m.discoveredFields,
+		m.discoveryLimits, m.proposals,
 		newGauge("memory_bytes", "Bytes of memory that requests hold.", nil,
 			func() int { return limit - int(memory.left.Load()) }),
 		newGauge("waiting_requests", "Requests that wait to be decoded.", nil,

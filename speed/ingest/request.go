@@ -36,6 +36,9 @@ type request struct {
 	lastTouched  int64              // one of them, if there is any
 	done         sync.WaitGroup
 	answerBuffer []byte
+	unknown      bool   // an event has a type that is not declared
+	sawMore      bool   // an event has members that were not seen in its type before
+	discovered   []byte // event types that the request has declared, for the answer
 }
 
 // recycle gives back all memory that the request holds. No committer may still have its chunks.
@@ -54,6 +57,9 @@ func (q *request) recycle() {
 	q.chunks = q.chunks[:0]
 	q.rejected = q.rejected[:0]
 	q.events = 0
+	q.unknown = false
+	q.sawMore = false
+	q.discovered = q.discovered[:0]
 	if len(q.touched) > maxKeptBuckets {
 		q.touched = map[int64]struct{}{} // A map never gets smaller, and takes long to clear.
 	}
@@ -211,7 +217,13 @@ func (q *request) add(raw []byte, refused *rejection) *problem.Problem {
 	}
 	index := q.events - 1
 	if refused == nil {
-		return q.store(index)
+		return q.keep(index)
+	}
+	if refused.code == problem.UnknownType {
+		q.unknown = true
+		if q.decoder.room > 0 {
+			return nil // The request is decoded again.
+		}
 	}
 	id := q.decoder.eventID()
 	q.reject(index, id, refused)
@@ -220,6 +232,18 @@ func (q *request) add(raw []byte, refused *rejection) *problem.Problem {
 	}
 	q.keepDeadLetter(raw, index, refused)
 	return nil
+}
+
+// keep stores the event that was decoded. If its type is not declared, it looks at the event instead.
+func (q *request) keep(index int) *problem.Problem {
+	d := q.decoder
+	if d.eventType.candidate != nil {
+		return q.observeCandidate()
+	}
+	if len(d.undeclared) > 0 && d.eventType.seen != nil && d.permission == discoveryAllowed {
+		q.sawMore = d.eventType.seen.observe(d.undeclared, d.now) || q.sawMore
+	}
+	return q.store(index)
 }
 
 func (q *request) reject(index int, id string, r *rejection) {

@@ -37,6 +37,7 @@ type Server struct {
 	bucket       time.Duration                                              // width of a bucket
 	acknowledged func(partition int, seq uint64, tenant string, events int) // may be nil
 	process      string                                                     // random, part of message ids (L7)
+	discovery    *discovery
 	memory       budget
 	caps         *caps
 	rates        *rates // of dead letters
@@ -68,6 +69,7 @@ func New(cfg Config, c catalog.Source, partitions int, log Log, opts Options) (*
 	if s.now == nil {
 		s.now = time.Now
 	}
+	s.discovery = newDiscovery(cfg.Discovery, &opts)
 	s.declared.Store(s.declare(c.Catalog(), nil))
 	s.rates = newRates(&s.cfg)
 	s.memory.left.Store(int64(cfg.Memory))
@@ -103,6 +105,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for _, c := range s.committers {
 		g.Go(func() error { return c.run(ctx) })
 	}
+	g.Go(func() error { return s.addFields(ctx) })
 	return g.Wait()
 }
 
@@ -143,7 +146,9 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request, q *request, now 
 	}
 	s.queueDeadLetters(q)
 	accepted, places := q.settle(s.epochs)
-	return newAnswer(accepted, q.rejected, places)
+	a := newAnswer(accepted, q.rejected, places)
+	a.discovered = q.discovered
+	return a
 }
 
 // receive reads and decodes the request into q.
@@ -159,6 +164,11 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, q *request, now
 	tenant := principal.Tenant
 	q.held = s.memory.held(tenant)
 	q.decoder.setTenant(tenant, s.caps.setsOf(tenant, now.UnixMicro()))
+	q.decoder.permission = s.discovery.allow(principal)
+	if q.decoder.permission == discoveryAllowed {
+		q.decoder.room = q.declared.room
+		q.decoder.bounds = &s.discovery.cfg
+	}
 	kind, p := kindOf(r.Header)
 	if p != nil {
 		return p
@@ -175,37 +185,50 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, q *request, now
 	if p := s.readBody(w, r, q); p != nil {
 		return p
 	}
-	if p := s.gate.enter(r.Context()); p != nil {
+	p = s.atGate(r.Context(), func() *problem.Problem {
+		if p := s.checkRates(tenant, len(q.body), 0); p != nil {
+			return p
+		}
+		return q.decode(kind, r.Header, now)
+	})
+	if p == nil && q.unknown {
+		p = s.decodeUnknown(r, q, kind, now)
+	}
+	if q.decoder.full {
+		s.meetLimits("", limitTypes)
+	}
+	if q.sawMore {
+		notify(s.discovery.wake) // The other events of the request were looked at, too.
+	}
+	return p
+}
+
+// atGate waits at the gate, and does work that needs a processor.
+func (s *Server) atGate(ctx context.Context, work func() *problem.Problem) *problem.Problem {
+	if p := s.gate.enter(ctx); p != nil {
 		return p
 	}
 	defer s.gate.leave()
-	if p := s.checkRates(tenant, len(q.body), 0); p != nil {
-		return p
-	}
-	if p := q.decode(kind, r.Header, now); p != nil {
-		return p
-	}
-	return s.decodeUnknown(r, q, kind, now)
+	return work()
 }
 
 // decodeUnknown decodes a request again that names an event type which this process does not know, if a look at the
-// catalog finds it (G3). So an event type can be declared at one process and sent to another at once.
+// catalog finds it (G3), or if the request may declare it (G6). So an event type can be declared at one process and
+// sent to another at once. Waiting for the catalog keeps no other request from being decoded.
 func (s *Server) decodeUnknown(r *http.Request, q *request, kind contentKind, now time.Time) *problem.Problem {
-	unknown := func(e rejectedEvent) bool { return e.code == problem.UnknownType }
-	if s.look == nil || !slices.ContainsFunc(q.rejected, unknown) {
-		return nil
+	newest, p := s.learn(r.Context(), q)
+	if p != nil {
+		return p
 	}
-	if err := s.look(r.Context()); err != nil {
-		s.logger.Warn("the catalog cannot be read, so an unknown event type is refused", "error", err)
-	}
-	newest := s.current()
-	if newest == q.declared {
+	if newest == q.declared && q.decoder.room == 0 {
 		return nil
 	}
 	tenant := q.decoder.tenant
+	allowed := q.decoder.permission
 	q.restart(newest)
 	q.decoder.setTenant(tenant, s.caps.setsOf(tenant, now.UnixMicro()))
-	return q.decode(kind, r.Header, now)
+	q.decoder.permission = allowed
+	return s.atGate(r.Context(), func() *problem.Problem { return q.decode(kind, r.Header, now) })
 }
 
 // checkRates refuses a request whose tenant is beyond its rates.

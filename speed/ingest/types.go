@@ -26,6 +26,10 @@ type eventType struct {
 	overflowSchema *arrow.Schema // with the column of messages that have an event with a value too many
 	chunks         sync.Pool     // of *chunk
 	frames         sync.Pool     // of *frame
+
+	candidate  *candidate // of an event type that is not declared yet; else nil
+	seen       *seen      // of an event type whose fields are discovered; else nil
+	discovered bool       // its first fields were
 }
 
 // field is a member of data that becomes a column. Its name is that of the member, which a declared field may rename.
@@ -41,6 +45,7 @@ type declared struct {
 	catalog   *catalog.Catalog
 	types     map[string]*eventType
 	maxFields int // largest number of fields that an event type declares
+	room      int // for event types that are not declared yet
 	requests  sync.Pool
 
 	deadLetterType *eventType
@@ -53,6 +58,8 @@ func (s *Server) declare(c *catalog.Catalog, before *declared) *declared {
 		before = &declared{}
 	}
 	d.types, d.maxFields = compileTypes(c, before.types)
+	d.room = max(0, s.discovery.cfg.Types-c.Declared())
+	s.discovery.openTypes(c, d.types, before.types)
 	d.deadLetterType = compileType(0, c.Generation, deadletter.EventType())
 	d.deadLetterType.findCapped(c) // Senders choose the values of a dead letter.
 	d.deadLetterType.continues(before.deadLetterType)

@@ -36,16 +36,30 @@ func TestAPIExamples(t *testing.T) {
 			t.Errorf("the page lacks the code %s", code)
 		}
 	}
-	examples := apiExample.FindAllStringSubmatch(page, -1)
-	if blocks := strings.Count(page, "```http"); len(examples) == 0 || blocks != 2*len(examples) {
-		t.Fatalf("%d blocks with %d examples", blocks, len(examples))
+	if blocks := strings.Count(page, "```http"); blocks != 2*len(apiExample.FindAllString(page, -1)) {
+		t.Fatalf("%d blocks are no pairs of a request and an answer", blocks)
+	}
+	before, rest, found := strings.Cut(page, undeclaredExamples)
+	undeclared, after, ended := strings.Cut(rest, "\n### ")
+	if !found || !ended {
+		t.Fatalf("the page lacks %s", undeclaredExamples)
+	}
+	playExamples(t, before+after, configExample.FindStringSubmatch(page)[1])
+	playExamples(t, undeclared, "")
+}
+
+// undeclaredExamples begins the examples for a server without a configuration.
+const undeclaredExamples = "\n### What happens to an unknown event type?"
+
+// playExamples sends the requests of a text to a server with the configuration.
+func playExamples(t *testing.T, text, configuration string) {
+	t.Helper()
+	examples := apiExample.FindAllStringSubmatch(text, -1)
+	if len(examples) == 0 {
+		t.Fatal("no examples")
 	}
 	dir := t.TempDir()
-	config := filepath.Join(dir, "recount.yaml")
-	if err := os.WriteFile(config, []byte(configExample.FindStringSubmatch(page)[1]), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s := start(t, dir, config, "127.0.0.1:0")
+	s := start(t, dir, writeFile(t, filepath.Join(dir, "recount.yaml"), configuration), "127.0.0.1:0")
 	var names []string // the names of dead letters on the page, each with the name in this run
 	for _, e := range examples {
 		request := strings.NewReplacer(names...).Replace(e[1])

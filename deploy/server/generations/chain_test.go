@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -222,4 +223,55 @@ func TestBrokenChain(t *testing.T) {
 	if _, err := Open(t.Context(), Config{Bucket: time.Minute}, records); !errors.Is(err, record.ErrInvalid) {
 		t.Errorf("another width of buckets: got %v", err)
 	}
+}
+
+// TestDiscovered: a generation names the types that discovery has declared, whatever else changes, until one is removed
+// or a file declares it.
+func TestDiscovered(t *testing.T) {
+	t.Parallel()
+	records := &recordtest.Memory{}
+	c := open(t, records)
+	discover := func(name string) func(*catalog.Catalog) (*catalog.Catalog, error) {
+		return func(newest *catalog.Catalog) (*catalog.Catalog, error) {
+			next, _ := newest.Discover(name, []catalog.Found{{Path: []string{"f"}, Type: catalog.Int64}}, 10)
+			return next, nil
+		}
+	}
+	check := func(what string, want ...string) {
+		t.Helper()
+		for _, c := range []*Chain{c, open(t, records)} {
+			got := slices.Sorted(maps.Keys(c.Catalog().Discovered))
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: discovered are %v, want %v", what, got, want)
+			}
+		}
+	}
+	for _, name := range []string{"x", "y"} {
+		if _, err := c.Propose(t.Context(), discover(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	propose(t, c, "a")
+	check("another type is declared", "x", "y")
+	generation := c.Current().N
+	if g, err := c.Propose(t.Context(), discover("x")); err != nil || g.N != generation {
+		t.Errorf("nothing new made generation %d, %v", g.N, err)
+	}
+	_, err := c.Propose(t.Context(), func(newest *catalog.Catalog) (*catalog.Catalog, error) {
+		out := record.DeclarationsOf(newest).Complete().Catalog(newest.Bucket)
+		delete(out.Events, "x")
+		delete(out.Views, "x")
+		return out, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check("x is removed", "y")
+	propose(t, c, "x")
+	check("x is declared by hand", "y")
+	file := record.DeclarationsOf(c.Catalog()).Catalog(time.Hour)
+	if _, _, err := c.Apply(t.Context(), file, false); err != nil {
+		t.Fatal(err)
+	}
+	check("a file declares all")
 }

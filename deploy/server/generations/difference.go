@@ -95,8 +95,11 @@ func compare(g *Generation, file *catalog.Catalog, decides bool) (d Difference, 
 	applied := encoded(g.file())
 	declared := encoded(record.DeclarationsOf(file))
 	stored := encoded(record.DeclarationsOf(g.Catalog))
-	pick := picker{n: next{record.DeclarationsOf(g.Catalog).Complete(), g.file().Complete()},
-		file: record.DeclarationsOf(file)}
+	pick := picker{n: next{record.DeclarationsOf(g.Catalog).Complete(), g.file().Complete(),
+		maps.Clone(g.Catalog.Discovered)}, file: record.DeclarationsOf(file)}
+	for name := range pick.file.Events {
+		delete(pick.n.discovered, name)
+	}
 	for _, at := range places(applied, declared, stored) {
 		e := Edit{Kind: at.kind, Name: at.name, Applied: applied[at], Declared: declared[at], Stored: stored[at]}
 		e.Action = actionOf(e.Stored, e.Declared)
@@ -117,7 +120,7 @@ func compare(g *Generation, file *catalog.Catalog, decides bool) (d Difference, 
 	d.Before = g.Catalog
 	d.After = pick.n.declared.Catalog(g.Catalog.Bucket)
 	if d.Refused = d.After.Validate(); d.Refused != nil {
-		return d, next{record.DeclarationsOf(g.Catalog), g.file()}
+		return d, next{record.DeclarationsOf(g.Catalog), g.file(), g.Catalog.Discovered}
 	}
 	return d, pick.n
 }

@@ -6,6 +6,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"recount/schemas/catalog"
 	"recount/schemas/record"
@@ -30,13 +32,30 @@ func (c *Chain) Propose(ctx context.Context,
 		if err != nil {
 			return next{}, err
 		}
-		return next{record.DeclarationsOf(changed), current.file()}, nil
+		n := next{record.DeclarationsOf(changed), current.file(), maps.Clone(changed.Discovered)}
+		if n.discovered == nil {
+			n.discovered = map[string]bool{}
+		}
+		maps.Copy(n.discovered, current.Catalog.Discovered)
+		return n, nil
 	})
 }
 
 // next is what a generation is made of.
 type next struct {
 	declared, file record.Declarations
+	discovered     map[string]bool // event types; those that are not declared are left out
+}
+
+// discoveredNames returns the names of the declared event types that were discovered, sorted.
+func (n next) discoveredNames() (out []string) {
+	for name := range n.discovered {
+		if n.declared.Events[name] != nil {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // file returns what a file declared when one was last applied.
@@ -68,7 +87,8 @@ func (c *Chain) propose(ctx context.Context, by record.Author,
 			return current, nil
 		}
 		r := &record.Generation{N: current.N + 1, Previous: current.Digest, Bucket: c.cfg.Bucket,
-			Declarations: n.declared.Complete(), File: n.file.Complete(), By: by, Code: c.cfg.Code, Attempt: attempt,
+			Declarations: n.declared.Complete(), File: n.file.Complete(), Discovered: n.discoveredNames(),
+			By: by, Code: c.cfg.Code, Attempt: attempt,
 			Created: c.cfg.Now().UTC()}
 		won, err := c.create(ctx, r)
 		if err != nil {

@@ -1,0 +1,170 @@
+package catalog
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Found is a member of data that events have, with the type that holds each of its values.
+type Found struct {
+	Path   []string // from the outer member to the inner one
+	Type   FieldType
+	Events int // how many of the events that were looked at have it
+}
+
+// Discovery is what Discover has added to the declaration of an event type.
+type Discovery struct {
+	Type   *EventType // as it is declared now
+	New    bool       // it was not declared before
+	View   string     // of a new type
+	Fields []Field    // that were added, by name
+	Left   int        // members for which the event type had no room
+}
+
+// Discover returns a catalog in which the event type also has fields for the members that no field reads, as long as
+// it has at most most fields. A new event type gets a view that counts its events by minute. The catalog is the same
+// one if nothing is added.
+//
+// The members that most events have come first. A field has the name of its member, or one that is made of its path.
+// So the same members give the same declaration in any order.
+func (c *Catalog) Discover(name string, found []Found, most int) (*Catalog, Discovery) {
+	before, declared := c.Events[name]
+	if !declared {
+		before = &EventType{Name: name}
+	}
+	added, left := before.discover(found, most)
+	out := Discovery{Type: before, New: !declared, Fields: added, Left: left}
+	if declared && len(added) == 0 {
+		return c, out
+	}
+	out.Type = &EventType{Name: name, Fields: slices.Concat([]Field{}, before.Fields, added)}
+	sortFields(out.Type.Fields)
+	next := &Catalog{Events: maps.Clone(c.Events), Views: maps.Clone(c.Views), Bucket: c.Bucket,
+		Discovered: maps.Clone(c.Discovered)}
+	next.Events[name] = out.Type
+	if out.New {
+		out.View = c.freeViewName(name)
+		if next.Views == nil {
+			next.Views = map[string]*View{}
+		}
+		next.Views[out.View] = &View{Name: out.View, Event: name, Dimensions: []string{},
+			Cell: min(DefaultCell, c.Bucket), Measures: []Measure{{Name: "count", Kind: Count}}}
+		if next.Discovered == nil {
+			next.Discovered = map[string]bool{}
+		}
+		next.Discovered[name] = true
+	}
+	return next, out
+}
+
+// discover returns fields for members that no field reads, and how many members find no room.
+func (e *EventType) discover(found []Found, most int) (added []Field, left int) {
+	found = slices.DeleteFunc(slices.Clone(found), func(f Found) bool { return e.touches(f.Path) })
+	slices.SortFunc(found, func(a, b Found) int {
+		return cmp.Or(cmp.Compare(b.Events, a.Events), cmp.Compare(len(a.Path), len(b.Path)),
+			slices.Compare(a.Path, b.Path))
+	})
+	if room := max(0, min(most, MaxFields)-len(e.Fields)); len(found) > room {
+		left = len(found) - room
+		found = found[:room]
+	}
+	// Members whose own names are those of their fields choose first.
+	slices.SortFunc(found, func(a, b Found) int {
+		return cmp.Or(cmp.Compare(ownNameRank(a.Path), ownNameRank(b.Path)), slices.Compare(a.Path, b.Path))
+	})
+	taken := map[string]bool{}
+	for _, f := range e.Fields {
+		taken[f.Name] = true
+	}
+	for _, m := range found {
+		f := Field{Name: freeName(wordsOf(m.Path, "field"), func(name string) bool {
+			return taken[name] || !isFieldName(name) || slices.Contains(reservedOutputs, name)
+		}), Type: m.Type}
+		if ownNameRank(m.Path) == 0 && !taken[m.Path[0]] {
+			f.Name = m.Path[0]
+		}
+		if len(m.Path) > 1 || m.Path[0] != f.Name {
+			f.Path = m.Path
+		}
+		taken[f.Name] = true
+		added = append(added, f)
+	}
+	sortFields(added)
+	return added, left
+}
+
+func sortFields(fields []Field) {
+	slices.SortFunc(fields, func(a, b Field) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// touches reports whether a field reads the member, something inside of it, or something around it.
+func (e *EventType) touches(path []string) bool {
+	return slices.ContainsFunc(e.Fields, func(f Field) bool {
+		if f.IsComputed() {
+			return false
+		}
+		declared := f.Members()
+		n := min(len(declared), len(path))
+		return slices.Equal(declared[:n], path[:n])
+	})
+}
+
+// ownNameRank is 0 if a field may have the name of its member, and answers have no column of the name.
+func ownNameRank(path []string) int {
+	if len(path) == 1 && isFieldName(path[0]) && !slices.Contains(reservedOutputs, path[0]) {
+		return 0
+	}
+	return 1
+}
+
+// longestWords leaves room for a number in the names of fields and views.
+const longestWords = 50
+
+// wordsOf returns the letters and digits of names in lower case, with single underscores between them. first comes
+// before what begins with no letter.
+func wordsOf(names []string, first string) string {
+	parts := strings.FieldsFunc(strings.ToLower(strings.Join(names, "_")), func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9')
+	})
+	base := strings.Join(parts, "_")
+	if base == "" || base[0] <= '9' {
+		base = strings.TrimSuffix(first+"_"+base, "_")
+	}
+	return strings.TrimSuffix(base[:min(len(base), longestWords)], "_")
+}
+
+// freeName returns a name, with the first number with which it is not taken. Some number must do.
+func freeName(base string, taken func(string) bool) string {
+	name := base
+	for i := 1; taken(name); i++ {
+		name = fmt.Sprintf("%s_%d", base, i)
+	}
+	return name
+}
+
+// freeViewName returns a name for the first view of an event type.
+func (c *Catalog) freeViewName(event string) string {
+	base := wordsOf([]string{event}, "view")
+	if reservedViews.MatchString(base) { // No number after it would help.
+		base = wordsOf([]string{"view", base}, "")
+	}
+	return freeName(base, func(name string) bool { return c.Views[name] != nil })
+}
+
+// MayDiscover reports whether an event type of the name may be declared.
+func MayDiscover(name string) bool {
+	return typeFormat.MatchString(name) && !strings.HasPrefix(name, ReservedPrefix)
+}
+
+// Declared returns how many event types are declared. Those that recount itself defines are none of them.
+func (c *Catalog) Declared() (n int) {
+	for name := range c.Events {
+		if !strings.HasPrefix(name, ReservedPrefix) {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,476 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"recount/schemas/access"
+	"recount/schemas/catalog"
+	"recount/schemas/declaration"
+	"recount/schemas/problem"
+	"recount/schemas/record"
+	"recount/schemas/setting"
+)
+
+// DiscoveryConfig says how event types are declared from the events that arrive (G6).
+type DiscoveryConfig struct {
+	// On declares event types that are declared nowhere, and fields of event types that were declared so.
+	On bool
+	// All declares fields of every event type.
+	All bool
+	// Types is how many event types may be declared, by anything, for a further one to be discovered.
+	Types int
+	// Fields is how many fields an event type may have for a further one to be discovered.
+	Fields int
+	// Depth is how many members of data lie inside of each other where a field is discovered.
+	Depth int
+	// Name is the longest name of a member that is discovered, in bytes.
+	Name int
+	// Interval is the least time between two generations with fields that were found in events of known types.
+	Interval time.Duration
+}
+
+// DefaultDiscovery is off, because whether it is on depends on what is declared.
+func DefaultDiscovery() DiscoveryConfig {
+	return DiscoveryConfig{Types: 100, Fields: 100, Depth: 5, Name: 63, Interval: 10 * time.Second}
+}
+
+// maxTypes is the largest DiscoveryConfig.Types. The API declares as many views.
+const maxTypes = 500
+
+// Settings lists the bounds that an operator may set.
+func (c *DiscoveryConfig) Settings() []setting.Setting {
+	return []setting.Setting{
+		setting.Count("discovery.max_types", "event types", setting.Range(1, maxTypes), "Most event types that "+
+			"are declared, discovered or not; events of a further unknown type become dead letters.", &c.Types),
+		setting.Count("discovery.max_fields", "fields", setting.Range(1, catalog.MaxFields), "Most fields of an "+
+			"event type, discovered or not; further members are kept undeclared.", &c.Fields),
+		setting.Count("discovery.max_depth", "members", setting.Range(1, catalog.MaxPath), "How deep inside of "+
+			"data fields are discovered; deeper members are kept undeclared.", &c.Depth),
+		setting.Count("discovery.max_name", "bytes", setting.Range(1, catalog.MaxMember), "Longest name of a "+
+			"member that becomes a field; other members are kept undeclared.", &c.Name),
+		setting.Duration("discovery.interval", setting.Range(100*time.Millisecond, time.Hour), "Least time "+
+			"between two additions of fields that appear in events of known types.", &c.Interval),
+	}
+}
+
+// surveyed is how many members of an event type are looked at. Some of them hold values that no field can have.
+func (c *DiscoveryConfig) surveyed() int { return 4 * c.Fields }
+
+// extends reports whether fields of an event type are discovered.
+func (c *DiscoveryConfig) extends(declared *catalog.Catalog, name string) bool {
+	return c.On && declared.Events[name] != nil && (c.All || declared.Discovered[name])
+}
+
+const (
+	// proposalTimeout bounds how long a request waits until its event types are declared.
+	proposalTimeout = 5 * time.Second
+	// surveyedEvents is how many events of an undeclared type of one request are looked at.
+	surveyedEvents = 10_000
+	// lookedAt and lookedAtBytes bound how many events of a declared type are looked at per second for undeclared
+	// members, and their size. What is found later counts for the events before, too (I7).
+	lookedAt      = 1000
+	lookedAtBytes = 1 << 20
+)
+
+// discovery declares what arrives. It makes one generation at a time.
+type discovery struct {
+	cfg     DiscoveryConfig
+	propose func(context.Context, func(*catalog.Catalog) (*catalog.Catalog, error)) error
+	making  chan struct{} // held while a generation is made; it has one place
+	wake    chan struct{} // some event type has new undeclared members
+	told    sync.Map      // of the limits that were logged, by event type and key
+}
+
+func newDiscovery(cfg DiscoveryConfig, o *Options) *discovery {
+	d := &discovery{cfg: cfg, propose: o.Propose, making: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
+	d.cfg.On = cfg.On && o.Propose != nil
+	return d
+}
+
+// permission says whether a request's events may declare something.
+type permission uint8
+
+const (
+	discoveryOff permission = iota
+	discoveryForbidden
+	discoveryAllowed
+)
+
+// allow returns what a principal may do. Event types are those of the installation, so its scope is admin.
+func (d *discovery) allow(p access.Principal) permission {
+	switch {
+	case !d.cfg.On:
+		return discoveryOff
+	case !p.Scopes.Has(access.Admin):
+		return discoveryForbidden
+	}
+	return discoveryAllowed
+}
+
+// candidate is an undeclared event type of one request, whose events are decoded as if it had no fields.
+type candidate struct {
+	eventType *eventType
+	survey    survey
+}
+
+// candidate returns the event type of an event whose type is not declared, or nil if the request may not declare it.
+func (d *decoder) candidate(name []byte) *eventType {
+	if found := d.candidates[string(name)]; found != nil {
+		return found.eventType
+	}
+	if len(d.candidates) >= d.room || !catalog.MayDiscover(string(name)) {
+		return nil
+	}
+	found := &candidate{eventType: compileType(0, 0, &catalog.EventType{Name: string(name)}),
+		survey: survey{bounds: d.bounds}}
+	found.eventType.candidate = found
+	if d.candidates == nil {
+		d.candidates = map[string]*candidate{}
+	}
+	d.candidates[found.eventType.name] = found
+	return found.eventType
+}
+
+// observeCandidate looks at the event that was decoded, whose type is not declared. The event is decoded again once it
+// is.
+func (q *request) observeCandidate() *problem.Problem {
+	c := q.decoder.eventType.candidate
+	q.unknown = true
+	if c.survey.events == surveyedEvents {
+		return nil
+	}
+	return q.charge(c.survey.observe(q.decoder.undeclared))
+}
+
+// seen is what the events of a declared type have that no field reads, as far as this process has looked.
+type seen struct {
+	rate *rate
+
+	mu     sync.Mutex
+	survey survey
+}
+
+func (d *discovery) newSeen() *seen {
+	return &seen{rate: newRate(lookedAt, lookedAtBytes), survey: survey{bounds: &d.cfg}}
+}
+
+// observe looks at the undeclared members of an event, unless it has looked at many just now. It reports whether
+// something of them is new.
+func (s *seen) observe(members []member, now int64) bool {
+	size := 0
+	for _, m := range members {
+		size += len(m.raw)
+	}
+	if !s.rate.allow(size, now) {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.survey.observe(members)
+	return s.survey.changed
+}
+
+// begin remembers what the first events had. So a member whose first values have no common type stays undeclared.
+func (s *seen) begin(first survey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.survey.members == 0 {
+		s.survey = first
+	}
+}
+
+func notify(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // It will look anyway.
+	}
+}
+
+// find is what was found in events of one type.
+type find struct {
+	name    string
+	fresh   bool // the event type is not declared
+	members []catalog.Found
+	met     limits
+}
+
+// findNew returns what was found, if something of it is new since the last call.
+func (s *seen) findNew(name string) (find, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.survey.changed {
+		return find{}, false
+	}
+	return find{name: name, members: s.survey.found(), met: s.survey.met}, true
+}
+
+// giveBack makes the next call of findNew return it again.
+func (s *seen) giveBack() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.survey.changed = true
+}
+
+// addFields declares the fields that appear in events of declared types, until ctx ends.
+func (s *Server) addFields(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.discovery.wake:
+		}
+		if !s.addFound(ctx) {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(s.discovery.cfg.Interval):
+		}
+	}
+}
+
+// addFound declares what was found since the last call. It reports whether it has tried to make a generation.
+func (s *Server) addFound(ctx context.Context) (tried bool) {
+	types := s.current().types
+	var finds []find
+	for name, t := range types {
+		if t.seen == nil {
+			continue
+		}
+		if f, ok := t.seen.findNew(name); ok {
+			finds = append(finds, f)
+		}
+	}
+	limited, cancel := context.WithTimeout(ctx, proposalTimeout)
+	defer cancel()
+	made, err := s.declareFound(limited, func() []find { return finds })
+	if err == nil {
+		return len(made) > 0
+	}
+	if ctx.Err() == nil {
+		s.logger.Warn("fields that were found in events cannot be declared; they are kept undeclared, and it is tried "+
+			"again", "error", err)
+	}
+	for _, f := range finds {
+		types[f.name].seen.giveBack()
+	}
+	notify(s.discovery.wake)
+	return true
+}
+
+// declareFound declares what is found. It returns what this process has declared. list is called when no other
+// generation of this process is being made.
+func (s *Server) declareFound(ctx context.Context, list func() []find) (made []catalog.Discovery, err error) {
+	select {
+	case s.discovery.making <- struct{}{}:
+		defer func() { <-s.discovery.making }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	finds := list()
+	slices.SortFunc(finds, func(a, b find) int { return strings.Compare(a.name, b.name) })
+	current := s.current().catalog
+	next, made, full := s.discovery.extend(current, finds)
+	if next != current {
+		began := time.Now()
+		err = s.discovery.propose(ctx, func(newest *catalog.Catalog) (next *catalog.Catalog, _ error) {
+			next, made, full = s.discovery.extend(newest, finds)
+			return next, nil
+		})
+		s.metrics.proposals.Observe(time.Since(began).Seconds())
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range finds {
+		s.meetLimits(f.name, f.met)
+	}
+	if full {
+		s.meetLimits("", limitTypes)
+	}
+	for _, d := range made {
+		s.tellDiscovery(d)
+	}
+	return made, nil
+}
+
+// extend returns a catalog that also declares what was found. full means that there was no room for an event type.
+func (d *discovery) extend(newest *catalog.Catalog, finds []find) (next *catalog.Catalog, made []catalog.Discovery,
+	full bool) {
+	next = newest
+	for _, f := range finds {
+		switch declared := next.Events[f.name] != nil; {
+		case !declared && !f.fresh: // It was removed meanwhile.
+			continue
+		case !declared && next.Declared() >= d.cfg.Types:
+			full = true
+			continue
+		case declared && !d.cfg.extends(next, f.name):
+			continue
+		}
+		extended, done := next.Discover(f.name, f.members, d.cfg.Fields)
+		next = extended
+		if done.New || len(done.Fields) > 0 || done.Left > 0 {
+			made = append(made, done)
+		}
+	}
+	return next, made, full
+}
+
+// tellDiscovery logs and counts what was declared.
+func (s *Server) tellDiscovery(d catalog.Discovery) {
+	fields := make([]string, len(d.Fields))
+	for i, f := range d.Fields {
+		fields[i] = f.Name + " " + string(f.Type)
+	}
+	s.metrics.discoveredFields.Add(float64(len(fields)))
+	switch listed := strings.Join(fields, ", "); {
+	case d.New:
+		s.metrics.discoveredTypes.Inc()
+		s.logger.Info("an event type was declared from its first events", "type", d.Type.Name, "fields", listed,
+			"view", d.View, "count", "recount query "+d.View+" --granularity 1m")
+	case len(fields) > 0:
+		s.logger.Info("fields were declared from events that have them", "type", d.Type.Name, "fields", listed)
+	}
+	if d.Left > 0 {
+		s.meetLimits(d.Type.Name, limitFields)
+	}
+}
+
+// meetLimits counts and logs limits that were met, each once for an event type.
+func (s *Server) meetLimits(eventType string, met limits) {
+	for i, key := range limitKeys {
+		if met&(1<<i) == 0 {
+			continue
+		}
+		place := eventType + " " + key
+		if _, told := s.discovery.told.LoadOrStore(place, true); told {
+			continue
+		}
+		s.metrics.discoveryLimits.WithLabelValues(key).Inc()
+		s.logger.Warn("a bound of discovery was met; what is beyond it stays undeclared", "setting", "discovery."+key,
+			"type", eventType)
+	}
+}
+
+// learn returns the newest event types after a request has named one that this process does not know (G3). It declares
+// those that the request may declare (G6).
+func (s *Server) learn(ctx context.Context, q *request) (*declared, *problem.Problem) {
+	ctx, cancel := context.WithTimeout(ctx, proposalTimeout)
+	defer cancel()
+	mayDeclare := q.decoder.room > 0
+	if s.look != nil {
+		if err := s.look(ctx); err != nil && mayDeclare {
+			return nil, s.undecided(err)
+		} else if err != nil {
+			s.logger.Warn("the catalog cannot be read, so an unknown event type is refused", "error", err)
+		}
+	}
+	if !mayDeclare {
+		return s.current(), nil
+	}
+	made, err := s.declareFound(ctx, func() []find { return q.finds(s.current()) })
+	switch {
+	case errors.Is(err, record.ErrInvalid): // A larger catalog cannot be stored, whoever asks.
+		s.logger.Error("event types that were found cannot be declared; their events become dead letters", "error", err)
+	case err != nil:
+		return nil, s.undecided(err)
+	}
+	q.discovered = appendDiscovered(q.discovered[:0], made)
+	newest := s.current()
+	for name, c := range q.decoder.candidates {
+		if t := newest.types[name]; t != nil && t.seen != nil {
+			t.seen.begin(c.survey)
+		}
+	}
+	return newest, nil
+}
+
+// finds returns what the request has found about event types that are still not declared.
+func (q *request) finds(d *declared) (out []find) {
+	for name, c := range q.decoder.candidates {
+		if d.types[name] == nil && c.survey.events > 0 {
+			out = append(out, find{name: name, fresh: true, members: c.survey.found(), met: c.survey.met})
+		}
+	}
+	return out
+}
+
+// undecided refuses a request whose event types could not be declared. It may be sent again with the same ids.
+func (s *Server) undecided(err error) *problem.Problem {
+	s.logger.Warn("the event types of a request cannot be declared now; its client may send it again", "error", err)
+	return problem.New(http.StatusServiceUnavailable, problem.CatalogUnavailable, "the request has events of a type "+
+		"that is not declared yet, and the catalog cannot be read or changed now; nothing was stored, send the same "+
+		"request again")
+}
+
+// appendDiscovered appends the event types that were declared, as the answer has them.
+func appendDiscovered(b []byte, made []catalog.Discovery) []byte {
+	for _, d := range made {
+		if !d.New {
+			continue
+		}
+		if len(b) > 0 {
+			b = append(b, ',')
+		}
+		b = appendText(append(b, `{"name":`...), d.Type.Name)
+		b = appendText(append(b, `,"view":`...), d.View)
+		b = append(append(b, `,"declaration":`...), declaration.JSON(declaration.OfEventType(d.Type))...)
+		b = append(b, '}')
+	}
+	return b
+}
+
+// unknownType says why the event's type is refused.
+func (d *decoder) unknownType() string {
+	name := d.attributes[attrType]
+	switch {
+	case d.permission == discoveryOff:
+		return "type: " + excerpt(name) + " is not declared under events in the configuration"
+	case !catalog.MayDiscover(string(name)):
+		return "type: " + excerpt(name) + " is not declared and cannot be; an event type is 1 to 128 letters, " +
+			"digits, dots, dashes and underscores, and does not begin with " + catalog.ReservedPrefix
+	case d.permission == discoveryForbidden:
+		return "type: " + excerpt(name) + " is not declared; a key with scope admin may send its first events, or " +
+			"declare it with PUT /v1/event-types/" + string(name)
+	}
+	d.full = true
+	return "type: " + excerpt(name) + " is not declared, and discovery.max_types allows no further event type; " +
+		"raise it, or declare the type with PUT /v1/event-types/" + string(name)
+}
+
+// mismatchFix says what to do about a value that does not fit a field whose type was found in its first events.
+func (t *eventType) mismatchFix(raw []byte) string {
+	if !t.discovered {
+		return ""
+	}
+	return fmt.Sprintf(", as its first values were, but %s; if such values are right, change the type of the field "+
+		"with PUT /v1/event-types/%s, and then run recount dead-letters replay", kindNames[kindOfValue(raw)], t.name)
+}
+
+var kindNames = map[kinds]string{wholes: "a whole number", fractions: "a number with a fraction",
+	huge: "a number that no field holds exactly", booleans: "a boolean", moments: "a time", texts: "a text",
+	objects: "an object", arrays: "an array"}
+
+// openTypes lets event types be extended. Those that were open before keep what was seen of them.
+func (d *discovery) openTypes(declared *catalog.Catalog, types, old map[string]*eventType) {
+	for name, t := range types {
+		t.discovered = declared.Discovered[name]
+		if !d.cfg.extends(declared, name) {
+			continue
+		}
+		if before := old[name]; before != nil && before.seen != nil {
+			t.seen = before.seen
+		} else {
+			t.seen = d.newSeen()
+		}
+	}
+}

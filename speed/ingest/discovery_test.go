@@ -1,0 +1,482 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"recount/schemas/access"
+	"recount/schemas/catalog"
+	"recount/schemas/declaration"
+	"recount/schemas/problem"
+)
+
+// memoryChain is a chain of generations in memory, which several servers may share.
+type memoryChain struct {
+	mu          sync.Mutex
+	current     *catalog.Catalog
+	generations int
+	failed      error // of the next proposals
+}
+
+func newMemoryChain() *memoryChain {
+	return &memoryChain{current: &catalog.Catalog{Bucket: time.Hour, Events: map[string]*catalog.EventType{}}}
+}
+
+func (c *memoryChain) Catalog() *catalog.Catalog {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.current
+}
+
+func (c *memoryChain) propose(_ context.Context, change func(*catalog.Catalog) (*catalog.Catalog, error)) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failed != nil {
+		return c.failed
+	}
+	next, err := change(c.current)
+	if err == nil {
+		err = next.Validate()
+	}
+	if err == nil && next != c.current {
+		c.current = next
+		c.generations++
+	}
+	return err
+}
+
+func (c *memoryChain) setFailed(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failed = err
+}
+
+// fields returns the declared fields of an event type as JSON.
+func (c *memoryChain) fields(name string) string {
+	e := c.Catalog().Events[name]
+	if e == nil {
+		return ""
+	}
+	form := string(declaration.JSON(declaration.OfEventType(e)))
+	return strings.TrimSuffix(strings.TrimPrefix(form, `{"fields":`), "}")
+}
+
+func discovering(t testing.TB, chain *memoryChain, log Log, change func(*Config)) *Server {
+	t.Helper()
+	cfg := DefaultConfig()
+	cfg.Discovery.On = true
+	cfg.Discovery.Interval = 100 * time.Millisecond
+	if change != nil {
+		change(&cfg)
+	}
+	s, err := New(cfg, chain, 1, log, Options{Propose: chain.propose, Now: func() time.Time { return testNow },
+		Registerer: prometheus.NewRegistry()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, s)
+	return s
+}
+
+// typed returns events of a type as lines, with the given data.
+func typed(name string, data ...string) string {
+	var b strings.Builder
+	for i, d := range data {
+		fmt.Fprintf(&b, `{"id":"%s-%d","type":"%s","time":"2026-11-23T10:00:00Z","data":%s}`+"\n", name, i, name, d)
+	}
+	return b.String()
+}
+
+func postLines(t testing.TB, s *Server, body string) response {
+	t.Helper()
+	return post(t, s, body, "Content-Type", "application/x-ndjson")
+}
+
+// TestDiscover declares event types from the events of one request.
+func TestDiscover(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		data []string
+		want string
+	}{
+		"types": {[]string{`{"s":"a","i":1,"f":1.5,"b":true,"t":"2024-05-01T10:00:00Z"}`},
+			`{"b":"bool","f":"float64","i":"int64","s":"string","t":"timestamp"}`},
+		"nothing":        {[]string{`{}`, `null`}, `{}`},
+		"numbers":        {[]string{`{"n":1}`, `{"n":2.5}`}, `{"n":"float64"}`},
+		"numbers turned": {[]string{`{"n":2.5}`, `{"n":1}`}, `{"n":"float64"}`},
+		"a point":        {[]string{`{"n":5.0}`}, `{"n":"float64"}`},
+		"an exponent":    {[]string{`{"n":5e0}`}, `{"n":"float64"}`},
+		"largest integers": {[]string{`{"a":9223372036854775807,"b":-9223372036854775808}`},
+			`{"a":"int64","b":"int64"}`},
+		"beyond an int64":               {[]string{`{"n":9223372036854775808,"m":1}`}, `{"m":"int64"}`},
+		"beyond a float64":              {[]string{`{"n":1e400}`, `{"n":1.5}`}, `{}`},
+		"times and texts":               {[]string{`{"t":"2024-05-01T10:00:00Z"}`, `{"t":"soon"}`}, `{"t":"string"}`},
+		"a time that no event may have": {[]string{`{"t":"1815-05-01T10:00:00Z"}`}, `{"t":"string"}`},
+		"a number and a text":           {[]string{`{"x":1,"y":1}`, `{"x":"1"}`}, `{"y":"int64"}`},
+		"a number and a boolean":        {[]string{`{"x":1}`, `{"x":true}`}, `{}`},
+		"null":                          {[]string{`{"x":null}`, `{"x":null,"y":1}`}, `{"y":"int64"}`},
+		"null first":                    {[]string{`{"x":null}`, `{"x":1}`}, `{"x":"int64"}`},
+		"arrays":                        {[]string{`{"x":[1],"y":[{"z":1}]}`}, `{}`},
+		"inside": {[]string{`{"user":{"id":7,"name":{"first":"Ann"}}}`},
+			`{"user_id":{"type":"int64","path":["user","id"]},` +
+				`"user_name_first":{"type":"string","path":["user","name","first"]}}`},
+		"an object and a text": {[]string{`{"user":{"id":7}}`, `{"user":"ann"}`},
+			`{"user_id":{"type":"int64","path":["user","id"]}}`},
+		"a member that is named like a path": {[]string{`{"user":{"id":7},"user_id":"x","user.id":1.5}`},
+			`{"user_id":"string","user_id_1":{"type":"int64","path":["user","id"]},` +
+				`"user_id_2":{"type":"float64","path":["user.id"]}}`},
+		"reserved": {[]string{`{"id":1,"time":2,"type":3,"tenant":4,"bounds":5}`},
+			`{"bounds_1":{"type":"int64","path":["bounds"]},"id_1":{"type":"int64","path":["id"]},` +
+				`"tenant_1":{"type":"int64","path":["tenant"]},"time_1":{"type":"int64","path":["time"]},` +
+				`"type_1":{"type":"int64","path":["type"]}}`},
+		"no letters": {[]string{`{"":1,"7":2,"日本":3,"__x":4}`},
+			`{"field":{"type":"int64","path":["日本"]},"field_7":{"type":"int64","path":["7"]},` +
+				`"x":{"type":"int64","path":["__x"]}}`},
+		"case": {[]string{`{"page":1,"Page":2,"PAGE!":3,"pag\u0065s":4}`},
+			`{"Page":"int64","page":"int64","page_1":{"type":"int64","path":["PAGE!"]},"pages":"int64"}`},
+		"zero": {[]string{`{"a\u0000b":1,"a b":2}`},
+			`{"a_b":{"type":"int64","path":["a\u0000b"]},"a_b_1":{"type":"int64","path":["a b"]}}`},
+		"others": {[]string{`{"x":1}`, `[]`, `{"x":1,"x":2}`}, `{"x":"int64"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, data := range [][]string{c.data, turned(c.data)} {
+				chain := newMemoryChain()
+				log := &memoryLog{}
+				s := discovering(t, chain, log, nil)
+				r := postLines(t, s, typed("a.b", data...))
+				if got := chain.fields("a.b"); got != c.want {
+					t.Errorf("%v is declared as\n%s, want\n%s", data, got, c.want)
+				}
+				if len(log.events(t, 1)) != r.Accepted || r.Accepted+len(r.Rejected) != len(data) ||
+					chain.generations != 1 {
+					t.Errorf("accepted %d, rejected %s, %d generations", r.Accepted, r.codes(), chain.generations)
+				}
+				if len(r.Discovered) != 1 || r.Discovered[0].View != "a_b" ||
+					string(r.Discovered[0].Declaration) != `{"fields":`+c.want+"}" {
+					t.Errorf("the answer names %v", r.Discovered)
+				}
+				v := chain.Catalog().Views["a_b"]
+				if v == nil || v.Event != "a.b" || v.Cell != time.Minute || len(v.Measures) != 1 {
+					t.Errorf("the view is %+v", v)
+				}
+			}
+		})
+	}
+}
+
+// eventually waits until something holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: not after ten seconds", what)
+		}
+	}
+}
+
+// TestDiscoverFields adds fields that appear later, and refuses values that do not fit.
+func TestDiscoverFields(t *testing.T) {
+	t.Parallel()
+	chain := newMemoryChain()
+	log := &memoryLog{}
+	s := discovering(t, chain, log, nil)
+	postLines(t, s, typed("hit", `{"ms":5,"user":{"id":1}}`))
+	r := postLines(t, s, typed("hit", `{"plan":"free","user":{"id":1,"age":2.5}}`))
+	if r.Accepted != 1 || len(r.Discovered) != 0 {
+		t.Errorf("got %+v", r)
+	}
+	want := `{"ms":"int64","plan":"string","user_age":{"type":"float64","path":["user","age"]},` +
+		`"user_id":{"type":"int64","path":["user","id"]}}`
+	eventually(t, want, func() bool { return chain.fields("hit") == want })
+	for data, message := range map[string]string{
+		`{"ms":5.5}`: `data.ms: "5.5" is not int64, as its first values were, but a number with a fraction; if such ` +
+			`values are right, change the type of the field with PUT /v1/event-types/hit, and then run recount ` +
+			`dead-letters replay`,
+		`{"ms":"fast"}`:               "but a text;",
+		`{"ms":9223372036854775808}`:  "does not fit int64, as its first values were, but a number that no field holds",
+		`{"plan":true}`:               "but a boolean;",
+		`{"plan":{"name":"free"}}`:    "but an object;",
+		`{"plan":["free"],"ms":null}`: "but an array;",
+	} {
+		r := postLines(t, s, typed("hit", data))
+		if len(r.Rejected) != 1 || r.Rejected[0].DeadLetter == "" || !strings.Contains(r.Rejected[0].Message, message) {
+			t.Errorf("%s: got %+v, want a dead letter with %s", data, r.Rejected, message)
+		}
+	}
+	// Members inside of others are not decoded, so they are accepted and conflict only when they are read (I7).
+	if r := postLines(t, s, typed("hit", `{"user":{"id":"x"}}`, `{"user":"ann"}`)); r.Accepted != 2 {
+		t.Errorf("got %+v", r)
+	}
+}
+
+// TestDiscoverFieldsSlowly: whatever events hold, generations are bounded in time.
+func TestDiscoverFieldsSlowly(t *testing.T) {
+	t.Parallel()
+	chain := newMemoryChain()
+	s := discovering(t, chain, &memoryLog{}, func(c *Config) { c.Discovery.Interval = time.Hour })
+	for i := range 50 {
+		postLines(t, s, typed("hit", fmt.Sprintf(`{"name%d":1}`, i)))
+	}
+	eventually(t, "a second generation", func() bool { return chain.generationsMade() == 2 })
+	time.Sleep(50 * time.Millisecond)
+	if n := chain.generationsMade(); n != 2 {
+		t.Errorf("50 requests with a new name each made %d generations", n)
+	}
+}
+
+func (c *memoryChain) generationsMade() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.generations
+}
+
+// TestDiscoveredByOthers leaves event types alone that something else has declared, unless all are extended.
+func TestDiscoveredByOthers(t *testing.T) {
+	t.Parallel()
+	for _, all := range []bool{false, true} {
+		chain := newMemoryChain()
+		chain.current = testCatalog()
+		s := discovering(t, chain, &memoryLog{}, func(c *Config) { c.Discovery.All = all })
+		before := chain.fields("all")
+		if r := postLines(t, s, typed("all", `{"new":1}`)); r.Accepted != 1 {
+			t.Fatalf("got %+v", r)
+		}
+		if all {
+			eventually(t, "a field", func() bool { return strings.Contains(chain.fields("all"), `"new":"int64"`) })
+			continue
+		}
+		time.Sleep(20 * time.Millisecond)
+		if got := chain.fields("all"); got != before {
+			t.Errorf("got fields %s", got)
+		}
+	}
+}
+
+// TestDiscoverRace sends first events to two servers over one chain at once.
+func TestDiscoverRace(t *testing.T) {
+	t.Parallel()
+	chain := newMemoryChain()
+	log := &memoryLog{}
+	servers := []*Server{discovering(t, chain, log, nil), discovering(t, chain, log, nil)}
+	const requests = 40
+	var wg sync.WaitGroup
+	var accepted, discovered sync.Map
+	for i := range requests {
+		wg.Go(func() {
+			body := fmt.Sprintf(`{"id":"%d","type":"type%d","data":{"a":1,"b":"x"}}`, i, i%4)
+			r := post(t, servers[i%2], body, "Content-Type", "application/json")
+			if r.Accepted != 1 {
+				t.Errorf("event %d: %+v", i, r)
+			}
+			accepted.Store(i, true)
+			for _, d := range r.Discovered {
+				if _, twice := discovered.LoadOrStore(d.Name, true); twice {
+					t.Errorf("two answers say that they have declared %s", d.Name)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := len(log.events(t, 1)); n != requests || chain.generations > 4 || len(chain.Catalog().Views) != 4 {
+		t.Errorf("%d events, %d generations, %d views", n, chain.generations, len(chain.Catalog().Views))
+	}
+}
+
+// TestDiscoverUnavailable: while the catalog cannot be changed, nothing of a request is kept.
+func TestDiscoverUnavailable(t *testing.T) {
+	t.Parallel()
+	chain := newMemoryChain()
+	log := &memoryLog{}
+	s := discovering(t, chain, log, nil)
+	chain.setFailed(errors.New("the store does not answer"))
+	body := typed("hit", `{"a":1}`, `{"a":2}`) + "{\n"
+	r := postLines(t, s, body)
+	if r.Status != http.StatusServiceUnavailable || r.Code != string(problem.CatalogUnavailable) ||
+		r.Header.Get("Retry-After") == "" || len(log.all(t, 1)) != 0 {
+		t.Errorf("got %+v, and %d events in the log", r, len(log.all(t, 1)))
+	}
+	chain.setFailed(nil)
+	if r := postLines(t, s, body); r.Accepted != 2 || r.codes() != "2:invalid_json " || len(log.all(t, 1)) != 3 {
+		t.Errorf("the same request again: %+v", r)
+	}
+}
+
+// TestDiscoverNeedsAdmin keeps unknown event types of other keys as dead letters, which count once the type is
+// declared.
+func TestDiscoverNeedsAdmin(t *testing.T) {
+	t.Parallel()
+	chain := newMemoryChain()
+	log := &memoryLog{}
+	s := discovering(t, chain, log, nil)
+	send := func(scopes access.Scopes, body string) string {
+		r := httptest.NewRequest(http.MethodPost, "/v1/events", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/x-ndjson")
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, r.WithContext(access.NewContext(r.Context(),
+			access.Principal{Tenant: "acme", Scopes: scopes})))
+		return w.Body.String()
+	}
+	body := typed("hit", `{"a":1}`)
+	if got := send(access.Ingest|access.Query, body); !strings.Contains(got, "a key with scope admin") ||
+		chain.generations != 0 || len(log.deadLetters(t, 1)) != 1 {
+		t.Errorf("without scope admin: %s", got)
+	}
+	if got := send(access.Ingest|access.Admin, typed("hit", `{"a":1}`)); !strings.Contains(got, `"accepted":1`) {
+		t.Errorf("with scope admin: %s", got)
+	}
+	if send(access.Ingest, typed("hit", `{"late":1}`)); len(chain.Catalog().Events["hit"].Fields) != 1 {
+		t.Errorf("without scope admin, a field was declared: %s", chain.fields("hit"))
+	}
+	for _, l := range log.deadLetters(t, 1) {
+		out, err := s.Replay("acme", []DeadLetter{{Raw: []byte(l.raw(t)), Received: testNow}}, false)
+		if err != nil || out[0].Code != "" {
+			t.Errorf("the dead letter cannot be replayed: %v, %v", out, err)
+		}
+	}
+}
+
+// TestDiscoveryLimits meets each bound.
+func TestDiscoveryLimits(t *testing.T) {
+	t.Parallel()
+	chain := newMemoryChain()
+	log := &memoryLog{}
+	s := discovering(t, chain, log, func(c *Config) {
+		c.Discovery.Types = 3
+		c.Discovery.Fields = 4
+		c.Discovery.Depth = 2
+		c.Discovery.Name = 5
+		c.DeadLetters = 200
+	})
+	var names []string
+	for i := range 900 {
+		names = append(names, fmt.Sprintf(`"n%03d":1`, i))
+	}
+	wide := "{" + strings.Join(names, ",") + "}"
+	r := postLines(t, s, typed("a", `{"b":1,"long names":2,"c":{"d":{"e":1},"f":2}}`)+
+		typed("wide", wide, `{"n500":1,"n501":"x"}`, `{"n500":1}`)+typed("no name", `{}`)+typed("recount.x", `{}`))
+	if r.Accepted != 4 || r.codes() != "4:unknown_type 5:unknown_type " {
+		t.Errorf("accepted %d, rejected %s", r.Accepted, r.codes())
+	}
+	if got := chain.fields("a"); got != `{"b":"int64","c_f":{"type":"int64","path":["c","f"]}}` {
+		t.Errorf("a has the fields %s", got)
+	}
+	if got := chain.fields("wide"); got != `{"n000":"int64","n001":"int64","n002":"int64","n003":"int64"}` {
+		t.Errorf("wide has the fields %s", got)
+	}
+	var many strings.Builder
+	for i := range 1000 {
+		many.WriteString(typed(fmt.Sprintf("t%d", i), `{"x":1}`))
+	}
+	r = postLines(t, s, many.String())
+	if r.Accepted != 1 || len(r.Rejected) != 999 ||
+		!strings.Contains(r.Rejected[998].Message, "discovery.max_types allows no further event type") ||
+		r.Rejected[998].DeadLetter == "" || len(chain.Catalog().Events) != 3 {
+		t.Errorf("accepted %d of 1,000 event types, rejected %d", r.Accepted, len(r.Rejected))
+	}
+	generations := chain.generations
+	postLines(t, s, typed("wide", wide, wide)+typed("a", wide))
+	eventually(t, "fields of a", func() bool { return len(chain.Catalog().Events["a"].Fields) == 4 })
+	if n := chain.generationsMade() - generations; n != 1 {
+		t.Errorf("%d generations for what is beyond the bounds", n)
+	}
+	var met []string
+	for _, key := range limitKeys {
+		if _, ok := s.discovery.told.Load("a " + key); ok {
+			met = append(met, key)
+		}
+	}
+	if _, full := s.discovery.told.Load(" max_types"); !full ||
+		!slices.Equal(met, []string{"max_fields", "max_depth", "max_name"}) {
+		t.Errorf("said of event type a: %v, and of the number of types: %t", met, full)
+	}
+	postLines(t, s, typed("t0", `{"too long":1}`)) // Nothing else of it is new.
+	eventually(t, "a long name is said", func() bool {
+		_, told := s.discovery.told.Load("t0 max_name")
+		return told
+	})
+}
+
+// TestDiscoveryRemembers: what the first events of a type had is known when later ones are looked at, although not all
+// of these are.
+func TestDiscoveryRemembers(t *testing.T) {
+	t.Parallel()
+	chain := newMemoryChain()
+	s := discovering(t, chain, &memoryLog{}, nil)
+	wide := `{"x":1,"y":1,"wide":[` + strings.Repeat("1,", 100<<10) + "1]}"
+	data := slices.Repeat([]string{wide}, 2*burstSeconds*lookedAtBytes/len(wide))
+	data = append(data, `{"x":"`+strings.Repeat("text", len(wide)/4)+`"}`)
+	if r := postLines(t, s, typed("hit", data...)); r.Accepted != len(data) {
+		t.Fatalf("accepted %d, rejected %s", r.Accepted, r.codes())
+	}
+	s.addFound(t.Context())
+	if got := chain.fields("hit"); got != `{"y":"int64"}` {
+		t.Errorf("the fields are %s", got)
+	}
+}
+
+// TestCandidatesAreBounded: the event types that one request brings are bounded before any is declared.
+func TestCandidatesAreBounded(t *testing.T) {
+	t.Parallel()
+	bounds := DefaultDiscovery()
+	d := newDecoder(DefaultConfig(), nil, 0)
+	d.room = 2
+	d.bounds = &bounds
+	for i := range 5 {
+		d.start([]byte(typed(fmt.Sprint("t", i%4), "{}")), false, testNow)
+		if refused := d.decode(); (refused != nil) != (i == 2 || i == 3) {
+			t.Errorf("type %d: %v", i%4, refused)
+		}
+	}
+	if len(d.candidates) != 2 {
+		t.Errorf("%d candidates", len(d.candidates))
+	}
+}
+
+// TestDiscoverForms declares event types from each content type.
+func TestDiscoverForms(t *testing.T) {
+	t.Parallel()
+	chain := newMemoryChain()
+	log := &memoryLog{}
+	s := discovering(t, chain, log, nil)
+	post(t, s, `{"n":1}`, "Content-Type", "application/json", "Ce-Id", "1", "Ce-Type", "binary", "Ce-Source", "s",
+		"Ce-Specversion", "1.0")
+	post(t, s, `[{"id":"2","data":{"n":1},"type":"before"},{"id":"3","type":"after","data":{"n":"x"}}]`, "Content-Type",
+		"application/json")
+	post(t, s, `{"specversion":"1.0","source":"s","id":"4","type":"encoded","datacontenttype":"application/json",`+
+		`"data_base64":"eyJuIjoxLjV9"}`, "Content-Type", "application/cloudevents+json")
+	// An event that is refused says nothing about its type.
+	post(t, s, `{"id":"","type":"refused","data":{"n":1}}`, "Content-Type", "application/json")
+	post(t, s, `{"id":"5","type":"text","datacontenttype":"text/plain","data":"x"}`, "Content-Type", "application/json")
+	for name, want := range map[string]string{"binary": `{"n":"int64"}`, "before": `{"n":"int64"}`,
+		"after": `{"n":"string"}`, "encoded": `{"n":"float64"}`, "refused": "", "text": ""} {
+		if got := chain.fields(name); got != want {
+			t.Errorf("%s has the fields %s, want %s", name, got, want)
+		}
+	}
+	if n := len(log.events(t, 1)); n != 4 {
+		t.Errorf("%d events are in the log", n)
+	}
+	// A request that ends early leaves no event type behind in the decoder.
+	post(t, s, `[{"id":"6","type":"broken","data":{"n":1}},`, "Content-Type", "application/json")
+	s.discovery.cfg.On = false
+	if r := post(t, s, `{"id":"7","type":"broken"}`, "Content-Type", "application/json"); r.Accepted != 0 {
+		t.Errorf("an event type of an earlier request is known: %+v", r)
+	}
+}
+
+func turned(in []string) []string {
+	out := slices.Clone(in)
+	slices.Reverse(out)
+	return out
+}
