@@ -37,13 +37,12 @@ func (c *core) stage(r *request) (*staged, error) {
 	var head bytes.Buffer
 	_, err := io.CopyN(&head, r.data, leastPiped)
 	s := &staged{}
-	switch {
+	switch all := io.MultiReader(&head, r.data); {
 	case errors.Is(err, io.EOF):
 		err = s.writeFile(c.stageDir, &head)
-	case err == nil && runtime.GOOS == "linux":
-		err = s.openPipe(c.stageDir, c.nextID.Add(1), io.MultiReader(&head, r.data))
-	case err == nil:
-		err = s.writeFile(c.stageDir, io.MultiReader(&head, r.data))
+	case err == nil && runtime.GOOS == "linux" && s.openPipe(c.stageDir, c.nextID.Add(1), all):
+	case err == nil: // Also where the file system of the folder has no named pipes.
+		err = s.writeFile(c.stageDir, all)
 	}
 	if err != nil {
 		s.remove()
@@ -64,17 +63,18 @@ func (s *staged) writeFile(dir string, data io.Reader) error {
 }
 
 // openPipe makes a named pipe and starts to write the data to it. It is opened for reading too, so that this does not
-// wait for the engine.
-func (s *staged) openPipe(dir string, id uint64, data io.Reader) error {
+// wait for the engine. If it returns false, nothing of the data was read.
+func (s *staged) openPipe(dir string, id uint64, data io.Reader) bool {
 	path := filepath.Join(dir, "pipe-"+strconv.FormatUint(id, 10))
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
-		return err
+		return false
 	}
-	s.path = path
 	pipe, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
-		return err
+		_ = os.Remove(path)
+		return false
 	}
+	s.path = path
 	s.pipe = pipe
 	s.fed = make(chan struct{})
 	go func() {
@@ -82,7 +82,7 @@ func (s *staged) openPipe(dir string, id uint64, data io.Reader) error {
 		_, s.err = io.Copy(pipe, data)
 		_ = pipe.Close() // A named pipe has nothing to lose.
 	}()
-	return nil
+	return true
 }
 
 // end stops the writer of the pipe after the engine has stopped to read. It returns err, which is what the engine says,
