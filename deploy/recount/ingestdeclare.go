@@ -46,7 +46,8 @@ func (c *ingestCmd) learnFields(ctx context.Context, std streams, m *eventfile.M
 		m.Fields = &catalog.EventType{Name: m.Type}
 		conditions.Create = true
 	case errors.As(err, &refused) && refused.Code == problem.UnknownEventType:
-		fmt.Fprintf(std.err, "the server has no event type %s and rejects its rows; --declare declares it\n", m.Type)
+		fmt.Fprintf(std.err, "the server has no event type %s; it rejects its rows, unless it declares what arrives "+
+			"(events.discover); --declare declares it from the whole file\n", m.Type)
 		return nil
 	case err != nil && c.Declare:
 		return explain(err)
