@@ -99,10 +99,10 @@ func (c *column) fill(into chcolumn.Interface, rows []exact.BlockRows, buf []byt
 // nativeBytes estimates how many bytes the column has, so that it is seldom copied while it grows.
 func (c *column) nativeBytes(rows []exact.BlockRows) int {
 	bytes := 0
-	switch n := rowCount(rows); c.sqlType {
-	case "Int256":
+	switch n := rowCount(rows); {
+	case c.sqlType == "Int256":
 		bytes = 32 * n
-	case "Int128":
+	case c.sqlType == "Int128", strings.HasPrefix(c.sqlType, "Decimal("): // A decimal that is not null is a sum.
 		bytes = 16 * n
 	default:
 		bytes = 9 * n

@@ -35,6 +35,7 @@ type event struct {
 	delay  *int64
 	fare   *float64
 	closed *int64 // a timestamp
+	tax    *int64 // units of a decimal(17,3)
 }
 
 // wideView has a dimension of every type and a measure of every kind.
@@ -49,6 +50,9 @@ func wideView() *catalog.View {
 			{Name: "most", Kind: catalog.Max, Field: "fare"},
 			{Name: "last", Kind: catalog.Max, Field: "closed"},
 			{Name: "origins", Kind: catalog.Distinct, Field: "origin"},
+			{Name: "taxes", Kind: catalog.Sum, Field: "tax"},
+			{Name: "usual_tax", Kind: catalog.Avg, Field: "tax"},
+			{Name: "least_tax", Kind: catalog.Min, Field: "tax"},
 		}}
 }
 
@@ -58,7 +62,7 @@ func testCatalog(views ...*catalog.View) *catalog.Catalog {
 		Events: map[string]*catalog.EventType{"flight": {Name: "flight", Fields: []catalog.Field{
 			{Name: "closed", Type: catalog.Timestamp}, {Name: "delay", Type: catalog.Int64},
 			{Name: "fare", Type: catalog.Float64}, {Name: "ok", Type: catalog.Bool},
-			{Name: "origin", Type: catalog.String}}}}}
+			{Name: "origin", Type: catalog.String}, {Name: "tax", Type: "decimal(17,3)"}}}}}
 	for _, v := range views {
 		c.Views[v.Name] = v
 	}
@@ -73,13 +77,14 @@ var oddStrings = []string{"", "ORD", "\x00", "a\x00b", "\n\n", "N'ULL`", `\`, `\
 func randomEvents(r *rand.Rand, n, hours int) []event {
 	delays := []int64{0, 1, -5, 256, math.MaxInt64, math.MinInt64}
 	fares := []float64{0, 1.5, -2, 1e-300, math.MaxFloat64, math.SmallestNonzeroFloat64, math.Copysign(0, -1)}
+	taxes := []int64{0, 1, -12_500, 99_999_999_999_999_999, -99_999_999_999_999_999}
 	closed := []int64{0, start, time.Date(2261, 12, 31, 23, 59, 59, 999_999_000, time.UTC).UnixMicro()}
 	events := make([]event, n)
 	for i := range events {
 		events[i] = event{
 			tenant: oddStrings[r.IntN(4)], time: start + r.Int64N(int64(hours)*hour),
 			origin: nullable(r, oddStrings), ok: nullable(r, []bool{false, true}), delay: nullable(r, delays),
-			fare: nullable(r, fares), closed: nullable(r, closed),
+			fare: nullable(r, fares), closed: nullable(r, closed), tax: nullable(r, taxes),
 		}
 	}
 	return events
@@ -109,6 +114,10 @@ type group struct {
 	most  *float64
 	last  *int64
 	names []string // origins
+
+	taxes    big.Int // sum of tax
+	taxN     int
+	leastTax *int64
 }
 
 // aggregate is the naive definition of the view wide: a group for each cell, tenant and value of
@@ -149,6 +158,13 @@ func (g *group) add(e event) {
 			g.most = e.fare
 		}
 	}
+	if e.tax != nil {
+		g.taxes.Add(&g.taxes, big.NewInt(*e.tax))
+		g.taxN++
+		if g.leastTax == nil || *e.tax < *g.leastTax {
+			g.leastTax = e.tax
+		}
+	}
 	if e.closed != nil && (g.last == nil || *e.closed > *g.last) {
 		g.last = e.closed
 	}
@@ -176,7 +192,20 @@ func (g *group) key() string {
 func (g *group) text() string {
 	return fmt.Sprint(g.bucket, " ", g.key(), " ", len(g.events), " ", len(g.events), " ", g.total, " ", g.n, " ",
 		exactText(g.paid), " ", g.paidN, " ", g.total, " ", g.n, " ", show(g.delay), " ", showFloat(g.most), " ",
-		show(g.last), " ", len(g.names), " ", fmt.Sprintf("%X", distinct.AppendState(nil, g.hashes())))
+		show(g.last), " ", len(g.names), " ", fmt.Sprintf("%X", distinct.AppendState(nil, g.hashes())), " ",
+		thousandths(&g.taxes), " ", g.taxN, " ", thousandths(&g.taxes), " ", g.taxN, " ", g.leastTaxText())
+}
+
+// thousandths shows units of a decimal with three digits after the point.
+func thousandths(units *big.Int) string {
+	return new(big.Rat).SetFrac(units, big.NewInt(1000)).FloatString(3)
+}
+
+func (g *group) leastTaxText() string {
+	if g.leastTax == nil {
+		return "null"
+	}
+	return thousandths(big.NewInt(*g.leastTax))
 }
 
 // viewText is the group as a row of the SQL VIEW.
@@ -193,7 +222,16 @@ func (g *group) viewText() string {
 		paid = rounded(v)
 	}
 	return fmt.Sprint(g.key(), " ", len(g.events), " ", total, " ", paid, " ", mean, " ", g.total, " ", g.n, " ",
-		show(g.delay), " ", showFloat(g.most), " ", show(g.last), " ", len(g.names))
+		show(g.delay), " ", showFloat(g.most), " ", show(g.last), " ", len(g.names), " ", g.taxText())
+}
+
+// taxText is what the SQL VIEW shows of the tax: sum, average and minimum.
+func (g *group) taxText() string {
+	if g.taxN == 0 {
+		return "null null null"
+	}
+	sum, _ := new(big.Rat).SetFrac(&g.taxes, big.NewInt(1000)).Float64()
+	return fmt.Sprint(thousandths(&g.taxes), " ", rounded(sum/float64(g.taxN)), " ", g.leastTaxText())
 }
 
 func show[T any](v *T) string {
@@ -234,7 +272,7 @@ func blockOf(groups []*group) *exact.Block {
 	b := &exact.Block{View: v,
 		Dims: []exact.Dimension{{Type: catalog.String}, {Type: catalog.Bool}, {Type: catalog.Int64}}}
 	types := map[string]catalog.FieldType{"fare": catalog.Float64, "closed": catalog.Timestamp,
-		"origin": catalog.String}
+		"origin": catalog.String, "tax": "decimal(17,3)"}
 	for _, m := range v.Measures {
 		t, ok := types[m.Field]
 		if !ok {
@@ -287,6 +325,13 @@ func appendMeasures(m []exact.Measure, g *group) {
 		m[i].Lo = append(m[i].Lo, low)
 		m[i].Hi = append(m[i].Hi, high)
 	}
+	for _, i := range []int{8, 9} { // taxes and usual_tax
+		m[i].N = append(m[i].N, uint64(g.taxN))
+		m[i].Lo = append(m[i].Lo, new(big.Int).And(&g.taxes, new(big.Int).SetUint64(math.MaxUint64)).Uint64())
+		m[i].Hi = append(m[i].Hi, new(big.Int).Rsh(&g.taxes, 64).Int64())
+	}
+	m[10].N = append(m[10].N, uint64(g.taxN))
+	m[10].Ints = append(m[10].Ints, orZero(g.leastTax))
 	m[2].N = append(m[2].N, uint64(g.paidN))
 	if row := len(m[2].Near); len(g.paid.Far) > 0 {
 		if m[2].Far == nil {

@@ -162,6 +162,12 @@ var wrongValues = map[string][]string{
 	"most":       {"if(ok, 1.6, most)", "if(ok, NULL, most)", "ifNull(most, 0)"},
 	"last": {"if(ok, addMicroseconds(last, 1), last)", "if(ok, NULL, last)",
 		"ifNull(last, fromUnixTimestamp64Micro(0))"},
+	"taxes__sum":     {"if(ok, taxes__sum + toDecimal128('0.001', 3), taxes__sum)", "if(ok, -taxes__sum, taxes__sum)"},
+	"taxes__n":       {"if(ok, 2, taxes__n)"},
+	"usual_tax__sum": {"if(ok, toDecimal128('18446744073709551628.5', 3), usual_tax__sum)"},
+	"usual_tax__n":   {"if(ok, 2, usual_tax__n)"},
+	"least_tax": {"if(isNull(least_tax), toDecimal64(0, 3), least_tax)", "if(ok, NULL, least_tax)",
+		"least_tax + toDecimal64('0.001', 3)"},
 	"origins__state": {`if(ok, concat(origins__state, '\0'), origins__state)`, "if(ok, '', origins__state)"},
 }
 
@@ -176,7 +182,9 @@ func TestWrongRowsAreNoticed(t *testing.T) {
 	yes := true
 	delay := int64(5)
 	fare := 1.5
-	full := event{tenant: "acme", time: start, origin: &origin, ok: &yes, delay: &delay, fare: &fare, closed: &start}
+	tax := int64(12_500)
+	full := event{tenant: "acme", time: start, origin: &origin, ok: &yes, delay: &delay, fare: &fare, closed: &start,
+		tax: &tax}
 	wrote := w.insert(s, 0, aggregate([]event{full, {tenant: "acme", time: start}, {time: start + minute}}))
 	want := wrote[start]
 	version := uint64(0)

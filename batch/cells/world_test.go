@@ -2,6 +2,7 @@ package cells
 
 import (
 	"fmt"
+	"math/big"
 	"slices"
 	"strconv"
 	"testing"
@@ -103,7 +104,8 @@ func (w *world) readTable(c *catalog.Catalog, version uint64) (out []string) {
 		toUnixTimestamp64Micro(time), tenant, origin, ok, delay, _events, n, toString(total__sum), total__n,
 		concat(toString(paid__near), ' ', hex(paid__far)), paid__n, toString(mean__sum), mean__n, least, most,
 		toUnixTimestamp64Micro(last),
-		finalizeAggregation(CAST(origins__state, 'AggregateFunction(uniqExact, UInt64)')), hex(origins__state)
+		finalizeAggregation(CAST(origins__state, 'AggregateFunction(uniqExact, UInt64)')), hex(origins__state),
+		toString(taxes__sum), taxes__n, toString(usual_tax__sum), usual_tax__n, toString(least_tax)
 		FROM %s WHERE _ver = %d`, table(c), version))
 	if err != nil {
 		w.t.Fatal(err)
@@ -114,13 +116,18 @@ func (w *world) readTable(c *catalog.Catalog, version uint64) (out []string) {
 		var events, n, totalN, paidN, meanN, origins uint64
 		var total, paid, mean, state string
 		var least *int64
+		var taxes, usualTax string
+		var taxesN, usualTaxN uint64
+		var leastTax *string
 		if err := rows.Scan(&g.bucket, &g.time, &g.tenant, &g.origin, &g.ok, &g.delay, &events, &n, &total, &totalN,
-			&paid, &paidN, &mean, &meanN, &least, &g.most, &g.last, &origins, &state); err != nil {
+			&paid, &paidN, &mean, &meanN, &least, &g.most, &g.last, &origins, &state, &taxes, &taxesN, &usualTax,
+			&usualTaxN, &leastTax); err != nil {
 			w.t.Fatal(err)
 		}
 		out = append(out, fmt.Sprint(g.bucket, " ", g.key(), " ", events, " ", n, " ", total, " ", totalN, " ",
 			paid, " ", paidN, " ", mean, " ", meanN, " ", show(least), " ", showFloat(g.most), " ",
-			show(g.last), " ", origins, " ", state))
+			show(g.last), " ", origins, " ", state, " ", padded(&taxes), " ", taxesN, " ", padded(&usualTax), " ",
+			usualTaxN, " ", padded(leastTax)))
 	}
 	if err := rows.Err(); err != nil {
 		w.t.Fatal(err)
@@ -133,7 +140,8 @@ func (w *world) readTable(c *catalog.Catalog, version uint64) (out []string) {
 func (w *world) readView() (out []string) {
 	w.t.Helper()
 	rows, err := w.db.Query(w.t.Context(), `SELECT toUnixTimestamp64Micro(time), tenant, origin, ok, delay, n,
-		toString(total), paid, mean, toString(mean__sum), mean__n, least, most, toUnixTimestamp64Micro(last), origins
+		toString(total), paid, mean, toString(mean__sum), mean__n, least, most, toUnixTimestamp64Micro(last), origins,
+		toString(taxes), usual_tax, toString(least_tax), toTypeName(taxes), toTypeName(least_tax)
 		FROM wide`)
 	if err != nil {
 		w.t.Fatal(err)
@@ -146,9 +154,19 @@ func (w *world) readView() (out []string) {
 		var sum string
 		var paid, mean *float64
 		var least *int64
+		var taxes, leastTax *string
+		var usualTax *float64
+		var taxesType, leastType string
 		if err := rows.Scan(&g.time, &g.tenant, &g.origin, &g.ok, &g.delay, &n, &total, &paid, &mean, &sum, &meanN,
-			&least, &g.most, &g.last, &origins); err != nil {
+			&least, &g.most, &g.last, &origins, &taxes, &usualTax, &leastTax, &taxesType, &leastType); err != nil {
 			w.t.Fatal(err)
+		}
+		if taxesType != "Nullable(Decimal(38, 3))" || leastType != "Nullable(Decimal(18, 3))" {
+			w.t.Fatalf("the VIEW has the types %s and %s", taxesType, leastType)
+		}
+		usual := "null"
+		if usualTax != nil {
+			usual = rounded(*usualTax)
 		}
 		totalText := "null"
 		if total != nil {
@@ -159,13 +177,26 @@ func (w *world) readView() (out []string) {
 			paidText = rounded(*paid)
 		}
 		out = append(out, fmt.Sprint(g.key(), " ", n, " ", totalText, " ", paidText, " ", showFloat(mean), " ",
-			sum, " ", meanN, " ", show(least), " ", showFloat(g.most), " ", show(g.last), " ", origins))
+			sum, " ", meanN, " ", show(least), " ", showFloat(g.most), " ", show(g.last), " ", origins, " ",
+			padded(taxes), " ", usual, " ", padded(leastTax)))
 	}
 	if err := rows.Err(); err != nil {
 		w.t.Fatal(err)
 	}
 	slices.Sort(out)
 	return out
+}
+
+// padded shows a decimal of ClickHouse, which leaves out zeros at the end, with three digits after the point.
+func padded(text *string) string {
+	if text == nil {
+		return "null"
+	}
+	r, ok := new(big.Rat).SetString(*text)
+	if !ok {
+		return *text
+	}
+	return r.FloatString(3)
 }
 
 // checkView compares the SQL VIEW with the oracle's groups.

@@ -13,6 +13,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"recount/schemas/catalog"
+	"recount/schemas/decimal"
 	"recount/schemas/eventbatch"
 	"recount/schemas/record"
 	"recount/schemas/window"
@@ -34,6 +35,7 @@ type event struct {
 	f          *float64
 	b          *bool
 	t          *int64
+	d          *int64 // units of a decimal(18,2)
 	over       string // fields whose value ingest found too many, with commas between them; batch ignores it
 	lost       bool   // in an object of texts, i is a text that is no number; i is nil
 }
@@ -42,7 +44,8 @@ func (e event) key() eventbatch.Key { return eventbatch.TenantID.Key(e.tenant, "
 
 func testCatalog() *catalog.Catalog {
 	e := &catalog.EventType{Name: "e", Fields: []catalog.Field{
-		{Name: "b", Type: catalog.Bool}, {Name: "f", Type: catalog.Float64}, {Name: "i", Type: catalog.Int64},
+		{Name: "b", Type: catalog.Bool}, {Name: "d", Type: "decimal(18,2)"}, {Name: "f", Type: catalog.Float64},
+		{Name: "i", Type: catalog.Int64},
 		{Name: "s", Type: catalog.String}, {Name: "t", Type: catalog.Timestamp}}}
 	v := &catalog.View{Name: "wide", Event: "e", Dimensions: []string{"s", "i", "b"}, Cell: time.Minute,
 		Measures: []catalog.Measure{
@@ -51,7 +54,9 @@ func testCatalog() *catalog.Catalog {
 			{Name: "mi", Kind: catalog.Min, Field: "i"}, {Name: "ma", Kind: catalog.Max, Field: "f"},
 			{Name: "mt", Kind: catalog.Max, Field: "t"},
 			{Name: "ds", Kind: catalog.Distinct, Field: "s"}, {Name: "df", Kind: catalog.Distinct, Field: "f"},
-			{Name: "di", Kind: catalog.Distinct, Field: "i"}}}
+			{Name: "di", Kind: catalog.Distinct, Field: "i"}, {Name: "sd", Kind: catalog.Sum, Field: "d"},
+			{Name: "ad", Kind: catalog.Avg, Field: "d"}, {Name: "md", Kind: catalog.Min, Field: "d"},
+			{Name: "xd", Kind: catalog.Max, Field: "d"}, {Name: "dd", Kind: catalog.Distinct, Field: "d"}}}
 	w := &catalog.View{Name: "narrow", Event: "e", Cell: 15 * time.Minute, Where: []catalog.Filter{
 		{Field: "s", Op: catalog.NotIn, Values: []any{"x", "y"}},
 		{Field: "i", Op: catalog.Ge, Values: []any{int64(-5)}}},
@@ -65,9 +70,9 @@ func testCatalog() *catalog.Catalog {
 type memFile struct {
 	rows  []event
 	dict  bool
-	texts bool // i and t were declared as strings when the events were sent
+	texts bool // d, i and t were declared as strings when the events were sent
 	late  bool // i was not declared when the events were sent
-	mixed bool // b was not declared when the events of every second message were sent
+	mixed bool // b was not declared when the events of every second message were sent, and d was a decimal(18,3)
 	chunk int
 }
 
@@ -114,11 +119,16 @@ func (f memFile) columns(names []string, rows []event) eventbatch.Columns {
 			extra, e := f.extra(e)
 			if name == eventbatch.ColExtra {
 				appendNullable(b, extra, b.(*array.StringBuilder).Append)
+			} else if units, is := b.(*array.Int64Builder); is && name == "d" {
+				appendNullable(b, e.d, func(v int64) { units.Append(v * decimal.Power(f.scale()-2)) })
 			} else {
 				appendValue(b, name, e)
 			}
 		}
 		a := b.NewArray()
+		if name == "d" && !f.texts {
+			a = (&eventbatch.DecimalType{Type: decimal.Type{Precision: 18, Scale: f.scale()}}).Array(a)
+		}
 		fields = append(fields, arrow.Field{Name: name, Type: a.DataType(), Nullable: true})
 		arrays = append(arrays, a)
 	}
@@ -130,16 +140,25 @@ func (f memFile) columns(names []string, rows []event) eventbatch.Columns {
 	return c
 }
 
+// scale is how many digits after the point d has in the file.
+func (f memFile) scale() int {
+	if f.mixed {
+		return 3
+	}
+	return 2
+}
+
 func (f memFile) builder(name string) array.Builder {
 	types := map[string]arrow.DataType{
 		eventbatch.ColKey: &arrow.FixedSizeBinaryType{ByteWidth: 16}, eventbatch.ColHash: arrow.PrimitiveTypes.Uint64,
 		eventbatch.ColFlags: arrow.PrimitiveTypes.Uint8, eventbatch.ColTime: eventbatch.TimestampType,
 		"t":    eventbatch.TimestampType,
 		ColSeq: arrow.PrimitiveTypes.Int64, ColIndex: arrow.PrimitiveTypes.Int32, "i": arrow.PrimitiveTypes.Int64,
+		"d": arrow.PrimitiveTypes.Int64,
 		"f": arrow.PrimitiveTypes.Float64, "b": arrow.FixedWidthTypes.Boolean,
 	}
 	t := types[name]
-	if t == nil || f.texts && (name == "i" || name == "t") {
+	if t == nil || f.texts && (name == "d" || name == "i" || name == "t") {
 		t = arrow.BinaryTypes.String
 		if f.dict && name != eventbatch.ColExtra {
 			t = &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int32, ValueType: arrow.BinaryTypes.String}
@@ -196,6 +215,8 @@ func stringOf(name string, e event) *string {
 			return pointer("n/a")
 		}
 		return textOf(e.i, func(v int64) string { return fmt.Sprint(v) })
+	case "d":
+		return textOf(e.d, func(v int64) string { return decimal.Format(v, 2) })
 	case "t":
 		return textOf(e.t, func(v int64) string { return time.UnixMicro(v).UTC().Format(time.RFC3339Nano) })
 	case eventbatch.ColOverflow:

@@ -27,6 +27,7 @@ func nullable[T any](g *rapid.Generator[T]) *rapid.Generator[*T] { return rapid.
 // assigned times across neighbouring buckets are common.
 func drawEvents(t *rapid.T) (events []event) {
 	floats := rapid.SampledFrom([]float64{0, math.Copysign(0, -1), 0.1, -8, 1e16, -1e16, 1e308, 1e-300})
+	decimals := rapid.SampledFrom([]int64{0, 1250, -1, 99_999_999_999_999_999, -99_999_999_999_999_999})
 	seq := int64(rapid.IntRange(1, 1000).Draw(t, "start"))
 	index := int32(0)
 	for range rapid.IntRange(1, 200).Draw(t, "events") {
@@ -48,6 +49,7 @@ func drawEvents(t *rapid.T) (events []event) {
 			i: nullable(rapid.SampledFrom([]int64{-6, -5, 0, 7, math.MaxInt64, math.MinInt64})).Draw(t, "i"),
 			f: nullable(floats).Draw(t, "f"), b: nullable(rapid.Bool()).Draw(t, "b"),
 			t:    nullable(rapid.Int64Range(0, 5)).Draw(t, "t"),
+			d:    nullable(decimals).Draw(t, "d"),
 			over: rapid.SampledFrom([]string{"", "", "", "s", "i", "i,s"}).Draw(t, "over"),
 		}
 		e.lost = e.i == nil && rapid.Bool().Draw(t, "lost")

@@ -203,6 +203,8 @@ func field(e event, name string) any {
 		return *e.b
 	case name == "t" && e.t != nil:
 		return *e.t
+	case name == "d" && e.d != nil:
+		return *e.d
 	}
 	return nil
 }

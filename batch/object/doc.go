@@ -18,7 +18,8 @@
 //	subject     STRING, optional
 //	_extra      STRING, optional, plain
 //	_overflow   STRING, optional           absent if no row has it
-//	…           optional                   declared fields: STRING, INT64, DOUBLE, BOOLEAN, TIMESTAMP(MICROS, UTC)
+//	…           optional                   declared fields: STRING, INT64, DOUBLE, BOOLEAN, TIMESTAMP(MICROS, UTC),
+//	                                       DECIMAL(p, s) of INT64
 //	_partition  INT32                      this and the next three: the position of the event
 //	_epoch      INT32
 //	_seq        INT64                      sequence of the message

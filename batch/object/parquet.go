@@ -340,6 +340,10 @@ func (w *fileWriter) schemaElements() []format.SchemaElement {
 		}
 		if l := t.LogicalType(); l != nil {
 			e.LogicalType = *l
+			if d, ok := l.Value.(*format.DecimalType); ok { // Older readers want it here.
+				e.Scale.Set(d.Scale)
+				e.Precision.Set(d.Precision)
+			}
 		}
 		if n := int32(t.Length()); n > 0 {
 			e.TypeLength.Set(n)

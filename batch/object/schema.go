@@ -8,8 +8,11 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/deprecated"
+	"github.com/parquet-go/parquet-go/format"
 
 	"recount/schemas/catalog"
+	"recount/schemas/decimal"
 	"recount/schemas/eventbatch"
 )
 
@@ -43,10 +46,23 @@ const (
 	kindInt32
 	kindString
 	kindKey
+	// kindDecimal is the lowest of those of decimals (decimalKind).
+	kindDecimal
 )
+
+// decimalKind returns the kind of a decimal type, whose values are those of kindInt64.
+func decimalKind(t decimal.Type) kind { return kindDecimal + kind(t.Precision)<<8 + kind(t.Scale)<<16 }
+
+// decimal returns the type of a decimal kind.
+func (k kind) decimal() (t decimal.Type, ok bool) {
+	return decimal.Type{Precision: int(k>>8) & 0xff, Scale: int(k >> 16)}, k >= kindDecimal
+}
 
 // kindOf returns the kind that holds an Arrow type of a declared field.
 func kindOf(t arrow.DataType) (kind, bool) {
+	if d, ok := t.(*eventbatch.DecimalType); ok {
+		return decimalKind(d.Type), true
+	}
 	switch t.ID() {
 	case arrow.INT64:
 		return kindInt64, true
@@ -62,10 +78,38 @@ func kindOf(t arrow.DataType) (kind, bool) {
 	return 0, false
 }
 
-// fieldTypes are the types of declared fields by their kind.
+// fieldTypes are the types of declared fields by their kind, but for decimals.
 var fieldTypes = map[kind]catalog.FieldType{
 	kindInt64: catalog.Int64, kindTime: catalog.Timestamp, kindFloat64: catalog.Float64,
 	kindBool: catalog.Bool, kindString: catalog.String,
+}
+
+// fieldType returns the type of a declared field of the kind.
+func (k kind) fieldType() catalog.FieldType {
+	if d, ok := k.decimal(); ok {
+		return catalog.DecimalOf(d)
+	}
+	return fieldTypes[k]
+}
+
+// decimalColumn is the Parquet type of decimals. That of parquet-go logs a warning for one of fewer than ten digits,
+// which other writers store in 32 bits.
+type decimalColumn struct {
+	parquet.Type
+	logical format.LogicalType
+}
+
+func newDecimalColumn(t decimal.Type) parquet.Node {
+	return parquet.Leaf(&decimalColumn{parquet.Int64Type, format.LogicalType{
+		Value: &format.DecimalType{Scale: int32(t.Scale), Precision: int32(t.Precision)}}})
+}
+
+func (c *decimalColumn) String() string                   { return c.logical.String() }
+func (c *decimalColumn) LogicalType() *format.LogicalType { return &c.logical }
+
+func (c *decimalColumn) ConvertedType() *deprecated.ConvertedType {
+	converted := deprecated.Decimal
+	return &converted
 }
 
 // node returns the Parquet column of a kind. Types have only the annotations that DuckDB, Spark,
@@ -90,11 +134,20 @@ func (k kind) node() parquet.Node {
 	case kindKey:
 		return parquet.Leaf(parquet.FixedLenByteArrayType(eventbatch.KeySize))
 	}
+	if d, ok := k.decimal(); ok {
+		return newDecimalColumn(d)
+	}
 	return parquet.Leaf(parquet.Int64Type)
 }
 
 // kindOfColumn returns the kind of a column of a file. It is the reverse of node.
 func kindOfColumn(t parquet.Type) (kind, bool) {
+	if l := t.LogicalType(); l != nil && t.Kind() == parquet.Int64 {
+		if d, is := l.Value.(*format.DecimalType); is {
+			found := decimal.Type{Precision: int(d.Precision), Scale: int(d.Scale)}
+			return decimalKind(found), found.Valid()
+		}
+	}
 	for k := kindInt64; k <= kindKey; k++ {
 		if parquet.EqualTypes(t, k.node().Type()) {
 			return k, true
@@ -122,6 +175,9 @@ func (k kind) arrow() arrow.DataType {
 		return arrow.BinaryTypes.String
 	case kindKey:
 		return &arrow.FixedSizeBinaryType{ByteWidth: eventbatch.KeySize}
+	}
+	if d, ok := k.decimal(); ok {
+		return &eventbatch.DecimalType{Type: d}
 	}
 	return arrow.PrimitiveTypes.Int64
 }

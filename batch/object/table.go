@@ -206,7 +206,7 @@ func inBounds(a arrow.Array) bool {
 func (t *Table) EventType() *catalog.EventType {
 	e := &catalog.EventType{Name: t.eventType, Fields: []catalog.Field{}}
 	for name, k := range t.declared {
-		e.Fields = append(e.Fields, catalog.Field{Name: name, Type: fieldTypes[k]})
+		e.Fields = append(e.Fields, catalog.Field{Name: name, Type: k.fieldType()})
 	}
 	slices.SortFunc(e.Fields, func(a, b catalog.Field) int { return strings.Compare(a.Name, b.Name) })
 	return e

@@ -10,6 +10,7 @@ import (
 
 	"recount/batch/exact"
 	"recount/schemas/catalog"
+	"recount/schemas/decimal"
 	"recount/schemas/floatsum"
 	"recount/schemas/openapi"
 )
@@ -115,6 +116,9 @@ func measureValue(m *exact.Measure, row int) any {
 	if n == 0 {
 		return nil
 	}
+	if d, ok := m.Type.Decimal(); ok {
+		return decimalValue(m, row, d.Scale)
+	}
 	switch {
 	case m.Kind == catalog.Sum && m.Type == catalog.Int64:
 		sum := new(big.Int).Lsh(big.NewInt(m.Hi[row]), 64)
@@ -133,6 +137,17 @@ func measureValue(m *exact.Measure, row int) any {
 		return time.UnixMicro(m.Ints[row]).UTC()
 	}
 	return m.Ints[row]
+}
+
+// decimalValue returns a number as text, as answers have it, or a mean.
+func decimalValue(m *exact.Measure, row, scale int) any {
+	switch m.Kind {
+	case catalog.Avg:
+		return decimal.Mean(m.Hi[row], m.Lo[row], scale, m.N[row])
+	case catalog.Sum:
+		return string(decimal.AppendSum(nil, m.Hi[row], m.Lo[row], scale))
+	}
+	return decimal.Format(m.Ints[row], scale)
 }
 
 func finite(v float64, ok bool) any {

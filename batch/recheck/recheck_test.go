@@ -28,12 +28,13 @@ func randomEvents(r *rand.Rand, n int) []event {
 	origins := []string{"ORD", "", "ATL", "\x00\n\n", `N'ULL\`, "x", "日本語"}
 	delays := []int64{-5, 0, 7, math.MaxInt64, math.MinInt64}
 	fares := []float64{-4, -3, 0, 0.1, 1e16, -1e300, 5e-324, math.Copysign(0, -1)}
+	taxes := []int64{0, 1, 2, -12_500, -12_501, 99_999_999_999_999_999, -99_999_999_999_999_999}
 	events := make([]event, n)
 	for i := range events {
 		events[i] = event{id: fmt.Sprint(r.IntN(n)), tenant: []string{"acme", ""}[r.IntN(2)],
 			time: start + r.Int64N(4*hour), assigned: r.IntN(2) == 0,
 			origin: nullable(r, origins), ok: nullable(r, []bool{false, true}), delay: nullable(r, delays),
-			fare: nullable(r, fares), closed: nullable(r, []int64{0, start, start + hour})}
+			fare: nullable(r, fares), closed: nullable(r, []int64{0, start, start + hour}), tax: nullable(r, taxes)}
 		if r.IntN(8) == 0 {
 			events[i].over = &[]string{"origin", "delay", "origin,delay"}[r.IntN(3)]
 		}
@@ -55,17 +56,18 @@ func TestAgrees(t *testing.T) {
 	t.Parallel()
 	t.Run("no limit", func(t *testing.T) {
 		t.Parallel()
-		checkAgreement(t, testCatalog(wideView(), slimView()), 0)
+		checkAgreement(t, withTaxes(testCatalog(wideView(), slimView())), 0)
 	})
 	t.Run("a limit and other names", func(t *testing.T) {
 		t.Parallel()
-		checkAgreement(t, rename(testCatalog(wideView(), slimView())), 2)
+		checkAgreement(t, rename(withTaxes(testCatalog(wideView(), slimView()))), 2)
 	})
 }
 
 // rename gives fields and measures the names that the statement could give to its own columns.
 func rename(c *catalog.Catalog) *catalog.Catalog {
-	fields := map[string]string{"closed": "d1", "delay": "cell", "fare": "first", "ok": "side", "origin": "value"}
+	fields := map[string]string{"closed": "d1", "delay": "cell", "tax": "v2", "fare": "first",
+		"ok": "side", "origin": "value"}
 	measures := map[string]string{"n": "v1", "least": "v0", "most": "v", "last": "d0", "mean": "owner"}
 	rename := func(name *string, names map[string]string) {
 		if other, ok := names[*name]; ok {
@@ -111,7 +113,7 @@ func checkAgreement(t *testing.T, c *catalog.Catalog, limit int) {
 			rows += b.Rows
 		}
 	}
-	want := openapi.Recheck{Publication: state.N, Checked: 2 * 4, Rows: rows, Differences: []openapi.Difference{}}
+	want := openapi.Recheck{Publication: state.N, Checked: 3 * 4, Rows: rows, Differences: []openapi.Difference{}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("result (-want +got): %s", diff)
 	}

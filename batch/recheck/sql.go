@@ -11,6 +11,7 @@ import (
 	"recount/batch/object"
 	"recount/schemas/catalog"
 	"recount/schemas/conversion"
+	"recount/schemas/decimal"
 	"recount/schemas/eventbatch"
 	"recount/schemas/sqlschema"
 )
@@ -128,6 +129,10 @@ func (q *statement) values() []value {
 				sums = []value{{name: name, far: name + "far", published: column("__near"),
 					computed: sqlschema.NearSum(field)}, {name: name + "far", hidden: true,
 					published: column("__far"), computed: sqlschema.FarSum(field)}}
+			}
+			if d, ok := t.Decimal(); ok {
+				sums[0].computed = fmt.Sprintf("ifNull(sum(toDecimal128(%s, %d)), toDecimal128(0, %d))", field, d.Scale,
+					d.Scale)
 			}
 			n := value{name: name + "n", published: column("__n"), computed: "count(" + field + ")"}
 			out = append(append(out, sums...), n)
@@ -319,6 +324,9 @@ func literal(v any, t catalog.FieldType) string {
 	case int64:
 		if t == catalog.Timestamp {
 			return timeSQL(x)
+		}
+		if d, ok := t.Decimal(); ok {
+			return fmt.Sprintf("toDecimal64(%s, %d)", quoteText(decimal.Format(x, d.Scale)), d.Scale)
 		}
 		return "toInt64(" + quoteText(strconv.FormatInt(x, 10)) + ")"
 	}

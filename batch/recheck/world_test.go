@@ -50,6 +50,7 @@ type event struct {
 	delay      *int64
 	fare       *float64
 	closed     *int64
+	tax        *int64  // units of a decimal(17,3)
 	over       *string // fields whose value ingest found too many, with commas between them
 }
 
@@ -65,6 +66,24 @@ func wideView() *catalog.View {
 			{Name: "last", Kind: catalog.Max, Field: "closed"},
 			{Name: "origins", Kind: catalog.Distinct, Field: "origin"},
 			{Name: "fares", Kind: catalog.Distinct, Field: "fare"}}}
+}
+
+// withTaxes adds a decimal field to the catalog, and a view over it.
+func withTaxes(c *catalog.Catalog) *catalog.Catalog {
+	e := c.Events["flight"]
+	e.Fields = append(e.Fields, catalog.Field{Name: "tax", Type: "decimal(17,3)"})
+	c.Views["taxes"] = taxView()
+	return c
+}
+
+// taxView has measures of every kind over a decimal, and a filter with operators on it.
+func taxView() *catalog.View {
+	return &catalog.View{Name: "taxes", Event: "flight", Dimensions: []string{"origin"}, Cell: time.Minute,
+		Where: []catalog.Filter{{Field: "tax", Op: catalog.Ge, Values: []any{int64(-12_500)}},
+			{Field: "tax", Op: catalog.NotIn, Values: []any{int64(1), int64(2)}}},
+		Measures: []catalog.Measure{{Name: "taxes", Kind: catalog.Sum, Field: "tax"},
+			{Name: "usual", Kind: catalog.Avg, Field: "tax"}, {Name: "least", Kind: catalog.Min, Field: "tax"},
+			{Name: "most", Kind: catalog.Max, Field: "tax"}, {Name: "rates", Kind: catalog.Distinct, Field: "tax"}}}
 }
 
 // slimView has no dimension and a filter with every operator.
@@ -208,7 +227,12 @@ func (w *world) landColumns(eventType string, p int, columns eventbatch.Columns)
 func (w *world) columns(events []event) eventbatch.Columns {
 	w.t.Helper()
 	schema := eventbatch.OverflowSchema(eventbatch.Schema(w.catalog.Events["flight"]))
-	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+	fields := slices.Clone(schema.Fields())
+	tax, hasTax := fields[14].Type.(*eventbatch.DecimalType)
+	if hasTax {
+		fields[14].Type = arrow.PrimitiveTypes.Int64 // Arrow makes no builder for decimals.
+	}
+	b := array.NewRecordBuilder(memory.DefaultAllocator, arrow.NewSchema(fields, nil))
 	defer b.Release()
 	for _, e := range events {
 		k := eventbatch.TenantID.Key(e.tenant, "", e.id)
@@ -232,9 +256,17 @@ func (w *world) columns(events []event) eventbatch.Columns {
 		appendNullable(b.Field(11), e.fare, b.Field(11).(*array.Float64Builder).Append)
 		appendNullable(b.Field(12), e.ok, b.Field(12).(*array.BooleanBuilder).Append)
 		appendNullable(b.Field(13), e.origin, b.Field(13).(*array.StringBuilder).Append)
-		appendNullable(b.Field(14), e.over, b.Field(14).(*array.StringBuilder).Append)
+		if hasTax {
+			appendNullable(b.Field(14), e.tax, b.Field(14).(*array.Int64Builder).Append)
+		}
+		over := b.Field(len(fields) - 1).(*array.StringBuilder)
+		appendNullable(over, e.over, over.Append)
 	}
-	c, err := eventbatch.NewColumns(b.NewRecord())
+	columns := slices.Clone(b.NewRecord().Columns())
+	if hasTax {
+		columns[14] = tax.Array(columns[14])
+	}
+	c, err := eventbatch.NewColumns(array.NewRecord(schema, columns, int64(len(events))))
 	if err != nil {
 		w.t.Fatal(err)
 	}

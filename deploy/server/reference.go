@@ -122,11 +122,12 @@ func keyOf(s setting.Setting) Key {
 // declarationKeys are the keys of package declaration, by section.
 var declarationKeys = map[string][]Key{
 	"events": {{
-		Key: "events.EVENT_TYPE.fields.FIELD", Type: "word", Bounds: oneOf(catalog.FieldTypes) +
+		Key: "events.EVENT_TYPE.fields.FIELD", Type: "word", Bounds: fieldTypes() +
 			fmt.Sprintf("; at most %d fields", catalog.MaxFields),
-		Meaning: "Type of a field of the event type; every field may be missing in an event.",
+		Meaning: "Type of a field of the event type; every field may be missing in an event, and a decimal has " +
+			"DIGITS digits, 1 to 18, of which SCALE follow the point, such as decimal(18,2), between braces in quotes.",
 	}, {
-		Key: "events.EVENT_TYPE.fields.FIELD.type", Type: "word", Bounds: oneOf(catalog.FieldTypes),
+		Key: "events.EVENT_TYPE.fields.FIELD.type", Type: "word", Bounds: fieldTypes(),
 		Meaning: "The same for a field that is written as keys with values.",
 	}, {
 		Key: "events.EVENT_TYPE.fields.FIELD.path", Type: "text or list of texts", Default: "the field's name",
@@ -171,6 +172,9 @@ var declarationKeys = map[string][]Key{
 				"distinct is the number of different values."},
 	},
 }
+
+// fieldTypes names the types of fields.
+func fieldTypes() string { return oneOf(append(slices.Clone(catalog.FieldTypes), catalog.DecimalForm)) }
 
 func oneOf[T ~string](words []T) string {
 	out := make([]string, len(words))

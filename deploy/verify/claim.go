@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"recount/schemas/catalog"
+	"recount/schemas/decimal"
 	"recount/schemas/query"
 )
 
@@ -128,16 +129,19 @@ func (c *claim) isNamed(measure string, row int) bool {
 	return false
 }
 
-// value returns what the events give for a measure that is neither a count nor distinct: an int64, a float64, or
-// nil for no value and for one that does not fit its type.
+// value returns what the events give for a measure that is neither a count nor distinct: an int64, a float64, the text
+// of a decimal, or nil for no value and for one that does not fit its type.
 func (m *measure) value(declared query.Measure) any {
 	sum := m.float
 	if sum == nil {
 		sum = new(big.Float).SetPrec(exactBits).SetInt(&m.sum)
 	}
+	d, isDecimal := declared.Type.Decimal()
 	switch {
 	case m.n == 0:
 		return nil
+	case isDecimal:
+		return m.decimalValue(declared.Kind, d.Scale)
 	case declared.Kind == catalog.Avg:
 		mean := new(big.Float).SetPrec(exactBits)
 		return finite(mean.Quo(sum, new(big.Float).SetInt64(m.n)))
@@ -151,6 +155,26 @@ func (m *measure) value(declared query.Measure) any {
 		return m.min
 	}
 	return m.max
+}
+
+// decimalValue returns what the events give for a measure of decimals, of which every value counts units.
+func (m *measure) decimalValue(kind catalog.MeasureKind, scale int) any {
+	exact := func(units *big.Int) *big.Rat {
+		return new(big.Rat).SetFrac(units, new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(scale)), nil))
+	}
+	switch kind {
+	case catalog.Avg:
+		f, _ := new(big.Rat).Quo(exact(&m.sum), new(big.Rat).SetInt64(m.n)).Float64()
+		return f
+	case catalog.Sum:
+		if len(new(big.Int).Abs(&m.sum).String()) > decimal.MaxSum {
+			return nil
+		}
+		return exact(&m.sum).FloatString(scale)
+	case catalog.Min:
+		return exact(big.NewInt(m.min.(int64))).FloatString(scale)
+	}
+	return exact(big.NewInt(m.max.(int64))).FloatString(scale)
 }
 
 // finite returns the nearest float64, or nil if it is beyond the range.

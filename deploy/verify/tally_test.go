@@ -1,6 +1,8 @@
 package verify
 
 import (
+	"encoding/json"
+	"math/big"
 	"testing"
 	"time"
 
@@ -8,6 +10,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
+	"recount/schemas/catalog"
 	"recount/schemas/eventbatch"
 	"recount/schemas/query"
 	"recount/schemas/window/windowtest"
@@ -57,4 +60,30 @@ func flightsAt(t *testing.T, times ...int64) *rows {
 		t.Fatal(err)
 	}
 	return &rows{eventType: "flight", n: len(times), cols: columns, tenant: columns.Tenant}
+}
+
+// TestDecimalsOfAnswers: what the events give for decimals is what an answer states: texts, and a number for a mean.
+func TestDecimalsOfAnswers(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[catalog.MeasureKind]any{catalog.Sum: "9999999999999999.94", catalog.Min: "-0.05",
+		catalog.Max: "9999999999999999.99", catalog.Avg: json.Number("5000000000000000")} {
+		declared := query.Measure{Measure: catalog.Measure{Name: "m", Kind: kind, Field: "price"},
+			Type: "decimal(18,2)"}
+		var m measure
+		m.add(kind, int64(-5))
+		m.add(kind, int64(999_999_999_999_999_999))
+		got := m.value(declared)
+		if err := sameValue(want, got, declared.Type); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+		if err := sameValue("1.00", got, declared.Type); err == nil {
+			t.Errorf("%s: another value is taken for %v", kind, got)
+		}
+	}
+	large := measure{n: 1}
+	large.sum.Exp(big.NewInt(10), big.NewInt(38), nil)
+	sum := query.Measure{Measure: catalog.Measure{Kind: catalog.Sum}, Type: "decimal(18,2)"}
+	if got := large.value(sum); got != nil {
+		t.Errorf("a sum of 39 digits: got %v", got)
+	}
 }

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"recount/schemas/decimal"
 )
 
 // FieldType is the type of a field of an event. Every field may be missing (null).
@@ -25,8 +27,33 @@ const (
 	Timestamp FieldType = "timestamp"
 )
 
-// FieldTypes lists the field types in the order documentation shows them.
+// FieldTypes lists the field types that are one word, in the order documentation shows them. Decimal types come beside
+// them.
 var FieldTypes = []FieldType{String, Int64, Float64, Bool, Timestamp}
+
+// DecimalForm is how documentation and messages name the decimal types.
+const DecimalForm = "decimal(DIGITS,SCALE)"
+
+// DecimalOf returns the type of decimal numbers. In columns they are int64 and count units of the last digit.
+func DecimalOf(t decimal.Type) FieldType { return FieldType(t.String()) }
+
+// Decimal returns what a decimal type is. ok is false for other types, and for one that no field can have.
+func (t FieldType) Decimal() (d decimal.Type, ok bool) {
+	d, ok = decimal.ParseType(string(t))
+	return d, ok && d.Valid()
+}
+
+// IsDecimal reports whether the type is a decimal one.
+func (t FieldType) IsDecimal() bool {
+	_, ok := t.Decimal()
+	return ok
+}
+
+// IsKnown reports whether a field can be declared with the type.
+func (t FieldType) IsKnown() bool { return slices.Contains(FieldTypes, t) || t.IsDecimal() }
+
+// IsNumber reports whether values of the type can be added up.
+func (t FieldType) IsNumber() bool { return t == Int64 || t == Float64 || t.IsDecimal() }
 
 // EventType is a declared schema. Fields are sorted by name, so that the order
 // of declaration never changes a digest or a column order.
@@ -80,7 +107,7 @@ var FilterOps = []FilterOp{Eq, Ne, Lt, Le, Gt, Ge, In, NotIn, Exists}
 
 // Filter keeps the events a view counts. Values holds one value (two or more for
 // In and NotIn, one bool for Exists), each of the Go type Normalize gives for
-// the field: string, int64, float64, bool, or int64 microseconds for a timestamp.
+// the field: string, int64, float64, bool, or int64 microseconds for a timestamp and int64 units for a decimal.
 type Filter struct {
 	Field  string   `json:"field"`
 	Op     FilterOp `json:"op"`

@@ -33,14 +33,18 @@ func TestMistakes(t *testing.T) {
 	t.Parallel()
 	type changed = func(*Catalog, *View)
 	for want, change := range map[string]changed{
-		"batch.bucket":                               func(c *Catalog, _ *View) { c.Bucket = 7 * time.Hour },
-		"views.departures.event":                     func(_ *Catalog, v *View) { v.Event = "x" },
-		"views.departures.cell":                      func(_ *Catalog, v *View) { v.Cell = 7 * time.Minute },
-		"views.departures.dimensions.gate":           func(_ *Catalog, v *View) { v.Dimensions = []string{"gate"} },
-		"cannot be a dimension":                      func(_ *Catalog, v *View) { v.Dimensions = []string{"distance"} },
+		"batch.bucket":                     func(c *Catalog, _ *View) { c.Bucket = 7 * time.Hour },
+		"views.departures.event":           func(_ *Catalog, v *View) { v.Event = "x" },
+		"views.departures.cell":            func(_ *Catalog, v *View) { v.Cell = 7 * time.Minute },
+		"views.departures.dimensions.gate": func(_ *Catalog, v *View) { v.Dimensions = []string{"gate"} },
+		"cannot be a dimension":            func(_ *Catalog, v *View) { v.Dimensions = []string{"distance"} },
+		"a decimal(9,2) cannot be a dimension": func(c *Catalog, v *View) {
+			firstField(c).Type = "decimal(9,2)"
+			v.Dimensions = []string{"delay"}
+		},
 		"listed twice":                               func(_ *Catalog, v *View) { v.Dimensions[1] = "origin" },
 		"measures.flights: count takes no field":     func(_ *Catalog, v *View) { v.Measures[0].Field = "tail" },
-		"miles: sum needs an int64 or float64":       func(_ *Catalog, v *View) { v.Measures[1].Field = "tail" },
+		"miles: sum needs an int64, float64":         func(_ *Catalog, v *View) { v.Measures[1].Field = "tail" },
 		"tails: unknown measure":                     func(_ *Catalog, v *View) { v.Measures[2].Kind = "median" },
 		"where.0: value: x is not int64":             func(_ *Catalog, v *View) { v.Where[0].Values = []any{"x"} },
 		"where.0: op: unknown":                       func(_ *Catalog, v *View) { v.Where[0].Op = "like" },

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"recount/schemas/decimal"
 	"recount/schemas/setting"
 )
 
@@ -87,9 +88,8 @@ func (e *EventType) validate(name string) error {
 		case i > 0 && e.Fields[i-1].Name == f.Name:
 			errs = append(errs, mistake("declared twice", path...))
 		}
-		if !slices.Contains(FieldTypes, f.Type) {
-			errs = append(errs,
-				mistake(fmt.Sprintf("unknown type %q; use one of %s", f.Type, list(FieldTypes)), path...))
+		if !f.Type.IsKnown() {
+			errs = append(errs, mistake(typeFault(f.Type), path...))
 		}
 		for _, fault := range f.valueFaults() {
 			errs = append(errs, mistake(fault, path...))
@@ -102,6 +102,19 @@ func (e *EventType) validate(name string) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// typeFault says what is wrong with an unknown type.
+func typeFault(t FieldType) string {
+	switch {
+	case strings.HasPrefix(string(t), "decimal(") && !strings.HasSuffix(string(t), ")"):
+		return fmt.Sprintf("the type %q is cut off, because YAML reads a comma between braces as the end of a value; "+
+			"write it in quotes, such as \"decimal(18,2)\"", t)
+	case strings.HasPrefix(string(t), "decimal"):
+		return fmt.Sprintf("unknown type %q; write %s with 1 to %d digits, of which 0 to all follow the point, such "+
+			"as decimal(18,2)", t, DecimalForm, decimal.MaxPrecision)
+	}
+	return fmt.Sprintf("unknown type %q; use one of %s, %s", t, list(FieldTypes), DecimalForm)
 }
 
 func (c *Catalog) validateView(name string, v *View) error {
@@ -138,7 +151,7 @@ func (c *Catalog) validateDimensions(v *View) error {
 		switch {
 		case !ok:
 			errs = append(errs, mistake(fmt.Sprintf("event %q has no field of this name", v.Event), path...))
-		case t == Float64 || t == Timestamp:
+		case t == Float64 || t == Timestamp || t.IsDecimal():
 			errs = append(errs, mistake(fmt.Sprintf("a %s cannot be a dimension; use a string, int64 or bool field", t),
 				path...))
 		case slices.Contains(reservedOutputs, d):
@@ -177,7 +190,6 @@ func (c *Catalog) validateMeasures(v *View) error {
 // measureFault says what is wrong with the kind or the field of a measure, or is empty.
 func (c *Catalog) measureFault(v *View, m Measure) string {
 	t, ok := c.Events[v.Event].Column(m.Field)
-	numeric := t == Int64 || t == Float64
 	switch {
 	case !slices.Contains(MeasureKinds, m.Kind):
 		return fmt.Sprintf("unknown measure %q; use one of %s", m.Kind, list(MeasureKinds))
@@ -187,10 +199,10 @@ func (c *Catalog) measureFault(v *View, m Measure) string {
 		return ""
 	case !ok:
 		return fmt.Sprintf("event %q has no field %q", v.Event, m.Field)
-	case (m.Kind == Sum || m.Kind == Avg) && !numeric:
-		return fmt.Sprintf("%s needs an int64 or float64 field; %q is %s", m.Kind, m.Field, t)
-	case (m.Kind == Min || m.Kind == Max) && !numeric && t != Timestamp:
-		return fmt.Sprintf("%s needs an int64, float64 or timestamp field; %q is %s", m.Kind, m.Field, t)
+	case (m.Kind == Sum || m.Kind == Avg) && !t.IsNumber():
+		return fmt.Sprintf("%s needs an int64, float64 or decimal field; %q is %s", m.Kind, m.Field, t)
+	case (m.Kind == Min || m.Kind == Max) && !t.IsNumber() && t != Timestamp:
+		return fmt.Sprintf("%s needs an int64, float64, decimal or timestamp field; %q is %s", m.Kind, m.Field, t)
 	}
 	return ""
 }
@@ -227,7 +239,7 @@ func (c *Catalog) filterFaults(v *View, f Filter) []string {
 	case f.Op != In && f.Op != NotIn && len(f.Values) != 1:
 		faults = append(faults, fmt.Sprintf("value: %s takes exactly one", f.Op))
 	}
-	known = known && slices.Contains(FieldTypes, t) // An unknown type is a mistake of the event type.
+	known = known && t.IsKnown() // An unknown type is a mistake of the event type.
 	if f.Op == Exists {
 		t = Bool
 	}
@@ -244,7 +256,8 @@ func isOf(v any, t FieldType) bool {
 	case string:
 		return t == String
 	case int64:
-		return t == Int64 || t == Timestamp
+		d, is := t.Decimal()
+		return t == Int64 || t == Timestamp || is && d.Holds(x)
 	case float64:
 		return t == Float64 && finite(x)
 	case bool:

@@ -14,6 +14,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"recount/schemas/catalog"
+	"recount/schemas/decimal"
 	"recount/schemas/eventbatch"
 )
 
@@ -33,6 +34,9 @@ func column(t catalog.FieldType, values []any) arrow.Array {
 		case *array.TimestampBuilder:
 			appendTo(b, v, b.Append)
 		}
+	}
+	if d, ok := eventbatch.ArrowType(t).(*eventbatch.DecimalType); ok {
+		return d.Array(b.NewArray())
 	}
 	return b.NewArray()
 }
@@ -62,9 +66,15 @@ func read(c eventbatch.Columns, declared catalog.FieldType) string {
 			out = append(out, "lost")
 		case f.IsNull(i):
 			out = append(out, "null")
+		case declared.IsDecimal():
+			d, _ := declared.Decimal()
+			out = append(out, decimal.Format(f.(*array.Int64).Value(i), d.Scale))
 		default:
 			out = append(out, f.ValueStr(i))
 		}
+	}
+	if f.DataType().String() != eventbatch.ArrowType(declared).String() {
+		return fmt.Sprintf("a column of type %s", f.DataType())
 	}
 	return strings.Join(out, " ")
 }
@@ -104,6 +114,29 @@ func TestTypes(t *testing.T) {
 		{catalog.String, []any{"true", "false", "True", "1", nil}, catalog.Bool, "true false lost lost null"},
 		{catalog.String, []any{"2024-05-01T12:00:00.0000019Z", "2024-05-01", "1969-12-31T00:00:00Z"}, catalog.Timestamp,
 			"2024-05-01 12:00:00.000001Z lost lost"},
+		{catalog.Int64, []any{int64(5), int64(-99), int64(100), nil}, "decimal(4,2)", "5.00 -99.00 lost null"},
+		{catalog.Int64, []any{int64(math.MinInt64), int64(math.MaxInt64)}, "decimal(18,0)", "lost lost"},
+		{catalog.Float64, []any{0.1, 2.5, 0.0, 12.345, 1e17, 123456789012.345, 1234567890123.4567, 1e-7,
+			0.30000000000000004}, "decimal(18,3)", "0.100 2.500 0.000 12.345 lost 123456789012.345 lost lost lost"},
+		{catalog.Float64, []any{0.30000000000000004, 0.3, 0.123456789012345}, "decimal(18,17)",
+			"lost 0.30000000000000000 0.12345678901234500"},
+		{catalog.Float64, []any{1e17, 9007199254740993.0, 0.5}, "decimal(18,0)",
+			"100000000000000000 9007199254740992 lost"},
+		{catalog.String, []any{"12.34", "1e-2", "1.50", "0.001", "1e400", "NaN", "", " 1", "+1", "0x1", "-0",
+			"1234567890123456789", "0e99999999999"}, "decimal(18,2)",
+			"12.34 0.01 1.50 lost lost lost lost lost lost lost 0.00 lost 0.00"},
+		{catalog.Bool, []any{true}, "decimal(18,2)", "lost"},
+		{catalog.Timestamp, []any{noon}, "decimal(18,2)", "lost"},
+		{"decimal(10,2)", []any{int64(1250), int64(-1), nil}, "decimal(12,4)", "12.5000 -0.0100 null"},
+		{"decimal(12,4)", []any{int64(125000), int64(12345), int64(-100)}, "decimal(10,2)", "12.50 lost -0.01"},
+		{"decimal(10,2)", []any{int64(1250), int64(9_999_999_999)}, "decimal(4,2)", "12.50 lost"},
+		{"decimal(18,0)", []any{int64(999_999_999_999_999_999), int64(1)}, "decimal(18,18)", "lost lost"},
+		{"decimal(18,2)", []any{int64(1250), int64(-5), nil}, catalog.String, "12.50 -0.05 null"},
+		{"decimal(18,2)", []any{int64(1200), int64(1250), int64(-100)}, catalog.Int64, "12 lost -1"},
+		{"decimal(18,2)", []any{int64(1250), int64(10), int64(999_999_999_999_999_999)}, catalog.Float64,
+			"12.5 0.1 1e+16"},
+		{"decimal(18,2)", []any{int64(100)}, catalog.Bool, "lost"},
+		{"decimal(18,2)", []any{int64(100)}, catalog.Timestamp, "lost"},
 	}
 	for _, test := range tests {
 		got := read(batch(column(test.stored, test.values)), test.declared)
@@ -146,6 +179,9 @@ func TestUndeclared(t *testing.T) {
 		{[]string{`"x"`, `""`, `"\u00e9\n\"}"`, "5.0", "0.50", "99999999999999999999", "0.1000000000000000001",
 			"true", "{}"}, catalog.String, "x  é\n\"} 5 0.5 lost lost true lost"},
 		{[]string{"true", "false", `"true"`, "1"}, catalog.Bool, "true false true lost"},
+		{[]string{"12.34", `"0.10"`, "1.5e1", "99999999999999999999", "0.1000000000000000001", "1e400", "-0", "true",
+			"{}", "1234567890123456.78"}, "decimal(18,2)",
+			"12.34 0.10 15.00 lost lost lost 0.00 lost lost 1234567890123456.78"},
 		{[]string{`"1970-01-01T00:00:01+00:00"`, "1"}, catalog.Timestamp, "1970-01-01 00:00:01Z lost"},
 	}
 	for _, test := range tests {
@@ -392,5 +428,21 @@ func TestComputed(t *testing.T) {
 	c, lost := f.Read(eventbatch.Columns{Rec: rec}, false)
 	if got := fmt.Sprint(c.Field("x"), lost); got != "[1980 1970 1970 1970] map[x:[2] y:[2]]" {
 		t.Error(got)
+	}
+}
+
+// TestDecimalNulls: a text that means null does so in every spelling of its number, in a column or not.
+func TestDecimalNulls(t *testing.T) {
+	t.Parallel()
+	f := Fields{{Name: "f", Type: "decimal(18,2)", Nulls: []string{"-1", "NA"}}}
+	stored := column("decimal(18,2)", []any{int64(-100), int64(100), nil, nil, nil})
+	c, lost := f.Read(withExtra(stored, nil, nil, `{"data":{"f":-1.00}}`, `{"data":{"f":"NA"}}`,
+		`{"data":{"f":"x"}}`), true)
+	got := strings.Trim(fmt.Sprint(c.Field("f")), "[]")
+	if want := "(null) 100 (null) (null) (null)"; got != want || !slices.Equal(lost["f"], []int{4}) {
+		t.Errorf("got %s, lost %v, want %s", got, lost, want)
+	}
+	if values := NullValues(f[0]); !slices.Equal(values, []any{int64(-100)}) {
+		t.Errorf("null values %v", values)
 	}
 }

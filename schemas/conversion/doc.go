@@ -6,12 +6,18 @@
 //
 // A value that has the declared type stays as it is. Any other is converted where the result is exact:
 //
-//	stored        string            int64             float64           bool           timestamp
-//	as string     itself            its digits        shortest digits   true, false    null
-//	as int64      a whole number    itself            if it is whole    null           null
-//	as float64    a number          nearest float64   itself            null           null
-//	as bool       true, false       null              null              itself         null
-//	as timestamp  RFC 3339          null              null              null           itself
+//	stored        string            int64             float64           bool           timestamp   decimal
+//	as string     itself            its digits        shortest digits   true, false    null        its digits
+//	as int64      a whole number    itself            if it is whole    null           null        if it is whole
+//	as float64    a number          nearest float64   itself            null           null        nearest float64
+//	as bool       true, false       null              null              itself         null        null
+//	as timestamp  RFC 3339          null              null              null           itself      null
+//	as decimal    a number          itself            15 digits         null           null        itself
+//
+// A number becomes a decimal, or a decimal of another type, if that has enough digits before and after the point. It is
+// never rounded. The digits of a decimal are as many after the point as its type has. A float64 has lost how its sender
+// spelled it. It becomes a decimal if its shortest digits are at most 15: no other number of so few digits has the same
+// float64.
 //
 // A string counts as a number if JSON would read it as one, so "5" and "5.0" are 5, and "05", "+5" and " 5" are
 // null. The nearest float64 is what a float64 field gets for the same number at ingest. A timestamp does not become a

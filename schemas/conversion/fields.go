@@ -207,6 +207,10 @@ func convert(f catalog.Field, n int, at func(row int) value) (arrow.Array, []int
 		b := array.NewTimestampBuilder(memory.DefaultAllocator, eventbatch.TimestampType)
 		return build(b, n, at, value.asMoment, f.Nulls)
 	}
+	if d, ok := f.Type.Decimal(); ok {
+		units, lost := build(array.NewInt64Builder(memory.DefaultAllocator), n, at, asUnits(d), f.Nulls)
+		return (&eventbatch.DecimalType{Type: d}).Array(units), lost
+	}
 	return build(array.NewStringBuilder(memory.DefaultAllocator), n, at, value.asText, f.Nulls)
 }
 

@@ -38,6 +38,9 @@ func NullValues(f catalog.Field) []any {
 	case catalog.Timestamp:
 		return anyOf(newNulls(f.Nulls, momentOf).values)
 	}
+	if d, ok := f.Type.Decimal(); ok {
+		return anyOf(newNulls(f.Nulls, asUnits(d)).values)
+	}
 	return anyOf(f.Nulls)
 }
 

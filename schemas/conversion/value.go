@@ -4,10 +4,13 @@ import (
 	"encoding/json"
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 
+	"recount/schemas/decimal"
+	"recount/schemas/eventbatch"
 	"recount/schemas/instant"
 	"recount/schemas/window"
 )
@@ -16,8 +19,9 @@ import (
 type value struct {
 	kind   kind
 	text   string  // also the spelling of a number in JSON
-	whole  int64   // also microseconds, and 1 for true
+	whole  int64   // also microseconds, 1 for true, and the units of a decimal
 	number float64 // of a number that is not whole
+	scale  int     // of a decimal: how many digits follow the point
 }
 
 type kind uint8
@@ -29,6 +33,7 @@ const (
 	fraction
 	truth
 	moment
+	units // a decimal
 	other // an object, an array, or a number that fits no type
 )
 
@@ -54,6 +59,9 @@ func typedValues(column arrow.Array) func(row int) value {
 		values := typedValues(c.Dictionary())
 		return func(row int) value { return values(c.GetValueIndex(row)) }
 	case *array.Int64:
+		if d, ok := c.DataType().(*eventbatch.DecimalType); ok {
+			return func(row int) value { return value{kind: units, whole: c.Value(row), scale: d.Scale} }
+		}
 		return func(row int) value { return value{kind: whole, whole: c.Value(row)} }
 	case *array.Float64:
 		return func(row int) value { return numberOf(c.Value(row)) }
@@ -134,9 +142,14 @@ func (v value) asText() (string, bool) {
 		return s, v.text == "" || isExact(v.text, s)
 	case truth:
 		return strconv.FormatBool(v.whole == 1), true
+	case units:
+		return v.digits(), true
 	}
 	return "", false
 }
+
+// digits spells a decimal.
+func (v value) digits() string { return decimal.Format(v.whole, v.scale) }
 
 // formatNumber spells a number as encoding/json does.
 func formatNumber(f float64) string {
@@ -148,20 +161,60 @@ func formatNumber(f float64) string {
 }
 
 func (v value) asWhole() (int64, bool) {
-	if v.kind == text {
+	switch v.kind {
+	case text:
 		v = parseNumber(v.text)
+	case units:
+		return v.whole / decimal.Power(v.scale), v.whole%decimal.Power(v.scale) == 0
 	}
 	return v.whole, v.kind == whole
 }
 
 func (v value) asNumber() (float64, bool) {
-	if v.kind == text {
+	switch v.kind {
+	case text:
 		v = parseNumber(v.text)
+	case units:
+		v = parseNumber(v.digits())
 	}
 	if v.kind == whole {
 		return float64(v.whole), true
 	}
 	return v.number, v.kind == fraction
+}
+
+// asUnits returns the function that converts to a decimal: the number itself, or nothing. A float64 column has lost how
+// its numbers were spelled. Its number is taken for the one decimal with so few digits that it is nearest to.
+func asUnits(t decimal.Type) func(value) (int64, bool) {
+	return func(v value) (int64, bool) {
+		number := v.text // of a text, and of a number in JSON
+		switch {
+		case v.kind == units:
+			return decimal.Rescale(v.whole, decimal.Type{Precision: decimal.MaxPrecision, Scale: v.scale}, t)
+		case v.kind != text && v.kind != whole && v.kind != fraction:
+			return 0, false
+		case v.kind == text || number != "":
+		case v.kind == whole:
+			number = strconv.FormatInt(v.whole, 10)
+		default:
+			number = strconv.FormatFloat(v.number, 'e', -1, 64)
+			if significant(number) > floatDigits {
+				return 0, false
+			}
+		}
+		units, err := decimal.Parse(number, t)
+		return units, err == nil
+	}
+}
+
+// floatDigits is how many digits of a decimal number a float64 always keeps. Two numbers of so few digits are never
+// nearest to the same one.
+const floatDigits = 15
+
+// significant returns how many digits a number in scientific notation has before its exponent.
+func significant(number string) int {
+	digits, _, _ := strings.Cut(number, "e")
+	return len(strings.Trim(digits, "-")) - strings.Count(digits, ".")
 }
 
 func (v value) asTruth() (bool, bool) {

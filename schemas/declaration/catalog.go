@@ -66,7 +66,7 @@ func typedFilter(f catalog.Filter, e *catalog.EventType) (catalog.Filter, []erro
 	if f.Op == catalog.Exists {
 		t = catalog.Bool
 	}
-	if !ok || !slices.Contains(catalog.FieldTypes, t) {
+	if !ok || !t.IsKnown() {
 		return out, nil // Validate says that there is no such field, or no such type.
 	}
 	var errs []error

@@ -46,7 +46,8 @@ func randomCatalog(t *rapid.T) *catalog.Catalog {
 func randomField(t *rapid.T, name string) catalog.Field {
 	texts := rapid.SampledFrom([]string{"", "null", "~", "-1", "5.0", "true", "a.b", `a"b`, "data", "é",
 		"NA", "2001-01-01"})
-	f := catalog.Field{Name: name, Type: rapid.SampledFrom(catalog.FieldTypes).Draw(t, "type")}
+	f := catalog.Field{Name: name, Type: rapid.SampledFrom(append(slices.Clone(catalog.FieldTypes),
+		"decimal(18,2)", "decimal(3,3)")).Draw(t, "type")}
 	if f.Type == catalog.Int64 && rapid.Bool().Draw(t, "computed") {
 		f.Expression = rapid.SampledFrom([]string{"1", "hour(time)", " - 5 + 0", "if(source='a: #',1,2)"}).Draw(t,
 			"expression")
@@ -144,7 +145,8 @@ func randomView(t *rapid.T, c *catalog.Catalog, name string) *catalog.View {
 		}
 		switch {
 		case slices.Contains([]string{"tenant", "live", "bounds"}, f.Name):
-		case f.Type != catalog.Float64 && f.Type != catalog.Timestamp && rapid.Bool().Draw(t, "dimension"):
+		case !slices.Contains([]catalog.FieldType{catalog.Float64, catalog.Timestamp}, f.Type) && !f.Type.IsDecimal() &&
+			rapid.Bool().Draw(t, "dimension"):
 			v.Dimensions = append(v.Dimensions, f.Name)
 		default:
 			v.Measures = append(v.Measures, catalog.Measure{Name: f.Name, Kind: catalog.Distinct, Field: f.Name})
@@ -164,6 +166,8 @@ func randomFilter(t *rapid.T, f catalog.Field) catalog.Filter {
 			rapid.SampledFrom([]float64{0, math.Copysign(0, -1), 5, 1e15, 9.3e18, 1e20, 1e300, 5e-324})).AsAny(),
 		catalog.Bool:      rapid.Bool().AsAny(),
 		catalog.Timestamp: rapid.Int64Range(0, 9_000_000_000_000_000).AsAny(),
+		"decimal(18,2)":   rapid.Int64Range(-999_999_999_999_999_999, 999_999_999_999_999_999).AsAny(),
+		"decimal(3,3)":    rapid.Int64Range(-999, 999).AsAny(),
 	}[f.Type]
 	switch op {
 	case catalog.Exists:
@@ -253,6 +257,52 @@ func TestMistakes(t *testing.T) {
 		"a: 1\n---\nb: 1\n": "second document", "a: [": "line"} {
 		if _, err := ParseYAML([]byte(body)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", body, err, want)
+		}
+	}
+}
+
+// TestDecimalForms: a decimal is declared with or without spaces, and compared with the number that is written.
+func TestDecimalForms(t *testing.T) {
+	t.Parallel()
+	read := func(fields, value string) (*catalog.Catalog, error) {
+		n, err := ParseYAML([]byte("events:\n  e:\n    fields:\n" + fields + "\nviews:\n  v:\n    event: e\n" +
+			"    measures: {n: {count: {}}}\n    where: [{field: f, op: ge, value: " + value + "}]\n"))
+		if err != nil {
+			return nil, err
+		}
+		return ReadCatalog(time.Hour, n)
+	}
+	for _, fields := range []string{"      f: decimal(18,2)", "      f: decimal( 18, 2 )", `      {f: "decimal(18,2)"}`,
+		"      f: {type: 'decimal(18, 2)', path: f}"} {
+		for value, want := range map[string]int64{"12.34": 1234, `"12.34"`: 1234, "1234e-2": 1234, "12": 1200,
+			"-0.5":                -50,
+			"9999999999999999.99": 999_999_999_999_999_999, `"-0"`: 0} {
+			c, err := read(fields, value)
+			if err != nil {
+				t.Errorf("%s, %s: %v", fields, value, err)
+				continue
+			}
+			if e := c.Events["e"]; e.Fields[0].Type != "decimal(18,2)" || c.Views["v"].Where[0].Values[0] != want {
+				t.Errorf("%s, %s: got %+v, %+v", fields, value, e.Fields[0], c.Views["v"].Where[0])
+			}
+		}
+	}
+	for value, want := range map[string]string{"12.345": "more digits after the point",
+		"1e30": "digits before the point",
+		"true": `true is not decimal(18,2); write it in quotes`, ".inf": "in quotes", "12_3.4": "in quotes",
+		`" 1"`: "it is no number"} {
+		if _, err := read("      f: decimal(18,2)", value); err == nil || !strings.Contains(err.Error(), want) ||
+			!strings.Contains(err.Error(), "views.v.where.0") {
+			t.Errorf("%s: got %v, want %q", value, err, want)
+		}
+	}
+	for fields, want := range map[string]string{"      f: decimal(19,2)": "1 to 18 digits",
+		"      f: decimal":         "1 to 18",
+		"      {f: decimal(18,2)}": "write it in quotes", "      f: decimal(2,3)": "0 to all follow the point",
+		"      f: {type: 'decimal(2,1)', expression: '1'}":                "it is int64",
+		"      f: decimal(2,1)\n      g: {type: bool, expression: f > 1}": "no exact arithmetic"} {
+		if _, err := read(fields, "1"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", fields, err, want)
 		}
 	}
 }

@@ -2,6 +2,7 @@
 // events.NAME and views.NAME, as YAML. The HTTP API has the same in bodies and answers, as JSON or YAML:
 //
 //	fields: {page: string, ms: int64}           an event type
+//	fields: {amount: "decimal(18,2)"}           in quotes, because of YAML's commas between braces
 //
 //	event: hit                                  a view
 //	dimensions: [page]

@@ -14,6 +14,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"recount/schemas/catalog"
+	"recount/schemas/decimal"
 	"recount/schemas/setting"
 )
 
@@ -100,6 +101,9 @@ func ofValue(v any, t catalog.FieldType) *yaml.Node {
 	micros, _ := v.(int64)
 	if t == catalog.Timestamp {
 		return text(time.UnixMicro(micros).UTC().Format(time.RFC3339Nano))
+	}
+	if d, ok := t.Decimal(); ok {
+		return text(decimal.Format(micros, d.Scale))
 	}
 	return &yaml.Node{Kind: yaml.ScalarNode, Value: strconv.FormatInt(micros, 10)}
 }

@@ -1,6 +1,7 @@
 package declaration
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -97,10 +98,10 @@ func (r *reader) mistake(path []string, format string, args ...any) {
 // field reads {type: int64, path: user.id}, or the type alone. Forms that mean the same are the same field.
 func (r *reader) field(name string, n *yaml.Node, path []string) catalog.Field {
 	if kindOf(n) != yaml.MappingNode {
-		return catalog.Field{Name: name, Type: catalog.FieldType(r.text(n, path))}
+		return catalog.Field{Name: name, Type: fieldType(r.text(n, path))}
 	}
 	m := r.known(n, path, FieldKeys)
-	f := catalog.Field{Name: name, Type: catalog.FieldType(r.text(m["type"], below(path, "type"))),
+	f := catalog.Field{Name: name, Type: fieldType(r.text(m["type"], below(path, "type"))),
 		Path:       r.path(m["path"], below(path, "path")),
 		Nulls:      r.texts(m["null_values"], below(path, "null_values")),
 		Expression: r.text(m["expression"], below(path, "expression"))}
@@ -110,6 +111,14 @@ func (r *reader) field(name string, n *yaml.Node, path []string) catalog.Field {
 	slices.Sort(f.Nulls)
 	f.Nulls = slices.Compact(f.Nulls)
 	return f
+}
+
+// fieldType reads the name of a type. That of a decimal may have spaces after its comma and its brackets.
+func fieldType(text string) catalog.FieldType {
+	if strings.HasPrefix(text, "decimal") {
+		text = strings.ReplaceAll(text, " ", "")
+	}
+	return catalog.FieldType(text)
 }
 
 // path reads a list of names, or a text with dots between them.
@@ -232,7 +241,8 @@ func (r *reader) duration(n *yaml.Node, path []string) time.Duration {
 	return d
 }
 
-// value returns a value as YAML reads it, or nothing if there is none.
+// value returns a value as YAML reads it, or nothing if there is none. A number with a point or an exponent stays a
+// text, because a decimal field needs the number that was written.
 func (r *reader) value(n *yaml.Node, path []string) []any {
 	var v any
 	switch kindOf(n) {
@@ -242,7 +252,15 @@ func (r *reader) value(n *yaml.Node, path []string) []any {
 	if !r.decode(n, &v, path, "one value") || v == nil {
 		return nil
 	}
+	if written := resolved(n).Value; isFloat(v) && json.Valid([]byte(written)) {
+		v = json.Number(written)
+	}
 	return []any{v}
+}
+
+func isFloat(v any) bool {
+	_, is := v.(float64)
+	return is
 }
 
 // twice is how YAML reports that a key comes twice.

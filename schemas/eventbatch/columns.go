@@ -61,6 +61,9 @@ func ArrowType(t catalog.FieldType) arrow.DataType {
 	case catalog.Timestamp:
 		return TimestampType
 	}
+	if d, ok := t.Decimal(); ok {
+		return &DecimalType{Type: d}
+	}
 	return arrow.BinaryTypes.String
 }
 

@@ -1,9 +1,10 @@
 package eventbatch
 
 import (
-	"fmt"
-
 	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"recount/schemas/decimal"
 )
 
 // DecimalType is the Arrow type of a decimal field: int64 values that count units of the last digit. Its arrays are
@@ -12,22 +13,23 @@ import (
 // 16 bytes. What leaves recount as Arrow has that one.
 type DecimalType struct {
 	arrow.Int64Type
-	Precision int // the most digits of a value
-	Scale     int // how many of them follow the point
+	decimal.Type
 }
-
-func (t *DecimalType) valid() bool {
-	return t.Precision >= 1 && t.Precision <= MaxPrecision && t.Scale >= 0 && t.Scale <= t.Precision
-}
-
-// MaxPrecision is the most digits of a decimal. Every number of so many digits fits int64, and no number of more does.
-const MaxPrecision = 18
 
 // Name returns the type as it is declared.
-func (t *DecimalType) Name() string { return fmt.Sprintf("decimal(%d,%d)", t.Precision, t.Scale) }
+func (t *DecimalType) Name() string { return t.Type.String() }
 
 // String returns the type as it is declared.
-func (t *DecimalType) String() string { return t.Name() }
+func (t *DecimalType) String() string { return t.Type.String() }
 
 // Fingerprint identifies the type.
-func (t *DecimalType) Fingerprint() string { return t.Name() }
+func (t *DecimalType) Fingerprint() string { return t.Type.String() }
+
+// Array returns the values of an array of int64, which count units of the last digit, as decimals. It shares their
+// memory.
+func (t *DecimalType) Array(units arrow.Array) arrow.Array {
+	from := units.Data()
+	data := array.NewData(t, from.Len(), from.Buffers(), nil, from.NullN(), from.Offset())
+	defer data.Release()
+	return array.MakeFromData(data)
+}

@@ -10,6 +10,8 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"recount/schemas/decimal"
 )
 
 // decoder reads the columns of a frame. Everything that it returns may refer to the frame.
@@ -154,8 +156,8 @@ func (d *decoder) arrowType(t columnType) arrow.DataType {
 		if err != nil {
 			return nil
 		}
-		if decimal := (&DecimalType{Precision: int(digits[0]), Scale: int(digits[1])}); decimal.valid() {
-			return decimal
+		if t := (decimal.Type{Precision: int(digits[0]), Scale: int(digits[1])}); t.Valid() {
+			return &DecimalType{Type: t}
 		}
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"recount/schemas/catalog"
+	"recount/schemas/decimal"
 )
 
 var update = flag.Bool("update", false, "write the golden frame of the newest version again")
@@ -68,11 +69,9 @@ func withDecimal(rec arrow.Record) arrow.Record {
 			}
 			b.Append(int64(i-5) * 199_999_999_999_999_999)
 		}
-		a := b.NewArray()
-		decimal := &DecimalType{Precision: 18, Scale: 2}
-		data := array.NewData(decimal, int(rec.NumRows()), a.Data().Buffers(), nil, array.UnknownNullCount, 0)
-		fields = append(fields, arrow.Field{Name: name, Type: decimal, Nullable: true})
-		columns = append(columns, array.MakeFromData(data))
+		t := &DecimalType{Type: decimal.Type{Precision: 18, Scale: 2}}
+		fields = append(fields, arrow.Field{Name: name, Type: t, Nullable: true})
+		columns = append(columns, t.Array(b.NewArray()))
 	}
 	return array.NewRecord(arrow.NewSchema(fields, nil), columns, rec.NumRows())
 }

@@ -40,6 +40,10 @@ const (
 	null Type = "null" // of the literal
 )
 
+// fieldTypes are the types of fields that an expression may use. Decimals are not among them: no operator here keeps
+// them exact in both layers and in ClickHouse.
+var fieldTypes = []Type{String, Int64, Float64, Bool, Timestamp}
+
 // Limits of an expression.
 const (
 	MaxText  = 4096 // bytes

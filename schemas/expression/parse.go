@@ -218,6 +218,10 @@ func (p *parser) named() (*node, error) {
 	if !ok {
 		return nil, mistake(p.text, t.at, "there is no field %q that a computed field may use", t.text)
 	}
+	if !slices.Contains(fieldTypes, columnType) {
+		return nil, mistake(p.text, t.at, "the field %q is %s, and expressions have no exact arithmetic for it; use "+
+			"the field itself in measures and conditions", t.text, columnType)
+	}
 	if !slices.Contains(p.columns, t.text) {
 		p.columns = append(p.columns, t.text)
 	}

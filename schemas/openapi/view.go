@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"recount/schemas/catalog"
+	"recount/schemas/decimal"
 )
 
 // View is a view as it is served.
@@ -68,12 +69,17 @@ type Filter struct {
 	Values []any            `json:"values"`
 }
 
-// FilterOf returns a filter of a field of type t as it is served, with timestamps as times instead of microseconds.
+// FilterOf returns a filter of a field of type t as it is served, with timestamps as times instead of microseconds, and
+// with decimals as texts instead of units.
 func FilterOf(f catalog.Filter, t catalog.FieldType) Filter {
 	values := slices.Clone(f.Values)
+	d, isDecimal := t.Decimal()
 	for i, v := range values {
-		if micros, ok := v.(int64); ok && t == catalog.Timestamp {
-			values[i] = time.UnixMicro(micros).UTC()
+		switch n, ok := v.(int64); {
+		case ok && t == catalog.Timestamp:
+			values[i] = time.UnixMicro(n).UTC()
+		case ok && isDecimal:
+			values[i] = decimal.Format(n, d.Scale)
 		}
 	}
 	return Filter{Field: f.Field, Op: f.Op, Values: values}

@@ -3,6 +3,8 @@ package sqlschema
 import (
 	"fmt"
 	"strings"
+
+	"recount/schemas/decimal"
 )
 
 // Checksum returns the SQL of the checksum of a group of rows of a table of cells, which has these
@@ -44,6 +46,13 @@ func valueBytes(name, sqlType string) (string, error) {
 		return nullAndBytes(name, numberBytes("ifNull(toUnixTimestamp64Micro("+name+"), toInt64(0))")), nil
 	case "Array(UInt32)":
 		return lengthAndBytes("toString(" + name + ")"), nil
+	}
+	if inner, ok := strings.CutPrefix(sqlType, fmt.Sprintf("Nullable(Decimal(%d, ", decimal.MaxPrecision)); ok {
+		zero := "toDecimal64(0, " + strings.TrimSuffix(inner, "))") + ")"
+		return nullAndBytes(name, numberBytes("ifNull("+name+", "+zero+")")), nil
+	}
+	if strings.HasPrefix(sqlType, fmt.Sprintf("Decimal(%d, ", decimal.MaxSum)) {
+		return numberBytes(name), nil
 	}
 	return "", fmt.Errorf("column %s has the type %s, which recount does not write; was the table altered?", name,
 		sqlType)

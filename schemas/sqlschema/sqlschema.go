@@ -31,6 +31,7 @@ import (
 	"strings"
 
 	"recount/schemas/catalog"
+	"recount/schemas/decimal"
 )
 
 // The columns every table of cells has, before dimensions and measures.
@@ -114,8 +115,9 @@ func Columns(c *catalog.Catalog, v *catalog.View) []Column {
 //
 //	count     m UInt64
 //	sum, avg  of integers: m__sum Int128, m__n UInt64 (non-null values)
+//	          of decimals: m__sum Decimal(38, S), m__n UInt64
 //	          of floats: m__near Int256 and m__far String (floatsum.Sum), m__n UInt64
-//	min, max  m Nullable(Int64, Float64 or DateTime64(6))
+//	min, max  m Nullable(Int64, Decimal(18, S), Float64 or DateTime64(6))
 //	distinct  m__state String (a uniqExact state of UInt64)
 //
 // A sum is so wide that a cell never overflows; the query says so when its total does. No declared name
@@ -131,6 +133,9 @@ func MeasureColumns(c *catalog.Catalog, v *catalog.View, m catalog.Measure) []Co
 		n := Column{m.Name + "__n", "UInt64"}
 		if t == catalog.Float64 {
 			return []Column{{m.Name + "__near", "Int256"}, {m.Name + "__far", "String"}, n}
+		}
+		if d, ok := t.Decimal(); ok {
+			return []Column{{m.Name + "__sum", SumType(d)}, n}
 		}
 		return []Column{{m.Name + "__sum", "Int128"}, n}
 	case catalog.Min, catalog.Max:
@@ -154,8 +159,15 @@ func Type(t catalog.FieldType) string {
 	case catalog.Timestamp:
 		return timeType
 	}
+	if d, ok := t.Decimal(); ok {
+		return fmt.Sprintf("Decimal(%d, %d)", decimal.MaxPrecision, d.Scale)
+	}
 	return "String"
 }
+
+// SumType returns the ClickHouse type of a sum of decimals. Its values are Int128, and those of Type are Int64. Both
+// count units of the last digit.
+func SumType(t decimal.Type) string { return fmt.Sprintf("Decimal(%d, %d)", decimal.MaxSum, t.Scale) }
 
 // DimensionType returns the ClickHouse type of a dimension: nullable, and
 // dictionary-encoded for strings.

@@ -1,6 +1,7 @@
 package batchview
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -135,11 +136,17 @@ func measureColumns(m query.Measure, sketches sketchColumns, sums sumColumns, f 
 			return append([]string{count("__n")}, floatColumns(m, sums)...)
 		}
 		sum := "sum(" + name("__sum") + ")"
+		if m.Type.IsDecimal() {
+			sum = "reinterpretAsInt128(" + sum + ")" // its units
+		}
 		return []string{count("__n"), "toInt64(bitShiftRight(" + sum + ", 64))", "toUInt64(" + sum + ")"}
 	case catalog.Min, catalog.Max:
 		value := string(m.Kind) + "(" + name("") + ")"
 		if m.Type == catalog.Timestamp {
 			value = "toUnixTimestamp64Micro(" + value + ")"
+		}
+		if d, ok := m.Type.Decimal(); ok {
+			value = fmt.Sprintf("reinterpretAsInt64(ifNull(%s, toDecimal64(0, %d)))", value, d.Scale)
 		}
 		return []string{"count(" + name("") + ")", "ifNull(" + value + ", 0)"}
 	}

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"recount/schemas/catalog"
+	"recount/schemas/decimal"
 	"recount/schemas/query"
 	"recount/serving/merge"
 )
@@ -66,13 +67,19 @@ func (c *clock) local(micros int64) time.Time {
 	return t
 }
 
-// appendValue appends a measure's value, which must not be null. Times have no quotes.
+// appendValue appends a measure's value, which must not be null. Times and decimals have no quotes.
 func (c *clock) appendValue(dst []byte, t catalog.FieldType, v *merge.Values, row int) []byte {
 	switch t {
 	case catalog.Float64:
 		return appendFloat(dst, v.Floats[row])
 	case catalog.Timestamp:
 		return c.local(v.Ints[row]).AppendFormat(dst, time.RFC3339Nano)
+	}
+	if d, ok := decimal.ParseType(string(t)); ok {
+		if v.Highs != nil {
+			return decimal.AppendSum(dst, v.Highs[row], uint64(v.Ints[row]), d.Scale)
+		}
+		return decimal.Append(dst, v.Ints[row], d.Scale)
 	}
 	return strconv.AppendInt(dst, v.Ints[row], 10)
 }
@@ -83,4 +90,11 @@ func appendNumber(dst []byte, c *query.Column, row int) []byte {
 		return strconv.AppendBool(dst, c.Ints[row] == 1)
 	}
 	return strconv.AppendInt(dst, c.Ints[row], 10)
+}
+
+// isDecimal reports whether values are decimals. In JSON they are texts: readers that take numbers for float64 would
+// change their last digits.
+func isDecimal(t catalog.FieldType) bool {
+	_, is := decimal.ParseType(string(t))
+	return is
 }

@@ -8,10 +8,12 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/decimal128"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"recount/schemas/catalog"
+	"recount/schemas/decimal"
 	"recount/schemas/query"
 	"recount/serving/merge"
 )
@@ -66,6 +68,9 @@ func arrowFields(a *merge.Answer) []arrow.Field {
 		columnTypes = append(columnTypes, types[d.Type])
 	}
 	for _, m := range a.Measures {
+		if d, ok := decimal.ParseType(string(m.Type)); ok {
+			types[m.Type] = &arrow.Decimal128Type{Precision: int32(d.Precision), Scale: int32(d.Scale)}
+		}
 		columnTypes = append(columnTypes, types[m.Type])
 	}
 	for _, m := range a.Measures {
@@ -149,6 +154,12 @@ func appendValues(b array.Builder, v *merge.Values, from, to int, has func(int) 
 			b.Append(arrow.Timestamp(v.Ints[i]))
 		case *array.Int64Builder:
 			b.Append(v.Ints[i])
+		case *array.Decimal128Builder:
+			high := v.Ints[i] >> 63
+			if v.Highs != nil {
+				high = v.Highs[i]
+			}
+			b.Append(decimal128.New(high, uint64(v.Ints[i])))
 		}
 	}
 }

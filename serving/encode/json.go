@@ -113,7 +113,7 @@ func (e *jsonRow) appendMeasure(dst []byte, m *merge.Measure, v *merge.Values, i
 	switch {
 	case v.Null[i]:
 		return append(dst, "null"...)
-	case m.Type == catalog.Timestamp:
+	case m.Type == catalog.Timestamp, isDecimal(m.Type):
 		return append(e.clock.appendValue(append(dst, '"'), m.Type, v, i), '"')
 	}
 	return e.clock.appendValue(dst, m.Type, v, i)

@@ -47,7 +47,8 @@ type Dimension struct {
 type Measure struct {
 	Name string
 	Kind catalog.MeasureKind
-	// Type is the type of the values: Int64, Float64 or Timestamp.
+	// Type is the type of the values: Int64, Float64, Timestamp or a decimal. A sum of decimals has up to
+	// decimal.MaxSum digits.
 	Type  catalog.FieldType
 	Value Values
 	Live  Values
@@ -59,9 +60,11 @@ type Measure struct {
 // Bounded reports whether the row's value has sketch error.
 func (m *Measure) Bounded(row int) bool { return m.Low != nil && m.Low[row] < m.High[row] }
 
-// Values is a column of values: Floats for the type Float64, else Ints. Null marks missing values.
+// Values is a column of values: Floats for the type Float64, else Ints. Null marks missing values. A decimal is its
+// number of units. That of a sum has 128 bits, of which Ints are the low half and Highs are the high one.
 type Values struct {
 	Ints   []int64
+	Highs  []int64 // nil but for sums of decimals
 	Floats []float64
 	Null   []bool
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"recount/schemas/catalog"
+	"recount/schemas/decimal"
 	"recount/schemas/distinct"
 	"recount/schemas/floatsum"
 	"recount/schemas/query"
@@ -12,6 +13,7 @@ import (
 // value is one finished value. A value that does not fit its type is null: it is never wrapped around.
 type value struct {
 	i      int64
+	high   int64 // of a sum of decimals, of which i is the low half of 128 bits
 	f      float64
 	null   bool
 	beyond bool // the value does not fit its type
@@ -24,6 +26,10 @@ func resultType(m query.Measure) catalog.FieldType {
 		return catalog.Int64
 	case catalog.Avg:
 		return catalog.Float64
+	case catalog.Sum:
+		if d, ok := m.Type.Decimal(); ok {
+			return catalog.DecimalOf(decimal.Type{Precision: decimal.MaxSum, Scale: d.Scale})
+		}
 	}
 	return m.Type
 }
@@ -62,6 +68,7 @@ func join(m *query.Measure, a, b *query.Acc) *query.Acc {
 // accumulator means a group without events.
 func finish(m *query.Measure, a *query.Acc) value {
 	float := m.Type == catalog.Float64
+	d, isDecimal := m.Type.Decimal()
 	switch {
 	case a == nil:
 		return value{null: m.Kind != catalog.Count}
@@ -71,10 +78,14 @@ func finish(m *query.Measure, a *query.Acc) value {
 		return value{null: true}
 	case m.Kind == catalog.Avg && float:
 		return floatValue(a.Sum.Mean(a.N))
+	case m.Kind == catalog.Avg && isDecimal:
+		return value{f: decimal.Mean(a.Hi, a.Lo, d.Scale, a.N)}
 	case m.Kind == catalog.Avg:
 		return floatValue(floatsum.Quotient([]uint64{a.Lo, uint64(a.Hi)}, 0, a.N))
 	case m.Kind == catalog.Sum && float:
 		return floatValue(a.Sum.Float64())
+	case m.Kind == catalog.Sum && isDecimal:
+		return wideValue(a.Hi, a.Lo)
 	case m.Kind == catalog.Sum:
 		return intValue(a.Int64())
 	case float:
@@ -88,6 +99,13 @@ func intValue(i int64, fits bool) value {
 		i = 0
 	}
 	return value{i: i, null: !fits, beyond: !fits}
+}
+
+func wideValue(high int64, low uint64) value {
+	if !decimal.SumFits(high, low) {
+		return value{null: true, beyond: true}
+	}
+	return value{i: int64(low), high: high}
 }
 
 func floatValue(f float64, fits bool) value {

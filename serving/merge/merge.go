@@ -147,9 +147,10 @@ func places(rows []int32, n int) []int32 {
 // does not fit its type are named in the accuracy.
 func (a *Answer) gatherMeasure(c *column, g *groups, place []int32) {
 	m := Measure{Name: c.Name, Kind: c.Kind, Type: resultType(c.Measure)}
-	m.Value = newValues(m.Type, a.rows)
+	wide := c.Kind == catalog.Sum && c.Type.IsDecimal()
+	m.Value = newValues(m.Type, a.rows, wide)
 	if a.HasLive != nil {
-		m.Live = newValues(m.Type, a.rows)
+		m.Live = newValues(m.Type, a.rows, wide)
 		if c.Kind == catalog.Distinct {
 			m.Low = make([]int64, a.rows)
 			m.High = make([]int64, a.rows)
@@ -192,8 +193,11 @@ func (c *column) liveValue(g *groups, i int, d bounds) value {
 	return finish(&c.Measure, l)
 }
 
-func newValues(t catalog.FieldType, n int) Values {
+func newValues(t catalog.FieldType, n int, wide bool) Values {
 	v := Values{Null: make([]bool, n)}
+	if wide {
+		v.Highs = make([]int64, n)
+	}
 	if t == catalog.Float64 {
 		v.Floats = make([]float64, n)
 	} else {
@@ -209,4 +213,7 @@ func (v *Values) set(row int, x value) {
 		return
 	}
 	v.Ints[row] = x.i
+	if v.Highs != nil {
+		v.Highs[row] = x.high
+	}
 }

@@ -164,10 +164,37 @@ func (s *sorter) stringRanks(d int, values []uint64, null []bool) {
 	}
 }
 
+// wideRanks replaces sums of 128 bits by their ranks, as stringRanks does with strings.
+func (s *sorter) wideRanks(c *column, values []uint64, null []bool) {
+	sums := make([]value, len(values))
+	var rows []int
+	for i := range sums {
+		sums[i], _ = c.mergedValue(s.g, i)
+		if null[i] = sums[i].null; !null[i] {
+			rows = append(rows, i)
+		}
+	}
+	compare := func(a, b value) int {
+		return cmp.Or(cmp.Compare(a.high, b.high), cmp.Compare(uint64(a.i), uint64(b.i)))
+	}
+	slices.SortFunc(rows, func(a, b int) int { return compare(sums[a], sums[b]) })
+	rank := uint64(0)
+	for k, i := range rows {
+		if k > 0 && compare(sums[rows[k-1]], sums[i]) != 0 {
+			rank++
+		}
+		values[i] = rank
+	}
+}
+
 func (s *sorter) measureKey(c *column, desc bool) sortKey {
 	values := make([]uint64, s.g.len())
 	null := make([]bool, s.g.len())
 	float := resultType(c.Measure) == catalog.Float64
+	if c.Kind == catalog.Sum && c.Type.IsDecimal() {
+		s.wideRanks(c, values, null)
+		return newKey(values, null, desc)
+	}
 	for i := range values {
 		v, _ := c.mergedValue(s.g, i)
 		if null[i] = v.null; v.null {

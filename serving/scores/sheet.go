@@ -97,6 +97,9 @@ func floatValue(v merge.Values, row int) (value float64, null bool) {
 	if v.Floats != nil {
 		return v.Floats[row], false
 	}
+	if v.Highs != nil {
+		return float64(v.Highs[row])*(1<<64) + float64(uint64(v.Ints[row])), false
+	}
 	return float64(v.Ints[row]), false
 }
 

@@ -111,10 +111,10 @@ func (s *slot) appendValue(b []byte, kind catalog.FieldType) []byte {
 		return appendWord(b, 't', s.number)
 	case catalog.Bool:
 		return appendTruth(b, s.number == 1)
-	case catalog.Float64:
-		return s.exact.append(b)
+	case catalog.Int64:
+		return appendWord(b, 'i', s.number)
 	}
-	return appendWord(b, 'i', s.number)
+	return s.exact.append(b)
 }
 
 // appendStringValue appends a string, or the number, boolean or instant that it reads as. Files give the same text as

@@ -58,8 +58,8 @@ func (m *mask) reset() {
 	m.nulls = 0
 }
 
-// column is a declared field: text for a string, and numbers for all other types. numbers has
-// the bits of a float64, 0 or 1 for a bool, and microseconds for a timestamp. Null is zero.
+// column is a declared field: text for a string, and numbers for all other types. numbers has the bits of a float64, 0
+// or 1 for a bool, microseconds for a timestamp, and units of the last digit for a decimal. Null is zero.
 type column struct {
 	text    text
 	numbers []int64
@@ -161,7 +161,7 @@ type slot struct {
 	state  slotState
 	number int64
 	text   []byte
-	exact  canonical // of the number that was sent, for a float64
+	exact  canonical // of the number that was sent, for a float64 and a decimal
 }
 
 type slotState uint8

@@ -2,12 +2,14 @@ package ingest
 
 import (
 	"encoding/base64"
+	"errors"
 	"math"
 	"mime"
 	"slices"
 	"strings"
 
 	"recount/schemas/catalog"
+	"recount/schemas/decimal"
 	"recount/schemas/instant"
 	"recount/schemas/problem"
 	"recount/schemas/window"
@@ -90,6 +92,8 @@ func (d *decoder) scanField(i int) bool {
 		return ok
 	case c == '"' && f.kind == catalog.Timestamp:
 		return d.scanTimestamp(f, s)
+	case c == '"' && f.decimal != nil:
+		return d.scanDecimalText(f, s)
 	case c == 't' && f.kind == catalog.Bool:
 		s.number = 1
 		return d.scanLiteral("true")
@@ -98,6 +102,13 @@ func (d *decoder) scanField(i int) bool {
 		return d.scanLiteral("false")
 	case (c == '-' || c-'0' <= 9) && (f.kind == catalog.Int64 || f.kind == catalog.Float64):
 		return d.scanNumeric(f, s)
+	case (c == '-' || c-'0' <= 9) && f.decimal != nil:
+		n, ok := d.scanNumber()
+		if ok {
+			d.setDecimal(f, s, n.raw, n.raw)
+			s.exact = n.canonical()
+		}
+		return ok
 	}
 	start := d.pos
 	ok := d.skip(2)
@@ -155,6 +166,36 @@ func (d *decoder) scanNumeric(f *field, s *slot) bool {
 			d.eventType.mismatchFix(n.raw))
 	}
 	return true
+}
+
+// scanDecimalText reads a decimal that was sent as a string.
+func (d *decoder) scanDecimalText(f *field, s *slot) bool {
+	start := d.pos
+	text, ok := d.scanString()
+	if !ok {
+		return false
+	}
+	d.setDecimal(f, s, text, d.buf[start:d.pos])
+	digits := scanner{buf: text}
+	if n, ok := digits.scanNumber(); ok {
+		s.exact = n.canonical() // The same as if it had been sent as a number.
+	}
+	return true
+}
+
+// setDecimal sets the number that a text spells. raw is the text as it was sent.
+func (d *decoder) setDecimal(f *field, s *slot, text, raw []byte) {
+	units, err := decimal.Parse(text, *f.decimal)
+	s.number = units
+	if err == nil || d.keepNull(f, s, raw) {
+		return
+	}
+	if errors.Is(err, decimal.ErrSyntax) {
+		d.rejectMismatch(f, raw)
+		return
+	}
+	d.reject(problem.NumberOutOfRange, "data."+f.name+": "+excerpt(text)+" does not fit "+string(f.kind)+": "+
+		err.Error()+"; nothing is rounded: send fewer digits, or declare the field with more")
 }
 
 // scanTimestamp reads a declared time. It has the bounds of an event's time: the years that

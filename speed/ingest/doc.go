@@ -44,7 +44,8 @@
 //
 // An int64 field accepts every number that is exactly whole and fits: 5, 5.0 and 5e0. A float64
 // field accepts every number that does not overflow. Minus zero becomes zero. Strings, numbers
-// and booleans are never converted into each other.
+// and booleans are never converted into each other. A decimal field accepts a number, or a string
+// that spells one as JSON does, if its type holds exactly that number (schemas/decimal).
 //
 // A text that means null in its field (catalog.Field.Nulls) is no mismatch. If it is not of the field's type, it is
 // kept as an undeclared field, and the flag 4 in _flags says so. Fields inside of a member of data, and members with

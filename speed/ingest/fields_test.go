@@ -14,16 +14,19 @@ import (
 )
 
 // memberTypes are the members of data of fieldsEvent. Every field that reads one of them has its type.
-var memberTypes = map[string]catalog.FieldType{"b": catalog.Bool, "f": catalog.Float64, "i": catalog.Int64,
-	"s": catalog.String, "t": catalog.Timestamp, "y y": catalog.Int64, "time": catalog.String, "a.b": catalog.String}
+var memberTypes = map[string]catalog.FieldType{"b": catalog.Bool, "d": "decimal(6,2)", "f": catalog.Float64,
+	"i": catalog.Int64, "s": catalog.String, "t": catalog.Timestamp, "y y": catalog.Int64, "time": catalog.String,
+	"a.b": catalog.String}
 
 var nullTexts = []string{"", "NA", "5", "5.0", "true", "0.5", "2001-01-01T00:00:00Z", "-1", "é"}
 
 // fieldsEvent generates events with members of each type inside and outside of another member.
 func fieldsEvent(t *rapid.T) string {
-	scalar := rapid.SampledFrom([]string{"5", "5.0", "5.5", "-0", "1e400", `""`, `"NA"`, `"5"`, `"\u0035.0"`, `"x"`,
+	scalar := rapid.SampledFrom([]string{"5", "5.0", "5.5", "5.550", "12345.67", "-0", "1e400", "0.001", `"5.50"`,
+		`""`, `"NA"`, `"5"`, `"\u0035.0"`, `"x"`,
 		"true", `"true"`, "null", `"2001-01-01T00:00:00Z"`, `"1969-01-01T00:00:00Z"`, "[5]", `"\u00e9"`, "0.5", "-1"})
-	names := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{`"b"`, `"f"`, `"i"`, `"s"`, `"t"`, `"y y"`, `"time"`,
+	names := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{`"b"`, `"d"`, `"f"`, `"i"`, `"s"`, `"t"`, `"y y"`,
+		`"time"`,
 		`"\u0069"`, `"a.b"`}), 0, 4, rapid.ID[string])
 	object := func(label string) string {
 		var parts []string
@@ -42,9 +45,9 @@ func fieldsEvent(t *rapid.T) string {
 // anyEventType generates an event type whose fields read those members.
 func anyEventType(t *rapid.T, label string) *catalog.EventType {
 	e := &catalog.EventType{Name: "all"}
-	for _, name := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"b", "f", "i", "s", "t"}), 0, 5,
+	for _, name := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"b", "d", "f", "i", "s", "t"}), 0, 6,
 		rapid.ID[string]).Draw(t, label) {
-		members := rapid.SampledFrom([]string{name, "b", "f", "i", "s", "t", "y y", "time", "a.b"})
+		members := rapid.SampledFrom([]string{name, "b", "d", "f", "i", "s", "t", "y y", "time", "a.b"})
 		f := catalog.Field{Name: name}
 		last := name
 		if rapid.Bool().Draw(t, "moved") {
@@ -91,13 +94,13 @@ func readAs(eventJSON string, came, read *catalog.EventType) (values string, has
 }
 
 func isOfType(column any, t catalog.FieldType) bool {
-	switch column.(type) {
+	switch column := column.(type) {
 	case *array.Boolean:
 		return t == catalog.Bool
 	case *array.Float64:
 		return t == catalog.Float64
 	case *array.Int64:
-		return t == catalog.Int64
+		return column.DataType().String() == string(t)
 	case *array.Timestamp:
 		return t == catalog.Timestamp
 	}
@@ -142,15 +145,15 @@ func TestNullValuesAreNotRejected(t *testing.T) {
 	t.Parallel()
 	declared := func(nulls ...string) *catalog.EventType {
 		e := &catalog.EventType{Name: "all"}
-		for _, name := range []string{"b", "f", "i", "s", "t"} {
+		for _, name := range []string{"b", "d", "f", "i", "s", "t"} {
 			e.Fields = append(e.Fields, catalog.Field{Name: name, Type: memberTypes[name], Nulls: nulls})
 		}
 		return e
 	}
-	const all = "b=null []\nf=null []\ni=null []\ns=null []\nt=null []\n"
+	const all = "b=null []\nd=null []\nf=null []\ni=null []\ns=null []\nt=null []\n"
 	for value, nulls := range map[string][]string{`"NA"`: {"", "NA"}, `""`: {"", "NA"}, `"\u004eA"`: {"NA"},
 		"5.5": {"5.5"}, "null": nil} {
-		sent := event(fmt.Sprintf(`,"data":{"b":%s,"f":%s,"i":%s,"s":%s,"t":%s}`, value, value, value, value, value))
+		sent := event(fmt.Sprintf(`,"data":{"b":%s,"d":%[1]s,"f":%[1]s,"i":%[1]s,"s":%[1]s,"t":%[1]s}`, value))
 		if got, _, ok := readAs(sent, declared(nulls...), declared(nulls...)); !ok || got != all {
 			t.Errorf("%s: accepted %t, got %s", value, ok, got)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"recount/schemas/catalog"
 	"recount/schemas/deadletter"
+	"recount/schemas/decimal"
 	"recount/schemas/eventbatch"
 )
 
@@ -34,10 +35,12 @@ type eventType struct {
 
 // field is a member of data that becomes a column. Its name is that of the member, which a declared field may rename.
 type field struct {
-	name   string
-	kind   catalog.FieldType
-	nulls  []string // texts that mean null
-	prefix []byte   // of its value in the canonical form: length of the name, and the name
+	name  string
+	kind  catalog.FieldType
+	nulls []string // texts that mean null
+	// decimal is what a decimal type is, else nil.
+	decimal *decimal.Type
+	prefix  []byte // of its value in the canonical form: length of the name, and the name
 }
 
 // declared are the event types of one catalog, and the requests that decode by them.
@@ -111,7 +114,11 @@ func compileType(index int, generation uint64, e *catalog.EventType) *eventType 
 	for i, f := range stored.Fields {
 		prefix := binary.LittleEndian.AppendUint32(nil, uint32(len(f.Name)))
 		prefix = append(prefix, f.Name...)
-		t.fields = append(t.fields, field{name: f.Name, kind: f.Type, nulls: f.Nulls, prefix: prefix})
+		compiled := field{name: f.Name, kind: f.Type, nulls: f.Nulls, prefix: prefix}
+		if d, ok := f.Type.Decimal(); ok {
+			compiled.decimal = &d
+		}
+		t.fields = append(t.fields, compiled)
 		t.byName[f.Name] = i
 	}
 	t.chunks.New = func() any { return &chunk{columns: newColumns(t)} }

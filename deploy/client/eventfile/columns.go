@@ -114,7 +114,7 @@ func (c *column) observe(cell table.Cell) {
 func (r *rowReader) suspects() error {
 	for i := range r.columns {
 		c := &r.columns[i]
-		numeric := c.declared == catalog.Int64 || c.declared == catalog.Float64 || c.declared == catalog.Bool
+		numeric := c.declared.IsNumber() || c.declared == catalog.Bool
 		if c.word != "" && c.sent && !c.isAttribute() && (numeric || c.declared == "" && c.numbers > 0) {
 			return fmt.Errorf("column %s holds numbers, and also %q; if that means a missing value, say --null %s",
 				c.name, c.word, strconv.Quote(c.word))

@@ -1,9 +1,11 @@
 package eventfile
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"math"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/parquet-go/parquet-go"
 
+	"recount/deploy/client/eventfile/input"
 	"recount/schemas/catalog"
 )
 
@@ -135,6 +138,52 @@ func TestParquetLogical(t *testing.T) {
 	if got, err = readAll(t, path, Mapping{Type: "t"}); err != nil || !strings.Contains(got[0], `"day":"2022-01-08"`) {
 		t.Errorf("a date that need not be a time: got %v and error %v", got, err)
 	}
+}
+
+// TestDecimalColumns: a column that Parquet marks as decimals becomes a decimal field if 18 digits hold its values. A
+// text with a point does not.
+func TestDecimalColumns(t *testing.T) {
+	t.Parallel()
+	large := [16]byte{0: 1}
+	s, err := NewSurvey(Mapping{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	add := func(name string, content []byte) {
+		f := input.Standard(bytes.NewReader(content))
+		f.Name = name
+		if err := s.Add(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	survey := func(rows ...logical) {
+		raw, err := os.ReadFile(writeParquet(t, rows...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		add("a.parquet", raw)
+	}
+	check := func(want map[string]catalog.FieldType) {
+		t.Helper()
+		for _, c := range s.Columns {
+			got, err := c.Type()
+			if w, asked := want[c.Name]; asked && (err != nil || got != w) {
+				t.Errorf("%s: got %s, %v, want %s", c.Name, got, err, w)
+			}
+			if _, err := c.DimensionType(); want[c.Name].IsDecimal() && err == nil {
+				t.Errorf("%s can be a dimension", c.Name)
+			}
+			if n, err := c.NumberType(); want[c.Name] != "" && (err != nil || n != got) {
+				t.Errorf("%s: got %s, %v as a number", c.Name, n, err)
+			}
+		}
+	}
+	survey(logical{Price: 9_999_999_999, Tax: -5, Long: [16]byte{15: 100}, Whole: 7, Note: "{}"})
+	check(map[string]catalog.FieldType{"price": "decimal(18,2)", "tax": "decimal(18,3)", "long": "decimal(18,2)",
+		"whole": catalog.Int64})
+	survey(logical{Long: large, Note: "{}"})
+	add("b.csv", []byte("price,tax\n7,1.5\n"))
+	check(map[string]catalog.FieldType{"price": "decimal(18,2)", "tax": catalog.Float64, "long": catalog.Float64})
 }
 
 // decoded returns lines of JSON as values, whose members have no order.

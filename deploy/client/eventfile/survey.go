@@ -6,12 +6,14 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"recount/deploy/client/eventfile/input"
 	"recount/deploy/client/eventfile/table"
 	"recount/deploy/client/eventfile/timeformat"
 	"recount/schemas/catalog"
+	"recount/schemas/decimal"
 	"recount/schemas/instant"
 	"recount/schemas/window"
 )
@@ -33,6 +35,9 @@ type Surveyed struct {
 
 	integers int64
 	numbers  int64 // numbers are those that are no int64.
+	decimals int64 // decimals are the numbers that a file marks as decimals, and that are no integers for it.
+	whole    int   // whole is the most digits before the point of decimals and integers.
+	scale    int   // scale is the most digits after the point of decimals.
 	booleans int64
 	stamps   int64 // stamps are the values that are times.
 	texts    int64 // texts are all other values, and the times that follow one of them.
@@ -129,6 +134,13 @@ func (c *Surveyed) observe(cell table.Cell, rows table.Rows) {
 		c.bare++
 		c.number(cell.Text)
 		return
+	case table.Decimal:
+		c.bare++
+		c.decimals++
+		whole, fraction, _ := strings.Cut(strings.TrimPrefix(cell.Text, "-"), ".")
+		c.whole = max(c.whole, len(strings.TrimPrefix(whole, "0")))
+		c.scale = max(c.scale, len(fraction))
+		return
 	case table.Bool:
 		c.bare++
 		c.booleans++
@@ -174,6 +186,7 @@ func (c *Surveyed) typed(text string) {
 func (c *Surveyed) number(text string) {
 	if _, err := strconv.ParseInt(text, 10, 64); err == nil {
 		c.integers++
+		c.whole = max(c.whole, len(strings.TrimPrefix(text, "-")))
 		return
 	}
 	c.numbers++
@@ -201,7 +214,7 @@ func (c *Surveyed) stamp(cell table.Cell, times *timeformat.Format) {
 
 // Values returns how many rows have a value.
 func (c *Surveyed) Values() int64 {
-	return c.integers + c.numbers + c.booleans + c.stamps + c.texts + c.others
+	return c.integers + c.decimals + c.numbers + c.booleans + c.stamps + c.texts + c.others
 }
 
 // IsTime reports whether every value is a time.
@@ -211,7 +224,7 @@ func (c *Surveyed) IsTime() bool { return c.stamps > 0 && c.stamps == c.Values()
 func (c *Surveyed) NeedsZone() bool { return c.local }
 
 // Type returns the field type that holds every value of the column as it is written. It fails for values that no type
-// holds together.
+// holds together. Only a column that a file marks as decimals becomes one: a text with a point may be any number.
 func (c *Surveyed) Type() (catalog.FieldType, error) {
 	all := c.Values()
 	switch {
@@ -219,7 +232,9 @@ func (c *Surveyed) Type() (catalog.FieldType, error) {
 		return "", fmt.Errorf("column %s holds arrays, which cannot be counted", c.Name)
 	case all == c.integers && all > 0:
 		return catalog.Int64, nil
-	case all == c.integers+c.numbers && all > 0:
+	case all == c.integers+c.decimals && all > 0 && c.whole+c.scale <= decimal.MaxPrecision:
+		return catalog.DecimalOf(decimal.Type{Precision: decimal.MaxPrecision, Scale: c.scale}), nil
+	case all == c.integers+c.decimals+c.numbers && all > 0:
 		return catalog.Float64, nil
 	case all == c.booleans && all > 0:
 		return catalog.Bool, nil
@@ -239,7 +254,7 @@ func (c *Surveyed) DimensionType() (catalog.FieldType, error) {
 	switch {
 	case err != nil || t == catalog.Int64 || t == catalog.Bool:
 		return t, err
-	case t == catalog.Float64 && c.bare > 0:
+	case t.IsDecimal(), t == catalog.Float64 && c.bare > 0:
 		return "", fmt.Errorf("column %s holds numbers with fractions, by which nothing is grouped", c.Name)
 	}
 	return catalog.String, nil
@@ -249,11 +264,11 @@ func (c *Surveyed) DimensionType() (catalog.FieldType, error) {
 func (c *Surveyed) NumberType() (catalog.FieldType, error) {
 	t, err := c.Type()
 	switch {
-	case err != nil || t == catalog.Int64 || t == catalog.Float64:
+	case err != nil || t.IsNumber():
 		return t, err
 	case c.Values() == 0:
 		return "", fmt.Errorf("column %s has no values", c.Name)
-	case c.word != "" && c.integers+c.numbers > 0:
+	case c.word != "" && c.integers+c.decimals+c.numbers > 0:
 		return "", fmt.Errorf("column %s holds numbers, and also %q; if that means a missing value, say --null %s",
 			c.Name, c.word, strconv.Quote(c.word))
 	case c.texts > 0:

@@ -27,7 +27,7 @@ func (r *rowReader) value(c *column, cell table.Cell) ([]byte, error) {
 		}
 	}
 	switch cell.Kind {
-	case table.Number, table.Bool, table.Other:
+	case table.Number, table.Decimal, table.Bool, table.Other:
 		return []byte(cell.Text), nil
 	case table.Date:
 		if c.isTime {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"recount/schemas/catalog"
+	"recount/schemas/decimal"
 	"recount/schemas/openapi"
 )
 
@@ -197,6 +198,10 @@ func (e *encoder) value(f *field, i int64, purpose uint64) {
 		e.moment(e.start.Add(-time.Duration(n) * time.Second))
 		e.body = append(e.body, '"')
 	default:
+		if d, ok := f.kind.Decimal(); ok {
+			e.body = decimal.Append(e.body, int64(n%uint64(decimal.Power(d.Precision))), d.Scale)
+			return
+		}
 		e.body = strconv.AppendUint(e.body, n, 10)
 	}
 }

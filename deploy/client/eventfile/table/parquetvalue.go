@@ -173,7 +173,7 @@ func decimal(scale int) converter {
 	return func(v parquet.Value) (Kind, string, error) {
 		n, err := whole(v)
 		if err != nil {
-			return Number, "", err
+			return Decimal, "", err
 		}
 		sign := ""
 		if n.Sign() < 0 {
@@ -185,7 +185,7 @@ func decimal(scale int) converter {
 		if scale == 0 {
 			return Number, sign + digits, nil
 		}
-		return Number, sign + digits[:point] + "." + digits[point:], nil
+		return Decimal, sign + digits[:point] + "." + digits[point:], nil
 	}
 }
 

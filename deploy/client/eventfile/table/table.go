@@ -189,6 +189,7 @@ const (
 	Untyped Kind = iota // Untyped is text that may stand for a value of any type, as in CSV.
 	String              // String is text.
 	Number              // Number is a JSON number.
+	Decimal             // Decimal is a JSON number of a column of decimals, with all its digits after the point.
 	Bool                // Bool is true or false.
 	Other               // Other is a JSON array.
 	Instant             // Instant is a time in RFC 3339.
