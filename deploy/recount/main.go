@@ -59,6 +59,7 @@ type cli struct {
 	Jobs        jobsCmd        `cmd:"" group:"operate" help:"List and run scheduled jobs."`
 	DeadLetters deadLettersCmd `cmd:"" group:"operate" help:"List, show and replay rejected events."`
 	Keys        keysCmd        `cmd:"" group:"operate" help:"Create, list and revoke API keys."`
+	Doctor      doctorCmd      `cmd:"" group:"operate" help:"Check disk, clocks, limits, ports, versions and stores."`
 	Verify      verifyCmd      `cmd:"" group:"operate" help:"Check stored data against the rules of the protocol."`
 	Hole        holeCmd        `cmd:"" group:"operate" help:"Give up messages that the log has lost."`
 	Health      healthCmd      `cmd:"" group:"operate" help:"Ask whether a server is alive, for health checks."`
@@ -80,7 +81,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) 
 	flags := settings.settable()
 	parser, err := kong.New(&cli{
 		Up: upCmd{settable: flags}, Serve: serveCmd{settable: flags}, Demo: demoCmd{settable: flags},
-		Verify: verifyCmd{settable: flags}, Hole: holeCmd{settable: flags},
+		Verify: verifyCmd{settable: flags}, Hole: holeCmd{settable: flags}, Doctor: doctorCmd{settable: flags},
 		Config: configCmd{Check: configCheckCmd{settable: flags},
 			Diff:  configDiffCmd{declaredFile: declaredFile{settable: flags}},
 			Apply: configApplyCmd{declaredFile: declaredFile{settable: flags}}},

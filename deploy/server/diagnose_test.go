@@ -1,0 +1,157 @@
+package server
+
+import (
+	"fmt"
+	"io/fs"
+	"math"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"recount/schemas/durable"
+	"recount/schemas/eventbatch"
+	"recount/schemas/record"
+)
+
+// finding returns the finding of a check, or an empty one.
+func finding(findings []Finding, check string) (found Finding) {
+	for _, f := range findings {
+		if f.Check == check {
+			return f
+		}
+	}
+	return Finding{}
+}
+
+// writeStores writes what a diagnosis reads of embedded stores: the record of the lake, and the metadata of a stream.
+func writeStores(t *testing.T, dir, lake, stream string) {
+	t.Helper()
+	i := record.Installation{ID: lake, Identity: eventbatch.TenantSourceID, Partitions: 1, Bucket: time.Hour, Log: "L",
+		Versions: record.Versions{Records: record.CurrentFormat, Frames: eventbatch.Version}, Created: time.Now().UTC()}
+	raw, err := i.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{
+		"lock": "77",
+		"s3/buckets/recount/" + record.InstallationKey + "%": string(record.WithDigest(raw)) + `{"key":"x"}`,
+		"log/jetstream/$G/streams/recount-p0/meta.inf": fmt.Sprintf(
+			`{"name":"recount-p0","metadata":{"recount_installation":%q,"recount_log":"L"}}`, stream),
+	} {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestDiagnose covers the folder of a stopped and of a running server, stores that do not belong together, and ports.
+func TestDiagnose(t *testing.T) {
+	t.Parallel()
+	cfg := DefaultConfig()
+	cfg.DataDir = filepath.Join(t.TempDir(), "data")
+	cfg.Listen = "127.0.0.1:0"
+	expect := func(step, check string, level Level, says string) {
+		t.Helper()
+		if f := finding(Diagnose(t.Context(), cfg), check); f.Level != level || !strings.Contains(f.Result, says) ||
+			(f.Level == Failure) != (f.Fix != "") && f.Level != Warning {
+			t.Errorf("%s: got %+v, want %s %s", step, f, level, says)
+		}
+	}
+	expect("no folder", "data_dir", Fine, "does not exist yet")
+	expect("no folder", "stores", Fine, "no store belongs to an installation yet")
+	expect("no folder", "listen", Fine, "is free")
+	if _, err := os.Stat(cfg.DataDir); err == nil {
+		t.Error("the folder was made")
+	}
+	writeStores(t, cfg.DataDir, "A", "A")
+	before := listFiles(t, cfg.DataDir)
+	expect("stopped", "data_dir", Fine, "no server uses")
+	expect("stopped", "stores", Fine, "installation A: the object store in "+cfg.DataDir)
+	lock, err := durable.Lock(filepath.Join(cfg.DataDir, lockName), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect("running", "data_dir", Fine, "process 77 uses")
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	cfg.Listen = busy.Addr().String()
+	expect("running", "listen", Fine, "is in use, as is data_dir")
+	if err := lock.Close(); err != nil {
+		t.Fatal(err)
+	}
+	expect("another program", "listen", Failure, "address already in use")
+	writeStores(t, cfg.DataDir, "A", "B")
+	expect("another log", "stores", Failure, "belongs to installation A with log L, and stream recount-p0 to B")
+	if after := listFiles(t, cfg.DataDir); after != before {
+		t.Errorf("files before: %s, and after: %s", before, after)
+	}
+	if err := os.Chmod(cfg.DataDir, 0o705); err != nil {
+		t.Fatal(err)
+	}
+	expect("open to all", "data_dir", Warning, "every user of this machine can enter")
+	cfg.DataDir = filepath.Join(cfg.DataDir, "lock")
+	expect("a file", "data_dir", Failure, "is no folder")
+}
+
+func listFiles(t *testing.T, dir string) string {
+	t.Helper()
+	var names []string
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		names = append(names, path)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(names, " ")
+}
+
+// TestMemoryLimit reads the limits of both versions of control groups, also that of a group above.
+func TestMemoryLimit(t *testing.T) {
+	t.Parallel()
+	const machine = "of the machine"
+	const group = "of the control group"
+	const own = "proc/self/cgroup"
+	const v1 = "sys/fs/cgroup/memory/"
+	for name, c := range map[string]struct {
+		files map[string]string
+		want  int64
+		place string
+	}{
+		"nothing":   {nil, 0, ""},
+		"no group":  {map[string]string{"proc/meminfo": "MemTotal:  4 kB\n"}, 4096, machine},
+		"no limit":  {map[string]string{own: "0::/a\n", "sys/fs/cgroup/a/memory.max": "max\n"}, 4096, machine},
+		"version 2": {map[string]string{own: "0::/a/b\n", "sys/fs/cgroup/a/memory.max": "99\n"}, 99, group},
+		"version 1": {map[string]string{own: "3:cpu:/x\n4:memory:/a\n",
+			v1 + "a/memory.limit_in_bytes": "98\n"}, 98, group},
+		"v1 without": {map[string]string{own: "4:memory:/\n",
+			v1 + "memory.limit_in_bytes": fmt.Sprint(int64(math.MaxInt64 - 4095))}, 4096, machine},
+	} {
+		root := t.TempDir()
+		if c.files != nil && c.files["proc/meminfo"] == "" {
+			c.files["proc/meminfo"] = "MemFree: 1 kB\nMemTotal:  4 kB\n"
+		}
+		for file, content := range c.files {
+			path := filepath.Join(root, file)
+			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, place := memoryLimit(root); got != c.want || place != c.place {
+			t.Errorf("%s: got %d %s, want %d %s", name, got, place, c.want, c.place)
+		}
+	}
+}
