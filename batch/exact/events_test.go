@@ -180,11 +180,14 @@ func appendValue(b array.Builder, name string, e event) {
 	case *array.Int32Builder:
 		b.Append(e.index)
 	case *array.Int64Builder:
-		if name == ColSeq {
+		switch name {
+		case ColSeq:
 			b.Append(e.seq)
-			return
+		case "d":
+			appendNullable(b, e.d, b.Append)
+		default:
+			appendNullable(b, e.i, b.Append)
 		}
-		appendNullable(b, e.i, b.Append)
 	case *array.TimestampBuilder:
 		if name == eventbatch.ColTime {
 			b.Append(arrow.Timestamp(e.time))

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/google/go-cmp/cmp"
@@ -62,13 +63,19 @@ func toParquet(t testing.TB, c *catalog.Catalog, l lake) parquetLake {
 }
 
 func batchOf(t testing.TB, e *catalog.EventType, rows []event) eventbatch.Columns {
-	b := array.NewRecordBuilder(memory.DefaultAllocator, eventbatch.OverflowSchema(eventbatch.Schema(e)))
-	for i, f := range b.Schema().Fields() {
+	schema := eventbatch.OverflowSchema(eventbatch.Schema(e))
+	arrays := make([]arrow.Array, schema.NumFields())
+	for i, f := range schema.Fields() {
+		b := array.NewBuilder(memory.DefaultAllocator, f.Type)
 		for _, row := range rows {
-			appendValue(b.Field(i), f.Name, row)
+			appendValue(b, f.Name, row)
+		}
+		arrays[i] = b.NewArray()
+		if d, is := f.Type.(*eventbatch.DecimalType); is {
+			arrays[i] = d.Array(arrays[i])
 		}
 	}
-	c, err := eventbatch.NewColumns(b.NewRecord())
+	c, err := eventbatch.NewColumns(array.NewRecord(schema, arrays, int64(len(rows))))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,6 +88,9 @@ func TestParquet(t *testing.T) {
 	c := testCatalog()
 	events := manyEvents(20_000, 100)
 	for i := range events {
+		if i%4 != 0 {
+			events[i].d = pointer(int64(i%7) - 4) // Both signs.
+		}
 		if i%9 == 0 { // Rare enough for a dictionary, but in every object.
 			events[i].over = "s"
 		}
