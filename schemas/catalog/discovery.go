@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Found is a member of data that events have, with the type that holds each of its values.
@@ -51,7 +52,7 @@ func (c *Catalog) Discover(name string, found []Found, most int) (*Catalog, Disc
 			next.Views = map[string]*View{}
 		}
 		next.Views[out.View] = &View{Name: out.View, Event: name, Dimensions: []string{},
-			Cell: min(DefaultCell, c.Bucket), Measures: []Measure{{Name: "count", Kind: Count}}}
+			Cell: c.firstCell(), Measures: []Measure{{Name: "count", Kind: Count}}}
 		if next.Discovered == nil {
 			next.Discovered = map[string]bool{}
 		}
@@ -148,10 +149,25 @@ func freeName(base string, taken func(string) bool) string {
 // freeViewName returns a name for the first view of an event type.
 func (c *Catalog) freeViewName(event string) string {
 	base := wordsOf([]string{event}, "view")
-	if reservedViews.MatchString(base) { // No number after it would help.
+	if reservedViews.MatchString(base) || reservedViews.MatchString(base+"_1") { // No number after it would help.
 		base = wordsOf([]string{"view", base}, "")
 	}
 	return freeName(base, func(name string) bool { return c.Views[name] != nil })
+}
+
+// firstCell returns the cell of the first view of an event type: a minute, or the longest part of it that divides the
+// bucket, if views may have such a cell.
+func (c *Catalog) firstCell() time.Duration {
+	cell := DefaultCell
+	for rest := c.Bucket; rest > 0; {
+		next := cell % rest
+		cell = rest
+		rest = next
+	}
+	if cell < LeastCell {
+		return c.Bucket
+	}
+	return cell
 }
 
 // MayDiscover reports whether an event type of the name may be declared.

@@ -91,17 +91,17 @@ func TestDiscoverNames(t *testing.T) {
 	}
 	c := &Catalog{Bucket: time.Hour, Events: map[string]*EventType{}, Views: map[string]*View{}}
 	var views []string
-	for _, name := range []string{"Page.Viewed", "page-viewed", "7", "recount", "recount-x", "cells_a_0123456789abcdef",
-		strings.Repeat("A", 128)} {
+	for _, name := range []string{"Page.Viewed", "page-viewed", "7", "recount", "Recount", "recount-x",
+		"cells_a_0123456789abcdef", strings.Repeat("A", 128)} {
 		var d Discovery
 		c, d = c.Discover(name, nil, 100)
 		views = append(views, d.View)
 	}
-	if err := c.Validate(); err != nil || c.Declared() != 7 {
+	if err := c.Validate(); err != nil || c.Declared() != 8 {
 		t.Errorf("%d types: %v", c.Declared(), err)
 	}
-	if got := strings.Join(views, " "); got != "page_viewed page_viewed_1 view_7 recount view_recount_x "+
-		"view_cells_a_0123456789abcdef "+strings.Repeat("a", 50) {
+	if got := strings.Join(views, " "); got != "page_viewed page_viewed_1 view_7 view_recount view_recount_1 "+
+		"view_recount_x view_cells_a_0123456789abcdef "+strings.Repeat("a", 50) {
 		t.Errorf("the views are %s", got)
 	}
 }
@@ -112,6 +112,7 @@ func TestDiscoverAnyType(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := &Catalog{Bucket: time.Hour, Events: map[string]*EventType{}, Views: map[string]*View{}}
 		name := rapid.OneOf(rapid.StringMatching(`[A-Za-z0-9][A-Za-z0-9._-]{0,20}`), rapid.StringMatching(
+			`[Rr][Ee]count[._-]{0,2}1?`), rapid.StringMatching(
 			`(recount|cells|view)[._-]?[a-z0-9]{0,3}[._-]?[0-9a-f]{16}`), rapid.StringMatching(`[._-]?[0-9a-zé ]{0,3}`))
 		for _, name := range rapid.SliceOfN(name, 1, 10).Draw(t, "names") {
 			if MayDiscover(name) {
@@ -122,4 +123,18 @@ func TestDiscoverAnyType(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// TestDiscoverCell: the first view of an event type is valid for every bucket that an installation may have.
+func TestDiscoverCell(t *testing.T) {
+	t.Parallel()
+	for bucket, want := range map[time.Duration]time.Duration{time.Minute: time.Minute, time.Hour: time.Minute,
+		75 * time.Second: 15 * time.Second, 90 * time.Second: 30 * time.Second, 100 * time.Second: 20 * time.Second,
+		450 * time.Second: 30 * time.Second, 138_240 * time.Millisecond: 138_240 * time.Millisecond} {
+		c := &Catalog{Bucket: bucket, Events: map[string]*EventType{}, Views: map[string]*View{}}
+		next, d := c.Discover("t", nil, 1)
+		if err := next.Validate(); err != nil || next.Views[d.View].Cell != want {
+			t.Errorf("bucket %s: a cell of %s, want %s: %v", bucket, next.Views[d.View].Cell, want, err)
+		}
+	}
 }

@@ -73,9 +73,15 @@ func (d *decoder) setTenant(tenant string, caps *tenantCaps) {
 	d.permission = discoveryOff
 	d.room = 0
 	d.full = false
-	clear(d.candidates)
-	d.lastType = nil // It may be a candidate.
+	d.forgetCandidates()
 	clear(d.sets)
+}
+
+// forgetCandidates gives back the memory of what was found about event types that were not declared.
+func (d *decoder) forgetCandidates() {
+	clear(d.candidates)
+	d.eventType = nil // It may be a candidate.
+	d.lastType = nil
 }
 
 // start points the decoder at the bytes of a request.

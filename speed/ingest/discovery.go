@@ -71,8 +71,6 @@ func (c *DiscoveryConfig) extends(declared *catalog.Catalog, name string) bool {
 const (
 	// proposalTimeout bounds how long a request waits until its event types are declared.
 	proposalTimeout = 5 * time.Second
-	// surveyedEvents is how many events of an undeclared type of one request are looked at.
-	surveyedEvents = 10_000
 	// lookedAt and lookedAtBytes bound how many events of a declared type are looked at per second for undeclared
 	// members, and their size. What is found later counts for the events before, too (I7).
 	lookedAt      = 1000
@@ -139,13 +137,10 @@ func (d *decoder) candidate(name []byte) *eventType {
 }
 
 // observeCandidate looks at the event that was decoded, whose type is not declared. The event is decoded again once it
-// is.
+// is. Every event of the request is looked at, so none is refused by a type that others of them have given a member.
 func (q *request) observeCandidate() *problem.Problem {
 	c := q.decoder.eventType.candidate
 	q.unknown = true
-	if c.survey.events == surveyedEvents {
-		return nil
-	}
 	return q.charge(c.survey.observe(q.decoder.undeclared))
 }
 

@@ -175,6 +175,39 @@ func TestDiscover(t *testing.T) {
 	}
 }
 
+// TestDiscoverLooksAtAll: every event of the first request says something about its type, however many there are.
+func TestDiscoverLooksAtAll(t *testing.T) {
+	t.Parallel()
+	chain := newMemoryChain()
+	s := discovering(t, chain, &memoryLog{}, nil)
+	data := append(slices.Repeat([]string{`{"n":1}`}, 10_001), `{"n":12.5}`)
+	if r := postLines(t, s, typed("hit", data...)); r.Accepted != len(data) {
+		t.Errorf("accepted %d, rejected %.100s", r.Accepted, r.codes())
+	}
+	if got := chain.fields("hit"); got != `{"n":"float64"}` {
+		t.Errorf("the fields are %s", got)
+	}
+}
+
+// TestCandidatesAreForgotten: a request that waits to be used again holds nothing of the events of the last one.
+func TestCandidatesAreForgotten(t *testing.T) {
+	t.Parallel()
+	chain := newMemoryChain()
+	s := discovering(t, chain, &memoryLog{}, nil)
+	q := s.newRequest(s.current())
+	q.held = s.memory.held("")
+	bounds := DefaultDiscovery()
+	q.decoder.room = 1
+	q.decoder.bounds = &bounds
+	q.decoder.start([]byte(typed("t", "{}")), false, testNow)
+	if refused := q.decoder.decode(); refused != nil || len(q.decoder.candidates) != 1 {
+		t.Fatalf("%v, %d candidates", refused, len(q.decoder.candidates))
+	}
+	if q.recycle(); len(q.decoder.candidates) != 0 || q.decoder.eventType != nil || q.decoder.lastType != nil {
+		t.Errorf("%d candidates are kept", len(q.decoder.candidates))
+	}
+}
+
 // eventually waits until something holds.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()

@@ -54,6 +54,7 @@ func (q *request) recycle() {
 	clear(q.chunks)
 	clear(q.rejected)
 	q.deadLetters.recycle()
+	q.decoder.forgetCandidates()
 	q.chunks = q.chunks[:0]
 	q.rejected = q.rejected[:0]
 	q.events = 0
