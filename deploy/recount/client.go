@@ -72,6 +72,19 @@ func (f *timeFlag) UnmarshalText(text []byte) (err error) {
 	return nil
 }
 
+// narrowing is a text that makes a command apply to less. An empty one is refused, because it is mostly a variable of
+// the shell that is not set, and the command would apply to everything.
+type narrowing string
+
+// UnmarshalText reads a text that is not empty.
+func (n *narrowing) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		return errors.New("it is empty; give a value, or leave the flag out")
+	}
+	*n = narrowing(text)
+	return nil
+}
+
 // connect returns a client for the server.
 func (f serverFlag) connect(cfg client.Config) (*client.Client, error) {
 	key, err := f.key()

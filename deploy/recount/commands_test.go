@@ -181,6 +181,24 @@ kept events.click: only requests have changed it; it stays as it is
 	}
 }
 
+// TestFieldsOfFlags: the comma of a decimal type separates no fields.
+func TestFieldsOfFlags(t *testing.T) {
+	t.Parallel()
+	var got string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got = string(body)
+		_, _ = io.WriteString(w, `{"generation":3,"changes":[]}`)
+	}))
+	defer server.Close()
+	const want = `{"fields":{"country":"string","price":"decimal(18,2)","tax":"decimal(9,4)"}}`
+	code, _, stderr := command(t, "types", "create", "sale", "--server", server.URL, "--field",
+		"price:decimal(18,2),country:string", "--field=tax:decimal(9,4)")
+	if code != exitOK || strings.TrimSpace(got) != want {
+		t.Errorf("exit code %d: got %s, want %s: %s", code, got, want, stderr)
+	}
+}
+
 // TestQueryParameters checks that every flag of a query reaches the server.
 func TestQueryParameters(t *testing.T) {
 	t.Parallel()

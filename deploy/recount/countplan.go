@@ -174,7 +174,7 @@ func (p *countPlan) addAttributes(c *countCmd) (err error) {
 	}
 	switch {
 	case c.Time != "":
-		p.time, err = p.column("--time", c.Time)
+		p.time, err = p.column("--time", string(c.Time))
 	case c.Per != "":
 		p.time, err = p.onlyTime()
 	}

@@ -26,15 +26,16 @@ type deadLettersCmd struct {
 // deadLetterFilter chooses dead letters.
 type deadLetterFilter struct {
 	serverFlag
-	Code string   `help:"Only events that were rejected with this code."`
-	Type string   `help:"Only events that name this event type."`
-	From timeFlag `placeholder:"TIME" help:"Only events received at or after this time, RFC 3339."`
-	To   timeFlag `placeholder:"TIME" help:"Only events received before this time, RFC 3339."`
+	Code narrowing `placeholder:"CODE" help:"Only events that were rejected with this code."`
+	Type narrowing `placeholder:"TYPE" help:"Only events that name this event type."`
+	From timeFlag  `placeholder:"TIME" help:"Only events received at or after this time, RFC 3339."`
+	To   timeFlag  `placeholder:"TIME" help:"Only events received before this time, RFC 3339."`
 }
 
 // filter returns the filter for one page.
 func (f *deadLetterFilter) filter(cursor string, limit int) deadletter.Filter {
-	return deadletter.Filter{Code: f.Code, Type: f.Type, From: f.From.Time, To: f.To.Time, Cursor: cursor, Limit: limit}
+	return deadletter.Filter{Code: string(f.Code), Type: string(f.Type), From: f.From.Time, To: f.To.Time,
+		Cursor: cursor, Limit: limit}
 }
 
 // hint explains what a code is when nothing was found, because the code may be misspelled.
@@ -220,8 +221,8 @@ func bytesOf(l *deadletter.Letter) string {
 
 type deadLettersReplayCmd struct {
 	deadLetterFilter
-	Name   string `aliases:"id" help:"Only the dead letter with this name."`
-	DryRun bool   `help:"Only report what would be accepted."`
+	Name   narrowing `aliases:"id" placeholder:"NAME" help:"Only the dead letter with this name."`
+	DryRun bool      `help:"Only report what would be accepted."`
 }
 
 // Run replays page by page. It fails if an event is still rejected.
@@ -232,7 +233,7 @@ func (c *deadLettersReplayCmd) Run(ctx context.Context, std streams) error {
 	cursor := ""
 	for more := true; more; more = cursor != "" {
 		filter := c.filter(cursor, deadletter.MaxLimit)
-		filter.Name = c.Name
+		filter.Name = string(c.Name)
 		page, err := fetch(c.serverFlag, func(server *client.Client) (deadletter.Replay, error) {
 			return server.ReplayDeadLetters(ctx, filter, c.DryRun)
 		})

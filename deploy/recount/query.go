@@ -19,9 +19,9 @@ import (
 type queryCmd struct {
 	serverFlag
 	View        string       `arg:"" help:"Name of the view."`
-	From        string       `placeholder:"TIME" help:"Start, such as 2024-05-01, today or now-6h; else of the data."`
-	To          string       `placeholder:"TIME" help:"End of the range, not included; else the end of the data."`
-	Last        string       `placeholder:"LENGTH" help:"Range that ends now, such as 24h, 7d or 1mo."`
+	From        narrowing    `placeholder:"TIME" help:"Start, such as 2024-05-01, today or now-6h; else of the data."`
+	To          narrowing    `placeholder:"TIME" help:"End of the range, not included; else the end of the data."`
+	Last        narrowing    `placeholder:"LENGTH" help:"Range that ends now, such as 24h, 7d or 1mo."`
 	Measures    []string     `short:"m" help:"Measures to return; else all of the view."`
 	GroupBy     []string     `short:"g" help:"Dimensions to group by."`
 	Granularity string       `default:"all" help:"Width of the windows: all, or like 1m, 15m, 1h, 1d, 2w, 1mo, 1q, 1y."`
@@ -108,6 +108,9 @@ func (c *queryCmd) parameters() (url.Values, error) {
 	if c.Plot && c.Format != "table" {
 		return nil, errors.New("--plot is instead of --format; give one of the two")
 	}
+	if c.Plot && c.Granularity != "all" && len(c.GroupBy) > 0 && len(c.OrderBy) > 0 {
+		return nil, errors.New("--plot draws the windows of a group by time; leave --order-by out")
+	}
 	if c.Explain && c.Format != "json" {
 		return nil, errors.New("--explain needs --format json, because a table has no place for it")
 	}
@@ -130,14 +133,14 @@ func (c *queryCmd) timeRange() (from, to string, err error) {
 		if c.From != "" || c.To != "" {
 			return "", "", errors.New("--last is instead of --from and --to; give one of the two")
 		}
-		from = "now-" + c.Last
+		from = "now-" + string(c.Last)
 		if _, err := window.ParseMoment(from, loc, time.Now()); err != nil {
 			return "", "", fmt.Errorf("--last %q is no length: write a number of s, m, h, d, w, mo or y, such as 24h",
 				c.Last)
 		}
 		return from, "now", nil
 	}
-	for _, end := range [][2]string{{"--from", c.From}, {"--to", c.To}} {
+	for _, end := range [][2]string{{"--from", string(c.From)}, {"--to", string(c.To)}} {
 		if end[1] == "" {
 			continue // It is the beginning or the end of the data.
 		}
@@ -145,7 +148,7 @@ func (c *queryCmd) timeRange() (from, to string, err error) {
 			return "", "", fmt.Errorf("%s: %q %w", end[0], end[1], err)
 		}
 	}
-	return c.From, c.To, nil
+	return string(c.From), string(c.To), nil
 }
 
 // plot draws one measure of the answer. A range that is cut off is a wrong picture, but the top of a list is none.
@@ -156,8 +159,8 @@ func (c *queryCmd) plot(on *canvas, answer *client.Answer) error {
 	}
 	windowed := t.column("time") == 0
 	if windowed && answer.Accuracy.Truncated {
-		return errors.New("--plot: there are more rows than --limit, so the plot would end too early; raise --limit, " +
-			"or use a coarser --granularity")
+		return usageError{errors.New("--plot: there are more rows than --limit, so the plot would end too early; " +
+			"raise --limit, or use a coarser --granularity")}
 	}
 	first := len(c.GroupBy)
 	if windowed {

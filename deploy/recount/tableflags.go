@@ -20,7 +20,7 @@ import (
 // tableFlags say how files of rows are read. What they do not say is found out.
 type tableFlags struct {
 	ID          []string          `placeholder:"COLUMN" help:"Columns of the id; else made of file name and row."`
-	Time        string            `placeholder:"COLUMN" help:"Column of the event time; else the server's time."`
+	Time        narrowing         `placeholder:"COLUMN" help:"Column of the event time; else the server's time."`
 	TimeFormat  string            `placeholder:"FORMAT" help:"${time_formats}"`
 	TimeZone    string            `placeholder:"ZONE" help:"IANA zone of times without one, such as Europe/Berlin."`
 	MissingTime string            `default:"refuse" enum:"refuse,now" help:"A row without its time: ${enum}."`
@@ -38,7 +38,7 @@ const timeFormats = "rfc3339, date, unix, unix-ms, unix-us, unix-ns, or 2 Januar
 
 // mapping returns what the flags say.
 func (f *tableFlags) mapping() (m eventfile.Mapping, err error) {
-	m = eventfile.Mapping{ID: f.ID, Time: f.Time, Rename: f.Rename, Ignore: f.Ignore, Nulls: f.Null,
+	m = eventfile.Mapping{ID: f.ID, Time: string(f.Time), Rename: f.Rename, Ignore: f.Ignore, Nulls: f.Null,
 		AssignTimes: f.MissingTime == "now"}
 	m.Table = table.Options{Columns: f.Columns, Encoding: table.Encoding(f.Encoding)}
 	if m.Table.Separator, err = f.separator(); err != nil {

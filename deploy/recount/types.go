@@ -95,7 +95,7 @@ func (c *typesShowCmd) Run(ctx context.Context, std streams) error {
 
 type typesCreateCmd struct {
 	createFlags
-	Field []string `placeholder:"NAME:TYPE" help:"Fields: string, int64, float64, bool or timestamp."`
+	Field []string `sep:"none" placeholder:"NAME:TYPE" help:"string, int64, float64, decimal(18,2), bool or timestamp."`
 }
 
 // Help is the second part of the command's help.
@@ -128,7 +128,7 @@ func (c *typesCreateCmd) declaration() (map[string]any, error) {
 		return nil, nil
 	}
 	fields := map[string]any{}
-	for _, text := range c.Field {
+	for _, text := range separateFields(c.Field) {
 		at := strings.LastIndexByte(text, ':')
 		if at < 1 || at == len(text)-1 {
 			return nil, fmt.Errorf("--field %q: write NAME:TYPE, such as price:float64", text)
@@ -139,6 +139,23 @@ func (c *typesCreateCmd) declaration() (map[string]any, error) {
 		fields[text[:at]] = text[at+1:]
 	}
 	return map[string]any{"fields": fields}, nil
+}
+
+// separateFields cuts lists of fields at the commas between fields, not at that of decimal(18,2).
+func separateFields(lists []string) (fields []string) {
+	for _, list := range lists {
+		depth := 0
+		fields = append(fields, strings.FieldsFunc(list, func(r rune) bool {
+			switch r {
+			case '(':
+				depth++
+			case ')':
+				depth--
+			}
+			return r == ',' && depth <= 0
+		})...)
+	}
+	return fields
 }
 
 type typesDeleteCmd struct{ editFlags }

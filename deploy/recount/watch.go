@@ -158,7 +158,10 @@ func (w *watch) show(text []byte, remarks string) error {
 	if w.cmd.Format != "table" {
 		head = ""
 	}
-	_, err := io.WriteString(w.std.out, head+string(text))
+	if _, err := io.WriteString(w.std.out, head+string(text)); err != nil || w.cmd.Format == "json" {
+		return err // The JSON answer contains its accuracy.
+	}
+	_, err := io.WriteString(w.std.err, remarks)
 	return err
 }
 

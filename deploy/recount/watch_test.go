@@ -45,6 +45,33 @@ func TestWatchWaits(t *testing.T) {
 	}
 }
 
+// TestWatchElsewhere: off a terminal, errors and not answers say what an answer lacks. A plot that would end too early
+// ends the command, and is not asked for again.
+func TestWatchElsewhere(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Recount-Accuracy", `{"publication":1,"truncated":true,"stale_partitions":[3]}`)
+		if r.FormValue("granularity") == "1h" {
+			fmt.Fprint(w, "time,views\r\n2024-01-01T00:00:00Z,1\r\n")
+			return
+		}
+		fmt.Fprint(w, "views\r\n1\r\n")
+	}))
+	t.Cleanup(server.Close)
+	line := []string{"watch", "v", "--server", server.URL, "--times=1", "--wait=0s"}
+	const lacks = "INCOMPLETE: newer events of partitions [3] are missing"
+	for format, says := range map[string]bool{"table": true, "csv": true, "json": false} {
+		code, stdout, stderr := command(t, append(line, "--format", format)...)
+		if code != exitOK || strings.Contains(stdout, lacks) || strings.Contains(stderr, lacks) != says {
+			t.Errorf("%s: exit code %d: %s\n%s", format, code, stdout, stderr)
+		}
+	}
+	if code, _, stderr := command(t, append(line, "--plot", "--granularity=1h")...); code != exitUsage ||
+		!strings.Contains(stderr, "there are more rows than --limit") {
+		t.Errorf("a plot of a part: exit code %d: %s", code, stderr)
+	}
+}
+
 // TestScreen: an answer takes the place of the one before, and is cut to the terminal.
 func TestScreen(t *testing.T) {
 	t.Parallel()
