@@ -31,15 +31,16 @@ func Catalog(bucket time.Duration, events map[string]*catalog.EventType, views m
 	}
 	cat.Events[deadletter.Type] = deadletter.EventType() // Views may count rejections.
 	for name, v := range views {
-		declared, err := typed(name, v, cat.Events[v.Event])
+		declared, err := Typed(name, v, cat.Events[v.Event])
 		cat.Views[name] = declared
 		errs = append(errs, err)
 	}
 	return cat, errors.Join(append(errs, cat.Validate())...)
 }
 
-// typed returns the view with the values of its conditions in the types of their fields.
-func typed(name string, v *catalog.View, e *catalog.EventType) (*catalog.View, error) {
+// Typed returns the view with the values of its conditions in the types of their fields, and an error if they have
+// none. Without the event type, they stay as they are.
+func Typed(name string, v *catalog.View, e *catalog.EventType) (*catalog.View, error) {
 	out := &catalog.View{Name: name, Event: v.Event, Dimensions: slices.Clone(v.Dimensions),
 		Cell: cmp.Or(v.Cell, catalog.DefaultCell), Measures: slices.Clone(v.Measures)}
 	slices.SortFunc(out.Measures, func(a, b catalog.Measure) int { return strings.Compare(a.Name, b.Name) })

@@ -1,6 +1,7 @@
 package declaration
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
@@ -391,6 +392,21 @@ func TestFieldEffects(t *testing.T) {
 			&catalog.EventType{Name: "e", Fields: after}), "\n")
 		if !strings.HasPrefix(got, want) || want == "" && got != "" || strings.Contains(got, "\n") {
 			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+// TestViewWithoutItsType: what a file declared last may be without the event type or the field of a view by now (G2).
+func TestViewWithoutItsType(t *testing.T) {
+	t.Parallel()
+	v := &catalog.View{Name: "w", Event: "order", Cell: time.Minute, Where: []catalog.Filter{
+		{Field: "price", Op: catalog.Ge, Values: []any{json.Number("12.5")}}},
+		Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}}}
+	const want = `{"event":"order","cell":"1m","where":[{"field":"price","op":"ge","value":12.5}],` +
+		`"measures":{"n":{"count":{}}}}`
+	for _, events := range []map[string]*catalog.EventType{nil, {"order": {Name: "order"}}} {
+		if got := string(JSON(OfView(&catalog.Catalog{Events: events}, v))); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
 		}
 	}
 }

@@ -73,8 +73,11 @@ func OfView(c *catalog.Catalog, v *catalog.View) *yaml.Node {
 func ofFilter(e *catalog.EventType, f catalog.Filter) *yaml.Node {
 	out := add(add(object(), "field", text(f.Field)), "op", text(f.Op))
 	values := list()
+	var t catalog.FieldType
+	if e != nil { // What a file declared last may be without the event type by now (G2).
+		t, _ = e.Column(f.Field)
+	}
 	for _, v := range f.Values {
-		t, _ := e.Column(f.Field)
 		values.Content = append(values.Content, ofValue(v, t))
 	}
 	if f.Op == catalog.In || f.Op == catalog.NotIn {
@@ -91,6 +94,8 @@ func ofValue(v any, t catalog.FieldType) *yaml.Node {
 		return text(x)
 	case bool:
 		return &yaml.Node{Kind: yaml.ScalarNode, Value: strconv.FormatBool(x)}
+	case json.Number: // Its field is not declared.
+		return &yaml.Node{Kind: yaml.ScalarNode, Value: x.String()}
 	case float64:
 		digits := strconv.FormatFloat(x, 'g', -1, 64)
 		if !strings.ContainsAny(digits, ".e") {

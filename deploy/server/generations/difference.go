@@ -3,12 +3,17 @@ package generations
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"recount/schemas/catalog"
+	"recount/schemas/decimal"
+	"recount/schemas/declaration"
 	"recount/schemas/record"
 )
 
@@ -31,8 +36,8 @@ const (
 	Remove Action = "remove"
 )
 
-// Edit is the way from one declaration to another. The declarations are in their stored form, as JSON; one that does
-// not exist is empty.
+// Edit is the way from one declaration to another. The declarations are as JSON, with the values of conditions as they
+// are written; one that does not exist is empty.
 type Edit struct {
 	Kind     Kind
 	Name     string
@@ -90,13 +95,17 @@ func (c *Chain) Apply(ctx context.Context, file *catalog.Catalog, decides bool) 
 	return g, d, err
 }
 
-// compare returns the difference, and what the next generation is made of.
+// compare returns the difference, and what the next generation is made of. Conditions are compared and taken over as
+// they are written. What is stored of one depends on the type of its field, which the file and the generation may have
+// differently.
 func compare(g *Generation, file *catalog.Catalog, decides bool) (d Difference, n next) {
-	applied := encoded(g.file())
-	declared := encoded(record.DeclarationsOf(file))
-	stored := encoded(record.DeclarationsOf(g.Catalog))
-	pick := picker{n: next{record.DeclarationsOf(g.Catalog).Complete(), g.file().Complete(),
-		maps.Clone(g.Catalog.Discovered)}, file: record.DeclarationsOf(file)}
+	d.Applied = g.file().Catalog(g.Catalog.Bucket)
+	d.Before = g.Catalog
+	pick := picker{n: next{written(d.Before), written(d.Applied), maps.Clone(g.Catalog.Discovered)},
+		file: written(file)}
+	applied := encoded(pick.n.file)
+	declared := encoded(pick.file)
+	stored := encoded(pick.n.declared)
 	for name := range pick.file.Events {
 		delete(pick.n.discovered, name)
 	}
@@ -116,13 +125,84 @@ func compare(g *Generation, file *catalog.Catalog, decides bool) (d Difference, 
 			d.Conflicts = append(d.Conflicts, e)
 		}
 	}
-	d.Applied = g.file().Catalog(g.Catalog.Bucket)
-	d.Before = g.Catalog
+	wrong := typeConditions(pick.n.declared, false)
 	d.After = pick.n.declared.Catalog(g.Catalog.Bucket)
-	if d.Refused = d.After.Validate(); d.Refused != nil {
+	if d.Refused = errors.Join(wrong, d.After.Validate()); d.Refused != nil {
 		return d, next{record.DeclarationsOf(g.Catalog), g.file(), g.Catalog.Discovered}
 	}
+	// What a file declared is only compared. Where a request has changed a type, it may be no valid catalog.
+	_ = typeConditions(pick.n.file, true)
 	return d, pick.n
+}
+
+// written returns what the catalog declares, with the values of conditions as they are written.
+func written(c *catalog.Catalog) record.Declarations {
+	d := record.DeclarationsOf(c)
+	for name, v := range d.Views {
+		d.Views[name] = withValues(v, func(field string, value any) any {
+			e := c.Events[v.Event]
+			if e == nil { // What a file declared last may be without the event type by now.
+				return value
+			}
+			t, _ := e.Column(field)
+			return writtenValue(value, t)
+		})
+	}
+	return d
+}
+
+// writtenValue returns a value of a condition in a form that means the same in each type that has it: 5 for the number
+// 5 of an int64, a float64 and any decimal.
+func writtenValue(v any, t catalog.FieldType) any {
+	switch x := v.(type) {
+	case float64:
+		return json.Number(strconv.FormatFloat(x, 'g', -1, 64))
+	case int64:
+		if d, is := t.Decimal(); is {
+			digits := decimal.Format(x, d.Scale)
+			if d.Scale > 0 {
+				digits = strings.TrimSuffix(strings.TrimRight(digits, "0"), ".")
+			}
+			return json.Number(digits)
+		}
+		if t == catalog.Timestamp {
+			return time.UnixMicro(x).UTC().Format(time.RFC3339Nano)
+		}
+	}
+	return v
+}
+
+// withValues returns the view with other values in its conditions.
+func withValues(v *catalog.View, change func(field string, value any) any) *catalog.View {
+	out := *v
+	out.Where = nil
+	for _, f := range v.Where {
+		changed := catalog.Filter{Field: f.Field, Op: f.Op}
+		for _, value := range f.Values {
+			changed.Values = append(changed.Values, change(f.Field, value))
+		}
+		out.Where = append(out.Where, changed)
+	}
+	return &out
+}
+
+// typeConditions gives the written conditions of views the types of their fields. The error says which do not have
+// them. Where those are kept, they become texts, which a record may have beside any type. All else of a view stays as
+// it is, because its digest names its cells.
+func typeConditions(d record.Declarations, keepWrong bool) error {
+	var errs []error
+	events := d.Catalog(0).Events
+	for name, v := range d.Views {
+		typed, err := declaration.Typed(name, v, events[v.Event])
+		out := *v
+		out.Where = typed.Where
+		if err != nil && keepWrong {
+			out = *withValues(v, func(_ string, value any) any { return fmt.Sprint(value) })
+		}
+		d.Views[name] = &out
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // picker takes declarations of a file into the next generation.

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"recount/schemas/catalog"
+	"recount/schemas/declaration"
 	"recount/schemas/record"
 	"recount/schemas/record/recordtest"
 )
@@ -162,5 +163,125 @@ func TestApplyRefusesNonsense(t *testing.T) {
 	}
 	if _, _, err := c.Apply(t.Context(), declare(map[string]int{"other": 1}), true); err == nil {
 		t.Error("a file that decides and makes no valid catalog was not refused")
+	}
+}
+
+// priced declares an event type with a field of a type, and views, each with a condition that has the value. A nil
+// value makes a view without a condition.
+func priced(t *testing.T, fieldType catalog.FieldType, conditions map[string]any) *catalog.Catalog {
+	t.Helper()
+	events := map[string]*catalog.EventType{"order": {Name: "order", Fields: []catalog.Field{
+		{Name: "price", Type: fieldType}}}}
+	views := map[string]*catalog.View{}
+	for name, value := range conditions {
+		v := &catalog.View{Name: name, Event: "order", Cell: time.Minute,
+			Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}}}
+		if value != nil {
+			v.Where = []catalog.Filter{{Field: "price", Op: catalog.Ge, Values: []any{value}}}
+		}
+		views[name] = v
+	}
+	c, err := declaration.Catalog(time.Hour, events, views)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestConditionsKeepTheirMeaning: a condition is what was written, whatever type the file or a request gives its field
+// meanwhile. A step is of the file, of the file that decides, or of a request.
+func TestConditionsKeepTheirMeaning(t *testing.T) {
+	t.Parallel()
+	type conditions = map[string]any
+	type step struct {
+		by         string
+		fieldType  catalog.FieldType
+		conditions conditions
+	}
+	for name, test := range map[string]struct {
+		steps   []step
+		want    conditions // of the last generation
+		refused bool       // the last step
+	}{
+		"int64 to decimal": {[]step{{"file", "int64", nil}, {"request", "int64", conditions{"w": 5}},
+			{"file", "decimal(18,2)", nil}}, conditions{"w": int64(500)}, false},
+		"another scale": {[]step{{"file", "decimal(18,2)", nil}, {"request", "decimal(18,2)", conditions{"w": "12.50"}},
+			{"file", "decimal(18,3)", nil}}, conditions{"w": int64(12500)}, false},
+		"a view of the file under the type of a request": {[]step{{"file", "decimal(18,2)", nil},
+			{"request", "decimal(18,3)", nil}, {"file", "decimal(18,2)", conditions{"w": "12.50"}}},
+			conditions{"w": int64(12500)}, false},
+		"a view in conflict": {[]step{{"file", "decimal(18,2)", conditions{"w": "1"}},
+			{"request", "decimal(18,2)", conditions{"w": "12.50"}}, {"file", "decimal(18,3)", conditions{"w": "2"}}},
+			conditions{"w": int64(12500)}, false},
+		"the same units of another type": {[]step{{"file", "decimal(18,2)", conditions{"w": "12.50"}},
+			{"file", "decimal(18,3)", conditions{"w": "1.250"}}}, conditions{"w": int64(1250)}, false},
+		"back to int64": {[]step{{"file", "decimal(18,2)", nil}, {"request", "decimal(18,2)", conditions{"w": "12.50"}},
+			{"decides", "int64", nil}}, conditions{"w": int64(1250)}, true},
+		"a whole number back to int64": {[]step{{"file", "decimal(18,2)", nil},
+			{"request", "decimal(18,2)", conditions{"w": "12.00"}}, {"file", "int64", nil}}, conditions{"w": int64(12)},
+			false},
+		"float64 to decimal": {[]step{{"file", "float64", nil}, {"request", "float64", conditions{"w": 12.5}},
+			{"file", "decimal(18,2)", nil}}, conditions{"w": int64(1250)}, false},
+		"int64 to timestamp": {[]step{{"file", "int64", nil}, {"request", "int64", conditions{"w": 5}},
+			{"file", "timestamp", nil}}, conditions{"w": int64(5)}, true},
+		// What the file said of w does not fit its new type, and stays what it has said until the operator decides.
+		"no value of the new type": {[]step{{"file", "float64", conditions{"w": 5.5}},
+			{"request", "float64", conditions{"w": nil}}, {"file", "int64", conditions{"w": 5}},
+			{"decides", "int64", conditions{"w": 6}}}, conditions{"w": int64(6)}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			records := &recordtest.Memory{}
+			c := open(t, records)
+			var refused error
+			for _, s := range test.steps {
+				declared := priced(t, s.fieldType, s.conditions)
+				var err error
+				if s.by == "request" {
+					_, err = c.Propose(t.Context(), func(*catalog.Catalog) (*catalog.Catalog, error) {
+						return declared, nil
+					})
+				} else {
+					var d Difference
+					_, d, err = c.Apply(t.Context(), declared, s.by == "decides")
+					refused = d.Refused
+				}
+				if err != nil && refused == nil {
+					t.Fatal(err)
+				}
+			}
+			got := conditions{}
+			for name, v := range open(t, records).Catalog().Views {
+				got[name] = nil
+				if len(v.Where) > 0 {
+					got[name] = v.Where[0].Values[0]
+				}
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" || (refused != nil) != test.refused {
+				t.Errorf("refused for %v (-want +got): %s", refused, diff)
+			}
+		})
+	}
+}
+
+// TestKeptUnderAnotherType: what the file says of a view is the same after the type of the field has changed, so only
+// the request has changed the view.
+func TestKeptUnderAnotherType(t *testing.T) {
+	t.Parallel()
+	c := open(t, &recordtest.Memory{})
+	if _, _, err := c.Apply(t.Context(), priced(t, "decimal(18,2)", map[string]any{"w": "1"}), false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Propose(t.Context(), func(*catalog.Catalog) (*catalog.Catalog, error) {
+		return priced(t, "decimal(18,2)", map[string]any{"w": "12.50"}), nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	file := priced(t, "decimal(18,3)", map[string]any{"w": "1"})
+	for range 2 {
+		_, d, err := c.Apply(t.Context(), file, false)
+		if err != nil || len(d.Kept) != 1 || len(d.Conflicts) != 0 {
+			t.Fatalf("%v, %+v; want a view that is kept", err, d)
+		}
 	}
 }
