@@ -16,6 +16,7 @@ import (
 	"recount/schemas/query"
 	"recount/schemas/record"
 	"recount/serving/batchview"
+	"recount/serving/merge"
 	"recount/serving/oracle"
 )
 
@@ -259,4 +260,30 @@ type lagging struct{}
 func (lagging) ScanBetween(context.Context, *query.Scan, []position.Offset,
 	[]position.Offset) (*query.LivePart, error) {
 	return &query.LivePart{Stale: []int{0}}, nil
+}
+
+// TestDecimalErrors: the error of a decimal is that of its number, whatever its sign and its size.
+func TestDecimalErrors(t *testing.T) {
+	t.Parallel()
+	sum := func(high, low int64) *merge.Measure {
+		return &merge.Measure{Type: "decimal(38,2)", Value: merge.Values{Highs: []int64{high}, Ints: []int64{low}}}
+	}
+	least := func(units int64) *merge.Measure {
+		return &merge.Measure{Type: "decimal(18,2)", Value: merge.Values{Ints: []int64{units}}}
+	}
+	for _, test := range []struct {
+		given, exact *merge.Measure
+		want         float64
+	}{
+		{sum(-1, -500), sum(-1, -1000), 0.5},
+		{sum(-1, -500), sum(0, 500), 2},
+		{sum(0, 50), sum(0, 25), 0.25}, // Of a number below 1, the difference itself.
+		{sum(-2, 0), sum(-1, 0), 1},
+		{least(-500), least(-1000), 0.5},
+		{least(-1), least(0), 0.01},
+	} {
+		if got := difference(test.given, 0, test.exact, 0); got != test.want {
+			t.Errorf("%+v instead of %+v: error %v, want %v", test.given.Value, test.exact.Value, got, test.want)
+		}
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"recount/schemas/catalog"
+	"recount/schemas/decimal"
 	"recount/schemas/openapi"
 	"recount/serving/merge"
 )
@@ -68,7 +69,7 @@ func (s *sheet) addUnmatched() {
 
 // grade compares measure j of one group: row g of the given answer and row e of the exact answer.
 func (s *sheet) grade(j int, given *merge.Measure, g int, exact *merge.Measure, e int) {
-	s.errors[j] = append(s.errors[j], difference(given.Value, g, exact.Value, e))
+	s.errors[j] = append(s.errors[j], difference(given, g, exact, e))
 	if given.Bounded(g) {
 		s.measures[j].BoundsStated++
 		if v := exact.Value.Ints[e]; given.Low[g] <= v && v <= given.High[g] {
@@ -78,7 +79,7 @@ func (s *sheet) grade(j int, given *merge.Measure, g int, exact *merge.Measure, 
 }
 
 // difference returns the relative error of a value. It is 1 if only one of the values is null.
-func difference(given merge.Values, g int, exact merge.Values, e int) float64 {
+func difference(given *merge.Measure, g int, exact *merge.Measure, e int) float64 {
 	got, gotNull := floatValue(given, g)
 	want, wantNull := floatValue(exact, e)
 	switch {
@@ -90,15 +91,21 @@ func difference(given merge.Values, g int, exact merge.Values, e int) float64 {
 	return math.Abs(got-want) / max(1, math.Abs(want))
 }
 
-func floatValue(v merge.Values, row int) (value float64, null bool) {
+// floatValue returns a value as the nearest float64. That of a decimal is its number, not its units.
+func floatValue(m *merge.Measure, row int) (value float64, null bool) {
+	v := &m.Value
 	if v.Null != nil && v.Null[row] {
 		return 0, true
 	}
 	if v.Floats != nil {
 		return v.Floats[row], false
 	}
-	if v.Highs != nil {
-		return float64(v.Highs[row])*(1<<64) + float64(uint64(v.Ints[row])), false
+	if d, is := decimal.ParseType(string(m.Type)); is {
+		high := v.Ints[row] >> 63
+		if v.Highs != nil {
+			high = v.Highs[row]
+		}
+		return decimal.Mean(high, uint64(v.Ints[row]), d.Scale, 1), false
 	}
 	return float64(v.Ints[row]), false
 }
