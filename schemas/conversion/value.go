@@ -20,8 +20,9 @@ type value struct {
 	kind   kind
 	text   string  // also the spelling of a number in JSON
 	whole  int64   // also microseconds, 1 for true, and the units of a decimal
-	number float64 // of a number that is not whole
+	number float64 // of a number that is not whole, and of a float64
 	scale  int     // of a decimal: how many digits follow the point
+	float  bool    // a float64, which has lost how its number was spelled
 }
 
 type kind uint8
@@ -84,9 +85,9 @@ func truthOf(b bool) value {
 // numberOf returns a float64 as a whole number if it is one.
 func numberOf(f float64) value {
 	if f == math.Trunc(f) && f >= math.MinInt64 && f < -math.MinInt64 {
-		return value{kind: whole, whole: int64(f)}
+		return value{kind: whole, whole: int64(f), number: f, float: true}
 	}
-	return value{kind: fraction, number: f}
+	return value{kind: fraction, number: f, float: true}
 }
 
 // Bounds of a number that is evaluated exactly. Those of ingest are the same.
@@ -193,14 +194,13 @@ func asUnits(t decimal.Type) func(value) (int64, bool) {
 			return decimal.Rescale(v.whole, decimal.Type{Precision: decimal.MaxPrecision, Scale: v.scale}, t)
 		case v.kind != text && v.kind != whole && v.kind != fraction:
 			return 0, false
-		case v.kind == text || number != "":
-		case v.kind == whole:
-			number = strconv.FormatInt(v.whole, 10)
-		default:
+		case v.float:
 			number = strconv.FormatFloat(v.number, 'e', -1, 64)
 			if significant(number) > floatDigits {
 				return 0, false
 			}
+		case v.kind == whole && number == "":
+			number = strconv.FormatInt(v.whole, 10)
 		}
 		units, err := decimal.Parse(number, t)
 		return units, err == nil
