@@ -38,13 +38,14 @@ func (c *typesListCmd) Run(ctx context.Context, std streams) error {
 		return printJSON(std.out, types)
 	}
 	w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "EVENT TYPE\tFIELDS\tVIEWS")
+	fmt.Fprintln(w, "EVENT TYPE\tFIELDS\tVIEWS\tDISCOVERED")
 	for _, t := range types {
 		fields, err := declaredFields(t)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", t.Name, listed(slices.Sorted(maps.Keys(fields))), listed(t.Views))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%t\n", t.Name, listed(slices.Sorted(maps.Keys(fields))), listed(t.Views),
+			t.Discovered)
 	}
 	return w.Flush()
 }
@@ -81,7 +82,8 @@ func (c *typesShowCmd) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
-	fmt.Fprintf(w, "event type\t%s\nviews\t%s\n\nFIELD\tTYPE\tPATH\tNULL VALUES\tEXPRESSION\n", t.Name, listed(t.Views))
+	fmt.Fprintf(w, "event type\t%s\nviews\t%s\ndiscovered\t%t\n\n", t.Name, listed(t.Views), t.Discovered)
+	fmt.Fprintln(w, "FIELD\tTYPE\tPATH\tNULL VALUES\tEXPRESSION")
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		field, isObject := fields[name].(map[string]any)
 		if !isObject {

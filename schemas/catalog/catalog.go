@@ -135,6 +135,9 @@ type Catalog struct {
 
 	// Discovered are the event types that were declared from their first events, and by nothing else before.
 	Discovered map[string]bool
+	// Undecided are the paths of members of data that had values which no type holds all, by event type. No field is
+	// discovered for them.
+	Undecided map[string][][]string
 }
 
 // Limits that keep every table, frame and answer bounded.

@@ -11,9 +11,9 @@ import (
 
 // Found is a member of data that events have, with the type that holds each of its values.
 type Found struct {
-	Path   []string // from the outer member to the inner one
-	Type   FieldType
-	Events int // how many of the events that were looked at have it
+	Path   []string  // from the outer member to the inner one
+	Type   FieldType // empty if no type holds all
+	Events int       // how many of the events that were looked at have it
 }
 
 // Discovery is what Discover has added to the declaration of an event type.
@@ -22,12 +22,15 @@ type Discovery struct {
 	New    bool       // it was not declared before
 	View   string     // of a new type
 	Fields []Field    // that were added, by name
-	Left   int        // members for which the event type had no room
+	// Undecided are the paths of members that stay undeclared, because no type holds their values.
+	Undecided [][]string
+	Left      int // members for which the event type had no room
 }
 
 // Discover returns a catalog in which the event type also has fields for the members that no field reads, as long as
 // it has at most most fields. A new event type gets a view that counts its events by minute. The catalog is the same
-// one if nothing is added.
+// one if nothing is added. It remembers members without a common type, so that none of them becomes a field when only
+// some of its values are seen again.
 //
 // The members that most events have come first. A field has the name of its member, or one that is made of its path.
 // So the same members give the same declaration in any order.
@@ -36,16 +39,28 @@ func (c *Catalog) Discover(name string, found []Found, most int) (*Catalog, Disc
 	if !declared {
 		before = &EventType{Name: name}
 	}
+	found = before.open(found, c.Undecided[name])
+	most = min(most, MaxFields)
+	undecided := undecided(found, most-len(c.Undecided[name]))
+	if len(c.Undecided[name]) >= most {
+		most = 0 // One that is not remembered would be taken for a member that has one type.
+	}
 	added, left := before.discover(found, most)
-	out := Discovery{Type: before, New: !declared, Fields: added, Left: left}
-	if declared && len(added) == 0 {
+	out := Discovery{Type: before, New: !declared, Fields: added, Undecided: undecided, Left: left}
+	if declared && len(added)+len(undecided) == 0 {
 		return c, out
 	}
 	out.Type = &EventType{Name: name, Fields: slices.Concat([]Field{}, before.Fields, added)}
 	sortFields(out.Type.Fields)
 	next := &Catalog{Events: maps.Clone(c.Events), Views: maps.Clone(c.Views), Bucket: c.Bucket,
-		Discovered: maps.Clone(c.Discovered)}
+		Discovered: maps.Clone(c.Discovered), Undecided: maps.Clone(c.Undecided)}
 	next.Events[name] = out.Type
+	if len(undecided) > 0 {
+		if next.Undecided == nil {
+			next.Undecided = map[string][][]string{}
+		}
+		next.Undecided[name] = slices.Concat(c.Undecided[name], undecided)
+	}
 	if out.New {
 		out.View = c.freeViewName(name)
 		if next.Views == nil {
@@ -61,14 +76,35 @@ func (c *Catalog) Discover(name string, found []Found, most int) (*Catalog, Disc
 	return next, out
 }
 
-// discover returns fields for members that no field reads, and how many members find no room.
-func (e *EventType) discover(found []Found, most int) (added []Field, left int) {
-	found = slices.DeleteFunc(slices.Clone(found), func(f Found) bool { return e.touches(f.Path) })
+// open returns the members that may become fields, those that most events have first. A member that an undecided one
+// lies inside of has held objects, so a field for it would refuse some.
+func (e *EventType) open(found []Found, undecided [][]string) []Found {
+	found = slices.DeleteFunc(slices.Clone(found), func(f Found) bool {
+		return e.touches(f.Path) || slices.ContainsFunc(undecided, func(path []string) bool {
+			return len(path) >= len(f.Path) && slices.Equal(path[:len(f.Path)], f.Path)
+		})
+	})
 	slices.SortFunc(found, func(a, b Found) int {
 		return cmp.Or(cmp.Compare(b.Events, a.Events), cmp.Compare(len(a.Path), len(b.Path)),
 			slices.Compare(a.Path, b.Path))
 	})
-	if room := max(0, min(most, MaxFields)-len(e.Fields)); len(found) > room {
+	return found
+}
+
+// undecided returns the paths of members whose values have no common type, at most room of them.
+func undecided(found []Found, room int) (out [][]string) {
+	for _, f := range found {
+		if f.Type == "" && len(out) < room {
+			out = append(out, f.Path)
+		}
+	}
+	return out
+}
+
+// discover returns fields for members with a type, and how many of these find no room.
+func (e *EventType) discover(found []Found, most int) (added []Field, left int) {
+	found = slices.DeleteFunc(slices.Clone(found), func(f Found) bool { return f.Type == "" })
+	if room := max(0, most-len(e.Fields)); len(found) > room {
 		left = len(found) - room
 		found = found[:room]
 	}
@@ -110,6 +146,13 @@ func (e *EventType) touches(path []string) bool {
 		declared := f.Members()
 		n := min(len(declared), len(path))
 		return slices.Equal(declared[:n], path[:n])
+	})
+}
+
+// Lacks reports whether a field of the declaration before is not declared any more.
+func (e *EventType) Lacks(before *EventType) bool {
+	return slices.ContainsFunc(before.Fields, func(f Field) bool {
+		return !slices.ContainsFunc(e.Fields, func(g Field) bool { return g.Name == f.Name })
 	})
 }
 

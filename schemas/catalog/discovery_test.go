@@ -78,6 +78,33 @@ func TestDiscoverChoosesFrequentMembers(t *testing.T) {
 	}
 }
 
+// TestDiscoverRemembersUndecided: a member that once had no common type never becomes a field, nor does anything that
+// it lies inside of. Where too many are undecided to remember them all, no field is added.
+func TestDiscoverRemembersUndecided(t *testing.T) {
+	t.Parallel()
+	c := &Catalog{Bucket: time.Hour, Events: map[string]*EventType{}, Views: map[string]*View{}}
+	c, d := c.Discover("t", []Found{found(Int64, "a"), found("", "b"), found("", "c", "d")}, 3)
+	if fmt.Sprint(d.Undecided) != "[[b] [c d]]" || d.Left != 0 {
+		t.Errorf("undecided %v, %d left", d.Undecided, d.Left)
+	}
+	c, d = c.Discover("t", []Found{found(Int64, "b"), found(Int64, "c"), found(Int64, "c", "d"),
+		found(Int64, "b", "x")}, 4)
+	if len(d.Fields) != 1 || d.Fields[0].Name != "b_x" {
+		t.Errorf("added %v", d.Fields)
+	}
+	same, _ := c.Discover("t", []Found{found("", "b"), found(Int64, "c")}, 3)
+	if same != c {
+		t.Error("nothing new is found, and the catalog is another one")
+	}
+	c, d = c.Discover("t", []Found{found("", "e"), found("", "f"), found(Int64, "g")}, 3)
+	if fmt.Sprint(c.Undecided) != "map[t:[[b] [c d] [e]]]" || len(d.Fields) != 1 {
+		t.Errorf("undecided %v, and added %v", c.Undecided, d.Fields)
+	}
+	if _, d = c.Discover("t", []Found{found(Int64, "f")}, 3); len(d.Fields) != 0 || d.Left != 1 {
+		t.Errorf("added %v, %d left", d.Fields, d.Left)
+	}
+}
+
 // TestDiscoverNames makes names that fields and views may have, whatever members and types are called.
 func TestDiscoverNames(t *testing.T) {
 	t.Parallel()

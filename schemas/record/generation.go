@@ -31,6 +31,9 @@ type Generation struct {
 	File Declarations `json:"file"`
 	// Discovered are the names of the event types that were declared from their first events (G6), sorted.
 	Discovered []string `json:"discovered,omitempty"`
+	// Undecided are the paths of members of data that discovery declares no field for, because no type holds all the
+	// values that they had (G6), by event type.
+	Undecided map[string][][]string `json:"undecided,omitempty"`
 
 	By      Author    `json:"by"`
 	Code    string    `json:"code"`    // version of the program
@@ -165,7 +168,7 @@ func (g *Generation) check() error {
 			return err
 		}
 	}
-	for _, name := range g.Discovered {
+	for _, name := range slices.Concat(g.Discovered, slices.Sorted(maps.Keys(g.Undecided))) {
 		if g.Events[name] == nil {
 			return fmt.Errorf("%w: generation %d of the catalog has discovered %q, and does not declare it", ErrInvalid,
 				g.N, name)
@@ -181,6 +184,7 @@ func (g *Generation) check() error {
 func (g *Generation) Catalog() *catalog.Catalog {
 	c := g.Declarations.Catalog(g.Bucket)
 	c.Generation = g.N
+	c.Undecided = g.Undecided
 	for _, name := range g.Discovered {
 		if c.Discovered == nil {
 			c.Discovered = map[string]bool{}

@@ -73,6 +73,7 @@ func TestGenerationIsChecked(t *testing.T) {
 		"no author":            func(g *Generation) { g.By = "" },
 		"no attempt":           func(g *Generation) { g.Attempt = "" },
 		"discovered nothing":   func(g *Generation) { g.Discovered = []string{"gone"} },
+		"undecided of nothing": func(g *Generation) { g.Undecided = map[string][][]string{"gone": {{"a"}}} },
 		"an odd bucket":        func(g *Generation) { g.Bucket = 7 * time.Minute },
 		"another name":         func(g *Generation) { g.Events["hit"].Name = "hot" },
 		"no declaration":       func(g *Generation) { g.File.Views["gone"] = nil },

@@ -252,8 +252,12 @@ func TestGolden(t *testing.T) {
 	filling.Views["v"].Fill = &Fill{From: 7_200_000_000, Buckets: 2, Rows: 9}
 	discovered := generation()
 	discovered.Discovered = []string{"hit"}
+	undecided := generation()
+	undecided.Discovered = []string{"hit"}
+	undecided.Undecided = map[string][][]string{"hit": {{"code"}, {"user", "plan"}}}
 	for file, r := range map[string]interface{ Encode() ([]byte, error) }{
 		"testdata/generation_discovered.json": discovered,
+		"testdata/generation_undecided.json":  undecided,
 
 		"testdata/publication_fill.json":  filling,
 		"testdata/publication_limit.json": limited,
@@ -278,6 +282,17 @@ func TestGolden(t *testing.T) {
 		}
 		if diff := cmp.Diff(string(want), got); diff != "" {
 			t.Errorf("%s is a stored format; what it holds can never be read otherwise:\n%s", file, diff)
+		}
+	}
+	for file, want := range map[string]*Generation{"testdata/generation_discovered.json": discovered,
+		"testdata/generation_undecided.json": undecided} {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := DecodeGeneration(raw)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v\n%s", file, err, diff)
 		}
 	}
 	raw, err := os.ReadFile("testdata/publication.json")

@@ -313,7 +313,7 @@ func (d *discovery) extend(newest *catalog.Catalog, finds []find) (next *catalog
 		}
 		extended, done := next.Discover(f.name, f.members, d.cfg.Fields)
 		next = extended
-		if done.New || len(done.Fields) > 0 || done.Left > 0 {
+		if done.New || len(done.Fields) > 0 || len(done.Undecided) > 0 || done.Left > 0 {
 			made = append(made, done)
 		}
 	}
@@ -334,6 +334,10 @@ func (s *Server) tellDiscovery(d catalog.Discovery) {
 			"view", d.View, "count", "recount query "+d.View+" --granularity 1m")
 	case len(fields) > 0:
 		s.logger.Info("fields were declared from events that have them", "type", d.Type.Name, "fields", listed)
+	}
+	if len(d.Undecided) > 0 {
+		s.logger.Info("members have values of which no type holds all, and stay undeclared", "type", d.Type.Name,
+			"members", d.Undecided)
 	}
 	if d.Left > 0 {
 		s.meetLimits(d.Type.Name, limitFields)
@@ -455,17 +459,22 @@ var kindNames = map[kinds]string{wholes: "a whole number", fractions: "a number 
 	huge: "a number that no field holds exactly", booleans: "a boolean", moments: "a time", texts: "a text",
 	objects: "an object", arrays: "an array"}
 
-// openTypes lets event types be extended. Those that were open before keep what was seen of them.
-func (d *discovery) openTypes(declared *catalog.Catalog, types, old map[string]*eventType) {
-	for name, t := range types {
-		t.discovered = declared.Discovered[name]
-		if !d.cfg.extends(declared, name) {
+// openTypes lets event types be extended. Those that were open before keep what was seen of them. A field that was
+// removed comes back if events still have it.
+func (d *discovery) openTypes(now, before *declared) {
+	for name, t := range now.types {
+		t.discovered = now.catalog.Discovered[name]
+		if !d.cfg.extends(now.catalog, name) {
 			continue
 		}
-		if before := old[name]; before != nil && before.seen != nil {
-			t.seen = before.seen
-		} else {
+		old := before.types[name]
+		if old == nil || old.seen == nil {
 			t.seen = d.newSeen()
+			continue
+		}
+		t.seen = old.seen
+		if now.catalog.Events[name].Lacks(before.catalog.Events[name]) {
+			t.seen.giveBack()
 		}
 	}
 }

@@ -253,6 +253,25 @@ func TestDiscoverFields(t *testing.T) {
 	}
 }
 
+// TestDiscoverRemoved: a field that was removed comes back with the next event that has it.
+func TestDiscoverRemoved(t *testing.T) {
+	t.Parallel()
+	chain := newMemoryChain()
+	s := discovering(t, chain, &memoryLog{}, nil)
+	postLines(t, s, typed("hit", `{"a":1,"user":{"id":1}}`))
+	remove := func(newest *catalog.Catalog) (*catalog.Catalog, error) {
+		next := *newest
+		next.Events = map[string]*catalog.EventType{"hit": {Name: "hit"}}
+		return &next, nil
+	}
+	want := chain.fields("hit")
+	if err := chain.propose(t.Context(), remove); err != nil || chain.fields("hit") == want {
+		t.Fatalf("fields %s, %v", chain.fields("hit"), err)
+	}
+	postLines(t, s, typed("hit", `{"a":2,"user":{"id":2}}`))
+	eventually(t, want, func() bool { return chain.fields("hit") == want })
+}
+
 // TestDiscoverFieldsSlowly: whatever events hold, generations are bounded in time.
 func TestDiscoverFieldsSlowly(t *testing.T) {
 	t.Parallel()
@@ -455,6 +474,24 @@ func TestDiscoveryRemembers(t *testing.T) {
 	s.addFound(t.Context())
 	if got := chain.fields("hit"); got != `{"y":"int64"}` {
 		t.Errorf("the fields are %s", got)
+	}
+}
+
+// TestDiscoveryRemembersForOthers: a process that has not seen the values without a common type makes no field of
+// their member when it sees some of them.
+func TestDiscoveryRemembersForOthers(t *testing.T) {
+	t.Parallel()
+	chain := newMemoryChain()
+	log := &memoryLog{}
+	first := discovering(t, chain, log, nil)
+	postLines(t, first, typed("hit", `{"code":1}`, `{"code":"A1"}`))
+	postLines(t, first, typed("hit", `{"tags":[1]}`))
+	eventually(t, "the later member is undecided", func() bool { return len(chain.Catalog().Undecided["hit"]) == 2 })
+	restarted := discovering(t, chain, log, nil)
+	postLines(t, restarted, typed("hit", `{"code":2,"tags":"all","late":1}`))
+	eventually(t, "a field", func() bool { return chain.fields("hit") == `{"late":"int64"}` })
+	if r := postLines(t, restarted, typed("hit", `{"code":"A1","tags":[]}`)); r.Accepted != 1 {
+		t.Errorf("got %+v", r)
 	}
 }
 

@@ -180,17 +180,21 @@ func kindOfValue(raw []byte) kinds {
 	return huge
 }
 
-// found returns the members whose values have one type.
+// found returns the members with values, each with the type that holds them all, if there is one. Objects alone are
+// left out where members inside of them say the same.
 func (s *survey) found() (out []catalog.Found) {
 	s.changed = false
 	var walk func(m *surveyed, path []string)
 	walk = func(m *surveyed, path []string) {
-		if t, ok := m.kinds.fieldType(); ok {
-			out = append(out, catalog.Found{Path: path, Type: t, Events: m.events})
-		}
+		before := len(out)
 		for name, inner := range m.members {
 			walk(inner, append(path[:len(path):len(path)], name))
 		}
+		if inside := len(out) > before; m.kinds == 0 || m.kinds == objects && inside {
+			return
+		}
+		t, _ := m.kinds.fieldType()
+		out = append(out, catalog.Found{Path: path, Type: t, Events: m.events})
 	}
 	walk(&s.root, nil)
 	return out

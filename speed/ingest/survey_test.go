@@ -104,7 +104,8 @@ func naiveType(kinds map[string]int) string {
 }
 
 // TestSurveyAgainstNaive compares what a survey finds with what encoding/json finds, in any order of the events, and
-// checks that the declaration that follows accepts every one of them.
+// checks that the declaration that follows accepts every one of them, also after a process that has seen none of them
+// has extended it by some.
 func TestSurveyAgainstNaive(t *testing.T) {
 	t.Parallel()
 	bounds := DefaultDiscovery()
@@ -135,26 +136,37 @@ func TestSurveyAgainstNaive(t *testing.T) {
 		found := surveyOf(t, &bounds, data)
 		got := map[string]string{}
 		for _, f := range found {
+			if f.Type == "" {
+				continue
+			}
 			path, _ := json.Marshal(f.Path)
 			got[string(path)] = fmt.Sprint(f.Type, " ", f.Events)
 		}
 		if !maps.Equal(got, want) {
 			t.Fatalf("found %v, want %v", got, want)
 		}
-		declared := declaredOf(t, found)
-		again := declaredOf(t, surveyOf(t, &bounds, rapid.Permutation(data).Draw(t, "order")))
+		none := &catalog.Catalog{Bucket: time.Hour, Events: map[string]*catalog.EventType{}}
+		declared := declaredOf(t, none, found)
+		again := declaredOf(t, none, surveyOf(t, &bounds, rapid.Permutation(data).Draw(t, "order")))
 		if encodedType(declared) != encodedType(again) {
 			t.Fatalf("declared as %s, and in another order as %s", encodedType(declared), encodedType(again))
 		}
-		types, n := compileTypes(&catalog.Catalog{Events: map[string]*catalog.EventType{"t": declared}}, nil)
-		d := newDecoder(DefaultConfig(), types, n)
-		for _, text := range data {
-			d.start([]byte(`{"id":"1","type":"t","data":`+text+"}"), false, testNow)
-			if refused := d.decode(); refused != nil {
-				t.Fatalf("declared as %s, %s is refused: %s", encodedType(declared), text, refused.message)
-			}
-		}
+		acceptsAll(t, declared, data)
+		extended := declaredOf(t, declared, surveyOf(t, &bounds, rapid.Permutation(data).Draw(t, "later")[:1]))
+		acceptsAll(t, extended, data)
 	})
+}
+
+// acceptsAll checks that no event is refused.
+func acceptsAll(t *rapid.T, declared *catalog.Catalog, data []string) {
+	types, n := compileTypes(declared, nil)
+	d := newDecoder(DefaultConfig(), types, n)
+	for _, text := range data {
+		d.start([]byte(`{"id":"1","type":"t","data":`+text+"}"), false, testNow)
+		if refused := d.decode(); refused != nil {
+			t.Fatalf("declared as %s, %s is refused: %s", encodedType(declared), text, refused.message)
+		}
+	}
 }
 
 // surveyOf surveys data as the decoder has it.
@@ -173,15 +185,15 @@ func surveyOf(t *rapid.T, bounds *DiscoveryConfig, data []string) []catalog.Foun
 }
 
 // declaredOf declares what was found, which makes a valid catalog.
-func declaredOf(t *rapid.T, found []catalog.Found) *catalog.EventType {
-	next, _ := (&catalog.Catalog{Bucket: time.Hour, Events: map[string]*catalog.EventType{}}).Discover("t", found, 100)
+func declaredOf(t *rapid.T, before *catalog.Catalog, found []catalog.Found) *catalog.Catalog {
+	next, _ := before.Discover("t", found, 100)
 	if err := next.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	return next.Events["t"]
+	return next
 }
 
-func encodedType(e *catalog.EventType) string {
-	raw, _ := json.Marshal(e)
+func encodedType(c *catalog.Catalog) string {
+	raw, _ := json.Marshal([]any{c.Events["t"], c.Undecided["t"]})
 	return string(bytes.TrimSpace(raw))
 }

@@ -62,7 +62,7 @@ func (s *Server) declare(c *catalog.Catalog, before *declared) *declared {
 	}
 	d.types, d.maxFields = compileTypes(c, before.types)
 	d.room = max(0, s.discovery.cfg.Types-c.Declared())
-	s.discovery.openTypes(c, d.types, before.types)
+	s.discovery.openTypes(d, before)
 	d.deadLetterType = compileType(0, c.Generation, deadletter.EventType())
 	d.deadLetterType.findCapped(c) // Senders choose the values of a dead letter.
 	d.deadLetterType.continues(before.deadLetterType)

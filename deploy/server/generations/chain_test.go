@@ -269,9 +269,41 @@ func TestDiscovered(t *testing.T) {
 	check("x is removed", "y")
 	propose(t, c, "x")
 	check("x is declared by hand", "y")
+	undecided := func(what string, want [][]string) {
+		t.Helper()
+		for _, c := range []*Chain{c, open(t, records)} {
+			if diff := cmp.Diff(want, c.Catalog().Undecided["y"]); diff != "" {
+				t.Errorf("%s: %s", what, diff)
+			}
+		}
+	}
+	want := [][]string{{"code"}}
+	for range 2 {
+		_, err = c.Propose(t.Context(), func(newest *catalog.Catalog) (*catalog.Catalog, error) {
+			next, _ := newest.Discover("y", []catalog.Found{{Path: want[0]}}, 10)
+			return next, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		undecided("a member has no common type", want)
+	}
+	propose(t, c, "z")
+	undecided("another type is declared", want)
 	file := record.DeclarationsOf(c.Catalog()).Catalog(time.Hour)
 	if _, _, err := c.Apply(t.Context(), file, false); err != nil {
 		t.Fatal(err)
 	}
 	check("a file declares all")
+	undecided("a file declares all", want)
+	_, err = c.Propose(t.Context(), func(newest *catalog.Catalog) (*catalog.Catalog, error) {
+		out := record.DeclarationsOf(newest).Complete().Catalog(newest.Bucket)
+		delete(out.Events, "y")
+		delete(out.Views, "y")
+		return out, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	undecided("y is removed", nil)
 }

@@ -101,8 +101,8 @@ func (c *Chain) Apply(ctx context.Context, file *catalog.Catalog, decides bool) 
 func compare(g *Generation, file *catalog.Catalog, decides bool) (d Difference, n next) {
 	d.Applied = g.file().Catalog(g.Catalog.Bucket)
 	d.Before = g.Catalog
-	pick := picker{n: next{written(d.Before), written(d.Applied), maps.Clone(g.Catalog.Discovered)},
-		file: written(file)}
+	pick := picker{n: next{written(d.Before), written(d.Applied), maps.Clone(g.Catalog.Discovered),
+		g.Catalog.Undecided}, file: written(file)}
 	applied := encoded(pick.n.file)
 	declared := encoded(pick.file)
 	stored := encoded(pick.n.declared)
@@ -128,7 +128,7 @@ func compare(g *Generation, file *catalog.Catalog, decides bool) (d Difference, 
 	wrong := typeConditions(pick.n.declared, false)
 	d.After = pick.n.declared.Catalog(g.Catalog.Bucket)
 	if d.Refused = errors.Join(wrong, d.After.Validate()); d.Refused != nil {
-		return d, next{record.DeclarationsOf(g.Catalog), g.file(), g.Catalog.Discovered}
+		return d, next{record.DeclarationsOf(g.Catalog), g.file(), g.Catalog.Discovered, g.Catalog.Undecided}
 	}
 	// What a file declared is only compared. Where a request has changed a type, it may be no valid catalog.
 	_ = typeConditions(pick.n.file, true)

@@ -32,19 +32,25 @@ func (c *Chain) Propose(ctx context.Context,
 		if err != nil {
 			return next{}, err
 		}
-		n := next{record.DeclarationsOf(changed), current.file(), maps.Clone(changed.Discovered)}
-		if n.discovered == nil {
-			n.discovered = map[string]bool{}
-		}
-		maps.Copy(n.discovered, current.Catalog.Discovered)
-		return n, nil
+		return next{record.DeclarationsOf(changed), current.file(),
+			merged(changed.Discovered, current.Catalog.Discovered),
+			merged(current.Catalog.Undecided, changed.Undecided)}, nil
 	})
 }
 
-// next is what a generation is made of.
+// merged returns what two maps have. The second decides.
+func merged[T any](a, b map[string]T) map[string]T {
+	out := make(map[string]T, len(a)+len(b))
+	maps.Copy(out, a)
+	maps.Copy(out, b)
+	return out
+}
+
+// next is what a generation is made of. What is said of event types that are not declared is left out.
 type next struct {
 	declared, file record.Declarations
-	discovered     map[string]bool // event types; those that are not declared are left out
+	discovered     map[string]bool       // event types
+	undecided      map[string][][]string // members, by event type
 }
 
 // discoveredNames returns the names of the declared event types that were discovered, sorted.
@@ -56,6 +62,28 @@ func (n next) discoveredNames() (out []string) {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// undecidedMembers returns the undecided members of the declared event types, or nil.
+func (n next) undecidedMembers() (out map[string][][]string) {
+	for name, paths := range n.undecided {
+		if n.declared.Events[name] == nil {
+			continue
+		}
+		if out == nil {
+			out = map[string][][]string{}
+		}
+		out[name] = paths
+	}
+	return out
+}
+
+// changes reports whether the next generation differs from the current one.
+func (n next) changes(current *Generation) bool {
+	samePaths := func(a, b [][]string) bool { return slices.EqualFunc(a, b, slices.Equal) }
+	return current.N == 0 || !same(n.declared, record.DeclarationsOf(current.Catalog)) ||
+		!same(n.file, current.file()) ||
+		!maps.EqualFunc(n.undecidedMembers(), current.Catalog.Undecided, samePaths)
 }
 
 // file returns what a file declared when one was last applied.
@@ -83,13 +111,12 @@ func (c *Chain) propose(ctx context.Context, by record.Author,
 		if err != nil {
 			return nil, err
 		}
-		if current.N > 0 && same(n.declared, record.DeclarationsOf(current.Catalog)) && same(n.file, current.file()) {
+		if !n.changes(current) {
 			return current, nil
 		}
 		r := &record.Generation{N: current.N + 1, Previous: current.Digest, Bucket: c.cfg.Bucket,
 			Declarations: n.declared.Complete(), File: n.file.Complete(), Discovered: n.discoveredNames(),
-			By: by, Code: c.cfg.Code, Attempt: attempt,
-			Created: c.cfg.Now().UTC()}
+			Undecided: n.undecidedMembers(), By: by, Code: c.cfg.Code, Attempt: attempt, Created: c.cfg.Now().UTC()}
 		won, err := c.create(ctx, r)
 		if err != nil {
 			return nil, fmt.Errorf("create generation %d of the catalog: %w", r.N, err)
