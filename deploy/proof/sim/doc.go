@@ -21,7 +21,8 @@
 // # What must hold
 //
 // Every answer is compared with a naive count of the log prefix that it claims to cover. Some
-// answers have windows of months or of local days, which are not equally wide. After
+// answers have windows of months or of local days, which are not equally wide. The range of an
+// answer that was asked without a beginning or an end has every acknowledged event. After
 // the faults end, every acknowledged event must be counted once in the modes exact and merged.
 // Publications only grow, and their cuts are boundaries of the commit chain. Nothing that a kept
 // publication names is collected, and pinned publications always answer. Lost rows are restored

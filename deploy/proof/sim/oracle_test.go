@@ -134,7 +134,7 @@ type dedupWindow struct {
 // checkAnswer compares an answer with a naive count of the prefix that it states. Real-time views may have
 // counted a message before it vanished. Until they hear that an operator gave it up, they count it (C7).
 func (w *world) checkAnswer(c *catalog.Catalog, q *query.Query, tenant string, a *merge.Answer,
-	window dedupWindow) error {
+	window dedupWindow, promised [partitions]uint64) error {
 	if err := w.checkHoles(q, a); err != nil {
 		return err
 	}
@@ -143,6 +143,9 @@ func (w *world) checkAnswer(c *catalog.Catalog, q *query.Query, tenant string, a
 	}
 	if q.IsOpen() {
 		w.observe("answer: of a range without an end")
+		if err := w.checkEnds(c, q, tenant, a, promised); err != nil {
+			return err
+		}
 		bounded := *q
 		bounded.From = a.Accuracy.Range.From
 		bounded.To = a.Accuracy.Range.To
@@ -157,6 +160,44 @@ func (w *world) checkAnswer(c *catalog.Catalog, q *query.Query, tenant string, a
 		err = w.compareAnswer(c, q, tenant, a, window, true)
 	}
 	return err
+}
+
+// checkEnds fails if an event that an answer without a beginning or an end must count is outside of its range. Of the
+// live part these are the events that were acknowledged before the question, because later ones may arrive between the
+// search for the ends and the scan. An answer that is not complete may lack any.
+func (w *world) checkEnds(c *catalog.Catalog, q *query.Query, tenant string, a *merge.Answer,
+	promised [partitions]uint64) error {
+	if q.Mode == query.Exact && a.Accuracy.FilledFrom != nil || q.Mode != query.Exact && !a.Accuracy.Complete {
+		return nil
+	}
+	scan, err := q.Resolve(c, tenant)
+	if err != nil {
+		return err
+	}
+	from := a.Accuracy.Range.From
+	to := a.Accuracy.Range.To
+	for p := range partitions {
+		var events []event
+		cut := a.Accuracy.Cut[p]
+		if q.Mode != query.Live {
+			events = exactEvents(w.eventsBelow(p, cut))
+		}
+		if q.Mode != query.Exact {
+			live, _ := liveEvents(w.eventsBelow(p, min(a.Accuracy.Through[p], promised[p])), cut, cut, 0)
+			events = append(events, live...)
+		}
+		for i := range events {
+			e := &events[i]
+			at := time.UnixMicro(e.time)
+			outside := q.From.IsZero() && at.Before(from) && (q.To.IsZero() || at.Before(q.To)) ||
+				q.To.IsZero() && !at.Before(to) && !at.Before(q.From)
+			if isCounted(scan, e) && outside {
+				return fmt.Errorf("the range is %s to %s, but event %s of partition %d at sequence %d is of %s", from,
+					to, e.id, p, e.seq, at.UTC())
+			}
+		}
+	}
+	return nil
 }
 
 // checkHoles fails if an answer does not name the holes in its batch part (Q4).

@@ -169,7 +169,7 @@ func (n *node) compareAnswer(p *proc, q *query.Query, tenant string) error {
 		return err
 	}
 	for _, c := range n.definitionsOf(q, a, before) {
-		if err = n.w.checkAnswer(c, q, tenant, a, n.window); err == nil {
+		if err = n.w.checkAnswer(c, q, tenant, a, n.window, promised); err == nil {
 			break
 		}
 	}
