@@ -21,6 +21,7 @@ type canvas struct {
 	height int    // of a terminal, or 0
 	levels []rune // from the lowest to the highest
 	bar    rune
+	minus  rune // that of a negative value's bar
 	colour bool
 }
 
@@ -34,27 +35,35 @@ const (
 // newCanvas looks at what the output is. Signs beyond ASCII, and colours, are for terminals only. The variable NO_COLOR
 // forbids colours (no-color.org).
 func newCanvas(out io.Writer) *canvas {
-	c := &canvas{out: out, width: usualWidth, levels: []rune("_.-:=+*#"), bar: '#'}
-	file, isFile := unguarded(out).(*os.File)
-	if !isFile {
+	c := &canvas{out: unguarded(out), width: usualWidth, levels: []rune("_.-:=+*#"), bar: '#', minus: '-'}
+	if !c.measure() {
 		return c
 	}
-	size, err := unix.IoctlGetWinsize(int(file.Fd()), unix.TIOCGWINSZ)
-	if err != nil {
-		return c // It is a file, a pipe or another device.
-	}
-	c.out = file
-	if size.Col > 0 {
-		c.width = min(max(int(size.Col), leastWidth), mostWidth)
-	}
-	c.height = int(size.Row)
 	if speaksUTF8(os.Getenv) {
 		c.levels = []rune("▁▂▃▄▅▆▇█")
 		c.bar = '█'
+		c.minus = '░'
 	}
 	term := os.Getenv("TERM")
 	c.colour = os.Getenv("NO_COLOR") == "" && term != "" && term != "dumb"
 	return c
+}
+
+// measure sets the size to that of the terminal, and reports whether there is one.
+func (c *canvas) measure() bool {
+	file, isFile := c.out.(*os.File)
+	if !isFile {
+		return false
+	}
+	size, err := unix.IoctlGetWinsize(int(file.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return false // It is a file, a pipe or another device.
+	}
+	if size.Col > 0 {
+		c.width = min(max(int(size.Col), leastWidth), mostWidth)
+	}
+	c.height = int(size.Row)
+	return true
 }
 
 // speaksUTF8 reports whether the locale has UTF-8, in the order in which POSIX looks.
@@ -96,7 +105,7 @@ func newPlotted(t *answerTable, measure string, dimensions int) (*plotted, error
 				parts = append(parts, row[i].String())
 			}
 		}
-		label := strings.Join(parts, "  ")
+		key := strings.Join(parts, "\x00") // A text as it is shown has no such sign.
 		number := math.NaN()
 		if !row[at].isNull {
 			var err error
@@ -105,11 +114,11 @@ func newPlotted(t *answerTable, measure string, dimensions int) (*plotted, error
 					"another measure with -m", measure, row[at])}
 			}
 		}
-		i, known := index[label]
+		i, known := index[key]
 		if !known {
 			i = len(p.labels)
-			index[label] = i
-			p.labels = append(p.labels, label)
+			index[key] = i
+			p.labels = append(p.labels, strings.Join(parts, "  "))
 			p.values = append(p.values, nil)
 			p.shown = append(p.shown, nil)
 		}
@@ -147,7 +156,11 @@ func (p *plotted) drawBars(c *canvas) error {
 		bar := ""
 		if room := c.width - utf8.RuneCountInString(line) - 2; most > 0 && !math.IsNaN(p.values[i][0]) {
 			length := int(math.Round(math.Abs(p.values[i][0]) / most * float64(max(room, 8))))
-			bar = strings.Repeat(string(c.bar), length)
+			sign := c.bar
+			if p.values[i][0] < 0 {
+				sign = c.minus
+			}
+			bar = strings.Repeat(string(sign), length)
 		}
 		if _, err := fmt.Fprintln(c.out, strings.TrimRight(line+"  "+c.paint(bar), " ")); err != nil {
 			return err
@@ -199,8 +212,10 @@ func (c *canvas) sparkline(values []float64, low, high float64) string {
 			signs[i] = ' '
 		case high == low:
 			signs[i] = c.levels[0]
-		default:
-			signs[i] = c.levels[int(math.Round((v-low)/(high-low)*float64(len(c.levels)-1)))]
+		default: // It is computed of numbers up to 1, because a difference of others may be beyond all numbers.
+			most := max(high, -low)
+			share := (v/most - low/most) / (high/most - low/most)
+			signs[i] = c.levels[int(math.Round(share*float64(len(c.levels)-1)))]
 		}
 	}
 	return string(signs)
@@ -214,15 +229,15 @@ func shrink(values []float64, room int) []float64 {
 	}
 	var out []float64
 	for part := range slices.Chunk(values, n) {
-		sum := 0.0
-		count := 0
-		for _, v := range part {
-			if !math.IsNaN(v) {
-				sum += v
-				count++
-			}
+		known := slices.DeleteFunc(slices.Clone(part), math.IsNaN)
+		mean := math.NaN()
+		if len(known) > 0 {
+			mean = 0
 		}
-		out = append(out, sum/float64(count)) // Without a value it is NaN.
+		for _, v := range known {
+			mean += v / float64(len(known)) // A sum could be beyond all numbers.
+		}
+		out = append(out, mean)
 	}
 	return out
 }

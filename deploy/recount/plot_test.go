@@ -39,6 +39,7 @@ func TestPlots(t *testing.T) {
 	utf8Colour := func(c *canvas) {
 		c.levels = []rune("▁▂▃▄▅▆▇█")
 		c.bar = '█'
+		c.minus = '░'
 		c.colour = true
 	}
 	for _, c := range []struct {
@@ -49,11 +50,16 @@ func TestPlots(t *testing.T) {
 	}{
 		{"a list", "page,views\n/,20\n\"\",10\n,0\n-,-5\n", 1, func(*canvas) {},
 			"/    20  ###############################\n" +
-				"\"\"   10  ################\n-     0\n\"-\"  -5  ########\n"},
+				"\"\"   10  ################\n-     0\n\"-\"  -5  --------\n"},
 		{"windows", "time,views\n2024-01-01,1\n2024-01-02,\n", 0, func(*canvas) {},
 			"2024-01-01  1  #########################\n2024-01-02  -\n"},
 		{"lines", "time,page,views\n1,a,0\n1,b,4\n2,a,8\n2,b,\n3,a,7\n3,b,1\n", 1, func(*canvas) {},
 			"a  _#*  7\nb  = .  1\n"},
+		{"far apart", "time,page,cost\n1,a,-1e308\n2,a,0\n3,a,1e308\n", 1, func(*canvas) {}, "a  _=#  1e308\n"},
+		{"the least number", "time,page,cost\n1,a,0\n2,a,5e-324\n", 1, func(*canvas) {}, "a  _#  5e-324\n"},
+		{"alike", "time,page,shop,views\n1,a  b,c,1\n1,a,b  c,2\n", 2, func(*canvas) {},
+			"a  b  c  =  1\na  b  c  #  2\n"},
+		{"below zero", "page,views\n/,-1\n", 1, utf8Colour, "/  -1  \x1b[36m" + strings.Repeat("░", 33) + "\x1b[0m\n"},
 		{"nothing", "page,views\n", 1, func(*canvas) {}, ""},
 		{"zeros", "page,views\n/,0\n", 1, func(*canvas) {}, "/  0\n"},
 		{"a terminal", "page,views\n/,1\n", 1, utf8Colour, "/  1  \x1b[36m" + strings.Repeat("█", 34) + "\x1b[0m\n"},
@@ -79,6 +85,9 @@ func TestPlotFits(t *testing.T) {
 	if got := shrink([]float64{1, 3, math.NaN(), 5, math.NaN(), math.NaN()}, 3); got[0] != 2 || got[1] != 5 ||
 		!math.IsNaN(got[2]) {
 		t.Errorf("got %v, want the means of pairs", got)
+	}
+	if got := shrink([]float64{1e308, 1e308}, 1); got[0] != 1e308 {
+		t.Errorf("got %v, want 1e308", got)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -106,6 +107,7 @@ func (w *watch) ask(ctx context.Context) error {
 	if err != nil {
 		return usageError{err}
 	}
+	w.screen.fit()
 	var text bytes.Buffer
 	var remarks bytes.Buffer
 	answer, err := w.server.QueryParameters(ctx, values, w.cmd.accept())
@@ -176,6 +178,14 @@ func newScreen(out io.Writer) *screen { return &screen{canvas: newCanvas(out)} }
 // forget leaves what was drawn where it is, because something else was printed below it.
 func (s *screen) forget() { s.lines = 0 }
 
+// fit takes the present size of the terminal. A change may have wrapped the lines that were drawn, so they stay.
+func (s *screen) fit() {
+	width := s.width
+	if s.measure() && s.width != width {
+		s.forget()
+	}
+}
+
 // draw draws lines in place of those before. Lines that do not fit are cut off, because a line that wraps is two.
 func (s *screen) draw(text string) error {
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
@@ -189,12 +199,31 @@ func (s *screen) draw(text string) error {
 	}
 	out.WriteString("\x1b[J")
 	for _, line := range lines {
-		if !strings.Contains(line, "\x1b[") && utf8.RuneCountInString(line) > s.width {
-			line = string([]rune(line)[:s.width-1]) + "…"
-		}
-		out.WriteString(line + "\n")
+		out.WriteString(cutLine(line, s.width) + "\n")
 	}
 	s.lines = len(lines)
 	_, err := io.WriteString(s.out, out.String())
 	return err
+}
+
+var colours = regexp.MustCompile(`\x1b\[[0-9;]*m`)
+
+// cutLine cuts a line to the width of a terminal. Escapes of colours have none, and all of them stay.
+func cutLine(line string, width int) string {
+	escapes := colours.FindAllString(line, -1)
+	if utf8.RuneCountInString(colours.ReplaceAllString(line, "")) <= width {
+		return line
+	}
+	var out strings.Builder
+	room := width - 1
+	for i, text := range colours.Split(line, -1) {
+		signs := []rune(text)
+		signs = signs[:min(len(signs), room)]
+		room -= len(signs)
+		out.WriteString(string(signs))
+		if i < len(escapes) {
+			out.WriteString(escapes[i])
+		}
+	}
+	return out.String() + "…"
 }

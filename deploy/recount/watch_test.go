@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestWatchWaits: a server that restarts is waited for, which is said. A wait ends, and a refusal ends the command.
@@ -87,6 +90,47 @@ func TestScreen(t *testing.T) {
 	want := "\x1b[J1234…\nb\n" + "\x1b[2A\r\x1b[Ja\nb\n… an…\n"
 	if out.String() != want {
 		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}
+
+// TestScreenCutsColours: escapes of colours need no room, and a line that is cut ends with the colour as it was.
+func TestScreenCutsColours(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"ab \x1b[36m##\x1b[0m":     "ab \x1b[36m##\x1b[0m",
+		"ab \x1b[36m###\x1b[0m 12": "ab \x1b[36m#\x1b[0m…",
+		"abcdef \x1b[36m##\x1b[0m": "abcd\x1b[36m\x1b[0m…",
+		"abcdef":                   "abcd…",
+	} {
+		if got := cutLine(line, 5); got != want {
+			t.Errorf("%q: got %q, want %q", line, got, want)
+		}
+	}
+}
+
+// TestScreenFits: a terminal that becomes narrower while a watch runs is drawn anew, below what its lines became.
+func TestScreenFits(t *testing.T) {
+	t.Parallel()
+	file, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip("this machine has no pseudo terminals: ", err)
+	}
+	defer file.Close()
+	resize := func(columns uint16) {
+		size := &unix.Winsize{Row: 9, Col: columns}
+		if err := unix.IoctlSetWinsize(int(file.Fd()), unix.TIOCSWINSZ, size); err != nil {
+			t.Fatal(err)
+		}
+	}
+	resize(100)
+	s := newScreen(file)
+	s.lines = 3
+	if s.fit(); s.width != 100 || s.height != 9 || s.lines != 3 {
+		t.Errorf("the same size: got %d signs, %d lines, %d drawn", s.width, s.height, s.lines)
+	}
+	resize(50)
+	if s.fit(); s.width != 50 || s.lines != 0 {
+		t.Errorf("another size: got %d signs, %d drawn", s.width, s.lines)
 	}
 }
 
