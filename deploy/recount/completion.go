@@ -81,15 +81,21 @@ func complete(ctx context.Context, node *kong.Node, words []string) []string {
 		words = []string{""}
 	}
 	last := words[len(words)-1]
+	server := defaultServer()
 	var pending *kong.Flag // pending is the flag whose value comes next.
 	places := 0            // places is how many positional arguments there are.
-	for _, word := range words[:len(words)-1] {
+	for _, word := range joinColons(words[:len(words)-1]) {
+		name, value, hasValue := strings.Cut(word, "=")
 		switch {
 		case word == "=": // bash cuts --mode=exact in three.
 		case pending != nil:
+			server.setFlag(pending.Name, word)
 			pending = nil
 		case strings.HasPrefix(word, "-") && word != "-":
-			pending = flagWithValue(node, word)
+			if pending = flagWithValue(node, name); pending != nil && hasValue {
+				server.setFlag(pending.Name, value)
+				pending = nil
+			}
 		default:
 			if child := childOf(node, word); child != nil {
 				node = child
@@ -112,7 +118,32 @@ func complete(ctx context.Context, node *kong.Node, words []string) []string {
 	case len(node.Children) > 0:
 		return withPrefix(childNames(node), "", last)
 	}
-	return withPrefix(argumentsOf(ctx, node, places), "", last)
+	return withPrefix(argumentsOf(ctx, server, node, places), "", last)
+}
+
+// joinColons joins http, : and //host, because bash cuts words at colons.
+func joinColons(words []string) (joined []string) {
+	glue := false
+	for _, word := range words {
+		colon := strings.Trim(word, ":") == "" && word != ""
+		if n := len(joined); n > 0 && (colon || glue) {
+			joined[n-1] += word
+		} else {
+			joined = append(joined, word)
+		}
+		glue = colon
+	}
+	return joined
+}
+
+// setFlag sets what a flag of the line says about the server.
+func (f *serverFlag) setFlag(flag, value string) {
+	switch flag {
+	case "server":
+		f.Server = value
+	case "key-file":
+		f.KeyFile = value
+	}
 }
 
 // withPrefix returns the candidates that begin with what is written, each with a text before it.
@@ -177,7 +208,7 @@ func valuesOf(f *kong.Flag) []string {
 const completionTime = 700 * time.Millisecond
 
 // argumentsOf returns the values of a positional argument: words of a list, or names that the server knows.
-func argumentsOf(ctx context.Context, node *kong.Node, place int) (names []string) {
+func argumentsOf(ctx context.Context, f serverFlag, node *kong.Node, place int) (names []string) {
 	if place >= len(node.Positional) {
 		return nil
 	}
@@ -186,7 +217,7 @@ func argumentsOf(ctx context.Context, node *kong.Node, place int) (names []strin
 	}
 	ctx, cancel := context.WithTimeout(ctx, completionTime)
 	defer cancel()
-	server, err := defaultServer().connect(client.Config{OnRetry: func(failure error) error { return failure }})
+	server, err := f.connect(client.Config{OnRetry: func(failure error) error { return failure }})
 	if err != nil {
 		return nil
 	}

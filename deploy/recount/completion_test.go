@@ -3,7 +3,9 @@ package main
 import (
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -11,31 +13,45 @@ import (
 // TestComplete asks what can stand in place of the last word. A hidden command is not offered.
 func TestComplete(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/v1/views" {
+		switch {
+		case r.URL.Path == "/v1/views" && r.Header.Get("Authorization") == "Bearer k":
+			_, _ = w.Write([]byte(`{"views":[{"name":"secrets"}]}`))
+		case r.URL.Path == "/v1/views":
 			_, _ = w.Write([]byte(`{"views":[{"name":"visits"},{"name":"orders"}]}`))
 		}
 	}))
 	t.Cleanup(server.Close)
 	t.Setenv("RECOUNT_SERVER", server.URL)
+	keyFile := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(keyFile, []byte("k\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	inBash := strings.ReplaceAll(server.URL, ":", " : ")
 	for line, want := range map[string]string{
-		"qu":                           "query",
-		"vers":                         "",
-		"jobs ":                        "list run",
-		"query ":                       "orders visits",
-		"query vi":                     "visits",
-		"views show o":                 "orders",
-		"query visits ":                "",
-		"query visits --mo":            "--mode",
-		"query visits --mode ":         "exact live merged",
-		"query visits --mode e":        "exact",
-		"query visits --mode=l":        "--mode=live",
-		"query visits --mode = l":      "live",
-		"query visits --mode =":        "exact live merged",
-		"query -g page visits --last ": "",
-		"query -g page ":               "orders visits",
-		"query --plot ":                "orders visits",
-		"completion z":                 "zsh",
-		"nonsense ":                    strings.Join(strings.Fields(completed(t, "")), " "),
+		"qu":                                 "query",
+		"vers":                               "",
+		"jobs ":                              "list run",
+		"query ":                             "orders visits",
+		"query vi":                           "visits",
+		"views show o":                       "orders",
+		"query visits ":                      "",
+		"query visits --mo":                  "--mode",
+		"query visits --mode ":               "exact live merged",
+		"query visits --mode e":              "exact",
+		"query visits --mode=l":              "--mode=live",
+		"query visits --mode = l":            "live",
+		"query visits --mode =":              "exact live merged",
+		"query -g page visits --last ":       "",
+		"query -g page ":                     "orders visits",
+		"query --plot ":                      "orders visits",
+		"query --server http://127.0.0.1:1 ": "",
+		"query --server=http://127.0.0.1:1 ": "",
+		"query --server = http : //127.0.0.1 : 1 ":      "",
+		"query --server = " + inBash + " vi":            "visits",
+		"query --server " + inBash + " visits --mode e": "exact",
+		"query --key-file " + keyFile + " ":             "secrets",
+		"completion z":                                  "zsh",
+		"nonsense ":                                     strings.Join(strings.Fields(completed(t, "")), " "),
 	} {
 		if got := strings.Join(strings.Fields(completed(t, strings.Split(line, " ")...)), " "); got != want {
 			t.Errorf("%q: got %s, want %s", line, got, want)

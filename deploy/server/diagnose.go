@@ -173,7 +173,7 @@ func (d *diagnosis) ports(ctx context.Context) {
 			_ = listener.Close()
 			d.add(Fine, door.key, "", "%s is free", door.addr)
 		case errors.Is(err, syscall.EADDRINUSE) && d.inUse:
-			d.add(Fine, door.key, "", "%s is in use, as is data_dir", door.addr)
+			d.add(Fine, door.key, "", "%s is in use, as is data_dir: by the same process or by another", door.addr)
 		default:
 			d.add(Failure, door.key, "stop what listens there, or choose another address with --"+door.key, "%s: %v",
 				door.addr, err)

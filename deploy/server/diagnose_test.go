@@ -85,7 +85,7 @@ func TestDiagnose(t *testing.T) {
 	}
 	defer busy.Close()
 	cfg.Listen = busy.Addr().String()
-	expect("running", "listen", Fine, "is in use, as is data_dir")
+	expect("running", "listen", Fine, "is in use, as is data_dir: by the same process or by another")
 	if err := lock.Close(); err != nil {
 		t.Fatal(err)
 	}
