@@ -30,5 +30,7 @@
 // One data directory per process at a time: Open of the open directory is counted, Open of another is
 // ErrOtherDirectory. A request whose context ends returns at once; its query is killed, and keeps its place
 // among Config.Sessions until the engine has ended it. An INSERT cancelled so may have been applied.
+// An INSERT whose data ends too early fails. In the format Native, a block that is cut is not applied. Of other
+// formats, blocks of rows before the cut may have been.
 // Results are materialised by the library before they are sent: bound them with LIMIT or max_result_rows.
 package chdb

@@ -23,6 +23,7 @@ type request struct {
 	params   []param
 	revision uint64    // of the Native format that the client reads
 	data     io.Reader // of an INSERT … FORMAT
+	body     io.Closer // of the HTTP request; nil if it has none
 }
 
 // httpOnly are URL parameters that are no settings: read elsewhere or without meaning here. log_comment is a
@@ -56,6 +57,9 @@ func readRequest(req *http.Request) (*request, error) {
 		if r.revision, err = strconv.ParseUint(v, 10, 64); err != nil {
 			return nil, refuse(codeBadArguments, "client_protocol_version is no number: "+v)
 		}
+	}
+	if req.Body != nil {
+		r.body = req.Body
 	}
 	body, err := requestBody(req)
 	if err != nil {

@@ -25,7 +25,8 @@ type staged struct {
 	sql  string
 	path string
 	pipe *os.File      // end closes it.
-	fed  chan struct{} // closed after the last write to the pipe
+	body io.Closer     // of the request; nil if it has none. end closes it if the engine stopped early.
+	fed  chan struct{} // closed after the last write to the pipe, and before the engine sees the end of the data
 	err  error         // of the data or the pipe, once fed is closed
 }
 
@@ -36,7 +37,7 @@ func (c *core) stage(r *request) (*staged, error) {
 	}
 	var head bytes.Buffer
 	_, err := io.CopyN(&head, r.data, leastPiped)
-	s := &staged{}
+	s := &staged{body: r.body}
 	switch all := io.MultiReader(&head, r.data); {
 	case errors.Is(err, io.EOF):
 		err = s.writeFile(c.stageDir, &head)
@@ -78,8 +79,8 @@ func (s *staged) openPipe(dir string, id uint64, data io.Reader) bool {
 	s.pipe = pipe
 	s.fed = make(chan struct{})
 	go func() {
-		defer close(s.fed)
 		_, s.err = io.Copy(pipe, data)
+		close(s.fed)
 		_ = pipe.Close() // A named pipe has nothing to lose.
 	}()
 	return true
@@ -87,12 +88,25 @@ func (s *staged) openPipe(dir string, id uint64, data io.Reader) bool {
 
 // end stops the writer of the pipe after the engine has stopped to read. It returns err, which is what the engine says,
 // or why the engine did not get all of the data.
+//
+// A writer may wait for data that its source does not send. If the engine has refused what it had, nothing needs that
+// data, so the body is closed. A source that is slow must not keep a place among the sessions. If the context of the
+// request ends, the transport closes the body.
 func (s *staged) end(err error) error {
 	if s.pipe == nil {
 		return err
 	}
 	_ = s.pipe.Close() // It is closed already unless the engine stopped early.
-	<-s.fed
+	select {
+	case <-s.fed:
+	default:
+		if err != nil && s.body != nil {
+			_ = s.body.Close()
+			<-s.fed
+			return err
+		}
+		<-s.fed
+	}
 	var failed *fs.PathError
 	switch {
 	case s.err == nil:

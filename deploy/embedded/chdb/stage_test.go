@@ -3,6 +3,7 @@ package chdb_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -78,6 +79,31 @@ func TestCutData(t *testing.T) {
 			t.Errorf("%d bytes: got %v, want %v", size, err, broken)
 		}
 	}
+	mustExec(t, conn, "CREATE TABLE whole (a UInt64, b UInt64) ENGINE = Memory")
+	const rows = 200_000
+	var block []byte
+	var ends []int
+	block = binary.AppendUvarint(binary.AppendUvarint(block, 2), rows)
+	for _, name := range []string{"a", "b"} {
+		block = append(block, "\x01"+name+"\x06UInt64"...)
+		block = append(block, make([]byte, 8*rows)...)
+		ends = append(ends, len(block))
+	}
+	for _, cut := range []int{ends[0] - 4, ends[0] - 8, ends[0], ends[0] + 9, ends[1] - 8, ends[1] - 1} {
+		for name, last := range map[string]error{"an error": errors.New("the disk is gone"), "its end": io.EOF} {
+			err := conn.InsertFormat(t.Context(), "Native", "INSERT INTO whole",
+				io.MultiReader(bytes.NewReader(block[:cut]), iotest.ErrReader(last)))
+			if err == nil {
+				t.Errorf("a block of %d bytes was accepted with %s after %d", len(block), name, cut)
+			}
+			if got := scan[uint64](t.Context(), t, conn, "SELECT count() FROM whole"); got != 0 {
+				t.Fatalf("a block of %d bytes with %s after %d left %d rows", len(block), name, cut, got)
+			}
+		}
+	}
+	if err := conn.InsertFormat(t.Context(), "Native", "INSERT INTO whole", bytes.NewReader(block)); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestRefusedData sends much data that the engine stops to read at its first line, or does not read at all.
@@ -118,4 +144,42 @@ func TestStalledData(t *testing.T) {
 	if err := conn.Ping(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestStalledSource: an INSERT ends with its request while it waits for its first data, and at once if the engine
+// refuses the data that it has. Neither waits for the source.
+func TestStalledSource(t *testing.T) {
+	t.Parallel()
+	conn, _ := open(t)
+	mustExec(t, conn, "CREATE TABLE two (a UInt64, b UInt64) ENGINE = Memory")
+	const rows = 200_000
+	block := binary.AppendUvarint(binary.AppendUvarint(nil, 2), rows)
+	block = append(block, "\x01a\x06UInt64"...)
+	block = append(block, make([]byte, 8*rows)...)
+	block = append(block, "\x01b\x06UInt65"...)
+	for _, test := range []struct {
+		data  []byte
+		limit time.Duration
+		ends  func(error) bool
+	}{
+		{block[:100_000], 300 * time.Millisecond, func(err error) bool { return err != nil }},
+		{block, time.Minute, func(err error) bool { return code(t, err) == 50 }}, // There is no such type.
+	} {
+		reader, writer := io.Pipe()
+		ctx, cancel := context.WithTimeout(t.Context(), test.limit)
+		go func() { _, _ = writer.Write(test.data) }()
+		ended := make(chan error, 1)
+		go func() { ended <- conn.InsertFormat(ctx, "Native", "INSERT INTO two", reader) }()
+		select {
+		case err := <-ended:
+			if !test.ends(err) {
+				t.Errorf("%d bytes: got %v", len(test.data), err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Errorf("%d bytes: the INSERT waits for its source", len(test.data))
+		}
+		_ = writer.Close()
+		cancel()
+	}
+	expectNothingStaged(t, conn, "*")
 }

@@ -19,6 +19,8 @@ type transport struct{ core *core }
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Body != nil {
 		defer req.Body.Close()
+		// A read of data that does not come ends with the request, like one of net/http's transport.
+		defer context.AfterFunc(req.Context(), func() { _ = req.Body.Close() })()
 	}
 	out, err := t.answer(req)
 	var ex *exception
