@@ -16,4 +16,9 @@
 //
 // A sum of floats is a Float64 here, to be read by people. SQL adds Float64 in any order, so the last bits
 // of its totals may differ from time to time, and from the exact sum that a query of recount answers.
+//
+// # Connections
+//
+// An INSERT is encoded while it is sent, so net/http cannot send it a second time. Over HTTP, a connection that the
+// other side has closed while it was idle therefore fails an attempt at a publication. The next attempt dials.
 package cells

@@ -41,11 +41,11 @@ func (s *Store) Project(ctx context.Context, state *record.State) error {
 			return fmt.Errorf("project publication %d: %w", state.N, err)
 		}
 		rows.addMarker(full)
-		failpoint.Point("publish.marker.before")
+		failpoint.Point("publish.insert.before")
 		if err := rows.insert(ctx, s.db); err != nil {
 			return fmt.Errorf("project publication %d: %w", state.N, err)
 		}
-		failpoint.Point("publish.marker.after")
+		failpoint.Point("publish.insert.after")
 	}
 	if err := s.syncViews(ctx, state.Views); err != nil {
 		return fmt.Errorf("project publication %d: %w", state.N, err)
@@ -76,9 +76,9 @@ func (s *Store) projectRows(ctx context.Context, state *record.State, full bool)
 		if !full {
 			buckets = state.Publication.Views[name].Buckets
 		}
-		for part := range slices.Chunk(buckets, projectedRows) {
+		for part := range slices.Chunk(buckets, s.projectedRows) {
 			rows.add(name, state.Views[name].Digest, part)
-			if len(rows.versions) < projectedRows {
+			if len(rows.versions) < s.projectedRows {
 				continue
 			}
 			if err := rows.insert(ctx, s.db); err != nil {
@@ -89,8 +89,8 @@ func (s *Store) projectRows(ctx context.Context, state *record.State, full bool)
 	return rows, nil
 }
 
-// projectedRows is roughly the largest number of rows in one INSERT.
-const projectedRows = 250_000
+// defaultProjectedRows is roughly the largest number of rows in one INSERT.
+const defaultProjectedRows = 250_000
 
 // projection gathers rows of recount_published.
 type projection struct {

@@ -18,11 +18,13 @@ type Store struct {
 	current atomic.Pointer[catalog.Catalog]
 	buffers sync.Pool   // of *[]byte, for the blocks of INSERTs
 	encodes atomic.Bool // The connection uses ClickHouse's native protocol, in which the driver encodes blocks itself.
+
+	projectedRows int // defaultProjectedRows, but for tests
 }
 
 // NewStore returns the store. Prepare creates its tables.
 func NewStore(db driver.Conn, c *catalog.Catalog) *Store {
-	s := &Store{db: db}
+	s := &Store{db: db, projectedRows: defaultProjectedRows}
 	s.Declare(c)
 	return s
 }

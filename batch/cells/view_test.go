@@ -1,12 +1,17 @@
 package cells
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"math/big"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"recount/schemas/position"
 	"recount/schemas/record"
@@ -43,6 +48,58 @@ func (w *world) project(s *Store, state *record.State) {
 	if err := s.Project(w.t.Context(), state); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// failing is a connection that begins some INSERTs and no more.
+type failing struct {
+	driver.Conn
+	left int
+}
+
+func (f *failing) PrepareBatch(ctx context.Context, query string,
+	options ...driver.PrepareBatchOption) (driver.Batch, error) {
+	if f.left == 0 {
+		return nil, errors.New("the connection is lost")
+	}
+	f.left--
+	return f.Conn.PrepareBatch(ctx, query, options...)
+}
+
+// TestLongProjection projects a publication with an INSERT for each bucket, and a marker in the last one. Until that
+// one, readers must see the publication before. What a projection has written that ended early does no harm.
+func TestLongProjection(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.prepared(testCatalog(wideView()))
+	r := rand.New(rand.NewPCG(3, 4))
+	groups := func() []*group {
+		events := randomEvents(r, 60, 1)
+		for i := range events {
+			events[i].time += int64(i%2) * hour
+		}
+		return aggregate(events)
+	}
+	before := groups()
+	one := w.publish(s, record.EmptyState(1), true, w.insert(s, 1<<32, before))
+	w.project(s, one)
+	after := groups()
+	two := w.publish(s, one, false, w.insert(s, 2<<32, after))
+	for inserts := range 3 {
+		lost := NewStore(&failing{w.db, inserts}, s.catalog())
+		lost.projectedRows = 1
+		if err := lost.Project(t.Context(), two); err == nil {
+			t.Fatalf("a projection of three INSERTs ended after %d without an error", inserts)
+		}
+		w.checkView(fmt.Sprintf("publication 2 after %d INSERTs of 3", inserts), before)
+		if n := w.number("SELECT count() FROM recount_published WHERE n = 2 AND view = ''"); n != 0 {
+			t.Errorf("%d markers after %d INSERTs of 3", n, inserts)
+		}
+	}
+	if n, err := s.Projected(t.Context()); err != nil || n != 2 {
+		t.Errorf("the projection has rows of publication %d, %v; want 2", n, err)
+	}
+	w.project(s, two)
+	w.checkView("publication 2", after)
 }
 
 // TestProject publishes versions one after another. The SQL VIEW must show the newest publication whose

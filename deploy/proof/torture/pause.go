@@ -51,7 +51,7 @@ func (w *world) stopAndContinue(ctx context.Context, s *server) error {
 // are before and after the steps that the other must find done or must do itself.
 var zombiePoints = []string{
 	"landing.create.before", "landing.create.after", "landing.put.before", "publish.create.before",
-	"publish.create.after", "publish.write.before", "publish.verify.before", "publish.marker.before",
+	"publish.create.after", "publish.write.before", "publish.verify.before", "publish.insert.before",
 	"publish.collect.before", "log.trim.before", "log.append.before", "snapshot.rename.before",
 }
 
