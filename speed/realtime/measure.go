@@ -41,12 +41,20 @@ func newMeasure(kind catalog.MeasureKind, t catalog.FieldType) measure {
 	return &extremes[int64]{max: kind == catalog.Max}
 }
 
+// doubledItems is up to how many items a slice grows by doubling. A longer one grows by half, because what it has free
+// counts towards the budget of memory.
+const doubledItems = 1 << 20
+
 // resize returns s with length n. The added items are zero, unless s was longer before.
 func resize[T any](s []T, n int) []T {
 	if n <= cap(s) {
 		return s[:n]
 	}
-	next := make([]T, n, max(n, 2*cap(s), 16))
+	grown := 2 * cap(s)
+	if grown > doubledItems {
+		grown = max(doubledItems, cap(s)+cap(s)/2)
+	}
+	next := make([]T, n, max(n, grown, 16))
 	copy(next, s)
 	return next
 }
