@@ -103,6 +103,7 @@ const (
 	oneMoreKiB     = "recompute of one more event: KiB written to the lake"
 	publication    = "largest publication record, KiB"
 	queryCPU       = "query of the total: CPU, ms"
+	wideQueryCPU   = "query of the total over the hours of both: CPU, ms"
 	startCPU       = "start: CPU, s"
 	startSeconds   = "start: s"
 	lakeObjects    = "objects in the lake"
@@ -115,8 +116,15 @@ const (
 )
 
 var figureNames = []string{ingestCPU, recomputeCPU, recomputeSec, peakMemory, oneMoreCPU, oneMoreCalls, oneMoreKiB,
-	publication, queryCPU, startCPU, startSeconds, lakeObjects, lakeWrites, lakeReads,
+	publication, queryCPU, wideQueryCPU, startCPU, startSeconds, lakeObjects, lakeWrites, lakeReads,
 	landedSegments, parts, allFiles, diskMiB}
+
+// measuredNames are the figures that some point of an axis has.
+func measuredNames(points []point) []string {
+	return slices.DeleteFunc(slices.Clone(figureNames), func(name string) bool {
+		return !slices.ContainsFunc(points, func(p point) bool { return p.figures[name] != 0 })
+	})
+}
 
 // growth measures the chosen axes. It writes a CSV file and a plot of each.
 func (r *run) growth(chosen []string, limit int) error {
@@ -135,7 +143,7 @@ func (r *run) growth(chosen []string, limit int) error {
 		}
 		title := fmt.Sprintf("recount: growth with %s (%s, %d cores)", label, r.report.Machine.Processor,
 			r.report.Machine.Cores)
-		if err := os.WriteFile(file+".svg", plot(title, label, figureNames, points), 0o600); err != nil {
+		if err := os.WriteFile(file+".svg", plot(title, label, measuredNames(points), points), 0o600); err != nil {
 			return err
 		}
 		r.say("%s: wrote %s.csv and its plot", name, file)
@@ -221,7 +229,9 @@ func (g *growing) observeNeighbour(into map[string]float64, bodies [][]byte, lin
 		return err
 	}
 	g.keys = both[:1]
-	g.setting.shape = strewn // The first tenant asks for the range of both.
+	if into[wideQueryCPU], err = g.askTotal(&strewn); err != nil {
+		return err
+	}
 	return g.observe(into)
 }
 
@@ -348,23 +358,10 @@ func (g *growing) observe(into map[string]float64) error {
 	if err := g.oneMore(into); err != nil {
 		return err
 	}
-	const asked = 50
-	ask := func() error {
-		for i := range asked {
-			if _, err := g.server.query(questions[0].body(&g.setting.shape, "merged", i)); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if err := ask(); err != nil { // The first ones read new parts.
+	var err error
+	if into[queryCPU], err = g.askTotal(&g.setting.shape); err != nil {
 		return err
 	}
-	f, err := g.server.measure(ask)
-	if err != nil {
-		return err
-	}
-	into[queryCPU] = f.cpu.Seconds() * 1e3 / asked
 	if err := g.countFiles(into); err != nil {
 		return err
 	}
@@ -382,6 +379,24 @@ func (g *growing) observe(into map[string]float64) error {
 	into[startCPU] = g.server.cpu().Seconds()
 	g.landed = 0
 	return nil
+}
+
+// askTotal returns the processor time in milliseconds of a query of the total over the range of a shape.
+func (g *growing) askTotal(s *shape) (ms float64, err error) {
+	const asked = 50
+	ask := func() error {
+		for i := range asked {
+			if _, err := g.server.query(questions[0].body(s, "merged", i)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := ask(); err != nil { // The first ones read new parts.
+		return 0, err
+	}
+	f, err := g.server.measure(ask)
+	return f.cpu.Seconds() * 1e3 / asked, err
 }
 
 // countRequests counts the requests to the object store since the start, by their price.
@@ -488,10 +503,11 @@ func writeCSV(file, label string, points []point) error {
 		return err
 	}
 	w := csv.NewWriter(f)
-	_ = w.Write(append([]string{label}, figureNames...)) // Error returns what it would return.
+	names := measuredNames(points)
+	_ = w.Write(append([]string{label}, names...)) // Error returns what it would return.
 	for _, p := range points {
 		line := []string{strconv.FormatFloat(p.value, 'f', 0, 64)}
-		for _, name := range figureNames {
+		for _, name := range names {
 			line = append(line, strconv.FormatFloat(math.Round(p.figures[name]*1000)/1000, 'f', -1, 64))
 		}
 		_ = w.Write(line)
