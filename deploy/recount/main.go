@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -101,12 +102,18 @@ func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) 
 		fmt.Fprintln(errw, "recount:", err)
 		return exitFailed
 	}
-	if len(args) == 0 {
+	switch {
+	case len(args) == 0:
 		args = []string{"--help"}
+	case args[0] == "help": // As people ask other programs.
+		args = append(slices.Clone(args[1:]), "--help")
 	}
 	command, err := parser.Parse(args)
 	if exited >= 0 {
 		return exited // Parse has printed the help.
+	}
+	if readerLeft(err) {
+		return exitFailed
 	}
 	if err != nil {
 		fmt.Fprintf(errw, "recount: %v\n%s", err, usageOf(err))
@@ -135,12 +142,11 @@ func usageOf(err error) string {
 func exitCode(errw io.Writer, err error) int {
 	var usage usageError
 	var trouble troubleError
-	var output *fs.PathError
 	switch {
 	case errors.Is(err, errDiffers):
 		return exitFailed // What differs is printed already.
-	case errors.As(err, &output) && errors.Is(output, syscall.EPIPE):
-		return exitFailed // Who read the output has left, and needs no word. Connections have errors of another type.
+	case readerLeft(err):
+		return exitFailed
 	case errors.As(err, &trouble):
 		_ = exitCode(errw, trouble.error)
 		return exitUsage
@@ -152,4 +158,11 @@ func exitCode(errw io.Writer, err error) int {
 	}
 	fmt.Fprintf(errw, "recount: %s\n", escape(strings.TrimSpace(err.Error()), "\n\t"))
 	return exitFailed
+}
+
+// readerLeft reports whether who read the output has left, and so needs no word. Connections have errors of another
+// type.
+func readerLeft(err error) bool {
+	var output *fs.PathError
+	return errors.As(err, &output) && errors.Is(output, syscall.EPIPE)
 }
