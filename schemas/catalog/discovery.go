@@ -76,6 +76,12 @@ func (c *Catalog) Discover(name string, found []Found, most int) (*Catalog, Disc
 	return next, out
 }
 
+// CountsOnly reports whether the view is like one that Discover adds: it counts all events of its type and nothing
+// else.
+func (v *View) CountsOnly() bool {
+	return len(v.Dimensions) == 0 && len(v.Where) == 0 && len(v.Measures) == 1 && v.Measures[0].Kind == Count
+}
+
 // open returns the members that may become fields, those that most events have first. A member that an undecided one
 // lies inside of has held objects, so a field for it would refuse some.
 func (e *EventType) open(found []Found, undecided [][]string) []Found {

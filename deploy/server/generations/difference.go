@@ -117,7 +117,7 @@ func compare(g *Generation, file *catalog.Catalog, decides bool) (d Difference, 
 			pick.remember(at)
 		case e.Declared == e.Applied:
 			d.Kept = append(d.Kept, e)
-		case e.Stored == e.Applied || decides:
+		case e.Stored == e.Applied || decides || g.onlyDiscovered(at):
 			d.Edits = append(d.Edits, e)
 			pick.takeOver(at)
 			pick.remember(at)
@@ -133,6 +133,16 @@ func compare(g *Generation, file *catalog.Catalog, decides bool) (d Difference, 
 	// What a file declared is only compared. Where a request has changed a type, it may be no valid catalog.
 	_ = typeConditions(pick.n.file, true)
 	return d, pick.n
+}
+
+// onlyDiscovered reports whether a declaration is one of discovery's: an event type that no file has declared yet, or
+// the view that came with it. A file that declares it then knows better (G6).
+func (g *Generation) onlyDiscovered(at place) bool {
+	if at.kind == EventType {
+		return g.Catalog.Discovered[at.name]
+	}
+	v := g.Catalog.Views[at.name]
+	return v != nil && g.Catalog.Discovered[v.Event] && v.CountsOnly()
 }
 
 // written returns what the catalog declares, with the values of conditions as they are written.

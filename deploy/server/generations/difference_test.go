@@ -140,6 +140,36 @@ func TestApplyExplains(t *testing.T) {
 	}
 }
 
+// TestFileOverDiscovery: a file decides about what events have declared. What discovery has declared beside it stays.
+func TestFileOverDiscovery(t *testing.T) {
+	t.Parallel()
+	c := open(t, &recordtest.Memory{})
+	for _, name := range []string{"x", "y"} {
+		if _, err := c.Propose(t.Context(), func(newest *catalog.Catalog) (*catalog.Catalog, error) {
+			next, _ := newest.Discover(name, []catalog.Found{{Path: []string{"f"}, Type: catalog.Int64}}, 10)
+			return next, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := record.Declarations{}.Catalog(time.Hour)
+	file.Events["x"] = &catalog.EventType{Name: "x", Fields: []catalog.Field{{Name: "country", Type: catalog.String},
+		{Name: "f", Type: catalog.Float64}}}
+	file.Views["x"] = &catalog.View{Name: "x", Event: "x", Cell: time.Minute, Dimensions: []string{"country"},
+		Measures: []catalog.Measure{{Name: "n", Kind: catalog.Count}}}
+	g, d, err := c.Apply(t.Context(), file, false)
+	if err != nil || d.Refused != nil || len(d.Conflicts) > 0 || len(d.Edits) != 2 {
+		t.Fatalf("edits %v, conflicts %v, refused %v, error %v", d.Edits, d.Conflicts, d.Refused, err)
+	}
+	if diff := cmp.Diff(file.Events["x"].Fields, g.Catalog.Events["x"].Fields); diff != "" {
+		t.Error(diff)
+	}
+	if !slices.Equal(g.Catalog.Views["x"].Dimensions, []string{"country"}) || g.Catalog.Events["y"] == nil ||
+		g.Catalog.Views["y"] == nil || g.Catalog.Discovered["x"] {
+		t.Errorf("the catalog is %+v", g.Catalog)
+	}
+}
+
 // TestApplyRefusesNonsense: a file whose changes do not fit what requests have changed changes nothing, and a start
 // goes on.
 func TestApplyRefusesNonsense(t *testing.T) {
