@@ -124,6 +124,28 @@ func TestDiscoveringProcesses(t *testing.T) {
 	}
 }
 
+// TestDiscoveredElsewhere: a process that learns of an event type when its first events arrive there also declares what
+// only these have.
+func TestDiscoveredElsewhere(t *testing.T) {
+	t.Parallel()
+	records := &recordtest.Memory{}
+	first := newDiscoverer(t, records)
+	second := newDiscoverer(t, records)
+	first.send(`{"id":"1","type":"hit","data":{"a":1}}`)
+	for id := range 2 {
+		body := fmt.Sprintf(`{"id":"2-%d","type":"hit","data":{"a":1,"b":"x"}}`, id)
+		if status, answer := second.send(body); status != http.StatusOK || strings.Contains(answer, "discovered") {
+			t.Fatalf("status %d, %s", status, answer)
+		}
+	}
+	for end := time.Now().Add(10 * time.Second); len(second.chain.Catalog().Events["hit"].Fields) != 2; {
+		if time.Now().After(end) {
+			t.Fatalf("the fields are %v", second.chain.Catalog().Events["hit"].Fields)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
 // unreachable is a store that may not answer. A write of it may be done all the same.
 type unreachable struct {
 	recordtest.Memory
@@ -179,6 +201,10 @@ func TestDiscoverWithoutStore(t *testing.T) {
 			}
 			if status, answer := p.send(`{"id":"2","type":"known","data":{"a":2}}`); status != http.StatusOK {
 				t.Errorf("a known type: status %d, %s", status, answer)
+			}
+			if status, answer := p.send(`{"id":"3","type":"a b"}`); status != http.StatusBadRequest ||
+				!strings.Contains(answer, "unknown_type") {
+				t.Errorf("a type that cannot be declared: status %d, %s", status, answer)
 			}
 			records.gets.Store(false)
 			records.creates.Store(false)

@@ -22,6 +22,7 @@ func (s *Server) openIngest(context.Context) (err error) {
 	}
 	ic.Fair = s.keys != nil // Without keys there is one tenant.
 	ic.Discovery.On = s.cfg.Discovers()
+	ic.Discovery.Apart = s.cfg.Admin.Listen != ""
 	ic.Discovery.All = s.cfg.Discover == DiscoverOn
 	s.ingest, err = ingest.New(ic, s.generations, s.cfg.Log.Partitions, s.engines.log,
 		ingest.Options{Epochs: epochs, Acknowledged: s.acknowledged, Look: s.generations.Look,

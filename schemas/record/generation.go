@@ -1,6 +1,7 @@
 package record
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -49,6 +50,10 @@ const (
 	ByFile Author = "file" // a configuration file that was applied
 	ByAPI  Author = "api"  // a request
 )
+
+// ErrUndeclarable is wrapped by the error about a generation that cannot be made because of what it would declare. Then
+// no generation was made.
+var ErrUndeclarable = errors.New("no generation can declare this")
 
 // MaxGeneration is the largest generation in bytes.
 const MaxGeneration = 16 << 20

@@ -99,7 +99,7 @@ func (d *decoder) resolveType() {
 	if name := d.attributes[attrType]; d.lastType == nil || string(name) != d.lastType.name {
 		d.eventType = d.types[string(name)]
 	}
-	if d.eventType == nil && d.room > 0 {
+	if d.eventType == nil && (d.room > 0 || len(d.candidates) > 0) {
 		d.eventType = d.candidate(d.attributes[attrType])
 	}
 	if d.eventType == nil {

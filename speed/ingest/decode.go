@@ -27,7 +27,10 @@ type decoder struct {
 	room       int                  // for event types that the request may declare
 	bounds     *DiscoveryConfig     // of such event types
 	candidates map[string]*candidate
-	full       bool // a type was refused because there is no room for it
+	noRoom     bool            // for a further event type
+	refused    map[string]bool // event types that cannot be declared
+	full       bool            // a type was refused because there is no room for it
+	apart      bool            // DiscoveryConfig.Apart
 	eventBytes int
 	past       time.Duration
 	future     time.Duration
@@ -56,6 +59,7 @@ func newDecoder(cfg Config, types map[string]*eventType, fields int) *decoder {
 		scanner:    scanner{maxDepth: cfg.Depth, maxFields: cfg.Fields, maxArena: cfg.EventBytes},
 		types:      types,
 		identity:   cfg.Identity,
+		apart:      cfg.Discovery.Apart,
 		eventBytes: cfg.EventBytes,
 		past:       cfg.Past,
 		future:     cfg.Future,
@@ -72,6 +76,8 @@ func (d *decoder) setTenant(tenant string, caps *tenantCaps) {
 	d.recentSets.eventType = nil
 	d.permission = discoveryOff
 	d.room = 0
+	d.noRoom = false
+	d.refused = nil
 	d.full = false
 	d.forgetCandidates()
 	clear(d.sets)
@@ -174,6 +180,9 @@ func (d *decoder) finish() {
 	}
 	if d.rejection == nil {
 		d.completeRow()
+	}
+	if d.rejection == nil && d.eventType.candidate != nil && d.room == 0 {
+		d.reject(problem.UnknownType, d.unknownType()) // Nothing of it was found when it could be declared.
 	}
 	if d.rejection != nil {
 		return

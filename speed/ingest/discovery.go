@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -32,6 +33,8 @@ type DiscoveryConfig struct {
 	Depth int
 	// Name is the longest name of a member that is discovered, in bytes.
 	Name int
+	// Apart says that what is declared can be changed by requests at another address only, that of admin.listen.
+	Apart bool
 	// Interval is the least time between two generations with fields that were found in events of known types.
 	Interval time.Duration
 }
@@ -123,7 +126,11 @@ func (d *decoder) candidate(name []byte) *eventType {
 	if found := d.candidates[string(name)]; found != nil {
 		return found.eventType
 	}
-	if len(d.candidates) >= d.room || !catalog.MayDiscover(string(name)) {
+	if !catalog.MayDiscover(string(name)) {
+		return nil
+	}
+	if len(d.candidates) >= d.room {
+		d.noRoom = d.noRoom || d.room > 0
 		return nil
 	}
 	found := &candidate{eventType: compileType(0, 0, &catalog.EventType{Name: string(name)}),
@@ -246,9 +253,9 @@ func (s *Server) addFound(ctx context.Context) (tried bool) {
 	}
 	limited, cancel := context.WithTimeout(ctx, proposalTimeout)
 	defer cancel()
-	made, err := s.declareFound(limited, func() []find { return finds })
+	done, err := s.declareFound(limited, func() []find { return finds })
 	if err == nil {
-		return len(made) > 0
+		return len(done.made)+len(done.refused) > 0
 	}
 	if ctx.Err() == nil {
 		s.logger.Warn("fields that were found in events cannot be declared; they are kept undeclared, and it is tried "+
@@ -261,17 +268,44 @@ func (s *Server) addFound(ctx context.Context) (tried bool) {
 	return true
 }
 
-// declareFound declares what is found. It returns what this process has declared. list is called when no other
-// generation of this process is being made.
-func (s *Server) declareFound(ctx context.Context, list func() []find) (made []catalog.Discovery, err error) {
+// outcome is what became of finds.
+type outcome struct {
+	made    []catalog.Discovery // by this process
+	full    bool                // there was no room for an event type
+	refused map[string]bool     // event types of which no generation can declare what was found
+}
+
+// declareFound declares what is found. list is called when no other generation of this process is being made.
+func (s *Server) declareFound(ctx context.Context, list func() []find) (done outcome, err error) {
 	select {
 	case s.discovery.making <- struct{}{}:
 		defer func() { <-s.discovery.making }()
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return done, ctx.Err()
 	}
 	finds := list()
 	slices.SortFunc(finds, func(a, b find) int { return strings.Compare(a.name, b.name) })
+	if err = s.declareTogether(ctx, finds, &done); !errors.Is(err, record.ErrUndeclarable) {
+		return done, err
+	}
+	for i, f := range finds { // One of them would take the others with it.
+		err = s.declareTogether(ctx, finds[i:i+1], &done)
+		switch {
+		case errors.Is(err, record.ErrUndeclarable):
+			s.logger.Error("what was found in events cannot be declared, whoever asks", "type", f.name, "error", err)
+			if done.refused == nil {
+				done.refused = map[string]bool{}
+			}
+			done.refused[f.name] = true
+		case err != nil:
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// declareTogether makes one generation of what was found, unless it is declared already.
+func (s *Server) declareTogether(ctx context.Context, finds []find, done *outcome) (err error) {
 	current := s.current().catalog
 	next, made, full := s.discovery.extend(current, finds)
 	if next != current {
@@ -283,7 +317,7 @@ func (s *Server) declareFound(ctx context.Context, list func() []find) (made []c
 		s.metrics.proposals.Observe(time.Since(began).Seconds())
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, f := range finds {
 		s.meetLimits(f.name, f.met)
@@ -294,7 +328,9 @@ func (s *Server) declareFound(ctx context.Context, list func() []find) (made []c
 	for _, d := range made {
 		s.tellDiscovery(d)
 	}
-	return made, nil
+	done.made = append(done.made, made...)
+	done.full = done.full || full
+	return nil
 }
 
 // extend returns a catalog that also declares what was found. full means that there was no room for an event type.
@@ -362,35 +398,52 @@ func (s *Server) meetLimits(eventType string, met limits) {
 
 // learn returns the newest event types after a request has named one that this process does not know (G3). It declares
 // those that the request may declare (G6).
-func (s *Server) learn(ctx context.Context, q *request) (*declared, *problem.Problem) {
+func (s *Server) learn(ctx context.Context, q *request) (newest *declared, done outcome, p *problem.Problem) {
 	ctx, cancel := context.WithTimeout(ctx, proposalTimeout)
 	defer cancel()
-	mayDeclare := q.decoder.room > 0
+	mayDeclare := q.hasCandidate()
 	if s.look != nil {
 		if err := s.look(ctx); err != nil && mayDeclare {
-			return nil, s.undecided(err)
+			return nil, done, s.undecided(err)
 		} else if err != nil {
 			s.logger.Warn("the catalog cannot be read, so an unknown event type is refused", "error", err)
 		}
 	}
 	if !mayDeclare {
-		return s.current(), nil
+		return s.current(), done, nil
 	}
-	made, err := s.declareFound(ctx, func() []find { return q.finds(s.current()) })
-	switch {
-	case errors.Is(err, record.ErrInvalid): // A larger catalog cannot be stored, whoever asks.
-		s.logger.Error("event types that were found cannot be declared; their events become dead letters", "error", err)
-	case err != nil:
-		return nil, s.undecided(err)
+	done, err := s.declareFound(ctx, func() []find { return q.finds(s.current()) })
+	if err != nil {
+		return nil, done, s.undecided(err)
 	}
-	q.discovered = appendDiscovered(q.discovered[:0], made)
-	newest := s.current()
+	q.discovered = appendDiscovered(q.discovered[:0], done.made)
+	newest = s.current()
 	for name, c := range q.decoder.candidates {
 		if t := newest.types[name]; t != nil && t.seen != nil {
 			t.seen.begin(c.survey)
 		}
 	}
-	return newest, nil
+	return newest, done, nil
+}
+
+// continues makes the decoder explain the event types that are still unknown. Those whose events are all refused for
+// another reason stay candidates, so each of these events gets its own reason again.
+func (d *decoder) continues(first *decoder, done *outcome) {
+	d.permission = first.permission
+	d.noRoom = first.noRoom || done.full
+	d.refused = done.refused
+	d.candidates = first.candidates
+	maps.DeleteFunc(d.candidates, func(_ string, c *candidate) bool { return c.survey.events > 0 })
+}
+
+// hasCandidate reports whether there is an event whose type the request may declare.
+func (q *request) hasCandidate() bool {
+	for _, c := range q.decoder.candidates {
+		if c.survey.events > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // finds returns what the request has found about event types that are still not declared.
@@ -437,22 +490,47 @@ func (d *decoder) unknownType() string {
 	case !catalog.MayDiscover(string(name)):
 		return "type: " + excerpt(name) + " is not declared and cannot be; an event type is 1 to 128 letters, " +
 			"digits, dots, dashes and underscores, and does not begin with " + catalog.ReservedPrefix
+	}
+	put := putOf(string(name), d.apart)
+	switch {
 	case d.permission == discoveryForbidden:
 		return "type: " + excerpt(name) + " is not declared; a key with scope admin may send its first events, or " +
-			"declare it with PUT /v1/event-types/" + string(name)
+			"declare it with " + put
+	case d.refused[string(name)]:
+		return "type: " + excerpt(name) + " is not declared, and what its events hold cannot be declared; the " +
+			"server's log says why; declare it with " + put
+	case d.noRoom:
+		d.full = true
+		return "type: " + excerpt(name) + " is not declared, and discovery.max_types allows no further event type; " +
+			"raise it, or declare the type with " + put
 	}
-	d.full = true
-	return "type: " + excerpt(name) + " is not declared, and discovery.max_types allows no further event type; " +
-		"raise it, or declare the type with PUT /v1/event-types/" + string(name)
+	return "type: " + excerpt(name) + " is not declared any more; send the event again, or declare the type with " + put
 }
 
-// mismatchFix says what to do about a value that does not fit a field whose type was found in its first events.
+// putOf names the request that declares an event type. apart says that another address than that of events serves it.
+func putOf(name string, apart bool) string {
+	if apart {
+		return "PUT /v1/event-types/" + name + " at the address of admin.listen"
+	}
+	return "PUT /v1/event-types/" + name
+}
+
+// mismatchFix says what to do about a value that does not fit a field of an event type that was discovered.
 func (t *eventType) mismatchFix(raw []byte) string {
 	if !t.discovered {
 		return ""
 	}
-	return fmt.Sprintf(", as its first values were, but %s; if such values are right, change the type of the field "+
-		"with PUT /v1/event-types/%s, and then run recount dead-letters replay", kindNames[kindOfValue(raw)], t.name)
+	kind := kindOfValue(raw)
+	if kind == huge {
+		s := newValueScanner(raw)
+		n, _ := s.scanNumber()
+		if _, fits := n.float64(); !fits {
+			return ": it is a number that no type holds; send it as a text in a member of another name"
+		}
+	}
+	return fmt.Sprintf(": it is %s; the event type was declared from its first events, so if such values are right, "+
+		"change the type of the field with %s, and then run recount dead-letters replay", kindNames[kind],
+		putOf(t.name, t.apart))
 }
 
 var kindNames = map[kinds]string{wholes: "a whole number", fractions: "a number with a fraction",
@@ -464,6 +542,7 @@ var kindNames = map[kinds]string{wholes: "a whole number", fractions: "a number 
 func (d *discovery) openTypes(now, before *declared) {
 	for name, t := range now.types {
 		t.discovered = now.catalog.Discovered[name]
+		t.apart = d.cfg.Apart
 		if !d.cfg.extends(now.catalog, name) {
 			continue
 		}

@@ -1,7 +1,9 @@
 package ingest
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -18,6 +20,7 @@ import (
 	"recount/schemas/catalog"
 	"recount/schemas/declaration"
 	"recount/schemas/problem"
+	"recount/schemas/record"
 )
 
 // memoryChain is a chain of generations in memory, which several servers may share.
@@ -25,7 +28,8 @@ type memoryChain struct {
 	mu          sync.Mutex
 	current     *catalog.Catalog
 	generations int
-	failed      error // of the next proposals
+	failed      error  // of the next proposals
+	refused     string // an event type or a field that no generation can declare
 }
 
 func newMemoryChain() *memoryChain {
@@ -47,6 +51,9 @@ func (c *memoryChain) propose(_ context.Context, change func(*catalog.Catalog) (
 	next, err := change(c.current)
 	if err == nil {
 		err = next.Validate()
+	}
+	if raw, _ := json.Marshal(next.Events); err == nil && c.refused != "" && bytes.Contains(raw, []byte(c.refused)) {
+		err = record.ErrUndeclarable
 	}
 	if err == nil && next != c.current {
 		c.current = next
@@ -233,14 +240,15 @@ func TestDiscoverFields(t *testing.T) {
 		`"user_id":{"type":"int64","path":["user","id"]}}`
 	eventually(t, want, func() bool { return chain.fields("hit") == want })
 	for data, message := range map[string]string{
-		`{"ms":5.5}`: `data.ms: "5.5" is not int64, as its first values were, but a number with a fraction; if such ` +
-			`values are right, change the type of the field with PUT /v1/event-types/hit, and then run recount ` +
-			`dead-letters replay`,
-		`{"ms":"fast"}`:               "but a text;",
-		`{"ms":9223372036854775808}`:  "does not fit int64, as its first values were, but a number that no field holds",
-		`{"plan":true}`:               "but a boolean;",
-		`{"plan":{"name":"free"}}`:    "but an object;",
-		`{"plan":["free"],"ms":null}`: "but an array;",
+		`{"ms":5.5}`: `data.ms: "5.5" is not int64: it is a number with a fraction; the event type was declared from ` +
+			`its first events, so if such values are right, change the type of the field with PUT ` +
+			`/v1/event-types/hit, and then run recount dead-letters replay`,
+		`{"ms":"fast"}`:               "it is a text;",
+		`{"ms":9223372036854775808}`:  "does not fit int64: it is a number that no field holds exactly; the event type",
+		`{"ms":1e400}`:                "it is a number that no type holds; send it as a text",
+		`{"plan":true}`:               "it is a boolean;",
+		`{"plan":{"name":"free"}}`:    "it is an object;",
+		`{"plan":["free"],"ms":null}`: "it is an array;",
 	} {
 		r := postLines(t, s, typed("hit", data))
 		if len(r.Rejected) != 1 || r.Rejected[0].DeadLetter == "" || !strings.Contains(r.Rejected[0].Message, message) {
@@ -361,6 +369,72 @@ func TestDiscoverUnavailable(t *testing.T) {
 	chain.setFailed(nil)
 	if r := postLines(t, s, body); r.Accepted != 2 || r.codes() != "2:invalid_json " || len(log.all(t, 1)) != 3 {
 		t.Errorf("the same request again: %+v", r)
+	}
+}
+
+// TestDiscoverRefused: what no generation can declare takes nothing else with it. Its events are dead letters that say
+// so. A record that cannot be read refuses the request instead.
+func TestDiscoverRefused(t *testing.T) {
+	t.Parallel()
+	chain := newMemoryChain()
+	chain.refused = "bad"
+	log := &memoryLog{}
+	s := discovering(t, chain, log, nil)
+	r := postLines(t, s, typed("a", `{"x":1}`)+typed("bad", `{"x":1}`)+typed("c", `{"x":1}`))
+	if r.Accepted != 2 || r.codes() != "1:unknown_type " || len(r.Discovered) != 2 ||
+		!strings.Contains(r.Rejected[0].Message, "cannot be declared; the server's log says why") ||
+		len(log.deadLetters(t, 1)) != 1 {
+		t.Errorf("got %+v", r)
+	}
+	postLines(t, s, typed("a", `{"bad field":1}`)+typed("c", `{"y":1}`))
+	eventually(t, "the field of another type", func() bool { return chain.fields("c") == `{"x":"int64","y":"int64"}` })
+	chain.setFailed(fmt.Errorf("read generation 4: %w", record.ErrInvalid))
+	if r := postLines(t, s, typed("d", `{"x":1}`)); r.Status != http.StatusServiceUnavailable {
+		t.Errorf("a generation that cannot be read: %+v", r)
+	}
+}
+
+// TestDiscoverOtherReasons: an event that is refused for another reason than its type says so, also beside events
+// whose types are declared or not.
+func TestDiscoverOtherReasons(t *testing.T) {
+	t.Parallel()
+	chain := newMemoryChain()
+	log := &memoryLog{}
+	s := discovering(t, chain, log, func(c *Config) { c.Discovery.Types = 3 })
+	late := `{"id":"late","type":"late","time":"2099-01-01T00:00:00Z"}` + "\n"
+	r := postLines(t, s, typed("good", `{"x":1}`)+late)
+	if r.Accepted != 1 || r.codes() != "1:time_in_future " || len(log.deadLetters(t, 1)) != 1 {
+		t.Errorf("got %+v", r)
+	}
+	r = postLines(t, s, typed("better", `{"x":1}`)+late+typed("no name", `{}`))
+	if r.Accepted != 1 || r.codes() != "1:time_in_future 2:unknown_type " {
+		t.Errorf("got %+v", r)
+	}
+	if _, told := s.discovery.told.Load(" max_types"); told || chain.Catalog().Declared() != 2 {
+		t.Errorf("the number of types is said to be too small with %d", chain.Catalog().Declared())
+	}
+	r = postLines(t, s, typed("best", `{}`)+typed("one too many", `{}`)+typed("another", `{}`))
+	if r.Accepted != 1 || !strings.Contains(r.Rejected[1].Message, "discovery.max_types") {
+		t.Errorf("got %+v", r)
+	}
+}
+
+// TestDiscoverApart: where another address than that of events serves declarations, messages say so.
+func TestDiscoverApart(t *testing.T) {
+	t.Parallel()
+	s := discovering(t, newMemoryChain(), &memoryLog{}, func(c *Config) {
+		c.Discovery.Apart = true
+		c.Discovery.Types = 1
+	})
+	r := postLines(t, s, typed("a", `{"x":1}`)+typed("b", `{"x":1}`))
+	wrong := postLines(t, s, typed("a", `{"x":"1"}`))
+	for _, e := range append(r.Rejected, wrong.Rejected...) {
+		if !strings.Contains(e.Message, "at the address of admin.listen") {
+			t.Error(e.Message)
+		}
+	}
+	if len(r.Rejected) != 1 || len(wrong.Rejected) != 1 {
+		t.Errorf("got %+v, %+v", r, wrong)
 	}
 }
 

@@ -167,6 +167,7 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request, q *request, now
 	q.decoder.permission = s.discovery.allow(principal)
 	if q.decoder.permission == discoveryAllowed {
 		q.decoder.room = q.declared.room
+		q.decoder.noRoom = q.decoder.room == 0
 		q.decoder.bounds = &s.discovery.cfg
 	}
 	kind, p := kindOf(r.Header)
@@ -216,18 +217,17 @@ func (s *Server) atGate(ctx context.Context, work func() *problem.Problem) *prob
 // catalog finds it (G3), or if the request may declare it (G6). So an event type can be declared at one process and
 // sent to another at once. Waiting for the catalog keeps no other request from being decoded.
 func (s *Server) decodeUnknown(r *http.Request, q *request, kind contentKind, now time.Time) *problem.Problem {
-	newest, p := s.learn(r.Context(), q)
+	newest, done, p := s.learn(r.Context(), q)
 	if p != nil {
 		return p
 	}
 	if newest == q.declared && q.decoder.room == 0 {
 		return nil
 	}
-	tenant := q.decoder.tenant
-	allowed := q.decoder.permission
+	first := q.decoder
 	q.restart(newest)
-	q.decoder.setTenant(tenant, s.caps.setsOf(tenant, now.UnixMicro()))
-	q.decoder.permission = allowed
+	q.decoder.setTenant(first.tenant, s.caps.setsOf(first.tenant, now.UnixMicro()))
+	q.decoder.continues(first, &done)
 	return s.atGate(r.Context(), func() *problem.Problem { return q.decode(kind, r.Header, now) })
 }
 

@@ -31,6 +31,7 @@ type eventType struct {
 	candidate  *candidate // of an event type that is not declared yet; else nil
 	seen       *seen      // of an event type whose fields are discovered; else nil
 	discovered bool       // its first fields were
+	apart      bool       // DiscoveryConfig.Apart
 }
 
 // field is a member of data that becomes a column. Its name is that of the member, which a declared field may rename.

@@ -90,7 +90,7 @@ func TestChain(t *testing.T) {
 		broken, err := declaring("c")(current)
 		delete(broken.Events, "c")
 		return broken, err
-	}); !errors.Is(err, record.ErrInvalid) {
+	}); !errors.Is(err, record.ErrUndeclarable) {
 		t.Errorf("a catalog with mistakes: got %v", err)
 	}
 }
@@ -213,7 +213,8 @@ func TestBrokenChain(t *testing.T) {
 	if c.Current() != first || c.Failed() == nil {
 		t.Errorf("the process has generation %d and says %v", c.Current().N, c.Failed())
 	}
-	if _, err := c.Propose(t.Context(), declaring("b")); !errors.Is(err, record.ErrInvalid) {
+	if _, err := c.Propose(t.Context(), declaring("b")); !errors.Is(err, record.ErrInvalid) ||
+		errors.Is(err, record.ErrUndeclarable) {
 		t.Errorf("a proposal over a broken chain: got %v", err)
 	}
 	delete(records.Bodies, record.GenerationKey(2))

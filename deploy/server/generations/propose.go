@@ -151,7 +151,7 @@ func CheckNamed(current *Generation, named uint64) error {
 func (c *Chain) create(ctx context.Context, r *record.Generation) (*Generation, error) {
 	raw, err := r.Encode()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", record.ErrUndeclarable, err)
 	}
 	outcome, there, err := c.records.Create(ctx, record.GenerationKey(r.N), raw)
 	if err != nil { // The outcome is unknown, so it is read back (C5).
