@@ -14,8 +14,12 @@ func Changes(stored, declared *EventType) (out []string) {
 			out = append(out, fmt.Sprintf("%s: stored as %s and no longer declared; its values are kept, and count "+
 				"again once it is declared", place, f.Type))
 		case t != f.Type:
-			out = append(out, fmt.Sprintf("%s: stored as %s and declared as %s; stored values count as %s where that "+
-				"is exact, else as missing, and answers give their number as unconverted_events", place, f.Type, t, t))
+			how := fmt.Sprintf("%s where that is exact", t)
+			if t == Float64 { // As at ingest.
+				how = "the nearest float64 where they are numbers"
+			}
+			out = append(out, fmt.Sprintf("%s: stored as %s and declared as %s; stored values count as %s, else as "+
+				"missing, and answers give their number as unconverted_events", place, f.Type, t, how))
 		}
 	}
 	return out
