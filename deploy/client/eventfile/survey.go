@@ -37,7 +37,8 @@ type Surveyed struct {
 	numbers  int64 // numbers are those that are no int64.
 	decimals int64 // decimals are the numbers that a file marks as decimals, and that are no integers for it.
 	whole    int   // whole is the most digits before the point of decimals and integers.
-	scale    int   // scale is the most digits after the point of decimals.
+	scale    int   // scale is the most digits after the point of decimals, with zeros at the end.
+	needed   int   // needed is the most without zeros at the end.
 	booleans int64
 	stamps   int64 // stamps are the values that are times.
 	texts    int64 // texts are all other values, and the times that follow one of them.
@@ -140,6 +141,7 @@ func (c *Surveyed) observe(cell table.Cell, rows table.Rows) {
 		whole, fraction, _ := strings.Cut(strings.TrimPrefix(cell.Text, "-"), ".")
 		c.whole = max(c.whole, len(strings.TrimPrefix(whole, "0")))
 		c.scale = max(c.scale, len(fraction))
+		c.needed = max(c.needed, len(strings.TrimRight(fraction, "0")))
 		return
 	case table.Bool:
 		c.bare++
@@ -224,7 +226,8 @@ func (c *Surveyed) IsTime() bool { return c.stamps > 0 && c.stamps == c.Values()
 func (c *Surveyed) NeedsZone() bool { return c.local }
 
 // Type returns the field type that holds every value of the column as it is written. It fails for values that no type
-// holds together. Only a column that a file marks as decimals becomes one: a text with a point may be any number.
+// holds together. Only a column that a file marks as decimals becomes one: a text with a point may be any number. It
+// has the scale of the file's column, or less if only zeros at the end of the values do not fit.
 func (c *Surveyed) Type() (catalog.FieldType, error) {
 	all := c.Values()
 	switch {
@@ -234,6 +237,8 @@ func (c *Surveyed) Type() (catalog.FieldType, error) {
 		return catalog.Int64, nil
 	case all == c.integers+c.decimals && all > 0 && c.whole+c.scale <= decimal.MaxPrecision:
 		return catalog.DecimalOf(decimal.Type{Precision: decimal.MaxPrecision, Scale: c.scale}), nil
+	case all == c.integers+c.decimals && all > 0 && c.whole+c.needed <= decimal.MaxPrecision:
+		return catalog.DecimalOf(decimal.Type{Precision: decimal.MaxPrecision, Scale: c.needed}), nil
 	case all == c.integers+c.decimals+c.numbers && all > 0:
 		return catalog.Float64, nil
 	case all == c.booleans && all > 0:

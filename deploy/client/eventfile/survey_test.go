@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"recount/deploy/client/eventfile/input"
+	"recount/deploy/client/eventfile/table"
 	"recount/deploy/client/eventfile/timeformat"
 	"recount/schemas/catalog"
 )
@@ -73,4 +74,23 @@ func TestSurvey(t *testing.T) {
 			t.Errorf("%q: got %s, %v, want %s", values, got, err, want)
 		}
 	})
+}
+
+// TestWideDecimals: the zeros at the end of a DECIMAL(38,18) do not make its numbers too long for a decimal field.
+func TestWideDecimals(t *testing.T) {
+	t.Parallel()
+	for values, want := range map[string]catalog.FieldType{
+		"12.500000000000000000":                       "decimal(18,1)",
+		"-12.500000000000000000 7.250000000000000000": "decimal(18,2)",
+		"12.500000000000000001":                       catalog.Float64,
+		"12.00 -0.10":                                 "decimal(18,2)",
+	} {
+		c := &Surveyed{Name: "c"}
+		for text := range strings.FieldsSeq(values) {
+			c.observe(table.Cell{Kind: table.Decimal, Text: text}, nil)
+		}
+		if got, err := c.Type(); err != nil || got != want {
+			t.Errorf("%s: got %s, %v, want %s", values, got, err, want)
+		}
+	}
 }
