@@ -16,6 +16,7 @@ import (
 // the columns of the table in their order, without _ver, numbers in little endian.
 //
 //	integer, float, time   8 bytes (Int128: 16, Int256: 32); a time is in microseconds since 1970
+//	decimal                its units: 8 bytes of a Decimal(18, s), 16 of a Decimal(38, s)
 //	string, state          the length in 8 bytes, then the bytes
 //	nullable               1 byte, which is 1 for null, then the value; zero or empty for null; a bool is 1 byte
 //	sketch                 a string: ClickHouse's text of the array, [1,2,3]; older tables alone have sketches

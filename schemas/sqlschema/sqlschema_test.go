@@ -43,6 +43,24 @@ func every() (*catalog.Catalog, *catalog.View) {
 	}, v
 }
 
+// decimals is a catalog with each measure of a decimal.
+func decimals() (*catalog.Catalog, *catalog.View) {
+	v := &catalog.View{Name: "sales", Event: "e", Cell: time.Minute}
+	for _, kind := range catalog.MeasureKinds {
+		m := catalog.Measure{Name: string(kind), Kind: kind, Field: "price"}
+		if kind == catalog.Count {
+			m.Field = ""
+		}
+		v.Measures = append(v.Measures, m)
+	}
+	return &catalog.Catalog{
+		Bucket: time.Hour,
+		Events: map[string]*catalog.EventType{"e": {Name: "e", Fields: []catalog.Field{
+			{Name: "price", Type: "decimal(12,2)"}}}},
+		Views: map[string]*catalog.View{"sales": v},
+	}, v
+}
+
 // TestCreateTable freezes the DDL of a table of cells: rows that are stored under it can be read by no other.
 func TestCreateTable(t *testing.T) {
 	t.Parallel()
@@ -50,8 +68,30 @@ func TestCreateTable(t *testing.T) {
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	got := sqlschema.CreateTable(c, v) + "\n"
-	const golden = "testdata/cells.sql"
+	compareGolden(t, "testdata/cells.sql", sqlschema.CreateTable(c, v)+"\n")
+}
+
+// TestDecimalTable freezes the DDL and the checksum of a table with decimals.
+func TestDecimalTable(t *testing.T) {
+	t.Parallel()
+	c, v := decimals()
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	var columns []sqlschema.Column
+	for _, m := range v.Measures {
+		columns = append(columns, sqlschema.MeasureColumns(c, v, m)...)
+	}
+	checksum, err := sqlschema.Checksum(columns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compareGolden(t, "testdata/decimals.sql", sqlschema.CreateTable(c, v)+"\n\n"+
+		strings.ReplaceAll(checksum, "), ", "),\n")+"\n")
+}
+
+func compareGolden(t *testing.T, golden, got string) {
+	t.Helper()
 	if *update {
 		if err := os.WriteFile(golden, []byte(got), 0o600); err != nil {
 			t.Fatal(err)
