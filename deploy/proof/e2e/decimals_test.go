@@ -47,7 +47,10 @@ type sale struct{ shop, price, tax, fee, weight string }
 
 // drawDecimal returns numbers of up to 18 digits, in many spellings and as numbers or texts.
 func drawDecimal(rng *rand.Rand, scale, digits int) string {
-	units := rng.Int64N(decimal.Power(1+rng.IntN(digits))) - rng.Int64N(3)
+	units := rng.Int64N(decimal.Power(1 + rng.IntN(digits)))
+	if rng.IntN(3) == 0 {
+		units = -units
+	}
 	text := decimal.Format(units, scale)
 	switch rng.IntN(5) {
 	case 0:
@@ -203,6 +206,9 @@ func TestDecimals(t *testing.T) {
 	}
 	send(s, sale{"a", "250.00", "-0", "0e99", "1E1"}, true)
 	send(s, sale{"a", "9999999999999999.99", "1", "1", "1"}, true)
+	for range 101 { // More than all other prices together: the sum of this shop is negative, and beyond 64 bits.
+		send(s, sale{"b", "-9999999999999999.99", "-0.01", "-1", "-5"}, true)
+	}
 	million := strings.Repeat("9", 100_000)
 	for _, price := range []string{"1e400", `"1e-19"`, `"NaN"`, `" 1"`, `"+1"`, `"0x1"`, "12345678901234567.8", "0.001",
 		"1e" + million, "1e-" + million, million, `"` + million + `"`, "true", "{}", `""`} {
