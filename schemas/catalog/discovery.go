@@ -66,7 +66,7 @@ func (c *Catalog) Discover(name string, found []Found, most int) (*Catalog, Disc
 		if next.Views == nil {
 			next.Views = map[string]*View{}
 		}
-		next.Views[out.View] = &View{Name: out.View, Event: name, Dimensions: []string{},
+		next.Views[out.View] = &View{Name: out.View, Event: name,
 			Cell: c.firstCell(), Measures: []Measure{{Name: "count", Kind: Count}}}
 		if next.Discovered == nil {
 			next.Discovered = map[string]bool{}
