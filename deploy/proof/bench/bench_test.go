@@ -99,13 +99,16 @@ func TestPlot(t *testing.T) {
 func TestGrowthFile(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "growth.csv")
-	p := point{value: 1000, figures: map[string]float64{ingestCPU: 1.23456}}
-	if err := writeCSV(file, "keys", []point{p}); err != nil {
+	points := []point{{value: 1000, figures: map[string]float64{ingestCPU: 1.23456}},
+		{value: 2000, figures: map[string]float64{ingestCPU: 3, diskMiB: 7}}}
+	if err := writeCSV(file, "keys", points); err != nil {
 		t.Fatal(err)
 	}
 	raw, err := os.ReadFile(file)
-	if err != nil || !strings.HasPrefix(string(raw), "keys,") || !strings.Contains(string(raw), "\n1000,1.235,0,") {
-		t.Errorf("the file has %s, %v", raw, err)
+	// There is no column for a figure that no point has.
+	want := "keys,\"" + ingestCPU + "\",\"" + diskMiB + "\"\n1000,1.235,0\n2000,3,7\n"
+	if err != nil || string(raw) != want {
+		t.Errorf("the file has %s, %v, want %s", raw, err, want)
 	}
 }
 
