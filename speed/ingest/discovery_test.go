@@ -611,7 +611,7 @@ func TestDiscoverForms(t *testing.T) {
 	if n := len(log.events(t, 1)); n != 4 {
 		t.Errorf("%d events are in the log", n)
 	}
-	// A request that ends early leaves no event type behind in the decoder.
+	// A request that ends early leaves no event type in the decoder.
 	post(t, s, `[{"id":"6","type":"broken","data":{"n":1}},`, "Content-Type", "application/json")
 	s.discovery.cfg.On = false
 	if r := post(t, s, `{"id":"7","type":"broken"}`, "Content-Type", "application/json"); r.Accepted != 0 {
