@@ -57,7 +57,8 @@ func drawSample(r *rapid.T, i int, location *time.Location) (s sample, instant t
 	if _, end := at.ZoneBounds(); !end.IsZero() && rapid.Bool().Draw(r, "change") {
 		at = end.Add(time.Duration(rapid.IntRange(-180, 180).Draw(r, "minutes")) * time.Minute)
 	}
-	for earlier := at.Add(-4 * time.Hour); earlier.Before(at); earlier = earlier.Add(time.Second * 30) {
+	const longest = 24 * time.Hour // Clocks that were set back by more would have shown a date twice.
+	for earlier := at.Add(-longest); earlier.Before(at); earlier = earlier.Add(time.Second * 30) {
 		if earlier.Second() == at.Second() && earlier.Format(localText) == at.Format(localText) {
 			at = earlier // The clocks showed the time twice, and the first is taken.
 		}
