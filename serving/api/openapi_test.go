@@ -75,7 +75,13 @@ func TestDocumentHasTheFields(t *testing.T) {
 		"Explanation":   openapi.Explanation{}, "Position": openapi.Position{},
 		"ExplainedEvent": openapi.ExplainedEvent{}, "ExplainedView": openapi.ExplainedView{},
 		"ExplainedScope": openapi.ExplainedScope{}, "GivenUp": openapi.GivenUp{}, "Receipt": openapi.Receipt{},
-		"ReceiptPlace": openapi.ReceiptPlace{},
+		"ReceiptPlace": openapi.ReceiptPlace{}, "Fill": openapi.Fill{},
+		"Job":        openapi.Job{},
+		"VerifyLine": openapi.VerifyLine{}, "VerifyReport": openapi.VerifyReport{},
+		"VerifyProgress": openapi.VerifyProgress{}, "VerifyCheck": openapi.Check{}, "VerifyFinding": openapi.Finding{},
+		"Scores": openapi.Scores{}, "ScoredView": openapi.ScoredView{}, "ScoredMeasure": openapi.ScoredMeasure{},
+		"Difference": openapi.Difference{}, "QueryExplanation": query.Explanation{},
+		"BatchReading": query.BatchReading{}, "LiveReading": query.LiveReading{}, "ObjectList": query.ObjectList{},
 	} {
 		want, required := fields(reflect.TypeOf(v))
 		s := d.Components.Schemas[name]

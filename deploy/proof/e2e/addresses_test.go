@@ -19,6 +19,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"recount/schemas/openapi/openapitest"
 )
 
 // writeCertificate writes a self-signed certificate for the loopback address, and its key.
@@ -77,7 +79,8 @@ func newGuardedServer(t *testing.T) *guardedServer {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(raw)
-	g.client = &http.Client{Timeout: patience, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	g.client = &http.Client{Timeout: patience, Transport: openapitest.Transport(&http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: roots}})}
 	t.Cleanup(g.client.CloseIdleConnections)
 	admin := reserve(t)
 	g.admin = "https://" + admin

@@ -2,12 +2,10 @@ package e2e
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -24,8 +22,7 @@ import (
 // goClient is a client of the server's public address, or of the admin address.
 func (g *guardedServer) goClient(address, key string, change func(*client.Config)) *client.Client {
 	g.t.Helper()
-	transport := g.client.Transport.(*http.Transport)
-	cfg := client.Config{URL: address, Key: key, TLS: &tls.Config{RootCAs: transport.TLSClientConfig.RootCAs}}
+	cfg := client.Config{URL: address, Key: key, Transport: g.client.Transport}
 	if change != nil {
 		change(&cfg)
 	}

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"recount/deploy/client"
+	"recount/schemas/openapi/openapitest"
 )
 
 var (
@@ -126,10 +128,11 @@ type crashLoad struct {
 
 func newCrashLoad(seed uint64, url string) (l *crashLoad, err error) {
 	l = &crashLoad{seed: seed, hits: map[string]int64{}, ms: map[string]int64{}, users: map[string]map[string]bool{}}
-	l.sender, err = client.New(client.Config{URL: url, Timeout: 5 * time.Second, OnRetry: func(error) error {
-		l.retries.Add(1)
-		return nil
-	}})
+	l.sender, err = client.New(client.Config{URL: url, Timeout: 5 * time.Second,
+		Transport: openapitest.Transport(http.DefaultTransport), OnRetry: func(error) error {
+			l.retries.Add(1)
+			return nil
+		}})
 	return l, err
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"recount/deploy/client"
 	"recount/deploy/proof/loopback"
+	"recount/schemas/openapi/openapitest"
 	"recount/schemas/problem"
 	queries "recount/schemas/query"
 )
@@ -24,8 +25,10 @@ import (
 // binary is the program under test, built once by TestMain.
 var binary string
 
-// TestMain builds the program, which the tests run as a user would.
+// TestMain builds the program, which the tests run as a user would. Each answer that the tests get is compared with the
+// OpenAPI document.
 func TestMain(m *testing.M) {
+	http.DefaultClient.Transport = openapitest.Transport(http.DefaultTransport)
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "recount-e2e-")
 		if err != nil {
@@ -233,7 +236,7 @@ func clientFor(ctx context.Context, url string, attempts int) *client.Client {
 		return c.(*client.Client)
 	}
 	c, err := client.New(client.Config{URL: url, Key: key.key, Retry: client.Retry{Attempts: attempts},
-		Breaker: client.Breaker{Failures: -1}})
+		Breaker: client.Breaker{Failures: -1}, Transport: openapitest.Transport(http.DefaultTransport)})
 	if err != nil {
 		panic(err) // The address is that of a server of this test.
 	}

@@ -196,7 +196,6 @@ func auditedEvents(t *testing.T, url, key, query string) (logged int) {
 	return logged
 }
 
-// operation is one method of one path of the document.
 // operation is a documented one, with the first scope that may call it. shared means that another one may, too.
 type operation struct {
 	method, path, scope string
@@ -213,16 +212,18 @@ func operations(t *testing.T) (out []operation) {
 	}
 	for path, item := range d.Paths {
 		for method, raw := range item {
-			var op struct{ Security []map[string][]string }
+			var op struct {
+				Scopes []string `json:"x-scopes"`
+			}
 			if method == "parameters" {
 				continue
 			}
 			if err := json.Unmarshal(raw, &op); err != nil {
 				t.Fatal(err)
 			}
-			o := operation{strings.ToUpper(method), path, "", len(op.Security) > 1}
-			if len(op.Security) > 0 {
-				o.scope = op.Security[0]["key"][0]
+			o := operation{strings.ToUpper(method), path, "", len(op.Scopes) > 1}
+			if len(op.Scopes) > 0 {
+				o.scope = op.Scopes[0]
 			}
 			out = append(out, o)
 		}
