@@ -6,18 +6,23 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"recount/schemas/durable"
 )
 
 const lockName = "lock"
 
+// lockPatience is how long a start waits for the lock of another process. A process that was killed keeps its lock
+// until the system has freed its memory, which took up to half a second for a gigabyte.
+const lockPatience = 2 * time.Second
+
 // lockDataDir creates the folder and locks it for this process.
 func lockDataDir(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("data_dir: %w", err)
 	}
-	f, err := durable.Lock(filepath.Join(dir, lockName), 0o640)
+	f, err := lockWithin(lockPatience, filepath.Join(dir, lockName))
 	if err != nil {
 		return nil, lockError(dir, err, "stop it or choose another folder with --data-dir")
 	}
@@ -25,6 +30,16 @@ func lockDataDir(dir string) (*os.File, error) {
 		return nil, errors.Join(fmt.Errorf("data_dir: %w", err), f.Close())
 	}
 	return f, nil
+}
+
+// lockWithin waits for the lock for a limited time, because its owner may be about to end.
+func lockWithin(patience time.Duration, path string) (f *os.File, err error) {
+	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		f, err = durable.Lock(path, 0o640)
+		if !errors.Is(err, durable.ErrLocked) || time.Since(began) > patience {
+			return f, err
+		}
+	}
 }
 
 // lockForReading locks a folder that no server uses. Other readers may lock it too. Nothing is
