@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
@@ -14,10 +13,8 @@ import (
 	"recount/schemas/sqlschema"
 )
 
-const (
-	pairsAtOnce = 1000 // pairs of bucket and version in one statement
-	noTable     = 60   // ClickHouse's error code for a table that does not exist
-)
+// noTable is ClickHouse's error code for a table that does not exist.
+const noTable = 60
 
 // ReadVersions returns how many rows ClickHouse holds of each version, and their checksum. versions has
 // at most one version of a bucket. A version without rows is absent from the result, and so are
@@ -49,7 +46,7 @@ func (s *Store) addVersions(ctx context.Context, v *catalog.View, versions []rec
 			"GROUP BY %[1]s, %[2]s",
 		sqlschema.Quote(sqlschema.ColBucket), sqlschema.Quote(sqlschema.ColVer),
 		checksum, sqlschema.Quote(sqlschema.Table(v, s.catalog().Digest(v))),
-		pairList(versions)))
+		pairSet(versions)))
 	if err != nil {
 		return err
 	}
@@ -102,7 +99,7 @@ func (s *Store) addEvents(ctx context.Context, v *catalog.View, versions []recor
 		"(%[4]s, %[5]s) IN (%[6]s) GROUP BY %[1]s",
 		sqlschema.Quote(sqlschema.ColTenant), sqlschema.Quote(sqlschema.ColEvents),
 		sqlschema.Quote(sqlschema.Table(v, s.catalog().Digest(v))),
-		sqlschema.Quote(sqlschema.ColBucket), sqlschema.Quote(sqlschema.ColVer), pairList(versions)))
+		sqlschema.Quote(sqlschema.ColBucket), sqlschema.Quote(sqlschema.ColVer), pairSet(versions)))
 	if err != nil {
 		return err
 	}
@@ -116,12 +113,4 @@ func (s *Store) addEvents(ctx context.Context, v *catalog.View, versions []recor
 		out[tenant] += int64(events)
 	}
 	return rows.Err()
-}
-
-func pairList(versions []record.BucketVersion) string {
-	pairs := make([]string, len(versions))
-	for i, b := range versions {
-		pairs[i] = fmt.Sprintf("(%s, %d)", bucketSQL(b.Bucket), b.Ver)
-	}
-	return strings.Join(pairs, ", ")
 }

@@ -63,13 +63,9 @@ func (s *Store) Versions(ctx context.Context, table string, below uint64) iter.S
 
 // DeleteVersions deletes the rows of the buckets' versions.
 func (s *Store) DeleteVersions(ctx context.Context, table string, versions []record.BucketVersion) error {
-	var pairs []string
-	for _, b := range versions {
-		pairs = append(pairs, fmt.Sprintf("(%s, %d)", bucketSQL(b.Bucket), b.Ver))
-	}
 	return s.db.Exec(readContext(ctx), fmt.Sprintf("DELETE FROM %s WHERE (%s, %s) IN (%s)",
 		sqlschema.Quote(table), sqlschema.Quote(sqlschema.ColBucket), sqlschema.Quote(sqlschema.ColVer),
-		strings.Join(pairs, ", ")))
+		pairSet(versions)))
 }
 
 // DropTable deletes the rows of versions below a limit, then the table if it is empty. ClickHouse

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
@@ -69,48 +68,6 @@ func (s *Store) insertBatch(ctx context.Context, l *layout, statement string, pi
 		}
 	}
 	return batch.Send()
-}
-
-// ReadBack returns how many rows the table holds of each bucket under a version, and their
-// checksum. A bucket without rows is absent.
-func (s *Store) ReadBack(ctx context.Context, v *catalog.View, version uint64,
-	buckets []int64) (map[int64]record.BucketVersion, error) {
-	name := sqlschema.Table(v, s.catalog().Digest(v))
-	checksum, err := sqlschema.Checksum(sqlschema.Columns(s.catalog(), v))
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.db.Query(readContext(ctx), fmt.Sprintf(
-		"SELECT toUnixTimestamp64Micro(%[1]s), count(), %[2]s FROM %[3]s WHERE %[4]s = %[5]d AND %[1]s IN (%[6]s) "+
-			"GROUP BY %[1]s",
-		sqlschema.Quote(sqlschema.ColBucket), checksum, sqlschema.Quote(name),
-		sqlschema.Quote(sqlschema.ColVer), version, bucketList(buckets)))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	got := map[int64]record.BucketVersion{}
-	for rows.Next() {
-		var n uint64
-		b := record.BucketVersion{Ver: version}
-		if err := rows.Scan(&b.Bucket, &n, &b.Checksum); err != nil {
-			return nil, err
-		}
-		b.Rows = int64(n)
-		got[b.Bucket] = b
-	}
-	return got, rows.Err()
-}
-
-func bucketList(buckets []int64) string {
-	var s strings.Builder
-	for i, b := range buckets {
-		if i > 0 {
-			s.WriteString(", ")
-		}
-		s.WriteString(bucketSQL(b))
-	}
-	return s.String()
 }
 
 // bucketSQL is a bucket start as a constant of the column's type, so that ClickHouse uses the

@@ -172,7 +172,7 @@ var wrongValues = map[string][]string{
 }
 
 // TestWrongRowsAreNoticed changes one value of one row in every column of the table, and drops and doubles a
-// row. Each must change what ReadBack returns.
+// row. Each must change what ReadVersions returns.
 func TestWrongRowsAreNoticed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -64,11 +64,11 @@ func (w *world) insert(s *Store, version uint64, groups []*group) map[int64]reco
 // readBack reads back every bucket of want under a version, and one more without rows.
 func (w *world) readBack(s *Store, version uint64, want map[int64]record.BucketVersion) map[int64]record.BucketVersion {
 	w.t.Helper()
-	buckets := []int64{start - hour}
+	wanted := []record.BucketVersion{{Bucket: start - hour, Ver: version}}
 	for b := range want {
-		buckets = append(buckets, b)
+		wanted = append(wanted, record.BucketVersion{Bucket: b, Ver: version})
 	}
-	got, err := s.ReadBack(w.t.Context(), s.catalog().Views["wide"], version, buckets)
+	got, err := s.ReadVersions(w.t.Context(), s.catalog().Views["wide"], wanted)
 	if err != nil {
 		w.t.Fatal(err)
 	}

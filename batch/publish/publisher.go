@@ -29,11 +29,9 @@ type Views interface {
 	Declare(c *catalog.Catalog)             // makes the declared views those of another catalog
 
 	// Insert adds rows of a view under a version and returns what it wrote, by bucket. After an
-	// error the rows may be there or not (B4). ReadBack returns what is there (B5).
+	// error the rows may be there or not (B4).
 	Insert(ctx context.Context, v *catalog.View, version uint64,
 		pieces []exact.BlockRows) (map[int64]record.BucketVersion, error)
-	ReadBack(ctx context.Context, v *catalog.View, version uint64,
-		buckets []int64) (map[int64]record.BucketVersion, error)
 
 	// Project makes the SQL VIEWs show publication s, unless they show it or a later one already.
 	// Refuse makes every SQL VIEW of the declared views an error with this message, until the next Project.
@@ -44,7 +42,7 @@ type Views interface {
 	Projected(ctx context.Context) (n uint64, err error)
 	DeleteProjection(ctx context.Context, oldest uint64) (rows int64, err error)
 
-	// ReadVersions returns what is there of some versions of a view, by bucket.
+	// ReadVersions returns what is there of some versions of a view, by bucket (B5).
 	ReadVersions(ctx context.Context, v *catalog.View,
 		versions []record.BucketVersion) (map[int64]record.BucketVersion, error)
 

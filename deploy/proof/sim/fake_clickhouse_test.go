@@ -177,15 +177,6 @@ func (w *world) checkLateDamage() error {
 	return nil
 }
 
-func (v *clickHouse) ReadBack(ctx context.Context, view *catalog.View, ver uint64,
-	buckets []int64) (map[int64]record.BucketVersion, error) {
-	wanted := make([]record.BucketVersion, len(buckets))
-	for i, b := range buckets {
-		wanted[i] = record.BucketVersion{Bucket: b, Ver: ver}
-	}
-	return v.ReadVersions(ctx, view, wanted)
-}
-
 func (v *clickHouse) ReadVersions(ctx context.Context, view *catalog.View,
 	versions []record.BucketVersion) (map[int64]record.BucketVersion, error) {
 	got := map[int64]record.BucketVersion{}
