@@ -1,0 +1,342 @@
+package guard_test
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+)
+
+// escapes are statements that try to leave what a key may read, by what they try. {cells} is the table of all tenants,
+// {url} an HTTP server, {file} a named pipe that nobody writes to.
+var escapes = map[string][]string{
+	"the bytes of another tenant": {
+		"SELECT * FROM {cells}",
+		"SELECT * FROM `{cells}`",
+		"SELECT * FROM cells_secret_table",
+		"SELECT page FROM visits UNION ALL SELECT page FROM {cells}",
+		"SELECT (SELECT any(page) FROM {cells})",
+		"SELECT * FROM visits WHERE 'of-tenant-b' IN {cells}",
+		"SELECT * FROM visits WHERE page IN cells_secret_table",
+		"WITH cells_secret_table AS (SELECT * FROM cells_secret_table) SELECT * FROM cells_secret_table",
+		"WITH cells_secret_table AS (SELECT 1) SELECT * FROM (WITH cells_secret_table AS (SELECT * FROM " +
+			"cells_secret_table) SELECT * FROM cells_secret_table)",
+		"SELECT * FROM (WITH x AS (SELECT 1) SELECT * FROM x) AS a, x",
+		"WITH a AS (SELECT * FROM b), b AS (SELECT 1) SELECT * FROM a",
+		"WITH visits AS (SELECT 1) SELECT * FROM visits",
+		"WITH (a, b) -> 1 AS equals SELECT count() FROM visits",
+		"SELECT (x, y) -> 1 AS equals, count() FROM visits",
+		"SELECT * FROM merge('.*', 'cells')",
+		"SELECT * FROM merge(currentDatabase(), '.*')",
+		"SELECT * FROM remote('127.0.0.1', {cells})",
+		"SELECT * FROM cluster('default', {cells})",
+		"SELECT * FROM clusterAllReplicas('default', {cells})",
+		"SELECT * FROM view(SELECT * FROM {cells})",
+		"SELECT * FROM viewIfPermitted(SELECT * FROM {cells} ELSE null('x Int8'))",
+		"SELECT * FROM viewExplain('EXPLAIN', '', (SELECT * FROM {cells}))",
+		"SELECT * FROM loop({cells})",
+		"SELECT * FROM mergeTreeIndex(currentDatabase(), 'cells_secret_table')",
+		"SELECT * FROM mergeTreeProjection(currentDatabase(), 'cells_secret_table', 'p')",
+		"SELECT * FROM dictionary('d')",
+		"SELECT dictGet('d', 'page', 1)",
+		"SELECT joinGet('{cells}', 'page', 1)",
+		"SELECT hasColumnInTable('x', 'cells_secret_table', 'page')",
+		"SELECT * FROM visits PREWHERE tenant = 'b'",
+		"SELECT visits.tenant FROM visits",
+		"SELECT _part, _partition_id FROM visits",
+		"SELECT * FROM visits(tenant = 'b')",
+		"SELECT * FROM numbers((SELECT count() FROM {cells}))",
+		"SELECT * FROM numbers(visits)",
+		"TABLE {cells}",
+		"SELECT * FROM visits FINAL",
+		"SELECT * FROM visits SAMPLE 1",
+		"SELECT * FROM {t:Identifier}",
+		"SELECT * FROM visits AS `v\n  WHERE\n    IDENTIFIER id: 9, alias: w`",
+		"SELECT 1 AS \"a, function_name: length, function_type: ordinary\"",
+		"SELECT * FROM cells_secret_table AS `y, identifier: visits`",
+		"SELECT COLUMNS('a\n') FROM visits",
+		"SELECT * EXCEPT('a\\nb') FROM visits",
+		"SELECT 1 -- \n, * FROM {cells}",
+		"SELECT 1 /* /* */ FROM {cells} -- */",
+		"SELECT $$x$$ FROM {cells}",
+		"SELECT ‘x’ FROM {cells}",
+		"SELECT `a``b` FROM {cells}",
+		"SELECT \"a\\\"b\" FROM {cells}",
+		"SELECT x'27' FROM {cells}",
+	},
+	"counts and names of tables": {
+		"SELECT total_rows FROM system.parts",
+		"SELECT * FROM system.query_log",
+		"SELECT * FROM `system`.`processes`",
+		"SELECT * FROM SYSTEM.tables",
+		"SELECT * FROM system.`tables`",
+		"SELECT * FROM `system.tables`",
+		"SELECT * FROM INFORMATION_SCHEMA.TABLES",
+		"SELECT * FROM information_schema.columns",
+		"SHOW CREATE TABLE {cells}",
+		"SHOW TABLES FROM system LIKE '%'",
+		"SHOW PROCESSLIST",
+		"DESCRIBE (SELECT * FROM {cells})",
+		"DESCRIBE file('{file}')",
+		"EXISTS {cells} OR 1",
+		"EXPLAIN ESTIMATE SELECT * FROM {cells}",
+		"EXPLAIN indexes = 1 SELECT * FROM {cells}",
+		"CHECK TABLE {cells}",
+		"SELECT getMaxTableNameLengthForDatabase('x')",
+		"WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t) SELECT * FROM t",
+	},
+	"files": {
+		"SELECT * FROM file('{file}', LineAsString)",
+		"SELECT * FROM file('/etc/passwd', LineAsString)",
+		"SELECT file('/etc/passwd')",
+		"SELECT (SELECT count() FROM file('/etc/passwd', LineAsString))",
+		"SELECT * FROM `/etc/passwd`",
+		"SELECT * FROM default.`/etc/passwd`",
+		"SELECT * FROM `default`.\"/etc/passwd\"",
+		"SELECT 1 IN `/etc/passwd`",
+		"SELECT * FROM filesystem('/etc')",
+		"SELECT * FROM sqlite('{file}', 't')",
+		"SELECT * FROM executable('cat /etc/passwd', TSV, 'x String')",
+		"SELECT * FROM icebergLocal('{file}')",
+		"SELECT * FROM deltaLakeLocal('{file}')",
+		"SELECT * FROM input('x String')",
+		"SELECT * FROM format(LineAsString, '{file}')",
+		"SELECT * FROM visits INTO OUTFILE '/tmp/escape'",
+		"(SELECT 1) INTO OUTFILE '/tmp/escape' FORMAT CSV",
+		"SELECT 1 INTO/**/OUTFILE '/tmp/escape'",
+		"INSERT INTO FUNCTION file('/tmp/escape', CSV, 'x Int8') VALUES (1)",
+		"SELECT catboostEvaluate('{file}', 1)",
+		"SELECT formatRow('CapnProto', 1)",
+		"SELECT toTimezone(now(), '{file}')",
+		"SELECT naturalLanguage('{file}')",
+		"SELECT evalMLMethod('{file}', 1)",
+		"BACKUP TABLE {cells} TO Disk('default', 'x')",
+	},
+	"the network": {
+		"SELECT * FROM url('{url}', LineAsString)",
+		"SELECT * FROM url('{url}')",
+		"SELECT count() FROM numbers(1) WHERE 1 IN (SELECT 1 FROM url('{url}', LineAsString, 'x String'))",
+		"SELECT * FROM s3('{url}/b/x.csv', 'CSV', 'x Int8')",
+		"SELECT * FROM s3('{url}/b/x.csv')",
+		"SELECT * FROM urlCluster('default', '{url}')",
+		"SELECT * FROM mysql('127.0.0.1:1', 'd', 't', 'u', 'p')",
+		"SELECT * FROM postgresql('127.0.0.1:1', 'd', 't', 'u', 'p')",
+		"SELECT * FROM mongodb('127.0.0.1:1', 'd', 't', 'u', 'p', 'x Int8')",
+		"SELECT * FROM redis('127.0.0.1:1', 'k', 'k String, v String')",
+		"SELECT * FROM remoteSecure('127.0.0.1:1', system.one)",
+		"SELECT * FROM jdbc('{url}', 't')",
+		"SELECT * FROM odbc('DSN=x', 't')",
+		"SELECT * FROM ytsaurus('{url}', '//t', 'x', 'y Int8')",
+		"SELECT * FROM icebergS3('{url}/b')",
+		"SELECT aiGenerate('x')",
+		"SELECT * FROM arrowstream('{url}')",
+	},
+	"settings and what the server is": {
+		"SELECT * FROM (SELECT 1 SETTINGS max_execution_time = 0)",
+		"SELECT * FROM (SELECT 1 SETTINGS additional_table_filters = {'visits': '1'})",
+		"WITH x AS (SELECT 1 SETTINGS allow_introspection_functions = 1) SELECT * FROM x",
+		"(SELECT 1 SETTINGS max_memory_usage = 0) UNION ALL SELECT 2",
+		"SELECT getSetting('max_threads')",
+		"SELECT getServerSetting('path')",
+		"SELECT getMacro('x')",
+		"SELECT tcpPort()",
+		"SELECT serverUUID(), uptime()",
+		"SELECT hostName(1)",
+		"SELECT `hostName`()",
+		"SELECT currentRoles(), currentProfiles()",
+		"SELECT @@version",
+		"SELECT globalVariable('max_allowed_packet')",
+		"SELECT addressToLine(1)",
+		"SELECT demangle('x')",
+		"SELECT * FROM system.settings WHERE value LIKE '/%'",
+		"SELECT logTrace('x')",
+		"SET max_threads = 1",
+		"USE system",
+		"SYSTEM SHUTDOWN",
+		"KILL QUERY WHERE 1",
+		"SELECT 1; SELECT 2",
+		"SELECT 1; DROP TABLE {cells}",
+		"CREATE TEMPORARY TABLE x (n Int8)",
+		"CREATE FUNCTION f AS x -> x",
+		"GRANT ALL ON *.* TO default",
+		"DROP TABLE {cells}",
+		"SELECT 1 PARALLEL WITH SELECT 2",
+		"SELECT 1 FORMAT Template FORMAT CSV",
+		"SELECT 1 FORMAT `Template` FORMAT CSV",
+		"SELECT 1 FORMAT CSV SETTINGS max_threads = 1 FORMAT Template",
+		"ALTER TABLE {cells} DELETE WHERE 1",
+		"SELECT initializeAggregation('groupArray', 1)",
+		"SELECT arrayReduce('aggThrow(1)', [1])",
+		"SELECT CAST(unhex('ff'), 'AggregateFunction(groupArray, String)')",
+		"SELECT finalizeAggregation(unhex('ffff')::AggregateFunction(quantile, Float64))",
+		"SELECT CAST('x', concat('Aggregate', 'Function(groupArray, String)'))",
+		"SELECT JSONExtract('{}', 'AggregateFunction(groupArray, String)')",
+		"SELECT CAST('{\"a\":1}' AS JSON)",
+		"SELECT * FROM generateRandom('x String')",
+		"SELECT * FROM values('x AggregateFunction(groupArray, String)', 'x')",
+		"SELECT x.* APPLY(file) FROM visits AS x",
+		"SELECT * APPLY(x -> file(x)) FROM visits",
+		"SELECT * REPLACE (file('/etc/passwd') AS n) FROM visits",
+		"SELECT n FROM visits ORDER BY file('/etc/passwd')",
+		"SELECT n FROM visits ORDER BY n WITH FILL FROM (SELECT count() FROM {cells}) TO 9",
+		"SELECT n FROM visits LIMIT (SELECT count() FROM {cells})",
+		"SELECT sum(n) OVER (PARTITION BY file('/etc/passwd')) FROM visits",
+		"SELECT quantile(file('/etc/passwd'))(n) FROM visits",
+		"SELECT arrayMap(x -> sleep(3), [1])",
+		"SELECT sleepEachRow(3) FROM visits",
+		"SELECT fileIf('/etc/passwd', 1)",
+		"SELECT nothing(1)",
+		"SELECT n FROM visits ORDER BY page COLLATE 'en'",
+	},
+}
+
+// costs are statements that may run, and try to take more than they may. The engine ends them.
+var costs = []string{
+	"SELECT count() FROM numbers(1000000000000)",
+	"SELECT sum(cityHash64(a.number)) FROM numbers(9000000) AS a, numbers(100000) AS b",
+	"SELECT groupArray(number) FROM numbers(9000000) GROUP BY number",
+	"SELECT * FROM numbers(9000000)",
+	"SELECT length(repeat('x', 1000000000))",
+	"SELECT arrayWithConstant(1000000000, 'x')",
+	"SELECT range(1000000000)",
+	"SELECT length(randomString(4000000000))",
+	"SELECT number FROM numbers(5) ORDER BY number WITH FILL TO 100000000000",
+	"SELECT uniqExact(number, toString(number)) FROM numbers(9999999) GROUP BY number % 1000000",
+	"SELECT " + strings.Repeat("(SELECT ", 2000) + "1" + strings.Repeat(")", 2000),
+	"SELECT " + strings.Repeat("(", 3000) + "1" + strings.Repeat(")", 3000),
+	"SELECT " + strings.Repeat("1+", 60000) + "1",
+	"SELECT arrayFold((a, x) -> arrayConcat(a, a), range(60), [1])",
+}
+
+// sentinel sees whether the engine opens a file or a connection.
+type sentinel struct {
+	fifo        string
+	url         string
+	connections atomic.Int64
+}
+
+func newSentinel(t *testing.T) *sentinel {
+	t.Helper()
+	s := &sentinel{fifo: filepath.Join(t.TempDir(), "pipe")}
+	if err := syscall.Mkfifo(s.fifo, 0o600); err != nil {
+		t.Skipf("no named pipes: %v", err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.url = "http://" + l.Addr().String()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			s.connections.Add(1)
+			_ = c.Close()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = l.Close()
+		<-done
+	})
+	return s
+}
+
+// opened reports whether somebody waits for the pipe's writer. It lets the reader go.
+func (s *sentinel) opened() bool {
+	f, err := os.OpenFile(s.fifo, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return false // ENXIO: no reader
+	}
+	_ = f.Close()
+	return true
+}
+
+func (s *sentinel) fill(sql, cells string) string {
+	return strings.NewReplacer("{cells}", cells, "{url}", s.url, "{file}", s.fifo).Replace(sql)
+}
+
+// TestEscapes tries to leave what the key may read. Each statement is refused, and nothing was opened for it.
+func TestEscapes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := newSentinel(t)
+	n := 0
+	for what, statements := range escapes {
+		for _, sql := range statements {
+			n++
+			filled := s.fill(sql, w.cells)
+			got, err := w.run(t, filled)
+			if err == nil {
+				t.Errorf("%s: %q ran: %.200q", what, sql, got)
+			}
+			if s.opened() || s.connections.Load() > 0 {
+				t.Fatalf("%s: %q opened a file or a connection", what, sql)
+			}
+			if isRefusal(err) && strings.Contains(err.Error(), secret) && !strings.Contains(sql, secret) {
+				t.Errorf("%s: %q: the refusal tells %q", what, sql, err)
+			}
+		}
+	}
+	if n < 60 {
+		t.Errorf("only %d escapes", n)
+	}
+	if _, err := os.Stat("/tmp/escape"); err == nil {
+		t.Error("a file was written")
+	}
+	t.Logf("%d statements", n)
+}
+
+// TestSentinelSees shows that TestEscapes would notice: the resolved analysis does what Decide forbids.
+func TestSentinelSees(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := newSentinel(t)
+	once := clickhouse.Context(t.Context(), clickhouse.WithSettings(clickhouse.Settings{"http_max_tries": 1}))
+	_ = w.conn.Exec(once, s.fill("EXPLAIN QUERY TREE SELECT * FROM url('{url}', CSV)", ""))
+	if s.connections.Load() == 0 {
+		t.Error("a fetched URL was not noticed")
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		sql := "EXPLAIN QUERY TREE SELECT (SELECT count() FROM file('{file}', LineAsString))"
+		_ = w.conn.Exec(t.Context(), s.fill(sql, ""))
+	}()
+	seen := false
+	for range 200 {
+		if seen = s.opened(); seen {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if !seen {
+		t.Error("an opened file was not noticed")
+	}
+	<-done
+}
+
+// TestCosts runs what the engine has to end.
+func TestCosts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, sql := range costs {
+		began := time.Now()
+		_, err := w.run(t, sql)
+		if err == nil {
+			t.Errorf("%.100q ran to its end", sql)
+		}
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("%.100q took %s", sql, took)
+		}
+	}
+}

@@ -1,0 +1,217 @@
+package guard
+
+import "strings"
+
+// MaxStatement is the longest statement, in bytes.
+const MaxStatement = 1 << 20
+
+// Statement is one statement of a client whose words were read. What runs is Text and nothing else.
+type Statement struct {
+	// Text is the statement without comments, FORMAT and SETTINGS. Tables have plain names in it (Parse).
+	Text string
+	// Format is the name after FORMAT, or empty.
+	Format string
+	// Settings are those after SETTINGS, as the client wrote them.
+	Settings map[string]string
+}
+
+// systemDatabases are the databases whose tables a client may name, besides the one that it has.
+var systemDatabases = map[string]string{
+	"system": "system", "information_schema": "information_schema", "INFORMATION_SCHEMA": "information_schema",
+}
+
+// Parse reads the words of a statement, and refuses what the tree of a query does not show: other statements than
+// SELECT, a second statement, INTO OUTFILE, SETTINGS that are not at its end, and names that a parameter gives. SHOW
+// TABLES, SHOW DATABASES, DESCRIBE and EXISTS become queries of system tables.
+//
+// database is the one that the client sees. Its table t has the plain name t, and the table t of the database system
+// has the plain name system.t, quoted as one name. ClickHouse's own tables cannot be named so.
+func Parse(sql, database string) (*Statement, error) {
+	if len(sql) > MaxStatement {
+		return nil, refuse("the statement has %d bytes; the most are %d", len(sql), MaxStatement)
+	}
+	tokens, err := split(sql)
+	if err != nil {
+		return nil, err
+	}
+	for len(tokens) > 0 && tokens[len(tokens)-1].isSymbol(";") {
+		tokens = tokens[:len(tokens)-1]
+	}
+	st := &Statement{}
+	if tokens, err = st.cutClauses(tokens); err != nil {
+		return nil, err
+	}
+	if len(tokens) == 0 {
+		return nil, refuseText("the statement is empty")
+	}
+	if tokens, err = translate(tokens, database); err != nil {
+		return nil, err
+	}
+	if err := checkWords(tokens); err != nil {
+		return nil, err
+	}
+	st.Text = write(rename(tokens, database))
+	return st, nil
+}
+
+// cutClauses removes FORMAT and SETTINGS from the end, in either order.
+func (st *Statement) cutClauses(tokens []token) ([]token, error) {
+	for range 2 {
+		n := len(tokens)
+		if hasFormat(tokens) && st.Format == "" {
+			st.Format = tokens[n-1].text
+			tokens = tokens[:n-2]
+			continue
+		}
+		at := -1
+		depth := 0
+		for i, t := range tokens {
+			switch {
+			case t.isSymbol("("):
+				depth++
+			case t.isSymbol(")"):
+				depth--
+			case t.isWord("SETTINGS") && depth == 0:
+				at = i
+			}
+		}
+		if at < 1 || st.Settings != nil {
+			break
+		}
+		settings, err := readSettings(tokens[at+1:])
+		if err != nil {
+			return nil, err
+		}
+		st.Settings = settings
+		tokens = tokens[:at]
+	}
+	if hasFormat(tokens) {
+		return nil, refuseText("FORMAT is allowed once, at the end of the statement")
+	}
+	return tokens, nil
+}
+
+// hasFormat reports whether a statement ends with FORMAT and a name.
+func hasFormat(tokens []token) bool {
+	n := len(tokens)
+	return n > 2 && tokens[n-2].isWord("FORMAT") && isName(tokens[n-1]) && !tokens[n-3].isSymbol(".")
+}
+
+// readSettings reads name = value, name = value.
+func readSettings(tokens []token) (map[string]string, error) {
+	settings := map[string]string{}
+	for len(tokens) > 0 {
+		if len(tokens) < 3 || tokens[0].kind != word || !tokens[1].isSymbol("=") {
+			return nil, refuseText("SETTINGS must be at the end of the statement, as name = value; quote a column of " +
+				"this name")
+		}
+		value, rest := settingValue(tokens[2:])
+		if value == "" && tokens[2].kind != str || len(rest) > 0 && (!rest[0].isSymbol(",") || len(rest) == 1) {
+			return nil, refuseText("the value of the setting %s must be a number or a string", tokens[0].text)
+		}
+		settings[tokens[0].text] = value
+		if len(rest) > 0 {
+			rest = rest[1:]
+		}
+		tokens = rest
+	}
+	return settings, nil
+}
+
+// settingValue reads a string without escapes, a word or a number.
+func settingValue(tokens []token) (value string, rest []token) {
+	if tokens[0].kind == str && !strings.Contains(tokens[0].text, `\`) {
+		return tokens[0].text, tokens[1:]
+	}
+	n := 0
+	for n < len(tokens) && (tokens[n].kind == word || tokens[n].isSymbol(".") || tokens[n].isSymbol("-")) {
+		value += tokens[n].text
+		n++
+	}
+	return value, tokens[n:]
+}
+
+// refusedWords are words that begin a clause which no tree shows, or whose text a tree would show as it is.
+var refusedWords = map[string]string{
+	"OUTFILE":  "INTO OUTFILE is not allowed",
+	"INFILE":   "FROM INFILE is not allowed",
+	"SETTINGS": "SETTINGS is allowed only at the end of the statement; quote a column of this name",
+	"COLLATE":  "COLLATE is not allowed",
+	"CURSOR":   "CURSOR is not allowed; quote a column of this name",
+}
+
+func checkWords(tokens []token) error {
+	first := tokens[0]
+	if !first.isWord("SELECT") && !first.isWord("WITH") && !first.isWord("FROM") && !first.isSymbol("(") {
+		return refuse("%.40q is not allowed; only SELECT is, and SHOW TABLES, SHOW DATABASES, DESCRIBE and EXISTS",
+			first.text)
+	}
+	if len(tokens) > 1 && first.isWord("WITH") && tokens[1].isWord("RECURSIVE") {
+		return refuse("WITH RECURSIVE is not allowed")
+	}
+	for i, t := range tokens {
+		if t.kind == word && refusedWords[strings.ToUpper(t.text)] != "" {
+			return refuse("%s", refusedWords[strings.ToUpper(t.text)])
+		}
+		if t.isSymbol(";") {
+			return refuseText("only one statement is allowed in a request")
+		}
+		previous := func(n int) token { return tokens[max(0, i-n)] }
+		if i > 0 && t.isWord("WITH") && previous(1).isWord("PARALLEL") {
+			return refuseText("only one statement is allowed in a request") // EXPLAIN is about the first.
+		}
+		if i > 1 && t.isWord("Identifier") && previous(1).isSymbol(":") {
+			return refuse("a parameter of the type Identifier is not allowed; write the name into the statement")
+		}
+		// The pattern of COLUMNS('…') and of EXCEPT('…') is a string that a tree shows as if it were a name.
+		pattern := i > 0 && t.kind == str && (previous(1).isWord("EXCEPT") || previous(1).isWord("STRICT") ||
+			i > 1 && previous(1).isSymbol("(") && (previous(2).isWord("COLUMNS") || previous(2).isWord("EXCEPT") ||
+				previous(2).isWord("STRICT")))
+		if pattern && !isPrintableName(t.text) {
+			return refuse("the pattern %q may not have any of , : ' \" ` \\ or control characters", t.text)
+		}
+	}
+	return nil
+}
+
+// answers are functions without arguments that clients call when they connect, and that would tell who recount is to
+// ClickHouse and on which machine. A statement has these words instead.
+var answers = map[string]string{
+	"currentuser": "default", "current_user": "default", "user": "default", "displayname": "recount",
+	"hostname": "recount", "fqdn": "recount", "fullhostname": "recount",
+}
+
+// rename gives the tables of the databases that a client may name their plain names, and puts in answers.
+func rename(tokens []token, database string) []token {
+	out := make([]token, 0, len(tokens))
+	for i := 0; i < len(tokens); i++ {
+		t := tokens[i]
+		afterPoint := i > 0 && tokens[i-1].isSymbol(".")
+		answer := answers[strings.ToLower(t.text)]
+		if t.kind == word && answer != "" && !afterPoint && i+2 < len(tokens) && tokens[i+1].isSymbol("(") &&
+			tokens[i+2].isSymbol(")") {
+			out = append(out, token{kind: str, text: answer, space: t.space})
+			i += 2
+			continue
+		}
+		if !isName(t) || afterPoint || i+2 >= len(tokens) || !tokens[i+1].isSymbol(".") || !isName(tokens[i+2]) {
+			out = append(out, t)
+			continue
+		}
+		table := tokens[i+2].text
+		if system := systemDatabases[t.text]; system != "" {
+			table = system + "." + strings.ToLower(table)
+		} else if t.text != database && t.text != "default" { // Clients have default where nobody chose a database.
+			out = append(out, t)
+			continue
+		}
+		out = append(out, token{kind: name, text: table, space: t.space})
+		i += 2
+	}
+	return out
+}
+
+// isName reports whether t can be the name of a table.
+func isName(t token) bool {
+	return t.kind == name || t.kind == word && (t.text[0] < '0' || t.text[0] > '9')
+}
