@@ -5,6 +5,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"recount/serving/sql/guard"
 )
 
 // statements are what clients and people ask: a statement, and after = its only row. With nothing after =, it may have
@@ -25,6 +29,38 @@ func TestStatements(t *testing.T) {
 			t.Errorf("%s: %v", sql, err)
 		} else if want != "" && !slices.Equal(got, []string{want}) {
 			t.Errorf("%s: got %q, want %q", sql, got, want)
+		}
+	}
+}
+
+// TestClauses cuts FORMAT and SETTINGS, which no tree shows, from statements.
+func TestClauses(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		sql  string
+		want guard.Statement
+	}{
+		{"SELECT 1 FORMAT CSV", guard.Statement{Text: "SELECT 1", Format: "CSV"}},
+		{"SELECT 1.FORMAT\nTemplate;", guard.Statement{Text: "SELECT 1.", Format: "Template"}},
+		{"SELECT 1.SETTINGS a=1", guard.Statement{Text: "SELECT 1.", Settings: map[string]string{"a": "1"}}},
+		{"SELECT 1 SETTINGS a=1, b = 'x' FORMAT JSON",
+			guard.Statement{Text: "SELECT 1", Format: "JSON", Settings: map[string]string{"a": "1", "b": "x"}}},
+		{"SELECT 1 format JSON settings a=-1.5",
+			guard.Statement{Text: "SELECT 1", Format: "JSON", Settings: map[string]string{"a": "-1.5"}}},
+		{"SELECT t.format CSV FROM recount.t", guard.Statement{Text: "SELECT t.format CSV FROM `t`"}},
+		{"SELECT value FROM system.settings", guard.Statement{Text: "SELECT value FROM `system.settings`"}},
+		{"SELECT t.settings, (t).settings", guard.Statement{Text: "SELECT t.`settings`, (t).`settings`"}},
+		{"SELECT format('{}', 1)", guard.Statement{Text: "SELECT format('{}', 1)"}},
+		{"SHOW TABLES FROM default FORMAT CSV", guard.Statement{Format: "CSV",
+			Text: "SELECT name FROM `system.tables` WHERE database = 'recount' ORDER BY name"}},
+	} {
+		st, err := guard.Parse(tt.sql, own)
+		if err != nil {
+			t.Errorf("%s: %v", tt.sql, err)
+			continue
+		}
+		if diff := cmp.Diff(tt.want, *st); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.sql, diff)
 		}
 	}
 }

@@ -169,6 +169,7 @@ var escapes = map[string][]string{
 		"SELECT 1 PARALLEL WITH SELECT 2",
 		"SELECT 1 FORMAT Template FORMAT CSV",
 		"SELECT 1 FORMAT `Template` FORMAT CSV",
+		"SELECT 1.;SELECT 2",
 		"SELECT 1 FORMAT CSV SETTINGS max_threads = 1 FORMAT Template",
 		"ALTER TABLE {cells} DELETE WHERE 1",
 		"SELECT initializeAggregation('groupArray', 1)",

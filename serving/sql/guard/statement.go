@@ -71,7 +71,7 @@ func (st *Statement) cutClauses(tokens []token) ([]token, error) {
 				depth++
 			case t.isSymbol(")"):
 				depth--
-			case t.isWord("SETTINGS") && depth == 0:
+			case t.isWord("SETTINGS") && depth == 0 && !isMember(tokens, i):
 				at = i
 			}
 		}
@@ -94,7 +94,14 @@ func (st *Statement) cutClauses(tokens []token) ([]token, error) {
 // hasFormat reports whether a statement ends with FORMAT and a name.
 func hasFormat(tokens []token) bool {
 	n := len(tokens)
-	return n > 2 && tokens[n-2].isWord("FORMAT") && isName(tokens[n-1]) && !tokens[n-3].isSymbol(".")
+	return n > 2 && tokens[n-2].isWord("FORMAT") && isName(tokens[n-1]) && !isMember(tokens, n-2)
+}
+
+// isMember reports whether the token at i is a column of a table or a table of a database: name.token. After a number,
+// a point is a part of the number.
+func isMember(tokens []token, i int) bool {
+	return i > 1 && tokens[i-1].isSymbol(".") &&
+		(isName(tokens[i-2]) || tokens[i-2].isSymbol(")") || tokens[i-2].isSymbol("]"))
 }
 
 // readSettings reads name = value, name = value.
@@ -150,7 +157,7 @@ func checkWords(tokens []token) error {
 		return refuse("WITH RECURSIVE is not allowed")
 	}
 	for i, t := range tokens {
-		if t.kind == word && refusedWords[strings.ToUpper(t.text)] != "" {
+		if t.kind == word && refusedWords[strings.ToUpper(t.text)] != "" && !isMember(tokens, i) {
 			return refuse("%s", refusedWords[strings.ToUpper(t.text)])
 		}
 		if t.isSymbol(";") {
@@ -187,6 +194,9 @@ func rename(tokens []token, database string) []token {
 	for i := 0; i < len(tokens); i++ {
 		t := tokens[i]
 		afterPoint := i > 0 && tokens[i-1].isSymbol(".")
+		if isMember(tokens, i) && refusedWords[strings.ToUpper(t.text)] != "" {
+			t.kind = name // The engine must not read a clause.
+		}
 		answer := answers[strings.ToLower(t.text)]
 		if t.kind == word && answer != "" && !afterPoint && i+2 < len(tokens) && tokens[i+1].isSymbol("(") &&
 			tokens[i+2].isSymbol(")") {
