@@ -214,6 +214,14 @@ func convert(f catalog.Field, n int, at func(row int) value) (arrow.Array, []int
 	return build(array.NewStringBuilder(memory.DefaultAllocator), n, at, value.asText, f.Nulls)
 }
 
+// Fits reports whether a value of data, as JSON text, is of use to the field: it means null or has the field's type, or
+// can be converted.
+func Fits(f catalog.Field, raw string) bool {
+	v := parseValue(raw)
+	_, lost := convert(f, 1, func(int) value { return v })
+	return len(lost) == 0
+}
+
 // builder is the part of Arrow's builders that convert needs.
 type builder[T any] interface {
 	Append(T)

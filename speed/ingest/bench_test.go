@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"recount/schemas/catalog"
 	"recount/schemas/eventbatch"
 )
 
@@ -48,6 +49,31 @@ func benchmarkDecode(b *testing.B, values int) {
 		q.recycle()
 	}
 	b.ReportMetric(float64(events)*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+// BenchmarkDecodeInside decodes events whose values stand inside of another member. Those of fields are checked.
+func BenchmarkDecodeInside(b *testing.B) {
+	fields := []catalog.Field{{Name: "id", Type: catalog.Int64, Path: []string{"user", "id"}},
+		{Name: "plan", Type: catalog.String, Path: []string{"user", "plan"}},
+		{Name: "since", Type: catalog.Timestamp, Path: []string{"user", "since"}},
+		{Name: "spent", Type: catalog.Float64, Path: []string{"user", "spent"}}}
+	for name, n := range map[string]int{"undeclared": 0, "declared": len(fields)} {
+		b.Run(name, func(b *testing.B) {
+			types, most := compileTypes(&catalog.Catalog{Events: map[string]*catalog.EventType{"t": {Name: "t",
+				Fields: fields[:n]}}}, nil)
+			d := newDecoder(DefaultConfig(), types, most)
+			event := []byte(`{"id":"4711","source":"shop","type":"t","time":"2026-11-23T09:00:00Z",` +
+				`"data":{"page":"/buy","user":{"id":12345,"plan":"free","since":"2024-05-01T10:00:00Z",` +
+				`"spent":12.75,"tags":["a","b"]}}}`)
+			b.ReportAllocs()
+			for b.Loop() {
+				d.start(event, false, testNow)
+				if refused := d.decode(); refused != nil {
+					b.Fatal(refused)
+				}
+			}
+		})
+	}
 }
 
 // fourChunks returns a chunk that stands for each of four requests of 250 flights.

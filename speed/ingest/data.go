@@ -45,7 +45,7 @@ func (d *decoder) scanDataObject() bool {
 		}
 		d.peek()
 		start := d.pos
-		if !d.skip(2) {
+		if !d.scanPlace(d.eventType.places[string(key)], 2) {
 			return false
 		}
 		d.undeclared = append(d.undeclared, member{key, d.buf[start:d.pos]})
@@ -138,7 +138,7 @@ func (d *decoder) keepNull(f *field, s *slot, raw []byte) bool {
 }
 
 func (d *decoder) rejectMismatch(f *field, raw []byte) {
-	d.reject(problem.InvalidField, "data."+f.name+": "+excerpt(raw)+" is not "+string(f.kind)+
+	d.reject(problem.InvalidField, "data."+f.name+": "+excerptOf(raw)+" is not "+string(f.kind)+
 		d.eventType.mismatchFix(raw))
 }
 
@@ -162,7 +162,7 @@ func (d *decoder) scanNumeric(f *field, s *slot) bool {
 	case !whole:
 		d.rejectMismatch(f, n.raw)
 	default:
-		d.reject(problem.NumberOutOfRange, "data."+f.name+": "+excerpt(n.raw)+" does not fit "+string(f.kind)+
+		d.reject(problem.NumberOutOfRange, "data."+f.name+": "+excerptOf(n.raw)+" does not fit "+string(f.kind)+
 			d.eventType.mismatchFix(n.raw))
 	}
 	return true
@@ -194,7 +194,7 @@ func (d *decoder) setDecimal(f *field, s *slot, text, raw []byte) {
 		d.rejectMismatch(f, raw)
 		return
 	}
-	d.reject(problem.NumberOutOfRange, "data."+f.name+": "+excerpt(text)+" does not fit "+string(f.kind)+": "+
+	d.reject(problem.NumberOutOfRange, "data."+f.name+": "+excerptOf(raw)+" does not fit "+string(f.kind)+": "+
 		err.Error()+"; nothing is rounded: send fewer digits, or declare the field with more")
 }
 

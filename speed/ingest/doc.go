@@ -49,8 +49,8 @@
 //
 // A text that means null in its field (catalog.Field.Nulls) is no mismatch. If it is not of the field's type, it is
 // kept as an undeclared field, and the flag 4 in _flags says so. Fields inside of a member of data, and members with
-// names that no column may have, are not decoded. They are kept as undeclared fields, and no event is rejected for
-// them.
+// names that no column may have, are not decoded. They are kept as undeclared fields. An event is rejected for one
+// only if its value cannot be converted either (package conversion), so "7" is accepted for an int64 there.
 //
 // Undeclared fields of data and undeclared attributes are kept in the column _extra. The name of
 // an attribute has only a-z and 0-9, and its value is a string, a number or a boolean.

@@ -155,13 +155,28 @@ func compact(dst, raw []byte) []byte {
 	return dst
 }
 
+// excerptSize is the most bytes of what was sent that a message repeats.
+const excerptSize = 40
+
 // excerpt returns the beginning of hostile bytes for a message: short, quoted and valid UTF-8.
 func excerpt(b []byte) string {
-	const limit = 40
-	if len(b) <= limit {
+	if len(b) <= excerptSize {
 		return string(appendString(nil, b))
 	}
-	return string(appendString(nil, b[:limit])) + "…"
+	return string(appendString(nil, b[:excerptSize])) + "…"
+}
+
+// excerptOf does the same for a valid JSON value. A text is called one, because "7" and 7 are easily confused.
+func excerptOf(raw []byte) string {
+	switch c := raw[0]; {
+	case c == '"':
+		s := newValueScanner(raw)
+		text, _ := s.scanString()
+		return "the text " + excerpt(text)
+	case c == '{' || c == '[' || len(raw) > excerptSize:
+		return excerpt(raw)
+	}
+	return string(raw)
 }
 
 func compareBytes(a, b []byte) int { return bytes.Compare(a, b) }

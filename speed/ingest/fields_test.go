@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -64,13 +65,14 @@ func anyEventType(t *rapid.T, label string) *catalog.EventType {
 	return e
 }
 
-// readAs decodes an event under one declaration and reads it under another one, as text.
-func readAs(eventJSON string, came, read *catalog.EventType) (values string, hash uint64, accepted bool) {
+// decodeUnder decodes an event under a declaration into columns, or returns why it is refused.
+func decodeUnder(eventJSON string, came *catalog.EventType) (columns eventbatch.Columns, hash uint64,
+	refused *rejection) {
 	types, n := compileTypes(&catalog.Catalog{Events: map[string]*catalog.EventType{"all": came}}, nil)
 	d := newDecoder(testConfig(), types, n)
 	d.start([]byte(eventJSON), false, testNow)
-	if d.decode() != nil {
-		return "", 0, false
+	if refused = d.decode(); refused != nil {
+		return columns, 0, refused
 	}
 	c := newColumns(types["all"])
 	c.append(&d.row, 0)
@@ -78,6 +80,15 @@ func readAs(eventJSON string, came, read *catalog.EventType) (values string, has
 	columns, err := eventbatch.NewColumns(f.makeRecord(&c))
 	if err != nil {
 		panic(err)
+	}
+	return columns, d.row.hash, nil
+}
+
+// readAs decodes an event under one declaration and reads it under another one, as text.
+func readAs(eventJSON string, came, read *catalog.EventType) (values string, hash uint64, accepted bool) {
+	columns, hash, refused := decodeUnder(eventJSON, came)
+	if refused != nil {
+		return "", 0, false
 	}
 	out, lost := conversion.Fields(read.Fields).Read(columns, false)
 	for _, field := range read.Fields {
@@ -90,7 +101,7 @@ func readAs(eventJSON string, came, read *catalog.EventType) (values string, has
 		}
 		values += fmt.Sprintf("%s=%s %v\n", field.Name, value, lost[field.Name])
 	}
-	return values, d.row.hash, true
+	return values, hash, true
 }
 
 func isOfType(column any, t catalog.FieldType) bool {
@@ -163,22 +174,100 @@ func TestNullValuesAreNotRejected(t *testing.T) {
 	}
 }
 
-// TestRenamedMembersAreChecked: a member that becomes a column is checked under its own name.
-func TestRenamedMembersAreChecked(t *testing.T) {
+// TestMembersAreChecked: a member that fields read is checked under its own name, wherever it stands in data.
+func TestMembersAreChecked(t *testing.T) {
 	t.Parallel()
-	types, n := compileTypes(&catalog.Catalog{Events: map[string]*catalog.EventType{"all": {Name: "all",
-		Fields: []catalog.Field{{Name: "user", Type: catalog.Int64, Path: []string{"user_id"}},
-			{Name: "zip", Type: catalog.Int64, Path: []string{"address", "zip"}}}}}}, nil)
-	d := newDecoder(testConfig(), types, n)
-	for sent, want := range map[string]string{`"user_id":"x"`: `data.user_id: "\"x\"" is not int64`,
-		`"user":"x"`: "", `"address":{"zip":"x"}`: ""} {
-		d.start([]byte(event(`,"data":{`+sent+`}`)), false, testNow)
+	declared := &catalog.EventType{Name: "all", Fields: []catalog.Field{
+		{Name: "user", Type: catalog.Int64, Path: []string{"user_id"}},
+		{Name: "zip", Type: catalog.Int64, Path: []string{"address", "zip"}, Nulls: []string{"NA"}},
+		{Name: "since", Type: catalog.Timestamp, Path: []string{"address", "since"}},
+		{Name: "price", Type: "decimal(6,2)", Path: []string{"unit price"}},
+		{Name: "paid", Type: catalog.Bool, Path: []string{"ref", "paid"}},
+		{Name: "ref", Type: catalog.String, Path: []string{"ref", "id"}},
+		{Name: "code", Type: catalog.Int64, Path: []string{"a.code"}},
+		{Name: "code_text", Type: catalog.String, Path: []string{"a.code"}},
+		{Name: "both", Type: catalog.Int64, Path: []string{"z", "both"}},
+		{Name: "inside", Type: catalog.Int64, Path: []string{"z", "both", "inside"}},
+	}}
+	for sent, want := range map[string]string{
+		`"user_id":"x"`:               `data.user_id: the text "x" is not int64`,
+		`"user":"x"`:                  "",
+		`"address":{"zip":"x"}`:       `data.address.zip: the text "x" is not int64, the type of the field zip`,
+		`"address":{"a":1,"zip":5.5}`: `data.address.zip: 5.5 is not int64, the type of the field zip`,
+		`"address":{"zip":1e30}`:      `data.address.zip: 1e30 is not int64, the type of the field zip`,
+		`"address":{"zip":true}`:      `data.address.zip: true is not int64, the type of the field zip`,
+		`"address":{"zip":[1]}`:       `data.address.zip: "[1]" is not int64, the type of the field zip`,
+		`"address":{"zip":{"a":1}}`:   `data.address.zip: "{\"a\":1}" is not int64, the type of the field zip`,
+		`"address":{"\u007aip":"x"}`:  `data.address.zip: the text "x" is not int64, the type of the field zip`,
+		`"address":{"zip":12345678901234567890}`: `data.address.zip: 12345678901234567890 does not fit int64, ` +
+			`the type of the field zip`,
+		`"address":{"zip":1,"zip":1}`:                `the key "zip" appears twice in one object`,
+		`"address":{"zip":"NA"}`:                     "",
+		`"address":{"zip":"7"}`:                      "", // It is converted.
+		`"address":{"zip":7.0}`:                      "",
+		`"address":{"zip":null}`:                     "",
+		`"address":{}`:                               "",
+		`"address":"none"`:                           "", // It has no zip.
+		`"address":[{"zip":"x"}]`:                    "",
+		`"address":{"since":"2001-01-01T00:00:00Z"}`: "",
+		`"address":{"since":"1815-01-01T00:00:00Z"}`: `data.address.since: the text "1815-01-01T00:00:00Z" is not ` +
+			`timestamp, the type of the field since`,
+		`"address":{"since":7}`:       `data.address.since: 7 is not timestamp, the type of the field since`,
+		`"unit price":5.555`:          `data.unit price: 5.555 does not fit decimal(6,2), the type of the field price`,
+		`"unit price":"x"`:            `data.unit price: the text "x" is not decimal(6,2), the type of the field price`,
+		`"unit price":5.5`:            "",
+		`"unit price":"5.5"`:          "",
+		`"ref":{"paid":1}`:            `data.ref.paid: 1 is not bool, the type of the field paid`,
+		`"ref":{"id":7}`:              "",
+		`"ref":{"id":[7]}`:            `data.ref.id: "[7]" is not string, the type of the field ref`,
+		`"a.code":"x"`:                "", // One of the fields can hold it.
+		`"a.code":[1]`:                `data."a.code": "[1]" is not int64, the type of the field code`,
+		`"z":{"both":"x"}`:            `data.z.both: the text "x" is not int64, the type of the field both`,
+		`"z":{"both":{"inside":1}}`:   "", // The other field reads what is inside.
+		`"z":{"both":{"inside":"x"}}`: `data.z.both.inside: the text "x" is not int64, the type of the field inside`,
+	} {
 		got := ""
-		if refused := d.decode(); refused != nil {
+		if _, _, refused := decodeUnder(event(`,"data":{`+sent+`}`), declared); refused != nil {
 			got = refused.message
 		}
 		if got != want {
 			t.Errorf("%s: got %q, want %q", sent, got, want)
 		}
+	}
+}
+
+// TestPlacesAgainstConversion: an event is refused exactly if what readers would make of it lacks a value that was
+// sent, because no field at its place can hold it. So what is accepted under a declaration is whole under it (I7).
+func TestPlacesAgainstConversion(t *testing.T) {
+	t.Parallel()
+	verdicts := map[bool]int{}
+	rapid.Check(t, func(t *rapid.T) {
+		event := fieldsEvent(t)
+		read := anyEventType(t, "read")
+		read.Fields = slices.DeleteFunc(read.Fields, func(f catalog.Field) bool { return f.Column() != "" })
+		columns, _, refused := decodeUnder(event, &catalog.EventType{Name: "all"})
+		if refused != nil {
+			return
+		}
+		_, lost := conversion.Fields(read.Fields).Read(columns, false)
+		readers := map[string]int{}
+		losers := map[string]int{}
+		for _, f := range read.Fields {
+			place := catalog.PathText(f.Members())
+			readers[place]++
+			losers[place] += len(lost[f.Name])
+		}
+		want := false
+		for place, n := range readers {
+			want = want || losers[place] == n
+		}
+		_, _, refused = decodeUnder(event, read)
+		if got := refused != nil; got != want {
+			t.Fatalf("%s\nread as %+v\nrefused: %v, want %t, lost %v", event, read.Fields, refused, want, lost)
+		}
+		verdicts[want]++
+	})
+	if verdicts[true] == 0 || verdicts[false] == 0 {
+		t.Errorf("events were refused: %v", verdicts)
 	}
 }

@@ -78,6 +78,11 @@ func (s *scanner) skipObject(depth int) bool {
 			return false
 		}
 	}
+	return s.endObject(base)
+}
+
+// endObject refuses an event with a key twice in the object that ends here. Its keys are those from base on.
+func (s *scanner) endObject(base int) bool {
 	if s.stopped {
 		return false
 	}

@@ -22,6 +22,7 @@ type eventType struct {
 	nameBytes      []byte
 	fields         []field
 	byName         map[string]int
+	places         map[string]*place // of fields that no column holds, by member of data
 	capped         []*cappedField
 	schema         *arrow.Schema
 	overflowSchema *arrow.Schema // with the column of messages that have an event with a value too many
@@ -122,6 +123,7 @@ func compileType(index int, generation uint64, e *catalog.EventType) *eventType 
 		t.fields = append(t.fields, compiled)
 		t.byName[f.Name] = i
 	}
+	t.places = placesOf(e, stored)
 	t.chunks.New = func() any { return &chunk{columns: newColumns(t)} }
 	t.frames.New = func() any { return &frame{gathered: newColumns(t)} }
 	return t
