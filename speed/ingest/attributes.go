@@ -137,21 +137,33 @@ func (d *decoder) checkAttributes() {
 	source := d.attributes[attrSource]
 	switch version := string(d.attributes[attrSpecVersion]); {
 	case len(id) == 0:
-		d.reject(problem.MissingID, "id: it is missing; give every event an id of its own, and send it "+
+		d.reject(problem.MissingID, "id: it is "+d.lack(attrID)+"; give every event an id of its own, and send it "+
 			"again with the same id")
 	case len(id) > MaxID:
 		d.reject(problem.IDTooLong, fmt.Sprintf("id: it has %d bytes; use at most %d", len(id), MaxID))
 	case version != "1.0" && (d.strict || d.attributes[attrSpecVersion] != nil):
 		d.reject(problem.InvalidSpecVersion, `specversion: it must be "1.0"`)
 	case len(d.attributes[attrType]) == 0:
-		d.reject(problem.MissingType, "type: it is missing; use an event type that is declared under events")
+		d.reject(problem.MissingType, "type: it is "+d.lack(attrType)+"; use an event type that is declared under "+
+			"events")
 	case d.eventType == nil:
 		d.reject(problem.UnknownType, d.unknownType())
 	case d.strict && len(source) == 0:
-		d.reject(problem.MissingSource, "source: it is missing; CloudEvents requires it")
+		d.reject(problem.MissingSource, "source: it is "+d.lack(attrSource)+"; CloudEvents requires it")
 	case len(source) > MaxAttribute || len(d.attributes[attrSubject]) > MaxAttribute:
 		d.reject(problem.InvalidAttribute, fmt.Sprintf("source, subject: use at most %d bytes for each", MaxAttribute))
 	}
+}
+
+// lack says why an attribute counts as missing. A sender looks for the three mistakes in different places.
+func (d *decoder) lack(a attribute) string {
+	switch {
+	case d.attributes[a] != nil:
+		return "empty"
+	case d.seen[a]:
+		return "null"
+	}
+	return "missing"
 }
 
 // setTime reads the time of the event, or assigns that of the server (D1).

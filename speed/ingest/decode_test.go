@@ -184,3 +184,23 @@ func TestDecodingDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations for 500 events", n)
 	}
 }
+
+// TestLackingAttributes: the message tells an attribute that was not sent from one without a value.
+func TestLackingAttributes(t *testing.T) {
+	t.Parallel()
+	types, n := compileTypes(testCatalog(), nil)
+	d := newDecoder(testConfig(), types, n)
+	for sent, want := range map[string]string{
+		`{"type":"all"}`:           "id: it is missing;",
+		`{"id":"","type":"all"}`:   "id: it is empty;",
+		`{"id":null,"type":"all"}`: "id: it is null;",
+		`{"id":"1"}`:               "type: it is missing;",
+		`{"id":"1","type":""}`:     "type: it is empty;",
+		`{"specversion":"1.0","id":"1","type":"all","source":""}`: "source: it is empty;",
+	} {
+		d.start([]byte(sent), strings.Contains(sent, "specversion"), testNow)
+		if refused := d.decode(); refused == nil || !strings.HasPrefix(refused.message, want) {
+			t.Errorf("%s: got %v, want %s", sent, refused, want)
+		}
+	}
+}

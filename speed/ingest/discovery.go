@@ -220,8 +220,11 @@ func (s *seen) giveBack() {
 	s.survey.changed = true
 }
 
-// addFields declares the fields that appear in events of declared types, until ctx ends.
+// addFields declares the fields that appear in events of declared types, until ctx ends. What waits for the interval
+// then is declared at once: the next process knows nothing of it. Nothing is stored about it before, so after a kill
+// such a field is declared when another event has it.
 func (s *Server) addFields(ctx context.Context) error {
+	defer s.addFound(context.WithoutCancel(ctx))
 	for {
 		select {
 		case <-ctx.Done():
@@ -258,8 +261,8 @@ func (s *Server) addFound(ctx context.Context) (tried bool) {
 		return len(done.made)+len(done.refused) > 0
 	}
 	if ctx.Err() == nil {
-		s.logger.Warn("fields that were found in events cannot be declared; they are kept undeclared, and it is tried "+
-			"again", "error", err)
+		s.logger.Warn("fields that were found in events cannot be declared; they are kept undeclared until it is "+
+			"tried again", "error", err)
 	}
 	for _, f := range finds {
 		types[f.name].seen.giveBack()
