@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"text/tabwriter"
 	"time"
 
@@ -78,7 +80,57 @@ func (c *doctorCmd) askServer(ctx context.Context) []server.Finding {
 		ready = server.Finding{Level: server.Failure, Check: "server", Result: err.Error(),
 			Fix: "wait if it has just started; else see OPERATIONS.md for the reason"}
 	}
-	return []server.Finding{ready, *skew}
+	return []server.Finding{ready, c.askVersion(ctx), *skew}
+}
+
+// maxMetrics is how many bytes of the server's metrics are read.
+const maxMetrics = 16 << 20
+
+var buildInfo = regexp.MustCompile(`(?m)^` + server.BuildInfo + `\{version="([^"]*)"\} 1$`)
+
+// askVersion compares the version of the server with that of this program.
+func (c *doctorCmd) askVersion(ctx context.Context) server.Finding {
+	const check = "version of the server"
+	text, err := c.metrics(ctx)
+	if err != nil {
+		return server.Finding{Level: server.Fine, Check: check, Result: "it is not known: " + err.Error()}
+	}
+	found := buildInfo.FindSubmatch(text)
+	switch {
+	case found == nil:
+		return server.Finding{Level: server.Warning, Check: check, Result: "it does not say, so it is an older one",
+			Fix: "let the server and this program have one version"}
+	case string(found[1]) != server.Version():
+		return server.Finding{Level: server.Warning, Check: check, Result: fmt.Sprintf("%s, and this program is %s",
+			found[1], server.Version()), Fix: "let the server and this program have one version"}
+	}
+	return server.Finding{Level: server.Fine, Check: check, Result: "recount " + string(found[1])}
+}
+
+func (c *doctorCmd) metrics(ctx context.Context) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, clockWait)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.Server+"/metrics", nil)
+	if err != nil {
+		return nil, err
+	}
+	key, err := c.key()
+	if err != nil {
+		return nil, err
+	}
+	if key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("GET /metrics answers %s; it needs a key with the scope admin, and the address of "+
+			"admin.listen where there is one", resp.Status)
+	}
+	return io.ReadAll(io.LimitReader(resp.Body, maxMetrics))
 }
 
 // storeClock compares the clock of an object store, whose requests are signed with the time.

@@ -46,3 +46,31 @@ func TestDoctor(t *testing.T) {
 		t.Errorf("a wrong configuration: exit code %d: %s", code, stdout)
 	}
 }
+
+// TestDoctorVersion: the version of the server is shown, and one that differs from this program's is a warning.
+func TestDoctorVersion(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		status int
+		body   string
+		level  server.Level
+		says   string
+	}{
+		"the same": {200, "# TYPE x gauge\n" + server.BuildInfo + `{version="` + server.Version() + "\"} 1\n",
+			server.Fine, "recount " + server.Version()},
+		"another one":  {200, server.BuildInfo + "{version=\"v0.1\"} 1\n", server.Warning, "v0.1, and this program is"},
+		"an older one": {200, "go_goroutines 7\n", server.Warning, "it is an older one"},
+		"no key":       {401, "", server.Fine, "it needs a key with the scope admin"},
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(c.status)
+			_, _ = w.Write([]byte(c.body))
+		}))
+		command := doctorCmd{serverFlag: serverFlag{Server: s.URL}}
+		f := command.askVersion(t.Context())
+		s.Close()
+		if f.Level != c.level || !strings.Contains(f.Result, c.says) {
+			t.Errorf("%s: got %+v, want %s %s", name, f, c.level, c.says)
+		}
+	}
+}

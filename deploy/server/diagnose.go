@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -49,6 +50,7 @@ func Diagnose(ctx context.Context, cfg Config) []Finding {
 	d.ports(ctx)
 	d.library()
 	d.identities(ctx)
+	d.parts()
 	return d.findings
 }
 
@@ -57,6 +59,10 @@ type diagnosis struct {
 	cfg      Config
 	inUse    bool // another process has the lock of the folder
 	findings []Finding
+
+	installation *record.Installation // of an embedded object store; nil if it has none
+	streams      map[int]string       // the folders of the streams of an embedded log, by partition
+	unremembered bool                 // it was said that the high-water marks cannot be read
 }
 
 func (d *diagnosis) add(level Level, check, fix, format string, args ...any) {
@@ -280,6 +286,7 @@ func (d *diagnosis) lakeIdentity(ctx context.Context, e *engines) ([]identity, e
 		if raw, err = readRecord(name); err == nil {
 			i, err = decodeFile(raw)
 		}
+		d.installation = i
 	} else if err = e.openLake(ctx, d.cfg, nil, nil); err == nil {
 		i, err = readInstallation(ctx, e.records)
 	}
@@ -301,6 +308,7 @@ func (d *diagnosis) logIdentity(ctx context.Context, e *engines) (ids []identity
 		}
 		return []identity{{place, e.log.Installation(), e.log.ID()}}, nil
 	}
+	d.streams = map[int]string{}
 	names, err := filepath.Glob(filepath.Join(d.cfg.DataDir, "log", "jetstream", "*", "streams", "*", "meta.inf"))
 	if err != nil {
 		return nil, err
@@ -316,6 +324,11 @@ func (d *diagnosis) logIdentity(ctx context.Context, e *engines) (ids []identity
 		}
 		if err := json.Unmarshal(raw, &stream); err != nil {
 			return nil, fmt.Errorf("%s: read %s: %w", place, name, err)
+		}
+		if _, partition, ok := strings.Cut(stream.Name, "-p"); ok {
+			if p, err := strconv.Atoi(partition); err == nil {
+				d.streams[p] = filepath.Dir(name)
+			}
 		}
 		ids = append(ids, identity{"stream " + stream.Name, stream.Metadata["recount_installation"],
 			stream.Metadata["recount_log"]})

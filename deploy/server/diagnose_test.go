@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -101,6 +102,87 @@ func TestDiagnose(t *testing.T) {
 	expect("open to all", "data_dir", Warning, "every user of this machine can enter")
 	cfg.DataDir = filepath.Join(cfg.DataDir, "lock")
 	expect("a file", "data_dir", Failure, "is no folder")
+}
+
+// TestDiagnoseParts takes parts of a stopped server's folder away, cuts and changes their files, and expects a failure
+// that names each. Nothing is changed.
+func TestDiagnoseParts(t *testing.T) {
+	t.Parallel()
+	const blocks = "log/jetstream/$G/streams/recount-p1/msgs/"
+	for name, c := range map[string]struct {
+		damage func(t *testing.T, dir string)
+		check  string
+		level  Level
+		says   string
+	}{
+		"nothing":        {func(*testing.T, string) {}, "log", Fine, "the messages of 2 streams follow one another"},
+		"no damage":      {func(*testing.T, string) {}, "object store", Fine, "object files are whole"},
+		"no s3":          {remove("s3"), "object store", Failure, "its records are gone"},
+		"no log":         {remove("log"), "log", Failure, "it has 0 of the streams of 2 partitions"},
+		"one stream":     {remove("log/jetstream/$G/streams/recount-p0"), "log", Failure, "it has 1 of the streams"},
+		"no blocks":      {remove(blocks), "log", Failure, "no such file"},
+		"no block":       {remove(blocks + "1.blk"), "log", Failure, "partition 1 ends with message 0, and had"},
+		"no clickhouse":  {remove("clickhouse"), "clickhouse", Warning, "the folder is gone"},
+		"a cut end":      {cut(blocks+"1.blk", 3), "log", Warning, "ends with"},
+		"a cut block":    {cut(blocks+"1.blk", 6000), "log", Failure, "partition 1 ends with message"},
+		"a corrupt mark": {cut("speed/high-water.json", 3), "speed", Warning, "high-water.json is damaged"},
+		"a cut object": {func(t *testing.T, dir string) {
+			found, err := filepath.Glob(filepath.Join(dir, "s3/buckets/recount/publish/*%"))
+			if err != nil || len(found) == 0 {
+				t.Fatalf("no publication: %v", err)
+			}
+			cut(strings.TrimPrefix(found[0], dir), 1)(t, dir)
+		}, "object store", Failure, "1 of"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := DefaultConfig()
+			dir := t.TempDir()
+			unpack(t, "testdata/installation0.tar.gz", dir)
+			cfg.DataDir = filepath.Join(dir, "data")
+			cfg.Listen = "127.0.0.1:0"
+			c.damage(t, cfg.DataDir)
+			before := listFiles(t, dir)
+			findings := Diagnose(t.Context(), cfg)
+			if f := finding(findings, c.check); f.Level != c.level || !strings.Contains(f.Result, c.says) ||
+				(f.Fix == "") != (c.level == Fine) {
+				t.Errorf("got %+v, want %s %s", f, c.level, c.says)
+			}
+			for _, f := range findings {
+				stored := slices.Contains([]string{"stores", "object store", "log", "clickhouse"}, f.Check)
+				if f.Level == Failure && f.Check != c.check && stored {
+					t.Errorf("got %+v too", f)
+				}
+			}
+			if after := listFiles(t, dir); after != before {
+				t.Errorf("files before: %s, and after: %s", before, after)
+			}
+		})
+	}
+}
+
+func remove(name string) func(t *testing.T, dir string) {
+	return func(t *testing.T, dir string) {
+		t.Helper()
+		if err := os.RemoveAll(filepath.Join(dir, filepath.FromSlash(name))); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// cut cuts bytes off the end of a file.
+func cut(name string, n int64) func(t *testing.T, dir string) {
+	return func(t *testing.T, dir string) {
+		t.Helper()
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		info, err := os.Stat(path)
+		if err == nil {
+			err = os.Truncate(path, max(0, info.Size()-n))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func listFiles(t *testing.T, dir string) string {

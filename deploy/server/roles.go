@@ -5,6 +5,8 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Roles is the set of roles that a process plays.
@@ -64,4 +66,13 @@ func Version() string {
 		}
 	}
 	return "devel"
+}
+
+// BuildInfo is the metric whose label version names the version of a process. recount doctor reads it.
+const BuildInfo = "recount_build_info"
+
+func buildInfo() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: BuildInfo,
+		Help:        "Always 1; the label is the version of this process.",
+		ConstLabels: prometheus.Labels{"version": Version()}}, func() float64 { return 1 })
 }

@@ -109,7 +109,7 @@ func Open(ctx context.Context, cfg Config, o Options) (_ *Server, err error) {
 		}
 	}()
 	s.registry.MustRegister(collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
 	s.progress.logger = s.logger
 	for _, step := range []struct {
 		waits string // what the step may wait for

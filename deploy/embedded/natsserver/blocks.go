@@ -90,7 +90,8 @@ func (s *scan) stream(folder string) error {
 		return err
 	}
 	if current {
-		if whole, err := s.follow(folder, blocks); err != nil || whole {
+		var last uint64
+		if whole, err := s.follow(folder, blocks, &last); err != nil || whole {
 			return err
 		}
 		// With the index the server would believe a wrong sequence, and take memory for all before it.
@@ -129,19 +130,58 @@ func (s *scan) stream(folder string) error {
 	return nil
 }
 
+// Inspect looks at the blocks of a stopped server's stream, and changes nothing. It returns the sequence of the last
+// message, 0 if there is none, and what is wrong in words. Where records follow one another it reads only their heads,
+// as a start does.
+func Inspect(stream string) (last uint64, faults []string, err error) {
+	folder := filepath.Join(stream, "msgs")
+	name := filepath.Base(stream)
+	blocks, err := listBlocks(folder)
+	if err != nil {
+		return 0, nil, fmt.Errorf("look for damage in %s: %w", folder, err)
+	}
+	s := scan{}
+	for _, number := range blocks {
+		path := blockPath(folder, number)
+		whole, err := s.follow(folder, []uint32{number}, &last)
+		if err == nil && !whole {
+			err = s.load(path, name, number)
+		}
+		if err != nil {
+			return last, faults, fmt.Errorf("look for damage in %s: %w", path, err)
+		}
+		if whole {
+			continue
+		}
+		last = s.find(last)
+		for _, d := range s.damage {
+			faults = append(faults, fmt.Sprintf("%s is corrupt between the messages %d and %d", path, d.after,
+				d.before))
+		}
+		if s.end > 0 {
+			faults = append(faults, fmt.Sprintf("%s ends with %d bytes that are no whole message, as a crash leaves "+
+				"it, after message %d", path, s.end, last))
+		}
+	}
+	if len(blocks) == 0 {
+		faults = append(faults, folder+" has no blocks")
+	}
+	return last, faults, nil
+}
+
 // windowBytes is how much of a block follow reads at once. Most messages are larger, and most of a block is not read.
 const windowBytes = 4 << 10
 
 // follow reports whether the records of all blocks follow one another to the end of their block: their lengths fit, and
-// each sequence is one more than that before, or marked. It reads the heads of records only.
-func (s *scan) follow(folder string, blocks []uint32) (bool, error) {
-	var last uint64
+// each sequence is one more than that before, or marked. It reads the heads of records only. last is the sequence
+// before the blocks, or 0, and then the last one in them.
+func (s *scan) follow(folder string, blocks []uint32, last *uint64) (bool, error) {
 	for _, number := range blocks {
 		f, err := os.Open(blockPath(folder, number))
 		if err != nil {
 			return false, err
 		}
-		whole, err := recordsFollow(f, &last)
+		whole, err := recordsFollow(f, last)
 		f.Close()
 		if err != nil || !whole {
 			return false, err

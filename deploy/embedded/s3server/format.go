@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 )
 
 const (
@@ -71,6 +74,50 @@ func openStored(path string) (*stored, error) {
 		return nil, errors.Join(fmt.Errorf("read %s: %w", path, err), f.Close())
 	}
 	return s, nil
+}
+
+// Inspect reads the ends of at most most object files of a bucket's folder. It returns how many it has read, and the
+// paths of those that are not whole. It changes nothing, and a server may use the folder: a name always holds a whole
+// file (E1). Files below data/ come last, because they are many, and all others say what they hold.
+func Inspect(folder string, most int) (looked int, damaged []string, err error) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return 0, nil, err
+	}
+	if i := slices.IndexFunc(entries, func(e fs.DirEntry) bool { return e.Name() == "data" }); i >= 0 {
+		entries = append(slices.Delete(slices.Clone(entries), i, i+1), entries[i])
+	}
+	look := func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil // It was deleted meanwhile.
+		case err != nil || !e.Type().IsRegular():
+			return err
+		case looked == most:
+			return fs.SkipAll
+		}
+		f, err := os.Open(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		looked++
+		_, err = readStored(f)
+		if errors.Is(err, errFormat) {
+			damaged = append(damaged, path)
+			err = nil
+		}
+		return err
+	}
+	for _, e := range entries {
+		if err := filepath.WalkDir(filepath.Join(folder, e.Name()), look); err != nil {
+			return looked, damaged, err
+		}
+	}
+	return looked, damaged, nil
 }
 
 func readStored(f *os.File) (*stored, error) {

@@ -153,6 +153,28 @@ func FolderInstallation(dir string) (string, error) {
 	return f.Installation, nil
 }
 
+// Remembered returns, by partition, one more than the sequence of the message that the marks in a folder remember. It
+// is nil if there are no marks.
+func Remembered(dir string) ([]uint64, error) {
+	path := filepath.Join(dir, marksName)
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the high-water marks: %w", err)
+	}
+	f, err := decodeMarks(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%s is damaged: %w", path, err)
+	}
+	next := make([]uint64, len(f.Partitions))
+	for p, m := range f.Partitions {
+		next[p] = m.Next
+	}
+	return next, nil
+}
+
 // otherDigest reports whether the log has another message in place of the remembered message.
 func otherDigest(ctx context.Context, log Log, p int, remembered mark) (bool, error) {
 	if remembered.Next < 2 {

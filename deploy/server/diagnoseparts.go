@@ -1,0 +1,129 @@
+package server
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"recount/deploy/embedded/natsserver"
+	"recount/deploy/embedded/s3server"
+	"recount/deploy/server/janitor"
+)
+
+// parts checks the embedded stores of a folder against each other: that none of them is gone while others are there,
+// and that their files are whole. It reads files only, so a server may use them.
+func (d *diagnosis) parts() {
+	if !d.everUsed() {
+		return
+	}
+	if d.cfg.ObjectStore.URL == Embedded {
+		d.objects()
+	}
+	if d.cfg.Log.URL == Embedded {
+		d.blocks()
+	}
+	if d.cfg.ClickHouse.URL == Embedded && !exists(filepath.Join(d.cfg.DataDir, "clickhouse")) {
+		d.add(Warning, "clickhouse", "start the server: it makes the folder anew, and the next recompute fills it",
+			"the folder is gone, and other parts of %s are there", d.cfg.DataDir)
+	}
+}
+
+// everUsed reports whether some part has belonged to an installation.
+func (d *diagnosis) everUsed() bool {
+	return d.installation != nil || len(d.streams) > 0 || len(d.remembered()) > 0
+}
+
+// remembered returns one more than the sequence of the last message that each partition of the log is known to have.
+func (d *diagnosis) remembered() []uint64 {
+	next, err := janitor.Remembered(snapshotDir(d.cfg))
+	if err != nil && !d.unremembered {
+		d.unremembered = true
+		d.add(Warning, "speed", "recount verify says more", "%v", err)
+	}
+	return next
+}
+
+// inspected is how many objects are looked at. Records come before the objects that they name.
+const inspected = 20_000
+
+// objects looks at the ends of object files, which are cut or missing if a file is not whole.
+func (d *diagnosis) objects() {
+	const check = "object store"
+	bucket := filepath.Join(d.cfg.DataDir, "s3", "buckets", "recount")
+	if d.installation == nil && !exists(filepath.Join(bucket, "land")) {
+		d.add(Failure, check, "stop the server and restore the folder s3 from a backup; a start without it is refused",
+			"its records are gone from %s, and other parts of %s are there", bucket, d.cfg.DataDir)
+		return
+	}
+	looked, damaged, err := s3server.Inspect(bucket, inspected)
+	switch {
+	case err != nil:
+		d.add(Warning, check, "see the message", "its files were not read: %v", err)
+	case len(damaged) > 0:
+		d.add(Failure, check, "restore them from a backup; recount verify says what is lost without them",
+			"%d of %d objects are cut or were changed: %s", len(damaged), looked, someOf(damaged))
+	case looked == inspected:
+		d.add(Fine, check, "", "the ends of %d object files are whole; recount verify reads all", looked)
+	default:
+		d.add(Fine, check, "", "the ends of all %d object files are whole; recount verify reads them", looked)
+	}
+}
+
+// blocks looks for streams and messages that are gone. The blocks of a running server change, so they are not read.
+func (d *diagnosis) blocks() {
+	const check = "log"
+	const restore = "stop the server and restore the folder log from a backup; a start without it is refused, unless " +
+		"--replace-log gives up the events that have not landed"
+	next := d.remembered()
+	partitions := max(d.partitions(), len(next))
+	if len(d.streams) < partitions {
+		d.add(Failure, check, restore, "it has %d of the streams of %d partitions, and other parts of %s are there",
+			len(d.streams), partitions, d.cfg.DataDir)
+		return
+	}
+	if d.inUse {
+		d.add(Fine, check, "", "a server uses its blocks, so they are not read; recount verify --server does")
+		return
+	}
+	level := Fine
+	var faults []string
+	for p, folder := range d.streams {
+		last, found, err := natsserver.Inspect(folder)
+		if err != nil {
+			found = append(found, err.Error())
+		}
+		if p < len(next) && next[p] > 1 && (last > 0 || len(found) > 0) && last+1 < next[p] {
+			level = Failure
+			found = append(found, fmt.Sprintf("partition %d ends with message %d, and had message %d", p, last,
+				next[p]-1))
+		}
+		faults = append(faults, found...)
+	}
+	switch {
+	case level == Failure:
+		d.add(level, check, "restore the folder log from a backup; recount verify says what a start would give up",
+			"%s", someOf(faults))
+	case len(faults) > 0:
+		d.add(Warning, check, "recount verify says what a start would give up; keep a copy of the folder log before it",
+			"%s", someOf(faults))
+	default:
+		d.add(Fine, check, "", "the messages of %d streams follow one another", len(d.streams))
+	}
+}
+
+// partitions is how many partitions the installation has, or 0 if that is not known.
+func (d *diagnosis) partitions() int {
+	if d.installation == nil {
+		return 0
+	}
+	return d.installation.Partitions
+}
+
+// someOf returns the first of several texts, and how many more there are.
+func someOf(texts []string) string {
+	const most = 3
+	if len(texts) <= most {
+		return strings.Join(texts, "; ")
+	}
+	return fmt.Sprintf("%s; and %d more", strings.Join(texts[:most], "; "), len(texts)-most)
+}
