@@ -20,6 +20,13 @@ type Rejection struct {
 	DeadLetter string       `json:"dead_letter,omitempty"` // DeadLetter is the name of the stored event.
 }
 
+// Discovered is an event type that the server has declared, because events of a request were the first ones of it.
+type Discovered struct {
+	Name        string          `json:"name"`
+	View        string          `json:"view"`        // View counts its events by minute.
+	Declaration json.RawMessage `json:"declaration"` // Declaration is as PutEventType takes it.
+}
+
 // Result is the server's answer to a request of events. Each event of the request is either
 // accepted, which means durable, or in Rejected. Receipt says where in the log the accepted
 // events are.
@@ -27,6 +34,8 @@ type Result struct {
 	Accepted int
 	Rejected []Rejection
 	Receipt  string
+	// Discovered are the event types that the request has declared, in all its repetitions.
+	Discovered []Discovered
 }
 
 // Send sends events in one request. It repeats the request, as Config.Retry says, until the server
@@ -100,11 +109,14 @@ func (r *Result) decode(status int, header http.Header, raw []byte) error {
 		Rejected []Rejection
 		Receipt  string
 		Code     problem.Code
+
+		Discovered []Discovered
 	}
 	err := json.Unmarshal(raw, &answer)
 	complete := err == nil && answer.Accepted != nil
 	if complete {
-		*r = Result{Accepted: *answer.Accepted, Rejected: answer.Rejected, Receipt: answer.Receipt}
+		*r = Result{Accepted: *answer.Accepted, Rejected: answer.Rejected, Receipt: answer.Receipt,
+			Discovered: append(r.Discovered, answer.Discovered...)}
 	}
 	switch {
 	case complete && r.final() && (status == http.StatusOK || answer.Code == problem.AllRejected):

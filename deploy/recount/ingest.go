@@ -21,7 +21,7 @@ type ingestCmd struct {
 	Source  string   `help:"CloudEvents source of rows; when empty, the file's name, or none with --id."`
 	Subject string   `placeholder:"COLUMN" help:"Column of the subject."`
 	tableFlags
-	Extra       string `default:"refuse" enum:"refuse,keep,ignore" help:"Columns that are no field: ${enum}."`
+	Extra       string `default:"" enum:",refuse,keep,ignore" help:"Columns that are no field: refuse, keep or ignore."`
 	Declare     bool   `help:"Declare the columns that are no field."`
 	DryRun      bool   `help:"Show how rows would count, and send nothing."`
 	Resume      string `type:"path" placeholder:"FILE" help:"File that remembers what was sent."`
@@ -71,6 +71,7 @@ func (c *ingestCmd) Run(ctx context.Context, s *settingsFlags, std streams) erro
 	defer r.client.Close()
 	err = errors.Join(r.sendAll(ctx, files), r.journal.save())
 	r.printTally(std.out)
+	r.printDiscovered(std.out, c.serverFlag)
 	if n := r.rejected.Load(); n > 0 {
 		err = errors.Join(err, fmt.Errorf("rejected %s", count(n, "event")))
 	}
@@ -94,7 +95,7 @@ func (c *ingestCmd) mapping(s *settingsFlags) (eventfile.Mapping, error) {
 		return m, usageError{errors.New("--source, --id, --time, --subject and other flags for rows need their event " +
 			"type, --type; for whole CloudEvents leave them out")}
 	}
-	if c.Declare && (c.Type == "" || c.ConfigFile != "" || c.Extra != "refuse") {
+	if c.Declare && (c.Type == "" || c.ConfigFile != "" || c.Extra != "" && c.Extra != "refuse") {
 		return m, usageError{errors.New("--declare needs --type, and goes with neither --config nor --extra: it " +
 			"declares the columns at the server")}
 	}

@@ -34,6 +34,10 @@ func (s *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/v1/event-types/known":
 		fmt.Fprint(w, `{"name":"known","views":[],"declaration":{"fields":{"page":"string","ms":"int64"}}}`)
 		return
+	case r.URL.Path == "/v1/event-types/seen":
+		fmt.Fprint(w, `{"name":"seen","views":[],"discovered":true,`+
+			`"declaration":{"fields":{"page":"string","ms":"int64"}}}`)
+		return
 	case strings.HasPrefix(r.URL.Path, "/v1/event-types/"):
 		w.WriteHeader(http.StatusNotFound)
 		fmt.Fprint(w, `{"code":"unknown_event_type"}`)
@@ -141,6 +145,10 @@ func TestIngest(t *testing.T) {
 			body: `"data":{"page":"/","ms":7}`},
 		"an extra column": {args: []string{more3, "--type=known", "--extra=keep"}, accepted: 1,
 			body: `"data":{"page":"/","ms":7,"note":"x"}`},
+		"an extra column of a discovered type": {args: []string{more3, "--type=seen"}, accepted: 1,
+			body: `"data":{"page":"/","ms":7,"note":"x"}`},
+		"an extra column that is refused": {args: []string{more3, "--type=seen", "--extra=refuse"}, code: exitFailed,
+			says: "column note is no field of seen"},
 		"standard input": {args: []string{"-", "--type=known", "--id=page"}, stdin: "page;ms\n/;7\n", accepted: 1,
 			says: "the standard input: separated by semicolons\n", body: `"id":"/","data":{"page":"/","ms":7}`},
 		"standard input without ids": {args: []string{"-", "--type=known"}, stdin: "page\n/\n", code: exitFailed,

@@ -59,6 +59,9 @@ func (c *ingestCmd) learnFields(ctx context.Context, std streams, m *eventfile.M
 		if m.Fields, conditions.IfMatch, err = fieldsOf(declared); err != nil {
 			return err
 		}
+		if c.Extra == "" && declared.Discovered { // Its first rows had columns that are no field, too.
+			m.Extra = eventfile.KeepExtra
+		}
 	}
 	if !c.Declare {
 		return nil

@@ -9,7 +9,10 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"recount/deploy/client"
 	"recount/deploy/client/eventfile"
+	"recount/schemas/catalog"
+	"recount/schemas/openapi"
 )
 
 // tally counts what became of rows and events. It is safe for concurrent use.
@@ -24,6 +27,8 @@ type tally struct {
 	nulls   map[string]int64
 	columns []string // columns are those of nulls in the order of the files.
 	twice   int64
+
+	discovered []client.Discovered // discovered are the event types that were declared from the events.
 }
 
 // addRejected counts a rejection and returns how many there are.
@@ -62,6 +67,42 @@ func (t *tally) printTally(out io.Writer) {
 	}
 	fmt.Fprintln(out, text)
 	t.printDetails(out)
+}
+
+// addDiscovered remembers event types that a request has declared.
+func (t *tally) addDiscovered(types []client.Discovered) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.discovered = append(t.discovered, types...)
+}
+
+// printDiscovered says which event types were declared from the events, and what to type next.
+func (t *tally) printDiscovered(out io.Writer, at serverFlag) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	slices.SortFunc(t.discovered, func(a, b client.Discovered) int { return strings.Compare(a.Name, b.Name) })
+	flag := ""
+	if at.Server != defaultServer().Server {
+		flag = " --server " + at.Server
+	}
+	for _, d := range t.discovered {
+		fields := "no fields"
+		if e, _, err := fieldsOf(openapi.EventType{Name: d.Name, Declaration: d.Declaration}); err == nil &&
+			len(e.Fields) > 0 {
+			fields = "the fields " + describeFields(e)
+		}
+		fmt.Fprintf(out, "declared the event type %s from its first events, with %s, and a view that counts them; "+
+			"next:\n  recount query %s%s\n", d.Name, fields, d.View, flag)
+	}
+}
+
+// describeFields returns the fields of an event type with their types.
+func describeFields(e *catalog.EventType) string {
+	fields := make([]string, len(e.Fields))
+	for i, f := range e.Fields {
+		fields[i] = f.Name + " " + string(f.Type)
+	}
+	return strings.Join(fields, ", ")
 }
 
 // printDetails prints the reasons of rejections, the missing values, and what was read in another way than it may be

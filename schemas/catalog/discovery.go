@@ -224,6 +224,17 @@ func MayDiscover(name string) bool {
 	return typeFormat.MatchString(name) && !strings.HasPrefix(name, ReservedPrefix)
 }
 
+// DiscoveredTypes returns the names of the declared event types that were discovered, sorted.
+func (c *Catalog) DiscoveredTypes() (names []string) {
+	for name, discovered := range c.Discovered {
+		if discovered && c.Events[name] != nil {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // Declared returns how many event types are declared. Those that recount itself defines are none of them.
 func (c *Catalog) Declared() (n int) {
 	for name := range c.Events {

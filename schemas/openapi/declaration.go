@@ -21,6 +21,8 @@ type Catalog struct {
 	Generation uint64 `json:"generation"`
 	// Declarations are the sections events and views of a configuration file that declares the same.
 	Declarations json.RawMessage `json:"declarations"`
+	// Discovered names the event types among them that were declared from their first events.
+	Discovered []string `json:"discovered,omitempty"`
 }
 
 // What becomes of a declaration.

@@ -355,7 +355,8 @@ func (a *API) getCatalog(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, openapi.Catalog{Generation: n, Declarations: declaration.JSON(declaration.OfCatalog(c))})
+	return writeJSON(w, openapi.Catalog{Generation: n, Declarations: declaration.JSON(declaration.OfCatalog(c)),
+		Discovered: c.DiscoveredTypes()})
 }
 
 // putCatalog applies a configuration file: the body has its sections events and views.
