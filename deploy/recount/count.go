@@ -223,6 +223,9 @@ func (c *countCmd) play(ctx context.Context, std streams, url string, files []in
 		fmt.Fprintln(std.err, "there are more lines; raise --limit to see them")
 	}
 	printOutOfRange(std.err, &answer.Accuracy)
+	if len(p.rounded) > 0 {
+		fmt.Fprintln(std.err, "added up in float64, so the last digits may be rounded:", strings.Join(p.rounded, ", "))
+	}
 	if err := c.explainTotal(ctx, std.err, r, p, started); err != nil {
 		return explain(err)
 	}

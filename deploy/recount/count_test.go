@@ -77,11 +77,19 @@ func TestCountEveryRow(t *testing.T) {
 	untimed := file(t, filepath.Join(dir, "untimed.csv"), []byte("t,v\n2024-05-01T00:00:00Z,1\n,2\n"))
 	numbers := file(t, filepath.Join(dir, "numbers.csv"), []byte("t,v\n1714521600,1\n1714608000,2\n"))
 	great := file(t, filepath.Join(dir, "great.csv"), []byte("tenant,n\nx,9223372036854775807\nx,1\ny,2\n"))
+	money := file(t, filepath.Join(dir, "money.csv"), []byte("sum_x,x\na,9007199254740993.25\na,0.50\nb,-1\n"))
+	small := file(t, filepath.Join(dir, "small.csv"), []byte("x\n10.50\n0.1\n"))
+	floats := file(t, filepath.Join(dir, "floats.json"), []byte(`[{"x":9007199254740992.5},{"x":1}]`))
 	for _, c := range []struct {
 		args   []string
 		stdout string
 		says   string
 	}{
+		{[]string{money, "--by", "sum_x", "--sum", "x", "--max", "x"}, "sum_x count max_x sum_x_1\n" +
+			"a 2 9007199254740993.25 9007199254740993.75\nb 1 -1.00 -1.00\n", "counted 3 rows exactly"},
+		{[]string{small, "--sum", "x"}, "count sum_x\n2 10.6\n", "counted 2 rows exactly"},
+		{[]string{floats, "--sum", "x"}, "count sum_x\n2 9007199254740992\n",
+			"added up in float64, so the last digits may be rounded: sum_x"},
 		{[]string{january, february, "--by", "zone"}, "zone count\nA 5\nB 1\n", "counted 6 rows exactly"},
 		{[]string{january, february, "--by", "zone", "--id", "zone,n"}, "zone count\nA 2\nB 1\n",
 			"not counted, because the id was there before: 3 rows"},

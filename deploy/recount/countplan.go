@@ -30,6 +30,7 @@ type countPlan struct {
 	fields      map[string]catalog.FieldType
 	renamed     []string // renamed says in words which columns got other names.
 	left        []string // left says which columns are not kept, and why.
+	rounded     []string // rounded are the sums that are not exact.
 	by          []string
 	measures    map[string]map[string]any
 	counter     string // counter is the name of the measure that counts rows.
@@ -116,7 +117,7 @@ func (p *countPlan) addMeasure(kind catalog.MeasureKind, name string) error {
 	if err != nil {
 		return err
 	}
-	t, err := c.NumberType()
+	t, rounded, err := c.SumType(p.survey.Rows)
 	if kind == catalog.Distinct {
 		t, err = c.Type()
 	} else if p.isTimestamp(c) && (kind == catalog.Min || kind == catalog.Max) {
@@ -131,8 +132,21 @@ func (p *countPlan) addMeasure(kind catalog.MeasureKind, name string) error {
 		return usageError{fmt.Errorf("--%s %s: the column is in --by too, and its values are grouped as texts; leave "+
 			"it out of one of the two", kind, name)}
 	}
-	p.measures[string(kind)+"_"+field] = map[string]any{string(kind): field}
+	measure := p.freeMeasure(string(kind) + "_" + field)
+	p.measures[measure] = map[string]any{string(kind): field}
+	if rounded && kind == catalog.Sum {
+		p.rounded = append(p.rounded, measure)
+	}
 	return nil
+}
+
+// freeMeasure makes the name of a measure. The answer may have a column of the same name, by which rows are grouped.
+func (p *countPlan) freeMeasure(base string) string {
+	name := base
+	for i := 1; slices.Contains(p.by, name); i++ {
+		name = fmt.Sprintf("%s_%d", base, i)
+	}
+	return name
 }
 
 // addOthers declares the columns that nothing counts yet, for views that are added later.

@@ -36,8 +36,9 @@ type Surveyed struct {
 	integers int64
 	numbers  int64 // numbers are those that are no int64.
 	decimals int64 // decimals are the numbers that a file marks as decimals, and that are no integers for it.
-	whole    int   // whole is the most digits before the point of decimals and integers.
-	scale    int   // scale is the most digits after the point of decimals, with zeros at the end.
+	plain    int64 // plain are the numbers without an exponent.
+	whole    int   // whole is the most digits before the point of decimals, integers and plain numbers.
+	scale    int   // scale is the most digits after the point, with zeros at the end.
 	needed   int   // needed is the most without zeros at the end.
 	booleans int64
 	stamps   int64 // stamps are the values that are times.
@@ -138,10 +139,7 @@ func (c *Surveyed) observe(cell table.Cell, rows table.Rows) {
 	case table.Decimal:
 		c.bare++
 		c.decimals++
-		whole, fraction, _ := strings.Cut(strings.TrimPrefix(cell.Text, "-"), ".")
-		c.whole = max(c.whole, len(strings.TrimPrefix(whole, "0")))
-		c.scale = max(c.scale, len(fraction))
-		c.needed = max(c.needed, len(strings.TrimRight(fraction, "0")))
+		c.measure(cell.Text)
 		return
 	case table.Bool:
 		c.bare++
@@ -192,6 +190,18 @@ func (c *Surveyed) number(text string) {
 		return
 	}
 	c.numbers++
+	if !strings.ContainsAny(text, "eE") {
+		c.plain++
+		c.measure(text)
+	}
+}
+
+// measure keeps how many digits a number has.
+func (c *Surveyed) measure(text string) {
+	whole, fraction, _ := strings.Cut(strings.TrimPrefix(text, "-"), ".")
+	c.whole = max(c.whole, len(strings.TrimPrefix(whole, "0")))
+	c.scale = max(c.scale, len(fraction))
+	c.needed = max(c.needed, len(strings.TrimRight(fraction, "0")))
 }
 
 // stamp keeps the extremes. A time that cannot be read here, or that no event may have, is refused when its row is
@@ -280,4 +290,27 @@ func (c *Surveyed) NumberType() (catalog.FieldType, error) {
 		return "", fmt.Errorf("column %s holds %q at %s, which is no number", c.Name, excerpt(c.odd), c.place)
 	}
 	return "", fmt.Errorf("column %s holds no numbers", c.Name)
+}
+
+// floatDigits is how many digits of a decimal number a float64 always keeps.
+const floatDigits = 15
+
+// SumType returns the type in which numbers of the column are added up without rounding: that of NumberType, or a
+// decimal where a sum of so many values may need more digits than a float64 keeps. Only texts become decimals, because
+// a number of a typed file may be a float64 already. rounded means that no type is exact.
+func (c *Surveyed) SumType(values int64) (t catalog.FieldType, rounded bool, err error) {
+	t, err = c.NumberType()
+	if err != nil || t != catalog.Float64 {
+		return t, false, err
+	}
+	plain := c.numbers == c.plain
+	switch {
+	case plain && c.whole+c.needed+len(strconv.FormatInt(values, 10)) <= floatDigits:
+		return t, false, nil
+	case plain && c.bare == 0 && c.whole+c.scale <= decimal.MaxPrecision:
+		return catalog.DecimalOf(decimal.Type{Precision: decimal.MaxPrecision, Scale: c.scale}), false, nil
+	case plain && c.bare == 0 && c.whole+c.needed <= decimal.MaxPrecision:
+		return catalog.DecimalOf(decimal.Type{Precision: decimal.MaxPrecision, Scale: c.needed}), false, nil
+	}
+	return t, true, nil
 }
