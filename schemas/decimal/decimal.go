@@ -220,6 +220,15 @@ func Append(dst []byte, v int64, scale int) []byte {
 // Format returns a number of so many units as a text.
 func Format(v int64, scale int) string { return string(Append(nil, v, scale)) }
 
+// FormatShort is Format without zeros after the last digit of a fraction.
+func FormatShort(v int64, scale int) string {
+	digits := Format(v, scale)
+	if scale > 0 {
+		digits = strings.TrimSuffix(strings.TrimRight(digits, "0"), ".")
+	}
+	return digits
+}
+
 // AppendSum appends a number of so many units, given as the 128-bit number high:low in two's complement.
 func AppendSum(dst []byte, high int64, low uint64, scale int) []byte {
 	if high == int64(low)>>63 {

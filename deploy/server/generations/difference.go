@@ -169,11 +169,7 @@ func writtenValue(v any, t catalog.FieldType) any {
 		return json.Number(strconv.FormatFloat(x, 'g', -1, 64))
 	case int64:
 		if d, is := t.Decimal(); is {
-			digits := decimal.Format(x, d.Scale)
-			if d.Scale > 0 {
-				digits = strings.TrimSuffix(strings.TrimRight(digits, "0"), ".")
-			}
-			return json.Number(digits)
+			return json.Number(decimal.FormatShort(x, d.Scale))
 		}
 		if t == catalog.Timestamp {
 			return time.UnixMicro(x).UTC().Format(time.RFC3339Nano)
