@@ -265,10 +265,7 @@ func (p *countPlan) declare(c *eventfile.Surveyed, t catalog.FieldType) string {
 // freeName makes a name that a field may have, and that no column has.
 func (p *countPlan) freeName(name string) string {
 	const longest = 50
-	parts := strings.FieldsFunc(name, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9')
-	})
-	base := strings.ToLower(strings.Join(parts, "_"))
+	base := catalog.Words(name)
 	if base == "" || base[0] >= '0' && base[0] <= '9' {
 		base = strings.TrimSuffix("column_"+base, "_")
 	}

@@ -173,13 +173,9 @@ func ownNameRank(path []string) int {
 // longestWords leaves room for a number in the names of fields and views.
 const longestWords = 50
 
-// wordsOf returns the letters and digits of names in lower case, with single underscores between them. first comes
-// before what begins with no letter.
+// wordsOf returns the words of names. first comes before what begins with no letter.
 func wordsOf(names []string, first string) string {
-	parts := strings.FieldsFunc(strings.ToLower(strings.Join(names, "_")), func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < '0' || r > '9')
-	})
-	base := strings.Join(parts, "_")
+	base := Words(strings.Join(names, "_"))
 	if base == "" || base[0] <= '9' {
 		base = strings.TrimSuffix(first+"_"+base, "_")
 	}

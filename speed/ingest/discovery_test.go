@@ -151,6 +151,9 @@ func TestDiscover(t *testing.T) {
 				`"x":{"type":"int64","path":["__x"]}}`},
 		"case": {[]string{`{"page":1,"Page":2,"PAGE!":3,"pag\u0065s":4}`},
 			`{"Page":"int64","page":"int64","page_1":{"type":"int64","path":["PAGE!"]},"pages":"int64"}`},
+		"marks": {[]string{`{"café":1,"Straße":2,"naïve Größe":3}`},
+			`{"cafe":{"type":"int64","path":["café"]},"naive_grosse":{"type":"int64","path":["naïve Größe"]},` +
+				`"strasse":{"type":"int64","path":["Straße"]}}`},
 		"zero": {[]string{`{"a\u0000b":1,"a b":2}`},
 			`{"a_b":{"type":"int64","path":["a\u0000b"]},"a_b_1":{"type":"int64","path":["a b"]}}`},
 		"others": {[]string{`{"x":1}`, `[]`, `{"x":1,"x":2}`}, `{"x":"int64"}`},
