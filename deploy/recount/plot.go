@@ -148,7 +148,13 @@ func (p *plotted) drawBars(c *canvas) error {
 		}
 	}
 	shown = padLeft(shown)
-	for i := range labels {
+	for i := 0; i < len(labels); i++ {
+		if left := p.alike(i); left > 0 {
+			if _, err := fmt.Fprintf(c.out, "...  %d more windows alike\n", left); err != nil {
+				return err
+			}
+			i += left
+		}
 		line := labels[i] + "  " + shown[i]
 		if p.labels[i] == "" {
 			line = shown[i]
@@ -167,6 +173,25 @@ func (p *plotted) drawBars(c *canvas) error {
 		}
 	}
 	return nil
+}
+
+// leastGap is how many windows without a bar are drawn as one line, after the first of them.
+const leastGap = 3
+
+// alike returns how many windows from i on are like the one before: without a bar, and of the same value. It is 0 for
+// few of them, and never all that are left.
+func (p *plotted) alike(i int) (n int) {
+	isGap := func(i int) bool { return p.values[i][0] == 0 || math.IsNaN(p.values[i][0]) }
+	if !p.windows || i == 0 || !isGap(i-1) {
+		return 0
+	}
+	for i+n < len(p.values)-1 && isGap(i+n) && p.shown[i+n][0] == p.shown[i-1][0] {
+		n++
+	}
+	if n < leastGap {
+		return 0
+	}
+	return n
 }
 
 // drawLines draws a sparkline for each group. All have the same scale, from 0 or the least value to the greatest.

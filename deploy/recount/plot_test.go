@@ -53,6 +53,9 @@ func TestPlots(t *testing.T) {
 				"\"\"   10  ################\n-     0\n\"-\"  -5  --------\n"},
 		{"windows", "time,views\n2024-01-01,1\n2024-01-02,\n", 0, func(*canvas) {},
 			"2024-01-01  1  #########################\n2024-01-02  -\n"},
+		{"a gap", "time,views\n1,0\n2,0\n3,4\n4,0\n5,0\n6,0\n7,0\n8,\n9,1\n10,0\n11,0\n12,0\n", 0,
+			func(*canvas) {}, "1   0\n2   0\n3   4  #################################\n4   0\n" +
+				"...  3 more windows alike\n8   -\n9   1  ########\n10  0\n11  0\n12  0\n"},
 		{"lines", "time,page,views\n1,a,0\n1,b,4\n2,a,8\n2,b,\n3,a,7\n3,b,1\n", 1, func(*canvas) {},
 			"a  _#*  7\nb  = .  1\n"},
 		{"far apart", "time,page,cost\n1,a,-1e308\n2,a,0\n3,a,1e308\n", 1, func(*canvas) {}, "a  _=#  1e308\n"},

@@ -97,8 +97,18 @@ func (w *watch) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-ticks.C:
+		case <-w.timeout():
 		}
 	}
+}
+
+// timeout returns a channel for the end of --wait, or nil while the server answers. The last question is asked then,
+// so the command does not wait for a later tick.
+func (w *watch) timeout() <-chan time.Time {
+	if w.since.IsZero() {
+		return nil
+	}
+	return time.After(w.cmd.Wait - time.Since(w.since))
 }
 
 // ask asks once. A failure that may pass is shown, until it lasts for too long.

@@ -46,6 +46,11 @@ func TestWatchWaits(t *testing.T) {
 		!strings.Contains(stderr, "the server did not answer for 0s (--wait)") {
 		t.Errorf("a wait that is over: exit code %d: %s", code, stderr)
 	}
+	line[len(line)-1] = "--every=1h"
+	if code, _, stderr := command(t, append(line, "--wait=300ms")...); code != exitFailed ||
+		!strings.Contains(stderr, "the server did not answer for 0s (--wait)") {
+		t.Errorf("a wait that ends before the next question: exit code %d: %s", code, stderr)
+	}
 }
 
 // TestWatchElsewhere: off a terminal, errors and not answers say what an answer lacks. A plot that would end too early

@@ -427,6 +427,14 @@ func (q *Query) widen(cell time.Duration) {
 	q.Widened = true
 }
 
+func measureNames(v *catalog.View) string {
+	var names []string
+	for _, m := range v.Measures {
+		names = append(names, m.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
 func (q *Query) measures(c *catalog.Catalog, v *catalog.View) ([]Measure, error) {
 	if len(q.Measures) == 0 {
 		for _, m := range v.Measures {
@@ -437,7 +445,7 @@ func (q *Query) measures(c *catalog.Catalog, v *catalog.View) ([]Measure, error)
 	for i, name := range q.Measures {
 		m, ok := v.Measure(name)
 		if !ok {
-			return nil, invalid("measures", "view %s has no measure %q", v.Name, name)
+			return nil, invalid("measures", "view %s has no measure %q; it has %s", v.Name, name, measureNames(v))
 		}
 		if slices.Contains(q.Measures[:i], name) {
 			return nil, invalid("measures", "%q is listed twice", name)

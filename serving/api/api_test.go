@@ -1,9 +1,11 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -411,8 +413,10 @@ func TestFill(t *testing.T) {
 func TestHealth(t *testing.T) {
 	t.Parallel()
 	l := newLayers()
+	var log bytes.Buffer
 	a := newAPI(t, l, func(_ *Config, p *Parts) {
 		p.Checks = []Check{{"speed", func(context.Context) error { return l.err }}}
+		p.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	})
 	for _, path := range []string{"/healthz", "/readyz", "/openapi.json"} {
 		if res, body := call(a, "GET", path, ""); res.StatusCode != 200 || !json.Valid([]byte(body)) {
@@ -424,6 +428,9 @@ func TestHealth(t *testing.T) {
 	if p := decodeProblem(t, res, body); p.Code != "not_ready" ||
 		!cmp.Equal(p.Reasons, []string{"publications: replaying", "speed: replaying"}) {
 		t.Errorf("got %+v", p)
+	}
+	if text := log.String(); !strings.Contains(text, "level=INFO") || strings.Contains(text, "level=ERROR") {
+		t.Errorf("a process that is not ready logs %s", text)
 	}
 	if res, _ := call(a, "GET", "/healthz", ""); res.StatusCode != 200 {
 		t.Errorf("healthz: %s", res.Status)
@@ -466,5 +473,15 @@ func TestClientThatLeaves(t *testing.T) {
 		if f.GetName() == "recount_query_seconds" && !strings.Contains(f.String(), `"499"`) {
 			t.Error(f)
 		}
+	}
+}
+
+// TestUnknownMeasure: a query with a measure that the view does not have is told those that it has.
+func TestUnknownMeasure(t *testing.T) {
+	t.Parallel()
+	res, body := call(newAPI(t, newLayers(), nil), "POST", "/v1/query", strings.Replace(hourly, `"n"`, `"m"`, 1))
+	if p := decodeProblem(t, res, body); !strings.HasPrefix(p.Detail, `view flights has no measure "m"; it has `) ||
+		!strings.Contains(p.Detail, "n, late") {
+		t.Errorf("got %q", p.Detail)
 	}
 }

@@ -43,7 +43,10 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		a.parts.Logger.Debug("a client left before its answer", "path", r.URL.Path, "error", err)
 		panic(http.ErrAbortHandler)
 	}
-	if p.Status >= http.StatusInternalServerError {
+	switch {
+	case p.Code == problem.NotReady: // Each start is so for a moment, and probes ask all the time.
+		a.parts.Logger.Info("not ready yet", "request_id", problem.RequestID(w), "reasons", p.Reasons)
+	case p.Status >= http.StatusInternalServerError:
 		a.parts.Logger.Error("a request failed", "path", r.URL.Path, "request_id", problem.RequestID(w), "code", p.Code,
 			"error", err)
 	}
