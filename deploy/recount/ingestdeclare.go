@@ -129,7 +129,11 @@ func (c *ingestCmd) addColumns(e *catalog.EventType, m eventfile.Mapping, s *eve
 		}
 		err = errors.Join(err, wrong)
 		e.Fields = append(e.Fields, catalog.Field{Name: name, Type: t})
-		added = append(added, fmt.Sprintf("%s %s", name, t))
+		text := fmt.Sprintf("%s %s", name, t)
+		if column.Rounds() {
+			text += " (which rounds its decimals: they have more digits than the 18 of a decimal field)"
+		}
+		added = append(added, text)
 	}
 	slices.SortFunc(e.Fields, func(a, b catalog.Field) int { return strings.Compare(a.Name, b.Name) })
 	return added, err

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"recount/deploy/server"
 )
@@ -60,7 +61,11 @@ func serve(ctx context.Context, f fileFlag, s *settingsFlags, std streams, o ser
 		strings.Join(o.Roles.Names(), ", "), running.URL(), cfg.DataDir)
 	fmt.Fprintln(std.out, running.Access())
 	if running.AwaitsFirst() {
-		fmt.Fprintf(std.out, firstCount, running.URL(), os.Args[0], running.URL())
+		granularity := " --granularity 1m"
+		if cfg.Bucket%time.Minute != 0 { // The view has no cells of a minute.
+			granularity = ""
+		}
+		fmt.Fprintf(std.out, firstCount, running.URL(), os.Args[0], granularity, running.URL())
 	}
 	tell := func(state string) {
 		if err := notify(state); err != nil {
@@ -75,7 +80,7 @@ func serve(ctx context.Context, f fileFlag, s *settingsFlags, std streams, o ser
 // firstCount is what to type after a first start without a configuration.
 const firstCount = `no event type is declared yet; the first events of a type declare it. Send one and count it:
   curl %s/v1/events -H 'Content-Type: application/json' -d '{"id":"1","type":"page.viewed","data":{"page":"/"}}'
-  %s query page_viewed --granularity 1m --server %s
+  %s query page_viewed%s --server %s
 `
 
 // ignoreHangups keeps SIGHUP from ending the server until the returned function is called. Many services reload on

@@ -87,6 +87,8 @@ type discovery struct {
 	making  chan struct{} // held while a generation is made; it has one place
 	wake    chan struct{} // some event type has new undeclared members
 	told    sync.Map      // of the limits that were logged, by event type and key
+
+	refusals map[string]time.Time // when event types could not be declared; making guards it
 }
 
 func newDiscovery(cfg DiscoveryConfig, o *Options) *discovery {
@@ -278,6 +280,29 @@ type outcome struct {
 	refused map[string]bool     // event types of which no generation can declare what was found
 }
 
+func (o *outcome) refuse(name string) {
+	if o.refused == nil {
+		o.refused = map[string]bool{}
+	}
+	o.refused[name] = true
+}
+
+const (
+	// refusedFor is how long an event type that no generation can declare is not tried again. Each try reads the
+	// chain of generations, and each request would make one.
+	refusedFor = time.Minute
+	// mostRefused bounds how many of them are remembered.
+	mostRefused = 1000
+)
+
+// remember remembers that an event type could not be declared. making must be held.
+func (d *discovery) remember(name string, now time.Time) {
+	if d.refusals == nil || len(d.refusals) >= mostRefused {
+		d.refusals = map[string]time.Time{} // They are tried once more.
+	}
+	d.refusals[name] = now
+}
+
 // declareFound declares what is found. list is called when no other generation of this process is being made.
 func (s *Server) declareFound(ctx context.Context, list func() []find) (done outcome, err error) {
 	select {
@@ -286,7 +311,13 @@ func (s *Server) declareFound(ctx context.Context, list func() []find) (done out
 	case <-ctx.Done():
 		return done, ctx.Err()
 	}
-	finds := list()
+	finds := slices.DeleteFunc(list(), func(f find) bool {
+		refused := f.fresh && s.now().Before(s.discovery.refusals[f.name].Add(refusedFor))
+		if refused {
+			done.refuse(f.name)
+		}
+		return refused
+	})
 	slices.SortFunc(finds, func(a, b find) int { return strings.Compare(a.name, b.name) })
 	if err = s.declareTogether(ctx, finds, &done); !errors.Is(err, record.ErrUndeclarable) {
 		return done, err
@@ -296,10 +327,8 @@ func (s *Server) declareFound(ctx context.Context, list func() []find) (done out
 		switch {
 		case errors.Is(err, record.ErrUndeclarable):
 			s.logger.Error("what was found in events cannot be declared, whoever asks", "type", f.name, "error", err)
-			if done.refused == nil {
-				done.refused = map[string]bool{}
-			}
-			done.refused[f.name] = true
+			done.refuse(f.name)
+			s.discovery.remember(f.name, s.now())
 		case err != nil:
 			return done, err
 		}
@@ -370,7 +399,7 @@ func (s *Server) tellDiscovery(d catalog.Discovery) {
 	case d.New:
 		s.metrics.discoveredTypes.Inc()
 		s.logger.Info("an event type was declared from its first events", "type", d.Type.Name, "fields", listed,
-			"view", d.View, "count", "recount query "+d.View+" --granularity 1m")
+			"view", d.View, "count", s.howToCount(d.View))
 	case len(fields) > 0:
 		s.logger.Info("fields were declared from events that have them", "type", d.Type.Name, "fields", listed)
 	}
@@ -381,6 +410,15 @@ func (s *Server) tellDiscovery(d catalog.Discovery) {
 	if d.Left > 0 {
 		s.meetLimits(d.Type.Name, limitFields)
 	}
+}
+
+// howToCount returns the command that counts the events of a discovered type. Where a bucket is no whole number of
+// minutes, the view has no cells of a minute.
+func (s *Server) howToCount(view string) string {
+	if s.bucket%time.Minute != 0 {
+		return "recount query " + view
+	}
+	return "recount query " + view + " --granularity 1m"
 }
 
 // meetLimits counts and logs limits that were met, each once for an event type.

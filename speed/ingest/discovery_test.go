@@ -28,6 +28,7 @@ type memoryChain struct {
 	mu          sync.Mutex
 	current     *catalog.Catalog
 	generations int
+	proposals   int
 	failed      error  // of the next proposals
 	refused     string // an event type or a field that no generation can declare
 }
@@ -45,6 +46,7 @@ func (c *memoryChain) Catalog() *catalog.Catalog {
 func (c *memoryChain) propose(_ context.Context, change func(*catalog.Catalog) (*catalog.Catalog, error)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.proposals++
 	if c.failed != nil {
 		return c.failed
 	}
@@ -331,6 +333,12 @@ func TestDiscoverAtStop(t *testing.T) {
 	}
 }
 
+func (c *memoryChain) proposalsMade() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.proposals
+}
+
 func (c *memoryChain) generationsMade() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -424,6 +432,17 @@ func TestDiscoverRefused(t *testing.T) {
 	}
 	postLines(t, s, typed("a", `{"bad field":1}`)+typed("c", `{"y":1}`))
 	eventually(t, "the field of another type", func() bool { return chain.fields("c") == `{"x":"int64","y":"int64"}` })
+	before := chain.proposalsMade()
+	for _, tried := range []bool{false, true} { // The refusal is remembered for a time.
+		r := postLines(t, s, typed("bad", `{"x":1}`))
+		if made := chain.proposalsMade() > before; made != tried || r.codes() != "0:unknown_type " ||
+			!strings.Contains(r.Rejected[0].Message, "cannot be declared; the server's log says why") {
+			t.Errorf("tried again: %t, want %t: %+v", made, tried, r)
+		}
+		s.discovery.making <- struct{}{}
+		s.discovery.refusals["bad"] = testNow.Add(-refusedFor)
+		<-s.discovery.making
+	}
 	chain.setFailed(fmt.Errorf("read generation 4: %w", record.ErrInvalid))
 	if r := postLines(t, s, typed("d", `{"x":1}`)); r.Status != http.StatusServiceUnavailable {
 		t.Errorf("a generation that cannot be read: %+v", r)

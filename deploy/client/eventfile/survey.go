@@ -262,6 +262,12 @@ func (c *Surveyed) Type() (catalog.FieldType, error) {
 	return catalog.String, nil
 }
 
+// Rounds reports whether Type is a float64 for decimals of a file, because no decimal field has their digits.
+func (c *Surveyed) Rounds() bool {
+	t, err := c.Type()
+	return err == nil && t == catalog.Float64 && c.decimals > 0 && c.numbers == 0
+}
+
 // DimensionType returns the type of a column by which rows are grouped. It fails for a column that cannot be a
 // dimension.
 func (c *Surveyed) DimensionType() (catalog.FieldType, error) {

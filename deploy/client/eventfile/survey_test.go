@@ -89,8 +89,8 @@ func TestWideDecimals(t *testing.T) {
 		for text := range strings.FieldsSeq(values) {
 			c.observe(table.Cell{Kind: table.Decimal, Text: text}, nil)
 		}
-		if got, err := c.Type(); err != nil || got != want {
-			t.Errorf("%s: got %s, %v, want %s", values, got, err, want)
+		if got, err := c.Type(); err != nil || got != want || c.Rounds() != (want == catalog.Float64) {
+			t.Errorf("%s: got %s, %v, rounded %t, want %s", values, got, err, c.Rounds(), want)
 		}
 	}
 }
