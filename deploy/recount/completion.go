@@ -44,9 +44,14 @@ compdef _recount recount
   set -l words (commandline -opc)
   set -e words[1]
   set -l current (commandline -ct)
-  recount complete -- $words "$current" 2>/dev/null
+  set -l found (recount complete -- $words "$current" 2>/dev/null)
+  if test (count $found) -gt 0
+    printf '%s\n' $found
+  else
+    __fish_complete_path "$current"
+  end
 end
-complete -c recount -a '(__recount)'
+complete -c recount -f -a '(__recount)'
 `}
 
 // Run prints the script.

@@ -96,3 +96,51 @@ complete -p recount`
 		t.Errorf("a shell that is not known: exit code %d", code)
 	}
 }
+
+// TestCompletionInZsh lets zsh call the function. compadd is that of the test, because the real one needs a terminal.
+func TestCompletionInZsh(t *testing.T) {
+	t.Parallel()
+	zsh, err := exec.LookPath("zsh")
+	if err != nil {
+		t.Skip("zsh is not installed")
+	}
+	_, script, _ := command(t, "completion", "zsh")
+	script = `compdef() { print -r -- "compdef $*" }
+compadd() { print -rl -- "$1" "${(@P)2}" }
+_files() { print files }
+recount() { [[ "$*" == "complete -- query " ]] && printf 'one\ntwo words\n' }
+` + script + `
+words=(recount query "")
+CURRENT=3
+_recount
+words=(recount nothing)
+CURRENT=2
+_recount`
+	out, err := exec.CommandContext(t.Context(), zsh, "-f", "-c", script).CombinedOutput()
+	if got := string(out); err != nil || got != "compdef _recount recount\n-a\none\ntwo words\nfiles\n" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// TestCompletionInFish asks fish itself what it would offer.
+func TestCompletionInFish(t *testing.T) {
+	t.Parallel()
+	fish, err := exec.LookPath("fish")
+	if err != nil {
+		t.Skip("fish is not installed")
+	}
+	_, script, _ := command(t, "completion", "fish")
+	script = `function recount
+  if test "$argv" = "complete -- query --mode "; printf 'one\ntwo words\n'; end
+end
+` + script + `
+complete -C 'recount query --mode '
+complete -C 'recount ingest '`
+	shell := exec.CommandContext(t.Context(), fish, "--no-config", "-c", script)
+	shell.Dir = t.TempDir()
+	file(t, filepath.Join(shell.Dir, "rows.csv"), nil)
+	out, err := shell.CombinedOutput()
+	if got := string(out); err != nil || got != "one\ntwo words\nrows.csv\n" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
