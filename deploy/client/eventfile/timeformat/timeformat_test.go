@@ -24,7 +24,7 @@ func TestParse(t *testing.T) {
 		{"02.01.2006", "America/Sao_Paulo", "04.11.2018", "2018-11-04T03:00:00Z"},
 		{"", "Europe/Berlin", "2024/05/01 10:00", "2024-05-01T08:00:00Z"},
 		{"", "America/New_York", "2013-11-03 01:30:00", "2013-11-03T05:30:00Z"},  // The first of two.
-		{"", "Antarctica/Vostok", "1994-01-31 17:00:00", "1994-01-31T10:00:00Z"}, // The first of two, seven hours apart.
+		{"", "Antarctica/Vostok", "1994-01-31 17:00:00", "1994-01-31T10:00:00Z"}, // It came twice, seven hours apart.
 		{"date", "UTC", "2024-02-29", "2024-02-29T00:00:00Z"},
 		{"02.01.2006 15:04", "Europe/Berlin", "01.05.2024 10:00", "2024-05-01T08:00:00Z"},
 		{"02/Jan/2006:15:04:05 -0700", "", "01/May/2024:10:00:00 +0200", "2024-05-01T08:00:00Z"},
