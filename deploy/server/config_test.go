@@ -143,7 +143,7 @@ func TestMistakesNameTheirLine(t *testing.T) {
 		{"[origin]", "[gate]", "recount.yaml:11: views.departures.dimensions.gate"},
 		{"events:", "events:\n  recount.mine: {fields: {a: string}}",
 			"recount.yaml:6: events.recount.mine: names that begin with recount."},
-		{"value: 0", "value: none", "recount.yaml:13: views.departures.where.0: value: none is not int64"},
+		{"value: 0", "value: none", "recount.yaml:13: views.departures.where.0: value: the text \"none\" is not int64"},
 		{"{max: delay}", "{max: origin}", "recount.yaml:17: views.departures.measures.worst: max needs"},
 		{"{max: delay}", "{max: delay, min: delay}",
 			"recount.yaml:17: views.departures.measures.worst: a measure is one of"},

@@ -55,6 +55,7 @@ func Normalize(v any, t FieldType) (any, error) {
 		if t == String {
 			return x, nil
 		}
+		return nil, fmt.Errorf("the text %.80q is not %s", x, t) // "7" and 7 are easily confused.
 	case bool:
 		if t == Bool {
 			return x, nil

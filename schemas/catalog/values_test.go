@@ -184,3 +184,14 @@ func TestStoredNames(t *testing.T) {
 		t.Errorf("the id of a stored schema has changed: got %s, want %s", got, schema)
 	}
 }
+
+// TestNormalizeSaysText: a text that looks like a number is called a text.
+func TestNormalizeSaysText(t *testing.T) {
+	t.Parallel()
+	if _, err := Normalize("7", Int64); err == nil || err.Error() != `the text "7" is not int64` {
+		t.Errorf("got %v", err)
+	}
+	if _, err := Normalize(true, Int64); err == nil || err.Error() != "true is not int64" {
+		t.Errorf("got %v", err)
+	}
+}

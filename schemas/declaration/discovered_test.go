@@ -45,7 +45,7 @@ func TestEditOfDecimals(t *testing.T) {
 	for declared, want := range map[string]string{
 		"float64": "[1.5 -5]", "decimal(18,3)": "[1500 -5000]", "string": "[1.50 -5.00]",
 		"int64": "views.v.where.0: value: 1.5 is not int64",
-		"bool":  "views.v.where.0: value: 1.50 is not bool",
+		"bool":  `views.v.where.0: value: the text "1.50" is not bool`,
 	} {
 		form, err := ParseJSON([]byte(`{"fields": {"a": "` + declared + `"}}`))
 		if err != nil {
