@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -41,7 +42,7 @@ type Config struct {
 	Logger     *slog.Logger          // nil discards log lines
 	Registerer prometheus.Registerer // nil registers no metrics
 	Now        func() time.Time      // nil means time.Now
-	// Attempt returns a name that is unique for ever, a new one at each call. nil means crypto/rand.Text.
+	// Attempt returns a name that is unique for ever, a new one at each call. nil means a random one.
 	Attempt func() string
 	// OnCommit is called after the head of a partition has moved. It runs in the goroutine of the
 	// partition, so it must return at once.
@@ -88,7 +89,7 @@ func New(cfg Config, chains []*record.Chain, source Source, records record.Commi
 		cfg.Now = time.Now
 	}
 	if cfg.Attempt == nil {
-		cfg.Attempt = rand.Text
+		cfg.Attempt = newAttempt
 	}
 	if cfg.OnCommit == nil {
 		cfg.OnCommit = func(int) {}
@@ -163,3 +164,7 @@ func (l *Lander) Chains() []*record.Chain {
 	}
 	return chains
 }
+
+// newAttempt returns a random name in lower case. A store of files may have to escape capitals, and a Parquet file
+// should have the same name in every store.
+func newAttempt() string { return strings.ToLower(rand.Text()) }

@@ -274,7 +274,7 @@ func (w *world) file(t *testing.T, pattern string) string { return w.files(t, pa
 
 func (w *world) files(t *testing.T, pattern string) []string {
 	t.Helper()
-	found, err := filepath.Glob(filepath.Join(w.cfg.DataDir, "s3", "buckets", "recount", filepath.FromSlash(pattern)))
+	found, err := filepath.Glob(filepath.Join(w.cfg.DataDir, "s3", "objects", "recount", filepath.FromSlash(pattern)))
 	if err != nil || len(found) == 0 {
 		t.Fatalf("no file matches %s: %v", pattern, err)
 	}

@@ -23,7 +23,7 @@ type damaged struct {
 
 const (
 	streams = "log/jetstream/*/streams/"
-	bucket  = "s3/buckets/recount/"
+	bucket  = "s3/objects/recount/"
 )
 
 // startFaults are the kinds of damage to the kinds of file that a start reads, and what a start does then: "refuse",

@@ -218,10 +218,25 @@ func (w *world) copied(t *testing.T) *world {
 	out := *w
 	out.dir = t.TempDir()
 	out.cfg.DataDir = filepath.Join(out.dir, "data")
-	if err := os.CopyFS(out.cfg.DataDir, os.DirFS(w.cfg.DataDir)); err != nil {
+	if err := errors.Join(os.CopyFS(out.cfg.DataDir, os.DirFS(w.cfg.DataDir)),
+		copyTimes(w.cfg.DataDir, out.cfg.DataDir)); err != nil {
 		t.Fatal(err)
 	}
 	return &out
+}
+
+// copyTimes gives the files of a copy the times of the original ones, as the copy of a backup has them.
+func copyTimes(from, to string) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		return os.Chtimes(filepath.Join(to, strings.TrimPrefix(path, from)), time.Time{}, info.ModTime())
+	})
 }
 
 func (w *world) verify(t *testing.T) verify.Report {

@@ -13,7 +13,7 @@ import (
 
 // ListBuckets implements gofakes3.Backend.
 func (b *backend) ListBuckets(context.Context) ([]gofakes3.BucketInfo, error) {
-	entries, err := os.ReadDir(b.buckets)
+	entries, err := os.ReadDir(b.objects)
 	if err != nil {
 		return nil, fmt.Errorf("list buckets: %w", err)
 	}
@@ -45,7 +45,7 @@ func (b *backend) CreateBucket(_ context.Context, name string) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	err := b.change(b.buckets, func() error { return os.Mkdir(filepath.Join(b.buckets, name), 0o700) })
+	err := b.change(b.objects, func() error { return os.Mkdir(filepath.Join(b.objects, name), 0o700) })
 	if errors.Is(err, fs.ErrExist) {
 		return gofakes3.ResourceError(gofakes3.ErrBucketAlreadyExists, name)
 	}
@@ -71,13 +71,16 @@ func (b *backend) DeleteBucket(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("remove bucket %s: %w", name, err)
 	}
-	err = b.change(b.buckets, func() error {
-		return os.Rename(filepath.Join(b.buckets, name), filepath.Join(doomed, name))
+	err = b.change(b.objects, func() error {
+		return os.Rename(filepath.Join(b.objects, name), filepath.Join(doomed, name))
 	})
 	if err != nil {
 		return fmt.Errorf("remove bucket %s: %w", name, err)
 	}
 	b.folders.forgetAll()
 	b.listings.forgetAll()
+	if err := os.RemoveAll(filepath.Join(b.metadata, name)); err != nil {
+		return fmt.Errorf("remove metadata of bucket %s: %w", name, err)
+	}
 	return os.RemoveAll(doomed)
 }

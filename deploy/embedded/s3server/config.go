@@ -23,8 +23,16 @@ type Config struct {
 	SecretKey string           // empty together with AccessKey
 	Listen    string           // address of Start, loopback by default
 	ReadOnly  bool             // change nothing in Dir, which must be there, and refuse every write
+	Tombstone Tombstone        // what an older program finds; without a key there is none
 	Logger    *slog.Logger     // nil discards
 	Now       func() time.Time // nil is time.Now
+}
+
+// Tombstone is an object that programs find which know only format 1 of the directory. It has to make them refuse.
+type Tombstone struct {
+	Bucket string
+	Key    string
+	Body   []byte
 }
 
 // DefaultConfig returns the configuration of a server over dir.

@@ -12,16 +12,22 @@ import (
 	"recount/schemas/durable"
 )
 
-// Credentials are the one key pair the server accepts.
+// The files of key pairs.
+const (
+	credentialsFile = "credentials"
+	readerFile      = "reader-credentials"
+)
+
+// Credentials are a key pair that the server accepts.
 type Credentials struct {
 	AccessKey string `json:"access_key"`
 	SecretKey string `json:"secret_key"`
 }
 
-// loadCredentials returns the pair kept in dir, making it on the first start.
+// loadCredentials returns the pair kept in a file of dir, making it on the first start.
 // The caller holds the directory's lock, so no other process makes another pair.
-func loadCredentials(dir string, readOnly bool) (Credentials, error) {
-	path := filepath.Join(dir, "credentials")
+func loadCredentials(dir, name string, readOnly bool) (Credentials, error) {
+	path := filepath.Join(dir, name)
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) && !readOnly {
 		return makeCredentials(path)

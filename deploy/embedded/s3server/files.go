@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/rclone/gofakes3"
 
@@ -94,16 +95,17 @@ func (f *folders) forgetAll() {
 
 // spooled is a body on its way into the store, in a temporary file.
 type spooled struct {
-	path string
-	size int64
-	md5  []byte
+	path     string
+	size     int64
+	md5      []byte
+	modified time.Time
 }
 
 func (s spooled) etag() string { return `"` + hex.EncodeToString(s.md5) + `"` }
 
 // spool copies exactly size bytes (any number if negative) into a temporary file.
-// finish, if any, may append to the file before it is closed.
-func spool(tmp string, input io.Reader, size int64, finish func(*os.File, spooled) error) (s spooled, err error) {
+// finish, if any, is called before the file is closed.
+func spool(tmp string, input io.Reader, size int64, finish func(*os.File) error) (s spooled, err error) {
 	f, err := os.CreateTemp(tmp, "body-")
 	if err != nil {
 		return s, fmt.Errorf("make temporary file: %w", err)
@@ -125,7 +127,13 @@ func spool(tmp string, input io.Reader, size int64, finish func(*os.File, spoole
 		return s, gofakes3.ErrIncompleteBody
 	}
 	if finish != nil {
-		err = finish(f, s)
+		if err := finish(f); err != nil {
+			return s, err
+		}
+	}
+	st, err := f.Stat()
+	if err == nil {
+		s.modified = st.ModTime()
 	}
 	return s, err
 }

@@ -8,6 +8,7 @@ import (
 	"hash"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/rclone/gofakes3"
@@ -28,8 +29,13 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			refuse(w, http.StatusInternalServerError, "InternalError", err.Error())
 			return
 		}
-		if s.cfg.ReadOnly && r.Method != http.MethodGet && r.Method != http.MethodHead {
+		reads := r.Method == http.MethodGet || r.Method == http.MethodHead
+		if s.cfg.ReadOnly && !reads {
 			refuse(w, http.StatusForbidden, "AccessDenied", "The store is open for reading only.")
+			return
+		}
+		if !reads && s.namesReader(r) {
+			refuse(w, http.StatusForbidden, "AccessDenied", "This access key may read only.")
 			return
 		}
 		if why := unsupported(r); why != "" {
@@ -46,6 +52,17 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// namesReader reports whether a request names the access key that may read only, wherever the signature is. The secret
+// of that key does not fit another one, so a request that does not name it is not signed with it.
+func (s *Server) namesReader(r *http.Request) bool {
+	places := append(slices.Clone(r.Header.Values("Authorization")), r.URL.RawQuery)
+	for name, values := range r.URL.Query() {
+		places = append(append(places, name), values...)
+	}
+	return s.reader.AccessKey != "" &&
+		slices.ContainsFunc(places, func(p string) bool { return strings.Contains(p, s.reader.AccessKey) })
 }
 
 // unsupported names the feature of a request that gofakes3 would misread.

@@ -10,9 +10,11 @@ import (
 )
 
 const (
-	leafMark     = "%"  // ends the file name of an object
+	mark         = "%"  // ends a name that is used against its nature
 	emptyFolder  = "%-" // the folder of an empty segment, as in "a//b"
+	emptyFile    = "%_" // the file of an empty last segment, as in "a/"
 	maxFileName  = 255  // bytes; the limit of common file systems
+	maxExtension = 7    // bytes after the dot
 	plainSymbols = "-_.=+,@"
 	hexDigits    = "0123456789ABCDEF"
 )
@@ -20,6 +22,11 @@ const (
 // objectPath returns the file of a key below the bucket's folder. Keys that cannot
 // be told apart on disk or in a listing are refused rather than mangled.
 func objectPath(bucketDir, key string) (string, error) {
+	return pathOf(bucketDir, key, fileName, folderName)
+}
+
+// pathOf is objectPath with the names of one format.
+func pathOf(bucketDir, key string, fileName, folderName func(segment string) string) (string, error) {
 	if key == "" || !utf8.ValidString(key) ||
 		strings.ContainsFunc(key, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
 		return "", gofakes3.ErrorMessage(gofakes3.ErrInvalidArgument,
@@ -34,20 +41,47 @@ func objectPath(bucketDir, key string) (string, error) {
 	for i, s := range segments {
 		name := folderName(s)
 		if i == len(segments)-1 {
-			name = escape(s) + leafMark
+			name = fileName(s)
 		}
 		if len(name) > maxFileName {
 			return "", gofakes3.ErrorMessage(gofakes3.ErrKeyTooLong,
-				fmt.Sprintf("The key's segment %q is longer than %d bytes when escaped.", s, maxFileName-1))
+				fmt.Sprintf("The key's segment %q has %d bytes as a file name; at most %d.", s, len(name), maxFileName))
 		}
 		names = append(names, name)
 	}
 	return filepath.Join(names...), nil
 }
 
+// isFile reports whether a segment is a file by nature.
+func isFile(segment string) bool {
+	dot := strings.LastIndexByte(segment, '.')
+	extension := segment[dot+1:]
+	if dot < 1 || extension == "" || len(extension) > maxExtension || strings.Contains(segment, "=") {
+		return false
+	}
+	isLetter := func(r rune) bool { return 'a' <= r && r <= 'z' }
+	isOther := func(r rune) bool { return !isLetter(r) && (r < '0' || r > '9') }
+	return strings.ContainsFunc(extension, isLetter) && !strings.ContainsFunc(extension, isOther)
+}
+
+// fileName returns the name of the last segment of a key.
+func fileName(segment string) string {
+	switch {
+	case segment == "":
+		return emptyFile
+	case isFile(segment):
+		return escape(segment)
+	}
+	return escape(segment) + mark
+}
+
+// folderName returns the name of any other segment.
 func folderName(segment string) string {
-	if segment == "" {
+	switch {
+	case segment == "":
 		return emptyFolder
+	case isFile(segment):
+		return escape(segment) + mark
 	}
 	return escape(segment)
 }
@@ -72,34 +106,43 @@ func escape(segment string) string {
 
 // parseName is the reverse of objectPath: it returns an object's last segment, or a folder's
 // segment with its slash, which is what both sort by in a listing.
-func parseName(name string) (part string, ok bool) {
-	if name == emptyFolder {
+func parseName(name string, isDir bool) (part string, ok bool) {
+	switch {
+	case isDir && name == emptyFolder:
 		return "/", true
+	case !isDir && name == emptyFile:
+		return "", true
 	}
-	base, leaf := strings.CutSuffix(name, leafMark)
+	base, marked := strings.CutSuffix(name, mark)
+	segment, ok := unescape(base)
+	if !ok || segment == "" || marked == (isFile(segment) != isDir) {
+		return "", false
+	}
+	if isDir {
+		segment += "/"
+	}
+	return segment, true
+}
+
+// unescape is the reverse of escape. It accepts nothing that escape does not return.
+func unescape(name string) (segment string, ok bool) {
 	var b strings.Builder
-	for i := 0; i < len(base); i++ {
-		if base[i] != '%' {
-			b.WriteByte(base[i])
+	for i := 0; i < len(name); i++ {
+		if name[i] != '%' {
+			b.WriteByte(name[i])
 			continue
 		}
-		if i+2 >= len(base) {
+		if i+2 >= len(name) {
 			return "", false
 		}
-		hi := strings.IndexByte(hexDigits, base[i+1])
-		lo := strings.IndexByte(hexDigits, base[i+2])
+		hi := strings.IndexByte(hexDigits, name[i+1])
+		lo := strings.IndexByte(hexDigits, name[i+2])
 		if hi < 0 || lo < 0 {
 			return "", false
 		}
 		b.WriteByte(byte(hi<<4 | lo))
 		i += 2
 	}
-	segment := b.String()
-	if strings.Contains(segment, "/") || escape(segment) != base {
-		return "", false
-	}
-	if leaf {
-		return segment, true
-	}
-	return segment + "/", segment != ""
+	segment = b.String()
+	return segment, !strings.Contains(segment, "/") && escape(segment) == name
 }

@@ -2,10 +2,10 @@ package s3server
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -69,23 +69,18 @@ func rollUp(key string, p *gofakes3.Prefix) (string, bool) {
 	return key[:len(p.Prefix)+i+len(p.Delimiter)], true
 }
 
-// content describes an object in a listing, or nil if it was deleted meanwhile. The time of a
-// file that was not written for this key is the file's own.
+// content describes an object in a listing, or nil if it was deleted meanwhile.
 func (b *backend) content(key, path string) (*gofakes3.Content, error) {
-	s, err := b.openFile(key, path)
+	s, err := b.openFile(key, path, false)
 	if gofakes3.HasErrorCode(err, gofakes3.ErrNoSuchKey) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	modified, _ := http.ParseTime(s.Meta["Last-Modified"]) // always set by gofakes3; a zero time is listed as none
-	if st, err := s.File.Stat(); err == nil && s.Key != key {
-		modified = st.ModTime()
-	}
 	return &gofakes3.Content{
-		Key: key, Size: s.Size, ETag: `"` + s.MD5 + `"`,
-		LastModified: gofakes3.NewContentTime(modified), StorageClass: gofakes3.StorageStandard,
+		Key: key, Size: s.Size, ETag: `"` + hex.EncodeToString(s.MD5) + `"`,
+		LastModified: gofakes3.NewContentTime(s.Modified.UTC()), StorageClass: gofakes3.StorageStandard,
 	}, s.File.Close()
 }
 
@@ -151,6 +146,7 @@ type listings struct {
 	mu      sync.Mutex
 	changes uint64
 	byDir   map[string][]entry
+	parse   func(name string, isDir bool) (part string, ok bool) // parseName of the directory's format
 }
 
 const (
@@ -182,7 +178,7 @@ func (l *listings) read(dir string) ([]entry, error) {
 	if ok {
 		return cached, nil
 	}
-	entries, err := readFolder(dir)
+	entries, err := l.readFolder(dir)
 	if err != nil || len(entries) <= largeFolder {
 		return entries, err
 	}
@@ -198,7 +194,7 @@ func (l *listings) read(dir string) ([]entry, error) {
 	return entries, nil
 }
 
-func readFolder(dir string) ([]entry, error) {
+func (l *listings) readFolder(dir string) ([]entry, error) {
 	d, err := os.Open(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -212,8 +208,8 @@ func readFolder(dir string) ([]entry, error) {
 	}
 	entries := make([]entry, 0, len(names))
 	for _, e := range names {
-		part, ok := parseName(e.Name())
-		if !ok || strings.HasSuffix(part, "/") != e.IsDir() {
+		part, ok := l.parse(e.Name(), e.IsDir())
+		if !ok {
 			part = e.Name()
 			if e.IsDir() {
 				part += "/"

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -70,7 +71,7 @@ func TestListPages(t *testing.T) {
 func TestListIsNaive(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
-		b, err := openBackend(t.TempDir(), nil)
+		b, err := openBackend(t.TempDir(), time.Now)
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -162,7 +163,7 @@ func pages(rt *rapid.T, b *backend, p *gofakes3.Prefix, limit int64) []string {
 func TestStrangeFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	b, err := openBackend(dir, nil)
+	b, err := openBackend(dir, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,14 +180,11 @@ func TestStrangeFiles(t *testing.T) {
 	if !ok {
 		t.Fatal("no folder")
 	}
-	raw, err := os.ReadFile(filepath.Join(folder, "k", "b%"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, raw := range map[string][]byte{"b%": append(raw, '\n'), "B copy%": raw, "Notes.txt": []byte("x"),
-		"Folder/x": nil} {
+	for name, raw := range map[string]string{"b%": "longer body", "B copy%": "body", "Notes.txt": "x", "Folder/x": "",
+		"e.json/x": "", "f%/x": "", "g": "", "h.txt": "by hand"} {
 		path := filepath.Join(folder, "k", name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, raw, 0o600)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700),
+			os.WriteFile(path, []byte(raw), 0o600)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -198,7 +196,8 @@ func TestStrangeFiles(t *testing.T) {
 	for _, c := range list.Contents {
 		got = append(got, fmt.Sprint(c.Key, " ", c.Size))
 	}
-	want := []string{"k/B copy% 4", "k/Folder/x 0", "k/Notes.txt 1", "k/a 4", fmt.Sprint("k/b ", len(raw)+1), "k/c 4"}
+	want := []string{"k/B copy% 4", "k/Folder/x 0", "k/Notes.txt 1", "k/a 4", "k/b 11", "k/c 4", "k/e.json/x 0",
+		"k/f%/x 0", "k/g 0", "k/h.txt 7"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -207,19 +206,23 @@ func TestStrangeFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer o.Contents.Close()
-	if got, err := io.ReadAll(o.Contents); err != nil || string(got) != string(raw)+"\n" {
+	if got, err := io.ReadAll(o.Contents); err != nil || string(got) != "longer body" {
 		t.Errorf("read %q, %v", got, err)
 	}
-	if _, err := b.GetObject(t.Context(), bucket, "k/Notes.txt", nil); !gofakes3.HasErrorCode(err,
-		gofakes3.ErrNoSuchKey) {
-		t.Errorf("a file that is no object is read: %v", err)
+	for _, key := range []string{"k/Notes.txt", "k/e.json/x", "k/f%/x", "k/g"} {
+		if _, err := b.GetObject(t.Context(), bucket, key, nil); !gofakes3.HasErrorCode(err, gofakes3.ErrNoSuchKey) {
+			t.Errorf("%s, a file that is no object, is read: %v", key, err)
+		}
+	}
+	if o, err := b.HeadObject(t.Context(), bucket, "k/h.txt"); err != nil || o.Size != 7 {
+		t.Errorf("a file under the name of a key: %+v, %v", o, err)
 	}
 }
 
 // TestLargeFolder checks that a cached folder follows what is put and deleted.
 func TestLargeFolder(t *testing.T) {
 	t.Parallel()
-	b, err := openBackend(t.TempDir(), nil)
+	b, err := openBackend(t.TempDir(), time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

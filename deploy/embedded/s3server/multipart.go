@@ -112,11 +112,11 @@ func (b *backend) CompleteMultipartUpload(ctx context.Context, bucket, key strin
 	if err != nil {
 		return "", "", err
 	}
-	s, err := b.spoolObject(key, u.meta, &partReader{parts: parts}, size)
+	s, err := b.spoolObject(&partReader{parts: parts}, size)
 	if err != nil {
 		return "", "", err
 	}
-	if err := b.commit(ctx, bucket, key, s.path); err != nil {
+	if err := b.commit(ctx, bucket, key, s, u.meta); err != nil {
 		return "", "", err
 	}
 	u.etag = s.etag()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"os"
 
@@ -18,22 +19,36 @@ func (b *backend) open(bucket, key string) (*stored, error) {
 	if err != nil {
 		return nil, err
 	}
-	return b.openFile(key, path)
+	return b.openFile(key, path, true)
 }
 
-func (b *backend) openFile(key, path string) (*stored, error) {
-	l := b.lock(path)
-	l.RLock()
-	defer l.RUnlock()
-	s, err := openStored(path)
+func (b *backend) openFile(key, path string, withHeaders bool) (*stored, error) {
+	s, err := b.openLocked(path, withHeaders)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, gofakes3.KeyNotFound(key)
+	}
+	if err == nil && s.MD5 == nil && !b.isFirst {
+		if err = b.complete(s, path); err != nil {
+			s.File.Close()
+		}
 	}
 	return s, err
 }
 
-func (s *stored) object() *gofakes3.Object {
-	return &gofakes3.Object{Name: s.Key, Metadata: s.Meta, Size: s.Size, Hash: s.Hash, Contents: http.NoBody}
+func (b *backend) openLocked(path string, withHeaders bool) (*stored, error) {
+	l := b.lock(path)
+	l.RLock()
+	defer l.RUnlock()
+	if b.isFirst {
+		return openFirst(path)
+	}
+	return b.openPlain(path, withHeaders)
+}
+
+func (s *stored) object(key string) *gofakes3.Object {
+	headers := map[string]string{"Last-Modified": s.Modified.UTC().Format(http.TimeFormat)}
+	maps.Copy(headers, s.Headers)
+	return &gofakes3.Object{Name: key, Metadata: headers, Size: s.Size, Hash: s.MD5, Contents: http.NoBody}
 }
 
 // HeadObject implements gofakes3.Backend.
@@ -42,7 +57,7 @@ func (b *backend) HeadObject(_ context.Context, bucket, key string) (*gofakes3.O
 	if err != nil {
 		return nil, err
 	}
-	return s.object(), s.File.Close()
+	return s.object(key), s.File.Close()
 }
 
 // GetObject implements gofakes3.Backend.
@@ -57,7 +72,7 @@ func (b *backend) GetObject(_ context.Context, bucket, key string,
 		s.File.Close()
 		return nil, err
 	}
-	o := s.object()
+	o := s.object(key)
 	start := int64(0)
 	n := s.Size
 	if r != nil {
@@ -102,11 +117,11 @@ func (c *body) Close() error                       { return c.file.Close() }
 // PutObject implements gofakes3.Backend.
 func (b *backend) PutObject(ctx context.Context, bucket, key string, meta map[string]string, input io.Reader,
 	size int64) (gofakes3.PutObjectResult, error) {
-	s, err := b.spoolObject(key, meta, input, size)
+	s, err := b.spoolObject(input, size)
 	if err != nil {
 		return gofakes3.PutObjectResult{}, err
 	}
-	return gofakes3.PutObjectResult{ETag: s.etag()}, b.commit(ctx, bucket, key, s.path)
+	return gofakes3.PutObjectResult{ETag: s.etag()}, b.commit(ctx, bucket, key, s, meta)
 }
 
 // CopyObject implements gofakes3.Backend.

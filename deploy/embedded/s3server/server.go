@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/rclone/gofakes3"
@@ -18,6 +20,7 @@ import (
 type Server struct {
 	cfg      Config
 	creds    Credentials
+	reader   Credentials // may read only; empty if the server is read-only
 	lock     *os.File
 	backend  *backend
 	handler  http.Handler
@@ -45,19 +48,24 @@ func Open(cfg Config) (_ *Server, err error) {
 }
 
 func (s *Server) open() (err error) {
-	if s.cfg.ReadOnly {
-		s.backend = newBackend(s.cfg.Dir, s.cfg.Now)
-	} else if s.backend, err = openBackend(s.cfg.Dir, s.cfg.Now); err != nil {
+	if s.backend, err = s.openBackend(); err != nil {
 		return err
 	}
 	s.creds = Credentials{AccessKey: s.cfg.AccessKey, SecretKey: s.cfg.SecretKey}
 	if s.creds.AccessKey == "" {
-		if s.creds, err = loadCredentials(s.cfg.Dir, s.cfg.ReadOnly); err != nil {
+		if s.creds, err = loadCredentials(s.cfg.Dir, credentialsFile, s.cfg.ReadOnly); err != nil {
 			return err
 		}
 	}
+	pairs := map[string]string{s.creds.AccessKey: s.creds.SecretKey}
+	if !s.cfg.ReadOnly {
+		if s.reader, err = loadCredentials(s.cfg.Dir, readerFile, false); err != nil {
+			return err
+		}
+		pairs[s.reader.AccessKey] = s.reader.SecretKey
+	}
 	g := gofakes3.New(s.backend,
-		gofakes3.WithV4Auth(map[string]string{s.creds.AccessKey: s.creds.SecretKey}),
+		gofakes3.WithV4Auth(pairs),
 		gofakes3.WithTimeSource(clock(s.cfg.Now)),
 		gofakes3.WithLogger(logger{s.cfg.Logger}),
 		gofakes3.WithoutVersioning())
@@ -69,8 +77,25 @@ func (s *Server) open() (err error) {
 	return nil
 }
 
+// openBackend opens the store, after it has brought the directory into the current format.
+func (s *Server) openBackend() (*backend, error) {
+	if s.cfg.ReadOnly {
+		return newReader(s.cfg.Dir, s.cfg.Now)
+	}
+	if err := openFormat(s.cfg); err != nil {
+		return nil, err
+	}
+	return openBackend(s.cfg.Dir, s.cfg.Now)
+}
+
 // Credentials returns the key pair that clients sign with.
 func (s *Server) Credentials() Credentials { return s.creds }
+
+// Reader returns a key pair for other programs, which may read only, and the file that it is in. A read-only server has
+// none.
+func (s *Server) Reader() (c Credentials, file string) {
+	return s.reader, filepath.Join(s.cfg.Dir, readerFile)
+}
 
 // Start listens on the configured address and serves until Close.
 func (s *Server) Start() error {
@@ -101,7 +126,11 @@ func (s *Server) Endpoint() string {
 	if s.listener == nil {
 		return ""
 	}
-	return "http://" + s.listener.Addr().String()
+	addr, ok := s.listener.Addr().(*net.TCPAddr)
+	if !ok || !addr.IP.IsUnspecified() {
+		return "http://" + s.listener.Addr().String()
+	}
+	return "http://" + net.JoinHostPort("localhost", strconv.Itoa(addr.Port)) // It listens on all addresses.
 }
 
 // Close lets running requests finish for up to five seconds, cuts the rest off and

@@ -174,9 +174,14 @@ func TestKeysStayApart(t *testing.T) {
 			t.Errorf("put %.20q: %v, want 400", k, err)
 		}
 	}
+	var names []string
 	entries, err := os.ReadDir(s.cfg.Dir)
-	if err != nil || len(entries) != 4 {
-		t.Errorf("the directory holds %v, %v; want buckets, credentials, lock, tmp: a key got out", entries, err)
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	want := []string{"credentials", "format", "lock", "metadata", "objects", "reader-credentials", "tmp"}
+	if err != nil || !slices.Equal(names, want) {
+		t.Errorf("the directory holds %v, %v; want %v: a key got out", names, err, want)
 	}
 }
 
@@ -355,6 +360,57 @@ func TestSignature(t *testing.T) {
 	}
 }
 
+// TestReaderReadsOnly: the key pair for other programs lists and reads, and changes nothing.
+func TestReaderReadsOnly(t *testing.T) {
+	t.Parallel()
+	c, s := fresh(t)
+	mustPut(t, c, "k", []byte("v"))
+	pair, file := s.Reader()
+	if raw, err := os.ReadFile(file); err != nil || !strings.Contains(string(raw), pair.SecretKey) {
+		t.Errorf("%s holds %d bytes, %v", file, len(raw), err)
+	}
+	r := client(t, s.Endpoint(), pair)
+	if got, err := get(t, r, "k", ""); err != nil || got != "v" {
+		t.Errorf("get: %q, %v", got, err)
+	}
+	if got := list(t, r, "", "", 10); len(got) != 1 {
+		t.Errorf("listed %v", got)
+	}
+	key := aws.String("k")
+	name := aws.String(bucket)
+	presigned, err := s3.NewPresignClient(r).PresignPutObject(t.Context(), &s3.PutObjectInput{Bucket: name, Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), "PUT", presigned.URL, strings.NewReader(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != 403 {
+		t.Errorf("a signed URL to write: %d, want 403", res.StatusCode)
+	}
+	_, put := r.PutObject(t.Context(), &s3.PutObjectInput{Bucket: name, Key: key, Body: strings.NewReader("x")})
+	_, remove := r.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: name, Key: key})
+	_, removeAll := r.DeleteObjects(t.Context(), &s3.DeleteObjectsInput{Bucket: name,
+		Delete: &types.Delete{Objects: []types.ObjectIdentifier{{Key: key}}}})
+	_, upload := r.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: name, Key: key})
+	_, drop := r.DeleteBucket(t.Context(), &s3.DeleteBucketInput{Bucket: name})
+	for i, err := range []error{put, remove, removeAll, upload, drop} {
+		if status(err) != 403 {
+			t.Errorf("change %d: %v, want 403", i, err)
+		}
+	}
+	if got, err := get(t, c, "k", ""); err != nil || got != "v" {
+		t.Errorf("afterwards: %q, %v", got, err)
+	}
+}
+
 // TestSignedBody changes a body after it was signed.
 func TestSignedBody(t *testing.T) {
 	t.Parallel()
@@ -489,5 +545,45 @@ func BenchmarkPut(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+func BenchmarkGet(b *testing.B) {
+	for _, size := range []int{1 << 10, 64 << 10, 8 << 20} {
+		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
+			c, _ := fresh(b)
+			mustPut(b, c, "k.parquet", bytes.Repeat([]byte{7}, size))
+			b.SetBytes(int64(size))
+			for b.Loop() {
+				if _, err := get(b, c, "k.parquet", ""); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkList lists 100,000 records by pages.
+func BenchmarkList(b *testing.B) {
+	c, s := fresh(b)
+	var wg sync.WaitGroup
+	for w := range 64 {
+		wg.Go(func() {
+			for i := w; i < 100_000; i += 64 {
+				_, err := s.backend.PutObject(b.Context(), bucket, fmt.Sprintf("land/e000001/p%03d/%020d.json", i%4, i),
+					map[string]string{"Content-Type": "application/octet-stream",
+						"Last-Modified": time.Now().UTC().Format(http.TimeFormat)},
+					bytes.NewReader(make([]byte, 1<<10)), 1<<10)
+				if err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for b.Loop() {
+		if n := len(list(b, c, "land/", "", 1000)); n != 100_000 {
+			b.Fatal(n)
+		}
 	}
 }

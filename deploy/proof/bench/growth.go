@@ -476,7 +476,7 @@ func (g *growing) countFiles(into map[string]float64) error {
 	if err != nil {
 		return err
 	}
-	records, err := filepath.Glob(filepath.Join(data, "s3", "buckets", "recount", "publish", "*"))
+	records, err := filepath.Glob(filepath.Join(data, "s3", "objects", "recount", "publish", "*"))
 	if err != nil {
 		return err
 	}

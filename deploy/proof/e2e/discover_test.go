@@ -123,7 +123,7 @@ func TestDiscoverKilled(t *testing.T) {
 	s := start(t, dir, config, listen)
 	for round := range rounds {
 		event := fmt.Sprintf(`{"id":"1","type":"type%d","time":"2024-05-01T10:00:00Z","data":{"a":1}}`, round)
-		generation := filepath.Join(dir, "data", "s3", "buckets", "recount", record.GenerationKey(uint64(round+2))+"%")
+		generation := filepath.Join(dir, "data", "s3", "objects", "recount", record.GenerationKey(uint64(round+2)))
 		acknowledged := make(chan bool, 1)
 		go func() {
 			answer, err := http.Post(s.url+"/v1/events", "application/json", strings.NewReader(event))

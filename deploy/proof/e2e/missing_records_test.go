@@ -66,7 +66,7 @@ func (s stopped) data(parts ...string) string {
 
 // object returns the file of a key of the object store.
 func (s stopped) object(key string) string {
-	return s.data("s3", "buckets", "recount", filepath.FromSlash(key)+"%")
+	return s.data("s3", "objects", "recount", filepath.FromSlash(key))
 }
 
 // moveAway moves files and folders to where no server looks, and returns how to put them back.
@@ -325,7 +325,7 @@ func TestMissingPublications(t *testing.T) {
 	srv.stop(t)
 	p, _ := s.newest(0)
 	newest := s.object(record.PublicationKey(p.N))
-	runs := s.data("s3", "buckets", "recount", "jobs", "recompute")
+	runs := s.data("s3", "objects", "recount", "jobs", "recompute")
 	whole := filepath.Join(s.dir, "whole")
 	copyFolder(t, s.data(), whole)
 	for _, c := range []struct {
@@ -333,10 +333,10 @@ func TestMissingPublications(t *testing.T) {
 		away    []string
 		witness string
 	}{
-		{"all publications", []string{s.data("s3", "buckets", "recount", "publish")}, "ClickHouse"},
+		{"all publications", []string{s.data("s3", "objects", "recount", "publish")}, "ClickHouse"},
 		{"the newest publication", []string{newest}, "ClickHouse"},
 		{"the newest publication and ClickHouse", []string{newest, s.data("clickhouse")}, "jobs/recompute/"},
-		{"all publications and ClickHouse", []string{s.data("s3", "buckets", "recount", "publish"),
+		{"all publications and ClickHouse", []string{s.data("s3", "objects", "recount", "publish"),
 			s.data("clickhouse")}, "jobs/recompute/"},
 		{"the newest publication and runs", []string{newest, runs}, "ClickHouse"},
 	} {
