@@ -121,24 +121,14 @@ func (s *Server) objectsOf(ctx context.Context, state *record.State, eventType s
 	}
 	width := s.cfg.Bucket.Microseconds()
 	list := &query.ObjectList{Keys: []string{}}
-	for p, chain := range chains {
-		for _, segment := range chain.Segments {
-			if segment.End > state.H[p].Seq {
-				break
-			}
-			for _, o := range segment.Objects {
-				if o.Type != eventType {
-					continue
-				}
-				var rows int64
-				for _, b := range o.Buckets {
-					if b.Bucket < to && b.Bucket+width > from {
-						rows += b.Rows
-					}
-				}
-				list.Add(o.Key, rows)
+	for _, o := range record.CommittedObjects(chains, state.H, nil, eventType) {
+		var rows int64
+		for _, b := range o.Buckets {
+			if b.Bucket < to && b.Bucket+width > from {
+				rows += b.Rows
 			}
 		}
+		list.Add(o.Key, rows)
 	}
 	return list, nil
 }
